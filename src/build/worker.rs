@@ -1,0 +1,136 @@
+//! SKELETON: the handle on the helper process in which everything happens that needs namespaces:
+//! unpacking, overlay mounts, RUN, diffs, reading trees, deleting them.
+use crate::event::{Cancel, Stream};
+use crate::layer::{Compression, LayerBlob};
+use crate::sandbox::Tier;
+use crate::store::Store;
+use anyhow::Result;
+use std::collections::BTreeMap;
+
+pub struct Worker {
+    _p: (),
+}
+
+/// What a RUN needs; all values final (expanded), user names unresolved.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+pub struct RunRequest {
+    /// Bottom first. Their blobs are in the store (the caller pulls them before).
+    pub layers: Vec<LayerBlob>,
+    pub argv: Vec<String>,
+    pub env: Vec<(String, String)>,
+    pub workdir: String,
+    /// `USER` as written: name, uid, `u:g`; empty is root.
+    pub user: String,
+    pub stdin: Option<Vec<u8>>,
+    /// Files put into the sandbox for this step alone and never in the layer (heredoc scripts): path, bytes, mode.
+    pub files: Vec<(String, Vec<u8>, u32)>,
+    pub mounts: Vec<RunMount>,
+    pub network: Network,
+    pub insecure: bool,
+    pub hostname: String,
+    pub add_hosts: Vec<(String, String)>,
+    pub compression: Compression,
+    /// Clamp times of the layer to this many seconds.
+    pub epoch: Option<i64>,
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum Network {
+    Host,
+    None,
+}
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+pub enum RunMount {
+    /// `source` inside the tree that `layers` give, or inside a host directory.
+    Bind {
+        from: TreeSource,
+        source: String,
+        target: String,
+        writable: bool,
+    },
+    Cache {
+        id: String,
+        target: String,
+        sharing: Sharing,
+        readonly: bool,
+        mode: u32,
+        uid: u32,
+        gid: u32,
+        seed: Option<(TreeSource, String)>,
+    },
+    Tmpfs {
+        target: String,
+        size: Option<u64>,
+    },
+    Secret {
+        target: String,
+        bytes: Vec<u8>,
+        mode: u32,
+        uid: u32,
+        gid: u32,
+    },
+    /// A unix socket on the host.
+    Ssh {
+        socket: String,
+        target: String,
+        mode: u32,
+        uid: u32,
+        gid: u32,
+    },
+}
+/// `Host` for contexts holds what the ignore file keeps, already chosen: (relative path) list, or everything.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+pub enum TreeSource {
+    Layers(Vec<LayerBlob>),
+    Host {
+        dir: String,
+        only: Option<Vec<String>>,
+    },
+    Empty,
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum Sharing {
+    Shared,
+    Private,
+    Locked,
+}
+#[derive(Clone, Debug)]
+pub struct RunOutcome {
+    pub exit: i32,
+    /** `None` when the command failed. The layer, its index and its tree are in the store. */
+    pub layer: Option<LayerBlob>,
+}
+
+impl Worker {
+    /// Nothing is started yet: the helper process starts with the first request.
+    pub fn new(store: Store, tier: Option<Tier>) -> Worker {
+        todo!()
+    }
+    /// The tier that RUN will use here, probed once.
+    pub fn tier(&self) -> Result<Tier> {
+        todo!()
+    }
+    /// Runs a step; calls from several threads run at the same time. Cancellation kills the process tree.
+    pub fn run(
+        &self,
+        request: &RunRequest,
+        cancel: &Cancel,
+        on_line: &mut dyn FnMut(Stream, &[u8]),
+    ) -> Result<RunOutcome> {
+        todo!()
+    }
+    /// COPY --from: reads a tree that layers give, writes a layer (see `build::copy`). The layer and index are in the store afterwards.
+    pub fn copy(
+        &self,
+        layers: &[LayerBlob],
+        request: &super::copy::CopyRequest,
+        cancel: &Cancel,
+    ) -> Result<LayerBlob> {
+        todo!()
+    }
+    /// Deletes trees inside the namespaces that made them.
+    pub fn delete(&self, paths: &[std::path::PathBuf]) -> Result<()> {
+        todo!()
+    }
+}
+/// Called first thing in `main`: when this process was re-executed as a helper, does that work and never returns.
+pub fn reexec_entry() {}

@@ -1,0 +1,160 @@
+//! Everything that a reporter can learn. Every room may send an [`Event`];
+//! none knows who listens.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What happened. Targets are named as in the manifest.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// The plan is made: targets in dependency order.
+    Planned { targets: Vec<PlannedTarget> },
+    TargetStarted {
+        target: String,
+        reasons: Vec<String>,
+    },
+    TargetFinished {
+        target: String,
+        outcome: TargetOutcome,
+        took: Duration,
+    },
+    /// A step of a target; `id` is unique within the target.
+    StepStarted {
+        target: String,
+        id: u32,
+        stage: String,
+        text: String,
+    },
+    StepFinished {
+        target: String,
+        id: u32,
+        outcome: StepOutcome,
+        took: Duration,
+    },
+    /// One line of output of a step or a `run` command, without its newline.
+    Output {
+        target: String,
+        step: Option<u32>,
+        stream: Stream,
+        line: Vec<u8>,
+    },
+    /// Bytes moved so far by a transfer; `what` names the blob or the registry for people.
+    Progress {
+        target: String,
+        what: String,
+        direction: Direction,
+        done: u64,
+        total: Option<u64>,
+    },
+    /// A file, tag or layout that the target produced.
+    Produced { target: String, what: Product },
+    Warning {
+        target: Option<String>,
+        message: String,
+    },
+    Note {
+        target: Option<String>,
+        message: String,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct PlannedTarget {
+    pub name: String,
+    pub kind: &'static str,
+    pub needs: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum TargetOutcome {
+    Done,
+    /// Nothing had changed.
+    Fresh,
+    /// Made again, to the very outputs that it had.
+    Unchanged,
+    Failed {
+        message: String,
+    },
+    /// Not tried, because `because` failed.
+    Skipped {
+        because: String,
+    },
+    Cancelled,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum StepOutcome {
+    Done,
+    Cached,
+    Failed { message: String },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stream {
+    Stdout,
+    Stderr,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    Pull,
+    Push,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Product {
+    Image { digest: String, size: u64 },
+    Tar { path: String, bytes: u64 },
+    Layout { path: String },
+    Pushed { reference: String, digest: String },
+    Report { path: String },
+    File { path: String },
+}
+
+/// Where events go. Cheap to clone, callable from any thread.
+#[derive(Clone)]
+pub struct Events(Arc<dyn Fn(Event) + Send + Sync>);
+
+impl Events {
+    pub fn to(sink: impl Fn(Event) + Send + Sync + 'static) -> Events {
+        Events(Arc::new(sink))
+    }
+
+    /// For callers that nobody listens to.
+    pub fn nowhere() -> Events {
+        Events::to(|_| {})
+    }
+
+    pub fn send(&self, event: Event) {
+        (self.0)(event);
+    }
+}
+
+/// Set once, by a signal or by a failure elsewhere; long work looks at it
+/// between blocks and steps.
+#[derive(Clone, Default)]
+pub struct Cancel(Arc<std::sync::atomic::AtomicBool>);
+
+impl Cancel {
+    pub fn cancel(&self) {
+        self.0.store(true, std::sync::atomic::Ordering::SeqCst);
+    }
+
+    pub fn is_cancelled(&self) -> bool {
+        self.0.load(std::sync::atomic::Ordering::SeqCst)
+    }
+
+    /// # Errors
+    /// [`Cancelled`] once somebody has cancelled.
+    pub fn check(&self) -> Result<(), Cancelled> {
+        if self.is_cancelled() {
+            Err(Cancelled)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("cancelled")]
+pub struct Cancelled;

@@ -1,0 +1,28 @@
+//! imgmake: make for container images.
+//!
+//! One crate: the domain is this library, `main.rs` is a thin binary. Data moves
+//! one way, from the manifest to the reports; `tests/it/tidy.rs` holds the table
+//! of which room may know which.
+
+#![allow(unused, clippy::all)] // SKELETON: goes when the rooms are filled.
+
+pub mod archive;
+pub mod build;
+pub mod cli;
+pub mod dockerfile;
+pub mod event;
+pub mod execute;
+pub mod graph;
+pub mod image;
+pub mod key;
+pub mod layer;
+pub mod manifest;
+pub mod plan;
+pub mod registry;
+pub mod report;
+pub mod rootfs;
+pub mod sandbox;
+pub mod scan;
+pub mod state;
+pub mod store;
+pub mod watch;

@@ -1,0 +1,354 @@
+//! The decoded manifest: every string interpolated, every number checked, in
+//! the order of the file. Paths are as written, relative to the manifest's directory.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// Bytes `start..end` of the manifest's text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Span {
+    pub start: usize,
+    pub end: usize,
+}
+
+/// A value and where it stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spanned<T> {
+    pub value: T,
+    pub span: Span,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    pub settings: Settings,
+    pub variables: Vec<Variable>,
+    pub secrets: Vec<SecretNode>,
+    pub registries: Vec<RegistryNode>,
+    /// Targets in file order.
+    pub targets: Vec<Target>,
+    pub groups: Vec<Group>,
+}
+
+/// The `imgmake` node.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Settings {
+    pub jobs: Option<usize>,
+    pub epoch: Option<i64>,
+    pub watch: WatchSettings,
+    pub retry: Retry,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WatchSettings {
+    pub debounce: Duration,
+    pub max: Duration,
+    pub on_busy: OnBusy,
+    pub ignore: Vec<String>,
+    pub targets: Vec<Spanned<String>>,
+}
+impl Default for WatchSettings {
+    fn default() -> Self {
+        WatchSettings {
+            debounce: Duration::from_millis(200),
+            max: Duration::from_secs(5),
+            on_busy: OnBusy::Restart,
+            ignore: Vec::new(),
+            targets: Vec::new(),
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OnBusy {
+    #[default]
+    Restart,
+    Queue,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Retry {
+    pub backoff: (Duration, Duration),
+    pub attempts: u32,
+}
+impl Default for Retry {
+    fn default() -> Self {
+        Retry {
+            backoff: (Duration::from_secs(1), Duration::from_secs(30)),
+            attempts: 5,
+        }
+    }
+}
+
+/// A declared variable with its final value (for `list`, keys and `why`).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Variable {
+    pub name: Spanned<String>,
+    pub value: String,
+    pub description: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SecretNode {
+    pub name: Spanned<String>,
+    pub source: SecretFrom,
+    pub optional: bool,
+}
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum SecretFrom {
+    Env(String),
+    File(String),
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RegistryNode {
+    pub name: Spanned<String>,
+    /// `host[:port][/path]`.
+    pub prefix: Spanned<String>,
+    pub auth: AuthNode,
+    pub insecure: bool,
+    pub skip_tls_verify: bool,
+    pub ca: Option<String>,
+    pub client_cert: Option<(String, String)>,
+    pub concurrency: Option<usize>,
+    pub create_repo: bool,
+    pub mirrors: Vec<String>,
+}
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub enum AuthNode {
+    #[default]
+    DockerConfig,
+    Anonymous,
+    Basic {
+        user: String,
+        password: PasswordFrom,
+    },
+    AwsEcr(BTreeMap<String, String>),
+    Gcp(BTreeMap<String, String>),
+    Azure(BTreeMap<String, String>),
+}
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum PasswordFrom {
+    Literal(String),
+    Secret(String),
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Group {
+    pub name: Spanned<String>,
+    pub description: Option<String>,
+    pub members: Vec<Spanned<String>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Target {
+    pub name: Spanned<String>,
+    pub description: Option<String>,
+    pub needs: Vec<Spanned<String>>,
+    pub kind: TargetKind,
+    /// Names of the variables and `env.…` that interpolation used inside this target.
+    pub used_variables: Vec<String>,
+}
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum TargetKind {
+    Build(Box<BuildTarget>),
+    Scan(ScanTarget),
+    Push(PushTarget),
+    Run(RunTarget),
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BuildTarget {
+    /// Without one, the manifest's directory.
+    pub context: Option<Spanned<String>>,
+    pub recipe: RecipeNode,
+    pub contexts: Vec<(Spanned<String>, ContextNode)>,
+    pub args: BTreeMap<String, Spanned<String>>,
+    pub labels: BTreeMap<String, Spanned<String>>,
+    pub annotations: BTreeMap<String, Spanned<String>>,
+    pub platforms: Vec<Spanned<String>>,
+    pub secrets: Vec<Spanned<String>>,
+    /// id, then a socket path or `None` for the agent of the environment.
+    pub ssh: Vec<(Spanned<String>, Option<String>)>,
+    pub tags: Vec<Spanned<String>>,
+    pub tar: Option<TarOutput>,
+    pub layout: Option<Spanned<String>>,
+    pub format: ImageFormat,
+    pub compression: Option<Spanned<String>>,
+    pub epoch: Option<i64>,
+    pub no_cache: bool,
+}
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum RecipeNode {
+    Dockerfile {
+        path: Spanned<String>,
+        stage: Option<Spanned<String>>,
+    },
+    Steps {
+        from: Spanned<String>,
+        steps: Vec<Spanned<StepNode>>,
+    },
+}
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum ContextNode {
+    Target(Spanned<String>),
+    Image(Spanned<String>),
+    Path(Spanned<String>),
+}
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TarOutput {
+    pub path: Spanned<String>,
+    pub format: TarFormat,
+}
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TarFormat {
+    #[default]
+    Docker,
+    Oci,
+}
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ImageFormat {
+    #[default]
+    Oci,
+    Docker,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum StepNode {
+    Copy {
+        sources: Vec<Spanned<String>>,
+        to: Spanned<String>,
+        mode: Option<String>,
+        owner: Option<String>,
+    },
+    Layer(Vec<Spanned<StepNode>>),
+    File {
+        path: Spanned<String>,
+        content: String,
+        mode: Option<String>,
+        owner: Option<String>,
+    },
+    Symlink {
+        path: Spanned<String>,
+        to: String,
+    },
+    Mkdir {
+        path: Spanned<String>,
+        mode: Option<String>,
+        owner: Option<String>,
+    },
+    Run(CommandNode),
+    Env(Vec<(String, String)>),
+    User(String),
+    Workdir(String),
+    Expose(Vec<String>),
+    Entrypoint(Vec<String>),
+    Cmd(Vec<String>),
+    Label(Vec<(String, String)>),
+    Volume(Vec<String>),
+    StopSignal(String),
+    Healthcheck {
+        test: HealthcheckTest,
+        interval: Option<Duration>,
+        timeout: Option<Duration>,
+        start_period: Option<Duration>,
+        start_interval: Option<Duration>,
+        retries: Option<u32>,
+    },
+}
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum HealthcheckTest {
+    None,
+    Shell(String),
+    Argv(Vec<String>),
+}
+/// One string alone runs under `sh -ec`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum CommandNode {
+    Shell(String),
+    Argv(Vec<String>),
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunTarget {
+    pub command: Spanned<CommandNode>,
+    pub dir: Option<Spanned<String>>,
+    pub env: BTreeMap<String, String>,
+    pub inputs: Vec<Spanned<String>>,
+    pub outputs: Vec<Spanned<String>>,
+    pub timeout: Option<Duration>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ScanTarget {
+    pub from: ScanFrom,
+    pub scanner: ScannerNode,
+    pub fail_on: FailOn,
+    pub ignores: Vec<IgnoreNode>,
+    pub ignore_files: Vec<Spanned<String>>,
+    pub vex_files: Vec<Spanned<String>>,
+    /// Directory of OSV JSON files for the built-in scanner.
+    pub advisories: Vec<Spanned<String>>,
+    pub max_db_age: Option<Duration>,
+    pub reports: BTreeMap<String, Spanned<String>>,
+    pub timeout: Option<Duration>,
+}
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum ScanFrom {
+    /** Globs over target names. */
+    Images(Vec<Spanned<String>>),
+    Tar(Spanned<String>),
+    Image(Spanned<String>),
+}
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub enum ScannerNode {
+    #[default]
+    Builtin,
+    Trivy,
+    Grype,
+    Command(String),
+}
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct FailOn {
+    pub severity: Option<String>,
+    pub fixable: bool,
+    pub unknown: bool,
+}
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct IgnoreNode {
+    pub id: Spanned<String>,
+    /** YYYY-MM-DD */
+    pub until: Option<Spanned<String>>,
+    pub reason: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PushTarget {
+    pub from: PushFrom,
+    pub to: Vec<Destination>,
+    pub publish: Publish,
+    pub write_digests: Option<Spanned<String>>,
+}
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum PushFrom {
+    Images(Vec<Spanned<String>>),
+    Tar {
+        path: Spanned<String>,
+        /** Which image of several: a RepoTag or a number. */
+        pick: Option<String>,
+    },
+    Image(Spanned<String>),
+}
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Destination {
+    pub registries: Vec<Spanned<String>>,
+    /** Default: the build target's name. */
+    pub repository: Option<Spanned<String>>,
+    pub tags: Vec<Spanned<String>>,
+}
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Publish {
+    #[default]
+    Each,
+    Together,
+}
