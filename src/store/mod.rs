@@ -1,105 +1,190 @@
-//! SKELETON: signatures that other rooms rely on.
-use crate::image::{Descriptor, Digest};
-use crate::layer::{Compression, Index, LayerBlob};
-use anyhow::Result;
-use std::fs::File;
-use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+//! The user's content-addressed store: blobs, layer indexes, unpacked layers,
+//! step records, named images. Shared by projects and by concurrent runs.
+//!
+//! Knows image names and layers; knows no registry, Dockerfile or manifest.
+//!
+//! ```text
+//! blobs/sha256/<hex>            content, written beside and renamed: whole or absent
+//! indexes/<diff id hex>         what a layer holds (metadata and content hashes)
+//! layers/<diff id hex>.<form>   which blob is that layer in that compression
+//! steps/<key>                   step key → what it made
+//! images/<hash of name>         names given to images
+//! trees/<id map>/<diff id hex>  unpacked layers, made and deleted by the helper process
+//! cache/<id map>/<hash of id>   cache mounts
+//! db/                           advisory indexes
+//! tmp/<process>/                everything unfinished; swept once its process is gone
+//! lock                          runs hold it shared, gc exclusively
+//! ```
+//!
+//! Nothing is fsync'ed: a file under its final name was complete when renamed, so
+//! a killed process leaves the store whole; after a power failure a blob of the
+//! wrong length counts as absent ([`Store::holds`]).
 
-/// The user's content-addressed store. Cheap to clone; safe to use from many threads and many processes at once.
+mod blob;
+mod gc;
+mod images;
+mod layers;
+mod steps;
+mod temporary;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock};
+
+use anyhow::{Context, Result, bail};
+
+pub use blob::BlobWriter;
+pub use gc::{Garbage, Keep, Usage};
+
+use crate::image::Digest;
+use crate::layer::Index;
+use temporary::ProcessDir;
+
+/// Cheap to clone; safe to use from many threads and many processes at once.
 #[derive(Clone)]
 pub struct Store {
-    root: Arc<PathBuf>,
+    inner: Arc<Inner>,
 }
+
+struct Inner {
+    root: PathBuf,
+    /// Held shared for as long as the store is open; `None` in helper processes.
+    lock: Option<File>,
+    process: OnceLock<ProcessDir>,
+    indexes: Mutex<HashMap<Digest, Arc<Index>>>,
+}
+
+const DIRECTORIES: [&str; 9] = [
+    "blobs/sha256",
+    "indexes",
+    "layers",
+    "steps",
+    "images",
+    "trees",
+    "cache",
+    "db",
+    "tmp",
+];
+
 impl Store {
-    /// Opens or creates it; takes the shared lock (gc takes it exclusively); refuses a store owned by another user.
+    /// Opens the store below `root`, creating it when there is none, and takes
+    /// the shared lock (waiting while a garbage collection runs).
+    ///
+    /// # Errors
+    /// The directory belongs to another user, or cannot be made.
     pub fn open(root: &Path) -> Result<Store> {
-        todo!()
+        let told = || format!("cannot open the store `{}`", root.display());
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(root)
+            .with_context(told)?;
+        // Absolute: helper processes and mounts have other working directories.
+        let root = &root.canonicalize().with_context(told)?;
+        let owner = fs::metadata(root).with_context(told)?.uid();
+        let user = rustix::process::geteuid().as_raw();
+        if owner != user {
+            bail!(
+                "the store `{}` belongs to user {owner}, and this is user {user}: \
+                 sharing a store would let one user choose what the other builds; \
+                 give an own directory with `--store` or IMGMAKE_STORE",
+                root.display()
+            );
+        }
+        for directory in DIRECTORIES {
+            let path = root.join(directory);
+            if !path.is_dir() {
+                fs::create_dir_all(&path).with_context(told)?;
+            }
+        }
+        let lock = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(root.join("lock"))
+            .with_context(told)?;
+        lock.lock_shared().with_context(told)?;
+        let store = Store::with_lock(root, Some(lock));
+        store.sweep();
+        Ok(store)
     }
-    /// The same store, in a helper process that runs inside namespaces: no lock, no ownership check.
+
+    /// The same store in a helper process that runs inside namespaces: its parent
+    /// holds the lock and has checked the owner.
     pub fn attach(root: &Path) -> Store {
-        todo!()
+        Store::with_lock(root, None)
     }
+
+    fn with_lock(root: &Path, lock: Option<File>) -> Store {
+        let inner = Inner {
+            root: root.to_path_buf(),
+            lock,
+            process: OnceLock::new(),
+            indexes: Mutex::new(HashMap::new()),
+        };
+        Store {
+            inner: Arc::new(inner),
+        }
+    }
+
     pub fn root(&self) -> &Path {
-        &self.root
+        &self.inner.root
     }
-    pub fn has(&self, digest: &Digest) -> bool {
-        todo!()
-    }
-    pub fn blob_path(&self, digest: &Digest) -> PathBuf {
-        todo!()
-    }
-    pub fn open_blob(&self, digest: &Digest) -> Result<File> {
-        todo!()
-    }
-    pub fn read_blob(&self, digest: &Digest, limit: u64) -> Result<Vec<u8>> {
-        todo!()
-    }
-    pub fn put_bytes(&self, bytes: &[u8]) -> Result<Digest> {
-        todo!()
-    }
-    /// A temporary file under the store's `tmp/`, hashed (sha256) while written; commit renames it into place.
-    pub fn blob_writer(&self) -> Result<BlobWriter> {
-        todo!()
-    }
-    /// Begins a layer; finish with `finish_layer`, which files blob, index and the diff id -> blob record.
-    pub fn layer_file(&self) -> Result<(tempfile::NamedTempFile, File)> {
-        todo!()
-    }
-    pub fn adopt_layer(
-        &self,
-        file: tempfile::NamedTempFile,
-        layer: &LayerBlob,
-        index: &Index,
-    ) -> Result<()> {
-        todo!()
-    }
-    /// The index of a layer, made from its blob when there is none yet (verifies the diff id); kept on disk and in memory.
-    pub fn index(&self, layer: &LayerBlob) -> Result<Arc<Index>> {
-        todo!()
-    }
-    /// Step records: step key (blake3 hex) -> small postcard value.
-    pub fn step(&self, key: &str) -> Option<Vec<u8>> {
-        todo!()
-    }
-    pub fn put_step(&self, key: &str, record: &[u8]) -> Result<()> {
-        todo!()
-    }
-    /// Images kept by name (`repo:tag`), for push-only from the store and for `imgmake inspect`.
-    pub fn tag(&self, name: &str, manifest: &Descriptor) -> Result<()> {
-        todo!()
-    }
-    pub fn tagged(&self, name: &str) -> Option<Descriptor> {
-        todo!()
-    }
-    /// Directory of an unpacked layer for one id map (`root`, `rootless-<hash>`, `single`), e.g. `trees/root/<diffid hex>`.
+
+    /// Where the layer with this diff id is unpacked for one id map (`root`,
+    /// `rootless-<hash>`, `single`). Made and deleted by the helper process alone.
     pub fn tree_path(&self, id_map: &str, diff_id: &Digest) -> PathBuf {
-        todo!()
+        self.root().join("trees").join(id_map).join(diff_id.hex())
     }
-    /// A directory for cache mounts: `cache/<id_map>/<id hash>`.
+
+    /// The directory behind a cache mount.
     pub fn cache_mount_path(&self, id_map: &str, id: &str) -> PathBuf {
-        todo!()
+        let name = blake3::hash(id.as_bytes()).to_hex();
+        self.root()
+            .join("cache")
+            .join(id_map)
+            .join(&name.as_str()[..32])
     }
-    /// A fresh temporary directory on the store's own file system, `tmp/<pid>-<n>`; stale ones of dead processes are swept.
+
+    /// A fresh directory on the store's own file system, empty, 0700. It is the
+    /// caller's to remove; when this process dies first, a later one sweeps it.
+    ///
+    /// # Errors
+    /// The file system is full or read-only.
     pub fn temporary_dir(&self) -> Result<PathBuf> {
-        todo!()
+        self.process_dir()?.directory()
+    }
+
+    fn process_dir(&self) -> Result<&ProcessDir> {
+        if let Some(process) = self.inner.process.get() {
+            return Ok(process);
+        }
+        let made = ProcessDir::create(&self.root().join("tmp"))?;
+        // Of two threads that come here at once, the loser's directory is removed as it is dropped.
+        Ok(self.inner.process.get_or_init(|| made))
+    }
+
+    /// Removes what dead processes left, as far as this user may. What a user
+    /// namespace owns stays for [`Store::leftovers`].
+    fn sweep(&self) {
+        for left in self.leftovers() {
+            // Best effort: what stays is tried again by every later run.
+            drop(fs::remove_dir_all(left));
+        }
+    }
+
+    /// Directories of processes that are gone.
+    pub fn leftovers(&self) -> Vec<PathBuf> {
+        temporary::leftovers(&self.root().join("tmp"))
     }
 }
-pub struct BlobWriter {
-    _p: (),
-}
-impl BlobWriter {
-    /// Verifies digest and size when given, then renames into place. A blob that is there already is fine.
-    pub fn commit(self, expected: Option<&Descriptor>) -> Result<(Digest, u64)> {
-        todo!()
-    }
-}
-impl Write for BlobWriter {
-    fn write(&mut self, _b: &[u8]) -> std::io::Result<usize> {
-        todo!()
-    }
-    fn flush(&mut self) -> std::io::Result<()> {
-        todo!()
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Store").field(&self.inner.root).finish()
     }
 }

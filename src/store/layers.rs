@@ -1,0 +1,146 @@
+//! Layers: their blobs, their indexes, and which blob is which diff id.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use sha2::Digest as _;
+use tempfile::NamedTempFile;
+
+use super::Store;
+use crate::image::Digest;
+use crate::layer::{Compression, Index, LayerBlob, decompress};
+
+impl Store {
+    /// A temporary file for a layer, and a handle to write it with. Once written,
+    /// [`Store::adopt_layer`] files it.
+    ///
+    /// # Errors
+    /// The file system is full or read-only.
+    pub fn layer_file(&self) -> Result<(NamedTempFile, File)> {
+        let file = self.process_dir()?.file()?;
+        let handle = file.reopen().with_context(|| self.cannot_write())?;
+        Ok((file, handle))
+    }
+
+    /// Files a finished layer: blob, index, and the record that finds it again.
+    ///
+    /// # Errors
+    /// The file system is full or read-only.
+    pub fn adopt_layer(&self, file: NamedTempFile, layer: &LayerBlob, index: &Index) -> Result<()> {
+        self.place(file, &self.blob_path(&layer.digest))?;
+        self.write_file(
+            &self.root().join("indexes").join(layer.diff_id.hex()),
+            &index.encode(),
+        )?;
+        self.record_layer(layer)
+    }
+
+    /// Remembers that a blob of the store is this layer, for [`Store::layer`].
+    ///
+    /// # Errors
+    /// The file system is full or read-only.
+    pub fn record_layer(&self, layer: &LayerBlob) -> Result<()> {
+        let record = postcard::to_stdvec(layer).expect("a layer record is plain data");
+        self.write_file(
+            &self.layer_record(&layer.diff_id, &layer.media_type),
+            &record,
+        )
+    }
+
+    /// The blob that holds a layer in some compression, when the store made or saw one.
+    pub fn layer(&self, diff_id: &Digest, compression: Compression) -> Option<LayerBlob> {
+        let bytes = fs::read(self.layer_record(diff_id, compression.media_type())).ok()?;
+        let layer: LayerBlob = postcard::from_bytes(&bytes).ok()?;
+        self.has(&layer.digest).then_some(layer)
+    }
+
+    fn layer_record(&self, diff_id: &Digest, media_type: &str) -> std::path::PathBuf {
+        let form = media_type.rsplit(['+', '.']).next().unwrap_or("tar");
+        self.root()
+            .join("layers")
+            .join(format!("{}.{form}", diff_id.hex()))
+    }
+
+    /// The index of a layer, made from its blob when there is none yet.
+    ///
+    /// # Errors
+    /// The blob is not in the store, is no layer, or unpacks to another diff id.
+    pub fn index(&self, layer: &LayerBlob) -> Result<Arc<Index>> {
+        if let Some(index) = self.indexes().get(&layer.diff_id) {
+            return Ok(Arc::clone(index));
+        }
+        let path = self.root().join("indexes").join(layer.diff_id.hex());
+        let kept = fs::read(&path)
+            .ok()
+            .and_then(|bytes| Index::decode(&bytes).ok());
+        let index = match kept {
+            Some(index) => index,
+            None => {
+                let index = self.read_index(layer)?;
+                self.write_file(&path, &index.encode())?;
+                index
+            }
+        };
+        let index = Arc::new(index);
+        self.indexes()
+            .insert(layer.diff_id.clone(), Arc::clone(&index));
+        Ok(index)
+    }
+
+    /// Files an index that somebody made while reading the layer for other reasons.
+    ///
+    /// # Errors
+    /// The file system is full or read-only.
+    pub fn put_index(&self, diff_id: &Digest, index: &Index) -> Result<()> {
+        self.write_file(
+            &self.root().join("indexes").join(diff_id.hex()),
+            &index.encode(),
+        )
+    }
+
+    pub fn has_index(&self, diff_id: &Digest) -> bool {
+        self.root().join("indexes").join(diff_id.hex()).is_file()
+    }
+
+    fn indexes(&self) -> std::sync::MutexGuard<'_, std::collections::HashMap<Digest, Arc<Index>>> {
+        self.inner
+            .indexes
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn read_index(&self, layer: &LayerBlob) -> Result<Index> {
+        let told = || format!("cannot read layer {}", layer.digest);
+        let mut tar = Hashing {
+            inner: decompress(self.open_blob(&layer.digest)?)?,
+            hash: sha2::Sha256::new(),
+        };
+        let index = Index::read(&mut tar).with_context(told)?;
+        // What follows the end-of-archive blocks belongs to the diff id as well.
+        io::copy(&mut tar, &mut io::sink()).with_context(told)?;
+        let found = Digest::from_sha256(tar.hash.finalize().into());
+        if layer.diff_id.algorithm() == "sha256" && found != layer.diff_id {
+            bail!(
+                "layer {} unpacks to {found}, but the image's config says {}",
+                layer.digest,
+                layer.diff_id
+            );
+        }
+        Ok(index)
+    }
+}
+
+struct Hashing<R> {
+    inner: R,
+    hash: sha2::Sha256,
+}
+
+impl<R: Read> Read for Hashing<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let n = self.inner.read(buffer)?;
+        self.hash.update(&buffer[..n]);
+        Ok(n)
+    }
+}

@@ -1,0 +1,100 @@
+//! Unfinished work: one directory per process under `tmp/`, locked while the
+//! process lives, so that a later run can tell left-overs from work in progress
+//! without trusting process ids, which are reused.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, Result};
+
+pub(super) struct ProcessDir {
+    path: PathBuf,
+    /// Locked exclusively until this process ends, however it ends.
+    _lock: File,
+    count: AtomicU64,
+}
+
+impl ProcessDir {
+    pub(super) fn create(tmp: &Path) -> Result<ProcessDir> {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let told = || format!("cannot write to the store at `{}`", tmp.display());
+        let nanos = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default()
+            .as_nanos();
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("{}-{nanos:x}-{count}", std::process::id());
+        let unlocked = tmp.join(format!(".{name}"));
+        fs::create_dir_all(&unlocked).with_context(told)?;
+        let mut lock = File::create(unlocked.join("lock")).with_context(told)?;
+        lock.lock().with_context(told)?;
+        writeln!(lock, "{}", std::process::id()).with_context(told)?;
+        // Only a locked directory gets a name that the sweep looks at.
+        let path = tmp.join(name);
+        fs::rename(&unlocked, &path).with_context(told)?;
+        Ok(ProcessDir {
+            path,
+            _lock: lock,
+            count: AtomicU64::new(0),
+        })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn directory(&self) -> Result<PathBuf> {
+        let path = self
+            .path
+            .join(self.count.fetch_add(1, Ordering::Relaxed).to_string());
+        fs::create_dir(&path)
+            .with_context(|| format!("cannot write to the store at `{}`", path.display()))?;
+        Ok(path)
+    }
+
+    pub(super) fn file(&self) -> Result<tempfile::NamedTempFile> {
+        tempfile::Builder::new()
+            .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
+            .tempfile_in(&self.path)
+            .with_context(|| format!("cannot write to the store at `{}`", self.path.display()))
+    }
+}
+
+impl Drop for ProcessDir {
+    fn drop(&mut self) {
+        // Trees of a user namespace may refuse; a later run's helper removes them.
+        drop(fs::remove_dir_all(&self.path));
+    }
+}
+
+/// Directories whose process no longer holds its lock.
+pub(super) fn leftovers(tmp: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(tmp) else {
+        return Vec::new();
+    };
+    entries
+        .filter_map(|e| Some(e.ok()?.path()))
+        .filter(|p| is_left_over(p))
+        .collect()
+}
+
+fn is_left_over(path: &Path) -> bool {
+    let being_made = path
+        .file_name()
+        .is_some_and(|n| n.as_encoded_bytes().starts_with(b"."));
+    if being_made {
+        let age = fs::metadata(path)
+            .and_then(|m| m.modified())
+            .ok()
+            .and_then(|t| t.elapsed().ok());
+        return age.is_some_and(|a| a > Duration::from_secs(3600));
+    }
+    match File::open(path.join("lock")) {
+        Ok(lock) => lock.try_lock().is_ok(),
+        // A sweep that was itself cut short took the lock file first.
+        Err(error) => error.kind() == std::io::ErrorKind::NotFound,
+    }
+}
