@@ -1,0 +1,30 @@
+# What people do here, by name. `just` lists them.
+
+default:
+    @just --list
+
+# The first thing to try: builds, scans and writes the example image.
+hello:
+    cargo run --release -- -C examples/hello
+
+# The tests, with the Debian packages that they need.
+test *arguments:
+    tests/run {{arguments}}
+
+# Everything that CI checks.
+ci:
+    .ci/run
+
+# Speed and memory beside buildah, skopeo, ninja: ratios in one run.
+bench *workloads:
+    cargo build --release
+    benches/run {{workloads}}
+
+# The book, opened in a browser.
+book:
+    mdbook serve --open book
+
+# A static binary.
+static:
+    rustup target add x86_64-unknown-linux-musl
+    cargo build --release --target x86_64-unknown-linux-musl
