@@ -1,0 +1,74 @@
+"""The workloads that benches/run measures, made from a fixed seed."""
+
+import os
+import random
+
+BASE = "{registry}/library/debian:bookworm"
+
+
+def write(path, content):
+    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+    with open(path, "wb" if isinstance(content, bytes) else "w") as file:
+        file.write(content)
+
+
+def manifest(registry):
+    return (
+        f'registry base "{registry}" {{ insecure #true }}\n'
+        'build app {\n    context "."\n    dockerfile "Dockerfile"\n    tar "out.tar" format=oci\n}\n'
+    )
+
+
+def images(root, registry):
+    """W1 (4,000 files, 136 MB, two RUN), W2 (one 20 MB file), W3 (20 RUN), W4 (4 stages), big (300 MB in 5 layers)."""
+    rng = random.Random(7)
+    base = BASE.format(registry=registry)
+    words = [bytes(rng.choices(b"abcdefghijklmnopqrstuvwxyz_(){};=\n ", k=rng.randint(3, 12))) for _ in range(5000)]
+    for i in range(4000):
+        size = min(int(rng.paretovariate(1.1) * 6000), 2_000_000)
+        # A fifth of the files does not compress.
+        data = rng.randbytes(size) if i % 5 == 0 else b" ".join(rng.choices(words, k=max(1, size // 8)))
+        write(f"{root}/w1/src/pkg{i % 80:02d}/mod{i % 7}/f{i:04d}.dat", data)
+    write(
+        f"{root}/w1/Dockerfile",
+        f"FROM {base}\nWORKDIR /app\nCOPY src/pkg00 /app/deps\nRUN echo deps > /app/deps.lock\nCOPY src /app/src\n"
+        'RUN find /app/src -type f | sort | md5sum > /app/manifest.md5\nENV APP=1\nCMD ["/bin/bash"]\n',
+    )
+    write(f"{root}/w2/app", rng.randbytes(20_000_000))
+    write(
+        f"{root}/w2/Dockerfile",
+        f'FROM {registry}/library/busybox:latest\nCOPY app /usr/bin/app\nENTRYPOINT ["/usr/bin/app"]\n',
+    )
+    runs = "".join(f"RUN echo {i} > /opt/f{i}\n" for i in range(20))
+    write(f"{root}/w3/Dockerfile", f"FROM {base}\n{runs}")
+    stages = "".join(f"FROM base AS s{i}\nRUN sleep 1; head -c 5000000 /dev/urandom > /out{i}\n" for i in range(4))
+    copies = "".join(f"COPY --from=s{i} /out{i} /out{i}\n" for i in range(4))
+    write(f"{root}/w4/Dockerfile", f"FROM {base} AS base\n{stages}FROM base\n{copies}")
+    for i in range(5):
+        write(f"{root}/big/f{i}", rng.randbytes(60_000_000))
+    write(f"{root}/big/Dockerfile", "FROM scratch\n" + "".join(f"COPY f{i} /f{i}\n" for i in range(5)))
+    for name in ("w1", "w2", "w3", "w4", "big"):
+        write(f"{root}/{name}/imgmake.kdl", manifest(registry))
+        write(f"{root}/{name}/.dockerignore", "imgmake.kdl\nout.tar\n.imgmake\nDockerfile\n.dockerignore\n")
+
+
+def graph(root, targets=1000, inputs=20):
+    """The null graph: the same commands for imgmake and for ninja."""
+    for i in range(targets):
+        for j in range(inputs):
+            write(f"{root}/in/t{i:04d}/f{j}", f"{i} {j}\n" * 20)
+    ninja = ["rule r\n  command = cat $in > $out\n"]
+    kdl = []
+    for i in range(targets):
+        earlier = f"out/t{i - 10:04d}" if i >= 10 else ""
+        files = " ".join(f"in/t{i:04d}/f{j}" for j in range(inputs))
+        ninja.append(f"build out/t{i:04d}: r {files} {earlier}\n")
+        also = f' "{earlier}"' if earlier else ""
+        kdl.append(
+            f'run t{i:04d} {{\n    command "cat in/t{i:04d}/f* {earlier} > out/t{i:04d}"\n'
+            f'    inputs "in/t{i:04d}/*"{also}\n    outputs "out/t{i:04d}"\n}}\n'
+        )
+    kdl.append("group default " + " ".join(f"t{i:04d}" for i in range(targets)) + "\n")
+    write(f"{root}/build.ninja", "".join(ninja))
+    write(f"{root}/imgmake.kdl", "".join(kdl))
+    os.makedirs(f"{root}/out", exist_ok=True)
