@@ -1,1 +1,19 @@
+//! What imgmake promises, seen from outside: the program is run as people run
+//! it, against real registries, real base images and real users.
+//!
+//! | module | what it claims |
+//! |---|---|
+//! | `examples` | each example works as it says |
+//! | `same_as_buildah` | Dockerfiles give the peers' trees and configs; peers take what we write |
+//! | `release` | build, scan, push to many; push-only; credentials |
+//! | `interrupted` | kills and signals lose nothing and leave nothing |
+//! | `bad_input` | every refusal has a place, a reason and a next step |
+//! | `ground` | no claims: registries, base images, users, peers |
 
+mod ground;
+
+mod bad_input;
+mod examples;
+mod interrupted;
+mod release;
+mod same_as_buildah;

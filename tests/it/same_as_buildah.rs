@@ -1,0 +1,239 @@
+//! The same Dockerfile gives the same tree and the same config as buildah gives,
+//! for root and for an ordinary user, and other tools take what we write.
+
+use std::path::Path;
+
+use crate::ground::images::{bases, path};
+use crate::ground::imgmake::{Imgmake, User};
+use crate::ground::{peers, run, temporary, tree, write};
+
+/// A real-life Dockerfile: a package from Debian's own archive format, thousands
+/// of files, a second stage that copies from the first.
+fn project(directory: &Path) {
+    let host = &bases().host;
+    local_package(directory);
+    for i in 0..2000 {
+        write(
+            directory,
+            &format!("src/d{:02}/f{i:04}.txt", i % 40),
+            format!("{i}\n").repeat(i % 50),
+        );
+    }
+    write(directory, "src/d00/run.sh", "#!/bin/sh\necho run\n");
+    run("chmod", &["755", path(&directory.join("src/d00/run.sh"))]);
+    std::os::unix::fs::symlink("d01", directory.join("src/current")).unwrap();
+    write(
+        directory,
+        "Dockerfile",
+        format!(
+            "FROM {host}/library/debian:bookworm AS build\n\
+             ARG MODE=release\n\
+             COPY greet.deb /tmp/\n\
+             RUN apt-get install -y --no-install-recommends /tmp/greet.deb && rm -f /tmp/greet.deb /var/log/apt/* /var/log/dpkg.log /var/cache/ldconfig/aux-cache\n\
+             WORKDIR /work/out\n\
+             COPY src /work/src\n\
+             RUN echo $MODE > mode && ln mode mode2 && ln -s mode mode3 && mkdir -m 2750 keep && chown 7:8 keep && rm -rf /usr/share/doc && mkdir /usr/share/doc && touch /usr/share/doc/new && rm /etc/issue\n\
+             FROM {host}/library/debian:bookworm\n\
+             LABEL org.example.a=\"b c\" org.example.d=e\n\
+             ENV A=1 B=two\\ words PATH=/opt/bin:$PATH\n\
+             COPY --from=build /work /work\n\
+             COPY --from=build /usr/bin/greet /usr/local/bin/\n\
+             COPY --chown=12:34 src/d01/ /srv/data/\n\
+             ADD src/d02 /srv/more/\n\
+             RUN useradd -m app && install -d -o app -g app -m 1777 /srv/shared\n\
+             USER app\n\
+             WORKDIR /home/app\n\
+             RUN id -un > who && pwd > where\n\
+             VOLUME /data\n\
+             EXPOSE 80 53/udp\n\
+             STOPSIGNAL SIGINT\n\
+             ENTRYPOINT [\"/usr/local/bin/greet\"]\n\
+             CMD [\"hello\", \"world\"]\n"
+        ),
+    );
+    write(directory, ".dockerignore", "imgmake.kdl\nout.tar\n*.tmp\n");
+    write(
+        directory,
+        "imgmake.kdl",
+        format!(
+            "registry base \"{host}\" {{ insecure #true }}\nbuild app {{ context \".\"; tags \"app:1\"; tar \"out.tar\" format=oci }}\n"
+        ),
+    );
+}
+
+/// `greet.deb`, made by dpkg itself.
+fn local_package(directory: &Path) {
+    let package = temporary();
+    write(
+        package.path(),
+        "DEBIAN/control",
+        "Package: greet\nVersion: 1.0\nArchitecture: all\nMaintainer: nobody <nobody@example.org>\nDescription: says hello\n",
+    );
+    write(package.path(), "usr/bin/greet", "#!/bin/sh\necho hello\n");
+    run("chmod", &["-R", "u=rwX,go=rX", path(package.path())]);
+    run(
+        "chmod",
+        &["755", path(&package.path().join("usr/bin/greet"))],
+    );
+    run(
+        "dpkg-deb",
+        &[
+            "--root-owner-group",
+            "-b",
+            path(package.path()),
+            path(&directory.join("greet.deb")),
+        ],
+    );
+}
+
+fn same_for(user: User) {
+    let directory = temporary();
+    project(directory.path());
+    let imgmake = Imgmake::run_by(user);
+    imgmake.give(directory.path());
+
+    imgmake.ok(directory.path(), &["app"]);
+    let theirs_tar = directory.path().join("theirs.tar");
+    peers::buildah(directory.path(), &theirs_tar);
+
+    let mut ours = tree::unpack(&format!(
+        "oci-archive:{}",
+        directory.path().join("out.tar").display()
+    ));
+    let mut theirs = tree::unpack(&format!("oci-archive:{}", theirs_tar.display()));
+    for side in [&mut ours.tree, &mut theirs.tree] {
+        forget_noise(side);
+    }
+    tree::assert_same(&ours.tree, &theirs.tree);
+    for field in [
+        "Cmd",
+        "Entrypoint",
+        "User",
+        "WorkingDir",
+        "ExposedPorts",
+        "Volumes",
+        "StopSignal",
+        "Env",
+    ] {
+        assert_eq!(
+            ours.config["config"][field], theirs.config["config"][field],
+            "{field}"
+        );
+    }
+    for label in ["org.example.a", "org.example.d"] {
+        assert_eq!(
+            ours.config["config"]["Labels"][label],
+            theirs.config["config"]["Labels"][label]
+        );
+    }
+}
+
+/// What differs between two runs of the same commands anywhere: dates in
+/// databases, and buildah's own traces of mounts.
+fn forget_noise(tree: &mut tree::Tree) {
+    for path in [
+        "etc/shadow",
+        "etc/shadow-",
+        "etc/.pwd.lock",
+        "var/lib/dpkg/status-old",
+        "etc/resolv.conf",
+        "etc/hosts",
+    ] {
+        tree.remove(path);
+    }
+    // buildah leaves mount points behind; size and time stamps of folders are not compared.
+    for path in ["run/secrets", "proc", "sys", "dev", "run", "data"] {
+        tree.remove(path);
+    }
+    tree.retain(|path, _| {
+        !path.starts_with("dev/") && !path.starts_with("var/lib/apt/extended_states")
+    });
+}
+
+#[test]
+fn a_real_dockerfile_gives_buildahs_tree_and_config_for_root() {
+    same_for(User::Own);
+}
+
+#[test]
+fn a_real_dockerfile_gives_buildahs_tree_and_config_for_an_ordinary_user() {
+    same_for(User::WithSubordinateIds);
+}
+
+#[test]
+fn a_user_without_subordinate_ids_installs_packages_and_the_image_is_roots() {
+    let directory = temporary();
+    project(directory.path());
+    let imgmake = Imgmake::run_by(User::Plain);
+    imgmake.give(directory.path());
+    imgmake.ok(directory.path(), &["app"]);
+    let ours = tree::unpack(&format!(
+        "oci-archive:{}",
+        directory.path().join("out.tar").display()
+    ));
+    assert!(ours.tree["usr/local/bin/greet"].contains(" 755 0:0"));
+    assert!(ours.tree.contains_key("work/out/mode2"));
+}
+
+#[test]
+fn skopeo_podman_and_buildah_take_every_form_that_we_write() {
+    let directory = temporary();
+    write(
+        directory.path(),
+        "Dockerfile",
+        "FROM scratch\nCOPY Dockerfile /file\nCMD [\"/file\"]\n",
+    );
+    write(
+        directory.path(),
+        "imgmake.kdl",
+        "build docker { context \".\"; tags \"it/app:1\"; tar \"out/docker.tar\"; layout \"out/layout\" }\n\
+         build oci { context \".\"; tags \"it/app:1\"; tar \"out/oci.tar\" format=oci }\n",
+    );
+    write(directory.path(), ".dockerignore", "out\n");
+    Imgmake::new().ok(directory.path(), &[]);
+    let out = directory.path().join("out");
+    let copies = directory.path().join("copies");
+    std::fs::create_dir(&copies).unwrap();
+    for (n, form) in [
+        "docker-archive:docker.tar",
+        "oci-archive:oci.tar",
+        "oci:layout",
+    ]
+    .iter()
+    .enumerate()
+    {
+        let (transport, file) = form.split_once(':').unwrap();
+        let image = format!("{transport}:{}", out.join(file).display());
+        let seen = run("skopeo", &["inspect", &image]);
+        assert!(seen.contains("\"Layers\""), "{seen}");
+        run(
+            "skopeo",
+            &[
+                "copy",
+                "-q",
+                &image,
+                &format!("dir:{}/{n}", copies.display()),
+            ],
+        );
+    }
+    let storage = temporary();
+    let root = path(storage.path()).to_owned();
+    let storage = [
+        "--root",
+        &format!("{root}/r"),
+        "--runroot",
+        &format!("{root}/rr"),
+        "--storage-driver",
+        "vfs",
+    ];
+    for archive in ["docker.tar", "oci.tar"] {
+        let archive = out.join(archive);
+        let loaded = run(
+            "podman",
+            &[&storage[..], &["load", "-q", "-i", path(&archive)]].concat(),
+        );
+        assert!(loaded.contains("it/app:1"), "{loaded}");
+    }
+    let from = format!("oci-archive:{}", out.join("oci.tar").display());
+    run("buildah", &[&storage[..], &["from", "-q", &from]].concat());
+}
