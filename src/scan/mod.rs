@@ -8,6 +8,7 @@
 
 mod findings;
 mod policy;
+mod version;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
