@@ -6,6 +6,7 @@
 //! Findings are cached by image digest, scanner and database digest; verdicts
 //! never are: policy, ignores and dates are judged anew in every run.
 
+mod advisory;
 mod findings;
 mod policy;
 mod version;

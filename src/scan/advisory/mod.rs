@@ -1,0 +1,77 @@
+//! What is known against packages: OSV documents in, an index on disk, and the
+//! question "is this version of this package affected?". Knows version orders;
+//! knows no image.
+
+mod import;
+mod index;
+mod osv;
+mod range;
+mod rating;
+#[cfg(test)]
+mod tests;
+
+use serde::{Deserialize, Serialize};
+
+use super::Severity;
+
+pub use import::open;
+pub use index::Database;
+pub use range::{Event, Range, RangeKind};
+
+/// One advisory as it concerns one package of one ecosystem.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    pub id: String,
+    pub aliases: Vec<String>,
+    /// As written, with the release: `Debian:12`.
+    pub ecosystem: String,
+    pub severity: Severity,
+    pub score: Option<f64>,
+    pub title: String,
+    /// Positions in the package's table of version texts, ascending.
+    pub versions: Vec<u32>,
+    pub ranges: Vec<Range>,
+}
+
+/// An advisory that concerns the version asked for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Hit {
+    pub id: String,
+    pub aliases: Vec<String>,
+    pub severity: Severity,
+    pub score: Option<f64>,
+    pub title: String,
+    /// The first fixed version after the one asked for.
+    pub fixed: Option<String>,
+}
+
+/// The answer about one package.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Answer {
+    pub hits: Vec<Hit>,
+    /// Advisories whose ranges cannot be compared with the version.
+    pub unjudged: Vec<String>,
+}
+
+/// The name under which an ecosystem's packages are compared: PyPI, NuGet and
+/// Packagist do not tell case (and PyPI not `_`, `.` and `-`) apart.
+pub fn canonical_name(ecosystem: &str, name: &str) -> String {
+    match ecosystem.split(':').next().unwrap_or_default() {
+        "PyPI" => {
+            let mut canonical = String::with_capacity(name.len());
+            for c in name.chars() {
+                let c = if matches!(c, '_' | '.') {
+                    '-'
+                } else {
+                    c.to_ascii_lowercase()
+                };
+                if c != '-' || !canonical.ends_with('-') {
+                    canonical.push(c);
+                }
+            }
+            canonical
+        }
+        "NuGet" | "Packagist" => name.to_ascii_lowercase(),
+        _ => name.to_string(),
+    }
+}

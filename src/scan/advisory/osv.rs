@@ -1,0 +1,190 @@
+//! OSV documents (ossf.github.io/osv-schema, 1.7) as databases publish them,
+//! turned into [`Record`]s.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::range::{Event, Range, RangeKind};
+use super::rating::{Rating, rate};
+
+/// The parts of an OSV document that decide something. `null` counts as absent.
+#[derive(Debug, Deserialize)]
+pub struct Document {
+    pub id: String,
+    #[serde(default)]
+    pub modified: Option<String>,
+    #[serde(default)]
+    withdrawn: Option<String>,
+    #[serde(default)]
+    aliases: Option<Vec<String>>,
+    #[serde(default)]
+    upstream: Option<Vec<String>>,
+    #[serde(default)]
+    summary: Option<String>,
+    #[serde(default)]
+    details: Option<String>,
+    #[serde(default)]
+    severity: Option<Vec<SeverityEntry>>,
+    #[serde(default)]
+    affected: Option<Vec<Affected>>,
+    #[serde(default)]
+    database_specific: Option<Value>,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct SeverityEntry {
+    #[serde(rename = "type", default)]
+    pub kind: String,
+    #[serde(default)]
+    pub score: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Affected {
+    #[serde(default)]
+    package: Option<Package>,
+    #[serde(default)]
+    severity: Option<Vec<SeverityEntry>>,
+    #[serde(default)]
+    ranges: Option<Vec<RangeNode>>,
+    #[serde(default)]
+    versions: Option<Vec<String>>,
+    #[serde(default)]
+    ecosystem_specific: Option<Value>,
+    #[serde(default)]
+    database_specific: Option<Value>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Package {
+    ecosystem: String,
+    name: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct RangeNode {
+    #[serde(rename = "type")]
+    kind: String,
+    #[serde(default)]
+    events: Option<Vec<EventNode>>,
+}
+
+#[derive(Debug, Deserialize)]
+struct EventNode {
+    introduced: Option<String>,
+    fixed: Option<String>,
+    last_affected: Option<String>,
+    limit: Option<String>,
+}
+
+/// A document's word on one package, with version texts still in place.
+#[derive(Debug)]
+pub struct Statement {
+    pub ecosystem: String,
+    pub name: String,
+    pub id: String,
+    pub aliases: Vec<String>,
+    pub rating: Rating,
+    pub title: String,
+    pub versions: Vec<String>,
+    pub ranges: Vec<Range>,
+}
+
+impl Document {
+    /// One document, or a list of them. GIT ranges do not apply to packages;
+    /// withdrawn documents say nothing.
+    pub fn parse(bytes: &[u8]) -> Result<Vec<Document>, serde_json::Error> {
+        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+        match bytes.iter().find(|b| !b.is_ascii_whitespace()) {
+            Some(b'[') => serde_json::from_slice(bytes),
+            _ => serde_json::from_slice(bytes).map(|document| vec![document]),
+        }
+    }
+
+    pub fn statements(self) -> Vec<Statement> {
+        if self.withdrawn.is_some() {
+            return Vec::new();
+        }
+        let aliases = self.all_aliases();
+        let title = self.title();
+        let general = rate(self.severity.as_deref(), [self.database_specific.as_ref()]);
+        let affected = self.affected.unwrap_or_default();
+        let statements = affected.into_iter().filter_map(|affected| {
+            let rating = affected.rating().or(general);
+            let package = affected.package?;
+            Some(Statement {
+                ecosystem: package.ecosystem,
+                name: package.name,
+                id: self.id.clone(),
+                aliases: aliases.clone(),
+                rating,
+                title: title.clone(),
+                versions: affected.versions.unwrap_or_default(),
+                ranges: ranges(affected.ranges.unwrap_or_default()),
+            })
+        });
+        statements.collect()
+    }
+
+    /// `upstream` names what a distribution's advisory is about. It is an alias
+    /// only where there is one to one (`DEBIAN-CVE-2024-1` is about `CVE-2024-1`),
+    /// not for a DSA that gathers several.
+    fn all_aliases(&self) -> Vec<String> {
+        let upstream = self.upstream.iter().flatten();
+        let same = upstream.filter(|u| self.id.ends_with(&format!("-{u}")));
+        let mut aliases: Vec<String> = self.aliases.iter().flatten().chain(same).cloned().collect();
+        aliases.sort();
+        aliases.dedup();
+        aliases
+    }
+
+    fn title(&self) -> String {
+        let text = self.summary.as_deref().or(self.details.as_deref());
+        let line = text
+            .unwrap_or_default()
+            .lines()
+            .find(|l| !l.trim().is_empty());
+        let line = line.unwrap_or_default().trim();
+        match line.char_indices().nth(160) {
+            Some((end, _)) => format!("{}…", &line[..end]),
+            None => line.to_string(),
+        }
+    }
+}
+
+impl Affected {
+    fn rating(&self) -> Rating {
+        let specific = [
+            self.ecosystem_specific.as_ref(),
+            self.database_specific.as_ref(),
+        ];
+        rate(self.severity.as_deref(), specific)
+    }
+}
+
+fn ranges(nodes: Vec<RangeNode>) -> Vec<Range> {
+    let kept = nodes.into_iter().filter_map(|node| {
+        let kind = match node.kind.as_str() {
+            "SEMVER" => RangeKind::Semver,
+            "ECOSYSTEM" => RangeKind::Ecosystem,
+            _ => return None,
+        };
+        let events = node.events.unwrap_or_default();
+        let events = events.into_iter().flat_map(EventNode::events).collect();
+        Some(Range { kind, events })
+    });
+    kept.collect()
+}
+
+impl EventNode {
+    /// The schema allows one per object; some databases write two.
+    fn events(self) -> impl Iterator<Item = Event> {
+        let events = [
+            self.introduced.map(Event::Introduced),
+            self.fixed.map(Event::Fixed),
+            self.last_affected.map(Event::LastAffected),
+            self.limit.map(Event::Limit),
+        ];
+        events.into_iter().flatten()
+    }
+}
