@@ -1,16 +1,49 @@
-//! SKELETON: what the user wrote, decoded, checked and interpolated, every value with its span.
+//! What the user wrote: KDL text → [`Manifest`], every string interpolated, every value
+//! with its span, and diagnostics for everything that is wrong in one run.
+//! Pure: other files come through a closure, the environment through [`Facts`].
+//! Knows nothing of graphs, builders or terminals.
+
+mod build;
+mod duration;
+mod env_file;
+mod fields;
+pub mod glob;
+mod interpolate;
+mod render;
+mod scope;
+mod settings;
+mod steps;
+pub mod suggest;
+mod syntax;
+mod targets;
+#[cfg(test)]
+mod tests;
+mod tree;
 pub mod types;
+mod variables;
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+pub use glob::Glob;
+pub use render::render;
+pub use syntax::decode;
 pub use types::*;
 
+use fields::{Cx, Fields};
+use scope::Scope;
+use tree::Node;
+
 /// One message about the manifest. Several come out of one run.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Diagnostic {
     pub severity: Severity,
     pub message: String,
+    /// What stands under the span; without one (and without a span) no source is shown.
     pub label: String,
     pub span: Span,
     pub help: Option<String>,
-    /** Other places: (span, text) */
+    /// Other places: (span, text)
     pub related: Vec<(Span, String)>,
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,13 +52,55 @@ pub enum Severity {
     Warning,
 }
 
+impl Diagnostic {
+    /// An error at a place.
+    pub fn at(span: Span, message: impl Into<String>, label: impl Into<String>) -> Diagnostic {
+        Diagnostic {
+            severity: Severity::Error,
+            message: message.into(),
+            label: label.into(),
+            span,
+            help: None,
+            related: Vec::new(),
+        }
+    }
+
+    /// An error about no place in the text.
+    pub fn plain(message: impl Into<String>) -> Diagnostic {
+        Diagnostic::at(Span::default(), message, "")
+    }
+
+    pub fn with_help(mut self, help: impl Into<String>) -> Diagnostic {
+        self.help = Some(help.into());
+        self
+    }
+
+    pub fn with_related(mut self, span: Span, text: impl Into<String>) -> Diagnostic {
+        self.related.push((span, text.into()));
+        self
+    }
+
+    fn moved(mut self, base: usize) -> Diagnostic {
+        if self.span != Span::default() {
+            self.span = Span::new(self.span.start + base, self.span.end + base);
+        }
+        self
+    }
+}
+
 /// Facts that interpolation may use; the cli gathers them.
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
     /// `--var NAME=VALUE`, in order.
     pub vars: Vec<(String, String)>,
-    pub environment: std::collections::BTreeMap<String, String>,
+    pub environment: BTreeMap<String, String>,
 }
+
+/// What the manifest is built from, by name, for "unknown node".
+const TOP_LEVEL: [&str; 12] = [
+    "imgmake", "var", "secret", "registry", "template", "run", "build", "scan", "push", "group",
+    "include", "default",
+];
 
 /// Parses and checks one manifest. `file` is its name for messages; `read` gives env-files (the room itself reads no disk).
 /// All errors found are returned together; warnings come with success.
@@ -35,16 +110,210 @@ pub fn load(
     facts: &Facts,
     read: &dyn Fn(&str) -> std::io::Result<String>,
 ) -> Result<(Manifest, Vec<Diagnostic>), Vec<Diagnostic>> {
-    todo!()
+    let nodes = tree::parse(text, 0)?;
+    let diagnostics = RefCell::new(Vec::new());
+    let mut manifest = Manifest::default();
+    let mut scope = Scope::new(facts);
+    if nodes.is_empty() {
+        return Err(vec![empty(file)]);
+    }
+    decode_head(&nodes, &mut scope, &diagnostics, &mut manifest, read);
+    decode_targets(&nodes, &scope, &diagnostics, &mut manifest);
+    manifest.read_environment = scope.looked_at();
+    let mut found = diagnostics.into_inner();
+    found.sort_by_key(|one| one.span.start);
+    if found.iter().any(|one| one.severity == Severity::Error) {
+        return Err(found);
+    }
+    Ok((manifest, found))
 }
 
-/// Renders diagnostics with miette against the source text (the cli calls this once).
-pub fn render(
-    diagnostics: &[Diagnostic],
-    file: &str,
-    text: &str,
-    colour: bool,
-    width: usize,
-) -> String {
-    todo!()
+fn empty(file: &str) -> Diagnostic {
+    Diagnostic::plain(format!("`{file}` declares nothing"))
+        .with_help("declare a target, such as `build app { context \".\" }`, or run `imgmake init`")
+}
+
+/// Settings and env-files first, since variables read them; then variables, since all else reads those.
+fn decode_head(
+    nodes: &[Node],
+    scope: &mut Scope,
+    diagnostics: &RefCell<Vec<Diagnostic>>,
+    manifest: &mut Manifest,
+    read: &dyn Fn(&str) -> std::io::Result<String>,
+) {
+    let settings_nodes: Vec<&Node> = named(nodes, "imgmake").collect();
+    if let [first, second, ..] = settings_nodes.as_slice() {
+        let cx = Cx::new(scope, diagnostics);
+        fields::twice(&cx, first.name.span, &second.name);
+    }
+    let settings_node = settings_nodes.first().copied();
+    let env_files =
+        settings_node.map(|node| settings::env_files(node, &Cx::new(scope, diagnostics)));
+    for file in env_files.unwrap_or_default() {
+        let values = env_file::read(&file, read, &Cx::new(scope, diagnostics));
+        manifest.read_files.push(file.path.value);
+        // As with docker compose, a later file overrides an earlier one.
+        scope.env_file.extend(values);
+    }
+    let variable_nodes: Vec<&Node> = named(nodes, "var").collect();
+    manifest.variables = variables::resolve(&variable_nodes, scope, diagnostics);
+    if let Some(node) = settings_node {
+        manifest.settings = settings::settings(node, &Cx::new(scope, diagnostics));
+    }
+}
+
+fn named<'n>(nodes: &'n [Node], name: &'static str) -> impl Iterator<Item = &'n Node> {
+    nodes.iter().filter(move |node| node.name.value == name)
+}
+
+fn decode_targets(
+    nodes: &[Node],
+    scope: &Scope,
+    diagnostics: &RefCell<Vec<Diagnostic>>,
+    manifest: &mut Manifest,
+) {
+    let cx = Cx::new(scope, diagnostics);
+    let mut names = Names::default();
+    for node in nodes {
+        match node.name.value.as_str() {
+            "imgmake" | "var" => {}
+            "secret" => manifest
+                .secrets
+                .extend(settings::secret(node, &cx, &mut names)),
+            "registry" => manifest
+                .registries
+                .extend(settings::registry(node, &cx, &mut names)),
+            "group" => manifest.groups.extend(group(node, &cx, &mut names)),
+            "build" | "run" | "scan" | "push" => {
+                manifest.targets.extend(target(node, &cx, &mut names))
+            }
+            "template" | "include" => not_yet(node, &cx),
+            _ => unknown_node(node, &cx),
+        }
+    }
+    let nothing = manifest.targets.is_empty() && manifest.groups.is_empty();
+    if nothing && cx.errors() == 0 {
+        cx.report(
+            Diagnostic::plain("the manifest declares no target")
+                .with_help("declare one, such as `build app { context \".\" }`"),
+        );
+    }
+}
+
+fn unknown_node(node: &Node, cx: &Cx) {
+    let name = &node.name.value;
+    let help = suggest::help(
+        name,
+        TOP_LEVEL.into_iter().filter(|word| *word != "default"),
+    );
+    let message = format!("there is no node `{name}`");
+    let mut diagnostic = Diagnostic::at(node.name.span, message, "not known here");
+    diagnostic.help = help;
+    cx.report(diagnostic);
+}
+
+fn not_yet(node: &Node, cx: &Cx) {
+    cx.error(
+        node.name.span,
+        format!("`{}` is not supported yet", node.name.value),
+        "not supported yet",
+    );
+}
+
+/// Names that are taken, per name space, with the place of the first.
+#[derive(Default)]
+struct Names {
+    taken: BTreeMap<(&'static str, String), Span>,
+}
+
+impl Names {
+    /// Books a name; one that is taken is told with both places, but kept for further checks.
+    fn book(&mut self, space: &'static str, name: &Spanned<String>, cx: &Cx) {
+        match self.taken.entry((space, name.value.clone())) {
+            std::collections::btree_map::Entry::Vacant(free) => {
+                free.insert(name.span);
+            }
+            std::collections::btree_map::Entry::Occupied(taken) => {
+                let message = format!("the {space} name `{}` is taken", name.value);
+                let diagnostic = Diagnostic::at(name.span, message, "declared again");
+                cx.report(
+                    diagnostic
+                        .with_related(*taken.get(), "first declared here")
+                        .with_help("targets, groups and templates share one name space; rename one")
+                        .filter_help(space == "target"),
+                );
+            }
+        }
+    }
+}
+
+impl Diagnostic {
+    fn filter_help(mut self, keep: bool) -> Diagnostic {
+        if !keep {
+            self.help = None;
+        }
+        self
+    }
+}
+
+fn group(node: &Node, cx: &Cx, names: &mut Names) -> Option<Group> {
+    let mut fields = Fields::new(node, cx);
+    let name = fields
+        .required("a name")
+        .and_then(|value| cx.name(value, "a group"));
+    let about = name
+        .as_ref()
+        .map(|name| format!("group `{}`: ", name.value));
+    let cx = cx.about(about.unwrap_or_default());
+    let members = cx.list(fields.rest());
+    let description = fields.prop_text("desc").or_else(|| fields.text("desc"));
+    if members.is_empty() && name.is_some() {
+        fields.missing("at least one target");
+    }
+    fields.finish();
+    let name = name?;
+    names.book("target", &name, &cx);
+    Some(Group {
+        name,
+        description: description.map(|text| text.value),
+        members,
+    })
+}
+
+/// What every kind of target has, then the kind's own.
+fn target(node: &Node, cx: &Cx, names: &mut Names) -> Option<Target> {
+    cx.scope.take_used();
+    let mut fields = Fields::new(node, cx);
+    let name = fields
+        .required("a name")
+        .and_then(|value| cx.name(value, "a target"));
+    if let Some(name) = &name {
+        names.book("target", name, cx);
+    }
+    let about = name
+        .as_ref()
+        .map(|name| format!("target `{}`: ", name.value));
+    let cx = cx.about(about.unwrap_or_default());
+    fields.cx = &cx;
+    let description = fields.text("desc").map(|text| text.value);
+    let needs = fields.all_texts("needs");
+    for unsupported in ["if", "matrix", "name", "inherits"] {
+        if let Some(node) = fields.children(unsupported).next() {
+            not_yet(node, &cx);
+        }
+    }
+    let kind = match node.name.value.as_str() {
+        "build" => build::build(&mut fields).map(|build| TargetKind::Build(Box::new(build))),
+        "scan" => targets::scan(&mut fields).map(TargetKind::Scan),
+        "push" => targets::push(&mut fields).map(TargetKind::Push),
+        _ => targets::run(&mut fields).map(TargetKind::Run),
+    };
+    fields.finish();
+    Some(Target {
+        name: name?,
+        description,
+        needs,
+        kind: kind?,
+        used_variables: cx.scope.take_used(),
+    })
 }

@@ -12,6 +12,11 @@ pub struct Span {
     pub start: usize,
     pub end: usize,
 }
+impl Span {
+    pub fn new(start: usize, end: usize) -> Span {
+        Span { start, end }
+    }
+}
 
 /// A value and where it stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +34,10 @@ pub struct Manifest {
     /// Targets in file order.
     pub targets: Vec<Target>,
     pub groups: Vec<Group>,
+    /// Other files that were read (env-files), found or not: a cache of this value depends on them.
+    pub read_files: Vec<String>,
+    /// Environment variables that were looked at, set or not: a cache depends on their values.
+    pub read_environment: Vec<String>,
 }
 
 /// The `imgmake` node.
@@ -123,14 +132,26 @@ pub enum AuthNode {
         user: String,
         password: PasswordFrom,
     },
-    AwsEcr(BTreeMap<String, String>),
-    Gcp(BTreeMap<String, String>),
-    Azure(BTreeMap<String, String>),
+    Bearer {
+        token: PasswordFrom,
+    },
+    AwsEcr(BTreeMap<String, PasswordFrom>),
+    Gcp(BTreeMap<String, PasswordFrom>),
+    Azure(BTreeMap<String, PasswordFrom>),
 }
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// A credential: `"text"` or `(secret)NAME`.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub enum PasswordFrom {
     Literal(String),
-    Secret(String),
+    Secret(Spanned<String>),
+}
+impl std::fmt::Debug for PasswordFrom {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            PasswordFrom::Literal(_) => f.write_str("Literal(…)"),
+            PasswordFrom::Secret(name) => write!(f, "Secret({})", name.value),
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -174,7 +195,11 @@ pub struct BuildTarget {
     pub tar: Option<TarOutput>,
     pub layout: Option<Spanned<String>>,
     pub format: ImageFormat,
+    /// `gzip`, `zstd` or `none`.
     pub compression: Option<Spanned<String>>,
+    pub compression_level: Option<i32>,
+    /// `default`, `host` or `none`: of every RUN that does not say its own.
+    pub network: Option<Spanned<String>>,
     pub epoch: Option<i64>,
     pub no_cache: bool,
 }
@@ -186,8 +211,18 @@ pub enum RecipeNode {
     },
     Steps {
         from: Spanned<String>,
+        base: BaseKind,
         steps: Vec<Spanned<StepNode>>,
     },
+}
+/// What the `from` of steps names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum BaseKind {
+    /// `"alpine:3.22"`, `(image)"alpine:3.22"` or `scratch`.
+    #[default]
+    Image,
+    /// `(target)base`
+    Target,
 }
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ContextNode {

@@ -1,0 +1,371 @@
+//! `build` targets: from a Dockerfile or from steps.
+
+use std::collections::BTreeMap;
+
+use super::fields::{Cx, Fields, twice};
+use super::steps::{self, STEPS};
+use super::targets::{check_label, check_path};
+use super::tree::Node;
+use super::types::*;
+use super::{Diagnostic, suggest};
+
+pub(super) fn build(fields: &mut Fields) -> Option<BuildTarget> {
+    let context = fields.text("context");
+    if let Some(context) = &context {
+        check_context(context, fields.cx);
+    }
+    let recipe = recipe(fields, context.as_ref());
+    let contexts = contexts(fields);
+    let args = unique(fields.map("args"));
+    let labels = unique(fields.map("labels"));
+    let annotations = unique(fields.map("annotations"));
+    let platforms = fields.texts("platforms");
+    check_platforms(&platforms, fields.cx);
+    let secrets = fields.all_texts("secrets");
+    let ssh = ssh(fields);
+    let tags = fields.all_texts("tags");
+    tags.iter().for_each(|tag| check_tag(tag, fields.cx));
+    let tar = tar(fields, &platforms);
+    let layout = fields.text("layout");
+    if let Some(layout) = &layout {
+        check_path(layout, fields.cx);
+    }
+    let format = fields.text("format");
+    let format = format.and_then(|text| fields.cx.choice(&text, &["oci", "docker"]));
+    let (compression, compression_level) = compression(fields);
+    let network = fields.text("network").filter(|text| {
+        let known = ["default", "host", "none"];
+        fields.cx.choice(text, &known).is_some()
+    });
+    Some(BuildTarget {
+        context,
+        recipe: recipe?,
+        contexts,
+        args,
+        labels,
+        annotations,
+        platforms,
+        secrets,
+        ssh,
+        tags,
+        tar,
+        layout,
+        format: match format {
+            Some("docker") => ImageFormat::Docker,
+            _ => ImageFormat::Oci,
+        },
+        compression,
+        compression_level,
+        network,
+        epoch: fields.integer("epoch", 0..=253_402_300_799),
+        no_cache: fields.flag("no-cache").unwrap_or(false),
+    })
+}
+
+fn unique(pairs: Vec<(Spanned<String>, Spanned<String>)>) -> BTreeMap<String, Spanned<String>> {
+    pairs
+        .into_iter()
+        .map(|(key, value)| (key.value, value))
+        .collect()
+}
+
+fn check_context(context: &Spanned<String>, cx: &Cx) {
+    let remote = context.value.contains("://") || context.value.starts_with("git@");
+    if remote {
+        cx.error_help(
+            context.span,
+            "a context is a directory: remote contexts are not supported",
+            "a path is expected here",
+            "fetch it with a `run` target, or with ADD in the Dockerfile",
+        );
+    }
+    check_path(context, cx);
+}
+
+/// Steps, or a Dockerfile; both are an error that shows both places.
+fn recipe(fields: &mut Fields, context: Option<&Spanned<String>>) -> Option<RecipeNode> {
+    let dockerfile_node = fields.child("dockerfile");
+    let from_node = fields.child("from");
+    let steps = fields.children_of(&STEPS);
+    let stage_node = fields.child("stage");
+    let first_step = from_node
+        .into_iter()
+        .chain(steps.first().copied())
+        .min_by_key(|node| node.span.start);
+    if let (Some(dockerfile), Some(step)) = (dockerfile_node.or(stage_node), first_step) {
+        return exclusive(dockerfile, step, fields.cx);
+    }
+    if first_step.is_some() {
+        return from_steps(from_node, &steps, fields);
+    }
+    let stage = fields.text("stage");
+    let path = match dockerfile_node {
+        Some(_) => fields.text("dockerfile")?,
+        None => beside(context, fields.node),
+    };
+    check_path(&path, fields.cx);
+    Some(RecipeNode::Dockerfile { path, stage })
+}
+
+fn exclusive(dockerfile: &Node, step: &Node, cx: &Cx) -> Option<RecipeNode> {
+    let message = "a build is made from a Dockerfile or from steps, not from both";
+    let label = format!("`{}` belongs to a Dockerfile", dockerfile.name.value);
+    let diagnostic = Diagnostic::at(dockerfile.span, message, label);
+    let other = format!("`{}` is a step", step.name.value);
+    cx.report(
+        diagnostic
+            .with_related(step.span, other)
+            .with_help("take one of them out, or split the target in two"),
+    );
+    None
+}
+
+/// The Dockerfile that `docker build` would take: the one in the context.
+fn beside(context: Option<&Spanned<String>>, node: &Node) -> Spanned<String> {
+    match context {
+        Some(context) if !matches!(context.value.as_str(), "." | "./") => Spanned {
+            value: format!("{}/Dockerfile", context.value.trim_end_matches('/')),
+            span: context.span,
+        },
+        Some(context) => Spanned {
+            value: "Dockerfile".to_string(),
+            span: context.span,
+        },
+        None => Spanned {
+            value: "Dockerfile".to_string(),
+            span: node.span,
+        },
+    }
+}
+
+fn from_steps(from: Option<&Node>, steps: &[&Node], fields: &Fields) -> Option<RecipeNode> {
+    let cx = fields.cx;
+    let Some(from_node) = from else {
+        let step = steps
+            .first()
+            .expect("there is a step, else it is a Dockerfile's build");
+        cx.error_help(
+            step.name.span,
+            "the steps have no base",
+            "the first step",
+            "begin with `from \"alpine:3.22\"`, or with `from scratch`",
+        );
+        return None;
+    };
+    let mut from_fields = Fields::new(from_node, cx);
+    let value = from_fields.required("an image or a target");
+    from_fields.finish();
+    let (from, base) = based_on(value?, cx)?;
+    let before = steps
+        .iter()
+        .find(|step| step.span.start < from_node.span.start);
+    if let Some(step) = before {
+        let diagnostic =
+            Diagnostic::at(from_node.span, "`from` comes before the steps", "too late");
+        cx.report(diagnostic.with_related(step.span, "this step stands before it"));
+    }
+    Some(RecipeNode::Steps {
+        from,
+        base,
+        steps: steps::steps(steps, cx),
+    })
+}
+
+/// `"alpine"`, `(image)"alpine"` or `(target)base`.
+fn based_on(value: &super::tree::Value, cx: &Cx) -> Option<(Spanned<String>, BaseKind)> {
+    let kind = match value.ty.as_ref() {
+        None => BaseKind::Image,
+        Some(ty) => match cx.choice(ty, &["image", "target"])? {
+            "target" => BaseKind::Target,
+            _ => BaseKind::Image,
+        },
+    };
+    let text = cx.annotated_text(value)?;
+    if text.value.trim().is_empty() {
+        cx.error(
+            text.span,
+            "`from` is empty",
+            "an image or a target is expected here",
+        );
+        return None;
+    }
+    Some((text, kind))
+}
+
+/// `contexts { base (target)base; alpine (image)"alpine:3.22"; proto (path)"../proto" }`
+fn contexts(fields: &mut Fields) -> Vec<(Spanned<String>, ContextNode)> {
+    let cx = fields.cx;
+    let Some(node) = fields.child("contexts") else {
+        return Vec::new();
+    };
+    let mut inner = Fields::new(node, cx);
+    let mut contexts: Vec<(Spanned<String>, ContextNode)> = Vec::new();
+    for child in inner.any_children() {
+        let mut entry = Fields::new(child, cx);
+        let value = entry.required("`(target)NAME`, `(image)\"…\"` or `(path)\"…\"`");
+        entry.finish();
+        if let Some((first, _)) = contexts
+            .iter()
+            .find(|(name, _)| name.value == child.name.value)
+        {
+            twice(cx, first.span, &child.name);
+            continue;
+        }
+        if let Some(context) = value.and_then(|value| named_context(value, cx)) {
+            contexts.push((child.name.clone(), context));
+        }
+    }
+    inner.finish();
+    contexts
+}
+
+fn named_context(value: &super::tree::Value, cx: &Cx) -> Option<ContextNode> {
+    let kinds = ["target", "image", "path"];
+    let Some(ty) = &value.ty else {
+        cx.error_help(
+            value.span,
+            "a named context says what it is",
+            "a type annotation is missing",
+            "write `(target)NAME`, `(image)\"alpine:3.22\"` or `(path)\"../dir\"`",
+        );
+        return None;
+    };
+    let kind = cx.choice(ty, &kinds)?;
+    let text = cx.annotated_text(value)?;
+    if text.value.trim().is_empty() {
+        cx.error(text.span, format!("the {kind} is empty"), "nothing is here");
+        return None;
+    }
+    Some(match kind {
+        "target" => ContextNode::Target(text),
+        "image" => ContextNode::Image(text),
+        _ => ContextNode::Path(text),
+    })
+}
+
+fn check_platforms(platforms: &[Spanned<String>], cx: &Cx) {
+    for (at, platform) in platforms.iter().enumerate() {
+        let parts: Vec<&str> = platform.value.split('/').collect();
+        let word = |part: &&str| {
+            !part.is_empty()
+                && part
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'))
+        };
+        if !(2..=3).contains(&parts.len()) || !parts.iter().all(word) {
+            let message = format!("`{}` is no platform", platform.value);
+            let help = match suggest::nearest(
+                &platform.value,
+                ["linux/amd64", "linux/arm64", "linux/arm/v7"],
+            ) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => "write `os/architecture`, such as \"linux/amd64\" or \"linux/arm/v7\""
+                    .to_string(),
+            };
+            cx.error_help(platform.span, message, "not a platform", help);
+        } else if let Some(first) = platforms[..at]
+            .iter()
+            .find(|one| one.value == platform.value)
+        {
+            twice(cx, first.span, platform);
+        }
+    }
+}
+
+/// The grammar of image names is `image`'s; here only what no name can have.
+fn check_tag(tag: &Spanned<String>, cx: &Cx) {
+    if tag
+        .value
+        .contains(|c: char| c.is_whitespace() || c.is_control())
+    {
+        let message = format!("`{}` is no image name", tag.value);
+        cx.error(tag.span, message, "white space cannot stand in it");
+    }
+}
+
+/// `ssh default` or `ssh default deploy="~/.ssh/agent.sock"`
+fn ssh(fields: &mut Fields) -> Vec<(Spanned<String>, Option<String>)> {
+    let cx = fields.cx;
+    let mut found: Vec<(Spanned<String>, Option<String>)> = Vec::new();
+    for node in fields.children("ssh") {
+        let mut inner = Fields::new(node, cx);
+        let agents = cx.list(inner.rest()).into_iter().map(|id| (id, None));
+        let sockets = inner.any_props().iter().filter_map(|(id, value)| {
+            Some((id.clone(), Some(cx.word(value, "the socket's path")?.value)))
+        });
+        let all: Vec<_> = agents.chain(sockets).collect();
+        if all.is_empty() && cx.errors() == 0 {
+            inner.missing("an id, such as `default`");
+        }
+        for (id, socket) in all {
+            match found.iter().find(|(other, _)| other.value == id.value) {
+                Some((first, _)) => twice(cx, first.span, &id),
+                None => found.push((id, socket)),
+            }
+        }
+        inner.finish();
+    }
+    found
+}
+
+fn tar(fields: &mut Fields, platforms: &[Spanned<String>]) -> Option<TarOutput> {
+    let cx = fields.cx;
+    let node = fields.child("tar")?;
+    let mut inner = Fields::new(node, cx);
+    let path = inner.required("a path");
+    let said = inner.prop_text("format");
+    inner.finish();
+    let format = match &said {
+        Some(said) => cx.choice(said, &["docker", "oci"])?,
+        None => "docker",
+    };
+    let path = cx.word(path?, "the path")?;
+    check_path(&path, cx);
+    if let ("docker", [_, second, ..]) = (format, platforms) {
+        let span = said.map_or(node.span, |said| said.span);
+        let diagnostic = Diagnostic::at(
+            span,
+            "a docker archive holds one platform",
+            "the format is `docker`",
+        );
+        cx.report(
+            diagnostic
+                .with_related(second.span, "a second platform")
+                .with_help("write `format=oci`"),
+        );
+    }
+    Some(TarOutput {
+        path,
+        format: match format {
+            "oci" => TarFormat::Oci,
+            _ => TarFormat::Docker,
+        },
+    })
+}
+
+/// `compression zstd level=3`
+fn compression(fields: &mut Fields) -> (Option<Spanned<String>>, Option<i32>) {
+    let cx = fields.cx;
+    let Some(node) = fields.child("compression") else {
+        return (None, None);
+    };
+    let mut inner = Fields::new(node, cx);
+    let kind = inner
+        .required("`gzip`, `zstd` or `none`")
+        .and_then(|value| cx.text(value));
+    let kind = kind.filter(|kind| cx.choice(kind, &["gzip", "zstd", "none"]).is_some());
+    let range = match kind.as_ref().map(|kind| kind.value.as_str()) {
+        Some("zstd") => 1..=22,
+        Some("none") => 0..=0,
+        _ => 1..=12,
+    };
+    let level = inner
+        .prop("level")
+        .and_then(|value| cx.integer(value, range));
+    inner.finish();
+    (kind, level.and_then(|level| i32::try_from(level).ok()))
+}
+
+pub(super) fn check_labels(pairs: &[(Spanned<String>, Spanned<String>)], cx: &Cx) {
+    pairs.iter().for_each(|(key, _)| check_label(key, cx));
+}

@@ -1,0 +1,138 @@
+//! `.env` files: `NAME=value` lines, `#` comments, `export`, single and double quotes.
+
+use std::collections::BTreeMap;
+
+use super::Spanned;
+use super::fields::Cx;
+
+pub(super) struct EnvFile {
+    pub path: Spanned<String>,
+    pub optional: bool,
+}
+
+pub(super) fn read(
+    file: &EnvFile,
+    read: &dyn Fn(&str) -> std::io::Result<String>,
+    cx: &Cx,
+) -> BTreeMap<String, String> {
+    let path = &file.path;
+    match read(&path.value) {
+        Ok(text) => parse(&text).unwrap_or_else(|(line, what)| {
+            let message = format!("env-file `{}`, line {line}: {what}", path.value);
+            cx.error_help(
+                path.span,
+                message,
+                "named here",
+                "write `NAME=value`, one per line",
+            );
+            BTreeMap::new()
+        }),
+        Err(error) if file.optional && error.kind() == std::io::ErrorKind::NotFound => {
+            BTreeMap::new()
+        }
+        Err(error) => {
+            let message = format!("cannot read env-file `{}`", path.value);
+            let help = "add `optional=#true` when it may be missing";
+            match error.kind() {
+                std::io::ErrorKind::NotFound => {
+                    cx.error_help(path.span, message, "there is no such file", help)
+                }
+                _ => cx.error(path.span, message, error.to_string()),
+            }
+            BTreeMap::new()
+        }
+    }
+}
+
+/// Errors carry the line's number, never its text: it may be a secret.
+fn parse(text: &str) -> Result<BTreeMap<String, String>, (usize, &'static str)> {
+    let mut values = BTreeMap::new();
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    for (number, line) in text.lines().enumerate() {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let line = line.strip_prefix("export ").unwrap_or(line);
+        let refuse = |what| (number + 1, what);
+        let (name, value) = line.split_once('=').ok_or(refuse("there is no `=`"))?;
+        let name = name.trim();
+        let first = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+        if !first
+            || !name
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'))
+        {
+            return Err(refuse("what stands before `=` is no name"));
+        }
+        values.insert(name.to_string(), value_of(value.trim()).map_err(refuse)?);
+    }
+    Ok(values)
+}
+
+fn value_of(written: &str) -> Result<String, &'static str> {
+    let quote = written.chars().next().filter(|c| matches!(c, '"' | '\''));
+    let Some(quote) = quote else {
+        let end = written.find(" #").unwrap_or(written.len());
+        return Ok(written[..end].trim_end().to_string());
+    };
+    let mut value = String::new();
+    let mut chars = written[1..].chars();
+    loop {
+        match chars.next().ok_or("a quote is not closed")? {
+            c if c == quote => break,
+            '\\' if quote == '"' => match chars.next().ok_or("a quote is not closed")? {
+                'n' => value.push('\n'),
+                't' => value.push('\t'),
+                'r' => value.push('\r'),
+                c @ ('"' | '\\' | '$') => value.push(c),
+                c => value.extend(['\\', c]),
+            },
+            c => value.push(c),
+        }
+    }
+    let rest = chars.as_str().trim();
+    if rest.is_empty() || rest.starts_with('#') {
+        return Ok(value);
+    }
+    Err("something stands after the closing quote")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_comments_quotes_and_export_are_read() {
+        let values = parse(
+            "# c\nA=1\nexport B = two words # c\nC=\"x\\n\\\"y\" # c\nD='$raw\\n'\n\nE=\nF=a#b\n",
+        )
+        .unwrap();
+        let value = |name: &str| values[name].as_str();
+        assert_eq!(
+            [
+                value("A"),
+                value("B"),
+                value("C"),
+                value("D"),
+                value("E"),
+                value("F")
+            ],
+            ["1", "two words", "x\n\"y", "$raw\\n", "", "a#b"]
+        );
+    }
+
+    #[test]
+    fn a_bad_line_is_named_by_number_without_its_text() {
+        assert_eq!(parse("A=1\nhunter2\n"), Err((2, "there is no `=`")));
+        assert_eq!(parse("A='x"), Err((1, "a quote is not closed")));
+        assert_eq!(parse("1A=x"), Err((1, "what stands before `=` is no name")));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_ends(text in ".{0,200}") {
+            let _ = parse(&text);
+        }
+    }
+}

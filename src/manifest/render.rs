@@ -1,0 +1,145 @@
+//! Diagnostics → text for people, by miette. Knows no terminal: colour and width are told.
+
+use std::fmt;
+
+use miette::{
+    GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, SourceCode, SourceSpan,
+};
+
+use super::{Diagnostic, Severity, Span};
+
+/// Renders diagnostics with miette against the source text (the cli calls this once).
+/// Ends with a line that counts, when there is more than one.
+pub fn render(
+    diagnostics: &[Diagnostic],
+    file: &str,
+    text: &str,
+    colour: bool,
+    width: usize,
+) -> String {
+    let source = NamedSource::new(file, text.to_string());
+    let mut theme = match colour {
+        true => GraphicalTheme::unicode(),
+        false => GraphicalTheme::unicode_nocolor(),
+    };
+    theme.characters.error = "error:".to_string();
+    theme.characters.warning = "warning:".to_string();
+    let handler = GraphicalReportHandler::new_themed(theme)
+        .with_width(width.clamp(40, 200))
+        .with_context_lines(0)
+        .with_links(false);
+    let mut out = String::new();
+    for diagnostic in diagnostics {
+        let report = Report {
+            diagnostic,
+            source: &source,
+            length: text.len(),
+        };
+        let mut one = String::new();
+        handler
+            .render_report(&mut one, &report)
+            .expect("writing to a string does not fail");
+        out.push_str(&tidied(&one));
+    }
+    out.push_str(&count(diagnostics, file));
+    out
+}
+
+/// miette indents the headline and ends with blank lines.
+fn tidied(report: &str) -> String {
+    let mut text = String::new();
+    for line in report.trim_matches('\n').lines() {
+        let line = match text.is_empty() {
+            true => line.trim_start(),
+            false => line.trim_end(),
+        };
+        text.push_str(line);
+        text.push('\n');
+    }
+    text
+}
+
+fn count(diagnostics: &[Diagnostic], file: &str) -> String {
+    let of = |severity| {
+        diagnostics
+            .iter()
+            .filter(|one| one.severity == severity)
+            .count()
+    };
+    let plural = |count: usize, word: &str| match count {
+        0 => None,
+        1 => Some(format!("1 {word}")),
+        many => Some(format!("{many} {word}s")),
+    };
+    let parts: Vec<String> = [
+        plural(of(Severity::Error), "error"),
+        plural(of(Severity::Warning), "warning"),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    match diagnostics.len() {
+        0 | 1 => String::new(),
+        _ => format!("{} in {file}\n", parts.join(" and ")),
+    }
+}
+
+struct Report<'d> {
+    diagnostic: &'d Diagnostic,
+    source: &'d NamedSource<String>,
+    length: usize,
+}
+
+impl Report<'_> {
+    /// No span and no label: the message is about no place.
+    fn has_place(&self) -> bool {
+        self.diagnostic.span != Span::default() || !self.diagnostic.label.is_empty()
+    }
+
+    fn labelled(&self, span: Span, text: &str) -> LabeledSpan {
+        let start = span.start.min(self.length);
+        let end = span.end.clamp(start, self.length);
+        let label = (!text.is_empty()).then(|| text.to_string());
+        LabeledSpan::new_with_span(label, SourceSpan::new(start.into(), end - start))
+    }
+}
+
+impl fmt::Debug for Report<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.diagnostic.fmt(f)
+    }
+}
+impl fmt::Display for Report<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.diagnostic.message)
+    }
+}
+impl std::error::Error for Report<'_> {}
+
+impl miette::Diagnostic for Report<'_> {
+    fn severity(&self) -> Option<miette::Severity> {
+        Some(match self.diagnostic.severity {
+            Severity::Error => miette::Severity::Error,
+            Severity::Warning => miette::Severity::Warning,
+        })
+    }
+
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        let help = self.diagnostic.help.as_ref()?;
+        Some(Box::new(help))
+    }
+
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        self.has_place().then_some(self.source as &dyn SourceCode)
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        if !self.has_place() {
+            return None;
+        }
+        let first = self.labelled(self.diagnostic.span, &self.diagnostic.label);
+        let related = self.diagnostic.related.iter();
+        let others = related.map(|(span, text)| self.labelled(*span, text));
+        Some(Box::new(std::iter::once(first).chain(others)))
+    }
+}

@@ -1,0 +1,194 @@
+//! The values that interpolation sees: variables, the environment, a matrix's axes.
+//! Remembers which of them were used, for keys and for the manifest cache.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::interpolate::{self, Piece, Refusal};
+use super::{Facts, suggest};
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Binding {
+    Text(String),
+    List(Vec<String>),
+}
+
+impl Binding {
+    pub fn text(self) -> Result<String, Refusal> {
+        match self {
+            Binding::Text(text) => Ok(text),
+            Binding::List(_) => Err(Refusal::new("a list cannot stand within a string")
+                .with_help("join it: `${join(NAME, ',')}`")),
+        }
+    }
+
+    /// How a variable's value is shown and keyed.
+    pub fn shown(&self) -> String {
+        match self {
+            Binding::Text(text) => text.clone(),
+            Binding::List(items) => items.join(","),
+        }
+    }
+}
+
+pub(super) struct Scope<'f> {
+    facts: &'f Facts,
+    /// Of the env-files; the environment wins.
+    pub env_file: BTreeMap<String, String>,
+    /// Declared variables; `None` is declared and unset.
+    variables: BTreeMap<String, Option<Binding>>,
+    /// Axes of the matrix whose member is being decoded.
+    locals: BTreeMap<String, String>,
+    used: RefCell<BTreeSet<String>>,
+    /// Every environment variable that was looked at, found or not.
+    looked_at: RefCell<BTreeSet<String>>,
+}
+
+impl<'f> Scope<'f> {
+    pub fn new(facts: &'f Facts) -> Scope<'f> {
+        Scope {
+            facts,
+            env_file: BTreeMap::new(),
+            variables: BTreeMap::new(),
+            locals: BTreeMap::new(),
+            used: RefCell::default(),
+            looked_at: RefCell::default(),
+        }
+    }
+
+    pub fn declare(&mut self, name: &str, value: Option<Binding>) {
+        self.variables.insert(name.to_string(), value);
+    }
+
+    pub fn with_locals(&mut self, locals: BTreeMap<String, String>) {
+        self.locals = locals;
+    }
+
+    /// What was used since the last call.
+    pub fn take_used(&self) -> Vec<String> {
+        std::mem::take(&mut *self.used.borrow_mut())
+            .into_iter()
+            .collect()
+    }
+
+    pub fn looked_at(&self) -> Vec<String> {
+        self.looked_at.borrow().iter().cloned().collect()
+    }
+
+    /// The environment, then the env-files.
+    pub fn environment(&self, name: &str) -> Option<(&str, Origin)> {
+        self.looked_at.borrow_mut().insert(name.to_string());
+        let environment = self.facts.environment.get(name);
+        environment
+            .map(|value| (value.as_str(), Origin::Environment))
+            .or_else(|| {
+                let value = self.env_file.get(name)?;
+                Some((value.as_str(), Origin::EnvFile))
+            })
+    }
+
+    pub fn get(&self, name: &str) -> Result<Binding, Refusal> {
+        if let Some(value) = self.locals.get(name) {
+            return Ok(Binding::Text(value.clone()));
+        }
+        self.used.borrow_mut().insert(name.to_string());
+        if let Some(variable) = name.strip_prefix("env.") {
+            return match self.environment(variable) {
+                Some((value, _)) => Ok(Binding::Text(value.to_string())),
+                None => Err(self.unset_environment(variable)),
+            };
+        }
+        if name.starts_with("git.") {
+            return self.git(name);
+        }
+        match self.variables.get(name) {
+            Some(Some(value)) => Ok(value.clone()),
+            Some(None) => Err(
+                Refusal::new(format!("the variable `{name}` is not set")).with_help(format!(
+                    "give it a default, set `{name}` in the environment, or pass `--var {name}=…`"
+                )),
+            ),
+            None => Err(self.undeclared(name)),
+        }
+    }
+
+    fn git(&self, name: &str) -> Result<Binding, Refusal> {
+        Err(Refusal::new(format!("`${{{name}}}` is not supported yet"))
+            .with_help("set it from outside: `--var NAME=…` or an environment variable"))
+    }
+
+    fn unset_environment(&self, variable: &str) -> Refusal {
+        let names = self.facts.environment.keys().chain(self.env_file.keys());
+        let near = suggest::nearest(variable, names.map(String::as_str));
+        Refusal::new(format!("the environment variable `{variable}` is not set")).with_help(
+            match near {
+                Some(near) => format!("did you mean `${{env.{near}}}`?"),
+                None => format!("set it, or write `${{default(env.{variable}, 'text')}}`"),
+            },
+        )
+    }
+
+    fn undeclared(&self, name: &str) -> Refusal {
+        let names = self.variables.keys().chain(self.locals.keys());
+        let refusal = Refusal::new(format!("there is no variable `{name}`"));
+        if let Some(near) = suggest::nearest(name, names.map(String::as_str)) {
+            return refusal.with_help(format!("did you mean `${{{near}}}`?"));
+        }
+        if self.facts.environment.contains_key(name) {
+            return refusal.with_help(format!(
+                "write `${{env.{name}}}` for the environment's, or `$${{{name}}}` to leave it to the shell"
+            ));
+        }
+        refusal.with_help(format!(
+            "declare it: `var {name} \"…\"`; write `$${{{name}}}` to leave it to the shell"
+        ))
+    }
+
+    /// Declared without a value, or an environment variable that is not set.
+    pub fn is_unset(&self, name: &str) -> bool {
+        let unset = match name.strip_prefix("env.") {
+            Some(variable) => self.environment(variable).is_none(),
+            None => matches!(self.variables.get(name), Some(None)),
+        };
+        if unset {
+            self.used.borrow_mut().insert(name.to_string());
+        }
+        unset
+    }
+
+    pub fn text(&self, text: &str) -> Result<String, Refusal> {
+        let mut done = String::new();
+        for piece in interpolate::split(text)? {
+            match piece {
+                Piece::Literal(literal) => done.push_str(&literal),
+                Piece::Expression(expression) => {
+                    done.push_str(&interpolate::evaluate(&expression, self)?.text()?)
+                }
+            }
+        }
+        Ok(done)
+    }
+
+    /// As [`Scope::text`], but a string that is one `${LIST}` gives all its items.
+    pub fn texts(&self, text: &str) -> Result<Vec<String>, Refusal> {
+        let pieces = interpolate::split(text)?;
+        if let [Piece::Expression(expression)] = pieces.as_slice()
+            && let Binding::List(items) = interpolate::evaluate(expression, self)?
+        {
+            return Ok(items);
+        }
+        Ok(vec![self.text(text)?])
+    }
+
+    pub fn facts(&self) -> &Facts {
+        self.facts
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    CommandLine,
+    Environment,
+    EnvFile,
+    Default,
+}

@@ -1,0 +1,325 @@
+//! The nodes around the targets: `imgmake`, `secret`, `registry`.
+
+use std::collections::BTreeMap;
+
+use super::env_file::EnvFile;
+use super::fields::{Cx, Fields};
+use super::tree::{Node, Value};
+use super::types::*;
+use super::{Diagnostic, Names, duration, not_yet};
+
+/// Read before everything else: variables may come from them.
+pub(super) fn env_files(node: &Node, cx: &Cx) -> Vec<EnvFile> {
+    let mut fields = Fields::new(node, cx);
+    let mut files = Vec::new();
+    for node in fields.children("env-file") {
+        let mut fields = Fields::new(node, cx);
+        let path = fields.required("a path");
+        let optional = fields.prop_boolean("optional").unwrap_or(false);
+        fields.finish();
+        if let Some(path) = path.and_then(|value| cx.word(value, "the path")) {
+            files.push(EnvFile { path, optional });
+        }
+    }
+    files
+}
+
+pub(super) fn settings(node: &Node, cx: &Cx) -> Settings {
+    let mut fields = Fields::new(node, cx);
+    match fields.prop("version") {
+        None => cx.error_help(
+            node.name.span,
+            "`imgmake` does not say its version",
+            "`version=` is missing",
+            "write `imgmake version=1 { … }`",
+        ),
+        Some(value) if value.data != super::tree::Data::Integer(1) => cx.error_help(
+            value.span,
+            "this imgmake reads version 1 of the manifest",
+            "not 1",
+            "write `version=1`, or use a newer imgmake",
+        ),
+        Some(_) => {}
+    }
+    let jobs = fields.integer("jobs", 1..=4096);
+    let epoch = fields.integer("epoch", 0..=253_402_300_799);
+    let watch = fields.child("watch").map(|node| watch(node, cx));
+    let retry = fields.child("retry").map(|node| retry(node, cx));
+    // Decoded by `env_files`.
+    let _ = fields.children("env-file");
+    if let Some(node) = fields.child("lock") {
+        not_yet(node, cx);
+    }
+    fields.finish();
+    Settings {
+        jobs: jobs.and_then(|jobs| usize::try_from(jobs).ok()),
+        epoch,
+        watch: watch.unwrap_or_default(),
+        retry: retry.unwrap_or_default(),
+    }
+}
+
+/// `debounce "200ms" max="5s"; on-busy restart; ignore "a" "b"; targets dev`
+fn watch(node: &Node, cx: &Cx) -> WatchSettings {
+    let mut settings = WatchSettings::default();
+    let mut fields = Fields::new(node, cx);
+    if let Some(node) = fields.child("debounce") {
+        let mut fields = Fields::new(node, cx);
+        let value = fields.required("a duration");
+        if let Some(debounce) = value.and_then(|value| cx.duration(value)) {
+            settings.debounce = debounce;
+        }
+        settings.max = fields.prop_duration("max").unwrap_or(settings.max);
+        fields.finish();
+    }
+    if let Some(word) = fields.text("on-busy") {
+        settings.on_busy = match cx.choice(&word, &["restart", "queue"]) {
+            Some("queue") => OnBusy::Queue,
+            _ => OnBusy::Restart,
+        };
+    }
+    for pattern in fields.all_texts("ignore") {
+        super::targets::check_glob(&pattern, cx);
+        settings.ignore.push(pattern.value);
+    }
+    settings.targets = fields.all_texts("targets");
+    fields.finish();
+    settings
+}
+
+/// `retry backoff="1s..30s" attempts=5`
+fn retry(node: &Node, cx: &Cx) -> Retry {
+    let mut settings = Retry::default();
+    let mut fields = Fields::new(node, cx);
+    if let Some(text) = fields.prop_text("backoff") {
+        let range = text.value.split_once("..");
+        let range =
+            range.and_then(|(from, to)| Some((duration::parse(from)?, duration::parse(to)?)));
+        match range.filter(|(from, to)| from <= to) {
+            Some(range) => settings.backoff = range,
+            None => cx.error_help(
+                text.span,
+                format!("`{}` is no range of durations", text.value),
+                "a range is expected here",
+                "write `backoff=\"1s..30s\"`",
+            ),
+        }
+    }
+    if let Some(value) = fields.prop("attempts")
+        && let Some(attempts) = cx.integer(value, 1..=100)
+    {
+        settings.attempts = u32::try_from(attempts).unwrap_or(settings.attempts);
+    }
+    fields.finish();
+    settings
+}
+
+/// `secret npm env="NPM_TOKEN"` or `secret netrc file="~/.netrc" optional=#true`
+pub(super) fn secret(node: &Node, cx: &Cx, names: &mut Names) -> Option<SecretNode> {
+    let mut fields = Fields::new(node, cx);
+    let name = fields
+        .required("a name")
+        .and_then(|value| cx.name(value, "a secret"));
+    let env = fields.prop_text("env");
+    let file = fields.prop_text("file");
+    let optional = fields.prop_boolean("optional").unwrap_or(false);
+    let source = match (env, file) {
+        (Some(env), None) => Some(SecretFrom::Env(env.value)),
+        (None, Some(file)) => Some(SecretFrom::File(file.value)),
+        (Some(env), Some(file)) => {
+            let diagnostic = Diagnostic::at(file.span, "a secret has one source", "and a file");
+            cx.report(diagnostic.with_related(env.span, "a variable"));
+            None
+        }
+        (None, None) => {
+            if !node
+                .props
+                .iter()
+                .any(|(key, _)| matches!(key.value.as_str(), "env" | "file"))
+            {
+                fields.missing("`env=\"NAME\"` or `file=\"path\"`");
+            }
+            None
+        }
+    };
+    fields.finish();
+    let name = name?;
+    names.book("secret", &name, cx);
+    Some(SecretNode {
+        name,
+        source: source?,
+        optional,
+    })
+}
+
+pub(super) fn registry(node: &Node, cx: &Cx, names: &mut Names) -> Option<RegistryNode> {
+    let mut fields = Fields::new(node, cx);
+    let name = fields
+        .required("a name")
+        .and_then(|value| cx.name(value, "a registry"));
+    let about = name
+        .as_ref()
+        .map(|name| format!("registry `{}`: ", name.value));
+    let cx = &cx.about(about.unwrap_or_default());
+    fields.cx = cx;
+    let prefix = fields.required("a prefix, `host[:port][/path]`");
+    let prefix = prefix.and_then(|value| prefix_of(value, cx));
+    let auth = fields.child("auth").and_then(|node| auth(node, cx));
+    let registry = RegistryNode {
+        name: name.clone().unwrap_or_default(),
+        prefix: prefix.clone().unwrap_or_default(),
+        auth: auth.unwrap_or_default(),
+        insecure: fields.flag("insecure").unwrap_or(false),
+        skip_tls_verify: fields.flag("skip-tls-verify").unwrap_or(false),
+        ca: fields.text("ca").map(|text| text.value),
+        client_cert: fields
+            .child("client-cert")
+            .and_then(|node| client_cert(node, cx)),
+        concurrency: fields
+            .integer("concurrency", 1..=256)
+            .and_then(|count| usize::try_from(count).ok()),
+        create_repo: fields.flag("create-repo").unwrap_or(false),
+        mirrors: fields
+            .all_texts("mirrors")
+            .into_iter()
+            .map(|text| text.value)
+            .collect(),
+    };
+    fields.finish();
+    names.book("registry", &name?, cx);
+    prefix.map(|_| registry)
+}
+
+fn prefix_of(value: &Value, cx: &Cx) -> Option<Spanned<String>> {
+    let mut prefix = cx.word(value, "the registry's prefix")?;
+    let scheme = ["https://", "http://", "oci://", "docker://"]
+        .into_iter()
+        .find(|scheme| prefix.value.starts_with(scheme));
+    if let Some(scheme) = scheme {
+        cx.error_help(
+            prefix.span,
+            format!("a registry's prefix has no `{scheme}`"),
+            "`host[:port][/path]` is expected here",
+            match scheme {
+                "http://" => "take it out and add `insecure #true`",
+                _ => "take it out",
+            },
+        );
+        return None;
+    }
+    let trimmed = prefix.value.trim_end_matches('/').to_string();
+    let bad = trimmed.split('/').any(str::is_empty)
+        || trimmed.contains(|c: char| {
+            c.is_whitespace() || c.is_control() || matches!(c, '@' | '?' | '#')
+        });
+    if bad {
+        cx.error(
+            prefix.span,
+            format!("`{}` is no registry prefix", prefix.value),
+            "`host[:port][/path]` is expected here",
+        );
+        return None;
+    }
+    prefix.value = trimmed;
+    Some(prefix)
+}
+
+fn client_cert(node: &Node, cx: &Cx) -> Option<(String, String)> {
+    let mut fields = Fields::new(node, cx);
+    let cert = fields.required("the certificate's path");
+    let key = fields.prop_text("key");
+    if key.is_none() {
+        fields.missing("`key=\"path\"`");
+    }
+    fields.finish();
+    Some((cx.word(cert?, "the path")?.value, key?.value))
+}
+
+const AUTH: [&str; 7] = [
+    "docker-config",
+    "anonymous",
+    "basic",
+    "bearer",
+    "aws-ecr",
+    "gcp",
+    "azure",
+];
+
+fn auth(node: &Node, cx: &Cx) -> Option<AuthNode> {
+    let mut fields = Fields::new(node, cx);
+    let kind = fields.required("a kind").and_then(|value| cx.text(value));
+    let kind = kind.and_then(|kind| cx.choice(&kind, &AUTH));
+    let auth = match kind {
+        Some("docker-config") => Some(AuthNode::DockerConfig),
+        Some("anonymous") => Some(AuthNode::Anonymous),
+        Some("basic") => basic(&mut fields),
+        Some("bearer") => credential(&mut fields, "token").map(|token| AuthNode::Bearer { token }),
+        Some("aws-ecr") => Some(AuthNode::AwsEcr(options(
+            &mut fields,
+            &[
+                "region",
+                "profile",
+                "role",
+                "external-id",
+                "endpoint",
+                "access-key",
+                "secret-key",
+                "session-token",
+            ],
+        ))),
+        Some("gcp") => Some(AuthNode::Gcp(options(
+            &mut fields,
+            &["key", "key-file", "endpoint"],
+        ))),
+        Some("azure") => Some(AuthNode::Azure(options(
+            &mut fields,
+            &["tenant", "client-id", "client-secret", "endpoint"],
+        ))),
+        _ => {
+            fields.any_props();
+            None
+        }
+    };
+    fields.finish();
+    auth
+}
+
+fn basic(fields: &mut Fields) -> Option<AuthNode> {
+    let user = fields.prop_text("user");
+    if user.is_none() {
+        fields.missing("`user=`");
+    }
+    let password = credential(fields, "password");
+    Some(AuthNode::Basic {
+        user: user?.value,
+        password: password?,
+    })
+}
+
+fn credential(fields: &mut Fields, name: &'static str) -> Option<PasswordFrom> {
+    match fields.prop(name) {
+        Some(value) => secret_or_text(value, fields.cx),
+        None => {
+            fields.missing(&format!("`{name}=(secret)NAME`"));
+            None
+        }
+    }
+}
+
+fn options(fields: &mut Fields, known: &[&'static str]) -> BTreeMap<String, PasswordFrom> {
+    let mut options = BTreeMap::new();
+    for name in known {
+        let value = fields.prop(name);
+        if let Some(value) = value.and_then(|value| secret_or_text(value, fields.cx)) {
+            options.insert(name.to_string(), value);
+        }
+    }
+    options
+}
+
+fn secret_or_text(value: &Value, cx: &Cx) -> Option<PasswordFrom> {
+    match value.ty.as_ref().map(|ty| ty.value.as_str()) {
+        Some("secret") => cx.annotated_text(value).map(PasswordFrom::Secret),
+        _ => cx.text(value).map(|text| PasswordFrom::Literal(text.value)),
+    }
+}

@@ -1,0 +1,372 @@
+//! `scan`, `push` and `run` targets.
+
+use std::collections::BTreeMap;
+
+use super::Diagnostic;
+use super::fields::{Cx, Fields, pairs, twice};
+use super::glob::Glob;
+use super::tree::Node;
+use super::types::*;
+
+/// A path that a file system could hold.
+pub(super) fn check_path(path: &Spanned<String>, cx: &Cx) {
+    if path.value.is_empty() || path.value.contains('\0') {
+        cx.error(path.span, "this is no path", "a path is expected here");
+    }
+}
+
+pub(super) fn check_glob(pattern: &Spanned<String>, cx: &Cx) {
+    if let Err(error) = Glob::new(&pattern.value) {
+        let message = format!("`{}` is no pattern: {error}", pattern.value);
+        cx.error(pattern.span, message, "a pattern is expected here");
+    }
+}
+
+/// Names of environment variables: what `=` would cut is no name.
+pub(super) fn check_label(key: &Spanned<String>, cx: &Cx) {
+    if key.value.is_empty() || key.value.contains(['=', '\0']) {
+        let message = format!("`{}` is no name of a variable", key.value);
+        cx.error(key.span, message, "without `=`");
+    }
+}
+
+/// Where a scan or push takes its images from: exactly one of the three.
+enum From {
+    Images(Vec<Spanned<String>>),
+    Tar(Spanned<String>, Option<Spanned<String>>),
+    Image(Spanned<String>),
+}
+
+fn from(fields: &mut Fields, pick: bool) -> Option<From> {
+    let cx = fields.cx;
+    let images_node = fields.child("images");
+    let from_node = fields.child("from");
+    match (images_node, from_node) {
+        (Some(images), Some(from)) => {
+            let message = "`images` and `from` exclude each other";
+            let diagnostic = Diagnostic::at(from.span, message, "and here");
+            cx.report(diagnostic.with_related(images.span, "images come from here"));
+            None
+        }
+        (None, None) => {
+            fields.missing("`images NAME…`, `from tar=\"…\"` or `from image=\"…\"`");
+            None
+        }
+        (Some(_), None) => {
+            let images = fields.texts("images");
+            images.iter().for_each(|image| check_glob(image, cx));
+            (!images.is_empty()).then_some(From::Images(images))
+        }
+        (None, Some(node)) => archive_or_image(node, cx, pick),
+    }
+}
+
+fn archive_or_image(node: &Node, cx: &Cx, with_pick: bool) -> Option<From> {
+    let mut fields = Fields::new(node, cx);
+    let tar = fields.prop_text("tar");
+    let image = fields.prop_text("image");
+    let pick = match with_pick {
+        true => fields.prop_text("pick"),
+        false => None,
+    };
+    let said = |name: &str| node.props.iter().any(|(key, _)| key.value == name);
+    if said("tar") == said("image") {
+        fields.missing("either `tar=\"path\"` or `image=\"name\"`");
+    }
+    fields.finish();
+    match (tar, image) {
+        (Some(tar), None) => {
+            check_path(&tar, cx);
+            Some(From::Tar(tar, pick))
+        }
+        (None, Some(image)) => {
+            if let Some(pick) = pick {
+                cx.error(pick.span, "`pick=` chooses from a tar", "not with `image=`");
+            }
+            Some(From::Image(image))
+        }
+        _ => None,
+    }
+}
+
+pub(super) fn scan(fields: &mut Fields) -> Option<ScanTarget> {
+    let cx = fields.cx;
+    let from = from(fields, false).map(|from| match from {
+        From::Images(images) => ScanFrom::Images(images),
+        From::Tar(path, _) => ScanFrom::Tar(path),
+        From::Image(image) => ScanFrom::Image(image),
+    });
+    let scanner = fields.child("scanner").and_then(|node| scanner(node, cx));
+    let fail_on = fields.child("fail-on").map(|node| fail_on(node, cx));
+    let nodes = fields.children("ignore");
+    let ignores: Vec<IgnoreNode> = nodes.filter_map(|node| ignore(node, cx)).collect();
+    for (at, rule) in ignores.iter().enumerate() {
+        if let Some(first) = ignores[..at]
+            .iter()
+            .find(|other| other.id.value == rule.id.value)
+        {
+            twice(cx, first.id.span, &rule.id);
+        }
+    }
+    let reports = reports(fields);
+    Some(ScanTarget {
+        scanner: scanner.unwrap_or_default(),
+        fail_on: fail_on.unwrap_or_default(),
+        ignores,
+        ignore_files: fields.all_texts("ignore-file"),
+        vex_files: fields.all_texts("vex"),
+        advisories: fields.all_texts("advisories"),
+        max_db_age: fields.duration("max-db-age"),
+        reports,
+        timeout: fields.duration("timeout"),
+        from: from?,
+    })
+}
+
+fn scanner(node: &Node, cx: &Cx) -> Option<ScannerNode> {
+    let mut fields = Fields::new(node, cx);
+    let kind = fields
+        .required("a scanner")
+        .and_then(|value| cx.text(value));
+    let kind = kind.and_then(|kind| cx.choice(&kind, &["builtin", "trivy", "grype", "command"]));
+    let scanner = match kind {
+        Some("builtin") => Some(ScannerNode::Builtin),
+        Some("trivy") => Some(ScannerNode::Trivy),
+        Some("grype") => Some(ScannerNode::Grype),
+        Some(_) => fields
+            .required("the command's text")
+            .and_then(|value| cx.word(value, "the command"))
+            .map(|text| ScannerNode::Command(text.value)),
+        None => None,
+    };
+    fields.finish();
+    scanner
+}
+
+const SEVERITIES: [&str; 5] = ["negligible", "low", "medium", "high", "critical"];
+
+/// `fail-on severity=high fixable=#true unknown=#true`
+fn fail_on(node: &Node, cx: &Cx) -> FailOn {
+    let mut fields = Fields::new(node, cx);
+    let severity = fields.prop_text("severity").and_then(|mut said| {
+        said.value = said.value.to_lowercase();
+        cx.choice(&said, &SEVERITIES)
+    });
+    let fixable = fields.prop_boolean("fixable").unwrap_or(false);
+    let unknown = fields.prop_boolean("unknown").unwrap_or(false);
+    if node.props.is_empty() && node.args.is_empty() {
+        fields.missing("`severity=`");
+    }
+    fields.finish();
+    FailOn {
+        severity: severity.map(str::to_string),
+        fixable,
+        unknown,
+    }
+}
+
+/// `ignore "CVE-2025-1234" until="2026-12-31" reason="…"`
+fn ignore(node: &Node, cx: &Cx) -> Option<IgnoreNode> {
+    let mut fields = Fields::new(node, cx);
+    let id = fields
+        .required("an id")
+        .and_then(|value| cx.word(value, "the id"));
+    let until = fields.prop_text("until");
+    let reason = fields.prop_text("reason").map(|text| text.value);
+    fields.finish();
+    let format = time::macros::format_description!("[year]-[month]-[day]");
+    if let Some(until) = &until
+        && time::Date::parse(&until.value, &format).is_err()
+    {
+        let message = format!("`{}` is no date", until.value);
+        cx.error_help(
+            until.span,
+            message,
+            "a date is expected here",
+            "write it as \"2026-12-31\"",
+        );
+    }
+    Some(IgnoreNode {
+        id: id?,
+        until,
+        reason,
+    })
+}
+
+fn reports(fields: &mut Fields) -> BTreeMap<String, Spanned<String>> {
+    let cx = fields.cx;
+    let mut reports: BTreeMap<String, Spanned<String>> = BTreeMap::new();
+    for node in fields.children("report") {
+        let mut inner = Fields::new(node, cx);
+        for kind in ["table", "json", "sarif", "cyclonedx", "spdx", "junit"] {
+            let Some(path) = inner.prop_text(kind) else {
+                continue;
+            };
+            check_path(&path, cx);
+            if let Some(first) = reports.get(kind) {
+                let diagnostic = Diagnostic::at(
+                    path.span,
+                    format!("`{kind}=` stands twice"),
+                    "the second one",
+                );
+                cx.report(diagnostic.with_related(first.span, "the first one"));
+            }
+            reports.insert(kind.to_string(), path);
+        }
+        if node.props.is_empty() {
+            inner.missing("a format and a path, such as `sarif=\"out/scan.sarif\"`");
+        }
+        inner.finish();
+    }
+    reports
+}
+
+pub(super) fn push(fields: &mut Fields) -> Option<PushTarget> {
+    let cx = fields.cx;
+    let from = from(fields, true).map(|from| match from {
+        From::Images(images) => PushFrom::Images(images),
+        From::Tar(path, pick) => PushFrom::Tar {
+            path,
+            pick: pick.map(|pick| pick.value),
+        },
+        From::Image(image) => PushFrom::Image(image),
+    });
+    let built = !matches!(from, Some(PushFrom::Tar { .. } | PushFrom::Image(_)));
+    let nodes: Vec<&Node> = fields.children("to").collect();
+    if nodes.is_empty() {
+        fields.missing("`to REGISTRY… { tags \"…\" }`");
+    }
+    let to: Vec<Destination> = nodes
+        .iter()
+        .filter_map(|node| destination(node, cx, built))
+        .collect();
+    let publish = fields.text("publish");
+    let publish = publish.and_then(|text| cx.choice(&text, &["each", "together"]));
+    let write_digests = fields.text("write-digests");
+    if let Some(path) = &write_digests {
+        check_path(path, cx);
+    }
+    Some(PushTarget {
+        from: from?,
+        to,
+        publish: match publish {
+            Some("together") => Publish::Together,
+            _ => Publish::Each,
+        },
+        write_digests,
+    })
+}
+
+/// `to hub gar { repository "app"; tags "1.0" latest }`
+fn destination(node: &Node, cx: &Cx, built: bool) -> Option<Destination> {
+    let mut fields = Fields::new(node, cx);
+    let registries = cx.list(fields.rest());
+    if node.args.is_empty() {
+        fields.missing("at least one registry");
+    }
+    let repository = fields.text("repository");
+    let has_tags = fields.child("tags").is_some();
+    let tags = fields.texts("tags");
+    if !has_tags {
+        fields.missing("`{ tags \"…\" }`");
+    }
+    if !built && repository.is_none() {
+        cx.error_help(
+            node.name.span,
+            "nothing is built here, so the repository must be named",
+            "`repository` is missing",
+            "write `to REGISTRY { repository \"app\"; tags \"1.0\" }`",
+        );
+    }
+    fields.finish();
+    tags.iter().for_each(|tag| check_registry_tag(tag, cx));
+    repository
+        .iter()
+        .for_each(|name| check_repository(name, cx));
+    Some(Destination {
+        registries,
+        repository,
+        tags,
+    })
+}
+
+/// The distribution specification: `[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}`.
+fn check_registry_tag(tag: &Spanned<String>, cx: &Cx) {
+    let word = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+    let fine = tag.value.len() <= 128
+        && tag.value.bytes().next().is_some_and(word)
+        && tag.value.bytes().all(|b| word(b) || b == b'.' || b == b'-');
+    if !fine {
+        cx.error_help(
+            tag.span,
+            format!("`{}` is no tag", tag.value),
+            "a tag is expected here",
+            "a tag has up to 128 letters, digits, `_`, `.` and `-`, and does not begin with `.` or `-`",
+        );
+    }
+}
+
+fn check_repository(name: &Spanned<String>, cx: &Cx) {
+    let part = |part: &str| {
+        !part.is_empty()
+            && part
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b))
+    };
+    if !name.value.split('/').all(part) {
+        cx.error_help(
+            name.span,
+            format!("`{}` is no repository", name.value),
+            "a repository is expected here",
+            "it has lower-case letters, digits, `.`, `_`, `-` and `/`; the tag goes to `tags`, the host to `registry`",
+        );
+    }
+}
+
+pub(super) fn run(fields: &mut Fields) -> Option<RunTarget> {
+    let cx = fields.cx;
+    let command = match fields.child("command") {
+        Some(node) => super::steps::command(node, cx),
+        None => {
+            fields.missing("`command`");
+            None
+        }
+    };
+    let dir = fields.text("dir");
+    let env = fields
+        .child("env")
+        .map(|node| pairs(node, cx))
+        .unwrap_or_default();
+    env.iter().for_each(|(key, _)| check_label(key, cx));
+    let inputs = fields.all_texts("inputs");
+    inputs.iter().for_each(|input| check_glob(input, cx));
+    let outputs = fields.all_texts("outputs");
+    outputs.iter().for_each(|output| check_output(output, cx));
+    Some(RunTarget {
+        command: command?,
+        dir,
+        env: env
+            .into_iter()
+            .map(|(key, value)| (key.value, value.value))
+            .collect(),
+        inputs,
+        outputs,
+        timeout: fields.duration("timeout"),
+    })
+}
+
+/// An output is one file or directory: what a pattern would match is not known before it is made.
+fn check_output(output: &Spanned<String>, cx: &Cx) {
+    check_path(output, cx);
+    if super::glob::is_pattern(&output.value) {
+        cx.error_help(
+            output.span,
+            format!("the output `{}` is a pattern", output.value),
+            "a file or directory is expected here",
+            "name the directory that holds the outputs",
+        );
+    } else if matches!(super::glob::clean(&output.value).as_str(), "" | "/") {
+        let message = "the whole directory of the manifest cannot be an output";
+        cx.error(output.span, message, "name a file or directory in it");
+    }
+}

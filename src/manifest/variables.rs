@@ -1,0 +1,409 @@
+//! `var` nodes: types, sources and checks. `--var` > environment > env-file > default.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use super::fields::{Cx, Fields, strings};
+use super::scope::{Binding, Origin, Scope};
+use super::tree::{Data, Node};
+use super::types::{Spanned, Variable};
+use super::{Diagnostic, suggest};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Type {
+    String,
+    Bool,
+    Number,
+    List,
+}
+
+impl Type {
+    fn named(name: &str) -> Option<Type> {
+        Some(match name {
+            "string" => Type::String,
+            "bool" => Type::Bool,
+            "number" => Type::Number,
+            "list" | "list<string>" => Type::List,
+            _ => return None,
+        })
+    }
+
+    fn shown(self) -> &'static str {
+        match self {
+            Type::String => "a string",
+            Type::Bool => "`true` or `false`",
+            Type::Number => "a number",
+            Type::List => "a list",
+        }
+    }
+}
+
+/// A declaration before its value is known.
+struct Declared<'n> {
+    node: &'n Node,
+    name: Spanned<String>,
+    ty: Type,
+    description: Option<String>,
+    env: Option<String>,
+    matches: Option<(regex::Regex, String)>,
+    one_of: Vec<Spanned<String>>,
+}
+
+pub(super) fn resolve(
+    nodes: &[&Node],
+    scope: &mut Scope,
+    diagnostics: &RefCell<Vec<Diagnostic>>,
+) -> Vec<Variable> {
+    let declared = {
+        let cx = Cx::new(scope, diagnostics);
+        let declared = declarations(nodes, &cx);
+        unknown_overrides(&declared, &cx);
+        declared
+    };
+    for one in &declared {
+        scope.declare(&one.name.value, None);
+    }
+    let order = default_order(&declared, &Cx::new(scope, diagnostics));
+    for at in order {
+        let value = value(&declared[at], &Cx::new(scope, diagnostics));
+        scope.declare(&declared[at].name.value, value);
+    }
+    let shown = |one: &Declared| match scope.get(&one.name.value) {
+        Ok(value) => value.shown(),
+        Err(_) => String::new(),
+    };
+    let variables = declared
+        .iter()
+        .map(|one| Variable {
+            name: one.name.clone(),
+            value: shown(one),
+            description: one.description.clone(),
+        })
+        .collect();
+    scope.take_used();
+    variables
+}
+
+fn declarations<'n>(nodes: &[&'n Node], cx: &Cx) -> Vec<Declared<'n>> {
+    let mut seen: BTreeMap<String, super::Span> = BTreeMap::new();
+    let mut declared = Vec::new();
+    for node in nodes {
+        let Some(one) = declaration(node, cx) else {
+            continue;
+        };
+        match seen.get(&one.name.value) {
+            Some(first) => {
+                let message = format!("the variable `{}` is declared twice", one.name.value);
+                let diagnostic = Diagnostic::at(one.name.span, message, "declared again");
+                cx.report(diagnostic.with_related(*first, "first declared here"));
+            }
+            None => {
+                seen.insert(one.name.value.clone(), one.name.span);
+                declared.push(one);
+            }
+        }
+    }
+    declared
+}
+
+fn declaration<'n>(node: &'n Node, cx: &Cx) -> Option<Declared<'n>> {
+    let mut fields = Fields::new(node, cx);
+    let name = fields
+        .required("a name")
+        .and_then(|value| cx.name(value, "a variable"));
+    fields.rest();
+    let ty = variable_type(&mut fields);
+    let description = fields.prop_text("desc").or_else(|| fields.text("desc"));
+    let env = fields.prop_text("env").map(|text| text.value);
+    let matches = fields.child("matches").and_then(|node| pattern(node, cx));
+    let one_of = match fields.child("one-of") {
+        Some(node) => strings(node, cx),
+        None => Vec::new(),
+    };
+    if let Some(node) = fields.child("default-from") {
+        super::not_yet(node, cx);
+    }
+    fields.finish();
+    Some(Declared {
+        node,
+        name: name?,
+        ty: ty?,
+        description: description.map(|text| text.value),
+        env,
+        matches,
+        one_of,
+    })
+}
+
+/// Said with `type=`, else what the default looks like.
+fn variable_type(fields: &mut Fields) -> Option<Type> {
+    let values = fields.node.args.get(1..).unwrap_or_default();
+    let by_default = match values {
+        [one] => match one.data {
+            Data::Bool(_) => Type::Bool,
+            Data::Integer(_) | Data::Float(_) => Type::Number,
+            _ => Type::String,
+        },
+        [] => Type::String,
+        _ => Type::List,
+    };
+    let Some(said) = fields.prop_text("type") else {
+        return Some(by_default);
+    };
+    match Type::named(&said.value) {
+        Some(Type::String | Type::Bool | Type::Number) if values.len() > 1 => {
+            let message = format!("a variable of type {} has one default", said.value);
+            fields
+                .cx
+                .error_help(values[1].span, message, "one too many", "write `type=list`");
+            None
+        }
+        Some(ty) => Some(ty),
+        None => {
+            fields
+                .cx
+                .choice(&said, &["string", "bool", "number", "list"]);
+            None
+        }
+    }
+}
+
+fn pattern(node: &Node, cx: &Cx) -> Option<(regex::Regex, String)> {
+    let mut fields = Fields::new(node, cx);
+    let value = fields.required("a regular expression");
+    fields.finish();
+    // As written: `$` and `{` belong to the expression.
+    let text = cx.plain(value?)?;
+    match regex::RegexBuilder::new(&text.value)
+        .size_limit(1 << 20)
+        .build()
+    {
+        Ok(regex) => Some((regex, text.value)),
+        Err(error) => {
+            let message = format!("`{}` is no regular expression", text.value);
+            let reason = error.to_string();
+            let last = reason.lines().last().unwrap_or_default();
+            cx.error(text.span, message, last.trim_start_matches("error: "));
+            None
+        }
+    }
+}
+
+fn unknown_overrides(declared: &[Declared], cx: &Cx) {
+    for (name, _) in &cx.scope.facts().vars {
+        if declared.iter().any(|one| one.name.value == *name) {
+            continue;
+        }
+        let message = format!("`--var {name}=…`: the manifest declares no variable `{name}`");
+        let mut diagnostic = Diagnostic::plain(message);
+        let names = declared.iter().map(|one| one.name.value.as_str());
+        diagnostic.help =
+            suggest::help(name, names).or_else(|| Some(format!("declare it: `var {name} \"…\"`")));
+        cx.report(diagnostic);
+    }
+}
+
+/// Defaults may use other variables: those come first. A circle is told once, with its path.
+fn default_order(declared: &[Declared], cx: &Cx) -> Vec<usize> {
+    let uses: Vec<Vec<usize>> = declared.iter().map(|one| uses(one, declared)).collect();
+    let mut order = Vec::new();
+    let mut state = vec![0u8; declared.len()];
+    for root in 0..declared.len() {
+        // (variable, next use to look at): no recursion, since a manifest may hold thousands.
+        let mut path: Vec<(usize, usize)> = Vec::new();
+        if state[root] == 0 {
+            state[root] = 1;
+            path.push((root, 0));
+        }
+        while let Some((at, next)) = path.last().copied() {
+            match uses[at].get(next) {
+                None => {
+                    state[at] = 2;
+                    order.push(at);
+                    path.pop();
+                }
+                Some(used) => {
+                    path.last_mut().expect("the path is not empty").1 += 1;
+                    match state[*used] {
+                        0 => {
+                            state[*used] = 1;
+                            path.push((*used, 0));
+                        }
+                        1 => circle(&path, *used, declared, cx),
+                        _ => {}
+                    }
+                }
+            }
+        }
+    }
+    order
+}
+
+fn circle(path: &[(usize, usize)], to: usize, declared: &[Declared], cx: &Cx) {
+    let from = path.iter().position(|(at, _)| *at == to).unwrap_or(0);
+    let mut names: Vec<&str> = path[from..]
+        .iter()
+        .map(|(at, _)| declared[*at].name.value.as_str())
+        .collect();
+    names.push(&declared[to].name.value);
+    let message = format!("variables need each other: {}", names.join(" -> "));
+    cx.error(
+        declared[to].name.span,
+        message,
+        "its default leads back to itself",
+    );
+}
+
+fn uses(one: &Declared, declared: &[Declared]) -> Vec<usize> {
+    let mut found = Vec::new();
+    for value in one.node.args.iter().skip(1) {
+        let Data::Text(text) = &value.data else {
+            continue;
+        };
+        for (at, other) in declared.iter().enumerate() {
+            if super::interpolate::names(text).contains(&other.name.value) {
+                found.push(at);
+            }
+        }
+    }
+    found
+}
+
+fn value(one: &Declared, cx: &Cx) -> Option<Binding> {
+    let cx = cx.about(format!("variable `{}`: ", one.name.value));
+    let (binding, origin) = match overridden(one, &cx) {
+        Some((text, origin)) => (typed(one, text, origin, &cx)?, origin),
+        None => (default(one, &cx)?, Origin::Default),
+    };
+    check(one, &binding, origin, &cx).then_some(binding)
+}
+
+fn overridden<'a>(one: &Declared, cx: &'a Cx) -> Option<(&'a str, Origin)> {
+    let vars = cx.scope.facts().vars.iter().rev();
+    let mut vars = vars.filter(|(name, _)| *name == one.name.value);
+    if let Some((_, value)) = vars.next() {
+        return Some((value, Origin::CommandLine));
+    }
+    // `env=` is the more specific wish.
+    let said = one
+        .env
+        .as_deref()
+        .and_then(|name| cx.scope.environment(name));
+    said.or_else(|| cx.scope.environment(&one.name.value))
+}
+
+fn typed(one: &Declared, text: &str, origin: Origin, cx: &Cx) -> Option<Binding> {
+    let fine = match one.ty {
+        Type::String => Some(Binding::Text(text.to_string())),
+        Type::Number => text
+            .trim()
+            .parse::<f64>()
+            .ok()
+            .map(|_| Binding::Text(text.trim().to_string())),
+        Type::Bool => match text.trim().to_lowercase().as_str() {
+            "true" | "1" | "yes" | "on" => Some(Binding::Text("true".to_string())),
+            "false" | "0" | "no" | "off" => Some(Binding::Text("false".to_string())),
+            _ => None,
+        },
+        Type::List => {
+            let items = text
+                .split(',')
+                .map(str::trim)
+                .filter(|item| !item.is_empty());
+            Some(Binding::List(items.map(str::to_string).collect()))
+        }
+    };
+    if fine.is_none() {
+        let message = format!("`{text}` {} is not {}", from(one, origin), one.ty.shown());
+        cx.error(one.name.span, message, "declared here");
+    }
+    fine
+}
+
+fn from(one: &Declared, origin: Origin) -> String {
+    let name = &one.name.value;
+    match origin {
+        Origin::CommandLine => format!("of `--var {name}=…`"),
+        Origin::Environment => match &one.env {
+            Some(env) => format!("of the environment (`{env}` or `{name}`)"),
+            None => format!("of the environment variable `{name}`"),
+        },
+        Origin::EnvFile => format!("of `{name}` in the env-file"),
+        Origin::Default => "of the default".to_string(),
+    }
+}
+
+fn default(one: &Declared, cx: &Cx) -> Option<Binding> {
+    let values = one.node.args.get(1..).unwrap_or_default();
+    match (one.ty, values) {
+        (_, []) => None,
+        (Type::List, values) => {
+            let items = cx.list(values).into_iter().map(|item| item.value);
+            Some(Binding::List(items.collect()))
+        }
+        (Type::Bool, [value, ..]) => {
+            let flag = cx.boolean(value)?;
+            Some(Binding::Text(flag.to_string()))
+        }
+        (Type::Number, [value, ..]) => number(value, cx).map(Binding::Text),
+        (Type::String, [value, ..]) => Some(Binding::Text(cx.text(value)?.value)),
+    }
+}
+
+/// `1.20` would become `1.2`: whoever writes it means a version.
+fn number(value: &super::tree::Value, cx: &Cx) -> Option<String> {
+    match &value.data {
+        Data::Integer(number) => Some(number.to_string()),
+        Data::Float(number) if number.to_string() == value.written => Some(number.to_string()),
+        Data::Float(number) => {
+            cx.error_help(
+                value.span,
+                format!("KDL reads `{}` as the number {number}", value.written),
+                "this would lose digits",
+                format!("put it in quotes: \"{}\"", value.written),
+            );
+            None
+        }
+        _ => {
+            let text = cx.text(value)?.value;
+            if text.parse::<f64>().is_err() {
+                cx.error(
+                    value.span,
+                    format!("`{text}` is not a number"),
+                    "a number is expected here",
+                );
+                return None;
+            }
+            Some(text)
+        }
+    }
+}
+
+fn check(one: &Declared, binding: &Binding, origin: Origin, cx: &Cx) -> bool {
+    let items = match binding {
+        Binding::Text(text) => std::slice::from_ref(text),
+        Binding::List(items) => items.as_slice(),
+    };
+    let span = match (origin, one.node.args.get(1)) {
+        (Origin::Default, Some(value)) => value.span,
+        _ => one.name.span,
+    };
+    let allowed: Vec<&str> = one.one_of.iter().map(|text| text.value.as_str()).collect();
+    for item in items {
+        if let Some((regex, pattern)) = &one.matches
+            && !regex.is_match(item)
+        {
+            let message = format!("`{item}` {} does not match `{pattern}`", from(one, origin));
+            cx.error(span, message, "declared here");
+            return false;
+        }
+        if !allowed.is_empty() && !allowed.contains(&item.as_str()) {
+            let message = format!("`{item}` {} is not allowed", from(one, origin));
+            let mut diagnostic = Diagnostic::at(span, message, "declared here");
+            diagnostic.help = suggest::help(item, allowed.iter().copied());
+            cx.report(diagnostic);
+            return false;
+        }
+    }
+    true
+}
