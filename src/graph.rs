@@ -1,46 +1,180 @@
-//! SKELETON: names resolved; petgraph DAG of targets, cycles reported with their path; frozen afterwards.
-use crate::manifest::{Diagnostic, Manifest, Target};
+//! Names resolved: a DAG of targets with the reason of each edge, frozen afterwards.
+//! Knows the manifest. Knows no files: what an ignore file leaves out, it cannot know.
+
+mod cycle;
+mod links;
+mod paths;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, HashMap};
+
+use petgraph::graph::{DiGraph, NodeIndex};
+
+use crate::manifest::{Diagnostic, Group, Manifest, Span, Target, TargetKind};
+use paths::Producers;
+
 /// Dense id of a target: its place in `Manifest::targets`.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
 )]
 pub struct TargetId(pub usize);
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum EdgeKind {
     Needs,
     Image,
     Context,
     Output,
+    /// A push's `needs` of a scan that covers an image of it.
     Gate,
 }
-pub struct Graph {
-    _p: (),
+
+/// A reference as written: who uses whom, why, and where that stands.
+#[derive(Clone, Copy, Debug)]
+struct Link {
+    from: TargetId,
+    to: TargetId,
+    kind: EdgeKind,
+    span: Span,
 }
+
+#[derive(Debug)]
+pub struct Graph {
+    manifest: Manifest,
+    by_name: HashMap<String, TargetId>,
+    /// An edge points from a target to what it depends on.
+    edges: DiGraph<TargetId, EdgeKind>,
+    dependencies: Vec<Vec<(TargetId, EdgeKind)>>,
+    dependents: Vec<Vec<TargetId>>,
+    images: Vec<Vec<TargetId>>,
+    producers: Producers,
+}
+
 impl Graph {
     /// Edges from references (images, contexts, `run` outputs that a copy, context or input uses) and from `needs`.
     /// Errors: unknown names (did you mean), cycles with the whole path, a push of images no gate it needs covers when it needs a gate.
     pub fn new(manifest: Manifest) -> Result<Graph, Vec<Diagnostic>> {
-        todo!()
+        let mut diagnostics = Vec::new();
+        let by_name: HashMap<String, TargetId> = manifest
+            .targets
+            .iter()
+            .enumerate()
+            .map(|(at, target)| (target.name.value.clone(), TargetId(at)))
+            .collect();
+        let producers = Producers::new(&manifest, &mut diagnostics);
+        let found = links::find(&manifest, &by_name, &producers, &mut diagnostics);
+        cycle::check_groups(&manifest.groups, &by_name, &mut diagnostics);
+        let links = without_duplicates(found.links);
+        let edges = petgraph(manifest.targets.len(), &links);
+        cycle::check(&edges, &links, &manifest, &mut diagnostics);
+        if !diagnostics.is_empty() {
+            diagnostics.sort_by_key(|one| one.span.start);
+            return Err(diagnostics);
+        }
+        let (dependencies, dependents) = adjacency(manifest.targets.len(), &links);
+        Ok(Graph {
+            manifest,
+            by_name,
+            edges,
+            dependencies,
+            dependents,
+            images: found.images,
+            producers,
+        })
     }
+
     pub fn manifest(&self) -> &Manifest {
-        todo!()
+        &self.manifest
     }
+
+    /// All targets, in file order.
+    pub fn ids(&self) -> impl Iterator<Item = TargetId> + use<> {
+        (0..self.manifest.targets.len()).map(TargetId)
+    }
+
     pub fn target(&self, id: TargetId) -> &Target {
-        todo!()
+        &self.manifest.targets[id.0]
     }
+
+    pub fn name(&self, id: TargetId) -> &str {
+        &self.target(id).name.value
+    }
+
     pub fn find(&self, name: &str) -> Option<TargetId> {
-        todo!()
+        self.by_name.get(name).copied()
     }
+
+    pub fn group(&self, name: &str) -> Option<&Group> {
+        let mut groups = self.manifest.groups.iter();
+        groups.find(|group| group.name.value == name)
+    }
+
     /// Direct dependencies in file order.
     pub fn dependencies(&self, id: TargetId) -> &[(TargetId, EdgeKind)] {
-        todo!()
+        &self.dependencies[id.0]
     }
+
+    /// Targets that depend on this one directly, in file order.
+    pub fn dependents(&self, id: TargetId) -> &[TargetId] {
+        &self.dependents[id.0]
+    }
+
     /// The build targets that a scan or push names, globs expanded, in file order.
     pub fn images(&self, id: TargetId) -> Vec<TargetId> {
-        todo!()
+        self.images[id.0].clone()
     }
+
     /// `run` targets whose declared outputs a path (relative to the manifest's directory) is in.
     pub fn producers(&self, path: &str) -> Vec<TargetId> {
-        todo!()
+        self.producers.of_path(path)
     }
+
+    /// For drawing and for algorithms: the weight of a node is its target.
+    pub fn petgraph(&self) -> &DiGraph<TargetId, EdgeKind> {
+        &self.edges
+    }
+}
+
+/// One edge per pair of targets: the most telling kind, at its first place.
+fn without_duplicates(links: Vec<Link>) -> Vec<Link> {
+    let mut best: BTreeMap<(TargetId, TargetId), Link> = BTreeMap::new();
+    for link in links {
+        best.entry((link.from, link.to))
+            .and_modify(|known| {
+                if link.kind > known.kind {
+                    *known = link;
+                }
+            })
+            .or_insert(link);
+    }
+    best.into_values().collect()
+}
+
+fn petgraph(targets: usize, links: &[Link]) -> DiGraph<TargetId, EdgeKind> {
+    let mut graph = DiGraph::with_capacity(targets, links.len());
+    let nodes: Vec<NodeIndex> = (0..targets)
+        .map(|at| graph.add_node(TargetId(at)))
+        .collect();
+    for link in links {
+        graph.add_edge(nodes[link.from.0], nodes[link.to.0], link.kind);
+    }
+    graph
+}
+
+type Adjacency = (Vec<Vec<(TargetId, EdgeKind)>>, Vec<Vec<TargetId>>);
+
+fn adjacency(targets: usize, links: &[Link]) -> Adjacency {
+    let mut dependencies = vec![Vec::new(); targets];
+    let mut dependents = vec![Vec::new(); targets];
+    // Links come sorted by both ends, so every list is in file order.
+    for link in links {
+        dependencies[link.from.0].push((link.to, link.kind));
+        dependents[link.to.0].push(link.from);
+    }
+    (dependencies, dependents)
+}
+
+fn is_build(target: &Target) -> bool {
+    matches!(target.kind, TargetKind::Build(_))
 }

@@ -1,16 +1,163 @@
-//! SKELETON: requested targets -> actions in dependency order.
+//! Requested targets → actions in dependency order. Knows the graph; decides what and
+//! in which order, never whether something is stale.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, BinaryHeap};
+
 use crate::graph::{Graph, TargetId};
+use crate::manifest::glob::is_pattern;
+use crate::manifest::{Glob, TargetKind, suggest};
+
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
-    /** Dependencies first; ties in file order. */
+    /// Dependencies first; ties in file order.
     pub order: Vec<TargetId>,
+    /// What was asked for, without what it needs, in file order.
+    pub requested: Vec<TargetId>,
 }
+
 /// Names, group names or globs; none = group `default`, else every build target. Unknown names: error with suggestions.
 pub fn select(graph: &Graph, requested: &[String]) -> Result<Plan, SelectError> {
-    todo!()
+    let requested: BTreeSet<TargetId> = match requested {
+        [] => by_default(graph),
+        names => {
+            let mut found = BTreeSet::new();
+            for name in names {
+                found.extend(named(graph, name)?);
+            }
+            found
+        }
+    };
+    if requested.is_empty() {
+        return Err(SelectError {
+            message: "there is nothing to build: the manifest has no `build` target".to_string(),
+            help: Some("name targets, or declare `group default …`".to_string()),
+        });
+    }
+    Ok(Plan {
+        order: ordered(graph, &closure(graph, &requested)),
+        requested: requested.into_iter().collect(),
+    })
 }
-#[derive(Debug, thiserror::Error)]
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct SelectError {
     pub message: String,
     pub help: Option<String>,
+}
+
+fn by_default(graph: &Graph) -> BTreeSet<TargetId> {
+    match graph.group("default") {
+        Some(_) => expanded(graph, "default"),
+        // A target of that name is what its author means by it.
+        None => match graph.find("default") {
+            Some(id) => BTreeSet::from([id]),
+            None => graph
+                .ids()
+                .filter(|id| matches!(graph.target(*id).kind, TargetKind::Build(_)))
+                .collect(),
+        },
+    }
+}
+
+fn named(graph: &Graph, name: &str) -> Result<BTreeSet<TargetId>, SelectError> {
+    if is_pattern(name)
+        && let Err(error) = Glob::new(name)
+    {
+        return Err(SelectError {
+            message: format!("`{name}` is no pattern: {error}"),
+            help: None,
+        });
+    }
+    let found = expanded(graph, name);
+    if !found.is_empty() {
+        return Ok(found);
+    }
+    Err(match is_pattern(name) {
+        true => SelectError {
+            message: format!("no target or group matches `{name}`"),
+            help: Some("`imgmake list` shows them all".to_string()),
+        },
+        false => unknown(graph, name),
+    })
+}
+
+fn unknown(graph: &Graph, name: &str) -> SelectError {
+    let manifest = graph.manifest();
+    let targets = manifest
+        .targets
+        .iter()
+        .map(|target| target.name.value.as_str());
+    let groups = manifest
+        .groups
+        .iter()
+        .map(|group| group.name.value.as_str());
+    SelectError {
+        message: format!("there is no target or group `{name}`"),
+        help: suggest::help(name, targets.chain(groups))
+            .or_else(|| Some("`imgmake list` shows them all".to_string())),
+    }
+}
+
+/// A target, a group at any depth, or all targets and groups that a glob matches.
+fn expanded(graph: &Graph, name: &str) -> BTreeSet<TargetId> {
+    let mut found = BTreeSet::new();
+    let mut seen = BTreeSet::new();
+    let mut todo = vec![name];
+    while let Some(name) = todo.pop() {
+        if !seen.insert(name) {
+            continue;
+        }
+        if let Some(id) = graph.find(name) {
+            found.insert(id);
+        } else if let Some(group) = graph.group(name) {
+            todo.extend(group.members.iter().map(|member| member.value.as_str()));
+        } else if let Some(glob) = Glob::new(name).ok().filter(|_| is_pattern(name)) {
+            found.extend(graph.ids().filter(|id| glob.matches(graph.name(*id))));
+            let groups = graph.manifest().groups.iter();
+            let names = groups.map(|group| group.name.value.as_str());
+            todo.extend(names.filter(|name| glob.matches(name)));
+        }
+    }
+    found
+}
+
+fn closure(graph: &Graph, requested: &BTreeSet<TargetId>) -> BTreeSet<TargetId> {
+    let mut all = requested.clone();
+    let mut todo: Vec<TargetId> = requested.iter().copied().collect();
+    while let Some(id) = todo.pop() {
+        for (dependency, _) in graph.dependencies(id) {
+            if all.insert(*dependency) {
+                todo.push(*dependency);
+            }
+        }
+    }
+    all
+}
+
+/// Kahn's algorithm with the first of the file in front, so that a plan reads like its manifest.
+fn ordered(graph: &Graph, wanted: &BTreeSet<TargetId>) -> Vec<TargetId> {
+    let targets = graph.manifest().targets.len();
+    let mut waiting_for = vec![0usize; targets];
+    for id in wanted {
+        waiting_for[id.0] = graph.dependencies(*id).len();
+    }
+    let mut ready: BinaryHeap<Reverse<TargetId>> = wanted
+        .iter()
+        .filter(|id| waiting_for[id.0] == 0)
+        .map(|id| Reverse(*id))
+        .collect();
+    let mut order = Vec::with_capacity(wanted.len());
+    while let Some(Reverse(id)) = ready.pop() {
+        order.push(id);
+        for dependent in graph.dependents(id).iter().filter(|id| wanted.contains(id)) {
+            waiting_for[dependent.0] -= 1;
+            if waiting_for[dependent.0] == 0 {
+                ready.push(Reverse(*dependent));
+            }
+        }
+    }
+    debug_assert_eq!(order.len(), wanted.len(), "the graph has no cycle");
+    order
 }

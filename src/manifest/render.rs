@@ -3,7 +3,8 @@
 use std::fmt;
 
 use miette::{
-    GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, SourceCode, SourceSpan,
+    GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteError, MietteSpanContents,
+    SourceCode, SourceSpan, SpanContents,
 };
 
 use super::{Diagnostic, Severity, Span};
@@ -17,7 +18,7 @@ pub fn render(
     colour: bool,
     width: usize,
 ) -> String {
-    let source = NamedSource::new(file, text.to_string());
+    let source = Lines { file, text };
     let mut theme = match colour {
         true => GraphicalTheme::unicode(),
         false => GraphicalTheme::unicode_nocolor(),
@@ -84,9 +85,50 @@ fn count(diagnostics: &[Diagnostic], file: &str) -> String {
     }
 }
 
+/// The manifest's text. miette shows context in whole lines above and below, or none at
+/// all; we want exactly the lines that a label touches.
+struct Lines<'t> {
+    file: &'t str,
+    text: &'t str,
+}
+
+impl SourceCode for Lines<'_> {
+    fn read_span<'a>(
+        &'a self,
+        span: &SourceSpan,
+        _before: usize,
+        _after: usize,
+    ) -> Result<Box<dyn SpanContents<'a> + 'a>, MietteError> {
+        let text = self.text.as_bytes();
+        let start = span.offset().min(text.len());
+        let end = (start + span.len()).min(text.len());
+        let newline = |at: &u8| *at == b'\n';
+        let from = text[..start]
+            .iter()
+            .rposition(newline)
+            .map_or(0, |at| at + 1);
+        // A span that ends with its line's end does not touch the next line.
+        let last = if end > start { end - 1 } else { end };
+        let to = text[last..]
+            .iter()
+            .position(newline)
+            .map_or(text.len(), |at| last + at);
+        let line = text[..from].iter().filter(|at| newline(at)).count();
+        let lines = 1 + text[from..to].iter().filter(|at| newline(at)).count();
+        Ok(Box::new(MietteSpanContents::new_named(
+            self.file.to_string(),
+            &text[from..to],
+            SourceSpan::new(from.into(), to - from),
+            line,
+            start - from,
+            lines,
+        )))
+    }
+}
+
 struct Report<'d> {
     diagnostic: &'d Diagnostic,
-    source: &'d NamedSource<String>,
+    source: &'d Lines<'d>,
     length: usize,
 }
 

@@ -1,0 +1,483 @@
+//! Every reference in the manifest, as links between targets; names that are unknown.
+
+use std::collections::{BTreeSet, HashMap};
+
+use super::paths::{Producers, matching};
+use super::{EdgeKind, Link, TargetId, is_build};
+use crate::manifest::glob::{clean, is_pattern};
+use crate::manifest::*;
+
+#[derive(Default)]
+pub(super) struct Found {
+    pub links: Vec<Link>,
+    /// Per target: the builds that a scan or push names.
+    pub images: Vec<Vec<TargetId>>,
+}
+
+struct Finder<'m> {
+    manifest: &'m Manifest,
+    by_name: &'m HashMap<String, TargetId>,
+    producers: &'m Producers,
+    diagnostics: &'m mut Vec<Diagnostic>,
+    found: Found,
+}
+
+pub(super) fn find(
+    manifest: &Manifest,
+    by_name: &HashMap<String, TargetId>,
+    producers: &Producers,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Found {
+    let mut finder = Finder {
+        manifest,
+        by_name,
+        producers,
+        diagnostics,
+        found: Found {
+            links: Vec::new(),
+            images: vec![Vec::new(); manifest.targets.len()],
+        },
+    };
+    finder.registries();
+    for at in 0..manifest.targets.len() {
+        finder.target(TargetId(at), &manifest.targets[at]);
+    }
+    // Gates are judged when all images are known: a push may stand before its scan.
+    for at in 0..manifest.targets.len() {
+        finder.gates(TargetId(at), &manifest.targets[at]);
+    }
+    finder.watch();
+    finder.found
+}
+
+impl<'m> Finder<'m> {
+    fn link(&mut self, from: TargetId, to: TargetId, kind: EdgeKind, span: Span) {
+        self.found.links.push(Link {
+            from,
+            to,
+            kind,
+            span,
+        });
+    }
+
+    fn unknown<'n>(
+        &mut self,
+        about: &str,
+        what: &str,
+        name: &Spanned<String>,
+        known: impl IntoIterator<Item = &'n str>,
+    ) {
+        let message = format!("{about}there is no {what} `{}`", name.value);
+        let mut diagnostic = Diagnostic::at(name.span, message, "not declared");
+        let known: Vec<&str> = known.into_iter().collect();
+        diagnostic.help = suggest::help(&name.value, known.iter().copied())
+            .filter(|_| !known.is_empty())
+            .or_else(|| Some(format!("the manifest declares no {what} of a similar name")));
+        self.diagnostics.push(diagnostic);
+    }
+
+    fn registries(&mut self) {
+        for registry in &self.manifest.registries {
+            let about = format!("registry `{}`: ", registry.name.value);
+            let credentials: Vec<&PasswordFrom> = match &registry.auth {
+                AuthNode::DockerConfig | AuthNode::Anonymous => Vec::new(),
+                AuthNode::Basic { password, .. } => vec![password],
+                AuthNode::Bearer { token } => vec![token],
+                AuthNode::AwsEcr(options) | AuthNode::Gcp(options) | AuthNode::Azure(options) => {
+                    options.values().collect()
+                }
+            };
+            for credential in credentials {
+                if let PasswordFrom::Secret(name) = credential {
+                    self.secret(&about, name);
+                }
+            }
+        }
+    }
+
+    fn secret(&mut self, about: &str, name: &Spanned<String>) {
+        let manifest = self.manifest;
+        let known = manifest
+            .secrets
+            .iter()
+            .map(|secret| secret.name.value.as_str());
+        if !known.clone().any(|secret| secret == name.value) {
+            self.unknown(about, "secret", name, known);
+        }
+    }
+
+    fn target(&mut self, id: TargetId, target: &'m Target) {
+        for need in &target.needs {
+            self.need(id, target, need);
+        }
+        match &target.kind {
+            TargetKind::Build(build) => self.build(id, target, build),
+            TargetKind::Run(run) => self.run(id, run),
+            TargetKind::Scan(scan) => match &scan.from {
+                ScanFrom::Images(patterns) => self.images(id, target, patterns),
+                ScanFrom::Tar(path) => self.output(id, path),
+                ScanFrom::Image(_) => {}
+            },
+            TargetKind::Push(push) => self.push(id, target, push),
+        }
+    }
+
+    /// A target, a group (all its members) or a glob.
+    fn need(&mut self, id: TargetId, target: &Target, need: &Spanned<String>) {
+        let members = self.named(&need.value);
+        if members.is_empty() {
+            self.no_target(target, need);
+        }
+        for member in members {
+            // A glob may well match the target itself.
+            if member != id || !is_pattern(&need.value) {
+                self.link(id, member, EdgeKind::Needs, need.span);
+            }
+        }
+    }
+
+    /// What a name stands for: a target, the members of a group at any depth, what a glob matches.
+    fn named(&self, name: &str) -> Vec<TargetId> {
+        let mut found = BTreeSet::new();
+        let mut seen = BTreeSet::new();
+        let mut todo = vec![name];
+        while let Some(name) = todo.pop() {
+            found.extend(matching(self.manifest, self.by_name, name));
+            let mut groups = self.manifest.groups.iter();
+            if let Some(group) = groups.find(|group| group.name.value == name)
+                && seen.insert(name)
+            {
+                todo.extend(group.members.iter().map(|member| member.value.as_str()));
+            }
+        }
+        found.into_iter().collect()
+    }
+
+    fn no_target(&mut self, target: &Target, name: &Spanned<String>) {
+        let about = format!("target `{}`: ", target.name.value);
+        if is_pattern(&name.value) {
+            let message = format!("{about}no target matches `{}`", name.value);
+            self.diagnostics
+                .push(Diagnostic::at(name.span, message, "matches nothing"));
+            return;
+        }
+        let manifest = self.manifest;
+        let targets = manifest
+            .targets
+            .iter()
+            .map(|target| target.name.value.as_str());
+        self.unknown(&about, "target", name, targets);
+    }
+
+    fn build(&mut self, id: TargetId, target: &'m Target, build: &'m BuildTarget) {
+        let about = format!("target `{}`: ", target.name.value);
+        build
+            .secrets
+            .iter()
+            .for_each(|name| self.secret(&about, name));
+        for (_, context) in &build.contexts {
+            match context {
+                ContextNode::Target(name) => self.base(id, target, name),
+                ContextNode::Path(path) => self.context(id, path),
+                ContextNode::Image(_) => {}
+            }
+        }
+        match &build.recipe {
+            RecipeNode::Dockerfile { path, .. } => {
+                self.output(id, path);
+                match &build.context {
+                    Some(context) => self.context(id, context),
+                    None => self.whole_directory(id, path.span),
+                }
+            }
+            RecipeNode::Steps { from, base, steps } => {
+                if *base == BaseKind::Target {
+                    self.base(id, target, from);
+                }
+                self.steps(id, steps, build.context.as_ref());
+            }
+        }
+    }
+
+    /// Another build whose image this one begins with or copies from.
+    fn base(&mut self, id: TargetId, target: &Target, name: &Spanned<String>) {
+        match self.by_name.get(&name.value) {
+            Some(base) if is_build(&self.manifest.targets[base.0]) => {
+                self.link(id, *base, EdgeKind::Context, name.span)
+            }
+            Some(_) => self.not_a_build(target, name),
+            None => self.no_target(target, name),
+        }
+    }
+
+    fn not_a_build(&mut self, target: &Target, name: &Spanned<String>) {
+        let message = format!(
+            "target `{}`: `{}` makes no image",
+            target.name.value, name.value
+        );
+        self.diagnostics.push(
+            Diagnostic::at(name.span, message, "not a `build` target")
+                .with_help("name a `build`; `needs` takes targets of every kind"),
+        );
+    }
+
+    /// A directory that is sent to a build: it depends on every output in it, and on what makes it.
+    fn context(&mut self, id: TargetId, context: &Spanned<String>) {
+        self.output(id, context);
+        let producers = self.producers;
+        for (_, run) in producers.beneath(&context.value) {
+            self.link(id, run, EdgeKind::Output, context.span);
+        }
+    }
+
+    fn whole_directory(&mut self, id: TargetId, span: Span) {
+        let producers = self.producers;
+        for (_, run) in producers.beneath("") {
+            self.link(id, run, EdgeKind::Output, span);
+        }
+    }
+
+    /// A path that may be an output or lie in one.
+    fn output(&mut self, id: TargetId, path: &Spanned<String>) {
+        for run in self.producers.of_path(&path.value) {
+            if run != id {
+                self.link(id, run, EdgeKind::Output, path.span);
+            }
+        }
+    }
+
+    fn steps(
+        &mut self,
+        id: TargetId,
+        steps: &[Spanned<StepNode>],
+        context: Option<&Spanned<String>>,
+    ) {
+        for step in steps {
+            match &step.value {
+                StepNode::Layer(steps) => self.steps(id, steps, context),
+                StepNode::Copy { sources, .. } => {
+                    for source in sources {
+                        self.copied(id, source, context);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Sources are relative to the context.
+    fn copied(
+        &mut self,
+        id: TargetId,
+        source: &Spanned<String>,
+        context: Option<&Spanned<String>>,
+    ) {
+        let path = match context {
+            Some(context) => format!("{}/{}", context.value, source.value),
+            None => source.value.clone(),
+        };
+        for run in self.producers.of_pattern(&path) {
+            self.link(id, run, EdgeKind::Output, source.span);
+        }
+    }
+
+    fn run(&mut self, id: TargetId, run: &RunTarget) {
+        for input in &run.inputs {
+            for producer in self.producers.of_pattern(&input.value) {
+                // Its own outputs among its inputs make no circle: they are left out of the inputs.
+                if producer != id {
+                    self.link(id, producer, EdgeKind::Output, input.span);
+                }
+            }
+        }
+    }
+
+    /// Only builds have images: a glob passes the others by, a name must be one.
+    fn images(&mut self, id: TargetId, target: &Target, patterns: &[Spanned<String>]) {
+        let mut images = BTreeSet::new();
+        for pattern in patterns {
+            let all = self.named(&pattern.value);
+            let builds: Vec<TargetId> = all
+                .iter()
+                .copied()
+                .filter(|id| is_build(&self.manifest.targets[id.0]))
+                .collect();
+            match (all.is_empty(), builds.is_empty()) {
+                (true, _) => self.no_target(target, pattern),
+                (_, true) => self.not_a_build(target, pattern),
+                _ => {}
+            }
+            for build in &builds {
+                self.link(id, *build, EdgeKind::Image, pattern.span);
+            }
+            images.extend(builds);
+        }
+        self.found.images[id.0] = images.into_iter().collect();
+    }
+
+    fn push(&mut self, id: TargetId, target: &Target, push: &PushTarget) {
+        match &push.from {
+            PushFrom::Images(patterns) => self.images(id, target, patterns),
+            PushFrom::Tar { path, .. } => self.archive(id, path),
+            PushFrom::Image(_) => {}
+        }
+        let manifest = self.manifest;
+        let known = manifest
+            .registries
+            .iter()
+            .map(|registry| registry.name.value.as_str());
+        let about = format!("target `{}`: ", target.name.value);
+        for destination in &push.to {
+            for name in &destination.registries {
+                if !known.clone().any(|registry| registry == name.value) {
+                    self.unknown(&about, "registry", name, known.clone());
+                }
+            }
+            self.one_repository(id, &about, destination);
+        }
+    }
+
+    /// An archive that is made here, by a `run` or by a build's `tar`.
+    fn archive(&mut self, id: TargetId, path: &Spanned<String>) {
+        self.output(id, path);
+        let wanted = clean(&path.value);
+        for (at, target) in self.manifest.targets.iter().enumerate() {
+            if let TargetKind::Build(build) = &target.kind
+                && let Some(tar) = &build.tar
+                && clean(&tar.path.value) == wanted
+            {
+                self.link(id, TargetId(at), EdgeKind::Image, path.span);
+            }
+        }
+    }
+
+    /// Several images under one name and tag: only the last would remain.
+    fn one_repository(&mut self, id: TargetId, about: &str, destination: &Destination) {
+        let count = self.found.images[id.0].len();
+        if let (Some(repository), 2..) = (&destination.repository, count) {
+            let message = format!("{about}{count} images would be pushed to one repository");
+            self.diagnostics.push(
+                Diagnostic::at(repository.span, message, "the same name and tags for all of them")
+                    .with_help("take `repository` out (each image is named like its target), or push them apart"),
+            );
+        }
+    }
+
+    /// Who needs a gate pushes nothing past it: every image must be covered by a gate that is needed.
+    fn gates(&mut self, id: TargetId, target: &Target) {
+        let TargetKind::Push(push) = &target.kind else {
+            return;
+        };
+        let gates: Vec<(TargetId, Span)> = target
+            .needs
+            .iter()
+            .flat_map(|need| {
+                self.named(&need.value)
+                    .into_iter()
+                    .map(|gate| (gate, need.span))
+            })
+            .filter(|(gate, _)| matches!(self.manifest.targets[gate.0].kind, TargetKind::Scan(_)))
+            .collect();
+        let Some((_, first_need)) = gates.first().copied() else {
+            return;
+        };
+        for (gate, span) in &gates {
+            self.link(id, *gate, EdgeKind::Gate, *span);
+        }
+        for subject in self.subjects(id, push) {
+            if !gates.iter().any(|(gate, _)| self.covers(*gate, &subject)) {
+                let names: Vec<&str> = gates.iter().map(|(gate, _)| self.name(*gate)).collect();
+                let diagnostic = ungated(target, &subject, &names, first_need);
+                self.diagnostics.push(diagnostic);
+            }
+        }
+    }
+
+    fn name(&self, id: TargetId) -> &'m str {
+        &self.manifest.targets[id.0].name.value
+    }
+
+    fn subjects(&self, id: TargetId, push: &PushTarget) -> Vec<Subject> {
+        match &push.from {
+            PushFrom::Images(patterns) => {
+                let span = patterns
+                    .first()
+                    .map(|pattern| pattern.span)
+                    .unwrap_or_default();
+                let images = self.found.images[id.0].iter();
+                images
+                    .map(|image| {
+                        let name = self.name(*image);
+                        let own = patterns.iter().find(|pattern| pattern.value == name);
+                        Subject {
+                            shown: format!("`{name}`"),
+                            what: SubjectKind::Build(*image),
+                            span: own.map_or(span, |own| own.span),
+                        }
+                    })
+                    .collect()
+            }
+            PushFrom::Tar { path, .. } => vec![Subject {
+                shown: format!("the archive `{}`", path.value),
+                what: SubjectKind::Tar(clean(&path.value)),
+                span: path.span,
+            }],
+            PushFrom::Image(image) => vec![Subject {
+                shown: format!("the image `{}`", image.value),
+                what: SubjectKind::Image(image.value.clone()),
+                span: image.span,
+            }],
+        }
+    }
+
+    fn covers(&self, gate: TargetId, subject: &Subject) -> bool {
+        let TargetKind::Scan(scan) = &self.manifest.targets[gate.0].kind else {
+            return false;
+        };
+        match (&scan.from, &subject.what) {
+            (ScanFrom::Images(_), SubjectKind::Build(id)) => self.found.images[gate.0].contains(id),
+            (ScanFrom::Tar(path), SubjectKind::Tar(pushed)) => clean(&path.value) == *pushed,
+            (ScanFrom::Image(image), SubjectKind::Image(pushed)) => image.value == *pushed,
+            _ => false,
+        }
+    }
+
+    fn watch(&mut self) {
+        for name in &self.manifest.settings.watch.targets {
+            if self.named(&name.value).is_empty() {
+                let manifest = self.manifest;
+                let targets = manifest
+                    .targets
+                    .iter()
+                    .map(|target| target.name.value.as_str());
+                self.unknown("`watch`: ", "target", name, targets);
+            }
+        }
+    }
+}
+
+/// What a push publishes and a gate may have judged.
+struct Subject {
+    shown: String,
+    what: SubjectKind,
+    span: Span,
+}
+enum SubjectKind {
+    Build(TargetId),
+    Tar(String),
+    Image(String),
+}
+
+fn ungated(target: &Target, subject: &Subject, gates: &[&str], need: Span) -> Diagnostic {
+    let message = format!(
+        "target `{}`: {} is pushed, but no gate that it needs scans it",
+        target.name.value, subject.shown
+    );
+    let names: Vec<String> = gates.iter().map(|gate| format!("`{gate}`")).collect();
+    Diagnostic::at(subject.span, message, "not scanned")
+        .with_related(need, "the gate is needed here")
+        .with_help(format!(
+            "add it to {}, or push it from a target of its own",
+            names.join(" or ")
+        ))
+}

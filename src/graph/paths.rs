@@ -1,0 +1,191 @@
+//! Who makes which path: outputs of all targets, collisions, and look-up by prefix.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::TargetId;
+use crate::manifest::glob::clean;
+use crate::manifest::{Diagnostic, Glob, Manifest, Spanned, TargetKind};
+
+/// Cleaned output path → the `run` target that makes it.
+#[derive(Debug, Default)]
+pub(super) struct Producers {
+    runs: BTreeMap<String, TargetId>,
+}
+
+/// An output of any target, while collisions are looked for.
+struct Output<'m> {
+    target: TargetId,
+    name: &'m str,
+    path: &'m Spanned<String>,
+}
+
+impl Producers {
+    pub fn new(manifest: &Manifest, diagnostics: &mut Vec<Diagnostic>) -> Producers {
+        let mut all: BTreeMap<String, Output> = BTreeMap::new();
+        let mut runs = BTreeMap::new();
+        for (at, target) in manifest.targets.iter().enumerate() {
+            let id = TargetId(at);
+            for path in outputs(&target.kind) {
+                let key = clean(&path.value);
+                let output = Output {
+                    target: id,
+                    name: &target.name.value,
+                    path,
+                };
+                if let Some(first) = collision(&all, &key, id) {
+                    diagnostics.push(told(first, &output));
+                    continue;
+                }
+                if matches!(target.kind, TargetKind::Run(_)) {
+                    runs.insert(key.clone(), id);
+                }
+                all.insert(key, output);
+            }
+        }
+        Producers { runs }
+    }
+
+    /// The output itself, or a directory above it that is an output.
+    pub fn of_path(&self, path: &str) -> Vec<TargetId> {
+        let path = clean(path);
+        let found = prefixes(&path).filter_map(|prefix| self.runs.get(prefix).copied());
+        let mut found: Vec<TargetId> = found.collect();
+        found.sort();
+        found.dedup();
+        found
+    }
+
+    /// Outputs in this directory, the directory itself included.
+    pub fn beneath(&self, directory: &str) -> impl Iterator<Item = (&str, TargetId)> {
+        let directory = clean(directory);
+        let below = match directory.as_str() {
+            "" => String::new(),
+            "/" => "/".to_string(),
+            other => format!("{other}/"),
+        };
+        let itself = self.runs.get_key_value(&directory);
+        let range = self.runs.range(below.clone()..);
+        range
+            .take_while(move |(path, _)| path.starts_with(&below))
+            // An absolute or climbing output is not within the manifest's directory.
+            .filter(move |(path, _)| {
+                !directory.is_empty() || !path.starts_with(['/', '.']) || is_hidden(path)
+            })
+            .chain(itself)
+            .map(|(path, id)| (path.as_str(), *id))
+    }
+
+    /// Runs with an output that a source pattern may select, or that lies in what it selects.
+    pub fn of_pattern(&self, pattern: &str) -> Vec<TargetId> {
+        let mut found = Vec::new();
+        let Ok(glob) = Glob::new(pattern) else {
+            return found;
+        };
+        for root in glob.roots() {
+            found.extend(self.of_path(&root));
+            let matching = self.beneath(&root).filter(|(path, _)| {
+                glob.matches(path) || glob.may_match_under(path) || covers(&glob, path)
+            });
+            found.extend(matching.map(|(_, id)| id));
+        }
+        found.sort();
+        found.dedup();
+        found
+    }
+}
+
+/// `.cache/x` begins with a dot as `../x` does, and is inside.
+fn is_hidden(path: &str) -> bool {
+    path.starts_with('.') && !path.starts_with("../") && path != ".."
+}
+
+/// The pattern selects a directory above the path: all of it is selected.
+fn covers(glob: &Glob, path: &str) -> bool {
+    prefixes(path).any(|prefix| glob.matches(prefix))
+}
+
+/// `a/b/c` → `a/b/c`, `a/b`, `a`.
+fn prefixes(path: &str) -> impl Iterator<Item = &str> {
+    let mut next = Some(path).filter(|path| !path.is_empty());
+    std::iter::from_fn(move || {
+        let this = next?;
+        next = this
+            .rfind('/')
+            .map(|at| &this[..at])
+            .filter(|rest| !rest.is_empty());
+        Some(this)
+    })
+}
+
+fn outputs(kind: &TargetKind) -> Vec<&Spanned<String>> {
+    match kind {
+        TargetKind::Run(run) => run.outputs.iter().collect(),
+        TargetKind::Build(build) => {
+            let tar = build.tar.as_ref().map(|tar| &tar.path);
+            tar.into_iter().chain(&build.layout).collect()
+        }
+        TargetKind::Scan(scan) => scan.reports.values().collect(),
+        TargetKind::Push(push) => push.write_digests.iter().collect(),
+    }
+}
+
+/// The same path, or one in the other: whoever is made last would damage the other one.
+/// A target may well name a directory and a file in it.
+fn collision<'a, 'm>(
+    all: &'a BTreeMap<String, Output<'m>>,
+    key: &str,
+    target: TargetId,
+) -> Option<&'a Output<'m>> {
+    if let Some(same) = all.get(key) {
+        return Some(same);
+    }
+    let other = |output: &&Output| output.target != target;
+    let above = prefixes(key)
+        .skip(1)
+        .find_map(|prefix| all.get(prefix).filter(other));
+    above.or_else(|| {
+        let below = format!("{key}/");
+        let mut range = all.range(below.clone()..);
+        range
+            .by_ref()
+            .take_while(|(path, _)| path.starts_with(&below))
+            .map(|(_, output)| output)
+            .find(other)
+    })
+}
+
+fn told(first: &Output, second: &Output) -> Diagnostic {
+    let message = match first.target == second.target {
+        true => format!(
+            "target `{}`: the output `{}` stands twice",
+            second.name, second.path.value
+        ),
+        false => format!(
+            "target `{}`: the output `{}` is also made by `{}`",
+            second.name, second.path.value, first.name
+        ),
+    };
+    Diagnostic::at(second.path.span, message, "made here too")
+        .with_related(first.path.span, format!("an output of `{}`", first.name))
+        .with_help("give each target an output path of its own")
+}
+
+/// Globs over target names: plain names by look-up, patterns over all.
+pub(super) fn matching<'m>(
+    manifest: &'m Manifest,
+    by_name: &HashMap<String, TargetId>,
+    pattern: &str,
+) -> Vec<TargetId> {
+    if let Some(id) = by_name.get(pattern) {
+        return vec![*id];
+    }
+    let Some(glob) = Glob::new(pattern)
+        .ok()
+        .filter(|_| crate::manifest::glob::is_pattern(pattern))
+    else {
+        return Vec::new();
+    };
+    let targets = manifest.targets.iter().enumerate();
+    let matching = targets.filter(|(_, target)| glob.matches(&target.name.value));
+    matching.map(|(at, _)| TargetId(at)).collect()
+}

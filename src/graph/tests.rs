@@ -1,0 +1,296 @@
+use super::*;
+use crate::manifest::{Facts, load};
+
+fn parsed(text: &str) -> Manifest {
+    let read = |_: &str| Err(std::io::ErrorKind::NotFound.into());
+    match load("imgmake.kdl", text, &Facts::default(), &read) {
+        Ok((manifest, _)) => manifest,
+        Err(diagnostics) => panic!(
+            "{}",
+            crate::manifest::render(&diagnostics, "imgmake.kdl", text, false, 100)
+        ),
+    }
+}
+
+fn graph(text: &str) -> Graph {
+    Graph::new(parsed(text)).unwrap_or_else(|diagnostics| {
+        panic!(
+            "{}",
+            crate::manifest::render(&diagnostics, "imgmake.kdl", text, false, 100)
+        )
+    })
+}
+
+fn messages(text: &str) -> Vec<String> {
+    let diagnostics = Graph::new(parsed(text)).unwrap_err();
+    diagnostics.into_iter().map(|one| one.message).collect()
+}
+
+fn uses(graph: &Graph, name: &str) -> Vec<(String, EdgeKind)> {
+    let id = graph.find(name).unwrap();
+    let dependencies = graph.dependencies(id).iter();
+    dependencies
+        .map(|(id, kind)| (graph.name(*id).to_string(), *kind))
+        .collect()
+}
+
+const RUNS: &str = r#"
+run assets { command "true"; inputs "web/src/**"; outputs "web/dist" }
+run proto { command "true"; outputs "gen/api.pb" }
+"#;
+
+#[test]
+fn a_copy_of_an_output_is_an_edge_to_its_run() {
+    let graph = graph(&format!(
+        "{RUNS} build a {{ from scratch; copy \"web/dist/\" to=\"/srv/\" }}
+         build b {{ from scratch; layer {{ copy \"./web/dist/js/app.js\" to=\"/\" }} }}
+         build c {{ from scratch; copy \"web\" to=\"/\" }}
+         build d {{ from scratch; copy \"web/di*\" to=\"/\" }}
+         build e {{ from scratch; copy \"web/src\" to=\"/\" }}
+         build f {{ from scratch; context web; copy \"dist\" to=\"/\" }}"
+    ));
+    let output = vec![("assets".to_string(), EdgeKind::Output)];
+    for name in ["a", "b", "c", "d", "f"] {
+        assert_eq!(uses(&graph, name), output, "{name}");
+    }
+    assert_eq!(uses(&graph, "e"), []);
+}
+
+#[test]
+fn a_context_that_holds_an_output_is_an_edge_to_its_run() {
+    let graph = graph(&format!(
+        "{RUNS} build a {{ context \".\" }}; build b {{ context web }}; build c {{ context docs }}; build d {{ context \"web/dist/js\" }}; build e"
+    ));
+    let names = |name: &str| {
+        uses(&graph, name)
+            .into_iter()
+            .map(|(name, _)| name)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(names("a"), ["assets", "proto"]);
+    assert_eq!(names("b"), ["assets"]);
+    assert_eq!(names("c"), [""; 0]);
+    assert_eq!(names("d"), ["assets"]);
+    assert_eq!(names("e"), ["assets", "proto"]);
+}
+
+#[test]
+fn an_input_that_another_run_makes_is_an_edge_and_an_own_output_is_none() {
+    let graph = graph(
+        "run gen { command \"true\"; outputs \"gen/api\" \"gen/list.txt\" }
+         run use { command \"true\"; inputs \"gen/**/*.pb\"; outputs \"gen2\" }
+         run self { command \"true\"; inputs \"x/**\"; outputs \"x/out\" }
+         run txt { command \"true\"; inputs \"gen/*.txt\" }",
+    );
+    assert_eq!(uses(&graph, "use"), [("gen".to_string(), EdgeKind::Output)]);
+    assert_eq!(uses(&graph, "self"), []);
+    assert_eq!(uses(&graph, "txt"), [("gen".to_string(), EdgeKind::Output)]);
+}
+
+#[test]
+fn images_contexts_bases_and_needs_are_edges() {
+    let graph = graph(
+        "build base { context base }
+         build app { context app; contexts { base (target)base } }
+         build static { from (target)base; workdir \"/\" }
+         build worker-a { context w }; build worker-b { context w; needs all }
+         group all app static
+         scan gate { images \"worker-*\" app }",
+    );
+    assert_eq!(
+        uses(&graph, "app"),
+        [("base".to_string(), EdgeKind::Context)]
+    );
+    assert_eq!(
+        uses(&graph, "static"),
+        [("base".to_string(), EdgeKind::Context)]
+    );
+    assert_eq!(
+        uses(&graph, "worker-b"),
+        [
+            ("app".to_string(), EdgeKind::Needs),
+            ("static".to_string(), EdgeKind::Needs)
+        ]
+    );
+    let images = graph.images(graph.find("gate").unwrap());
+    let names: Vec<&str> = images.iter().map(|id| graph.name(*id)).collect();
+    assert_eq!(names, ["app", "worker-a", "worker-b"]);
+}
+
+#[test]
+fn a_cycle_is_told_with_its_whole_path_and_every_place() {
+    let text = "build a { context x; contexts { c (target)c } }
+build b { context x; needs a }
+build c { context x; needs b }
+build d { context x; needs d }";
+    let diagnostics = Graph::new(parsed(text)).unwrap_err();
+    assert_eq!(
+        diagnostics[0].message,
+        "the targets depend on each other: a -> c -> b -> a"
+    );
+    assert_eq!(diagnostics[0].related.len(), 2);
+    assert_eq!(
+        diagnostics[1].message,
+        "target `d` depends on itself: d -> d"
+    );
+}
+
+#[test]
+fn groups_in_a_circle_are_refused() {
+    let found = messages("build a { context x }\ngroup g h a\ngroup h g\ngroup i i");
+    assert_eq!(
+        found,
+        [
+            "the groups depend on each other: g -> h -> g",
+            "group `i` contains itself"
+        ]
+    );
+}
+
+#[test]
+fn unknown_names_come_with_a_suggestion() {
+    let text = "registry hub \"docker.io/acme\" { auth basic user=x password=(secret)tokn }
+secret token env=T
+build app { context x; needs bse; secrets tken; contexts { b (target)appp } }
+build base { context x }
+push p { images aap; to hbu { tags x } }
+scan s { images \"zz-*\" }
+group g bas";
+    let diagnostics = Graph::new(parsed(text)).unwrap_err();
+    let told: Vec<(&str, Option<&str>)> = diagnostics
+        .iter()
+        .map(|one| (one.message.as_str(), one.help.as_deref()))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (
+                "registry `hub`: there is no secret `tokn`",
+                Some("did you mean `token`?")
+            ),
+            (
+                "target `app`: there is no target `bse`",
+                Some("did you mean `base`?")
+            ),
+            (
+                "target `app`: there is no secret `tken`",
+                Some("did you mean `token`?")
+            ),
+            (
+                "target `app`: there is no target `appp`",
+                Some("did you mean `app`?")
+            ),
+            (
+                "target `p`: there is no target `aap`",
+                Some("did you mean `app`?")
+            ),
+            (
+                "target `p`: there is no registry `hbu`",
+                Some("did you mean `hub`?")
+            ),
+            ("target `s`: no target matches `zz-*`", None),
+            (
+                "group `g`: there is no target or group `bas`",
+                Some("did you mean `base`?")
+            ),
+        ]
+    );
+}
+
+const REGISTRY: &str = "registry hub \"docker.io/acme\"\n";
+
+#[test]
+fn a_push_that_needs_a_gate_pushes_only_what_it_scans() {
+    let found = messages(&format!(
+        "{REGISTRY} build a {{ context x }}; build b {{ context x }}
+         scan gate {{ images a }}
+         push p {{ images a b; needs gate; to hub {{ tags x }} }}
+         push t {{ from tar=\"x.tar\"; needs gate; to hub {{ repository r; tags x }} }}
+         push fine {{ images a; needs gate; to hub {{ tags x }} }}
+         push ungated {{ images b; to hub {{ tags x }} }}"
+    ));
+    assert_eq!(
+        found,
+        [
+            "target `p`: `b` is pushed, but no gate that it needs scans it",
+            "target `t`: the archive `x.tar` is pushed, but no gate that it needs scans it",
+        ]
+    );
+}
+
+#[test]
+fn a_gate_may_scan_an_archive_and_an_image() {
+    let graph = graph(&format!(
+        "{REGISTRY} scan gate {{ from tar=\"./x.tar\" }}
+         push t {{ from tar=\"x.tar\"; needs gate; to hub {{ repository r; tags x }} }}"
+    ));
+    assert_eq!(uses(&graph, "t"), [("gate".to_string(), EdgeKind::Gate)]);
+}
+
+#[test]
+fn two_targets_never_make_the_same_path() {
+    let found = messages(
+        "build a { context x; tar \"out/a.tar\" }
+         build b { context x; layout \"./out/a.tar\" }
+         run c { command \"true\"; outputs \"out/a.tar/x\" }
+         run d { command \"true\"; outputs \"dist\" \"dist/js\" }
+         run e { command \"true\"; outputs \"dist/js/x\" }",
+    );
+    assert_eq!(
+        found,
+        [
+            "target `b`: the output `./out/a.tar` is also made by `a`",
+            "target `c`: the output `out/a.tar/x` is also made by `a`",
+            "target `e`: the output `dist/js/x` is also made by `d`",
+        ]
+    );
+}
+
+#[test]
+fn several_images_do_not_go_to_one_repository() {
+    let found = messages(&format!(
+        "{REGISTRY} build a {{ context x }}; build b {{ context x }}
+         push p {{ images a b; to hub {{ repository one; tags x }} }}"
+    ));
+    assert_eq!(
+        found,
+        ["target `p`: 2 images would be pushed to one repository"]
+    );
+}
+
+#[test]
+fn producers_are_found_by_any_path_in_an_output() {
+    let graph = graph(RUNS);
+    let names = |path: &str| {
+        let ids = graph.producers(path);
+        ids.into_iter()
+            .map(|id| graph.name(id).to_string())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(names("./web/dist/js/x"), ["assets"]);
+    assert_eq!(names("gen/api.pb"), ["proto"]);
+    assert_eq!(names("web"), [""; 0]);
+}
+
+#[test]
+fn the_complete_example_is_a_graph_and_a_plan() {
+    let graph = graph(include_str!("../../tests/data/manifest/complete.kdl"));
+    let names = |requested: &[&str]| {
+        let requested: Vec<String> = requested.iter().map(|name| name.to_string()).collect();
+        let plan = crate::plan::select(&graph, &requested).unwrap();
+        plan.order
+            .iter()
+            .map(|id| graph.name(*id))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(names(&[]), ["assets", "base", "app", "static"]);
+    assert_eq!(
+        names(&["ci"]),
+        ["assets", "base", "app", "static", "gate", "release"]
+    );
+    assert_eq!(names(&["stat*", "static"]), ["assets", "static"]);
+    assert_eq!(names(&["retag"]), ["retag"]);
+    let error = crate::plan::select(&graph, &["releas".to_string()]).unwrap_err();
+    assert_eq!(error.message, "there is no target or group `releas`");
+    assert_eq!(error.help.unwrap(), "did you mean `release`?");
+}
