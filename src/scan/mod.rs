@@ -8,6 +8,7 @@
 
 mod advisory;
 mod findings;
+mod inventory;
 mod policy;
 mod version;
 

@@ -1,0 +1,114 @@
+//! Which files tell of packages, by their path.
+
+/// What a file is read as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reading {
+    OsRelease,
+    DpkgStatus,
+    ApkInstalled,
+    RpmSqlite,
+    /// Berkeley DB or ndb.
+    RpmOther,
+    CargoLock,
+    NpmPackage,
+    NpmLock,
+    YarnLock,
+    PnpmLock,
+    PythonMetadata,
+    GemSpec,
+    GemfileLock,
+    ComposerLock,
+    ComposerInstalled,
+    Jar,
+    DotnetDeps,
+}
+
+impl Reading {
+    /// Whether a distribution's whole inventory stands in this one file.
+    pub fn is_database(self) -> bool {
+        matches!(
+            self,
+            Reading::DpkgStatus | Reading::ApkInstalled | Reading::RpmSqlite | Reading::RpmOther
+        )
+    }
+
+    /// Whether the file lists what should be installed, not what is.
+    pub fn is_lockfile(self) -> bool {
+        matches!(
+            self,
+            Reading::NpmLock
+                | Reading::YarnLock
+                | Reading::PnpmLock
+                | Reading::GemfileLock
+                | Reading::ComposerLock
+        )
+    }
+}
+
+pub fn classify(path: &str) -> Option<Reading> {
+    by_place(path).or_else(|| by_name(path))
+}
+
+fn by_place(path: &str) -> Option<Reading> {
+    let rpm = ["var/lib/rpm/", "usr/lib/sysimage/rpm/", "usr/share/rpm/"];
+    if let Some(file) = rpm.iter().find_map(|d| path.strip_prefix(d)) {
+        return match file {
+            "rpmdb.sqlite" => Some(Reading::RpmSqlite),
+            "Packages" | "Packages.db" => Some(Reading::RpmOther),
+            _ => None,
+        };
+    }
+    match path {
+        "etc/os-release" | "usr/lib/os-release" => Some(Reading::OsRelease),
+        "var/lib/dpkg/status" => Some(Reading::DpkgStatus),
+        "lib/apk/db/installed" | "usr/lib/apk/db/installed" | "var/lib/apk/db/installed" => {
+            Some(Reading::ApkInstalled)
+        }
+        _ => {
+            let status = path.strip_prefix("var/lib/dpkg/status.d/")?;
+            (!status.ends_with(".md5sums")).then_some(Reading::DpkgStatus)
+        }
+    }
+}
+
+fn by_name(path: &str) -> Option<Reading> {
+    let (directory, name) = path.rsplit_once('/').unwrap_or(("", path));
+    let parent = directory.rsplit('/').next().unwrap_or_default();
+    // What a dependency locked for its own development is not installed.
+    let own = !format!("/{directory}/").contains("/node_modules/");
+    match name {
+        "Cargo.lock" => Some(Reading::CargoLock),
+        "package.json" if is_installed_module(directory) => Some(Reading::NpmPackage),
+        "package-lock.json" | "npm-shrinkwrap.json" if own => Some(Reading::NpmLock),
+        "yarn.lock" if own => Some(Reading::YarnLock),
+        "pnpm-lock.yaml" if own => Some(Reading::PnpmLock),
+        "METADATA" if parent.ends_with(".dist-info") => Some(Reading::PythonMetadata),
+        "PKG-INFO" if parent.ends_with(".egg-info") || parent == "EGG-INFO" => {
+            Some(Reading::PythonMetadata)
+        }
+        "Gemfile.lock" => Some(Reading::GemfileLock),
+        "composer.lock" => Some(Reading::ComposerLock),
+        "installed.json" if parent == "composer" => Some(Reading::ComposerInstalled),
+        _ if name.ends_with(".egg-info") => Some(Reading::PythonMetadata),
+        _ if name.ends_with(".gemspec") && directory.ends_with("specifications") => {
+            Some(Reading::GemSpec)
+        }
+        _ if name.ends_with(".gemspec") && directory.ends_with("specifications/default") => {
+            Some(Reading::GemSpec)
+        }
+        _ if name.ends_with(".deps.json") => Some(Reading::DotnetDeps),
+        _ if [".jar", ".war", ".ear"].iter().any(|e| name.ends_with(e)) => Some(Reading::Jar),
+        _ => None,
+    }
+}
+
+/// `…/node_modules/name` or `…/node_modules/@scope/name`.
+fn is_installed_module(directory: &str) -> bool {
+    let mut parts = directory.rsplit('/');
+    let (_name, parent) = (parts.next(), parts.next());
+    match parent {
+        Some("node_modules") => true,
+        Some(scope) if scope.starts_with('@') => parts.next() == Some("node_modules"),
+        _ => false,
+    }
+}

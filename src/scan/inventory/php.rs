@@ -1,0 +1,32 @@
+//! PHP: `composer.lock` and `vendor/composer/installed.json`.
+
+use serde::Deserialize;
+
+use super::{Package, PackageKind};
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Document {
+    /// Composer 2 and the lock file.
+    Object { packages: Vec<Entry> },
+    /// Composer 1.
+    List(Vec<Entry>),
+}
+
+#[derive(Deserialize)]
+struct Entry {
+    name: String,
+    #[serde(default)]
+    version: String,
+}
+
+pub fn read(bytes: &[u8]) -> Result<Vec<Package>, serde_json::Error> {
+    let (Document::Object { packages } | Document::List(packages)) = serde_json::from_slice(bytes)?;
+    let packages = packages.into_iter().filter(|p| !p.version.is_empty());
+    Ok(packages
+        .map(|p| {
+            let version = p.version.strip_prefix('v').unwrap_or(&p.version);
+            Package::new(PackageKind::Composer, &p.name, version)
+        })
+        .collect())
+}

@@ -1,0 +1,47 @@
+//! Ruby: installed `*.gemspec` files, and `Gemfile.lock`.
+
+use super::{Package, PackageKind};
+
+/// RubyGems writes `# stub: name version platform paths` at the top; hand-made
+/// ones assign `name` and `version`.
+pub fn read_specification(text: &str) -> Vec<Package> {
+    let stub = text
+        .lines()
+        .take(5)
+        .find_map(|l| l.strip_prefix("# stub: "));
+    let mut words = stub.unwrap_or_default().split_ascii_whitespace();
+    let named = match (words.next(), words.next()) {
+        (Some(name), Some(version)) => Some((name.to_string(), version.to_string())),
+        _ => assigned(text, "name").zip(assigned(text, "version")),
+    };
+    let package = named.map(|(name, version)| Package::new(PackageKind::Gem, name, version));
+    package.into_iter().collect()
+}
+
+fn assigned(text: &str, field: &str) -> Option<String> {
+    let line = text.lines().find_map(|l| {
+        let (_, attribute) = l.trim().split_once('.')?;
+        attribute
+            .strip_prefix(field)?
+            .trim_start()
+            .strip_prefix('=')
+    })?;
+    let quoted = line.split(['"', '\'']).nth(1)?;
+    Some(quoted.to_string())
+}
+
+/// `    name (version)` under `specs:`; deeper lines are requirements.
+pub fn read_lock(text: &str) -> Vec<Package> {
+    let specs = text.lines().filter_map(|l| l.strip_prefix("    "));
+    let own = specs.filter(|l| !l.starts_with(' '));
+    let named = own.filter_map(|l| {
+        let (name, version) = l.split_once(" (")?;
+        Some((name, version.trim_end().strip_suffix(')')?))
+    });
+    // `1.2.3-x86_64-linux` is 1.2.3 for a platform.
+    let plain = named.map(|(n, v)| (n, v.split('-').next().unwrap_or(v)));
+    plain
+        .filter(|(_, v)| v.starts_with(|c: char| c.is_ascii_digit()))
+        .map(|(n, v)| Package::new(PackageKind::Gem, n, v))
+        .collect()
+}
