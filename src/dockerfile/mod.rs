@@ -1,1 +1,34 @@
-//! SKELETON
+//! Dockerfiles: text in, stages and instructions out; words and their expansion; ignore rules; lint.
+//!
+//! Knows the Dockerfile reference and what BuildKit's frontend makes of it. Pure: reads no file, no
+//! environment, no registry; facts such as build arguments or base images come in as values.
+//!
+//! ```text
+//! bytes ─lines→ logical lines ─parse→ Dockerfile ─expand(environment)→ final values
+//!                                        └─lint(facts)→ warnings
+//! ```
+
+mod csv;
+mod error;
+mod expand;
+mod expose;
+mod flags;
+mod heredoc;
+mod instructions;
+mod lines;
+pub mod lint;
+mod mount;
+mod parse;
+mod print;
+mod suggest;
+mod types;
+pub mod words;
+
+pub use error::{DockerfileError, DockerfileErrors};
+pub use expand::{Expansion, is_signal};
+pub use expose::exposed_ports;
+pub use heredoc::Heredoc;
+pub use mount::{Access, CacheSharing, Mount, MountSpec, Ownership};
+pub use parse::parse_trigger;
+pub use suggest::nearest;
+pub use types::*;

@@ -1,0 +1,170 @@
+//! COPY and ADD.
+
+use super::*;
+
+impl Request<'_> {
+    pub(super) fn copy(mut self) -> Result<Instruction> {
+        let from = self.flags.text("from")?;
+        if let Some(from) = &from {
+            reject_variable(from)?;
+        }
+        let copy = Copy {
+            from,
+            chown: self.flags.text("chown")?,
+            chmod: self.flags.text("chmod")?,
+            link: self.flags.truth("link")?.unwrap_or(false),
+            parents: self.flags.truth("parents")?.unwrap_or(false),
+            exclude: self.flags.texts("exclude")?,
+            files: self.files()?,
+        };
+        self.flags.finish()?;
+        check_mode(&copy.chmod)?;
+        for path in copy.files.paths().filter(|p| is_url(p)) {
+            return Err(
+                DockerfileError::new(0, format!("COPY cannot fetch `{path}`"))
+                    .word(path)
+                    .help("ADD can"),
+            );
+        }
+        Ok(Instruction::Copy(copy))
+    }
+
+    pub(super) fn add(mut self) -> Result<Instruction> {
+        let add = Add {
+            chown: self.flags.text("chown")?,
+            chmod: self.flags.text("chmod")?,
+            checksum: self.flags.text("checksum")?,
+            link: self.flags.truth("link")?.unwrap_or(false),
+            keep_git_dir: self.flags.truth("keep-git-dir")?,
+            unpack: self.flags.truth("unpack")?,
+            exclude: self.flags.texts("exclude")?,
+            files: self.files()?,
+        };
+        self.flags.finish()?;
+        check_mode(&add.chmod)?;
+        if add.checksum.is_some() && add.files.sources.len() != 1 {
+            return Err(
+                DockerfileError::new(0, "--checksum needs exactly one source").word("--checksum"),
+            );
+        }
+        Ok(Instruction::Add(add))
+    }
+
+    fn files(&self) -> Result<Files> {
+        let WordList { mut words, form } = self.list()?;
+        let missing = |request: &Self| {
+            let example = format!("write {} source destination", request.name);
+            request.needs("a source and a destination").help(example)
+        };
+        let destination = words.pop().ok_or_else(|| missing(self))?;
+        if words.is_empty() {
+            return Err(missing(self));
+        }
+        let files = Files {
+            sources: self.sources(words, form)?,
+            destination,
+            form,
+        };
+        self.check(&files)?;
+        Ok(files)
+    }
+
+    fn sources(&self, words: Vec<String>, form: ListForm) -> Result<Vec<Source>> {
+        let mut bodies = self.heredocs.iter();
+        let sources = words.into_iter().map(|word| {
+            let opens = form == ListForm::Words && Heredoc::from_word(&word).is_some();
+            match opens.then(|| bodies.next()).flatten() {
+                Some(heredoc) => Source::Inline(heredoc.clone()),
+                None => Source::Path(word),
+            }
+        });
+        let sources = sources.collect();
+        match bodies.next() {
+            None => Ok(sources),
+            Some(left) => {
+                let message = format!(
+                    "the heredoc `{}` cannot be a destination, nor be split by blanks",
+                    left.written
+                );
+                Err(DockerfileError::new(0, message)
+                    .word(left.written.as_str())
+                    .help(format!(
+                        "write {} <<{} /file",
+                        self.name,
+                        left.name.replace(' ', "_")
+                    )))
+            }
+        }
+    }
+
+    fn check(&self, files: &Files) -> Result<()> {
+        if form_is_heredoc(&files.destination, files.form) {
+            let message = format!("{} cannot take a heredoc as its destination", self.name);
+            return Err(DockerfileError::new(0, message).word(files.destination.as_str()));
+        }
+        let Some(destination) = constant(&files.destination, self.escape) else {
+            return Ok(());
+        };
+        let constant = Files {
+            destination,
+            ..files.clone()
+        };
+        constant.check_destination()
+    }
+}
+
+fn form_is_heredoc(word: &str, form: ListForm) -> bool {
+    form == ListForm::Words && Heredoc::from_word(word).is_some()
+}
+
+impl Files {
+    /// Several sources need a destination that is a directory beyond doubt. For final values.
+    pub fn check_destination(&self) -> Result<()> {
+        let to = self.destination.as_str();
+        let directory = to.ends_with('/')
+            || [".", "..", ""].contains(&to)
+            || to.ends_with("/.")
+            || to.ends_with("/..");
+        if self.sources.len() < 2 || directory {
+            return Ok(());
+        }
+        let message = format!("several sources, but the destination `{to}` does not end in `/`");
+        Err(DockerfileError::new(0, message)
+            .word(to)
+            .help(format!("write `{to}/` to copy into a directory")))
+    }
+}
+
+fn is_url(path: &str) -> bool {
+    path.starts_with("http://") || path.starts_with("https://")
+}
+
+fn reject_variable(from: &str) -> Result<()> {
+    if is_constant(from) {
+        return Ok(());
+    }
+    Err(
+        DockerfileError::new(0, format!("`--from={from}` cannot hold a variable"))
+            .word(from)
+            .help("name a stage instead: FROM $IMAGE AS name, then --from=name"),
+    )
+}
+
+/// Digits must be an octal mode; symbolic modes are left to whoever applies them.
+fn check_mode(mode: &Option<String>) -> Result<()> {
+    let Some(mode) = mode
+        .as_deref()
+        .filter(|m| m.starts_with(|c: char| c.is_ascii_digit()))
+    else {
+        return Ok(());
+    };
+    match u32::from_str_radix(mode, 8) {
+        Ok(0..=0o7777) => Ok(()),
+        _ if !is_constant(mode) => Ok(()),
+        _ => Err(
+            DockerfileError::new(0, format!("`--chmod={mode}` is no mode"))
+                .word(mode)
+                .help("write an octal number up to 7777, or symbols such as u=rwX,go=rX"),
+        ),
+    }
+}
