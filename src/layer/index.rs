@@ -3,6 +3,9 @@
 use std::io::Read;
 
 use anyhow::{Context, Result, ensure};
+use sha2::Digest as _;
+
+use crate::image::Digest;
 
 use super::entry::{Entry, EntryKind};
 use super::reader::LayerReader;
@@ -54,6 +57,16 @@ impl Index {
         Ok(Index::new(entries))
     }
 
+    /// As [`read`](Self::read), with the SHA-256 of all that was read: the diff id.
+    pub fn read_hashing(tar: impl Read) -> Result<(Index, Digest)> {
+        let mut hashing = Hashing {
+            inner: tar,
+            hash: sha2::Sha256::new(),
+        };
+        let index = Index::read(&mut hashing)?;
+        Ok((index, Digest::from_sha256(hashing.hash.finalize().into())))
+    }
+
     /// The entry at exactly this path.
     pub fn get(&self, path: &[u8]) -> Option<&IndexEntry> {
         let at = self
@@ -79,6 +92,19 @@ impl Index {
             "the index of a layer is damaged: it is too long"
         );
         Ok(index)
+    }
+}
+
+struct Hashing<R> {
+    inner: R,
+    hash: sha2::Sha256,
+}
+
+impl<R: Read> Read for Hashing<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        self.hash.update(&buffer[..read]);
+        Ok(read)
     }
 }
 

@@ -31,4 +31,4 @@ pub use index::{Index, IndexEntry};
 pub use reader::LayerReader;
 pub use view::{FollowLast, View};
 pub use whiteout::{OPAQUE, WHITEOUT_PREFIX, Whiteout, opaque_path, whiteout_path};
-pub use writer::{LayerBlob, LayerWriter};
+pub use writer::{LayerBlob, LayerWriter, pack};

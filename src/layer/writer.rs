@@ -35,22 +35,14 @@ impl LayerBlob {
 /// Not to be used on a thread of rayon's pool, where it compresses without help.
 /// After an error the layer is lost: drop it.
 pub struct LayerWriter {
-    compression: Compression,
-    compressor: Compressor,
-    diff_id: Sha256,
-    block: Vec<u8>,
-    filled: usize,
+    packer: Packer,
     entries: Vec<IndexEntry>,
 }
 
 impl LayerWriter {
     pub fn new(out: File, compression: Compression) -> Result<LayerWriter> {
         Ok(LayerWriter {
-            compression,
-            compressor: Compressor::new(out, compression)?,
-            diff_id: Sha256::new(),
-            block: new_block(),
-            filled: 0,
+            packer: Packer::new(out, compression)?,
             entries: Vec::new(),
         })
     }
@@ -59,7 +51,7 @@ impl LayerWriter {
     pub fn append(&mut self, entry: &Entry, content: &mut dyn Read) -> Result<()> {
         let headers = encode_headers(entry)
             .with_context(|| format!("cannot put `{}` into a layer", entry.display()))?;
-        self.write(&headers)?;
+        self.packer.write(&headers)?;
         let content = match entry.kind {
             EntryKind::File { size } => Some(
                 self.copy(content, size)
@@ -80,19 +72,8 @@ impl LayerWriter {
     }
 
     pub fn finish(mut self) -> Result<(LayerBlob, Index)> {
-        self.zeros(2 * header::BLOCK)?;
-        self.diff_id.update(&self.block[..self.filled]);
-        if self.filled > 0 {
-            self.compressor.submit(self.block, self.filled)?;
-        }
-        let compressed = self.compressor.finish()?;
-        let layer = LayerBlob {
-            diff_id: Digest::from_sha256(self.diff_id.finalize().into()),
-            digest: compressed.digest,
-            size: compressed.size,
-            media_type: self.compression.media_type().to_string(),
-        };
-        Ok((layer, Index::new(self.entries)))
+        self.packer.write(&[0; 2 * header::BLOCK])?;
+        Ok((self.packer.finish()?, Index::new(self.entries)))
     }
 
     /// Straight into the block that will be compressed; gives the blake3 of it.
@@ -100,10 +81,7 @@ impl LayerWriter {
         let mut hash = blake3::Hasher::new();
         let mut left = size;
         while left > 0 {
-            let room = usize::try_from(left)
-                .unwrap_or(BLOCK)
-                .min(BLOCK - self.filled);
-            let target = &mut self.block[self.filled..self.filled + room];
+            let target = self.packer.room(left);
             let read = match content.read(target) {
                 Ok(0) => bail!(
                     "it became shorter while it was read: {} of {size} bytes",
@@ -114,25 +92,78 @@ impl LayerWriter {
             };
             hash.update(&target[..read]);
             left -= read as u64;
-            self.advance(read)?;
+            self.packer.advance(read)?;
         }
         expect_end(content, size)?;
-        self.zeros(header::padding(size) as usize)?;
+        let padding = header::padding(size) as usize;
+        self.packer.write(&[0; header::BLOCK][..padding])?;
         Ok(*hash.finalize().as_bytes())
+    }
+}
+
+/// A finished tar, byte for byte as it is (its diff id stays), packed like a layer of our own.
+/// Read to the end of `tar`; refused if it is no layer.
+pub fn pack(tar: impl Read, out: File, compression: Compression) -> Result<(LayerBlob, Index)> {
+    let mut through = Through {
+        tar,
+        packer: Packer::new(out, compression)?,
+    };
+    let index = Index::read(&mut through)?;
+    Ok((through.packer.finish()?, index))
+}
+
+/// What is read from it has also been packed.
+struct Through<R> {
+    tar: R,
+    packer: Packer,
+}
+
+impl<R: Read> Read for Through<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.tar.read(buffer)?;
+        self.packer
+            .write(&buffer[..read])
+            .map_err(std::io::Error::other)?;
+        Ok(read)
+    }
+}
+
+/// Plain bytes → diff id, blocks for the compressor.
+struct Packer {
+    compression: Compression,
+    compressor: Compressor,
+    diff_id: Sha256,
+    block: Vec<u8>,
+    filled: usize,
+}
+
+impl Packer {
+    fn new(out: File, compression: Compression) -> Result<Packer> {
+        Ok(Packer {
+            compression,
+            compressor: Compressor::new(out, compression)?,
+            diff_id: Sha256::new(),
+            block: new_block(),
+            filled: 0,
+        })
     }
 
     fn write(&mut self, mut bytes: &[u8]) -> Result<()> {
         while !bytes.is_empty() {
-            let (now, later) = bytes.split_at(bytes.len().min(BLOCK - self.filled));
-            self.block[self.filled..self.filled + now.len()].copy_from_slice(now);
+            let room = self.room(bytes.len() as u64);
+            let (now, later) = bytes.split_at(room.len());
+            room.copy_from_slice(now);
             bytes = later;
             self.advance(now.len())?;
         }
         Ok(())
     }
 
-    fn zeros(&mut self, count: usize) -> Result<()> {
-        self.write(&[0; 2 * header::BLOCK][..count])
+    /// Where up to `most` bytes may be put before [`advance`](Self::advance).
+    fn room(&mut self, most: u64) -> &mut [u8] {
+        let free = BLOCK - self.filled;
+        let count = usize::try_from(most).unwrap_or(free).min(free);
+        &mut self.block[self.filled..self.filled + count]
     }
 
     /// `count` more bytes stand in the block; a full one goes.
@@ -145,6 +176,20 @@ impl LayerWriter {
             self.filled = 0;
         }
         Ok(())
+    }
+
+    fn finish(mut self) -> Result<LayerBlob> {
+        self.diff_id.update(&self.block[..self.filled]);
+        if self.filled > 0 {
+            self.compressor.submit(self.block, self.filled)?;
+        }
+        let compressed = self.compressor.finish()?;
+        Ok(LayerBlob {
+            diff_id: Digest::from_sha256(self.diff_id.finalize().into()),
+            digest: compressed.digest,
+            size: compressed.size,
+            media_type: self.compression.media_type().to_string(),
+        })
     }
 }
 

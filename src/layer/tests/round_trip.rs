@@ -200,6 +200,20 @@ fn the_same_tree_gives_the_same_bytes_packed_anyhow_and_they_unpack() {
 }
 
 #[test]
+fn a_tar_packed_as_it_is_keeps_its_diff_id_and_gives_the_bytes_of_a_written_layer() {
+    let tree = vec![
+        file("a", &[9; 3_000_000]),
+        bare(Entry::directory("d", 0o755)),
+    ];
+    let (gzip, layer, index) = write(&tree, Compression::Gzip { level: 6 });
+    let out = tempfile::NamedTempFile::new().unwrap();
+    let tar = decompress(gzip.as_slice()).unwrap();
+    let packed = pack(tar, out.reopen().unwrap(), Compression::Gzip { level: 6 }).unwrap();
+    assert_eq!(packed, (layer, index));
+    assert!(std::fs::read(out.path()).unwrap() == gzip);
+}
+
+#[test]
 fn a_level_that_does_not_exist_is_refused() {
     for compression in [
         Compression::Gzip { level: 13 },

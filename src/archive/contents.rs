@@ -1,0 +1,95 @@
+//! Everything that an image consists of, found from its manifest or index.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context, Result, bail};
+
+use crate::image::{Descriptor, Digest, ImageManifest, ManifestOrIndex, media_type};
+use crate::store::Store;
+
+/// As registries limit manifests; configs are smaller.
+pub(super) const MOST_JSON: u64 = 8 << 20;
+/// An index in an index in an index is a trap.
+pub(super) const MOST_DEPTH: u32 = 4;
+
+pub(super) struct Contents {
+    /// Each once: the root, then what it names, depth first.
+    pub blobs: Vec<Descriptor>,
+    /// Manifests of images to be run, without attestations and other artifacts.
+    pub images: Vec<(Descriptor, ImageManifest)>,
+}
+
+/// The blobs of an image, manifests and configs included, each once. Layers that
+/// must not be distributed and are not in the store are left out.
+///
+/// # Errors
+/// A manifest is not in the store.
+pub fn blobs(store: &Store, root: &Descriptor) -> Result<Vec<Descriptor>> {
+    Ok(Contents::of(store, root)?.blobs)
+}
+
+impl Contents {
+    pub fn of(store: &Store, root: &Descriptor) -> Result<Contents> {
+        let mut contents = Contents {
+            blobs: Vec::new(),
+            images: Vec::new(),
+        };
+        let mut seen = BTreeSet::new();
+        contents.gather(store, root, &mut seen, 0)?;
+        Ok(contents)
+    }
+
+    fn gather(
+        &mut self,
+        store: &Store,
+        descriptor: &Descriptor,
+        seen: &mut BTreeSet<Digest>,
+        depth: u32,
+    ) -> Result<()> {
+        if depth > MOST_DEPTH {
+            bail!("indexes are nested more than {MOST_DEPTH} deep");
+        }
+        if !seen.insert(descriptor.digest.clone()) {
+            return Ok(());
+        }
+        self.blobs.push(descriptor.clone());
+        let bytes = store.read_blob(&descriptor.digest, MOST_JSON)?;
+        let document = ManifestOrIndex::parse(&bytes, Some(&descriptor.media_type))
+            .with_context(|| descriptor.digest.to_string())?;
+        match document {
+            ManifestOrIndex::Index(index) => {
+                for child in &index.manifests {
+                    self.gather(store, child, seen, depth + 1)?;
+                }
+            }
+            ManifestOrIndex::Manifest(manifest) => {
+                for blob in std::iter::once(&manifest.config).chain(&manifest.layers) {
+                    let absent = blob.is_foreign() && !store.has(&blob.digest);
+                    if !absent && seen.insert(blob.digest.clone()) {
+                        self.blobs.push(blob.clone());
+                    }
+                }
+                if is_image(descriptor, &manifest) {
+                    self.images.push((descriptor.clone(), manifest));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Attestations have the platform `unknown/unknown`; artifacts another config.
+pub(super) fn is_image(descriptor: &Descriptor, manifest: &ImageManifest) -> bool {
+    let known_config = matches!(
+        manifest.config.media_type.as_str(),
+        media_type::OCI_CONFIG | media_type::DOCKER_CONFIG
+    );
+    let attestation = descriptor
+        .platform
+        .as_ref()
+        .is_some_and(|p| p.os == "unknown")
+        || descriptor
+            .annotations
+            .contains_key("vnd.docker.reference.type");
+    known_config && !attestation
+}

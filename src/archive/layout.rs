@@ -1,0 +1,127 @@
+//! OCI layouts (image-layout.md): a directory of blobs and an index of images.
+
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+
+use crate::image::{Descriptor, ImageIndex, ManifestFormat, from_json, to_json};
+use crate::store::Store;
+
+use super::blob_name;
+use super::contents::Contents;
+use super::name::Name;
+use super::output::{beside, copy_blob, put};
+
+pub(super) const LAYOUT_FILE: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
+/// The tag alone, as buildkit and umoci have it.
+pub(super) const REF_NAME: &str = "org.opencontainers.image.ref.name";
+/// The full name, for containerd and podman.
+pub(super) const CONTAINERD_NAME: &str = "io.containerd.image.name";
+
+/// Adds an image to a layout directory, which is made if need be; what has the
+/// same names there is replaced. The index comes last, so a reader sees the image
+/// whole or not at all.
+///
+/// # Errors
+/// The directory holds something else, a blob is not in the store, a name is none.
+pub fn write_layout(store: &Store, root: &Descriptor, names: &[String], dir: &Path) -> Result<()> {
+    let told = || format!("cannot write the OCI layout `{}`", dir.display());
+    let names = Name::parse_all(names).with_context(told)?;
+    let contents = Contents::of(store, root).with_context(told)?;
+    write(store, &contents, &named(root, &names), dir).with_context(told)
+}
+
+fn write(store: &Store, contents: &Contents, new: &[Descriptor], dir: &Path) -> Result<()> {
+    fs::create_dir_all(dir)?;
+    // Two targets may write into one layout at the same time.
+    let lock = File::open(dir)?;
+    lock.lock()?;
+    let there = existing(dir)?;
+    for blob in &contents.blobs {
+        write_blob(store, blob, &dir.join(blob_name(&blob.digest)))?;
+    }
+    if !dir.join("oci-layout").exists() {
+        write_whole(&dir.join("oci-layout"), LAYOUT_FILE)?;
+    }
+    let index = merge(there, new);
+    write_whole(&dir.join("index.json"), &to_json(&index))
+}
+
+/// The index that is there; an error if the directory is used for something else.
+fn existing(dir: &Path) -> Result<ImageIndex> {
+    let index = dir.join("index.json");
+    if dir.join("oci-layout").exists() && index.exists() {
+        let bytes = fs::read(&index)?;
+        return from_json(&bytes).with_context(|| format!("`{}` is damaged", index.display()));
+    }
+    // `oci-layout` and blobs alone are what an interrupted first write leaves.
+    let stranger = fs::read_dir(dir)?
+        .filter_map(Result::ok)
+        .map(|entry| entry.file_name())
+        .find(|name| name != "oci-layout" && name != "blobs");
+    match stranger {
+        Some(name) => bail!(
+            "the directory holds `{}` and is no OCI layout; choose an empty or a new one",
+            name.display()
+        ),
+        None => Ok(index_of(Vec::new())),
+    }
+}
+
+fn write_blob(store: &Store, blob: &Descriptor, path: &Path) -> Result<()> {
+    if fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.len() == blob.size) {
+        return Ok(());
+    }
+    // A copy: the store's own must stay as it is, whatever happens to this one.
+    let mut file = beside(path)?;
+    copy_blob(store, blob, file.as_file_mut())?;
+    put(file, path)
+}
+
+fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    let mut file = beside(path)?;
+    file.write_all(bytes)?;
+    put(file, path)
+}
+
+/// New ones stand where the ones that they replace stood, or at the end.
+fn merge(mut index: ImageIndex, new: &[Descriptor]) -> ImageIndex {
+    for descriptor in new {
+        let same = |old: &Descriptor| match descriptor.annotations.get(CONTAINERD_NAME) {
+            Some(name) => match old.annotations.get(CONTAINERD_NAME) {
+                Some(old_name) => old_name == name,
+                // Written by others, who know tags alone.
+                None => old.annotations.get(REF_NAME) == descriptor.annotations.get(REF_NAME),
+            },
+            None => {
+                old.digest == descriptor.digest && !old.annotations.contains_key(CONTAINERD_NAME)
+            }
+        };
+        match index.manifests.iter().position(same) {
+            Some(at) => index.manifests[at] = descriptor.clone(),
+            None => index.manifests.push(descriptor.clone()),
+        }
+    }
+    index
+}
+
+pub(super) fn index_of(manifests: Vec<Descriptor>) -> ImageIndex {
+    ImageIndex::new(ManifestFormat::Oci, manifests)
+}
+
+/// One descriptor for each name; one without if there is none.
+pub(super) fn named(root: &Descriptor, names: &[Name]) -> Vec<Descriptor> {
+    if names.is_empty() {
+        return vec![root.clone()];
+    }
+    let with = |name: &Name| {
+        let mut descriptor = root.clone();
+        let annotations = &mut descriptor.annotations;
+        annotations.insert(REF_NAME.to_string(), name.tag.clone());
+        annotations.insert(CONTAINERD_NAME.to_string(), name.full.clone());
+        descriptor
+    };
+    names.iter().map(with).collect()
+}

@@ -1,0 +1,131 @@
+//! Files appear under their names when they are whole: written beside, then renamed.
+
+use std::fs::{self, File, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use tempfile::NamedTempFile;
+
+use crate::image::Descriptor;
+use crate::store::Store;
+
+pub(super) struct Member {
+    pub name: String,
+    pub body: Body,
+}
+
+pub(super) enum Body {
+    Bytes(Vec<u8>),
+    /// Streamed from the store.
+    Blob(Descriptor),
+}
+
+impl Member {
+    pub fn bytes(name: &str, bytes: Vec<u8>) -> Member {
+        Member {
+            name: name.to_string(),
+            body: Body::Bytes(bytes),
+        }
+    }
+}
+
+/// A tar of the members, in their order, with one fixed time and owner.
+pub(super) fn write_archive(store: &Store, members: &[Member], path: &Path) -> Result<()> {
+    // Pipes and devices cannot be replaced, only written to.
+    if fs::metadata(path).is_ok_and(|meta| !meta.is_file() && !meta.is_dir()) {
+        let mut out = File::options().write(true).open(path)?;
+        return write_members(store, members, &mut out);
+    }
+    let path = followed(path)?;
+    let mut beside = beside(&path)?;
+    write_members(store, members, beside.as_file_mut())?;
+    put(beside, &path)
+}
+
+fn write_members(store: &Store, members: &[Member], out: &mut File) -> Result<()> {
+    for member in members {
+        match &member.body {
+            Body::Bytes(bytes) => {
+                out.write_all(&header(&member.name, bytes.len() as u64)?)?;
+                out.write_all(bytes)?;
+                pad(out, bytes.len() as u64)?;
+            }
+            Body::Blob(blob) => {
+                out.write_all(&header(&member.name, blob.size)?)?;
+                copy_blob(store, blob, out)?;
+                pad(out, blob.size)?;
+            }
+        }
+    }
+    out.write_all(&[0; 1024])?;
+    Ok(())
+}
+
+fn header(name: &str, size: u64) -> Result<[u8; 512]> {
+    let mut header = tar::Header::new_ustar();
+    header.set_path(name)?;
+    header.set_size(size);
+    header.set_mode(0o644);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_mtime(0);
+    header.set_cksum();
+    Ok(*header.as_bytes())
+}
+
+fn pad(out: &mut File, size: u64) -> io::Result<()> {
+    let rest = size.wrapping_neg() % 512;
+    out.write_all(&[0; 512][..rest as usize])
+}
+
+/// File to file, where the kernel can share or copy blocks by itself.
+pub(super) fn copy_blob(store: &Store, blob: &Descriptor, out: &mut File) -> Result<()> {
+    let mut from = store.open_blob(&blob.digest)?;
+    let copied = io::copy(&mut from, out)?;
+    if copied != blob.size {
+        bail!(
+            "{} has {copied} bytes in the store, not the {} that its descriptor says",
+            blob.digest,
+            blob.size
+        );
+    }
+    Ok(())
+}
+
+/// The file that a link at the end of the path leads to: it is replaced, not the link.
+fn followed(path: &Path) -> Result<PathBuf> {
+    if path.is_dir() {
+        bail!("there is a directory of that name");
+    }
+    if path.is_symlink()
+        && let Ok(target) = path.canonicalize()
+    {
+        return Ok(target);
+    }
+    Ok(path.to_path_buf())
+}
+
+/// A temporary file in the directory of `path`, which is created if need be.
+pub(super) fn beside(path: &Path) -> Result<NamedTempFile> {
+    let parent = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let told = || format!("cannot write into `{}`", parent.display());
+    fs::create_dir_all(parent).with_context(told)?;
+    tempfile::Builder::new()
+        .prefix(".imgmake-")
+        // As for any file that a program makes: the umask takes from it.
+        .permissions(Permissions::from_mode(0o666))
+        .tempfile_in(parent)
+        .with_context(told)
+}
+
+pub(super) fn put(file: NamedTempFile, path: &Path) -> Result<()> {
+    file.persist(path)
+        .map_err(|failed| failed.error)
+        .with_context(|| format!("cannot replace `{}`", path.display()))?;
+    Ok(())
+}
