@@ -34,7 +34,8 @@ pub(super) fn list(source: &Source) -> Result<Vec<Candidate>> {
         return Err(no_image(source));
     }
     let mut candidates = from_index(index.map(|i| i.manifests).unwrap_or_default());
-    for image in docker.unwrap_or_default() {
+    for mut image in docker.unwrap_or_default() {
+        image.repo_tags = image.repo_tags.iter().map(|tag| familiar(tag)).collect();
         match candidates.iter_mut().find(|c| c.is_also(source, &image)) {
             Some(known) => known.add_tags(image.repo_tags),
             None => candidates.push(Candidate {
@@ -198,10 +199,18 @@ fn familiar(full: &str) -> String {
 }
 
 fn parse<T: serde::de::DeserializeOwned>(source: &Source, name: &str) -> Result<Option<T>> {
-    source
-        .json(name)?
-        .map(|bytes| from_json(&bytes).with_context(|| format!("its `{name}` is damaged")))
-        .transpose()
+    let Some(bytes) = source.json(name)? else {
+        return Ok(None);
+    };
+    let parsed = from_json(&bytes).with_context(|| {
+        if name == "manifest.json" && ManifestOrIndex::parse(&bytes, None).is_ok() {
+            "it is in skopeo's `dir:` format, where blobs have no fixed names; copy it to `oci:`"
+                .to_string()
+        } else {
+            format!("its `{name}` is damaged")
+        }
+    });
+    parsed.map(Some)
 }
 
 fn no_image(source: &Source) -> anyhow::Error {

@@ -128,7 +128,7 @@ fn blob_members(blobs: Vec<Descriptor>) -> impl Iterator<Item = Member> {
         .filter(move |blob| seen.insert(blob.digest.clone()))
         .map(|blob| Member {
             name: blob_name(&blob.digest),
-            body: Body::Blob(blob),
+            body: Body::Blob(Box::new(blob)),
         })
 }
 

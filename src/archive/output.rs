@@ -19,7 +19,7 @@ pub(super) struct Member {
 pub(super) enum Body {
     Bytes(Vec<u8>),
     /// Streamed from the store.
-    Blob(Descriptor),
+    Blob(Box<Descriptor>),
 }
 
 impl Member {

@@ -142,8 +142,12 @@ fn place(entry: &Entry, offset: Option<u64>, length: u64) -> Result<Option<Place
         EntryKind::File { size } => {
             let offset = offset
                 .with_context(|| format!("`{}` is stored as a sparse file", entry.display()))?;
+            // The last block is whole in every tar.
+            let blocks = size.checked_next_multiple_of(512);
             ensure!(
-                offset.checked_add(*size).is_some_and(|end| end <= length),
+                blocks
+                    .and_then(|blocks| offset.checked_add(blocks))
+                    .is_some_and(|end| end <= length),
                 "the archive is cut off inside `{}`",
                 String::from_utf8_lossy(&entry.path)
             );

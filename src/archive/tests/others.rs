@@ -1,0 +1,144 @@
+//! skopeo, podman and umoci.
+
+use super::*;
+
+fn skopeo_digest(image: &str) -> String {
+    run("skopeo", &["inspect", "--format", "{{.Digest}}", image])
+        .trim()
+        .to_string()
+}
+
+#[test]
+fn skopeo_reads_our_docker_archive_and_copies_it_with_the_same_digest() {
+    let ground = Ground::new();
+    let image = ground.image("x");
+    let path = ground.path("a.tar");
+    write_docker(
+        &ground.store,
+        &[(image.clone(), names(&["acme/app:1"]))],
+        &path,
+    )
+    .unwrap();
+    let source = format!("docker-archive:{}", text(&path));
+    let seen = run("skopeo", &["inspect", "--config", &source]);
+    assert!(seen.contains("/hello"), "{seen}");
+    run("skopeo", &["inspect", &format!("{source}:acme/app:1")]);
+    let copy = ground.path("copy");
+    run(
+        "skopeo",
+        &["copy", "-q", &source, &format!("oci:{}:x", text(&copy))],
+    );
+    let copied = read(&ground.store, &copy, Some("x")).unwrap();
+    let layers = |root: &Descriptor| -> Vec<Digest> {
+        let config = Contents::of(&ground.store, root).unwrap().images[0]
+            .1
+            .config
+            .clone();
+        let bytes = ground.store.read_blob(&config.digest, 99_999).unwrap();
+        let config: ImageConfig = crate::image::from_json(&bytes).unwrap();
+        config.rootfs.diff_ids
+    };
+    assert_eq!(layers(&copied.root), layers(&image));
+    // The same file as an OCI archive: to the byte.
+    assert_eq!(
+        skopeo_digest(&format!("oci-archive:{}", text(&path))),
+        image.digest.to_string()
+    );
+}
+
+#[test]
+fn skopeo_and_umoci_read_our_oci_archive_and_layout() {
+    let ground = Ground::new();
+    let image = ground.image("x");
+    let (path, dir) = (ground.path("a.tar"), ground.path("layout"));
+    write_oci_archive(&ground.store, &image, &names(&["acme/app:1"]), &path).unwrap();
+    write_layout(&ground.store, &image, &names(&["acme/app:1"]), &dir).unwrap();
+    let digest = image.digest.to_string();
+    assert_eq!(
+        skopeo_digest(&format!("oci-archive:{}:1", text(&path))),
+        digest
+    );
+    assert_eq!(skopeo_digest(&format!("oci:{}:1", text(&dir))), digest);
+    assert_eq!(run("umoci", &["ls", "--layout", text(&dir)]).trim(), "1");
+    let bundle = ground.path("bundle");
+    run(
+        "umoci",
+        &[
+            "unpack",
+            "--rootless",
+            "--image",
+            &format!("{}:1", text(&dir)),
+            text(&bundle),
+        ],
+    );
+    assert_eq!(std::fs::read(bundle.join("rootfs/etc/salt")).unwrap(), b"x");
+}
+
+#[test]
+fn podman_loads_our_archives_under_their_names() {
+    let ground = Ground::new();
+    let image = ground.image("x");
+    let (docker, oci) = (ground.path("d.tar"), ground.path("o.tar"));
+    let images = [(
+        image.clone(),
+        names(&["reg.example/app:1", "reg.example/app:2"]),
+    )];
+    write_docker(&ground.store, &images, &docker).unwrap();
+    write_oci_archive(&ground.store, &image, &names(&["reg.example/oci:1"]), &oci).unwrap();
+    let (root, runroot) = (ground.path("podman"), ground.path("podman-run"));
+    let podman = |arguments: &[&str]| {
+        let place = [
+            "--root",
+            text(&root),
+            "--runroot",
+            text(&runroot),
+            "--storage-driver",
+            "vfs",
+        ];
+        run("podman", &[&place, arguments].concat())
+    };
+    podman(&["load", "-q", "-i", text(&docker)]);
+    podman(&["load", "-q", "-i", text(&oci)]);
+    let listed = podman(&["images", "--format", "{{.Repository}}:{{.Tag}}"]);
+    for name in [
+        "reg.example/app:1",
+        "reg.example/app:2",
+        "reg.example/oci:1",
+    ] {
+        assert!(listed.contains(name), "{listed}");
+    }
+}
+
+#[test]
+fn what_skopeo_writes_is_read() {
+    let ground = Ground::new();
+    let image = ground.image("x");
+    let dir = ground.path("layout");
+    write_layout(&ground.store, &image, &names(&["app:1"]), &dir).unwrap();
+    let source = format!("oci:{}:1", text(&dir));
+    for (transport, kept) in [
+        ("docker-archive", false),
+        ("oci-archive", true),
+        ("oci", true),
+    ] {
+        let path = ground.path(transport);
+        let destination = format!("{transport}:{}:acme/app:1", text(&path));
+        run("skopeo", &["copy", "-q", &source, &destination]);
+        let store = ground.empty_store(&format!("store-{transport}"));
+        let found = read(&store, &path, None).unwrap();
+        assert_eq!(found.tags, ["acme/app:1"], "{transport}");
+        // A docker archive of skopeo's holds plain layers; ours pack to the same bytes.
+        let layers = |store: &Store, root| {
+            Contents::of(store, root).unwrap().images[0]
+                .1
+                .layers
+                .clone()
+        };
+        assert_eq!(
+            layers(&store, &found.root),
+            layers(&ground.store, &image),
+            "{transport}"
+        );
+        assert!(!kept || found.root.digest == image.digest, "{transport}");
+    }
+}

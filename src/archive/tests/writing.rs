@@ -1,0 +1,117 @@
+use super::*;
+
+#[test]
+fn the_same_image_gives_the_same_bytes_whatever_the_order_of_its_names() {
+    let ground = Ground::new();
+    let image = ground.image("x");
+    let (a, b) = (ground.path("new/dir/a.tar"), ground.path("b.tar"));
+    write_docker(
+        &ground.store,
+        &[(image.clone(), names(&["app:1", "app"]))],
+        &a,
+    )
+    .unwrap();
+    write_docker(
+        &ground.store,
+        &[(image, names(&["app:latest", "app:1"]))],
+        &b,
+    )
+    .unwrap();
+    assert!(std::fs::read(&a).unwrap() == std::fs::read(&b).unwrap());
+    assert_eq!(
+        std::fs::read_dir(a.parent().unwrap()).unwrap().count(),
+        1,
+        "nothing is left beside"
+    );
+}
+
+#[test]
+fn several_platforms_go_into_an_oci_archive_and_not_into_a_docker_archive() {
+    let ground = Ground::new();
+    let root = ground.two_platforms();
+    let path = ground.path("a.tar");
+    let images = [(root.clone(), names(&["app:1"]))];
+    let error = format!(
+        "{:#}",
+        write_docker(&ground.store, &images, &path).unwrap_err()
+    );
+    assert!(
+        error.contains("linux/amd64, linux/arm64") && error.contains("format=oci"),
+        "{error}"
+    );
+    assert!(!path.exists());
+    write_oci_archive(&ground.store, &root, &names(&["app:1"]), &path).unwrap();
+    let again = read(&ground.empty_store("other"), &path, None).unwrap();
+    assert_eq!(again.root, root);
+}
+
+#[test]
+fn a_blob_that_the_store_lacks_leaves_the_old_file_as_it_was() {
+    let ground = Ground::new();
+    let image = ground.image("x");
+    let path = ground.path("a.tar");
+    std::fs::write(&path, "old").unwrap();
+    let lost = blobs(&ground.store, &image).unwrap().pop().unwrap();
+    std::fs::remove_file(ground.store.blob_path(&lost.digest)).unwrap();
+    let error = write_oci_archive(&ground.store, &image, &[], &path).unwrap_err();
+    assert!(format!("{error:#}").contains(lost.digest.as_str()));
+    assert_eq!(std::fs::read(&path).unwrap(), b"old");
+}
+
+#[test]
+fn a_layout_gathers_images_and_replaces_what_has_the_same_name() {
+    let ground = Ground::new();
+    let dir = ground.path("a/layout");
+    let (old, new, other) = (
+        ground.image("old"),
+        ground.image("new"),
+        ground.image("other"),
+    );
+    for (image, name) in [
+        (&old, "app:1"),
+        (&other, "other:2"),
+        (&new, "app:1"),
+        (&new, "app:1"),
+    ] {
+        write_layout(&ground.store, image, &names(&[name]), &dir).unwrap();
+    }
+    let index: ImageIndex =
+        crate::image::from_json(&std::fs::read(dir.join("index.json")).unwrap()).unwrap();
+    let digests: Vec<&Digest> = index.manifests.iter().map(|d| &d.digest).collect();
+    assert_eq!(digests, [&new.digest, &other.digest]);
+}
+
+#[test]
+fn a_directory_used_for_something_else_is_left_alone() {
+    let ground = Ground::new();
+    std::fs::create_dir(ground.path("src")).unwrap();
+    std::fs::write(ground.path("src/main.c"), "").unwrap();
+    let error =
+        write_layout(&ground.store, &ground.image("x"), &[], &ground.path("src")).unwrap_err();
+    assert!(format!("{error:#}").contains("main.c"), "{error:#}");
+    assert_eq!(std::fs::read_dir(ground.path("src")).unwrap().count(), 1);
+}
+
+#[test]
+fn two_threads_writing_into_one_layout_lose_nothing() {
+    let ground = Ground::new();
+    let dir = ground.path("layout");
+    let images: Vec<Descriptor> = (0..6).map(|n| ground.image(&n.to_string())).collect();
+    std::thread::scope(|scope| {
+        for (n, image) in images.iter().enumerate() {
+            let (store, dir) = (&ground.store, &dir);
+            scope.spawn(move || {
+                write_layout(store, image, &names(&[&format!("app:{n}")]), dir).unwrap()
+            });
+        }
+    });
+    for (n, image) in images.iter().enumerate() {
+        let found = read(
+            &ground.empty_store(&format!("s{n}")),
+            &dir,
+            Some(&format!("app:{n}")),
+        )
+        .unwrap();
+        assert_eq!(found.root.digest, image.digest);
+    }
+}
