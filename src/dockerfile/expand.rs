@@ -259,9 +259,7 @@ impl<'a> Expander<'a> {
         let signal = self.word(word)?;
         match self.values == Values::Placeholders || is_signal(&signal) {
             true => Ok(signal),
-            false => Err(DockerfileError::new(0, format!("`{signal}` is no signal"))
-                .word(word)
-                .help("write a name such as SIGTERM or a number such as 15")),
+            false => Err(not_a_signal(&signal, word)),
         }
     }
 
@@ -282,6 +280,12 @@ impl<'a> Expander<'a> {
 
 const SIGNALS: &str = "ABRT ALRM BUS CHLD CLD CONT FPE HUP ILL INT IO IOT KILL PIPE POLL PROF PWR QUIT SEGV \
     STKFLT STOP SYS TERM TRAP TSTP TTIN TTOU URG USR1 USR2 VTALRM WINCH XCPU XFSZ RTMIN RTMAX";
+
+pub(super) fn not_a_signal(signal: &str, word: &str) -> DockerfileError {
+    DockerfileError::new(0, format!("`{signal}` is no signal"))
+        .word(word)
+        .help("write a name such as SIGTERM or a number such as 15")
+}
 
 /// Whether STOPSIGNAL can be this: a positive number or a Linux signal's name, with or without `SIG`.
 pub fn is_signal(text: &str) -> bool {

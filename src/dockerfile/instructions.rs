@@ -1,6 +1,7 @@
 //! One logical line to one [`Instruction`].
 
 use super::error::DockerfileError;
+use super::expand::{is_signal, not_a_signal};
 use super::expose;
 use super::flags::{self, Flags};
 use super::heredoc::Heredoc;
@@ -181,7 +182,7 @@ impl Request<'_> {
             "LABEL" => self.pairs().map(Instruction::Label),
             "MAINTAINER" => self.one().map(Instruction::Maintainer),
             "SHELL" => self.shell(),
-            "STOPSIGNAL" => self.one().map(Instruction::Stopsignal),
+            "STOPSIGNAL" => self.stopsignal(),
             "USER" => self.one().map(Instruction::User),
             "VOLUME" => self.volume(),
             _ => self.one().map(Instruction::Workdir),
@@ -265,6 +266,14 @@ impl Request<'_> {
             expose::Word::parse(word)?;
         }
         Ok(Instruction::Expose(words))
+    }
+
+    fn stopsignal(&self) -> Result<Instruction> {
+        let word = self.one()?;
+        match constant(&word, self.escape).filter(|signal| !is_signal(signal)) {
+            Some(signal) => Err(not_a_signal(&signal, &word)),
+            None => Ok(Instruction::Stopsignal(word)),
+        }
     }
 
     fn shell(&self) -> Result<Instruction> {

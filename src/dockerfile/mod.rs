@@ -14,6 +14,7 @@ mod expand;
 mod expose;
 mod flags;
 mod heredoc;
+pub mod ignore;
 mod instructions;
 mod lines;
 pub mod lint;
@@ -22,6 +23,7 @@ mod parse;
 mod print;
 mod suggest;
 mod types;
+pub mod wildcard;
 pub mod words;
 
 pub use error::{DockerfileError, DockerfileErrors};

@@ -81,7 +81,9 @@ impl Instruction {
             }
             Instruction::Run(run) => return (run_text(run, escape), run.heredocs.iter().collect()),
             Instruction::Onbuild(onbuild) => {
-                let (line, heredocs) = onbuild.instruction.line(escape);
+                // The trigger is kept as written, bodies behind it.
+                let line = onbuild.trigger.lines().next().unwrap_or_default();
+                let (_, heredocs) = onbuild.instruction.line(escape);
                 return (format!("{name} {line}"), heredocs);
             }
             Instruction::Arg(args) => words_text(name, &arg_words(args), escape),
@@ -265,11 +267,10 @@ fn pairs_text(name: &str, pairs: &[Pair], escape: Escape) -> String {
     words_text(name, &words, escape)
 }
 
-/// A last word that ends in an escaped blank gets a lone escape behind it, which parsers drop.
+/// A last word that ends in a protected blank gets a lone escape behind it, which parsers drop.
 fn words_text(name: &str, words: &[String], escape: Escape) -> String {
     let mut text = with_arguments(name, &[], &words.join(" "));
     if text.ends_with(char::is_whitespace) {
-        text.push(' ');
         text.push(escape.character());
     }
     text
