@@ -1,15 +1,20 @@
 //! Who makes which path: outputs of all targets, collisions, and look-up by prefix.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::TargetId;
-use crate::manifest::glob::clean;
+use crate::manifest::glob::{clean, cleaned};
 use crate::manifest::{Diagnostic, Glob, Manifest, Spanned, TargetKind};
 
 /// Cleaned output path → the `run` target that makes it.
 #[derive(Debug, Default)]
 pub(super) struct Producers {
+    /// For "what lies beneath": a range.
     runs: BTreeMap<String, TargetId>,
+    /// For "is this one": most inputs of most targets are nobody's output.
+    by_path: HashMap<String, TargetId>,
+    /// Every directory that an output lies in.
+    above: HashSet<String>,
 }
 
 /// An output of any target, while collisions are looked for.
@@ -42,13 +47,23 @@ impl Producers {
                 all.insert(key, output);
             }
         }
-        Producers { runs }
+        let by_path = runs.iter().map(|(path, id)| (path.clone(), *id)).collect();
+        let above = runs.keys().flat_map(|path| prefixes(path).skip(1));
+        let mut above: HashSet<String> = above.map(str::to_string).collect();
+        if !runs.is_empty() {
+            above.insert(String::new());
+        }
+        Producers {
+            runs,
+            by_path,
+            above,
+        }
     }
 
     /// The output itself, or a directory above it that is an output.
     pub fn of_path(&self, path: &str) -> Vec<TargetId> {
-        let path = clean(path);
-        let found = prefixes(&path).filter_map(|prefix| self.runs.get(prefix).copied());
+        let path = cleaned(path);
+        let found = prefixes(&path).filter_map(|prefix| self.by_path.get(prefix).copied());
         let mut found: Vec<TargetId> = found.collect();
         found.sort();
         found.dedup();
@@ -77,6 +92,16 @@ impl Producers {
 
     /// Runs with an output that a source pattern may select, or that lies in what it selects.
     pub fn of_pattern(&self, pattern: &str) -> Vec<TargetId> {
+        // Compiling is the dear part: only for a pattern with an output near it.
+        if pattern.find(['{', '\\']).is_none() {
+            let root = cleaned(literal_root(pattern));
+            let near = self.above.contains(root.as_ref())
+                || root.starts_with('/')
+                || prefixes(&root).any(|prefix| self.by_path.contains_key(prefix));
+            if !near {
+                return Vec::new();
+            }
+        }
         let mut found = Vec::new();
         let Ok(glob) = Glob::new(pattern) else {
             return found;
@@ -91,6 +116,16 @@ impl Producers {
         found.sort();
         found.dedup();
         found
+    }
+}
+
+/// `web/src/**/*.ts` → `web/src`: whole components before the first wildcard.
+fn literal_root(pattern: &str) -> &str {
+    match pattern.find(['*', '?', '[']) {
+        None => pattern,
+        Some(at) => pattern[..at]
+            .rfind('/')
+            .map_or("", |slash| &pattern[..slash.max(1).min(pattern.len())]),
     }
 }
 
@@ -171,8 +206,8 @@ fn told(first: &Output, second: &Output) -> Diagnostic {
 }
 
 /// Globs over target names: plain names by look-up, patterns over all.
-pub(super) fn matching<'m>(
-    manifest: &'m Manifest,
+pub(super) fn matching(
+    manifest: &Manifest,
     by_name: &HashMap<String, TargetId>,
     pattern: &str,
 ) -> Vec<TargetId> {

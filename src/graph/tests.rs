@@ -294,3 +294,33 @@ fn the_complete_example_is_a_graph_and_a_plan() {
     assert_eq!(error.message, "there is no target or group `releas`");
     assert_eq!(error.help.unwrap(), "did you mean `release`?");
 }
+
+#[test]
+fn a_thousand_targets_with_twenty_inputs_each_find_their_producers() {
+    let mut text = String::new();
+    for at in 0..1000 {
+        let inputs: Vec<String> = (0..20)
+            .map(|input| match input {
+                0 if at > 0 => format!("\"out/t{}/**/*.o\"", at - 1),
+                _ => format!("\"src/t{at}/dir{input}/**\""),
+            })
+            .collect();
+        text += &format!(
+            "run t{at} {{ command \"true\"; inputs {}; outputs \"out/t{at}\" }}\n",
+            inputs.join(" ")
+        );
+    }
+    let manifest = parsed(&text);
+    let begun = std::time::Instant::now();
+    let graph = Graph::new(manifest).unwrap();
+    if std::env::var_os("TIMES").is_some() {
+        eprintln!("1000 targets: {:?}", begun.elapsed());
+    }
+    assert_eq!(
+        graph
+            .ids()
+            .map(|id| graph.dependencies(id).len())
+            .sum::<usize>(),
+        999
+    );
+}

@@ -37,6 +37,8 @@ pub(super) fn build(fields: &mut Fields) -> Option<BuildTarget> {
         let known = ["default", "host", "none"];
         fields.cx.choice(text, &known).is_some()
     });
+    let epoch = fields.integer("epoch", 0..=253_402_300_799);
+    let no_cache = fields.flag("no-cache").unwrap_or(false);
     Some(BuildTarget {
         context,
         recipe: recipe?,
@@ -57,8 +59,8 @@ pub(super) fn build(fields: &mut Fields) -> Option<BuildTarget> {
         compression,
         compression_level,
         network,
-        epoch: fields.integer("epoch", 0..=253_402_300_799),
-        no_cache: fields.flag("no-cache").unwrap_or(false),
+        epoch,
+        no_cache,
     })
 }
 

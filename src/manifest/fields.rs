@@ -68,6 +68,9 @@ impl<'s, 'f> Cx<'s, 'f> {
     }
 
     fn refused(&self, span: Span, refusal: Refusal) {
+        if refusal == Refusal::told_before() {
+            return;
+        }
         let mut diagnostic = Diagnostic::at(span, refusal.message, "used here");
         diagnostic.help = refusal.help;
         self.report(diagnostic);
@@ -414,7 +417,7 @@ impl<'n, 'c, 's, 'f> Fields<'n, 'c, 's, 'f> {
                 "take it out",
             );
         }
-        for value in self.node.args.iter().skip(self.args) {
+        if let Some(value) = self.node.args.get(self.args) {
             let message = match self.args {
                 0 => format!("`{name}` takes no value"),
                 1 => format!("`{name}` takes one value"),

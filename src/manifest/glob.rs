@@ -2,6 +2,7 @@
 //! and are matched with the same rules as paths.
 //! Knows no file system and no ignore file (those follow moby's rules, not these).
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
 
@@ -71,6 +72,16 @@ pub fn clean(path: &str) -> String {
     }
 }
 
+/// As [`clean`], without a copy when there is nothing to do.
+pub fn cleaned(path: &str) -> Cow<'_, str> {
+    let dirty = |part: &str| matches!(part, "" | "." | "..");
+    let relative = path.strip_prefix('/').unwrap_or(path);
+    match !relative.is_empty() && relative.split('/').any(dirty) {
+        true => Cow::Owned(clean(path)),
+        false => Cow::Borrowed(path),
+    }
+}
+
 impl Glob {
     pub fn new(text: &str) -> Result<Glob, GlobError> {
         let mut alternatives = Vec::new();
@@ -94,7 +105,7 @@ impl Glob {
 
     /// Whether the whole path matches. Both sides are cleaned the same way.
     pub fn matches(&self, path: &str) -> bool {
-        let path = clean(path);
+        let path = cleaned(path);
         let parts: Vec<&str> = path.split('/').collect();
         self.alternatives
             .iter()

@@ -32,6 +32,10 @@ impl Refusal {
             help: None,
         }
     }
+    /// Uses something that is broken: its error has been told.
+    pub fn told_before() -> Refusal {
+        Refusal::new("")
+    }
     pub fn with_help(mut self, help: impl Into<String>) -> Refusal {
         self.help = Some(help.into());
         self

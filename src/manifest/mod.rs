@@ -8,6 +8,8 @@ mod duration;
 mod env_file;
 mod fields;
 pub mod glob;
+#[cfg(test)]
+mod golden;
 mod interpolate;
 mod render;
 mod scope;
@@ -18,6 +20,7 @@ mod syntax;
 mod targets;
 #[cfg(test)]
 mod tests;
+mod tokens;
 mod tree;
 pub mod types;
 mod variables;

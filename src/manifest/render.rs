@@ -9,6 +9,11 @@ use miette::{
 
 use super::{Diagnostic, Severity, Span};
 
+/// Nobody reads further, and a thousand of them have one cause.
+const MOST_SHOWN: usize = 50;
+/// Of a line, in bytes on either side of a label: generated files have lines of any length.
+const WIDEST: usize = 160;
+
 /// Renders diagnostics with miette against the source text (the cli calls this once).
 /// Ends with a line that counts, when there is more than one.
 pub fn render(
@@ -30,7 +35,7 @@ pub fn render(
         .with_context_lines(0)
         .with_links(false);
     let mut out = String::new();
-    for diagnostic in diagnostics {
+    for diagnostic in diagnostics.iter().take(MOST_SHOWN) {
         let report = Report {
             diagnostic,
             source: &source,
@@ -41,6 +46,9 @@ pub fn render(
             .render_report(&mut one, &report)
             .expect("writing to a string does not fail");
         out.push_str(&tidied(&one));
+    }
+    if diagnostics.len() > MOST_SHOWN {
+        out.push_str(&format!("… and {} more\n", diagnostics.len() - MOST_SHOWN));
     }
     out.push_str(&count(diagnostics, file));
     out
@@ -92,6 +100,15 @@ struct Lines<'t> {
     text: &'t str,
 }
 
+impl Lines<'_> {
+    fn boundary(&self, mut at: usize) -> usize {
+        while !self.text.is_char_boundary(at) {
+            at -= 1;
+        }
+        at
+    }
+}
+
 impl SourceCode for Lines<'_> {
     fn read_span<'a>(
         &'a self,
@@ -103,16 +120,18 @@ impl SourceCode for Lines<'_> {
         let start = span.offset().min(text.len());
         let end = (start + span.len()).min(text.len());
         let newline = |at: &u8| *at == b'\n';
-        let from = text[..start]
+        let line_start = text[..start]
             .iter()
             .rposition(newline)
             .map_or(0, |at| at + 1);
         // A span that ends with its line's end does not touch the next line.
         let last = if end > start { end - 1 } else { end };
-        let to = text[last..]
+        let line_end = text[last..]
             .iter()
             .position(newline)
             .map_or(text.len(), |at| last + at);
+        let from = self.boundary(line_start.max(start.saturating_sub(WIDEST)));
+        let to = self.boundary(line_end.min(end + WIDEST));
         let line = text[..from].iter().filter(|at| newline(at)).count();
         let lines = 1 + text[from..to].iter().filter(|at| newline(at)).count();
         Ok(Box::new(MietteSpanContents::new_named(
@@ -120,7 +139,7 @@ impl SourceCode for Lines<'_> {
             &text[from..to],
             SourceSpan::new(from.into(), to - from),
             line,
-            start - from,
+            start - line_start,
             lines,
         )))
     }
@@ -180,6 +199,8 @@ impl miette::Diagnostic for Report<'_> {
             return None;
         }
         let first = self.labelled(self.diagnostic.span, &self.diagnostic.label);
+        let first =
+            LabeledSpan::new_primary_with_span(first.label().map(str::to_string), *first.inner());
         let related = self.diagnostic.related.iter();
         let others = related.map(|(span, text)| self.labelled(*span, text));
         Some(Box::new(std::iter::once(first).chain(others)))

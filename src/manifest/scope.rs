@@ -31,12 +31,20 @@ impl Binding {
     }
 }
 
+/// A declared variable's state.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Slot {
+    Value(Binding),
+    Unset,
+    /// Its own error has been told; whoever uses it says nothing more.
+    Broken,
+}
+
 pub(super) struct Scope<'f> {
     facts: &'f Facts,
     /// Of the env-files; the environment wins.
     pub env_file: BTreeMap<String, String>,
-    /// Declared variables; `None` is declared and unset.
-    variables: BTreeMap<String, Option<Binding>>,
+    variables: BTreeMap<String, Slot>,
     /// Axes of the matrix whose member is being decoded.
     locals: BTreeMap<String, String>,
     used: RefCell<BTreeSet<String>>,
@@ -56,8 +64,8 @@ impl<'f> Scope<'f> {
         }
     }
 
-    pub fn declare(&mut self, name: &str, value: Option<Binding>) {
-        self.variables.insert(name.to_string(), value);
+    pub fn declare(&mut self, name: &str, slot: Slot) {
+        self.variables.insert(name.to_string(), slot);
     }
 
     pub fn with_locals(&mut self, locals: BTreeMap<String, String>) {
@@ -102,12 +110,12 @@ impl<'f> Scope<'f> {
             return self.git(name);
         }
         match self.variables.get(name) {
-            Some(Some(value)) => Ok(value.clone()),
-            Some(None) => Err(
-                Refusal::new(format!("the variable `{name}` is not set")).with_help(format!(
+            Some(Slot::Value(value)) => Ok(value.clone()),
+            Some(Slot::Broken) => Err(Refusal::told_before()),
+            Some(Slot::Unset) => Err(Refusal::new(format!("the variable `{name}` is not set"))
+                .with_help(format!(
                     "give it a default, set `{name}` in the environment, or pass `--var {name}=…`"
-                )),
-            ),
+                ))),
             None => Err(self.undeclared(name)),
         }
     }
@@ -148,7 +156,7 @@ impl<'f> Scope<'f> {
     pub fn is_unset(&self, name: &str) -> bool {
         let unset = match name.strip_prefix("env.") {
             Some(variable) => self.environment(variable).is_none(),
-            None => matches!(self.variables.get(name), Some(None)),
+            None => matches!(self.variables.get(name), Some(Slot::Unset)),
         };
         if unset {
             self.used.borrow_mut().insert(name.to_string());

@@ -342,6 +342,7 @@ pub(super) fn run(fields: &mut Fields) -> Option<RunTarget> {
     inputs.iter().for_each(|input| check_glob(input, cx));
     let outputs = fields.all_texts("outputs");
     outputs.iter().for_each(|output| check_output(output, cx));
+    let timeout = fields.duration("timeout");
     Some(RunTarget {
         command: command?,
         dir,
@@ -351,7 +352,7 @@ pub(super) fn run(fields: &mut Fields) -> Option<RunTarget> {
             .collect(),
         inputs,
         outputs,
-        timeout: fields.duration("timeout"),
+        timeout,
     })
 }
 

@@ -186,6 +186,9 @@ fn errors(text: &str, base: usize, error: &kdl::KdlError) -> Vec<Diagnostic> {
 
 fn lower_first(message: &str) -> String {
     let message = message.trim_end_matches('.');
+    if let Some(rest) = message.strip_prefix("matching ") {
+        return format!("expected a matching {rest}");
+    }
     let mut chars = message.chars();
     match chars.next() {
         Some(first) => first.to_lowercase().chain(chars).collect(),

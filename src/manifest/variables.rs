@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use super::fields::{Cx, Fields, strings};
-use super::scope::{Binding, Origin, Scope};
+use super::scope::{Binding, Origin, Scope, Slot};
 use super::tree::{Data, Node};
 use super::types::{Spanned, Variable};
 use super::{Diagnostic, suggest};
@@ -61,12 +61,18 @@ pub(super) fn resolve(
         declared
     };
     for one in &declared {
-        scope.declare(&one.name.value, None);
+        scope.declare(&one.name.value, Slot::Unset);
     }
-    let order = default_order(&declared, &Cx::new(scope, diagnostics));
+    let (order, circular) = default_order(&declared, &Cx::new(scope, diagnostics));
+    for at in &circular {
+        scope.declare(&declared[*at].name.value, Slot::Broken);
+    }
     for at in order {
-        let value = value(&declared[at], &Cx::new(scope, diagnostics));
-        scope.declare(&declared[at].name.value, value);
+        let one = &declared[at];
+        if !circular.contains(&at) {
+            let slot = value(one, &Cx::new(scope, diagnostics));
+            scope.declare(&one.name.value, slot);
+        }
     }
     let shown = |one: &Declared| match scope.get(&one.name.value) {
         Ok(value) => value.shown(),
@@ -204,9 +210,10 @@ fn unknown_overrides(declared: &[Declared], cx: &Cx) {
 }
 
 /// Defaults may use other variables: those come first. A circle is told once, with its path.
-fn default_order(declared: &[Declared], cx: &Cx) -> Vec<usize> {
+fn default_order(declared: &[Declared], cx: &Cx) -> (Vec<usize>, Vec<usize>) {
     let uses: Vec<Vec<usize>> = declared.iter().map(|one| uses(one, declared)).collect();
     let mut order = Vec::new();
+    let mut circular = Vec::new();
     let mut state = vec![0u8; declared.len()];
     for root in 0..declared.len() {
         // (variable, next use to look at): no recursion, since a manifest may hold thousands.
@@ -229,17 +236,18 @@ fn default_order(declared: &[Declared], cx: &Cx) -> Vec<usize> {
                             state[*used] = 1;
                             path.push((*used, 0));
                         }
-                        1 => circle(&path, *used, declared, cx),
+                        1 => circular.extend(circle(&path, *used, declared, cx)),
                         _ => {}
                     }
                 }
             }
         }
     }
-    order
+    (order, circular)
 }
 
-fn circle(path: &[(usize, usize)], to: usize, declared: &[Declared], cx: &Cx) {
+/// Tells the circle and gives its members.
+fn circle(path: &[(usize, usize)], to: usize, declared: &[Declared], cx: &Cx) -> Vec<usize> {
     let from = path.iter().position(|(at, _)| *at == to).unwrap_or(0);
     let mut names: Vec<&str> = path[from..]
         .iter()
@@ -252,6 +260,7 @@ fn circle(path: &[(usize, usize)], to: usize, declared: &[Declared], cx: &Cx) {
         message,
         "its default leads back to itself",
     );
+    path[from..].iter().map(|(at, _)| *at).collect()
 }
 
 fn uses(one: &Declared, declared: &[Declared]) -> Vec<usize> {
@@ -269,13 +278,17 @@ fn uses(one: &Declared, declared: &[Declared]) -> Vec<usize> {
     found
 }
 
-fn value(one: &Declared, cx: &Cx) -> Option<Binding> {
+fn value(one: &Declared, cx: &Cx) -> Slot {
     let cx = cx.about(format!("variable `{}`: ", one.name.value));
     let (binding, origin) = match overridden(one, &cx) {
-        Some((text, origin)) => (typed(one, text, origin, &cx)?, origin),
-        None => (default(one, &cx)?, Origin::Default),
+        Some((text, origin)) => (typed(one, text, origin, &cx), origin),
+        None if one.node.args.len() < 2 => return Slot::Unset,
+        None => (default(one, &cx), Origin::Default),
     };
-    check(one, &binding, origin, &cx).then_some(binding)
+    match binding {
+        Some(binding) if check(one, &binding, origin, &cx) => Slot::Value(binding),
+        _ => Slot::Broken,
+    }
 }
 
 fn overridden<'a>(one: &Declared, cx: &'a Cx) -> Option<(&'a str, Origin)> {
