@@ -1,4 +1,13 @@
-//! SKELETON: signatures that other rooms rely on.
+//! Images from Dockerfiles and from manifest steps, without a daemon.
+//!
+//! ```text
+//! request ─recipe→ Dockerfile ─program→ stages ─evaluate→ steps ─execution→ layers ─assemble→ image
+//!                                                  └─ inputs: the same walk, reading only
+//! ```
+//!
+//! A COPY is planned from metadata (`copy::plan`), keyed by the plan (`step_key`), and written straight from
+//! the context into tar, digest and compression. RUN goes to the helper process (`worker`). Knows layers,
+//! store and registry; knows no manifest target, terminal or environment.
 use crate::event::{Cancel, Events};
 use crate::image::{Descriptor, Platform, Reference};
 use crate::layer::Compression;
@@ -8,7 +17,26 @@ use anyhow::Result;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+mod add;
+mod assemble;
+mod base;
+mod config;
+mod context;
 pub mod copy;
+mod evaluate;
+mod execution;
+mod files;
+mod inputs;
+mod output;
+mod patterns;
+mod program;
+mod recipe;
+mod run;
+mod state;
+mod step_key;
+mod steps;
+#[cfg(test)]
+mod tests;
 pub mod worker;
 
 /// Everything that a build works with.
@@ -133,12 +161,23 @@ pub struct Input {
 }
 
 /// The files, bases and settings that this build depends on. Uses `hash_file` (the stat cache) for contents.
+///
+/// # Errors
+/// Whatever a build would refuse before running anything, with file and line.
 pub fn inputs(
     request: &BuildRequest,
     engine: &Engine,
     hash_file: &(dyn Fn(&std::path::Path, &std::fs::Metadata) -> std::io::Result<[u8; 32]> + Sync),
 ) -> Result<Inputs> {
-    todo!()
+    let loaded = recipe::Loaded::read(request)?;
+    let bases = base::Bases::new(engine, &request.target, request.pull);
+    let mut gathering = inputs::Gathering::new(request, engine, hash_file);
+    gathering.recipe(&loaded);
+    for platform in platforms(request) {
+        let program = program::compile(&loaded.source(request), request, &bases, &platform)?;
+        gathering.program(&program, &loaded)?;
+    }
+    Ok(gathering.finish())
 }
 
 #[derive(Clone, Debug)]
@@ -150,6 +189,102 @@ pub struct Built {
     pub steps_run: usize,
     pub steps_cached: usize,
 }
+
+/// Builds the image for every platform asked for. Manifest and index are in the store afterwards, and every
+/// layer that is not a base's.
+///
+/// # Errors
+/// The first step that failed, with file and line.
 pub fn build(request: &BuildRequest, engine: &Engine) -> Result<Built> {
-    todo!()
+    let loaded = recipe::Loaded::read(request)?;
+    warn(request, engine, &loaded)?;
+    let bases = base::Bases::new(engine, &request.target, request.pull);
+    let counts = execution::Counts::default();
+    let mut manifests = Vec::new();
+    let mut sources: BTreeMap<String, Reference> = BTreeMap::new();
+    for platform in platforms(request) {
+        let program = program::compile(&loaded.source(request), request, &bases, &platform)?;
+        let run = execution::Execution::new(engine, request, &loaded, &program, &counts);
+        let image = run.run()?;
+        for layer in &image.layers {
+            if let Some(source) = &layer.source {
+                sources.insert(layer.descriptor.digest.to_string(), source.clone());
+            }
+        }
+        manifests.push(assemble::manifest(&image, request, &engine.store)?);
+    }
+    let root = assemble::root(manifests, request, &engine.store)?;
+    remember_sources(engine, &root.digest, &sources)?;
+    warn_of_unused_args(request, engine, &counts.taken_args());
+    sources.retain(|digest, _| digest.parse().is_ok_and(|d| !engine.store.has(&d)));
+    let sources: std::collections::BTreeSet<Reference> = sources.into_values().collect();
+    Ok(Built {
+        root,
+        sources: sources.into_iter().collect(),
+        steps_run: counts.run.into_inner(),
+        steps_cached: counts.cached.into_inner(),
+    })
+}
+
+fn platforms(request: &BuildRequest) -> Vec<Platform> {
+    match request.platforms.is_empty() {
+        true => vec![Platform::host()],
+        false => request.platforms.clone(),
+    }
+}
+
+/// Where layers can be had that an image of ours names but the store may not hold.
+fn remember_sources(
+    engine: &Engine,
+    root: &crate::image::Digest,
+    sources: &BTreeMap<String, Reference>,
+) -> Result<()> {
+    if sources.is_empty() {
+        return Ok(());
+    }
+    let texts: BTreeMap<&String, String> =
+        sources.iter().map(|(d, r)| (d, r.to_string())).collect();
+    let key = step_key::Framed::new("sources").text(root.as_str()).hex();
+    engine.store.put_step(&key, &crate::image::to_json(&texts))
+}
+
+/// Layer digest -> repository, for an image that was built here.
+pub fn sources_of(engine: &Engine, root: &crate::image::Digest) -> BTreeMap<String, Reference> {
+    let key = step_key::Framed::new("sources").text(root.as_str()).hex();
+    let record = engine.store.step(&key).unwrap_or_default();
+    let texts: BTreeMap<String, String> = crate::image::from_json(&record).unwrap_or_default();
+    texts
+        .into_iter()
+        .filter_map(|(digest, text)| Some((digest, text.parse().ok()?)))
+        .collect()
+}
+
+/// The build checks, as warnings with file and line.
+fn warn(request: &BuildRequest, engine: &Engine, loaded: &recipe::Loaded) -> Result<()> {
+    Ok(())
+}
+
+/// A build argument that nothing takes is mostly misspelt.
+fn warn_of_unused_args(
+    request: &BuildRequest,
+    engine: &Engine,
+    taken: &std::collections::BTreeSet<String>,
+) {
+    use crate::dockerfile::{PLATFORM_ARGS, PROXY_ARGS};
+    if !matches!(request.recipe, Recipe::Dockerfile { .. }) {
+        return;
+    }
+    for name in request.args.keys() {
+        let known = taken.contains(name)
+            || PROXY_ARGS.contains(&name.as_str())
+            || PLATFORM_ARGS.contains(&name.as_str())
+            || name.starts_with("BUILDKIT_")
+            || name == "SOURCE_DATE_EPOCH";
+        if !known {
+            engine.events.send(crate::event::Event::Warning {
+                target: Some(request.target.clone()),
+                message: format!("no ARG takes the build argument `{name}`"),
+            });
+        }
+    }
 }

@@ -1,0 +1,112 @@
+//! ADD of a local archive: its entries become entries of the layer, as if it had been unpacked in the
+//! image. Archives are known by their content, whatever their name.
+
+use std::io::Read;
+
+use anyhow::{Context, Result, bail};
+
+use super::plan::{Content, Planned, Planner, Standing};
+use super::tree::{base_name, join, parent, relative, show};
+use super::write::{Contents, open_content};
+use crate::layer::{Entry, EntryKind, LayerReader, decompress};
+
+/// Reads an archive's entries, decompressed.
+pub fn reader<'a>(
+    archive: &'a Content,
+    contents: &'a mut dyn Contents,
+) -> Result<LayerReader<Box<dyn Read + Send + 'a>>> {
+    Ok(LayerReader::new(decompress(open_content(
+        archive, contents,
+    )?)?))
+}
+
+/// Whether these bytes are a tar archive, compressed or not.
+pub fn is_archive(content: &Content, contents: &mut dyn Contents) -> bool {
+    reader(content, contents).is_ok_and(|mut r| matches!(r.next_entry(), Ok(Some(_))))
+}
+
+impl Planner<'_> {
+    /// Unpacks an archive into a directory of the image, which is made when it is not there.
+    /// Gives false, and plans nothing, when the bytes are no archive.
+    ///
+    /// # Errors
+    /// A broken archive, or one that holds what no layer can say.
+    pub fn unpack(
+        &mut self,
+        archive: Content,
+        contents: &mut dyn Contents,
+        to: &str,
+    ) -> Result<bool> {
+        if !is_archive(&archive, contents) {
+            return Ok(false);
+        }
+        let written = relative(to);
+        self.ensure_directory(&written)?;
+        let directory = self.resolve(&written, true)?;
+        let archives = &mut self.plan_mut().archives;
+        archives.push(archive.clone());
+        let which = archives.len() - 1;
+        let mut entries = reader(&archive, contents)?;
+        let mut number = 0;
+        while let Some(entry) = entries.next_entry().context("the archive is damaged")? {
+            self.unpack_entry(entry, &directory, which, number)?;
+            number += 1;
+        }
+        Ok(true)
+    }
+
+    fn unpack_entry(
+        &mut self,
+        entry: Entry,
+        directory: &[u8],
+        archive: usize,
+        number: u64,
+    ) -> Result<()> {
+        if entry.path.is_empty() {
+            return Ok(()); // `./`: the destination keeps what it is.
+        }
+        if base_name(&entry.path).starts_with(b".wh.") {
+            bail!(
+                "the archive holds `{}`: names that begin with `.wh.` mean deletion in an image layer",
+                show(&entry.path)
+            );
+        }
+        let path = self.place(directory, &entry.path)?;
+        let kind = match &entry.kind {
+            EntryKind::HardLink { target } => EntryKind::HardLink {
+                target: self.place(directory, target)?,
+            },
+            kind => kind.clone(),
+        };
+        let content = match kind {
+            EntryKind::File { .. } => Content::Archive { archive, number },
+            _ => Content::None,
+        };
+        let (uid, gid) = self.rules().owner.unwrap_or((entry.uid, entry.gid));
+        let entry = Entry {
+            path,
+            kind,
+            uid,
+            gid,
+            mode: entry.mode & 0o7777,
+            mtime: self.clamped(entry.mtime),
+            xattrs: entry.xattrs,
+        };
+        self.insert(Planned {
+            entry,
+            content,
+            hash: None,
+        });
+        Ok(())
+    }
+
+    /// Where an archive's path lies once links of the image and of the archive are followed.
+    fn place(&mut self, directory: &[u8], path: &[u8]) -> Result<Vec<u8>> {
+        let whole = join(directory, path);
+        let above = self.resolve(parent(&whole), true)?;
+        if !matches!(self.standing(&above), Standing::Directory) {
+            self.ensure_directory(&above)?;
+        }
+        Ok(join(&above, base_name(&whole)))
+    }
+}

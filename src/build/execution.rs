@@ -1,0 +1,555 @@
+//! Runs a program: stages when what they need is finished, at most `jobs` at once; steps in order, each from
+//! the step cache when its key is known there.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, OnceLock};
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+
+use super::config::Made;
+use super::context::ContextTree;
+use super::copy::owner::{self, Accounts};
+use super::copy::write::{Beneath, Contents, FromLayers, NoContents, write_layer};
+use super::copy::{Content, Plan, Tree};
+use super::evaluate::{self, FileWork, Todo};
+use super::files::{self, FileStep, Operation};
+use super::program::{Origin, Program, ProgramStep, Start, at_line};
+use super::recipe::Loaded;
+use super::run::{Mounted, Prepared, prepare};
+use super::state::{ImageLayer, ImageState, OwnershipClass, pull};
+use super::worker::TreeSource;
+use super::{BuildRequest, Engine, add, step_key};
+use crate::dockerfile::Run;
+use crate::event::{Event, StepOutcome};
+use crate::layer::{LayerBlob, View};
+
+/// One platform's run.
+pub struct Execution<'a> {
+    pub engine: &'a Engine,
+    pub request: &'a BuildRequest,
+    pub loaded: &'a Loaded,
+    pub program: &'a Program,
+    pub counts: &'a Counts,
+    finished: Vec<OnceLock<ImageState>>,
+    contexts: Mutex<BTreeMap<PathBuf, Arc<ContextTree>>>,
+    /// Held while a step of that key is made: two stages with the same step make it once.
+    making: Mutex<HashMap<String, Arc<Mutex<()>>>>,
+}
+
+/// Over all platforms of a build.
+#[derive(Default)]
+pub struct Counts {
+    pub run: AtomicUsize,
+    pub cached: AtomicUsize,
+    next: AtomicU32,
+    taken_args: Mutex<BTreeSet<String>>,
+}
+
+impl Counts {
+    pub fn taken_args(&self) -> BTreeSet<String> {
+        locked(&self.taken_args).clone()
+    }
+}
+
+/// Our locks are held for look-ups only; a panic in between cannot leave half a value.
+fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+struct Queue {
+    waiting: BTreeMap<usize, BTreeSet<usize>>,
+    running: usize,
+    failure: Option<anyhow::Error>,
+}
+
+impl Queue {
+    fn ready(&self) -> Option<usize> {
+        self.waiting
+            .iter()
+            .find(|(_, needs)| needs.is_empty())
+            .map(|(stage, _)| *stage)
+    }
+}
+
+impl<'a> Execution<'a> {
+    pub fn new(
+        engine: &'a Engine,
+        request: &'a BuildRequest,
+        loaded: &'a Loaded,
+        program: &'a Program,
+        counts: &'a Counts,
+    ) -> Execution<'a> {
+        Execution {
+            engine,
+            request,
+            loaded,
+            program,
+            counts,
+            finished: program.stages.iter().map(|_| OnceLock::new()).collect(),
+            contexts: Mutex::default(),
+            making: Mutex::default(),
+        }
+    }
+
+    /// # Errors
+    /// The first stage that failed; the others stop at their next step.
+    pub fn run(self) -> Result<ImageState> {
+        locked(&self.counts.taken_args).extend(self.program.taken_args.iter().cloned());
+        let waiting = self
+            .program
+            .stages
+            .iter()
+            .enumerate()
+            .map(|(n, stage)| (n, stage.needs.clone()))
+            .collect();
+        let queue = Mutex::new(Queue {
+            waiting,
+            running: 0,
+            failure: None,
+        });
+        let changed = Condvar::new();
+        let threads = self.request.jobs.clamp(1, self.program.stages.len());
+        std::thread::scope(|scope| {
+            for _ in 1..threads {
+                scope.spawn(|| self.work(&queue, &changed));
+            }
+            self.work(&queue, &changed);
+        });
+        let queue = queue
+            .into_inner()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(failure) = queue.failure {
+            return Err(failure);
+        }
+        let mut finished = self.finished;
+        finished
+            .swap_remove(self.program.target)
+            .into_inner()
+            .context("the target's stage did not finish")
+    }
+
+    fn work(&self, queue: &Mutex<Queue>, changed: &Condvar) {
+        loop {
+            let mut state = locked(queue);
+            let stage = loop {
+                if state.failure.is_some() || state.waiting.is_empty() {
+                    changed.notify_all();
+                    return;
+                }
+                if let Some(stage) = state.ready() {
+                    break stage;
+                }
+                state = changed
+                    .wait(state)
+                    .unwrap_or_else(std::sync::PoisonError::into_inner);
+            };
+            state.waiting.remove(&stage);
+            state.running += 1;
+            drop(state);
+            let failed = || locked(queue).failure.is_some();
+            let result = self.stage(stage, &failed);
+            let mut state = locked(queue);
+            state.running -= 1;
+            match result {
+                Ok(done) => {
+                    let _ = self.finished[stage].set(done);
+                    for needs in state.waiting.values_mut() {
+                        needs.remove(&stage);
+                    }
+                }
+                Err(error) => {
+                    state.failure.get_or_insert(error);
+                }
+            }
+            changed.notify_all();
+        }
+    }
+
+    fn finished(&self, stage: usize) -> &ImageState {
+        self.finished[stage]
+            .get()
+            .expect("a stage starts when all that it needs is finished")
+    }
+
+    fn stage(&self, number: usize, failed: &dyn Fn() -> bool) -> Result<ImageState> {
+        let stage = &self.program.stages[number];
+        let base = match stage.start {
+            Start::Stage(base) => Some(self.finished(base)),
+            _ => None,
+        };
+        let mut state = evaluate::start(stage, base, self.loaded.epoch);
+        if let Start::Directory(directory) = &stage.start {
+            self.whole_directory(&mut state, directory)
+                .map_err(|e| at_line(&self.program.file, stage.line, e))?;
+        }
+        for step in &stage.steps {
+            self.engine.cancel.check()?;
+            if failed() {
+                anyhow::bail!("stopped, because another stage failed");
+            }
+            self.step(&mut state, step, &stage.name)
+                .map_err(|e| at_line(&self.program.file, step.line, e))?;
+        }
+        Ok(state)
+    }
+
+    fn step(&self, state: &mut ImageState, step: &ProgramStep, stage: &str) -> Result<()> {
+        let todo = {
+            let mut taken = BTreeSet::new();
+            let todo = evaluate::step(state, step, self.program, self.request, &mut taken)?;
+            locked(&self.counts.taken_args).extend(taken);
+            todo
+        };
+        match todo {
+            Todo::Nothing => Ok(()),
+            Todo::Files(work) => self.reported(step, stage, |_| self.files(state, &work)),
+            Todo::Run(run) => {
+                self.reported(step, stage, |id| self.run_command(state, &run, step, id))
+            }
+        }
+    }
+
+    fn reported(
+        &self,
+        step: &ProgramStep,
+        stage: &str,
+        act: impl FnOnce(u32) -> Result<StepOutcome>,
+    ) -> Result<()> {
+        let id = self.counts.next.fetch_add(1, Ordering::Relaxed);
+        let target = self.request.target.clone();
+        self.engine.events.send(Event::StepStarted {
+            target: target.clone(),
+            id,
+            stage: stage.to_string(),
+            text: step.text.clone(),
+        });
+        let started = Instant::now();
+        let result = act(id);
+        let outcome = match &result {
+            Ok(outcome) => outcome.clone(),
+            Err(error) => StepOutcome::Failed {
+                message: format!("{error:#}"),
+            },
+        };
+        match outcome {
+            StepOutcome::Done => self.counts.run.fetch_add(1, Ordering::Relaxed),
+            StepOutcome::Cached => self.counts.cached.fetch_add(1, Ordering::Relaxed),
+            StepOutcome::Failed { .. } => 0,
+        };
+        self.engine.events.send(Event::StepFinished {
+            target,
+            id,
+            outcome,
+            took: started.elapsed(),
+        });
+        result.map(drop)
+    }
+
+    /// The layer of a key, made when the store does not have it.
+    fn cached(
+        &self,
+        key: &str,
+        make: impl FnOnce() -> Result<LayerBlob>,
+    ) -> Result<(LayerBlob, StepOutcome)> {
+        let turn = locked(&self.making)
+            .entry(key.to_string())
+            .or_default()
+            .clone();
+        let _turn = locked(&turn);
+        if !self.request.no_cache
+            && let Some(layer) = self.recorded(key)
+        {
+            return Ok((layer, StepOutcome::Cached));
+        }
+        let layer = make()?;
+        let record = postcard::to_stdvec(&layer).context("a step record is plain data")?;
+        self.engine.store.put_step(key, &record)?;
+        Ok((layer, StepOutcome::Done))
+    }
+
+    /// A record counts only while its blob is there.
+    fn recorded(&self, key: &str) -> Option<LayerBlob> {
+        let record = self.engine.store.step(key)?;
+        let layer: LayerBlob = postcard::from_bytes(&record).ok()?;
+        self.engine.store.has(&layer.digest).then_some(layer)
+    }
+
+    fn files(&self, state: &mut ImageState, work: &FileWork) -> Result<StepOutcome> {
+        let steps = self.resolved_steps(state, work)?;
+        let below = match work.link {
+            true => View::default(),
+            false => state.view(self.engine, &self.request.target)?.clone(),
+        };
+        let mut sources = self.sources(work)?;
+        let mut plan = files::plan(
+            &steps,
+            &*sources.tree,
+            &mut *sources.contents,
+            &below,
+            self.loaded.epoch,
+        )?;
+        if !plan.changes {
+            state.config.history(work.history.clone(), Made::Nothing);
+            return Ok(StepOutcome::Cached);
+        }
+        files::hash(&mut plan, sources.directory.as_deref())?;
+        state.class = state.class.max(sources.class);
+        let key = step_key::of_plan(
+            &plan,
+            files::fixed_time(self.loaded.epoch).seconds,
+            self.request.compression,
+            state.class.name(),
+        );
+        let (layer, outcome) = self.cached(&key, || self.write(&plan, &mut sources))?;
+        state.push_layer(self.engine, &layer, work.history.clone())?;
+        Ok(outcome)
+    }
+
+    fn write(&self, plan: &Plan, sources: &mut Sources) -> Result<LayerBlob> {
+        if let Some(layers) = &sources.layers {
+            let wanted: Vec<Vec<u8>> = plan
+                .entries
+                .values()
+                .filter_map(|p| match &p.content {
+                    Content::Source(path) => Some(path.clone()),
+                    _ => None,
+                })
+                .collect();
+            let blobs: Vec<LayerBlob> = layers.iter().map(ImageLayer::blob).collect();
+            let fetch = |n: usize| pull(self.engine, &self.request.target, &[&layers[n]]);
+            let gathered = FromLayers::gather(
+                &self.engine.store,
+                &blobs,
+                &wanted,
+                &fetch,
+                &self.engine.cancel,
+            )?;
+            sources.contents = Box::new(gathered);
+        }
+        write_layer(
+            plan,
+            &mut *sources.contents,
+            self.request.compression,
+            &self.engine.store,
+            &self.engine.cancel,
+        )
+    }
+
+    /// Owners looked up in the image, downloads done.
+    fn resolved_steps(&self, state: &mut ImageState, work: &FileWork) -> Result<Vec<FileStep>> {
+        let named = |owner: &Option<String>| owner.as_deref().is_some_and(owner::needs_accounts);
+        let accounts = match work.steps.iter().any(|(_, owner)| named(owner)) {
+            true => state.accounts(self.engine, &self.request.target)?,
+            false => Accounts::default(),
+        };
+        let mut steps = Vec::new();
+        for (step, owner) in &work.steps {
+            let mut step = step.clone();
+            if let Some(owner) = owner {
+                owner::check(owner)?;
+                step.owner = Some(owner::resolve(owner, &accounts)?);
+            }
+            steps.push(step);
+        }
+        for (at, download) in &work.downloads {
+            let to = match &steps[*at].operation {
+                Operation::Copy { to, .. } => to.clone(),
+                _ => continue,
+            };
+            steps[*at].operation = Operation::Fetched {
+                name: download.name.clone(),
+                file: add::fetch(download, self.engine, self.request)?,
+                unpack: download.unpack,
+                to,
+            };
+        }
+        Ok(steps)
+    }
+
+    fn sources(&self, work: &FileWork) -> Result<Sources> {
+        let directory = match &work.from {
+            Some(Origin::Stage(number)) => {
+                let mut from = self.finished(*number).clone();
+                let name = match self.program.stages[*number].name.as_str() {
+                    "" => "the stage".into(),
+                    name => format!("`{name}`"),
+                };
+                return Ok(Sources {
+                    tree: Arc::new(from.tree(self.engine, &self.request.target, name)?),
+                    contents: Box::new(NoContents),
+                    class: from.class,
+                    layers: Some(from.layers),
+                    directory: None,
+                });
+            }
+            Some(Origin::Directory(directory)) => Some(directory.as_path()),
+            None => None,
+        };
+        let reads = |(step, _): &(FileStep, Option<String>)| match &step.operation {
+            Operation::Copy { sources, .. }
+            | Operation::Parents { sources, .. }
+            | Operation::Unpack { sources, .. } => !sources.is_empty(),
+            _ => false,
+        };
+        if !work.steps.iter().any(reads) {
+            // Nothing comes from the context, which then need not even be there.
+            return Ok(Sources {
+                tree: Arc::new(super::copy::LayerTree::new(
+                    View::default(),
+                    &[],
+                    String::new(),
+                )),
+                contents: Box::new(NoContents),
+                class: OwnershipClass::Full,
+                layers: None,
+                directory: None,
+            });
+        }
+        let tree = self.context(directory)?;
+        Ok(Sources {
+            contents: Box::new(Beneath::new(&tree.directory)?),
+            directory: Some(tree.directory.clone()),
+            tree,
+            class: OwnershipClass::Full,
+            layers: None,
+        })
+    }
+
+    fn context(&self, named: Option<&Path>) -> Result<Arc<ContextTree>> {
+        let place = named.unwrap_or(&self.request.context).to_path_buf();
+        let mut known = locked(&self.contexts);
+        if let Some(tree) = known.get(&place) {
+            return Ok(tree.clone());
+        }
+        let tree = Arc::new(self.loaded.context(self.request, named)?);
+        known.insert(place, tree.clone());
+        Ok(tree)
+    }
+
+    fn whole_directory(&self, state: &mut ImageState, directory: &Path) -> Result<()> {
+        let operation = Operation::Copy {
+            sources: vec![".".into()],
+            to: "/".into(),
+        };
+        let step = FileStep {
+            operation,
+            owner: None,
+            chmod: None,
+            exclude: super::patterns::Patterns::default(),
+        };
+        let work = FileWork {
+            steps: vec![(step, None)],
+            from: Some(Origin::Directory(directory.to_path_buf())),
+            link: false,
+            downloads: Vec::new(),
+            history: format!("FROM {}", super::program::shown(directory)),
+        };
+        self.files(state, &work).map(drop)
+    }
+
+    fn run_command(
+        &self,
+        state: &mut ImageState,
+        run: &Run,
+        step: &ProgramStep,
+        id: u32,
+    ) -> Result<StepOutcome> {
+        let mut class = state
+            .class
+            .max(OwnershipClass::of(self.engine.worker.tier()?));
+        let mut shown: Vec<usize> = Vec::new();
+        let prepared = {
+            let mut mounted = |from: Option<&str>| {
+                let mounted = self.mounted(from, step, &mut class)?;
+                if let Some(Origin::Stage(n)) = from.and_then(|f| step.origins.get(f)) {
+                    shown.push(*n);
+                }
+                Ok(mounted)
+            };
+            prepare(run, state, self.request, self.loaded.epoch, &mut mounted)?
+        };
+        state.class = class;
+        let Prepared {
+            mut request,
+            mut key,
+            history,
+        } = prepared;
+        key.text(class.name());
+        let (layer, outcome) = self.cached(&key.hex(), || {
+            let mut needed: Vec<&ImageLayer> = state.layers.iter().collect();
+            for stage in &shown {
+                needed.extend(&self.finished(*stage).layers);
+            }
+            pull(self.engine, &self.request.target, &needed)?;
+            request.layers = state.blobs();
+            super::output::run(self, &request, step, id)
+        })?;
+        state.push_layer(self.engine, &layer, history)?;
+        Ok(outcome)
+    }
+
+    /// The tree that a mount's `from` names.
+    fn mounted(
+        &self,
+        from: Option<&str>,
+        step: &ProgramStep,
+        class: &mut OwnershipClass,
+    ) -> Result<Mounted> {
+        let origin = from.map(|name| {
+            step.origins
+                .get(name)
+                .expect("every from was resolved before the build began")
+        });
+        let directory = match origin {
+            Some(Origin::Stage(number)) => {
+                let mut state = self.finished(*number).clone();
+                *class = (*class).max(state.class);
+                let source = match state.layers.is_empty() {
+                    true => TreeSource::Empty,
+                    false => TreeSource::Layers(state.blobs()),
+                };
+                let name = format!("`{}`", from.unwrap_or_default());
+                return Ok(Mounted {
+                    tree: Arc::new(state.tree(self.engine, &self.request.target, name)?),
+                    source,
+                    directory: None,
+                });
+            }
+            Some(Origin::Directory(directory)) => Some(directory.as_path()),
+            None => None,
+        };
+        let tree = self.context(directory)?;
+        let only = match tree.hides_something() {
+            false => None,
+            true => Some(
+                tree.walk(b"")?
+                    .into_iter()
+                    .filter_map(|n| String::from_utf8(n.path).ok())
+                    .collect(),
+            ),
+        };
+        Ok(Mounted {
+            source: TreeSource::Host {
+                dir: tree.directory.display().to_string(),
+                only,
+            },
+            directory: Some(tree.directory.clone()),
+            tree,
+        })
+    }
+}
+
+/// Where a layer's files come from.
+struct Sources {
+    tree: Arc<dyn Tree + Send>,
+    contents: Box<dyn Contents>,
+    class: OwnershipClass,
+    /// Of the stage that is copied from.
+    layers: Option<Vec<ImageLayer>>,
+    directory: Option<PathBuf>,
+}

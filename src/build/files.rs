@@ -1,0 +1,315 @@
+//! Steps that put files into the image (COPY, ADD, WORKDIR, and the manifest's file steps) as one list of
+//! operations, and the list as a plan.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use rayon::prelude::*;
+
+use super::copy::mode::Chmod;
+use super::copy::tree::show;
+use super::copy::write::{Contents, NoContents};
+use super::copy::{Content, FreshFile, Plan, Planner, Rules, Tree, plan};
+use super::patterns::Patterns;
+use crate::dockerfile;
+use crate::layer::{EntryKind, Timestamp, View};
+
+/// One thing that a layer of files consists of. Destinations are absolute; `/` at the end means a directory.
+#[derive(Clone, Debug)]
+pub enum Operation {
+    Copy {
+        sources: Vec<String>,
+        to: String,
+    },
+    /// `COPY --parents`.
+    Parents {
+        sources: Vec<String>,
+        to: String,
+    },
+    /// A local file of ADD: unpacked when it is an archive.
+    Unpack {
+        sources: Vec<String>,
+        to: String,
+    },
+    /// A file that was fetched; unpacked if asked for.
+    Fetched {
+        name: String,
+        file: Fetched,
+        unpack: bool,
+        to: String,
+    },
+    /// A heredoc or the manifest's `file`.
+    Inline {
+        name: String,
+        text: String,
+        mode: u32,
+        to: String,
+    },
+    Directory {
+        path: String,
+        mode: Option<Chmod>,
+    },
+    Symlink {
+        path: String,
+        target: String,
+    },
+}
+
+#[derive(Clone, Debug)]
+pub struct Fetched {
+    pub path: std::path::PathBuf,
+    pub size: u64,
+    pub hash: [u8; 32],
+    pub mtime: Timestamp,
+}
+
+/// One operation with the flags that go with it, names already resolved.
+#[derive(Clone, Debug)]
+pub struct FileStep {
+    pub operation: Operation,
+    pub owner: Option<(u64, u64)>,
+    pub chmod: Option<Chmod>,
+    pub exclude: Patterns,
+}
+
+/// The one time of files from a context.
+pub fn fixed_time(epoch: Option<i64>) -> Timestamp {
+    Timestamp {
+        seconds: epoch.unwrap_or(0),
+        nanos: 0,
+    }
+}
+
+/// Plans a whole layer: every step in order, onto what is below.
+///
+/// # Errors
+/// A source that is missing, or files and directories in each other's place.
+pub fn plan(
+    steps: &[FileStep],
+    tree: &dyn Tree,
+    contents: &mut dyn Contents,
+    below: &View,
+    epoch: Option<i64>,
+) -> Result<Plan> {
+    let mut planner = Planner::new(below, Rules::default());
+    for step in steps {
+        planner.set_rules(Rules {
+            owner: step.owner,
+            chmod: step.chmod.clone(),
+            exclude: step.exclude.clone(),
+            now: fixed_time(epoch),
+            clamp: epoch,
+        });
+        apply(&mut planner, &step.operation, tree, contents)?;
+    }
+    Ok(planner.finish())
+}
+
+fn apply(
+    planner: &mut Planner<'_>,
+    operation: &Operation,
+    tree: &dyn Tree,
+    contents: &mut dyn Contents,
+) -> Result<()> {
+    match operation {
+        Operation::Copy { sources, to } => copy(planner, sources, to, tree, None),
+        Operation::Unpack { sources, to } => copy(planner, sources, to, tree, Some(contents)),
+        Operation::Parents { sources, to } => {
+            let mut count = 0;
+            for source in sources {
+                count += planner.copy_parents(tree, source, to)?;
+            }
+            some_source(count, sources)
+        }
+        Operation::Fetched {
+            name,
+            file,
+            unpack,
+            to,
+        } => {
+            let content = Content::File(file.path.clone());
+            if *unpack && planner.unpack(content.clone(), &mut NoContents, to)? {
+                return Ok(());
+            }
+            let fresh = FreshFile {
+                content,
+                size: file.size,
+                hash: file.hash,
+                mode: 0o600,
+                mtime: Some(planner.clamped(file.mtime)),
+            };
+            planner.file(name, fresh, to)
+        }
+        Operation::Inline {
+            name,
+            text,
+            mode,
+            to,
+        } => planner.file(name, FreshFile::of(text.as_bytes(), *mode), to),
+        Operation::Directory { path, mode } => planner.made_directory(path, mode.as_ref()),
+        Operation::Symlink { path, target } => planner.symlink(path, target),
+    }
+}
+
+/// COPY and ADD: `contents` is there when archives are to be unpacked.
+fn copy(
+    planner: &mut Planner<'_>,
+    sources: &[String],
+    to: &str,
+    tree: &dyn Tree,
+    mut contents: Option<&mut dyn Contents>,
+) -> Result<()> {
+    let mut selected = Vec::new();
+    for source in sources {
+        let paths = planner.sources(tree, source)?;
+        selected.extend(paths.into_iter().map(|p| (source, p)));
+    }
+    some_source(selected.len(), sources)?;
+    let mut files = 0;
+    for (source, path) in &selected {
+        let node = plan::existing(tree, path, source)?;
+        files += usize::from(!node.is_directory());
+        if files > 0 && selected.len() > 1 && !planner.is_directory(to) {
+            bail!(
+                "several sources go into a directory: write the destination as `{}/`",
+                to.trim_end_matches('/')
+            );
+        }
+        if let Some(contents) = contents.as_deref_mut()
+            && matches!(node.kind, EntryKind::File { .. })
+            && planner
+                .unpack(Content::Source(node.path.clone()), contents, to)
+                .with_context(|| format!("cannot unpack `{}`", show(path)))?
+        {
+            continue;
+        }
+        planner.copy_selected(tree, path, &node, to)?;
+    }
+    Ok(())
+}
+
+fn some_source(count: usize, sources: &[String]) -> Result<()> {
+    if count == 0 && !sources.is_empty() {
+        bail!("`{}` matches nothing", sources.join("`, `"));
+    }
+    Ok(())
+}
+
+/// Fills in the content hashes that the plan lacks.
+///
+/// # Errors
+/// A source that cannot be read.
+pub fn hash(plan: &mut Plan, root: Option<&Path>) -> Result<()> {
+    let path_of = |content: &Content| match content {
+        Content::Source(path) => root.map(|root| {
+            use std::os::unix::ffi::OsStrExt;
+            root.join(std::ffi::OsStr::from_bytes(path))
+        }),
+        Content::File(path) => Some(path.clone()),
+        _ => None,
+    };
+    let archives = plan
+        .archives
+        .iter()
+        .map(|a| path_of(a).map(|p| hash_file(&p)).transpose())
+        .collect::<Result<Vec<_>>>()?;
+    let mut unknown: Vec<&mut super::copy::Planned> = plan
+        .entries
+        .values_mut()
+        .filter(|p| p.hash.is_none())
+        .collect();
+    unknown.par_iter_mut().try_for_each(|planned| {
+        planned.hash = match &planned.content {
+            Content::Archive { archive, number } => archives[*archive].map(|hash| {
+                let framed = [hash.as_slice(), &number.to_le_bytes()].concat();
+                *blake3::hash(&framed).as_bytes()
+            }),
+            content => match path_of(content) {
+                Some(path) => Some(hash_file(&path)?),
+                None => None,
+            },
+        };
+        Ok(())
+    })
+}
+
+/// blake3 of a file's bytes, read in blocks.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn hash_file(path: &Path) -> Result<[u8; 32]> {
+    let at = || format!("cannot read `{}`", path.display());
+    let file = std::fs::File::open(path).with_context(at)?;
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_reader(file).with_context(at)?;
+    Ok(*hasher.finalize().as_bytes())
+}
+
+/// The operations of a COPY with final values. `absolute` makes a destination absolute.
+pub fn of_copy(copy: &dockerfile::Copy, absolute: impl Fn(&str) -> String) -> Vec<Operation> {
+    let to = absolute(&copy.files.destination);
+    let sources: Vec<String> = copy.files.paths().map(str::to_string).collect();
+    let mut operations = Vec::new();
+    if !sources.is_empty() {
+        operations.push(match copy.parents {
+            true => Operation::Parents {
+                sources,
+                to: to.clone(),
+            },
+            false => Operation::Copy {
+                sources,
+                to: to.clone(),
+            },
+        });
+    }
+    operations.extend(inline(&copy.files, &to));
+    operations
+}
+
+/// Heredoc sources.
+pub fn inline(files: &dockerfile::Files, to: &str) -> Vec<Operation> {
+    files
+        .inline()
+        .map(|heredoc| Operation::Inline {
+            name: heredoc.name.clone(),
+            text: heredoc.text(),
+            mode: 0o644,
+            to: to.to_string(),
+        })
+        .collect()
+}
+
+/// The context files that a list of sources selects, for keys: directories with everything in them.
+///
+/// # Errors
+/// A source that is missing.
+pub fn selected(
+    tree: &dyn Tree,
+    sources: &[String],
+    exclude: &Patterns,
+    parents: bool,
+) -> Result<Vec<super::copy::Node>> {
+    let below = View::default();
+    let planner = Planner::new(
+        &below,
+        Rules {
+            exclude: exclude.clone(),
+            ..Rules::default()
+        },
+    );
+    let mut nodes = Vec::new();
+    for source in sources {
+        if parents {
+            nodes.extend(planner.selected_by_parents(tree, source)?);
+            continue;
+        }
+        for path in planner.sources(tree, source)? {
+            let node = plan::existing(tree, &path, source)?;
+            if node.is_directory() {
+                nodes.extend(planner.kept_beneath(tree, &node)?);
+            }
+            nodes.push(node);
+        }
+    }
+    Ok(nodes)
+}

@@ -1,0 +1,250 @@
+//! What a build depends on, found without building: the recipe, bases, arguments, and the files that
+//! COPY, ADD and bind mounts of the reached stages select.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::Metadata;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, anyhow};
+use rayon::prelude::*;
+
+use super::context::ContextTree;
+use super::copy::tree::{relative, show};
+use super::copy::{Node, Tree};
+use super::evaluate::{self, FileWork, Todo};
+use super::files::{Operation, selected};
+use super::program::{Origin, Program, Start, at_line};
+use super::recipe::{Loaded, mistake};
+use super::state::ImageState;
+use super::step_key::Framed;
+use super::{BuildRequest, Engine, Input, Inputs, add};
+use crate::dockerfile::{Mount, Run};
+use crate::layer::EntryKind;
+
+pub type HashFile<'a> = &'a (dyn Fn(&Path, &Metadata) -> io::Result<[u8; 32]> + Sync);
+
+/// Gathers everything once.
+pub struct Gathering<'a> {
+    pub request: &'a BuildRequest,
+    pub engine: &'a Engine,
+    pub hash_file: HashFile<'a>,
+    found: BTreeMap<(&'static str, String), [u8; 32]>,
+    taken_args: BTreeSet<String>,
+    contexts: BTreeMap<std::path::PathBuf, Arc<ContextTree>>,
+}
+
+impl<'a> Gathering<'a> {
+    pub fn new(request: &'a BuildRequest, engine: &'a Engine, hash_file: HashFile<'a>) -> Self {
+        Gathering {
+            request,
+            engine,
+            hash_file,
+            found: BTreeMap::new(),
+            taken_args: BTreeSet::new(),
+            contexts: BTreeMap::new(),
+        }
+    }
+
+    pub fn recipe(&mut self, loaded: &Loaded) {
+        if let Some((file, bytes)) = &loaded.text {
+            self.add("dockerfile", file.clone(), *blake3::hash(bytes).as_bytes());
+        }
+    }
+
+    /// Walks the stages of one platform.
+    ///
+    /// # Errors
+    /// Everything that is wrong before a build would run anything: missing sources, mistakes in words.
+    pub fn program(&mut self, program: &Program, loaded: &Loaded) -> Result<()> {
+        self.taken_args.extend(program.taken_args.iter().cloned());
+        let mut states: Vec<ImageState> = Vec::new();
+        for stage in &program.stages {
+            let base = match &stage.start {
+                Start::Stage(n) => states.get(*n),
+                _ => None,
+            };
+            let mut state = evaluate::start(stage, base, None);
+            match &stage.start {
+                Start::Image(image) => {
+                    let hash = *blake3::hash(image.named.as_str().as_bytes()).as_bytes();
+                    self.add("base", image.name.clone(), hash);
+                }
+                Start::Directory(directory) => self.whole(directory, loaded)?,
+                Start::Scratch | Start::Stage(_) => {}
+            }
+            for step in &stage.steps {
+                let done = self.step(&mut state, step, program, loaded);
+                done.map_err(|e| at_line(&program.file, step.line, e))?;
+            }
+            states.push(state);
+        }
+        Ok(())
+    }
+
+    fn step(
+        &mut self,
+        state: &mut ImageState,
+        step: &super::program::ProgramStep,
+        program: &Program,
+        loaded: &Loaded,
+    ) -> Result<()> {
+        match evaluate::step(state, step, program, self.request, &mut self.taken_args)? {
+            Todo::Nothing => Ok(()),
+            Todo::Files(work) => self.files(&work, loaded),
+            Todo::Run(run) => self.run(&run, step, loaded),
+        }
+    }
+
+    fn files(&mut self, work: &FileWork, loaded: &Loaded) -> Result<()> {
+        for (_, download) in &work.downloads {
+            let fetched = add::fetch(download, self.engine, self.request)?;
+            self.add("url", download.url.clone(), fetched.hash);
+        }
+        let directory = match &work.from {
+            None => None,
+            Some(Origin::Directory(directory)) => Some(directory.clone()),
+            Some(Origin::Stage(_)) => return Ok(()), // What stages hold follows from their own inputs.
+        };
+        for (step, _) in &work.steps {
+            let (sources, parents) = match &step.operation {
+                Operation::Copy { sources, .. } | Operation::Unpack { sources, .. } => {
+                    (sources, false)
+                }
+                Operation::Parents { sources, .. } => (sources, true),
+                _ => continue,
+            };
+            if sources.is_empty() {
+                continue;
+            }
+            let tree = self.context(directory.as_deref(), loaded)?;
+            let nodes = selected(&*tree, sources, &step.exclude, parents)?;
+            self.nodes(&tree, nodes, directory.as_deref())?;
+        }
+        Ok(())
+    }
+
+    fn run(
+        &mut self,
+        run: &Run,
+        step: &super::program::ProgramStep,
+        loaded: &Loaded,
+    ) -> Result<()> {
+        for spec in &run.mounts {
+            let (from, source) = match spec.mount().map_err(|e| anyhow!(mistake(&e)))? {
+                Mount::Bind { from, source, .. } => (from, source),
+                Mount::Cache {
+                    from: Some(from),
+                    source,
+                    ..
+                } => (Some(from), source),
+                _ => continue,
+            };
+            let directory = match from.and_then(|f| step.origins.get(&f)) {
+                Some(Origin::Stage(_)) => continue,
+                Some(Origin::Directory(directory)) => Some(directory.clone()),
+                None => None,
+            };
+            let tree = self.context(directory.as_deref(), loaded)?;
+            let path = tree.resolve(&relative(&source))?;
+            let node = super::copy::plan::existing(&*tree, &path, &source)?;
+            let mut nodes = vec![node];
+            if nodes[0].is_directory() {
+                nodes.extend(tree.walk(&path)?);
+            }
+            self.nodes(&tree, nodes, directory.as_deref())?;
+        }
+        Ok(())
+    }
+
+    fn whole(&mut self, directory: &Path, loaded: &Loaded) -> Result<()> {
+        let tree = self.context(Some(directory), loaded)?;
+        let nodes = tree.walk(b"")?;
+        self.nodes(&tree, nodes, Some(directory))
+    }
+
+    fn context(&mut self, directory: Option<&Path>, loaded: &Loaded) -> Result<Arc<ContextTree>> {
+        let place = directory.unwrap_or(&self.request.context).to_path_buf();
+        if let Some(known) = self.contexts.get(&place) {
+            return Ok(known.clone());
+        }
+        let tree = Arc::new(loaded.context(self.request, directory)?);
+        if let Some(file) = &tree.ignore_file {
+            let bytes =
+                std::fs::read(file).with_context(|| format!("cannot read `{}`", file.display()))?;
+            let name = super::program::shown(file);
+            self.add("ignore file", name, *blake3::hash(&bytes).as_bytes());
+        }
+        self.contexts.insert(place, tree.clone());
+        Ok(tree)
+    }
+
+    fn nodes(
+        &mut self,
+        tree: &ContextTree,
+        mut nodes: Vec<Node>,
+        named: Option<&Path>,
+    ) -> Result<()> {
+        let prefix = match named {
+            Some(directory) => format!("{}/", super::program::shown(directory)),
+            None => String::new(),
+        };
+        nodes.retain(|n| {
+            let name = format!("{prefix}{}", show(&n.path));
+            !self.found.contains_key(&("file", name))
+        });
+        hash_nodes(&mut nodes, &tree.directory, self.hash_file)?;
+        for node in nodes {
+            let mut key = Framed::new("context file");
+            super::step_key::kind(&mut key, &node.kind);
+            key.number(u64::from(node.mode));
+            key.option(node.content.as_ref().map(<[u8; 32]>::as_slice));
+            for (name, value) in &node.xattrs {
+                key.bytes(name).bytes(value);
+            }
+            let name = match node.path.is_empty() {
+                true => format!("{prefix}."),
+                false => format!("{prefix}{}", show(&node.path)),
+            };
+            self.add("file", name, key.hash());
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, kind: &'static str, name: String, hash: [u8; 32]) {
+        self.found.insert((kind, name), hash);
+    }
+
+    pub fn finish(mut self) -> Inputs {
+        for name in std::mem::take(&mut self.taken_args) {
+            if let Some(value) = self.request.args.get(&name) {
+                self.add("arg", name, *blake3::hash(value.as_bytes()).as_bytes());
+            }
+        }
+        let entries = self
+            .found
+            .into_iter()
+            .map(|((kind, name), hash)| Input { kind, name, hash })
+            .collect();
+        Inputs { entries }
+    }
+}
+
+/// Content hashes of regular files, in parallel.
+///
+/// # Errors
+/// A file that cannot be read.
+pub fn hash_nodes(nodes: &mut [Node], directory: &Path, hash_file: HashFile<'_>) -> Result<()> {
+    use std::os::unix::ffi::OsStrExt;
+    nodes.par_iter_mut().try_for_each(|node| {
+        if node.content.is_some() || !matches!(node.kind, EntryKind::File { .. }) {
+            return Ok(());
+        }
+        let path = directory.join(std::ffi::OsStr::from_bytes(&node.path));
+        let at = || format!("cannot read `{}`", path.display());
+        let metadata = std::fs::symlink_metadata(&path).with_context(at)?;
+        node.content = Some(hash_file(&path, &metadata).with_context(at)?);
+        Ok(())
+    })
+}
