@@ -10,6 +10,8 @@ mod advisory;
 mod findings;
 mod inventory;
 mod policy;
+mod purl;
+mod scanner;
 mod version;
 
 use std::collections::BTreeMap;

@@ -32,7 +32,7 @@ use crate::image::{Descriptor, Digest};
 use crate::store::Store;
 
 pub use distribution::Distribution;
-pub use secrets::Secret;
+pub use secrets::{Secret, in_text as secrets_in};
 
 /// A package as some file in the image names it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -47,7 +47,7 @@ pub struct Package {
 }
 
 impl Package {
-    fn new(kind: PackageKind, name: impl Into<String>, version: impl Into<String>) -> Package {
+    pub fn new(kind: PackageKind, name: impl Into<String>, version: impl Into<String>) -> Package {
         Package {
             kind,
             name: name.into(),

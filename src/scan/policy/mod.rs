@@ -1,12 +1,21 @@
 //! What is acceptable: threshold, ignore rules with reasons and expiry,
 //! `.trivyignore`, OpenVEX. Judges [`Finding`]s; knows no scanner.
 
+mod glob;
+mod ignore_file;
+mod judge;
+#[cfg(test)]
+mod tests;
+mod vex;
+
 use std::time::Duration;
 
 use serde::Serialize;
 use time::{Date, OffsetDateTime};
 
 use super::{Finding, Severity};
+
+pub use judge::{Rules, Subject};
 
 /// One policy for all scanners.
 #[derive(Clone, Debug)]
