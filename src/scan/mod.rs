@@ -7,11 +7,17 @@
 //! never are: policy, ignores and dates are judged anew in every run.
 
 mod advisory;
+mod cache;
 mod findings;
+mod gate;
 mod inventory;
 mod policy;
 mod purl;
+mod report;
 mod scanner;
+mod subject;
+#[cfg(test)]
+mod tests;
 mod version;
 
 use std::collections::BTreeMap;
@@ -26,7 +32,8 @@ use crate::event::{Cancel, Events};
 use crate::image::{Descriptor, Digest, Platform};
 use crate::store::Store;
 
-pub use findings::{Finding, FindingKind, Severity};
+pub use findings::{Finding, FindingKind, Severity, SeverityError};
+pub use inventory::Inventory;
 pub use policy::{FixableOnly, Gate, IgnoreRule, Judged, Judgement, Policy, TextFile};
 
 /// One `scan` target, ready to run.
@@ -108,10 +115,15 @@ pub struct Verdict {
     pub images: Vec<ImageVerdict>,
     /// Why the gate refuses, one sentence each; empty when it passed.
     pub refusals: Vec<String>,
+    /// Those of the refusals for which no finding stands: a scanner that failed,
+    /// an image that could not be read.
+    pub failures: Vec<String>,
     /// What did not decide but should be read.
     pub warnings: Vec<String>,
     /// For people: findings by severity, then a summary line.
     pub table: String,
+    /// What the images hold, by manifest digest, as far as somebody asked for it.
+    pub inventories: BTreeMap<Digest, Inventory>,
 }
 
 /// The verdict on one named image; an index passes only if every child does.
@@ -147,7 +159,8 @@ impl Verdict {
 /// Scans every image of the request, judges, and writes the reports.
 ///
 /// A scanner that fails, is missing or times out gives a verdict that did not
-/// pass, with the reason.
+/// pass, with the reason. Warnings are in the verdict only; reports that were
+/// written are events too.
 ///
 /// # Errors
 /// Cancellation, ignore or VEX files that cannot be read as such, reports that
@@ -158,5 +171,5 @@ pub fn scan(
     events: &Events,
     cancel: &Cancel,
 ) -> Result<Verdict> {
-    todo!()
+    gate::scan(request, store, events, cancel)
 }

@@ -39,3 +39,16 @@ impl ScannerError {
         }
     }
 }
+
+/// Runs another program as scanner.
+pub fn external(
+    scanner: &crate::scan::Scanner,
+    request: &crate::scan::ScanRequest,
+    image: &crate::scan::ScanImage,
+    child: &crate::scan::subject::Child,
+    store: &crate::store::Store,
+    cache: &crate::scan::cache::Cache,
+    cancel: &crate::event::Cancel,
+) -> Result<Scanned, ScannerError> {
+    todo!()
+}
