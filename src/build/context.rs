@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use rayon::prelude::*;
 
-use super::copy::tree::{Node, Tree, base_name, join, resolve, root, show};
+use super::copy::tree::{Node, Tree, base_name, join, parent, resolve, root, show};
 use super::patterns::{Matched, Patterns};
 use crate::layer::{EntryKind, Timestamp};
 
@@ -112,7 +112,7 @@ impl ContextTree {
             return Ok(Vec::new());
         }
         let (ignored, matched) = self.ignore.step(&path, above);
-        if ignored && !self.ignore.may_return_beneath(&path) {
+        if ignored && !self.ignore.may_return_beneath(&path, above) {
             return Ok(Vec::new());
         }
         let Some(node) = self.stat(&path)? else {
@@ -173,7 +173,9 @@ impl Tree for ContextTree {
             return Ok(Some(node));
         }
         let holds_kept = node.is_directory()
-            && self.ignore.may_return_beneath(path)
+            && self
+                .ignore
+                .may_return_beneath(path, &self.matched_above(parent(path)))
             && !self.walk(path)?.is_empty();
         Ok(holds_kept.then_some(node))
     }

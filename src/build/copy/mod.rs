@@ -19,7 +19,6 @@ pub mod plan;
 pub mod tree;
 pub mod write;
 
-
 pub use plan::{Content, FreshFile, Plan, Planned, Planner, Rules};
 pub use tree::{LayerTree, Node, Tree};
 
