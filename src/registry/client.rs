@@ -1,0 +1,149 @@
+//! The handle on all registries: sessions by host, what is known about blobs.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex};
+
+use super::endpoint::{Declared, Endpoint, settings_for};
+use super::session::Session;
+use super::{ClientOptions, HostSettings, RegistryError};
+use crate::image::{Digest, Reference};
+
+/// Transfers at once with one registry, unless its settings say otherwise.
+const CONNECTIONS: usize = 6;
+
+/// One client for pull, push, retag, cache and referrers. Cheap to clone; blocking; thread-safe.
+#[derive(Clone)]
+pub struct Client {
+    pub(super) inner: Arc<Inner>,
+}
+
+pub(super) struct Inner {
+    pub options: Arc<ClientOptions>,
+    sessions: Mutex<HashMap<(String, String, Declared), Arc<Session>>>,
+    pub ledger: Ledger,
+    pulling: Mutex<HashMap<Digest, Arc<Mutex<()>>>>,
+}
+
+/// Which repositories are known to hold which blobs, and who is sending what.
+#[derive(Default)]
+pub(super) struct Ledger {
+    holders: Mutex<HashMap<(String, Digest), BTreeSet<String>>>,
+    sending: Mutex<HashMap<(String, Digest), Arc<Mutex<()>>>>,
+}
+
+impl Ledger {
+    pub(super) fn holds(&self, to: &Reference, blob: &Digest) -> bool {
+        let holders = self.holders.lock().expect("no panic while noting");
+        holders
+            .get(&(to.registry.clone(), blob.clone()))
+            .is_some_and(|r| r.contains(&to.repository))
+    }
+
+    pub(super) fn note(&self, to: &Reference, blob: &Digest) {
+        let mut holders = self.holders.lock().expect("no panic while noting");
+        holders
+            .entry((to.registry.clone(), blob.clone()))
+            .or_default()
+            .insert(to.repository.clone());
+    }
+
+    /// Another repository of the same registry that holds the blob.
+    pub(super) fn neighbour(&self, to: &Reference, blob: &Digest) -> Option<String> {
+        let holders = self.holders.lock().expect("no panic while noting");
+        holders
+            .get(&(to.registry.clone(), blob.clone()))?
+            .iter()
+            .find(|r| **r != to.repository)
+            .cloned()
+    }
+
+    /// Held by whoever brings a blob to a repository: one upload per digest.
+    pub(super) fn turn(&self, to: &Reference, blob: &Digest) -> Arc<Mutex<()>> {
+        let mut sending = self.sending.lock().expect("no panic while noting");
+        Arc::clone(sending.entry((to.name(), blob.clone())).or_default())
+    }
+}
+
+/// A place to read from: the registry or a mirror, and the repository's name there.
+pub(super) struct Place {
+    pub session: Arc<Session>,
+    pub repository: String,
+    pub is_mirror: bool,
+}
+
+impl Client {
+    /// A client; touches no file and no network before it is used.
+    ///
+    /// # Errors
+    /// A setting that cannot mean anything.
+    pub fn new(options: ClientOptions) -> Result<Client, RegistryError> {
+        for host in &options.hosts {
+            if host.prefix.trim().is_empty() {
+                return Err(RegistryError::configuration(
+                    "a registry setting has no `host[:port][/path]`",
+                ));
+            }
+            if host.concurrency == Some(0) {
+                return Err(RegistryError::configuration(format!(
+                    "`concurrency` of `{}` is 0; at least one connection is needed",
+                    host.prefix
+                )));
+            }
+        }
+        let inner = Inner {
+            options: Arc::new(options),
+            sessions: Mutex::default(),
+            ledger: Ledger::default(),
+            pulling: Mutex::default(),
+        };
+        Ok(Client {
+            inner: Arc::new(inner),
+        })
+    }
+
+    /// The conversation with the registry itself.
+    pub(super) fn session(&self, reference: &Reference) -> Arc<Session> {
+        let settings = settings_for(
+            &self.inner.options.hosts,
+            &reference.registry,
+            &reference.repository,
+        );
+        self.session_at(&reference.registry, settings, Declared::default())
+    }
+
+    fn session_at(
+        &self,
+        registry: &str,
+        settings: HostSettings,
+        declared: Declared,
+    ) -> Arc<Session> {
+        let key = (registry.to_string(), settings.prefix.clone(), declared);
+        let mut sessions = self.inner.sessions.lock().expect("no panic while opening");
+        let open = || {
+            let options = &self.inner.options;
+            let endpoint = Endpoint::new(registry, settings, declared, options);
+            Arc::new(Session::new(endpoint, Arc::clone(options)))
+        };
+        Arc::clone(sessions.entry(key).or_insert_with(open))
+    }
+
+    /// Where a reference may be read, mirrors first.
+    pub(super) fn places(&self, reference: &Reference) -> Result<Vec<Place>, RegistryError> {
+        Ok(vec![Place {
+            session: self.session(reference),
+            repository: reference.repository.clone(),
+            is_mirror: false,
+        }])
+    }
+
+    pub(super) fn connections(&self, reference: &Reference) -> usize {
+        let session = self.session(reference);
+        session.endpoint.settings.concurrency.unwrap_or(CONNECTIONS)
+    }
+
+    /// Held by whoever pulls a blob: one download per digest.
+    pub(super) fn pulling(&self, blob: &Digest) -> Arc<Mutex<()>> {
+        let mut pulling = self.inner.pulling.lock().expect("no panic while noting");
+        Arc::clone(pulling.entry(blob.clone()).or_default())
+    }
+}

@@ -1,0 +1,212 @@
+//! One HTTP exchange: a call goes out, an answer comes back, bodies stream.
+//!
+//! Knows ureq and its habits; knows no registry. Redirects, credentials and
+//! retries are its callers' (`session.rs`).
+
+use std::io::{self, Read};
+
+use ureq::http::{self, HeaderMap, Method};
+use url::Url;
+
+use super::{Failure, RegistryError};
+
+/// Error bodies and leftovers are read this far; beyond, the connection is worth less.
+const SMALL: u64 = 64 << 10;
+
+/// Opens a body from its beginning.
+pub(super) type Opener<'a> = &'a (dyn Fn() -> io::Result<Box<dyn Read>> + Sync + 'a);
+
+/// What is sent. A body can be sent again: after a 401, after a redirect.
+#[derive(Clone, Copy)]
+pub(super) enum Body<'a> {
+    None,
+    Bytes(&'a [u8]),
+    /// A reader that gives exactly `length` bytes each time it is opened.
+    Stream {
+        length: u64,
+        open: Opener<'a>,
+    },
+}
+
+#[derive(Clone)]
+pub(super) struct Call<'a> {
+    pub method: Method,
+    pub url: Url,
+    pub headers: Vec<(&'static str, String)>,
+    pub body: Body<'a>,
+}
+
+impl<'a> Call<'a> {
+    pub(super) fn new(method: Method, url: Url) -> Call<'a> {
+        Call {
+            method,
+            url,
+            headers: Vec::new(),
+            body: Body::None,
+        }
+    }
+
+    pub(super) fn header(mut self, name: &'static str, value: impl Into<String>) -> Call<'a> {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    pub(super) fn body(mut self, body: Body<'a>) -> Call<'a> {
+        self.body = body;
+        self
+    }
+}
+
+pub(super) struct Answer {
+    pub status: u16,
+    /// Where it came from, after redirects.
+    pub url: Url,
+    headers: HeaderMap,
+    body: ureq::Body,
+}
+
+impl Answer {
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|v| v.to_str().ok())
+    }
+
+    pub(super) fn headers<'h>(&'h self, name: &'h str) -> impl Iterator<Item = &'h str> {
+        self.headers
+            .get_all(name)
+            .iter()
+            .filter_map(|v| v.to_str().ok())
+    }
+
+    pub(super) fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+
+    /// A whole small body.
+    pub(super) fn bytes(self, limit: u64) -> Result<Vec<u8>, RegistryError> {
+        let mut bytes = Vec::new();
+        self.body
+            .into_reader()
+            .take(limit + 1)
+            .read_to_end(&mut bytes)
+            .map_err(|e| broken(&e.into()))?;
+        if bytes.len() as u64 > limit {
+            return Err(RegistryError::invalid(format!(
+                "the answer is longer than {limit} bytes"
+            )));
+        }
+        Ok(bytes)
+    }
+
+    /// The beginning of an error's body, whatever its length.
+    pub(super) fn excerpt(self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        // What arrived before a broken connection still says something.
+        drop(self.body.into_reader().take(SMALL).read_to_end(&mut bytes));
+        bytes
+    }
+
+    /// Reads what is left: a connection with unread bytes cannot be used again.
+    pub(super) fn drain(self) {
+        drop(io::copy(
+            &mut self.body.into_reader().take(SMALL),
+            &mut io::sink(),
+        ));
+    }
+
+    pub(super) fn reader(self) -> impl Read {
+        self.body.into_reader()
+    }
+}
+
+/// Sends a call once and reads the answer's head.
+pub(super) fn exchange(
+    agent: &ureq::Agent,
+    call: &Call,
+    authorization: Option<&str>,
+) -> Result<Answer, RegistryError> {
+    let mut request = http::Request::builder()
+        .method(call.method.clone())
+        .uri(call.url.as_str());
+    for (name, value) in &call.headers {
+        request = request.header(*name, value);
+    }
+    if let Some(value) = authorization {
+        request = request.header("Authorization", value);
+    }
+    let bad = |e: http::Error| RegistryError::invalid(format!("a request cannot be made: {e}"));
+    let result = match call.body {
+        Body::None => agent.run(request.body(()).map_err(bad)?),
+        Body::Bytes(bytes) => agent.run(request.body(bytes).map_err(bad)?),
+        Body::Stream { length, open } => {
+            let mut reader = open().map_err(|e| {
+                RegistryError::new(Failure::Store, format!("a blob cannot be read: {e}"))
+            })?;
+            let body = ureq::SendBody::from_reader(&mut reader);
+            let request = request.header("Content-Length", length);
+            agent.run(request.body(body).map_err(bad)?)
+        }
+    };
+    let (head, body) = result.map_err(|e| broken(&e))?.into_parts();
+    Ok(Answer {
+        status: head.status.as_u16(),
+        url: call.url.clone(),
+        headers: head.headers,
+        body,
+    })
+}
+
+/// What a failed connection means.
+pub(super) fn broken(error: &ureq::Error) -> RegistryError {
+    use ureq::Error as E;
+    let of = |failure, text: String| RegistryError::new(failure, text);
+    match error {
+        E::Io(e) => match e.get_ref().and_then(|inner| inner.downcast_ref::<RegistryError>()) {
+            // Our own body reader stopped: cancelled, or the store failed.
+            Some(own) => of(own.failure(), own.message()),
+            None if is_tls(e) => of(Failure::Tls, tls_text(&e.to_string()))
+                .help("give the registry's certificate with `ca`, or declare it `insecure` or `skip-tls-verify`"),
+            None => of(Failure::Connection, io_text(e)),
+        },
+        E::Rustls(e) => of(Failure::Tls, tls_text(&e.to_string()))
+            .help("give the registry's certificate with `ca`, or declare it `insecure` or `skip-tls-verify`"),
+        E::Tls(e) => of(Failure::Tls, (*e).to_string()),
+        E::Pem(e) => of(Failure::Tls, format!("a certificate cannot be read: {e:?}")),
+        E::Timeout(what) => of(Failure::Connection, format!("no answer in time ({what})")),
+        E::HostNotFound => of(Failure::Connection, "the host name cannot be resolved".to_string()),
+        E::ConnectionFailed => of(Failure::Connection, "no connection".to_string()),
+        E::ConnectProxyFailed(e) => of(Failure::Connection, format!("the proxy refused: {e}")),
+        E::BadUri(e) => of(Failure::Invalid, format!("this is not an address: {e}")),
+        E::Protocol(e) => of(Failure::Connection, format!("the answer is not HTTP: {e}")),
+        other => of(Failure::Connection, other.to_string()),
+    }
+}
+
+fn is_tls(error: &io::Error) -> bool {
+    let text = error.to_string();
+    error.kind() == io::ErrorKind::InvalidData
+        && (text.contains("certificate")
+            || text.contains("corrupt message")
+            || text.contains("handshake")
+            || text.contains("TLS")
+            || text.contains("received fatal alert"))
+}
+
+fn tls_text(text: &str) -> String {
+    if text.contains("UnknownIssuer") {
+        "its certificate is signed by nobody known here".to_string()
+    } else if text.contains("InvalidContentType") || text.contains("corrupt message") {
+        "it does not speak TLS".to_string()
+    } else {
+        text.to_string()
+    }
+}
+
+fn io_text(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => "the connection was closed in the middle".to_string(),
+        io::ErrorKind::ConnectionRefused => {
+            "nothing listens there (connection refused)".to_string()
+        }
+        _ => error.to_string(),
+    }
+}
