@@ -115,6 +115,14 @@ impl Ignore {
         self.verdict(path).is_hidden()
     }
 
+    /// For messages: ``the ignore rule `dist/` at .dockerignore:3 hid it``.
+    pub fn hiding_rule(&self, path: &str) -> Option<&Rule> {
+        match self.verdict(path) {
+            Verdict::Hidden(rule) => Some(rule),
+            Verdict::Kept(_) => None,
+        }
+    }
+
     /// The same for a walk: with what is known of the directory above, each level costs one look.
     /// The second value is for the paths below `path`.
     pub fn descend(&self, path: &str, parent: &Parent) -> (Verdict<'_>, Parent) {

@@ -19,7 +19,7 @@ pub struct Expanded {
     pub text: String,
     /// Names that were looked up and had a value.
     pub used: BTreeSet<String>,
-    /// Names that were looked up and had none.
+    /// Names that were looked up in vain, without a modifier that provides for it.
     pub unset: BTreeSet<String>,
 }
 
@@ -408,7 +408,7 @@ impl<'a> Lexer<'a> {
         empty_counts_as_unset: bool,
     ) -> Result<String, WordError> {
         let (word, _) = self.until(Some('}'), false)?;
-        let value = self.look_up(name);
+        let value = self.look_up_guarded(name);
         if self.unset_stays && value.is_none() {
             let colon = if empty_counts_as_unset { ":" } else { "" };
             return Ok(format!("${{{name}{colon}{operator}{word}}}"));
@@ -482,6 +482,13 @@ impl<'a> Lexer<'a> {
         };
         self.position += length;
         rest[..length].to_owned()
+    }
+
+    /// `${name:-word}` provides for the name being unset: that is no mistake to report.
+    fn look_up_guarded(&mut self, name: &str) -> Option<String> {
+        let value = (self.environment)(name)?;
+        self.used.insert(name.to_owned());
+        Some(value)
     }
 
     fn look_up(&mut self, name: &str) -> Option<String> {
