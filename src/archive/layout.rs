@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
@@ -12,7 +13,7 @@ use crate::store::Store;
 use super::blob_name;
 use super::contents::Contents;
 use super::name::Name;
-use super::output::{beside, copy_blob, put};
+use super::output::{beside, copy_blob, put, sweep};
 
 pub(super) const LAYOUT_FILE: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 /// The tag alone, as buildkit and umoci have it.
@@ -38,6 +39,10 @@ fn write(store: &Store, contents: &Contents, new: &[Descriptor], dir: &Path) -> 
     // Two targets may write into one layout at the same time.
     let lock = File::open(dir)?;
     lock.lock()?;
+    // With the lock held, whatever is unfinished here was left by a killed run.
+    for directory in [dir.to_path_buf(), dir.join("blobs/sha256")] {
+        sweep(&directory, Duration::ZERO);
+    }
     let there = existing(dir)?;
     for blob in &contents.blobs {
         write_blob(store, blob, &dir.join(blob_name(&blob.digest)))?;

@@ -4,12 +4,15 @@ use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use tempfile::NamedTempFile;
 
 use crate::image::Descriptor;
 use crate::store::Store;
+
+const PREFIX: &str = ".imgmake-";
 
 pub(super) struct Member {
     pub name: String,
@@ -39,7 +42,10 @@ pub(super) fn write_archive(store: &Store, members: &[Member], path: &Path) -> R
         return write_members(store, members, &mut out);
     }
     let path = followed(path)?;
+    sweep(parent(&path), Duration::from_secs(60));
     let mut beside = beside(&path)?;
+    // Held until the end of this process, however that comes: see `sweep`.
+    beside.as_file().lock()?;
     write_members(store, members, beside.as_file_mut())?;
     put(beside, &path)
 }
@@ -107,16 +113,50 @@ fn followed(path: &Path) -> Result<PathBuf> {
     Ok(path.to_path_buf())
 }
 
-/// A temporary file in the directory of `path`, which is created if need be.
-pub(super) fn beside(path: &Path) -> Result<NamedTempFile> {
-    let parent = match path.parent() {
+fn parent(path: &Path) -> &Path {
+    match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
+    }
+}
+
+/// Removes what killed runs left in a directory: files of ours that nobody has
+/// locked, and old enough not to be between their creation and their lock.
+pub(super) fn sweep(directory: &Path, age: Duration) {
+    let Ok(entries) = fs::read_dir(directory) else {
+        return;
     };
+    for entry in entries.filter_map(Result::ok) {
+        if !entry
+            .file_name()
+            .as_encoded_bytes()
+            .starts_with(PREFIX.as_bytes())
+        {
+            continue;
+        }
+        let old = |meta: fs::Metadata| {
+            meta.is_file()
+                && meta
+                    .modified()
+                    .is_ok_and(|t| t.elapsed().is_ok_and(|a| a >= age))
+        };
+        if entry.metadata().is_ok_and(old)
+            && let Ok(file) = File::open(entry.path())
+            && file.try_lock().is_ok()
+        {
+            // If it cannot be removed it only takes space.
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// A temporary file in the directory of `path`, which is created if need be.
+pub(super) fn beside(path: &Path) -> Result<NamedTempFile> {
+    let parent = parent(path);
     let told = || format!("cannot write into `{}`", parent.display());
     fs::create_dir_all(parent).with_context(told)?;
     tempfile::Builder::new()
-        .prefix(".imgmake-")
+        .prefix(PREFIX)
         // As for any file that a program makes: the umask takes from it.
         .permissions(Permissions::from_mode(0o666))
         .tempfile_in(parent)

@@ -57,7 +57,8 @@ impl Compression {
 
 /// What has left the compressor.
 pub(super) struct Compressed {
-    pub digest: Digest,
+    /// `None` if nothing was compressed: then it is the diff id.
+    pub digest: Option<Digest>,
     pub size: u64,
 }
 
@@ -88,7 +89,7 @@ impl Compressor {
             compression,
             out: HashedFile {
                 file: out,
-                hash: Sha256::new(),
+                hash: (compression != Compression::None).then(Sha256::new),
                 size: 0,
             },
             results: unbounded(),
@@ -129,7 +130,10 @@ impl Compressor {
         }
         self.out.file.flush().context("cannot write the layer")?;
         Ok(Compressed {
-            digest: Digest::from_sha256(self.out.hash.finalize().into()),
+            digest: self
+                .out
+                .hash
+                .map(|hash| Digest::from_sha256(hash.finalize().into())),
             size: self.out.size,
         })
     }
@@ -179,13 +183,15 @@ pub(super) fn new_block() -> Vec<u8> {
 
 struct HashedFile {
     file: File,
-    hash: Sha256,
+    hash: Option<Sha256>,
     size: u64,
 }
 
 impl HashedFile {
     fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        self.hash.update(bytes);
+        if let Some(hash) = &mut self.hash {
+            hash.update(bytes);
+        }
         self.size += bytes.len() as u64;
         self.file.write_all(bytes).context("cannot write the layer")
     }

@@ -213,11 +213,11 @@ impl View {
             *parent = (placed == new.entry.path).then(|| directory.to_vec());
             new.entry.path = placed;
         }
-        let path = new.entry.path.clone();
-        let directory_now = new.entry.is_directory();
-        let before = self.nodes_mut().replace(Node(Arc::new(new)));
-        if !directory_now && before.is_some_and(|node| node.0.entry.is_directory()) {
-            self.remove_beneath(&path);
+        let node = Node(Arc::new(new));
+        let before = self.nodes_mut().replace(node.clone());
+        let was_directory = before.is_some_and(|before| before.0.entry.is_directory());
+        if was_directory && !node.0.entry.is_directory() {
+            self.remove_beneath(&node.0.entry.path);
             // It might be the one remembered.
             *parent = None;
         }

@@ -184,9 +184,10 @@ impl Packer {
             self.compressor.submit(self.block, self.filled)?;
         }
         let compressed = self.compressor.finish()?;
+        let diff_id = Digest::from_sha256(self.diff_id.finalize().into());
         Ok(LayerBlob {
-            diff_id: Digest::from_sha256(self.diff_id.finalize().into()),
-            digest: compressed.digest,
+            digest: compressed.digest.unwrap_or_else(|| diff_id.clone()),
+            diff_id,
             size: compressed.size,
             media_type: self.compression.media_type().to_string(),
         })

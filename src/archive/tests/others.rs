@@ -49,7 +49,17 @@ fn skopeo_reads_our_docker_archive_and_copies_it_with_the_same_digest() {
 #[test]
 fn skopeo_and_umoci_read_our_oci_archive_and_layout() {
     let ground = Ground::new();
-    let image = ground.image("x");
+    // Several gzip members, and a name that takes a PAX record.
+    let long = format!("etc/{}/{}", "é".repeat(90), "n".repeat(200));
+    let noise: Vec<u8> = (0..3_000_000_u32)
+        .map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8)
+        .collect();
+    let layers = [
+        ground.layer("etc/salt", b"x", GZIP),
+        ground.layer(&long, &noise, GZIP),
+    ];
+    let mut image = ground.image_of(&layers, ManifestFormat::Oci, "amd64");
+    image.platform = None;
     let (path, dir) = (ground.path("a.tar"), ground.path("layout"));
     write_oci_archive(&ground.store, &image, &names(&["acme/app:1"]), &path).unwrap();
     write_layout(&ground.store, &image, &names(&["acme/app:1"]), &dir).unwrap();
@@ -72,6 +82,7 @@ fn skopeo_and_umoci_read_our_oci_archive_and_layout() {
         ],
     );
     assert_eq!(std::fs::read(bundle.join("rootfs/etc/salt")).unwrap(), b"x");
+    assert!(std::fs::read(bundle.join("rootfs").join(long)).unwrap() == noise);
 }
 
 #[test]

@@ -275,3 +275,32 @@ fn links_of_a_layout_directory_do_not_lead_out_of_it() {
     std::os::unix::fs::symlink("../index.json", dir.join("index.json")).unwrap();
     assert!(refusal(read(&ground.store, &dir, None)).contains("leads out"));
 }
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(60))]
+
+    #[test]
+    fn no_damage_makes_the_reader_panic_or_lie(
+        damage in proptest::collection::vec((proptest::prelude::any::<proptest::sample::Index>(), 0..=255_u8), 1..5),
+        cut: proptest::sample::Index,
+    ) {
+        let ground = Ground::new();
+        let image = ground.image("salt");
+        let path = ground.path("a.tar");
+        write_docker(&ground.store, &[(image.clone(), names(&["app:1"]))], &path).unwrap();
+        let mut bytes = std::fs::read(&path).unwrap();
+        for (at, byte) in damage {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        std::fs::write(&path, &bytes).unwrap();
+        let store = ground.empty_store("other");
+        if let Ok(found) = read(&store, &path, None) {
+            let same_layers = blobs(&store, &found.root).unwrap().len() == 4;
+            proptest::prop_assert!(same_layers && store.holds(&found.root));
+        }
+        bytes.truncate(cut.index(bytes.len()));
+        std::fs::write(&path, &bytes).unwrap();
+        let _ = read(&store, &path, None);
+    }
+}

@@ -115,3 +115,32 @@ fn two_threads_writing_into_one_layout_lose_nothing() {
         assert_eq!(found.root.digest, image.digest);
     }
 }
+
+#[test]
+fn what_a_killed_run_left_is_removed_by_the_next() {
+    let ground = Ground::new();
+    let image = ground.image("x");
+    let (archive, layout) = (ground.path("out/a.tar"), ground.path("out/layout"));
+    std::fs::create_dir_all(layout.join("blobs/sha256")).unwrap();
+    let hour_ago = filetime::FileTime::from_unix_time(1_000_000_000, 0);
+    let left = [
+        "out/.imgmake-old",
+        "out/layout/.imgmake-old",
+        "out/layout/blobs/sha256/.imgmake-old",
+    ];
+    for name in left.iter().chain(&["out/.imgmake-held"]) {
+        std::fs::write(ground.path(name), "half").unwrap();
+        filetime::set_file_mtime(ground.path(name), hour_ago).unwrap();
+    }
+    let held = std::fs::File::open(ground.path("out/.imgmake-held")).unwrap();
+    held.lock().unwrap();
+    write_oci_archive(&ground.store, &image, &[], &archive).unwrap();
+    write_layout(&ground.store, &image, &[], &layout).unwrap();
+    for name in left {
+        assert!(!ground.path(name).exists(), "{name}");
+    }
+    assert!(
+        ground.path("out/.imgmake-held").exists(),
+        "another run is still writing it"
+    );
+}
