@@ -92,13 +92,19 @@ impl ContextTree {
         }))
     }
 
-    /// One directory and, in parallel, what is beneath it.
-    fn gather(&self, directory: &[u8], above: &Matched, base: &[u8]) -> Result<Vec<Node>> {
+    /// The sorted names in a directory.
+    fn names(&self, directory: &[u8]) -> Result<Vec<Vec<u8>>> {
         let on_disk = self.path_of(directory);
         let mut names: Vec<Vec<u8>> = std::fs::read_dir(&on_disk)
             .and_then(|list| list.map(|e| e.map(|e| e.file_name().into_vec())).collect())
             .with_context(|| format!("cannot list `{}`", on_disk.display()))?;
         names.sort();
+        Ok(names)
+    }
+
+    /// What is beneath a directory, read in parallel.
+    fn gather(&self, directory: &[u8], above: &Matched, base: &[u8]) -> Result<Vec<Node>> {
+        let names = self.names(directory)?;
         let lists = names
             .into_par_iter()
             .with_min_len(32)
@@ -185,6 +191,17 @@ impl Tree for ContextTree {
             Ok(target) => Ok(Some(target.into_os_string().into_vec())),
             Err(_) => Ok(None),
         })
+    }
+
+    fn children(&self, directory: &[u8]) -> Result<Vec<Node>> {
+        let mut nodes = Vec::new();
+        for name in self.names(directory)? {
+            let path = join(directory, &name);
+            if !self.is_excluded(&path, directory) {
+                nodes.extend(self.get(&path)?);
+            }
+        }
+        Ok(nodes)
     }
 
     fn walk(&self, directory: &[u8]) -> Result<Vec<Node>> {

@@ -464,8 +464,8 @@ impl<'a> Execution<'a> {
             .max(OwnershipClass::of(self.engine.worker.tier()?));
         let mut shown: Vec<usize> = Vec::new();
         let prepared = {
-            let mut mounted = |from: Option<&str>| {
-                let mounted = self.mounted(from, step, &mut class)?;
+            let mut mounted = |from: Option<&str>, source: &str| {
+                let mounted = self.mounted(from, source, step, &mut class)?;
                 if let Some(Origin::Stage(n)) = from.and_then(|f| step.origins.get(f)) {
                     shown.push(*n);
                 }
@@ -497,6 +497,7 @@ impl<'a> Execution<'a> {
     fn mounted(
         &self,
         from: Option<&str>,
+        source: &str,
         step: &ProgramStep,
         class: &mut OwnershipClass,
     ) -> Result<Mounted> {
@@ -526,12 +527,7 @@ impl<'a> Execution<'a> {
         let tree = self.context(directory)?;
         let only = match tree.hides_something() {
             false => None,
-            true => Some(
-                tree.walk(b"")?
-                    .into_iter()
-                    .filter_map(|n| String::from_utf8(n.path).ok())
-                    .collect(),
-            ),
+            true => Some(kept_beneath(&tree, source)?),
         };
         Ok(Mounted {
             source: TreeSource::Host {
@@ -542,6 +538,24 @@ impl<'a> Execution<'a> {
             tree,
         })
     }
+}
+
+/// The paths of a context that a mount of `source` shows.
+fn kept_beneath(tree: &ContextTree, source: &str) -> Result<Vec<String>> {
+    let path = tree.resolve(&super::copy::tree::relative(source))?;
+    let mut paths = vec![path.clone()];
+    if tree.get(&path)?.is_some_and(|n| n.is_directory()) {
+        paths.extend(tree.walk(&path)?.into_iter().map(|n| n.path));
+    }
+    let named = |path: Vec<u8>| {
+        String::from_utf8(path).map_err(|e| {
+            anyhow::anyhow!(
+                "`{}`: a mounted context cannot hold names that are not UTF-8",
+                super::copy::tree::show(e.as_bytes())
+            )
+        })
+    };
+    paths.into_iter().map(named).collect()
 }
 
 /// Where a layer's files come from.

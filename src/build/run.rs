@@ -42,7 +42,7 @@ pub fn prepare(
     state: &ImageState,
     request: &BuildRequest,
     epoch: Option<i64>,
-    mounted: &mut dyn FnMut(Option<&str>) -> Result<Mounted>,
+    mounted: &mut dyn FnMut(Option<&str>, &str) -> Result<Mounted>,
 ) -> Result<Prepared> {
     let config = &state.config;
     let (argv, files, shown) = command(run, config);
@@ -205,7 +205,7 @@ impl Prepared {
         mount: &Mount,
         config: &Configuring,
         build: &BuildRequest,
-        mounted: &mut dyn FnMut(Option<&str>) -> Result<Mounted>,
+        mounted: &mut dyn FnMut(Option<&str>, &str) -> Result<Mounted>,
     ) -> Result<()> {
         let absolute = |target: &str| target_path(config, target);
         match mount {
@@ -215,7 +215,7 @@ impl Prepared {
                 target,
                 access,
             } => {
-                let shown = mounted(from.as_deref())?;
+                let shown = mounted(from.as_deref(), source)?;
                 self.key.text("bind").text(target);
                 key_of_tree(&mut self.key, &shown, source)?;
                 self.request.mounts.push(RunMount::Bind {
@@ -237,7 +237,7 @@ impl Prepared {
                 self.key.text("cache").text(id).text(target);
                 let seed = match from {
                     Some(from) => {
-                        let shown = mounted(Some(from))?;
+                        let shown = mounted(Some(from), source)?;
                         key_of_tree(&mut self.key, &shown, source)?;
                         Some((shown.source, source.clone()))
                     }

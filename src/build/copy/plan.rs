@@ -602,30 +602,42 @@ fn inner(path: &[u8], cut: usize) -> &[u8] {
     if cut == 0 { path } else { &path[cut + 1..] }
 }
 
-/// The paths of a tree that a source names: itself, or what its wildcards match (sorted, not beneath another match).
+/// The paths of a tree that a source names: itself, or what its wildcards match, sorted.
+/// The part before the first wildcard follows links, the rest does not.
+///
+/// # Errors
+/// Brackets that are not closed; a directory that cannot be listed.
 pub fn select(tree: &dyn Tree, source: &str) -> Result<Vec<Vec<u8>>> {
     if !Wildcard::is_one(source) {
         return Ok(vec![relative(&unescaped(source))]);
     }
     let pattern = show(&relative(source));
-    let plain: Vec<&str> = pattern
-        .split('/')
+    let parts: Vec<&str> = pattern.split('/').collect();
+    let plain = parts
+        .iter()
         .take_while(|part| !Wildcard::is_one(part))
-        .collect();
-    let base = tree.resolve(unescaped(&plain.join("/")).as_bytes())?;
-    let rest: Vec<&str> = pattern.split('/').skip(plain.len()).collect();
-    let depth = rest.len();
-    let wildcard = Wildcard::new(&rest.join("/")).with_context(|| format!("source `{source}`"))?;
-    let mut found: Vec<Vec<u8>> = Vec::new();
-    if !base.is_empty() && tree.get(&base)?.is_none_or(|n| !n.is_directory()) {
-        return Ok(found);
-    }
-    for node in tree.walk(&base)? {
-        let inner = inner(&node.path, base.len());
-        let as_deep = inner.iter().filter(|b| **b == b'/').count() + 1 == depth;
-        if as_deep && wildcard.matches(inner) {
-            found.push(node.path);
+        .count();
+    let base = tree.resolve(unescaped(&parts[..plain].join("/")).as_bytes())?;
+    let mut directories = match tree.get(&base)? {
+        Some(node) if node.is_directory() => vec![base],
+        _ => Vec::new(),
+    };
+    let mut found = Vec::new();
+    for part in &parts[plain..] {
+        let wildcard = Wildcard::new(part).with_context(|| format!("source `{source}`"))?;
+        found.clear();
+        let mut deeper = Vec::new();
+        for directory in &directories {
+            for node in tree.children(directory)? {
+                if wildcard.matches(base_name(&node.path)) {
+                    if node.is_directory() {
+                        deeper.push(node.path.clone());
+                    }
+                    found.push(node.path);
+                }
+            }
         }
+        directories = deeper;
     }
     Ok(found)
 }

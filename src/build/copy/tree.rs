@@ -36,6 +36,8 @@ pub trait Tree: Sync {
     fn get(&self, path: &[u8]) -> Result<Option<Node>>;
     /// Follows every link inside the tree, the last component's too; never leaves it.
     fn resolve(&self, path: &[u8]) -> Result<Vec<u8>>;
+    /// What is directly in a directory, sorted by name.
+    fn children(&self, directory: &[u8]) -> Result<Vec<Node>>;
     /// Everything beneath a directory, sorted by path, without the directory itself.
     fn walk(&self, directory: &[u8]) -> Result<Vec<Node>>;
     /// What a person should know when a source is missing.
@@ -108,6 +110,14 @@ impl Tree for LayerTree {
                 _ => None,
             })
         })
+    }
+
+    fn children(&self, directory: &[u8]) -> Result<Vec<Node>> {
+        let paths = self.view.children(directory).into_iter();
+        Ok(paths
+            .map(|name| join(directory, &name))
+            .filter_map(|path| self.view.get(&path).map(|found| self.node(&path, found)))
+            .collect())
     }
 
     fn walk(&self, directory: &[u8]) -> Result<Vec<Node>> {

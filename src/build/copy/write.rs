@@ -12,7 +12,9 @@ use rustix::fs::{Mode, OFlags};
 use super::plan::{Content, Plan, Planned};
 use super::tree::{parent, show};
 use crate::event::Cancel;
-use crate::layer::{Compression, EntryKind, LayerBlob, LayerReader, LayerWriter, decompress};
+use crate::layer::{
+    Compression, EntryKind, Index, LayerBlob, LayerReader, LayerWriter, decompress,
+};
 use crate::store::Store;
 
 /// Gives the bytes of source files.
@@ -248,8 +250,26 @@ pub fn write_layer(
         write_entry(&mut writer, planned, contents)?;
     }
     let (layer, index) = writer.finish()?;
+    unchanged(plan, &index)?;
     store.adopt_layer(file, &layer, &index)?;
     Ok(layer)
+}
+
+/// The key was made from hashes taken before: other bytes under that key would come back in every later build.
+fn unchanged(plan: &Plan, index: &Index) -> Result<()> {
+    for written in &index.entries {
+        let planned = plan.entries.get(&written.entry.path);
+        let expected = planned
+            .filter(|p| !matches!(p.content, Content::Archive { .. }))
+            .and_then(|p| p.hash);
+        if expected.is_some() && written.content != expected {
+            anyhow::bail!(
+                "`/{}` changed while it was copied; run the build again",
+                show(&written.entry.path)
+            );
+        }
+    }
+    Ok(())
 }
 
 fn write_entry(
