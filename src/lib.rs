@@ -18,6 +18,7 @@ pub mod key;
 pub mod layer;
 pub mod manifest;
 pub mod plan;
+pub mod plugin;
 pub mod registry;
 pub mod report;
 pub mod rootfs;

@@ -8,11 +8,13 @@
 //! | `release` | build, scan, push to many; push-only; credentials |
 //! | `interrupted` | kills and signals lose nothing and leave nothing |
 //! | `bad_input` | every refusal has a place, a reason and a next step |
+//! | `book` | every snippet of the book and the README does what it shows |
 //! | `ground` | no claims: registries, base images, users, peers |
 
 mod ground;
 
 mod bad_input;
+mod book;
 mod examples;
 mod interrupted;
 mod release;

@@ -1,0 +1,148 @@
+//! Tags made from the git ref of the build.
+
+use super::Refusal;
+
+/// What a ref gives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AutoTags {
+    Tags(Vec<String>),
+    /// Neither a tag nor the default branch: nothing is to be published.
+    NotForThisRef,
+}
+
+/// `auto_tag`: `vX.Y.Z` gives `X`, `X.Y`, `X.Y.Z` (with major 0: `0.Y`, `0.Y.Z`),
+/// a prerelease or build metadata the one full version, the default branch
+/// `latest`. A suffix makes `latest` the suffix itself and others `tag-suffix`.
+pub fn auto_tags(git_ref: &str, default_branch: &str, suffix: &str) -> AutoTags {
+    let tags = match git_ref.strip_prefix("refs/tags/") {
+        Some(tag) => version_tags(tag),
+        None => match git_ref.strip_prefix("refs/heads/") {
+            // Without a known default branch upstream publishes any branch.
+            Some(branch) if !default_branch.is_empty() && branch != default_branch => {
+                return AutoTags::NotForThisRef;
+            }
+            Some(_) => vec!["latest".to_string()],
+            None if git_ref.is_empty() => vec!["latest".to_string()],
+            None => return AutoTags::NotForThisRef,
+        },
+    };
+    AutoTags::Tags(
+        tags.into_iter()
+            .map(|tag| with_suffix(tag, suffix))
+            .collect(),
+    )
+}
+
+fn with_suffix(tag: String, suffix: &str) -> String {
+    match (tag.as_str(), suffix) {
+        (_, "") => tag,
+        ("latest", suffix) => suffix.to_string(),
+        (tag, suffix) => format!("{tag}-{suffix}"),
+    }
+}
+
+fn version_tags(tag: &str) -> Vec<String> {
+    let Some(version) = lenient_version(tag.strip_prefix('v').unwrap_or(tag)) else {
+        return vec!["latest".to_string()];
+    };
+    if !version.pre.is_empty() || !version.build.is_empty() {
+        return vec![legal(&version.to_string())];
+    }
+    let semver::Version {
+        major,
+        minor,
+        patch,
+        ..
+    } = version;
+    let minor_and_full = [
+        format!("{major}.{minor}"),
+        format!("{major}.{minor}.{patch}"),
+    ];
+    if major == 0 {
+        minor_and_full.into()
+    } else {
+        [vec![major.to_string()], minor_and_full.into()].concat()
+    }
+}
+
+/// `expand_tag`: one tag `1.2.3` or `v1.2.3` becomes `1`, `1.2` and `1.2.3`;
+/// a prerelease stays alone.
+///
+/// # Errors
+/// The tag is no version.
+pub fn expand_tag(tag: &str) -> Result<Vec<String>, Refusal> {
+    let version = semver::Version::parse(tag.strip_prefix('v').unwrap_or(tag)).map_err(|_| {
+        Refusal::new(
+            format!("PLUGIN_EXPAND_TAG cannot expand the tag {tag:?}"),
+            "give one tag of the form `1.2.3`, or switch it off",
+        )
+    })?;
+    if !version.pre.is_empty() {
+        return Ok(vec![legal(&version.to_string())]);
+    }
+    let semver::Version { major, minor, .. } = version;
+    Ok(vec![
+        major.to_string(),
+        format!("{major}.{minor}"),
+        legal(&version.to_string()),
+    ])
+}
+
+/// `+` introduces build metadata in versions and is not legal in a tag.
+fn legal(version: &str) -> String {
+    version.replace('+', "_")
+}
+
+/// Versions as people tag them: `1` and `1.2` count as `1.0.0` and `1.2.0`.
+fn lenient_version(text: &str) -> Option<semver::Version> {
+    let (numbers, rest) = match text.find(['-', '+']) {
+        Some(at) => text.split_at(at),
+        None => (text, ""),
+    };
+    let missing = match numbers.split('.').count() {
+        1 => ".0.0",
+        2 => ".0",
+        _ => "",
+    };
+    semver::Version::parse(&format!("{numbers}{missing}{rest}")).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tags(git_ref: &str, suffix: &str) -> Vec<String> {
+        match auto_tags(git_ref, "main", suffix) {
+            AutoTags::Tags(tags) => tags,
+            AutoTags::NotForThisRef => vec!["(none)".into()],
+        }
+    }
+
+    #[test]
+    fn a_version_tag_gives_its_short_forms_too() {
+        assert_eq!(tags("refs/tags/v1.2.3", ""), ["1", "1.2", "1.2.3"]);
+        assert_eq!(tags("refs/tags/0.9.1", ""), ["0.9", "0.9.1"]);
+        assert_eq!(tags("refs/tags/v1.0.0-rc.1", ""), ["1.0.0-rc.1"]);
+        assert_eq!(tags("refs/tags/v1.0.0+7", ""), ["1.0.0_7"]);
+        assert_eq!(
+            tags("refs/tags/v1.2.3", "alpine"),
+            ["1-alpine", "1.2-alpine", "1.2.3-alpine"]
+        );
+    }
+
+    #[test]
+    fn the_default_branch_is_latest_and_other_branches_are_nothing() {
+        assert_eq!(tags("refs/heads/main", ""), ["latest"]);
+        assert_eq!(tags("refs/heads/main", "alpine"), ["alpine"]);
+        assert_eq!(tags("refs/heads/feature", ""), ["(none)"]);
+        assert_eq!(tags("refs/pull/7/head", ""), ["(none)"]);
+    }
+
+    #[test]
+    fn expanding_takes_a_version_and_nothing_else() {
+        assert_eq!(expand_tag("v1.2.3").unwrap(), ["1", "1.2", "1.2.3"]);
+        assert_eq!(expand_tag("1.2.3-rc1").unwrap(), ["1.2.3-rc1"]);
+        assert_eq!(expand_tag("1.2.3+b7").unwrap(), ["1", "1.2", "1.2.3_b7"]);
+        assert!(expand_tag("latest").is_err());
+    }
+}

@@ -1,0 +1,196 @@
+//! The book and the README are run: what they show works.
+//!
+//! Every page has a directory of its own. Fenced blocks mean, by their info string:
+//!
+//! | block | meaning |
+//! |---|---|
+//! | `LANG,file=PATH` | the file PATH with this content |
+//! | `kdl` | a whole manifest, which must load |
+//! | `kdl,refused` | a whole manifest, which must not (exit 2) |
+//! | `kdl,fragment` | only for reading |
+//! | `sh` | commands, run in the page's directory with `imgmake` on the path; they must succeed |
+//! | `sh,exit=N` | commands whose last one ends with N |
+//! | `sh,norun` | only for reading: needs what a test has not |
+//! | `text,output` | lines that the commands before printed; `…` stands for anything |
+
+use std::path::{Path, PathBuf};
+
+use crate::ground::imgmake::Imgmake;
+use crate::ground::{temporary, write};
+
+struct Block {
+    line: usize,
+    language: String,
+    options: Vec<String>,
+    text: String,
+}
+
+impl Block {
+    fn option(&self, name: &str) -> Option<&str> {
+        self.options
+            .iter()
+            .find_map(|o| o.strip_prefix(name)?.strip_prefix('='))
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.options.iter().any(|o| o == name)
+    }
+}
+
+fn blocks(page: &str) -> Vec<Block> {
+    let mut found: Vec<Block> = Vec::new();
+    let mut fence: Option<(String, usize)> = None;
+    for (number, line) in page.lines().enumerate() {
+        let indent = line.len() - line.trim_start().len();
+        match &fence {
+            None if line.trim_start().starts_with("```") => {
+                let ticks: String = line
+                    .trim_start()
+                    .chars()
+                    .take_while(|c| *c == '`')
+                    .collect();
+                let mut words = line.trim_start()[ticks.len()..]
+                    .trim()
+                    .split(',')
+                    .map(|w| w.trim().to_string());
+                let language = words.next().unwrap_or_default();
+                found.push(Block {
+                    line: number + 1,
+                    language,
+                    options: words.collect(),
+                    text: String::new(),
+                });
+                fence = Some((ticks, indent));
+            }
+            None => {}
+            Some((ticks, _)) if line.trim() == ticks => fence = None,
+            Some((_, indent)) => {
+                let block = found.last_mut().expect("a fence opened a block");
+                block
+                    .text
+                    .push_str(line.get(*indent..).unwrap_or(line.trim_start()));
+                block.text.push('\n');
+            }
+        }
+    }
+    assert!(fence.is_none(), "a code block is not closed");
+    found
+}
+
+fn pages() -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut pages = vec![root.join("README.md")];
+    let mut folders = vec![root.join("book/src")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|e| e == "md") {
+                pages.push(path);
+            }
+        }
+    }
+    pages.sort();
+    pages
+}
+
+#[test]
+fn every_snippet_of_the_book_and_the_readme_does_what_it_shows() {
+    let mut wrong = Vec::new();
+    for page in pages() {
+        let text = std::fs::read_to_string(&page).unwrap();
+        let directory = temporary();
+        let imgmake = Imgmake::new();
+        let mut printed = String::new();
+        for block in blocks(&text) {
+            let place = format!("{}:{}", page.display(), block.line);
+            if let Err(problem) = check(&block, directory.path(), &imgmake, &mut printed) {
+                wrong.push(format!("{place}: {problem}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}
+
+fn check(
+    block: &Block,
+    directory: &Path,
+    imgmake: &Imgmake,
+    printed: &mut String,
+) -> Result<(), String> {
+    if let Some(file) = block.option("file") {
+        write(directory, file, &block.text);
+        return Ok(());
+    }
+    match block.language.as_str() {
+        "kdl" if block.has("fragment") => Ok(()),
+        "kdl" => {
+            let alone = temporary();
+            write(alone.path(), "imgmake.kdl", &block.text);
+            let ran = imgmake.run(alone.path(), &["list"]);
+            let expected = if block.has("refused") { 2 } else { 0 };
+            (ran.code == expected)
+                .then_some(())
+                .ok_or(format!("exit {}, not {expected}\n{}", ran.code, ran.stderr))
+        }
+        "sh" if block.has("norun") => Ok(()),
+        "sh" => {
+            let program = imgmake.command(directory);
+            let folder = Path::new(program.get_program())
+                .parent()
+                .unwrap()
+                .display()
+                .to_string();
+            let output = std::process::Command::new("sh")
+                .args(["-euc", &block.text])
+                .current_dir(directory)
+                .env_clear()
+                .env(
+                    "PATH",
+                    format!("{folder}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"),
+                )
+                .env("HOME", imgmake.home())
+                .env("IMGMAKE_STORE", imgmake.store())
+                .output()
+                .unwrap();
+            *printed = format!(
+                "{}{}",
+                String::from_utf8_lossy(&output.stdout),
+                String::from_utf8_lossy(&output.stderr)
+            );
+            let expected: i32 = block.option("exit").map_or(0, |code| code.parse().unwrap());
+            (output.status.code() == Some(expected))
+                .then_some(())
+                .ok_or(format!("{}, not {expected}\n{printed}", output.status))
+        }
+        "text" if block.has("output") => block
+            .text
+            .lines()
+            .filter(|l| !l.trim().is_empty())
+            .try_for_each(|line| {
+                let found = printed
+                    .lines()
+                    .any(|candidate| matches(line.trim(), candidate.trim()));
+                found
+                    .then_some(())
+                    .ok_or(format!("`{line}` is not in what was printed:\n{printed}"))
+            }),
+        "text" | "dockerfile" | "yaml" | "json" | "toml" | "rust" | "mermaid" | "" => Ok(()),
+        other => Err(format!(
+            "`{other}` is a kind of block that no rule here knows"
+        )),
+    }
+}
+
+/// `…` stands for anything.
+fn matches(pattern: &str, text: &str) -> bool {
+    let mut rest = text;
+    for (n, piece) in pattern.split('…').enumerate() {
+        match rest.find(piece) {
+            Some(at) if n > 0 || at == 0 => rest = &rest[at + piece.len()..],
+            _ => return false,
+        }
+    }
+    rest.is_empty() || pattern.ends_with('…')
+}
