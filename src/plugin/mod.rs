@@ -4,12 +4,17 @@
 //! the image is exchanged, the pipeline stays. This room reads the environment
 //! that it is given and says what is meant as a manifest; it runs nothing.
 
+mod credentials;
 mod family;
+mod interpret;
+pub mod job;
+mod reader;
 mod tags;
 mod value;
 pub mod variables;
 
 pub use family::{Cloud, EntryPoint, Family};
+pub use interpret::{Outcome, Workspace, interpret, with_env_file};
 
 /// Why a step is refused, in the words of its variables. Never holds a secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -27,3 +32,6 @@ impl Refusal {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,329 @@
+//! Who the step is to which registry, as registry nodes of the manifest.
+
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+
+use super::Refusal;
+use super::family::{Cloud, EntryPoint, Family};
+use super::interpret::registry_host;
+use super::job::{parts, registry};
+use super::reader::Reader;
+use crate::manifest::{AuthNode, PasswordFrom, RegistryNode};
+
+/// The push registry, the base images' registry, and what the flags about
+/// certificates and mirrors say of them.
+pub(super) fn registries(
+    entry: EntryPoint,
+    reader: &Reader,
+    destinations: &[String],
+    notes: &mut Vec<String>,
+) -> Result<Vec<RegistryNode>, Refusal> {
+    let mut nodes: BTreeMap<String, RegistryNode> = BTreeMap::new();
+    if let Some((host, auth)) = base(entry, reader)? {
+        nodes.insert(host.clone(), registry(&host, auth));
+    }
+    let auth = push_auth(entry, reader)?;
+    let mut hosts: Vec<String> = destinations.iter().map(|d| parts(d).0).collect();
+    if hosts.is_empty() {
+        hosts
+            .extend(Some(registry_host(&reader.text("PLUGIN_REGISTRY"))).filter(|h| !h.is_empty()));
+    }
+    let ours = registry_host(&reader.text("PLUGIN_REGISTRY"));
+    for host in hosts {
+        // A credential goes to the registry it was given for, and to no other destination.
+        let meant = ours.is_empty()
+            || host == ours
+            || ours.starts_with(&format!("{host}/"))
+            || destinations.len() == 1;
+        let auth = if meant {
+            auth.clone()
+        } else {
+            AuthNode::DockerConfig
+        };
+        if !matches!(auth, AuthNode::DockerConfig) || !nodes.contains_key(&host) {
+            nodes.insert(host.clone(), registry(&host, auth));
+        }
+    }
+    transport(reader, destinations, &mut nodes, notes)?;
+    Ok(nodes.into_values().collect())
+}
+
+/// The registry of base images, when it has credentials of its own.
+fn base(entry: EntryPoint, reader: &Reader) -> Result<Option<(String, AuthNode)>, Refusal> {
+    let host = match reader.text("PLUGIN_DOCKER_REGISTRY") {
+        url if url.is_empty() => "docker.io".to_string(),
+        url => registry_host(&url),
+    };
+    // kaniko-ecr reads the base image's user under the general names.
+    let (user, password) = match (entry.family, entry.cloud) {
+        (Family::Kaniko, Cloud::Ecr) => ("PLUGIN_USERNAME", "PLUGIN_PASSWORD"),
+        _ => ("PLUGIN_DOCKER_USERNAME", "PLUGIN_DOCKER_PASSWORD"),
+    };
+    Ok(basic(reader, user, password)?.map(|auth| (host, auth)))
+}
+
+fn push_auth(entry: EntryPoint, reader: &Reader) -> Result<AuthNode, Refusal> {
+    match entry.cloud {
+        Cloud::Docker if reader.some("ACCESS_TOKEN").is_some() => {
+            let token = reader.text("ACCESS_TOKEN");
+            Ok(AuthNode::Basic {
+                user: "oauth2accesstoken".into(),
+                password: PasswordFrom::Literal(token),
+            })
+        }
+        Cloud::Docker => {
+            Ok(basic(reader, "PLUGIN_USERNAME", "PLUGIN_PASSWORD")?.unwrap_or_default())
+        }
+        Cloud::Ecr => Ok(AuthNode::AwsEcr(ecr(entry, reader))),
+        Cloud::Gcr | Cloud::Gar => google(reader),
+        Cloud::Acr => azure(entry, reader),
+        Cloud::Heroku => {
+            let user = reader
+                .first_set(&["PLUGIN_EMAIL", "HEROKU_EMAIL"])
+                .unwrap_or_else(|| "_".into());
+            let key = reader
+                .first_set(&["PLUGIN_API_KEY", "HEROKU_API_KEY"])
+                .unwrap_or_default();
+            Ok(AuthNode::Basic {
+                user,
+                password: PasswordFrom::Literal(key),
+            })
+        }
+    }
+}
+
+/// A user and a password, or neither.
+fn basic(
+    reader: &Reader,
+    user_name: &str,
+    password_name: &str,
+) -> Result<Option<AuthNode>, Refusal> {
+    match (reader.some(user_name), reader.some(password_name)) {
+        (Some(user), Some(password)) => Ok(Some(AuthNode::Basic {
+            user,
+            password: PasswordFrom::Literal(password),
+        })),
+        (None, None) => Ok(None),
+        (Some(_), None) => Err(Refusal::new(
+            format!("{user_name} is set and {password_name} is not"),
+            "set both or neither",
+        )),
+        (None, Some(_)) => Err(Refusal::new(
+            format!("{password_name} is set and {user_name} is not"),
+            "set both or neither",
+        )),
+    }
+}
+
+/// Options of the `aws-ecr` kind; what is absent comes from AWS's default chain.
+fn ecr(entry: EntryPoint, reader: &Reader) -> BTreeMap<String, PasswordFrom> {
+    let wrapper = entry.family != Family::Kaniko;
+    let pick = |declared: &str, names: &[&str]| {
+        reader.some(declared).or_else(|| {
+            if wrapper {
+                reader.first_set(names)
+            } else {
+                None
+            }
+        })
+    };
+    let options = [
+        (
+            "region",
+            pick(
+                "PLUGIN_REGION",
+                &["PLUGIN_REGION", "ECR_REGION", "AWS_REGION"],
+            ),
+        ),
+        (
+            "access-key",
+            pick(
+                "PLUGIN_ACCESS_KEY",
+                &["PLUGIN_ACCESS_KEY", "ECR_ACCESS_KEY"],
+            ),
+        ),
+        (
+            "secret-key",
+            pick(
+                "PLUGIN_SECRET_KEY",
+                &["PLUGIN_SECRET_KEY", "ECR_SECRET_KEY"],
+            ),
+        ),
+        (
+            "assume-role",
+            pick("PLUGIN_ASSUME_ROLE", &["PLUGIN_ASSUME_ROLE"]),
+        ),
+        (
+            "external-id",
+            pick("PLUGIN_EXTERNAL_ID", &["PLUGIN_EXTERNAL_ID"]),
+        ),
+        ("web-identity-token", reader.some("PLUGIN_OIDC_TOKEN_ID")),
+        (
+            "lifecycle-policy",
+            pick("PLUGIN_LIFECYCLE_POLICY", &["PLUGIN_LIFECYCLE_POLICY"]),
+        ),
+        (
+            "repository-policy",
+            pick("PLUGIN_REPOSITORY_POLICY", &["PLUGIN_REPOSITORY_POLICY"]),
+        ),
+    ];
+    options
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.to_string(), PasswordFrom::Literal(value?))))
+        .collect()
+}
+
+fn google(reader: &Reader) -> Result<AuthNode, Refusal> {
+    let key = reader.some("PLUGIN_JSON_KEY").or_else(|| {
+        reader.first_set(&[
+            "PLUGIN_JSON_KEY",
+            "GCR_JSON_KEY",
+            "GOOGLE_CREDENTIALS",
+            "TOKEN",
+        ])
+    });
+    let Some(key) = key else {
+        return Ok(AuthNode::Gcp(BTreeMap::new()));
+    };
+    let decoded = base64::engine::general_purpose::STANDARD
+        .decode(key.trim())
+        .ok()
+        .and_then(|b| String::from_utf8(b).ok());
+    let key = decoded.unwrap_or(key);
+    if !key.trim_start().starts_with('{') {
+        return Err(Refusal::new(
+            "PLUGIN_JSON_KEY is neither a JSON key nor base64 of one",
+            "give the service account's key file as it is",
+        ));
+    }
+    Ok(AuthNode::Basic {
+        user: "_json_key".into(),
+        password: PasswordFrom::Literal(key),
+    })
+}
+
+fn azure(entry: EntryPoint, reader: &Reader) -> Result<AuthNode, Refusal> {
+    if entry.family != Family::Kaniko {
+        let user = reader.first_set(&["SERVICE_PRINCIPAL_CLIENT_ID", "PLUGIN_USERNAME"]);
+        let password = reader.first_set(&["SERVICE_PRINCIPAL_CLIENT_SECRET", "PLUGIN_PASSWORD"]);
+        return match (user, password) {
+            (Some(user), Some(password)) => Ok(AuthNode::Basic {
+                user,
+                password: PasswordFrom::Literal(password),
+            }),
+            (None, None) => Ok(AuthNode::DockerConfig),
+            _ => Err(Refusal::new(
+                "only one of SERVICE_PRINCIPAL_CLIENT_ID and SERVICE_PRINCIPAL_CLIENT_SECRET is set",
+                "set both or neither",
+            )),
+        };
+    }
+    let options = [
+        ("tenant", "TENANT_ID"),
+        ("client", "CLIENT_ID"),
+        ("secret", "CLIENT_SECRET"),
+        ("certificate", "CLIENT_CERTIFICATE"),
+        ("federated-token", "PLUGIN_OIDC_TOKEN_ID"),
+        ("authority-host", "AZURE_AUTHORITY_HOST"),
+    ];
+    let options = options.into_iter().filter_map(|(option, name)| {
+        Some((
+            option.to_string(),
+            PasswordFrom::Literal(reader.some(name)?),
+        ))
+    });
+    Ok(AuthNode::Azure(options.collect()))
+}
+
+/// Plain HTTP, unchecked certificates, own certificates, mirrors.
+fn transport(
+    reader: &Reader,
+    destinations: &[String],
+    nodes: &mut BTreeMap<String, RegistryNode>,
+    notes: &mut Vec<String>,
+) -> Result<(), Refusal> {
+    let pushes: Vec<String> = destinations.iter().map(|d| parts(d).0).collect();
+    for host in &pushes {
+        let node = nodes
+            .entry(host.clone())
+            .or_insert_with(|| registry(host, AuthNode::DockerConfig));
+        node.insecure |= reader.flag("PLUGIN_INSECURE");
+        node.skip_tls_verify |= reader.flag("PLUGIN_SKIP_TLS_VERIFY");
+        node.create_repo |= reader.flag("PLUGIN_CREATE_REPOSITORY")
+            || reader
+                .first_set(&["ECR_CREATE_REPOSITORY"])
+                .is_some_and(|text| super::value::boolean("", &text).unwrap_or(false));
+    }
+    if let Some(host) = reader.some("PLUGIN_INSECURE_REGISTRY") {
+        let host = registry_host(&host);
+        nodes
+            .entry(host.clone())
+            .or_insert_with(|| registry(&host, AuthNode::DockerConfig))
+            .insecure = true;
+    }
+    if let Some((host, ca)) = certificate(reader, "PLUGIN_REGISTRY_CERTIFICATE")? {
+        nodes
+            .entry(host.clone())
+            .or_insert_with(|| registry(&host, AuthNode::DockerConfig))
+            .ca = Some(ca);
+    }
+    if let Some((host, pair)) = certificate(reader, "PLUGIN_REGISTRY_CLIENT_CERT")? {
+        let Some((certificate, key)) = pair.split_once(',') else {
+            return Err(Refusal::new(
+                "PLUGIN_REGISTRY_CLIENT_CERT is not `host=/certificate,/key`",
+                "write it so",
+            ));
+        };
+        let node = nodes
+            .entry(host.clone())
+            .or_insert_with(|| registry(&host, AuthNode::DockerConfig));
+        node.client_cert = Some((certificate.to_string(), key.to_string()));
+    }
+    let mirrors: Vec<String> = reader
+        .list("PLUGIN_REGISTRY_MIRRORS")
+        .into_iter()
+        .chain(reader.some("PLUGIN_MIRROR"))
+        .collect();
+    if !mirrors.is_empty() {
+        let hub = "docker.io".to_string();
+        nodes
+            .entry(hub.clone())
+            .or_insert_with(|| registry(&hub, AuthNode::DockerConfig))
+            .mirrors = mirrors.iter().map(|m| registry_host(m)).collect();
+    }
+    for name in [
+        "PLUGIN_INSECURE_PULL",
+        "PLUGIN_SKIP_TLS_VERIFY_PULL",
+        "PLUGIN_SKIP_TLS_VERIFY_REGISTRY",
+    ] {
+        if reader.flag(name) {
+            let Some(base) = reader
+                .some("PLUGIN_DOCKER_REGISTRY")
+                .map(|url| registry_host(&url))
+            else {
+                notes.push(format!("{name}: name the base images' registry in PLUGIN_DOCKER_REGISTRY; loopback may be plain HTTP anyway"));
+                continue;
+            };
+            let node = nodes
+                .entry(base.clone())
+                .or_insert_with(|| registry(&base, AuthNode::DockerConfig));
+            node.insecure |= name == "PLUGIN_INSECURE_PULL";
+            node.skip_tls_verify |= name != "PLUGIN_INSECURE_PULL";
+        }
+    }
+    Ok(())
+}
+
+fn certificate(reader: &Reader, name: &str) -> Result<Option<(String, String)>, Refusal> {
+    let Some(text) = reader.some(name) else {
+        return Ok(None);
+    };
+    let Some((host, path)) = text.split_once('=') else {
+        return Err(Refusal::new(
+            format!("{name} is not `host=/path`"),
+            "write the registry's host before the path",
+        ));
+    };
+    Ok(Some((registry_host(host), path.to_string())))
+}

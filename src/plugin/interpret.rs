@@ -1,0 +1,601 @@
+//! From the variables of one step to its [`Job`]: modes, tags, names, credentials.
+
+use std::collections::BTreeMap;
+
+use super::family::{Cloud, EntryPoint, Family};
+use super::job::{self, Build, Job, ResultFiles, Source};
+use super::reader::Reader;
+use super::tags::{AutoTags, auto_tags, expand_tag};
+use super::{Refusal, credentials};
+use crate::manifest::{SecretFrom, TarFormat};
+
+/// What the room may learn of the workspace; the caller reads it.
+pub struct Workspace<'a> {
+    pub environment: &'a BTreeMap<String, String>,
+    /// The text of a file, relative to the working directory.
+    pub read: &'a dyn Fn(&str) -> std::io::Result<String>,
+    /// RFC 3339, for the label that says when.
+    pub now: &'a str,
+}
+
+/// What a step comes to.
+#[derive(Debug)]
+pub enum Outcome {
+    Run(Box<Job>),
+    /// The ref is neither a tag nor the default branch, and this plugin takes that for success.
+    NothingToDo(String),
+}
+
+/// Reads one step's variables.
+///
+/// # Errors
+/// A variable that is malformed, contradicts another, or is missing; in words
+/// that name it. No secret is ever part of them.
+pub fn interpret(entry: EntryPoint, workspace: &Workspace) -> Result<Outcome, Refusal> {
+    interpret_with(
+        &Reader::new(entry, workspace.environment)?,
+        entry,
+        workspace,
+    )
+}
+
+fn interpret_with(
+    reader: &Reader,
+    entry: EntryPoint,
+    workspace: &Workspace,
+) -> Result<Outcome, Refusal> {
+    let mode = Mode::read(entry, reader)?;
+    let Some(tags) = step_tags(entry, reader, workspace)? else {
+        return Ok(Outcome::NothingToDo(
+            "the ref is neither a tag nor the default branch".into(),
+        ));
+    };
+    let repositories = repositories(entry, reader);
+    let destinations: Vec<String> = repositories
+        .iter()
+        .flat_map(|repository| tags.iter().map(move |tag| format!("{repository}:{tag}")))
+        .collect();
+    if destinations.is_empty() && (mode.push || mode.push_only) {
+        return Err(Refusal::new(
+            "there is no repository to push to: PLUGIN_REPO is not set",
+            "set it, or PLUGIN_NO_PUSH=true to build only",
+        ));
+    }
+    let mut notes = reader.notes();
+    let source = if mode.push_only {
+        push_source(reader, &destinations)
+    } else {
+        Source::Build(Box::new(build(entry, reader, workspace, &mut notes)?))
+    };
+    let registries = credentials::registries(entry, reader, &destinations, &mut notes)?;
+    Ok(Outcome::Run(Box::new(Job {
+        source,
+        push: mode.push,
+        tar: (!mode.push_only)
+            .then(|| tar(entry, reader))
+            .transpose()?
+            .flatten(),
+        layout: reader.some("PLUGIN_OCI_LAYOUT_PATH"),
+        registries,
+        attempts: reader
+            .number("PLUGIN_PUSH_RETRY")
+            .and_then(|n| u32::try_from(n).ok())
+            .map(|n| n + 1),
+        files: files(entry, reader, workspace.environment),
+        destinations,
+        notes,
+    })))
+}
+
+struct Mode {
+    push: bool,
+    push_only: bool,
+}
+
+impl Mode {
+    fn read(entry: EntryPoint, reader: &Reader) -> Result<Mode, Refusal> {
+        // The row of each family has its own names; buildah documents `dry_run`
+        // and its users write `no_push` and `push_only` as for the others.
+        let flag = |name: &str| {
+            Ok::<bool, Refusal>(reader.flag(name) || undeclared_flag(entry, reader, name)?)
+        };
+        let no_push = flag("PLUGIN_NO_PUSH")? || flag("PLUGIN_DRY_RUN")?;
+        let push_only = flag("PLUGIN_PUSH_ONLY")?;
+        if no_push && push_only {
+            return Err(Refusal::new(
+                "PLUGIN_NO_PUSH and PLUGIN_PUSH_ONLY contradict each other",
+                "set one of them",
+            ));
+        }
+        if push_only && reader.some("PLUGIN_BAKE_FILE").is_some() {
+            return Err(Refusal::new(
+                "PLUGIN_BAKE_FILE and PLUGIN_PUSH_ONLY contradict each other",
+                "set one of them",
+            ));
+        }
+        Ok(Mode {
+            push: !no_push,
+            push_only,
+        })
+    }
+}
+
+/// Flags that a family's table lacks and its users set all the same.
+fn undeclared_flag(entry: EntryPoint, reader: &Reader, name: &str) -> Result<bool, Refusal> {
+    if entry.family == Family::Kaniko && name != "PLUGIN_PUSH_ONLY" {
+        return Ok(false);
+    }
+    reader
+        .first_set(&[name])
+        .map_or(Ok(false), |text| super::value::boolean(name, &text))
+}
+
+/// The tags, or `None` when this ref is not to be published.
+fn step_tags(
+    entry: EntryPoint,
+    reader: &Reader,
+    workspace: &Workspace,
+) -> Result<Option<Vec<String>>, Refusal> {
+    let (auto_name, tags_name, suffix_name) = match entry.family {
+        Family::Kaniko => ("PLUGIN_AUTO_TAG", "PLUGIN_TAGS", "PLUGIN_AUTO_TAG_SUFFIX"),
+        Family::Buildx | Family::Buildah => {
+            ("PLUGIN_DEFAULT_TAGS", "PLUGIN_TAG", "PLUGIN_DEFAULT_SUFFIX")
+        }
+    };
+    let (auto, expand) = (reader.flag(auto_name), reader.flag("PLUGIN_EXPAND_TAG"));
+    if auto && expand {
+        return Err(Refusal::new(
+            format!("{auto_name} and PLUGIN_EXPAND_TAG contradict each other"),
+            "set one of them",
+        ));
+    }
+    let written = if reader.is_present(tags_name) {
+        reader.list(tags_name)
+    } else {
+        tags_file(workspace)
+    };
+    if auto {
+        return automatic(entry, reader, auto_name, tags_name, suffix_name, &written);
+    }
+    let written = if written.is_empty() {
+        vec!["latest".to_string()]
+    } else {
+        written
+    };
+    if !expand {
+        return Ok(Some(written));
+    }
+    let mut expanded: Vec<String> = Vec::new();
+    for tag in &written {
+        expanded.extend(expand_tag(tag)?);
+    }
+    Ok(Some(expanded))
+}
+
+fn automatic(
+    entry: EntryPoint,
+    reader: &Reader,
+    auto_name: &str,
+    tags_name: &str,
+    suffix_name: &str,
+    written: &[String],
+) -> Result<Option<Vec<String>>, Refusal> {
+    if written.iter().any(|tag| tag != "latest") {
+        return Err(Refusal::new(
+            format!(
+                "{auto_name} and {tags_name} contradict each other: the tags come from the ref or from the list"
+            ),
+            format!("remove {tags_name}, or switch {auto_name} off"),
+        ));
+    }
+    let git_ref = reader.text("DRONE_COMMIT_REF");
+    let branch = reader.text("DRONE_REPO_BRANCH");
+    match auto_tags(&git_ref, &branch, &reader.text(suffix_name)) {
+        AutoTags::Tags(tags) => Ok(Some(tags)),
+        AutoTags::NotForThisRef if entry.family == Family::Kaniko => Err(Refusal::new(
+            format!(
+                "{auto_name}: DRONE_COMMIT_REF={git_ref:?} is neither a tag nor the default branch {branch:?}"
+            ),
+            "run the step for tags and that branch only, or give PLUGIN_TAGS",
+        )),
+        AutoTags::NotForThisRef => Ok(None),
+    }
+}
+
+/// `.tags` of the working directory, read only when no tag variable is present.
+fn tags_file(workspace: &Workspace) -> Vec<String> {
+    let text = (workspace.read)(".tags").unwrap_or_default();
+    text.split(',')
+        .map(str::trim)
+        .filter(|tag| !tag.is_empty())
+        .map(String::from)
+        .collect()
+}
+
+/// Complete repository names: the cloud plugins prefix theirs with the registry.
+fn repositories(entry: EntryPoint, reader: &Reader) -> Vec<String> {
+    let listed = reader.first_set(&["PLUGIN_DESTINATIONS"]);
+    if let Some(listed) = listed {
+        return super::value::list(&listed, ';')
+            .into_iter()
+            .filter(|d| !d.is_empty())
+            .collect();
+    }
+    let Some(repository) = reader.some("PLUGIN_REPO") else {
+        return Vec::new();
+    };
+    let host = registry_host(&reader.text("PLUGIN_REGISTRY"));
+    let prefixed = match (entry.family, entry.cloud) {
+        (Family::Kaniko, Cloud::Docker) => reader.flag("PLUGIN_EXPAND_REPO"),
+        (_, Cloud::Docker | Cloud::Heroku) => false,
+        _ => true,
+    };
+    if !prefixed || host.is_empty() || repository.starts_with(&format!("{host}/")) {
+        return vec![repository];
+    }
+    vec![format!("{host}/{repository}")]
+}
+
+/// `https://index.docker.io/v1/` and friends as the host (and path) of image names.
+pub(super) fn registry_host(url: &str) -> String {
+    let rest = url
+        .trim()
+        .trim_start_matches("https://")
+        .trim_start_matches("http://")
+        .trim_end_matches('/');
+    let rest = rest
+        .strip_suffix("/v1")
+        .or_else(|| rest.strip_suffix("/v2"))
+        .unwrap_or(rest);
+    match rest {
+        "index.docker.io" | "registry-1.docker.io" | "registry.hub.docker.com" => {
+            "docker.io".to_string()
+        }
+        other => other.to_string(),
+    }
+}
+
+fn push_source(reader: &Reader, destinations: &[String]) -> Source {
+    let tar = reader
+        .some("PLUGIN_SOURCE_TAR_PATH")
+        .or_else(|| reader.first_set(&["PLUGIN_SOURCE_TAR_PATH"]));
+    match tar {
+        Some(path) => Source::Tar(path),
+        None => Source::Named(
+            reader
+                .some("PLUGIN_SOURCE_IMAGE")
+                .unwrap_or_else(|| destinations[0].clone()),
+        ),
+    }
+}
+
+fn tar(entry: EntryPoint, reader: &Reader) -> Result<Option<(String, TarFormat)>, Refusal> {
+    let undeclared = || reader.first_set(&["PLUGIN_TAR_PATH", "PLUGIN_DESTINATION_TAR_PATH"]);
+    let Some(path) = reader.some("PLUGIN_TAR_PATH").or_else(undeclared) else {
+        return Ok(None);
+    };
+    let format = match (
+        entry.family,
+        reader.text("PLUGIN_BUILDX_OUTPUT_FORMAT").as_str(),
+    ) {
+        (_, "" | "docker") => TarFormat::Docker,
+        (Family::Buildx, "oci") => TarFormat::Oci,
+        (_, other) => {
+            return Err(Refusal::new(
+                format!("PLUGIN_BUILDX_OUTPUT_FORMAT={other:?} is no archive format"),
+                "write `docker` or `oci`",
+            ));
+        }
+    };
+    Ok(Some((path, format)))
+}
+
+fn build(
+    entry: EntryPoint,
+    reader: &Reader,
+    workspace: &Workspace,
+    notes: &mut Vec<String>,
+) -> Result<Build, Refusal> {
+    let context = reader.text("PLUGIN_CONTEXT");
+    let context = context.strip_prefix("dir://").unwrap_or(&context);
+    if let Some((scheme, _)) = context.split_once("://") {
+        return Err(Refusal::new(
+            format!(
+                "PLUGIN_CONTEXT={context:?}: contexts at `{scheme}://` are not supported by the plugin"
+            ),
+            "check the sources out in an earlier step and name their directory",
+        ));
+    }
+    let context = match reader.some("PLUGIN_CONTEXT_SUB_PATH") {
+        Some(sub) => format!("{}/{sub}", context.trim_end_matches('/')),
+        None => context.to_string(),
+    };
+    if reader.flag("PLUGIN_ENABLE_CACHE") && reader.some("PLUGIN_CACHE_REPO").is_some() {
+        notes.push("PLUGIN_CACHE_REPO: steps are cached in the workspace's store; a cache in a registry is not supported yet".into());
+    }
+    Ok(Build {
+        dockerfile: dockerfile(entry, reader, &context, workspace)?,
+        stage: reader.some("PLUGIN_TARGET"),
+        args: build_args(reader, workspace.environment)?,
+        labels: labels(reader, workspace.now)?,
+        platforms: reader
+            .text("PLUGIN_PLATFORM")
+            .split(',')
+            .map(str::trim)
+            .filter(|p| !p.is_empty())
+            .map(String::from)
+            .collect(),
+        no_cache: reader.flag("PLUGIN_NO_CACHE"),
+        pull: reader.flag("PLUGIN_PULL_IMAGE"),
+        secrets: secrets(reader)?,
+        context,
+        ..Build::default()
+    })
+}
+
+/// Relative to the working directory; kaniko also looks in the context.
+fn dockerfile(
+    entry: EntryPoint,
+    reader: &Reader,
+    context: &str,
+    workspace: &Workspace,
+) -> Result<String, Refusal> {
+    let written = reader.text("PLUGIN_DOCKERFILE");
+    let beside = format!("{}/{written}", context.trim_end_matches('/'));
+    let mut candidates = vec![written.clone()];
+    if entry.family == Family::Kaniko && !written.starts_with('/') {
+        candidates.push(beside);
+    }
+    let found = candidates.iter().find(|path| !matches!((workspace.read)(path), Err(e) if e.kind() == std::io::ErrorKind::NotFound));
+    found.cloned().ok_or_else(|| {
+        Refusal::new(
+            format!(
+                "PLUGIN_DOCKERFILE: there is no file `{}`",
+                candidates.join("` and no `")
+            ),
+            "give its path from the working directory",
+        )
+    })
+}
+
+/// A comma list; with `MULTIPLE_BUILD_ARGS` only the semicolon list.
+fn build_args(
+    reader: &Reader,
+    environment: &BTreeMap<String, String>,
+) -> Result<BTreeMap<String, String>, Refusal> {
+    let (name, pairs) = match reader.flag("PLUGIN_MULTIPLE_BUILD_ARGS") {
+        true => (
+            "PLUGIN_BUILD_ARGS_NEW",
+            reader.list("PLUGIN_BUILD_ARGS_NEW"),
+        ),
+        false => ("PLUGIN_BUILD_ARGS", reader.list("PLUGIN_BUILD_ARGS")),
+    };
+    let mut args = BTreeMap::new();
+    for pair in &pairs {
+        match pair.split_once('=') {
+            Some((key, value)) => args.insert(key.to_string(), value.to_string()),
+            // As `docker build --build-arg NAME`: the value comes from the environment.
+            None => environment
+                .get(pair)
+                .and_then(|value| args.insert(pair.clone(), value.clone())),
+        };
+        if pair.starts_with('=') {
+            return Err(Refusal::new(
+                format!("{name} holds {pair:?}, which has no name"),
+                "write NAME=VALUE",
+            ));
+        }
+    }
+    for name in reader.list("PLUGIN_BUILD_ARGS_FROM_ENV") {
+        if let Some(value) = environment.get(&name) {
+            args.insert(name, value.clone());
+        }
+    }
+    add_proxies(&mut args, environment);
+    Ok(args)
+}
+
+/// Each proxy that is set becomes two build arguments, unless one is given.
+fn add_proxies(args: &mut BTreeMap<String, String>, environment: &BTreeMap<String, String>) {
+    for name in ["http_proxy", "https_proxy", "no_proxy"] {
+        let upper = name.to_uppercase();
+        let sources = [name.to_string(), upper.clone(), format!("HARNESS_{upper}")];
+        let Some(value) = sources
+            .iter()
+            .find_map(|s| environment.get(s).filter(|v| !v.is_empty()))
+        else {
+            continue;
+        };
+        for key in [name, &upper] {
+            args.entry(key.to_string()).or_insert_with(|| value.clone());
+        }
+    }
+}
+
+fn labels(reader: &Reader, now: &str) -> Result<BTreeMap<String, String>, Refusal> {
+    let mut labels = BTreeMap::new();
+    if reader.flag("PLUGIN_AUTO_LABEL") {
+        let facts = [
+            ("created", Some(now.to_string())),
+            ("revision", reader.some("DRONE_COMMIT_SHA")),
+            ("source", reader.some("DRONE_REMOTE_URL")),
+            ("url", reader.some("PLUGIN_REPO_LINK")),
+        ];
+        for (name, value) in facts {
+            if let Some(value) = value {
+                labels.insert(format!("org.opencontainers.image.{name}"), value);
+            }
+        }
+    }
+    for (name, prefix) in [
+        ("PLUGIN_LABEL_SCHEMA", "org.label-schema."),
+        ("PLUGIN_CUSTOM_LABELS", ""),
+    ] {
+        for label in reader.list(name) {
+            let Some((key, value)) = label.split_once('=') else {
+                return Err(Refusal::new(
+                    format!("{name} holds {label:?}, which is no label"),
+                    "write NAME=VALUE",
+                ));
+            };
+            labels.insert(format!("{prefix}{key}"), value.to_string());
+        }
+    }
+    Ok(labels)
+}
+
+fn secrets(reader: &Reader) -> Result<Vec<(String, SecretFrom)>, Refusal> {
+    let mut secrets = Vec::new();
+    if let Some(one) = reader.some("PLUGIN_SECRET") {
+        secrets.push(secret_option(&one)?);
+    }
+    let lists: [(&str, fn(String) -> SecretFrom); 2] = [
+        ("PLUGIN_SECRETS_FROM_ENV", SecretFrom::Env),
+        ("PLUGIN_SECRETS_FROM_FILE", SecretFrom::File),
+    ];
+    for (name, from) in lists {
+        for pair in reader.list(name) {
+            match pair.split_once('=') {
+                Some((id, value)) if !id.is_empty() && !value.is_empty() => {
+                    secrets.push((id.to_string(), from(value.to_string())))
+                }
+                _ => {
+                    return Err(Refusal::new(
+                        format!("{name} holds an element that is not `id=name`"),
+                        "write `id=name`, separated by commas",
+                    ));
+                }
+            }
+        }
+    }
+    Ok(secrets)
+}
+
+/// Docker's `id=ID,src=FILE` or `id=ID,env=NAME`.
+fn secret_option(text: &str) -> Result<(String, SecretFrom), Refusal> {
+    let malformed = || {
+        Refusal::new(
+            "PLUGIN_SECRET is not `id=ID,src=FILE` or `id=ID,env=NAME`",
+            "write it so",
+        )
+    };
+    let (mut id, mut from) = (None, None);
+    for part in text.split(',') {
+        match part.trim().split_once('=').ok_or_else(malformed)? {
+            ("id", value) => id = Some(value.to_string()),
+            ("src" | "source", value) => from = Some(SecretFrom::File(value.to_string())),
+            ("env", value) => from = Some(SecretFrom::Env(value.to_string())),
+            ("type", "file" | "env") => {}
+            _ => return Err(malformed()),
+        }
+    }
+    let id = id.ok_or_else(malformed)?;
+    Ok((id.clone(), from.unwrap_or(SecretFrom::Env(id))))
+}
+
+fn files(
+    entry: EntryPoint,
+    reader: &Reader,
+    environment: &BTreeMap<String, String>,
+) -> ResultFiles {
+    let registry_type = match entry.cloud {
+        Cloud::Docker | Cloud::Heroku => "Docker",
+        Cloud::Ecr => "ECR",
+        Cloud::Gcr => "GCR",
+        Cloud::Gar => "GAR",
+        Cloud::Acr => "ACR",
+    };
+    let many = |name: &str| -> Vec<String> {
+        reader
+            .text(name)
+            .split(',')
+            .map(str::trim)
+            .filter(|f| !f.is_empty())
+            .map(String::from)
+            .collect()
+    };
+    ResultFiles {
+        artifact: reader.some("PLUGIN_ARTIFACT_FILE"),
+        registry_type,
+        registry_url: reader.text("PLUGIN_REGISTRY"),
+        // Declared by one plugin, read by all of the family.
+        output: reader.some("DRONE_OUTPUT").or_else(|| {
+            environment
+                .get("DRONE_OUTPUT")
+                .filter(|p| !p.is_empty())
+                .cloned()
+        }),
+        digest: Vec::new(),
+        name_with_digest: many("PLUGIN_IMAGE_NAME_WITH_DIGEST_FILE"),
+        name_tag_with_digest: many("PLUGIN_IMAGE_NAME_TAG_WITH_DIGEST_FILE"),
+        metadata: reader.some("PLUGIN_METADATA_FILE"),
+        cache_metrics: reader.some("PLUGIN_CACHE_METRICS_FILE"),
+        card: reader.some("DRONE_CARD_PATH"),
+    }
+}
+
+/// The environment with a dotenv file's lines beneath it: what is set stays.
+///
+/// # Errors
+/// The file cannot be read, where the plugin takes that for fatal.
+pub fn with_env_file(
+    entry: EntryPoint,
+    environment: &BTreeMap<String, String>,
+    read: &dyn Fn(&str) -> std::io::Result<String>,
+) -> Result<BTreeMap<String, String>, Refusal> {
+    let mut merged = environment.clone();
+    let unread = entry.family == Family::Kaniko && entry.cloud == Cloud::Acr;
+    let Some(path) = environment
+        .get("PLUGIN_ENV_FILE")
+        .filter(|p| !p.is_empty() && !unread)
+    else {
+        return Ok(merged);
+    };
+    let text = match read(path) {
+        Ok(text) => text,
+        Err(error) if entry.family == Family::Kaniko => {
+            return Err(Refusal::new(
+                format!("PLUGIN_ENV_FILE: cannot read `{path}`: {error}"),
+                "give a file of NAME=VALUE lines",
+            ));
+        }
+        Err(_) => return Ok(merged),
+    };
+    for (number, line) in text.lines().enumerate() {
+        let line = line.trim().strip_prefix("export ").unwrap_or(line.trim());
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let Some((name, value)) = line.split_once('=') else {
+            return Err(Refusal::new(
+                format!("{path}:{}: this is not NAME=VALUE", number + 1),
+                "mend the line",
+            ));
+        };
+        let value = value.trim();
+        let quoted = ['"', '\'']
+            .iter()
+            .find_map(|q| value.strip_prefix(*q)?.strip_suffix(*q));
+        merged
+            .entry(name.trim().to_string())
+            .or_insert_with(|| quoted.unwrap_or(value).to_string());
+    }
+    Ok(merged)
+}
+
+/// The rows that reading a step asks for.
+#[cfg(test)]
+pub(super) fn asked(
+    entry: EntryPoint,
+    environment: &BTreeMap<String, String>,
+    read: &dyn Fn(&str) -> std::io::Result<String>,
+) -> std::collections::BTreeSet<&'static str> {
+    let reader = Reader::new(entry, environment).unwrap();
+    let workspace = Workspace {
+        environment,
+        read,
+        now: "",
+    };
+    drop(interpret_with(&reader, entry, &workspace));
+    reader.asked()
+}

@@ -1,0 +1,285 @@
+//! One step of a pipeline, understood: what to build, from what to push, where
+//! to, and which files the platform expects afterwards. The plugins' variables
+//! and kaniko's command line both end here; a manifest is made of it.
+
+use std::collections::BTreeMap;
+
+use crate::manifest::{
+    AuthNode, BuildTarget, Destination, ImageFormat, Manifest, Publish, PushFrom, PushTarget,
+    RecipeNode, RegistryNode, SecretFrom, SecretNode, Settings, Spanned, TarFormat, TarOutput,
+    Target, TargetKind,
+};
+
+/// The names of the targets in the manifest that a job becomes.
+pub const BUILD: &str = "image";
+pub const PUSH: &str = "push";
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Job {
+    pub source: Source,
+    /// `repository:tag`, complete names; none is "do not push".
+    pub destinations: Vec<String>,
+    /// Whether the destinations are pushed to, or only name the image.
+    pub push: bool,
+    pub tar: Option<(String, TarFormat)>,
+    pub layout: Option<String>,
+    pub registries: Vec<RegistryNode>,
+    pub attempts: Option<u32>,
+    pub files: ResultFiles,
+    /// Lines for people: what was accepted and changes nothing.
+    pub notes: Vec<String>,
+}
+
+/// Where the image comes from.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Source {
+    Build(Box<Build>),
+    /// An archive, docker or OCI.
+    Tar(String),
+    /// A name in the workspace's store, else in a daemon, else in a registry.
+    Named(String),
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Build {
+    pub context: String,
+    pub dockerfile: String,
+    pub stage: Option<String>,
+    pub args: BTreeMap<String, String>,
+    pub labels: BTreeMap<String, String>,
+    pub annotations: BTreeMap<String, String>,
+    pub platforms: Vec<String>,
+    pub no_cache: bool,
+    /// Look base tags up again.
+    pub pull: bool,
+    pub secrets: Vec<(String, SecretFrom)>,
+    pub compression: Option<(String, Option<i32>)>,
+    pub format: ImageFormat,
+}
+
+/// Files that the platform reads after the step.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ResultFiles {
+    pub artifact: Option<String>,
+    /// `Docker`, `ECR`, …: `registryType` in the artifact file.
+    pub registry_type: &'static str,
+    pub registry_url: String,
+    /// Dotenv lines for the next steps (`DRONE_OUTPUT`).
+    pub output: Option<String>,
+    pub digest: Vec<String>,
+    pub name_with_digest: Vec<String>,
+    pub name_tag_with_digest: Vec<String>,
+    pub metadata: Option<String>,
+    pub cache_metrics: Option<String>,
+    pub card: Option<String>,
+}
+
+impl Job {
+    /// The manifest that does this job: a target [`BUILD`], a target [`PUSH`], or both.
+    pub fn manifest(&self) -> Manifest {
+        let mut targets = Vec::new();
+        let mut secrets = Vec::new();
+        if let Source::Build(build) = &self.source {
+            targets.push(target(
+                BUILD,
+                TargetKind::Build(Box::new(self.build_target(build))),
+            ));
+            let declared = build.secrets.iter();
+            secrets.extend(declared.map(|(id, from)| SecretNode {
+                name: plain(id),
+                source: from.clone(),
+                optional: false,
+            }));
+        }
+        if self.push {
+            targets.push(target(PUSH, TargetKind::Push(self.push_target())));
+        }
+        let mut settings = Settings::default();
+        settings.retry.attempts = self.attempts.unwrap_or(settings.retry.attempts);
+        Manifest {
+            settings,
+            secrets,
+            registries: self.all_registries(),
+            targets,
+            ..Manifest::default()
+        }
+    }
+
+    fn build_target(&self, build: &Build) -> BuildTarget {
+        let spanned = |map: &BTreeMap<String, String>| {
+            map.iter().map(|(k, v)| (k.clone(), plain(v))).collect()
+        };
+        BuildTarget {
+            context: Some(plain(&build.context)),
+            recipe: RecipeNode::Dockerfile {
+                path: plain(&build.dockerfile),
+                stage: build.stage.as_ref().map(|s| plain(s)),
+            },
+            contexts: Vec::new(),
+            args: spanned(&build.args),
+            labels: spanned(&build.labels),
+            annotations: spanned(&build.annotations),
+            platforms: build.platforms.iter().map(|p| plain(p)).collect(),
+            secrets: build.secrets.iter().map(|(id, _)| plain(id)).collect(),
+            ssh: Vec::new(),
+            tags: self.destinations.iter().map(|d| plain(d)).collect(),
+            tar: self.tar.as_ref().map(|(path, format)| TarOutput {
+                path: plain(path),
+                format: *format,
+            }),
+            layout: self.layout.as_ref().map(|path| plain(path)),
+            format: build.format,
+            compression: build.compression.as_ref().map(|(name, _)| plain(name)),
+            compression_level: build.compression.as_ref().and_then(|(_, level)| *level),
+            network: None,
+            epoch: None,
+            no_cache: build.no_cache,
+        }
+    }
+
+    fn push_target(&self) -> PushTarget {
+        let from = match &self.source {
+            Source::Build(_) => PushFrom::Images(vec![plain(BUILD)]),
+            Source::Tar(path) => PushFrom::Tar {
+                path: plain(path),
+                pick: None,
+            },
+            Source::Named(name) => PushFrom::Image(plain(name)),
+        };
+        let mut to: Vec<Destination> = Vec::new();
+        for destination in &self.destinations {
+            let (host, repository, tag) = parts(destination);
+            let registry = plain(&node_name(&host));
+            let repository = plain(&repository);
+            let same = |d: &&mut Destination| {
+                d.registries[0].value == registry.value
+                    && d.repository.as_ref() == Some(&repository)
+            };
+            match to.iter_mut().find(same) {
+                Some(known) => known.tags.push(plain(&tag)),
+                None => to.push(Destination {
+                    registries: vec![registry],
+                    repository: Some(repository),
+                    tags: vec![plain(&tag)],
+                }),
+            }
+        }
+        PushTarget {
+            from,
+            to,
+            publish: Publish::Each,
+            write_digests: None,
+        }
+    }
+
+    /// The declared registries, and one for each host of a destination that none of them is.
+    fn all_registries(&self) -> Vec<RegistryNode> {
+        let mut registries = self.registries.clone();
+        for destination in &self.destinations {
+            let (host, ..) = parts(destination);
+            if !registries.iter().any(|node| node.prefix.value == host) {
+                registries.push(registry(&host, AuthNode::DockerConfig));
+            }
+        }
+        registries
+    }
+}
+
+/// A registry node for a host, named so that two hosts never share a name.
+pub fn registry(host: &str, auth: AuthNode) -> RegistryNode {
+    RegistryNode {
+        name: plain(&node_name(host)),
+        prefix: plain(host),
+        auth,
+        insecure: false,
+        skip_tls_verify: false,
+        ca: None,
+        client_cert: None,
+        concurrency: None,
+        create_repo: false,
+        mirrors: Vec::new(),
+    }
+}
+
+fn node_name(host: &str) -> String {
+    format!("host-{host}")
+}
+
+/// Host, repository and tag of a complete name, as the image grammar splits it:
+/// the first part is a host when it has a dot or a colon, or is `localhost`.
+pub fn parts(name: &str) -> (String, String, String) {
+    let (name, tag) = match name.rfind(':') {
+        Some(at) if !name[at..].contains('/') => (&name[..at], &name[at + 1..]),
+        _ => (name, "latest"),
+    };
+    let (host, repository) = match name.split_once('/') {
+        Some((first, rest)) if first.contains(['.', ':']) || first == "localhost" => {
+            (first, rest.to_string())
+        }
+        Some(_) => ("docker.io", name.to_string()),
+        None => ("docker.io", format!("library/{name}")),
+    };
+    (host.to_string(), repository, tag.to_string())
+}
+
+/// A value that stands nowhere in a file.
+pub fn plain(text: &str) -> Spanned<String> {
+    Spanned {
+        value: text.to_string(),
+        ..Spanned::default()
+    }
+}
+
+fn target(name: &str, kind: TargetKind) -> Target {
+    Target {
+        name: plain(name),
+        description: None,
+        needs: Vec::new(),
+        kind,
+        used_variables: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn complete_names_split_as_the_image_grammar_says() {
+        for (name, host, repository, tag) in [
+            ("app", "docker.io", "library/app", "latest"),
+            ("acme/app:1", "docker.io", "acme/app", "1"),
+            ("localhost:5000/a/b:x", "localhost:5000", "a/b", "x"),
+            ("gcr.io/p/app", "gcr.io", "p/app", "latest"),
+        ] {
+            assert_eq!(
+                parts(name),
+                (host.into(), repository.into(), tag.into()),
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn tags_of_one_repository_are_one_destination() {
+        let job = Job {
+            source: Source::Tar("a.tar".into()),
+            destinations: ["h.io/a:1", "h.io/a:2", "h.io/b:1"]
+                .map(String::from)
+                .into(),
+            push: true,
+            tar: None,
+            layout: None,
+            registries: vec![],
+            attempts: None,
+            files: ResultFiles::default(),
+            notes: vec![],
+        };
+        let manifest = job.manifest();
+        let TargetKind::Push(push) = &manifest.targets[0].kind else {
+            panic!()
+        };
+        let tags: Vec<usize> = push.to.iter().map(|d| d.tags.len()).collect();
+        assert_eq!((tags, manifest.registries.len()), (vec![2, 1], 1));
+    }
+}

@@ -1,0 +1,133 @@
+//! Reads the variables of one plugin by the table: aliases, types, defaults, and
+//! who reads what come from there, so no name is looked up in two ways.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::family::EntryPoint;
+use super::variables::{Effect, Kind, VARIABLES, Variable};
+use super::{Refusal, value};
+
+pub(super) struct Reader<'a> {
+    entry: EntryPoint,
+    environment: &'a BTreeMap<String, String>,
+    /// First names of the rows that were asked for; a test compares them with the table.
+    asked: RefCell<BTreeSet<&'static str>>,
+}
+
+impl<'a> Reader<'a> {
+    /// # Errors
+    /// A variable that is set, used or not, is not of its type.
+    pub(super) fn new(
+        entry: EntryPoint,
+        environment: &'a BTreeMap<String, String>,
+    ) -> Result<Reader<'a>, Refusal> {
+        let reader = Reader {
+            entry,
+            environment,
+            asked: RefCell::default(),
+        };
+        for row in reader.rows() {
+            if let Some((name, text)) = value::lookup(environment, row.names) {
+                value::check(name, text, row.kind)?;
+            }
+        }
+        Ok(reader)
+    }
+
+    fn rows(&self) -> impl Iterator<Item = &'static Variable> {
+        let EntryPoint { family, cloud } = self.entry;
+        VARIABLES
+            .iter()
+            .filter(move |row| row.is_read_by(family, cloud))
+    }
+
+    /// The row that has this name first, else the first that has it at all.
+    fn row(&self, name: &str) -> Option<&'static Variable> {
+        let first = self.rows().find(|row| row.names[0] == name);
+        first.or_else(|| self.rows().find(|row| row.names.contains(&name)))
+    }
+
+    fn find(&self, name: &str) -> Option<(&'static Variable, Option<&str>)> {
+        let row = self.row(name)?;
+        self.asked.borrow_mut().insert(row.names[0]);
+        Some((
+            row,
+            value::lookup(self.environment, row.names).map(|(_, text)| text),
+        ))
+    }
+
+    /// The text, or the default; empty for a variable that this plugin does not read.
+    pub(super) fn text(&self, name: &str) -> String {
+        self.find(name).map_or_else(String::new, |(row, text)| {
+            text.unwrap_or(row.default).to_string()
+        })
+    }
+
+    /// The text when it is there and not empty.
+    pub(super) fn some(&self, name: &str) -> Option<String> {
+        Some(self.text(name)).filter(|text| !text.is_empty())
+    }
+
+    /// Whether any of the row's names is present, even if empty.
+    pub(super) fn is_present(&self, name: &str) -> bool {
+        self.find(name).is_some_and(|(_, text)| text.is_some())
+    }
+
+    pub(super) fn flag(&self, name: &str) -> bool {
+        let Some((row, text)) = self.find(name) else {
+            return false;
+        };
+        value::boolean(name, text.unwrap_or(row.default))
+            .expect("every variable was checked at the door")
+    }
+
+    pub(super) fn number(&self, name: &str) -> Option<i64> {
+        let (_, text) = self.find(name)?;
+        Some(value::integer(name, text?).expect("every variable was checked at the door"))
+    }
+
+    /// The elements that are not empty.
+    pub(super) fn list(&self, name: &str) -> Vec<String> {
+        let Some((row, text)) = self.find(name) else {
+            return Vec::new();
+        };
+        let Kind::List(separator) = row.kind else {
+            unreachable!("the table says that {name} is a list")
+        };
+        let mut elements = value::list(text.unwrap_or(row.default), separator);
+        elements.retain(|element| !element.is_empty());
+        elements
+    }
+
+    /// A variable that is in no row (read by the cloud wrappers): the first non-empty one.
+    pub(super) fn first_set(&self, names: &[&str]) -> Option<String> {
+        names.iter().find_map(|name| {
+            self.environment
+                .get(*name)
+                .filter(|text| !text.is_empty())
+                .cloned()
+        })
+    }
+
+    /// One line for each variable that is set and changes nothing here.
+    pub(super) fn notes(&self) -> Vec<String> {
+        let set = |row: &&Variable| {
+            value::lookup(self.environment, row.names).is_some_and(|(_, text)| !text.is_empty())
+        };
+        let said = |row: &Variable| {
+            let (name, _) = value::lookup(self.environment, row.names)?;
+            match row.effect {
+                Effect::Used => None,
+                Effect::Inherent(why) => Some(format!("{name}: {why}")),
+                Effect::Daemon => Some(format!("{name} tunes a daemon, and there is none here")),
+            }
+        };
+        self.rows().filter(set).filter_map(said).collect()
+    }
+
+    #[cfg(test)]
+    pub(super) fn asked(&self) -> BTreeSet<&'static str> {
+        self.asked.borrow().clone()
+    }
+}

@@ -1,0 +1,356 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+
+use super::family::{Cloud, Family};
+use super::job::{Job, Source};
+use super::variables::{Effect, VARIABLES};
+use super::*;
+use crate::manifest::{AuthNode, PasswordFrom, TarFormat};
+
+fn environment(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    pairs
+        .iter()
+        .map(|(n, v)| (n.to_string(), v.to_string()))
+        .collect()
+}
+
+fn read(path: &str) -> io::Result<String> {
+    match path {
+        "Dockerfile" | "docker/Dockerfile" | "./docker/Dockerfile" | "./Dockerfile" => {
+            Ok("FROM scratch\n".into())
+        }
+        _ => Err(io::ErrorKind::NotFound.into()),
+    }
+}
+
+fn outcome(name: &str, pairs: &[(&str, &str)]) -> Result<Outcome, Refusal> {
+    let environment = environment(pairs);
+    let workspace = Workspace {
+        environment: &environment,
+        read: &read,
+        now: "2026-01-01T00:00:00Z",
+    };
+    interpret(EntryPoint::named(name).unwrap(), &workspace)
+}
+
+fn job(name: &str, pairs: &[(&str, &str)]) -> Job {
+    match outcome(name, pairs).unwrap() {
+        Outcome::Run(job) => *job,
+        Outcome::NothingToDo(why) => panic!("{why}"),
+    }
+}
+
+fn refused(name: &str, pairs: &[(&str, &str)]) -> String {
+    outcome(name, pairs).unwrap_err().to_string()
+}
+
+#[test]
+fn build_and_push_is_what_happens_when_nothing_else_is_said() {
+    let job = job(
+        "kaniko-docker",
+        &[
+            ("PLUGIN_REPO", "acme/app"),
+            ("PLUGIN_TAGS", "1, 2"),
+            ("PLUGIN_DOCKERFILE", "./docker/Dockerfile"),
+        ],
+    );
+    assert!(job.push && matches!(job.source, Source::Build(_)));
+    assert_eq!(job.destinations, ["acme/app:1", "acme/app:2"]);
+}
+
+#[test]
+fn a_tar_path_with_a_push_gives_both() {
+    let job = job(
+        "kaniko-docker",
+        &[
+            ("PLUGIN_REPO", "acme/app"),
+            ("PLUGIN_TAR_PATH", "out/image.tar"),
+        ],
+    );
+    assert!(job.push);
+    assert_eq!(job.tar, Some(("out/image.tar".into(), TarFormat::Docker)));
+}
+
+#[test]
+fn build_only_is_asked_for_in_every_family() {
+    for (name, variable) in [
+        ("kaniko-docker", "PLUGIN_NO_PUSH"),
+        ("drone-docker", "PLUGIN_DRY_RUN"),
+        ("drone-docker", "PLUGIN_NO_PUSH"),
+        ("buildah-docker", "PLUGIN_DRY_RUN"),
+        ("buildah-docker", "PLUGIN_NO_PUSH"),
+    ] {
+        assert!(
+            !job(name, &[("PLUGIN_REPO", "acme/app"), (variable, "true")]).push,
+            "{name} {variable}"
+        );
+    }
+}
+
+#[test]
+fn push_only_takes_the_archive_or_the_named_image() {
+    let tar = job(
+        "kaniko-ecr",
+        &[
+            ("PLUGIN_REPO", "app"),
+            ("PLUGIN_REGISTRY", "1.dkr.ecr.eu-west-1.amazonaws.com"),
+            ("PLUGIN_PUSH_ONLY", "true"),
+            ("PLUGIN_SOURCE_TAR_PATH", "image.tar"),
+        ],
+    );
+    assert_eq!(tar.source, Source::Tar("image.tar".into()));
+    assert_eq!(
+        tar.destinations,
+        ["1.dkr.ecr.eu-west-1.amazonaws.com/app:latest"]
+    );
+    let named = job(
+        "drone-docker",
+        &[
+            ("PLUGIN_REPO", "acme/app"),
+            ("PLUGIN_PUSH_ONLY", "true"),
+            ("PLUGIN_SOURCE_IMAGE", "acme/other:3"),
+        ],
+    );
+    assert_eq!(named.source, Source::Named("acme/other:3".into()));
+    let own = job(
+        "kaniko-docker",
+        &[
+            ("PLUGIN_REPO", "acme/app"),
+            ("PLUGIN_TAGS", "7"),
+            ("PLUGIN_PUSH_ONLY", "true"),
+        ],
+    );
+    assert_eq!(own.source, Source::Named("acme/app:7".into()));
+    let buildah = job(
+        "buildah-docker",
+        &[
+            ("PLUGIN_REPO", "acme/app"),
+            ("PLUGIN_TAG", "7"),
+            ("PLUGIN_PUSH_ONLY", "true"),
+            ("PLUGIN_SOURCE_TAR_PATH", "image.tar"),
+        ],
+    );
+    assert_eq!(
+        (buildah.source, buildah.push),
+        (Source::Tar("image.tar".into()), true)
+    );
+}
+
+#[test]
+fn contradictions_are_refused_in_the_names_of_both_variables() {
+    for (name, pairs, says) in [
+        (
+            "kaniko-docker",
+            vec![("PLUGIN_NO_PUSH", "true"), ("PLUGIN_PUSH_ONLY", "true")],
+            vec!["PLUGIN_NO_PUSH", "PLUGIN_PUSH_ONLY"],
+        ),
+        (
+            "drone-docker",
+            vec![("PLUGIN_BAKE_FILE", "b.hcl"), ("PLUGIN_PUSH_ONLY", "true")],
+            vec!["PLUGIN_BAKE_FILE", "PLUGIN_PUSH_ONLY"],
+        ),
+        (
+            "kaniko-docker",
+            vec![("PLUGIN_AUTO_TAG", "true"), ("PLUGIN_EXPAND_TAG", "true")],
+            vec!["PLUGIN_AUTO_TAG", "PLUGIN_EXPAND_TAG"],
+        ),
+        (
+            "kaniko-docker",
+            vec![("PLUGIN_AUTO_TAG", "true"), ("PLUGIN_TAGS", "5")],
+            vec!["PLUGIN_AUTO_TAG", "PLUGIN_TAGS"],
+        ),
+        (
+            "kaniko-docker",
+            vec![("PLUGIN_USERNAME", "ann")],
+            vec!["PLUGIN_USERNAME", "PLUGIN_PASSWORD"],
+        ),
+        (
+            "kaniko-docker",
+            vec![("PLUGIN_DOCKERFILE", "nowhere")],
+            vec!["PLUGIN_DOCKERFILE", "nowhere"],
+        ),
+    ] {
+        let pairs: Vec<_> = [vec![("PLUGIN_REPO", "acme/app")], pairs].concat();
+        let message = refused(name, &pairs);
+        assert!(says.iter().all(|word| message.contains(word)), "{message}");
+    }
+    assert!(refused("kaniko-docker", &[]).contains("PLUGIN_REPO"));
+    assert!(
+        refused(
+            "kaniko-docker",
+            &[("PLUGIN_REPO", "a"), ("PLUGIN_CLEANUP", "maybe")]
+        )
+        .contains("PLUGIN_CLEANUP")
+    );
+}
+
+#[test]
+fn a_ref_that_is_not_for_publishing_fails_kaniko_and_satisfies_the_others() {
+    let pairs = [
+        ("PLUGIN_REPO", "a"),
+        ("PLUGIN_AUTO_TAG", "true"),
+        ("DRONE_COMMIT_REF", "refs/heads/topic"),
+        ("DRONE_REPO_BRANCH", "main"),
+    ];
+    assert!(refused("kaniko-docker", &pairs).contains("DRONE_COMMIT_REF"));
+    for name in ["drone-docker", "buildah-docker"] {
+        assert!(matches!(
+            outcome(name, &pairs).unwrap(),
+            Outcome::NothingToDo(_)
+        ));
+    }
+}
+
+#[test]
+fn the_same_name_means_the_base_registry_for_kaniko_and_the_push_registry_for_buildx() {
+    let pairs = [
+        ("PLUGIN_REPO", "reg.io/app"),
+        ("DOCKER_REGISTRY", "reg.io"),
+        ("DOCKER_USERNAME", "ann"),
+        ("DOCKER_PASSWORD", "pw"),
+    ];
+    let auth_of = |job: &Job| {
+        job.registries
+            .iter()
+            .find(|r| r.prefix.value == "reg.io")
+            .map(|r| r.auth.clone())
+    };
+    let basic = AuthNode::Basic {
+        user: "ann".into(),
+        password: PasswordFrom::Literal("pw".into()),
+    };
+    assert_eq!(auth_of(&job("drone-docker", &pairs)), Some(basic.clone()));
+    let kaniko = job(
+        "kaniko-docker",
+        &[
+            &pairs[..],
+            &[
+                ("PLUGIN_REGISTRY", "push.io"),
+                ("PLUGIN_USERNAME", "bob"),
+                ("PLUGIN_PASSWORD", "x"),
+                ("PLUGIN_REPO", "push.io/app"),
+            ][..],
+        ]
+        .concat(),
+    );
+    assert_eq!(auth_of(&kaniko), Some(basic));
+}
+
+#[test]
+fn build_args_are_one_list_or_the_other() {
+    let args = |pairs: &[(&str, &str)]| {
+        let all: Vec<_> = [&[("PLUGIN_REPO", "a"), ("PLUGIN_NO_PUSH", "1")][..], pairs].concat();
+        let Source::Build(build) = job("kaniko-docker", &all).source else {
+            panic!()
+        };
+        build.args
+    };
+    assert_eq!(
+        args(&[("PLUGIN_BUILD_ARGS", "A=1,B=2")]),
+        environment(&[("A", "1"), ("B", "2")])
+    );
+    let both = [
+        ("PLUGIN_BUILD_ARGS", "A=1"),
+        ("PLUGIN_BUILD_ARGS_NEW", "A=1,2;B=3"),
+        ("PLUGIN_MULTIPLE_BUILD_ARGS", "true"),
+    ];
+    assert_eq!(args(&both), environment(&[("A", "1,2"), ("B", "3")]));
+    assert_eq!(
+        args(&[("HARNESS_HTTP_PROXY", "http://p:1")]),
+        environment(&[("http_proxy", "http://p:1"), ("HTTP_PROXY", "http://p:1")])
+    );
+}
+
+#[test]
+fn what_tunes_a_daemon_is_accepted_with_one_line() {
+    let job = job(
+        "drone-docker",
+        &[
+            ("PLUGIN_REPO", "a"),
+            ("PLUGIN_BIP", "10.0.0.1/8"),
+            ("PLUGIN_DAEMON_OFF", "true"),
+        ],
+    );
+    assert_eq!(
+        job.notes
+            .iter()
+            .filter(|note| note.contains("daemon"))
+            .count(),
+        2,
+        "{:?}",
+        job.notes
+    );
+}
+
+#[test]
+fn no_message_and_no_debug_print_holds_a_secret() {
+    let pairs = [
+        ("PLUGIN_REPO", "a/b"),
+        ("PLUGIN_USERNAME", "ann"),
+        ("PLUGIN_PASSWORD", "hunter2"),
+        ("PLUGIN_SECRET", "id=x,nonsense=hunter2"),
+    ];
+    assert!(!refused("drone-docker", &pairs).contains("hunter2"));
+    let job = job("drone-docker", &pairs[..3]);
+    assert!(!format!("{job:?}").contains("hunter2"));
+}
+
+#[test]
+fn an_env_file_fills_in_and_never_overrides() {
+    let set = environment(&[("PLUGIN_ENV_FILE", "e"), ("PLUGIN_REPO", "mine")]);
+    let read = |_: &str| Ok("# c\nexport PLUGIN_REPO=theirs\nPLUGIN_TAGS=\"1\"\n".to_string());
+    let merged = with_env_file(EntryPoint::named("kaniko-docker").unwrap(), &set, &read).unwrap();
+    assert_eq!(
+        (
+            merged["PLUGIN_REPO"].as_str(),
+            merged["PLUGIN_TAGS"].as_str()
+        ),
+        ("mine", "1")
+    );
+    let missing = |_: &str| Err(io::ErrorKind::NotFound.into());
+    assert!(with_env_file(EntryPoint::named("kaniko-gar").unwrap(), &set, &missing).is_err());
+    assert!(with_env_file(EntryPoint::named("drone-docker").unwrap(), &set, &missing).is_ok());
+}
+
+/// Rows that have their use outside this room: none may be in no list at all.
+const ELSEWHERE: &[&str] = &[];
+
+#[test]
+fn every_variable_of_the_table_is_asked_for_or_says_why_not() {
+    let mut forgotten = BTreeSet::new();
+    for (family, cloud, name) in [
+        (Family::Kaniko, Cloud::Docker, "kaniko-docker"),
+        (Family::Kaniko, Cloud::Ecr, "kaniko-ecr"),
+        (Family::Kaniko, Cloud::Gcr, "kaniko-gcr"),
+        (Family::Kaniko, Cloud::Gar, "kaniko-gar"),
+        (Family::Kaniko, Cloud::Acr, "kaniko-acr"),
+        (Family::Buildx, Cloud::Docker, "drone-docker"),
+        (Family::Buildah, Cloud::Docker, "buildah-docker"),
+    ] {
+        let mut asked = BTreeSet::new();
+        for mode in [
+            ("PLUGIN_PULL_IMAGE", "true"),
+            ("PLUGIN_PUSH_ONLY", "true"),
+            ("PLUGIN_MULTIPLE_BUILD_ARGS", "true"),
+            ("PLUGIN_ENABLE_CACHE", "true"),
+            ("PLUGIN_AUTO_TAG", "true"),
+            ("PLUGIN_REPO", "a"),
+        ] {
+            let environment = environment(&[("PLUGIN_REPO", "a"), mode]);
+            asked.extend(interpret::asked(
+                EntryPoint::named(name).unwrap(),
+                &environment,
+                &read,
+            ));
+        }
+        let rows = VARIABLES
+            .iter()
+            .filter(|row| row.effect == Effect::Used && row.is_read_by(family, cloud));
+        forgotten.extend(
+            rows.map(|row| row.names[0])
+                .filter(|n| !asked.contains(n) && !ELSEWHERE.contains(n))
+                .map(|n| format!("{name} {n}")),
+        );
+    }
+    assert!(forgotten.is_empty(), "{forgotten:#?}");
+}
