@@ -45,6 +45,15 @@ pub(super) fn registries(
             nodes.insert(host.clone(), registry(&host, auth));
         }
     }
+    if entry.cloud == Cloud::Acr {
+        for name in ["PLUGIN_LIFECYCLE_POLICY", "PLUGIN_REPOSITORY_POLICY"] {
+            notes.extend(
+                reader
+                    .some(name)
+                    .map(|_| format!("{name} is for ECR; ACR has no such policy")),
+            );
+        }
+    }
     transport(reader, destinations, &mut nodes, notes)?;
     Ok(nodes.into_values().collect())
 }

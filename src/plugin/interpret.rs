@@ -81,6 +81,7 @@ fn interpret_with(
             .number("PLUGIN_PUSH_RETRY")
             .and_then(|n| u32::try_from(n).ok())
             .map(|n| n + 1),
+        check_permission: !reader.flag("PLUGIN_SKIP_PUSH_PERMISSION_CHECK"),
         files: files(entry, reader, workspace.environment),
         destinations,
         notes,
@@ -111,6 +112,12 @@ impl Mode {
             return Err(Refusal::new(
                 "PLUGIN_BAKE_FILE and PLUGIN_PUSH_ONLY contradict each other",
                 "set one of them",
+            ));
+        }
+        if reader.some("PLUGIN_BAKE_FILE").is_some() {
+            return Err(Refusal::new(
+                "PLUGIN_BAKE_FILE is set, and bake files are not supported yet",
+                "write the targets into an imgmake.kdl, or keep the former image for this step",
             ));
         }
         Ok(Mode {
@@ -516,8 +523,12 @@ fn files(
     };
     ResultFiles {
         artifact: reader.some("PLUGIN_ARTIFACT_FILE"),
-        registry_type,
-        registry_url: reader.text("PLUGIN_REGISTRY"),
+        registry_type: reader
+            .some("PLUGIN_REGISTRY_TYPE")
+            .unwrap_or_else(|| registry_type.to_string()),
+        registry_url: reader
+            .some("ARTIFACT_REGISTRY")
+            .unwrap_or_else(|| reader.text("PLUGIN_REGISTRY")),
         // Declared by one plugin, read by all of the family.
         output: reader.some("DRONE_OUTPUT").or_else(|| {
             environment

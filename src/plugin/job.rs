@@ -25,6 +25,8 @@ pub struct Job {
     pub layout: Option<String>,
     pub registries: Vec<RegistryNode>,
     pub attempts: Option<u32>,
+    /// Whether a missing credential is to be found before the build starts.
+    pub check_permission: bool,
     pub files: ResultFiles,
     /// Lines for people: what was accepted and changes nothing.
     pub notes: Vec<String>,
@@ -62,7 +64,7 @@ pub struct Build {
 pub struct ResultFiles {
     pub artifact: Option<String>,
     /// `Docker`, `ECR`, …: `registryType` in the artifact file.
-    pub registry_type: &'static str,
+    pub registry_type: String,
     pub registry_url: String,
     /// Dotenv lines for the next steps (`DRONE_OUTPUT`).
     pub output: Option<String>,
@@ -272,6 +274,7 @@ mod tests {
             layout: None,
             registries: vec![],
             attempts: None,
+            check_permission: true,
             files: ResultFiles::default(),
             notes: vec![],
         };

@@ -30,6 +30,15 @@ impl<'a> Reader<'a> {
         for row in reader.rows() {
             if let Some((name, text)) = value::lookup(environment, row.names) {
                 value::check(name, text, row.kind)?;
+                if row.effect == Effect::NotYet
+                    && !text.is_empty()
+                    && !matches!(value::boolean(name, text), Ok(false))
+                {
+                    return Err(Refusal::new(
+                        format!("{name} is set, and imgmake does not support it yet"),
+                        "unset it, or keep the former image for this step",
+                    ));
+                }
             }
         }
         Ok(reader)
@@ -118,7 +127,7 @@ impl<'a> Reader<'a> {
         let said = |row: &Variable| {
             let (name, _) = value::lookup(self.environment, row.names)?;
             match row.effect {
-                Effect::Used => None,
+                Effect::Used | Effect::NotYet => None,
                 Effect::Inherent(why) => Some(format!("{name}: {why}")),
                 Effect::Daemon => Some(format!("{name} tunes a daemon, and there is none here")),
             }

@@ -1,1 +1,195 @@
-//! SKELETON
+//! Events → what people and machines read while a run goes on, and after it.
+//!
+//! Knows events alone. Progress goes to standard error, results to standard
+//! output; with JSON lines, everything goes to standard output.
+
+mod human;
+mod json;
+mod live;
+mod plain;
+mod summary;
+#[cfg(test)]
+mod tests;
+
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+pub use human::{bytes, duration};
+
+use crate::event::{Event, Events};
+use summary::Summary;
+
+/// How progress is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Style {
+    /// A view that is redrawn in place.
+    Live,
+    /// Lines, for pipes and logs.
+    Plain,
+    /// One JSON object a line.
+    Json,
+    /// Warnings and errors only.
+    Quiet,
+}
+
+/// Facts about where the reports go.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    pub style: Style,
+    pub colour: bool,
+    /// Columns of the terminal.
+    pub width: usize,
+    /// GitHub's workflow commands beside the messages.
+    pub annotations: bool,
+    /// Also what a run without trouble need not say: cached steps, fresh targets.
+    pub verbose: bool,
+}
+
+pub type Sink = Box<dyn Write + Send>;
+
+/// Takes the events of one run. Give [`Reporter::events`] away, then
+/// [`Reporter::finish`] when the run is over.
+#[derive(Clone)]
+pub struct Reporter {
+    inner: Arc<Mutex<Inner>>,
+}
+
+struct Inner {
+    view: Box<dyn View>,
+    summary: Summary,
+    results: Sink,
+    options: Options,
+    begun: Instant,
+}
+
+/// One way of showing events as they come.
+trait View: Send {
+    fn event(&mut self, event: &Event);
+    /// The run is over; nothing of the view may stay half drawn.
+    fn close(&mut self);
+}
+
+impl Reporter {
+    /// Reports go to `progress` and `results`.
+    pub fn new(options: Options, progress: Sink, results: Sink) -> Reporter {
+        // Shared, since JSON lines are both.
+        let results = Shared(Arc::new(Mutex::new(results)));
+        let view: Box<dyn View> = match options.style {
+            Style::Live => Box::new(live::Live::new(options)),
+            Style::Plain => Box::new(plain::Plain::new(options, progress)),
+            Style::Json => Box::new(json::Json::new(Box::new(results.clone()))),
+            Style::Quiet => Box::new(plain::Plain::quiet(options, progress)),
+        };
+        let inner = Inner {
+            view,
+            summary: Summary::default(),
+            results: Box::new(results),
+            options,
+            begun: Instant::now(),
+        };
+        Reporter {
+            inner: Arc::new(Mutex::new(inner)),
+        }
+    }
+
+    /// To the terminal: standard error and standard output.
+    pub fn to_terminal(options: Options) -> Reporter {
+        Reporter::new(
+            options,
+            Box::new(std::io::stderr()),
+            Box::new(std::io::stdout()),
+        )
+    }
+
+    pub fn events(&self) -> Events {
+        let inner = Arc::clone(&self.inner);
+        Events::to(move |event| {
+            let mut inner = inner
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
+            inner.summary.event(&event);
+            inner.view.event(&event);
+            if inner.options.annotations {
+                inner.annotate(&event);
+            }
+        })
+    }
+
+    /// Shows what was done and where the results are; the failed targets' output
+    /// and causes come last, on standard error.
+    pub fn finish(&self) {
+        let mut inner = self
+            .inner
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        inner.view.close();
+        let took = inner.begun.elapsed();
+        let Inner {
+            summary,
+            results,
+            options,
+            ..
+        } = &mut *inner;
+        match options.style {
+            Style::Json => drop(writeln!(results, "{}", summary.json(took))),
+            Style::Quiet => {
+                drop(std::io::stderr().write_all(summary.failures(*options).as_bytes()))
+            }
+            Style::Live | Style::Plain => {
+                drop(std::io::stderr().write_all(summary.verdict(*options, took).as_bytes()));
+                // A closed pipe is no error.
+                drop(results.write_all(summary.results(*options).as_bytes()));
+                drop(results.flush());
+                drop(std::io::stderr().write_all(summary.failures(*options).as_bytes()));
+            }
+        }
+    }
+}
+
+impl Inner {
+    /// <https://docs.github.com/actions>: workflow commands.
+    fn annotate(&mut self, event: &Event) {
+        use crate::event::TargetOutcome::Failed;
+        let (kind, title, message) = match event {
+            Event::Warning { target, message } => {
+                ("warning", target.clone().unwrap_or_default(), message)
+            }
+            Event::TargetFinished {
+                target,
+                outcome: Failed { message },
+                ..
+            } => ("error", target.clone(), message),
+            _ => return,
+        };
+        let escaped = message
+            .replace('%', "%25")
+            .replace('\r', "%0D")
+            .replace('\n', "%0A");
+        let title = if title.is_empty() {
+            String::new()
+        } else {
+            format!(" title={title}")
+        };
+        drop(writeln!(self.results, "::{kind}{title}::{escaped}"));
+    }
+}
+
+#[derive(Clone)]
+struct Shared(Arc<Mutex<Sink>>);
+
+impl Write for Shared {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.0
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .flush()
+    }
+}

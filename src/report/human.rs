@@ -1,0 +1,90 @@
+//! Numbers as people read them.
+
+use std::time::Duration;
+
+/// `512 B`, `1.4 kB`, `67 MB`: powers of 1,000, two digits that matter.
+pub fn bytes(count: u64) -> String {
+    const UNITS: [&str; 5] = ["kB", "MB", "GB", "TB", "PB"];
+    if count < 1000 {
+        return format!("{count} B");
+    }
+    let mut value = count as f64 / 1000.0;
+    let mut unit = 0;
+    while value >= 999.5 && unit + 1 < UNITS.len() {
+        value /= 1000.0;
+        unit += 1;
+    }
+    if value < 9.95 {
+        format!("{value:.1} {}", UNITS[unit])
+    } else {
+        format!("{value:.0} {}", UNITS[unit])
+    }
+}
+
+/// `12 ms`, `1.3 s`, `2 min 5 s`.
+pub fn duration(took: Duration) -> String {
+    let seconds = took.as_secs_f64();
+    if seconds < 0.9995 {
+        format!("{} ms", (seconds * 1000.0).round())
+    } else if seconds < 59.95 {
+        format!("{seconds:.1} s")
+    } else {
+        let whole = seconds.round() as u64;
+        format!("{} min {} s", whole / 60, whole % 60)
+    }
+}
+
+/// One line for a screen: control characters shown, not obeyed, cut at `width`.
+pub(super) fn line(bytes: &[u8], width: usize) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    // A carriage return redraws the line: what stands after the last one counts.
+    let text = text
+        .trim_end_matches('\r')
+        .rsplit('\r')
+        .next()
+        .unwrap_or_default();
+    let text = console::strip_ansi_codes(text);
+    let clean: String = text
+        .chars()
+        .map(|c| if c == '\t' { ' ' } else { c })
+        .filter(|c| !c.is_control())
+        .collect();
+    console::truncate_str(&clean, width, "…").into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_two_digits_that_matter() {
+        for (count, text) in [
+            (0, "0 B"),
+            (999, "999 B"),
+            (1400, "1.4 kB"),
+            (67_000_000, "67 MB"),
+            (999_600, "1.0 MB"),
+        ] {
+            assert_eq!(bytes(count), text);
+        }
+    }
+
+    #[test]
+    fn times_grow_their_unit() {
+        for (millis, text) in [
+            (12, "12 ms"),
+            (1300, "1.3 s"),
+            (125_000, "2 min 5 s"),
+            (999, "999 ms"),
+        ] {
+            assert_eq!(duration(Duration::from_millis(millis)), text);
+        }
+    }
+
+    #[test]
+    fn a_progress_line_that_redraws_itself_is_shown_as_it_ended() {
+        assert_eq!(line(b"10%\r20%\r\x1b[32mdone\x1b[0m", 80), "done");
+        assert_eq!(line(b"a\x07b\tc", 80), "ab c");
+        assert_eq!(line("äöü".as_bytes(), 2), "ä…");
+    }
+}

@@ -1,0 +1,238 @@
+//! The view on a terminal: a line for each target that runs, with its step, its
+//! time and the bytes that it moves; what is done scrolls up.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::{Options, View, human};
+use crate::event::{Direction, Event, StepOutcome, TargetOutcome};
+
+/// More running targets than this share one line, so that the view fits a screen.
+const LINES: usize = 12;
+
+pub(super) struct Live {
+    screen: MultiProgress,
+    options: Options,
+    targets: BTreeMap<String, Running>,
+}
+
+struct Running {
+    bar: ProgressBar,
+    begun: Instant,
+    steps: BTreeMap<u32, String>,
+    last: String,
+    /// Per transfer: direction, bytes, of how many.
+    transfers: BTreeMap<String, (Direction, u64, Option<u64>)>,
+}
+
+impl Live {
+    pub(super) fn new(options: Options) -> Live {
+        let screen = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(12));
+        Live {
+            screen,
+            options,
+            targets: BTreeMap::new(),
+        }
+    }
+
+    fn print(&self, text: &str) {
+        // The terminal that cannot be written to has nobody before it.
+        drop(
+            self.screen
+                .println(console::truncate_str(text, self.options.width.max(20), "…")),
+        );
+    }
+
+    fn paint(&self, text: &str, code: &str) -> String {
+        if self.options.colour {
+            format!("\x1b[{code}m{text}\x1b[0m")
+        } else {
+            text.to_string()
+        }
+    }
+
+    fn start(&mut self, target: &str) {
+        let bar = self.screen.add(ProgressBar::new_spinner());
+        let style = ProgressStyle::with_template("{spinner} {prefix} {wide_msg}")
+            .expect("the template is well-formed");
+        bar.set_style(style.tick_strings(&["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏", " "]));
+        bar.set_prefix(self.paint(target, "1"));
+        if self.targets.len() < LINES {
+            bar.enable_steady_tick(Duration::from_millis(120));
+        } else {
+            bar.set_draw_target(ProgressDrawTarget::hidden());
+        }
+        let running = Running {
+            bar,
+            begun: Instant::now(),
+            steps: BTreeMap::new(),
+            last: String::new(),
+            transfers: BTreeMap::new(),
+        };
+        self.targets.insert(target.to_string(), running);
+    }
+
+    fn finish(&mut self, target: &str, outcome: &TargetOutcome, took: Duration) {
+        if let Some(running) = self.targets.remove(target) {
+            running.bar.finish_and_clear();
+            self.screen.remove(&running.bar);
+        }
+        let took = human::duration(took);
+        match outcome {
+            TargetOutcome::Done => {
+                self.print(&format!("{} {target}  {took}", self.paint("✓", "32")))
+            }
+            TargetOutcome::Unchanged => self.print(&format!(
+                "{} {target}  {took}, the same as before",
+                self.paint("✓", "32")
+            )),
+            TargetOutcome::Fresh if self.options.verbose => {
+                self.print(&format!("{} {target}  up to date", self.paint("·", "2")))
+            }
+            TargetOutcome::Fresh => {}
+            TargetOutcome::Failed { .. } => self.print(&format!(
+                "{} {target}  failed after {took}",
+                self.paint("✗", "31;1")
+            )),
+            TargetOutcome::Skipped { because } => self.print(&format!(
+                "{} {target}  not tried, because `{because}` failed",
+                self.paint("-", "2")
+            )),
+            TargetOutcome::Cancelled => {
+                self.print(&format!("{} {target}  stopped", self.paint("-", "33")))
+            }
+        }
+    }
+
+    fn update(&mut self, target: &str, change: impl FnOnce(&mut Running)) {
+        if let Some(running) = self.targets.get_mut(target) {
+            change(running);
+            let message = running.message();
+            running.bar.set_message(message);
+        }
+    }
+}
+
+impl Running {
+    fn message(&self) -> String {
+        let mut parts = vec![human::duration(Duration::from_secs(
+            self.begun.elapsed().as_secs(),
+        ))];
+        if let Some(moved) = self.moved() {
+            parts.push(moved);
+        }
+        parts.extend(self.steps.values().next_back().cloned());
+        if self.steps.len() > 1 {
+            parts.push(format!("+{} more", self.steps.len() - 1));
+        }
+        if !self.last.is_empty() {
+            parts.push(self.last.clone());
+        }
+        parts.join("  ")
+    }
+
+    /// All transfers of a direction, added up.
+    fn moved(&self) -> Option<String> {
+        let mut sums: BTreeMap<bool, (u64, u64)> = BTreeMap::new();
+        for (direction, done, total) in self.transfers.values() {
+            let sum = sums.entry(*direction == Direction::Push).or_default();
+            sum.0 += done;
+            sum.1 += total.unwrap_or(*done);
+        }
+        let text = |(push, (done, total)): (bool, (u64, u64))| {
+            let arrow = if push { "↑" } else { "↓" };
+            format!("{arrow} {} of {}", human::bytes(done), human::bytes(total))
+        };
+        let texts: Vec<String> = sums.into_iter().map(text).collect();
+        (!texts.is_empty()).then(|| texts.join(" "))
+    }
+}
+
+impl View for Live {
+    fn event(&mut self, event: &Event) {
+        match event {
+            Event::Planned { .. } | Event::Produced { .. } => {}
+            Event::TargetStarted { target, .. } => self.start(target),
+            Event::TargetFinished {
+                target,
+                outcome,
+                took,
+            } => self.finish(target, outcome, *took),
+            Event::StepStarted {
+                target,
+                id,
+                stage,
+                text,
+            } => {
+                let text = human::line(text.as_bytes(), 100);
+                let said = if stage.is_empty() {
+                    text
+                } else {
+                    format!("[{stage}] {text}")
+                };
+                self.update(target, |running| {
+                    running.last.clear();
+                    running.steps.insert(*id, said);
+                });
+            }
+            Event::StepFinished {
+                target,
+                id,
+                outcome,
+                took,
+            } => {
+                let said = self
+                    .targets
+                    .get_mut(target)
+                    .and_then(|running| running.steps.remove(id))
+                    .unwrap_or_default();
+                let how = match outcome {
+                    StepOutcome::Done => human::duration(*took),
+                    StepOutcome::Cached => "cached".to_string(),
+                    StepOutcome::Failed { .. } => "failed".to_string(),
+                };
+                self.print(&format!("  {target} │ {said} ({how})"));
+                self.update(target, |running| running.last.clear());
+            }
+            Event::Output { target, line, .. } => {
+                let line = human::line(line, 120);
+                self.update(target, |running| running.last = line);
+            }
+            Event::Progress {
+                target,
+                what,
+                direction,
+                done,
+                total,
+            } => {
+                self.update(target, |running| {
+                    drop(
+                        running
+                            .transfers
+                            .insert(what.clone(), (*direction, *done, *total)),
+                    )
+                });
+            }
+            Event::Warning { target, message } => {
+                let place = target
+                    .as_ref()
+                    .map(|t| format!("{t}: "))
+                    .unwrap_or_default();
+                let word = self.paint("warning", "33");
+                for line in format!("{word}: {place}{message}").lines() {
+                    self.print(line);
+                }
+            }
+            Event::Note { message, .. } => self.print(message),
+        }
+    }
+
+    fn close(&mut self) {
+        for (_, running) in std::mem::take(&mut self.targets) {
+            running.bar.finish_and_clear();
+        }
+        drop(self.screen.clear());
+    }
+}

@@ -1,0 +1,214 @@
+//! Lines for pipes and logs. A target's lines are kept together: one target is
+//! shown as it goes, the others wait until it is done.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+
+use super::{Options, Sink, View, human};
+use crate::event::{Direction, Event, Product, StepOutcome, TargetOutcome};
+
+/// Beyond this a waiting target's lines are shown at once, whatever else runs.
+const WAITING_LIMIT: usize = 1 << 20;
+
+pub(super) struct Plain {
+    sink: Sink,
+    options: Options,
+    quiet: bool,
+    /// Targets that run, oldest first, with the lines that wait.
+    running: Vec<(String, Vec<u8>)>,
+    /// Steps that run, by target and id: what was said when they began.
+    steps: BTreeMap<(String, u32), String>,
+}
+
+impl Plain {
+    pub(super) fn new(options: Options, sink: Sink) -> Plain {
+        Plain {
+            sink,
+            options,
+            quiet: false,
+            running: Vec::new(),
+            steps: BTreeMap::new(),
+        }
+    }
+
+    /// Shows warnings only.
+    pub(super) fn quiet(options: Options, sink: Sink) -> Plain {
+        Plain {
+            quiet: true,
+            ..Plain::new(options, sink)
+        }
+    }
+
+    fn say(&mut self, target: &str, text: &str) {
+        let name = if self.options.colour {
+            console::style(target)
+                .bold()
+                .force_styling(true)
+                .to_string()
+        } else {
+            target.to_string()
+        };
+        self.put(Some(target), format!("{name} │ {text}\n").into_bytes());
+    }
+
+    fn put(&mut self, target: Option<&str>, line: Vec<u8>) {
+        let waiting = target
+            .and_then(|t| self.running.iter().position(|(name, _)| name == t))
+            .filter(|place| *place > 0);
+        match waiting {
+            Some(place) => {
+                let lines = &mut self.running[place].1;
+                lines.extend_from_slice(&line);
+                if lines.len() > WAITING_LIMIT {
+                    let lines = std::mem::take(lines);
+                    drop(self.sink.write_all(&lines));
+                }
+            }
+            // What cannot be written was for a reader that is gone.
+            None => drop(self.sink.write_all(&line)),
+        }
+    }
+
+    /// The target is done: its lines are shown, and the next one's turn begins.
+    fn done(&mut self, target: &str) {
+        let Some(place) = self.running.iter().position(|(name, _)| name == target) else {
+            return;
+        };
+        let (_, lines) = self.running.remove(place);
+        drop(self.sink.write_all(&lines));
+        if place == 0
+            && let Some((_, waiting)) = self.running.first_mut()
+        {
+            let waiting = std::mem::take(waiting);
+            drop(self.sink.write_all(&waiting));
+        }
+        drop(self.sink.flush());
+    }
+
+    fn warn(&mut self, target: Option<&str>, message: &str) {
+        let word = if self.options.colour {
+            "\x1b[33mwarning\x1b[0m"
+        } else {
+            "warning"
+        };
+        match target {
+            Some(target) => self.say(target, &format!("{word}: {message}")),
+            None => self.put(None, format!("{word}: {message}\n").into_bytes()),
+        }
+    }
+
+    fn finished(&mut self, target: &str, outcome: &TargetOutcome, took: std::time::Duration) {
+        let took = human::duration(took);
+        match outcome {
+            TargetOutcome::Done => self.say(target, &format!("done in {took}")),
+            TargetOutcome::Unchanged => {
+                self.say(target, &format!("done in {took}, the same as before"))
+            }
+            TargetOutcome::Fresh if self.options.verbose => self.say(target, "up to date"),
+            TargetOutcome::Fresh => {}
+            // The cause stands at the end of the run, where it is not scrolled away.
+            TargetOutcome::Failed { .. } => self.say(target, &format!("failed after {took}")),
+            TargetOutcome::Skipped { because } => {
+                self.say(target, &format!("not tried, because `{because}` failed"))
+            }
+            TargetOutcome::Cancelled => self.say(target, "stopped"),
+        }
+        self.done(target);
+    }
+}
+
+impl View for Plain {
+    fn event(&mut self, event: &Event) {
+        if self.quiet && !matches!(event, Event::Warning { .. }) {
+            return;
+        }
+        match event {
+            Event::Planned { .. } => {}
+            Event::TargetStarted { target, reasons } => {
+                self.running.push((target.clone(), Vec::new()));
+                let why = if reasons.is_empty() {
+                    String::new()
+                } else {
+                    format!(": {}", reasons.join(", "))
+                };
+                self.say(target, &format!("started{why}"));
+            }
+            Event::TargetFinished {
+                target,
+                outcome,
+                took,
+            } => self.finished(target, outcome, *took),
+            Event::StepStarted {
+                target,
+                id,
+                stage,
+                text,
+            } => {
+                let text = human::line(text.as_bytes(), 200);
+                let said = if stage.is_empty() {
+                    text
+                } else {
+                    format!("[{stage}] {text}")
+                };
+                self.steps.insert((target.clone(), *id), said);
+            }
+            Event::StepFinished {
+                target,
+                id,
+                outcome,
+                took,
+            } => {
+                let said = self
+                    .steps
+                    .remove(&(target.clone(), *id))
+                    .unwrap_or_default();
+                match outcome {
+                    StepOutcome::Done => {
+                        self.say(target, &format!("{said} ({})", human::duration(*took)))
+                    }
+                    StepOutcome::Cached => self.say(target, &format!("{said} (cached)")),
+                    StepOutcome::Failed { .. } => self.say(target, &format!("{said} (failed)")),
+                }
+            }
+            Event::Output { target, line, .. } => self.say(target, &String::from_utf8_lossy(line)),
+            Event::Progress {
+                target,
+                what,
+                direction,
+                done,
+                total,
+            } => {
+                // Only the end of a transfer is worth a line.
+                if total.is_some_and(|total| *done >= total) {
+                    let verb = if *direction == Direction::Pull {
+                        "pulled"
+                    } else {
+                        "pushed"
+                    };
+                    self.say(target, &format!("{verb} {what}, {}", human::bytes(*done)));
+                }
+            }
+            Event::Produced { target, what } => {
+                if let Product::Pushed { reference, .. } = what {
+                    self.say(target, &format!("pushed {reference}"));
+                }
+            }
+            Event::Warning { target, message } => self.warn(target.as_deref(), message),
+            Event::Note {
+                target: Some(target),
+                message,
+            } => self.say(target, message),
+            Event::Note {
+                target: None,
+                message,
+            } => self.put(None, format!("{message}\n").into_bytes()),
+        }
+    }
+
+    fn close(&mut self) {
+        for (_, lines) in std::mem::take(&mut self.running) {
+            drop(self.sink.write_all(&lines));
+        }
+        drop(self.sink.flush());
+    }
+}

@@ -1,0 +1,192 @@
+//! What a run came to: gathered from its events, shown at its end.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt::Write;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::{Options, human, json};
+use crate::event::{Event, Product, TargetOutcome};
+
+/// Lines of a failed target's output that are shown again at the end.
+const LAST_LINES: usize = 30;
+
+#[derive(Default)]
+pub(super) struct Summary {
+    outcomes: Vec<(String, TargetOutcome)>,
+    products: Vec<(String, Product)>,
+    last_lines: BTreeMap<String, VecDeque<Vec<u8>>>,
+    warnings: usize,
+}
+
+impl Summary {
+    pub(super) fn event(&mut self, event: &Event) {
+        match event {
+            Event::TargetFinished {
+                target, outcome, ..
+            } => {
+                if !matches!(outcome, TargetOutcome::Failed { .. }) {
+                    self.last_lines.remove(target);
+                }
+                self.outcomes.push((target.clone(), outcome.clone()));
+            }
+            Event::Produced { target, what } => self.products.push((target.clone(), what.clone())),
+            Event::Output { target, line, .. } => {
+                let lines = self.last_lines.entry(target.clone()).or_default();
+                if lines.len() == LAST_LINES {
+                    lines.pop_front();
+                }
+                lines.push_back(line.iter().copied().take(2000).collect());
+            }
+            Event::Warning { .. } => self.warnings += 1,
+            _ => {}
+        }
+    }
+
+    fn count(&self, wanted: impl Fn(&TargetOutcome) -> bool) -> usize {
+        self.outcomes
+            .iter()
+            .filter(|(_, outcome)| wanted(outcome))
+            .count()
+    }
+
+    /// One line about all targets.
+    pub(super) fn verdict(&self, options: Options, took: Duration) -> String {
+        let fresh = self.count(|o| *o == TargetOutcome::Fresh);
+        if self.outcomes.is_empty() {
+            return String::new();
+        }
+        let targets = |n: usize| {
+            if n == 1 {
+                "1 target".to_string()
+            } else {
+                format!("{n} targets")
+            }
+        };
+        if fresh == self.outcomes.len() {
+            let verb = if fresh == 1 { "is" } else { "are" };
+            return format!(
+                "nothing to do: {} {verb} up to date ({})\n",
+                targets(fresh),
+                human::duration(took)
+            );
+        }
+        let made = self.count(|o| matches!(o, TargetOutcome::Done | TargetOutcome::Unchanged));
+        let mut parts = Vec::new();
+        let others: [(usize, &str, Option<&str>); 5] = [
+            (made, "done", Some("32")),
+            (fresh, "up to date", None),
+            (
+                self.count(|o| matches!(o, TargetOutcome::Failed { .. })),
+                "failed",
+                Some("31;1"),
+            ),
+            (
+                self.count(|o| matches!(o, TargetOutcome::Skipped { .. })),
+                "not tried",
+                None,
+            ),
+            (
+                self.count(|o| *o == TargetOutcome::Cancelled),
+                "stopped",
+                Some("33"),
+            ),
+        ];
+        for (count, word, colour) in others.into_iter().filter(|(count, ..)| *count > 0) {
+            let text = format!("{count} {word}");
+            parts.push(match colour {
+                Some(code) if options.colour => format!("\x1b[{code}m{text}\x1b[0m"),
+                _ => text,
+            });
+        }
+        format!(
+            "{}: {} in {}\n",
+            targets(self.outcomes.len()),
+            parts.join(", "),
+            human::duration(took)
+        )
+    }
+
+    /// Where the results are, a line each.
+    pub(super) fn results(&self, _options: Options) -> String {
+        let mut text = String::new();
+        let width = self
+            .products
+            .iter()
+            .map(|(target, _)| target.chars().count())
+            .max()
+            .unwrap_or(0);
+        for (target, product) in &self.products {
+            let (kind, what) = match product {
+                Product::Image { digest, size } => {
+                    ("image", format!("{digest} ({})", human::bytes(*size)))
+                }
+                Product::Tar { path, bytes } => {
+                    ("tar", format!("{path} ({})", human::bytes(*bytes)))
+                }
+                Product::Layout { path } => ("layout", path.clone()),
+                Product::Pushed { reference, digest } => {
+                    ("pushed", format!("{reference}@{digest}"))
+                }
+                Product::Report { path } => ("report", path.clone()),
+                Product::File { path } => ("file", path.clone()),
+            };
+            writeln!(text, "{target:width$}  {kind:6}  {what}").expect("a string takes all");
+        }
+        text
+    }
+
+    /// Each failed target's last output and cause.
+    pub(super) fn failures(&self, options: Options) -> String {
+        let mut text = String::new();
+        let width = options.width.clamp(40, 200);
+        for (target, outcome) in &self.outcomes {
+            let TargetOutcome::Failed { message } = outcome else {
+                continue;
+            };
+            if let Some(lines) = self
+                .last_lines
+                .get(target)
+                .filter(|lines| !lines.is_empty())
+            {
+                writeln!(text, "\nlast output of `{target}`:").expect("a string takes all");
+                for line in lines {
+                    writeln!(text, "  │ {}", human::line(line, width - 4))
+                        .expect("a string takes all");
+                }
+            }
+            let word = if options.colour {
+                "\x1b[31;1merror\x1b[0m"
+            } else {
+                "error"
+            };
+            // A message that begins with a label of its own is shown as it is.
+            if message.starts_with("error") || message.starts_with('\x1b') {
+                writeln!(text, "\n{}", message.trim_end()).expect("a string takes all");
+            } else {
+                writeln!(text, "\n{word}: target `{target}`: {}", message.trim_end())
+                    .expect("a string takes all");
+            }
+        }
+        text
+    }
+
+    pub(super) fn json(&self, took: Duration) -> Value {
+        let targets: Vec<Value> = self
+            .outcomes
+            .iter()
+            .map(|(name, outcome)| json!({"name": name, "outcome": json::outcome_name(outcome)}))
+            .collect();
+        let products: Vec<Value> = self
+            .products
+            .iter()
+            .map(|(target, what)| {
+                let mut value = json::product(what);
+                value["target"] = json!(target);
+                value
+            })
+            .collect();
+        json!({"event": "finished", "seconds": json::seconds(took), "targets": targets, "products": products, "warnings": self.warnings})
+    }
+}
