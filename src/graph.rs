@@ -64,7 +64,9 @@ impl Graph {
             .collect();
         let producers = Producers::new(&manifest, &mut diagnostics);
         let found = links::find(&manifest, &by_name, &producers, &mut diagnostics);
-        cycle::check_groups(&manifest.groups, &by_name, &mut diagnostics);
+        let disabled = manifest.disabled.iter().map(|name| name.value.as_str());
+        let disabled = disabled.collect();
+        cycle::check_groups(&manifest.groups, &disabled, &by_name, &mut diagnostics);
         let links = without_duplicates(found.links);
         let edges = petgraph(manifest.targets.len(), &links);
         cycle::check(&edges, &links, &manifest, &mut diagnostics);

@@ -18,6 +18,7 @@ pub struct Plan {
 
 /// Names, group names or globs; none = group `default`, else every build target. Unknown names: error with suggestions.
 pub fn select(graph: &Graph, requested: &[String]) -> Result<Plan, SelectError> {
+    let nothing_named = requested.is_empty() && graph.group("default").is_none();
     let requested: BTreeSet<TargetId> = match requested {
         [] => by_default(graph),
         names => {
@@ -28,7 +29,8 @@ pub fn select(graph: &Graph, requested: &[String]) -> Result<Plan, SelectError> 
             found
         }
     };
-    if requested.is_empty() {
+    // A group of switched-off targets is no mistake: there is nothing to do.
+    if requested.is_empty() && nothing_named {
         return Err(SelectError {
             message: "there is nothing to build: the manifest has no `build` target".to_string(),
             help: Some("name targets, or declare `group default …`".to_string()),
@@ -71,8 +73,15 @@ fn named(graph: &Graph, name: &str) -> Result<BTreeSet<TargetId>, SelectError> {
         });
     }
     let found = expanded(graph, name);
-    if !found.is_empty() {
+    if !found.is_empty() || graph.group(name).is_some() {
         return Ok(found);
+    }
+    let mut disabled = graph.manifest().disabled.iter();
+    if disabled.any(|off| off.value == name) {
+        return Err(SelectError {
+            message: format!("target `{name}` is switched off by its `if`"),
+            help: Some("set the variable that its `if` reads".to_string()),
+        });
     }
     Err(match is_pattern(name) {
         true => SelectError {

@@ -1,6 +1,6 @@
 //! Cycles among targets and among groups, each told once, with its shortest path.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 use petgraph::algo::tarjan_scc;
 use petgraph::graph::DiGraph;
@@ -82,6 +82,7 @@ fn told(what: &str, names: &[&str], places: &[Span]) -> Diagnostic {
 /// Members that do not exist, and groups that contain themselves.
 pub(super) fn check_groups(
     groups: &[Group],
+    disabled: &HashSet<&str>,
     targets: &HashMap<String, TargetId>,
     diagnostics: &mut Vec<Diagnostic>,
 ) {
@@ -98,7 +99,9 @@ pub(super) fn check_groups(
             if let Some(other) = ids.get(member.value.as_str()) {
                 graph.add_edge(nodes[at], nodes[*other], ());
                 edges[at].push(*other);
-            } else if !targets.contains_key(&member.value) {
+            } else if !targets.contains_key(&member.value)
+                && !disabled.contains(member.value.as_str())
+            {
                 unknown_member(group, member, targets, &ids, diagnostics);
             }
         }

@@ -155,6 +155,16 @@ impl<'m> Finder<'m> {
 
     fn no_target(&mut self, target: &Target, name: &Spanned<String>) {
         let about = format!("target `{}`: ", target.name.value);
+        let mut disabled = self.manifest.disabled.iter();
+        if let Some(off) = disabled.find(|off| off.value == name.value) {
+            let message = format!("{about}`{}` is switched off by its `if`", name.value);
+            self.diagnostics.push(
+                Diagnostic::at(name.span, message, "used here")
+                    .with_related(off.span, "switched off")
+                    .with_help("give this target the same `if`, or name them in a group, which passes over it"),
+            );
+            return;
+        }
         if is_pattern(&name.value) {
             let message = format!("{about}no target matches `{}`", name.value);
             self.diagnostics
@@ -444,8 +454,9 @@ impl<'m> Finder<'m> {
 
     fn watch(&mut self) {
         for name in &self.manifest.settings.watch.targets {
-            if self.named(&name.value).is_empty() {
-                let manifest = self.manifest;
+            let manifest = self.manifest;
+            let off = manifest.disabled.iter().any(|off| off.value == name.value);
+            if !off && self.named(&name.value).is_empty() {
                 let targets = manifest
                     .targets
                     .iter()

@@ -2,12 +2,16 @@
 //! asked for is the list that "did you mean" chooses from.
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::time::Duration;
 
 use super::interpolate::Refusal;
 use super::scope::Scope;
 use super::tree::{Data, Node, Value};
 use super::{Diagnostic, Severity, Span, Spanned, duration, suggest};
+
+/// The label of everything that interpolation refuses.
+pub(super) const USED_HERE: &str = "used here";
 
 /// Where decoding stands: the values in scope, the place for messages, the node that they are about.
 pub(super) struct Cx<'s, 'f> {
@@ -71,7 +75,7 @@ impl<'s, 'f> Cx<'s, 'f> {
         if refusal == Refusal::told_before() {
             return;
         }
-        let mut diagnostic = Diagnostic::at(span, refusal.message, "used here");
+        let mut diagnostic = Diagnostic::at(span, refusal.message, USED_HERE);
         diagnostic.help = refusal.help;
         self.report(diagnostic);
     }
@@ -126,6 +130,12 @@ impl<'s, 'f> Cx<'s, 'f> {
             self.mismatch(value, "a string");
             return None;
         };
+        if value.loose {
+            return Some(Spanned {
+                value: text.clone(),
+                span: value.span,
+            });
+        }
         match self.scope.text(text) {
             Ok(text) => Some(Spanned {
                 value: text,
@@ -157,6 +167,14 @@ impl<'s, 'f> Cx<'s, 'f> {
                 self.mismatch(value, "a string");
                 continue;
             };
+            if value.loose {
+                let parts = text.split(',').filter(|part| !part.is_empty());
+                items.extend(parts.map(|part| Spanned {
+                    value: part.to_string(),
+                    span: value.span,
+                }));
+                continue;
+            }
             match self.scope.texts(text) {
                 Ok(texts) => items.extend(texts.into_iter().map(|text| Spanned {
                     value: text,
@@ -178,7 +196,7 @@ impl<'s, 'f> Cx<'s, 'f> {
         self.untyped(value);
         match &value.data {
             Data::Bool(flag) => Some(*flag),
-            Data::Text(text) if text.contains("${") => {
+            Data::Text(text) if text.contains("${") || value.loose => {
                 let text = self.annotated_text(value)?.value;
                 match text.as_str() {
                     "true" => Some(true),
@@ -204,7 +222,7 @@ impl<'s, 'f> Cx<'s, 'f> {
         self.untyped(value);
         let number = match &value.data {
             Data::Integer(number) => i64::try_from(*number).ok(),
-            Data::Text(text) if text.contains("${") => {
+            Data::Text(text) if text.contains("${") || value.loose => {
                 let text = self.annotated_text(value)?.value;
                 match text.parse() {
                     Ok(number) => Some(number),
@@ -583,9 +601,10 @@ pub(super) fn strings(node: &Node, cx: &Cx) -> Vec<Spanned<String>> {
 pub(super) fn pairs(node: &Node, cx: &Cx) -> Vec<(Spanned<String>, Spanned<String>)> {
     let mut fields = Fields::new(node, cx);
     let mut found: Vec<(Spanned<String>, Spanned<String>)> = Vec::new();
+    let mut seen: HashMap<&str, Span> = HashMap::new();
     for (key, value) in fields.any_props() {
         // A property that stands twice is told by `finish`.
-        if !found.iter().any(|(other, _)| other.value == key.value) {
+        if seen.insert(&key.value, key.span).is_none() {
             found.push((key.clone(), cx.text(value).unwrap_or_default()));
         }
     }
@@ -594,12 +613,9 @@ pub(super) fn pairs(node: &Node, cx: &Cx) -> Vec<(Spanned<String>, Spanned<Strin
         let value = entry.required("a string");
         entry.finish();
         let value = value.and_then(|value| cx.text(value)).unwrap_or_default();
-        match found
-            .iter()
-            .find(|(other, _)| other.value == child.name.value)
-        {
+        match seen.insert(&child.name.value, child.name.span) {
             None => found.push((child.name.clone(), value)),
-            Some((first, _)) => twice(cx, first.span, &child.name),
+            Some(first) => twice(cx, first, &child.name),
         }
     }
     if let Some(value) = fields.rest().first() {

@@ -11,13 +11,16 @@ pub mod glob;
 #[cfg(test)]
 mod golden;
 mod interpolate;
+mod matrix;
 mod render;
 mod scope;
+mod sets;
 mod settings;
 mod steps;
 pub mod suggest;
 mod syntax;
 mod targets;
+mod templates;
 #[cfg(test)]
 mod tests;
 mod tokens;
@@ -35,6 +38,8 @@ pub use types::*;
 
 use fields::{Cx, Fields};
 use scope::Scope;
+use sets::Sets;
+use templates::Templates;
 use tree::Node;
 
 /// One message about the manifest. Several come out of one run.
@@ -97,12 +102,16 @@ pub struct Facts {
     /// `--var NAME=VALUE`, in order.
     pub vars: Vec<(String, String)>,
     pub environment: BTreeMap<String, String>,
+    /// `sha`, `short`, `branch`, `tag` of the checkout, as far as there are any.
+    pub git: BTreeMap<String, String>,
+    /// `--set pattern.key[.sub]=value`, in order.
+    pub sets: Vec<String>,
 }
 
 /// What the manifest is built from, by name, for "unknown node".
-const TOP_LEVEL: [&str; 12] = [
+const TOP_LEVEL: [&str; 11] = [
     "imgmake", "var", "secret", "registry", "template", "run", "build", "scan", "push", "group",
-    "include", "default",
+    "include",
 ];
 
 /// Parses and checks one manifest. `file` is its name for messages; `read` gives env-files (the room itself reads no disk).
@@ -125,10 +134,25 @@ pub fn load(
     manifest.read_environment = scope.looked_at();
     let mut found = diagnostics.into_inner();
     found.sort_by_key(|one| one.span.start);
+    once_each(&mut found);
     if found.iter().any(|one| one.severity == Severity::Error) {
         return Err(found);
     }
     Ok((manifest, found))
+}
+
+/// A mistake in a template or a matrix is found once per target; it is told once.
+fn once_each(found: &mut Vec<Diagnostic>) {
+    let mut seen = std::collections::HashSet::new();
+    found.retain(|one| {
+        let place = (
+            one.span.start,
+            one.span.end,
+            one.label.clone(),
+            one.help.clone(),
+        );
+        one.span == Span::default() || seen.insert(place)
+    });
 }
 
 fn empty(file: &str) -> Diagnostic {
@@ -177,6 +201,8 @@ fn decode_targets(
 ) {
     let cx = Cx::new(scope, diagnostics);
     let mut names = Names::default();
+    let templates = Templates::collect(nodes);
+    let sets = Sets::parse(&scope.facts().sets, &cx);
     for node in nodes {
         match node.name.value.as_str() {
             "imgmake" | "var" => {}
@@ -187,14 +213,18 @@ fn decode_targets(
                 .registries
                 .extend(settings::registry(node, &cx, &mut names)),
             "group" => manifest.groups.extend(group(node, &cx, &mut names)),
+            "template" => template(node, &cx, &mut names),
             "build" | "run" | "scan" | "push" => {
-                manifest.targets.extend(target(node, &cx, &mut names))
+                let merged = templates.merged(node, &about_target(node, &cx));
+                targets(&merged, &cx, &mut names, &sets, manifest);
             }
-            "template" | "include" => not_yet(node, &cx),
+            "include" => not_yet(node, &cx),
             _ => unknown_node(node, &cx),
         }
     }
-    let nothing = manifest.targets.is_empty() && manifest.groups.is_empty();
+    templates.finish(&cx);
+    sets.finish(manifest, &cx);
+    let nothing = manifest.targets.is_empty() && manifest.disabled.is_empty();
     if nothing && cx.errors() == 0 {
         cx.report(
             Diagnostic::plain("the manifest declares no target")
@@ -203,12 +233,20 @@ fn decode_targets(
     }
 }
 
+/// Only the name: the attributes are read where they are inherited.
+fn template(node: &Node, cx: &Cx, names: &mut Names) {
+    let mut fields = Fields::new(node, cx);
+    let name = fields.required("a name");
+    fields.any_children();
+    fields.finish();
+    if let Some(name) = name.and_then(|value| cx.name(value, "a template")) {
+        names.book("target", &name, cx);
+    }
+}
+
 fn unknown_node(node: &Node, cx: &Cx) {
     let name = &node.name.value;
-    let help = suggest::help(
-        name,
-        TOP_LEVEL.into_iter().filter(|word| *word != "default"),
-    );
+    let help = suggest::help(name, TOP_LEVEL);
     let message = format!("there is no node `{name}`");
     let mut diagnostic = Diagnostic::at(node.name.span, message, "not known here");
     diagnostic.help = help;
@@ -236,6 +274,13 @@ impl Names {
             std::collections::btree_map::Entry::Vacant(free) => {
                 free.insert(name.span);
             }
+            std::collections::btree_map::Entry::Occupied(taken) if *taken.get() == name.span => cx
+                .error_help(
+                    name.span,
+                    format!("several members of the matrix are named `{}`", name.value),
+                    "the same for each of them",
+                    "use every axis in `name`, such as `name \"app-${slug(py)}\"`",
+                ),
             std::collections::btree_map::Entry::Occupied(taken) => {
                 let message = format!("the {space} name `{}` is taken", name.value);
                 let diagnostic = Diagnostic::at(name.span, message, "declared again");
@@ -283,28 +328,125 @@ fn group(node: &Node, cx: &Cx, names: &mut Names) -> Option<Group> {
     })
 }
 
-/// What every kind of target has, then the kind's own.
-fn target(node: &Node, cx: &Cx, names: &mut Names) -> Option<Target> {
-    cx.scope.take_used();
+fn about_target<'s, 'f>(node: &Node, cx: &Cx<'s, 'f>) -> Cx<'s, 'f> {
+    match node.args.first().map(|value| &value.data) {
+        Some(tree::Data::Text(name)) => cx.about(format!("target `{name}`: ")),
+        _ => cx.about(String::new()),
+    }
+}
+
+/// One target, or the members of its matrix (which answer to its name together, like a group).
+fn targets(node: &Node, cx: &Cx, names: &mut Names, sets: &Sets, manifest: &mut Manifest) {
     let mut fields = Fields::new(node, cx);
     let name = fields
         .required("a name")
         .and_then(|value| cx.name(value, "a target"));
-    if let Some(name) = &name {
-        names.book("target", name, cx);
-    }
-    let about = name
-        .as_ref()
-        .map(|name| format!("target `{}`: ", name.value));
-    let cx = cx.about(about.unwrap_or_default());
-    fields.cx = &cx;
-    let description = fields.text("desc").map(|text| text.value);
-    let needs = fields.all_texts("needs");
-    for unsupported in ["if", "matrix", "name", "inherits"] {
-        if let Some(node) = fields.children(unsupported).next() {
-            not_yet(node, &cx);
+    let about = about_target(node, cx);
+    fields.cx = &about;
+    let matrix = fields.child("matrix");
+    let name_node = fields.child("name");
+    let Some(name) = name else {
+        return;
+    };
+    let Some(matrix) = matrix else {
+        if let Some(name_node) = name_node {
+            about.error_help(
+                name_node.name.span,
+                "`name` belongs to a `matrix`",
+                "there is no `matrix`",
+                "the target's name stands behind its kind: `build NAME { … }`",
+            );
+        }
+        names.book("target", &name, cx);
+        return add(node, name, cx, sets, manifest);
+    };
+    let members = matrix::members(matrix, &about).unwrap_or_default();
+    let mut group = Vec::new();
+    for member in &members {
+        cx.scope.set_locals(matrix::bindings(member));
+        if let Some(member) = member_name(name_node, &name, member, &about) {
+            names.book("target", &member, cx);
+            group.push(member.clone());
+            add(node, member, cx, sets, manifest);
         }
     }
+    cx.scope.set_locals(BTreeMap::new());
+    if !group.is_empty() && !group.iter().any(|member| member.value == name.value) {
+        names.book("target", &name, cx);
+        manifest.groups.push(Group {
+            name,
+            description: None,
+            members: group,
+        });
+    }
+}
+
+fn member_name(
+    node: Option<&Node>,
+    target: &Spanned<String>,
+    member: &matrix::Member,
+    cx: &Cx,
+) -> Option<Spanned<String>> {
+    let Some(node) = node else {
+        return Some(Spanned {
+            value: matrix::default_name(&target.value, member),
+            span: target.span,
+        });
+    };
+    let mut fields = Fields::new(node, cx);
+    let value = fields.required("a name");
+    fields.finish();
+    let name = cx.word(value?, "`name`")?;
+    if !fields::is_name(&name.value) {
+        cx.error_help(
+            name.span,
+            format!("`{}` cannot be the name of a target", name.value),
+            "not a name",
+            "`${slug(…)}` makes one of any text",
+        );
+        return None;
+    }
+    Some(name)
+}
+
+/// Decodes one target. One whose `if` is false is checked, but its unset variables are no matter.
+fn add(node: &Node, name: Spanned<String>, cx: &Cx, sets: &Sets, manifest: &mut Manifest) {
+    let overridden = sets.applied(node, &name.value);
+    let own = RefCell::new(Vec::new());
+    let inner = Cx::new(cx.scope, &own).about(format!("target `{}`: ", name.value));
+    let enabled = enabled(&overridden, &inner);
+    let target = target(&overridden, name.clone(), &inner);
+    let mut found = own.into_inner();
+    if !enabled {
+        found.retain(|one: &Diagnostic| one.label != fields::USED_HERE);
+        manifest.disabled.push(name);
+    } else {
+        manifest.targets.extend(target);
+    }
+    cx.diagnostics.borrow_mut().extend(found);
+}
+
+fn enabled(node: &Node, cx: &Cx) -> bool {
+    let mut fields = Fields::new(node, cx);
+    let Some(condition) = fields.child("if") else {
+        return true;
+    };
+    let mut inner = Fields::new(condition, cx);
+    let value = inner.required("a boolean, such as `\"${RELEASE}\"`");
+    inner.finish();
+    value.and_then(|value| cx.boolean(value)).unwrap_or(true)
+}
+
+/// What every kind of target has, then the kind's own.
+fn target(node: &Node, name: Spanned<String>, cx: &Cx) -> Option<Target> {
+    cx.scope.take_used();
+    let mut fields = Fields::new(node, cx);
+    fields.arg();
+    for read_before in ["if", "matrix", "name", "inherits"] {
+        let _ = fields.children(read_before);
+    }
+    let description = fields.text("desc").map(|text| text.value);
+    let needs = fields.all_texts("needs");
     let kind = match node.name.value.as_str() {
         "build" => build::build(&mut fields).map(|build| TargetKind::Build(Box::new(build))),
         "scan" => targets::scan(&mut fields).map(TargetKind::Scan),
@@ -313,7 +455,7 @@ fn target(node: &Node, cx: &Cx, names: &mut Names) -> Option<Target> {
     };
     fields.finish();
     Some(Target {
-        name: name?,
+        name,
         description,
         needs,
         kind: kind?,

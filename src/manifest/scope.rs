@@ -31,6 +31,9 @@ impl Binding {
     }
 }
 
+/// What `${git.…}` knows.
+pub(super) const GIT: [&str; 4] = ["sha", "short", "branch", "tag"];
+
 /// A declared variable's state.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Slot {
@@ -46,7 +49,7 @@ pub(super) struct Scope<'f> {
     pub env_file: BTreeMap<String, String>,
     variables: BTreeMap<String, Slot>,
     /// Axes of the matrix whose member is being decoded.
-    locals: BTreeMap<String, String>,
+    locals: RefCell<BTreeMap<String, String>>,
     used: RefCell<BTreeSet<String>>,
     /// Every environment variable that was looked at, found or not.
     looked_at: RefCell<BTreeSet<String>>,
@@ -58,7 +61,7 @@ impl<'f> Scope<'f> {
             facts,
             env_file: BTreeMap::new(),
             variables: BTreeMap::new(),
-            locals: BTreeMap::new(),
+            locals: RefCell::default(),
             used: RefCell::default(),
             looked_at: RefCell::default(),
         }
@@ -68,8 +71,12 @@ impl<'f> Scope<'f> {
         self.variables.insert(name.to_string(), slot);
     }
 
-    pub fn with_locals(&mut self, locals: BTreeMap<String, String>) {
-        self.locals = locals;
+    pub fn set_locals(&self, locals: BTreeMap<String, String>) {
+        *self.locals.borrow_mut() = locals;
+    }
+
+    pub fn is_declared(&self, name: &str) -> bool {
+        self.variables.contains_key(name)
     }
 
     /// What was used since the last call.
@@ -96,7 +103,7 @@ impl<'f> Scope<'f> {
     }
 
     pub fn get(&self, name: &str) -> Result<Binding, Refusal> {
-        if let Some(value) = self.locals.get(name) {
+        if let Some(value) = self.locals.borrow().get(name) {
             return Ok(Binding::Text(value.clone()));
         }
         self.used.borrow_mut().insert(name.to_string());
@@ -121,8 +128,25 @@ impl<'f> Scope<'f> {
     }
 
     fn git(&self, name: &str) -> Result<Binding, Refusal> {
-        Err(Refusal::new(format!("`${{{name}}}` is not supported yet"))
-            .with_help("set it from outside: `--var NAME=…` or an environment variable"))
+        let fact = name.trim_start_matches("git.");
+        if !GIT.contains(&fact) {
+            let refusal = Refusal::new(format!("there is no `{name}`"));
+            return Err(match suggest::help(fact, GIT) {
+                Some(help) => refusal.with_help(help),
+                None => refusal,
+            });
+        }
+        match self.facts.git.get(fact) {
+            Some(value) => Ok(Binding::Text(value.clone())),
+            None => Err(
+                Refusal::new(format!("`{name}` is not known here")).with_help(match fact {
+                    "branch" | "tag" => {
+                        format!("the checkout has no {fact}; write `${{default({name}, 'text')}}`")
+                    }
+                    _ => format!("is this a git checkout? Write `${{default({name}, 'text')}}`"),
+                }),
+            ),
+        }
     }
 
     fn unset_environment(&self, variable: &str) -> Refusal {
@@ -137,7 +161,8 @@ impl<'f> Scope<'f> {
     }
 
     fn undeclared(&self, name: &str) -> Refusal {
-        let names = self.variables.keys().chain(self.locals.keys());
+        let locals = self.locals.borrow();
+        let names = self.variables.keys().chain(locals.keys());
         let refusal = Refusal::new(format!("there is no variable `{name}`"));
         if let Some(near) = suggest::nearest(name, names.map(String::as_str)) {
             return refusal.with_help(format!("did you mean `${{{near}}}`?"));
@@ -154,8 +179,12 @@ impl<'f> Scope<'f> {
 
     /// Declared without a value, or an environment variable that is not set.
     pub fn is_unset(&self, name: &str) -> bool {
+        let fact = name.strip_prefix("git.");
         let unset = match name.strip_prefix("env.") {
             Some(variable) => self.environment(variable).is_none(),
+            None if fact.is_some_and(|fact| GIT.contains(&fact)) => {
+                fact.is_some_and(|fact| !self.facts.git.contains_key(fact))
+            }
             None => matches!(self.variables.get(name), Some(Slot::Unset)),
         };
         if unset {

@@ -21,8 +21,286 @@ const COMPLETE: &str = include_str!("../../tests/data/manifest/complete.kdl");
 fn the_complete_example_loads() {
     let manifest = load_text(COMPLETE)
         .unwrap_or_else(|found| panic!("{}", render(&found, "imgmake.kdl", COMPLETE, false, 100)));
-    assert_eq!(manifest.targets.len(), 8);
+    assert_eq!(manifest.targets.len(), 10);
+    assert_eq!(manifest.disabled[0].value, "release");
     assert_eq!(manifest.registries.len(), 5);
+}
+
+fn with(facts: Facts, text: &str) -> Result<Manifest, Vec<String>> {
+    let read = |path: &str| match path {
+        ".env" => Ok("TAG=file\nONLY_FILE=file".to_string()),
+        _ => Err(std::io::ErrorKind::NotFound.into()),
+    };
+    load("imgmake.kdl", text, &facts, &read)
+        .map(|(manifest, _)| manifest)
+        .map_err(|found| found.into_iter().map(|one| one.message).collect())
+}
+
+fn facts(vars: &[(&str, &str)], environment: &[(&str, &str)]) -> Facts {
+    let owned = |pair: &(&str, &str)| (pair.0.to_string(), pair.1.to_string());
+    Facts {
+        vars: vars.iter().map(owned).collect(),
+        environment: environment.iter().map(owned).collect(),
+        ..Facts::default()
+    }
+}
+
+fn build_of<'m>(manifest: &'m Manifest, name: &str) -> &'m BuildTarget {
+    let target = manifest
+        .targets
+        .iter()
+        .find(|target| target.name.value == name);
+    match &target.unwrap_or_else(|| panic!("no target {name}")).kind {
+        TargetKind::Build(build) => build,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn arg<'m>(manifest: &'m Manifest, target: &str, name: &str) -> &'m str {
+    &build_of(manifest, target).args[name].value
+}
+
+#[test]
+fn the_command_line_beats_the_environment_beats_the_env_file_beats_the_default() {
+    let text = "imgmake version=1 { env-file \".env\" }
+var TAG default env=CI_TAG
+var ONLY_FILE default
+build app { args { T \"${TAG}\"; F \"${ONLY_FILE}\" } }";
+    for (vars, environment, expected) in [
+        (
+            vec![("TAG", "cli"), ("TAG", "last")],
+            vec![("TAG", "env")],
+            "last",
+        ),
+        (vec![], vec![("TAG", "env")], "env"),
+        (vec![], vec![("TAG", "env"), ("CI_TAG", "ci")], "ci"),
+        (vec![], vec![], "file"),
+    ] {
+        let manifest = with(facts(&vars, &environment), text).unwrap();
+        assert_eq!(arg(&manifest, "app", "T"), expected);
+        assert_eq!(arg(&manifest, "app", "F"), "file");
+        assert_eq!(manifest.targets[0].used_variables, ["ONLY_FILE", "TAG"]);
+        assert_eq!(manifest.read_files, [".env"]);
+        // A cached manifest depends on variables that were looked at, set or not.
+        let looked_at = manifest.read_environment.contains(&"CI_TAG".to_string());
+        assert_eq!(looked_at, vars.is_empty());
+    }
+    let unknown = with(facts(&[("TGA", "x")], &[]), text).unwrap_err();
+    assert_eq!(
+        unknown,
+        ["`--var TGA=…`: the manifest declares no variable `TGA`"]
+    );
+}
+
+#[test]
+fn functions_and_literals_in_strings() {
+    let text = r#"
+var PY "3.12-Slim_X"
+var LIST "a" "b"
+var UNSET
+var EMPTY ""
+var FLAG #true
+build app {
+    no-cache "${FLAG}"
+    tags "${LIST}" "c"
+    args {
+        A "${slug(PY)}"; B "${join(LIST, ', ')}"; C "${upper(PY)}/${lower(PY)}"
+        D "${replace(PY, '.', '_')}"; E "${default(UNSET, 'x')}"; F "${default(EMPTY, PY)}"
+        G "$${PY}"; H "a$b"; I "${default(env.NOPE, 'y')}"; J "$$${PY}"; K "${ PY }"
+    }
+}"#;
+    let manifest =
+        load_text(text).unwrap_or_else(|f| panic!("{}", render(&f, "x", text, false, 100)));
+    for (name, value) in [
+        ("A", "3-12-slim-x"),
+        ("B", "a, b"),
+        ("C", "3.12-SLIM_X/3.12-slim_x"),
+        ("D", "3_12-Slim_X"),
+        ("E", "x"),
+        ("F", "3.12-Slim_X"),
+        ("G", "${PY}"),
+        ("H", "a$b"),
+        ("I", "y"),
+        ("J", "$${PY}"),
+        ("K", "3.12-Slim_X"),
+    ] {
+        assert_eq!(arg(&manifest, "app", name), value, "{name}");
+    }
+    let build = build_of(&manifest, "app");
+    assert!(build.no_cache);
+    let tags: Vec<&str> = build.tags.iter().map(|tag| tag.value.as_str()).collect();
+    assert_eq!(tags, ["a", "b", "c"]);
+}
+
+#[test]
+fn templates_merge_maps_per_key_and_replace_lists() {
+    let text = r#"
+var V "1"
+template base { args { A "base-${V}"; B "base"; C "base" }; tags "base"; platforms "linux/amd64"; desc "hidden" }
+template more { inherits base; args { B "more" }; secrets s; needs x }
+secret s env="S"
+build x { from scratch; workdir "/" }
+build app { inherits more; args { C #null; D "own" }; tags "own1" "own2"; secrets #null }
+template steps { from alpine; run "one"; run "two"; env A="b" }
+build kept { inherits steps; labels { a "b" } }
+build replaced { inherits base steps; run "three" }
+"#;
+    let manifest =
+        load_text(text).unwrap_or_else(|f| panic!("{}", render(&f, "x", text, false, 100)));
+    let app = build_of(&manifest, "app");
+    let args: Vec<(&str, &str)> = app
+        .args
+        .iter()
+        .map(|(k, v)| (k.as_str(), v.value.as_str()))
+        .collect();
+    assert_eq!(args, [("A", "base-1"), ("B", "more"), ("D", "own")]);
+    assert_eq!(app.tags.len(), 2);
+    assert_eq!(app.platforms.len(), 1);
+    assert!(app.secrets.is_empty());
+    let target = manifest
+        .targets
+        .iter()
+        .find(|target| target.name.value == "app")
+        .unwrap();
+    assert_eq!((target.needs.len(), &target.description), (1, &None));
+    let steps = |name: &str| match &build_of(&manifest, name).recipe {
+        RecipeNode::Steps { steps, .. } => steps.len(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!((steps("kept"), steps("replaced")), (3, 1));
+}
+
+#[test]
+fn a_matrix_makes_a_target_of_each_combination() {
+    let text = r#"
+build w { matrix { py "3.12" "3.13"; os slim full; exclude py="3.12" os=full }; args { P "${py}-${os}" } }
+build n { matrix { v a b }; name "n-${upper(v)}"; context "${v}" }
+build s { matrix { v s }; name "s" }
+"#;
+    let manifest =
+        load_text(text).unwrap_or_else(|f| panic!("{}", render(&f, "x", text, false, 100)));
+    let names: Vec<&str> = manifest
+        .targets
+        .iter()
+        .map(|target| target.name.value.as_str())
+        .collect();
+    assert_eq!(
+        names,
+        [
+            "w-3-12-slim",
+            "w-3-13-slim",
+            "w-3-13-full",
+            "n-A",
+            "n-B",
+            "s"
+        ]
+    );
+    assert_eq!(arg(&manifest, "w-3-13-full", "P"), "3.13-full");
+    let groups: Vec<(&str, usize)> = manifest
+        .groups
+        .iter()
+        .map(|group| (group.name.value.as_str(), group.members.len()))
+        .collect();
+    assert_eq!(groups, [("w", 3), ("n", 2)]);
+}
+
+#[test]
+fn an_if_switches_a_target_off_without_asking_for_its_variables() {
+    let text = r#"
+var RELEASE #false
+var TOKEN
+build app { context "." }
+build rel { if "${RELEASE}"; context "${TOKEN}" }
+group all app rel
+"#;
+    let manifest = load_text(text).unwrap();
+    assert_eq!(manifest.targets.len(), 1);
+    crate::graph::Graph::new(manifest).unwrap();
+    let found = with(facts(&[("RELEASE", "true")], &[]), text).unwrap_err();
+    assert_eq!(found, ["target `rel`: the variable `TOKEN` is not set"]);
+    let found = load_text(&format!("{text}build b {{ needs rel }}")).unwrap();
+    let found = crate::graph::Graph::new(found).unwrap_err();
+    assert_eq!(
+        found[0].message,
+        "target `b`: `rel` is switched off by its `if`"
+    );
+}
+
+#[test]
+fn set_overrides_attributes_of_every_matching_target() {
+    let text = "build app { context \".\"; args { A \"1\"; B \"2\" }; tar \"x.tar\" }
+build web { context \".\"; platforms \"linux/amd64\" }
+scan s { images app; fail-on severity=low }";
+    let set = |sets: &[&str]| {
+        let facts = Facts {
+            sets: sets.iter().map(|set| set.to_string()).collect(),
+            ..Facts::default()
+        };
+        with(facts, text)
+    };
+    let manifest = set(&[
+        "*.no-cache=true",
+        "app.args.A=x=${y}",
+        "app.args.C=new",
+        "{app,web}.platforms=linux/arm64,linux/amd64",
+        "app.tar.format=oci",
+        "s.fail-on.severity=high",
+        "web.epoch=5",
+        "s.no-cache=x",
+    ]);
+    assert_eq!(
+        manifest.unwrap_err(),
+        ["target `s`: `scan` has no attribute `no-cache`"]
+    );
+    let manifest = set(&[
+        "{app,web}.no-cache=true",
+        "app.args.A=x=${y}",
+        "app.args.C=new",
+        "{app,web}.platforms=linux/arm64,linux/amd64",
+        "app.tar.format=oci",
+        "s.fail-on.severity=high",
+        "web.epoch=5",
+    ])
+    .unwrap();
+    assert_eq!(
+        (
+            arg(&manifest, "app", "A"),
+            arg(&manifest, "app", "B"),
+            arg(&manifest, "app", "C")
+        ),
+        ("x=${y}", "2", "new")
+    );
+    let web = build_of(&manifest, "web");
+    assert_eq!(
+        (web.no_cache, web.platforms.len(), web.epoch),
+        (true, 2, Some(5))
+    );
+    assert_eq!(
+        set(&["ap.tags=x"]).unwrap_err(),
+        ["`--set ap.tags=x`: no target matches `ap`"]
+    );
+    assert_eq!(
+        set(&["app.tagz=x"]).unwrap_err(),
+        ["target `app`: `build` has no attribute `tagz`"]
+    );
+    assert_eq!(set(&["app"]).unwrap_err(), ["`--set app`: there is no `=`"]);
+}
+
+#[test]
+fn git_facts_come_from_outside() {
+    let mut known = facts(&[], &[]);
+    known.git.insert("short".to_string(), "abc123".to_string());
+    let text = "var SHA none { default-from git=\"short-sha\" }
+build app { args { A \"${SHA}\"; B \"${default(git.tag, 'untagged')}\"; C \"${git.short}\" } }";
+    let manifest = with(known.clone(), text).unwrap();
+    let args = ["A", "B", "C"].map(|name| arg(&manifest, "app", name).to_string());
+    assert_eq!(args, ["abc123", "untagged", "abc123"]);
+    let found = with(
+        known,
+        "build app { tags \"${git.branch}\" \"${git.shrt}\" }",
+    )
+    .unwrap_err();
+    assert_eq!(found.len(), 2, "{found:?}");
 }
 
 /// Whatever comes in, an answer goes out: never a panic, never an overflow.

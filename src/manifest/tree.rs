@@ -23,6 +23,8 @@ pub(super) struct Value {
     /// As written, for numbers: `1.20`.
     pub written: String,
     pub span: Span,
+    /// From the command line, where everything is text: read as whatever is wanted.
+    pub loose: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -139,6 +141,7 @@ impl Lower<'_> {
             ty: entry.ty().map(|ty| self.word(ty)),
             span: self.value_span(entry, &written),
             written,
+            loose: false,
         }
     }
 

@@ -33,7 +33,10 @@ pub struct Manifest {
     pub registries: Vec<RegistryNode>,
     /// Targets in file order.
     pub targets: Vec<Target>,
+    /// A matrix makes a group of its members, under its own name.
     pub groups: Vec<Group>,
+    /// Targets whose `if` is false: groups and globs pass them by.
+    pub disabled: Vec<Spanned<String>>,
     /// Other files that were read (env-files), found or not: a cache of this value depends on them.
     pub read_files: Vec<String>,
     /// Environment variables that were looked at, set or not: a cache depends on their values.

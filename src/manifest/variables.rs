@@ -47,6 +47,8 @@ struct Declared<'n> {
     env: Option<String>,
     matches: Option<(regex::Regex, String)>,
     one_of: Vec<Spanned<String>>,
+    /// A fact of the checkout that goes before the written default.
+    git: Option<&'static str>,
 }
 
 pub(super) fn resolve(
@@ -126,9 +128,9 @@ fn declaration<'n>(node: &'n Node, cx: &Cx) -> Option<Declared<'n>> {
         Some(node) => strings(node, cx),
         None => Vec::new(),
     };
-    if let Some(node) = fields.child("default-from") {
-        super::not_yet(node, cx);
-    }
+    let git = fields
+        .child("default-from")
+        .and_then(|node| default_from(node, cx));
     fields.finish();
     Some(Declared {
         node,
@@ -138,7 +140,26 @@ fn declaration<'n>(node: &'n Node, cx: &Cx) -> Option<Declared<'n>> {
         env,
         matches,
         one_of,
+        git,
     })
+}
+
+/// `default-from git="short-sha"`: the fact's name.
+fn default_from(node: &Node, cx: &Cx) -> Option<&'static str> {
+    let mut fields = Fields::new(node, cx);
+    let fact = fields.prop_text("git");
+    if fact.is_none() {
+        fields.missing("`git=\"short-sha\"`");
+    }
+    fields.finish();
+    Some(
+        match cx.choice(&fact?, &["sha", "short-sha", "branch", "tag"])? {
+            "short-sha" => "short",
+            "sha" => "sha",
+            "branch" => "branch",
+            _ => "tag",
+        },
+    )
 }
 
 /// Said with `type=`, else what the default looks like.
@@ -211,7 +232,11 @@ fn unknown_overrides(declared: &[Declared], cx: &Cx) {
 
 /// Defaults may use other variables: those come first. A circle is told once, with its path.
 fn default_order(declared: &[Declared], cx: &Cx) -> (Vec<usize>, Vec<usize>) {
-    let uses: Vec<Vec<usize>> = declared.iter().map(|one| uses(one, declared)).collect();
+    let names = declared.iter().enumerate();
+    let ids = names
+        .map(|(at, one)| (one.name.value.as_str(), at))
+        .collect();
+    let uses: Vec<Vec<usize>> = declared.iter().map(|one| uses(one, &ids)).collect();
     let mut order = Vec::new();
     let mut circular = Vec::new();
     let mut state = vec![0u8; declared.len()];
@@ -263,25 +288,23 @@ fn circle(path: &[(usize, usize)], to: usize, declared: &[Declared], cx: &Cx) ->
     path[from..].iter().map(|(at, _)| *at).collect()
 }
 
-fn uses(one: &Declared, declared: &[Declared]) -> Vec<usize> {
-    let mut found = Vec::new();
-    for value in one.node.args.iter().skip(1) {
-        let Data::Text(text) = &value.data else {
-            continue;
-        };
-        for (at, other) in declared.iter().enumerate() {
-            if super::interpolate::names(text).contains(&other.name.value) {
-                found.push(at);
-            }
-        }
-    }
-    found
+fn uses(one: &Declared, ids: &BTreeMap<&str, usize>) -> Vec<usize> {
+    let values = one.node.args.iter().skip(1);
+    let names = values.flat_map(|value| match &value.data {
+        Data::Text(text) => super::interpolate::names(text),
+        _ => Vec::new(),
+    });
+    names
+        .filter_map(|name| ids.get(name.as_str()).copied())
+        .collect()
 }
 
 fn value(one: &Declared, cx: &Cx) -> Slot {
     let cx = cx.about(format!("variable `{}`: ", one.name.value));
+    let fact = one.git.and_then(|fact| cx.scope.facts().git.get(fact));
     let (binding, origin) = match overridden(one, &cx) {
         Some((text, origin)) => (typed(one, text, origin, &cx), origin),
+        None if fact.is_some() => (fact.cloned().map(Binding::Text), Origin::Default),
         None if one.node.args.len() < 2 => return Slot::Unset,
         None => (default(one, &cx), Origin::Default),
     };

@@ -1,0 +1,153 @@
+//! `matrix`: one declaration, several targets; every combination of the axes' values
+//! that no `exclude` names.
+
+use std::collections::BTreeMap;
+
+use super::fields::{Cx, Fields, strings};
+use super::tree::Node;
+use super::types::Spanned;
+use super::{Diagnostic, interpolate};
+
+/// More targets than this from one declaration are a mistake.
+const MOST_MEMBERS: usize = 256;
+
+/// Axis → value, in the order of the file.
+pub(super) type Member = Vec<(String, String)>;
+
+struct Axis {
+    name: Spanned<String>,
+    values: Vec<Spanned<String>>,
+}
+
+/// `matrix { py "3.12" "3.13"; flavor slim full; exclude py="3.12" flavor=full }`
+pub(super) fn members(node: &Node, cx: &Cx) -> Option<Vec<Member>> {
+    let mut fields = Fields::new(node, cx);
+    let before = cx.errors();
+    let (excludes, axes): (Vec<&Node>, Vec<&Node>) = fields
+        .any_children()
+        .iter()
+        .partition(|child| child.name.value == "exclude");
+    let axes = axes_of(&axes, cx);
+    if axes.is_empty() {
+        fields.missing("at least one axis, such as `py \"3.12\" \"3.13\"`");
+    }
+    let excludes: Vec<Member> = excludes
+        .iter()
+        .map(|node| exclude(node, &axes, cx))
+        .collect();
+    fields.finish();
+    if cx.errors() > before {
+        return None;
+    }
+    let count = axes
+        .iter()
+        .try_fold(1usize, |count, axis| count.checked_mul(axis.values.len()));
+    if count.is_none_or(|count| count > MOST_MEMBERS) {
+        let message = format!("the matrix has more than {MOST_MEMBERS} members");
+        cx.error(node.name.span, message, "too many combinations");
+        return None;
+    }
+    let mut members = product(&axes);
+    members.retain(|member| {
+        let excluded = |exclude: &Member| exclude.iter().all(|pair| member.contains(pair));
+        !excludes.iter().any(excluded)
+    });
+    if members.is_empty() {
+        cx.error(
+            node.name.span,
+            "every member of the matrix is excluded",
+            "nothing remains",
+        );
+        return None;
+    }
+    Some(members)
+}
+
+fn axes_of(nodes: &[&Node], cx: &Cx) -> Vec<Axis> {
+    let mut axes: Vec<Axis> = Vec::new();
+    for node in nodes {
+        let values = strings(node, cx);
+        for (at, value) in values.iter().enumerate() {
+            if let Some(first) = values[..at].iter().find(|one| one.value == value.value) {
+                super::fields::twice(cx, first.span, value);
+            }
+        }
+        if cx.scope.is_declared(&node.name.value) {
+            let message = format!("the axis `{}` has the name of a variable", node.name.value);
+            cx.error(node.name.span, message, "rename one of them");
+        }
+        match axes.iter().find(|axis| axis.name.value == node.name.value) {
+            Some(first) => super::fields::twice(cx, first.name.span, &node.name),
+            None => axes.push(Axis {
+                name: node.name.clone(),
+                values,
+            }),
+        }
+    }
+    axes
+}
+
+/// Values of some axes; a member that has all of them is left out.
+fn exclude(node: &Node, axes: &[Axis], cx: &Cx) -> Member {
+    let mut fields = Fields::new(node, cx);
+    let mut pairs = Member::new();
+    for (key, value) in fields.any_props() {
+        let Some(value) = cx.text(value) else {
+            continue;
+        };
+        match axes.iter().find(|axis| axis.name.value == key.value) {
+            None => {
+                let axes = axes.iter().map(|axis| axis.name.value.as_str());
+                let message = format!("the matrix has no axis `{}`", key.value);
+                let mut diagnostic = Diagnostic::at(key.span, message, "not an axis");
+                diagnostic.help = super::suggest::help(&key.value, axes);
+                cx.report(diagnostic);
+            }
+            Some(axis) if !axis.values.iter().any(|one| one.value == value.value) => {
+                let values = axis.values.iter().map(|one| one.value.as_str());
+                let message = format!("the axis `{}` has no value `{}`", key.value, value.value);
+                let mut diagnostic = Diagnostic::at(value.span, message, "excludes nothing");
+                diagnostic.help = super::suggest::help(&value.value, values);
+                cx.report(diagnostic);
+            }
+            Some(_) => pairs.push((key.value.clone(), value.value)),
+        }
+    }
+    if node.props.is_empty() {
+        fields.missing("at least one `AXIS=VALUE`");
+    }
+    fields.finish();
+    pairs
+}
+
+/// The first axis turns slowest.
+fn product(axes: &[Axis]) -> Vec<Member> {
+    let mut members = vec![Member::new()];
+    for axis in axes {
+        members = members
+            .into_iter()
+            .flat_map(|member| {
+                axis.values.iter().map(move |value| {
+                    let mut member = member.clone();
+                    member.push((axis.name.value.clone(), value.value.clone()));
+                    member
+                })
+            })
+            .collect();
+    }
+    members
+}
+
+/// Without a `name`: the target's, then every value.
+pub(super) fn default_name(target: &str, member: &Member) -> String {
+    let parts = member.iter().map(|(_, value)| interpolate::slug(value));
+    std::iter::once(target.to_string())
+        .chain(parts)
+        .filter(|part| !part.is_empty())
+        .collect::<Vec<_>>()
+        .join("-")
+}
+
+pub(super) fn bindings(member: &Member) -> BTreeMap<String, String> {
+    member.iter().cloned().collect()
+}

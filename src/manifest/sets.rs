@@ -1,0 +1,152 @@
+//! `--set pattern.key[.sub]=value`: an attribute of every matching target, set from outside.
+
+use std::borrow::Cow;
+use std::cell::Cell;
+
+use super::fields::Cx;
+use super::glob::Glob;
+use super::tree::{Data, Node, Value};
+use super::types::{Manifest, Span, Spanned};
+use super::{Diagnostic, suggest};
+
+pub(super) struct Sets {
+    all: Vec<Set>,
+}
+
+struct Set {
+    written: String,
+    pattern: Glob,
+    key: String,
+    sub: Option<String>,
+    value: String,
+    matched: Cell<bool>,
+}
+
+impl Sets {
+    pub fn parse(written: &[String], cx: &Cx) -> Sets {
+        let all = written.iter().filter_map(|one| match Set::parse(one) {
+            Ok(set) => Some(set),
+            Err(reason) => {
+                let message = format!("`--set {one}`: {reason}");
+                let help =
+                    "write `--set 'TARGET.ATTRIBUTE=value'` or `--set 'TARGET.args.NAME=value'`";
+                cx.report(Diagnostic::plain(message).with_help(help));
+                None
+            }
+        });
+        Sets { all: all.collect() }
+    }
+
+    /// The target's node with everything that was set for it.
+    pub fn applied<'n>(&self, node: &'n Node, target: &str) -> Cow<'n, Node> {
+        let mut changed = Cow::Borrowed(node);
+        for set in self.all.iter().filter(|set| set.pattern.matches(target)) {
+            set.matched.set(true);
+            set.apply(changed.to_mut());
+        }
+        changed
+    }
+
+    /// A `--set` that no target answers to is an error.
+    pub fn finish(&self, manifest: &Manifest, cx: &Cx) {
+        for set in self.all.iter().filter(|set| !set.matched.get()) {
+            let pattern = set.pattern.as_str();
+            let message = format!("`--set {}`: no target matches `{pattern}`", set.written);
+            let names = manifest
+                .targets
+                .iter()
+                .map(|target| target.name.value.as_str());
+            let mut diagnostic = Diagnostic::plain(message);
+            diagnostic.help = suggest::help(pattern, names);
+            cx.report(diagnostic);
+        }
+    }
+}
+
+impl Set {
+    fn parse(written: &str) -> Result<Set, String> {
+        let (path, value) = written.split_once('=').ok_or("there is no `=`")?;
+        let (pattern, attribute) = path
+            .split_once('.')
+            .ok_or("there is no `.` between the target and the attribute")?;
+        let (key, sub) = match attribute.split_once('.') {
+            Some((key, sub)) => (key, Some(sub.to_string())),
+            None => (attribute, None),
+        };
+        if pattern.is_empty() || key.is_empty() || sub.as_deref() == Some("") {
+            return Err("a part is empty".to_string());
+        }
+        if matches!(key, "matrix" | "name" | "inherits") {
+            return Err(format!("`{key}` cannot be set from outside"));
+        }
+        Ok(Set {
+            written: written.to_string(),
+            pattern: Glob::new(pattern).map_err(|error| error.to_string())?,
+            key: key.to_string(),
+            sub,
+            value: value.to_string(),
+            matched: Cell::new(false),
+        })
+    }
+
+    fn apply(&self, target: &mut Node) {
+        let span = target
+            .args
+            .first()
+            .map_or(target.name.span, |name| name.span);
+        let is_map = matches!(self.key.as_str(), "args" | "labels" | "annotations")
+            || (self.key == "env" && matches!(target.name.value.as_str(), "run" | "build"));
+        let children = target.children.get_or_insert_default();
+        let Some(sub) = &self.sub else {
+            children.retain(|child| child.name.value != self.key);
+            children.push(leaf(&self.key, Some(&self.value), span));
+            return;
+        };
+        let known = children
+            .iter()
+            .position(|child| child.name.value == self.key);
+        let at = known.unwrap_or_else(|| {
+            children.push(leaf(&self.key, None, span));
+            children.len() - 1
+        });
+        let attribute = &mut children[at];
+        attribute.props.retain(|(key, _)| key.value != *sub);
+        if is_map {
+            let entries = attribute.children.get_or_insert_default();
+            entries.retain(|entry| entry.name.value != *sub);
+            entries.push(leaf(sub, Some(&self.value), span));
+        } else {
+            let key = named(sub, span);
+            attribute.props.push((key, loose(&self.value, span)));
+        }
+    }
+}
+
+fn named(name: &str, span: Span) -> Spanned<String> {
+    Spanned {
+        value: name.to_string(),
+        span,
+    }
+}
+
+fn leaf(name: &str, value: Option<&str>, span: Span) -> Node {
+    Node {
+        name: named(name, span),
+        ty: None,
+        args: value.map(|value| loose(value, span)).into_iter().collect(),
+        props: Vec::new(),
+        children: None,
+        span,
+    }
+}
+
+/// Text that may stand for a boolean, a number or a list, as the attribute wants it.
+fn loose(value: &str, span: Span) -> Value {
+    Value {
+        data: Data::Text(value.to_string()),
+        ty: None,
+        written: value.to_string(),
+        span,
+        loose: true,
+    }
+}
