@@ -9,7 +9,12 @@ use super::types::*;
 use super::words;
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;
+
+/// A file with more mistakes is no Dockerfile: the rest of the list would help nobody.
+const MOST_ERRORS: usize = 50;
 
 pub fn parse(bytes: &[u8]) -> Result<Dockerfile, DockerfileErrors> {
     let text = text(bytes)?;
@@ -22,6 +27,9 @@ pub fn parse(bytes: &[u8]) -> Result<Dockerfile, DockerfileErrors> {
         orphan: false,
     };
     for line in reading.lines {
+        if parser.errors.len() >= MOST_ERRORS {
+            break;
+        }
         let last_line = line.last_line;
         let first_line = line.first_line;
         if let Err(error) = parser.line(line) {

@@ -123,7 +123,8 @@ impl Dockerfile {
     /// The stage that `FROM image` in stage `at` continues, by name.
     pub fn base_stage(&self, image: &str, at: usize) -> Option<usize> {
         let before = self.stages.get(..at).unwrap_or(&self.stages);
-        before.iter().rposition(|s| named(s, image))
+        let image = image.to_lowercase();
+        before.iter().rposition(|s| s.name() == Some(&image))
     }
 
     /// What `--from=reference` means inside stage `at`: names go before numbers.
@@ -131,7 +132,8 @@ impl Dockerfile {
         if let Some(stage) = self.base_stage(reference, at) {
             return StageReference::Stage(stage);
         }
-        let by_name = self.stages.iter().position(|s| named(s, reference));
+        let name = reference.to_lowercase();
+        let by_name = self.stages.iter().position(|s| s.name() == Some(&name));
         let by_number = || number(reference).filter(|n| *n < self.stages.len());
         match by_name.or_else(by_number) {
             Some(stage) if stage < at => StageReference::Stage(stage),
@@ -145,7 +147,8 @@ impl Dockerfile {
         let Some(name) = name else {
             return Ok(self.stages.len() - 1);
         };
-        let by_name = self.stages.iter().rposition(|s| named(s, name));
+        let lower = name.to_lowercase();
+        let by_name = self.stages.iter().rposition(|s| s.name() == Some(&lower));
         by_name
             .or_else(|| number(name).filter(|n| *n < self.stages.len()))
             .ok_or_else(|| self.unknown_target(name))
@@ -162,10 +165,6 @@ impl Dockerfile {
             .nearest(suggest::nearest(&name.to_lowercase(), names))
             .help(help)
     }
-}
-
-fn named(stage: &Stage, name: &str) -> bool {
-    stage.name().is_some_and(|n| n == name.to_lowercase())
 }
 
 fn number(text: &str) -> Option<usize> {

@@ -19,12 +19,9 @@ impl Request<'_> {
         };
         self.flags.finish()?;
         check_mode(&copy.chmod)?;
-        for path in copy.files.paths().filter(|p| is_url(p)) {
-            return Err(
-                DockerfileError::new(0, format!("COPY cannot fetch `{path}`"))
-                    .word(path)
-                    .help("ADD can"),
-            );
+        if let Some(path) = copy.files.paths().find(|p| is_url(p)) {
+            let message = format!("COPY cannot fetch `{path}`");
+            return Err(DockerfileError::new(0, message).word(path).help("ADD can"));
         }
         Ok(Instruction::Copy(copy))
     }

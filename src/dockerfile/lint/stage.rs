@@ -77,7 +77,7 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     fn instruction(&mut self, place: &Located<Instruction>) {
-        let environment = self.scope.environment.clone();
+        let environment = &self.scope.environment;
         let expansion = place.expand(&|n| environment.get(n).cloned(), self.escape);
         // What cannot be expanded is an error of the build, not a matter of taste.
         let expanded = match expansion {
@@ -158,7 +158,7 @@ impl Walk<'_> {
         if let Some(given) = given {
             return Some(given.clone());
         }
-        let environment = self.scope.environment.clone();
+        let environment = &self.scope.environment;
         let default = arg.expand_default(&|n| environment.get(n).cloned(), self.escape);
         match default.ok().flatten() {
             Some(default) => {
