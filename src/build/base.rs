@@ -8,9 +8,8 @@ use anyhow::{Context, Result, bail};
 
 use super::Engine;
 use super::state::{ImageLayer, work};
-use super::step_key::Framed;
 use crate::image::{
-    Descriptor, Digest, ImageConfig, ManifestOrIndex, Platform, Reference, from_json, to_json,
+    Descriptor, Digest, ImageConfig, ManifestOrIndex, Platform, Reference, from_json,
 };
 
 const MOST_MANIFEST: u64 = 16 << 20;
@@ -82,11 +81,6 @@ impl<'a> Bases<'a> {
                 .get(&name)
                 .and_then(|text| text.parse::<Digest>().ok()),
         };
-        if let Some(digest) = &pinned
-            && let Some(manifest) = self.remembered(digest, platform)
-        {
-            return self.read(reference, digest.clone(), &manifest);
-        }
         let asked = match &pinned {
             Some(digest) => reference.with_digest(digest),
             None => reference.clone(),
@@ -100,28 +94,7 @@ impl<'a> Bases<'a> {
         if reference.digest.is_none() {
             self.engine.pins.set(&name, resolved.named.digest.as_str());
         }
-        let key = remembered_key(&resolved.named.digest, platform);
-        self.engine
-            .store
-            .put_step(&key, &to_json(&resolved.manifest))?;
         self.read(reference, resolved.named.digest, &resolved.manifest)
-    }
-
-    /// The platform's manifest, when it and its configuration are here already.
-    fn remembered(&self, named: &Digest, platform: &Platform) -> Option<Descriptor> {
-        let record = self.engine.store.step(&remembered_key(named, platform))?;
-        let manifest: Descriptor = from_json(&record).ok()?;
-        let bytes = self
-            .engine
-            .store
-            .read_blob(&manifest.digest, MOST_MANIFEST)
-            .ok()?;
-        match ManifestOrIndex::parse(&bytes, Some(&manifest.media_type)).ok()? {
-            ManifestOrIndex::Manifest(m) if self.engine.store.has(&m.config.digest) => {
-                Some(manifest)
-            }
-            _ => None,
-        }
     }
 
     fn read(
@@ -169,13 +142,6 @@ impl<'a> Bases<'a> {
             layers,
         }))
     }
-}
-
-fn remembered_key(named: &Digest, platform: &Platform) -> String {
-    Framed::new("resolved image")
-        .text(named.as_str())
-        .text(&platform.to_string())
-        .hex()
 }
 
 fn with_tag(reference: &Reference) -> Reference {

@@ -59,6 +59,10 @@ impl ContextTree {
         self.directory.join(OsStr::from_bytes(path))
     }
 
+    pub fn ignore_rules(&self) -> &Patterns {
+        &self.ignore
+    }
+
     /// Whether a walk leaves anything out.
     pub fn hides_something(&self) -> bool {
         !self.ignore.is_empty() || !self.excluded.is_empty()

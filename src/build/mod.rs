@@ -37,6 +37,7 @@ mod step_key;
 mod steps;
 #[cfg(test)]
 mod tests;
+mod warnings;
 pub mod worker;
 
 /// Everything that a build works with.
@@ -197,13 +198,15 @@ pub struct Built {
 /// The first step that failed, with file and line.
 pub fn build(request: &BuildRequest, engine: &Engine) -> Result<Built> {
     let loaded = recipe::Loaded::read(request)?;
-    warn(request, engine, &loaded)?;
     let bases = base::Bases::new(engine, &request.target, request.pull);
     let counts = execution::Counts::default();
     let mut manifests = Vec::new();
     let mut sources: BTreeMap<String, Reference> = BTreeMap::new();
     for platform in platforms(request) {
         let program = program::compile(&loaded.source(request), request, &bases, &platform)?;
+        if manifests.is_empty() {
+            warnings::of_lint(request, engine, &loaded, &program)?;
+        }
         let run = execution::Execution::new(engine, request, &loaded, &program, &counts);
         let image = run.run()?;
         for layer in &image.layers {
@@ -215,7 +218,7 @@ pub fn build(request: &BuildRequest, engine: &Engine) -> Result<Built> {
     }
     let root = assemble::root(manifests, request, &engine.store)?;
     remember_sources(engine, &root.digest, &sources)?;
-    warn_of_unused_args(request, engine, &counts.taken_args());
+    warnings::of_unused_args(request, engine, &counts.taken_args());
     sources.retain(|digest, _| digest.parse().is_ok_and(|d| !engine.store.has(&d)));
     let sources: std::collections::BTreeSet<Reference> = sources.into_values().collect();
     Ok(Built {
@@ -257,34 +260,4 @@ pub fn sources_of(engine: &Engine, root: &crate::image::Digest) -> BTreeMap<Stri
         .into_iter()
         .filter_map(|(digest, text)| Some((digest, text.parse().ok()?)))
         .collect()
-}
-
-/// The build checks, as warnings with file and line.
-fn warn(request: &BuildRequest, engine: &Engine, loaded: &recipe::Loaded) -> Result<()> {
-    Ok(())
-}
-
-/// A build argument that nothing takes is mostly misspelt.
-fn warn_of_unused_args(
-    request: &BuildRequest,
-    engine: &Engine,
-    taken: &std::collections::BTreeSet<String>,
-) {
-    use crate::dockerfile::{PLATFORM_ARGS, PROXY_ARGS};
-    if !matches!(request.recipe, Recipe::Dockerfile { .. }) {
-        return;
-    }
-    for name in request.args.keys() {
-        let known = taken.contains(name)
-            || PROXY_ARGS.contains(&name.as_str())
-            || PLATFORM_ARGS.contains(&name.as_str())
-            || name.starts_with("BUILDKIT_")
-            || name == "SOURCE_DATE_EPOCH";
-        if !known {
-            engine.events.send(crate::event::Event::Warning {
-                target: Some(request.target.clone()),
-                message: format!("no ARG takes the build argument `{name}`"),
-            });
-        }
-    }
 }

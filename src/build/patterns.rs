@@ -37,6 +37,10 @@ impl Patterns {
         Ok(Patterns(Ignore::parse(&String::from_utf8_lossy(bytes))?))
     }
 
+    pub fn rules(&self) -> &Ignore {
+        &self.0
+    }
+
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

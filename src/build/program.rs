@@ -27,6 +27,8 @@ pub struct Program {
     pub globals: BTreeMap<String, String>,
     /// Build arguments that some ARG took.
     pub taken_args: BTreeSet<String>,
+    /// Images that reached stages begin with, by the stage's number in the Dockerfile, and the platform wanted.
+    pub bases: BTreeMap<usize, (Arc<BaseImage>, Platform)>,
 }
 
 pub struct ProgramStage {
@@ -100,6 +102,7 @@ pub fn compile(
             escape: Escape::default(),
             globals: BTreeMap::new(),
             taken_args: BTreeSet::new(),
+            bases: BTreeMap::new(),
         },
         by_number: BTreeMap::new(),
         external: BTreeMap::new(),
@@ -230,6 +233,10 @@ impl Compiler<'_> {
             None => self.start_of_stage(parsed, number),
         }
         .map_err(at)?;
+        if let Start::Image(base) = &start {
+            let wanted = (base.clone(), platform.clone());
+            self.program.bases.insert(number, wanted);
+        }
         let name = match stage.name() {
             Some(name) => name.to_string(),
             None if parsed.stages.len() == 1 => String::new(),

@@ -171,6 +171,15 @@ impl Project {
         }
     }
 
+    fn warnings(&self) -> Vec<String> {
+        let events = self.events.lock().unwrap();
+        let warnings = events.iter().filter_map(|e| match e {
+            crate::event::Event::Warning { message, .. } => Some(message.clone()),
+            _ => None,
+        });
+        warnings.collect()
+    }
+
     fn inputs(&self, dockerfile: &str) -> Vec<String> {
         let request = self.request(dockerfile);
         let hash = |path: &Path, _: &std::fs::Metadata| {
@@ -830,14 +839,7 @@ fn a_build_argument_that_nothing_takes_is_reported() {
     request.args.insert("MISSPELT".into(), "1".into());
     request.args.insert("HTTP_PROXY".into(), "http://p".into());
     p.run(&request).unwrap();
-    let events = p.events.lock().unwrap();
-    let warnings: Vec<String> = events
-        .iter()
-        .filter_map(|e| match e {
-            crate::event::Event::Warning { message, .. } => Some(message.clone()),
-            _ => None,
-        })
-        .collect();
+    let warnings = p.warnings();
     assert_eq!(warnings, ["no ARG takes the build argument `MISSPELT`"]);
 }
 
@@ -860,4 +862,17 @@ fn mistakes_name_file_and_line() {
         let error = p.error(file);
         assert!(error.contains(expected), "{file}: {error}");
     }
+}
+
+#[test]
+fn build_checks_are_warnings_and_errors_when_the_file_says_so() {
+    let p = Project::new();
+    p.build("FROM scratch\nMAINTAINER me\n");
+    let warnings = p.warnings();
+    assert!(
+        warnings[0].contains("Dockerfile:2: MaintainerDeprecated: "),
+        "{warnings:?}"
+    );
+    let error = p.error("# check=error=true\nFROM scratch\nMAINTAINER me\n");
+    assert!(error.contains("1 build checks failed"), "{error}");
 }

@@ -1,0 +1,103 @@
+//! What is worth a warning before and after a build: the build checks, and arguments that nothing took.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{Result, anyhow, bail};
+
+use super::program::Program;
+use super::recipe::Loaded;
+use super::{BuildRequest, Engine, Recipe};
+use crate::dockerfile::lint::{CheckOptions, Facts, PlatformMismatch, is_fatal, lint};
+use crate::dockerfile::{PLATFORM_ARGS, PROXY_ARGS};
+use crate::event::Event;
+
+fn send(request: &BuildRequest, engine: &Engine, message: String) {
+    engine.events.send(Event::Warning {
+        target: Some(request.target.clone()),
+        message,
+    });
+}
+
+/// The build checks, with file and line.
+///
+/// # Errors
+/// There are some, and the file says `check=error=true`.
+pub fn of_lint(
+    request: &BuildRequest,
+    engine: &Engine,
+    loaded: &Loaded,
+    program: &Program,
+) -> Result<()> {
+    let Some(parsed) = loaded.parsed() else {
+        return Ok(());
+    };
+    let context = loaded.context(request, None).ok();
+    let mut environments = BTreeMap::new();
+    let mut mismatches = Vec::new();
+    for (stage, (image, wanted)) in &program.bases {
+        let pairs = image.config.config.env.iter();
+        let environment: BTreeMap<String, String> = pairs
+            .filter_map(|p| p.split_once('='))
+            .map(|(name, value)| (name.to_string(), value.to_string()))
+            .collect();
+        environments.insert(*stage, environment);
+        let actual = image.config.platform();
+        if !actual.serves(wanted) {
+            mismatches.push(PlatformMismatch {
+                stage: *stage,
+                image: image.name.clone(),
+                expected: wanted.to_string(),
+                actual: actual.to_string(),
+            });
+        }
+    }
+    let check = request
+        .args
+        .get("BUILDKIT_DOCKERFILE_CHECK")
+        .map(|text| CheckOptions::parse(text))
+        .transpose()
+        .map_err(|e| anyhow!("BUILDKIT_DOCKERFILE_CHECK: {e}"))?;
+    let facts = Facts {
+        build_args: Some(&request.args),
+        check: check.as_ref(),
+        base_environments: Some(&environments),
+        base_platforms: &mismatches,
+        ignore: context.as_ref().map(|c| c.ignore_rules().rules()),
+    };
+    let warnings = lint(parsed, &facts);
+    for warning in &warnings {
+        let place = format!("{}:{}", program.file, warning.line);
+        let name = warning.rule.name();
+        send(
+            request,
+            engine,
+            format!("{place}: {name}: {}", warning.message),
+        );
+    }
+    if is_fatal(parsed, &facts, &warnings) {
+        bail!(
+            "{}: {} build checks failed, and the file says `check=error=true`",
+            program.file,
+            warnings.len()
+        );
+    }
+    Ok(())
+}
+
+/// A build argument that nothing takes is mostly misspelt.
+pub fn of_unused_args(request: &BuildRequest, engine: &Engine, taken: &BTreeSet<String>) {
+    if !matches!(request.recipe, Recipe::Dockerfile { .. }) {
+        return;
+    }
+    for name in request.args.keys() {
+        let known = taken.contains(name)
+            || PROXY_ARGS.contains(&name.as_str())
+            || PLATFORM_ARGS.contains(&name.as_str())
+            || name.starts_with("BUILDKIT_")
+            || name == "SOURCE_DATE_EPOCH";
+        if !known {
+            let message = format!("no ARG takes the build argument `{name}`");
+            send(request, engine, message);
+        }
+    }
+}
