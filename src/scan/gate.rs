@@ -142,7 +142,7 @@ impl Run<'_> {
             findings: Vec::new(),
         };
         let before = self.refusals.len();
-        let scanned = match self.findings(image, child) {
+        let scanned = match self.findings(child) {
             Ok(scanned) => scanned,
             Err(ScannerError::Cancelled(cancelled)) => return Err(cancelled.into()),
             Err(error) => {
@@ -217,22 +217,14 @@ impl Run<'_> {
         }
     }
 
-    fn findings(&mut self, image: &ScanImage, child: &Child) -> Result<Scanned, ScannerError> {
+    fn findings(&mut self, child: &Child) -> Result<Scanned, ScannerError> {
         match &self.request.scanner {
             Scanner::Builtin => self.builtin(child).map_err(ScannerError::of),
-            external => {
+            _ => {
                 if self.wants_inventory() {
                     self.inventory(child).map_err(ScannerError::of)?;
                 }
-                scanner::external(
-                    external,
-                    self.request,
-                    image,
-                    child,
-                    self.store,
-                    &self.cache,
-                    self.cancel,
-                )
+                scanner::external(self.request, child, self.store, &self.cache, self.cancel)
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Gates from outside: real stores, real layers, real databases.
 
-mod ground;
+pub mod ground;
 
 use std::fs;
 use std::time::Duration;

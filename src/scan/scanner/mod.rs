@@ -1,10 +1,21 @@
 //! Scanners: each turns one image into findings. None of them judges.
 
 pub mod builtin;
+mod command;
+mod external;
+mod grype;
+mod handover;
+mod process;
+mod sarif;
+#[cfg(test)]
+mod tests;
+mod trivy;
 
 use serde::{Deserialize, Serialize};
 
-use super::Finding;
+use super::{Finding, FindingKind, Severity};
+
+pub use external::scan as external;
 
 /// What a scanner found in one image. Cached; a verdict never is.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -19,13 +30,20 @@ pub struct Scanned {
     pub database_date: Option<String>,
 }
 
+impl Scanned {
+    /// In the order of reports, each finding once.
+    fn settled(mut self) -> Scanned {
+        self.findings.sort_by(Finding::order);
+        self.findings.dedup();
+        self
+    }
+}
+
 /// Why there are no findings: the gate refuses with this sentence.
 #[derive(Debug, thiserror::Error)]
 pub enum ScannerError {
     #[error("{0}")]
     Failed(String),
-    #[error("stopped after {0:?}")]
-    TimedOut(std::time::Duration),
     #[error(transparent)]
     Cancelled(#[from] crate::event::Cancelled),
 }
@@ -40,15 +58,30 @@ impl ScannerError {
     }
 }
 
-/// Runs another program as scanner.
-pub fn external(
-    scanner: &crate::scan::Scanner,
-    request: &crate::scan::ScanRequest,
-    image: &crate::scan::ScanImage,
-    child: &crate::scan::subject::Child,
-    store: &crate::store::Store,
-    cache: &crate::scan::cache::Cache,
-    cancel: &crate::event::Cancel,
-) -> Result<Scanned, ScannerError> {
-    todo!()
+/// A vulnerability as other programs tell it, to be filled in.
+fn told_by(source: &str, id: &str) -> Finding {
+    Finding {
+        kind: FindingKind::Vulnerability,
+        id: id.to_string(),
+        aliases: Vec::new(),
+        package: String::new(),
+        version: String::new(),
+        purl: None,
+        path: None,
+        layer: None,
+        fixed: None,
+        severity: Severity::Unknown,
+        score: None,
+        source: source.to_string(),
+        title: String::new(),
+    }
+}
+
+/// The first line of a text, for people.
+fn first_line(text: &str) -> String {
+    let line = text
+        .lines()
+        .find(|l| !l.trim().is_empty())
+        .unwrap_or_default();
+    line.trim().chars().take(160).collect()
 }

@@ -1,0 +1,214 @@
+//! Trivy: asked for JSON without a gate of its own, because with one its exit
+//! code does not tell findings from errors.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::Path;
+
+use serde::Deserialize;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use super::{Finding, FindingKind, Scanned, Severity, first_line, told_by};
+
+/// It refuses OCI archives; the archive is a docker one.
+pub fn arguments(archive: &Path) -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = [
+        "image",
+        "--quiet",
+        "--format",
+        "json",
+        "--exit-code",
+        "0",
+        "--input",
+    ]
+    .map(OsString::from)
+    .into();
+    arguments.push(archive.into());
+    arguments
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Report {
+    /// Present in every report since 2021; tells a report from other JSON.
+    #[serde(rename = "SchemaVersion")]
+    _schema_version: u32,
+    #[serde(default)]
+    metadata: Metadata,
+    #[serde(default)]
+    results: Option<Vec<ResultNode>>,
+}
+
+#[derive(Deserialize, Default)]
+struct Metadata {
+    #[serde(rename = "OS")]
+    os: Option<Os>,
+}
+
+#[derive(Deserialize)]
+struct Os {
+    #[serde(rename = "Family", default)]
+    family: String,
+    #[serde(rename = "Name", default)]
+    name: String,
+    #[serde(rename = "EOSL", default)]
+    end_of_life: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ResultNode {
+    #[serde(default)]
+    target: String,
+    #[serde(default)]
+    vulnerabilities: Option<Vec<Vulnerability>>,
+    #[serde(default)]
+    secrets: Option<Vec<Secret>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Vulnerability {
+    #[serde(rename = "VulnerabilityID")]
+    id: String,
+    #[serde(rename = "VendorIDs", default)]
+    vendor_ids: Option<Vec<String>>,
+    #[serde(default)]
+    pkg_name: String,
+    #[serde(default)]
+    pkg_path: Option<String>,
+    #[serde(default)]
+    pkg_identifier: PkgIdentifier,
+    #[serde(default)]
+    installed_version: String,
+    #[serde(default)]
+    fixed_version: Option<String>,
+    #[serde(default)]
+    severity: String,
+    #[serde(default)]
+    severity_source: Option<String>,
+    #[serde(rename = "CVSS", default)]
+    cvss: Option<BTreeMap<String, Cvss>>,
+    #[serde(default)]
+    title: Option<String>,
+    #[serde(default)]
+    description: Option<String>,
+    #[serde(default)]
+    layer: Layer,
+}
+
+#[derive(Deserialize, Default)]
+struct PkgIdentifier {
+    #[serde(rename = "PURL")]
+    purl: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Cvss {
+    #[serde(rename = "V3Score")]
+    v3: Option<f64>,
+    #[serde(rename = "V40Score")]
+    v4: Option<f64>,
+    #[serde(rename = "V2Score")]
+    v2: Option<f64>,
+}
+
+#[derive(Deserialize, Default)]
+struct Layer {
+    #[serde(rename = "Digest")]
+    digest: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Secret {
+    #[serde(rename = "RuleID")]
+    id: String,
+    #[serde(default)]
+    severity: String,
+    #[serde(default)]
+    title: String,
+}
+
+/// `database` is Trivy's own `metadata.json`, if it lies where it should.
+pub fn findings(report: Report, database: Option<Vec<u8>>) -> Scanned {
+    let mut scanned = Scanned {
+        database_date: database.and_then(|d| metadata(&d)?.updated_at),
+        ..Scanned::default()
+    };
+    if let Some(os) = report.metadata.os.filter(|os| os.end_of_life) {
+        scanned.warnings.push(format!(
+            "{} {} is no longer supported: its vulnerabilities may be unknown",
+            os.family, os.name
+        ));
+    }
+    for result in report.results.unwrap_or_default() {
+        let vulnerabilities = result.vulnerabilities.into_iter().flatten();
+        scanned
+            .findings
+            .extend(vulnerabilities.map(|v| v.finding(&result.target)));
+        let secrets = result.secrets.into_iter().flatten();
+        scanned.findings.extend(secrets.map(|s| Finding {
+            kind: FindingKind::Secret,
+            path: Some(result.target.trim_start_matches('/').to_string()),
+            severity: Severity::of_word(&s.severity),
+            title: s.title,
+            ..told_by("trivy", &s.id)
+        }));
+    }
+    scanned.settled()
+}
+
+impl Vulnerability {
+    fn finding(self, target: &str) -> Finding {
+        let source = self.severity_source.as_deref().unwrap_or_default();
+        let cvss = self.cvss.unwrap_or_default();
+        // Of who stated the severity, else of the NVD, else of anybody.
+        let by = cvss
+            .get(source)
+            .or_else(|| cvss.get("nvd"))
+            .or_else(|| cvss.values().next());
+        let text = self.title.or(self.description).unwrap_or_default();
+        let path = self.pkg_path.filter(|p| !p.is_empty());
+        Finding {
+            aliases: self.vendor_ids.unwrap_or_default(),
+            package: self.pkg_name,
+            version: self.installed_version,
+            purl: self.pkg_identifier.purl,
+            path: Some(path.unwrap_or_else(|| target.to_string())),
+            layer: self.layer.digest.and_then(|d| d.parse().ok()),
+            fixed: self.fixed_version.filter(|v| !v.is_empty()),
+            severity: Severity::of_word(&self.severity),
+            score: by.and_then(|c| c.v3.or(c.v4).or(c.v2)),
+            title: first_line(&text),
+            ..told_by("trivy", &self.id)
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct DatabaseMetadata {
+    updated_at: Option<String>,
+    next_update: Option<String>,
+}
+
+fn metadata(bytes: &[u8]) -> Option<DatabaseMetadata> {
+    serde_json::from_slice(bytes).ok()
+}
+
+/// Whether the next run will use the database that lies there.
+pub fn is_settled(
+    database: &[u8],
+    environment: &BTreeMap<OsString, OsString>,
+    now: OffsetDateTime,
+) -> bool {
+    let has = |key: &str| environment.contains_key(std::ffi::OsStr::new(key));
+    if has("TRIVY_SERVER") {
+        return false;
+    }
+    let next =
+        metadata(database).and_then(|m| OffsetDateTime::parse(&m.next_update?, &Rfc3339).ok());
+    has("TRIVY_SKIP_DB_UPDATE") || next.is_some_and(|next| now < next)
+}
