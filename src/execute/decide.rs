@@ -1,0 +1,154 @@
+//! Whether a target is stale, and why; for real (`stale`) and as a preview that
+//! touches nothing (`preview`).
+
+use std::fmt;
+use std::sync::OnceLock;
+
+use super::{Action, Failure, Made, Runner, Upstream};
+use crate::key::{Change, Inputs};
+use crate::state::{Since, State};
+
+/// One reason to make a target again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reason {
+    NeverMade,
+    Interrupted,
+    FailedBefore,
+    InputsMoved,
+    Forced,
+    Input(Change),
+    /// An output is gone or different.
+    Output(String),
+    /// A target that it depends on is made before it.
+    Upstream(String),
+    /// Its inputs cannot be read.
+    Unreadable(String),
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Reason::NeverMade => f.write_str("never made"),
+            Reason::Interrupted => f.write_str("the last run was interrupted"),
+            Reason::FailedBefore => f.write_str("the last run failed"),
+            Reason::InputsMoved => f.write_str("inputs moved while it was made"),
+            Reason::Forced => f.write_str("forced"),
+            Reason::Input(change) => change.fmt(f),
+            Reason::Output(what) => f.write_str(what),
+            Reason::Upstream(target) => write!(f, "target {target} is made before"),
+            Reason::Unreadable(what) => f.write_str(what),
+        }
+    }
+}
+
+/// Changes for one line: three of them by name.
+pub fn few(changes: &[Change]) -> String {
+    let shown: Vec<String> = changes.iter().take(3).map(ToString::to_string).collect();
+    let more = changes.len().saturating_sub(3);
+    match more {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
+/// Every reason to make the target now; none when it is fresh.
+pub(super) fn stale<R: Runner>(
+    runner: &R,
+    state: &State,
+    action: usize,
+    target: &str,
+    inputs: &Inputs,
+) -> Result<Vec<Reason>, Failure> {
+    let Some((key, since)) = state.recorded_key(target) else {
+        return Ok(vec![never(state, target)]);
+    };
+    let mut reasons: Vec<Reason> = of_since(since).into_iter().collect();
+    if key != inputs.key() {
+        let before = state.known(target).outcome;
+        let before = before.expect("it has a key").explanation();
+        let changes = before.changes(&inputs.explanation());
+        reasons.extend(changes.into_iter().map(Reason::Input));
+    }
+    if reasons.is_empty() {
+        let (_, outputs) = state.recorded(target).expect("it has a key");
+        reasons.extend(runner.damage(action, &outputs)?.map(Reason::Output));
+    }
+    Ok(reasons)
+}
+
+fn of_since(since: Since) -> Option<Reason> {
+    match since {
+        Since::Finished => None,
+        Since::Interrupted => Some(Reason::Interrupted),
+        Since::Failed => Some(Reason::FailedBefore),
+        Since::InputsMoved => Some(Reason::InputsMoved),
+    }
+}
+
+/// Without an outcome there may still have been an attempt.
+fn never(state: &State, target: &str) -> Reason {
+    of_since(state.known(target).since).unwrap_or(Reason::NeverMade)
+}
+
+/// What a run would do with one action.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision {
+    pub action: usize,
+    /// Empty when it is fresh.
+    pub reasons: Vec<Reason>,
+}
+
+/// What a run would do, as far as it can be told before: a target whose upstream
+/// is made again may turn out fresh when that gives what it gave before.
+pub fn preview<R: Runner>(actions: &[Action], runner: &R, state: &State) -> Vec<Decision> {
+    let made: Vec<OnceLock<Made>> = actions.iter().map(|_| OnceLock::new()).collect();
+    let mut decisions: Vec<Decision> = Vec::with_capacity(actions.len());
+    for (at, action) in actions.iter().enumerate() {
+        let upstream = Upstream {
+            actions,
+            made: &made,
+        };
+        let first = action
+            .needs
+            .iter()
+            .find(|need| !decisions[**need].reasons.is_empty());
+        let mut reasons = own_reasons(at, action, runner, state, &upstream);
+        if let Some(need) = first {
+            // What it reads may not be there yet, or may be about to change.
+            reasons.retain(|reason| !matches!(reason, Reason::Unreadable(_)));
+            reasons.push(Reason::Upstream(actions[*need].target.clone()));
+        }
+        if let Some((digest, outputs)) = state.recorded(&action.target) {
+            drop(made[at].set(Made { digest, outputs }));
+        }
+        decisions.push(Decision {
+            action: at,
+            reasons,
+        });
+    }
+    decisions
+}
+
+fn own_reasons<R: Runner>(
+    at: usize,
+    action: &Action,
+    runner: &R,
+    state: &State,
+    upstream: &Upstream<'_>,
+) -> Vec<Reason> {
+    if state.recorded_key(&action.target).is_none() {
+        return vec![never(state, &action.target)];
+    }
+    if action.needs.iter().any(|need| upstream.at(*need).is_none()) {
+        return Vec::new();
+    }
+    let told = runner
+        .inputs(at, upstream)
+        .and_then(|inputs| stale(runner, state, at, &action.target, &inputs));
+    told.unwrap_or_else(|failure| vec![Reason::Unreadable(failure.message)])
+}
+
+/// The decision about the last of `actions`, for `why`.
+pub fn explain<R: Runner>(actions: &[Action], runner: &R, state: &State) -> Option<Decision> {
+    preview(actions, runner, state).pop()
+}
