@@ -147,7 +147,8 @@ impl Project {
                     size: l.size,
                     media_type: l.media_type.clone(),
                 };
-                let index = self.engine.store.index(&blob).unwrap();
+                // A base that nothing read has none.
+                let index = self.engine.store.index(&blob).unwrap_or_default();
                 index.entries.iter().map(shown).collect()
             })
             .collect();
@@ -875,4 +876,141 @@ fn build_checks_are_warnings_and_errors_when_the_file_says_so() {
     );
     let error = p.error("# check=error=true\nFROM scratch\nMAINTAINER me\n");
     assert!(error.contains("1 build checks failed"), "{error}");
+}
+
+/// Debian's registry on a free port; it ends when this test's end of the pipe closes.
+struct Registry {
+    host: String,
+    _directory: tempfile::TempDir,
+    _guard: std::process::Child,
+}
+
+impl Registry {
+    fn start() -> Registry {
+        let directory = tempfile::tempdir().unwrap();
+        let port = std::net::TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
+        let host = format!("127.0.0.1:{port}");
+        let config = directory.path().join("config.yml");
+        let data = directory.path().join("data");
+        std::fs::write(
+            &config,
+            format!(
+                "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: {host}}}\n",
+                data.display()
+            ),
+        )
+        .unwrap();
+        let guard = std::process::Command::new("sh")
+            .args([
+                "-c",
+                "docker-registry serve \"$0\" & pid=$!; read -r _; kill $pid",
+            ])
+            .arg(&config)
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        while std::net::TcpStream::connect(&host).is_err() {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        Registry {
+            host,
+            _directory: directory,
+            _guard: guard,
+        }
+    }
+
+    fn push(&self, p: &Project, image: &Image, name: &str) {
+        let to: Reference = format!("{}/{name}", self.host).parse().unwrap();
+        let job = crate::registry::PushJob {
+            root: image.built.root.clone(),
+            tags: vec![to.tag_or_latest().unwrap().to_string()],
+            to,
+            sources: Vec::new(),
+            phase: crate::registry::PushPhase::All,
+        };
+        let work = state::work(&p.engine, "push");
+        p.engine
+            .registry
+            .push(&job, &p.engine.store, &work)
+            .unwrap();
+    }
+}
+
+#[test]
+fn a_base_stays_remote_until_a_step_reads_it_and_moves_only_when_pulled() {
+    let registry = Registry::start();
+    let author = Project::new();
+    author
+        .write("tmp/x", "x")
+        .write("other", "y")
+        .mode("tmp", 0o1777);
+    let base = author.build("FROM scratch\nCOPY . /\nENV B=1\nUSER 7\nLABEL b=1\n");
+    registry.push(&author, &base, "base:1");
+
+    let p = Project::new();
+    p.write("f", "1");
+    let file = format!("FROM {}/base:1\nENV C=$B\n", registry.host);
+    let image = p.build(&file);
+    assert_eq!(image.config.config.env[1..], ["B=1", "C=1"]);
+    let layer = &image.manifest.layers[0].digest;
+    assert_eq!(*layer, base.manifest.layers[0].digest, "the very bytes");
+    assert!(!p.engine.store.has(layer), "nothing needed the layer");
+    assert_eq!(image.built.sources.len(), 1);
+    assert!(p.inputs(&file)[0].starts_with("base 127.0.0.1"));
+
+    let copying = format!("FROM {}/base:1\nCOPY f /tmp/\n", registry.host);
+    let image = p.build(&copying);
+    assert!(p.engine.store.has(layer) && image.built.sources.is_empty());
+    assert_eq!(image.layers[1], ["1777 0:0 tmp/", "644 0:0 tmp/f 1"]);
+
+    author.write("other", "changed");
+    let moved = author.build("FROM scratch\nCOPY . /\nENV B=2\n");
+    registry.push(&author, &moved, "base:1");
+    assert_eq!(p.build(&file).config.config.env[2], "C=1");
+    let mut request = p.request(&file);
+    request.pull = true;
+    assert_eq!(p.run(&request).unwrap().config.config.env[2], "C=2");
+    assert_eq!(p.build(&file).config.config.env[2], "C=2");
+}
+
+#[test]
+fn urls_are_added_once_and_checked() {
+    let served = tempfile::tempdir().unwrap();
+    std::fs::write(served.path().join("tool.txt"), "tool").unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/tool.txt", listener.local_addr().unwrap());
+    let hits = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let counted = hits.clone();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            use std::io::{Read, Write};
+            let mut stream = stream.unwrap();
+            let _ = stream.read(&mut [0; 4096]);
+            let n = counted.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            let body = if n < 2 { "tool" } else { "else" };
+            let head = "HTTP/1.1 200 OK\r\nLast-Modified: Sun, 06 Nov 1994 08:49:37 GMT\r\nConnection: close\r\nContent-Length: 4\r\n\r\n";
+            let _ = stream.write_all(format!("{head}{body}").as_bytes());
+        }
+    });
+    let p = Project::new();
+    let image = p.build(&format!("FROM scratch\nADD {url} /bin/\n"));
+    assert_eq!(image.files(), ["755 0:0 bin/", "600 0:0 bin/tool.txt 4"]);
+    let again = p.build(&format!("FROM scratch\nADD --chmod=755 {url} /bin/t\n"));
+    assert_eq!(again.files(), ["755 0:0 bin/", "755 0:0 bin/t 4"]);
+    assert_eq!(
+        hits.load(std::sync::atomic::Ordering::SeqCst),
+        1,
+        "remembered"
+    );
+    let wrong = format!(
+        "FROM scratch\nADD --checksum=sha256:{} {url} /\n",
+        "0".repeat(64)
+    );
+    assert!(p.error(&wrong).contains("Dockerfile:2"));
 }
