@@ -19,6 +19,8 @@ pub(super) struct Cx<'s, 'f> {
     pub diagnostics: &'s RefCell<Vec<Diagnostic>>,
     /// ``target `api`: `` in front of messages, or nothing.
     pub about: String,
+    /// The directory of the file, for one that is included.
+    directory: &'s str,
 }
 
 impl<'s, 'f> Cx<'s, 'f> {
@@ -27,6 +29,7 @@ impl<'s, 'f> Cx<'s, 'f> {
             scope,
             diagnostics,
             about: String::new(),
+            directory: "",
         }
     }
 
@@ -35,7 +38,30 @@ impl<'s, 'f> Cx<'s, 'f> {
             scope: self.scope,
             diagnostics: self.diagnostics,
             about,
+            directory: self.directory,
         }
+    }
+
+    pub fn within(self, directory: &'s str) -> Cx<'s, 'f> {
+        Cx { directory, ..self }
+    }
+
+    /// The same place, with messages that may yet be thrown away.
+    pub fn reporting_to<'d>(&self, diagnostics: &'d RefCell<Vec<Diagnostic>>) -> Cx<'d, 'f>
+    where
+        's: 'd,
+    {
+        Cx {
+            scope: self.scope,
+            diagnostics,
+            about: String::new(),
+            directory: self.directory,
+        }
+    }
+
+    /// The name by which the whole project knows a target of this file.
+    pub fn full_name(&self, name: &str) -> String {
+        super::rebase::qualified(self.directory, name)
     }
 
     pub fn report(&self, mut diagnostic: Diagnostic) {
@@ -55,12 +81,6 @@ impl<'s, 'f> Cx<'s, 'f> {
         help: impl Into<String>,
     ) {
         self.report(Diagnostic::at(span, message, label).with_help(help));
-    }
-
-    pub fn warn(&self, span: Span, message: impl Into<String>, help: impl Into<String>) {
-        let mut diagnostic = Diagnostic::at(span, message, "here").with_help(help);
-        diagnostic.severity = Severity::Warning;
-        self.report(diagnostic);
     }
 
     pub fn errors(&self) -> usize {

@@ -7,6 +7,7 @@ use miette::{
     SourceCode, SourceSpan, SpanContents,
 };
 
+use super::sources::Sources;
 use super::{Diagnostic, Severity, Span};
 
 /// Nobody reads further, and a thousand of them have one cause.
@@ -14,7 +15,7 @@ const MOST_SHOWN: usize = 50;
 /// Of a line, in bytes on either side of a label: generated files have lines of any length.
 const WIDEST: usize = 160;
 
-/// Renders diagnostics with miette against the source text (the cli calls this once).
+/// Renders diagnostics of one file with miette; [`Sources::render`] does it for several.
 /// Ends with a line that counts, when there is more than one.
 pub fn render(
     diagnostics: &[Diagnostic],
@@ -23,7 +24,15 @@ pub fn render(
     colour: bool,
     width: usize,
 ) -> String {
-    let source = Lines { file, text };
+    render_sources(diagnostics, &Sources::new(file, text), colour, width)
+}
+
+pub(super) fn render_sources(
+    diagnostics: &[Diagnostic],
+    sources: &Sources,
+    colour: bool,
+    width: usize,
+) -> String {
     let mut theme = match colour {
         true => GraphicalTheme::unicode(),
         false => GraphicalTheme::unicode_nocolor(),
@@ -38,8 +47,7 @@ pub fn render(
     for diagnostic in diagnostics.iter().take(MOST_SHOWN) {
         let report = Report {
             diagnostic,
-            source: &source,
-            length: text.len(),
+            sources,
         };
         let mut one = String::new();
         handler
@@ -50,7 +58,8 @@ pub fn render(
     if diagnostics.len() > MOST_SHOWN {
         out.push_str(&format!("… and {} more\n", diagnostics.len() - MOST_SHOWN));
     }
-    out.push_str(&count(diagnostics, file));
+    let main = sources.files.first().map_or("", |file| file.name.as_str());
+    out.push_str(&count(diagnostics, main));
     out
 }
 
@@ -93,32 +102,24 @@ fn count(diagnostics: &[Diagnostic], file: &str) -> String {
     }
 }
 
-/// The manifest's text. miette shows context in whole lines above and below, or none at
-/// all; we want exactly the lines that a label touches.
-struct Lines<'t> {
-    file: &'t str,
-    text: &'t str,
-}
-
-impl Lines<'_> {
-    fn boundary(&self, mut at: usize) -> usize {
-        while !self.text.is_char_boundary(at) {
-            at -= 1;
-        }
-        at
-    }
-}
-
-impl SourceCode for Lines<'_> {
+/// miette shows context in whole lines above and below, or none at all; we want exactly
+/// the lines that a label touches.
+impl SourceCode for Sources {
     fn read_span<'a>(
         &'a self,
         span: &SourceSpan,
         _before: usize,
         _after: usize,
     ) -> Result<Box<dyn SpanContents<'a> + 'a>, MietteError> {
-        let text = self.text.as_bytes();
-        let start = span.offset().min(text.len());
-        let end = (start + span.len()).min(text.len());
+        let file = self.at(span.offset()).ok_or(MietteError::OutOfBounds)?;
+        let whole = file.text.as_str();
+        let text = whole.as_bytes();
+        let start = (span.offset() - file.base).min(text.len());
+        let end = start + span.len();
+        if end > text.len() {
+            // Two labels in two files: each is shown by itself.
+            return Err(MietteError::OutOfBounds);
+        }
         let newline = |at: &u8| *at == b'\n';
         let line_start = text[..start]
             .iter()
@@ -130,14 +131,14 @@ impl SourceCode for Lines<'_> {
             .iter()
             .position(newline)
             .map_or(text.len(), |at| last + at);
-        let from = self.boundary(line_start.max(start.saturating_sub(WIDEST)));
-        let to = self.boundary(line_end.min(end + WIDEST));
+        let from = boundary(whole, line_start.max(start.saturating_sub(WIDEST)));
+        let to = boundary(whole, line_end.min(end + WIDEST));
         let line = text[..from].iter().filter(|at| newline(at)).count();
         let lines = 1 + text[from..to].iter().filter(|at| newline(at)).count();
         Ok(Box::new(MietteSpanContents::new_named(
-            self.file.to_string(),
+            file.name.clone(),
             &text[from..to],
-            SourceSpan::new(from.into(), to - from),
+            SourceSpan::new((file.base + from).into(), to - from),
             line,
             start - line_start,
             lines,
@@ -145,10 +146,16 @@ impl SourceCode for Lines<'_> {
     }
 }
 
+fn boundary(text: &str, mut at: usize) -> usize {
+    while !text.is_char_boundary(at) {
+        at -= 1;
+    }
+    at
+}
+
 struct Report<'d> {
     diagnostic: &'d Diagnostic,
-    source: &'d Lines<'d>,
-    length: usize,
+    sources: &'d Sources,
 }
 
 impl Report<'_> {
@@ -158,8 +165,10 @@ impl Report<'_> {
     }
 
     fn labelled(&self, span: Span, text: &str) -> LabeledSpan {
-        let start = span.start.min(self.length);
-        let end = span.end.clamp(start, self.length);
+        let file = self.sources.at(span.start);
+        let limit = file.map_or(0, |file| file.base + file.text.len());
+        let start = span.start.min(limit);
+        let end = span.end.clamp(start, limit);
         let label = (!text.is_empty()).then(|| text.to_string());
         LabeledSpan::new_with_span(label, SourceSpan::new(start.into(), end - start))
     }
@@ -191,7 +200,7 @@ impl miette::Diagnostic for Report<'_> {
     }
 
     fn source_code(&self) -> Option<&dyn SourceCode> {
-        self.has_place().then_some(self.source as &dyn SourceCode)
+        self.has_place().then_some(self.sources as &dyn SourceCode)
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {

@@ -67,6 +67,15 @@ impl<'f> Scope<'f> {
         }
     }
 
+    /// An included file's: it sees the main file's variables, and may declare its own.
+    pub fn inherited(&self) -> Scope<'f> {
+        Scope {
+            env_file: self.env_file.clone(),
+            variables: self.variables.clone(),
+            ..Scope::new(self.facts)
+        }
+    }
+
     pub fn declare(&mut self, name: &str, slot: Slot) {
         self.variables.insert(name.to_string(), slot);
     }

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use super::declarations::Names;
 use super::env_file::EnvFile;
 use super::fields::{Cx, Fields};
 use super::tree::{Node, Value};
 use super::types::*;
-use super::{Diagnostic, Names, duration, not_yet};
+use super::{Diagnostic, duration, not_yet};
 
 /// Read before everything else: variables may come from them.
 pub(super) fn env_files(node: &Node, cx: &Cx) -> Vec<EnvFile> {

@@ -19,13 +19,15 @@ const DEEPEST: usize = 32;
 const MOST_COPIED: usize = 500_000;
 
 pub(super) struct Templates<'n> {
+    /// Of the main file, for an included one.
+    outer: Option<&'n Templates<'n>>,
     by_name: BTreeMap<&'n str, &'n Node>,
-    used: RefCell<BTreeSet<&'n str>>,
+    used: RefCell<BTreeSet<String>>,
     copied: Cell<usize>,
 }
 
 impl<'n> Templates<'n> {
-    pub fn collect(nodes: &'n [Node]) -> Templates<'n> {
+    pub fn collect(nodes: &'n [Node], outer: Option<&'n Templates<'n>>) -> Templates<'n> {
         let mut by_name = BTreeMap::new();
         for node in nodes.iter().filter(|node| node.name.value == "template") {
             if let Some(Data::Text(name)) = node.args.first().map(|value| &value.data) {
@@ -33,6 +35,7 @@ impl<'n> Templates<'n> {
             }
         }
         Templates {
+            outer,
             by_name,
             used: RefCell::default(),
             copied: Cell::new(0),
@@ -78,7 +81,10 @@ impl<'n> Templates<'n> {
         path: &mut Vec<String>,
         cx: &Cx,
     ) -> Option<Vec<Node>> {
-        let Some((key, template)) = self.by_name.get_key_value(name.value.as_str()) else {
+        let Some(template) = self.by_name.get(name.value.as_str()) else {
+            if let Some(outer) = self.outer {
+                return outer.parent(name, kind, path, cx);
+            }
             let message = format!("there is no template `{}`", name.value);
             let mut diagnostic = Diagnostic::at(name.span, message, "not declared");
             diagnostic.help = suggest::help(&name.value, self.by_name.keys().copied())
@@ -86,7 +92,7 @@ impl<'n> Templates<'n> {
             cx.report(diagnostic);
             return None;
         };
-        self.used.borrow_mut().insert(key);
+        self.used.borrow_mut().insert(name.value.clone());
         if let Some(from) = path.iter().position(|one| *one == name.value) {
             let mut circle = path[from..].to_vec();
             circle.push(name.value.clone());
@@ -114,7 +120,7 @@ impl<'n> Templates<'n> {
     pub fn finish(&self, cx: &Cx) {
         let used = self.used.borrow();
         for (name, node) in &self.by_name {
-            if !used.contains(name) {
+            if !used.contains(*name) {
                 let span = node.args.first().map_or(node.name.span, |value| value.span);
                 cx.error_help(
                     span,

@@ -37,7 +37,11 @@ pub struct Manifest {
     pub groups: Vec<Group>,
     /// Targets whose `if` is false: groups and globs pass them by.
     pub disabled: Vec<Spanned<String>>,
-    /// Other files that were read (env-files), found or not: a cache of this value depends on them.
+    /// Files that `include` brought in, in the order of their spans.
+    pub included: Vec<String>,
+    /// Patterns of `include`: a cache depends on which files they match.
+    pub read_patterns: Vec<String>,
+    /// Other files that were read (includes, env-files), found or not: a cache of this value depends on them.
     pub read_files: Vec<String>,
     /// Environment variables that were looked at, set or not: a cache depends on their values.
     pub read_environment: Vec<String>,
@@ -172,6 +176,12 @@ pub struct Target {
     pub kind: TargetKind,
     /// Names of the variables and `env.…` that interpolation used inside this target.
     pub used_variables: Vec<String>,
+}
+impl Target {
+    /// The repository it is pushed to unless the push says another: `services/api:app` → `services/api/app`.
+    pub fn default_repository(&self) -> String {
+        self.name.value.replace(':', "/").to_lowercase()
+    }
 }
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum TargetKind {

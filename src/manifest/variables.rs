@@ -56,12 +56,7 @@ pub(super) fn resolve(
     scope: &mut Scope,
     diagnostics: &RefCell<Vec<Diagnostic>>,
 ) -> Vec<Variable> {
-    let declared = {
-        let cx = Cx::new(scope, diagnostics);
-        let declared = declarations(nodes, &cx);
-        unknown_overrides(&declared, &cx);
-        declared
-    };
+    let declared = declarations(nodes, &Cx::new(scope, diagnostics));
     for one in &declared {
         scope.declare(&one.name.value, Slot::Unset);
     }
@@ -213,20 +208,6 @@ fn pattern(node: &Node, cx: &Cx) -> Option<(regex::Regex, String)> {
             cx.error(text.span, message, last.trim_start_matches("error: "));
             None
         }
-    }
-}
-
-fn unknown_overrides(declared: &[Declared], cx: &Cx) {
-    for (name, _) in &cx.scope.facts().vars {
-        if declared.iter().any(|one| one.name.value == *name) {
-            continue;
-        }
-        let message = format!("`--var {name}=…`: the manifest declares no variable `{name}`");
-        let mut diagnostic = Diagnostic::plain(message);
-        let names = declared.iter().map(|one| one.name.value.as_str());
-        diagnostic.help =
-            suggest::help(name, names).or_else(|| Some(format!("declare it: `var {name} \"…\"`")));
-        cx.report(diagnostic);
     }
 }
 

@@ -1,0 +1,72 @@
+//! The texts that a manifest is made of: the main file and what it includes, one
+//! after the other, so that a span says file and place in one number.
+
+use super::{Diagnostic, Manifest, render::render_sources};
+
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    pub(super) files: Vec<Source>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Source {
+    pub name: String,
+    pub text: String,
+    /// Where its spans begin.
+    pub base: usize,
+}
+
+impl Sources {
+    pub fn new(name: &str, text: &str) -> Sources {
+        let mut sources = Sources::default();
+        sources.add(name, text.to_string());
+        sources
+    }
+
+    /// For a manifest out of the cache: its files, read again.
+    pub fn of(
+        name: &str,
+        text: &str,
+        manifest: &Manifest,
+        read: &dyn Fn(&str) -> std::io::Result<String>,
+    ) -> Sources {
+        let mut sources = Sources::new(name, text);
+        for file in &manifest.included {
+            // What has gone leaves its place empty: the spans of the others stay right.
+            sources.add(file, read(file).unwrap_or_default());
+        }
+        sources
+    }
+
+    /// Where the new file's spans begin.
+    pub(super) fn add(&mut self, name: &str, text: String) -> usize {
+        let base = self
+            .files
+            .last()
+            .map_or(0, |last| last.base + last.text.len() + 1);
+        self.files.push(Source {
+            name: name.to_string(),
+            text,
+            base,
+        });
+        base
+    }
+
+    /// The file that a span stands in.
+    pub(super) fn at(&self, offset: usize) -> Option<&Source> {
+        self.files.iter().rev().find(|file| file.base <= offset)
+    }
+
+    /// The name of the file and the line (from 1) of an offset.
+    pub fn place(&self, offset: usize) -> Option<(&str, usize)> {
+        let file = self.at(offset)?;
+        let end = (offset - file.base).min(file.text.len());
+        let before = file.text.as_bytes()[..end].iter();
+        Some((&file.name, 1 + before.filter(|b| **b == b'\n').count()))
+    }
+
+    /// Renders diagnostics with miette (the cli calls this once).
+    pub fn render(&self, diagnostics: &[Diagnostic], colour: bool, width: usize) -> String {
+        render_sources(diagnostics, self, colour, width)
+    }
+}
