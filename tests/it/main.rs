@@ -9,6 +9,8 @@
 //! | `interrupted` | kills and signals lose nothing and leave nothing |
 //! | `bad_input` | every refusal has a place, a reason and a next step |
 //! | `book` | every snippet of the book and the README does what it shows |
+//! | `host_commands` | `run` targets: incremental, explained, cut off early, safe when killed |
+//! | `tidy` | which room of `src/` may know which |
 //! | `ground` | no claims: registries, base images, users, peers |
 
 mod ground;
@@ -16,6 +18,8 @@ mod ground;
 mod bad_input;
 mod book;
 mod examples;
+mod host_commands;
 mod interrupted;
 mod release;
 mod same_as_buildah;
+mod tidy;

@@ -5,6 +5,7 @@
 pub mod images;
 pub mod imgmake;
 pub mod peers;
+pub mod project;
 pub mod registry;
 pub mod tree;
 
