@@ -1,12 +1,10 @@
 //! Whether a target is stale, and why; for real (`stale`) and as a preview that
 //! touches nothing (`preview`).
 
-use std::fmt;
-use std::sync::OnceLock;
-
 use super::{Action, Failure, Made, Runner, Upstream};
 use crate::key::{Change, Inputs};
 use crate::state::{Since, State};
+use std::fmt;
 
 /// One reason to make a target again.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,13 +99,9 @@ pub struct Decision {
 /// What a run would do, as far as it can be told before: a target whose upstream
 /// is made again may turn out fresh when that gives what it gave before.
 pub fn preview<R: Runner>(actions: &[Action], runner: &R, state: &State) -> Vec<Decision> {
-    let made: Vec<OnceLock<Made>> = actions.iter().map(|_| OnceLock::new()).collect();
+    let upstream = Upstream::new(actions);
     let mut decisions: Vec<Decision> = Vec::with_capacity(actions.len());
     for (at, action) in actions.iter().enumerate() {
-        let upstream = Upstream {
-            actions,
-            made: &made,
-        };
         let first = action
             .needs
             .iter()
@@ -119,7 +113,7 @@ pub fn preview<R: Runner>(actions: &[Action], runner: &R, state: &State) -> Vec<
             reasons.push(Reason::Upstream(actions[*need].target.clone()));
         }
         if let Some((digest, outputs)) = state.recorded(&action.target) {
-            drop(made[at].set(Made { digest, outputs }));
+            upstream.keep(at, Made { digest, outputs });
         }
         decisions.push(Decision {
             action: at,

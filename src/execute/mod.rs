@@ -9,6 +9,7 @@ mod queue;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
 use std::sync::OnceLock;
 use std::time::Instant;
 
@@ -58,19 +59,31 @@ pub trait Runner: Sync {
 
 /// What the actions before an action have made.
 pub struct Upstream<'a> {
-    actions: &'a [Action],
-    made: &'a [OnceLock<Made>],
+    places: HashMap<&'a str, usize>,
+    made: Vec<OnceLock<Made>>,
 }
 
-impl Upstream<'_> {
+impl<'a> Upstream<'a> {
+    fn new(actions: &'a [Action]) -> Upstream<'a> {
+        let place = |(at, action): (usize, &'a Action)| (action.target.as_str(), at);
+        Upstream {
+            places: actions.iter().enumerate().map(place).collect(),
+            made: actions.iter().map(|_| OnceLock::new()).collect(),
+        }
+    }
+
     /// By target name, among all that is done.
     pub fn made(&self, target: &str) -> Option<&Made> {
-        let at = self.actions.iter().position(|a| a.target == target)?;
-        self.made[at].get()
+        self.at(*self.places.get(target)?)
     }
 
     pub fn at(&self, action: usize) -> Option<&Made> {
         self.made.get(action)?.get()
+    }
+
+    fn keep(&self, action: usize, made: Made) {
+        let put = self.made[action].set(made);
+        put.expect("an action is done once");
     }
 }
 
@@ -153,13 +166,12 @@ pub fn execute<R: Runner>(
     options: &Options,
 ) -> Summary {
     announce(actions, &options.events);
-    let made: Vec<OnceLock<Made>> = actions.iter().map(|_| OnceLock::new()).collect();
     let run = Run {
         actions,
         runner,
         state,
         options,
-        made: &made,
+        upstream: Upstream::new(actions),
     };
     let ended = queue::drain(actions, options, |action| run.attempt(action));
     summarise(actions, ended, options)
@@ -215,7 +227,7 @@ struct Run<'a, R> {
     runner: &'a R,
     state: &'a State,
     options: &'a Options,
-    made: &'a [OnceLock<Made>],
+    upstream: Upstream<'a>,
 }
 
 impl<R: Runner> Run<'_, R> {
@@ -240,9 +252,8 @@ impl<R: Runner> Run<'_, R> {
 
     fn bring_up_to_date(&self, action: usize) -> Result<TargetOutcome, Failure> {
         self.check_cancelled()?;
-        let upstream = self.upstream();
         let target = &self.actions[action].target;
-        let inputs = self.runner.inputs(action, &upstream)?;
+        let inputs = self.runner.inputs(action, &self.upstream)?;
         let reasons = match self.options.cache {
             CacheUse::Ignore => vec![Reason::Forced],
             CacheUse::Fresh => decide::stale(self.runner, self.state, action, target, &inputs)?,
@@ -250,16 +261,16 @@ impl<R: Runner> Run<'_, R> {
         let before = self.state.recorded(target);
         if reasons.is_empty() {
             let (digest, outputs) = before.expect("what is not stale was made before");
-            self.keep(action, Made { digest, outputs });
+            self.upstream.keep(action, Made { digest, outputs });
             return Ok(TargetOutcome::Fresh);
         }
         self.options.events.send(Event::TargetStarted {
             target: target.clone(),
             reasons: reasons.iter().map(ToString::to_string).collect(),
         });
-        let made = self.run(action, &inputs, &upstream)?;
+        let made = self.run(action, &inputs)?;
         let unchanged = before.is_some_and(|(digest, _)| digest == made.digest);
-        self.keep(action, made);
+        self.upstream.keep(action, made);
         Ok(if unchanged {
             TargetOutcome::Unchanged
         } else {
@@ -267,12 +278,8 @@ impl<R: Runner> Run<'_, R> {
         })
     }
 
-    fn run(
-        &self,
-        action: usize,
-        inputs: &Inputs,
-        upstream: &Upstream<'_>,
-    ) -> Result<Made, Failure> {
+    fn run(&self, action: usize, inputs: &Inputs) -> Result<Made, Failure> {
+        let upstream = &self.upstream;
         let target = &self.actions[action].target;
         self.state.started(target)?;
         let made = self.runner.run(action, upstream).inspect_err(|failure| {
@@ -312,17 +319,5 @@ impl<R: Runner> Run<'_, R> {
     fn check_cancelled(&self) -> Result<(), Failure> {
         let cancelled = |_| Failure::new(FailureKind::Cancelled, "cancelled");
         self.options.cancel.check().map_err(cancelled)
-    }
-
-    fn keep(&self, action: usize, made: Made) {
-        let put = self.made[action].set(made);
-        put.expect("an action is done once");
-    }
-
-    fn upstream(&self) -> Upstream<'_> {
-        Upstream {
-            actions: self.actions,
-            made: self.made,
-        }
     }
 }
