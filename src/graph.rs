@@ -9,6 +9,7 @@ mod tests;
 
 use std::collections::{BTreeMap, HashMap};
 
+use petgraph::algo::tarjan_scc;
 use petgraph::graph::{DiGraph, NodeIndex};
 
 use crate::manifest::{Diagnostic, Group, Manifest, Span, Target, TargetKind};
@@ -37,6 +38,16 @@ struct Link {
     to: TargetId,
     kind: EdgeKind,
     span: Span,
+    strength: Strength,
+}
+
+/// Whether somebody wrote it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Strength {
+    /// A context happens to hold an output, or a wildcard reaches it. It gives way where it would
+    /// make a circle: a `run` that needs a build may well write its report into that build's context.
+    Guessed,
+    Written,
 }
 
 #[derive(Debug)]
@@ -68,6 +79,7 @@ impl Graph {
         let disabled = disabled.collect();
         cycle::check_groups(&manifest.groups, &disabled, &by_name, &mut diagnostics);
         let links = without_duplicates(found.links);
+        let links = without_guessed_circles(manifest.targets.len(), links);
         let edges = petgraph(manifest.targets.len(), &links);
         cycle::check(&edges, &links, &manifest, &mut diagnostics);
         if !diagnostics.is_empty() {
@@ -144,13 +156,32 @@ fn without_duplicates(links: Vec<Link>) -> Vec<Link> {
     for link in links {
         best.entry((link.from, link.to))
             .and_modify(|known| {
+                let strength = link.strength.max(known.strength);
                 if link.kind > known.kind {
                     *known = link;
                 }
+                known.strength = strength;
             })
             .or_insert(link);
     }
     best.into_values().collect()
+}
+
+/// Leaves out the guessed edges that lie on a circle.
+fn without_guessed_circles(targets: usize, mut links: Vec<Link>) -> Vec<Link> {
+    if links.iter().all(|link| link.strength == Strength::Written) {
+        return links;
+    }
+    let mut component = vec![0; targets];
+    for (at, members) in tarjan_scc(&petgraph(targets, &links)).iter().enumerate() {
+        for node in members {
+            component[node.index()] = at;
+        }
+    }
+    links.retain(|link| {
+        link.strength == Strength::Written || component[link.from.0] != component[link.to.0]
+    });
+    links
 }
 
 fn petgraph(targets: usize, links: &[Link]) -> DiGraph<TargetId, EdgeKind> {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::paths::{Producers, matching};
-use super::{EdgeKind, Link, TargetId, is_build};
+use super::{EdgeKind, Link, Strength, TargetId, is_build};
 use crate::manifest::glob::{clean, is_pattern};
 use crate::manifest::*;
 
@@ -57,6 +57,17 @@ impl<'m> Finder<'m> {
             to,
             kind,
             span,
+            strength: Strength::Written,
+        });
+    }
+
+    fn output_link(&mut self, from: TargetId, to: TargetId, span: Span, strength: Strength) {
+        self.found.links.push(Link {
+            from,
+            to,
+            kind: EdgeKind::Output,
+            span,
+            strength,
         });
     }
 
@@ -115,7 +126,7 @@ impl<'m> Finder<'m> {
             TargetKind::Run(run) => self.run(id, run),
             TargetKind::Scan(scan) => match &scan.from {
                 ScanFrom::Images(patterns) => self.images(id, target, patterns),
-                ScanFrom::Tar(path) => self.output(id, path),
+                ScanFrom::Tar(path) => self.archive(id, path),
                 ScanFrom::Image(_) => {}
             },
             TargetKind::Push(push) => self.push(id, target, push),
@@ -236,14 +247,14 @@ impl<'m> Finder<'m> {
         self.output(id, context);
         let producers = self.producers;
         for (_, run) in producers.beneath(&context.value) {
-            self.link(id, run, EdgeKind::Output, context.span);
+            self.output_link(id, run, context.span, Strength::Guessed);
         }
     }
 
     fn whole_directory(&mut self, id: TargetId, span: Span) {
         let producers = self.producers;
         for (_, run) in producers.beneath("") {
-            self.link(id, run, EdgeKind::Output, span);
+            self.output_link(id, run, span, Strength::Guessed);
         }
     }
 
@@ -282,21 +293,19 @@ impl<'m> Finder<'m> {
         source: &Spanned<String>,
         context: Option<&Spanned<String>>,
     ) {
-        let path = match context {
-            Some(context) => format!("{}/{}", context.value, source.value),
-            None => source.value.clone(),
-        };
-        for run in self.producers.of_pattern(&path) {
-            self.link(id, run, EdgeKind::Output, source.span);
+        let directory = context.map_or(".", |context| context.value.as_str());
+        let path = format!("{directory}/{}", source.value);
+        for (run, strength) in self.producers.of_pattern(&path) {
+            self.output_link(id, run, source.span, strength);
         }
     }
 
     fn run(&mut self, id: TargetId, run: &RunTarget) {
         for input in &run.inputs {
-            for producer in self.producers.of_pattern(&input.value) {
+            for (producer, strength) in self.producers.of_pattern(&input.value) {
                 // Its own outputs among its inputs make no circle: they are left out of the inputs.
                 if producer != id {
-                    self.link(id, producer, EdgeKind::Output, input.span);
+                    self.output_link(id, producer, input.span, strength);
                 }
             }
         }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::TargetId;
+use super::{Strength, TargetId};
 use crate::manifest::glob::{clean, cleaned};
 use crate::manifest::{Diagnostic, Glob, Manifest, Spanned, TargetKind};
 
@@ -91,7 +91,8 @@ impl Producers {
     }
 
     /// Runs with an output that a source pattern may select, or that lies in what it selects.
-    pub fn of_pattern(&self, pattern: &str) -> Vec<TargetId> {
+    /// `**/*.go` may select from every output there is: such edges are guessed.
+    pub fn of_pattern(&self, pattern: &str) -> BTreeMap<TargetId, Strength> {
         // Compiling is the dear part: only for a pattern with an output near it.
         if pattern.find(['{', '\\']).is_none() {
             let root = cleaned(literal_root(pattern));
@@ -99,22 +100,25 @@ impl Producers {
                 || root.starts_with('/')
                 || prefixes(&root).any(|prefix| self.by_path.contains_key(prefix));
             if !near {
-                return Vec::new();
+                return BTreeMap::new();
             }
         }
-        let mut found = Vec::new();
+        let mut found = BTreeMap::new();
         let Ok(glob) = Glob::new(pattern) else {
             return found;
         };
         for root in glob.roots() {
-            found.extend(self.of_path(&root));
             let matching = self.beneath(&root).filter(|(path, _)| {
                 glob.matches(path) || glob.may_match_under(path) || covers(&glob, path)
             });
-            found.extend(matching.map(|(_, id)| id));
+            for (_, id) in matching {
+                found.entry(id).or_insert(Strength::Guessed);
+            }
+            // What stands before the first wildcard lies in the output: that is meant.
+            for id in self.of_path(&root) {
+                found.insert(id, Strength::Written);
+            }
         }
-        found.sort();
-        found.dedup();
         found
     }
 }

@@ -136,6 +136,56 @@ build d { context x; needs d }";
 }
 
 #[test]
+fn a_report_in_the_context_of_the_build_it_needs_makes_no_circle() {
+    let graph = graph(
+        "build app { context \".\" }
+         run assets { command \"true\"; outputs \"dist\" }
+         run test { command \"true\"; needs app; outputs \"out/junit.xml\" }",
+    );
+    let output = vec![("assets".to_string(), EdgeKind::Output)];
+    assert_eq!(uses(&graph, "app"), output);
+    let found = messages(
+        "build app { from scratch; copy \"out/x\" to=\"/\" }
+         run test { command \"true\"; needs app; outputs \"out/x\" }",
+    );
+    assert_eq!(
+        found,
+        ["the targets depend on each other: app -> test -> app"]
+    );
+}
+
+#[test]
+fn runs_that_read_all_sources_and_write_beside_each_other_make_no_circle() {
+    let graph = graph(
+        "run a { command \"true\"; inputs \"**/*.go\"; outputs \"bin/a\" }
+         run b { command \"true\"; inputs \"**/*.go\" \"go.mod\"; outputs \"bin/b\" }
+         run gen { command \"true\"; outputs \"gen\" }",
+    );
+    let gen_only = vec![("gen".to_string(), EdgeKind::Output)];
+    assert_eq!(
+        (uses(&graph, "a"), uses(&graph, "b")),
+        (gen_only.clone(), gen_only)
+    );
+}
+
+#[test]
+fn an_archive_that_a_build_writes_is_scanned_and_pushed_after_it() {
+    let graph = graph(&format!(
+        "{REGISTRY} build app {{ context \"x\"; tar \"out/app.tar\" }}
+         scan gate {{ from tar=\"out/app.tar\" }}
+         push p {{ from tar=\"./out/app.tar\"; needs gate; to hub {{ repository r; tags x }} }}"
+    ));
+    assert_eq!(uses(&graph, "gate"), [("app".to_string(), EdgeKind::Image)]);
+    assert_eq!(
+        uses(&graph, "p"),
+        [
+            ("app".to_string(), EdgeKind::Image),
+            ("gate".to_string(), EdgeKind::Gate)
+        ]
+    );
+}
+
+#[test]
 fn groups_in_a_circle_are_refused() {
     let found = messages("build a { context x }\ngroup g h a\ngroup h g\ngroup i i");
     assert_eq!(

@@ -83,6 +83,12 @@ impl<'s, 'f> Cx<'s, 'f> {
         self.report(Diagnostic::at(span, message, label).with_help(help));
     }
 
+    pub fn warn(&self, span: Span, message: impl Into<String>, help: impl Into<String>) {
+        let mut diagnostic = Diagnostic::at(span, message, "here").with_help(help);
+        diagnostic.severity = Severity::Warning;
+        self.report(diagnostic);
+    }
+
     pub fn errors(&self) -> usize {
         self.diagnostics
             .borrow()

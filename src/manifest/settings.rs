@@ -299,7 +299,11 @@ fn basic(fields: &mut Fields) -> Option<AuthNode> {
 
 fn credential(fields: &mut Fields, name: &'static str) -> Option<PasswordFrom> {
     match fields.prop(name) {
-        Some(value) => secret_or_text(value, fields.cx),
+        Some(value) => {
+            let found = secret_or_text(value, fields.cx)?;
+            warn_of_literal(&found, value, fields.cx);
+            Some(found)
+        }
         None => {
             fields.missing(&format!("`{name}=(secret)NAME`"));
             None
@@ -321,6 +325,20 @@ fn options(fields: &mut Fields, known: &[&'static str]) -> BTreeMap<String, Pass
 fn secret_or_text(value: &Value, cx: &Cx) -> Option<PasswordFrom> {
     match value.ty.as_ref().map(|ty| ty.value.as_str()) {
         Some("secret") => cx.annotated_text(value).map(PasswordFrom::Secret),
-        _ => cx.text(value).map(|text| PasswordFrom::Literal(text.value)),
+        _ => {
+            let text = cx.text(value)?;
+            Some(PasswordFrom::Literal(text.value))
+        }
+    }
+}
+
+/// In the file it is seen by whoever reads the repository, in the cache by whoever reads that.
+fn warn_of_literal(password: &PasswordFrom, value: &Value, cx: &Cx) {
+    if let PasswordFrom::Literal(_) = password {
+        cx.warn(
+            value.span,
+            "a credential stands in the manifest",
+            "declare `secret NAME env=\"…\"` and write `(secret)NAME` here",
+        );
     }
 }

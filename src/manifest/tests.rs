@@ -477,6 +477,24 @@ proptest::proptest! {
     }
 }
 
+#[test]
+fn a_manifest_survives_its_cache() {
+    let manifest = load_text(COMPLETE).unwrap();
+    let bytes = postcard::to_stdvec(&manifest).unwrap();
+    assert_eq!(postcard::from_bytes::<Manifest>(&bytes).unwrap(), manifest);
+}
+
+#[test]
+fn a_written_password_is_a_warning_and_never_shown() {
+    let text = "registry hub \"docker.io/acme\" { auth basic user=x password=\"hunter2\" }\nbuild a { context x }";
+    let (manifest, warnings) = load("x.kdl", text, &Facts::default(), &read_nothing).unwrap();
+    assert_eq!(warnings.len(), 1);
+    assert_eq!(warnings[0].severity, Severity::Warning);
+    assert!(!format!("{manifest:?}").contains("hunter2"));
+    let facts = facts(&[("A", "hunter2")], &[("B", "hunter2")]);
+    assert!(!format!("{facts:?}").contains("hunter2"));
+}
+
 /// A directory in memory.
 struct Directory(BTreeMap<&'static str, &'static str>);
 
