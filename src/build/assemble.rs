@@ -70,16 +70,14 @@ pub fn root(
     request: &BuildRequest,
     store: &Store,
 ) -> Result<Descriptor> {
-    let [_, _, ..] = manifests.as_slice() else {
-        let only = manifests
-            .into_iter()
-            .next()
-            .context("no platform was built")?;
+    let asked = request.args.get("BUILDKIT_MULTI_PLATFORM");
+    let always = asked.is_some_and(|v| matches!(v.as_str(), "1" | "true" | "TRUE" | "True"));
+    if let ([only], false) = (manifests.as_slice(), always) {
         return Ok(Descriptor {
             platform: None,
-            ..only
+            ..only.clone()
         });
-    };
+    }
     let mut index = ImageIndex::new(request.format, manifests);
     index.annotations = annotations(request, &Document::Index);
     let bytes = to_json(&index);

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
@@ -20,10 +20,11 @@ use super::program::{Origin, Program, ProgramStep, Start, at_line};
 use super::recipe::Loaded;
 use super::run::{Mounted, Prepared, prepare};
 use super::state::{ImageLayer, ImageState, OwnershipClass, pull};
+use super::step_key::Times;
 use super::worker::TreeSource;
 use super::{BuildRequest, Engine, add, step_key};
 use crate::dockerfile::Run;
-use crate::event::{Event, StepOutcome};
+use crate::event::{Cancel, Event, StepOutcome};
 use crate::layer::{LayerBlob, View};
 
 /// One platform's run.
@@ -33,6 +34,8 @@ pub struct Execution<'a> {
     pub loaded: &'a Loaded,
     pub program: &'a Program,
     pub counts: &'a Counts,
+    /// Set when the run is cancelled, and when a stage fails: the others need not go on.
+    pub stop: Cancel,
     finished: Vec<OnceLock<ImageState>>,
     contexts: Mutex<BTreeMap<PathBuf, Arc<ContextTree>>>,
     /// Held while a step of that key is made: two stages with the same step make it once.
@@ -90,6 +93,7 @@ impl<'a> Execution<'a> {
             loaded,
             program,
             counts,
+            stop: Cancel::default(),
             finished: program.stages.iter().map(|_| OnceLock::new()).collect(),
             contexts: Mutex::default(),
             making: Mutex::default(),
@@ -115,10 +119,19 @@ impl<'a> Execution<'a> {
         let changed = Condvar::new();
         let threads = self.request.jobs.clamp(1, self.program.stages.len());
         std::thread::scope(|scope| {
-            for _ in 1..threads {
-                scope.spawn(|| self.work(&queue, &changed));
-            }
+            let (finished, told) = std::sync::mpsc::channel::<()>();
+            scope.spawn(|| self.pass_cancellation_on(told));
+            scope.spawn(|| self.prefetch());
+            let workers: Vec<_> = (1..threads)
+                .map(|_| scope.spawn(|| self.work(&queue, &changed)))
+                .collect();
             self.work(&queue, &changed);
+            for worker in workers {
+                if let Err(panic) = worker.join() {
+                    std::panic::resume_unwind(panic);
+                }
+            }
+            drop(finished);
         });
         let queue = queue
             .into_inner()
@@ -131,6 +144,39 @@ impl<'a> Execution<'a> {
             .swap_remove(self.program.target)
             .into_inner()
             .context("the target's stage did not finish")
+    }
+
+    /// Bases that some step will read come while other stages work. What fails here fails again, with its
+    /// place, in the step that needs it.
+    fn prefetch(&self) {
+        for stage in &self.program.stages {
+            let Start::Image(image) = &stage.start else {
+                continue;
+            };
+            let unread: Vec<&ImageLayer> = image
+                .layers
+                .iter()
+                .filter(|l| !self.engine.store.has_index(&l.diff_id))
+                .collect();
+            let stopped = || self.stop.is_cancelled() || self.engine.cancel.is_cancelled();
+            if unread.is_empty() || stopped() || !stage.steps.iter().any(ProgramStep::reads_below) {
+                continue;
+            }
+            if pull(self.engine, &self.request.target, &unread).is_ok() {
+                for layer in unread {
+                    let _ = self.engine.store.index(&layer.blob());
+                }
+            }
+        }
+    }
+
+    fn pass_cancellation_on(&self, finished: std::sync::mpsc::Receiver<()>) {
+        use std::sync::mpsc::RecvTimeoutError::Timeout;
+        while finished.recv_timeout(Duration::from_millis(20)) == Err(Timeout) {
+            if self.engine.cancel.is_cancelled() {
+                self.stop.cancel();
+            }
+        }
     }
 
     fn work(&self, queue: &Mutex<Queue>, changed: &Condvar) {
@@ -151,8 +197,7 @@ impl<'a> Execution<'a> {
             state.waiting.remove(&stage);
             state.running += 1;
             drop(state);
-            let failed = || locked(queue).failure.is_some();
-            let result = self.stage(stage, &failed);
+            let result = self.stage(stage);
             let mut state = locked(queue);
             state.running -= 1;
             match result {
@@ -163,6 +208,7 @@ impl<'a> Execution<'a> {
                     }
                 }
                 Err(error) => {
+                    self.stop.cancel();
                     state.failure.get_or_insert(error);
                 }
             }
@@ -176,7 +222,7 @@ impl<'a> Execution<'a> {
             .expect("a stage starts when all that it needs is finished")
     }
 
-    fn stage(&self, number: usize, failed: &dyn Fn() -> bool) -> Result<ImageState> {
+    fn stage(&self, number: usize) -> Result<ImageState> {
         let stage = &self.program.stages[number];
         let base = match stage.start {
             Start::Stage(base) => Some(self.finished(base)),
@@ -189,9 +235,7 @@ impl<'a> Execution<'a> {
         }
         for step in &stage.steps {
             self.engine.cancel.check()?;
-            if failed() {
-                anyhow::bail!("stopped, because another stage failed");
-            }
+            self.stop.check()?;
             self.step(&mut state, step, &stage.name)
                 .map_err(|e| at_line(&self.program.file, step.line, e))?;
         }
@@ -299,12 +343,12 @@ impl<'a> Execution<'a> {
         }
         files::hash(&mut plan, sources.directory.as_deref())?;
         state.class = state.class.max(sources.class);
-        let key = step_key::of_plan(
-            &plan,
-            files::fixed_time(self.loaded.epoch).seconds,
-            self.request.compression,
-            state.class.name(),
-        );
+        let times = match sources.ran && self.loaded.epoch.is_none() {
+            true => Times::OfCopiesDoNot,
+            false => Times::Count,
+        };
+        state.ran |= sources.ran;
+        let key = step_key::of_plan(&plan, times, self.request.compression, state.class.name());
         let (layer, outcome) = self.cached(&key, || self.write(&plan, &mut sources))?;
         state.push_layer(self.engine, &layer, work.history.clone())?;
         Ok(outcome)
@@ -322,13 +366,8 @@ impl<'a> Execution<'a> {
                 .collect();
             let blobs: Vec<LayerBlob> = layers.iter().map(ImageLayer::blob).collect();
             let fetch = |n: usize| pull(self.engine, &self.request.target, &[&layers[n]]);
-            let gathered = FromLayers::gather(
-                &self.engine.store,
-                &blobs,
-                &wanted,
-                &fetch,
-                &self.engine.cancel,
-            )?;
+            let gathered =
+                FromLayers::gather(&self.engine.store, &blobs, &wanted, &fetch, &self.stop)?;
             sources.contents = Box::new(gathered);
         }
         write_layer(
@@ -336,7 +375,7 @@ impl<'a> Execution<'a> {
             &mut *sources.contents,
             self.request.compression,
             &self.engine.store,
-            &self.engine.cancel,
+            &self.stop,
         )
     }
 
@@ -383,6 +422,7 @@ impl<'a> Execution<'a> {
                     tree: Arc::new(from.tree(self.engine, &self.request.target, name)?),
                     contents: Box::new(NoContents),
                     class: from.class,
+                    ran: from.ran,
                     layers: Some(from.layers),
                     directory: None,
                 });
@@ -406,6 +446,7 @@ impl<'a> Execution<'a> {
                 )),
                 contents: Box::new(NoContents),
                 class: OwnershipClass::Full,
+                ran: false,
                 layers: None,
                 directory: None,
             });
@@ -416,6 +457,7 @@ impl<'a> Execution<'a> {
             directory: Some(tree.directory.clone()),
             tree,
             class: OwnershipClass::Full,
+            ran: false,
             layers: None,
         })
     }
@@ -473,7 +515,7 @@ impl<'a> Execution<'a> {
             };
             prepare(run, state, self.request, self.loaded.epoch, &mut mounted)?
         };
-        state.class = class;
+        (state.class, state.ran) = (class, true);
         let Prepared {
             mut request,
             mut key,
@@ -563,6 +605,8 @@ struct Sources {
     tree: Arc<dyn Tree + Send>,
     contents: Box<dyn Contents>,
     class: OwnershipClass,
+    /// As in [`ImageState`].
+    ran: bool,
     /// Of the stage that is copied from.
     layers: Option<Vec<ImageLayer>>,
     directory: Option<PathBuf>,

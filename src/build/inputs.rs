@@ -11,7 +11,7 @@ use anyhow::{Context, Result, anyhow};
 use rayon::prelude::*;
 
 use super::context::ContextTree;
-use super::copy::tree::{relative, show};
+use super::copy::tree::relative;
 use super::copy::{Node, Tree};
 use super::evaluate::{self, FileWork, Todo};
 use super::files::{Operation, selected};
@@ -191,7 +191,7 @@ impl<'a> Gathering<'a> {
             None => String::new(),
         };
         nodes.retain(|n| {
-            let name = format!("{prefix}{}", show(&n.path));
+            let name = format!("{prefix}{}", name_of(&n.path));
             !self.found.contains_key(&("file", name))
         });
         hash_nodes(&mut nodes, &tree.directory, self.hash_file)?;
@@ -205,7 +205,7 @@ impl<'a> Gathering<'a> {
             }
             let name = match node.path.is_empty() {
                 true => format!("{prefix}."),
-                false => format!("{prefix}{}", show(&node.path)),
+                false => format!("{prefix}{}", name_of(&node.path)),
             };
             self.add("file", name, key.hash());
         }
@@ -228,6 +228,14 @@ impl<'a> Gathering<'a> {
             .map(|((kind, name), hash)| Input { kind, name, hash })
             .collect();
         Inputs { entries }
+    }
+}
+
+/// Two names must not look alike: odd bytes are escaped, not replaced.
+fn name_of(path: &[u8]) -> String {
+    match std::str::from_utf8(path) {
+        Ok(text) => text.to_string(),
+        Err(_) => path.escape_ascii().to_string(),
     }
 }
 

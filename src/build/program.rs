@@ -60,6 +60,30 @@ pub struct ProgramStep {
     pub origins: BTreeMap<String, Origin>,
 }
 
+impl ProgramStep {
+    /// Whether the step looks at the files below it.
+    pub fn reads_below(&self) -> bool {
+        match &self.action {
+            Action::Instruction(located) => match &located.value {
+                Instruction::Copy(copy) => !copy.link,
+                Instruction::Add(add) => !add.link,
+                Instruction::Run(_) | Instruction::Workdir(_) => true,
+                _ => false,
+            },
+            Action::Step(step) => matches!(
+                step,
+                Step::Copy { .. }
+                    | Step::Layer(_)
+                    | Step::File { .. }
+                    | Step::Symlink { .. }
+                    | Step::Mkdir { .. }
+                    | Step::Run { .. }
+                    | Step::Workdir(_)
+            ),
+        }
+    }
+}
+
 pub enum Action {
     Instruction(Located<Instruction>),
     /// A step of the manifest, which has no variables.

@@ -85,6 +85,8 @@ pub struct ImageState {
     pub args: Vec<(String, Option<String>)>,
     pub layers: Vec<ImageLayer>,
     pub class: OwnershipClass,
+    /// Some layer comes from a RUN of this build, with the times at which that ran.
+    pub ran: bool,
     pub platform: Platform,
     view: Option<View>,
 }
@@ -96,6 +98,7 @@ impl ImageState {
             args: Vec::new(),
             layers,
             class: OwnershipClass::Full,
+            ran: false,
             platform,
             view: None,
         }

@@ -1,9 +1,9 @@
 //! Step keys: blake3 over framed values, so that no two different inputs can look alike.
-//! Never a time, a secret or a proxy variable.
+//! Never a secret, a proxy variable, or the time of a source.
 
 use crate::layer::{Compression, Entry, EntryKind};
 
-use super::copy::{Plan, Planned};
+use super::copy::Plan;
 
 /// Raised whenever the same inputs give another layer than before.
 const SEMANTICS: u64 = 1;
@@ -58,22 +58,31 @@ impl Framed {
     }
 }
 
+/// Which modification times count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Times {
+    /// All in the plan: they follow from inputs alone.
+    Count,
+    /// Copied files carry the time at which some RUN happened to run, which says nothing about them.
+    OfCopiesDoNot,
+}
+
 /// The key of a layer that a plan describes in full: nothing but the plan and how it is written counts.
-pub fn of_plan(plan: &Plan, now: i64, compression: Compression, class: &str) -> String {
+pub fn of_plan(plan: &Plan, times: Times, compression: Compression, class: &str) -> String {
     let mut key = Framed::new("files");
     key.text(&format!("{compression:?}"))
-        .number(now as u64)
         .text(class)
         .number(plan.entries.len() as u64);
     for planned in plan.entries.values() {
-        entry(&mut key, planned);
+        metadata(&mut key, &planned.entry);
+        key.option(planned.hash.as_ref().map(<[u8; 32]>::as_slice));
+        let mtime = planned.entry.mtime;
+        if planned.kept || times == Times::Count {
+            key.number(mtime.seconds as u64)
+                .number(u64::from(mtime.nanos));
+        }
     }
     key.hex()
-}
-
-fn entry(key: &mut Framed, planned: &Planned) {
-    metadata(key, &planned.entry);
-    key.option(planned.hash.as_ref().map(<[u8; 32]>::as_slice));
 }
 
 /// A file's framed metadata, without times.

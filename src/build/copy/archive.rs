@@ -96,6 +96,7 @@ impl Planner<'_> {
             entry,
             content,
             hash: None,
+            kept: false,
         });
         Ok(())
     }

@@ -57,6 +57,7 @@ pub fn copy_tree(root: &Path, request: &CopyRequest, store: &Store) -> Result<La
                 entry: entry.clone(),
                 content: content.clone(),
                 hash: None,
+                kept: false,
             },
         );
     }

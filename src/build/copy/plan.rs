@@ -47,6 +47,8 @@ pub struct Planned {
     pub content: Content,
     /// blake3 of the bytes where it is known.
     pub hash: Option<[u8; 32]>,
+    /// A directory of the layers below, named again as it was.
+    pub kept: bool,
 }
 
 /// What a finished plan holds, sorted by path.
@@ -252,6 +254,7 @@ impl<'a> Planner<'a> {
         let Some(mut planned) = self.plan.entries.get(&place).cloned() else {
             return Ok(());
         };
+        planned.kept = false;
         planned.entry.mode = mode.apply(planned.entry.mode, true);
         if let Some((uid, gid)) = self.rules.owner {
             (planned.entry.uid, planned.entry.gid) = (uid, gid);
@@ -305,6 +308,7 @@ impl<'a> Planner<'a> {
             entry,
             content,
             hash: node.content,
+            kept: false,
         };
         self.insert(self.linked(node, planned));
         Ok(())
@@ -327,6 +331,7 @@ impl<'a> Planner<'a> {
             },
             content: Content::None,
             hash: None,
+            kept: false,
         }
     }
 
@@ -440,6 +445,7 @@ impl<'a> Planner<'a> {
             entry,
             content: Content::None,
             hash: None,
+            kept: false,
         });
     }
 
@@ -466,6 +472,7 @@ impl<'a> Planner<'a> {
                 entry,
                 content: Content::None,
                 hash: None,
+                kept: true,
             },
         );
     }
