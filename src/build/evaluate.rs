@@ -8,6 +8,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use super::config::{Configuring, DEFAULT_PATH, created};
 use super::copy::mode::Chmod;
 use super::files::{FileStep, Operation, inline, of_copy};
+use super::git::GitSource;
 use super::patterns::Patterns;
 use super::program::{Action, Origin, Program, ProgramStage, ProgramStep, Start};
 use super::recipe::mistake;
@@ -33,6 +34,8 @@ pub struct FileWork {
     pub link: bool,
     /// What is downloaded first: the operation that stands in for it, by its place in `steps`.
     pub downloads: Vec<(usize, add::Download)>,
+    /// The same for repositories.
+    pub checkouts: Vec<(usize, GitSource)>,
     pub history: String,
 }
 
@@ -43,6 +46,7 @@ impl FileWork {
             from: None,
             link: false,
             downloads: Vec::new(),
+            checkouts: Vec::new(),
             history,
         }
     }
@@ -228,6 +232,7 @@ fn copied(state: &ImageState, copy: &dockerfile::Copy, step: &ProgramStep) -> Re
         // BuildKit links only when no mode is to be set.
         link: copy.link && chmod.is_none(),
         downloads: Vec::new(),
+        checkouts: Vec::new(),
         history: history + &sources_text(&copy.files),
     })
 }
@@ -239,12 +244,16 @@ fn added(state: &ImageState, add: &dockerfile::Add) -> Result<FileWork> {
     let to = state.config.absolute(&add.files.destination);
     let mut operations = Vec::new();
     let mut downloads = Vec::new();
+    let mut checkouts = Vec::new();
     let mut local = Vec::new();
     for source in add.files.paths() {
         if add::is_git(source) {
-            bail!(
-                "ADD of a git repository (`{source}`) is not supported yet: clone it before, or ADD an archive of it"
-            );
+            checkouts.push((operations.len(), GitSource::parse(source, add)?));
+            operations.push(Operation::Copy {
+                sources: Vec::new(),
+                to: to.clone(),
+            });
+            continue;
         }
         if add::is_url(source) {
             downloads.push((operations.len(), add::Download::new(source, add)?));
@@ -256,8 +265,8 @@ fn added(state: &ImageState, add: &dockerfile::Add) -> Result<FileWork> {
             local.push(source.to_string());
         }
     }
-    if add.checksum.is_some() && downloads.is_empty() {
-        bail!("--checksum needs one http(s) source");
+    if add.checksum.is_some() && downloads.len() + checkouts.len() != 1 {
+        bail!("--checksum needs one http(s) or git source");
     }
     if !local.is_empty() {
         operations.push(match add.unpack {
@@ -293,6 +302,7 @@ fn added(state: &ImageState, add: &dockerfile::Add) -> Result<FileWork> {
         from: None,
         link: add.link && chmod.is_none(),
         downloads,
+        checkouts,
         history: format!(
             "ADD{}{}",
             flags_text(add.chown.as_deref(), add.chmod.as_deref()),

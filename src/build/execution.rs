@@ -16,6 +16,7 @@ use super::copy::write::{Beneath, Contents, FromLayers, NoContents, write_layer}
 use super::copy::{Content, Plan, Tree};
 use super::evaluate::{self, FileWork, Todo};
 use super::files::{self, FileStep, Operation};
+use super::git::{self, Checkout};
 use super::program::{Origin, Program, ProgramStep, Start, at_line};
 use super::recipe::Loaded;
 use super::run::{Mounted, Prepared, prepare};
@@ -324,7 +325,8 @@ impl<'a> Execution<'a> {
     }
 
     fn files(&self, state: &mut ImageState, work: &FileWork) -> Result<StepOutcome> {
-        let steps = self.resolved_steps(state, work)?;
+        let mut steps = self.resolved_steps(state, work)?;
+        let _checkouts = self.checked_out(&mut steps, work)?;
         let below = match work.link {
             true => View::default(),
             false => state.view(self.engine, &self.request.target)?.clone(),
@@ -410,6 +412,23 @@ impl<'a> Execution<'a> {
         Ok(steps)
     }
 
+    /// The checkouts live as long as what is returned.
+    fn checked_out(&self, steps: &mut [FileStep], work: &FileWork) -> Result<Vec<Checkout>> {
+        let mut list = Vec::new();
+        for (at, source) in &work.checkouts {
+            let commit = git::resolve(source, self.engine, self.request)?;
+            let checkout = git::checkout(source, &commit, self.engine)?;
+            if let Operation::Copy { to, .. } = &steps[*at].operation {
+                steps[*at].operation = Operation::Checkout {
+                    directory: checkout.root.clone(),
+                    to: to.clone(),
+                };
+            }
+            list.push(checkout);
+        }
+        Ok(list)
+    }
+
     fn sources(&self, work: &FileWork) -> Result<Sources> {
         let directory = match &work.from {
             Some(Origin::Stage(number)) => {
@@ -489,6 +508,7 @@ impl<'a> Execution<'a> {
             from: Some(Origin::Directory(directory.to_path_buf())),
             link: false,
             downloads: Vec::new(),
+            checkouts: Vec::new(),
             history: format!("FROM {}", super::program::shown(directory)),
         };
         self.files(state, &work).map(drop)

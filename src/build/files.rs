@@ -1,11 +1,12 @@
 //! Steps that put files into the image (COPY, ADD, WORKDIR, and the manifest's file steps) as one list of
 //! operations, and the list as a plan.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use rayon::prelude::*;
 
+use super::context::ContextTree;
 use super::copy::mode::Chmod;
 use super::copy::tree::show;
 use super::copy::write::{Contents, NoContents};
@@ -38,6 +39,11 @@ pub enum Operation {
         unpack: bool,
         to: String,
     },
+    /// All files of a directory that is in no context: a git checkout.
+    Checkout {
+        directory: PathBuf,
+        to: String,
+    },
     /// A heredoc or the manifest's `file`.
     Inline {
         name: String,
@@ -57,7 +63,7 @@ pub enum Operation {
 
 #[derive(Clone, Debug)]
 pub struct Fetched {
-    pub path: std::path::PathBuf,
+    pub path: PathBuf,
     pub size: u64,
     pub hash: [u8; 32],
     pub mtime: Timestamp,
@@ -139,6 +145,10 @@ fn apply(
                 mtime: Some(planner.clamped(file.mtime)),
             };
             planner.file(name, fresh, to)
+        }
+        Operation::Checkout { directory, to } => {
+            let checkout = ContextTree::open(directory, &[], &[], planner.now())?;
+            planner.copy_checkout(&checkout, to)
         }
         Operation::Inline {
             name,

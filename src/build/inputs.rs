@@ -102,6 +102,11 @@ impl<'a> Gathering<'a> {
             let fetched = add::fetch(download, self.engine, self.request)?;
             self.add("url", download.url.clone(), fetched.hash);
         }
+        for (_, source) in &work.checkouts {
+            let commit = super::git::resolve(source, self.engine, self.request)?;
+            let name = format!("{}#{}", source.remote, source.subdirectory);
+            self.add("git", name, *blake3::hash(commit.as_bytes()).as_bytes());
+        }
         let directory = match &work.from {
             None => None,
             Some(Origin::Directory(directory)) => Some(directory.clone()),

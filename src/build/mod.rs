@@ -26,6 +26,7 @@ pub mod copy;
 mod evaluate;
 mod execution;
 mod files;
+mod git;
 mod inputs;
 mod output;
 mod patterns;

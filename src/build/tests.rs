@@ -854,8 +854,8 @@ fn mistakes_name_file_and_line() {
             "Dockerfile:2:14: `--chmod=99`",
         ),
         (
-            "FROM scratch\n\nADD https://x/y.git /\n",
-            "Dockerfile:3: ADD of a git repository",
+            "FROM scratch\n\nADD --keep-git-dir=true git://x/y.git?odd=1 /\n",
+            "Dockerfile:3: `odd`",
         ),
         ("FROM $NOPE\n", "Dockerfile:1"),
         ("FROM scratch\nCOPPY a b\n", "Dockerfile:2:1: "),
@@ -1103,4 +1103,83 @@ fn scripts_run_by_their_own_interpreter() {
     assert_eq!(run.request.files[0].2, 0o755);
     let shell = prepared(&p, "RUN <<go\necho 1\necho 2\ngo\n", &request).unwrap();
     assert_eq!(shell.request.argv, ["/bin/sh", "-c", "echo 1\necho 2\n"]);
+}
+
+#[test]
+fn repositories_are_added_at_the_commit_they_were_first_seen_at() {
+    let p = Project::new();
+    let remote = p.dir.path().join("tool.git");
+    let git = |arguments: &[&str]| {
+        let status = std::process::Command::new("git")
+            .args(["-c", "user.name=n", "-c", "user.email=e@x", "-C"])
+            .arg(&remote)
+            .args(arguments)
+            .status();
+        assert!(status.unwrap().success());
+    };
+    std::fs::create_dir_all(remote.join("src")).unwrap();
+    std::fs::write(remote.join("src/run.sh"), "1").unwrap();
+    std::fs::write(remote.join("README"), "r").unwrap();
+    git(&["init", "-q", "-b", "main", "."]);
+    git(&["add", "."]);
+    git(&["update-index", "--chmod=+x", "src/run.sh"]);
+    git(&["commit", "-qm", "one"]);
+    git(&["tag", "-am", "v", "v1"]);
+    let daemon = GitDaemon::serve(p.dir.path());
+    let source = |tail: &str| {
+        let remote = format!("git://127.0.0.1:{}/tool.git", daemon.port);
+        format!("FROM scratch\nADD {tail} /g/\n").replace("REMOTE", &remote)
+    };
+    let tagged = source("REMOTE#v1:src");
+    assert_eq!(
+        p.build(&tagged).files(),
+        ["755 0:0 g/", "755 0:0 g/run.sh 1"]
+    );
+    let whole = source("REMOTE");
+    assert_eq!(p.build(&whole).files().len(), 4);
+    std::fs::write(remote.join("README"), "more").unwrap();
+    git(&["commit", "-qam", "two"]);
+    assert_eq!(p.build(&whole).files()[1], "644 0:0 g/README 1");
+    let mut request = p.request(&whole);
+    request.pull = true;
+    assert_eq!(p.run(&request).unwrap().files()[1], "644 0:0 g/README 4");
+    let wrong = source("--checksum=abcdef0 REMOTE#v1");
+    assert!(p.error(&wrong).contains("--checksum says abcdef0"));
+}
+
+struct GitDaemon {
+    port: u16,
+    process: std::process::Child,
+}
+
+impl GitDaemon {
+    fn serve(directory: &Path) -> GitDaemon {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        drop(listener);
+        let place = std::process::Command::new("git")
+            .arg("--exec-path")
+            .output();
+        let place = String::from_utf8(place.unwrap().stdout).unwrap();
+        let process = std::process::Command::new(format!("{}/git-daemon", place.trim()))
+            .args(["--export-all", "--reuseaddr", "--listen=127.0.0.1"])
+            .arg(format!("--port={port}"))
+            .arg(format!("--base-path={}", directory.display()))
+            .env("GIT_CONFIG_COUNT", "1")
+            .env("GIT_CONFIG_KEY_0", "safe.directory")
+            .env("GIT_CONFIG_VALUE_0", "*")
+            .spawn()
+            .unwrap();
+        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        GitDaemon { port, process }
+    }
+}
+
+impl Drop for GitDaemon {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
 }

@@ -226,6 +226,36 @@ impl<'a> Planner<'a> {
         Ok(selection.kept)
     }
 
+    /// Everything in a checkout. Its modes are git's: a file is executable or not, whatever the umask made of it.
+    pub fn copy_checkout(
+        &mut self,
+        checkout: &crate::build::context::ContextTree,
+        to: &str,
+    ) -> Result<()> {
+        let target = self.target(true, b"", &format!("{to}/"))?;
+        for mut node in checkout.walk(b"")? {
+            let content = match node.kind {
+                EntryKind::File { .. } => {
+                    node.mode = if node.mode & 0o100 == 0 { 0o644 } else { 0o755 };
+                    Content::File(checkout.path_of(&node.path))
+                }
+                EntryKind::Directory => {
+                    node.mode = 0o755;
+                    Content::None
+                }
+                _ => Content::None,
+            };
+            node.identity = None;
+            let path = join(&target, &node.path);
+            self.put_content(&node, path, content)?;
+        }
+        Ok(())
+    }
+
+    pub fn now(&self) -> Timestamp {
+        self.rules.now
+    }
+
     /// A file that is in no tree: a heredoc or a download.
     pub fn file(&mut self, name: &str, file: FreshFile, to: &str) -> Result<()> {
         let target = self.target(false, name.as_bytes(), to)?;
