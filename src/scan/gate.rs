@@ -30,7 +30,6 @@ pub fn scan(
     let mut run = Run {
         request,
         store,
-        events,
         cancel,
         cache: Cache::of(store),
         database: None,
@@ -63,7 +62,6 @@ pub fn scan(
 struct Run<'a> {
     request: &'a ScanRequest,
     store: &'a Store,
-    events: &'a Events,
     cancel: &'a Cancel,
     cache: Cache,
     /// Of the built-in scanner.
@@ -170,14 +168,12 @@ impl Run<'_> {
             .extend(gaps.map(|why| format!("{place}: {why}")));
         self.warnings
             .extend(scanned.warnings.iter().map(|w| format!("{place}: {w}")));
-        if let Some(limit) = self.request.policy.max_database_age {
-            if let Some(why) = too_old(
-                scanned.database_date.as_deref(),
-                limit,
-                self.request.policy.now,
-            ) {
-                self.fail(format!("{place}: {why}"));
-            }
+        let policy = &self.request.policy;
+        let age = policy
+            .max_database_age
+            .and_then(|limit| too_old(scanned.database_date.as_deref(), limit, policy.now));
+        if let Some(why) = age {
+            self.fail(format!("{place}: {why}"));
         }
     }
 

@@ -31,7 +31,7 @@ fn a_vulnerable_package_refuses_and_an_upgraded_one_passes() {
     assert_eq!(finding.severity, Severity::Critical);
 
     let new = ground.debian("app", "3.0.11-1~deb12u2");
-    let verdict = ground.scan(&[new.clone()]);
+    let verdict = ground.scan(std::slice::from_ref(&new));
     assert!(verdict.passed, "{:?}", verdict.refusals);
     assert!(verdict.passed_digests().contains(&&new.root.digest));
 }
@@ -91,7 +91,7 @@ fn a_whiteout_hides_a_package_but_not_a_secret() {
             ],
         ],
     );
-    let verdict = ground.scan(&[image.clone()]);
+    let verdict = ground.scan(std::slice::from_ref(&image));
     assert!(verdict.passed, "{:?}", verdict.refusals);
     let secrets: Vec<_> = verdict.images[0].platforms[0]
         .findings
@@ -108,7 +108,7 @@ fn a_whiteout_hides_a_package_but_not_a_secret() {
 fn verdicts_are_judged_anew_from_cached_findings() {
     let ground = Ground::new().advisory(OPENSSL);
     let image = ground.debian("app", "3.0.0-1");
-    assert!(!ground.scan(&[image.clone()]).passed);
+    assert!(!ground.scan(std::slice::from_ref(&image)).passed);
     // The layers are gone; findings are looked up by digest.
     ground.forget_layers(&image);
     let mut request = ground.request(&[image]);
@@ -127,7 +127,7 @@ fn verdicts_are_judged_anew_from_cached_findings() {
 fn a_new_advisory_is_noticed_in_an_image_scanned_before() {
     let ground = Ground::new().advisory(json!({"id": "X", "affected": []}));
     let image = ground.debian("app", "3.0.0-1");
-    assert!(ground.scan(&[image.clone()]).passed);
+    assert!(ground.scan(std::slice::from_ref(&image)).passed);
     let ground = ground.advisory(OPENSSL);
     assert!(!ground.scan(&[image]).passed);
 }

@@ -10,7 +10,7 @@ use std::io::{BufWriter, Write};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
 use super::osv::Statement;
@@ -83,10 +83,6 @@ impl Database {
     /// Of the content: equal advisories give an equal digest.
     pub fn digest(&self) -> &str {
         &self.digest
-    }
-
-    pub fn advisories(&self) -> u64 {
-        self.directory.advisories
     }
 
     /// When the newest advisory was modified, as it says.

@@ -16,7 +16,7 @@ use super::Severity;
 
 pub use import::open;
 pub use index::Database;
-pub use range::{Event, Range, RangeKind};
+use range::Range;
 
 /// One advisory as it concerns one package of one ecosystem.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

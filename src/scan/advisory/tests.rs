@@ -1,11 +1,10 @@
 use std::fs;
-use std::path::PathBuf;
 
 use proptest::prelude::*;
 use serde_json::json;
 
 use super::osv::Document;
-use super::range::Inclusion;
+use super::range::{Event, Inclusion, RangeKind};
 use super::*;
 use crate::event::Cancel;
 use crate::scan::version::Scheme;
@@ -209,7 +208,7 @@ fn a_zip_is_read_like_a_directory_and_an_edit_is_noticed() {
         out.write_all(with_events("SEMVER", events).to_string().as_bytes())
             .unwrap();
         out.finish().unwrap();
-        open(&[zip.clone()], &index, &Cancel::default()).unwrap()
+        open(std::slice::from_ref(&zip), &index, &Cancel::default()).unwrap()
     };
     let first = pack(json!([{"introduced": "0"}]));
     assert_eq!(first.ask("npm", "left", "1.0.0").unwrap().hits.len(), 1);

@@ -38,12 +38,12 @@ pub fn scan(mut file: impl Read) -> io::Result<Found> {
     loop {
         let more = fill(&mut file, &mut window, WINDOW)?;
         found.rust |= rust.find(&window).is_some();
-        if found.packages.is_empty() {
-            if let Some(at) = aligned(&go, &window, offset) {
-                window.drain(..at);
-                offset += at as u64;
-                read_blob(&mut file, &mut window, &mut found)?;
-            }
+        if found.packages.is_empty()
+            && let Some(at) = aligned(&go, &window, offset)
+        {
+            window.drain(..at);
+            offset += at as u64;
+            read_blob(&mut file, &mut window, &mut found)?;
         }
         if !more {
             return Ok(found);
@@ -66,7 +66,7 @@ fn fill(file: &mut impl Read, window: &mut Vec<u8>, size: usize) -> io::Result<b
 fn aligned(magic: &memmem::Finder, window: &[u8], offset: u64) -> Option<usize> {
     magic
         .find_iter(window)
-        .find(|at| (offset + *at as u64) % ALIGNMENT == 0 && window.len() >= at + HEADER)
+        .find(|at| (offset + *at as u64).is_multiple_of(ALIGNMENT) && window.len() >= at + HEADER)
 }
 
 fn read_blob(file: &mut impl Read, window: &mut Vec<u8>, found: &mut Found) -> io::Result<()> {

@@ -1,8 +1,5 @@
 //! One finding, one judgement.
 
-use std::cell::RefCell;
-use std::collections::BTreeSet;
-
 use anyhow::Result;
 use time::Date;
 

@@ -163,7 +163,7 @@ fn state(
     let prefix = format!("{}_", name.to_ascii_uppercase());
     for (key, value) in environment {
         if key.as_encoded_bytes().starts_with(prefix.as_bytes()) {
-            hash.update(key.as_encoded_bytes()).update(&[b'=']);
+            hash.update(key.as_encoded_bytes()).update(b"=");
             hash.update(value.as_encoded_bytes()).update(&[0]);
         }
     }

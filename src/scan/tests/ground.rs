@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
-use serde_json::{Value, json};
 use time::macros::datetime;
 
 use crate::event::{Cancel, Events};
