@@ -233,7 +233,7 @@ impl Run<'_> {
         if let Some(scanned) = self.cache.get(&key) {
             return Ok(scanned);
         }
-        let scanned = scanner::builtin::scan(&inventory, &child.config, database)?;
+        let scanned = scanner::builtin::scan(&inventory, child, database)?;
         self.cache.put(&key, &scanned)?;
         Ok(scanned)
     }

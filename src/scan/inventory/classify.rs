@@ -7,8 +7,8 @@ pub enum Reading {
     DpkgStatus,
     ApkInstalled,
     RpmSqlite,
-    /// Berkeley DB or ndb.
-    RpmOther,
+    RpmNdb,
+    RpmBerkeley,
     CargoLock,
     NpmPackage,
     NpmLock,
@@ -28,7 +28,11 @@ impl Reading {
     pub fn is_database(self) -> bool {
         matches!(
             self,
-            Reading::DpkgStatus | Reading::ApkInstalled | Reading::RpmSqlite | Reading::RpmOther
+            Reading::DpkgStatus
+                | Reading::ApkInstalled
+                | Reading::RpmSqlite
+                | Reading::RpmNdb
+                | Reading::RpmBerkeley
         )
     }
 
@@ -54,7 +58,8 @@ fn by_place(path: &str) -> Option<Reading> {
     if let Some(file) = rpm.iter().find_map(|d| path.strip_prefix(d)) {
         return match file {
             "rpmdb.sqlite" => Some(Reading::RpmSqlite),
-            "Packages" | "Packages.db" => Some(Reading::RpmOther),
+            "Packages.db" => Some(Reading::RpmNdb),
+            "Packages" => Some(Reading::RpmBerkeley),
             _ => None,
         };
     }

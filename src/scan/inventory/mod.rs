@@ -18,6 +18,7 @@ mod rpm;
 mod ruby;
 mod rust;
 mod secrets;
+mod sqlite;
 #[cfg(test)]
 mod tests;
 mod walk;

@@ -197,7 +197,7 @@ fn files_are_known_by_their_place() {
         ("x/METADATA", None),
         ("opt/app.jar", Some(Reading::Jar)),
         ("var/lib/rpm/rpmdb.sqlite", Some(Reading::RpmSqlite)),
-        ("var/lib/rpm/Packages", Some(Reading::RpmOther)),
+        ("var/lib/rpm/Packages", Some(Reading::RpmBerkeley)),
     ] {
         assert_eq!(classify(path), reading, "{path}");
     }

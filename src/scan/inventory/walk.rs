@@ -242,13 +242,20 @@ fn read_as(reading: Reading, size: u64, content: &mut dyn Read) -> Result<Fact> 
     };
     match reading {
         Reading::RpmSqlite => fact.settle(reading, rpm::read_sqlite(&spool(content)?)),
-        Reading::RpmOther => fact.settle(
+        Reading::RpmNdb => fact.settle(reading, rpm::read_ndb(&spool(content)?)),
+        Reading::RpmBerkeley => {
+            let why = "Berkeley DB is not read; `rpmdb --rebuilddb` of rpm 4.16 or later makes SQLite of it";
+            fact.settle(reading, Err(why.to_string()));
+        }
+        Reading::Jar => fact.settle(
             reading,
-            Err("Berkeley DB and ndb are not read; `rpmdb --rebuilddb` with rpm 4.16 or later makes SQLite".to_string()),
+            java::read(&spool(content)?).map_err(|e| e.to_string()),
         ),
-        Reading::Jar => fact.settle(reading, java::read(&spool(content)?).map_err(|e| e.to_string())),
         _ if size > LARGEST_TEXT => {
-            fact.settle(reading, Err(format!("larger than {} MiB", LARGEST_TEXT >> 20)));
+            fact.settle(
+                reading,
+                Err(format!("larger than {} MiB", LARGEST_TEXT >> 20)),
+            );
         }
         _ => {
             let mut bytes = Vec::with_capacity(size as usize);
@@ -279,7 +286,11 @@ fn read_text(reading: Reading, bytes: &[u8]) -> Result<Vec<Package>, String> {
         Reading::GemfileLock => Ok(ruby::read_lock(&text())),
         Reading::ComposerLock | Reading::ComposerInstalled => php::read(bytes).map_err(json),
         Reading::DotnetDeps => dotnet::read(bytes).map_err(json),
-        Reading::OsRelease | Reading::RpmSqlite | Reading::RpmOther | Reading::Jar => {
+        Reading::OsRelease
+        | Reading::RpmSqlite
+        | Reading::RpmNdb
+        | Reading::RpmBerkeley
+        | Reading::Jar => {
             unreachable!("the caller reads these itself")
         }
     }

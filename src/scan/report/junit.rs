@@ -23,9 +23,9 @@ pub fn document(header: &Header, verdict: &Verdict) -> String {
             &mut suites,
             1,
             &format!(
-                r#"<testsuite name="{}" tests="{count}" failures="0" errors="{count}" skipped="0" timestamp="{}">"#,
+                r#"<testsuite name="{}" tests="{count}" failures="0" errors="{count}" skipped="0" time="0" timestamp="{}">"#,
                 escape(header.target),
-                header.created
+                local(&header.created)
             ),
         );
         for refusal in other {
@@ -33,7 +33,7 @@ pub fn document(header: &Header, verdict: &Verdict) -> String {
                 &mut suites,
                 2,
                 &format!(
-                    r#"<testcase classname="{}" name="scan">"#,
+                    r#"<testcase classname="{}" name="scan" time="0">"#,
                     escape(header.target)
                 ),
             );
@@ -75,15 +75,15 @@ fn suite(
         text,
         1,
         &format!(
-            r#"<testsuite name="{name}" tests="{tests}" failures="{failures}" errors="0" skipped="{skipped}" timestamp="{}">"#,
-            header.created
+            r#"<testsuite name="{name}" tests="{tests}" failures="{failures}" errors="0" skipped="{skipped}" time="0" timestamp="{}">"#,
+            local(&header.created)
         ),
     );
     if platform.findings.is_empty() {
         line(
             text,
             2,
-            &format!(r#"<testcase classname="{name}" name="nothing found"/>"#),
+            &format!(r#"<testcase classname="{name}" name="nothing found" time="0"/>"#),
         );
     }
     for judged in &platform.findings {
@@ -96,16 +96,12 @@ fn suite(
 fn case(class: &str, judged: &Judged, text: &mut String) {
     let finding = &judged.finding;
     let place = finding.path.as_deref().unwrap_or_default();
-    let title = format!(
-        "[{}] {} {} {}",
-        finding.severity.word(),
-        finding.id,
-        finding.package,
-        place
-    );
+    let severity = format!("[{}]", finding.severity.word());
+    let words = [severity.as_str(), &finding.id, &finding.package, place];
+    let words: Vec<&str> = words.into_iter().filter(|w| !w.is_empty()).collect();
     let open = format!(
-        r#"<testcase classname="{class}" name="{}""#,
-        escape(title.trim())
+        r#"<testcase classname="{class}" name="{}" time="0""#,
+        escape(&words.join(" "))
     );
     let inner = match &judged.judgement {
         Judgement::Refused(why) => format!(
@@ -123,6 +119,11 @@ fn case(class: &str, judged: &Judged, text: &mut String) {
     line(text, 2, &format!("{open}>"));
     line(text, 3, &inner);
     line(text, 2, "</testcase>");
+}
+
+/// JUnit's timestamps carry no zone; ours is UTC.
+fn local(timestamp: &str) -> &str {
+    timestamp.trim_end_matches('Z')
 }
 
 fn line(text: &mut String, depth: usize, line: &str) {

@@ -33,10 +33,10 @@ fn heading(name: &str, platform: &PlatformVerdict, text: &mut String) {
         .filter(|j| j.finding.kind == FindingKind::Hygiene);
     let hints = hints.count();
     let counted = counted(platform.findings.iter());
-    let hints = if hints > 0 {
-        format!("; {hints} hints")
-    } else {
-        String::new()
+    let hints = match hints {
+        0 => String::new(),
+        1 => "; 1 hint".to_string(),
+        many => format!("; {many} hints"),
     };
     writeln!(
         text,
@@ -80,6 +80,7 @@ fn rows(platform: &PlatformVerdict, width: usize, text: &mut String) {
     listed.sort_by(|a, b| {
         rank(a)
             .cmp(&rank(b))
+            .then_with(|| b.finding.severity.cmp(&a.finding.severity))
             .then_with(|| a.finding.order(&b.finding))
     });
     let cells: Vec<[String; 6]> = listed.iter().map(|j| row(j)).collect();
@@ -175,6 +176,11 @@ fn summary(verdict: &Verdict) -> String {
     } else if refused == 0 {
         format!("refused: {images} image{s}{ignored}")
     } else {
-        format!("refused: {images} image{s}, {refused} findings speak against a pass{ignored}")
+        let speak = if refused == 1 {
+            "finding speaks"
+        } else {
+            "findings speak"
+        };
+        format!("refused: {images} image{s}, {refused} {speak} against a pass{ignored}")
     }
 }

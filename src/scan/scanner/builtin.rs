@@ -6,15 +6,16 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 
 use super::Scanned;
-use crate::image::ImageConfig;
+use crate::image::Reference;
 use crate::scan::advisory::{Database, Hit};
 use crate::scan::inventory::{self, Inventory, Located, OddityRule, PackageKind};
+use crate::scan::subject::Child;
 use crate::scan::version::Scheme;
 use crate::scan::{Finding, FindingKind, Severity, purl};
 
 const SOURCE: &str = "builtin";
 
-pub fn scan(inventory: &Inventory, config: &ImageConfig, database: &Database) -> Result<Scanned> {
+pub fn scan(inventory: &Inventory, child: &Child, database: &Database) -> Result<Scanned> {
     let mut scanned = Scanned {
         gaps: inventory.gaps.clone(),
         warnings: inventory.warnings.clone(),
@@ -23,7 +24,7 @@ pub fn scan(inventory: &Inventory, config: &ImageConfig, database: &Database) ->
     };
     vulnerabilities(inventory, database, &mut scanned)?;
     scanned.findings.extend(secrets(inventory));
-    scanned.findings.extend(hygiene(inventory, config));
+    scanned.findings.extend(hygiene(inventory, child));
     scanned.findings.sort_by(Finding::order);
     scanned.findings.dedup();
     Ok(scanned)
@@ -229,7 +230,8 @@ fn secrets(inventory: &Inventory) -> impl Iterator<Item = Finding> {
     })
 }
 
-fn hygiene(inventory: &Inventory, config: &ImageConfig) -> Vec<Finding> {
+fn hygiene(inventory: &Inventory, child: &Child) -> Vec<Finding> {
+    let config = &child.config;
     let mut found = Vec::new();
     let mut add = |id: &str, severity, title: &str| {
         found.push(about_image(FindingKind::Hygiene, id, severity, title));
@@ -250,6 +252,17 @@ fn hygiene(inventory: &Inventory, config: &ImageConfig) -> Vec<Finding> {
             "no-healthcheck",
             Severity::Low,
             "the image has no HEALTHCHECK",
+        );
+    }
+    let base = child
+        .manifest
+        .annotations
+        .get("org.opencontainers.image.base.name");
+    if base.is_some_and(|name| is_latest(name)) {
+        add(
+            "latest-base",
+            Severity::Low,
+            "the base image is whatever `latest` was that day: name a version",
         );
     }
     for variable in &config.config.env {
@@ -281,4 +294,9 @@ fn hygiene(inventory: &Inventory, config: &ImageConfig) -> Vec<Finding> {
         }
     }));
     found
+}
+
+fn is_latest(name: &str) -> bool {
+    let reference = name.parse::<Reference>();
+    reference.is_ok_and(|r| r.digest.is_none() && r.tag_or_latest() == Some("latest"))
 }
