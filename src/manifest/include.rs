@@ -104,14 +104,8 @@ impl<'p> Project<'p> {
         sets.finish(&self.manifest, &cx);
     }
 
-    pub fn finish(mut self, file: &str) -> (Manifest, Vec<Diagnostic>, Sources) {
+    pub fn finish(mut self) -> (Manifest, Vec<Diagnostic>, Sources) {
         self.unknown_overrides();
-        let nothing = self.manifest.targets.is_empty() && self.manifest.disabled.is_empty();
-        if nothing && self.diagnostics.borrow().is_empty() {
-            let message = format!("`{file}` declares no target");
-            let help = "declare one, such as `build app { context \".\" }`";
-            self.report(Diagnostic::plain(message).with_help(help));
-        }
         self.manifest.read_environment = self.looked_at.into_iter().collect();
         (self.manifest, self.diagnostics.into_inner(), self.sources)
     }

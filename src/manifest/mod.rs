@@ -143,7 +143,7 @@ pub type Loaded = Result<(Manifest, Vec<Diagnostic>), Vec<Diagnostic>>;
 pub fn load_project(file: &str, text: &str, facts: &Facts, files: &dyn Files) -> (Loaded, Sources) {
     let mut project = Project::new(facts, files);
     project.load(file, text);
-    let (manifest, mut found, sources) = project.finish(file);
+    let (manifest, mut found, sources) = project.finish();
     found.sort_by_key(|one| one.span.start);
     once_each(&mut found);
     let failed = found.iter().any(|one| one.severity == Severity::Error);

@@ -181,7 +181,13 @@ impl fmt::Debug for Report<'_> {
 }
 impl fmt::Display for Report<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.diagnostic.message)
+        let main = self.sources.files.first();
+        match main.filter(|main| !self.has_place() && !self.diagnostic.message.contains(&main.name))
+        {
+            // Nothing else says which file is meant.
+            Some(main) => write!(f, "{}: {}", main.name, self.diagnostic.message),
+            None => f.write_str(&self.diagnostic.message),
+        }
     }
 }
 impl std::error::Error for Report<'_> {}
