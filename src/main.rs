@@ -1,1 +1,3 @@
-fn main() {}
+fn main() {
+    imgmake::build::worker::reexec_entry();
+}

@@ -1,1 +1,52 @@
-//! SKELETON
+//! Layers ↔ directory trees: unpacking a layer into the directory that an overlay
+//! stacks, merging layers into one directory, and reading back what changed.
+//!
+//! Knows layers and the store. Mounts nothing and runs nothing; works in the helper
+//! process, as root of whatever namespace that is in.
+//!
+//! ```text
+//! trees/<id map>/<diff id>/fs        the tree; whiteouts and opaque marks as overlay has them
+//!                         /implied   directories that the layer is silent about
+//! ```
+
+mod attributes;
+mod diff;
+mod merge;
+mod snapshot;
+#[cfg(test)]
+mod tests;
+mod times;
+mod tree;
+mod unpack;
+
+pub use diff::{DiffOptions, Owners, write_layer};
+pub use merge::{copy_directory, keep_merged, merged_directory};
+pub use snapshot::Snapshot;
+pub use times::recorded_time;
+pub use unpack::{Correction, Stack, Trees};
+
+/// Where overlay keeps its marks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Marks {
+    /// `trusted.overlay.*`, in the initial user namespace.
+    Trusted,
+    /// `user.overlay.*`.
+    User,
+}
+
+impl Marks {
+    pub fn opaque(self) -> &'static str {
+        match self {
+            Marks::Trusted => "trusted.overlay.opaque",
+            Marks::User => "user.overlay.opaque",
+        }
+    }
+}
+
+/// What this process may make.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Devices {
+    Real,
+    /// An empty file stands for a device node; a warning says so.
+    Placeholders,
+}

@@ -1,8 +1,101 @@
-//! SKELETON
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+//! Runs one command in a root directory of its own: namespaces, mounts, ids,
+//! capabilities, system call filter. The only room with `unsafe`.
+//!
+//! Knows paths and numbers; knows no layer, store or Dockerfile. A [`Plan`] says
+//! everything; a process made for one plan ([`start`]) carries it out.
+//!
+//! ```text
+//! imgmake ── helper (enter: user and mount namespace) ── set-up process (one per RUN)
+//!                                                         └─ init, pid 1: mounts, reaps
+//!                                                             └─ the command
+//! ```
+
+#![allow(
+    unsafe_code,
+    reason = "namespaces, fork and seccomp have no safe interface"
+)]
+
+mod child;
+mod chrooted;
+mod devices;
+mod enter;
+mod filter;
+mod id_map;
+mod image_path;
+mod mount;
+mod overlay;
+mod plan;
+mod probe;
+mod start;
+mod stub;
+mod system;
+mod user;
+
+pub use child::run_plan;
+pub use enter::{Inside, enter, inside, protected_program};
+pub use mount::MadePoint;
+pub use id_map::{IdMaps, Range};
+pub use image_path::{Resolved, open_root, resolve};
+pub use overlay::{Overlay, OverlayXattrs, probe_overlay};
+pub use plan::{Mount, MountKind, Network, Plan, PlanFile, Root, Stub};
+pub use probe::{Probe, first_working, probe};
+pub use start::{Running, start};
+pub use stub::write_stubs;
+pub use system::{
+    close_other_descriptors, die_with_parent, hide_memory, own_working_directory,
+};
+
+/// The name under which a process is re-executed to carry out a plan.
+pub const ARGV0: &str = "imgmake-sandbox";
+
+/// How RUN is isolated, strongest first (`imgmake doctor` explains the choice).
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
 pub enum Tier {
+    /// Real root with CAP_SYS_ADMIN.
     Root,
+    /// A user namespace with ranges of ids from `newuidmap`.
     Rootless,
+    /// A user namespace with a single id; ownership is squashed to root.
     SingleId,
+    /// Real root that may neither unshare nor mount.
     Chroot,
 }
+
+impl Tier {
+    pub const ALL: [Tier; 4] = [Tier::Root, Tier::Rootless, Tier::SingleId, Tier::Chroot];
+
+    /// The name that `IMGMAKE_ISOLATION` and the log use.
+    pub fn name(self) -> &'static str {
+        match self {
+            Tier::Root => "root",
+            Tier::Rootless => "rootless",
+            Tier::SingleId => "single-id",
+            Tier::Chroot => "chroot",
+        }
+    }
+}
+
+impl std::fmt::Display for Tier {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl std::str::FromStr for Tier {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Tier, String> {
+        Tier::ALL
+            .into_iter()
+            .find(|tier| tier.name() == text)
+            .ok_or_else(|| {
+                format!("`{text}` is no isolation: expected root, rootless, single-id or chroot")
+            })
+    }
+}
+
+/// What a plan with [`Root::Directory`] made in it as mount points, to be removed
+/// by the caller once the command has ended.
+pub const MADE_POINTS: &str = mount::MADE_POINTS;

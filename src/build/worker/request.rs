@@ -1,15 +1,6 @@
-//! SKELETON: the handle on the helper process in which everything happens that needs namespaces:
-//! unpacking, overlay mounts, RUN, diffs, reading trees, deleting them.
-use crate::event::{Cancel, Stream};
-use crate::layer::{Compression, LayerBlob};
-use crate::sandbox::Tier;
-use crate::store::Store;
-use anyhow::Result;
-use std::collections::BTreeMap;
+//! What the helper process is asked to do.
 
-pub struct Worker {
-    _p: (),
-}
+use crate::layer::{Compression, LayerBlob};
 
 /// What a RUN needs; all values final (expanded), user names unresolved.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
@@ -93,44 +84,3 @@ pub enum Sharing {
     Private,
     Locked,
 }
-#[derive(Clone, Debug)]
-pub struct RunOutcome {
-    pub exit: i32,
-    /** `None` when the command failed. The layer, its index and its tree are in the store. */
-    pub layer: Option<LayerBlob>,
-}
-
-impl Worker {
-    /// Nothing is started yet: the helper process starts with the first request.
-    pub fn new(store: Store, tier: Option<Tier>) -> Worker {
-        todo!()
-    }
-    /// The tier that RUN will use here, probed once.
-    pub fn tier(&self) -> Result<Tier> {
-        todo!()
-    }
-    /// Runs a step; calls from several threads run at the same time. Cancellation kills the process tree.
-    pub fn run(
-        &self,
-        request: &RunRequest,
-        cancel: &Cancel,
-        on_line: &mut dyn FnMut(Stream, &[u8]),
-    ) -> Result<RunOutcome> {
-        todo!()
-    }
-    /// COPY --from: reads a tree that layers give, writes a layer (see `build::copy`). The layer and index are in the store afterwards.
-    pub fn copy(
-        &self,
-        layers: &[LayerBlob],
-        request: &super::copy::CopyRequest,
-        cancel: &Cancel,
-    ) -> Result<LayerBlob> {
-        todo!()
-    }
-    /// Deletes trees inside the namespaces that made them.
-    pub fn delete(&self, paths: &[std::path::PathBuf]) -> Result<()> {
-        todo!()
-    }
-}
-/// Called first thing in `main`: when this process was re-executed as a helper, does that work and never returns.
-pub fn reexec_entry() {}

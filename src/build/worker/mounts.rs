@@ -1,0 +1,347 @@
+//! The mounts of a step, from what the Dockerfile says to host paths that a sandbox
+//! takes; and what has to stay for as long as the step runs.
+
+use std::fs::{self, File};
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use super::request::{RunMount, Sharing, TreeSource};
+use super::server::{Server, Task};
+use super::ssh::Agent;
+use super::views::{View, Writes};
+use crate::rootfs;
+use crate::sandbox::{self, Mount, MountKind, PlanFile, Tier};
+
+/// Mounts, and what they need while they are in use.
+#[derive(Default)]
+pub(super) struct Prepared {
+    pub mounts: Vec<Mount>,
+    views: Vec<View>,
+    locks: Vec<File>,
+    agents: Vec<Agent>,
+}
+
+impl Prepared {
+    /// `temporary` is the step's own directory.
+    pub(super) fn new(
+        server: &Server,
+        asked: &[RunMount],
+        temporary: &Path,
+        task: &Task,
+    ) -> Result<Prepared> {
+        let mut prepared = Prepared::default();
+        let caches = prepared.lock_caches(server, asked, task)?;
+        for (i, mount) in asked.iter().enumerate() {
+            task.cancel.check()?;
+            let (target, kind) = prepared
+                .one(server, mount, caches.get(&i), temporary, i)
+                .with_context(|| format!("cannot prepare the mount at `{}`", target(mount)))?;
+            prepared.mounts.push(Mount {
+                target: PathBuf::from(target),
+                kind,
+            });
+        }
+        Ok(prepared)
+    }
+
+    fn one(
+        &mut self,
+        server: &Server,
+        mount: &RunMount,
+        cache: Option<&PathBuf>,
+        temporary: &Path,
+        number: usize,
+    ) -> Result<(String, MountKind)> {
+        Ok(match mount {
+            RunMount::Bind {
+                from,
+                source,
+                target,
+                writable,
+            } => {
+                let writes = if *writable {
+                    Writes::Discarded
+                } else {
+                    Writes::Refused
+                };
+                let source = self.source(server, from, source, writes)?;
+                let readonly = !writable;
+                (target.clone(), MountKind::Bind { source, readonly })
+            }
+            RunMount::Cache {
+                target,
+                readonly,
+                mode,
+                uid,
+                gid,
+                seed,
+                ..
+            } => {
+                let directory = cache.expect("every cache was locked").join("data");
+                if !directory.exists() {
+                    let made = self.seeded(server, seed.as_ref(), temporary, number)?;
+                    own(&made, *mode, (*uid, *gid), server.tier)?;
+                    fs::rename(&made, &directory).context("cannot make a cache")?;
+                }
+                let kind = MountKind::Bind {
+                    source: directory,
+                    readonly: *readonly,
+                };
+                (target.clone(), kind)
+            }
+            RunMount::Tmpfs { target, size } => {
+                let kind = MountKind::Tmpfs {
+                    size: *size,
+                    mode: 0o1777,
+                };
+                (target.clone(), kind)
+            }
+            RunMount::Secret {
+                target,
+                bytes,
+                mode,
+                uid,
+                gid,
+            } => {
+                let (uid, gid) = ids_here((*uid, *gid), server.tier);
+                let kind = MountKind::File(PlanFile {
+                    bytes: bytes.clone(),
+                    mode: *mode,
+                    uid,
+                    gid,
+                });
+                (target.clone(), kind)
+            }
+            RunMount::Ssh {
+                socket,
+                target,
+                mode,
+                uid,
+                gid,
+            } => {
+                if server.tier == Tier::Chroot {
+                    bail!("an ssh mount needs mount namespaces, which chroot isolation has not");
+                }
+                let owner = ids_here((*uid, *gid), server.tier);
+                let name = format!("ssh-{number}");
+                let agent =
+                    Agent::forward(temporary, &name, socket, (*mode, owner.0, owner.1))?;
+                let source = agent.path().to_path_buf();
+                self.agents.push(agent);
+                let kind = MountKind::Bind {
+                    source,
+                    readonly: false,
+                };
+                (target.clone(), kind)
+            }
+        })
+    }
+
+    /// A host path of `source` inside a tree.
+    fn source(
+        &mut self,
+        server: &Server,
+        from: &TreeSource,
+        source: &str,
+        writes: Writes,
+    ) -> Result<PathBuf> {
+        let view = self.view(server, from, writes)?;
+        let root = sandbox::open_root(&view)?;
+        let resolved = sandbox::resolve(root, Path::new(source))?;
+        if resolved.found.is_none() {
+            bail!("`{source}` does not exist in what it is mounted from");
+        }
+        Ok(view.join(resolved.path))
+    }
+
+    fn view(&mut self, server: &Server, from: &TreeSource, writes: Writes) -> Result<PathBuf> {
+        let view = match from {
+            TreeSource::Empty => View::empty(server)?,
+            TreeSource::Layers(layers) => {
+                let view = View::of_layers(server, layers)?;
+                if writes == Writes::Refused {
+                    view
+                } else {
+                    let lower = view.path().to_path_buf();
+                    self.views.push(view);
+                    View::of_directories(server, &[lower], writes)?
+                }
+            }
+            TreeSource::Host { dir, only } => {
+                let directory = PathBuf::from(dir);
+                match only {
+                    Some(only) => {
+                        let view = View::empty(server)?;
+                        for path in only {
+                            copy_chosen(&directory, Path::new(path), view.path())?;
+                        }
+                        view
+                    }
+                    None if writes == Writes::Refused && server.tier != Tier::Chroot => {
+                        return Ok(directory);
+                    }
+                    None => View::of_directories(server, &[directory], writes)?,
+                }
+            }
+        };
+        let path = view.path().to_path_buf();
+        self.views.push(view);
+        Ok(path)
+    }
+
+    /// Where each cache is, by the mount's number. Taken in the order of their paths:
+    /// two steps that lock the same two caches must not wait for each other.
+    fn lock_caches(
+        &mut self,
+        server: &Server,
+        asked: &[RunMount],
+        task: &Task,
+    ) -> Result<std::collections::BTreeMap<usize, PathBuf>> {
+        let mut wanted: Vec<(PathBuf, usize, &str, Sharing)> = Vec::new();
+        for (i, mount) in asked.iter().enumerate() {
+            if let RunMount::Cache { id, sharing, .. } = mount {
+                let path = server.store.cache_mount_path(server.trees.id_map(), id);
+                wanted.push((path, i, id, *sharing));
+            }
+        }
+        wanted.sort_by(|a, b| (&a.0, a.1).cmp(&(&b.0, b.1)));
+        let mut places: std::collections::BTreeMap<usize, PathBuf> = Default::default();
+        for at in 0..wanted.len() {
+            let (path, i, id, sharing) = &wanted[at];
+            let earlier = wanted[..at].iter().find(|(p, ..)| p == path);
+            // The same cache at two targets of one step is one lock.
+            if let Some((_, first, ..)) = earlier {
+                let place = places[first].clone();
+                places.insert(*i, place);
+                continue;
+            }
+            let place = self.lock_cache(server, path, id, *sharing, task)?;
+            places.insert(*i, place);
+        }
+        Ok(places)
+    }
+
+    fn lock_cache(
+        &mut self,
+        server: &Server,
+        path: &Path,
+        id: &str,
+        sharing: Sharing,
+        task: &Task,
+    ) -> Result<PathBuf> {
+        if server.tier == Tier::Chroot || sharing == Sharing::Locked {
+            let lock = open_lock(path)?;
+            while lock.try_lock().is_err() {
+                task.cancel.check()?;
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            self.locks.push(lock);
+            return Ok(path.to_path_buf());
+        }
+        if sharing == Sharing::Private {
+            // A user of its own: the first instance that nobody has.
+            for n in 0.. {
+                let path = if n == 0 {
+                    path.to_path_buf()
+                } else {
+                    let id = format!("{id}\0{n}");
+                    server.store.cache_mount_path(server.trees.id_map(), &id)
+                };
+                let lock = open_lock(&path)?;
+                if lock.try_lock().is_ok() {
+                    self.locks.push(lock);
+                    return Ok(path);
+                }
+            }
+        }
+        let lock = open_lock(path)?;
+        while lock.try_lock_shared().is_err() {
+            task.cancel.check()?;
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        self.locks.push(lock);
+        Ok(path.to_path_buf())
+    }
+
+    /// What a new cache begins with.
+    fn seeded(
+        &mut self,
+        server: &Server,
+        seed: Option<&(TreeSource, String)>,
+        temporary: &Path,
+        number: usize,
+    ) -> Result<PathBuf> {
+        let made = temporary.join(format!("cache-{number}"));
+        fs::create_dir(&made)?;
+        if let Some((from, source)) = seed {
+            let source = self.source(server, from, source, Writes::Refused)?;
+            rootfs::copy_directory(&source, &made)?;
+        }
+        Ok(made)
+    }
+}
+
+fn target(mount: &RunMount) -> &str {
+    match mount {
+        RunMount::Bind { target, .. }
+        | RunMount::Cache { target, .. }
+        | RunMount::Tmpfs { target, .. }
+        | RunMount::Secret { target, .. }
+        | RunMount::Ssh { target, .. } => target,
+    }
+}
+
+fn open_lock(cache: &Path) -> Result<File> {
+    fs::create_dir_all(cache).context("cannot make a cache")?;
+    File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(cache.join("lock"))
+        .context("cannot lock a cache")
+}
+
+/// With a single id everything belongs to it, whatever number it goes by.
+fn ids_here(ids: (u32, u32), tier: Tier) -> (u32, u32) {
+    if tier == Tier::SingleId { (0, 0) } else { ids }
+}
+
+fn own(path: &Path, mode: u32, ids: (u32, u32), tier: Tier) -> Result<()> {
+    let (uid, gid) = ids_here(ids, tier);
+    chown(path, Some(uid), Some(gid))
+        .with_context(|| format!("cannot give a cache to {uid}:{gid}"))?;
+    Ok(fs::set_permissions(path, PermissionsExt::from_mode(mode))?)
+}
+
+/// One chosen file of a context, with the directories above it.
+fn copy_chosen(from: &Path, path: &Path, to: &Path) -> Result<()> {
+    if path
+        .components()
+        .any(|c| !matches!(c, std::path::Component::Normal(_)))
+    {
+        bail!("`{}` is no path inside a context", path.display());
+    }
+    let (source, target) = (from.join(path), to.join(path));
+    let meta = fs::symlink_metadata(&source)
+        .with_context(|| format!("cannot read `{}`", source.display()))?;
+    if let Some(parent) = target.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    if meta.is_dir() {
+        fs::create_dir_all(&target)?;
+        fs::set_permissions(&target, meta.permissions())?;
+    } else if meta.is_symlink() {
+        std::os::unix::fs::symlink(fs::read_link(&source)?, &target)?;
+        return Ok(());
+    } else if meta.is_file() {
+        fs::copy(&source, &target)
+            .with_context(|| format!("cannot copy `{}`", source.display()))?;
+    } else {
+        return Ok(());
+    }
+    let time = filetime::FileTime::from_last_modification_time(&meta);
+    Ok(filetime::set_file_mtime(&target, time)?)
+}

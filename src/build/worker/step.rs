@@ -1,0 +1,329 @@
+//! One RUN: stack the layers, start the sandbox, pass its lines on, make what it
+//! changed a layer.
+
+use std::fs;
+use std::io::Read;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use rustix::event::{PollFd, PollFlags};
+
+use super::mounts::Prepared;
+use super::names;
+use super::protocol::Answer;
+use super::request::{Network, RunRequest};
+use super::server::{Lines, Server, Task};
+use super::views::{stubs, uses_overlay};
+use crate::layer::LayerBlob;
+use crate::rootfs::{self, DiffOptions, Owners, Snapshot};
+use crate::sandbox::{self, MadePoint, Mount, MountKind, Plan, PlanFile, Root, Running, Tier};
+
+/// The step's directory in the store; removed whatever happens.
+struct Scratch(PathBuf);
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        drop(fs::remove_dir_all(&self.0));
+    }
+}
+
+pub(super) fn run(
+    server: &Server,
+    request: &RunRequest,
+    task: &Task,
+    lines: &Lines,
+) -> Result<Answer> {
+    if request.insecure && server.tier != Tier::Root {
+        bail!(
+            "`RUN --security=insecure` needs real root, and this is {} isolation",
+            server.tier
+        );
+    }
+    let scratch = Scratch(server.store.temporary_dir()?);
+    let changes = Changes::new(server, request, &scratch.0)?;
+    task.cancel.check()?;
+    let prepared = Prepared::new(server, &request.mounts, &scratch.0, task)?;
+    let plan = plan(server, request, &changes, &prepared, &scratch.0)?;
+    let running = sandbox::start(&server.program, &plan)?;
+    task.on_cancel(running.killer()?);
+    let exit = follow(running, lines)?;
+    task.cancel.check()?;
+    if matches!(plan.root, Root::Directory(_)) {
+        remove_made_points(&plan.scratch, &changes.upper)?;
+    }
+    let layer = match exit {
+        0 => Some(changes.finish(server, request)?),
+        _ => None,
+    };
+    Ok(Answer::Ran { exit, layer })
+}
+
+/// What gathers the changes of a step.
+struct Changes {
+    root: Root,
+    /// Holds `fs`; becomes the tree of the layer.
+    tree: PathBuf,
+    upper: PathBuf,
+    stubs: Vec<sandbox::Stub>,
+    before: Option<Snapshot>,
+}
+
+impl Changes {
+    fn new(server: &Server, request: &RunRequest, scratch: &Path) -> Result<Changes> {
+        let tree = scratch.join("tree");
+        let upper = tree.join("fs");
+        fs::create_dir(&tree)?;
+        fs::create_dir(&upper)?;
+        fs::set_permissions(&upper, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+        if request.layers.is_empty() || uses_overlay(server, &request.layers)? {
+            Changes::overlay(server, request, scratch, tree, upper)
+        } else {
+            Changes::directory(server, request, tree, upper)
+        }
+    }
+
+    fn overlay(
+        server: &Server,
+        request: &RunRequest,
+        scratch: &Path,
+        tree: PathBuf,
+        upper: PathBuf,
+    ) -> Result<Changes> {
+        let work = scratch.join("work");
+        fs::create_dir(&work)?;
+        let stack = server.trees.stack(&request.layers)?;
+        let mut lowers = stack.lowers.clone();
+        if lowers.is_empty() {
+            let empty = scratch.join("empty");
+            fs::create_dir(&empty)?;
+            lowers.push(empty);
+        }
+        if let Some(like) = &stack.root_like {
+            // The merged root shows the attributes of the upper directory.
+            let like = sandbox::Stub {
+                path: PathBuf::new(),
+                like: like.clone(),
+            };
+            sandbox::write_stubs(&upper, &[like])?;
+        }
+        Ok(Changes {
+            root: Root::Overlay {
+                lowers,
+                upper: upper.clone(),
+                work,
+                xattrs: server.xattrs,
+            },
+            tree,
+            upper,
+            stubs: stubs(&stack),
+            before: None,
+        })
+    }
+
+    fn directory(
+        server: &Server,
+        request: &RunRequest,
+        tree: PathBuf,
+        upper: PathBuf,
+    ) -> Result<Changes> {
+        let merged = rootfs::merged_directory(&server.trees, &request.layers)?;
+        rootfs::copy_directory(&merged, &upper)?;
+        let before = Snapshot::of(&upper)?;
+        Ok(Changes {
+            root: Root::Directory(upper.clone()),
+            tree,
+            upper,
+            stubs: Vec::new(),
+            before: Some(before),
+        })
+    }
+
+    fn finish(&self, server: &Server, request: &RunRequest) -> Result<LayerBlob> {
+        let options = DiffOptions {
+            marks: server.trees.marks,
+            owners: match server.tier {
+                Tier::SingleId => Owners::Squashed,
+                _ => Owners::Kept,
+            },
+            compression: request.compression,
+            epoch: request.epoch,
+            before: self.before.as_ref(),
+        };
+        let layer = rootfs::write_layer(&self.upper, &options, &server.store)
+            .context("cannot record what the command changed")?;
+        if self.before.is_none() {
+            server.trees.keep(&self.tree, &layer.diff_id)?;
+        } else {
+            let mut chain = request.layers.clone();
+            chain.push(layer.clone());
+            rootfs::keep_merged(&server.trees, &chain, &self.tree)?;
+        }
+        Ok(layer)
+    }
+}
+
+fn plan(
+    server: &Server,
+    request: &RunRequest,
+    changes: &Changes,
+    prepared: &Prepared,
+    scratch: &Path,
+) -> Result<Plan> {
+    let own = scratch.join("sandbox");
+    fs::create_dir(&own)?;
+    let file = |target: &str, bytes: &[u8], mode: u32| Mount {
+        target: PathBuf::from(target),
+        kind: MountKind::File(PlanFile {
+            bytes: bytes.to_vec(),
+            mode,
+            uid: 0,
+            gid: 0,
+        }),
+    };
+    let mut mounts = vec![
+        file(
+            "/etc/resolv.conf",
+            names::resolv_conf(request.network).as_bytes(),
+            0o644,
+        ),
+        file("/etc/hosts", names::hosts(request).as_bytes(), 0o644),
+    ];
+    mounts.extend(prepared.mounts.iter().cloned());
+    for (path, bytes, mode) in &request.files {
+        mounts.push(file(path, bytes, *mode));
+    }
+    let hostname = if request.hostname.is_empty() {
+        "buildkitsandbox".to_string()
+    } else {
+        request.hostname.clone()
+    };
+    Ok(Plan {
+        tier: server.tier,
+        root: changes.root.clone(),
+        scratch: own,
+        stubs: changes.stubs.clone(),
+        mounts,
+        argv: request.argv.clone(),
+        env: request.env.clone(),
+        workdir: if request.workdir.is_empty() {
+            "/".to_string()
+        } else {
+            request.workdir.clone()
+        },
+        user: request.user.clone(),
+        stdin: request.stdin.clone(),
+        network: match request.network {
+            Network::Host => sandbox::Network::Host,
+            Network::None => sandbox::Network::None,
+        },
+        hostname,
+        insecure: request.insecure,
+    })
+}
+
+/// Passes lines on until both streams have ended, which they do only when nothing
+/// of the sandbox is left.
+fn follow(mut running: Running, lines: &Lines) -> Result<i32> {
+    let mut streams = [Splitter::new(false), Splitter::new(true)];
+    let mut buffer = vec![0; 64 << 10];
+    while streams.iter().any(|s| s.open) {
+        let flag = |open: bool| if open { PollFlags::IN } else { PollFlags::empty() };
+        let mut watched = [
+            PollFd::from_borrowed_fd(running.stdout.as_fd(), flag(streams[0].open)),
+            PollFd::from_borrowed_fd(running.stderr.as_fd(), flag(streams[1].open)),
+        ];
+        match rustix::event::poll(&mut watched, None) {
+            Ok(_) => {}
+            Err(rustix::io::Errno::INTR) => continue,
+            Err(error) => return Err(error.into()),
+        }
+        let ready = watched.map(|w| !w.revents().is_empty());
+        for (i, stream) in streams.iter_mut().enumerate() {
+            if !ready[i] || !stream.open {
+                continue;
+            }
+            let read = match i {
+                0 => running.stdout.read(&mut buffer),
+                _ => running.stderr.read(&mut buffer),
+            };
+            match read? {
+                0 => stream.end(lines),
+                n => stream.take(&buffer[..n], lines),
+            }
+        }
+    }
+    running.wait()
+}
+
+/// Bytes to lines.
+struct Splitter {
+    stderr: bool,
+    open: bool,
+    partial: Vec<u8>,
+}
+
+/// A command that prints no line ends is still shown, and held in bounded memory.
+const LONGEST_LINE: usize = 64 << 10;
+
+impl Splitter {
+    fn new(stderr: bool) -> Splitter {
+        Splitter {
+            stderr,
+            open: true,
+            partial: Vec::new(),
+        }
+    }
+
+    fn take(&mut self, mut bytes: &[u8], lines: &Lines) {
+        while let Some(end) = bytes.iter().position(|b| *b == b'\n') {
+            self.partial.extend_from_slice(&bytes[..end]);
+            self.flush(lines);
+            bytes = &bytes[end + 1..];
+        }
+        self.partial.extend_from_slice(bytes);
+        if self.partial.len() > LONGEST_LINE {
+            self.flush(lines);
+        }
+    }
+
+    fn flush(&mut self, lines: &Lines) {
+        lines.send(self.stderr, &self.partial);
+        self.partial.clear();
+    }
+
+    fn end(&mut self, lines: &Lines) {
+        self.open = false;
+        if !self.partial.is_empty() {
+            self.flush(lines);
+        }
+    }
+}
+
+/// Mount points that were made in a directory go again, if still empty, and the
+/// directories above them get back the times that they had.
+fn remove_made_points(scratch: &Path, root: &Path) -> Result<()> {
+    let bytes = fs::read(scratch.join(sandbox::MADE_POINTS))?;
+    let made: Vec<MadePoint> = postcard::from_bytes(&bytes)?;
+    for point in made.iter().rev() {
+        let path = root.join(&point.path);
+        let Ok(meta) = fs::symlink_metadata(&path) else {
+            continue;
+        };
+        let removed = if meta.is_dir() {
+            fs::remove_dir(&path)
+        } else if meta.len() == 0 {
+            fs::remove_file(&path)
+        } else {
+            continue;
+        };
+        if removed.is_ok()
+            && let Some(parent) = path.parent()
+        {
+            let (seconds, nanos) = point.parent_modified;
+            let time = filetime::FileTime::from_unix_time(seconds, nanos);
+            filetime::set_file_mtime(parent, time)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,149 @@
+//! What layers give together, as a directory to read from.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use rustix::mount::UnmountFlags;
+
+use super::server::Server;
+use crate::layer::LayerBlob;
+use crate::rootfs::{self, Stack};
+use crate::sandbox::{self, Overlay};
+
+/// More lower directories than one mount takes are merged first.
+const MAX_LAYERS: usize = 400;
+
+/// Unmounted and removed when dropped.
+pub(super) struct View {
+    path: PathBuf,
+    temporary: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Writes {
+    Refused,
+    /// Taken, and thrown away with the view.
+    Discarded,
+}
+
+impl View {
+    pub(super) fn of_layers(server: &Server, layers: &[LayerBlob]) -> Result<View> {
+        if layers.is_empty() {
+            return View::empty(server);
+        }
+        if !uses_overlay(server, layers)? {
+            let path = rootfs::merged_directory(&server.trees, layers)?;
+            return Ok(View {
+                path,
+                temporary: None,
+            });
+        }
+        let stack = server.trees.stack(layers)?;
+        let temporary = server.store.temporary_dir()?;
+        let lowers = with_corrections(&stack, &temporary)?;
+        View::mount(server, &lowers, Writes::Refused, temporary)
+    }
+
+    /// The same, of directories (top first).
+    pub(super) fn of_directories(
+        server: &Server,
+        lowers: &[PathBuf],
+        writes: Writes,
+    ) -> Result<View> {
+        let temporary = server.store.temporary_dir()?;
+        if !server.has_overlay()? {
+            let path = temporary.join("copy");
+            std::fs::create_dir(&path)?;
+            for lower in lowers.iter().rev() {
+                rootfs::copy_directory(lower, &path)?;
+            }
+            return Ok(View {
+                path,
+                temporary: Some(temporary),
+            });
+        }
+        View::mount(server, lowers, writes, temporary)
+    }
+
+    pub(super) fn empty(server: &Server) -> Result<View> {
+        let temporary = server.store.temporary_dir()?;
+        let path = temporary.join("empty");
+        std::fs::create_dir(&path)?;
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+        Ok(View {
+            path,
+            temporary: Some(temporary),
+        })
+    }
+
+    fn mount(
+        server: &Server,
+        lowers: &[PathBuf],
+        writes: Writes,
+        temporary: PathBuf,
+    ) -> Result<View> {
+        let made = |name: &str| -> Result<PathBuf> {
+            let path = temporary.join(name);
+            std::fs::create_dir(&path)?;
+            Ok(path)
+        };
+        let (path, upper, work) = (made("view")?, made("upper")?, made("work")?);
+        let overlay = Overlay {
+            lowers,
+            upper: (writes == Writes::Discarded).then_some((&*upper, &*work)),
+            xattrs: server.xattrs,
+        };
+        overlay.mount(&temporary, &path)?;
+        Ok(View {
+            path,
+            temporary: Some(temporary),
+        })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for View {
+    fn drop(&mut self) {
+        if let Some(temporary) = &self.temporary {
+            drop(rustix::mount::unmount(&self.path, UnmountFlags::DETACH));
+            drop(std::fs::remove_dir_all(temporary));
+        }
+    }
+}
+
+/// Whether these layers can be stacked here.
+pub(super) fn uses_overlay(server: &Server, layers: &[LayerBlob]) -> Result<bool> {
+    Ok(layers.len() <= MAX_LAYERS && server.has_overlay()?)
+}
+
+/// The layers' trees, with a directory on top that puts right what they show wrongly.
+fn with_corrections(stack: &Stack, temporary: &Path) -> Result<Vec<PathBuf>> {
+    let mut lowers = stack.lowers.clone();
+    let mut corrections = stubs(stack);
+    if let Some(root) = &stack.root_like {
+        corrections.push(sandbox::Stub {
+            path: PathBuf::new(),
+            like: root.clone(),
+        });
+    }
+    if stack.corrections.is_empty() && stack.root_like.as_ref() == stack.lowers.first() {
+        return Ok(lowers);
+    }
+    let directory = temporary.join("corrections");
+    std::fs::create_dir(&directory)?;
+    sandbox::write_stubs(&directory, &corrections)
+        .context("cannot correct the attributes of directories")?;
+    lowers.insert(0, directory);
+    Ok(lowers)
+}
+
+pub(super) fn stubs(stack: &Stack) -> Vec<sandbox::Stub> {
+    let stub = |c: &rootfs::Correction| sandbox::Stub {
+        path: c.path.clone(),
+        like: c.like.clone(),
+    };
+    stack.corrections.iter().map(stub).collect()
+}

@@ -1,0 +1,436 @@
+//! Unpacked layers in the store: made once, under a temporary name, renamed when whole.
+
+use std::collections::{BTreeSet, HashMap};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use anyhow::{Context, Result, bail};
+use sha2::Digest as _;
+
+use super::tree::{LinkIntoLower, Tree, Whiteouts};
+use super::{Devices, Marks};
+use crate::image::Digest;
+use crate::layer::{LayerBlob, LayerReader, decompress, split};
+use crate::store::Store;
+
+/// Trees of one id map.
+pub struct Trees {
+    store: Store,
+    id_map: String,
+    pub marks: Marks,
+    devices: Devices,
+    squash: bool,
+    in_progress: Mutex<HashMap<Digest, Arc<Mutex<()>>>>,
+    warn: Box<dyn Fn(String) + Send + Sync>,
+}
+
+/// The trees of an image's layers, ready to be stacked.
+pub struct Stack {
+    /// Top first.
+    pub lowers: Vec<PathBuf>,
+    pub corrections: Vec<Correction>,
+    /// The directory whose attributes the merged root has.
+    pub root_like: Option<PathBuf>,
+}
+
+/// Overlay shows the attributes of the topmost directory, also where that layer says
+/// nothing about it and just has files below. `like` has what is true.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Correction {
+    pub path: PathBuf,
+    pub like: PathBuf,
+}
+
+struct Unpacked {
+    tree: PathBuf,
+    implied: BTreeSet<Vec<u8>>,
+}
+
+impl Trees {
+    pub fn new(
+        store: Store,
+        id_map: String,
+        marks: Marks,
+        devices: Devices,
+        squash: bool,
+        warn: Box<dyn Fn(String) + Send + Sync>,
+    ) -> Trees {
+        Trees {
+            store,
+            id_map,
+            marks,
+            devices,
+            squash,
+            in_progress: Mutex::new(HashMap::new()),
+            warn,
+        }
+    }
+
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    pub fn id_map(&self) -> &str {
+        &self.id_map
+    }
+
+    /// Unpacks what is not unpacked yet. `layers` bottom first.
+    ///
+    /// # Errors
+    /// A blob is missing, damaged or not what its diff id says; the disk is full.
+    pub fn stack(&self, layers: &[LayerBlob]) -> Result<Stack> {
+        let unpacked = self.unpack_all(layers)?;
+        let (corrections, root_like) = corrections(&unpacked);
+        let lowers = unpacked.into_iter().rev().map(|u| u.tree.join("fs"));
+        Ok(Stack {
+            lowers: lowers.collect(),
+            corrections,
+            root_like,
+        })
+    }
+
+    fn unpack_all(&self, layers: &[LayerBlob]) -> Result<Vec<Unpacked>> {
+        let next = std::sync::atomic::AtomicUsize::new(0);
+        let results: Vec<Mutex<Option<Result<PathBuf>>>> =
+            layers.iter().map(|_| Mutex::new(None)).collect();
+        let work = || loop {
+            let i = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            let Some(layer) = layers.get(i) else {
+                return;
+            };
+            let result = self.unpack(layer, &layer.diff_id, &[]);
+            *results[i].lock().expect("no unpacker panics") = Some(result);
+        };
+        let missing = layers
+            .iter()
+            .filter(|l| !self.store.tree_path(&self.id_map, &l.diff_id).exists())
+            .count();
+        // Each unpacker is two threads already: one inflates, one makes files.
+        let threads = std::thread::available_parallelism().map_or(1, |n| n.get().div_ceil(2));
+        std::thread::scope(|scope| {
+            for _ in 1..threads.min(missing.max(1)) {
+                scope.spawn(work);
+            }
+            work();
+        });
+        let mut unpacked: Vec<Unpacked> = Vec::new();
+        for (i, result) in results.into_iter().enumerate() {
+            let result = result.into_inner().expect("no unpacker panics");
+            let tree = match result.expect("every layer was taken by a thread") {
+                Err(error) if error.root_cause().is::<LinkIntoLower>() => {
+                    self.unpack_on(&layers[..=i], &unpacked)?
+                }
+                tree => tree?,
+            };
+            let implied = read_implied(&tree)?;
+            unpacked.push(Unpacked { tree, implied });
+        }
+        Ok(unpacked)
+    }
+
+    /// A layer that links into lower ones: its tree is good on these alone.
+    fn unpack_on(&self, chain: &[LayerBlob], below: &[Unpacked]) -> Result<PathBuf> {
+        let lowers: Vec<PathBuf> = below.iter().rev().map(|u| u.tree.join("fs")).collect();
+        let layer = chain.last().expect("the chain ends in the layer");
+        self.unpack(layer, &chain_name("links", chain), &lowers)
+    }
+
+    fn unpack(&self, layer: &LayerBlob, name: &Digest, lowers: &[PathBuf]) -> Result<PathBuf> {
+        let target = self.store.tree_path(&self.id_map, name);
+        if target.exists() {
+            return Ok(target);
+        }
+        let lock = {
+            let mut in_progress = self.in_progress.lock().expect("no unpacker panics");
+            in_progress.entry(name.clone()).or_default().clone()
+        };
+        let _mine = lock.lock().expect("no unpacker panics");
+        if target.exists() {
+            return Ok(target);
+        }
+        let temporary = self.store.temporary_dir()?;
+        let made = self
+            .unpack_into(layer, &temporary, lowers)
+            .and_then(|()| keep_tree(&temporary.join("tree"), &target));
+        drop(std::fs::remove_dir_all(&temporary));
+        made.with_context(|| format!("cannot unpack layer {}", layer.digest.short()))?;
+        Ok(target)
+    }
+
+    fn unpack_into(&self, layer: &LayerBlob, temporary: &Path, lowers: &[PathBuf]) -> Result<()> {
+        let tree_dir = temporary.join("tree");
+        make_tree_directory(&tree_dir)?;
+        let kept = Whiteouts::Kept(self.marks);
+        let mut tree = Tree::new(&tree_dir.join("fs"), kept, self.devices, self.squash, lowers)?;
+        read_layer(&self.store, layer, &mut tree)?;
+        let implied: Vec<&Vec<u8>> = tree.implied.iter().collect();
+        std::fs::write(tree_dir.join("implied"), postcard::to_stdvec(&implied)?)?;
+        self.warn_of_placeholders(layer, &tree.placeholders);
+        Ok(())
+    }
+
+    /// Puts `layers` on each other in one directory, for where there is no overlay.
+    pub(super) fn merge_into(&self, layers: &[LayerBlob], directory: &Path) -> Result<()> {
+        for layer in layers {
+            let applied = Whiteouts::Applied;
+            let mut tree = Tree::new(directory, applied, self.devices, self.squash, &[])?;
+            read_layer(&self.store, layer, &mut tree)
+                .with_context(|| format!("cannot unpack layer {}", layer.digest.short()))?;
+            self.warn_of_placeholders(layer, &tree.placeholders);
+        }
+        Ok(())
+    }
+
+    fn warn_of_placeholders(&self, layer: &LayerBlob, paths: &[Vec<u8>]) {
+        let Some(first) = paths.first() else {
+            return;
+        };
+        (self.warn)(format!(
+            "layer {} holds {} device node(s) (`/{}`…), which only real root can make: \
+             RUN and COPY --from see empty files in their place",
+            layer.digest.short(),
+            paths.len(),
+            String::from_utf8_lossy(first)
+        ));
+    }
+
+    /// Makes the upper directory of a finished RUN the tree of its layer, so that it
+    /// is never unpacked. `tree` holds `fs`.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub fn keep(&self, tree: &Path, diff_id: &Digest) -> Result<()> {
+        let implied: [&[u8]; 1] = [b""];
+        std::fs::write(tree.join("implied"), postcard::to_stdvec(&implied)?)?;
+        keep_tree(tree, &self.store.tree_path(&self.id_map, diff_id))
+    }
+}
+
+/// A name for what a whole chain of layers makes.
+pub(super) fn chain_name(purpose: &str, layers: &[LayerBlob]) -> Digest {
+    let mut text = format!("{purpose}\n");
+    for layer in layers {
+        text.push_str(layer.diff_id.as_str());
+        text.push('\n');
+    }
+    Digest::of(text.as_bytes())
+}
+
+/// `fs`, as the root of an image that says nothing about its root.
+pub(super) fn make_tree_directory(tree: &Path) -> Result<()> {
+    std::fs::create_dir(tree)?;
+    std::fs::create_dir(tree.join("fs"))?;
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(tree.join("fs"), mode)?;
+    Ok(())
+}
+
+/// Renames a whole tree into place; another process may have been first, with the same.
+pub(super) fn keep_tree(tree: &Path, target: &Path) -> Result<()> {
+    if let Some(parent) = target.parent() {
+        std::fs::create_dir_all(parent)?;
+    }
+    match std::fs::rename(tree, target) {
+        Err(_) if target.exists() => Ok(()),
+        done => done.with_context(|| format!("cannot make `{}`", target.display())),
+    }
+}
+
+fn read_implied(tree: &Path) -> Result<BTreeSet<Vec<u8>>> {
+    let bytes = match std::fs::read(tree.join("implied")) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
+        Err(error) => return Err(error.into()),
+    };
+    postcard::from_bytes(&bytes).with_context(|| format!("`{}` is damaged", tree.display()))
+}
+
+/// For every directory that its topmost layer merely implies: who tells the truth.
+fn corrections(unpacked: &[Unpacked]) -> (Vec<Correction>, Option<PathBuf>) {
+    let mut paths: BTreeSet<&[u8]> = BTreeSet::new();
+    for layer in unpacked {
+        for path in &layer.implied {
+            // Ancestors too: a stub below them shows its own attributes for them.
+            let mut path: &[u8] = path;
+            while !path.is_empty() && paths.insert(path) {
+                path = split(path).0;
+            }
+        }
+    }
+    let mut corrections = Vec::new();
+    let mut needed = false;
+    for path in paths {
+        if let Some((like, hidden)) = truth_of(unpacked, path) {
+            needed |= hidden;
+            corrections.push(Correction {
+                path: to_path(path),
+                like,
+            });
+        }
+    }
+    if !needed {
+        corrections.clear();
+    }
+    let root = unpacked
+        .iter()
+        .rev()
+        .find(|u| !u.implied.contains(&Vec::new()))
+        .map(|u| u.tree.join("fs"));
+    (corrections, root)
+}
+
+/// The topmost tree that speaks about the directory, and whether a silent one lies
+/// above it. `None` if there is no such directory, or nobody speaks.
+fn truth_of(unpacked: &[Unpacked], path: &[u8]) -> Option<(PathBuf, bool)> {
+    let mut hidden = false;
+    let mut topmost = None;
+    for layer in unpacked.iter().rev() {
+        let at = layer.tree.join("fs").join(to_path(path));
+        let Ok(meta) = std::fs::symlink_metadata(&at) else {
+            if is_cut_off(layer, path) {
+                break;
+            }
+            continue;
+        };
+        if !meta.is_dir() {
+            break;
+        }
+        if !layer.implied.contains(path) {
+            return Some((at, hidden));
+        }
+        topmost.get_or_insert(at);
+        hidden = true;
+    }
+    // Nobody speaks: the topmost silent one is as good as any.
+    topmost.map(|at| (at, false))
+}
+
+/// Whether this layer hides what lower ones hold at the path: an ancestor is removed
+/// or replaced there.
+fn is_cut_off(layer: &Unpacked, path: &[u8]) -> bool {
+    let mut path = split(path).0;
+    while !path.is_empty() {
+        let at = layer.tree.join("fs").join(to_path(path));
+        if let Ok(meta) = std::fs::symlink_metadata(&at) {
+            return !meta.is_dir();
+        }
+        path = split(path).0;
+    }
+    false
+}
+
+fn to_path(path: &[u8]) -> PathBuf {
+    use std::os::unix::ffi::OsStrExt;
+    PathBuf::from(std::ffi::OsStr::from_bytes(path))
+}
+
+/// Inflates in one thread and makes files in this one; checks the diff id.
+pub(super) fn read_layer(store: &Store, layer: &LayerBlob, tree: &mut Tree<'_>) -> Result<()> {
+    let blob = store.open_blob(&layer.digest)?;
+    let (send, receive) = crossbeam_channel::bounded::<io::Result<Vec<u8>>>(8);
+    let (recycle, reuse) = crossbeam_channel::bounded::<Vec<u8>>(10);
+    std::thread::scope(|scope| {
+        let inflater = scope.spawn(move || inflate(blob, &send, &reuse));
+        let stream = Blocks {
+            receive,
+            recycle,
+            block: Vec::new(),
+            at: 0,
+        };
+        let mut reader = LayerReader::new(stream);
+        let mut made = || -> Result<()> {
+            while let Some(entry) = reader.next_entry()? {
+                tree.add(&entry, &mut reader)
+                    .with_context(|| format!("cannot make `{}`", entry.display()))?;
+            }
+            tree.finish()
+        };
+        let made = made();
+        if made.is_err() {
+            // The inflater then finds nobody to send to.
+            drop(reader);
+            drop(inflater.join());
+            return made;
+        }
+        // What follows the end of the archive still counts for the digest.
+        let mut rest = reader.into_inner();
+        io::copy(&mut rest, &mut io::sink())?;
+        drop(rest);
+        let diff_id = inflater.join().expect("inflating does not panic")?;
+        if diff_id != layer.diff_id {
+            bail!(
+                "its content is {diff_id}, and the image says {}",
+                layer.diff_id
+            );
+        }
+        Ok(())
+    })
+}
+
+fn inflate(
+    blob: std::fs::File,
+    send: &crossbeam_channel::Sender<io::Result<Vec<u8>>>,
+    reuse: &crossbeam_channel::Receiver<Vec<u8>>,
+) -> Result<Digest> {
+    const BLOCK: usize = 256 << 10;
+    let mut plain = match decompress(blob) {
+        Ok(plain) => plain,
+        Err(error) => {
+            drop(send.send(Err(io::Error::other(format!("{error:#}")))));
+            return Err(error);
+        }
+    };
+    let mut hash = sha2::Sha256::new();
+    loop {
+        let mut block = reuse.try_recv().unwrap_or_default();
+        block.resize(BLOCK, 0);
+        let mut filled = 0;
+        while filled < BLOCK {
+            match plain.read(&mut block[filled..]) {
+                Ok(0) => break,
+                Ok(read) => filled += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    let copy = io::Error::new(error.kind(), error.to_string());
+                    drop(send.send(Err(error)));
+                    return Err(copy.into());
+                }
+            }
+        }
+        block.truncate(filled);
+        hash.update(&block);
+        let ended = filled < BLOCK;
+        if filled > 0 && send.send(Ok(block)).is_err() {
+            bail!("unpacking stopped");
+        }
+        if ended {
+            return Ok(Digest::from_sha256(hash.finalize().into()));
+        }
+    }
+}
+
+/// What the inflating thread sends, as a stream.
+struct Blocks {
+    receive: crossbeam_channel::Receiver<io::Result<Vec<u8>>>,
+    recycle: crossbeam_channel::Sender<Vec<u8>>,
+    block: Vec<u8>,
+    at: usize,
+}
+
+impl Read for Blocks {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.at == self.block.len() {
+            let Ok(next) = self.receive.recv() else {
+                return Ok(0);
+            };
+            let used = std::mem::replace(&mut self.block, next?);
+            drop(self.recycle.try_send(used));
+            self.at = 0;
+        }
+        let length = buffer.len().min(self.block.len() - self.at);
+        buffer[..length].copy_from_slice(&self.block[self.at..self.at + length]);
+        self.at += length;
+        Ok(length)
+    }
+}

@@ -1,0 +1,260 @@
+//! The root file system of a sandbox: overlay or directory, what is mounted into
+//! it, and the change of root.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use rustix::fs::{FileType, Mode, OFlags};
+use rustix::mount::{MountFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags};
+
+use super::image_path::{descriptor_path, make, open_root, resolve};
+use super::overlay::Overlay;
+use super::plan::{Mount, MountKind, Plan, PlanFile, Root};
+use super::stub::{Stubs, Wanted};
+use super::{devices, system};
+
+/// Builds the file system and makes it this process's root.
+pub(super) fn build(plan: &Plan) -> Result<()> {
+    let at = plan.scratch.join("root");
+    std::fs::create_dir(&at).context("cannot make a mount point")?;
+    let wanted = mount_points(plan)?;
+    match &plan.root {
+        Root::Overlay { .. } => mount_overlay(plan, &wanted, &at)?,
+        Root::Directory(directory) => mount_directory(plan, directory, &wanted, &at)?,
+    }
+    let root = open_root(&at)?;
+    let memory = memory_directory(&plan.scratch)?;
+    devices::mount_system(&root, plan)?;
+    for (i, mount) in plan.mounts.iter().enumerate() {
+        mount_one(&root, mount, &memory.join(i.to_string()))
+            .with_context(|| format!("cannot mount `{}`", mount.target.display()))?;
+    }
+    change_root(&at)
+}
+
+fn mount_points(plan: &Plan) -> Result<Vec<Wanted>> {
+    let mut wanted: Vec<Wanted> = ["proc", "sys", "dev"]
+        .map(|name| Wanted {
+            path: name.into(),
+            kind: FileType::Directory,
+        })
+        .into();
+    for mount in &plan.mounts {
+        wanted.push(Wanted {
+            path: mount.target.clone(),
+            kind: leaf(mount)?,
+        });
+    }
+    Ok(wanted)
+}
+
+fn leaf(mount: &Mount) -> Result<FileType> {
+    Ok(match &mount.kind {
+        MountKind::Tmpfs { .. } => FileType::Directory,
+        MountKind::File(_) => FileType::RegularFile,
+        MountKind::Bind { source, .. } => {
+            let meta = std::fs::metadata(source)
+                .with_context(|| format!("cannot mount `{}`", source.display()))?;
+            if meta.is_dir() {
+                FileType::Directory
+            } else {
+                FileType::RegularFile
+            }
+        }
+    })
+}
+
+fn mount_overlay(plan: &Plan, wanted: &[Wanted], at: &Path) -> Result<()> {
+    let Root::Overlay {
+        lowers,
+        upper,
+        work,
+        xattrs,
+    } = &plan.root
+    else {
+        unreachable!("called for overlays alone");
+    };
+    let mut stubs = Stubs::of(&plan.stubs)?;
+    let mount = |stubs: &Stubs, name: &str| -> Result<()> {
+        let mut lowers = lowers.clone();
+        if !stubs.is_empty() {
+            let directory = plan.scratch.join(name);
+            std::fs::create_dir(&directory)?;
+            stubs.write(&directory)?;
+            lowers.insert(0, directory);
+        }
+        let overlay = Overlay {
+            lowers: &lowers,
+            upper: Some((upper, work)),
+            xattrs: *xattrs,
+        };
+        overlay.mount(&plan.scratch, at)
+    };
+    mount(&stubs, "stubs")?;
+    let missing = stubs.add_missing(open_root(at)?, wanted)?;
+    if missing {
+        rustix::mount::unmount(at, UnmountFlags::empty())
+            .context("cannot unmount the overlay again")?;
+        // A volatile mount leaves a mark that forbids the next one.
+        std::fs::remove_dir_all(work)?;
+        std::fs::create_dir(work)?;
+        mount(&stubs, "all-stubs")?;
+    }
+    Ok(())
+}
+
+/// What was made in a directory that is no overlay, to be removed by whoever owns it.
+pub(super) const MADE_POINTS: &str = "made-mount-points";
+
+fn mount_directory(plan: &Plan, directory: &Path, wanted: &[Wanted], at: &Path) -> Result<()> {
+    let made = make_points(directory, wanted)?;
+    std::fs::write(plan.scratch.join(MADE_POINTS), postcard::to_stdvec(&made)?)?;
+    rustix::mount::mount_bind(directory, at)
+        .and_then(|()| rustix::mount::mount_remount(at, MountFlags::BIND | MountFlags::NODEV, ""))
+        .with_context(|| format!("cannot mount `{}`", directory.display()))
+}
+
+/// A mount point made in a directory, and the modification time that its parent had.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+pub struct MadePoint {
+    pub path: PathBuf,
+    pub parent_modified: (i64, u32),
+}
+
+pub(super) fn make_points(directory: &Path, wanted: &[Wanted]) -> Result<Vec<MadePoint>> {
+    let root = open_root(directory)?;
+    let mut made = Vec::new();
+    for wanted in wanted {
+        let resolved = resolve(&root, &wanted.path)?;
+        if resolved.found.is_some() {
+            continue;
+        }
+        let mut path = PathBuf::new();
+        for (i, part) in resolved.path.iter().enumerate() {
+            let stat = rustix::fs::statat(
+                &root,
+                if i == 0 { Path::new(".") } else { &path },
+                rustix::fs::AtFlags::SYMLINK_NOFOLLOW,
+            );
+            path.push(part);
+            if i >= resolved.existing {
+                let time = stat.map_or((0, 0), |s| {
+                    (s.st_mtime, u32::try_from(s.st_mtime_nsec).unwrap_or(0))
+                });
+                made.push(MadePoint {
+                    path: path.clone(),
+                    parent_modified: time,
+                });
+            }
+        }
+        make(&root, resolved, wanted.kind)?;
+    }
+    Ok(made)
+}
+
+/// A tmpfs of this sandbox alone, for what must not touch a disk.
+fn memory_directory(scratch: &Path) -> Result<PathBuf> {
+    let path = scratch.join("memory");
+    std::fs::create_dir(&path)?;
+    let flags = MountFlags::NOSUID | MountFlags::NODEV;
+    rustix::mount::mount("tmpfs", &path, "tmpfs", flags, c"mode=700")
+        .context("cannot mount a tmpfs")?;
+    Ok(path)
+}
+
+fn mount_one(root: &OwnedFd, mount: &Mount, memory: &Path) -> Result<()> {
+    // Not yet there only beneath another mount of this step, whose business it then is.
+    let resolved = resolve(root, &mount.target)?;
+    let at = make(root, resolved, leaf(mount)?)?;
+    match &mount.kind {
+        MountKind::Bind { source, readonly } => {
+            let rdonly = if *readonly { system::ATTR_RDONLY } else { 0 };
+            bind(source, &at, rdonly | system::ATTR_NODEV)
+        }
+        MountKind::Tmpfs { size, mode } => {
+            let size = size.map_or(String::new(), |s| format!(",size={s}"));
+            let options = std::ffi::CString::new(format!("mode={mode:o}{size}"))?;
+            let flags = MountFlags::NOSUID | MountFlags::NODEV;
+            rustix::mount::mount("tmpfs", descriptor_path(&at), "tmpfs", flags, &*options)?;
+            Ok(())
+        }
+        MountKind::File(file) => {
+            write_memory_file(memory, file)?;
+            bind(memory, &at, system::ATTR_RDONLY | system::ATTR_NODEV | system::ATTR_NOSUID)
+        }
+    }
+}
+
+pub(super) fn write_memory_file(path: &Path, file: &PlanFile) -> Result<()> {
+    use std::io::Write;
+    use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, fchown};
+    let mut out = std::fs::File::options()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
+    out.write_all(&file.bytes)?;
+    if (file.uid, file.gid) != (0, 0) {
+        fchown(&out, Some(file.uid), Some(file.gid)).with_context(|| {
+            format!("owner {}:{} is not mapped here", file.uid, file.gid)
+        })?;
+    }
+    out.set_permissions(PermissionsExt::from_mode(file.mode))?;
+    Ok(())
+}
+
+/// Puts `source`, with everything mounted below it, over what `at` names.
+pub(super) fn bind(source: &Path, at: impl AsFd, attributes: u64) -> Result<()> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_RECURSIVE;
+    let tree = rustix::mount::open_tree(rustix::fs::CWD, source, flags)
+        .with_context(|| format!("cannot take the mount of `{}`", source.display()))?;
+    place(&tree, at, attributes)
+}
+
+/// Puts a mount of a path over itself, with attributes.
+pub(super) fn bind_over(path: &OwnedFd, attributes: u64) -> Result<()> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_RECURSIVE
+        | OpenTreeFlags::AT_EMPTY_PATH;
+    let tree = rustix::mount::open_tree(path, "", flags)?;
+    place(&tree, path, attributes)
+}
+
+fn place(tree: &OwnedFd, at: impl AsFd, attributes: u64) -> Result<()> {
+    if attributes != 0 {
+        system::set_mount_attributes(tree.as_fd(), attributes)
+            .context("cannot set the attributes of a mount (mount_setattr needs Linux 5.12)")?;
+    }
+    let flags =
+        MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+    rustix::mount::move_mount(tree, "", at.as_fd(), "", flags)?;
+    Ok(())
+}
+
+fn change_root(at: &Path) -> Result<()> {
+    rustix::process::chdir(at)?;
+    match rustix::process::pivot_root(".", ".") {
+        Ok(()) => {
+            rustix::mount::unmount(".", UnmountFlags::DETACH)
+                .context("cannot leave the old root")?;
+        }
+        // The root of an initial ramdisk cannot be pivoted away from.
+        Err(rustix::io::Errno::INVAL) => {
+            rustix::mount::mount_move(".", "/").context("cannot move the root")?;
+            rustix::process::chroot(".")?;
+        }
+        Err(error) => bail!("cannot change the root: {error}"),
+    }
+    rustix::process::chdir("/")?;
+    Ok(())
+}
+
+/// An open `/dev/null` of the new root, for a command without input.
+pub(super) fn open_null() -> Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    rustix::fs::open("/dev/null", flags, Mode::empty()).context("cannot open /dev/null")
+}

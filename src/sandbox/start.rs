@@ -1,0 +1,88 @@
+//! Starting the process that carries out one plan, from the helper process.
+
+use std::io::{Read, Write};
+use std::net::Shutdown;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+use super::{ARGV0, Plan};
+
+/// A plan that is being carried out. Dropping it kills everything.
+pub struct Running {
+    child: Child,
+    control: UnixStream,
+    pub stdout: ChildStdout,
+    pub stderr: ChildStderr,
+}
+
+/// Starts `program` (imgmake itself) for one plan. The thread that calls must
+/// outlive the command, which is killed when this thread ends.
+///
+/// # Errors
+/// The process cannot be started.
+pub fn start(program: &Path, plan: &Plan) -> Result<Running> {
+    let (control, theirs) = UnixStream::pair().context("cannot make a socket")?;
+    let mut child = Command::new(program)
+        .arg0(ARGV0)
+        .env_clear()
+        .stdin(Stdio::from(OwnedFd::from(theirs)))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .context("cannot start the process that sets up a sandbox")?;
+    let stdout = child.stdout.take().expect("stdout was asked for");
+    let stderr = child.stderr.take().expect("stderr was asked for");
+    let mut running = Running {
+        child,
+        control,
+        stdout,
+        stderr,
+    };
+    let plan = postcard::to_stdvec(plan).context("cannot describe the sandbox")?;
+    let length = u32::try_from(plan.len()).context("the sandbox's description is too long")?;
+    running.control.write_all(&length.to_le_bytes())?;
+    running.control.write_all(&plan)?;
+    Ok(running)
+}
+
+impl Running {
+    /// A handle by which another thread can kill it.
+    ///
+    /// # Errors
+    /// Out of descriptors.
+    pub fn killer(&self) -> Result<impl Fn() + Send + use<>> {
+        let control = self.control.try_clone()?;
+        Ok(move || drop(control.shutdown(Shutdown::Both)))
+    }
+
+    /// The command's exit code, once all its processes are gone; to be called
+    /// when its output has ended.
+    ///
+    /// # Errors
+    /// The sandbox could not be made; the message is the set-up process's.
+    pub fn wait(mut self) -> Result<i32> {
+        let mut report = String::new();
+        // A killed sandbox has closed its end already.
+        drop((&self.control).take(64 << 10).read_to_string(&mut report));
+        let status = self.child.wait().context("lost the sandbox")?;
+        if !report.is_empty() {
+            bail!("{report}");
+        }
+        match status.code() {
+            Some(code) => Ok(code),
+            None => bail!("the sandbox was killed ({status})"),
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        drop(self.control.shutdown(Shutdown::Both));
+        drop(self.child.wait());
+    }
+}

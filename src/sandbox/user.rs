@@ -1,0 +1,130 @@
+//! Who a command runs as: `USER` looked up in the image's own `/etc/passwd` and `/etc/group`.
+
+use anyhow::{Result, bail};
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Identity {
+    pub uid: u32,
+    pub gid: u32,
+    pub groups: Vec<u32>,
+    pub home: String,
+}
+
+/// `user` is empty (root), `name`, `id`, and either with `:group`. With a group there
+/// are no supplementary groups; without, those of `/etc/group`.
+///
+/// # Errors
+/// A name that the files do not hold.
+pub(super) fn identify(user: &str, passwd: &str, group: &str) -> Result<Identity> {
+    let (name, group_name) = match user.split_once(':') {
+        Some((name, group)) => (name, Some(group).filter(|g| !g.is_empty())),
+        None => (user, None),
+    };
+    let asked = if name.is_empty() { "0" } else { name };
+    let entry = find_user(asked, passwd);
+    let uid = match (&entry, asked.parse::<u32>()) {
+        (Some(entry), _) => entry.uid,
+        (None, Ok(uid)) => uid,
+        (None, Err(_)) => bail!("the image has no user `{name}` in /etc/passwd"),
+    };
+    let gid = match group_name {
+        Some(group_name) => group_id(group_name, group)?,
+        None => entry.as_ref().map_or(0, |e| e.gid),
+    };
+    let groups = match (&entry, group_name, user.is_empty()) {
+        (Some(entry), None, false) => supplementary(&entry.name, group, gid),
+        _ => Vec::new(),
+    };
+    let home = entry.map(|e| e.home).filter(|h| !h.is_empty());
+    let home = home.unwrap_or_else(|| if uid == 0 { "/root" } else { "/" }.to_string());
+    Ok(Identity {
+        uid,
+        gid,
+        groups,
+        home,
+    })
+}
+
+struct Entry {
+    name: String,
+    uid: u32,
+    gid: u32,
+    home: String,
+}
+
+/// A name goes before an id of the same spelling.
+fn find_user(asked: &str, passwd: &str) -> Option<Entry> {
+    let entries = || {
+        passwd.lines().filter_map(|line| {
+            let fields: Vec<&str> = line.split(':').collect();
+            Some(Entry {
+                name: (*fields.first()?).to_string(),
+                uid: fields.get(2)?.parse().ok()?,
+                gid: fields.get(3)?.parse().ok()?,
+                home: (*fields.get(5).unwrap_or(&"")).to_string(),
+            })
+        })
+    };
+    let id: Option<u32> = asked.parse().ok();
+    entries()
+        .find(|e| e.name == asked)
+        .or_else(|| entries().find(|e| Some(e.uid) == id))
+}
+
+fn group_id(asked: &str, group: &str) -> Result<u32> {
+    let by_name = group.lines().find_map(|line| {
+        let fields: Vec<&str> = line.split(':').collect();
+        (fields[0] == asked).then(|| fields.get(2)?.parse().ok())?
+    });
+    match (by_name, asked.parse()) {
+        (Some(gid), _) | (None, Ok(gid)) => Ok(gid),
+        (None, Err(_)) => bail!("the image has no group `{asked}` in /etc/group"),
+    }
+}
+
+fn supplementary(name: &str, group: &str, primary: u32) -> Vec<u32> {
+    let mut groups: Vec<u32> = group
+        .lines()
+        .filter_map(|line| {
+            let fields: Vec<&str> = line.split(':').collect();
+            let member = fields.get(3)?.split(',').any(|m| m == name);
+            let gid = fields.get(2)?.parse().ok()?;
+            (member && gid != primary).then_some(gid)
+        })
+        .collect();
+    groups.sort_unstable();
+    groups.dedup();
+    groups
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\napp:x:100:101::/home/app:/bin/sh\nbroken\n";
+    const GROUP: &str = "root:x:0:\napp:x:101:\nvideo:x:44:root,app\nwheel:x:10:app\n";
+
+    #[test]
+    fn a_user_has_the_groups_of_etc_group() {
+        let app = identify("app", PASSWD, GROUP).unwrap();
+        assert_eq!((app.uid, app.gid, app.groups), (100, 101, vec![10, 44]));
+        assert_eq!(app.home, "/home/app");
+        assert_eq!(identify("100", PASSWD, GROUP).unwrap().groups, [10, 44]);
+    }
+
+    #[test]
+    fn a_user_with_a_group_has_no_other_groups() {
+        let app = identify("app:video", PASSWD, GROUP).unwrap();
+        assert_eq!((app.uid, app.gid, app.groups), (100, 44, vec![]));
+    }
+
+    #[test]
+    fn ids_need_no_entry_and_names_do() {
+        let unknown = identify("4711", PASSWD, GROUP).unwrap();
+        assert_eq!((unknown.uid, unknown.gid), (4711, 0));
+        assert_eq!(unknown.home, "/");
+        assert!(identify("nobody", PASSWD, GROUP).is_err());
+        assert!(identify("app:nogroup", PASSWD, GROUP).is_err());
+        assert_eq!(identify("", "", "").unwrap().home, "/root");
+    }
+}
