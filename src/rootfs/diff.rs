@@ -10,10 +10,10 @@ use anyhow::{Context, Result, bail};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
+use super::Marks;
 use super::attributes::is_imported;
 use super::snapshot::Snapshot;
 use super::times::recorded_time;
-use super::Marks;
 use crate::layer::{
     Compression, Entry, EntryKind, LayerBlob, LayerWriter, Timestamp, join, opaque_path,
     whiteout_path,
@@ -101,7 +101,9 @@ impl Walk<'_> {
         let changed = self.options.before.is_none_or(|b| b.differs(path, &stat));
         let kind = FileType::from_raw_mode(stat.st_mode);
         match kind {
-            FileType::Directory => return self.subdirectory(parent, name, path, &stat, changed, depth),
+            FileType::Directory => {
+                return self.subdirectory(parent, name, path, &stat, changed, depth);
+            }
             // Sockets have no place in a tar.
             FileType::Socket => return Ok(()),
             _ if !changed => return Ok(()),

@@ -131,7 +131,8 @@ impl<'a> Tree<'a> {
         let shared = if self.followed_links {
             0
         } else {
-            let same = |(part, (name, _)): &(&&[u8], &(Vec<u8>, OwnedFd))| **part == name.as_slice();
+            let same =
+                |(part, (name, _)): &(&&[u8], &(Vec<u8>, OwnedFd))| **part == name.as_slice();
             parts.iter().zip(&self.trail).take_while(same).count()
         };
         self.trail.truncate(shared);
@@ -168,7 +169,8 @@ impl<'a> Tree<'a> {
     /// One component further; gives the target if it is a link.
     fn step_into(&mut self, name: Vec<u8>) -> Result<Option<Vec<u8>>> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let open = |parent: BorrowedFd<'_>| rustix::fs::openat(parent, &*name, flags, Mode::empty());
+        let open =
+            |parent: BorrowedFd<'_>| rustix::fs::openat(parent, &*name, flags, Mode::empty());
         let fd = match open(self.parent()) {
             Ok(fd) => fd,
             Err(Errno::NOENT) => {
@@ -373,7 +375,8 @@ impl<'a> Tree<'a> {
     fn link_from_lower(&mut self, name: &[u8], target: &[u8]) -> Result<()> {
         let found = self.lowers.iter().find_map(|lower| {
             let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-            let root = rustix::fs::open(lower, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok()?;
+            let root =
+                rustix::fs::open(lower, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok()?;
             rustix::fs::openat2(root, target, flags, Mode::empty(), ResolveFlags::IN_ROOT).ok()
         });
         let Some(source) = found else {
@@ -504,7 +507,11 @@ impl<'a> Tree<'a> {
 
 fn open_inside(root: &OwnedFd, directory: &[u8]) -> rustix::io::Result<OwnedFd> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let path: &[u8] = if directory.is_empty() { b"." } else { directory };
+    let path: &[u8] = if directory.is_empty() {
+        b"."
+    } else {
+        directory
+    };
     rustix::fs::openat2(root, path, flags, Mode::empty(), ResolveFlags::IN_ROOT)
 }
 

@@ -162,7 +162,13 @@ impl Trees {
         let tree_dir = temporary.join("tree");
         make_tree_directory(&tree_dir)?;
         let kept = Whiteouts::Kept(self.marks);
-        let mut tree = Tree::new(&tree_dir.join("fs"), kept, self.devices, self.squash, lowers)?;
+        let mut tree = Tree::new(
+            &tree_dir.join("fs"),
+            kept,
+            self.devices,
+            self.squash,
+            lowers,
+        )?;
         read_layer(&self.store, layer, &mut tree)?;
         let implied: Vec<&Vec<u8>> = tree.implied.iter().collect();
         std::fs::write(tree_dir.join("implied"), postcard::to_stdvec(&implied)?)?;

@@ -98,7 +98,7 @@ pub(super) fn supervise(child: Pid, control: &UnixStream) -> Result<i32> {
             break;
         }
         if !watched[1].revents().is_empty() {
-            drop(rustix::process::pidfd_send_signal(&exited, Signal::KILL));
+            let _ = rustix::process::pidfd_send_signal(&exited, Signal::KILL);
             break;
         }
     }
@@ -154,7 +154,11 @@ pub(super) fn command(plan: &Plan, control: &UnixStream) -> i32 {
         Ok(Prepared { program, argv, env }) => {
             let error = system::execute(&program, &argv, &env);
             complain(&format!("cannot execute `{}`: {error}", program.display()));
-            if error.kind() == std::io::ErrorKind::NotFound { 127 } else { 126 }
+            if error.kind() == std::io::ErrorKind::NotFound {
+                127
+            } else {
+                126
+            }
         }
         Err(Refused::NotFound(text)) => {
             complain(&text);
@@ -191,7 +195,7 @@ impl<E: Into<anyhow::Error>> From<E> for Refused {
 
 fn prepare_command(plan: &Plan) -> Result<Prepared, Refused> {
     let identity = identify(plan)?;
-    drop(rustix::process::setsid());
+    let _ = rustix::process::setsid();
     system::default_signals();
     connect_input(plan.stdin.as_deref())?;
     make_workdir(Path::new(&plan.workdir))?;
@@ -206,7 +210,12 @@ fn prepare_command(plan: &Plan) -> Result<Prepared, Refused> {
     let c_string = |text: String| CString::new(text).context("a NUL byte in the command");
     Ok(Prepared {
         program,
-        argv: plan.argv.iter().cloned().map(c_string).collect::<Result<_>>()?,
+        argv: plan
+            .argv
+            .iter()
+            .cloned()
+            .map(c_string)
+            .collect::<Result<_>>()?,
         env: environment
             .into_iter()
             .map(|(name, value)| c_string(format!("{name}={value}")))
@@ -348,7 +357,7 @@ pub(super) fn drop_capabilities(keep: CapabilitySet) -> Result<()> {
             Err(error) => return Err(error).context("cannot drop capabilities"),
         }
     }
-    drop(rustix::thread::clear_ambient_capability_set());
+    let _ = rustix::thread::clear_ambient_capability_set();
     let have = rustix::thread::capabilities(None)?.permitted;
     set_capabilities(keep & have)
 }

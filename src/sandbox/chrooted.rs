@@ -58,8 +58,7 @@ fn enter(directory: &Path, plan: &Plan, control: &UnixStream) -> i32 {
 
 /// As in the other tiers, but for devices and further chroots, which would lead out.
 pub(super) fn restrict(identity: &user::Identity) -> Result<()> {
-    let keep =
-        child::default_capabilities() - CapabilitySet::MKNOD - CapabilitySet::SYS_CHROOT;
+    let keep = child::default_capabilities() - CapabilitySet::MKNOD - CapabilitySet::SYS_CHROOT;
     child::drop_capabilities(keep)?;
     child::become_user(identity)
 }
@@ -69,7 +68,7 @@ fn kill_everything() {
     let own = rustix::process::getpid();
     loop {
         for pid in children_of(own) {
-            drop(rustix::process::kill_process(pid, Signal::KILL));
+            let _ = rustix::process::kill_process(pid, Signal::KILL);
         }
         match rustix::process::wait(WaitOptions::empty()) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
@@ -87,7 +86,10 @@ fn children_of(parent: Pid) -> Vec<Pid> {
         .filter_map(|entry| {
             let pid: i32 = entry.ok()?.file_name().to_str()?.parse().ok()?;
             let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-            status.lines().any(|line| line == parent_line).then_some(())?;
+            status
+                .lines()
+                .any(|line| line == parent_line)
+                .then_some(())?;
             Pid::from_raw(pid)
         })
         .collect()

@@ -125,7 +125,13 @@ fn mount_dev(root: &OwnedFd, tier: Tier) -> Result<()> {
     let options = format!("newinstance,ptmxmode=0666,mode=0620{tty_group}");
     let flags = MountFlags::NOSUID | MountFlags::NOEXEC;
     mount_new(root, "/dev/pts", "devpts", flags, &options)?;
-    mount_new(root, "/dev/shm", "tmpfs", restricted(), "mode=1777,size=64m")?;
+    mount_new(
+        root,
+        "/dev/shm",
+        "tmpfs",
+        restricted(),
+        "mode=1777,size=64m",
+    )?;
     // Kernels without message queues exist.
     drop(mount_new(root, "/dev/mqueue", "mqueue", restricted(), ""));
     Ok(())
@@ -150,7 +156,13 @@ fn mask(root: &OwnedFd, path: &Path) -> Result<()> {
     };
     if kind == FileType::Directory {
         let flags = restricted() | MountFlags::RDONLY;
-        rustix::mount::mount("tmpfs", descriptor_path(fd.as_fd()), "tmpfs", flags, c"size=0")?;
+        rustix::mount::mount(
+            "tmpfs",
+            descriptor_path(fd.as_fd()),
+            "tmpfs",
+            flags,
+            c"size=0",
+        )?;
         return Ok(());
     }
     bind(Path::new("/dev/null"), &fd, 0)

@@ -86,8 +86,9 @@ pub fn inside() -> Inside {
         } else {
             OverlayXattrs::User
         },
-        devices: initial && rustix::thread::capabilities(None)
-            .is_ok_and(|c| c.effective.contains(rustix::thread::CapabilitySet::MKNOD)),
+        devices: initial
+            && rustix::thread::capabilities(None)
+                .is_ok_and(|c| c.effective.contains(rustix::thread::CapabilitySet::MKNOD)),
     }
 }
 
@@ -107,7 +108,8 @@ fn read_only_program() -> Result<OwnedFd> {
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
     let tree = rustix::mount::open_tree(rustix::fs::CWD, &path, flags)?;
     system::set_mount_attributes(tree.as_fd(), system::ATTR_RDONLY)?;
-    let same = |a: &rustix::fs::Stat, b: &rustix::fs::Stat| a.st_ino == b.st_ino && a.st_dev == b.st_dev;
+    let same =
+        |a: &rustix::fs::Stat, b: &rustix::fs::Stat| a.st_ino == b.st_ino && a.st_dev == b.st_dev;
     let (mounted, running) = (
         super::image_path::stat(&tree)?,
         rustix::fs::stat("/proc/self/exe")?,

@@ -175,12 +175,7 @@ fn prologue() -> Vec<sock_filter> {
         program.extend(compat);
     }
     program.push(load(0));
-    program.push(instruction(
-        BPF_JMP | BPF_JGT | BPF_K,
-        0,
-        1,
-        NEWEST_KNOWN,
-    ));
+    program.push(instruction(BPF_JMP | BPF_JGT | BPF_K, 0, 1, NEWEST_KNOWN));
     program.push(give(enosys));
     program
 }
@@ -254,7 +249,18 @@ const ALLOWED_HERE: &[i64] = &[292, 451, 453, 454, 455, 456, 457, 458, 463, 464,
 
 #[cfg(target_arch = "x86_64")]
 const ALLOWED_HERE: &[i64] = &[
-    333, 451, 453, 454, 455, 456, 457, 458, 463, 464, 465, 466,
+    333,
+    451,
+    453,
+    454,
+    455,
+    456,
+    457,
+    458,
+    463,
+    464,
+    465,
+    466,
     libc::SYS_access,
     libc::SYS_alarm,
     libc::SYS_arch_prctl,
@@ -311,7 +317,12 @@ mod tests {
     #[test]
     fn mounting_and_new_namespaces_are_not_listed() {
         let rules = allowed();
-        for call in [libc::SYS_mount, libc::SYS_unshare, libc::SYS_setns, libc::SYS_bpf] {
+        for call in [
+            libc::SYS_mount,
+            libc::SYS_unshare,
+            libc::SYS_setns,
+            libc::SYS_bpf,
+        ] {
             assert!(!rules.contains_key(&call));
         }
         assert_eq!(rules[&libc::SYS_clone].len(), 1);

@@ -55,7 +55,8 @@ impl IdMaps {
     /// Every id that this process has, under the same number.
     fn of_container_root() -> Result<IdMaps> {
         let read = |path: &str| -> Result<Vec<Range>> {
-            let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?;
+            let text =
+                std::fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?;
             let same = text.lines().filter_map(|line| {
                 let mut numbers = line.split_whitespace();
                 let inside = numbers.next()?.parse().ok()?;
@@ -128,10 +129,16 @@ fn run_map_program(program: &str, pid: u32, ranges: &[Range]) -> Result<()> {
 
 /// Not through PATH alone: cron and CI jobs often lack the system directories.
 fn find_program(name: &str) -> Option<std::path::PathBuf> {
-    ["/usr/bin", "/bin", "/usr/sbin", "/usr/local/bin", "/run/wrappers/bin"]
-        .iter()
-        .map(|dir| std::path::Path::new(dir).join(name))
-        .find(|path| path.is_file())
+    [
+        "/usr/bin",
+        "/bin",
+        "/usr/sbin",
+        "/usr/local/bin",
+        "/run/wrappers/bin",
+    ]
+    .iter()
+    .map(|dir| std::path::Path::new(dir).join(name))
+    .find(|path| path.is_file())
 }
 
 fn user_name(uid: u32) -> Option<String> {

@@ -181,7 +181,10 @@ mod tests {
         std::os::unix::fs::symlink("/usr/lib", dir.path().join("lib")).unwrap();
         std::os::unix::fs::symlink("../../../../lib", dir.path().join("usr/up")).unwrap();
         assert_eq!(resolved(dir.path(), "/lib"), ("usr/lib".into(), true));
-        assert_eq!(resolved(dir.path(), "usr/up/x/y"), ("usr/lib/x/y".into(), false));
+        assert_eq!(
+            resolved(dir.path(), "usr/up/x/y"),
+            ("usr/lib/x/y".into(), false)
+        );
         assert_eq!(resolved(dir.path(), "/../../.."), ("".into(), true));
     }
 
@@ -190,7 +193,10 @@ mod tests {
         let dir = root();
         std::fs::create_dir(dir.path().join("etc")).unwrap();
         std::os::unix::fs::symlink("../run/stub", dir.path().join("etc/resolv.conf")).unwrap();
-        assert_eq!(resolved(dir.path(), "etc/resolv.conf"), ("run/stub".into(), false));
+        assert_eq!(
+            resolved(dir.path(), "etc/resolv.conf"),
+            ("run/stub".into(), false)
+        );
     }
 
     #[test]

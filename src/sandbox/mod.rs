@@ -33,17 +33,15 @@ mod user;
 
 pub use child::run_plan;
 pub use enter::{Inside, enter, inside, protected_program};
-pub use mount::MadePoint;
 pub use id_map::{IdMaps, Range};
 pub use image_path::{Resolved, open_root, resolve};
+pub use mount::MadePoint;
 pub use overlay::{Overlay, OverlayXattrs, probe_overlay};
 pub use plan::{Mount, MountKind, Network, Plan, PlanFile, Root, Stub};
 pub use probe::{Probe, first_working, probe};
 pub use start::{Running, start};
 pub use stub::write_stubs;
-pub use system::{
-    close_other_descriptors, die_with_parent, hide_memory, own_working_directory,
-};
+pub use system::{close_other_descriptors, die_with_parent, hide_memory, own_working_directory};
 
 /// The name under which a process is re-executed to carry out a plan.
 pub const ARGV0: &str = "imgmake-sandbox";

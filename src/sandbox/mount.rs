@@ -181,7 +181,11 @@ fn mount_one(root: &OwnedFd, mount: &Mount, memory: &Path) -> Result<()> {
         }
         MountKind::File(file) => {
             write_memory_file(memory, file)?;
-            bind(memory, &at, system::ATTR_RDONLY | system::ATTR_NODEV | system::ATTR_NOSUID)
+            bind(
+                memory,
+                &at,
+                system::ATTR_RDONLY | system::ATTR_NODEV | system::ATTR_NOSUID,
+            )
         }
     }
 }
@@ -196,9 +200,8 @@ pub(super) fn write_memory_file(path: &Path, file: &PlanFile) -> Result<()> {
         .open(path)?;
     out.write_all(&file.bytes)?;
     if (file.uid, file.gid) != (0, 0) {
-        fchown(&out, Some(file.uid), Some(file.gid)).with_context(|| {
-            format!("owner {}:{} is not mapped here", file.uid, file.gid)
-        })?;
+        fchown(&out, Some(file.uid), Some(file.gid))
+            .with_context(|| format!("owner {}:{} is not mapped here", file.uid, file.gid))?;
     }
     out.set_permissions(PermissionsExt::from_mode(file.mode))?;
     Ok(())
@@ -229,8 +232,7 @@ fn place(tree: &OwnedFd, at: impl AsFd, attributes: u64) -> Result<()> {
         system::set_mount_attributes(tree.as_fd(), attributes)
             .context("cannot set the attributes of a mount (mount_setattr needs Linux 5.12)")?;
     }
-    let flags =
-        MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
     rustix::mount::move_mount(tree, "", at.as_fd(), "", flags)?;
     Ok(())
 }

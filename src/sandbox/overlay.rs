@@ -49,7 +49,10 @@ impl Overlay<'_> {
             return bind_readonly(only, at);
         }
         if self.lowers.len() > MAX_LOWERS + 8 {
-            bail!("{} directories are too many for one overlay", self.lowers.len());
+            bail!(
+                "{} directories are too many for one overlay",
+                self.lowers.len()
+            );
         }
         let links = tempfile::Builder::new()
             .prefix("l")
@@ -133,7 +136,7 @@ pub fn probe_overlay(scratch: &Path, xattrs: OverlayXattrs) -> Result<()> {
     // Removing and making again must leave an opaque mark: some file systems
     // mount well and then cannot keep whiteouts or marks.
     let tried = std::fs::remove_dir(at.join("d")).and_then(|()| std::fs::create_dir(at.join("d")));
-    drop(rustix::mount::unmount(&at, UnmountFlags::DETACH));
+    let _ = rustix::mount::unmount(&at, UnmountFlags::DETACH);
     tried.context("overlay cannot keep whiteouts on this file system")?;
     let marked = xattr::get(upper.join("d"), xattrs.opaque())?;
     if marked.as_deref() != Some(b"y") {

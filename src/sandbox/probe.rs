@@ -54,7 +54,10 @@ fn try_tier(tier: Tier) -> Result<(), String> {
         Tier::Chroot if !is_root => Err("this user is not root".to_string()),
         Tier::Chroot => {
             let sets = rustix::thread::capabilities(None).map_err(|e| e.to_string())?;
-            if sets.effective.contains(rustix::thread::CapabilitySet::SYS_CHROOT) {
+            if sets
+                .effective
+                .contains(rustix::thread::CapabilitySet::SYS_CHROOT)
+            {
                 Ok(())
             } else {
                 Err("CAP_SYS_CHROOT is missing".to_string())

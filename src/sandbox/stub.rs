@@ -61,7 +61,11 @@ impl Stubs {
                 path.push(part);
                 if i >= resolved.existing {
                     let leaf = i + 1 == parts.len();
-                    let kind = if leaf { wanted.kind } else { FileType::Directory };
+                    let kind = if leaf {
+                        wanted.kind
+                    } else {
+                        FileType::Directory
+                    };
                     self.made.entry(path.clone()).or_insert(kind);
                 } else if !self.known.contains_key(&path) {
                     let there = resolve(&root, &path)?.found.context("a part vanished")?;

@@ -93,7 +93,8 @@ pub fn hide_memory() -> io::Result<()> {
 pub fn close_other_descriptors(first: u32) {
     const CLOSE_RANGE_CLOEXEC: u32 = 4;
     // SAFETY: marks descriptors close-on-exec; none is closed under its owner.
-    let done = unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, CLOSE_RANGE_CLOEXEC) };
+    let done =
+        unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, CLOSE_RANGE_CLOEXEC) };
     if done == 0 {
         return;
     }

@@ -101,7 +101,8 @@ fn supplementary(name: &str, group: &str, primary: u32) -> Vec<u32> {
 mod tests {
     use super::*;
 
-    const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\napp:x:100:101::/home/app:/bin/sh\nbroken\n";
+    const PASSWD: &str =
+        "root:x:0:0:root:/root:/bin/sh\napp:x:100:101::/home/app:/bin/sh\nbroken\n";
     const GROUP: &str = "root:x:0:\napp:x:101:\nvideo:x:44:root,app\nwheel:x:10:app\n";
 
     #[test]

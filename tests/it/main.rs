@@ -11,6 +11,7 @@
 //! | `book` | every snippet of the book and the README does what it shows |
 //! | `host_commands` | `run` targets: incremental, explained, cut off early, safe when killed |
 //! | `tidy` | which room of `src/` may know which |
+//! | `sandbox` | RUN in every kind of isolation |
 //! | `ground` | no claims: registries, base images, users, peers |
 
 mod ground;
@@ -22,4 +23,5 @@ mod host_commands;
 mod interrupted;
 mod release;
 mod same_as_buildah;
+mod sandbox;
 mod tidy;

@@ -13,9 +13,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
-use super::protocol::{
-    ARGV0, Answer, Answered, Asked, Hello, Request, Start, receive, send,
-};
+use super::protocol::{ARGV0, Answer, Answered, Asked, Hello, Request, Start, receive, send};
 use super::{RunOutcome, RunRequest, failed};
 use crate::event::{Cancel, Cancelled, Stream};
 use crate::layer::LayerBlob;
@@ -137,7 +135,11 @@ impl Worker {
             }
             match answers.recv_timeout(Duration::from_millis(50)) {
                 Ok(Answer::Line { stderr, line }) => {
-                    let stream = if stderr { Stream::Stderr } else { Stream::Stdout };
+                    let stream = if stderr {
+                        Stream::Stderr
+                    } else {
+                        Stream::Stdout
+                    };
                     on_line(stream, &line);
                 }
                 Ok(Answer::Cancelled) => return Err(Cancelled.into()),

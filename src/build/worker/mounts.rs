@@ -127,8 +127,7 @@ impl Prepared {
                 }
                 let owner = ids_here((*uid, *gid), server.tier);
                 let name = format!("ssh-{number}");
-                let agent =
-                    Agent::forward(temporary, &name, socket, (*mode, owner.0, owner.1))?;
+                let agent = Agent::forward(temporary, &name, socket, (*mode, owner.0, owner.1))?;
                 let source = agent.path().to_path_buf();
                 self.agents.push(agent);
                 let kind = MountKind::Bind {

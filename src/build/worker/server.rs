@@ -234,7 +234,12 @@ impl Server {
 fn answer_requests(server: &Arc<Server>, socket: &mut UnixStream) -> Result<()> {
     while let Some(Asked { id, request }) = receive::<Asked>(socket)? {
         if let Request::Cancel = request {
-            let task = server.tasks.lock().expect("no task panics").get(&id).cloned();
+            let task = server
+                .tasks
+                .lock()
+                .expect("no task panics")
+                .get(&id)
+                .cloned();
             if let Some(task) = task {
                 task.cancel();
             }
@@ -301,8 +306,7 @@ fn delete(root: &Path, paths: &[PathBuf]) -> Result<Answer> {
         }
         match std::fs::remove_dir_all(path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(error)
-                    .with_context(|| format!("cannot delete `{}`", path.display()));
+                return Err(error).with_context(|| format!("cannot delete `{}`", path.display()));
             }
             _ => {}
         }

@@ -51,7 +51,9 @@ impl Drop for Agent {
     fn drop(&mut self) {
         self.stopped.store(true, Ordering::SeqCst);
         // One last connection wakes the thread that accepts.
-        drop(at_short_name(&self.path, |short| UnixStream::connect(short)));
+        drop(at_short_name(&self.path, |short| {
+            UnixStream::connect(short)
+        }));
     }
 }
 

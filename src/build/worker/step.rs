@@ -228,7 +228,13 @@ fn follow(mut running: Running, lines: &Lines) -> Result<i32> {
     let mut streams = [Splitter::new(false), Splitter::new(true)];
     let mut buffer = vec![0; 64 << 10];
     while streams.iter().any(|s| s.open) {
-        let flag = |open: bool| if open { PollFlags::IN } else { PollFlags::empty() };
+        let flag = |open: bool| {
+            if open {
+                PollFlags::IN
+            } else {
+                PollFlags::empty()
+            }
+        };
         let mut watched = [
             PollFd::from_borrowed_fd(running.stdout.as_fd(), flag(streams[0].open)),
             PollFd::from_borrowed_fd(running.stderr.as_fd(), flag(streams[1].open)),

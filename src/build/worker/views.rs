@@ -108,7 +108,7 @@ impl View {
 impl Drop for View {
     fn drop(&mut self) {
         if let Some(temporary) = &self.temporary {
-            drop(rustix::mount::unmount(&self.path, UnmountFlags::DETACH));
+            let _ = rustix::mount::unmount(&self.path, UnmountFlags::DETACH);
             drop(std::fs::remove_dir_all(temporary));
         }
     }
