@@ -25,7 +25,6 @@ mod context;
 pub mod copy;
 mod evaluate;
 mod execution;
-mod file_layers;
 mod files;
 mod git;
 mod inputs;

@@ -1,4 +1,76 @@
-//! SKELETON. Being written right now by the lead, whole: arguments, runner
-//! (build, scan, push, run), commands, watch, report (landed), main. The execute
-//! founder lands key, state, execute at once, then writes tests/it for `run`
-//! targets and tidy, and then looks for bugs in cli once it has landed.
+//! The command line: reads arguments and surroundings, wires the rooms together,
+//! shows errors once, and ends with the right code.
+
+mod args;
+mod cache;
+mod completions;
+mod doctor;
+mod environment;
+mod exit;
+mod graph;
+mod init;
+mod inspect;
+mod lint;
+mod list;
+mod output;
+mod plan;
+mod project;
+mod run;
+mod runner;
+mod signals;
+mod tools;
+mod watch;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Cli, Command};
+use environment::Environment;
+use exit::Exit;
+
+/// Everything that the program does.
+pub fn main() -> ExitCode {
+    let environment = Environment::read();
+    let code = match Cli::try_parse() {
+        Ok(cli) => match dispatch(cli, &environment) {
+            Ok(code) => code,
+            Err(exit) => {
+                if !exit.text.is_empty() {
+                    eprintln!("{}", exit.text.trim_end());
+                }
+                exit.code
+            }
+        },
+        Err(error) => {
+            // Help and version come this way too, with 0.
+            drop(error.print());
+            u8::try_from(error.exit_code()).unwrap_or(exit::USAGE)
+        }
+    };
+    ExitCode::from(code)
+}
+
+fn dispatch(cli: Cli, environment: &Environment) -> Result<u8, Exit> {
+    let Cli { global, run, command } = cli;
+    match command {
+        None if run.dry_run => plan::plan(&global, &run.targets, environment),
+        None => run::run(&global, &run, environment),
+        Some(Command::Run(run)) if run.dry_run => plan::plan(&global, &run.targets, environment),
+        Some(Command::Run(run)) => run::run(&global, &run, environment),
+        Some(Command::Plan { targets }) => plan::plan(&global, &targets, environment),
+        Some(Command::Why { target }) => plan::why(&global, &target, environment),
+        Some(Command::Check { targets }) => plan::check(&global, &targets, environment),
+        Some(Command::List { format }) => list::list(&global, format, environment),
+        Some(Command::Graph { format }) => graph::graph(&global, format, environment),
+        Some(Command::Watch(run)) => watch::watch(&global, &run, environment),
+        Some(Command::Inspect { image, format }) => inspect::inspect(&global, &image, format, environment),
+        Some(Command::Gc { keep, max_size }) => cache::gc(&global, &keep, max_size.as_deref(), environment),
+        Some(Command::Cache) => cache::usage(&global, environment),
+        Some(Command::Init) => init::init(&global),
+        Some(Command::Doctor) => doctor::doctor(&global, environment),
+        Some(Command::Lint { targets }) => lint::lint(&global, &targets, environment),
+        Some(Command::Completions { shell }) => completions::completions(shell),
+        Some(Command::Plugin { name }) => Err(Exit::usage(format!("`plugin --as {name}`: not wired yet"))),
+    }
+}

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Spanned;
-use super::context::Cx;
+use super::fields::Cx;
 
 pub(super) struct EnvFile {
     pub path: Spanned<String>,

@@ -106,9 +106,7 @@ impl Parser<'_> {
             Some(c) => Refusal::new(format!("`{c}` cannot stand in `${{…}}`")),
         };
         Err(match self.rest.starts_with(':') {
-            true => refusal.with_help(
-                "a default is written `${default(NAME, 'text')}`; `$${` leaves it to the shell",
-            ),
+            true => refusal.with_help("a default is written `${default(NAME, 'text')}`"),
             false => refusal.with_help("write `$${` for a literal `${`"),
         })
     }

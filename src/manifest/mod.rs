@@ -4,7 +4,6 @@
 //! Knows nothing of graphs, builders or terminals.
 
 mod build;
-mod context;
 mod declarations;
 mod duration;
 mod env_file;
@@ -42,7 +41,7 @@ pub use sources::Sources;
 pub use syntax::decode;
 pub use types::*;
 
-use context::Cx;
+use fields::Cx;
 use include::Project;
 use tree::Node;
 

@@ -6,8 +6,7 @@ use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::context::Cx;
-use super::fields::strings;
+use super::fields::{Cx, strings};
 use super::steps::STEPS;
 use super::tree::{Data, Node};
 use super::{Diagnostic, suggest};

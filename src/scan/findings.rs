@@ -8,8 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::image::Digest;
 
-/// Qualitative severity (CVSS v3.1 section 5), lowest first; what databases call
-/// negligible is `None`. `Unknown` is below
+/// Qualitative severity (CVSS v3.1 section 5), lowest first. `Unknown` is below
 /// everything in order, but whether it passes is the policy's decision.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
@@ -39,8 +38,8 @@ impl Severity {
     /// What databases and scanners call severities, in any case.
     pub fn of_word(word: &str) -> Severity {
         match word.to_ascii_lowercase().as_str() {
-            "none" | "negligible" | "unimportant" => Severity::None,
-            "low" | "minor" | "note" => Severity::Low,
+            "none" => Severity::None,
+            "low" | "minor" | "negligible" | "unimportant" | "note" => Severity::Low,
             "medium" | "moderate" | "warning" => Severity::Medium,
             "high" | "important" | "error" => Severity::High,
             "critical" => Severity::Critical,
@@ -67,7 +66,7 @@ impl fmt::Display for Severity {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a severity: expected negligible, low, medium, high or critical")]
+#[error("`{0}` is not a severity: expected none, low, medium, high or critical")]
 pub struct SeverityError(String);
 
 /// A threshold as a user writes it.
@@ -76,7 +75,7 @@ impl FromStr for Severity {
 
     fn from_str(text: &str) -> Result<Severity, SeverityError> {
         match text.to_ascii_lowercase().as_str() {
-            "none" | "negligible" => Ok(Severity::None),
+            "none" => Ok(Severity::None),
             "low" => Ok(Severity::Low),
             "medium" => Ok(Severity::Medium),
             "high" => Ok(Severity::High),

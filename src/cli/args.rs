@@ -1,0 +1,162 @@
+//! The command line as it is written.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// make for container images: build, scan, push and run what has changed
+#[derive(Debug, Parser)]
+#[command(name = "imgmake", version, args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
+#[command(after_help = "`imgmake [TARGET…]` is short for `imgmake run [TARGET…]`. Without targets: the group `default`, else every build.")]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(flatten)]
+    pub run: RunArgs,
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What every command knows.
+#[derive(Clone, Debug, Args)]
+pub struct Global {
+    /// Work in this directory
+    #[arg(short = 'C', long = "directory", value_name = "DIR", global = true)]
+    pub directory: Option<PathBuf>,
+    /// The manifest; `-` is standard input
+    #[arg(short, long, value_name = "FILE", default_value = "imgmake.kdl", global = true)]
+    pub file: PathBuf,
+    /// Set a variable
+    #[arg(long = "var", value_name = "NAME=VALUE", global = true)]
+    pub vars: Vec<String>,
+    /// Override an attribute of every target that fits: `PATTERN.KEY=VALUE`
+    #[arg(long = "set", value_name = "PATTERN.KEY=VALUE", global = true)]
+    pub sets: Vec<String>,
+    /// Where images and steps are kept
+    #[arg(long, value_name = "DIR", env = "IMGMAKE_STORE", global = true)]
+    pub store: Option<PathBuf>,
+    /// How progress is shown
+    #[arg(long, value_name = "STYLE", default_value = "auto", global = true)]
+    pub progress: Progress,
+    #[arg(long, value_name = "WHEN", default_value = "auto", global = true)]
+    pub color: When,
+    /// Only warnings and errors
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// Also what is fresh or cached
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Progress {
+    Auto,
+    Tty,
+    Plain,
+    Json,
+    Quiet,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum When {
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Clone, Debug, Default, Args)]
+pub struct RunArgs {
+    /// Targets, groups or globs
+    #[arg(value_name = "TARGET")]
+    pub targets: Vec<String>,
+    /// How many targets and steps at once
+    #[arg(short, long, value_name = "N")]
+    pub jobs: Option<std::num::NonZeroUsize>,
+    /// After a failure, go on with what does not depend on it
+    #[arg(short, long)]
+    pub keep_going: bool,
+    /// Say what would be done, and do nothing
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
+    /// Do everything again, taking nothing from caches
+    #[arg(long)]
+    pub force: bool,
+    /// Look base tags and URLs up again
+    #[arg(long)]
+    pub pull: bool,
+    /// Fail when a lock file would change
+    #[arg(long)]
+    pub locked: bool,
+    /// Give up at once when another run works in the project
+    #[arg(long)]
+    pub no_wait: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Bring targets up to date
+    Run(RunArgs),
+    /// Say what would run and why, touching nothing
+    Plan { targets: Vec<String> },
+    /// Every input whose change makes a target stale
+    Why { target: String },
+    /// The targets, with kinds and descriptions
+    List {
+        #[arg(long, default_value = "text")]
+        format: ListFormat,
+    },
+    /// How targets depend on each other
+    Graph {
+        #[arg(long, default_value = "dot")]
+        format: GraphFormat,
+    },
+    /// Run, and again whenever an input changes
+    Watch(RunArgs),
+    /// Exit with 5 when something is stale; do nothing
+    Check { targets: Vec<String> },
+    /// What an archive, a layout or an image of the store holds
+    Inspect {
+        image: String,
+        #[arg(long, default_value = "text")]
+        format: ListFormat,
+    },
+    /// Remove from the store what has not been used for long
+    Gc {
+        /// Keep what was used within this time: `12h`, `7d`, `4w`
+        #[arg(long, value_name = "TIME", default_value = "14d")]
+        keep: String,
+        /// Then the oldest, until the store is this small: `500MB`, `20GB`
+        #[arg(long, value_name = "SIZE")]
+        max_size: Option<String>,
+    },
+    /// What the store holds
+    Cache,
+    /// Write a manifest for the Dockerfiles here
+    Init,
+    /// Which ways of isolating RUN work here, and why the others do not
+    Doctor,
+    /// Check the Dockerfiles of the targets
+    Lint { targets: Vec<String> },
+    /// Completions for a shell
+    Completions { shell: clap_complete::Shell },
+    /// Act as a Harness or Drone plugin: read PLUGIN_* variables
+    Plugin {
+        /// The plugin that is replaced: kaniko-docker, drone-ecr, buildah-docker, …
+        #[arg(long = "as", value_name = "NAME")]
+        name: String,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ListFormat {
+    Text,
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum GraphFormat {
+    Dot,
+    Mermaid,
+    Json,
+    Svg,
+}

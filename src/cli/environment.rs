@@ -1,0 +1,88 @@
+//! The only reader of environment, terminal and clock: everything else gets
+//! them as values.
+
+use std::collections::BTreeMap;
+use std::io::IsTerminal;
+use std::path::PathBuf;
+
+use super::args::{Global, Progress, When};
+use crate::report::{Options, Style};
+
+/// Facts about the surroundings of this process.
+#[derive(Clone, Debug)]
+pub struct Environment {
+    pub variables: BTreeMap<String, String>,
+    pub width: usize,
+    stdout_is_terminal: bool,
+    stderr_is_terminal: bool,
+}
+
+impl Environment {
+    pub fn read() -> Environment {
+        let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
+        let variables: BTreeMap<String, String> = std::env::vars_os().filter_map(text).collect();
+        let columns = variables.get("COLUMNS").and_then(|c| c.parse().ok());
+        let (_, measured) = console::Term::stderr().size_checked().unwrap_or((24, 80));
+        Environment {
+            width: columns.unwrap_or(measured as usize).clamp(40, 400),
+            variables,
+            stdout_is_terminal: std::io::stdout().is_terminal(),
+            stderr_is_terminal: std::io::stderr().is_terminal(),
+        }
+    }
+
+    /// The value of a variable that is set and not empty.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.variables.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// Whether diagnostics are coloured: `--color`, then `NO_COLOR` and `CLICOLOR_FORCE`, then the terminal.
+    pub fn colour(&self, when: When) -> bool {
+        match when {
+            When::Always => true,
+            When::Never => false,
+            When::Auto if self.get("NO_COLOR").is_some() => false,
+            When::Auto if self.get("CLICOLOR_FORCE").is_some_and(|v| v != "0") => true,
+            When::Auto => self.stderr_is_terminal && self.get("TERM") != Some("dumb"),
+        }
+    }
+
+    pub fn report_options(&self, global: &Global) -> Options {
+        let style = match (global.quiet, global.progress) {
+            (true, _) | (_, Progress::Quiet) => Style::Quiet,
+            (_, Progress::Json) => Style::Json,
+            (_, Progress::Tty) => Style::Live,
+            (_, Progress::Plain) => Style::Plain,
+            (_, Progress::Auto) => {
+                let live = self.stderr_is_terminal && self.get("CI").is_none() && self.get("TERM") != Some("dumb");
+                if live { Style::Live } else { Style::Plain }
+            }
+        };
+        Options {
+            style,
+            colour: self.colour(global.color),
+            width: self.width,
+            annotations: self.get("GITHUB_ACTIONS") == Some("true") && style != Style::Json,
+            verbose: global.verbose,
+        }
+    }
+
+    /// `--store`, else `$XDG_CACHE_HOME/imgmake`, else `~/.cache/imgmake`.
+    pub fn store(&self, global: &Global) -> Result<PathBuf, super::exit::Exit> {
+        if let Some(store) = &global.store {
+            return Ok(store.clone());
+        }
+        if let Some(cache) = self.get("XDG_CACHE_HOME") {
+            return Ok(PathBuf::from(cache).join("imgmake"));
+        }
+        match self.get("HOME") {
+            Some(home) => Ok(PathBuf::from(home).join(".cache/imgmake")),
+            None => Err(super::exit::Exit::usage("there is no place for the store: HOME is not set")
+                .with_help("give a directory with `--store` or IMGMAKE_STORE")),
+        }
+    }
+
+    pub fn stdout_is_terminal(&self) -> bool {
+        self.stdout_is_terminal
+    }
+}

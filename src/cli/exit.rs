@@ -1,0 +1,63 @@
+//! Exit codes, and the errors that carry one.
+
+use crate::execute::FailureKind;
+
+pub const FAILED: u8 = 1;
+pub const USAGE: u8 = 2;
+pub const GATE: u8 = 3;
+pub const REGISTRY: u8 = 4;
+pub const STALE: u8 = 5;
+pub const LOCKED: u8 = 9;
+pub const TIMEOUT: u8 = 124;
+
+/// An error that is ready to be shown, and what the process ends with.
+#[derive(Debug, thiserror::Error)]
+#[error("{text}")]
+pub struct Exit {
+    pub code: u8,
+    /// Complete, with `error:` and help; empty when everything has been said.
+    pub text: String,
+}
+
+impl Exit {
+    /// Everything has been said; only the code is left.
+    pub fn silent(code: u8) -> Exit {
+        Exit { code, text: String::new() }
+    }
+
+    /// A text that is shown as it is.
+    pub fn said(code: u8, text: impl Into<String>) -> Exit {
+        Exit { code, text: text.into() }
+    }
+
+    pub fn error(code: u8, message: impl std::fmt::Display) -> Exit {
+        Exit { code, text: format!("error: {message}") }
+    }
+
+    pub fn usage(message: impl std::fmt::Display) -> Exit {
+        Exit::error(USAGE, message)
+    }
+
+    pub fn with_help(mut self, help: impl std::fmt::Display) -> Exit {
+        self.text = format!("{}\n  help: {help}", self.text);
+        self
+    }
+}
+
+impl From<anyhow::Error> for Exit {
+    fn from(error: anyhow::Error) -> Exit {
+        match error.downcast::<Exit>() {
+            Ok(exit) => exit,
+            Err(error) => Exit::error(FAILED, format!("{error:#}")),
+        }
+    }
+}
+
+pub fn code_of(kind: FailureKind) -> u8 {
+    match kind {
+        FailureKind::Failed | FailureKind::Cancelled => FAILED,
+        FailureKind::Gate => GATE,
+        FailureKind::Registry => REGISTRY,
+        FailureKind::Timeout => TIMEOUT,
+    }
+}

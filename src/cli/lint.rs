@@ -1,0 +1,49 @@
+//! `lint`: the build checks of the reference, for the Dockerfiles of targets.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::args::Global;
+use super::environment::Environment;
+use super::exit::{self, Exit};
+use super::output::print;
+use super::project::{Project, plain};
+use crate::dockerfile::{Dockerfile, lint as checks};
+use crate::manifest::{RecipeNode, TargetKind};
+
+pub fn lint(global: &Global, targets: &[String], environment: &Environment) -> Result<u8, Exit> {
+    let project = Project::load(global, environment)?;
+    let plan = project.select(targets)?;
+    let mut text = String::new();
+    let mut code = 0;
+    let mut seen = BTreeSet::new();
+    for id in plan.order {
+        let TargetKind::Build(build) = &project.graph.target(id).kind else { continue };
+        let RecipeNode::Dockerfile { path, .. } = &build.recipe else { continue };
+        if !seen.insert(path.value.clone()) {
+            continue;
+        }
+        let bytes = std::fs::read(project.directory.join(&path.value))
+            .map_err(|error| Exit::error(exit::FAILED, format!("cannot read `{}`: {}", path.value, plain(&error))))?;
+        match Dockerfile::parse(&bytes) {
+            Err(errors) => {
+                code = exit::FAILED;
+                for error in &errors.0 {
+                    text.push_str(&format!("{}:{}: error: {error}\n", path.value, error.line));
+                }
+            }
+            Ok(file) => {
+                let args: BTreeMap<String, String> = build.args.iter().map(|(n, v)| (n.clone(), v.value.clone())).collect();
+                let facts = checks::Facts { build_args: Some(&args), ..checks::Facts::default() };
+                for warning in checks::lint(&file, &facts) {
+                    text.push_str(&format!("{}:{}: {}: {}\n", path.value, warning.line, warning.rule.name(), warning.message));
+                    code = exit::FAILED;
+                }
+            }
+        }
+    }
+    if text.is_empty() {
+        text = format!("{} Dockerfile{} without a finding\n", seen.len(), if seen.len() == 1 { "" } else { "s" });
+    }
+    print(&text)?;
+    Ok(code)
+}

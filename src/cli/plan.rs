@@ -1,0 +1,93 @@
+//! `plan`, `why`, `check`: what a run would do, touching nothing.
+
+use std::sync::Arc;
+
+use super::args::Global;
+use super::environment::Environment;
+use super::exit::{Exit, STALE};
+use super::output::print;
+use super::project::Project;
+use super::run::today;
+use super::runner::{Wishes, Work};
+use super::tools::Tools;
+use crate::event::{Cancel, Events};
+use crate::execute::{self, Action, Decision};
+use crate::state::State;
+
+/// Decides about the requested targets and what they need, and hands it on.
+fn decide<T>(
+    global: &Global,
+    targets: &[String],
+    environment: &Environment,
+    then: impl FnOnce(&[Action], &[Decision]) -> T,
+) -> Result<T, Exit> {
+    let project = Project::load(global, environment)?;
+    let plan = project.select(targets)?;
+    let state = Arc::new(State::read(&project.directory));
+    let tools = Tools::new(&project, environment, environment.store(global)?, Events::nowhere(), Cancel::default())?;
+    let work = Work {
+        project: &project,
+        plan: &plan,
+        environment,
+        tools: &tools,
+        state: Arc::clone(&state),
+        wishes: Wishes { jobs: 1, ..Wishes::default() },
+        today: today(),
+    };
+    let actions = project.actions(&plan);
+    let decisions = execute::preview(&actions, &work, &state);
+    Ok(then(&actions, &decisions))
+}
+
+pub fn plan(global: &Global, targets: &[String], environment: &Environment) -> Result<u8, Exit> {
+    let text = decide(global, targets, environment, |actions, decisions| {
+        let stale: Vec<&Decision> = decisions.iter().filter(|decision| !decision.reasons.is_empty()).collect();
+        let width = stale.iter().map(|d| actions[d.action].target.chars().count()).max().unwrap_or(0);
+        let mut text = String::new();
+        for decision in &stale {
+            let action = &actions[decision.action];
+            let reasons: Vec<String> = decision.reasons.iter().take(3).map(ToString::to_string).collect();
+            let more = decision.reasons.len().saturating_sub(3);
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            text.push_str(&format!("{:5}  {:width$}  {}{more}\n", action.kind, action.target, reasons.join(", ")));
+        }
+        if stale.is_empty() {
+            text.push_str(&format!("nothing to do: {} up to date\n", counted(actions.len())));
+        }
+        text
+    })?;
+    print(&text)?;
+    Ok(0)
+}
+
+fn counted(targets: usize) -> String {
+    if targets == 1 { "1 target is".to_string() } else { format!("{targets} targets are") }
+}
+
+pub fn why(global: &Global, target: &str, environment: &Environment) -> Result<u8, Exit> {
+    let text = decide(global, &[target.to_string()], environment, |actions, decisions| {
+        let mut text = String::new();
+        for decision in decisions.iter().filter(|d| !d.reasons.is_empty()) {
+            let name = &actions[decision.action].target;
+            text.push_str(&format!("{name} is stale:\n"));
+            for reason in &decision.reasons {
+                text.push_str(&format!("  {reason}\n"));
+            }
+        }
+        if text.is_empty() {
+            text = format!("{target} is up to date\n");
+        }
+        text
+    })?;
+    print(&text)?;
+    Ok(0)
+}
+
+pub fn check(global: &Global, targets: &[String], environment: &Environment) -> Result<u8, Exit> {
+    let stale = decide(global, targets, environment, |actions, decisions| {
+        let stale = decisions.iter().filter(|decision| !decision.reasons.is_empty());
+        stale.map(|decision| format!("{}: {}\n", actions[decision.action].target, decision.reasons[0])).collect::<String>()
+    })?;
+    print(&stale)?;
+    Ok(if stale.is_empty() { 0 } else { STALE })
+}

@@ -1,0 +1,87 @@
+//! `imgmake run`: brings targets up to date.
+
+use std::sync::Arc;
+
+use super::args::{Global, RunArgs};
+use super::environment::Environment;
+use super::exit::{self, Exit};
+use super::project::Project;
+use super::runner::{Wishes, Work};
+use super::signals::{self, Stopped};
+use super::tools::Tools;
+use crate::event::Cancel;
+use crate::execute::{self, CacheUse, OnFailure};
+use crate::report::Reporter;
+use crate::state::{Lock, LockError, State, Wait};
+
+pub fn run(global: &Global, args: &RunArgs, environment: &Environment) -> Result<u8, Exit> {
+    let project = Project::load(global, environment)?;
+    let cancel = Cancel::default();
+    let stopped = signals::listen(&cancel);
+    once(&project, global, args, environment, &cancel, &stopped)
+}
+
+/// One run, from the lock to the summary.
+pub fn once(
+    project: &Project,
+    global: &Global,
+    args: &RunArgs,
+    environment: &Environment,
+    cancel: &Cancel,
+    stopped: &Stopped,
+) -> Result<u8, Exit> {
+    if args.locked {
+        return Err(Exit::usage("`--locked`: lock files are not supported yet"));
+    }
+    let plan = project.select(&args.targets)?;
+    let lock = take_lock(project, args, cancel, stopped)?;
+    let state = Arc::new(State::open(&project.directory, &lock)?);
+    let reporter = Reporter::to_terminal(environment.report_options(global));
+    let events = reporter.events();
+    let tools = Tools::new(project, environment, environment.store(global)?, events.clone(), cancel.clone())?;
+    let jobs = jobs(args, project);
+    let work = Work {
+        project,
+        plan: &plan,
+        environment,
+        tools: &tools,
+        state: Arc::clone(&state),
+        wishes: Wishes { no_cache: args.force, pull: args.pull, jobs },
+        today: today(),
+    };
+    let options = execute::Options {
+        jobs,
+        on_failure: if args.keep_going { OnFailure::KeepGoing } else { OnFailure::Stop },
+        cache: if args.force { CacheUse::Ignore } else { CacheUse::Fresh },
+        events,
+        cancel: cancel.clone(),
+    };
+    let summary = execute::execute(&project.actions(&plan), &work, &state, &options);
+    state.save_stats();
+    reporter.finish();
+    if let Some(code) = stopped.exit_code() {
+        return Ok(code);
+    }
+    Ok(summary.failure.map_or(0, |(_, failure)| exit::code_of(failure.kind)))
+}
+
+/// `-j`, else the manifest's `jobs`, else one for each processor.
+fn jobs(args: &RunArgs, project: &Project) -> usize {
+    let available = || std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+    args.jobs.map(std::num::NonZero::get).or(project.graph.manifest().settings.jobs).unwrap_or_else(available)
+}
+
+pub fn today() -> String {
+    time::OffsetDateTime::now_utc().date().to_string()
+}
+
+fn take_lock(project: &Project, args: &RunArgs, cancel: &Cancel, stopped: &Stopped) -> Result<Lock, Exit> {
+    let told = |holder: &str| eprintln!("waiting: another run works in this project ({holder})");
+    let give_up = || cancel.is_cancelled();
+    let wait = if args.no_wait { Wait::No } else { Wait::Yes { told: &told, give_up: &give_up } };
+    Lock::take(&project.directory, &wait).map_err(|error| match error {
+        LockError::Held { .. } => Exit::error(exit::LOCKED, error).with_help("without `--no-wait` imgmake waits for it"),
+        LockError::Cancelled => Exit::silent(stopped.exit_code().unwrap_or(exit::FAILED)),
+        LockError::Io { .. } => Exit::error(exit::FAILED, error),
+    })
+}

@@ -1,0 +1,170 @@
+//! The work behind targets: what they depend on, whether what they made is
+//! still there, and how it is made. One file per kind of target.
+
+mod build;
+mod command;
+mod files;
+mod push;
+mod scan;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::environment::Environment;
+use super::project::Project;
+use super::tools::Tools;
+use crate::build::BuildRequest;
+use crate::event::Cancelled;
+use crate::execute::{Failure, FailureKind, Made, Runner, Upstream};
+use crate::graph::{EdgeKind, TargetId};
+use crate::image::Descriptor;
+use crate::key::{self, Inputs};
+use crate::manifest::{Target, TargetKind};
+use crate::plan::Plan;
+use crate::registry::RegistryError;
+use crate::state::{FileKind, Output, State, tree_signature};
+
+/// What a run was asked for besides its targets.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wishes {
+    /// Nothing is taken from the step cache.
+    pub no_cache: bool,
+    /// Base tags are looked up again.
+    pub pull: bool,
+    pub jobs: usize,
+}
+
+pub struct Work<'a> {
+    pub project: &'a Project,
+    pub plan: &'a Plan,
+    pub environment: &'a Environment,
+    pub tools: &'a Tools,
+    pub state: Arc<State>,
+    pub wishes: Wishes,
+    /// RFC 3339 date of today, UTC: gates judge by it.
+    pub today: String,
+}
+
+impl Runner for Work<'_> {
+    fn inputs(&self, action: usize, upstream: &Upstream<'_>) -> Result<Inputs, Failure> {
+        let id = self.plan.order[action];
+        let target = self.target(id);
+        let mut inputs = Inputs::new();
+        match &target.kind {
+            TargetKind::Run(run) => command::inputs(self, id, run, &mut inputs)?,
+            TargetKind::Build(build) => build::inputs(self, id, build, upstream, &mut inputs)?,
+            TargetKind::Scan(scan) => scan::inputs(self, id, scan, &mut inputs)?,
+            TargetKind::Push(push) => push::inputs(self, id, push, &mut inputs)?,
+        }
+        for (need, _) in self.project.graph.dependencies(id).iter().filter(|(_, kind)| counts(*kind)) {
+            let name = self.project.graph.name(*need);
+            if let Some(made) = upstream.made(name) {
+                key::upstream(&mut inputs, name, &made.digest);
+            }
+        }
+        Ok(inputs)
+    }
+
+    fn damage(&self, action: usize, outputs: &[Output]) -> Result<Option<String>, Failure> {
+        for output in outputs {
+            if let Some(damage) = self.damage_of(self.plan.order[action], output)? {
+                return Ok(Some(damage));
+            }
+        }
+        Ok(None)
+    }
+
+    fn run(&self, action: usize, upstream: &Upstream<'_>) -> Result<Made, Failure> {
+        let id = self.plan.order[action];
+        match &self.target(id).kind {
+            TargetKind::Run(run) => command::run(self, id, run),
+            TargetKind::Build(build) => build::run(self, id, build, upstream),
+            TargetKind::Scan(scan) => scan::run(self, id, scan, upstream),
+            TargetKind::Push(push) => push::run(self, id, push, upstream),
+        }
+    }
+}
+
+/// Whether what an upstream made is part of the key. Outputs of `run` targets
+/// are hashed as files by whoever reads them.
+fn counts(kind: EdgeKind) -> bool {
+    !matches!(kind, EdgeKind::Output)
+}
+
+impl Work<'_> {
+    fn target(&self, id: TargetId) -> &Target {
+        self.project.graph.target(id)
+    }
+
+    fn path(&self, written: &str) -> PathBuf {
+        self.project.directory.join(written)
+    }
+
+    /// blake3 of a file, from the stat cache when it is known.
+    fn hash_file(&self, path: &std::path::Path, metadata: &std::fs::Metadata) -> std::io::Result<[u8; 32]> {
+        self.state.stats.hash(path, metadata)
+    }
+
+    fn damage_of(&self, id: TargetId, output: &Output) -> Result<Option<String>, Failure> {
+        match output {
+            Output::Image { blobs, .. } => {
+                let store = self.tools.store()?;
+                let lost = blobs.iter().find(|(digest, size)| {
+                    digest.parse().is_ok_and(|digest| !store.holds(&Descriptor::new("", digest, *size)))
+                });
+                Ok(lost.map(|_| "the image is no longer in the store".to_string()))
+            }
+            Output::File { path, signature, .. } => Ok(match tree_signature(&self.path(path)) {
+                Ok(now) if now == *signature => None,
+                Ok(_) => Some(format!("output {path} changed")),
+                Err(_) => Some(format!("output {path} is missing")),
+            }),
+            Output::Tree { path, hash } => Ok(match files::tree_hash(self, &self.path(path)) {
+                Ok(now) if now == *hash => None,
+                Ok(_) => Some(format!("output {path} changed")),
+                Err(_) => Some(format!("output {path} is missing")),
+            }),
+            Output::Pushed { reference, digest } => push::damage(self, self.project.graph.name(id), reference, digest),
+            Output::Passed { .. } => Ok(None),
+        }
+    }
+
+    /// A file that was written, as the state remembers it.
+    fn file_output(&self, what: FileKind, path: &str) -> Result<Output, Failure> {
+        let signature = tree_signature(&self.path(path)).map_err(|error| Failure::failed(format!("cannot read `{path}` back: {error}")))?;
+        Ok(Output::File { what, path: path.to_string(), signature })
+    }
+
+    /// The image that a build made, among the outcomes upstream.
+    fn image(&self, upstream: &Upstream<'_>, id: TargetId) -> Result<Descriptor, Failure> {
+        let name = self.project.graph.name(id);
+        let made = upstream.made(name).expect("an image is made before what uses it");
+        let found = made.outputs.iter().find_map(|output| match output {
+            Output::Image { media_type, digest, size, .. } => Some((media_type, digest, *size)),
+            _ => None,
+        });
+        let (media_type, digest, size) = found.expect("a build's outcome holds its image");
+        let digest = digest.parse().map_err(|_| Failure::failed("the project's state is damaged; remove `.imgmake/`"))?;
+        Ok(Descriptor::new(media_type.clone(), digest, size))
+    }
+}
+
+/// What an error is to the exit code, and its text for people.
+fn failure(error: anyhow::Error) -> Failure {
+    let kind = error.chain().find_map(|cause| {
+        if cause.downcast_ref::<Cancelled>().is_some() {
+            return Some(FailureKind::Cancelled);
+        }
+        let registry = cause.downcast_ref::<RegistryError>()?;
+        Some(if registry.is_cancelled() { FailureKind::Cancelled } else { FailureKind::Registry })
+    });
+    Failure::new(kind.unwrap_or(FailureKind::Failed), format!("{error:#}"))
+}
+
+/// The build request of a target, for commands that look at it without building.
+pub fn request(work: &Work<'_>, id: TargetId) -> Result<BuildRequest, Failure> {
+    match &work.target(id).kind {
+        TargetKind::Build(target) => build::request(work, id, target, None),
+        _ => Err(Failure::failed("only `build` targets have a Dockerfile")),
+    }
+}

@@ -1,0 +1,199 @@
+//! What the work is done with, made when first needed: a run in which nothing
+//! has changed opens no connection and starts no helper.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use super::environment::Environment;
+use super::project::Project;
+use crate::build::worker::Worker;
+use crate::build::{Engine, Pins};
+use crate::event::{Cancel, Events};
+use crate::manifest::{AuthNode, Manifest, PasswordFrom, RegistryNode, SecretFrom};
+use crate::registry::{Auth, Client, ClientOptions, HostSettings, Secret};
+use crate::sandbox::Tier;
+use crate::state::State;
+use crate::store::Store;
+
+pub struct Tools {
+    store_path: PathBuf,
+    options: ClientOptions,
+    tier: Option<Tier>,
+    pub events: Events,
+    pub cancel: Cancel,
+    store: OnceLock<Store>,
+    client: OnceLock<Client>,
+    worker: OnceLock<Arc<Worker>>,
+}
+
+impl Tools {
+    /// # Errors
+    /// A secret that a registry needs is not there.
+    pub fn new(
+        project: &Project,
+        environment: &Environment,
+        store_path: PathBuf,
+        events: Events,
+        cancel: Cancel,
+    ) -> anyhow::Result<Tools> {
+        let manifest = project.graph.manifest();
+        let hosts = manifest
+            .registries
+            .iter()
+            .map(|node| host(node, manifest, project, environment))
+            .collect::<anyhow::Result<Vec<_>>>()?;
+        let options = ClientOptions {
+            hosts,
+            attempts: manifest.settings.retry.attempts,
+            backoff: manifest.settings.retry.backoff,
+            environment: environment.variables.clone(),
+            ..ClientOptions::default()
+        };
+        Ok(Tools {
+            store_path,
+            options,
+            tier: tier(environment)?,
+            events,
+            cancel,
+            store: OnceLock::new(),
+            client: OnceLock::new(),
+            worker: OnceLock::new(),
+        })
+    }
+
+    pub fn store(&self) -> anyhow::Result<&Store> {
+        if let Some(store) = self.store.get() {
+            return Ok(store);
+        }
+        let opened = Store::open(&self.store_path)?;
+        Ok(self.store.get_or_init(|| opened))
+    }
+
+    pub fn client(&self) -> anyhow::Result<&Client> {
+        if let Some(client) = self.client.get() {
+            return Ok(client);
+        }
+        let made = Client::new(self.options.clone())?;
+        Ok(self.client.get_or_init(|| made))
+    }
+
+    /// Starts nothing yet: the helper process begins with its first request.
+    pub fn worker(&self) -> anyhow::Result<Arc<Worker>> {
+        let store = self.store()?.clone();
+        Ok(Arc::clone(self.worker.get_or_init(|| Arc::new(Worker::new(store, self.tier)))))
+    }
+
+    pub fn engine(&self, state: &Arc<State>) -> anyhow::Result<Engine> {
+        Ok(Engine {
+            store: self.store()?.clone(),
+            registry: self.client()?.clone(),
+            worker: self.worker()?,
+            events: self.events.clone(),
+            cancel: self.cancel.clone(),
+            pins: Arc::new(StatePins(Arc::clone(state))),
+        })
+    }
+
+    pub fn work(&self, target: &str) -> crate::registry::Work {
+        crate::registry::Work { target: target.to_string(), events: self.events.clone(), cancel: self.cancel.clone() }
+    }
+}
+
+/// `IMGMAKE_ISOLATION` chooses a tier instead of probing.
+pub fn tier(environment: &Environment) -> anyhow::Result<Option<Tier>> {
+    Ok(match environment.get("IMGMAKE_ISOLATION") {
+        None | Some("auto") => None,
+        Some("root") => Some(Tier::Root),
+        Some("rootless") => Some(Tier::Rootless),
+        Some("single-id") => Some(Tier::SingleId),
+        Some("chroot") => Some(Tier::Chroot),
+        Some(other) => anyhow::bail!("IMGMAKE_ISOLATION={other} is no tier: expected root, rootless, single-id, chroot or auto"),
+    })
+}
+
+struct StatePins(Arc<State>);
+
+impl Pins for StatePins {
+    fn get(&self, name: &str) -> Option<String> {
+        self.0.pin(name)
+    }
+
+    fn set(&self, name: &str, value: &str) {
+        self.0.set_pin(name, value);
+    }
+}
+
+fn host(node: &RegistryNode, manifest: &Manifest, project: &Project, environment: &Environment) -> anyhow::Result<HostSettings> {
+    let secret = |from: &PasswordFrom| password(from, manifest, &project.directory, environment);
+    let options = |map: &BTreeMap<String, PasswordFrom>| -> anyhow::Result<BTreeMap<String, Secret>> {
+        // The manifest writes `access-key`, the client's options are `access_key`.
+        map.iter().map(|(name, from)| Ok((name.replace('-', "_"), secret(from)?))).collect()
+    };
+    let auth = match &node.auth {
+        AuthNode::DockerConfig => Auth::DockerConfig,
+        AuthNode::Anonymous => Auth::Anonymous,
+        AuthNode::Basic { user, password } => {
+            Auth::Basic { user: user.clone(), password: secret(password)?, source: origin(node, project) }
+        }
+        AuthNode::Bearer { token } => Auth::Bearer { token: secret(token)? },
+        AuthNode::AwsEcr(map) => Auth::AwsEcr { options: options(map)? },
+        AuthNode::Gcp(map) => Auth::Gcp { options: options(map)? },
+        AuthNode::Azure(map) => Auth::Azure { options: options(map)? },
+    };
+    let path = |text: &String| project.directory.join(text);
+    Ok(HostSettings {
+        prefix: node.prefix.value.clone(),
+        auth,
+        insecure: node.insecure,
+        skip_tls_verify: node.skip_tls_verify,
+        ca: node.ca.as_ref().map(path),
+        client_certificate: node.client_cert.as_ref().map(|(certificate, key)| (path(certificate), path(key))),
+        concurrency: node.concurrency,
+        create_repository: node.create_repo,
+        mirrors: node.mirrors.clone(),
+        ..HostSettings::default()
+    })
+}
+
+/// Where a credential was written, for messages.
+fn origin(node: &RegistryNode, project: &Project) -> String {
+    match project.sources.place(node.name.span.start) {
+        Some((file, line)) => format!("{file}:{line}"),
+        None => "the step's variables".to_string(),
+    }
+}
+
+fn password(from: &PasswordFrom, manifest: &Manifest, directory: &Path, environment: &Environment) -> anyhow::Result<Secret> {
+    match from {
+        PasswordFrom::Literal(text) => Ok(Secret(text.clone())),
+        PasswordFrom::Secret(name) => {
+            let node = manifest.secrets.iter().find(|s| s.name.value == name.value);
+            let node = node.expect("the graph checks that secrets are declared");
+            let value = secret_value(&node.source, directory, environment)?;
+            // An optional one that is absent is an empty password, which the registry will name.
+            let text = value.map(|bytes| String::from_utf8_lossy(&bytes).trim_end_matches('\n').to_string());
+            Ok(Secret(text.unwrap_or_default()))
+        }
+    }
+}
+
+/// The bytes of a secret; `None` when its source is not there.
+pub fn secret_value(from: &SecretFrom, directory: &Path, environment: &Environment) -> anyhow::Result<Option<Vec<u8>>> {
+    match from {
+        SecretFrom::Env(name) => Ok(environment.variables.get(name).map(|value| value.clone().into_bytes())),
+        SecretFrom::File(path) => match std::fs::read(expand_home(path, directory, environment)) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(anyhow::anyhow!("cannot read the secret's file `{path}`: {}", super::project::plain(&error))),
+        },
+    }
+}
+
+/// `~/x` in the home directory, everything else from the manifest's directory.
+pub fn expand_home(path: &str, directory: &Path, environment: &Environment) -> PathBuf {
+    match (path.strip_prefix("~/"), environment.get("HOME")) {
+        (Some(rest), Some(home)) => Path::new(home).join(rest),
+        _ => directory.join(path),
+    }
+}
