@@ -1,9 +1,10 @@
 //! The handle on all registries: sessions by host, what is known about blobs.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use super::endpoint::{Declared, Endpoint, settings_for};
+use super::mirrors::{Configuration, Route, Stop};
 use super::session::Session;
 use super::{ClientOptions, HostSettings, RegistryError};
 use crate::image::{Digest, Reference};
@@ -20,6 +21,7 @@ pub struct Client {
 pub(super) struct Inner {
     pub options: Arc<ClientOptions>,
     sessions: Mutex<HashMap<(String, String, Declared), Arc<Session>>>,
+    configuration: OnceLock<Result<Configuration, String>>,
     pub ledger: Ledger,
     pulling: Mutex<HashMap<Digest, Arc<Mutex<()>>>>,
 }
@@ -68,7 +70,6 @@ impl Ledger {
 pub(super) struct Place {
     pub session: Arc<Session>,
     pub repository: String,
-    pub is_mirror: bool,
 }
 
 impl Client {
@@ -93,6 +94,7 @@ impl Client {
         let inner = Inner {
             options: Arc::new(options),
             sessions: Mutex::default(),
+            configuration: OnceLock::new(),
             ledger: Ledger::default(),
             pulling: Mutex::default(),
         };
@@ -108,7 +110,14 @@ impl Client {
             &reference.registry,
             &reference.repository,
         );
-        self.session_at(&reference.registry, settings, Declared::default())
+        let declared = Declared {
+            scheme: None,
+            // A file that cannot be read is reported by the pull that needs it.
+            insecure: self
+                .configuration()
+                .is_ok_and(|c| c.is_insecure(&reference.name())),
+        };
+        self.session_at(&reference.registry, settings, declared)
     }
 
     fn session_at(
@@ -129,11 +138,39 @@ impl Client {
 
     /// Where a reference may be read, mirrors first.
     pub(super) fn places(&self, reference: &Reference) -> Result<Vec<Place>, RegistryError> {
-        Ok(vec![Place {
-            session: self.session(reference),
-            repository: reference.repository.clone(),
-            is_mirror: false,
-        }])
+        let hosts = &self.inner.options.hosts;
+        let settings = settings_for(hosts, &reference.registry, &reference.repository);
+        let route = if settings.mirrors.is_empty() {
+            self.configuration()?.route(reference)?
+        } else {
+            Route::by_settings(&settings, reference)?
+        };
+        let place = |stop: Stop| Place {
+            session: self.session_at(
+                &stop.registry,
+                settings_for(hosts, &stop.registry, &stop.repository),
+                stop.declared,
+            ),
+            repository: stop.repository,
+        };
+        let mut places: Vec<Place> = route
+            .mirrors
+            .into_iter()
+            .map(place)
+            .filter(|p| !p.session.is_given_up())
+            .collect();
+        places.extend(route.origin.map(place));
+        Ok(places)
+    }
+
+    /// `registries.conf` and `daemon.json`, read when first needed.
+    fn configuration(&self) -> Result<&Configuration, RegistryError> {
+        let read = || Configuration::read(&self.inner.options.environment);
+        self.inner
+            .configuration
+            .get_or_init(read)
+            .as_ref()
+            .map_err(|message| RegistryError::configuration(message.clone()))
     }
 
     pub(super) fn connections(&self, reference: &Reference) -> usize {

@@ -24,8 +24,11 @@ mod cloud;
 mod credentials;
 mod endpoint;
 mod error;
+#[cfg(test)]
+mod faults;
 mod helper;
 mod http;
+mod mirrors;
 mod options;
 mod proxy;
 mod pull;

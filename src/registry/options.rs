@@ -53,19 +53,26 @@ pub enum Auth {
     Bearer {
         token: Secret,
     },
-    /// `region`, `access_key`, `secret_key`, `session_token`, `profile`,
-    /// `assume_role`, `external_id`, `session_name`, `web_identity_token`,
-    /// `endpoint` (ECR), `sts_endpoint`.
+    /// Options (`-` and `_` are one): `region`, `access-key`, `secret-key`,
+    /// `session-token`, `profile`, `role` (or `assume-role`), `external-id`,
+    /// `session-name`, `web-identity-token`, `endpoint` (ECR), `sts-endpoint`;
+    /// for new repositories `scan-on-push`, `lifecycle-policy`,
+    /// `repository-policy` (JSON or a file). What is missing comes from the
+    /// environment, profiles, the container or the machine, as the AWS tools do.
     AwsEcr {
         options: BTreeMap<String, Secret>,
     },
-    /// `json_key` (JSON, base64 of it, or a path), `access_token`,
-    /// `token_endpoint`, `metadata_endpoint`.
+    /// Options: `key` (JSON or base64 of it), `key-file`, `access-token`,
+    /// `endpoint` (token server), `metadata-endpoint`. Without any,
+    /// GOOGLE_APPLICATION_CREDENTIALS, then the metadata server.
     Gcp {
         options: BTreeMap<String, Secret>,
     },
-    /// `tenant`, `client_id`, and `client_secret`, `client_certificate` (PEM with
-    /// key, base64 of it, or a path) or `federated_token`; `authority_host`.
+    /// Options: `tenant`, `client-id` (or `client`) and one of `client-secret`
+    /// (or `secret`), `client-certificate` (or `certificate`; PEM with its key,
+    /// base64 of that, or a file), `federated-token`; `authority-host` (or
+    /// `endpoint`), `metadata-endpoint`. Without any, AZURE_* and the managed
+    /// identity.
     Azure {
         options: BTreeMap<String, Secret>,
     },

@@ -190,22 +190,25 @@ impl Client {
         for (at, place) in places.iter().enumerate() {
             match act(place) {
                 Err(error)
-                    if at < last
-                        && place.is_mirror
-                        && !error.is_cancelled()
-                        && error.failure() != Failure::Store =>
+                    if at < last && !error.is_cancelled() && error.failure() != Failure::Store =>
                 {
                     if !error.is_missing() {
                         self.warn(work, format!("mirror skipped: {error}"));
+                    }
+                    if error.failure() == Failure::Connection {
+                        place.session.give_up();
                     }
                 }
                 other => return other,
             }
         }
-        Err(RegistryError::configuration(format!(
-            "no mirror of `{}` may be asked, and falling back to it is turned off",
-            reference.registry
-        )))
+        Err(RegistryError::new(
+            Failure::Connection,
+            format!(
+                "no mirror of `{}` can be reached, and falling back to the registry is turned off",
+                reference.registry
+            ),
+        ))
     }
 
     pub(super) fn warn(&self, work: &Work, message: String) {

@@ -4,7 +4,8 @@
 //! A credential goes to the registry it was meant for, and to the token server
 //! which that registry names; on a redirect to any other host it is dropped.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -27,11 +28,15 @@ const SMALL: u64 = 1 << 20;
 
 pub(super) struct Session {
     pub endpoint: Endpoint,
-    options: Arc<ClientOptions>,
+    pub options: Arc<ClientOptions>,
     base: Mutex<Option<Url>>,
     challenge: RwLock<Option<Challenge>>,
     tokens: Tokens,
     credentials: Mutex<HashMap<String, Known>>,
+    /// A mirror that could not be reached is not asked again in this run.
+    given_up: AtomicBool,
+    /// Repositories that were made in this run.
+    pub created: Mutex<BTreeSet<String>>,
 }
 
 struct Known {
@@ -75,7 +80,17 @@ impl Session {
             challenge: RwLock::default(),
             tokens: Tokens::default(),
             credentials: Mutex::default(),
+            given_up: AtomicBool::new(false),
+            created: Mutex::default(),
         }
+    }
+
+    pub(super) fn give_up(&self) {
+        self.given_up.store(true, Ordering::SeqCst);
+    }
+
+    pub(super) fn is_given_up(&self) -> bool {
+        self.given_up.load(Ordering::SeqCst)
     }
 
     pub(super) fn policy(&self) -> Policy {
@@ -345,8 +360,9 @@ impl Session {
             && (url.port() == base.port() || url.port().is_none())
         {
             let port = base.port();
-            drop(url.set_scheme("https"));
-            drop(url.set_port(port));
+            // Both fail only for addresses without a host, which a join never makes.
+            let _ = url.set_scheme("https");
+            let _ = url.set_port(port);
         }
         Ok(url)
     }
