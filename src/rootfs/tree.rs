@@ -48,6 +48,8 @@ pub(super) struct Tree<'a> {
     pub placeholders: Vec<Vec<u8>>,
     /// What this layer made; its whiteouts do not concern it.
     made: HashSet<Vec<u8>>,
+    /// Directories of lower layers that this one only fills; their times stay.
+    filled: std::collections::BTreeMap<Vec<u8>, Timestamp>,
     /// Applied at the end: filling a directory moves its time, and setgid is inherited.
     directories: Vec<(Vec<u8>, Timestamp, u32)>,
 }
@@ -63,7 +65,7 @@ impl<'a> Tree<'a> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = rustix::fs::open(root, flags, Mode::empty())
             .with_context(|| format!("cannot open `{}`", root.display()))?;
-        Ok(Tree {
+        let mut tree = Tree {
             root,
             whiteouts,
             devices,
@@ -77,8 +79,14 @@ impl<'a> Tree<'a> {
             implied: BTreeSet::from([Vec::new()]),
             placeholders: Vec::new(),
             made: HashSet::new(),
+            filled: std::collections::BTreeMap::new(),
             directories: Vec::new(),
-        })
+        };
+        if whiteouts == Whiteouts::Applied {
+            let root = rustix::io::fcntl_dupfd_cloexec(&tree.root, 3)?;
+            tree.keep_time(Vec::new(), root)?;
+        }
+        Ok(tree)
     }
 
     /// Makes one entry; `content` holds what a file contains.
@@ -95,7 +103,10 @@ impl<'a> Tree<'a> {
     pub(super) fn finish(&mut self) -> Result<()> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let beneath = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
-        for (path, time, mode) in std::mem::take(&mut self.directories).into_iter().rev() {
+        let told = std::mem::take(&mut self.directories).into_iter().rev();
+        let filled = std::mem::take(&mut self.filled).into_iter();
+        let all = filled.map(|(path, time)| (path, time, 0)).chain(told);
+        for (path, time, mode) in all {
             let name: &[u8] = if path.is_empty() { b"." } else { &path };
             let opened = rustix::fs::openat2(&self.root, name, flags, Mode::empty(), beneath);
             let fd = match opened {
@@ -194,8 +205,23 @@ impl<'a> Tree<'a> {
             }
             Err(error) => return Err(error.into()),
         };
+        if self.whiteouts == Whiteouts::Applied {
+            self.keep_time(self.actual(&name), &fd)?;
+        }
         self.trail.push((name, fd));
         Ok(None)
+    }
+
+    fn keep_time(&mut self, path: Vec<u8>, directory: impl AsFd) -> Result<()> {
+        if !self.filled.contains_key(&path) {
+            let stat = rustix::fs::statat(directory, "", AtFlags::EMPTY_PATH)?;
+            let time = Timestamp {
+                seconds: stat.st_mtime,
+                nanos: u32::try_from(stat.st_mtime_nsec).unwrap_or(0),
+            };
+            self.filled.insert(path, time);
+        }
+        Ok(())
     }
 
     /// The path of something in the current directory, without links.

@@ -12,8 +12,8 @@ use rustix::process::{Pid, Signal, WaitOptions};
 use rustix::thread::CapabilitySet;
 
 use super::child::{command, own_directory, supervise};
-use super::image_path::{descriptor_path, make, open_root, resolve};
-use super::mount::{MADE_POINTS, make_points, write_memory_file};
+use super::image_path::{make, open_root, resolve};
+use super::mount::{keeping_time, record_points, write_memory_file};
 use super::plan::{Mount, MountKind, Network, Plan};
 use super::stub::Wanted;
 use super::system::{self, Forked};
@@ -25,8 +25,7 @@ pub(super) fn carry_out(plan: &Plan, control: &UnixStream) -> Result<i32> {
         bail!("`--network=none` needs namespaces, which the chroot isolation does not have");
     }
     let wanted: Vec<Wanted> = wanted(plan)?;
-    let made = make_points(directory, &wanted)?;
-    std::fs::write(plan.scratch.join(MADE_POINTS), postcard::to_stdvec(&made)?)?;
+    record_points(plan, directory, &wanted)?;
     let placed = place_all(directory, plan)?;
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
     let code = match system::fork()? {
@@ -132,7 +131,7 @@ const NODES: [&str; 5] = ["null", "zero", "full", "random", "urandom"];
 struct Placed {
     at: PathBuf,
     /// The image's own, set aside.
-    aside: Option<PathBuf>,
+    aside: PathBuf,
     /// A cache goes back to where it came from.
     back: Option<PathBuf>,
 }
@@ -141,37 +140,34 @@ fn place_all(directory: &Path, plan: &Plan) -> Result<Vec<Placed>> {
     let root = open_root(directory)?;
     let mut placed = Vec::new();
     for (i, mount) in plan.mounts.iter().enumerate() {
+        // Made beneath a directory that an earlier mount of this step has brought.
         let resolved = resolve(&root, &mount.target)?;
         let at = directory.join(&resolved.path);
-        if let Some((fd, _)) = &resolved.found {
-            // The path behind the links, which all lie in the image.
-            debug_assert!(descriptor_path(fd).exists());
-        } else {
+        if resolved.found.is_none() {
             make(&root, resolved, FileType::Directory)?;
         }
         let aside = plan.scratch.join(format!("aside-{i}"));
-        std::fs::rename(&at, &aside)
-            .with_context(|| format!("cannot set `{}` aside", mount.target.display()))?;
-        let back = place(mount, &at)
+        let back = replace(&at, &aside, || place(mount, &at))
             .with_context(|| format!("cannot put something at `{}`", mount.target.display()))?;
-        placed.push(Placed {
-            at,
-            aside: Some(aside),
-            back,
-        });
+        placed.push(Placed { at, aside, back });
     }
     for name in NODES {
         let at = directory.join("dev").join(name);
         let aside = plan.scratch.join(format!("aside-dev-{name}"));
-        std::fs::rename(&at, &aside)?;
-        place_node(name, &at)?;
-        placed.push(Placed {
-            at,
-            aside: Some(aside),
-            back: None,
-        });
+        replace(&at, &aside, || place_node(name, &at))?;
+        let back = None;
+        placed.push(Placed { at, aside, back });
     }
     Ok(placed)
+}
+
+/// Sets what is there aside and puts something else in its place.
+fn replace<T>(at: &Path, aside: &Path, put: impl FnOnce() -> Result<T>) -> Result<T> {
+    let parent = at.parent().context("the root cannot be replaced")?;
+    keeping_time(parent, || {
+        std::fs::rename(at, aside)?;
+        put()
+    })
 }
 
 /// A device where the system permits it, a file with the same beginning where not.
@@ -241,16 +237,17 @@ fn copy(source: &Path, to: &Path) -> Result<()> {
 
 fn remove_all(placed: Vec<Placed>) -> Result<()> {
     for placed in placed.into_iter().rev() {
-        match &placed.back {
-            Some(back) => std::fs::rename(&placed.at, back)?,
-            None if placed.at.is_dir() && !placed.at.is_symlink() => {
-                std::fs::remove_dir_all(&placed.at)?;
+        let parent = placed.at.parent().context("the root was replaced")?;
+        keeping_time(parent, || {
+            match &placed.back {
+                Some(back) => std::fs::rename(&placed.at, back)?,
+                None if placed.at.is_dir() && !placed.at.is_symlink() => {
+                    std::fs::remove_dir_all(&placed.at)?;
+                }
+                None => drop(std::fs::remove_file(&placed.at)),
             }
-            None => drop(std::fs::remove_file(&placed.at)),
-        }
-        if let Some(aside) = &placed.aside {
-            std::fs::rename(aside, &placed.at)?;
-        }
+            Ok(std::fs::rename(&placed.aside, &placed.at)?)
+        })?;
     }
     Ok(())
 }

@@ -115,14 +115,15 @@ fn open_at(parent: impl AsFd, name: &OsStr) -> io::Result<OwnedFd> {
 /// The bytes of a regular file in the image, at most `limit`; `None` when there is none.
 pub(super) fn read_file(root: impl AsFd, path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>> {
     use std::io::Read;
-    let Some((fd, kind)) = resolve(root, path)?.found else {
-        return Ok(None);
-    };
-    if kind != FileType::RegularFile {
+    let resolved = resolve(root.as_fd(), path)?;
+    if !matches!(resolved.found, Some((_, FileType::RegularFile))) {
         return Ok(None);
     }
+    // Not through the descriptor that was found: that takes /proc, and a chroot has none.
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = rustix::fs::openat(root, &resolved.path, flags, Mode::empty())?;
     let mut bytes = Vec::new();
-    std::fs::File::open(descriptor_path(&fd))?
+    std::fs::File::from(file)
         .take(limit)
         .read_to_end(&mut bytes)?;
     Ok(Some(bytes))

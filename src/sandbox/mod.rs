@@ -35,7 +35,7 @@ pub use child::run_plan;
 pub use enter::{Inside, enter, inside, protected_program};
 pub use id_map::{IdMaps, Range};
 pub use image_path::{Resolved, open_root, resolve};
-pub use mount::MadePoint;
+pub use mount::remove_made_points;
 pub use overlay::{Overlay, OverlayXattrs, probe_overlay};
 pub use plan::{Mount, MountKind, Network, Plan, PlanFile, Root, Stub};
 pub use probe::{Probe, first_working, probe};
@@ -93,7 +93,3 @@ impl std::str::FromStr for Tier {
             })
     }
 }
-
-/// What a plan with [`Root::Directory`] made in it as mount points, to be removed
-/// by the caller once the command has ended.
-pub const MADE_POINTS: &str = mount::MADE_POINTS;

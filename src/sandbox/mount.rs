@@ -105,24 +105,25 @@ fn mount_overlay(plan: &Plan, wanted: &[Wanted], at: &Path) -> Result<()> {
 }
 
 /// What was made in a directory that is no overlay, to be removed by whoever owns it.
-pub(super) const MADE_POINTS: &str = "made-mount-points";
+const MADE_POINTS: &str = "made-mount-points";
 
 fn mount_directory(plan: &Plan, directory: &Path, wanted: &[Wanted], at: &Path) -> Result<()> {
-    let made = make_points(directory, wanted)?;
-    std::fs::write(plan.scratch.join(MADE_POINTS), postcard::to_stdvec(&made)?)?;
+    record_points(plan, directory, wanted)?;
     rustix::mount::mount_bind(directory, at)
         .and_then(|()| rustix::mount::mount_remount(at, MountFlags::BIND | MountFlags::NODEV, ""))
         .with_context(|| format!("cannot mount `{}`", directory.display()))
 }
 
-/// A mount point made in a directory, and the modification time that its parent had.
-#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
-pub struct MadePoint {
-    pub path: PathBuf,
-    pub parent_modified: (i64, u32),
+/// Makes mount points and notes which, for [`remove_made_points`].
+pub(super) fn record_points(plan: &Plan, directory: &Path, wanted: &[Wanted]) -> Result<()> {
+    let made = make_points(directory, wanted)?;
+    std::fs::write(plan.scratch.join(MADE_POINTS), postcard::to_stdvec(&made)?)?;
+    Ok(())
 }
 
-pub(super) fn make_points(directory: &Path, wanted: &[Wanted]) -> Result<Vec<MadePoint>> {
+/// Makes what is missing; gives the paths made, parents first. The directories above
+/// keep their times.
+fn make_points(directory: &Path, wanted: &[Wanted]) -> Result<Vec<PathBuf>> {
     let root = open_root(directory)?;
     let mut made = Vec::new();
     for wanted in wanted {
@@ -130,27 +131,51 @@ pub(super) fn make_points(directory: &Path, wanted: &[Wanted]) -> Result<Vec<Mad
         if resolved.found.is_some() {
             continue;
         }
-        let mut path = PathBuf::new();
-        for (i, part) in resolved.path.iter().enumerate() {
-            let stat = rustix::fs::statat(
-                &root,
-                if i == 0 { Path::new(".") } else { &path },
-                rustix::fs::AtFlags::SYMLINK_NOFOLLOW,
-            );
-            path.push(part);
-            if i >= resolved.existing {
-                let time = stat.map_or((0, 0), |s| {
-                    (s.st_mtime, u32::try_from(s.st_mtime_nsec).unwrap_or(0))
-                });
-                made.push(MadePoint {
-                    path: path.clone(),
-                    parent_modified: time,
-                });
-            }
-        }
-        make(&root, resolved, wanted.kind)?;
+        let parts: Vec<_> = resolved.path.iter().collect();
+        let above: PathBuf = parts[..resolved.existing].iter().collect();
+        let (first, count) = (resolved.existing, parts.len());
+        made.extend((first..count).map(|i| parts[..=i].iter().collect::<PathBuf>()));
+        keeping_time(&directory.join(above), || {
+            make(&root, resolved, wanted.kind)?;
+            Ok(())
+        })?;
     }
     Ok(made)
+}
+
+/// Does something in a directory and puts the directory's modification time back.
+pub(super) fn keeping_time<T>(directory: &Path, act: impl FnOnce() -> Result<T>) -> Result<T> {
+    let before = std::fs::symlink_metadata(directory)?;
+    let done = act()?;
+    let time = filetime::FileTime::from_last_modification_time(&before);
+    filetime::set_file_mtime(directory, time)?;
+    Ok(done)
+}
+
+/// Removes the mount points that a plan with [`Root::Directory`] made, if they are
+/// still empty.
+///
+/// # Errors
+/// The record of them cannot be read.
+pub fn remove_made_points(scratch: &Path, directory: &Path) -> Result<()> {
+    let made: Vec<PathBuf> = postcard::from_bytes(&std::fs::read(scratch.join(MADE_POINTS))?)?;
+    for point in made.iter().rev() {
+        let path = directory.join(point);
+        let Ok(meta) = std::fs::symlink_metadata(&path) else {
+            continue;
+        };
+        let parent = path.parent().expect("a mount point is not the root");
+        keeping_time(parent, || {
+            if meta.is_dir() {
+                // What the command put into it stays.
+                drop(std::fs::remove_dir(&path));
+            } else if meta.len() == 0 {
+                std::fs::remove_file(&path)?;
+            }
+            Ok(())
+        })?;
+    }
+    Ok(())
 }
 
 /// A tmpfs of this sandbox alone, for what must not touch a disk.

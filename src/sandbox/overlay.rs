@@ -64,8 +64,9 @@ impl Overlay<'_> {
             symlink(lower, links.join(i.to_string()))?;
             names.push(i.to_string());
         }
+        // `nofollow` and not `off`, which turns into `follow` on kernels built so.
         let mut options = format!(
-            "lowerdir={},index=off,redirect_dir=off,metacopy=off",
+            "lowerdir={},index=off,redirect_dir=nofollow,metacopy=off",
             names.join(":")
         );
         if let Some((upper, work)) = self.upper {

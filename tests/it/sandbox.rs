@@ -375,7 +375,7 @@ fn bind_mounts_read_layers_and_directories_and_lose_what_is_written() {
     };
     let mut request = ground.request(
         "cat /w/a /c/src/a /base/passwd | head -c 6; ls /c/src; \
-         ! touch /w/x 2>/dev/null && echo y > /rw/a && cat /rw/a",
+         ! touch /w/x 2>/dev/null; echo y > /rw/a && cat /rw/a",
     );
     request.mounts = vec![
         bind(whole.clone(), "src", "/w", false),

@@ -17,7 +17,7 @@ use super::server::{Lines, Server, Task};
 use super::views::{stubs, uses_overlay};
 use crate::layer::LayerBlob;
 use crate::rootfs::{self, DiffOptions, Owners, Snapshot};
-use crate::sandbox::{self, MadePoint, Mount, MountKind, Plan, PlanFile, Root, Running, Tier};
+use crate::sandbox::{self, Mount, MountKind, Plan, PlanFile, Root, Running, Tier};
 
 /// The step's directory in the store; removed whatever happens.
 struct Scratch(PathBuf);
@@ -50,7 +50,7 @@ pub(super) fn run(
     let exit = follow(running, lines)?;
     task.cancel.check()?;
     if matches!(plan.root, Root::Directory(_)) {
-        remove_made_points(&plan.scratch, &changes.upper)?;
+        sandbox::remove_made_points(&plan.scratch, &changes.upper)?;
     }
     let layer = match exit {
         0 => Some(changes.finish(server, request)?),
@@ -304,32 +304,4 @@ impl Splitter {
             self.flush(lines);
         }
     }
-}
-
-/// Mount points that were made in a directory go again, if still empty, and the
-/// directories above them get back the times that they had.
-fn remove_made_points(scratch: &Path, root: &Path) -> Result<()> {
-    let bytes = fs::read(scratch.join(sandbox::MADE_POINTS))?;
-    let made: Vec<MadePoint> = postcard::from_bytes(&bytes)?;
-    for point in made.iter().rev() {
-        let path = root.join(&point.path);
-        let Ok(meta) = fs::symlink_metadata(&path) else {
-            continue;
-        };
-        let removed = if meta.is_dir() {
-            fs::remove_dir(&path)
-        } else if meta.len() == 0 {
-            fs::remove_file(&path)
-        } else {
-            continue;
-        };
-        if removed.is_ok()
-            && let Some(parent) = path.parent()
-        {
-            let (seconds, nanos) = point.parent_modified;
-            let time = filetime::FileTime::from_unix_time(seconds, nanos);
-            filetime::set_file_mtime(parent, time)?;
-        }
-    }
-    Ok(())
 }
