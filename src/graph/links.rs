@@ -46,7 +46,6 @@ pub(super) fn find(
     for at in 0..manifest.targets.len() {
         finder.gates(TargetId(at), &manifest.targets[at]);
     }
-    finder.watch();
     finder.found
 }
 
@@ -458,20 +457,6 @@ impl<'m> Finder<'m> {
             (ScanFrom::Tar(path), SubjectKind::Tar(pushed)) => clean(&path.value) == *pushed,
             (ScanFrom::Image(image), SubjectKind::Image(pushed)) => image.value == *pushed,
             _ => false,
-        }
-    }
-
-    fn watch(&mut self) {
-        for name in &self.manifest.settings.watch.targets {
-            let manifest = self.manifest;
-            let off = manifest.disabled.iter().any(|off| off.value == name.value);
-            if !off && self.named(&name.value).is_empty() {
-                let targets = manifest
-                    .targets
-                    .iter()
-                    .map(|target| target.name.value.as_str());
-                self.unknown("`watch`: ", "target", name, targets);
-            }
         }
     }
 }

@@ -62,6 +62,7 @@ pub struct WatchSettings {
     pub max: Duration,
     pub on_busy: OnBusy,
     pub ignore: Vec<String>,
+    /// Names, groups or globs; `plan::select` judges them when `watch` begins.
     pub targets: Vec<Spanned<String>>,
 }
 impl Default for WatchSettings {
