@@ -3,6 +3,7 @@
 //!
 //! | module | what it claims |
 //! |---|---|
+//! | `dockerfiles` | RUN's steps see what they should; what is reused; how failures read |
 //! | `examples` | each example works as it says |
 //! | `same_as_buildah` | Dockerfiles give the peers' trees and configs; peers take what we write |
 //! | `release` | build, scan, push to many; push-only; credentials |
@@ -18,6 +19,7 @@ mod ground;
 
 mod bad_input;
 mod book;
+mod dockerfiles;
 mod examples;
 mod host_commands;
 mod interrupted;
