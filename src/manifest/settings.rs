@@ -185,6 +185,7 @@ pub(super) fn registry(node: &Node, cx: &Cx, names: &mut Names) -> Option<Regist
             .into_iter()
             .map(|text| text.value)
             .collect(),
+        mirrors_only: fields.flag("mirrors-only").unwrap_or(false),
     };
     fields.finish();
     names.book("registry", &name?, cx);

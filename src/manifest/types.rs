@@ -130,6 +130,8 @@ pub struct RegistryNode {
     pub concurrency: Option<usize>,
     pub create_repo: bool,
     pub mirrors: Vec<String>,
+    /// Whether the registry itself is never asked for what a mirror lacks.
+    pub mirrors_only: bool,
 }
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub enum AuthNode {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::family::{Cloud, EntryPoint, Family};
-use super::job::{self, Build, Job, ResultFiles, Source};
+use super::job::{self, Build, ImmutableTags, Job, ResultFiles, Source};
 use super::reader::Reader;
 use super::tags::{AutoTags, auto_tags, expand_tag};
 use super::{Refusal, credentials};
@@ -82,6 +82,8 @@ fn interpret_with(
             .and_then(|n| u32::try_from(n).ok())
             .map(|n| n + 1),
         check_permission: !reader.flag("PLUGIN_SKIP_PUSH_PERMISSION_CHECK"),
+        docker_config: None,
+        immutable_tags: ImmutableTags::default(),
         files: files(entry, reader, workspace.environment),
         destinations,
         notes,
@@ -333,6 +335,7 @@ fn build(
             .map(String::from)
             .collect(),
         no_cache: reader.flag("PLUGIN_NO_CACHE"),
+        epoch: reader.flag("PLUGIN_REPRODUCIBLE").then_some(0),
         pull: reader.flag("PLUGIN_PULL_IMAGE"),
         secrets: secrets(reader)?,
         context,
@@ -537,6 +540,7 @@ fn files(
                 .cloned()
         }),
         digest: Vec::new(),
+        images: None,
         name_with_digest: many("PLUGIN_IMAGE_NAME_WITH_DIGEST_FILE"),
         name_tag_with_digest: many("PLUGIN_IMAGE_NAME_TAG_WITH_DIGEST_FILE"),
         metadata: reader.some("PLUGIN_METADATA_FILE"),

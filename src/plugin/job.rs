@@ -27,9 +27,21 @@ pub struct Job {
     pub attempts: Option<u32>,
     /// Whether a missing credential is to be found before the build starts.
     pub check_permission: bool,
+    /// The docker config to read, where it is not where docker has it.
+    pub docker_config: Option<String>,
+    pub immutable_tags: ImmutableTags,
     pub files: ResultFiles,
     /// Lines for people: what was accepted and changes nothing.
     pub notes: Vec<String>,
+}
+
+/// What it means that a registry will not move a tag.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ImmutableTags {
+    #[default]
+    Refuse,
+    /// The tag is there: as good as pushed.
+    Accept,
 }
 
 /// Where the image comes from.
@@ -57,6 +69,8 @@ pub struct Build {
     pub secrets: Vec<(String, SecretFrom)>,
     pub compression: Option<(String, Option<i32>)>,
     pub format: ImageFormat,
+    /// One time for everything in the image.
+    pub epoch: Option<i64>,
 }
 
 /// Files that the platform reads after the step.
@@ -69,6 +83,8 @@ pub struct ResultFiles {
     /// Dotenv lines for the next steps (`DRONE_OUTPUT`).
     pub output: Option<String>,
     pub digest: Vec<String>,
+    /// A JSON line `{"name":…,"digest":…}` for each destination.
+    pub images: Option<String>,
     pub name_with_digest: Vec<String>,
     pub name_tag_with_digest: Vec<String>,
     pub metadata: Option<String>,
@@ -134,7 +150,7 @@ impl Job {
             compression: build.compression.as_ref().map(|(name, _)| plain(name)),
             compression_level: build.compression.as_ref().and_then(|(_, level)| *level),
             network: None,
-            epoch: None,
+            epoch: build.epoch,
             no_cache: build.no_cache,
         }
     }
@@ -200,6 +216,7 @@ pub fn registry(host: &str, auth: AuthNode) -> RegistryNode {
         concurrency: None,
         create_repo: false,
         mirrors: Vec::new(),
+        mirrors_only: false,
     }
 }
 
@@ -275,6 +292,8 @@ mod tests {
             registries: vec![],
             attempts: None,
             check_permission: true,
+            docker_config: None,
+            immutable_tags: ImmutableTags::default(),
             files: ResultFiles::default(),
             notes: vec![],
         };

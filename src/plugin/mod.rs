@@ -8,6 +8,7 @@ mod credentials;
 mod family;
 mod interpret;
 pub mod job;
+pub mod kaniko;
 mod reader;
 mod tags;
 mod value;

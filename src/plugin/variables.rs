@@ -1066,7 +1066,7 @@ pub const VARIABLES: &[Variable] = &[
         Kind::Bool,
         "",
         &[(Kaniko, ALL)],
-        Effect::Inherent("images are always reproducible"),
+        Effect::Used,
     ),
     variable(
         &["PLUGIN_S3_ACCESS_KEY"],

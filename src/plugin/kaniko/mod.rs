@@ -1,0 +1,31 @@
+//! kaniko's command line: `executor --context=… --destination=…` in, a job out.
+//!
+//! imgmake takes the place of kaniko's executor: the image is exchanged, the
+//! arguments stay. Flags are those of kaniko 1.24 and of its forks. This room
+//! gets the arguments and the environment as values and runs nothing; contexts
+//! that are elsewhere are described here and fetched by the caller.
+//!
+//! ```text
+//! flags         every flag as data: kind, default, what becomes of it
+//! command_line  arguments → values, as Go's pflag reads them
+//! context       `git://…`, `tar://stdin`, …: where the context is
+//! registries    credentials, certificates, mirrors → registry nodes
+//! request       all of it together → a Job
+//! ```
+
+mod command_line;
+mod context;
+pub mod flags;
+mod registries;
+mod request;
+
+pub use context::{Context, GitContext, Hidden};
+pub use request::{Invocation, Log, Request, interpret};
+
+/// Whether a program called so is kaniko: `/kaniko/executor`.
+pub fn is_called(program: &str) -> bool {
+    program.rsplit('/').next() == Some("executor")
+}
+
+#[cfg(test)]
+mod tests;
