@@ -19,7 +19,7 @@ use super::program::{Origin, Program, Start, at_line};
 use super::recipe::{Loaded, mistake};
 use super::state::ImageState;
 use super::step_key::Framed;
-use super::{BuildRequest, Engine, Input, Inputs, add};
+use super::{BuildRequest, Engine, Input, Inputs, Recipe, add};
 use crate::dockerfile::{Mount, Run};
 use crate::layer::EntryKind;
 
@@ -48,8 +48,11 @@ impl<'a> Gathering<'a> {
     }
 
     pub fn recipe(&mut self, loaded: &Loaded) {
-        if let Some((file, bytes)) = &loaded.text {
-            self.add("dockerfile", file.clone(), *blake3::hash(bytes).as_bytes());
+        if let (Some((_, bytes)), Recipe::Dockerfile { path, .. }) =
+            (&loaded.text, &self.request.recipe)
+        {
+            let name = self.named(path);
+            self.add("dockerfile", name, *blake3::hash(bytes).as_bytes());
         }
     }
 
@@ -178,7 +181,7 @@ impl<'a> Gathering<'a> {
         if let Some(file) = &tree.ignore_file {
             let bytes =
                 std::fs::read(file).with_context(|| format!("cannot read `{}`", file.display()))?;
-            let name = super::program::shown(file);
+            let name = self.named(file);
             self.add("ignore file", name, *blake3::hash(&bytes).as_bytes());
         }
         self.contexts.insert(place, tree.clone());
@@ -192,7 +195,7 @@ impl<'a> Gathering<'a> {
         named: Option<&Path>,
     ) -> Result<()> {
         let prefix = match named {
-            Some(directory) => format!("{}/", super::program::shown(directory)),
+            Some(directory) => format!("{}/", self.named(directory)),
             None => String::new(),
         };
         nodes.retain(|n| {
@@ -217,6 +220,12 @@ impl<'a> Gathering<'a> {
         Ok(())
     }
 
+    /// A path as seen from the context, wherever the project lies and imgmake is called.
+    fn named(&self, path: &Path) -> String {
+        let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
+        relative_to(&real(&self.request.context), &real(path))
+    }
+
     fn add(&mut self, kind: &'static str, name: String, hash: [u8; 32]) {
         self.found.insert((kind, name), hash);
     }
@@ -234,6 +243,22 @@ impl<'a> Gathering<'a> {
             .collect();
         Inputs { entries }
     }
+}
+
+/// `../shared/proto` for `/p/shared/proto` seen from `/p/app`.
+fn relative_to(base: &Path, path: &Path) -> String {
+    let common = base
+        .components()
+        .zip(path.components())
+        .take_while(|(a, b)| a == b)
+        .count();
+    let up = base
+        .components()
+        .skip(common)
+        .map(|_| std::path::Component::ParentDir);
+    let down = path.components().skip(common);
+    let relative: std::path::PathBuf = up.chain(down).collect();
+    relative.display().to_string()
 }
 
 /// Two names must not look alike: odd bytes are escaped, not replaced.
