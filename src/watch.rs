@@ -36,13 +36,22 @@ impl Watcher {
     /// # Errors
     /// A directory cannot be watched, mostly because the user's limit of inotify
     /// watches is reached.
-    pub fn new(directories: &[PathBuf], debounce: Duration, longest: Duration) -> notify::Result<Watcher> {
+    pub fn new(
+        directories: &[PathBuf],
+        debounce: Duration,
+        longest: Duration,
+    ) -> notify::Result<Watcher> {
         let (sender, notices) = channel();
         let mut watcher = notify::recommended_watcher(move |notice| drop(sender.send(notice)))?;
         for directory in topmost(directories) {
             watcher.watch(&directory, RecursiveMode::Recursive)?;
         }
-        Ok(Watcher { notices, _watcher: watcher, debounce, longest })
+        Ok(Watcher {
+            notices,
+            _watcher: watcher,
+            debounce,
+            longest,
+        })
     }
 
     /// Waits up to `patience` for something to change that `counts`.
@@ -50,7 +59,9 @@ impl Watcher {
         let mut changed = BTreeSet::new();
         let begun = Instant::now();
         while changed.is_empty() {
-            let Some(left) = patience.checked_sub(begun.elapsed()) else { return Change::Nothing };
+            let Some(left) = patience.checked_sub(begun.elapsed()) else {
+                return Change::Nothing;
+            };
             match self.notices.recv_timeout(left) {
                 Ok(notice) => {
                     if gather(notice, counts, &mut changed).is_none() {
@@ -77,7 +88,11 @@ impl Watcher {
 }
 
 /// Adds what a notice says; `None` when notices were lost.
-fn gather(notice: notify::Result<notify::Event>, counts: &dyn Fn(&Path) -> bool, changed: &mut BTreeSet<PathBuf>) -> Option<()> {
+fn gather(
+    notice: notify::Result<notify::Event>,
+    counts: &dyn Fn(&Path) -> bool,
+    changed: &mut BTreeSet<PathBuf>,
+) -> Option<()> {
     let event = notice.ok()?;
     if event.need_rescan() {
         return None;
@@ -109,7 +124,12 @@ mod tests {
     const LONG: Duration = Duration::from_secs(20);
 
     fn watcher(directory: &Path) -> Watcher {
-        Watcher::new(&[directory.to_path_buf()], Duration::from_millis(50), Duration::from_secs(1)).unwrap()
+        Watcher::new(
+            &[directory.to_path_buf()],
+            Duration::from_millis(50),
+            Duration::from_secs(1),
+        )
+        .unwrap()
     }
 
     #[test]
@@ -118,8 +138,15 @@ mod tests {
         let watcher = watcher(directory.path());
         std::fs::create_dir_all(directory.path().join("a/b")).unwrap();
         std::fs::write(directory.path().join("a/b/c"), "x").unwrap();
-        let Change::Paths(paths) = watcher.wait(LONG, &|_| true) else { panic!() };
-        assert!(paths.iter().any(|path| path.starts_with(directory.path().join("a"))), "{paths:?}");
+        let Change::Paths(paths) = watcher.wait(LONG, &|_| true) else {
+            panic!()
+        };
+        assert!(
+            paths
+                .iter()
+                .any(|path| path.starts_with(directory.path().join("a"))),
+            "{paths:?}"
+        );
     }
 
     #[test]
@@ -128,7 +155,10 @@ mod tests {
         let watcher = watcher(directory.path());
         std::fs::write(directory.path().join("noise"), "x").unwrap();
         std::fs::read(directory.path().join("noise")).unwrap();
-        assert_eq!(watcher.wait(Duration::from_millis(300), &|path| !path.ends_with("noise")), Change::Nothing);
+        assert_eq!(
+            watcher.wait(Duration::from_millis(300), &|path| !path.ends_with("noise")),
+            Change::Nothing
+        );
     }
 
     #[test]
@@ -136,6 +166,9 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let inner = directory.path().join("inner");
         std::fs::create_dir(&inner).unwrap();
-        assert_eq!(topmost(&[inner, directory.path().to_path_buf()]), [directory.path()]);
+        assert_eq!(
+            topmost(&[inner, directory.path().to_path_buf()]),
+            [directory.path()]
+        );
     }
 }

@@ -6,8 +6,15 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// make for container images: build, scan, push and run what has changed
 #[derive(Debug, Parser)]
-#[command(name = "imgmake", version, args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
-#[command(after_help = "`imgmake [TARGET…]` is short for `imgmake run [TARGET…]`. Without targets: the group `default`, else every build.")]
+#[command(
+    name = "imgmake",
+    version,
+    args_conflicts_with_subcommands = true,
+    disable_help_subcommand = true
+)]
+#[command(
+    after_help = "`imgmake [TARGET…]` is short for `imgmake run [TARGET…]`. Without targets: the group `default`, else every build."
+)]
 pub struct Cli {
     #[command(flatten)]
     pub global: Global,
@@ -24,7 +31,13 @@ pub struct Global {
     #[arg(short = 'C', long = "directory", value_name = "DIR", global = true)]
     pub directory: Option<PathBuf>,
     /// The manifest; `-` is standard input
-    #[arg(short, long, value_name = "FILE", default_value = "imgmake.kdl", global = true)]
+    #[arg(
+        short,
+        long,
+        value_name = "FILE",
+        default_value = "imgmake.kdl",
+        global = true
+    )]
     pub file: PathBuf,
     /// Set a variable
     #[arg(long = "var", value_name = "NAME=VALUE", global = true)]

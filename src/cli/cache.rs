@@ -16,27 +16,49 @@ pub fn usage(global: &Global, environment: &Environment) -> Result<u8, Exit> {
     let usage = store.usage();
     let mut text = format!("{}\n", store.root().display());
     for (folder, size, files) in &usage.folders {
-        text.push_str(&format!("  {folder:8}  {:>8}  {files} files\n", bytes(*size)));
+        text.push_str(&format!(
+            "  {folder:8}  {:>8}  {files} files\n",
+            bytes(*size)
+        ));
     }
     text.push_str(&format!("  {:8}  {:>8}\n", "all", bytes(usage.bytes())));
     print(&text)?;
     Ok(0)
 }
 
-pub fn gc(global: &Global, keep: &str, max_size: Option<&str>, environment: &Environment) -> Result<u8, Exit> {
-    let younger_than = time_of(keep).ok_or_else(|| Exit::usage(format!("`--keep {keep}` is no time")).with_help("write `12h`, `7d` or `4w`"))?;
+pub fn gc(
+    global: &Global,
+    keep: &str,
+    max_size: Option<&str>,
+    environment: &Environment,
+) -> Result<u8, Exit> {
+    let younger_than = time_of(keep).ok_or_else(|| {
+        Exit::usage(format!("`--keep {keep}` is no time")).with_help("write `12h`, `7d` or `4w`")
+    })?;
     let at_most = max_size
-        .map(|text| size_of(text).ok_or_else(|| Exit::usage(format!("`--max-size {text}` is no size")).with_help("write `500MB` or `20GB`")))
+        .map(|text| {
+            size_of(text).ok_or_else(|| {
+                Exit::usage(format!("`--max-size {text}` is no size"))
+                    .with_help("write `500MB` or `20GB`")
+            })
+        })
         .transpose()?;
     let store = Store::open(&environment.store(global)?)?;
-    let garbage = store.collect(Keep { younger_than, at_most })?;
+    let garbage = store.collect(Keep {
+        younger_than,
+        at_most,
+    })?;
     let trees = garbage.trees.len();
     let leftovers = store.leftovers();
     if trees + leftovers.len() > 0 {
         let paths: Vec<_> = garbage.trees.into_iter().chain(leftovers).collect();
         Worker::new(store, tier(environment)?).delete(&paths)?;
     }
-    print(&format!("removed {}: {} files and {trees} unpacked layers\n", bytes(garbage.bytes), garbage.files))?;
+    print(&format!(
+        "removed {}: {} files and {trees} unpacked layers\n",
+        bytes(garbage.bytes),
+        garbage.files
+    ))?;
     Ok(0)
 }
 
@@ -50,7 +72,9 @@ fn time_of(text: &str) -> Option<Duration> {
         "w" => 604_800,
         _ => return None,
     };
-    Some(Duration::from_secs(number.parse::<u64>().ok()?.checked_mul(seconds)?))
+    Some(Duration::from_secs(
+        number.parse::<u64>().ok()?.checked_mul(seconds)?,
+    ))
 }
 
 fn size_of(text: &str) -> Option<u64> {

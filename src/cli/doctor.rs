@@ -10,7 +10,11 @@ use crate::store::Store;
 
 pub fn doctor(global: &Global, environment: &Environment) -> Result<u8, Exit> {
     let path = environment.store(global)?;
-    let mut text = format!("imgmake {}\n\nstore: {}\n", env!("CARGO_PKG_VERSION"), path.display());
+    let mut text = format!(
+        "imgmake {}\n\nstore: {}\n",
+        env!("CARGO_PKG_VERSION"),
+        path.display()
+    );
     let store = match Store::open(&path) {
         Ok(store) => store,
         Err(error) => {
@@ -28,7 +32,9 @@ pub fn doctor(global: &Global, environment: &Environment) -> Result<u8, Exit> {
     }
     match Worker::new(store, tier(environment)?).tier() {
         Ok(tier) => text.push_str(&format!("\nRUN will use: {tier}\n")),
-        Err(error) => text.push_str(&format!("\nRUN cannot work here: {error:#}\nBuilds without RUN work all the same.\n")),
+        Err(error) => text.push_str(&format!(
+            "\nRUN cannot work here: {error:#}\nBuilds without RUN work all the same.\n"
+        )),
     }
     print(&text)?;
     Ok(0)

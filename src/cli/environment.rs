@@ -19,7 +19,9 @@ pub struct Environment {
 
 impl Environment {
     pub fn read() -> Environment {
-        let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
+        let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        };
         let variables: BTreeMap<String, String> = std::env::vars_os().filter_map(text).collect();
         let columns = variables.get("COLUMNS").and_then(|c| c.parse().ok());
         let (_, measured) = console::Term::stderr().size_checked().unwrap_or((24, 80));
@@ -33,7 +35,10 @@ impl Environment {
 
     /// The value of a variable that is set and not empty.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.variables.get(name).map(String::as_str).filter(|value| !value.is_empty())
+        self.variables
+            .get(name)
+            .map(String::as_str)
+            .filter(|value| !value.is_empty())
     }
 
     /// Whether diagnostics are coloured: `--color`, then `NO_COLOR` and `CLICOLOR_FORCE`, then the terminal.
@@ -54,7 +59,9 @@ impl Environment {
             (_, Progress::Tty) => Style::Live,
             (_, Progress::Plain) => Style::Plain,
             (_, Progress::Auto) => {
-                let live = self.stderr_is_terminal && self.get("CI").is_none() && self.get("TERM") != Some("dumb");
+                let live = self.stderr_is_terminal
+                    && self.get("CI").is_none()
+                    && self.get("TERM") != Some("dumb");
                 if live { Style::Live } else { Style::Plain }
             }
         };
@@ -77,8 +84,10 @@ impl Environment {
         }
         match self.get("HOME") {
             Some(home) => Ok(PathBuf::from(home).join(".cache/imgmake")),
-            None => Err(super::exit::Exit::usage("there is no place for the store: HOME is not set")
-                .with_help("give a directory with `--store` or IMGMAKE_STORE")),
+            None => Err(super::exit::Exit::usage(
+                "there is no place for the store: HOME is not set",
+            )
+            .with_help("give a directory with `--store` or IMGMAKE_STORE")),
         }
     }
 

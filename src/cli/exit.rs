@@ -22,16 +22,25 @@ pub struct Exit {
 impl Exit {
     /// Everything has been said; only the code is left.
     pub fn silent(code: u8) -> Exit {
-        Exit { code, text: String::new() }
+        Exit {
+            code,
+            text: String::new(),
+        }
     }
 
     /// A text that is shown as it is.
     pub fn said(code: u8, text: impl Into<String>) -> Exit {
-        Exit { code, text: text.into() }
+        Exit {
+            code,
+            text: text.into(),
+        }
     }
 
     pub fn error(code: u8, message: impl std::fmt::Display) -> Exit {
-        Exit { code, text: format!("error: {message}") }
+        Exit {
+            code,
+            text: format!("error: {message}"),
+        }
     }
 
     pub fn usage(message: impl std::fmt::Display) -> Exit {

@@ -16,7 +16,8 @@ pub fn graph(global: &Global, format: GraphFormat, environment: &Environment) ->
         GraphFormat::Mermaid => mermaid(&project.graph),
         GraphFormat::Json => json_text(&project.graph),
         GraphFormat::Svg => {
-            return Err(Exit::usage("`--format svg` is not supported yet").with_help("`imgmake graph | dot -Tsvg` draws it, with Graphviz installed"));
+            return Err(Exit::usage("`--format svg` is not supported yet")
+                .with_help("`imgmake graph | dot -Tsvg` draws it, with Graphviz installed"));
         }
     };
     print(&text)?;
@@ -26,7 +27,10 @@ pub fn graph(global: &Global, format: GraphFormat, environment: &Environment) ->
 /// Every edge: who, needs whom, why.
 fn edges(graph: &Graph) -> impl Iterator<Item = (&str, &str, &'static str)> {
     graph.ids().flat_map(move |id| {
-        graph.dependencies(id).iter().map(move |(need, kind)| (graph.name(id), graph.name(*need), why(*kind)))
+        graph
+            .dependencies(id)
+            .iter()
+            .map(move |(need, kind)| (graph.name(id), graph.name(*need), why(*kind)))
     })
 }
 
@@ -43,7 +47,12 @@ fn why(kind: EdgeKind) -> &'static str {
 fn dot(graph: &Graph) -> String {
     let mut text = String::from("digraph imgmake {\n  rankdir=LR;\n  node [shape=box];\n");
     for id in graph.ids() {
-        text.push_str(&format!("  \"{}\" [label=\"{}\\n{}\"];\n", graph.name(id), graph.name(id), kind_name(graph, id)));
+        text.push_str(&format!(
+            "  \"{}\" [label=\"{}\\n{}\"];\n",
+            graph.name(id),
+            graph.name(id),
+            kind_name(graph, id)
+        ));
     }
     for (from, to, why) in edges(graph) {
         text.push_str(&format!("  \"{to}\" -> \"{from}\" [label=\"{why}\"];\n"));
@@ -56,7 +65,12 @@ fn mermaid(graph: &Graph) -> String {
     let mut text = String::from("graph LR\n");
     // Names may hold what Mermaid reads as syntax; places in the file do not.
     for id in graph.ids() {
-        text.push_str(&format!("  t{}[\"{} ({})\"]\n", id.0, graph.name(id), kind_name(graph, id)));
+        text.push_str(&format!(
+            "  t{}[\"{} ({})\"]\n",
+            id.0,
+            graph.name(id),
+            kind_name(graph, id)
+        ));
     }
     for id in graph.ids() {
         for (need, kind) in graph.dependencies(id) {
@@ -67,8 +81,16 @@ fn mermaid(graph: &Graph) -> String {
 }
 
 fn json_text(graph: &Graph) -> String {
-    let nodes: Vec<_> = graph.ids().map(|id| json!({"name": graph.name(id), "kind": kind_name(graph, id)})).collect();
-    let edges: Vec<_> = edges(graph).map(|(from, to, why)| json!({"target": from, "needs": to, "why": why})).collect();
+    let nodes: Vec<_> = graph
+        .ids()
+        .map(|id| json!({"name": graph.name(id), "kind": kind_name(graph, id)}))
+        .collect();
+    let edges: Vec<_> = edges(graph)
+        .map(|(from, to, why)| json!({"target": from, "needs": to, "why": why}))
+        .collect();
     let value = json!({"targets": nodes, "edges": edges});
-    format!("{}\n", serde_json::to_string_pretty(&value).expect("strings are JSON"))
+    format!(
+        "{}\n",
+        serde_json::to_string_pretty(&value).expect("strings are JSON")
+    )
 }

@@ -10,10 +10,16 @@ use super::output::{print, write_whole};
 const DEEPEST: usize = 3;
 
 pub fn init(global: &Global) -> Result<u8, Exit> {
-    let directory = global.directory.clone().unwrap_or_else(|| PathBuf::from("."));
+    let directory = global
+        .directory
+        .clone()
+        .unwrap_or_else(|| PathBuf::from("."));
     let manifest = directory.join(&global.file);
     if manifest.exists() {
-        return Err(Exit::usage(format!("`{}` exists already", manifest.display())).with_help("`imgmake list` shows its targets"));
+        return Err(
+            Exit::usage(format!("`{}` exists already", manifest.display()))
+                .with_help("`imgmake list` shows its targets"),
+        );
     }
     let mut found = Vec::new();
     dockerfiles(&directory, Path::new(""), 0, &mut found);
@@ -30,16 +36,25 @@ pub fn init(global: &Global) -> Result<u8, Exit> {
 }
 
 fn dockerfiles(root: &Path, relative: &Path, depth: usize, found: &mut Vec<PathBuf>) {
-    let Ok(entries) = std::fs::read_dir(root.join(relative)) else { return };
+    let Ok(entries) = std::fs::read_dir(root.join(relative)) else {
+        return;
+    };
     for entry in entries.filter_map(Result::ok) {
         let name = entry.file_name().to_string_lossy().into_owned();
         let path = relative.join(&name);
         let is_directory = entry.file_type().is_ok_and(|kind| kind.is_dir());
-        if is_directory && depth < DEEPEST && !name.starts_with('.') && !["node_modules", "vendor", "target"].contains(&name.as_str()) {
+        if is_directory
+            && depth < DEEPEST
+            && !name.starts_with('.')
+            && !["node_modules", "vendor", "target"].contains(&name.as_str())
+        {
             dockerfiles(root, &path, depth + 1, found);
         }
         let lower = name.to_ascii_lowercase();
-        let is_one = lower == "dockerfile" || lower == "containerfile" || lower.ends_with(".dockerfile") || lower.starts_with("dockerfile.");
+        let is_one = lower == "dockerfile"
+            || lower == "containerfile"
+            || lower.ends_with(".dockerfile")
+            || lower.starts_with("dockerfile.");
         if !is_directory && is_one && !lower.ends_with(".dockerignore") {
             found.push(path);
         }
@@ -47,7 +62,8 @@ fn dockerfiles(root: &Path, relative: &Path, depth: usize, found: &mut Vec<PathB
 }
 
 fn manifest_for(found: &[PathBuf], directory: &Path) -> String {
-    let mut text = String::from("imgmake version=1\n\nvar TAG \"dev\" desc=\"the tag that images get\"\n");
+    let mut text =
+        String::from("imgmake version=1\n\nvar TAG \"dev\" desc=\"the tag that images get\"\n");
     if found.is_empty() {
         text.push_str("\n// From steps, without a Dockerfile.\nbuild app {\n    from \"scratch\"\n    file \"/etc/motd\" \"hello\\n\"\n    tags \"app:${TAG}\"\n}\n");
         return text;
@@ -55,10 +71,16 @@ fn manifest_for(found: &[PathBuf], directory: &Path) -> String {
     let mut names: Vec<String> = Vec::new();
     for path in found {
         let name = unique(target_name(path, directory), &names);
-        let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).map_or(".".to_string(), |p| p.display().to_string());
+        let parent = path
+            .parent()
+            .filter(|p| !p.as_os_str().is_empty())
+            .map_or(".".to_string(), |p| p.display().to_string());
         text.push_str(&format!("\nbuild {name} {{\n    context {parent:?}\n"));
         if path.file_name().is_some_and(|n| n != "Dockerfile") {
-            text.push_str(&format!("    dockerfile {:?}\n", path.display().to_string()));
+            text.push_str(&format!(
+                "    dockerfile {:?}\n",
+                path.display().to_string()
+            ));
         }
         text.push_str(&format!("    tags \"{name}:${{TAG}}\"\n}}\n"));
         names.push(name);
@@ -68,17 +90,48 @@ fn manifest_for(found: &[PathBuf], directory: &Path) -> String {
 
 /// `api/Dockerfile` is `api`, `web.Dockerfile` and `Dockerfile.web` are `web`.
 fn target_name(path: &Path, directory: &Path) -> String {
-    let file = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-    let special = file.strip_prefix("Dockerfile.").or_else(|| file.strip_suffix(".Dockerfile")).map(String::from);
-    let folder = path.parent().and_then(Path::file_name).map(|n| n.to_string_lossy().into_owned());
-    let project = || directory.canonicalize().ok()?.file_name().map(|n| n.to_string_lossy().into_owned());
+    let file = path
+        .file_name()
+        .map(|n| n.to_string_lossy().into_owned())
+        .unwrap_or_default();
+    let special = file
+        .strip_prefix("Dockerfile.")
+        .or_else(|| file.strip_suffix(".Dockerfile"))
+        .map(String::from);
+    let folder = path
+        .parent()
+        .and_then(Path::file_name)
+        .map(|n| n.to_string_lossy().into_owned());
+    let project = || {
+        directory
+            .canonicalize()
+            .ok()?
+            .file_name()
+            .map(|n| n.to_string_lossy().into_owned())
+    };
     let name = special.or(folder).or_else(project).unwrap_or_default();
-    let legal: String = name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' { c.to_ascii_lowercase() } else { '-' }).collect();
+    let legal: String = name
+        .chars()
+        .map(|c| {
+            if c.is_ascii_alphanumeric() || c == '_' {
+                c.to_ascii_lowercase()
+            } else {
+                '-'
+            }
+        })
+        .collect();
     let legal = legal.trim_matches('-').to_string();
-    if legal.is_empty() { "app".to_string() } else { legal }
+    if legal.is_empty() {
+        "app".to_string()
+    } else {
+        legal
+    }
 }
 
 fn unique(name: String, taken: &[String]) -> String {
     let candidates = std::iter::once(name.clone()).chain((2..).map(|n| format!("{name}-{n}")));
-    candidates.into_iter().find(|candidate| !taken.contains(candidate)).expect("there are numbers enough")
+    candidates
+        .into_iter()
+        .find(|candidate| !taken.contains(candidate))
+        .expect("there are numbers enough")
 }

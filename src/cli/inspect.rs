@@ -17,34 +17,63 @@ use crate::store::Store;
 
 const LARGEST: u64 = 4 << 20;
 
-pub fn inspect(global: &Global, image: &str, format: ListFormat, environment: &Environment) -> Result<u8, Exit> {
+pub fn inspect(
+    global: &Global,
+    image: &str,
+    format: ListFormat,
+    environment: &Environment,
+) -> Result<u8, Exit> {
     let store = Store::open(&environment.store(global)?)?;
-    let path = global.directory.as_deref().unwrap_or(Path::new(".")).join(image);
+    let path = global
+        .directory
+        .as_deref()
+        .unwrap_or(Path::new("."))
+        .join(image);
     let (root, names) = if path.exists() {
         let imported = archive::read(&store, &path, None)?;
         (imported.root, imported.tags)
     } else if let Some(root) = store.tagged(image) {
         (root, vec![image.to_string()])
     } else {
-        return Err(Exit::error(exit::FAILED, format!("there is no archive or layout `{image}`, and no image of that name in the store"))
-            .with_help(known(&store)));
+        return Err(Exit::error(
+            exit::FAILED,
+            format!(
+                "there is no archive or layout `{image}`, and no image of that name in the store"
+            ),
+        )
+        .with_help(known(&store)));
     };
     let text = match format {
         ListFormat::Text => text(&store, &root, &names)?,
-        ListFormat::Json => format!("{}\n", serde_json::to_string_pretty(&value(&store, &root, &names)?).expect("strings are JSON")),
+        ListFormat::Json => format!(
+            "{}\n",
+            serde_json::to_string_pretty(&value(&store, &root, &names)?).expect("strings are JSON")
+        ),
     };
     print(&text)?;
     Ok(0)
 }
 
 fn known(store: &Store) -> String {
-    let names: Vec<String> = store.images().into_iter().map(|(name, _)| name).take(8).collect();
-    if names.is_empty() { "the store holds no image with a name yet".to_string() } else { format!("the store holds {}", names.join(", ")) }
+    let names: Vec<String> = store
+        .images()
+        .into_iter()
+        .map(|(name, _)| name)
+        .take(8)
+        .collect();
+    if names.is_empty() {
+        "the store holds no image with a name yet".to_string()
+    } else {
+        format!("the store holds {}", names.join(", "))
+    }
 }
 
 /// The manifests behind a root, each with its descriptor.
 fn manifests(store: &Store, root: &Descriptor) -> anyhow::Result<Vec<(Descriptor, ImageManifest)>> {
-    match ManifestOrIndex::parse(&store.read_blob(&root.digest, LARGEST)?, Some(&root.media_type))? {
+    match ManifestOrIndex::parse(
+        &store.read_blob(&root.digest, LARGEST)?,
+        Some(&root.media_type),
+    )? {
         ManifestOrIndex::Manifest(manifest) => Ok(vec![(root.clone(), manifest)]),
         ManifestOrIndex::Index(index) => {
             let mut all = Vec::new();
@@ -57,7 +86,9 @@ fn manifests(store: &Store, root: &Descriptor) -> anyhow::Result<Vec<(Descriptor
 }
 
 fn config(store: &Store, manifest: &ImageManifest) -> anyhow::Result<ImageConfig> {
-    Ok(from_json(&store.read_blob(&manifest.config.digest, LARGEST)?)?)
+    Ok(from_json(
+        &store.read_blob(&manifest.config.digest, LARGEST)?,
+    )?)
 }
 
 fn text(store: &Store, root: &Descriptor, names: &[String]) -> anyhow::Result<String> {
@@ -79,10 +110,36 @@ fn text(store: &Store, root: &Descriptor, names: &[String]) -> anyhow::Result<St
         };
         say("user", run.user.clone());
         say("workdir", run.working_dir.clone());
-        say("entry", run.entrypoint.iter().flatten().map(|w| format!("{w:?}")).collect::<Vec<_>>().join(" "));
-        say("cmd", run.cmd.iter().flatten().map(|w| format!("{w:?}")).collect::<Vec<_>>().join(" "));
-        say("ports", run.exposed_ports.keys().cloned().collect::<Vec<_>>().join(" "));
-        say("volumes", run.volumes.keys().cloned().collect::<Vec<_>>().join(" "));
+        say(
+            "entry",
+            run.entrypoint
+                .iter()
+                .flatten()
+                .map(|w| format!("{w:?}"))
+                .collect::<Vec<_>>()
+                .join(" "),
+        );
+        say(
+            "cmd",
+            run.cmd
+                .iter()
+                .flatten()
+                .map(|w| format!("{w:?}"))
+                .collect::<Vec<_>>()
+                .join(" "),
+        );
+        say(
+            "ports",
+            run.exposed_ports
+                .keys()
+                .cloned()
+                .collect::<Vec<_>>()
+                .join(" "),
+        );
+        say(
+            "volumes",
+            run.volumes.keys().cloned().collect::<Vec<_>>().join(" "),
+        );
         for pair in &run.env {
             say("env", pair.clone());
         }
@@ -94,16 +151,33 @@ fn text(store: &Store, root: &Descriptor, names: &[String]) -> anyhow::Result<St
     Ok(text)
 }
 
-fn layers(store: &Store, manifest: &ImageManifest, config: &ImageConfig, text: &mut String) -> anyhow::Result<()> {
+fn layers(
+    store: &Store,
+    manifest: &ImageManifest,
+    config: &ImageConfig,
+    text: &mut String,
+) -> anyhow::Result<()> {
     let mut made_by = config.history.iter().filter(|entry| !entry.empty_layer);
     for (layer, diff_id) in manifest.layers.iter().zip(&config.rootfs.diff_ids) {
-        let by = made_by.next().map(|entry| entry.created_by.clone()).unwrap_or_default();
-        text.push_str(&format!("\nlayer     {} ({})  {by}\n", layer.digest, bytes(layer.size)));
+        let by = made_by
+            .next()
+            .map(|entry| entry.created_by.clone())
+            .unwrap_or_default();
+        text.push_str(&format!(
+            "\nlayer     {} ({})  {by}\n",
+            layer.digest,
+            bytes(layer.size)
+        ));
         if !store.holds(layer) {
             text.push_str("  not in the store: no step has read it\n");
             continue;
         }
-        let blob = LayerBlob { diff_id: diff_id.clone(), digest: layer.digest.clone(), size: layer.size, media_type: layer.media_type.clone() };
+        let blob = LayerBlob {
+            diff_id: diff_id.clone(),
+            digest: layer.digest.clone(),
+            size: layer.size,
+            media_type: layer.media_type.clone(),
+        };
         for entry in &store.index(&blob)?.entries {
             text.push_str(&line(&entry.entry));
         }
@@ -122,7 +196,13 @@ fn line(entry: &Entry) -> String {
         EntryKind::Fifo => ('p', 0, String::new()),
     };
     let path = entry.path.escape_ascii();
-    format!("  {kind}{:04o} {:>5}:{:<5} {:>8}  /{path}{more}\n", entry.mode, entry.uid, entry.gid, bytes(size))
+    format!(
+        "  {kind}{:04o} {:>5}:{:<5} {:>8}  /{path}{more}\n",
+        entry.mode,
+        entry.uid,
+        entry.gid,
+        bytes(size)
+    )
 }
 
 fn value(store: &Store, root: &Descriptor, names: &[String]) -> anyhow::Result<serde_json::Value> {

@@ -17,13 +17,21 @@ pub fn lint(global: &Global, targets: &[String], environment: &Environment) -> R
     let mut code = 0;
     let mut seen = BTreeSet::new();
     for id in plan.order {
-        let TargetKind::Build(build) = &project.graph.target(id).kind else { continue };
-        let RecipeNode::Dockerfile { path, .. } = &build.recipe else { continue };
+        let TargetKind::Build(build) = &project.graph.target(id).kind else {
+            continue;
+        };
+        let RecipeNode::Dockerfile { path, .. } = &build.recipe else {
+            continue;
+        };
         if !seen.insert(path.value.clone()) {
             continue;
         }
-        let bytes = std::fs::read(project.directory.join(&path.value))
-            .map_err(|error| Exit::error(exit::FAILED, format!("cannot read `{}`: {}", path.value, plain(&error))))?;
+        let bytes = std::fs::read(project.directory.join(&path.value)).map_err(|error| {
+            Exit::error(
+                exit::FAILED,
+                format!("cannot read `{}`: {}", path.value, plain(&error)),
+            )
+        })?;
         match Dockerfile::parse(&bytes) {
             Err(errors) => {
                 code = exit::FAILED;
@@ -32,17 +40,34 @@ pub fn lint(global: &Global, targets: &[String], environment: &Environment) -> R
                 }
             }
             Ok(file) => {
-                let args: BTreeMap<String, String> = build.args.iter().map(|(n, v)| (n.clone(), v.value.clone())).collect();
-                let facts = checks::Facts { build_args: Some(&args), ..checks::Facts::default() };
+                let args: BTreeMap<String, String> = build
+                    .args
+                    .iter()
+                    .map(|(n, v)| (n.clone(), v.value.clone()))
+                    .collect();
+                let facts = checks::Facts {
+                    build_args: Some(&args),
+                    ..checks::Facts::default()
+                };
                 for warning in checks::lint(&file, &facts) {
-                    text.push_str(&format!("{}:{}: {}: {}\n", path.value, warning.line, warning.rule.name(), warning.message));
+                    text.push_str(&format!(
+                        "{}:{}: {}: {}\n",
+                        path.value,
+                        warning.line,
+                        warning.rule.name(),
+                        warning.message
+                    ));
                     code = exit::FAILED;
                 }
             }
         }
     }
     if text.is_empty() {
-        text = format!("{} Dockerfile{} without a finding\n", seen.len(), if seen.len() == 1 { "" } else { "s" });
+        text = format!(
+            "{} Dockerfile{} without a finding\n",
+            seen.len(),
+            if seen.len() == 1 { "" } else { "s" }
+        );
     }
     print(&text)?;
     Ok(code)

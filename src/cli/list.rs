@@ -13,22 +13,51 @@ pub fn list(global: &Global, format: ListFormat, environment: &Environment) -> R
     let graph = &project.graph;
     let mut rows: Vec<(String, &str, String)> = graph
         .ids()
-        .map(|id| (graph.name(id).to_string(), kind_name(graph, id), graph.target(id).description.clone().unwrap_or_default()))
+        .map(|id| {
+            (
+                graph.name(id).to_string(),
+                kind_name(graph, id),
+                graph.target(id).description.clone().unwrap_or_default(),
+            )
+        })
         .collect();
     for group in &graph.manifest().groups {
-        let members: Vec<&str> = group.members.iter().map(|member| member.value.as_str()).collect();
-        let description = group.description.clone().unwrap_or_else(|| members.join(" "));
+        let members: Vec<&str> = group
+            .members
+            .iter()
+            .map(|member| member.value.as_str())
+            .collect();
+        let description = group
+            .description
+            .clone()
+            .unwrap_or_else(|| members.join(" "));
         rows.push((group.name.value.clone(), "group", description));
     }
     let text = match format {
         ListFormat::Json => {
-            let targets: Vec<_> =
-                rows.iter().map(|(name, kind, text)| json!({"name": name, "kind": kind, "description": text})).collect();
-            format!("{}\n", serde_json::to_string_pretty(&targets).expect("strings are JSON"))
+            let targets: Vec<_> = rows
+                .iter()
+                .map(|(name, kind, text)| json!({"name": name, "kind": kind, "description": text}))
+                .collect();
+            format!(
+                "{}\n",
+                serde_json::to_string_pretty(&targets).expect("strings are JSON")
+            )
         }
         ListFormat::Text => {
-            let width = rows.iter().map(|(name, ..)| name.chars().count()).max().unwrap_or(0);
-            rows.iter().map(|(name, kind, text)| format!("{name:width$}  {kind:5}  {text}").trim_end().to_string() + "\n").collect()
+            let width = rows
+                .iter()
+                .map(|(name, ..)| name.chars().count())
+                .max()
+                .unwrap_or(0);
+            rows.iter()
+                .map(|(name, kind, text)| {
+                    format!("{name:width$}  {kind:5}  {text}")
+                        .trim_end()
+                        .to_string()
+                        + "\n"
+                })
+                .collect()
         }
     };
     print(&text)?;

@@ -52,7 +52,11 @@ pub fn main() -> ExitCode {
 }
 
 fn dispatch(cli: Cli, environment: &Environment) -> Result<u8, Exit> {
-    let Cli { global, run, command } = cli;
+    let Cli {
+        global,
+        run,
+        command,
+    } = cli;
     match command {
         None if run.dry_run => plan::plan(&global, &run.targets, environment),
         None => run::run(&global, &run, environment),
@@ -64,13 +68,19 @@ fn dispatch(cli: Cli, environment: &Environment) -> Result<u8, Exit> {
         Some(Command::List { format }) => list::list(&global, format, environment),
         Some(Command::Graph { format }) => graph::graph(&global, format, environment),
         Some(Command::Watch(run)) => watch::watch(&global, &run, environment),
-        Some(Command::Inspect { image, format }) => inspect::inspect(&global, &image, format, environment),
-        Some(Command::Gc { keep, max_size }) => cache::gc(&global, &keep, max_size.as_deref(), environment),
+        Some(Command::Inspect { image, format }) => {
+            inspect::inspect(&global, &image, format, environment)
+        }
+        Some(Command::Gc { keep, max_size }) => {
+            cache::gc(&global, &keep, max_size.as_deref(), environment)
+        }
         Some(Command::Cache) => cache::usage(&global, environment),
         Some(Command::Init) => init::init(&global),
         Some(Command::Doctor) => doctor::doctor(&global, environment),
         Some(Command::Lint { targets }) => lint::lint(&global, &targets, environment),
         Some(Command::Completions { shell }) => completions::completions(shell),
-        Some(Command::Plugin { name }) => Err(Exit::usage(format!("`plugin --as {name}`: not wired yet"))),
+        Some(Command::Plugin { name }) => {
+            Err(Exit::usage(format!("`plugin --as {name}`: not wired yet")))
+        }
     }
 }

@@ -16,11 +16,19 @@ pub fn print(text: &str) -> Result<()> {
 /// Writes a file beside and renames it; parents are made.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     let told = || format!("cannot write `{}`", path.display());
-    let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let parent = path
+        .parent()
+        .filter(|p| !p.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
     std::fs::create_dir_all(parent).with_context(told)?;
     let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o644);
-    let mut file = tempfile::Builder::new().permissions(permissions).tempfile_in(parent).with_context(told)?;
+    let mut file = tempfile::Builder::new()
+        .permissions(permissions)
+        .tempfile_in(parent)
+        .with_context(told)?;
     file.write_all(bytes).with_context(told)?;
-    file.persist(path).map_err(|error| error.error).with_context(told)?;
+    file.persist(path)
+        .map_err(|error| error.error)
+        .with_context(told)?;
     Ok(())
 }

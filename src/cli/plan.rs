@@ -24,14 +24,23 @@ fn decide<T>(
     let project = Project::load(global, environment)?;
     let plan = project.select(targets)?;
     let state = Arc::new(State::read(&project.directory));
-    let tools = Tools::new(&project, environment, environment.store(global)?, Events::nowhere(), Cancel::default())?;
+    let tools = Tools::new(
+        &project,
+        environment,
+        environment.store(global)?,
+        Events::nowhere(),
+        Cancel::default(),
+    )?;
     let work = Work {
         project: &project,
         plan: &plan,
         environment,
         tools: &tools,
         state: Arc::clone(&state),
-        wishes: Wishes { jobs: 1, ..Wishes::default() },
+        wishes: Wishes {
+            jobs: 1,
+            ..Wishes::default()
+        },
         today: today(),
     };
     let actions = project.actions(&plan);
@@ -41,18 +50,42 @@ fn decide<T>(
 
 pub fn plan(global: &Global, targets: &[String], environment: &Environment) -> Result<u8, Exit> {
     let text = decide(global, targets, environment, |actions, decisions| {
-        let stale: Vec<&Decision> = decisions.iter().filter(|decision| !decision.reasons.is_empty()).collect();
-        let width = stale.iter().map(|d| actions[d.action].target.chars().count()).max().unwrap_or(0);
+        let stale: Vec<&Decision> = decisions
+            .iter()
+            .filter(|decision| !decision.reasons.is_empty())
+            .collect();
+        let width = stale
+            .iter()
+            .map(|d| actions[d.action].target.chars().count())
+            .max()
+            .unwrap_or(0);
         let mut text = String::new();
         for decision in &stale {
             let action = &actions[decision.action];
-            let reasons: Vec<String> = decision.reasons.iter().take(3).map(ToString::to_string).collect();
+            let reasons: Vec<String> = decision
+                .reasons
+                .iter()
+                .take(3)
+                .map(ToString::to_string)
+                .collect();
             let more = decision.reasons.len().saturating_sub(3);
-            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-            text.push_str(&format!("{:5}  {:width$}  {}{more}\n", action.kind, action.target, reasons.join(", ")));
+            let more = if more > 0 {
+                format!(" and {more} more")
+            } else {
+                String::new()
+            };
+            text.push_str(&format!(
+                "{:5}  {:width$}  {}{more}\n",
+                action.kind,
+                action.target,
+                reasons.join(", ")
+            ));
         }
         if stale.is_empty() {
-            text.push_str(&format!("nothing to do: {} up to date\n", counted(actions.len())));
+            text.push_str(&format!(
+                "nothing to do: {} up to date\n",
+                counted(actions.len())
+            ));
         }
         text
     })?;
@@ -61,32 +94,50 @@ pub fn plan(global: &Global, targets: &[String], environment: &Environment) -> R
 }
 
 fn counted(targets: usize) -> String {
-    if targets == 1 { "1 target is".to_string() } else { format!("{targets} targets are") }
+    if targets == 1 {
+        "1 target is".to_string()
+    } else {
+        format!("{targets} targets are")
+    }
 }
 
 pub fn why(global: &Global, target: &str, environment: &Environment) -> Result<u8, Exit> {
-    let text = decide(global, &[target.to_string()], environment, |actions, decisions| {
-        let mut text = String::new();
-        for decision in decisions.iter().filter(|d| !d.reasons.is_empty()) {
-            let name = &actions[decision.action].target;
-            text.push_str(&format!("{name} is stale:\n"));
-            for reason in &decision.reasons {
-                text.push_str(&format!("  {reason}\n"));
+    let text = decide(
+        global,
+        &[target.to_string()],
+        environment,
+        |actions, decisions| {
+            let mut text = String::new();
+            for decision in decisions.iter().filter(|d| !d.reasons.is_empty()) {
+                let name = &actions[decision.action].target;
+                text.push_str(&format!("{name} is stale:\n"));
+                for reason in &decision.reasons {
+                    text.push_str(&format!("  {reason}\n"));
+                }
             }
-        }
-        if text.is_empty() {
-            text = format!("{target} is up to date\n");
-        }
-        text
-    })?;
+            if text.is_empty() {
+                text = format!("{target} is up to date\n");
+            }
+            text
+        },
+    )?;
     print(&text)?;
     Ok(0)
 }
 
 pub fn check(global: &Global, targets: &[String], environment: &Environment) -> Result<u8, Exit> {
     let stale = decide(global, targets, environment, |actions, decisions| {
-        let stale = decisions.iter().filter(|decision| !decision.reasons.is_empty());
-        stale.map(|decision| format!("{}: {}\n", actions[decision.action].target, decision.reasons[0])).collect::<String>()
+        let stale = decisions
+            .iter()
+            .filter(|decision| !decision.reasons.is_empty());
+        stale
+            .map(|decision| {
+                format!(
+                    "{}: {}\n",
+                    actions[decision.action].target, decision.reasons[0]
+                )
+            })
+            .collect::<String>()
     })?;
     print(&stale)?;
     Ok(if stale.is_empty() { 0 } else { STALE })

@@ -48,10 +48,25 @@ impl Project {
         let vars = variables(&global.vars)?;
         let (directory, file, text) = read(global)?;
         let colour = environment.colour(global.color);
-        let git = if text.contains("git") { git_facts(&directory) } else { BTreeMap::new() };
-        let facts = Facts { vars, environment: environment.variables.clone(), git, sets: global.sets.clone() };
-        let source = Source { directory: &directory, text: &text, facts: &facts };
-        let disk = Disk { directory: &directory };
+        let git = if text.contains("git") {
+            git_facts(&directory)
+        } else {
+            BTreeMap::new()
+        };
+        let facts = Facts {
+            vars,
+            environment: environment.variables.clone(),
+            git,
+            sets: global.sets.clone(),
+        };
+        let source = Source {
+            directory: &directory,
+            text: &text,
+            facts: &facts,
+        };
+        let disk = Disk {
+            directory: &directory,
+        };
         let (manifest, sources) = match source.cached() {
             Some(manifest) => {
                 let sources = Sources::of(&file, &text, &manifest, &|path| disk.read(path));
@@ -59,8 +74,10 @@ impl Project {
             }
             None => {
                 let (loaded, sources) = manifest::load_project(&file, &text, &facts, &disk);
-                let render = |found: &[Diagnostic]| sources.render(found, colour, environment.width);
-                let (manifest, warnings) = loaded.map_err(|errors| Exit::said(USAGE, render(&errors)))?;
+                let render =
+                    |found: &[Diagnostic]| sources.render(found, colour, environment.width);
+                let (manifest, warnings) =
+                    loaded.map_err(|errors| Exit::said(USAGE, render(&errors)))?;
                 if warnings.is_empty() {
                     source.cache(&manifest);
                 } else {
@@ -69,18 +86,41 @@ impl Project {
                 (manifest, sources)
             }
         };
-        let refused = |errors: Vec<Diagnostic>| Exit::said(USAGE, sources.render(&errors, colour, environment.width));
+        let refused = |errors: Vec<Diagnostic>| {
+            Exit::said(USAGE, sources.render(&errors, colour, environment.width))
+        };
         let graph = Graph::new(manifest).map_err(refused)?;
-        Ok(Project { directory, file, sources, graph, colour, width: environment.width })
+        Ok(Project {
+            directory,
+            file,
+            sources,
+            graph,
+            colour,
+            width: environment.width,
+        })
     }
 
     /// A project of which there is no file: the manifest of a CI step.
-    pub fn in_memory(directory: PathBuf, manifest: Manifest, environment: &Environment) -> Result<Project, Exit> {
+    pub fn in_memory(
+        directory: PathBuf,
+        manifest: Manifest,
+        environment: &Environment,
+    ) -> Result<Project, Exit> {
         let graph = Graph::new(manifest).map_err(|diagnostics| {
-            let texts: Vec<String> = diagnostics.iter().map(|d| format!("error: {}", d.message)).collect();
+            let texts: Vec<String> = diagnostics
+                .iter()
+                .map(|d| format!("error: {}", d.message))
+                .collect();
             Exit::said(USAGE, texts.join("\n"))
         })?;
-        Ok(Project { directory, file: String::new(), sources: Sources::default(), graph, colour: false, width: environment.width })
+        Ok(Project {
+            directory,
+            file: String::new(),
+            sources: Sources::default(),
+            graph,
+            colour: false,
+            width: environment.width,
+        })
     }
 
     /// The plan for the requested names.
@@ -96,13 +136,26 @@ impl Project {
 
     /// The plan as execute wants it.
     pub fn actions(&self, plan: &Plan) -> Vec<execute::Action> {
-        let places: BTreeMap<TargetId, usize> = plan.order.iter().enumerate().map(|(at, id)| (*id, at)).collect();
+        let places: BTreeMap<TargetId, usize> = plan
+            .order
+            .iter()
+            .enumerate()
+            .map(|(at, id)| (*id, at))
+            .collect();
         let action = |id: &TargetId| {
-            let mut needs: Vec<usize> =
-                self.graph.dependencies(*id).iter().filter_map(|(need, _)| places.get(need).copied()).collect();
+            let mut needs: Vec<usize> = self
+                .graph
+                .dependencies(*id)
+                .iter()
+                .filter_map(|(need, _)| places.get(need).copied())
+                .collect();
             needs.sort_unstable();
             needs.dedup();
-            execute::Action { target: self.graph.name(*id).to_string(), kind: kind_name(&self.graph, *id), needs }
+            execute::Action {
+                target: self.graph.name(*id).to_string(),
+                kind: kind_name(&self.graph, *id),
+                needs,
+            }
         };
         plan.order.iter().map(action).collect()
     }
@@ -110,7 +163,10 @@ impl Project {
     /// A problem at a place in the manifest, rendered; without a manifest, the message alone.
     pub fn problem(&self, diagnostic: Diagnostic) -> String {
         if self.file.is_empty() {
-            let help = diagnostic.help.map(|h| format!("\n  help: {h}")).unwrap_or_default();
+            let help = diagnostic
+                .help
+                .map(|h| format!("\n  help: {h}"))
+                .unwrap_or_default();
             return format!("{}: {}{help}", diagnostic.message, diagnostic.label);
         }
         self.sources.render(&[diagnostic], self.colour, self.width)
@@ -132,37 +188,72 @@ fn variables(written: &[String]) -> Result<Vec<(String, String)>, Exit> {
         let (name, value) = text.split_once('=').filter(|(name, _)| !name.is_empty())?;
         Some((name.to_string(), value.to_string()))
     };
-    written.iter().map(|text| pair(text).ok_or_else(|| Exit::usage(format!("`--var {text}` is not NAME=VALUE")))).collect()
+    written
+        .iter()
+        .map(|text| {
+            pair(text).ok_or_else(|| Exit::usage(format!("`--var {text}` is not NAME=VALUE")))
+        })
+        .collect()
 }
 
 /// The manifest's directory, its name and its text.
 fn read(global: &Global) -> Result<(PathBuf, String, String), Exit> {
-    let base = global.directory.clone().unwrap_or_else(|| PathBuf::from("."));
+    let base = global
+        .directory
+        .clone()
+        .unwrap_or_else(|| PathBuf::from("."));
     if global.file == Path::new("-") {
         let mut bytes = Vec::new();
-        let limited = std::io::stdin().lock().take(LARGEST_MANIFEST + 1).read_to_end(&mut bytes);
-        limited.map_err(|error| Exit::usage(format!("cannot read the manifest from standard input: {error}")))?;
-        return Ok((absolute(&base)?, "<stdin>".to_string(), text_of(bytes, "<stdin>")?));
+        let limited = std::io::stdin()
+            .lock()
+            .take(LARGEST_MANIFEST + 1)
+            .read_to_end(&mut bytes);
+        limited.map_err(|error| {
+            Exit::usage(format!(
+                "cannot read the manifest from standard input: {error}"
+            ))
+        })?;
+        return Ok((
+            absolute(&base)?,
+            "<stdin>".to_string(),
+            text_of(bytes, "<stdin>")?,
+        ));
     }
     let path = base.join(&global.file);
-    let shown = path.strip_prefix(".").unwrap_or(&path).display().to_string();
-    let size = fs::metadata(&path).map(|meta| meta.len()).map_err(|error| missing(&shown, &error))?;
+    let shown = path
+        .strip_prefix(".")
+        .unwrap_or(&path)
+        .display()
+        .to_string();
+    let size = fs::metadata(&path)
+        .map(|meta| meta.len())
+        .map_err(|error| missing(&shown, &error))?;
     if size > LARGEST_MANIFEST {
         return Err(too_large(&shown));
     }
     let bytes = fs::read(&path).map_err(|error| missing(&shown, &error))?;
-    let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let directory = path
+        .parent()
+        .filter(|p| !p.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
     Ok((absolute(directory)?, shown.clone(), text_of(bytes, &shown)?))
 }
 
 fn absolute(directory: &Path) -> Result<PathBuf, Exit> {
-    directory.canonicalize().map_err(|error| Exit::usage(format!("cannot work in `{}`: {error}", directory.display())))
+    directory
+        .canonicalize()
+        .map_err(|error| Exit::usage(format!("cannot work in `{}`: {error}", directory.display())))
 }
 
 fn missing(shown: &str, error: &std::io::Error) -> Exit {
-    let exit = Exit::usage(format!("cannot read the manifest `{shown}`: {}", plain(error)));
+    let exit = Exit::usage(format!(
+        "cannot read the manifest `{shown}`: {}",
+        plain(error)
+    ));
     match error.kind() {
-        std::io::ErrorKind::NotFound => exit.with_help("`imgmake init` writes one; `-C DIR` works elsewhere, `-f FILE` names another"),
+        std::io::ErrorKind::NotFound => exit.with_help(
+            "`imgmake init` writes one; `-C DIR` works elsewhere, `-f FILE` names another",
+        ),
         _ => exit,
     }
 }
@@ -177,8 +268,10 @@ pub fn plain(error: &std::io::Error) -> String {
 }
 
 fn too_large(shown: &str) -> Exit {
-    Exit::usage(format!("the manifest `{shown}` is larger than 1 MB, which no manifest written by people is"))
-        .with_help("write variables and groups instead of a target for each case")
+    Exit::usage(format!(
+        "the manifest `{shown}` is larger than 1 MB, which no manifest written by people is"
+    ))
+    .with_help("write variables and groups instead of a target for each case")
 }
 
 fn text_of(bytes: Vec<u8>, shown: &str) -> Result<String, Exit> {
@@ -186,7 +279,10 @@ fn text_of(bytes: Vec<u8>, shown: &str) -> Result<String, Exit> {
         return Err(too_large(shown));
     }
     String::from_utf8(bytes).map_err(|error| {
-        Exit::usage(format!("the manifest `{shown}` is not text: byte {} is not UTF-8", error.utf8_error().valid_up_to() + 1))
+        Exit::usage(format!(
+            "the manifest `{shown}` is not text: byte {} is not UTF-8",
+            error.utf8_error().valid_up_to() + 1
+        ))
     })
 }
 
@@ -199,11 +295,19 @@ fn git_facts(directory: &Path) -> BTreeMap<String, String> {
         ("tag", &["describe", "--tags", "--exact-match"]),
     ];
     let ask = |arguments: &[&str]| {
-        let output = std::process::Command::new("git").args(arguments).current_dir(directory).stderr(std::process::Stdio::null()).output().ok()?;
+        let output = std::process::Command::new("git")
+            .args(arguments)
+            .current_dir(directory)
+            .stderr(std::process::Stdio::null())
+            .output()
+            .ok()?;
         let answer = String::from_utf8(output.stdout).ok()?.trim().to_string();
         (output.status.success() && !answer.is_empty()).then_some(answer)
     };
-    questions.into_iter().filter_map(|(name, arguments)| Some((name.to_string(), ask(arguments)?))).collect()
+    questions
+        .into_iter()
+        .filter_map(|(name, arguments)| Some((name.to_string(), ask(arguments)?)))
+        .collect()
 }
 
 /// The manifest's directory as the manifest room may see it.
@@ -230,13 +334,27 @@ impl Files for Disk<'_> {
 /// Manifests lie in the project's own folders, not deep in its dependencies.
 const DEEPEST_INCLUDE: usize = 8;
 
-fn matching(directory: &Path, relative: &str, pattern: &Glob, depth: usize, found: &mut Vec<String>) -> std::io::Result<()> {
+fn matching(
+    directory: &Path,
+    relative: &str,
+    pattern: &Glob,
+    depth: usize,
+    found: &mut Vec<String>,
+) -> std::io::Result<()> {
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
-        let Ok(name) = entry.file_name().into_string() else { continue };
-        let path = if relative.is_empty() { name.clone() } else { format!("{relative}/{name}") };
+        let Ok(name) = entry.file_name().into_string() else {
+            continue;
+        };
+        let path = if relative.is_empty() {
+            name.clone()
+        } else {
+            format!("{relative}/{name}")
+        };
         if entry.file_type()?.is_dir() {
-            if depth < DEEPEST_INCLUDE && !matches!(name.as_str(), ".git" | ".imgmake" | "node_modules") {
+            if depth < DEEPEST_INCLUDE
+                && !matches!(name.as_str(), ".git" | ".imgmake" | "node_modules")
+            {
                 matching(&entry.path(), &path, pattern, depth + 1, found)?;
             }
         } else if pattern.matches(&path) {
@@ -258,20 +376,46 @@ impl Source<'_> {
         let bytes = state::cached_manifest(self.directory)?;
         let (head, manifest): (CachedHead, &[u8]) = postcard::take_from_bytes(&bytes).ok()?;
         let sound = head.fixed == self.fixed()
-            && head.environment.iter().all(|(name, hash)| self.variable(name) == *hash)
-            && head.files.iter().all(|(path, hash)| self.file(path) == *hash)
-            && head.patterns.iter().all(|(pattern, names)| self.names(pattern).as_ref() == Some(names));
-        if sound { postcard::from_bytes(manifest).ok() } else { None }
+            && head
+                .environment
+                .iter()
+                .all(|(name, hash)| self.variable(name) == *hash)
+            && head
+                .files
+                .iter()
+                .all(|(path, hash)| self.file(path) == *hash)
+            && head
+                .patterns
+                .iter()
+                .all(|(pattern, names)| self.names(pattern).as_ref() == Some(names));
+        if sound {
+            postcard::from_bytes(manifest).ok()
+        } else {
+            None
+        }
     }
 
     fn cache(&self, manifest: &Manifest) {
         let head = CachedHead {
             fixed: self.fixed(),
-            environment: manifest.read_environment.iter().map(|name| (name.clone(), self.variable(name))).collect(),
-            files: manifest.read_files.iter().map(|path| (path.clone(), self.file(path))).collect(),
-            patterns: manifest.read_patterns.iter().filter_map(|p| Some((p.clone(), self.names(p)?))).collect(),
+            environment: manifest
+                .read_environment
+                .iter()
+                .map(|name| (name.clone(), self.variable(name)))
+                .collect(),
+            files: manifest
+                .read_files
+                .iter()
+                .map(|path| (path.clone(), self.file(path)))
+                .collect(),
+            patterns: manifest
+                .read_patterns
+                .iter()
+                .filter_map(|p| Some((p.clone(), self.names(p)?)))
+                .collect(),
         };
-        let encoded = postcard::to_stdvec(&head).and_then(|head| postcard::to_extend(manifest, head));
+        let encoded =
+            postcard::to_stdvec(&head).and_then(|head| postcard::to_extend(manifest, head));
         if let Ok(bytes) = encoded {
             state::cache_manifest(self.directory, &bytes);
         }
@@ -280,7 +424,9 @@ impl Source<'_> {
     /// Everything that is the same for the whole file.
     fn fixed(&self) -> [u8; 32] {
         let mut frame = crate::key::Frame::new();
-        frame.part(env!("CARGO_PKG_VERSION").as_bytes()).part(self.text.as_bytes());
+        frame
+            .part(env!("CARGO_PKG_VERSION").as_bytes())
+            .part(self.text.as_bytes());
         for (name, value) in &self.facts.vars {
             frame.part(name.as_bytes()).part(value.as_bytes());
         }
@@ -306,7 +452,11 @@ impl Source<'_> {
     }
 
     fn names(&self, pattern: &str) -> Option<Vec<String>> {
-        let mut names = Disk { directory: self.directory }.matching(&Glob::new(pattern).ok()?).ok()?;
+        let mut names = Disk {
+            directory: self.directory,
+        }
+        .matching(&Glob::new(pattern).ok()?)
+        .ok()?;
         names.sort();
         Some(names)
     }

@@ -38,7 +38,13 @@ pub fn once(
     let state = Arc::new(State::open(&project.directory, &lock)?);
     let reporter = Reporter::to_terminal(environment.report_options(global));
     let events = reporter.events();
-    let tools = Tools::new(project, environment, environment.store(global)?, events.clone(), cancel.clone())?;
+    let tools = Tools::new(
+        project,
+        environment,
+        environment.store(global)?,
+        events.clone(),
+        cancel.clone(),
+    )?;
     let jobs = jobs(args, project);
     let work = Work {
         project,
@@ -46,13 +52,25 @@ pub fn once(
         environment,
         tools: &tools,
         state: Arc::clone(&state),
-        wishes: Wishes { no_cache: args.force, pull: args.pull, jobs },
+        wishes: Wishes {
+            no_cache: args.force,
+            pull: args.pull,
+            jobs,
+        },
         today: today(),
     };
     let options = execute::Options {
         jobs,
-        on_failure: if args.keep_going { OnFailure::KeepGoing } else { OnFailure::Stop },
-        cache: if args.force { CacheUse::Ignore } else { CacheUse::Fresh },
+        on_failure: if args.keep_going {
+            OnFailure::KeepGoing
+        } else {
+            OnFailure::Stop
+        },
+        cache: if args.force {
+            CacheUse::Ignore
+        } else {
+            CacheUse::Fresh
+        },
         events,
         cancel: cancel.clone(),
     };
@@ -62,25 +80,44 @@ pub fn once(
     if let Some(code) = stopped.exit_code() {
         return Ok(code);
     }
-    Ok(summary.failure.map_or(0, |(_, failure)| exit::code_of(failure.kind)))
+    Ok(summary
+        .failure
+        .map_or(0, |(_, failure)| exit::code_of(failure.kind)))
 }
 
 /// `-j`, else the manifest's `jobs`, else one for each processor.
 fn jobs(args: &RunArgs, project: &Project) -> usize {
     let available = || std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
-    args.jobs.map(std::num::NonZero::get).or(project.graph.manifest().settings.jobs).unwrap_or_else(available)
+    args.jobs
+        .map(std::num::NonZero::get)
+        .or(project.graph.manifest().settings.jobs)
+        .unwrap_or_else(available)
 }
 
 pub fn today() -> String {
     time::OffsetDateTime::now_utc().date().to_string()
 }
 
-fn take_lock(project: &Project, args: &RunArgs, cancel: &Cancel, stopped: &Stopped) -> Result<Lock, Exit> {
+fn take_lock(
+    project: &Project,
+    args: &RunArgs,
+    cancel: &Cancel,
+    stopped: &Stopped,
+) -> Result<Lock, Exit> {
     let told = |holder: &str| eprintln!("waiting: another run works in this project ({holder})");
     let give_up = || cancel.is_cancelled();
-    let wait = if args.no_wait { Wait::No } else { Wait::Yes { told: &told, give_up: &give_up } };
+    let wait = if args.no_wait {
+        Wait::No
+    } else {
+        Wait::Yes {
+            told: &told,
+            give_up: &give_up,
+        }
+    };
     Lock::take(&project.directory, &wait).map_err(|error| match error {
-        LockError::Held { .. } => Exit::error(exit::LOCKED, error).with_help("without `--no-wait` imgmake waits for it"),
+        LockError::Held { .. } => {
+            Exit::error(exit::LOCKED, error).with_help("without `--no-wait` imgmake waits for it")
+        }
         LockError::Cancelled => Exit::silent(stopped.exit_code().unwrap_or(exit::FAILED)),
         LockError::Io { .. } => Exit::error(exit::FAILED, error),
     })

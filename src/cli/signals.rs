@@ -26,7 +26,9 @@ impl Stopped {
 pub fn listen(cancel: &Cancel) -> Stopped {
     let stopped = Stopped(Arc::new(AtomicI32::new(0)));
     let (cancel, remembered) = (cancel.clone(), Arc::clone(&stopped.0));
-    let Ok(mut signals) = Signals::new([SIGINT, SIGTERM, SIGHUP]) else { return stopped };
+    let Ok(mut signals) = Signals::new([SIGINT, SIGTERM, SIGHUP]) else {
+        return stopped;
+    };
     std::thread::spawn(move || {
         for signal in &mut signals {
             if remembered.swap(signal, Ordering::SeqCst) != 0 {

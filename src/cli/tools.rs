@@ -81,7 +81,10 @@ impl Tools {
     /// Starts nothing yet: the helper process begins with its first request.
     pub fn worker(&self) -> anyhow::Result<Arc<Worker>> {
         let store = self.store()?.clone();
-        Ok(Arc::clone(self.worker.get_or_init(|| Arc::new(Worker::new(store, self.tier)))))
+        Ok(Arc::clone(
+            self.worker
+                .get_or_init(|| Arc::new(Worker::new(store, self.tier))),
+        ))
     }
 
     pub fn engine(&self, state: &Arc<State>) -> anyhow::Result<Engine> {
@@ -96,7 +99,11 @@ impl Tools {
     }
 
     pub fn work(&self, target: &str) -> crate::registry::Work {
-        crate::registry::Work { target: target.to_string(), events: self.events.clone(), cancel: self.cancel.clone() }
+        crate::registry::Work {
+            target: target.to_string(),
+            events: self.events.clone(),
+            cancel: self.cancel.clone(),
+        }
     }
 }
 
@@ -108,7 +115,9 @@ pub fn tier(environment: &Environment) -> anyhow::Result<Option<Tier>> {
         Some("rootless") => Some(Tier::Rootless),
         Some("single-id") => Some(Tier::SingleId),
         Some("chroot") => Some(Tier::Chroot),
-        Some(other) => anyhow::bail!("IMGMAKE_ISOLATION={other} is no tier: expected root, rootless, single-id, chroot or auto"),
+        Some(other) => anyhow::bail!(
+            "IMGMAKE_ISOLATION={other} is no tier: expected root, rootless, single-id, chroot or auto"
+        ),
     })
 }
 
@@ -124,22 +133,40 @@ impl Pins for StatePins {
     }
 }
 
-fn host(node: &RegistryNode, manifest: &Manifest, project: &Project, environment: &Environment) -> anyhow::Result<HostSettings> {
+fn host(
+    node: &RegistryNode,
+    manifest: &Manifest,
+    project: &Project,
+    environment: &Environment,
+) -> anyhow::Result<HostSettings> {
     let secret = |from: &PasswordFrom| password(from, manifest, &project.directory, environment);
-    let options = |map: &BTreeMap<String, PasswordFrom>| -> anyhow::Result<BTreeMap<String, Secret>> {
-        // The manifest writes `access-key`, the client's options are `access_key`.
-        map.iter().map(|(name, from)| Ok((name.replace('-', "_"), secret(from)?))).collect()
-    };
+    let options =
+        |map: &BTreeMap<String, PasswordFrom>| -> anyhow::Result<BTreeMap<String, Secret>> {
+            // The manifest writes `access-key`, the client's options are `access_key`.
+            map.iter()
+                .map(|(name, from)| Ok((name.replace('-', "_"), secret(from)?)))
+                .collect()
+        };
     let auth = match &node.auth {
         AuthNode::DockerConfig => Auth::DockerConfig,
         AuthNode::Anonymous => Auth::Anonymous,
-        AuthNode::Basic { user, password } => {
-            Auth::Basic { user: user.clone(), password: secret(password)?, source: origin(node, project) }
-        }
-        AuthNode::Bearer { token } => Auth::Bearer { token: secret(token)? },
-        AuthNode::AwsEcr(map) => Auth::AwsEcr { options: options(map)? },
-        AuthNode::Gcp(map) => Auth::Gcp { options: options(map)? },
-        AuthNode::Azure(map) => Auth::Azure { options: options(map)? },
+        AuthNode::Basic { user, password } => Auth::Basic {
+            user: user.clone(),
+            password: secret(password)?,
+            source: origin(node, project),
+        },
+        AuthNode::Bearer { token } => Auth::Bearer {
+            token: secret(token)?,
+        },
+        AuthNode::AwsEcr(map) => Auth::AwsEcr {
+            options: options(map)?,
+        },
+        AuthNode::Gcp(map) => Auth::Gcp {
+            options: options(map)?,
+        },
+        AuthNode::Azure(map) => Auth::Azure {
+            options: options(map)?,
+        },
     };
     let path = |text: &String| project.directory.join(text);
     Ok(HostSettings {
@@ -148,7 +175,10 @@ fn host(node: &RegistryNode, manifest: &Manifest, project: &Project, environment
         insecure: node.insecure,
         skip_tls_verify: node.skip_tls_verify,
         ca: node.ca.as_ref().map(path),
-        client_certificate: node.client_cert.as_ref().map(|(certificate, key)| (path(certificate), path(key))),
+        client_certificate: node
+            .client_cert
+            .as_ref()
+            .map(|(certificate, key)| (path(certificate), path(key))),
         concurrency: node.concurrency,
         create_repository: node.create_repo,
         mirrors: node.mirrors.clone(),
@@ -164,7 +194,12 @@ fn origin(node: &RegistryNode, project: &Project) -> String {
     }
 }
 
-fn password(from: &PasswordFrom, manifest: &Manifest, directory: &Path, environment: &Environment) -> anyhow::Result<Secret> {
+fn password(
+    from: &PasswordFrom,
+    manifest: &Manifest,
+    directory: &Path,
+    environment: &Environment,
+) -> anyhow::Result<Secret> {
     match from {
         PasswordFrom::Literal(text) => Ok(Secret(text.clone())),
         PasswordFrom::Secret(name) => {
@@ -172,20 +207,34 @@ fn password(from: &PasswordFrom, manifest: &Manifest, directory: &Path, environm
             let node = node.expect("the graph checks that secrets are declared");
             let value = secret_value(&node.source, directory, environment)?;
             // An optional one that is absent is an empty password, which the registry will name.
-            let text = value.map(|bytes| String::from_utf8_lossy(&bytes).trim_end_matches('\n').to_string());
+            let text = value.map(|bytes| {
+                String::from_utf8_lossy(&bytes)
+                    .trim_end_matches('\n')
+                    .to_string()
+            });
             Ok(Secret(text.unwrap_or_default()))
         }
     }
 }
 
 /// The bytes of a secret; `None` when its source is not there.
-pub fn secret_value(from: &SecretFrom, directory: &Path, environment: &Environment) -> anyhow::Result<Option<Vec<u8>>> {
+pub fn secret_value(
+    from: &SecretFrom,
+    directory: &Path,
+    environment: &Environment,
+) -> anyhow::Result<Option<Vec<u8>>> {
     match from {
-        SecretFrom::Env(name) => Ok(environment.variables.get(name).map(|value| value.clone().into_bytes())),
+        SecretFrom::Env(name) => Ok(environment
+            .variables
+            .get(name)
+            .map(|value| value.clone().into_bytes())),
         SecretFrom::File(path) => match std::fs::read(expand_home(path, directory, environment)) {
             Ok(bytes) => Ok(Some(bytes)),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(anyhow::anyhow!("cannot read the secret's file `{path}`: {}", super::project::plain(&error))),
+            Err(error) => Err(anyhow::anyhow!(
+                "cannot read the secret's file `{path}`: {}",
+                super::project::plain(&error)
+            )),
         },
     }
 }

@@ -30,7 +30,15 @@ pub fn watch(global: &Global, args: &RunArgs, environment: &Environment) -> Resu
         };
         let watcher = watched.watcher()?;
         let change = match &project {
-            Ok(project) => run_until_change(project, global, &watched, &watcher, environment, &ended, &stopped)?,
+            Ok(project) => run_until_change(
+                project,
+                global,
+                &watched,
+                &watcher,
+                environment,
+                &ended,
+                &stopped,
+            )?,
             Err(_) => None,
         };
         let change = match change {
@@ -67,11 +75,23 @@ fn run_until_change(
 ) -> Result<Option<Change>, Exit> {
     let cancel = Cancel::default();
     let on_busy = project.graph.manifest().settings.watch.on_busy;
-    let args = RunArgs { targets: watched.targets.clone(), ..watched.args.clone() };
+    let args = RunArgs {
+        targets: watched.targets.clone(),
+        ..watched.args.clone()
+    };
     std::thread::scope(|scope| {
         let (sender, done) = channel();
         let cancel_run = cancel.clone();
-        scope.spawn(move || drop(sender.send(once(project, global, &args, environment, &cancel_run, stopped))));
+        scope.spawn(move || {
+            drop(sender.send(once(
+                project,
+                global,
+                &args,
+                environment,
+                &cancel_run,
+                stopped,
+            )))
+        });
         let mut change = None;
         loop {
             if let Ok(result) = done.try_recv() {
@@ -113,8 +133,16 @@ struct Watched {
 impl Watched {
     fn of(project: &Project, args: &RunArgs) -> Result<Watched, Exit> {
         let settings = &project.graph.manifest().settings.watch;
-        let declared: Vec<String> = settings.targets.iter().map(|target| target.value.clone()).collect();
-        let targets = if args.targets.is_empty() { declared } else { args.targets.clone() };
+        let declared: Vec<String> = settings
+            .targets
+            .iter()
+            .map(|target| target.value.clone())
+            .collect();
+        let targets = if args.targets.is_empty() {
+            declared
+        } else {
+            args.targets.clone()
+        };
         let plan = project.select(&targets)?;
         let root = project.directory.clone();
         let mut directories = vec![root.clone()];
@@ -122,7 +150,12 @@ impl Watched {
         for id in plan.order {
             match &project.graph.target(id).kind {
                 TargetKind::Build(build) => {
-                    directories.extend(build.context.iter().map(|context| root.join(&context.value)));
+                    directories.extend(
+                        build
+                            .context
+                            .iter()
+                            .map(|context| root.join(&context.value)),
+                    );
                     for (_, context) in &build.contexts {
                         if let crate::manifest::ContextNode::Path(path) = context {
                             directories.push(root.join(&path.value));
@@ -133,18 +166,30 @@ impl Watched {
                 }
                 TargetKind::Run(run) => {
                     outputs.extend(run.outputs.iter().map(|output| root.join(&output.value)));
-                    directories.extend(run.inputs.iter().filter_map(|input| fixed_directory(&root, &input.value)));
+                    directories.extend(
+                        run.inputs
+                            .iter()
+                            .filter_map(|input| fixed_directory(&root, &input.value)),
+                    );
                 }
                 TargetKind::Scan(scan) => {
                     outputs.extend(scan.reports.values().map(|path| root.join(&path.value)));
                     directories.extend(scan.advisories.iter().map(|path| root.join(&path.value)));
                 }
-                TargetKind::Push(push) => outputs.extend(push.write_digests.iter().map(|path| root.join(&path.value))),
+                TargetKind::Push(push) => {
+                    outputs.extend(push.write_digests.iter().map(|path| root.join(&path.value)))
+                }
             }
         }
-        let ignored = settings.ignore.iter().map(|pattern| Glob::new(pattern).map_err(|error| Exit::usage(format!("watch ignore `{pattern}`: {error}"))));
+        let ignored = settings.ignore.iter().map(|pattern| {
+            Glob::new(pattern)
+                .map_err(|error| Exit::usage(format!("watch ignore `{pattern}`: {error}")))
+        });
         Ok(Watched {
-            directories: directories.into_iter().filter_map(|d| d.canonicalize().ok()).collect(),
+            directories: directories
+                .into_iter()
+                .filter_map(|d| d.canonicalize().ok())
+                .collect(),
             outputs,
             ignored: ignored.collect::<Result<_, _>>()?,
             targets,
@@ -156,7 +201,10 @@ impl Watched {
     }
 
     fn manifest_only(global: &Global) -> Watched {
-        let root = global.directory.clone().unwrap_or_else(|| PathBuf::from("."));
+        let root = global
+            .directory
+            .clone()
+            .unwrap_or_else(|| PathBuf::from("."));
         let root = root.canonicalize().unwrap_or(root);
         Watched {
             directories: vec![root.clone()],
@@ -188,27 +236,56 @@ impl Watched {
         if self.outputs.iter().any(|output| path.starts_with(output)) {
             return false;
         }
-        let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        let name = path
+            .file_name()
+            .map(|n| n.to_string_lossy().into_owned())
+            .unwrap_or_default();
         // Half-written outputs: a dot, and a random part.
         if name.starts_with(".tmp") || path.components().any(|c| c.as_os_str() == ".git") {
             return false;
         }
-        let relative = path.strip_prefix(&self.root).unwrap_or(path).to_string_lossy().into_owned();
+        let relative = path
+            .strip_prefix(&self.root)
+            .unwrap_or(path)
+            .to_string_lossy()
+            .into_owned();
         !self.ignored.iter().any(|glob| glob.matches(&relative))
     }
 
     fn describe(&self, change: &Change) -> String {
-        let Change::Paths(paths) = change else { return "something changed".to_string() };
-        let shown: Vec<String> = paths.iter().take(3).map(|p| p.strip_prefix(&self.root).unwrap_or(p).display().to_string()).collect();
+        let Change::Paths(paths) = change else {
+            return "something changed".to_string();
+        };
+        let shown: Vec<String> = paths
+            .iter()
+            .take(3)
+            .map(|p| {
+                p.strip_prefix(&self.root)
+                    .unwrap_or(p)
+                    .display()
+                    .to_string()
+            })
+            .collect();
         let more = paths.len().saturating_sub(3);
-        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let more = if more > 0 {
+            format!(" and {more} more")
+        } else {
+            String::new()
+        };
         format!("changed: {}{more}", shown.join(", "))
     }
 }
 
 /// The directory that a pattern begins in.
 fn fixed_directory(root: &Path, pattern: &str) -> Option<PathBuf> {
-    let fixed: PathBuf = pattern.split('/').take_while(|part| !crate::manifest::glob::is_pattern(part)).collect();
+    let fixed: PathBuf = pattern
+        .split('/')
+        .take_while(|part| !crate::manifest::glob::is_pattern(part))
+        .collect();
     let path = root.join(fixed);
-    if path.is_dir() { Some(path) } else { path.parent().map(Path::to_path_buf) }
+    if path.is_dir() {
+        Some(path)
+    } else {
+        path.parent().map(Path::to_path_buf)
+    }
 }

@@ -15,12 +15,18 @@ use crate::image::{Descriptor, ManifestFormat, Reference};
 use crate::key::{Frame, Inputs};
 use crate::layer::Compression;
 use crate::manifest::{
-    BaseKind, BuildTarget, CommandNode, ContextNode, Diagnostic, HealthcheckTest, ImageFormat, RecipeNode, Spanned, StepNode, TarFormat,
-    TargetKind,
+    BaseKind, BuildTarget, CommandNode, ContextNode, Diagnostic, HealthcheckTest, ImageFormat,
+    RecipeNode, Spanned, StepNode, TarFormat, TargetKind,
 };
 use crate::state::{FileKind, Output};
 
-pub(super) fn inputs(work: &Work<'_>, id: TargetId, target: &BuildTarget, upstream: &Upstream<'_>, inputs: &mut Inputs) -> Result<(), Failure> {
+pub(super) fn inputs(
+    work: &Work<'_>,
+    id: TargetId,
+    target: &BuildTarget,
+    upstream: &Upstream<'_>,
+    inputs: &mut Inputs,
+) -> Result<(), Failure> {
     let request = request(work, id, target, Some(upstream))?;
     let engine = work.tools.engine(&work.state)?;
     let hash = |path: &Path, metadata: &std::fs::Metadata| work.hash_file(path, metadata);
@@ -30,7 +36,18 @@ pub(super) fn inputs(work: &Work<'_>, id: TargetId, target: &BuildTarget, upstre
     }
     inputs.list("setting", "tags", target.tags.iter().map(|t| &t.value));
     if let Some(tar) = &target.tar {
-        inputs.list("setting", "tar", [tar.path.value.as_str(), if tar.format == TarFormat::Oci { "oci" } else { "docker" }]);
+        inputs.list(
+            "setting",
+            "tar",
+            [
+                tar.path.value.as_str(),
+                if tar.format == TarFormat::Oci {
+                    "oci"
+                } else {
+                    "docker"
+                },
+            ],
+        );
     }
     if let Some(layout) = &target.layout {
         inputs.value("setting", "layout", layout.value.as_bytes());
@@ -38,7 +55,12 @@ pub(super) fn inputs(work: &Work<'_>, id: TargetId, target: &BuildTarget, upstre
     Ok(())
 }
 
-pub(super) fn run(work: &Work<'_>, id: TargetId, target: &BuildTarget, upstream: &Upstream<'_>) -> Result<Made, Failure> {
+pub(super) fn run(
+    work: &Work<'_>,
+    id: TargetId,
+    target: &BuildTarget,
+    upstream: &Upstream<'_>,
+) -> Result<Made, Failure> {
     let name = work.project.graph.name(id);
     let request = request(work, id, target, Some(upstream))?;
     let engine = work.tools.engine(&work.state)?;
@@ -49,7 +71,9 @@ pub(super) fn run(work: &Work<'_>, id: TargetId, target: &BuildTarget, upstream:
     }
     let blobs = archive_blobs(work, &built.root)?;
     let size = blobs.iter().map(|(_, size)| size).sum();
-    let held = blobs.iter().filter(|(digest, _)| digest.parse().is_ok_and(|d| engine.store.has(&d)));
+    let held = blobs
+        .iter()
+        .filter(|(digest, _)| digest.parse().is_ok_and(|d| engine.store.has(&d)));
     outputs.insert(
         0,
         Output::Image {
@@ -61,32 +85,70 @@ pub(super) fn run(work: &Work<'_>, id: TargetId, target: &BuildTarget, upstream:
             tags: target.tags.iter().map(|t| t.value.clone()).collect(),
         },
     );
-    produced(work, name, Product::Image { digest: built.root.digest.to_string(), size });
+    produced(
+        work,
+        name,
+        Product::Image {
+            digest: built.root.digest.to_string(),
+            size,
+        },
+    );
     for output in &outputs {
         match output {
-            Output::File { what: FileKind::Tar, path, .. } => {
+            Output::File {
+                what: FileKind::Tar,
+                path,
+                ..
+            } => {
                 let bytes = std::fs::metadata(work.path(path)).map_or(0, |meta| meta.len());
-                produced(work, name, Product::Tar { path: path.clone(), bytes });
+                produced(
+                    work,
+                    name,
+                    Product::Tar {
+                        path: path.clone(),
+                        bytes,
+                    },
+                );
             }
-            Output::File { what: FileKind::Layout, path, .. } => produced(work, name, Product::Layout { path: path.clone() }),
+            Output::File {
+                what: FileKind::Layout,
+                path,
+                ..
+            } => produced(work, name, Product::Layout { path: path.clone() }),
             _ => {}
         }
     }
-    Ok(Made { digest: Frame::new().part(built.root.digest.as_str().as_bytes()).finish(), outputs })
+    Ok(Made {
+        digest: Frame::new()
+            .part(built.root.digest.as_str().as_bytes())
+            .finish(),
+        outputs,
+    })
 }
 
 fn produced(work: &Work<'_>, name: &str, what: Product) {
-    work.tools.events.send(Event::Produced { target: name.to_string(), what });
+    work.tools.events.send(Event::Produced {
+        target: name.to_string(),
+        what,
+    });
 }
 
 /// Every blob of the image with its size, the manifest's own included.
 fn archive_blobs(work: &Work<'_>, root: &Descriptor) -> Result<Vec<(String, u64)>, Failure> {
     let blobs = super::push::blobs_of(work.tools.store()?, root).map_err(failure)?;
-    Ok(blobs.iter().map(|blob| (blob.digest.to_string(), blob.size)).collect())
+    Ok(blobs
+        .iter()
+        .map(|blob| (blob.digest.to_string(), blob.size))
+        .collect())
 }
 
 /// The archives and layouts that the target declares.
-fn write(work: &Work<'_>, name: &str, target: &BuildTarget, root: &Descriptor) -> anyhow::Result<Vec<Output>> {
+fn write(
+    work: &Work<'_>,
+    name: &str,
+    target: &BuildTarget,
+    root: &Descriptor,
+) -> anyhow::Result<Vec<Output>> {
     let mut outputs = Vec::new();
     if target.tar.is_none() && target.layout.is_none() {
         return Ok(outputs);
@@ -97,7 +159,9 @@ fn write(work: &Work<'_>, name: &str, target: &BuildTarget, root: &Descriptor) -
     if let Some(tar) = &target.tar {
         let path = work.path(&tar.path.value);
         match tar.format {
-            TarFormat::Docker => archive::write_docker(store, &[(root.clone(), tags.clone())], &path)?,
+            TarFormat::Docker => {
+                archive::write_docker(store, &[(root.clone(), tags.clone())], &path)?
+            }
             TarFormat::Oci => archive::write_oci_archive(store, root, &tags, &path)?,
         }
         outputs.push(work.file_output(FileKind::Tar, &tar.path.value)?);
@@ -112,7 +176,10 @@ fn write(work: &Work<'_>, name: &str, target: &BuildTarget, root: &Descriptor) -
 /// Base layers that no step needed are pulled now that somebody wants the bytes.
 pub(super) fn fetch_missing(work: &Work<'_>, name: &str, root: &Descriptor) -> anyhow::Result<()> {
     let store = work.tools.store()?;
-    let missing: Vec<Descriptor> = super::push::blobs_of(store, root)?.into_iter().filter(|blob| !store.holds(blob)).collect();
+    let missing: Vec<Descriptor> = super::push::blobs_of(store, root)?
+        .into_iter()
+        .filter(|blob| !store.holds(blob))
+        .collect();
     if missing.is_empty() {
         return Ok(());
     }
@@ -120,21 +187,36 @@ pub(super) fn fetch_missing(work: &Work<'_>, name: &str, root: &Descriptor) -> a
     let mut by_source: BTreeMap<&Reference, Vec<Descriptor>> = BTreeMap::new();
     for blob in missing {
         let source = sources.get(blob.digest.as_str());
-        let source = source.ok_or_else(|| anyhow::anyhow!("the store has lost {}; build again with `--force`", blob.digest))?;
+        let source = source.ok_or_else(|| {
+            anyhow::anyhow!(
+                "the store has lost {}; build again with `--force`",
+                blob.digest
+            )
+        })?;
         by_source.entry(source).or_default().push(blob);
     }
     for (source, blobs) in by_source {
-        work.tools.client()?.pull_blobs(source, &blobs, store, &work.tools.work(name))?;
+        work.tools
+            .client()?
+            .pull_blobs(source, &blobs, store, &work.tools.work(name))?;
     }
     Ok(())
 }
 
 /// The target's values as the build room wants them. Without `upstream`, images
 /// of other targets are left out: enough to look at, not to build.
-pub(super) fn request(work: &Work<'_>, id: TargetId, target: &BuildTarget, upstream: Option<&Upstream<'_>>) -> Result<BuildRequest, Failure> {
+pub(super) fn request(
+    work: &Work<'_>,
+    id: TargetId,
+    target: &BuildTarget,
+    upstream: Option<&Upstream<'_>>,
+) -> Result<BuildRequest, Failure> {
     let settings = &work.project.graph.manifest().settings;
     let name = work.project.graph.name(id);
-    let epoch = target.epoch.or(settings.epoch).or_else(|| work.environment.get("SOURCE_DATE_EPOCH")?.parse().ok());
+    let epoch = target
+        .epoch
+        .or(settings.epoch)
+        .or_else(|| work.environment.get("SOURCE_DATE_EPOCH")?.parse().ok());
     Ok(BuildRequest {
         target: name.to_string(),
         recipe: recipe(work, id, target)?,
@@ -149,7 +231,11 @@ pub(super) fn request(work: &Work<'_>, id: TargetId, target: &BuildTarget, upstr
         ssh: ssh(work, target)?,
         epoch,
         compression: compression(work, target)?,
-        format: if target.format == ImageFormat::Docker { ManifestFormat::Docker } else { ManifestFormat::Oci },
+        format: if target.format == ImageFormat::Docker {
+            ManifestFormat::Docker
+        } else {
+            ManifestFormat::Oci
+        },
         no_cache: target.no_cache || work.wishes.no_cache,
         pull: work.wishes.pull,
         jobs: work.wishes.jobs,
@@ -157,28 +243,63 @@ pub(super) fn request(work: &Work<'_>, id: TargetId, target: &BuildTarget, upstr
 }
 
 fn values(map: &BTreeMap<String, Spanned<String>>) -> BTreeMap<String, String> {
-    map.iter().map(|(name, value)| (name.clone(), value.value.clone())).collect()
+    map.iter()
+        .map(|(name, value)| (name.clone(), value.value.clone()))
+        .collect()
 }
 
-fn problem(work: &Work<'_>, value: &Spanned<String>, message: impl Into<String>, label: impl Into<String>) -> Failure {
-    Failure::failed(work.project.problem(Diagnostic::at(value.span, message, label)))
+fn problem(
+    work: &Work<'_>,
+    value: &Spanned<String>,
+    message: impl Into<String>,
+    label: impl Into<String>,
+) -> Failure {
+    Failure::failed(
+        work.project
+            .problem(Diagnostic::at(value.span, message, label)),
+    )
 }
 
-fn parsed<T: std::str::FromStr>(work: &Work<'_>, texts: &[Spanned<String>]) -> Result<Vec<T>, Failure>
+fn parsed<T: std::str::FromStr>(
+    work: &Work<'_>,
+    texts: &[Spanned<String>],
+) -> Result<Vec<T>, Failure>
 where
     T::Err: std::fmt::Display,
 {
-    texts.iter().map(|text| text.value.parse().map_err(|error: T::Err| problem(work, text, error.to_string(), "this one"))).collect()
+    texts
+        .iter()
+        .map(|text| {
+            text.value
+                .parse()
+                .map_err(|error: T::Err| problem(work, text, error.to_string(), "this one"))
+        })
+        .collect()
 }
 
 fn context(work: &Work<'_>, id: TargetId, target: &BuildTarget) -> Result<PathBuf, Failure> {
-    let Some(context) = &target.context else { return Ok(work.project.directory.clone()) };
+    let Some(context) = &target.context else {
+        return Ok(work.project.directory.clone());
+    };
     let path = work.path(&context.value);
     match std::fs::metadata(&path) {
         Ok(meta) if meta.is_dir() => Ok(path),
-        Ok(_) => Err(problem(work, context, format!("the context `{}` of `{}` is not a directory", context.value, work.project.graph.name(id)), "a directory is expected")),
+        Ok(_) => Err(problem(
+            work,
+            context,
+            format!(
+                "the context `{}` of `{}` is not a directory",
+                context.value,
+                work.project.graph.name(id)
+            ),
+            "a directory is expected",
+        )),
         Err(error) => {
-            let message = format!("target `{}`: cannot read the context `{}`", work.project.graph.name(id), context.value);
+            let message = format!(
+                "target `{}`: cannot read the context `{}`",
+                work.project.graph.name(id),
+                context.value
+            );
             Err(problem(work, context, message, plain(&error)))
         }
     }
@@ -188,7 +309,10 @@ fn recipe(work: &Work<'_>, id: TargetId, target: &BuildTarget) -> Result<Recipe,
     match &target.recipe {
         RecipeNode::Dockerfile { path, stage } => {
             readable(work, id, path)?;
-            Ok(Recipe::Dockerfile { path: work.path(&path.value), stage: stage.as_ref().map(|s| s.value.clone()) })
+            Ok(Recipe::Dockerfile {
+                path: work.path(&path.value),
+                stage: stage.as_ref().map(|s| s.value.clone()),
+            })
         }
         RecipeNode::Steps { from, base, steps } => {
             let base = match base {
@@ -196,7 +320,13 @@ fn recipe(work: &Work<'_>, id: TargetId, target: &BuildTarget) -> Result<Recipe,
                 // The contexts hold the target's image under its name.
                 BaseKind::Target => from.value.clone(),
             };
-            Ok(Recipe::Steps { base, steps: steps.iter().map(|step| step_of(work, &step.value)).collect::<Result<_, _>>()? })
+            Ok(Recipe::Steps {
+                base,
+                steps: steps
+                    .iter()
+                    .map(|step| step_of(work, &step.value))
+                    .collect::<Result<_, _>>()?,
+            })
         }
     }
 }
@@ -209,24 +339,41 @@ fn readable(work: &Work<'_>, id: TargetId, path: &Spanned<String>) -> Result<(),
         Ok(_) => return Ok(()),
         Err(error) => error,
     };
-    let message = format!("target `{}`: cannot read the Dockerfile `{}`", work.project.graph.name(id), path.value);
-    let span = if path.span == crate::manifest::Span::default() { work.target(id).name.span } else { path.span };
+    let message = format!(
+        "target `{}`: cannot read the Dockerfile `{}`",
+        work.project.graph.name(id),
+        path.value
+    );
+    let span = if path.span == crate::manifest::Span::default() {
+        work.target(id).name.span
+    } else {
+        path.span
+    };
     let mut diagnostic = Diagnostic::at(span, message, plain(&error));
     if error.kind() == std::io::ErrorKind::NotFound
         && let Some(sibling) = sibling(&full)
     {
         let shown = Path::new(&path.value).with_file_name(sibling);
-        diagnostic = diagnostic.with_help(format!("`{}` exists; name it with `dockerfile`", shown.display()));
+        diagnostic = diagnostic.with_help(format!(
+            "`{}` exists; name it with `dockerfile`",
+            shown.display()
+        ));
     }
     Err(Failure::failed(work.project.problem(diagnostic)))
 }
 
 /// Another file in the same directory that looks like what was meant.
 fn sibling(path: &Path) -> Option<String> {
-    let mut names: Vec<String> = std::fs::read_dir(path.parent()?).ok()?.filter_map(|e| e.ok()?.file_name().into_string().ok()).collect();
+    let mut names: Vec<String> = std::fs::read_dir(path.parent()?)
+        .ok()?
+        .filter_map(|e| e.ok()?.file_name().into_string().ok())
+        .collect();
     names.sort();
     let lower = |name: &str| name.to_ascii_lowercase();
-    names.into_iter().find(|name| lower(name).contains("dockerfile") && !lower(name).ends_with(".dockerignore") || lower(name) == "containerfile")
+    names.into_iter().find(|name| {
+        lower(name).contains("dockerfile") && !lower(name).ends_with(".dockerignore")
+            || lower(name) == "containerfile"
+    })
 }
 
 /// Outputs of this manifest, and the state: in no context unless copied by name.
@@ -238,19 +385,33 @@ fn excluded(work: &Work<'_>) -> Vec<PathBuf> {
                 excluded.extend(build.tar.iter().map(|tar| work.path(&tar.path.value)));
                 excluded.extend(build.layout.iter().map(|layout| work.path(&layout.value)));
             }
-            TargetKind::Scan(scan) => excluded.extend(scan.reports.values().map(|path| work.path(&path.value))),
-            TargetKind::Push(push) => excluded.extend(push.write_digests.iter().map(|path| work.path(&path.value))),
+            TargetKind::Scan(scan) => {
+                excluded.extend(scan.reports.values().map(|path| work.path(&path.value)))
+            }
+            TargetKind::Push(push) => {
+                excluded.extend(push.write_digests.iter().map(|path| work.path(&path.value)))
+            }
             TargetKind::Run(_) => {}
         }
     }
     excluded
 }
 
-fn contexts(work: &Work<'_>, target: &BuildTarget, upstream: Option<&Upstream<'_>>) -> Result<BTreeMap<String, NamedContext>, Failure> {
+fn contexts(
+    work: &Work<'_>,
+    target: &BuildTarget,
+    upstream: Option<&Upstream<'_>>,
+) -> Result<BTreeMap<String, NamedContext>, Failure> {
     let mut contexts = BTreeMap::new();
     let image_of = |name: &str| {
-        let id = work.project.graph.find(name).expect("the graph checks names");
-        upstream.map(|upstream| work.image(upstream, id)).transpose()
+        let id = work
+            .project
+            .graph
+            .find(name)
+            .expect("the graph checks names");
+        upstream
+            .map(|upstream| work.image(upstream, id))
+            .transpose()
     };
     for (name, context) in &target.contexts {
         let context = match context {
@@ -258,18 +419,29 @@ fn contexts(work: &Work<'_>, target: &BuildTarget, upstream: Option<&Upstream<'_
                 Some(image) => NamedContext::Target(image),
                 None => continue,
             },
-            ContextNode::Image(image) => NamedContext::Image(image.value.parse().map_err(|e: crate::image::ReferenceError| problem(work, image, e.to_string(), "this name"))?),
+            ContextNode::Image(image) => NamedContext::Image(image.value.parse().map_err(
+                |e: crate::image::ReferenceError| problem(work, image, e.to_string(), "this name"),
+            )?),
             ContextNode::Path(path) => {
                 let full = work.path(&path.value);
                 if !full.is_dir() {
-                    return Err(problem(work, path, format!("the context `{}` is not a directory", path.value), "a directory is expected"));
+                    return Err(problem(
+                        work,
+                        path,
+                        format!("the context `{}` is not a directory", path.value),
+                        "a directory is expected",
+                    ));
                 }
                 NamedContext::Path(full)
             }
         };
         contexts.insert(name.value.clone(), context);
     }
-    if let RecipeNode::Steps { from, base: BaseKind::Target, .. } = &target.recipe
+    if let RecipeNode::Steps {
+        from,
+        base: BaseKind::Target,
+        ..
+    } = &target.recipe
         && let Some(image) = image_of(&from.value)?
     {
         contexts.insert(from.value.clone(), NamedContext::Target(image));
@@ -277,15 +449,29 @@ fn contexts(work: &Work<'_>, target: &BuildTarget, upstream: Option<&Upstream<'_
     Ok(contexts)
 }
 
-fn secrets(work: &Work<'_>, target: &BuildTarget) -> Result<BTreeMap<String, SecretSource>, Failure> {
+fn secrets(
+    work: &Work<'_>,
+    target: &BuildTarget,
+) -> Result<BTreeMap<String, SecretSource>, Failure> {
     let mut secrets = BTreeMap::new();
     for name in &target.secrets {
         let manifest = work.project.graph.manifest();
-        let node = manifest.secrets.iter().find(|secret| secret.name.value == name.value).expect("the graph checks secrets");
+        let node = manifest
+            .secrets
+            .iter()
+            .find(|secret| secret.name.value == name.value)
+            .expect("the graph checks secrets");
         match secret_value(&node.source, &work.project.directory, work.environment)? {
             Some(value) => drop(secrets.insert(name.value.clone(), SecretSource::Value(value))),
             None if node.optional => {}
-            None => return Err(problem(work, &node.name, format!("the secret `{}` is not there", name.value), "set its source, or make it optional=#true")),
+            None => {
+                return Err(problem(
+                    work,
+                    &node.name,
+                    format!("the secret `{}` is not there", name.value),
+                    "set its source, or make it optional=#true",
+                ));
+            }
         }
     }
     Ok(secrets)
@@ -294,8 +480,17 @@ fn secrets(work: &Work<'_>, target: &BuildTarget) -> Result<BTreeMap<String, Sec
 fn ssh(work: &Work<'_>, target: &BuildTarget) -> Result<BTreeMap<String, PathBuf>, Failure> {
     let mut sockets = BTreeMap::new();
     for (id, socket) in &target.ssh {
-        let agent = socket.clone().or_else(|| work.environment.get("SSH_AUTH_SOCK").map(String::from));
-        let agent = agent.ok_or_else(|| problem(work, id, "there is no ssh agent: SSH_AUTH_SOCK is not set", "it is asked for here"))?;
+        let agent = socket
+            .clone()
+            .or_else(|| work.environment.get("SSH_AUTH_SOCK").map(String::from));
+        let agent = agent.ok_or_else(|| {
+            problem(
+                work,
+                id,
+                "there is no ssh agent: SSH_AUTH_SOCK is not set",
+                "it is asked for here",
+            )
+        })?;
         sockets.insert(id.value.clone(), PathBuf::from(agent));
     }
     Ok(sockets)
@@ -303,13 +498,43 @@ fn ssh(work: &Work<'_>, target: &BuildTarget) -> Result<BTreeMap<String, PathBuf
 
 fn compression(work: &Work<'_>, target: &BuildTarget) -> Result<Compression, Failure> {
     let level = target.compression_level;
-    let Some(name) = &target.compression else { return Ok(Compression::Gzip { level: DEFAULT_LEVEL }) };
-    let out_of_range = || problem(work, name, "this level does not exist for this compression", "gzip has 0 to 12, zstd 1 to 22");
+    let Some(name) = &target.compression else {
+        return Ok(Compression::Gzip {
+            level: DEFAULT_LEVEL,
+        });
+    };
+    let out_of_range = || {
+        problem(
+            work,
+            name,
+            "this level does not exist for this compression",
+            "gzip has 0 to 12, zstd 1 to 22",
+        )
+    };
     match name.value.as_str() {
         "none" => Ok(Compression::None),
-        "gzip" => Ok(Compression::Gzip { level: level.map_or(Ok(DEFAULT_LEVEL), |l| u8::try_from(l).ok().filter(|l| *l <= 12).ok_or_else(out_of_range))? }),
-        "zstd" => Ok(Compression::Zstd { level: level.map_or(Ok(3), |l| i8::try_from(l).ok().filter(|l| (1..=22).contains(l)).ok_or_else(out_of_range))? }),
-        other => Err(problem(work, name, format!("`{other}` is no compression"), "expected gzip, zstd or none")),
+        "gzip" => Ok(Compression::Gzip {
+            level: level.map_or(Ok(DEFAULT_LEVEL), |l| {
+                u8::try_from(l)
+                    .ok()
+                    .filter(|l| *l <= 12)
+                    .ok_or_else(out_of_range)
+            })?,
+        }),
+        "zstd" => Ok(Compression::Zstd {
+            level: level.map_or(Ok(3), |l| {
+                i8::try_from(l)
+                    .ok()
+                    .filter(|l| (1..=22).contains(l))
+                    .ok_or_else(out_of_range)
+            })?,
+        }),
+        other => Err(problem(
+            work,
+            name,
+            format!("`{other}` is no compression"),
+            "expected gzip, zstd or none",
+        )),
     }
 }
 
@@ -318,15 +543,49 @@ const DEFAULT_LEVEL: u8 = 6;
 
 fn step_of(work: &Work<'_>, node: &StepNode) -> Result<Step, Failure> {
     Ok(match node.clone() {
-        StepNode::Copy { sources, to, mode, owner } => {
-            Step::Copy { sources: sources.into_iter().map(|s| s.value).collect(), to: to.value, mode, owner }
-        }
-        StepNode::Layer(steps) => Step::Layer(steps.iter().map(|step| step_of(work, &step.value)).collect::<Result<_, _>>()?),
-        StepNode::File { path, content, mode, owner } => Step::File { path: path.value, content, mode, owner },
-        StepNode::Symlink { path, to } => Step::Symlink { path: path.value, to },
-        StepNode::Mkdir { path, mode, owner } => Step::Mkdir { path: path.value, mode, owner },
-        StepNode::Run(CommandNode::Shell(text)) => Step::Run { command: Command::Shell(text) },
-        StepNode::Run(CommandNode::Argv(argv)) => Step::Run { command: Command::Argv(argv) },
+        StepNode::Copy {
+            sources,
+            to,
+            mode,
+            owner,
+        } => Step::Copy {
+            sources: sources.into_iter().map(|s| s.value).collect(),
+            to: to.value,
+            mode,
+            owner,
+        },
+        StepNode::Layer(steps) => Step::Layer(
+            steps
+                .iter()
+                .map(|step| step_of(work, &step.value))
+                .collect::<Result<_, _>>()?,
+        ),
+        StepNode::File {
+            path,
+            content,
+            mode,
+            owner,
+        } => Step::File {
+            path: path.value,
+            content,
+            mode,
+            owner,
+        },
+        StepNode::Symlink { path, to } => Step::Symlink {
+            path: path.value,
+            to,
+        },
+        StepNode::Mkdir { path, mode, owner } => Step::Mkdir {
+            path: path.value,
+            mode,
+            owner,
+        },
+        StepNode::Run(CommandNode::Shell(text)) => Step::Run {
+            command: Command::Shell(text),
+        },
+        StepNode::Run(CommandNode::Argv(argv)) => Step::Run {
+            command: Command::Argv(argv),
+        },
         StepNode::Env(pairs) => Step::Env(pairs),
         StepNode::User(user) => Step::User(user),
         StepNode::Workdir(path) => Step::Workdir(path),
@@ -336,12 +595,23 @@ fn step_of(work: &Work<'_>, node: &StepNode) -> Result<Step, Failure> {
         StepNode::Label(pairs) => Step::Label(pairs),
         StepNode::Volume(paths) => Step::Volume(paths),
         StepNode::StopSignal(signal) => Step::StopSignal(signal),
-        StepNode::Healthcheck { test, interval, timeout, start_period, start_interval, retries } => {
-            let nanos = |duration: Option<std::time::Duration>| duration.map_or(0, |d| i64::try_from(d.as_nanos()).unwrap_or(i64::MAX));
+        StepNode::Healthcheck {
+            test,
+            interval,
+            timeout,
+            start_period,
+            start_interval,
+            retries,
+        } => {
+            let nanos = |duration: Option<std::time::Duration>| {
+                duration.map_or(0, |d| i64::try_from(d.as_nanos()).unwrap_or(i64::MAX))
+            };
             let test = match test {
                 HealthcheckTest::None => vec!["NONE".to_string()],
                 HealthcheckTest::Shell(text) => vec!["CMD-SHELL".to_string(), text],
-                HealthcheckTest::Argv(argv) => std::iter::once("CMD".to_string()).chain(argv).collect(),
+                HealthcheckTest::Argv(argv) => {
+                    std::iter::once("CMD".to_string()).chain(argv).collect()
+                }
             };
             Step::Healthcheck(crate::image::Healthcheck {
                 test,

@@ -16,13 +16,21 @@ use crate::state::Output;
 /// How long a stopped command may take to end by itself.
 const GRACE: Duration = Duration::from_secs(5);
 
-pub(super) fn inputs(work: &Work<'_>, _id: TargetId, run: &RunTarget, inputs: &mut Inputs) -> Result<(), Failure> {
+pub(super) fn inputs(
+    work: &Work<'_>,
+    _id: TargetId,
+    run: &RunTarget,
+    inputs: &mut Inputs,
+) -> Result<(), Failure> {
     key::run_settings(inputs, run);
     for pattern in &run.inputs {
         files::add(work, &pattern.value, inputs).map_err(|error| {
             let label = super::super::project::plain(&error);
             let message = format!("cannot read the input `{}`", pattern.value);
-            Failure::failed(work.project.problem(Diagnostic::at(pattern.span, message, label)))
+            Failure::failed(
+                work.project
+                    .problem(Diagnostic::at(pattern.span, message, label)),
+            )
         })?;
     }
     Ok(())
@@ -32,39 +40,68 @@ pub(super) fn run(work: &Work<'_>, id: TargetId, run: &RunTarget) -> Result<Made
     let name = work.project.graph.name(id);
     for output in &run.outputs {
         if let Some(parent) = work.path(&output.value).parent() {
-            std::fs::create_dir_all(parent).map_err(|e| Failure::failed(format!("cannot make `{}`: {e}", parent.display())))?;
+            std::fs::create_dir_all(parent)
+                .map_err(|e| Failure::failed(format!("cannot make `{}`: {e}", parent.display())))?;
         }
     }
     let mut child = start(work, run)?;
     let status = attend(work, name, &mut child, run.timeout)?;
     if !status.success() {
-        return Err(Failure::failed(format!("its command ended with {}", describe(status))));
+        return Err(Failure::failed(format!(
+            "its command ended with {}",
+            describe(status)
+        )));
     }
     made(work, name, run)
 }
 
 fn start(work: &Work<'_>, run: &RunTarget) -> Result<Child, Failure> {
-    let directory = run.dir.as_ref().map_or_else(|| work.project.directory.clone(), |dir| work.path(&dir.value));
+    let directory = run.dir.as_ref().map_or_else(
+        || work.project.directory.clone(),
+        |dir| work.path(&dir.value),
+    );
     let (program, arguments): (&str, Vec<&str>) = match &run.command.value {
         CommandNode::Shell(text) => ("sh", vec!["-ec", text]),
         CommandNode::Argv(argv) => (&argv[0], argv[1..].iter().map(String::as_str).collect()),
     };
     let mut command = Command::new(program);
-    command.args(arguments).current_dir(&directory).envs(&run.env);
+    command
+        .args(arguments)
+        .current_dir(&directory)
+        .envs(&run.env);
     // A group of its own, so that stopping it stops its children too.
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0);
     command.spawn().map_err(|error| {
         let (message, label) = match directory.is_dir() {
-            true => (format!("cannot start `{program}`"), super::super::project::plain(&error)),
-            false => (format!("there is no directory `{}` to run in", directory.display()), "it is to run there".to_string()),
+            true => (
+                format!("cannot start `{program}`"),
+                super::super::project::plain(&error),
+            ),
+            false => (
+                format!("there is no directory `{}` to run in", directory.display()),
+                "it is to run there".to_string(),
+            ),
         };
-        let span = run.dir.as_ref().filter(|_| !directory.is_dir()).map_or(run.command.span, |dir| dir.span);
+        let span = run
+            .dir
+            .as_ref()
+            .filter(|_| !directory.is_dir())
+            .map_or(run.command.span, |dir| dir.span);
         Failure::failed(work.project.problem(Diagnostic::at(span, message, label)))
     })
 }
 
 /// Passes the output on until the command ends, is stopped, or takes too long.
-fn attend(work: &Work<'_>, name: &str, child: &mut Child, timeout: Option<Duration>) -> Result<ExitStatus, Failure> {
+fn attend(
+    work: &Work<'_>,
+    name: &str,
+    child: &mut Child,
+    timeout: Option<Duration>,
+) -> Result<ExitStatus, Failure> {
     let stdout = child.stdout.take().expect("it was piped");
     let stderr = child.stderr.take().expect("it was piped");
     let group = rustix::process::Pid::from_child(child);
@@ -75,20 +112,41 @@ fn attend(work: &Work<'_>, name: &str, child: &mut Child, timeout: Option<Durati
         let mut stopped: Option<(Instant, Failure)> = None;
         let mut pause = Duration::from_millis(1);
         loop {
-            if let Some(status) = child.try_wait().map_err(|e| Failure::failed(e.to_string()))? {
+            if let Some(status) = child
+                .try_wait()
+                .map_err(|e| Failure::failed(e.to_string()))?
+            {
                 // What the command left running holds the pipes open; it is stopped with it.
-                drop(rustix::process::kill_process_group(group, rustix::process::Signal::KILL));
+                drop(rustix::process::kill_process_group(
+                    group,
+                    rustix::process::Signal::KILL,
+                ));
                 return stopped.map_or(Ok(status), |(_, failure)| Err(failure));
             }
             match &stopped {
-                None if work.tools.cancel.is_cancelled() => stopped = Some((Instant::now(), Failure::new(FailureKind::Cancelled, "stopped"))),
+                None if work.tools.cancel.is_cancelled() => {
+                    stopped = Some((
+                        Instant::now(),
+                        Failure::new(FailureKind::Cancelled, "stopped"),
+                    ))
+                }
                 None if timeout.is_some_and(|limit| begun.elapsed() > limit) => {
                     let limit = crate::report::duration(timeout.expect("it was just compared"));
-                    stopped = Some((Instant::now(), Failure::new(FailureKind::Timeout, format!("its command took longer than {limit}"))));
+                    stopped = Some((
+                        Instant::now(),
+                        Failure::new(
+                            FailureKind::Timeout,
+                            format!("its command took longer than {limit}"),
+                        ),
+                    ));
                 }
                 None => {}
                 Some((since, _)) => {
-                    let signal = if since.elapsed() > GRACE { rustix::process::Signal::KILL } else { rustix::process::Signal::TERM };
+                    let signal = if since.elapsed() > GRACE {
+                        rustix::process::Signal::KILL
+                    } else {
+                        rustix::process::Signal::TERM
+                    };
                     drop(rustix::process::kill_process_group(group, signal));
                 }
             }
@@ -110,7 +168,12 @@ fn pass_on(work: &Work<'_>, name: &str, pipe: impl Read, stream: Stream) {
         if line.last() == Some(&b'\n') {
             line.pop();
         }
-        work.tools.events.send(Event::Output { target: name.to_string(), step: None, stream, line });
+        work.tools.events.send(Event::Output {
+            target: name.to_string(),
+            step: None,
+            stream,
+            line,
+        });
     }
 }
 
@@ -128,13 +191,30 @@ fn made(work: &Work<'_>, name: &str, run: &RunTarget) -> Result<Made, Failure> {
     let mut digest = Frame::new();
     for output in &run.outputs {
         let hash = files::tree_hash(work, &work.path(&output.value)).map_err(|error| {
-            let message = format!("its command succeeded and did not make the output `{}`", output.value);
+            let message = format!(
+                "its command succeeded and did not make the output `{}`",
+                output.value
+            );
             let label = super::super::project::plain(&error);
-            Failure::failed(work.project.problem(Diagnostic::at(output.span, message, label)))
+            Failure::failed(
+                work.project
+                    .problem(Diagnostic::at(output.span, message, label)),
+            )
         })?;
         digest.part(output.value.as_bytes()).part(&hash);
-        work.tools.events.send(Event::Produced { target: name.to_string(), what: Product::File { path: output.value.clone() } });
-        outputs.push(Output::Tree { path: output.value.clone(), hash });
+        work.tools.events.send(Event::Produced {
+            target: name.to_string(),
+            what: Product::File {
+                path: output.value.clone(),
+            },
+        });
+        outputs.push(Output::Tree {
+            path: output.value.clone(),
+            hash,
+        });
     }
-    Ok(Made { digest: digest.finish(), outputs })
+    Ok(Made {
+        digest: digest.finish(),
+        outputs,
+    })
 }

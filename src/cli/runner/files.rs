@@ -33,11 +33,19 @@ pub(super) fn add(work: &Work<'_>, pattern: &str, inputs: &mut Inputs) -> io::Re
 
 /// The directory before the first component with a wildcard.
 fn fixed_part(pattern: &str) -> String {
-    let fixed: Vec<&str> = pattern.split('/').take_while(|part| !is_pattern(part)).collect();
+    let fixed: Vec<&str> = pattern
+        .split('/')
+        .take_while(|part| !is_pattern(part))
+        .collect();
     fixed.join("/")
 }
 
-fn walk(directory: &Path, relative: &str, glob: &Glob, found: &mut BTreeSet<String>) -> io::Result<()> {
+fn walk(
+    directory: &Path,
+    relative: &str,
+    glob: &Glob,
+    found: &mut BTreeSet<String>,
+) -> io::Result<()> {
     let entries = match fs::read_dir(directory) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -45,11 +53,17 @@ fn walk(directory: &Path, relative: &str, glob: &Glob, found: &mut BTreeSet<Stri
     };
     for entry in entries {
         let entry = entry?;
-        let Ok(name) = entry.file_name().into_string() else { continue };
+        let Ok(name) = entry.file_name().into_string() else {
+            continue;
+        };
         if relative.is_empty() && name == crate::state::DIRECTORY {
             continue;
         }
-        let path = if relative.is_empty() { name } else { format!("{relative}/{name}") };
+        let path = if relative.is_empty() {
+            name
+        } else {
+            format!("{relative}/{name}")
+        };
         if glob.matches(&path) {
             found.insert(path.clone());
         } else if entry.file_type()?.is_dir() {
@@ -66,15 +80,25 @@ fn add_tree(work: &Work<'_>, path: &Path, shown: &str, inputs: &mut Inputs) -> i
         return Ok(());
     }
     for child in children(path)? {
-        let name = child.file_name().expect("a child has a name").to_string_lossy().into_owned();
-        let shown = if shown.is_empty() { name } else { format!("{shown}/{name}") };
+        let name = child
+            .file_name()
+            .expect("a child has a name")
+            .to_string_lossy()
+            .into_owned();
+        let shown = if shown.is_empty() {
+            name
+        } else {
+            format!("{shown}/{name}")
+        };
         add_tree(work, &child, &shown, inputs)?;
     }
     Ok(())
 }
 
 fn children(directory: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut children = fs::read_dir(directory)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
+    let mut children = fs::read_dir(directory)?
+        .map(|entry| Ok(entry?.path()))
+        .collect::<io::Result<Vec<_>>>()?;
     // Sorted: readdir order differs between machines; keys must not.
     children.sort();
     Ok(children)
@@ -84,9 +108,13 @@ fn children(directory: &Path) -> io::Result<Vec<PathBuf>> {
 fn entry_hash(work: &Work<'_>, path: &Path, metadata: &fs::Metadata) -> io::Result<[u8; 32]> {
     let mut frame = Frame::new();
     if metadata.is_symlink() {
-        frame.part(b"link").part(fs::read_link(path)?.as_os_str().as_bytes());
+        frame
+            .part(b"link")
+            .part(fs::read_link(path)?.as_os_str().as_bytes());
     } else if metadata.is_file() {
-        frame.part(b"file").part(&(metadata.permissions().mode() & 0o7777).to_le_bytes());
+        frame
+            .part(b"file")
+            .part(&(metadata.permissions().mode() & 0o7777).to_le_bytes());
         frame.part(&work.hash_file(path, metadata)?);
     } else {
         frame.part(b"special").part(&metadata.rdev().to_le_bytes());

@@ -56,7 +56,13 @@ impl Runner for Work<'_> {
             TargetKind::Scan(scan) => scan::inputs(self, id, scan, &mut inputs)?,
             TargetKind::Push(push) => push::inputs(self, id, push, &mut inputs)?,
         }
-        for (need, _) in self.project.graph.dependencies(id).iter().filter(|(_, kind)| counts(*kind)) {
+        for (need, _) in self
+            .project
+            .graph
+            .dependencies(id)
+            .iter()
+            .filter(|(_, kind)| counts(*kind))
+        {
             let name = self.project.graph.name(*need);
             if let Some(made) = upstream.made(name) {
                 key::upstream(&mut inputs, name, &made.digest);
@@ -101,7 +107,11 @@ impl Work<'_> {
     }
 
     /// blake3 of a file, from the stat cache when it is known.
-    fn hash_file(&self, path: &std::path::Path, metadata: &std::fs::Metadata) -> std::io::Result<[u8; 32]> {
+    fn hash_file(
+        &self,
+        path: &std::path::Path,
+        metadata: &std::fs::Metadata,
+    ) -> std::io::Result<[u8; 32]> {
         self.state.stats.hash(path, metadata)
     }
 
@@ -110,11 +120,15 @@ impl Work<'_> {
             Output::Image { blobs, .. } => {
                 let store = self.tools.store()?;
                 let lost = blobs.iter().find(|(digest, size)| {
-                    digest.parse().is_ok_and(|digest| !store.holds(&Descriptor::new("", digest, *size)))
+                    digest
+                        .parse()
+                        .is_ok_and(|digest| !store.holds(&Descriptor::new("", digest, *size)))
                 });
                 Ok(lost.map(|_| "the image is no longer in the store".to_string()))
             }
-            Output::File { path, signature, .. } => Ok(match tree_signature(&self.path(path)) {
+            Output::File {
+                path, signature, ..
+            } => Ok(match tree_signature(&self.path(path)) {
                 Ok(now) if now == *signature => None,
                 Ok(_) => Some(format!("output {path} changed")),
                 Err(_) => Some(format!("output {path} is missing")),
@@ -124,27 +138,43 @@ impl Work<'_> {
                 Ok(_) => Some(format!("output {path} changed")),
                 Err(_) => Some(format!("output {path} is missing")),
             }),
-            Output::Pushed { reference, digest } => push::damage(self, self.project.graph.name(id), reference, digest),
+            Output::Pushed { reference, digest } => {
+                push::damage(self, self.project.graph.name(id), reference, digest)
+            }
             Output::Passed { .. } => Ok(None),
         }
     }
 
     /// A file that was written, as the state remembers it.
     fn file_output(&self, what: FileKind, path: &str) -> Result<Output, Failure> {
-        let signature = tree_signature(&self.path(path)).map_err(|error| Failure::failed(format!("cannot read `{path}` back: {error}")))?;
-        Ok(Output::File { what, path: path.to_string(), signature })
+        let signature = tree_signature(&self.path(path))
+            .map_err(|error| Failure::failed(format!("cannot read `{path}` back: {error}")))?;
+        Ok(Output::File {
+            what,
+            path: path.to_string(),
+            signature,
+        })
     }
 
     /// The image that a build made, among the outcomes upstream.
     fn image(&self, upstream: &Upstream<'_>, id: TargetId) -> Result<Descriptor, Failure> {
         let name = self.project.graph.name(id);
-        let made = upstream.made(name).expect("an image is made before what uses it");
+        let made = upstream
+            .made(name)
+            .expect("an image is made before what uses it");
         let found = made.outputs.iter().find_map(|output| match output {
-            Output::Image { media_type, digest, size, .. } => Some((media_type, digest, *size)),
+            Output::Image {
+                media_type,
+                digest,
+                size,
+                ..
+            } => Some((media_type, digest, *size)),
             _ => None,
         });
         let (media_type, digest, size) = found.expect("a build's outcome holds its image");
-        let digest = digest.parse().map_err(|_| Failure::failed("the project's state is damaged; remove `.imgmake/`"))?;
+        let digest = digest
+            .parse()
+            .map_err(|_| Failure::failed("the project's state is damaged; remove `.imgmake/`"))?;
         Ok(Descriptor::new(media_type.clone(), digest, size))
     }
 }
@@ -156,7 +186,11 @@ fn failure(error: anyhow::Error) -> Failure {
             return Some(FailureKind::Cancelled);
         }
         let registry = cause.downcast_ref::<RegistryError>()?;
-        Some(if registry.is_cancelled() { FailureKind::Cancelled } else { FailureKind::Registry })
+        Some(if registry.is_cancelled() {
+            FailureKind::Cancelled
+        } else {
+            FailureKind::Registry
+        })
     });
     Failure::new(kind.unwrap_or(FailureKind::Failed), format!("{error:#}"))
 }

@@ -15,11 +15,20 @@ use crate::registry::{PushJob, PushPhase, Pushed, RegistryError};
 use crate::state::{FileKind, Output};
 use crate::store::Store;
 
-pub(super) fn inputs(work: &Work<'_>, id: TargetId, push: &PushTarget, inputs: &mut Inputs) -> Result<(), Failure> {
+pub(super) fn inputs(
+    work: &Work<'_>,
+    id: TargetId,
+    push: &PushTarget,
+    inputs: &mut Inputs,
+) -> Result<(), Failure> {
     for destination in destinations(work, id, push)? {
         inputs.list("destination", destination.to.name(), &destination.tags);
     }
-    inputs.value("setting", "publish", format!("{:?}", push.publish).as_bytes());
+    inputs.value(
+        "setting",
+        "publish",
+        format!("{:?}", push.publish).as_bytes(),
+    );
     if let Some(path) = &push.write_digests {
         inputs.value("setting", "write-digests", path.value.as_bytes());
     }
@@ -45,40 +54,88 @@ struct Destination {
     tags: Vec<String>,
 }
 
-fn destinations(work: &Work<'_>, id: TargetId, push: &PushTarget) -> Result<Vec<Destination>, Failure> {
+fn destinations(
+    work: &Work<'_>,
+    id: TargetId,
+    push: &PushTarget,
+) -> Result<Vec<Destination>, Failure> {
     let graph = &work.project.graph;
     let names: Vec<String> = match &push.from {
-        PushFrom::Images(_) => graph.images(id).into_iter().map(|image| graph.name(image).to_string()).collect(),
+        PushFrom::Images(_) => graph
+            .images(id)
+            .into_iter()
+            .map(|image| graph.name(image).to_string())
+            .collect(),
         PushFrom::Tar { .. } | PushFrom::Image(_) => vec![String::new()],
     };
     let mut found: BTreeMap<(String, usize), Destination> = BTreeMap::new();
     for destination in &push.to {
         for registry in &destination.registries {
-            let node = graph.manifest().registries.iter().find(|node| node.name.value == registry.value);
+            let node = graph
+                .manifest()
+                .registries
+                .iter()
+                .find(|node| node.name.value == registry.value);
             let node = node.expect("the graph checks registries");
             for (image, name) in names.iter().enumerate() {
                 let repository = match &destination.repository {
                     Some(_) if names.len() > 1 => {
                         let label = "several images cannot share one repository";
-                        return Err(problem(work, registry, format!("`repository` stands for one image, and {} are pushed", names.len()), label));
+                        return Err(problem(
+                            work,
+                            registry,
+                            format!(
+                                "`repository` stands for one image, and {} are pushed",
+                                names.len()
+                            ),
+                            label,
+                        ));
                     }
                     Some(repository) => repository.value.clone(),
-                    None if name.is_empty() => return Err(problem(work, registry, "this push needs a repository", "write `repository \"…\"` for it")),
+                    None if name.is_empty() => {
+                        return Err(problem(
+                            work,
+                            registry,
+                            "this push needs a repository",
+                            "write `repository \"…\"` for it",
+                        ));
+                    }
                     None => name.clone(),
                 };
                 let text = format!("{}/{repository}", node.prefix.value);
-                let to: Reference = text.parse().map_err(|error: crate::image::ReferenceError| problem(work, registry, error.to_string(), "goes there"))?;
+                let to: Reference =
+                    text.parse()
+                        .map_err(|error: crate::image::ReferenceError| {
+                            problem(work, registry, error.to_string(), "goes there")
+                        })?;
                 let tags = destination.tags.iter().map(|tag| tag.value.clone());
-                let place = found.entry((to.name(), image)).or_insert_with(|| Destination { image, to, tags: Vec::new() });
-                place.tags.extend(tags.filter(|tag| !place.tags.contains(tag)).collect::<Vec<_>>());
+                let place = found
+                    .entry((to.name(), image))
+                    .or_insert_with(|| Destination {
+                        image,
+                        to,
+                        tags: Vec::new(),
+                    });
+                place.tags.extend(
+                    tags.filter(|tag| !place.tags.contains(tag))
+                        .collect::<Vec<_>>(),
+                );
             }
         }
     }
     Ok(found.into_values().collect())
 }
 
-fn problem(work: &Work<'_>, place: &Spanned<String>, message: impl Into<String>, label: impl Into<String>) -> Failure {
-    Failure::failed(work.project.problem(Diagnostic::at(place.span, message, label)))
+fn problem(
+    work: &Work<'_>,
+    place: &Spanned<String>,
+    message: impl Into<String>,
+    label: impl Into<String>,
+) -> Failure {
+    Failure::failed(
+        work.project
+            .problem(Diagnostic::at(place.span, message, label)),
+    )
 }
 
 /// An image to push, and where blobs that the store lacks can be had.
@@ -87,7 +144,12 @@ struct Image {
     sources: Vec<Reference>,
 }
 
-pub(super) fn run(work: &Work<'_>, id: TargetId, push: &PushTarget, upstream: &Upstream<'_>) -> Result<Made, Failure> {
+pub(super) fn run(
+    work: &Work<'_>,
+    id: TargetId,
+    push: &PushTarget,
+    upstream: &Upstream<'_>,
+) -> Result<Made, Failure> {
     let name = work.project.graph.name(id);
     let images = images(work, id, push, upstream)?;
     check_gates(work, id, &images, upstream)?;
@@ -102,26 +164,51 @@ pub(super) fn run(work: &Work<'_>, id: TargetId, push: &PushTarget, upstream: &U
         pushed = everywhere(work, name, &images, &destinations, *phase)?;
     }
     for one in &pushed {
-        let what = Product::Pushed { reference: one.reference.to_string(), digest: one.digest.to_string() };
-        work.tools.events.send(Event::Produced { target: name.to_string(), what });
+        let what = Product::Pushed {
+            reference: one.reference.to_string(),
+            digest: one.digest.to_string(),
+        };
+        work.tools.events.send(Event::Produced {
+            target: name.to_string(),
+            what,
+        });
     }
-    let mut outputs: Vec<Output> =
-        pushed.iter().map(|one| Output::Pushed { reference: one.reference.to_string(), digest: one.digest.to_string() }).collect();
+    let mut outputs: Vec<Output> = pushed
+        .iter()
+        .map(|one| Output::Pushed {
+            reference: one.reference.to_string(),
+            digest: one.digest.to_string(),
+        })
+        .collect();
     if let Some(path) = &push.write_digests {
         write_digests(work, &path.value, &pushed)?;
-        work.tools.events.send(Event::Produced { target: name.to_string(), what: Product::File { path: path.value.clone() } });
+        work.tools.events.send(Event::Produced {
+            target: name.to_string(),
+            what: Product::File {
+                path: path.value.clone(),
+            },
+        });
         outputs.push(work.file_output(FileKind::Digests, &path.value)?);
     }
     let mut digest = Frame::new();
     for image in &images {
         digest.part(image.root.digest.as_str().as_bytes());
     }
-    Ok(Made { digest: digest.finish(), outputs })
+    Ok(Made {
+        digest: digest.finish(),
+        outputs,
+    })
 }
 
 /// Pushes to all destinations at the same time. A registry that fails stops no
 /// other; all failures are told.
-fn everywhere(work: &Work<'_>, name: &str, images: &[Image], destinations: &[Destination], phase: PushPhase) -> Result<Vec<Pushed>, Failure> {
+fn everywhere(
+    work: &Work<'_>,
+    name: &str,
+    images: &[Image],
+    destinations: &[Destination],
+    phase: PushPhase,
+) -> Result<Vec<Pushed>, Failure> {
     let store = work.tools.store()?;
     let client = work.tools.client()?;
     let results: Vec<Result<Vec<Pushed>, RegistryError>> = std::thread::scope(|scope| {
@@ -139,7 +226,10 @@ fn everywhere(work: &Work<'_>, name: &str, images: &[Image], destinations: &[Des
                 scope.spawn(move || client.push(&job, store, &work.tools.work(name)))
             })
             .collect();
-        threads.into_iter().map(|thread| thread.join().expect("a push does not panic")).collect()
+        threads
+            .into_iter()
+            .map(|thread| thread.join().expect("a push does not panic"))
+            .collect()
     });
     let mut pushed = Vec::new();
     let mut errors = Vec::new();
@@ -159,44 +249,81 @@ fn everywhere(work: &Work<'_>, name: &str, images: &[Image], destinations: &[Des
         (1, 1) => String::new(),
         (failed, all) => format!("{failed} of {all} pushes failed\n"),
     };
-    text.push_str(&errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"));
+    text.push_str(
+        &errors
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join("\n"),
+    );
     let done: BTreeSet<String> = pushed.iter().map(|one| one.reference.name()).collect();
     if !done.is_empty() && phase != PushPhase::ContentOnly {
-        text.push_str(&format!("\npublished all the same: {}", done.into_iter().collect::<Vec<_>>().join(", ")));
+        text.push_str(&format!(
+            "\npublished all the same: {}",
+            done.into_iter().collect::<Vec<_>>().join(", ")
+        ));
     }
     if phase == PushPhase::ContentOnly {
-        text.push_str("\nno tag was moved: `publish together` waits until every registry holds everything");
+        text.push_str(
+            "\nno tag was moved: `publish together` waits until every registry holds everything",
+        );
     }
     Err(Failure::new(FailureKind::Registry, text))
 }
 
-fn images(work: &Work<'_>, id: TargetId, push: &PushTarget, upstream: &Upstream<'_>) -> Result<Vec<Image>, Failure> {
+fn images(
+    work: &Work<'_>,
+    id: TargetId,
+    push: &PushTarget,
+    upstream: &Upstream<'_>,
+) -> Result<Vec<Image>, Failure> {
     let name = work.project.graph.name(id);
     match &push.from {
         PushFrom::Images(_) => {
             let images = work.project.graph.images(id).into_iter().map(|image| {
                 let root = work.image(upstream, image)?;
                 let sources: BTreeSet<Reference> =
-                    build::sources_of(&work.tools.engine(&work.state)?, &root.digest).into_values().collect();
-                Ok(Image { root, sources: sources.into_iter().collect() })
+                    build::sources_of(&work.tools.engine(&work.state)?, &root.digest)
+                        .into_values()
+                        .collect();
+                Ok(Image {
+                    root,
+                    sources: sources.into_iter().collect(),
+                })
             });
             images.collect()
         }
         PushFrom::Tar { path, pick } => {
-            let imported = archive::read(work.tools.store()?, &work.path(&path.value), pick.as_deref()).map_err(failure)?;
-            Ok(vec![Image { root: imported.root, sources: Vec::new() }])
+            let imported = archive::read(
+                work.tools.store()?,
+                &work.path(&path.value),
+                pick.as_deref(),
+            )
+            .map_err(failure)?;
+            Ok(vec![Image {
+                root: imported.root,
+                sources: Vec::new(),
+            }])
         }
         PushFrom::Image(reference) => {
             let from = parse(work, reference)?;
             let root = fetch_manifests(work, &from)?;
             tracing::debug!(target = name, from = %from, "copies from a registry");
-            Ok(vec![Image { root, sources: vec![from] }])
+            Ok(vec![Image {
+                root,
+                sources: vec![from],
+            }])
         }
     }
 }
 
 /// A push publishes exactly what the gates that it needs let pass, or nothing.
-fn check_gates(work: &Work<'_>, id: TargetId, images: &[Image], upstream: &Upstream<'_>) -> Result<(), Failure> {
+fn check_gates(
+    work: &Work<'_>,
+    id: TargetId,
+    images: &[Image],
+    upstream: &Upstream<'_>,
+) -> Result<(), Failure> {
     let graph = &work.project.graph;
     let gates: Vec<&str> = graph
         .dependencies(id)
@@ -209,7 +336,12 @@ fn check_gates(work: &Work<'_>, id: TargetId, images: &[Image], upstream: &Upstr
     }
     let mut passed = BTreeSet::new();
     for gate in &gates {
-        let made = upstream.made(gate).ok_or_else(|| Failure::new(FailureKind::Gate, format!("the gate `{gate}` has not passed")))?;
+        let made = upstream.made(gate).ok_or_else(|| {
+            Failure::new(
+                FailureKind::Gate,
+                format!("the gate `{gate}` has not passed"),
+            )
+        })?;
         passed.extend(made.outputs.iter().filter_map(|output| match output {
             Output::Passed { digest } => Some(digest.as_str()),
             _ => None,
@@ -217,7 +349,11 @@ fn check_gates(work: &Work<'_>, id: TargetId, images: &[Image], upstream: &Upstr
     }
     for image in images {
         if !passed.contains(image.root.digest.as_str()) {
-            let text = format!("{} did not pass the gate {}; nothing is published", scan::describe(&image.root), gates.join(", "));
+            let text = format!(
+                "{} did not pass the gate {}; nothing is published",
+                scan::describe(&image.root),
+                gates.join(", ")
+            );
             return Err(Failure::new(FailureKind::Gate, text));
         }
     }
@@ -225,7 +361,10 @@ fn check_gates(work: &Work<'_>, id: TargetId, images: &[Image], upstream: &Upstr
 }
 
 fn write_digests(work: &Work<'_>, path: &str, pushed: &[Pushed]) -> Result<(), Failure> {
-    let map: BTreeMap<String, String> = pushed.iter().map(|one| (one.reference.to_string(), one.digest.to_string())).collect();
+    let map: BTreeMap<String, String> = pushed
+        .iter()
+        .map(|one| (one.reference.to_string(), one.digest.to_string()))
+        .collect();
     let mut text = serde_json::to_string_pretty(&map).expect("strings are JSON");
     text.push('\n');
     super::super::output::write_whole(&work.path(path), text.as_bytes())?;
@@ -233,11 +372,24 @@ fn write_digests(work: &Work<'_>, path: &str, pushed: &[Pushed]) -> Result<(), F
 }
 
 /// Why a tag is no longer what was published.
-pub(super) fn damage(work: &Work<'_>, name: &str, reference: &str, digest: &str) -> Result<Option<String>, Failure> {
-    let parsed: Reference = reference.parse().map_err(|_| Failure::failed("the project's state is damaged; remove `.imgmake/`"))?;
+pub(super) fn damage(
+    work: &Work<'_>,
+    name: &str,
+    reference: &str,
+    digest: &str,
+) -> Result<Option<String>, Failure> {
+    let parsed: Reference = reference
+        .parse()
+        .map_err(|_| Failure::failed("the project's state is damaged; remove `.imgmake/`"))?;
     // By tag, even where the record names both.
-    let parsed = Reference { digest: None, ..parsed };
-    work.tools.cancel.check().map_err(|_| Failure::new(FailureKind::Cancelled, "stopped"))?;
+    let parsed = Reference {
+        digest: None,
+        ..parsed
+    };
+    work.tools
+        .cancel
+        .check()
+        .map_err(|_| Failure::new(FailureKind::Cancelled, "stopped"))?;
     tracing::debug!(target = name, reference, "looks whether it is still there");
     match work.tools.client()?.head(&parsed) {
         Ok(Some(found)) if found.digest.as_str() == digest => Ok(None),
@@ -250,31 +402,61 @@ pub(super) fn damage(work: &Work<'_>, name: &str, reference: &str, digest: &str)
 }
 
 fn parse(work: &Work<'_>, reference: &Spanned<String>) -> Result<Reference, Failure> {
-    reference.value.parse().map_err(|error: crate::image::ReferenceError| problem(work, reference, error.to_string(), "this name"))
+    reference
+        .value
+        .parse()
+        .map_err(|error: crate::image::ReferenceError| {
+            problem(work, reference, error.to_string(), "this name")
+        })
 }
 
 /// What a remote name stands for now.
-pub(super) fn remote_digest(work: &Work<'_>, name: &str, reference: &Spanned<String>) -> Result<String, Failure> {
+pub(super) fn remote_digest(
+    work: &Work<'_>,
+    name: &str,
+    reference: &Spanned<String>,
+) -> Result<String, Failure> {
     let parsed = parse(work, reference)?;
     if let Some(digest) = &parsed.digest {
         return Ok(digest.to_string());
     }
-    let found = work.tools.client()?.head(&parsed).map_err(|error| failure(error.into()))?;
+    let found = work
+        .tools
+        .client()?
+        .head(&parsed)
+        .map_err(|error| failure(error.into()))?;
     tracing::debug!(target = name, %parsed, "was looked up");
     match found {
         Some(descriptor) => Ok(descriptor.digest.to_string()),
-        None => Err(Failure::new(FailureKind::Registry, work.project.problem(Diagnostic::at(reference.span, format!("there is no image `{}`", reference.value), "its registry does not have it")))),
+        None => Err(Failure::new(
+            FailureKind::Registry,
+            work.project.problem(Diagnostic::at(
+                reference.span,
+                format!("there is no image `{}`", reference.value),
+                "its registry does not have it",
+            )),
+        )),
     }
 }
 
 /// A remote image with all of its layers, for scanning.
-pub(super) fn fetch_remote(work: &Work<'_>, name: &str, reference: &Spanned<String>) -> Result<Descriptor, Failure> {
+pub(super) fn fetch_remote(
+    work: &Work<'_>,
+    name: &str,
+    reference: &Spanned<String>,
+) -> Result<Descriptor, Failure> {
     let from = parse(work, reference)?;
     let root = fetch_manifests(work, &from)?;
     let store = work.tools.store()?;
     let blobs = blobs_of(store, &root).map_err(failure)?;
-    let missing: Vec<Descriptor> = blobs.into_iter().filter(|blob| !store.holds(blob)).collect();
-    work.tools.client()?.pull_blobs(&from, &missing, store, &work.tools.work(name)).map_err(|error| failure(error.into()))?;
+    let missing: Vec<Descriptor> = blobs
+        .into_iter()
+        .filter(|blob| !store.holds(blob))
+        .collect();
+    work.tools
+        .client()?
+        .pull_blobs(&from, &missing, store, &work.tools.work(name))
+        .map_err(|error| failure(error.into()))?;
     Ok(root)
 }
 
@@ -282,11 +464,18 @@ pub(super) fn fetch_remote(work: &Work<'_>, name: &str, reference: &Spanned<Stri
 fn fetch_manifests(work: &Work<'_>, from: &Reference) -> Result<Descriptor, Failure> {
     let client = work.tools.client()?;
     let store = work.tools.store()?;
-    let fetched = client.manifest(from).map_err(|error| failure(error.into()))?;
+    let fetched = client
+        .manifest(from)
+        .map_err(|error| failure(error.into()))?;
     store.put_bytes(&fetched.bytes)?;
-    if let Ok(ManifestOrIndex::Index(index)) = ManifestOrIndex::parse(&fetched.bytes, Some(&fetched.descriptor.media_type)) {
+    if let Ok(ManifestOrIndex::Index(index)) =
+        ManifestOrIndex::parse(&fetched.bytes, Some(&fetched.descriptor.media_type))
+    {
         for child in index.manifests {
-            let bytes = client.manifest(&from.with_digest(&child.digest)).map_err(|error| failure(error.into()))?.bytes;
+            let bytes = client
+                .manifest(&from.with_digest(&child.digest))
+                .map_err(|error| failure(error.into()))?
+                .bytes;
             store.put_bytes(&bytes)?;
         }
     }
@@ -297,7 +486,10 @@ fn fetch_manifests(work: &Work<'_>, from: &Reference) -> Result<Descriptor, Fail
 pub(super) fn blobs_of(store: &Store, root: &Descriptor) -> anyhow::Result<Vec<Descriptor>> {
     const LARGEST: u64 = 4 << 20;
     let mut blobs = vec![root.clone()];
-    let parsed = ManifestOrIndex::parse(&store.read_blob(&root.digest, LARGEST)?, Some(&root.media_type))?;
+    let parsed = ManifestOrIndex::parse(
+        &store.read_blob(&root.digest, LARGEST)?,
+        Some(&root.media_type),
+    )?;
     match parsed {
         ManifestOrIndex::Index(index) => {
             for child in &index.manifests {
@@ -306,7 +498,12 @@ pub(super) fn blobs_of(store: &Store, root: &Descriptor) -> anyhow::Result<Vec<D
         }
         ManifestOrIndex::Manifest(manifest) => {
             blobs.push(manifest.config);
-            blobs.extend(manifest.layers.into_iter().filter(|layer| !layer.is_foreign()));
+            blobs.extend(
+                manifest
+                    .layers
+                    .into_iter()
+                    .filter(|layer| !layer.is_foreign()),
+            );
         }
     }
     Ok(blobs)

@@ -12,11 +12,23 @@ use crate::graph::TargetId;
 use crate::image::Descriptor;
 use crate::key::{Frame, Inputs};
 use crate::manifest::{Diagnostic, ScanFrom, ScanTarget, ScannerNode, Spanned};
-use crate::scan::{self, FixableOnly, Gate, IgnoreRule, Policy, ReportFormat, ScanImage, ScanRequest, Scanner, TextFile};
+use crate::scan::{
+    self, FixableOnly, Gate, IgnoreRule, Policy, ReportFormat, ScanImage, ScanRequest, Scanner,
+    TextFile,
+};
 use crate::state::{FileKind, Output, tree_signature};
 
-pub(super) fn inputs(work: &Work<'_>, id: TargetId, scan: &ScanTarget, inputs: &mut Inputs) -> Result<(), Failure> {
-    inputs.value("setting", "policy", &postcard::to_stdvec(&settings(scan)).expect("settings are plain data"));
+pub(super) fn inputs(
+    work: &Work<'_>,
+    id: TargetId,
+    scan: &ScanTarget,
+    inputs: &mut Inputs,
+) -> Result<(), Failure> {
+    inputs.value(
+        "setting",
+        "policy",
+        &postcard::to_stdvec(&settings(scan)).expect("settings are plain data"),
+    );
     // Ignores expire: a verdict holds for the day on which it was given.
     inputs.value("date", "today", work.today.as_bytes());
     for file in scan.ignore_files.iter().chain(&scan.vex_files) {
@@ -25,7 +37,8 @@ pub(super) fn inputs(work: &Work<'_>, id: TargetId, scan: &ScanTarget, inputs: &
     }
     for directory in &scan.advisories {
         let path = work.path(&directory.value);
-        let signature = tree_signature(&path).map_err(|error| unreadable(work, directory, &error))?;
+        let signature =
+            tree_signature(&path).map_err(|error| unreadable(work, directory, &error))?;
         inputs.hashed("advisories", &directory.value, signature);
     }
     match &scan.from {
@@ -39,7 +52,11 @@ pub(super) fn inputs(work: &Work<'_>, id: TargetId, scan: &ScanTarget, inputs: &
     Ok(())
 }
 
-pub(super) fn tar_input(work: &Work<'_>, path: &Spanned<String>, inputs: &mut Inputs) -> Result<(), Failure> {
+pub(super) fn tar_input(
+    work: &Work<'_>,
+    path: &Spanned<String>,
+    inputs: &mut Inputs,
+) -> Result<(), Failure> {
     let full = work.path(&path.value);
     let metadata = std::fs::metadata(&full).map_err(|error| unreadable(work, path, &error))?;
     if metadata.is_dir() {
@@ -47,33 +64,63 @@ pub(super) fn tar_input(work: &Work<'_>, path: &Spanned<String>, inputs: &mut In
         inputs.hashed("layout", &path.value, signature);
         return Ok(());
     }
-    let hash = work.hash_file(&full, &metadata).map_err(|error| unreadable(work, path, &error))?;
+    let hash = work
+        .hash_file(&full, &metadata)
+        .map_err(|error| unreadable(work, path, &error))?;
     inputs.hashed("file", &path.value, hash);
     Ok(())
 }
 
-pub(super) fn unreadable(work: &Work<'_>, path: &Spanned<String>, error: &std::io::Error) -> Failure {
-    let diagnostic = Diagnostic::at(path.span, format!("cannot read `{}`", path.value), plain(error));
+pub(super) fn unreadable(
+    work: &Work<'_>,
+    path: &Spanned<String>,
+    error: &std::io::Error,
+) -> Failure {
+    let diagnostic = Diagnostic::at(
+        path.span,
+        format!("cannot read `{}`", path.value),
+        plain(error),
+    );
     Failure::failed(work.project.problem(diagnostic))
 }
 
 /// Everything of the target that decides about its verdict.
 fn settings(scan: &ScanTarget) -> (String, Vec<String>, Vec<String>) {
-    let scanner = format!("{:?} {:?} {:?}", scan.scanner, scan.fail_on, scan.max_db_age);
+    let scanner = format!(
+        "{:?} {:?} {:?}",
+        scan.scanner, scan.fail_on, scan.max_db_age
+    );
     let ignores = scan.ignores.iter().map(|rule| {
         let until = rule.until.as_ref().map(|u| u.value.clone());
         format!("{} {until:?} {:?}", rule.id.value, rule.reason)
     });
-    let reports = scan.reports.iter().map(|(format, path)| format!("{format} {}", path.value));
+    let reports = scan
+        .reports
+        .iter()
+        .map(|(format, path)| format!("{format} {}", path.value));
     (scanner, ignores.collect(), reports.collect())
 }
 
-pub(super) fn run(work: &Work<'_>, id: TargetId, scan: &ScanTarget, upstream: &Upstream<'_>) -> Result<Made, Failure> {
+pub(super) fn run(
+    work: &Work<'_>,
+    id: TargetId,
+    scan: &ScanTarget,
+    upstream: &Upstream<'_>,
+) -> Result<Made, Failure> {
     let name = work.project.graph.name(id);
     let request = request(work, id, scan, upstream)?;
-    let verdict = scan::scan(&request, work.tools.store()?, &work.tools.events, &work.tools.cancel).map_err(failure)?;
+    let verdict = scan::scan(
+        &request,
+        work.tools.store()?,
+        &work.tools.events,
+        &work.tools.cancel,
+    )
+    .map_err(failure)?;
     for warning in &verdict.warnings {
-        work.tools.events.send(Event::Warning { target: Some(name.to_string()), message: warning.clone() });
+        work.tools.events.send(Event::Warning {
+            target: Some(name.to_string()),
+            message: warning.clone(),
+        });
     }
     if !verdict.passed {
         let mut text = format!("the gate refuses: {}", verdict.refusals.join("; "));
@@ -83,25 +130,47 @@ pub(super) fn run(work: &Work<'_>, id: TargetId, scan: &ScanTarget, upstream: &U
         return Err(Failure::new(FailureKind::Gate, text));
     }
     for line in verdict.table.lines() {
-        work.tools.events.send(Event::Note { target: Some(name.to_string()), message: line.to_string() });
+        work.tools.events.send(Event::Note {
+            target: Some(name.to_string()),
+            message: line.to_string(),
+        });
     }
     let mut digest = Frame::new();
     let mut outputs = Vec::new();
     for passed in verdict.passed_digests() {
         digest.part(passed.as_str().as_bytes());
-        outputs.push(Output::Passed { digest: passed.to_string() });
+        outputs.push(Output::Passed {
+            digest: passed.to_string(),
+        });
     }
     for path in scan.reports.values() {
-        work.tools.events.send(Event::Produced { target: name.to_string(), what: Product::Report { path: path.value.clone() } });
+        work.tools.events.send(Event::Produced {
+            target: name.to_string(),
+            what: Product::Report {
+                path: path.value.clone(),
+            },
+        });
         outputs.push(work.file_output(FileKind::Report, &path.value)?);
     }
-    Ok(Made { digest: digest.finish(), outputs })
+    Ok(Made {
+        digest: digest.finish(),
+        outputs,
+    })
 }
 
-fn request(work: &Work<'_>, id: TargetId, scan: &ScanTarget, upstream: &Upstream<'_>) -> Result<ScanRequest, Failure> {
+fn request(
+    work: &Work<'_>,
+    id: TargetId,
+    scan: &ScanTarget,
+    upstream: &Upstream<'_>,
+) -> Result<ScanRequest, Failure> {
     let reports = scan.reports.iter().map(|(format, path)| {
         let format: ReportFormat = format.parse().map_err(|error: scan::ReportFormatError| {
-            Failure::failed(work.project.problem(Diagnostic::at(path.span, error.to_string(), "this report")))
+            Failure::failed(work.project.problem(Diagnostic::at(
+                path.span,
+                error.to_string(),
+                "this report",
+            )))
         })?;
         Ok((format, work.path(&path.value)))
     });
@@ -115,34 +184,58 @@ fn request(work: &Work<'_>, id: TargetId, scan: &ScanTarget, upstream: &Upstream
             ScannerNode::Command(command) => Scanner::Command(command.clone()),
         },
         policy: policy(work, scan)?,
-        advisories: scan.advisories.iter().map(|path| work.path(&path.value)).collect(),
+        advisories: scan
+            .advisories
+            .iter()
+            .map(|path| work.path(&path.value))
+            .collect(),
         reports: reports.collect::<Result<BTreeMap<ReportFormat, PathBuf>, Failure>>()?,
         timeout: scan.timeout,
-        environment: work.environment.variables.iter().map(|(n, v)| (n.into(), v.into())).collect(),
+        environment: work
+            .environment
+            .variables
+            .iter()
+            .map(|(n, v)| (n.into(), v.into()))
+            .collect(),
         directory: work.project.directory.clone(),
         width: work.project.width,
     })
 }
 
 /// The images to look into, with all of their layers in the store.
-fn images(work: &Work<'_>, id: TargetId, scan: &ScanTarget, upstream: &Upstream<'_>) -> Result<Vec<ScanImage>, Failure> {
+fn images(
+    work: &Work<'_>,
+    id: TargetId,
+    scan: &ScanTarget,
+    upstream: &Upstream<'_>,
+) -> Result<Vec<ScanImage>, Failure> {
     let name = work.project.graph.name(id);
     match &scan.from {
         ScanFrom::Images(_) => {
             let images = work.project.graph.images(id).into_iter().map(|image| {
                 let root = work.image(upstream, image)?;
                 build::fetch_missing(work, name, &root).map_err(failure)?;
-                Ok(ScanImage { name: work.project.graph.name(image).to_string(), root })
+                Ok(ScanImage {
+                    name: work.project.graph.name(image).to_string(),
+                    root,
+                })
             });
             images.collect()
         }
         ScanFrom::Tar(path) => {
-            let imported = archive::read(work.tools.store()?, &work.path(&path.value), None).map_err(failure)?;
-            Ok(vec![ScanImage { name: path.value.clone(), root: imported.root }])
+            let imported = archive::read(work.tools.store()?, &work.path(&path.value), None)
+                .map_err(failure)?;
+            Ok(vec![ScanImage {
+                name: path.value.clone(),
+                root: imported.root,
+            }])
         }
         ScanFrom::Image(reference) => {
             let root = super::push::fetch_remote(work, name, reference)?;
-            Ok(vec![ScanImage { name: reference.value.clone(), root }])
+            Ok(vec![ScanImage {
+                name: reference.value.clone(),
+                root,
+            }])
         }
     }
 }
@@ -150,17 +243,44 @@ fn images(work: &Work<'_>, id: TargetId, scan: &ScanTarget, upstream: &Upstream<
 fn policy(work: &Work<'_>, scan: &ScanTarget) -> Result<Policy, Failure> {
     let mut policy = Policy::new(time::OffsetDateTime::now_utc());
     if let Some(severity) = &scan.fail_on.severity {
-        policy.threshold = severity.parse().map_err(|error: scan::SeverityError| Failure::failed(error.to_string()))?;
+        policy.threshold = severity
+            .parse()
+            .map_err(|error: scan::SeverityError| Failure::failed(error.to_string()))?;
     }
-    policy.fixable = if scan.fail_on.fixable { FixableOnly::Yes } else { FixableOnly::No };
-    policy.unknown = if scan.fail_on.unknown { Gate::Refuse } else { Gate::Warn };
+    policy.fixable = if scan.fail_on.fixable {
+        FixableOnly::Yes
+    } else {
+        FixableOnly::No
+    };
+    policy.unknown = if scan.fail_on.unknown {
+        Gate::Refuse
+    } else {
+        Gate::Warn
+    };
     policy.max_database_age = scan.max_db_age;
     for rule in &scan.ignores {
-        let until = rule.until.as_ref().map(|until| date(work, until)).transpose()?;
-        policy.ignores.push(IgnoreRule { id: rule.id.value.clone(), until, reason: rule.reason.clone(), origin: work.project.file.clone() });
+        let until = rule
+            .until
+            .as_ref()
+            .map(|until| date(work, until))
+            .transpose()?;
+        policy.ignores.push(IgnoreRule {
+            id: rule.id.value.clone(),
+            until,
+            reason: rule.reason.clone(),
+            origin: work.project.file.clone(),
+        });
     }
-    policy.ignore_files = scan.ignore_files.iter().map(|file| read(work, file)).collect::<Result<_, _>>()?;
-    policy.vex = scan.vex_files.iter().map(|file| read(work, file)).collect::<Result<_, _>>()?;
+    policy.ignore_files = scan
+        .ignore_files
+        .iter()
+        .map(|file| read(work, file))
+        .collect::<Result<_, _>>()?;
+    policy.vex = scan
+        .vex_files
+        .iter()
+        .map(|file| read(work, file))
+        .collect::<Result<_, _>>()?;
     Ok(policy)
 }
 
@@ -168,14 +288,22 @@ fn date(work: &Work<'_>, text: &Spanned<String>) -> Result<time::Date, Failure> 
     let format = time::macros::format_description!("[year]-[month]-[day]");
     time::Date::parse(&text.value, format).map_err(|_| {
         let message = format!("`{}` is not a date", text.value);
-        Failure::failed(work.project.problem(Diagnostic::at(text.span, message, "a date like 2026-12-31 is expected")))
+        Failure::failed(work.project.problem(Diagnostic::at(
+            text.span,
+            message,
+            "a date like 2026-12-31 is expected",
+        )))
     })
 }
 
 fn read(work: &Work<'_>, file: &Spanned<String>) -> Result<TextFile, Failure> {
-    let text = std::fs::read_to_string(work.path(Path::new(&file.value).to_str().unwrap_or_default()));
+    let text =
+        std::fs::read_to_string(work.path(Path::new(&file.value).to_str().unwrap_or_default()));
     let text = text.map_err(|error| unreadable(work, file, &error))?;
-    Ok(TextFile { name: file.value.clone(), text })
+    Ok(TextFile {
+        name: file.value.clone(),
+        text,
+    })
 }
 
 /// For messages: what an image is called.

@@ -212,7 +212,7 @@ mod tests {
 
     #[test]
     fn the_magic_as_mere_data_is_no_program() {
-        let mut bytes = vec![0; 40];
+        let mut bytes = [0; 40];
         bytes[3..17].copy_from_slice(MAGIC);
         assert_eq!(scan(&bytes[..]).unwrap(), Found::default());
     }

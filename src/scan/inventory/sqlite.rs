@@ -66,10 +66,10 @@ impl<'a> Database<'a> {
                 Value::Integer(page),
                 ..,
             ] = &row[..]
+                && kind == "table"
+                && name == table
             {
-                if kind == "table" && name == table {
-                    root = u64::try_from(*page).ok();
-                }
+                root = u64::try_from(*page).ok();
             }
             Ok(())
         })?;
