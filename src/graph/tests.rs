@@ -3,7 +3,9 @@ use crate::manifest::{Facts, load};
 
 fn parsed(text: &str) -> Manifest {
     let read = |_: &str| Err(std::io::ErrorKind::NotFound.into());
-    match load("imgmake.kdl", text, &Facts::default(), &read) {
+    let mut facts = Facts::default();
+    facts.git.insert("short".to_string(), "abc1234".to_string());
+    match load("imgmake.kdl", text, &facts, &read) {
         Ok((manifest, _)) => manifest,
         Err(diagnostics) => panic!(
             "{}",

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use super::fields::{Cx, Fields, twice};
+use super::context::Cx;
+use super::fields::{Fields, twice};
 use super::steps::{self, STEPS};
 use super::targets::{check_label, check_path};
 use super::tree::Node;
 use super::types::*;
-use super::{Diagnostic, suggest};
+use super::{Diagnostic, Severity, suggest};
 
 pub(super) fn build(fields: &mut Fields) -> Option<BuildTarget> {
     let context = fields.text("context");
@@ -325,11 +326,13 @@ fn tar(fields: &mut Fields, platforms: &[Spanned<String>]) -> Option<TarOutput> 
     check_path(&path, cx);
     if let ("docker", [_, second, ..]) = (format, platforms) {
         let span = said.map_or(node.span, |said| said.span);
-        let diagnostic = Diagnostic::at(
+        // Whoever only lists or draws the project has no use for an error; the build refuses it.
+        let mut diagnostic = Diagnostic::at(
             span,
-            "a docker archive holds one platform",
+            "a docker archive holds one platform: it cannot be written",
             "the format is `docker`",
         );
+        diagnostic.severity = Severity::Warning;
         cx.report(
             diagnostic
                 .with_related(second.span, "a second platform")

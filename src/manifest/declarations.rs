@@ -3,7 +3,8 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use super::fields::{self, Cx, Fields};
+use super::context::{self, Cx};
+use super::fields::{self, Fields};
 use super::include::Included;
 use super::sets::Sets;
 use super::templates::Templates;
@@ -219,7 +220,7 @@ fn member_name(
     let value = fields.required("a name");
     fields.finish();
     let name = cx.word(value?, "`name`")?;
-    if !fields::is_name(&name.value) {
+    if !context::is_name(&name.value) {
         cx.error_help(
             name.span,
             format!("`{}` cannot be the name of a target", name.value),
@@ -242,7 +243,7 @@ fn add(node: &Node, name: Spanned<String>, cx: &Cx, sets: &Sets, manifest: &mut 
     let target = target(&overridden, name.clone(), &inner);
     let mut found = own.into_inner();
     if !enabled {
-        found.retain(|one: &Diagnostic| one.label != fields::USED_HERE);
+        found.retain(|one: &Diagnostic| one.label != context::USED_HERE);
         manifest.disabled.push(name);
     } else {
         manifest.targets.extend(target);

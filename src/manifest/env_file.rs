@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Spanned;
-use super::fields::Cx;
+use super::context::Cx;
 
 pub(super) struct EnvFile {
     pub path: Spanned<String>,

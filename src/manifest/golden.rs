@@ -12,6 +12,7 @@ fn messages(text: &str) -> String {
     facts
         .environment
         .insert("HOME".to_string(), "/home/user".to_string());
+    facts.git.insert("short".to_string(), "abc1234".to_string());
     let read = |path: &str| match path {
         "good.env" => Ok("TOKEN=abc\nTAG=from-file\n".to_string()),
         "bad.env" => Ok("TOKEN=abc\nnot a pair\n".to_string()),

@@ -4,8 +4,9 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
+use super::context::Cx;
 use super::declarations::{self, Names};
-use super::fields::{self, Cx};
+use super::fields;
 use super::glob::{Glob, clean, is_pattern};
 use super::rebase::{self, Rebase};
 use super::scope::Scope;

@@ -106,7 +106,9 @@ impl Parser<'_> {
             Some(c) => Refusal::new(format!("`{c}` cannot stand in `${{…}}`")),
         };
         Err(match self.rest.starts_with(':') {
-            true => refusal.with_help("a default is written `${default(NAME, 'text')}`"),
+            true => refusal.with_help(
+                "a default is written `${default(NAME, 'text')}`; `$${` leaves it to the shell",
+            ),
             false => refusal.with_help("write `$${` for a literal `${`"),
         })
     }

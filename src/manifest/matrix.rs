@@ -3,7 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use super::fields::{Cx, Fields, strings};
+use super::context::Cx;
+use super::fields::{Fields, strings};
 use super::tree::Node;
 use super::types::Spanned;
 use super::{Diagnostic, interpolate};

@@ -4,6 +4,7 @@
 //! Knows nothing of graphs, builders or terminals.
 
 mod build;
+mod context;
 mod declarations;
 mod duration;
 mod env_file;
@@ -41,7 +42,7 @@ pub use sources::Sources;
 pub use syntax::decode;
 pub use types::*;
 
-use fields::Cx;
+use context::Cx;
 use include::Project;
 use tree::Node;
 

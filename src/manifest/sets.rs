@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::cell::Cell;
 
-use super::fields::Cx;
+use super::context::Cx;
 use super::glob::Glob;
 use super::tree::{Data, Node, Value};
 use super::types::{Manifest, Span, Spanned};

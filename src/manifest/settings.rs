@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use super::context::Cx;
 use super::declarations::Names;
 use super::env_file::EnvFile;
-use super::fields::{Cx, Fields};
+use super::fields::Fields;
 use super::tree::{Node, Value};
 use super::types::*;
 use super::{Diagnostic, duration, not_yet};

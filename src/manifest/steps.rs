@@ -1,7 +1,8 @@
 //! The steps of a build without a Dockerfile: one layer or one change of the config each.
 
 use super::Diagnostic;
-use super::fields::{Cx, Fields, pairs, strings};
+use super::context::Cx;
+use super::fields::{Fields, pairs, strings};
 use super::tree::Node;
 use super::types::*;
 

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::Diagnostic;
-use super::fields::{Cx, Fields, pairs, twice};
+use super::context::Cx;
+use super::fields::{Fields, pairs, twice};
 use super::glob::Glob;
 use super::tree::Node;
 use super::types::*;
@@ -263,6 +264,11 @@ fn destination(node: &Node, cx: &Cx, built: bool) -> Option<Destination> {
     let registries = cx.list(fields.rest());
     if node.args.is_empty() {
         fields.missing("at least one registry");
+    }
+    for (at, name) in registries.iter().enumerate() {
+        if let Some(first) = registries[..at].iter().find(|one| one.value == name.value) {
+            twice(cx, first.span, name);
+        }
     }
     let repository = fields.text("repository");
     let has_tags = fields.child("tags").is_some();

@@ -6,7 +6,8 @@ use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::fields::{Cx, strings};
+use super::context::Cx;
+use super::fields::strings;
 use super::steps::STEPS;
 use super::tree::{Data, Node};
 use super::{Diagnostic, suggest};

@@ -6,7 +6,9 @@ fn read_nothing(_: &str) -> std::io::Result<String> {
 }
 
 fn load_text(text: &str) -> Result<Manifest, Vec<Diagnostic>> {
-    load("imgmake.kdl", text, &Facts::default(), &read_nothing).map(|(manifest, _)| manifest)
+    let mut facts = Facts::default();
+    facts.git.insert("short".to_string(), "abc1234".to_string());
+    load("imgmake.kdl", text, &facts, &read_nothing).map(|(manifest, _)| manifest)
 }
 
 #[test]
@@ -475,6 +477,36 @@ proptest::proptest! {
         text.splice(from..to, with.bytes());
         answer(&text);
     }
+}
+
+#[test]
+fn other_line_ends_a_mark_of_byte_order_and_a_version_are_kdl() {
+    for text in [
+        COMPLETE.replace('\n', "\r\n"),
+        format!("\u{feff}{COMPLETE}"),
+        format!("/- kdl-version 2\n{COMPLETE}"),
+    ] {
+        let found = load_text(&text).map(|manifest| manifest.targets.len());
+        assert_eq!(
+            found.unwrap_or_else(|found| panic!("{}", render(&found, "x", &text, false, 100))),
+            10
+        );
+    }
+}
+
+#[test]
+fn what_is_left_out_or_continued_is_read_as_kdl_says() {
+    let manifest = load_text(
+        "build app {\n  /- context \"nowhere\"\n  context \\ // here\n    \"here\"\n  tags \"a\" /- \"b\" \"c\" /* d */\n  args { A #\"a\"b${\"#; B \"\"\"\n    one\n     two\n    \"\"\"; }\n}".replace("${", "").as_str(),
+    )
+    .unwrap_or_else(|found| panic!("{found:?}"));
+    let build = build_of(&manifest, "app");
+    assert_eq!(build.context.as_ref().unwrap().value, "here");
+    assert_eq!(build.tags.len(), 2);
+    assert_eq!(
+        (arg(&manifest, "app", "A"), arg(&manifest, "app", "B")),
+        ("a\"b", "one\n two")
+    );
 }
 
 #[test]

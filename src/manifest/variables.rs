@@ -3,7 +3,8 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use super::fields::{Cx, Fields, strings};
+use super::context::Cx;
+use super::fields::{Fields, strings};
 use super::scope::{Binding, Origin, Scope, Slot};
 use super::tree::{Data, Node};
 use super::types::{Spanned, Variable};

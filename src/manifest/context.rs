@@ -1,0 +1,342 @@
+//! Where decoding stands: the values in scope, the place for messages, and what every
+//! attribute needs: a value of one type, interpolated, or a message at its place.
+
+use std::cell::RefCell;
+use std::time::Duration;
+
+use super::interpolate::Refusal;
+use super::scope::Scope;
+use super::tree::{Data, Value};
+use super::{Diagnostic, Severity, Span, Spanned, duration, suggest};
+
+/// The label of everything that interpolation refuses.
+pub(super) const USED_HERE: &str = "used here";
+
+/// Where decoding stands: the values in scope, the place for messages, the node that they are about.
+pub(super) struct Cx<'s, 'f> {
+    pub scope: &'s Scope<'f>,
+    pub diagnostics: &'s RefCell<Vec<Diagnostic>>,
+    /// ``target `api`: `` in front of messages, or nothing.
+    pub about: String,
+    /// The directory of the file, for one that is included.
+    directory: &'s str,
+}
+
+impl<'s, 'f> Cx<'s, 'f> {
+    pub fn new(scope: &'s Scope<'f>, diagnostics: &'s RefCell<Vec<Diagnostic>>) -> Cx<'s, 'f> {
+        Cx {
+            scope,
+            diagnostics,
+            about: String::new(),
+            directory: "",
+        }
+    }
+
+    pub fn about(&self, about: String) -> Cx<'s, 'f> {
+        Cx {
+            scope: self.scope,
+            diagnostics: self.diagnostics,
+            about,
+            directory: self.directory,
+        }
+    }
+
+    pub fn within(self, directory: &'s str) -> Cx<'s, 'f> {
+        Cx { directory, ..self }
+    }
+
+    /// The same place, with messages that may yet be thrown away.
+    pub fn reporting_to<'d>(&self, diagnostics: &'d RefCell<Vec<Diagnostic>>) -> Cx<'d, 'f>
+    where
+        's: 'd,
+    {
+        Cx {
+            scope: self.scope,
+            diagnostics,
+            about: String::new(),
+            directory: self.directory,
+        }
+    }
+
+    /// The name by which the whole project knows a target of this file.
+    pub fn full_name(&self, name: &str) -> String {
+        super::rebase::qualified(self.directory, name)
+    }
+
+    pub fn report(&self, mut diagnostic: Diagnostic) {
+        diagnostic.message = format!("{}{}", self.about, diagnostic.message);
+        self.diagnostics.borrow_mut().push(diagnostic);
+    }
+
+    pub fn error(&self, span: Span, message: impl Into<String>, label: impl Into<String>) {
+        self.report(Diagnostic::at(span, message, label));
+    }
+
+    pub fn error_help(
+        &self,
+        span: Span,
+        message: impl Into<String>,
+        label: impl Into<String>,
+        help: impl Into<String>,
+    ) {
+        self.report(Diagnostic::at(span, message, label).with_help(help));
+    }
+
+    pub fn warn(&self, span: Span, message: impl Into<String>, help: impl Into<String>) {
+        let mut diagnostic = Diagnostic::at(span, message, "here").with_help(help);
+        diagnostic.severity = Severity::Warning;
+        self.report(diagnostic);
+    }
+
+    pub fn errors(&self) -> usize {
+        self.diagnostics
+            .borrow()
+            .iter()
+            .filter(|one| one.severity == Severity::Error)
+            .count()
+    }
+
+    fn refused(&self, span: Span, refusal: Refusal) {
+        if refusal == Refusal::told_before() {
+            return;
+        }
+        let mut diagnostic = Diagnostic::at(span, refusal.message, USED_HERE);
+        diagnostic.help = refusal.help;
+        self.report(diagnostic);
+    }
+
+    /// A value of a type that was not expected.
+    pub fn mismatch(&self, value: &Value, wanted: &str) {
+        let got = value.data.kind();
+        let message = format!("expected {wanted}, found {got}");
+        let diagnostic = Diagnostic::at(value.span, message, format!("{wanted} is expected here"));
+        self.report(match value.data {
+            Data::Integer(_) | Data::Float(_) if wanted.contains("string") => {
+                diagnostic.with_help(format!("put it in quotes: \"{}\"", value.written))
+            }
+            Data::Bool(flag) if wanted.contains("string") => {
+                diagnostic.with_help(format!("put it in quotes: \"{flag}\""))
+            }
+            Data::Text(ref text) if wanted.contains("number") && text.parse::<f64>().is_ok() => {
+                diagnostic.with_help(format!("write it without quotes: {text}"))
+            }
+            Data::Text(ref text) if wanted.contains("boolean") => match text.as_str() {
+                "true" | "yes" | "on" | "1" => diagnostic.with_help("write `#true`"),
+                "false" | "no" | "off" | "0" => diagnostic.with_help("write `#false`"),
+                _ => diagnostic.with_help("write `#true` or `#false`"),
+            },
+            _ => diagnostic,
+        });
+    }
+
+    /// A string as written, without interpolation: names and patterns.
+    pub fn plain(&self, value: &Value) -> Option<Spanned<String>> {
+        self.untyped(value);
+        match &value.data {
+            Data::Text(text) => Some(Spanned {
+                value: text.clone(),
+                span: value.span,
+            }),
+            _ => {
+                self.mismatch(value, "a string");
+                None
+            }
+        }
+    }
+
+    pub fn text(&self, value: &Value) -> Option<Spanned<String>> {
+        self.untyped(value);
+        self.annotated_text(value)
+    }
+
+    /// As [`Cx::text`], where a type annotation is allowed (and read by the caller).
+    pub fn annotated_text(&self, value: &Value) -> Option<Spanned<String>> {
+        let Data::Text(text) = &value.data else {
+            self.mismatch(value, "a string");
+            return None;
+        };
+        if value.loose {
+            return Some(Spanned {
+                value: text.clone(),
+                span: value.span,
+            });
+        }
+        match self.scope.text(text) {
+            Ok(text) => Some(Spanned {
+                value: text,
+                span: value.span,
+            }),
+            Err(refusal) => {
+                self.refused(value.span, refusal);
+                None
+            }
+        }
+    }
+
+    /// A string that must hold something.
+    pub fn word(&self, value: &Value, what: &str) -> Option<Spanned<String>> {
+        let text = self.text(value)?;
+        if text.value.trim().is_empty() {
+            self.error(value.span, format!("{what} is empty"), "nothing is here");
+            return None;
+        }
+        Some(text)
+    }
+
+    /// All the strings of a list; `"${LIST}"` alone gives the list's items.
+    pub fn list(&self, values: &[Value]) -> Vec<Spanned<String>> {
+        let mut items = Vec::new();
+        for value in values {
+            self.untyped(value);
+            let Data::Text(text) = &value.data else {
+                self.mismatch(value, "a string");
+                continue;
+            };
+            if value.loose {
+                let parts = text.split(',').filter(|part| !part.is_empty());
+                items.extend(parts.map(|part| Spanned {
+                    value: part.to_string(),
+                    span: value.span,
+                }));
+                continue;
+            }
+            match self.scope.texts(text) {
+                Ok(texts) => items.extend(texts.into_iter().map(|text| Spanned {
+                    value: text,
+                    span: value.span,
+                })),
+                Err(refusal) => self.refused(value.span, refusal),
+            }
+        }
+        for item in &items {
+            if item.value.is_empty() {
+                self.error(item.span, "an empty string in a list", "nothing is here");
+            }
+        }
+        items
+    }
+
+    /// `#true`, `#false`, or a string that interpolates to `true` or `false`.
+    pub fn boolean(&self, value: &Value) -> Option<bool> {
+        self.untyped(value);
+        match &value.data {
+            Data::Bool(flag) => Some(*flag),
+            Data::Text(text) if text.contains("${") || value.loose => {
+                let text = self.annotated_text(value)?.value;
+                match text.as_str() {
+                    "true" => Some(true),
+                    "false" => Some(false),
+                    _ => {
+                        self.error(
+                            value.span,
+                            format!("expected a boolean, found \"{text}\""),
+                            "neither `true` nor `false`",
+                        );
+                        None
+                    }
+                }
+            }
+            _ => {
+                self.mismatch(value, "a boolean");
+                None
+            }
+        }
+    }
+
+    pub fn integer(&self, value: &Value, range: std::ops::RangeInclusive<i64>) -> Option<i64> {
+        self.untyped(value);
+        let number = match &value.data {
+            Data::Integer(number) => i64::try_from(*number).ok(),
+            Data::Text(text) if text.contains("${") || value.loose => {
+                let text = self.annotated_text(value)?.value;
+                match text.parse() {
+                    Ok(number) => Some(number),
+                    Err(_) => {
+                        let message = format!("expected a whole number, found \"{text}\"");
+                        self.error(value.span, message, "a whole number is expected here");
+                        return None;
+                    }
+                }
+            }
+            _ => {
+                self.mismatch(value, "a whole number");
+                return None;
+            }
+        };
+        let fits = number.filter(|number| range.contains(number));
+        if fits.is_none() {
+            let message = format!(
+                "the number must lie between {} and {}",
+                range.start(),
+                range.end()
+            );
+            self.error(value.span, message, "out of range");
+        }
+        fits
+    }
+
+    pub fn duration(&self, value: &Value) -> Option<Duration> {
+        let text = self.text(value)?;
+        let parsed = duration::parse(&text.value);
+        if parsed.is_none() {
+            self.error_help(
+                value.span,
+                format!("`{}` is no duration", text.value),
+                "a duration is expected here",
+                "write a number and a unit: \"200ms\", \"5s\", \"1m30s\", \"2h\", \"7d\"",
+            );
+        }
+        parsed
+    }
+
+    fn untyped(&self, value: &Value) {
+        if let Some(ty) = &value.ty {
+            self.error_help(
+                ty.span,
+                format!("the type annotation `({})` means nothing here", ty.value),
+                "not expected here",
+                "take it out",
+            );
+        }
+    }
+
+    pub fn choice<'c>(&self, text: &Spanned<String>, choices: &[&'c str]) -> Option<&'c str> {
+        let found = choices.iter().find(|choice| **choice == text.value);
+        if found.is_none() {
+            let help = match suggest::nearest(&text.value, choices.iter().copied()) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("expected {}", suggest::one_of(choices)),
+            };
+            self.error_help(
+                text.span,
+                format!("`{}` is not known here", text.value),
+                "not known",
+                help,
+            );
+        }
+        found.copied()
+    }
+
+    /// A name of ours, as the rules want it.
+    pub fn name(&self, value: &Value, what: &str) -> Option<Spanned<String>> {
+        let name = self.plain(value)?;
+        if is_name(&name.value) {
+            return Some(name);
+        }
+        self.error_help(
+            name.span,
+            format!("`{}` cannot be the name of {what}", name.value),
+            "not a name",
+            "names have letters, digits, `_` and `-`, and begin with a letter or digit",
+        );
+        None
+    }
+}
+
+/// `[A-Za-z0-9][A-Za-z0-9_-]*`
+pub(super) fn is_name(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+}
