@@ -142,6 +142,15 @@ impl RegistryError {
         }
     }
 
+    /// The tag is there, and the repository's settings do not let it move. There is
+    /// no code for it: these are the words of ECR and of Artifact Registry.
+    pub fn is_immutable_tag(&self) -> bool {
+        let words = ["tag is immutable", "tag immutability"];
+        let code = self.code().unwrap_or_default();
+        words.iter().any(|words| self.0.message.contains(words))
+            || code == "ImageTagAlreadyExistsException"
+    }
+
     pub fn is_cancelled(&self) -> bool {
         self.failure() == Failure::Cancelled
     }

@@ -8,6 +8,7 @@
 //! client      the handle: which session serves a reference
 //! pull        manifests and blobs in, verified; broken downloads resume
 //! push        blobs, manifests, tags out, in the order registries want
+//!   permission  whether a push would be let in
 //!   upload      one blob: ask, mount, stream, resume
 //! session     one registry: challenges, redirects, retries
 //!   endpoint    where it is; certificates, proxy: how it is reached
@@ -30,6 +31,7 @@ mod helper;
 mod http;
 mod mirrors;
 mod options;
+mod permission;
 mod proxy;
 mod pull;
 mod push;

@@ -90,6 +90,14 @@ impl Request {
         Ok(parts.join("/"))
     }
 
+    /// The arguments of the build, values from the environment filled in.
+    ///
+    /// # Errors
+    /// One without a name.
+    pub fn build_args(&self, workspace: &Workspace) -> Result<BTreeMap<String, String>, Refusal> {
+        build_args(&self.line, workspace.environment)
+    }
+
     /// The Dockerfile as kaniko finds it: the path as given, else in the context.
     ///
     /// # Errors
