@@ -9,6 +9,11 @@ use super::session::Session;
 use super::{ClientOptions, HostSettings, RegistryError};
 use crate::image::{Digest, Reference};
 
+/// Whose turn it is with one blob.
+type Turn = Arc<Mutex<()>>;
+/// By registry, prefix of the settings, and how the address was declared.
+type Sessions = HashMap<(String, String, Declared), Arc<Session>>;
+
 /// Transfers at once with one registry, unless its settings say otherwise.
 const CONNECTIONS: usize = 6;
 
@@ -20,17 +25,17 @@ pub struct Client {
 
 pub(super) struct Inner {
     pub options: Arc<ClientOptions>,
-    sessions: Mutex<HashMap<(String, String, Declared), Arc<Session>>>,
+    sessions: Mutex<Sessions>,
     configuration: OnceLock<Result<Configuration, String>>,
     pub ledger: Ledger,
-    pulling: Mutex<HashMap<Digest, Arc<Mutex<()>>>>,
+    pulling: Mutex<HashMap<Digest, Turn>>,
 }
 
 /// Which repositories are known to hold which blobs, and who is sending what.
 #[derive(Default)]
 pub(super) struct Ledger {
     holders: Mutex<HashMap<(String, Digest), BTreeSet<String>>>,
-    sending: Mutex<HashMap<(String, Digest), Arc<Mutex<()>>>>,
+    sending: Mutex<HashMap<(String, Digest), Turn>>,
 }
 
 impl Ledger {
@@ -60,7 +65,7 @@ impl Ledger {
     }
 
     /// Held by whoever brings a blob to a repository: one upload per digest.
-    pub(super) fn turn(&self, to: &Reference, blob: &Digest) -> Arc<Mutex<()>> {
+    pub(super) fn turn(&self, to: &Reference, blob: &Digest) -> Turn {
         let mut sending = self.sending.lock().expect("no panic while noting");
         Arc::clone(sending.entry((to.name(), blob.clone())).or_default())
     }
@@ -179,7 +184,7 @@ impl Client {
     }
 
     /// Held by whoever pulls a blob: one download per digest.
-    pub(super) fn pulling(&self, blob: &Digest) -> Arc<Mutex<()>> {
+    pub(super) fn pulling(&self, blob: &Digest) -> Turn {
         let mut pulling = self.inner.pulling.lock().expect("no panic while noting");
         Arc::clone(pulling.entry(blob.clone()).or_default())
     }

@@ -15,7 +15,7 @@
 //!   challenge, token, credentials, helper, cloud: who we are to it
 //!   http, retry one exchange; when to try again
 //! mirrors     registries.conf and docker's registry-mirrors
-//! referrers   what refers to an image
+//! referrers   what refers to an image; manage: tags, deletion, login
 //! ```
 
 mod certificates;
@@ -29,12 +29,14 @@ mod error;
 mod faults;
 mod helper;
 mod http;
+mod manage;
 mod mirrors;
 mod options;
 mod permission;
 mod proxy;
 mod pull;
 mod push;
+mod referrers;
 mod retry;
 mod session;
 #[cfg(test)]

@@ -74,6 +74,13 @@ impl Tree {
 }
 
 impl Document {
+    fn subject(&self) -> Option<&Descriptor> {
+        match &self.content {
+            ManifestOrIndex::Manifest(m) => m.subject.as_ref(),
+            ManifestOrIndex::Index(i) => i.subject.as_ref(),
+        }
+    }
+
     /// Layers and config that are ours to push, the config last.
     fn blobs(&self) -> Vec<&Descriptor> {
         match &self.content {
@@ -300,7 +307,19 @@ impl Push<'_> {
             })
             .map_err(|e| self.explain(e))?;
         let said = answer.header("Docker-Content-Digest").map(str::to_string);
+        let listed = answer.header("OCI-Subject").is_some();
         answer.drain();
+        if let Some(subject) = document
+            .subject()
+            .filter(|_| !listed && target.contains(':'))
+        {
+            self.client.enter_referrer(
+                &self.job.to,
+                &document.descriptor,
+                &document.bytes,
+                &subject.digest,
+            )?;
+        }
         if let Some(said) = said
             && said != document.descriptor.digest.as_str()
         {

@@ -30,7 +30,8 @@ pub fn free_port() -> u16 {
 pub struct Registry {
     child: Child,
     pub port: u16,
-    pub dir: tempfile::TempDir,
+    /// Removed with the registry.
+    _dir: tempfile::TempDir,
 }
 
 impl Registry {
@@ -55,7 +56,11 @@ impl Registry {
             .stderr(Stdio::null())
             .spawn()
             .expect("docker-registry is installed");
-        let registry = Registry { child, port, dir };
+        let registry = Registry {
+            child,
+            port,
+            _dir: dir,
+        };
         let until = Instant::now() + Duration::from_secs(20);
         while TcpStream::connect(("127.0.0.1", port)).is_err() {
             assert!(Instant::now() < until, "the registry does not start");
