@@ -256,14 +256,6 @@ pub fn run_settings(inputs: &mut Inputs, run: &RunTarget) {
     inputs.list("setting", "outputs", run.outputs.iter().map(|o| &o.value));
 }
 
-/// The variables that interpolation used inside the target.
-pub fn variables(inputs: &mut Inputs, used: &[String], values: &BTreeMap<String, String>) {
-    for name in used {
-        let value = values.get(name).map_or("", String::as_str);
-        inputs.value("variable", name, value.as_bytes());
-    }
-}
-
 /// What a target that this one depends on made.
 pub fn upstream(inputs: &mut Inputs, name: &str, digest: &[u8; 32]) {
     inputs.hashed("target", name, *digest);

@@ -1,5 +1,6 @@
 //! The command line as it is written.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -160,6 +161,42 @@ pub enum Command {
     },
 }
 
+/// Options that take the next word as their value.
+const TAKE_A_VALUE: [&str; 11] = [
+    "-C",
+    "--directory",
+    "-f",
+    "--file",
+    "--var",
+    "--set",
+    "--store",
+    "--progress",
+    "--color",
+    "-j",
+    "--jobs",
+];
+
+/// Moves the command before the options, so that `imgmake -C dir plan` is
+/// `imgmake plan -C dir`. A first word that is no command is a target.
+pub fn command_first(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = arguments.into_iter().collect();
+    let mut at = 1;
+    while let Some(word) = arguments.get(at) {
+        match word.to_str() {
+            Some("--") => break,
+            Some(option) if TAKE_A_VALUE.contains(&option) => at += 2,
+            Some(option) if option.len() > 1 && option.starts_with('-') => at += 1,
+            Some(word) if Command::has_subcommand(word) => {
+                let command = arguments.remove(at);
+                arguments.insert(1, command);
+                break;
+            }
+            _ => break,
+        }
+    }
+    arguments
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ListFormat {
     Text,
@@ -172,4 +209,51 @@ pub enum GraphFormat {
     Mermaid,
     Json,
     Svg,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn arranged(words: &[&str]) -> Vec<String> {
+        let words = std::iter::once("imgmake")
+            .chain(words.iter().copied())
+            .map(OsString::from);
+        let arranged = command_first(words).into_iter().skip(1);
+        arranged.map(|word| word.into_string().unwrap()).collect()
+    }
+
+    #[test]
+    fn a_command_may_stand_behind_options_and_a_target_may_have_its_name() {
+        for (words, meant) in [
+            (&["-C", "plan", "list"][..], &["list", "-C", "plan"][..]),
+            (
+                &["--progress=json", "run", "list"],
+                &["run", "--progress=json", "list"],
+            ),
+            (&["-j", "4", "app", "plan"], &["-j", "4", "app", "plan"]),
+            (&["-k", "run", "a"], &["run", "-k", "a"]),
+            (&["--", "plan"], &["--", "plan"]),
+            (&["-j4", "-v", "plan"], &["plan", "-j4", "-v"]),
+        ] {
+            assert_eq!(arranged(words), meant);
+        }
+    }
+
+    #[test]
+    fn every_option_with_a_value_is_known_to_take_one() {
+        for option in Cli::command()
+            .get_arguments()
+            .filter(|a| a.get_action().takes_values())
+        {
+            let short = option.get_short().map(|short| format!("-{short}"));
+            let long = option.get_long().map(|long| format!("--{long}"));
+            for name in short.into_iter().chain(long) {
+                let known = TAKE_A_VALUE.contains(&name.as_str());
+                assert!(known, "{name}");
+            }
+        }
+    }
 }

@@ -20,6 +20,7 @@ mod runner;
 mod signals;
 mod tools;
 mod watch;
+mod watchdog;
 
 use std::process::ExitCode;
 
@@ -31,8 +32,9 @@ use exit::Exit;
 
 /// Everything that the program does.
 pub fn main() -> ExitCode {
+    watchdog::entry();
     let environment = Environment::read();
-    let code = match Cli::try_parse() {
+    let code = match Cli::try_parse_from(args::command_first(std::env::args_os())) {
         Ok(cli) => match dispatch(cli, &environment) {
             Ok(code) => code,
             Err(exit) => {

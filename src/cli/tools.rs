@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::environment::Environment;
 use super::project::Project;
+use super::watchdog::Watchdog;
 use crate::build::worker::Worker;
 use crate::build::{Engine, Pins};
 use crate::event::{Cancel, Events};
@@ -25,6 +26,7 @@ pub struct Tools {
     store: OnceLock<Store>,
     client: OnceLock<Client>,
     worker: OnceLock<Arc<Worker>>,
+    watchdog: OnceLock<Watchdog>,
 }
 
 impl Tools {
@@ -59,6 +61,7 @@ impl Tools {
             store: OnceLock::new(),
             client: OnceLock::new(),
             worker: OnceLock::new(),
+            watchdog: OnceLock::new(),
         })
     }
 
@@ -96,6 +99,11 @@ impl Tools {
             cancel: self.cancel.clone(),
             pins: Arc::new(StatePins(Arc::clone(state))),
         })
+    }
+
+    /// Started with the first command on the host.
+    pub fn watchdog(&self) -> &Watchdog {
+        self.watchdog.get_or_init(Watchdog::start)
     }
 
     pub fn work(&self, target: &str) -> crate::registry::Work {

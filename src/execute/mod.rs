@@ -11,7 +11,7 @@ mod tests;
 
 use std::collections::HashMap;
 use std::sync::OnceLock;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::event::{Cancel, Event, Events, PlannedTarget, TargetOutcome};
 use crate::key::Inputs;
@@ -192,34 +192,49 @@ fn announce(actions: &[Action], events: &Events) {
 }
 
 fn summarise(actions: &[Action], ended: Vec<queue::Ended>, options: &Options) -> Summary {
+    let cancelled = options.cancel.is_cancelled();
+    let first = first_failure(&ended);
     let mut failure = None;
     let mut outcomes = Vec::with_capacity(ended.len());
     for (action, ended) in actions.iter().zip(ended) {
-        outcomes.push(match ended {
-            queue::Ended::Done(outcome) => outcome,
-            queue::Ended::Failed(why) => {
-                let message = why.message.clone();
-                let real = why.kind != FailureKind::Cancelled;
-                if failure.is_none() && real {
-                    failure = Some((action.target.clone(), why));
-                }
-                if real {
-                    TargetOutcome::Failed { message }
-                } else {
-                    TargetOutcome::Cancelled
-                }
+        let skipped = |because: usize| TargetOutcome::Skipped {
+            because: actions[because].target.clone(),
+        };
+        let (outcome, told) = match (ended, first) {
+            (queue::Ended::Done(outcome), _) => (outcome, true),
+            (queue::Ended::Failed(why), _) if why.kind == FailureKind::Cancelled => {
+                (TargetOutcome::Cancelled, true)
             }
-            queue::Ended::Skipped { because } => TargetOutcome::Skipped {
-                because: actions[because].target.clone(),
-            },
-            queue::Ended::NotTried => TargetOutcome::Cancelled,
-        });
+            (queue::Ended::Failed(why), _) => {
+                let message = why.message.clone();
+                failure.get_or_insert((action.target.clone(), why));
+                (TargetOutcome::Failed { message }, true)
+            }
+            (queue::Ended::Skipped { because }, _) => (skipped(because), false),
+            (queue::Ended::NotTried, Some(because)) if !cancelled => (skipped(because), false),
+            (queue::Ended::NotTried, _) => (TargetOutcome::Cancelled, false),
+        };
+        if !told {
+            options.events.send(Event::TargetFinished {
+                target: action.target.clone(),
+                outcome: outcome.clone(),
+                took: Duration::ZERO,
+            });
+        }
+        outcomes.push(outcome);
     }
     Summary {
         outcomes,
         failure,
-        cancelled: options.cancel.is_cancelled(),
+        cancelled,
     }
+}
+
+fn first_failure(ended: &[queue::Ended]) -> Option<usize> {
+    ended.iter().position(|ended| match ended {
+        queue::Ended::Failed(why) => why.kind != FailureKind::Cancelled,
+        _ => false,
+    })
 }
 
 struct Run<'a, R> {

@@ -125,7 +125,7 @@ fn a_promised_output_that_is_not_there_is_a_failure() {
     let p = Project::new("run a { command \"true\"; outputs \"out/never\" }\ngroup default a\n");
     let built = p.build();
     built.exited(1).failed(["a"]);
-    assert!(built.ran.stderr.contains("out/never"), "{built:?}");
+    assert!(built.ran.stdout.contains("out/never"), "{built:?}");
 }
 
 #[test]
@@ -187,10 +187,10 @@ fn dry_run_and_plan_say_why_and_touch_nothing() {
 #[test]
 fn check_is_five_when_stale_and_zero_when_fresh() {
     let p = web_and_api();
-    p.run(&["check"]).exited(5);
+    p.imgmake.refused(p.path(), &["check"], 5, &[]);
     assert!(!p.file(".imgmake").exists());
     let p = p.built();
-    p.run(&["check"]).exited(0);
+    p.imgmake.ok(p.path(), &["check"]);
     p.write("web/index.html", "<h1>");
     p.imgmake.refused(p.path(), &["check", "all"], 5, &[]);
     p.imgmake.ok(p.path(), &["check", "api"]);
@@ -305,7 +305,8 @@ fn signals_stop_the_commands_and_give_their_codes() {
         crate::ground::run("kill", &[&format!("-{signal}"), &child.id().to_string()]);
         assert_eq!(child.wait().unwrap().code(), Some(code), "{signal}");
         assert!(!running("sleep 88"));
-        p.run(&["plan"]).succeeded();
+        let said = p.imgmake.ok(p.path(), &["plan"]).stdout;
+        assert!(said.contains("the last run was interrupted"), "{said}");
     }
 }
 

@@ -5,6 +5,8 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
+
 use super::{Work, files};
 use crate::event::{Event, Product, Stream};
 use crate::execute::{Failure, FailureKind, Made};
@@ -23,17 +25,21 @@ pub(super) fn inputs(
     inputs: &mut Inputs,
 ) -> Result<(), Failure> {
     key::run_settings(inputs, run);
-    for pattern in &run.inputs {
-        files::add(work, &pattern.value, inputs).map_err(|error| {
-            let label = super::super::project::plain(&error);
-            let message = format!("cannot read the input `{}`", pattern.value);
-            Failure::failed(
-                work.project
-                    .problem(Diagnostic::at(pattern.span, message, label)),
-            )
-        })?;
-    }
-    Ok(())
+    let outputs: Vec<&str> = run
+        .outputs
+        .iter()
+        .map(|output| output.value.as_str())
+        .collect();
+    let patterns = run.inputs.iter().map(|pattern| pattern.value.as_str());
+    files::add(work, patterns, &outputs, inputs).map_err(|(at, error)| {
+        let pattern = &run.inputs[at];
+        let label = super::super::project::plain(&error);
+        let message = format!("cannot read the input `{}`", pattern.value);
+        Failure::failed(
+            work.project
+                .problem(Diagnostic::at(pattern.span, message, label)),
+        )
+    })
 }
 
 pub(super) fn run(work: &Work<'_>, id: TargetId, run: &RunTarget) -> Result<Made, Failure> {
@@ -105,11 +111,13 @@ fn attend(
     let stdout = child.stdout.take().expect("it was piped");
     let stderr = child.stderr.take().expect("it was piped");
     let group = rustix::process::Pid::from_child(child);
+    let _guard = work.tools.watchdog().guard(group);
     let begun = Instant::now();
     std::thread::scope(|scope| {
         scope.spawn(|| pass_on(work, name, stdout, Stream::Stdout));
         scope.spawn(|| pass_on(work, name, stderr, Stream::Stderr));
         let mut stopped: Option<(Instant, Failure)> = None;
+        let kill = |signal| drop(rustix::process::kill_process_group(group, signal));
         let mut pause = Duration::from_millis(1);
         loop {
             if let Some(status) = child
@@ -117,43 +125,37 @@ fn attend(
                 .map_err(|e| Failure::failed(e.to_string()))?
             {
                 // What the command left running holds the pipes open; it is stopped with it.
-                drop(rustix::process::kill_process_group(
-                    group,
-                    rustix::process::Signal::KILL,
-                ));
+                kill(Signal::KILL);
                 return stopped.map_or(Ok(status), |(_, failure)| Err(failure));
             }
             match &stopped {
-                None if work.tools.cancel.is_cancelled() => {
-                    stopped = Some((
-                        Instant::now(),
-                        Failure::new(FailureKind::Cancelled, "stopped"),
-                    ))
+                None => {
+                    stopped = reason_to_stop(work, begun, timeout)
+                        .map(|failure| (Instant::now(), failure));
+                    if stopped.is_some() {
+                        kill(Signal::TERM);
+                    }
                 }
-                None if timeout.is_some_and(|limit| begun.elapsed() > limit) => {
-                    let limit = crate::report::duration(timeout.expect("it was just compared"));
-                    stopped = Some((
-                        Instant::now(),
-                        Failure::new(
-                            FailureKind::Timeout,
-                            format!("its command took longer than {limit}"),
-                        ),
-                    ));
-                }
-                None => {}
-                Some((since, _)) => {
-                    let signal = if since.elapsed() > GRACE {
-                        rustix::process::Signal::KILL
-                    } else {
-                        rustix::process::Signal::TERM
-                    };
-                    drop(rustix::process::kill_process_group(group, signal));
-                }
+                Some((since, _)) if since.elapsed() > GRACE => kill(Signal::KILL),
+                Some(_) => {}
             }
             std::thread::sleep(pause);
             pause = (pause * 2).min(Duration::from_millis(20));
         }
     })
+}
+
+/// Why the command should not go on, if it should not.
+fn reason_to_stop(work: &Work<'_>, begun: Instant, timeout: Option<Duration>) -> Option<Failure> {
+    if work.tools.cancel.is_cancelled() {
+        return Some(Failure::new(FailureKind::Cancelled, "stopped"));
+    }
+    let limit = timeout.filter(|limit| begun.elapsed() > *limit)?;
+    let text = format!(
+        "its command took longer than {}",
+        crate::report::duration(limit)
+    );
+    Some(Failure::new(FailureKind::Timeout, text))
 }
 
 fn pass_on(work: &Work<'_>, name: &str, pipe: impl Read, stream: Stream) {

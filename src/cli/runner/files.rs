@@ -1,7 +1,6 @@
-//! Files on the host: globs expanded, trees hashed.
+//! Files on the host: patterns expanded, files and trees hashed.
 
-use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, DirEntry, Metadata};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -10,116 +9,146 @@ use std::path::{Path, PathBuf};
 use super::Work;
 use crate::key::{Frame, Inputs};
 use crate::manifest::Glob;
-use crate::manifest::glob::is_pattern;
+use crate::manifest::glob::{clean, is_pattern};
 
-/// Adds every file that a pattern names to the inputs. A plain name is a file or
-/// a whole directory, and must exist.
-pub(super) fn add(work: &Work<'_>, pattern: &str, inputs: &mut Inputs) -> io::Result<()> {
-    if !is_pattern(pattern) {
-        let path = work.path(pattern);
-        return add_tree(work, &path, pattern.trim_end_matches('/'), inputs);
-    }
-    let glob = Glob::new(pattern).map_err(|error| io::Error::other(error.to_string()))?;
-    let mut found = BTreeSet::new();
-    let start = fixed_part(pattern);
-    walk(&work.path(&start), &start, &glob, &mut found)?;
-    for relative in &found {
-        add_tree(work, &work.path(relative), relative, inputs)?;
-    }
-    // So that a file which comes or goes is named, even where nothing is left.
-    inputs.list("glob", pattern, &found);
-    Ok(())
-}
-
-/// The directory before the first component with a wildcard.
-fn fixed_part(pattern: &str) -> String {
-    let fixed: Vec<&str> = pattern
-        .split('/')
-        .take_while(|part| !is_pattern(part))
-        .collect();
-    fixed.join("/")
-}
-
-fn walk(
-    directory: &Path,
-    relative: &str,
-    glob: &Glob,
-    found: &mut BTreeSet<String>,
-) -> io::Result<()> {
-    let entries = match fs::read_dir(directory) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error),
+/// Adds every file that the patterns name, in the order of their paths. A plain
+/// name is a file or a whole directory, and must exist. What is below
+/// `outputs` is left out: making a target must not make it stale.
+///
+/// # Errors
+/// The place of the pattern, and why its files cannot be read.
+pub(super) fn add<'p>(
+    work: &Work<'_>,
+    patterns: impl Iterator<Item = &'p str>,
+    outputs: &[&str],
+    inputs: &mut Inputs,
+) -> Result<(), (usize, io::Error)> {
+    let mut gathering = Gathering {
+        work,
+        outputs: outputs.iter().map(|output| clean(output)).collect(),
+        found: Vec::new(),
     };
-    for entry in entries {
-        let entry = entry?;
-        let Ok(name) = entry.file_name().into_string() else {
-            continue;
-        };
-        if relative.is_empty() && name == crate::state::DIRECTORY {
-            continue;
-        }
-        let path = if relative.is_empty() {
-            name
-        } else {
-            format!("{relative}/{name}")
-        };
-        if glob.matches(&path) {
-            found.insert(path.clone());
-        } else if entry.file_type()?.is_dir() {
-            walk(&entry.path(), &path, glob, found)?;
-        }
+    for (at, pattern) in patterns.enumerate() {
+        gathering.pattern(pattern).map_err(|error| (at, error))?;
     }
-    Ok(())
-}
-
-fn add_tree(work: &Work<'_>, path: &Path, shown: &str, inputs: &mut Inputs) -> io::Result<()> {
-    let metadata = fs::symlink_metadata(path)?;
-    if !metadata.is_dir() {
-        inputs.hashed("file", shown, entry_hash(work, path, &metadata)?);
-        return Ok(());
-    }
-    for child in children(path)? {
-        let name = child
-            .file_name()
-            .expect("a child has a name")
-            .to_string_lossy()
-            .into_owned();
-        let shown = if shown.is_empty() {
-            name
-        } else {
-            format!("{shown}/{name}")
-        };
-        add_tree(work, &child, &shown, inputs)?;
-    }
-    Ok(())
-}
-
-fn children(directory: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut children = fs::read_dir(directory)?
-        .map(|entry| Ok(entry?.path()))
-        .collect::<io::Result<Vec<_>>>()?;
+    let mut found = gathering.found;
     // Sorted: readdir order differs between machines; keys must not.
-    children.sort();
-    Ok(children)
+    found.sort_unstable();
+    found.dedup();
+    for (name, hash) in found {
+        inputs.hashed("file", name, hash);
+    }
+    Ok(())
 }
 
-/// Type, mode and content (or link text) of what is not a directory.
-fn entry_hash(work: &Work<'_>, path: &Path, metadata: &fs::Metadata) -> io::Result<[u8; 32]> {
+struct Gathering<'a> {
+    work: &'a Work<'a>,
+    outputs: Vec<String>,
+    found: Vec<(String, [u8; 32])>,
+}
+
+impl Gathering<'_> {
+    fn pattern(&mut self, pattern: &str) -> io::Result<()> {
+        if !is_pattern(pattern) {
+            let name = clean(pattern);
+            let path = self.work.path(&name);
+            let metadata = fs::symlink_metadata(&path)?;
+            return self.tree(&path, name, &metadata);
+        }
+        let glob = Glob::new(pattern).map_err(|error| io::Error::other(error.to_string()))?;
+        for root in glob.roots() {
+            let path = self.work.path(&root);
+            let Ok(metadata) = fs::symlink_metadata(&path) else {
+                continue;
+            };
+            if glob.matches(&root) {
+                self.tree(&path, root, &metadata)?;
+            } else if fs::metadata(&path).is_ok_and(|followed| followed.is_dir()) {
+                self.walk(&path, &root, &glob)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn walk(&mut self, directory: &Path, name: &str, glob: &Glob) -> io::Result<()> {
+        for entry in fs::read_dir(directory)? {
+            let entry = entry?;
+            let Some(name) = self.name_of(name, &entry) else {
+                continue;
+            };
+            if glob.matches(&name) {
+                let metadata = entry.metadata()?;
+                self.tree(&entry.path(), name, &metadata)?;
+            } else if entry.file_type()?.is_dir() && glob.may_match_under(&name) {
+                self.walk(&entry.path(), &name, glob)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A file, or everything below a directory.
+    fn tree(&mut self, path: &Path, name: String, metadata: &Metadata) -> io::Result<()> {
+        if !metadata.is_dir() {
+            let hash = entry_hash(self.work, path, metadata)?;
+            self.found.push((name, hash));
+            return Ok(());
+        }
+        for entry in fs::read_dir(path)? {
+            let entry = entry?;
+            if let Some(name) = self.name_of(&name, &entry) {
+                let metadata = entry.metadata()?;
+                self.tree(&entry.path(), name, &metadata)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The entry's path as people read it; `None` for what never counts: this
+    /// target's outputs, the project's state, git's own files.
+    fn name_of(&self, parent: &str, entry: &DirEntry) -> Option<String> {
+        let file_name = entry.file_name();
+        if file_name == ".git" || (parent.is_empty() && file_name == crate::state::DIRECTORY) {
+            return None;
+        }
+        let file_name = file_name.to_string_lossy();
+        let name = match parent {
+            "" => file_name.into_owned(),
+            parent => format!("{parent}/{file_name}"),
+        };
+        (!self.outputs.contains(&name)).then_some(name)
+    }
+}
+
+/// Type, mode and content of what is not a directory. A link counts with its
+/// text and, since commands follow it, with the file that it leads to.
+fn entry_hash(work: &Work<'_>, path: &Path, metadata: &Metadata) -> io::Result<[u8; 32]> {
     let mut frame = Frame::new();
     if metadata.is_symlink() {
         frame
             .part(b"link")
             .part(fs::read_link(path)?.as_os_str().as_bytes());
+        match fs::metadata(path) {
+            Ok(followed) if followed.is_file() => add_file(work, path, &followed, &mut frame)?,
+            _ => {}
+        }
     } else if metadata.is_file() {
-        frame
-            .part(b"file")
-            .part(&(metadata.permissions().mode() & 0o7777).to_le_bytes());
-        frame.part(&work.hash_file(path, metadata)?);
+        add_file(work, path, metadata, &mut frame)?;
     } else {
         frame.part(b"special").part(&metadata.rdev().to_le_bytes());
     }
     Ok(frame.finish())
+}
+
+fn add_file(
+    work: &Work<'_>,
+    path: &Path,
+    metadata: &Metadata,
+    frame: &mut Frame,
+) -> io::Result<()> {
+    let mode = metadata.permissions().mode() & 0o7777;
+    let content = work.hash_file(path, metadata)?;
+    frame.part(b"file").part(&mode.to_le_bytes()).part(&content);
+    Ok(())
 }
 
 /// The content of a whole tree: what a `run` target's output is compared by.
@@ -142,4 +171,12 @@ fn hash_into(work: &Work<'_>, path: &Path, frame: &mut Frame) -> io::Result<()> 
     }
     frame.part(b"end");
     Ok(())
+}
+
+fn children(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut children = fs::read_dir(directory)?
+        .map(|entry| Ok(entry?.path()))
+        .collect::<io::Result<Vec<_>>>()?;
+    children.sort();
+    Ok(children)
 }

@@ -50,6 +50,7 @@ impl Runner for Work<'_> {
         let id = self.plan.order[action];
         let target = self.target(id);
         let mut inputs = Inputs::new();
+        self.add_variables(target, &mut inputs);
         match &target.kind {
             TargetKind::Run(run) => command::inputs(self, id, run, &mut inputs)?,
             TargetKind::Build(build) => build::inputs(self, id, build, upstream, &mut inputs)?,
@@ -102,6 +103,22 @@ impl Work<'_> {
         self.project.graph.target(id)
     }
 
+    /// The variables that interpolation used: their values are in the settings
+    /// anyway, but so `why` can name them.
+    fn add_variables(&self, target: &Target, inputs: &mut Inputs) {
+        let declared = &self.project.graph.manifest().variables;
+        let value = |name: &str| match name.strip_prefix("env.") {
+            Some(name) => self.environment.get(name),
+            None => declared
+                .iter()
+                .find(|v| v.name.value == name)
+                .map(|v| v.value.as_str()),
+        };
+        for name in &target.used_variables {
+            inputs.value("variable", name, value(name).unwrap_or("").as_bytes());
+        }
+    }
+
     fn path(&self, written: &str) -> PathBuf {
         self.project.directory.join(written)
     }
@@ -141,7 +158,7 @@ impl Work<'_> {
             Output::Pushed { reference, digest } => {
                 push::damage(self, self.project.graph.name(id), reference, digest)
             }
-            Output::Passed { .. } => Ok(None),
+            Output::Passed { .. } => Ok(scan::must_ask_again(self.target(id))),
         }
     }
 

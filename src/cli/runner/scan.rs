@@ -11,7 +11,7 @@ use crate::execute::{Failure, FailureKind, Made, Upstream};
 use crate::graph::TargetId;
 use crate::image::Descriptor;
 use crate::key::{Frame, Inputs};
-use crate::manifest::{Diagnostic, ScanFrom, ScanTarget, ScannerNode, Spanned};
+use crate::manifest::{Diagnostic, ScanFrom, ScanTarget, ScannerNode, Spanned, Target, TargetKind};
 use crate::scan::{
     self, FixableOnly, Gate, IgnoreRule, Policy, ReportFormat, ScanImage, ScanRequest, Scanner,
     TextFile,
@@ -40,6 +40,15 @@ pub(super) fn inputs(
         let signature =
             tree_signature(&path).map_err(|error| unreadable(work, directory, &error))?;
         inputs.hashed("advisories", &directory.value, signature);
+    }
+    if scan.advisories.is_empty() && scan.scanner == ScannerNode::Builtin {
+        // What `imgmake db update` keeps.
+        let kept = work.tools.store()?.root().join("db").join("osv");
+        inputs.hashed(
+            "advisories",
+            "database",
+            tree_signature(&kept).unwrap_or_default(),
+        );
     }
     match &scan.from {
         ScanFrom::Images(_) => {}
@@ -82,6 +91,16 @@ pub(super) fn unreadable(
         plain(error),
     );
     Failure::failed(work.project.problem(diagnostic))
+}
+
+/// What other programs know may have grown since they were asked.
+pub(super) fn must_ask_again(target: &Target) -> Option<String> {
+    match &target.kind {
+        TargetKind::Scan(scan) if scan.scanner != ScannerNode::Builtin => {
+            Some("external scanners are asked in every run".to_string())
+        }
+        _ => None,
+    }
 }
 
 /// Everything of the target that decides about its verdict.

@@ -49,7 +49,12 @@ impl Imgmake {
         let directory = super::temporary();
         // A copy: an ordinary user may not reach the build directory.
         let program = directory.path().join("imgmake");
-        std::fs::copy(env!("CARGO_BIN_EXE_imgmake"), &program).unwrap();
+        // By another process: a handle for writing that a test on another thread
+        // inherits while it forks would make the program "busy".
+        super::run(
+            "cp",
+            &[env!("CARGO_BIN_EXE_imgmake"), program.to_str().unwrap()],
+        );
         std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
         let home = directory.path().join("home");
         std::fs::create_dir(&home).unwrap();

@@ -1,0 +1,90 @@
+//! Nothing that a run started outlives it, however it ends.
+//!
+//! Commands on the host run in process groups of their own, which a killed run
+//! could no longer stop. A helper process hears of each group over a pipe; when
+//! the pipe closes, the run is gone, and so are the groups that it left.
+
+use std::collections::BTreeSet;
+use std::io::{BufRead, Write};
+use std::os::unix::process::CommandExt;
+use std::process::{ChildStdin, Command, Stdio};
+use std::sync::Mutex;
+
+use rustix::process::{Pid, Signal, kill_process_group};
+
+/// No target can have this name.
+const ARGUMENT: &str = "__watchdog";
+
+/// The run's end of the pipe.
+pub struct Watchdog {
+    pipe: Mutex<Option<ChildStdin>>,
+}
+
+/// One group that is watched until this is dropped.
+pub struct Guard<'a> {
+    watchdog: &'a Watchdog,
+    group: Pid,
+}
+
+impl Watchdog {
+    /// Without a helper (no `/proc`, no room for processes) commands still run;
+    /// only a killed run may then leave them.
+    pub fn start() -> Watchdog {
+        let started = Command::new("/proc/self/exe")
+            .arg(ARGUMENT)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            // Ctrl-C is for the run, not for who cleans up after it.
+            .process_group(0)
+            .spawn();
+        let pipe = started.ok().and_then(|mut child| child.stdin.take());
+        Watchdog {
+            pipe: Mutex::new(pipe),
+        }
+    }
+
+    pub fn guard(&self, group: Pid) -> Guard<'_> {
+        self.tell('+', group);
+        Guard {
+            watchdog: self,
+            group,
+        }
+    }
+
+    fn tell(&self, sign: char, group: Pid) {
+        let mut pipe = self.pipe.lock().expect("no thread panics while telling");
+        if let Some(pipe) = pipe.as_mut() {
+            // A helper that is gone can no longer be told.
+            drop(pipe.write_all(format!("{sign}{}\n", group.as_raw_nonzero()).as_bytes()));
+        }
+    }
+}
+
+impl Drop for Guard<'_> {
+    fn drop(&mut self) {
+        self.watchdog.tell('-', self.group);
+    }
+}
+
+/// Does the helper's work, and never returns, when this process is one.
+pub fn entry() {
+    if std::env::args_os().nth(1).is_some_and(|a| a == ARGUMENT) {
+        watch(std::io::stdin().lock());
+        std::process::exit(0);
+    }
+}
+
+fn watch(orders: impl BufRead) {
+    let mut groups: BTreeSet<i32> = BTreeSet::new();
+    for line in orders.lines().map_while(Result::ok) {
+        match (line.get(..1), line.get(1..).and_then(|id| id.parse().ok())) {
+            (Some("+"), Some(id)) => groups.insert(id),
+            (Some("-"), Some(id)) => groups.remove(&id),
+            _ => false,
+        };
+    }
+    for group in groups.into_iter().filter_map(Pid::from_raw) {
+        drop(kill_process_group(group, Signal::KILL));
+    }
+}
