@@ -22,7 +22,6 @@ mod unpack;
 pub use diff::{DiffOptions, Owners, write_layer};
 pub use merge::{copy_directory, keep_merged, merged_directory};
 pub use snapshot::Snapshot;
-pub use times::recorded_time;
 pub use unpack::{Correction, Stack, Trees};
 
 /// Where overlay keeps its marks.

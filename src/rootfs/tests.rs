@@ -1,1 +1,209 @@
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
 
+use proptest::prelude::*;
+
+use super::tree::{Tree, Whiteouts};
+use super::*;
+use crate::layer::{Compression, Entry, EntryKind, Index, LayerBlob, LayerWriter, Timestamp, View};
+use crate::store::Store;
+
+struct Ground {
+    _dir: tempfile::TempDir,
+    store: Store,
+    trees: Trees,
+}
+
+impl Ground {
+    fn new() -> Ground {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        // One id: these tests give nothing away, and run as any user.
+        let trees = Trees::new(
+            store.clone(),
+            "test".to_string(),
+            Marks::User,
+            Devices::Placeholders,
+            true,
+        );
+        Ground {
+            _dir: dir,
+            store,
+            trees,
+        }
+    }
+
+    fn layer(&self, entries: &[Entry]) -> LayerBlob {
+        let (file, handle) = self.store.layer_file().unwrap();
+        let mut writer = LayerWriter::new(handle, Compression::None).unwrap();
+        for entry in entries {
+            let content = vec![b'x'; usize::try_from(entry.size()).unwrap()];
+            writer.append(entry, &mut &content[..]).unwrap();
+        }
+        let (layer, index) = writer.finish().unwrap();
+        self.store.adopt_layer(file, &layer, &index).unwrap();
+        layer
+    }
+
+    fn changes(&self, tree: &Path, before: Option<&Snapshot>) -> Arc<Index> {
+        let options = DiffOptions {
+            marks: Marks::User,
+            owners: Owners::Squashed,
+            compression: Compression::None,
+            epoch: None,
+            before,
+        };
+        let layer = write_layer(tree, &options, &self.store).unwrap();
+        self.store.index(&layer).unwrap()
+    }
+}
+
+/// Path, kind and mode of everything.
+fn listing<'a>(entries: impl Iterator<Item = &'a Entry>) -> BTreeMap<String, String> {
+    let told = |e: &Entry| {
+        let kind = match &e.kind {
+            EntryKind::Directory => "dir".to_string(),
+            EntryKind::File { size } => format!("file of {size}"),
+            EntryKind::Symlink { target } => {
+                format!("link to {}", String::from_utf8_lossy(target))
+            }
+            other => format!("{other:?}"),
+        };
+        format!("{kind} {:o}", e.mode)
+    };
+    let named = |e: &Entry| (String::from_utf8_lossy(&e.path).into_owned(), told(e));
+    entries
+        .map(named)
+        .filter(|(path, _)| !path.is_empty())
+        .collect()
+}
+
+fn path() -> impl Strategy<Value = String> {
+    prop::collection::vec("[ab]", 1..4).prop_map(|parts| parts.join("/"))
+}
+
+/// Layers as builders write them: sorted, with every directory told, nothing
+/// beneath what is no directory.
+fn layer() -> impl Strategy<Value = Vec<Entry>> {
+    let what = prop_oneof![
+        3 => Just("dir"), 3 => Just("file"), 1 => Just("link"), 2 => Just("whiteout"), 1 => Just("opaque"),
+    ];
+    prop::collection::btree_map(path(), what, 0..8).prop_map(|wanted| {
+        let mut entries: BTreeMap<String, Entry> = BTreeMap::new();
+        let mut removed: Vec<String> = Vec::new();
+        for (path, what) in wanted {
+            let parents: Vec<String> = path
+                .match_indices('/')
+                .map(|(i, _)| path[..i].to_string())
+                .collect();
+            let fine = |p: &String| entries.get(p).is_none_or(Entry::is_directory);
+            if !parents.iter().all(fine) || parents.iter().any(|p| removed.contains(p)) {
+                continue;
+            }
+            for parent in parents {
+                let entry = Entry::directory(&parent, 0o711);
+                entries.entry(parent).or_insert(entry);
+            }
+            match what {
+                "file" => drop(entries.insert(path.clone(), Entry::file(&path, 0o640, 3))),
+                "link" => drop(entries.insert(path.clone(), Entry::symlink(&path, "a"))),
+                "whiteout" => {
+                    let name = crate::layer::whiteout_path(path.as_bytes());
+                    let key = String::from_utf8(name.clone()).unwrap();
+                    entries.insert(key, Entry::file(name, 0o644, 0));
+                    removed.push(path);
+                }
+                _ => {
+                    entries.insert(path.clone(), Entry::directory(&path, 0o750));
+                    if what == "opaque" {
+                        let name = crate::layer::opaque_path(path.as_bytes());
+                        let key = String::from_utf8(name.clone()).unwrap();
+                        entries.insert(key, Entry::file(name, 0o644, 0));
+                    }
+                }
+            }
+        }
+        entries.into_values().collect()
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn merged_layers_are_the_tree_that_the_view_says(layers in prop::collection::vec(layer(), 1..4)) {
+        let ground = Ground::new();
+        let blobs: Vec<LayerBlob> = layers.iter().map(|l| ground.layer(l)).collect();
+        let merged = merged_directory(&ground.trees, &blobs).unwrap();
+        let found = ground.changes(&merged, None);
+        let indexes: Vec<Arc<Index>> = blobs.iter().map(|b| ground.store.index(b).unwrap()).collect();
+        let view = View::new(&indexes);
+        let expected = listing(view.walk(b"").map(|e| &e.entry));
+        prop_assert_eq!(listing(found.entries.iter().map(|e| &e.entry)), expected);
+    }
+
+    #[test]
+    fn what_changed_in_a_copy_makes_the_copy_again(below in layer(), above in layer()) {
+        let ground = Ground::new();
+        let base = ground.layer(&below);
+        let merged = merged_directory(&ground.trees, std::slice::from_ref(&base)).unwrap();
+        let work = ground.store.temporary_dir().unwrap();
+        copy_directory(&merged, &work).unwrap();
+        let before = Snapshot::of(&work).unwrap();
+        let mut tree = Tree::new(&work, Whiteouts::Applied, Devices::Placeholders, true, &[]).unwrap();
+        for entry in &above {
+            let content = vec![b'y'; usize::try_from(entry.size()).unwrap()];
+            tree.add(entry, &mut &content[..]).unwrap();
+        }
+        tree.finish().unwrap();
+        drop(tree);
+        let changed = ground.changes(&work, Some(&before));
+        let base_index = ground.store.index(&base).unwrap();
+        let view = View::new(&[base_index, changed]);
+        let whole = ground.changes(&work, None);
+        prop_assert_eq!(
+            listing(view.walk(b"").map(|e| &e.entry)),
+            listing(whole.entries.iter().map(|e| &e.entry))
+        );
+    }
+}
+
+#[test]
+fn an_unchanged_directory_has_no_changes() {
+    let ground = Ground::new();
+    let base = ground.layer(&[Entry::directory("d", 0o755), Entry::file("d/f", 0o644, 9)]);
+    let merged = merged_directory(&ground.trees, &[base]).unwrap();
+    let before = Snapshot::of(&merged).unwrap();
+    assert!(ground.changes(&merged, Some(&before)).entries.is_empty());
+}
+
+#[test]
+fn a_marked_time_is_recorded_as_the_fixed_one() {
+    let ground = Ground::new();
+    let real = Timestamp {
+        seconds: 1_500_000_000,
+        nanos: 5,
+    };
+    let layer = ground.layer(&[
+        Entry::file("fixed", 0o644, 1),
+        Entry::file("real", 0o644, 1).modified(real),
+    ]);
+    let stack = ground.trees.stack(std::slice::from_ref(&layer)).unwrap();
+    let modified = std::fs::metadata(stack.lowers[0].join("fixed")).unwrap();
+    assert!(modified.modified().unwrap().elapsed().unwrap().as_secs() < 3600);
+    let again = ground.changes(&stack.lowers[0], None);
+    let times: Vec<Timestamp> = again.entries.iter().map(|e| e.entry.mtime).collect();
+    assert_eq!(times, [Timestamp::default(), real]);
+}
+
+#[test]
+fn the_store_shows_a_tree_only_when_it_is_whole() {
+    let ground = Ground::new();
+    let mut layer = ground.layer(&[Entry::file("f", 0o644, 1)]);
+    let good = layer.clone();
+    layer.diff_id = crate::image::Digest::of(b"other");
+    assert!(ground.trees.stack(std::slice::from_ref(&layer)).is_err());
+    assert!(!ground.store.tree_path("test", &layer.diff_id).exists());
+    assert!(ground.trees.stack(&[good]).is_ok());
+}

@@ -213,13 +213,13 @@ impl<'a> Tree<'a> {
     }
 
     fn keep_time(&mut self, path: Vec<u8>, directory: impl AsFd) -> Result<()> {
-        if !self.filled.contains_key(&path) {
+        if let std::collections::btree_map::Entry::Vacant(vacant) = self.filled.entry(path) {
             let stat = rustix::fs::statat(directory, "", AtFlags::EMPTY_PATH)?;
             let time = Timestamp {
                 seconds: stat.st_mtime,
                 nanos: u32::try_from(stat.st_mtime_nsec).unwrap_or(0),
             };
-            self.filled.insert(path, time);
+            vacant.insert(time);
         }
         Ok(())
     }
@@ -372,10 +372,10 @@ impl<'a> Tree<'a> {
 
     /// Owner and time of something that cannot be opened.
     fn dress(&self, name: &[u8], entry: &Entry) -> Result<()> {
-        if let Some(owner) = self.owner(entry)? {
-            if owner != (0, 0) || self.whiteouts == Whiteouts::Applied {
-                chown_at(self.parent(), name, owner)?;
-            }
+        if let Some(owner) = self.owner(entry)?
+            && (owner != (0, 0) || self.whiteouts == Whiteouts::Applied)
+        {
+            chown_at(self.parent(), name, owner)?;
         }
         let time = times(self.moment.shown(entry.mtime));
         rustix::fs::utimensat(self.parent(), name, &time, AtFlags::SYMLINK_NOFOLLOW)?;

@@ -22,7 +22,7 @@ pub struct Trees {
     devices: Devices,
     squash: bool,
     in_progress: Mutex<HashMap<Digest, Arc<Mutex<()>>>>,
-    warn: Box<dyn Fn(String) + Send + Sync>,
+    warnings: Mutex<Vec<String>>,
 }
 
 /// The trees of an image's layers, ready to be stacked.
@@ -54,7 +54,6 @@ impl Trees {
         marks: Marks,
         devices: Devices,
         squash: bool,
-        warn: Box<dyn Fn(String) + Send + Sync>,
     ) -> Trees {
         Trees {
             store,
@@ -63,7 +62,7 @@ impl Trees {
             devices,
             squash,
             in_progress: Mutex::new(HashMap::new()),
-            warn,
+            warnings: Mutex::new(Vec::new()),
         }
     }
 
@@ -192,13 +191,20 @@ impl Trees {
         let Some(first) = paths.first() else {
             return;
         };
-        (self.warn)(format!(
+        let warning = format!(
             "layer {} holds {} device node(s) (`/{}`…), which only real root can make: \
              RUN and COPY --from see empty files in their place",
             layer.digest.short(),
             paths.len(),
             String::from_utf8_lossy(first)
-        ));
+        );
+        let mut warnings = self.warnings.lock().expect("no unpacker panics");
+        warnings.push(warning);
+    }
+
+    /// What there was to say since the last call.
+    pub fn take_warnings(&self) -> Vec<String> {
+        std::mem::take(&mut self.warnings.lock().expect("no unpacker panics"))
     }
 
     /// Makes the upper directory of a finished RUN the tree of its layer, so that it

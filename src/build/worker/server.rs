@@ -42,8 +42,10 @@ pub(super) struct Server {
 #[derive(Clone, Default)]
 pub(super) struct Task {
     pub cancel: Cancel,
-    killers: Arc<Mutex<Vec<Box<dyn Fn() + Send>>>>,
+    killers: Arc<Mutex<Vec<Killer>>>,
 }
+
+type Killer = Box<dyn Fn() + Send>;
 
 impl Task {
     /// To be called when the task is cancelled, now or later.
@@ -196,7 +198,6 @@ impl Server {
                 Devices::Placeholders
             },
             hello.tier == Tier::SingleId,
-            Box::new(|warning| eprintln!("imgmake: warning: {warning}")),
         );
         Ok(Server {
             store,
@@ -284,6 +285,9 @@ fn answer_one(server: &Arc<Server>, id: u64, request: Request, task: &Task) {
         }
     };
     let worked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+    for warning in server.trees.take_warnings() {
+        lines.warn(&warning);
+    }
     let answer = match worked {
         Ok(Ok(answer)) => answer,
         Ok(Err(_)) if task.cancel.is_cancelled() => Answer::Cancelled,
