@@ -10,7 +10,7 @@ use super::context::ContextTree;
 use super::copy::mode::Chmod;
 use super::copy::tree::show;
 use super::copy::write::{Contents, NoContents};
-use super::copy::{Content, FreshFile, Plan, Planner, Rules, Tree, plan};
+use super::copy::{Content, FreshFile, Plan, Planner, Rules, Tree, select};
 use super::patterns::Patterns;
 use crate::dockerfile;
 use crate::layer::{EntryKind, Timestamp, View};
@@ -171,13 +171,13 @@ fn copy(
 ) -> Result<()> {
     let mut selected = Vec::new();
     for source in sources {
-        let paths = planner.sources(tree, source)?;
+        let paths = select::sources(tree, source, planner.exclude())?;
         selected.extend(paths.into_iter().map(|p| (source, p)));
     }
     some_source(selected.len(), sources)?;
     let mut files = 0;
     for (source, path) in &selected {
-        let node = plan::existing(tree, path, source)?;
+        let node = select::existing(tree, path, source)?;
         files += usize::from(!node.is_directory());
         if files > 0 && selected.len() > 1 && !planner.is_directory(to) {
             bail!(
@@ -299,24 +299,16 @@ pub fn selected(
     exclude: &Patterns,
     parents: bool,
 ) -> Result<Vec<super::copy::Node>> {
-    let below = View::default();
-    let planner = Planner::new(
-        &below,
-        Rules {
-            exclude: exclude.clone(),
-            ..Rules::default()
-        },
-    );
     let mut nodes = Vec::new();
     for source in sources {
         if parents {
-            nodes.extend(planner.selected_by_parents(tree, source)?);
+            nodes.extend(select::with_parents(tree, source, exclude)?);
             continue;
         }
-        for path in planner.sources(tree, source)? {
-            let node = plan::existing(tree, &path, source)?;
+        for path in select::sources(tree, source, exclude)? {
+            let node = select::existing(tree, &path, source)?;
             if node.is_directory() {
-                nodes.extend(planner.kept_beneath(tree, &node)?);
+                nodes.extend(select::kept_beneath(tree, &node, exclude)?);
             }
             nodes.push(node);
         }

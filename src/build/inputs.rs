@@ -156,7 +156,7 @@ impl<'a> Gathering<'a> {
             };
             let tree = self.context(directory.as_deref(), loaded)?;
             let path = tree.resolve(&relative(&source))?;
-            let node = super::copy::plan::existing(&*tree, &path, &source)?;
+            let node = super::copy::select::existing(&*tree, &path, &source)?;
             let mut nodes = vec![node];
             if nodes[0].is_directory() {
                 nodes.extend(tree.walk(&path)?);

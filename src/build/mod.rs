@@ -25,6 +25,7 @@ mod context;
 pub mod copy;
 mod evaluate;
 mod execution;
+mod file_layers;
 mod files;
 mod git;
 mod inputs;

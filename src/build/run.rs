@@ -207,7 +207,6 @@ impl Prepared {
         build: &BuildRequest,
         mounted: &mut dyn FnMut(Option<&str>, &str) -> Result<Mounted>,
     ) -> Result<()> {
-        let absolute = |target: &str| target_path(config, target);
         match mount {
             Mount::Bind {
                 from,
@@ -221,43 +220,10 @@ impl Prepared {
                 self.request.mounts.push(RunMount::Bind {
                     from: shown.source,
                     source: source.clone(),
-                    target: absolute(target)?,
+                    target: target_path(config, target)?,
                     writable: *access == Access::ReadWrite,
                 });
-            }
-            Mount::Cache {
-                id,
-                target,
-                access,
-                sharing,
-                from,
-                source,
-                ownership,
-            } => {
-                self.key.text("cache").text(id).text(target);
-                let seed = match from {
-                    Some(from) => {
-                        let shown = mounted(Some(from), source)?;
-                        key_of_tree(&mut self.key, &shown, source)?;
-                        Some((shown.source, source.clone()))
-                    }
-                    None => None,
-                };
-                let (uid, gid, mode) = owned(*ownership, 0o755);
-                self.request.mounts.push(RunMount::Cache {
-                    id: id.clone(),
-                    target: absolute(target)?,
-                    sharing: match sharing {
-                        CacheSharing::Shared => Sharing::Shared,
-                        CacheSharing::Private => Sharing::Private,
-                        CacheSharing::Locked => Sharing::Locked,
-                    },
-                    readonly: *access == Access::ReadOnly,
-                    mode,
-                    uid,
-                    gid,
-                    seed,
-                });
+                Ok(())
             }
             Mount::Tmpfs { target, size } => {
                 self.key
@@ -265,83 +231,137 @@ impl Prepared {
                     .text(target)
                     .number(size.unwrap_or(0));
                 self.request.mounts.push(RunMount::Tmpfs {
-                    target: absolute(target)?,
+                    target: target_path(config, target)?,
                     size: *size,
                 });
+                Ok(())
             }
-            Mount::Secret {
-                id,
-                target,
-                env,
-                required,
-                ownership,
-            } => {
-                self.key.text("secret").text(id);
-                self.key.option(target.as_ref().map(|t| t.as_bytes()));
-                self.key.option(env.as_ref().map(|e| e.as_bytes()));
-                let Some(bytes) = secret(id, build)? else {
-                    if *required {
-                        bail!(
-                            "secret `{id}` is required, but the target has no secret of that name"
-                        );
-                    }
-                    return Ok(());
-                };
-                if let Some(env) = env {
-                    let text = String::from_utf8(bytes.clone()).ok().with_context(|| {
-                        format!("secret `{id}` is no text: it cannot be a variable")
-                    })?;
-                    self.request.env.push((env.clone(), text));
-                }
-                if let Some(target) = target {
-                    let (uid, gid, mode) = owned(*ownership, 0o400);
-                    self.request.mounts.push(RunMount::Secret {
-                        target: absolute(target)?,
-                        bytes,
-                        mode,
-                        uid,
-                        gid,
-                    });
-                }
-            }
-            Mount::Ssh {
-                id,
-                target,
-                required,
-                ownership,
-            } => {
-                self.key.text("ssh").text(id);
-                let Some(socket) = build.ssh.get(id) else {
-                    if *required {
-                        bail!("ssh agent `{id}` is required, but the target has none of that name");
-                    }
-                    return Ok(());
-                };
-                let number = self
-                    .request
-                    .mounts
-                    .iter()
-                    .filter(|m| matches!(m, RunMount::Ssh { .. }))
-                    .count();
-                let target = match target {
-                    Some(target) => absolute(target)?,
-                    None => format!("/run/buildkit/ssh_agent.{number}"),
-                };
-                let (uid, gid, mode) = owned(*ownership, 0o600);
-                if number == 0 {
-                    self.request
-                        .env
-                        .push(("SSH_AUTH_SOCK".into(), target.clone()));
-                }
-                self.request.mounts.push(RunMount::Ssh {
-                    socket: socket.display().to_string(),
-                    target,
-                    mode,
-                    uid,
-                    gid,
-                });
-            }
+            Mount::Cache { .. } => self.cache(mount, config, mounted),
+            Mount::Secret { .. } => self.secret(mount, config, build),
+            Mount::Ssh { .. } => self.ssh(mount, config, build),
         }
+    }
+
+    /// What a cache holds does not count; what it is begun with does.
+    fn cache(
+        &mut self,
+        mount: &Mount,
+        config: &Configuring,
+        mounted: &mut dyn FnMut(Option<&str>, &str) -> Result<Mounted>,
+    ) -> Result<()> {
+        let Mount::Cache {
+            id,
+            target,
+            access,
+            sharing,
+            from,
+            source,
+            ownership,
+        } = mount
+        else {
+            return Ok(());
+        };
+        self.key.text("cache").text(id).text(target);
+        let seed = match from {
+            Some(from) => {
+                let shown = mounted(Some(from), source)?;
+                key_of_tree(&mut self.key, &shown, source)?;
+                Some((shown.source, source.clone()))
+            }
+            None => None,
+        };
+        let (uid, gid, mode) = owned(*ownership, 0o755);
+        self.request.mounts.push(RunMount::Cache {
+            id: id.clone(),
+            target: target_path(config, target)?,
+            sharing: match sharing {
+                CacheSharing::Shared => Sharing::Shared,
+                CacheSharing::Private => Sharing::Private,
+                CacheSharing::Locked => Sharing::Locked,
+            },
+            readonly: *access == Access::ReadOnly,
+            mode,
+            uid,
+            gid,
+            seed,
+        });
+        Ok(())
+    }
+
+    fn secret(&mut self, mount: &Mount, config: &Configuring, build: &BuildRequest) -> Result<()> {
+        let Mount::Secret {
+            id,
+            target,
+            env,
+            required,
+            ownership,
+        } = mount
+        else {
+            return Ok(());
+        };
+        self.key.text("secret").text(id);
+        self.key.option(target.as_ref().map(|t| t.as_bytes()));
+        self.key.option(env.as_ref().map(|e| e.as_bytes()));
+        let Some(bytes) = secret(id, build)? else {
+            if *required {
+                bail!("secret `{id}` is required, but the target has no secret of that name");
+            }
+            return Ok(());
+        };
+        if let Some(env) = env {
+            let text = String::from_utf8(bytes.clone())
+                .ok()
+                .with_context(|| format!("secret `{id}` is no text: it cannot be a variable"))?;
+            self.request.env.push((env.clone(), text));
+        }
+        if let Some(target) = target {
+            let (uid, gid, mode) = owned(*ownership, 0o400);
+            self.request.mounts.push(RunMount::Secret {
+                target: target_path(config, target)?,
+                bytes,
+                mode,
+                uid,
+                gid,
+            });
+        }
+        Ok(())
+    }
+
+    fn ssh(&mut self, mount: &Mount, config: &Configuring, build: &BuildRequest) -> Result<()> {
+        let Mount::Ssh {
+            id,
+            target,
+            required,
+            ownership,
+        } = mount
+        else {
+            return Ok(());
+        };
+        self.key.text("ssh").text(id);
+        let Some(socket) = build.ssh.get(id) else {
+            if *required {
+                bail!("ssh agent `{id}` is required, but the target has none of that name");
+            }
+            return Ok(());
+        };
+        let mounts = self.request.mounts.iter();
+        let number = mounts.filter(|m| matches!(m, RunMount::Ssh { .. })).count();
+        let target = match target {
+            Some(target) => target_path(config, target)?,
+            None => format!("/run/buildkit/ssh_agent.{number}"),
+        };
+        let (uid, gid, mode) = owned(*ownership, 0o600);
+        if number == 0 {
+            let variable = ("SSH_AUTH_SOCK".to_string(), target.clone());
+            self.request.env.push(variable);
+        }
+        self.request.mounts.push(RunMount::Ssh {
+            socket: socket.display().to_string(),
+            target,
+            mode,
+            uid,
+            gid,
+        });
         Ok(())
     }
 }

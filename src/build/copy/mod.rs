@@ -16,6 +16,7 @@ mod archive;
 pub mod mode;
 pub mod owner;
 pub mod plan;
+pub mod select;
 pub mod tree;
 pub mod write;
 

@@ -5,11 +5,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 
 use super::mode::Chmod;
+use super::select::{self, inner};
 use super::tree::{Node, Tree, base_name, join, parent, relative, resolve, show};
-use crate::build::patterns::{Matched, Patterns, Wildcard, ancestors_and_self};
+use crate::build::patterns::{Patterns, ancestors_and_self};
 use crate::layer::{Entry, EntryKind, Timestamp, View};
 
 /// Flags of the instruction, all resolved.
@@ -123,16 +124,6 @@ impl<'a> Planner<'a> {
                 .is_ok_and(|p| matches!(self.standing(&p), Standing::Directory))
     }
 
-    /// The paths that a source stands for, wildcards expanded.
-    pub fn sources(&self, tree: &dyn Tree, source: &str) -> Result<Vec<Vec<u8>>> {
-        let mut selected = select(tree, source)?;
-        if Wildcard::is_one(source) {
-            selected
-                .retain(|path| !self.rules.exclude.matches(base_name(path)) || is_dir(tree, path));
-        }
-        Ok(selected)
-    }
-
     /// The path at which a source lands; its parents exist afterwards.
     pub(super) fn target(&mut self, is_directory: bool, name: &[u8], to: &str) -> Result<Vec<u8>> {
         let as_written = relative(to);
@@ -163,33 +154,11 @@ impl<'a> Planner<'a> {
                 show(target)
             );
         }
-        for node in self.kept_beneath(tree, directory)? {
+        for node in select::kept_beneath(tree, directory, &self.rules.exclude)? {
             let path = join(target, inner(&node.path, directory.path.len()));
             self.put(&node, path)?;
         }
         Ok(())
-    }
-
-    /// What is beneath a directory, without what `--exclude` takes away. Excluded directories
-    /// come along after all when something beneath them was taken back by `!`.
-    pub fn kept_beneath(&self, tree: &dyn Tree, directory: &Node) -> Result<Vec<Node>> {
-        let all = tree.walk(&directory.path)?;
-        if self.rules.exclude.is_empty() {
-            return Ok(all);
-        }
-        let cut = directory.path.len();
-        let mut above: HashMap<Vec<u8>, Matched> = HashMap::new();
-        let mut selection = Selection::default();
-        for node in all {
-            let inner = inner(&node.path, cut).to_vec();
-            let inherited = above.get(parent(&inner)).cloned().unwrap_or_default();
-            let (excluded, matched) = self.rules.exclude.step(&inner, &inherited);
-            if node.is_directory() {
-                above.insert(inner.clone(), matched);
-            }
-            selection.add(inner, node, !excluded);
-        }
-        Ok(selection.kept)
     }
 
     /// `--parents`: what the pattern selects beneath the pivot (`/./`), with the directories on the way.
@@ -197,33 +166,14 @@ impl<'a> Planner<'a> {
     /// # Errors
     /// A path without wildcards that is not there.
     pub fn copy_parents(&mut self, tree: &dyn Tree, source: &str, to: &str) -> Result<usize> {
-        let pivot = pivot_of(tree, source)?;
-        let nodes = self.selected_by_parents(tree, source)?;
+        let pivot = select::pivot_of(tree, source)?;
+        let nodes = select::with_parents(tree, source, &self.rules.exclude)?;
         let target = self.target(true, b"", &format!("{to}/"))?;
         for node in &nodes {
             let path = join(&target, inner(&node.path, pivot.len()));
             self.put(node, path)?;
         }
         Ok(nodes.len())
-    }
-
-    /// # Errors
-    /// A path without wildcards that is not there.
-    pub fn selected_by_parents(&self, tree: &dyn Tree, source: &str) -> Result<Vec<Node>> {
-        let pivot = pivot_of(tree, source)?;
-        let pattern = source.split_once("/./").map_or(source, |(_, p)| p);
-        let pattern = show(&relative(pattern));
-        let wanted = Patterns::new(&[if pattern.is_empty() { "**" } else { &pattern }])?;
-        let mut selection = Selection::default();
-        for node in tree.walk(&pivot)? {
-            let inner = inner(&node.path, pivot.len()).to_vec();
-            let keep = wanted.matches(&inner) && !self.rules.exclude.matches(&inner);
-            selection.add(inner, node, keep);
-        }
-        if selection.kept.is_empty() && !Wildcard::is_one(source) {
-            bail!(missing(tree, &join(&pivot, pattern.as_bytes()), source));
-        }
-        Ok(selection.kept)
     }
 
     /// Everything in a checkout. Its modes are git's: a file is executable or not, whatever the umask made of it.
@@ -250,6 +200,10 @@ impl<'a> Planner<'a> {
             self.put_content(&node, path, content)?;
         }
         Ok(())
+    }
+
+    pub fn exclude(&self) -> &Patterns {
+        &self.rules.exclude
     }
 
     pub fn now(&self) -> Timestamp {
@@ -598,117 +552,7 @@ impl Standing {
     }
 }
 
-/// Chosen nodes, with the directories that lead to them.
-#[derive(Default)]
-struct Selection {
-    kept: Vec<Node>,
-    /// Directories that were not chosen themselves.
-    waiting: BTreeMap<Vec<u8>, Node>,
-}
-
-impl Selection {
-    /// `inner`: the path beneath the directory that is walked; nodes come sorted.
-    fn add(&mut self, inner: Vec<u8>, node: Node, keep: bool) {
-        if !keep {
-            if node.is_directory() {
-                self.waiting.insert(inner, node);
-            }
-            return;
-        }
-        if !self.waiting.is_empty() {
-            for ancestor in ancestors_and_self(parent(&inner)) {
-                self.kept.extend(self.waiting.remove(ancestor));
-            }
-        }
-        self.kept.push(node);
-    }
-}
-
-/// The part of a `--parents` source before `/./`, in the tree.
-fn pivot_of(tree: &dyn Tree, source: &str) -> Result<Vec<u8>> {
-    let pivot = source.split_once("/./").map_or("", |(pivot, _)| pivot);
-    tree.resolve(&relative(pivot))
-}
-
 /// `a/`, `a/.`, `.` and the root.
 pub fn names_directory(path: &str) -> bool {
     path.ends_with('/') || path.ends_with("/.") || path == "."
-}
-
-fn inner(path: &[u8], cut: usize) -> &[u8] {
-    if cut == 0 { path } else { &path[cut + 1..] }
-}
-
-/// The paths of a tree that a source names: itself, or what its wildcards match, sorted.
-/// The part before the first wildcard follows links, the rest does not.
-///
-/// # Errors
-/// Brackets that are not closed; a directory that cannot be listed.
-pub fn select(tree: &dyn Tree, source: &str) -> Result<Vec<Vec<u8>>> {
-    if !Wildcard::is_one(source) {
-        return Ok(vec![relative(&unescaped(source))]);
-    }
-    let pattern = show(&relative(source));
-    let parts: Vec<&str> = pattern.split('/').collect();
-    let plain = parts
-        .iter()
-        .take_while(|part| !Wildcard::is_one(part))
-        .count();
-    let base = tree.resolve(unescaped(&parts[..plain].join("/")).as_bytes())?;
-    let mut directories = match tree.get(&base)? {
-        Some(node) if node.is_directory() => vec![base],
-        _ => Vec::new(),
-    };
-    let mut found = Vec::new();
-    for part in &parts[plain..] {
-        let wildcard = Wildcard::new(part).with_context(|| format!("source `{source}`"))?;
-        found.clear();
-        let mut deeper = Vec::new();
-        for directory in &directories {
-            for node in tree.children(directory)? {
-                if wildcard.matches(base_name(&node.path)) {
-                    if node.is_directory() {
-                        deeper.push(node.path.clone());
-                    }
-                    found.push(node.path);
-                }
-            }
-        }
-        directories = deeper;
-    }
-    Ok(found)
-}
-
-/// `\*` is a star in a source without wildcards.
-fn unescaped(source: &str) -> String {
-    let mut out = String::new();
-    let mut chars = source.chars();
-    while let Some(c) = chars.next() {
-        match c {
-            '\\' => out.extend(chars.next()),
-            c => out.push(c),
-        }
-    }
-    out
-}
-
-fn is_dir(tree: &dyn Tree, path: &[u8]) -> bool {
-    let found = tree.resolve(path).and_then(|p| tree.get(&p));
-    matches!(found, Ok(Some(node)) if node.is_directory())
-}
-
-/// The file behind a top-level source; links are followed.
-pub fn existing(tree: &dyn Tree, path: &[u8], source: &str) -> Result<Node> {
-    let resolved = tree.resolve(path)?;
-    match tree.get(&resolved)? {
-        Some(node) => Ok(node),
-        None => bail!(missing(tree, &resolved, source)),
-    }
-}
-
-fn missing(tree: &dyn Tree, path: &[u8], source: &str) -> String {
-    match tree.hint(path) {
-        Some(hint) => format!("`{source}` not found: {hint}"),
-        None => format!("`{source}` not found"),
-    }
 }
