@@ -13,7 +13,6 @@ use crate::report::{Options, Style};
 pub struct Environment {
     pub variables: BTreeMap<String, String>,
     pub width: usize,
-    stdout_is_terminal: bool,
     stderr_is_terminal: bool,
 }
 
@@ -28,7 +27,6 @@ impl Environment {
         Environment {
             width: columns.unwrap_or(measured as usize).clamp(40, 400),
             variables,
-            stdout_is_terminal: std::io::stdout().is_terminal(),
             stderr_is_terminal: std::io::stderr().is_terminal(),
         }
     }
@@ -91,7 +89,11 @@ impl Environment {
         }
     }
 
-    pub fn stdout_is_terminal(&self) -> bool {
-        self.stdout_is_terminal
+    /// The same surroundings with other variables.
+    pub fn with_variables(&self, variables: BTreeMap<String, String>) -> Environment {
+        Environment {
+            variables,
+            ..self.clone()
+        }
     }
 }

@@ -10,10 +10,12 @@ mod exit;
 mod graph;
 mod init;
 mod inspect;
+mod job;
 mod lint;
 mod list;
 mod output;
 mod plan;
+mod plugin;
 mod project;
 mod run;
 mod runner;
@@ -34,16 +36,14 @@ use exit::Exit;
 pub fn main() -> ExitCode {
     watchdog::entry();
     let environment = Environment::read();
+    let argv: Vec<String> = std::env::args_os()
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect();
+    if let Some(entry) = plugin::called(&argv) {
+        return ended(plugin::plugin(entry, &environment));
+    }
     let code = match Cli::try_parse_from(args::command_first(std::env::args_os())) {
-        Ok(cli) => match dispatch(cli, &environment) {
-            Ok(code) => code,
-            Err(exit) => {
-                if !exit.text.is_empty() {
-                    eprintln!("{}", exit.text.trim_end());
-                }
-                exit.code
-            }
-        },
+        Ok(cli) => return ended(dispatch(cli, &environment)),
         Err(error) => {
             // Help and version come this way too, with 0.
             drop(error.print());
@@ -51,6 +51,16 @@ pub fn main() -> ExitCode {
         }
     };
     ExitCode::from(code)
+}
+
+/// Shows the error, if there is one left to show.
+fn ended(result: Result<u8, Exit>) -> ExitCode {
+    ExitCode::from(result.unwrap_or_else(|exit| {
+        if !exit.text.is_empty() {
+            eprintln!("{}", exit.text.trim_end());
+        }
+        exit.code
+    }))
 }
 
 fn dispatch(cli: Cli, environment: &Environment) -> Result<u8, Exit> {
@@ -81,8 +91,6 @@ fn dispatch(cli: Cli, environment: &Environment) -> Result<u8, Exit> {
         Some(Command::Doctor) => doctor::doctor(&global, environment),
         Some(Command::Lint { targets }) => lint::lint(&global, &targets, environment),
         Some(Command::Completions { shell }) => completions::completions(shell),
-        Some(Command::Plugin { name }) => {
-            Err(Exit::usage(format!("`plugin --as {name}`: not wired yet")))
-        }
+        Some(Command::Plugin { name }) => plugin::named(&name, environment),
     }
 }

@@ -11,6 +11,7 @@ use super::signals::{self, Stopped};
 use super::tools::Tools;
 use crate::event::Cancel;
 use crate::execute::{self, CacheUse, OnFailure};
+use crate::plan::Plan;
 use crate::report::Reporter;
 use crate::state::{Lock, LockError, State, Wait};
 
@@ -37,21 +38,39 @@ pub fn once(
     let lock = take_lock(project, args, cancel, stopped)?;
     let state = Arc::new(State::open(&project.directory, &lock)?);
     let reporter = Reporter::to_terminal(environment.report_options(global));
-    let events = reporter.events();
     let tools = Tools::new(
         project,
         environment,
         environment.store(global)?,
-        events.clone(),
+        reporter.events(),
         cancel.clone(),
     )?;
+    let summary = bring_up_to_date(project, &plan, &tools, &state, environment, args);
+    reporter.finish();
+    if let Some(code) = stopped.exit_code() {
+        return Ok(code);
+    }
+    Ok(summary
+        .failure
+        .map_or(0, |(_, failure)| exit::code_of(failure.kind)))
+}
+
+/// Executes a plan with everything in place.
+pub fn bring_up_to_date(
+    project: &Project,
+    plan: &Plan,
+    tools: &Tools,
+    state: &Arc<State>,
+    environment: &Environment,
+    args: &RunArgs,
+) -> execute::Summary {
     let jobs = jobs(args, project);
     let work = Work {
         project,
-        plan: &plan,
+        plan,
         environment,
-        tools: &tools,
-        state: Arc::clone(&state),
+        tools,
+        state: Arc::clone(state),
         wishes: Wishes {
             no_cache: args.force,
             pull: args.pull,
@@ -71,18 +90,12 @@ pub fn once(
         } else {
             CacheUse::Fresh
         },
-        events,
-        cancel: cancel.clone(),
+        events: tools.events.clone(),
+        cancel: tools.cancel.clone(),
     };
-    let summary = execute::execute(&project.actions(&plan), &work, &state, &options);
+    let summary = execute::execute(&project.actions(plan), &work, state, &options);
     state.save_stats();
-    reporter.finish();
-    if let Some(code) = stopped.exit_code() {
-        return Ok(code);
-    }
-    Ok(summary
-        .failure
-        .map_or(0, |(_, failure)| exit::code_of(failure.kind)))
+    summary
 }
 
 /// `-j`, else the manifest's `jobs`, else one for each processor.

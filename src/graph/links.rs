@@ -337,7 +337,7 @@ impl<'m> Finder<'m> {
         match &push.from {
             PushFrom::Images(patterns) => self.images(id, target, patterns),
             PushFrom::Tar { path, .. } => self.archive(id, path),
-            PushFrom::Image(_) => {}
+            PushFrom::Image(_) | PushFrom::Stored(_) => {}
         }
         let manifest = self.manifest;
         let known = manifest
@@ -440,7 +440,7 @@ impl<'m> Finder<'m> {
                 what: SubjectKind::Tar(clean(&path.value)),
                 span: path.span,
             }],
-            PushFrom::Image(image) => vec![Subject {
+            PushFrom::Image(image) | PushFrom::Stored(image) => vec![Subject {
                 shown: format!("the image `{}`", image.value),
                 what: SubjectKind::Image(image.value.clone()),
                 span: image.span,

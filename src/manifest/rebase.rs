@@ -140,7 +140,7 @@ impl Rebase<'_> {
         match &mut push.from {
             PushFrom::Images(names) => names.iter_mut().for_each(|name| self.name(name)),
             PushFrom::Tar { path, .. } => self.path(path),
-            PushFrom::Image(_) => {}
+            PushFrom::Image(_) | PushFrom::Stored(_) => {}
         }
         self.paths(&mut push.write_digests);
     }

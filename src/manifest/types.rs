@@ -389,6 +389,8 @@ pub enum PushFrom {
         pick: Option<String>,
     },
     Image(Spanned<String>),
+    /// An image of the store, by its name; only CI steps say this.
+    Stored(Spanned<String>),
 }
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Destination {

@@ -63,7 +63,7 @@ fn interpret_with(
     }
     let mut notes = reader.notes();
     let source = if mode.push_only {
-        push_source(reader, &destinations)
+        push_source(entry, reader, &destinations)
     } else {
         Source::Build(Box::new(build(entry, reader, workspace, &mut notes)?))
     };
@@ -264,17 +264,18 @@ pub(super) fn registry_host(url: &str) -> String {
     }
 }
 
-fn push_source(reader: &Reader, destinations: &[String]) -> Source {
+fn push_source(entry: EntryPoint, reader: &Reader, destinations: &[String]) -> Source {
     let tar = reader
         .some("PLUGIN_SOURCE_TAR_PATH")
         .or_else(|| reader.first_set(&["PLUGIN_SOURCE_TAR_PATH"]));
     match tar {
         Some(path) => Source::Tar(path),
-        None => Source::Named(
-            reader
+        None => Source::Named {
+            name: reader
                 .some("PLUGIN_SOURCE_IMAGE")
                 .unwrap_or_else(|| destinations[0].clone()),
-        ),
+            remote: entry.family == Family::Buildx,
+        },
     }
 }
 

@@ -50,8 +50,14 @@ pub enum Source {
     Build(Box<Build>),
     /// An archive, docker or OCI.
     Tar(String),
-    /// A name in the workspace's store, else in a daemon, else in a registry.
-    Named(String),
+    /// An image that an earlier step made, by its name.
+    Named {
+        name: String,
+        /// Whether a registry is asked when the workspace does not have it.
+        remote: bool,
+    },
+    /// The same, once it is known to be in the workspace's store.
+    Stored(String),
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -162,7 +168,8 @@ impl Job {
                 path: plain(path),
                 pick: None,
             },
-            Source::Named(name) => PushFrom::Image(plain(name)),
+            Source::Named { name, .. } => PushFrom::Image(plain(name)),
+            Source::Stored(name) => PushFrom::Stored(plain(name)),
         };
         let mut to: Vec<Destination> = Vec::new();
         for destination in &self.destinations {

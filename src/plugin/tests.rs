@@ -111,7 +111,13 @@ fn push_only_takes_the_archive_or_the_named_image() {
             ("PLUGIN_SOURCE_IMAGE", "acme/other:3"),
         ],
     );
-    assert_eq!(named.source, Source::Named("acme/other:3".into()));
+    assert_eq!(
+        named.source,
+        Source::Named {
+            name: "acme/other:3".into(),
+            remote: true
+        }
+    );
     let own = job(
         "kaniko-docker",
         &[
@@ -120,7 +126,13 @@ fn push_only_takes_the_archive_or_the_named_image() {
             ("PLUGIN_PUSH_ONLY", "true"),
         ],
     );
-    assert_eq!(own.source, Source::Named("acme/app:7".into()));
+    assert_eq!(
+        own.source,
+        Source::Named {
+            name: "acme/app:7".into(),
+            remote: false
+        }
+    );
     let buildah = job(
         "buildah-docker",
         &[

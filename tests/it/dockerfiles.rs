@@ -52,7 +52,11 @@ impl Project {
         let context = dir.path().join("ctx");
         std::fs::create_dir_all(context.join("etc")).unwrap();
         std::fs::copy("/bin/busybox", context.join("busybox")).unwrap();
-        std::fs::write(context.join("etc/passwd"), "root:x:0:0::/root:/bin/sh\napp:x:1000:1000::/home/app:/bin/sh\n").unwrap();
+        std::fs::write(
+            context.join("etc/passwd"),
+            "root:x:0:0::/root:/bin/sh\napp:x:1000:1000::/home/app:/bin/sh\n",
+        )
+        .unwrap();
         std::fs::write(context.join("etc/group"), "root:x:0:\napp:x:1000:\n").unwrap();
         let store = Store::open(&dir.path().join("store")).unwrap();
         let events: Arc<Mutex<Vec<Event>>> = Arc::default();
@@ -187,7 +191,10 @@ fn steps_see_what_a_shell_would_see() {
         .map(|h| h.created_by.as_str())
         .filter(|h| h.starts_with("RUN"))
         .collect();
-    assert!(history[1].starts_with("RUN |2 A=arg E=env /bin/sh -c echo "), "{history:?}");
+    assert!(
+        history[1].starts_with("RUN |2 A=arg E=env /bin/sh -c echo "),
+        "{history:?}"
+    );
 }
 
 #[test]
@@ -215,7 +222,10 @@ fn a_failing_command_says_what_it_said() {
     let p = Project::new();
     let error = p.error("RUN echo before\nRUN for i in $(seq 30); do echo line $i; done; exit 3\n");
     assert!(error.contains("Dockerfile:6"), "{error}");
-    assert!(error.contains("exit code 3") && error.contains("| line 30"), "{error}");
+    assert!(
+        error.contains("exit code 3") && error.contains("| line 30"),
+        "{error}"
+    );
     assert!(error.contains("the whole output: "), "{error}");
     let log = error.split("the whole output: ").nth(1).unwrap().trim();
     assert!(std::fs::read_to_string(log).unwrap().contains("line 1\n"));
@@ -259,7 +269,8 @@ fn a_run_that_changes_nothing_makes_no_layer() {
 fn equal_inputs_with_an_epoch_give_equal_images() {
     let build = || {
         let p = Project::new();
-        let mut request = p.request("RUN mkdir /d && echo x > /d/f && ln -s f /d/l && ln /d/f /d/h\n");
+        let mut request =
+            p.request("RUN mkdir /d && echo x > /d/f && ln -s f /d/l && ln /d/f /d/h\n");
         request.epoch = Some(1_700_000_000);
         p.run(&request).unwrap().built.root.digest
     };

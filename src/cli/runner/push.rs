@@ -42,6 +42,11 @@ pub(super) fn inputs(
             let digest = remote_digest(work, work.project.graph.name(id), reference)?;
             inputs.value("image", &reference.value, digest.as_bytes());
         }
+        PushFrom::Stored(name) => inputs.value(
+            "image",
+            &name.value,
+            stored(work, name)?.digest.as_str().as_bytes(),
+        ),
     }
     Ok(())
 }
@@ -66,7 +71,7 @@ fn destinations(
             .into_iter()
             .map(|image| graph.name(image).to_string())
             .collect(),
-        PushFrom::Tar { .. } | PushFrom::Image(_) => vec![String::new()],
+        PushFrom::Tar { .. } | PushFrom::Image(_) | PushFrom::Stored(_) => vec![String::new()],
     };
     let mut found: BTreeMap<(String, usize), Destination> = BTreeMap::new();
     for destination in &push.to {
@@ -314,6 +319,17 @@ fn images(
                 sources: vec![from],
             }])
         }
+        PushFrom::Stored(reference) => {
+            let root = stored(work, reference)?;
+            let sources: BTreeSet<Reference> =
+                build::sources_of(&work.tools.engine(&work.state)?, &root.digest)
+                    .into_values()
+                    .collect();
+            Ok(vec![Image {
+                root,
+                sources: sources.into_iter().collect(),
+            }])
+        }
     }
 }
 
@@ -369,6 +385,12 @@ fn write_digests(work: &Work<'_>, path: &str, pushed: &[Pushed]) -> Result<(), F
     text.push('\n');
     super::super::output::write_whole(&work.path(path), text.as_bytes())?;
     Ok(())
+}
+
+/// An image of the store, by its name.
+fn stored(work: &Work<'_>, name: &Spanned<String>) -> Result<Descriptor, Failure> {
+    let found = work.tools.store()?.tagged(&name.value);
+    found.ok_or_else(|| Failure::failed(format!("the store holds no image `{}`", name.value)))
 }
 
 /// Why a tag is no longer what was published.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::super::project::plain;
 use super::{Work, build, failure};
 use crate::archive;
-use crate::event::{Event, Product};
+use crate::event::Event;
 use crate::execute::{Failure, FailureKind, Made, Upstream};
 use crate::graph::TargetId;
 use crate::image::Descriptor;
@@ -163,12 +163,6 @@ pub(super) fn run(
         });
     }
     for path in scan.reports.values() {
-        work.tools.events.send(Event::Produced {
-            target: name.to_string(),
-            what: Product::Report {
-                path: path.value.clone(),
-            },
-        });
         outputs.push(work.file_output(FileKind::Report, &path.value)?);
     }
     Ok(Made {

@@ -49,7 +49,12 @@ pub fn write(request: &ScanRequest, verdict: &Verdict, events: &Events) -> Resul
         let text = render(*format, &header, verdict);
         put(path, text.as_bytes())
             .with_context(|| format!("cannot write report `{}`", path.display()))?;
-        let path = path.display().to_string();
+        // As the manifest says it.
+        let path = path
+            .strip_prefix(&request.directory)
+            .unwrap_or(path)
+            .display()
+            .to_string();
         let (target, what) = (request.target.clone(), Product::Report { path });
         events.send(Event::Produced { target, what });
     }

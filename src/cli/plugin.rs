@@ -1,0 +1,45 @@
+//! `plugin`, and the binary called by a plugin's name: a step of Harness or
+//! Drone, read from its variables.
+
+use super::environment::Environment;
+use super::exit::{Exit, FAILED};
+use super::job;
+use crate::plugin::{EntryPoint, Outcome, Refusal, Workspace, interpret, with_env_file};
+
+/// The plugin that the program's own name stands for.
+pub fn called(argv: &[String]) -> Option<EntryPoint> {
+    EntryPoint::called(argv)
+}
+
+pub fn named(name: &str, environment: &Environment) -> Result<u8, Exit> {
+    let entry = EntryPoint::named(name).ok_or_else(|| {
+        let known: Vec<&str> = EntryPoint::names().collect();
+        Exit::usage(format!("`--as {name}` is no plugin"))
+            .with_help(format!("known are {}", known.join(", ")))
+    })?;
+    plugin(entry, environment)
+}
+
+pub fn plugin(entry: EntryPoint, environment: &Environment) -> Result<u8, Exit> {
+    let workspace = std::env::current_dir()
+        .map_err(|error| Exit::error(FAILED, format!("there is no working directory: {error}")))?;
+    let read = |path: &str| std::fs::read_to_string(workspace.join(path));
+    let refused = |refusal: Refusal| Exit::error(FAILED, &refusal.message).with_help(&refusal.help);
+    let variables = with_env_file(entry, &environment.variables, &read).map_err(refused)?;
+    let environment = environment.with_variables(variables);
+    let now = time::OffsetDateTime::now_utc()
+        .format(&time::format_description::well_known::Rfc3339)
+        .unwrap_or_default();
+    let facts = Workspace {
+        environment: &environment.variables,
+        read: &read,
+        now: &now,
+    };
+    match interpret(entry, &facts).map_err(refused)? {
+        Outcome::Run(job) => job::run(*job, &workspace, &environment),
+        Outcome::NothingToDo(why) => {
+            eprintln!("nothing to do: {why}");
+            Ok(0)
+        }
+    }
+}
