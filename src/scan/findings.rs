@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::image::Digest;
 
-/// Qualitative severity (CVSS v3.1 section 5), lowest first. `Unknown` is below
+/// Qualitative severity (CVSS v3.1 section 5), lowest first; what databases call
+/// negligible is `None`. `Unknown` is below
 /// everything in order, but whether it passes is the policy's decision.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
@@ -38,8 +39,8 @@ impl Severity {
     /// What databases and scanners call severities, in any case.
     pub fn of_word(word: &str) -> Severity {
         match word.to_ascii_lowercase().as_str() {
-            "none" => Severity::None,
-            "low" | "minor" | "negligible" | "unimportant" | "note" => Severity::Low,
+            "none" | "negligible" | "unimportant" => Severity::None,
+            "low" | "minor" | "note" => Severity::Low,
             "medium" | "moderate" | "warning" => Severity::Medium,
             "high" | "important" | "error" => Severity::High,
             "critical" => Severity::Critical,
@@ -66,7 +67,7 @@ impl fmt::Display for Severity {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a severity: expected none, low, medium, high or critical")]
+#[error("`{0}` is not a severity: expected negligible, low, medium, high or critical")]
 pub struct SeverityError(String);
 
 /// A threshold as a user writes it.
@@ -75,7 +76,7 @@ impl FromStr for Severity {
 
     fn from_str(text: &str) -> Result<Severity, SeverityError> {
         match text.to_ascii_lowercase().as_str() {
-            "none" => Ok(Severity::None),
+            "none" | "negligible" => Ok(Severity::None),
             "low" => Ok(Severity::Low),
             "medium" => Ok(Severity::Medium),
             "high" => Ok(Severity::High),

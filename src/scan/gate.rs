@@ -59,6 +59,11 @@ pub fn scan(
     Ok(verdict)
 }
 
+/// Where indexes of advisory databases are kept.
+pub fn index_home(store: &Store) -> std::path::PathBuf {
+    store.root().join("db").join("index")
+}
+
 struct Run<'a> {
     request: &'a ScanRequest,
     store: &'a Store,
@@ -78,8 +83,7 @@ impl Run<'_> {
         if self.request.scanner != Scanner::Builtin {
             return Ok(());
         }
-        let home = self.store.root().join("db");
-        let kept = vec![home.join("osv")];
+        let kept = vec![super::advisory_home(self.store)];
         let named = &self.request.advisories;
         if named.is_empty() && !kept[0].is_dir() {
             return Err(ScannerError::Failed(
@@ -87,7 +91,7 @@ impl Run<'_> {
             ));
         }
         let paths = if named.is_empty() { &kept } else { named };
-        let database = advisory::open(paths, &home.join("index"), self.cancel);
+        let database = advisory::open(paths, &index_home(self.store), self.cancel);
         self.database = Some(database.map_err(ScannerError::of)?);
         Ok(())
     }

@@ -156,6 +156,39 @@ impl Verdict {
     }
 }
 
+/// Where `imgmake db update` keeps OSV databases, and where the built-in scanner
+/// looks when a scan names none.
+pub fn advisory_home(store: &Store) -> PathBuf {
+    store.root().join("db").join("osv")
+}
+
+/// What an advisory database holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DatabaseStatus {
+    /// Of the content.
+    pub digest: String,
+    pub advisories: u64,
+    /// When the newest advisory was modified, RFC 3339.
+    pub newest: Option<String>,
+}
+
+/// Reads OSV databases into the index that scans use, unless it is there already.
+///
+/// # Errors
+/// Paths that do not exist or hold no advisory; documents that are not OSV, by name.
+pub fn import_advisories(
+    paths: &[PathBuf],
+    store: &Store,
+    cancel: &Cancel,
+) -> Result<DatabaseStatus> {
+    let database = advisory::open(paths, &gate::index_home(store), cancel)?;
+    Ok(DatabaseStatus {
+        digest: database.digest().to_string(),
+        advisories: database.advisories(),
+        newest: database.newest().map(String::from),
+    })
+}
+
 /// Scans every image of the request, judges, and writes the reports.
 ///
 /// A scanner that fails, is missing or times out gives a verdict that did not

@@ -85,6 +85,10 @@ impl Database {
         &self.digest
     }
 
+    pub fn advisories(&self) -> u64 {
+        self.directory.advisories
+    }
+
     /// When the newest advisory was modified, as it says.
     pub fn newest(&self) -> Option<&str> {
         self.directory.newest.as_deref()

@@ -168,7 +168,7 @@ fn severity_comes_from_a_vector_else_from_the_databases_word() {
         [
             ("a", Severity::Critical),
             ("b", Severity::Medium),
-            ("c", Severity::Low),
+            ("c", Severity::None),
             ("d", Severity::Unknown),
             ("e", Severity::Unknown),
         ]
