@@ -12,7 +12,7 @@
 //!   upload      one blob: ask, mount, stream, resume
 //! session     one registry: challenges, redirects, retries
 //!   endpoint    where it is; certificates, proxy: how it is reached
-//!   challenge, token, credentials, helper, cloud: who we are to it
+//!   challenge, token, credentials, helper, login, cloud: who we are to it
 //!   http, retry one exchange; when to try again
 //! mirrors     registries.conf and docker's registry-mirrors
 //! referrers   what refers to an image; manage: tags, deletion, login
@@ -29,6 +29,7 @@ mod error;
 mod faults;
 mod helper;
 mod http;
+mod login;
 mod manage;
 mod mirrors;
 mod options;
@@ -48,8 +49,8 @@ mod transfer;
 mod upload;
 
 pub use client::Client;
-pub use credentials::{forget, remember};
 pub use error::{Failure, RegistryError};
+pub use login::{forget, remember};
 pub use options::{
     Auth, ClientOptions, Fetched, HostSettings, MirrorFallback, PushJob, PushPhase, Pushed,
     Resolved, Secret, Work,

@@ -200,7 +200,14 @@ impl Upload<'_> {
 
     fn open(&self) -> Result<Opened, RegistryError> {
         let call = Call::new(Method::POST, self.uploads()?).body(EMPTY);
-        let answer = self.ask("begin an upload", call, Retry::Whole, None)?;
+        let answer = self
+            .ask("begin an upload", call, Retry::Whole, None)
+            .map_err(|e| match e.is_missing() {
+                true => e.help(
+                    "the repository does not exist, and this registry does not make it by itself; create it, or set `create-repo` where the registry is ECR",
+                ),
+                false => e,
+            })?;
         let status = answer.status;
         self.opened(answer).ok_or_else(|| {
             RegistryError::invalid(format!(

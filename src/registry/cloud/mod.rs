@@ -8,6 +8,7 @@ mod aws;
 mod azure;
 mod gcp;
 mod jwt;
+mod keys;
 mod sigv4;
 #[cfg(test)]
 mod tests;
