@@ -65,6 +65,10 @@ impl Tools {
         })
     }
 
+    pub fn store_path(&self) -> &Path {
+        &self.store_path
+    }
+
     pub fn store(&self) -> anyhow::Result<&Store> {
         if let Some(store) = self.store.get() {
             return Ok(store);

@@ -83,12 +83,13 @@ impl Runner for Work<'_> {
 
     fn run(&self, action: usize, upstream: &Upstream<'_>) -> Result<Made, Failure> {
         let id = self.plan.order[action];
-        match &self.target(id).kind {
-            TargetKind::Run(run) => command::run(self, id, run),
+        let made = match &self.target(id).kind {
+            TargetKind::Run(run) => return command::run(self, id, run),
             TargetKind::Build(build) => build::run(self, id, build, upstream),
             TargetKind::Scan(scan) => scan::run(self, id, scan, upstream),
             TargetKind::Push(push) => push::run(self, id, push, upstream),
-        }
+        };
+        made.map_err(|failure| self.with_help(failure))
     }
 }
 
@@ -99,6 +100,18 @@ fn counts(kind: EdgeKind) -> bool {
 }
 
 impl Work<'_> {
+    /// A full disk is mostly the store's, which no message about a layer names.
+    fn with_help(&self, mut failure: Failure) -> Failure {
+        if failure.message.contains("No space left on device") {
+            let store = self.tools.store_path().display();
+            failure.message = format!(
+                "{}\n  help: make room with `imgmake gc`, or keep the store, which is `{store}`, elsewhere with `--store`",
+                failure.message.trim_end()
+            );
+        }
+        failure
+    }
+
     fn target(&self, id: TargetId) -> &Target {
         self.project.graph.target(id)
     }
