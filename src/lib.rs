@@ -4,8 +4,6 @@
 //! one way, from the manifest to the reports; `tests/it/tidy.rs` holds the table
 //! of which room may know which.
 
-#![allow(unused, clippy::all)] // SKELETON: goes when the rooms are filled.
-
 pub mod archive;
 pub mod build;
 pub mod cli;

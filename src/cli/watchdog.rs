@@ -85,6 +85,7 @@ fn watch(orders: impl BufRead) {
         };
     }
     for group in groups.into_iter().filter_map(Pid::from_raw) {
-        drop(kill_process_group(group, Signal::KILL));
+        // A group that is gone already is what was wanted.
+        let _ = kill_process_group(group, Signal::KILL);
     }
 }

@@ -148,6 +148,7 @@ impl ManifestFormat {
 
 /// What stands behind a manifest digest.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant)] // One at a time, on its way to somebody who looks at it.
 pub enum ManifestOrIndex {
     Manifest(ImageManifest),
     Index(ImageIndex),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::family::{Cloud, EntryPoint, Family};
-use super::job::{self, Build, ImmutableTags, Job, ResultFiles, Source};
+use super::job::{Build, ImmutableTags, Job, ResultFiles, Source};
 use super::reader::Reader;
 use super::tags::{AutoTags, auto_tags, expand_tag};
 use super::{Refusal, credentials};
@@ -460,11 +460,12 @@ fn secrets(reader: &Reader) -> Result<Vec<(String, SecretFrom)>, Refusal> {
     if let Some(one) = reader.some("PLUGIN_SECRET") {
         secrets.push(secret_option(&one)?);
     }
-    let lists: [(&str, fn(String) -> SecretFrom); 2] = [
-        ("PLUGIN_SECRETS_FROM_ENV", SecretFrom::Env),
-        ("PLUGIN_SECRETS_FROM_FILE", SecretFrom::File),
-    ];
-    for (name, from) in lists {
+    for name in ["PLUGIN_SECRETS_FROM_ENV", "PLUGIN_SECRETS_FROM_FILE"] {
+        let from = if name.ends_with("_ENV") {
+            SecretFrom::Env
+        } else {
+            SecretFrom::File
+        };
         for pair in reader.list(name) {
             match pair.split_once('=') {
                 Some((id, value)) if !id.is_empty() && !value.is_empty() => {

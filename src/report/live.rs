@@ -208,11 +208,9 @@ impl View for Live {
                 total,
             } => {
                 self.update(target, |running| {
-                    drop(
-                        running
-                            .transfers
-                            .insert(what.clone(), (*direction, *done, *total)),
-                    )
+                    running
+                        .transfers
+                        .insert(what.clone(), (*direction, *done, *total));
                 });
             }
             Event::Warning { target, message } => {

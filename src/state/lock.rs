@@ -9,7 +9,8 @@ use std::time::Duration;
 /// Held until dropped.
 #[derive(Debug)]
 pub struct Lock {
-    file: File,
+    /// The lock itself: it is let go when this is closed.
+    _file: File,
     directory: PathBuf,
 }
 
@@ -73,7 +74,10 @@ impl Lock {
             file.write_all(format!("{pid}\n").as_bytes())
         };
         write().map_err(io)?;
-        Ok(Lock { file, directory })
+        Ok(Lock {
+            _file: file,
+            directory,
+        })
     }
 
     pub fn is_of(&self, directory: &Path) -> bool {

@@ -280,7 +280,9 @@ fn archives_are_unpacked_by_add_alone() {
         header.set_entry_type(kind);
         header.set_mode(mode);
         header.set_size(body.len() as u64);
-        (header.set_uid(7), header.set_gid(8), header.set_mtime(1000));
+        header.set_uid(7);
+        header.set_gid(8);
+        header.set_mtime(1000);
         match link {
             "" => tar.append_data(&mut header, path, body.as_bytes()).unwrap(),
             link => tar.append_link(&mut header, path, link).unwrap(),

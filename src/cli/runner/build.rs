@@ -324,7 +324,7 @@ fn recipe(work: &Work<'_>, id: TargetId, target: &BuildTarget) -> Result<Recipe,
                 base,
                 steps: steps
                     .iter()
-                    .map(|step| step_of(work, &step.value))
+                    .map(|step| step_of(&step.value))
                     .collect::<Result<_, _>>()?,
             })
         }
@@ -541,7 +541,7 @@ fn compression(work: &Work<'_>, target: &BuildTarget) -> Result<Compression, Fai
 /// zlib's own default; with libdeflate it is better and faster than the peers' level.
 const DEFAULT_LEVEL: u8 = 6;
 
-fn step_of(work: &Work<'_>, node: &StepNode) -> Result<Step, Failure> {
+fn step_of(node: &StepNode) -> Result<Step, Failure> {
     Ok(match node.clone() {
         StepNode::Copy {
             sources,
@@ -557,7 +557,7 @@ fn step_of(work: &Work<'_>, node: &StepNode) -> Result<Step, Failure> {
         StepNode::Layer(steps) => Step::Layer(
             steps
                 .iter()
-                .map(|step| step_of(work, &step.value))
+                .map(|step| step_of(&step.value))
                 .collect::<Result<_, _>>()?,
         ),
         StepNode::File {

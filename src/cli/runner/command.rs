@@ -5,7 +5,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::process::Signal;
+use rustix::process::{Signal, kill_process_group};
 
 use super::{Work, files};
 use crate::event::{Event, Product, Stream};
@@ -117,7 +117,10 @@ fn attend(
         scope.spawn(|| pass_on(work, name, stdout, Stream::Stdout));
         scope.spawn(|| pass_on(work, name, stderr, Stream::Stderr));
         let mut stopped: Option<(Instant, Failure)> = None;
-        let kill = |signal| drop(rustix::process::kill_process_group(group, signal));
+        // A group that is gone already is what was wanted.
+        let kill = |signal| {
+            let _ = kill_process_group(group, signal);
+        };
         let mut pause = Duration::from_millis(1);
         loop {
             if let Some(status) = child

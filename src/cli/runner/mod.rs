@@ -13,7 +13,6 @@ use std::sync::Arc;
 use super::environment::Environment;
 use super::project::Project;
 use super::tools::Tools;
-use crate::build::BuildRequest;
 use crate::event::Cancelled;
 use crate::execute::{Failure, FailureKind, Made, Runner, Upstream};
 use crate::graph::{EdgeKind, TargetId};
@@ -223,12 +222,4 @@ fn failure(error: anyhow::Error) -> Failure {
         })
     });
     Failure::new(kind.unwrap_or(FailureKind::Failed), format!("{error:#}"))
-}
-
-/// The build request of a target, for commands that look at it without building.
-pub fn request(work: &Work<'_>, id: TargetId) -> Result<BuildRequest, Failure> {
-    match &work.target(id).kind {
-        TargetKind::Build(target) => build::request(work, id, target, None),
-        _ => Err(Failure::failed("only `build` targets have a Dockerfile")),
-    }
 }

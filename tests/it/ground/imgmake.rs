@@ -30,7 +30,6 @@ pub struct Imgmake {
     user: User,
     /// Program, home and store.
     directory: tempfile::TempDir,
-    environment: Vec<(String, String)>,
 }
 
 #[derive(Debug)]
@@ -58,18 +57,9 @@ impl Imgmake {
         std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
         let home = directory.path().join("home");
         std::fs::create_dir(&home).unwrap();
-        let made = Imgmake {
-            user,
-            directory,
-            environment: Vec::new(),
-        };
+        let made = Imgmake { user, directory };
         made.give(&home);
         made
-    }
-
-    pub fn with(mut self, name: &str, value: &str) -> Imgmake {
-        self.environment.push((name.into(), value.into()));
-        self
     }
 
     /// Hands a path, and what is in it, to the user who runs.
@@ -109,7 +99,6 @@ impl Imgmake {
             )
             .env("HOME", self.home())
             .env("IMGMAKE_STORE", self.store())
-            .envs(self.environment.iter().map(|(n, v)| (n, v)))
             .current_dir(directory)
             .stdin(Stdio::null());
         command

@@ -138,9 +138,9 @@ fn configuration(directory: &Path, host: &str, access: &Access) -> String {
         directory.display()
     );
     if let Some((certificate, key)) = &access.tls {
-        write!(
+        writeln!(
             text,
-            "  tls: {{certificate: {}, key: {}}}\n",
+            "  tls: {{certificate: {}, key: {}}}",
             certificate.display(),
             key.display()
         )
