@@ -151,6 +151,18 @@ pub enum Command {
     Doctor,
     /// Check the Dockerfiles of the targets
     Lint { targets: Vec<String> },
+    /// The advisories that the built-in scanner knows
+    Db {
+        #[command(subcommand)]
+        command: DbCommand,
+    },
+    /// Check a user and a password (on standard input) and remember them as docker does
+    Login(LoginArgs),
+    /// Forget them
+    Logout {
+        /// Host, with a port if it has one
+        registry: String,
+    },
     /// Completions for a shell
     Completions { shell: clap_complete::Shell },
     /// Act as a Harness or Drone plugin: read PLUGIN_* variables
@@ -159,6 +171,28 @@ pub enum Command {
         #[arg(long = "as", value_name = "NAME")]
         name: String,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum DbCommand {
+    /// Get advisories; without a source, again those that are kept
+    Update {
+        /// OSV's name of an ecosystem (`Debian`, `npm`, …), an archive or a URL
+        from: Vec<String>,
+    },
+    /// What is kept
+    Status,
+}
+
+#[derive(Debug, Args)]
+pub struct LoginArgs {
+    /// Host, with a port if it has one
+    pub registry: String,
+    #[arg(short, long, value_name = "USER")]
+    pub username: String,
+    /// The password comes on standard input (it always does)
+    #[arg(long)]
+    pub password_stdin: bool,
 }
 
 /// Options that take the next word as their value.

@@ -4,6 +4,7 @@
 mod args;
 mod cache;
 mod completions;
+mod db;
 mod doctor;
 mod environment;
 mod exit;
@@ -13,6 +14,7 @@ mod inspect;
 mod job;
 mod lint;
 mod list;
+mod login;
 mod output;
 mod plan;
 mod plugin;
@@ -90,6 +92,9 @@ fn dispatch(cli: Cli, environment: &Environment) -> Result<u8, Exit> {
         Some(Command::Init) => init::init(&global),
         Some(Command::Doctor) => doctor::doctor(&global, environment),
         Some(Command::Lint { targets }) => lint::lint(&global, &targets, environment),
+        Some(Command::Db { command }) => db::db(&command, &global, environment),
+        Some(Command::Login(args)) => login::login(&args, environment),
+        Some(Command::Logout { registry }) => login::logout(&registry, environment),
         Some(Command::Completions { shell }) => completions::completions(shell),
         Some(Command::Plugin { name }) => plugin::named(&name, environment),
     }

@@ -43,7 +43,7 @@ pub(super) fn inputs(
     }
     if scan.advisories.is_empty() && scan.scanner == ScannerNode::Builtin {
         // What `imgmake db update` keeps.
-        let kept = work.tools.store()?.root().join("db").join("osv");
+        let kept = scan::advisory_home(work.tools.store()?);
         inputs.hashed(
             "advisories",
             "database",
