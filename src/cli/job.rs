@@ -32,7 +32,7 @@ pub fn run(mut job: Job, workspace: &Path, environment: &Environment) -> Result<
     let cancel = Cancel::default();
     let stopped = signals::listen(&cancel);
     for note in &job.notes {
-        eprintln!("note: {note}");
+        super::output::tell(format!("note: {note}"));
     }
     let store_path = environment
         .get("IMGMAKE_STORE")

@@ -59,7 +59,7 @@ pub fn main() -> ExitCode {
 fn ended(result: Result<u8, Exit>) -> ExitCode {
     ExitCode::from(result.unwrap_or_else(|exit| {
         if !exit.text.is_empty() {
-            eprintln!("{}", exit.text.trim_end());
+            output::tell(exit.text.trim_end());
         }
         exit.code
     }))

@@ -13,6 +13,12 @@ pub fn print(text: &str) -> Result<()> {
     }
 }
 
+/// Tells people something on standard error. A reader that is gone is no error,
+/// and no panic, which `eprintln!` would make of it.
+pub fn tell(text: impl std::fmt::Display) {
+    drop(writeln!(std::io::stderr().lock(), "{text}"));
+}
+
 /// Writes a file beside and renames it; parents are made.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     let told = || format!("cannot write `{}`", path.display());

@@ -38,7 +38,7 @@ pub fn plugin(entry: EntryPoint, environment: &Environment) -> Result<u8, Exit> 
     match interpret(entry, &facts).map_err(refused)? {
         Outcome::Run(job) => job::run(*job, &workspace, &environment),
         Outcome::NothingToDo(why) => {
-            eprintln!("nothing to do: {why}");
+            super::output::tell(format!("nothing to do: {why}"));
             Ok(0)
         }
     }

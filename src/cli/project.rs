@@ -81,7 +81,7 @@ impl Project {
                 if warnings.is_empty() {
                     source.cache(&manifest);
                 } else {
-                    eprint!("{}", render(&warnings));
+                    super::output::tell(render(&warnings).trim_end());
                 }
                 (manifest, sources)
             }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::args::{Global, RunArgs};
 use super::environment::Environment;
 use super::exit::{self, Exit};
+use super::output::tell;
 use super::project::Project;
 use super::runner::{Wishes, Work};
 use super::signals::{self, Stopped};
@@ -117,7 +118,11 @@ fn take_lock(
     cancel: &Cancel,
     stopped: &Stopped,
 ) -> Result<Lock, Exit> {
-    let told = |holder: &str| eprintln!("waiting: another run works in this project ({holder})");
+    let told = |holder: &str| {
+        tell(format!(
+            "waiting: another run works in this project ({holder})"
+        ))
+    };
     let give_up = || cancel.is_cancelled();
     let wait = if args.no_wait {
         Wait::No

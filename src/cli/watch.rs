@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::args::{Global, RunArgs};
 use super::environment::Environment;
 use super::exit::{self, Exit};
+use super::output::tell;
 use super::project::Project;
 use super::run::once;
 use super::signals;
@@ -24,7 +25,7 @@ pub fn watch(global: &Global, args: &RunArgs, environment: &Environment) -> Resu
         let watched = match &project {
             Ok(project) => Watched::of(project, args)?,
             Err(error) => {
-                eprintln!("{}", error.text.trim_end());
+                tell(error.text.trim_end());
                 Watched::manifest_only(global)
             }
         };
@@ -45,7 +46,10 @@ pub fn watch(global: &Global, args: &RunArgs, environment: &Environment) -> Resu
             Some(change) => change,
             None => {
                 if !ended.is_cancelled() {
-                    eprintln!("watching {} for changes; Ctrl-C ends it", watched.said());
+                    tell(format!(
+                        "watching {} for changes; Ctrl-C ends it",
+                        watched.said()
+                    ));
                 }
                 loop {
                     match watcher.wait(Duration::from_millis(200), &|path| watched.counts(path)) {
@@ -59,7 +63,7 @@ pub fn watch(global: &Global, args: &RunArgs, environment: &Environment) -> Resu
         if ended.is_cancelled() {
             return Ok(stopped.exit_code().unwrap_or(0));
         }
-        eprintln!("\n{}", watched.describe(&change));
+        tell(format!("\n{}", watched.describe(&change)));
     }
 }
 
@@ -98,7 +102,7 @@ fn run_until_change(
                 if let Err(error) = result
                     && !error.text.is_empty()
                 {
-                    eprintln!("{}", error.text.trim_end());
+                    tell(error.text.trim_end());
                 }
                 return Ok(change);
             }

@@ -403,6 +403,19 @@ fn watch_runs_again_when_an_input_changes_and_not_for_its_own_outputs() {
     assert_eq!(starts, 2, "{said}");
 }
 
+#[test]
+fn a_reader_that_is_gone_is_no_error_and_no_panic() {
+    let p = web_and_api();
+    for arguments in [&["nope"][..], &["-v"], &["list"]] {
+        let mut command = p.imgmake.command(p.path());
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        command.stdout(writer.try_clone().unwrap()).stderr(writer);
+        let code = command.args(arguments).status().unwrap().code();
+        assert_eq!(code, Some(if arguments[0] == "nope" { 2 } else { 0 }));
+    }
+}
+
 fn wait_until(done: impl Fn() -> bool) {
     for _ in 0..400 {
         if done() {
