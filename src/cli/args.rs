@@ -165,6 +165,13 @@ pub enum Command {
     },
     /// Completions for a shell
     Completions { shell: clap_complete::Shell },
+    /// Build and push as kaniko's executor does, with its arguments
+    #[command(disable_help_flag = true)]
+    Kaniko {
+        /// `--context`, `--destination`, …: `imgmake kaniko --help` lists them
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Act as a Harness or Drone plugin: read PLUGIN_* variables
     Plugin {
         /// The plugin that is replaced: kaniko-docker, drone-ecr, buildah-docker, …

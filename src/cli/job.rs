@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use anyhow::Context;
 use serde_json::json;
 
 use super::args::RunArgs;
@@ -16,9 +17,10 @@ use super::exit::{Exit, FAILED};
 use super::output::write_whole;
 use super::project::Project;
 use super::run::bring_up_to_date;
-use super::signals;
+use super::signals::{self, Stopped};
 use super::tools::Tools;
-use crate::event::Cancel;
+use crate::event::{Cancel, Event};
+use crate::image::Reference;
 use crate::plugin::job::{BUILD, Job, PUSH, ResultFiles, Source, parts};
 use crate::report::{Options, Reporter, Style};
 use crate::state::{Lock, Output, State, Wait};
@@ -27,16 +29,40 @@ use crate::store::Store;
 /// Where a step keeps images for later steps, below the working directory.
 const WORKSPACE_STORE: &str = ".imgmake/store";
 
-/// Runs a job in the working directory; the code is 0 or 1, as the plugins have.
-pub fn run(mut job: Job, workspace: &Path, environment: &Environment) -> Result<u8, Exit> {
+/// Where a job runs, and how it tells.
+pub struct Place {
+    /// Relative paths start here.
+    pub workspace: PathBuf,
+    pub store: PathBuf,
+    pub style: Style,
+    pub verbose: bool,
+}
+
+/// Runs a plugin's job in the working directory; the code is 0 or 1, as the plugins have.
+pub fn run(job: Job, workspace: &Path, environment: &Environment) -> Result<u8, Exit> {
     let cancel = Cancel::default();
     let stopped = signals::listen(&cancel);
-    for note in &job.notes {
-        super::output::tell(format!("note: {note}"));
-    }
-    let store_path = environment
-        .get("IMGMAKE_STORE")
-        .map_or_else(|| workspace.join(WORKSPACE_STORE), PathBuf::from);
+    let place = Place {
+        workspace: workspace.to_path_buf(),
+        store: environment
+            .get("IMGMAKE_STORE")
+            .map_or_else(|| workspace.join(WORKSPACE_STORE), PathBuf::from),
+        style: Style::Plain,
+        verbose: false,
+    };
+    run_in(job, &place, environment, &cancel, &stopped)
+}
+
+/// Runs a job; signals are already listened to.
+pub fn run_in(
+    mut job: Job,
+    place: &Place,
+    environment: &Environment,
+    cancel: &Cancel,
+    stopped: &Stopped,
+) -> Result<u8, Exit> {
+    let (workspace, store_path) = (place.workspace.as_path(), place.store.clone());
+    let environment = &with_docker_config(&job, environment);
     let store = Store::open(&store_path)?;
     find_source(&mut job, &store, workspace)?;
     let project = Project::in_memory(workspace.to_path_buf(), job.manifest(), environment)?;
@@ -53,14 +79,24 @@ pub fn run(mut job: Job, workspace: &Path, environment: &Environment) -> Result<
     let lock = Lock::take(&memory, &Wait::No).map_err(|error| Exit::error(FAILED, error))?;
     let state = Arc::new(State::open(&memory, &lock)?);
     let options = Options {
-        style: Style::Plain,
+        style: place.style,
         colour: false,
         width: environment.width,
         annotations: false,
-        verbose: false,
+        verbose: place.verbose,
     };
     let reporter = Reporter::to_terminal(options);
-    let tools = Tools::new(&project, environment, store_path, reporter.events(), cancel)?;
+    let events = reporter.events();
+    for note in &job.notes {
+        let (target, message) = (None, note.clone());
+        events.send(Event::Note { target, message });
+    }
+    let mut tools = Tools::new(&project, environment, store_path, events, cancel.clone())?;
+    tools.immutable_tags = job.immutable_tags;
+    if let Err(exit) = check_permission(&job, &tools) {
+        reporter.finish();
+        return stopped.exit_code().ok_or(exit);
+    }
     let plan = project.select(&names)?;
     let args = RunArgs {
         pull: matches!(&job.source, Source::Build(build) if build.pull),
@@ -76,6 +112,41 @@ pub fn run(mut job: Job, workspace: &Path, environment: &Environment) -> Result<
     }
     Results::of(&state, &store)?.write(&job, workspace)?;
     Ok(0)
+}
+
+/// The job's docker config goes the way of everybody's: through `DOCKER_CONFIG`.
+fn with_docker_config(job: &Job, environment: &Environment) -> Environment {
+    let mut variables = environment.variables.clone();
+    let directory = job.docker_config.as_ref().map(Path::new);
+    if let Some(directory) = directory.and_then(Path::parent) {
+        variables.insert("DOCKER_CONFIG".into(), directory.display().to_string());
+    }
+    environment.with_variables(variables)
+}
+
+/// A push that would be refused is refused before anything is built for it.
+fn check_permission(job: &Job, tools: &Tools) -> Result<(), Exit> {
+    if !job.push || !job.check_permission {
+        return Ok(());
+    }
+    let mut asked: Vec<String> = Vec::new();
+    for destination in &job.destinations {
+        let to: Reference = destination
+            .parse()
+            .map_err(|error| Exit::error(FAILED, format!("`{destination}`: {error}")))?;
+        if asked.contains(&to.name()) {
+            continue;
+        }
+        asked.push(to.name());
+        let checked = tools.client()?.check_push(&to, &tools.work(PUSH));
+        checked.map_err(|error| {
+            Exit::error(
+                FAILED,
+                format!("nothing is built, since it could not be pushed: {error}"),
+            )
+        })?;
+    }
+    Ok(())
 }
 
 /// Push-only takes an image that an earlier step left in the workspace, else one
@@ -142,7 +213,11 @@ impl Results {
 
     fn write(&self, job: &Job, workspace: &Path) -> Result<(), Exit> {
         let files = &job.files;
-        let put = |path: &str, text: String| write_whole(&workspace.join(path), text.as_bytes());
+        let put = |path: &str, text: String| match path.starts_with("https://") {
+            // kaniko's own: an address that was signed for one upload.
+            true => super::kaniko::http::put(path, &text).context("cannot upload the digest"),
+            false => write_whole(&workspace.join(path), text.as_bytes()),
+        };
         for path in &files.digest {
             put(path, self.digest.clone())?;
         }
@@ -159,6 +234,11 @@ impl Results {
                     format!("{repository}:{tag}@{}", self.digest)
                 }),
             )?;
+        }
+        if let Some(path) = &files.images {
+            let line =
+                |name: &String| format!("{}\n", json!({"name": name, "digest": self.digest}));
+            put(path, job.destinations.iter().map(line).collect())?;
         }
         if let Some(path) = &files.artifact {
             put(path, self.artifact(job, files))?;

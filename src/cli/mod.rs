@@ -12,6 +12,7 @@ mod graph;
 mod init;
 mod inspect;
 mod job;
+mod kaniko;
 mod lint;
 mod list;
 mod login;
@@ -43,6 +44,9 @@ pub fn main() -> ExitCode {
         .collect();
     if let Some(entry) = plugin::called(&argv) {
         return ended(plugin::plugin(entry, &environment));
+    }
+    if let Some(arguments) = kaniko::called(&argv) {
+        return ended(kaniko::kaniko(arguments, &environment));
     }
     let code = match Cli::try_parse_from(args::command_first(std::env::args_os())) {
         Ok(cli) => return ended(dispatch(cli, &environment)),
@@ -96,6 +100,7 @@ fn dispatch(cli: Cli, environment: &Environment) -> Result<u8, Exit> {
         Some(Command::Login(args)) => login::login(&args, environment),
         Some(Command::Logout { registry }) => login::logout(&registry, environment),
         Some(Command::Completions { shell }) => completions::completions(shell),
+        Some(Command::Kaniko { arguments }) => kaniko::kaniko(&arguments, environment),
         Some(Command::Plugin { name }) => plugin::named(&name, environment),
     }
 }

@@ -12,7 +12,8 @@ use crate::build::worker::Worker;
 use crate::build::{Engine, Pins};
 use crate::event::{Cancel, Events};
 use crate::manifest::{AuthNode, Manifest, PasswordFrom, RegistryNode, SecretFrom};
-use crate::registry::{Auth, Client, ClientOptions, HostSettings, Secret};
+use crate::plugin::job::ImmutableTags;
+use crate::registry::{Auth, Client, ClientOptions, HostSettings, MirrorFallback, Secret};
 use crate::sandbox::Tier;
 use crate::state::State;
 use crate::store::Store;
@@ -23,6 +24,8 @@ pub struct Tools {
     tier: Option<Tier>,
     pub events: Events,
     pub cancel: Cancel,
+    /// What it means to a push that a registry will not move a tag.
+    pub immutable_tags: ImmutableTags,
     store: OnceLock<Store>,
     client: OnceLock<Client>,
     worker: OnceLock<Arc<Worker>>,
@@ -58,6 +61,7 @@ impl Tools {
             tier: tier(environment)?,
             events,
             cancel,
+            immutable_tags: ImmutableTags::default(),
             store: OnceLock::new(),
             client: OnceLock::new(),
             worker: OnceLock::new(),
@@ -194,7 +198,10 @@ fn host(
         concurrency: node.concurrency,
         create_repository: node.create_repo,
         mirrors: node.mirrors.clone(),
-        ..HostSettings::default()
+        mirror_fallback: match node.mirrors_only {
+            true => MirrorFallback::Off,
+            false => MirrorFallback::Allowed,
+        },
     })
 }
 

@@ -8,6 +8,7 @@
 //! | `same_as_buildah` | Dockerfiles give the peers' trees and configs; peers take what we write |
 //! | `release` | build, scan, push to many; push-only; credentials |
 //! | `interrupted` | kills and signals lose nothing and leave nothing |
+//! | `kaniko` | kaniko's arguments: contexts, destinations, files, refusals |
 //! | `bad_input` | every refusal has a place, a reason and a next step |
 //! | `book` | every snippet of the book and the README does what it shows |
 //! | `host_commands` | `run` targets: incremental, explained, cut off early, safe when killed |
@@ -23,6 +24,7 @@ mod dockerfiles;
 mod examples;
 mod host_commands;
 mod interrupted;
+mod kaniko;
 mod release;
 mod same_as_buildah;
 mod sandbox;

@@ -11,7 +11,8 @@ use crate::graph::TargetId;
 use crate::image::{Descriptor, ManifestOrIndex, Reference};
 use crate::key::{Frame, Inputs};
 use crate::manifest::{Diagnostic, Publish, PushFrom, PushTarget, Spanned, TargetKind};
-use crate::registry::{PushJob, PushPhase, Pushed, RegistryError};
+use crate::plugin::job::ImmutableTags;
+use crate::registry::{Client, PushJob, PushPhase, Pushed, RegistryError};
 use crate::state::{FileKind, Output};
 use crate::store::Store;
 
@@ -205,6 +206,42 @@ pub(super) fn run(
     })
 }
 
+/// Whether a tag that cannot be moved is as good as pushed.
+fn stands(work: &Work<'_>, error: &RegistryError) -> bool {
+    work.tools.immutable_tags == ImmutableTags::Accept && error.is_immutable_tag()
+}
+
+/// The content is there: tags are tried one by one, so that one that stands keeps
+/// no other from being set.
+fn each_tag(
+    work: &Work<'_>,
+    name: &str,
+    job: &PushJob,
+    store: &Store,
+    client: &Client,
+) -> Result<Vec<Pushed>, RegistryError> {
+    let mut pushed = Vec::new();
+    for tag in &job.tags {
+        let one = PushJob {
+            tags: vec![tag.clone()],
+            phase: PushPhase::TagsOnly,
+            ..job.clone()
+        };
+        match client.push(&one, store, &work.tools.work(name)) {
+            Ok(done) => pushed.extend(done),
+            Err(error) if stands(work, &error) => work.tools.events.send(Event::Warning {
+                target: Some(name.to_string()),
+                message: format!(
+                    "{}:{tag} cannot be moved and stays what it is",
+                    job.to.name()
+                ),
+            }),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(pushed)
+}
+
 /// Pushes to all destinations at the same time. A registry that fails stops no
 /// other; all failures are told.
 fn everywhere(
@@ -228,7 +265,14 @@ fn everywhere(
                     sources: image.sources.clone(),
                     phase,
                 };
-                scope.spawn(move || client.push(&job, store, &work.tools.work(name)))
+                scope.spawn(
+                    move || match client.push(&job, store, &work.tools.work(name)) {
+                        Err(error) if stands(work, &error) => {
+                            each_tag(work, name, &job, store, client)
+                        }
+                        result => result,
+                    },
+                )
             })
             .collect();
         threads

@@ -30,6 +30,7 @@ pub struct Imgmake {
     user: User,
     /// Program, home and store.
     directory: tempfile::TempDir,
+    environment: Vec<(String, String)>,
 }
 
 #[derive(Debug)]
@@ -57,9 +58,19 @@ impl Imgmake {
         std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
         let home = directory.path().join("home");
         std::fs::create_dir(&home).unwrap();
-        let made = Imgmake { user, directory };
+        let made = Imgmake {
+            user,
+            directory,
+            environment: Vec::new(),
+        };
         made.give(&home);
         made
+    }
+
+    /// Sets a variable of its environment.
+    pub fn with(mut self, name: &str, value: &str) -> Imgmake {
+        self.environment.push((name.into(), value.into()));
+        self
     }
 
     /// Hands a path, and what is in it, to the user who runs.
@@ -99,6 +110,7 @@ impl Imgmake {
             )
             .env("HOME", self.home())
             .env("IMGMAKE_STORE", self.store())
+            .envs(self.environment.iter().map(|(n, v)| (n, v)))
             .current_dir(directory)
             .stdin(Stdio::null());
         command

@@ -8,6 +8,7 @@ pub mod peers;
 pub mod project;
 pub mod registry;
 pub mod tree;
+pub mod web;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -1,0 +1,58 @@
+//! A context becomes a directory. What is fetched lies among the store's
+//! temporary files: it goes when the process ends, or with a later run's sweep.
+
+use std::fs::File;
+use std::io::IsTerminal;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result, bail};
+
+use super::{git, http, unpack};
+use crate::event::Cancel;
+use crate::plugin::kaniko::Context;
+use crate::store::Store;
+
+pub struct Root {
+    pub path: PathBuf,
+    /// Whether it was made here, from what somebody else wrote.
+    pub fetched: bool,
+}
+
+/// # Errors
+/// It cannot be had; the caller says which context it was.
+pub fn context(context: &Context, store: &Store, cancel: &Cancel) -> Result<Root> {
+    if let Context::Directory(path) = context {
+        return Ok(Root {
+            path: PathBuf::from(path),
+            fetched: false,
+        });
+    }
+    let path = store.temporary_dir()?;
+    match context {
+        Context::Directory(_) => unreachable!("a directory is not fetched"),
+        Context::Tar(archive) => {
+            let file = File::open(archive).context("cannot open the archive")?;
+            unpack::unpack(file, &path, cancel)?;
+        }
+        Context::StandardInput => {
+            let input = std::io::stdin();
+            if input.is_terminal() {
+                bail!(
+                    "there is no archive on standard input, but a terminal; pipe one in, and with docker or kubectl give `-i`"
+                );
+            }
+            unpack::unpack(input, &path, cancel)?;
+        }
+        Context::Git(git) => git::clone(git, &path, cancel)?,
+        Context::Https(address) => {
+            let archive = store.temporary_dir()?.join("context");
+            http::download(&address.0, &archive, cancel)?;
+            unpack::unpack(File::open(&archive)?, &path, cancel)?;
+            drop(std::fs::remove_file(archive));
+        }
+    }
+    Ok(Root {
+        path,
+        fetched: true,
+    })
+}

@@ -1,0 +1,225 @@
+//! `imgmake kaniko`, and the program called as `executor`: fetches the context,
+//! finds the Dockerfile, and runs the job that the arguments come to.
+//!
+//! ```text
+//! fetch   a context becomes a directory
+//! git       a repository, with the `git` program
+//! http      an archive or a Dockerfile from a server
+//! unpack    an archive's entries as files
+//! bases   the images that a Dockerfile names
+//! ```
+
+mod bases;
+mod fetch;
+mod git;
+pub mod http;
+mod unpack;
+
+use std::path::{Path, PathBuf};
+
+use super::environment::Environment;
+use super::exit::{Exit, FAILED};
+use super::job::{self, Place};
+use super::output::print;
+use super::signals;
+use crate::event::Cancel;
+use crate::plugin::job::{Job, Source};
+use crate::plugin::kaniko::{self, Invocation, Log, Request};
+use crate::plugin::{Refusal, Workspace};
+use crate::report::Style;
+use crate::store::Store;
+
+/// kaniko's arguments, when the program was called as `executor …` or `imgmake kaniko …`.
+/// They never go through our own options: `-f` and `-c` mean other things here.
+pub fn called(argv: &[String]) -> Option<&[String]> {
+    match argv {
+        [program, arguments @ ..] if kaniko::is_called(program) => Some(arguments),
+        [_, word, arguments @ ..] if word == "kaniko" => Some(arguments),
+        _ => None,
+    }
+}
+
+/// Does what kaniko's executor does with these arguments. Errors end with 1, as there.
+pub fn kaniko(arguments: &[String], environment: &Environment) -> Result<u8, Exit> {
+    let workspace = Workspace {
+        environment: &environment.variables,
+        read: &|path| std::fs::read_to_string(path),
+        now: "",
+    };
+    match kaniko::interpret(arguments, &workspace).map_err(refused)? {
+        Invocation::Help => print(&kaniko::flags::help())?,
+        Invocation::Version => print(&format!(
+            "imgmake {}, in the place of kaniko 1.24\n",
+            env!("CARGO_PKG_VERSION")
+        ))?,
+        Invocation::Build(request) => return build(*request, &workspace, environment),
+    }
+    Ok(0)
+}
+
+fn build(request: Request, workspace: &Workspace, environment: &Environment) -> Result<u8, Exit> {
+    let cancel = Cancel::default();
+    let stopped = signals::listen(&cancel);
+    let directory = std::env::current_dir()
+        .map_err(|error| Exit::error(FAILED, format!("there is no working directory: {error}")))?;
+    let store_path = store_path(environment, &directory);
+    let store = Store::open(&store_path)?;
+    let prepared = prepare(request, workspace, &store, &cancel);
+    if let Some(code) = stopped.exit_code() {
+        return Ok(code);
+    }
+    let (request, job) = prepared.map_err(as_failure)?;
+    if request.dry_run {
+        print(&said(&job))?;
+        return Ok(0);
+    }
+    let place = Place {
+        workspace: directory,
+        store: store_path,
+        style: style(request.log),
+        verbose: request.log == Log::Verbose,
+    };
+    let ended = job::run_in(job, &place, environment, &cancel, &stopped);
+    ended.map_err(as_failure)
+}
+
+/// The context as a directory, the Dockerfile as a path, and so the job.
+fn prepare(
+    mut request: Request,
+    workspace: &Workspace,
+    store: &Store,
+    cancel: &Cancel,
+) -> Result<(Request, Job), Exit> {
+    let root = fetch::context(&request.context, store, cancel)
+        .map_err(|error| fetch_failed(&request, &error))?;
+    let context = within(&request, root)?;
+    if let Some(address) = request.dockerfile_address() {
+        let file = store.temporary_dir()?.join("Dockerfile");
+        http::download(address, &file, cancel)
+            .map_err(|error| Exit::error(FAILED, format!("--dockerfile: {error:#}")))?;
+        request.dockerfile = utf8(&file)?;
+    }
+    let context = utf8(&context)?;
+    let dockerfile = request
+        .find_dockerfile(&context, workspace)
+        .map_err(refused)?;
+    let args = request.build_args(workspace).map_err(refused)?;
+    let text = std::fs::read(&dockerfile).map_err(|error| {
+        Exit::error(
+            FAILED,
+            format!("cannot read the Dockerfile `{dockerfile}`: {error}"),
+        )
+    })?;
+    let bases = bases::names(&text, &args);
+    let job = request
+        .job(&context, &dockerfile, &bases, workspace)
+        .map_err(refused)?;
+    Ok((request, job))
+}
+
+/// The wanted directory of the context; of a fetched one, nothing outside of it.
+fn within(request: &Request, root: fetch::Root) -> Result<PathBuf, Exit> {
+    let sub_path = request.within().map_err(refused)?;
+    let whole = match sub_path.as_str() {
+        // Joining nothing would add a slash, which a file does not bear.
+        "" => root.path.clone(),
+        sub_path => root.path.join(sub_path),
+    };
+    let name = request.context.name();
+    if !whole.is_dir() {
+        let message = match (sub_path.is_empty(), whole.exists()) {
+            (true, false) => format!("--context={name}: there is no such directory"),
+            (true, true) => format!("--context={name} is not a directory"),
+            (false, _) => {
+                format!("--context-sub-path={sub_path}: the context {name} has no such directory")
+            }
+        };
+        return Err(Exit::error(FAILED, message)
+            .with_help("give a directory that is there; an archive is given as `tar://FILE`"));
+    }
+    let is_inside = || {
+        Some(
+            whole
+                .canonicalize()
+                .ok()?
+                .starts_with(root.path.canonicalize().ok()?),
+        )
+    };
+    if root.fetched && is_inside() != Some(true) {
+        return Err(Exit::error(
+            FAILED,
+            format!("--context-sub-path={sub_path} leads out of the context {name}"),
+        )
+        .with_help("a link is followed only inside the context"));
+    }
+    Ok(whole)
+}
+
+fn fetch_failed(request: &Request, error: &anyhow::Error) -> Exit {
+    Exit::error(
+        FAILED,
+        format!("--context={}: {error:#}", request.context.name()),
+    )
+}
+
+/// What a dry run would do.
+fn said(job: &Job) -> String {
+    let mut text = String::new();
+    if let Source::Build(build) = &job.source {
+        text.push_str(&format!(
+            "build  {} in {}\n",
+            build.dockerfile, build.context
+        ));
+    }
+    let files = job.tar.iter().map(|(path, _)| path).chain(&job.layout);
+    files.for_each(|path| text.push_str(&format!("write  {path}\n")));
+    let pushed = job.destinations.iter().filter(|_| job.push);
+    pushed.for_each(|name| text.push_str(&format!("push   {name}\n")));
+    text
+}
+
+/// The user's store, as for every command; without a home, one in the working directory.
+fn store_path(environment: &Environment, directory: &Path) -> PathBuf {
+    let named = environment.get("IMGMAKE_STORE").map(PathBuf::from);
+    let cached = || {
+        let cache = environment.get("XDG_CACHE_HOME").map(PathBuf::from);
+        let home = || Some(Path::new(environment.get("HOME")?).join(".cache"));
+        cache.or_else(home).map(|cache| cache.join("imgmake"))
+    };
+    named
+        .or_else(cached)
+        .unwrap_or_else(|| directory.join(".imgmake/store"))
+}
+
+fn style(log: Log) -> Style {
+    match log {
+        Log::Quiet => Style::Quiet,
+        Log::Json => Style::Json,
+        Log::Plain | Log::Verbose => Style::Plain,
+    }
+}
+
+fn utf8(path: &Path) -> Result<String, Exit> {
+    path.to_str().map(String::from).ok_or_else(|| {
+        Exit::error(
+            FAILED,
+            format!("the path `{}` is not UTF-8", path.display()),
+        )
+    })
+}
+
+fn refused(refusal: Refusal) -> Exit {
+    let exit = Exit::error(FAILED, refusal.message);
+    if refusal.help.is_empty() {
+        return exit;
+    }
+    exit.with_help(refusal.help)
+}
+
+/// kaniko knows no other code for an error of its own.
+fn as_failure(exit: Exit) -> Exit {
+    Exit {
+        code: FAILED,
+        ..exit
+    }
+}
