@@ -1,6 +1,6 @@
 //! Files on the host: patterns expanded, files and trees hashed.
 
-use std::fs::{self, DirEntry, Metadata};
+use std::fs::{self, DirEntry, Metadata, ReadDir};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -41,6 +41,14 @@ pub(super) fn add<'p>(
     Ok(())
 }
 
+/// A pattern may match nothing; only what cannot be read is an error.
+fn nothing_there(error: io::Error) -> io::Result<()> {
+    match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Ok(()),
+        _ => Err(error),
+    }
+}
+
 struct Gathering<'a> {
     work: &'a Work<'a>,
     outputs: Vec<String>,
@@ -58,20 +66,23 @@ impl Gathering<'_> {
         let glob = Glob::new(pattern).map_err(|error| io::Error::other(error.to_string()))?;
         for root in glob.roots() {
             let path = self.work.path(&root);
-            let Ok(metadata) = fs::symlink_metadata(&path) else {
-                continue;
-            };
             if glob.matches(&root) {
-                self.tree(&path, root, &metadata)?;
-            } else if fs::metadata(&path).is_ok_and(|followed| followed.is_dir()) {
-                self.walk(&path, &root, &glob)?;
+                match fs::symlink_metadata(&path) {
+                    Ok(metadata) => self.tree(&path, root, &metadata)?,
+                    Err(error) => nothing_there(error)?,
+                }
+                continue;
+            }
+            match fs::read_dir(&path) {
+                Ok(entries) => self.walk(entries, &root, &glob)?,
+                Err(error) => nothing_there(error)?,
             }
         }
         Ok(())
     }
 
-    fn walk(&mut self, directory: &Path, name: &str, glob: &Glob) -> io::Result<()> {
-        for entry in fs::read_dir(directory)? {
+    fn walk(&mut self, entries: ReadDir, name: &str, glob: &Glob) -> io::Result<()> {
+        for entry in entries {
             let entry = entry?;
             let Some(name) = self.name_of(name, &entry) else {
                 continue;
@@ -80,7 +91,7 @@ impl Gathering<'_> {
                 let metadata = entry.metadata()?;
                 self.tree(&entry.path(), name, &metadata)?;
             } else if entry.file_type()?.is_dir() && glob.may_match_under(&name) {
-                self.walk(&entry.path(), &name, glob)?;
+                self.walk(fs::read_dir(entry.path())?, &name, glob)?;
             }
         }
         Ok(())
