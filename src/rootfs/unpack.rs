@@ -188,14 +188,16 @@ impl Trees {
     }
 
     fn warn_of_placeholders(&self, layer: &LayerBlob, paths: &[Vec<u8>]) {
-        let Some(first) = paths.first() else {
+        // Every RUN has its own `/dev`.
+        let seen: Vec<&Vec<u8>> = paths.iter().filter(|p| !p.starts_with(b"dev/")).collect();
+        let Some(first) = seen.first() else {
             return;
         };
         let warning = format!(
             "layer {} holds {} device node(s) (`/{}`…), which only real root can make: \
-             RUN and COPY --from see empty files in their place",
+             RUN sees empty files in their place",
             layer.digest.short(),
-            paths.len(),
+            seen.len(),
             String::from_utf8_lossy(first)
         );
         let mut warnings = self.warnings.lock().expect("no unpacker panics");

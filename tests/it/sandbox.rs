@@ -24,6 +24,7 @@ use imgmake::sandbox::Tier;
 use imgmake::store::Store;
 
 const ISOLATION: &str = "IMGMAKE_TEST_ISOLATION";
+const PROGRAM: &str = "IMGMAKE_TEST_PROGRAM";
 
 struct Ground {
     dir: tempfile::TempDir,
@@ -47,6 +48,12 @@ impl Ran {
     }
 }
 
+/// imgmake, where the user of these tests can execute it.
+fn program() -> PathBuf {
+    let copied = std::env::var_os(PROGRAM).map(PathBuf::from);
+    copied.unwrap_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_imgmake")))
+}
+
 fn isolation() -> Option<Tier> {
     std::env::var(ISOLATION).ok().map(|t| t.parse().unwrap())
 }
@@ -59,8 +66,7 @@ impl Ground {
     fn new() -> Ground {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(&dir.path().join("store")).unwrap();
-        let worker = Worker::new(store.clone(), isolation())
-            .with_program(PathBuf::from(env!("CARGO_BIN_EXE_imgmake")));
+        let worker = Worker::new(store.clone(), isolation()).with_program(program());
         let base = busybox(&store);
         Ground {
             dir,
@@ -765,18 +771,23 @@ fn the_other_kinds_of_isolation_keep_the_same_promises() {
             .unwrap();
         String::from_utf8(output.stdout).unwrap().trim().to_string()
     };
+    let dir = tempfile::tempdir().unwrap();
+    fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o755)).unwrap();
+    let (tests, imgmake) = (dir.path().join("tests"), dir.path().join("imgmake"));
+    fs::copy(std::env::current_exe().unwrap(), &tests).unwrap();
+    fs::copy(program(), &imgmake).unwrap();
     for kind in ["rootless", "single-id", "chroot"] {
-        let mut command = if kind == "chroot" {
-            Command::new(std::env::current_exe().unwrap())
+        let mut command = Command::new("setpriv");
+        if kind == "chroot" {
+            command.args(["--bounding-set", "-sys_admin", "--inh-caps", "-sys_admin"]);
         } else {
-            let mut command = Command::new("setpriv");
             command.args(["--reuid", &id("-u"), "--regid", &id("-g"), "--clear-groups"]);
-            command.arg(std::env::current_exe().unwrap());
-            command
-        };
+        }
         let output = command
+            .arg(&tests)
             .args(["sandbox::", "--test-threads", "2"])
             .env(ISOLATION, kind)
+            .env(PROGRAM, &imgmake)
             .env("TMPDIR", "/tmp")
             .output()
             .unwrap();
