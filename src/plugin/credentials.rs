@@ -294,12 +294,14 @@ fn transport(
         .into_iter()
         .chain(reader.some("PLUGIN_MIRROR"))
         .collect();
+    let only = reader.flag("PLUGIN_SKIP_DEFAULT_REGISTRY_FALLBACK");
     if !mirrors.is_empty() {
         let hub = "docker.io".to_string();
-        nodes
+        let node = nodes
             .entry(hub.clone())
-            .or_insert_with(|| registry(&hub, AuthNode::DockerConfig))
-            .mirrors = mirrors.iter().map(|m| registry_host(m)).collect();
+            .or_insert_with(|| registry(&hub, AuthNode::DockerConfig));
+        node.mirrors = mirrors.iter().map(|m| registry_host(m)).collect();
+        node.mirrors_only = only;
     }
     for name in [
         "PLUGIN_INSECURE_PULL",

@@ -1157,7 +1157,7 @@ pub const VARIABLES: &[Variable] = &[
         Kind::Bool,
         "",
         &[(Kaniko, ALL)],
-        Effect::NotYet,
+        Effect::Used,
     ),
     variable(
         &["PLUGIN_SKIP_PUSH_PERMISSION_CHECK"],

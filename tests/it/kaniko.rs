@@ -6,7 +6,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use crate::ground::images::bases;
-use crate::ground::imgmake::{Imgmake, Ran};
+use crate::ground::imgmake::{Imgmake, Ran, User};
 use crate::ground::registry::{Access, Registry};
 use crate::ground::web::{Transport, Web};
 use crate::ground::{run, temporary, write};
@@ -605,6 +605,86 @@ fn what_has_no_effect_is_said_once_and_logs_can_be_json() {
         !lines.is_empty() && lines.iter().all(|line| line.starts_with('{')),
         "{lines:?}"
     );
+}
+
+#[test]
+fn a_tag_that_cannot_be_moved_counts_as_pushed_where_that_is_wished() {
+    let project = project();
+    let registry = Registry::start();
+    let fixed = Web::in_front_of(&registry.host, "/v2/app/manifests/fixed");
+    let (one, two) = (
+        format!("-d={}/app:fixed", fixed.host),
+        format!("-d={}/app:free", fixed.host),
+    );
+    let arguments = ["-c", "context", &one, &two, "--digest-file=digest"];
+    refused(project.path(), &arguments, &["tag is immutable"]);
+    let wished = [&arguments[..], &["--push-ignore-immutable-tag-errors"]].concat();
+    let ran = kaniko(&Imgmake::new(), project.path(), &wished);
+    assert!(ran.stderr.contains("app:fixed"), "{}", ran.stderr);
+    let digest = std::fs::read_to_string(project.path().join("digest")).unwrap();
+    assert_eq!(registry.tags(), ["app:free"]);
+    assert_eq!(registry.digest("app", "free"), Some(digest));
+}
+
+#[test]
+fn an_ordinary_user_needs_nothing_more() {
+    let directory = temporary();
+    let imgmake = Imgmake::run_by(User::Plain);
+    write(
+        directory.path(),
+        "Dockerfile",
+        "FROM busybox\nRUN echo made > /made\n",
+    );
+    run(
+        "tar",
+        &[
+            "-C",
+            directory.path().to_str().unwrap(),
+            "-czf",
+            &directory.path().join("c.tgz").display().to_string(),
+            "Dockerfile",
+        ],
+    );
+    imgmake.give(directory.path());
+    let mirror = format!("--registry-mirror={}", bases().host);
+    kaniko(
+        &imgmake,
+        directory.path(),
+        &[
+            "--context=tar://c.tgz",
+            &mirror,
+            "--insecure-pull",
+            "--no-push",
+            "--tar-path=a.tar",
+        ],
+    );
+    assert!(directory.path().join("a.tar").exists());
+}
+
+#[test]
+fn waiting_for_standard_input_ends_with_a_signal() {
+    let directory = temporary();
+    let imgmake = Imgmake::new();
+    let mut child = imgmake
+        .command(directory.path())
+        .args(["kaniko", "--context=tar://stdin", "--no-push"])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    // Once its temporary directory is there, it reads.
+    let temporary = imgmake.store().join("tmp");
+    for _ in 0..400 {
+        let entries = std::fs::read_dir(&temporary).map(Iterator::count);
+        if entries.is_ok_and(|count| count > 0) {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(25));
+    }
+    run("kill", &["-TERM", &child.id().to_string()]);
+    assert_eq!(child.wait().unwrap().code(), Some(143));
+    let left: Vec<_> = std::fs::read_dir(temporary).unwrap().collect();
+    assert!(left.is_empty(), "{left:?}");
 }
 
 #[test]

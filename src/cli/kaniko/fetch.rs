@@ -2,10 +2,11 @@
 //! temporary files: it goes when the process ends, or with a later run's sweep.
 
 use std::fs::File;
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal, Read, Stdin};
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::{git, http, unpack};
 use crate::event::Cancel;
@@ -41,7 +42,7 @@ pub fn context(context: &Context, store: &Store, cancel: &Cancel) -> Result<Root
                     "there is no archive on standard input, but a terminal; pipe one in, and with docker or kubectl give `-i`"
                 );
             }
-            unpack::unpack(input, &path, cancel)?;
+            unpack::unpack(Attentive { input, cancel }, &path, cancel)?;
         }
         Context::Git(git) => git::clone(git, &path, cancel)?,
         Context::Https(address) => {
@@ -55,4 +56,28 @@ pub fn context(context: &Context, store: &Store, cancel: &Cancel) -> Result<Root
         path,
         fetched: true,
     })
+}
+
+/// Standard input that a signal can interrupt: a pipe may stay silent for ever.
+struct Attentive<'a> {
+    input: Stdin,
+    cancel: &'a Cancel,
+}
+
+impl Read for Attentive<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        const PAUSE: Timespec = Timespec {
+            tv_sec: 0,
+            tv_nsec: 100_000_000,
+        };
+        loop {
+            self.cancel.check().map_err(io::Error::other)?;
+            let ready = poll(&mut [PollFd::new(&self.input, PollFlags::IN)], Some(&PAUSE));
+            match ready {
+                Ok(0) | Err(rustix::io::Errno::INTR) => {}
+                Ok(_) => return Ok(rustix::io::read(&self.input, buffer)?),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
 }

@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::path::Path;
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -33,13 +34,29 @@ fn agent() -> ureq::Agent {
 /// The address is none, the server answers anything but 200, or the transfer breaks.
 pub fn download(address: &str, to: &Path, cancel: &Cancel) -> Result<()> {
     checked(address)?;
+    let file = File::create(to).context("cannot write the download")?;
+    let (done, ended) = std::sync::mpsc::channel();
+    let (address, stop) = (address.to_string(), cancel.clone());
+    // A server can be silent for long; a signal is heard all the same, and then
+    // the thread ends with the process.
+    std::thread::spawn(move || drop(done.send(transfer(&address, file, &stop))));
+    loop {
+        cancel.check()?;
+        match ended.recv_timeout(Duration::from_millis(50)) {
+            Ok(result) => return result,
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => bail!("the download ended without a word"),
+        }
+    }
+}
+
+fn transfer(address: &str, mut file: File, cancel: &Cancel) -> Result<()> {
     let answer = agent().get(address).call().map_err(quiet)?;
     if answer.status() != 200 {
         bail!("the server answered {}", answer.status());
     }
     let length = answer.body().content_length();
     let mut body = answer.into_body().into_reader();
-    let mut file = File::create(to).context("cannot write the download")?;
     let mut block = vec![0; 256 << 10];
     let mut done = 0_u64;
     loop {

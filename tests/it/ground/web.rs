@@ -53,6 +53,37 @@ print(server.server_port, flush=True)
 server.serve_forever()
 "#;
 
+/// A registry's front that refuses to set one tag, as ECR does with one that is there.
+const FRONT: &str = r#"
+import http.client, http.server, os, sys, threading
+behind, fixed = sys.argv[1:3]
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = 'HTTP/1.1'
+    def log_message(self, *_): pass
+    def any(self):
+        body = self.rfile.read(int(self.headers.get('Content-Length') or 0))
+        if self.command == 'PUT' and self.path == fixed:
+            status, headers = 400, [('Content-Type', 'application/json')]
+            out = b'{"errors":[{"code":"TAG_INVALID","message":"The image tag cannot be overwritten because the tag is immutable."}]}'
+        else:
+            connection = http.client.HTTPConnection(behind)
+            connection.request(self.command, self.path, body, dict(self.headers))
+            answer = connection.getresponse()
+            status, headers, out = answer.status, answer.getheaders(), answer.read()
+        self.send_response(status)
+        length = dict(headers).get('Content-Length', str(len(out)))
+        for name, value in headers:
+            if name not in ('Content-Length', 'Transfer-Encoding', 'Connection'): self.send_header(name, value)
+        self.send_header('Content-Length', length if self.command == 'HEAD' else str(len(out)))
+        self.end_headers()
+        if self.command != 'HEAD': self.wfile.write(out)
+    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = any
+server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), Handler)
+threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()
+print(server.server_port, flush=True)
+server.serve_forever()
+"#;
+
 pub struct Web {
     /// `127.0.0.1:port`.
     pub host: String,
@@ -75,11 +106,20 @@ impl Web {
             Transport::Plain => String::new(),
             Transport::Tls => make_certificate(directory.path()),
         };
+        let root = directory.path().join("root").display().to_string();
+        Web::serve(SERVER, &[&root, &certificate, login], directory)
+    }
+
+    /// In front of a registry whose tag at `fixed`, a path of its API, cannot be set.
+    pub fn in_front_of(registry: &str, fixed: &str) -> Web {
+        Web::serve(FRONT, &[registry, fixed], temporary())
+    }
+
+    fn serve(script: &str, arguments: &[&str], directory: tempfile::TempDir) -> Web {
         let mut server = Command::new("python3")
-            .args(["-c", SERVER])
-            .arg(directory.path().join("root"))
-            .args([certificate.as_str(), login])
-            // What a push hook of the surroundings may have set.
+            .args(["-c", script])
+            .args(arguments)
+            // What a hook around the tests may have set.
             .env_remove("GIT_DIR")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
