@@ -402,6 +402,91 @@ fn bind_mounts_read_layers_and_directories_and_lose_what_is_written() {
 }
 
 #[test]
+fn the_agents_socket_is_there_for_whom_the_step_says_and_leads_to_the_host() {
+    if tier() == Tier::Chroot {
+        return;
+    }
+    let ground = Ground::new();
+    let agent = ground.dir.path().join("agent");
+    let listener = std::os::unix::net::UnixListener::bind(&agent).unwrap();
+    let mut request = ground.request("test -S /run/ssh/a && stat -c '%a %u' /run/ssh/a");
+    request.user = "app".to_string();
+    request.mounts = vec![RunMount::Ssh {
+        socket: agent.to_str().unwrap().to_string(),
+        target: "/run/ssh/a".to_string(),
+        mode: 0o600,
+        uid: 1000,
+        gid: 1000,
+    }];
+    let ran = ground.run(&request);
+    assert_eq!(ran.out, "600 1000\n", "{}", ran.err);
+    assert_eq!(ran.paths(), Vec::<&str>::new());
+    // The helper has tried the agent before it promised one.
+    listener.accept().unwrap();
+    drop(listener);
+    let error = format!("{:#}", ground.try_run(&request).unwrap_err());
+    assert!(error.contains("agent"), "{error}");
+}
+
+#[test]
+fn a_locked_cache_has_one_user_at_a_time_and_a_private_one_is_each_ones_own() {
+    let ground = Ground::new();
+    let cache = |sharing: Sharing, script: &str| {
+        let mut request = ground.request(script);
+        request.mounts = vec![RunMount::Cache {
+            id: "c".to_string(),
+            target: "/c".to_string(),
+            sharing,
+            readonly: false,
+            mode: 0o755,
+            uid: 0,
+            gid: 0,
+            seed: None,
+        }];
+        request
+    };
+    let alone = "mkdir /c/busy && sleep 0.3 && rmdir /c/busy";
+    let (a, b) = (cache(Sharing::Locked, alone), cache(Sharing::Locked, alone));
+    std::thread::scope(|scope| {
+        let first = scope.spawn(|| ground.run(&a).exit);
+        assert_eq!((ground.run(&b).exit, first.join().unwrap()), (0, 0));
+    });
+    if tier() == Tier::Chroot {
+        // Caches are renamed in and out there: one user at a time, whatever was asked.
+        return;
+    }
+    let (a, b) = (
+        cache(Sharing::Private, alone),
+        cache(Sharing::Private, alone),
+    );
+    std::thread::scope(|scope| {
+        let first = scope.spawn(|| ground.run(&a).exit);
+        assert_eq!((ground.run(&b).exit, first.join().unwrap()), (0, 0));
+    });
+}
+
+#[test]
+fn more_layers_than_an_overlay_takes_are_merged() {
+    let ground = Ground::new();
+    let mut request = ground.request("cat /f; ls /d | wc -l; echo x > /d/new");
+    for i in 0..405u32 {
+        let text = format!("{i}\n");
+        let size = text.len() as u64;
+        let layer = ground.layer(&[
+            (Entry::directory("d", 0o755), b""),
+            (Entry::file(format!("d/{i}"), 0o644, 0), b""),
+            (Entry::file("f", 0o644, size), text.as_bytes()),
+        ]);
+        request.layers.push(layer);
+    }
+    let ran = ground.run(&request);
+    assert_eq!(ran.out, "404\n405\n", "{}", ran.err);
+    assert_eq!(ran.paths(), ["d", "d/new"]);
+    request.layers.truncate(390);
+    assert_eq!(ground.run(&request).out, "388\n389\n");
+}
+
+#[test]
 fn users_groups_and_home_come_from_the_image() {
     let ground = Ground::new();
     let mut request = ground.request("id -u; id -g; id -G; echo $HOME");
