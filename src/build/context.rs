@@ -132,7 +132,8 @@ impl ContextTree {
             return Ok(if ignored { Vec::new() } else { vec![node] });
         }
         let beneath = self.gather(&path, &matched, base)?;
-        if ignored && beneath.is_empty() {
+        // A directory that only a declared output is in was made for it.
+        if beneath.is_empty() && (ignored || self.leads_to_excluded(&path)) {
             return Ok(Vec::new());
         }
         let mut list = Vec::with_capacity(beneath.len() + 1);
@@ -142,9 +143,18 @@ impl ContextTree {
     }
 
     fn is_excluded(&self, path: &[u8], base: &[u8]) -> bool {
-        self.excluded
-            .iter()
-            .any(|e| e == path && e.len() > base.len())
+        is_being_written(base_name(path))
+            || self
+                .excluded
+                .iter()
+                .any(|e| e == path && e.len() > base.len())
+    }
+
+    fn leads_to_excluded(&self, directory: &[u8]) -> bool {
+        self.excluded.iter().any(|e| {
+            e.strip_prefix(directory)
+                .is_some_and(|rest| rest.first() == Some(&b'/'))
+        })
     }
 
     fn stat(&self, path: &[u8]) -> Result<Option<Node>> {
@@ -166,6 +176,13 @@ impl ContextTree {
         }
         matched
     }
+}
+
+/// Outputs that this or a parallel run is writing have such a name for a moment:
+/// the prefix and six letters.
+fn is_being_written(name: &[u8]) -> bool {
+    name.strip_prefix(b".imgmake-")
+        .is_some_and(|rest| rest.len() == 6 && rest.iter().all(u8::is_ascii_alphanumeric))
 }
 
 impl Tree for ContextTree {

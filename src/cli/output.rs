@@ -29,6 +29,7 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     std::fs::create_dir_all(parent).with_context(told)?;
     let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o644);
     let mut file = tempfile::Builder::new()
+        .prefix(".imgmake-")
         .permissions(permissions)
         .tempfile_in(parent)
         .with_context(told)?;
