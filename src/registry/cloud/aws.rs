@@ -198,7 +198,7 @@ impl<'a> Aws<'a> {
                 format!("api.ecr.{}.amazonaws.com", self.region),
             ),
         };
-        let url = match self.settings.get("endpoint") {
+        let url = match self.endpoint("endpoint", "AWS_ENDPOINT_URL_ECR") {
             Some(endpoint) => address(endpoint)?,
             None => address(&format!("https://{api}/"))?,
         };
@@ -210,6 +210,15 @@ impl<'a> Aws<'a> {
         let body = body.to_string();
         let bytes = self.signed(keys, service, url, &headers, body.as_bytes())?;
         super::json(&bytes)
+    }
+
+    /// Another address for a service: set for the registry, or by the variables
+    /// that AWS's own tools read.
+    pub(super) fn endpoint(&self, option: &str, variable: &str) -> Option<&str> {
+        self.settings
+            .get(option)
+            .or_else(|| filled(self.environment, variable))
+            .or_else(|| filled(self.environment, "AWS_ENDPOINT_URL"))
     }
 
     /// POSTs with a signature.

@@ -212,7 +212,7 @@ impl Aws<'_> {
     }
 
     fn sts(&self) -> Result<Url, RegistryError> {
-        match self.settings.get("sts-endpoint") {
+        match self.endpoint("sts-endpoint", "AWS_ENDPOINT_URL_STS") {
             Some(endpoint) => address(endpoint),
             None => {
                 let domain = if self.region.starts_with("cn-") {
