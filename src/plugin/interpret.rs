@@ -50,12 +50,13 @@ fn interpret_with(
             "the ref is neither a tag nor the default branch".into(),
         ));
     };
-    let repositories = repositories(entry, reader);
+    let publishes = mode.push || mode.push_only;
+    let repositories = repositories(entry, reader, publishes)?;
     let destinations: Vec<String> = repositories
         .iter()
         .flat_map(|repository| tags.iter().map(move |tag| format!("{repository}:{tag}")))
         .collect();
-    if destinations.is_empty() && (mode.push || mode.push_only) {
+    if destinations.is_empty() && publishes {
         return Err(Refusal::new(
             "there is no repository to push to: PLUGIN_REPO is not set",
             "set it, or PLUGIN_NO_PUSH=true to build only",
@@ -222,27 +223,57 @@ fn tags_file(workspace: &Workspace) -> Vec<String> {
 }
 
 /// Complete repository names: the cloud plugins prefix theirs with the registry.
-fn repositories(entry: EntryPoint, reader: &Reader) -> Vec<String> {
+fn repositories(
+    entry: EntryPoint,
+    reader: &Reader,
+    publishes: bool,
+) -> Result<Vec<String>, Refusal> {
     let listed = reader.first_set(&["PLUGIN_DESTINATIONS"]);
     if let Some(listed) = listed {
-        return super::value::list(&listed, ';')
-            .into_iter()
-            .filter(|d| !d.is_empty())
-            .collect();
+        let named = super::value::list(&listed, ';').into_iter();
+        return Ok(named.filter(|d| !d.is_empty()).collect());
+    }
+    if let (Cloud::Heroku, Some(app)) = (entry.cloud, reader.first_set(&["PLUGIN_APP"])) {
+        let process = reader.first_set(&["PLUGIN_PROCESS_TYPE"]);
+        let process = process.as_deref().unwrap_or("web");
+        return Ok(vec![format!("registry.heroku.com/{app}/{process}")]);
     }
     let Some(repository) = reader.some("PLUGIN_REPO") else {
-        return Vec::new();
+        return Ok(Vec::new());
     };
-    let host = registry_host(&reader.text("PLUGIN_REGISTRY"));
     let prefixed = match (entry.family, entry.cloud) {
         (Family::Kaniko, Cloud::Docker) => reader.flag("PLUGIN_EXPAND_REPO"),
         (_, Cloud::Docker | Cloud::Heroku) => false,
         _ => true,
     };
-    if !prefixed || host.is_empty() || repository.starts_with(&format!("{host}/")) {
-        return vec![repository];
+    if !prefixed {
+        return Ok(vec![repository]);
     }
-    vec![format!("{host}/{repository}")]
+    let host = match push_registry(entry, reader) {
+        Ok(host) => host,
+        Err(_) if !publishes => return Ok(vec![repository]),
+        Err(refusal) => return Err(refusal),
+    };
+    if repository.starts_with(&format!("{host}/")) {
+        return Ok(vec![repository]);
+    }
+    Ok(vec![format!("{host}/{repository}")])
+}
+
+/// The registry that a plugin prefixes its repository with. The general default,
+/// Docker's own, is nobody's cloud.
+fn push_registry(entry: EntryPoint, reader: &Reader) -> Result<String, Refusal> {
+    let host = registry_host(&reader.text("PLUGIN_REGISTRY"));
+    let written = reader.is_present("PLUGIN_REGISTRY") && !host.is_empty();
+    match entry.cloud {
+        Cloud::Docker if !host.is_empty() => Ok(host),
+        Cloud::Gcr if !written => Ok("gcr.io".to_string()),
+        _ if written => Ok(host),
+        _ => Err(Refusal::new(
+            "PLUGIN_REGISTRY is not set, so there is no registry to push to",
+            "set it to the registry's host, such as `123456789012.dkr.ecr.eu-west-1.amazonaws.com`",
+        )),
+    }
 }
 
 /// `https://index.docker.io/v1/` and friends as the host (and path) of image names.

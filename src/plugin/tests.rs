@@ -197,6 +197,23 @@ fn contradictions_are_refused_in_the_names_of_both_variables() {
 }
 
 #[test]
+fn a_clouds_plugin_never_falls_back_to_the_general_registry() {
+    for name in ["kaniko-ecr", "drone-ecr", "kaniko-acr", "drone-acr"] {
+        let message = refused(name, &[("PLUGIN_REPO", "app")]);
+        assert!(message.contains("PLUGIN_REGISTRY"), "{name}: {message}");
+        let built = job(name, &[("PLUGIN_REPO", "app"), ("PLUGIN_NO_PUSH", "true")]);
+        assert_eq!(built.destinations, ["app:latest"], "{name}");
+    }
+    let google = job("drone-gcr", &[("PLUGIN_REPO", "project/app")]);
+    assert_eq!(google.destinations, ["gcr.io/project/app:latest"]);
+    let heroku = job(
+        "drone-heroku",
+        &[("PLUGIN_APP", "shop"), ("PLUGIN_API_KEY", "k")],
+    );
+    assert_eq!(heroku.destinations, ["registry.heroku.com/shop/web:latest"]);
+}
+
+#[test]
 fn a_ref_that_is_not_for_publishing_fails_kaniko_and_satisfies_the_others() {
     let pairs = [
         ("PLUGIN_REPO", "a"),
@@ -346,7 +363,8 @@ fn every_variable_of_the_table_is_asked_for_or_says_why_not() {
             ("PLUGIN_AUTO_TAG", "true"),
             ("PLUGIN_TAR_PATH", "a.tar"),
         ] {
-            let environment = environment(&[("PLUGIN_REPO", "a"), mode]);
+            let environment =
+                environment(&[("PLUGIN_REPO", "a"), ("PLUGIN_REGISTRY", "reg.io"), mode]);
             asked.extend(interpret::asked(
                 EntryPoint::named(name).unwrap(),
                 &environment,
