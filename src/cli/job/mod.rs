@@ -1,0 +1,158 @@
+//! One step of a CI pipeline: the job that a plugin's variables or kaniko's
+//! command line come to, run, and its result files written.
+//!
+//! Steps share the workspace and nothing else, so the store lies in it
+//! (`.imgmake/store`). What the step remembers of itself ends with it.
+
+mod results;
+mod source;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::args::RunArgs;
+use super::environment::Environment;
+use super::exit::{Exit, FAILED};
+use super::project::Project;
+use super::run::bring_up_to_date;
+use super::signals::{self, Stopped};
+use super::tools::Tools;
+use crate::event::{Cancel, Event};
+use crate::image::Reference;
+use crate::plugin::job::{Job, PUSH, Source};
+use crate::report::{Options, Reporter, Style};
+use crate::state::{Lock, State, Wait};
+use crate::store::Store;
+use results::{Heard, Results};
+
+/// Where a step keeps images for later steps, below the working directory.
+const WORKSPACE_STORE: &str = ".imgmake/store";
+
+/// Where a job runs, and how it tells.
+pub struct Place {
+    /// Relative paths start here.
+    pub workspace: PathBuf,
+    pub store: PathBuf,
+    pub style: Style,
+    pub verbose: bool,
+}
+
+/// Runs a plugin's job in the working directory; the code is 0 or 1, as the plugins have.
+pub fn run(job: Job, workspace: &Path, environment: &Environment) -> Result<u8, Exit> {
+    step(job, workspace, environment).map_err(|exit| Exit {
+        code: exit.code.min(FAILED),
+        ..exit
+    })
+}
+
+fn step(job: Job, workspace: &Path, environment: &Environment) -> Result<u8, Exit> {
+    let cancel = Cancel::default();
+    let stopped = signals::listen(&cancel);
+    let place = Place {
+        workspace: workspace.to_path_buf(),
+        store: environment
+            .get("IMGMAKE_STORE")
+            .map_or_else(|| workspace.join(WORKSPACE_STORE), PathBuf::from),
+        style: Style::Plain,
+        verbose: false,
+    };
+    run_in(job, &place, environment, &cancel, &stopped)
+}
+
+/// Runs a job; signals are already listened to.
+pub fn run_in(
+    mut job: Job,
+    place: &Place,
+    environment: &Environment,
+    cancel: &Cancel,
+    stopped: &Stopped,
+) -> Result<u8, Exit> {
+    let (workspace, store_path) = (place.workspace.as_path(), place.store.clone());
+    let environment = &with_docker_config(&job, environment);
+    let store = Store::open(&store_path)?;
+    source::find(&mut job, &store, workspace)?;
+    let project = Project::in_memory(workspace.to_path_buf(), job.manifest(), environment)?;
+    let names: Vec<String> = project
+        .graph
+        .ids()
+        .map(|id| project.graph.name(id).to_string())
+        .collect();
+    if names.is_empty() {
+        return Ok(0);
+    }
+    // Parallel steps of a pipeline do not wait for each other.
+    let memory = store.temporary_dir()?;
+    let lock = Lock::take(&memory, &Wait::No).map_err(|error| Exit::error(FAILED, error))?;
+    let state = Arc::new(State::open(&memory, &lock)?);
+    let options = Options {
+        style: place.style,
+        colour: false,
+        width: environment.width,
+        annotations: false,
+        verbose: place.verbose,
+    };
+    let reporter = Reporter::to_terminal(options);
+    let heard = Heard::default();
+    let events = heard.before(reporter.events());
+    for note in &job.notes {
+        let (target, message) = (None, note.clone());
+        events.send(Event::Note { target, message });
+    }
+    let mut tools = Tools::new(&project, environment, store_path, events, cancel.clone())?;
+    tools.immutable_tags = job.immutable_tags;
+    let asked = source::check(&job, &tools, &store).and_then(|()| check_permission(&job, &tools));
+    if let Err(exit) = asked {
+        reporter.finish();
+        return stopped.exit_code().ok_or(exit);
+    }
+    let plan = project.select(&names)?;
+    let args = RunArgs {
+        pull: matches!(&job.source, Source::Build(build) if build.pull),
+        ..RunArgs::default()
+    };
+    let summary = bring_up_to_date(&project, &plan, &tools, &state, environment, &args);
+    reporter.finish();
+    if let Some(code) = stopped.exit_code() {
+        return Ok(code);
+    }
+    if summary.failure.is_some() || summary.cancelled {
+        return Ok(FAILED);
+    }
+    Results::of(&heard, &store)?.write(&job, workspace)?;
+    Ok(0)
+}
+
+/// The job's docker config goes the way of everybody's: through `DOCKER_CONFIG`.
+fn with_docker_config(job: &Job, environment: &Environment) -> Environment {
+    let mut variables = environment.variables.clone();
+    let directory = job.docker_config.as_ref().map(Path::new);
+    if let Some(directory) = directory.and_then(Path::parent) {
+        variables.insert("DOCKER_CONFIG".into(), directory.display().to_string());
+    }
+    environment.with_variables(variables)
+}
+
+/// A push that would be refused is refused before anything is built for it.
+fn check_permission(job: &Job, tools: &Tools) -> Result<(), Exit> {
+    if !job.push || !job.check_permission {
+        return Ok(());
+    }
+    let mut asked: Vec<String> = Vec::new();
+    for destination in &job.destinations {
+        let to: Reference = destination
+            .parse()
+            .map_err(|error| Exit::error(FAILED, format!("`{destination}`: {error}")))?;
+        if asked.contains(&to.name()) {
+            continue;
+        }
+        asked.push(to.name());
+        let checked = tools.client()?.check_push(&to, &tools.work(PUSH));
+        checked.map_err(|error| {
+            Exit::error(
+                FAILED,
+                format!("nothing is built, since it could not be pushed: {error}"),
+            )
+        })?;
+    }
+    Ok(())
+}

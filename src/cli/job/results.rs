@@ -1,0 +1,217 @@
+//! What a step came to, and the files in which platforms read that.
+//!
+//! Learnt from the events of the run, not from its records: what a step records of
+//! itself ends with it, and nothing is recorded when parallel steps write into the
+//! context meanwhile.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use anyhow::Context;
+use serde_json::{Value, json};
+
+use super::super::exit::{Exit, FAILED};
+use super::super::kaniko;
+use super::super::output::write_whole;
+use crate::event::{Event, Events, Product, StepOutcome};
+use crate::plugin::job::{Job, ResultFiles, parts};
+use crate::store::Store;
+
+/// What was told while the step ran.
+#[derive(Clone, Default)]
+pub(super) struct Heard(Arc<Mutex<Told>>);
+
+#[derive(Default)]
+struct Told {
+    built: Option<String>,
+    pushed: Option<String>,
+    steps: BTreeMap<u32, (StepOutcome, Duration)>,
+}
+
+impl Heard {
+    /// Listens to everything on its way to others.
+    pub(super) fn before(&self, others: Events) -> Events {
+        let heard = self.clone();
+        Events::to(move |event| {
+            heard.hear(&event);
+            others.send(event);
+        })
+    }
+
+    fn hear(&self, event: &Event) {
+        let mut told = self.0.lock().expect("listening does not panic");
+        match event {
+            Event::Produced { what, .. } => match what {
+                Product::Image { digest, .. } => told.built = Some(digest.clone()),
+                Product::Pushed { digest, .. } => told.pushed = Some(digest.clone()),
+                _ => {}
+            },
+            Event::StepFinished {
+                id, outcome, took, ..
+            } => {
+                told.steps.insert(*id, (outcome.clone(), *took));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// What the step came to, for its result files.
+pub(super) struct Results {
+    digest: String,
+    size: u64,
+    media_type: String,
+    config: String,
+    cache_metrics: Value,
+}
+
+impl Results {
+    pub(super) fn of(heard: &Heard, store: &Store) -> Result<Results, Exit> {
+        let told = heard.0.lock().expect("listening does not panic");
+        let digest = told.built.clone().or_else(|| told.pushed.clone());
+        let digest = digest.ok_or_else(|| Exit::error(FAILED, "the step made no image"))?;
+        let parsed = digest.parse().map_err(|error| Exit::error(FAILED, error))?;
+        let bytes = store.read_blob(&parsed, 4 << 20)?;
+        let document: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_string();
+        Ok(Results {
+            digest,
+            size: bytes.len() as u64,
+            media_type: text(&document["mediaType"]),
+            config: text(&document["config"]["digest"]),
+            cache_metrics: cache_metrics(&told.steps),
+        })
+    }
+
+    pub(super) fn write(&self, job: &Job, workspace: &Path) -> Result<(), Exit> {
+        let files = &job.files;
+        let put = |path: &str, text: String| match path.starts_with("https://") {
+            // kaniko's own: an address that was signed for one upload.
+            true => kaniko::http::put(path, &text).context("cannot upload the digest"),
+            false => write_whole(&workspace.join(path), text.as_bytes()),
+        };
+        for path in &files.digest {
+            put(path, self.digest.clone())?;
+        }
+        for path in &files.name_with_digest {
+            put(
+                path,
+                self.lines(job, |repository, _| format!("{repository}@{}", self.digest)),
+            )?;
+        }
+        for path in &files.name_tag_with_digest {
+            put(
+                path,
+                self.lines(job, |repository, tag| {
+                    format!("{repository}:{tag}@{}", self.digest)
+                }),
+            )?;
+        }
+        if let Some(path) = &files.images {
+            let line =
+                |name: &String| format!("{}\n", json!({"name": name, "digest": self.digest}));
+            put(path, job.destinations.iter().map(line).collect())?;
+        }
+        if let Some(path) = &files.artifact {
+            put(path, self.artifact(job, files))?;
+        }
+        if let Some(path) = &files.output {
+            self.add_output(&workspace.join(path), job)?;
+        }
+        if let Some(path) = &files.metadata {
+            put(path, self.metadata(job))?;
+        }
+        if let Some(path) = &files.cache_metrics {
+            put(path, format!("{}\n", self.cache_metrics))?;
+        }
+        if let Some(path) = &files.card {
+            let tags: Vec<&String> = job.destinations.iter().collect();
+            let card = json!({"schema": "https://drone.github.io/drone-docker/card.json",
+                "data": {"Id": self.config, "RepoTags": tags, "Digest": self.digest}});
+            put(path, format!("{card}\n"))?;
+        }
+        Ok(())
+    }
+
+    /// One line for each destination, in their order, each once.
+    fn lines(&self, job: &Job, line: impl Fn(&str, &str) -> String) -> String {
+        let mut lines: Vec<String> = Vec::new();
+        for destination in &job.destinations {
+            let (_, _, tag) = parts(destination);
+            let repository = destination
+                .strip_suffix(&format!(":{tag}"))
+                .unwrap_or(destination);
+            let line = line(repository, &tag);
+            if !lines.contains(&line) {
+                lines.push(line);
+            }
+        }
+        lines.iter().map(|line| format!("{line}\n")).collect()
+    }
+
+    fn artifact(&self, job: &Job, files: &ResultFiles) -> String {
+        let images: Vec<_> = job
+            .destinations
+            .iter()
+            .map(|image| json!({"image": image, "digest": self.digest}))
+            .collect();
+        let data = json!({"registryType": files.registry_type, "registryUrl": files.registry_url, "images": images});
+        json!({"kind": "docker/v1", "data": data}).to_string()
+    }
+
+    /// Dotenv lines for later steps, beside what other tools wrote there.
+    fn add_output(&self, path: &Path, job: &Job) -> Result<(), Exit> {
+        let mut lines: BTreeMap<String, String> = BTreeMap::new();
+        for line in std::fs::read_to_string(path).unwrap_or_default().lines() {
+            if let Some((name, value)) = line.split_once('=') {
+                lines.insert(name.to_string(), value.to_string());
+            }
+        }
+        lines.insert("digest".into(), format!("{:?}", self.digest));
+        if let Some((tar, _)) = &job.tar {
+            lines.insert("IMAGE_TAR_PATH".into(), format!("{tar:?}"));
+        }
+        let text: String = lines
+            .iter()
+            .map(|(name, value)| format!("{name}={value}\n"))
+            .collect();
+        Ok(write_whole(path, text.as_bytes())?)
+    }
+
+    fn metadata(&self, job: &Job) -> String {
+        let value = json!({
+            "containerimage.config.digest": self.config,
+            "containerimage.descriptor": {"mediaType": self.media_type, "digest": self.digest, "size": self.size},
+            "containerimage.digest": self.digest,
+            "image.name": job.destinations.join(","),
+        });
+        format!(
+            "{}\n",
+            serde_json::to_string_pretty(&value).expect("strings are JSON")
+        )
+    }
+}
+
+/// Counted as buildx's plugin does: one layer for each step of the Dockerfile.
+fn cache_metrics(steps: &BTreeMap<u32, (StepOutcome, Duration)>) -> Value {
+    let status = |outcome: &StepOutcome| match outcome {
+        StepOutcome::Done => "DONE",
+        StepOutcome::Cached => "CACHED",
+        StepOutcome::Failed { .. } => "ERROR",
+    };
+    let count = |wanted: &str| {
+        let all = steps.values();
+        all.filter(|(outcome, _)| status(outcome) == wanted).count()
+    };
+    let layers: serde_json::Map<String, Value> = steps
+        .iter()
+        .map(|(id, (outcome, took))| {
+            let layer = json!({"status": status(outcome), "time": took.as_secs_f64()});
+            (id.to_string(), layer)
+        })
+        .collect();
+    json!({"total_layers": steps.len(), "done": count("DONE"), "cached": count("CACHED"),
+        "error": count("ERROR"), "canceled": 0, "layers": layers})
+}

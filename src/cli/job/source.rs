@@ -1,0 +1,114 @@
+//! Where push-only takes its image from: an archive, what an earlier step left in
+//! the workspace's store, or a registry.
+
+use std::path::Path;
+
+use super::super::exit::{Exit, FAILED};
+use super::super::output::tell;
+use super::super::tools::Tools;
+use crate::image::Reference;
+use crate::plugin::job::{Job, Source, parts};
+use crate::store::Store;
+
+/// Push-only takes an image that an earlier step left in the workspace, else one
+/// of a registry where the plugin would have looked there too.
+pub(super) fn find(job: &mut Job, store: &Store, workspace: &Path) -> Result<(), Exit> {
+    let destinations = &job.destinations;
+    match &job.source {
+        Source::Named { name, remote } => {
+            // The image to push was not named: the step before built it, perhaps for
+            // another registry.
+            let unnamed = destinations.first() == Some(name);
+            if let Some(known) = named(store, name) {
+                job.source = Source::Stored(known);
+            } else if let Some(known) = unnamed.then(|| elsewhere(store, name)).flatten() {
+                tell(format!(
+                    "note: `{name}` is pushed from `{known}`, which an earlier step built"
+                ));
+                job.source = Source::Stored(known);
+            } else if !remote {
+                let message = format!(
+                    "there is no image `{name}` to push in the workspace's store `{}`",
+                    store.root().display()
+                );
+                return Err(Exit::error(FAILED, message).with_help(format!(
+                    "{}; build it in an earlier step with PLUGIN_NO_PUSH=true, or name an archive in PLUGIN_SOURCE_TAR_PATH",
+                    held(store)
+                )));
+            }
+        }
+        Source::Tar(path) if !workspace.join(path).exists() => {
+            return Err(Exit::error(FAILED, format!("there is no archive `{path}` to push in `{}`", workspace.display()))
+                .with_help("write it in an earlier step with PLUGIN_TAR_PATH; paths start at the working directory"));
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// The store's own name of an image: `app` and `docker.io/library/app:latest` are one.
+fn named(store: &Store, name: &str) -> Option<String> {
+    let wanted = parts(name);
+    let mut names = store.images().into_iter().map(|(known, _)| known);
+    names.find(|known| parts(known) == wanted && store.tagged(known).is_some())
+}
+
+/// The one image that was built under this name and tag for another registry.
+fn elsewhere(store: &Store, name: &str) -> Option<String> {
+    let short = |name: &str| {
+        let (_, repository, tag) = parts(name);
+        let last = repository
+            .rsplit('/')
+            .next()
+            .unwrap_or_default()
+            .to_string();
+        (last, tag)
+    };
+    let wanted = short(name);
+    let mut images = store.images();
+    images.retain(|(known, _)| short(known) == wanted && store.tagged(known).is_some());
+    let (first, image) = images.first()?;
+    let one = images.iter().all(|(_, other)| other.digest == image.digest);
+    one.then(|| first.clone())
+}
+
+/// What could have been meant, for help.
+fn held(store: &Store) -> String {
+    let names: Vec<String> = store.images().into_iter().map(|(name, _)| name).collect();
+    match names.len() {
+        0 => "it holds no image".to_string(),
+        1..=8 => format!("it holds {}", names.join(", ")),
+        more => format!("it holds {} and {} more", names[..8].join(", "), more - 8),
+    }
+}
+
+/// Asked before the push begins: the registry of an image that the workspace does
+/// not hold. Elsewhere there is nothing to ask.
+pub(super) fn check(job: &Job, tools: &Tools, store: &Store) -> Result<(), Exit> {
+    match &job.source {
+        Source::Named { name, .. } => is_there(name, tools, store),
+        _ => Ok(()),
+    }
+}
+
+fn is_there(name: &str, tools: &Tools, store: &Store) -> Result<(), Exit> {
+    let found = tools.client()?.head(&reference(name)?);
+    let why = match found {
+        Ok(Some(_)) => return Ok(()),
+        Ok(None) => "its registry does not have it".to_string(),
+        Err(error) => error.to_string(),
+    };
+    let message = format!(
+        "there is no image `{name}` to push: it is not in the workspace's store `{}`, and {why}",
+        store.root().display()
+    );
+    Err(Exit::error(FAILED, message).with_help(format!(
+        "{}; name what an earlier step built in PLUGIN_SOURCE_IMAGE, or an archive in PLUGIN_SOURCE_TAR_PATH; PLUGIN_NO_PUSH=true, not PLUGIN_PUSH_ONLY, builds without pushing",
+        held(store)
+    )))
+}
+
+fn reference(name: &str) -> Result<Reference, Exit> {
+    name.parse()
+        .map_err(|error: crate::image::ReferenceError| Exit::error(FAILED, error))
+}
