@@ -14,6 +14,7 @@
 //! | `host_commands` | `run` targets: incremental, explained, cut off early, safe when killed |
 //! | `tidy` | which room of `src/` may know which |
 //! | `sandbox` | RUN in every kind of isolation |
+//! | `seeds` | pipelines of CI platforms work when only the plugin's image is exchanged |
 //! | `ground` | no claims: registries, base images, users, peers |
 
 mod ground;
@@ -28,4 +29,5 @@ mod kaniko;
 mod release;
 mod same_as_buildah;
 mod sandbox;
+mod seeds;
 mod tidy;

@@ -2,9 +2,11 @@
 //! users, peers to compare with. Nothing here is skipped: what is missing fails,
 //! and `tests/run` installs it.
 
+pub mod ecr;
 pub mod images;
 pub mod imgmake;
 pub mod peers;
+pub mod pipeline;
 pub mod project;
 pub mod registry;
 pub mod tree;
