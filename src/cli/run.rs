@@ -99,13 +99,15 @@ pub fn bring_up_to_date(
     summary
 }
 
-/// `-j`, else the manifest's `jobs`, else one for each processor.
+/// `-j`, else the manifest's `jobs`, else more than there are processors: steps
+/// wait for disks, networks and other programs as often as they compute.
 fn jobs(args: &RunArgs, project: &Project) -> usize {
-    let available = || std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+    let processors = || std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+    let settings = &project.graph.manifest().settings;
     args.jobs
         .map(std::num::NonZero::get)
-        .or(project.graph.manifest().settings.jobs)
-        .unwrap_or_else(available)
+        .or(settings.jobs)
+        .unwrap_or_else(|| (2 * processors()).max(4))
 }
 
 pub fn today() -> String {
