@@ -23,6 +23,8 @@ struct Queue {
     waiting_for: Vec<usize>,
     ended: Vec<Option<Ended>>,
     running: usize,
+    /// Threads that wait for something to become ready.
+    idle: usize,
     stopping: bool,
 }
 
@@ -40,7 +42,10 @@ pub fn drain(
             let result = attempt(action);
             let mut queue = queue.lock().expect("no thread panics with the queue");
             queue.end(action, result, &dependents, options);
-            changed.notify_all();
+            // Waking nobody costs a system call for each action all the same.
+            if queue.idle > 0 {
+                changed.notify_all();
+            }
         }
     };
     let helpers = options.jobs.min(actions.len()).saturating_sub(1);
@@ -71,9 +76,11 @@ fn next(queue: &Mutex<Queue>, changed: &Condvar, options: &Options) -> Option<us
         if queue.running == 0 {
             return None;
         }
+        queue.idle += 1;
         queue = changed
             .wait(queue)
             .expect("no thread panics with the queue");
+        queue.idle -= 1;
     }
 }
 
@@ -97,6 +104,7 @@ impl Queue {
             waiting_for,
             ended: actions.iter().map(|_| None).collect(),
             running: 0,
+            idle: 0,
             stopping: false,
         }
     }

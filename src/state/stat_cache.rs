@@ -29,6 +29,8 @@ const SPARE: usize = 4096;
 
 pub struct StatCache {
     records: Vec<u8>,
+    /// Device and inode of each record: what a search touches stays small.
+    places: Vec<(u64, u64)>,
     /// One bit for each record that was used.
     used: Vec<AtomicU64>,
     learnt: Mutex<HashMap<(u64, u64), [u8; RECORD]>>,
@@ -40,10 +42,16 @@ impl StatCache {
         let records = sound_records(path).unwrap_or_default();
         let words = (records.len() / RECORD).div_ceil(64);
         StatCache {
+            places: records.chunks_exact(RECORD).map(place_of).collect(),
             records,
             used: (0..words).map(|_| AtomicU64::new(0)).collect(),
             learnt: Mutex::default(),
         }
+    }
+
+    /// The hash of a file that was hashed before and has not moved since.
+    pub fn known(&self, metadata: &Metadata) -> Option<[u8; 32]> {
+        self.find(&Signature::of(metadata))
     }
 
     /// blake3 of a regular file's bytes; reads it only if it is not known.
@@ -90,16 +98,7 @@ impl StatCache {
     }
 
     fn position(&self, place: (u64, u64)) -> Option<usize> {
-        let (mut low, mut high) = (0, self.records.len() / RECORD);
-        while low < high {
-            let middle = usize::midpoint(low, high);
-            match place_of(self.record(middle)).cmp(&place) {
-                std::cmp::Ordering::Equal => return Some(middle),
-                std::cmp::Ordering::Less => low = middle + 1,
-                std::cmp::Ordering::Greater => high = middle,
-            }
-        }
-        None
+        self.places.binary_search(&place).ok()
     }
 
     fn record(&self, at: usize) -> &[u8] {

@@ -49,6 +49,25 @@ fn nothing_there(error: io::Error) -> io::Result<()> {
     }
 }
 
+/// `src/*` and `src/**` take every child of `src`: by far the most common
+/// patterns, and matching each name would cost more than looking at the file.
+fn has_all_children(pattern: &str, root: &str) -> bool {
+    let rest = match root {
+        "" => Some(pattern),
+        root => pattern
+            .strip_prefix(root)
+            .and_then(|rest| rest.strip_prefix('/')),
+    };
+    matches!(rest, Some("*" | "**"))
+}
+
+/// Which entries of a directory are wanted.
+#[derive(Clone, Copy)]
+enum Children<'g> {
+    All,
+    Matching(&'g Glob),
+}
+
 struct Gathering<'a> {
     work: &'a Work<'a>,
     outputs: Vec<String>,
@@ -61,56 +80,61 @@ impl Gathering<'_> {
             let name = clean(pattern);
             let path = self.work.path(&name);
             let metadata = fs::symlink_metadata(&path)?;
-            return self.tree(&path, name, &metadata);
+            return self.tree(&|| path.clone(), name, &metadata);
         }
         let glob = Glob::new(pattern).map_err(|error| io::Error::other(error.to_string()))?;
         for root in glob.roots() {
             let path = self.work.path(&root);
             if glob.matches(&root) {
                 match fs::symlink_metadata(&path) {
-                    Ok(metadata) => self.tree(&path, root, &metadata)?,
+                    Ok(metadata) => self.tree(&|| path.clone(), root, &metadata)?,
                     Err(error) => nothing_there(error)?,
                 }
                 continue;
             }
+            let children = match has_all_children(pattern, &root) {
+                true => Children::All,
+                false => Children::Matching(&glob),
+            };
             match fs::read_dir(&path) {
-                Ok(entries) => self.walk(entries, &root, &glob)?,
+                Ok(entries) => self.walk(entries, &root, children)?,
                 Err(error) => nothing_there(error)?,
             }
         }
         Ok(())
     }
 
-    fn walk(&mut self, entries: ReadDir, name: &str, glob: &Glob) -> io::Result<()> {
+    fn walk(&mut self, entries: ReadDir, name: &str, children: Children<'_>) -> io::Result<()> {
         for entry in entries {
             let entry = entry?;
             let Some(name) = self.name_of(name, &entry) else {
                 continue;
             };
-            if glob.matches(&name) {
-                let metadata = entry.metadata()?;
-                self.tree(&entry.path(), name, &metadata)?;
-            } else if entry.file_type()?.is_dir() && glob.may_match_under(&name) {
-                self.walk(fs::read_dir(entry.path())?, &name, glob)?;
+            match children {
+                Children::Matching(glob) if !glob.matches(&name) => {
+                    if entry.file_type()?.is_dir() && glob.may_match_under(&name) {
+                        self.walk(fs::read_dir(entry.path())?, &name, children)?;
+                    }
+                }
+                _ => self.tree(&|| entry.path(), name, &entry.metadata()?)?,
             }
         }
         Ok(())
     }
 
-    /// A file, or everything below a directory.
-    fn tree(&mut self, path: &Path, name: String, metadata: &Metadata) -> io::Result<()> {
-        if !metadata.is_dir() {
-            let hash = entry_hash(self.work, path, metadata)?;
-            self.found.push((name, hash));
-            return Ok(());
+    /// A file, or everything below a directory. Its path is put together only
+    /// when something must be read.
+    fn tree(
+        &mut self,
+        path: &dyn Fn() -> PathBuf,
+        name: String,
+        metadata: &Metadata,
+    ) -> io::Result<()> {
+        if metadata.is_dir() {
+            return self.walk(fs::read_dir(path())?, &name, Children::All);
         }
-        for entry in fs::read_dir(path)? {
-            let entry = entry?;
-            if let Some(name) = self.name_of(&name, &entry) {
-                let metadata = entry.metadata()?;
-                self.tree(&entry.path(), name, &metadata)?;
-            }
-        }
+        let hash = entry_hash(self.work, path, metadata)?;
+        self.found.push((name, hash));
         Ok(())
     }
 
@@ -132,34 +156,47 @@ impl Gathering<'_> {
 
 /// Type, mode and content of what is not a directory. A link counts with its
 /// text and, since commands follow it, with the file that it leads to.
-fn entry_hash(work: &Work<'_>, path: &Path, metadata: &Metadata) -> io::Result<[u8; 32]> {
+fn entry_hash(
+    work: &Work<'_>,
+    path: &dyn Fn() -> PathBuf,
+    metadata: &Metadata,
+) -> io::Result<[u8; 32]> {
+    if metadata.is_file() {
+        return file_hash(work, path, metadata);
+    }
     let mut frame = Frame::new();
     if metadata.is_symlink() {
-        frame
-            .part(b"link")
-            .part(fs::read_link(path)?.as_os_str().as_bytes());
-        match fs::metadata(path) {
-            Ok(followed) if followed.is_file() => add_file(work, path, &followed, &mut frame)?,
+        let text = fs::read_link(path())?;
+        frame.part(b"link").part(text.as_os_str().as_bytes());
+        match fs::metadata(path()) {
+            Ok(followed) if followed.is_file() => {
+                frame.part(&file_hash(work, path, &followed)?);
+            }
             _ => {}
         }
-    } else if metadata.is_file() {
-        add_file(work, path, metadata, &mut frame)?;
     } else {
         frame.part(b"special").part(&metadata.rdev().to_le_bytes());
     }
     Ok(frame.finish())
 }
 
-fn add_file(
+/// The content's hash with the mode folded in. Another hash over both would say
+/// no more: contents whose hashes differ in these four bytes alone do not occur.
+fn file_hash(
     work: &Work<'_>,
-    path: &Path,
+    path: &dyn Fn() -> PathBuf,
     metadata: &Metadata,
-    frame: &mut Frame,
-) -> io::Result<()> {
+) -> io::Result<[u8; 32]> {
+    let stats = &work.state.stats;
+    let mut hash = match stats.known(metadata) {
+        Some(hash) => hash,
+        None => stats.hash(&path(), metadata)?,
+    };
     let mode = metadata.permissions().mode() & 0o7777;
-    let content = work.hash_file(path, metadata)?;
-    frame.part(b"file").part(&mode.to_le_bytes()).part(&content);
-    Ok(())
+    for (byte, bits) in hash.iter_mut().zip(mode.to_le_bytes()) {
+        *byte ^= bits;
+    }
+    Ok(hash)
 }
 
 /// The content of a whole tree: what a `run` target's output is compared by.
@@ -172,7 +209,7 @@ pub(super) fn tree_hash(work: &Work<'_>, path: &Path) -> io::Result<[u8; 32]> {
 fn hash_into(work: &Work<'_>, path: &Path, frame: &mut Frame) -> io::Result<()> {
     let metadata = fs::symlink_metadata(path)?;
     if !metadata.is_dir() {
-        frame.part(&entry_hash(work, path, &metadata)?);
+        frame.part(&entry_hash(work, &|| path.to_path_buf(), &metadata)?);
         return Ok(());
     }
     frame.part(b"directory");
