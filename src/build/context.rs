@@ -239,18 +239,17 @@ impl Tree for ContextTree {
             let name = file.file_name().unwrap_or(file.as_os_str());
             return Some(format!("`{}` hides it, {rule}", name.to_string_lossy()));
         }
-        let wanted = base_name(path).to_ascii_lowercase();
-        let parent = super::copy::tree::parent(path);
-        let similar = std::fs::read_dir(self.path_of(parent))
+        let listed = std::fs::read_dir(self.path_of(super::copy::tree::parent(path)));
+        let siblings: Vec<Vec<u8>> = listed
             .into_iter()
             .flatten()
-            .filter_map(|e| e.ok().map(|e| e.file_name()))
-            .find(|name| name.as_bytes().to_ascii_lowercase() == wanted);
-        match similar {
-            Some(name) => Some(format!(
+            .filter_map(|e| e.ok().map(|e| e.file_name().into_encoded_bytes()))
+            .collect();
+        match super::copy::tree::similar(path, &siblings) {
+            Some(meant) => Some(format!(
                 "it is not in the context `{}`, but `{}` is",
                 self.directory.display(),
-                show(&join(parent, name.as_bytes()))
+                show(&meant)
             )),
             None => Some(format!(
                 "it is not in the context `{}`",

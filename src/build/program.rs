@@ -99,7 +99,13 @@ pub enum Origin {
 
 /// An error at a line of the Dockerfile.
 pub fn at_line(file: &str, line: usize, error: impl Into<anyhow::Error>) -> anyhow::Error {
-    error.into().context(match line {
+    let error = error.into();
+    let told = error.to_string();
+    if told.strip_prefix(file).is_some_and(|r| r.starts_with(':')) {
+        // A stage that this line needs: its own line says more.
+        return error;
+    }
+    error.context(match line {
         0 => file.to_string(),
         line => format!("{file}:{line}"),
     })
@@ -451,6 +457,12 @@ impl Compiler<'_> {
                 bail!("`from={name}` is a later stage: move it above this one")
             }
             StageReference::Other => {}
+        }
+        // A number never means an image: one stage too few must not pull `library/4`.
+        let number = !name.is_empty() && name.bytes().all(|b| b.is_ascii_digit());
+        if number && self.named_context(name).is_none() {
+            let last = parsed.stages.len() - 1;
+            bail!("`from={name}`: there is no stage of that number, the last one is {last}")
         }
         if let Some(known) = self.external.get(name) {
             return Ok(known.clone());

@@ -261,18 +261,27 @@ impl Prepared {
         else {
             return Ok(());
         };
-        self.key.text("cache").text(id).text(target);
+        let (uid, gid, mode) = owned(*ownership, 0o755);
+        let mut beginning = step_key::Framed::new("cache beginning");
+        for number in [uid, gid, mode] {
+            beginning.number(u64::from(number));
+        }
         let seed = match from {
             Some(from) => {
                 let shown = mounted(Some(from), source)?;
-                key_of_tree(&mut self.key, &shown, source)?;
+                key_of_tree(&mut beginning, &shown, source)?;
                 Some((shown.source, source.clone()))
             }
             None => None,
         };
-        let (uid, gid, mode) = owned(*ownership, 0o755);
+        let id = match (&seed, (uid, gid, mode)) {
+            (None, (0, 0, 0o755)) => id.clone(),
+            // Another cache: a user who may not write into root's has one of its own.
+            _ => format!("{id}\0{}", beginning.hex()),
+        };
+        self.key.text("cache").text(&id).text(target);
         self.request.mounts.push(RunMount::Cache {
-            id: id.clone(),
+            id,
             target: target_path(config, target)?,
             sharing: match sharing {
                 CacheSharing::Shared => Sharing::Shared,
@@ -367,6 +376,9 @@ impl Prepared {
 }
 
 fn target_path(config: &Configuring, target: &str) -> Result<String> {
+    if target.is_empty() {
+        bail!("the mount has no target: add `target=/path`");
+    }
     let path = config.absolute(target);
     match path.trim_end_matches('/') {
         "" => bail!("a mount cannot have `/` as its target"),

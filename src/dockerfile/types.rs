@@ -133,7 +133,12 @@ impl Dockerfile {
             return StageReference::Stage(stage);
         }
         let name = reference.to_lowercase();
-        let by_name = self.stages.iter().position(|s| s.name() == Some(&name));
+        let named = |s: &Stage| s.name() == Some(&name);
+        // Of several with the name the last one counts; a later stage is only good for the error.
+        let earlier = self.stages[..at.min(self.stages.len())]
+            .iter()
+            .rposition(named);
+        let by_name = earlier.or_else(|| self.stages.iter().position(named));
         let by_number = || number(reference).filter(|n| *n < self.stages.len());
         match by_name.or_else(by_number) {
             Some(stage) if stage < at => StageReference::Stage(stage),

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use super::plan::{Content, Planned, Planner, Standing};
 use super::tree::{base_name, join, parent, relative, show};
 use super::write::{Contents, open_content};
-use crate::layer::{Entry, EntryKind, LayerReader, decompress};
+use crate::layer::{Entry, EntryKind, LayerReader, decompress, looks_like_tar};
 
 /// Reads an archive's entries, decompressed.
 pub fn reader<'a>(
@@ -22,7 +22,12 @@ pub fn reader<'a>(
 
 /// Whether these bytes are a tar archive, compressed or not.
 pub fn is_archive(content: &Content, contents: &mut dyn Contents) -> bool {
-    reader(content, contents).is_ok_and(|mut r| matches!(r.next_entry(), Ok(Some(_))))
+    let mut start = Vec::new();
+    let read = open_content(content, contents)
+        .and_then(|packed| decompress(packed))
+        .and_then(|bytes| Ok(bytes.take(512).read_to_end(&mut start)?));
+    // An empty archive is copied; what begins like one and goes wrong later is a mistake.
+    read.is_ok() && looks_like_tar(&start) && start.iter().any(|byte| *byte != 0)
 }
 
 impl Planner<'_> {

@@ -123,6 +123,10 @@ pub fn existing(tree: &dyn Tree, path: &[u8], source: &str) -> Result<Node> {
     let resolved = tree.resolve(path)?;
     match tree.get(&resolved)? {
         Some(node) => Ok(node),
+        None if resolved != path => {
+            let why = missing(tree, &resolved, &show(&resolved));
+            bail!("`{source}` is a link that leads nowhere: {why}")
+        }
         None => bail!(missing(tree, &resolved, source)),
     }
 }

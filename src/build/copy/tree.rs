@@ -129,9 +129,28 @@ impl Tree for LayerTree {
             .collect())
     }
 
-    fn hint(&self, _path: &[u8]) -> Option<String> {
-        Some(format!("it is not in {}", self.name))
+    fn hint(&self, path: &[u8]) -> Option<String> {
+        let siblings = self.view.children(parent(path));
+        Some(match similar(path, &siblings) {
+            Some(meant) => format!("it is not in {}, but `/{}` is", self.name, show(&meant)),
+            None => format!("it is not in {}", self.name),
+        })
     }
+}
+
+/// The path beside `path` that was probably meant.
+pub fn similar(path: &[u8], siblings: &[Vec<u8>]) -> Option<Vec<u8>> {
+    let names: Vec<&str> = siblings
+        .iter()
+        .filter_map(|name| std::str::from_utf8(name).ok())
+        .collect();
+    let wanted = std::str::from_utf8(base_name(path)).ok()?;
+    let otherwise_cased = names.iter().find(|name| name.eq_ignore_ascii_case(wanted));
+    let meant = match otherwise_cased {
+        Some(name) => name,
+        None => crate::dockerfile::nearest(wanted, names.iter().copied())?,
+    };
+    Some(join(parent(path), meant.as_bytes()))
 }
 
 /// The root of a tree, which layers often do not mention.

@@ -1,0 +1,2 @@
+mkdir -p src
+echo x > src/x

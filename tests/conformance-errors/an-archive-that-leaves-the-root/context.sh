@@ -1,0 +1,2 @@
+echo x > x
+tar -P --transform='s,^x,../../x,' -cf a.tar x

@@ -1,0 +1,2 @@
+mkdir -m 750 tmp
+echo x > tmp/x

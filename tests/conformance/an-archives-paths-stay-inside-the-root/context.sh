@@ -1,0 +1,2 @@
+echo x > x
+tar -P --transform='s,^x,/abs/x,' -cf absolute.tar x

@@ -1,0 +1,2 @@
+mkdir src
+echo ctx > src/a

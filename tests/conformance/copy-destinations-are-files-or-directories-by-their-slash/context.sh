@@ -1,0 +1,4 @@
+mkdir -p dir/sub
+echo f > f
+echo g > g
+echo s > dir/sub/s

@@ -1,0 +1,5 @@
+echo ping > ping
+chmod 755 ping
+setcap cap_net_raw+ep ping
+echo note > note
+setfattr -n user.color -v blue note

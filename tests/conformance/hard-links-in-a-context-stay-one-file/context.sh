@@ -1,0 +1,3 @@
+mkdir d
+echo same > d/a
+ln d/a d/b

@@ -1,0 +1,2 @@
+echo secret > hidden
+echo '*' > .dockerignore

@@ -1,0 +1,2 @@
+mkdir -p a/b
+echo x > a/b/x

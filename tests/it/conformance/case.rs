@@ -1,0 +1,116 @@
+//! One case as it lies on disk, and its working copy.
+//!
+//! `request` asks one thing per line:
+//!
+//! ```text
+//! arg NAME=value          secret ID=text          label NAME=value
+//! stage NAME              platform linux/arm64    context NAME DIRECTORY
+//! epoch SECONDS           show times              absent TEXT
+//! differs how buildah differs, and who is right
+//! ```
+//!
+//! `absent` is a text that must be in no layer, config or manifest.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::ground::images::path;
+use crate::ground::run;
+
+pub struct Case {
+    pub directory: PathBuf,
+    pub request: Request,
+}
+
+#[derive(Default)]
+pub struct Request {
+    pub args: Vec<(String, String)>,
+    pub secrets: Vec<(String, String)>,
+    pub labels: Vec<(String, String)>,
+    pub contexts: Vec<(String, String)>,
+    pub platforms: Vec<String>,
+    pub stage: Option<String>,
+    pub epoch: Option<i64>,
+    pub times: bool,
+    pub absent: Vec<String>,
+    pub differs: Option<String>,
+}
+
+pub fn room(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests")
+        .join(name)
+}
+
+impl Case {
+    pub fn all(kind: &str) -> Vec<Case> {
+        let wanted = std::env::var("CASE").unwrap_or_default();
+        let entries = fs::read_dir(room(kind)).unwrap();
+        let mut directories: Vec<PathBuf> = entries.map(|e| e.unwrap().path()).collect();
+        directories.sort();
+        let named = |d: &&PathBuf| d.to_str().unwrap().contains(&wanted);
+        directories
+            .iter()
+            .filter(named)
+            .map(|d| Case::read(d))
+            .collect()
+    }
+
+    pub fn read(directory: &Path) -> Case {
+        let text = fs::read_to_string(directory.join("request")).unwrap_or_default();
+        Case {
+            directory: directory.to_owned(),
+            request: Request::parse(&text),
+        }
+    }
+
+    pub fn name(&self) -> &str {
+        self.directory.file_name().unwrap().to_str().unwrap()
+    }
+
+    /// The Dockerfile, and the context with the modes that a umask of 022 gives.
+    pub fn lay_out(&self, place: &Path) {
+        let context = place.join("context");
+        let script = "umask 022; mkdir \"$1\" && cd \"$1\" || exit 1; \
+            cp \"$2\"/Dockerfile* ..; \
+            if [ -d \"$2/context\" ]; then cp -R \"$2/context/.\" . && chmod -R u=rwX,go=rX .; fi; \
+            if [ -f \"$2/context.sh\" ]; then . \"$2/context.sh\"; fi";
+        run(
+            "bash",
+            &[
+                "-euc",
+                script,
+                "context",
+                path(&context),
+                path(&self.directory),
+            ],
+        );
+    }
+}
+
+impl Request {
+    fn parse(text: &str) -> Request {
+        let mut request = Request::default();
+        for line in text.lines() {
+            let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
+            let pair = |by: char| {
+                let (name, value) = rest.split_once(by).unwrap_or((rest, ""));
+                (name.to_string(), value.to_string())
+            };
+            match word {
+                "arg" => request.args.push(pair('=')),
+                "secret" => request.secrets.push(pair('=')),
+                "label" => request.labels.push(pair('=')),
+                "context" => request.contexts.push(pair(' ')),
+                "platform" => request.platforms.push(rest.into()),
+                "stage" => request.stage = Some(rest.into()),
+                "epoch" => request.epoch = Some(rest.parse().unwrap()),
+                "show" => request.times = true,
+                "absent" => request.absent.push(rest.into()),
+                "differs" => request.differs = Some(rest.into()),
+                other => panic!("a request knows no `{other}`"),
+            }
+        }
+        request
+    }
+}
