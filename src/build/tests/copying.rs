@@ -169,8 +169,21 @@ fn outputs_leave_the_context_unless_named() {
     let mut request = p.request("FROM scratch\nCOPY . /\nCOPY out/image.tar /named\n");
     request.excluded = vec![p.path("out/image.tar"), p.path(".imgmake")];
     let image = p.run(&request).unwrap();
-    assert_eq!(image.layers[0], ["644 0:0 f 1", "755 0:0 out/"]);
+    // Nor is the folder there that was made for it: the first build saw none.
+    assert_eq!(image.layers[0], ["644 0:0 f 1"]);
     assert_eq!(image.layers[1], ["644 0:0 named 1"]);
+}
+
+#[test]
+fn what_another_run_is_writing_is_not_in_the_context() {
+    let p = Project::new();
+    p.write("f", "1").write(".imgmake-x7Yz12", "2");
+    p.write(".imgmake-notes.md", "3");
+    let image = p.build("FROM scratch\nCOPY . /\n");
+    assert_eq!(
+        image.layers[0],
+        ["644 0:0 .imgmake-notes.md 1", "644 0:0 f 1"]
+    );
 }
 
 #[test]
