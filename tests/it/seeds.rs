@@ -280,3 +280,109 @@ fn what_changes_nothing_is_said_in_one_line_each() {
         assert_eq!(lines.count(), 1, "{ran:#?}");
     }
 }
+
+/// The rows of the book's table: what the program itself reads by.
+fn variables_table() -> String {
+    use imgmake::plugin::variables::{Effect, Kind, VARIABLES};
+    let mut table =
+        String::from("| variable | type | default | family | here |\n|---|---|---|---|---|\n");
+    for row in VARIABLES {
+        let names: Vec<String> = row.names.iter().map(|name| format!("`{name}`")).collect();
+        let kind = match row.kind {
+            Kind::Text => "text".to_string(),
+            Kind::Bool => "boolean".to_string(),
+            Kind::Int => "number".to_string(),
+            Kind::List(separator) => format!("list `{separator}`"),
+        };
+        let default = match row.default {
+            "" => String::new(),
+            some => format!("`{some}`"),
+        };
+        let readers = row.readers.iter().map(|(family, clouds)| {
+            let clouds: Vec<String> = clouds
+                .iter()
+                .map(|c| format!("{c:?}").to_lowercase())
+                .collect();
+            let family = format!("{family:?}").to_lowercase();
+            match clouds.is_empty() {
+                true => family,
+                false => format!("{family} ({})", clouds.join(", ")),
+            }
+        });
+        let readers: Vec<String> = readers.collect();
+        let here = match row.effect {
+            Effect::Used => String::new(),
+            Effect::Inherent(why) => format!("*no effect:* {why}"),
+            Effect::NotYet => "*refused:* not supported yet".to_string(),
+            Effect::Daemon => "*no effect:* it tunes a daemon, and there is none".to_string(),
+        };
+        table.push_str(&format!(
+            "| {} | {kind} | {default} | {} | {here} |\n",
+            names.join(", "),
+            readers.join(", ")
+        ));
+    }
+    table
+}
+
+#[test]
+fn the_book_says_what_becomes_of_every_variable() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/book/src/ci.md");
+    let page = std::fs::read_to_string(path).unwrap();
+    let (before, rest) = page.split_once("<!-- variables -->\n").unwrap();
+    let (table, after) = rest.split_once("<!-- end of variables -->").unwrap();
+    let wanted = variables_table();
+    if table != wanted && std::env::var_os("UPDATE").is_some() {
+        let text = format!("{before}<!-- variables -->\n{wanted}<!-- end of variables -->{after}");
+        std::fs::write(path, text).unwrap();
+        return;
+    }
+    assert_eq!(table, wanted, "UPDATE=1 writes the table anew");
+}
+
+#[test]
+fn every_ci_example_is_well_formed_and_sets_only_what_is_read() {
+    use imgmake::plugin::variables::VARIABLES;
+    use serde::Deserialize;
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/ci");
+    let mut checked = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        if path.extension().is_some_and(|e| e == "yml" || e == "yaml") {
+            for document in serde_norway::Deserializer::from_str(&text) {
+                let value = Value::deserialize(document);
+                let value = value.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+                assert!(value.is_object(), "{}", path.display());
+            }
+            checked += 1;
+        }
+        let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        for name in words.filter(|word| word.starts_with("PLUGIN_") && word.len() > 7) {
+            let known = VARIABLES.iter().any(|row| row.names.contains(&name));
+            assert!(known, "{}: {name}", path.display());
+        }
+    }
+    assert_eq!(checked, 7);
+}
+
+#[test]
+fn the_harness_example_runs() {
+    let platform = Platform::with_registries(&["docker_hub", "ecr"]);
+    let gate = "scan gate {\n    from tar=\"image.tar\"\n    advisories \"advisories\"\n}\n";
+    write(platform.workspace.path(), "imgmake.kdl", gate);
+    let advisories = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/hello/advisories");
+    run(
+        "cp",
+        &["-r", advisories, platform.file("").to_str().unwrap()],
+    );
+    let text = include_str!("../../examples/ci/harness.yaml").replace(
+        "registry.example.com/example",
+        "<+pipeline.variables.docker_hub>/example",
+    );
+    let ran = platform.run_text(&text);
+    assert!(ran.iter().all(|one| one.code == 0), "{ran:#?}");
+    let docker = platform.registry("docker_hub").digest("example/app", "v.7");
+    assert!(docker.is_some(), "{ran:#?}");
+    assert_eq!(docker, platform.registry("ecr").digest("app", "v.7"));
+}

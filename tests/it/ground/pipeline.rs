@@ -86,8 +86,14 @@ impl Platform {
             "{}/tests/data/pipelines/{pipeline}.yaml",
             env!("CARGO_MANIFEST_DIR")
         );
-        let text = self.expressions(&std::fs::read_to_string(path).unwrap());
-        let pipeline: Value = serde_norway::from_str(&text).unwrap();
+        self.run_text(&std::fs::read_to_string(path).unwrap())
+    }
+
+    /// The same for a whole pipeline, of which the first stage is run.
+    pub fn run_text(&self, text: &str) -> Vec<Ran> {
+        let document: Value = serde_norway::from_str(&self.expressions(text)).unwrap();
+        let stage = document.pointer("/pipeline/stages/0/stage/spec");
+        let pipeline = stage.unwrap_or(&document);
         let mut ran = Vec::new();
         for entry in pipeline["execution"]["steps"].as_array().unwrap() {
             let together = match entry["parallel"].as_array() {
@@ -97,7 +103,7 @@ impl Platform {
             std::thread::scope(|scope| {
                 let threads: Vec<_> = together
                     .iter()
-                    .map(|entry| scope.spawn(|| self.step(&pipeline, &entry["step"])))
+                    .map(|entry| scope.spawn(|| self.step(pipeline, &entry["step"])))
                     .collect();
                 ran.extend(threads.into_iter().filter_map(|t| t.join().unwrap()));
             });
@@ -142,6 +148,8 @@ impl Platform {
             // Daemons that other builders need beside them.
             "Background" => return None,
             "Run" => {
+                let program = home.path().join("imgmake");
+                std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_imgmake"), program).unwrap();
                 let mut command = Command::new("sh");
                 command.args(["-c", spec["command"].as_str().unwrap()]);
                 command
@@ -164,7 +172,10 @@ impl Platform {
             }
         };
         let output = command
-            .env("PATH", "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin")
+            .env(
+                "PATH",
+                format!("{}:/usr/local/bin:/usr/bin:/bin", home.path().display()),
+            )
             .env("HOME", home.path())
             .current_dir(self.workspace.path())
             .output()
