@@ -126,10 +126,10 @@ impl View for Plain {
             Event::Planned { .. } => {}
             Event::TargetStarted { target, reasons } => {
                 self.running.push((target.clone(), Vec::new()));
-                let why = if reasons.is_empty() {
-                    String::new()
-                } else {
-                    format!(": {}", reasons.join(", "))
+                let why = match reasons.as_slice() {
+                    [] => String::new(),
+                    [a, b, c, _, ..] => format!(": {a}, {b}, {c} and {} more", reasons.len() - 3),
+                    few => format!(": {}", few.join(", ")),
                 };
                 self.say(target, &format!("started{why}"));
             }
