@@ -4,6 +4,7 @@
 //! | module | what it claims |
 //! |---|---|
 //! | `conformance` | what each rule of a Dockerfile gives, case by case, as data |
+//! | `deterministic` | the same inputs give the same digest, for anybody |
 //! | `dockerfiles` | RUN's steps see what they should; what is reused; how failures read |
 //! | `examples` | each example works as it says |
 //! | `same_as_buildah` | Dockerfiles give the peers' trees and configs; peers take what we write |
@@ -23,6 +24,7 @@ mod ground;
 mod bad_input;
 mod book;
 mod conformance;
+mod deterministic;
 mod dockerfiles;
 mod examples;
 mod host_commands;
