@@ -271,8 +271,11 @@ fn answer_one(server: &Arc<Server>, id: u64, request: Request, task: &Task) {
     };
     let work = || -> Result<Answer> {
         // The working directory is this thread's own from here on: mounts name
-        // directories relative to it.
-        sandbox::own_working_directory()?;
+        // directories relative to it. Where nothing can be mounted, containers'
+        // seccomp profiles forbid even this.
+        if server.tier != Tier::Chroot {
+            sandbox::own_working_directory().context("cannot separate a thread")?;
+        }
         match request {
             Request::Run(request) => step::run(server, &request, task, &lines),
             Request::Copy { layers, request } => {
