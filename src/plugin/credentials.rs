@@ -6,8 +6,8 @@ use base64::Engine as _;
 
 use super::Refusal;
 use super::family::{Cloud, EntryPoint, Family};
-use super::interpret::registry_host;
 use super::job::{parts, registry};
+use super::names::registry_host;
 use super::reader::Reader;
 use crate::manifest::{AuthNode, PasswordFrom, RegistryNode};
 
@@ -19,7 +19,7 @@ pub(super) fn registries(
     destinations: &[String],
     notes: &mut Vec<String>,
 ) -> Result<Vec<RegistryNode>, Refusal> {
-    let mut nodes: BTreeMap<String, RegistryNode> = BTreeMap::new();
+    let mut nodes = docker_config(reader)?;
     if let Some((host, auth)) = base(entry, reader)? {
         nodes.insert(host.clone(), registry(&host, auth));
     }
@@ -56,6 +56,57 @@ pub(super) fn registries(
     }
     transport(reader, destinations, &mut nodes, notes)?;
     Ok(nodes.into_values().collect())
+}
+
+/// `PLUGIN_CONFIG` is the text of a docker config: a login for each host.
+fn docker_config(reader: &Reader) -> Result<BTreeMap<String, RegistryNode>, Refusal> {
+    let Some(text) = reader.some("PLUGIN_CONFIG") else {
+        return Ok(BTreeMap::new());
+    };
+    // No part of the text is told: it is all logins.
+    let malformed = |what: &str| {
+        Refusal::new(
+            format!("PLUGIN_CONFIG {what}"),
+            "give the text of a docker config: {\"auths\": {\"HOST\": {\"auth\": \"…\"}}}",
+        )
+    };
+    let config: serde_json::Value =
+        serde_json::from_str(&text).map_err(|_| malformed("is not JSON"))?;
+    for helper in ["credHelpers", "credsStore"] {
+        if config.get(helper).is_some() {
+            return Err(malformed(&format!(
+                "has `{helper}`, and only `auths` is read from a variable"
+            )));
+        }
+    }
+    let auths = config.get("auths").and_then(|auths| auths.as_object());
+    let auths = auths.ok_or_else(|| malformed("has no `auths`"))?;
+    let mut nodes = BTreeMap::new();
+    for (host, login) in auths {
+        let (user, password) = login_of(login)
+            .ok_or_else(|| malformed(&format!("has no readable `auth` for `{host}`")))?;
+        let host = registry_host(host);
+        let password = PasswordFrom::Literal(password);
+        nodes.insert(
+            host.clone(),
+            registry(&host, AuthNode::Basic { user, password }),
+        );
+    }
+    Ok(nodes)
+}
+
+/// `auth` is base64 of `user:password`; some write the two beside each other.
+fn login_of(login: &serde_json::Value) -> Option<(String, String)> {
+    let text = |name: &str| login.get(name)?.as_str().map(String::from);
+    if let Some(packed) = text("auth").filter(|packed| !packed.is_empty()) {
+        let bytes = base64::engine::general_purpose::STANDARD
+            .decode(packed.trim())
+            .ok()?;
+        let both = String::from_utf8(bytes).ok()?;
+        let (user, password) = both.split_once(':')?;
+        return Some((user.to_string(), password.to_string()));
+    }
+    Some((text("username")?, text("password")?))
 }
 
 /// The registry of base images, when it has credentials of its own.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::family::{Cloud, EntryPoint, Family};
 use super::job::{Build, ImmutableTags, Job, ResultFiles, Source};
+use super::names::repositories;
 use super::reader::Reader;
 use super::tags::{AutoTags, auto_tags, expand_tag};
 use super::{Refusal, credentials};
@@ -220,79 +221,6 @@ fn tags_file(workspace: &Workspace) -> Vec<String> {
         .filter(|tag| !tag.is_empty())
         .map(String::from)
         .collect()
-}
-
-/// Complete repository names: the cloud plugins prefix theirs with the registry.
-fn repositories(
-    entry: EntryPoint,
-    reader: &Reader,
-    publishes: bool,
-) -> Result<Vec<String>, Refusal> {
-    let listed = reader.first_set(&["PLUGIN_DESTINATIONS"]);
-    if let Some(listed) = listed {
-        let named = super::value::list(&listed, ';').into_iter();
-        return Ok(named.filter(|d| !d.is_empty()).collect());
-    }
-    if let (Cloud::Heroku, Some(app)) = (entry.cloud, reader.first_set(&["PLUGIN_APP"])) {
-        let process = reader.first_set(&["PLUGIN_PROCESS_TYPE"]);
-        let process = process.as_deref().unwrap_or("web");
-        return Ok(vec![format!("registry.heroku.com/{app}/{process}")]);
-    }
-    let Some(repository) = reader.some("PLUGIN_REPO") else {
-        return Ok(Vec::new());
-    };
-    let prefixed = match (entry.family, entry.cloud) {
-        (Family::Kaniko, Cloud::Docker) => reader.flag("PLUGIN_EXPAND_REPO"),
-        (_, Cloud::Docker | Cloud::Heroku) => false,
-        _ => true,
-    };
-    if !prefixed {
-        return Ok(vec![repository]);
-    }
-    let host = match push_registry(entry, reader) {
-        Ok(host) => host,
-        Err(_) if !publishes => return Ok(vec![repository]),
-        Err(refusal) => return Err(refusal),
-    };
-    if repository.starts_with(&format!("{host}/")) {
-        return Ok(vec![repository]);
-    }
-    Ok(vec![format!("{host}/{repository}")])
-}
-
-/// The registry that a plugin prefixes its repository with. The general default,
-/// Docker's own, is nobody's cloud.
-fn push_registry(entry: EntryPoint, reader: &Reader) -> Result<String, Refusal> {
-    let host = registry_host(&reader.text("PLUGIN_REGISTRY"));
-    let written = reader.is_present("PLUGIN_REGISTRY") && !host.is_empty();
-    match entry.cloud {
-        Cloud::Docker if !host.is_empty() => Ok(host),
-        Cloud::Gcr if !written => Ok("gcr.io".to_string()),
-        _ if written => Ok(host),
-        _ => Err(Refusal::new(
-            "PLUGIN_REGISTRY is not set, so there is no registry to push to",
-            "set it to the registry's host, such as `123456789012.dkr.ecr.eu-west-1.amazonaws.com`",
-        )),
-    }
-}
-
-/// `https://index.docker.io/v1/` and friends as the host (and path) of image names.
-pub(super) fn registry_host(url: &str) -> String {
-    let rest = url
-        .trim()
-        .trim_start_matches("https://")
-        .trim_start_matches("http://")
-        .trim_end_matches('/');
-    let rest = rest
-        .strip_suffix("/v1")
-        .or_else(|| rest.strip_suffix("/v2"))
-        .unwrap_or(rest);
-    match rest {
-        "index.docker.io" | "registry-1.docker.io" | "registry.hub.docker.com" => {
-            "docker.io".to_string()
-        }
-        other => other.to_string(),
-    }
 }
 
 fn push_source(entry: EntryPoint, reader: &Reader, destinations: &[String]) -> Source {

@@ -9,6 +9,7 @@ mod family;
 mod interpret;
 pub mod job;
 pub mod kaniko;
+mod names;
 mod reader;
 mod tags;
 mod value;

@@ -267,6 +267,38 @@ fn the_same_name_means_the_base_registry_for_kaniko_and_the_push_registry_for_bu
 }
 
 #[test]
+fn a_docker_config_in_a_variable_is_a_login_for_each_host() {
+    let with = |config: &str| {
+        let pairs = [("PLUGIN_REPO", "reg.io/app"), ("PLUGIN_CONFIG", config)];
+        outcome("drone-docker", &pairs)
+    };
+    let config = r#"{"auths":{"https://index.docker.io/v1/":{"username":"bob","password":"b"},"reg.io":{"auth":"YW5uOnB3OjE="}}}"#;
+    let Outcome::Run(job) = with(config).unwrap() else {
+        panic!()
+    };
+    let login = |host: &str| {
+        let node = job.registries.iter().find(|r| r.prefix.value == host);
+        match &node.unwrap().auth {
+            AuthNode::Basic { user, password } => (user.clone(), password.clone()),
+            other => panic!("{other:?}"),
+        }
+    };
+    let literal = |text: &str| PasswordFrom::Literal(text.into());
+    assert_eq!(login("docker.io"), ("bob".into(), literal("b")));
+    assert_eq!(login("reg.io"), ("ann".into(), literal("pw:1")));
+    for wrong in [
+        "hunter2",
+        "{}",
+        r#"{"auths":{"reg.io":{"auth":"hunter2"}}}"#,
+        r#"{"credsStore":"hunter2"}"#,
+    ] {
+        let refusal = with(wrong).unwrap_err().to_string();
+        assert!(refusal.contains("PLUGIN_CONFIG"), "{refusal}");
+        assert!(!refusal.contains("hunter2"), "{refusal}");
+    }
+}
+
+#[test]
 fn build_args_are_one_list_or_the_other() {
     let args = |pairs: &[(&str, &str)]| {
         let all: Vec<_> = [&[("PLUGIN_REPO", "a"), ("PLUGIN_NO_PUSH", "1")][..], pairs].concat();

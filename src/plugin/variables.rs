@@ -399,14 +399,14 @@ pub const VARIABLES: &[Variable] = &[
         Kind::Text,
         "",
         &[(Kaniko, &[Docker])],
-        Effect::NotYet,
+        Effect::Used,
     ),
     variable(
         &["PLUGIN_CONFIG", "DOCKER_PLUGIN_CONFIG"],
         Kind::Text,
         "",
         &[(Buildx, ALL), (Buildah, ALL)],
-        Effect::NotYet,
+        Effect::Used,
     ),
     variable(
         &["PLUGIN_CONTEXT"],

@@ -6,8 +6,8 @@ use super::command_line::CommandLine;
 use crate::manifest::{AuthNode, PasswordFrom, RegistryNode};
 use crate::plugin::Refusal;
 use crate::plugin::Workspace;
-use crate::plugin::interpret::registry_host;
 use crate::plugin::job::{parts, registry};
+use crate::plugin::names::registry_host;
 
 /// Where kaniko's own image keeps its docker config.
 const KANIKO_CONFIG: &str = "/kaniko/.docker/config.json";
