@@ -272,6 +272,12 @@ fn a_push_that_would_be_refused_is_found_before_the_build() {
 }
 
 #[test]
+fn a_name_that_no_registry_would_take_is_refused_even_without_a_push() {
+    let platform = Platform::with_registries(&["docker"]).with("PLUGIN_TAGS", "not a tag");
+    failed(&platform.run("build-only-kaniko"), "build", &["not a tag"]);
+}
+
+#[test]
 fn what_changes_nothing_is_said_in_one_line_each() {
     let platform = Platform::with_registries(&["docker"]);
     let ran = platform.ok("build-only-daemon-off");

@@ -69,6 +69,7 @@ pub fn run_in(
 ) -> Result<u8, Exit> {
     let (workspace, store_path) = (place.workspace.as_path(), place.store.clone());
     let environment = &with_docker_config(&job, environment);
+    check_names(&job)?;
     let store = Store::open(&store_path)?;
     source::find(&mut job, &store, workspace)?;
     let project = Project::in_memory(workspace.to_path_buf(), job.manifest(), environment)?;
@@ -130,6 +131,18 @@ fn with_docker_config(job: &Job, environment: &Environment) -> Environment {
         variables.insert("DOCKER_CONFIG".into(), directory.display().to_string());
     }
     environment.with_variables(variables)
+}
+
+/// Names that no registry would take are refused where nothing is pushed, too: a
+/// later step means to.
+fn check_names(job: &Job) -> Result<(), Exit> {
+    for destination in &job.destinations {
+        let parsed: Result<Reference, _> = destination.parse();
+        parsed.map_err(|error| {
+            Exit::error(FAILED, format!("`{destination}` names no image: {error}"))
+        })?;
+    }
+    Ok(())
 }
 
 /// A push that would be refused is refused before anything is built for it.
