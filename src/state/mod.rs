@@ -160,9 +160,9 @@ impl State {
     /// Reads what is there and writes nothing, for `plan`, `why` and `check`.
     pub fn read(project: &Path) -> State {
         let directory = project.join(DIRECTORY);
-        let (inner, _) = Inner::load(&directory);
+        let ((inner, _), stats) = load(&directory);
         State {
-            stats: StatCache::load(&directory.join("stat")),
+            stats,
             inner: Mutex::new(inner),
             directory,
         }
@@ -175,14 +175,14 @@ impl State {
     pub fn open(project: &Path, lock: &Lock) -> Result<State> {
         let directory = project.join(DIRECTORY);
         debug_assert!(lock.is_of(&directory));
-        let (mut inner, whole) = Inner::load(&directory);
+        let ((mut inner, whole), stats) = load(&directory);
         let path = directory.join("log");
         inner.log = Some(match whole {
             Some(length) if length <= inner.worth_keeping() => Log::append_at(&path, length)?,
             _ => inner.compact(&path)?,
         });
         Ok(State {
-            stats: StatCache::load(&directory.join("stat")),
+            stats,
             inner: Mutex::new(inner),
             directory,
         })
@@ -267,6 +267,16 @@ impl State {
     fn inner(&self) -> std::sync::MutexGuard<'_, Inner> {
         self.inner.lock().expect("no thread panics while recording")
     }
+}
+
+/// The log and the stat cache, read side by side.
+fn load(directory: &Path) -> ((Inner, Option<u64>), StatCache) {
+    std::thread::scope(|scope| {
+        let stats = scope.spawn(|| StatCache::load(&directory.join("stat")));
+        let inner = Inner::load(directory);
+        let stats = stats.join().expect("reading a cache does not panic");
+        (inner, stats)
+    })
 }
 
 /// The encoded manifest, if it was filed under this key.
