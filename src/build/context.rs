@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use rayon::prelude::*;
 
-use super::copy::tree::{Node, Tree, base_name, join, parent, resolve, root, show};
+use super::copy::tree::{Node, Tree, base_name, join, parent, resolve, root, show, similar};
 use super::patterns::{Matched, Patterns};
 use crate::layer::{EntryKind, Timestamp};
 
@@ -239,13 +239,18 @@ impl Tree for ContextTree {
             let name = file.file_name().unwrap_or(file.as_os_str());
             return Some(format!("`{}` hides it, {rule}", name.to_string_lossy()));
         }
-        let listed = std::fs::read_dir(self.path_of(super::copy::tree::parent(path)));
+        let absent = |path: &[u8]| std::fs::symlink_metadata(self.path_of(path)).is_err();
+        let mut missing = path;
+        while !parent(missing).is_empty() && absent(parent(missing)) {
+            missing = parent(missing);
+        }
+        let listed = std::fs::read_dir(self.path_of(parent(missing)));
         let siblings: Vec<Vec<u8>> = listed
             .into_iter()
             .flatten()
             .filter_map(|e| e.ok().map(|e| e.file_name().into_encoded_bytes()))
             .collect();
-        match super::copy::tree::similar(path, &siblings) {
+        match similar(missing, &siblings) {
             Some(meant) => Some(format!(
                 "it is not in the context `{}`, but `{}` is",
                 self.directory.display(),

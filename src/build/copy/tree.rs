@@ -130,8 +130,12 @@ impl Tree for LayerTree {
     }
 
     fn hint(&self, path: &[u8]) -> Option<String> {
-        let siblings = self.view.children(parent(path));
-        Some(match similar(path, &siblings) {
+        let mut missing = path;
+        while !parent(missing).is_empty() && self.view.get(parent(missing)).is_none() {
+            missing = parent(missing);
+        }
+        let siblings = self.view.children(parent(missing));
+        Some(match similar(missing, &siblings) {
             Some(meant) => format!("it is not in {}, but `/{}` is", self.name, show(&meant)),
             None => format!("it is not in {}", self.name),
         })

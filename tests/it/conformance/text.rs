@@ -27,6 +27,21 @@ pub struct Image {
     parts: Vec<Part>,
 }
 
+/// Its mount points, what it writes where nothing was said, and what it does not.
+fn is_buildahs_own(line: &str) -> bool {
+    const MOUNTS: [&str; 7] = [
+        "/dev",
+        "/proc",
+        "/run",
+        "/sys",
+        "/etc/hosts",
+        "/etc/hostname",
+        "/etc/resolv.conf",
+    ];
+    let place = line.split(' ').nth(3).unwrap_or_default();
+    MOUNTS.contains(&place) || ["Entrypoint []", "Cmd []", "WorkingDir /"].contains(&line)
+}
+
 struct Part {
     platform: String,
     tree: String,
@@ -74,9 +89,11 @@ impl Image {
     /// What every builder must agree on.
     pub fn essence(&self) -> String {
         let parts = self.parts.iter();
-        parts
+        let text: String = parts
             .map(|part| format!("[image]\n{}[config]\n{}", part.tree, part.config))
-            .collect()
+            .collect();
+        let lines = text.lines().filter(|line| !is_buildahs_own(line));
+        lines.map(|line| format!("{line}\n")).collect()
     }
 
     /// The paths of the whole tree, as the text writes them.
@@ -89,11 +106,12 @@ impl Part {
     fn read(store: &Store, root: &Descriptor, base: &Descriptor, asked: &Request) -> Part {
         let manifest: ImageManifest = json(store, root);
         let config: ImageConfig = json(store, &manifest.config);
-        let base = layers(store, &json::<ImageManifest>(store, base));
+        let base: ImageManifest = json(store, base);
+        let base: ImageConfig = json(store, &base.config);
         let mut own = layers(store, &manifest);
-        let ids = |layers: &[Layer]| layers.iter().map(|l| l.digest.clone()).collect::<Vec<_>>();
-        let below = match ids(&own).starts_with(&ids(&base)) {
-            true => own.drain(..base.len()).collect(),
+        // By their tars: another builder may have packed them anew.
+        let below = match config.rootfs.diff_ids.starts_with(&base.rootfs.diff_ids) {
+            true => own.drain(..base.rootfs.diff_ids.len()).collect(),
             false => Vec::new(),
         };
         let mut part = Part {
@@ -120,7 +138,6 @@ impl Part {
 }
 
 struct Layer {
-    digest: String,
     /// The tar.
     bytes: Vec<u8>,
     index: Arc<Index>,
@@ -157,7 +174,6 @@ fn layers(store: &Store, manifest: &ImageManifest) -> Vec<Layer> {
             }
         }
         Layer {
-            digest: descriptor.digest.to_string(),
             index: Arc::new(Index::read(&bytes[..]).unwrap()),
             contents,
             bytes,

@@ -1,0 +1,2 @@
+mkdir -p d/sub
+echo x > d/sub/x

@@ -1,0 +1,2 @@
+echo 1 > 'a b'
+mkdir 'c d'; echo 2 > 'c d/e'

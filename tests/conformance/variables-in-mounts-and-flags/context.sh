@@ -1,0 +1,2 @@
+mkdir src
+echo 1 > src/1

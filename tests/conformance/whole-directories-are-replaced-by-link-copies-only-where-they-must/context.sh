@@ -1,0 +1,3 @@
+mkdir -p etc
+echo own > etc/os-release
+echo new > etc/new
