@@ -12,7 +12,11 @@ use crate::ground::{temporary, write};
 fn project(directory: &Path) {
     let host = &bases().host;
     for i in 0..200 {
-        write(directory, &format!("src/d{}/f{i}", i % 7), format!("{i}\n").repeat(i));
+        write(
+            directory,
+            &format!("src/d{}/f{i}", i % 7),
+            format!("{i}\n").repeat(i),
+        );
     }
     std::os::unix::fs::symlink("d1/f1", directory.join("src/link")).unwrap();
     write(

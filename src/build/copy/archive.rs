@@ -24,7 +24,7 @@ pub fn reader<'a>(
 pub fn is_archive(content: &Content, contents: &mut dyn Contents) -> bool {
     let mut start = Vec::new();
     let read = open_content(content, contents)
-        .and_then(|packed| decompress(packed))
+        .and_then(decompress)
         .and_then(|bytes| Ok(bytes.take(512).read_to_end(&mut start)?));
     // An empty archive is copied; what begins like one and goes wrong later is a mistake.
     read.is_ok() && looks_like_tar(&start) && start.iter().any(|byte| *byte != 0)
