@@ -5,8 +5,8 @@
 //! distribution schema 2. They are our own rather than `oci-spec`'s because
 //! digests depend on their bytes: that crate keeps annotations in hash maps
 //! (random order), drops Healthcheck, OnBuild and Shell, and refuses `null`
-//! lists, which real registries serve. Tests read everything that we write with
-//! `oci-spec` as an independent judge.
+//! lists, which real registries serve. In the tests skopeo, podman, buildah and
+//! umoci judge what we write.
 
 mod config;
 mod descriptor;
