@@ -1,10 +1,10 @@
-//! Runs a program: stages when what they need is finished, at most `jobs` at once; steps in order, each from
-//! the step cache when its key is known there.
+//! Runs programs: each stage as far as what it needs is finished, at most `jobs` at once, those of all platforms
+//! together; steps in order, each from the step cache when its key is known there.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -12,9 +12,10 @@ use anyhow::{Context, Result};
 use super::context::ContextTree;
 use super::copy::Tree;
 use super::evaluate::{self, Todo};
-use super::program::{Origin, Program, ProgramStep, Start, at_line};
+use super::program::{Origin, Program, ProgramStage, ProgramStep, Start, at_line};
 use super::recipe::Loaded;
 use super::run::{Mounted, Prepared, prepare};
+use super::schedule::{Reached, run_all};
 use super::state::{ImageLayer, ImageState, OwnershipClass, pull};
 use super::worker::TreeSource;
 use super::{BuildRequest, Engine};
@@ -28,27 +29,76 @@ pub struct Execution<'a> {
     pub request: &'a BuildRequest,
     pub loaded: &'a Loaded,
     pub program: &'a Program,
-    pub counts: &'a Counts,
+    pub shared: &'a Shared,
+    finished: Vec<OnceLock<ImageState>>,
+}
+
+/// What the platforms of a build have in common.
+#[derive(Default)]
+pub struct Shared {
+    pub run: AtomicUsize,
+    pub cached: AtomicUsize,
     /// Set when the run is cancelled, and when a stage fails: the others need not go on.
     pub stop: Cancel,
-    finished: Vec<OnceLock<ImageState>>,
+    next: AtomicU32,
+    taken_args: Mutex<BTreeSet<String>>,
     contexts: Mutex<BTreeMap<PathBuf, Arc<ContextTree>>>,
     /// Held while a step of that key is made: two stages with the same step make it once.
     making: Mutex<HashMap<String, Arc<Mutex<()>>>>,
 }
 
-/// Over all platforms of a build.
-#[derive(Default)]
-pub struct Counts {
-    pub run: AtomicUsize,
-    pub cached: AtomicUsize,
-    next: AtomicU32,
-    taken_args: Mutex<BTreeSet<String>>,
-}
-
-impl Counts {
+impl Shared {
     pub fn taken_args(&self) -> BTreeSet<String> {
         locked(&self.taken_args).clone()
+    }
+}
+
+/// A stage whose next step waits for other stages.
+struct Paused {
+    state: ImageState,
+    next: usize,
+}
+
+/// Runs the executions of all platforms.
+///
+/// # Errors
+/// The first stage that failed; the others stop at their next step.
+pub fn run_together(executions: &[Execution<'_>], jobs: usize, shared: &Shared) -> Result<()> {
+    let tasks: Vec<(usize, usize)> = executions
+        .iter()
+        .enumerate()
+        .flat_map(|(n, e)| (0..e.program.stages.len()).map(move |stage| (n, stage)))
+        .collect();
+    let go_on = |task: usize, paused: Option<Paused>| {
+        let (execution, stage) = tasks[task];
+        let reached = executions[execution].go_on(stage, paused)?;
+        Ok(match reached {
+            Reached::Finished => Reached::Finished,
+            // Stages of one execution are neighbours among the tasks.
+            Reached::Waits { progress, needs } => Reached::Waits {
+                progress,
+                needs: needs.iter().map(|n| task - stage + n).collect(),
+            },
+        })
+    };
+    std::thread::scope(|scope| {
+        let (finished, told) = std::sync::mpsc::channel::<()>();
+        if let Some(first) = executions.first() {
+            scope.spawn(move || pass_cancellation_on(&first.engine.cancel, &shared.stop, &told));
+        }
+        scope.spawn(|| executions.iter().for_each(Execution::prefetch));
+        let result = run_all(tasks.len(), jobs, &shared.stop, go_on);
+        drop(finished);
+        result
+    })
+}
+
+fn pass_cancellation_on(from: &Cancel, to: &Cancel, finished: &std::sync::mpsc::Receiver<()>) {
+    use std::sync::mpsc::RecvTimeoutError::Timeout;
+    while finished.recv_timeout(Duration::from_millis(20)) == Err(Timeout) {
+        if from.is_cancelled() {
+            to.cancel();
+        }
     }
 }
 
@@ -59,81 +109,30 @@ fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
         .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-struct Queue {
-    waiting: BTreeMap<usize, BTreeSet<usize>>,
-    running: usize,
-    failure: Option<anyhow::Error>,
-}
-
-impl Queue {
-    fn ready(&self) -> Option<usize> {
-        self.waiting
-            .iter()
-            .find(|(_, needs)| needs.is_empty())
-            .map(|(stage, _)| *stage)
-    }
-}
-
 impl<'a> Execution<'a> {
     pub fn new(
         engine: &'a Engine,
         request: &'a BuildRequest,
         loaded: &'a Loaded,
         program: &'a Program,
-        counts: &'a Counts,
+        shared: &'a Shared,
     ) -> Execution<'a> {
+        locked(&shared.taken_args).extend(program.taken_args.iter().cloned());
         Execution {
             engine,
             request,
             loaded,
             program,
-            counts,
-            stop: Cancel::default(),
+            shared,
             finished: program.stages.iter().map(|_| OnceLock::new()).collect(),
-            contexts: Mutex::default(),
-            making: Mutex::default(),
         }
     }
 
+    /// The image of the target's stage, once all stages have run.
+    ///
     /// # Errors
-    /// The first stage that failed; the others stop at their next step.
-    pub fn run(self) -> Result<ImageState> {
-        locked(&self.counts.taken_args).extend(self.program.taken_args.iter().cloned());
-        let waiting = self
-            .program
-            .stages
-            .iter()
-            .enumerate()
-            .map(|(n, stage)| (n, stage.needs.clone()))
-            .collect();
-        let queue = Mutex::new(Queue {
-            waiting,
-            running: 0,
-            failure: None,
-        });
-        let changed = Condvar::new();
-        let threads = self.request.jobs.clamp(1, self.program.stages.len());
-        std::thread::scope(|scope| {
-            let (finished, told) = std::sync::mpsc::channel::<()>();
-            scope.spawn(|| self.pass_cancellation_on(told));
-            scope.spawn(|| self.prefetch());
-            let workers: Vec<_> = (1..threads)
-                .map(|_| scope.spawn(|| self.work(&queue, &changed)))
-                .collect();
-            self.work(&queue, &changed);
-            for worker in workers {
-                if let Err(panic) = worker.join() {
-                    std::panic::resume_unwind(panic);
-                }
-            }
-            drop(finished);
-        });
-        let queue = queue
-            .into_inner()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        if let Some(failure) = queue.failure {
-            return Err(failure);
-        }
+    /// It did not finish.
+    pub fn into_image(self) -> Result<ImageState> {
         let mut finished = self.finished;
         finished
             .swap_remove(self.program.target)
@@ -153,7 +152,7 @@ impl<'a> Execution<'a> {
                 .iter()
                 .filter(|l| !self.engine.store.has_index(&l.diff_id))
                 .collect();
-            let stopped = || self.stop.is_cancelled() || self.engine.cancel.is_cancelled();
+            let stopped = || self.shared.stop.is_cancelled() || self.engine.cancel.is_cancelled();
             if unread.is_empty() || stopped() || !stage.steps.iter().any(ProgramStep::reads_below) {
                 continue;
             }
@@ -165,60 +164,47 @@ impl<'a> Execution<'a> {
         }
     }
 
-    fn pass_cancellation_on(&self, finished: std::sync::mpsc::Receiver<()>) {
-        use std::sync::mpsc::RecvTimeoutError::Timeout;
-        while finished.recv_timeout(Duration::from_millis(20)) == Err(Timeout) {
-            if self.engine.cancel.is_cancelled() {
-                self.stop.cancel();
-            }
-        }
-    }
-
-    fn work(&self, queue: &Mutex<Queue>, changed: &Condvar) {
-        loop {
-            let mut state = locked(queue);
-            let stage = loop {
-                if state.failure.is_some() || state.waiting.is_empty() {
-                    changed.notify_all();
-                    return;
-                }
-                if let Some(stage) = state.ready() {
-                    break stage;
-                }
-                state = changed
-                    .wait(state)
-                    .unwrap_or_else(std::sync::PoisonError::into_inner);
-            };
-            state.waiting.remove(&stage);
-            state.running += 1;
-            drop(state);
-            let result = self.stage(stage);
-            let mut state = locked(queue);
-            state.running -= 1;
-            match result {
-                Ok(done) => {
-                    let _ = self.finished[stage].set(done);
-                    for needs in state.waiting.values_mut() {
-                        needs.remove(&stage);
-                    }
-                }
-                Err(error) => {
-                    self.stop.cancel();
-                    state.failure.get_or_insert(error);
-                }
-            }
-            changed.notify_all();
-        }
-    }
-
     pub(super) fn finished(&self, stage: usize) -> &ImageState {
         self.finished[stage]
             .get()
-            .expect("a stage starts when all that it needs is finished")
+            .expect("a step begins when all that it needs is finished")
     }
 
-    fn stage(&self, number: usize) -> Result<ImageState> {
+    /// Runs a stage's steps until one needs a stage that is not finished.
+    fn go_on(&self, number: usize, paused: Option<Paused>) -> Result<Reached<Paused>> {
         let stage = &self.program.stages[number];
+        let Paused { mut state, next } = match paused {
+            Some(paused) => paused,
+            None => match stage.start {
+                Start::Stage(base) if self.finished[base].get().is_none() => {
+                    let needs = BTreeSet::from([base]);
+                    return Ok(Reached::Waits {
+                        progress: None,
+                        needs,
+                    });
+                }
+                _ => Paused {
+                    state: self.begin(stage)?,
+                    next: 0,
+                },
+            },
+        };
+        for (at, step) in stage.steps.iter().enumerate().skip(next) {
+            let needs = self.unfinished(step);
+            if !needs.is_empty() {
+                let progress = Some(Paused { state, next: at });
+                return Ok(Reached::Waits { progress, needs });
+            }
+            self.engine.cancel.check()?;
+            self.shared.stop.check()?;
+            self.step(&mut state, step, &stage.name)
+                .map_err(|e| at_line(&self.program.file, step.line, e))?;
+        }
+        let _ = self.finished[number].set(state);
+        Ok(Reached::Finished)
+    }
+
+    fn begin(&self, stage: &ProgramStage) -> Result<ImageState> {
         let base = match stage.start {
             Start::Stage(base) => Some(self.finished(base)),
             _ => None,
@@ -228,20 +214,21 @@ impl<'a> Execution<'a> {
             self.whole_directory(&mut state, directory)
                 .map_err(|e| at_line(&self.program.file, stage.line, e))?;
         }
-        for step in &stage.steps {
-            self.engine.cancel.check()?;
-            self.stop.check()?;
-            self.step(&mut state, step, &stage.name)
-                .map_err(|e| at_line(&self.program.file, step.line, e))?;
-        }
         Ok(state)
+    }
+
+    fn unfinished(&self, step: &ProgramStep) -> BTreeSet<usize> {
+        let stages = step.origins.values().filter_map(Origin::stage);
+        stages
+            .filter(|n| self.finished[*n].get().is_none())
+            .collect()
     }
 
     fn step(&self, state: &mut ImageState, step: &ProgramStep, stage: &str) -> Result<()> {
         let todo = {
             let mut taken = BTreeSet::new();
             let todo = evaluate::step(state, step, self.program, self.request, &mut taken)?;
-            locked(&self.counts.taken_args).extend(taken);
+            locked(&self.shared.taken_args).extend(taken);
             todo
         };
         match todo {
@@ -259,7 +246,7 @@ impl<'a> Execution<'a> {
         stage: &str,
         act: impl FnOnce(u32) -> Result<StepOutcome>,
     ) -> Result<()> {
-        let id = self.counts.next.fetch_add(1, Ordering::Relaxed);
+        let id = self.shared.next.fetch_add(1, Ordering::Relaxed);
         let target = self.request.target.clone();
         self.engine.events.send(Event::StepStarted {
             target: target.clone(),
@@ -276,8 +263,8 @@ impl<'a> Execution<'a> {
             },
         };
         match outcome {
-            StepOutcome::Done => self.counts.run.fetch_add(1, Ordering::Relaxed),
-            StepOutcome::Cached => self.counts.cached.fetch_add(1, Ordering::Relaxed),
+            StepOutcome::Done => self.shared.run.fetch_add(1, Ordering::Relaxed),
+            StepOutcome::Cached => self.shared.cached.fetch_add(1, Ordering::Relaxed),
             StepOutcome::Failed { .. } => 0,
         };
         self.engine.events.send(Event::StepFinished {
@@ -295,7 +282,7 @@ impl<'a> Execution<'a> {
         key: &str,
         make: impl FnOnce() -> Result<LayerBlob>,
     ) -> Result<(LayerBlob, StepOutcome)> {
-        let turn = locked(&self.making)
+        let turn = locked(&self.shared.making)
             .entry(key.to_string())
             .or_default()
             .clone();
@@ -320,7 +307,7 @@ impl<'a> Execution<'a> {
 
     pub(super) fn context(&self, named: Option<&Path>) -> Result<Arc<ContextTree>> {
         let place = named.unwrap_or(&self.request.context).to_path_buf();
-        let mut known = locked(&self.contexts);
+        let mut known = locked(&self.shared.contexts);
         if let Some(tree) = known.get(&place) {
             return Ok(tree.clone());
         }

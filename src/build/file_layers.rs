@@ -67,8 +67,13 @@ impl Execution<'_> {
                 .collect();
             let blobs: Vec<LayerBlob> = layers.iter().map(ImageLayer::blob).collect();
             let fetch = |n: usize| pull(self.engine, &self.request.target, &[&layers[n]]);
-            let gathered =
-                FromLayers::gather(&self.engine.store, &blobs, &wanted, &fetch, &self.stop)?;
+            let gathered = FromLayers::gather(
+                &self.engine.store,
+                &blobs,
+                &wanted,
+                &fetch,
+                &self.shared.stop,
+            )?;
             sources.contents = Box::new(gathered);
         }
         write_layer(
@@ -76,7 +81,7 @@ impl Execution<'_> {
             &mut *sources.contents,
             self.request.compression,
             &self.engine.store,
-            &self.stop,
+            &self.shared.stop,
         )
     }
 

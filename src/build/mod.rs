@@ -14,6 +14,7 @@ use crate::layer::Compression;
 use crate::registry::Client;
 use crate::store::Store;
 use anyhow::Result;
+use execution::Execution;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -34,6 +35,7 @@ mod patterns;
 mod program;
 mod recipe;
 mod run;
+mod schedule;
 mod state;
 mod step_key;
 mod steps;
@@ -201,16 +203,23 @@ pub struct Built {
 pub fn build(request: &BuildRequest, engine: &Engine) -> Result<Built> {
     let loaded = recipe::Loaded::read(request)?;
     let bases = base::Bases::new(engine, &request.target, request.pull);
-    let counts = execution::Counts::default();
+    let programs = platforms(request)
+        .iter()
+        .map(|platform| program::compile(&loaded.source(request), request, &bases, platform))
+        .collect::<Result<Vec<_>>>()?;
+    if let Some(first) = programs.first() {
+        warnings::of_lint(request, engine, &loaded, first)?;
+    }
+    let shared = execution::Shared::default();
+    let executions: Vec<_> = programs
+        .iter()
+        .map(|program| Execution::new(engine, request, &loaded, program, &shared))
+        .collect();
+    execution::run_together(&executions, request.jobs, &shared)?;
     let mut manifests = Vec::new();
     let mut sources: BTreeMap<String, Reference> = BTreeMap::new();
-    for platform in platforms(request) {
-        let program = program::compile(&loaded.source(request), request, &bases, &platform)?;
-        if manifests.is_empty() {
-            warnings::of_lint(request, engine, &loaded, &program)?;
-        }
-        let run = execution::Execution::new(engine, request, &loaded, &program, &counts);
-        let image = run.run()?;
+    for execution in executions {
+        let image = execution.into_image()?;
         for layer in &image.layers {
             if let Some(source) = &layer.source {
                 sources.insert(layer.descriptor.digest.to_string(), source.clone());
@@ -220,14 +229,14 @@ pub fn build(request: &BuildRequest, engine: &Engine) -> Result<Built> {
     }
     let root = assemble::root(manifests, request, &engine.store)?;
     remember_sources(engine, &root.digest, &sources)?;
-    warnings::of_unused_args(request, engine, &counts.taken_args());
+    warnings::of_unused_args(request, engine, &shared.taken_args());
     sources.retain(|digest, _| digest.parse().is_ok_and(|d| !engine.store.has(&d)));
     let sources: std::collections::BTreeSet<Reference> = sources.into_values().collect();
     Ok(Built {
         root,
         sources: sources.into_iter().collect(),
-        steps_run: counts.run.into_inner(),
-        steps_cached: counts.cached.into_inner(),
+        steps_run: shared.run.into_inner(),
+        steps_cached: shared.cached.into_inner(),
     })
 }
 

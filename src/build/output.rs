@@ -28,7 +28,7 @@ pub fn run(
     let mut log = Log::create(engine.store.root().join("logs"), target, step.line)?;
     let outcome = engine
         .worker
-        .run(request, &execution.stop, &mut |stream, line| {
+        .run(request, &execution.shared.stop, &mut |stream, line| {
             log.line(line);
             engine.events.send(Event::Output {
                 target: target.clone(),
@@ -38,7 +38,7 @@ pub fn run(
             });
         })?;
     engine.cancel.check()?;
-    execution.stop.check()?;
+    execution.shared.stop.check()?;
     match outcome.layer {
         Some(layer) if outcome.exit == 0 => {
             log.discard();

@@ -37,7 +37,6 @@ pub struct ProgramStage {
     pub platform: Platform,
     pub start: Start,
     pub steps: Vec<ProgramStep>,
-    pub needs: BTreeSet<usize>,
     pub line: usize,
 }
 
@@ -95,6 +94,15 @@ pub enum Action {
 pub enum Origin {
     Stage(usize),
     Directory(PathBuf),
+}
+
+impl Origin {
+    pub fn stage(&self) -> Option<usize> {
+        match self {
+            Origin::Stage(number) => Some(*number),
+            Origin::Directory(_) => None,
+        }
+    }
 }
 
 /// An error at a line of the Dockerfile.
@@ -201,7 +209,6 @@ impl Compiler<'_> {
             platform,
             start,
             steps,
-            needs: BTreeSet::new(),
             line: 0,
         });
         self.program.target = self.program.stages.len() - 1;
@@ -275,10 +282,6 @@ impl Compiler<'_> {
         let mut compiled = ProgramStage {
             name,
             platform,
-            needs: match start {
-                Start::Stage(base) => BTreeSet::from([base]),
-                _ => BTreeSet::new(),
-            },
             start,
             steps: Vec::new(),
             line: stage.line(),
@@ -299,12 +302,6 @@ impl Compiler<'_> {
                 )
             {
                 let step = self.step(parsed, number, instruction, text)?;
-                compiled
-                    .needs
-                    .extend(step.origins.values().filter_map(|o| match o {
-                        Origin::Stage(n) => Some(*n),
-                        Origin::Directory(_) => None,
-                    }));
                 compiled.steps.push(step);
             }
         }
@@ -475,7 +472,6 @@ impl Compiler<'_> {
                     platform,
                     start,
                     steps: Vec::new(),
-                    needs: BTreeSet::new(),
                     line: 0,
                 });
                 Origin::Stage(self.program.stages.len() - 1)
