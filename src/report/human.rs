@@ -34,6 +34,14 @@ pub fn duration(took: Duration) -> String {
     }
 }
 
+/// What precedes a step: `[stage] `, or nothing where there is one stage only.
+pub(super) fn stage(name: &str) -> String {
+    match name {
+        "" => String::new(),
+        name => format!("[{name}] "),
+    }
+}
+
 /// One line for a screen: control characters shown, not obeyed, cut at `width`.
 pub(super) fn line(bytes: &[u8], width: usize) -> String {
     let text = String::from_utf8_lossy(bytes);

@@ -167,11 +167,7 @@ impl View for Live {
                 text,
             } => {
                 let text = human::line(text.as_bytes(), 100);
-                let said = if stage.is_empty() {
-                    text
-                } else {
-                    format!("[{stage}] {text}")
-                };
+                let said = human::stage(stage) + &text;
                 self.update(target, |running| {
                     running.last.clear();
                     running.steps.insert(*id, said);

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::time::Duration;
 
 use super::{Options, Sink, View, human};
 use crate::event::{Direction, Event, Product, StepOutcome, TargetOutcome};
@@ -16,8 +17,16 @@ pub(super) struct Plain {
     quiet: bool,
     /// Targets that run, oldest first, with the lines that wait.
     running: Vec<(String, Vec<u8>)>,
-    /// Steps that run, by target and id: what was said when they began.
-    steps: BTreeMap<(String, u32), String>,
+    /// Steps that run, by target and id.
+    steps: BTreeMap<(String, u32), Step>,
+}
+
+struct Step {
+    /// `[stage] `; empty when there is one stage only.
+    stage: String,
+    text: String,
+    /// The step has written something, and stands above it.
+    announced: bool,
 }
 
 impl Plain {
@@ -49,6 +58,37 @@ impl Plain {
             target.to_string()
         };
         self.put(Some(target), format!("{name} │ {text}\n").into_bytes());
+    }
+
+    /// A step's output stands below the step; stages that run side by side are told apart line by line.
+    fn output(&mut self, target: &str, step: Option<u32>, line: &[u8]) {
+        let line = String::from_utf8_lossy(line);
+        let step = step.and_then(|id| self.steps.get_mut(&(target.to_string(), id)));
+        let Some(step) = step else {
+            return self.say(target, &line);
+        };
+        let said = format!("{}{line}", step.stage);
+        if !std::mem::replace(&mut step.announced, true) {
+            let announcement = format!("{}{}", step.stage, step.text);
+            self.say(target, &announcement);
+        }
+        self.say(target, &said);
+    }
+
+    fn step_finished(&mut self, target: &str, id: u32, outcome: &StepOutcome, took: Duration) {
+        let Some(step) = self.steps.remove(&(target.to_string(), id)) else {
+            return;
+        };
+        let took = human::duration(took);
+        let Step { stage, text, .. } = &step;
+        let said = match (outcome, step.announced) {
+            (StepOutcome::Done, true) => format!("{stage}done in {took}"),
+            (StepOutcome::Done, false) => format!("{stage}{text} ({took})"),
+            (StepOutcome::Cached, _) => format!("{stage}{text} (cached)"),
+            (StepOutcome::Failed { .. }, true) => format!("{stage}failed after {took}"),
+            (StepOutcome::Failed { .. }, false) => format!("{stage}{text} (failed)"),
+        };
+        self.say(target, &said);
     }
 
     fn put(&mut self, target: Option<&str>, line: Vec<u8>) {
@@ -97,7 +137,7 @@ impl Plain {
         }
     }
 
-    fn finished(&mut self, target: &str, outcome: &TargetOutcome, took: std::time::Duration) {
+    fn finished(&mut self, target: &str, outcome: &TargetOutcome, took: Duration) {
         let took = human::duration(took);
         match outcome {
             TargetOutcome::Done => self.say(target, &format!("done in {took}")),
@@ -144,33 +184,22 @@ impl View for Plain {
                 stage,
                 text,
             } => {
-                let text = human::line(text.as_bytes(), 200);
-                let said = if stage.is_empty() {
-                    text
-                } else {
-                    format!("[{stage}] {text}")
+                let step = Step {
+                    stage: human::stage(stage),
+                    text: human::line(text.as_bytes(), 200),
+                    announced: false,
                 };
-                self.steps.insert((target.clone(), *id), said);
+                self.steps.insert((target.clone(), *id), step);
             }
             Event::StepFinished {
                 target,
                 id,
                 outcome,
                 took,
-            } => {
-                let said = self
-                    .steps
-                    .remove(&(target.clone(), *id))
-                    .unwrap_or_default();
-                match outcome {
-                    StepOutcome::Done => {
-                        self.say(target, &format!("{said} ({})", human::duration(*took)))
-                    }
-                    StepOutcome::Cached => self.say(target, &format!("{said} (cached)")),
-                    StepOutcome::Failed { .. } => self.say(target, &format!("{said} (failed)")),
-                }
-            }
-            Event::Output { target, line, .. } => self.say(target, &String::from_utf8_lossy(line)),
+            } => self.step_finished(target, *id, outcome, *took),
+            Event::Output {
+                target, step, line, ..
+            } => self.output(target, *step, line),
             Event::Progress {
                 target,
                 what,

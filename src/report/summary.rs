@@ -32,7 +32,13 @@ impl Summary {
                 self.outcomes.push((target.clone(), outcome.clone()));
             }
             Event::Produced { target, what } => self.products.push((target.clone(), what.clone())),
-            Event::Output { target, line, .. } => {
+            // A failed step's message brings its own output.
+            Event::Output {
+                target,
+                line,
+                step: None,
+                ..
+            } => {
                 let lines = self.last_lines.entry(target.clone()).or_default();
                 if lines.len() == LAST_LINES {
                     lines.pop_front();

@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::*;
-use crate::event::{Event, Product, Stream, TargetOutcome};
+use crate::event::{Event, Product, StepOutcome, Stream, TargetOutcome};
 
 #[derive(Clone, Default)]
 struct Page(Arc<Mutex<Vec<u8>>>);
@@ -111,6 +111,75 @@ fn a_waiting_target_is_shown_when_its_turn_comes_not_when_it_ends() {
         events.send(event);
     }
     assert!(progress.text().contains("early"));
+}
+
+fn step_started(id: u32, stage: &str, text: &str) -> Event {
+    Event::StepStarted {
+        target: "a".into(),
+        id,
+        stage: stage.into(),
+        text: text.into(),
+    }
+}
+
+fn step_finished(id: u32, outcome: StepOutcome) -> Event {
+    Event::StepFinished {
+        target: "a".into(),
+        id,
+        outcome,
+        took: Duration::from_millis(12),
+    }
+}
+
+fn step_output(id: u32, line: &str) -> Event {
+    Event::Output {
+        target: "a".into(),
+        step: Some(id),
+        stream: Stream::Stdout,
+        line: line.into(),
+    }
+}
+
+#[test]
+fn a_steps_output_stands_below_it_and_stages_are_told_apart() {
+    let (reporter, progress, _) = reporter(Style::Plain);
+    let events = reporter.events();
+    for event in [
+        started("a"),
+        step_started(0, "tool", "RUN make"),
+        step_started(1, "stage-1", "RUN apt-get install x"),
+        step_output(0, "cc x.c"),
+        step_output(1, "Reading package lists..."),
+        step_finished(0, StepOutcome::Done),
+        step_started(2, "tool", "COPY a b"),
+        step_finished(2, StepOutcome::Cached),
+        step_finished(
+            1,
+            StepOutcome::Failed {
+                message: "no".into(),
+            },
+        ),
+        finished(
+            "a",
+            TargetOutcome::Failed {
+                message: "`RUN apt-get install x` failed\n  | E: no".into(),
+            },
+        ),
+    ] {
+        events.send(event);
+    }
+    let expected = "\
+a │ started
+a │ [tool] RUN make
+a │ [tool] cc x.c
+a │ [stage-1] RUN apt-get install x
+a │ [stage-1] Reading package lists...
+a │ [tool] done in 12 ms
+a │ [tool] COPY a b (cached)
+a │ [stage-1] failed after 12 ms
+a │ failed after 12 ms
+";
+    assert_eq!(progress.text(), expected);
 }
 
 #[test]
