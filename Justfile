@@ -24,7 +24,10 @@ bench *workloads:
 book:
     mdbook serve --open book
 
-# A static binary.
+# The images of imgmake: out/imgmake.tar and out/debug.tar in examples/self.
+image *arguments:
+    cargo run --release -- -C examples/self {{arguments}}
+
+# A static binary, in examples/self/out.
 static:
-    rustup target add x86_64-unknown-linux-musl
-    cargo build --release --target x86_64-unknown-linux-musl
+    examples/self/gather program

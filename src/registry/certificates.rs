@@ -125,13 +125,32 @@ fn roots(
     Ok(RootCerts::new_with_certs(&all))
 }
 
-/// The system's trusted certificates; none when there is no bundle, as in minimal images.
+/// The system's trusted certificates; none when there is no bundle, as in minimal
+/// images. `SSL_CERT_FILE` and `SSL_CERT_DIR` stand for the bundle where they are set.
 fn system(environment: &BTreeMap<String, String>) -> Vec<Certificate<'static>> {
-    let named = environment.get("SSL_CERT_FILE").map(PathBuf::from);
-    named
+    let named = |name: &str| environment.get(name).filter(|text| !text.is_empty());
+    let mut files: Vec<PathBuf> = named("SSL_CERT_FILE")
+        .map(PathBuf::from)
         .into_iter()
-        .chain(BUNDLES.iter().map(PathBuf::from))
-        .find_map(|path| certificates(&path).ok().filter(|c| !c.is_empty()))
+        .collect();
+    for directory in named("SSL_CERT_DIR")
+        .iter()
+        .flat_map(|dirs| dirs.split(':'))
+    {
+        let entries = fs::read_dir(directory).into_iter().flatten();
+        files.extend(entries.filter_map(|entry| Some(entry.ok()?.path())));
+    }
+    let all = |files: &[PathBuf]| -> Vec<Certificate<'static>> {
+        let each = files.iter().filter_map(|path| certificates(path).ok());
+        each.flatten().collect()
+    };
+    let own = all(&files);
+    if !own.is_empty() {
+        return own;
+    }
+    let mut bundles = BUNDLES.iter().map(|path| all(&[PathBuf::from(path)]));
+    bundles
+        .find(|bundle| !bundle.is_empty())
         .unwrap_or_default()
 }
 

@@ -353,15 +353,22 @@ impl Push<'_> {
             if !current {
                 self.put(root, tag)?;
             }
-            self.work.events.send(Event::Produced {
-                target: self.work.target.clone(),
-                what: Product::Pushed {
-                    reference: self.job.to.with_tag(tag).to_string(),
-                    digest: root.descriptor.digest.to_string(),
-                },
-            });
+            self.tell(&self.job.to.with_tag(tag), root);
+        }
+        if self.job.tags.is_empty() {
+            self.tell(&self.job.to.with_digest(&root.descriptor.digest), root);
         }
         Ok(())
+    }
+
+    fn tell(&self, reference: &Reference, root: &Document) {
+        self.work.events.send(Event::Produced {
+            target: self.work.target.clone(),
+            what: Product::Pushed {
+                reference: reference.to_string(),
+                digest: root.descriptor.digest.to_string(),
+            },
+        });
     }
 
     fn points_here(&self, tag: &str, root: &Document) -> Result<bool, RegistryError> {

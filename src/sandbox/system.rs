@@ -255,9 +255,18 @@ pub(super) fn loopback_up() {
         let mut request: libc::ifreq = std::mem::zeroed();
         request.ifr_name[0] = b'l'.cast_signed() as c_char;
         request.ifr_name[1] = b'o'.cast_signed() as c_char;
-        if libc::ioctl(socket.as_raw_fd(), libc::SIOCGIFFLAGS, &raw mut request) == 0 {
+        if libc::ioctl(
+            socket.as_raw_fd(),
+            libc::SIOCGIFFLAGS as libc::Ioctl,
+            &raw mut request,
+        ) == 0
+        {
             request.ifr_ifru.ifru_flags |= libc::IFF_UP as libc::c_short;
-            libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request);
+            libc::ioctl(
+                socket.as_raw_fd(),
+                libc::SIOCSIFFLAGS as libc::Ioctl,
+                &raw const request,
+            );
         }
     }
 }

@@ -77,7 +77,12 @@ impl Store {
     /// # Errors
     /// The directory belongs to another user, or cannot be made.
     pub fn open(root: &Path) -> Result<Store> {
-        let told = || format!("cannot open the store `{}`", root.display());
+        let told = || {
+            format!(
+                "cannot open the store `{}`; `--store` or IMGMAKE_STORE names another directory",
+                root.display()
+            )
+        };
         fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)

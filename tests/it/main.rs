@@ -30,6 +30,7 @@ mod examples;
 mod host_commands;
 mod interrupted;
 mod kaniko;
+mod own_image;
 mod release;
 mod same_as_buildah;
 mod sandbox;

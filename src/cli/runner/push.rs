@@ -169,16 +169,7 @@ pub(super) fn run(
     for phase in phases {
         pushed = everywhere(work, name, &images, &destinations, *phase)?;
     }
-    for one in &pushed {
-        let what = Product::Pushed {
-            reference: one.reference.to_string(),
-            digest: one.digest.to_string(),
-        };
-        work.tools.events.send(Event::Produced {
-            target: name.to_string(),
-            what,
-        });
-    }
+    // The registry has told of each tag when it was set.
     let mut outputs: Vec<Output> = pushed
         .iter()
         .map(|one| Output::Pushed {

@@ -1,0 +1,261 @@
+//! Every kind of context that kaniko takes.
+
+use super::{digest, kaniko, project};
+use crate::ground::imgmake::Imgmake;
+use crate::ground::web::{Transport, Web};
+use crate::ground::{run, temporary, write};
+
+#[test]
+fn every_kind_of_local_context_gives_the_same_image() {
+    let project = project();
+    let directory = project.path();
+    let imgmake = Imgmake::new();
+    run(
+        "tar",
+        &[
+            "-C",
+            &directory.join("context").display().to_string(),
+            "-czf",
+            &directory.join("c.tgz").display().to_string(),
+            ".",
+        ],
+    );
+    let of_directory = digest(directory, &imgmake, &["--context=context"]);
+
+    assert_eq!(
+        digest(directory, &imgmake, &["--context=dir://context"]),
+        of_directory
+    );
+    assert_eq!(
+        digest(directory, &imgmake, &["--context=tar://c.tgz"]),
+        of_directory
+    );
+    assert_eq!(
+        digest(
+            directory,
+            &imgmake,
+            &["--context=.", "--context-sub-path=context"]
+        ),
+        of_directory
+    );
+    let ran = imgmake
+        .command(directory)
+        .args([
+            "kaniko",
+            "--context=tar://stdin",
+            "--no-push",
+            "--digest-file=digest",
+        ])
+        .stdin(std::fs::File::open(directory.join("c.tgz")).unwrap())
+        .output()
+        .unwrap();
+    assert!(
+        ran.status.success(),
+        "{}",
+        String::from_utf8_lossy(&ran.stderr)
+    );
+    assert_eq!(
+        std::fs::read_to_string(directory.join("digest")).unwrap(),
+        of_directory
+    );
+    // What was unpacked is gone.
+    let left: Vec<_> = std::fs::read_dir(imgmake.store().join("tmp"))
+        .unwrap()
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+/// A bare repository with two commits, a branch and a tag.
+fn repository(web: &Web) -> String {
+    let work = temporary();
+    let git = |arguments: &[&str]| {
+        let place = [
+            "-C",
+            work.path().to_str().unwrap(),
+            "-c",
+            "user.name=t",
+            "-c",
+            "user.email=t@t",
+            "-c",
+            "init.defaultBranch=main",
+        ];
+        run("git", &[&place[..], arguments].concat())
+            .trim()
+            .to_string()
+    };
+    git(&["init", "-q"]);
+    write(work.path(), ".dockerignore", ".git\n");
+    write(work.path(), "Dockerfile", "FROM scratch\nCOPY f /f\n");
+    write(work.path(), "f", "first\n");
+    write(work.path(), "sub/Dockerfile", "FROM scratch\nCOPY g /g\n");
+    write(work.path(), "sub/g", "g\n");
+    git(&["add", "-A"]);
+    git(&["commit", "-qm", "first"]);
+    git(&["tag", "v1"]);
+    let first = git(&["rev-parse", "HEAD"]);
+    git(&["checkout", "-qb", "topic"]);
+    write(work.path(), "f", "topic\n");
+    git(&["commit", "-qam", "topic"]);
+    git(&["checkout", "-q", "main"]);
+    write(work.path(), "f", "second\n");
+    git(&["commit", "-qam", "second"]);
+    let bare = web.root().join("app.git").display().to_string();
+    run(
+        "git",
+        &[
+            "clone",
+            "-q",
+            "--bare",
+            work.path().to_str().unwrap(),
+            &bare,
+        ],
+    );
+    run(
+        "git",
+        &["-C", &bare, "update-ref", "refs/pull/7/head", &first],
+    );
+    first
+}
+
+#[test]
+fn git_contexts_are_cloned_at_branch_tag_commit_and_directory() {
+    let web = Web::start(Transport::Plain, "");
+    let first = repository(&web);
+    let directory = temporary();
+    let imgmake = Imgmake::new().with("GIT_PULL_METHOD", "http");
+    let of = |suffix: &str, more: &[&str]| {
+        let context = format!("--context=git://{}/app.git{suffix}", web.host);
+        digest(
+            directory.path(),
+            &imgmake,
+            &[&[context.as_str()], more].concat(),
+        )
+    };
+    let (second, topic, old) = (
+        of("", &[]),
+        of("#topic", &[]),
+        of(&format!("#{first}"), &[]),
+    );
+    assert!(second != topic && topic != old && old != second);
+    assert_eq!(of("#refs/heads/topic", &[]), topic);
+    assert_eq!(
+        of(
+            "",
+            &[
+                "--git=branch=topic",
+                "--git=single-branch=true",
+                "--git=depth=1"
+            ]
+        ),
+        topic
+    );
+    for same in [
+        "#v1".to_string(),
+        "#refs/tags/v1".into(),
+        "#refs/pull/7/head".into(),
+        format!("#main#{first}"),
+    ] {
+        assert_eq!(of(&same, &[]), old, "{same}");
+    }
+    assert_eq!(of(&format!("#main#{first}"), &["--git=depth=1"]), old);
+    let sub = of("", &["--context-sub-path=sub"]);
+    assert_eq!(of("#main:sub", &[]), sub);
+    assert!(sub != second);
+
+    let gone = format!("--context=git://{}/app.git#nowhere", web.host);
+    imgmake.refused(
+        directory.path(),
+        &["kaniko", "--no-push", &gone],
+        1,
+        &["--context=http://", "nowhere"],
+    );
+    let outside = format!("--context=git://{}/app.git", web.host);
+    imgmake.refused(
+        directory.path(),
+        &["kaniko", "--no-push", &outside, "--context-sub-path=none"],
+        1,
+        &["--context-sub-path=none"],
+    );
+}
+
+#[test]
+fn the_login_of_a_repository_is_used_and_never_shown() {
+    let web = Web::start(Transport::Plain, "ann:secret-word");
+    repository(&web);
+    let directory = temporary();
+    let plain = format!("--context=git://{}/app.git", web.host);
+    let inside = format!("--context=git://ann:secret-word@{}/app.git", web.host);
+    let imgmake = || Imgmake::new().with("GIT_PULL_METHOD", "http");
+    let by_address = digest(directory.path(), &imgmake(), &[&inside]);
+    let named = imgmake()
+        .with("GIT_USERNAME", "ann")
+        .with("GIT_PASSWORD", "secret-word");
+    assert_eq!(digest(directory.path(), &named, &[&plain]), by_address);
+    let wrong = imgmake().with("GIT_TOKEN", "secret-wrong");
+    let ran = wrong.refused(
+        directory.path(),
+        &["kaniko", "--no-push", &plain],
+        1,
+        &["git clone failed"],
+    );
+    assert!(!ran.stderr.contains("secret"), "{}", ran.stderr);
+}
+
+#[test]
+fn contexts_and_dockerfiles_are_downloaded_and_digests_uploaded() {
+    let project = project();
+    let directory = project.path();
+    let web = Web::start(Transport::Tls, "");
+    let context = directory.join("context").display().to_string();
+    run(
+        "tar",
+        &[
+            "-C",
+            &context,
+            "-cJf",
+            &web.root().join("c.tar.xz").display().to_string(),
+            ".",
+        ],
+    );
+    std::fs::copy(
+        directory.join("context/Dockerfile"),
+        web.root().join("Other"),
+    )
+    .unwrap();
+    let imgmake = Imgmake::new().with("SSL_CERT_FILE", &web.certificate().display().to_string());
+    let local = digest(directory, &imgmake, &["--context=context"]);
+
+    let archive = format!("--context=https://{}/c.tar.xz?sig=secret", web.host);
+    assert_eq!(digest(directory, &imgmake, &[&archive]), local);
+    let dockerfile = format!("--dockerfile=https://{}/Other", web.host);
+    assert_eq!(
+        digest(directory, &imgmake, &["--context=context", &dockerfile]),
+        local
+    );
+    let upload = format!("--digest-file=https://{}/digest", web.host);
+    kaniko(
+        &imgmake,
+        directory,
+        &["--context=context", "--no-push", &upload],
+    );
+    assert_eq!(
+        std::fs::read_to_string(web.root().join("digest")).unwrap(),
+        local
+    );
+
+    let gone = format!("--context=https://{}/gone.tgz?sig=secret", web.host);
+    let ran = imgmake.refused(
+        directory,
+        &["kaniko", "--no-push", &gone],
+        1,
+        &["/gone.tgz", "404"],
+    );
+    assert!(!ran.stderr.contains("secret"), "{}", ran.stderr);
+    let untrusting = Imgmake::new();
+    untrusting.refused(
+        directory,
+        &["kaniko", "--no-push", &archive],
+        1,
+        &["/c.tar.xz"],
+    );
+}

@@ -1,0 +1,93 @@
+//! A run that a signal ends leaves nothing behind.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use crate::ground::images::bases;
+use crate::ground::imgmake::Imgmake;
+use crate::ground::{run, temporary, write};
+
+#[test]
+fn waiting_for_standard_input_ends_with_a_signal() {
+    let directory = temporary();
+    let imgmake = Imgmake::new();
+    let mut child = imgmake
+        .command(directory.path())
+        .args(["kaniko", "--context=tar://stdin", "--no-push"])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    // Once its temporary directory is there, it reads.
+    let temporary = imgmake.store().join("tmp");
+    for _ in 0..400 {
+        let entries = std::fs::read_dir(&temporary).map(Iterator::count);
+        if entries.is_ok_and(|count| count > 0) {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(25));
+    }
+    run("kill", &["-TERM", &child.id().to_string()]);
+    assert_eq!(child.wait().unwrap().code(), Some(143));
+    let left: Vec<_> = std::fs::read_dir(temporary).unwrap().collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn a_stopped_run_leaves_nothing_behind() {
+    let directory = temporary();
+    let host = &bases().host;
+    write(
+        directory.path(),
+        "Dockerfile",
+        format!("FROM {host}/library/busybox:latest\nRUN sleep 986\n"),
+    );
+    run(
+        "tar",
+        &[
+            "-C",
+            directory.path().to_str().unwrap(),
+            "-czf",
+            &directory.path().join("c.tgz").display().to_string(),
+            "Dockerfile",
+        ],
+    );
+    let imgmake = Imgmake::new();
+    let mut child = imgmake
+        .command(directory.path())
+        .args([
+            "kaniko",
+            "--context=tar://c.tgz",
+            "--no-push",
+            "--tar-path=a.tar",
+            "--digest-file=digest",
+        ])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let sleeps = || {
+        let found = std::process::Command::new("pgrep")
+            .args(["-f", "^sleep 986"])
+            .output()
+            .unwrap();
+        found.status.success()
+    };
+    for _ in 0..400 {
+        if sleeps() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(25));
+    }
+    assert!(sleeps(), "the step did not start");
+    run("kill", &["-TERM", &child.id().to_string()]);
+    assert_eq!(child.wait().unwrap().code(), Some(143));
+    assert!(!sleeps());
+    for file in ["a.tar", "digest"] {
+        assert!(!directory.path().join(file).exists(), "{file}");
+    }
+    let left: Vec<_> = std::fs::read_dir(imgmake.store().join("tmp"))
+        .unwrap()
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
+}
