@@ -160,7 +160,10 @@ fn host(
         |map: &BTreeMap<String, PasswordFrom>| -> anyhow::Result<BTreeMap<String, Secret>> {
             // The manifest writes `access-key`, the client's options are `access_key`.
             map.iter()
-                .map(|(name, from)| Ok((name.replace('-', "_"), secret(from)?)))
+                .map(|(name, from)| {
+                    let value = located(name, secret(from)?, &project.directory, environment);
+                    Ok((name.replace('-', "_"), value))
+                })
                 .collect()
         };
     let auth = match &node.auth {
@@ -203,6 +206,23 @@ fn host(
             false => MirrorFallback::Allowed,
         },
     })
+}
+
+/// Options that may be files, by their place; a document stays as it is.
+fn located(name: &str, value: Secret, directory: &Path, environment: &Environment) -> Secret {
+    const FILES: [&str; 4] = [
+        "key-file",
+        "certificate",
+        "lifecycle-policy",
+        "repository-policy",
+    ];
+    let path = expand_home(&value.0, directory, environment);
+    // Beyond this length a name is none, and asking for it an error.
+    let is_file = FILES.contains(&name) && value.0.len() < 4096 && path.is_file();
+    match is_file {
+        true => Secret(path.display().to_string()),
+        false => value,
+    }
 }
 
 /// Where a credential was written, for messages.

@@ -1,6 +1,8 @@
 //! An included file's targets as the including one sees them: paths lead through the
 //! file's directory, names carry it in front (`services/api:app`).
 
+use std::collections::BTreeMap;
+
 use super::glob::{Glob, clean, is_pattern};
 use super::tree::Node;
 use super::types::*;
@@ -160,6 +162,30 @@ impl Rebase<'_> {
                 joined(self.directory, &key),
             )
         });
+        if let AuthNode::AwsEcr(options) | AuthNode::Gcp(options) | AuthNode::Azure(options) =
+            &mut registry.auth
+        {
+            self.files_of_clouds(options);
+        }
+    }
+
+    /// Options that take a file or the document itself.
+    fn files_of_clouds(&self, options: &mut BTreeMap<String, PasswordFrom>) {
+        const FILES: [&str; 4] = [
+            "key-file",
+            "certificate",
+            "lifecycle-policy",
+            "repository-policy",
+        ];
+        let is_path = |text: &str| text.len() < 512 && !text.starts_with(['{', '-']);
+        for (name, value) in options {
+            if let PasswordFrom::Literal(text) = value
+                && FILES.contains(&name.as_str())
+                && is_path(text)
+            {
+                *text = joined(self.directory, text);
+            }
+        }
     }
 }
 

@@ -248,6 +248,46 @@ const AUTH: [&str; 7] = [
     "azure",
 ];
 
+/// The options of each cloud, and which of them no manifest should hold.
+const AWS_ECR: [(&str, Holds); 14] = [
+    ("region", Holds::Text),
+    ("profile", Holds::Text),
+    ("role", Holds::Text),
+    ("external-id", Holds::Text),
+    ("session-name", Holds::Text),
+    ("endpoint", Holds::Text),
+    ("sts-endpoint", Holds::Text),
+    ("lifecycle-policy", Holds::Text),
+    ("repository-policy", Holds::Text),
+    ("scan-on-push", Holds::Boolean),
+    ("access-key", Holds::Text),
+    ("secret-key", Holds::Secret),
+    ("session-token", Holds::Secret),
+    ("web-identity-token", Holds::Secret),
+];
+const GCP: [(&str, Holds); 4] = [
+    ("key", Holds::Secret),
+    ("key-file", Holds::Text),
+    ("access-token", Holds::Secret),
+    ("endpoint", Holds::Text),
+];
+const AZURE: [(&str, Holds); 6] = [
+    ("tenant", Holds::Text),
+    ("client-id", Holds::Text),
+    ("client-secret", Holds::Secret),
+    ("certificate", Holds::Text),
+    ("federated-token", Holds::Secret),
+    ("endpoint", Holds::Text),
+];
+
+/// What an option of a cloud is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Holds {
+    Text,
+    Boolean,
+    Secret,
+}
+
 fn auth(node: &Node, cx: &Cx) -> Option<AuthNode> {
     let mut fields = Fields::new(node, cx);
     let kind = fields.required("a kind").and_then(|value| cx.text(value));
@@ -257,27 +297,9 @@ fn auth(node: &Node, cx: &Cx) -> Option<AuthNode> {
         Some("anonymous") => Some(AuthNode::Anonymous),
         Some("basic") => basic(&mut fields),
         Some("bearer") => credential(&mut fields, "token").map(|token| AuthNode::Bearer { token }),
-        Some("aws-ecr") => Some(AuthNode::AwsEcr(options(
-            &mut fields,
-            &[
-                "region",
-                "profile",
-                "role",
-                "external-id",
-                "endpoint",
-                "access-key",
-                "secret-key",
-                "session-token",
-            ],
-        ))),
-        Some("gcp") => Some(AuthNode::Gcp(options(
-            &mut fields,
-            &["key", "key-file", "endpoint"],
-        ))),
-        Some("azure") => Some(AuthNode::Azure(options(
-            &mut fields,
-            &["tenant", "client-id", "client-secret", "endpoint"],
-        ))),
+        Some("aws-ecr") => Some(AuthNode::AwsEcr(options(&mut fields, &AWS_ECR))),
+        Some("gcp") => Some(AuthNode::Gcp(options(&mut fields, &GCP))),
+        Some("azure") => Some(AuthNode::Azure(options(&mut fields, &AZURE))),
         _ => {
             fields.any_props();
             None
@@ -313,13 +335,24 @@ fn credential(fields: &mut Fields, name: &'static str) -> Option<PasswordFrom> {
     }
 }
 
-fn options(fields: &mut Fields, known: &[&'static str]) -> BTreeMap<String, PasswordFrom> {
+fn options(fields: &mut Fields, known: &[(&'static str, Holds)]) -> BTreeMap<String, PasswordFrom> {
     let mut options = BTreeMap::new();
-    for name in known {
-        let value = fields.prop(name);
-        if let Some(value) = value.and_then(|value| secret_or_text(value, fields.cx)) {
-            options.insert(name.to_string(), value);
+    for (name, holds) in known {
+        let Some(value) = fields.prop(name) else {
+            continue;
+        };
+        let found = match holds {
+            Holds::Boolean => {
+                let value = fields.cx.boolean(value);
+                value.map(|value| PasswordFrom::Literal(value.to_string()))
+            }
+            Holds::Text | Holds::Secret => secret_or_text(value, fields.cx),
+        };
+        let Some(found) = found else { continue };
+        if *holds == Holds::Secret {
+            warn_of_literal(&found, value, fields.cx);
         }
+        options.insert((*name).to_string(), found);
     }
     options
 }

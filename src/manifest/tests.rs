@@ -517,6 +517,31 @@ fn a_manifest_survives_its_cache() {
 }
 
 #[test]
+fn clouds_have_the_options_that_their_registries_need() {
+    let text = r#"
+registry ecr "1.dkr.ecr.eu-west-1.amazonaws.com" {
+    auth aws-ecr role=r external-id=e session-name=s web-identity-token=(secret)t scan-on-push=#true lifecycle-policy="ecr/l.json" repository-policy="{}" sts-endpoint="https://sts" region=x
+}
+registry acr "a.azurecr.io" { auth azure tenant=t client-id=c certificate="acr.pem" }
+registry gar "x.pkg.dev" { auth gcp access-token=(secret)t }
+secret t env="T"
+build a { context x }
+"#;
+    let loaded = load_text(text).unwrap();
+    let Some(AuthNode::AwsEcr(options)) = loaded.registries.first().map(|r| r.auth.clone()) else {
+        panic!("{:?}", loaded.registries)
+    };
+    assert_eq!(options.len(), 9);
+    assert_eq!(
+        options["scan-on-push"],
+        PasswordFrom::Literal("true".into())
+    );
+    let wrong = "registry ecr \"a.io\" { auth aws-ecr scan-on-push=yes }\nbuild a { context x }";
+    let refused = load_text(wrong).unwrap_err();
+    assert!(refused[0].message.contains("boolean"), "{refused:?}");
+}
+
+#[test]
 fn a_written_password_is_a_warning_and_never_shown() {
     let text = "registry hub \"docker.io/acme\" { auth basic user=x password=\"hunter2\" }\nbuild a { context x }";
     let (manifest, warnings) = load("x.kdl", text, &Facts::default(), &read_nothing).unwrap();

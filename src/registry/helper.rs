@@ -33,7 +33,7 @@ pub(super) fn get(
 ) -> Result<Option<(String, String)>, String> {
     let output = match run(program, "get", server.as_bytes(), environment) {
         Ok(output) => output,
-        Err(Failed::Said(text)) if is_not_found(&text) => return Ok(None),
+        Err(failed) if failed.is_not_found() => return Ok(None),
         Err(failed) => return Err(failed.text()),
     };
     let message: Message = serde_json::from_slice(&output)
@@ -62,26 +62,62 @@ pub(super) fn store(
 
 pub(super) fn erase(program: &str, server: &str, environment: &Environment) -> Result<(), String> {
     match run(program, "erase", server.as_bytes(), environment) {
-        Err(Failed::Said(text)) if is_not_found(&text) => Ok(()),
+        Err(failed) if failed.is_not_found() => Ok(()),
         other => other.map(drop).map_err(Failed::text),
     }
 }
 
-fn is_not_found(text: &str) -> bool {
-    let text = text.to_lowercase();
-    text.contains("credentials not found") || text.contains("not found in native keychain")
-}
-
-enum Failed {
+/// How a program failed.
+pub(super) enum Failed {
     Start(String),
-    Said(String),
+    /// It ended with another status than 0, and this is what it said.
+    Said {
+        status: String,
+        stdout: String,
+        stderr: String,
+    },
 }
 
 impl Failed {
+    /// Helpers say on stdout why they cannot help.
     fn text(self) -> String {
         match self {
             Failed::Start(text) => text,
-            Failed::Said(text) => text.trim().chars().take(300).collect(),
+            Failed::Said {
+                status,
+                stdout,
+                stderr,
+            } => {
+                let said = [stdout.trim(), stderr.trim()]
+                    .into_iter()
+                    .find(|text| !text.is_empty())
+                    .unwrap_or_default();
+                format!("{said} ({status})").chars().take(300).collect()
+            }
+        }
+    }
+
+    /// Without what stood on stdout, where other programs print their secrets.
+    pub(super) fn reason(self) -> String {
+        match self {
+            Failed::Said { status, stderr, .. } => Failed::Said {
+                status,
+                stdout: String::new(),
+                stderr,
+            }
+            .text(),
+            other => other.text(),
+        }
+    }
+
+    fn is_not_found(&self) -> bool {
+        match self {
+            Failed::Start(_) => false,
+            Failed::Said { stdout, stderr, .. } => {
+                let text = format!("{stdout}{stderr}").to_lowercase();
+                text.contains("credentials not found")
+                    || text.contains("not found in native keychain")
+            }
         }
     }
 }
@@ -95,29 +131,27 @@ fn run(
     if program.is_empty() || program.contains(['/', '\\', '\0']) {
         return Err(Failed::Start("a helper's name is one word".into()));
     }
-    let name = format!("docker-credential-{program}");
-    let mut child = Command::new(&name)
-        .arg(action)
-        .envs(environment)
+    let mut command = Command::new(format!("docker-credential-{program}"));
+    command.arg(action).envs(environment);
+    talk(command, &[input, b"\n"].concat())
+}
+
+/// Runs a program that answers a secret: input in, output back, neither seen by others.
+pub(super) fn talk(mut command: Command, input: &[u8]) -> Result<Vec<u8>, Failed> {
+    let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .map_err(|e| Failed::Start(format!("the program cannot be run: {e}")))?;
     let mut stdin = child.stdin.take().expect("stdin is piped");
-    // A helper that does not read its input answers nevertheless.
-    drop(stdin.write_all(input).and_then(|()| stdin.write_all(b"\n")));
+    // A program that does not read its input answers nevertheless.
+    drop(stdin.write_all(input));
     drop(stdin);
-    let (sender, receiver) = mpsc::channel();
-    let mut stdout = child.stdout.take().expect("stdout is piped");
-    let mut stderr = child.stderr.take().expect("stderr is piped");
-    std::thread::spawn(move || {
-        let (mut out, mut err) = (Vec::new(), Vec::new());
-        drop(stdout.by_ref().take(1 << 20).read_to_end(&mut out));
-        drop(stderr.by_ref().take(1 << 16).read_to_end(&mut err));
-        drop(sender.send((out, err)));
-    });
-    let Ok((out, err)) = receiver.recv_timeout(PATIENCE) else {
+    let stdout = gather(child.stdout.take().expect("stdout is piped"), 1 << 20);
+    let stderr = gather(child.stderr.take().expect("stderr is piped"), 1 << 16);
+    let (Ok(stdout), Ok(stderr)) = (stdout.recv_timeout(PATIENCE), stderr.recv_timeout(PATIENCE))
+    else {
         drop(child.kill());
         drop(child.wait());
         return Err(Failed::Start("no answer within two minutes".into()));
@@ -126,15 +160,25 @@ fn run(
         .wait()
         .map_err(|e| Failed::Start(format!("the program was lost: {e}")))?;
     if status.success() {
-        return Ok(out);
+        return Ok(stdout);
     }
-    let said = if out.trim_ascii().is_empty() {
-        err
-    } else {
-        out
-    };
-    Err(Failed::Said(format!(
-        "{} ({status})",
-        String::from_utf8_lossy(&said).trim()
-    )))
+    let lossy = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    Err(Failed::Said {
+        status: status.to_string(),
+        stdout: lossy(stdout),
+        stderr: lossy(stderr),
+    })
+}
+
+/// Reads a pipe on a thread of its own: whoever writes much to one must not wait
+/// for a reader of the other.
+fn gather(pipe: impl Read + Send + 'static, most: u64) -> mpsc::Receiver<Vec<u8>> {
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let mut pipe = pipe.take(most);
+        drop(pipe.read_to_end(&mut bytes));
+        drop(sender.send(bytes));
+    });
+    receiver
 }

@@ -17,7 +17,7 @@ use super::transfer::in_parallel;
 use super::upload::Upload;
 use super::{Client, PushJob, PushPhase, Pushed, RegistryError, Work};
 use crate::event::{Event, Product};
-use crate::image::{Descriptor, Digest, ManifestOrIndex, Reference};
+use crate::image::{Descriptor, Digest, ImageConfig, ManifestOrIndex, Reference, media_type};
 use crate::store::Store;
 
 /// A manifest or index and its bytes, as they are in the store.
@@ -133,6 +133,7 @@ impl Client {
             scopes: [push_scope(&job.to.repository)],
         };
         push.run()
+            .map_err(|e| cloud::explain(&push.session, e))
             .map_err(|e| e.during(&job.to.registry, &job.to.repository, "push"))
     }
 }
@@ -161,6 +162,12 @@ impl Push<'_> {
             let is_root = at + 1 == tree.documents.len();
             if is_root || self.looked_up(&document.descriptor)? == Remote::Missing {
                 missing.push(document);
+            }
+        }
+        for document in &missing {
+            if let Some(why) = self.disagreement(document) {
+                let text = format!("{}: {why}; some registries refuse that", self.job.to.name());
+                self.client.warn(self.work, text);
             }
         }
         self.blobs(&missing)?;
@@ -305,7 +312,7 @@ impl Push<'_> {
                 retry: Retry::Whole,
                 cancel: &self.work.cancel,
             })
-            .map_err(|e| self.explain(e))?;
+            .map_err(|e| self.explain(document, e))?;
         let said = answer.header("Docker-Content-Digest").map(str::to_string);
         let listed = answer.header("OCI-Subject").is_some();
         answer.drain();
@@ -335,12 +342,42 @@ impl Push<'_> {
         Ok(())
     }
 
-    fn explain(&self, error: RegistryError) -> RegistryError {
+    /// Where an image's config and its manifest count its layers differently.
+    /// Artifactory refuses such a push, with words that do not say so.
+    fn disagreement(&self, document: &Document) -> Option<String> {
+        let ManifestOrIndex::Manifest(manifest) = &document.content else {
+            return None;
+        };
+        let config = &manifest.config;
+        let types = [media_type::OCI_CONFIG, media_type::DOCKER_CONFIG];
+        if !types.contains(&config.media_type.as_str()) || !self.store.holds(config) {
+            return None;
+        }
+        let bytes = self.store.read_blob(&config.digest, MANIFEST_LIMIT).ok()?;
+        let config: ImageConfig = crate::image::from_json(&bytes).ok()?;
+        let layers = manifest.layers.len();
+        let diff_ids = config.rootfs.diff_ids.len();
+        let entries = config.history.iter().filter(|h| !h.empty_layer).count();
+        let digest = document.descriptor.digest.short();
+        if diff_ids != layers {
+            return Some(format!(
+                "the config of {digest} speaks of {diff_ids} layers, its manifest of {layers}"
+            ));
+        }
+        (!config.history.is_empty() && entries != layers).then(|| {
+            format!("the history of {digest} has {entries} entries with a layer, its manifest {layers} layers")
+        })
+    }
+
+    fn explain(&self, document: &Document, error: RegistryError) -> RegistryError {
         match error.code() {
-            Some("MANIFEST_INVALID") => error.help(
-                "some registries want one history entry with a layer for each layer, and known media types",
-            ),
-            Some("MANIFEST_BLOB_UNKNOWN") => error.help("the registry lost a blob that it had confirmed; push again"),
+            Some("MANIFEST_INVALID") => match self.disagreement(document) {
+                Some(why) => error.help(why),
+                None => error.help("it may know older media types alone; try `format docker`"),
+            },
+            Some("MANIFEST_BLOB_UNKNOWN") => {
+                error.help("the registry lost a blob that it had confirmed; push again")
+            }
             _ => error,
         }
     }

@@ -89,6 +89,8 @@ pub struct Seen {
     pub headers: Vec<(String, String)>,
     /// How many requests with this method and target came before.
     pub earlier: usize,
+    /// The host that was asked for, when this server played a proxy.
+    pub through: Option<String>,
 }
 
 impl Seen {
@@ -189,6 +191,30 @@ impl Between {
     }
 }
 
+/// A server that plays every host under its own name: the environment that leads
+/// there, and settings by which these hosts are spoken to in clear.
+pub fn everywhere(
+    world: &Between,
+    hosts: Vec<HostSettings>,
+    environment: &[(&str, &str)],
+) -> ClientOptions {
+    let mut options = options();
+    let proxy = format!("http://{}", world.host());
+    options.environment = environment
+        .iter()
+        .map(|(k, v)| ((*k).to_string(), (*v).to_string()))
+        .chain(["HTTP_PROXY", "HTTPS_PROXY"].map(|name| (name.to_string(), proxy.clone())))
+        .collect();
+    options.hosts = hosts
+        .into_iter()
+        .map(|host| HostSettings {
+            insecure: true,
+            ..host
+        })
+        .collect();
+    options
+}
+
 impl Drop for Between {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::SeqCst);
@@ -203,9 +229,21 @@ fn serve(
     rule: &(dyn Fn(&Seen) -> Act + Send + Sync),
 ) {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
-    let Some((mut seen, length)) = head(&mut reader) else {
+    let Some((mut seen, mut length)) = head(&mut reader) else {
         return;
     };
+    if seen.method == "CONNECT" {
+        // A proxy that is every host there is, in clear: see `everywhere`.
+        let (host, port) = seen.target.rsplit_once(':').unwrap();
+        let host = host.to_string();
+        let status = if port == "443" { "403 No" } else { "200 OK" };
+        drop((&stream).write_all(format!("HTTP/1.1 {status}\r\n\r\n").as_bytes()));
+        let Some(inner) = head(&mut reader) else {
+            return;
+        };
+        (seen, length) = inner;
+        seen.through = Some(host);
+    }
     {
         let mut log = log.lock().unwrap();
         seen.earlier = log.iter().filter(|s| s.line() == seen.line()).count();
@@ -257,6 +295,7 @@ fn head(reader: &mut BufReader<TcpStream>) -> Option<(Seen, u64)> {
         target,
         headers,
         earlier: 0,
+        through: None,
     };
     let length = seen
         .header("Content-Length")

@@ -35,35 +35,82 @@ pub(super) const OPTIONS: &[&str] = &[
     "repository-policy",
 ];
 
-/// What an ECR host name says: `<account>.dkr.ecr[-fips].<region>.amazonaws.com[.cn]`, or public.ecr.aws.
+/// What an ECR host name says. Private registries are
+/// `<account>.dkr.ecr[-fips].<region>.<suffix>`, and `<account>.dkr-ecr[-fips].<region>.on.aws`
+/// where both IP versions are spoken; the public one is `public.ecr.aws`.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Host {
     Private {
         account: String,
         region: String,
         api: String,
+        sts: String,
     },
     Public,
 }
+
+/// The suffixes of AWS's partitions.
+const PARTITIONS: [&str; 7] = [
+    "amazonaws.com",
+    "amazonaws.com.cn",
+    "amazonaws.eu",
+    "c2s.ic.gov",
+    "sc2s.sgov.gov",
+    "cloud.adc-e.uk",
+    "csp.hci.ic.gov",
+];
+/// The same for hosts with IPv6: suffix of the registry, of its API, of STS.
+const DUAL_STACK: [(&str, &str, &str); 2] = [
+    ("on.aws", "api.aws", "amazonaws.com"),
+    (
+        "on.amazonwebservices.com.cn",
+        "api.amazonwebservices.com.cn",
+        "amazonaws.com.cn",
+    ),
+];
 
 impl Host {
     pub(super) fn parse(host: &str) -> Option<Host> {
         if host == "public.ecr.aws" {
             return Some(Host::Public);
         }
-        let (account, rest) = host.split_once(".dkr.")?;
-        let (service, rest) = rest.split_once('.')?;
-        let (region, domain) = rest.split_once('.')?;
-        let digits = !account.is_empty() && account.bytes().all(|b| b.is_ascii_digit());
-        let api = match (service, domain) {
-            ("ecr", "amazonaws.com" | "amazonaws.com.cn") => format!("api.ecr.{region}.{domain}"),
-            ("ecr-fips", "amazonaws.com") => format!("ecr-fips.{region}.{domain}"),
-            _ => return None,
+        let (account, rest) = host.split_once('.')?;
+        let (service, rest, dual) = match rest.strip_prefix("dkr.") {
+            Some(rest) => {
+                let (service, rest) = rest.split_once('.')?;
+                (service, rest, false)
+            }
+            None => {
+                let (service, rest) = rest.strip_prefix("dkr-")?.split_once('.')?;
+                (service, rest, true)
+            }
         };
-        digits.then(|| Host::Private {
+        let (region, suffix) = rest.split_once('.')?;
+        let digits = !account.is_empty() && account.bytes().all(|b| b.is_ascii_digit());
+        let plain = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        if !digits || !plain(region) || !matches!(service, "ecr" | "ecr-fips") {
+            return None;
+        }
+        let (api, sts) = match dual {
+            true => {
+                let (_, api, sts) = DUAL_STACK.iter().find(|(own, _, _)| *own == suffix)?;
+                (format!("{service}.{region}.{api}"), *sts)
+            }
+            false => {
+                let suffix = PARTITIONS.iter().find(|own| **own == suffix)?;
+                let api = match service {
+                    "ecr" => format!("api.ecr.{region}.{suffix}"),
+                    // The one that reaches every region with such hosts.
+                    _ => format!("ecr-fips.{region}.{suffix}"),
+                };
+                (api, *suffix)
+            }
+        };
+        Some(Host::Private {
             account: account.to_string(),
             region: region.to_string(),
             api,
+            sts: format!("sts.{region}.{sts}"),
         })
     }
 }
@@ -73,7 +120,7 @@ pub(super) struct Aws<'a> {
     pub session: &'a Session,
     pub settings: &'a Settings,
     pub environment: &'a Environment,
-    host: Option<Host>,
+    pub host: Option<Host>,
     pub region: String,
 }
 
@@ -113,6 +160,8 @@ pub(super) fn credential(
     Ok((credential, Some(lasting(Duration::from_secs_f64(left)))))
 }
 
+/// Makes a repository and gives it what the settings want; one that is there is
+/// given the same.
 pub(super) fn create_repository(
     session: &Session,
     settings: &Settings,
@@ -121,37 +170,114 @@ pub(super) fn create_repository(
 ) -> Result<(), RegistryError> {
     let environment = &session.options.environment;
     let aws = Aws::new(session, settings, registry, environment);
+    let wanted = Wanted::read(&aws, repository)?;
     let keys = aws.keys()?.keys;
-    let mut wanted = json!({ "repositoryName": repository });
-    if settings.get("scan-on-push").is_some_and(|v| v == "true") {
-        wanted["imageScanningConfiguration"] = json!({ "scanOnPush": true });
+    let mut request = wanted.named();
+    if let Some(scan) = wanted.scan_on_push {
+        request["imageScanningConfiguration"] = json!({ "scanOnPush": scan });
     }
-    match aws.ecr(&keys, "CreateRepository", &wanted) {
-        Ok(_) => {}
-        Err(error)
-            if error
-                .code()
-                .is_some_and(|c| c.ends_with("RepositoryAlreadyExistsException")) => {}
+    let there = match aws.ecr(&keys, "CreateRepository", &request) {
+        Ok(_) => false,
+        Err(error) if has_code(&error, "RepositoryAlreadyExistsException") => true,
         Err(error) => return Err(error),
+    };
+    if there && wanted.scan_on_push.is_some() {
+        aws.ecr(&keys, "PutImageScanningConfiguration", &request)?;
     }
-    for (option, action, field) in [
-        (
-            "lifecycle-policy",
-            "PutLifecyclePolicy",
-            "lifecyclePolicyText",
-        ),
-        ("repository-policy", "SetRepositoryPolicy", "policyText"),
-    ] {
-        if let Some(policy) = settings.get(option) {
-            let policy = document(policy, "{", &format!("the {option}"))?;
-            aws.ecr(
-                &keys,
-                action,
-                &json!({ "repositoryName": repository, field: policy }),
-            )?;
-        }
+    for (action, field, policy) in wanted.policies {
+        let mut request = request_for(&wanted.name, wanted.account.as_deref());
+        request[field] = Value::String(policy);
+        aws.ecr(&keys, action, &request)?;
     }
     Ok(())
+}
+
+/// What a repository should be, read and checked before anything is asked of AWS.
+struct Wanted {
+    name: String,
+    /// Whose registry; without it, the one of whoever signs.
+    account: Option<String>,
+    scan_on_push: Option<bool>,
+    /// Action, field, text.
+    policies: Vec<(&'static str, &'static str, String)>,
+}
+
+impl Wanted {
+    fn read(aws: &Aws, repository: &str) -> Result<Wanted, RegistryError> {
+        let settings = aws.settings;
+        let scan_on_push = match settings.get("scan-on-push") {
+            None => None,
+            Some("true") => Some(true),
+            Some("false") => Some(false),
+            Some(other) => {
+                return Err(RegistryError::configuration(format!(
+                    "AWS: `scan-on-push` is `true` or `false`, not `{other}`"
+                )));
+            }
+        };
+        let mut wanted = Wanted {
+            name: repository.to_string(),
+            account: None,
+            scan_on_push,
+            policies: Vec::new(),
+        };
+        for (option, action, field) in POLICIES {
+            if let Some(policy) = settings.get(option) {
+                let text = document(policy, "{", &format!("the {option}"))?;
+                wanted.policies.push((action, field, text));
+            }
+        }
+        match &aws.host {
+            Some(Host::Public) => wanted.in_public()?,
+            Some(Host::Private { account, .. }) => wanted.account = Some(account.clone()),
+            None => {}
+        }
+        Ok(wanted)
+    }
+
+    /// `public.ecr.aws/<alias>/<name>`: the API knows the name alone.
+    fn in_public(&mut self) -> Result<(), RegistryError> {
+        let Some((_, name)) = self.name.split_once('/') else {
+            return Err(RegistryError::configuration(format!(
+                "`public.ecr.aws/{}` lacks the registry's alias: it is `public.ecr.aws/<alias>/<name>`",
+                self.name
+            )));
+        };
+        self.name = name.to_string();
+        let lifecycle = |(action, _, _): &(&str, _, _)| *action == "PutLifecyclePolicy";
+        if self.scan_on_push.is_some() || self.policies.iter().any(lifecycle) {
+            return Err(RegistryError::configuration(
+                "AWS: public repositories know neither `scan-on-push` nor `lifecycle-policy`",
+            ));
+        }
+        Ok(())
+    }
+
+    fn named(&self) -> Value {
+        request_for(&self.name, self.account.as_deref())
+    }
+}
+
+/// Option, action, field.
+const POLICIES: [(&str, &str, &str); 2] = [
+    (
+        "lifecycle-policy",
+        "PutLifecyclePolicy",
+        "lifecyclePolicyText",
+    ),
+    ("repository-policy", "SetRepositoryPolicy", "policyText"),
+];
+
+fn request_for(name: &str, account: Option<&str>) -> Value {
+    let mut request = json!({ "repositoryName": name });
+    if let Some(account) = account {
+        request["registryId"] = json!(account);
+    }
+    request
+}
+
+fn has_code(error: &RegistryError, code: &str) -> bool {
+    error.code().is_some_and(|c| c.ends_with(code))
 }
 
 impl<'a> Aws<'a> {
@@ -278,11 +404,23 @@ mod tests {
             api("123456789012.dkr.ecr-fips.us-gov-west-1.amazonaws.com"),
             "ecr-fips.us-gov-west-1.amazonaws.com"
         );
+        assert_eq!(
+            api("123456789012.dkr-ecr.eu-west-1.on.aws"),
+            "ecr.eu-west-1.api.aws"
+        );
+        assert_eq!(
+            api("123456789012.dkr.ecr.eusc-de-east-1.amazonaws.eu"),
+            "api.ecr.eusc-de-east-1.amazonaws.eu"
+        );
         assert_eq!(Host::parse("public.ecr.aws"), Some(Host::Public));
         for other in [
             "ghcr.io",
             "x.dkr.ecr.eu-west-1.amazonaws.com",
             "1.dkr.ecr.eu.evil.com",
+            "1.dkr.ecr.eu.amazonaws.com.evil.com",
+            "1.dkr.ecr.evil.com#.amazonaws.com",
+            "1.dkr-ecr.eu-west-1.amazonaws.com",
+            "1.dkr.ecr.eu-west-1.on.aws",
         ] {
             assert_eq!(Host::parse(other), None, "{other}");
         }

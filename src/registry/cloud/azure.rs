@@ -106,7 +106,7 @@ fn access_token(
             "Azure: {source} needs `tenant` and `client-id` beside it"
         )));
     };
-    let scope = format!("{}/.default", management(&authority));
+    let scope = format!("{}/.default", audience(&authority));
     let mut fields = vec![
         ("grant_type", "client_credentials"),
         ("client_id", client),
@@ -201,14 +201,16 @@ fn assertion(
     jwt::signed(&header, &claims, pem, what)
 }
 
-/// The audience of each of Azure's clouds.
-fn management(authority: &str) -> &'static str {
+/// What the token is for. In the public cloud the registries' own audience, which
+/// opens nothing else and is taken by registries that refuse tokens for Azure as a
+/// whole; the sovereign clouds know the latter alone.
+fn audience(authority: &str) -> &'static str {
     if authority.contains("chinacloudapi") || authority.contains("partner.microsoftonline.cn") {
         "https://management.chinacloudapi.cn"
     } else if authority.contains("microsoftonline.us") {
         "https://management.usgovcloudapi.net"
     } else {
-        "https://management.azure.com"
+        "https://containerregistry.azure.net"
     }
 }
 
@@ -225,7 +227,7 @@ fn machine(
     ))?;
     url.query_pairs_mut()
         .append_pair("api-version", "2018-02-01")
-        .append_pair("resource", &format!("{}/", management(authority)))
+        .append_pair("resource", audience(authority))
         .extend_pairs(client.map(|c| ("client_id", c)));
     let bytes = metadata(Method::GET, url, &[("Metadata", "true")]).map_err(|e| {
         RegistryError::configuration(format!("no Azure credential: {}", e.message())).help(

@@ -1,6 +1,7 @@
 //! Google: a service account's key, a federated identity or the metadata server
 //! → an access token → user `oauth2accesstoken`.
 
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -41,16 +42,34 @@ pub(super) fn credential(
             "the JSON key in the settings".to_string(),
         ))
     } else {
-        let file = settings
-            .get("key-file")
-            .or_else(|| filled(environment, "GOOGLE_APPLICATION_CREDENTIALS"));
-        file.map(|f| Ok::<_, RegistryError>((read_file(f, "the key file")?, format!("`{f}`"))))
-            .transpose()?
+        key_file(settings, environment)?
     };
     match key {
         Some((key, source)) => from_document(session, settings, &key, &source),
         None => from_metadata(settings, environment),
     }
+}
+
+/// Named, or where `gcloud auth application-default login` leaves it.
+fn key_file(
+    settings: &Settings,
+    environment: &Environment,
+) -> Result<Option<(String, String)>, RegistryError> {
+    let named = settings
+        .get("key-file")
+        .or_else(|| filled(environment, "GOOGLE_APPLICATION_CREDENTIALS"));
+    let read = |file: &str| Ok((read_file(file, "the key file")?, format!("`{file}`")));
+    if let Some(file) = named {
+        return read(file).map(Some);
+    }
+    let folder = filled(environment, "CLOUDSDK_CONFIG")
+        .map(str::to_string)
+        .or_else(|| Some(format!("{}/.config/gcloud", filled(environment, "HOME")?)));
+    folder
+        .map(|folder| format!("{folder}/application_default_credentials.json"))
+        .filter(|file| Path::new(file).is_file())
+        .map(|file| read(&file))
+        .transpose()
 }
 
 fn issued(token: &str, source: &str, lasts: Option<Duration>) -> Issued {

@@ -1,8 +1,6 @@
 //! AWS: which keys sign, found where the AWS tools look and in their order:
-//! settings, environment, profile, web identity, container, machine; then
+//! settings, environment, web identity, profile, container, machine; then
 //! perhaps a role that they assume.
-
-use std::collections::BTreeMap;
 
 use serde_json::Value;
 use ureq::http::Method;
@@ -10,7 +8,8 @@ use url::Url;
 
 use super::super::RegistryError;
 use super::super::http::{Body, Call};
-use super::aws::Aws;
+use super::super::proxy::is_loopback;
+use super::aws::{Aws, Host};
 use super::sigv4::Keys;
 use super::{SMALL, address, filled, metadata, read_file, text};
 
@@ -30,11 +29,11 @@ impl Aws<'_> {
             let role = role.ok_or_else(|| {
                 RegistryError::configuration("AWS: a web identity token needs a `role` beside it")
             })?;
-            return self.web_identity(token, role, "the web identity token in the settings");
+            return self.web_identity(token, role, None, "the web identity token in the settings");
         }
         let found = self.own_keys()?;
         match role {
-            Some(role) => self.assume(&found, role, self.settings.get("external-id")),
+            Some(role) => self.assume(&found, role, None, self.settings.get("external-id")),
             None => Ok(found),
         }
     }
@@ -59,28 +58,21 @@ impl Aws<'_> {
             }
         }
         if let Some(profile) = settings.get("profile") {
-            return self.profile(profile, 0)?.ok_or_else(|| {
+            return self.profile(profile)?.ok_or_else(|| {
                 RegistryError::configuration(format!("AWS: the profile `{profile}` holds no keys"))
             });
         }
         let env = |name: &str| filled(self.environment, name);
-        if let (Some(access), Some(secret)) =
-            (env("AWS_ACCESS_KEY_ID"), env("AWS_SECRET_ACCESS_KEY"))
-        {
-            return Ok(found(
-                access,
-                secret,
-                env("AWS_SESSION_TOKEN"),
-                "AWS_ACCESS_KEY_ID",
-            ));
+        if let Some(found) = self.environment_keys() {
+            return Ok(found);
         }
         if let (Some(file), Some(role)) = (env("AWS_WEB_IDENTITY_TOKEN_FILE"), env("AWS_ROLE_ARN"))
         {
             let token = read_file(file, "the web identity token")?;
-            return self.web_identity(token.trim(), role, "AWS_WEB_IDENTITY_TOKEN_FILE");
+            return self.web_identity(token.trim(), role, None, "AWS_WEB_IDENTITY_TOKEN_FILE");
         }
         let profile = env("AWS_PROFILE").unwrap_or("default");
-        if let Some(found) = self.profile(profile, 0)? {
+        if let Some(found) = self.profile(profile)? {
             return Ok(found);
         }
         if let Some(found) = self.container()? {
@@ -93,74 +85,24 @@ impl Aws<'_> {
         })
     }
 
-    fn profile(&self, name: &str, depth: u32) -> Result<Option<Found>, RegistryError> {
-        let Some(profile) = self.read_profile(name)? else {
-            return Ok(None);
-        };
-        let get = |key: &str| profile.get(key).map(String::as_str);
-        let source = format!("the AWS profile `{name}`");
-        if let Some(role) = get("role_arn") {
-            if let Some(file) = get("web_identity_token_file") {
-                let token = read_file(file, "the web identity token")?;
-                return self.web_identity(token.trim(), role, &source).map(Some);
-            }
-            let from = get("source_profile").unwrap_or(name);
-            let base = if from == name || depth > 4 {
-                plain_keys(&profile, &source)
-            } else {
-                self.profile(from, depth + 1)?
-            };
-            let base = base.ok_or_else(|| {
-                RegistryError::configuration(format!(
-                    "AWS: the role of profile `{name}` has no keys to begin with"
-                ))
-            })?;
-            return self.assume(&base, role, get("external_id")).map(Some);
-        }
-        if plain_keys(&profile, &source).is_none() && get("credential_process").is_some() {
-            return Err(RegistryError::configuration(format!(
-                "AWS: the profile `{name}` uses credential_process, which is not supported; export the keys it prints"
-            )));
-        }
-        Ok(plain_keys(&profile, &source))
+    pub(super) fn environment_keys(&self) -> Option<Found> {
+        let env = |name: &str| filled(self.environment, name);
+        Some(found(
+            env("AWS_ACCESS_KEY_ID")?,
+            env("AWS_SECRET_ACCESS_KEY")?,
+            env("AWS_SESSION_TOKEN"),
+            "AWS_ACCESS_KEY_ID",
+        ))
     }
 
-    /// The profile in `~/.aws/config`, then `~/.aws/credentials`, which wins.
-    fn read_profile(&self, name: &str) -> Result<Option<BTreeMap<String, String>>, RegistryError> {
-        let home = filled(self.environment, "HOME").unwrap_or("/");
-        let file = |variable: &str, default: &str| {
-            filled(self.environment, variable)
-                .map_or_else(|| format!("{home}/.aws/{default}"), str::to_string)
-        };
-        let mut profile = BTreeMap::new();
-        let mut seen = false;
-        for (path, section) in [
-            (
-                file("AWS_CONFIG_FILE", "config"),
-                if name == "default" {
-                    name.to_string()
-                } else {
-                    format!("profile {name}")
-                },
-            ),
-            (
-                file("AWS_SHARED_CREDENTIALS_FILE", "credentials"),
-                name.to_string(),
-            ),
-        ] {
-            let Ok(text) = std::fs::read_to_string(&path) else {
-                continue;
-            };
-            for (key, value) in ini_section(&text, &section) {
-                seen = true;
-                profile.insert(key, value);
-            }
-        }
-        Ok(seen.then_some(profile))
-    }
-
-    fn web_identity(&self, token: &str, role: &str, source: &str) -> Result<Found, RegistryError> {
-        let name = self.session_name();
+    pub(super) fn web_identity(
+        &self,
+        token: &str,
+        role: &str,
+        session: Option<&str>,
+        source: &str,
+    ) -> Result<Found, RegistryError> {
+        let name = self.session_name(session);
         let form = form(&[
             ("Action", "AssumeRoleWithWebIdentity"),
             ("Version", "2011-06-15"),
@@ -178,13 +120,14 @@ impl Aws<'_> {
         assumed(&answer.bytes(SMALL)?, role, source)
     }
 
-    fn assume(
+    pub(super) fn assume(
         &self,
         from: &Found,
         role: &str,
+        session: Option<&str>,
         external_id: Option<&str>,
     ) -> Result<Found, RegistryError> {
-        let name = self.session_name();
+        let name = self.session_name(session);
         let mut fields = vec![
             ("Action", "AssumeRole"),
             ("Version", "2011-06-15"),
@@ -203,9 +146,11 @@ impl Aws<'_> {
         assumed(&bytes, role, &from.source)
     }
 
-    fn session_name(&self) -> String {
+    /// `own` is the profile's; the settings stand nearer.
+    fn session_name(&self, own: Option<&str>) -> String {
         self.settings
             .get("session-name")
+            .or(own)
             .or_else(|| filled(self.environment, "AWS_ROLE_SESSION_NAME"))
             .unwrap_or("imgmake")
             .to_string()
@@ -215,18 +160,20 @@ impl Aws<'_> {
         match self.endpoint("sts-endpoint", "AWS_ENDPOINT_URL_STS") {
             Some(endpoint) => address(endpoint),
             None => {
-                let domain = if self.region.starts_with("cn-") {
-                    "amazonaws.com.cn"
-                } else {
-                    "amazonaws.com"
+                let own = match &self.host {
+                    Some(Host::Private { sts, .. }) => sts.clone(),
+                    _ if self.region.starts_with("cn-") => {
+                        format!("sts.{}.amazonaws.com.cn", self.region)
+                    }
+                    _ => format!("sts.{}.amazonaws.com", self.region),
                 };
-                address(&format!("https://sts.{}.{domain}/", self.region))
+                address(&format!("https://{own}/"))
             }
         }
     }
 
     /// ECS tasks and EKS pod identities.
-    fn container(&self) -> Result<Option<Found>, RegistryError> {
+    pub(super) fn container(&self) -> Result<Option<Found>, RegistryError> {
         let env = |name: &str| filled(self.environment, name);
         let url = match (
             env("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"),
@@ -244,12 +191,19 @@ impl Aws<'_> {
             .iter()
             .map(|t| ("Authorization", t.as_str()))
             .collect();
-        let answer = super::json(&metadata(Method::GET, address(&url)?, &headers)?)?;
+        let url = address(&url)?;
+        if !is_agent(&url) {
+            return Err(RegistryError::configuration(format!(
+                "AWS: AWS_CONTAINER_CREDENTIALS_FULL_URI leads to `{}`, which is neither https nor a container's agent",
+                url.host_str().unwrap_or_default()
+            )));
+        }
+        let answer = super::json(&metadata(Method::GET, url, &headers)?)?;
         issued_keys(&answer, "the container's role").map(Some)
     }
 
     /// The instance's role (IMDSv2).
-    fn machine(&self) -> Result<Found, RegistryError> {
+    pub(super) fn machine(&self) -> Result<Found, RegistryError> {
         if filled(self.environment, "AWS_EC2_METADATA_DISABLED") == Some("true") {
             return Err(RegistryError::configuration("nothing names one"));
         }
@@ -280,7 +234,15 @@ impl Aws<'_> {
     }
 }
 
-fn found(access: &str, secret: &str, session: Option<&str>, source: &str) -> Found {
+/// Where the AWS tools send a container's token: by https anywhere, in clear only
+/// to this machine and to the agents of ECS and EKS.
+fn is_agent(url: &Url) -> bool {
+    const AGENTS: [&str; 3] = ["169.254.170.2", "169.254.170.23", "[fd00:ec2::23]"];
+    let host = url.host_str().unwrap_or_default();
+    url.scheme() == "https" || is_loopback(host) || AGENTS.contains(&host)
+}
+
+pub(super) fn found(access: &str, secret: &str, session: Option<&str>, source: &str) -> Found {
     Found {
         keys: Keys {
             access: access.to_string(),
@@ -289,21 +251,6 @@ fn found(access: &str, secret: &str, session: Option<&str>, source: &str) -> Fou
         },
         source: source.to_string(),
     }
-}
-
-fn plain_keys(profile: &BTreeMap<String, String>, source: &str) -> Option<Found> {
-    let get = |key: &str| {
-        profile
-            .get(key)
-            .map(String::as_str)
-            .filter(|v| !v.is_empty())
-    };
-    Some(found(
-        get("aws_access_key_id")?,
-        get("aws_secret_access_key")?,
-        get("aws_session_token"),
-        source,
-    ))
 }
 
 fn issued_keys(answer: &Value, source: &str) -> Result<Found, RegistryError> {
@@ -347,43 +294,4 @@ fn form(fields: &[(&str, &str)]) -> String {
     url::form_urlencoded::Serializer::new(String::new())
         .extend_pairs(fields)
         .finish()
-}
-
-/// The settings of one `[section]`; nested ones (indented) are not ours.
-fn ini_section(text: &str, wanted: &str) -> Vec<(String, String)> {
-    let mut inside = false;
-    let mut found = Vec::new();
-    for line in text.lines() {
-        let bare = line.trim();
-        if let Some(name) = bare.strip_prefix('[').and_then(|l| l.split(']').next()) {
-            inside = name.split_whitespace().eq(wanted.split_whitespace());
-        } else if inside
-            && !line.starts_with([' ', '\t', '#', ';'])
-            && let Some((key, value)) = bare.split_once('=')
-        {
-            found.push((key.trim().to_ascii_lowercase(), value.trim().to_string()));
-        }
-    }
-    found
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn profiles_are_read_from_their_section_alone() {
-        let text = "[default]\naws_access_key_id = A\n; comment\n[profile  ci]\nrole_arn=R\ns3 =\n  nested = x\n[other]\nrole_arn=S\n";
-        assert_eq!(
-            ini_section(text, "default"),
-            [("aws_access_key_id".to_string(), "A".to_string())]
-        );
-        assert_eq!(
-            ini_section(text, "profile ci"),
-            [
-                ("role_arn".to_string(), "R".to_string()),
-                ("s3".to_string(), String::new())
-            ]
-        );
-    }
 }

@@ -9,6 +9,7 @@ mod azure;
 mod gcp;
 mod jwt;
 mod keys;
+mod profile;
 mod sigv4;
 #[cfg(test)]
 mod tests;
@@ -26,7 +27,7 @@ use url::Url;
 use super::credentials::Credential;
 use super::http::{Body, Call, exchange};
 use super::session::Session;
-use super::{Auth, ClientOptions, RegistryError, Secret};
+use super::{Auth, ClientOptions, Failure, RegistryError, Secret};
 
 /// A cloud's answer is asked for again this long before it ends.
 const MARGIN: Duration = Duration::from_secs(300);
@@ -84,6 +85,20 @@ pub(super) fn create_repository(session: &Session, repository: &str) -> Result<(
         .map_err(|e| e.during(registry, repository, "create the repository"))?;
     created.insert(repository.to_string());
     Ok(())
+}
+
+/// What a cloud's registry means by a failure that says nothing by itself.
+pub(super) fn explain(session: &Session, error: RegistryError) -> RegistryError {
+    let endpoint = &session.endpoint;
+    let ecr = matches!(endpoint.settings.auth, Auth::AwsEcr { .. })
+        || aws::Host::parse(&endpoint.registry).is_some();
+    let closed = error.failure() == Failure::Connection && error.status().is_none();
+    match ecr && closed && !endpoint.settings.create_repository && error.advice().is_none() {
+        true => error.help(
+            "ECR closes the connection on a push to a repository that does not exist; create it, or set `create-repo #true`",
+        ),
+        false => error,
+    }
 }
 
 /// Options by their names in the manifest.
