@@ -1,7 +1,7 @@
 //! Runs programs: each stage as far as what it needs is finished, at most `jobs` at once, those of all platforms
 //! together; steps in order, each from the step cache when its key is known there.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -43,8 +43,6 @@ pub struct Shared {
     next: AtomicU32,
     taken_args: Mutex<BTreeSet<String>>,
     contexts: Mutex<BTreeMap<PathBuf, Arc<ContextTree>>>,
-    /// Held while a step of that key is made: two stages with the same step make it once.
-    making: Mutex<HashMap<String, Arc<Mutex<()>>>>,
 }
 
 impl Shared {
@@ -282,10 +280,8 @@ impl<'a> Execution<'a> {
         key: &str,
         make: impl FnOnce() -> Result<LayerBlob>,
     ) -> Result<(LayerBlob, StepOutcome)> {
-        let turn = locked(&self.shared.making)
-            .entry(key.to_string())
-            .or_default()
-            .clone();
+        // Of all targets of this run: those of a matrix share most steps.
+        let turn = self.engine.store.turn(key);
         let _turn = locked(&turn);
         if !self.request.no_cache
             && let Some(layer) = self.recorded(key)

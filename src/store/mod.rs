@@ -56,6 +56,7 @@ struct Inner {
     lock: Option<File>,
     process: OnceLock<ProcessDir>,
     indexes: Mutex<HashMap<Digest, Arc<Index>>>,
+    turns: Mutex<HashMap<String, Arc<Mutex<()>>>>,
 }
 
 const DIRECTORIES: [&str; 9] = [
@@ -130,6 +131,7 @@ impl Store {
             lock,
             process: OnceLock::new(),
             indexes: Mutex::new(HashMap::new()),
+            turns: Mutex::default(),
         };
         Store {
             inner: Arc::new(inner),
@@ -162,6 +164,13 @@ impl Store {
     /// The file system is full or read-only.
     pub fn temporary_dir(&self) -> Result<PathBuf> {
         self.process_dir()?.directory()
+    }
+
+    /// What threads hold while they make the thing of this key: targets of one run that
+    /// share a step wait for the first to make it.
+    pub fn turn(&self, key: &str) -> Arc<Mutex<()>> {
+        let mut turns = self.inner.turns.lock().expect("no thread panics in here");
+        turns.entry(key.to_string()).or_default().clone()
     }
 
     fn process_dir(&self) -> Result<&ProcessDir> {
