@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
@@ -12,11 +12,11 @@ use rustix::io::Errno;
 
 use super::Marks;
 use super::attributes::is_imported;
+use super::below::{Below, Seen};
 use super::snapshot::Snapshot;
 use super::times::recorded_time;
 use crate::layer::{
-    Compression, Entry, EntryKind, LayerBlob, LayerWriter, Timestamp, join, opaque_path,
-    whiteout_path,
+    Compression, Entry, EntryKind, LayerBlob, LayerWriter, Timestamp, join, whiteout_path,
 };
 use crate::store::Store;
 
@@ -29,21 +29,30 @@ pub enum Owners {
     Squashed,
 }
 
+/// How a tree shows what changed in it.
+#[derive(Clone, Copy)]
+pub enum Changes<'a> {
+    /// It is an overlay's upper directory, on these (top first). It is brought into
+    /// the form that unpacking the layer would give.
+    Above { lowers: &'a [PathBuf], marks: Marks },
+    /// It is a changed copy of a directory; the snapshot was taken of the fresh copy.
+    InCopy { of: &'a Path, before: &'a Snapshot },
+}
+
 #[derive(Clone, Copy)]
 pub struct DiffOptions<'a> {
-    pub marks: Marks,
+    pub changes: Changes<'a>,
     pub owners: Owners,
     pub compression: Compression,
     /// Later times become this one.
     pub epoch: Option<i64>,
-    /// Without one, the tree is an overlay's upper directory, where everything is a change.
-    pub before: Option<&'a Snapshot>,
 }
 
 /// Deeper trees cannot be named by any path that the kernel takes.
 const MAX_DEPTH: usize = 2048;
 
-/// Writes what `tree` holds (or what changed in it) as a layer into the store. The
+/// Writes what changed in `tree` as a layer into the store: what the image does not
+/// have yet, the directories above that, and a whiteout for everything gone. The
 /// root directory itself is not recorded: no builder does, and it would reset the
 /// root's attributes of whatever the layer is put on.
 ///
@@ -58,8 +67,13 @@ pub fn write_layer(tree: &Path, options: &DiffOptions<'_>, store: &Store) -> Res
         writer: LayerWriter::new(handle, options.compression)?,
         options,
         links: HashMap::new(),
+        above: Vec::new(),
     };
-    walk.directory(&root, b"", 0)?;
+    let (below, shown) = match options.changes {
+        Changes::Above { lowers, marks } => (Below::stacked(lowers, marks), Shown::Through),
+        Changes::InCopy { of, .. } => (Below::plain(of), Shown::Whole),
+    };
+    walk.directory(&root, b"", &below, shown, 0)?;
     let (layer, index) = walk.writer.finish()?;
     store.adopt_layer(file, &layer, &index)?;
     Ok(layer)
@@ -70,60 +84,124 @@ struct Walk<'a> {
     options: &'a DiffOptions<'a>,
     /// Files with several names: the first name seen is the file, the others are links.
     links: HashMap<(u64, u64), Vec<u8>>,
+    /// Unchanged directories on the way to where the walk is: in the layer as soon
+    /// as something beneath them is.
+    above: Vec<Entry>,
+}
+
+/// Whether something of the tree, or anything beneath it, is in the layer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Recorded {
+    Something,
+    Nothing,
+}
+
+/// What a directory of the tree says about what it does not hold.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shown {
+    /// Nothing: the image shows through.
+    Through,
+    /// That it is gone.
+    Whole,
 }
 
 impl Walk<'_> {
-    fn directory(&mut self, directory: &OwnedFd, path: &[u8], depth: usize) -> Result<()> {
+    fn directory(
+        &mut self,
+        directory: &OwnedFd,
+        path: &[u8],
+        below: &Below,
+        shown: Shown,
+        depth: usize,
+    ) -> Result<()> {
         if depth > MAX_DEPTH {
             bail!("`/{}` lies too deep", String::from_utf8_lossy(path));
         }
+        let before = rustix::fs::fstat(directory)?;
         let mut names = names(directory)?;
-        if let Some(before) = self.options.before {
-            let gone = before.children(path).filter(|name| !names.contains(name));
-            for name in gone.collect::<Vec<_>>() {
-                self.whiteout(&join(path, &name))?;
+        names.sort_unstable();
+        if shown == Shown::Whole {
+            self.gone(directory, path, below, &names)?;
+        }
+        for name in names {
+            let at = At {
+                parent: directory,
+                path: &join(path, &name),
+                name: &name,
+                below,
+                shown,
+            };
+            let recorded = self.entry(&at, depth);
+            let told = || format!("cannot record `/{}`", String::from_utf8_lossy(at.path));
+            if recorded.with_context(told)? == Recorded::Nothing {
+                self.leave_out(&at).with_context(told)?;
             }
         }
-        names.sort_unstable();
-        for name in names {
-            let child = join(path, &name);
-            self.entry(directory, &name, &child, depth)
-                .with_context(|| format!("cannot record `/{}`", String::from_utf8_lossy(&child)))?;
+        // Leaving things out has moved it.
+        rustix::fs::futimens(directory, &super::attributes::times(modified(&before)))?;
+        Ok(())
+    }
+
+    /// A whiteout for everything that the image has and the tree has not.
+    fn gone(
+        &mut self,
+        directory: &OwnedFd,
+        path: &[u8],
+        below: &Below,
+        names: &[Vec<u8>],
+    ) -> Result<()> {
+        for name in below.names()? {
+            if names.binary_search(&name).is_ok() {
+                continue;
+            }
+            self.whiteout(&join(path, &name))?;
+            if let Changes::Above { .. } = self.options.changes {
+                let kind = FileType::CharacterDevice;
+                rustix::fs::mknodat(directory, &*name, kind, Mode::empty(), 0)
+                    .context("cannot make a whiteout")?;
+            }
         }
         Ok(())
     }
 
-    fn entry(&mut self, parent: &OwnedFd, name: &[u8], path: &[u8], depth: usize) -> Result<()> {
+    /// The tree of a layer may come to lie on other layers: an upper directory then
+    /// holds what the layer says and nothing else.
+    fn leave_out(&self, at: &At<'_>) -> Result<()> {
+        match self.options.changes {
+            Changes::Above { .. } => super::tree::remove(at.parent.as_fd(), at.name),
+            Changes::InCopy { .. } => Ok(()),
+        }
+    }
+
+    fn entry(&mut self, at: &At<'_>, depth: usize) -> Result<Recorded> {
+        let (parent, name, path) = (at.parent, at.name, at.path);
         let stat = rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
         if is_whiteout(&stat) {
-            return self.whiteout(path);
+            return match at.below.get(name) {
+                Some(_) => self.whiteout(path),
+                None => Ok(Recorded::Nothing),
+            };
         }
-        let changed = self.options.before.is_none_or(|b| b.differs(path, &stat));
         let kind = FileType::from_raw_mode(stat.st_mode);
         match kind {
-            FileType::Directory => {
-                return self.subdirectory(parent, name, path, &stat, changed, depth);
-            }
+            FileType::Directory => return self.subdirectory(at, &stat, depth),
             // Sockets have no place in a tar.
-            FileType::Socket => return Ok(()),
-            _ if !changed => return Ok(()),
+            FileType::Socket => return Ok(Recorded::Nothing),
+            _ if !self.is_new(at, &stat)? => return Ok(Recorded::Nothing),
             _ => {}
         }
         if let Some(first) = self.earlier_name(path, &stat) {
             let kind = EntryKind::HardLink { target: first };
-            return self.writer.append_empty(&self.describe(path, kind, &stat));
+            return self.empty(&self.describe(path, kind, &stat));
         }
         match kind {
             FileType::RegularFile => self.file(parent, name, path, &stat),
             FileType::Symlink => {
                 let target = rustix::fs::readlinkat(parent, name, Vec::new())?.into_bytes();
                 let kind = EntryKind::Symlink { target };
-                self.writer.append_empty(&self.describe(path, kind, &stat))
+                self.empty(&self.describe(path, kind, &stat))
             }
-            FileType::Fifo => {
-                let entry = self.describe(path, EntryKind::Fifo, &stat);
-                self.writer.append_empty(&entry)
-            }
+            FileType::Fifo => self.empty(&self.describe(path, EntryKind::Fifo, &stat)),
             FileType::CharacterDevice | FileType::BlockDevice => {
                 let (major, minor) = (
                     rustix::fs::major(stat.st_rdev),
@@ -134,41 +212,84 @@ impl Walk<'_> {
                 } else {
                     EntryKind::CharDevice { major, minor }
                 };
-                self.writer.append_empty(&self.describe(path, kind, &stat))
+                self.empty(&self.describe(path, kind, &stat))
             }
             other => bail!("it is of an unknown kind: {other:?}"),
         }
     }
 
-    fn subdirectory(
+    /// Whether the layer has to say anything about a path that is no directory.
+    fn is_new(&self, at: &At<'_>, stat: &Stat) -> Result<bool> {
+        if let Changes::InCopy { before, .. } = self.options.changes
+            && !before.differs(at.path, stat)
+        {
+            return Ok(false);
+        }
+        match at.below.get(at.name) {
+            Some(seen) => Ok(!seen.is_like(at.parent, at.name, stat)?),
+            None => Ok(true),
+        }
+    }
+
+    fn subdirectory(&mut self, at: &At<'_>, stat: &Stat, depth: usize) -> Result<Recorded> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let fd = rustix::fs::openat(at.parent, at.name, flags, Mode::empty())?;
+        let below = at.below.enter(at.name)?;
+        let mut shown = at.shown;
+        if let Changes::Above { marks, .. } = self.options.changes
+            && is_opaque(&fd, marks)?
+        {
+            // The layer names what is gone, one by one, as its specification prefers.
+            rustix::fs::fremovexattr(&fd, marks.opaque())?;
+            shown = Shown::Whole;
+        }
+        let mut entry = self.describe(at.path, EntryKind::Directory, stat);
+        entry.xattrs = xattrs_of(&fd)?;
+        let known = match at.below.get(at.name).filter(Seen::is_directory) {
+            Some(seen) => seen.is_like(at.parent, at.name, stat)?,
+            None => false,
+        };
+        if !known {
+            self.empty(&entry)?;
+            self.directory(&fd, at.path, &below, shown, depth + 1)?;
+            return Ok(Recorded::Something);
+        }
+        self.above.push(entry);
+        self.directory(&fd, at.path, &below, shown, depth + 1)?;
+        Ok(match self.above.pop() {
+            Some(_) => Recorded::Nothing,
+            None => Recorded::Something,
+        })
+    }
+
+    fn empty(&mut self, entry: &Entry) -> Result<Recorded> {
+        self.say_above()?;
+        self.writer.append_empty(entry)?;
+        Ok(Recorded::Something)
+    }
+
+    fn say_above(&mut self) -> Result<()> {
+        for directory in self.above.drain(..) {
+            self.writer.append_empty(&directory)?;
+        }
+        Ok(())
+    }
+
+    fn file(
         &mut self,
         parent: &OwnedFd,
         name: &[u8],
         path: &[u8],
         stat: &Stat,
-        changed: bool,
-        depth: usize,
-    ) -> Result<()> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd = rustix::fs::openat(parent, name, flags, Mode::empty())?;
-        if changed {
-            let mut entry = self.describe(path, EntryKind::Directory, stat);
-            entry.xattrs = xattrs_of(&fd)?;
-            self.writer.append_empty(&entry)?;
-        }
-        if self.options.before.is_none() && is_opaque(&fd, self.options.marks)? {
-            self.mark(opaque_path(path))?;
-        }
-        self.directory(&fd, path, depth + 1)
-    }
-
-    fn file(&mut self, parent: &OwnedFd, name: &[u8], path: &[u8], stat: &Stat) -> Result<()> {
+    ) -> Result<Recorded> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd = rustix::fs::openat(parent, name, flags, Mode::empty())?;
         let size = u64::try_from(stat.st_size).unwrap_or(0);
         let mut entry = self.describe(path, EntryKind::File { size }, stat);
         entry.xattrs = xattrs_of(&fd)?;
-        self.writer.append(&entry, &mut File::from(fd))
+        self.say_above()?;
+        self.writer.append(&entry, &mut File::from(fd))?;
+        Ok(Recorded::Something)
     }
 
     fn earlier_name(&mut self, path: &[u8], stat: &Stat) -> Option<Vec<u8>> {
@@ -205,22 +326,32 @@ impl Walk<'_> {
     }
 
     fn time(&self, stat: &Stat) -> Timestamp {
-        let time = recorded_time(Timestamp {
-            seconds: stat.st_mtime,
-            nanos: u32::try_from(stat.st_mtime_nsec).unwrap_or(0),
-        });
+        let time = recorded_time(modified(stat));
         match self.options.epoch.map(Timestamp::from_seconds) {
             Some(epoch) => time.min(epoch),
             None => time,
         }
     }
 
-    fn whiteout(&mut self, path: &[u8]) -> Result<()> {
-        self.mark(whiteout_path(path))
+    fn whiteout(&mut self, path: &[u8]) -> Result<Recorded> {
+        self.empty(&Entry::file(whiteout_path(path), 0o644, 0))
     }
+}
 
-    fn mark(&mut self, path: Vec<u8>) -> Result<()> {
-        self.writer.append_empty(&Entry::file(path, 0o644, 0))
+/// One name in a directory of the tree.
+struct At<'a> {
+    parent: &'a OwnedFd,
+    name: &'a [u8],
+    path: &'a [u8],
+    /// What the image has in that directory.
+    below: &'a Below,
+    shown: Shown,
+}
+
+pub(super) fn modified(stat: &Stat) -> Timestamp {
+    Timestamp {
+        seconds: stat.st_mtime,
+        nanos: u32::try_from(stat.st_mtime_nsec).unwrap_or(0),
     }
 }
 
@@ -229,7 +360,7 @@ pub(super) fn is_whiteout(stat: &Stat) -> bool {
     FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice && stat.st_rdev == 0
 }
 
-fn is_opaque(directory: &OwnedFd, marks: Marks) -> Result<bool> {
+pub(super) fn is_opaque(directory: impl AsFd, marks: Marks) -> Result<bool> {
     let mut value = [0; 8];
     match rustix::fs::fgetxattr(directory, marks.opaque(), &mut value) {
         Ok(length) => Ok(value[..length] == *b"y"),

@@ -9,9 +9,9 @@ use anyhow::{Context, Result};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, XattrFlags};
 
 use super::attributes::{chmod, chown, chown_at, times};
-use super::diff::{names, xattrs_of};
+use super::diff::{modified, names, xattrs_of};
 use super::unpack::{Trees, chain_name, keep_tree, make_tree_directory};
-use crate::layer::{LayerBlob, Timestamp};
+use crate::layer::LayerBlob;
 
 /// The merged tree of `layers` (bottom first), made once per chain.
 ///
@@ -136,13 +136,6 @@ fn copy_xattrs(from: impl AsFd, to: impl AsFd) -> Result<()> {
         rustix::fs::fsetxattr(&to, &*name, &value, XattrFlags::empty())?;
     }
     Ok(())
-}
-
-fn modified(stat: &Stat) -> Timestamp {
-    Timestamp {
-        seconds: stat.st_mtime,
-        nanos: u32::try_from(stat.st_mtime_nsec).unwrap_or(0),
-    }
 }
 
 /// Makes a finished step's directory the merged tree of its chain. `tree` holds `fs`.

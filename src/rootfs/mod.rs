@@ -10,6 +10,7 @@
 //! ```
 
 mod attributes;
+mod below;
 mod diff;
 mod merge;
 mod snapshot;
@@ -19,7 +20,7 @@ mod times;
 mod tree;
 mod unpack;
 
-pub use diff::{DiffOptions, Owners, write_layer};
+pub use diff::{Changes, DiffOptions, Owners, write_layer};
 pub use merge::{copy_directory, keep_merged, merged_directory};
 pub use snapshot::Snapshot;
 pub use unpack::{Correction, Stack, Trees};

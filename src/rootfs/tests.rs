@@ -46,16 +46,27 @@ impl Ground {
         layer
     }
 
-    fn changes(&self, tree: &Path, before: Option<&Snapshot>) -> Arc<Index> {
+    /// Everything that a tree holds.
+    fn contents(&self, tree: &Path) -> Arc<Index> {
+        self.changes(tree, above(&[]))
+    }
+
+    fn changes(&self, tree: &Path, changes: Changes<'_>) -> Arc<Index> {
         let options = DiffOptions {
-            marks: Marks::User,
+            changes,
             owners: Owners::Squashed,
             compression: Compression::None,
             epoch: None,
-            before,
         };
         let layer = write_layer(tree, &options, &self.store).unwrap();
         self.store.index(&layer).unwrap()
+    }
+}
+
+fn above(lowers: &[std::path::PathBuf]) -> Changes<'_> {
+    Changes::Above {
+        lowers,
+        marks: Marks::User,
     }
 }
 
@@ -136,7 +147,7 @@ proptest! {
         let ground = Ground::new();
         let blobs: Vec<LayerBlob> = layers.iter().map(|l| ground.layer(l)).collect();
         let merged = merged_directory(&ground.trees, &blobs).unwrap();
-        let found = ground.changes(&merged, None);
+        let found = ground.contents(&merged);
         let indexes: Vec<Arc<Index>> = blobs.iter().map(|b| ground.store.index(b).unwrap()).collect();
         let view = View::new(&indexes);
         let expected = listing(view.walk(b"").map(|e| &e.entry));
@@ -158,10 +169,10 @@ proptest! {
         }
         tree.finish().unwrap();
         drop(tree);
-        let changed = ground.changes(&work, Some(&before));
+        let changed = ground.changes(&work, Changes::InCopy { of: &merged, before: &before });
         let base_index = ground.store.index(&base).unwrap();
         let view = View::new(&[base_index, changed]);
-        let whole = ground.changes(&work, None);
+        let whole = ground.contents(&work);
         prop_assert_eq!(
             listing(view.walk(b"").map(|e| &e.entry)),
             listing(whole.entries.iter().map(|e| &e.entry))
@@ -174,8 +185,14 @@ fn an_unchanged_directory_has_no_changes() {
     let ground = Ground::new();
     let base = ground.layer(&[Entry::directory("d", 0o755), Entry::file("d/f", 0o644, 9)]);
     let merged = merged_directory(&ground.trees, &[base]).unwrap();
-    let before = Snapshot::of(&merged).unwrap();
-    assert!(ground.changes(&merged, Some(&before)).entries.is_empty());
+    let work = ground.store.temporary_dir().unwrap();
+    copy_directory(&merged, &work).unwrap();
+    let before = Snapshot::of(&work).unwrap();
+    let changes = Changes::InCopy {
+        of: &merged,
+        before: &before,
+    };
+    assert!(ground.changes(&work, changes).entries.is_empty());
 }
 
 #[test]
@@ -192,7 +209,7 @@ fn a_marked_time_is_recorded_as_the_fixed_one() {
     let stack = ground.trees.stack(std::slice::from_ref(&layer)).unwrap();
     let modified = std::fs::metadata(stack.lowers[0].join("fixed")).unwrap();
     assert!(modified.modified().unwrap().elapsed().unwrap().as_secs() < 3600);
-    let again = ground.changes(&stack.lowers[0], None);
+    let again = ground.contents(&stack.lowers[0]);
     let times: Vec<Timestamp> = again.entries.iter().map(|e| e.entry.mtime).collect();
     assert_eq!(times, [Timestamp::default(), real]);
 }
@@ -206,4 +223,33 @@ fn the_store_shows_a_tree_only_when_it_is_whole() {
     assert!(ground.trees.stack(std::slice::from_ref(&layer)).is_err());
     assert!(!ground.store.tree_path("test", &layer.diff_id).exists());
     assert!(ground.trees.stack(&[good]).is_ok());
+}
+
+#[test]
+fn what_is_written_again_as_it_was_is_no_change() {
+    let ground = Ground::new();
+    let entries = [
+        Entry::directory("d", 0o755),
+        Entry::directory("d/e", 0o750),
+        Entry::file("d/e/same", 0o644, 9),
+        Entry::file("d/e/other", 0o644, 9),
+    ];
+    let base = ground.layer(&entries);
+    let lowers = ground.trees.stack(&[base]).unwrap().lowers;
+    let upper = ground.store.temporary_dir().unwrap();
+    // As overlay leaves a file that was opened for writing.
+    copy_directory(&lowers[0], &upper).unwrap();
+    assert!(ground.changes(&upper, above(&lowers)).entries.is_empty());
+    // Nor does the upper directory, which other layers may come to lie under.
+    assert_eq!(std::fs::read_dir(&upper).unwrap().count(), 0);
+    copy_directory(&lowers[0], &upper).unwrap();
+
+    let other = upper.join("d/e/other");
+    let before = std::fs::metadata(&other).unwrap();
+    std::fs::write(&other, "different").unwrap();
+    let time = filetime::FileTime::from_last_modification_time(&before);
+    filetime::set_file_mtime(&other, time).unwrap();
+    let changes = ground.changes(&upper, above(&lowers));
+    let paths: Vec<String> = changes.entries.iter().map(|e| e.entry.display()).collect();
+    assert_eq!(paths, ["/d", "/d/e", "/d/e/other"]);
 }

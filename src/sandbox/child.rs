@@ -81,7 +81,7 @@ fn carry_out(plan: &Plan, control: &UnixStream) -> Result<i32> {
 }
 
 /// Waits for `child`, and kills it when the other end of `control` closes.
-pub(super) fn supervise(child: Pid, control: &UnixStream) -> Result<i32> {
+fn supervise(child: Pid, control: &UnixStream) -> Result<i32> {
     let exited = rustix::process::pidfd_open(child, PidfdFlags::empty())
         .context("cannot watch the command (pidfd_open needs Linux 5.3)")?;
     loop {

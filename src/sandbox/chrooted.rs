@@ -2,16 +2,17 @@
 //! in a directory of its own; isolation is weaker, and the log says so.
 
 use std::fs::Permissions;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use rustix::fs::FileType;
-use rustix::process::{Pid, Signal, WaitOptions};
+use rustix::event::{PollFd, PollFlags};
+use rustix::fs::{FileType, Timespec};
+use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions};
 use rustix::thread::CapabilitySet;
 
-use super::child::{command, own_directory, supervise};
+use super::child::{command, own_directory};
 use super::image_path::{make, open_root, resolve};
 use super::mount::{keeping_time, record_points, write_memory_file};
 use super::plan::{Mount, MountKind, Network, Plan};
@@ -20,23 +21,61 @@ use super::system::{self, Forked};
 use super::{child, user};
 
 pub(super) fn carry_out(plan: &Plan, control: &UnixStream) -> Result<i32> {
+    // Without a pid namespace the kernel ends nobody but the processes that ask for
+    // it, so this one has to outlive whoever is killed above it, and clean up: it
+    // learns of that by the end of `control`. A signal for the whole group, or for
+    // the terminal's, is not for it.
+    system::outlive_parent()?;
+    let _ = rustix::process::setsid();
     let directory = own_directory(plan)?;
     if plan.network == Network::None {
         bail!("`--network=none` needs namespaces, which the chroot isolation does not have");
     }
     let wanted: Vec<Wanted> = wanted(plan)?;
     record_points(plan, directory, &wanted)?;
-    let placed = place_all(directory, plan)?;
+    let mut placed = PlacedAll::default();
+    place_all(directory, plan, &mut placed)?;
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
     let code = match system::fork()? {
         Forked::Child => system::exit_now(enter(directory, plan, control)),
         Forked::Parent(pid) => supervise(pid, control),
     };
-    kill_everything();
-    let removed = remove_all(placed);
+    kill_everything(Strays::All);
+    let removed = placed.remove();
     let code = code?;
     removed?;
     Ok(code)
+}
+
+/// Waits for the command and reaps what it leaves on the way; kills it when the
+/// other end of `control` closes.
+fn supervise(command: Pid, control: &UnixStream) -> Result<i32> {
+    const REAP_EVERY: Timespec = Timespec {
+        tv_sec: 0,
+        tv_nsec: 300_000_000,
+    };
+    let exited = rustix::process::pidfd_open(command, PidfdFlags::empty())
+        .context("cannot watch the command (pidfd_open needs Linux 5.3)")?;
+    let mut killed = false;
+    loop {
+        let mut watched = vec![PollFd::new(&exited, PollFlags::IN)];
+        if !killed {
+            watched.push(PollFd::new(control, PollFlags::IN | PollFlags::HUP));
+        }
+        match rustix::event::poll(&mut watched, Some(&REAP_EVERY)) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        if !killed && !watched[1].revents().is_empty() {
+            let _ = rustix::process::pidfd_send_signal(&exited, Signal::KILL);
+            killed = true;
+        }
+        while let Some((pid, status)) = rustix::process::wait(WaitOptions::NOHANG)? {
+            if pid == command {
+                return Ok(child::exit_code(status));
+            }
+        }
+    }
 }
 
 fn enter(directory: &Path, plan: &Plan, control: &UnixStream) -> i32 {
@@ -59,39 +98,107 @@ fn enter(directory: &Path, plan: &Plan, control: &UnixStream) -> i32 {
 pub(super) fn restrict(identity: &user::Identity) -> Result<()> {
     let keep = child::default_capabilities() - CapabilitySet::MKNOD - CapabilitySet::SYS_CHROOT;
     child::drop_capabilities(keep)?;
-    child::become_user(identity)
+    child::become_user(identity)?;
+    // The change of ids has made the kernel forget it.
+    Ok(system::die_with_parent()?)
 }
 
-/// Processes that the command left behind are this one's children now.
-fn kill_everything() {
+/// Which of this process's children are processes that a command left.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Strays {
+    All,
+    /// Those that run another program than this process.
+    OfOtherPrograms,
+}
+
+/// Kills what fell to the helper process because the process that looked after a
+/// command was itself killed. For helpers that are their processes' subreaper.
+pub fn kill_strays() {
+    kill_everything(Strays::OfOtherPrograms);
+}
+
+/// The helper process of this isolation is where orphans end up.
+///
+/// # Errors
+/// Never on Linux.
+pub fn adopt_strays() -> Result<()> {
+    Ok(rustix::process::set_child_subreaper(Some(
+        rustix::process::getpid(),
+    ))?)
+}
+
+/// Kills processes that have their root at or below `directory`: those of a run whose
+/// every process that could have cleaned up was killed.
+pub fn kill_rooted_in(directory: &Path) {
+    loop {
+        let rooted = |pid: &Pid| {
+            let root = std::fs::read_link(format!("/proc/{}/root", pid.as_raw_nonzero()));
+            root.is_ok_and(|root| root.starts_with(directory))
+        };
+        let found: Vec<Pid> = all_processes().filter(rooted).collect();
+        let killed = |pid: &Pid| rustix::process::kill_process(*pid, Signal::KILL).is_ok();
+        if !found.iter().any(killed) {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+}
+
+/// Processes that a command left behind are this one's children now.
+fn kill_everything(which: Strays) {
     let own = rustix::process::getpid();
     loop {
-        for pid in children_of(own) {
-            let _ = rustix::process::kill_process(pid, Signal::KILL);
+        // Nobody there, which is the rule, is known without a look at every process.
+        // The helper's other children are for its threads to wait for.
+        if which == Strays::All
+            && matches!(
+                rustix::process::wait(WaitOptions::NOHANG),
+                Err(rustix::io::Errno::CHILD)
+            )
+        {
+            return;
         }
-        match rustix::process::wait(WaitOptions::empty()) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(_) => return,
+        let strays: Vec<Pid> = children_of(own)
+            .into_iter()
+            .filter(|pid| which == Strays::All || !runs_this_program(*pid))
+            .collect();
+        if strays.is_empty() && which == Strays::OfOtherPrograms {
+            return;
+        }
+        for pid in &strays {
+            let _ = rustix::process::kill_process(*pid, Signal::KILL);
+        }
+        match which {
+            Strays::All => drop(rustix::process::wait(WaitOptions::empty())),
+            Strays::OfOtherPrograms => {
+                for pid in strays {
+                    drop(system::wait_for(pid));
+                }
+            }
         }
     }
 }
 
+fn runs_this_program(pid: Pid) -> bool {
+    let program = |of: &str| std::fs::metadata(format!("/proc/{of}/exe"));
+    match (program("self"), program(&pid.as_raw_nonzero().to_string())) {
+        (Ok(own), Ok(theirs)) => (own.dev(), own.ino()) == (theirs.dev(), theirs.ino()),
+        _ => false,
+    }
+}
+
+fn all_processes() -> impl Iterator<Item = Pid> {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten();
+    entries.filter_map(|entry| Pid::from_raw(entry.ok()?.file_name().to_str()?.parse().ok()?))
+}
+
 fn children_of(parent: Pid) -> Vec<Pid> {
-    let Ok(entries) = std::fs::read_dir("/proc") else {
-        return Vec::new();
-    };
     let parent_line = format!("PPid:\t{}", parent.as_raw_nonzero());
-    entries
-        .filter_map(|entry| {
-            let pid: i32 = entry.ok()?.file_name().to_str()?.parse().ok()?;
-            let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-            status
-                .lines()
-                .any(|line| line == parent_line)
-                .then_some(())?;
-            Pid::from_raw(pid)
-        })
-        .collect()
+    let is_child = |pid: &Pid| {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero()));
+        status.is_ok_and(|status| status.lines().any(|line| line == parent_line))
+    };
+    all_processes().filter(is_child).collect()
 }
 
 fn wanted(plan: &Plan) -> Result<Vec<Wanted>> {
@@ -136,9 +243,12 @@ struct Placed {
     back: Option<PathBuf>,
 }
 
-fn place_all(directory: &Path, plan: &Plan) -> Result<Vec<Placed>> {
+/// Undone when dropped, so that a failure half way loses no cache and leaves no secret.
+#[derive(Default)]
+struct PlacedAll(Vec<Placed>);
+
+fn place_all(directory: &Path, plan: &Plan, placed: &mut PlacedAll) -> Result<()> {
     let root = open_root(directory)?;
-    let mut placed = Vec::new();
     for (i, mount) in plan.mounts.iter().enumerate() {
         // Made beneath a directory that an earlier mount of this step has brought.
         let resolved = resolve(&root, &mount.target)?;
@@ -149,16 +259,16 @@ fn place_all(directory: &Path, plan: &Plan) -> Result<Vec<Placed>> {
         let aside = plan.scratch.join(format!("aside-{i}"));
         let back = replace(&at, &aside, || place(mount, &at))
             .with_context(|| format!("cannot put something at `{}`", mount.target.display()))?;
-        placed.push(Placed { at, aside, back });
+        placed.0.push(Placed { at, aside, back });
     }
     for name in NODES {
         let at = directory.join("dev").join(name);
         let aside = plan.scratch.join(format!("aside-dev-{name}"));
         replace(&at, &aside, || place_node(name, &at))?;
         let back = None;
-        placed.push(Placed { at, aside, back });
+        placed.0.push(Placed { at, aside, back });
     }
-    Ok(placed)
+    Ok(())
 }
 
 /// Sets what is there aside and puts something else in its place.
@@ -192,6 +302,8 @@ fn place_node(name: &str, at: &Path) -> Result<()> {
     Ok(std::fs::set_permissions(at, Permissions::from_mode(0o666))?)
 }
 
+/// What comes from outside is a directory or socket of the store, on the same file
+/// system: a cache, a copy made for this step, the forwarded agent.
 fn place(mount: &Mount, at: &Path) -> Result<Option<PathBuf>> {
     match &mount.kind {
         MountKind::Tmpfs { mode, .. } => {
@@ -199,55 +311,44 @@ fn place(mount: &Mount, at: &Path) -> Result<Option<PathBuf>> {
             std::fs::set_permissions(at, Permissions::from_mode(*mode))?;
         }
         MountKind::File(file) => write_memory_file(at, file)?,
-        MountKind::Bind {
-            source,
-            readonly: false,
-        } if source.is_dir() => {
-            std::fs::rename(source, at)?;
+        MountKind::Bind { source, .. } => {
+            std::fs::rename(source, at)
+                .with_context(|| format!("cannot move `{}`", source.display()))?;
             return Ok(Some(source.clone()));
         }
-        MountKind::Bind { source, .. } => copy(source, at)?,
     }
     Ok(None)
 }
 
-fn copy(source: &Path, to: &Path) -> Result<()> {
-    use std::os::unix::fs::{MetadataExt, lchown, symlink};
-    let meta = std::fs::symlink_metadata(source)?;
-    if meta.is_symlink() {
-        symlink(std::fs::read_link(source)?, to)?;
-        return Ok(lchown(to, Some(meta.uid()), Some(meta.gid()))?);
-    }
-    if meta.is_dir() {
-        std::fs::create_dir(to)?;
-        for entry in std::fs::read_dir(source)? {
-            let name = entry?.file_name();
-            copy(&source.join(&name), &to.join(&name))?;
+impl PlacedAll {
+    /// In the opposite order, everything even if something fails.
+    fn remove(&mut self) -> Result<()> {
+        let mut done = Ok(());
+        while let Some(placed) = self.0.pop() {
+            done = done.and(placed.remove());
         }
-    } else if meta.is_file() {
-        std::fs::copy(source, to)?;
-    } else {
-        bail!("`{}` cannot be copied", source.display());
+        done
     }
-    lchown(to, Some(meta.uid()), Some(meta.gid()))?;
-    std::fs::set_permissions(to, meta.permissions())?;
-    filetime::set_file_mtime(to, filetime::FileTime::from_last_modification_time(&meta))?;
-    Ok(())
 }
 
-fn remove_all(placed: Vec<Placed>) -> Result<()> {
-    for placed in placed.into_iter().rev() {
-        let parent = placed.at.parent().context("the root was replaced")?;
-        keeping_time(parent, || {
-            match &placed.back {
-                Some(back) => std::fs::rename(&placed.at, back)?,
-                None if placed.at.is_dir() && !placed.at.is_symlink() => {
-                    std::fs::remove_dir_all(&placed.at)?;
-                }
-                None => drop(std::fs::remove_file(&placed.at)),
-            }
-            Ok(std::fs::rename(&placed.aside, &placed.at)?)
-        })?;
+impl Drop for PlacedAll {
+    fn drop(&mut self) {
+        drop(self.remove());
     }
-    Ok(())
+}
+
+impl Placed {
+    fn remove(&self) -> Result<()> {
+        let parent = self.at.parent().context("the root was replaced")?;
+        keeping_time(parent, || {
+            match &self.back {
+                Some(back) => std::fs::rename(&self.at, back)?,
+                None if self.at.is_dir() && !self.at.is_symlink() => {
+                    std::fs::remove_dir_all(&self.at)?;
+                }
+                None => drop(std::fs::remove_file(&self.at)),
+            }
+            Ok(std::fs::rename(&self.aside, &self.at)?)
+        })
+    }
 }

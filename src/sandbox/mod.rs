@@ -32,10 +32,11 @@ mod system;
 mod user;
 
 pub use child::run_plan;
+pub use chrooted::{adopt_strays, kill_rooted_in, kill_strays};
 pub use enter::{Inside, enter, inside, protected_program};
 pub use id_map::{IdMaps, Range};
 pub use image_path::{Resolved, open_root, resolve};
-pub use mount::remove_made_points;
+pub use mount::{remove_made_points, with_stubs};
 pub use overlay::{Overlay, OverlayXattrs, probe_overlay};
 pub use plan::{Mount, MountKind, Network, Plan, PlanFile, Root, Stub};
 pub use probe::{Probe, first_working, probe};

@@ -91,7 +91,7 @@ fn mount_overlay(plan: &Plan, wanted: &[Wanted], at: &Path) -> Result<()> {
         };
         overlay.mount(&plan.scratch, at)
     };
-    mount(&stubs, "stubs")?;
+    mount(&stubs, STUBS)?;
     let missing = stubs.add_missing(open_root(at)?, wanted)?;
     if missing {
         rustix::mount::unmount(at, UnmountFlags::empty())
@@ -99,9 +99,20 @@ fn mount_overlay(plan: &Plan, wanted: &[Wanted], at: &Path) -> Result<()> {
         // A volatile mount leaves a mark that forbids the next one.
         std::fs::remove_dir_all(work)?;
         std::fs::create_dir(work)?;
-        mount(&stubs, "all-stubs")?;
+        mount(&stubs, ALL_STUBS)?;
     }
     Ok(())
+}
+
+const STUBS: &str = "stubs";
+const ALL_STUBS: &str = "all-stubs";
+
+/// The directories that the overlay of a finished plan lay on: `lowers`, and what
+/// was put on top of them.
+pub fn with_stubs(plan: &Plan, lowers: &[PathBuf]) -> Vec<PathBuf> {
+    let made = [ALL_STUBS, STUBS].map(|name| plan.scratch.join(name));
+    let top = made.into_iter().find(|directory| directory.is_dir());
+    top.into_iter().chain(lowers.iter().cloned()).collect()
 }
 
 /// What was made in a directory that is no overlay, to be removed by whoever owns it.
@@ -269,8 +280,9 @@ fn change_root(at: &Path) -> Result<()> {
             rustix::mount::unmount(".", UnmountFlags::DETACH)
                 .context("cannot leave the old root")?;
         }
-        // The root of an initial ramdisk cannot be pivoted away from.
-        Err(rustix::io::Errno::INVAL) => {
+        // The root of an initial ramdisk cannot be pivoted away from, and the seccomp
+        // profile of Docker's containers that may mount does not let anybody pivot.
+        Err(rustix::io::Errno::INVAL | rustix::io::Errno::PERM) => {
             rustix::mount::mount_move(".", "/").context("cannot move the root")?;
             rustix::process::chroot(".")?;
         }

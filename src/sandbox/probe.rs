@@ -36,7 +36,7 @@ pub fn first_working() -> Result<Tier, String> {
         }
     }
     Err(format!(
-        "no way to isolate RUN works here:\n  {}",
+        "no way to isolate RUN works here (`imgmake doctor` says how to get one):\n  {}",
         reasons.join("\n  ")
     ))
 }

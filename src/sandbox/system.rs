@@ -79,6 +79,11 @@ pub fn die_with_parent() -> io::Result<()> {
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).map_err(io::Error::from)
 }
 
+/// Takes [`die_with_parent`] back.
+pub(super) fn outlive_parent() -> io::Result<()> {
+    rustix::process::set_parent_process_death_signal(None).map_err(io::Error::from)
+}
+
 /// No other process may read this one's memory or reach through `/proc/<pid>`.
 ///
 /// # Errors

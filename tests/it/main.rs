@@ -4,6 +4,7 @@
 //! | module | what it claims |
 //! |---|---|
 //! | `conformance` | what each rule of a Dockerfile gives, case by case, as data |
+//! | `containers` | imgmake inside of Docker's containers: with the usual profile, read-only, as process 1, as a user |
 //! | `deterministic` | the same inputs give the same digest, for anybody |
 //! | `dockerfiles` | RUN's steps see what they should; what is reused; how failures read |
 //! | `examples` | each example works as it says |
@@ -14,6 +15,7 @@
 //! | `bad_input` | every refusal has a place, a reason and a next step |
 //! | `book` | every snippet of the book and the README does what it shows |
 //! | `host_commands` | `run` targets: incremental, explained, cut off early, safe when killed |
+//! | `packages` | `apt-get install` gives the same image in every kind of isolation |
 //! | `tidy` | which room of `src/` may know which |
 //! | `sandbox` | RUN in every kind of isolation |
 //! | `seeds` | pipelines of CI platforms work when only the plugin's image is exchanged |
@@ -24,6 +26,7 @@ mod ground;
 mod bad_input;
 mod book;
 mod conformance;
+mod containers;
 mod deterministic;
 mod dockerfiles;
 mod examples;
@@ -31,6 +34,7 @@ mod host_commands;
 mod interrupted;
 mod kaniko;
 mod own_image;
+mod packages;
 mod release;
 mod same_as_buildah;
 mod sandbox;

@@ -2,7 +2,7 @@
 //! takes; and what has to stay for as long as the step runs.
 
 use std::fs::{self, File};
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -62,12 +62,16 @@ impl Prepared {
                 target,
                 writable,
             } => {
-                let writes = if *writable {
+                // Nothing can be mounted in the chroot tier: a copy, which takes writes.
+                let writes = if *writable && server.tier != Tier::Chroot {
                     Writes::Discarded
                 } else {
                     Writes::Refused
                 };
-                let source = self.source(server, from, source, writes)?;
+                let mut source = self.source(server, from, source, writes)?;
+                if server.tier == Tier::Chroot {
+                    source = copied(&source, &temporary.join(format!("bind-{number}")))?;
+                }
                 let readonly = !writable;
                 (target.clone(), MountKind::Bind { source, readonly })
             }
@@ -122,9 +126,6 @@ impl Prepared {
                 uid,
                 gid,
             } => {
-                if server.tier == Tier::Chroot {
-                    bail!("an ssh mount needs mount namespaces, which chroot isolation has not");
-                }
                 let owner = ids_here((*uid, *gid), server.tier);
                 let name = format!("ssh-{number}");
                 let agent = Agent::forward(temporary, &name, socket, (*mode, owner.0, owner.1))?;
@@ -179,7 +180,7 @@ impl Prepared {
                         }
                         view
                     }
-                    None if writes == Writes::Refused && server.tier != Tier::Chroot => {
+                    None if writes == Writes::Refused => {
                         return Ok(directory);
                     }
                     None => View::of_directories(server, &[directory], writes)?,
@@ -281,6 +282,21 @@ impl Prepared {
         }
         Ok(made)
     }
+}
+
+fn copied(source: &Path, to: &Path) -> Result<PathBuf> {
+    let told = || format!("cannot copy `{}`", source.display());
+    if fs::metadata(source).with_context(told)?.is_dir() {
+        fs::create_dir(to)?;
+        rootfs::copy_directory(source, to)?;
+    } else {
+        fs::copy(source, to).with_context(told)?;
+        let meta = fs::metadata(source)?;
+        chown(to, Some(meta.uid()), Some(meta.gid()))?;
+        fs::set_permissions(to, meta.permissions())?;
+        filetime::set_file_mtime(to, filetime::FileTime::from_last_modification_time(&meta))?;
+    }
+    Ok(to.to_path_buf())
 }
 
 fn target(mount: &RunMount) -> &str {

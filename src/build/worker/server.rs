@@ -135,7 +135,10 @@ fn serve(stage: Stage) -> Result<()> {
     rustix::process::umask(rustix::fs::Mode::empty());
     let server = Arc::new(Server::new(&hello, &socket)?);
     send(&mut socket, &Start::Ready)?;
-    sweep(&server.store);
+    if server.tier == Tier::Chroot {
+        sandbox::adopt_strays()?;
+    }
+    sweep(&server);
     answer_requests(&server, &mut socket)
 }
 
@@ -322,13 +325,17 @@ fn delete(root: &Path, paths: &[PathBuf]) -> Result<Answer> {
 }
 
 /// What killed runs left and only this namespace may remove; nobody waits for it.
-fn sweep(store: &Store) {
-    let leftovers = store.leftovers();
+fn sweep(server: &Server) {
+    let leftovers = server.store.leftovers();
     if leftovers.is_empty() {
         return;
     }
+    let tier = server.tier;
     std::thread::spawn(move || {
         for left in leftovers {
+            if tier == Tier::Chroot {
+                sandbox::kill_rooted_in(&left);
+            }
             drop(std::fs::remove_dir_all(left));
         }
     });

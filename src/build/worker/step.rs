@@ -47,13 +47,17 @@ pub(super) fn run(
     let plan = plan(server, request, &changes, &prepared, &scratch.0)?;
     let running = sandbox::start(&server.program, &plan)?;
     task.on_cancel(running.killer()?);
-    let exit = follow(running, lines)?;
+    let followed = follow(running, lines);
+    if server.tier == Tier::Chroot && followed.is_err() {
+        sandbox::kill_strays();
+    }
+    let exit = followed?;
     task.cancel.check()?;
     if matches!(plan.root, Root::Directory(_)) {
         sandbox::remove_made_points(&plan.scratch, &changes.upper)?;
     }
     let layer = match exit {
-        0 => Some(changes.finish(server, request)?),
+        0 => Some(changes.finish(server, request, &plan)?),
         _ => None,
     };
     Ok(Answer::Ran { exit, layer })
@@ -68,7 +72,8 @@ struct Changes {
     tree: PathBuf,
     upper: PathBuf,
     stubs: Vec<sandbox::Stub>,
-    before: Option<Snapshot>,
+    /// Where changes are made in a copy: of what, and how that was.
+    copied: Option<(PathBuf, Snapshot)>,
 }
 
 impl Changes {
@@ -78,7 +83,7 @@ impl Changes {
         fs::create_dir(&tree)?;
         fs::create_dir(&upper)?;
         fs::set_permissions(&upper, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
-        if request.layers.is_empty() || uses_overlay(server, &request.layers)? {
+        if uses_overlay(server, &request.layers)? {
             Changes::overlay(server, request, scratch, tree, upper)
         } else {
             Changes::directory(server, request, tree, upper)
@@ -119,7 +124,7 @@ impl Changes {
             tree,
             upper,
             stubs: stubs(&stack),
-            before: None,
+            copied: None,
         })
     }
 
@@ -137,7 +142,7 @@ impl Changes {
             tree,
             upper,
             stubs: Vec::new(),
-            before: Some(before),
+            copied: Some((merged, before)),
         })
     }
 
@@ -149,20 +154,37 @@ impl Changes {
         }
     }
 
-    fn finish(&self, server: &Server, request: &RunRequest) -> Result<LayerBlob> {
+    fn finish(&self, server: &Server, request: &RunRequest, plan: &Plan) -> Result<LayerBlob> {
+        let lowers;
+        let changes = match (&self.copied, &self.root) {
+            (Some((of, before)), _) => rootfs::Changes::InCopy { of, before },
+            (
+                None,
+                Root::Overlay {
+                    lowers: stacked, ..
+                },
+            ) => {
+                lowers = sandbox::with_stubs(plan, stacked);
+                let marks = server.trees.marks;
+                rootfs::Changes::Above {
+                    lowers: &lowers,
+                    marks,
+                }
+            }
+            (None, Root::Directory(_)) => bail!("a directory without its original"),
+        };
         let options = DiffOptions {
-            marks: server.trees.marks,
+            changes,
             owners: match server.tier {
                 Tier::SingleId => Owners::Squashed,
                 _ => Owners::Kept,
             },
             compression: request.compression,
             epoch: request.epoch,
-            before: self.before.as_ref(),
         };
         let layer = rootfs::write_layer(&self.upper, &options, &server.store)
             .context("cannot record what the command changed")?;
-        if self.before.is_none() {
+        if self.copied.is_none() {
             server.trees.keep(&self.tree, &layer.diff_id)?;
         } else {
             let mut chain = request.layers.clone();

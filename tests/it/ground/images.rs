@@ -154,6 +154,15 @@ fn layout(directory: &Path, tar: &Path, command: &str) {
     );
 }
 
+/// The one layer of a layout made here, as a file.
+pub fn layer_blob(layout: &Path) -> PathBuf {
+    let image = format!("oci:{}:base", layout.display());
+    let manifest: serde_json::Value =
+        serde_json::from_str(&run("skopeo", &["inspect", "--raw", &image])).unwrap();
+    let digest = manifest["layers"][0]["digest"].as_str().unwrap();
+    layout.join("blobs").join(digest.replace(':', "/"))
+}
+
 /// A path of ours as text.
 pub fn path(path: &Path) -> &str {
     path.to_str().expect("the tests' own paths are text")

@@ -2,6 +2,8 @@
 //! users, peers to compare with. Nothing here is skipped: what is missing fails,
 //! and `tests/run` installs it.
 
+pub mod deb;
+pub mod docker;
 pub mod ecr;
 pub mod images;
 pub mod imgmake;
