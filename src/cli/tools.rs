@@ -53,6 +53,11 @@ impl Tools {
             attempts: manifest.settings.retry.attempts,
             backoff: manifest.settings.retry.backoff,
             environment: environment.variables.clone(),
+            work: crate::registry::Work {
+                target: String::new(),
+                events: events.clone(),
+                cancel: cancel.clone(),
+            },
             ..ClientOptions::default()
         };
         Ok(Tools {

@@ -10,7 +10,8 @@ use std::time::Duration;
 use url::Url;
 
 use super::certificates::{self, Files, Present, Verification};
-use super::{ClientOptions, HostSettings, RegistryError, proxy};
+use super::{ClientOptions, HostSettings, RegistryError, connection, proxy};
+use crate::event::Cancel;
 use crate::image::DOCKER_HUB;
 
 /// Connections kept open per host.
@@ -37,6 +38,7 @@ pub(super) struct Endpoint {
     environment: BTreeMap<String, String>,
     idle_timeout: Duration,
     user_agent: String,
+    cancel: Cancel,
     agents: Mutex<HashMap<String, ureq::Agent>>,
 }
 
@@ -96,6 +98,7 @@ impl Endpoint {
             environment: options.environment.clone(),
             idle_timeout: options.idle_timeout,
             user_agent: options.user_agent.clone(),
+            cancel: options.work.cancel.clone(),
             agents: Mutex::default(),
         }
     }
@@ -146,7 +149,7 @@ impl Endpoint {
         if url.scheme() == "https" {
             config = config.tls_config(certificates::tls(&self.files, present, &self.environment)?);
         }
-        Ok(config.build().new_agent())
+        Ok(connection::agent(config.build(), &self.cancel))
     }
 }
 

@@ -5,6 +5,7 @@
 //! Knows no request and no secret: credentials are named by their source alone.
 
 use std::fmt;
+use std::time::Duration;
 
 use crate::event::Cancelled;
 
@@ -51,6 +52,10 @@ pub(super) struct Details {
     pub(super) code: Option<String>,
     pub(super) message: String,
     pub(super) help: Option<String>,
+    /// How long the server asks us to stay away.
+    pub(super) pause: Option<Duration>,
+    /// It was tried as often as it should be.
+    pub(super) exhausted: bool,
 }
 
 impl RegistryError {
@@ -131,8 +136,13 @@ impl RegistryError {
         matches!(self.failure(), Failure::Unauthorised | Failure::Denied)
     }
 
-    /// The same request may succeed later.
+    /// The same request may succeed later, and was not tried often enough.
     pub fn is_retryable(&self) -> bool {
+        !self.0.exhausted && self.is_passing()
+    }
+
+    /// The failure says nothing about a later attempt.
+    pub(super) fn is_passing(&self) -> bool {
         match self.failure() {
             Failure::Throttled | Failure::Connection => true,
             Failure::Server | Failure::Refused => {
@@ -163,6 +173,10 @@ impl RegistryError {
     /// The registry's error code, like `MANIFEST_INVALID`.
     pub fn code(&self) -> Option<&str> {
         self.0.code.as_deref()
+    }
+
+    pub(super) fn pause(&self) -> Option<Duration> {
+        self.0.pause
     }
 
     pub(super) fn message(&self) -> String {

@@ -5,6 +5,7 @@
 
 use std::io::{self, Read};
 
+use flate2::read::MultiGzDecoder;
 use ureq::http::{self, HeaderMap, Method};
 use url::Url;
 
@@ -12,6 +13,11 @@ use super::{Failure, RegistryError};
 
 /// Error bodies and leftovers are read this far; beyond, the connection is worth less.
 const SMALL: u64 = 64 << 10;
+/// How a gzip stream begins.
+const GZIP: [u8; 2] = [0x1f, 0x8b];
+/// A body of this size waits for the server's word that it is wanted: an expired
+/// token, a redirect or a limit would waste it.
+const WORTH_ASKING: u64 = 1 << 20;
 
 /// Opens a body from its beginning.
 pub(super) type Opener<'a> = &'a (dyn Fn() -> io::Result<Box<dyn Read>> + Sync + 'a);
@@ -34,6 +40,16 @@ pub(super) struct Call<'a> {
     pub url: Url,
     pub headers: Vec<(&'static str, String)>,
     pub body: Body<'a>,
+    pub expect: Expect,
+}
+
+/// Whether a large body waits for `100 Continue` (RFC 9110 §10.1.1). A server that
+/// says nothing gets it after a second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Expect {
+    Continue,
+    /// It answered 417 before.
+    Nothing,
 }
 
 impl<'a> Call<'a> {
@@ -43,6 +59,7 @@ impl<'a> Call<'a> {
             url,
             headers: Vec::new(),
             body: Body::None,
+            expect: Expect::Continue,
         }
     }
 
@@ -81,14 +98,16 @@ impl Answer {
         (200..300).contains(&self.status)
     }
 
-    /// A whole small body.
+    /// A whole small document.
     pub(super) fn bytes(self, limit: u64) -> Result<Vec<u8>, RegistryError> {
-        let mut bytes = Vec::new();
-        self.body
-            .into_reader()
-            .take(limit + 1)
-            .read_to_end(&mut bytes)
-            .map_err(|e| broken(&e.into()))?;
+        let gzipped = self.is_gzipped();
+        let bytes = up_to(limit, self.body.into_reader()).map_err(|e| broken(&e.into()))?;
+        let bytes = match gzipped && bytes.starts_with(&GZIP) {
+            true => up_to(limit, MultiGzDecoder::new(&bytes[..])).map_err(|e| {
+                RegistryError::invalid(format!("the gzip stream of the answer is damaged: {e}"))
+            })?,
+            false => bytes,
+        };
         if bytes.len() as u64 > limit {
             return Err(RegistryError::invalid(format!(
                 "the answer is longer than {limit} bytes"
@@ -99,10 +118,27 @@ impl Answer {
 
     /// The beginning of an error's body, whatever its length.
     pub(super) fn excerpt(self) -> Vec<u8> {
+        let gzipped = self.is_gzipped();
         let mut bytes = Vec::new();
         // What arrived before a broken connection still says something.
         drop(self.body.into_reader().take(SMALL).read_to_end(&mut bytes));
+        if gzipped && bytes.starts_with(&GZIP) {
+            let mut plain = Vec::new();
+            drop(
+                MultiGzDecoder::new(&bytes[..])
+                    .take(SMALL)
+                    .read_to_end(&mut plain),
+            );
+            return plain;
+        }
         bytes
+    }
+
+    /// Some proxies compress documents, asked or not. Blobs are never decoded: what
+    /// counts of them is what was stored.
+    fn is_gzipped(&self) -> bool {
+        self.header("Content-Encoding")
+            .is_some_and(|e| e.trim().eq_ignore_ascii_case("gzip"))
     }
 
     /// Reads what is left: a connection with unread bytes cannot be used again.
@@ -118,6 +154,13 @@ impl Answer {
     }
 }
 
+/// One byte more than the limit tells that there is more.
+fn up_to(limit: u64, reader: impl Read) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    reader.take(limit + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
 /// Sends a call once and reads the answer's head.
 pub(super) fn exchange(
     agent: &ureq::Agent,
@@ -126,7 +169,9 @@ pub(super) fn exchange(
 ) -> Result<Answer, RegistryError> {
     let mut request = http::Request::builder()
         .method(call.method.clone())
-        .uri(call.url.as_str());
+        .uri(call.url.as_str())
+        // Bytes as they are stored: their digest counts.
+        .header("Accept-Encoding", "identity");
     for (name, value) in &call.headers {
         request = request.header(*name, value);
     }
@@ -142,7 +187,10 @@ pub(super) fn exchange(
                 RegistryError::new(Failure::Store, format!("a blob cannot be read: {e}"))
             })?;
             let body = ureq::SendBody::from_reader(&mut reader);
-            let request = request.header("Content-Length", length);
+            let mut request = request.header("Content-Length", length);
+            if length >= WORTH_ASKING && call.expect == Expect::Continue {
+                request = request.header("Expect", "100-continue");
+            }
             agent.run(request.body(body).map_err(bad)?)
         }
     };

@@ -9,7 +9,6 @@ use super::endpoint::{Declared, Endpoint, canonical, settings_for};
 use super::http::Call;
 use super::session::{Ask, Retry, Session, pull_scope};
 use super::{Auth, Client, HostSettings, RegistryError, Secret, remember};
-use crate::event::Cancel;
 use crate::image::Reference;
 
 /// A page of tags is small; a registry that sends more is not one.
@@ -30,24 +29,24 @@ impl Client {
     pub fn tags(&self, of: &Reference) -> Result<Vec<String>, RegistryError> {
         let session = self.session(of);
         let scopes = [pull_scope(&of.repository)];
-        let cancel = Cancel::default();
         let told = |e: RegistryError| e.during(&of.registry, &of.repository, "list the tags");
         let mut url = session.url(&format!("v2/{}/tags/list", of.repository))?;
         let mut tags = Vec::new();
         for _ in 0..PAGES {
-            let answer = session.ask(&Ask {
+            let ask = Ask {
                 operation: "list the tags",
                 repository: &of.repository,
                 scopes: &scopes,
                 call: Call::new(Method::GET, url.clone()).header("Accept", "application/json"),
                 retry: Retry::Whole,
-                cancel: &cancel,
+                cancel: session.cancel(),
+            };
+            let (bytes, next) = session.read(&ask, |answer| {
+                let next = answer.header("Link").and_then(next_page);
+                let next = next.map(str::to_string);
+                Ok((answer.bytes(PAGE_LIMIT)?, next))
             })?;
-            let next = answer
-                .header("Link")
-                .and_then(next_page)
-                .map(str::to_string);
-            let page: Page = crate::image::from_json(&answer.bytes(PAGE_LIMIT).map_err(told)?)
+            let page: Page = crate::image::from_json(&bytes)
                 .map_err(|e| told(RegistryError::invalid(format!("its list of tags: {e}"))))?;
             let ended = page.tags.is_empty();
             tags.extend(page.tags);
@@ -77,7 +76,7 @@ impl Client {
                 scopes: &[format!("repository:{repository}:delete,pull")],
                 call: Call::new(Method::DELETE, url),
                 retry: Retry::Whole,
-                cancel: &Cancel::default(),
+                cancel: session.cancel(),
             })
             .map(super::http::Answer::drain)
             .map_err(|e| match e.status() {
@@ -115,7 +114,7 @@ impl Client {
                 scopes: &[],
                 call: Call::new(Method::GET, session.url("v2/")?),
                 retry: Retry::Whole,
-                cancel: &Cancel::default(),
+                cancel: session.cancel(),
             })
             .map(super::http::Answer::drain)?;
         remember(options, &registry, user, password)

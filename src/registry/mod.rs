@@ -14,6 +14,7 @@
 //!   endpoint    where it is; certificates, proxy: how it is reached
 //!   challenge, token, credentials, helper, login, cloud: who we are to it
 //!   http, retry one exchange; when to try again
+//!   connection  TCP that a cancellation ends
 //! mirrors     registries.conf and docker's registry-mirrors
 //! referrers   what refers to an image; manage: tags, deletion, login
 //! ```
@@ -22,6 +23,7 @@ mod certificates;
 mod challenge;
 mod client;
 mod cloud;
+mod connection;
 mod credentials;
 mod endpoint;
 mod error;

@@ -102,6 +102,9 @@ pub struct ClientOptions {
     pub user_agent: String,
     /// Environment facts (proxies, AWS_*, HOME, REGISTRY_AUTH_FILE, DOCKER_CONFIG …): the cli is the only reader of the environment.
     pub environment: BTreeMap<String, String>,
+    /// Who listens to what is done on no target's behalf, and what ends every
+    /// connection at once.
+    pub work: Work,
 }
 
 impl Default for ClientOptions {
@@ -114,6 +117,7 @@ impl Default for ClientOptions {
             idle_timeout: Duration::from_secs(90),
             user_agent: concat!("imgmake/", env!("CARGO_PKG_VERSION")).to_string(),
             environment: BTreeMap::new(),
+            work: Work::unheard(),
         }
     }
 }
@@ -124,6 +128,12 @@ pub struct Work {
     pub target: String,
     pub events: Events,
     pub cancel: Cancel,
+}
+
+impl fmt::Debug for Work {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Work({:?})", self.target)
+    }
 }
 
 impl Work {

@@ -9,9 +9,9 @@ use super::client::Place;
 use super::http::{Answer, Call, broken};
 use super::retry::Attempts;
 use super::session::{Ask, Retry, Session, pull_scope};
-use super::transfer::{BLOCK, Progress, in_parallel};
+use super::transfer::{BLOCK, PROGRESS, Progress, in_parallel};
 use super::{Client, Failure, Fetched, RegistryError, Resolved, Work};
-use crate::event::{Cancel, Direction, Event};
+use crate::event::{Direction, Event};
 use crate::image::{
     Descriptor, Digest, ImageIndex, ManifestOrIndex, Platform, Reference, media_type,
 };
@@ -32,7 +32,7 @@ impl Client {
     /// # Errors
     /// It is missing, forbidden, unreachable, too large, or not what its digest says.
     pub fn manifest(&self, reference: &Reference) -> Result<Fetched, RegistryError> {
-        self.read(reference, &Work::unheard(), |place| {
+        self.read(reference, &self.inner.options.work, |place| {
             get_manifest(place, reference)
         })
     }
@@ -42,7 +42,7 @@ impl Client {
     /// # Errors
     /// As for [`Client::manifest`].
     pub fn head(&self, reference: &Reference) -> Result<Option<Descriptor>, RegistryError> {
-        let found = self.read(reference, &Work::unheard(), |place| {
+        let found = self.read(reference, &self.inner.options.work, |place| {
             head_manifest(&place.session, &place.repository, reference.target())
         });
         match found {
@@ -289,7 +289,6 @@ fn get_manifest(place: &Place, reference: &Reference) -> Result<Fetched, Registr
     let session = &place.session;
     let scopes = [pull_scope(&place.repository)];
     let path = format!("v2/{}/manifests/{}", place.repository, reference.target());
-    let cancel = Cancel::default();
     let operation = format!("pull the manifest `{}`", reference.target());
     let ask = Ask {
         operation: &operation,
@@ -297,18 +296,11 @@ fn get_manifest(place: &Place, reference: &Reference) -> Result<Fetched, Registr
         scopes: &scopes,
         call: Call::new(Method::GET, session.url(&path)?).header("Accept", ACCEPT),
         retry: Retry::Whole,
-        cancel: &cancel,
+        cancel: session.cancel(),
     };
-    let told =
-        |e: RegistryError| e.during(&session.endpoint.registry, &place.repository, &operation);
-    let mut attempts = Attempts::new(session.policy());
-    loop {
-        let answer = session.ask(&ask)?;
-        match read_manifest(answer, reference.digest.as_ref()).map_err(told) {
-            Err(error) if error.is_retryable() => attempts.again(error, None, &cancel)?,
-            other => return other,
-        }
-    }
+    session.read(&ask, |answer| {
+        read_manifest(answer, reference.digest.as_ref())
+    })
 }
 
 fn read_manifest(answer: Answer, expected: Option<&Digest>) -> Result<Fetched, RegistryError> {
@@ -390,7 +382,6 @@ pub(super) fn head_manifest_with(
     scopes: &[String],
 ) -> Result<Descriptor, RegistryError> {
     let url = session.url(&format!("v2/{repository}/manifests/{target}"))?;
-    let cancel = Cancel::default();
     let operation = format!("look for the manifest `{target}`");
     let ask = Ask {
         operation: &operation,
@@ -398,7 +389,7 @@ pub(super) fn head_manifest_with(
         scopes,
         call: Call::new(Method::HEAD, url).header("Accept", ACCEPT),
         retry: Retry::Whole,
-        cancel: &cancel,
+        cancel: session.cancel(),
     };
     match session.ask(&ask) {
         Ok(answer) => {
@@ -411,7 +402,8 @@ pub(super) fn head_manifest_with(
                 return Ok(Descriptor::new(said, digest, size));
             }
         }
-        Err(error) if error.status() == Some(405) => {}
+        // HEAD is what small registries and strict proxies leave out.
+        Err(error) if matches!(error.status(), Some(405 | 501)) => {}
         Err(error) => return Err(error),
     }
     let ask = Ask {
@@ -422,9 +414,9 @@ pub(super) fn head_manifest_with(
         ..ask.clone()
     };
     let expected = target.parse().ok();
-    read_manifest(session.ask(&ask)?, expected.as_ref())
+    session
+        .read(&ask, |answer| read_manifest(answer, expected.as_ref()))
         .map(|f| f.descriptor)
-        .map_err(|e| e.during(&session.endpoint.registry, repository, &operation))
 }
 
 /// One blob on its way into the store.
@@ -470,14 +462,18 @@ impl Download<'_> {
                     other => return other,
                 },
                 Err(error) if error.is_retryable() => {
-                    if writer.size() > before + (1 << 20) {
+                    if writer.size() > before + PROGRESS {
                         attempts.renew();
                     }
-                    attempts.again(error, None, &self.work.cancel)?;
+                    attempts.again(error, &self.work.cancel)?;
                 }
-                Err(error) if error.status() == Some(416) && writer.size() > 0 => {
+                // A range that the server does not serve, or served wrongly: from the start.
+                Err(error)
+                    if before > 0
+                        && (error.status() == Some(416) || error.failure() == Failure::Invalid) =>
+                {
                     writer = self.writer()?;
-                    attempts.again(error, None, &self.work.cancel)?;
+                    attempts.again(error, &self.work.cancel)?;
                 }
                 Err(error) => return Err(error),
             }
@@ -524,6 +520,12 @@ impl Download<'_> {
             // No ranges here: what we have comes again.
             _ => writer.size(),
         };
+        let coming = answer
+            .header("Content-Length")
+            .and_then(|l| l.trim().parse::<u64>().ok());
+        if coming.is_some_and(|c| (writer.size() - skip).saturating_add(c) > self.blob.size) {
+            return Err(self.too_long());
+        }
         let mut reader = answer.reader();
         let mut block = vec![0; BLOCK];
         loop {
@@ -537,10 +539,7 @@ impl Download<'_> {
             let known = usize::try_from(skip).unwrap_or(usize::MAX).min(count);
             skip -= known as u64;
             if writer.size() + (count - known) as u64 > self.blob.size {
-                return Err(RegistryError::invalid(format!(
-                    "the blob is longer than the {} bytes that the manifest says",
-                    self.blob.size
-                )));
+                return Err(self.too_long());
             }
             writer
                 .write_all(&block[known..count])
@@ -560,6 +559,13 @@ impl Download<'_> {
         Ok(())
     }
 
+    fn too_long(&self) -> RegistryError {
+        RegistryError::invalid(format!(
+            "the blob is longer than the {} bytes that the manifest says",
+            self.blob.size
+        ))
+    }
+
     fn open(&self, from: u64, operation: &str) -> Result<Answer, RegistryError> {
         let Place {
             session,
@@ -577,7 +583,8 @@ impl Download<'_> {
             repository,
             scopes: &scopes,
             call,
-            retry: Retry::Whole,
+            // Counted together with what breaks later.
+            retry: Retry::Never,
             cancel: &self.work.cancel,
         })
     }

@@ -10,7 +10,6 @@ use super::manage::next_page;
 use super::pull::{ACCEPT, MANIFEST_LIMIT};
 use super::session::{Ask, Retry, Session, pull_scope, push_scope};
 use super::{Client, RegistryError};
-use crate::event::Cancel;
 use crate::image::{
     Descriptor, Digest, ImageIndex, ManifestFormat, ManifestOrIndex, Reference, media_type, to_json,
 };
@@ -82,7 +81,7 @@ impl Client {
                     .header("Content-Type", media_type::OCI_INDEX)
                     .body(Body::Bytes(&index)),
                 retry: Retry::Whole,
-                cancel: &Cancel::default(),
+                cancel: session.cancel(),
             })
             .map(super::http::Answer::drain)
     }
@@ -123,12 +122,8 @@ fn from_api(
     }
     let mut found = Vec::new();
     for _ in 0..PAGES {
-        let answer = get(session, repository, url.clone())?;
-        let next = answer
-            .header("Link")
-            .and_then(next_page)
-            .map(str::to_string);
-        found.extend(read_index(&answer.bytes(MANIFEST_LIMIT)?)?.manifests);
+        let (index, next) = get(session, repository, url.clone())?;
+        found.extend(index.manifests);
         match next {
             Some(next) => url = session.locate(&url, &next)?,
             None => break,
@@ -147,24 +142,30 @@ fn from_tag(
         fallback_tag(digest)
     ))?;
     match get(session, repository, url) {
-        Ok(answer) => Ok(read_index(&answer.bytes(MANIFEST_LIMIT)?)?.manifests),
+        Ok((index, _)) => Ok(index.manifests),
         Err(error) if error.is_missing() => Ok(Vec::new()),
         Err(error) => Err(error),
     }
 }
 
+/// An index, and where its next page is.
 fn get(
     session: &Session,
     repository: &str,
     url: url::Url,
-) -> Result<super::http::Answer, RegistryError> {
-    session.ask(&Ask {
+) -> Result<(ImageIndex, Option<String>), RegistryError> {
+    let ask = Ask {
         operation: "look for referrers",
         repository,
         scopes: &[pull_scope(repository)],
         call: Call::new(Method::GET, url).header("Accept", ACCEPT),
         retry: Retry::Whole,
-        cancel: &Cancel::default(),
+        cancel: session.cancel(),
+    };
+    session.read(&ask, |answer| {
+        let next = answer.header("Link").and_then(next_page);
+        let next = next.map(str::to_string);
+        Ok((read_index(&answer.bytes(MANIFEST_LIMIT)?)?, next))
     })
 }
 

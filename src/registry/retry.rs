@@ -40,24 +40,26 @@ impl Attempts {
     }
 
     /// Waits before the next attempt, or gives the error back when there is none.
+    /// An error that was given back is retried by nobody else.
     pub(super) fn again(
         &mut self,
         error: RegistryError,
-        asked: Option<Duration>,
         cancel: &Cancel,
     ) -> Result<(), RegistryError> {
         if self.used >= self.policy.attempts.max(1) {
             let tries = self.used;
-            return Err(match tries {
-                1 => error,
-                _ => error.with(|d| d.message.push_str(&format!(" (tried {tries} times)"))),
-            });
+            return Err(error.with(|d| {
+                d.exhausted = true;
+                if tries > 1 {
+                    d.message.push_str(&format!(" (tried {tries} times)"));
+                }
+            }));
         }
-        let pause = match asked {
+        let pause = match error.pause() {
             Some(asked) if asked > LONGEST_WAIT => {
-                return Err(error.help(format!(
-                    "it asks to come back in {} s, which is too long to wait here",
-                    asked.as_secs()
+                let seconds = asked.as_secs();
+                return Err(error.with(|d| d.exhausted = true).help(format!(
+                    "it asks to come back in {seconds} s, which is too long to wait here"
                 )));
             }
             Some(asked) => asked,
@@ -160,11 +162,13 @@ mod tests {
         };
         let mut attempts = Attempts::new(policy);
         let error = || RegistryError::new(Failure::Connection, "reset");
-        assert!(attempts.again(error(), None, &Cancel::default()).is_ok());
-        let last = attempts
-            .again(error(), None, &Cancel::default())
-            .unwrap_err();
+        assert!(attempts.again(error(), &Cancel::default()).is_ok());
+        let last = attempts.again(error(), &Cancel::default()).unwrap_err();
         assert_eq!(last.to_string(), "reset (tried 2 times)");
+        assert!(
+            !last.is_retryable(),
+            "whoever called would try it all again"
+        );
     }
 
     #[test]
@@ -175,8 +179,8 @@ mod tests {
         };
         let error = Attempts::new(policy)
             .again(
-                RegistryError::new(Failure::Throttled, "slow down"),
-                Some(Duration::from_secs(3600)),
+                RegistryError::new(Failure::Throttled, "slow down")
+                    .with(|d| d.pause = Some(Duration::from_secs(3600))),
                 &Cancel::default(),
             )
             .unwrap_err();

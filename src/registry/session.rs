@@ -7,7 +7,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use ureq::http::Method;
 use url::Url;
@@ -17,7 +17,7 @@ use super::credentials::{self, Credential, Proof};
 use super::endpoint::{Endpoint, Scheme};
 use super::error::ServerSaid;
 use super::http::{Answer, Body, Call, exchange};
-use super::retry::{Attempts, Policy, retry_after};
+use super::retry::{Attempts, Policy, is_passing, retry_after};
 use super::token::{self, Flow, Tokens};
 use super::{Auth, ClientOptions, Failure, RegistryError, Secret, cloud, proxy};
 use crate::event::Cancel;
@@ -35,6 +35,8 @@ pub(super) struct Session {
     credentials: Mutex<HashMap<String, Known>>,
     /// A mirror that could not be reached is not asked again in this run.
     given_up: AtomicBool,
+    /// It does not know `Expect: 100-continue`.
+    pub expects_nothing: AtomicBool,
     /// Repositories that were made in this run.
     pub created: Mutex<BTreeSet<String>>,
 }
@@ -81,6 +83,7 @@ impl Session {
             tokens: Tokens::default(),
             credentials: Mutex::default(),
             given_up: AtomicBool::new(false),
+            expects_nothing: AtomicBool::new(false),
             created: Mutex::default(),
         }
     }
@@ -91,6 +94,11 @@ impl Session {
 
     pub(super) fn is_given_up(&self) -> bool {
         self.given_up.load(Ordering::SeqCst)
+    }
+
+    /// Ends what is done on nobody's behalf, and every connection.
+    pub(super) fn cancel(&self) -> &Cancel {
+        &self.options.work.cancel
     }
 
     pub(super) fn policy(&self) -> Policy {
@@ -109,19 +117,31 @@ impl Session {
 
     /// Sends a request until it succeeds or cannot: the answer is a 2xx.
     pub(super) fn ask(&self, ask: &Ask) -> Result<Answer, RegistryError> {
+        self.read(ask, Ok)
+    }
+
+    /// Sends a request until its answer could be read to the end, or cannot.
+    pub(super) fn read<T>(
+        &self,
+        ask: &Ask,
+        take: impl Fn(Answer) -> Result<T, RegistryError>,
+    ) -> Result<T, RegistryError> {
         let mut attempts = Attempts::new(self.policy());
         loop {
             ask.cancel.check()?;
-            let (error, asked) = match self.authorised(ask) {
-                Ok((answer, _)) if answer.is_success() => return Ok(answer),
-                Ok((answer, from)) => self.refused(answer, from),
-                Err(error) => (error, None),
+            let taken = match self.authorised(ask) {
+                Ok((answer, _)) if answer.is_success() => take(answer),
+                Ok((answer, from)) => Err(refused(answer, from)),
+                Err(error) => Err(error),
             };
-            let error = self.explain(error, ask);
+            let error = match taken {
+                Ok(taken) => return Ok(taken),
+                Err(error) => self.explain(error, ask),
+            };
             if ask.retry == Retry::Never || !error.is_retryable() {
                 return Err(error);
             }
-            attempts.again(error, asked, ask.cancel)?;
+            attempts.again(error, ask.cancel)?;
         }
     }
 
@@ -236,15 +256,15 @@ impl Session {
         let mut attempts = Attempts::new(self.policy());
         loop {
             let agent = self.endpoint.agent(&call.url)?;
-            let (error, asked) = match exchange(&agent, call, proof) {
+            let error = match exchange(&agent, call, proof) {
                 Ok(answer) if answer.is_success() => return Ok(answer),
-                Ok(answer) => self.refused(answer, From::Registry),
-                Err(error) => (error, None),
+                Ok(answer) => refused(answer, From::Registry),
+                Err(error) => error,
             };
             if !error.is_retryable() {
                 return Err(error);
             }
-            attempts.again(error, asked, &Cancel::default())?;
+            attempts.again(error, self.cancel())?;
         }
     }
 
@@ -336,6 +356,11 @@ impl Session {
                 return Ok((answer, from));
             };
             call.url = self.locate(&answer.url, location)?;
+            if answer.status == 303 {
+                // RFC 9110 §15.4.4: the answer is to be had there, by GET.
+                call.method = Method::GET;
+                call.body = Body::None;
+            }
             answer.drain();
         }
         Err(RegistryError::invalid(format!(
@@ -407,7 +432,7 @@ impl Session {
             if !error.is_retryable() {
                 return Err(error);
             }
-            attempts.again(error, None, &Cancel::default())?;
+            attempts.again(error, self.cancel())?;
         }
     }
 
@@ -441,25 +466,6 @@ impl Session {
         }
         answer.drain();
         Ok(base)
-    }
-
-    /// Turns an unwelcome answer into an error and the pause that it asks for.
-    fn refused(&self, answer: Answer, from: From) -> (RegistryError, Option<Duration>) {
-        let status = answer.status;
-        let asked = answer
-            .header("Retry-After")
-            .filter(|_| matches!(status, 429 | 503))
-            .and_then(|v| retry_after(v, SystemTime::now()));
-        let host = answer.url.host_str().unwrap_or_default().to_string();
-        let said = ServerSaid::parse(&answer.excerpt());
-        let error = RegistryError::answered(status, &said);
-        let error = match from {
-            From::Registry => error,
-            From::Elsewhere => error.with(|d| {
-                d.message = format!("{} (from {host}, where the registry sent us)", d.message);
-            }),
-        };
-        (error, asked)
     }
 
     /// Adds what the reader of an error needs to know.
@@ -499,6 +505,26 @@ impl Session {
                 .to_string(),
         })
     }
+}
+
+/// Turns an unwelcome answer into an error that knows the pause it asks for.
+fn refused(answer: Answer, from: From) -> RegistryError {
+    let status = answer.status;
+    let asked = answer
+        .header("Retry-After")
+        .filter(|_| is_passing(status))
+        .and_then(|v| retry_after(v, SystemTime::now()));
+    let host = answer.url.host_str().unwrap_or_default().to_string();
+    let said = ServerSaid::parse(&answer.excerpt());
+    RegistryError::answered(status, &said).with(|d| {
+        d.pause = asked;
+        if from == From::Elsewhere {
+            let told = std::mem::take(&mut d.message);
+            d.message = format!("{told} (from {host}, where the registry sent us)")
+                .trim_start()
+                .to_string();
+        }
+    })
 }
 
 impl Challenge {

@@ -13,6 +13,8 @@ use crate::event::{Direction, Event};
 const EVERY: Duration = Duration::from_millis(100);
 /// Bytes moved at once; also the bound of what a transfer holds in memory.
 pub(super) const BLOCK: usize = 128 << 10;
+/// A transfer that came this much further begins to count its attempts anew.
+pub(super) const PROGRESS: u64 = 1 << 20;
 
 /// Tells how far one blob is.
 pub(super) struct Progress {

@@ -3,14 +3,15 @@
 //! registry says it stands, then in chunks, then from the start.
 
 use std::io::{self, Read, Seek, SeekFrom};
+use std::sync::atomic::Ordering;
 
 use ureq::http::Method;
 use url::Url;
 
-use super::http::{Answer, Body, Call};
+use super::http::{Answer, Body, Call, Expect};
 use super::retry::Attempts;
 use super::session::{Ask, EMPTY, Retry, Session, pull_scope, push_scope};
-use super::transfer::{Outgoing, Progress};
+use super::transfer::{Outgoing, PROGRESS, Progress};
 use super::{RegistryError, Work};
 use crate::event::Direction;
 use crate::image::Descriptor;
@@ -18,6 +19,8 @@ use crate::store::Store;
 
 /// Chunks of a chunked upload, unless the registry wants larger ones.
 const CHUNK: u64 = 16 << 20;
+/// Proxies that take less than this in one request are beyond help.
+const SMALLEST_CHUNK: u64 = 256 << 10;
 
 pub(super) struct Upload<'a> {
     pub session: &'a Session,
@@ -43,12 +46,52 @@ enum Mounted {
     No,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Manner {
-    /// One PUT with the whole body.
+    /// One PUT with the whole body; what is left of a broken one in one PATCH.
     Whole,
-    /// PATCHes, each small enough for a proxy that cuts long requests.
-    Chunks,
+    /// PATCHes of so many bytes, small enough for a proxy that cuts long requests.
+    Chunks(u64),
+}
+
+/// What a failure says about how to go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    /// As before: the failure had nothing to do with the manner.
+    Same,
+    Change(Manner),
+    GiveUp,
+}
+
+impl Manner {
+    /// `moved`: the registry kept what came before the failure.
+    fn after(self, error: &RegistryError, moved: bool, smallest_chunk: u64) -> Next {
+        let other = match self {
+            Manner::Whole => Manner::Chunks(CHUNK.max(smallest_chunk)),
+            Manner::Chunks(_) => Manner::Whole,
+        };
+        match (error.status(), self) {
+            (Some(429), _) if error.is_retryable() => Next::Same,
+            (Some(413), Manner::Chunks(size)) => match (size / 4).max(smallest_chunk) {
+                smaller if smaller < size && smaller >= SMALLEST_CHUNK => {
+                    Next::Change(Manner::Chunks(smaller))
+                }
+                _ => Next::GiveUp,
+            },
+            (Some(413), Manner::Whole) => Next::Change(other),
+            // A broken stream that leaves nothing behind is sent in pieces the next time.
+            _ if error.is_retryable() => match self {
+                Manner::Whole if !moved => Next::Change(other),
+                _ => Next::Same,
+            },
+            // The upload was lost (404), its range disputed (416), its parts mixed up
+            // (DIGEST_INVALID after a resumption), its method refused by a proxy.
+            (Some(404 | 405 | 411 | 416 | 501), _) => Next::Change(other),
+            (Some(400), Manner::Chunks(_)) => Next::Change(other),
+            (Some(400), Manner::Whole) if moved => Next::Change(other),
+            _ => Next::GiveUp,
+        }
+    }
 }
 
 impl Upload<'_> {
@@ -65,6 +108,8 @@ impl Upload<'_> {
         ) {
             Ok(_) => Ok(true),
             Err(error) if error.is_missing() => Ok(false),
+            // Who cannot be asked is sent it; a GET would fetch the whole blob.
+            Err(error) if matches!(error.status(), Some(405 | 501)) => Ok(false),
             Err(error) => Err(error),
         }
     }
@@ -131,71 +176,89 @@ impl Upload<'_> {
                 None => self.open()?,
             };
             let before = upload.offset;
-            let result = match manner {
-                Manner::Whole if upload.offset == 0 => self.put_rest(&upload),
-                Manner::Whole => self
-                    .patch(&mut upload, u64::MAX)
-                    .and_then(|()| self.close(&upload)),
-                Manner::Chunks => self.chunks(&mut upload),
+            let Err(error) = self.send_as(manner, &mut upload) else {
+                return Ok(());
             };
-            let Err(error) = result else { return Ok(()) };
-            if !self.goes_on(&error, before, manner) {
-                return Err(error);
+            if self.no_longer_expects(&error) {
+                continue;
             }
-            current = self.standing(&upload, &error);
-            let moved = current.as_ref().is_some_and(|c| c.offset > before);
-            if moved {
+            let limited = error.status() == Some(413);
+            let stands = self.standing(&upload, &error)?;
+            let moved = stands
+                .as_ref()
+                .map_or(0, |s| s.offset.saturating_sub(before));
+            match manner.after(&error, before + moved > 0, upload.smallest_chunk) {
+                Next::GiveUp => return Err(explain(error)),
+                Next::Same => {}
+                Next::Change(next) => manner = next,
+            }
+            // The answer to the last part may be all that was lost.
+            if stands.is_none() && error.is_passing() && self.exists().unwrap_or(false) {
+                return Ok(());
+            }
+            current = stands;
+            if moved > PROGRESS {
                 attempts.renew();
-            } else {
-                // A broken stream that leaves nothing behind is sent in pieces the next time;
-                // pieces that are refused, in one.
-                manner = match (manner, error.status()) {
-                    (Manner::Whole, _) => Manner::Chunks,
-                    (Manner::Chunks, Some(400..=499)) => Manner::Whole,
-                    (Manner::Chunks, _) => Manner::Chunks,
-                };
             }
-            attempts.again(error, None, &self.work.cancel)?;
+            // Smaller and smaller chunks end by themselves.
+            if !limited {
+                attempts.again(error, &self.work.cancel)?;
+            }
         }
     }
 
-    /// Whether another way of sending may succeed.
-    fn goes_on(&self, error: &RegistryError, offset: u64, manner: Manner) -> bool {
-        match error.status() {
-            _ if error.is_retryable() => true,
-            // The upload was lost (404), its range disputed (416), its parts mixed up
-            // (DIGEST_INVALID after a resumption), its size or method refused by a proxy.
-            Some(404 | 416) => true,
-            Some(400) => offset > 0 || manner == Manner::Chunks,
-            Some(405 | 411 | 413 | 501) => true,
-            _ => false,
+    fn send_as(&self, manner: Manner, upload: &mut Opened) -> Result<(), RegistryError> {
+        if manner == Manner::Whole && upload.offset == 0 {
+            return self.put_whole(upload);
         }
+        while upload.offset < self.blob.size {
+            match manner {
+                Manner::Whole => self.patch(upload, u64::MAX)?,
+                Manner::Chunks(size) => self.patch(upload, size)?,
+            }
+        }
+        self.close(upload)
+    }
+
+    /// A server or a proxy that does not know `Expect` is not asked again.
+    fn no_longer_expects(&self, error: &RegistryError) -> bool {
+        error.status() == Some(417) && !self.session.expects_nothing.swap(true, Ordering::SeqCst)
     }
 
     /// Where the registry stands after a failure; `None` means from the start.
-    fn standing(&self, upload: &Opened, error: &RegistryError) -> Option<Opened> {
-        let lost = matches!(error.status(), Some(400 | 404 | 405 | 411 | 413 | 501));
+    fn standing(
+        &self,
+        upload: &Opened,
+        error: &RegistryError,
+    ) -> Result<Option<Opened>, RegistryError> {
+        let lost = matches!(error.status(), Some(400 | 404 | 405 | 411 | 501))
+            // The whole body was refused before a byte of it was kept.
+            || (error.status() == Some(413) && upload.offset == 0);
         if lost || self.work.cancel.is_cancelled() {
-            return None;
+            return Ok(None);
         }
         let call = Call::new(Method::GET, upload.location.clone());
-        let answer = self
-            .ask("ask how far an upload is", call, Retry::Whole, None)
-            .ok()?;
-        let offset = answer.header("Range").and_then(bytes_held)?;
+        let answer = match self.ask("ask how far an upload is", call, Retry::Whole, None) {
+            Ok(answer) => answer,
+            // It is gone altogether, not only our upload.
+            Err(error) if error.is_passing() || error.is_cancelled() => return Err(error),
+            Err(_) => return Ok(None),
+        };
+        let offset = answer.header("Range").and_then(bytes_held).unwrap_or(0);
         if offset == 0 || offset > self.blob.size {
             // A fresh upload is cleaner than one about which nothing is known.
-            return None;
+            answer.drain();
+            return Ok(None);
         }
         let location = self
             .location(&answer)
             .unwrap_or_else(|| upload.location.clone());
         answer.drain();
-        Some(Opened {
+        Ok(Some(Opened {
             location,
             offset,
             smallest_chunk: upload.smallest_chunk,
-        })
+        }))
     }
 
     fn open(&self) -> Result<Opened, RegistryError> {
@@ -246,7 +309,7 @@ impl Upload<'_> {
     }
 
     /// The one streaming PUT that sends and closes.
-    fn put_rest(&self, upload: &Opened) -> Result<(), RegistryError> {
+    fn put_whole(&self, upload: &Opened) -> Result<(), RegistryError> {
         let open = || self.outgoing(0, self.blob.size);
         let call = Call::new(Method::PUT, self.closing(upload))
             .header("Content-Type", "application/octet-stream")
@@ -262,31 +325,30 @@ impl Upload<'_> {
     fn patch(&self, upload: &mut Opened, most: u64) -> Result<(), RegistryError> {
         let from = upload.offset;
         let length = most.min(self.blob.size - from);
-        if length == 0 {
-            return Ok(());
-        }
         let open = || self.outgoing(from, length);
-        let call = Call::new(Method::PATCH, upload.location.clone())
+        let mut call = Call::new(Method::PATCH, upload.location.clone())
             .header("Content-Type", "application/octet-stream")
             .header("Content-Range", format!("{from}-{}", from + length - 1))
             .body(Body::Stream {
                 length,
                 open: &open,
             });
+        if most < u64::MAX {
+            // What cuts requests may count the bytes of a connection.
+            call = call.header("Connection", "close");
+        }
         let answer = self.ask("send a part of a blob", call, Retry::Never, None)?;
         if let Some(location) = self.location(&answer) {
             upload.location = location;
         }
+        // A registry may keep less than came; then the rest is sent again.
+        let held = answer.header("Range").and_then(bytes_held);
         answer.drain();
-        upload.offset = from + length;
+        upload.offset = match held {
+            Some(held) if held > from && held < from + length => held,
+            _ => from + length,
+        };
         Ok(())
-    }
-
-    fn chunks(&self, upload: &mut Opened) -> Result<(), RegistryError> {
-        while upload.offset < self.blob.size {
-            self.patch(upload, CHUNK.max(upload.smallest_chunk))?;
-        }
-        self.close(upload)
     }
 
     fn close(&self, upload: &Opened) -> Result<(), RegistryError> {
@@ -330,10 +392,13 @@ impl Upload<'_> {
     fn ask(
         &self,
         doing: &str,
-        call: Call,
+        mut call: Call,
         retry: Retry,
         also_from: Option<&str>,
     ) -> Result<Answer, RegistryError> {
+        if self.session.expects_nothing.load(Ordering::SeqCst) {
+            call.expect = Expect::Nothing;
+        }
         let mut scopes = vec![push_scope(self.repository)];
         scopes.extend(also_from.map(pull_scope));
         let operation = format!("{doing} ({})", self.blob.digest);
@@ -355,6 +420,16 @@ impl Upload<'_> {
     }
 }
 
+/// What a refusal that ends an upload means.
+fn explain(error: RegistryError) -> RegistryError {
+    match error.status() {
+        Some(413) => error.help(
+            "the registry, or a proxy before it, limits the size of requests; its operator can raise that (nginx: client_max_body_size)",
+        ),
+        _ => error,
+    }
+}
+
 /// `Range: 0-1023` says 1024 bytes; `0-0` is how an empty upload looks.
 fn bytes_held(header: &str) -> Option<u64> {
     let header = header.trim();
@@ -370,7 +445,61 @@ fn bytes_held(header: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Failure;
+    use super::super::error::ServerSaid;
     use super::*;
+
+    fn answered(status: u16) -> RegistryError {
+        RegistryError::answered(status, &ServerSaid::default())
+    }
+
+    #[test]
+    fn each_failure_has_its_way_on() {
+        let (whole, chunks) = (Manner::Whole, Manner::Chunks(CHUNK));
+        let cut = || RegistryError::new(Failure::Connection, "cut");
+        for (manner, error, moved, next) in [
+            // A stream that breaks with nothing kept goes on in chunks, else where it stopped.
+            (whole, cut(), false, Next::Change(chunks)),
+            (whole, cut(), true, Next::Same),
+            (chunks, cut(), false, Next::Same),
+            (whole, answered(502), false, Next::Change(chunks)),
+            // Being asked to wait says nothing about the manner.
+            (whole, answered(429), false, Next::Same),
+            // Chunks that are refused, or an upload without status: in one.
+            (chunks, answered(404), true, Next::Change(whole)),
+            (chunks, answered(405), false, Next::Change(whole)),
+            (chunks, answered(400), false, Next::Change(whole)),
+            (whole, answered(416), true, Next::Change(chunks)),
+            // A limit on the size of a request: less of it, and less again.
+            (whole, answered(413), false, Next::Change(chunks)),
+            (
+                chunks,
+                answered(413),
+                true,
+                Next::Change(Manner::Chunks(4 << 20)),
+            ),
+            (Manner::Chunks(256 << 10), answered(413), true, Next::GiveUp),
+            // What will not change.
+            (whole, answered(400), false, Next::GiveUp),
+            (whole, answered(401), false, Next::GiveUp),
+            (chunks, answered(403), true, Next::GiveUp),
+        ] {
+            assert_eq!(
+                manner.after(&error, moved, 0),
+                next,
+                "{manner:?} {error} {moved}"
+            );
+        }
+        let smallest = 32 << 20;
+        assert_eq!(
+            whole.after(&cut(), false, smallest),
+            Next::Change(Manner::Chunks(smallest))
+        );
+        assert_eq!(
+            Manner::Chunks(smallest).after(&answered(413), false, smallest),
+            Next::GiveUp
+        );
+    }
 
     #[test]
     fn the_range_of_an_upload_says_how_many_bytes_are_there() {

@@ -69,8 +69,7 @@ impl Project {
             attempts: 1,
             backoff: Default::default(),
             idle_timeout: std::time::Duration::from_secs(5),
-            user_agent: "imgmake".into(),
-            environment: BTreeMap::new(),
+            ..imgmake::registry::ClientOptions::default()
         })
         .unwrap();
         Project {

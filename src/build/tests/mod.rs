@@ -69,8 +69,7 @@ impl Project {
                 attempts: 1,
                 backoff: Default::default(),
                 idle_timeout: std::time::Duration::from_secs(5),
-                user_agent: "imgmake".into(),
-                environment: BTreeMap::new(),
+                ..crate::registry::ClientOptions::default()
             })
             .unwrap(),
             worker: Arc::new(worker::Worker::new(store.clone(), None)),

@@ -46,8 +46,7 @@ impl Workshop {
             attempts: 1,
             backoff: Default::default(),
             idle_timeout: Duration::from_secs(5),
-            user_agent: "imgmake".into(),
-            environment: BTreeMap::new(),
+            ..imgmake::registry::ClientOptions::default()
         })
         .unwrap();
         let base = imgmake::archive::read(&store, &images::busybox(), None).unwrap();
