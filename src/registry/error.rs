@@ -54,8 +54,8 @@ pub(super) struct Details {
     pub(super) help: Option<String>,
     /// How long the server asks us to stay away.
     pub(super) pause: Option<Duration>,
-    /// It was tried as often as it should be.
-    pub(super) exhausted: bool,
+    /// How often it was tried, once that was often enough.
+    pub(super) exhausted: Option<u32>,
 }
 
 impl RegistryError {
@@ -138,7 +138,7 @@ impl RegistryError {
 
     /// The same request may succeed later, and was not tried often enough.
     pub fn is_retryable(&self) -> bool {
-        !self.0.exhausted && self.is_passing()
+        self.0.exhausted.is_none() && self.is_passing()
     }
 
     /// The failure says nothing about a later attempt.
@@ -217,8 +217,10 @@ impl fmt::Display for RegistryError {
                 write!(f, ": ")?;
             }
         }
-        write!(f, "{}", d.message)?;
+        write!(f, "{}", d.message.trim_end_matches('.'))?;
+        let tried = d.exhausted.filter(|tries| *tries > 1);
         let facts: Vec<String> = [
+            tried.map(|tries| format!("tried {tries} times")),
             d.scope.as_ref().map(|s| format!("scope `{s}`")),
             d.credential.as_ref().map(|c| format!("credential: {c}")),
         ]
@@ -302,7 +304,7 @@ impl ServerSaid {
 
 /// The first line of a text that has something in it, printable and short; tags
 /// of an HTML page go.
-fn first_line(text: &str) -> String {
+pub(super) fn first_line(text: &str) -> String {
     let mut plain = String::new();
     let mut tag = false;
     for c in text.chars().take(4000) {

@@ -208,19 +208,21 @@ pub(super) fn broken(error: &ureq::Error) -> RegistryError {
     use ureq::Error as E;
     let of = |failure, text: String| RegistryError::new(failure, text);
     match error {
-        E::Io(e) => match e.get_ref().and_then(|inner| inner.downcast_ref::<RegistryError>()) {
+        E::Io(e) => match e
+            .get_ref()
+            .and_then(|inner| inner.downcast_ref::<RegistryError>())
+        {
             // Our own body reader stopped: cancelled, or the store failed.
             Some(own) => of(own.failure(), own.message()),
-            None if is_tls(e) => of(Failure::Tls, tls_text(&e.to_string()))
-                .help("give the registry's certificate with `ca`, or declare it `insecure` or `skip-tls-verify`"),
+            None if is_tls(e) => tls(&e.to_string()),
+            None if e.to_string().starts_with(NO_ADDRESS) => no_name(e),
             None => of(Failure::Connection, io_text(e)),
         },
-        E::Rustls(e) => of(Failure::Tls, tls_text(&e.to_string()))
-            .help("give the registry's certificate with `ca`, or declare it `insecure` or `skip-tls-verify`"),
+        E::Rustls(e) => tls(&e.to_string()),
         E::Tls(e) => of(Failure::Tls, (*e).to_string()),
         E::Pem(e) => of(Failure::Tls, format!("a certificate cannot be read: {e:?}")),
-        E::Timeout(what) => of(Failure::Connection, format!("no answer in time ({what})")),
-        E::HostNotFound => of(Failure::Connection, "the host name cannot be resolved".to_string()),
+        E::Timeout(what) => of(Failure::Connection, timeout_text(*what).to_string()),
+        E::HostNotFound => no_name(&io::Error::other("")),
         E::ConnectionFailed => of(Failure::Connection, "no connection".to_string()),
         E::ConnectProxyFailed(e) => of(Failure::Connection, format!("the proxy refused: {e}")),
         E::BadUri(e) => of(Failure::Invalid, format!("this is not an address: {e}")),
@@ -239,14 +241,80 @@ fn is_tls(error: &io::Error) -> bool {
             || text.contains("received fatal alert"))
 }
 
-fn tls_text(text: &str) -> String {
-    if text.contains("UnknownIssuer") {
-        "its certificate is signed by nobody known here".to_string()
-    } else if text.contains("InvalidContentType") || text.contains("corrupt message") {
-        "it does not speak TLS".to_string()
-    } else {
-        text.to_string()
+/// What rustls says of a handshake, what that means, and what to do about it.
+const HANDSHAKES: &[(&str, &str, &str)] = &[
+    (
+        "UnknownIssuer",
+        "its certificate is signed by nobody known here",
+        "give the certificate of who signed it with `ca`, or declare the registry `skip-tls-verify`",
+    ),
+    (
+        "Expired",
+        "its certificate has expired",
+        "its operator has to renew it, unless the clock of this machine is wrong",
+    ),
+    (
+        "NotValidYet",
+        "its certificate is not valid yet",
+        "the clock of this machine, or of who signed it, is wrong",
+    ),
+    (
+        "NotValidForName",
+        "its certificate is for other names",
+        "use a name that the certificate has, or declare the registry `skip-tls-verify`",
+    ),
+    (
+        "not valid for name",
+        "its certificate is for other names",
+        "use a name that the certificate has, or declare the registry `skip-tls-verify`",
+    ),
+    (
+        "InvalidContentType",
+        "it does not speak TLS",
+        "declare the registry `insecure` if it is meant to be plain HTTP",
+    ),
+    (
+        "CertificateRequired",
+        "it wants a client certificate",
+        "give one with `client-cert`",
+    ),
+    // What Go says, both without one and to one that it does not know.
+    (
+        "BadCertificate",
+        "it wants a client certificate that it knows",
+        "give one with `client-cert`",
+    ),
+];
+
+fn tls(text: &str) -> RegistryError {
+    match HANDSHAKES.iter().find(|(said, ..)| text.contains(said)) {
+        Some((_, told, help)) => RegistryError::new(Failure::Tls, *told).help(*help),
+        None => RegistryError::new(Failure::Tls, text),
     }
+}
+
+fn timeout_text(what: ureq::Timeout) -> &'static str {
+    match what {
+        ureq::Timeout::Connect => "it does not answer: no connection in time",
+        ureq::Timeout::PerRead => "it fell silent: nothing came in time",
+        ureq::Timeout::PerWrite => "it stopped reading: nothing could be sent in time",
+        ureq::Timeout::Resolve => "its name was not resolved in time",
+        _ => "no answer in time",
+    }
+}
+
+/// How the standard library begins the failure of a look-up.
+const NO_ADDRESS: &str = "failed to lookup address information";
+
+fn no_name(error: &io::Error) -> RegistryError {
+    let text = error.to_string();
+    let reason = text.trim_start_matches(NO_ADDRESS).trim_start_matches(": ");
+    let told = match reason {
+        "" => "the host name cannot be resolved".to_string(),
+        reason => format!("the host name cannot be resolved: {reason}"),
+    };
+    RegistryError::new(Failure::Connection, told)
+        .help("check the name; where only a proxy knows it, set HTTPS_PROXY")
 }
 
 fn io_text(error: &io::Error) -> String {

@@ -48,6 +48,8 @@ mod testing;
 mod tests;
 mod token;
 mod transfer;
+#[cfg(test)]
+mod trials;
 mod upload;
 
 pub use client::Client;

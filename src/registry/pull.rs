@@ -298,8 +298,12 @@ fn get_manifest(place: &Place, reference: &Reference) -> Result<Fetched, Registr
         retry: Retry::Whole,
         cancel: session.cancel(),
     };
-    session.read(&ask, |answer| {
+    let fetched = session.read(&ask, |answer| {
         read_manifest(answer, reference.digest.as_ref())
+    });
+    fetched.map_err(|e| match e.is_missing() {
+        true => e.help("check the name and the tag; a private repository may look missing to those without the right"),
+        false => e,
     })
 }
 
@@ -332,11 +336,31 @@ fn read_manifest(answer: Answer, expected: Option<&Digest>) -> Result<Fetched, R
             "{other} is not a sha256 digest, the only kind that is verified"
         )));
     }
+    if !matches!(
+        serde_json::from_slice(&bytes),
+        Ok(serde_json::Value::Object(_))
+    ) {
+        return Err(no_manifest(&bytes, said.as_deref()));
+    }
     let media_type = media_type_of(&bytes, said.as_deref());
     Ok(Fetched {
         descriptor: Descriptor::new(media_type, digest, bytes.len() as u64),
         bytes,
     })
+}
+
+/// A login page of a proxy comes with 200 too.
+fn no_manifest(bytes: &[u8], said: Option<&str>) -> RegistryError {
+    let begins = super::error::first_line(&String::from_utf8_lossy(bytes));
+    let kind = said.filter(|s| !s.is_empty()).unwrap_or("no type");
+    RegistryError::invalid(match begins.as_str() {
+        "" => format!(
+            "what came is no manifest but {} bytes of {kind}",
+            bytes.len()
+        ),
+        begins => format!("what came is no manifest but {kind}: {begins}"),
+    })
+    .help("is this the address of a registry?")
 }
 
 fn bare_media_type(header: &str) -> String {
@@ -474,6 +498,9 @@ impl Download<'_> {
                 {
                     writer = self.writer()?;
                     attempts.again(error, &self.work.cancel)?;
+                }
+                Err(error) if error.is_missing() => {
+                    return Err(error.help("the registry has lost a blob that its manifest names"));
                 }
                 Err(error) => return Err(error),
             }

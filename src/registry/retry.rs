@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use super::RegistryError;
+use super::{Failure, RegistryError};
 use crate::event::Cancel;
 
 /// A server may ask for a pause; beyond this we rather fail and say so.
@@ -47,18 +47,16 @@ impl Attempts {
         cancel: &Cancel,
     ) -> Result<(), RegistryError> {
         if self.used >= self.policy.attempts.max(1) {
-            let tries = self.used;
-            return Err(error.with(|d| {
-                d.exhausted = true;
-                if tries > 1 {
-                    d.message.push_str(&format!(" (tried {tries} times)"));
-                }
-            }));
+            let error = error.with(|d| d.exhausted = Some(self.used));
+            return Err(match error.advice() {
+                None => advise(error),
+                Some(_) => error,
+            });
         }
         let pause = match error.pause() {
             Some(asked) if asked > LONGEST_WAIT => {
                 let seconds = asked.as_secs();
-                return Err(error.with(|d| d.exhausted = true).help(format!(
+                return Err(error.with(|d| d.exhausted = Some(self.used)).help(format!(
                     "it asks to come back in {seconds} s, which is too long to wait here"
                 )));
             }
@@ -76,6 +74,17 @@ impl Attempts {
             .saturating_mul(1 << (self.used - 1).min(20))
             .min(longest);
         ceiling.mul_f64(fraction)
+    }
+}
+
+/// What remains when all attempts failed.
+fn advise(error: RegistryError) -> RegistryError {
+    match error.failure() {
+        Failure::Server => error.help("the trouble is on its side: try later, or `retry` longer"),
+        Failure::Throttled => {
+            error.help("it limits requests: try later, use a mirror, or lower `concurrency`")
+        }
+        _ => error,
     }
 }
 
@@ -124,7 +133,6 @@ fn random_fraction() -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::registry::Failure;
 
     #[test]
     fn retry_after_is_read_as_seconds_and_as_a_date() {

@@ -22,6 +22,7 @@ use super::token::{self, Flow, Tokens};
 use super::{Auth, ClientOptions, Failure, RegistryError, Secret, cloud, proxy};
 use crate::event::Cancel;
 
+const TOO_LARGE: &str = "the registry, or a proxy before it, limits the size of requests; its operator can raise that (nginx: client_max_body_size)";
 const REDIRECTS: usize = 10;
 /// Token answers and error texts are small.
 const SMALL: u64 = 1 << 20;
@@ -457,9 +458,7 @@ impl Session {
             return Ok(base);
         }
         if scheme == Scheme::Http && answer.status == 400 {
-            // Go's and nginx's words to plain HTTP on a TLS port.
-            let text = String::from_utf8_lossy(&answer.excerpt()).to_string();
-            if text.contains("HTTPS") {
+            if wants_tls(&answer.excerpt()) {
                 return Err(RegistryError::new(Failure::Connection, "it wants https"));
             }
             return Ok(base);
@@ -474,8 +473,15 @@ impl Session {
         match error.failure() {
             Failure::Unauthorised | Failure::Denied => self.explain_refusal(error, ask),
             Failure::Throttled if self.endpoint.registry == crate::image::DOCKER_HUB => {
-                error.help("Docker Hub limits pulls; log in, wait, or use a mirror")
+                error.help("Docker Hub limits pulls: log in, wait, or use a mirror")
             }
+            Failure::Refused => match error.status() {
+                Some(413) => error.help(TOO_LARGE),
+                Some(400) if wants_tls(error.message().as_bytes()) => {
+                    error.help("TLS is spoken there: write `https://` in place of `http://`")
+                }
+                _ => error,
+            },
             _ => error,
         }
     }
@@ -525,6 +531,11 @@ fn refused(answer: Answer, from: From) -> RegistryError {
                 .to_string();
         }
     })
+}
+
+/// Go's and nginx's words to plain HTTP on a TLS port.
+fn wants_tls(body: &[u8]) -> bool {
+    String::from_utf8_lossy(body).contains("HTTPS")
 }
 
 impl Challenge {

@@ -120,6 +120,16 @@ pub enum Act {
     Read(usize, Box<dyn FnOnce(Vec<u8>) -> Option<Reply>>),
     /// Says nothing until the peer goes away.
     Stall,
+    /// Sends these bytes as they are, one by one with a pause where there is one, and closes.
+    Raw(Vec<u8>, Duration),
+    /// Sends these bytes as they are, then says nothing.
+    RawStall(Vec<u8>),
+    /// Hands everything on, and closes instead of answering.
+    Lose,
+    /// Reads nothing of the body until the peer goes away.
+    Unread,
+    /// Never says that a body is wanted, takes it all the same, then answers.
+    ReadUnasked(Reply),
 }
 
 pub fn reply(status: u16, headers: &[(&str, &str)], body: impl Into<Vec<u8>>) -> Reply {
@@ -249,7 +259,12 @@ fn serve(
         seen.earlier = log.iter().filter(|s| s.line() == seen.line()).count();
         log.push(seen.clone());
     }
-    let mut body = reader.take(length);
+    let mut body = Incoming {
+        body: reader.take(length),
+        asked: seen.header("Expect").is_some(),
+        back: stream.try_clone().unwrap(),
+    };
+    let wanted = !body.asked;
     match rule(&seen) {
         Act::Forward => forward(&seen, &mut body, length, upstream, stream, usize::MAX),
         Act::ForwardCut(most) => forward(&seen, &mut body, length, upstream, stream, most),
@@ -258,8 +273,36 @@ fn serve(
             drop(std::io::copy(&mut body.take(most as u64), &mut to));
         }
         Act::Answer(reply) => {
+            // Who asks first is told without sending.
+            if wanted {
+                drop(std::io::copy(&mut body, &mut std::io::sink()));
+            }
+            send(stream, &seen, reply);
+        }
+        Act::Raw(bytes, pause) => {
+            drop(std::io::copy(&mut body, &mut std::io::sink()));
+            drip(&stream, &bytes, pause);
+        }
+        Act::RawStall(bytes) => {
+            drop(std::io::copy(&mut body, &mut std::io::sink()));
+            drip(&stream, &bytes, Duration::ZERO);
+            wait_for_the_end(&stream);
+        }
+        Act::Unread => {
+            drop(body.read(&mut [0; 1]));
+            while !is_gone(&stream) {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        }
+        Act::ReadUnasked(reply) => {
+            body.asked = false;
             drop(std::io::copy(&mut body, &mut std::io::sink()));
             send(stream, &seen, reply);
+        }
+        Act::Lose => {
+            let mut to = open(&seen, length, upstream);
+            drop(std::io::copy(&mut body, &mut to));
+            drop(to.read(&mut [0; 1]));
         }
         Act::Read(most, then) => {
             let mut bytes = Vec::new();
@@ -270,9 +313,44 @@ fn serve(
         }
         Act::Stall => {
             drop(std::io::copy(&mut body, &mut std::io::sink()));
-            let mut left = [0];
-            drop(body.into_inner().into_inner().read(&mut left));
+            wait_for_the_end(&stream);
         }
+    }
+}
+
+fn drip(mut stream: &TcpStream, bytes: &[u8], pause: Duration) {
+    let size = if pause.is_zero() { bytes.len() } else { 1 };
+    for part in bytes.chunks(size.max(1)) {
+        drop(stream.write_all(part));
+        std::thread::sleep(pause);
+    }
+}
+
+fn wait_for_the_end(mut stream: &TcpStream) {
+    drop(stream.read(&mut [0]));
+}
+
+/// The peer closed, whatever it sent before.
+fn is_gone(stream: &TcpStream) -> bool {
+    use rustix::event::{PollFd, PollFlags, Timespec};
+    let now = Timespec::default();
+    let mut polled = [PollFd::new(stream, PollFlags::RDHUP)];
+    rustix::event::poll(&mut polled, Some(&now)).unwrap() > 0
+}
+
+/// A body; who waits for the word to send it gets that with the first read.
+struct Incoming {
+    body: std::io::Take<BufReader<TcpStream>>,
+    asked: bool,
+    back: TcpStream,
+}
+
+impl Read for Incoming {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        if std::mem::take(&mut self.asked) {
+            self.back.write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
+        }
+        self.body.read(buffer)
     }
 }
 
@@ -311,7 +389,8 @@ fn open(seen: &Seen, length: u64, upstream: Option<u16>) -> TcpStream {
         seen.method, seen.target
     );
     for (name, value) in &seen.headers {
-        if !["connection", "content-length"].contains(&name.to_ascii_lowercase().as_str()) {
+        if !["connection", "content-length", "expect"].contains(&name.to_ascii_lowercase().as_str())
+        {
             text.push_str(&format!("{name}: {value}\r\n"));
         }
     }
@@ -508,6 +587,30 @@ impl Authority {
             ]);
         }
         Authority { dir }
+    }
+
+    /// `expired.crt`: a certificate for the server's key that ended yesterday.
+    pub fn expire(&self) {
+        openssl(
+            self.dir.path(),
+            &[
+                "x509",
+                "-req",
+                "-days",
+                "-1",
+                "-in",
+                "server.csr",
+                "-CA",
+                "ca.crt",
+                "-CAkey",
+                "ca.key",
+                "-CAcreateserial",
+                "-extfile",
+                "san.cnf",
+                "-out",
+                "expired.crt",
+            ],
+        );
     }
 
     pub fn path(&self, name: &str) -> PathBuf {

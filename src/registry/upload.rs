@@ -188,7 +188,7 @@ impl Upload<'_> {
                 .as_ref()
                 .map_or(0, |s| s.offset.saturating_sub(before));
             match manner.after(&error, before + moved > 0, upload.smallest_chunk) {
-                Next::GiveUp => return Err(explain(error)),
+                Next::GiveUp => return Err(error),
                 Next::Same => {}
                 Next::Change(next) => manner = next,
             }
@@ -245,7 +245,9 @@ impl Upload<'_> {
             Err(_) => return Ok(None),
         };
         let offset = answer.header("Range").and_then(bytes_held).unwrap_or(0);
-        if offset == 0 || offset > self.blob.size {
+        // Nothing was read of what was answered at once.
+        let untouched = offset == 0 && error.status().is_some_and(super::retry::is_passing);
+        if (offset == 0 && !untouched) || offset > self.blob.size {
             // A fresh upload is cleaner than one about which nothing is known.
             answer.drain();
             return Ok(None);
@@ -265,11 +267,14 @@ impl Upload<'_> {
         let call = Call::new(Method::POST, self.uploads()?).body(EMPTY);
         let answer = self
             .ask("begin an upload", call, Retry::Whole, None)
-            .map_err(|e| match e.is_missing() {
-                true => e.help(
+            .map_err(|e| match e.status() {
+                _ if e.is_missing() => e.help(
                     "the repository does not exist, and this registry does not make it by itself; create it, or set `create-repo` where the registry is ECR",
                 ),
-                false => e,
+                Some(405) => e.help(
+                    "it takes no pushes: it may be a pull-through mirror, or read-only",
+                ),
+                _ => e,
             })?;
         let status = answer.status;
         self.opened(answer).ok_or_else(|| {
@@ -417,16 +422,6 @@ impl Upload<'_> {
                 ),
                 _ => error,
             })
-    }
-}
-
-/// What a refusal that ends an upload means.
-fn explain(error: RegistryError) -> RegistryError {
-    match error.status() {
-        Some(413) => error.help(
-            "the registry, or a proxy before it, limits the size of requests; its operator can raise that (nginx: client_max_body_size)",
-        ),
-        _ => error,
     }
 }
 
