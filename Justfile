@@ -15,6 +15,10 @@ test *arguments:
 ci:
     .ci/run
 
+# The CI templates against their platforms' schemas.
+schemas:
+    tests/schemas
+
 # Speed and memory beside buildah, skopeo, ninja: ratios in one run.
 bench *workloads:
     cargo build --release

@@ -19,6 +19,7 @@
 //! | `tidy` | which room of `src/` may know which |
 //! | `sandbox` | RUN in every kind of isolation |
 //! | `seeds` | pipelines of CI platforms work when only the plugin's image is exchanged |
+//! | `templates` | each pipeline of `examples/ci` does what it shows |
 //! | `ground` | no claims: registries, base images, users, peers |
 
 mod ground;
@@ -39,4 +40,5 @@ mod release;
 mod same_as_buildah;
 mod sandbox;
 mod seeds;
+mod templates;
 mod tidy;
