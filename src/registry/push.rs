@@ -191,7 +191,7 @@ impl Push<'_> {
             Err(error)
                 if self.session.endpoint.settings.create_repository
                     && error.status().is_none()
-                    && error.is_retryable() =>
+                    && error.is_passing() =>
             {
                 Ok(Remote::Missing)
             }
