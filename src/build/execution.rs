@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
+use super::cache::{Depth, Offer, StepKind};
 use super::context::ContextTree;
 use super::copy::Tree;
 use super::evaluate::{self, Todo};
@@ -16,7 +17,7 @@ use super::program::{Origin, Program, ProgramStage, ProgramStep, Start, at_line}
 use super::recipe::Loaded;
 use super::run::{Mounted, Prepared, prepare};
 use super::schedule::{Reached, run_all};
-use super::state::{ImageLayer, ImageState, OwnershipClass, pull};
+use super::state::{ImageLayer, ImageState, OwnershipClass, StepLayer, pull, read_indexes};
 use super::worker::TreeSource;
 use super::{BuildRequest, Engine};
 use crate::dockerfile::Run;
@@ -30,6 +31,8 @@ pub struct Execution<'a> {
     pub loaded: &'a Loaded,
     pub program: &'a Program,
     pub shared: &'a Shared,
+    /// The target's stage and those that it begins with.
+    in_image: BTreeSet<usize>,
     finished: Vec<OnceLock<ImageState>>,
 }
 
@@ -38,6 +41,8 @@ pub struct Execution<'a> {
 pub struct Shared {
     pub run: AtomicUsize,
     pub cached: AtomicUsize,
+    /// Of those, from a cache in a registry.
+    pub found: AtomicUsize,
     /// Set when the run is cancelled, and when a stage fails: the others need not go on.
     pub stop: Cancel,
     next: AtomicU32,
@@ -100,6 +105,15 @@ fn pass_cancellation_on(from: &Cancel, to: &Cancel, finished: &std::sync::mpsc::
     }
 }
 
+/// The target's stage, the one that it begins with, and so on down.
+fn in_image(program: &Program) -> BTreeSet<usize> {
+    let below = |stage: &usize| match program.stages[*stage].start {
+        Start::Stage(below) => Some(below),
+        _ => None,
+    };
+    std::iter::successors(Some(program.target), below).collect()
+}
+
 /// Our locks are held for look-ups only; a panic in between cannot leave half a value.
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex
@@ -123,6 +137,7 @@ impl<'a> Execution<'a> {
             program,
             shared,
             finished: program.stages.iter().map(|_| OnceLock::new()).collect(),
+            in_image: in_image(program),
         }
     }
 
@@ -154,11 +169,7 @@ impl<'a> Execution<'a> {
             if unread.is_empty() || stopped() || !stage.steps.iter().any(ProgramStep::reads_below) {
                 continue;
             }
-            if pull(self.engine, &self.request.target, &unread).is_ok() {
-                for layer in unread {
-                    let _ = self.engine.store.index(&layer.blob());
-                }
-            }
+            let _ = read_indexes(self.engine, &self.request.target, &unread);
         }
     }
 
@@ -182,7 +193,7 @@ impl<'a> Execution<'a> {
                     });
                 }
                 _ => Paused {
-                    state: self.begin(stage)?,
+                    state: self.begin(number)?,
                     next: 0,
                 },
             },
@@ -198,21 +209,40 @@ impl<'a> Execution<'a> {
             self.step(&mut state, step, &stage.name)
                 .map_err(|e| at_line(&self.program.file, step.line, e))?;
         }
+        self.offer_base(stage);
         let _ = self.finished[number].set(state);
         Ok(Reached::Finished)
     }
 
-    fn begin(&self, stage: &ProgramStage) -> Result<ImageState> {
+    fn begin(&self, number: usize) -> Result<ImageState> {
+        let stage = &self.program.stages[number];
         let base = match stage.start {
             Start::Stage(base) => Some(self.finished(base)),
             _ => None,
         };
         let mut state = evaluate::start(stage, base, self.loaded.epoch);
+        state.depth = match self.in_image.contains(&number) {
+            true => Depth::Final,
+            false => Depth::Intermediate,
+        };
         if let Start::Directory(directory) = &stage.start {
             self.whole_directory(&mut state, directory)
                 .map_err(|e| at_line(&self.program.file, stage.line, e))?;
         }
         Ok(state)
+    }
+
+    /// What a base's layers hold, for machines that then need not pull them.
+    fn offer_base(&self, stage: &ProgramStage) {
+        let (Some(cache), Start::Image(image)) = (&self.engine.cache, &stage.start) else {
+            return;
+        };
+        for layer in &image.layers {
+            if self.engine.store.has_index(&layer.diff_id) {
+                let offer = Offer::index(&layer.blob());
+                cache.offer(self.engine, &self.request.target, offer);
+            }
+        }
     }
 
     fn unfinished(&self, step: &ProgramStep) -> BTreeSet<usize> {
@@ -278,20 +308,57 @@ impl<'a> Execution<'a> {
     pub(super) fn cached(
         &self,
         key: &str,
+        kind: StepKind,
+        depth: Depth,
         make: impl FnOnce() -> Result<LayerBlob>,
-    ) -> Result<(LayerBlob, StepOutcome)> {
+    ) -> Result<(StepLayer, StepOutcome)> {
         // Of all targets of this run: those of a matrix share most steps.
         let turn = self.engine.store.turn(key);
         let _turn = locked(&turn);
-        if !self.request.no_cache
-            && let Some(layer) = self.recorded(key)
-        {
-            return Ok((layer, StepOutcome::Cached));
+        if !self.request.no_cache {
+            if let Some(layer) = self.recorded(key) {
+                let layer = StepLayer::own(self.engine, &layer)?;
+                self.offer(key, kind, depth, &layer);
+                return Ok((layer, StepOutcome::Cached));
+            }
+            if let Some(layer) = self.found(key, kind, depth) {
+                self.record(key, &layer.layer.blob())?;
+                return Ok((layer, StepOutcome::Cached));
+            }
         }
-        let layer = make()?;
-        let record = postcard::to_stdvec(&layer).context("a step record is plain data")?;
-        self.engine.store.put_step(key, &record)?;
+        let made = make()?;
+        self.record(key, &made)?;
+        let layer = StepLayer::own(self.engine, &made)?;
+        self.offer(key, kind, depth, &layer);
         Ok((layer, StepOutcome::Done))
+    }
+
+    fn record(&self, key: &str, layer: &LayerBlob) -> Result<()> {
+        let record = postcard::to_stdvec(layer).context("a step record is plain data")?;
+        self.engine.store.put_step(key, &record)
+    }
+
+    /// The layer of a key, from another machine.
+    fn found(&self, key: &str, kind: StepKind, depth: Depth) -> Option<StepLayer> {
+        let cache = self.engine.cache.as_ref()?;
+        let target = &self.request.target;
+        let found = cache.step(self.engine, target, key, kind)?;
+        cache.offer_found(self.engine, target, key, &found, depth);
+        self.shared.found.fetch_add(1, Ordering::Relaxed);
+        Some(StepLayer {
+            layer: found.layer,
+            empty: found.empty,
+        })
+    }
+
+    fn offer(&self, key: &str, kind: StepKind, depth: Depth, layer: &StepLayer) {
+        if let Some(cache) = &self.engine.cache
+            && cache.wants(kind, depth)
+        {
+            let replace = self.request.no_cache;
+            let offer = Offer::step(key, &layer.layer.blob(), layer.empty, depth, replace);
+            cache.offer(self.engine, &self.request.target, offer);
+        }
     }
 
     /// A record counts only while its blob is there.
@@ -340,7 +407,7 @@ impl<'a> Execution<'a> {
             history,
         } = prepared;
         key.text(class.name());
-        let (layer, outcome) = self.cached(&key.hex(), || {
+        let (layer, outcome) = self.cached(&key.hex(), StepKind::Run, state.depth, || {
             let mut needed: Vec<&ImageLayer> = state.layers.iter().collect();
             for stage in &shown {
                 needed.extend(&self.finished(*stage).layers);
@@ -349,7 +416,7 @@ impl<'a> Execution<'a> {
             request.layers = state.blobs();
             super::output::run(self, &request, step, id)
         })?;
-        state.push_layer(self.engine, &layer, history)?;
+        state.push_layer(self.engine, &self.request.target, layer, history)?;
         Ok(outcome)
     }
 

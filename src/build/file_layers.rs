@@ -7,6 +7,7 @@ use std::sync::Arc;
 use anyhow::Result;
 
 use super::add;
+use super::cache::StepKind;
 use super::config::Made;
 use super::copy::owner::{self, Accounts};
 use super::copy::write::{Beneath, Contents, FromLayers, NoContents, write_layer};
@@ -50,8 +51,15 @@ impl Execution<'_> {
         };
         state.ran |= sources.ran;
         let key = step_key::of_plan(&plan, times, self.request.compression, state.class.name());
-        let (layer, outcome) = self.cached(&key, || self.write(&plan, &mut sources))?;
-        state.push_layer(self.engine, &layer, work.history.clone())?;
+        let (layer, outcome) = self.cached(&key, StepKind::Files, state.depth, || {
+            self.write(&plan, &mut sources)
+        })?;
+        state.push_layer(
+            self.engine,
+            &self.request.target,
+            layer,
+            work.history.clone(),
+        )?;
         Ok(outcome)
     }
 

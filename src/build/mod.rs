@@ -6,7 +6,8 @@
 //! ```
 //!
 //! A COPY is planned from metadata (`copy::plan`), keyed by the plan (`step_key`), and written straight from
-//! the context into tar, digest and compression. RUN goes to the helper process (`worker`). Knows layers,
+//! the context into tar, digest and compression. RUN goes to the helper process (`worker`). Steps made on other
+//! machines come from a registry (`cache`). Knows layers,
 //! store and registry; knows no manifest target, terminal or environment.
 use crate::event::{Cancel, Events};
 use crate::image::{Descriptor, Platform, Reference};
@@ -21,6 +22,7 @@ use std::path::PathBuf;
 mod add;
 mod assemble;
 mod base;
+pub mod cache;
 mod config;
 mod context;
 pub mod copy;
@@ -53,6 +55,8 @@ pub struct Engine {
     pub events: Events,
     pub cancel: Cancel,
     pub pins: std::sync::Arc<dyn Pins>,
+    /// Step results in registries, when there are any.
+    pub cache: Option<std::sync::Arc<cache::Cache>>,
 }
 
 /// FROM tags and ADD URLs resolved once and remembered in the project's state; moves only with `--pull`.
@@ -193,6 +197,8 @@ pub struct Built {
     pub sources: Vec<Reference>,
     pub steps_run: usize,
     pub steps_cached: usize,
+    /// Of those, the ones that a cache in a registry had.
+    pub steps_found: usize,
 }
 
 /// Builds the image for every platform asked for. Manifest and index are in the store afterwards, and every
@@ -201,6 +207,49 @@ pub struct Built {
 /// # Errors
 /// The first step that failed, with file and line.
 pub fn build(request: &BuildRequest, engine: &Engine) -> Result<Built> {
+    let Some(cache) = &engine.cache else {
+        return attempt(request, engine);
+    };
+    loop {
+        let result = attempt(request, engine);
+        // Whatever it came to: each time at least one layer fewer is expected from the cache.
+        if cache.was_disappointed(&request.target) {
+            continue;
+        }
+        let written = cache.finish(&request.target);
+        let built = result?;
+        told_of_cache(engine, &request.target, built.steps_found, written?);
+        return Ok(built);
+    }
+}
+
+fn told_of_cache(engine: &Engine, target: &str, found: usize, written: usize) {
+    let message = match (found, written) {
+        (0, 0) => return,
+        (found, 0) => format!("cache: {found} found"),
+        (found, written) => format!("cache: {found} found, {written} written"),
+    };
+    engine.events.send(crate::event::Event::Note {
+        target: Some(target.to_string()),
+        message,
+    });
+}
+
+/// Pulls blobs that an output needs. When the cache cannot give one after all, the error is of no use any
+/// more: [`build`] makes the image again, without it, if [`cache::Cache::was_disappointed`].
+///
+/// # Errors
+/// The registry's.
+pub fn pull_blobs(
+    engine: &Engine,
+    target: &str,
+    from: &Reference,
+    blobs: &[Descriptor],
+) -> Result<()> {
+    state::pull_from(engine, target, from, blobs)
+}
+
+fn attempt(request: &BuildRequest, engine: &Engine) -> Result<Built> {
     let loaded = recipe::Loaded::read(request)?;
     let bases = base::Bases::new(engine, &request.target, request.pull);
     let programs = platforms(request)
@@ -220,6 +269,9 @@ pub fn build(request: &BuildRequest, engine: &Engine) -> Result<Built> {
     let mut sources: BTreeMap<String, Reference> = BTreeMap::new();
     for execution in executions {
         let image = execution.into_image()?;
+        if let Some(cache) = &engine.cache {
+            cache.confirm(engine, &request.target, &image.layers);
+        }
         for layer in &image.layers {
             if let Some(source) = &layer.source {
                 sources.insert(layer.descriptor.digest.to_string(), source.clone());
@@ -237,6 +289,7 @@ pub fn build(request: &BuildRequest, engine: &Engine) -> Result<Built> {
         sources: sources.into_iter().collect(),
         steps_run: shared.run.into_inner(),
         steps_cached: shared.cached.into_inner(),
+        steps_found: shared.found.into_inner(),
     })
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 
 use super::Engine;
+use super::cache::{self, Depth};
 use super::config::{Configuring, Made};
 use super::copy::LayerTree;
 use super::copy::owner::Accounts;
@@ -88,6 +89,8 @@ pub struct ImageState {
     /// Some layer comes from a RUN of this build, with the times at which that ran.
     pub ran: bool,
     pub platform: Platform,
+    /// Whether what the stage makes is part of the image.
+    pub depth: Depth,
     view: Option<View>,
 }
 
@@ -100,6 +103,7 @@ impl ImageState {
             class: OwnershipClass::Full,
             ran: false,
             platform,
+            depth: Depth::default(),
             view: None,
         }
     }
@@ -145,12 +149,8 @@ impl ImageState {
     /// A layer that cannot be had or read.
     pub fn view(&mut self, engine: &Engine, target: &str) -> Result<&View> {
         if self.view.is_none() {
-            let unread: Vec<&ImageLayer> = self
-                .layers
-                .iter()
-                .filter(|l| !engine.store.has_index(&l.diff_id))
-                .collect();
-            pull(engine, target, &unread)?;
+            let layers: Vec<&ImageLayer> = self.layers.iter().collect();
+            read_indexes(engine, target, &layers)?;
             self.view = Some(View::new(&self.indexes(engine)?));
         }
         Ok(self.view.as_ref().expect("it was made above"))
@@ -177,8 +177,11 @@ impl ImageState {
         let fetch = |n: usize| pull(engine, target, &[&layers[n]]);
         let blobs = self.blobs();
         let read = |path: &[u8]| {
+            let resolved = view.resolve(path, crate::layer::FollowLast::Yes)?;
+            let hash = view.get(&resolved).and_then(|found| found.content);
+            let read = || read_file(&engine.store, &blobs, &view, path, MOST, &fetch);
             Ok::<_, anyhow::Error>(
-                read_file(&engine.store, &blobs, &view, path, MOST, &fetch)?.unwrap_or_default(),
+                cache::remembered_file(engine, target, hash, read)?.unwrap_or_default(),
             )
         };
         Ok(Accounts {
@@ -188,19 +191,66 @@ impl ImageState {
     }
 
     /// Puts a finished layer on top; an empty one is left out, as BuildKit does, and the history says so.
-    pub fn push_layer(&mut self, engine: &Engine, layer: &LayerBlob, text: String) -> Result<()> {
-        let index = engine.store.index(layer)?;
-        if index.entries.is_empty() {
+    pub fn push_layer(
+        &mut self,
+        engine: &Engine,
+        target: &str,
+        step: StepLayer,
+        text: String,
+    ) -> Result<()> {
+        if step.empty {
             self.config.history(text, Made::Nothing);
             return Ok(());
         }
         if let Some(view) = &mut self.view {
-            view.push(&index);
+            read_indexes(engine, target, &[&step.layer])?;
+            view.push(&*engine.store.index(&step.layer.blob())?);
         }
-        self.layers.push(ImageLayer::own(layer));
+        self.layers.push(step.layer);
         self.config.history(text, Made::Layer);
         Ok(())
     }
+}
+
+/// What a step came to.
+pub struct StepLayer {
+    pub layer: ImageLayer,
+    /// It changed nothing.
+    pub empty: bool,
+}
+
+impl StepLayer {
+    /// A layer that is in the store.
+    ///
+    /// # Errors
+    /// It is not, or is no layer.
+    pub fn own(engine: &Engine, layer: &LayerBlob) -> Result<StepLayer> {
+        Ok(StepLayer {
+            layer: ImageLayer::own(layer),
+            empty: engine.store.index(layer)?.entries.is_empty(),
+        })
+    }
+}
+
+/// Sees to it that the store knows what these layers hold: from the cache where that knows it, else they are
+/// pulled and read.
+///
+/// # Errors
+/// As [`pull`].
+pub fn read_indexes(engine: &Engine, target: &str, layers: &[&ImageLayer]) -> Result<()> {
+    let unread = || -> Vec<&ImageLayer> {
+        let known = |l: &&&ImageLayer| engine.store.has_index(&l.diff_id);
+        layers.iter().filter(|l| !known(l)).copied().collect()
+    };
+    if let Some(cache) = &engine.cache {
+        cache.bring_indexes(engine, target, &unread());
+    }
+    let unread = unread();
+    pull(engine, target, &unread)?;
+    for layer in unread {
+        engine.store.index(&layer.blob())?;
+    }
+    Ok(())
 }
 
 /// Brings layers into the store that are not there yet.
@@ -225,15 +275,34 @@ pub fn pull(engine: &Engine, target: &str, layers: &[&ImageLayer]) -> Result<()>
         }
     }
     for (source, blobs) in sources {
-        engine
-            .registry
-            .pull_blobs(source, &blobs, &engine.store, &work(engine, target))
+        pull_from(engine, target, source, &blobs)
             .with_context(|| format!("cannot pull layers of {}", source.familiar()))?;
     }
     for layer in layers {
         engine.store.record_layer(&layer.blob())?;
     }
     Ok(())
+}
+
+/// Pulls blobs of a repository. If the cache had promised one of them, it promises that no more.
+pub fn pull_from(
+    engine: &Engine,
+    target: &str,
+    from: &Reference,
+    blobs: &[Descriptor],
+) -> Result<()> {
+    let pulled = engine
+        .registry
+        .pull_blobs(from, blobs, &engine.store, &work(engine, target));
+    if let (Err(error), Some(cache)) = (&pulled, &engine.cache)
+        && !error.is_cancelled()
+    {
+        let lost = cache.forget_unavailable(engine, target, from, blobs);
+        if !lost && blobs.iter().all(|blob| engine.store.holds(blob)) {
+            return Ok(());
+        }
+    }
+    Ok(pulled?)
 }
 
 pub fn work(engine: &Engine, target: &str) -> Work {

@@ -98,6 +98,15 @@ pub struct RunArgs {
     /// Look base tags and URLs up again
     #[arg(long)]
     pub pull: bool,
+    /// Take steps from a registry: `HOST/REPOSITORY`, or as buildx writes it
+    #[arg(long, value_name = "REF")]
+    pub cache_from: Vec<String>,
+    /// Share the steps that are made here in a registry: `HOST/REPOSITORY[,mode=min]`
+    #[arg(long, value_name = "REF")]
+    pub cache_to: Vec<String>,
+    /// Leave entries of the registry cache alone that are older: `12h`, `14d`
+    #[arg(long, value_name = "TIME")]
+    pub cache_ttl: Option<String>,
     /// Fail when a lock file would change
     #[arg(long)]
     pub locked: bool,
@@ -203,7 +212,7 @@ pub struct LoginArgs {
 }
 
 /// Options that take the next word as their value.
-const TAKE_A_VALUE: [&str; 11] = [
+const TAKE_A_VALUE: [&str; 14] = [
     "-C",
     "--directory",
     "-f",
@@ -213,6 +222,9 @@ const TAKE_A_VALUE: [&str; 11] = [
     "--store",
     "--progress",
     "--color",
+    "--cache-from",
+    "--cache-to",
+    "--cache-ttl",
     "-j",
     "--jobs",
 ];

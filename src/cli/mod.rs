@@ -22,6 +22,7 @@ mod plugin;
 mod project;
 mod run;
 mod runner;
+mod shared_cache;
 mod signals;
 mod tools;
 mod watch;

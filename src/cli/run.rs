@@ -8,6 +8,7 @@ use super::exit::{self, Exit};
 use super::output::tell;
 use super::project::Project;
 use super::runner::{Wishes, Work};
+use super::shared_cache;
 use super::signals::{self, Stopped};
 use super::tools::Tools;
 use crate::event::Cancel;
@@ -36,16 +37,18 @@ pub fn once(
         return Err(Exit::usage("`--locked`: lock files are not supported yet"));
     }
     let plan = project.select(&args.targets)?;
+    let caches = shared_cache::of_arguments(args)?;
     let lock = take_lock(project, args, cancel, stopped)?;
     let state = Arc::new(State::open(&project.directory, &lock)?);
     let reporter = Reporter::to_terminal(environment.report_options(global));
-    let tools = Tools::new(
+    let mut tools = Tools::new(
         project,
         environment,
         environment.store(global)?,
         reporter.events(),
         cancel.clone(),
     )?;
+    tools.add_caches(caches);
     let summary = bring_up_to_date(project, &plan, &tools, &state, environment, args);
     reporter.finish();
     if let Some(code) = stopped.exit_code() {

@@ -4,10 +4,12 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
+use std::time::{Duration, SystemTime};
 
 use super::environment::Environment;
 use super::project::Project;
 use super::watchdog::Watchdog;
+use crate::build::cache::{Cache, CacheSettings};
 use crate::build::worker::Worker;
 use crate::build::{Engine, Pins};
 use crate::event::{Cancel, Events};
@@ -29,6 +31,8 @@ pub struct Tools {
     store: OnceLock<Store>,
     client: OnceLock<Client>,
     worker: OnceLock<Arc<Worker>>,
+    cache_settings: CacheSettings,
+    cache: OnceLock<Option<Arc<Cache>>>,
     watchdog: OnceLock<Watchdog>,
 }
 
@@ -64,6 +68,8 @@ impl Tools {
             store_path,
             options,
             tier: tier(environment)?,
+            cache_settings: super::shared_cache::settings(&manifest.settings.cache)?,
+            cache: OnceLock::new(),
             events,
             cancel,
             immutable_tags: ImmutableTags::default(),
@@ -111,7 +117,37 @@ impl Tools {
             events: self.events.clone(),
             cancel: self.cancel.clone(),
             pins: Arc::new(StatePins(Arc::clone(state))),
+            cache: self.cache()?,
         })
+    }
+
+    /// Caches of the command line besides those of the manifest; before anything is built.
+    pub fn add_caches(&mut self, more: CacheSettings) {
+        let settings = &mut self.cache_settings;
+        settings.from.extend(more.from);
+        settings.to.extend(more.to);
+        settings.ttl = more.ttl.or(settings.ttl);
+    }
+
+    /// Step results in registries; `None` when there are no such caches.
+    fn cache(&self) -> anyhow::Result<Option<Arc<Cache>>> {
+        if self.cache_settings.is_empty() {
+            return Ok(None);
+        }
+        if let Some(cache) = self.cache.get() {
+            return Ok(cache.clone());
+        }
+        // A cache that does not answer at once costs more than it saves.
+        let lookups = Client::new(ClientOptions {
+            attempts: self.options.attempts.min(2),
+            backoff: (Duration::from_millis(200), Duration::from_secs(2)),
+            idle_timeout: Duration::from_secs(30),
+            ..self.options.clone()
+        })?;
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let now = now.map_or(0, |since| since.as_secs());
+        let cache = Cache::new(self.cache_settings.clone(), lookups, now);
+        Ok(self.cache.get_or_init(|| Some(Arc::new(cache))).clone())
     }
 
     /// Started with the first command on the host.

@@ -4,6 +4,7 @@
 //! Knows nothing of graphs, builders or terminals.
 
 mod build;
+mod cache;
 mod context;
 mod declarations;
 mod duration;
@@ -35,6 +36,7 @@ mod variables;
 
 use std::collections::BTreeMap;
 
+pub use cache::{CacheOption, cache_option, cache_ttl};
 pub use glob::Glob;
 pub use include::Files;
 pub use render::render;

@@ -47,6 +47,9 @@ pub(super) fn settings(node: &Node, cx: &Cx) -> Settings {
     let epoch = fields.integer("epoch", 0..=253_402_300_799);
     let watch = fields.child("watch").map(|node| watch(node, cx));
     let retry = fields.child("retry").map(|node| retry(node, cx));
+    let cache = fields
+        .child("cache")
+        .map(|node| super::cache::cache(node, cx));
     // Decoded by `env_files`.
     let _ = fields.children("env-file");
     if let Some(node) = fields.child("lock") {
@@ -58,6 +61,7 @@ pub(super) fn settings(node: &Node, cx: &Cx) -> Settings {
         epoch,
         watch: watch.unwrap_or_default(),
         retry: retry.unwrap_or_default(),
+        cache: cache.unwrap_or_default(),
     }
 }
 

@@ -54,6 +54,7 @@ pub struct Settings {
     pub epoch: Option<i64>,
     pub watch: WatchSettings,
     pub retry: Retry,
+    pub cache: CacheNode,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -93,6 +94,58 @@ impl Default for Retry {
         Retry {
             backoff: (Duration::from_secs(1), Duration::from_secs(30)),
             attempts: 5,
+        }
+    }
+}
+
+/// Where steps' results are shared with other machines.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct CacheNode {
+    pub registries: Vec<CacheRegistry>,
+    /// How old an entry may be.
+    pub ttl: Option<Duration>,
+    pub steps: CacheSteps,
+}
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CacheRegistry {
+    /// `host/repository`.
+    pub reference: Spanned<String>,
+    pub access: CacheAccess,
+    pub mode: CacheDepth,
+    pub on_error: OnCacheError,
+}
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CacheAccess {
+    #[default]
+    ReadWrite,
+    Read,
+    Write,
+    Off,
+}
+/// `min` is what the image is made of, `max` every stage.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CacheDepth {
+    Min,
+    #[default]
+    Max,
+}
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OnCacheError {
+    #[default]
+    Warn,
+    Fail,
+}
+/// Which steps are shared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CacheSteps {
+    pub run: bool,
+    pub copy: bool,
+}
+impl Default for CacheSteps {
+    fn default() -> Self {
+        CacheSteps {
+            run: true,
+            copy: true,
         }
     }
 }

@@ -17,6 +17,7 @@ pub(super) fn registries(
     entry: EntryPoint,
     reader: &Reader,
     destinations: &[String],
+    caches: &[String],
     notes: &mut Vec<String>,
 ) -> Result<Vec<RegistryNode>, Refusal> {
     let mut nodes = docker_config(reader)?;
@@ -54,7 +55,19 @@ pub(super) fn registries(
             );
         }
     }
-    transport(reader, destinations, &mut nodes, notes)?;
+    let any_certificate = reader.flag("PLUGIN_CACHE_TLS_INSECURE");
+    for host in caches.iter().map(|cache| parts(cache).0) {
+        let auth = match ours.is_empty() || host == ours || ours.starts_with(&format!("{host}/")) {
+            true => auth.clone(),
+            false => AuthNode::DockerConfig,
+        };
+        let node = nodes
+            .entry(host.clone())
+            .or_insert_with(|| registry(&host, auth));
+        node.skip_tls_verify |= any_certificate;
+    }
+    let written: Vec<String> = destinations.iter().chain(caches).cloned().collect();
+    transport(reader, &written, &mut nodes, notes)?;
     Ok(nodes.into_values().collect())
 }
 

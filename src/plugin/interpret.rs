@@ -7,8 +7,8 @@ use super::job::{Build, ImmutableTags, Job, ResultFiles, Source};
 use super::names::repositories;
 use super::reader::Reader;
 use super::tags::{AutoTags, auto_tags, expand_tag};
-use super::{Refusal, credentials};
-use crate::manifest::{SecretFrom, TarFormat};
+use super::{Refusal, cache, credentials};
+use crate::manifest::{CacheNode, SecretFrom, TarFormat};
 
 /// What the room may learn of the workspace; the caller reads it.
 pub struct Workspace<'a> {
@@ -67,9 +67,14 @@ fn interpret_with(
     let source = if mode.push_only {
         push_source(entry, reader, &destinations)
     } else {
-        Source::Build(Box::new(build(entry, reader, workspace, &mut notes)?))
+        Source::Build(Box::new(build(entry, reader, workspace)?))
     };
-    let registries = credentials::registries(entry, reader, &destinations, &mut notes)?;
+    let cache = match &source {
+        Source::Build(_) => cache::cache(entry, reader, &repositories, &mut notes)?,
+        _ => CacheNode::default(),
+    };
+    let caches = cache::names(&cache);
+    let registries = credentials::registries(entry, reader, &destinations, &caches, &mut notes)?;
     Ok(Outcome::Run(Box::new(Job {
         source,
         push: mode.push,
@@ -79,6 +84,7 @@ fn interpret_with(
             .flatten(),
         layout: reader.some("PLUGIN_OCI_LAYOUT_PATH"),
         registries,
+        cache,
         attempts: reader
             .number("PLUGIN_PUSH_RETRY")
             .and_then(|n| u32::try_from(n).ok())
@@ -259,12 +265,7 @@ fn tar(entry: EntryPoint, reader: &Reader) -> Result<Option<(String, TarFormat)>
     Ok(Some((path, format)))
 }
 
-fn build(
-    entry: EntryPoint,
-    reader: &Reader,
-    workspace: &Workspace,
-    notes: &mut Vec<String>,
-) -> Result<Build, Refusal> {
+fn build(entry: EntryPoint, reader: &Reader, workspace: &Workspace) -> Result<Build, Refusal> {
     let context = reader.text("PLUGIN_CONTEXT");
     let context = context.strip_prefix("dir://").unwrap_or(&context);
     if let Some((scheme, _)) = context.split_once("://") {
@@ -279,9 +280,6 @@ fn build(
         Some(sub) => format!("{}/{sub}", context.trim_end_matches('/')),
         None => context.to_string(),
     };
-    if reader.flag("PLUGIN_ENABLE_CACHE") && reader.some("PLUGIN_CACHE_REPO").is_some() {
-        notes.push("PLUGIN_CACHE_REPO: steps are cached in the workspace's store; a cache in a registry is not supported yet".into());
-    }
     Ok(Build {
         dockerfile: dockerfile(entry, reader, &context, workspace)?,
         stage: reader.some("PLUGIN_TARGET"),

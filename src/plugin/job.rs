@@ -5,9 +5,9 @@
 use std::collections::BTreeMap;
 
 use crate::manifest::{
-    AuthNode, BuildTarget, Destination, ImageFormat, Manifest, Publish, PushFrom, PushTarget,
-    RecipeNode, RegistryNode, SecretFrom, SecretNode, Settings, Spanned, TarFormat, TarOutput,
-    Target, TargetKind,
+    AuthNode, BuildTarget, CacheNode, Destination, ImageFormat, Manifest, Publish, PushFrom,
+    PushTarget, RecipeNode, RegistryNode, SecretFrom, SecretNode, Settings, Spanned, TarFormat,
+    TarOutput, Target, TargetKind,
 };
 
 /// The names of the targets in the manifest that a job becomes.
@@ -24,6 +24,8 @@ pub struct Job {
     pub tar: Option<(String, TarFormat)>,
     pub layout: Option<String>,
     pub registries: Vec<RegistryNode>,
+    /// Where steps are shared with other machines.
+    pub cache: CacheNode,
     pub attempts: Option<u32>,
     /// Whether a missing credential is to be found before the build starts.
     pub check_permission: bool,
@@ -118,7 +120,10 @@ impl Job {
         if self.push {
             targets.push(target(PUSH, TargetKind::Push(self.push_target())));
         }
-        let mut settings = Settings::default();
+        let mut settings = Settings {
+            cache: self.cache.clone(),
+            ..Settings::default()
+        };
         settings.retry.attempts = self.attempts.unwrap_or(settings.retry.attempts);
         Manifest {
             settings,
@@ -297,6 +302,7 @@ mod tests {
             tar: None,
             layout: None,
             registries: vec![],
+            cache: CacheNode::default(),
             attempts: None,
             check_permission: true,
             docker_config: None,

@@ -23,23 +23,33 @@ pub(super) fn repositories(
     let Some(repository) = reader.some("PLUGIN_REPO") else {
         return Ok(Vec::new());
     };
+    Ok(vec![prefixed(entry, reader, repository, publishes)?])
+}
+
+/// A repository's name with the registry before it, where the plugin puts that there.
+pub(super) fn prefixed(
+    entry: EntryPoint,
+    reader: &Reader,
+    repository: String,
+    publishes: bool,
+) -> Result<String, Refusal> {
     let prefixed = match (entry.family, entry.cloud) {
         (Family::Kaniko, Cloud::Docker) => reader.flag("PLUGIN_EXPAND_REPO"),
         (_, Cloud::Docker | Cloud::Heroku) => false,
         _ => true,
     };
     if !prefixed {
-        return Ok(vec![repository]);
+        return Ok(repository);
     }
     let host = match push_registry(entry, reader) {
         Ok(host) => host,
-        Err(_) if !publishes => return Ok(vec![repository]),
+        Err(_) if !publishes => return Ok(repository),
         Err(refusal) => return Err(refusal),
     };
     if repository.starts_with(&format!("{host}/")) {
-        return Ok(vec![repository]);
+        return Ok(repository);
     }
-    Ok(vec![format!("{host}/{repository}")])
+    Ok(format!("{host}/{repository}"))
 }
 
 /// The registry that a plugin prefixes its repository with. The general default,

@@ -16,9 +16,11 @@
 //!   http, retry one exchange; when to try again
 //!   connection  TCP that a cancellation ends
 //! mirrors     registries.conf and docker's registry-mirrors
+//! blobs       whether one is there
 //! referrers   what refers to an image; manage: tags, deletion, login
 //! ```
 
+mod blobs;
 mod certificates;
 mod challenge;
 mod client;

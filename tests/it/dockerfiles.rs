@@ -80,6 +80,7 @@ impl Project {
                 events: Events::to(move |e| seen.lock().unwrap().push(e)),
                 cancel: Cancel::default(),
                 pins: Arc::new(NoPins),
+                cache: None,
             },
             dir,
             events,

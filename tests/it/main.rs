@@ -10,6 +10,7 @@
 //! | `examples` | each example works as it says |
 //! | `same_as_buildah` | Dockerfiles give the peers' trees and configs; peers take what we write |
 //! | `release` | build, scan, push to many; push-only; credentials |
+//! | `registry_cache` | machines share steps through a registry, and none of its moods breaks a build |
 //! | `interrupted` | kills and signals lose nothing and leave nothing |
 //! | `kaniko` | kaniko's arguments: contexts, destinations, files, refusals |
 //! | `bad_input` | every refusal has a place, a reason and a next step |
@@ -36,6 +37,7 @@ mod interrupted;
 mod kaniko;
 mod own_image;
 mod packages;
+mod registry_cache;
 mod release;
 mod same_as_buildah;
 mod sandbox;

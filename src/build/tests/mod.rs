@@ -77,6 +77,7 @@ impl Project {
             events: Events::to(move |e| seen.lock().unwrap().push(e)),
             cancel: Cancel::default(),
             pins: Arc::new(MemoryPins::default()),
+            cache: None,
         };
         Project {
             dir,

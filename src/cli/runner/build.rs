@@ -64,8 +64,15 @@ pub(super) fn run(
     let name = work.project.graph.name(id);
     let request = request(work, id, target, Some(upstream))?;
     let engine = work.tools.engine(&work.state)?;
-    let built = build::build(&request, &engine).map_err(failure)?;
-    let mut outputs = write(work, name, target, &built.root).map_err(failure)?;
+    let (built, mut outputs) = loop {
+        let built = build::build(&request, &engine).map_err(failure)?;
+        match write(work, name, target, &built.root) {
+            Ok(outputs) => break (built, outputs),
+            // A layer that was to come from a cache cannot be had: made again, it is here.
+            Err(_) if lost_a_cached_layer(&engine, name) => {}
+            Err(error) => return Err(failure(error)),
+        }
+    };
     for tag in &target.tags {
         engine.store.tag(&tag.value, &built.root)?;
     }
@@ -126,6 +133,11 @@ pub(super) fn run(
     })
 }
 
+fn lost_a_cached_layer(engine: &build::Engine, name: &str) -> bool {
+    let cache = engine.cache.as_ref();
+    cache.is_some_and(|cache| cache.was_disappointed(name))
+}
+
 fn produced(work: &Work<'_>, name: &str, what: Product) {
     work.tools.events.send(Event::Produced {
         target: name.to_string(),
@@ -183,7 +195,8 @@ pub(super) fn fetch_missing(work: &Work<'_>, name: &str, root: &Descriptor) -> a
     if missing.is_empty() {
         return Ok(());
     }
-    let sources = build::sources_of(&work.tools.engine(&work.state)?, &root.digest);
+    let engine = work.tools.engine(&work.state)?;
+    let sources = build::sources_of(&engine, &root.digest);
     let mut by_source: BTreeMap<&Reference, Vec<Descriptor>> = BTreeMap::new();
     for blob in missing {
         let source = sources.get(blob.digest.as_str());
@@ -196,9 +209,7 @@ pub(super) fn fetch_missing(work: &Work<'_>, name: &str, root: &Descriptor) -> a
         by_source.entry(source).or_default().push(blob);
     }
     for (source, blobs) in by_source {
-        work.tools
-            .client()?
-            .pull_blobs(source, &blobs, store, &work.tools.work(name))?;
+        build::pull_blobs(&engine, name, source, &blobs)?;
     }
     Ok(())
 }

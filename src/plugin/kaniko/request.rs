@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use super::command_line::CommandLine;
 use super::context::{Context, context, shown};
 use super::registries::{docker_config, registries};
-use crate::manifest::{ImageFormat, SecretFrom, TarFormat, suggest};
+use crate::manifest::{
+    CacheAccess, CacheNode, CacheSteps, ImageFormat, SecretFrom, TarFormat, cache_ttl, suggest,
+};
 use crate::plugin::job::{Build, ImmutableTags, Job, ResultFiles, Source};
 use crate::plugin::{Refusal, Workspace};
 
@@ -153,12 +155,16 @@ impl Request {
             epoch: epoch(line, workspace.environment)?,
         };
         notes.extend(unknown_helpers(line));
+        let cache = cache(line, &destinations, &mut notes)?;
+        let mut written = destinations.clone();
+        written.extend(crate::plugin::cache::names(&cache));
         Ok(Job {
             source: Source::Build(Box::new(build)),
             push: !no_push(line, workspace.environment)? && !destinations.is_empty(),
             tar: line.text("tar-path").map(|path| (path, TarFormat::Docker)),
             layout: line.text("oci-layout-path"),
-            registries: registries(line, workspace, &destinations, bases)?,
+            registries: registries(line, workspace, &written, bases)?,
+            cache,
             attempts: attempts(line),
             check_permission: !line.flag("skip-push-permission-check"),
             docker_config: docker_config(workspace),
@@ -475,6 +481,57 @@ fn compression(line: &CommandLine) -> Result<Option<(String, Option<i32>)>, Refu
     Ok(match (name, level) {
         (None, None) => None,
         (name, level) => Some((name.unwrap_or_else(|| "gzip".into()), level)),
+    })
+}
+
+/// The repository of `--cache`; without a name for it, `cache` below the first destination.
+fn cache(
+    line: &CommandLine,
+    destinations: &[String],
+    notes: &mut Vec<String>,
+) -> Result<CacheNode, Refusal> {
+    let steps = CacheSteps {
+        run: line.flag("cache-run-layers"),
+        copy: line.flag("cache-copy-layers"),
+    };
+    let access = match line.flag("no-push-cache") {
+        true => CacheAccess::Read,
+        false => CacheAccess::ReadWrite,
+    };
+    let text = line.text("cache-ttl").unwrap_or_default();
+    let ttl = cache_ttl(&text).ok_or_else(|| {
+        Refusal::new(
+            format!("--cache-ttl={text} is no duration that an entry can have"),
+            "write a whole number and a unit, such as `6h` or `336h`",
+        )
+    })?;
+    let named = line.text("cache-repo");
+    if !line.flag("cache") {
+        return Ok(CacheNode::default());
+    }
+    let repository = match (named, destinations.first()) {
+        (Some(name), _) if name.starts_with("oci:") => {
+            notes.push(format!("--cache-repo={name}: steps are kept in the store; keep that between jobs instead of a layout"));
+            return Ok(CacheNode::default());
+        }
+        (Some(name), _) => name,
+        (None, Some(destination)) => {
+            let (_, _, tag) = crate::plugin::job::parts(destination);
+            let name = destination.strip_suffix(&format!(":{tag}"));
+            format!("{}/cache", name.unwrap_or(destination))
+        }
+        (None, None) => {
+            notes.push(
+                "--cache: without --cache-repo and --destination steps are kept in the store alone"
+                    .into(),
+            );
+            return Ok(CacheNode::default());
+        }
+    };
+    Ok(CacheNode {
+        registries: vec![crate::plugin::cache::repository_of(&repository, access)],
+        ttl: Some(ttl),
+        steps,
     })
 }
 

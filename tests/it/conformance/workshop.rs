@@ -82,6 +82,7 @@ impl Workshop {
             events,
             cancel: Cancel::default(),
             pins: Arc::new(NoPins),
+            cache: None,
         };
         let built = build(&self.request(case, &place), &engine)?;
         let mut image = self.read(case, &built.root);

@@ -86,10 +86,42 @@ impl Registry {
         blobs
     }
 
+    /// The files of all blobs.
+    pub fn blob_files(&self) -> Vec<PathBuf> {
+        let of = |digest: &String| {
+            self.storage()
+                .join(format!("blobs/sha256/{}/{digest}/data", &digest[..2]))
+        };
+        self.blobs()
+            .iter()
+            .map(of)
+            .filter(|f| f.is_file())
+            .collect()
+    }
+
+    /// Every file of its storage.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let listed = super::run("find", &[self.storage().to_str().unwrap(), "-type", "f"]);
+        listed.lines().map(PathBuf::from).collect()
+    }
+
+    /// The file that says which digest a tag points at.
+    pub fn link(&self, repository: &str, tag: &str) -> PathBuf {
+        let link = format!("repositories/{repository}/_manifests/tags/{tag}/current/link");
+        self.storage().join(link)
+    }
+
+    /// The manifest that a tag points at.
+    pub fn manifest_file(&self, repository: &str, tag: &str) -> PathBuf {
+        let digest = self.digest(repository, tag).unwrap();
+        let hex = digest.trim().strip_prefix("sha256:").unwrap().to_string();
+        self.storage()
+            .join(format!("blobs/sha256/{}/{hex}/data", &hex[..2]))
+    }
+
     /// The digest that a tag points at.
     pub fn digest(&self, repository: &str, tag: &str) -> Option<String> {
-        let link = format!("repositories/{repository}/_manifests/tags/{tag}/current/link");
-        std::fs::read_to_string(self.storage().join(link)).ok()
+        std::fs::read_to_string(self.link(repository, tag)).ok()
     }
 
     /// Repositories that have a tag, with it, sorted: `app:1`.

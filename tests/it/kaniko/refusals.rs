@@ -84,7 +84,7 @@ fn what_has_no_effect_is_said_once_and_logs_can_be_json() {
             "context",
             "--no-push",
             "--single-snapshot",
-            "--cache-repo=reg.example/cache",
+            "--cache-dir=/elsewhere",
         ],
     );
     assert_eq!(
@@ -93,7 +93,7 @@ fn what_has_no_effect_is_said_once_and_logs_can_be_json() {
         "{}",
         ran.stderr
     );
-    assert!(ran.stderr.contains("--cache-repo"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("--cache-dir"), "{}", ran.stderr);
     let ran = kaniko(
         &Imgmake::new(),
         project.path(),

@@ -1,0 +1,40 @@
+//! Whether a repository holds a blob, and how long it is, without reading it.
+
+use ureq::http::Method;
+
+use super::http::Call;
+use super::session::{Ask, Retry, pull_scope};
+use super::{Client, RegistryError, Work};
+use crate::event::Cancel;
+use crate::image::{Digest, Reference};
+
+impl Client {
+    /// The length of a blob; `None` when the repository does not hold it.
+    ///
+    /// # Errors
+    /// The registry cannot be reached, refuses, or does not say a length.
+    pub fn blob_size(&self, of: &Reference, blob: &Digest) -> Result<Option<u64>, RegistryError> {
+        let found = self.read(of, &Work::unheard(), |place| {
+            let scopes = [pull_scope(&place.repository)];
+            let url = format!("v2/{}/blobs/{blob}", place.repository);
+            let cancel = Cancel::default();
+            let answer = place.session.ask(&Ask {
+                operation: "look for a blob",
+                repository: &place.repository,
+                scopes: &scopes,
+                call: Call::new(Method::HEAD, place.session.url(&url)?),
+                retry: Retry::Whole,
+                cancel: &cancel,
+            })?;
+            let length = answer.header("Content-Length").and_then(|s| s.parse().ok());
+            length.ok_or_else(|| {
+                RegistryError::invalid("the registry does not say how long a blob is")
+            })
+        });
+        match found {
+            Ok(size) => Ok(Some(size)),
+            Err(error) if error.is_missing() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
