@@ -19,7 +19,8 @@ use super::program::{Origin, Program, Start, at_line};
 use super::recipe::{Loaded, mistake};
 use super::state::ImageState;
 use super::step_key::Framed;
-use super::{BuildRequest, Engine, Input, Inputs, Recipe, add};
+use super::steps::describe;
+use super::{BuildRequest, Engine, Input, Inputs, NamedContext, Recipe, add};
 use crate::dockerfile::{Mount, Run};
 use crate::layer::EntryKind;
 
@@ -54,6 +55,46 @@ impl<'a> Gathering<'a> {
             let name = self.named(path);
             self.add("dockerfile", name, *blake3::hash(bytes).as_bytes());
         }
+        self.settings(loaded);
+    }
+
+    /// What the target itself says: all of it reaches the image.
+    fn settings(&mut self, loaded: &Loaded) {
+        let request = self.request;
+        match &request.recipe {
+            Recipe::Dockerfile { stage, .. } => self.said("setting", "stage", stage),
+            Recipe::Steps { base, steps } => {
+                self.said("setting", "from", base);
+                for (at, step) in steps.iter().enumerate() {
+                    let whole = describe(step);
+                    let kind = whole.split(' ').next().unwrap_or_default();
+                    self.said("step", &format!("{} {kind}", at + 1), step);
+                }
+            }
+        }
+        for (name, value) in &request.labels {
+            self.said("label", name, value);
+        }
+        for (name, value) in &request.annotations {
+            self.said("annotation", name, value);
+        }
+        for (name, context) in &request.contexts {
+            match context {
+                NamedContext::Target(image) => self.said("context", name, &image.digest),
+                NamedContext::Image(image) => self.said("context", name, image),
+                NamedContext::Path(path) => self.said("context", name, &self.named(path)),
+            }
+        }
+        self.said("setting", "platforms", &super::platforms(request));
+        self.said("setting", "format", &request.format);
+        self.said("setting", "compression", &request.compression);
+        self.said("setting", "epoch", &loaded.epoch);
+    }
+
+    /// A value by its `Debug` form, which quotes texts and names variants: no two are alike.
+    fn said(&mut self, kind: &'static str, name: &str, value: &impl std::fmt::Debug) {
+        let hash = blake3::hash(format!("{value:?}").as_bytes());
+        self.add(kind, name.to_string(), *hash.as_bytes());
     }
 
     /// Walks the stages of one platform.

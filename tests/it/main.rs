@@ -17,6 +17,7 @@
 //! | `book` | every snippet of the book and the README does what it shows |
 //! | `host_commands` | `run` targets: incremental, explained, cut off early, safe when killed |
 //! | `packages` | `apt-get install` gives the same image in every kind of isolation |
+//! | `stale` | what makes a build stale, setting by setting |
 //! | `tidy` | which room of `src/` may know which |
 //! | `sandbox` | RUN in every kind of isolation |
 //! | `seeds` | pipelines of CI platforms work when only the plugin's image is exchanged |
@@ -42,5 +43,6 @@ mod release;
 mod same_as_buildah;
 mod sandbox;
 mod seeds;
+mod stale;
 mod templates;
 mod tidy;
