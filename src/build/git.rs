@@ -156,7 +156,8 @@ pub fn checkout(source: &GitSource, commit: &str, engine: &Engine) -> Result<Che
         directory,
     };
     let at = Some(checkout.directory.as_path());
-    git(at, &["init", "-q", "."])?;
+    // No hooks, no history of this machine: the directory may end up in an image.
+    git(at, &["init", "-q", "--template=", "-b", "main", "."])?;
     git(at, &["remote", "add", "origin", &source.remote])?;
     let shallow = ["fetch", "-q", "--depth", "1", "origin", commit];
     if git(at, &shallow).is_err() {
@@ -187,8 +188,10 @@ pub fn checkout(source: &GitSource, commit: &str, engine: &Engine) -> Result<Che
             ],
         )?;
     }
-    if !source.keep_git_directory {
-        std::fs::remove_dir_all(checkout.directory.join(".git")).context("cannot remove .git")?;
+    match source.keep_git_directory {
+        true => forget_this_machine(&checkout.directory)?,
+        false => std::fs::remove_dir_all(checkout.directory.join(".git"))
+            .context("cannot remove .git")?,
     }
     let inner = super::copy::tree::relative(&source.subdirectory);
     checkout.root = checkout.directory.join(super::copy::tree::show(&inner));
@@ -207,6 +210,20 @@ pub fn checkout(source: &GitSource, commit: &str, engine: &Engine) -> Result<Che
     Ok(checkout)
 }
 
+/// `.git` without times, inodes and names of this moment: equal commits give equal layers.
+fn forget_this_machine(checkout: &Path) -> Result<()> {
+    for name in ["FETCH_HEAD", "ORIG_HEAD", "index"] {
+        match std::fs::remove_file(checkout.join(".git").join(name)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(error).with_context(|| format!("cannot remove .git/{name}"));
+            }
+            _ => {}
+        }
+    }
+    // An index from the commit alone holds no file's time.
+    git(Some(checkout), &["read-tree", "HEAD"]).map(drop)
+}
+
 fn git(at: Option<&Path>, arguments: &[&str]) -> Result<String> {
     let mut command = Command::new("git");
     command
@@ -215,6 +232,8 @@ fn git(at: Option<&Path>, arguments: &[&str]) -> Result<String> {
             "advice.detachedHead=false",
             "-c",
             "core.symlinks=true",
+            "-c",
+            "core.logAllRefUpdates=false",
         ])
         .args(arguments)
         .env("GIT_TERMINAL_PROMPT", "0")

@@ -84,6 +84,15 @@ pub fn of_lint(
     Ok(())
 }
 
+/// BuildKit's own arguments that mean something here.
+const BUILDKIT_ARGS: [&str; 5] = [
+    "BUILDKIT_CONTEXT_KEEP_GIT_DIR",
+    "BUILDKIT_DOCKERFILE_CHECK",
+    "BUILDKIT_MULTI_PLATFORM",
+    "BUILDKIT_SANDBOX_HOSTNAME",
+    "BUILDKIT_SYNTAX",
+];
+
 /// A build argument that nothing takes is mostly misspelt.
 pub fn of_unused_args(request: &BuildRequest, engine: &Engine, taken: &BTreeSet<String>) {
     if !matches!(request.recipe, Recipe::Dockerfile { .. }) {
@@ -93,11 +102,15 @@ pub fn of_unused_args(request: &BuildRequest, engine: &Engine, taken: &BTreeSet<
         let known = taken.contains(name)
             || PROXY_ARGS.contains(&name.as_str())
             || PLATFORM_ARGS.contains(&name.as_str())
-            || name.starts_with("BUILDKIT_")
+            || BUILDKIT_ARGS.contains(&name.as_str())
             || name == "SOURCE_DATE_EPOCH";
-        if !known {
-            let message = format!("no ARG takes the build argument `{name}`");
-            send(request, engine, message);
+        if known {
+            continue;
         }
+        let message = match name.starts_with("BUILDKIT_") {
+            true => format!("the build argument `{name}` is for BuildKit and has no effect here"),
+            false => format!("no ARG takes the build argument `{name}`"),
+        };
+        send(request, engine, message);
     }
 }

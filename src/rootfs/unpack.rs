@@ -81,9 +81,12 @@ impl Trees {
     pub fn stack(&self, layers: &[LayerBlob]) -> Result<Stack> {
         let unpacked = self.unpack_all(layers)?;
         let (corrections, root_like) = corrections(&unpacked);
+        // The kernel refuses a directory that stands twice. A layer that does shows through at its
+        // highest place alone: whatever it says, it says again there.
+        let mut seen = std::collections::BTreeSet::new();
         let lowers = unpacked.into_iter().rev().map(|u| u.tree.join("fs"));
         Ok(Stack {
-            lowers: lowers.collect(),
+            lowers: lowers.filter(|l| seen.insert(l.clone())).collect(),
             corrections,
             root_like,
         })

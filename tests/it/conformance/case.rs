@@ -3,14 +3,21 @@
 //! `request` asks one thing per line:
 //!
 //! ```text
-//! arg NAME=value          secret ID=text          label NAME=value
+//! arg NAME=value          label NAME=value        annotation NAME=value
+//! secret ID=text          secret-file ID=text     ssh ID
 //! stage NAME              platform linux/arm64    context NAME DIRECTORY
-//! epoch SECONDS           show times              absent TEXT
+//! image NAME FILE         epoch SECONDS           absent TEXT
+//! show times              show created
 //! differs how buildah differs, and who is right
+//! tier NAME why the image is another one there
 //! ```
 //!
-//! `absent` is a text that must be in no layer, config or manifest.
+//! `absent` is a text that must be in no layer, config or manifest. `image` builds
+//! another file of the case first, with an annotation and a time of its own, and
+//! calls the result NAME. A `web.sh` makes what a server on loopback shows below the
+//! argument `WEB`. In a `tier` the image is the one of `expected.NAME.txt`.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -26,14 +33,21 @@ pub struct Case {
 pub struct Request {
     pub args: Vec<(String, String)>,
     pub secrets: Vec<(String, String)>,
+    pub secret_files: Vec<(String, String)>,
+    pub ssh: Vec<String>,
     pub labels: Vec<(String, String)>,
+    pub annotations: Vec<(String, String)>,
+    pub images: Vec<(String, String)>,
     pub contexts: Vec<(String, String)>,
     pub platforms: Vec<String>,
     pub stage: Option<String>,
     pub epoch: Option<i64>,
     pub times: bool,
+    pub created: bool,
     pub absent: Vec<String>,
     pub differs: Option<String>,
+    /// Tier to reason.
+    pub tiers: BTreeMap<String, String>,
 }
 
 pub fn room(name: &str) -> PathBuf {
@@ -68,6 +82,24 @@ impl Case {
         self.directory.file_name().unwrap().to_str().unwrap()
     }
 
+    /// Whether its image depends on how RUN is isolated, and on nothing that is root's alone.
+    pub fn runs(&self) -> bool {
+        let file = fs::read_to_string(self.directory.join("Dockerfile")).unwrap_or_default();
+        file.lines().any(|line| line.contains("RUN "))
+    }
+
+    /// What the server shows for this case, if it has one.
+    pub fn serve(&self, served: &Path) -> bool {
+        let script = self.directory.join("web.sh");
+        if !script.exists() {
+            return false;
+        }
+        fs::create_dir_all(served).unwrap();
+        let at = "umask 022; cd \"$1\" && . \"$2\"";
+        run("bash", &["-euc", at, "web", path(served), path(&script)]);
+        true
+    }
+
     /// The Dockerfile, and the context with the modes that a umask of 022 gives.
     pub fn lay_out(&self, place: &Path) {
         let context = place.join("context");
@@ -100,14 +132,20 @@ impl Request {
             match word {
                 "arg" => request.args.push(pair('=')),
                 "secret" => request.secrets.push(pair('=')),
+                "secret-file" => request.secret_files.push(pair('=')),
+                "ssh" => request.ssh.push(rest.into()),
                 "label" => request.labels.push(pair('=')),
+                "annotation" => request.annotations.push(pair('=')),
+                "image" => request.images.push(pair(' ')),
                 "context" => request.contexts.push(pair(' ')),
                 "platform" => request.platforms.push(rest.into()),
                 "stage" => request.stage = Some(rest.into()),
                 "epoch" => request.epoch = Some(rest.parse().unwrap()),
-                "show" => request.times = true,
+                "show" if rest == "times" => request.times = true,
+                "show" if rest == "created" => request.created = true,
                 "absent" => request.absent.push(rest.into()),
                 "differs" => request.differs = Some(rest.into()),
+                "tier" => request.tiers.extend([pair(' ')]),
                 other => panic!("a request knows no `{other}`"),
             }
         }

@@ -70,7 +70,13 @@ impl Buildah {
             ])
             .map(ToString::to_string)
             .collect();
-        for (name, value) in &asked.args {
+        for (name, file) in &asked.images {
+            let (file, context) = (place.join(file), place.join("context"));
+            let parent = ["bud", "-q", "--layers=false", "--format", "docker", "--pull=never"];
+            let rest = ["--isolation", "chroot", "-t", name, "-f", path(&file), path(&context)];
+            self.run(&place, &[&parent[..], &rest[..]].concat())?;
+        }
+        for (name, value) in &workshop.arguments(case) {
             arguments.push(format!("--build-arg={name}={value}"));
         }
         for (name, value) in &asked.labels {
@@ -84,6 +90,14 @@ impl Buildah {
             let secret = place.join(format!("secret-{id}"));
             std::fs::write(&secret, value).unwrap();
             arguments.push(format!("--secret=id={id},src={}", secret.display()));
+        }
+        for id in asked.secret_files.iter().map(|(id, _)| id) {
+            let secret = place.join(format!("secret-file-{id}"));
+            arguments.push(format!("--secret=id={id},src={}", secret.display()));
+        }
+        for id in &asked.ssh {
+            let socket = workshop.agent().socket();
+            arguments.push(format!("--ssh={id}={}", socket.display()));
         }
         arguments.extend(asked.stage.iter().map(|stage| format!("--target={stage}")));
         arguments.extend(asked.platforms.iter().map(|p| format!("--platform={p}")));

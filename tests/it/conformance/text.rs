@@ -25,6 +25,8 @@ pub struct Image {
     pub warnings: Vec<String>,
     /// One per platform.
     parts: Vec<Part>,
+    /// Of the index, if there is one.
+    annotations: String,
 }
 
 /// Its mount points, what it writes where nothing was said, and what it does not.
@@ -44,6 +46,7 @@ fn is_buildahs_own(line: &str) -> bool {
 
 struct Part {
     platform: String,
+    annotations: String,
     tree: String,
     layers: String,
     config: String,
@@ -57,10 +60,18 @@ impl Image {
             false => vec![root.clone()],
         };
         let part = |manifest: &Descriptor| Part::read(store, manifest, base, asked);
+        let annotations = match is_index(&root.media_type) {
+            true => {
+                let index = json::<ImageIndex>(store, root);
+                "[index]\n".to_string() + &annotated("index", &index.annotations)
+            }
+            false => String::new(),
+        };
         Image {
             root: root.clone(),
             warnings: Vec::new(),
             parts: manifests.iter().map(part).collect(),
+            annotations,
         }
     }
 
@@ -69,9 +80,11 @@ impl Image {
         for warning in &self.warnings {
             writeln!(text, "warning: {warning}").unwrap();
         }
+        text += &self.annotations;
         for part in &self.parts {
             let Part {
                 platform,
+                annotations,
                 tree,
                 layers,
                 config,
@@ -79,7 +92,7 @@ impl Image {
             } = part;
             write!(
                 text,
-                "[image {platform}]\n{tree}[layers]\n{layers}[config]\n{config}[history]\n{history}"
+                "[image {platform}]\n{annotations}{tree}[layers]\n{layers}[config]\n{config}[history]\n{history}"
             )
             .unwrap();
         }
@@ -116,11 +129,15 @@ impl Part {
         };
         let mut part = Part {
             platform: config.platform().to_string(),
+            annotations: annotated("manifest", &manifest.annotations),
             tree: tree(&below, &own, asked.times),
             layers: own.iter().enumerate().map(|(n, l)| l.names(n)).collect(),
             config: settings(&config.config),
             history: history(&config),
         };
+        if asked.created {
+            part.config += &created(&config);
+        }
         if below.is_empty() && own.is_empty() {
             part.layers = "none\n".into();
         }
@@ -308,6 +325,23 @@ fn healthcheck(check: &Healthcheck) -> String {
     }
     if check.retries != 0 {
         write!(text, " retries={}", check.retries).unwrap();
+    }
+    text
+}
+
+fn annotated(document: &str, annotations: &BTreeMap<String, String>) -> String {
+    let lines = annotations.iter();
+    lines
+        .map(|(name, value)| format!("{document} annotation {name}={}\n", shown(value.as_bytes())))
+        .collect()
+}
+
+/// When it was made, and when its own steps were.
+fn created(config: &ImageConfig) -> String {
+    let mut text = format!("Created {}\n", config.created.as_deref().unwrap_or("never"));
+    if let Some(last) = config.history.last() {
+        let at = last.created.as_deref().unwrap_or("never");
+        writeln!(text, "Created (last step) {at}").unwrap();
     }
     text
 }

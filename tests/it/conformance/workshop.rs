@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -12,10 +12,13 @@ use imgmake::event::{Cancel, Event, Events};
 use imgmake::image::Descriptor;
 use imgmake::layer::Compression;
 use imgmake::registry::{Client, ClientOptions};
+use imgmake::sandbox::Tier;
 use imgmake::store::Store;
 
 use super::case::Case;
 use super::text::Image;
+use crate::ground::agent::Agent;
+use crate::ground::web::{Transport, Web};
 use crate::ground::{images, temporary};
 
 struct NoPins;
@@ -32,14 +35,32 @@ pub struct Workshop {
     registry: Client,
     worker: Arc<Worker>,
     busybox: Descriptor,
+    web: OnceLock<Web>,
+    agent: OnceLock<Agent>,
+}
+
+/// Where a workshop works, with what, and how it isolates RUN.
+pub struct Place {
+    pub program: PathBuf,
+    /// A layout with the base.
+    pub busybox: PathBuf,
+    pub tier: Option<Tier>,
 }
 
 impl Workshop {
     pub fn new() -> Workshop {
+        Workshop::at(&Place {
+            program: PathBuf::from(env!("CARGO_BIN_EXE_imgmake")),
+            busybox: images::busybox(),
+            tier: None,
+        })
+    }
+
+    pub fn at(place: &Place) -> Workshop {
         let directory = temporary();
         let store = Store::open(&directory.path().join("store")).unwrap();
-        let worker = Worker::new(store.clone(), None)
-            .with_program(PathBuf::from(env!("CARGO_BIN_EXE_imgmake")));
+        let worker =
+            Worker::new(store.clone(), place.tier).with_program(place.program.clone());
         let registry = Client::new(ClientOptions {
             hosts: Vec::new(),
             docker_config: None,
@@ -49,9 +70,11 @@ impl Workshop {
             ..imgmake::registry::ClientOptions::default()
         })
         .unwrap();
-        let base = imgmake::archive::read(&store, &images::busybox(), None).unwrap();
+        let base = imgmake::archive::read(&store, &place.busybox, None).unwrap();
         Workshop {
             busybox: base.root,
+            web: OnceLock::new(),
+            agent: OnceLock::new(),
             worker: Arc::new(worker),
             directory,
             store,
@@ -68,6 +91,11 @@ impl Workshop {
         let place = self.place(case);
         std::fs::create_dir(&place).unwrap();
         case.lay_out(&place);
+        self.build_at(case, &place)
+    }
+
+    /// A case whose files lie ready.
+    pub fn build_at(&self, case: &Case, place: &Path) -> Result<Image> {
         let warnings: Arc<Mutex<Vec<String>>> = Arc::default();
         let seen = warnings.clone();
         let events = Events::to(move |event| {
@@ -84,12 +112,61 @@ impl Workshop {
             pins: Arc::new(NoPins),
             cache: None,
         };
-        let built = build(&self.request(case, &place), &engine)?;
+        let mut request = self.request(case, place);
+        for (name, file) in &case.request.images {
+            let image = self.parent(&request, place, file, &engine)?;
+            request.contexts.insert(name.clone(), image);
+        }
+        let built = build(&request, &engine)?;
         let mut image = self.read(case, &built.root);
-        let warnings = warnings.lock().unwrap();
-        let told = warnings.iter().map(|w| self.without_places(case, w));
-        image.warnings = told.collect();
+        image.warnings.clone_from(&warnings.lock().unwrap());
         Ok(image)
+    }
+
+    /// An image to begin with, with an annotation and a time that are its own affair.
+    fn parent(
+        &self,
+        request: &BuildRequest,
+        place: &Path,
+        file: &str,
+        engine: &Engine,
+    ) -> Result<NamedContext> {
+        let annotations = [("of.the.parent".to_string(), "yes".to_string())];
+        let parent = BuildRequest {
+            recipe: Recipe::Dockerfile {
+                path: place.join(file),
+                stage: None,
+            },
+            annotations: annotations.into(),
+            epoch: Some(999),
+            ..request.clone()
+        };
+        Ok(NamedContext::Target(build(&parent, engine)?.root))
+    }
+
+    /// What a case's server shows: the URL, and the directory behind it.
+    fn web(&self, case: &Case) -> (String, PathBuf) {
+        let web = self.web.get_or_init(|| Web::start(Transport::Plain, ""));
+        let url = format!("http://{}/{}", web.host, case.name());
+        (url, web.root().join(case.name()))
+    }
+
+    /// The arguments of a case, and the server's address if it has one.
+    pub fn arguments(&self, case: &Case) -> Vec<(String, String)> {
+        let mut arguments = case.request.args.clone();
+        let served = || self.web(case);
+        if case.directory.join("web.sh").exists() {
+            let (url, directory) = served();
+            if !directory.exists() {
+                case.serve(&directory);
+            }
+            arguments.push(("WEB".into(), url));
+        }
+        arguments
+    }
+
+    pub fn agent(&self) -> &Agent {
+        self.agent.get_or_init(Agent::start)
     }
 
     pub fn read(&self, case: &Case, root: &Descriptor) -> Image {
@@ -99,7 +176,11 @@ impl Workshop {
     /// A text for people, without where the test keeps its files.
     pub fn without_places(&self, case: &Case, text: &str) -> String {
         let place = format!("{}/", self.place(case).display());
-        text.replace(&place, "")
+        let text = text.replace(&place, "");
+        match self.web.get() {
+            Some(web) => text.replace(&format!("http://{}/{}", web.host, case.name()), "http://WEB"),
+            None => text,
+        }
     }
 
     fn request(&self, case: &Case, place: &Path) -> BuildRequest {
@@ -115,9 +196,17 @@ impl Workshop {
             })
             .collect();
         contexts.insert("busybox".into(), NamedContext::Target(self.busybox.clone()));
-        let secret = |(id, value): &(String, String)| {
+        let value = |(id, value): &(String, String)| {
             (id.clone(), SecretSource::Value(value.clone().into_bytes()))
         };
+        let file = |(id, value): &(String, String)| {
+            let file = place.join(format!("secret-file-{id}"));
+            std::fs::write(&file, value).unwrap();
+            (id.clone(), SecretSource::File(file))
+        };
+        let secrets = asked.secrets.iter().map(value);
+        let secrets = secrets.chain(asked.secret_files.iter().map(file)).collect();
+        let socket = |id: &String| (id.clone(), self.agent().socket());
         let platforms = match asked.platforms.is_empty() {
             true => vec!["linux/amd64".parse().unwrap()],
             false => asked.platforms.iter().map(|p| p.parse().unwrap()).collect(),
@@ -131,12 +220,12 @@ impl Workshop {
             context: place.join("context"),
             excluded: Vec::new(),
             contexts,
-            args: asked.args.iter().cloned().collect(),
+            args: self.arguments(case).into_iter().collect(),
             labels: asked.labels.iter().cloned().collect(),
-            annotations: BTreeMap::new(),
+            annotations: asked.annotations.iter().cloned().collect(),
             platforms,
-            secrets: asked.secrets.iter().map(secret).collect(),
-            ssh: BTreeMap::new(),
+            secrets,
+            ssh: asked.ssh.iter().map(socket).collect(),
             epoch: asked.epoch,
             compression: Compression::Gzip { level: 1 },
             format: Default::default(),

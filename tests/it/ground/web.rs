@@ -31,7 +31,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             open(file, 'wb').write(body)
             return self.answer(201)
         if not os.path.isfile(file): return self.answer(404)
-        self.answer(200, open(file, 'rb').read())
+        modified = self.date_time_string(os.path.getmtime(file))
+        self.answer(200, open(file, 'rb').read(), [('Last-Modified', modified)])
     def git(self, path, query, body):
         environment = dict(os.environ, GIT_PROJECT_ROOT=root, GIT_HTTP_EXPORT_ALL='1', PATH_INFO=path,
             QUERY_STRING=query, REQUEST_METHOD=self.command, CONTENT_LENGTH=str(len(body)),

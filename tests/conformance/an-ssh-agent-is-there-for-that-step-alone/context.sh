@@ -1,0 +1,1 @@
+cc -static -O1 -o ask "$2/ask.c"

@@ -1,0 +1,1 @@
+echo child > package.json
