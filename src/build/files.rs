@@ -302,7 +302,8 @@ pub fn selected(
     let mut nodes = Vec::new();
     for source in sources {
         if parents {
-            nodes.extend(select::with_parents(tree, source, exclude)?);
+            let found = select::with_parents(tree, source, exclude)?;
+            nodes.extend(found.into_iter().flat_map(|f| f.nodes));
             continue;
         }
         for path in select::sources(tree, source, exclude)? {

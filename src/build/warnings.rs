@@ -7,7 +7,7 @@ use anyhow::{Result, anyhow, bail};
 use super::program::Program;
 use super::recipe::Loaded;
 use super::{BuildRequest, Engine, Recipe};
-use crate::dockerfile::lint::{CheckOptions, Facts, PlatformMismatch, is_fatal, lint};
+use crate::dockerfile::lint::{CheckOptions, Facts, PlatformMismatch, Warning, is_fatal, lint};
 use crate::dockerfile::{PLATFORM_ARGS, PROXY_ARGS};
 use crate::event::Event;
 
@@ -33,6 +33,7 @@ pub fn of_lint(
     };
     let context = loaded.context(request, None).ok();
     let mut environments = BTreeMap::new();
+    let mut triggers = BTreeMap::new();
     let mut mismatches = Vec::new();
     for (stage, (image, wanted)) in &program.bases {
         let pairs = image.config.config.env.iter();
@@ -41,6 +42,7 @@ pub fn of_lint(
             .map(|(name, value)| (name.to_string(), value.to_string()))
             .collect();
         environments.insert(*stage, environment);
+        triggers.insert(*stage, image.config.config.on_build.clone());
         let actual = image.config.platform();
         if !actual.serves(wanted) {
             mismatches.push(PlatformMismatch {
@@ -61,6 +63,7 @@ pub fn of_lint(
         build_args: Some(&request.args),
         check: check.as_ref(),
         base_environments: Some(&environments),
+        base_triggers: Some(&triggers),
         base_platforms: &mismatches,
         ignore: context.as_ref().map(|c| c.ignore_rules().rules()),
     };
@@ -75,13 +78,41 @@ pub fn of_lint(
         );
     }
     if is_fatal(parsed, &facts, &warnings) {
-        bail!(
-            "{}: {} build checks failed, and the file says `check=error=true`",
-            program.file,
-            warnings.len()
-        );
+        let who = match check {
+            Some(_) => "BUILDKIT_DOCKERFILE_CHECK says `error=true`",
+            None => "the file says `check=error=true`",
+        };
+        bail!("{}: {}", program.file, refusal(&warnings, who));
     }
     Ok(())
+}
+
+/// `2 build checks failed: StageNameCasing (line 2), …`: the checks by their first lines.
+fn refusal(warnings: &[Warning], who: &str) -> String {
+    let mut by_rule: Vec<(String, Vec<usize>)> = Vec::new();
+    for warning in warnings {
+        let name = warning.rule.name();
+        match by_rule.iter_mut().find(|(rule, _)| *rule == name) {
+            Some((_, lines)) => lines.push(warning.line),
+            None => by_rule.push((name, vec![warning.line])),
+        }
+    }
+    let told = by_rule.iter().map(|(rule, lines)| {
+        let mut lines = lines.clone();
+        lines.dedup();
+        let word = if lines.len() == 1 { "line" } else { "lines" };
+        let lines: Vec<String> = lines.iter().map(ToString::to_string).collect();
+        format!("{rule} ({word} {})", lines.join(", "))
+    });
+    let told: Vec<String> = told.collect();
+    let count = match warnings.len() {
+        1 => "a build check".to_string(),
+        n => format!("{n} build checks"),
+    };
+    format!(
+        "{count} failed, and {who}: {} (mend them, or leave checks out with `# check=skip=NAME`)",
+        told.join(", ")
+    )
 }
 
 /// BuildKit's own arguments that mean something here.

@@ -101,6 +101,7 @@ impl Reader<'_> {
         let first_line = self.next;
         let (start, continues) = self.continuation(line);
         if !continues && start.is_empty() {
+            self.blank();
             return true;
         }
         let mut text = start.to_owned();
@@ -116,6 +117,13 @@ impl Reader<'_> {
         match comment.is_empty() {
             true => self.comments.clear(),
             false => self.comments.push(comment.to_owned()),
+        }
+    }
+
+    /// A comment above a blank line is no description of what stands below it; an empty text keeps them apart.
+    fn blank(&mut self) {
+        if self.comments.last().is_some_and(|c| !c.is_empty()) {
+            self.comments.push(String::new());
         }
     }
 

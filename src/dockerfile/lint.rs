@@ -25,6 +25,8 @@ pub struct Facts<'a> {
     pub check: Option<&'a CheckOptions>,
     /// Environments of base images by stage index. A stage whose base is not listed may know any variable.
     pub base_environments: Option<&'a BTreeMap<usize, BTreeMap<String, String>>>,
+    /// ONBUILD triggers of base images by stage index.
+    pub base_triggers: Option<&'a BTreeMap<usize, Vec<String>>>,
     /// Bases that came for another platform than was asked for.
     pub base_platforms: &'a [PlatformMismatch],
     /// The ignore file of the main context.
@@ -124,6 +126,18 @@ struct Report {
 }
 
 impl Report {
+    /// Hears everything and says nothing.
+    fn silent() -> Report {
+        let options = CheckOptions {
+            skip: Rules::All,
+            ..CheckOptions::default()
+        };
+        Report {
+            options,
+            warnings: BTreeSet::new(),
+        }
+    }
+
     fn at<T>(&mut self, place: &Located<T>, rule: Rule, message: impl Into<String>) {
         let options = self.options.with_comments(&place.comments);
         self.push(&options, place.first_line, rule, message.into());
@@ -177,6 +191,10 @@ fn description<T>(place: &Located<T>, what: &str, names: &[&str], report: &mut R
         return;
     };
     let word = comment.split(' ').next().unwrap_or_default();
+    // Apart from it by a blank line.
+    if comment.is_empty() {
+        return;
+    }
     if !names.contains(&word) {
         let message = format!("the comment above this {what} should read `# {first} description`");
         report.at(place, Rule::InvalidDefinitionDescription, message);

@@ -42,8 +42,11 @@ impl fmt::Display for Directives {
 }
 
 fn commented(comments: &[String], text: String) -> String {
-    let above: String = comments.iter().map(|c| format!("# {c}\n")).collect();
-    above + &text
+    let line = |comment: &String| match comment.is_empty() {
+        true => "\n".to_owned(),
+        false => format!("# {comment}\n"),
+    };
+    comments.iter().map(line).collect::<String>() + &text
 }
 
 fn arg_text(args: &[ArgDeclaration], escape: Escape) -> String {

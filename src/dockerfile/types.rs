@@ -56,7 +56,7 @@ pub struct Located<T> {
     pub text: String,
     /// The instruction's name as written (`Run`).
     pub keyword: String,
-    /// Comments since the instruction before, without `#`.
+    /// Comments since the instruction before, without `#`; an empty text for blank lines between them.
     pub comments: Vec<String>,
 }
 

@@ -166,14 +166,15 @@ impl<'a> Planner<'a> {
     /// # Errors
     /// A path without wildcards that is not there.
     pub fn copy_parents(&mut self, tree: &dyn Tree, source: &str, to: &str) -> Result<usize> {
-        let pivot = select::pivot_of(tree, source)?;
-        let nodes = select::with_parents(tree, source, &self.rules.exclude)?;
+        let found = select::with_parents(tree, source, &self.rules.exclude)?;
         let target = self.target(true, b"", &format!("{to}/"))?;
-        for node in &nodes {
-            let path = join(&target, inner(&node.path, pivot.len()));
-            self.put(node, path)?;
+        for select::Pivoted { pivot, nodes } in &found {
+            for node in nodes {
+                let path = join(&target, inner(&node.path, pivot.len()));
+                self.put(node, path)?;
+            }
         }
-        Ok(nodes.len())
+        Ok(found.iter().map(|f| f.nodes.len()).sum())
     }
 
     /// Everything in a checkout. Its modes are git's: a file is executable or not, whatever the umask made of it.

@@ -39,25 +39,52 @@ pub fn kept_beneath(tree: &dyn Tree, directory: &Node, exclude: &Patterns) -> Re
     Ok(selection.kept)
 }
 
-/// `--parents`: what the pattern selects beneath the pivot (`/./`), with the directories on the way.
+/// What `--parents` takes from beneath one pivot (the part of a source before `/./`).
+pub struct Pivoted {
+    pub pivot: Vec<u8>,
+    /// With the directories on the way.
+    pub nodes: Vec<Node>,
+}
+
+/// `--parents`: what the pattern selects, for every directory that the pivot names: it may hold wildcards.
 ///
 /// # Errors
 /// A path without wildcards that is not there.
-pub fn with_parents(tree: &dyn Tree, source: &str, exclude: &Patterns) -> Result<Vec<Node>> {
-    let pivot = pivot_of(tree, source)?;
-    let pattern = source.split_once("/./").map_or(source, |(_, p)| p);
+pub fn with_parents(tree: &dyn Tree, source: &str, exclude: &Patterns) -> Result<Vec<Pivoted>> {
+    let (pivot, pattern) = source.split_once("/./").unwrap_or(("", source));
+    let mut found = Vec::new();
+    for pivot in select(tree, pivot)? {
+        let pivot = tree.resolve(&pivot)?;
+        let pivoted = beneath_pivot(tree, pivot, pattern, exclude)?;
+        if pivoted.nodes.is_empty() && !Wildcard::is_one(source) {
+            let path = join(&pivoted.pivot, &relative(pattern));
+            bail!(missing(tree, &path, source));
+        }
+        found.push(pivoted);
+    }
+    Ok(found)
+}
+
+fn beneath_pivot(
+    tree: &dyn Tree,
+    pivot: Vec<u8>,
+    pattern: &str,
+    exclude: &Patterns,
+) -> Result<Pivoted> {
     let pattern = show(&relative(pattern));
     let wanted = Patterns::new(&[if pattern.is_empty() { "**" } else { &pattern }])?;
     let mut selection = Selection::default();
-    for node in tree.walk(&pivot)? {
-        let inner = inner(&node.path, pivot.len()).to_vec();
-        let keep = wanted.matches(&inner) && !exclude.matches(&inner);
-        selection.add(inner, node, keep);
+    if tree.get(&pivot)?.is_none_or(|node| node.is_directory()) {
+        for node in tree.walk(&pivot)? {
+            let inner = inner(&node.path, pivot.len()).to_vec();
+            let keep = wanted.matches(&inner) && !exclude.matches(&inner);
+            selection.add(inner, node, keep);
+        }
     }
-    if selection.kept.is_empty() && !Wildcard::is_one(source) {
-        bail!(missing(tree, &join(&pivot, pattern.as_bytes()), source));
-    }
-    Ok(selection.kept)
+    Ok(Pivoted {
+        pivot,
+        nodes: selection.kept,
+    })
 }
 
 /// The paths of a tree that a source names: itself, or what its wildcards match, sorted.
@@ -162,12 +189,6 @@ impl Selection {
         }
         self.kept.push(node);
     }
-}
-
-/// The part of a `--parents` source before `/./`, in the tree.
-pub fn pivot_of(tree: &dyn Tree, source: &str) -> Result<Vec<u8>> {
-    let pivot = source.split_once("/./").map_or("", |(pivot, _)| pivot);
-    tree.resolve(&relative(pivot))
 }
 
 /// The part of a path beneath a directory whose path is `cut` long.

@@ -61,6 +61,12 @@ impl Globals {
         Globals { values, declared }
     }
 
+    /// The name that a FROM line ends up with.
+    pub(super) fn image(&self, from: &From, escape: Escape) -> String {
+        let expanded = self.expand(&from.image, escape);
+        expanded.map(|e| e.text).unwrap_or_default()
+    }
+
     fn expand(&self, word: &str, escape: Escape) -> Option<Expanded> {
         words::expand(word, &|name| self.values.get(name).cloned(), escape).ok()
     }

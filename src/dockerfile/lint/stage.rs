@@ -2,7 +2,7 @@
 
 use super::from::Globals;
 use super::*;
-use crate::dockerfile::expose;
+use crate::dockerfile::{expose, parse_trigger};
 use crate::dockerfile::suggest;
 use crate::dockerfile::words;
 use regex::Regex;
@@ -20,6 +20,7 @@ pub fn check(file: &Dockerfile, facts: &Facts<'_>, report: &mut Report) {
             last: BTreeMap::new(),
             report: &mut *report,
         };
+        walk.triggers(file, index);
         for instruction in &stage.instructions {
             walk.instruction(instruction);
         }
@@ -48,9 +49,7 @@ impl Scope {
         earlier: &[Scope],
     ) -> Scope {
         let from = &file.stages[index].from.value;
-        let escape = file.directives.escape;
-        let image = from.expand_image(&|n| globals.values.get(n).cloned(), escape);
-        let image = image.map(|e| e.text).unwrap_or_default();
+        let image = globals.image(from, file.directives.escape);
         if let Some(base) = file.base_stage(&image, index) {
             return earlier[base].clone();
         }
@@ -65,6 +64,37 @@ impl Scope {
     }
 }
 
+/// The ONBUILD instructions of a stage's base, as the stage will run them.
+fn triggers(
+    file: &Dockerfile,
+    facts: &Facts<'_>,
+    globals: &Globals,
+    index: usize,
+) -> Vec<Located<Instruction>> {
+    let from = &file.stages[index].from.value;
+    let image = globals.image(from, file.directives.escape);
+    let texts: Vec<&str> = match file.base_stage(&image, index) {
+        Some(base) => {
+            let instructions = file.stages[base].instructions.iter();
+            instructions.filter_map(trigger_of).collect()
+        }
+        None => {
+            let of_images = facts.base_triggers.and_then(|all| all.get(&index));
+            of_images.into_iter().flatten().map(String::as_str).collect()
+        }
+    };
+    // One that cannot be read fails the build, not the lint.
+    let parsed = texts.into_iter().filter_map(|t| parse_trigger(t).ok());
+    parsed.collect()
+}
+
+fn trigger_of(place: &Located<Instruction>) -> Option<&str> {
+    match &place.value {
+        Instruction::Onbuild(onbuild) => Some(&onbuild.trigger),
+        _ => None,
+    }
+}
+
 struct Walk<'a> {
     scope: Scope,
     escape: Escape,
@@ -76,6 +106,23 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
+    /// What the base's triggers define counts here; what is wrong with them is told where they are written.
+    fn triggers(&mut self, file: &Dockerfile, index: usize) {
+        let mut silent = Report::silent();
+        let mut walk = Walk {
+            scope: std::mem::take(&mut self.scope),
+            escape: self.escape,
+            facts: self.facts,
+            globals: self.globals,
+            last: BTreeMap::new(),
+            report: &mut silent,
+        };
+        for trigger in triggers(file, self.facts, self.globals, index) {
+            walk.instruction(&trigger);
+        }
+        self.scope = walk.scope;
+    }
+
     fn instruction(&mut self, place: &Located<Instruction>) {
         let environment = &self.scope.environment;
         let expansion = place.expand(&|n| environment.get(n).cloned(), self.escape);

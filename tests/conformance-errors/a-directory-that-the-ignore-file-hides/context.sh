@@ -1,0 +1,3 @@
+mkdir d
+echo x > d/x
+printf "*\n!e\n" > .dockerignore

@@ -1,0 +1,3 @@
+mkdir -p d/e
+echo x > d/e/x
+printf "\n\nd\n" > ../Dockerfile.dockerignore

@@ -1,0 +1,3 @@
+mkdir other
+echo x > other/x
+echo x > other/.dockerignore

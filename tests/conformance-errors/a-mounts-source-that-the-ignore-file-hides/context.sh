@@ -1,0 +1,3 @@
+mkdir d
+echo x > d/x
+printf "# all\nd\n" > .dockerignore

@@ -1,0 +1,2 @@
+mkdir -p a/b
+echo z > a/b/y

@@ -1,0 +1,2 @@
+mkdir -m 700 empty
+: > file

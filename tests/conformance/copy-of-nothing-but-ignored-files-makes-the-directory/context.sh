@@ -1,0 +1,3 @@
+mkdir d
+echo x > d/x
+printf 'd/*\n.dockerignore\n' > .dockerignore

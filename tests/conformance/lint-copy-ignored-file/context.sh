@@ -1,0 +1,3 @@
+mkdir docs
+echo x | tee secret visible > docs/secret.md
+printf 'secret\n**/*.md\n' > .dockerignore
