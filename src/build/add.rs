@@ -164,7 +164,11 @@ fn get(
         });
     }
     let expected = wanted.map(|d| Descriptor::new("", d.clone(), done));
-    let (digest, size) = writer.commit(expected.as_ref())?;
+    let committed = writer.commit(expected.as_ref());
+    let (digest, size) = committed.with_context(|| match download.checksum {
+        Some(_) => "it is not what --checksum says",
+        None => "it has changed since it was first downloaded (--pull takes the new one)",
+    })?;
     Ok(Pin {
         digest,
         mtime,

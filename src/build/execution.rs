@@ -207,7 +207,7 @@ impl<'a> Execution<'a> {
             self.engine.cancel.check()?;
             self.shared.stop.check()?;
             self.step(&mut state, step, &stage.name)
-                .map_err(|e| at_line(&self.program.file, step.line, e))?;
+                .map_err(|e| step.at(&self.program.file, e))?;
         }
         self.offer_base(stage);
         let _ = self.finished[number].set(state);

@@ -125,7 +125,7 @@ fn apply(
             for source in sources {
                 count += planner.copy_parents(tree, source, to)?;
             }
-            some_source(count, sources)
+            some_source(count, sources, tree)
         }
         Operation::Fetched {
             name,
@@ -174,7 +174,7 @@ fn copy(
         let paths = select::sources(tree, source, planner.exclude())?;
         selected.extend(paths.into_iter().map(|p| (source, p)));
     }
-    some_source(selected.len(), sources)?;
+    some_source(selected.len(), sources, tree)?;
     let mut files = 0;
     for (source, path) in &selected {
         let node = select::existing(tree, path, source)?;
@@ -198,11 +198,27 @@ fn copy(
     Ok(())
 }
 
-fn some_source(count: usize, sources: &[String]) -> Result<()> {
-    if count == 0 && !sources.is_empty() {
-        bail!("`{}` matches nothing", sources.join("`, `"));
+fn some_source(count: usize, sources: &[String], tree: &dyn Tree) -> Result<()> {
+    if count > 0 || sources.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    let named = sources.join("`, `");
+    match sources.iter().find_map(|s| hidden_match(tree, s)) {
+        Some((path, why)) => bail!(
+            "`{named}` matches nothing: `{}` would, but {why}",
+            show(&path)
+        ),
+        None => bail!("`{named}` matches nothing"),
+    }
+}
+
+/// What a wildcard would match were it not for the ignore file, and the rule that hides it.
+fn hidden_match(tree: &dyn Tree, source: &str) -> Option<(Vec<u8>, String)> {
+    let all = tree.unhidden()?;
+    let found = select::sources(&*all, source, &Patterns::default()).ok()?;
+    let first = found.into_iter().next()?;
+    let why = tree.hint(&first)?;
+    Some((first, why))
 }
 
 /// Fills in the content hashes that the plan lacks.

@@ -15,7 +15,7 @@ use super::copy::tree::relative;
 use super::copy::{Node, Tree};
 use super::evaluate::{self, FileWork, Todo};
 use super::files::{Operation, selected};
-use super::program::{Origin, Program, Start, at_line};
+use super::program::{Origin, Program, Start};
 use super::recipe::{Loaded, mistake};
 use super::state::ImageState;
 use super::step_key::Framed;
@@ -120,7 +120,7 @@ impl<'a> Gathering<'a> {
             }
             for step in &stage.steps {
                 let done = self.step(&mut state, step, program, loaded);
-                done.map_err(|e| at_line(&program.file, step.line, e))?;
+                done.map_err(|e| step.at(&program.file, e))?;
             }
             states.push(state);
         }

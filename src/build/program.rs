@@ -60,6 +60,16 @@ pub struct ProgramStep {
 }
 
 impl ProgramStep {
+    /// An error of this step, at its line. A trigger's line is the FROM that brought it.
+    pub fn at(&self, file: &str, error: anyhow::Error) -> anyhow::Error {
+        let told = error.to_string();
+        let error = match self.text.starts_with("ONBUILD ") && !told.contains(&self.text) {
+            true => error.context(format!("`{}`", self.text)),
+            false => error,
+        };
+        at_line(file, self.line, error)
+    }
+
     /// Whether the step looks at the files below it.
     pub fn reads_below(&self) -> bool {
         match &self.action {

@@ -144,6 +144,11 @@ impl Flags {
         }
     }
 
+    /// The name of the first that was given and not taken yet.
+    pub fn first(&self) -> Option<&str> {
+        self.given.first().map(|(name, _)| name.as_str())
+    }
+
     /// Every flag must have been asked for.
     pub fn finish(self) -> Result<(), DockerfileError> {
         let Some((name, _)) = self.given.into_iter().next() else {

@@ -17,7 +17,8 @@ mod pairs;
 
 type Result<T, E = DockerfileError> = std::result::Result<T, E>;
 
-const NAMES: [&str; 18] = [
+/// Every instruction there is.
+pub const NAMES: [&str; 18] = [
     "ADD",
     "ARG",
     "CMD",
@@ -135,6 +136,12 @@ pub fn from(rest: &str, escape: Escape) -> Result<From> {
 fn wrong_from(words: &[&str]) -> DockerfileError {
     let error = match words {
         [] => DockerfileError::new(0, "FROM needs an image").word("FROM"),
+        [_, separator] if separator.eq_ignore_ascii_case("as") => {
+            DockerfileError::new(0, format!("`{separator}` needs a name")).word(*separator)
+        }
+        [_, separator, _, word, ..] if separator.eq_ignore_ascii_case("as") => {
+            DockerfileError::new(0, format!("`{word}` is one word too many")).word(*word)
+        }
         [_, word, ..] => {
             DockerfileError::new(0, format!("FROM does not know what `{word}` means here"))
                 .word(*word)

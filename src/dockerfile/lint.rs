@@ -89,6 +89,31 @@ pub enum Rule {
 }
 
 impl Rule {
+    pub const ALL: [Rule; 22] = [
+        Rule::StageNameCasing,
+        Rule::FromAsCasing,
+        Rule::NoEmptyContinuation,
+        Rule::ConsistentInstructionCasing,
+        Rule::DuplicateStageName,
+        Rule::ReservedStageName,
+        Rule::JSONArgsRecommended,
+        Rule::MaintainerDeprecated,
+        Rule::UndefinedArgInFrom,
+        Rule::WorkdirRelativePath,
+        Rule::UndefinedVar,
+        Rule::MultipleInstructionsDisallowed,
+        Rule::LegacyKeyValueFormat,
+        Rule::InvalidBaseImagePlatform,
+        Rule::RedundantTargetPlatform,
+        Rule::SecretsUsedInArgOrEnv,
+        Rule::InvalidDefaultArgInFrom,
+        Rule::FromPlatformFlagConstDisallowed,
+        Rule::CopyIgnoredFile,
+        Rule::InvalidDefinitionDescription,
+        Rule::ExposeProtoCasing,
+        Rule::ExposeInvalidFormat,
+    ];
+
     pub fn name(self) -> String {
         format!("{self:?}")
     }

@@ -30,6 +30,7 @@ pub use error::{DockerfileError, DockerfileErrors};
 pub use expand::{Expansion, is_signal};
 pub use expose::exposed_ports;
 pub use heredoc::Heredoc;
+pub use instructions::NAMES as INSTRUCTIONS;
 pub use mount::{Access, CacheSharing, Mount, MountSpec, Ownership};
 pub use parse::parse_trigger;
 pub use suggest::nearest;

@@ -84,6 +84,7 @@ pub struct Ownership {
 }
 
 const TYPES: [&str; 5] = ["bind", "cache", "tmpfs", "secret", "ssh"];
+const SHARINGS: [&str; 3] = ["shared", "private", "locked"];
 const KEYS: [&str; 19] = [
     "type",
     "from",
@@ -249,7 +250,12 @@ impl MountSpec {
             id: self.text("id").unwrap_or_else(|| clean(&target)),
             access: self.access(Access::ReadWrite)?,
             sharing: self
-                .parsed("sharing", "shared, private or locked", sharing)?
+                .parsed("sharing", "shared, private or locked", sharing)
+                .map_err(|e| {
+                    let near = e.word.as_deref().map(str::to_lowercase);
+                    let near = near.and_then(|w| suggest::nearest(&w, SHARINGS));
+                    e.nearest(near)
+                })?
                 .unwrap_or_default(),
             from: self.from().map(str::to_owned),
             source: self.source(),

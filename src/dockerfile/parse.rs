@@ -177,6 +177,17 @@ fn located<T>(line: LogicalLine, value: T) -> Located<T> {
     }
 }
 
+/// Where a word stands; within another word only if it stands nowhere by itself.
+fn position(line: &str, word: &str) -> Option<usize> {
+    let alone = |at: usize| !line[..at].ends_with(|c: char| c.is_alphanumeric());
+    let mut found = line.match_indices(word).map(|(at, _)| at);
+    let first = found.next()?;
+    match alone(first) {
+        true => Some(first),
+        false => found.find(|at| alone(*at)).or(Some(first)),
+    }
+}
+
 /// Points at the offending word if it can be found in the lines of the instruction.
 fn place(error: DockerfileError, first: usize, last: usize, text: &str) -> DockerfileError {
     let error = error.at(first);
@@ -189,7 +200,7 @@ fn place(error: DockerfileError, first: usize, last: usize, text: &str) -> Docke
         .skip(first - 1)
         .take(last + 1 - first);
     for (index, line) in lines {
-        if let Some(at) = line.find(&word) {
+        if let Some(at) = position(line, &word) {
             let column = line[..at].chars().count() + 1;
             let mut error = error.at(index + 1);
             error.column = Some(column);

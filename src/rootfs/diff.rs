@@ -16,7 +16,8 @@ use super::below::{Below, Seen};
 use super::snapshot::Snapshot;
 use super::times::recorded_time;
 use crate::layer::{
-    Compression, Entry, EntryKind, LayerBlob, LayerWriter, Timestamp, join, whiteout_path,
+    Compression, Entry, EntryKind, LayerBlob, LayerWriter, Timestamp, WHITEOUT_PREFIX, join,
+    whiteout_path,
 };
 use crate::store::Store;
 
@@ -176,6 +177,9 @@ impl Walk<'_> {
     fn entry(&mut self, at: &At<'_>, depth: usize) -> Result<Recorded> {
         let (parent, name, path) = (at.parent, at.name, at.path);
         let stat = rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        if name.starts_with(WHITEOUT_PREFIX) {
+            bail!("names that begin with `.wh.` mean deletion in an image layer");
+        }
         if is_whiteout(&stat) {
             return match at.below.get(name) {
                 Some(_) => self.whiteout(path),

@@ -60,8 +60,15 @@ fn field(fields: &[String], at: usize) -> Option<u64> {
 }
 
 fn unknown(what: &str, name: &str, file: &str) -> anyhow::Error {
+    let is_number = || name.bytes().all(|b| b.is_ascii_digit());
     match name.is_empty() {
         true => anyhow::anyhow!("the {what} is empty"),
+        false if is_number() => {
+            anyhow::anyhow!(
+                "{what} `{name}` is out of range: numbers go up to {}",
+                u32::MAX
+            )
+        }
         false => anyhow::anyhow!(
             "{what} `{name}` is not in the image's {file}: add it before, or write its number"
         ),

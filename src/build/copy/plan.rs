@@ -11,7 +11,7 @@ use super::mode::Chmod;
 use super::select::{self, inner};
 use super::tree::{Node, Tree, base_name, join, parent, relative, resolve, show};
 use crate::build::patterns::{Patterns, ancestors_and_self};
-use crate::layer::{Entry, EntryKind, Timestamp, View};
+use crate::layer::{Entry, EntryKind, Timestamp, View, WHITEOUT_PREFIX};
 
 /// Flags of the instruction, all resolved.
 #[derive(Clone, Debug, Default)]
@@ -275,6 +275,12 @@ impl<'a> Planner<'a> {
     }
 
     fn put_content(&mut self, node: &Node, path: Vec<u8>, content: Content) -> Result<()> {
+        if base_name(&path).starts_with(WHITEOUT_PREFIX) {
+            bail!(
+                "cannot copy `{}`: names that begin with `.wh.` mean deletion in an image layer",
+                show(&node.path)
+            );
+        }
         match (node.is_directory(), self.standing(&path)) {
             (true, Standing::Link(_) | Standing::Other) => bail!(
                 "cannot copy the directory `{}` onto `/{}`, which is no directory",

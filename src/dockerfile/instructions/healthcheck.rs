@@ -29,7 +29,10 @@ impl Request<'_> {
     }
 
     fn none(self, rest: &str) -> Result<Instruction> {
-        self.flags.finish()?;
+        if let Some(flag) = self.flags.first() {
+            let message = format!("HEALTHCHECK NONE takes no flags: `--{flag}`");
+            return Err(DockerfileError::new(0, message).word(format!("--{flag}")));
+        }
         match rest {
             "" => Ok(Instruction::Healthcheck(Healthcheck::None)),
             rest => Err(DockerfileError::new(0, "HEALTHCHECK NONE takes no command").word(rest)),
@@ -42,9 +45,16 @@ impl Request<'_> {
         let start_period = self.duration("start-period")?;
         let start_interval = self.duration("start-interval")?;
         let retries = self.retries()?;
+        let needs = |request: &Self| {
+            let error = request.needs("a command");
+            error.help("write HEALTHCHECK CMD command, or HEALTHCHECK NONE to check nothing")
+        };
+        if self.arguments.is_empty() {
+            return Err(needs(&self));
+        }
         let command = self.command_line()?;
         if command == CommandLine::Exec(Vec::new()) {
-            return Err(self.needs("a command"));
+            return Err(needs(&self));
         }
         self.flags.finish()?;
         Ok(Instruction::Healthcheck(Healthcheck::Check(Check {

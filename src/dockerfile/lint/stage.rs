@@ -2,9 +2,9 @@
 
 use super::from::Globals;
 use super::*;
-use crate::dockerfile::{expose, parse_trigger};
 use crate::dockerfile::suggest;
 use crate::dockerfile::words;
+use crate::dockerfile::{expose, parse_trigger};
 use regex::Regex;
 use std::sync::LazyLock;
 
@@ -80,7 +80,11 @@ fn triggers(
         }
         None => {
             let of_images = facts.base_triggers.and_then(|all| all.get(&index));
-            of_images.into_iter().flatten().map(String::as_str).collect()
+            of_images
+                .into_iter()
+                .flatten()
+                .map(String::as_str)
+                .collect()
         }
     };
     // One that cannot be read fails the build, not the lint.

@@ -60,7 +60,8 @@ impl Case {
     pub fn all(kind: &str) -> Vec<Case> {
         let wanted = std::env::var("CASE").unwrap_or_default();
         let entries = fs::read_dir(room(kind)).unwrap();
-        let mut directories: Vec<PathBuf> = entries.map(|e| e.unwrap().path()).collect();
+        let paths = entries.map(|e| e.unwrap().path());
+        let mut directories: Vec<PathBuf> = paths.filter(|p| p.is_dir()).collect();
         directories.sort();
         let named = |d: &&PathBuf| d.to_str().unwrap().contains(&wanted);
         directories

@@ -4,6 +4,8 @@
 //! `expected.txt`, the image as text. `tests/conformance-errors/<claim>/` holds
 //! what is refused, and with which words.
 //!
+//! `RULES.kdl` there says which rule each case shows; [`rules`] checks it.
+//!
 //! `UPDATE=1` writes what was seen: to be read before it is committed.
 //! `CASE=words` takes the cases whose names contain the words.
 //!
@@ -13,6 +15,7 @@
 
 mod case;
 mod peer;
+mod rules;
 mod text;
 mod workshop;
 

@@ -72,8 +72,23 @@ impl Buildah {
             .collect();
         for (name, file) in &asked.images {
             let (file, context) = (place.join(file), place.join("context"));
-            let parent = ["bud", "-q", "--layers=false", "--format", "docker", "--pull=never"];
-            let rest = ["--isolation", "chroot", "-t", name, "-f", path(&file), path(&context)];
+            let parent = [
+                "bud",
+                "-q",
+                "--layers=false",
+                "--format",
+                "docker",
+                "--pull=never",
+            ];
+            let rest = [
+                "--isolation",
+                "chroot",
+                "-t",
+                name,
+                "-f",
+                path(&file),
+                path(&context),
+            ];
             self.run(&place, &[&parent[..], &rest[..]].concat())?;
         }
         for (name, value) in &workshop.arguments(case) {

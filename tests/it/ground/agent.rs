@@ -15,7 +15,17 @@ impl Agent {
     pub fn start() -> Agent {
         let directory = temporary();
         let (socket, key) = (directory.path().join("agent"), directory.path().join("key"));
-        let made = ["-q", "-t", "ed25519", "-N", "", "-C", "key-of-the-test", "-f", path(&key)];
+        let made = [
+            "-q",
+            "-t",
+            "ed25519",
+            "-N",
+            "",
+            "-C",
+            "key-of-the-test",
+            "-f",
+            path(&key),
+        ];
         run("ssh-keygen", &made);
         let process = Command::new("ssh-agent")
             .args(["-D", "-a", path(&socket)])
