@@ -92,5 +92,5 @@ fn build_checks_are_warnings_and_errors_when_the_file_says_so() {
         "{warnings:?}"
     );
     let error = p.error("# check=error=true\nFROM scratch\nMAINTAINER me\n");
-    assert!(error.contains("1 build checks failed"), "{error}");
+    assert!(error.contains("MaintainerDeprecated (line 3)"), "{error}");
 }
