@@ -7,7 +7,7 @@ use super::environment::Environment;
 use super::exit::{self, Exit};
 use super::output::print;
 use super::project::{Project, plain};
-use crate::dockerfile::{Dockerfile, lint as checks};
+use crate::dockerfile::{Dockerfile, DockerfileError, lint as checks};
 use crate::manifest::{RecipeNode, TargetKind};
 
 pub fn lint(global: &Global, targets: &[String], environment: &Environment) -> Result<u8, Exit> {
@@ -36,7 +36,7 @@ pub fn lint(global: &Global, targets: &[String], environment: &Environment) -> R
             Err(errors) => {
                 code = exit::FAILED;
                 for error in &errors.0 {
-                    text.push_str(&format!("{}:{}: error: {error}\n", path.value, error.line));
+                    text.push_str(&mistake(&path.value, error));
                 }
             }
             Ok(file) => {
@@ -45,8 +45,14 @@ pub fn lint(global: &Global, targets: &[String], environment: &Environment) -> R
                     .iter()
                     .map(|(n, v)| (n.clone(), v.value.clone()))
                     .collect();
+                let options = args.get("BUILDKIT_DOCKERFILE_CHECK");
+                let options = options.map(|text| checks::CheckOptions::parse(text));
+                let options = options.transpose().map_err(|error| {
+                    Exit::error(exit::FAILED, format!("BUILDKIT_DOCKERFILE_CHECK: {error}"))
+                })?;
                 let facts = checks::Facts {
                     build_args: Some(&args),
+                    check: options.as_ref(),
                     ..checks::Facts::default()
                 };
                 for warning in checks::lint(&file, &facts) {
@@ -71,4 +77,14 @@ pub fn lint(global: &Global, targets: &[String], environment: &Environment) -> R
     }
     print(&text)?;
     Ok(code)
+}
+
+/// `Dockerfile:2:14: error: what is wrong (what to do)`.
+fn mistake(file: &str, error: &DockerfileError) -> String {
+    let column = error.column.map_or(String::new(), |c| format!(":{c}"));
+    let advice = error.advice().map_or(String::new(), |a| format!(" ({a})"));
+    format!(
+        "{file}:{}{column}: error: {}{advice}\n",
+        error.line, error.message
+    )
 }
