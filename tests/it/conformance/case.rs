@@ -83,12 +83,6 @@ impl Case {
         self.directory.file_name().unwrap().to_str().unwrap()
     }
 
-    /// Whether its image depends on how RUN is isolated, and on nothing that is root's alone.
-    pub fn runs(&self) -> bool {
-        let file = fs::read_to_string(self.directory.join("Dockerfile")).unwrap_or_default();
-        file.lines().any(|line| line.contains("RUN "))
-    }
-
     /// What the server shows for this case, if it has one.
     pub fn serve(&self, served: &Path) -> bool {
         let script = self.directory.join("web.sh");
