@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use super::endpoint::{Declared, Endpoint, settings_for};
 use super::mirrors::{Configuration, Route, Stop};
-use super::session::Session;
+use super::session::{CONNECTIONS, Session};
 use super::{ClientOptions, HostSettings, RegistryError};
 use crate::image::{Digest, Reference};
 
@@ -13,9 +13,6 @@ use crate::image::{Digest, Reference};
 type Turn = Arc<Mutex<()>>;
 /// By registry, prefix of the settings, and how the address was declared.
 type Sessions = HashMap<(String, String, Declared), Arc<Session>>;
-
-/// Transfers at once with one registry, unless its settings say otherwise.
-const CONNECTIONS: usize = 6;
 
 /// One client for pull, push, retag, cache and referrers. Cheap to clone; blocking; thread-safe.
 #[derive(Clone)]
@@ -64,10 +61,12 @@ impl Ledger {
             .cloned()
     }
 
-    /// Held by whoever brings a blob to a repository: one upload per digest.
+    /// Held by whoever brings a blob to a registry: one upload per digest, and other
+    /// repositories mount it as soon as it is there.
     pub(super) fn turn(&self, to: &Reference, blob: &Digest) -> Turn {
         let mut sending = self.sending.lock().expect("no panic while noting");
-        Arc::clone(sending.entry((to.name(), blob.clone())).or_default())
+        let key = (to.registry.clone(), blob.clone());
+        Arc::clone(sending.entry(key).or_default())
     }
 }
 

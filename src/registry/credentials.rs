@@ -212,7 +212,10 @@ impl ConfigFile {
         repository: &str,
         options: &ClientOptions,
     ) -> Result<Lookup, RegistryError> {
-        if let Some((key, program)) = longest(&self.helpers, registry, repository) {
+        // An empty name turns the helper off for a host.
+        let helpers: BTreeMap<&String, &String> =
+            self.helpers.iter().filter(|(_, p)| !p.is_empty()).collect();
+        if let Some((key, program)) = longest(&helpers, registry, repository) {
             let told = format!("docker-credential-{program} for `{key}` in {source}");
             return match helper::get(program, &server_key(registry), &options.environment) {
                 Ok(Some((user, secret))) => {
@@ -228,7 +231,7 @@ impl ConfigFile {
             let told = format!("`{key}` in {source}");
             return entry.credential(&told).map(Lookup::Found);
         }
-        let Some(program) = &self.store else {
+        let Some(program) = self.store.as_ref().filter(|p| !p.is_empty()) else {
             return Ok(Lookup::Nothing);
         };
         let told = format!("docker-credential-{program}, the store of {source}");

@@ -10,9 +10,11 @@
 //! push        blobs, manifests, tags out, in the order registries want
 //!   permission  whether a push would be let in
 //!   upload      one blob: ask, mount, stream, resume
+//! gate        how many transfers a registry sees at once
 //! session     one registry: challenges, redirects, retries
 //!   endpoint    where it is; certificates, proxy: how it is reached
 //!   challenge, token, credentials, helper, login, cloud: who we are to it
+//!   mask        no secret comes back in a server's words
 //!   http, retry one exchange; when to try again
 //!   connection  TCP that a cancellation ends
 //! mirrors     registries.conf and docker's registry-mirrors
@@ -31,19 +33,27 @@ mod endpoint;
 mod error;
 #[cfg(test)]
 mod faults;
+mod gate;
 mod helper;
+#[cfg(test)]
+mod hostile;
 mod http;
 mod login;
 mod manage;
+mod mask;
 mod mirrors;
 mod options;
 mod permission;
 mod proxy;
 mod pull;
 mod push;
+#[cfg(test)]
+mod quirks;
 mod referrers;
 mod retry;
 mod session;
+#[cfg(test)]
+mod sharing;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]

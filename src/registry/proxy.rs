@@ -47,6 +47,21 @@ pub(super) fn is_loopback(host: &str) -> bool {
         || host.parse::<IpAddr>().is_ok_and(|a| a.is_loopback())
 }
 
+/// Addresses that routers do not pass on: clouds keep their metadata services there.
+pub(super) fn is_link_local(host: &str) -> bool {
+    match host.trim_matches(['[', ']']).parse::<IpAddr>() {
+        Ok(IpAddr::V4(address)) => address.is_link_local(),
+        Ok(IpAddr::V6(address)) => {
+            let metadata = address.segments()[..2] == [0xfd00, 0x0ec2];
+            let mapped = address
+                .to_ipv4_mapped()
+                .is_some_and(|v4| v4.is_link_local());
+            address.is_unicast_link_local() || metadata || mapped
+        }
+        Err(_) => false,
+    }
+}
+
 fn exempts(entry: &str, host: &str, port: u16) -> bool {
     let entry = entry.to_ascii_lowercase();
     if entry == "*" {

@@ -78,6 +78,7 @@ impl Client {
             .during(&from.registry, &from.repository, "pull a blob"));
         }
         self.read(from, work, |place| {
+            let _pass = place.session.gate.enter();
             Download {
                 place,
                 blob,

@@ -236,7 +236,7 @@ impl Push<'_> {
             store: self.store,
             work: self.work,
         };
-        if !upload.exists()? {
+        if !self.passing(|| upload.exists())? {
             self.send(&upload)?;
         }
         ledger.note(to, &blob.digest);
@@ -246,13 +246,20 @@ impl Push<'_> {
     fn send(&self, upload: &Upload) -> Result<(), RegistryError> {
         let neighbours = self.neighbours(upload.blob);
         if self.store.holds(upload.blob) {
-            return upload.mount_or_send(&neighbours);
+            return self.passing(|| upload.mount_or_send(&neighbours));
         }
-        if upload.mount_only(&neighbours)? {
+        if self.passing(|| upload.mount_only(&neighbours))? {
             return Ok(());
         }
+        // Without a pass: the source has a gate of its own.
         self.fetch(upload.blob)?;
-        upload.mount_or_send(&[])
+        self.passing(|| upload.mount_or_send(&[]))
+    }
+
+    /// One of the transfers that the registry sees at once.
+    fn passing<T>(&self, act: impl FnOnce() -> T) -> T {
+        let _pass = self.session.gate.enter();
+        act()
     }
 
     /// Repositories of the same registry that may hold the blob.

@@ -16,7 +16,9 @@ use super::challenge::{Bearer, Challenge};
 use super::credentials::{self, Credential, Proof};
 use super::endpoint::{Endpoint, Scheme};
 use super::error::ServerSaid;
+use super::gate::Gate;
 use super::http::{Answer, Body, Call, exchange};
+use super::mask::{conceal, secrets_in, secrets_of};
 use super::retry::{Attempts, Policy, is_passing, retry_after};
 use super::token::{self, Flow, Tokens};
 use super::{Auth, ClientOptions, Failure, RegistryError, Secret, cloud, proxy};
@@ -24,6 +26,8 @@ use crate::event::Cancel;
 
 const TOO_LARGE: &str = "the registry, or a proxy before it, limits the size of requests; its operator can raise that (nginx: client_max_body_size)";
 const REDIRECTS: usize = 10;
+/// Transfers at once with one registry, unless its settings say otherwise.
+pub(super) const CONNECTIONS: usize = 6;
 /// Token answers and error texts are small.
 const SMALL: u64 = 1 << 20;
 
@@ -34,6 +38,8 @@ pub(super) struct Session {
     challenge: RwLock<Option<Challenge>>,
     tokens: Tokens,
     credentials: Mutex<HashMap<String, Known>>,
+    /// Passed by every transfer with this registry.
+    pub gate: Gate,
     /// A mirror that could not be reached is not asked again in this run.
     given_up: AtomicBool,
     /// It does not know `Expect: 100-continue`.
@@ -77,6 +83,7 @@ enum From {
 impl Session {
     pub(super) fn new(endpoint: Endpoint, options: Arc<ClientOptions>) -> Session {
         Session {
+            gate: Gate::new(endpoint.settings.concurrency.unwrap_or(CONNECTIONS)),
             endpoint,
             options,
             base: Mutex::default(),
@@ -262,6 +269,7 @@ impl Session {
                 Ok(answer) => refused(answer, From::Registry),
                 Err(error) => error,
             };
+            let error = conceal(error, secrets_of(call, proof));
             if !error.is_retryable() {
                 return Err(error);
             }
@@ -269,24 +277,41 @@ impl Session {
         }
     }
 
-    fn realm(&self, bearer: &Bearer, credential: &Credential) -> Result<Url, RegistryError> {
+    /// Where tokens are had, by the registry's word. That word may lead anywhere on
+    /// the net, as Docker's protocol has it, but not to this machine or its metadata
+    /// service unless the registry is here too, and in clear only if the registry is
+    /// spoken to in clear.
+    pub(super) fn realm(
+        &self,
+        bearer: &Bearer,
+        credential: &Credential,
+    ) -> Result<Url, RegistryError> {
+        let refused = |why: String| Err(RegistryError::invalid(why));
         let realm = self
             .base()?
             .join(&bearer.realm)
             .ok()
-            .filter(|u| matches!(u.scheme(), "http" | "https"))
-            .ok_or_else(|| {
-                RegistryError::invalid(format!(
-                    "the registry sends for a token to `{}`, which is no address",
-                    bearer.realm
-                ))
-            })?;
-        let in_clear = realm.scheme() == "http"
-            && !proxy::is_loopback(realm.host_str().unwrap_or_default())
-            && !self.endpoint.schemes.contains(&Scheme::Http);
-        if in_clear && credential.proof != Proof::Anonymous {
+            .filter(|u| matches!(u.scheme(), "http" | "https") && u.has_host());
+        let Some(realm) = realm else {
+            return refused("the registry sends for a token to what is no address".into());
+        };
+        let host = realm.host_str().unwrap_or_default();
+        if !realm.username().is_empty() || realm.password().is_some() {
+            return refused(format!(
+                "the registry sends for a token to `{host}` with a user in the address, which hides where it leads"
+            ));
+        }
+        if self.endpoint.schemes.contains(&Scheme::Http) {
+            return Ok(realm);
+        }
+        if proxy::is_loopback(host) || proxy::is_link_local(host) {
+            return refused(format!(
+                "the registry sends for a token to `{host}`, which is this machine and not its own"
+            ));
+        }
+        if realm.scheme() == "http" && credential.proof != Proof::Anonymous {
             return Err(RegistryError::configuration(format!(
-                "the registry wants the credential sent in clear to `{realm}`"
+                "the registry wants the credential sent in clear to `{host}`"
             ))
             .help("declare the registry `insecure` if that is meant"));
         }
@@ -470,6 +495,7 @@ impl Session {
     /// Adds what the reader of an error needs to know.
     fn explain(&self, error: RegistryError, ask: &Ask) -> RegistryError {
         let error = error.during(&self.endpoint.registry, ask.repository, ask.operation);
+        let error = conceal(error, self.secrets());
         match error.failure() {
             Failure::Unauthorised | Failure::Denied => self.explain_refusal(error, ask),
             Failure::Throttled if self.endpoint.registry == crate::image::DOCKER_HUB => {
@@ -484,6 +510,16 @@ impl Session {
             },
             _ => error,
         }
+    }
+
+    /// Everything that must not come back in a server's words.
+    fn secrets(&self) -> Vec<String> {
+        let mut secrets = self.tokens.values();
+        // Held while a cloud is asked, whose errors are concealed by their request.
+        if let Ok(known) = self.credentials.try_lock() {
+            secrets.extend(known.values().flat_map(|k| secrets_in(&k.credential)));
+        }
+        secrets
     }
 
     fn explain_refusal(&self, error: RegistryError, ask: &Ask) -> RegistryError {

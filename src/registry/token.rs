@@ -63,6 +63,17 @@ impl Tokens {
         }
     }
 
+    /// Every token that is kept, for what must not be told.
+    pub(super) fn values(&self) -> Vec<String> {
+        let slots = self.slots.lock().expect("no slot is made in a panic");
+        let held = |slot: &Arc<Mutex<Option<Token>>>| {
+            // One that is being fetched is not known yet.
+            let token = slot.try_lock().ok()?;
+            token.as_ref().map(|t| t.value.0.clone())
+        };
+        slots.values().filter_map(held).collect()
+    }
+
     fn slot(&self, scopes: &[String]) -> Arc<Mutex<Option<Token>>> {
         let mut slots = self.slots.lock().expect("no slot is made in a panic");
         Arc::clone(slots.entry(scopes.join(" ")).or_default())

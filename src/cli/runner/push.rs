@@ -12,7 +12,7 @@ use crate::image::{Descriptor, ManifestOrIndex, Reference};
 use crate::key::{Frame, Inputs};
 use crate::manifest::{Diagnostic, Publish, PushFrom, PushTarget, Spanned, TargetKind};
 use crate::plugin::job::ImmutableTags;
-use crate::registry::{Client, PushJob, PushPhase, Pushed, RegistryError};
+use crate::registry::{Client, Fetched, PushJob, PushPhase, Pushed, RegistryError};
 use crate::state::{FileKind, Output};
 use crate::store::Store;
 
@@ -52,6 +52,9 @@ pub(super) fn inputs(
     Ok(())
 }
 
+/// An index in an index in an index is a trap.
+const DEEPEST: u32 = 4;
+
 /// Where one image goes.
 struct Destination {
     /// Index into the images that are pushed.
@@ -70,7 +73,7 @@ fn destinations(
         PushFrom::Images(_) => graph
             .images(id)
             .into_iter()
-            .map(|image| graph.name(image).to_string())
+            .map(|image| graph.target(image).default_repository())
             .collect(),
         PushFrom::Tar { .. } | PushFrom::Image(_) | PushFrom::Stored(_) => vec![String::new()],
     };
@@ -524,19 +527,35 @@ fn fetch_manifests(work: &Work<'_>, from: &Reference) -> Result<Descriptor, Fail
     let fetched = client
         .manifest(from)
         .map_err(|error| failure(error.into()))?;
-    store.put_bytes(&fetched.bytes)?;
-    if let Ok(ManifestOrIndex::Index(index)) =
-        ManifestOrIndex::parse(&fetched.bytes, Some(&fetched.descriptor.media_type))
-    {
+    fetch_children(client, store, from, &fetched, 0)?;
+    Ok(fetched.descriptor)
+}
+
+/// Children before their parent: what the store holds is whole.
+fn fetch_children(
+    client: &Client,
+    store: &Store,
+    from: &Reference,
+    parent: &Fetched,
+    depth: u32,
+) -> Result<(), Failure> {
+    let parsed = ManifestOrIndex::parse(&parent.bytes, Some(&parent.descriptor.media_type));
+    if let Ok(ManifestOrIndex::Index(index)) = parsed {
+        if depth == DEEPEST {
+            return Err(Failure::new(
+                FailureKind::Registry,
+                format!("{from}: its indexes are nested more than {DEEPEST} deep"),
+            ));
+        }
         for child in index.manifests {
-            let bytes = client
+            let child = client
                 .manifest(&from.with_digest(&child.digest))
-                .map_err(|error| failure(error.into()))?
-                .bytes;
-            store.put_bytes(&bytes)?;
+                .map_err(|error| failure(error.into()))?;
+            fetch_children(client, store, from, &child, depth + 1)?;
         }
     }
-    Ok(fetched.descriptor)
+    store.put_bytes(&parent.bytes)?;
+    Ok(())
 }
 
 /// Everything that an image is made of: manifests, configs and layers, foreign ones left out.

@@ -1,0 +1,42 @@
+//! How many transfers one registry sees at once, whoever asks for them: several
+//! images pushed to it share its connections.
+
+use std::sync::{Condvar, Mutex, PoisonError};
+
+pub(super) struct Gate {
+    free: Mutex<usize>,
+    freed: Condvar,
+}
+
+/// The right to one transfer; given back when dropped.
+pub(super) struct Pass<'g>(&'g Gate);
+
+impl Gate {
+    pub(super) fn new(at_once: usize) -> Gate {
+        Gate {
+            free: Mutex::new(at_once.max(1)),
+            freed: Condvar::new(),
+        }
+    }
+
+    /// Waits for a turn. Whoever holds a pass asks for no other one, of any gate.
+    pub(super) fn enter(&self) -> Pass<'_> {
+        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        while *free == 0 {
+            free = self
+                .freed
+                .wait(free)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+        *free -= 1;
+        Pass(self)
+    }
+}
+
+impl Drop for Pass<'_> {
+    fn drop(&mut self) {
+        let mut free = self.0.free.lock().unwrap_or_else(PoisonError::into_inner);
+        *free += 1;
+        self.0.freed.notify_one();
+    }
+}
