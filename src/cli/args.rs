@@ -170,6 +170,7 @@ pub enum Command {
     /// Forget them
     Logout {
         /// Host, with a port if it has one
+        #[arg(default_value = "docker.io")]
         registry: String,
     },
     /// Completions for a shell
@@ -203,12 +204,19 @@ pub enum DbCommand {
 #[derive(Debug, Args)]
 pub struct LoginArgs {
     /// Host, with a port if it has one
+    #[arg(default_value = "docker.io")]
     pub registry: String,
     #[arg(short, long, value_name = "USER")]
     pub username: String,
-    /// The password comes on standard input (it always does)
-    #[arg(long)]
+    /// Read the password from standard input, as is done without it too
+    #[arg(long, conflicts_with = "password")]
     pub password_stdin: bool,
+    /// The password, where everybody on this machine can read it: better on standard input
+    #[arg(short, long, value_name = "PASSWORD")]
+    pub password: Option<String>,
+    /// Plain HTTP, or TLS with a certificate that is not checked
+    #[arg(long)]
+    pub insecure: bool,
 }
 
 /// Options that take the next word as their value.

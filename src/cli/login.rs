@@ -6,30 +6,43 @@ use super::args::LoginArgs;
 use super::environment::Environment;
 use super::exit::{self, Exit};
 use super::output::print;
-use crate::registry::{Client, ClientOptions, RegistryError, Secret, forget};
+use crate::registry::{
+    Checked, Client, ClientOptions, Forgotten, HostSettings, RegistryError, Secret, forget,
+};
 
 /// No password is longer, and a file given by mistake may be.
 const LONGEST: u64 = 64 << 10;
 
 pub fn login(args: &LoginArgs, environment: &Environment) -> Result<u8, Exit> {
-    let password = password()?;
-    let options = options(environment);
+    let password = password(args)?;
+    let mut options = options(environment);
+    options.hosts.extend(args.insecure.then(|| HostSettings {
+        prefix: args.registry.clone(),
+        insecure: true,
+        ..HostSettings::default()
+    }));
     let client = Client::new(options).map_err(refused)?;
-    let path = client
+    let done = client
         .login(&args.registry, &args.username, &password)
         .map_err(refused)?;
+    let unseen = match done.checked {
+        Checked::Yes => "",
+        Checked::NotAskedFor => {
+            "; the registry did not ask for the password, so nobody knows whether it is right"
+        }
+    };
     print(&format!(
-        "logged in to {}; remembered in {path}\n",
-        args.registry
+        "logged in to {}; remembered in {}{unseen}\n",
+        args.registry, done.place
     ))?;
     Ok(0)
 }
 
 pub fn logout(registry: &str, environment: &Environment) -> Result<u8, Exit> {
-    let known = forget(&options(environment), registry).map_err(refused)?;
-    print(&match known {
-        true => format!("logged out of {registry}\n"),
-        false => format!("nothing was remembered for {registry}\n"),
+    let found = forget(&options(environment), registry).map_err(refused)?;
+    print(&match found {
+        Forgotten::Entry => format!("logged out of {registry}\n"),
+        Forgotten::Nothing => format!("nothing was remembered for {registry}\n"),
     })?;
     Ok(0)
 }
@@ -41,23 +54,44 @@ fn options(environment: &Environment) -> ClientOptions {
     }
 }
 
-/// From standard input: words of a command line are seen by everybody.
-fn password() -> Result<Secret, Exit> {
-    let stdin = std::io::stdin();
-    if stdin.is_terminal() {
-        return Err(
-            Exit::usage("the password is read from standard input, not from a terminal")
-                .with_help("`printf %s \"$PASSWORD\" | imgmake login …`"),
-        );
-    }
-    let mut text = String::new();
-    let read = stdin.lock().take(LONGEST).read_to_string(&mut text);
-    read.map_err(|error| Exit::usage(format!("cannot read the password: {error}")))?;
+/// From standard input; typed unseen where that is a terminal. Words of a command
+/// line are seen by everybody, so one there is taken with a warning.
+fn password(args: &LoginArgs) -> Result<Secret, Exit> {
+    let text = match &args.password {
+        Some(password) => {
+            eprintln!(
+                "warning: everybody on this machine can read the password on the command line; `--password-stdin` keeps it"
+            );
+            password.clone()
+        }
+        None if std::io::stdin().is_terminal() => typed()?,
+        None => piped()?,
+    };
     let text = text.trim_end_matches(['\r', '\n']);
     if text.is_empty() {
-        return Err(Exit::usage("the password on standard input is empty"));
+        return Err(Exit::usage("the password is empty").with_help(
+            "it is read from standard input: `printf %s \"$PASSWORD\" | imgmake login …`",
+        ));
     }
     Ok(Secret(text.to_string()))
+}
+
+fn piped() -> Result<String, Exit> {
+    let mut text = String::new();
+    let read = std::io::stdin()
+        .lock()
+        .take(LONGEST)
+        .read_to_string(&mut text);
+    read.map_err(|error| Exit::usage(format!("cannot read the password: {error}")))?;
+    Ok(text)
+}
+
+fn typed() -> Result<String, Exit> {
+    let terminal = console::Term::stderr();
+    let asked = terminal.write_str("Password: ");
+    asked
+        .and_then(|()| terminal.read_secure_line())
+        .map_err(|error| Exit::usage(format!("cannot read the password: {error}")))
 }
 
 fn refused(error: RegistryError) -> Exit {

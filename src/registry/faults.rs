@@ -420,14 +420,14 @@ fn a_cancelled_push_stops_between_blocks() {
 }
 
 /// A registry with token authentication and its token server.
-struct Guarded {
-    registry: Registry,
+pub(super) struct Guarded {
+    pub registry: Registry,
     tokens: Between,
 }
 
 const SERVICE: &str = "test registry";
 
-fn guarded(lifetime: u64) -> Guarded {
+pub(super) fn guarded(lifetime: u64) -> Guarded {
     let authority = Authority::new();
     let bundle = authority.path("ca.crt");
     let file = std::fs::read(&bundle).unwrap();

@@ -10,13 +10,13 @@ use std::path::{Path, PathBuf};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::credentials::{parse, paths, server_key};
+use super::credentials::{ConfigFile, parse, paths, server_key};
 use super::endpoint::canonical;
 use super::helper;
 use super::{ClientOptions, RegistryError, Secret};
 
 /// Remembers a user and a password as `docker login` does: through the helper
-/// that the file names, else in the file itself, 0600.
+/// that the file names, else in the file itself, 0600. Says where.
 ///
 /// # Errors
 /// The file cannot be read or written, or the helper refuses.
@@ -27,56 +27,125 @@ pub fn remember(
     password: &Secret,
 ) -> Result<String, RegistryError> {
     let registry = canonical(registry);
-    let path = login_path(options)?;
-    let mut document = read_document(&path)?;
-    let file = parse(
-        &serde_json::to_vec(&document).unwrap_or_default(),
-        &path.display().to_string(),
-    )?;
+    let mut held = Held::open(options)?;
     let key = server_key(&registry);
-    let program = file.helpers.get(&registry).or(file.store.as_ref());
-    let entry = match program {
+    let program = held.helper(&registry);
+    let entry = match &program {
         Some(program) => {
-            helper::store(program, &key, user, &password.0, &options.environment).map_err(
-                |why| RegistryError::configuration(format!("docker-credential-{program}: {why}")),
-            )?;
+            helper::store(program, &key, user, &password.0, &options.environment)
+                .map_err(|why| failed(program, &why))?;
             serde_json::json!({})
         }
         None => serde_json::json!({ "auth": STANDARD.encode(format!("{user}:{}", password.0)) }),
     };
-    document["auths"][&key] = entry;
-    write_document(&path, &document)?;
+    held.document["auths"][&key] = entry;
+    held.write()?;
     Ok(match program {
         Some(program) => format!("docker-credential-{program}"),
-        None => path.display().to_string(),
+        None => held.path.display().to_string(),
     })
 }
 
-/// Forgets what [`remember`] wrote. `false` when there was nothing.
+/// What a logout found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Forgotten {
+    Nothing,
+    Entry,
+}
+
+/// Forgets what [`remember`] wrote, under whatever name the host has in the file.
 ///
 /// # Errors
 /// The file cannot be read or written, or the helper refuses.
-pub fn forget(options: &ClientOptions, registry: &str) -> Result<bool, RegistryError> {
+pub fn forget(options: &ClientOptions, registry: &str) -> Result<Forgotten, RegistryError> {
     let registry = canonical(registry);
-    let path = login_path(options)?;
-    let mut document = read_document(&path)?;
-    let file = parse(
-        &serde_json::to_vec(&document).unwrap_or_default(),
-        &path.display().to_string(),
-    )?;
-    let key = server_key(&registry);
-    if let Some(program) = file.helpers.get(&registry).or(file.store.as_ref()) {
-        helper::erase(program, &key, &options.environment).map_err(|why| {
-            RegistryError::configuration(format!("docker-credential-{program}: {why}"))
-        })?;
+    let mut held = Held::open(options)?;
+    if let Some(program) = held.helper(&registry) {
+        helper::erase(&program, &server_key(&registry), &options.environment)
+            .map_err(|why| failed(&program, &why))?;
     }
-    let removed = document["auths"]
-        .as_object_mut()
-        .is_some_and(|auths| auths.remove(&key).is_some());
-    if removed {
-        write_document(&path, &document)?;
+    let mut found = Forgotten::Nothing;
+    if let Some(auths) = held.document["auths"].as_object_mut() {
+        let before = auths.len();
+        auths.retain(|key, _| canonical(key) != registry);
+        if auths.len() < before {
+            found = Forgotten::Entry;
+        }
     }
-    Ok(removed)
+    if found == Forgotten::Entry {
+        held.write()?;
+    }
+    Ok(found)
+}
+
+fn failed(program: &str, why: &str) -> RegistryError {
+    RegistryError::configuration(format!("docker-credential-{program}: {why}"))
+}
+
+/// The user's file, while nobody else changes it.
+struct Held {
+    path: PathBuf,
+    document: serde_json::Value,
+    helpers: ConfigFile,
+    /// The directory, locked: two logins at once lose neither.
+    _lock: fs::File,
+}
+
+impl Held {
+    fn open(options: &ClientOptions) -> Result<Held, RegistryError> {
+        let path = login_path(options)?;
+        // A link, as into a dotfiles folder, stays one.
+        let path = path.canonicalize().unwrap_or(path);
+        let directory = match path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        let told = |e: io::Error| {
+            RegistryError::configuration(format!("cannot change `{}`: {e}", path.display()))
+        };
+        // Docker's own mode for it.
+        let mut builder = fs::DirBuilder::new();
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder.recursive(true).create(directory).map_err(told)?;
+        let lock = fs::File::open(directory).map_err(told)?;
+        lock.lock().map_err(told)?;
+        let document = read_document(&path)?;
+        let bytes = serde_json::to_vec(&document).unwrap_or_default();
+        let helpers = parse(&bytes, &path.display().to_string())?;
+        Ok(Held {
+            path,
+            document,
+            helpers,
+            _lock: lock,
+        })
+    }
+
+    /// The program that keeps this registry's secrets.
+    fn helper(&self, registry: &str) -> Option<String> {
+        let own = self.helpers.helpers.iter();
+        let own = own
+            .filter(|(key, _)| canonical(key) == *registry)
+            .map(|(_, program)| program);
+        let program = own.chain(&self.helpers.store).next()?;
+        Some(program.clone()).filter(|name| !name.is_empty())
+    }
+
+    /// Beside, then renamed: a crash loses nobody's logins. 0600 from the first byte.
+    fn write(&self) -> Result<(), RegistryError> {
+        let told = |e: io::Error| {
+            RegistryError::configuration(format!("cannot write `{}`: {e}", self.path.display()))
+        };
+        let directory = self.path.parent().unwrap_or(Path::new("."));
+        let mut file = tempfile::Builder::new()
+            .prefix(".config.json-")
+            .tempfile_in(directory)
+            .map_err(told)?;
+        serde_json::to_writer_pretty(&mut file, &self.document).map_err(|e| told(e.into()))?;
+        io::Write::write_all(&mut file, b"\n").map_err(told)?;
+        file.as_file().sync_all().map_err(told)?;
+        file.persist(&self.path).map_err(|e| told(e.error))?;
+        Ok(())
+    }
 }
 
 fn login_path(options: &ClientOptions) -> Result<PathBuf, RegistryError> {
@@ -114,25 +183,6 @@ fn read_document(path: &Path) -> Result<serde_json::Value, RegistryError> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(serde_json::json!({})),
         Err(e) => Err(told(&e)),
     }
-}
-
-/// Beside, then renamed: a crash loses nobody's logins. 0600 from the first byte.
-fn write_document(path: &Path, document: &serde_json::Value) -> Result<(), RegistryError> {
-    let told = |e: io::Error| {
-        RegistryError::configuration(format!("cannot write `{}`: {e}", path.display()))
-    };
-    // A link, as into a dotfiles folder, stays one.
-    let path = &path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
-    let directory = path.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(directory).map_err(told)?;
-    let mut file = tempfile::Builder::new()
-        .prefix(".config.json-")
-        .tempfile_in(directory)
-        .map_err(told)?;
-    serde_json::to_writer_pretty(&mut file, document).map_err(|e| told(e.into()))?;
-    io::Write::write_all(&mut file, b"\n").map_err(told)?;
-    file.persist(path).map_err(|e| told(e.error))?;
-    Ok(())
 }
 
 #[cfg(test)]
@@ -174,8 +224,11 @@ mod tests {
             fs::metadata(&path).unwrap().permissions().mode() & 0o777,
             0o600
         );
-        assert!(forget(&options, "a.io").unwrap());
-        assert!(!forget(&options, "a.io").unwrap());
+        assert_eq!(
+            forget(&options, "https://a.io/v2/").unwrap(),
+            Forgotten::Entry
+        );
+        assert_eq!(forget(&options, "a.io").unwrap(), Forgotten::Nothing);
         assert_eq!(found(&options, "a.io"), Proof::Anonymous);
     }
 
@@ -205,6 +258,70 @@ mod tests {
             !fs::read_to_string(home.path().join("config.json"))
                 .unwrap()
                 .contains("s3cret")
+        );
+    }
+
+    #[test]
+    fn logins_at_the_same_time_lose_none() {
+        let home = tempfile::tempdir().unwrap();
+        let options = ClientOptions {
+            docker_config: Some(home.path().join("config.json")),
+            ..ClientOptions::default()
+        };
+        std::thread::scope(|scope| {
+            for n in 0..8 {
+                let options = &options;
+                scope.spawn(move || {
+                    remember(options, &format!("r{n}.io"), "u", &Secret("p".into())).unwrap()
+                });
+            }
+        });
+        for n in 0..8 {
+            assert_ne!(
+                found(&options, &format!("r{n}.io")),
+                Proof::Anonymous,
+                "{n}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_helper_of_the_host_is_asked_before_the_store_and_an_empty_one_is_none() {
+        let home = tempfile::tempdir().unwrap();
+        let program = home.path().join("docker-credential-own");
+        fs::write(&program, "#!/bin/sh\ncat > \"${0%/*}/$1\"\n").unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        let config = r#"{"credsStore":"missing","credHelpers":{"https://a.io/":"own","b.io":""}}"#;
+        fs::write(home.path().join("config.json"), config).unwrap();
+        let path = format!("{}:/usr/bin:/bin", home.path().display());
+        let options = ClientOptions {
+            docker_config: Some(home.path().to_path_buf()),
+            environment: [("PATH".to_string(), path)].into(),
+            ..ClientOptions::default()
+        };
+        let secret = Secret("s3cret".into());
+        assert_eq!(
+            remember(&options, "a.io", "u", &secret).unwrap(),
+            "docker-credential-own"
+        );
+        assert!(
+            fs::read_to_string(home.path().join("store"))
+                .unwrap()
+                .contains("s3cret")
+        );
+        assert_eq!(forget(&options, "a.io").unwrap(), Forgotten::Entry);
+        assert_eq!(
+            fs::read_to_string(home.path().join("erase")).unwrap(),
+            "a.io\n"
+        );
+        let file = remember(&options, "b.io", "u", &secret).unwrap();
+        assert!(file.ends_with("config.json"), "{file}");
+        // The store that is named cannot be run: nothing is half remembered.
+        remember(&options, "c.io", "u", &secret).unwrap_err();
+        assert!(
+            !fs::read_to_string(home.path().join("config.json"))
+                .unwrap()
+                .contains("c.io")
         );
     }
 }

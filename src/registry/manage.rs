@@ -85,7 +85,7 @@ impl Client {
             })
     }
 
-    /// Tries a user and a password and remembers them when they are right; says where.
+    /// Tries a user and a password and remembers them when they are right.
     ///
     /// # Errors
     /// The registry refuses them, or they cannot be written.
@@ -94,8 +94,9 @@ impl Client {
         registry: &str,
         user: &str,
         password: &Secret,
-    ) -> Result<String, RegistryError> {
+    ) -> Result<LoggedIn, RegistryError> {
         let registry = canonical(registry);
+        let host = registry.split('/').next().unwrap_or(&registry);
         let options = &self.inner.options;
         let settings = HostSettings {
             auth: Auth::Basic {
@@ -105,7 +106,7 @@ impl Client {
             },
             ..settings_for(&options.hosts, &registry, "")
         };
-        let endpoint = Endpoint::new(&registry, settings, Declared::default(), options);
+        let endpoint = Endpoint::new(host, settings, Declared::default(), options);
         let session = Session::new(endpoint, Arc::clone(options));
         session
             .ask(&Ask {
@@ -117,8 +118,29 @@ impl Client {
                 cancel: session.cancel(),
             })
             .map(super::http::Answer::drain)?;
-        remember(options, &registry, user, password)
+        let checked = match session.was_challenged() {
+            true => Checked::Yes,
+            false => Checked::NotAskedFor,
+        };
+        let place = remember(options, &registry, user, password)?;
+        Ok(LoggedIn { place, checked })
     }
+}
+
+/// What a login did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoggedIn {
+    /// The file or the helper program that remembers it.
+    pub place: String,
+    pub checked: Checked,
+}
+
+/// Whether the registry has seen the password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Checked {
+    Yes,
+    /// It lets everybody in, or asks later.
+    NotAskedFor,
 }
 
 /// `Link: </v2/x/tags/list?last=b&n=2>; rel="next"`.
@@ -193,11 +215,40 @@ mod tests {
         let login = |password: &str| client.login(&between.host(), "u", &Secret(password.into()));
         assert!(login("wrong").unwrap_err().is_unauthorised());
         assert!(!home.path().join(".docker").exists());
-        let at = login("p").unwrap();
-        assert!(at.ends_with(".docker/config.json"));
+        let done = login("p").unwrap();
+        assert!(done.place.ends_with(".docker/config.json"));
+        assert_eq!(done.checked, Checked::Yes);
+        let open = Between::new(None, |_| answer(200, &[], "{}"));
+        let done = client
+            .login(&open.host(), "u", &Secret("x".into()))
+            .unwrap();
+        assert_eq!(done.checked, Checked::NotAskedFor);
         client
             .tags(&format!("{}/a", between.host()).parse().unwrap())
             .unwrap();
+    }
+
+    #[test]
+    fn a_login_is_checked_by_the_token_server_of_a_real_registry() {
+        let guarded = super::super::faults::guarded(300);
+        let home = tempfile::tempdir().unwrap();
+        let client = Client::new(ClientOptions {
+            docker_config: Some(home.path().join("config.json")),
+            ..options()
+        })
+        .unwrap();
+        let login = |password: &str| {
+            let host = guarded.registry.host();
+            client.login(&host, "u", &Secret(password.into()))
+        };
+        let error = login("wrong-word").unwrap_err();
+        assert!(
+            error.is_unauthorised() && !error.to_string().contains("wrong-word"),
+            "{error}"
+        );
+        assert!(!home.path().join("config.json").exists());
+        assert_eq!(login("p").unwrap().checked, Checked::Yes);
+        assert!(home.path().join("config.json").exists());
     }
 
     #[test]

@@ -66,7 +66,8 @@ mod upload;
 
 pub use client::Client;
 pub use error::{Failure, RegistryError};
-pub use login::{forget, remember};
+pub use login::{Forgotten, forget, remember};
+pub use manage::{Checked, LoggedIn};
 pub use options::{
     Auth, ClientOptions, Fetched, HostSettings, MirrorFallback, PushJob, PushPhase, Pushed,
     Resolved, Secret, Work,

@@ -109,6 +109,12 @@ impl Session {
         &self.options.work.cancel
     }
 
+    /// Whether the registry has asked who we are.
+    pub(super) fn was_challenged(&self) -> bool {
+        let challenge = self.challenge.read();
+        challenge.expect("no panic while remembering").is_some()
+    }
+
     pub(super) fn policy(&self) -> Policy {
         Policy {
             attempts: self.options.attempts,

@@ -7,11 +7,13 @@
 //! | `containers` | imgmake inside of Docker's containers: with the usual profile, read-only, as process 1, as a user |
 //! | `deterministic` | the same inputs give the same digest, for anybody |
 //! | `dockerfiles` | RUN's steps see what they should; what is reused; how failures read |
+//! | `fan_out` | what several images, tags and registries share is sent once; a failed one is retried alone |
 //! | `examples` | each example works as it says |
 //! | `same_as_buildah` | Dockerfiles give the peers' trees and configs; peers take what we write |
 //! | `release` | build, scan, push to many; push-only; credentials |
 //! | `registry_cache` | machines share steps through a registry, and none of its moods breaks a build |
 //! | `interrupted` | kills and signals lose nothing and leave nothing |
+//! | `login` | what `login` and `logout` leave in Docker's file, and whom they ask before |
 //! | `kaniko` | kaniko's arguments: contexts, destinations, files, refusals |
 //! | `bad_input` | every refusal has a place, a reason and a next step |
 //! | `book` | every snippet of the book and the README does what it shows |
@@ -33,9 +35,11 @@ mod containers;
 mod deterministic;
 mod dockerfiles;
 mod examples;
+mod fan_out;
 mod host_commands;
 mod interrupted;
 mod kaniko;
+mod login;
 mod own_image;
 mod packages;
 mod registry_cache;

@@ -1,4 +1,4 @@
-//! skopeo, podman and umoci.
+//! skopeo, podman, buildah and umoci.
 
 use super::*;
 
@@ -152,4 +152,157 @@ fn what_skopeo_writes_is_read() {
         );
         assert!(!kept || found.root.digest == image.digest, "{transport}");
     }
+}
+
+/// podman or buildah with a storage of their own.
+fn with_storage(ground: &Ground, program: &str, arguments: &[&str]) -> String {
+    let (root, runroot) = (ground.path("storage"), ground.path("storage-run"));
+    let place = [
+        "--root",
+        text(&root),
+        "--runroot",
+        text(&runroot),
+        "--storage-driver",
+        "vfs",
+    ];
+    run(program, &[&place, arguments].concat())
+}
+
+fn diff_ids(store: &Store, root: &Descriptor) -> Vec<Digest> {
+    let manifest = Contents::of(store, root).unwrap().images[0].1.clone();
+    let bytes = store.read_blob(&manifest.config.digest, 99_999).unwrap();
+    let config: ImageConfig = crate::image::from_json(&bytes).unwrap();
+    config.rootfs.diff_ids
+}
+
+#[test]
+fn what_podman_saves_and_buildah_pushes_is_read_in_every_form() {
+    let ground = Ground::new();
+    let image = ground.image("x");
+    let loaded = ground.path("in.tar");
+    write_oci_archive(
+        &ground.store,
+        &image,
+        &names(&["reg.example/app:1"]),
+        &loaded,
+    )
+    .unwrap();
+    with_storage(&ground, "podman", &["load", "-q", "-i", text(&loaded)]);
+    let expected = diff_ids(&ground.store, &image);
+    for form in ["docker-archive", "oci-archive", "oci-dir", "docker-dir"] {
+        let path = ground.path(&format!("podman-{form}"));
+        let name = "reg.example/app:1";
+        with_storage(
+            &ground,
+            "podman",
+            &["save", "-q", "--format", form, "-o", text(&path), name],
+        );
+        let store = ground.empty_store(&format!("store-{form}"));
+        if form == "docker-dir" {
+            let error = refusal(read(&store, &path, None));
+            assert!(
+                error.contains("`dir:` format") && error.contains("`oci:`"),
+                "{error}"
+            );
+            continue;
+        }
+        let found = read(&store, &path, None).unwrap();
+        assert_eq!(found.tags, [name], "{form}");
+        assert_eq!(diff_ids(&store, &found.root), expected, "{form}");
+    }
+    for transport in ["oci-archive", "docker-archive", "oci"] {
+        let path = ground.path(&format!("buildah-{transport}"));
+        let to = format!("{transport}:{}:reg.example/app:2", text(&path));
+        with_storage(
+            &ground,
+            "buildah",
+            &["push", "-q", "reg.example/app:1", &to],
+        );
+        let store = ground.empty_store(&format!("store-b-{transport}"));
+        let found = read(&store, &path, None).unwrap();
+        assert_eq!(diff_ids(&store, &found.root), expected, "{transport}");
+        // Its docker archives carry the storage's other names too.
+        assert_eq!(found.tags[0], "reg.example/app:2", "{transport}");
+    }
+}
+
+#[test]
+fn podmans_archive_of_several_images_is_read_image_by_image() {
+    let ground = Ground::new();
+    let images = ["1", "2"].map(|salt| ground.image(salt));
+    for (image, name) in images
+        .iter()
+        .zip(["reg.example/one:1", "reg.example/two:2"])
+    {
+        let path = ground.path(&name.replace(['/', ':'], "-"));
+        write_oci_archive(&ground.store, image, &names(&[name]), &path).unwrap();
+        with_storage(&ground, "podman", &["load", "-q", "-i", text(&path)]);
+    }
+    let both = ground.path("both.tar");
+    let save = [
+        "save",
+        "-q",
+        "-m",
+        "-o",
+        text(&both),
+        "reg.example/one:1",
+        "reg.example/two:2",
+    ];
+    with_storage(&ground, "podman", &save);
+    let store = ground.empty_store("other");
+    assert!(refusal(read(&store, &both, None)).contains("holds 2 images"));
+    for (image, name) in images
+        .iter()
+        .zip(["reg.example/one:1", "reg.example/two:2"])
+    {
+        let found = read(&store, &both, Some(name)).unwrap();
+        assert_eq!(
+            diff_ids(&store, &found.root),
+            diff_ids(&ground.store, image)
+        );
+    }
+}
+
+#[test]
+fn buildah_builds_from_our_archives_and_umoci_adds_to_our_layout() {
+    let ground = Ground::new();
+    let image = ground.image("x");
+    let (docker, layout) = (ground.path("d.tar"), ground.path("layout"));
+    let images = [(image.clone(), names(&["reg.example/app:1"]))];
+    write_docker(&ground.store, &images, &docker).unwrap();
+    write_layout(&ground.store, &image, &names(&["app:1"]), &layout).unwrap();
+    let from = format!("docker-archive:{}", text(&docker));
+    with_storage(&ground, "buildah", &["pull", "-q", &from]);
+    let listed = with_storage(
+        &ground,
+        "buildah",
+        &["images", "--format", "{{.Name}}:{{.Tag}}"],
+    );
+    assert!(listed.contains("reg.example/app:1"), "{listed}");
+    let at = |tag: &str| format!("{}:{tag}", text(&layout));
+    run(
+        "umoci",
+        &[
+            "config",
+            "--image",
+            &at("1"),
+            "--tag",
+            "2",
+            "--config.env",
+            "A=b",
+        ],
+    );
+    let store = ground.empty_store("other");
+    let found = read(&store, &layout, Some("2")).unwrap();
+    let manifest = Contents::of(&store, &found.root).unwrap().images[0]
+        .1
+        .clone();
+    let config = store.read_blob(&manifest.config.digest, 99_999).unwrap();
+    assert!(String::from_utf8(config).unwrap().contains("A=b"));
+    assert_eq!(
+        diff_ids(&store, &found.root),
+        diff_ids(&ground.store, &image)
+    );
+    // What was there is still there.
+    assert_eq!(read(&store, &layout, Some("1")).unwrap().root, image);
 }

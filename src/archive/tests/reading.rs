@@ -276,6 +276,128 @@ fn links_of_a_layout_directory_do_not_lead_out_of_it() {
     assert!(refusal(read(&ground.store, &dir, None)).contains("leads out"));
 }
 
+/// An OCI archive of one image, member by member.
+fn members_of(ground: &Ground, image: &Descriptor) -> Vec<(String, Vec<u8>)> {
+    let index = to_json(&index_of(vec![image.clone()]));
+    let blobs = blobs(&ground.store, image)
+        .unwrap()
+        .into_iter()
+        .map(|blob| {
+            let bytes = ground.store.read_blob(&blob.digest, 1 << 20).unwrap();
+            (blob_name(&blob.digest), bytes)
+        });
+    let first = [
+        ("oci-layout".to_string(), LAYOUT_FILE.to_vec()),
+        ("index.json".to_string(), index),
+    ];
+    first.into_iter().chain(blobs).collect()
+}
+
+fn tar_of(members: &[(String, Vec<u8>)]) -> Tar {
+    members
+        .iter()
+        .fold(Tar::new(), |tar, (name, bytes)| tar.file(name, bytes))
+}
+
+#[test]
+fn members_that_are_there_twice_are_the_last_and_still_verified() {
+    let ground = Ground::new();
+    let image = ground.image("x");
+    let mut members = members_of(&ground, &image);
+    let layer = members.len() - 1;
+    let path = ground.path("a.tar");
+    let wrong = (members[layer].0.clone(), b"something else".to_vec());
+    members.push(wrong.clone());
+    tar_of(&members).save(&path);
+    let error = refusal(read(&ground.empty_store("one"), &path, None));
+    assert!(error.contains("damaged"), "{error}");
+    members.pop();
+    members.insert(0, wrong);
+    tar_of(&members).save(&path);
+    assert_eq!(
+        read(&ground.empty_store("two"), &path, None).unwrap().root,
+        image
+    );
+}
+
+#[test]
+fn names_that_lead_out_are_looked_for_within_and_not_found() {
+    let ground = Ground::new();
+    std::fs::write(ground.path("outside"), "{}").unwrap();
+    let directory = ground.path("in");
+    std::fs::create_dir(&directory).unwrap();
+    for config in [
+        "../outside",
+        "/etc/hostname",
+        "a/../../outside",
+        "x/./../../in/../outside",
+    ] {
+        let list = format!(r#"[{{"Config":"{config}","RepoTags":["a:1"],"Layers":[]}}]"#);
+        std::fs::write(directory.join("manifest.json"), &list).unwrap();
+        let error = refusal(read(&ground.store, &directory, None));
+        assert!(
+            error.contains("lacks") || error.contains("leads out"),
+            "{config}: {error}"
+        );
+        Tar::new()
+            .file("manifest.json", list.as_bytes())
+            .save(&ground.path("a.tar"));
+        let error = refusal(read(&ground.store, &ground.path("a.tar"), None));
+        assert!(error.contains("lacks"), "{config}: {error}");
+    }
+}
+
+#[test]
+fn json_that_no_image_needs_is_refused_before_it_is_held() {
+    let ground = Ground::new();
+    let path = ground.path("a.tar");
+    for name in ["manifest.json", "index.json"] {
+        Tar::new().file(name, &vec![b' '; 9 << 20]).save(&path);
+        let error = refusal(read(&ground.store, &path, None));
+        assert!(
+            error.contains(name) && error.contains("longer than"),
+            "{error}"
+        );
+    }
+    // Brackets in brackets.
+    Tar::new()
+        .file("index.json", &vec![b'['; 1 << 20])
+        .save(&path);
+    assert!(refusal(read(&ground.store, &path, None)).contains("index.json"));
+}
+
+#[test]
+fn an_index_in_an_index_is_read_with_its_bytes_and_a_long_chain_is_a_trap() {
+    let ground = Ground::new();
+    let mut root = ground.two_platforms();
+    for depth in 1..8 {
+        let index = to_json(&ImageIndex::new(ManifestFormat::Oci, vec![root]));
+        ground.store.put_bytes(&index).unwrap();
+        root = Descriptor::of(media_type::OCI_INDEX, &index);
+        let path = ground.path("a.tar");
+        let written = write_oci_archive(&ground.store, &root, &[], &path);
+        if depth < 4 {
+            written.unwrap();
+            let store = ground.empty_store(&format!("s{depth}"));
+            assert_eq!(read(&store, &path, None).unwrap().root, root, "{depth}");
+        } else if depth > 4 {
+            assert!(format!("{:#}", written.unwrap_err()).contains("nested more than"));
+        }
+    }
+}
+
+#[test]
+fn one_image_under_many_names_is_one_image() {
+    let ground = Ground::new();
+    let image = ground.image("x");
+    let path = ground.path("a.tar");
+    let all = names(&["app:1", "app:2", "reg.example/other:1"]);
+    write_oci_archive(&ground.store, &image, &all, &path).unwrap();
+    let found = read(&ground.empty_store("other"), &path, None).unwrap();
+    assert_eq!(found.root, image);
+    assert_eq!(found.tags, ["app:1", "app:2", "reg.example/other:1"]);
+}
+
 proptest::proptest! {
     #![proptest_config(proptest::prelude::ProptestConfig::with_cases(60))]
 
@@ -303,4 +425,60 @@ proptest::proptest! {
         std::fs::write(&path, &bytes).unwrap();
         let _ = read(&store, &path, None);
     }
+
+    #[test]
+    fn no_json_makes_the_reader_panic(
+        list in json_text(),
+        index in json_text(),
+    ) {
+        let ground = Ground::new();
+        let path = ground.path("a.tar");
+        let mut members = members_of(&ground, &ground.image("x"));
+        members[1].1 = index.into_bytes();
+        members.push(("manifest.json".into(), list.into_bytes()));
+        tar_of(&members).save(&path);
+        for pick in [None, Some("1"), Some("a:1")] {
+            let _ = read(&ground.empty_store("other"), &path, pick);
+        }
+    }
+}
+
+/// JSON of the right words in wrong places.
+fn json_text() -> impl proptest::strategy::Strategy<Value = String> {
+    use proptest::prelude::*;
+    let words = [
+        "manifests",
+        "digest",
+        "size",
+        "mediaType",
+        "Config",
+        "Layers",
+        "RepoTags",
+        "annotations",
+        "platform",
+        "application/vnd.oci.image.index.v1+json",
+        "application/vnd.oci.image.manifest.v1+json",
+        "a:1",
+        "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+        "../x",
+        "blobs/sha256",
+    ];
+    let word = proptest::sample::select(words.to_vec()).prop_map(|w| format!("{w:?}"));
+    let leaf = prop_oneof![
+        word.clone(),
+        Just("null".to_string()),
+        Just("-1".to_string()),
+        Just("18446744073709551615".to_string()),
+        Just("true".to_string()),
+        Just("1e999".to_string()),
+        ".{0,5}".prop_map(|t| format!("{t:?}"))
+    ];
+    leaf.prop_recursive(4, 24, 5, move |inner| {
+        let pair =
+            (word.clone(), inner.clone()).prop_map(|(name, value)| format!("{name}:{value}"));
+        prop_oneof![
+            proptest::collection::vec(inner, 0..4).prop_map(|v| format!("[{}]", v.join(","))),
+            proptest::collection::vec(pair, 0..6).prop_map(|v| format!("{{{}}}", v.join(","))),
+        ]
+    })
 }

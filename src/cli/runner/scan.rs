@@ -1,6 +1,7 @@
 //! `scan` targets: the gate's request, and what of its verdict is remembered.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::super::project::plain;
@@ -11,7 +12,9 @@ use crate::execute::{Failure, FailureKind, Made, Upstream};
 use crate::graph::TargetId;
 use crate::image::Descriptor;
 use crate::key::{Frame, Inputs};
-use crate::manifest::{Diagnostic, ScanFrom, ScanTarget, ScannerNode, Spanned, Target, TargetKind};
+use crate::manifest::{
+    Diagnostic, ScanFrom, ScanTarget, ScannerNode, SecretFrom, Spanned, Target, TargetKind,
+};
 use crate::scan::{
     self, FixableOnly, Gate, IgnoreRule, Policy, ReportFormat, ScanImage, ScanRequest, Scanner,
     TextFile,
@@ -204,15 +207,37 @@ fn request(
             .collect(),
         reports: reports.collect::<Result<BTreeMap<ReportFormat, PathBuf>, Failure>>()?,
         timeout: scan.timeout,
-        environment: work
-            .environment
-            .variables
-            .iter()
-            .map(|(n, v)| (n.into(), v.into()))
-            .collect(),
+        environment: environment(work),
         directory: work.project.directory.clone(),
         width: work.project.width,
     })
+}
+
+/// What scanners see of ours: no password, for they look into files of others and
+/// are given the image itself.
+fn environment(work: &Work<'_>) -> BTreeMap<OsString, OsString> {
+    let secrets = &work.project.graph.manifest().secrets;
+    let declared = |name: &str| {
+        let is_source = |from: &SecretFrom| matches!(from, SecretFrom::Env(own) if own == name);
+        secrets.iter().any(|secret| is_source(&secret.source))
+    };
+    let variables = work.environment.variables.iter();
+    variables
+        .filter(|(name, _)| !declared(name) && !holds_credential(name))
+        .map(|(name, value)| (name.into(), value.into()))
+        .collect()
+}
+
+fn holds_credential(name: &str) -> bool {
+    const NAMES: [&str; 5] = [
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_SESSION_TOKEN",
+        "AWS_CONTAINER_AUTHORIZATION_TOKEN",
+        "AZURE_CLIENT_SECRET",
+        "DOCKER_AUTH_CONFIG",
+    ];
+    // Settings of a plugin's step are for imgmake, and hold all kinds of passwords.
+    NAMES.contains(&name) || name.starts_with("PLUGIN_")
 }
 
 /// The images to look into, with all of their layers in the store.

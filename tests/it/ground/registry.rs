@@ -29,8 +29,16 @@ impl Registry {
     }
 
     pub fn with(access: &Access) -> Registry {
+        Registry::on(free_port(), access)
+    }
+
+    /// One that was down until now.
+    pub fn at(port: u16) -> Registry {
+        Registry::on(port, &Access::default())
+    }
+
+    fn on(port: u16, access: &Access) -> Registry {
         let directory = super::temporary();
-        let port = free_port();
         let host = format!("127.0.0.1:{port}");
         let config = directory.path().join("config.yml");
         std::fs::write(&config, configuration(directory.path(), &host, access)).unwrap();
@@ -43,7 +51,7 @@ impl Registry {
             ])
             .arg(&config)
             .stdin(Stdio::piped())
-            .stdout(Stdio::null())
+            .stdout(std::fs::File::create(directory.path().join("access")).unwrap())
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
@@ -70,6 +78,20 @@ impl Registry {
 
     fn storage(&self) -> PathBuf {
         self.directory.path().join("data/docker/registry/v2")
+    }
+
+    /// `METHOD /path` of every request so far, without the questions for `/v2/`.
+    pub fn requests(&self) -> Vec<String> {
+        let log = std::fs::read_to_string(self.directory.path().join("access")).unwrap();
+        let request = |line: &str| {
+            let (_, rest) = line.split_once('"')?;
+            let (request, _) = rest.split_once(" HTTP/")?;
+            Some(request.to_string())
+        };
+        log.lines()
+            .filter_map(request)
+            .filter(|line| line != "GET /v2/")
+            .collect()
     }
 
     /// Digests of all blobs that it holds.

@@ -1,0 +1,177 @@
+//! One push to many: counted in the registries' own access logs.
+
+use crate::ground::imgmake::Imgmake;
+use crate::ground::registry::{Registry, free_port};
+use crate::ground::{temporary, write};
+
+/// Two images on one base, `big` is in both.
+fn family(to: &str, more: &str) -> tempfile::TempDir {
+    let directory = temporary();
+    let path = directory.path();
+    write(path, "big", "shared ".repeat(20_000));
+    write(path, "one/Dockerfile", "FROM base\nCOPY Dockerfile /one\n");
+    write(
+        path,
+        "two/Dockerfile",
+        "FROM base\nCOPY Dockerfile /two\nLABEL a=b\n",
+    );
+    write(path, "base.Dockerfile", "FROM scratch\nCOPY big /\n");
+    write(path, ".dockerignore", "*\n!big\n");
+    write(
+        path,
+        "imgmake.kdl",
+        format!(
+            "imgmake version=1 {{ retry attempts=1 }}\n{to}\
+             build base {{ context \".\"; dockerfile \"base.Dockerfile\" }}\n\
+             build one {{ context \"one\"; contexts {{ base (target)base }} }}\n\
+             build two {{ context \"two\"; contexts {{ base (target)base }} }}\n{more}"
+        ),
+    );
+    directory
+}
+
+fn registry(name: &str, host: &str) -> String {
+    format!("registry {name} \"{host}\" {{ insecure #true }}\n")
+}
+
+fn starting<'l>(lines: &'l [String], start: &str, part: &str) -> Vec<&'l String> {
+    let wanted = |line: &&String| line.starts_with(start) && line.contains(part);
+    lines.iter().filter(wanted).collect()
+}
+
+#[test]
+fn images_and_tags_that_share_a_layer_send_it_once_to_each_registry() {
+    let registries = [Registry::start(), Registry::start()];
+    let to: String = ["a", "b"]
+        .iter()
+        .zip(&registries)
+        .map(|(n, r)| registry(n, &r.host))
+        .collect();
+    let push = "push release { images one two; to a b { tags \"1\" \"1.2\" latest } }\n";
+    let project = family(&to, push);
+
+    Imgmake::new().ok(project.path(), &["release"]);
+
+    for registry in &registries {
+        let lines = registry.requests();
+        // `big`, a layer and a config for each image.
+        assert_eq!(
+            starting(&lines, "PUT ", "/blobs/uploads/").len(),
+            5,
+            "{lines:#?}"
+        );
+        let mounts = starting(&lines, "POST ", "mount=");
+        assert_eq!(mounts.len(), 1, "{lines:#?}");
+        // By digest, then the tags.
+        assert_eq!(
+            starting(&lines, "PUT ", "/manifests/").len(),
+            2 + 6,
+            "{lines:#?}"
+        );
+        assert_eq!(
+            registry.tags(),
+            [
+                "one:1",
+                "one:1.2",
+                "one:latest",
+                "two:1",
+                "two:1.2",
+                "two:latest"
+            ]
+        );
+    }
+}
+
+#[test]
+fn nothing_is_tagged_before_everything_is_everywhere_and_the_next_run_completes_it() {
+    let up = Registry::start();
+    let port = free_port();
+    let to = registry("up", &up.host) + &registry("down", &format!("127.0.0.1:{port}"));
+    let push = "push release { images one two; to up down { tags \"1\" }; publish together; write-digests \"digests.json\" }\n";
+    let project = family(&to, push);
+    let imgmake = Imgmake::new();
+
+    imgmake.refused(
+        project.path(),
+        &["release"],
+        4,
+        &["no tag was moved", &port.to_string()],
+    );
+    assert!(up.tags().is_empty(), "{:?}", up.tags());
+    assert!(!up.blobs().is_empty(), "what could be sent was sent");
+    assert!(!project.path().join("digests.json").exists());
+
+    let down = Registry::at(port);
+    let before = up.requests().len();
+    imgmake.ok(project.path(), &["release"]);
+    assert_eq!(up.tags(), ["one:1", "two:1"]);
+    assert_eq!(down.tags(), ["one:1", "two:1"]);
+    // The one that had everything got its tags and nothing else.
+    let again = up.requests().split_off(before);
+    assert!(starting(&again, "POST ", "").is_empty(), "{again:#?}");
+    assert_eq!(starting(&again, "PUT ", "").len(), 2, "{again:#?}");
+    let digests = std::fs::read_to_string(project.path().join("digests.json")).unwrap();
+    for registry in [&up, &down] {
+        for image in ["one", "two"] {
+            let digest = registry.digest(image, "1").unwrap();
+            assert!(
+                digests.contains(&format!("\"{}/{image}:1\": \"{digest}\"", registry.host)),
+                "{digests}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_registry_that_failed_is_retried_alone() {
+    let up = Registry::start();
+    let port = free_port();
+    let to = registry("up", &up.host) + &registry("down", &format!("127.0.0.1:{port}"));
+    let project = family(
+        &to,
+        "push release { images one two; to up down { tags \"1\" } }\n",
+    );
+    let imgmake = Imgmake::new();
+    imgmake.refused(
+        project.path(),
+        &["release"],
+        4,
+        &["2 of 4 pushes failed", "published all the same"],
+    );
+    assert_eq!(up.tags(), ["one:1", "two:1"]);
+
+    let down = Registry::at(port);
+    let before = up.requests().len();
+    imgmake.ok(project.path(), &["release"]);
+    let again = up.requests().split_off(before);
+    assert!(
+        again.iter().all(|line| line.starts_with("HEAD ")),
+        "{again:#?}"
+    );
+    assert_eq!(down.digest("one", "1"), up.digest("one", "1"));
+    assert_eq!(down.digest("two", "1"), up.digest("two", "1"));
+}
+
+#[test]
+fn an_included_target_has_its_directory_in_its_repository() {
+    let own = Registry::start();
+    let directory = temporary();
+    let path = directory.path();
+    write(
+        path,
+        "services/Api/Dockerfile",
+        "FROM scratch\nCOPY Dockerfile /\n",
+    );
+    write(
+        path,
+        "services/Api/imgmake.kdl",
+        "build App { context \".\" }\n",
+    );
+    let manifest = format!(
+        "{}include \"services/*/imgmake.kdl\"\npush release {{ images \"services/Api:App\"; to own {{ tags \"1\" }} }}\n",
+        registry("own", &own.host)
+    );
+    write(path, "imgmake.kdl", manifest);
+    Imgmake::new().ok(path, &["release"]);
+    assert_eq!(own.tags(), ["services/api/app:1"]);
+}
