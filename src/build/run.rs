@@ -73,6 +73,7 @@ pub fn prepare(
                 .unwrap_or_else(|| "buildkitsandbox".into()),
             add_hosts: Vec::new(),
             compression: request.compression,
+            architecture: state.platform.architecture.clone(),
             epoch,
         },
     };

@@ -1,4 +1,7 @@
-//! `doctor`: which ways of isolating RUN work here, and why the others do not.
+//! `doctor`: which ways of isolating RUN work here, which one is used and why, and how
+//! to get a better one; what RUN for other platforms needs.
+
+use std::fmt::Write;
 
 use super::args::Global;
 use super::environment::Environment;
@@ -6,6 +9,7 @@ use super::exit::Exit;
 use super::output::print;
 use super::tools::tier;
 use crate::build::worker::Worker;
+use crate::sandbox::{self, Emulation, Probe, Tier};
 use crate::store::Store;
 
 pub fn doctor(global: &Global, environment: &Environment) -> Result<u8, Exit> {
@@ -22,20 +26,104 @@ pub fn doctor(global: &Global, environment: &Environment) -> Result<u8, Exit> {
             return Ok(super::exit::FAILED);
         }
     };
-    text.push_str("\nRUN isolation, best first:\n");
-    for probe in crate::sandbox::probe() {
-        let tier = probe.tier;
-        match probe.works {
-            Ok(()) => text.push_str(&format!("  ✓ {tier}\n")),
-            Err(why) => text.push_str(&format!("  ✗ {tier}: {why}\n")),
-        }
-    }
-    match Worker::new(store, tier(environment)?).tier() {
-        Ok(tier) => text.push_str(&format!("\nRUN will use: {tier}\n")),
-        Err(error) => text.push_str(&format!(
-            "\nRUN cannot work here: {error:#}\nBuilds without RUN work all the same.\n"
-        )),
-    }
+    let probes = sandbox::probe();
+    let wanted = tier(environment)?;
+    text.push_str(&tiers(&probes));
+    text.push_str(&choice(&probes, wanted));
+    text.push_str(&layers(&Worker::new(store, wanted)));
+    text.push_str(&platforms());
     print(&text)?;
     Ok(0)
+}
+
+fn tiers(probes: &[Probe]) -> String {
+    let mut text = String::from("\nRUN isolation, best first:\n");
+    for probe in probes {
+        let tier = probe.tier;
+        let line = match &probe.works {
+            Ok(()) => format!("  ✓ {tier}: {}\n", means(tier)),
+            Err(no) => format!("  ✗ {tier}: {}\n      to get it: {}\n", no.why, no.remedy),
+        };
+        text.push_str(&line);
+    }
+    text
+}
+
+fn means(tier: Tier) -> &'static str {
+    match tier {
+        Tier::Root => "namespaces and overlay mounts of real root",
+        Tier::Rootless => "the same in a user namespace, with a range of ids",
+        Tier::SingleId => "a user namespace with one id; new files belong to root in the image",
+        Tier::Chroot => {
+            "a directory of its own and nothing more; commands see the container's processes \
+             and network"
+        }
+    }
+}
+
+fn choice(probes: &[Probe], wanted: Option<Tier>) -> String {
+    let best = probes.iter().find(|p| p.works.is_ok()).map(|p| p.tier);
+    match (wanted, best) {
+        (Some(wanted), best) => {
+            let works = probes.iter().any(|p| p.tier == wanted && p.works.is_ok());
+            let but = match best.filter(|best| *best < wanted) {
+                _ if !works => ", which does not work here: unset it, or see above".to_string(),
+                Some(best) => format!(", although {best} would work"),
+                None => String::new(),
+            };
+            format!("\nRUN will use: {wanted}, because IMGMAKE_ISOLATION says so{but}\n")
+        }
+        (None, Some(best)) => format!("\nRUN will use: {best}, the best that works\n"),
+        (None, None) => {
+            "\nRUN cannot work here. Builds without RUN work all the same.\n".to_string()
+        }
+    }
+}
+
+/// How steps get the image's files.
+fn layers(worker: &Worker) -> String {
+    match worker.overlay() {
+        Ok(Ok(())) => "Layers are stacked by overlay mounts.\n".to_string(),
+        Ok(Err(why)) => format!(
+            "Every RUN copies the image's files first, which is slower than an overlay mount: {why}\n"
+        ),
+        // Said above already, tier by tier.
+        Err(_) if worker.tier().is_err() => String::new(),
+        Err(error) => format!("The helper process cannot start: {error:#}\n"),
+    }
+}
+
+fn platforms() -> String {
+    let mut text = String::from("\nRUN for other platforms:\n");
+    let mut missing = Vec::new();
+    for architecture in sandbox::emulated_architectures() {
+        let how = match sandbox::emulation(architecture) {
+            None | Some(Emulation::Native) => continue,
+            Some(Emulation::Missing) => {
+                missing.push(architecture);
+                continue;
+            }
+            Some(Emulation::Registered(by)) => format!("✓ {architecture}: by {}", by.display()),
+            Some(Emulation::RegisteredByPath(by)) => format!(
+                "✗ {architecture}: {} is looked for in the image; register it with the flag F",
+                by.display()
+            ),
+            Some(Emulation::Installed(by)) => format!(
+                "✓ {architecture}: by {}, which builds without root register for themselves (Linux 6.7); \
+                 the kernel itself does not know it",
+                by.display()
+            ),
+        };
+        writeln!(text, "  {how}").expect("a string takes everything");
+    }
+    if !missing.is_empty() {
+        let names = missing.join(", ");
+        let line = format!(
+            "  ✗ {names}: no emulator\n      to get it: install `qemu-user-static`, or \
+             `docker run --privileged --rm tonistiigi/binfmt --install all`\n"
+        );
+        text.push_str(&line);
+    }
+    text.push_str("  Without RUN, images for every platform are built as they are.\n");
+    text
 }

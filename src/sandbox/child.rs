@@ -15,7 +15,7 @@ use rustix::thread::{CapabilitySet, CapabilitySets, UnshareFlags};
 use super::plan::{Network, Plan, Root};
 use super::system::{self, Forked};
 use super::user::{self, Identity};
-use super::{Tier, chrooted, filter, image_path, mount};
+use super::{Tier, chrooted, emulator, filter, image_path, mount};
 
 const FAILED: i32 = 125;
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -153,11 +153,12 @@ pub(super) fn command(plan: &Plan, control: &UnixStream) -> i32 {
     match prepare_command(plan) {
         Ok(Prepared { program, argv, env }) => {
             let error = system::execute(&program, &argv, &env);
-            complain(&format!("cannot execute `{}`: {error}", program.display()));
-            if error.kind() == std::io::ErrorKind::NotFound {
-                127
-            } else {
-                126
+            let why = emulator::why_not(&program, &error).unwrap_or_else(|| error.to_string());
+            complain(&format!("cannot execute `{}`: {why}", program.display()));
+            // As shells have it: found, and not executable.
+            match program.exists() {
+                true => 126,
+                false => 127,
             }
         }
         Err(Refused::NotFound(text)) => {

@@ -160,7 +160,7 @@ fn kill_everything(which: Strays) {
         }
         let strays: Vec<Pid> = children_of(own)
             .into_iter()
-            .filter(|pid| which == Strays::All || !runs_this_program(*pid))
+            .filter(|pid| which == Strays::All || runs_another_program(*pid))
             .collect();
         if strays.is_empty() && which == Strays::OfOtherPrograms {
             return;
@@ -179,11 +179,18 @@ fn kill_everything(which: Strays) {
     }
 }
 
-fn runs_this_program(pid: Pid) -> bool {
+/// A zombie runs none; this process's own children are for others to wait for.
+fn runs_another_program(pid: Pid) -> bool {
     let program = |of: &str| std::fs::metadata(format!("/proc/{of}/exe"));
-    match (program("self"), program(&pid.as_raw_nonzero().to_string())) {
-        (Ok(own), Ok(theirs)) => (own.dev(), own.ino()) == (theirs.dev(), theirs.ino()),
-        _ => false,
+    let pid = pid.as_raw_nonzero().to_string();
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    if status.is_empty() || status.contains("\nState:\tZ") {
+        return false;
+    }
+    match (program("self"), program(&pid)) {
+        (Ok(own), Ok(theirs)) => (own.dev(), own.ino()) != (theirs.dev(), theirs.ino()),
+        // Of another user, whose program may not be looked at.
+        _ => true,
     }
 }
 

@@ -141,6 +141,12 @@ fn find_program(name: &str) -> Option<std::path::PathBuf> {
     .find(|path| path.is_file())
 }
 
+/// As it is known here; its number if it is not.
+pub(super) fn name_of_this_user() -> String {
+    let uid = rustix::process::geteuid().as_raw();
+    user_name(uid).unwrap_or_else(|| uid.to_string())
+}
+
 fn user_name(uid: u32) -> Option<String> {
     let passwd = std::fs::read_to_string("/etc/passwd").ok()?;
     passwd.lines().find_map(|line| {

@@ -18,6 +18,7 @@
 mod child;
 mod chrooted;
 mod devices;
+mod emulator;
 mod enter;
 mod filter;
 mod id_map;
@@ -33,13 +34,14 @@ mod user;
 
 pub use child::run_plan;
 pub use chrooted::{adopt_strays, kill_rooted_in, kill_strays};
+pub use emulator::{Emulation, emulated_architectures, emulation, register_emulator};
 pub use enter::{Inside, enter, inside, protected_program};
 pub use id_map::{IdMaps, Range};
 pub use image_path::{Resolved, open_root, resolve};
 pub use mount::{remove_made_points, with_stubs};
 pub use overlay::{Overlay, OverlayXattrs, probe_overlay};
 pub use plan::{Mount, MountKind, Network, Plan, PlanFile, Root, Stub};
-pub use probe::{Probe, first_working, probe};
+pub use probe::{Probe, Refusal, first_working, probe};
 pub use start::{Running, start};
 pub use stub::write_stubs;
 pub use system::{close_other_descriptors, die_with_parent, hide_memory, own_working_directory};

@@ -8,8 +8,23 @@ use super::{IdMaps, Tier, system};
 #[derive(Clone, Debug)]
 pub struct Probe {
     pub tier: Tier,
-    /// Why it does not work here.
-    pub works: Result<(), String>,
+    pub works: Result<(), Refusal>,
+}
+
+/// Why a tier does not work here, and what would have to change.
+#[derive(Clone, Debug)]
+pub struct Refusal {
+    pub why: String,
+    pub remedy: String,
+}
+
+impl Refusal {
+    fn new(why: impl Into<String>, remedy: impl Into<String>) -> Refusal {
+        Refusal {
+            why: why.into(),
+            remedy: remedy.into(),
+        }
+    }
 }
 
 /// Every tier, strongest first, for `imgmake doctor`.
@@ -32,7 +47,7 @@ pub fn first_working() -> Result<Tier, String> {
     for tier in Tier::ALL {
         match try_tier(tier) {
             Ok(()) => return Ok(tier),
-            Err(reason) => reasons.push(format!("{tier}: {reason}")),
+            Err(refusal) => reasons.push(format!("{tier}: {}", refusal.why)),
         }
     }
     Err(format!(
@@ -41,32 +56,51 @@ pub fn first_working() -> Result<Tier, String> {
     ))
 }
 
-fn try_tier(tier: Tier) -> Result<(), String> {
+fn try_tier(tier: Tier) -> Result<(), Refusal> {
     let is_root = rustix::process::geteuid().is_root();
     match tier {
-        Tier::Root if !is_root => Err("this user is not root".to_string()),
+        Tier::Root if !is_root => Err(Refusal::new(
+            "this user is not root",
+            "nothing is missing where a tier below works: they build the same images",
+        )),
         Tier::Root => try_unshare(UnshareFlags::empty()),
         Tier::Rootless => {
-            IdMaps::of_this_user().map_err(|e| format!("{e:#}"))?;
+            let maps = IdMaps::of_this_user();
+            maps.map_err(|error| Refusal::new(format!("{error:#}"), subordinate_ids()))?;
             try_unshare(UnshareFlags::NEWUSER)
         }
         Tier::SingleId => try_unshare(UnshareFlags::NEWUSER),
-        Tier::Chroot if !is_root => Err("this user is not root".to_string()),
+        Tier::Chroot if !is_root => Err(Refusal::new(
+            "this user is not root",
+            "in a container: run it as root (Docker: `--user 0`; Kubernetes: `runAsUser: 0`)",
+        )),
         Tier::Chroot => {
-            let sets = rustix::thread::capabilities(None).map_err(|e| e.to_string())?;
-            if sets
-                .effective
-                .contains(rustix::thread::CapabilitySet::SYS_CHROOT)
-            {
-                Ok(())
-            } else {
-                Err("CAP_SYS_CHROOT is missing".to_string())
+            let sets = rustix::thread::capabilities(None);
+            let may = |sets: rustix::thread::CapabilitySets| {
+                sets.effective
+                    .contains(rustix::thread::CapabilitySet::SYS_CHROOT)
+            };
+            match sets.is_ok_and(may) {
+                true => Ok(()),
+                false => Err(Refusal::new(
+                    "CAP_SYS_CHROOT is missing",
+                    "Docker: leave out `--cap-drop`, or add `--cap-add SYS_CHROOT`; \
+                     Kubernetes: `capabilities: {add: [SYS_CHROOT]}`",
+                )),
             }
         }
     }
 }
 
-fn try_unshare(user: UnshareFlags) -> Result<(), String> {
+fn subordinate_ids() -> String {
+    let name = super::id_map::name_of_this_user();
+    format!(
+        "as root: install `uidmap` (Debian, Ubuntu) or `shadow-utils` (Fedora), and \
+         `usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {name}`"
+    )
+}
+
+fn try_unshare(user: UnshareFlags) -> Result<(), Refusal> {
     const UNSHARE: i32 = 100;
     let code = system::in_forked_child(|| {
         let flags = user | UnshareFlags::NEWNS | UnshareFlags::NEWPID | UnshareFlags::NEWIPC;
@@ -80,21 +114,57 @@ fn try_unshare(user: UnshareFlags) -> Result<(), String> {
             Err(error) => UNSHARE + error.raw_os_error().min(UNSHARE),
         }
     })
-    .map_err(|e| format!("cannot start a process: {e}"))?;
+    .map_err(|e| Refusal::new(format!("cannot start a process: {e}"), "free some memory"))?;
     let error = |number: i32| std::io::Error::from_raw_os_error(number);
     match code {
         0 => Ok(()),
-        refused @ 1..UNSHARE => {
-            let what = if user.is_empty() {
-                "new namespaces (CAP_SYS_ADMIN is missing, or a seccomp profile forbids `unshare`)"
-            } else {
-                "new user namespaces (a seccomp profile, or user.max_user_namespaces)"
-            };
-            Err(format!("the system refuses {what}: {}", error(refused)))
-        }
-        refused => Err(format!(
-            "mounting is refused inside new namespaces (a security module such as AppArmor): {}",
-            error(refused - UNSHARE)
+        refused @ 1..UNSHARE if user.is_empty() => Err(Refusal::new(
+            format!(
+                "the system refuses new namespaces: CAP_SYS_ADMIN is missing, or a seccomp profile \
+                 forbids `unshare` ({})",
+                error(refused)
+            ),
+            "Docker: `--cap-add SYS_ADMIN`; Kubernetes: `capabilities: {add: [SYS_ADMIN]}`",
+        )),
+        refused @ 1..UNSHARE => Err(no_user_namespaces(&error(refused))),
+        refused => Err(Refusal::new(
+            format!(
+                "mounting is refused inside new namespaces: {}",
+                error(refused - UNSHARE)
+            ),
+            "a security module forbids it; AppArmor: \
+             `sysctl kernel.apparmor_restrict_unprivileged_userns=0`, or a profile for imgmake with `userns,`; \
+             Docker: `--security-opt apparmor=unconfined`",
         )),
     }
+}
+
+/// Which of the things that forbid user namespaces it was.
+fn no_user_namespaces(error: &std::io::Error) -> Refusal {
+    let setting = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let told = |by: &str| format!("the system refuses new user namespaces: {by} ({error})");
+    if setting("/proc/sys/user/max_user_namespaces").trim() == "0" {
+        return Refusal::new(
+            told("user.max_user_namespaces is 0"),
+            "as root: `sysctl user.max_user_namespaces=15000`",
+        );
+    }
+    if setting("/proc/sys/kernel/unprivileged_userns_clone").trim() == "0" {
+        return Refusal::new(
+            told("kernel.unprivileged_userns_clone is 0"),
+            "as root: `sysctl kernel.unprivileged_userns_clone=1`",
+        );
+    }
+    let status = setting("/proc/self/status");
+    if status.lines().any(|line| line == "Seccomp:\t2") {
+        return Refusal::new(
+            told("a seccomp profile forbids `unshare`"),
+            "Docker: `--security-opt seccomp=unconfined`; \
+             Kubernetes: `seccompProfile: {type: Unconfined}`",
+        );
+    }
+    Refusal::new(
+        told("the kernel, or a security module"),
+        "imgmake must not run in a chroot, and the kernel needs CONFIG_USER_NS",
+    )
 }

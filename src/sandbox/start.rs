@@ -9,6 +9,7 @@ use std::path::Path;
 use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
 
 use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, PidfdFlags};
 
 use super::{ARGV0, Plan};
 
@@ -18,6 +19,8 @@ pub struct Running {
     control: UnixStream,
     pub stdout: ChildStdout,
     pub stderr: ChildStderr,
+    /// Readable once the process that carries the plan out is gone.
+    pub gone: OwnedFd,
 }
 
 /// Starts `program` (imgmake itself) for one plan. The thread that calls must
@@ -37,11 +40,14 @@ pub fn start(program: &Path, plan: &Plan) -> Result<Running> {
         .context("cannot start the process that sets up a sandbox")?;
     let stdout = child.stdout.take().expect("stdout was asked for");
     let stderr = child.stderr.take().expect("stderr was asked for");
+    let pid = Pid::from_child(&child);
+    let gone = rustix::process::pidfd_open(pid, PidfdFlags::empty());
     let mut running = Running {
         child,
         control,
         stdout,
         stderr,
+        gone: gone.context("cannot watch a sandbox (pidfd_open needs Linux 5.3)")?,
     };
     let plan = postcard::to_stdvec(plan).context("cannot describe the sandbox")?;
     let length = u32::try_from(plan.len()).context("the sandbox's description is too long")?;
@@ -58,6 +64,12 @@ impl Running {
     pub fn killer(&self) -> Result<impl Fn() + Send + use<>> {
         let control = self.control.try_clone()?;
         Ok(move || drop(control.shutdown(Shutdown::Both)))
+    }
+
+    /// Whether it was killed before it could clean up; to be asked when it is gone.
+    pub fn was_killed(&mut self) -> bool {
+        let status = self.child.try_wait().ok().flatten();
+        status.is_some_and(|status| status.code().is_none())
     }
 
     /// The command's exit code, once all its processes are gone; to be called

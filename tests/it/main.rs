@@ -8,6 +8,7 @@
 //! | `deterministic` | the same inputs give the same digest, for anybody |
 //! | `dockerfiles` | RUN's steps see what they should; what is reused; how failures read |
 //! | `fan_out` | what several images, tags and registries share is sent once; a failed one is retried alone |
+//! | `doctor` | which isolation is used, why, and how to get a better one |
 //! | `examples` | each example works as it says |
 //! | `same_as_buildah` | Dockerfiles give the peers' trees and configs; peers take what we write |
 //! | `release` | build, scan, push to many; push-only; credentials |
@@ -20,6 +21,7 @@
 //! | `host_commands` | `run` targets: incremental, explained, cut off early, safe when killed |
 //! | `packages` | `apt-get install` gives the same image in every kind of isolation |
 //! | `stale` | what makes a build stale, setting by setting |
+//! | `platforms` | other platforms: RUN by an emulator, the rest without |
 //! | `tidy` | which room of `src/` may know which |
 //! | `sandbox` | RUN in every kind of isolation |
 //! | `seeds` | pipelines of CI platforms work when only the plugin's image is exchanged |
@@ -34,6 +36,7 @@ mod conformance;
 mod containers;
 mod deterministic;
 mod dockerfiles;
+mod doctor;
 mod examples;
 mod fan_out;
 mod host_commands;
@@ -42,6 +45,7 @@ mod kaniko;
 mod login;
 mod own_image;
 mod packages;
+mod platforms;
 mod registry_cache;
 mod release;
 mod same_as_buildah;

@@ -118,6 +118,17 @@ impl Worker {
         }
     }
 
+    /// Whether steps stack layers by overlay mounts, or why not.
+    ///
+    /// # Errors
+    /// The helper process cannot be started.
+    pub fn overlay(&self) -> Result<Result<(), String>> {
+        match self.ask(Request::Overlay, &Cancel::default(), &mut |_, _| {})? {
+            Answer::Overlay(works) => Ok(works),
+            other => bail!("the helper process answered {other:?} to a question"),
+        }
+    }
+
     fn ask(
         &self,
         request: Request,

@@ -51,6 +51,8 @@ pub(super) enum Request {
         request: CopyRequest,
     },
     Delete(Vec<PathBuf>),
+    /// Whether overlay works on the store's file system.
+    Overlay,
     /// The request of this id is no longer wanted.
     Cancel,
 }
@@ -67,6 +69,7 @@ pub(super) enum Answer {
     Ran { exit: i32, layer: Option<LayerBlob> },
     Copied(LayerBlob),
     Deleted,
+    Overlay(Result<(), String>),
     Failed(String),
     Cancelled,
 }

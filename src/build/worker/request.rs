@@ -21,6 +21,8 @@ pub struct RunRequest {
     pub hostname: String,
     pub add_hosts: Vec<(String, String)>,
     pub compression: Compression,
+    /// Of the platform that is built for: `arm64`.
+    pub architecture: String,
     /// Clamp times of the layer to this many seconds.
     pub epoch: Option<i64>,
 }

@@ -36,6 +36,8 @@ pub(super) struct Server {
     out: Arc<Mutex<UnixStream>>,
     tasks: Mutex<HashMap<u64, Task>>,
     overlay: OnceLock<Result<(), String>>,
+    /// Where this run's registrations of emulators are mounted.
+    emulators: Mutex<Option<PathBuf>>,
 }
 
 /// One request in progress.
@@ -211,15 +213,24 @@ impl Server {
             out,
             tasks: Mutex::new(HashMap::new()),
             overlay: OnceLock::new(),
+            emulators: Mutex::default(),
         })
     }
 
     /// Whether overlay works on the store's file system; probed once.
     pub(super) fn has_overlay(&self) -> Result<bool> {
-        if self.tier == Tier::Chroot {
-            return Ok(false);
+        let probed = self.probed_overlay();
+        if let Err(reason) = probed {
+            tracing::debug!("no overlay on the store's file system: {reason}");
         }
-        let probed = self.overlay.get_or_init(|| {
+        Ok(probed.is_ok())
+    }
+
+    fn probed_overlay(&self) -> &Result<(), String> {
+        self.overlay.get_or_init(|| {
+            if self.tier == Tier::Chroot {
+                return Err("the chroot isolation cannot mount".to_string());
+            }
             let probe = || -> Result<()> {
                 let scratch = self.store.temporary_dir()?;
                 let probed = sandbox::probe_overlay(&scratch, self.xattrs);
@@ -227,11 +238,25 @@ impl Server {
                 probed
             };
             probe().map_err(|error| format!("{error:#}"))
-        });
-        if let Err(reason) = probed {
-            tracing::debug!("no overlay on the store's file system: {reason}");
+        })
+    }
+
+    /// Sees to it that programs of an architecture can be executed, where this run can.
+    /// Failure is no error yet: the step may not execute any, and if it does, it says more.
+    pub(super) fn emulate(&self, architecture: &str) {
+        // Elsewhere a registration would be everybody's.
+        if architecture.is_empty() || !matches!(self.tier, Tier::Rootless | Tier::SingleId) {
+            return;
         }
-        Ok(probed.is_ok())
+        let mut at = self.emulators.lock().expect("no registering panics");
+        if at.is_none() {
+            *at = self.store.temporary_dir().ok();
+        }
+        if let Some(at) = &*at
+            && let Err(error) = sandbox::register_emulator(architecture, at)
+        {
+            tracing::debug!("no emulator for {architecture}: {error:#}");
+        }
     }
 }
 
@@ -287,6 +312,7 @@ fn answer_one(server: &Arc<Server>, id: u64, request: Request, task: &Task) {
                 Ok(Answer::Copied(layer))
             }
             Request::Delete(paths) => delete(server.store.root(), &paths),
+            Request::Overlay => Ok(Answer::Overlay(server.probed_overlay().clone())),
             Request::Cancel => unreachable!("answered by the main thread"),
         }
     };

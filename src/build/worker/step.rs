@@ -44,14 +44,11 @@ pub(super) fn run(
     let changes = Changes::new(server, request, &scratch.0)?;
     task.cancel.check()?;
     let prepared = Prepared::new(server, &request.mounts, &scratch.0, task)?;
+    server.emulate(&request.architecture);
     let plan = plan(server, request, &changes, &prepared, &scratch.0)?;
     let running = sandbox::start(&server.program, &plan)?;
     task.on_cancel(running.killer()?);
-    let followed = follow(running, lines);
-    if server.tier == Tier::Chroot && followed.is_err() {
-        sandbox::kill_strays();
-    }
-    let exit = followed?;
+    let exit = follow(running, lines, server.tier)?;
     task.cancel.check()?;
     if matches!(plan.root, Root::Directory(_)) {
         sandbox::remove_made_points(&plan.scratch, &changes.upper)?;
@@ -261,7 +258,8 @@ fn plan(
 
 /// Passes lines on until both streams have ended, which they do only when nothing
 /// of the sandbox is left.
-fn follow(mut running: Running, lines: &Lines) -> Result<i32> {
+fn follow(mut running: Running, lines: &Lines, tier: Tier) -> Result<i32> {
+    let mut watch_end = tier == Tier::Chroot;
     let mut streams = [Splitter::new(false), Splitter::new(true)];
     let mut buffer = vec![0; 64 << 10];
     while streams.iter().any(|s| s.open) {
@@ -275,6 +273,7 @@ fn follow(mut running: Running, lines: &Lines) -> Result<i32> {
         let mut watched = [
             PollFd::from_borrowed_fd(running.stdout.as_fd(), flag(streams[0].open)),
             PollFd::from_borrowed_fd(running.stderr.as_fd(), flag(streams[1].open)),
+            PollFd::from_borrowed_fd(running.gone.as_fd(), flag(watch_end)),
         ];
         match rustix::event::poll(&mut watched, None) {
             Ok(_) => {}
@@ -282,6 +281,13 @@ fn follow(mut running: Running, lines: &Lines) -> Result<i32> {
             Err(error) => return Err(error.into()),
         }
         let ready = watched.map(|w| !w.revents().is_empty());
+        if watch_end && ready[2] {
+            watch_end = false;
+            // No pid namespace has ended what it looked after.
+            if running.was_killed() {
+                sandbox::kill_strays();
+            }
+        }
         for (i, stream) in streams.iter_mut().enumerate() {
             if !ready[i] || !stream.open {
                 continue;

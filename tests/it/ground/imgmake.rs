@@ -89,9 +89,13 @@ impl Imgmake {
         self.home().join("store")
     }
 
+    pub fn program(&self) -> PathBuf {
+        self.directory.path().join("imgmake")
+    }
+
     /// The command, ready to be given arguments.
     pub fn command(&self, directory: &Path) -> Command {
-        let program = self.directory.path().join("imgmake");
+        let program = self.program();
         let mut command = match self.user.name() {
             None => Command::new(&program),
             Some(name) => {
