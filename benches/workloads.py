@@ -1,7 +1,12 @@
 """The workloads that benches/run measures, made from a fixed seed."""
 
+import gzip
+import hashlib
+import io
+import json
 import os
 import random
+import tarfile
 
 BASE = "{registry}/library/debian:bookworm"
 
@@ -72,3 +77,55 @@ def graph(root, targets=1000, inputs=20):
     write(f"{root}/build.ninja", "".join(ninja))
     write(f"{root}/imgmake.kdl", "".join(kdl))
     os.makedirs(f"{root}/out", exist_ok=True)
+
+
+def large_archive(path, size):
+    """An OCI archive with one layer of this size, noise that nothing can compress."""
+    blobs = {}
+
+    def blob(text):
+        data = json.dumps(text).encode()
+        digest = hashlib.sha256(data).hexdigest()
+        blobs[digest] = data
+        return {"digest": f"sha256:{digest}", "size": len(data)}
+
+    layer = f"{path}.layer"
+    diff, sum_ = hashlib.sha256(), hashlib.sha256()
+
+    class Tee:
+        def __init__(self, file, digest):
+            self.file, self.digest = file, digest
+
+        def write(self, data):
+            self.digest.update(data)
+            return self.file.write(data)
+
+        def flush(self):
+            self.file.flush()
+
+    with open(layer, "wb") as file, gzip.GzipFile(fileobj=Tee(file, sum_), mode="wb", compresslevel=0, mtime=0) as zipped:
+        with tarfile.open(fileobj=Tee(zipped, diff), mode="w|", bufsize=1 << 20) as tar:
+            entry = tarfile.TarInfo("noise")
+            entry.size = size
+            with open("/dev/urandom", "rb") as noise:
+                tar.addfile(entry, noise)
+    length = os.path.getsize(layer)
+    config = blob({"architecture": "amd64", "os": "linux", "config": {}, "history": [{"created_by": "noise"}],
+                   "rootfs": {"type": "layers", "diff_ids": [f"sha256:{diff.hexdigest()}"]}})
+    oci = "application/vnd.oci.image"
+    manifest = blob({"schemaVersion": 2, "mediaType": f"{oci}.manifest.v1+json",
+                     "config": {"mediaType": f"{oci}.config.v1+json", **config},
+                     "layers": [{"mediaType": f"{oci}.layer.v1.tar+gzip", "digest": f"sha256:{sum_.hexdigest()}", "size": length}]})
+    index = {"schemaVersion": 2, "manifests": [{"mediaType": f"{oci}.manifest.v1+json", **manifest}]}
+    with tarfile.open(path, "w") as tar:
+        def add(name, data):
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            tar.addfile(entry, io.BytesIO(data))
+
+        add("oci-layout", b'{"imageLayoutVersion": "1.0.0"}')
+        add("index.json", json.dumps(index).encode())
+        for digest, data in blobs.items():
+            add(f"blobs/sha256/{digest}", data)
+        tar.add(layer, f"blobs/sha256/{sum_.hexdigest()}")
+    os.remove(layer)

@@ -121,6 +121,13 @@ impl Endpoint {
         Ok(agent)
     }
 
+    /// The proxy on the way to an address: host and port, never its password.
+    pub(super) fn through(&self, url: &Url) -> Option<String> {
+        let proxy = Url::parse(&proxy::proxy_for(url, &self.environment)?).ok()?;
+        let port = proxy.port_or_known_default().unwrap_or(80);
+        Some(format!("{}:{port}", proxy.host_str()?))
+    }
+
     fn connect(&self, url: &Url) -> Result<ureq::Agent, RegistryError> {
         let own = url.host_str() == Some(host_name(&self.host));
         let present = if own {
@@ -130,6 +137,11 @@ impl Endpoint {
         };
         let proxy = proxy::proxy_for(url, &self.environment)
             .map(|p| {
+                if p.starts_with("socks") {
+                    return Err(RegistryError::configuration(
+                        "the environment names a SOCKS proxy; only HTTP proxies are spoken to",
+                    ));
+                }
                 ureq::Proxy::new(&p).map_err(|_| {
                     RegistryError::configuration("the proxy address in the environment is not `[scheme://][user:password@]host[:port]`")
                 })

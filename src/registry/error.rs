@@ -48,6 +48,8 @@ pub(super) struct Details {
     pub(super) operation: String,
     pub(super) scope: Option<String>,
     pub(super) credential: Option<String>,
+    /// `host:port` of the proxy that the request went through.
+    pub(super) proxy: Option<String>,
     pub(super) status: Option<u16>,
     pub(super) code: Option<String>,
     pub(super) message: String,
@@ -223,6 +225,7 @@ impl fmt::Display for RegistryError {
             tried.map(|tries| format!("tried {tries} times")),
             d.scope.as_ref().map(|s| format!("scope `{s}`")),
             d.credential.as_ref().map(|c| format!("credential: {c}")),
+            d.proxy.as_ref().map(|p| format!("through the proxy {p}")),
         ]
         .into_iter()
         .flatten()

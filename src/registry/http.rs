@@ -224,7 +224,7 @@ pub(super) fn broken(error: &ureq::Error) -> RegistryError {
         E::Timeout(what) => of(Failure::Connection, timeout_text(*what).to_string()),
         E::HostNotFound => no_name(&io::Error::other("")),
         E::ConnectionFailed => of(Failure::Connection, "no connection".to_string()),
-        E::ConnectProxyFailed(e) => of(Failure::Connection, format!("the proxy refused: {e}")),
+        E::ConnectProxyFailed(e) => proxy_refused(e),
         E::BadUri(e) => of(Failure::Invalid, format!("this is not an address: {e}")),
         E::Protocol(e) => of(Failure::Connection, format!("the answer is not HTTP: {e}")),
         other => of(Failure::Connection, other.to_string()),
@@ -300,6 +300,18 @@ fn timeout_text(what: ureq::Timeout) -> &'static str {
         ureq::Timeout::PerWrite => "it stopped reading: nothing could be sent in time",
         ureq::Timeout::Resolve => "its name was not resolved in time",
         _ => "no answer in time",
+    }
+}
+
+/// A proxy that does not let us through.
+fn proxy_refused(said: &str) -> RegistryError {
+    let said = said.trim_start_matches("proxy server responded ");
+    let status = said.split('/').next().unwrap_or(said);
+    let error = |failure| RegistryError::new(failure, format!("the proxy refused: {status}"));
+    match status.as_bytes() {
+        b"401" | b"407" => error(Failure::Refused).help("give it `user:password@` in its address"),
+        [b'4', ..] => error(Failure::Refused).help("it has to allow CONNECT to this host and port"),
+        _ => error(Failure::Connection),
     }
 }
 

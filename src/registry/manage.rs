@@ -157,6 +157,7 @@ pub(super) fn next_page(link: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::super::testing::{Between, Registry, Shelf, answer, client, job, noise, options};
+    use super::super::trials::tokens::{LONG, guarded};
     use super::*;
     use crate::registry::{ClientOptions, Work};
 
@@ -230,7 +231,7 @@ mod tests {
 
     #[test]
     fn a_login_is_checked_by_the_token_server_of_a_real_registry() {
-        let guarded = super::super::faults::guarded(300);
+        let guarded = guarded(LONG);
         let home = tempfile::tempdir().unwrap();
         let client = Client::new(ClientOptions {
             docker_config: Some(home.path().join("config.json")),

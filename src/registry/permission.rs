@@ -5,6 +5,7 @@ use ureq::http::Method;
 
 use super::http::Call;
 use super::session::{Ask, EMPTY, Retry, push_scope};
+use super::upload::NO_PUSHES;
 
 use super::{Client, RegistryError, Work};
 use crate::image::Reference;
@@ -47,6 +48,7 @@ impl Client {
             Err(error) if error.is_missing() && session.endpoint.settings.create_repository => {
                 Ok(())
             }
+            Err(error) if error.status() == Some(405) => Err(error.help(NO_PUSHES)),
             Err(error) => Err(error.during(&to.registry, &to.repository, "begin an upload")),
         }
     }

@@ -461,6 +461,8 @@ impl Session {
                 "",
                 "reach the registry",
             );
+            let asked = self.endpoint.base(self.endpoint.schemes[0])?;
+            let error = self.on_the_way(error, &asked);
             if !error.is_retryable() {
                 return Err(error);
             }
@@ -498,10 +500,20 @@ impl Session {
         Ok(base)
     }
 
+    /// Names the proxy, which may be the one that failed.
+    fn on_the_way(&self, error: RegistryError, url: &Url) -> RegistryError {
+        let answered = error.status().is_some() || error.failure() == Failure::Configuration;
+        match self.endpoint.through(url).filter(|_| !answered) {
+            Some(proxy) => error.with(|d| d.proxy = Some(proxy)),
+            None => error,
+        }
+    }
+
     /// Adds what the reader of an error needs to know.
     fn explain(&self, error: RegistryError, ask: &Ask) -> RegistryError {
         let error = error.during(&self.endpoint.registry, ask.repository, ask.operation);
         let error = conceal(error, self.secrets());
+        let error = self.on_the_way(error, &ask.call.url);
         match error.failure() {
             Failure::Unauthorised | Failure::Denied => self.explain_refusal(error, ask),
             Failure::Throttled if self.endpoint.registry == crate::image::DOCKER_HUB => {

@@ -631,6 +631,9 @@ fn openssl(dir: &Path, args: &[&str]) {
     );
 }
 
+/// distribution takes tokens this long after their end.
+const LEEWAY: u64 = 60;
+
 /// Signs what distribution takes as a token: RS256 with the certificate in `x5c`.
 pub fn signed_token(
     authority: &Authority,
@@ -658,7 +661,7 @@ pub fn signed_token(
         .collect();
     let header = serde_json::json!({"typ": "JWT", "alg": "RS256", "x5c": [STANDARD.encode(certificate.der())]});
     let claims = serde_json::json!({
-        "iss": issuer, "sub": "user", "aud": service, "exp": now + lifetime, "nbf": now - 10,
+        "iss": issuer, "sub": "user", "aud": service, "exp": now + lifetime - LEEWAY, "nbf": now - 2 * LEEWAY,
         "iat": now, "jti": format!("{now}-{serial}"), "access": access,
     });
     let body = format!(

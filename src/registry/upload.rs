@@ -19,6 +19,9 @@ use crate::store::Store;
 
 /// Chunks of a chunked upload, unless the registry wants larger ones.
 const CHUNK: u64 = 16 << 20;
+/// What a 405 to the beginning of an upload means.
+pub(super) const NO_PUSHES: &str =
+    "it takes no pushes: it may be a pull-through mirror, or read-only";
 /// Proxies that take less than this in one request are beyond help.
 const SMALLEST_CHUNK: u64 = 256 << 10;
 
@@ -271,9 +274,7 @@ impl Upload<'_> {
                 _ if e.is_missing() => e.help(
                     "the repository does not exist, and this registry does not make it by itself; create it, or set `create-repo` where the registry is ECR",
                 ),
-                Some(405) => e.help(
-                    "it takes no pushes: it may be a pull-through mirror, or read-only",
-                ),
+                Some(405) => e.help(NO_PUSHES),
                 _ => e,
             })?;
         let status = answer.status;

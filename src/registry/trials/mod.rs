@@ -6,15 +6,21 @@
 //! push      uploads that break, are limited, redirected or half refused
 //! large     a gigabyte through a proxy that cuts
 //! wire      HTTP itself: old servers, kept connections, compression, slowness
+//! tokens    token authentication of a real registry
+//! mirrors   pull-through caches, as registries.conf and docker name them
+//! proxies   a real proxy process
 //! stopping  a cancellation is seen at once, whatever is waited for
 //! refusals  the text of every refusal
 //! ```
 
 mod large;
+mod mirrors;
+mod proxies;
 mod pull;
 mod push;
 mod refusals;
 mod stopping;
+pub(super) mod tokens;
 mod wire;
 
 use super::testing::{Between, Seen};
