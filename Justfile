@@ -19,6 +19,17 @@ ci:
 schemas:
     tests/schemas
 
+# Feeds a target of fuzz/ with bytes until it breaks: `just fuzz dockerfile -max_total_time=600`.
+# Needs `cargo install cargo-fuzz` and a nightly compiler; seeds are those of the tests.
+fuzz target *arguments:
+    mkdir -p fuzz/corpus/{{target}}
+    FUZZ_WRITE_SEEDS=fuzz/corpus cargo test --test it fuzz::
+    cargo +nightly fuzz run {{target}} -- {{arguments}}
+
+# The same without nightly: mutations of real input, for as many seconds per target.
+fuzz-stable seconds="60" target="":
+    FUZZ_SECONDS={{seconds}} FUZZ_TARGET={{target}} cargo test --test it fuzz:: -- --nocapture
+
 # Speed and memory beside buildah, skopeo, ninja: ratios in one run.
 bench *workloads:
     cargo build --release

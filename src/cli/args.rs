@@ -113,6 +113,9 @@ pub struct RunArgs {
     /// Give up at once when another run works in the project
     #[arg(long)]
     pub no_wait: bool,
+    /// Open a shell in the root of a RUN that failed (one step at a time, plain progress)
+    #[arg(long)]
+    pub shell_on_fail: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -23,6 +23,7 @@ mod project;
 mod run;
 mod runner;
 mod shared_cache;
+mod shell;
 mod signals;
 mod tools;
 mod watch;

@@ -9,12 +9,14 @@ use super::output::tell;
 use super::project::Project;
 use super::runner::{Wishes, Work};
 use super::shared_cache;
+use super::shell::UserTerminal;
 use super::signals::{self, Stopped};
 use super::tools::Tools;
+use crate::build::worker::Terminals;
 use crate::event::Cancel;
 use crate::execute::{self, CacheUse, OnFailure};
 use crate::plan::Plan;
-use crate::report::Reporter;
+use crate::report::{Reporter, Style};
 use crate::state::{Lock, LockError, State, Wait};
 
 pub fn run(global: &Global, args: &RunArgs, environment: &Environment) -> Result<u8, Exit> {
@@ -36,11 +38,20 @@ pub fn once(
     if args.locked {
         return Err(Exit::usage("`--locked`: lock files are not supported yet"));
     }
+    let terminal = match args.shell_on_fail {
+        true => Some(UserTerminal::of(environment)?),
+        false => None,
+    };
     let plan = project.select(&args.targets)?;
     let caches = shared_cache::of_arguments(args)?;
     let lock = take_lock(project, args, cancel, stopped)?;
     let state = Arc::new(State::open(&project.directory, &lock)?);
-    let reporter = Reporter::to_terminal(environment.report_options(global));
+    let mut report = environment.report_options(global);
+    if terminal.is_some() {
+        // Nothing else may draw on the terminal that a shell has.
+        report.style = Style::Plain;
+    }
+    let reporter = Reporter::to_terminal(report);
     let mut tools = Tools::new(
         project,
         environment,
@@ -49,6 +60,7 @@ pub fn once(
         cancel.clone(),
     )?;
     tools.add_caches(caches);
+    tools.terminals = terminal.map(|t| Arc::new(t) as Arc<dyn Terminals>);
     let summary = bring_up_to_date(project, &plan, &tools, &state, environment, args);
     reporter.finish();
     if let Some(code) = stopped.exit_code() {
@@ -105,6 +117,9 @@ pub fn bring_up_to_date(
 /// `-j`, else the manifest's `jobs`, else more than there are processors: steps
 /// wait for disks, networks and other programs as often as they compute.
 fn jobs(args: &RunArgs, project: &Project) -> usize {
+    if args.shell_on_fail {
+        return 1;
+    }
     let processors = || std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
     let settings = &project.graph.manifest().settings;
     args.jobs

@@ -10,7 +10,7 @@ use super::environment::Environment;
 use super::project::Project;
 use super::watchdog::Watchdog;
 use crate::build::cache::{Cache, CacheSettings};
-use crate::build::worker::Worker;
+use crate::build::worker::{Terminals, Worker};
 use crate::build::{Engine, Pins};
 use crate::event::{Cancel, Events};
 use crate::manifest::{AuthNode, Manifest, PasswordFrom, RegistryNode, SecretFrom};
@@ -28,6 +28,8 @@ pub struct Tools {
     pub cancel: Cancel,
     /// What it means to a push that a registry will not move a tag.
     pub immutable_tags: ImmutableTags,
+    /// `--shell-on-fail`.
+    pub terminals: Option<Arc<dyn Terminals>>,
     store: OnceLock<Store>,
     client: OnceLock<Client>,
     worker: OnceLock<Arc<Worker>>,
@@ -73,6 +75,7 @@ impl Tools {
             events,
             cancel,
             immutable_tags: ImmutableTags::default(),
+            terminals: None,
             store: OnceLock::new(),
             client: OnceLock::new(),
             worker: OnceLock::new(),
@@ -103,10 +106,14 @@ impl Tools {
     /// Starts nothing yet: the helper process begins with its first request.
     pub fn worker(&self) -> anyhow::Result<Arc<Worker>> {
         let store = self.store()?.clone();
-        Ok(Arc::clone(
-            self.worker
-                .get_or_init(|| Arc::new(Worker::new(store, self.tier))),
-        ))
+        let made = || {
+            let worker = Worker::new(store, self.tier);
+            Arc::new(match &self.terminals {
+                Some(terminals) => worker.with_shell_on_failure(Arc::clone(terminals)),
+                None => worker,
+            })
+        };
+        Ok(Arc::clone(self.worker.get_or_init(made)))
     }
 
     pub fn engine(&self, state: &Arc<State>) -> anyhow::Result<Engine> {

@@ -68,10 +68,15 @@ impl Reference {
     /// As people write it: without `docker.io/` and `library/`.
     pub fn familiar(&self) -> String {
         let full = self.to_string();
-        match full.strip_prefix("docker.io/") {
-            Some(hub) => hub.strip_prefix("library/").unwrap_or(hub).to_string(),
-            None => full,
-        }
+        let Some(hub) = full.strip_prefix("docker.io/") else {
+            return full;
+        };
+        // `docker.io/library/a/b` is not `a/b`, and `docker.io/a.b/c` is not on a host `a.b`.
+        let shorter = [hub.strip_prefix("library/"), Some(hub)]
+            .into_iter()
+            .flatten();
+        let mut same = shorter.filter(|text| text.parse().ok().as_ref() == Some(self));
+        same.next().unwrap_or(&full).to_string()
     }
 }
 

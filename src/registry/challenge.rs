@@ -34,6 +34,11 @@ impl Challenge {
     }
 }
 
+/// Whether a `WWW-Authenticate` header asks for something that can be answered.
+pub fn understands_challenge(header: &str) -> bool {
+    Challenge::choose([header].into_iter()).is_some()
+}
+
 fn parse(header: &str) -> Vec<Challenge> {
     let pairs = match http_auth::parse_challenges(header) {
         Ok(challenges) => challenges

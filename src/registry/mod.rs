@@ -64,6 +64,7 @@ mod transfer;
 mod trials;
 mod upload;
 
+pub use challenge::understands_challenge;
 pub use client::Client;
 pub use error::{Failure, RegistryError};
 pub use login::{Forgotten, forget, remember};

@@ -198,7 +198,10 @@ fn prepare_command(plan: &Plan) -> Result<Prepared, Refused> {
     let identity = identify(plan)?;
     let _ = rustix::process::setsid();
     system::default_signals();
-    connect_input(plan.stdin.as_deref())?;
+    match plan.terminal {
+        Some(_) => connect_terminal()?,
+        None => connect_input(plan.stdin.as_deref())?,
+    }
     make_workdir(Path::new(&plan.workdir))?;
     let environment = environment(plan, &identity);
     restrict(plan, &identity)?;
@@ -242,6 +245,15 @@ fn environment(plan: &Plan, identity: &Identity) -> Vec<(String, String)> {
         }
     }
     env
+}
+
+/// The terminal came as the standard error; it becomes the session's own.
+fn connect_terminal() -> Result<()> {
+    let terminal = rustix::stdio::stderr();
+    rustix::stdio::dup2_stdin(terminal)
+        .and_then(|()| rustix::stdio::dup2_stdout(terminal))
+        .and_then(|()| rustix::process::ioctl_tiocsctty(terminal))
+        .context("cannot connect the terminal")
 }
 
 fn connect_input(stdin: Option<&[u8]>) -> Result<()> {

@@ -22,6 +22,8 @@ pub struct Plan {
     /// As `USER` says it: empty, name, id, either with `:group`.
     pub user: String,
     pub stdin: Option<Vec<u8>>,
+    /// The device of a terminal that the command talks to, instead of pipes.
+    pub terminal: Option<PathBuf>,
     pub network: Network,
     pub hostname: String,
     /// All capabilities and no filter (`RUN --security=insecure`).

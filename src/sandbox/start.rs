@@ -9,6 +9,7 @@ use std::path::Path;
 use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
 
 use anyhow::{Context, Result, bail};
+use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, PidfdFlags};
 
 use super::{ARGV0, Plan};
@@ -18,7 +19,8 @@ pub struct Running {
     child: Child,
     control: UnixStream,
     pub stdout: ChildStdout,
-    pub stderr: ChildStderr,
+    /// `None` on a terminal, where everything goes but the set-up's own end of the output.
+    pub stderr: Option<ChildStderr>,
     /// Readable once the process that carries the plan out is gone.
     pub gone: OwnedFd,
 }
@@ -29,17 +31,25 @@ pub struct Running {
 /// # Errors
 /// The process cannot be started.
 pub fn start(program: &Path, plan: &Plan) -> Result<Running> {
+    let errors = match &plan.terminal {
+        None => Stdio::piped(),
+        Some(terminal) => {
+            let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
+            let opened = rustix::fs::open(terminal, flags, Mode::empty());
+            Stdio::from(opened.with_context(|| format!("cannot open `{}`", terminal.display()))?)
+        }
+    };
     let (control, theirs) = UnixStream::pair().context("cannot make a socket")?;
     let mut child = Command::new(program)
         .arg0(ARGV0)
         .env_clear()
         .stdin(Stdio::from(OwnedFd::from(theirs)))
         .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
+        .stderr(errors)
         .spawn()
         .context("cannot start the process that sets up a sandbox")?;
     let stdout = child.stdout.take().expect("stdout was asked for");
-    let stderr = child.stderr.take().expect("stderr was asked for");
+    let stderr = child.stderr.take();
     let pid = Pid::from_child(&child);
     let gone = rustix::process::pidfd_open(pid, PidfdFlags::empty());
     let mut running = Running {

@@ -18,6 +18,7 @@
 //! | `kaniko` | kaniko's arguments: contexts, destinations, files, refusals |
 //! | `bad_input` | every refusal has a place, a reason and a next step |
 //! | `book` | every snippet of the book and the README does what it shows |
+//! | `fuzz` | whatever reads bytes from outside takes any bytes |
 //! | `host_commands` | `run` targets: incremental, explained, cut off early, safe when killed |
 //! | `packages` | `apt-get install` gives the same image in every kind of isolation |
 //! | `stale` | what makes a build stale, setting by setting |
@@ -26,6 +27,7 @@
 //! | `sandbox` | RUN in every kind of isolation |
 //! | `seeds` | pipelines of CI platforms work when only the plugin's image is exchanged |
 //! | `templates` | each pipeline of `examples/ci` does what it shows |
+//! | `shell_on_fail` | a terminal leads into the step that failed |
 //! | `ground` | no claims: registries, base images, users, peers |
 
 mod ground;
@@ -39,6 +41,7 @@ mod dockerfiles;
 mod doctor;
 mod examples;
 mod fan_out;
+mod fuzz;
 mod host_commands;
 mod interrupted;
 mod kaniko;
@@ -51,6 +54,7 @@ mod release;
 mod same_as_buildah;
 mod sandbox;
 mod seeds;
+mod shell_on_fail;
 mod stale;
 mod templates;
 mod tidy;

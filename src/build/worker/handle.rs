@@ -14,6 +14,7 @@ use anyhow::{Context, Result, bail};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
 use super::protocol::{ARGV0, Answer, Answered, Asked, Hello, Request, Start, receive, send};
+use super::shell::{ShellRequest, Terminals};
 use super::{RunOutcome, RunRequest, failed};
 use crate::event::{Cancel, Cancelled, Stream};
 use crate::layer::LayerBlob;
@@ -25,6 +26,7 @@ pub struct Worker {
     store: Store,
     wanted: Option<Tier>,
     program: PathBuf,
+    terminals: Option<Arc<dyn Terminals>>,
     tier: OnceLock<Result<Tier, String>>,
     connection: Mutex<Option<Arc<Connection>>>,
 }
@@ -36,6 +38,7 @@ impl Worker {
             store,
             wanted: tier,
             program: PathBuf::from("/proc/self/exe"),
+            terminals: None,
             tier: OnceLock::new(),
             connection: Mutex::new(None),
         }
@@ -46,6 +49,13 @@ impl Worker {
     #[must_use]
     pub fn with_program(mut self, program: PathBuf) -> Worker {
         self.program = program;
+        self
+    }
+
+    /// A shell opens in the root of a step that failed, before the failure is told.
+    #[must_use]
+    pub fn with_shell_on_failure(mut self, terminals: Arc<dyn Terminals>) -> Worker {
+        self.terminals = Some(terminals);
         self
     }
 
@@ -73,8 +83,19 @@ impl Worker {
         cancel: &Cancel,
         on_line: &mut dyn FnMut(Stream, &[u8]),
     ) -> Result<RunOutcome> {
-        let request = Request::Run(Box::new(request.clone()));
-        match self.ask(request, cancel, on_line)? {
+        let mut terminal = match &self.terminals {
+            Some(terminals) => Some(terminals.open()?),
+            None => None,
+        };
+        let request = Request::Run {
+            request: Box::new(request.clone()),
+            shell: terminal.as_ref().map(|t| ShellRequest {
+                terminal: t.device().to_path_buf(),
+                environment: t.environment(),
+            }),
+        };
+        let mut on_shell = |exit| terminal.as_mut().map_or(Ok(()), |t| t.begin(exit));
+        match self.ask_on(request, cancel, on_line, &mut on_shell)? {
             Answer::Ran { exit, layer } => Ok(RunOutcome { exit, layer }),
             other => bail!("the helper process answered {other:?} to a RUN"),
         }
@@ -135,6 +156,16 @@ impl Worker {
         cancel: &Cancel,
         on_line: &mut dyn FnMut(Stream, &[u8]),
     ) -> Result<Answer> {
+        self.ask_on(request, cancel, on_line, &mut |_| Ok(()))
+    }
+
+    fn ask_on(
+        &self,
+        request: Request,
+        cancel: &Cancel,
+        on_line: &mut dyn FnMut(Stream, &[u8]),
+        on_shell: &mut dyn FnMut(i32) -> Result<()>,
+    ) -> Result<Answer> {
         cancel.check()?;
         let connection = self.connection()?;
         let (id, answers) = connection.ask(request)?;
@@ -153,6 +184,7 @@ impl Worker {
                     };
                     on_line(stream, &line);
                 }
+                Ok(Answer::Shell { exit }) => on_shell(exit)?,
                 Ok(Answer::Cancelled) => return Err(Cancelled.into()),
                 Ok(Answer::Failed(_)) if cancel.is_cancelled() => return Err(Cancelled.into()),
                 Ok(Answer::Failed(message)) => return failed(message),
@@ -256,7 +288,7 @@ fn dispatch(connection: &std::sync::Weak<Connection>, mut socket: UnixStream) {
         let Some(connection) = connection.upgrade() else {
             continue;
         };
-        let is_last = !matches!(answer, Answer::Line { .. });
+        let is_last = !matches!(answer, Answer::Line { .. } | Answer::Shell { .. });
         let sender = {
             let mut waiting = connection.waiting.lock().expect("no asker panics");
             let Some(waiting) = &mut *waiting else {

@@ -20,6 +20,7 @@ mod names;
 mod protocol;
 mod request;
 mod server;
+mod shell;
 mod ssh;
 mod step;
 mod views;
@@ -28,6 +29,7 @@ use anyhow::Result;
 
 pub use handle::Worker;
 pub use request::{Network, RunMount, RunRequest, Sharing, TreeSource};
+pub use shell::{Terminal, Terminals};
 
 use crate::layer::LayerBlob;
 

@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 
 use super::super::copy::CopyRequest;
 use super::request::RunRequest;
+use super::shell::ShellRequest;
 use crate::layer::LayerBlob;
 use crate::sandbox::Tier;
 
@@ -45,7 +46,11 @@ pub(super) struct Asked {
 
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub(super) enum Request {
-    Run(Box<RunRequest>),
+    Run {
+        request: Box<RunRequest>,
+        /// What opens in the step's root when the command fails.
+        shell: Option<ShellRequest>,
+    },
     Copy {
         layers: Vec<LayerBlob>,
         request: CopyRequest,
@@ -65,8 +70,18 @@ pub(super) struct Answered {
 
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub(super) enum Answer {
-    Line { stderr: bool, line: Vec<u8> },
-    Ran { exit: i32, layer: Option<LayerBlob> },
+    Line {
+        stderr: bool,
+        line: Vec<u8>,
+    },
+    /// The command failed with this code; a shell opens on the terminal now.
+    Shell {
+        exit: i32,
+    },
+    Ran {
+        exit: i32,
+        layer: Option<LayerBlob>,
+    },
     Copied(LayerBlob),
     Deleted,
     Overlay(Result<(), String>),

@@ -84,6 +84,10 @@ impl Lines {
         answer_to(&self.out, self.id, answer);
     }
 
+    pub(super) fn shell_opens(&self, exit: i32) {
+        answer_to(&self.out, self.id, Answer::Shell { exit });
+    }
+
     pub(super) fn warn(&self, text: &str) {
         self.send(true, format!("imgmake: warning: {text}").as_bytes());
     }
@@ -305,7 +309,9 @@ fn answer_one(server: &Arc<Server>, id: u64, request: Request, task: &Task) {
             sandbox::own_working_directory().context("cannot separate a thread")?;
         }
         match request {
-            Request::Run(request) => step::run(server, &request, task, &lines),
+            Request::Run { request, shell } => {
+                step::run(server, &request, shell.as_ref(), task, &lines)
+            }
             Request::Copy { layers, request } => {
                 let view = views::View::of_layers(server, &layers)?;
                 let layer = super::super::copy::copy_tree(view.path(), &request, &server.store)?;

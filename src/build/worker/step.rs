@@ -14,6 +14,7 @@ use super::names;
 use super::protocol::Answer;
 use super::request::{Network, RunRequest};
 use super::server::{Lines, Server, Task};
+use super::shell::{ShellRequest, shell_of};
 use super::views::{stubs, uses_overlay};
 use crate::layer::LayerBlob;
 use crate::rootfs::{self, DiffOptions, Owners, Snapshot};
@@ -31,6 +32,7 @@ impl Drop for Scratch {
 pub(super) fn run(
     server: &Server,
     request: &RunRequest,
+    shell: Option<&ShellRequest>,
     task: &Task,
     lines: &Lines,
 ) -> Result<Answer> {
@@ -45,7 +47,13 @@ pub(super) fn run(
     task.cancel.check()?;
     let prepared = Prepared::new(server, &request.mounts, &scratch.0, task)?;
     server.emulate(&request.architecture);
-    let plan = plan(server, request, &changes, &prepared, &scratch.0)?;
+    let plan = plan(
+        server,
+        request,
+        &changes,
+        &prepared,
+        &scratch.0.join("sandbox"),
+    )?;
     let running = sandbox::start(&server.program, &plan)?;
     task.on_cancel(running.killer()?);
     let exit = follow(running, lines, server.tier)?;
@@ -53,11 +61,49 @@ pub(super) fn run(
     if matches!(plan.root, Root::Directory(_)) {
         sandbox::remove_made_points(&plan.scratch, &changes.upper)?;
     }
+    if let (Some(shell), 1..) = (shell, exit) {
+        let scratch = scratch.0.join("shell");
+        let plan = self::plan(server, request, &changes, &prepared, &scratch)?;
+        lines.shell_opens(exit);
+        open_shell(server, on_terminal(plan, shell), task, lines)?;
+    }
     let layer = match exit {
         0 => Some(changes.finish(server, request, &plan)?),
         _ => None,
     };
     Ok(Answer::Ran { exit, layer })
+}
+
+/// The same root, environment, directory, user and mounts; another command.
+fn on_terminal(mut plan: Plan, shell: &ShellRequest) -> Plan {
+    for (name, value) in &shell.environment {
+        if !plan.env.iter().any(|(known, _)| known == name) {
+            plan.env.push((name.clone(), value.clone()));
+        }
+    }
+    Plan {
+        argv: shell_of(&plan.argv),
+        stdin: None,
+        terminal: Some(shell.terminal.clone()),
+        ..plan
+    }
+}
+
+/// What fails here is a warning: the step's own failure is what counts.
+fn open_shell(server: &Server, plan: Plan, task: &Task, lines: &Lines) -> Result<()> {
+    if let Root::Overlay { work, .. } = &plan.root {
+        // What the kernel leaves in a volatile overlay so that nobody mounts it again by mistake.
+        drop(fs::remove_dir_all(work.join("work/incompat")));
+    }
+    let opened = sandbox::start(&server.program, &plan).and_then(|running| {
+        task.on_cancel(running.killer()?);
+        follow(running, lines, server.tier)
+    });
+    if let Err(error) = opened {
+        lines.warn(&format!("no shell: {error:#}"));
+    }
+    task.cancel.check()?;
+    Ok(())
 }
 
 const APT_CONFIG: &str = "etc/apt/apt.conf.d";
@@ -197,10 +243,9 @@ fn plan(
     request: &RunRequest,
     changes: &Changes,
     prepared: &Prepared,
-    scratch: &Path,
+    own: &Path,
 ) -> Result<Plan> {
-    let own = scratch.join("sandbox");
-    fs::create_dir(&own)?;
+    fs::create_dir(own)?;
     let file = |target: &str, bytes: &[u8], mode: u32| Mount {
         target: PathBuf::from(target),
         kind: MountKind::File(PlanFile {
@@ -235,7 +280,7 @@ fn plan(
     Ok(Plan {
         tier: server.tier,
         root: changes.root.clone(),
-        scratch: own,
+        scratch: own.to_path_buf(),
         stubs: changes.stubs.clone(),
         mounts,
         argv: request.argv.clone(),
@@ -247,6 +292,7 @@ fn plan(
         },
         user: request.user.clone(),
         stdin: request.stdin.clone(),
+        terminal: None,
         network: match request.network {
             Network::Host => sandbox::Network::Host,
             Network::None => sandbox::Network::None,
@@ -261,6 +307,8 @@ fn plan(
 fn follow(mut running: Running, lines: &Lines, tier: Tier) -> Result<i32> {
     let mut watch_end = tier == Tier::Chroot;
     let mut streams = [Splitter::new(false), Splitter::new(true)];
+    // On a terminal there is no second stream.
+    streams[1].open = running.stderr.is_some();
     let mut buffer = vec![0; 64 << 10];
     while streams.iter().any(|s| s.open) {
         let flag = |open: bool| {
@@ -270,9 +318,11 @@ fn follow(mut running: Running, lines: &Lines, tier: Tier) -> Result<i32> {
                 PollFlags::empty()
             }
         };
+        let stdout = running.stdout.as_fd();
+        let stderr = running.stderr.as_ref().map_or(stdout, AsFd::as_fd);
         let mut watched = [
-            PollFd::from_borrowed_fd(running.stdout.as_fd(), flag(streams[0].open)),
-            PollFd::from_borrowed_fd(running.stderr.as_fd(), flag(streams[1].open)),
+            PollFd::from_borrowed_fd(stdout, flag(streams[0].open)),
+            PollFd::from_borrowed_fd(stderr, flag(streams[1].open)),
             PollFd::from_borrowed_fd(running.gone.as_fd(), flag(watch_end)),
         ];
         match rustix::event::poll(&mut watched, None) {
@@ -292,9 +342,9 @@ fn follow(mut running: Running, lines: &Lines, tier: Tier) -> Result<i32> {
             if !ready[i] || !stream.open {
                 continue;
             }
-            let read = match i {
-                0 => running.stdout.read(&mut buffer),
-                _ => running.stderr.read(&mut buffer),
+            let read = match (i, &mut running.stderr) {
+                (1, Some(stderr)) => stderr.read(&mut buffer),
+                _ => running.stdout.read(&mut buffer),
             };
             match read? {
                 0 => stream.end(lines),
