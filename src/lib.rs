@@ -7,6 +7,7 @@
 pub mod archive;
 pub mod build;
 pub mod cli;
+pub mod daemon;
 pub mod dockerfile;
 pub mod event;
 pub mod execute;

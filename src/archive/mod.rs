@@ -61,22 +61,42 @@ pub fn write_docker(
     path: &Path,
 ) -> Result<()> {
     let told = || format!("cannot write the docker archive `{}`", path.display());
+    let members = docker_members(store, images).with_context(told)?;
+    write_archive(store, &members, path).with_context(told)
+}
+
+/// The same as a stream, for whoever does not want a file.
+///
+/// # Errors
+/// As [`write_docker`].
+pub fn send_docker(
+    store: &Store,
+    images: &[(Descriptor, Vec<String>)],
+    out: &mut dyn std::io::Write,
+) -> Result<()> {
+    let members = docker_members(store, images)?;
+    let mut buffered = std::io::BufWriter::with_capacity(128 << 10, out);
+    output::write_members(store, &members, &mut buffered)?;
+    Ok(std::io::Write::flush(&mut buffered)?)
+}
+
+fn docker_members(store: &Store, images: &[(Descriptor, Vec<String>)]) -> Result<Vec<Member>> {
     let mut docker_images: Vec<DockerImage> = Vec::new();
     let (mut descriptors, mut blobs) = (Vec::new(), Vec::new());
     for (root, names) in images {
-        let names = Name::parse_all(names).with_context(told)?;
-        let contents = Contents::of(store, root).with_context(told)?;
-        docker_images.push(DockerImage::of(&contents, &names).with_context(told)?);
+        let names = Name::parse_all(names)?;
+        let contents = Contents::of(store, root)?;
+        docker_images.push(DockerImage::of(&contents, &names)?);
         descriptors.extend(named(root, &names));
         blobs.extend(contents.blobs);
     }
     if images.is_empty() {
-        bail!("there is no image to write into `{}`", path.display());
+        bail!("there is no image to write");
     }
     let mut members = oci_members(&descriptors);
     members.push(Member::bytes("manifest.json", to_json(&docker_images)));
     members.extend(blob_members(blobs));
-    write_archive(store, &members, path).with_context(told)
+    Ok(members)
 }
 
 /// Writes an OCI archive: the tar of a layout.

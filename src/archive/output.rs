@@ -50,7 +50,7 @@ pub(super) fn write_archive(store: &Store, members: &[Member], path: &Path) -> R
     put(beside, &path)
 }
 
-fn write_members(store: &Store, members: &[Member], out: &mut File) -> Result<()> {
+pub(super) fn write_members(store: &Store, members: &[Member], out: &mut impl Write) -> Result<()> {
     for member in members {
         match &member.body {
             Body::Bytes(bytes) => {
@@ -81,13 +81,13 @@ fn header(name: &str, size: u64) -> Result<[u8; 512]> {
     Ok(*header.as_bytes())
 }
 
-fn pad(out: &mut File, size: u64) -> io::Result<()> {
+fn pad(out: &mut impl Write, size: u64) -> io::Result<()> {
     let rest = size.wrapping_neg() % 512;
     out.write_all(&[0; 512][..rest as usize])
 }
 
-/// File to file, where the kernel can share or copy blocks by itself.
-pub(super) fn copy_blob(store: &Store, blob: &Descriptor, out: &mut File) -> Result<()> {
+/// From file to file, where the kernel can share or copy blocks by itself.
+pub(super) fn copy_blob(store: &Store, blob: &Descriptor, out: &mut impl Write) -> Result<()> {
     let mut from = store.open_blob(&blob.digest)?;
     let copied = io::copy(&mut from, out)?;
     if copied != blob.size {

@@ -81,6 +81,10 @@ pub struct BuildRequest {
     pub platforms: Vec<Platform>,
     pub secrets: BTreeMap<String, SecretSource>,
     pub ssh: BTreeMap<String, PathBuf>,
+    /// Names that RUN finds in `/etc/hosts`; they are in no layer.
+    pub add_hosts: BTreeMap<String, String>,
+    /// Of every RUN that does not say its own.
+    pub network: crate::dockerfile::RunNetwork,
     /// SOURCE_DATE_EPOCH, seconds.
     pub epoch: Option<i64>,
     pub compression: Compression,

@@ -61,9 +61,9 @@ pub fn prepare(
             stdin: None,
             files,
             mounts: Vec::new(),
-            network: match run.network {
-                RunNetwork::None => Network::None,
-                RunNetwork::Default | RunNetwork::Host => Network::Host,
+            network: match (run.network, request.network) {
+                (RunNetwork::None, _) | (RunNetwork::Default, RunNetwork::None) => Network::None,
+                _ => Network::Host,
             },
             insecure: run.security == RunSecurity::Insecure,
             hostname: request
@@ -71,7 +71,7 @@ pub fn prepare(
                 .get("BUILDKIT_SANDBOX_HOSTNAME")
                 .cloned()
                 .unwrap_or_else(|| "buildkitsandbox".into()),
-            add_hosts: Vec::new(),
+            add_hosts: request.add_hosts.clone().into_iter().collect(),
             compression: request.compression,
             architecture: state.platform.architecture.clone(),
             epoch,
@@ -195,6 +195,12 @@ impl Prepared {
                 .as_ref()
                 .map(|b| b.as_slice()),
         );
+        if !request.add_hosts.is_empty() {
+            key.text("hosts").number(request.add_hosts.len() as u64);
+            for (name, address) in &request.add_hosts {
+                key.text(name).text(address);
+            }
+        }
         key.number(request.files.len() as u64);
         for (path, bytes, mode) in &request.files {
             key.text(path).bytes(bytes).number(u64::from(*mode));

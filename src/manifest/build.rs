@@ -31,6 +31,7 @@ pub(super) fn build(fields: &mut Fields) -> Option<BuildTarget> {
     if let Some(layout) = &layout {
         check_path(layout, fields.cx);
     }
+    let load = load(fields, &platforms);
     let format = fields.text("format");
     let format = format.and_then(|text| fields.cx.choice(&text, &["oci", "docker"]));
     let (compression, compression_level) = compression(fields);
@@ -38,6 +39,8 @@ pub(super) fn build(fields: &mut Fields) -> Option<BuildTarget> {
         let known = ["default", "host", "none"];
         fields.cx.choice(text, &known).is_some()
     });
+    let add_hosts = unique(fields.map("add-hosts"));
+    check_hosts(&add_hosts, fields.cx);
     let epoch = fields.integer("epoch", 0..=253_402_300_799);
     let no_cache = fields.flag("no-cache").unwrap_or(false);
     Some(BuildTarget {
@@ -53,6 +56,7 @@ pub(super) fn build(fields: &mut Fields) -> Option<BuildTarget> {
         tags,
         tar,
         layout,
+        load,
         format: match format {
             Some("docker") => ImageFormat::Docker,
             _ => ImageFormat::Oci,
@@ -60,6 +64,7 @@ pub(super) fn build(fields: &mut Fields) -> Option<BuildTarget> {
         compression,
         compression_level,
         network,
+        add_hosts,
         epoch,
         no_cache,
     })
@@ -346,6 +351,47 @@ fn tar(fields: &mut Fields, platforms: &[Spanned<String>]) -> Option<TarOutput> 
             _ => TarFormat::Docker,
         },
     })
+}
+
+/// `load docker`, `load docker podman`
+fn load(fields: &mut Fields, platforms: &[Spanned<String>]) -> Vec<LoadNode> {
+    let cx = fields.cx;
+    let mut nodes: Vec<LoadNode> = Vec::new();
+    for word in fields.all_texts("load") {
+        let into = match cx.choice(&word, &["docker", "podman"]) {
+            Some("podman") => LoadInto::Podman,
+            Some(_) => LoadInto::Docker,
+            None => continue,
+        };
+        if let [_, second, ..] = platforms {
+            let message = "a daemon takes an image of one platform";
+            let diagnostic = Diagnostic::at(word.span, message, "it is loaded here");
+            cx.report(diagnostic.with_related(second.span, "a second platform"));
+        }
+        let node = LoadNode {
+            into,
+            without: WithoutDaemon::Fail,
+        };
+        if !nodes.contains(&node) {
+            nodes.push(node);
+        }
+    }
+    nodes
+}
+
+/// `add-hosts { db.internal "10.0.0.5" }`
+fn check_hosts(hosts: &BTreeMap<String, Spanned<String>>, cx: &Cx) {
+    for (name, address) in hosts {
+        let legal = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        if !name.chars().all(legal) || address.value.parse::<std::net::IpAddr>().is_err() {
+            cx.error_help(
+                address.span,
+                format!("`{name} {:?}` is no host with its address", address.value),
+                "an address is expected here",
+                "write `name \"10.0.0.5\"`",
+            );
+        }
+    }
 }
 
 /// `compression zstd level=3`

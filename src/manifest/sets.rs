@@ -94,8 +94,11 @@ impl Set {
             .args
             .first()
             .map_or(target.name.span, |name| name.span);
-        let is_map = matches!(self.key.as_str(), "args" | "labels" | "annotations")
-            || (self.key == "env" && matches!(target.name.value.as_str(), "run" | "build"));
+        let is_map = matches!(
+            self.key.as_str(),
+            "args" | "labels" | "annotations" | "add-hosts"
+        ) || (self.key == "env"
+            && matches!(target.name.value.as_str(), "run" | "build"));
         let children = target.children.get_or_insert_default();
         let Some(sub) = &self.sub else {
             children.retain(|child| child.name.value != self.key);

@@ -263,14 +263,35 @@ pub struct BuildTarget {
     pub tags: Vec<Spanned<String>>,
     pub tar: Option<TarOutput>,
     pub layout: Option<Spanned<String>>,
+    /// Daemons whose own stores get the image.
+    pub load: Vec<LoadNode>,
     pub format: ImageFormat,
     /// `gzip`, `zstd` or `none`.
     pub compression: Option<Spanned<String>>,
     pub compression_level: Option<i32>,
     /// `default`, `host` or `none`: of every RUN that does not say its own.
     pub network: Option<Spanned<String>>,
+    /// Names that RUN finds in `/etc/hosts`, with their addresses.
+    pub add_hosts: BTreeMap<String, Spanned<String>>,
     pub epoch: Option<i64>,
     pub no_cache: bool,
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoadNode {
+    pub into: LoadInto,
+    pub without: WithoutDaemon,
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LoadInto {
+    Docker,
+    Podman,
+}
+/// What it means that there is no daemon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum WithoutDaemon {
+    Fail,
+    /// CI steps only: one line.
+    Note,
 }
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum RecipeNode {

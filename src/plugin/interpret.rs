@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use super::buildx_options::{self, More, add_host};
 use super::family::{Cloud, EntryPoint, Family};
 use super::job::{Build, ImmutableTags, Job, ResultFiles, Source};
 use super::names::repositories;
 use super::reader::Reader;
 use super::tags::{AutoTags, auto_tags, expand_tag};
 use super::{Refusal, cache, credentials};
-use crate::manifest::{CacheNode, SecretFrom, TarFormat};
+use crate::manifest::{CacheNode, PasswordFrom, SecretFrom, TarFormat};
 
 /// What the room may learn of the workspace; the caller reads it.
 pub struct Workspace<'a> {
@@ -53,7 +54,7 @@ fn interpret_with(
     };
     let publishes = mode.push || mode.push_only;
     let repositories = repositories(entry, reader, publishes)?;
-    let destinations: Vec<String> = repositories
+    let mut destinations: Vec<String> = repositories
         .iter()
         .flat_map(|repository| tags.iter().map(move |tag| format!("{repository}:{tag}")))
         .collect();
@@ -64,15 +65,24 @@ fn interpret_with(
         ));
     }
     let mut notes = reader.notes();
+    let mut more = More::default();
     let source = if mode.push_only {
         push_source(entry, reader, &destinations)
     } else {
-        Source::Build(Box::new(build(entry, reader, workspace)?))
+        let mut build = build(entry, reader, workspace)?;
+        if entry.family == Family::Buildx {
+            more = buildx_options::apply(reader, workspace.environment, &mut build, &mut notes)?;
+            let load = reader.flag("PLUGIN_BUILDX_LOAD");
+            build.load |= !mode.push && (more.load || load);
+        }
+        Source::Build(Box::new(build))
     };
-    let cache = match &source {
+    destinations.append(&mut more.tags);
+    let mut cache = match &source {
         Source::Build(_) => cache::cache(entry, reader, &repositories, &mut notes)?,
         _ => CacheNode::default(),
     };
+    cache.registries.append(&mut more.cache.registries);
     let caches = cache::names(&cache);
     let registries = credentials::registries(entry, reader, &destinations, &caches, &mut notes)?;
     Ok(Outcome::Run(Box::new(Job {
@@ -81,7 +91,8 @@ fn interpret_with(
         tar: (!mode.push_only)
             .then(|| tar(entry, reader))
             .transpose()?
-            .flatten(),
+            .flatten()
+            .or(more.tar),
         layout: reader.some("PLUGIN_OCI_LAYOUT_PATH"),
         registries,
         cache,
@@ -92,7 +103,11 @@ fn interpret_with(
         check_permission: !reader.flag("PLUGIN_SKIP_PUSH_PERMISSION_CHECK"),
         docker_config: None,
         immutable_tags: ImmutableTags::default(),
-        files: files(entry, reader, workspace.environment),
+        files: {
+            let mut files = files(entry, reader, workspace.environment);
+            files.metadata = files.metadata.or(more.metadata);
+            files
+        },
         destinations,
         notes,
     })))
@@ -296,6 +311,14 @@ fn build(entry: EntryPoint, reader: &Reader, workspace: &Workspace) -> Result<Bu
         epoch: reader.flag("PLUGIN_REPRODUCIBLE").then_some(0),
         pull: reader.flag("PLUGIN_PULL_IMAGE"),
         secrets: secrets(reader)?,
+        ssh_key: reader
+            .some("PLUGIN_SSH_AGENT_KEY")
+            .map(PasswordFrom::Literal),
+        add_hosts: reader
+            .list("PLUGIN_ADD_HOST")
+            .iter()
+            .map(|host| add_host("PLUGIN_ADD_HOST", host))
+            .collect::<Result<_, _>>()?,
         context,
         ..Build::default()
     })
@@ -415,7 +438,7 @@ fn labels(reader: &Reader, now: &str) -> Result<BTreeMap<String, String>, Refusa
 fn secrets(reader: &Reader) -> Result<Vec<(String, SecretFrom)>, Refusal> {
     let mut secrets = Vec::new();
     if let Some(one) = reader.some("PLUGIN_SECRET") {
-        secrets.push(secret_option(&one)?);
+        secrets.push(secret_option("PLUGIN_SECRET", &one)?);
     }
     for name in ["PLUGIN_SECRETS_FROM_ENV", "PLUGIN_SECRETS_FROM_FILE"] {
         let from = if name.ends_with("_ENV") {
@@ -441,10 +464,10 @@ fn secrets(reader: &Reader) -> Result<Vec<(String, SecretFrom)>, Refusal> {
 }
 
 /// Docker's `id=ID,src=FILE` or `id=ID,env=NAME`.
-fn secret_option(text: &str) -> Result<(String, SecretFrom), Refusal> {
+pub(super) fn secret_option(name: &str, text: &str) -> Result<(String, SecretFrom), Refusal> {
     let malformed = || {
         Refusal::new(
-            "PLUGIN_SECRET is not `id=ID,src=FILE` or `id=ID,env=NAME`",
+            format!("{name}: a secret is not `id=ID,src=FILE` or `id=ID,env=NAME`"),
             "write it so",
         )
     };

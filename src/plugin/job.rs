@@ -5,9 +5,9 @@
 use std::collections::BTreeMap;
 
 use crate::manifest::{
-    AuthNode, BuildTarget, CacheNode, Destination, ImageFormat, Manifest, Publish, PushFrom,
-    PushTarget, RecipeNode, RegistryNode, SecretFrom, SecretNode, Settings, Spanned, TarFormat,
-    TarOutput, Target, TargetKind,
+    AuthNode, BuildTarget, CacheNode, ContextNode, Destination, ImageFormat, LoadInto, LoadNode,
+    Manifest, PasswordFrom, Publish, PushFrom, PushTarget, RecipeNode, RegistryNode, SecretFrom,
+    SecretNode, Settings, Spanned, TarFormat, TarOutput, Target, TargetKind, WithoutDaemon,
 };
 
 /// The names of the targets in the manifest that a job becomes.
@@ -75,6 +75,15 @@ pub struct Build {
     /// Look base tags up again.
     pub pull: bool,
     pub secrets: Vec<(String, SecretFrom)>,
+    /// Agents: id, then a socket, or the environment's.
+    pub ssh: Vec<(String, Option<String>)>,
+    /// A private key for an agent of the step's own, `default`.
+    pub ssh_key: Option<PasswordFrom>,
+    pub add_hosts: BTreeMap<String, String>,
+    pub network: Option<String>,
+    pub contexts: BTreeMap<String, ContextNode>,
+    /// Docker daemons that get the image, if they are there.
+    pub load: bool,
     pub compression: Option<(String, Option<i32>)>,
     pub format: ImageFormat,
     /// One time for everything in the image.
@@ -144,23 +153,39 @@ impl Job {
                 path: plain(&build.dockerfile),
                 stage: build.stage.as_ref().map(|s| plain(s)),
             },
-            contexts: Vec::new(),
+            contexts: build
+                .contexts
+                .iter()
+                .map(|(name, context)| (plain(name), context.clone()))
+                .collect(),
             args: spanned(&build.args),
             labels: spanned(&build.labels),
             annotations: spanned(&build.annotations),
             platforms: build.platforms.iter().map(|p| plain(p)).collect(),
             secrets: build.secrets.iter().map(|(id, _)| plain(id)).collect(),
-            ssh: Vec::new(),
+            ssh: build
+                .ssh
+                .iter()
+                .map(|(id, socket)| (plain(id), socket.clone()))
+                .collect(),
             tags: self.destinations.iter().map(|d| plain(d)).collect(),
             tar: self.tar.as_ref().map(|(path, format)| TarOutput {
                 path: plain(path),
                 format: *format,
             }),
             layout: self.layout.as_ref().map(|path| plain(path)),
+            load: match build.load {
+                true => vec![LoadNode {
+                    into: LoadInto::Docker,
+                    without: WithoutDaemon::Note,
+                }],
+                false => Vec::new(),
+            },
             format: build.format,
             compression: build.compression.as_ref().map(|(name, _)| plain(name)),
             compression_level: build.compression.as_ref().and_then(|(_, level)| *level),
-            network: None,
+            network: build.network.as_ref().map(|network| plain(network)),
+            add_hosts: spanned(&build.add_hosts),
             epoch: build.epoch,
             no_cache: build.no_cache,
         }

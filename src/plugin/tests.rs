@@ -498,3 +498,80 @@ fn a_cache_that_cannot_be_meant_is_refused_by_the_name_of_its_variable() {
         );
     }
 }
+
+fn built(pairs: &[(&str, &str)]) -> (crate::plugin::job::Build, Job) {
+    let job = job(
+        "drone-docker",
+        &[&[("PLUGIN_REPO", "acme/app")], pairs].concat(),
+    );
+    match job.source.clone() {
+        Source::Build(build) => (*build, job),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn options_of_buildx_get_their_meaning() {
+    let (build, job) = built(&[
+        (
+            "PLUGIN_BUILDX_OPTIONS",
+            "--build-arg=A=1,--label,team=core,--platform=linux/arm64,--no-cache,--ssh=default,--network=none,-t,acme/other:2",
+        ),
+        (
+            "PLUGIN_BUILDX_OPTIONS_SEMICOLON",
+            "--cache-to=type=registry,ref=r.io/c,mode=max; --annotation a=b;--secret id=n,env=N;--build-context base=docker-image://alpine:3;--add-host=gw:host-gateway;--progress=plain",
+        ),
+    ]);
+    assert_eq!(build.args.get("A").unwrap(), "1");
+    assert_eq!(build.labels.get("team").unwrap(), "core");
+    assert_eq!(build.annotations.get("a").unwrap(), "b");
+    assert_eq!(
+        (build.platforms, build.no_cache),
+        (vec!["linux/arm64".to_string()], true)
+    );
+    assert_eq!(build.network.as_deref(), Some("none"));
+    assert_eq!(build.add_hosts.get("gw").unwrap(), "127.0.0.1");
+    assert_eq!(
+        (build.ssh.len(), build.secrets.len(), build.contexts.len()),
+        (1, 1, 1)
+    );
+    assert_eq!(job.destinations, ["acme/app:latest", "acme/other:2"]);
+    assert_eq!(job.cache.registries[0].reference.value, "r.io/c");
+    assert!(
+        job.notes.iter().any(|note| note.contains("--progress")),
+        "{:?}",
+        job.notes
+    );
+}
+
+#[test]
+fn options_that_nothing_here_means_are_refused_with_the_nearest() {
+    for (options, says) in [
+        ("--buld-arg=A=1", "did you mean `--build-arg`?"),
+        ("--attest=type=sbom", "no attestations"),
+        ("--provenance=mode=max", "no attestations"),
+        ("--label", "without a value"),
+        ("hunter", "belongs to no option"),
+        ("--output=type=local", "not supported"),
+        ("--add-host=x", "is no host"),
+        ("--network=bridge", "default, host or none"),
+        ("--frobnicate", "not known"),
+    ] {
+        let pairs = [
+            ("PLUGIN_REPO", "acme/app"),
+            ("PLUGIN_BUILDX_OPTIONS", options),
+        ];
+        let refusal = refused("drone-docker", &pairs);
+        assert!(refusal.contains(says), "{options}: {refusal}");
+    }
+}
+
+#[test]
+fn a_private_key_is_in_no_debug_output() {
+    let (build, _) = built(&[
+        ("PLUGIN_SSH_AGENT_KEY", "hunter2"),
+        ("PLUGIN_ADD_HOST", "a:10.0.0.1, b:::1"),
+    ]);
+    assert!(build.ssh_key.is_some() && !format!("{build:?}").contains("hunter2"));
+    assert_eq!(build.add_hosts.get("b").unwrap(), "::1");
+}

@@ -86,7 +86,7 @@ pub const VARIABLES: &[Variable] = &[
         Kind::List(','),
         "",
         &[(Buildx, ALL), (Buildah, ALL)],
-        Effect::NotYet,
+        Effect::Used,
     ),
     variable(
         &["PLUGIN_ARTIFACT_FILE"],
@@ -240,21 +240,21 @@ pub const VARIABLES: &[Variable] = &[
         Kind::Bool,
         "",
         &[(Buildx, ALL)],
-        Effect::Inherent("the image is kept in the workspace's store, where later steps find it"),
+        Effect::Used,
     ),
     variable(
         &["PLUGIN_BUILDX_OPTIONS"],
         Kind::List(','),
         "",
         &[(Buildx, ALL)],
-        Effect::NotYet,
+        Effect::Used,
     ),
     variable(
         &["PLUGIN_BUILDX_OPTIONS_SEMICOLON"],
         Kind::Text,
         "",
         &[(Buildx, ALL)],
-        Effect::NotYet,
+        Effect::Used,
     ),
     variable(
         &["PLUGIN_BUILDX_OUTPUT_FORMAT"],
@@ -1227,7 +1227,7 @@ pub const VARIABLES: &[Variable] = &[
         Kind::Text,
         "",
         &[(Buildx, ALL)],
-        Effect::NotYet,
+        Effect::Used,
     ),
     variable(
         &["PLUGIN_STORAGE_DRIVER"],

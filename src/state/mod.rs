@@ -61,6 +61,11 @@ pub enum Output {
     Pushed { reference: String, digest: String },
     /// A digest that a gate let pass.
     Passed { digest: String },
+    /// In a daemon's own store: names, and the ids that it gave them.
+    Loaded {
+        engine: String,
+        ids: Vec<(String, String)>,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -108,6 +108,8 @@ impl Project {
             platforms: Vec::new(),
             secrets: BTreeMap::new(),
             ssh: BTreeMap::new(),
+            add_hosts: BTreeMap::new(),
+            network: Default::default(),
             epoch: None,
             compression: Compression::Gzip { level: 1 },
             format: Default::default(),

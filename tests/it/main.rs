@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `conformance` | what each rule of a Dockerfile gives, case by case, as data |
 //! | `containers` | imgmake inside of Docker's containers: with the usual profile, read-only, as process 1, as a user |
+//! | `daemons` | images go into Docker's and Podman's own stores, and come out of Docker's |
 //! | `deterministic` | the same inputs give the same digest, for anybody |
 //! | `dockerfiles` | RUN's steps see what they should; what is reused; how failures read |
 //! | `fan_out` | what several images, tags and registries share is sent once; a failed one is retried alone |
@@ -36,6 +37,7 @@ mod bad_input;
 mod book;
 mod conformance;
 mod containers;
+mod daemons;
 mod deterministic;
 mod dockerfiles;
 mod doctor;

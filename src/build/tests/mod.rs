@@ -126,6 +126,8 @@ impl Project {
             platforms: vec!["linux/amd64".parse().unwrap()],
             secrets: BTreeMap::new(),
             ssh: BTreeMap::new(),
+            add_hosts: BTreeMap::new(),
+            network: Default::default(),
             epoch: None,
             compression: Compression::Gzip { level: 1 },
             format: Default::default(),

@@ -4,8 +4,10 @@
 //! Steps share the workspace and nothing else, so the store lies in it
 //! (`.imgmake/store`). What the step remembers of itself ends with it.
 
+mod card;
 mod results;
 mod source;
+mod ssh_agent;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,11 +21,13 @@ use super::signals::{self, Stopped};
 use super::tools::Tools;
 use crate::event::{Cancel, Event};
 use crate::image::Reference;
+use crate::manifest::PasswordFrom;
 use crate::plugin::job::{Job, PUSH, Source};
 use crate::report::{Options, Reporter, Style};
 use crate::state::{Lock, State, Wait};
 use crate::store::Store;
 use results::{Heard, Results};
+use ssh_agent::SshAgent;
 
 /// Where a step keeps images for later steps, below the working directory.
 const WORKSPACE_STORE: &str = ".imgmake/store";
@@ -71,7 +75,8 @@ pub fn run_in(
     let environment = &with_docker_config(&job, environment);
     check_names(&job)?;
     let store = Store::open(&store_path)?;
-    source::find(&mut job, &store, workspace)?;
+    source::find(&mut job, &store, workspace, environment, cancel)?;
+    let _agent = with_agent(&mut job)?;
     let project = Project::in_memory(workspace.to_path_buf(), job.manifest(), environment)?;
     let names: Vec<String> = project
         .graph
@@ -121,6 +126,21 @@ pub fn run_in(
     }
     Results::of(&heard, &store)?.write(&job, workspace)?;
     Ok(0)
+}
+
+/// An agent with the step's key, for as long as what is returned lives.
+fn with_agent(job: &mut Job) -> Result<Option<SshAgent>, Exit> {
+    let Source::Build(build) = &mut job.source else {
+        return Ok(None);
+    };
+    let Some(PasswordFrom::Literal(key)) = build.ssh_key.take() else {
+        return Ok(None);
+    };
+    let agent = SshAgent::start(&key)?;
+    build.ssh.retain(|(id, _)| id != "default");
+    let socket = agent.socket.display().to_string();
+    build.ssh.push(("default".into(), Some(socket)));
+    Ok(Some(agent))
 }
 
 /// The job's docker config goes the way of everybody's: through `DOCKER_CONFIG`.

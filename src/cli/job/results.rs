@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use super::super::exit::{Exit, FAILED};
 use super::super::kaniko;
 use super::super::output::write_whole;
+use super::card;
 use crate::event::{Event, Events, Product, StepOutcome};
 use crate::plugin::job::{Job, ResultFiles, parts};
 use crate::store::Store;
@@ -64,6 +65,10 @@ pub(super) struct Results {
     size: u64,
     media_type: String,
     config: String,
+    /// The configuration itself, where the image is of one platform.
+    configuration: Value,
+    /// What its layers take.
+    layers: u64,
     cache_metrics: Value,
 }
 
@@ -76,11 +81,20 @@ impl Results {
         let bytes = store.read_blob(&parsed, 4 << 20)?;
         let document: Value = serde_json::from_slice(&bytes).unwrap_or_default();
         let text = |value: &Value| value.as_str().unwrap_or_default().to_string();
+        let config = text(&document["config"]["digest"]);
+        let configuration = config
+            .parse()
+            .ok()
+            .and_then(|digest| store.read_blob(&digest, 4 << 20).ok());
+        let configuration = configuration.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let sizes = document["layers"].as_array().into_iter().flatten();
         Ok(Results {
+            configuration: configuration.unwrap_or_default(),
+            layers: sizes.filter_map(|layer| layer["size"].as_u64()).sum(),
             digest,
             size: bytes.len() as u64,
             media_type: text(&document["mediaType"]),
-            config: text(&document["config"]["digest"]),
+            config,
             cache_metrics: cache_metrics(&told.steps),
         })
     }
@@ -127,10 +141,12 @@ impl Results {
             put(path, format!("{}\n", self.cache_metrics))?;
         }
         if let Some(path) = &files.card {
-            let tags: Vec<&String> = job.destinations.iter().collect();
-            let card = json!({"schema": "https://drone.github.io/drone-docker/card.json",
-                "data": {"Id": self.config, "RepoTags": tags, "Digest": self.digest}});
-            put(path, format!("{card}\n"))?;
+            let now = time::OffsetDateTime::now_utc()
+                .format(&time::format_description::well_known::Rfc3339)
+                .unwrap_or_default();
+            let (id, digest) = (&self.config, &self.digest);
+            let card = card::card(job, id, digest, &self.configuration, self.layers, &now);
+            card::write(path, workspace, &card)?;
         }
         Ok(())
     }

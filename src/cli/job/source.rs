@@ -3,16 +3,27 @@
 
 use std::path::Path;
 
+use anyhow::Context;
+
+use super::super::environment::Environment;
 use super::super::exit::{Exit, FAILED};
 use super::super::output::tell;
 use super::super::tools::Tools;
+use crate::daemon::{Daemon, Kind};
+use crate::event::Cancel;
 use crate::image::Reference;
 use crate::plugin::job::{Job, Source, parts};
 use crate::store::Store;
 
 /// Push-only takes an image that an earlier step left in the workspace, else one
 /// of a registry where the plugin would have looked there too.
-pub(super) fn find(job: &mut Job, store: &Store, workspace: &Path) -> Result<(), Exit> {
+pub(super) fn find(
+    job: &mut Job,
+    store: &Store,
+    workspace: &Path,
+    environment: &Environment,
+    cancel: &Cancel,
+) -> Result<(), Exit> {
     let destinations = &job.destinations;
     match &job.source {
         Source::Named { name, remote } => {
@@ -26,7 +37,12 @@ pub(super) fn find(job: &mut Job, store: &Store, workspace: &Path) -> Result<(),
                     "note: `{name}` is pushed from `{known}`, which an earlier step built"
                 ));
                 job.source = Source::Stored(known);
-            } else if !remote {
+            } else if *remote {
+                if let Some(archive) = of_daemon(store, name, environment, cancel)? {
+                    tell(format!("note: `{name}` comes from the Docker daemon"));
+                    job.source = Source::Tar(archive);
+                }
+            } else {
                 let message = format!(
                     "there is no image `{name}` to push in the workspace's store `{}`",
                     store.root().display()
@@ -44,6 +60,33 @@ pub(super) fn find(job: &mut Job, store: &Store, workspace: &Path) -> Result<(),
         _ => {}
     }
     Ok(())
+}
+
+/// The image as an archive, out of a Docker daemon that is there and has it.
+fn of_daemon(
+    store: &Store,
+    name: &str,
+    environment: &Environment,
+    cancel: &Cancel,
+) -> Result<Option<String>, Exit> {
+    let Some(daemon) = Daemon::find(Kind::Docker, &environment.variables, cancel)? else {
+        return Ok(None);
+    };
+    match daemon.id(name) {
+        Ok(Some(_)) => {}
+        Ok(None) => return Ok(None),
+        Err(error) => {
+            tell(format!(
+                "note: {error:#}; the image's registry is asked instead"
+            ));
+            return Ok(None);
+        }
+    }
+    let path = store.temporary_dir()?.join("image.tar");
+    let told = || format!("cannot write `{}`", path.display());
+    let mut file = std::fs::File::create(&path).with_context(told)?;
+    daemon.save(name, &mut file)?;
+    Ok(Some(path.display().to_string()))
 }
 
 /// The store's own name of an image: `app` and `docker.io/library/app:latest` are one.
@@ -99,7 +142,7 @@ fn is_there(name: &str, tools: &Tools, store: &Store) -> Result<(), Exit> {
         Err(error) => error.to_string(),
     };
     let message = format!(
-        "there is no image `{name}` to push: it is not in the workspace's store `{}`, and {why}",
+        "there is no image `{name}` to push: it is not in the workspace's store `{}`, no Docker daemon has it, and {why}",
         store.root().display()
     );
     Err(Exit::error(FAILED, message).with_help(format!(

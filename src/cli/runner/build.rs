@@ -8,6 +8,7 @@ use super::super::tools::secret_value;
 use super::{Work, failure};
 use crate::archive;
 use crate::build::{self, BuildRequest, Command, NamedContext, Recipe, SecretSource, Step};
+use crate::dockerfile::RunNetwork;
 use crate::event::{Event, Product};
 use crate::execute::{Failure, Made, Upstream};
 use crate::graph::TargetId;
@@ -16,7 +17,7 @@ use crate::key::{Frame, Inputs};
 use crate::layer::Compression;
 use crate::manifest::{
     BaseKind, BuildTarget, CommandNode, ContextNode, Diagnostic, HealthcheckTest, ImageFormat,
-    RecipeNode, Spanned, StepNode, TarFormat, TargetKind,
+    LoadInto, RecipeNode, Spanned, StepNode, TarFormat, TargetKind,
 };
 use crate::state::{FileKind, Output};
 
@@ -48,6 +49,19 @@ pub(super) fn inputs(
                 },
             ],
         );
+    }
+    let daemons = target.load.iter().map(|node| match node.into {
+        LoadInto::Docker => "docker",
+        LoadInto::Podman => "podman",
+    });
+    if !target.load.is_empty() {
+        inputs.list("setting", "load", daemons);
+    }
+    for (name, address) in &target.add_hosts {
+        inputs.value("host", name, address.value.as_bytes());
+    }
+    if let Some(network) = &target.network {
+        inputs.value("setting", "network", network.value.as_bytes());
     }
     if let Some(layout) = &target.layout {
         inputs.value("setting", "layout", layout.value.as_bytes());
@@ -162,11 +176,13 @@ fn write(
     root: &Descriptor,
 ) -> anyhow::Result<Vec<Output>> {
     let mut outputs = Vec::new();
-    if target.tar.is_none() && target.layout.is_none() {
+    if target.tar.is_none() && target.layout.is_none() && target.load.is_empty() {
         return Ok(outputs);
     }
     let store = work.tools.store()?;
-    fetch_missing(work, name, root)?;
+    if target.tar.is_some() || target.layout.is_some() {
+        fetch_missing(work, name, root)?;
+    }
     let tags: Vec<String> = target.tags.iter().map(|tag| tag.value.clone()).collect();
     if let Some(tar) = &target.tar {
         let path = work.path(&tar.path.value);
@@ -181,6 +197,9 @@ fn write(
     if let Some(layout) = &target.layout {
         archive::write_layout(store, root, &tags, &work.path(&layout.value))?;
         outputs.push(work.file_output(FileKind::Layout, &layout.value)?);
+    }
+    for node in &target.load {
+        outputs.extend(super::load::load(work, name, target, node, root)?);
     }
     Ok(outputs)
 }
@@ -240,6 +259,11 @@ pub(super) fn request(
         platforms: parsed(work, &target.platforms)?,
         secrets: secrets(work, target)?,
         ssh: ssh(work, target)?,
+        add_hosts: values(&target.add_hosts),
+        network: match target.network.as_ref().map(|n| n.value.as_str()) {
+            Some("none") => RunNetwork::None,
+            _ => RunNetwork::Default,
+        },
         epoch,
         compression: compression(work, target)?,
         format: if target.format == ImageFormat::Docker {

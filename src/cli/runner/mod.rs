@@ -4,6 +4,7 @@
 mod build;
 mod command;
 mod files;
+mod load;
 mod push;
 mod scan;
 
@@ -170,6 +171,7 @@ impl Work<'_> {
             Output::Pushed { reference, digest } => {
                 push::damage(self, self.project.graph.name(id), reference, digest)
             }
+            Output::Loaded { engine, ids } => Ok(load::damage(self, engine, ids)),
             Output::Passed { .. } => Ok(scan::must_ask_again(self.target(id))),
         }
     }

@@ -153,6 +153,7 @@ impl Request {
                 _ => ImageFormat::Oci,
             },
             epoch: epoch(line, workspace.environment)?,
+            ..Build::default()
         };
         notes.extend(unknown_helpers(line));
         let cache = cache(line, &destinations, &mut notes)?;

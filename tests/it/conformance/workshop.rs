@@ -228,6 +228,8 @@ impl Workshop {
             platforms,
             secrets,
             ssh: asked.ssh.iter().map(socket).collect(),
+            add_hosts: BTreeMap::new(),
+            network: Default::default(),
             epoch: asked.epoch,
             compression: Compression::Gzip { level: 1 },
             format: Default::default(),

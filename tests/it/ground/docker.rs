@@ -65,6 +65,10 @@ impl Docker {
         docker
     }
 
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
     fn wait_until_it_answers(&self) {
         let begun = Instant::now();
         while !self

@@ -10,6 +10,7 @@ pub mod images;
 pub mod imgmake;
 pub mod peers;
 pub mod pipeline;
+pub mod podman;
 pub mod project;
 pub mod registry;
 pub mod tree;

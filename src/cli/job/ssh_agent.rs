@@ -1,0 +1,147 @@
+//! An ssh agent for one step that was given a private key. The key goes to
+//! `ssh-add` through a pipe and is in no file, no argument and no message.
+
+use std::io::Write;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+/// The agent, ended when this is dropped, and also when this process dies: its
+/// shell then reads the end of the pipe.
+pub(super) struct SshAgent {
+    pub socket: PathBuf,
+    guard: Child,
+    _directory: tempfile::TempDir,
+}
+
+const GUARD: &str =
+    r#"ssh-agent -D -a "$0" >/dev/null 2>&1 & pid=$!; read -r _; kill $pid; wait $pid"#;
+const LONGEST_START: Duration = Duration::from_secs(10);
+
+impl SshAgent {
+    /// # Errors
+    /// The programs are missing, or the key is none that they can read.
+    pub(super) fn start(key: &str) -> Result<SshAgent> {
+        let installed = Command::new("sh")
+            .args(["-c", "command -v ssh-agent && command -v ssh-add"])
+            .stdout(Stdio::null())
+            .status();
+        if !installed.is_ok_and(|status| status.success()) {
+            bail!("there is no `ssh-agent`; install the package openssh-client");
+        }
+        // Not in the store: a socket's path may have 107 bytes.
+        let directory = tempfile::tempdir().context("cannot make a directory for the ssh agent")?;
+        let socket = directory.path().join("agent");
+        let guard = Command::new("sh")
+            .args(["-c", GUARD])
+            .arg(&socket)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .spawn()
+            .context("cannot start a shell for the ssh agent")?;
+        let mut agent = SshAgent {
+            socket,
+            guard,
+            _directory: directory,
+        };
+        agent.wait()?;
+        agent.add(key)?;
+        Ok(agent)
+    }
+
+    fn wait(&mut self) -> Result<()> {
+        let begun = Instant::now();
+        while std::os::unix::net::UnixStream::connect(&self.socket).is_err() {
+            if begun.elapsed() > LONGEST_START {
+                bail!(
+                    "`ssh-agent` did not start within {} s",
+                    LONGEST_START.as_secs()
+                );
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Ok(())
+    }
+
+    fn add(&self, key: &str) -> Result<()> {
+        let mut adding = Command::new("ssh-add")
+            .args(["-q", "-"])
+            .env("SSH_AUTH_SOCK", &self.socket)
+            // A key with a passphrase fails rather than asks.
+            .env("SSH_ASKPASS", "/bin/false")
+            .env("SSH_ASKPASS_REQUIRE", "force")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .context("cannot start `ssh-add`; is the package openssh-client installed?")?;
+        let mut pipe = adding.stdin.take().context("`ssh-add` has no input")?;
+        // Keys that went through a CI platform have lost their last newline, or gained returns.
+        let text = format!("{}\n", key.replace("\r\n", "\n").trim_end());
+        let sent = pipe.write_all(text.as_bytes());
+        drop(pipe);
+        let ended = adding.wait_with_output().context("`ssh-add` was lost")?;
+        if !ended.status.success() || sent.is_err() {
+            bail!(
+                "`ssh-add` cannot read the key: it must be a whole private key without a passphrase"
+            );
+        }
+        Ok(())
+    }
+}
+
+impl Drop for SshAgent {
+    fn drop(&mut self) {
+        drop(self.guard.stdin.take());
+        // It has nothing else to do than to end the agent.
+        let _ = self.guard.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listed(socket: &std::path::Path) -> String {
+        let output = Command::new("ssh-add")
+            .arg("-l")
+            .env("SSH_AUTH_SOCK", socket)
+            .output();
+        let output = output.expect("tests/run installs openssh-client");
+        String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
+    }
+
+    #[test]
+    fn the_agent_has_the_key_and_ends_with_the_step() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("key");
+        let made = Command::new("ssh-keygen")
+            .args(["-q", "-t", "ed25519", "-N", "", "-C", "of the step", "-f"])
+            .arg(&file)
+            .status();
+        assert!(made.unwrap().success());
+        let key = std::fs::read_to_string(&file).unwrap();
+        // As platforms hand it over.
+        let agent = SshAgent::start(&key.trim_end().replace('\n', "\r\n")).unwrap();
+        let socket = agent.socket.clone();
+        assert!(listed(&socket).contains("ED25519"), "{}", listed(&socket));
+        drop(agent);
+        assert!(!socket.exists());
+        assert!(!listed(&socket).contains("ED25519"));
+    }
+
+    #[test]
+    fn what_is_no_key_is_refused_without_being_told() {
+        let error = SshAgent::start("hunter2").err().unwrap();
+        let text = format!("{error:#}");
+        assert!(
+            text.contains("cannot read the key") && !text.contains("hunter2"),
+            "{text}"
+        );
+    }
+}

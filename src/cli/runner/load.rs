@@ -1,0 +1,103 @@
+//! `load docker`, `load podman`: the image goes into a daemon's own store, and is
+//! there again as long as the daemon says so.
+
+use anyhow::{Context, Result};
+
+use super::Work;
+use super::build::fetch_missing;
+use crate::archive;
+use crate::daemon::{Daemon, Kind};
+use crate::event::Event;
+use crate::image::Descriptor;
+use crate::manifest::{BuildTarget, LoadInto, LoadNode, WithoutDaemon};
+use crate::state::Output;
+
+fn kind(into: LoadInto) -> Kind {
+    match into {
+        LoadInto::Docker => Kind::Docker,
+        LoadInto::Podman => Kind::Podman,
+    }
+}
+
+/// Its tags, else its own name: an image without one could only be found by its id.
+fn names(name: &str, target: &BuildTarget) -> Vec<String> {
+    match target.tags.is_empty() {
+        false => target.tags.iter().map(|tag| tag.value.clone()).collect(),
+        true => vec![format!("{}:latest", name.replace(':', "/").to_lowercase())],
+    }
+}
+
+/// Streams the image into the daemon.
+///
+/// # Errors
+/// There is no daemon where there must be one, or it does not take the image.
+pub(super) fn load(
+    work: &Work<'_>,
+    target_name: &str,
+    target: &BuildTarget,
+    node: &LoadNode,
+    root: &Descriptor,
+) -> Result<Option<Output>> {
+    let (environment, cancel) = (&work.environment.variables, &work.tools.cancel);
+    let kind = kind(node.into);
+    let daemon = match node.without {
+        WithoutDaemon::Fail => Daemon::get(kind, environment, cancel)?,
+        WithoutDaemon::Note => match Daemon::find(kind, environment, cancel)? {
+            Some(daemon) => daemon,
+            None => {
+                say(
+                    work,
+                    target_name,
+                    format!("there is no {} daemon to load the image into", kind.name()),
+                );
+                return Ok(None);
+            }
+        },
+    };
+    let names = names(target_name, target);
+    let store = work.tools.store()?;
+    fetch_missing(work, target_name, root)?;
+    let image = [(root.clone(), names.clone())];
+    let loaded = daemon.load(|out| archive::send_docker(store, &image, out));
+    work.tools.cancel.check()?;
+    loaded?;
+    let mut ids = Vec::new();
+    for name in names {
+        let id = daemon.id(&name)?;
+        let id =
+            id.with_context(|| format!("the daemon took the image, but does not know `{name}`"))?;
+        say(
+            work,
+            target_name,
+            format!("loaded into {}: {name}", kind.name()),
+        );
+        ids.push((name, id));
+    }
+    Ok(Some(Output::Loaded {
+        engine: kind.name().to_string(),
+        ids,
+    }))
+}
+
+fn say(work: &Work<'_>, target: &str, message: String) {
+    work.tools.events.send(Event::Note {
+        target: Some(target.to_string()),
+        message,
+    });
+}
+
+/// Whether the daemon still has what was loaded.
+pub(super) fn damage(work: &Work<'_>, engine: &str, ids: &[(String, String)]) -> Option<String> {
+    let kind = match engine {
+        "podman" => Kind::Podman,
+        _ => Kind::Docker,
+    };
+    let found = Daemon::find(kind, &work.environment.variables, &work.tools.cancel);
+    let Ok(Some(daemon)) = found else {
+        return Some(format!("there is no {engine} daemon any more"));
+    };
+    let lost = ids
+        .iter()
+        .find(|(name, id)| daemon.id(name).ok().flatten().as_ref() != Some(id));
+    lost.map(|(name, _)| format!("{engine} no longer has {name}"))
+}
