@@ -175,3 +175,40 @@ fn an_included_target_has_its_directory_in_its_repository() {
     Imgmake::new().ok(path, &["release"]);
     assert_eq!(own.tags(), ["services/api/app:1"]);
 }
+
+#[test]
+fn several_platforms_and_their_annotations_arrive_as_one_index() {
+    let own = Registry::start();
+    let directory = temporary();
+    let path = directory.path();
+    write(path, "Dockerfile", "FROM scratch\nCOPY Dockerfile /\n");
+    let manifest = format!(
+        "{}build app {{ context \".\"; platforms \"linux/amd64\" \"linux/arm64\"; annotations {{ org.opencontainers.image.source \"https://example.com/app\" }} }}\n\
+         push release {{ images app; to own {{ tags \"1\" }} }}\n\
+         push again {{ from image=\"{}/app:1\"; to own {{ repository \"copy\"; tags \"2\" }} }}\n",
+        registry("own", &own.host),
+        own.host
+    );
+    write(path, "imgmake.kdl", manifest);
+    let imgmake = Imgmake::new();
+    imgmake.ok(path, &["release"]);
+    let index = own.manifest("app", "1");
+    let platforms: Vec<&str> = index["manifests"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|child| child["platform"]["architecture"].as_str().unwrap())
+        .collect();
+    assert_eq!(platforms, ["amd64", "arm64"]);
+    let children = index["manifests"].as_array().unwrap().iter();
+    for child in children {
+        let manifest = own.json(child["digest"].as_str().unwrap());
+        assert_eq!(
+            manifest["annotations"]["org.opencontainers.image.source"],
+            "https://example.com/app"
+        );
+    }
+    // A copy keeps every byte.
+    imgmake.ok(path, &["again"]);
+    assert_eq!(own.digest("copy", "2"), own.digest("app", "1"));
+}

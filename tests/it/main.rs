@@ -26,6 +26,7 @@
 //! | `platforms` | other platforms: RUN by an emulator, the rest without |
 //! | `tidy` | which room of `src/` may know which |
 //! | `sandbox` | RUN in every kind of isolation |
+//! | `secrets` | no password is in anything that is printed, written, built or started |
 //! | `seeds` | pipelines of CI platforms work when only the plugin's image is exchanged |
 //! | `templates` | each pipeline of `examples/ci` does what it shows |
 //! | `shell_on_fail` | a terminal leads into the step that failed |
@@ -55,6 +56,7 @@ mod registry_cache;
 mod release;
 mod same_as_buildah;
 mod sandbox;
+mod secrets;
 mod seeds;
 mod shell_on_fail;
 mod stale;

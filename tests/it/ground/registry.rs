@@ -94,6 +94,23 @@ impl Registry {
             .collect()
     }
 
+    /// The directory with everything that it wrote.
+    pub fn storage_root(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// The manifest or index behind a tag.
+    pub fn manifest(&self, repository: &str, tag: &str) -> serde_json::Value {
+        self.json(&self.digest(repository, tag).expect("the tag is there"))
+    }
+
+    /// A manifest or config by its digest.
+    pub fn json(&self, digest: &str) -> serde_json::Value {
+        let hex = digest.trim_start_matches("sha256:");
+        let path = format!("blobs/sha256/{}/{hex}/data", &hex[..2]);
+        serde_json::from_slice(&std::fs::read(self.storage().join(path)).unwrap()).unwrap()
+    }
+
     /// Digests of all blobs that it holds.
     pub fn blobs(&self) -> BTreeSet<String> {
         let mut blobs = BTreeSet::new();
