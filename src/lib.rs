@@ -13,6 +13,7 @@ pub mod event;
 pub mod execute;
 pub mod graph;
 pub mod image;
+pub mod import;
 pub mod key;
 pub mod layer;
 pub mod manifest;

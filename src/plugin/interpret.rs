@@ -47,6 +47,10 @@ fn interpret_with(
     workspace: &Workspace,
 ) -> Result<Outcome, Refusal> {
     let mode = Mode::read(entry, reader)?;
+    if let Some(file) = reader.some("PLUGIN_BAKE_FILE") {
+        let push = mode.push;
+        return super::bake::job(entry, reader, workspace, &file, push).map(Outcome::Run);
+    }
     let Some(tags) = step_tags(entry, reader, workspace)? else {
         return Ok(Outcome::NothingToDo(
             "the ref is neither a tag nor the default branch".into(),
@@ -66,6 +70,9 @@ fn interpret_with(
     }
     let mut notes = reader.notes();
     let mut more = More::default();
+    if reader.some("PLUGIN_BAKE_OPTIONS").is_some() {
+        notes.push("PLUGIN_BAKE_OPTIONS: there is no PLUGIN_BAKE_FILE that they are for".into());
+    }
     let source = if mode.push_only {
         push_source(entry, reader, &destinations)
     } else {
@@ -137,12 +144,6 @@ impl Mode {
             return Err(Refusal::new(
                 "PLUGIN_BAKE_FILE and PLUGIN_PUSH_ONLY contradict each other",
                 "set one of them",
-            ));
-        }
-        if reader.some("PLUGIN_BAKE_FILE").is_some() {
-            return Err(Refusal::new(
-                "PLUGIN_BAKE_FILE is set, and bake files are not supported yet",
-                "write the targets into an imgmake.kdl, or keep the former image for this step",
             ));
         }
         Ok(Mode {
@@ -485,7 +486,7 @@ pub(super) fn secret_option(name: &str, text: &str) -> Result<(String, SecretFro
     Ok((id.clone(), from.unwrap_or(SecretFrom::Env(id))))
 }
 
-fn files(
+pub(super) fn files(
     entry: EntryPoint,
     reader: &Reader,
     environment: &BTreeMap<String, String>,

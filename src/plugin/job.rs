@@ -50,6 +50,8 @@ pub enum ImmutableTags {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Source {
     Build(Box<Build>),
+    /// Several images, from a bake file.
+    Baked(Box<Baked>),
     /// An archive, docker or OCI.
     Tar(String),
     /// An image that an earlier step made, by its name.
@@ -60,6 +62,15 @@ pub enum Source {
     },
     /// The same, once it is known to be in the workspace's store.
     Stored(String),
+}
+
+/// What a bake file came to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Baked {
+    pub targets: Vec<Target>,
+    pub secrets: Vec<SecretNode>,
+    /// The names that each target is pushed to.
+    pub published: Vec<(String, Vec<String>)>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -126,8 +137,12 @@ impl Job {
                 optional: false,
             }));
         }
+        if let Source::Baked(baked) = &self.source {
+            targets.extend(baked.targets.clone());
+            secrets.extend(baked.secrets.clone());
+        }
         if self.push {
-            targets.push(target(PUSH, TargetKind::Push(self.push_target())));
+            targets.extend(self.push_targets());
         }
         let mut settings = Settings {
             cache: self.cache.clone(),
@@ -191,7 +206,7 @@ impl Job {
         }
     }
 
-    fn push_target(&self) -> PushTarget {
+    fn push_targets(&self) -> Vec<Target> {
         let from = match &self.source {
             Source::Build(_) => PushFrom::Images(vec![plain(BUILD)]),
             Source::Tar(path) => PushFrom::Tar {
@@ -200,31 +215,19 @@ impl Job {
             },
             Source::Named { name, .. } => PushFrom::Image(plain(name)),
             Source::Stored(name) => PushFrom::Stored(plain(name)),
-        };
-        let mut to: Vec<Destination> = Vec::new();
-        for destination in &self.destinations {
-            let (host, repository, tag) = parts(destination);
-            let registry = plain(&node_name(&host));
-            let repository = plain(&repository);
-            let same = |d: &&mut Destination| {
-                d.registries[0].value == registry.value
-                    && d.repository.as_ref() == Some(&repository)
-            };
-            match to.iter_mut().find(same) {
-                Some(known) => known.tags.push(plain(&tag)),
-                None => to.push(Destination {
-                    registries: vec![registry],
-                    repository: Some(repository),
-                    tags: vec![plain(&tag)],
-                }),
+            Source::Baked(baked) => {
+                let named = baked.published.iter().filter(|(_, to)| !to.is_empty());
+                // No target of a bake file has a slash in its name.
+                let push = |(name, to): &(String, Vec<String>)| {
+                    let from = PushFrom::Images(vec![plain(name)]);
+                    let kind = TargetKind::Push(push_target(from, to));
+                    target(&format!("{PUSH}/{name}"), kind)
+                };
+                return named.map(push).collect();
             }
-        }
-        PushTarget {
-            from,
-            to,
-            publish: Publish::Each,
-            write_digests: None,
-        }
+        };
+        let kind = TargetKind::Push(push_target(from, &self.destinations));
+        vec![target(PUSH, kind)]
     }
 
     /// The declared registries, and one for each host of a destination that none of them is.
@@ -237,6 +240,32 @@ impl Job {
             }
         }
         registries
+    }
+}
+
+fn push_target(from: PushFrom, destinations: &[String]) -> PushTarget {
+    let mut to: Vec<Destination> = Vec::new();
+    for destination in destinations {
+        let (host, repository, tag) = parts(destination);
+        let registry = plain(&node_name(&host));
+        let repository = plain(&repository);
+        let same = |d: &&mut Destination| {
+            d.registries[0].value == registry.value && d.repository.as_ref() == Some(&repository)
+        };
+        match to.iter_mut().find(same) {
+            Some(known) => known.tags.push(plain(&tag)),
+            None => to.push(Destination {
+                registries: vec![registry],
+                repository: Some(repository),
+                tags: vec![plain(&tag)],
+            }),
+        }
+    }
+    PushTarget {
+        from,
+        to,
+        publish: Publish::Each,
+        write_digests: None,
     }
 }
 

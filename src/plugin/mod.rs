@@ -4,6 +4,7 @@
 //! the image is exchanged, the pipeline stays. This room reads the environment
 //! that it is given and says what is meant as a manifest; it runs nothing.
 
+mod bake;
 mod buildx_options;
 mod cache;
 mod credentials;

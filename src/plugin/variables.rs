@@ -149,7 +149,7 @@ pub const VARIABLES: &[Variable] = &[
         Kind::Text,
         "",
         &[(Buildx, ALL)],
-        Effect::NotYet,
+        Effect::Used,
     ),
     variable(
         &["PLUGIN_BIP"],

@@ -17,6 +17,7 @@
 //! | `interrupted` | kills and signals lose nothing and leave nothing |
 //! | `login` | what `login` and `logout` leave in Docker's file, and whom they ask before |
 //! | `kaniko` | kaniko's arguments: contexts, destinations, files, refusals |
+//! | `bake` | bake files are built and pushed by the plugin's step |
 //! | `bad_input` | every refusal has a place, a reason and a next step |
 //! | `book` | every snippet of the book and the README does what it shows |
 //! | `fuzz` | whatever reads bytes from outside takes any bytes |
@@ -35,6 +36,7 @@
 mod ground;
 
 mod bad_input;
+mod bake;
 mod book;
 mod conformance;
 mod containers;

@@ -3,11 +3,16 @@
 //! container gets its libraries from a target of the test's own.
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::time::Duration;
 
 use imgmake::plugin::EntryPoint;
 
-use crate::ground::images::path;
-use crate::ground::imgmake::Imgmake;
+use crate::ground::docker::docker;
+use crate::ground::images::{bases, path};
+use crate::ground::imgmake::{Imgmake, Ran};
+use crate::ground::registry::{Access, Registry};
+use crate::ground::web::{Transport, Web};
 use crate::ground::{run, temporary, tree, write};
 
 /// Images of the program under test with the libraries that it needs.
@@ -18,7 +23,220 @@ build runnable {
     from (target)"${of}"
     copy "libraries/" to="/"
 }
+
+push publish { images runnable; to own { tags "it" } }
 "#;
+
+/// A registry that has them, for Docker.
+fn images() -> &'static Registry {
+    static IMAGES: OnceLock<Registry> = OnceLock::new();
+    IMAGES.get_or_init(|| {
+        let registry = Registry::start();
+        let place = format!("REGISTRY={}/imgmake", registry.host);
+        Checkout::new().make(&["--var", &place, "publish"]);
+        registry
+    })
+}
+
+/// `docker run` with one of them and the host's network.
+fn docker_run(image: &str, options: &[&str], arguments: &[&str]) -> Ran {
+    let image = format!("{}/imgmake/runnable-{image}:it", images().host);
+    let start = ["run", "--rm", "--network", "host"];
+    let all = [&start[..], options, &[&image], arguments].concat();
+    let output = docker().command(&all).output().unwrap();
+    Ran {
+        code: output.status.code().unwrap_or(-1),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+#[track_caller]
+fn succeeded(ran: &Ran) {
+    assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
+}
+
+/// A context whose RUN needs a base image, and one without RUN.
+fn context() -> tempfile::TempDir {
+    let directory = temporary();
+    let base = format!("{}/library/busybox:latest", bases().host);
+    let dockerfile =
+        format!("FROM {base}\nCOPY app.txt /app/\nRUN id -u > /user && cat /app/app.txt\n");
+    write(directory.path(), "Dockerfile", dockerfile);
+    write(directory.path(), "Plain", "FROM scratch\nCOPY app.txt /\n");
+    write(directory.path(), "app.txt", "the application\n");
+    directory
+}
+
+fn mounted(directory: &Path, at: &str) -> String {
+    format!("{}:{at}", directory.display())
+}
+
+#[test]
+fn docker_runs_it_as_kanikos_executor_with_kanikos_arguments() {
+    let (context, registry) = (context(), Registry::start());
+    let volume = mounted(context.path(), "/workspace");
+    let destination = format!("--destination={}/team/app:1", registry.host);
+    let arguments = [
+        "--dockerfile",
+        "Dockerfile",
+        &destination,
+        "--digest-file=digest",
+    ];
+    succeeded(&docker_run("executor", &["-v", &volume], &arguments));
+    let digest = std::fs::read_to_string(context.path().join("digest")).unwrap();
+    assert_eq!(registry.digest("team/app", "1"), Some(digest));
+}
+
+#[test]
+fn docker_runs_it_as_each_plugin_with_the_plugins_variables() {
+    let registry = Registry::start();
+    for plugin in ["kaniko-docker", "drone-docker", "buildah-docker"] {
+        let context = context();
+        let volume = mounted(context.path(), "/drone/src");
+        let repository = format!("PLUGIN_REPO={}/team/{plugin}", registry.host);
+        let options = [
+            "-v",
+            &volume,
+            "-w",
+            "/drone/src",
+            "-e",
+            &repository,
+            "-e",
+            "PLUGIN_TAGS=1,2",
+        ];
+        succeeded(&docker_run(plugin, &options, &[]));
+        for tag in ["1", "2"] {
+            assert!(
+                registry.digest(&format!("team/{plugin}"), tag).is_some(),
+                "{plugin}"
+            );
+        }
+        assert!(context.path().join(".imgmake/store").is_dir(), "{plugin}");
+    }
+}
+
+#[test]
+fn its_debug_variant_has_a_shell_that_finds_the_executor() {
+    let script = "executor version && /kaniko/executor version && ls /busybox/sh";
+    let ran = docker_run(
+        "executor-debug",
+        &["--entrypoint", ""],
+        &["sh", "-ec", script],
+    );
+    succeeded(&ran);
+    assert_eq!(
+        ran.stdout.matches("in the place of kaniko").count(),
+        2,
+        "{}",
+        ran.stdout
+    );
+}
+
+#[test]
+fn it_needs_no_writable_root_no_capability_and_no_root_user() {
+    let (context, registry) = (context(), Registry::start());
+    let volume = mounted(context.path(), "/workspace:ro");
+    let destination = format!("--destination={}/app:1", registry.host);
+    let bare = ["--user", "1000:1000", "--cap-drop", "ALL", "--read-only"];
+    let security = ["--security-opt", "no-new-privileges", "-v", &volume];
+    let store = ["--tmpfs", "/kaniko/.cache:uid=1000,mode=700"];
+    let options = [&bare[..], &security, &store].concat();
+    succeeded(&docker_run(
+        "executor",
+        &options,
+        &["-f", "Plain", &destination],
+    ));
+    assert_eq!(registry.tags(), ["app:1"]);
+    // Without a place for the store the message says which directory, and what to do.
+    let options = [&bare[..], &security].concat();
+    let ran = docker_run("executor", &options, &["-f", "Plain", &destination]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    let said = [
+        "/kaniko/.cache/imgmake",
+        "IMGMAKE_STORE",
+        "Read-only file system",
+    ];
+    assert!(
+        said.iter().all(|piece| ran.stderr.contains(piece)),
+        "{}",
+        ran.stderr
+    );
+}
+
+#[test]
+fn an_authority_mounted_among_kanikos_certificates_is_trusted() {
+    let (context, web) = (context(), Web::start(Transport::Tls, ""));
+    let tls = Some((web.certificate(), web.certificate().with_extension("key")));
+    let registry = Registry::with(&Access {
+        tls,
+        ..Access::default()
+    });
+    let volume = mounted(context.path(), "/workspace:ro");
+    let destination = format!("--destination={}/app:1", registry.host);
+    let arguments = ["-f", "Plain", destination.as_str()];
+    let ran = docker_run("executor", &["-v", &volume], &arguments);
+    assert!(
+        ran.code == 1 && ran.stderr.contains("certificate"),
+        "{}",
+        ran.stderr
+    );
+    let own = mounted(&web.certificate(), "/kaniko/ssl/certs/own.crt:ro");
+    succeeded(&docker_run(
+        "executor",
+        &["-v", &volume, "-v", &own],
+        &arguments,
+    ));
+    assert_eq!(registry.tags(), ["app:1"]);
+}
+
+#[test]
+fn docker_stop_ends_it_and_publishes_nothing() {
+    let (context, registry) = (context(), Registry::start());
+    let base = format!("{}/library/busybox:latest", bases().host);
+    write(
+        context.path(),
+        "Slow",
+        format!("FROM {base}\nRUN echo begun; sleep 986\n"),
+    );
+    let image = format!("{}/imgmake/runnable-executor:it", images().host);
+    let volume = mounted(context.path(), "/workspace");
+    let destination = format!("--destination={}/app:1", registry.host);
+    let start = [
+        "run",
+        "-d",
+        "--network",
+        "host",
+        "-v",
+        &volume,
+        &image,
+        "-f",
+        "Slow",
+        &destination,
+    ];
+    let id = docker().ok(&start).trim().to_string();
+    let said = || {
+        let output = docker().command(&["logs", &id]).output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        text(&output.stdout) + &text(&output.stderr)
+    };
+    for _ in 0..400 {
+        if said().contains("begun") {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert!(
+        said().contains("begun"),
+        "the step did not start:\n{}",
+        said()
+    );
+    docker().ok(&["stop", "--time", "20", &id]);
+    let code = docker().ok(&["inspect", "--format", "{{.State.ExitCode}}", &id]);
+    assert_eq!(code.trim(), "143", "{}", said());
+    assert!(registry.tags().is_empty());
+    docker().ok(&["rm", &id]);
+}
 
 /// A checkout with as much of the repository as the image's manifest looks at.
 struct Checkout {

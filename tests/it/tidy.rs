@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// Every room of `src/` and the rooms that its code may name. `event` is known
 /// to all. Data moves one way: a new edge needs a reason, and never a circle.
-const ROOMS: [(&str, &[&str]); 21] = [
+const ROOMS: [(&str, &[&str]); 22] = [
     ("manifest", &[]),
     ("dockerfile", &[]),
     ("image", &[]),
@@ -40,7 +40,8 @@ const ROOMS: [(&str, &[&str]); 21] = [
     ("scan", &["image", "layer", "store", "archive"]),
     ("execute", &["plan", "key", "state"]),
     ("report", &[]),
-    ("plugin", &["manifest"]),
+    ("import", &["manifest"]),
+    ("plugin", &["manifest", "import"]),
 ];
 
 /// `cli` wires the others and may know them all; `lib` and `main` only name them.

@@ -113,7 +113,10 @@ pub fn run_in(
     }
     let plan = project.select(&names)?;
     let args = RunArgs {
-        pull: matches!(&job.source, Source::Build(build) if build.pull),
+        pull: match &job.source {
+            Source::Build(build) => build.pull,
+            source => matches!(source, Source::Baked(_)),
+        },
         ..RunArgs::default()
     };
     let summary = bring_up_to_date(&project, &plan, &tools, &state, environment, &args);
@@ -124,7 +127,10 @@ pub fn run_in(
     if summary.failure.is_some() || summary.cancelled {
         return Ok(FAILED);
     }
-    Results::of(&heard, &store)?.write(&job, workspace)?;
+    // Result files are about one image; the report names every one of several.
+    if !matches!(&job.source, Source::Baked(baked) if baked.targets.len() > 1) {
+        Results::of(&heard, &store)?.write(&job, workspace)?;
+    }
     Ok(0)
 }
 

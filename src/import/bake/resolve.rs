@@ -1,0 +1,371 @@
+//! From blocks to the values of each target: matrix, `inherits`, groups, `--set`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use hcl::Value;
+use hcl::eval::Context;
+
+use super::Problem;
+use super::syntax::Block;
+use super::target::KEYS;
+use super::values::{self, evaluated, said, unknown};
+use crate::manifest::suggest;
+
+/// One attribute's value and where it stands.
+#[derive(Clone, Debug)]
+pub(super) struct Given {
+    pub value: Value,
+    pub line: Option<usize>,
+}
+
+/// Key → value. Maps such as `args` merge over `inherits`, everything else is replaced.
+pub(super) type Values = BTreeMap<String, Given>;
+
+const MAPS: [&str; 3] = ["args", "labels", "contexts"];
+/// More targets than this from one declaration are a mistake.
+const MOST_MEMBERS: usize = 256;
+
+pub(super) struct File {
+    /// In the order of the file; members of a matrix stand for their declaration.
+    targets: Vec<(String, Values)>,
+    /// Groups, and a group for each matrix.
+    groups: BTreeMap<String, Vec<String>>,
+}
+
+impl File {
+    /// # Errors
+    /// An unknown key, an expression that cannot be evaluated, a name that is taken.
+    pub(super) fn new(
+        blocks: &[Block],
+        environment: &BTreeMap<String, String>,
+    ) -> Result<File, Problem> {
+        let context = values::context(blocks, environment)?;
+        let mut file = File {
+            targets: Vec::new(),
+            groups: BTreeMap::new(),
+        };
+        for block in blocks {
+            match block.kind.as_str() {
+                "group" => file.group(block, &context)?,
+                "target" => file.target(block, &context)?,
+                _ => {}
+            }
+        }
+        Ok(file)
+    }
+
+    fn group(&mut self, block: &Block, context: &Context) -> Result<(), Problem> {
+        let mut members = Vec::new();
+        for attribute in &block.attributes {
+            match attribute.key.as_str() {
+                "targets" => {
+                    members = list(
+                        &attribute.key,
+                        &evaluated(attribute, context)?,
+                        attribute.line,
+                    )?
+                }
+                "description" => {}
+                other => return Err(unknown(attribute.line, other, &["targets", "description"])),
+            }
+        }
+        self.groups
+            .entry(block.name.clone())
+            .or_default()
+            .extend(members);
+        Ok(())
+    }
+
+    fn target(&mut self, block: &Block, context: &Context) -> Result<(), Problem> {
+        if let Some(inner) = block.blocks.first() {
+            return Err(unknown(inner.line, &inner.kind, &[]));
+        }
+        for attribute in &block.attributes {
+            if !KEYS.contains(&attribute.key.as_str()) {
+                return Err(unknown(attribute.line, &attribute.key, &KEYS));
+            }
+        }
+        let find = |key: &str| block.attributes.iter().find(|one| one.key == key);
+        let Some(matrix) = find("matrix") else {
+            return self.member(&block.name, block, context);
+        };
+        let axes = evaluated(matrix, context)?;
+        let Some(name) = find("name") else {
+            let message = format!(
+                "target `{}` has a matrix and no `name` for its members",
+                block.name
+            );
+            return Err(Problem::at(matrix.line, message));
+        };
+        let mut members = Vec::new();
+        for combination in combinations(&axes, matrix.line)? {
+            let mut context = context.clone();
+            for (axis, value) in combination {
+                context.declare_var(axis, value);
+            }
+            let name =
+                said(&evaluated(name, &context)?).map_err(|why| Problem::at(matrix.line, why))?;
+            self.member(&name, block, &context)?;
+            members.push(name);
+        }
+        self.groups.insert(block.name.clone(), members);
+        Ok(())
+    }
+
+    fn member(&mut self, name: &str, block: &Block, context: &Context) -> Result<(), Problem> {
+        let legal = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        if name.is_empty() || !name.chars().all(legal) {
+            let message =
+                format!("{name:?} is no name of a target: letters, digits, `-` and `_` are");
+            return Err(Problem::at(block.line, message));
+        }
+        let mut values = Values::new();
+        for attribute in &block.attributes {
+            if !["matrix", "name"].contains(&attribute.key.as_str()) {
+                let value = evaluated(attribute, context)?;
+                values.insert(
+                    attribute.key.clone(),
+                    Given {
+                        value,
+                        line: attribute.line,
+                    },
+                );
+            }
+        }
+        // A target that stands twice is one whose later block adds to the earlier.
+        match self.targets.iter_mut().find(|(known, _)| known == name) {
+            Some((_, known)) => merge(known, values),
+            None => self.targets.push((name.to_string(), values)),
+        }
+        Ok(())
+    }
+
+    /// Values of the wanted targets, and of those that their contexts name.
+    ///
+    /// # Errors
+    /// A name that is neither a group nor a target, or an override that matches nothing.
+    pub(super) fn resolve(
+        &self,
+        wanted: &[String],
+        overrides: &[String],
+    ) -> Result<Vec<(String, Values)>, Problem> {
+        let default = ["default".to_string()];
+        let wanted = if wanted.is_empty() {
+            &default[..]
+        } else {
+            wanted
+        };
+        let mut names: Vec<String> = Vec::new();
+        for name in wanted {
+            self.expand(name, &mut Vec::new(), &mut names)?;
+        }
+        let mut resolved: Vec<(String, Values)> = Vec::new();
+        let mut used: BTreeSet<usize> = BTreeSet::new();
+        let mut at = 0;
+        while at < names.len() {
+            let name = names[at].clone();
+            let mut values = self.inherited(&name, &mut Vec::new())?;
+            used.extend(set(&name, &mut values, overrides)?);
+            for needed in needed_by(&values) {
+                if !names.contains(&needed) {
+                    self.known(&needed)?;
+                    names.push(needed);
+                }
+            }
+            resolved.push((name, values));
+            at += 1;
+        }
+        match (0..overrides.len()).find(|at| !used.contains(at)) {
+            Some(at) => Err(Problem::at(
+                None,
+                format!("--set {}: no target matches", overrides[at]),
+            )),
+            None => Ok(resolved),
+        }
+    }
+
+    fn expand(
+        &self,
+        name: &str,
+        path: &mut Vec<String>,
+        names: &mut Vec<String>,
+    ) -> Result<(), Problem> {
+        if path.iter().any(|one| one == name) {
+            let circle = [&path[..], &[name.to_string()]].concat().join(" → ");
+            return Err(Problem::at(
+                None,
+                format!("groups hold each other: {circle}"),
+            ));
+        }
+        let Some(members) = self.groups.get(name) else {
+            self.known(name)?;
+            if !names.iter().any(|one| one == name) {
+                names.push(name.to_string());
+            }
+            return Ok(());
+        };
+        path.push(name.to_string());
+        for member in members {
+            self.expand(member, path, names)?;
+        }
+        path.pop();
+        Ok(())
+    }
+
+    fn known(&self, name: &str) -> Result<&Values, Problem> {
+        let found = self.targets.iter().find(|(known, _)| known == name);
+        found.map(|(_, values)| values).ok_or_else(|| {
+            let all = self.targets.iter().map(|(name, _)| name.as_str());
+            let names = all.chain(self.groups.keys().map(String::as_str));
+            let help = suggest::help(name, names).unwrap_or_default();
+            Problem::at(None, format!("there is no target and no group `{name}`")).with_help(help)
+        })
+    }
+
+    fn inherited(&self, name: &str, path: &mut Vec<String>) -> Result<Values, Problem> {
+        if path.iter().any(|one| one == name) {
+            let circle = [&path[..], &[name.to_string()]].concat().join(" → ");
+            return Err(Problem::at(
+                None,
+                format!("targets inherit from each other: {circle}"),
+            ));
+        }
+        let own = self.known(name)?.clone();
+        path.push(name.to_string());
+        let mut values = Values::new();
+        if let Some(parents) = own.get("inherits") {
+            for parent in list("inherits", &parents.value, parents.line)? {
+                merge(&mut values, self.inherited(&parent, path)?);
+            }
+        }
+        path.pop();
+        merge(&mut values, own);
+        values.remove("inherits");
+        Ok(values)
+    }
+}
+
+fn merge(values: &mut Values, later: Values) {
+    for (key, given) in later {
+        match (values.get_mut(&key), &given.value) {
+            (Some(known), Value::Object(more)) if MAPS.contains(&key.as_str()) => {
+                if let Value::Object(map) = &mut known.value {
+                    map.extend(more.iter().map(|(key, value)| (key.clone(), value.clone())));
+                }
+            }
+            _ => drop(values.insert(key, given)),
+        }
+    }
+}
+
+/// Which overrides matched.
+fn set(name: &str, values: &mut Values, overrides: &[String]) -> Result<Vec<usize>, Problem> {
+    let mut matched = Vec::new();
+    for (at, text) in overrides.iter().enumerate() {
+        let wrong = || {
+            Problem::at(None, format!("--set {text} is no `TARGET.KEY=VALUE`"))
+                .with_help("as in `*.platforms=linux/arm64` or `app.args.VERSION=1`")
+        };
+        let (path, value) = text.split_once('=').ok_or_else(wrong)?;
+        let mut parts = path.splitn(3, '.');
+        let (pattern, key) = (
+            parts.next().ok_or_else(wrong)?,
+            parts.next().ok_or_else(wrong)?,
+        );
+        // bake's own name for one platform and for one tag.
+        let key = match key {
+            "platform" => "platforms",
+            "tag" => "tags",
+            key => key,
+        };
+        if !KEYS.contains(&key) {
+            return Err(unknown(None, key, &KEYS));
+        }
+        if !matches(pattern, name) {
+            continue;
+        }
+        matched.push(at);
+        let value = match (key, parts.next()) {
+            (key, Some(sub)) if MAPS.contains(&key) => Value::Object(
+                [(sub.to_string(), Value::from(value))]
+                    .into_iter()
+                    .collect(),
+            ),
+            ("no-cache" | "pull", None) => Value::Bool(value == "true" || value == "1"),
+            ("tags" | "platforms" | "output" | "secret" | "ssh", None) => {
+                Value::Array(vec![Value::from(value)])
+            }
+            (_, None) => Value::from(value),
+            _ => return Err(wrong()),
+        };
+        merge(
+            values,
+            [(key.to_string(), Given { value, line: None })].into(),
+        );
+    }
+    Ok(matched)
+}
+
+/// `*` stands for any text.
+fn matches(pattern: &str, name: &str) -> bool {
+    match pattern.split_once('*') {
+        None => pattern == name,
+        Some((start, rest)) => name.strip_prefix(start).is_some_and(|name| {
+            let ends = name.char_indices().map(|(at, _)| at).chain([name.len()]);
+            ends.into_iter().any(|at| matches(rest, &name[at..]))
+        }),
+    }
+}
+
+/// Targets whose images are contexts of this one.
+fn needed_by(values: &Values) -> Vec<String> {
+    let Some(Value::Object(contexts)) = values.get("contexts").map(|given| &given.value) else {
+        return Vec::new();
+    };
+    let names = contexts
+        .values()
+        .filter_map(|value| value.as_str()?.strip_prefix("target:"));
+    names.map(String::from).collect()
+}
+
+/// # Errors
+/// It is no list of texts.
+pub(super) fn list(key: &str, value: &Value, line: Option<usize>) -> Result<Vec<String>, Problem> {
+    let wrong = || Problem::at(line, format!("`{key}` is a list of texts"));
+    match value {
+        Value::Null => Ok(Vec::new()),
+        Value::Array(values) => values
+            .iter()
+            .filter(|value| !value.is_null())
+            .map(|value| said(value).map_err(|_| wrong()))
+            .collect(),
+        _ => Err(wrong()),
+    }
+}
+
+fn combinations(axes: &Value, line: Option<usize>) -> Result<Vec<Vec<(String, Value)>>, Problem> {
+    let Value::Object(axes) = axes else {
+        return Err(Problem::at(line, "`matrix` is an object of lists"));
+    };
+    let mut all: Vec<Vec<(String, Value)>> = vec![Vec::new()];
+    for (axis, values) in axes {
+        let Value::Array(values) = values else {
+            return Err(Problem::at(
+                line,
+                format!("`{axis}` of the matrix is no list"),
+            ));
+        };
+        let longer = |one: &Vec<(String, Value)>| {
+            let with = |value: &Value| [&one[..], &[(axis.clone(), value.clone())]].concat();
+            values.iter().map(with).collect::<Vec<_>>()
+        };
+        all = all.iter().flat_map(longer).collect();
+        if all.len() > MOST_MEMBERS {
+            return Err(Problem::at(
+                line,
+                format!("the matrix has more than {MOST_MEMBERS} members"),
+            ));
+        }
+    }
+    Ok(all)
+}
