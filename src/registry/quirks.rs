@@ -142,7 +142,7 @@ fn docker_hub_that_keeps_throttling_is_told_in_its_words_with_what_helps() {
 fn a_blob_of_ghcr_that_ends_too_early_is_resumed() {
     let (behind, shelf) = (Registry::start(), Shelf::new());
     let content = noise(50, 300_000);
-    let image = shelf.image("linux/amd64", &[content.clone()]);
+    let image = shelf.image("linux/amd64", std::slice::from_ref(&content));
     let there = format!("{}/acme/app:1", behind.host());
     plain_client()
         .push(&job(&there, &image), &shelf.store, &Work::unheard())

@@ -284,7 +284,10 @@ fn secrets(
     Ok(())
 }
 
-fn ssh(values: &Values) -> Result<Vec<(Spanned<String>, Option<String>)>, Problem> {
+/// An id, and the socket of its agent where that is not the environment's.
+type Agent = (Spanned<String>, Option<String>);
+
+fn ssh(values: &Values) -> Result<Vec<Agent>, Problem> {
     let split = |text: String| match text.split_once('=') {
         Some((id, socket)) => (plain(id), Some(socket.to_string())),
         None => (plain(&text), None),
