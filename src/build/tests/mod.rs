@@ -199,7 +199,7 @@ impl Project {
         inputs
             .entries
             .iter()
-            .filter(|i| i.kind != "dockerfile")
+            .filter(|i| !["dockerfile", "setting"].contains(&i.kind))
             .map(|i| format!("{} {}", i.kind, i.name))
             .collect()
     }

@@ -214,7 +214,14 @@ struct Connection {
     /// `None` once the helper is gone.
     waiting: Mutex<Option<HashMap<u64, Sender<Answer>>>>,
     next: AtomicU64,
+    /// Ends when the helper process has.
+    ended: Receiver<()>,
+    reader: std::thread::ThreadId,
 }
+
+/// A helper that was told to leave removes what it had begun; where this process is the first of a container,
+/// everything dies with it, so it gives that much time.
+const LEAVING: Duration = Duration::from_secs(5);
 
 impl Connection {
     /// The thread that starts the helper is the one that reads from it: the kernel
@@ -227,11 +234,14 @@ impl Connection {
             .spawn(move || match launch(&program, store, tier) {
                 Err(error) => drop(report.send(Err(error))),
                 Ok((mut child, socket)) => {
+                    let (running, ended) = crossbeam_channel::bounded(0);
                     let serve = || -> Result<(Arc<Connection>, UnixStream)> {
                         let connection = Connection {
                             socket: Mutex::new(socket.try_clone()?),
                             waiting: Mutex::new(Some(HashMap::new())),
                             next: AtomicU64::new(0),
+                            ended,
+                            reader: std::thread::current().id(),
                         };
                         Ok((Arc::new(connection), socket))
                     };
@@ -244,6 +254,7 @@ impl Connection {
                         }
                     }
                     drop(child.wait());
+                    drop(running);
                 }
             })
             .context("cannot start a thread")?;
@@ -280,6 +291,9 @@ impl Drop for Connection {
         // The helper sees the end and leaves; the reading thread then does, too.
         let socket = self.socket.get_mut().expect("no asker panics");
         drop(socket.shutdown(std::net::Shutdown::Write));
+        if std::thread::current().id() != self.reader {
+            let _ = self.ended.recv_timeout(LEAVING);
+        }
     }
 }
 

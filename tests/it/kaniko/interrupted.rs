@@ -19,6 +19,8 @@ fn waiting_for_standard_input_ends_with_a_signal() {
         .spawn()
         .unwrap();
     // Once its temporary directory is there, it reads.
+    // Waiting for the child would close its input, and an empty context is another end.
+    let _input = child.stdin.take();
     let temporary = imgmake.store().join("tmp");
     for _ in 0..400 {
         let entries = std::fs::read_dir(&temporary).map(Iterator::count);

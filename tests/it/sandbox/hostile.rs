@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use imgmake::layer::{Entry, LayerBlob};
 use imgmake::sandbox::Tier;
@@ -274,6 +275,8 @@ fn a_context_that_changes_under_the_copy_gives_nothing_from_outside() {
         "build app { context \"context\"; dockerfile \"Dockerfile\"; compression \"none\"; tar \"out.tar\" }\n",
     );
     let stop = AtomicBool::new(false);
+    // Ever longer between two changes: the first builds meet many, the last ones come through.
+    let pause = AtomicU64::new(0);
     let swap = |a: &str, b: &str| {
         let (a, b) = (project.path().join(a), project.path().join(b));
         let flags = rustix::fs::RenameFlags::EXCHANGE;
@@ -286,10 +289,11 @@ fn a_context_that_changes_under_the_copy_gives_nothing_from_outside() {
             while !stop.load(Ordering::Relaxed) {
                 swap("context/d", "to-directory");
                 swap("context/file", "to-file");
-                std::thread::yield_now();
+                std::thread::sleep(Duration::from_millis(pause.load(Ordering::Relaxed)));
             }
         });
-        for _ in 0..30 {
+        for build in 0..30 {
+            pause.store(build * build, Ordering::Relaxed);
             let ran = imgmake.run(project.path(), &["--force"]);
             assert!(!ran.stderr.contains("panicked"), "{}", ran.stderr);
             let Ok(archive) = fs::read(project.path().join("out.tar")) else {
