@@ -16,6 +16,7 @@
 //! | `registry_cache` | machines share steps through a registry, and none of its moods breaks a build |
 //! | `interrupted` | kills and signals lose nothing and leave nothing |
 //! | `login` | what `login` and `logout` leave in Docker's file, and whom they ask before |
+//! | `judged` | the specification's own types read what is written, and lose nothing of it |
 //! | `kaniko` | kaniko's arguments: contexts, destinations, files, refusals |
 //! | `bake` | bake files are built and pushed by the plugin's step |
 //! | `bad_input` | every refusal has a place, a reason and a next step |
@@ -49,6 +50,7 @@ mod fan_out;
 mod fuzz;
 mod host_commands;
 mod interrupted;
+mod judged;
 mod kaniko;
 mod login;
 mod own_image;
