@@ -10,12 +10,14 @@
 //! show times              show created
 //! differs how buildah differs, and who is right
 //! tier NAME why the image is another one there
+//! not-in TIER why it says nothing there
 //! ```
 //!
 //! `absent` is a text that must be in no layer, config or manifest. `image` builds
 //! another file of the case first, with an annotation and a time of its own, and
 //! calls the result NAME. A `web.sh` makes what a server on loopback shows below the
-//! argument `WEB`. In a `tier` the image is the one of `expected.NAME.txt`.
+//! argument `WEB`. In a `tier` the image is the one of `expected.NAME.txt`; a case is
+//! not built in a tier in which its image depends on the machine.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -48,6 +50,8 @@ pub struct Request {
     pub differs: Option<String>,
     /// Tier to reason.
     pub tiers: BTreeMap<String, String>,
+    /// The same, of tiers in which the case says nothing.
+    pub not_in: BTreeMap<String, String>,
 }
 
 pub fn room(name: &str) -> PathBuf {
@@ -81,6 +85,17 @@ impl Case {
 
     pub fn name(&self) -> &str {
         self.directory.file_name().unwrap().to_str().unwrap()
+    }
+
+    /// Whether something in it is executed, so that its image depends on how that is isolated.
+    pub fn runs(&self) -> bool {
+        let runs = |name: &str| {
+            let text = fs::read_to_string(self.directory.join(name)).unwrap_or_default();
+            text.contains("RUN ")
+        };
+        ["Dockerfile", "Dockerfile.parent", "context.sh"]
+            .into_iter()
+            .any(runs)
     }
 
     /// What the server shows for this case, if it has one.
@@ -141,6 +156,7 @@ impl Request {
                 "absent" => request.absent.push(rest.into()),
                 "differs" => request.differs = Some(rest.into()),
                 "tier" => request.tiers.extend([pair(' ')]),
+                "not-in" => request.not_in.extend([pair(' ')]),
                 other => panic!("a request knows no `{other}`"),
             }
         }

@@ -17,6 +17,7 @@ mod case;
 mod peer;
 mod rules;
 mod text;
+mod tiers;
 mod workshop;
 
 use std::path::Path;
