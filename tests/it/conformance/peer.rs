@@ -147,9 +147,12 @@ impl Buildah {
 
 impl Drop for Buildah {
     fn drop(&mut self) {
-        drop(self.run(Path::new("/"), &["rmi", "-af"]));
+        // Builds that failed leave containers, and these their mounts.
+        for leave in [["rm", "-a"], ["rmi", "-af"]] {
+            drop(self.run(Path::new("/"), &leave));
+        }
         // Its mount holds the directory.
         let mount = self.directory.path().join("root/overlay");
-        drop(Command::new("umount").arg(mount).output());
+        drop(Command::new("umount").arg("-R").arg(mount).output());
     }
 }
