@@ -17,7 +17,8 @@ ci:
 
 # The CI templates against their platforms' schemas.
 schemas:
-    tests/schemas
+    tests/run --install-only
+    cargo test --quiet --locked --test it templates::schemas
 
 # Feeds a target of fuzz/ with bytes until it breaks: `just fuzz dockerfile -max_total_time=600`.
 # Needs `cargo install cargo-fuzz` and a nightly compiler; seeds are those of the tests.

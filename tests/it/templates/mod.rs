@@ -7,9 +7,11 @@
 //! | `site` | repository, registries, volumes, secrets |
 //! | `container` | one container: image, command, environment, mounts |
 //! | `platforms` | how each platform reads its file |
+//! | `schemas` | what the platforms' published schemas say of it |
 
 mod container;
 mod platforms;
+mod schemas;
 mod site;
 
 use serde_json::Value;
