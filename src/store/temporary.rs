@@ -28,7 +28,9 @@ impl ProcessDir {
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("{}-{nanos:x}-{count}", std::process::id());
         let unlocked = tmp.join(format!(".{name}"));
-        fs::create_dir_all(&unlocked).with_context(told)?;
+        fs::create_dir_all(tmp).with_context(told)?;
+        spread(tmp);
+        fs::create_dir(&unlocked).with_context(told)?;
         let mut lock = File::create(unlocked.join("lock")).with_context(told)?;
         lock.lock().with_context(told)?;
         writeln!(lock, "{}", std::process::id()).with_context(told)?;
@@ -63,6 +65,24 @@ impl Drop for ProcessDir {
     fn drop(&mut self) {
         // Trees of a user namespace may refuse; a later run's helper removes them.
         drop(fs::remove_dir_all(&self.path));
+    }
+}
+
+/// Asks ext4 to put each directory below this one into a block group of its own
+/// (`chattr +T`; ext4(5), `EXT4_TOPDIR_FL`). For minutes after files were deleted ext4
+/// will not reuse their inodes, and looks at each of them for every file that is made
+/// in that group: unpacking a base where a job's workspace has just been removed took
+/// 2.7 s in the kernel, and takes 0.2 s elsewhere on the disk.
+fn spread(directory: &Path) {
+    use rustix::fs::{IFlags, ioctl_getflags, ioctl_setflags};
+    // A wish: other file systems know no such flag, and need none.
+    let Ok(directory) = File::open(directory) else {
+        return;
+    };
+    if let Ok(flags) = ioctl_getflags(&directory)
+        && !flags.contains(IFlags::TOPDIR)
+    {
+        drop(ioctl_setflags(&directory, flags | IFlags::TOPDIR));
     }
 }
 

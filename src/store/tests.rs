@@ -54,6 +54,19 @@ fn a_document_longer_than_its_limit_is_refused_rather_than_read() {
 }
 
 #[test]
+fn ext4_spreads_what_processes_make_over_the_disk() {
+    use rustix::fs::{IFlags, ioctl_getflags, statfs};
+    const EXT4: i64 = 0xef53;
+    let (_keep, store) = store();
+    // Where deletions have just been, making files is slow; on others the wish is not heard.
+    store.temporary_dir().unwrap();
+    let tmp = fs::File::open(store.root().join("tmp")).unwrap();
+    let is_ext4 = statfs(store.root()).unwrap().f_type == EXT4;
+    let spread = ioctl_getflags(&tmp).is_ok_and(|flags| flags.contains(IFlags::TOPDIR));
+    assert_eq!(spread, is_ext4);
+}
+
+#[test]
 fn work_of_the_living_stays_and_work_of_the_dead_is_swept() {
     let (_keep, store) = store();
     let mine = store.temporary_dir().unwrap();
