@@ -144,13 +144,10 @@ impl<'a> Execution<'a> {
     /// The image of the target's stage, once all stages have run.
     ///
     /// # Errors
-    /// It did not finish.
+    /// It did not finish, or its layers cannot be brought into the form that was asked for.
     pub fn into_image(self) -> Result<ImageState> {
-        let mut finished = self.finished;
-        finished
-            .swap_remove(self.program.target)
-            .into_inner()
-            .context("the target's stage did not finish")
+        let image = self.finished[self.program.target].get().cloned();
+        self.in_form(image.context("the target's stage did not finish")?)
     }
 
     /// Bases that some step will read come while other stages work. What fails here fails again, with its
@@ -261,16 +258,16 @@ impl<'a> Execution<'a> {
         };
         match todo {
             Todo::Nothing => Ok(()),
-            Todo::Files(work) => self.reported(step, stage, |_| self.files(state, &work)),
-            Todo::Run(run) => {
-                self.reported(step, stage, |id| self.run_command(state, &run, step, id))
-            }
+            Todo::Files(work) => self.reported(&step.text, stage, |_| self.files(state, &work)),
+            Todo::Run(run) => self.reported(&step.text, stage, |id| {
+                self.run_command(state, &run, step, id)
+            }),
         }
     }
 
-    fn reported(
+    pub(super) fn reported(
         &self,
-        step: &ProgramStep,
+        text: &str,
         stage: &str,
         act: impl FnOnce(u32) -> Result<StepOutcome>,
     ) -> Result<()> {
@@ -280,7 +277,7 @@ impl<'a> Execution<'a> {
             target: target.clone(),
             id,
             stage: stage.to_string(),
-            text: step.text.clone(),
+            text: text.to_string(),
         });
         let started = Instant::now();
         let result = act(id);

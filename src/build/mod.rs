@@ -20,6 +20,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 mod add;
+mod added;
 mod assemble;
 mod base;
 pub mod cache;
@@ -36,6 +37,7 @@ mod output;
 mod patterns;
 mod program;
 mod recipe;
+mod rewrite;
 mod run;
 mod schedule;
 mod state;
@@ -45,6 +47,8 @@ mod steps;
 mod tests;
 mod warnings;
 pub mod worker;
+
+pub use added::{AddedLayers, IgnoredPaths, LayerCount};
 
 /// Everything that a build works with.
 #[derive(Clone)]
@@ -89,6 +93,8 @@ pub struct BuildRequest {
     pub epoch: Option<i64>,
     pub compression: Compression,
     pub format: crate::image::ManifestFormat,
+    /// What becomes of the layers that are added to the base.
+    pub added: AddedLayers,
     pub no_cache: bool,
     pub pull: bool,
     pub jobs: usize,

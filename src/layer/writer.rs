@@ -48,7 +48,8 @@ impl LayerWriter {
     }
 
     /// `content` must give exactly the size of a `File` entry (anything else is an error: the file changed while read); ignored for other kinds.
-    pub fn append(&mut self, entry: &Entry, content: &mut dyn Read) -> Result<()> {
+    /// Gives the blake3 of a file's bytes.
+    pub fn append(&mut self, entry: &Entry, content: &mut dyn Read) -> Result<Option<[u8; 32]>> {
         let headers = encode_headers(entry)
             .with_context(|| format!("cannot put `{}` into a layer", entry.display()))?;
         self.packer.write(&headers)?;
@@ -63,12 +64,12 @@ impl LayerWriter {
             entry: entry.clone(),
             content,
         });
-        Ok(())
+        Ok(content)
     }
 
     /// An entry without content (or an empty file).
     pub fn append_empty(&mut self, entry: &Entry) -> Result<()> {
-        self.append(entry, &mut std::io::empty())
+        self.append(entry, &mut std::io::empty()).map(drop)
     }
 
     pub fn finish(mut self) -> Result<(LayerBlob, Index)> {

@@ -42,6 +42,9 @@ pub(super) fn build(fields: &mut Fields) -> Option<BuildTarget> {
     let add_hosts = unique(fields.map("add-hosts"));
     check_hosts(&add_hosts, fields.cx);
     let epoch = fields.integer("epoch", 0..=253_402_300_799);
+    let squash = fields.flag("squash").unwrap_or(false);
+    let ignore_paths = fields.all_texts("ignore-paths");
+    check_ignored(&ignore_paths, fields.cx);
     let no_cache = fields.flag("no-cache").unwrap_or(false);
     Some(BuildTarget {
         context,
@@ -66,6 +69,8 @@ pub(super) fn build(fields: &mut Fields) -> Option<BuildTarget> {
         network,
         add_hosts,
         epoch,
+        squash,
+        ignore_paths,
         no_cache,
     })
 }
@@ -389,6 +394,22 @@ fn check_hosts(hosts: &BTreeMap<String, Spanned<String>>, cx: &Cx) {
                 format!("`{name} {:?}` is no host with its address", address.value),
                 "an address is expected here",
                 "write `name \"10.0.0.5\"`",
+            );
+        }
+    }
+}
+
+/// `ignore-paths "/var/run" "/root/.cache"`
+fn check_ignored(paths: &[Spanned<String>], cx: &Cx) {
+    for path in paths {
+        let names_something = path.value.split('/').any(|part| !matches!(part, "" | "."));
+        let climbs = path.value.split('/').any(|part| part == "..");
+        if !path.value.starts_with('/') || !names_something || climbs {
+            cx.error_help(
+                path.span,
+                format!("`{}` cannot be ignored", path.value),
+                "an absolute path in the image is expected here",
+                "write it as \"/var/run\"",
             );
         }
     }

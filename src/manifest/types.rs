@@ -274,6 +274,10 @@ pub struct BuildTarget {
     /// Names that RUN finds in `/etc/hosts`, with their addresses.
     pub add_hosts: BTreeMap<String, Spanned<String>>,
     pub epoch: Option<i64>,
+    /// What is added to the base becomes one layer.
+    pub squash: bool,
+    /// Absolute paths: what the build changes there is in no layer of the image.
+    pub ignore_paths: Vec<Spanned<String>>,
     pub no_cache: bool,
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

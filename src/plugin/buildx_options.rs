@@ -51,8 +51,8 @@ const WITH_VALUE: [&str; 30] = [
     "policy",
     "memory",
 ];
-const FLAGS: [&str; 9] = [
-    "no-cache", "pull", "push", "load", "quiet", "rm", "force-rm", "compress", "debug",
+const FLAGS: [&str; 10] = [
+    "no-cache", "pull", "push", "load", "quiet", "rm", "force-rm", "compress", "debug", "squash",
 ];
 
 /// Reads the options of the variables into the build.
@@ -175,6 +175,7 @@ impl Options<'_> {
         match option {
             "no-cache" => self.build.no_cache |= on,
             "pull" => self.build.pull |= on,
+            "squash" => self.build.squash |= on,
             "load" => self.more.load |= on,
             "push" if on => self.no_effect("push", "the step pushes unless PLUGIN_DRY_RUN is set"),
             // What these ask for is so, or is a matter of taste.

@@ -8,7 +8,7 @@ use super::job::{Build, ImmutableTags, Job, ResultFiles, Source};
 use super::names::repositories;
 use super::reader::Reader;
 use super::tags::{AutoTags, auto_tags, expand_tag};
-use super::{Refusal, cache, credentials};
+use super::{Refusal, cache, credentials, ignored};
 use crate::manifest::{CacheNode, PasswordFrom, SecretFrom, TarFormat};
 
 /// What the room may learn of the workspace; the caller reads it.
@@ -76,7 +76,13 @@ fn interpret_with(
     let source = if mode.push_only {
         push_source(entry, reader, &destinations)
     } else {
-        let mut build = build(entry, reader, workspace)?;
+        let mut build = build(entry, reader, workspace, &mut notes)?;
+        if entry.family == Family::Buildah && build.squash {
+            notes.push(
+                "PLUGIN_SQUASH: what the build adds becomes one layer; the base keeps its own, so that registries share them"
+                    .into(),
+            );
+        }
         if entry.family == Family::Buildx {
             more = buildx_options::apply(reader, workspace.environment, &mut build, &mut notes)?;
             let load = reader.flag("PLUGIN_BUILDX_LOAD");
@@ -281,7 +287,12 @@ fn tar(entry: EntryPoint, reader: &Reader) -> Result<Option<(String, TarFormat)>
     Ok(Some((path, format)))
 }
 
-fn build(entry: EntryPoint, reader: &Reader, workspace: &Workspace) -> Result<Build, Refusal> {
+fn build(
+    entry: EntryPoint,
+    reader: &Reader,
+    workspace: &Workspace,
+    notes: &mut Vec<String>,
+) -> Result<Build, Refusal> {
     let context = reader.text("PLUGIN_CONTEXT");
     let context = context.strip_prefix("dir://").unwrap_or(&context);
     if let Some((scheme, _)) = context.split_once("://") {
@@ -310,6 +321,8 @@ fn build(entry: EntryPoint, reader: &Reader, workspace: &Workspace) -> Result<Bu
             .collect(),
         no_cache: reader.flag("PLUGIN_NO_CACHE"),
         epoch: reader.flag("PLUGIN_REPRODUCIBLE").then_some(0),
+        squash: reader.flag("PLUGIN_SINGLE_SNAPSHOT") || reader.flag("PLUGIN_SQUASH"),
+        ignore_paths: ignored_paths(reader, notes)?,
         pull: reader.flag("PLUGIN_PULL_IMAGE"),
         secrets: secrets(reader)?,
         ssh_key: reader
@@ -323,6 +336,17 @@ fn build(entry: EntryPoint, reader: &Reader, workspace: &Workspace) -> Result<Bu
         context,
         ..Build::default()
     })
+}
+
+fn ignored_paths(reader: &Reader, notes: &mut Vec<String>) -> Result<Vec<String>, Refusal> {
+    let one = [reader.text("PLUGIN_IGNORE_PATH")];
+    let mut paths = ignored::paths("PLUGIN_IGNORE_PATH", &one, notes)?;
+    let many = reader.list("PLUGIN_IGNORE_PATHS");
+    paths.extend(ignored::paths("PLUGIN_IGNORE_PATHS", &many, notes)?);
+    if reader.flag("PLUGIN_IGNORE_VAR_RUN") {
+        paths.push(ignored::VAR_RUN.into());
+    }
+    Ok(paths)
 }
 
 /// Relative to the working directory; kaniko also looks in the context.

@@ -99,6 +99,10 @@ pub struct Build {
     pub format: ImageFormat,
     /// One time for everything in the image.
     pub epoch: Option<i64>,
+    /// What is added to the base becomes one layer.
+    pub squash: bool,
+    /// Absolute paths whose changes are in no layer.
+    pub ignore_paths: Vec<String>,
 }
 
 /// Files that the platform reads after the step.
@@ -202,6 +206,8 @@ impl Job {
             network: build.network.as_ref().map(|network| plain(network)),
             add_hosts: spanned(&build.add_hosts),
             epoch: build.epoch,
+            squash: build.squash,
+            ignore_paths: build.ignore_paths.iter().map(|p| plain(p)).collect(),
             no_cache: build.no_cache,
         }
     }

@@ -9,6 +9,7 @@ mod buildx_options;
 mod cache;
 mod credentials;
 mod family;
+mod ignored;
 mod interpret;
 pub mod job;
 pub mod kaniko;

@@ -567,6 +567,39 @@ fn options_that_nothing_here_means_are_refused_with_the_nearest() {
 }
 
 #[test]
+fn one_layer_and_ignored_paths_reach_the_build_in_every_family() {
+    let build = |entry: &str, pairs: &[(&str, &str)]| {
+        let job = job(entry, &[&[("PLUGIN_REPO", "acme/app")], pairs].concat());
+        match job.source {
+            Source::Build(build) => (*build, job.notes),
+            other => panic!("{other:?}"),
+        }
+    };
+    let (kaniko, _) = build(
+        "kaniko-docker",
+        &[
+            ("PLUGIN_SINGLE_SNAPSHOT", "true"),
+            ("PLUGIN_IGNORE_PATH", "/one"),
+            ("PLUGIN_IGNORE_PATHS", "/two, /three"),
+            ("PLUGIN_IGNORE_VAR_RUN", "true"),
+        ],
+    );
+    assert!(kaniko.squash);
+    assert_eq!(kaniko.ignore_paths, ["/one", "/two", "/three", "/var/run"]);
+    let (kaniko, _) = build("kaniko-docker", &[("PLUGIN_IGNORE_VAR_RUN", "false")]);
+    assert!(!kaniko.squash && kaniko.ignore_paths.is_empty());
+    let (buildx, notes) = build("drone-docker", &[("PLUGIN_SQUASH", "true")]);
+    assert!(buildx.squash && notes.is_empty(), "{notes:?}");
+    let (buildx, _) = build("drone-docker", &[("PLUGIN_BUILDX_OPTIONS", "--squash")]);
+    assert!(buildx.squash);
+    let (buildah, notes) = build("drone-buildah", &[("PLUGIN_SQUASH", "true")]);
+    assert!(
+        buildah.squash && notes.iter().any(|note| note.contains("base")),
+        "{notes:?}"
+    );
+}
+
+#[test]
 fn a_private_key_is_in_no_debug_output() {
     let (build, _) = built(&[
         ("PLUGIN_SSH_AGENT_KEY", "hunter2"),

@@ -716,21 +716,21 @@ pub const VARIABLES: &[Variable] = &[
         Kind::Text,
         "",
         &[(Kaniko, ALL)],
-        Effect::Inherent("the builder runs outside the image, so no path of it can leak in"),
+        Effect::Used,
     ),
     variable(
         &["PLUGIN_IGNORE_PATHS"],
         Kind::List(','),
         "",
         &[(Kaniko, &[Docker])],
-        Effect::Inherent("the builder runs outside the image, so no path of it can leak in"),
+        Effect::Used,
     ),
     variable(
         &["PLUGIN_IGNORE_VAR_RUN"],
         Kind::Bool,
         "",
         &[(Kaniko, ALL)],
-        Effect::Inherent("/var/run of the builder never leaks into the image"),
+        Effect::Used,
     ),
     variable(
         &["PLUGIN_IMAGE_DOWNLOAD_RETRY"],
@@ -1150,7 +1150,7 @@ pub const VARIABLES: &[Variable] = &[
         Kind::Bool,
         "",
         &[(Kaniko, ALL)],
-        Effect::Inherent("layers are kept per instruction"),
+        Effect::Used,
     ),
     variable(
         &["PLUGIN_SKIP_DEFAULT_REGISTRY_FALLBACK"],
@@ -1220,7 +1220,7 @@ pub const VARIABLES: &[Variable] = &[
         Kind::Bool,
         "",
         &[(Buildx, ALL), (Buildah, ALL)],
-        Effect::Inherent("layers are kept per instruction"),
+        Effect::Used,
     ),
     variable(
         &["PLUGIN_SSH_AGENT_KEY"],

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use imgmake::build::worker::Worker;
-use imgmake::build::{BuildRequest, Built, Engine, Pins, Recipe, SecretSource, build};
+use imgmake::build::{
+    BuildRequest, Built, Engine, IgnoredPaths, LayerCount, Pins, Recipe, SecretSource, build,
+};
 use imgmake::event::{Cancel, Event, Events};
 use imgmake::image::{ImageConfig, ImageManifest, from_json};
 use imgmake::layer::{Compression, Index, IndexEntry, decompress};
@@ -113,6 +115,7 @@ impl Project {
             epoch: None,
             compression: Compression::Gzip { level: 1 },
             format: Default::default(),
+            added: Default::default(),
             no_cache: false,
             pull: false,
             jobs: 2,
@@ -277,4 +280,47 @@ fn equal_inputs_with_an_epoch_give_equal_images() {
         p.run(&request).unwrap().built.root.digest
     };
     assert_eq!(build(), build());
+}
+
+#[test]
+fn what_run_changes_at_ignored_paths_is_seen_by_later_steps_and_is_in_no_layer() {
+    let p = Project::new();
+    let mut request = p.request(
+        "RUN mkdir -p /var/cache/deep && echo kept > /var/kept\n\
+         RUN echo 1 > /var/cache/deep/one\n\
+         RUN cat /var/cache/deep/one > /seen && echo 2 >> /var/cache/deep/one && ln /var/cache/deep/one /var/name && rm /var/kept\n\
+         RUN cat /var/cache/deep/one >> /seen && rm -r /var/cache\n",
+    );
+    let plain = p.run(&request).unwrap();
+    request.added.without = IgnoredPaths::new(["/var/cache"]);
+    let image = p.run(&request).unwrap();
+    assert_eq!(image.text("seen"), "1\n1\n2\n");
+    assert_eq!(image.text("var/name"), "1\n2\n");
+    assert_eq!(
+        image.built.steps_run, 4,
+        "one for each layer that holds such a path"
+    );
+    // The second RUN has come to nothing.
+    assert_eq!(image.layers.len(), plain.layers.len() - 1);
+    let names: Vec<&String> = image.layers.iter().flat_map(|l| l.keys()).collect();
+    assert!(
+        !names
+            .iter()
+            .any(|n| n.starts_with("var/cache") || n.ends_with(".wh.cache"))
+    );
+    assert!(names.iter().any(|n| *n == "var/.wh.kept"), "{names:?}");
+    let made = image.config.history.iter().filter(|h| !h.empty_layer);
+    assert_eq!(made.count(), image.layers.len());
+
+    request.added.count = LayerCount::One;
+    let single = p.run(&request).unwrap();
+    let names: Vec<&String> = single.layers.iter().flat_map(|l| l.keys()).collect();
+    assert_eq!(single.layers.len(), 1);
+    assert!(
+        !names
+            .iter()
+            .any(|n| n.contains(".wh.") || n.starts_with("var/cache")),
+        "{names:?}"
+    );
+    assert_eq!(single.text("seen"), "1\n1\n2\n");
 }

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use rustix::fs::{Mode, OFlags};
@@ -167,29 +168,7 @@ fn locate(store: &Store, layers: &[LayerBlob], wanted: &[Vec<u8>]) -> Result<Loc
         .collect::<Result<Vec<_>>>()?;
     let mut located = Located::new();
     for source in wanted {
-        let mut path = source.clone();
-        let mut below = indexes.len();
-        let place = loop {
-            let found = indexes[..below]
-                .iter()
-                .enumerate()
-                .rev()
-                .find_map(|(n, index)| {
-                    let at = index
-                        .entries
-                        .binary_search_by(|e| e.entry.path.as_slice().cmp(&path))
-                        .ok()?;
-                    Some((n, &index.entries[at].entry.kind))
-                });
-            match found {
-                Some((n, EntryKind::HardLink { target })) if *target != path => {
-                    path.clone_from(target);
-                    below = n + 1;
-                }
-                Some((n, EntryKind::File { .. })) => break n,
-                _ => anyhow::bail!("no layer holds `{}`", show(source)),
-            }
-        };
+        let (place, path) = origin(&indexes, source)?;
         located
             .entry(place)
             .or_default()
@@ -198,6 +177,28 @@ fn locate(store: &Store, layers: &[LayerBlob], wanted: &[Vec<u8>]) -> Result<Loc
             .push(source.clone());
     }
     Ok(located)
+}
+
+/// The layer that holds a file of the merged tree, and its path there: hard links are followed, also into layers
+/// below.
+///
+/// # Errors
+/// No layer holds it.
+pub fn origin(layers: &[Arc<Index>], file: &[u8]) -> Result<(usize, Vec<u8>)> {
+    let mut path = file.to_vec();
+    let mut below = layers.len();
+    loop {
+        let mut from_top = layers[..below].iter().enumerate().rev();
+        let found = from_top.find_map(|(n, index)| Some((n, &index.get(&path)?.entry.kind)));
+        match found {
+            Some((n, EntryKind::HardLink { target })) if *target != path => {
+                path.clone_from(target);
+                below = n + 1;
+            }
+            Some((n, EntryKind::File { .. })) => return Ok((n, path)),
+            _ => anyhow::bail!("no layer holds `{}`", show(file)),
+        }
+    }
 }
 
 /// Reads one file of the merged tree, at most `limit` bytes of it; `None` when it is not there or no regular file.
@@ -279,7 +280,8 @@ fn write_entry(
 ) -> Result<()> {
     let at = || format!("cannot write `/{}`", show(&planned.entry.path));
     let mut content = open_content(&planned.content, contents)?;
-    writer.append(&planned.entry, &mut content).with_context(at)
+    let written = writer.append(&planned.entry, &mut content);
+    written.map(drop).with_context(at)
 }
 
 /// The bytes that a content stands for; archives' own entries are read elsewhere.

@@ -1,5 +1,6 @@
 //! Whole builds without RUN, into a real store; what a layer holds is read back from its index.
 
+mod added;
 mod caching;
 mod copying;
 mod remote;
@@ -131,6 +132,7 @@ impl Project {
             epoch: None,
             compression: Compression::Gzip { level: 1 },
             format: Default::default(),
+            added: Default::default(),
             no_cache: false,
             pull: false,
             jobs: 4,

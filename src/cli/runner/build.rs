@@ -7,7 +7,10 @@ use super::super::project::plain;
 use super::super::tools::secret_value;
 use super::{Work, failure};
 use crate::archive;
-use crate::build::{self, BuildRequest, Command, NamedContext, Recipe, SecretSource, Step};
+use crate::build::{
+    self, AddedLayers, BuildRequest, Command, IgnoredPaths, LayerCount, NamedContext, Recipe,
+    SecretSource, Step,
+};
 use crate::dockerfile::RunNetwork;
 use crate::event::{Event, Product};
 use crate::execute::{Failure, Made, Upstream};
@@ -270,6 +273,13 @@ pub(super) fn request(
             ManifestFormat::Docker
         } else {
             ManifestFormat::Oci
+        },
+        added: AddedLayers {
+            count: match target.squash {
+                true => LayerCount::One,
+                false => LayerCount::OnePerStep,
+            },
+            without: IgnoredPaths::new(target.ignore_paths.iter().map(|p| p.value.as_str())),
         },
         no_cache: target.no_cache || work.wishes.no_cache,
         pull: work.wishes.pull,

@@ -111,6 +111,8 @@ pub(super) fn add(name: &str, values: &Values, imported: &mut Imported) -> Resul
         network: text(values, "network")?.map(|network| plain(&network)),
         add_hosts: BTreeMap::new(),
         epoch: None,
+        squash: false,
+        ignore_paths: Vec::new(),
         no_cache: flag(values, "no-cache")?,
     };
     build.context = Some(plain(&context(values)?));

@@ -9,7 +9,7 @@ use crate::manifest::{
     CacheAccess, CacheNode, CacheSteps, ImageFormat, SecretFrom, TarFormat, cache_ttl, suggest,
 };
 use crate::plugin::job::{Build, ImmutableTags, Job, ResultFiles, Source};
-use crate::plugin::{Refusal, Workspace};
+use crate::plugin::{Refusal, Workspace, ignored};
 
 /// What the command line asks for.
 pub enum Invocation {
@@ -153,6 +153,8 @@ impl Request {
                 _ => ImageFormat::Oci,
             },
             epoch: epoch(line, workspace.environment)?,
+            squash: line.flag("single-snapshot"),
+            ignore_paths: ignored(line, &mut notes)?,
             ..Build::default()
         };
         notes.extend(unknown_helpers(line));
@@ -534,6 +536,15 @@ fn cache(
         ttl: Some(ttl),
         steps,
     })
+}
+
+/// kaniko leaves /var/run out unless told otherwise, and with it what its users made there; here it must be said.
+fn ignored(line: &CommandLine, notes: &mut Vec<String>) -> Result<Vec<String>, Refusal> {
+    let mut paths = ignored::paths("--ignore-path", &line.all("ignore-path"), notes)?;
+    if line.flag("ignore-var-run") {
+        paths.push(ignored::VAR_RUN.into());
+    }
+    Ok(paths)
 }
 
 /// `--reproducible`: one time for everything.

@@ -580,11 +580,11 @@ fn what_changes_nothing_is_accepted_with_one_line() {
     let notes = job(&[
         "-d",
         "a",
-        "--single-snapshot",
+        "--use-new-run",
         "--snapshotMode=redo",
         "--cleanup=false",
-        "--ignore-path=/a",
-        "--ignore-path=/b",
+        "--kaniko-dir=/a",
+        "--kaniko-dir=/b",
     ])
     .notes;
     assert_eq!(notes.len(), 3, "{notes:?}");
@@ -597,6 +597,29 @@ fn what_changes_nothing_is_accepted_with_one_line() {
         assert!(!flag.does.is_empty(), "--{}", flag.name);
     }
     assert!(job(&["-d", "a", "--credential-helpers=vault"]).notes[0].contains("vault"));
+}
+
+#[test]
+fn one_snapshot_and_ignored_paths_reach_the_build() {
+    let plain = build(&["-d", "a"]);
+    assert!(!plain.squash && plain.ignore_paths.is_empty());
+    let asked = build(&[
+        "-d",
+        "a",
+        "--single-snapshot",
+        "--ignore-path=/a",
+        "--ignore-path",
+        "/b/",
+        "--whitelist-var-run",
+    ]);
+    assert!(asked.squash);
+    assert_eq!(asked.ignore_paths, ["/a", "/b/", "/var/run"]);
+    assert!(
+        build(&["-d", "a", "--ignore-var-run=false"])
+            .ignore_paths
+            .is_empty()
+    );
+    assert!(refused(&["-d", "a", "--ignore-path=/"]).contains("--ignore-path=/"));
 }
 
 #[test]

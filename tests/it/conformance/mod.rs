@@ -24,6 +24,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use case::Case;
+use imgmake::build::{AddedLayers, LayerCount};
 use workshop::Workshop;
 
 #[test]
@@ -51,6 +52,39 @@ fn every_mistake_is_refused_with_the_words_of_its_case() {
             let told = workshop.without_places(case, &format!("{error:#}\n"));
             compare(&case.directory.join("expected.stderr"), &told)
         }
+    });
+    assert!(failures.is_empty(), "{failures}");
+}
+
+/// buildah's images, which the others are compared with, have one layer above the base, too.
+#[test]
+fn every_dockerfile_gives_the_same_image_in_one_layer() {
+    let workshop = Workshop::new();
+    let one = AddedLayers {
+        count: LayerCount::One,
+        ..AddedLayers::default()
+    };
+    let cases = Case::all("conformance");
+    let failures = for_each(&cases, |case| {
+        let plain = workshop.build(case).unwrap_or_else(|e| panic!("{e:#}"));
+        let place = workshop.place(case);
+        let squashed = match workshop.build_in_form(case, &place, one.clone()) {
+            Ok(image) => image,
+            Err(error) => return Some(format!("does not build: {error:#}\n")),
+        };
+        let most = squashed
+            .added_layers()
+            .into_iter()
+            .max()
+            .unwrap_or_default();
+        // Parents of a case's own count as added here: only busybox is the base.
+        if most > 1 + case.request.images.len() {
+            return Some(format!("{most} layers were added\n"));
+        }
+        if case.name() == "hard-links-stay-one-file" {
+            peer::umoci_finds_the_same(&workshop, &plain, &squashed);
+        }
+        difference(&plain.essence(), &squashed.essence())
     });
     assert!(failures.is_empty(), "{failures}");
 }

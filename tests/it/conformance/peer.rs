@@ -35,6 +35,17 @@ pub fn umoci_unpacks(workshop: &Workshop, image: &Image) {
     }
 }
 
+/// Fails unless umoci unpacks two images to the same tree, numbers of links included.
+pub fn umoci_finds_the_same(workshop: &Workshop, one: &Image, other: &Image) {
+    let unpacked = |image: &Image| {
+        let directory = temporary();
+        let file = directory.path().join("image.tar");
+        archive::write_oci_archive(&workshop.store, &image.root, &[], &file).unwrap();
+        tree::unpack(&format!("oci-archive:{}", file.display())).tree
+    };
+    tree::assert_same(&unpacked(one), &unpacked(other));
+}
+
 /// One storage for all cases, with the base as `busybox`.
 pub struct Buildah {
     directory: tempfile::TempDir,

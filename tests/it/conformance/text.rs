@@ -48,6 +48,8 @@ struct Part {
     platform: String,
     annotations: String,
     tree: String,
+    /// Above the base's.
+    added: usize,
     layers: String,
     config: String,
     history: String,
@@ -89,6 +91,7 @@ impl Image {
                 layers,
                 config,
                 history,
+                ..
             } = part;
             write!(
                 text,
@@ -107,6 +110,11 @@ impl Image {
             .collect();
         let lines = text.lines().filter(|line| !is_buildahs_own(line));
         lines.map(|line| format!("{line}\n")).collect()
+    }
+
+    /// How many layers each platform's image has above the base.
+    pub fn added_layers(&self) -> Vec<usize> {
+        self.parts.iter().map(|part| part.added).collect()
     }
 
     /// The paths of the whole tree, as the text writes them.
@@ -131,6 +139,7 @@ impl Part {
             platform: config.platform().to_string(),
             annotations: annotated("manifest", &manifest.annotations),
             tree: tree(&below, &own, asked.times),
+            added: own.len(),
             layers: own.iter().enumerate().map(|(n, l)| l.names(n)).collect(),
             config: settings(&config.config),
             history: history(&config),

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use anyhow::Result;
 use imgmake::build::worker::Worker;
-use imgmake::build::{BuildRequest, Engine, NamedContext, Pins, Recipe, SecretSource, build};
+use imgmake::build::{
+    AddedLayers, BuildRequest, Engine, NamedContext, Pins, Recipe, SecretSource, build,
+};
 use imgmake::event::{Cancel, Event, Events};
 use imgmake::image::Descriptor;
 use imgmake::layer::Compression;
@@ -95,6 +97,11 @@ impl Workshop {
 
     /// A case whose files lie ready.
     pub fn build_at(&self, case: &Case, place: &Path) -> Result<Image> {
+        self.build_in_form(case, place, AddedLayers::default())
+    }
+
+    /// The same in other layers.
+    pub fn build_in_form(&self, case: &Case, place: &Path, added: AddedLayers) -> Result<Image> {
         let warnings: Arc<Mutex<Vec<String>>> = Arc::default();
         let seen = warnings.clone();
         let events = Events::to(move |event| {
@@ -112,6 +119,7 @@ impl Workshop {
             cache: None,
         };
         let mut request = self.request(case, place);
+        request.added = added;
         for (name, file) in &case.request.images {
             let image = self.parent(&request, place, file, &engine)?;
             request.contexts.insert(name.clone(), image);
@@ -233,6 +241,7 @@ impl Workshop {
             epoch: asked.epoch,
             compression: Compression::Gzip { level: 1 },
             format: Default::default(),
+            added: Default::default(),
             no_cache: false,
             pull: false,
             jobs: 2,

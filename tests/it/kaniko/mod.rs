@@ -4,11 +4,13 @@
 //! |---|---|
 //! | `contexts` | directories, archives, standard input, repositories, servers |
 //! | `pushes` | permission is asked for before the build; tags that cannot be moved |
+//! | `layers` | one snapshot, and paths that are left out |
 //! | `refusals` | what is wrong is named by its flag; what changes nothing is said |
 //! | `interrupted` | signals leave nothing behind |
 
 mod contexts;
 mod interrupted;
+mod layers;
 mod pushes;
 mod refusals;
 

@@ -83,17 +83,17 @@ fn what_has_no_effect_is_said_once_and_logs_can_be_json() {
             "-c",
             "context",
             "--no-push",
-            "--single-snapshot",
-            "--cache-dir=/elsewhere",
+            "--use-new-run",
+            "--kaniko-dir=/elsewhere",
         ],
     );
     assert_eq!(
-        ran.stderr.matches("--single-snapshot").count(),
+        ran.stderr.matches("--use-new-run").count(),
         1,
         "{}",
         ran.stderr
     );
-    assert!(ran.stderr.contains("--cache-dir"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("--kaniko-dir"), "{}", ran.stderr);
     let ran = kaniko(
         &Imgmake::new(),
         project.path(),
