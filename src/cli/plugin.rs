@@ -1,10 +1,17 @@
 //! `plugin`, and the binary called by a plugin's name: a step of Harness or
 //! Drone, read from its variables.
 
+use std::collections::BTreeMap;
+
 use super::environment::Environment;
 use super::exit::{Exit, FAILED};
 use super::job;
-use crate::plugin::{EntryPoint, Outcome, Refusal, Workspace, interpret, with_env_file};
+use crate::manifest::PasswordFrom;
+use crate::plugin::{
+    EntryPoint, Outcome, Refusal, UnnamedRegistry, Workspace, interpret, unnamed_registry,
+    with_env_file,
+};
+use crate::registry::{Client, ClientOptions, Secret};
 
 /// The plugin that the program's own name stands for.
 pub fn called(argv: &[String]) -> Option<EntryPoint> {
@@ -26,7 +33,17 @@ pub fn plugin(entry: EntryPoint, environment: &Environment) -> Result<u8, Exit> 
     let read = |path: &str| std::fs::read_to_string(workspace.join(path));
     let refused = |refusal: Refusal| Exit::error(FAILED, &refusal.message).with_help(&refusal.help);
     let variables = with_env_file(entry, &environment.variables, &read).map_err(refused)?;
-    let environment = environment.with_variables(variables);
+    let mut environment = environment.with_variables(variables);
+    let unnamed = unnamed_registry(entry, &environment.variables).map_err(refused)?;
+    if let Some(unnamed) = unnamed {
+        let registry = match unnamed {
+            UnnamedRegistry::OfTheName(host) => host,
+            UnnamedRegistry::OfTheKeys(options) => ecr_registry(&options, &environment)?,
+        };
+        let mut variables = environment.variables.clone();
+        variables.insert("PLUGIN_REGISTRY".into(), registry);
+        environment = environment.with_variables(variables);
+    }
     let now = time::OffsetDateTime::now_utc()
         .format(&time::format_description::well_known::Rfc3339)
         .unwrap_or_default();
@@ -42,4 +59,29 @@ pub fn plugin(entry: EntryPoint, environment: &Environment) -> Result<u8, Exit> 
             Ok(0)
         }
     }
+}
+
+/// The registry that a step's keys belong to, for a step that does not name one.
+fn ecr_registry(
+    options: &BTreeMap<String, PasswordFrom>,
+    environment: &Environment,
+) -> Result<String, Exit> {
+    let options = options.iter().filter_map(|(name, from)| match from {
+        PasswordFrom::Literal(text) => Some((name.clone(), Secret(text.clone()))),
+        PasswordFrom::Secret(_) => None,
+    });
+    let client = Client::new(ClientOptions {
+        environment: environment.variables.clone(),
+        ..ClientOptions::default()
+    });
+    let asked = client.and_then(|client| client.ecr_registry(&options.collect()));
+    asked.map_err(|error| {
+        Exit::error(
+            FAILED,
+            format!("PLUGIN_REGISTRY is not set, and AWS does not tell it: {error}"),
+        )
+        .with_help(
+            "set it to the registry's host, such as `123456789012.dkr.ecr.eu-west-1.amazonaws.com`",
+        )
+    })
 }

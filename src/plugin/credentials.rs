@@ -67,7 +67,7 @@ pub(super) fn registries(
         node.skip_tls_verify |= any_certificate;
     }
     let written: Vec<String> = destinations.iter().chain(caches).cloned().collect();
-    transport(reader, &written, &mut nodes, notes)?;
+    transport(entry, reader, &written, &mut nodes, notes)?;
     Ok(nodes.into_values().collect())
 }
 
@@ -190,7 +190,7 @@ fn basic(
 }
 
 /// Options of the `aws-ecr` kind; what is absent comes from AWS's default chain.
-fn ecr(entry: EntryPoint, reader: &Reader) -> BTreeMap<String, PasswordFrom> {
+pub(super) fn ecr(entry: EntryPoint, reader: &Reader) -> BTreeMap<String, PasswordFrom> {
     let wrapper = entry.family != Family::Kaniko;
     let pick = |declared: &str, names: &[&str]| {
         reader.some(declared).or_else(|| {
@@ -233,6 +233,13 @@ fn ecr(entry: EntryPoint, reader: &Reader) -> BTreeMap<String, PasswordFrom> {
         ),
         ("web-identity-token", reader.some("PLUGIN_OIDC_TOKEN_ID")),
         (
+            "scan-on-push",
+            wrapper
+                .then(|| reader.first_set(&["PLUGIN_SCAN_ON_PUSH"]))
+                .flatten()
+                .map(|text| lenient(&text).to_string()),
+        ),
+        (
             "lifecycle-policy",
             pick("PLUGIN_LIFECYCLE_POLICY", &["PLUGIN_LIFECYCLE_POLICY"]),
         ),
@@ -245,6 +252,11 @@ fn ecr(entry: EntryPoint, reader: &Reader) -> BTreeMap<String, PasswordFrom> {
         .into_iter()
         .filter_map(|(name, value)| Some((name.to_string(), PasswordFrom::Literal(value?))))
         .collect()
+}
+
+/// The cloud wrappers take what is no boolean for false.
+fn lenient(text: &str) -> bool {
+    super::value::boolean("", text).unwrap_or(false)
 }
 
 fn google(reader: &Reader) -> Result<AuthNode, Refusal> {
@@ -311,6 +323,7 @@ fn azure(entry: EntryPoint, reader: &Reader) -> Result<AuthNode, Refusal> {
 
 /// Plain HTTP, unchecked certificates, own certificates, mirrors.
 fn transport(
+    entry: EntryPoint,
     reader: &Reader,
     destinations: &[String],
     nodes: &mut BTreeMap<String, RegistryNode>,
@@ -324,9 +337,10 @@ fn transport(
         node.insecure |= reader.flag("PLUGIN_INSECURE");
         node.skip_tls_verify |= reader.flag("PLUGIN_SKIP_TLS_VERIFY");
         node.create_repo |= reader.flag("PLUGIN_CREATE_REPOSITORY")
-            || reader
-                .first_set(&["ECR_CREATE_REPOSITORY"])
-                .is_some_and(|text| super::value::boolean("", &text).unwrap_or(false));
+            || (entry.family != Family::Kaniko && entry.cloud == Cloud::Ecr)
+                .then(|| reader.first_set(&["PLUGIN_CREATE_REPOSITORY", "ECR_CREATE_REPOSITORY"]))
+                .flatten()
+                .is_some_and(|text| lenient(&text));
     }
     if let Some(host) = reader.some("PLUGIN_INSECURE_REGISTRY") {
         let host = registry_host(&host);

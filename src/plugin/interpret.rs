@@ -8,7 +8,7 @@ use super::job::{Build, ImmutableTags, Job, ResultFiles, Source};
 use super::names::repositories;
 use super::reader::Reader;
 use super::tags::{AutoTags, auto_tags, expand_tag};
-use super::{Refusal, cache, credentials, ignored};
+use super::{Refusal, cache, credentials, ignored, names};
 use crate::manifest::{CacheNode, PasswordFrom, SecretFrom, TarFormat};
 
 /// What the room may learn of the workspace; the caller reads it.
@@ -39,6 +39,39 @@ pub fn interpret(entry: EntryPoint, workspace: &Workspace) -> Result<Outcome, Re
         entry,
         workspace,
     )
+}
+
+/// Where the registry of an ECR step that names none is known from. The answer belongs into PLUGIN_REGISTRY.
+#[derive(Clone, Debug, PartialEq)]
+pub enum UnnamedRegistry {
+    /// The repository's name begins with it.
+    OfTheName(String),
+    /// It is that of the keys' account, to be asked for with these options of `aws-ecr`.
+    OfTheKeys(BTreeMap<String, PasswordFrom>),
+}
+
+/// `None` where the step names its registry, or needs none.
+///
+/// # Errors
+/// As [`interpret`].
+pub fn unnamed_registry(
+    entry: EntryPoint,
+    environment: &BTreeMap<String, String>,
+) -> Result<Option<UnnamedRegistry>, Refusal> {
+    let reader = Reader::new(entry, environment)?;
+    let mode = Mode::read(entry, &reader)?;
+    let listed = reader.first_set(&["PLUGIN_DESTINATIONS"]).is_some();
+    let repository = reader.text("PLUGIN_REPO");
+    if !names::registry_is_unnamed(entry, &reader) || listed || repository.is_empty() {
+        return Ok(None);
+    }
+    Ok(match names::own_host(&repository) {
+        Some(host) => Some(UnnamedRegistry::OfTheName(host.to_string())),
+        None if mode.push || mode.push_only => {
+            Some(UnnamedRegistry::OfTheKeys(credentials::ecr(entry, &reader)))
+        }
+        None => None,
+    })
 }
 
 fn interpret_with(

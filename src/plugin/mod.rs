@@ -20,7 +20,9 @@ mod value;
 pub mod variables;
 
 pub use family::{Cloud, EntryPoint, Family};
-pub use interpret::{Outcome, Workspace, interpret, with_env_file};
+pub use interpret::{
+    Outcome, UnnamedRegistry, Workspace, interpret, unnamed_registry, with_env_file,
+};
 
 /// Why a step is refused, in the words of its variables. Never holds a secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

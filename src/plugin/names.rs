@@ -52,6 +52,17 @@ pub(super) fn prefixed(
     Ok(format!("{host}/{repository}"))
 }
 
+/// ECR's plugins may leave the registry out.
+pub(super) fn registry_is_unnamed(entry: EntryPoint, reader: &Reader) -> bool {
+    entry.cloud == Cloud::Ecr && reader.first_set(&["PLUGIN_REGISTRY"]).is_none()
+}
+
+/// The host that a repository's name begins with, if it does.
+pub(super) fn own_host(repository: &str) -> Option<&str> {
+    let (first, _) = repository.split_once('/')?;
+    (first.contains(['.', ':']) || first == "localhost").then_some(first)
+}
+
 /// The registry that a plugin prefixes its repository with. The general default,
 /// Docker's own, is nobody's cloud.
 fn push_registry(entry: EntryPoint, reader: &Reader) -> Result<String, Refusal> {

@@ -567,6 +567,65 @@ fn options_that_nothing_here_means_are_refused_with_the_nearest() {
 }
 
 #[test]
+fn ecr_is_asked_for_a_registry_only_where_one_is_missing() {
+    let unnamed = |entry: &str, pairs: &[(&str, &str)]| {
+        let environment = environment(pairs);
+        unnamed_registry(EntryPoint::named(entry).unwrap(), &environment).unwrap()
+    };
+    let repo = ("PLUGIN_REPO", "team/app");
+    for entry in ["kaniko-ecr", "drone-ecr", "buildah-ecr"] {
+        for registry in [&[][..], &[("PLUGIN_REGISTRY", "")]] {
+            let pairs = [&[repo, ("PLUGIN_ACCESS_KEY", "k")], registry].concat();
+            let Some(UnnamedRegistry::OfTheKeys(options)) = unnamed(entry, &pairs) else {
+                panic!("{entry} asks nobody");
+            };
+            let key = PasswordFrom::Literal("k".into());
+            assert_eq!(options.get("access-key"), Some(&key), "{entry}");
+        }
+        for nobody in [
+            &[repo, ("PLUGIN_REGISTRY", "own.example")][..],
+            &[("PLUGIN_DESTINATIONS", "h.io/app:1")],
+            &[repo, ("PLUGIN_NO_PUSH", "true")],
+            &[],
+        ] {
+            assert_eq!(unnamed(entry, nobody), None, "{entry}: {nobody:?}");
+        }
+        let complete = unnamed(entry, &[("PLUGIN_REPO", "own.example/app")]);
+        let host = UnnamedRegistry::OfTheName("own.example".into());
+        assert_eq!(complete, Some(host), "{entry}");
+    }
+    assert_eq!(unnamed("drone-docker", &[repo]), None);
+    let Some(UnnamedRegistry::OfTheKeys(options)) = unnamed("kaniko-ecr", &[repo]) else {
+        panic!()
+    };
+    let default = PasswordFrom::Literal("us-east-1".into());
+    assert_eq!(options.get("region"), Some(&default));
+}
+
+#[test]
+fn the_ecr_wrappers_make_repositories_by_either_name() {
+    for (name, value, made) in [
+        ("PLUGIN_CREATE_REPOSITORY", "true", true),
+        ("ECR_CREATE_REPOSITORY", "1", true),
+        ("PLUGIN_CREATE_REPOSITORY", "perhaps", false),
+    ] {
+        let pairs = [
+            ("PLUGIN_REPO", "app"),
+            ("PLUGIN_REGISTRY", "own.example"),
+            ("PLUGIN_SCAN_ON_PUSH", "true"),
+            (name, value),
+        ];
+        let job = job("drone-ecr", &pairs);
+        let node = &job.registries[0];
+        assert_eq!(node.create_repo, made, "{name}");
+        let AuthNode::AwsEcr(options) = &node.auth else {
+            panic!()
+        };
+        assert!(options.contains_key("scan-on-push"));
+    }
+}
+
+#[test]
 fn one_layer_and_ignored_paths_reach_the_build_in_every_family() {
     let build = |entry: &str, pairs: &[(&str, &str)]| {
         let job = job(entry, &[&[("PLUGIN_REPO", "acme/app")], pairs].concat());

@@ -231,6 +231,45 @@ fn an_archive_is_pushed_to_ecr_with_a_token_that_aws_hands_out() {
 }
 
 #[test]
+fn a_registry_that_is_not_named_is_the_one_that_the_keys_belong_to() {
+    for builder in ["KubernetesDirect", "Docker"] {
+        let platform = Platform::with_registries(&["ecr"])
+            .with("PLUGIN_REGISTRY", "")
+            .with("PLUGIN_ARTIFACT_FILE", "artifact.json");
+        let text = ECR_STEP.replace("PLATFORM", builder);
+        let ran = platform.run_text(&text);
+        assert_eq!(ran[0].code, 0, "{ran:#?}");
+        let registry = platform.registry("ecr");
+        assert_eq!(registry.tags(), ["team/app:1"]);
+        let artifact = std::fs::read_to_string(platform.file("artifact.json")).unwrap();
+        assert!(
+            artifact.contains(&format!("{}/team/app:1", registry.host)),
+            "{artifact}"
+        );
+    }
+    // Other keys: AWS says so, and the step what to do.
+    let platform = Platform::with_registries(&["ecr"])
+        .with("PLUGIN_REGISTRY", "")
+        .with("PLUGIN_ACCESS_KEY", "AKIDSOMEBODY");
+    let ran = platform.run_text(&ECR_STEP.replace("PLATFORM", "Docker"));
+    failed(
+        &ran,
+        "build",
+        &["PLUGIN_REGISTRY is not set", "the keys are not known"],
+    );
+    // Without a push nobody is asked.
+    let platform = platform
+        .with("PLUGIN_NO_PUSH", "true")
+        .with("PLUGIN_DRY_RUN", "true");
+    let ran = platform.run_text(&ECR_STEP.replace("PLATFORM", "Docker"));
+    assert_eq!(ran[0].code, 0, "{ran:#?}");
+}
+
+const ECR_STEP: &str = "infrastructure:\n  type: PLATFORM\nexecution:\n  steps:\n    - step:\n        \
+    type: BuildAndPushECR\n        identifier: build\n        spec:\n          connectorRef: ecr\n          \
+    region: eu-west-1\n          imageName: team/app\n          tags:\n            - \"1\"\n";
+
+#[test]
 fn buildahs_settings_build_an_archive_and_push_it() {
     let platform = Platform::with_registries(&["docker"]);
     platform.ok("buildah-build-only");

@@ -131,20 +131,9 @@ pub(super) fn credential(
     environment: &Environment,
 ) -> Result<Issued, RegistryError> {
     let aws = Aws::new(session, settings, registry, environment);
-    let found = aws.keys()?;
-    let answer = aws
-        .ecr(&found.keys, "GetAuthorizationToken", &json!({}))
-        .map_err(|e| {
-            e.during(registry, "", "get an authorization token from ECR")
-                .with(|d| d.credential = Some(found.source.clone()))
-        })?;
-    let data = match answer.get("authorizationData") {
-        Some(Value::Array(list)) => list.first().unwrap_or(&Value::Null),
-        Some(one) => one,
-        None => &Value::Null,
-    };
+    let (data, source) = aws.authorization(registry)?;
     let token = STANDARD
-        .decode(text(data, "authorizationToken")?)
+        .decode(text(&data, "authorizationToken")?)
         .ok()
         .and_then(|b| String::from_utf8(b).ok())
         .ok_or_else(|| RegistryError::invalid("ECR's authorization token is not base64"))?;
@@ -156,11 +145,27 @@ pub(super) fn credential(
         .and_then(Value::as_f64)
         .map_or(12.0 * 3600.0, |at| at - jwt::now() as f64)
         .clamp(0.0, 12.0 * 3600.0);
-    let credential = Credential::basic(user, password, found.source);
+    let credential = Credential::basic(user, password, source);
     Ok((credential, Some(lasting(Duration::from_secs_f64(left)))))
 }
 
-/// Makes a repository and gives it what the settings want; one that is there is
+/// The host of the registry that belongs to the keys' account, which its tokens name.
+pub(super) fn own_registry(
+    session: &Session,
+    settings: &Settings,
+    environment: &Environment,
+) -> Result<String, RegistryError> {
+    let aws = Aws::new(session, settings, "", environment);
+    let (data, _) = aws.authorization("ECR")?;
+    let endpoint = address(text(&data, "proxyEndpoint")?)?;
+    let host = endpoint.host_str().unwrap_or_default();
+    Ok(match endpoint.port() {
+        Some(port) => format!("{host}:{port}"),
+        None => host.to_string(),
+    })
+}
+
+/// Makes a repository, where that is asked for, and gives it what the settings want; one that is there is
 /// given the same.
 pub(super) fn create_repository(
     session: &Session,
@@ -172,17 +177,8 @@ pub(super) fn create_repository(
     let aws = Aws::new(session, settings, registry, environment);
     let wanted = Wanted::read(&aws, repository)?;
     let keys = aws.keys()?.keys;
-    let mut request = wanted.named();
-    if let Some(scan) = wanted.scan_on_push {
-        request["imageScanningConfiguration"] = json!({ "scanOnPush": scan });
-    }
-    let there = match aws.ecr(&keys, "CreateRepository", &request) {
-        Ok(_) => false,
-        Err(error) if has_code(&error, "RepositoryAlreadyExistsException") => true,
-        Err(error) => return Err(error),
-    };
-    if there && wanted.scan_on_push.is_some() {
-        aws.ecr(&keys, "PutImageScanningConfiguration", &request)?;
+    if session.endpoint.settings.create_repository {
+        wanted.create(&aws, &keys)?;
     }
     for (action, field, policy) in wanted.policies {
         let mut request = request_for(&wanted.name, wanted.account.as_deref());
@@ -253,6 +249,22 @@ impl Wanted {
         Ok(())
     }
 
+    fn create(&self, aws: &Aws, keys: &Keys) -> Result<(), RegistryError> {
+        let mut request = self.named();
+        if let Some(scan) = self.scan_on_push {
+            request["imageScanningConfiguration"] = json!({ "scanOnPush": scan });
+        }
+        let there = match aws.ecr(keys, "CreateRepository", &request) {
+            Ok(_) => false,
+            Err(error) if has_code(&error, "RepositoryAlreadyExistsException") => true,
+            Err(error) => return Err(error),
+        };
+        if there && self.scan_on_push.is_some() {
+            aws.ecr(keys, "PutImageScanningConfiguration", &request)?;
+        }
+        Ok(())
+    }
+
     fn named(&self) -> Value {
         request_for(&self.name, self.account.as_deref())
     }
@@ -306,6 +318,22 @@ impl<'a> Aws<'a> {
             host,
             region,
         }
+    }
+
+    /// What `GetAuthorizationToken` gives, and whose keys asked.
+    fn authorization(&self, registry: &str) -> Result<(Value, String), RegistryError> {
+        let found = self.keys()?;
+        let answer = self.ecr(&found.keys, "GetAuthorizationToken", &json!({}));
+        let mut answer = answer.map_err(|e| {
+            e.during(registry, "", "get an authorization token from ECR")
+                .with(|d| d.credential = Some(found.source.clone()))
+        })?;
+        let data = match answer.get_mut("authorizationData").map(Value::take) {
+            Some(Value::Array(list)) => list.into_iter().next().unwrap_or_default(),
+            Some(one) => one,
+            None => Value::Null,
+        };
+        Ok((data, found.source))
     }
 
     fn ecr(&self, keys: &Keys, action: &str, body: &Value) -> Result<Value, RegistryError> {

@@ -17,6 +17,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -25,9 +26,10 @@ use ureq::http::Method;
 use url::Url;
 
 use super::credentials::Credential;
+use super::endpoint::{Declared, Endpoint};
 use super::http::{Body, Call, exchange};
 use super::session::Session;
-use super::{Auth, ClientOptions, Failure, RegistryError, Secret};
+use super::{Auth, Client, ClientOptions, Failure, HostSettings, RegistryError, Secret};
 
 /// A cloud's answer is asked for again this long before it ends.
 const MARGIN: Duration = Duration::from_secs(300);
@@ -77,14 +79,37 @@ pub(super) fn create_repository(session: &Session, repository: &str) -> Result<(
         _ => return Ok(()),
     };
     let mut created = session.created.lock().expect("no panic while creating");
-    if !settings.create_repository || created.contains(repository) {
+    let options = Settings::read("aws-ecr", &options, aws::OPTIONS)?;
+    let policies = ["lifecycle-policy", "repository-policy"];
+    let wished = settings.create_repository || options.first(&policies).is_some();
+    if !wished || created.contains(repository) {
         return Ok(());
     }
-    let options = Settings::read("aws-ecr", &options, aws::OPTIONS)?;
     aws::create_repository(session, &options, registry, repository)
         .map_err(|e| e.during(registry, repository, "create the repository"))?;
     created.insert(repository.to_string());
     Ok(())
+}
+
+impl Client {
+    /// The registry of whoever the options of `aws-ecr` are: its host.
+    ///
+    /// # Errors
+    /// Keys that are missing or refused, as for a pull.
+    pub fn ecr_registry(
+        &self,
+        options: &BTreeMap<String, Secret>,
+    ) -> Result<String, RegistryError> {
+        let settings = Settings::read("aws-ecr", options, aws::OPTIONS)?;
+        let endpoint = Endpoint::new(
+            "ecr",
+            HostSettings::default(),
+            Declared::default(),
+            &self.inner.options,
+        );
+        let session = Session::new(endpoint, Arc::clone(&self.inner.options));
+        aws::own_registry(&session, &settings, &self.inner.options.environment)
+    }
 }
 
 /// What a cloud's registry means by a failure that says nothing by itself.

@@ -21,6 +21,12 @@ pub struct Ecr {
 
 impl Ecr {
     pub fn start() -> Ecr {
+        Ecr::of("127.0.0.1")
+    }
+
+    /// One whose tokens are for the registry at this host.
+    pub fn of(registry: &str) -> Ecr {
+        let registry = registry.to_string();
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let stopped = Arc::new(AtomicBool::new(false));
@@ -30,7 +36,8 @@ impl Ecr {
                 if asked.load(Ordering::SeqCst) {
                     return;
                 }
-                std::thread::spawn(move || answer(connection.unwrap()));
+                let registry = registry.clone();
+                std::thread::spawn(move || answer(connection.unwrap(), &registry));
             }
         });
         Ecr { url, stopped }
@@ -44,7 +51,7 @@ impl Drop for Ecr {
     }
 }
 
-fn answer(connection: TcpStream) -> Option<()> {
+fn answer(connection: TcpStream, registry: &str) -> Option<()> {
     let mut reader = BufReader::new(connection.try_clone().ok()?);
     let (mut head, mut length) = (String::new(), 0);
     loop {
@@ -68,7 +75,7 @@ fn answer(connection: TcpStream) -> Option<()> {
     let (status, text) = if signed && asks {
         let token = base64::engine::general_purpose::STANDARD.encode(format!("{USER}:{TOKEN}"));
         let expires = 4_000_000_000_u64;
-        let data = serde_json::json!({"authorizationToken": token, "expiresAt": expires, "proxyEndpoint": "http://127.0.0.1"});
+        let data = serde_json::json!({"authorizationToken": token, "expiresAt": expires, "proxyEndpoint": format!("http://{registry}")});
         ("200 OK", serde_json::json!({ "authorizationData": [data] }))
     } else {
         let said = serde_json::json!({"__type": "UnrecognizedClientException", "message": "the keys are not known"});

@@ -48,6 +48,9 @@ impl Platform {
             });
             (name.to_string(), registry)
         };
+        let registries: BTreeMap<String, Registry> = names.iter().map(start).collect();
+        let ecr = registries.get("ecr").map_or("127.0.0.1", |ecr| &ecr.host);
+        let ecr = Ecr::of(ecr);
         let workspace = super::temporary();
         for (path, content) in [
             ("Dockerfile", "FROM scratch\nCOPY . /app\n"),
@@ -59,8 +62,8 @@ impl Platform {
         }
         Platform {
             workspace,
-            registries: names.iter().map(start).collect(),
-            ecr: Ecr::start(),
+            registries,
+            ecr,
             extra: BTreeMap::new(),
             left_pad_is_fixed_in: "1.2.0".into(),
         }

@@ -276,6 +276,21 @@ fn a_repository_is_made_once_in_the_account_of_its_registry_with_what_is_wished(
 }
 
 #[test]
+fn policies_are_given_to_a_repository_that_is_there_already() {
+    use super::super::create_repository;
+    let amazon = Amazon::default();
+    let aws = amazon.serve();
+    let mut own = session(PRIVATE, &aws, &[("lifecycle-policy", r#"{"rules":[]}"#)]);
+    own.endpoint.settings.create_repository = false;
+    create_repository(&own, "team/app").unwrap();
+    assert_eq!(amazon.actions(), ["PutLifecyclePolicy"]);
+    let mut none = session(PRIVATE, &aws, &[("scan-on-push", "true")]);
+    none.endpoint.settings.create_repository = false;
+    create_repository(&none, "team/app").unwrap();
+    assert_eq!(amazon.actions(), ["PutLifecyclePolicy"]);
+}
+
+#[test]
 fn public_repositories_are_made_without_the_alias_and_without_what_they_lack() {
     use super::super::create_repository;
     let amazon = Amazon::default();
