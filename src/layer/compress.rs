@@ -1,9 +1,11 @@
 //! Block-parallel compression: plain bytes in blocks of 1 MiB, each a gzip member
 //! or zstd frame of its own, compressed on rayon's pool and written in order. So
 //! the bytes depend on the input and the level, never on the number of threads.
+//! In gzip, noise within a block is stored, in a member of its own; zstd sees it by itself.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs::File;
 use std::io::Write as _;
 
@@ -11,6 +13,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use sha2::{Digest as _, Sha256};
 
+use super::noise;
 use crate::image::{Digest, media_type};
 
 pub(super) const BLOCK: usize = 1 << 20;
@@ -199,7 +202,7 @@ impl HashedFile {
 
 thread_local! {
     /// Kept between blocks: making one takes longer than a small block.
-    static GZIP: RefCell<Option<(u8, libdeflater::Compressor)>> = const { RefCell::new(None) };
+    static GZIP: RefCell<BTreeMap<u8, libdeflater::Compressor>> = const { RefCell::new(BTreeMap::new()) };
     static ZSTD: RefCell<Option<(i8, zstd::bulk::Compressor<'static>)>> = const { RefCell::new(None) };
 }
 
@@ -217,18 +220,35 @@ fn compress_block(compression: Compression, block: &[u8], output: &mut Vec<u8>) 
 }
 
 fn gzip_block(level: u8, block: &[u8], output: &mut Vec<u8>) -> Result<()> {
-    GZIP.with_borrow_mut(|slot| {
-        if slot.as_ref().is_none_or(|(l, _)| *l != level) {
-            let level_of = libdeflater::CompressionLvl::new(i32::from(level))
-                .map_err(|_| anyhow!("gzip has no level {level}"))?;
-            *slot = Some((level, libdeflater::Compressor::new(level_of)));
-        }
-        let (_, compressor) = slot.as_mut().expect("just filled");
-        output.resize(compressor.gzip_compress_bound(block.len()), 0);
+    output.clear();
+    if level == 0 {
+        return gzip_member(0, block, output);
+    }
+    for (range, noise) in noise::runs(block) {
+        gzip_member(if noise { 0 } else { level }, &block[range], output)?;
+    }
+    match output.is_empty() {
+        true => gzip_member(level, block, output),
+        false => Ok(()),
+    }
+}
+
+fn gzip_member(level: u8, bytes: &[u8], output: &mut Vec<u8>) -> Result<()> {
+    GZIP.with_borrow_mut(|made| {
+        let compressor = match made.entry(level) {
+            Entry::Occupied(made) => made.into_mut(),
+            Entry::Vacant(place) => {
+                let level_of = libdeflater::CompressionLvl::new(i32::from(level))
+                    .map_err(|_| anyhow!("gzip has no level {level}"))?;
+                place.insert(libdeflater::Compressor::new(level_of))
+            }
+        };
+        let start = output.len();
+        output.resize(start + compressor.gzip_compress_bound(bytes.len()), 0);
         let written = compressor
-            .gzip_compress(block, output)
+            .gzip_compress(bytes, &mut output[start..])
             .map_err(|error| anyhow!("cannot compress a block: {error}"))?;
-        output.truncate(written);
+        output.truncate(start + written);
         Ok(())
     })
 }

@@ -15,6 +15,7 @@ mod decompress;
 mod entry;
 mod header;
 mod index;
+mod noise;
 mod pax;
 mod reader;
 mod sparse;

@@ -82,7 +82,7 @@ fn spread(directory: &Path) {
     if let Ok(flags) = ioctl_getflags(&directory)
         && !flags.contains(IFlags::TOPDIR)
     {
-        drop(ioctl_setflags(&directory, flags | IFlags::TOPDIR));
+        let _ = ioctl_setflags(&directory, flags | IFlags::TOPDIR);
     }
 }
 
