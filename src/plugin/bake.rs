@@ -4,20 +4,42 @@ use super::family::EntryPoint;
 use super::interpret::{Workspace, files};
 use super::job::{Baked, ImmutableTags, Job, Source};
 use super::reader::Reader;
-use super::{Refusal, credentials};
+use super::{Refusal, cache, credentials, value};
 use crate::import::bake;
 use crate::manifest::{CacheNode, suggest};
 
-/// What is read here of `PLUGIN_BAKE_OPTIONS`; what tunes a display changes nothing.
-const OPTIONS: [&str; 8] = [
-    "--set",
+/// What is read here of `PLUGIN_BAKE_OPTIONS`.
+const OPTIONS: [&str; 11] = [
+    "--allow",
+    "--builder",
+    "--debug",
+    "--load",
+    "--metadata-file",
     "--no-cache",
+    "--progress",
     "--pull",
     "--push",
-    "--load",
-    "--progress",
-    "--provenance",
-    "--sbom",
+    "--set",
+    "--var",
+];
+
+/// What a bake file could be asked for beside a build.
+const REFUSED: [(&str, &str); 9] = [
+    ("--call", "`imgmake lint` checks a Dockerfile"),
+    ("--check", "`imgmake lint` checks a Dockerfile"),
+    ("--file", "one file is read: name it in PLUGIN_BAKE_FILE"),
+    ("--list", "the step builds; read the file for its targets"),
+    (
+        "--list-targets",
+        "the step builds; read the file for its targets",
+    ),
+    (
+        "--list-variables",
+        "the step builds; read the file for its variables",
+    ),
+    ("--policy", "nothing would check it here"),
+    ("--print", "the step builds; it prints what it does"),
+    ("-f", "one file is read: name it in PLUGIN_BAKE_FILE"),
 ];
 
 /// # Errors
@@ -37,12 +59,15 @@ pub(super) fn job(
     })?;
     let mut notes = reader.notes();
     let options = Options::read(&reader.text("PLUGIN_BAKE_OPTIONS"), &mut notes)?;
+    let mut environment = workspace.environment.clone();
+    environment.extend(options.variables);
     let imported = bake::read(&bake::Request {
         file,
         text: &text,
-        environment: workspace.environment,
+        environment: &environment,
         wanted: &options.wanted,
         overrides: &options.overrides,
+        now: workspace.now,
     });
     let imported = imported.map_err(|mistake| {
         Refusal::new(
@@ -60,14 +85,32 @@ pub(super) fn job(
     if destinations.is_empty() && push {
         return Err(Refusal::new(
             format!("nothing would be pushed: no target of `{file}` has `tags`"),
-            "give them names, or set PLUGIN_DRY_RUN=true to build only",
+            "give them names, or set PLUGIN_DRY_RUN=true to build only; a target whose `output` is an archive is not pushed",
         ));
     }
-    let registries = credentials::registries(entry, reader, &destinations, &[], &mut notes)?;
+    let cache = CacheNode {
+        registries: imported.caches,
+        ..CacheNode::default()
+    };
+    let caches = cache::names(&cache);
+    let registries = credentials::registries(entry, reader, &destinations, &caches, &mut notes)?;
+    let mut files = files(entry, reader, workspace.environment);
+    files.metadata = files.metadata.or(options.metadata);
+    if imported.targets.len() > 1 && files.any() {
+        notes.push(format!(
+            "`{file}` has {} targets: files about the image (artifact, digests, metadata) are written for one target alone",
+            imported.targets.len()
+        ));
+    }
     Ok(Box::new(Job {
         source: Source::Baked(Box::new(Baked {
             targets: imported.targets,
             secrets: imported.secrets,
+            files: imported
+                .inline
+                .into_iter()
+                .map(|inline| (inline.path, inline.text))
+                .collect(),
             published: imported.published,
         })),
         destinations,
@@ -75,12 +118,12 @@ pub(super) fn job(
         tar: None,
         layout: None,
         registries,
-        cache: CacheNode::default(),
+        cache,
         attempts: None,
         check_permission: !reader.flag("PLUGIN_SKIP_PUSH_PERMISSION_CHECK"),
         docker_config: None,
         immutable_tags: ImmutableTags::default(),
-        files: files(entry, reader, workspace.environment),
+        files,
         notes,
     }))
 }
@@ -89,6 +132,9 @@ pub(super) fn job(
 struct Options {
     wanted: Vec<String>,
     overrides: Vec<String>,
+    /// `--var`: what the environment would say.
+    variables: Vec<(String, String)>,
+    metadata: Option<String>,
 }
 
 impl Options {
@@ -103,40 +149,69 @@ impl Options {
                 options.wanted.push(word.to_string());
                 continue;
             }
-            let (name, value) = match word.split_once('=') {
+            let (name, given) = match word.split_once('=') {
                 Some((name, value)) => (name, Some(value)),
                 None => (word, None),
             };
+            let mut value = || {
+                let value = given.or_else(|| words.next());
+                value.map(String::from).ok_or_else(|| {
+                    refused(&format!("`{name}` lacks its value"), "write it after `=`")
+                })
+            };
             match name {
-                "--set" => {
-                    let value = value.or_else(|| words.next()).ok_or_else(|| {
-                        refused("`--set` lacks its value", "write `--set TARGET.KEY=VALUE`")
-                    })?;
-                    options.overrides.push(value.to_string());
+                "--set" => options.overrides.push(value()?),
+                "--var" => options.variable(&value()?)?,
+                "--metadata-file" => options.metadata = Some(value()?),
+                // Nothing here asks for leave, and there is no builder to choose.
+                "--allow" | "--builder" | "--progress" => drop(value()?),
+                "--call" if given == Some("build") => {}
+                "--no-cache" | "--load" | "--push" | "--pull" | "--debug" | "-D" => {
+                    options.flag(name, given.unwrap_or("true"), notes)?;
                 }
-                "--no-cache" => options.overrides.push("*.no-cache=true".to_string()),
-                // The plugin's own variables say whether there is a push, and bases are
-                // looked up again anyway.
-                "--pull" | "--push" => {}
-                "--load" | "--provenance" | "--sbom" => {
-                    notes.push(format!(
-                        "`{name}` of PLUGIN_BAKE_OPTIONS changes nothing here"
-                    ));
-                }
-                "--progress" => {
-                    // Its value is a word of its own, unless it came with `=`.
-                    if value.is_none() {
-                        words.next();
-                    }
-                }
-                _ => {
-                    let help = suggest::help(name, OPTIONS).unwrap_or_default();
-                    return Err(refused(&format!("`{name}` is not supported"), &help));
-                }
+                "--provenance" | "--sbom" if given == Some("false") => {}
+                "--provenance" | "--sbom" => notes.push(format!(
+                    "PLUGIN_BAKE_OPTIONS: `{word}` has no effect: no attestations are made"
+                )),
+                _ => return Err(unsupported(name)),
             }
         }
         Ok(options)
     }
+
+    fn variable(&mut self, text: &str) -> Result<(), Refusal> {
+        let pair = text.split_once('=').filter(|(name, _)| !name.is_empty());
+        let (name, value) = pair
+            .ok_or_else(|| refused(&format!("`--var {text}` is no NAME=VALUE"), "write it so"))?;
+        self.variables.push((name.to_string(), value.to_string()));
+        Ok(())
+    }
+
+    fn flag(&mut self, name: &str, text: &str, notes: &mut Vec<String>) -> Result<(), Refusal> {
+        let on = value::boolean(&format!("PLUGIN_BAKE_OPTIONS: {name}"), text)?;
+        match name {
+            "--no-cache" => self.overrides.push(format!("*.no-cache={on}")),
+            "--load" if on => self.overrides.push("*.load=true".to_string()),
+            // Base tags are looked up in every step, and the step pushes anyway.
+            "--push" if !on => notes.push(format!(
+                "PLUGIN_BAKE_OPTIONS: `--push={text}` has no effect: PLUGIN_DRY_RUN=true builds only"
+            )),
+            "--pull" if !on => notes.push(format!(
+                "PLUGIN_BAKE_OPTIONS: `--pull={text}` has no effect: base tags are looked up in every step"
+            )),
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+fn unsupported(name: &str) -> Refusal {
+    let known = REFUSED.iter().find(|(known, _)| *known == name);
+    let help = match known {
+        Some((_, help)) => (*help).to_string(),
+        None => suggest::help(name, OPTIONS).unwrap_or_default(),
+    };
+    refused(&format!("`{name}` is not supported"), &help)
 }
 
 fn refused(why: &str, help: &str) -> Refusal {

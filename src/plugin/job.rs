@@ -69,6 +69,8 @@ pub enum Source {
 pub struct Baked {
     pub targets: Vec<Target>,
     pub secrets: Vec<SecretNode>,
+    /// Dockerfiles that are written before the build: path and text.
+    pub files: Vec<(String, String)>,
     /// The names that each target is pushed to.
     pub published: Vec<(String, Vec<String>)>,
 }
@@ -122,6 +124,26 @@ pub struct ResultFiles {
     pub metadata: Option<String>,
     pub cache_metrics: Option<String>,
     pub card: Option<String>,
+}
+
+impl ResultFiles {
+    /// Whether the step is asked for one.
+    pub fn any(&self) -> bool {
+        let lists = [
+            &self.digest,
+            &self.name_with_digest,
+            &self.name_tag_with_digest,
+        ];
+        let files = [
+            &self.artifact,
+            &self.output,
+            &self.images,
+            &self.metadata,
+            &self.cache_metrics,
+            &self.card,
+        ];
+        lists.iter().any(|list| !list.is_empty()) || files.iter().any(|file| file.is_some())
+    }
 }
 
 impl Job {

@@ -77,6 +77,7 @@ pub fn run_in(
     let store = Store::open(&store_path)?;
     source::find(&mut job, &store, workspace, environment, cancel)?;
     let _agent = with_agent(&mut job)?;
+    write_dockerfiles(&job, workspace)?;
     let project = Project::in_memory(workspace.to_path_buf(), job.manifest(), environment)?;
     let names: Vec<String> = project
         .graph
@@ -132,6 +133,20 @@ pub fn run_in(
         Results::of(&heard, &store)?.write(&job, workspace)?;
     }
     Ok(0)
+}
+
+/// Those that a bake file holds. They stay: messages name their lines.
+fn write_dockerfiles(job: &Job, workspace: &Path) -> Result<(), Exit> {
+    let Source::Baked(baked) = &job.source else {
+        return Ok(());
+    };
+    for (path, text) in &baked.files {
+        let file = workspace.join(path);
+        let parent = file.parent().unwrap_or(workspace);
+        let written = std::fs::create_dir_all(parent).and_then(|()| std::fs::write(&file, text));
+        written.map_err(|error| Exit::error(FAILED, format!("cannot write `{path}`: {error}")))?;
+    }
+    Ok(())
 }
 
 /// An agent with the step's key, for as long as what is returned lives.

@@ -5,21 +5,29 @@
 //! and the nearest name.
 //!
 //! ```text
-//! syntax    text → blocks of expressions, with lines
-//! values    variables, their overrides, and functions
-//! resolve   matrix, inherits, groups, `--set`: blocks → values of each target
-//! target    values of one target → a build
+//! syntax     text → blocks of expressions, with lines
+//! values     variables, what the environment makes of them; expressions → values
+//! types      what a variable may be
+//! functions  bake's own, and the file's
+//! resolve    matrix, inherits, groups: blocks → values of each target
+//! overrides  `--set`
+//! target     values of one target → a build
+//! outputs    archives, layouts, daemons and registries of one target
 //! ```
 
+mod functions;
+mod outputs;
+mod overrides;
 mod resolve;
 mod syntax;
 mod target;
+mod types;
 mod values;
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::manifest::{SecretNode, Target};
+use crate::manifest::{CacheRegistry, SecretNode, Target};
 
 /// What to read, and which part of it is wanted.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +40,8 @@ pub struct Request<'a> {
     pub wanted: &'a [String],
     /// `PATTERN.KEY[.SUB]=VALUE`, as bake's `--set`.
     pub overrides: &'a [String],
+    /// RFC 3339, for `timestamp()`.
+    pub now: &'a str,
 }
 
 /// The targets that are wanted, and those that they need.
@@ -41,8 +51,19 @@ pub struct Imported {
     pub secrets: Vec<SecretNode>,
     /// Complete names under which each target is to be published.
     pub published: Vec<(String, Vec<String>)>,
+    /// Where steps are shared: those of all targets.
+    pub caches: Vec<CacheRegistry>,
+    /// Dockerfiles that the bake file holds; they are to be written before the build.
+    pub inline: Vec<Inline>,
     /// What was accepted and changes nothing, for people.
     pub notes: Vec<String>,
+}
+
+/// A Dockerfile, and where its target looks for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inline {
+    pub path: String,
+    pub text: String,
 }
 
 /// What is wrong, where, and what would be right.
@@ -98,18 +119,39 @@ pub fn read(request: &Request) -> Result<Imported, Mistake> {
 }
 
 fn imported(request: &Request) -> Result<Imported, Problem> {
-    let is_json = request.file.to_ascii_lowercase().ends_with(".json");
-    let blocks = match is_json {
+    let name = request.file.to_ascii_lowercase();
+    if name.ends_with(".yml") || name.ends_with(".yaml") {
+        return Err(Problem::at(None, "a Compose file is no bake file")
+            .with_help("write its services as targets of a `docker-bake.hcl`"));
+    }
+    let _known = functions::own::Known::new(request.environment, request.now);
+    let blocks = match name.ends_with(".json") {
         true => syntax::json(request.text)?,
         false => syntax::hcl(request.text)?,
     };
-    let file = resolve::File::new(&blocks, request.environment)?;
-    let resolved = file.resolve(request.wanted, request.overrides)?;
+    if truthy(request, "BUILDX_BAKE_FILE_RELATIVE_PATHS") && request.file.contains('/') {
+        let message =
+            "BUILDX_BAKE_FILE_RELATIVE_PATHS is set, and the file is in another directory";
+        return Err(Problem::at(None, message)
+            .with_help("paths start at the working directory: run the step in the file's"));
+    }
+    let nothing = BTreeMap::new();
+    let overriding = match truthy(request, "BUILDX_BAKE_DISABLE_VARS_ENV_LOOKUP") {
+        true => &nothing,
+        false => request.environment,
+    };
+    let file = resolve::File::new(&blocks, overriding)?;
+    let resolved = file.resolve(request.wanted, request.overrides, request.environment)?;
     let mut imported = Imported::default();
     for (name, values) in &resolved {
         target::add(name, values, &mut imported)?;
     }
     Ok(imported)
+}
+
+fn truthy(request: &Request, name: &str) -> bool {
+    let value = request.environment.get(name).map(String::as_str);
+    matches!(value, Some("1" | "t" | "T" | "true" | "TRUE" | "True"))
 }
 
 #[cfg(test)]

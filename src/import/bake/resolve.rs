@@ -1,12 +1,13 @@
 //! From blocks to the values of each target: matrix, `inherits`, groups, `--set`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use hcl::Value;
-use hcl::eval::Context;
+use hcl::eval::{Context, ErrorKind, Evaluate};
 
 use super::Problem;
-use super::syntax::Block;
+use super::overrides::Override;
+use super::syntax::{Attribute, Block};
 use super::target::KEYS;
 use super::values::{self, evaluated, said, unknown};
 use crate::manifest::suggest;
@@ -18,10 +19,23 @@ pub(super) struct Given {
     pub line: Option<usize>,
 }
 
-/// Key → value. Maps such as `args` merge over `inherits`, everything else is replaced.
+/// Key → value. Over `inherits`, maps such as `args` merge and some lists grow; everything
+/// else is replaced.
 pub(super) type Values = BTreeMap<String, Given>;
 
-const MAPS: [&str; 3] = ["args", "labels", "contexts"];
+pub(super) const MAPS: [&str; 5] = ["args", "contexts", "extra-hosts", "labels", "resources"];
+/// Lists to which `inherits` and later blocks add; others are replaced.
+const GROWING: [&str; 9] = [
+    "annotations",
+    "attest",
+    "cache-from",
+    "entitlements",
+    "no-cache-filter",
+    "policy",
+    "secret",
+    "ssh",
+    "ulimits",
+];
 /// More targets than this from one declaration are a mistake.
 const MOST_MEMBERS: usize = 256;
 
@@ -30,6 +44,13 @@ pub(super) struct File {
     targets: Vec<(String, Values)>,
     /// Groups, and a group for each matrix.
     groups: BTreeMap<String, Vec<String>>,
+}
+
+/// An attribute that refers to other targets.
+struct Later<'a> {
+    target: String,
+    attribute: &'a Attribute,
+    context: Context<'a>,
 }
 
 impl File {
@@ -44,14 +65,50 @@ impl File {
             targets: Vec::new(),
             groups: BTreeMap::new(),
         };
+        let mut later = Vec::new();
         for block in blocks {
             match block.kind.as_str() {
                 "group" => file.group(block, &context)?,
-                "target" => file.target(block, &context)?,
+                "target" => file.target(block, &context, &mut later)?,
                 _ => {}
             }
         }
+        file.refer(later)?;
         Ok(file)
+    }
+
+    /// Evaluates what refers to other targets, when those are known.
+    fn refer(&mut self, mut later: Vec<Later>) -> Result<(), Problem> {
+        while !later.is_empty() {
+            let (before, known) = (later.len(), self.as_value());
+            let mut waiting = Vec::new();
+            let mut cause = None;
+            for mut one in later {
+                one.context.declare_var("target", known.clone());
+                match evaluated(one.attribute, &one.context) {
+                    Ok(value) => self.give(&one.target, one.attribute, value),
+                    Err(problem) => {
+                        cause = cause.or(Some(problem));
+                        waiting.push(one);
+                    }
+                }
+            }
+            if let (Some(problem), true) = (cause, waiting.len() == before) {
+                return Err(problem);
+            }
+            later = waiting;
+        }
+        Ok(())
+    }
+
+    fn as_value(&self) -> Value {
+        let one = |(name, values): &(String, Values)| {
+            let pairs = values
+                .iter()
+                .map(|(key, given)| (key.clone(), given.value.clone()));
+            (name.clone(), Value::Object(pairs.collect()))
+        };
+        Value::Object(self.targets.iter().map(one).collect())
     }
 
     fn group(&mut self, block: &Block, context: &Context) -> Result<(), Problem> {
@@ -76,7 +133,12 @@ impl File {
         Ok(())
     }
 
-    fn target(&mut self, block: &Block, context: &Context) -> Result<(), Problem> {
+    fn target<'a>(
+        &mut self,
+        block: &'a Block,
+        context: &Context<'a>,
+        later: &mut Vec<Later<'a>>,
+    ) -> Result<(), Problem> {
         if let Some(inner) = block.blocks.first() {
             return Err(unknown(inner.line, &inner.kind, &[]));
         }
@@ -87,7 +149,7 @@ impl File {
         }
         let find = |key: &str| block.attributes.iter().find(|one| one.key == key);
         let Some(matrix) = find("matrix") else {
-            return self.member(&block.name, block, context);
+            return self.member(&block.name, block, context, later);
         };
         let axes = evaluated(matrix, context)?;
         let Some(name) = find("name") else {
@@ -105,39 +167,54 @@ impl File {
             }
             let name =
                 said(&evaluated(name, &context)?).map_err(|why| Problem::at(matrix.line, why))?;
-            self.member(&name, block, &context)?;
+            self.member(&name, block, &context, later)?;
             members.push(name);
         }
         self.groups.insert(block.name.clone(), members);
         Ok(())
     }
 
-    fn member(&mut self, name: &str, block: &Block, context: &Context) -> Result<(), Problem> {
+    fn member<'a>(
+        &mut self,
+        name: &str,
+        block: &'a Block,
+        context: &Context<'a>,
+        later: &mut Vec<Later<'a>>,
+    ) -> Result<(), Problem> {
         let legal = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
         if name.is_empty() || !name.chars().all(legal) {
             let message =
                 format!("{name:?} is no name of a target: letters, digits, `-` and `_` are");
             return Err(Problem::at(block.line, message));
         }
-        let mut values = Values::new();
-        for attribute in &block.attributes {
-            if !["matrix", "name"].contains(&attribute.key.as_str()) {
-                let value = evaluated(attribute, context)?;
-                values.insert(
-                    attribute.key.clone(),
-                    Given {
-                        value,
-                        line: attribute.line,
-                    },
-                );
-            }
+        if !self.targets.iter().any(|(known, _)| known == name) {
+            self.targets.push((name.to_string(), Values::new()));
         }
-        // A target that stands twice is one whose later block adds to the earlier.
-        match self.targets.iter_mut().find(|(known, _)| known == name) {
-            Some((_, known)) => merge(known, values),
-            None => self.targets.push((name.to_string(), values)),
+        for attribute in &block.attributes {
+            if ["matrix", "name"].contains(&attribute.key.as_str()) {
+                continue;
+            }
+            if refers_to_targets(attribute, context) {
+                later.push(Later {
+                    target: name.to_string(),
+                    attribute,
+                    context: context.clone(),
+                });
+                continue;
+            }
+            let value = evaluated(attribute, context)?;
+            self.give(name, attribute, value);
         }
         Ok(())
+    }
+
+    /// A target that stands twice is one whose later block adds to the earlier.
+    fn give(&mut self, name: &str, attribute: &Attribute, value: Value) {
+        let line = attribute.line;
+        let given = [(attribute.key.clone(), Given { value, line })];
+        if let Some((_, known)) = self.targets.iter_mut().find(|(known, _)| known == name) {
+            merge(known, given.into());
+        }
     }
 
     /// Values of the wanted targets, and of those that their contexts name.
@@ -148,6 +225,7 @@ impl File {
         &self,
         wanted: &[String],
         overrides: &[String],
+        environment: &BTreeMap<String, String>,
     ) -> Result<Vec<(String, Values)>, Problem> {
         let default = ["default".to_string()];
         let wanted = if wanted.is_empty() {
@@ -159,13 +237,15 @@ impl File {
         for name in wanted {
             self.expand(name, &mut Vec::new(), &mut names)?;
         }
+        let overrides = self.overrides(overrides, environment)?;
         let mut resolved: Vec<(String, Values)> = Vec::new();
-        let mut used: BTreeSet<usize> = BTreeSet::new();
         let mut at = 0;
         while at < names.len() {
             let name = names[at].clone();
             let mut values = self.inherited(&name, &mut Vec::new())?;
-            used.extend(set(&name, &mut values, overrides)?);
+            for one in overrides.iter().filter(|one| matches(&one.pattern, &name)) {
+                one.apply(&mut values)?;
+            }
             for needed in needed_by(&values) {
                 if !names.contains(&needed) {
                     self.known(&needed)?;
@@ -175,13 +255,39 @@ impl File {
             resolved.push((name, values));
             at += 1;
         }
-        match (0..overrides.len()).find(|at| !used.contains(at)) {
-            Some(at) => Err(Problem::at(
-                None,
-                format!("--set {}: no target matches", overrides[at]),
-            )),
-            None => Ok(resolved),
+        Ok(resolved)
+    }
+
+    fn overrides(
+        &self,
+        texts: &[String],
+        environment: &BTreeMap<String, String>,
+    ) -> Result<Vec<Override>, Problem> {
+        let mut all: Vec<Override> = Vec::new();
+        for text in texts {
+            let Some(one) = Override::parse(text, environment)? else {
+                continue;
+            };
+            if !self
+                .targets
+                .iter()
+                .any(|(name, _)| matches(&one.pattern, name))
+            {
+                return Err(Problem::at(
+                    None,
+                    format!("--set {text}: no target matches"),
+                ));
+            }
+            // Several for one list are one list.
+            let same = |known: &&mut Override| {
+                known.is_list() && (&known.pattern, &known.key) == (&one.pattern, &one.key)
+            };
+            match all.iter_mut().find(same) {
+                Some(known) => known.add(one),
+                None => all.push(one),
+            }
         }
+        Ok(all)
     }
 
     fn expand(
@@ -245,65 +351,41 @@ impl File {
     }
 }
 
-fn merge(values: &mut Values, later: Values) {
-    for (key, given) in later {
-        match (values.get_mut(&key), &given.value) {
-            (Some(known), Value::Object(more)) if MAPS.contains(&key.as_str()) => {
-                if let Value::Object(map) = &mut known.value {
-                    map.extend(more.iter().map(|(key, value)| (key.clone(), value.clone())));
-                }
-            }
-            _ => drop(values.insert(key, given)),
-        }
-    }
+/// Whether it cannot be evaluated before other targets are.
+fn refers_to_targets(attribute: &Attribute, context: &Context) -> bool {
+    let error = attribute.value.evaluate(context).err();
+    error.is_some_and(|error| match error.kind() {
+        ErrorKind::UndefinedVar(name) => name.as_str() == "target",
+        _ => false,
+    })
 }
 
-/// Which overrides matched.
-fn set(name: &str, values: &mut Values, overrides: &[String]) -> Result<Vec<usize>, Problem> {
-    let mut matched = Vec::new();
-    for (at, text) in overrides.iter().enumerate() {
-        let wrong = || {
-            Problem::at(None, format!("--set {text} is no `TARGET.KEY=VALUE`"))
-                .with_help("as in `*.platforms=linux/arm64` or `app.args.VERSION=1`")
-        };
-        let (path, value) = text.split_once('=').ok_or_else(wrong)?;
-        let mut parts = path.splitn(3, '.');
-        let (pattern, key) = (
-            parts.next().ok_or_else(wrong)?,
-            parts.next().ok_or_else(wrong)?,
-        );
-        // bake's own name for one platform and for one tag.
-        let key = match key {
-            "platform" => "platforms",
-            "tag" => "tags",
-            key => key,
-        };
-        if !KEYS.contains(&key) {
-            return Err(unknown(None, key, &KEYS));
-        }
-        if !matches(pattern, name) {
+pub(super) fn merge(values: &mut Values, later: Values) {
+    for (key, given) in later {
+        // What is null is not said.
+        if given.value.is_null() {
             continue;
         }
-        matched.push(at);
-        let value = match (key, parts.next()) {
-            (key, Some(sub)) if MAPS.contains(&key) => Value::Object(
-                [(sub.to_string(), Value::from(value))]
-                    .into_iter()
-                    .collect(),
-            ),
-            ("no-cache" | "pull", None) => Value::Bool(value == "true" || value == "1"),
-            ("tags" | "platforms" | "output" | "secret" | "ssh", None) => {
-                Value::Array(vec![Value::from(value)])
+        match (
+            values.get_mut(&key).map(|known| &mut known.value),
+            given.value,
+        ) {
+            (Some(Value::Object(map)), Value::Object(more)) if MAPS.contains(&key.as_str()) => {
+                let said = more.into_iter().filter(|(_, value)| !value.is_null());
+                map.extend(said);
             }
-            (_, None) => Value::from(value),
-            _ => return Err(wrong()),
-        };
-        merge(
-            values,
-            [(key.to_string(), Given { value, line: None })].into(),
-        );
+            (Some(Value::Array(list)), Value::Array(more)) if GROWING.contains(&key.as_str()) => {
+                list.extend(more);
+            }
+            (_, value) => drop(values.insert(
+                key,
+                Given {
+                    value,
+                    line: given.line,
+                },
+            )),
+        }
     }
-    Ok(matched)
 }
 
 /// `*` stands for any text.

@@ -136,26 +136,50 @@ pub(super) fn json(text: &str) -> Result<Vec<Block>, Problem> {
                 format!("`{kind}` holds objects by name"),
             )
         };
-        for (name, body) in named.as_object().ok_or_else(expected)? {
-            let line = key_line(text, name);
-            let body = body
-                .as_object()
-                .ok_or_else(|| Problem::at(line, format!("{kind} `{name}` is no object")))?;
-            let attribute = |(key, value): (&String, &Value)| Attribute {
-                key: key.clone(),
-                line: key_line(text, key),
-                value: from_json(value),
-            };
-            blocks.push(Block {
-                kind: kind.clone(),
-                name: name.clone(),
-                line,
-                attributes: body.iter().map(attribute).collect(),
-                blocks: Vec::new(),
-            });
+        // One object, or a list of them.
+        let objects = match named {
+            Value::Array(list) => list.iter().collect(),
+            other => vec![other],
+        };
+        for object in objects {
+            for (name, body) in object.as_object().ok_or_else(expected)? {
+                blocks.push(json_block(text, kind, name, body)?);
+            }
         }
     }
     Ok(blocks)
+}
+
+fn json_block(text: &str, kind: &str, name: &str, body: &Value) -> Result<Block, Problem> {
+    let line = key_line(text, name);
+    let body = body
+        .as_object()
+        .ok_or_else(|| Problem::at(line, format!("{kind} `{name}` is no object")))?;
+    let mut block = Block {
+        kind: kind.to_string(),
+        name: name.to_string(),
+        line,
+        attributes: Vec::new(),
+        blocks: Vec::new(),
+    };
+    for (key, value) in body {
+        if kind == "variable" && key == "validation" {
+            let inner = match value {
+                Value::Array(list) => list.iter().collect(),
+                other => vec![other],
+            };
+            for value in inner {
+                block.blocks.push(json_block(text, key, key, value)?);
+            }
+            continue;
+        }
+        block.attributes.push(Attribute {
+            key: key.clone(),
+            line: key_line(text, key),
+            value: from_json(value),
+        });
+    }
+    Ok(block)
 }
 
 /// Where a key stands first: near enough to find it.

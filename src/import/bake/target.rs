@@ -4,16 +4,18 @@ use std::collections::BTreeMap;
 
 use hcl::Value;
 
+use super::functions::csv;
+use super::outputs::outputs;
 use super::resolve::{Given, Values, list};
 use super::values::said;
-use super::{Imported, Problem};
+use super::{Imported, Inline, Problem};
 use crate::manifest::{
-    BuildTarget, ContextNode, ImageFormat, RecipeNode, SecretFrom, SecretNode, Spanned, TarFormat,
-    TarOutput, Target, TargetKind,
+    BuildTarget, CacheAccess, CacheOption, ContextNode, ImageFormat, RecipeNode, SecretFrom,
+    SecretNode, Spanned, Target, TargetKind, cache_option, suggest,
 };
 
 /// What a target may say.
-pub(super) const KEYS: [&str; 32] = [
+pub(super) const KEYS: [&str; 33] = [
     "annotations",
     "args",
     "attest",
@@ -40,6 +42,7 @@ pub(super) const KEYS: [&str; 32] = [
     "pull",
     "push",
     "load",
+    "resources",
     "secret",
     "shm-size",
     "ssh",
@@ -48,81 +51,81 @@ pub(super) const KEYS: [&str; 32] = [
     "ulimits",
 ];
 
-/// Said, and without a meaning here.
-const WITHOUT_EFFECT: [(&str, &str); 7] = [
+/// Said, and without a meaning here: none of them changes the image.
+const WITHOUT_EFFECT: [(&str, &str); 5] = [
     ("attest", "no attestations are made"),
-    ("cache-from", "steps are cached in the workspace's store"),
-    ("cache-to", "steps are cached in the workspace's store"),
     (
-        "load",
-        "the image is kept in the workspace's store, where later steps find it",
+        "entitlements",
+        "there is no builder to ask for them; `imgmake doctor` says what RUN may do",
     ),
+    ("resources", "RUN has what the step's container has"),
     (
-        "pull",
-        "base tags are looked up again in every step of a pipeline",
+        "shm-size",
+        "/dev/shm of RUN has 64 MB; `RUN --mount=type=tmpfs,target=/dev/shm` has as much as there is",
     ),
-    ("entitlements", "there is no builder to ask for them"),
-    ("policy", "there is no builder that would ask for one"),
+    ("ulimits", "RUN has the limits of the step's container"),
 ];
 
-/// Refused, since leaving them out would quietly make another image.
-const REFUSED: [(&str, &str); 6] = [
+/// Refused, since leaving them out would quietly do something else.
+const REFUSED: [(&str, &str); 2] = [
     (
-        "dockerfile-inline",
-        "write it into a file, and name that in `dockerfile`",
+        "no-cache-filter",
+        "`no-cache` builds every stage anew; leave it out to take unchanged stages from the cache",
     ),
-    ("call", "`imgmake lint` checks a Dockerfile"),
-    ("extra-hosts", "the resolver of the host is used"),
-    ("no-cache-filter", "`no-cache` builds every stage anew"),
-    ("shm-size", "a RUN that needs it can mount a tmpfs"),
-    ("ulimits", "the limits of the container hold"),
+    (
+        "policy",
+        "nothing would check it here; a `scan` target is a gate",
+    ),
 ];
 
 pub(super) fn add(name: &str, values: &Values, imported: &mut Imported) -> Result<(), Problem> {
-    for (key, instead) in REFUSED {
-        if let Some(given) = values.get(key).filter(|given| !is_empty(&given.value)) {
-            let message = format!("target `{name}`: `{key}` is not supported");
-            return Err(Problem::at(given.line, message).with_help(instead));
-        }
-    }
+    refuse(name, values)?;
     for (key, why) in WITHOUT_EFFECT {
         if values.get(key).is_some_and(|given| !is_empty(&given.value)) {
-            imported.notes.push(format!("`{key}` of `{name}`: {why}"));
+            let note = format!("`{key}` of `{name}` has no effect: {why}");
+            imported.notes.push(note);
         }
     }
-    let tags = texts(values, "tags")?;
     let mut build = BuildTarget {
-        context: None,
-        recipe: recipe(name, values)?,
+        context: Some(plain(context(values)?)),
+        recipe: recipe(name, values, imported)?,
         contexts: contexts(values)?,
         args: pairs(values, "args")?,
         labels: pairs(values, "labels")?,
         annotations: annotations(values)?,
-        platforms: texts(values, "platforms")?.iter().map(plain).collect(),
+        platforms: platforms(values)?,
         secrets: Vec::new(),
         ssh: ssh(values)?,
-        tags: tags.iter().map(plain).collect(),
+        tags: Vec::new(),
         tar: None,
         layout: None,
         load: Vec::new(),
         format: ImageFormat::default(),
         compression: None,
         compression_level: None,
-        network: text(values, "network")?.map(|network| plain(&network)),
-        add_hosts: BTreeMap::new(),
+        network: network(name, values)?,
+        add_hosts: add_hosts(values)?,
         epoch: None,
         squash: false,
         ignore_paths: Vec::new(),
         no_cache: flag(values, "no-cache")?,
     };
-    build.context = Some(plain(&context(values)?));
     secrets(values, &mut build, imported)?;
-    let pushed = outputs(values, &mut build)? || flag(values, "push")?;
-    if pushed && tags.is_empty() {
+    caches(name, values, imported)?;
+    let outputs = outputs(name, values, &mut build, &mut imported.notes)?;
+    let mut tags = texts(values, "tags")?;
+    tags.extend(outputs.names);
+    let mut seen = std::collections::BTreeSet::new();
+    tags.retain(|tag| seen.insert(tag.clone()));
+    if outputs.pushed && tags.is_empty() {
+        let line = values.get("output").and_then(|given| given.line);
         let message = format!("target `{name}` is to be pushed and has no `tags`");
-        return Err(Problem::at(None, message));
+        return Err(Problem::at(line, message));
     }
-    imported.published.push((name.to_string(), tags));
+    build.tags = tags.iter().map(plain).collect();
+    if outputs.publishable {
+        imported.published.push((name.to_string(), tags));
+    }
     imported.targets.push(Target {
         name: plain(name),
         description: text(values, "description")?,
@@ -133,10 +136,127 @@ pub(super) fn add(name: &str, values: &Values, imported: &mut Imported) -> Resul
     Ok(())
 }
 
+fn refuse(name: &str, values: &Values) -> Result<(), Problem> {
+    for (key, instead) in REFUSED {
+        if let Some(given) = values.get(key).filter(|given| !is_empty(&given.value)) {
+            let message = format!("target `{name}`: `{key}` is not supported: {}", given.value);
+            return Err(Problem::at(given.line, message).with_help(instead));
+        }
+    }
+    let call = text(values, "call")?.filter(|call| call != "build");
+    if let (Some(call), Some(given)) = (call, values.get("call")) {
+        let message = format!("target `{name}`: `call = {call:?}` builds nothing");
+        return Err(Problem::at(given.line, message)
+            .with_help("`imgmake lint` checks a Dockerfile, `imgmake list` lists targets"));
+    }
+    Ok(())
+}
+
+fn network(name: &str, values: &Values) -> Result<Option<Spanned<String>>, Problem> {
+    let Some(network) = text(values, "network")? else {
+        return Ok(None);
+    };
+    if !["default", "host", "none"].contains(&network.as_str()) {
+        let line = values.get("network").and_then(|given| given.line);
+        let message = format!("target `{name}`: `network = {network:?}` is unknown");
+        return Err(Problem::at(line, message).with_help("write default, host or none"));
+    }
+    Ok(Some(plain(network)))
+}
+
+/// One or several with commas between them; `local` is this machine's.
+fn platforms(values: &Values) -> Result<Vec<Spanned<String>>, Problem> {
+    let texts = texts(values, "platforms")?;
+    let all = texts.iter().flat_map(|text| text.split(','));
+    let mut all: Vec<&str> = all.map(str::trim).filter(|one| !one.is_empty()).collect();
+    if all == ["local"] {
+        all.clear();
+    }
+    if all.contains(&"local") {
+        let line = values.get("platforms").and_then(|given| given.line);
+        return Err(
+            Problem::at(line, "the platform `local` stands beside others")
+                .with_help("write `${BAKE_LOCAL_PLATFORM}`"),
+        );
+    }
+    Ok(all.into_iter().map(plain).collect())
+}
+
+/// `extra-hosts = { name = "address" }`
+fn add_hosts(values: &Values) -> Result<BTreeMap<String, Spanned<String>>, Problem> {
+    let line = values.get("extra-hosts").and_then(|given| given.line);
+    let mut hosts = pairs(values, "extra-hosts")?;
+    for (name, address) in &mut hosts {
+        let written = address.value.trim_matches(['[', ']']).to_string();
+        address.value = match written.as_str() {
+            // This machine, whose network RUN has.
+            "host-gateway" => "127.0.0.1".into(),
+            _ => written,
+        };
+        let legal = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        let named = !name.is_empty() && name.chars().all(legal);
+        if !named || address.value.parse::<std::net::IpAddr>().is_err() {
+            let message = format!(
+                "`extra-hosts`: {name} = {:?} is no host with its address",
+                address.value
+            );
+            return Err(Problem::at(line, message)
+                .with_help("write one address, such as `db = \"10.0.0.5\"`"));
+        }
+    }
+    Ok(hosts)
+}
+
+/// `cache-from` and `cache-to`: registries; other kinds save work elsewhere and change no image.
+fn caches(name: &str, values: &Values, imported: &mut Imported) -> Result<(), Problem> {
+    for (key, access) in [
+        ("cache-from", CacheAccess::Read),
+        ("cache-to", CacheAccess::Write),
+    ] {
+        let Some(given) = values.get(key) else {
+            continue;
+        };
+        for text in cache_texts(given, key)? {
+            let wrong = |why| {
+                Problem::at(given.line, format!("target `{name}`: `{key}`: {why}"))
+                    .with_help("write `type=registry,ref=host/repository`")
+            };
+            match cache_option(&text, access).map_err(wrong)? {
+                CacheOption::Registry(registry) if imported.caches.contains(&registry) => {}
+                CacheOption::Registry(registry) => imported.caches.push(registry),
+                CacheOption::Other(kind) => {
+                    let note = format!(
+                        "`{key}` of `{name}`: type={kind} has no effect: steps are kept in the store; `type=registry,ref=…` shares them"
+                    );
+                    imported.notes.push(note);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn cache_texts(given: &Given, key: &str) -> Result<Vec<String>, Problem> {
+    let Value::Array(list) = &given.value else {
+        return Err(Problem::at(given.line, format!("`{key}` is a list")));
+    };
+    let one = |value: &Value| match value {
+        Value::Object(map) => {
+            let field = |(key, value): (&String, &Value)| Ok(format!("{key}={}", said(value)?));
+            let fields: Result<Vec<String>, String> = map.iter().map(field).collect();
+            fields.map(|fields| fields.join(","))
+        }
+        other => said(other),
+    };
+    let texts = list.iter().filter(|value| !is_empty(value)).map(one);
+    let texts: Result<Vec<String>, String> = texts.collect();
+    texts.map_err(|why| Problem::at(given.line, format!("`{key}`: {why}")))
+}
+
 fn context(values: &Values) -> Result<String, Problem> {
     let context = text(values, "context")?.unwrap_or_else(|| ".".into());
     let context = context.strip_prefix("cwd://").unwrap_or(&context);
-    if context.contains("://") || context.starts_with("git@") {
+    if is_remote(context) {
         let line = values.get("context").and_then(|given| given.line);
         let message = format!("the context {context:?} is not a directory");
         return Err(Problem::at(line, message)
@@ -149,8 +269,26 @@ fn context(values: &Values) -> Result<String, Problem> {
     })
 }
 
-/// The Dockerfile lies in the context, unless `cwd://` says that it does not.
-fn recipe(name: &str, values: &Values) -> Result<RecipeNode, Problem> {
+fn is_remote(context: &str) -> bool {
+    let starts = ["git@", "github.com/"]
+        .iter()
+        .any(|start| context.starts_with(start));
+    starts || context.contains("://") || context == "-"
+}
+
+/// The Dockerfile lies in the context, unless `cwd://` says that it does not; one that
+/// is written in the bake file comes before it.
+fn recipe(name: &str, values: &Values, imported: &mut Imported) -> Result<RecipeNode, Problem> {
+    let stage = text(values, "target")?.map(plain);
+    if let Some(text) = text(values, "dockerfile-inline")? {
+        let path = format!(".imgmake/bake/{name}.Dockerfile");
+        imported.inline.push(Inline {
+            path: path.clone(),
+            text,
+        });
+        let path = plain(path);
+        return Ok(RecipeNode::Dockerfile { path, stage });
+    }
     let written = text(values, "dockerfile")?.unwrap_or_else(|| "Dockerfile".into());
     let path = match written.strip_prefix("cwd://") {
         Some(here) => here.to_string(),
@@ -164,7 +302,6 @@ fn recipe(name: &str, values: &Values) -> Result<RecipeNode, Problem> {
             format!("target `{name}`: the Dockerfile {path:?} is no file"),
         ));
     }
-    let stage = text(values, "target")?.map(|stage| plain(&stage));
     Ok(RecipeNode::Dockerfile {
         path: plain(&path),
         stage,
@@ -176,77 +313,23 @@ fn contexts(values: &Values) -> Result<Vec<(Spanned<String>, ContextNode)>, Prob
     let mut contexts = Vec::new();
     for (name, place) in pairs(values, "contexts")? {
         let place = place.value;
+        if place.is_empty() {
+            continue;
+        }
         let node = if let Some(target) = place.strip_prefix("target:") {
             ContextNode::Target(plain(target))
         } else if let Some(image) = place.strip_prefix("docker-image://") {
             ContextNode::Image(plain(image))
-        } else if place.contains("://") {
+        } else if is_remote(place.strip_prefix("cwd://").unwrap_or(&place)) {
             let message = format!("the context `{name}` at {place:?} is not supported");
             return Err(Problem::at(line, message)
                 .with_help("write a directory, `target:NAME` or `docker-image://NAME`"));
         } else {
-            ContextNode::Path(plain(&place))
+            ContextNode::Path(plain(place.strip_prefix("cwd://").unwrap_or(&place)))
         };
         contexts.push((plain(&name), node));
     }
     Ok(contexts)
-}
-
-/// `type=docker,dest=…`, `type=oci,dest=…`, `type=registry`, `type=image,push=true`;
-/// whether it is pushed.
-fn outputs(values: &Values, build: &mut BuildTarget) -> Result<bool, Problem> {
-    let Some(given) = values.get("output") else {
-        return Ok(false);
-    };
-    let mut pushed = false;
-    for output in fields(given, "output")? {
-        let field = |key: &str| {
-            output
-                .iter()
-                .find(|(k, _)| k == key)
-                .map(|(_, v)| v.as_str())
-        };
-        let refused = |why: &str| {
-            let message = format!("this `output` {why}");
-            Problem::at(given.line, message).with_help(
-                "write `type=docker,dest=FILE`, `type=oci,dest=FILE`, `type=registry` or `type=image,push=true`",
-            )
-        };
-        match (field("type").unwrap_or("local"), field("dest")) {
-            ("registry", None) => pushed = true,
-            ("image", None) => pushed |= matches!(field("push"), Some("true" | "1")),
-            ("cacheonly", None) | ("docker", None) => {}
-            (kind @ ("docker" | "oci"), Some(path)) => {
-                if build.tar.is_some() {
-                    return Err(refused("is a second archive"));
-                }
-                let format = if kind == "oci" {
-                    TarFormat::Oci
-                } else {
-                    TarFormat::Docker
-                };
-                build.tar = Some(TarOutput {
-                    path: plain(path),
-                    format,
-                });
-            }
-            (kind, _) => return Err(refused(&format!("of the type `{kind}` is not supported"))),
-        }
-        match field("compression") {
-            None => {}
-            Some(name @ ("gzip" | "zstd")) => build.compression = Some(plain(name)),
-            Some("uncompressed") => build.compression = Some(plain("none")),
-            Some(_) => {
-                return Err(refused(
-                    "has a compression that is none of gzip, zstd, uncompressed",
-                ));
-            }
-        }
-        if field("oci-mediatypes") == Some("false") {
-            build.format = ImageFormat::Docker;
-        }
-    }
-    Ok(pushed)
 }
 
 fn secrets(
@@ -262,13 +345,32 @@ fn secrets(
             let found = secret.iter().find(|(key, _)| keys.contains(&key.as_str()));
             found.map(|(_, value)| value.clone())
         };
+        let keys = ["id", "type", "env", "src", "source"];
+        if let Some((key, _)) = secret.iter().find(|(key, _)| !keys.contains(&key.as_str())) {
+            let message = format!("a `secret` has `{key}`, which is unknown");
+            return Err(Problem::at(given.line, message).with_help(named(key, keys)));
+        }
         let id = field(&["id"]).ok_or_else(|| Problem::at(given.line, "a `secret` has no `id`"))?;
-        let source = match (field(&["env"]), field(&["src", "source"])) {
-            (Some(name), _) => SecretFrom::Env(name),
-            (None, Some(path)) => SecretFrom::File(path),
-            (None, None) => SecretFrom::Env(id.clone()),
+        let kind = field(&["type"]);
+        let source = match (kind.as_deref(), field(&["env"]), field(&["src", "source"])) {
+            (Some("env"), None, Some(name)) => SecretFrom::Env(name),
+            (None | Some("env"), Some(name), _) => SecretFrom::Env(name),
+            (None | Some("file"), None, Some(path)) => SecretFrom::File(path),
+            (Some("file"), None, None) => SecretFrom::File(id.clone()),
+            (None | Some("env"), None, None) => SecretFrom::Env(id.clone()),
+            (kind, ..) => {
+                let kind = kind.unwrap_or_default();
+                let message = format!("the secret `{id}` has `type={kind}` and no source for it");
+                return Err(Problem::at(given.line, message)
+                    .with_help("write `type=env,env=NAME` or `type=file,src=PATH`"));
+            }
         };
-        build.secrets.push(plain(&id));
+        // Said again, in a target that inherits it: the later one holds.
+        if build.secrets.iter().all(|known| known.value != id) {
+            build.secrets.push(plain(&id));
+        } else {
+            imported.secrets.retain(|known| known.name.value != id);
+        }
         let known = imported.secrets.iter().find(|known| known.name.value == id);
         match known {
             None => imported.secrets.push(SecretNode {
@@ -290,11 +392,52 @@ fn secrets(
 type Agent = (Spanned<String>, Option<String>);
 
 fn ssh(values: &Values) -> Result<Vec<Agent>, Problem> {
-    let split = |text: String| match text.split_once('=') {
-        Some((id, socket)) => (plain(id), Some(socket.to_string())),
-        None => (plain(&text), None),
+    let Some(given) = values.get("ssh") else {
+        return Ok(Vec::new());
     };
-    Ok(texts(values, "ssh")?.into_iter().map(split).collect())
+    let wrong = |what: &str| {
+        Problem::at(given.line, format!("`ssh`: {what}"))
+            .with_help("write `default`, or `id=SOCKET` of one agent")
+    };
+    let Value::Array(list) = &given.value else {
+        return Err(wrong("it is a list"));
+    };
+    let one = |value: &Value| match value {
+        Value::Object(map) => {
+            let id = map.get("id").map_or(Ok("default".into()), said);
+            let paths = match map.get("paths") {
+                Some(Value::Array(paths)) => paths.iter().map(said).collect(),
+                Some(Value::Null) | None => Ok(Vec::new()),
+                Some(other) => said(other).map(|path| vec![path]),
+            };
+            let paths: Vec<String> = paths.map_err(|why: String| wrong(&why))?;
+            match &paths[..] {
+                [] => Ok((plain(id.map_err(|why| wrong(&why))?), None)),
+                [path] => Ok((plain(id.map_err(|why| wrong(&why))?), Some(path.clone()))),
+                _ => Err(wrong(&format!(
+                    "{} has more than one path",
+                    paths.join(",")
+                ))),
+            }
+        }
+        other => {
+            let text = said(other).map_err(|why| wrong(&why))?;
+            match text.split_once('=') {
+                Some((_, paths)) if paths.contains(',') => {
+                    Err(wrong(&format!("{text} has more than one path")))
+                }
+                Some((id, socket)) => Ok((plain(id), Some(socket.to_string()))),
+                None => Ok((plain(&text), None)),
+            }
+        }
+    };
+    let mut agents: Vec<Agent> = Vec::new();
+    for value in list.iter().filter(|value| !is_empty(value)) {
+        let agent = one(value)?;
+        agents.retain(|(id, _)| id.value != agent.0.value);
+        agents.push(agent);
+    }
+    Ok(agents)
 }
 
 /// `["key=value"]`, some with a level of the image before the key.
@@ -305,49 +448,69 @@ fn annotations(values: &Values) -> Result<BTreeMap<String, Spanned<String>>, Pro
         let (key, value) = text
             .split_once('=')
             .ok_or_else(|| Problem::at(line, format!("{text:?} is no `key=value`")))?;
-        if let Some((level, key)) = key.split_once(':') {
-            if level != "manifest" {
-                let message = format!("annotations of the level `{level}` are not supported");
-                return Err(Problem::at(line, message).with_help("write `manifest:key=value`"));
-            }
+        let Some((levels, key)) = key.split_once(':') else {
             map.insert(key.to_string(), plain(value));
-        } else {
-            map.insert(key.to_string(), plain(value));
+            continue;
+        };
+        for level in levels.split(',') {
+            let key = match level {
+                "manifest" => key.to_string(),
+                "index" => format!("index:{key}"),
+                _ => {
+                    let message = format!("annotations of the level `{level}` are not supported");
+                    return Err(Problem::at(line, format!("{message}: {text:?}"))
+                        .with_help("write `manifest:key=value` or `index:key=value`"));
+                }
+            };
+            map.insert(key, plain(value));
         }
     }
     Ok(map)
 }
 
-/// Each element as `key=value` fields: written so with commas, or as an object.
-fn fields(given: &Given, key: &str) -> Result<Vec<Vec<(String, String)>>, Problem> {
+/// Each element as `key=value` fields: written so with commas, or as an object. A word
+/// alone is a directory to write to.
+pub(super) fn fields(given: &Given, key: &str) -> Result<Vec<Vec<(String, String)>>, Problem> {
     let wrong = || {
-        Problem::at(
-            given.line,
-            format!("`{key}` is a list of `key=value,…` texts"),
-        )
+        let message = format!(
+            "`{key}` is a list of `key=value,…` texts, not {}",
+            given.value
+        );
+        Problem::at(given.line, message)
     };
     let Value::Array(elements) = &given.value else {
         return Err(wrong());
     };
     let one = |element: &Value| match element {
-        Value::String(text) => text
-            .split(',')
-            .map(|part| {
+        Value::String(word) if key == "output" && !word.contains(['=', ',']) => {
+            let kind = if word == "-" { "tar" } else { "local" };
+            Ok(vec![
+                ("type".into(), kind.into()),
+                ("dest".into(), word.clone()),
+            ])
+        }
+        Value::String(text) => {
+            let parts = csv(text).map_err(|_| wrong())?.into_iter().flatten();
+            let pair = |part: String| {
                 let (key, value) = part.split_once('=').ok_or_else(wrong)?;
-                Ok((key.trim().to_string(), value.trim().to_string()))
-            })
-            .collect(),
+                Ok((key.trim().to_lowercase(), value.trim().to_string()))
+            };
+            parts.map(pair).collect()
+        }
         Value::Object(map) => map
             .iter()
+            .filter(|(_, value)| !value.is_null())
             .map(|(key, value)| Ok((key.clone(), said(value).map_err(|_| wrong())?)))
             .collect(),
         _ => Err(wrong()),
     };
-    elements
-        .iter()
-        .filter(|element| !element.is_null())
-        .map(one)
-        .collect()
+    let said = elements.iter().filter(|element| !is_empty(element));
+    said.map(one).collect()
+}
+
+/// What was probably meant.
+pub(super) fn named<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    suggest::help(word, known).unwrap_or_default()
 }
 
 fn text(values: &Values, key: &str) -> Result<Option<String>, Problem> {
@@ -368,7 +531,7 @@ fn texts(values: &Values, key: &str) -> Result<Vec<String>, Problem> {
     Ok(texts)
 }
 
-fn flag(values: &Values, key: &str) -> Result<bool, Problem> {
+pub(super) fn flag(values: &Values, key: &str) -> Result<bool, Problem> {
     match values.get(key).map(|given| (&given.value, given.line)) {
         None | Some((Value::Null, _)) => Ok(false),
         Some((Value::Bool(flag), _)) => Ok(*flag),
@@ -408,7 +571,7 @@ fn is_empty(value: &Value) -> bool {
 }
 
 /// A value that stands nowhere in a manifest.
-fn plain(text: impl AsRef<str>) -> Spanned<String> {
+pub(super) fn plain(text: impl AsRef<str>) -> Spanned<String> {
     Spanned {
         value: text.as_ref().to_string(),
         ..Spanned::default()

@@ -1,0 +1,193 @@
+//! Functions about times. What "now" is, the caller says.
+
+use hcl::Value;
+use time::format_description::well_known::Rfc3339;
+use time::{Duration, OffsetDateTime};
+
+use super::own::outside;
+use super::{Function, Made, More, object, text_of, whole_of};
+
+pub(super) const FUNCTIONS: &[Function] = &[
+    ("timestamp", 0, More::None, |_| {
+        outside(|outside| Ok(outside.now.clone().into()))
+    }),
+    ("homedir", 0, More::None, |_| {
+        outside(|outside| match outside.environment.get("HOME") {
+            Some(home) => Ok(home.as_str().into()),
+            None => Err("HOME is not set".into()),
+        })
+    }),
+    ("timeadd", 2, More::None, |a| {
+        let then = parsed(&text_of(&a, 0)?)?;
+        let sum = then.checked_add(duration(&text_of(&a, 1)?)?);
+        let sum = sum.ok_or("the sum is beyond all dates")?;
+        sum.format(&Rfc3339)
+            .map(Value::from)
+            .map_err(|e| e.to_string())
+    }),
+    ("formatdate", 2, More::None, |a| {
+        formatted(&text_of(&a, 0)?, parsed(&text_of(&a, 1)?)?)
+    }),
+    ("formattimestamp", 2, More::None, |a| {
+        let then = match &a[1] {
+            Value::Number(_) => unix(whole_of(&a, 1)?)?,
+            _ => parsed(&text_of(&a, 1)?)?,
+        };
+        match text_of(&a, 0)?.as_str() {
+            "X" => Ok(then.unix_timestamp().to_string().into()),
+            format => formatted(format, then),
+        }
+    }),
+    ("unixtimestampparse", 1, More::None, |a| match &a[0] {
+        Value::Number(_) => parts(unix(whole_of(&a, 0)?)?),
+        other => Err(format!("{other} is no number of seconds")),
+    }),
+];
+
+fn parsed(text: &str) -> Result<OffsetDateTime, String> {
+    OffsetDateTime::parse(text, &Rfc3339)
+        .map_err(|_| format!("{text:?} is no time such as 2026-01-31T12:00:00Z"))
+}
+
+fn unix(seconds: i64) -> Result<OffsetDateTime, String> {
+    OffsetDateTime::from_unix_timestamp(seconds)
+        .map_err(|_| format!("{seconds} is beyond all dates"))
+}
+
+/// `1h30m`, `-5m`, `1.5s`, `250ms`
+fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("{text:?} is no duration such as 1h30m");
+    let (sign, mut rest) = match text.strip_prefix('-') {
+        Some(rest) => (-1.0, rest),
+        None => (1.0, text.strip_prefix('+').unwrap_or(text)),
+    };
+    if rest == "0" {
+        return Ok(Duration::ZERO);
+    }
+    let mut seconds = 0.0;
+    while !rest.is_empty() {
+        let end = rest
+            .find(|c: char| !c.is_ascii_digit() && c != '.')
+            .ok_or_else(wrong)?;
+        let count: f64 = rest[..end].parse().map_err(|_| wrong())?;
+        rest = &rest[end..];
+        let end = rest
+            .find(|c: char| c.is_ascii_digit() || c == '.')
+            .unwrap_or(rest.len());
+        let unit = match &rest[..end] {
+            "h" => 3600.0,
+            "m" => 60.0,
+            "s" => 1.0,
+            "ms" => 1e-3,
+            "us" | "µs" => 1e-6,
+            "ns" => 1e-9,
+            _ => return Err(wrong()),
+        };
+        seconds += count * unit;
+        rest = &rest[end..];
+    }
+    match text.is_empty() || seconds > 1e11 {
+        true => Err(wrong()),
+        false => Ok(Duration::seconds_f64(sign * seconds)),
+    }
+}
+
+/// Runs of one letter stand for a part of the time; text in quotes stands for itself.
+fn formatted(format: &str, then: OffsetDateTime) -> Made {
+    let mut out = String::new();
+    let mut rest = format.chars().peekable();
+    while let Some(c) = rest.next() {
+        if c == '\'' {
+            quoted(&mut rest, &mut out)?;
+        } else if c.is_ascii_alphabetic() {
+            let mut count = 1;
+            while rest.next_if_eq(&c).is_some() {
+                count += 1;
+            }
+            out.push_str(&part(c, count, then)?);
+        } else {
+            out.push(c);
+        }
+    }
+    Ok(out.into())
+}
+
+fn quoted(rest: &mut std::iter::Peekable<std::str::Chars>, out: &mut String) -> Result<(), String> {
+    loop {
+        match rest.next() {
+            Some('\'') if rest.next_if_eq(&'\'').is_some() => out.push('\''),
+            Some('\'') => return Ok(()),
+            Some(c) => out.push(c),
+            None => return Err("a quote of the format is not closed".into()),
+        }
+    }
+}
+
+fn part(letter: char, count: usize, then: OffsetDateTime) -> Result<String, String> {
+    let (month, weekday) = (then.month().to_string(), then.weekday().to_string());
+    let hour12 = (then.hour() + 11) % 12 + 1;
+    let (hours, minutes, _) = then.offset().as_hms();
+    let sign = if then.offset().is_negative() {
+        '-'
+    } else {
+        '+'
+    };
+    let (hours, minutes) = (hours.abs(), minutes.abs());
+    let noon = if then.hour() < 12 { "AM" } else { "PM" };
+    Ok(match (letter, count) {
+        ('Y', 4) => format!("{:04}", then.year()),
+        ('Y', 2) => format!("{:02}", then.year().rem_euclid(100)),
+        ('M', 4) => month,
+        ('M', 3) => month[..3].to_string(),
+        ('M', 2) => format!("{:02}", u8::from(then.month())),
+        ('M', 1) => u8::from(then.month()).to_string(),
+        ('D', 2) => format!("{:02}", then.day()),
+        ('D', 1) => then.day().to_string(),
+        ('E', 4) => weekday,
+        ('E', 3) => weekday[..3].to_string(),
+        ('h', 2) => format!("{:02}", then.hour()),
+        ('h', 1) => then.hour().to_string(),
+        ('H', 2) => format!("{hour12:02}"),
+        ('H', 1) => hour12.to_string(),
+        ('A', 2) => noon.to_string(),
+        ('a', 2) => noon.to_lowercase(),
+        ('m', 2) => format!("{:02}", then.minute()),
+        ('m', 1) => then.minute().to_string(),
+        ('s', 2) => format!("{:02}", then.second()),
+        ('s', 1) => then.second().to_string(),
+        ('Z', 1) if then.offset().is_utc() => "Z".into(),
+        ('Z', 3) if then.offset().is_utc() => "UTC".into(),
+        ('Z', 1 | 5) => format!("{sign}{hours:02}:{minutes:02}"),
+        ('Z', 3 | 4) => format!("{sign}{hours:02}{minutes:02}"),
+        (letter, count) => {
+            let run: String = std::iter::repeat_n(letter, count).collect();
+            return Err(format!("`{run}` is no part of a time; put text in quotes"));
+        }
+    })
+}
+
+fn parts(then: OffsetDateTime) -> Made {
+    let (iso_year, iso_week, _) = then.to_iso_week_date();
+    let stamp = then.format(&Rfc3339).map_err(|e| e.to_string())?;
+    let weekday = then.weekday();
+    let numbers = [
+        ("year", i64::from(then.year())),
+        ("year_day", i64::from(then.ordinal())),
+        ("day", i64::from(then.day())),
+        ("month", i64::from(u8::from(then.month()))),
+        ("weekday", i64::from(weekday.number_days_from_sunday())),
+        ("hour", i64::from(then.hour())),
+        ("minute", i64::from(then.minute())),
+        ("second", i64::from(then.second())),
+        ("iso_year", i64::from(iso_year)),
+        ("iso_week", i64::from(iso_week)),
+    ];
+    let texts = [
+        ("month_name", then.month().to_string()),
+        ("weekday_name", weekday.to_string()),
+        ("rfc3339", stamp),
+    ];
+    let numbers = numbers.map(|(name, value)| (name.to_string(), Value::from(value)));
+    let texts = texts.map(|(name, value)| (name.to_string(), Value::from(value)));
+    Ok(object(numbers.into_iter().chain(texts)))
+}

@@ -1,0 +1,354 @@
+//! Functions about texts.
+
+use hcl::Value;
+use hcl::eval::FuncArgs;
+use regex::Regex;
+
+use super::{Function, Made, More, list_of, number_of, text_of, whole_of};
+use crate::import::bake::values::said;
+
+pub(super) const FUNCTIONS: &[Function] = &[
+    ("upper", 1, More::None, |a| {
+        Ok(text_of(&a, 0)?.to_uppercase().into())
+    }),
+    ("lower", 1, More::None, |a| {
+        Ok(text_of(&a, 0)?.to_lowercase().into())
+    }),
+    ("title", 1, More::None, |a| {
+        Ok(title(&text_of(&a, 0)?).into())
+    }),
+    ("reverse", 1, More::None, |a| {
+        Ok(text_of(&a, 0)?.chars().rev().collect::<String>().into())
+    }),
+    ("chomp", 1, More::None, |a| {
+        Ok(text_of(&a, 0)?.trim_end_matches(['\n', '\r']).into())
+    }),
+    ("indent", 2, More::None, |a| {
+        let spaces = usize::try_from(whole_of(&a, 0)?).unwrap_or(0).min(1000);
+        let margin = format!("\n{}", " ".repeat(spaces));
+        Ok(text_of(&a, 1)?.replace('\n', &margin).into())
+    }),
+    ("trim", 2, More::None, |a| {
+        let cut: Vec<char> = text_of(&a, 1)?.chars().collect();
+        Ok(text_of(&a, 0)?.trim_matches(cut.as_slice()).into())
+    }),
+    ("trimspace", 1, More::None, |a| {
+        Ok(text_of(&a, 0)?.trim().into())
+    }),
+    ("trimprefix", 2, More::None, |a| {
+        let (whole, start) = (text_of(&a, 0)?, text_of(&a, 1)?);
+        Ok(whole.strip_prefix(&start).unwrap_or(&whole).into())
+    }),
+    ("trimsuffix", 2, More::None, |a| {
+        let (whole, end) = (text_of(&a, 0)?, text_of(&a, 1)?);
+        Ok(whole.strip_suffix(&end).unwrap_or(&whole).into())
+    }),
+    ("replace", 3, More::None, |a| {
+        let (from, to) = (text_of(&a, 1)?, text_of(&a, 2)?);
+        Ok(text_of(&a, 0)?.replace(&from, &to).into())
+    }),
+    ("join", 2, More::Any, join),
+    ("split", 2, More::None, |a| {
+        let (by, whole) = (text_of(&a, 0)?, text_of(&a, 1)?);
+        let parts: Vec<Value> = match by.is_empty() {
+            true => whole.chars().map(|c| c.to_string().into()).collect(),
+            false => whole.split(by.as_str()).map(Value::from).collect(),
+        };
+        Ok(Value::Array(parts))
+    }),
+    ("strlen", 1, More::None, |a| {
+        Ok((text_of(&a, 0)?.chars().count() as u64).into())
+    }),
+    ("substr", 3, More::None, |a| {
+        let whole = text_of(&a, 0)?;
+        substr(&whole, whole_of(&a, 1)?, whole_of(&a, 2)?)
+    }),
+    // What names of targets cannot hold becomes `_`.
+    ("sanitize", 1, More::None, |a| {
+        let legal = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        let kept = |c| if legal(c) { c } else { '_' };
+        Ok(text_of(&a, 0)?.chars().map(kept).collect::<String>().into())
+    }),
+    ("basename", 1, More::None, |a| {
+        let path = text_of(&a, 0)?;
+        let cut = path.trim_end_matches('/');
+        Ok(match cut.rsplit('/').next() {
+            _ if path.is_empty() => ".".into(),
+            Some(last) if !last.is_empty() => last.into(),
+            _ => "/".into(),
+        })
+    }),
+    ("dirname", 1, More::None, |a| {
+        Ok(dirname(&text_of(&a, 0)?).into())
+    }),
+    ("regex", 2, More::None, |a| {
+        let pattern = pattern(&text_of(&a, 0)?)?;
+        let whole = text_of(&a, 1)?;
+        let found = pattern
+            .captures(&whole)
+            .map(|found| captured(&pattern, &found));
+        found.ok_or_else(|| format!("the pattern is nowhere in {whole:?}"))
+    }),
+    ("regexall", 2, More::None, |a| {
+        let pattern = pattern(&text_of(&a, 0)?)?;
+        let whole = text_of(&a, 1)?;
+        let all = pattern.captures_iter(&whole);
+        Ok(Value::Array(
+            all.map(|found| captured(&pattern, &found)).collect(),
+        ))
+    }),
+    ("regex_replace", 3, More::None, |a| {
+        let replaced = text_of(&a, 2)?;
+        let pattern = pattern(&text_of(&a, 1)?)?;
+        Ok(pattern
+            .replace_all(&text_of(&a, 0)?, &replaced)
+            .as_ref()
+            .into())
+    }),
+    ("format", 1, More::Any, |a| {
+        format(&text_of(&a, 0)?, &a[1..]).map(Value::from)
+    }),
+    ("formatlist", 1, More::Any, formatlist),
+];
+
+fn join(a: FuncArgs) -> Made {
+    let mut parts = Vec::new();
+    for at in 1..a.len() {
+        for value in list_of(&a, at)? {
+            parts.push(said(&value)?);
+        }
+    }
+    Ok(parts.join(&text_of(&a, 0)?).into())
+}
+
+fn title(text: &str) -> String {
+    let mut inside = false;
+    let one = |c: char| {
+        let begins = !inside;
+        inside = c.is_alphanumeric() || c == '_' || c == '\'';
+        if begins {
+            c.to_uppercase().next().unwrap_or(c)
+        } else {
+            c
+        }
+    };
+    text.chars().map(one).collect()
+}
+
+/// A start below nothing counts from the end; a length of -1 is all that follows.
+fn substr(whole: &str, start: i64, length: i64) -> Made {
+    let all: Vec<char> = whole.chars().collect();
+    let count = all.len() as i64;
+    let start = if start < 0 { start + count } else { start };
+    if start < 0 {
+        return Err(format!(
+            "{whole:?} has no character {start} before its start"
+        ));
+    }
+    let start = start.min(count);
+    let end = match length {
+        -1 => count,
+        length if length < 0 => return Err("a length is -1 or more".into()),
+        length => start.saturating_add(length).min(count),
+    };
+    Ok(all[start as usize..end as usize]
+        .iter()
+        .collect::<String>()
+        .into())
+}
+
+fn dirname(path: &str) -> String {
+    let Some((directory, _)) = path.rsplit_once('/') else {
+        return ".".into();
+    };
+    let rooted = path.starts_with('/');
+    let mut kept: Vec<&str> = Vec::new();
+    for part in directory.split('/') {
+        match part {
+            "" | "." => {}
+            ".." if kept.last().is_some_and(|last| *last != "..") => drop(kept.pop()),
+            ".." if rooted => {}
+            part => kept.push(part),
+        }
+    }
+    match (rooted, kept.is_empty()) {
+        (true, _) => format!("/{}", kept.join("/")),
+        (false, true) => ".".into(),
+        (false, false) => kept.join("/"),
+    }
+}
+
+fn pattern(text: &str) -> Result<Regex, String> {
+    Regex::new(text).map_err(|_| format!("{text:?} is no regular expression"))
+}
+
+/// Without groups the text that was found, else what the groups hold, by name if they have one.
+fn captured(pattern: &Regex, found: &regex::Captures) -> Value {
+    let text = |one: Option<regex::Match>| one.map_or(Value::Null, |m| m.as_str().into());
+    let mut names = pattern.capture_names().skip(1).peekable();
+    match names.peek() {
+        None => text(found.get(0)),
+        Some(None) => Value::Array((1..found.len()).map(|at| text(found.get(at))).collect()),
+        Some(Some(_)) => super::object(
+            names
+                .flatten()
+                .map(|name| (name.to_string(), text(found.name(name)))),
+        ),
+    }
+}
+
+fn formatlist(a: FuncArgs) -> Made {
+    let lengths = a[1..].iter().filter_map(|value| match value {
+        Value::Array(list) => Some(list.len()),
+        _ => None,
+    });
+    let lengths: Vec<usize> = lengths.collect();
+    if lengths.iter().any(|length| *length != lengths[0]) {
+        return Err("its lists differ in length".into());
+    }
+    let pattern = text_of(&a, 0)?;
+    let line = |at: usize| {
+        let values = a[1..].iter().map(|value| match value {
+            Value::Array(list) => list[at].clone(),
+            other => other.clone(),
+        });
+        format(&pattern, &values.collect::<Vec<Value>>()).map(Value::from)
+    };
+    let count = lengths.first().copied().unwrap_or(1);
+    (0..count)
+        .map(line)
+        .collect::<Result<Vec<_>, _>>()
+        .map(Value::Array)
+}
+
+/// One `%…` of a format.
+#[derive(Default)]
+struct Verb {
+    left: bool,
+    zeros: bool,
+    sign: Option<char>,
+    alternate: bool,
+    width: usize,
+    precision: Option<usize>,
+}
+
+fn format(pattern: &str, values: &[Value]) -> Result<String, String> {
+    let mut out = String::new();
+    let mut next = 0;
+    let mut used = 0;
+    let mut rest = pattern.chars().peekable();
+    while let Some(c) = rest.next() {
+        if c != '%' {
+            out.push(c);
+            continue;
+        }
+        let mut verb = Verb::default();
+        loop {
+            match rest.peek() {
+                Some('-') => verb.left = true,
+                Some('0') => verb.zeros = true,
+                Some('#') => verb.alternate = true,
+                Some(sign @ ('+' | ' ')) => verb.sign = Some(*sign),
+                _ => break,
+            }
+            rest.next();
+        }
+        verb.width = digits(&mut rest).unwrap_or(0);
+        if rest.next_if_eq(&'.').is_some() {
+            verb.precision = Some(digits(&mut rest).unwrap_or(0));
+        }
+        if rest.next_if_eq(&'[').is_some() {
+            let at = digits(&mut rest).filter(|at| *at > 0);
+            let closed = rest.next_if_eq(&']').is_some();
+            next = at.filter(|_| closed).ok_or("its `%[` names no argument")? - 1;
+        }
+        let letter = rest.next().ok_or("it ends within a `%`")?;
+        if letter == '%' {
+            out.push('%');
+            continue;
+        }
+        let value = values.get(next);
+        let value = value.ok_or_else(|| format!("there is no argument for its `%{letter}`"))?;
+        next += 1;
+        used = used.max(next);
+        if verb.width > 10_000 || verb.precision.is_some_and(|p| p > 10_000) {
+            return Err("it asks for more than 10000 characters".into());
+        }
+        out.push_str(&verb.padded(verb.written(letter, value)?, letter));
+    }
+    match used < values.len() {
+        true => Err(format!("it has {} arguments and uses {used}", values.len())),
+        false => Ok(out),
+    }
+}
+
+fn digits(rest: &mut std::iter::Peekable<std::str::Chars>) -> Option<usize> {
+    let mut text = String::new();
+    while let Some(digit) = rest.next_if(char::is_ascii_digit) {
+        text.push(digit);
+    }
+    text.parse().ok()
+}
+
+impl Verb {
+    fn written(&self, letter: char, value: &Value) -> Result<String, String> {
+        let one = [value.clone()];
+        let cut = |text: String| match self.precision {
+            Some(most) => text.chars().take(most).collect(),
+            None => text,
+        };
+        let text = match letter {
+            'v' if self.alternate => super::encodings::json(value)?,
+            'v' => match value {
+                Value::Array(_) | Value::Object(_) => super::encodings::json(value)?,
+                Value::Null => "null".into(),
+                other => said(other)?,
+            },
+            's' => cut(said(value)?),
+            'q' => super::encodings::json(&Value::from(cut(said(value)?)))?,
+            't' => super::flag_of(&one, 0)?.to_string(),
+            'd' => whole_of(&one, 0)?.to_string(),
+            'b' => std::format!("{:b}", whole_of(&one, 0)?),
+            'o' => std::format!("{:o}", whole_of(&one, 0)?),
+            'x' | 'X' => match value {
+                Value::String(text) if text.parse::<f64>().is_err() => hex::encode(text),
+                _ => std::format!("{:x}", whole_of(&one, 0)?),
+            },
+            'f' => std::format!("{:.*}", self.precision.unwrap_or(6), number_of(&one, 0)?),
+            'e' | 'E' => exponential(number_of(&one, 0)?, self.precision.unwrap_or(6)),
+            'g' | 'G' => said(&super::number(number_of(&one, 0)?)?)?,
+            other => return Err(format!("it has `%{other}`, which is no verb")),
+        };
+        let text = match letter {
+            'X' | 'E' | 'G' => text.to_uppercase(),
+            _ => text,
+        };
+        let signed = matches!(letter, 'd' | 'f' | 'e' | 'g' | 'b' | 'o' | 'x');
+        Ok(match self.sign {
+            Some(sign) if signed && !text.starts_with('-') => std::format!("{sign}{text}"),
+            _ => text,
+        })
+    }
+
+    fn padded(&self, text: String, letter: char) -> String {
+        let missing = self.width.saturating_sub(text.chars().count());
+        if self.left {
+            return text + &" ".repeat(missing);
+        }
+        let numeric = !matches!(letter, 's' | 'v' | 'q' | 't');
+        if self.zeros && numeric {
+            let at = text.find(|c: char| !"+- ".contains(c)).unwrap_or(0);
+            return std::format!("{}{}{}", &text[..at], "0".repeat(missing), &text[at..]);
+        }
+        " ".repeat(missing) + &text
+    }
+}
+
+/// As C writes it: at least two digits after the `e`, with their sign.
+fn exponential(value: f64, precision: usize) -> String {
+    let text = std::format!("{value:.precision$e}");
+    let (digits, power) = text.split_once('e').unwrap_or((&text, "0"));
+    let power: i32 = power.parse().unwrap_or(0);
+    let sign = if power < 0 { '-' } else { '+' };
+    std::format!("{digits}e{sign}{:02}", power.abs())
+}
