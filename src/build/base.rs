@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 
 use super::Engine;
 use super::state::{ImageLayer, work};
+use crate::event::Event;
 use crate::image::{
     Descriptor, Digest, ImageConfig, ManifestOrIndex, Platform, Reference, from_json,
 };
@@ -85,6 +86,9 @@ impl<'a> Bases<'a> {
             Some(digest) => reference.with_digest(digest),
             None => reference.clone(),
         };
+        if let Some(digest) = &asked.digest {
+            self.take_warmed(&name, digest);
+        }
         let resolved = self.engine.registry.resolve(
             &asked,
             platform,
@@ -94,7 +98,29 @@ impl<'a> Bases<'a> {
         if reference.digest.is_none() {
             self.engine.pins.set(&name, resolved.named.digest.as_str());
         }
+        self.take_warmed(&name, &resolved.manifest.digest);
         self.read(reference, resolved.named.digest, &resolved.manifest)
+    }
+
+    /// What was fetched beforehand. A file that is no good is told, and the registry asked as ever.
+    fn take_warmed(&self, name: &str, image: &Digest) {
+        let Some(warmed) = &self.engine.warmed else {
+            return;
+        };
+        let target = Some(self.target.to_string());
+        self.engine
+            .events
+            .send(match warmed.bring(image, &self.engine.store) {
+                Ok(None) => return,
+                Ok(Some(path)) => Event::Note {
+                    target,
+                    message: format!("{name} comes from `{}`", path.display()),
+                },
+                Err(error) => Event::Warning {
+                    target,
+                    message: format!("{name} is pulled after all: {error:#}"),
+                },
+            });
     }
 
     fn read(

@@ -45,10 +45,12 @@ mod step_key;
 mod steps;
 #[cfg(test)]
 mod tests;
+mod warmed;
 mod warnings;
 pub mod worker;
 
 pub use added::{AddedLayers, IgnoredPaths, LayerCount};
+pub use warmed::Warmed;
 
 /// Everything that a build works with.
 #[derive(Clone)]
@@ -61,6 +63,8 @@ pub struct Engine {
     pub pins: std::sync::Arc<dyn Pins>,
     /// Step results in registries, when there are any.
     pub cache: Option<std::sync::Arc<cache::Cache>>,
+    /// Base images that need not be pulled.
+    pub warmed: Option<Warmed>,
 }
 
 /// FROM tags and ADD URLs resolved once and remembered in the project's state; moves only with `--pull`.

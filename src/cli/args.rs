@@ -54,6 +54,9 @@ pub struct Global {
     pub progress: Progress,
     #[arg(long, value_name = "WHEN", default_value = "auto", global = true)]
     pub color: When,
+    /// Lines of progress begin with the time, in UTC
+    #[arg(long, global = true)]
+    pub timestamps: bool,
     /// Only warnings and errors
     #[arg(short, long, global = true)]
     pub quiet: bool,

@@ -58,6 +58,7 @@ impl Environment {
             (_, Progress::Plain) => Style::Plain,
             (_, Progress::Auto) => {
                 let live = self.stderr_is_terminal
+                    && !global.timestamps
                     && self.get("CI").is_none()
                     && self.get("TERM") != Some("dumb");
                 if live { Style::Live } else { Style::Plain }
@@ -69,6 +70,7 @@ impl Environment {
             width: self.width,
             annotations: self.get("GITHUB_ACTIONS") == Some("true") && style != Style::Json,
             verbose: global.verbose,
+            timestamps: global.timestamps,
         }
     }
 

@@ -11,7 +11,7 @@ use super::project::Project;
 use super::watchdog::Watchdog;
 use crate::build::cache::{Cache, CacheSettings};
 use crate::build::worker::{Terminals, Worker};
-use crate::build::{Engine, Pins};
+use crate::build::{Engine, Pins, Warmed};
 use crate::event::{Cancel, Events};
 use crate::manifest::{AuthNode, Manifest, PasswordFrom, RegistryNode, SecretFrom};
 use crate::plugin::job::ImmutableTags;
@@ -28,6 +28,8 @@ pub struct Tools {
     pub cancel: Cancel,
     /// What it means to a push that a registry will not move a tag.
     pub immutable_tags: ImmutableTags,
+    /// Base images that were fetched beforehand.
+    pub warmed: Option<Warmed>,
     /// `--shell-on-fail`.
     pub terminals: Option<Arc<dyn Terminals>>,
     store: OnceLock<Store>,
@@ -75,6 +77,7 @@ impl Tools {
             events,
             cancel,
             immutable_tags: ImmutableTags::default(),
+            warmed: None,
             terminals: None,
             store: OnceLock::new(),
             client: OnceLock::new(),
@@ -125,6 +128,7 @@ impl Tools {
             cancel: self.cancel.clone(),
             pins: Arc::new(StatePins(Arc::clone(state))),
             cache: self.cache()?,
+            warmed: self.warmed.clone(),
         })
     }
 

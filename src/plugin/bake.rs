@@ -123,6 +123,8 @@ pub(super) fn job(
         check_permission: !reader.flag("PLUGIN_SKIP_PUSH_PERMISSION_CHECK"),
         docker_config: None,
         immutable_tags: ImmutableTags::default(),
+        log: super::interpret::log(reader)?,
+        warmed: None,
         files,
         notes,
     }))

@@ -39,7 +39,6 @@ fn of_kaniko(
         run: true,
         copy: reader.flag("PLUGIN_CACHE_COPY_LAYERS"),
     };
-    let hours = reader.number("PLUGIN_CACHE_TTL").unwrap_or(0);
     let named = reader.some("PLUGIN_CACHE_REPO");
     if !reader.flag("PLUGIN_ENABLE_CACHE") {
         return Ok(CacheNode::default());
@@ -54,21 +53,24 @@ fn of_kaniko(
             }
         },
     };
-    let ttl = match u64::try_from(hours) {
-        Ok(0) => KANIKO_TTL,
-        Ok(hours) => Duration::from_secs(hours.saturating_mul(3600)),
-        Err(_) => {
-            return Err(Refusal::new(
-                format!("PLUGIN_CACHE_TTL={hours} is less than nothing"),
-                "write a number of hours",
-            ));
-        }
-    };
     Ok(CacheNode {
         registries: vec![repository_of(&repository, CacheAccess::ReadWrite)],
-        ttl: Some(ttl),
+        ttl: Some(ttl(reader)?),
         steps,
     })
+}
+
+/// Hours; kaniko's two weeks unless said.
+pub(super) fn ttl(reader: &Reader) -> Result<Duration, Refusal> {
+    let hours = reader.number("PLUGIN_CACHE_TTL").unwrap_or(0);
+    match u64::try_from(hours) {
+        Ok(0) => Ok(KANIKO_TTL),
+        Ok(hours) => Ok(Duration::from_secs(hours.saturating_mul(3600))),
+        Err(_) => Err(Refusal::new(
+            format!("PLUGIN_CACHE_TTL={hours} is less than nothing"),
+            "write a number of hours",
+        )),
+    }
 }
 
 /// A repository for the steps of all stages, as kaniko keeps them.

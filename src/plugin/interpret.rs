@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use super::buildx_options::{self, More, add_host};
 use super::family::{Cloud, EntryPoint, Family};
-use super::job::{Build, ImmutableTags, Job, ResultFiles, Source};
+use super::job::{Build, ImmutableTags, Job, ResultFiles, Source, Warmed};
+use super::log::{self, Amount, Log};
 use super::names::repositories;
 use super::reader::Reader;
 use super::tags::{AutoTags, auto_tags, expand_tag};
@@ -149,6 +150,8 @@ fn interpret_with(
         check_permission: !reader.flag("PLUGIN_SKIP_PUSH_PERMISSION_CHECK"),
         docker_config: None,
         immutable_tags: ImmutableTags::default(),
+        log: log(reader)?,
+        warmed: warmed(reader)?,
         files: {
             let mut files = files(entry, reader, workspace.environment);
             files.metadata = files.metadata.or(more.metadata);
@@ -157,6 +160,34 @@ fn interpret_with(
         destinations,
         notes,
     })))
+}
+
+/// kaniko's variables, and the switches of the others.
+pub(super) fn log(reader: &Reader) -> Result<Log, Refusal> {
+    let (format, level) = (
+        reader.text("PLUGIN_LOG_FORMAT"),
+        reader.text("PLUGIN_VERBOSITY"),
+    );
+    log::choice("PLUGIN_LOG_FORMAT", &format, &log::FORMATS)?;
+    log::choice("PLUGIN_VERBOSITY", &level, &log::LEVELS)?;
+    let amount = match (reader.flag("PLUGIN_QUIET"), reader.flag("PLUGIN_DEBUG")) {
+        (true, _) => Amount::Quiet,
+        (false, true) => Amount::Verbose,
+        (false, false) => log::amount(&format, &level),
+    };
+    Ok(Log {
+        amount,
+        timestamps: reader.flag("PLUGIN_LOG_TIMESTAMP"),
+    })
+}
+
+/// As kaniko's `--cache-dir`.
+fn warmed(reader: &Reader) -> Result<Option<Warmed>, Refusal> {
+    let Some(directory) = reader.some("PLUGIN_CACHE_DIR") else {
+        return Ok(None);
+    };
+    let ttl = Some(cache::ttl(reader)?);
+    Ok(Some(Warmed { directory, ttl }))
 }
 
 struct Mode {

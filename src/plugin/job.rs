@@ -3,7 +3,9 @@
 //! and kaniko's command line both end here; a manifest is made of it.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+use super::log::Log;
 use crate::manifest::{
     AuthNode, BuildTarget, CacheNode, ContextNode, Destination, ImageFormat, LoadInto, LoadNode,
     Manifest, PasswordFrom, Publish, PushFrom, PushTarget, RecipeNode, RegistryNode, SecretFrom,
@@ -32,6 +34,9 @@ pub struct Job {
     /// The docker config to read, where it is not where docker has it.
     pub docker_config: Option<String>,
     pub immutable_tags: ImmutableTags,
+    pub log: Log,
+    /// Base images that were fetched beforehand.
+    pub warmed: Option<Warmed>,
     pub files: ResultFiles,
     /// Lines for people: what was accepted and changes nothing.
     pub notes: Vec<String>,
@@ -44,6 +49,13 @@ pub enum ImmutableTags {
     Refuse,
     /// The tag is there: as good as pushed.
     Accept,
+}
+
+/// A directory in which kaniko's warmer left base images.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warmed {
+    pub directory: String,
+    pub ttl: Option<Duration>,
 }
 
 /// Where the image comes from.
@@ -389,6 +401,8 @@ mod tests {
             check_permission: true,
             docker_config: None,
             immutable_tags: ImmutableTags::default(),
+            log: Log::default(),
+            warmed: None,
             files: ResultFiles::default(),
             notes: vec![],
         };

@@ -13,6 +13,7 @@ mod ignored;
 mod interpret;
 pub mod job;
 pub mod kaniko;
+pub mod log;
 mod names;
 mod reader;
 mod tags;

@@ -3,6 +3,7 @@ use std::io;
 
 use super::family::{Cloud, Family};
 use super::job::{Job, Source};
+use super::log::Amount;
 use super::variables::{Effect, VARIABLES};
 use super::*;
 use crate::manifest::{AuthNode, PasswordFrom, TarFormat};
@@ -623,6 +624,49 @@ fn the_ecr_wrappers_make_repositories_by_either_name() {
         };
         assert!(options.contains_key("scan-on-push"));
     }
+}
+
+#[test]
+fn steps_tell_as_much_as_their_variables_ask_for() {
+    let told = |entry: &str, pairs: &[(&str, &str)]| {
+        job(entry, &[&[("PLUGIN_REPO", "acme/app")], pairs].concat()).log
+    };
+    for (entry, pairs, amount) in [
+        ("kaniko-docker", &[][..], Amount::Plain),
+        (
+            "kaniko-docker",
+            &[("PLUGIN_LOG_FORMAT", "json")],
+            Amount::Json,
+        ),
+        (
+            "kaniko-docker",
+            &[("PLUGIN_VERBOSITY", "debug")],
+            Amount::Verbose,
+        ),
+        (
+            "kaniko-docker",
+            &[("PLUGIN_VERBOSITY", "warn")],
+            Amount::Quiet,
+        ),
+        ("drone-docker", &[("PLUGIN_QUIET", "true")], Amount::Quiet),
+        ("drone-docker", &[("PLUGIN_DEBUG", "true")], Amount::Verbose),
+        (
+            "drone-docker",
+            &[("PLUGIN_VERBOSITY", "warn")],
+            Amount::Plain,
+        ),
+    ] {
+        assert_eq!(told(entry, pairs).amount, amount, "{entry} {pairs:?}");
+    }
+    assert!(told("kaniko-gcr", &[("PLUGIN_LOG_TIMESTAMP", "true")]).timestamps);
+    let refusal = refused(
+        "kaniko-docker",
+        &[("PLUGIN_REPO", "acme/app"), ("PLUGIN_VERBOSITY", "inf")],
+    );
+    assert!(
+        refusal.contains("PLUGIN_VERBOSITY") && refusal.contains("`info`"),
+        "{refusal}"
+    );
 }
 
 #[test]

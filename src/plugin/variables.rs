@@ -296,7 +296,7 @@ pub const VARIABLES: &[Variable] = &[
         Kind::Text,
         "",
         &[(Kaniko, ALL)],
-        Effect::Inherent("base images are kept in the workspace store"),
+        Effect::Used,
     ),
     variable(
         &["PLUGIN_CACHE_FROM"],
@@ -469,7 +469,7 @@ pub const VARIABLES: &[Variable] = &[
         Kind::Bool,
         "",
         &[(Buildx, ALL)],
-        Effect::Inherent("messages are complete anyway"),
+        Effect::Used,
     ),
     variable(
         &["PLUGIN_DEFAULT_SUFFIX", "PLUGIN_AUTO_TAG_SUFFIX"],
@@ -828,14 +828,14 @@ pub const VARIABLES: &[Variable] = &[
         Kind::Text,
         "",
         &[(Kaniko, ALL)],
-        Effect::Inherent("the log has one format"),
+        Effect::Used,
     ),
     variable(
         &["PLUGIN_LOG_TIMESTAMP"],
         Kind::Bool,
         "",
         &[(Kaniko, ALL)],
-        Effect::Inherent("the platform stamps the lines"),
+        Effect::Used,
     ),
     variable(
         &["PLUGIN_METADATA_FILE"],
@@ -975,7 +975,7 @@ pub const VARIABLES: &[Variable] = &[
         Kind::Bool,
         "",
         &[(Buildx, ALL), (Buildah, ALL)],
-        Effect::Inherent("the log says what is done, and no more"),
+        Effect::Used,
     ),
     variable(
         &["PLUGIN_REGION"],
@@ -1330,6 +1330,6 @@ pub const VARIABLES: &[Variable] = &[
         Kind::Text,
         "",
         &[(Kaniko, ALL)],
-        Effect::Inherent("the log says what is done, and no more"),
+        Effect::Used,
     ),
 ];

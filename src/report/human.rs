@@ -1,6 +1,9 @@
 //! Numbers as people read them.
 
+use std::borrow::Cow;
 use std::time::Duration;
+
+use super::Options;
 
 /// `512 B`, `1.4 kB`, `67 MB`: powers of 1,000, two digits that matter.
 pub fn bytes(count: u64) -> String {
@@ -32,6 +35,24 @@ pub fn duration(took: Duration) -> String {
         let whole = seconds.round() as u64;
         format!("{} min {} s", whole / 60, whole % 60)
     }
+}
+
+/// Lines with the time before each, where that is wished: `2026-01-31T23:59:59.123Z `.
+pub(super) fn stamped(lines: &[u8], options: Options) -> Cow<'_, [u8]> {
+    if !options.timestamps || lines.is_empty() {
+        return lines.into();
+    }
+    let now = time::OffsetDateTime::now_utc();
+    let format = time::macros::format_description!(
+        "[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z "
+    );
+    let stamp = now.format(&format).unwrap_or_default();
+    let mut stamped = Vec::with_capacity(lines.len() + stamp.len());
+    for line in lines.split_inclusive(|b| *b == b'\n') {
+        stamped.extend_from_slice(stamp.as_bytes());
+        stamped.extend_from_slice(line);
+    }
+    stamped.into()
 }
 
 /// What precedes a step: `[stage] `, or nothing where there is one stage only.

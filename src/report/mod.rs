@@ -44,6 +44,8 @@ pub struct Options {
     pub annotations: bool,
     /// Also what a run without trouble need not say: cached steps, fresh targets.
     pub verbose: bool,
+    /// Lines of progress begin with the time, in UTC.
+    pub timestamps: bool,
 }
 
 pub type Sink = Box<dyn Write + Send>;
@@ -133,18 +135,21 @@ impl Reporter {
         } = &mut *inner;
         match options.style {
             Style::Json => drop(writeln!(results, "{}", summary.json(took))),
-            Style::Quiet => {
-                drop(std::io::stderr().write_all(summary.failures(*options).as_bytes()))
-            }
+            Style::Quiet => tell(&summary.failures(*options), *options),
             Style::Live | Style::Plain => {
-                drop(std::io::stderr().write_all(summary.verdict(*options, took).as_bytes()));
+                tell(&summary.verdict(*options, took), *options);
                 // A closed pipe is no error.
                 drop(results.write_all(summary.results(*options).as_bytes()));
                 drop(results.flush());
-                drop(std::io::stderr().write_all(summary.failures(*options).as_bytes()));
+                tell(&summary.failures(*options), *options);
             }
         }
     }
+}
+
+fn tell(text: &str, options: Options) {
+    let text = human::stamped(text.as_bytes(), options);
+    drop(std::io::stderr().write_all(&text));
 }
 
 impl Inner {

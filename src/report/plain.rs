@@ -91,7 +91,9 @@ impl Plain {
         self.say(target, &said);
     }
 
+    /// Stamped now, also where the line has to wait: that is when it happened.
     fn put(&mut self, target: Option<&str>, line: Vec<u8>) {
+        let line = human::stamped(&line, self.options);
         let waiting = target
             .and_then(|t| self.running.iter().position(|(name, _)| name == t))
             .filter(|place| *place > 0);

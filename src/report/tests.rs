@@ -33,6 +33,7 @@ fn reporter(style: Style) -> (Reporter, Page, Page) {
         width: 80,
         annotations: false,
         verbose: false,
+        timestamps: false,
     };
     (
         Reporter::new(
@@ -253,6 +254,7 @@ fn a_failed_targets_output_and_cause_come_last() {
         width: 80,
         annotations: false,
         verbose: false,
+        timestamps: false,
     };
     let text = summary.failures(options);
     assert!(
@@ -271,10 +273,49 @@ fn a_run_in_which_nothing_had_changed_says_so() {
         width: 80,
         annotations: false,
         verbose: false,
+        timestamps: false,
     };
     assert!(
         summary
             .verdict(options, Duration::from_millis(3))
             .starts_with("nothing to do: 1 target is up to date")
     );
+}
+
+#[test]
+fn lines_begin_with_the_time_where_that_is_wished_and_results_do_not() {
+    let (progress, results) = (Page::default(), Page::default());
+    let options = Options {
+        style: Style::Plain,
+        colour: false,
+        width: 80,
+        annotations: false,
+        verbose: false,
+        timestamps: true,
+    };
+    let reporter = Reporter::new(
+        options,
+        Box::new(progress.clone()),
+        Box::new(results.clone()),
+    );
+    let events = reporter.events();
+    events.send(started("a"));
+    events.send(output("a", "hello"));
+    events.send(Event::Warning {
+        target: None,
+        message: "two\nlines".into(),
+    });
+    reporter.finish();
+    let text = progress.text();
+    assert_eq!(text.lines().count(), 4, "{text}");
+    for line in text.lines() {
+        let (stamp, _) = line.split_once(' ').unwrap();
+        let shape: String = stamp
+            .chars()
+            .map(|c| if c.is_ascii_digit() { '0' } else { c })
+            .collect();
+        assert_eq!(shape, "0000-00-00T00:00:00.000Z", "{line}");
+    }
+    assert!(text.contains("Z a │ hello\n"), "{text}");
+    assert!(!results.text().contains("Z "), "{}", results.text());
 }

@@ -83,6 +83,7 @@ impl Project {
                 cancel: Cancel::default(),
                 pins: Arc::new(NoPins),
                 cache: None,
+                warmed: None,
             },
             dir,
             events,

@@ -7,6 +7,7 @@ mod remote;
 mod running;
 mod settings;
 mod stages;
+mod warmed;
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -79,6 +80,7 @@ impl Project {
             cancel: Cancel::default(),
             pins: Arc::new(MemoryPins::default()),
             cache: None,
+            warmed: None,
         };
         Project {
             dir,

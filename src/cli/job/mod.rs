@@ -19,10 +19,12 @@ use super::project::Project;
 use super::run::bring_up_to_date;
 use super::signals::{self, Stopped};
 use super::tools::Tools;
+use crate::build::Warmed;
 use crate::event::{Cancel, Event};
 use crate::image::Reference;
 use crate::manifest::PasswordFrom;
 use crate::plugin::job::{Job, PUSH, Source};
+use crate::plugin::log::Amount;
 use crate::report::{Options, Reporter, Style};
 use crate::state::{Lock, State, Wait};
 use crate::store::Store;
@@ -32,13 +34,11 @@ use ssh_agent::SshAgent;
 /// Where a step keeps images for later steps, below the working directory.
 const WORKSPACE_STORE: &str = ".imgmake/store";
 
-/// Where a job runs, and how it tells.
+/// Where a job runs.
 pub struct Place {
     /// Relative paths start here.
     pub workspace: PathBuf,
     pub store: PathBuf,
-    pub style: Style,
-    pub verbose: bool,
 }
 
 /// Runs a plugin's job in the working directory; the code is 0 or 1, as the plugins have.
@@ -57,8 +57,6 @@ fn step(job: Job, workspace: &Path, environment: &Environment) -> Result<u8, Exi
         store: environment
             .get("IMGMAKE_STORE")
             .map_or_else(|| workspace.join(WORKSPACE_STORE), PathBuf::from),
-        style: Style::Plain,
-        verbose: false,
     };
     run_in(job, &place, environment, &cancel, &stopped)
 }
@@ -92,11 +90,16 @@ pub fn run_in(
     let lock = Lock::take(&memory, &Wait::No).map_err(|error| Exit::error(FAILED, error))?;
     let state = Arc::new(State::open(&memory, &lock)?);
     let options = Options {
-        style: place.style,
+        style: match job.log.amount {
+            Amount::Quiet => Style::Quiet,
+            Amount::Json => Style::Json,
+            Amount::Plain | Amount::Verbose => Style::Plain,
+        },
         colour: false,
         width: environment.width,
         annotations: false,
-        verbose: place.verbose,
+        verbose: job.log.amount == Amount::Verbose,
+        timestamps: job.log.timestamps,
     };
     let reporter = Reporter::to_terminal(options);
     let heard = Heard::default();
@@ -107,6 +110,10 @@ pub fn run_in(
     }
     let mut tools = Tools::new(&project, environment, store_path, events, cancel.clone())?;
     tools.immutable_tags = job.immutable_tags;
+    tools.warmed = job.warmed.as_ref().map(|warmed| Warmed {
+        directory: workspace.join(&warmed.directory),
+        ttl: warmed.ttl,
+    });
     let asked = source::check(&job, &tools, &store).and_then(|()| check_permission(&job, &tools));
     if let Err(exit) = asked {
         reporter.finish();

@@ -24,9 +24,8 @@ use super::output::print;
 use super::signals;
 use crate::event::Cancel;
 use crate::plugin::job::{Job, Source};
-use crate::plugin::kaniko::{self, Invocation, Log, Request};
+use crate::plugin::kaniko::{self, Invocation, Request};
 use crate::plugin::{Refusal, Workspace};
-use crate::report::Style;
 use crate::store::Store;
 
 /// kaniko's arguments, when the program was called as `executor …` or `imgmake kaniko …`.
@@ -76,8 +75,6 @@ fn build(request: Request, workspace: &Workspace, environment: &Environment) -> 
     let place = Place {
         workspace: directory,
         store: store_path,
-        style: style(request.log),
-        verbose: request.log == Log::Verbose,
     };
     let ended = job::run_in(job, &place, environment, &cancel, &stopped);
     ended.map_err(as_failure)
@@ -189,14 +186,6 @@ fn store_path(environment: &Environment, directory: &Path) -> PathBuf {
     named
         .or_else(cached)
         .unwrap_or_else(|| directory.join(".imgmake/store"))
-}
-
-fn style(log: Log) -> Style {
-    match log {
-        Log::Quiet => Style::Quiet,
-        Log::Json => Style::Json,
-        Log::Plain | Log::Verbose => Style::Plain,
-    }
 }
 
 fn utf8(path: &Path) -> Result<String, Exit> {

@@ -1,6 +1,8 @@
 //! Every flag of kaniko's executor, as data: kind, default, and what becomes of
 //! it here. The help, the book's table and a test are made from it.
 
+use crate::plugin::log::{FORMATS, LEVELS};
+
 /// How the text of a flag is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -304,9 +306,9 @@ pub const FLAGS: &[Flag] = &[
         "cache-dir",
         None,
         Kind::Text,
-        "/cache",
-        Effect::Inherent,
-        "base images are kept in the store",
+        "",
+        Effect::Used,
+        "where kaniko's warmer keeps base images: one that is there, and not older than `--cache-ttl`, need not be pulled; looked into only when given",
     ),
     flag(
         "cache-ttl",
@@ -487,9 +489,7 @@ pub const FLAGS: &[Flag] = &[
     flag(
         "verbosity",
         Some('v'),
-        Kind::Choice(&[
-            "trace", "debug", "info", "warn", "warning", "error", "fatal", "panic",
-        ]),
+        Kind::Choice(&LEVELS),
         "info",
         Effect::Used,
         "`debug` and `trace` also tell what was cached, `warn` and above tell only that",
@@ -497,7 +497,7 @@ pub const FLAGS: &[Flag] = &[
     flag(
         "log-format",
         None,
-        Kind::Choice(&["text", "color", "json"]),
+        Kind::Choice(&FORMATS),
         "color",
         Effect::Used,
         "`json` is a JSON line for each event",
@@ -507,8 +507,8 @@ pub const FLAGS: &[Flag] = &[
         None,
         Kind::Bool,
         "false",
-        Effect::Inherent,
-        "events in JSON carry their time; CI stamps the other lines",
+        Effect::Used,
+        "lines begin with the time, in UTC; events in JSON carry it anyway",
     ),
     flag(
         "snapshot-mode",
@@ -635,8 +635,8 @@ pub const FLAGS: &[Flag] = &[
         None,
         Kind::Text,
         "",
-        Effect::NotYet,
-        "give AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET, or a docker config",
+        Effect::Used,
+        "Kubernetes' `azure.json`: the login for `azurecr` hosts",
     ),
     flag(
         "tarPath",

@@ -9,10 +9,12 @@
 //! flags         every flag as data: kind, default, what becomes of it
 //! command_line  arguments → values, as Go's pflag reads them
 //! context       `git://…`, `tar://stdin`, …: where the context is
+//! azure         the login in Kubernetes' azure.json
 //! registries    credentials, certificates, mirrors → registry nodes
 //! request       all of it together → a Job
 //! ```
 
+mod azure;
 mod command_line;
 mod context;
 pub mod flags;
@@ -20,7 +22,7 @@ mod registries;
 mod request;
 
 pub use context::{Context, GitContext, Hidden};
-pub use request::{Invocation, Log, Request, interpret};
+pub use request::{Invocation, Request, interpret};
 
 /// Whether a program called so is kaniko: `/kaniko/executor`.
 pub fn is_called(program: &str) -> bool {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::azure;
 use super::command_line::CommandLine;
 use crate::manifest::{AuthNode, PasswordFrom, RegistryNode};
 use crate::plugin::Refusal;
@@ -31,7 +32,7 @@ pub(super) fn registries(
     destinations: &[String],
     bases: &[String],
 ) -> Result<Vec<RegistryNode>, Refusal> {
-    let credentials = Credentials::new(line, workspace);
+    let credentials = Credentials::new(line, workspace)?;
     let mut nodes = Nodes {
         credentials: &credentials,
         nodes: BTreeMap::new(),
@@ -167,10 +168,12 @@ struct Credentials<'a> {
     environment: &'a BTreeMap<String, String>,
     helpers: Vec<String>,
     configs: Vec<serde_json::Value>,
+    /// Of Kubernetes' Azure provider.
+    azure: Option<BTreeMap<String, PasswordFrom>>,
 }
 
 impl<'a> Credentials<'a> {
-    fn new(line: &CommandLine, workspace: &'a Workspace) -> Credentials<'a> {
+    fn new(line: &CommandLine, workspace: &'a Workspace) -> Result<Credentials<'a>, Refusal> {
         let environment = workspace.environment;
         let helpers = match line.all("credential-helpers") {
             all if all.is_empty() => ["env", "google", "ecr", "acr", "gitlab"]
@@ -190,18 +193,25 @@ impl<'a> Credentials<'a> {
             .flatten()
             .filter_map(|path| (workspace.read)(&path).ok())
             .chain(set("DOCKER_AUTH_CONFIG").cloned());
-        Credentials {
+        let azure = line.text("azure-container-registry-config");
+        Ok(Credentials {
             environment,
             helpers,
+            azure: azure
+                .map(|path| azure::options(&path, workspace))
+                .transpose()?,
             configs: texts
                 .filter_map(|text| serde_json::from_str(&text).ok())
                 .collect(),
-        }
+        })
     }
 
     fn find(&self, host: &str, used: Use) -> AuthNode {
         if self.is_in_config(host) {
             return AuthNode::DockerConfig;
+        }
+        if let Some(azure) = self.azure.as_ref().filter(|_| azure::is_registry(host)) {
+            return AuthNode::Azure(azure.clone());
         }
         let asked = self.helpers.iter();
         asked
@@ -222,7 +232,7 @@ impl<'a> Credentials<'a> {
                     )
                     .map(AuthNode::AwsEcr),
                 "acr" => self
-                    .cloud(host.ends_with(".azurecr.io"), used, &["AZURE_CLIENT_ID"])
+                    .cloud(azure::is_registry(host), used, &["AZURE_CLIENT_ID"])
                     .map(AuthNode::Azure),
                 "gitlab" => self.gitlab(host),
                 _ => None,

@@ -1,6 +1,7 @@
 //! From the command line to the job.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::command_line::CommandLine;
 use super::context::{Context, context, shown};
@@ -8,7 +9,8 @@ use super::registries::{docker_config, registries};
 use crate::manifest::{
     CacheAccess, CacheNode, CacheSteps, ImageFormat, SecretFrom, TarFormat, cache_ttl, suggest,
 };
-use crate::plugin::job::{Build, ImmutableTags, Job, ResultFiles, Source};
+use crate::plugin::job::{Build, ImmutableTags, Job, ResultFiles, Source, Warmed};
+use crate::plugin::log::{self, Log};
 use crate::plugin::{Refusal, Workspace, ignored};
 
 /// What the command line asks for.
@@ -23,21 +25,10 @@ pub struct Request {
     pub context: Context,
     /// As written: a path, or an address that the caller fetches and replaces by a path.
     pub dockerfile: String,
-    pub log: Log,
     /// Say what would be done, and do nothing.
     pub dry_run: bool,
     sub_path: Option<String>,
     line: CommandLine,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Log {
-    /// Only warnings and errors.
-    Quiet,
-    Plain,
-    /// Also what was cached.
-    Verbose,
-    Json,
 }
 
 /// Reads kaniko's arguments, those after the program's name.
@@ -63,7 +54,6 @@ pub fn interpret(arguments: &[String], workspace: &Workspace) -> Result<Invocati
                 "give a path, or leave the flag out",
             )
         })?,
-        log: log(&line),
         dry_run: line.flag("dryrun"),
         sub_path: line
             .text("context-sub-path")
@@ -171,6 +161,8 @@ impl Request {
             attempts: attempts(line),
             check_permission: !line.flag("skip-push-permission-check"),
             docker_config: docker_config(workspace),
+            log: log(line),
+            warmed: warmed(line)?,
             immutable_tags: match line.flag("push-ignore-immutable-tag-errors") {
                 true => ImmutableTags::Accept,
                 false => ImmutableTags::Refuse,
@@ -282,12 +274,10 @@ fn no_push(line: &CommandLine, environment: &BTreeMap<String, String>) -> Result
 }
 
 fn log(line: &CommandLine) -> Log {
-    let level = line.text("verbosity").unwrap_or_default();
-    match (line.text("log-format").as_deref(), level.as_str()) {
-        (Some("json"), _) => Log::Json,
-        (_, "trace" | "debug") => Log::Verbose,
-        (_, "info") => Log::Plain,
-        _ => Log::Quiet,
+    let text = |name: &str| line.text(name).unwrap_or_default();
+    Log {
+        amount: log::amount(&text("log-format"), &text("verbosity")),
+        timestamps: line.flag("log-timestamp"),
     }
 }
 
@@ -487,6 +477,25 @@ fn compression(line: &CommandLine) -> Result<Option<(String, Option<i32>)>, Refu
     })
 }
 
+/// Looked into only where it is named: whatever lies at kaniko's default place is nothing that was asked for.
+fn warmed(line: &CommandLine) -> Result<Option<Warmed>, Refusal> {
+    let Some(directory) = line.text("cache-dir") else {
+        return Ok(None);
+    };
+    let ttl = Some(ttl(line)?);
+    Ok(Some(Warmed { directory, ttl }))
+}
+
+fn ttl(line: &CommandLine) -> Result<Duration, Refusal> {
+    let text = line.text("cache-ttl").unwrap_or_default();
+    cache_ttl(&text).ok_or_else(|| {
+        Refusal::new(
+            format!("--cache-ttl={text} is no duration that an entry can have"),
+            "write a whole number and a unit, such as `6h` or `336h`",
+        )
+    })
+}
+
 /// The repository of `--cache`; without a name for it, `cache` below the first destination.
 fn cache(
     line: &CommandLine,
@@ -501,13 +510,7 @@ fn cache(
         true => CacheAccess::Read,
         false => CacheAccess::ReadWrite,
     };
-    let text = line.text("cache-ttl").unwrap_or_default();
-    let ttl = cache_ttl(&text).ok_or_else(|| {
-        Refusal::new(
-            format!("--cache-ttl={text} is no duration that an entry can have"),
-            "write a whole number and a unit, such as `6h` or `336h`",
-        )
-    })?;
+    let ttl = ttl(line)?;
     let named = line.text("cache-repo");
     if !line.flag("cache") {
         return Ok(CacheNode::default());

@@ -5,6 +5,7 @@ use super::flags::{Effect, FLAGS};
 use super::*;
 use crate::manifest::{AuthNode, ImageFormat, PasswordFrom, SecretFrom, TarFormat};
 use crate::plugin::job::{Build, ImmutableTags, Job, Source};
+use crate::plugin::log::Amount;
 use crate::plugin::{Refusal, Workspace};
 
 fn environment(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
@@ -18,6 +19,9 @@ fn read(path: &str) -> io::Result<String> {
     match path {
         "/workspace/Dockerfile" | "here/Dockerfile" | "Other" | "src/Other" => {
             Ok("FROM scratch\n".into())
+        }
+        "azure.json" => {
+            Ok(r#"{"tenantId": "t", "aadClientId": "c", "aadClientSecret": "s"}"#.into())
         }
         "/secret/config.json" => Ok(r#"{"auths": {"https://known.io/v1/": {}}}"#.into()),
         _ => Err(io::ErrorKind::NotFound.into()),
@@ -624,16 +628,60 @@ fn one_snapshot_and_ignored_paths_reach_the_build() {
 
 #[test]
 fn logs_are_chosen_by_level_and_format() {
-    for (arguments, log) in [
-        (&[][..], Log::Plain),
-        (&["-v", "debug"], Log::Verbose),
-        (&["--verbosity=error"], Log::Quiet),
-        (&["--log-format=json"], Log::Json),
-        (&["--log-format=text"], Log::Plain),
+    for (arguments, amount) in [
+        (&[][..], Amount::Plain),
+        (&["-v", "debug"], Amount::Verbose),
+        (&["--verbosity=error"], Amount::Quiet),
+        (&["--log-format=json"], Amount::Json),
+        (&["--log-format=text"], Amount::Plain),
     ] {
         let all: Vec<&str> = [&["--no-push"][..], arguments].concat();
-        assert_eq!(request(&all, &[]).log, log, "{arguments:?}");
+        let log = job(&all).log;
+        assert_eq!(
+            (log.amount, log.timestamps),
+            (amount, false),
+            "{arguments:?}"
+        );
     }
+    assert!(job(&["--no-push", "--log-timestamp"]).log.timestamps);
+}
+
+#[test]
+fn a_warmed_directory_counts_only_where_it_is_named() {
+    assert_eq!(job(&["-d", "a"]).warmed, None);
+    let warmed = job(&["-d", "a", "--cache-dir=/cache", "--cache-ttl=6h"])
+        .warmed
+        .unwrap();
+    assert_eq!(warmed.directory, "/cache");
+    assert_eq!(warmed.ttl.unwrap().as_secs(), 6 * 3600);
+}
+
+#[test]
+fn azures_file_is_the_login_of_azures_registries_alone() {
+    let job = job(&[
+        "-d",
+        "acme.azurecr.io/app",
+        "-d",
+        "other.io/app",
+        "--azure-container-registry-config=azure.json",
+    ]);
+    let auth = |host: &str| {
+        let node = job.registries.iter().find(|node| node.prefix.value == host);
+        node.unwrap().auth.clone()
+    };
+    let AuthNode::Azure(options) = auth("acme.azurecr.io") else {
+        panic!()
+    };
+    assert_eq!(
+        options.get("tenant"),
+        Some(&PasswordFrom::Literal("t".into()))
+    );
+    assert_eq!(auth("other.io"), AuthNode::DockerConfig);
+    let missing = refused(&["-d", "a", "--azure-container-registry-config=none.json"]);
+    assert!(
+        missing.contains("--azure-container-registry-config=none.json"),
+        "{missing}"
+    );
 }
 
 #[test]

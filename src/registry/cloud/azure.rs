@@ -26,6 +26,7 @@ pub(super) const OPTIONS: &[&str] = &[
     "certificate",
     "client-certificate",
     "federated-token",
+    "managed-identity",
     "authority-host",
     "endpoint",
     "metadata-endpoint",
@@ -98,7 +99,12 @@ fn access_token(
         "{authority}/{}/oauth2/v2.0/token",
         tenant.unwrap_or("organizations")
     );
-    let Some((means, source)) = means(settings, environment, client, &url)? else {
+    let of_machine = settings.get("managed-identity") == Some("true");
+    let found = match of_machine {
+        true => None,
+        false => means(settings, environment, client, &url)?,
+    };
+    let Some((means, source)) = found else {
         return machine(settings, client, &authority);
     };
     let (Some(client), Some(_)) = (client, tenant) else {
@@ -228,7 +234,11 @@ fn machine(
     url.query_pairs_mut()
         .append_pair("api-version", "2018-02-01")
         .append_pair("resource", audience(authority))
-        .extend_pairs(client.map(|c| ("client_id", c)));
+        .extend_pairs(client.map(|c| match c.starts_with('/') {
+            // `/subscriptions/…`: the identity as a resource.
+            true => ("msi_res_id", c),
+            false => ("client_id", c),
+        }));
     let bytes = metadata(Method::GET, url, &[("Metadata", "true")]).map_err(|e| {
         RegistryError::configuration(format!("no Azure credential: {}", e.message())).help(
             "give `tenant`, `client-id` and `client-secret`, set AZURE_*, or run with a managed identity",

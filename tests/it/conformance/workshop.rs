@@ -117,6 +117,7 @@ impl Workshop {
             cancel: Cancel::default(),
             pins: Arc::new(NoPins),
             cache: None,
+            warmed: None,
         };
         let mut request = self.request(case, place);
         request.added = added;

@@ -105,3 +105,29 @@ fn what_has_no_effect_is_said_once_and_logs_can_be_json() {
         "{lines:?}"
     );
 }
+
+#[test]
+fn lines_of_the_log_begin_with_the_time_where_that_is_asked_for() {
+    let stamped = |line: &str| {
+        let digits = |c: char| if c.is_ascii_digit() { '0' } else { c };
+        let shape: String = line.chars().take(25).map(digits).collect();
+        shape == "0000-00-00T00:00:00.000Z "
+    };
+    let project = project();
+    let arguments = ["-c", "context", "--no-push"];
+    let ran = kaniko(&Imgmake::new(), project.path(), &arguments);
+    assert!(!ran.stderr.lines().any(stamped), "{}", ran.stderr);
+    let wished = [&arguments[..], &["--log-timestamp"]].concat();
+    let ran = kaniko(&Imgmake::new(), project.path(), &wished);
+    assert!(ran.stderr.lines().count() > 2, "{}", ran.stderr);
+    assert!(ran.stderr.lines().all(stamped), "{}", ran.stderr);
+    // The ordinary command line has the same.
+    crate::ground::write(
+        project.path(),
+        "imgmake.kdl",
+        "build app { context \"context\" }\n",
+    );
+    let ran = Imgmake::new().ok(project.path(), &["app", "--timestamps", "--force"]);
+    assert!(ran.stderr.lines().count() > 2, "{}", ran.stderr);
+    assert!(ran.stderr.lines().all(stamped), "{}", ran.stderr);
+}

@@ -167,6 +167,18 @@ fn a_secret_a_certificate_a_federated_token_and_the_machine_are_let_in() {
         options: secrets(&[("metadata-endpoint", &url(&entra))]),
     };
     ask(&registry, machine, &[]).unwrap();
+    // Where the machine is meant, a secret in the environment is not.
+    let id = "/subscriptions/s/resourceGroups/g/providers/x/userAssignedIdentities/i";
+    let machine = Auth::Azure {
+        options: secrets(&[
+            ("metadata-endpoint", &url(&entra)),
+            ("managed-identity", "true"),
+            ("client-id", id),
+        ]),
+    };
+    ask(&registry, machine, &[("AZURE_CLIENT_SECRET", "wrong")]).unwrap();
+    let asked = entra.seen().into_iter().last().unwrap().target;
+    assert!(asked.contains("msi_res_id=%2Fsubscriptions%2Fs"), "{asked}");
 }
 
 #[test]
