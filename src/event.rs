@@ -144,6 +144,11 @@ impl Cancel {
         self.0.load(std::sync::atomic::Ordering::SeqCst)
     }
 
+    /// For libraries that look at a flag.
+    pub fn flag(&self) -> &std::sync::atomic::AtomicBool {
+        &self.0
+    }
+
     /// # Errors
     /// [`Cancelled`] once somebody has cancelled.
     pub fn check(&self) -> Result<(), Cancelled> {

@@ -7,10 +7,12 @@
 pub mod archive;
 pub mod build;
 pub mod cli;
+pub mod connection;
 pub mod daemon;
 pub mod dockerfile;
 pub mod event;
 pub mod execute;
+pub mod git;
 pub mod graph;
 pub mod image;
 pub mod import;

@@ -129,7 +129,7 @@ impl Execution<'_> {
         let mut list = Vec::new();
         for (at, source) in &work.checkouts {
             let commit = git::resolve(source, self.engine, self.request)?;
-            let checkout = git::checkout(source, &commit, self.engine)?;
+            let checkout = git::checkout(source, &commit, self.engine, self.request)?;
             if let Operation::Copy { to, .. } = &steps[*at].operation {
                 steps[*at].operation = Operation::Checkout {
                     directory: checkout.root.clone(),

@@ -1,18 +1,19 @@
-//! ADD of a git repository, through the user's own `git`: references become commits once and are
-//! remembered; the files of the commit are checked out for the step alone.
+//! ADD of a git repository: references become commits once and are remembered; the files of the
+//! commit are checked out for the step alone.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 
-use super::{BuildRequest, Engine};
+use super::{BuildRequest, Engine, SecretSource};
 use crate::dockerfile;
+use crate::git::{GitDirectory, Login, LoginRefused, NoReference, Remote, Submodules};
+use crate::manifest::suggest;
 
 /// A repository as ADD names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GitSource {
-    pub remote: String,
+    pub remote: Remote,
     /// Branch, tag or commit; HEAD without one.
     pub reference: Option<String>,
     /// The directory to take; all without one.
@@ -34,7 +35,7 @@ impl GitSource {
         let (reference, subdirectory) = fragment.split_once(':').unwrap_or((fragment, ""));
         let some = |text: &str| (!text.is_empty()).then(|| text.to_string());
         let mut git = GitSource {
-            remote: remote.to_string(),
+            remote: Remote::parse(remote)?,
             reference: some(reference),
             subdirectory: subdirectory.to_string(),
             keep_git_directory: add.keep_git_dir.unwrap_or(false),
@@ -81,53 +82,83 @@ fn is_commit(text: &str) -> bool {
 /// The commit that the source means: asked once, then remembered until `--pull`.
 ///
 /// # Errors
-/// git's own; no such reference; not the commit that the checksum says.
+/// The server's; no such reference; not the commit that the checksum says.
 pub fn resolve(source: &GitSource, engine: &Engine, request: &BuildRequest) -> Result<String> {
     let wanted = source.wanted();
     if is_commit(wanted) {
         return checked(source, wanted.to_ascii_lowercase());
     }
-    let name = format!("git {}#{wanted}", source.remote);
+    let name = format!("git {}#{wanted}", source.remote.address);
     if !request.pull
         && let Some(commit) = engine.pins.get(&name).filter(|c| is_commit(c))
     {
         return checked(source, commit);
     }
-    let peeled = format!("{wanted}^{{}}");
-    let listed = git(None, &["ls-remote", "--", &source.remote, wanted, &peeled])?;
-    let commit = listed_commit(&listed, wanted)
-        .with_context(|| format!("`{}` has no reference `{wanted}`", source.remote))?;
+    let remote = with_login(source, request)?;
+    let commit = engine.git.resolve(&remote, wanted).map_err(explained)?;
     engine.pins.set(&name, &commit);
     checked(source, commit)
 }
 
-/// What `git ls-remote` lists: a tag that points at a tag object is shown again with the commit behind it.
-fn listed_commit(listed: &str, wanted: &str) -> Option<String> {
-    let lines: Vec<(&str, &str)> = listed.lines().filter_map(|l| l.split_once('\t')).collect();
-    let names = [
-        wanted.to_string(),
-        format!("refs/heads/{wanted}"),
-        format!("refs/tags/{wanted}^{{}}"),
-        format!("refs/tags/{wanted}"),
-    ];
-    let named = |name: &String| {
-        lines
-            .iter()
-            .find(|(_, n)| n == name)
-            .map(|(commit, _)| *commit)
+/// The login of the address, else that of the secrets that BuildKit looks for, for this host or
+/// for all.
+fn with_login(source: &GitSource, request: &BuildRequest) -> Result<Remote> {
+    let mut remote = source.remote.clone();
+    if remote.login.is_some() {
+        return Ok(remote);
+    }
+    let host = remote.address.host().to_string();
+    for suffix in [format!(".{host}"), String::new()] {
+        let secret = |name: &str| secret(request, &format!("{name}{suffix}"));
+        if let Some(header) = secret("GIT_AUTH_HEADER")? {
+            let login = Login::header(&header);
+            remote.login = Some(login.context("the secret GIT_AUTH_HEADER is no header's value")?);
+            break;
+        }
+        if let Some(token) = secret("GIT_AUTH_TOKEN")? {
+            remote.login = Some(Login::basic("x-access-token", token.trim()));
+            break;
+        }
+    }
+    Ok(remote)
+}
+
+fn secret(request: &BuildRequest, name: &str) -> Result<Option<String>> {
+    let bytes = match request.secrets.get(name) {
+        None => return Ok(None),
+        Some(SecretSource::Value(bytes)) => bytes.clone(),
+        Some(SecretSource::File(path)) => {
+            std::fs::read(path).with_context(|| format!("cannot read the secret {name}"))?
+        }
     };
-    names
-        .iter()
-        .find_map(named)
-        .or_else(|| lines.first().map(|(commit, _)| *commit))
-        .map(str::to_string)
+    let text = String::from_utf8(bytes).ok();
+    Ok(Some(text.with_context(|| {
+        format!("the secret {name} is no text")
+    })?))
+}
+
+/// What to do about it.
+fn explained(error: anyhow::Error) -> anyhow::Error {
+    if let Some(missing) = error.downcast_ref::<NoReference>() {
+        let known = missing.known.iter().map(String::as_str);
+        return match suggest::help(&missing.name, known) {
+            Some(help) => anyhow::anyhow!("{missing}: {help}"),
+            None => error,
+        };
+    }
+    match error.downcast_ref::<LoginRefused>() {
+        Some(refused) => {
+            anyhow::anyhow!("{refused}; give the secret GIT_AUTH_TOKEN, or a `.netrc`")
+        }
+        None => error,
+    }
 }
 
 fn checked(source: &GitSource, commit: String) -> Result<String> {
     match &source.checksum {
         Some(sum) if !commit.starts_with(&sum.to_ascii_lowercase()) => bail!(
             "`{}` at `{}` is commit {commit}, but --checksum says {sum}",
-            source.remote,
+            source.remote.address,
             source.wanted()
         ),
         _ => Ok(commit),
@@ -148,51 +179,32 @@ impl Drop for Checkout {
 }
 
 /// # Errors
-/// git's own; a subdirectory that is not there.
-pub fn checkout(source: &GitSource, commit: &str, engine: &Engine) -> Result<Checkout> {
+/// The server's; a subdirectory that is not there.
+pub fn checkout(
+    source: &GitSource,
+    commit: &str,
+    engine: &Engine,
+    request: &BuildRequest,
+) -> Result<Checkout> {
     let directory = engine.store.temporary_dir()?;
     let mut checkout = Checkout {
         root: directory.clone(),
         directory,
     };
-    let at = Some(checkout.directory.as_path());
-    // No hooks, no history of this machine: the directory may end up in an image.
-    git(at, &["init", "-q", "--template=", "-b", "main", "."])?;
-    git(at, &["remote", "add", "origin", &source.remote])?;
-    let shallow = ["fetch", "-q", "--depth", "1", "origin", commit];
-    if git(at, &shallow).is_err() {
-        // Some servers give no single commits.
-        git(
-            at,
-            &[
-                "fetch",
-                "-q",
-                "--tags",
-                "origin",
-                "+refs/*:refs/remotes/origin/*",
-            ],
-        )?;
-    }
-    git(at, &["checkout", "-q", "--detach", commit])?;
-    if source.submodules && checkout.directory.join(".gitmodules").exists() {
-        git(
-            at,
-            &[
-                "submodule",
-                "-q",
-                "update",
-                "--init",
-                "--recursive",
-                "--depth",
-                "1",
-            ],
-        )?;
-    }
-    match source.keep_git_directory {
-        true => forget_this_machine(&checkout.directory)?,
-        false => std::fs::remove_dir_all(checkout.directory.join(".git"))
-            .context("cannot remove .git")?,
-    }
+    let remote = with_login(source, request)?;
+    let keep = match source.keep_git_directory {
+        true => GitDirectory::Keep,
+        false => GitDirectory::Remove,
+    };
+    let submodules = match source.submodules {
+        true => Submodules::Recursive,
+        false => Submodules::Leave,
+    };
+    let place = &checkout.directory;
+    let done = engine
+        .git
+        .checkout(&remote, commit, place, keep, submodules);
+    done.map_err(explained)?;
     let inner = super::copy::tree::relative(&source.subdirectory);
     checkout.root = checkout.directory.join(super::copy::tree::show(&inner));
     let whole = checkout.directory.canonicalize()?;
@@ -204,52 +216,8 @@ pub fn checkout(source: &GitSource, commit: &str, engine: &Engine) -> Result<Che
     checkout.root = root.with_context(|| {
         format!(
             "`{}` has no directory `{}`",
-            source.remote, source.subdirectory
+            source.remote.address, source.subdirectory
         )
     })?;
     Ok(checkout)
-}
-
-/// `.git` without times, inodes and names of this moment: equal commits give equal layers.
-fn forget_this_machine(checkout: &Path) -> Result<()> {
-    for name in ["FETCH_HEAD", "ORIG_HEAD", "index"] {
-        match std::fs::remove_file(checkout.join(".git").join(name)) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(error).with_context(|| format!("cannot remove .git/{name}"));
-            }
-            _ => {}
-        }
-    }
-    // An index from the commit alone holds no file's time.
-    git(Some(checkout), &["read-tree", "HEAD"]).map(drop)
-}
-
-fn git(at: Option<&Path>, arguments: &[&str]) -> Result<String> {
-    let mut command = Command::new("git");
-    command
-        .args([
-            "-c",
-            "advice.detachedHead=false",
-            "-c",
-            "core.symlinks=true",
-            "-c",
-            "core.logAllRefUpdates=false",
-        ])
-        .args(arguments)
-        .env("GIT_TERMINAL_PROMPT", "0")
-        .stdin(Stdio::null());
-    if let Some(directory) = at {
-        command.current_dir(directory);
-    }
-    let output = command.output().context(
-        "cannot run `git`, which ADD of a repository needs: install it, or ADD an archive instead",
-    )?;
-    if !output.status.success() {
-        bail!(
-            "git {} failed: {}",
-            arguments.first().unwrap_or(&""),
-            String::from_utf8_lossy(&output.stderr).trim()
-        );
-    }
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

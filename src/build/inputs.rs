@@ -151,7 +151,7 @@ impl<'a> Gathering<'a> {
         }
         for (_, source) in &work.checkouts {
             let commit = super::git::resolve(source, self.engine, self.request)?;
-            let name = format!("{}#{}", source.remote, source.subdirectory);
+            let name = format!("{}#{}", source.remote.address, source.subdirectory);
             self.add("git", name, *blake3::hash(commit.as_bytes()).as_bytes());
         }
         let directory = match &work.from {

@@ -57,6 +57,7 @@ pub use warmed::Warmed;
 pub struct Engine {
     pub store: Store,
     pub registry: Client,
+    pub git: crate::git::Client,
     pub worker: std::sync::Arc<worker::Worker>,
     pub events: Events,
     pub cancel: Cancel,

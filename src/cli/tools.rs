@@ -123,6 +123,7 @@ impl Tools {
         Ok(Engine {
             store: self.store()?.clone(),
             registry: self.client()?.clone(),
+            git: crate::git::Client::new(self.options.environment.clone(), &self.cancel),
             worker: self.worker()?,
             events: self.events.clone(),
             cancel: self.cancel.clone(),

@@ -10,7 +10,8 @@ use std::time::Duration;
 use url::Url;
 
 use super::certificates::{self, Files, Present, Verification};
-use super::{ClientOptions, HostSettings, RegistryError, connection, proxy};
+use super::{ClientOptions, HostSettings, RegistryError};
+use crate::connection::{self, proxy};
 use crate::event::Cancel;
 use crate::image::DOCKER_HUB;
 

@@ -10,6 +10,7 @@ use ureq::http::{self, HeaderMap, Method};
 use url::Url;
 
 use super::{Failure, RegistryError};
+use crate::event::Cancelled;
 
 /// Error bodies and leftovers are read this far; beyond, the connection is worth less.
 const SMALL: u64 = 64 << 10;
@@ -208,6 +209,7 @@ pub(super) fn broken(error: &ureq::Error) -> RegistryError {
     use ureq::Error as E;
     let of = |failure, text: String| RegistryError::new(failure, text);
     match error {
+        E::Io(e) if e.get_ref().is_some_and(|inner| inner.is::<Cancelled>()) => Cancelled.into(),
         E::Io(e) => match e
             .get_ref()
             .and_then(|inner| inner.downcast_ref::<RegistryError>())

@@ -16,7 +16,6 @@
 //!   challenge, token, credentials, helper, login, cloud: who we are to it
 //!   mask        no secret comes back in a server's words
 //!   http, retry one exchange; when to try again
-//!   connection  TCP that a cancellation ends
 //! mirrors     registries.conf and docker's registry-mirrors
 //! blobs       whether one is there
 //! referrers   what refers to an image; manage: tags, deletion, login
@@ -27,7 +26,6 @@ mod certificates;
 mod challenge;
 mod client;
 mod cloud;
-mod connection;
 mod credentials;
 mod endpoint;
 mod error;
@@ -44,7 +42,6 @@ mod mask;
 mod mirrors;
 mod options;
 mod permission;
-mod proxy;
 mod pull;
 mod push;
 #[cfg(test)]

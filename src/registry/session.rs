@@ -21,7 +21,8 @@ use super::http::{Answer, Body, Call, exchange};
 use super::mask::{conceal, secrets_in, secrets_of};
 use super::retry::{Attempts, Policy, is_passing, retry_after};
 use super::token::{self, Flow, Tokens};
-use super::{Auth, ClientOptions, Failure, RegistryError, Secret, cloud, proxy};
+use super::{Auth, ClientOptions, Failure, RegistryError, Secret, cloud};
+use crate::connection::proxy;
 use crate::event::Cancel;
 
 const TOO_LARGE: &str = "the registry, or a proxy before it, limits the size of requests; its operator can raise that (nginx: client_max_body_size)";

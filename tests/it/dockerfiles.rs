@@ -81,6 +81,7 @@ impl Project {
                 worker: Arc::new(worker),
                 events: Events::to(move |e| seen.lock().unwrap().push(e)),
                 cancel: Cancel::default(),
+                git: imgmake::git::Client::new(Default::default(), &Cancel::default()),
                 pins: Arc::new(NoPins),
                 cache: None,
                 warmed: None,

@@ -29,6 +29,7 @@
 //! | `tidy` | which room of `src/` may know which |
 //! | `sandbox` | RUN in every kind of isolation |
 //! | `secrets` | no password is in anything that is printed, written, built or started |
+//! | `repositories` | what is cloned is what git clones; hostile trees and servers lead nowhere |
 //! | `seeds` | pipelines of CI platforms work when only the plugin's image is exchanged |
 //! | `templates` | each pipeline of `examples/ci` does what it shows |
 //! | `shell_on_fail` | a terminal leads into the step that failed |
@@ -58,6 +59,7 @@ mod packages;
 mod platforms;
 mod registry_cache;
 mod release;
+mod repositories;
 mod same_as_buildah;
 mod sandbox;
 mod secrets;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// Every room of `src/` and the rooms that its code may name. `event` is known
 /// to all. Data moves one way: a new edge needs a reason, and never a circle.
-const ROOMS: [(&str, &[&str]); 22] = [
+const ROOMS: [(&str, &[&str]); 24] = [
     ("manifest", &[]),
     ("dockerfile", &[]),
     ("image", &[]),
@@ -13,6 +13,8 @@ const ROOMS: [(&str, &[&str]); 22] = [
     ("watch", &[]),
     ("sandbox", &[]),
     ("daemon", &[]),
+    ("connection", &[]),
+    ("git", &["connection"]),
     // A layer is known by its digest.
     ("layer", &["image"]),
     ("graph", &["manifest"]),
@@ -21,7 +23,7 @@ const ROOMS: [(&str, &[&str]); 22] = [
     ("state", &["key"]),
     ("store", &["image", "layer"]),
     ("archive", &["image", "layer", "store"]),
-    ("registry", &["image", "store"]),
+    ("registry", &["image", "store", "connection"]),
     // A layer is known by its digest here too.
     ("rootfs", &["image", "layer", "store"]),
     (
@@ -35,6 +37,7 @@ const ROOMS: [(&str, &[&str]); 22] = [
             "rootfs",
             "sandbox",
             "registry",
+            "git",
         ],
     ),
     ("scan", &["image", "layer", "store", "archive"]),

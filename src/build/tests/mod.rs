@@ -78,6 +78,7 @@ impl Project {
             store,
             events: Events::to(move |e| seen.lock().unwrap().push(e)),
             cancel: Cancel::default(),
+            git: crate::git::Client::new(Default::default(), &Cancel::default()),
             pins: Arc::new(MemoryPins::default()),
             cache: None,
             warmed: None,

@@ -21,7 +21,8 @@ pub struct Root {
 
 /// # Errors
 /// It cannot be had; the caller says which context it was.
-pub fn context(context: &Context, store: &Store, cancel: &Cancel) -> Result<Root> {
+pub fn context(context: &Context, store: &Store, repositories: &git::Repositories) -> Result<Root> {
+    let cancel = &repositories.client.cancel;
     if let Context::Directory(path) = context {
         return Ok(Root {
             path: PathBuf::from(path),
@@ -44,7 +45,7 @@ pub fn context(context: &Context, store: &Store, cancel: &Cancel) -> Result<Root
             }
             unpack::unpack(Attentive { input, cancel }, &path, cancel)?;
         }
-        Context::Git(git) => git::clone(git, &path, cancel)?,
+        Context::Git(git) => git::clone(git, &path, repositories)?,
         Context::Https(address) => {
             let archive = store.temporary_dir()?.join("context");
             http::download(&address.0, &archive, cancel)?;

@@ -23,6 +23,7 @@ use super::job::{self, Place};
 use super::output::print;
 use super::signals;
 use crate::event::Cancel;
+use crate::git::Client;
 use crate::plugin::job::{Job, Source};
 use crate::plugin::kaniko::{self, Invocation, Request};
 use crate::plugin::{Refusal, Workspace};
@@ -63,7 +64,8 @@ fn build(request: Request, workspace: &Workspace, environment: &Environment) -> 
         .map_err(|error| Exit::error(FAILED, format!("there is no working directory: {error}")))?;
     let store_path = store_path(environment, &directory);
     let store = Store::open(&store_path)?;
-    let prepared = prepare(request, workspace, &store, &cancel);
+    let client = Client::new(environment.variables.clone(), &cancel);
+    let prepared = prepare(request, workspace, &store, client);
     if let Some(code) = stopped.exit_code() {
         return Ok(code);
     }
@@ -85,14 +87,20 @@ fn prepare(
     mut request: Request,
     workspace: &Workspace,
     store: &Store,
-    cancel: &Cancel,
+    client: Client,
 ) -> Result<(Request, Job), Exit> {
-    let root = fetch::context(&request.context, store, cancel)
+    let args = request.build_args(workspace).map_err(refused)?;
+    let cancel = client.cancel.clone();
+    let repositories = git::Repositories {
+        client,
+        git_directory: git::git_directory(args.get("BUILDKIT_CONTEXT_KEEP_GIT_DIR")),
+    };
+    let root = fetch::context(&request.context, store, &repositories)
         .map_err(|error| fetch_failed(&request, &error))?;
     let context = within(&request, root)?;
     if let Some(address) = request.dockerfile_address() {
         let file = store.temporary_dir()?.join("Dockerfile");
-        http::download(address, &file, cancel)
+        http::download(address, &file, &cancel)
             .map_err(|error| Exit::error(FAILED, format!("--dockerfile: {error:#}")))?;
         request.dockerfile = utf8(&file)?;
     }
@@ -100,7 +108,6 @@ fn prepare(
     let dockerfile = request
         .find_dockerfile(&context, workspace)
         .map_err(refused)?;
-    let args = request.build_args(workspace).map_err(refused)?;
     let text = std::fs::read(&dockerfile).map_err(|error| {
         Exit::error(
             FAILED,

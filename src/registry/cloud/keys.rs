@@ -8,10 +8,10 @@ use url::Url;
 
 use super::super::RegistryError;
 use super::super::http::{Body, Call};
-use super::super::proxy::is_loopback;
 use super::aws::{Aws, Host};
 use super::sigv4::Keys;
 use super::{SMALL, address, filled, metadata, read_file, text};
+use crate::connection::proxy::is_loopback;
 
 const MACHINE: &str = "http://169.254.169.254";
 const CONTAINER: &str = "http://169.254.170.2";

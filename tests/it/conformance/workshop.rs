@@ -115,6 +115,7 @@ impl Workshop {
             worker: self.worker.clone(),
             events,
             cancel: Cancel::default(),
+            git: imgmake::git::Client::new(Default::default(), &Cancel::default()),
             pins: Arc::new(NoPins),
             cache: None,
             warmed: None,

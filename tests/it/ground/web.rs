@@ -1,5 +1,6 @@
 //! A web server on loopback with a directory: files by GET, uploads by PUT, git
-//! repositories through `git http-backend`; with TLS or a login if wanted.
+//! repositories through `git http-backend`; with TLS or a login if wanted. Below
+//! `/v0/` it speaks git's older protocol.
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -34,9 +35,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
         modified = self.date_time_string(os.path.getmtime(file))
         self.answer(200, open(file, 'rb').read(), [('Last-Modified', modified)])
     def git(self, path, query, body):
+        protocol = self.headers.get('Git-Protocol', '')
+        if path.startswith('/v0/'): path, protocol = path[3:], ''
         environment = dict(os.environ, GIT_PROJECT_ROOT=root, GIT_HTTP_EXPORT_ALL='1', PATH_INFO=path,
             QUERY_STRING=query, REQUEST_METHOD=self.command, CONTENT_LENGTH=str(len(body)),
-            CONTENT_TYPE=self.headers.get('Content-Type', ''), GIT_PROTOCOL=self.headers.get('Git-Protocol', ''),
+            CONTENT_TYPE=self.headers.get('Content-Type', ''), GIT_PROTOCOL=protocol,
             HTTP_CONTENT_ENCODING=self.headers.get('Content-Encoding', ''))
         out = subprocess.run(['git', 'http-backend'], input=body, env=environment, stdout=subprocess.PIPE).stdout
         head, _, rest = out.partition(b'\r\n\r\n')

@@ -65,6 +65,13 @@ fn every_kind_of_local_context_gives_the_same_image() {
     assert!(left.is_empty(), "{left:?}");
 }
 
+/// Repositories over HTTP, and no program to be found, as in an image from scratch.
+fn without_programs() -> Imgmake {
+    Imgmake::new()
+        .with("GIT_PULL_METHOD", "http")
+        .with("PATH", "/nowhere")
+}
+
 /// A bare repository with two commits, a branch and a tag.
 fn repository(web: &Web) -> String {
     let work = temporary();
@@ -84,7 +91,6 @@ fn repository(web: &Web) -> String {
             .to_string()
     };
     git(&["init", "-q"]);
-    write(work.path(), ".dockerignore", ".git\n");
     write(work.path(), "Dockerfile", "FROM scratch\nCOPY f /f\n");
     write(work.path(), "f", "first\n");
     write(work.path(), "sub/Dockerfile", "FROM scratch\nCOPY g /g\n");
@@ -122,7 +128,7 @@ fn git_contexts_are_cloned_at_branch_tag_commit_and_directory() {
     let web = Web::start(Transport::Plain, "");
     let first = repository(&web);
     let directory = temporary();
-    let imgmake = Imgmake::new().with("GIT_PULL_METHOD", "http");
+    let imgmake = without_programs();
     let of = |suffix: &str, more: &[&str]| {
         let context = format!("--context=git://{}/app.git{suffix}", web.host);
         digest(
@@ -167,8 +173,14 @@ fn git_contexts_are_cloned_at_branch_tag_commit_and_directory() {
         directory.path(),
         &["kaniko", "--no-push", &gone],
         1,
-        &["--context=http://", "nowhere"],
+        &["--context=http://", "has no reference `nowhere`", "`topic`"],
     );
+    let argument = "--build-arg=BUILDKIT_CONTEXT_KEEP_GIT_DIR=0";
+    write(directory.path(), "all", "FROM scratch\nCOPY . /\n");
+    let whole = ["--dockerfile=all"];
+    let with_git = of("", &whole);
+    assert_eq!(of("", &whole), with_git, "the same repository");
+    assert!(of("", &[&whole[..], &[argument]].concat()) != with_git);
     let outside = format!("--context=git://{}/app.git", web.host);
     imgmake.refused(
         directory.path(),
@@ -185,7 +197,7 @@ fn the_login_of_a_repository_is_used_and_never_shown() {
     let directory = temporary();
     let plain = format!("--context=git://{}/app.git", web.host);
     let inside = format!("--context=git://ann:secret-word@{}/app.git", web.host);
-    let imgmake = || Imgmake::new().with("GIT_PULL_METHOD", "http");
+    let imgmake = without_programs;
     let by_address = digest(directory.path(), &imgmake(), &[&inside]);
     let named = imgmake()
         .with("GIT_USERNAME", "ann")
@@ -196,7 +208,7 @@ fn the_login_of_a_repository_is_used_and_never_shown() {
         directory.path(),
         &["kaniko", "--no-push", &plain],
         1,
-        &["git clone failed"],
+        &["refused the login", "GIT_TOKEN"],
     );
     assert!(!ran.stderr.contains("secret"), "{}", ran.stderr);
 }

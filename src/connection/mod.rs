@@ -2,7 +2,10 @@
 //! up, reaching a host, waiting for it and sending to it all look at the
 //! cancellation several times a second, however long their time-outs are.
 //!
-//! Knows ureq's transport interface; knows no HTTP, no TLS and no registry.
+//! Knows ureq's transport interface; knows no HTTP, no TLS, no registry and no
+//! repository. [`proxy`] says what stands between here and a host.
+
+pub mod proxy;
 
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -21,14 +24,13 @@ use ureq::unversioned::transport::{
 };
 use ureq::{Error, Timeout};
 
-use super::RegistryError;
 use crate::event::{Cancel, Cancelled};
 
 /// How soon a cancellation is seen.
 const GLANCE: Duration = Duration::from_millis(50);
 
 /// An agent whose connections end with the cancellation.
-pub(super) fn agent(config: Config, cancel: &Cancel) -> ureq::Agent {
+pub fn agent(config: Config, cancel: &Cancel) -> ureq::Agent {
     let connector =
         ().chain(ConnectProxyConnector::default())
             .chain(Tcp(cancel.clone()))
@@ -36,8 +38,23 @@ pub(super) fn agent(config: Config, cancel: &Cancel) -> ureq::Agent {
     ureq::Agent::with_parts(config, connector, Names(cancel.clone()))
 }
 
+/// A connection to the first address that answers, for what is not HTTP.
+///
+/// # Errors
+/// None answers in time, or the run is cancelled.
+pub fn tcp(addresses: &[SocketAddr], patience: Duration, cancel: &Cancel) -> io::Result<TcpStream> {
+    let mut failed = io::Error::from(io::ErrorKind::AddrNotAvailable);
+    for address in addresses {
+        match Tcp(cancel.clone()).one(address, Some(patience)) {
+            Err(error) if !cancel.is_cancelled() => failed = error.into_io(),
+            other => return other.map_err(Error::into_io),
+        }
+    }
+    Err(failed)
+}
+
 fn check(cancel: &Cancel) -> Result<(), Error> {
-    let told = |cancelled: Cancelled| Error::Io(io::Error::other(RegistryError::from(cancelled)));
+    let told = |cancelled: Cancelled| Error::Io(io::Error::other(cancelled));
     cancel.check().map_err(told)
 }
 

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use url::Url;
 
 /// The proxy for an address, as a URL. Loopback is never proxied.
-pub(super) fn proxy_for(url: &Url, environment: &BTreeMap<String, String>) -> Option<String> {
+pub fn proxy_for(url: &Url, environment: &BTreeMap<String, String>) -> Option<String> {
     let value = |name: &str| {
         [name.to_string(), name.to_ascii_lowercase()]
             .iter()
@@ -40,7 +40,7 @@ pub(super) fn proxy_for(url: &Url, environment: &BTreeMap<String, String>) -> Op
     })
 }
 
-pub(super) fn is_loopback(host: &str) -> bool {
+pub fn is_loopback(host: &str) -> bool {
     let host = host.trim_matches(['[', ']']);
     host == "localhost"
         || host.ends_with(".localhost")
@@ -48,7 +48,7 @@ pub(super) fn is_loopback(host: &str) -> bool {
 }
 
 /// Addresses that routers do not pass on: clouds keep their metadata services there.
-pub(super) fn is_link_local(host: &str) -> bool {
+pub fn is_link_local(host: &str) -> bool {
     match host.trim_matches(['[', ']']).parse::<IpAddr>() {
         Ok(IpAddr::V4(address)) => address.is_link_local(),
         Ok(IpAddr::V6(address)) => {

@@ -1,0 +1,232 @@
+//! What `.gitmodules` adds to a checkout: other repositories' commits in its
+//! directories, and theirs in turn.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Component, Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use gix_object::bstr::BStr;
+
+use super::Remote;
+use super::checkout::{Submodule, Written};
+use super::commit::{ALL_BRANCHES, GitDirectory, History, Manner, commit_alone, files, ids_of};
+use super::config::settings;
+use super::repository::{Repository, in_quotes, quoted};
+use super::session::{Reference, Session, Wish};
+
+/// Repositories can hold each other for ever.
+const DEEPEST: usize = 16;
+
+/// What `.gitmodules` says of one.
+#[derive(Default)]
+struct Named {
+    path: Option<String>,
+    url: Option<String>,
+    update: Option<String>,
+}
+
+/// Fetches the submodules of what was checked out in `tree`.
+pub(super) fn all(
+    manner: Manner<'_>,
+    remote: &Remote,
+    repository: &mut Repository,
+    written: &Written,
+    tree: &Path,
+    level: usize,
+) -> Result<()> {
+    let Some(modules) = &written.modules else {
+        return Ok(());
+    };
+    if level >= DEEPEST {
+        bail!(
+            "`{}` lies in other repositories {DEEPEST} times",
+            remote.address
+        );
+    }
+    let named = named(&String::from_utf8_lossy(modules));
+    for submodule in &written.submodules {
+        let path = submodule.path.display();
+        let found = named.iter().find(|(_, named)| {
+            named.path.as_deref().map(OsStr::new) == Some(submodule.path.as_os_str())
+        });
+        let (name, named) = found.with_context(|| {
+            format!(".gitmodules does not say where the submodule `{path}` is from")
+        })?;
+        if named.update.as_deref() == Some("none") {
+            continue;
+        }
+        one(
+            manner,
+            remote,
+            repository,
+            submodule,
+            (name, named),
+            tree,
+            level,
+        )
+        .with_context(|| format!("submodule `{path}`"))?;
+    }
+    Ok(())
+}
+
+fn named(text: &str) -> BTreeMap<String, Named> {
+    let mut all: BTreeMap<String, Named> = BTreeMap::new();
+    for setting in settings(text) {
+        if setting.section != "submodule" || setting.subsection.is_empty() {
+            continue;
+        }
+        let named = all.entry(setting.subsection).or_default();
+        match setting.name.as_str() {
+            "path" => named.path = Some(setting.value.trim_end_matches('/').to_string()),
+            "url" => named.url = Some(setting.value),
+            "update" => named.update = Some(setting.value),
+            _ => {}
+        }
+    }
+    all
+}
+
+fn one(
+    manner: Manner<'_>,
+    parent: &Remote,
+    above: &mut Repository,
+    submodule: &Submodule,
+    (name, named): (&str, &Named),
+    tree: &Path,
+    level: usize,
+) -> Result<()> {
+    // The name becomes a directory below `.git`.
+    if gix_validate::submodule::name(BStr::new(name)).is_err() || name.starts_with('/') {
+        bail!("`{name}` is no name of a submodule");
+    }
+    let url = named.url.as_deref().context(".gitmodules gives no `url`")?;
+    let remote = beside(parent, url)?;
+    let directory = above.directory.join("modules").join(name);
+    let place = tree.join(&submodule.path);
+    let mut repository = Repository::create(&directory, submodule.commit.kind())?;
+    let worktree = relative(&directory, &place)?;
+    repository.add_config(&format!("\tworktree = {}\n", quoted(&worktree)));
+    repository.add_origin(&remote.address, ALL_BRANCHES);
+    let (references, mut shallow) = fetch(manner, &remote, &repository, submodule)?;
+    files(
+        manner,
+        &remote,
+        &mut repository,
+        submodule.commit,
+        &place,
+        level + 1,
+    )?;
+    repository.finish(&submodule.commit.to_string(), &references, &mut shallow)?;
+    above.add_config(&format!(
+        "[submodule {}]\n\tactive = true\n\turl = {}\n",
+        in_quotes(name),
+        quoted(&remote.address.to_string())
+    ));
+    if manner.git_directory == GitDirectory::Keep {
+        if manner.history == History::None {
+            repository.settle(&manner.client.cancel)?;
+        }
+        let link = format!("gitdir: {}\n", relative(&place, &directory)?);
+        fs::write(place.join(".git"), link).context("cannot write its .git")?;
+    }
+    Ok(())
+}
+
+/// The parent's login goes along to the same server only.
+fn beside(parent: &Remote, url: &str) -> Result<Remote> {
+    let (address, login) = parent.address.join(url)?;
+    let inherited = parent
+        .address
+        .is_beside(&address)
+        .then(|| parent.login.clone());
+    Ok(Remote {
+        login: login.or(inherited.flatten()),
+        verification: parent.verification,
+        address,
+    })
+}
+
+fn fetch(
+    manner: Manner<'_>,
+    remote: &Remote,
+    repository: &Repository,
+    submodule: &Submodule,
+) -> Result<(Vec<Reference>, Vec<gix_hash::ObjectId>)> {
+    let client = manner.client;
+    if manner.history == History::None {
+        let shallow = commit_alone(client, remote, repository, submodule.commit)?;
+        return Ok((Vec::new(), shallow));
+    }
+    let mut session = Session::open(client, remote)?;
+    let mut references = session.references(&["refs/heads/", "refs/tags/"])?;
+    references.retain(|r| r.name.starts_with("refs/heads/") || r.name.starts_with("refs/tags/"));
+    let wish = Wish {
+        ids: &ids_of(&references),
+        depth: None,
+    };
+    if !references.is_empty() {
+        session.fetch(&wish, |pack| repository.receive(pack, &client.cancel))?;
+    }
+    let mut shallow = Vec::new();
+    if !repository.has(&submodule.commit)? {
+        shallow = commit_alone(client, remote, repository, submodule.commit)?;
+    }
+    for reference in &mut references {
+        if let Some(branch) = reference.name.strip_prefix("refs/heads/") {
+            reference.name = format!("refs/remotes/origin/{branch}");
+        }
+    }
+    Ok((references, shallow))
+}
+
+/// The way from one directory to another.
+fn relative(from: &Path, to: &Path) -> Result<String> {
+    let parts = |path: &Path| -> Vec<PathBuf> {
+        let parts = path.components().filter(|c| *c != Component::CurDir);
+        parts.map(|c| PathBuf::from(c.as_os_str())).collect()
+    };
+    let (from, to) = (parts(from), parts(to));
+    let common = from.iter().zip(&to).take_while(|(a, b)| a == b).count();
+    let mut way = PathBuf::new();
+    way.extend(std::iter::repeat_n("..", from.len() - common));
+    way.extend(&to[common..]);
+    let text = std::str::from_utf8(way.as_os_str().as_bytes());
+    Ok(text.context("the path is not UTF-8")?.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_way_between_directories_is_relative() {
+        let way = |from: &str, to: &str| relative(Path::new(from), Path::new(to)).unwrap();
+        assert_eq!(way("/t/.git/modules/lib", "/t/lib"), "../../../lib");
+        assert_eq!(
+            way("/t/a/lib", "/t/.git/modules/lib"),
+            "../../.git/modules/lib"
+        );
+    }
+
+    #[test]
+    fn a_login_stays_with_its_server() {
+        let parent = Remote::parse("https://ann:secret@example.com/app.git").unwrap();
+        assert!(beside(&parent, "../lib.git").unwrap().login.is_some());
+        assert!(
+            beside(&parent, "https://example.com/x.git")
+                .unwrap()
+                .login
+                .is_some()
+        );
+        for other in [
+            "https://example.com:444/x.git",
+            "http://example.com/x.git",
+            "https://other.example/x.git",
+        ] {
+            assert_eq!(beside(&parent, other).unwrap().login, None, "{other}");
+        }
+    }
+}
