@@ -20,7 +20,9 @@ use super::recipe::{Loaded, mistake};
 use super::state::ImageState;
 use super::step_key::Framed;
 use super::steps::describe;
-use super::{AddedLayers, BuildRequest, Engine, Input, Inputs, NamedContext, Recipe, add};
+use super::{
+    AddedLayers, AlsoStages, BuildRequest, Engine, Input, Inputs, NamedContext, Recipe, add,
+};
 use crate::dockerfile::{Mount, Run};
 use crate::layer::EntryKind;
 
@@ -89,6 +91,9 @@ impl<'a> Gathering<'a> {
         self.said("setting", "format", &request.format);
         self.said("setting", "compression", &request.compression);
         self.said("setting", "epoch", &loaded.epoch);
+        if request.also != AlsoStages::None {
+            self.said("setting", "also stages", &request.also);
+        }
         if request.added != AddedLayers::default() {
             self.said("setting", "added layers", &request.added);
         }

@@ -98,6 +98,8 @@ pub struct BuildRequest {
     pub epoch: Option<i64>,
     pub compression: Compression,
     pub format: crate::image::ManifestFormat,
+    /// Stages that are built although the image does not need them.
+    pub also: AlsoStages,
     /// What becomes of the layers that are added to the base.
     pub added: AddedLayers,
     pub no_cache: bool,
@@ -114,6 +116,15 @@ pub enum Recipe {
         base: String,
         steps: Vec<Step>,
     },
+}
+/// Stages to build beside those that the target's stage needs: one that runs tests, say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum AlsoStages {
+    #[default]
+    None,
+    Named(Vec<String>),
+    /// Every one before the target's.
+    Earlier,
 }
 /// One step of a build without a Dockerfile (manifest.md); paths relative to `context`.
 #[derive(Clone, Debug, PartialEq)]

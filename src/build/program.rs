@@ -8,7 +8,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, anyhow, bail};
 
 use super::base::{BaseImage, Bases};
-use super::{BuildRequest, NamedContext, Step};
+use super::{AlsoStages, BuildRequest, NamedContext, Step};
 use crate::dockerfile::{
     ArgDeclaration, Dockerfile, Escape, Instruction, Located, PLATFORM_ARGS, StageReference,
     parse_trigger,
@@ -199,7 +199,22 @@ impl Compiler<'_> {
             .map_err(|e| anyhow!("{file}: {}", super::recipe::mistake(&e)))?;
         self.globals(parsed, target)?;
         self.program.target = self.stage(parsed, target)?;
+        for stage in self.also(file, parsed, target)? {
+            self.stage(parsed, stage)?;
+        }
         Ok(())
+    }
+
+    fn also(&self, file: &str, parsed: &Dockerfile, target: usize) -> Result<Vec<usize>> {
+        match &self.request.also {
+            AlsoStages::None => Ok(Vec::new()),
+            AlsoStages::Earlier => Ok((0..target).collect()),
+            AlsoStages::Named(names) => names
+                .iter()
+                .map(|name| parsed.target(Some(name)))
+                .collect::<Result<_, _>>()
+                .map_err(|e| anyhow!("{file}: {}", super::recipe::mistake(&e))),
+        }
     }
 
     fn steps(&mut self, base: &str, steps: &[Step]) -> Result<()> {

@@ -42,6 +42,7 @@ pub(super) fn build(fields: &mut Fields) -> Option<BuildTarget> {
     let add_hosts = unique(fields.map("add-hosts"));
     check_hosts(&add_hosts, fields.cx);
     let epoch = fields.integer("epoch", 0..=253_402_300_799);
+    let also_stages = fields.all_texts("also-stages");
     let squash = fields.flag("squash").unwrap_or(false);
     let ignore_paths = fields.all_texts("ignore-paths");
     check_ignored(&ignore_paths, fields.cx);
@@ -69,6 +70,7 @@ pub(super) fn build(fields: &mut Fields) -> Option<BuildTarget> {
         network,
         add_hosts,
         epoch,
+        also_stages,
         squash,
         ignore_paths,
         no_cache,
@@ -101,11 +103,14 @@ fn recipe(fields: &mut Fields, context: Option<&Spanned<String>>) -> Option<Reci
     let from_node = fields.child("from");
     let steps = fields.children_of(&STEPS);
     let stage_node = fields.child("stage");
+    let also_node = fields.children("also-stages").next();
     let first_step = from_node
         .into_iter()
         .chain(steps.first().copied())
         .min_by_key(|node| node.span.start);
-    if let (Some(dockerfile), Some(step)) = (dockerfile_node.or(stage_node), first_step) {
+    if let (Some(dockerfile), Some(step)) =
+        (dockerfile_node.or(stage_node).or(also_node), first_step)
+    {
         return exclusive(dockerfile, step, fields.cx);
     }
     if first_step.is_some() {

@@ -274,6 +274,8 @@ pub struct BuildTarget {
     /// Names that RUN finds in `/etc/hosts`, with their addresses.
     pub add_hosts: BTreeMap<String, Spanned<String>>,
     pub epoch: Option<i64>,
+    /// Stages that are built although the image does not need them; `*` is every one before its own.
+    pub also_stages: Vec<Spanned<String>>,
     /// What is added to the base becomes one layer.
     pub squash: bool,
     /// Absolute paths: what the build changes there is in no layer of the image.

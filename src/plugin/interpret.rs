@@ -143,10 +143,7 @@ fn interpret_with(
         layout: reader.some("PLUGIN_OCI_LAYOUT_PATH"),
         registries,
         cache,
-        attempts: reader
-            .number("PLUGIN_PUSH_RETRY")
-            .and_then(|n| u32::try_from(n).ok())
-            .map(|n| n + 1),
+        attempts: attempts(reader),
         check_permission: !reader.flag("PLUGIN_SKIP_PUSH_PERMISSION_CHECK"),
         docker_config: None,
         immutable_tags: ImmutableTags::default(),
@@ -179,6 +176,16 @@ pub(super) fn log(reader: &Reader) -> Result<Log, Refusal> {
         amount,
         timestamps: reader.flag("PLUGIN_LOG_TIMESTAMP"),
     })
+}
+
+/// One number serves both directions: the larger.
+fn attempts(reader: &Reader) -> Option<u32> {
+    let numbers = ["PLUGIN_PUSH_RETRY", "PLUGIN_IMAGE_DOWNLOAD_RETRY"];
+    let most = numbers
+        .into_iter()
+        .filter_map(|name| reader.number(name))
+        .max()?;
+    u32::try_from(most).ok()?.checked_add(1)
 }
 
 /// As kaniko's `--cache-dir`.
@@ -374,6 +381,10 @@ fn build(
     Ok(Build {
         dockerfile: dockerfile(entry, reader, &context, workspace)?,
         stage: reader.some("PLUGIN_TARGET"),
+        also_stages: match reader.some("PLUGIN_SKIP_UNUSED_STAGES") {
+            Some(_) if !reader.flag("PLUGIN_SKIP_UNUSED_STAGES") => vec!["*".into()],
+            _ => Vec::new(),
+        },
         args: build_args(reader, workspace.environment)?,
         labels: labels(reader, workspace.now)?,
         platforms: reader

@@ -92,6 +92,8 @@ pub struct Build {
     pub context: String,
     pub dockerfile: String,
     pub stage: Option<String>,
+    /// Stages that are built besides; `*` is every one before it.
+    pub also_stages: Vec<String>,
     pub args: BTreeMap<String, String>,
     pub labels: BTreeMap<String, String>,
     pub annotations: BTreeMap<String, String>,
@@ -240,6 +242,7 @@ impl Job {
             network: build.network.as_ref().map(|network| plain(network)),
             add_hosts: spanned(&build.add_hosts),
             epoch: build.epoch,
+            also_stages: build.also_stages.iter().map(|s| plain(s)).collect(),
             squash: build.squash,
             ignore_paths: build.ignore_paths.iter().map(|p| plain(p)).collect(),
             no_cache: build.no_cache,

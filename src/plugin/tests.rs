@@ -337,7 +337,7 @@ fn what_tunes_a_daemon_is_accepted_with_one_line() {
     assert_eq!(
         job.notes
             .iter()
-            .filter(|note| note.contains("daemon"))
+            .filter(|note| note.starts_with("PLUGIN_"))
             .count(),
         2,
         "{:?}",
@@ -624,6 +624,23 @@ fn the_ecr_wrappers_make_repositories_by_either_name() {
         };
         assert!(options.contains_key("scan-on-push"));
     }
+}
+
+#[test]
+fn unused_stages_are_built_where_a_step_says_so() {
+    for (value, also) in [("true", false), ("", false), ("false", true)] {
+        let pairs = [("PLUGIN_REPO", "a/b"), ("PLUGIN_SKIP_UNUSED_STAGES", value)];
+        let Source::Build(build) = job("kaniko-docker", &pairs).source else {
+            panic!()
+        };
+        assert_eq!(!build.also_stages.is_empty(), also, "{value:?}");
+    }
+    let retries = [
+        ("PLUGIN_REPO", "a/b"),
+        ("PLUGIN_PUSH_RETRY", "1"),
+        ("PLUGIN_IMAGE_DOWNLOAD_RETRY", "6"),
+    ];
+    assert_eq!(job("kaniko-docker", &retries).attempts, Some(7));
 }
 
 #[test]

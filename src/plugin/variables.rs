@@ -156,14 +156,16 @@ pub const VARIABLES: &[Variable] = &[
         Kind::Text,
         "",
         &[(Buildx, ALL)],
-        Effect::Daemon,
+        Effect::Inherent("RUN has the network of the step's own container"),
     ),
     variable(
         &["PLUGIN_BUILDER_CONFIG"],
         Kind::Text,
         "",
         &[(Buildx, ALL)],
-        Effect::Daemon,
+        Effect::Inherent(
+            "BuildKit's file is not read; PLUGIN_MIRROR names mirrors, PLUGIN_INSECURE plain HTTP",
+        ),
     ),
     variable(
         &["PLUGIN_BUILDER_DRIVER"],
@@ -198,7 +200,7 @@ pub const VARIABLES: &[Variable] = &[
         Kind::Text,
         "",
         &[(Buildx, ALL)],
-        Effect::Daemon,
+        Effect::Inherent("the build happens here, not on that builder"),
     ),
     variable(
         &["PLUGIN_BUILDKIT_ASSETS_DIR"],
@@ -434,14 +436,18 @@ pub const VARIABLES: &[Variable] = &[
         Kind::List(','),
         "",
         &[(Buildx, ALL)],
-        Effect::Daemon,
+        Effect::Inherent(
+            "RUN asks the name servers of the step's own container; PLUGIN_ADD_HOST adds names",
+        ),
     ),
     variable(
         &["PLUGIN_CUSTOM_DNS_SEARCH"],
         Kind::List(','),
         "",
         &[(Buildx, ALL)],
-        Effect::Daemon,
+        Effect::Inherent(
+            "RUN asks the name servers of the step's own container; PLUGIN_ADD_HOST adds names",
+        ),
     ),
     variable(
         &["PLUGIN_CUSTOM_LABELS"],
@@ -737,7 +743,7 @@ pub const VARIABLES: &[Variable] = &[
         Kind::Int,
         "",
         &[(Kaniko, ALL)],
-        Effect::Inherent("downloads are retried and resumed anyway"),
+        Effect::Used,
     ),
     variable(
         &["PLUGIN_IMAGE_FS_EXTRACT_RETRY"],
@@ -793,7 +799,7 @@ pub const VARIABLES: &[Variable] = &[
         Kind::Bool,
         "",
         &[(Buildx, ALL)],
-        Effect::Daemon,
+        Effect::Inherent("RUN has the network of the step's own container"),
     ),
     variable(
         &["PLUGIN_JSON_KEY"],
@@ -814,7 +820,9 @@ pub const VARIABLES: &[Variable] = &[
         Kind::Bool,
         "",
         &[(Buildah, ALL)],
-        Effect::Inherent("every layer is cached"),
+        Effect::Inherent(
+            "every step is cached and has a layer of its own; PLUGIN_SQUASH makes one of them",
+        ),
     ),
     variable(
         &["PLUGIN_LIFECYCLE_POLICY"],
@@ -856,7 +864,7 @@ pub const VARIABLES: &[Variable] = &[
         Kind::Text,
         "",
         &[(Buildx, ALL)],
-        Effect::Daemon,
+        Effect::Inherent("RUN has the network of the step's own container"),
     ),
     variable(
         &["PLUGIN_MULTIPLE_BUILD_ARGS"],
@@ -1192,7 +1200,7 @@ pub const VARIABLES: &[Variable] = &[
         Kind::Bool,
         "",
         &[(Kaniko, ALL)],
-        Effect::Inherent("unused stages are never built"),
+        Effect::Used,
     ),
     variable(
         &["PLUGIN_SNAPSHOT_MODE"],
@@ -1248,7 +1256,9 @@ pub const VARIABLES: &[Variable] = &[
         Kind::Text,
         "",
         &[(Kaniko, &[Acr])],
-        Effect::Inherent("the token exchange needs none"),
+        Effect::Inherent(
+            "the token exchange needs none; the artifact file names the registry, not its page in the portal",
+        ),
     ),
     variable(
         &["PLUGIN_TAG", "PLUGIN_TAGS"],

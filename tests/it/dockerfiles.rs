@@ -117,6 +117,7 @@ impl Project {
             epoch: None,
             compression: Compression::Gzip { level: 1 },
             format: Default::default(),
+            also: Default::default(),
             added: Default::default(),
             no_cache: false,
             pull: false,

@@ -3,6 +3,28 @@
 use super::*;
 
 #[test]
+fn stages_that_the_image_does_not_need_are_built_where_they_are_asked_for() {
+    let p = Project::new();
+    p.write("a", "1").write("b", "2");
+    let file = "FROM scratch AS test\nCOPY b /\nFROM scratch AS broken\nCOPY gone /\nFROM scratch\nCOPY a /\n";
+    let plain = p.run(&p.request(file)).unwrap();
+    assert_eq!(plain.built.steps_run, 1);
+    let also = |also: AlsoStages| {
+        p.run(&BuildRequest {
+            also,
+            ..p.request(file)
+        })
+    };
+    let image = also(AlsoStages::Named(vec!["test".into()])).unwrap();
+    assert_eq!((image.built.steps_run, image.built.steps_cached), (1, 1));
+    assert_eq!(image.built.root.digest, plain.built.root.digest);
+    let error = |also_stages| format!("{:#}", also(also_stages).err().unwrap());
+    assert!(error(AlsoStages::Earlier).contains("`gone`"));
+    let unknown = error(AlsoStages::Named(vec!["tset".into()]));
+    assert!(unknown.contains("there is no stage `tset`"), "{unknown}");
+}
+
+#[test]
 fn only_reached_stages_are_built_and_stages_run_side_by_side() {
     let p = Project::new();
     p.write("f", "x");

@@ -8,8 +8,8 @@ use super::super::tools::secret_value;
 use super::{Work, failure};
 use crate::archive;
 use crate::build::{
-    self, AddedLayers, BuildRequest, Command, IgnoredPaths, LayerCount, NamedContext, Recipe,
-    SecretSource, Step,
+    self, AddedLayers, AlsoStages, BuildRequest, Command, IgnoredPaths, LayerCount, NamedContext,
+    Recipe, SecretSource, Step,
 };
 use crate::dockerfile::RunNetwork;
 use crate::event::{Event, Product};
@@ -273,6 +273,11 @@ pub(super) fn request(
             ManifestFormat::Docker
         } else {
             ManifestFormat::Oci
+        },
+        also: match target.also_stages.as_slice() {
+            [] => AlsoStages::None,
+            stages if stages.iter().any(|s| s.value == "*") => AlsoStages::Earlier,
+            stages => AlsoStages::Named(stages.iter().map(|s| s.value.clone()).collect()),
         },
         added: AddedLayers {
             count: match target.squash {

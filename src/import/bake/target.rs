@@ -106,6 +106,7 @@ pub(super) fn add(name: &str, values: &Values, imported: &mut Imported) -> Resul
         network: network(name, values)?,
         add_hosts: add_hosts(values)?,
         epoch: None,
+        also_stages: Vec::new(),
         squash: false,
         ignore_paths: Vec::new(),
         no_cache: flag(values, "no-cache")?,

@@ -180,7 +180,7 @@ pub const FLAGS: &[Flag] = &[
         Kind::Text,
         "",
         Effect::Used,
-        "the stage to build; one",
+        "the stage whose image is wanted; further ones, after commas or in flags of their own, are built besides",
     ),
     flag(
         "secret",
@@ -562,9 +562,9 @@ pub const FLAGS: &[Flag] = &[
         "skip-unused-stages",
         None,
         Kind::Bool,
-        "false",
-        Effect::Inherent,
-        "stages that nothing needs are never built",
+        "true",
+        Effect::Used,
+        "`false` builds every stage before the target's, such as one that runs tests; unless said, only what the image needs",
     ),
     flag(
         "force-build-metadata",

@@ -125,10 +125,12 @@ impl Request {
         let line = &self.line;
         let destinations = line.all("destination");
         let mut notes = line.notes();
+        let (stage, also_stages) = stages(line)?;
         let build = Build {
             context: context.to_string(),
             dockerfile: dockerfile.to_string(),
-            stage: stage(line)?,
+            stage,
+            also_stages,
             args: build_args(line, workspace.environment)?,
             labels: line.pairs("label").into_iter().collect(),
             annotations: line.pairs("annotation").into_iter().collect(),
@@ -300,20 +302,29 @@ fn inside(path: &str) -> Result<String, Refusal> {
     Ok(parts.join("/"))
 }
 
-fn stage(line: &CommandLine) -> Result<Option<String>, Refusal> {
-    let Some(stage) = line.text("target") else {
-        return Ok(None);
-    };
-    if stage.contains(',') || line.all("target").len() > 1 {
+/// The stage whose image is wanted, and those that are built besides: kaniko's fork takes several targets.
+fn stages(line: &CommandLine) -> Result<(Option<String>, Vec<String>), Refusal> {
+    let given = line.all("target");
+    let mut named: Vec<String> = given
+        .iter()
+        .filter(|text| !text.is_empty())
+        .flat_map(|text| text.split(',').map(|stage| stage.trim().to_string()))
+        .collect();
+    if named.iter().any(|stage| stage.is_empty() || stage == "*") {
         return Err(Refusal::new(
-            format!(
-                "--target={}: several stages at once are not built",
-                line.all("target").join(",")
-            ),
-            "name the stage whose image is wanted; stages it needs are built, others can have a run of their own",
+            format!("--target={} names no stage", given.join(",")),
+            "give the names of stages, the one whose image is wanted first",
         ));
     }
-    Ok(Some(stage))
+    named.dedup();
+    let mut named = named.into_iter();
+    let wanted = named.next();
+    let mut also: Vec<String> = named.collect();
+    // kaniko's default is false, that of its forks true: only who says so means it.
+    if line.given("skip-unused-stages").is_some() && !line.flag("skip-unused-stages") {
+        also.push("*".into());
+    }
+    Ok((wanted, also))
 }
 
 fn platform(line: &CommandLine) -> Result<Option<String>, Refusal> {

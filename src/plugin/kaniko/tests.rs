@@ -405,7 +405,7 @@ fn the_build_is_as_the_flags_say() {
 #[test]
 fn values_that_mean_nothing_are_refused_by_their_flag() {
     for (arguments, says) in [
-        (&["--target=a,b"][..], "--target"),
+        (&["--target=a,,b"][..], "--target=a,,b"),
         (&["--custom-platform=linux"], "--custom-platform"),
         (&["--compression=lzma"], "--compression"),
         (&["--compression-level=12"], "--compression-level"),
@@ -601,6 +601,21 @@ fn what_changes_nothing_is_accepted_with_one_line() {
         assert!(!flag.does.is_empty(), "--{}", flag.name);
     }
     assert!(job(&["-d", "a", "--credential-helpers=vault"]).notes[0].contains("vault"));
+}
+
+#[test]
+fn stages_besides_the_wanted_one_are_built_where_that_is_said() {
+    for (arguments, stage, also) in [
+        (&[][..], None, &[][..]),
+        (&["--target=a"], Some("a"), &[]),
+        (&["--target=a, b", "--target=c"], Some("a"), &["b", "c"]),
+        (&["--skip-unused-stages"], None, &[]),
+        (&["--skip-unused-stages=false"], None, &["*"]),
+    ] {
+        let built = build(&[&["-d", "a"], arguments].concat());
+        assert_eq!(built.stage.as_deref(), stage, "{arguments:?}");
+        assert_eq!(built.also_stages, also, "{arguments:?}");
+    }
 }
 
 #[test]

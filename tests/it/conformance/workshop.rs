@@ -243,6 +243,7 @@ impl Workshop {
             epoch: asked.epoch,
             compression: Compression::Gzip { level: 1 },
             format: Default::default(),
+            also: Default::default(),
             added: Default::default(),
             no_cache: false,
             pull: false,
