@@ -12,21 +12,26 @@
 //! | `sh,exit=N` | commands whose last one ends with N |
 //! | `sh,norun` | only for reading: needs what a test has not |
 //! | `text,output` | lines that the commands before printed; `…` stands for anything |
+//! | `yaml,platform=NAME` | a pipeline of GitLab, Tekton, Argo, GitHub or Kubernetes: held against its schema |
+//!
+//! On pages that name `$REGISTRY`, it is a registry that takes pushes and holds `library/busybox`.
 
 use std::path::{Path, PathBuf};
 
+use crate::ground::images::bases;
 use crate::ground::imgmake::Imgmake;
-use crate::ground::{temporary, write};
+use crate::ground::registry::Registry;
+use crate::ground::{run, temporary, write};
 
-struct Block {
+pub struct Block {
     line: usize,
     language: String,
     options: Vec<String>,
-    text: String,
+    pub text: String,
 }
 
 impl Block {
-    fn option(&self, name: &str) -> Option<&str> {
+    pub fn option(&self, name: &str) -> Option<&str> {
         self.options
             .iter()
             .find_map(|o| o.strip_prefix(name)?.strip_prefix('='))
@@ -37,7 +42,7 @@ impl Block {
     }
 }
 
-fn blocks(page: &str) -> Vec<Block> {
+pub fn blocks(page: &str) -> Vec<Block> {
     let mut found: Vec<Block> = Vec::new();
     let mut fence: Option<(String, usize)> = None;
     for (number, line) in page.lines().enumerate() {
@@ -77,7 +82,7 @@ fn blocks(page: &str) -> Vec<Block> {
     found
 }
 
-fn pages() -> Vec<PathBuf> {
+pub fn pages() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut pages = vec![root.join("README.md")];
     let mut folders = vec![root.join("book/src")];
@@ -101,7 +106,11 @@ fn every_snippet_of_the_book_and_the_readme_does_what_it_shows() {
     for page in pages() {
         let text = std::fs::read_to_string(&page).unwrap();
         let directory = temporary();
-        let imgmake = Imgmake::new();
+        let mut imgmake = Imgmake::new();
+        let registry = text.contains("$REGISTRY").then(with_a_base);
+        if let Some(registry) = &registry {
+            imgmake = imgmake.with("REGISTRY", &registry.host);
+        }
         let mut printed = String::new();
         for block in blocks(&text) {
             let place = format!("{}:{}", page.display(), block.line);
@@ -111,6 +120,20 @@ fn every_snippet_of_the_book_and_the_readme_does_what_it_shows() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}
+
+fn with_a_base() -> Registry {
+    let registry = Registry::start();
+    let name = |host: &str| format!("docker://{host}/library/busybox:latest");
+    let plain = [
+        "copy",
+        "-q",
+        "--src-tls-verify=false",
+        "--dest-tls-verify=false",
+    ];
+    let (from, to) = (name(&bases().host), name(&registry.host));
+    run("skopeo", &[&plain[..], &[&from, &to]].concat());
+    registry
 }
 
 fn check(
@@ -142,6 +165,8 @@ fn check(
                 .unwrap()
                 .display()
                 .to_string();
+            let variables = program.get_envs().filter(|(name, _)| *name == "REGISTRY");
+            let registry = variables.filter_map(|(name, value)| Some((name, value?)));
             let output = std::process::Command::new("sh")
                 .args(["-euc", &block.text])
                 .current_dir(directory)
@@ -152,6 +177,7 @@ fn check(
                 )
                 .env("HOME", imgmake.home())
                 .env("IMGMAKE_STORE", imgmake.store())
+                .envs(registry)
                 .output()
                 .unwrap();
             *printed = format!(

@@ -250,11 +250,12 @@ pub(super) fn request(
         .epoch
         .or(settings.epoch)
         .or_else(|| work.environment.get("SOURCE_DATE_EPOCH")?.parse().ok());
+    let context = context(work, id, target)?;
     Ok(BuildRequest {
         target: name.to_string(),
         recipe: recipe(work, id, target)?,
-        context: context(work, id, target)?,
-        excluded: excluded(work),
+        excluded: excluded(work, &context),
+        context,
         contexts: contexts(work, target, upstream)?,
         args: values(&target.args),
         labels: values(&target.labels),
@@ -427,8 +428,15 @@ fn sibling(path: &Path) -> Option<String> {
 }
 
 /// Outputs of this manifest, and the state: in no context unless copied by name.
-fn excluded(work: &Work<'_>) -> Vec<PathBuf> {
-    let mut excluded = vec![work.path(crate::state::DIRECTORY)];
+/// The store and the project's state may lie in the context where the working directory is
+/// another: they change with every run, and are nobody's sources.
+fn excluded(work: &Work<'_>, context: &Path) -> Vec<PathBuf> {
+    let store = work.tools.store_path();
+    let mut excluded = vec![
+        work.path(crate::state::DIRECTORY),
+        context.join(crate::state::DIRECTORY),
+        std::path::absolute(store).unwrap_or_else(|_| store.to_path_buf()),
+    ];
     for target in &work.project.graph.manifest().targets {
         match &target.kind {
             TargetKind::Build(build) => {

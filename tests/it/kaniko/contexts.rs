@@ -6,6 +6,26 @@ use crate::ground::web::{Transport, Web};
 use crate::ground::{run, temporary, write};
 
 #[test]
+fn a_store_that_lies_in_the_context_is_not_in_the_image() {
+    let project = project();
+    let context = project.path().join("context");
+    write(&context, "Dockerfile", "FROM scratch\nCOPY . /\n");
+    let plain = digest(project.path(), &Imgmake::new(), &["--context=context"]);
+    // The second is what an earlier job left, from another directory.
+    for store in ["cache/store", ".imgmake/store"] {
+        let path = context.join(store).display().to_string();
+        let imgmake = || Imgmake::new().with("IMGMAKE_STORE", &path);
+        for _ in 0..2 {
+            let again = digest(project.path(), &imgmake(), &["--context=context"]);
+            assert_eq!(again, plain, "{store}");
+        }
+        std::fs::remove_dir_all(context.join("cache")).ok();
+    }
+    let other = digest(project.path(), &Imgmake::new(), &["--context=context"]);
+    assert_eq!(other, plain);
+}
+
+#[test]
 fn every_kind_of_local_context_gives_the_same_image() {
     let project = project();
     let directory = project.path();

@@ -197,6 +197,39 @@ fn passes_and_bites(case: &Case) {
     assert!(said.contains(case.says), "{}: {said}", case.file);
 }
 
+/// What the book shows as a whole file of a platform.
+#[test]
+fn every_pipeline_of_the_book_passes_its_platforms_schema() {
+    let mut judged = Vec::new();
+    std::thread::scope(|scope| {
+        for page in crate::book::pages() {
+            let text = std::fs::read_to_string(&page).unwrap();
+            for block in crate::book::blocks(&text) {
+                let Some(platform) = block.option("platform").map(String::from) else {
+                    continue;
+                };
+                judged.push(platform.clone());
+                let page = page.clone();
+                scope.spawn(move || {
+                    let (judge, part): (Judge, fn(&str) -> String) = match platform.as_str() {
+                        "github" => (CASES[0].judge, whole),
+                        "gitlab" => (CASES[1].judge, whole),
+                        "kubernetes" => (Judge::Kubernetes, whole),
+                        "argo" => (Judge::Argo, whole),
+                        "tekton" => (Judge::Kubernetes, steps_of_tekton),
+                        other => panic!("{}: no judge for {other}", page.display()),
+                    };
+                    let (passes, said) = judge.judges(&part(&block.text));
+                    assert!(passes, "{}: {platform}: {said}", page.display());
+                });
+            }
+        }
+    });
+    for platform in ["github", "gitlab", "argo", "tekton"] {
+        assert!(judged.iter().any(|one| one == platform), "{judged:?}");
+    }
+}
+
 #[test]
 fn every_template_is_judged_or_in_no_package() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/ci");
