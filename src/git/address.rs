@@ -151,7 +151,8 @@ fn web(text: &str) -> Result<(Address, Option<Login>)> {
 
 fn daemon(text: &str) -> Result<Address> {
     let url = Url::parse(text).with_context(|| format!("`{text}` is no address"))?;
-    let host = url.host_str().filter(|host| !host.is_empty());
+    let host = url.host_str();
+    let host = host.filter(|host| !host.is_empty() && !host.starts_with('-'));
     let host = host.with_context(|| format!("`{text}` names no host"))?;
     Ok(Address {
         text: text.to_string(),

@@ -2,7 +2,7 @@
 //! credential helpers know, once the server has asked.
 
 use std::fmt;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -10,6 +10,7 @@ use base64::Engine as _;
 use url::Url;
 
 use super::Client;
+use super::stream::Attentive;
 
 /// The value of an `Authorization` header. It never prints.
 #[derive(Clone, PartialEq, Eq)]
@@ -75,9 +76,13 @@ impl Client {
         let mut input = child.stdin.take()?;
         let asked = input.write_all(question.as_bytes());
         drop(input);
-        let output = child.wait_with_output().ok()?;
-        asked.ok()?;
-        let answer = String::from_utf8(output.stdout).ok()?;
+        // A helper may wait for somebody; the run's end is heard all the same.
+        let output = child.stdout.take()?;
+        let mut answer = String::new();
+        let read = Attentive::new(output.into(), self).read_to_string(&mut answer);
+        drop(child.kill());
+        drop(child.wait());
+        asked.and(read).ok()?;
         let field = |name: &str| {
             let lines = answer.lines().filter_map(|line| line.split_once('='));
             lines

@@ -45,7 +45,8 @@ enum Link {
     Stream(Box<Stream>),
 }
 
-enum Version {
+#[derive(Debug)]
+pub(super) enum Version {
     /// References came with the greeting.
     Zero(Vec<Reference>),
     Two,
@@ -242,7 +243,7 @@ impl Session {
 }
 
 /// The server's first words: its version, what it can, and in version 0 what it has.
-fn greeting(
+pub(super) fn greeting(
     lines: &mut Lines<impl Read>,
     capabilities: &mut BTreeMap<String, String>,
 ) -> Result<Version> {

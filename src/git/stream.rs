@@ -144,14 +144,14 @@ fn ssh(client: &Client, host: &str, port: Option<u16>, path: &str) -> Result<Str
 }
 
 /// Reads that a cancellation ends, and a silence that lasts too long.
-struct Attentive {
+pub(super) struct Attentive {
     file: OwnedFd,
     cancel: Cancel,
     patience: Duration,
 }
 
 impl Attentive {
-    fn new(file: OwnedFd, client: &Client) -> Attentive {
+    pub(super) fn new(file: OwnedFd, client: &Client) -> Attentive {
         Attentive {
             file,
             cancel: client.cancel.clone(),

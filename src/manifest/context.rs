@@ -320,7 +320,8 @@ impl<'s, 'f> Cx<'s, 'f> {
     /// A name of ours, as the rules want it.
     pub fn name(&self, value: &Value, what: &str) -> Option<Spanned<String>> {
         let name = self.plain(value)?;
-        if is_name(&name.value) {
+        let is_secret = what == SECRET;
+        if is_name(&name.value) || is_secret && is_name(&name.value.replace('.', "-")) {
             return Some(name);
         }
         self.error_help(
@@ -332,6 +333,9 @@ impl<'s, 'f> Cx<'s, 'f> {
         None
     }
 }
+
+/// Secrets may have the name of a host within theirs, `GIT_AUTH_TOKEN.example.com`.
+pub(super) const SECRET: &str = "a secret";
 
 /// `[A-Za-z0-9][A-Za-z0-9_-]*`
 pub(super) fn is_name(text: &str) -> bool {

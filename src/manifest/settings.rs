@@ -125,7 +125,7 @@ pub(super) fn secret(node: &Node, cx: &Cx, names: &mut Names) -> Option<SecretNo
     let mut fields = Fields::new(node, cx);
     let name = fields
         .required("a name")
-        .and_then(|value| cx.name(value, "a secret"));
+        .and_then(|value| cx.name(value, super::context::SECRET));
     let env = fields.prop_text("env");
     let file = fields.prop_text("file");
     let optional = fields.prop_boolean("optional").unwrap_or(false);

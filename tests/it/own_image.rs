@@ -191,6 +191,41 @@ fn an_authority_mounted_among_kanikos_certificates_is_trusted() {
 }
 
 #[test]
+fn a_git_context_is_cloned_where_there_is_no_program_but_this_one() {
+    let (web, registry) = (Web::start(Transport::Tls, "ann:word"), Registry::start());
+    let work = temporary();
+    write(work.path(), "Dockerfile", "FROM scratch\nCOPY app.txt /\n");
+    write(work.path(), "app.txt", "the application\n");
+    let work = path(work.path());
+    let bare = web.root().join("team/app.git");
+    for arguments in [
+        &["init", "-q", "-b", "main", work][..],
+        &["-C", work, "add", "-A"],
+        &[
+            "-C",
+            work,
+            "-c",
+            "user.name=t",
+            "-c",
+            "user.email=t@t",
+            "commit",
+            "-qm",
+            "x",
+        ],
+        &["clone", "-q", "--bare", work, path(&bare)],
+    ] {
+        run("git", arguments);
+    }
+    let own = mounted(&web.certificate(), "/kaniko/ssl/certs/own.crt:ro");
+    let login = ["-e", "GIT_USERNAME=ann", "-e", "GIT_PASSWORD=word"];
+    let options = [&["-v", own.as_str()][..], &login].concat();
+    let context = format!("--context=git://{}/team/app.git#main", web.host);
+    let destination = format!("--destination={}/app:1", registry.host);
+    succeeded(&docker_run("executor", &options, &[&context, &destination]));
+    assert_eq!(registry.tags(), ["app:1"]);
+}
+
+#[test]
 fn docker_stop_ends_it_and_publishes_nothing() {
     let (context, registry) = (context(), Registry::start());
     let base = format!("{}/library/busybox:latest", bases().host);

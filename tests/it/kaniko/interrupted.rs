@@ -36,6 +36,28 @@ fn waiting_for_standard_input_ends_with_a_signal() {
 }
 
 #[test]
+fn waiting_for_a_repository_ends_with_a_signal() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = silent.local_addr().unwrap();
+    let directory = temporary();
+    let imgmake = Imgmake::new().with("GIT_PULL_METHOD", "http");
+    let mut child = imgmake
+        .command(directory.path())
+        .args(["kaniko", &format!("--context=git://{address}/app.git")])
+        .args(["--no-push"])
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let _asked = silent.accept().unwrap();
+    run("kill", &["-TERM", &child.id().to_string()]);
+    assert_eq!(child.wait().unwrap().code(), Some(143));
+    let left: Vec<_> = std::fs::read_dir(imgmake.store().join("tmp"))
+        .unwrap()
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
 fn a_stopped_run_leaves_nothing_behind() {
     let directory = temporary();
     let host = &bases().host;

@@ -1,6 +1,8 @@
 //! One commit's files, as ADD takes them.
 
 use super::*;
+use crate::ground::imgmake::Imgmake;
+use crate::ground::tree::unpack;
 use crate::ground::web::{Transport, Web};
 
 fn checkout(web: &Web, name: &str, commit: &str, git_directory: GitDirectory) -> tempfile::TempDir {
@@ -128,4 +130,50 @@ fn the_modes_are_gits_whatever_the_umask() {
     assert!(all["plain"].starts_with("file 644"));
     assert_eq!(all["sub"], "dir 755");
     assert!(git_directory(ours.path())["HEAD"].starts_with("file 644"));
+}
+
+#[test]
+fn add_takes_a_private_repository_where_there_is_no_program() {
+    let web = Web::start(Transport::Plain, "x-access-token:a-secret-word");
+    rich(&web);
+    let project = temporary();
+    let place = project.path();
+    let source = format!("http://{}/lib.git", web.host);
+    let dockerfile = format!("FROM scratch\nADD --keep-git-dir=true {source}#main /lib/\n");
+    write(place, "Dockerfile", dockerfile);
+    write(
+        place,
+        "imgmake.kdl",
+        "secret \"GIT_AUTH_TOKEN.127.0.0.1\" env=\"TOKEN\" optional=#true\nbuild app { context \".\"; secrets \"GIT_AUTH_TOKEN.127.0.0.1\"; tar \"app.tar\" }\n",
+    );
+    let imgmake = || Imgmake::new().with("PATH", "/nowhere");
+    // The submodule within it wants the login too, being on the same server.
+    let made = imgmake().with("TOKEN", "a-secret-word");
+    made.ok(place, &["run"]);
+    let tree = unpack(&format!("oci-archive:{}", path(&place.join("app.tar")))).tree;
+    assert!(
+        tree.keys()
+            .any(|name| name.ends_with("lib/in/deep/deep.txt")),
+        "{tree:?}"
+    );
+    assert!(
+        tree.keys().any(|name| name.ends_with("lib/.git/HEAD")),
+        "{tree:?}"
+    );
+    let without = imgmake().refused(
+        place,
+        &["run", "--pull"],
+        1,
+        &["Dockerfile:2", "asks for a login", "GIT_AUTH_TOKEN"],
+    );
+    let wrong = imgmake().with("TOKEN", "a-secret-lie");
+    let wrong = wrong.refused(
+        place,
+        &["run", "--pull"],
+        1,
+        &["Dockerfile:2", "refused the login"],
+    );
+    for said in [without.stderr, wrong.stderr] {
+        assert!(!said.contains("secret-"), "{said}");
+    }
 }

@@ -33,7 +33,15 @@ fn same(directory: &Path) -> BTreeMap<String, String> {
 
 fn tag_at(work: &Path, date: &str, arguments: &[&str]) {
     let all = [
-        &["-c", "user.name=t", "-c", "user.email=t@t", "tag"],
+        &[
+            "-c",
+            "advice.nestedTag=false",
+            "-c",
+            "user.name=t",
+            "-c",
+            "user.email=t@t",
+            "tag",
+        ],
         arguments,
     ]
     .concat();
@@ -85,8 +93,10 @@ fn facts_are_those_of_the_program() {
 #[test]
 fn what_only_git_can_read_is_left_to_it() {
     let work = temporary();
-    git(work.path(), &["init", "-q", "--ref-format=reftable"]);
-    commit_nothing(work.path());
+    git(work.path(), &["init", "-q"]);
+    // As `git init --ref-format=reftable` says it; older programs cannot.
+    let config = "[core]\n\trepositoryformatversion = 1\n[extensions]\n\trefStorage = reftable\n";
+    write(work.path(), ".git/config", config);
     assert!(imgmake::git::facts(work.path(), &BTreeMap::new()).is_err());
     let other = temporary();
     git(other.path(), &["init", "-q", "--object-format=sha256"]);

@@ -72,8 +72,14 @@ fn a_redirect_is_followed_and_never_with_the_login() {
         matches!(error.downcast_ref(), Some(LoginRefused::Wanted(_))),
         "{error:#}"
     );
-    // On the same server it goes along.
-    assert!(cloned(&of(&closed.host, login())).is_ok());
+    // On the same server it goes along; the clone does not hold it.
+    let inside = format!("http://ann:secret@{}/app.git", closed.host);
+    let ours = cloned(&Remote::parse(&inside).unwrap()).unwrap();
+    let config = std::fs::read_to_string(ours.path().join(".git/config")).unwrap();
+    assert!(
+        config.contains(&closed.host) && !config.contains("secret"),
+        "{config}"
+    );
     let page = Canned::redirecting("/users/sign_in");
     let error = cloned(&of(&page.host, None)).unwrap_err();
     assert!(
