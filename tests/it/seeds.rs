@@ -28,6 +28,14 @@ fn archive_files(tar: &Path) -> BTreeSet<String> {
     files_in(&format!("docker-archive:{}", tar.display()))
 }
 
+/// The digest that a push of the archive gives.
+fn archive_digest(tar: &Path) -> Option<String> {
+    let arguments = ["inspect", "--format", "json", tar.to_str().unwrap()];
+    let text = run(env!("CARGO_BIN_EXE_imgmake"), &arguments);
+    let image: Value = serde_json::from_str(&text).unwrap();
+    Some(image["digest"].as_str().unwrap().to_string())
+}
+
 #[track_caller]
 fn failed(ran: &[Ran], step: &str, says: &[&str]) {
     let one = ran.iter().find(|one| one.step == step);
@@ -135,6 +143,7 @@ fn two_pushes_beside_each_other_find_what_the_stage_built() {
     for pipeline in [
         "build-then-push-parallel-buildx",
         "build-then-push-parallel-kaniko",
+        "build-then-push-parallel-mixed",
     ] {
         let platform = Platform::with_registries(&["docker", "ecr"]);
         platform.ok(pipeline);
@@ -191,7 +200,12 @@ fn four_builds_and_four_pushes_share_a_workspace_at_the_same_time() {
             let repository = if name == "ecr" { "app" } else { "team/app" };
             let tags = platform.registry(name).tags();
             assert_eq!(tags, [format!("{repository}:{SEQUENCE}-buildx")], "{name}");
-            let files = archive_files(&platform.file(&format!("{name}image.tar")));
+            let tar = platform.file(&format!("{name}image.tar"));
+            let pushed = platform
+                .registry(name)
+                .digest(repository, &format!("{SEQUENCE}-buildx"));
+            assert_eq!(pushed, archive_digest(&tar), "{pipeline} {name}");
+            let files = archive_files(&tar);
             let own = files.iter().find(|file| file.contains(".imgmake"));
             assert_eq!(own, None, "{pipeline} {name}");
         }
@@ -208,6 +222,8 @@ fn what_was_scanned_is_what_is_pushed() {
         platform.ok(pipeline);
         let tags = platform.registry("ecr").tags();
         assert_eq!(tags, [format!("test-image:{tag}")]);
+        let pushed = platform.registry("ecr").digest("test-image", &tag);
+        assert_eq!(pushed, archive_digest(&platform.file("image.tar")));
     }
 }
 
@@ -224,10 +240,27 @@ fn a_finding_ends_the_pipeline_before_the_push() {
 
 #[test]
 fn an_archive_is_pushed_to_ecr_with_a_token_that_aws_hands_out() {
-    let platform = Platform::with_registries(&["ecr"]);
+    let platform = Platform::with_registries(&["ecr"])
+        .with("DRONE_OUTPUT", "output.env")
+        .with("PLUGIN_ARTIFACT_FILE", "artifact.json");
     platform.ok("ecr-build-then-push-tar");
-    let tags = platform.registry("ecr").tags();
-    assert_eq!(tags, [format!("test-image:v.{SEQUENCE}")]);
+    let registry = platform.registry("ecr");
+    let tag = format!("v.{SEQUENCE}");
+    assert_eq!(registry.tags(), [format!("test-image:{tag}")]);
+    let digest = registry.digest("test-image", &tag).unwrap();
+    assert_eq!(
+        archive_digest(&platform.file("image.tar")).as_ref(),
+        Some(&digest)
+    );
+    // The push-only step is the last that writes them.
+    let read = |path: &str| std::fs::read_to_string(platform.file(path)).unwrap();
+    let output = read("output.env");
+    assert!(output.contains(&format!("digest=\"{digest}\"")), "{output}");
+    let artifact: Value = serde_json::from_str(&read("artifact.json")).unwrap();
+    assert_eq!(artifact["data"]["registryType"], "ECR");
+    let name = format!("{}/test-image:{tag}", registry.host);
+    let image = serde_json::json!({"image": name, "digest": digest});
+    assert_eq!(artifact["data"]["images"], serde_json::json!([image]));
 }
 
 #[test]
@@ -273,9 +306,20 @@ const ECR_STEP: &str = "infrastructure:\n  type: PLATFORM\nexecution:\n  steps:\
 fn buildahs_settings_build_an_archive_and_push_it() {
     let platform = Platform::with_registries(&["docker"]);
     platform.ok("buildah-build-only");
-    assert!(platform.registry("docker").tags().is_empty());
+    let registry = platform.registry("docker");
+    assert!(registry.tags().is_empty());
+    let tar = platform.file("image.tar");
+    assert_eq!(
+        archive_tags(&tar),
+        [format!("{}/team/app:7", registry.host)]
+    );
+    assert!(archive_files(&tar).contains("app/app.txt"));
+    // Only the archive goes from the one to the other.
+    std::fs::remove_dir_all(platform.file(".imgmake")).unwrap();
+    std::fs::remove_file(platform.file("Dockerfile")).unwrap();
     platform.ok("buildah-push-only");
-    assert_eq!(platform.registry("docker").tags(), ["team/app:7"]);
+    assert_eq!(registry.tags(), ["team/app:7"]);
+    assert_eq!(registry.digest("team/app", "7"), archive_digest(&tar));
 }
 
 #[test]
