@@ -91,11 +91,20 @@ fn interpret_with(
         ));
     };
     let publishes = mode.push || mode.push_only;
-    let repositories = repositories(entry, reader, publishes)?;
-    let mut destinations: Vec<String> = repositories
-        .iter()
-        .flat_map(|repository| tags.iter().map(move |tag| format!("{repository}:{tag}")))
-        .collect();
+    let named = repositories(entry, reader, publishes)?;
+    let listed = reader.first_set(&["PLUGIN_DESTINATIONS"]).is_some();
+    let mut repositories = Vec::new();
+    let mut destinations: Vec<String> = Vec::new();
+    for name in named {
+        // A name in the list may bring a tag of its own.
+        let own = listed.then(|| names::own_tag(&name)).flatten();
+        let repository = own.map_or(name.as_str(), |tag| &name[..name.len() - tag.len() - 1]);
+        match own {
+            Some(_) => destinations.push(name.clone()),
+            None => destinations.extend(tags.iter().map(|tag| format!("{repository}:{tag}"))),
+        }
+        repositories.push(repository.to_string());
+    }
     if destinations.is_empty() && publishes {
         return Err(Refusal::new(
             "there is no repository to push to: PLUGIN_REPO is not set",

@@ -644,6 +644,21 @@ fn unused_stages_are_built_where_a_step_says_so() {
 }
 
 #[test]
+fn a_destination_may_bring_its_own_tag() {
+    let job = job(
+        "drone-docker",
+        &[
+            ("PLUGIN_DESTINATIONS", "h:5000/a/b:own; h:5000/c;d.io/e:x"),
+            ("PLUGIN_TAGS", "1,2"),
+        ],
+    );
+    assert_eq!(
+        job.destinations,
+        ["h:5000/a/b:own", "h:5000/c:1", "h:5000/c:2", "d.io/e:x"]
+    );
+}
+
+#[test]
 fn steps_tell_as_much_as_their_variables_ask_for() {
     let told = |entry: &str, pairs: &[(&str, &str)]| {
         job(entry, &[&[("PLUGIN_REPO", "acme/app")], pairs].concat()).log

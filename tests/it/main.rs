@@ -18,6 +18,7 @@
 //! | `login` | what `login` and `logout` leave in Docker's file, and whom they ask before |
 //! | `judged` | the specification's own types read what is written, and lose nothing of it |
 //! | `kaniko` | kaniko's arguments: contexts, destinations, files, refusals |
+//! | `permission` | a push that would be refused is refused before the build, for every plugin |
 //! | `bake` | bake files are built and pushed by the plugin's step |
 //! | `bad_input` | every refusal has a place, a reason and a next step |
 //! | `book` | every snippet of the book and the README does what it shows |
@@ -56,6 +57,7 @@ mod kaniko;
 mod login;
 mod own_image;
 mod packages;
+mod permission;
 mod platforms;
 mod registry_cache;
 mod release;

@@ -88,6 +88,16 @@ fn every_setting_that_changes_the_image_makes_it_again_and_is_named() {
         (steps, "from scratch; file \"/f\" \"1\"", "step 2 env"),
         (steps, &format!("{steps}; compression none"), "compression"),
         (steps, &format!("{steps}; epoch 7"), "epoch"),
+        (
+            steps,
+            &format!("{steps}; ignore-paths \"/f\""),
+            "added layers",
+        ),
+        (
+            &format!("{steps}; file \"/g\" \"1\""),
+            &format!("{steps}; file \"/g\" \"1\"; squash"),
+            "added layers",
+        ),
     ] {
         let (said, _) = again(before, after);
         assert!(

@@ -193,12 +193,13 @@ fn check_names(job: &Job) -> Result<(), Exit> {
     Ok(())
 }
 
-/// A push that would be refused is refused before anything is built for it.
+/// A push that would be refused is refused before anything is built for it: every one is asked for.
 fn check_permission(job: &Job, tools: &Tools) -> Result<(), Exit> {
     if !job.push || !job.check_permission {
         return Ok(());
     }
     let mut asked: Vec<String> = Vec::new();
+    let mut refused: Vec<String> = Vec::new();
     for destination in &job.destinations {
         let to: Reference = destination
             .parse()
@@ -207,13 +208,22 @@ fn check_permission(job: &Job, tools: &Tools) -> Result<(), Exit> {
             continue;
         }
         asked.push(to.name());
-        let checked = tools.client()?.check_push(&to, &tools.work(PUSH));
-        checked.map_err(|error| {
-            Exit::error(
-                FAILED,
-                format!("nothing is built, since it could not be pushed: {error}"),
-            )
-        })?;
+        if let Err(error) = tools.client()?.check_push(&to, &tools.work(PUSH)) {
+            refused.push(error.to_string());
+        }
+        if tools.cancel.is_cancelled() {
+            break;
+        }
     }
-    Ok(())
+    let nothing = match &job.source {
+        Source::Build(_) | Source::Baked(_) => "nothing is built, since it could not be pushed",
+        _ => "nothing is pushed",
+    };
+    match refused.is_empty() {
+        true => Ok(()),
+        false => Err(Exit::error(
+            FAILED,
+            format!("{nothing}: {}", refused.join("\n")),
+        )),
+    }
 }

@@ -595,6 +595,32 @@ fn a_delete_that_is_refused_does_not_matter_to_the_check_for_the_right_to_push()
 }
 
 #[test]
+fn whoever_may_read_and_not_push_is_told_before_the_push() {
+    for (status, word) in [(401, "401"), (403, "403")] {
+        let between = Between::new(None, move |seen| match seen.method.as_str() {
+            "POST" => answer(
+                status,
+                &[],
+                r#"{"errors":[{"code":"DENIED","message":"read only"}]}"#,
+            ),
+            _ => answer(200, &[], ""),
+        });
+        let checked = client().check_push(&app(&between), &Work::unheard());
+        let error = checked.unwrap_err().to_string();
+        assert!(
+            error.contains(word) && error.contains("read only"),
+            "{error}"
+        );
+        assert!(
+            between
+                .lines()
+                .iter()
+                .all(|line| !line.starts_with("DELETE"))
+        );
+    }
+}
+
+#[test]
 fn a_subject_is_entered_by_the_registry_or_by_us() {
     for registry_does in [true, false] {
         let between = Between::new(None, move |seen| match seen.method.as_str() {

@@ -366,6 +366,13 @@ fn a_connection_that_ecr_closes_on_a_missing_repository_is_understood() {
     };
     let error = push(&ecr_client(&world, false)).unwrap_err().to_string();
     assert!(error.contains("create-repo"), "{error}");
+    let name = format!("{PRIVATE}/new:1").parse().unwrap();
+    let check = |client: &Client| client.check_push(&name, &Work::unheard());
+    let error = check(&ecr_client(&world, false)).unwrap_err().to_string();
+    assert!(error.contains("create-repo"), "{error}");
+    // Asking for the right to push makes the repository that the push needs.
+    check(&ecr_client(&world, true)).unwrap();
+    check(&ecr_client(&world, false)).unwrap();
     push(&ecr_client(&world, true)).unwrap();
     let plain = super::super::super::testing::client();
     let there = format!("{}/new:1", behind.host()).parse().unwrap();
