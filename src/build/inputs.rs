@@ -21,7 +21,8 @@ use super::state::ImageState;
 use super::step_key::Framed;
 use super::steps::describe;
 use super::{
-    AddedLayers, AlsoStages, BuildRequest, Engine, Input, Inputs, NamedContext, Recipe, add,
+    AddedLayers, AlsoStages, BuildRequest, Engine, Input, Inputs, LayerCount, NamedContext, Recipe,
+    add,
 };
 use crate::dockerfile::{Mount, Run};
 use crate::layer::EntryKind;
@@ -91,11 +92,15 @@ impl<'a> Gathering<'a> {
         self.said("setting", "format", &request.format);
         self.said("setting", "compression", &request.compression);
         self.said("setting", "epoch", &loaded.epoch);
+        let AddedLayers { count, without } = &request.added;
         if request.also != AlsoStages::None {
-            self.said("setting", "also stages", &request.also);
+            self.said("setting", "also-stages", &request.also);
         }
-        if request.added != AddedLayers::default() {
-            self.said("setting", "added layers", &request.added);
+        if *count != LayerCount::default() {
+            self.said("setting", "squash", count);
+        }
+        if !without.is_empty() {
+            self.said("setting", "ignore-paths", without);
         }
     }
 

@@ -369,6 +369,9 @@ fn matching(
     Ok(())
 }
 
+/// Raised with every change of the manifest's types between releases: what was kept before means something else.
+const ENCODING: u32 = 2;
+
 /// What a decoded manifest depends on.
 struct Source<'a> {
     directory: &'a Path,
@@ -431,6 +434,7 @@ impl Source<'_> {
         let mut frame = crate::key::Frame::new();
         frame
             .part(env!("CARGO_PKG_VERSION").as_bytes())
+            .part(&ENCODING.to_le_bytes())
             .part(self.text.as_bytes());
         for (name, value) in &self.facts.vars {
             frame.part(name.as_bytes()).part(value.as_bytes());

@@ -19,6 +19,7 @@ mod instructions;
 mod lines;
 pub mod lint;
 mod mount;
+mod needed;
 mod parse;
 mod print;
 mod suggest;

@@ -733,3 +733,31 @@ fn places_in_two_files_are_shown_apart() {
     assert!(shown.contains("the target name `base` is taken"), "{shown}");
     assert_eq!(sources.place(0), Some(("imgmake.kdl", 1)));
 }
+
+#[test]
+fn the_form_of_added_layers_is_read_and_paths_are_absolute() {
+    let text = "build app { context \".\"; squash; ignore-paths \"/var/run\" \"/tmp/\"; also-stages \"test\" }";
+    let manifest =
+        load_text(text).unwrap_or_else(|f| panic!("{}", render(&f, "x", text, false, 100)));
+    let build = build_of(&manifest, "app");
+    assert!(build.squash);
+    assert_eq!((build.ignore_paths.len(), build.also_stages.len()), (2, 1));
+    for (wrong, says) in [
+        ("ignore-paths \"var/run\"", "cannot be ignored"),
+        ("ignore-paths \"/\"", "cannot be ignored"),
+        ("ignore-paths \"/a/../b\"", "cannot be ignored"),
+        ("ignore-path \"/a\"", "did you mean `ignore-paths`"),
+        ("squash \"yes\"", "squash"),
+        (
+            "from scratch; workdir \"/\"; also-stages \"x\"",
+            "not from both",
+        ),
+    ] {
+        let text = format!("build app {{ {wrong} }}");
+        let failed = load_text(&text)
+            .err()
+            .unwrap_or_else(|| panic!("{wrong} was taken"));
+        let told = render(&failed, "x", &text, false, 100);
+        assert!(told.contains(says), "{wrong}:\n{told}");
+    }
+}

@@ -390,6 +390,8 @@ fn build(
     Ok(Build {
         dockerfile: dockerfile(entry, reader, &context, workspace)?,
         stage: reader.some("PLUGIN_TARGET"),
+        tell_unused_stages: entry.family == Family::Kaniko
+            && reader.some("PLUGIN_SKIP_UNUSED_STAGES").is_none(),
         also_stages: match reader.some("PLUGIN_SKIP_UNUSED_STAGES") {
             Some(_) if !reader.flag("PLUGIN_SKIP_UNUSED_STAGES") => vec!["*".into()],
             _ => Vec::new(),

@@ -94,6 +94,8 @@ pub struct Build {
     pub stage: Option<String>,
     /// Stages that are built besides; `*` is every one before it.
     pub also_stages: Vec<String>,
+    /// Whether to say which stages are left out.
+    pub tell_unused_stages: bool,
     pub args: BTreeMap<String, String>,
     pub labels: BTreeMap<String, String>,
     pub annotations: BTreeMap<String, String>,

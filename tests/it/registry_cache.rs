@@ -185,6 +185,36 @@ fn a_clean_machine_runs_nothing_and_pulls_no_layer() {
 }
 
 #[test]
+fn one_layer_is_made_of_steps_that_another_machine_has_made() {
+    let registry = Registry::start();
+    let push = |squash: &str, tag: &str| {
+        format!(
+            "registry r \"{0}\"\nbuild app {{ context \".\"; {squash} }}\npush all {{ images app; to r {{ tags \"{tag}\" }} }}",
+            registry.host
+        )
+    };
+    let first = Machine::new(&ours(&registry), &push("", "plain"));
+    first.run(&["all"]).made(5);
+    // The steps are found; the one layer of them is new.
+    let second = Machine::new(&ours(&registry), &push("squash", "one"));
+    let did = second.run(&["all"]);
+    did.made(1).says("cache: 5 found, 1 written");
+    // A third machine finds that, too, and pulls nothing for it.
+    let third = Machine::new(&ours(&registry), &push("squash", "again"));
+    third.run(&["all"]).made(0).says("cache: 6 found");
+    assert!(third.bytes() < 200_000, "{} bytes", third.bytes());
+    let digest = |tag: &str| registry.digest("app", tag).unwrap();
+    assert_eq!(digest("one"), digest("again"));
+    let layers = |tag: &str| {
+        registry.manifest("app", tag)["layers"]
+            .as_array()
+            .unwrap()
+            .len()
+    };
+    assert_eq!((layers("plain"), layers("one")), (5, 2));
+}
+
+#[test]
 fn what_a_tar_needs_is_pulled_and_no_more() {
     let registry = Registry::start();
     let tar = "build app { context \".\"; tar \"app.tar\" }";

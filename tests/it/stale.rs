@@ -91,12 +91,12 @@ fn every_setting_that_changes_the_image_makes_it_again_and_is_named() {
         (
             steps,
             &format!("{steps}; ignore-paths \"/f\""),
-            "added layers",
+            "ignore-paths",
         ),
         (
             &format!("{steps}; file \"/g\" \"1\""),
             &format!("{steps}; file \"/g\" \"1\"; squash"),
-            "added layers",
+            "squash",
         ),
     ] {
         let (said, _) = again(before, after);

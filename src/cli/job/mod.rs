@@ -8,6 +8,7 @@ mod card;
 mod results;
 mod source;
 mod ssh_agent;
+mod unused;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -74,6 +75,12 @@ pub fn run_in(
     check_names(&job)?;
     let store = Store::open(&store_path)?;
     source::find(&mut job, &store, workspace, environment, cancel)?;
+    if let Source::Build(build) = &job.source
+        && build.tell_unused_stages
+    {
+        let note = unused::note(build, workspace);
+        job.notes.extend(note);
+    }
     let _agent = with_agent(&mut job)?;
     write_dockerfiles(&job, workspace)?;
     let project = Project::in_memory(workspace.to_path_buf(), job.manifest(), environment)?;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::dockerfile::{Dockerfile, Instruction, StageReference};
+use crate::dockerfile::{Dockerfile, StageReference};
 
 /// Names after `FROM`, `COPY --from` and `RUN --mount=from=`, stages left out.
 /// A Dockerfile with mistakes names nothing: the build will tell them.
@@ -11,54 +11,23 @@ pub fn names(text: &[u8], args: &BTreeMap<String, String>) -> Vec<String> {
     let Ok(file) = Dockerfile::parse(text) else {
         return Vec::new();
     };
-    let globals = globals(&file, args);
-    let lookup = |name: &str| globals.get(name).cloned();
+    let globals = file.global_values(args);
     let mut names: Vec<String> = Vec::new();
     for (at, stage) in file.stages.iter().enumerate() {
-        let image = stage
-            .from
-            .value
-            .expand_image(&lookup, file.directives.escape);
-        let image = image.map(|word| word.text).unwrap_or_default();
+        let image = file.base_of(at, &globals);
         if file.base_stage(&image, at).is_none() {
             names.push(image);
         }
-        let origins = stage.instructions.iter().flat_map(|i| origins(&i.value));
         names.extend(
-            origins.filter(|name| matches!(file.stage_reference(name, at), StageReference::Other)),
+            stage
+                .origins()
+                .filter(|name| matches!(file.stage_reference(name, at), StageReference::Other)),
         );
     }
     names.retain(|name| !name.is_empty() && name != "scratch");
     names.sort();
     names.dedup();
     names
-}
-
-fn origins(instruction: &Instruction) -> Vec<String> {
-    match instruction {
-        Instruction::Copy(copy) => copy.from.iter().cloned().collect(),
-        Instruction::Run(run) => {
-            let from = run.mounts.iter().filter_map(|mount| mount.from());
-            from.map(String::from).collect()
-        }
-        _ => Vec::new(),
-    }
-}
-
-/// What FROM lines can refer to: the build's arguments, else the defaults.
-fn globals(file: &Dockerfile, args: &BTreeMap<String, String>) -> BTreeMap<String, String> {
-    let mut globals: BTreeMap<String, String> = BTreeMap::new();
-    for declaration in file.global_args.iter().flat_map(|line| &line.value) {
-        let lookup = |name: &str| globals.get(name).cloned();
-        let default = || {
-            let expanded = declaration.expand_default(&lookup, file.directives.escape);
-            expanded.ok().flatten().map(|word| word.text)
-        };
-        if let Some(value) = args.get(&declaration.name).cloned().or_else(default) {
-            globals.insert(declaration.name.clone(), value);
-        }
-    }
-    globals
 }
 
 #[cfg(test)]

@@ -131,6 +131,7 @@ impl Request {
             dockerfile: dockerfile.to_string(),
             stage,
             also_stages,
+            tell_unused_stages: line.given("skip-unused-stages").is_none(),
             args: build_args(line, workspace.environment)?,
             labels: line.pairs("label").into_iter().collect(),
             annotations: line.pairs("annotation").into_iter().collect(),
