@@ -162,6 +162,13 @@ pub enum Command {
     Cache,
     /// Write a manifest for the Dockerfiles here
     Init,
+    /// Write a manifest that says what a bake file says
+    Import {
+        /// `docker-bake.hcl` or `docker-bake.json` unless said
+        bake_file: Option<String>,
+        /// Its groups and targets; all unless said
+        targets: Vec<String>,
+    },
     /// Which ways of isolating RUN work here, and why the others do not
     Doctor,
     /// Check the Dockerfiles of the targets

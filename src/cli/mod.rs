@@ -9,6 +9,7 @@ mod doctor;
 mod environment;
 mod exit;
 mod graph;
+mod import;
 mod init;
 mod inspect;
 mod job;
@@ -96,6 +97,9 @@ fn dispatch(cli: Cli, environment: &Environment) -> Result<u8, Exit> {
         }
         Some(Command::Cache) => cache::usage(&global, environment),
         Some(Command::Init) => init::init(&global),
+        Some(Command::Import { bake_file, targets }) => {
+            import::import(&global, bake_file.as_deref(), &targets, environment)
+        }
         Some(Command::Doctor) => doctor::doctor(&global, environment),
         Some(Command::Lint { targets }) => lint::lint(&global, &targets, environment),
         Some(Command::Db { command }) => db::db(&command, &global, environment),

@@ -4,3 +4,4 @@
 //! and variables come in as values.
 
 pub mod bake;
+pub mod kdl;

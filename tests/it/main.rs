@@ -20,6 +20,7 @@
 //! | `kaniko` | kaniko's arguments: contexts, destinations, files, refusals |
 //! | `permission` | a push that would be refused is refused before the build, for every plugin |
 //! | `bake` | bake files are built and pushed by the plugin's step |
+//! | `import` | a manifest from a bake file makes the same images |
 //! | `bad_input` | every refusal has a place, a reason and a next step |
 //! | `book` | every snippet of the book and the README does what it shows |
 //! | `fuzz` | whatever reads bytes from outside takes any bytes |
@@ -51,6 +52,7 @@ mod examples;
 mod fan_out;
 mod fuzz;
 mod host_commands;
+mod import;
 mod interrupted;
 mod judged;
 mod kaniko;

@@ -51,6 +51,8 @@ pub struct Imported {
     pub secrets: Vec<SecretNode>,
     /// Complete names under which each target is to be published.
     pub published: Vec<(String, Vec<String>)>,
+    /// The groups that are wanted, with all of their targets.
+    pub groups: Vec<(String, Vec<String>)>,
     /// Where steps are shared: those of all targets.
     pub caches: Vec<CacheRegistry>,
     /// Dockerfiles that the bake file holds; they are to be written before the build.
@@ -107,28 +109,88 @@ impl Problem {
     }
 }
 
+/// A variable whose value is a text that stands in the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Variable {
+    pub name: String,
+    pub value: String,
+    pub description: Option<String>,
+    /// What takes the value's place to see where it goes. No function leaves it as it
+    /// is, except by not touching it.
+    pub mark: String,
+}
+
+/// Everything that a file holds to be built: groups, and targets that are no mere
+/// parents of others.
+///
+/// # Errors
+/// As [`read`].
+pub fn everything(request: &Request) -> Result<Vec<String>, Mistake> {
+    let names = with_file(request, |file| Ok(file.everything()));
+    names.map_err(|problem| mistake(request, problem))
+}
+
+/// The names of all variables of a file.
+///
+/// # Errors
+/// It is no bake file.
+pub fn variable_names(request: &Request) -> Result<Vec<String>, Mistake> {
+    let blocks = blocks(request).map_err(|problem| mistake(request, problem))?;
+    let names = blocks.into_iter().filter(|block| block.kind == "variable");
+    Ok(names.map(|block| block.name).collect())
+}
+
+/// The variables of a file that can be marked.
+///
+/// # Errors
+/// It is no bake file.
+pub fn variables(request: &Request) -> Result<Vec<Variable>, Mistake> {
+    let blocks = blocks(request).map_err(|problem| mistake(request, problem))?;
+    let texts = blocks.iter().filter(|block| block.kind == "variable");
+    let marked = texts.filter_map(values::plain_text).enumerate();
+    Ok(marked
+        .map(|(at, (name, value, description))| Variable {
+            name,
+            value,
+            description,
+            mark: format!("\u{e000}Aa._-/:+{at}\u{e001}"),
+        })
+        .collect())
+}
+
 /// # Errors
 /// The first mistake of the file, or of what is wanted of it.
 pub fn read(request: &Request) -> Result<Imported, Mistake> {
-    imported(request).map_err(|problem| Mistake {
+    imported(request).map_err(|problem| mistake(request, problem))
+}
+
+fn mistake(request: &Request, problem: Problem) -> Mistake {
+    Mistake {
         file: request.file.to_string(),
         line: problem.line,
         message: problem.message,
         help: problem.help,
-    })
+    }
 }
 
-fn imported(request: &Request) -> Result<Imported, Problem> {
+fn blocks(request: &Request) -> Result<Vec<syntax::Block>, Problem> {
     let name = request.file.to_ascii_lowercase();
     if name.ends_with(".yml") || name.ends_with(".yaml") {
         return Err(Problem::at(None, "a Compose file is no bake file")
             .with_help("write its services as targets of a `docker-bake.hcl`"));
     }
+    match name.ends_with(".json") {
+        true => syntax::json(request.text),
+        false => syntax::hcl(request.text),
+    }
+}
+
+fn with_file<T>(
+    request: &Request,
+    ask: impl FnOnce(&resolve::File) -> Result<T, Problem>,
+) -> Result<T, Problem> {
     let _known = functions::own::Known::new(request.environment, request.now);
-    let blocks = match name.ends_with(".json") {
-        true => syntax::json(request.text)?,
-        false => syntax::hcl(request.text)?,
-    };
+    let blocks = blocks(request)?;
     if truthy(request, "BUILDX_BAKE_FILE_RELATIVE_PATHS") && request.file.contains('/') {
         let message =
             "BUILDX_BAKE_FILE_RELATIVE_PATHS is set, and the file is in another directory";
@@ -140,13 +202,21 @@ fn imported(request: &Request) -> Result<Imported, Problem> {
         true => &nothing,
         false => request.environment,
     };
-    let file = resolve::File::new(&blocks, overriding)?;
-    let resolved = file.resolve(request.wanted, request.overrides, request.environment)?;
-    let mut imported = Imported::default();
-    for (name, values) in &resolved {
-        target::add(name, values, &mut imported)?;
-    }
-    Ok(imported)
+    ask(&resolve::File::new(&blocks, overriding)?)
+}
+
+fn imported(request: &Request) -> Result<Imported, Problem> {
+    with_file(request, |file| {
+        let resolved = file.resolve(request.wanted, request.overrides, request.environment)?;
+        let mut imported = Imported {
+            groups: file.groups(request.wanted)?,
+            ..Imported::default()
+        };
+        for (name, values) in &resolved {
+            target::add(name, values, &mut imported)?;
+        }
+        Ok(imported)
+    })
 }
 
 fn truthy(request: &Request, name: &str) -> bool {

@@ -258,6 +258,33 @@ impl File {
         Ok(resolved)
     }
 
+    pub(super) fn everything(&self) -> Vec<String> {
+        let parents: Vec<String> = self
+            .targets
+            .iter()
+            .filter_map(|(_, values)| values.get("inherits"))
+            .flat_map(|given| list("inherits", &given.value, given.line).unwrap_or_default())
+            .collect();
+        let targets = self.targets.iter().map(|(name, _)| name);
+        let own = targets.filter(|name| !name.starts_with('_') && !parents.contains(name));
+        let groups = self.groups.keys();
+        groups.chain(own).cloned().collect()
+    }
+
+    /// The wanted groups and the targets that each stands for.
+    ///
+    /// # Errors
+    /// Groups that hold each other, or what is not there.
+    pub(super) fn groups(&self, wanted: &[String]) -> Result<Vec<(String, Vec<String>)>, Problem> {
+        let wanted = wanted.iter().filter(|name| self.groups.contains_key(*name));
+        let members = |name: &String| {
+            let mut members = Vec::new();
+            self.expand(name, &mut Vec::new(), &mut members)?;
+            Ok((name.clone(), members))
+        };
+        wanted.map(members).collect()
+    }
+
     fn overrides(
         &self,
         texts: &[String],

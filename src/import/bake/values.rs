@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use hcl::Value;
 use hcl::eval::{Context, ErrorKind, Evaluate};
+use hcl::{Expression, Value};
 
 use super::Problem;
 use super::functions::{self, own};
@@ -48,6 +48,31 @@ pub(super) fn context<'a>(
         validated(variable, &context)?;
     }
     Ok(context)
+}
+
+/// Name, text and description of a variable whose default is a plain text, or none.
+pub(super) fn plain_text(variable: &Block) -> Option<(String, String, Option<String>)> {
+    let find = |key: &str| variable.attributes.iter().find(|one| one.key == key);
+    let text = |key: &str| match find(key).map(|one| &one.value) {
+        Some(Expression::String(text)) => Some(text.clone()),
+        Some(Expression::TemplateExpr(text)) => {
+            let text = text.to_string();
+            (!text.contains(['$', '%', '\\'])).then_some(text)
+        }
+        _ => None,
+    };
+    let legal = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let named = variable
+        .name
+        .starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    if !named || !variable.name.chars().all(legal) {
+        return None;
+    }
+    let value = match find("default") {
+        Some(_) => text("default")?,
+        None => String::new(),
+    };
+    Some((variable.name.clone(), value, text("description")))
 }
 
 fn declare(context: &mut Context, name: &str, value: Value) {

@@ -1,0 +1,128 @@
+//! A manifest that is made of a bake file makes the same images, and goes on from there.
+
+use crate::ground::imgmake::Imgmake;
+use crate::ground::registry::Registry;
+use crate::ground::{temporary, write};
+
+const BAKE: &str = r#"
+variable "HOST" { default = "registry.example.com" }
+variable "TAG" {
+  default = "1.0"
+  description = "what is published"
+}
+variable "FAST" { default = false }
+group "default" { targets = ["app", "tools"] }
+target "_common" { labels = { team = "one", "quoted name" = "a\"b$${c}" } }
+target "base" { dockerfile = "base.Dockerfile" }
+target "app" {
+  inherits = ["_common"]
+  description = "the application"
+  contexts = { base = "target:base" }
+  args = { WORD = upper(TAG), MODE = FAST ? "fast" : "slow", VERSION = "v${TAG}" }
+  tags = ["${HOST}/team/app:${TAG}", notequal("1.0", TAG) ? "" : "${HOST}/team/app:latest"]
+}
+target "tools" {
+  matrix = { kind = ["one", "two"] }
+  name = "tool-${kind}"
+  dockerfile-inline = "FROM scratch\nCOPY app.txt /${kind}\n"
+  tags = ["${HOST}/team/tool-${kind}:${TAG}"]
+  output = ["type=registry", "type=oci,dest=out/${kind}.tar"]
+}
+"#;
+
+fn project() -> tempfile::TempDir {
+    let directory = temporary();
+    for (path, content) in [
+        ("docker-bake.hcl", BAKE),
+        ("base.Dockerfile", "FROM scratch\nCOPY app.txt /\n"),
+        (
+            "Dockerfile",
+            "FROM base\nARG WORD\nARG MODE\nARG VERSION\nLABEL word=$WORD mode=$MODE version=$VERSION\n",
+        ),
+        ("app.txt", "the application\n"),
+    ] {
+        write(directory.path(), path, content);
+    }
+    directory
+}
+
+#[test]
+fn the_manifest_makes_and_publishes_what_the_bake_file_does() {
+    let project = project();
+    let digests = |registry: &Registry| {
+        let tags = registry.tags();
+        let digest = |name: &String| {
+            let (repository, tag) = name.split_once(':').unwrap();
+            (name.clone(), registry.digest(repository, tag))
+        };
+        tags.iter().map(digest).collect::<Vec<_>>()
+    };
+    let baked = Registry::start();
+    Imgmake::new()
+        .with("PLUGIN_BAKE_FILE", "docker-bake.hcl")
+        .with("HOST", &baked.host)
+        .ok(project.path(), &["plugin", "--as", "drone-docker"]);
+    let ran = Imgmake::new().ok(project.path(), &["import"]);
+    assert!(
+        ran.stdout
+            .contains("wrote ./imgmake.kdl from docker-bake.hcl"),
+        "{ran:?}"
+    );
+    // What an expression made of a variable is said, and what decides something.
+    assert!(ran.stderr.contains("`args.WORD` of `app`"), "{ran:?}");
+    assert!(ran.stderr.contains("written as its value: FAST"), "{ran:?}");
+    let imported = Registry::start();
+    let imgmake = || Imgmake::new().with("HOST", &imported.host);
+    imgmake().ok(project.path(), &["release"]);
+    assert_eq!(digests(&imported), digests(&baked));
+    assert_eq!(imported.tags().len(), 4);
+    assert!(project.path().join("out/one.tar").exists());
+    // Variables are variables.
+    imgmake()
+        .with("TAG", "2.0")
+        .ok(project.path(), &["push-tool-one"]);
+    assert!(imported.digest("team/tool-one", "2.0").is_some());
+    // The group has its targets.
+    imgmake().ok(project.path(), &["plan", "default"]);
+}
+
+#[test]
+fn nothing_is_written_over_and_nothing_half() {
+    let project = project();
+    Imgmake::new().ok(project.path(), &["import", "docker-bake.hcl", "app"]);
+    let text = std::fs::read_to_string(project.path().join("imgmake.kdl")).unwrap();
+    assert!(
+        text.contains("build base") && !text.contains("tool-one"),
+        "{text}"
+    );
+    let says = ["imgmake.kdl", "exists already"];
+    Imgmake::new().refused(project.path(), &["import"], 2, &says);
+    let other = ["import", "-f", "other.kdl"];
+    write(project.path(), "tool-one.Dockerfile", "FROM scratch\n");
+    Imgmake::new().refused(
+        project.path(),
+        &other,
+        2,
+        &["tool-one.Dockerfile", "exists already"],
+    );
+    assert!(!project.path().join("other.kdl").exists());
+    assert!(!project.path().join("tool-two.Dockerfile").exists());
+
+    write(
+        project.path(),
+        "wrong.hcl",
+        "target \"a\" {\n  dockerfil = \"x\"\n}\n",
+    );
+    let wrong = ["import", "-f", "new.kdl", "wrong.hcl"];
+    Imgmake::new().refused(project.path(), &wrong, 2, &["wrong.hcl:2", "`dockerfile`"]);
+    let empty = temporary();
+    Imgmake::new().refused(empty.path(), &["import"], 2, &["docker-bake.hcl"]);
+    write(empty.path(), "compose.yaml", "services: {}\n");
+    let compose = ["import", "compose.yaml"];
+    Imgmake::new().refused(
+        empty.path(),
+        &compose,
+        2,
+        &["a Compose file is no bake file"],
+    );
+}
