@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 
 use super::{BuildRequest, Engine, SecretSource};
 use crate::dockerfile;
-use crate::git::{GitDirectory, Login, LoginRefused, NoReference, Remote, Submodules};
+use crate::git::{Client, GitDirectory, Login, LoginRefused, NoReference, Remote, Submodules};
 use crate::manifest::suggest;
 
 /// A repository as ADD names it.
@@ -95,9 +95,22 @@ pub fn resolve(source: &GitSource, engine: &Engine, request: &BuildRequest) -> R
         return checked(source, commit);
     }
     let remote = with_login(source, request)?;
-    let commit = engine.git.resolve(&remote, wanted).map_err(explained)?;
+    let client = client(engine, request);
+    let commit = client.resolve(&remote, wanted).map_err(explained)?;
     engine.pins.set(&name, &commit);
     checked(source, commit)
+}
+
+/// ssh asks the agent that the build was given.
+fn client(engine: &Engine, request: &BuildRequest) -> Client {
+    let agent = request
+        .ssh
+        .get("default")
+        .and_then(|socket| socket.to_str());
+    match agent {
+        Some(socket) => engine.git.with("SSH_AUTH_SOCK", socket),
+        None => engine.git.clone(),
+    }
 }
 
 /// The login of the address, else that of the secrets that BuildKit looks for, for this host or

@@ -2,7 +2,7 @@
 //! The greeting may be redirected, questions then go where it came from. A login
 //! goes to the server that it was given for, and to no other.
 
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -12,7 +12,7 @@ use ureq::{Agent, Body};
 use url::Url;
 
 use super::address::{Place, same_server};
-use super::{Client, Login, LoginRefused, Remote, Verification};
+use super::{Client, Login, LoginRefused, Passing, Remote, Verification};
 use crate::connection::{self, proxy};
 use crate::event::Cancelled;
 
@@ -85,14 +85,22 @@ impl Http {
                     }
                     .into());
                 }
-                status => bail!("`{}`: the server answered {status}", self.name),
+                status => return Err(self.unexpected(status)),
             }
+        }
+    }
+
+    fn unexpected(&self, status: u16) -> anyhow::Error {
+        let text = format!("`{}`: the server answered {status}", self.name);
+        match status {
+            429 | 500 | 502 | 503 | 504 => Passing(text).into(),
+            _ => anyhow::anyhow!(text),
         }
     }
 
     /// # Errors
     /// The connection's, or an answer that is none of git's.
-    pub(super) fn ask(&mut self, request: Vec<u8>, is_two: bool) -> Result<impl Read + use<>> {
+    pub(super) fn ask(&mut self, request: &[u8], is_two: bool) -> Result<impl Read + use<>> {
         let mut url = self.base.clone();
         url.set_path(&format!("{}/{SERVICE}", trimmed(&self.base)));
         let mut post = self
@@ -106,13 +114,11 @@ impl Http {
         if let Some(login) = &self.login {
             post = post.header("Authorization", login.value());
         }
-        let answer = post
-            .send(&request[..])
-            .map_err(|error| self.broken(error))?;
+        let answer = post.send(request).map_err(|error| self.broken(error))?;
         match answer.status().as_u16() {
             200 => {}
             401 | 403 => return Err(LoginRefused::Wrong(self.name.clone()).into()),
-            status => bail!("`{}`: the server answered {status}", self.name),
+            status => return Err(self.unexpected(status)),
         }
         if content_type(&answer) != "application/x-git-upload-pack-result" {
             bail!("`{}`: what came is not an answer of git", self.name);
@@ -185,6 +191,10 @@ impl Http {
             ureq::Error::Timeout(_) => anyhow::anyhow!("`{name}`: the server does not answer"),
             ureq::Error::BadUri(_) => anyhow::anyhow!("`{name}` is no address of a repository"),
             ureq::Error::HostNotFound => anyhow::anyhow!("`{name}`: there is no such host"),
+            // Certificates are data that is not valid.
+            ureq::Error::Io(error) if error.kind() != ErrorKind::InvalidData => {
+                Passing(format!("`{name}` cannot be reached: {error}")).into()
+            }
             other => anyhow::anyhow!("`{name}` cannot be reached: {other}"),
         }
     }

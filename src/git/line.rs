@@ -5,7 +5,8 @@ use std::io::{self, BufRead, BufReader, Read};
 
 use anyhow::{Result, bail};
 
-use super::ServerSaid;
+use super::{Passing, ServerSaid};
+use crate::event::Cancelled;
 
 /// The longest line that there can be, without its length.
 const LONGEST: usize = 0xffff - 4;
@@ -81,9 +82,17 @@ impl<R: Read> Lines<R> {
 }
 
 fn ended(error: io::Error) -> anyhow::Error {
+    let inner = error.get_ref();
+    if inner.is_some_and(|inner| inner.is::<Cancelled>()) {
+        return Cancelled.into();
+    }
+    let timeout = |inner: &ureq::Error| matches!(inner, ureq::Error::Timeout(_));
+    let inner = inner.and_then(|inner| inner.downcast_ref());
     match error.kind() {
-        io::ErrorKind::UnexpectedEof => anyhow::anyhow!("the server ended the connection"),
-        _ => error.into(),
+        _ if inner.is_some_and(timeout) => anyhow::anyhow!("the server does not answer"),
+        io::ErrorKind::TimedOut => error.into(),
+        io::ErrorKind::UnexpectedEof => Passing("the server ended the connection".into()).into(),
+        _ => Passing(format!("the connection broke: {error}")).into(),
     }
 }
 

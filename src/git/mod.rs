@@ -43,7 +43,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub use address::Address;
 pub use clone::Clone as CloneOf;
@@ -63,7 +63,12 @@ pub struct Client {
     pub cancel: Cancel,
     /// How long a server may stay silent.
     pub patience: Duration,
+    /// Before a second attempt; it doubles with each.
+    pub pause: Duration,
 }
+
+/// Of what a broken connection or a busy server kept from being done.
+const ATTEMPTS: u32 = 4;
 
 impl Client {
     pub fn new(environment: BTreeMap<String, String>, cancel: &Cancel) -> Client {
@@ -71,7 +76,37 @@ impl Client {
             environment: Arc::new(environment),
             cancel: cancel.clone(),
             patience: Duration::from_secs(90),
+            pause: Duration::from_millis(500),
         }
+    }
+
+    /// The same with another value of a variable.
+    #[must_use]
+    pub fn with(&self, name: &str, value: &str) -> Client {
+        let mut environment = (*self.environment).clone();
+        environment.insert(name.into(), value.into());
+        Client {
+            environment: Arc::new(environment),
+            ..self.clone()
+        }
+    }
+
+    /// Tries again what failed in passing.
+    fn persist<T>(&self, mut attempt: impl FnMut() -> anyhow::Result<T>) -> anyhow::Result<T> {
+        let mut pause = self.pause;
+        for _ in 1..ATTEMPTS {
+            match attempt() {
+                Err(error) if error.is::<Passing>() => {}
+                other => return other,
+            }
+            let until = Instant::now() + pause;
+            while Instant::now() < until {
+                self.cancel.check()?;
+                std::thread::sleep(pause.min(Duration::from_millis(20)));
+            }
+            pause *= 2;
+        }
+        attempt()
     }
 
     fn variable(&self, name: &str) -> Option<&str> {
@@ -133,6 +168,11 @@ pub enum LoginRefused {
     #[error("`{0}` is not there, or its server shows it only to those who log in")]
     Unseen(String),
 }
+
+/// A broken connection or a busy server: another attempt may do.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Passing(String);
 
 /// What the server said instead of sending something.
 #[derive(Debug, thiserror::Error)]

@@ -53,6 +53,7 @@ pub(super) enum Version {
 }
 
 pub(super) struct Session {
+    client: Client,
     link: Link,
     version: Version,
     capabilities: BTreeMap<String, String>,
@@ -66,23 +67,30 @@ impl Session {
     /// # Errors
     /// The server cannot be reached, wants a login, or speaks another protocol.
     pub(super) fn open(client: &Client, remote: &Remote) -> Result<Session> {
-        let mut link = match &remote.address.place {
-            Place::Http(_) => Link::Http(Box::new(Http::new(client, remote)?)),
-            _ => Link::Stream(Box::new(Stream::open(client, &remote.address)?)),
-        };
         let mut capabilities = BTreeMap::new();
-        let greeted = match &mut link {
-            Link::Http(http) => greeting(&mut Lines::new(http.greeting()?), &mut capabilities),
-            Link::Stream(stream) => greeting(&mut stream.lines, &mut capabilities)
-                .map_err(|error| stream.explained(error)),
+        let (link, version) = match &remote.address.place {
+            Place::Http(_) => {
+                let mut http = Http::new(client, remote)?;
+                let version = client.persist(|| {
+                    capabilities.clear();
+                    greeting(&mut Lines::new(http.greeting()?), &mut capabilities)
+                })?;
+                (Link::Http(Box::new(http)), version)
+            }
+            _ => {
+                let mut stream = Stream::open(client, &remote.address)?;
+                let greeted = greeting(&mut stream.lines, &mut capabilities);
+                let version = greeted.map_err(|error| stream.explained(error))?;
+                (Link::Stream(Box::new(stream)), version)
+            }
         };
-        let version = greeted?;
         let kind = match capabilities.get("object-format").map(String::as_str) {
             None | Some("sha1") => Kind::Sha1,
             Some("sha256") => Kind::Sha256,
             Some(other) => bail!("the repository names its objects by {other}, which is unknown"),
         };
         Ok(Session {
+            client: client.clone(),
             link,
             version,
             capabilities,
@@ -107,7 +115,8 @@ impl Session {
         }
         request.extend_from_slice(FLUSH);
         let mut references = Vec::new();
-        self.ask(request, |lines| {
+        self.ask(&request, |lines| {
+            references.clear();
             while let line @ Line::Data(_) = lines.next()? {
                 // Names that are no text can be wished for by nobody here.
                 references.extend(line.text().and_then(listed));
@@ -124,7 +133,7 @@ impl Session {
     pub(super) fn fetch(
         &mut self,
         wish: &Wish,
-        receive: impl FnOnce(&mut Pack<'_, Answer<'_>>) -> Result<()>,
+        mut receive: impl FnMut(&mut Pack<'_, Answer<'_>>) -> Result<()>,
     ) -> Result<Vec<ObjectId>> {
         // More than was asked for is no harm.
         let wish = &Wish {
@@ -137,7 +146,8 @@ impl Session {
         };
         let is_two = matches!(self.version, Version::Two);
         let mut shallow = Vec::new();
-        self.ask(request, |lines| {
+        self.ask(&request, |lines| {
+            shallow.clear();
             match is_two {
                 true => until_the_pack(lines, &mut shallow)?,
                 false => until_acknowledged(lines, wish, &mut shallow)?,
@@ -160,19 +170,20 @@ impl Session {
         }
     }
 
+    /// A question over HTTP can be asked again, even after a part of the answer.
     fn ask(
         &mut self,
-        request: Vec<u8>,
-        answered: impl FnOnce(&mut Lines<Answer<'_>>) -> Result<()>,
+        request: &[u8],
+        mut answered: impl FnMut(&mut Lines<Answer<'_>>) -> Result<()>,
     ) -> Result<()> {
         let is_two = matches!(self.version, Version::Two);
         match &mut self.link {
-            Link::Http(http) => {
+            Link::Http(http) => self.client.persist(|| {
                 let body = http.ask(request, is_two)?;
                 answered(&mut Lines::new(Box::new(body) as Answer))
-            }
+            }),
             Link::Stream(stream) => {
-                stream.send(&request)?;
+                stream.send(request)?;
                 answered(&mut stream.lines).map_err(|error| stream.explained(error))
             }
         }

@@ -120,6 +120,9 @@ fn ssh(client: &Client, host: &str, port: Option<u16>, path: &str) -> Result<Str
     };
     // Nobody is there to answer a question.
     command.args(["-o", "BatchMode=yes", "-o", "SendEnv=GIT_PROTOCOL"]);
+    if let Some(socket) = client.variable("SSH_AUTH_SOCK") {
+        command.env("SSH_AUTH_SOCK", socket);
+    }
     if let Some(port) = port {
         command.args(["-p", &port.to_string()]);
     }

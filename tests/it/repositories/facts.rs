@@ -91,6 +91,19 @@ fn facts_are_those_of_the_program() {
 }
 
 #[test]
+fn a_checkout_of_another_user_has_them_too() {
+    let work = temporary();
+    git(work.path(), &["init", "-q"]);
+    commit_nothing(work.path());
+    let before = same(work.path());
+    assert_eq!(before.len(), 3);
+    run("chown", &["-R", "12345:12345", path(work.path())]);
+    // git runs what a configuration says, so it wants to know whose it is. We run nothing.
+    let ours = imgmake::git::facts(work.path(), &BTreeMap::new()).unwrap();
+    assert_eq!(ours, before);
+}
+
+#[test]
 fn what_only_git_can_read_is_left_to_it() {
     let work = temporary();
     git(work.path(), &["init", "-q"]);

@@ -92,11 +92,12 @@ fn names_that_lead_out_or_into_the_git_directory_are_refused() {
             stand_on(&repository, &root);
             let said = refusal(&web, Submodules::Leave);
             assert!(said.contains("cannot check out"), "{name:?} {mode}: {said}");
-            // Deeper down as well.
-            let root = tree(&repository, &[("40000", "sub", &root)]);
-            stand_on(&repository, &root);
-            refusal(&web, Submodules::Leave);
         }
+        // Deeper down as well.
+        let root = tree(&repository, &[("40000", name, &hooks)]);
+        let root = tree(&repository, &[("40000", "sub", &root)]);
+        stand_on(&repository, &root);
+        refusal(&web, Submodules::Leave);
     }
 }
 

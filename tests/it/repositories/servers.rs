@@ -1,7 +1,7 @@
 //! Redirects, logins, silence and cancellation.
 
-use std::io::{BufRead, BufReader, Write};
-use std::net::TcpListener;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -89,6 +89,51 @@ fn a_redirect_is_followed_and_never_with_the_login() {
     let round = Canned::redirecting(&format!("/app.git/{service}"));
     let error = format!("{:#}", cloned(&of(&round.host, None)).unwrap_err());
     assert!(error.contains("answered 301"), "{error}");
+}
+
+/// Stands before a server: the first connections get so many bytes of an answer.
+fn cutting(behind: &str, after: &'static [u64]) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let host = listener.local_addr().unwrap().to_string();
+    let behind = behind.to_string();
+    std::thread::spawn(move || {
+        let mut after = after.iter();
+        for stream in listener.incoming() {
+            let (mut near, mut far) = (stream.unwrap(), TcpStream::connect(&behind).unwrap());
+            let most = after.next().copied().unwrap_or(u64::MAX);
+            let (mut asked, mut asks) = (near.try_clone().unwrap(), far.try_clone().unwrap());
+            std::thread::spawn(move || drop(std::io::copy(&mut asked, &mut asks)));
+            std::thread::spawn(move || {
+                drop(std::io::copy(&mut (&mut far).take(most), &mut near));
+                let _ = near.shutdown(Shutdown::Both);
+                let _ = far.shutdown(Shutdown::Both);
+            });
+        }
+    });
+    host
+}
+
+#[test]
+fn a_connection_that_breaks_is_tried_again_and_not_for_ever() {
+    let web = Web::start(Transport::Plain, "");
+    rich(&web);
+    // In the greeting; in the list of references; in the pack.
+    let mut client = client();
+    client.pause = Duration::from_millis(10);
+    let place = temporary();
+    let host = cutting(&web.host, &[0, 300, 9000, 250, 9000, 400, 1500]);
+    client
+        .clone_to(&of(&host, None), &everything(), place.path())
+        .unwrap();
+    git(place.path(), &["fsck"]);
+    assert_eq!(git(place.path(), &["status", "--porcelain"]), "");
+    let host = cutting(&web.host, &[100; 9]);
+    let error = client.resolve(&of(&host, None), "main").unwrap_err();
+    let said = format!("{error:#}");
+    assert!(
+        said.contains("connection") || said.contains("reached"),
+        "{said}"
+    );
 }
 
 #[test]
