@@ -24,6 +24,7 @@
 //! | `bad_input` | every refusal has a place, a reason and a next step |
 //! | `book` | every snippet of the book and the README does what it shows |
 //! | `fuzz` | whatever reads bytes from outside takes any bytes |
+//! | `graphs` | what needs what, in every format |
 //! | `host_commands` | `run` targets: incremental, explained, cut off early, safe when killed |
 //! | `packages` | `apt-get install` gives the same image in every kind of isolation |
 //! | `stale` | what makes a build stale, setting by setting |
@@ -51,6 +52,7 @@ mod doctor;
 mod examples;
 mod fan_out;
 mod fuzz;
+mod graphs;
 mod host_commands;
 mod import;
 mod interrupted;

@@ -230,14 +230,19 @@ impl Output<'_> {
             "tar",
             "type",
         ];
-        const NO_EFFECT: [&str; 9] = [
+        const NO_EFFECT: [&str; 13] = [
+            "attestation-inline",
             "attestation-prefix",
             "buildinfo",
             "context",
+            // As BuildKit writes it.
+            "danging-name-empty-only",
             "dangling-name-prefix",
             "force-compression",
             "name-canonical",
+            "oci-artifact",
             "platform-split",
+            "prefer-nondist-layers",
             "store",
             "unpack",
         ];

@@ -1,5 +1,7 @@
 //! `graph`: how targets depend on each other, for drawing.
 
+mod svg;
+
 use serde_json::json;
 
 use super::args::{Global, GraphFormat};
@@ -15,10 +17,7 @@ pub fn graph(global: &Global, format: GraphFormat, environment: &Environment) ->
         GraphFormat::Dot => dot(&project.graph),
         GraphFormat::Mermaid => mermaid(&project.graph),
         GraphFormat::Json => json_text(&project.graph),
-        GraphFormat::Svg => {
-            return Err(Exit::usage("`--format svg` is not supported yet")
-                .with_help("`imgmake graph | dot -Tsvg` draws it, with Graphviz installed"));
-        }
+        GraphFormat::Svg => svg::svg(&project.graph),
     };
     print(&text)?;
     Ok(0)
