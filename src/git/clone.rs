@@ -10,7 +10,7 @@ use gix_hash::ObjectId;
 use super::commit::{ALL_BRANCHES, History, Manner, files, ids_of, no_reference};
 use super::repository::{Repository, in_quotes, quoted};
 use super::session::{Reference, Session, Wish};
-use super::{Client, GitDirectory, Remote, ServerSaid, Submodules};
+use super::{Client, GitDirectory, Passing, Remote, ServerSaid, Submodules};
 
 /// What to clone.
 #[derive(std::clone::Clone, Debug)]
@@ -172,7 +172,7 @@ impl Client {
             let fetched = session.fetch(&wish, |pack| repository.receive(pack, &self.cancel));
             match fetched {
                 Ok(cut) => shallow.extend(cut),
-                Err(error) if error.is::<ServerSaid>() => {
+                Err(error) if error.is::<ServerSaid>() || error.is::<Passing>() => {
                     let message = format!(
                         "`{}` has no commit {id}, or does not give it alone",
                         remote.address

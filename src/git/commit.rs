@@ -11,7 +11,7 @@ use gix_hash::ObjectId;
 use super::checkout::checkout;
 use super::repository::Repository;
 use super::session::{Reference, Session, Wish};
-use super::{Client, NoReference, Remote, ServerSaid, index, submodule};
+use super::{Client, NoReference, Passing, Remote, ServerSaid, index, submodule};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GitDirectory {
@@ -159,7 +159,8 @@ pub(super) fn commit_alone(
         depth: Some(1),
     };
     match session.fetch(&alone, |pack| repository.receive(pack, &client.cancel)) {
-        Err(error) if error.is::<ServerSaid>() => {}
+        // Some refuse with words, some without.
+        Err(error) if error.is::<ServerSaid>() || error.is::<Passing>() => {}
         other => return other,
     }
     let mut session = Session::open(client, remote)?;

@@ -5,14 +5,14 @@
 use std::collections::BTreeMap;
 use std::io::Read;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use gix_hash::{Kind, ObjectId};
 
 use super::address::Place;
 use super::http::Http;
 use super::line::{DELIMITER, FLUSH, Line, Lines, Pack, put};
 use super::stream::Stream;
-use super::{AGENT, Client, Remote};
+use super::{AGENT, Client, Passing, Remote};
 
 /// A reference as the server lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,7 +80,13 @@ impl Session {
             _ => {
                 let mut stream = Stream::open(client, &remote.address)?;
                 let greeted = greeting(&mut stream.lines, &mut capabilities);
-                let version = greeted.map_err(|error| stream.explained(error))?;
+                let version = greeted.map_err(|error| match error.is::<Passing>() {
+                    true => stream.explained(anyhow!(
+                        "`{}`: the server ended the connection, as if there was no such repository",
+                        remote.address
+                    )),
+                    false => error.context(format!("`{}`", remote.address)),
+                })?;
                 (Link::Stream(Box::new(stream)), version)
             }
         };
@@ -223,12 +229,14 @@ impl Session {
         if !has("side-band-64k") {
             bail!("the server sends packs without side bands, which no git since 2006 does");
         }
-        // Some servers insist on multi_ack, although there is nothing to acknowledge.
+        // Some servers insist on the last two: nothing is there that they could
+        // acknowledge, or leave out of a pack.
         let known = [
             "side-band-64k",
             "ofs-delta",
             "include-tag",
             "multi_ack_detailed",
+            "thin-pack",
         ];
         let known = known.into_iter().filter(|name| has(name));
         let mut features: Vec<String> = known.map(String::from).collect();

@@ -256,7 +256,16 @@ fn ssh_is_spoken_through_the_program() {
         .unwrap();
     assert_eq!(git(ours.path(), &["status", "--porcelain"]), "");
     let hosts = std::fs::read_to_string(script.path().join("ssh.hosts")).unwrap();
-    assert_eq!(hosts, "git@example.com\ngit@example.com\n");
+    assert_eq!(hosts, "git@example.com\n".repeat(2));
+    // Over this way the older protocol refuses by closing the connection.
+    let old = git(&place, &["rev-parse", "main~2"]);
+    let files = temporary();
+    let leave = Submodules::Leave;
+    let remove = GitDirectory::Remove;
+    client
+        .checkout(&remote, &old, files.path(), remove, leave)
+        .unwrap();
+    assert!(files.path().join("plain").is_file());
     let gone = Remote::parse("git@example.com:/nowhere.git").unwrap();
     let error = format!("{:#}", client.resolve(&gone, "main").unwrap_err());
     assert!(
