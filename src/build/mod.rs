@@ -92,6 +92,8 @@ pub struct BuildRequest {
     pub ssh: BTreeMap<String, PathBuf>,
     /// Names that RUN finds in `/etc/hosts`; they are in no layer.
     pub add_hosts: BTreeMap<String, String>,
+    /// Whom RUN asks for names.
+    pub resolver: worker::Resolver,
     /// Of every RUN that does not say its own.
     pub network: crate::dockerfile::RunNetwork,
     /// SOURCE_DATE_EPOCH, seconds.

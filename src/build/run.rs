@@ -72,6 +72,8 @@ pub fn prepare(
                 .cloned()
                 .unwrap_or_else(|| "buildkitsandbox".into()),
             add_hosts: request.add_hosts.clone().into_iter().collect(),
+            // In no key, like proxies: how names are found says nothing about the image.
+            resolver: request.resolver.clone(),
             compression: request.compression,
             architecture: state.platform.architecture.clone(),
             epoch,

@@ -41,6 +41,9 @@ pub(super) fn build(fields: &mut Fields) -> Option<BuildTarget> {
     });
     let add_hosts = unique(fields.map("add-hosts"));
     check_hosts(&add_hosts, fields.cx);
+    let dns = fields.all_texts("dns");
+    let dns_search = fields.all_texts("dns-search");
+    check_resolver(&dns, &dns_search, fields.cx);
     let epoch = fields.integer("epoch", 0..=253_402_300_799);
     let also_stages = fields.all_texts("also-stages");
     let squash = fields.flag("squash").unwrap_or(false);
@@ -69,6 +72,8 @@ pub(super) fn build(fields: &mut Fields) -> Option<BuildTarget> {
         compression_level,
         network,
         add_hosts,
+        dns,
+        dns_search,
         epoch,
         also_stages,
         squash,
@@ -400,6 +405,27 @@ fn check_hosts(hosts: &BTreeMap<String, Spanned<String>>, cx: &Cx) {
                 "an address is expected here",
                 "write `name \"10.0.0.5\"`",
             );
+        }
+    }
+}
+
+/// `dns "10.0.0.2"; dns-search "corp.example"`
+fn check_resolver(servers: &[Spanned<String>], domains: &[Spanned<String>], cx: &Cx) {
+    for server in servers {
+        if server.value.parse::<std::net::IpAddr>().is_err() {
+            cx.error_help(
+                server.span,
+                format!("`{}` is no address", server.value),
+                "a server for names is told by its address",
+                "write `dns \"10.0.0.2\"`",
+            );
+        }
+    }
+    for domain in domains {
+        let legal = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        if domain.value.is_empty() || !domain.value.chars().all(legal) {
+            let message = format!("`{}` is no domain", domain.value);
+            cx.error(domain.span, message, "a domain is expected here");
         }
     }
 }

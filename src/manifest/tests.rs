@@ -748,6 +748,8 @@ fn the_form_of_added_layers_is_read_and_paths_are_absolute() {
         ("ignore-paths \"/a/../b\"", "cannot be ignored"),
         ("ignore-path \"/a\"", "did you mean `ignore-paths`"),
         ("squash \"yes\"", "squash"),
+        ("dns \"ns.example\"", "is no address"),
+        ("dns-search \"a b\"", "is no domain"),
         (
             "from scratch; workdir \"/\"; also-stages \"x\"",
             "not from both",

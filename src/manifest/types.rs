@@ -273,6 +273,9 @@ pub struct BuildTarget {
     pub network: Option<Spanned<String>>,
     /// Names that RUN finds in `/etc/hosts`, with their addresses.
     pub add_hosts: BTreeMap<String, Spanned<String>>,
+    /// Servers that RUN asks for names, and domains that it looks in.
+    pub dns: Vec<Spanned<String>>,
+    pub dns_search: Vec<Spanned<String>>,
     pub epoch: Option<i64>,
     /// Stages that are built although the image does not need them; `*` is every one before its own.
     pub also_stages: Vec<Spanned<String>>,

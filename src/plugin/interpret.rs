@@ -414,6 +414,8 @@ fn build(
         ssh_key: reader
             .some("PLUGIN_SSH_AGENT_KEY")
             .map(PasswordFrom::Literal),
+        dns: name_servers(reader)?,
+        dns_search: reader.list("PLUGIN_CUSTOM_DNS_SEARCH"),
         add_hosts: reader
             .list("PLUGIN_ADD_HOST")
             .iter()
@@ -422,6 +424,20 @@ fn build(
         context,
         ..Build::default()
     })
+}
+
+fn name_servers(reader: &Reader) -> Result<Vec<String>, Refusal> {
+    let servers = reader.list("PLUGIN_CUSTOM_DNS");
+    let wrong = servers
+        .iter()
+        .find(|server| server.parse::<std::net::IpAddr>().is_err());
+    match wrong {
+        None => Ok(servers),
+        Some(server) => Err(Refusal::new(
+            format!("PLUGIN_CUSTOM_DNS holds {server:?}, which is no address"),
+            "write addresses, separated by commas",
+        )),
+    }
 }
 
 fn ignored_paths(reader: &Reader, notes: &mut Vec<String>) -> Result<Vec<String>, Refusal> {

@@ -109,6 +109,8 @@ pub struct Build {
     /// A private key for an agent of the step's own, `default`.
     pub ssh_key: Option<PasswordFrom>,
     pub add_hosts: BTreeMap<String, String>,
+    pub dns: Vec<String>,
+    pub dns_search: Vec<String>,
     pub network: Option<String>,
     pub contexts: BTreeMap<String, ContextNode>,
     /// Docker daemons that get the image, if they are there.
@@ -243,6 +245,8 @@ impl Job {
             compression_level: build.compression.as_ref().and_then(|(_, level)| *level),
             network: build.network.as_ref().map(|network| plain(network)),
             add_hosts: spanned(&build.add_hosts),
+            dns: build.dns.iter().map(|s| plain(s)).collect(),
+            dns_search: build.dns_search.iter().map(|s| plain(s)).collect(),
             epoch: build.epoch,
             also_stages: build.also_stages.iter().map(|s| plain(s)).collect(),
             squash: build.squash,

@@ -659,6 +659,18 @@ fn a_destination_may_bring_its_own_tag() {
 }
 
 #[test]
+fn servers_for_names_reach_the_build() {
+    let (build, _) = built(&[
+        ("PLUGIN_CUSTOM_DNS", "10.0.0.2, fd00::2"),
+        ("PLUGIN_CUSTOM_DNS_SEARCH", "corp.example"),
+    ]);
+    assert_eq!(build.dns, ["10.0.0.2", "fd00::2"]);
+    assert_eq!(build.dns_search, ["corp.example"]);
+    let pairs = [("PLUGIN_REPO", "a/b"), ("PLUGIN_CUSTOM_DNS", "ns.example")];
+    assert!(refused("drone-docker", &pairs).contains("PLUGIN_CUSTOM_DNS"));
+}
+
+#[test]
 fn steps_tell_as_much_as_their_variables_ask_for() {
     let told = |entry: &str, pairs: &[(&str, &str)]| {
         job(entry, &[&[("PLUGIN_REPO", "acme/app")], pairs].concat()).log

@@ -436,18 +436,14 @@ pub const VARIABLES: &[Variable] = &[
         Kind::List(','),
         "",
         &[(Buildx, ALL)],
-        Effect::Inherent(
-            "RUN asks the name servers of the step's own container; PLUGIN_ADD_HOST adds names",
-        ),
+        Effect::Used,
     ),
     variable(
         &["PLUGIN_CUSTOM_DNS_SEARCH"],
         Kind::List(','),
         "",
         &[(Buildx, ALL)],
-        Effect::Inherent(
-            "RUN asks the name servers of the step's own container; PLUGIN_ADD_HOST adds names",
-        ),
+        Effect::Used,
     ),
     variable(
         &["PLUGIN_CUSTOM_LABELS"],

@@ -113,6 +113,7 @@ impl Project {
             secrets: BTreeMap::new(),
             ssh: BTreeMap::new(),
             add_hosts: BTreeMap::new(),
+            resolver: Default::default(),
             network: Default::default(),
             epoch: None,
             compression: Compression::Gzip { level: 1 },
@@ -283,6 +284,26 @@ fn equal_inputs_with_an_epoch_give_equal_images() {
         p.run(&request).unwrap().built.root.digest
     };
     assert_eq!(build(), build());
+}
+
+#[test]
+fn run_asks_the_servers_for_names_that_the_target_names() {
+    let p = Project::new();
+    let mut request = p.request("RUN cat /etc/resolv.conf > /names\n");
+    request.resolver.servers = vec!["10.9.8.7".into()];
+    request.resolver.search = vec!["corp.example".into()];
+    let image = p.run(&request).unwrap();
+    let names = image.text("names");
+    let servers: Vec<&str> = names
+        .lines()
+        .filter(|l| l.starts_with("nameserver"))
+        .collect();
+    assert_eq!(servers, ["nameserver 10.9.8.7"]);
+    assert!(names.contains("search corp.example\n"), "{names}");
+    assert!(!image.layers.last().unwrap().contains_key("etc/resolv.conf"));
+    // The image is the same whoever is asked.
+    request.resolver = Default::default();
+    assert_eq!(p.run(&request).unwrap().built.steps_run, 0);
 }
 
 #[test]

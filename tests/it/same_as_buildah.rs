@@ -105,6 +105,23 @@ fn same_for(user: User) {
         forget_noise(side);
     }
     tree::assert_same(&ours.tree, &theirs.tree);
+    // The same in one layer above the base.
+    let once = [
+        "app",
+        "--set",
+        "app.squash=true",
+        "--set",
+        "app.tar=one.tar",
+    ];
+    imgmake.ok(directory.path(), &once);
+    let archive = directory.path().join("one.tar");
+    let mut one = tree::unpack(&format!("docker-archive:{}", archive.display()));
+    forget_noise(&mut one.tree);
+    tree::assert_same(&one.tree, &ours.tree);
+    let layers =
+        |image: &tree::Unpacked| image.config["rootfs"]["diff_ids"].as_array().unwrap().len();
+    assert_eq!((layers(&one), layers(&ours) > 5), (2, true));
+
     for field in [
         "Cmd",
         "Entrypoint",

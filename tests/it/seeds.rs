@@ -280,6 +280,12 @@ fn a_registry_that_is_not_named_is_the_one_that_the_keys_belong_to() {
             "{artifact}"
         );
     }
+    // A region that is not said is us-east-1.
+    let platform = Platform::with_registries(&["ecr"])
+        .with("PLUGIN_REGISTRY", "")
+        .with("PLUGIN_REGION", "");
+    let ran = platform.run_text(&ECR_STEP.replace("PLATFORM", "Docker"));
+    assert_eq!(ran[0].code, 0, "{ran:#?}");
     // Other keys: AWS says so, and the step what to do.
     let platform = Platform::with_registries(&["ecr"])
         .with("PLUGIN_REGISTRY", "")

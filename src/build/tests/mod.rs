@@ -131,6 +131,7 @@ impl Project {
             secrets: BTreeMap::new(),
             ssh: BTreeMap::new(),
             add_hosts: BTreeMap::new(),
+            resolver: Default::default(),
             network: Default::default(),
             epoch: None,
             compression: Compression::Gzip { level: 1 },

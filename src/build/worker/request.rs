@@ -20,11 +20,19 @@ pub struct RunRequest {
     pub insecure: bool,
     pub hostname: String,
     pub add_hosts: Vec<(String, String)>,
+    pub resolver: Resolver,
     pub compression: Compression,
     /// Of the platform that is built for: `arm64`.
     pub architecture: String,
     /// Clamp times of the layer to this many seconds.
     pub epoch: Option<i64>,
+}
+/// Who is asked for names, and in which domains; empty ones are the machine's.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Resolver {
+    /// Addresses.
+    pub servers: Vec<String>,
+    pub search: Vec<String>,
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Network {

@@ -258,7 +258,7 @@ fn plan(
     let mut mounts = vec![
         file(
             "/etc/resolv.conf",
-            names::resolv_conf(request.network).as_bytes(),
+            names::resolv_conf(request.network, &request.resolver).as_bytes(),
             0o644,
         ),
         file("/etc/hosts", names::hosts(request).as_bytes(), 0o644),

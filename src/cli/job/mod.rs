@@ -81,6 +81,14 @@ pub fn run_in(
         let note = unused::note(build, workspace);
         job.notes.extend(note);
     }
+    if let Some(warmed) = &job.warmed
+        && !workspace.join(&warmed.directory).is_dir()
+    {
+        let directory = &warmed.directory;
+        job.notes.push(format!(
+            "there is no directory `{directory}` with warmed base images"
+        ));
+    }
     let _agent = with_agent(&mut job)?;
     write_dockerfiles(&job, workspace)?;
     let project = Project::in_memory(workspace.to_path_buf(), job.manifest(), environment)?;

@@ -7,6 +7,7 @@ use super::super::project::plain;
 use super::super::tools::secret_value;
 use super::{Work, failure};
 use crate::archive;
+use crate::build::worker::Resolver;
 use crate::build::{
     self, AddedLayers, AlsoStages, BuildRequest, Command, IgnoredPaths, LayerCount, NamedContext,
     Recipe, SecretSource, Step,
@@ -264,6 +265,10 @@ pub(super) fn request(
         secrets: secrets(work, target)?,
         ssh: ssh(work, target)?,
         add_hosts: values(&target.add_hosts),
+        resolver: Resolver {
+            servers: target.dns.iter().map(|s| s.value.clone()).collect(),
+            search: target.dns_search.iter().map(|s| s.value.clone()).collect(),
+        },
         network: match target.network.as_ref().map(|n| n.value.as_str()) {
             Some("none") => RunNetwork::None,
             _ => RunNetwork::Default,

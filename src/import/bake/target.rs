@@ -105,6 +105,8 @@ pub(super) fn add(name: &str, values: &Values, imported: &mut Imported) -> Resul
         compression_level: None,
         network: network(name, values)?,
         add_hosts: add_hosts(values)?,
+        dns: Vec::new(),
+        dns_search: Vec::new(),
         epoch: None,
         also_stages: Vec::new(),
         squash: false,

@@ -239,6 +239,7 @@ impl Workshop {
             secrets,
             ssh: asked.ssh.iter().map(socket).collect(),
             add_hosts: BTreeMap::new(),
+            resolver: Default::default(),
             network: Default::default(),
             epoch: asked.epoch,
             compression: Compression::Gzip { level: 1 },

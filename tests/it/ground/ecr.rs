@@ -70,7 +70,9 @@ fn answer(connection: TcpStream, registry: &str) -> Option<()> {
     let mut body = vec![0; length];
     reader.read_exact(&mut body).ok()?;
     let signed = head.contains(&format!("Credential={ACCESS_KEY}/"))
-        && head.contains("/eu-west-1/ecr/aws4_request");
+        && ["eu-west-1", "us-east-1"]
+            .iter()
+            .any(|region| head.contains(&format!("/{region}/ecr/aws4_request")));
     let asks = head.contains("AmazonEC2ContainerRegistry_V20150921.GetAuthorizationToken");
     let (status, text) = if signed && asks {
         let token = base64::engine::general_purpose::STANDARD.encode(format!("{USER}:{TOKEN}"));

@@ -92,6 +92,7 @@ impl Ground {
             insecure: false,
             hostname: String::new(),
             add_hosts: Vec::new(),
+            resolver: Default::default(),
             compression: Compression::Gzip { level: 1 },
             architecture: String::new(),
             epoch: None,
