@@ -565,6 +565,11 @@ fn quoted(text: &str) -> String {
     format!("\"{}\"", escaped(text))
 }
 
+/// What KDL takes for the end of a line, or not at all since it turns text around.
+fn may_not_stand(c: char) -> bool {
+    matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+}
+
 /// As KDL writes it; `${` would be a variable.
 fn escaped(text: &str) -> String {
     let mut out = String::new();
@@ -575,7 +580,7 @@ fn escaped(text: &str) -> String {
             '\n' => out.push_str("\\n"),
             '\r' => out.push_str("\\r"),
             '\t' => out.push_str("\\t"),
-            c if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}') => {
+            c if c.is_control() || may_not_stand(c) => {
                 let _ = write!(out, "\\u{{{:x}}}", c as u32);
             }
             c => out.push(c),
@@ -583,3 +588,6 @@ fn escaped(text: &str) -> String {
     }
     out
 }
+
+#[cfg(test)]
+mod tests;
