@@ -21,6 +21,7 @@ mod output;
 mod plan;
 mod plugin;
 mod project;
+mod remote_context;
 mod run;
 mod runner;
 mod shared_cache;

@@ -2,16 +2,20 @@
 //! Drone, read from its variables.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use super::environment::Environment;
 use super::exit::{Exit, FAILED};
-use super::job;
+use super::{job, remote_context, signals};
+use crate::event::Cancel;
+use crate::git;
 use crate::manifest::PasswordFrom;
 use crate::plugin::{
     EntryPoint, Outcome, Refusal, UnnamedRegistry, Workspace, interpret, unnamed_registry,
     with_env_file,
 };
 use crate::registry::{Client, ClientOptions, Secret};
+use crate::store::Store;
 
 /// The plugin that the program's own name stands for.
 pub fn called(argv: &[String]) -> Option<EntryPoint> {
@@ -44,6 +48,12 @@ pub fn plugin(entry: EntryPoint, environment: &Environment) -> Result<u8, Exit> 
         variables.insert("PLUGIN_REGISTRY".into(), registry);
         environment = environment.with_variables(variables);
     }
+    let _files;
+    match fetched_context(entry, &environment, &workspace)? {
+        None => {}
+        Some(Fetched::Stopped(code)) => return Ok(code),
+        Some(Fetched::With(with, store)) => (environment, _files) = (with, store),
+    }
     let now = time::OffsetDateTime::now_utc()
         .format(&time::format_description::well_known::Rfc3339)
         .unwrap_or_default();
@@ -59,6 +69,33 @@ pub fn plugin(entry: EntryPoint, environment: &Environment) -> Result<u8, Exit> 
             Ok(0)
         }
     }
+}
+
+/// A context that had to be fetched.
+enum Fetched {
+    /// The variables name it; it goes with the store's temporary files.
+    With(Environment, Store),
+    /// A signal came first.
+    Stopped(u8),
+}
+
+fn fetched_context(
+    entry: EntryPoint,
+    environment: &Environment,
+    workspace: &Path,
+) -> Result<Option<Fetched>, Exit> {
+    if !remote_context::is_remote(environment) {
+        return Ok(None);
+    }
+    let store = Store::open(&job::store_path(workspace, environment))?;
+    let cancel = Cancel::default();
+    let stopped = signals::listen(&cancel);
+    let client = git::Client::new(environment.variables.clone(), &cancel);
+    let fetched = remote_context::fetched(entry.family, environment, &store, &client);
+    if let Some(code) = stopped.exit_code() {
+        return Ok(Some(Fetched::Stopped(code)));
+    }
+    Ok(fetched?.map(|environment| Fetched::With(environment, store)))
 }
 
 /// The registry that a step's keys belong to, for a step that does not name one.

@@ -55,11 +55,15 @@ fn step(job: Job, workspace: &Path, environment: &Environment) -> Result<u8, Exi
     let stopped = signals::listen(&cancel);
     let place = Place {
         workspace: workspace.to_path_buf(),
-        store: environment
-            .get("IMGMAKE_STORE")
-            .map_or_else(|| workspace.join(WORKSPACE_STORE), PathBuf::from),
+        store: store_path(workspace, environment),
     };
     run_in(job, &place, environment, &cancel, &stopped)
+}
+
+/// The store of a plugin's step.
+pub fn store_path(workspace: &Path, environment: &Environment) -> PathBuf {
+    let named = environment.get("IMGMAKE_STORE");
+    named.map_or_else(|| workspace.join(WORKSPACE_STORE), PathBuf::from)
 }
 
 /// Runs a job; signals are already listened to.

@@ -47,7 +47,7 @@ pub fn clone(context: &GitContext, to: &Path, repositories: &Repositories) -> Re
 }
 
 /// What to do about it.
-fn explained(error: anyhow::Error, has_login: bool) -> anyhow::Error {
+pub fn explained(error: anyhow::Error, has_login: bool) -> anyhow::Error {
     if let Some(missing) = error.downcast_ref::<NoReference>() {
         let known = missing.known.iter().map(String::as_str);
         return match suggest::help(&missing.name, known) {
@@ -67,8 +67,8 @@ fn explained(error: anyhow::Error, has_login: bool) -> anyhow::Error {
 }
 
 /// BuildKit's argument for what happens to `.git`; kaniko keeps it.
-pub fn git_directory(argument: Option<&String>) -> GitDirectory {
-    match argument.map(String::as_str) {
+pub fn git_directory(argument: Option<&str>) -> GitDirectory {
+    match argument {
         Some("0" | "f" | "F" | "false" | "False" | "FALSE") => GitDirectory::Remove,
         _ => GitDirectory::Keep,
     }

@@ -11,7 +11,7 @@
 
 mod bases;
 mod fetch;
-mod git;
+pub mod git;
 pub mod http;
 mod unpack;
 
@@ -37,6 +37,39 @@ pub fn called(argv: &[String]) -> Option<&[String]> {
         [_, word, arguments @ ..] if word == "kaniko" => Some(arguments),
         _ => None,
     }
+}
+
+const KEEP_GIT: &str = "BUILDKIT_CONTEXT_KEEP_GIT_DIR";
+
+/// A context of kaniko's, named by one of its plugins.
+///
+/// # Errors
+/// It is none, or cannot be had.
+pub fn context(
+    written: &str,
+    sub_path: Option<&str>,
+    environment: &Environment,
+    store: &Store,
+    client: &Client,
+) -> Result<PathBuf, Exit> {
+    let workspace = Workspace {
+        environment: &environment.variables,
+        read: &|path| std::fs::read_to_string(path),
+        now: "",
+    };
+    let mut arguments = vec!["--no-push".to_string(), format!("--context={written}")];
+    arguments.extend(sub_path.map(|path| format!("--context-sub-path={path}")));
+    let Invocation::Build(request) = kaniko::interpret(&arguments, &workspace).map_err(refused)?
+    else {
+        unreachable!("neither help nor version is asked for")
+    };
+    let repositories = git::Repositories {
+        client: client.clone(),
+        git_directory: git::git_directory(None),
+    };
+    let root = fetch::context(&request.context, store, &repositories)
+        .map_err(|error| fetch_failed(&request, &error))?;
+    within(&request, root)
 }
 
 /// Does what kaniko's executor does with these arguments. Errors end with 1, as there.
@@ -93,7 +126,7 @@ fn prepare(
     let cancel = client.cancel.clone();
     let repositories = git::Repositories {
         client,
-        git_directory: git::git_directory(args.get("BUILDKIT_CONTEXT_KEEP_GIT_DIR")),
+        git_directory: git::git_directory(args.get(KEEP_GIT).map(String::as_str)),
     };
     let root = fetch::context(&request.context, store, &repositories)
         .map_err(|error| fetch_failed(&request, &error))?;

@@ -6,6 +6,7 @@
 //! | `clones` | a clone has the files, references and history of git's |
 //! | `commits` | one commit's files, and a `.git` of the same bytes for the same commit |
 //! | `hostile` | names, links and submodules of a hostile repository lead nowhere |
+//! | `plugins` | a plugin's context may be a repository |
 //! | `servers` | redirects, logins, silence and cancellation |
 //! | `facts` | commit, branch and tag are what git says |
 
@@ -13,6 +14,7 @@ mod clones;
 mod commits;
 mod facts;
 mod hostile;
+mod plugins;
 mod servers;
 
 use std::collections::{BTreeMap, BTreeSet};
