@@ -81,18 +81,18 @@ impl Rewrite {
                 whiteouts.push(entry.clone());
                 continue;
             }
-            match &entry.kind {
-                EntryKind::File { .. } | EntryKind::HardLink { .. } => {
-                    match origin(std::slice::from_ref(layer), &entry.path) {
-                        Ok(file) => {
-                            let name = named(layer, &file.1, &entry.path);
-                            names.entry(file).or_default().push(name);
-                        }
-                        // A link into a lower layer.
-                        Err(_) => rewrite.rest.push(entry.clone()),
-                    }
+            match followed(layer, found) {
+                Some(file) if matches!(file.entry.kind, EntryKind::File { .. }) => {
+                    let name = renamed(file, &entry.path);
+                    names
+                        .entry((0, file.entry.path.clone()))
+                        .or_default()
+                        .push(name);
                 }
-                _ => rewrite.plain(entry),
+                // Symbolic links and devices may have several names, too: each becomes one of its own.
+                Some(other) => rewrite.plain(&renamed(other, &entry.path).entry),
+                // It names something in a lower layer.
+                None => rewrite.rest.push(entry.clone()),
             }
         }
         for ((number, path), names) in names {
@@ -216,14 +216,23 @@ fn gone(below: &View, above: &View) -> Vec<Entry> {
         .collect()
 }
 
-/// A file of a layer under a name.
-fn named(layer: &Index, file: &[u8], name: &[u8]) -> IndexEntry {
-    let mut found = layer
-        .get(file)
-        .expect("the file was found in this layer")
-        .clone();
-    found.entry.path = name.to_vec();
-    found
+/// What an entry is a name of, in its own layer.
+fn followed<'a>(layer: &'a Index, entry: &'a IndexEntry) -> Option<&'a IndexEntry> {
+    const MOST_LINKS: usize = 255;
+    let mut found = entry;
+    for _ in 0..MOST_LINKS {
+        match &found.entry.kind {
+            EntryKind::HardLink { target } => found = layer.get(target)?,
+            _ => return Some(found),
+        }
+    }
+    None
+}
+
+fn renamed(found: &IndexEntry, name: &[u8]) -> IndexEntry {
+    let mut renamed = found.clone();
+    renamed.entry.path = name.to_vec();
+    renamed
 }
 
 /// Copies files out of a layer in the order in which they stand there.
@@ -288,6 +297,7 @@ mod tests {
             (path(), any::<u8>()).prop_map(|(p, c)| Said::File(p, c)),
             path().prop_map(|p| Said::Symlink(p + "-l")),
             (path(), path()).prop_map(|(p, t)| Said::Link(p + "-h", t)),
+            (path(), path()).prop_map(|(p, t)| Said::Link(p + "-h", t + "-l")),
             path().prop_map(Said::Removes),
             path().prop_map(Said::Opaque),
         ]
@@ -337,7 +347,12 @@ mod tests {
                 }
             }
         }
-        let is_file = |entry: &Entry| matches!(entry.kind, EntryKind::File { .. });
+        let is_file = |entry: &Entry| {
+            matches!(
+                entry.kind,
+                EntryKind::File { .. } | EntryKind::Symlink { .. }
+            )
+        };
         for (path, target) in links {
             let here = entries
                 .get(target.as_bytes())

@@ -122,7 +122,8 @@ impl<'a> Reader<'a> {
     /// One line for each variable that is set and changes nothing here.
     pub(super) fn notes(&self) -> Vec<String> {
         let set = |row: &&Variable| {
-            value::lookup(self.environment, row.names).is_some_and(|(_, text)| !text.is_empty())
+            value::lookup(self.environment, row.names)
+                .is_some_and(|(name, text)| !says_nothing(row, name, text))
         };
         let said = |row: &Variable| {
             let (name, _) = value::lookup(self.environment, row.names)?;
@@ -139,4 +140,12 @@ impl<'a> Reader<'a> {
     pub(super) fn asked(&self) -> BTreeSet<&'static str> {
         self.asked.borrow().clone()
     }
+}
+
+/// Whether a value is no more than its absence: a platform writes `false` for every switch that is off.
+fn says_nothing(row: &Variable, name: &str, text: &str) -> bool {
+    text.is_empty()
+        || text == row.default
+        || (row.kind == Kind::Bool
+            && value::boolean(name, text) == value::boolean(name, row.default))
 }

@@ -331,6 +331,8 @@ fn what_tunes_a_daemon_is_accepted_with_one_line() {
         &[
             ("PLUGIN_REPO", "a"),
             ("PLUGIN_BIP", "10.0.0.1/8"),
+            ("PLUGIN_IPV6", "false"),
+            ("PLUGIN_PURGE", "true"),
             ("PLUGIN_DAEMON_OFF", "true"),
         ],
     );
