@@ -85,7 +85,7 @@ fn layers(worker: &Worker) -> String {
     match worker.overlay() {
         Ok(Ok(())) => "Layers are stacked by overlay mounts.\n".to_string(),
         Ok(Err(why)) => format!(
-            "Every RUN copies the image's files first, which is slower than an overlay mount: {why}\n"
+            "RUN works in one directory per stage and looks for what changed, slower than with overlay mounts: {why}\n"
         ),
         // Said above already, tier by tier.
         Err(_) if worker.tier().is_err() => String::new(),

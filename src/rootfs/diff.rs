@@ -36,8 +36,8 @@ pub enum Changes<'a> {
     /// It is an overlay's upper directory, on these (top first). It is brought into
     /// the form that unpacking the layer would give.
     Above { lowers: &'a [PathBuf], marks: Marks },
-    /// It is a changed copy of a directory; the snapshot was taken of the fresh copy.
-    InCopy { of: &'a Path, before: &'a Snapshot },
+    /// It was changed itself, since the snapshot.
+    InPlace(&'a Snapshot),
 }
 
 #[derive(Clone, Copy)]
@@ -72,7 +72,7 @@ pub fn write_layer(tree: &Path, options: &DiffOptions<'_>, store: &Store) -> Res
     };
     let (below, shown) = match options.changes {
         Changes::Above { lowers, marks } => (Below::stacked(lowers, marks), Shown::Through),
-        Changes::InCopy { of, .. } => (Below::plain(of), Shown::Whole),
+        Changes::InPlace(before) => (Below::recalled(before), Shown::Whole),
     };
     walk.directory(&root, b"", &below, shown, 0)?;
     let (layer, index) = walk.writer.finish()?;
@@ -111,7 +111,7 @@ impl Walk<'_> {
         &mut self,
         directory: &OwnedFd,
         path: &[u8],
-        below: &Below,
+        below: &Below<'_>,
         shown: Shown,
         depth: usize,
     ) -> Result<()> {
@@ -148,7 +148,7 @@ impl Walk<'_> {
         &mut self,
         directory: &OwnedFd,
         path: &[u8],
-        below: &Below,
+        below: &Below<'_>,
         names: &[Vec<u8>],
     ) -> Result<()> {
         for name in below.names()? {
@@ -170,7 +170,7 @@ impl Walk<'_> {
     fn leave_out(&self, at: &At<'_>) -> Result<()> {
         match self.options.changes {
             Changes::Above { .. } => super::tree::remove(at.parent.as_fd(), at.name),
-            Changes::InCopy { .. } => Ok(()),
+            Changes::InPlace(_) => Ok(()),
         }
     }
 
@@ -189,8 +189,11 @@ impl Walk<'_> {
         let kind = FileType::from_raw_mode(stat.st_mode);
         match kind {
             FileType::Directory => return self.subdirectory(at, &stat, depth),
-            // Sockets have no place in a tar.
-            FileType::Socket => return Ok(Recorded::Nothing),
+            // Sockets have no place in a tar, nor in what the next step is to see.
+            FileType::Socket => {
+                super::tree::remove(parent.as_fd(), name)?;
+                return Ok(Recorded::Nothing);
+            }
             _ if !self.is_new(at, &stat)? => return Ok(Recorded::Nothing),
             _ => {}
         }
@@ -224,11 +227,6 @@ impl Walk<'_> {
 
     /// Whether the layer has to say anything about a path that is no directory.
     fn is_new(&self, at: &At<'_>, stat: &Stat) -> Result<bool> {
-        if let Changes::InCopy { before, .. } = self.options.changes
-            && !before.differs(at.path, stat)
-        {
-            return Ok(false);
-        }
         match at.below.get(at.name) {
             Some(seen) => Ok(!seen.is_like(at.parent, at.name, stat)?),
             None => Ok(true),
@@ -348,7 +346,7 @@ struct At<'a> {
     name: &'a [u8],
     path: &'a [u8],
     /// What the image has in that directory.
-    below: &'a Below,
+    below: &'a Below<'a>,
     shown: Shown,
 }
 

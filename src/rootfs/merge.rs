@@ -1,35 +1,116 @@
-//! One directory that holds what several layers give together, and copies of it,
-//! for places where overlay does not work or cannot take so many layers.
+//! One directory that holds what several layers give together, for places where overlay
+//! does not work or cannot take so many layers; and copies of directories.
+//!
+//! A step takes the directory away, changes it in place and leaves it behind under the
+//! name of what it is then: so one tree goes with a stage from step to step, and nothing
+//! is copied. Who needs an earlier state makes it from the layers again, which costs
+//! about as much as a copy. Readers hold a shared lock; a tree that is being read is
+//! not taken.
 
-use std::fs;
+use std::fs::{self, File};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, XattrFlags};
+use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags, Stat, XattrFlags};
+use rustix::io::Errno;
 
 use super::attributes::{chmod, chown, chown_at, times};
 use super::diff::{modified, names, xattrs_of};
 use super::unpack::{Trees, chain_name, keep_tree, make_tree_directory};
 use crate::layer::LayerBlob;
 
-/// The merged tree of `layers` (bottom first), made once per chain.
+/// A merged tree that nobody takes away or changes while this lives.
+pub struct Merged {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl Merged {
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// The merged tree of `layers` (bottom first), to read from.
 ///
 /// # Errors
 /// As unpacking.
-pub fn merged_directory(trees: &Trees, layers: &[LayerBlob]) -> Result<PathBuf> {
-    let name = chain_name("merged", layers);
-    let target = trees.store().tree_path(trees.id_map(), &name);
-    if !target.exists() {
+pub fn merged_directory(trees: &Trees, layers: &[LayerBlob]) -> Result<Merged> {
+    let kept = kept_at(trees, layers);
+    loop {
+        if let Some(lock) = lock(&kept, FlockOperation::LockShared)? {
+            return Ok(Merged {
+                path: kept.join("fs"),
+                _lock: lock,
+            });
+        }
         let temporary = trees.store().temporary_dir()?;
         let tree = temporary.join("tree");
-        let made = make_tree_directory(&tree)
-            .and_then(|()| trees.merge_into(layers, &tree.join("fs")))
-            .and_then(|()| keep_tree(&tree, &target));
+        let made = make(trees, layers, &tree).and_then(|()| keep_tree(&tree, &kept));
         drop(fs::remove_dir_all(&temporary));
         made?;
     }
-    Ok(target.join("fs"))
+}
+
+/// Brings the merged tree of `layers` to `tree`, whose parent exists: to be changed, and
+/// then kept under another name, or removed.
+///
+/// # Errors
+/// As unpacking.
+pub fn take_merged(trees: &Trees, layers: &[LayerBlob], tree: &Path) -> Result<()> {
+    // What is there of it already: a COPY has put more layers on what the last RUN left.
+    for length in (1..=layers.len()).rev() {
+        let kept = kept_at(trees, &layers[..length]);
+        let lock = lock(&kept, FlockOperation::NonBlockingLockExclusive)?;
+        if lock.is_some() && fs::rename(&kept, tree).is_ok() {
+            return trees.merge_into(&layers[length..], &tree.join("fs"));
+        }
+    }
+    make(trees, layers, tree)
+}
+
+/// Makes a step's directory the merged tree of these layers. `tree` holds `fs`.
+///
+/// # Errors
+/// The store cannot be written.
+pub fn keep_merged(trees: &Trees, layers: &[LayerBlob], tree: &Path) -> Result<()> {
+    keep_tree(tree, &kept_at(trees, layers))
+}
+
+fn kept_at(trees: &Trees, layers: &[LayerBlob]) -> PathBuf {
+    trees
+        .store()
+        .tree_path(trees.id_map(), &chain_name("merged", layers))
+}
+
+fn make(trees: &Trees, layers: &[LayerBlob], tree: &Path) -> Result<()> {
+    make_tree_directory(tree)?;
+    trees.merge_into(layers, &tree.join("fs"))
+}
+
+/// `None` if it is not there, or somebody else has it and this is not to wait.
+fn lock(tree: &Path, operation: FlockOperation) -> Result<Option<File>> {
+    loop {
+        let Ok(directory) = File::open(tree) else {
+            return Ok(None);
+        };
+        match rustix::fs::flock(&directory, operation) {
+            Ok(()) => {}
+            Err(Errno::WOULDBLOCK) => return Ok(None),
+            Err(Errno::INTR) => continue,
+            Err(error) => {
+                return Err(error).with_context(|| format!("cannot lock `{}`", tree.display()));
+            }
+        }
+        // Taken away between the two calls, the name may stand for another tree, or for none.
+        let locked = directory.metadata()?;
+        let same = |now: fs::Metadata| (now.dev(), now.ino()) == (locked.dev(), locked.ino());
+        if fs::metadata(tree).is_ok_and(same) {
+            return Ok(Some(directory));
+        }
+    }
 }
 
 /// Copies a tree with everything that a layer can record; blocks are shared where
@@ -118,6 +199,7 @@ fn copy_file(from: &OwnedFd, to: &OwnedFd, name: &[u8], stat: &Stat) -> Result<(
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let source = rustix::fs::openat(from, name, flags, Mode::empty())?;
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+    let _open = super::forks::writing();
     let target = rustix::fs::openat(to, name, flags, Mode::from(0o600))?;
     if rustix::fs::ioctl_ficlone(&target, &source).is_err() {
         let mut source = fs::File::from(source.try_clone()?);
@@ -136,13 +218,4 @@ fn copy_xattrs(from: impl AsFd, to: impl AsFd) -> Result<()> {
         rustix::fs::fsetxattr(&to, &*name, &value, XattrFlags::empty())?;
     }
     Ok(())
-}
-
-/// Makes a finished step's directory the merged tree of its chain. `tree` holds `fs`.
-///
-/// # Errors
-/// The store cannot be written.
-pub fn keep_merged(trees: &Trees, layers: &[LayerBlob], tree: &Path) -> Result<()> {
-    let name = chain_name("merged", layers);
-    keep_tree(tree, &trees.store().tree_path(trees.id_map(), &name))
 }

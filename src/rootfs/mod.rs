@@ -7,11 +7,13 @@
 //! ```text
 //! trees/<id map>/<diff id>/fs        the tree; whiteouts and opaque marks as overlay has them
 //!                         /implied   directories that the layer is silent about
+//!               /<chain>/fs          what several layers give together, for where there is no overlay
 //! ```
 
 mod attributes;
 mod below;
 mod diff;
+mod forks;
 mod merge;
 mod snapshot;
 #[cfg(test)]
@@ -21,7 +23,8 @@ mod tree;
 mod unpack;
 
 pub use diff::{Changes, DiffOptions, Owners, write_layer};
-pub use merge::{copy_directory, keep_merged, merged_directory};
+pub use forks::while_nothing_is_written;
+pub use merge::{Merged, copy_directory, keep_merged, merged_directory, take_merged};
 pub use snapshot::Snapshot;
 pub use unpack::{Correction, Stack, Trees};
 

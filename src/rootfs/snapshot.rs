@@ -3,66 +3,98 @@
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::time::{Duration, SystemTime};
 
 use anyhow::Result;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 
-use crate::layer::join;
+use super::below::Inode;
+use crate::layer::{View, join};
 
-/// Enough to know a change: the kernel moves an inode's ctime with every one.
-#[derive(PartialEq, Eq)]
-struct Stamp {
-    inode: u64,
+/// One name of the tree.
+pub(super) struct Then {
+    pub inode: Inode,
+    number: u64,
+    /// The kernel moves an inode's ctime with every change.
     changed: (i64, u64),
 }
 
-impl Stamp {
-    fn of(stat: &Stat) -> Stamp {
-        Stamp {
-            inode: stat.st_ino,
+impl Then {
+    fn of(stat: &Stat) -> Then {
+        Then {
+            inode: Inode::of(stat),
+            number: stat.st_ino,
             changed: (stat.st_ctime, stat.st_ctime_nsec),
         }
+    }
+
+    pub(super) fn is_still(&self, now: &Stat) -> bool {
+        (self.number, self.changed) == (now.st_ino, (now.st_ctime, now.st_ctime_nsec))
     }
 }
 
 pub struct Snapshot {
     /// By directory, then by name.
-    directories: BTreeMap<Vec<u8>, BTreeMap<Vec<u8>, Stamp>>,
+    directories: BTreeMap<Vec<u8>, BTreeMap<Vec<u8>, Then>>,
+    image: View,
 }
 
 impl Snapshot {
+    /// Of a tree that holds what `image` says.
+    ///
     /// # Errors
     /// The directory cannot be read.
-    pub fn of(root: &Path) -> Result<Snapshot> {
+    pub fn of(root: &Path, image: View) -> Result<Snapshot> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = rustix::fs::open(root, flags, Mode::empty())?;
         let mut snapshot = Snapshot {
             directories: BTreeMap::new(),
+            image,
         };
         snapshot.read(&root, Vec::new())?;
+        snapshot.settle();
         Ok(snapshot)
     }
 
     fn read(&mut self, directory: &OwnedFd, path: Vec<u8>) -> Result<()> {
-        let mut stamps = BTreeMap::new();
+        let mut names = BTreeMap::new();
         for name in super::diff::names(directory)? {
             let stat = rustix::fs::statat(directory, &*name, AtFlags::SYMLINK_NOFOLLOW)?;
             if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
                 let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
                 let child = rustix::fs::openat(directory, &*name, flags, Mode::empty())?;
                 self.read(&child, join(&path, &name))?;
-                continue;
             }
-            stamps.insert(name, Stamp::of(&stat));
+            names.insert(name, Then::of(&stat));
         }
-        self.directories.insert(path, stamps);
+        self.directories.insert(path, names);
         Ok(())
     }
 
-    /// For what is no directory.
-    pub(super) fn differs(&self, path: &[u8], now: &Stat) -> bool {
-        let (directory, name) = crate::layer::split(path);
-        let then = self.directories.get(directory).and_then(|d| d.get(name));
-        then.is_none_or(|then| *then != Stamp::of(now))
+    /// Before Linux 6.13 the clock of ctimes stands still for up to 10 ms: a change within
+    /// that time of the last one could not be seen.
+    fn settle(&self) {
+        const TICK: Duration = Duration::from_millis(10);
+        let stamps = self.directories.values().flat_map(BTreeMap::values);
+        let Some((seconds, nanos)) = stamps.map(|then| then.changed).max() else {
+            return;
+        };
+        let last = Duration::new(
+            u64::try_from(seconds).unwrap_or(0),
+            u32::try_from(nanos).unwrap_or(0),
+        );
+        let now = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default();
+        let since = now.saturating_sub(last);
+        std::thread::sleep(TICK.saturating_sub(since));
+    }
+
+    pub(super) fn directory(&self, path: &[u8]) -> Option<&BTreeMap<Vec<u8>, Then>> {
+        self.directories.get(path)
+    }
+
+    pub(super) fn image(&self) -> &View {
+        &self.image
     }
 }

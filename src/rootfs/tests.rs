@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use proptest::prelude::*;
@@ -52,14 +53,28 @@ impl Ground {
     }
 
     fn changes(&self, tree: &Path, changes: Changes<'_>) -> Arc<Index> {
+        self.store.index(&self.recorded(tree, changes)).unwrap()
+    }
+
+    /// The tree of these layers, to be changed, and how it was.
+    fn taken(&self, layers: &[LayerBlob]) -> (PathBuf, Snapshot) {
+        let tree = self.store.temporary_dir().unwrap().join("tree");
+        take_merged(&self.trees, layers, &tree).unwrap();
+        let indexes = layers.iter().map(|l| self.store.index(l).unwrap());
+        let view = View::new(&indexes.collect::<Vec<_>>());
+        let work = tree.join("fs");
+        let before = Snapshot::of(&work, view).unwrap();
+        (work, before)
+    }
+
+    fn recorded(&self, tree: &Path, changes: Changes<'_>) -> LayerBlob {
         let options = DiffOptions {
             changes,
             owners: Owners::Squashed,
             compression: Compression::None,
             epoch: None,
         };
-        let layer = write_layer(tree, &options, &self.store).unwrap();
-        self.store.index(&layer).unwrap()
+        write_layer(tree, &options, &self.store).unwrap()
     }
 }
 
@@ -147,7 +162,7 @@ proptest! {
         let ground = Ground::new();
         let blobs: Vec<LayerBlob> = layers.iter().map(|l| ground.layer(l)).collect();
         let merged = merged_directory(&ground.trees, &blobs).unwrap();
-        let found = ground.contents(&merged);
+        let found = ground.contents(merged.path());
         let indexes: Vec<Arc<Index>> = blobs.iter().map(|b| ground.store.index(b).unwrap()).collect();
         let view = View::new(&indexes);
         let expected = listing(view.walk(b"").map(|e| &e.entry));
@@ -155,13 +170,10 @@ proptest! {
     }
 
     #[test]
-    fn what_changed_in_a_copy_makes_the_copy_again(below in layer(), above in layer()) {
+    fn what_changed_in_place_makes_the_tree_again(below in layer(), above in layer()) {
         let ground = Ground::new();
         let base = ground.layer(&below);
-        let merged = merged_directory(&ground.trees, std::slice::from_ref(&base)).unwrap();
-        let work = ground.store.temporary_dir().unwrap();
-        copy_directory(&merged, &work).unwrap();
-        let before = Snapshot::of(&work).unwrap();
+        let (work, before) = ground.taken(std::slice::from_ref(&base));
         let mut tree = Tree::new(&work, Whiteouts::Applied, Devices::Placeholders, true, &[]).unwrap();
         for entry in &above {
             let content = vec![b'y'; usize::try_from(entry.size()).unwrap()];
@@ -169,7 +181,7 @@ proptest! {
         }
         tree.finish().unwrap();
         drop(tree);
-        let changed = ground.changes(&work, Changes::InCopy { of: &merged, before: &before });
+        let changed = ground.changes(&work, Changes::InPlace(&before));
         let base_index = ground.store.index(&base).unwrap();
         let view = View::new(&[base_index, changed]);
         let whole = ground.contents(&work);
@@ -184,15 +196,93 @@ proptest! {
 fn an_unchanged_directory_has_no_changes() {
     let ground = Ground::new();
     let base = ground.layer(&[Entry::directory("d", 0o755), Entry::file("d/f", 0o644, 9)]);
-    let merged = merged_directory(&ground.trees, &[base]).unwrap();
-    let work = ground.store.temporary_dir().unwrap();
-    copy_directory(&merged, &work).unwrap();
-    let before = Snapshot::of(&work).unwrap();
-    let changes = Changes::InCopy {
-        of: &merged,
-        before: &before,
+    let (work, before) = ground.taken(&[base]);
+    assert!(
+        ground
+            .changes(&work, Changes::InPlace(&before))
+            .entries
+            .is_empty()
+    );
+}
+
+#[test]
+fn a_tree_goes_from_step_to_step_and_layers_that_came_between_are_put_on_it() {
+    let ground = Ground::new();
+    let base = ground.layer(&[Entry::directory("d", 0o755), Entry::file("d/f", 0o644, 9)]);
+    let (first, before) = ground.taken(std::slice::from_ref(&base));
+    std::fs::write(first.join("d/new"), "new").unwrap();
+    // Known by its inode: whatever is taken next is this very tree.
+    let file = |tree: &Path| std::fs::metadata(tree.join("d/f")).unwrap().ino();
+    let inode = file(&first);
+    let run = ground.recorded(&first, Changes::InPlace(&before));
+    let chain = [base.clone(), run.clone()];
+    keep_merged(&ground.trees, &chain, first.parent().unwrap()).unwrap();
+
+    let copy = ground.layer(&[Entry::file("copied", 0o644, 1)]);
+    let (second, before) = ground.taken(&[base.clone(), run, copy]);
+    assert_eq!(file(&second), inode);
+    assert!(second.join("copied").exists() && second.join("d/new").exists());
+    assert!(
+        ground
+            .changes(&second, Changes::InPlace(&before))
+            .entries
+            .is_empty()
+    );
+    // An earlier state is made from the layers.
+    let (third, _) = ground.taken(&[base]);
+    assert!(!third.join("d/new").exists() && third.join("d/f").exists());
+}
+
+#[test]
+fn a_tree_that_somebody_reads_is_not_taken() {
+    let ground = Ground::new();
+    let base = ground.layer(&[Entry::file("f", 0o644, 9)]);
+    let read = merged_directory(&ground.trees, std::slice::from_ref(&base)).unwrap();
+    let (work, _) = ground.taken(std::slice::from_ref(&base));
+    std::fs::remove_file(work.join("f")).unwrap();
+    assert!(read.path().join("f").exists());
+    drop(read);
+    let kept = merged_directory(&ground.trees, std::slice::from_ref(&base)).unwrap();
+    let path = kept.path().to_path_buf();
+    drop(kept);
+    drop(ground.taken(&[base]));
+    assert!(!path.exists());
+}
+
+#[test]
+fn what_was_written_again_in_place_is_no_change_and_sockets_are_nobodys() {
+    let ground = Ground::new();
+    let base = ground.layer(&[
+        Entry::directory("d", 0o755),
+        Entry::file("d/same", 0o644, 9),
+        Entry::file("d/other", 0o644, 9),
+        Entry::symlink("d/link", "same"),
+    ]);
+    let (work, before) = ground.taken(&[base]);
+    let directory = work.join("d");
+    let time = |path: &Path| {
+        let meta = std::fs::symlink_metadata(path).unwrap();
+        filetime::FileTime::from_last_modification_time(&meta)
     };
-    assert!(ground.changes(&work, changes).entries.is_empty());
+    let was = time(&directory);
+    for (name, content) in [("same", "xxxxxxxxx"), ("other", "different")] {
+        let path = directory.join(name);
+        let was = time(&path);
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&path, content).unwrap();
+        filetime::set_file_mtime(&path, was).unwrap();
+    }
+    let link = directory.join("link");
+    let linked = time(&link);
+    std::fs::remove_file(&link).unwrap();
+    std::os::unix::fs::symlink("same", &link).unwrap();
+    filetime::set_symlink_file_times(&link, linked, linked).unwrap();
+    drop(std::os::unix::net::UnixListener::bind(directory.join("socket")).unwrap());
+    filetime::set_file_mtime(&directory, was).unwrap();
+    let changes = ground.changes(&work, Changes::InPlace(&before));
+    let paths: Vec<String> = changes.entries.iter().map(|e| e.entry.display()).collect();
+    assert_eq!(paths, ["/d", "/d/other"]);
+    assert!(!directory.join("socket").exists());
 }
 
 #[test]

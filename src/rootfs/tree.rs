@@ -12,6 +12,7 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, XattrFlags};
 use rustix::io::Errno;
 
 use super::attributes::{chmod, chown, chown_at, ids, set_xattrs, times};
+use super::forks;
 use super::times::Moment;
 use super::{Devices, Marks};
 use crate::layer::{Entry, EntryKind, Timestamp, Whiteout, join, split};
@@ -314,6 +315,7 @@ impl<'a> Tree<'a> {
     fn make_file(&mut self, name: &[u8], entry: &Entry, content: &mut dyn Read) -> Result<()> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let mode = Mode::from_raw_mode(entry.mode);
+        let _open = forks::writing();
         let fd = match rustix::fs::openat(self.parent(), name, flags, mode) {
             Err(Errno::EXIST) => {
                 self.clear(name)?;
@@ -424,6 +426,7 @@ impl<'a> Tree<'a> {
             bail!("a hard link to something in a lower layer that is no file");
         }
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        let _open = forks::writing();
         let fd = rustix::fs::openat(self.parent(), name, flags, Mode::from(0o600))?;
         let mut file = std::fs::File::from(fd);
         std::io::copy(&mut source, &mut file)?;

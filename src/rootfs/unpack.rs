@@ -11,7 +11,7 @@ use sha2::Digest as _;
 use super::tree::{LinkIntoLower, Tree, Whiteouts};
 use super::{Devices, Marks};
 use crate::image::Digest;
-use crate::layer::{LayerBlob, LayerReader, decompress, split};
+use crate::layer::{EntryKind, Index, IndexEntry, LayerBlob, LayerReader, decompress, split};
 use crate::store::Store;
 
 /// Trees of one id map.
@@ -171,20 +171,26 @@ impl Trees {
             self.squash,
             lowers,
         )?;
-        read_layer(&self.store, layer, &mut tree)?;
+        read_layer(&self.store, layer, &mut tree, None)?;
         let implied: Vec<&Vec<u8>> = tree.implied.iter().collect();
         std::fs::write(tree_dir.join("implied"), postcard::to_stdvec(&implied)?)?;
         self.warn_of_placeholders(layer, &tree.placeholders);
         Ok(())
     }
 
-    /// Puts `layers` on each other in one directory, for where there is no overlay.
+    /// Puts `layers` on each other in one directory, for where there is no overlay. Their
+    /// indexes are in the store then: they tell what the directory held before it changed.
     pub(super) fn merge_into(&self, layers: &[LayerBlob], directory: &Path) -> Result<()> {
         for layer in layers {
             let applied = Whiteouts::Applied;
             let mut tree = Tree::new(directory, applied, self.devices, self.squash, &[])?;
-            read_layer(&self.store, layer, &mut tree)
+            let known = self.store.has_index(&layer.diff_id);
+            let mut listed = (!known).then(Vec::new);
+            read_layer(&self.store, layer, &mut tree, listed.as_mut())
                 .with_context(|| format!("cannot unpack layer {}", layer.digest.short()))?;
+            if let Some(entries) = listed {
+                self.store.put_index(&layer.diff_id, &Index::new(entries))?;
+            }
             self.warn_of_placeholders(layer, &tree.placeholders);
         }
         Ok(())
@@ -342,8 +348,14 @@ fn to_path(path: &[u8]) -> PathBuf {
     PathBuf::from(std::ffi::OsStr::from_bytes(path))
 }
 
-/// Inflates in one thread and makes files in this one; checks the diff id.
-pub(super) fn read_layer(store: &Store, layer: &LayerBlob, tree: &mut Tree<'_>) -> Result<()> {
+/// Inflates in one thread and makes files in this one; checks the diff id. Puts what the
+/// layer's index holds into `listed`.
+pub(super) fn read_layer(
+    store: &Store,
+    layer: &LayerBlob,
+    tree: &mut Tree<'_>,
+    mut listed: Option<&mut Vec<IndexEntry>>,
+) -> Result<()> {
     let blob = store.open_blob(&layer.digest)?;
     let (send, receive) = crossbeam_channel::bounded::<io::Result<Vec<u8>>>(8);
     let (recycle, reuse) = crossbeam_channel::bounded::<Vec<u8>>(10);
@@ -358,8 +370,18 @@ pub(super) fn read_layer(store: &Store, layer: &LayerBlob, tree: &mut Tree<'_>) 
         let mut reader = LayerReader::new(stream);
         let mut made = || -> Result<()> {
             while let Some(entry) = reader.next_entry()? {
-                tree.add(&entry, &mut reader)
-                    .with_context(|| format!("cannot make `{}`", entry.display()))?;
+                let told = || format!("cannot make `{}`", entry.display());
+                let Some(listed) = &mut listed else {
+                    tree.add(&entry, &mut reader).with_context(told)?;
+                    continue;
+                };
+                let mut content = Hashed::new(&mut reader);
+                tree.add(&entry, &mut content).with_context(told)?;
+                let content = match entry.kind {
+                    EntryKind::File { .. } => Some(content.hash()?),
+                    _ => None,
+                };
+                listed.push(IndexEntry { entry, content });
             }
             tree.finish()
         };
@@ -424,6 +446,35 @@ fn inflate(
         if ended {
             return Ok(Digest::from_sha256(hash.finalize().into()));
         }
+    }
+}
+
+/// A file's content on its way.
+struct Hashed<R> {
+    inner: R,
+    hash: blake3::Hasher,
+}
+
+impl<R: Read> Hashed<R> {
+    fn new(inner: R) -> Hashed<R> {
+        Hashed {
+            inner,
+            hash: blake3::Hasher::new(),
+        }
+    }
+
+    /// Of the whole content, whatever of it has been read.
+    fn hash(mut self) -> Result<[u8; 32]> {
+        io::copy(&mut self, &mut io::sink())?;
+        Ok(*self.hash.finalize().as_bytes())
+    }
+}
+
+impl<R: Read> Read for Hashed<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        self.hash.update(&buffer[..read]);
+        Ok(read)
     }
 }
 

@@ -89,7 +89,7 @@ fn a_choice_by_hand_is_told_with_what_would_be_better() {
         &chosen("chroot"),
         &[
             "RUN will use: chroot, because IMGMAKE_ISOLATION says so, although root would work",
-            "Every RUN copies the image's files first, which is slower",
+            "RUN works in one directory per stage and looks for what changed, slower",
         ],
     );
     let plain = Imgmake::run_by(User::Plain).with("IMGMAKE_ISOLATION", "root");

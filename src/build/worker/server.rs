@@ -264,7 +264,26 @@ impl Server {
     }
 }
 
+/// Until nobody asks any more. What is still at work then is stopped and waited for:
+/// it removes what it had begun.
 fn answer_requests(server: &Arc<Server>, socket: &mut UnixStream) -> Result<()> {
+    let mut threads = Vec::new();
+    let asked_all = answer_each(server, socket, &mut threads);
+    for task in server.tasks.lock().expect("no task panics").values() {
+        task.cancel();
+    }
+    for thread in threads {
+        // What panicked in there was an answer already.
+        drop(thread.join());
+    }
+    asked_all
+}
+
+fn answer_each(
+    server: &Arc<Server>,
+    socket: &mut UnixStream,
+    threads: &mut Vec<std::thread::JoinHandle<()>>,
+) -> Result<()> {
     while let Some(Asked { id, request }) = receive::<Asked>(socket)? {
         if let Request::Cancel = request {
             let task = server
@@ -288,9 +307,13 @@ fn answer_requests(server: &Arc<Server>, socket: &mut UnixStream) -> Result<()> 
             // Trees may be deep, and their walks recurse.
             .stack_size(16 << 20)
             .spawn(move || answer_one(&in_thread, id, request, &task));
-        if let Err(error) = spawned {
-            let text = format!("cannot start a thread: {error}");
-            answer_to(&server.out, id, Answer::Failed(text));
+        threads.retain(|thread| !thread.is_finished());
+        match spawned {
+            Ok(thread) => threads.push(thread),
+            Err(error) => {
+                let text = format!("cannot start a thread: {error}");
+                answer_to(&server.out, id, Answer::Failed(text));
+            }
         }
     }
     Ok(())

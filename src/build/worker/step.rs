@@ -16,7 +16,7 @@ use super::request::{Network, RunRequest};
 use super::server::{Lines, Server, Task};
 use super::shell::{ShellRequest, shell_of};
 use super::views::{stubs, uses_overlay};
-use crate::layer::LayerBlob;
+use crate::layer::{LayerBlob, View};
 use crate::rootfs::{self, DiffOptions, Owners, Snapshot};
 use crate::sandbox::{self, Mount, MountKind, Plan, PlanFile, Root, Running, Tier};
 
@@ -54,7 +54,7 @@ pub(super) fn run(
         &prepared,
         &scratch.0.join("sandbox"),
     )?;
-    let running = sandbox::start(&server.program, &plan)?;
+    let running = rootfs::while_nothing_is_written(|| sandbox::start(&server.program, &plan))?;
     task.on_cancel(running.killer()?);
     let exit = follow(running, lines, server.tier)?;
     task.cancel.check()?;
@@ -95,7 +95,8 @@ fn open_shell(server: &Server, plan: Plan, task: &Task, lines: &Lines) -> Result
         // What the kernel leaves in a volatile overlay so that nobody mounts it again by mistake.
         drop(fs::remove_dir_all(work.join("work/incompat")));
     }
-    let opened = sandbox::start(&server.program, &plan).and_then(|running| {
+    let started = rootfs::while_nothing_is_written(|| sandbox::start(&server.program, &plan));
+    let opened = started.and_then(|running| {
         task.on_cancel(running.killer()?);
         follow(running, lines, server.tier)
     });
@@ -115,17 +116,14 @@ struct Changes {
     tree: PathBuf,
     upper: PathBuf,
     stubs: Vec<sandbox::Stub>,
-    /// Where changes are made in a copy: of what, and how that was.
-    copied: Option<(PathBuf, Snapshot)>,
+    /// Where changes are made in place: how it was.
+    before: Option<Snapshot>,
 }
 
 impl Changes {
     fn new(server: &Server, request: &RunRequest, scratch: &Path) -> Result<Changes> {
         let tree = scratch.join("tree");
         let upper = tree.join("fs");
-        fs::create_dir(&tree)?;
-        fs::create_dir(&upper)?;
-        fs::set_permissions(&upper, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
         if uses_overlay(server, &request.layers)? {
             Changes::overlay(server, request, scratch, tree, upper)
         } else {
@@ -141,7 +139,10 @@ impl Changes {
         upper: PathBuf,
     ) -> Result<Changes> {
         let work = scratch.join("work");
-        fs::create_dir(&work)?;
+        for directory in [&tree, &upper, &work] {
+            fs::create_dir(directory)?;
+        }
+        fs::set_permissions(&upper, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
         let stack = server.trees.stack(&request.layers)?;
         let mut lowers = stack.lowers.clone();
         if lowers.is_empty() {
@@ -167,7 +168,7 @@ impl Changes {
             tree,
             upper,
             stubs: stubs(&stack),
-            copied: None,
+            before: None,
         })
     }
 
@@ -177,15 +178,19 @@ impl Changes {
         tree: PathBuf,
         upper: PathBuf,
     ) -> Result<Changes> {
-        let merged = rootfs::merged_directory(&server.trees, &request.layers)?;
-        rootfs::copy_directory(&merged, &upper)?;
-        let before = Snapshot::of(&upper)?;
+        rootfs::take_merged(&server.trees, &request.layers, &tree)?;
+        let indexes: Result<Vec<_>> = request
+            .layers
+            .iter()
+            .map(|layer| server.store.index(layer))
+            .collect();
+        let before = Snapshot::of(&upper, View::new(&indexes?))?;
         Ok(Changes {
             root: Root::Directory(upper.clone()),
             tree,
             upper,
             stubs: Vec::new(),
-            copied: Some((merged, before)),
+            before: Some(before),
         })
     }
 
@@ -199,8 +204,8 @@ impl Changes {
 
     fn finish(&self, server: &Server, request: &RunRequest, plan: &Plan) -> Result<LayerBlob> {
         let lowers;
-        let changes = match (&self.copied, &self.root) {
-            (Some((of, before)), _) => rootfs::Changes::InCopy { of, before },
+        let changes = match (&self.before, &self.root) {
+            (Some(before), _) => rootfs::Changes::InPlace(before),
             (
                 None,
                 Root::Overlay {
@@ -214,7 +219,7 @@ impl Changes {
                     marks,
                 }
             }
-            (None, Root::Directory(_)) => bail!("a directory without its original"),
+            (None, Root::Directory(_)) => bail!("a directory of which nobody knows how it was"),
         };
         let options = DiffOptions {
             changes,
@@ -227,11 +232,14 @@ impl Changes {
         };
         let layer = rootfs::write_layer(&self.upper, &options, &server.store)
             .context("cannot record what the command changed")?;
-        if self.copied.is_none() {
+        if self.before.is_none() {
             server.trees.keep(&self.tree, &layer.diff_id)?;
         } else {
             let mut chain = request.layers.clone();
-            chain.push(layer.clone());
+            // An empty layer is left out of the image.
+            if !server.store.index(&layer)?.entries.is_empty() {
+                chain.push(layer.clone());
+            }
             rootfs::keep_merged(&server.trees, &chain, &self.tree)?;
         }
         Ok(layer)

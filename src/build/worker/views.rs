@@ -17,6 +17,7 @@ const MAX_LAYERS: usize = 400;
 pub(super) struct View {
     path: PathBuf,
     temporary: Option<PathBuf>,
+    _merged: Option<rootfs::Merged>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -32,10 +33,11 @@ impl View {
             return View::empty(server);
         }
         if !uses_overlay(server, layers)? {
-            let path = rootfs::merged_directory(&server.trees, layers)?;
+            let merged = rootfs::merged_directory(&server.trees, layers)?;
             return Ok(View {
-                path,
+                path: merged.path().to_path_buf(),
                 temporary: None,
+                _merged: Some(merged),
             });
         }
         let stack = server.trees.stack(layers)?;
@@ -60,6 +62,7 @@ impl View {
             return Ok(View {
                 path,
                 temporary: Some(temporary),
+                _merged: None,
             });
         }
         View::mount(server, lowers, writes, temporary)
@@ -73,6 +76,7 @@ impl View {
         Ok(View {
             path,
             temporary: Some(temporary),
+            _merged: None,
         })
     }
 
@@ -97,6 +101,7 @@ impl View {
         Ok(View {
             path,
             temporary: Some(temporary),
+            _merged: None,
         })
     }
 
