@@ -7,7 +7,7 @@ use hcl::Value;
 use super::functions::csv;
 use super::outputs::outputs;
 use super::resolve::{Given, Values, list};
-use super::values::said;
+use super::values::{said, shown};
 use super::{Imported, Inline, Problem};
 use crate::manifest::{
     BuildTarget, CacheAccess, CacheOption, ContextNode, ImageFormat, RecipeNode, SecretFrom,
@@ -142,7 +142,10 @@ pub(super) fn add(name: &str, values: &Values, imported: &mut Imported) -> Resul
 fn refuse(name: &str, values: &Values) -> Result<(), Problem> {
     for (key, instead) in REFUSED {
         if let Some(given) = values.get(key).filter(|given| !is_empty(&given.value)) {
-            let message = format!("target `{name}`: `{key}` is not supported: {}", given.value);
+            let message = format!(
+                "target `{name}`: `{key}` is not supported: {}",
+                shown(&given.value)
+            );
             return Err(Problem::at(given.line, message).with_help(instead));
         }
     }
@@ -477,7 +480,7 @@ pub(super) fn fields(given: &Given, key: &str) -> Result<Vec<Vec<(String, String
     let wrong = || {
         let message = format!(
             "`{key}` is a list of `key=value,…` texts, not {}",
-            given.value
+            shown(&given.value)
         );
         Problem::at(given.line, message)
     };

@@ -225,7 +225,7 @@ fn what_bake_overlooks_is_a_mistake_with_its_line_and_the_nearest_name() {
         ("target \"app\" {}", &["`default`", "app"]),
         (
             "target \"default\" {\n\n  no-cache-filter = [\"build\"]\n}",
-            &["b.hcl:3", "no-cache-filter", "\"build\""],
+            &["b.hcl:3", "no-cache-filter", "[\"build\"]"],
         ),
         (
             "target \"default\" { policy = [{ filename = \"a.rego\" }] }",

@@ -7,7 +7,7 @@ use hcl::expr::{Object, ObjectKey};
 use hcl::{Expression, Value};
 
 use super::functions::{csv, set};
-use super::values::said;
+use super::values::{said, shown};
 
 #[derive(Debug)]
 pub(super) enum Type {
@@ -103,7 +103,7 @@ impl Type {
                 let all: Result<_, String> = fields.iter().map(one).collect();
                 all.map(Value::Object)
             }
-            _ => Err(format!("{value} is no {}", self.name())),
+            _ => Err(format!("{} is no {}", shown(value), self.name())),
         }
     }
 

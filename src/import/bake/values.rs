@@ -215,6 +215,16 @@ pub(super) fn said(value: &Value) -> Result<String, String> {
         Value::String(text) => Ok(text.clone()),
         Value::Bool(bool) => Ok(bool.to_string()),
         Value::Number(number) => Ok(number.to_string()),
-        other => Err(format!("{other} is no text")),
+        other => Err(format!("{} is no text", shown(other))),
+    }
+}
+
+/// A value on one line, for messages.
+pub(super) fn shown(value: &Value) -> String {
+    const LONGEST: usize = 80;
+    let text = serde_json::to_string(value).unwrap_or_default();
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
     }
 }

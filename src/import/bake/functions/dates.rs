@@ -6,6 +6,7 @@ use time::{Duration, OffsetDateTime};
 
 use super::own::outside;
 use super::{Function, Made, More, object, text_of, whole_of};
+use crate::import::bake::values::shown;
 
 pub(super) const FUNCTIONS: &[Function] = &[
     ("timestamp", 0, More::None, |_| {
@@ -40,7 +41,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     }),
     ("unixtimestampparse", 1, More::None, |a| match &a[0] {
         Value::Number(_) => parts(unix(whole_of(&a, 0)?)?),
-        other => Err(format!("{other} is no number of seconds")),
+        other => Err(format!("{} is no number of seconds", shown(other))),
     }),
 ];
 

@@ -8,7 +8,7 @@ use hcl::eval::FuncArgs;
 
 use super::numbers::same;
 use super::{Function, Made, More, list_of, map_of, number, number_of, object, text_of, whole_of};
-use crate::import::bake::values::said;
+use crate::import::bake::values::{said, shown};
 
 /// Longer lists than this are a mistake.
 const LONGEST: usize = 10_000;
@@ -69,7 +69,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     ("index", 2, More::None, |a| {
         found(&a)
             .cloned()
-            .ok_or_else(|| format!("it has no {}", a[1]))
+            .ok_or_else(|| format!("it has no {}", shown(&a[1])))
     }),
     ("hasindex", 2, More::None, |a| {
         Ok(found(&a).is_some().into())
@@ -77,7 +77,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     ("indexof", 2, More::None, |a| {
         let at = list_of(&a, 0)?.iter().position(|value| same(value, &a[1]));
         at.map(|at| Value::from(at as u64))
-            .ok_or_else(|| format!("{} is not in the list", a[1]))
+            .ok_or_else(|| format!("{} is not in the list", shown(&a[1])))
     }),
     ("chunklist", 2, More::None, |a| {
         let list = list_of(&a, 0)?;
@@ -118,7 +118,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     ("lookup", 2, More::Any, |a| {
         let found = map_of(&a, 0)?.remove(&text_of(&a, 1)?);
         let found = found.or_else(|| a.get(2).cloned());
-        found.ok_or_else(|| format!("the map has no {} and there is no default", a[1]))
+        found.ok_or_else(|| format!("the map has no {} and there is no default", shown(&a[1])))
     }),
     ("merge", 1, More::Any, |a| {
         let mut all = BTreeMap::new();

@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 use hcl::Value;
 use hcl::eval::{Context, FuncArgs, FuncDef, ParamType};
 
-use super::values::said;
+use super::values::{said, shown};
 
 pub(super) use encodings::csv;
 pub(super) use lists::set;
@@ -95,7 +95,7 @@ fn number_of(arguments: &[Value], at: usize) -> Result<f64, String> {
         _ => None,
     };
     let finite = number.filter(|number| number.is_finite());
-    finite.ok_or_else(|| format!("{} is no number", arguments[at]))
+    finite.ok_or_else(|| format!("{} is no number", shown(&arguments[at])))
 }
 
 fn whole_of(arguments: &[Value], at: usize) -> Result<i64, String> {
@@ -127,7 +127,7 @@ fn number(value: f64) -> Made {
 fn list_of(arguments: &[Value], at: usize) -> Result<Vec<Value>, String> {
     match &arguments[at] {
         Value::Array(list) => Ok(list.clone()),
-        other => Err(format!("{other} is no list")),
+        other => Err(format!("{} is no list", shown(other))),
     }
 }
 
@@ -135,7 +135,7 @@ fn list_of(arguments: &[Value], at: usize) -> Result<Vec<Value>, String> {
 fn map_of(arguments: &[Value], at: usize) -> Result<BTreeMap<String, Value>, String> {
     match &arguments[at] {
         Value::Object(map) => Ok(map.iter().map(|(k, v)| (k.clone(), v.clone())).collect()),
-        other => Err(format!("{other} is no map")),
+        other => Err(format!("{} is no map", shown(other))),
     }
 }
 
@@ -144,7 +144,7 @@ fn flag_of(arguments: &[Value], at: usize) -> Result<bool, String> {
         Value::Bool(flag) => Ok(*flag),
         Value::String(text) if text == "true" => Ok(true),
         Value::String(text) if text == "false" => Ok(false),
-        other => Err(format!("{other} is neither true nor false")),
+        other => Err(format!("{} is neither true nor false", shown(other))),
     }
 }
 
