@@ -28,18 +28,22 @@ pub(super) const FUNCTIONS: &[Function] = &[
     }),
     ("cidrsubnets", 1, More::Any, |a| {
         let network = Network::parse(&text_of(&a, 0)?)?;
-        let mut next = network.base;
+        let full = || format!("{network} has no room for them");
+        // How much is taken, from the beginning; none is everything.
+        let mut taken = Some(0u128);
         let mut made = Vec::new();
         for at in 1..a.len() {
             let mut subnet = network.subnet(whole_of(&a, at)?, 0)?;
-            let size = subnet.size().ok_or("it is too large")?;
+            let before = taken.ok_or_else(full)?;
             // Each begins where one of its size can.
-            let before = next - network.base;
-            subnet.base = network.base + before.div_ceil(size) * size;
-            next = subnet.base + size;
-            if next - network.base > network.size().unwrap_or(u128::MAX) {
-                return Err(format!("{network} has no room for them"));
-            }
+            let start = match subnet.size() {
+                Some(size) => before.div_ceil(size).checked_mul(size),
+                None => (before == 0).then_some(0),
+            };
+            let last = network.size().map_or(u128::MAX, |size| size - 1);
+            let start = start.filter(|start| *start <= last).ok_or_else(full)?;
+            subnet.base = network.base + start;
+            taken = subnet.size().and_then(|size| start.checked_add(size));
             made.push(Value::from(subnet.to_string()));
         }
         Ok(Value::Array(made))
@@ -98,7 +102,7 @@ impl Network {
         let last = self.size().map_or(u128::MAX, |size| size - 1);
         let away = u128::from(number.unsigned_abs());
         let place = match number < 0 {
-            true => (last + 1).checked_sub(away),
+            true => last.checked_sub(away - 1),
             false => Some(away),
         };
         let place = place.filter(|place| *place <= last).ok_or_else(none)?;
@@ -108,7 +112,7 @@ impl Network {
     fn subnet(&self, more: i64, number: u128) -> Result<Network, String> {
         let more = u32::try_from(more)
             .ok()
-            .filter(|more| self.prefix + more <= self.bits);
+            .filter(|more| *more <= self.bits - self.prefix);
         let more = more.ok_or_else(|| format!("{self} cannot be divided so far"))?;
         if more < 128 && number >> more != 0 {
             return Err(format!("{self} has no part {number} of {more} bits"));

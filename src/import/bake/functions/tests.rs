@@ -82,6 +82,11 @@ cidrsubnet("10.1.2.0/24", 4, 16) !
 cidrsubnet("fd00:fd12:3456:7890::/56", 16, 162) => fd00:fd12:3456:7800:a200::/72
 cidrsubnets("10.1.0.0/16", 4, 4, 8, 4) => ["10.1.0.0/20","10.1.16.0/20","10.1.32.0/24","10.1.48.0/20"]
 cidrsubnets("10.0.0.0/30", 1, 1, 1) !
+cidrsubnets("::/0", 1, 1) => ["::/1","8000::/1"]
+cidrsubnets("::/0", 1, 1, 8) !
+cidrsubnets("10.0.0.0/8", 0) => ["10.0.0.0/8"]
+cidrhost("::/0", -1) => ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff
+cidrsubnet("10.0.0.0/8", 4294967295, 0) !
 coalesce("", null, "c") => c
 coalesce("") !
 coalescelist([], [1]) => [1]
@@ -231,4 +236,60 @@ fn functions_give_what_they_give_in_bake() {
     }
     let untried: Vec<&str> = names().filter(|name| !called.contains(name)).collect();
     assert!(untried.is_empty(), "{untried:?}");
+}
+
+/// Texts, numbers and lists that functions trip over.
+fn nasty() -> impl proptest::strategy::Strategy<Value = String> {
+    let values = [
+        "null",
+        "true",
+        "-1",
+        "0",
+        "1",
+        "3",
+        "0.5",
+        "-9223372036854775808",
+        "9223372036854775807",
+        "1e300",
+        "4294967295",
+        "\"\"",
+        "\"a\"",
+        "\"wörld\\n\"",
+        "\"%\"",
+        "\"%5.3d %[9]s\"",
+        "\"%-99999s\"",
+        "\"(\"",
+        "\"::/0\"",
+        "\"10.0.0.0/8\"",
+        "\"255.255.255.255/32\"",
+        "\"1.2.3\"",
+        "\">= 1, <\"",
+        "\"-1h\"",
+        "\"9999999999999h\"",
+        "\"2026-01-01T00:00:00Z\"",
+        "\"9999-12-31T23:59:59Z\"",
+        "\"YYYY 'x\"",
+        "\"{\\\"a\\\":1}\"",
+        "\"a,\\\"b\\n\"",
+        "[]",
+        "[1, 2]",
+        "[\"b\", \"a\"]",
+        "[[1], [null]]",
+        "{}",
+        "{ a = 1 }",
+        "{ a = [1] }",
+    ];
+    proptest::sample::select(values.map(String::from).to_vec())
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::test_runner::Config::with_cases(40))]
+    #[test]
+    fn no_argument_causes_a_panic(arguments in proptest::collection::vec(nasty(), 0..4)) {
+        for name in names() {
+            for count in 0..=arguments.len() {
+                drop(evaluated(&format!("{name}({})", arguments[..count].join(", "))));
+            }
+        }
+    }
 }
