@@ -211,7 +211,7 @@ impl Options<'_> {
             }
             "network" => self.network(value),
             "secret" => {
-                let secret = super::interpret::secret_option(self.name, &value)?;
+                let secret = super::building::secret_option(self.name, &value)?;
                 self.build.secrets.push(secret);
                 Ok(())
             }

@@ -5,6 +5,7 @@
 //! that it is given and says what is meant as a manifest; it runs nothing.
 
 mod bake;
+mod building;
 mod buildx_options;
 mod cache;
 mod credentials;

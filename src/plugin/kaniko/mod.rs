@@ -11,6 +11,7 @@
 //! context       `git://…`, `tar://stdin`, …: where the context is
 //! azure         the login in Kubernetes' azure.json
 //! registries    credentials, certificates, mirrors → registry nodes
+//! secrets       `--secret` → where each comes from
 //! request       all of it together → a Job
 //! ```
 
@@ -20,6 +21,7 @@ mod context;
 pub mod flags;
 mod registries;
 mod request;
+mod secrets;
 
 pub use context::{Context, GitContext, Hidden};
 pub use request::{Invocation, Request, interpret};

@@ -334,6 +334,52 @@ fn is_for(key: &str, host: &str) -> bool {
             .is_some_and(|suffix| suffix.starts_with('.') && host.ends_with(suffix))
 }
 
+/// `<account>.dkr.ecr.<region>.<suffix>`, in every partition of AWS, with FIPS or both IP versions.
 fn is_ecr(host: &str) -> bool {
-    host == "public.ecr.aws" || (host.contains(".dkr.ecr") && host.contains(".amazonaws.com"))
+    const SUFFIXES: [&str; 9] = [
+        ".amazonaws.com",
+        ".amazonaws.com.cn",
+        ".amazonaws.eu",
+        ".c2s.ic.gov",
+        ".sc2s.sgov.gov",
+        ".cloud.adc-e.uk",
+        ".csp.hci.ic.gov",
+        ".on.aws",
+        ".on.amazonwebservices.com.cn",
+    ];
+    let Some((account, rest)) = host.split_once('.') else {
+        return false;
+    };
+    let services = ["dkr.ecr.", "dkr.ecr-fips.", "dkr-ecr.", "dkr-ecr-fips."];
+    let digits = !account.is_empty() && account.bytes().all(|b| b.is_ascii_digit());
+    host == "public.ecr.aws"
+        || (digits
+            && services.iter().any(|service| rest.starts_with(service))
+            && SUFFIXES.iter().any(|suffix| rest.ends_with(suffix)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ecr_is_known_in_every_partition() {
+        for host in [
+            "public.ecr.aws",
+            "123456789012.dkr.ecr.eu-west-1.amazonaws.com",
+            "123456789012.dkr.ecr-fips.us-gov-west-1.amazonaws.com",
+            "123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn",
+            "123456789012.dkr-ecr.eu-west-1.on.aws",
+        ] {
+            assert!(is_ecr(host), "{host}");
+        }
+        for host in [
+            "ghcr.io",
+            "x.dkr.ecr.eu-west-1.amazonaws.com",
+            "1.dkr.ecr.eu-west-1.amazonaws.com.evil.com",
+            "1.s3.eu-west-1.amazonaws.com",
+        ] {
+            assert!(!is_ecr(host), "{host}");
+        }
+    }
 }
