@@ -109,6 +109,17 @@ impl Source<'_> {
         };
         let plain = BTreeMap::new();
         let imported = bake::read(&self.request(&plain, &wanted))?;
+        if let Some(one) = imported.repositories.first() {
+            return Err(Mistake {
+                file: self.file.to_string(),
+                line: one.line,
+                message: format!(
+                    "target `{}`: a context is a repository, and a manifest's is a directory",
+                    one.target
+                ),
+                help: Some("check it out beside the manifest, and name its directory".into()),
+            });
+        }
         // One whose mark makes the file a mistake decides something: it stays a value.
         let works = |variable: &Variable| {
             self.marked(std::slice::from_ref(variable), &wanted)

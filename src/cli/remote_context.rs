@@ -13,7 +13,7 @@ use crate::plugin::Family;
 use crate::store::Store;
 
 const CONTEXT: &str = "PLUGIN_CONTEXT";
-const KEEP_GIT: &str = "BUILDKIT_CONTEXT_KEEP_GIT_DIR";
+pub const KEEP_GIT: &str = "BUILDKIT_CONTEXT_KEEP_GIT_DIR";
 
 /// Whether there may be something to fetch.
 pub fn is_remote(environment: &Environment) -> bool {
@@ -80,21 +80,36 @@ fn is_repository(written: &str) -> bool {
     is_web && place.ends_with(".git") || is_git.iter().any(|start| place.starts_with(start))
 }
 
-/// `REMOTE[#REFERENCE[:DIRECTORY]]`.
 fn dockers(
     written: &str,
     environment: &Environment,
     store: &Store,
     client: &Client,
 ) -> Result<PathBuf, Exit> {
+    let keep = build_arg(environment, KEEP_GIT);
+    repository(CONTEXT, written, keep.as_deref(), store, client)
+}
+
+/// `REMOTE[#REFERENCE[:DIRECTORY]]`, as a directory among the store's temporary files.
+/// `place_of` is who names it, for messages.
+///
+/// # Errors
+/// It cannot be had.
+pub fn repository(
+    place_of: &str,
+    written: &str,
+    keep: Option<&str>,
+    store: &Store,
+    client: &Client,
+) -> Result<PathBuf, Exit> {
     let (place, fragment) = written.split_once('#').unwrap_or((written, ""));
     let (reference, inner) = fragment.split_once(':').unwrap_or((fragment, ""));
     let failed = |name: &str, error: &anyhow::Error| {
-        Exit::error(FAILED, format!("{CONTEXT}={name}: {error:#}"))
+        Exit::error(FAILED, format!("{place_of}={name}: {error:#}"))
     };
     let remote = Remote::parse(place).map_err(|error| failed("…", &error))?;
     let name = remote.address.to_string();
-    let keep = match build_arg(environment, KEEP_GIT).as_deref() {
+    let keep = match keep {
         None | Some("") => GitDirectory::Remove,
         argument => git_directory(argument),
     };
@@ -119,7 +134,7 @@ fn dockers(
         .ok_or_else(|| {
             Exit::error(
                 FAILED,
-                format!("{CONTEXT}={name} has no directory `{inner}`"),
+                format!("{place_of}={name} has no directory `{inner}`"),
             )
         })
 }

@@ -111,6 +111,15 @@ pub(super) fn job(
                 .into_iter()
                 .map(|inline| (inline.path, inline.text))
                 .collect(),
+            repositories: imported
+                .repositories
+                .into_iter()
+                .map(|one| {
+                    let line = one.line.map(|line| format!(":{line}"));
+                    let place = format!("{file}{}: context", line.unwrap_or_default());
+                    (one.target, one.address, place)
+                })
+                .collect(),
             published: imported.published,
         })),
         destinations,

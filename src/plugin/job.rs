@@ -83,6 +83,8 @@ pub struct Baked {
     pub secrets: Vec<SecretNode>,
     /// Dockerfiles that are written before the build: path and text.
     pub files: Vec<(String, String)>,
+    /// Contexts to be fetched: target, address, and where that stands.
+    pub repositories: Vec<(String, String, String)>,
     /// The names that each target is pushed to.
     pub published: Vec<(String, Vec<String>)>,
 }

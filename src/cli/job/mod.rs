@@ -10,6 +10,7 @@ mod source;
 mod ssh_agent;
 mod unused;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -17,13 +18,15 @@ use super::args::RunArgs;
 use super::environment::Environment;
 use super::exit::{Exit, FAILED};
 use super::project::Project;
+use super::remote_context::{self, KEEP_GIT};
 use super::run::bring_up_to_date;
 use super::signals::{self, Stopped};
 use super::tools::Tools;
 use crate::build::Warmed;
 use crate::event::{Cancel, Event};
+use crate::git::Client;
 use crate::image::Reference;
-use crate::manifest::PasswordFrom;
+use crate::manifest::{ContextNode, PasswordFrom, RecipeNode, TargetKind};
 use crate::plugin::job::{Job, PUSH, Source};
 use crate::plugin::log::Amount;
 use crate::report::{Options, Reporter, Style};
@@ -95,6 +98,7 @@ pub fn run_in(
     }
     let _agent = with_agent(&mut job)?;
     write_dockerfiles(&job, workspace)?;
+    fetch_repositories(&mut job, &store, environment, cancel)?;
     let project = Project::in_memory(workspace.to_path_buf(), job.manifest(), environment)?;
     let names: Vec<String> = project
         .graph
@@ -159,6 +163,56 @@ pub fn run_in(
         Results::of(&heard, &store)?.write(&job, workspace)?;
     }
     Ok(0)
+}
+
+/// A bake file's contexts that are repositories become directories, with the
+/// Dockerfiles in them.
+fn fetch_repositories(
+    job: &mut Job,
+    store: &Store,
+    environment: &Environment,
+    cancel: &Cancel,
+) -> Result<(), Exit> {
+    let Source::Baked(baked) = &mut job.source else {
+        return Ok(());
+    };
+    let client = Client::new(environment.variables.clone(), cancel);
+    let mut known: BTreeMap<(String, Option<String>), String> = BTreeMap::new();
+    for (target, address, place) in &baked.repositories {
+        let wanted = baked
+            .targets
+            .iter_mut()
+            .find(|one| one.name.value == *target);
+        let Some(TargetKind::Build(build)) = wanted.map(|target| &mut target.kind) else {
+            continue;
+        };
+        let keep = build.args.get(KEEP_GIT).map(|keep| keep.value.clone());
+        let key = (address.clone(), keep);
+        if !known.contains_key(&key) {
+            let keep = key.1.as_deref();
+            let path = remote_context::repository(place, address, keep, store, &client)?;
+            known.insert(key.clone(), path.display().to_string());
+        }
+        let directory = &known[&key];
+        if let RecipeNode::Dockerfile { path, .. } = &mut build.recipe
+            && let Some(rest) = path.value.strip_prefix(address.trim_end_matches('/'))
+        {
+            path.value = format!("{directory}{rest}");
+        }
+        let named = build
+            .contexts
+            .iter_mut()
+            .filter_map(|(_, node)| match node {
+                ContextNode::Path(path) => Some(path),
+                _ => None,
+            });
+        for path in named.chain(&mut build.context) {
+            if path.value == *address {
+                path.value.clone_from(directory);
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Those that a bake file holds. They stay: messages name their lines.

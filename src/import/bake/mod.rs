@@ -55,10 +55,20 @@ pub struct Imported {
     pub groups: Vec<(String, Vec<String>)>,
     /// Where steps are shared: those of all targets.
     pub caches: Vec<CacheRegistry>,
+    /// Contexts that are repositories, and stand in the targets by their addresses.
+    pub repositories: Vec<Repository>,
     /// Dockerfiles that the bake file holds; they are to be written before the build.
     pub inline: Vec<Inline>,
     /// What was accepted and changes nothing, for people.
     pub notes: Vec<String>,
+}
+
+/// A context to fetch, in Docker's way of writing, and the target that it is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Repository {
+    pub target: String,
+    pub address: String,
+    pub line: Option<usize>,
 }
 
 /// A Dockerfile, and where its target looks for it.

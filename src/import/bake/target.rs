@@ -8,7 +8,7 @@ use super::functions::csv;
 use super::outputs::outputs;
 use super::resolve::{Given, Values, list};
 use super::values::{said, shown};
-use super::{Imported, Inline, Problem};
+use super::{Imported, Inline, Problem, Repository};
 use crate::manifest::{
     BuildTarget, CacheAccess, CacheOption, ContextNode, ImageFormat, RecipeNode, SecretFrom,
     SecretNode, Spanned, Target, TargetKind, cache_option, suggest,
@@ -126,6 +126,7 @@ pub(super) fn add(name: &str, values: &Values, imported: &mut Imported) -> Resul
         return Err(Problem::at(line, message));
     }
     build.tags = tags.iter().map(plain).collect();
+    repositories(name, values, &build, imported);
     if outputs.publishable {
         imported.published.push((name.to_string(), tags));
     }
@@ -262,9 +263,12 @@ fn cache_texts(given: &Given, key: &str) -> Result<Vec<String>, Problem> {
 fn context(values: &Values) -> Result<String, Problem> {
     let context = text(values, "context")?.unwrap_or_else(|| ".".into());
     let context = context.strip_prefix("cwd://").unwrap_or(&context);
-    if is_remote(context) {
+    if is_remote(context) && !is_repository(context) {
         let line = values.get("context").and_then(|given| given.line);
-        let message = format!("the context {context:?} is not a directory");
+        let message = format!(
+            "the context {:?} is neither a directory nor a repository",
+            without_login(context)
+        );
         return Err(Problem::at(line, message)
             .with_help("check the sources out in an earlier step and name their directory"));
     }
@@ -273,6 +277,43 @@ fn context(values: &Values) -> Result<String, Problem> {
     } else {
         context.to_string()
     })
+}
+
+/// An address for people: a login in it is nobody's business.
+fn without_login(address: &str) -> String {
+    let parts = address.split_once("://");
+    let login = parts.and_then(|(scheme, rest)| {
+        let (_, host) = rest.split_once('@')?;
+        Some(format!("{scheme}://…@{host}"))
+    });
+    login.unwrap_or_else(|| address.to_string())
+}
+
+/// What Docker takes for a repository in Git.
+fn is_repository(context: &str) -> bool {
+    let place = context.split('#').next().unwrap_or_default();
+    let is_web = place.starts_with("https://") || place.starts_with("http://");
+    let starts = ["git://", "ssh://", "git@"];
+    is_web && place.ends_with(".git") || starts.iter().any(|start| place.starts_with(start))
+}
+
+/// The repositories among the contexts, which somebody has to fetch.
+fn repositories(name: &str, values: &Values, build: &BuildTarget, imported: &mut Imported) {
+    let line = |key: &str| values.get(key).and_then(|given| given.line);
+    let paths = build.contexts.iter().filter_map(|(_, node)| match node {
+        ContextNode::Path(path) => Some((path, line("contexts"))),
+        _ => None,
+    });
+    let own = build.context.iter().map(|path| (path, line("context")));
+    for (path, line) in own.chain(paths) {
+        if is_repository(&path.value) {
+            imported.repositories.push(Repository {
+                target: name.to_string(),
+                address: path.value.clone(),
+                line,
+            });
+        }
+    }
 }
 
 fn is_remote(context: &str) -> bool {
@@ -296,18 +337,17 @@ fn recipe(name: &str, values: &Values, imported: &mut Imported) -> Result<Recipe
         return Ok(RecipeNode::Dockerfile { path, stage });
     }
     let written = text(values, "dockerfile")?.unwrap_or_else(|| "Dockerfile".into());
-    let path = match written.strip_prefix("cwd://") {
+    let here = written.strip_prefix("cwd://");
+    if here.unwrap_or(&written).contains("://") {
+        let line = values.get("dockerfile").and_then(|given| given.line);
+        let message = format!("target `{name}`: the Dockerfile {written:?} is no file");
+        return Err(Problem::at(line, message).with_help("name a file of the context"));
+    }
+    let path = match here {
         Some(here) => here.to_string(),
         None if written.starts_with('/') => written,
         None => format!("{}/{written}", context(values)?.trim_end_matches('/')),
     };
-    if path.contains("://") {
-        let line = values.get("dockerfile").and_then(|given| given.line);
-        return Err(Problem::at(
-            line,
-            format!("target `{name}`: the Dockerfile {path:?} is no file"),
-        ));
-    }
     Ok(RecipeNode::Dockerfile {
         path: plain(&path),
         stage,
@@ -326,8 +366,13 @@ fn contexts(values: &Values) -> Result<Vec<(Spanned<String>, ContextNode)>, Prob
             ContextNode::Target(plain(target))
         } else if let Some(image) = place.strip_prefix("docker-image://") {
             ContextNode::Image(plain(image))
-        } else if is_remote(place.strip_prefix("cwd://").unwrap_or(&place)) {
-            let message = format!("the context `{name}` at {place:?} is not supported");
+        } else if is_remote(place.strip_prefix("cwd://").unwrap_or(&place))
+            && !is_repository(&place)
+        {
+            let message = format!(
+                "the context `{name}` at {:?} is not supported",
+                without_login(&place)
+            );
             return Err(Problem::at(line, message)
                 .with_help("write a directory, `target:NAME` or `docker-image://NAME`"));
         } else {

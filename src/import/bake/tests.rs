@@ -244,8 +244,8 @@ fn what_bake_overlooks_is_a_mistake_with_its_line_and_the_nearest_name() {
             &["b.hcl:2", "db = \"nowhere\""],
         ),
         (
-            "target \"default\" {\n  contexts = { src = \"https://h/a.git\" }\n}",
-            &["b.hcl:2", "`src`", "https://h/a.git"],
+            "target \"default\" {\n  contexts = { src = \"https://h/files\" }\n}",
+            &["b.hcl:2", "`src`", "https://h/files"],
         ),
         (
             "target \"default\" {\n  cache-to = [\"type=registy,ref=a/b\"]\n}",
@@ -292,8 +292,8 @@ fn what_bake_overlooks_is_a_mistake_with_its_line_and_the_nearest_name() {
             &["b.hcl:2", "a type is string"],
         ),
         (
-            "target \"default\" { context = \"https://h/a.git\" }",
-            &["https://h/a.git", "earlier step"],
+            "target \"default\" { context = \"https://me:pass@h/a.tar\" }",
+            &["https://…@h/a.tar", "earlier step"],
         ),
         (
             "target \"default\" { output = [\"type=local,dest=x\"] }",

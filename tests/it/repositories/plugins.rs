@@ -144,3 +144,78 @@ fn a_context_that_cannot_be_had_is_named_with_what_to_do() {
         );
     }
 }
+
+#[test]
+fn a_bake_file_names_repositories_as_contexts() {
+    let (web, registry) = (Web::start(Transport::Plain, ""), Registry::start());
+    served(&web);
+    let bake = r#"
+variable "HOST" {}
+variable "GIT" {}
+group "default" { targets = ["topic", "sub", "mixed"] }
+target "topic" {
+  context = "${GIT}/app.git#topic"
+  tags = ["${HOST}/team/topic:1"]
+}
+target "sub" {
+  context = "${GIT}/app.git#main:sub/"
+  tags = ["${HOST}/team/sub:1"]
+}
+target "mixed" {
+  contexts = { src = "${GIT}/app.git#topic" }
+  dockerfile-inline = "FROM scratch\nCOPY --from=src of-topic /\n"
+  tags = ["${HOST}/team/mixed:1"]
+}
+"#;
+    let workspace = temporary();
+    write(workspace.path(), "docker-bake.hcl", bake);
+    let git = format!("http://{}", web.host);
+    let imgmake = || {
+        Imgmake::new()
+            .with("PLUGIN_BAKE_FILE", "docker-bake.hcl")
+            .with("HOST", &registry.host)
+            .with("GIT", &git)
+    };
+    let plugin = ["plugin", "--as", "drone-docker"];
+    imgmake().ok(workspace.path(), &plugin);
+    let files = |name: &str| {
+        let image = format!("docker://{}/team/{name}:1", registry.host);
+        let tree = crate::ground::tree::unpack(&image).tree.into_keys();
+        let names = tree.map(|name| name.trim_matches('/').to_string());
+        names
+            .filter(|name| !name.is_empty())
+            .collect::<BTreeSet<_>>()
+    };
+    let topic = [
+        "Dockerfile",
+        "of-topic",
+        "sub",
+        "sub/Dockerfile",
+        "sub/inner",
+    ];
+    assert_eq!(files("topic"), names(&topic));
+    assert_eq!(files("sub"), names(&["inner"]));
+    assert_eq!(files("mixed"), names(&["of-topic"]));
+    // What cannot be fetched says where it stands.
+    let gone = imgmake().with(
+        "PLUGIN_BAKE_OPTIONS",
+        "--set=topic.context=http://127.0.0.1:1/gone.git topic",
+    );
+    gone.refused(
+        workspace.path(),
+        &plugin,
+        1,
+        &["docker-bake.hcl", "gone.git"],
+    );
+    let typo = bake.replace("#topic\"\n  tags", "#topik\"\n  tags");
+    write(workspace.path(), "docker-bake.hcl", typo);
+    imgmake().refused(
+        workspace.path(),
+        &plugin,
+        1,
+        &["docker-bake.hcl:6", "topik"],
+    );
+    // A manifest has directories alone.
+    let import = ["import", "docker-bake.hcl"];
+    imgmake().refused(workspace.path(), &import, 2, &["docker-bake.hcl"]);
+}
