@@ -2,6 +2,7 @@
 //! shows errors once, and ends with the right code.
 
 mod args;
+mod bases;
 mod cache;
 mod completions;
 mod db;

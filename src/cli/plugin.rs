@@ -6,10 +6,11 @@ use std::path::Path;
 
 use super::environment::Environment;
 use super::exit::{Exit, FAILED};
-use super::{job, remote_context, signals};
+use super::{bases, job, remote_context, signals};
 use crate::event::Cancel;
 use crate::git;
 use crate::manifest::PasswordFrom;
+use crate::plugin::job::{Job, Source};
 use crate::plugin::{
     EntryPoint, Outcome, Refusal, UnnamedRegistry, Workspace, interpret, unnamed_registry,
     with_env_file,
@@ -63,12 +64,23 @@ pub fn plugin(entry: EntryPoint, environment: &Environment) -> Result<u8, Exit> 
         now: &now,
     };
     match interpret(entry, &facts).map_err(refused)? {
-        Outcome::Run(job) => job::run(*job, &workspace, &environment),
+        Outcome::Run(job) => job::run(with_bases(*job, &read), &workspace, &environment),
         Outcome::NothingToDo(why) => {
             super::output::tell(format!("nothing to do: {why}"));
             Ok(0)
         }
     }
+}
+
+/// The job with what it says of base images' registries. What is wrong in the Dockerfile, the build will tell.
+fn with_bases(job: Job, read: &dyn Fn(&str) -> std::io::Result<String>) -> Job {
+    let names = match &job.source {
+        Source::Build(build) => read(&build.dockerfile)
+            .map(|text| bases::names(text.as_bytes(), &build.args))
+            .unwrap_or_default(),
+        _ => Vec::new(),
+    };
+    job.with_bases(&names)
 }
 
 /// A context that had to be fetched.

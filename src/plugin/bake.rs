@@ -2,7 +2,7 @@
 
 use super::family::EntryPoint;
 use super::interpret::{Workspace, files};
-use super::job::{Baked, ImmutableTags, Job, Source};
+use super::job::{Baked, ImmutableTags, Job, Source, Transport};
 use super::reader::Reader;
 use super::{Refusal, cache, credentials, value};
 use crate::import::bake;
@@ -127,6 +127,7 @@ pub(super) fn job(
         tar: None,
         layout: None,
         registries,
+        base_registries: Transport::default(),
         cache,
         attempts: None,
         check_permission: !reader.flag("PLUGIN_SKIP_PUSH_PERMISSION_CHECK"),

@@ -6,7 +6,7 @@ use base64::Engine as _;
 
 use super::Refusal;
 use super::family::{Cloud, EntryPoint, Family};
-use super::job::{parts, registry};
+use super::job::{Job, Transport, parts, registry};
 use super::names::registry_host;
 use super::reader::Reader;
 use crate::manifest::{AuthNode, PasswordFrom, RegistryNode};
@@ -67,7 +67,7 @@ pub(super) fn registries(
         node.skip_tls_verify |= any_certificate;
     }
     let written: Vec<String> = destinations.iter().chain(caches).cloned().collect();
-    transport(entry, reader, &written, &mut nodes, notes)?;
+    transport(entry, reader, &written, &mut nodes)?;
     Ok(nodes.into_values().collect())
 }
 
@@ -327,7 +327,6 @@ fn transport(
     reader: &Reader,
     destinations: &[String],
     nodes: &mut BTreeMap<String, RegistryNode>,
-    notes: &mut Vec<String>,
 ) -> Result<(), Refusal> {
     let pushes: Vec<String> = destinations.iter().map(|d| parts(d).0).collect();
     for host in &pushes {
@@ -381,27 +380,67 @@ fn transport(
         node.mirrors = mirrors.iter().map(|m| registry_host(m)).collect();
         node.mirrors_only = only;
     }
-    for name in [
-        "PLUGIN_INSECURE_PULL",
-        "PLUGIN_SKIP_TLS_VERIFY_PULL",
-        "PLUGIN_SKIP_TLS_VERIFY_REGISTRY",
-    ] {
-        if reader.flag(name) {
-            let Some(base) = reader
-                .some("PLUGIN_DOCKER_REGISTRY")
-                .map(|url| registry_host(&url))
-            else {
-                notes.push(format!("{name}: name the base images' registry in PLUGIN_DOCKER_REGISTRY; loopback may be plain HTTP anyway"));
-                continue;
-            };
-            let node = nodes
-                .entry(base.clone())
-                .or_insert_with(|| registry(&base, AuthNode::DockerConfig));
-            node.insecure |= name == "PLUGIN_INSECURE_PULL";
-            node.skip_tls_verify |= name != "PLUGIN_INSECURE_PULL";
+    let of_bases = base_registries(reader);
+    if let Some(base) = reader.some("PLUGIN_DOCKER_REGISTRY")
+        && of_bases != Transport::default()
+    {
+        let base = registry_host(&base);
+        let node = nodes
+            .entry(base.clone())
+            .or_insert_with(|| registry(&base, AuthNode::DockerConfig));
+        allow(node, of_bases);
+    }
+    if reader.flag("PLUGIN_SKIP_TLS_VERIFY_REGISTRY") {
+        for host in &pushes {
+            if let Some(node) = nodes.get_mut(host) {
+                node.skip_tls_verify = true;
+            }
         }
     }
     Ok(())
+}
+
+/// What a step says of the registries that base images come from.
+pub(super) fn base_registries(reader: &Reader) -> Transport {
+    let pulls = reader.flag("PLUGIN_SKIP_TLS_VERIFY_PULL");
+    // Of pushes as well as pulls; the variable is a switch, so it names no host.
+    let all = reader.flag("PLUGIN_SKIP_TLS_VERIFY_REGISTRY");
+    Transport {
+        insecure: reader.flag("PLUGIN_INSECURE_PULL"),
+        skip_tls_verify: pulls || all,
+    }
+}
+
+fn allow(node: &mut RegistryNode, transport: Transport) {
+    node.insecure |= transport.insecure;
+    node.skip_tls_verify |= transport.skip_tls_verify;
+}
+
+impl Job {
+    /// The job, once it is known which images its Dockerfile names.
+    #[must_use]
+    pub fn with_bases(mut self, names: &[String]) -> Job {
+        let transport = self.base_registries;
+        if transport == Transport::default() {
+            return self;
+        }
+        let mut nodes: BTreeMap<String, RegistryNode> = std::mem::take(&mut self.registries)
+            .into_iter()
+            .map(|node| (node.prefix.value.clone(), node))
+            .collect();
+        let mut hosts: Vec<String> = names.iter().map(|name| parts(name).0).collect();
+        for host in hosts.clone() {
+            hosts.extend(nodes.get(&host).into_iter().flat_map(|n| n.mirrors.clone()));
+        }
+        for host in hosts {
+            let node = nodes
+                .entry(host.clone())
+                .or_insert_with(|| registry(&host, AuthNode::DockerConfig));
+            allow(node, transport);
+        }
+        self.registries = nodes.into_values().collect();
+        self
+    }
 }
 
 fn certificate(reader: &Reader, name: &str) -> Result<Option<(String, String)>, Refusal> {

@@ -153,6 +153,7 @@ fn interpret_with(
             .or(more.tar),
         layout: reader.some("PLUGIN_OCI_LAYOUT_PATH"),
         registries,
+        base_registries: credentials::base_registries(reader),
         cache,
         attempts: attempts(reader),
         check_permission: !reader.flag("PLUGIN_SKIP_PUSH_PERMISSION_CHECK"),

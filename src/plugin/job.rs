@@ -26,6 +26,8 @@ pub struct Job {
     pub tar: Option<(String, TarFormat)>,
     pub layout: Option<String>,
     pub registries: Vec<RegistryNode>,
+    /// What holds for the registries of base images, whichever these are.
+    pub base_registries: Transport,
     /// Where steps are shared with other machines.
     pub cache: CacheNode,
     pub attempts: Option<u32>,
@@ -40,6 +42,15 @@ pub struct Job {
     pub files: ResultFiles,
     /// Lines for people: what was accepted and changes nothing.
     pub notes: Vec<String>,
+}
+
+/// How much a registry has to prove.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Transport {
+    /// Plain HTTP will do.
+    pub insecure: bool,
+    /// Any certificate will do.
+    pub skip_tls_verify: bool,
 }
 
 /// What it means that a registry will not move a tag.
@@ -411,6 +422,7 @@ mod tests {
             attempts: None,
             check_permission: true,
             docker_config: None,
+            base_registries: Transport::default(),
             immutable_tags: ImmutableTags::default(),
             log: Log::default(),
             warmed: None,

@@ -757,3 +757,35 @@ fn a_private_key_is_in_no_debug_output() {
     assert!(build.ssh_key.is_some() && !format!("{build:?}").contains("hunter2"));
     assert_eq!(build.add_hosts.get("b").unwrap(), "::1");
 }
+
+#[test]
+fn what_holds_for_pulls_holds_for_whatever_registries_the_dockerfile_names() {
+    let named = ["base.example/os:1".to_string(), "alpine".to_string()];
+    let of = |pairs: &[(&str, &str)]| {
+        let mut pairs = pairs.to_vec();
+        pairs.extend([
+            ("PLUGIN_REPO", "push.example/app"),
+            ("PLUGIN_NO_PUSH", "true"),
+        ]);
+        let job = job("kaniko-docker", &pairs).with_bases(&named);
+        let nodes = job.registries.into_iter();
+        nodes
+            .map(|node| (node.prefix.value, (node.insecure, node.skip_tls_verify)))
+            .collect::<BTreeMap<String, (bool, bool)>>()
+    };
+    let usual = of(&[]);
+    assert!(!usual.contains_key("base.example"));
+    let plain = of(&[
+        ("PLUGIN_INSECURE_PULL", "true"),
+        ("PLUGIN_REGISTRY_MIRRORS", "mirror.example"),
+    ]);
+    for host in ["base.example", "docker.io", "mirror.example"] {
+        assert_eq!(plain[host], (true, false), "{host}");
+    }
+    let pulls = of(&[("PLUGIN_SKIP_TLS_VERIFY_PULL", "true")]);
+    assert_eq!(pulls["base.example"], (false, true));
+    assert_eq!(pulls.get("push.example"), usual.get("push.example"));
+    let both = of(&[("PLUGIN_SKIP_TLS_VERIFY_REGISTRY", "true")]);
+    assert_eq!(both["base.example"], (false, true));
+    assert_eq!(both["push.example"], (false, true));
+}

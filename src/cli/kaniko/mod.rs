@@ -3,13 +3,11 @@
 //!
 //! ```text
 //! fetch   a context becomes a directory
-//! git       a repository, with the `git` program
+//! git       a repository
 //! http      an archive or a Dockerfile from a server
 //! unpack    an archive's entries as files
-//! bases   the images that a Dockerfile names
 //! ```
 
-mod bases;
 mod fetch;
 pub mod git;
 pub mod http;
@@ -17,6 +15,7 @@ mod unpack;
 
 use std::path::{Path, PathBuf};
 
+use super::bases;
 use super::environment::Environment;
 use super::exit::{Exit, FAILED};
 use super::job::{self, Place};

@@ -10,7 +10,7 @@ use super::secrets::secrets;
 use crate::manifest::{
     CacheAccess, CacheNode, CacheSteps, ImageFormat, TarFormat, cache_ttl, suggest,
 };
-use crate::plugin::job::{Build, ImmutableTags, Job, ResultFiles, Source, Warmed};
+use crate::plugin::job::{Build, ImmutableTags, Job, ResultFiles, Source, Transport, Warmed};
 use crate::plugin::log::{self, Log};
 use crate::plugin::{Refusal, Workspace, ignored};
 
@@ -161,6 +161,8 @@ impl Request {
             tar: line.text("tar-path").map(|path| (path, TarFormat::Docker)),
             layout: line.text("oci-layout-path"),
             registries: registries(line, workspace, &written, bases)?,
+            // They are among the registries by now.
+            base_registries: Transport::default(),
             cache,
             attempts: attempts(line),
             check_permission: !line.flag("skip-push-permission-check"),
