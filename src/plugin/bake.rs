@@ -102,6 +102,11 @@ pub(super) fn job(
             imported.targets.len()
         ));
     }
+    let log = super::interpret::log(reader)?;
+    let check_permission = !reader.flag("PLUGIN_SKIP_PUSH_PERMISSION_CHECK");
+    let unasked = reader.unasked().into_iter();
+    notes
+        .extend(unasked.map(|name| format!("{name}: no effect, the bake file says what is built")));
     Ok(Box::new(Job {
         source: Source::Baked(Box::new(Baked {
             targets: imported.targets,
@@ -130,10 +135,10 @@ pub(super) fn job(
         base_registries: Transport::default(),
         cache,
         attempts: None,
-        check_permission: !reader.flag("PLUGIN_SKIP_PUSH_PERMISSION_CHECK"),
+        check_permission,
         docker_config: None,
         immutable_tags: ImmutableTags::default(),
-        log: super::interpret::log(reader)?,
+        log,
         warmed: None,
         files,
         notes,

@@ -136,6 +136,20 @@ impl<'a> Reader<'a> {
         self.rows().filter(set).filter_map(said).collect()
     }
 
+    /// Variables of the step that say something nobody asked for. What the platform sets for every step does not count.
+    pub(super) fn unasked(&self) -> Vec<String> {
+        let asked = self.asked.borrow();
+        let rows = self
+            .rows()
+            .filter(|row| row.effect == Effect::Used && !asked.contains(row.names[0]));
+        let set = rows.filter_map(|row| {
+            let (name, text) = value::lookup(self.environment, row.names)?;
+            (name.starts_with("PLUGIN_") && !says_nothing(row, name, text))
+                .then(|| name.to_string())
+        });
+        set.collect()
+    }
+
     #[cfg(test)]
     pub(super) fn asked(&self) -> BTreeSet<&'static str> {
         self.asked.borrow().clone()

@@ -789,3 +789,35 @@ fn what_holds_for_pulls_holds_for_whatever_registries_the_dockerfile_names() {
     assert_eq!(both["base.example"], (false, true));
     assert_eq!(both["push.example"], (false, true));
 }
+
+#[test]
+fn what_a_step_says_beside_its_bake_file_is_not_passed_over_in_silence() {
+    let environment = environment(&[
+        ("PLUGIN_BAKE_FILE", "bake.json"),
+        ("PLUGIN_DRY_RUN", "true"),
+        ("PLUGIN_SQUASH", "true"),
+        ("PLUGIN_TARGET", "release"),
+        ("PLUGIN_NO_CACHE", "false"),
+        ("PLUGIN_USERNAME", "me"),
+        ("PLUGIN_PASSWORD", "secret"),
+        ("DRONE_COMMIT_REF", "refs/heads/main"),
+    ]);
+    let read = |_: &str| Ok(r#"{"target": {"default": {"tags": ["app:1"]}}}"#.to_string());
+    let workspace = Workspace {
+        environment: &environment,
+        read: &read,
+        now: "2026-01-01T00:00:00Z",
+    };
+    let entry = EntryPoint::named("drone-docker").unwrap();
+    let Outcome::Run(job) = interpret(entry, &workspace).unwrap() else {
+        panic!("there is something to do");
+    };
+    let why = "no effect, the bake file says what is built";
+    assert_eq!(
+        job.notes,
+        [
+            format!("PLUGIN_SQUASH: {why}"),
+            format!("PLUGIN_TARGET: {why}")
+        ]
+    );
+}
