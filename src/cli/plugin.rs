@@ -10,7 +10,7 @@ use super::{bases, job, remote_context, signals};
 use crate::event::Cancel;
 use crate::git;
 use crate::manifest::PasswordFrom;
-use crate::plugin::job::{Job, Source};
+use crate::plugin::job::{Job, Source, Transport};
 use crate::plugin::{
     EntryPoint, Outcome, Refusal, UnnamedRegistry, Workspace, interpret, unnamed_registry,
     with_env_file,
@@ -74,6 +74,9 @@ pub fn plugin(entry: EntryPoint, environment: &Environment) -> Result<u8, Exit> 
 
 /// The job with what it says of base images' registries. What is wrong in the Dockerfile, the build will tell.
 fn with_bases(job: Job, read: &dyn Fn(&str) -> std::io::Result<String>) -> Job {
+    if job.base_registries == Transport::default() {
+        return job;
+    }
     let names = match &job.source {
         Source::Build(build) => read(&build.dockerfile)
             .map(|text| bases::names(text.as_bytes(), &build.args))

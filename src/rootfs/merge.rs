@@ -8,6 +8,7 @@
 //! not taken.
 
 use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -93,8 +94,13 @@ fn make(trees: &Trees, layers: &[LayerBlob], tree: &Path) -> Result<()> {
 /// `None` if it is not there, or somebody else has it and this is not to wait.
 fn lock(tree: &Path, operation: FlockOperation) -> Result<Option<File>> {
     loop {
-        let Ok(directory) = File::open(tree) else {
-            return Ok(None);
+        let directory = match File::open(tree) {
+            Ok(directory) => directory,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            // Taken for absent, it would be made again and again.
+            Err(error) => {
+                return Err(error).with_context(|| format!("cannot open `{}`", tree.display()));
+            }
         };
         match rustix::fs::flock(&directory, operation) {
             Ok(()) => {}
