@@ -18,6 +18,7 @@ pub mod image;
 pub mod import;
 pub mod key;
 pub mod layer;
+pub mod mac;
 pub mod manifest;
 pub mod plan;
 pub mod plugin;

@@ -346,7 +346,7 @@ fn remember_sources(
 /// Layer digest -> repository, for an image that was built here.
 pub fn sources_of(engine: &Engine, root: &crate::image::Digest) -> BTreeMap<String, Reference> {
     let key = step_key::Framed::new("sources").text(root.as_str()).hex();
-    let record = engine.store.step(&key).unwrap_or_default();
+    let record = engine.store.hint(&key).unwrap_or_default();
     let texts: BTreeMap<String, String> = crate::image::from_json(&record).unwrap_or_default();
     texts
         .into_iter()

@@ -38,7 +38,7 @@ pub fn db(command: &DbCommand, global: &Global, environment: &Environment) -> Re
 }
 
 fn status(store: &Store, cancel: &Cancel) -> Result<String> {
-    let home = scan::advisory_home(store);
+    let home = scan::advisory_home(store)?;
     let kept = names(&home)?;
     if kept.is_empty() {
         return Ok(
@@ -75,7 +75,7 @@ fn update(
     environment: &Environment,
     cancel: &Cancel,
 ) -> Result<()> {
-    let home = scan::advisory_home(store);
+    let home = scan::advisory_home(store)?;
     fs::create_dir_all(&home).with_context(|| format!("cannot make `{}`", home.display()))?;
     let again: Vec<String> = match from {
         [] => names(&home)?

@@ -1,4 +1,5 @@
-//! Findings and inventories that were made before, under the store's `db/`.
+//! Findings and inventories that were made before, in `findings/` of [`Store::database`]:
+//! a gate never reads them from a store inside a checkout.
 //! Entries carry their own checksum: a damaged one is made again.
 
 use std::fs;
@@ -19,10 +20,10 @@ pub struct Cache {
 }
 
 impl Cache {
-    pub fn of(store: &Store) -> Cache {
-        Cache {
-            directory: store.root().join("db").join("findings"),
-        }
+    pub fn of(store: &Store) -> Result<Cache> {
+        Ok(Cache {
+            directory: store.database()?.join("findings"),
+        })
     }
 
     pub fn get<T: DeserializeOwned>(&self, key: &[&str]) -> Option<T> {

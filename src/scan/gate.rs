@@ -31,7 +31,7 @@ pub fn scan(
         request,
         store,
         cancel,
-        cache: Cache::of(store),
+        cache: Cache::of(store)?,
         database: None,
         rules,
         inventories: BTreeMap::new(),
@@ -60,8 +60,8 @@ pub fn scan(
 }
 
 /// Where indexes of advisory databases are kept.
-pub fn index_home(store: &Store) -> std::path::PathBuf {
-    store.root().join("db").join("index")
+pub fn index_home(store: &Store) -> Result<std::path::PathBuf> {
+    Ok(store.database()?.join("index"))
 }
 
 struct Run<'a> {
@@ -83,7 +83,7 @@ impl Run<'_> {
         if self.request.scanner != Scanner::Builtin {
             return Ok(());
         }
-        let kept = vec![super::advisory_home(self.store)];
+        let kept = vec![super::advisory_home(self.store).map_err(ScannerError::of)?];
         let named = &self.request.advisories;
         if named.is_empty() && !kept[0].is_dir() {
             return Err(ScannerError::Failed(
@@ -91,7 +91,8 @@ impl Run<'_> {
             ));
         }
         let paths = if named.is_empty() { &kept } else { named };
-        let database = advisory::open(paths, &index_home(self.store), self.cancel);
+        let index = index_home(self.store).map_err(ScannerError::of)?;
+        let database = advisory::open(paths, &index, self.cancel);
         self.database = Some(database.map_err(ScannerError::of)?);
         Ok(())
     }

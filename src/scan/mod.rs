@@ -158,8 +158,11 @@ impl Verdict {
 
 /// Where `imgmake db update` keeps OSV databases, and where the built-in scanner
 /// looks when a scan names none.
-pub fn advisory_home(store: &Store) -> PathBuf {
-    store.root().join("db").join("osv")
+///
+/// # Errors
+/// The store cannot be written.
+pub fn advisory_home(store: &Store) -> Result<PathBuf> {
+    Ok(store.database()?.join("osv"))
 }
 
 /// What an advisory database holds.
@@ -181,7 +184,7 @@ pub fn import_advisories(
     store: &Store,
     cancel: &Cancel,
 ) -> Result<DatabaseStatus> {
-    let database = advisory::open(paths, &gate::index_home(store), cancel)?;
+    let database = advisory::open(paths, &gate::index_home(store)?, cancel)?;
     Ok(DatabaseStatus {
         digest: database.digest().to_string(),
         advisories: database.advisories(),

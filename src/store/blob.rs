@@ -67,7 +67,7 @@ impl Store {
     pub fn put_bytes(&self, bytes: &[u8]) -> Result<Digest> {
         let digest = Digest::of(bytes);
         if !self.holds(&Descriptor::new("", digest.clone(), bytes.len() as u64)) {
-            self.write_file(&self.blob_path(&digest), bytes)?;
+            self.write_file(&self.blob_path(&digest), &[bytes])?;
         }
         Ok(digest)
     }
@@ -86,9 +86,11 @@ impl Store {
     }
 
     /// Writes a small file whole: beside, then renamed.
-    pub(super) fn write_file(&self, path: &Path, bytes: &[u8]) -> Result<()> {
+    pub(super) fn write_file(&self, path: &Path, pieces: &[&[u8]]) -> Result<()> {
         let mut file = self.process_dir()?.file()?;
-        file.write_all(bytes).with_context(|| self.cannot_write())?;
+        for piece in pieces {
+            file.write_all(piece).with_context(|| self.cannot_write())?;
+        }
         self.place(file, path)
     }
 

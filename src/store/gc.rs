@@ -151,7 +151,7 @@ impl Store {
     fn named_blobs(&self) -> BTreeSet<String> {
         let mut blobs = BTreeSet::new();
         let mut waiting: Vec<Descriptor> = self
-            .images()
+            .all_images(self.is_shared())
             .into_iter()
             .map(|(_, manifest)| manifest)
             .collect();

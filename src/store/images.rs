@@ -2,11 +2,11 @@
 //! from the store and for people; gc keeps whatever has a name.
 
 use std::fs;
-use std::path::PathBuf;
 
 use anyhow::Result;
 
 use super::Store;
+use super::trust::{Names, Trust};
 use crate::image::Descriptor;
 
 #[derive(serde::Serialize, serde::Deserialize)]
@@ -14,6 +14,8 @@ struct Named {
     name: String,
     manifest: Descriptor,
 }
+
+const FOLDER: &str = "images";
 
 impl Store {
     /// # Errors
@@ -23,24 +25,35 @@ impl Store {
             name: name.to_string(),
             manifest: manifest.clone(),
         };
-        self.write_file(&self.image_path(name), &crate::image::to_json(&named))
+        self.put_record(FOLDER, &file_of(name), &crate::image::to_json(&named))
     }
 
     /// The image of that name, when its manifest is still there.
     pub fn tagged(&self, name: &str) -> Option<Descriptor> {
-        let named: Named = serde_json::from_slice(&fs::read(self.image_path(name)).ok()?).ok()?;
-        (named.name == name && self.holds(&named.manifest)).then_some(named.manifest)
+        let manifest = self.named(&file_of(name), self.believes_names())?.manifest;
+        self.holds(&manifest).then_some(manifest)
+    }
+
+    /// Whether this name was given by somebody who has the store's key; elsewhere nothing
+    /// but the content behind it is proven.
+    pub fn is_own_name(&self, name: &str) -> bool {
+        self.named(&file_of(name), false).is_some()
     }
 
     /// Every name with its image, sorted by name.
     pub fn images(&self) -> Vec<(String, Descriptor)> {
-        let Ok(entries) = fs::read_dir(self.root().join("images")) else {
+        self.all_images(self.believes_names())
+    }
+
+    /// The same; of anybody, or with a MAC alone.
+    pub(super) fn all_images(&self, of_anybody: bool) -> Vec<(String, Descriptor)> {
+        let Ok(entries) = fs::read_dir(self.root().join(FOLDER)) else {
             return Vec::new();
         };
         let mut images: Vec<(String, Descriptor)> = entries
             .filter_map(|entry| {
-                let named: Named =
-                    serde_json::from_slice(&fs::read(entry.ok()?.path()).ok()?).ok()?;
+                let file = entry.ok()?.file_name().into_string().ok()?;
+                let named = self.named(&file, of_anybody)?;
                 Some((named.name, named.manifest))
             })
             .collect();
@@ -48,9 +61,20 @@ impl Store {
         images
     }
 
-    fn image_path(&self, name: &str) -> PathBuf {
-        self.root()
-            .join("images")
-            .join(blake3::hash(name.as_bytes()).to_hex().as_str())
+    pub(super) fn believes_names(&self) -> bool {
+        matches!(&self.inner.trust, Trust::Shared(shared) if shared.names == Names::Any)
     }
+
+    fn named(&self, file: &str, of_anybody: bool) -> Option<Named> {
+        let content = match of_anybody {
+            true => self.record_of_anybody(FOLDER, file),
+            false => self.record(FOLDER, file),
+        };
+        let named: Named = serde_json::from_slice(&content?).ok()?;
+        (file_of(&named.name) == file).then_some(named)
+    }
+}
+
+fn file_of(name: &str) -> String {
+    blake3::hash(name.as_bytes()).to_hex().to_string()
 }

@@ -1,6 +1,6 @@
 //! Layers: their blobs, their indexes, and which blob is which diff id.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read};
 use std::sync::Arc;
 
@@ -30,10 +30,7 @@ impl Store {
     /// The file system is full or read-only.
     pub fn adopt_layer(&self, file: NamedTempFile, layer: &LayerBlob, index: &Index) -> Result<()> {
         self.place(file, &self.blob_path(&layer.digest))?;
-        self.write_file(
-            &self.root().join("indexes").join(layer.diff_id.hex()),
-            &index.encode(),
-        )?;
+        self.put_index(&layer.diff_id, index)?;
         self.record_layer(layer)
     }
 
@@ -43,24 +40,19 @@ impl Store {
     /// The file system is full or read-only.
     pub fn record_layer(&self, layer: &LayerBlob) -> Result<()> {
         let record = postcard::to_stdvec(layer).expect("a layer record is plain data");
-        self.write_file(
-            &self.layer_record(&layer.diff_id, &layer.media_type),
+        self.put_record(
+            "layers",
+            &layer_record(&layer.diff_id, &layer.media_type),
             &record,
         )
     }
 
     /// The blob that holds a layer in some compression, when the store made or saw one.
     pub fn layer(&self, diff_id: &Digest, compression: Compression) -> Option<LayerBlob> {
-        let bytes = fs::read(self.layer_record(diff_id, compression.media_type())).ok()?;
+        let name = layer_record(diff_id, compression.media_type());
+        let bytes = self.record("layers", &name)?;
         let layer: LayerBlob = postcard::from_bytes(&bytes).ok()?;
         self.has(&layer.digest).then_some(layer)
-    }
-
-    fn layer_record(&self, diff_id: &Digest, media_type: &str) -> std::path::PathBuf {
-        let form = media_type.rsplit(['+', '.']).next().unwrap_or("tar");
-        self.root()
-            .join("layers")
-            .join(format!("{}.{form}", diff_id.hex()))
     }
 
     /// The index of a layer, made from its blob when there is none yet.
@@ -71,15 +63,14 @@ impl Store {
         if let Some(index) = self.indexes().get(&layer.diff_id) {
             return Ok(Arc::clone(index));
         }
-        let path = self.root().join("indexes").join(layer.diff_id.hex());
-        let kept = fs::read(&path)
-            .ok()
+        let kept = self
+            .record("indexes", layer.diff_id.hex())
             .and_then(|bytes| Index::decode(&bytes).ok());
         let index = match kept {
             Some(index) => index,
             None => {
                 let index = self.read_index(layer)?;
-                self.write_file(&path, &index.encode())?;
+                self.put_index(&layer.diff_id, &index)?;
                 index
             }
         };
@@ -94,14 +85,11 @@ impl Store {
     /// # Errors
     /// The file system is full or read-only.
     pub fn put_index(&self, diff_id: &Digest, index: &Index) -> Result<()> {
-        self.write_file(
-            &self.root().join("indexes").join(diff_id.hex()),
-            &index.encode(),
-        )
+        self.put_record("indexes", diff_id.hex(), &index.encode())
     }
 
     pub fn has_index(&self, diff_id: &Digest) -> bool {
-        self.root().join("indexes").join(diff_id.hex()).is_file()
+        self.has_record("indexes", diff_id.hex())
     }
 
     fn indexes(&self) -> std::sync::MutexGuard<'_, std::collections::HashMap<Digest, Arc<Index>>> {
@@ -130,6 +118,11 @@ impl Store {
         }
         Ok(index)
     }
+}
+
+fn layer_record(diff_id: &Digest, media_type: &str) -> String {
+    let form = media_type.rsplit(['+', '.']).next().unwrap_or("tar");
+    format!("{}.{form}", diff_id.hex())
 }
 
 struct Hashing<R> {

@@ -1,7 +1,8 @@
 //! The user's content-addressed store: blobs, layer indexes, unpacked layers,
 //! step records, named images. Shared by projects and by concurrent runs.
 //!
-//! Knows image names and layers; knows no registry, Dockerfile or manifest.
+//! Knows image names and layers; knows no registry, Dockerfile or manifest. How far what
+//! lies there is believed: `trust`.
 //!
 //! ```text
 //! blobs/sha256/<hex>            content, written beside and renamed: whole or absent
@@ -24,10 +25,12 @@ mod blob;
 mod gc;
 mod images;
 mod layers;
+mod record;
 mod steps;
 mod temporary;
 #[cfg(test)]
 mod tests;
+mod trust;
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -39,10 +42,13 @@ use anyhow::{Context, Result, bail};
 
 pub use blob::BlobWriter;
 pub use gc::{Garbage, Keep, Usage};
+pub use trust::{FoundAgain, Guard, Names, Shared, Trust};
 
 use crate::image::Digest;
 use crate::layer::Index;
+use crate::mac::MacKey;
 use temporary::ProcessDir;
+use trust::Place;
 
 /// Cheap to clone; safe to use from many threads and many processes at once.
 #[derive(Clone)]
@@ -57,6 +63,13 @@ struct Inner {
     process: OnceLock<ProcessDir>,
     indexes: Mutex<HashMap<Digest, Arc<Index>>>,
     turns: Mutex<HashMap<String, Arc<Mutex<()>>>>,
+    /// Of records: in the user's own store one that everybody knows, which makes a checksum.
+    key: MacKey,
+    trees: Place,
+    mounts: Place,
+    trust: Trust,
+    /// The user's own store, when this one is shared and there is such a store.
+    own: Option<Store>,
 }
 
 const DIRECTORIES: [&str; 9] = [
@@ -78,6 +91,14 @@ impl Store {
     /// # Errors
     /// The directory belongs to another user, or cannot be made.
     pub fn open(root: &Path) -> Result<Store> {
+        Store::open_with(root, Trust::Private)
+    }
+
+    /// The same for a store whose directory others may write.
+    ///
+    /// # Errors
+    /// As for [`Store::open`]; it holds symbolic links.
+    pub fn open_with(root: &Path, trust: Trust) -> Result<Store> {
         let told = || {
             format!(
                 "cannot open the store `{}`; `--store` or IMGMAKE_STORE names another directory",
@@ -101,6 +122,9 @@ impl Store {
                 root.display()
             );
         }
+        if matches!(trust, Trust::Shared(_)) {
+            trust::refuse_links(root)?;
+        }
         for directory in DIRECTORIES {
             let path = root.join(directory);
             if !path.is_dir() {
@@ -114,27 +138,88 @@ impl Store {
             .open(root.join("lock"))
             .with_context(told)?;
         lock.lock_shared().with_context(told)?;
-        let store = Store::with_lock(root, Some(lock));
+        let store = Store::with_lock(root, Some(lock), trust)?;
         store.sweep();
         Ok(store)
     }
 
     /// The same store in a helper process that runs inside namespaces: its parent
     /// holds the lock and has checked the owner.
-    pub fn attach(root: &Path) -> Store {
-        Store::with_lock(root, None)
+    ///
+    /// # Errors
+    /// A directory of this process cannot be made.
+    pub fn attach(root: &Path, guard: Option<Guard>) -> Result<Store> {
+        let trust = match guard {
+            None => Trust::Private,
+            Some(guard) => Trust::Shared(Shared {
+                key: guard.key,
+                found_again: guard.found_again,
+                names: Names::WithMac,
+                own: None,
+            }),
+        };
+        Store::with_lock(root, None, trust)
     }
 
-    fn with_lock(root: &Path, lock: Option<File>) -> Store {
-        let inner = Inner {
+    /// What a helper process attaches with.
+    pub fn guard(&self) -> Option<Guard> {
+        match &self.inner.trust {
+            Trust::Private => None,
+            Trust::Shared(shared) => Some(Guard {
+                found_again: shared.found_again,
+                key: shared.key.clone(),
+            }),
+        }
+    }
+
+    fn with_lock(root: &Path, lock: Option<File>, trust: Trust) -> Result<Store> {
+        let mut inner = Inner {
             root: root.to_path_buf(),
             lock,
             process: OnceLock::new(),
             indexes: Mutex::new(HashMap::new()),
             turns: Mutex::default(),
+            key: MacKey::checksum(),
+            trees: Place::Plain,
+            mounts: Place::Plain,
+            trust,
+            own: None,
         };
-        Store {
+        if let Trust::Shared(shared) = &inner.trust {
+            let path = root.as_os_str().as_encoded_bytes();
+            inner.key = shared.key.derive("store", path);
+            let process = ProcessDir::create(&root.join("tmp"))?;
+            let named = |again| match again {
+                true => Ok(Place::Named(inner.key.name("directories"))),
+                false => process.directory().map(Place::Below),
+            };
+            inner.trees = named(shared.found_again == FoundAgain::Everything)?;
+            inner.mounts = named(shared.found_again != FoundAgain::Nothing)?;
+            inner.process = OnceLock::from(process);
+            inner.own = shared.own.as_deref().map(Store::open).transpose()?;
+        }
+        Ok(Store {
             inner: Arc::new(inner),
+        })
+    }
+
+    /// Whether others may have written what lies here.
+    pub fn is_shared(&self) -> bool {
+        matches!(self.inner.trust, Trust::Shared(_))
+    }
+
+    /// Where advisories and findings are kept: nothing proves them, so they lie in the
+    /// user's own store, and without one they go with this process.
+    ///
+    /// # Errors
+    /// A directory of this process cannot be made.
+    pub fn database(&self) -> Result<PathBuf> {
+        if let Some(own) = &self.inner.own {
+            return own.database();
+        }
+        match self.is_shared() {
+            true => Ok(self.process_dir()?.path().join("db")),
+            false => Ok(self.root().join("db")),
         }
     }
 
@@ -145,16 +230,15 @@ impl Store {
     /// Where the layer with this diff id is unpacked for one id map (`root`,
     /// `rootless-<hash>`, `single`). Made and deleted by the helper process alone.
     pub fn tree_path(&self, id_map: &str, diff_id: &Digest) -> PathBuf {
-        self.root().join("trees").join(id_map).join(diff_id.hex())
+        let directory = self.inner.trees.directory(self.root(), "trees", id_map);
+        directory.join(diff_id.hex())
     }
 
     /// The directory behind a cache mount.
     pub fn cache_mount_path(&self, id_map: &str, id: &str) -> PathBuf {
         let name = blake3::hash(id.as_bytes()).to_hex();
-        self.root()
-            .join("cache")
-            .join(id_map)
-            .join(&name.as_str()[..32])
+        let directory = self.inner.mounts.directory(self.root(), "cache", id_map);
+        directory.join(&name.as_str()[..32])
     }
 
     /// A fresh directory on the store's own file system, empty, 0700. It is the

@@ -44,6 +44,10 @@ impl ProcessDir {
         })
     }
 
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     pub(super) fn directory(&self) -> Result<PathBuf> {
         let path = self
             .path

@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 
 /// Every room of `src/` and the rooms that its code may name. `event` is known
 /// to all. Data moves one way: a new edge needs a reason, and never a circle.
-const ROOMS: [(&str, &[&str]); 24] = [
+const ROOMS: [(&str, &[&str]); 25] = [
     ("manifest", &[]),
     ("dockerfile", &[]),
     ("image", &[]),
     ("event", &[]),
     ("watch", &[]),
+    ("mac", &[]),
     ("sandbox", &[]),
     ("daemon", &[]),
     ("connection", &[]),
@@ -20,8 +21,8 @@ const ROOMS: [(&str, &[&str]); 24] = [
     ("graph", &["manifest"]),
     ("plan", &["graph", "manifest"]),
     ("key", &["manifest", "graph"]),
-    ("state", &["key"]),
-    ("store", &["image", "layer"]),
+    ("state", &["key", "mac"]),
+    ("store", &["image", "layer", "mac"]),
     ("archive", &["image", "layer", "store"]),
     ("registry", &["image", "store", "connection"]),
     // A layer is known by its digest here too.
@@ -38,6 +39,7 @@ const ROOMS: [(&str, &[&str]); 24] = [
             "sandbox",
             "registry",
             "git",
+            "mac",
         ],
     ),
     ("scan", &["image", "layer", "store", "archive"]),

@@ -19,7 +19,7 @@ use super::{RunOutcome, RunRequest, failed};
 use crate::event::{Cancel, Cancelled, Stream};
 use crate::layer::LayerBlob;
 use crate::sandbox::{self, IdMaps, Tier};
-use crate::store::Store;
+use crate::store::{Guard, Store};
 
 /// Nothing is started before the first request.
 pub struct Worker {
@@ -204,7 +204,7 @@ impl Worker {
         {
             return Ok(connection.clone());
         }
-        let started = Connection::start(&self.program, self.store.root(), self.tier()?)?;
+        let started = Connection::start(&self.program, &self.store, self.tier()?)?;
         Ok(current.insert(started).clone())
     }
 }
@@ -226,12 +226,13 @@ const LEAVING: Duration = Duration::from_secs(5);
 impl Connection {
     /// The thread that starts the helper is the one that reads from it: the kernel
     /// kills a helper when the thread that made it ends.
-    fn start(program: &Path, store: &Path, tier: Tier) -> Result<Arc<Connection>> {
+    fn start(program: &Path, store: &Store, tier: Tier) -> Result<Arc<Connection>> {
         let (report, reported) = crossbeam_channel::bounded(1);
-        let (program, store) = (program.to_path_buf(), store.to_path_buf());
+        let (program, guard) = (program.to_path_buf(), store.guard());
+        let store = store.root().to_path_buf();
         std::thread::Builder::new()
             .name("helper".to_string())
-            .spawn(move || match launch(&program, store, tier) {
+            .spawn(move || match launch(&program, store, guard, tier) {
                 Err(error) => drop(report.send(Err(error))),
                 Ok((mut child, socket)) => {
                     let (running, ended) = crossbeam_channel::bounded(0);
@@ -325,7 +326,12 @@ fn dispatch(connection: &std::sync::Weak<Connection>, mut socket: UnixStream) {
     }
 }
 
-fn launch(program: &Path, store: PathBuf, tier: Tier) -> Result<(Child, UnixStream)> {
+fn launch(
+    program: &Path,
+    store: PathBuf,
+    guard: Option<Guard>,
+    tier: Tier,
+) -> Result<(Child, UnixStream)> {
     let maps = match tier {
         Tier::Rootless => Some(IdMaps::of_this_user()?),
         _ => None,
@@ -335,15 +341,24 @@ fn launch(program: &Path, store: PathBuf, tier: Tier) -> Result<(Child, UnixStre
         tier,
         id_map: id_map_name(tier, maps.as_ref()),
         parent: std::process::id(),
+        shared: guard.as_ref().map(|guard| guard.found_again),
     };
     let (mut socket, theirs) = UnixStream::pair().context("cannot make a socket")?;
     let mut child = Command::new(program)
         .arg0(ARGV0)
         .stdin(Stdio::from(OwnedFd::from(theirs)))
         .stdout(Stdio::null())
+        // It is asked for over the socket.
+        .env_remove(crate::mac::VARIABLE)
         .spawn()
         .with_context(|| format!("cannot execute `{}`", program.display()))?;
-    let done = introduce(&mut socket, &hello, maps.as_ref(), child.id());
+    let done = introduce(
+        &mut socket,
+        &hello,
+        guard.as_ref(),
+        maps.as_ref(),
+        child.id(),
+    );
     if let Err(error) = done {
         drop(child.kill());
         drop(child.wait());
@@ -355,6 +370,7 @@ fn launch(program: &Path, store: PathBuf, tier: Tier) -> Result<(Child, UnixStre
 fn introduce(
     socket: &mut UnixStream,
     hello: &Hello,
+    guard: Option<&Guard>,
     maps: Option<&IdMaps>,
     pid: u32,
 ) -> Result<()> {
@@ -366,6 +382,9 @@ fn introduce(
             Some(Start::NeedsIds) => {
                 maps.context("no id maps")?.apply(pid)?;
                 send(socket, &())?;
+            }
+            Some(Start::NeedsKey) => {
+                send(socket, &guard.context("the store has no key")?.key)?;
             }
             None => bail!("it ended at once"),
         }

@@ -13,6 +13,7 @@ use super::request::RunRequest;
 use super::shell::ShellRequest;
 use crate::layer::LayerBlob;
 use crate::sandbox::Tier;
+use crate::store::FoundAgain;
 
 /// A re-executed imgmake with this name is a helper; its socket is descriptor 0.
 pub(super) const ARGV0: &str = "imgmake-worker";
@@ -27,6 +28,8 @@ pub(super) struct Hello {
     /// Names the trees that are of use under this tier's ids.
     pub id_map: String,
     pub parent: u32,
+    /// Of a store that others write too; its key is asked for.
+    pub shared: Option<FoundAgain>,
 }
 
 /// The helper's answers, until it is ready.
@@ -34,6 +37,8 @@ pub(super) struct Hello {
 pub(super) enum Start {
     /// It has a user namespace; the parent applies the id maps and answers with an empty frame.
     NeedsIds,
+    /// Of the store's records; the parent answers with it. A command line shows what it holds.
+    NeedsKey,
     Ready,
     Refused(String),
 }

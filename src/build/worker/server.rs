@@ -14,9 +14,10 @@ use super::protocol::{
 };
 use super::{step, views};
 use crate::event::Cancel;
+use crate::mac::MacKey;
 use crate::rootfs::{Devices, Marks, Trees};
 use crate::sandbox::{self, OverlayXattrs, Tier};
-use crate::store::Store;
+use crate::store::{Guard, Store};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stage {
@@ -139,7 +140,16 @@ fn serve(stage: Stage) -> Result<()> {
     free_stdin()?;
     // Modes of what is made here are given explicitly.
     rustix::process::umask(rustix::fs::Mode::empty());
-    let server = Arc::new(Server::new(&hello, &socket)?);
+    let guard = match hello.shared {
+        None => None,
+        Some(found_again) => {
+            send(&mut socket, &Start::NeedsKey)?;
+            let key = receive::<MacKey>(&mut socket)?.context("the parent is gone")?;
+            Some(Guard { found_again, key })
+        }
+    };
+    let store = Store::attach(&hello.store, guard)?;
+    let server = Arc::new(Server::new(&hello, store, &socket)?);
     send(&mut socket, &Start::Ready)?;
     if server.tier == Tier::Chroot {
         sandbox::adopt_strays()?;
@@ -185,10 +195,9 @@ fn free_stdin() -> Result<()> {
 }
 
 impl Server {
-    fn new(hello: &Hello, socket: &UnixStream) -> Result<Server> {
+    fn new(hello: &Hello, store: Store, socket: &UnixStream) -> Result<Server> {
         let out = Arc::new(Mutex::new(socket.try_clone()?));
         let inside = sandbox::inside();
-        let store = Store::attach(&hello.store);
         let id_map = match (hello.tier, inside.xattrs) {
             // Real root of a container's user namespace: other marks, other trees.
             (Tier::Root, OverlayXattrs::User) => "root-nested".to_string(),

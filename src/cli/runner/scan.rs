@@ -46,7 +46,7 @@ pub(super) fn inputs(
     }
     if scan.advisories.is_empty() && scan.scanner == ScannerNode::Builtin {
         // What `imgmake db update` keeps.
-        let kept = scan::advisory_home(work.tools.store()?);
+        let kept = scan::advisory_home(work.tools.store()?)?;
         inputs.hashed(
             "advisories",
             "database",
