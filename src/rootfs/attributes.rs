@@ -9,10 +9,10 @@ use rustix::fs::{AtFlags, Gid, Mode, Timespec, Timestamps, Uid, XattrFlags};
 use crate::layer::{Entry, Timestamp};
 
 /// What a layer may set: `trusted.*` and overlay's own marks would change what the
-/// kernel shows, and labels belong to the machine.
+/// kernel shows, labels belong to the machine, and the marks of placeholders are ours.
 pub(super) fn is_imported(name: &[u8]) -> bool {
-    name == b"security.capability"
-        || (name.starts_with(b"user.") && !name.starts_with(b"user.overlay."))
+    let is_mark = name.starts_with(b"user.overlay.") || name == super::placeholder::MARK;
+    name == b"security.capability" || (name.starts_with(b"user.") && !is_mark)
 }
 
 /// Who things belong to in this tree.

@@ -1,7 +1,7 @@
 //! Reads a tree of changes back into a layer: the upper directory of an overlay,
 //! or a directory compared with how it was before.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -10,11 +10,11 @@ use anyhow::{Context, Result, bail};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
-use super::Marks;
 use super::attributes::is_imported;
 use super::below::{Below, Seen};
 use super::snapshot::Snapshot;
 use super::times::recorded_time;
+use super::{Marks, placeholder};
 use crate::layer::{
     Compression, Entry, EntryKind, LayerBlob, LayerWriter, Timestamp, WHITEOUT_PREFIX, join,
     whiteout_path,
@@ -121,10 +121,19 @@ impl Walk<'_> {
         let before = rustix::fs::fstat(directory)?;
         let mut names = names(directory)?;
         names.sort_unstable();
-        if shown == Shown::Whole {
-            self.gone(directory, path, below, &names)?;
-        }
+        let gone = match shown {
+            Shown::Whole => missing(below.names()?, &names),
+            Shown::Through => Vec::new(),
+        };
+        // In the order of names, as whiteouts of an overlay come: every isolation mode
+        // writes the same layer.
+        names.extend(gone.iter().cloned());
+        names.sort_unstable();
         for name in names {
+            if gone.binary_search(&name).is_ok() {
+                self.gone(directory, path, &name)?;
+                continue;
+            }
             let at = At {
                 parent: directory,
                 path: &join(path, &name),
@@ -143,24 +152,13 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// A whiteout for everything that the image has and the tree has not.
-    fn gone(
-        &mut self,
-        directory: &OwnedFd,
-        path: &[u8],
-        below: &Below<'_>,
-        names: &[Vec<u8>],
-    ) -> Result<()> {
-        for name in below.names()? {
-            if names.binary_search(&name).is_ok() {
-                continue;
-            }
-            self.whiteout(&join(path, &name))?;
-            if let Changes::Above { .. } = self.options.changes {
-                let kind = FileType::CharacterDevice;
-                rustix::fs::mknodat(directory, &*name, kind, Mode::empty(), 0)
-                    .context("cannot make a whiteout")?;
-            }
+    /// A whiteout for something that the image has and the tree has not.
+    fn gone(&mut self, directory: &OwnedFd, path: &[u8], name: &[u8]) -> Result<()> {
+        self.whiteout(&join(path, name))?;
+        if let Changes::Above { .. } = self.options.changes {
+            let kind = FileType::CharacterDevice;
+            rustix::fs::mknodat(directory, name, kind, Mode::empty(), 0)
+                .context("cannot make a whiteout")?;
         }
         Ok(())
     }
@@ -287,6 +285,11 @@ impl Walk<'_> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd = rustix::fs::openat(parent, name, flags, Mode::empty())?;
         let size = u64::try_from(stat.st_size).unwrap_or(0);
+        if size == 0
+            && let Some(device) = placeholder::device_of(&fd)
+        {
+            return self.empty(&self.describe(path, device, stat));
+        }
         let mut entry = self.describe(path, EntryKind::File { size }, stat);
         entry.xattrs = xattrs_of(&fd)?;
         self.say_above()?;
@@ -394,6 +397,12 @@ pub(super) fn xattrs_of(fd: impl AsFd) -> Result<BTreeMap<Vec<u8>, Vec<u8>>> {
         found.insert(name.to_vec(), value);
     }
     Ok(found)
+}
+
+/// What of `had` is not among the sorted names; sorted.
+fn missing(had: BTreeSet<Vec<u8>>, names: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    let is_gone = |name: &Vec<u8>| names.binary_search(name).is_err();
+    had.into_iter().filter(is_gone).collect()
 }
 
 /// The names in a directory, which may be open for its path alone.

@@ -17,6 +17,7 @@ use anyhow::{Context, Result};
 use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags, Stat, XattrFlags};
 use rustix::io::Errno;
 
+use super::Devices;
 use super::attributes::{chmod, chown, chown_at, times};
 use super::diff::{modified, names, xattrs_of};
 use super::unpack::{Trees, chain_name, keep_tree, make_tree_directory};
@@ -120,24 +121,27 @@ fn lock(tree: &Path, operation: FlockOperation) -> Result<Option<File>> {
 }
 
 /// Copies a tree with everything that a layer can record; blocks are shared where
-/// the file system can.
+/// the file system can. Device nodes become what `devices` says.
 ///
 /// # Errors
 /// Something cannot be read or written.
-pub fn copy_directory(from: &Path, to: &Path) -> Result<()> {
+pub fn copy_directory(from: &Path, to: &Path, devices: Devices) -> Result<()> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let open = |path: &Path| {
         rustix::fs::open(path, flags, Mode::empty())
             .with_context(|| format!("cannot open `{}`", path.display()))
     };
-    let mut copier = Copier::default();
+    let mut copier = Copier {
+        devices,
+        links: std::collections::HashMap::new(),
+    };
     copier
         .contents(&open(from)?, &open(to)?)
         .with_context(|| format!("cannot copy `{}`", from.display()))
 }
 
-#[derive(Default)]
 struct Copier {
+    devices: Devices,
     /// Files with several names keep them.
     links: std::collections::HashMap<(u64, u64), (OwnedFd, Vec<u8>)>,
 }
@@ -173,6 +177,12 @@ impl Copier {
                 rustix::fs::symlinkat(&target, to, name)?;
             }
             FileType::Socket => return Ok(()),
+            FileType::CharacterDevice | FileType::BlockDevice
+                if self.devices == Devices::Placeholders =>
+            {
+                let (kind, device) = (FileType::RegularFile, 0);
+                rustix::fs::mknodat(to, name, kind, Mode::from(0o600), device)?;
+            }
             kind => {
                 rustix::fs::mknodat(to, name, kind, mode, stat.st_rdev)?;
             }

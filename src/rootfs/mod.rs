@@ -15,6 +15,7 @@ mod below;
 mod diff;
 mod forks;
 mod merge;
+mod placeholder;
 mod snapshot;
 #[cfg(test)]
 mod tests;
@@ -46,9 +47,11 @@ impl Marks {
     }
 }
 
-/// What this process may make.
+/// What becomes of the device nodes of layers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Devices {
+    /// Only where every mount of a RUN is `nodev`: elsewhere a layer could bring a node
+    /// that opens the host's disk.
     Real,
     /// An empty file stands for a device node; a warning says so.
     Placeholders,

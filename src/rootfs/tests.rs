@@ -328,11 +328,11 @@ fn what_is_written_again_as_it_was_is_no_change() {
     let lowers = ground.trees.stack(&[base]).unwrap().lowers;
     let upper = ground.store.temporary_dir().unwrap();
     // As overlay leaves a file that was opened for writing.
-    copy_directory(&lowers[0], &upper).unwrap();
+    copy_directory(&lowers[0], &upper, Devices::Placeholders).unwrap();
     assert!(ground.changes(&upper, above(&lowers)).entries.is_empty());
     // Nor does the upper directory, which other layers may come to lie under.
     assert_eq!(std::fs::read_dir(&upper).unwrap().count(), 0);
-    copy_directory(&lowers[0], &upper).unwrap();
+    copy_directory(&lowers[0], &upper, Devices::Placeholders).unwrap();
 
     let other = upper.join("d/e/other");
     let before = std::fs::metadata(&other).unwrap();

@@ -14,7 +14,7 @@ use rustix::io::Errno;
 use super::attributes::{chmod, chown, chown_at, ids, set_xattrs, times};
 use super::forks;
 use super::times::Moment;
-use super::{Devices, Marks};
+use super::{Devices, Marks, placeholder};
 use crate::layer::{Entry, EntryKind, Timestamp, Whiteout, join, split};
 
 /// What a whiteout does.
@@ -359,7 +359,13 @@ impl<'a> Tree<'a> {
             return self.make_node(name, entry, kind, device);
         }
         self.placeholders.push(entry.path.clone());
-        self.make_node(name, entry, FileType::RegularFile, 0)
+        let mut readable = entry.clone();
+        readable.mode = 0o600;
+        self.make_node(name, &readable, FileType::RegularFile, 0)?;
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(self.parent(), name, flags, Mode::empty())?;
+        placeholder::mark(&file, &entry.kind).context("cannot mark a placeholder")?;
+        chmod(&file, entry.mode)
     }
 
     fn make_node(&mut self, name: &[u8], entry: &Entry, kind: FileType, device: u64) -> Result<()> {

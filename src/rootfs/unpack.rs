@@ -70,6 +70,11 @@ impl Trees {
         &self.store
     }
 
+    /// What becomes of device nodes in these trees.
+    pub fn devices(&self) -> Devices {
+        self.devices
+    }
+
     pub fn id_map(&self) -> &str {
         &self.id_map
     }
@@ -203,8 +208,8 @@ impl Trees {
             return;
         };
         let warning = format!(
-            "layer {} holds {} device node(s) (`/{}`…), which only real root can make: \
-             RUN sees empty files in their place",
+            "layer {} holds {} device node(s) (`/{}`…), which a RUN sees in root isolation alone: \
+             here it sees empty files in their place",
             layer.digest.short(),
             seen.len(),
             String::from_utf8_lossy(first)

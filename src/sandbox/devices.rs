@@ -62,6 +62,9 @@ pub(super) fn mount_system(root: &OwnedFd, plan: &Plan) -> Result<()> {
     Ok(())
 }
 
+/// [`restricted`], for mounts that are taken over from outside.
+const RESTRICTED: u64 = system::ATTR_NOSUID | system::ATTR_NODEV | system::ATTR_NOEXEC;
+
 fn restricted() -> MountFlags {
     MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC
 }
@@ -76,7 +79,7 @@ fn mount_proc(root: &OwnedFd) -> Result<()> {
     let at_path = descriptor_path(&at);
     match rustix::mount::mount("proc", &at_path, "proc", restricted(), c"") {
         // Where the outer /proc is partly hidden (nested containers), the kernel gives no fresh one.
-        Err(rustix::io::Errno::PERM) => bind(Path::new("/proc"), &at, 0),
+        Err(rustix::io::Errno::PERM) => bind(Path::new("/proc"), &at, RESTRICTED),
         done => Ok(done?),
     }
     .context("cannot mount /proc")
@@ -91,15 +94,18 @@ fn mount_sys(root: &OwnedFd, network: Network) -> Result<()> {
             return Ok(());
         }
     }
-    let attributes = system::ATTR_RDONLY | system::ATTR_NOSUID | system::ATTR_NODEV;
     // A sandbox works without /sys as well.
-    drop(bind(Path::new("/sys"), &at, attributes));
+    drop(bind(
+        Path::new("/sys"),
+        &at,
+        RESTRICTED | system::ATTR_RDONLY,
+    ));
     Ok(())
 }
 
 fn mount_dev(root: &OwnedFd, tier: Tier) -> Result<()> {
-    let flags = MountFlags::NOSUID | MountFlags::NOEXEC;
-    mount_new(root, "/dev", "tmpfs", flags, "mode=755,size=64k")?;
+    // Nodes that a command makes here open nothing; those below are mounts of their own.
+    mount_new(root, "/dev", "tmpfs", restricted(), "mode=755,size=64k")?;
     let dev = resolve(root, Path::new("/dev"))?
         .found
         .context("/dev vanished")?
@@ -123,6 +129,8 @@ fn mount_dev(root: &OwnedFd, tier: Tier) -> Result<()> {
     }
     let tty_group = if tier == Tier::SingleId { "" } else { ",gid=5" };
     let options = format!("newinstance,ptmxmode=0666,mode=0620{tty_group}");
+    // Terminals are devices: the one file system here that has to open them. Nobody can
+    // make nodes in it.
     let flags = MountFlags::NOSUID | MountFlags::NOEXEC;
     mount_new(root, "/dev/pts", "devpts", flags, &options)?;
     mount_new(

@@ -120,8 +120,9 @@ const MADE_POINTS: &str = "made-mount-points";
 
 fn mount_directory(plan: &Plan, directory: &Path, wanted: &[Wanted], at: &Path) -> Result<()> {
     record_points(plan, directory, wanted)?;
-    rustix::mount::mount_bind(directory, at)
-        .and_then(|()| rustix::mount::mount_remount(at, MountFlags::BIND | MountFlags::NODEV, ""))
+    // An added attribute: in a user namespace a remount, which sets all of them, fails
+    // where the file system of the store is mounted `nosuid` or `noexec`.
+    bind(directory, open_root(at)?, system::ATTR_NODEV)
         .with_context(|| format!("cannot mount `{}`", directory.display()))
 }
 

@@ -113,6 +113,7 @@ pub fn close_other_descriptors(first: u32) {
 pub(super) const ATTR_RDONLY: u64 = 0x1;
 pub(super) const ATTR_NOSUID: u64 = 0x2;
 pub(super) const ATTR_NODEV: u64 = 0x4;
+pub(super) const ATTR_NOEXEC: u64 = 0x8;
 
 /// `mount_setattr(2)` on a mount and everything below it.
 pub(super) fn set_mount_attributes(at: BorrowedFd<'_>, set: u64) -> io::Result<()> {

@@ -398,7 +398,8 @@ fn id_map_name(tier: Tier, maps: Option<&IdMaps>) -> String {
             format!("rootless-{}", &hash.as_str()[..12])
         }
         (Tier::SingleId, _) => "single".to_string(),
-        (Tier::Chroot, _) => "chroot".to_string(),
+        // Trees and caches of the name `chroot` may hold device nodes.
+        (Tier::Chroot, _) => "chroot-2".to_string(),
         (Tier::Root | Tier::Rootless, _) => "root".to_string(),
     }
 }

@@ -12,7 +12,7 @@ use super::request::{RunMount, Sharing, TreeSource};
 use super::server::{Server, Task};
 use super::ssh::Agent;
 use super::views::{View, Writes};
-use crate::rootfs;
+use crate::rootfs::{self, Devices};
 use crate::sandbox::{self, Mount, MountKind, PlanFile, Tier};
 
 /// Mounts, and what they need while they are in use.
@@ -70,7 +70,8 @@ impl Prepared {
                 };
                 let mut source = self.source(server, from, source, writes)?;
                 if server.tier == Tier::Chroot {
-                    source = copied(&source, &temporary.join(format!("bind-{number}")))?;
+                    let to = temporary.join(format!("bind-{number}"));
+                    source = copied(&source, &to, server.trees.devices())?;
                 }
                 let readonly = !writable;
                 (target.clone(), MountKind::Bind { source, readonly })
@@ -278,20 +279,26 @@ impl Prepared {
         fs::create_dir(&made)?;
         if let Some((from, source)) = seed {
             let source = self.source(server, from, source, Writes::Refused)?;
-            rootfs::copy_directory(&source, &made)?;
+            rootfs::copy_directory(&source, &made, server.trees.devices())?;
         }
         Ok(made)
     }
 }
 
-fn copied(source: &Path, to: &Path) -> Result<PathBuf> {
+fn copied(source: &Path, to: &Path, devices: Devices) -> Result<PathBuf> {
     let told = || format!("cannot copy `{}`", source.display());
-    if fs::metadata(source).with_context(told)?.is_dir() {
+    let meta = fs::metadata(source).with_context(told)?;
+    if meta.is_dir() {
         fs::create_dir(to)?;
-        rootfs::copy_directory(source, to)?;
+        rootfs::copy_directory(source, to, devices)?;
+    } else if !meta.is_file() {
+        // Read as a file, a device node of the context would give the host's disk.
+        bail!(
+            "`{}` is not a file or directory: other isolation modes than chroot can bind it",
+            source.display()
+        );
     } else {
         fs::copy(source, to).with_context(told)?;
-        let meta = fs::metadata(source)?;
         chown(to, Some(meta.uid()), Some(meta.gid()))?;
         fs::set_permissions(to, meta.permissions())?;
         filetime::set_file_mtime(to, filetime::FileTime::from_last_modification_time(&meta))?;

@@ -210,7 +210,8 @@ impl Server {
                 OverlayXattrs::Trusted => Marks::Trusted,
                 OverlayXattrs::User => Marks::User,
             },
-            if inside.devices {
+            // In chroot isolation no mount is `nodev`.
+            if inside.devices && hello.tier == Tier::Root {
                 Devices::Real
             } else {
                 Devices::Placeholders

@@ -57,7 +57,7 @@ impl View {
             let path = temporary.join("copy");
             std::fs::create_dir(&path)?;
             for lower in lowers.iter().rev() {
-                rootfs::copy_directory(lower, &path)?;
+                rootfs::copy_directory(lower, &path, server.trees.devices())?;
             }
             return Ok(View {
                 path,

@@ -10,6 +10,7 @@ use rustix::fs::Stat;
 use super::{Inode, Original};
 use crate::layer::{EntryKind, IndexEntry, join};
 use crate::rootfs::attributes::is_imported;
+use crate::rootfs::placeholder;
 use crate::rootfs::snapshot::{Snapshot, Then};
 
 pub(in crate::rootfs) struct Recalled<'a> {
@@ -76,6 +77,10 @@ impl Original for Seen<'_> {
     }
 
     fn has_content_of(&self, file: File) -> Result<bool> {
+        if let EntryKind::CharDevice { .. } | EntryKind::BlockDevice { .. } = self.said.entry.kind {
+            // The sizes are equal: a placeholder is empty.
+            return Ok(placeholder::device_of(&file).as_ref() == Some(&self.said.entry.kind));
+        }
         let mut hash = blake3::Hasher::new();
         hash.update_reader(file).context("cannot read it")?;
         Ok(self.said.content == Some(*hash.finalize().as_bytes()))

@@ -6,6 +6,7 @@
 //! an ordinary user and in the weaker kinds.
 
 mod commands;
+mod devices;
 mod ending;
 mod hostile;
 mod layers;
