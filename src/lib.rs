@@ -22,6 +22,7 @@ pub mod mac;
 pub mod manifest;
 pub mod plan;
 pub mod plugin;
+pub mod program;
 pub mod registry;
 pub mod report;
 pub mod rootfs;

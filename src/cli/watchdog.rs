@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::io::{BufRead, Write};
 use std::os::unix::process::CommandExt;
-use std::process::{ChildStdin, Command, Stdio};
+use std::process::{ChildStdin, Stdio};
 use std::sync::Mutex;
 
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -30,7 +30,7 @@ impl Watchdog {
     /// Without a helper (no `/proc`, no room for processes) commands still run;
     /// only a killed run may then leave them.
     pub fn start() -> Watchdog {
-        let started = Command::new("/proc/self/exe")
+        let started = crate::program::ourselves("/proc/self/exe".as_ref())
             .arg(ARGUMENT)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())

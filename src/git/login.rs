@@ -4,13 +4,14 @@
 use std::fmt;
 use std::io::{Read as _, Write as _};
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use base64::Engine as _;
 use url::Url;
 
 use super::Client;
 use super::stream::Attentive;
+use crate::program::{Kind, Program};
 
 /// The value of an `Authorization` header. It never prints.
 #[derive(Clone, PartialEq, Eq)]
@@ -63,16 +64,17 @@ impl Client {
         };
         let path = url.path().trim_start_matches('/');
         let question = format!("protocol={}\nhost={host}\npath={path}\n\n", url.scheme());
-        let mut child = Command::new("git")
-            .args(["credential", "fill"])
-            .env("GIT_TERMINAL_PROMPT", "0")
-            .env("GIT_ASKPASS", "")
-            .env("SSH_ASKPASS", "")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .ok()?;
+        let git = Program::new(Kind::Git, "git", &*self.environment).ok()?;
+        let git = git.configure(|command| {
+            command
+                .args(["credential", "fill"])
+                .env("GIT_ASKPASS", "")
+                .env("SSH_ASKPASS", "")
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::null())
+        });
+        let mut child = git.spawn().ok()?;
         let mut input = child.stdin.take()?;
         let asked = input.write_all(question.as_bytes());
         drop(input);
@@ -80,8 +82,8 @@ impl Client {
         let output = child.stdout.take()?;
         let mut answer = String::new();
         let read = Attentive::new(output.into(), self).read_to_string(&mut answer);
-        drop(child.kill());
-        drop(child.wait());
+        // What still runs of it is ended.
+        drop(child);
         asked.and(read).ok()?;
         let field = |name: &str| {
             let lines = answer.lines().filter_map(|line| line.split_once('='));

@@ -5,8 +5,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::net::ToSocketAddrs;
 use std::os::fd::OwnedFd;
-use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -18,6 +17,7 @@ use super::address::{Address, Place};
 use super::line::{Lines, plain, put};
 use crate::connection;
 use crate::event::Cancel;
+use crate::program::{Kind, Program, Started};
 
 const CONNECT: Duration = Duration::from_secs(30);
 const GLANCE: Timespec = Timespec {
@@ -83,7 +83,7 @@ fn daemon(client: &Client, address: &Address, host: &str, port: u16, path: &str)
 
 /// A running `ssh`, ended with the conversation.
 struct Ssh {
-    child: Child,
+    child: Started,
     said: File,
 }
 
@@ -110,32 +110,37 @@ impl Drop for Ssh {
 
 fn ssh(client: &Client, host: &str, port: Option<u16>, path: &str) -> Result<Stream> {
     let said = tempfile::tempfile().context("there is no place for ssh's messages")?;
-    let mut command = match client.variable("GIT_SSH_COMMAND") {
+    let environment = &*client.environment;
+    let program = match client.variable("GIT_SSH_COMMAND") {
         Some(written) => {
-            let mut command = Command::new("sh");
-            command.args(["-c", &format!("{written} \"$@\""), "ssh"]);
-            command
+            let shell = Program::shell(Kind::Ssh, &format!("{written} \"$@\""), environment);
+            shell.map(|shell| shell.configure(|command| command.arg("ssh")))
         }
-        None => Command::new(client.variable("GIT_SSH").unwrap_or("ssh")),
+        None => {
+            let ssh = client.variable("GIT_SSH").unwrap_or("ssh");
+            Program::new(Kind::Ssh, ssh, environment)
+        }
     };
-    // Nobody is there to answer a question.
-    command.args(["-o", "BatchMode=yes", "-o", "SendEnv=GIT_PROTOCOL"]);
-    if let Some(socket) = client.variable("SSH_AUTH_SOCK") {
-        command.env("SSH_AUTH_SOCK", socket);
-    }
-    if let Some(port) = port {
-        command.args(["-p", &port.to_string()]);
-    }
     let quoted = path.replace('\'', r"'\''");
-    let mut child = command
-        .arg(host)
-        .arg(format!("git-upload-pack '{quoted}'"))
-        .env("GIT_PROTOCOL", "version=2")
-        .process_group(0)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(said.try_clone()?)
-        .spawn()
+    let stderr = said.try_clone()?;
+    let arranged = program.map(|program| {
+        program.configure(|command| {
+            // Nobody is there to answer a question.
+            command.args(["-o", "BatchMode=yes", "-o", "SendEnv=GIT_PROTOCOL"]);
+            if let Some(port) = port {
+                command.args(["-p", &port.to_string()]);
+            }
+            command
+                .arg(host)
+                .arg(format!("git-upload-pack '{quoted}'"))
+                .env("GIT_PROTOCOL", "version=2")
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .stderr(stderr)
+        })
+    });
+    let mut child = arranged
+        .and_then(Program::spawn)
         .context("cannot start `ssh`, which an address like `git@host:path` needs; install it, or write the repository as `https://…`")?;
     let input = child.stdout.take().expect("its output is piped");
     let output = child.stdin.take().expect("its input is piped");

@@ -454,15 +454,62 @@ pub fn with_env_file(
                 "mend the line",
             ));
         };
+        let name = name.trim();
+        if leads_elsewhere(name) && !merged.contains_key(name) {
+            return Err(Refusal::new(
+                format!(
+                    "{path}:{}: an env file cannot set {name}, which chooses programs or their settings",
+                    number + 1
+                ),
+                "set it in the environment of the step: the file may come with the checkout",
+            ));
+        }
         let value = value.trim();
         let quoted = ['"', '\'']
             .iter()
             .find_map(|q| value.strip_prefix(*q)?.strip_suffix(*q));
         merged
-            .entry(name.trim().to_string())
+            .entry(name.to_string())
             .or_insert_with(|| quoted.unwrap_or(value).to_string());
     }
     Ok(merged)
+}
+
+/// Whether a variable says which programs are started, or where they and we find
+/// settings and credentials. Files of a checkout must not.
+fn leads_elsewhere(name: &str) -> bool {
+    const NAMES: [&str; 17] = [
+        "PATH",
+        "HOME",
+        "TMPDIR",
+        "ENV",
+        "BASH_ENV",
+        "NETRC",
+        "DOCKER_CONFIG",
+        "DOCKER_HOST",
+        "REGISTRY_AUTH_FILE",
+        "AWS_CONFIG_FILE",
+        "AWS_SHARED_CREDENTIALS_FILE",
+        "AWS_PROFILE",
+        "CLOUDSDK_CONFIG",
+        "GNUPGHOME",
+        "PASSWORD_STORE_DIR",
+        "SSL_CERT_FILE",
+        "SSL_CERT_DIR",
+    ];
+    const STARTS: [&str; 10] = [
+        "GIT_SSH",
+        "GIT_CONFIG",
+        "GIT_DIR",
+        "GIT_ASKPASS",
+        "GIT_EXEC",
+        "GIT_SSL",
+        "LD_",
+        "XDG_",
+        "IMGMAKE_",
+        "SSH_",
+    ];
+    NAMES.contains(&name) || STARTS.iter().any(|start| name.starts_with(start))
 }
 
 /// The rows that reading a step asks for.

@@ -217,7 +217,7 @@ impl ConfigFile {
             self.helpers.iter().filter(|(_, p)| !p.is_empty()).collect();
         if let Some((key, program)) = longest(&helpers, registry, repository) {
             let told = format!("docker-credential-{program} for `{key}` in {source}");
-            return match helper::get(program, &server_key(registry), &options.environment) {
+            return match helper::get(program, &server_key(registry), options) {
                 Ok(Some((user, secret))) => {
                     Ok(Lookup::Found(Credential::basic(&user, &secret, told)))
                 }
@@ -235,14 +235,12 @@ impl ConfigFile {
             return Ok(Lookup::Nothing);
         };
         let told = format!("docker-credential-{program}, the store of {source}");
-        Ok(
-            match helper::get(program, &server_key(registry), &options.environment) {
-                Ok(Some((user, secret))) => Lookup::Found(Credential::basic(&user, &secret, told)),
-                Ok(None) => Lookup::Nothing,
-                // Left-over stores must not stop the pull of a public image.
-                Err(why) => Lookup::Failed(format!("{told}: {why}")),
-            },
-        )
+        Ok(match helper::get(program, &server_key(registry), options) {
+            Ok(Some((user, secret))) => Lookup::Found(Credential::basic(&user, &secret, told)),
+            Ok(None) => Lookup::Nothing,
+            // Left-over stores must not stop the pull of a public image.
+            Err(why) => Lookup::Failed(format!("{told}: {why}")),
+        })
     }
 }
 

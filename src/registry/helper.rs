@@ -1,13 +1,16 @@
 //! Credential helper programs, `docker-credential-<name>`: the protocol of
 //! docker-credential-helpers (a word as argument, JSON or text through pipes).
 
-use std::collections::BTreeMap;
 use std::io::{Read, Write};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
+
+use super::ClientOptions;
+use crate::event::Cancel;
+use crate::program::{Kind, Program};
 
 /// Some helpers open a browser or ask an agent; none may hang a build for ever.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -23,15 +26,13 @@ struct Message {
     secret: String,
 }
 
-type Environment = BTreeMap<String, String>;
-
 /// User and secret for a server; `None` when the helper knows none.
 pub(super) fn get(
     program: &str,
     server: &str,
-    environment: &Environment,
+    options: &ClientOptions,
 ) -> Result<Option<(String, String)>, String> {
-    let output = match run(program, "get", server.as_bytes(), environment) {
+    let output = match run(program, "get", server.as_bytes(), options) {
         Ok(output) => output,
         Err(failed) if failed.is_not_found() => return Ok(None),
         Err(failed) => return Err(failed.text()),
@@ -47,7 +48,7 @@ pub(super) fn store(
     server: &str,
     user: &str,
     secret: &str,
-    environment: &Environment,
+    options: &ClientOptions,
 ) -> Result<(), String> {
     let message = Message {
         server_url: server.to_string(),
@@ -55,13 +56,13 @@ pub(super) fn store(
         secret: secret.to_string(),
     };
     let input = serde_json::to_vec(&message).expect("three strings are JSON");
-    run(program, "store", &input, environment)
+    run(program, "store", &input, options)
         .map(drop)
         .map_err(Failed::text)
 }
 
-pub(super) fn erase(program: &str, server: &str, environment: &Environment) -> Result<(), String> {
-    match run(program, "erase", server.as_bytes(), environment) {
+pub(super) fn erase(program: &str, server: &str, options: &ClientOptions) -> Result<(), String> {
+    match run(program, "erase", server.as_bytes(), options) {
         Err(failed) if failed.is_not_found() => Ok(()),
         other => other.map(drop).map_err(Failed::text),
     }
@@ -126,36 +127,37 @@ fn run(
     program: &str,
     action: &str,
     input: &[u8],
-    environment: &Environment,
+    options: &ClientOptions,
 ) -> Result<Vec<u8>, Failed> {
     if program.is_empty() || program.contains(['/', '\\', '\0']) {
         return Err(Failed::Start("a helper's name is one word".into()));
     }
-    let mut command = Command::new(format!("docker-credential-{program}"));
-    command.arg(action).envs(environment);
-    talk(command, &[input, b"\n"].concat())
+    let name = format!("docker-credential-{program}");
+    let helper = Program::new(Kind::CredentialHelper, name, &options.environment)
+        .map_err(|error| Failed::Start(error.to_string()))?;
+    let helper = helper.configure(|command| command.arg(action));
+    talk(helper, &[input, b"\n"].concat(), &options.work.cancel)
 }
 
 /// Runs a program that answers a secret: input in, output back, neither seen by others.
-pub(super) fn talk(mut command: Command, input: &[u8]) -> Result<Vec<u8>, Failed> {
-    let mut child = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
+/// Dropping it early ends the program: after a cancellation nobody waits for it.
+pub(super) fn talk(program: Program, input: &[u8], cancel: &Cancel) -> Result<Vec<u8>, Failed> {
+    let program = program.configure(|command| {
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+    });
+    let mut child = program
         .spawn()
-        .map_err(|e| Failed::Start(format!("the program cannot be run: {e}")))?;
+        .map_err(|error| Failed::Start(error.to_string()))?;
     let mut stdin = child.stdin.take().expect("stdin is piped");
     // A program that does not read its input answers nevertheless.
     drop(stdin.write_all(input));
     drop(stdin);
     let stdout = gather(child.stdout.take().expect("stdout is piped"), 1 << 20);
     let stderr = gather(child.stderr.take().expect("stderr is piped"), 1 << 16);
-    let (Ok(stdout), Ok(stderr)) = (stdout.recv_timeout(PATIENCE), stderr.recv_timeout(PATIENCE))
-    else {
-        drop(child.kill());
-        drop(child.wait());
-        return Err(Failed::Start("no answer within two minutes".into()));
-    };
+    let (stdout, stderr) = (awaited(&stdout, cancel)?, awaited(&stderr, cancel)?);
     let status = child
         .wait()
         .map_err(|e| Failed::Start(format!("the program was lost: {e}")))?;
@@ -168,6 +170,20 @@ pub(super) fn talk(mut command: Command, input: &[u8]) -> Result<Vec<u8>, Failed
         stdout: lossy(stdout),
         stderr: lossy(stderr),
     })
+}
+
+/// What a pipe gave, once it has ended.
+fn awaited(pipe: &mpsc::Receiver<Vec<u8>>, cancel: &Cancel) -> Result<Vec<u8>, Failed> {
+    const GLANCE: Duration = Duration::from_millis(50);
+    let since = Instant::now();
+    loop {
+        match pipe.recv_timeout(GLANCE) {
+            Ok(bytes) => return Ok(bytes),
+            Err(_) if cancel.is_cancelled() => return Err(Failed::Start("cancelled".into())),
+            Err(mpsc::RecvTimeoutError::Timeout) if since.elapsed() < PATIENCE => {}
+            Err(_) => return Err(Failed::Start("no answer within two minutes".into())),
+        }
+    }
 }
 
 /// Reads a pipe on a thread of its own: whoever writes much to one must not wait

@@ -32,7 +32,7 @@ pub fn remember(
     let program = held.helper(&registry);
     let entry = match &program {
         Some(program) => {
-            helper::store(program, &key, user, &password.0, &options.environment)
+            helper::store(program, &key, user, &password.0, options)
                 .map_err(|why| failed(program, &why))?;
             serde_json::json!({})
         }
@@ -61,7 +61,7 @@ pub fn forget(options: &ClientOptions, registry: &str) -> Result<Forgotten, Regi
     let registry = canonical(registry);
     let mut held = Held::open(options)?;
     if let Some(program) = held.helper(&registry) {
-        helper::erase(&program, &server_key(&registry), &options.environment)
+        helper::erase(&program, &server_key(&registry), options)
             .map_err(|why| failed(&program, &why))?;
     }
     let mut found = Forgotten::Nothing;

@@ -1,8 +1,10 @@
 //! Which ids a user namespace maps: `/etc/subuid`, `/etc/subgid` and the programs that apply them.
 
-use std::process::Command;
+use std::process::Stdio;
 
 use anyhow::{Context, Result, bail};
+
+use crate::program::{Kind, Program};
 
 /// `count` ids from `inside` on are those from `outside` on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -110,12 +112,16 @@ fn line(range: &Range) -> String {
 
 fn run_map_program(program: &str, pid: u32, ranges: &[Range]) -> Result<()> {
     let path = find_program(program).with_context(|| format!("`{program}` is not installed"))?;
-    let mut command = Command::new(path);
-    command.arg(pid.to_string());
-    for range in ranges {
-        command.args([range.inside, range.outside, range.count].map(|n| n.to_string()));
-    }
-    let output = command
+    let nothing: [(&str, &str); 0] = [];
+    let mapping = Program::new(Kind::IdMap, path, nothing)?.configure(|command| {
+        command.arg(pid.to_string());
+        for range in ranges {
+            command.args([range.inside, range.outside, range.count].map(|n| n.to_string()));
+        }
+        command.stdout(Stdio::null()).stderr(Stdio::piped())
+    });
+    let output = mapping
+        .spawn()?
         .output()
         .with_context(|| format!("cannot run `{program}`"))?;
     if !output.status.success() {

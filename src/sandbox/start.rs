@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStderr, ChildStdout, Stdio};
 
 use anyhow::{Context, Result, bail};
 use rustix::fs::{Mode, OFlags};
@@ -40,7 +40,7 @@ pub fn start(program: &Path, plan: &Plan) -> Result<Running> {
         }
     };
     let (control, theirs) = UnixStream::pair().context("cannot make a socket")?;
-    let mut child = Command::new(program)
+    let mut child = crate::program::ourselves(program)
         .arg0(ARGV0)
         .env_clear()
         .stdin(Stdio::from(OwnedFd::from(theirs)))

@@ -54,7 +54,7 @@ pub struct ScanRequest {
     pub timeout: Option<Duration>,
     /// The environment for external scanners; `PATH` finds them. Nothing else is inherited.
     pub environment: BTreeMap<OsString, OsString>,
-    /// Where `command` scanners run: the directory of the manifest.
+    /// The directory of the manifest, from where the paths of a `command` are meant.
     pub directory: PathBuf,
     /// Columns for the table.
     pub width: usize,

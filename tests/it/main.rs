@@ -27,6 +27,7 @@
 //! | `graphs` | what needs what, in every format |
 //! | `host_commands` | `run` targets: incremental, explained, cut off early, safe when killed |
 //! | `packages` | `apt-get install` gives the same image in every kind of isolation |
+//! | `programs` | what a checkout holds is no setting of the programs that are started |
 //! | `stale` | what makes a build stale, setting by setting |
 //! | `platforms` | other platforms: RUN by an emulator, the rest without |
 //! | `tidy` | which room of `src/` may know which |
@@ -63,6 +64,7 @@ mod own_image;
 mod packages;
 mod permission;
 mod platforms;
+mod programs;
 mod registry_cache;
 mod release;
 mod repositories;

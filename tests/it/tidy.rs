@@ -5,17 +5,18 @@ use std::path::{Path, PathBuf};
 
 /// Every room of `src/` and the rooms that its code may name. `event` is known
 /// to all. Data moves one way: a new edge needs a reason, and never a circle.
-const ROOMS: [(&str, &[&str]); 25] = [
+const ROOMS: [(&str, &[&str]); 26] = [
     ("manifest", &[]),
     ("dockerfile", &[]),
     ("image", &[]),
     ("event", &[]),
     ("watch", &[]),
     ("mac", &[]),
-    ("sandbox", &[]),
+    ("program", &[]),
+    ("sandbox", &["program"]),
     ("daemon", &[]),
     ("connection", &[]),
-    ("git", &["connection"]),
+    ("git", &["connection", "program"]),
     // A layer is known by its digest.
     ("layer", &["image"]),
     ("graph", &["manifest"]),
@@ -24,7 +25,7 @@ const ROOMS: [(&str, &[&str]); 25] = [
     ("state", &["key", "mac"]),
     ("store", &["image", "layer", "mac"]),
     ("archive", &["image", "layer", "store"]),
-    ("registry", &["image", "store", "connection"]),
+    ("registry", &["image", "store", "connection", "program"]),
     // A layer is known by its digest here too.
     ("rootfs", &["image", "layer", "store"]),
     (
@@ -37,12 +38,13 @@ const ROOMS: [(&str, &[&str]); 25] = [
             "store",
             "rootfs",
             "sandbox",
+            "program",
             "registry",
             "git",
             "mac",
         ],
     ),
-    ("scan", &["image", "layer", "store", "archive"]),
+    ("scan", &["image", "layer", "store", "archive", "program"]),
     ("execute", &["plan", "key", "state"]),
     ("report", &[]),
     ("import", &["manifest"]),
@@ -117,6 +119,26 @@ fn only_cli_reads_the_environment_and_asks_for_terminals() {
             .filter(|effect| source.code.contains(**effect))
         {
             wrong.push(format!("{}: `{effect}`", source.path));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// `run` targets are the user's own commands; everything else that is started goes
+/// through `program`.
+const USERS_COMMANDS: &str = "src/cli/runner/command.rs";
+
+#[test]
+fn only_program_starts_programs() {
+    let mut wrong = Vec::new();
+    for source in sources() {
+        if source.room == "program" || source.path == USERS_COMMANDS {
+            continue;
+        }
+        for way in ["Command::new(", ".current_dir("] {
+            if source.code.contains(way) {
+                wrong.push(format!("{}: `{way}`", source.path));
+            }
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));

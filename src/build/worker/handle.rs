@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
@@ -344,7 +344,7 @@ fn launch(
         shared: guard.as_ref().map(|guard| guard.found_again),
     };
     let (mut socket, theirs) = UnixStream::pair().context("cannot make a socket")?;
-    let mut child = Command::new(program)
+    let mut child = crate::program::ourselves(program)
         .arg0(ARGV0)
         .stdin(Stdio::from(OwnedFd::from(theirs)))
         .stdout(Stdio::null())

@@ -96,7 +96,7 @@ pub fn run_in(
             "there is no directory `{directory}` with warmed base images"
         ));
     }
-    let _agent = with_agent(&mut job)?;
+    let _agent = with_agent(&mut job, environment)?;
     write_dockerfiles(&job, workspace)?;
     fetch_repositories(&mut job, &store, environment, cancel)?;
     let project = Project::in_memory(workspace.to_path_buf(), job.manifest(), environment)?;
@@ -230,14 +230,14 @@ fn write_dockerfiles(job: &Job, workspace: &Path) -> Result<(), Exit> {
 }
 
 /// An agent with the step's key, for as long as what is returned lives.
-fn with_agent(job: &mut Job) -> Result<Option<SshAgent>, Exit> {
+fn with_agent(job: &mut Job, environment: &Environment) -> Result<Option<SshAgent>, Exit> {
     let Source::Build(build) = &mut job.source else {
         return Ok(None);
     };
     let Some(PasswordFrom::Literal(key)) = build.ssh_key.take() else {
         return Ok(None);
     };
-    let agent = SshAgent::start(&key)?;
+    let agent = SshAgent::start(&key, environment)?;
     build.ssh.retain(|(id, _)| id != "default");
     let socket = agent.socket.display().to_string();
     build.ssh.push(("default".into(), Some(socket)));

@@ -2,18 +2,20 @@
 //! `ssh-add` through a pipe and is in no file, no argument and no message.
 
 use std::io::Write;
-use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+
+use crate::cli::environment::Environment;
+use crate::program::{Kind, Program, Started};
 
 /// The agent, ended when this is dropped, and also when this process dies: its
 /// shell then reads the end of the pipe.
 pub(super) struct SshAgent {
     pub socket: PathBuf,
-    guard: Child,
+    guard: Started,
     _directory: tempfile::TempDir,
 }
 
@@ -24,24 +26,23 @@ const LONGEST_START: Duration = Duration::from_secs(10);
 impl SshAgent {
     /// # Errors
     /// The programs are missing, or the key is none that they can read.
-    pub(super) fn start(key: &str) -> Result<SshAgent> {
-        let installed = Command::new("sh")
-            .args(["-c", "command -v ssh-agent && command -v ssh-add"])
-            .stdout(Stdio::null())
-            .status();
-        if !installed.is_ok_and(|status| status.success()) {
+    pub(super) fn start(key: &str, environment: &Environment) -> Result<SshAgent> {
+        let variables = &environment.variables;
+        let is_there = |name| Program::new(Kind::SshAgent, name, variables).is_ok();
+        if !is_there("ssh-agent") || !is_there("ssh-add") {
             bail!("there is no `ssh-agent`; install the package openssh-client");
         }
         // Not in the store: a socket's path may have 107 bytes.
         let directory = tempfile::tempdir().context("cannot make a directory for the ssh agent")?;
         let socket = directory.path().join("agent");
-        let guard = Command::new("sh")
-            .args(["-c", GUARD])
-            .arg(&socket)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .process_group(0)
+        let guard = Program::shell(Kind::SshAgent, GUARD, variables)?.configure(|command| {
+            command
+                .arg(&socket)
+                .stdin(Stdio::piped())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+        });
+        let guard = guard
             .spawn()
             .context("cannot start a shell for the ssh agent")?;
         let mut agent = SshAgent {
@@ -50,7 +51,7 @@ impl SshAgent {
             _directory: directory,
         };
         agent.wait()?;
-        agent.add(key)?;
+        agent.add(key, environment)?;
         Ok(agent)
     }
 
@@ -68,16 +69,20 @@ impl SshAgent {
         Ok(())
     }
 
-    fn add(&self, key: &str) -> Result<()> {
-        let mut adding = Command::new("ssh-add")
-            .args(["-q", "-"])
-            .env("SSH_AUTH_SOCK", &self.socket)
-            // A key with a passphrase fails rather than asks.
-            .env("SSH_ASKPASS", "/bin/false")
-            .env("SSH_ASKPASS_REQUIRE", "force")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
+    fn add(&self, key: &str, environment: &Environment) -> Result<()> {
+        let adding = Program::new(Kind::SshAgent, "ssh-add", &environment.variables)?;
+        let adding = adding.configure(|command| {
+            command
+                .args(["-q", "-"])
+                .env("SSH_AUTH_SOCK", &self.socket)
+                // A key with a passphrase fails rather than asks.
+                .env("SSH_ASKPASS", "/bin/false")
+                .env("SSH_ASKPASS_REQUIRE", "force")
+                .stdin(Stdio::piped())
+                .stdout(Stdio::null())
+                .stderr(Stdio::piped())
+        });
+        let mut adding = adding
             .spawn()
             .context("cannot start `ssh-add`; is the package openssh-client installed?")?;
         let mut pipe = adding.stdin.take().context("`ssh-add` has no input")?;
@@ -85,7 +90,7 @@ impl SshAgent {
         let text = format!("{}\n", key.replace("\r\n", "\n").trim_end());
         let sent = pipe.write_all(text.as_bytes());
         drop(pipe);
-        let ended = adding.wait_with_output().context("`ssh-add` was lost")?;
+        let ended = adding.output().context("`ssh-add` was lost")?;
         if !ended.status.success() || sent.is_err() {
             bail!(
                 "`ssh-add` cannot read the key: it must be a whole private key without a passphrase"
@@ -105,6 +110,8 @@ impl Drop for SshAgent {
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+
     use super::*;
 
     fn listed(socket: &std::path::Path) -> String {
@@ -127,7 +134,8 @@ mod tests {
         assert!(made.unwrap().success());
         let key = std::fs::read_to_string(&file).unwrap();
         // As platforms hand it over.
-        let agent = SshAgent::start(&key.trim_end().replace('\n', "\r\n")).unwrap();
+        let agent =
+            SshAgent::start(&key.trim_end().replace('\n', "\r\n"), &Environment::read()).unwrap();
         let socket = agent.socket.clone();
         assert!(listed(&socket).contains("ED25519"), "{}", listed(&socket));
         drop(agent);
@@ -137,7 +145,9 @@ mod tests {
 
     #[test]
     fn what_is_no_key_is_refused_without_being_told() {
-        let error = SshAgent::start("hunter2").err().unwrap();
+        let error = SshAgent::start("hunter2", &Environment::read())
+            .err()
+            .unwrap();
         let text = format!("{error:#}");
         assert!(
             text.contains("cannot read the key") && !text.contains("hunter2"),

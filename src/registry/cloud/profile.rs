@@ -4,15 +4,15 @@
 //! Signing in with a browser (SSO) or a one-time code is not for a build: said so.
 
 use std::collections::BTreeMap;
-use std::process::Command;
 
 use serde_json::Value;
 
 use super::super::RegistryError;
-use super::super::helper::talk;
+use super::super::helper::{Failed, talk};
 use super::aws::Aws;
 use super::keys::{Found, found};
 use super::{filled, read_file, text};
+use crate::program::{Kind, Program};
 
 type Profile = BTreeMap<String, String>;
 
@@ -109,9 +109,11 @@ impl Aws<'_> {
     /// which may hold a secret, nor what it printed is ever told.
     fn by_program(&self, command: &str, told: &str) -> Result<Found, RegistryError> {
         let refused = |why: &str| RegistryError::configuration(format!("AWS: {told}: {why}"));
-        let mut shell = Command::new("sh");
-        shell.arg("-c").arg(command).envs(self.environment);
-        let output = talk(shell, b"").map_err(|failed| refused(&failed.reason()))?;
+        let shell = Program::shell(Kind::CloudCredentials, command, self.environment)
+            .map_err(|error| Failed::Start(error.to_string()));
+        let output = shell
+            .and_then(|shell| talk(shell, b"", self.session.cancel()))
+            .map_err(|failed| refused(&failed.reason()))?;
         let answer: Value = serde_json::from_slice(&output)
             .map_err(|_| refused("it printed something that is not JSON"))?;
         if answer.get("Version").and_then(Value::as_u64) != Some(1) {

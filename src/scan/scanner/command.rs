@@ -4,15 +4,16 @@
 
 use std::fs::File;
 use std::io::{Read, Seek};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::Value;
 
 use super::external::json;
 use super::handover::Handover;
-use super::process::{self, Ended, Program};
+use super::process::{self, Ended};
 use super::{Scanned, ScannerError, grype, sarif, trivy};
 use crate::event::Cancel;
+use crate::program::{Kind, Program};
 use crate::scan::ScanRequest;
 
 const REPORT: &str = "{report}";
@@ -23,17 +24,10 @@ pub fn scan(
     handover: &Handover,
     cancel: &Cancel,
 ) -> Result<Scanned, ScannerError> {
-    let program = Program {
-        path: PathBuf::from("/bin/sh"),
-        arguments: vec![
-            "-ec".into(),
-            filled_in(line, handover).map_err(ScannerError::of)?.into(),
-        ],
-        environment: request.environment.clone(),
-        directory: &request.directory,
-        timeout: request.timeout,
-    };
-    let ended = program.run(cancel)?;
+    let filled = filled_in(line, &request.directory, handover).map_err(ScannerError::of)?;
+    let shell = Program::new(Kind::ScanCommand, "/bin/sh", &request.environment);
+    let program = shell.map(|shell| shell.configure(|command| command.arg("-ec").arg(filled)));
+    let ended = process::run("the scan command", program, request.timeout, cancel)?;
     // The shell's own words for a command that is not there or cannot be run.
     let missing = matches!(ended.status.code(), Some(126 | 127) | None);
     if missing {
@@ -64,8 +58,14 @@ pub fn scan(
     }
 }
 
-fn filled_in(line: &str, handover: &Handover) -> anyhow::Result<String> {
-    let mut line = line.to_string();
+/// The line with its placeholders filled in. It runs in a directory of its own, so that
+/// no program takes settings from the project unasked; what is written relative to the
+/// manifest is found there nevertheless.
+fn filled_in(line: &str, project: &Path, handover: &Handover) -> anyhow::Result<String> {
+    let mut line = with_absolute_paths(line, project)?;
+    if line.contains("{project}") {
+        line = line.replace("{project}", &quoted(project)?);
+    }
     if line.contains("{archive}") {
         line = line.replace("{archive}", &quoted(&handover.archive()?)?);
     }
@@ -75,13 +75,41 @@ fn filled_in(line: &str, handover: &Handover) -> anyhow::Result<String> {
     Ok(line.replace(REPORT, &quoted(&handover.report())?))
 }
 
+/// Words that begin with `./` or `../`, and the program if it is a path, are meant from
+/// the manifest's directory.
+fn with_absolute_paths(line: &str, project: &Path) -> anyhow::Result<String> {
+    let project = std::path::absolute(project)?;
+    let ends = |c: char| c.is_whitespace() || ";|&<>()".contains(c);
+    let mut whole = String::new();
+    let mut is_program = true;
+    for piece in line.split_inclusive(ends) {
+        let word = piece.trim_end_matches(ends);
+        let relative = word.starts_with("./")
+            || word.starts_with("../")
+            || (is_program && word.contains('/') && !word.starts_with('/'));
+        if relative && word.chars().all(is_plain) {
+            let word = word.strip_prefix("./").unwrap_or(word);
+            whole.push_str(&quoted(&project.join(word))?);
+        } else {
+            whole.push_str(word);
+        }
+        whole.push_str(&piece[word.len()..]);
+        is_program &= word.is_empty();
+    }
+    Ok(whole)
+}
+
+/// Means itself to a shell, inside quotes and outside.
+fn is_plain(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "/._-+:@,".contains(c)
+}
+
 /// Plain paths stay as they are, so that they may stand inside the user's quotes.
 fn quoted(path: &Path) -> anyhow::Result<String> {
     let text = path
         .to_str()
-        .ok_or_else(|| anyhow::anyhow!("the store's path `{}` is not UTF-8", path.display()))?;
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@,".contains(c);
-    Ok(if text.chars().all(plain) {
+        .ok_or_else(|| anyhow::anyhow!("the path `{}` is not UTF-8", path.display()))?;
+    Ok(if text.chars().all(is_plain) {
         text.to_string()
     } else {
         format!("'{}'", text.replace('\'', r"'\''"))
@@ -129,5 +157,27 @@ fn read(report: File) -> Result<Scanned, ScannerError> {
         Err(ScannerError::Failed(
             "the report is neither SARIF, Trivy's JSON nor Grype's JSON".into(),
         ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_meant_from_the_manifests_directory() {
+        let absolute = |line: &str| with_absolute_paths(line, Path::new("/p")).unwrap();
+        assert_eq!(absolute("./scan.sh -c x"), "/p/scan.sh -c x");
+        assert_eq!(absolute("  tools/scan a/b"), "  /p/tools/scan a/b");
+        assert_eq!(
+            absolute("sh ./a.sh <./b >../c; trivy"),
+            "sh /p/a.sh </p/b >/p/../c; trivy"
+        );
+        assert_eq!(absolute("/bin/scan {archive} é"), "/bin/scan {archive} é");
+        assert_eq!(absolute("echo './a'"), "echo './a'");
+        assert_eq!(
+            with_absolute_paths("./s", Path::new("/a b")).unwrap(),
+            "'/a b/s'"
+        );
     }
 }

@@ -10,9 +10,10 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 
 use super::handover::Handover;
-use super::process::{self, LARGEST_REPORT, Program};
+use super::process::{self, LARGEST_REPORT};
 use super::{Scanned, ScannerError, command, grype, trivy};
 use crate::event::Cancel;
+use crate::program::{self, Kind, Program};
 use crate::scan::cache::Cache;
 use crate::scan::subject::Child;
 use crate::scan::{ScanRequest, Scanner};
@@ -44,7 +45,7 @@ fn known(
     cache: &Cache,
     cancel: &Cancel,
 ) -> Result<Scanned, ScannerError> {
-    let path = process::find(name, &request.environment).ok_or_else(|| {
+    let path = program::find(name, &request.environment).ok_or_else(|| {
         ScannerError::Failed(format!(
             "there is no `{name}` in PATH: install it, or use `scanner builtin`"
         ))
@@ -60,16 +61,11 @@ fn known(
         "trivy" => trivy::arguments(&handover.archive().map_err(ScannerError::of)?),
         _ => grype::arguments(&handover.archive().map_err(ScannerError::of)?),
     };
-    // Started beside the archive: `.trivyignore`, `trivy.yaml` and `.grype.yaml` of
+    // In a directory of its own: `.trivyignore`, `trivy.yaml` and `.grype.yaml` of
     // the project are not theirs to apply; the policy is judged here.
-    let program = Program {
-        path: path.clone(),
-        arguments,
-        environment: environment.clone(),
-        directory: handover.directory(),
-        timeout: request.timeout,
-    };
-    let ended = program.run(cancel)?;
+    let program = Program::new(Kind::Scanner, &path, &environment)
+        .map(|program| program.configure(|command| command.args(arguments)));
+    let ended = process::run(name, program, request.timeout, cancel)?;
     if !ended.status.success() {
         return Err(ScannerError::Failed(process::describe(name, &ended)));
     }

@@ -1,7 +1,7 @@
 //! The image as files, for programs that read no store. Made when first asked
 //! for, gone afterwards.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Result;
 
@@ -25,10 +25,6 @@ impl<'a> Handover<'a> {
             image,
             directory,
         })
-    }
-
-    pub fn directory(&self) -> &Path {
-        self.directory.path()
     }
 
     /// A docker archive: what Trivy, Grype and most others read.

@@ -1,20 +1,17 @@
 //! Another program, run with its own process group, a time limit and an end:
 //! when it is over, nothing of it is left.
 
-use std::collections::BTreeMap;
-use std::ffi::{OsStr, OsString};
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
-use std::os::unix::fs::PermissionsExt;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
 use super::ScannerError;
 use crate::event::Cancel;
+use crate::program::{Program, StartError, Started};
 
 /// Between two looks at a running program.
 const BEAT: Duration = Duration::from_millis(20);
@@ -25,14 +22,6 @@ pub const LARGEST_REPORT: u64 = 512 << 20;
 /// Of what a program said on stderr, the end that an error quotes.
 const QUOTED: u64 = 2000;
 
-pub struct Program<'a> {
-    pub path: PathBuf,
-    pub arguments: Vec<OsString>,
-    pub environment: BTreeMap<OsString, OsString>,
-    pub directory: &'a Path,
-    pub timeout: Option<Duration>,
-}
-
 /// A program that ended by itself.
 pub struct Ended {
     pub status: ExitStatus,
@@ -42,53 +31,53 @@ pub struct Ended {
     pub said: String,
 }
 
-/// The program of a name in `PATH`.
-pub fn find(name: &str, environment: &BTreeMap<OsString, OsString>) -> Option<PathBuf> {
-    let path = environment.get(OsStr::new("PATH"))?;
-    let candidates = std::env::split_paths(path).map(|directory| directory.join(name));
-    candidates
-        .filter(|p| p.is_absolute())
-        .find(|p| fs::metadata(p).is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0))
+/// Runs a program to its end.
+///
+/// # Errors
+/// It cannot be started, takes longer than `timeout`, writes too much, or the run is cancelled.
+pub fn run(
+    name: &str,
+    program: Result<Program, StartError>,
+    timeout: Option<Duration>,
+    cancel: &Cancel,
+) -> Result<Ended, ScannerError> {
+    let failed = |e: std::io::Error| ScannerError::Failed(format!("cannot run `{name}`: {e}"));
+    let refused = |e: StartError| ScannerError::Failed(e.to_string());
+    let mut stdout = tempfile::tempfile().map_err(failed)?;
+    let mut stderr = tempfile::tempfile().map_err(failed)?;
+    let outputs = (
+        stdout.try_clone().map_err(failed)?,
+        stderr.try_clone().map_err(failed)?,
+    );
+    let program = program.map_err(refused)?;
+    let program = program.configure(|command| command.stdout(outputs.0).stderr(outputs.1));
+    let running = Running {
+        name,
+        timeout,
+        cancel,
+    };
+    let status = running.wait(program.spawn().map_err(refused)?, &stdout)?;
+    stdout.rewind().map_err(failed)?;
+    let said = last_lines(&mut stderr).map_err(failed)?;
+    Ok(Ended {
+        status,
+        stdout,
+        said,
+    })
 }
 
-impl Program<'_> {
-    pub fn run(&self, cancel: &Cancel) -> Result<Ended, ScannerError> {
-        let failed = |e: std::io::Error| {
-            ScannerError::Failed(format!("cannot run `{}`: {e}", self.path.display()))
-        };
-        let mut stdout = tempfile::tempfile().map_err(failed)?;
-        let mut stderr = tempfile::tempfile().map_err(failed)?;
-        let child = Command::new(&self.path)
-            .args(&self.arguments)
-            .env_clear()
-            .envs(&self.environment)
-            .current_dir(self.directory)
-            .stdin(Stdio::null())
-            .stdout(stdout.try_clone().map_err(failed)?)
-            .stderr(stderr.try_clone().map_err(failed)?)
-            .process_group(0)
-            .spawn()
-            .map_err(failed)?;
-        let status = self.wait(child, &stdout, cancel)?;
-        stdout.rewind().map_err(failed)?;
-        let said = last_lines(&mut stderr).map_err(failed)?;
-        Ok(Ended {
-            status,
-            stdout,
-            said,
-        })
-    }
+struct Running<'a> {
+    name: &'a str,
+    timeout: Option<Duration>,
+    cancel: &'a Cancel,
+}
 
-    fn wait(
-        &self,
-        child: Child,
-        stdout: &File,
-        cancel: &Cancel,
-    ) -> Result<ExitStatus, ScannerError> {
+impl Running<'_> {
+    fn wait(&self, child: Started, stdout: &File) -> Result<ExitStatus, ScannerError> {
         let started = Instant::now();
         let group = Group::of(child);
         while !group.has_ended() {
-            if cancel.is_cancelled() {
+            if self.cancel.is_cancelled() {
                 group.end();
                 return Err(ScannerError::Cancelled(crate::event::Cancelled));
             }
@@ -96,7 +85,7 @@ impl Program<'_> {
                 group.end();
                 return Err(ScannerError::Failed(format!(
                     "`{}` took longer than {}",
-                    self.name(),
+                    self.name,
                     duration(limit)
                 )));
             }
@@ -104,7 +93,7 @@ impl Program<'_> {
                 group.end();
                 return Err(ScannerError::Failed(format!(
                     "`{}` wrote more than {} MiB",
-                    self.name(),
+                    self.name,
                     LARGEST_REPORT >> 20
                 )));
             }
@@ -112,15 +101,7 @@ impl Program<'_> {
         }
         group
             .end()
-            .ok_or_else(|| ScannerError::Failed(format!("`{}` was lost", self.name())))
-    }
-
-    fn name(&self) -> String {
-        self.path
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned()
+            .ok_or_else(|| ScannerError::Failed(format!("`{}` was lost", self.name)))
     }
 }
 
@@ -134,12 +115,12 @@ fn duration(limit: Duration) -> String {
 
 /// A program and everything that it started and that did not leave its group.
 struct Group {
-    leader: Child,
+    leader: Started,
     id: Pid,
 }
 
 impl Group {
-    fn of(leader: Child) -> Group {
+    fn of(leader: Started) -> Group {
         Group {
             id: Pid::from_child(&leader),
             leader,

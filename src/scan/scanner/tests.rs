@@ -260,7 +260,7 @@ fn a_command_gets_archive_layout_and_report() {
 
 #[test]
 fn sarif_tells_packages_severities_and_places() {
-    let stage = command("cat report.json").file("report.json", SARIF_REPORT);
+    let stage = command("cat {project}/report.json").file("report.json", SARIF_REPORT);
     let verdict = stage.run();
     let findings = &verdict.images[0].platforms[0].findings;
     assert_eq!(findings.len(), 2, "what passed is no finding");
