@@ -20,6 +20,7 @@ pub mod key;
 pub mod layer;
 pub mod mac;
 pub mod manifest;
+pub mod modes;
 pub mod plan;
 pub mod plugin;
 pub mod program;

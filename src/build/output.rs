@@ -12,6 +12,7 @@ use super::program::ProgramStep;
 use super::worker::RunRequest;
 use crate::event::Event;
 use crate::layer::LayerBlob;
+use crate::modes::{self, PRIVATE};
 
 const SHOWN_LINES: usize = 20;
 
@@ -58,7 +59,7 @@ struct Log {
 impl Log {
     fn create(directory: PathBuf, target: &str, line: usize) -> Result<Log> {
         let at = || format!("cannot write a log in `{}`", directory.display());
-        std::fs::create_dir_all(&directory).with_context(at)?;
+        modes::make_dirs(&directory, PRIVATE).with_context(at)?;
         let name: String = target
             .chars()
             .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })

@@ -12,6 +12,7 @@ use super::tree::{LinkIntoLower, Tree, Whiteouts};
 use super::{Devices, Marks};
 use crate::image::Digest;
 use crate::layer::{EntryKind, Index, IndexEntry, LayerBlob, LayerReader, decompress, split};
+use crate::modes::{self, PRIVATE, VISIBLE};
 use crate::store::Store;
 
 /// Trees of one id map.
@@ -178,7 +179,7 @@ impl Trees {
         )?;
         read_layer(&self.store, layer, &mut tree, None)?;
         let implied: Vec<&Vec<u8>> = tree.implied.iter().collect();
-        std::fs::write(tree_dir.join("implied"), postcard::to_stdvec(&implied)?)?;
+        modes::write_private(&tree_dir.join("implied"), &postcard::to_stdvec(&implied)?)?;
         self.warn_of_placeholders(layer, &tree.placeholders);
         Ok(())
     }
@@ -230,7 +231,7 @@ impl Trees {
     /// The store cannot be written.
     pub fn keep(&self, tree: &Path, diff_id: &Digest) -> Result<()> {
         let implied: [&[u8]; 1] = [b""];
-        std::fs::write(tree.join("implied"), postcard::to_stdvec(&implied)?)?;
+        modes::write_private(&tree.join("implied"), &postcard::to_stdvec(&implied)?)?;
         keep_tree(tree, &self.store.tree_path(&self.id_map, diff_id))
     }
 }
@@ -247,8 +248,8 @@ pub(super) fn chain_name(purpose: &str, layers: &[LayerBlob]) -> Digest {
 
 /// `fs`, as the root of an image that says nothing about its root.
 pub(super) fn make_tree_directory(tree: &Path) -> Result<()> {
-    std::fs::create_dir(tree)?;
-    std::fs::create_dir(tree.join("fs"))?;
+    modes::make_dir(tree, PRIVATE)?;
+    modes::make_dir(&tree.join("fs"), VISIBLE)?;
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     std::fs::set_permissions(tree.join("fs"), mode)?;
     Ok(())
@@ -257,7 +258,7 @@ pub(super) fn make_tree_directory(tree: &Path) -> Result<()> {
 /// Renames a whole tree into place; another process may have been first, with the same.
 pub(super) fn keep_tree(tree: &Path, target: &Path) -> Result<()> {
     if let Some(parent) = target.parent() {
-        std::fs::create_dir_all(parent)?;
+        modes::make_dirs(parent, PRIVATE)?;
     }
     match std::fs::rename(tree, target) {
         Err(_) if target.exists() => Ok(()),

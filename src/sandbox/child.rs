@@ -16,6 +16,7 @@ use super::plan::{Network, Plan, Root};
 use super::system::{self, Forked};
 use super::user::{self, Identity};
 use super::{Tier, chrooted, emulator, filter, image_path, mount};
+use crate::modes::{self, VISIBLE};
 
 const FAILED: i32 = 125;
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -276,7 +277,7 @@ fn make_workdir(path: &Path) -> Result<()> {
     if path.is_dir() {
         return Ok(());
     }
-    std::fs::create_dir_all(path)
+    modes::make_dirs(path, VISIBLE)
         .with_context(|| format!("cannot make the working directory `{}`", path.display()))
 }
 

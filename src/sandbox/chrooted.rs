@@ -19,6 +19,7 @@ use super::plan::{Mount, MountKind, Network, Plan};
 use super::stub::Wanted;
 use super::system::{self, Forked};
 use super::{child, user};
+use crate::modes::{self, PRIVATE};
 
 pub(super) fn carry_out(plan: &Plan, control: &UnixStream) -> Result<i32> {
     // Without a pid namespace the kernel ends nobody but the processes that ask for
@@ -305,7 +306,7 @@ fn place_node(name: &str, at: &Path) -> Result<()> {
     if name != "null" {
         bail!("cannot make the device /dev/{name} (CAP_MKNOD is missing)");
     }
-    std::fs::write(at, "")?;
+    modes::write_private(at, b"")?;
     Ok(std::fs::set_permissions(at, Permissions::from_mode(0o666))?)
 }
 
@@ -314,7 +315,7 @@ fn place_node(name: &str, at: &Path) -> Result<()> {
 fn place(mount: &Mount, at: &Path) -> Result<Option<PathBuf>> {
     match &mount.kind {
         MountKind::Tmpfs { mode, .. } => {
-            std::fs::create_dir(at)?;
+            modes::make_dir(at, PRIVATE)?;
             std::fs::set_permissions(at, Permissions::from_mode(*mode))?;
         }
         MountKind::File(file) => write_memory_file(at, file)?,

@@ -5,12 +5,14 @@
 //! installed emulator is registered for this run alone, without root.
 
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use rustix::mount::MountFlags;
+
+use crate::modes::{self, PRIVATE};
 
 /// An architecture as ELF files and qemu name it.
 struct Machine {
@@ -101,15 +103,18 @@ pub fn register_emulator(architecture: &str, at: &Path) -> Result<()> {
         Emulation::Missing => bail!("{}", advice(machine)),
     };
     if !at.join("register").exists() {
-        fs::create_dir_all(at)?;
+        modes::make_dirs(at, PRIVATE)?;
         rustix::mount::mount("binfmt_misc", at, "binfmt_misc", MountFlags::empty(), c"")
             .context("cannot mount binfmt_misc in a user namespace (Linux 6.7)")?;
     }
     if at.join(machine.registration_name()).exists() {
         return Ok(());
     }
-    fs::write(at.join("register"), machine.registration(&program))
-        .with_context(|| format!("cannot register `{}`", program.display()))
+    let registered = File::options()
+        .write(true)
+        .open(at.join("register"))
+        .and_then(|mut file| file.write_all(&machine.registration(&program)));
+    registered.with_context(|| format!("cannot register `{}`", program.display()))
 }
 
 impl Machine {

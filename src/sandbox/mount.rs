@@ -13,11 +13,12 @@ use super::overlay::Overlay;
 use super::plan::{Mount, MountKind, Plan, PlanFile, Root};
 use super::stub::{Stubs, Wanted};
 use super::{devices, system};
+use crate::modes::{self, PRIVATE, VISIBLE};
 
 /// Builds the file system and makes it this process's root.
 pub(super) fn build(plan: &Plan) -> Result<()> {
     let at = plan.scratch.join("root");
-    std::fs::create_dir(&at).context("cannot make a mount point")?;
+    modes::make_dir(&at, PRIVATE).context("cannot make a mount point")?;
     let wanted = mount_points(plan)?;
     match &plan.root {
         Root::Overlay { .. } => mount_overlay(plan, &wanted, &at)?,
@@ -80,7 +81,7 @@ fn mount_overlay(plan: &Plan, wanted: &[Wanted], at: &Path) -> Result<()> {
         let mut lowers = lowers.clone();
         if !stubs.is_empty() {
             let directory = plan.scratch.join(name);
-            std::fs::create_dir(&directory)?;
+            modes::make_dir(&directory, VISIBLE)?;
             stubs.write(&directory)?;
             lowers.insert(0, directory);
         }
@@ -98,7 +99,7 @@ fn mount_overlay(plan: &Plan, wanted: &[Wanted], at: &Path) -> Result<()> {
             .context("cannot unmount the overlay again")?;
         // A volatile mount leaves a mark that forbids the next one.
         std::fs::remove_dir_all(work)?;
-        std::fs::create_dir(work)?;
+        modes::make_dir(work, PRIVATE)?;
         mount(&stubs, ALL_STUBS)?;
     }
     Ok(())
@@ -129,7 +130,10 @@ fn mount_directory(plan: &Plan, directory: &Path, wanted: &[Wanted], at: &Path) 
 /// Makes mount points and notes which, for [`remove_made_points`].
 pub(super) fn record_points(plan: &Plan, directory: &Path, wanted: &[Wanted]) -> Result<()> {
     let made = make_points(directory, wanted)?;
-    std::fs::write(plan.scratch.join(MADE_POINTS), postcard::to_stdvec(&made)?)?;
+    modes::write_private(
+        &plan.scratch.join(MADE_POINTS),
+        &postcard::to_stdvec(&made)?,
+    )?;
     Ok(())
 }
 
@@ -193,7 +197,7 @@ pub fn remove_made_points(scratch: &Path, directory: &Path) -> Result<()> {
 /// A tmpfs of this sandbox alone, for what must not touch a disk.
 fn memory_directory(scratch: &Path) -> Result<PathBuf> {
     let path = scratch.join("memory");
-    std::fs::create_dir(&path)?;
+    modes::make_dir(&path, PRIVATE)?;
     let flags = MountFlags::NOSUID | MountFlags::NODEV;
     rustix::mount::mount("tmpfs", &path, "tmpfs", flags, c"mode=700")
         .context("cannot mount a tmpfs")?;

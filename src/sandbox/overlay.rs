@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use rustix::mount::{MountFlags, UnmountFlags};
 
+use crate::modes::{self, PRIVATE};
+
 /// Where overlay keeps its marks: `trusted.*` needs the initial user namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum OverlayXattrs {
@@ -56,6 +58,7 @@ impl Overlay<'_> {
         }
         let links = tempfile::Builder::new()
             .prefix("l")
+            .permissions(std::os::unix::fs::PermissionsExt::from_mode(PRIVATE))
             .tempdir_in(scratch)
             .context("cannot make the links of an overlay")?
             .keep();
@@ -122,11 +125,11 @@ fn bind_readonly(source: &Path, at: &Path) -> Result<()> {
 pub fn probe_overlay(scratch: &Path, xattrs: OverlayXattrs) -> Result<()> {
     let made = |name: &str| -> Result<PathBuf> {
         let path = scratch.join(name);
-        std::fs::create_dir_all(&path)?;
+        modes::make_dirs(&path, PRIVATE)?;
         Ok(path)
     };
     let (lower, upper, work, at) = (made("lo")?, made("up")?, made("wo")?, made("at")?);
-    std::fs::create_dir_all(lower.join("d"))?;
+    modes::make_dirs(&lower.join("d"), PRIVATE)?;
     let lowers = [lower];
     let overlay = Overlay {
         lowers: &lowers,
@@ -136,7 +139,8 @@ pub fn probe_overlay(scratch: &Path, xattrs: OverlayXattrs) -> Result<()> {
     overlay.mount(scratch, &at)?;
     // Removing and making again must leave an opaque mark: some file systems
     // mount well and then cannot keep whiteouts or marks.
-    let tried = std::fs::remove_dir(at.join("d")).and_then(|()| std::fs::create_dir(at.join("d")));
+    let tried =
+        std::fs::remove_dir(at.join("d")).and_then(|()| modes::make_dir(&at.join("d"), PRIVATE));
     let _ = rustix::mount::unmount(&at, UnmountFlags::DETACH);
     tried.context("overlay cannot keep whiteouts on this file system")?;
     let marked = xattr::get(upper.join("d"), xattrs.opaque())?;

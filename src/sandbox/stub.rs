@@ -11,6 +11,7 @@ use rustix::fs::{AtFlags, FileType, Timespec, Timestamps};
 
 use super::Stub;
 use super::image_path::{self, descriptor_path, resolve};
+use crate::modes::{self, VISIBLE};
 
 /// A mount point in the image and what it has to be.
 #[derive(Clone, Debug)]
@@ -83,15 +84,14 @@ impl Stubs {
     /// Writes the stub directory anew.
     pub(super) fn write(&self, directory: &Path) -> Result<()> {
         for path in self.known.keys() {
-            std::fs::create_dir_all(directory.join(path))?;
+            modes::make_dirs(&directory.join(path), VISIBLE)?;
         }
         for (path, kind) in &self.made {
             let path = directory.join(path);
             if *kind == FileType::Directory {
-                std::fs::create_dir_all(&path)?;
-                std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755))?;
+                modes::make_dirs(&path, VISIBLE)?;
             } else if !path.exists() {
-                std::fs::write(&path, "")?;
+                modes::write_private(&path, b"")?;
                 std::fs::set_permissions(&path, PermissionsExt::from_mode(0o644))?;
             }
         }

@@ -11,6 +11,7 @@ use tempfile::NamedTempFile;
 
 use super::Store;
 use crate::image::{Descriptor, Digest};
+use crate::modes::{self, PRIVATE};
 
 /// A blob's time is moved forward at most this often: it says "in use" to gc.
 const TOUCH_AFTER: Duration = Duration::from_secs(3600);
@@ -102,7 +103,7 @@ impl Store {
             if failed.error.kind() != io::ErrorKind::NotFound {
                 return Err(failed.error).with_context(|| self.cannot_write());
             }
-            fs::create_dir_all(parent).with_context(|| self.cannot_write())?;
+            modes::make_dirs(parent, PRIVATE).with_context(|| self.cannot_write())?;
             failed
                 .file
                 .persist(path)

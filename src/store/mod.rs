@@ -13,6 +13,7 @@
 //! trees/<id map>/<diff id hex>  unpacked layers, made and deleted by the helper process
 //! cache/<id map>/<hash of id>   cache mounts
 //! db/                           advisory indexes
+//! logs/                         what steps printed
 //! tmp/<process>/                everything unfinished; swept once its process is gone
 //! lock                          runs hold it shared, gc exclusively
 //! ```
@@ -25,6 +26,7 @@ mod blob;
 mod gc;
 mod images;
 mod layers;
+mod place;
 mod record;
 mod steps;
 mod temporary;
@@ -34,11 +36,11 @@ mod trust;
 
 use std::collections::HashMap;
 use std::fs::{self, File};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
 pub use blob::BlobWriter;
 pub use gc::{Garbage, Keep, Usage};
@@ -72,7 +74,7 @@ struct Inner {
     own: Option<Store>,
 }
 
-const DIRECTORIES: [&str; 9] = [
+const DIRECTORIES: [&str; 10] = [
     "blobs/sha256",
     "indexes",
     "layers",
@@ -81,6 +83,7 @@ const DIRECTORIES: [&str; 9] = [
     "trees",
     "cache",
     "db",
+    "logs",
     "tmp",
 ];
 
@@ -89,7 +92,7 @@ impl Store {
     /// the shared lock (waiting while a garbage collection runs).
     ///
     /// # Errors
-    /// The directory belongs to another user, or cannot be made.
+    /// The directory belongs to another user or cannot be kept from others, or cannot be made.
     pub fn open(root: &Path) -> Result<Store> {
         Store::open_with(root, Trust::Private)
     }
@@ -105,36 +108,21 @@ impl Store {
                 root.display()
             )
         };
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(root)
-            .with_context(told)?;
-        // Absolute: helper processes and mounts have other working directories.
-        let root = &root.canonicalize().with_context(told)?;
-        let owner = fs::metadata(root).with_context(told)?.uid();
-        let user = rustix::process::geteuid().as_raw();
-        if owner != user {
-            bail!(
-                "the store `{}` belongs to user {owner}, and this is user {user}: \
-                 sharing a store would let one user choose what the other builds; \
-                 give an own directory with `--store` or IMGMAKE_STORE",
-                root.display()
-            );
-        }
-        if matches!(trust, Trust::Shared(_)) {
-            trust::refuse_links(root)?;
-        }
-        for directory in DIRECTORIES {
-            let path = root.join(directory);
-            if !path.is_dir() {
-                fs::create_dir_all(&path).with_context(told)?;
+        let content = match trust {
+            Trust::Private => place::Content::Believed,
+            Trust::Shared(_) => {
+                trust::refuse_links(root)?;
+                place::Content::Proven
             }
-        }
+        };
+        // Without links: helper processes and mounts have other working directories.
+        let root = &place::prepare(root, content, place::Neighbors::here()).with_context(told)?;
         let lock = File::options()
             .create(true)
             .truncate(false)
             .write(true)
+            .mode(0o600)
+            .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed())
             .open(root.join("lock"))
             .with_context(told)?;
         lock.lock_shared().with_context(told)?;

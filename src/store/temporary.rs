@@ -10,6 +10,8 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
 
+use crate::modes::{self, PRIVATE};
+
 pub(super) struct ProcessDir {
     path: PathBuf,
     /// Locked exclusively until this process ends, however it ends.
@@ -28,10 +30,10 @@ impl ProcessDir {
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("{}-{nanos:x}-{count}", std::process::id());
         let unlocked = tmp.join(format!(".{name}"));
-        fs::create_dir_all(tmp).with_context(told)?;
+        modes::make_dirs(tmp, PRIVATE).with_context(told)?;
         spread(tmp);
-        fs::create_dir(&unlocked).with_context(told)?;
-        let mut lock = File::create(unlocked.join("lock")).with_context(told)?;
+        modes::make_dir(&unlocked, PRIVATE).with_context(told)?;
+        let mut lock = modes::private_file(&unlocked.join("lock")).with_context(told)?;
         lock.lock().with_context(told)?;
         writeln!(lock, "{}", std::process::id()).with_context(told)?;
         // Only a locked directory gets a name that the sweep looks at.
@@ -52,14 +54,14 @@ impl ProcessDir {
         let path = self
             .path
             .join(self.count.fetch_add(1, Ordering::Relaxed).to_string());
-        fs::create_dir(&path)
+        modes::make_dir(&path, PRIVATE)
             .with_context(|| format!("cannot write to the store at `{}`", path.display()))?;
         Ok(path)
     }
 
     pub(super) fn file(&self) -> Result<tempfile::NamedTempFile> {
         tempfile::Builder::new()
-            .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
+            .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))
             .tempfile_in(&self.path)
             .with_context(|| format!("cannot write to the store at `{}`", self.path.display()))
     }

@@ -277,7 +277,7 @@ fn names_of_neighbours_are_found_where_that_is_asked_for_and_told_apart() {
 #[test]
 fn what_nothing_proves_lies_where_others_do_not_choose_it() {
     let directory = tempfile::tempdir().unwrap();
-    let root = directory.path();
+    let root = &directory.path().join("shared");
     let (key, other) = (MacKey::random().unwrap(), MacKey::random().unwrap());
     let id = Digest::of(b"layer");
     let places = |key: &MacKey, found_again| {
@@ -287,7 +287,7 @@ fn what_nothing_proves_lies_where_others_do_not_choose_it() {
             store.cache_mount_path("root", "go"),
         )
     };
-    let plain = Store::open(&root.join("own")).unwrap();
+    let plain = Store::open(&directory.path().join("own")).unwrap();
     let plain = plain.tree_path("root", &id);
     let all = places(&key, FoundAgain::Everything);
     assert_eq!(all, places(&key, FoundAgain::Everything));

@@ -3,6 +3,7 @@
 //!
 //! | module | what it claims |
 //! |---|---|
+//! | `adversary` | who may write what, and what happens when they lie |
 //! | `conformance` | what each rule of a Dockerfile gives, case by case, as data |
 //! | `containers` | imgmake inside of Docker's containers: with the usual profile, read-only, as process 1, as a user |
 //! | `daemons` | images go into Docker's and Podman's own stores, and come out of Docker's |
@@ -41,6 +42,7 @@
 
 mod ground;
 
+mod adversary;
 mod bad_input;
 mod bake;
 mod book;

@@ -5,15 +5,16 @@ use std::path::{Path, PathBuf};
 
 /// Every room of `src/` and the rooms that its code may name. `event` is known
 /// to all. Data moves one way: a new edge needs a reason, and never a circle.
-const ROOMS: [(&str, &[&str]); 26] = [
+const ROOMS: [(&str, &[&str]); 27] = [
     ("manifest", &[]),
     ("dockerfile", &[]),
     ("image", &[]),
     ("event", &[]),
+    ("modes", &[]),
     ("watch", &[]),
     ("mac", &[]),
     ("program", &[]),
-    ("sandbox", &["program"]),
+    ("sandbox", &["modes", "program"]),
     ("daemon", &[]),
     ("connection", &[]),
     ("git", &["connection", "program"]),
@@ -23,11 +24,11 @@ const ROOMS: [(&str, &[&str]); 26] = [
     ("plan", &["graph", "manifest"]),
     ("key", &["manifest", "graph"]),
     ("state", &["key", "mac"]),
-    ("store", &["image", "layer", "mac"]),
+    ("store", &["image", "layer", "mac", "modes"]),
     ("archive", &["image", "layer", "store"]),
     ("registry", &["image", "store", "connection", "program"]),
     // A layer is known by its digest here too.
-    ("rootfs", &["image", "layer", "store"]),
+    ("rootfs", &["image", "layer", "modes", "store"]),
     (
         "build",
         &[
@@ -35,6 +36,7 @@ const ROOMS: [(&str, &[&str]); 26] = [
             "dockerfile",
             "image",
             "layer",
+            "modes",
             "store",
             "rootfs",
             "sandbox",
@@ -139,6 +141,35 @@ fn only_program_starts_programs() {
             if source.code.contains(way) {
                 wrong.push(format!("{}: `{way}`", source.path));
             }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// What runs in the helper process, which has no umask, and in the store, which holds what
+/// images of strangers hold: a file without a mode would be everybody's.
+#[test]
+fn whatever_is_made_in_the_store_has_a_mode() {
+    let helper = ["sandbox", "rootfs", "store"];
+    let silent = [
+        "fs::create_dir(",
+        "fs::create_dir_all(",
+        "File::create(",
+        "File::create_new(",
+        "fs::write(",
+    ];
+    // Files of the kernel, which make nothing.
+    let kernel = ["src/sandbox/enter.rs", "src/sandbox/id_map.rs"];
+    let mut wrong = Vec::new();
+    for source in sources().into_iter().filter(|source| {
+        (helper.contains(&source.room.as_str()) || source.path.starts_with("src/build/worker/"))
+            && !kernel.contains(&source.path.as_str())
+    }) {
+        let made = silent.iter().filter(|call| source.code.contains(**call));
+        wrong.extend(made.map(|call| format!("{}: `{call}`: use `modes`", source.path)));
+        let opened = source.code.matches(".create(true)").count();
+        if source.code.matches(".mode(").count() < opened {
+            wrong.push(format!("{}: a file is made without a mode", source.path));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));

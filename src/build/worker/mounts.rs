@@ -2,7 +2,7 @@
 //! takes; and what has to stay for as long as the step runs.
 
 use std::fs::{self, File};
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use super::request::{RunMount, Sharing, TreeSource};
 use super::server::{Server, Task};
 use super::ssh::Agent;
 use super::views::{View, Writes};
+use crate::modes::{self, PRIVATE, VISIBLE};
 use crate::rootfs::{self, Devices};
 use crate::sandbox::{self, Mount, MountKind, PlanFile, Tier};
 
@@ -276,7 +277,7 @@ impl Prepared {
         number: usize,
     ) -> Result<PathBuf> {
         let made = temporary.join(format!("cache-{number}"));
-        fs::create_dir(&made)?;
+        modes::make_dir(&made, PRIVATE)?;
         if let Some((from, source)) = seed {
             let source = self.source(server, from, source, Writes::Refused)?;
             rootfs::copy_directory(&source, &made, server.trees.devices())?;
@@ -289,7 +290,7 @@ fn copied(source: &Path, to: &Path, devices: Devices) -> Result<PathBuf> {
     let told = || format!("cannot copy `{}`", source.display());
     let meta = fs::metadata(source).with_context(told)?;
     if meta.is_dir() {
-        fs::create_dir(to)?;
+        modes::make_dir(to, PRIVATE)?;
         rootfs::copy_directory(source, to, devices)?;
     } else if !meta.is_file() {
         // Read as a file, a device node of the context would give the host's disk.
@@ -317,11 +318,12 @@ fn target(mount: &RunMount) -> &str {
 }
 
 fn open_lock(cache: &Path) -> Result<File> {
-    fs::create_dir_all(cache).context("cannot make a cache")?;
+    modes::make_dirs(cache, PRIVATE).context("cannot make a cache")?;
     File::options()
         .create(true)
         .truncate(false)
         .write(true)
+        .mode(0o600)
         .open(cache.join("lock"))
         .context("cannot lock a cache")
 }
@@ -350,10 +352,10 @@ fn copy_chosen(from: &Path, path: &Path, to: &Path) -> Result<()> {
     let meta = fs::symlink_metadata(&source)
         .with_context(|| format!("cannot read `{}`", source.display()))?;
     if let Some(parent) = target.parent() {
-        fs::create_dir_all(parent)?;
+        modes::make_dirs(parent, VISIBLE)?;
     }
     if meta.is_dir() {
-        fs::create_dir_all(&target)?;
+        modes::make_dirs(&target, VISIBLE)?;
         fs::set_permissions(&target, meta.permissions())?;
     } else if meta.is_symlink() {
         std::os::unix::fs::symlink(fs::read_link(&source)?, &target)?;

@@ -17,6 +17,7 @@ use super::server::{Lines, Server, Task};
 use super::shell::{ShellRequest, shell_of};
 use super::views::{stubs, uses_overlay};
 use crate::layer::{LayerBlob, View};
+use crate::modes::{self, PRIVATE, VISIBLE};
 use crate::rootfs::{self, DiffOptions, Owners, Snapshot};
 use crate::sandbox::{self, Mount, MountKind, Plan, PlanFile, Root, Running, Tier};
 
@@ -139,15 +140,14 @@ impl Changes {
         upper: PathBuf,
     ) -> Result<Changes> {
         let work = scratch.join("work");
-        for directory in [&tree, &upper, &work] {
-            fs::create_dir(directory)?;
+        for (directory, mode) in [(&tree, PRIVATE), (&upper, VISIBLE), (&work, PRIVATE)] {
+            modes::make_dir(directory, mode)?;
         }
-        fs::set_permissions(&upper, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
         let stack = server.trees.stack(&request.layers)?;
         let mut lowers = stack.lowers.clone();
         if lowers.is_empty() {
             let empty = scratch.join("empty");
-            fs::create_dir(&empty)?;
+            modes::make_dir(&empty, VISIBLE)?;
             lowers.push(empty);
         }
         if let Some(like) = &stack.root_like {
@@ -253,7 +253,7 @@ fn plan(
     prepared: &Prepared,
     own: &Path,
 ) -> Result<Plan> {
-    fs::create_dir(own)?;
+    modes::make_dir(own, PRIVATE)?;
     let file = |target: &str, bytes: &[u8], mode: u32| Mount {
         target: PathBuf::from(target),
         kind: MountKind::File(PlanFile {

@@ -7,6 +7,7 @@ use rustix::mount::UnmountFlags;
 
 use super::server::Server;
 use crate::layer::LayerBlob;
+use crate::modes::{self, VISIBLE};
 use crate::rootfs::{self, Stack};
 use crate::sandbox::{self, Overlay};
 
@@ -55,7 +56,7 @@ impl View {
         let temporary = server.store.temporary_dir()?;
         if !server.has_overlay()? {
             let path = temporary.join("copy");
-            std::fs::create_dir(&path)?;
+            modes::make_dir(&path, VISIBLE)?;
             for lower in lowers.iter().rev() {
                 rootfs::copy_directory(lower, &path, server.trees.devices())?;
             }
@@ -71,8 +72,7 @@ impl View {
     pub(super) fn empty(server: &Server) -> Result<View> {
         let temporary = server.store.temporary_dir()?;
         let path = temporary.join("empty");
-        std::fs::create_dir(&path)?;
-        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+        modes::make_dir(&path, VISIBLE)?;
         Ok(View {
             path,
             temporary: Some(temporary),
@@ -88,7 +88,8 @@ impl View {
     ) -> Result<View> {
         let made = |name: &str| -> Result<PathBuf> {
             let path = temporary.join(name);
-            std::fs::create_dir(&path)?;
+            // The merged root has the attributes of the upper directory.
+            modes::make_dir(&path, VISIBLE)?;
             Ok(path)
         };
         let (path, upper, work) = (made("view")?, made("upper")?, made("work")?);
@@ -138,7 +139,7 @@ fn with_corrections(stack: &Stack, temporary: &Path) -> Result<Vec<PathBuf>> {
         return Ok(lowers);
     }
     let directory = temporary.join("corrections");
-    std::fs::create_dir(&directory)?;
+    modes::make_dir(&directory, VISIBLE)?;
     sandbox::write_stubs(&directory, &corrections)
         .context("cannot correct the attributes of directories")?;
     lowers.insert(0, directory);

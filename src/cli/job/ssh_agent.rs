@@ -33,7 +33,10 @@ impl SshAgent {
             bail!("there is no `ssh-agent`; install the package openssh-client");
         }
         // Not in the store: a socket's path may have 107 bytes.
-        let directory = tempfile::tempdir().context("cannot make a directory for the ssh agent")?;
+        let directory = tempfile::Builder::new()
+            .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700))
+            .tempdir()
+            .context("cannot make a directory for the ssh agent")?;
         let socket = directory.path().join("agent");
         let guard = Program::shell(Kind::SshAgent, GUARD, variables)?.configure(|command| {
             command
