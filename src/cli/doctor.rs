@@ -9,7 +9,7 @@ use super::exit::Exit;
 use super::output::print;
 use super::tools::tier;
 use crate::build::worker::Worker;
-use crate::sandbox::{self, Emulation, Probe, Tier};
+use crate::sandbox::{self, Emulation, Probe, SyscallFilter, Tier};
 use crate::store::Store;
 
 pub fn doctor(global: &Global, environment: &Environment) -> Result<u8, Exit> {
@@ -41,7 +41,12 @@ fn tiers(probes: &[Probe]) -> String {
     for probe in probes {
         let tier = probe.tier;
         let line = match &probe.works {
-            Ok(()) => format!("  ✓ {tier}: {}\n", means(tier)),
+            Ok(()) => format!(
+                "  ✓ {tier}: {}\n      capabilities: {}\n      system calls: {}\n",
+                means(tier),
+                sandbox::capability_names(tier).join(" "),
+                filtered_by(tier),
+            ),
             Err(no) => format!("  ✗ {tier}: {}\n      to get it: {}\n", no.why, no.remedy),
         };
         text.push_str(&line);
@@ -57,6 +62,17 @@ fn means(tier: Tier) -> &'static str {
         Tier::Chroot => {
             "a directory of its own and nothing more; commands see the container's processes \
              and network"
+        }
+    }
+}
+
+fn filtered_by(tier: Tier) -> &'static str {
+    match sandbox::syscall_filter(tier) {
+        SyscallFilter::Own => "filtered, as container runtimes do by default",
+        SyscallFilter::Containers => "filtered by the container's own profile",
+        SyscallFilter::Missing => {
+            "not filtered: the container has no profile, and imgmake may load its own only \
+             with CAP_SYS_ADMIN"
         }
     }
 }

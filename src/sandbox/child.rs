@@ -15,7 +15,7 @@ use rustix::thread::{CapabilitySet, CapabilitySets, UnshareFlags};
 use super::plan::{Network, Plan, Root};
 use super::system::{self, Forked};
 use super::user::{self, Identity};
-use super::{Tier, chrooted, emulator, filter, image_path, mount};
+use super::{Tier, chrooted, emulator, filter, image_path, mount, privileges};
 use crate::modes::{self, VISIBLE};
 
 const FAILED: i32 = 125;
@@ -293,24 +293,6 @@ fn find_program(name: &str, path: &str) -> Option<PathBuf> {
         .find(executable)
 }
 
-/// Docker's default capabilities.
-pub(super) fn default_capabilities() -> CapabilitySet {
-    CapabilitySet::CHOWN
-        | CapabilitySet::DAC_OVERRIDE
-        | CapabilitySet::FSETID
-        | CapabilitySet::FOWNER
-        | CapabilitySet::MKNOD
-        | CapabilitySet::NET_RAW
-        | CapabilitySet::SETGID
-        | CapabilitySet::SETUID
-        | CapabilitySet::SETFCAP
-        | CapabilitySet::SETPCAP
-        | CapabilitySet::NET_BIND_SERVICE
-        | CapabilitySet::SYS_CHROOT
-        | CapabilitySet::KILL
-        | CapabilitySet::AUDIT_WRITE
-}
-
 /// Filter, ids, capabilities. The filter comes first: without `no_new_privs` loading
 /// it needs a capability that the command does not get.
 fn restrict(plan: &Plan, identity: &Identity) -> Result<()> {
@@ -322,7 +304,7 @@ fn restrict(plan: &Plan, identity: &Identity) -> Result<()> {
     }
     if !plan.insecure {
         filter::load_default().context("cannot load the system call filter")?;
-        drop_capabilities(default_capabilities())?;
+        drop_capabilities(privileges::capabilities(plan.tier))?;
     }
     if plan.tier == Tier::SingleId {
         if identity.uid != 0 {

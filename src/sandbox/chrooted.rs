@@ -10,7 +10,6 @@ use anyhow::{Context, Result, bail};
 use rustix::event::{PollFd, PollFlags};
 use rustix::fs::{FileType, Timespec};
 use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions};
-use rustix::thread::CapabilitySet;
 
 use super::child::{command, own_directory};
 use super::image_path::{make, open_root, resolve};
@@ -18,7 +17,7 @@ use super::mount::{keeping_time, record_points, write_memory_file};
 use super::plan::{Mount, MountKind, Network, Plan};
 use super::stub::Wanted;
 use super::system::{self, Forked};
-use super::{child, user};
+use super::{Tier, child, filter, privileges, user};
 use crate::modes::{self, PRIVATE};
 
 pub(super) fn carry_out(plan: &Plan, control: &UnixStream) -> Result<i32> {
@@ -86,6 +85,8 @@ fn enter(directory: &Path, plan: &Plan, control: &UnixStream) -> i32 {
         rustix::process::umask(rustix::fs::Mode::from(0o022));
         rustix::process::chroot(directory).context("cannot chroot")?;
         rustix::process::chdir("/")?;
+        // Where the container forbids it, it forbids looking into keyrings as well.
+        system::join_new_keyring();
         Ok(())
     };
     if let Err(error) = entered() {
@@ -95,10 +96,15 @@ fn enter(directory: &Path, plan: &Plan, control: &UnixStream) -> i32 {
     command(plan, control)
 }
 
-/// As in the other tiers, but for devices and further chroots, which would lead out.
+/// As in the other isolation modes, with fewer capabilities and the filter that can be had.
 pub(super) fn restrict(identity: &user::Identity) -> Result<()> {
-    let keep = child::default_capabilities() - CapabilitySet::MKNOD - CapabilitySet::SYS_CHROOT;
-    child::drop_capabilities(keep)?;
+    match filter::load_default() {
+        // Without CAP_SYS_ADMIN it would take `no_new_privs`, which breaks `sudo`: the
+        // container's filter is in force, or the log says that there is none.
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {}
+        done => done.context("cannot load the system call filter")?,
+    }
+    child::drop_capabilities(privileges::capabilities(Tier::Chroot))?;
     child::become_user(identity)?;
     // The change of ids has made the kernel forget it.
     Ok(system::die_with_parent()?)

@@ -16,7 +16,7 @@ use super::system::load_filter;
 const NEWEST_KNOWN: u32 = 470;
 /// CLONE_NEWNS, CGROUP, UTS, IPC, USER, PID, NET.
 const NEW_NAMESPACES: u64 = 0x7E02_0000;
-const RET_ALLOW: u32 = 0x7fff_0000;
+pub(super) const RET_ALLOW: u32 = 0x7fff_0000;
 const RET_ERRNO: u32 = 0x0005_0000;
 
 /// Loads the default filter; CAP_SYS_ADMIN is needed and may be dropped afterwards.

@@ -22,7 +22,12 @@ fn root_uses_everything_there_is() {
         &doctor(&Imgmake::new()),
         &[
             "  ✓ root: namespaces",
+            "      capabilities: CHOWN DAC_OVERRIDE FOWNER FSETID KILL SETGID SETUID SETPCAP \
+             NET_BIND_SERVICE NET_RAW SYS_CHROOT MKNOD AUDIT_WRITE SETFCAP\n\
+             \x20     system calls: filtered, as container runtimes do by default\n",
             "  ✓ chroot: ",
+            "      capabilities: CHOWN DAC_OVERRIDE FOWNER FSETID KILL SETGID SETUID SETPCAP \
+             NET_BIND_SERVICE AUDIT_WRITE SETFCAP\n",
             "RUN will use: root, the best that works",
             "Layers are stacked by overlay mounts.",
         ],

@@ -3,7 +3,7 @@
 //!
 //! | module | what it claims |
 //! |---|---|
-//! | `adversary` | who may write what, and what happens when they lie |
+//! | `adversary` | who may write what, and what happens when they lie; what a RUN is refused, in every isolation mode |
 //! | `conformance` | what each rule of a Dockerfile gives, case by case, as data |
 //! | `containers` | imgmake inside of Docker's containers: with the usual profile, read-only, as process 1, as a user |
 //! | `daemons` | images go into Docker's and Podman's own stores, and come out of Docker's |

@@ -5,7 +5,7 @@ use std::ffi::CString;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, Once, OnceLock};
 
 use anyhow::{Context, Result, bail};
 
@@ -16,7 +16,7 @@ use super::{step, views};
 use crate::event::Cancel;
 use crate::mac::MacKey;
 use crate::rootfs::{Devices, Marks, Trees};
-use crate::sandbox::{self, OverlayXattrs, Tier};
+use crate::sandbox::{self, OverlayXattrs, SyscallFilter, Tier};
 use crate::store::{Guard, Store};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -37,6 +37,7 @@ pub(super) struct Server {
     out: Arc<Mutex<UnixStream>>,
     tasks: Mutex<HashMap<u64, Task>>,
     overlay: OnceLock<Result<(), String>>,
+    missing_filter: Once,
     /// Where this run's registrations of emulators are mounted.
     emulators: Mutex<Option<PathBuf>>,
 }
@@ -227,8 +228,22 @@ impl Server {
             out,
             tasks: Mutex::new(HashMap::new()),
             overlay: OnceLock::new(),
+            missing_filter: Once::new(),
             emulators: Mutex::default(),
         })
+    }
+
+    /// Says once that nothing stands before the system calls of a RUN.
+    pub(super) fn tell_of_missing_filter(&self, lines: &Lines) {
+        self.missing_filter.call_once(|| {
+            if sandbox::syscall_filter(self.tier) == SyscallFilter::Missing {
+                lines.warn(
+                    "no system call filter: this container has none (Docker: leave out \
+                     `--security-opt seccomp=unconfined`; Kubernetes: `seccompProfile: {type: RuntimeDefault}`), \
+                     and imgmake may load its own only with CAP_SYS_ADMIN",
+                );
+            }
+        });
     }
 
     /// Whether overlay works on the store's file system; probed once.

@@ -43,6 +43,7 @@ pub(super) fn run(
             server.tier
         );
     }
+    server.tell_of_missing_filter(lines);
     let scratch = Scratch(server.store.temporary_dir()?);
     let changes = Changes::new(server, request, &scratch.0)?;
     task.cancel.check()?;

@@ -1,18 +1,15 @@
 //! What layers and commands that mean harm cannot do.
 
-use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use imgmake::layer::{Entry, LayerBlob};
 use imgmake::sandbox::Tier;
 
-use super::{Ground, PROBE, tier};
-use crate::ground::docker::docker;
+use super::{Ground, tier};
 use crate::ground::imgmake::Imgmake;
-use crate::ground::{images, kept, run, temporary, write};
+use crate::ground::{temporary, write};
 
 #[test]
 fn a_hostile_layer_reaches_nothing_outside_its_tree() {
@@ -54,121 +51,6 @@ fn a_damaged_layer_is_refused_and_leaves_no_tree() {
     request.layers.push(layer);
     let error = format!("{:#}", ground.try_run(&request).unwrap_err());
     assert!(error.contains("the image says"), "{error}");
-}
-
-/// Everything that the probe tries: whether it was done.
-fn probe(ground: &Ground, insecure: bool) -> BTreeMap<String, bool> {
-    let program = fs::read(probe_program()).unwrap();
-    let entry = Entry::file("bin/probe", 0o755, program.len() as u64);
-    let layer = ground.layer(&[(entry, &program)]);
-    let outside = ground.dir.path().join("outside");
-    fs::write(&outside, "not for commands").unwrap();
-    let mut request = ground.request("");
-    request.argv = ["/bin/probe"]
-        .map(str::to_string)
-        .into_iter()
-        .chain(probe_arguments(&outside))
-        .collect();
-    request.layers.push(layer);
-    request.insecure = insecure;
-    let ran = ground.run(&request);
-    assert_eq!(ran.exit, 0, "{}", ran.err);
-    answers(&ran.out)
-}
-
-fn probe_arguments(outside: &Path) -> [String; 3] {
-    let partitions = fs::read_to_string("/proc/partitions").unwrap();
-    let disk = partitions.lines().nth(2).expect("this machine has a disk");
-    let numbers: Vec<&str> = disk.split_whitespace().take(2).collect();
-    [
-        std::process::id().to_string(),
-        outside.to_str().unwrap().to_string(),
-        numbers.join(":"),
-    ]
-}
-
-fn answers(text: &str) -> BTreeMap<String, bool> {
-    let lines = text.lines().filter_map(|line| line.split_once(' '));
-    let answers: BTreeMap<String, bool> = lines
-        .map(|(name, answer)| (name.to_string(), answer == "done"))
-        .collect();
-    assert!(answers.len() > 40, "{text}");
-    answers
-}
-
-/// `tests/data/sandbox/probe.c`, linked statically, made once.
-pub fn probe_program() -> PathBuf {
-    if let Some(made) = std::env::var_os(PROBE) {
-        return made.into();
-    }
-    let lock = fs::File::create(kept().join("probe.lock")).unwrap();
-    lock.lock().unwrap();
-    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/sandbox/probe.c");
-    let made = kept().join("probe");
-    run("cc", &["-O1", "-static", "-o", images::path(&made), source]);
-    made
-}
-
-fn done(answers: &BTreeMap<String, bool>) -> Vec<&str> {
-    let done = answers.iter().filter(|(_, done)| **done);
-    done.map(|(name, _)| name.as_str()).collect()
-}
-
-/// What a chroot alone does not keep a command from: seeing and signalling the
-/// processes of the container. The rest here is for the container's own profile,
-/// or nobody's, to forbid.
-const NOT_CLAIMED_BY_CHROOT: [&str; 11] = [
-    "add-key",
-    "bpf",
-    "clone-namespace",
-    "io-uring",
-    "keyctl",
-    "perf-event",
-    "personality",
-    "setns",
-    "signal",
-    "userfaultfd",
-    "vsock",
-];
-
-#[test]
-fn nothing_that_reaches_outside_is_possible() {
-    let ground = Ground::new();
-    let answers = probe(&ground, false);
-    let mut done = done(&answers);
-    if tier() == Tier::Chroot {
-        done.retain(|name| !NOT_CLAIMED_BY_CHROOT.contains(name));
-    }
-    assert_eq!(done, Vec::<&str>::new());
-}
-
-#[test]
-fn what_dockers_containers_refuse_is_refused() {
-    if tier() != Tier::Root {
-        return;
-    }
-    let work = temporary();
-    let probe = probe_program();
-    let outside = work.path().join("outside");
-    fs::write(&outside, "not for commands").unwrap();
-    let [process, file, disk] = probe_arguments(&outside);
-    let volume = format!("{}:/probe:ro", probe.display());
-    let ran = docker().run(
-        work.path(),
-        &["--volume", &volume],
-        &["/probe", &process, &file, &disk],
-    );
-    assert_eq!(ran.code, 0, "{}", ran.stderr);
-    let theirs = answers(&ran.stdout);
-    let ours = self::probe(&Ground::new(), false);
-    for name in done(&ours) {
-        assert!(theirs[name], "Docker refuses `{name}`");
-    }
-    // The probe is able to tell: without confinement some of it is done.
-    let insecure = self::probe(&Ground::new(), true);
-    for name in ["mount", "umount", "set-hostname"] {
-        assert!(insecure[name] && !theirs[name], "{name}");
-    }
 }
 
 #[test]

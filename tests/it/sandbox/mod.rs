@@ -25,22 +25,24 @@ use imgmake::layer::{Compression, Entry, Index, IndexEntry, LayerBlob, LayerWrit
 use imgmake::sandbox::Tier;
 use imgmake::store::Store;
 
+use crate::adversary::command::{PROBE, probe_program};
+pub use devices::disk;
+
 const ISOLATION: &str = "IMGMAKE_TEST_ISOLATION";
 const PROGRAM: &str = "IMGMAKE_TEST_PROGRAM";
-const PROBE: &str = "IMGMAKE_TEST_PROBE";
 
-struct Ground {
-    dir: tempfile::TempDir,
+pub struct Ground {
+    pub dir: tempfile::TempDir,
     store: Store,
     worker: Worker,
     base: LayerBlob,
 }
 
 #[derive(Debug)]
-struct Ran {
-    exit: i32,
-    out: String,
-    err: String,
+pub struct Ran {
+    pub exit: i32,
+    pub out: String,
+    pub err: String,
     layer: Option<LayerBlob>,
     entries: BTreeMap<String, IndexEntry>,
 }
@@ -61,12 +63,12 @@ fn isolation() -> Option<Tier> {
     std::env::var(ISOLATION).ok().map(|t| t.parse().unwrap())
 }
 
-fn tier() -> Tier {
+pub fn tier() -> Tier {
     isolation().unwrap_or(Tier::Root)
 }
 
 impl Ground {
-    fn new() -> Ground {
+    pub fn new() -> Ground {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(&dir.path().join("store")).unwrap();
         let worker = Worker::new(store.clone(), isolation()).with_program(program());
@@ -79,7 +81,7 @@ impl Ground {
         }
     }
 
-    fn request(&self, script: &str) -> RunRequest {
+    pub fn request(&self, script: &str) -> RunRequest {
         RunRequest {
             layers: vec![self.base.clone()],
             argv: ["/bin/sh", "-c", script].map(str::to_string).to_vec(),
@@ -100,7 +102,7 @@ impl Ground {
         }
     }
 
-    fn run(&self, request: &RunRequest) -> Ran {
+    pub fn run(&self, request: &RunRequest) -> Ran {
         self.try_run(request).unwrap_or_else(|e| panic!("{e:#}"))
     }
 
@@ -140,7 +142,7 @@ impl Ground {
         index.entries.into_iter().map(named).collect()
     }
 
-    fn layer(&self, entries: &[(Entry, &[u8])]) -> LayerBlob {
+    pub fn layer(&self, entries: &[(Entry, &[u8])]) -> LayerBlob {
         write_layer(&self.store, entries)
     }
 }
@@ -223,7 +225,7 @@ fn the_other_kinds_of_isolation_keep_the_same_promises() {
     fs::copy(std::env::current_exe().unwrap(), &tests).unwrap();
     fs::copy(program(), &imgmake).unwrap();
     let probe = dir.path().join("probe");
-    fs::copy(hostile::probe_program(), &probe).unwrap();
+    fs::copy(probe_program(), &probe).unwrap();
     for kind in ["rootless", "single-id", "chroot"] {
         let mut command = Command::new("setpriv");
         if kind == "chroot" {
@@ -233,7 +235,7 @@ fn the_other_kinds_of_isolation_keep_the_same_promises() {
         }
         let output = command
             .arg(&tests)
-            .args(["sandbox::", "--test-threads", "2"])
+            .args(["sandbox::", "adversary::command::", "--test-threads", "2"])
             .env(ISOLATION, kind)
             .env(PROGRAM, &imgmake)
             .env(PROBE, &probe)
