@@ -144,6 +144,18 @@ impl Cancel {
         self.0.load(std::sync::atomic::Ordering::SeqCst)
     }
 
+    /// Whether a cancellation explains that another process ended or failed. A signal for
+    /// the whole process group (a terminal's, a batch system's) reaches it as well, and it may be
+    /// gone before the signal has been seen here.
+    pub fn explains_an_end(&self) -> bool {
+        const GRACE: std::time::Duration = std::time::Duration::from_secs(1);
+        let since = std::time::Instant::now();
+        while !self.is_cancelled() && since.elapsed() < GRACE {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        self.is_cancelled()
+    }
+
     /// For libraries that look at a flag.
     pub fn flag(&self) -> &std::sync::atomic::AtomicBool {
         &self.0

@@ -22,7 +22,7 @@ pub(super) const REF_NAME: &str = "org.opencontainers.image.ref.name";
 pub(super) const CONTAINERD_NAME: &str = "io.containerd.image.name";
 
 /// Adds an image to a layout directory, which is made if need be; what has the
-/// same names there is replaced. The index comes last, so a reader sees the image
+/// same names there is replaced, and one without a name by another without. The index comes last, so a reader sees the image
 /// whole or not at all.
 ///
 /// # Errors
@@ -100,16 +100,29 @@ fn merge(mut index: ImageIndex, new: &[Descriptor]) -> ImageIndex {
                 // Written by others, who know tags alone.
                 None => old.annotations.get(REF_NAME) == descriptor.annotations.get(REF_NAME),
             },
-            None => {
-                old.digest == descriptor.digest && !old.annotations.contains_key(CONTAINERD_NAME)
-            }
+            // Beside another without a name neither could be asked for.
+            None => !has_name(old),
         };
         match index.manifests.iter().position(same) {
-            Some(at) => index.manifests[at] = descriptor.clone(),
+            Some(at) => {
+                index.manifests[at] = descriptor.clone();
+                // Earlier versions left several without a name.
+                let mut number = 0;
+                index.manifests.retain(|old| {
+                    number += 1;
+                    number - 1 == at || !same(old)
+                });
+            }
             None => index.manifests.push(descriptor.clone()),
         }
     }
     index
+}
+
+fn has_name(descriptor: &Descriptor) -> bool {
+    [CONTAINERD_NAME, REF_NAME]
+        .iter()
+        .any(|key| descriptor.annotations.contains_key(*key))
 }
 
 pub(super) fn index_of(manifests: Vec<Descriptor>) -> ImageIndex {

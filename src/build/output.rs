@@ -38,6 +38,10 @@ pub fn run(
                 line: line.to_vec(),
             });
         })?;
+    // By a signal that may have been meant for all of us.
+    if outcome.exit > 128 && engine.cancel.explains_an_end() {
+        return Err(crate::event::Cancelled.into());
+    }
     engine.cancel.check()?;
     execution.shared.stop.check()?;
     match outcome.layer {

@@ -15,9 +15,9 @@ use std::fs;
 use std::io;
 use std::ops::{Deref, DerefMut};
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use tempfile::TempDir;
@@ -211,6 +211,13 @@ fn read_all(pipe: Option<impl io::Read>) -> io::Result<Vec<u8>> {
         pipe.read_to_end(&mut bytes)?;
     }
     Ok(bytes)
+}
+
+/// Whether a program may have been ended by a signal that was meant for us, too.
+pub fn may_be_stopped(status: ExitStatus) -> bool {
+    const HUP_INT_TERM: [i32; 3] = [1, 2, 15];
+    let signal = status.signal().or(status.code().map(|code| code - 128));
+    signal.is_some_and(|signal| HUP_INT_TERM.contains(&signal))
 }
 
 /// imgmake itself, as a helper process: it keeps its directory, and its environment

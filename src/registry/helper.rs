@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ClientOptions;
 use crate::event::Cancel;
-use crate::program::{Kind, Program};
+use crate::program::{Kind, Program, may_be_stopped};
 
 /// Some helpers open a browser or ask an agent; none may hang a build for ever.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -163,6 +163,9 @@ pub(super) fn talk(program: Program, input: &[u8], cancel: &Cancel) -> Result<Ve
         .map_err(|e| Failed::Start(format!("the program was lost: {e}")))?;
     if status.success() {
         return Ok(stdout);
+    }
+    if may_be_stopped(status) && cancel.explains_an_end() {
+        return Err(Failed::Start("cancelled".into()));
     }
     let lossy = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     Err(Failed::Said {

@@ -10,6 +10,7 @@
 //!               /<chain>/fs          what several layers give together, for where there is no overlay
 //! ```
 
+mod archive;
 mod attributes;
 mod below;
 mod diff;
@@ -23,6 +24,7 @@ mod times;
 mod tree;
 mod unpack;
 
+pub use archive::unpack_archive;
 pub use diff::{Changes, DiffOptions, Owners, write_layer};
 pub use forks::while_nothing_is_written;
 pub use merge::{Merged, copy_directory, keep_merged, merged_directory, take_merged};

@@ -24,6 +24,9 @@ pub(super) enum Whiteouts {
     Kept(Marks),
     /// What lies there from lower layers is removed.
     Applied,
+    /// This is no layer: names that begin with `.wh.` are names, modes of directories come
+    /// last, for an ordinary user could not fill one that forbids it.
+    None,
 }
 
 /// A hard link to something that only lower layers hold.
@@ -92,7 +95,11 @@ impl<'a> Tree<'a> {
 
     /// Makes one entry; `content` holds what a file contains.
     pub(super) fn add(&mut self, entry: &Entry, content: &mut dyn Read) -> Result<()> {
-        match Whiteout::parse(&entry.path) {
+        let whiteout = match self.whiteouts {
+            Whiteouts::None => None,
+            Whiteouts::Kept(_) | Whiteouts::Applied => Whiteout::parse(&entry.path),
+        };
+        match whiteout {
             None => self.make(entry, content),
             Some(Whiteout::Reserved) => Ok(()),
             Some(Whiteout::Opaque(directory)) => self.hide_below(&directory),
@@ -102,6 +109,9 @@ impl<'a> Tree<'a> {
 
     /// Times of directories, and their setgid bits.
     pub(super) fn finish(&mut self) -> Result<()> {
+        if self.whiteouts == Whiteouts::None {
+            return self.finish_modes();
+        }
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let beneath = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
         let told = std::mem::take(&mut self.directories).into_iter().rev();
@@ -120,6 +130,24 @@ impl<'a> Tree<'a> {
                 chmod(&fd, mode)?;
             }
             rustix::fs::futimens(&fd, &times(time))?;
+        }
+        Ok(())
+    }
+
+    /// Modes of directories, from below; the last entry of a name counts.
+    fn finish_modes(&mut self) -> Result<()> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let beneath = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+        let directories = std::mem::take(&mut self.directories).into_iter();
+        let modes: std::collections::BTreeMap<Vec<u8>, u32> =
+            directories.map(|(path, _, mode)| (path, mode)).collect();
+        for (path, mode) in modes.iter().rev() {
+            match rustix::fs::openat2(&self.root, &**path, flags, Mode::empty(), beneath) {
+                Ok(fd) => chmod(&fd, *mode)?,
+                // A later entry has replaced it.
+                Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
         Ok(())
     }
@@ -286,7 +314,10 @@ impl<'a> Tree<'a> {
     }
 
     fn make_directory(&mut self, name: &[u8], entry: &Entry) -> Result<()> {
-        let plain = entry.mode & !0o2000;
+        let plain = match self.whiteouts {
+            Whiteouts::None => 0o700,
+            Whiteouts::Kept(_) | Whiteouts::Applied => entry.mode & !0o2000,
+        };
         match self.kind_of(name)? {
             Some(FileType::Directory) => {}
             Some(_) if self.is_whiteout(name)? => {
@@ -339,7 +370,7 @@ impl<'a> Tree<'a> {
             }
         };
         // Writing clears setuid bits as well.
-        if changed || entry.mode & 0o7000 != 0 || self.whiteouts == Whiteouts::Applied {
+        if changed || entry.mode & 0o7000 != 0 || !matches!(self.whiteouts, Whiteouts::Kept(_)) {
             chmod(&file, entry.mode)?;
         }
         set_xattrs(&file, entry)?;
@@ -414,6 +445,12 @@ impl<'a> Tree<'a> {
             rustix::fs::openat2(root, target, flags, Mode::empty(), ResolveFlags::IN_ROOT).ok()
         });
         let Some(source) = found else {
+            if self.whiteouts == Whiteouts::None {
+                bail!(
+                    "a hard link to `{}`, which is not in the archive before it",
+                    String::from_utf8_lossy(target)
+                );
+            }
             return Err(LinkIntoLower(String::from_utf8_lossy(target).into_owned()).into());
         };
         let here = self.here.clone();

@@ -150,3 +150,139 @@ fn wait_for_sleep(child: &std::process::Child) {
     }
     panic!("the step of process {} did not start", child.id());
 }
+
+/// A server that takes connections and never says a word.
+fn silent() -> std::net::TcpListener {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap()
+}
+
+/// Waits for something as long as the run goes on.
+fn awaited<T>(child: &mut std::process::Child, mut look: impl FnMut() -> Option<T>) -> T {
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(child.try_wait().unwrap().is_none(), "it ended by itself");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Runs in a process group of its own, which gets the signal as a terminal or a batch
+/// system sends it: to every process at once.
+fn stopped_as_a_group(
+    imgmake: &Imgmake,
+    directory: &Path,
+    arguments: &[&str],
+    mut reached: impl FnMut(&mut std::process::Child),
+) {
+    for (signal, code) in [("INT", 130), ("TERM", 143)] {
+        let child =
+            std::os::unix::process::CommandExt::process_group(&mut imgmake.command(directory), 0)
+                .args(arguments)
+                .stdout(Stdio::null())
+                .stderr(Stdio::piped())
+                .spawn()
+                .unwrap();
+        reached(&mut child);
+        let group = format!("-{}", child.id());
+        crate::ground::run("kill", &[&format!("-{signal}"), "--", &group]);
+        let output = child.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
+        for wrong in ["helper process", "was killed", "out of memory", "error:"] {
+            assert!(!said.contains(wrong), "{arguments:?} {signal}: {said}");
+        }
+        let left = processes_of(imgmake.home().parent().unwrap());
+        assert!(left.is_empty(), "{left:?}");
+    }
+}
+
+#[test]
+fn a_signal_for_the_whole_group_during_a_run_is_a_signal() {
+    let host = &bases().host;
+    let directory = temporary();
+    let at = directory.path();
+    write(
+        at,
+        "Dockerfile",
+        format!("FROM {host}/library/busybox:latest\nRUN sleep 987\n"),
+    );
+    write(
+        at,
+        "imgmake.kdl",
+        format!(
+            "registry base \"{host}\" {{ insecure #true }}\nbuild app {{ context \".\"; tar \"out.tar\" }}\n"
+        ),
+    );
+    for isolation in ["root", "chroot"] {
+        let imgmake = Imgmake::new().with("IMGMAKE_ISOLATION", isolation);
+        stopped_as_a_group(&imgmake, at, &["app"], |child| wait_for_sleep(child));
+    }
+    let kaniko = [
+        "kaniko",
+        "--context=.",
+        "--no-push",
+        "--insecure-pull",
+        "--insecure",
+    ];
+    stopped_as_a_group(&Imgmake::new(), at, &kaniko, |child| wait_for_sleep(child));
+    let plugin = Imgmake::new()
+        .with("PLUGIN_REPO", "example.com/app")
+        .with("PLUGIN_INSECURE", "true")
+        .with("PLUGIN_DRY_RUN", "true");
+    stopped_as_a_group(&plugin, at, &["plugin", "--as", "drone-docker"], |child| {
+        wait_for_sleep(child)
+    });
+}
+
+#[test]
+fn a_signal_for_the_whole_group_during_a_transfer_is_a_signal() {
+    let server = silent();
+    let host = server.local_addr().unwrap();
+    server.set_nonblocking(true).unwrap();
+    // What an earlier run had asked for is still in the queue.
+    let mut held = Vec::new();
+    let mut asked = |child: &mut std::process::Child| {
+        let of_earlier: Vec<_> = std::iter::from_fn(|| server.accept().ok()).collect();
+        drop(of_earlier);
+        held.push(awaited(child, || server.accept().ok()));
+    };
+    let directory = temporary();
+    let at = directory.path();
+    write(at, "Dockerfile", format!("FROM {host}/base:1\n"));
+    write(at, "Other", "FROM scratch\nCOPY Other /\n");
+    write(
+        at,
+        "imgmake.kdl",
+        format!(
+            "registry far \"{host}\" {{ insecure #true }}\nbuild pulled {{ context \".\"; tar \"out.tar\" }}\n\
+             build sent {{ context \".\"; dockerfile \"Other\" }}\npush out {{ images sent; to far {{ tags \"1\" }} }}\n"
+        ),
+    );
+    for target in ["pulled", "out"] {
+        stopped_as_a_group(&Imgmake::new(), at, &[target], &mut asked);
+    }
+}
+
+#[test]
+fn a_signal_for_the_whole_group_during_a_program_is_a_signal() {
+    let directory = temporary();
+    let at = directory.path();
+    write(at, "Dockerfile", "FROM scratch\nCOPY Dockerfile /\n");
+    write(
+        at,
+        "imgmake.kdl",
+        "build app { context \".\" }\nscan judge { images app; scanner command \"touch {project}/there; sleep 985 # {archive}\" }\n\
+         run say { command \"touch there; sleep 985\" }\n\
+         run gone { command \"touch there; sleep 1; kill -TERM $$\" }\n",
+    );
+    let there = |child: &mut std::process::Child| {
+        awaited(child, || std::fs::remove_file(at.join("there")).ok());
+    };
+    for target in ["judge", "say"] {
+        stopped_as_a_group(&Imgmake::new(), at, &[target], there);
+    }
+    // A program that was ended by somebody else's signal has failed.
+    let ran = Imgmake::new().refused(at, &["gone"], 1, &["signal 15"]);
+    assert!(ran.stderr.contains("gone"), "{}", ran.stderr);
+}

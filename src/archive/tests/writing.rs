@@ -82,6 +82,36 @@ fn a_layout_gathers_images_and_replaces_what_has_the_same_name() {
 }
 
 #[test]
+fn without_a_name_there_is_one_image_in_a_layout() {
+    let ground = Ground::new();
+    let dir = ground.path("layout");
+    let (old, new, named) = (
+        ground.image("old"),
+        ground.image("new"),
+        ground.image("named"),
+    );
+    let digests = || {
+        let bytes = std::fs::read(dir.join("index.json")).unwrap();
+        let index: ImageIndex = crate::image::from_json(&bytes).unwrap();
+        let digests = index.manifests.into_iter().map(|d| d.digest);
+        digests.collect::<Vec<Digest>>()
+    };
+    write_layout(&ground.store, &old, &[], &dir).unwrap();
+    write_layout(&ground.store, &new, &[], &dir).unwrap();
+    assert_eq!(digests(), [new.digest.clone()]);
+    write_layout(&ground.store, &named, &names(&["app:1"]), &dir).unwrap();
+    write_layout(&ground.store, &old, &[], &dir).unwrap();
+    assert_eq!(digests(), [old.digest.clone(), named.digest.clone()]);
+    // Where earlier versions left several, one is left.
+    let path = dir.join("index.json");
+    let mut index: ImageIndex = crate::image::from_json(&std::fs::read(&path).unwrap()).unwrap();
+    index.manifests.push(new.clone());
+    std::fs::write(&path, crate::image::to_json(&index)).unwrap();
+    write_layout(&ground.store, &new, &[], &dir).unwrap();
+    assert_eq!(digests(), [new.digest.clone(), named.digest.clone()]);
+}
+
+#[test]
 fn a_directory_used_for_something_else_is_left_alone() {
     let ground = Ground::new();
     std::fs::create_dir(ground.path("src")).unwrap();

@@ -77,12 +77,10 @@ impl Planner<'_> {
             );
         }
         let path = self.place(directory, &entry.path)?;
-        let kind = match &entry.kind {
-            EntryKind::HardLink { target } => EntryKind::HardLink {
-                target: self.place(directory, target)?,
-            },
-            kind => kind.clone(),
-        };
+        if let EntryKind::HardLink { target } = &entry.kind {
+            return self.link(&entry, path, directory, target);
+        }
+        let kind = entry.kind;
         let content = match kind {
             EntryKind::File { .. } => Content::Archive { archive, number },
             _ => Content::None,
@@ -103,6 +101,65 @@ impl Planner<'_> {
             hash: None,
             kept: false,
         });
+        Ok(())
+    }
+
+    /// Another name for what is there already. As when BuildKit unpacks, that is what lies there at
+    /// this moment: a later entry is not there yet, and one that is replaced later stays under this name.
+    fn link(
+        &mut self,
+        entry: &Entry,
+        path: Vec<u8>,
+        directory: &[u8],
+        target: &[u8],
+    ) -> Result<()> {
+        let refused = |why: &str| {
+            let (entry, target) = (show(&entry.path), show(target));
+            anyhow::anyhow!("the archive's entry `{entry}` is a hard link to `{target}`, {why}")
+        };
+        let nothing = || refused("which is not there: a file must come before the links to it");
+        let written = target;
+        let above = self.resolve(parent(&join(directory, target)), true)?;
+        let target = join(&above, base_name(written));
+        // The link takes the place of a directory, which goes with all that it holds.
+        if target.starts_with(&join(&path, b"")) {
+            return Err(nothing());
+        }
+        let Some(there) = self.plan_mut().entries.get(&target).cloned() else {
+            return match self.standing(&target) {
+                Standing::Nothing => Err(nothing()),
+                Standing::Directory => Err(refused("which is a directory")),
+                Standing::Link(_) | Standing::Other => Err(refused(
+                    "which is in the image and not in the archive: a layer cannot link to a file of another; put the file into the archive",
+                )),
+            };
+        };
+        let file = match &there.entry.kind {
+            EntryKind::Directory => return Err(refused("which is a directory")),
+            // These have no content that two names could share.
+            EntryKind::Symlink { .. }
+            | EntryKind::CharDevice { .. }
+            | EntryKind::BlockDevice { .. }
+            | EntryKind::Fifo => None,
+            EntryKind::File { .. } => Some(target.clone()),
+            EntryKind::HardLink { target } => Some(target.clone()),
+        };
+        if target == path {
+            // What stood there is taken away before the link is made.
+            return Err(nothing());
+        }
+        if file.as_ref() == Some(&path) {
+            // Both are names of one file already.
+            return Ok(());
+        }
+        let mut linked = there;
+        linked.entry.path = path;
+        if let Some(target) = file {
+            linked.entry.kind = EntryKind::HardLink { target };
+            linked.content = Content::None;
+            linked.hash = None;
+        }
+        self.insert(linked);
         Ok(())
     }
 

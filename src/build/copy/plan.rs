@@ -70,6 +70,8 @@ pub struct Planner<'a> {
     hides: bool,
     /// Identity of a file with several names -> its first name here.
     names: HashMap<Vec<u8>, Vec<u8>>,
+    /// Whether anything here is a hard link, whose file must not go away under it.
+    has_links: bool,
 }
 
 /// What stands at a path now.
@@ -88,6 +90,7 @@ impl<'a> Planner<'a> {
             plan: Plan::default(),
             hides: false,
             names: HashMap::new(),
+            has_links: false,
         }
     }
 
@@ -369,6 +372,7 @@ impl<'a> Planner<'a> {
         }
         let path = planned.entry.path.clone();
         self.keep_names_of(&path);
+        self.has_links |= matches!(planned.entry.kind, EntryKind::HardLink { .. });
         self.plan.changes = true;
         self.plan.entries.insert(path, planned);
     }
@@ -380,21 +384,62 @@ impl<'a> Planner<'a> {
         }
         self.hides = true;
         let prefix = join(path, b"");
-        self.plan.entries.retain(|p, _| !p.starts_with(&prefix));
+        let gone: Vec<Vec<u8>> = self
+            .plan
+            .entries
+            .range(prefix.clone()..)
+            .map(|(p, _)| p.clone())
+            .take_while(|p| p.starts_with(&prefix))
+            .collect();
+        // Links go first, so that none of them becomes the file's name only to go, too.
+        let is_link =
+            |p: &Vec<u8>| matches!(self.plan.entries[p].entry.kind, EntryKind::HardLink { .. });
+        let (links, others): (Vec<_>, Vec<_>) = gone.into_iter().partition(is_link);
+        for path in links {
+            self.plan.entries.remove(&path);
+        }
+        for path in others {
+            self.keep_names_of(&path);
+            self.plan.entries.remove(&path);
+        }
     }
 
-    /// A file that is about to be replaced may have further names here: they keep its content.
+    /// A file that is about to go may have further names here: the first of them becomes
+    /// the file, and the others are links to that.
     fn keep_names_of(&mut self, path: &[u8]) {
-        if self.names.is_empty() || !self.plan.entries.contains_key(path) {
+        if !self.has_links && self.names.is_empty() {
             return;
         }
-        let replaced = self.plan.entries[path].clone();
-        for planned in self.plan.entries.values_mut() {
-            if matches!(&planned.entry.kind, EntryKind::HardLink { target } if target == path) {
-                planned.entry.kind = replaced.entry.kind.clone();
-                planned.content = replaced.content.clone();
-                planned.hash = replaced.hash;
+        let Some(replaced) = self.plan.entries.get(path).cloned() else {
+            return;
+        };
+        if replaced.entry.kind == EntryKind::Directory {
+            return;
+        }
+        let mut heir: Option<Vec<u8>> = None;
+        for (name, planned) in &mut self.plan.entries {
+            let EntryKind::HardLink { target } = &mut planned.entry.kind else {
+                continue;
+            };
+            if target != path {
+                continue;
             }
+            match &heir {
+                Some(heir) => target.clone_from(heir),
+                None => {
+                    heir = Some(name.clone());
+                    planned.entry.kind = replaced.entry.kind.clone();
+                    planned.content = replaced.content.clone();
+                    planned.hash = replaced.hash;
+                }
+            }
+        }
+        match heir {
+            Some(heir) => {
+                let names = self.names.values_mut().filter(|name| *name == path);
+                names.for_each(|name| name.clone_from(&heir));
+            }
+            None => self.names.retain(|_, name| name != path),
         }
     }
 

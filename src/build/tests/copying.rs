@@ -313,7 +313,7 @@ fn archives_are_unpacked_by_add_alone() {
     assert_eq!(
         image.layers[1],
         [
-            "600 7:8 a-link = z",
+            "600 7:8 a-link 2",
             "755 0:0 usr/",
             "755 0:0 usr/lib/",
             "640 7:8 usr/lib/new 3",
@@ -322,6 +322,83 @@ fn archives_are_unpacked_by_add_alone() {
     );
     assert!(image.layers[2][0].starts_with("644 0:0 copy "));
     assert!(image.layers[3][0].starts_with("644 0:0 add "));
+}
+
+/// An archive of entries: name, link target, text.
+fn archive(entries: &[(&str, tar::EntryType, &str)]) -> Vec<u8> {
+    let mut tar = tar::Builder::new(Vec::new());
+    for (path, kind, said) in entries {
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(*kind);
+        header.set_mode(0o644);
+        let is_file = *kind == tar::EntryType::Regular;
+        header.set_size(if is_file { said.len() as u64 } else { 0 });
+        if !is_file && !said.is_empty() {
+            header.as_mut_bytes()[157..157 + said.len()].copy_from_slice(said.as_bytes());
+        }
+        header.as_mut_bytes()[..path.len()].copy_from_slice(path.as_bytes());
+        header.set_cksum();
+        let text = if is_file { said.as_bytes() } else { b"" };
+        tar.append(&header, text).unwrap();
+    }
+    tar.into_inner().unwrap()
+}
+
+#[test]
+fn a_hard_link_of_an_archive_needs_a_file_before_it() {
+    use tar::EntryType::{Directory, Link, Regular, Symlink};
+    let p = Project::new();
+    p.write("base/there", "x");
+    let file = ("f", Regular, "text");
+    for (entries, why) in [
+        (vec![file, ("h", Link, "nothing")], "not there"),
+        (vec![("h", Link, "f"), file], "not there"),
+        (vec![("h", Link, "h")], "not there"),
+        (
+            vec![file, ("h", Regular, "x"), ("h", Link, "h")],
+            "not there",
+        ),
+        (vec![("d", Directory, ""), ("h", Link, "d")], "a directory"),
+        (vec![("h", Link, "base")], "a directory"),
+        (vec![("h", Link, "base/there")], "in the image"),
+        (vec![("h", Link, "/base/there")], "in the image"),
+        (vec![("h", Link, "../../etc/passwd")], "leads out"),
+        (vec![("h/f", Regular, "x"), ("h", Link, "h/f")], "not there"),
+    ] {
+        p.write("a.tar", archive(&entries));
+        let error = p.error("FROM scratch\nCOPY base /base\nADD a.tar /\n");
+        assert!(
+            error.contains("`h`") && error.contains(why),
+            "{why}: {error}"
+        );
+    }
+    // To what is there every name leads, also one that is replaced, or goes with its directory.
+    let entries = [
+        ("d/f", Regular, "first"),
+        ("h", Link, "d/f"),
+        ("i", Link, "h"),
+        ("s", Symlink, "d/f"),
+        ("t", Link, "s"),
+        ("d/f", Regular, "second!"),
+        ("j", Link, "d/f"),
+        ("d", Regular, ""),
+        ("k", Link, "/j"),
+        ("j", Link, "k"),
+    ];
+    p.write("a.tar", archive(&entries));
+    let image = p.build("FROM scratch\nADD a.tar /\n");
+    assert_eq!(
+        image.layers[0],
+        [
+            "644 0:0 d 0",
+            "644 0:0 h 5",
+            "644 0:0 i = h",
+            "644 0:0 j 7",
+            "644 0:0 k = j",
+            "644 0:0 s -> d/f",
+            "644 0:0 t -> d/f",
+        ]
+    );
 }
 
 #[test]

@@ -186,10 +186,13 @@ impl Worker {
                 }
                 Ok(Answer::Shell { exit }) => on_shell(exit)?,
                 Ok(Answer::Cancelled) => return Err(Cancelled.into()),
-                Ok(Answer::Failed(_)) if cancel.is_cancelled() => return Err(Cancelled.into()),
+                Ok(Answer::Failed(_)) if cancel.explains_an_end() => return Err(Cancelled.into()),
                 Ok(Answer::Failed(message)) => return failed(message),
                 Ok(answer) => return Ok(answer),
                 Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) if cancel.explains_an_end() => {
+                    return Err(Cancelled.into());
+                }
                 Err(RecvTimeoutError::Disconnected) => bail!(
                     "the helper process ended in the middle of its work (was it killed, or out of memory?)"
                 ),

@@ -112,8 +112,20 @@ pub(super) fn main(stage: Stage) -> ! {
     std::process::exit(code)
 }
 
+/// A signal for the whole process group is the parent's: it cancels what is to be cancelled, and
+/// this process cleans up. Handlers, unlike ignored signals, are not inherited by commands.
+fn leave_signals_to_the_parent() -> Result<()> {
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+    for signal in [SIGHUP, SIGINT, SIGTERM] {
+        signal_hook::flag::register(signal, Arc::default())
+            .context("cannot leave signals to the parent")?;
+    }
+    Ok(())
+}
+
 fn serve(stage: Stage) -> Result<()> {
     sandbox::die_with_parent()?;
+    leave_signals_to_the_parent()?;
     sandbox::close_other_descriptors(1 + 2);
     let socket = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)?;
     let mut socket = UnixStream::from(socket);

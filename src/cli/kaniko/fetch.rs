@@ -8,9 +8,10 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result, bail};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::{git, http, unpack};
+use super::{git, http};
 use crate::event::Cancel;
 use crate::plugin::kaniko::Context;
+use crate::rootfs::unpack_archive;
 use crate::store::Store;
 
 pub struct Root {
@@ -34,7 +35,7 @@ pub fn context(context: &Context, store: &Store, repositories: &git::Repositorie
         Context::Directory(_) => unreachable!("a directory is not fetched"),
         Context::Tar(archive) => {
             let file = File::open(archive).context("cannot open the archive")?;
-            unpack::unpack(file, &path, cancel)?;
+            unpack_archive(file, &path, cancel)?;
         }
         Context::StandardInput => {
             let input = std::io::stdin();
@@ -43,13 +44,13 @@ pub fn context(context: &Context, store: &Store, repositories: &git::Repositorie
                     "there is no archive on standard input, but a terminal; pipe one in, and with docker or kubectl give `-i`"
                 );
             }
-            unpack::unpack(Attentive { input, cancel }, &path, cancel)?;
+            unpack_archive(Attentive { input, cancel }, &path, cancel)?;
         }
         Context::Git(git) => git::clone(git, &path, repositories)?,
         Context::Https(address) => {
             let archive = store.temporary_dir()?.join("context");
             http::download(&address.0, &archive, cancel)?;
-            unpack::unpack(File::open(&archive)?, &path, cancel)?;
+            unpack_archive(File::open(&archive)?, &path, cancel)?;
             drop(std::fs::remove_file(archive));
         }
     }

@@ -11,7 +11,6 @@
 mod fetch;
 pub mod git;
 pub mod http;
-mod unpack;
 
 use std::path::{Path, PathBuf};
 

@@ -13,6 +13,7 @@ use crate::execute::{Failure, FailureKind, Made};
 use crate::graph::TargetId;
 use crate::key::{self, Frame, Inputs};
 use crate::manifest::{CommandNode, Diagnostic, RunTarget};
+use crate::program::may_be_stopped;
 use crate::state::Output;
 
 /// How long a stopped command may take to end by itself.
@@ -52,6 +53,9 @@ pub(super) fn run(work: &Work<'_>, id: TargetId, run: &RunTarget) -> Result<Made
     }
     let mut child = start(work, run)?;
     let status = attend(work, name, &mut child, run.timeout)?;
+    if may_be_stopped(status) && work.tools.cancel.explains_an_end() {
+        return Err(Failure::new(FailureKind::Cancelled, "stopped"));
+    }
     if !status.success() {
         return Err(Failure::failed(format!(
             "its command ended with {}",

@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, wa
 
 use super::ScannerError;
 use crate::event::Cancel;
-use crate::program::{Program, StartError, Started};
+use crate::program::{Program, StartError, Started, may_be_stopped};
 
 /// Between two looks at a running program.
 const BEAT: Duration = Duration::from_millis(20);
@@ -57,6 +57,9 @@ pub fn run(
         cancel,
     };
     let status = running.wait(program.spawn().map_err(refused)?, &stdout)?;
+    if may_be_stopped(status) && cancel.explains_an_end() {
+        return Err(ScannerError::Cancelled(crate::event::Cancelled));
+    }
     stdout.rewind().map_err(failed)?;
     let said = last_lines(&mut stderr).map_err(failed)?;
     Ok(Ended {
