@@ -176,7 +176,7 @@ fn stopped_as_a_group(
     mut reached: impl FnMut(&mut std::process::Child),
 ) {
     for (signal, code) in [("INT", 130), ("TERM", 143)] {
-        let child =
+        let mut child =
             std::os::unix::process::CommandExt::process_group(&mut imgmake.command(directory), 0)
                 .args(arguments)
                 .stdout(Stdio::null())
