@@ -96,6 +96,8 @@ pub struct BuildRequest {
     pub resolver: worker::Resolver,
     /// Of every RUN that does not say its own.
     pub network: crate::dockerfile::RunNetwork,
+    /// What each RUN may use.
+    pub limits: crate::sandbox::Limits,
     /// SOURCE_DATE_EPOCH, seconds.
     pub epoch: Option<i64>,
     pub compression: Compression,

@@ -65,6 +65,8 @@ pub fn prepare(
                 (RunNetwork::None, _) | (RunNetwork::Default, RunNetwork::None) => Network::None,
                 _ => Network::Host,
             },
+            // In no key: a limit changes no result.
+            limits: request.limits,
             insecure: run.security == RunSecurity::Insecure,
             hostname: request
                 .args

@@ -9,7 +9,7 @@ use super::exit::Exit;
 use super::output::print;
 use super::tools::tier;
 use crate::build::worker::Worker;
-use crate::sandbox::{self, Emulation, Probe, SyscallFilter, Tier};
+use crate::sandbox::{self, Controller, Emulation, Probe, SyscallFilter, Tier};
 use crate::store::Store;
 
 pub fn doctor(global: &Global, environment: &Environment) -> Result<u8, Exit> {
@@ -31,6 +31,7 @@ pub fn doctor(global: &Global, environment: &Environment) -> Result<u8, Exit> {
     text.push_str(&tiers(&probes));
     text.push_str(&choice(&probes, wanted));
     text.push_str(&layers(&Worker::new(store, wanted)));
+    text.push_str(&limits());
     text.push_str(&platforms());
     print(&text)?;
     Ok(0)
@@ -107,6 +108,23 @@ fn layers(worker: &Worker) -> String {
         Err(_) if worker.tier().is_err() => String::new(),
         Err(error) => format!("The helper process cannot start: {error:#}\n"),
     }
+}
+
+/// How `limits` of a build target are enforced.
+fn limits() -> String {
+    let mut text = String::from("\nLimits of a RUN:\n");
+    for (name, controller) in [
+        ("memory", Controller::Memory),
+        ("processes", Controller::Processes),
+    ] {
+        let how = match sandbox::has_controller(controller) {
+            Ok(()) => "by the kernel, in a control group".to_string(),
+            Err(why) => format!("by watching: no control group can be made ({why})"),
+        };
+        writeln!(text, "  {name}: {how}").expect("a string takes everything");
+    }
+    text.push_str("  disk: by watching\n  time: by imgmake's clock\n");
+    text
 }
 
 fn platforms() -> String {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::context::Cx;
 use super::fields::{Fields, twice};
+use super::limits;
 use super::steps::{self, STEPS};
 use super::targets::{check_label, check_path};
 use super::tree::Node;
@@ -36,9 +37,10 @@ pub(super) fn build(fields: &mut Fields) -> Option<BuildTarget> {
     let format = format.and_then(|text| fields.cx.choice(&text, &["oci", "docker"]));
     let (compression, compression_level) = compression(fields);
     let network = fields.text("network").filter(|text| {
-        let known = ["default", "host", "none"];
+        let known = ["default", "host", "none", "isolated"];
         fields.cx.choice(text, &known).is_some()
     });
+    let limits = limits::limits(fields);
     let add_hosts = unique(fields.map("add-hosts"));
     check_hosts(&add_hosts, fields.cx);
     let dns = fields.all_texts("dns");
@@ -71,6 +73,7 @@ pub(super) fn build(fields: &mut Fields) -> Option<BuildTarget> {
         compression,
         compression_level,
         network,
+        limits,
         add_hosts,
         dns,
         dns_search,

@@ -15,6 +15,7 @@ pub mod glob;
 mod golden;
 mod include;
 mod interpolate;
+mod limits;
 mod matrix;
 mod rebase;
 mod render;

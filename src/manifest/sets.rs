@@ -96,7 +96,7 @@ impl Set {
             .map_or(target.name.span, |name| name.span);
         let is_map = matches!(
             self.key.as_str(),
-            "args" | "labels" | "annotations" | "add-hosts"
+            "args" | "labels" | "annotations" | "add-hosts" | "limits"
         ) || (self.key == "env"
             && matches!(target.name.value.as_str(), "run" | "build"));
         let children = target.children.get_or_insert_default();

@@ -13,7 +13,14 @@ use super::tree::{Data, Node};
 use super::{Diagnostic, suggest};
 
 /// Attributes that are maps in every kind of target.
-const MAPS: [&str; 5] = ["args", "labels", "annotations", "contexts", "add-hosts"];
+const MAPS: [&str; 6] = [
+    "args",
+    "labels",
+    "annotations",
+    "contexts",
+    "add-hosts",
+    "limits",
+];
 /// Templates in templates beyond this are a mistake.
 const DEEPEST: usize = 32;
 /// Nodes that inheriting may copy in total: small sources must not fill the memory.

@@ -269,8 +269,10 @@ pub struct BuildTarget {
     /// `gzip`, `zstd` or `none`.
     pub compression: Option<Spanned<String>>,
     pub compression_level: Option<i32>,
-    /// `default`, `host` or `none`: of every RUN that does not say its own.
+    /// `default`, `host`, `none` or `isolated`: of every RUN that does not say its own.
     pub network: Option<Spanned<String>>,
+    /// What each RUN may use; in no key.
+    pub limits: LimitsNode,
     /// Names that RUN finds in `/etc/hosts`, with their addresses.
     pub add_hosts: BTreeMap<String, Spanned<String>>,
     /// Servers that RUN asks for names, and domains that it looks in.
@@ -284,6 +286,14 @@ pub struct BuildTarget {
     /// Absolute paths: what the build changes there is in no layer of the image.
     pub ignore_paths: Vec<Spanned<String>>,
     pub no_cache: bool,
+}
+/// Limits of a RUN: bytes, processes and threads, bytes, wall time; each above zero.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct LimitsNode {
+    pub memory: Option<Spanned<u64>>,
+    pub processes: Option<Spanned<u64>>,
+    pub disk: Option<Spanned<u64>>,
+    pub time: Option<Spanned<Duration>>,
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LoadNode {

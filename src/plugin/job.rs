@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use super::log::Log;
 use crate::manifest::{
-    AuthNode, BuildTarget, CacheNode, ContextNode, Destination, ImageFormat, LoadInto, LoadNode,
-    Manifest, PasswordFrom, Publish, PushFrom, PushTarget, RecipeNode, RegistryNode, SecretFrom,
-    SecretNode, Settings, Spanned, TarFormat, TarOutput, Target, TargetKind, WithoutDaemon,
+    AuthNode, BuildTarget, CacheNode, ContextNode, Destination, ImageFormat, LimitsNode, LoadInto,
+    LoadNode, Manifest, PasswordFrom, Publish, PushFrom, PushTarget, RecipeNode, RegistryNode,
+    SecretFrom, SecretNode, Settings, Spanned, TarFormat, TarOutput, Target, TargetKind,
+    WithoutDaemon,
 };
 
 /// The names of the targets in the manifest that a job becomes.
@@ -257,6 +258,7 @@ impl Job {
             compression: build.compression.as_ref().map(|(name, _)| plain(name)),
             compression_level: build.compression.as_ref().and_then(|(_, level)| *level),
             network: build.network.as_ref().map(|network| plain(network)),
+            limits: LimitsNode::default(),
             add_hosts: spanned(&build.add_hosts),
             dns: build.dns.iter().map(|s| plain(s)).collect(),
             dns_search: build.dns_search.iter().map(|s| plain(s)).collect(),

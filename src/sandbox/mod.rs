@@ -15,6 +15,7 @@
     reason = "namespaces, fork and seccomp have no safe interface"
 )]
 
+mod cgroup;
 mod child;
 mod chrooted;
 mod devices;
@@ -23,6 +24,7 @@ mod enter;
 mod filter;
 mod id_map;
 mod image_path;
+mod limits;
 mod mount;
 mod overlay;
 mod plan;
@@ -31,14 +33,18 @@ mod probe;
 mod start;
 mod stub;
 mod system;
+mod usage;
 mod user;
+mod watch;
 
+pub use cgroup::{Controller, has_controller, remove_left_groups};
 pub use child::run_plan;
 pub use chrooted::{adopt_strays, kill_rooted_in, kill_strays};
 pub use emulator::{Emulation, emulated_architectures, emulation, register_emulator};
 pub use enter::{Inside, enter, inside, protected_program};
 pub use id_map::{IdMaps, Range};
 pub use image_path::{Resolved, open_root, resolve};
+pub use limits::{Exceeded, Limit, Limits};
 pub use mount::{remove_made_points, with_stubs};
 pub use overlay::{Overlay, OverlayXattrs, probe_overlay};
 pub use plan::{Mount, MountKind, Network, Plan, PlanFile, Root, Stub};

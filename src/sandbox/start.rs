@@ -12,6 +12,8 @@ use anyhow::{Context, Result, bail};
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, PidfdFlags};
 
+use super::limits::Limits;
+use super::watch::{Watch, Watching};
 use super::{ARGV0, Plan};
 
 /// A plan that is being carried out. Dropping it kills everything.
@@ -23,14 +25,15 @@ pub struct Running {
     pub stderr: Option<ChildStderr>,
     /// Readable once the process that carries the plan out is gone.
     pub gone: OwnedFd,
+    watching: Option<Watching>,
 }
 
 /// Starts `program` (imgmake itself) for one plan. The thread that calls must
 /// outlive the command, which is killed when this thread ends.
 ///
 /// # Errors
-/// The process cannot be started.
-pub fn start(program: &Path, plan: &Plan) -> Result<Running> {
+/// The process cannot be started; a limit cannot be enforced here.
+pub fn start(program: &Path, plan: &Plan, limits: &Limits) -> Result<Running> {
     let errors = match &plan.terminal {
         None => Stdio::piped(),
         Some(terminal) => {
@@ -58,7 +61,14 @@ pub fn start(program: &Path, plan: &Plan) -> Result<Running> {
         stdout,
         stderr,
         gone: gone.context("cannot watch a sandbox (pidfd_open needs Linux 5.3)")?,
+        watching: None,
     };
+    if !limits.is_none() {
+        // Before it has its plan, so that nothing of the command is outside.
+        let watch = Watch::new(plan, limits, pid)?;
+        let (gone, control) = (running.gone.try_clone()?, running.control.try_clone()?);
+        running.watching = Some(watch.start(pid, gone, control)?);
+    }
     let plan = postcard::to_stdvec(plan).context("cannot describe the sandbox")?;
     let length = u32::try_from(plan.len()).context("the sandbox's description is too long")?;
     running.control.write_all(&length.to_le_bytes())?;
@@ -86,12 +96,16 @@ impl Running {
     /// when its output has ended.
     ///
     /// # Errors
-    /// The sandbox could not be made; the message is the set-up process's.
+    /// The sandbox could not be made; the message is the set-up process's. Or
+    /// [`super::Exceeded`]: it went beyond a limit.
     pub fn wait(mut self) -> Result<i32> {
         let mut report = String::new();
         // A killed sandbox has closed its end already.
         drop((&self.control).take(64 << 10).read_to_string(&mut report));
         let status = self.child.wait().context("lost the sandbox")?;
+        if let Some(watching) = self.watching.take() {
+            watching.verdict()?;
+        }
         if !report.is_empty() {
             bail!("{report}");
         }

@@ -115,6 +115,7 @@ impl Project {
             add_hosts: BTreeMap::new(),
             resolver: Default::default(),
             network: Default::default(),
+            limits: Default::default(),
             epoch: None,
             compression: Compression::Gzip { level: 1 },
             format: Default::default(),

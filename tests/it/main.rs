@@ -61,6 +61,7 @@ mod import;
 mod interrupted;
 mod judged;
 mod kaniko;
+mod limits;
 mod login;
 mod own_image;
 mod packages;

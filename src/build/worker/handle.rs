@@ -75,8 +75,8 @@ impl Worker {
     /// kills the process tree.
     ///
     /// # Errors
-    /// The step could not be set up, or its layer not be written. A command that
-    /// fails is no error.
+    /// The step could not be set up, or its layer not be written; the command went beyond a
+    /// limit ([`sandbox::Exceeded`]). A command that fails is no error.
     pub fn run(
         &self,
         request: &RunRequest,
@@ -187,6 +187,7 @@ impl Worker {
                 Ok(Answer::Shell { exit }) => on_shell(exit)?,
                 Ok(Answer::Cancelled) => return Err(Cancelled.into()),
                 Ok(Answer::Failed(_)) if cancel.explains_an_end() => return Err(Cancelled.into()),
+                Ok(Answer::Exceeded(limit)) => return Err(sandbox::Exceeded(limit).into()),
                 Ok(Answer::Failed(message)) => return failed(message),
                 Ok(answer) => return Ok(answer),
                 Err(RecvTimeoutError::Timeout) => {}

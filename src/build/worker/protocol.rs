@@ -12,7 +12,7 @@ use super::super::copy::CopyRequest;
 use super::request::RunRequest;
 use super::shell::ShellRequest;
 use crate::layer::LayerBlob;
-use crate::sandbox::Tier;
+use crate::sandbox::{Limit, Tier};
 use crate::store::FoundAgain;
 
 /// A re-executed imgmake with this name is a helper; its socket is descriptor 0.
@@ -90,6 +90,8 @@ pub(super) enum Answer {
     Copied(LayerBlob),
     Deleted,
     Overlay(Result<(), String>),
+    /// A RUN was killed: it went beyond a limit.
+    Exceeded(Limit),
     Failed(String),
     Cancelled,
 }

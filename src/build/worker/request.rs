@@ -1,6 +1,7 @@
 //! What the helper process is asked to do.
 
 use crate::layer::{Compression, LayerBlob};
+use crate::sandbox::Limits;
 
 /// What a RUN needs; all values final (expanded), user names unresolved.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
@@ -17,6 +18,7 @@ pub struct RunRequest {
     pub files: Vec<(String, Vec<u8>, u32)>,
     pub mounts: Vec<RunMount>,
     pub network: Network,
+    pub limits: Limits,
     pub insecure: bool,
     pub hostname: String,
     pub add_hosts: Vec<(String, String)>,

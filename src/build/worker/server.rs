@@ -16,7 +16,7 @@ use super::{step, views};
 use crate::event::Cancel;
 use crate::mac::MacKey;
 use crate::rootfs::{Devices, Marks, Trees};
-use crate::sandbox::{self, OverlayXattrs, SyscallFilter, Tier};
+use crate::sandbox::{self, Exceeded, OverlayXattrs, SyscallFilter, Tier};
 use crate::store::{Guard, Store};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -389,7 +389,10 @@ fn answer_one(server: &Arc<Server>, id: u64, request: Request, task: &Task) {
     let answer = match worked {
         Ok(Ok(answer)) => answer,
         Ok(Err(_)) if task.cancel.is_cancelled() => Answer::Cancelled,
-        Ok(Err(error)) => Answer::Failed(format!("{error:#}")),
+        Ok(Err(error)) => match error.downcast_ref::<Exceeded>() {
+            Some(Exceeded(limit)) => Answer::Exceeded(*limit),
+            None => Answer::Failed(format!("{error:#}")),
+        },
         Err(_) => Answer::Failed("the helper process has a bug: a request panicked".to_string()),
     };
     server.tasks.lock().expect("no task panics").remove(&id);
@@ -418,6 +421,7 @@ fn delete(root: &Path, paths: &[PathBuf]) -> Result<Answer> {
 
 /// What killed runs left and only this namespace may remove; nobody waits for it.
 fn sweep(server: &Server) {
+    sandbox::remove_left_groups();
     let leftovers = server.store.leftovers();
     if leftovers.is_empty() {
         return;

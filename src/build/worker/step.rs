@@ -56,7 +56,9 @@ pub(super) fn run(
         &prepared,
         &scratch.0.join("sandbox"),
     )?;
-    let running = rootfs::while_nothing_is_written(|| sandbox::start(&server.program, &plan))?;
+    let running = rootfs::while_nothing_is_written(|| {
+        sandbox::start(&server.program, &plan, &request.limits)
+    })?;
     task.on_cancel(running.killer()?);
     let exit = follow(running, lines, server.tier)?;
     task.cancel.check()?;
@@ -97,7 +99,10 @@ fn open_shell(server: &Server, plan: Plan, task: &Task, lines: &Lines) -> Result
         // What the kernel leaves in a volatile overlay so that nobody mounts it again by mistake.
         drop(fs::remove_dir_all(work.join("work/incompat")));
     }
-    let started = rootfs::while_nothing_is_written(|| sandbox::start(&server.program, &plan));
+    // Whoever looks around has all the time and memory there is.
+    let unlimited = sandbox::Limits::default();
+    let started =
+        rootfs::while_nothing_is_written(|| sandbox::start(&server.program, &plan, &unlimited));
     let opened = started.and_then(|running| {
         task.on_cancel(running.killer()?);
         follow(running, lines, server.tier)

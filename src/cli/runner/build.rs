@@ -14,15 +14,16 @@ use crate::build::{
 };
 use crate::dockerfile::RunNetwork;
 use crate::event::{Event, Product};
-use crate::execute::{Failure, Made, Upstream};
+use crate::execute::{Failure, FailureKind, Made, Upstream};
 use crate::graph::TargetId;
 use crate::image::{Descriptor, ManifestFormat, Reference};
 use crate::key::{Frame, Inputs};
 use crate::layer::Compression;
 use crate::manifest::{
     BaseKind, BuildTarget, CommandNode, ContextNode, Diagnostic, HealthcheckTest, ImageFormat,
-    LoadInto, RecipeNode, Spanned, StepNode, TarFormat, TargetKind,
+    LimitsNode, LoadInto, RecipeNode, Spanned, StepNode, TarFormat, TargetKind,
 };
+use crate::sandbox::{Exceeded, Limit, Limits};
 use crate::state::{FileKind, Output};
 
 pub(super) fn inputs(
@@ -83,7 +84,9 @@ pub(super) fn run(
     let request = request(work, id, target, Some(upstream))?;
     let engine = work.tools.engine(&work.state)?;
     let (built, mut outputs) = loop {
-        let built = build::build(&request, &engine).map_err(failure)?;
+        let built = build::build(&request, &engine).map_err(|error| {
+            beyond_limit(work, target, &error).unwrap_or_else(|| failure(error))
+        })?;
         match write(work, name, target, &built.root) {
             Ok(outputs) => break (built, outputs),
             // A layer that was to come from a cache cannot be had: made again, it is here.
@@ -149,6 +152,38 @@ pub(super) fn run(
             .finish(),
         outputs,
     })
+}
+
+/// A RUN that was killed for a limit is told at the limit.
+fn beyond_limit(work: &Work<'_>, target: &BuildTarget, error: &anyhow::Error) -> Option<Failure> {
+    let Exceeded(limit) = error.chain().find_map(|cause| cause.downcast_ref())?;
+    let LimitsNode {
+        memory,
+        processes,
+        disk,
+        time,
+    } = &target.limits;
+    let span = match limit {
+        Limit::Memory(_) => memory.as_ref().map(|limit| limit.span),
+        Limit::Processes(_) => processes.as_ref().map(|limit| limit.span),
+        Limit::Disk(_) => disk.as_ref().map(|limit| limit.span),
+        Limit::Time(_) => time.as_ref().map(|limit| limit.span),
+    };
+    let kind = match limit {
+        Limit::Time(_) => FailureKind::Timeout,
+        _ => FailureKind::Failed,
+    };
+    let diagnostic = Diagnostic::at(span?, format!("{error:#}"), "the limit");
+    Some(Failure::new(kind, work.project.problem(diagnostic)))
+}
+
+fn limits(node: &LimitsNode) -> Limits {
+    Limits {
+        memory: node.memory.as_ref().map(|limit| limit.value),
+        processes: node.processes.as_ref().map(|limit| limit.value),
+        disk: node.disk.as_ref().map(|limit| limit.value),
+        time: node.time.as_ref().map(|limit| limit.value),
+    }
 }
 
 fn lost_a_cached_layer(engine: &build::Engine, name: &str) -> bool {
@@ -273,6 +308,7 @@ pub(super) fn request(
             Some("none") => RunNetwork::None,
             _ => RunNetwork::Default,
         },
+        limits: limits(&target.limits),
         epoch,
         compression: compression(work, target)?,
         format: if target.format == ImageFormat::Docker {

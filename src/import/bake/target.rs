@@ -10,8 +10,8 @@ use super::resolve::{Given, Values, list};
 use super::values::{said, shown};
 use super::{Imported, Inline, Problem, Repository};
 use crate::manifest::{
-    BuildTarget, CacheAccess, CacheOption, ContextNode, ImageFormat, RecipeNode, SecretFrom,
-    SecretNode, Spanned, Target, TargetKind, cache_option, suggest,
+    BuildTarget, CacheAccess, CacheOption, ContextNode, ImageFormat, LimitsNode, RecipeNode,
+    SecretFrom, SecretNode, Spanned, Target, TargetKind, cache_option, suggest,
 };
 
 /// What a target may say.
@@ -104,6 +104,7 @@ pub(super) fn add(name: &str, values: &Values, imported: &mut Imported) -> Resul
         compression: None,
         compression_level: None,
         network: network(name, values)?,
+        limits: LimitsNode::default(),
         add_hosts: add_hosts(values)?,
         dns: Vec::new(),
         dns_search: Vec::new(),

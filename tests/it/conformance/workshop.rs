@@ -241,6 +241,7 @@ impl Workshop {
             add_hosts: BTreeMap::new(),
             resolver: Default::default(),
             network: Default::default(),
+            limits: Default::default(),
             epoch: asked.epoch,
             compression: Compression::Gzip { level: 1 },
             format: Default::default(),

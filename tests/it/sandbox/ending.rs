@@ -84,7 +84,7 @@ fn a_killed_helper_takes_everything_with_it_and_is_replaced() {
 }
 
 /// The helper holds a lock file in its own directory of the store.
-fn helper_of_this_test(store: &Path) -> String {
+pub(super) fn helper_of_this_test(store: &Path) -> String {
     let own = std::process::id().to_string();
     for process in fs::read_dir(store.join("tmp")).unwrap() {
         let name = process.unwrap().file_name().into_string().unwrap();
@@ -96,7 +96,7 @@ fn helper_of_this_test(store: &Path) -> String {
     panic!("no helper is at work");
 }
 
-fn anyone_runs(argument: &str) -> bool {
+pub(super) fn anyone_runs(argument: &str) -> bool {
     let processes = fs::read_dir("/proc").unwrap().filter_map(|e| {
         let command = fs::read(e.ok()?.path().join("cmdline")).ok()?;
         Some(String::from_utf8_lossy(&command).into_owned())

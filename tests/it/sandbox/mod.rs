@@ -10,6 +10,7 @@ mod devices;
 mod ending;
 mod hostile;
 mod layers;
+mod limits;
 mod mounts;
 
 use std::collections::BTreeMap;
@@ -92,6 +93,7 @@ impl Ground {
             files: Vec::new(),
             mounts: Vec::new(),
             network: Network::Host,
+            limits: Default::default(),
             insecure: false,
             hostname: String::new(),
             add_hosts: Vec::new(),
