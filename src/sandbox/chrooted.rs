@@ -179,7 +179,7 @@ fn kill_everything(which: Strays) {
             // Thousands may have ended at once: a look at every process for each would
             // take as long as they are many, squared.
             Strays::All => {
-                drop(rustix::process::wait(WaitOptions::empty()));
+                let _ = rustix::process::wait(WaitOptions::empty());
                 while let Ok(Some(_)) = rustix::process::wait(WaitOptions::NOHANG) {}
             }
             Strays::OfOtherPrograms => {

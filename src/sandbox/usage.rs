@@ -66,8 +66,9 @@ impl Processes {
     /// Ends them. A whole process group at a time, which nothing that it starts meanwhile
     /// escapes; groups of `ours` are spared.
     pub(super) fn kill(&self, ours: Pid) {
-        let spared = [Some(ours), Some(rustix::process::getpid())]
-            .map(|pid| rustix::process::getpgid(pid).map_or(0, |group| group.as_raw_nonzero().get()));
+        let spared = [Some(ours), Some(rustix::process::getpid())].map(|pid| {
+            rustix::process::getpgid(pid).map_or(0, |group| group.as_raw_nonzero().get())
+        });
         let groups: HashSet<i32> = self.list.iter().map(|process| process.group).collect();
         for group in groups.into_iter().filter(|group| !spared.contains(group)) {
             if let Some(group) = Pid::from_raw(group) {
