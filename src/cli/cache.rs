@@ -7,12 +7,13 @@ use super::environment::Environment;
 use super::exit::Exit;
 use super::output::print;
 use super::tools::tier;
+use super::trust::open_store;
 use crate::build::worker::Worker;
 use crate::report::bytes;
-use crate::store::{Keep, Store};
+use crate::store::Keep;
 
 pub fn usage(global: &Global, environment: &Environment) -> Result<u8, Exit> {
-    let store = Store::open(&environment.store(global)?)?;
+    let store = open_store(global, environment)?;
     let usage = store.usage();
     let mut text = format!("{}\n", store.root().display());
     for (folder, size, files) in &usage.folders {
@@ -43,7 +44,7 @@ pub fn gc(
             })
         })
         .transpose()?;
-    let store = Store::open(&environment.store(global)?)?;
+    let store = open_store(global, environment)?;
     let garbage = store.collect(Keep {
         younger_than,
         at_most,

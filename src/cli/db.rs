@@ -12,6 +12,7 @@ use super::environment::Environment;
 use super::exit::Exit;
 use super::output::print;
 use super::signals;
+use super::trust::open_store;
 use crate::event::Cancel;
 use crate::scan;
 use crate::store::Store;
@@ -22,7 +23,7 @@ const PUBLISHED: &str = "https://osv-vulnerabilities.storage.googleapis.com";
 const LARGEST: u64 = 4 << 30;
 
 pub fn db(command: &DbCommand, global: &Global, environment: &Environment) -> Result<u8, Exit> {
-    let store = Store::open(&environment.store(global)?)?;
+    let store = open_store(global, environment)?;
     let cancel = Cancel::default();
     let stopped = signals::listen(&cancel);
     let done = match command {
@@ -75,6 +76,11 @@ fn update(
     environment: &Environment,
     cancel: &Cancel,
 ) -> Result<()> {
+    if !store.keeps_database() {
+        bail!(
+            "advisories cannot be kept: the store lies in a checkout, where others may change them, and the user has no other\n  help: set HOME, or a store outside with `--store` or IMGMAKE_STORE"
+        );
+    }
     let home = scan::advisory_home(store)?;
     fs::create_dir_all(&home).with_context(|| format!("cannot make `{}`", home.display()))?;
     let again: Vec<String> = match from {

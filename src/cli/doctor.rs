@@ -8,9 +8,9 @@ use super::environment::Environment;
 use super::exit::Exit;
 use super::output::print;
 use super::tools::tier;
+use super::trust::open_store;
 use crate::build::worker::Worker;
 use crate::sandbox::{self, Controller, Emulation, Probe, SyscallFilter, Tier};
-use crate::store::Store;
 
 pub fn doctor(global: &Global, environment: &Environment) -> Result<u8, Exit> {
     let path = environment.store(global)?;
@@ -19,10 +19,10 @@ pub fn doctor(global: &Global, environment: &Environment) -> Result<u8, Exit> {
         env!("CARGO_PKG_VERSION"),
         path.display()
     );
-    let store = match Store::open(&path) {
+    let store = match open_store(global, environment) {
         Ok(store) => store,
         Err(error) => {
-            print(&format!("{text}  ✗ {error:#}\n"))?;
+            print(&format!("{text}  ✗ {error}\n"))?;
             return Ok(super::exit::FAILED);
         }
     };

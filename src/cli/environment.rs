@@ -6,6 +6,7 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use super::args::{Global, Progress, When};
+use crate::mac::VARIABLE;
 use crate::report::{Options, Style};
 
 /// Facts about the surroundings of this process.
@@ -14,6 +15,8 @@ pub struct Environment {
     pub variables: BTreeMap<String, String>,
     pub width: usize,
     stderr_is_terminal: bool,
+    /// Not among the variables: nothing that we start is to have it.
+    state_key: Option<String>,
 }
 
 impl Environment {
@@ -21,13 +24,19 @@ impl Environment {
         let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
             Some((name.into_string().ok()?, value.into_string().ok()?))
         };
-        let variables: BTreeMap<String, String> = std::env::vars_os().filter_map(text).collect();
+        let mut variables: BTreeMap<String, String> =
+            std::env::vars_os().filter_map(text).collect();
+        variables.remove(VARIABLE);
+        // Any bytes are a key.
+        let hex = |bytes: std::ffi::OsString| hex::encode(bytes.as_encoded_bytes());
+        let key = std::env::var_os(VARIABLE).map(|key| key.into_string().unwrap_or_else(hex));
         let columns = variables.get("COLUMNS").and_then(|c| c.parse().ok());
         let (_, measured) = console::Term::stderr().size_checked().unwrap_or((24, 80));
         Environment {
             width: columns.unwrap_or(measured as usize).clamp(40, 400),
             variables,
             stderr_is_terminal: std::io::stderr().is_terminal(),
+            state_key: key.filter(|key| !key.trim().is_empty()),
         }
     }
 
@@ -76,19 +85,25 @@ impl Environment {
 
     /// `--store`, else `$XDG_CACHE_HOME/imgmake`, else `~/.cache/imgmake`.
     pub fn store(&self, global: &Global) -> Result<PathBuf, super::exit::Exit> {
-        if let Some(store) = &global.store {
-            return Ok(store.clone());
-        }
+        let store = global.store.clone().or_else(|| self.usual_store());
+        store.ok_or_else(|| {
+            super::exit::Exit::usage("there is no place for the store: HOME is not set")
+                .with_help("give a directory with `--store` or IMGMAKE_STORE")
+        })
+    }
+
+    /// Where it is unless another is set.
+    pub fn usual_store(&self) -> Option<PathBuf> {
         if let Some(cache) = self.get("XDG_CACHE_HOME") {
-            return Ok(PathBuf::from(cache).join("imgmake"));
+            return Some(PathBuf::from(cache).join("imgmake"));
         }
-        match self.get("HOME") {
-            Some(home) => Ok(PathBuf::from(home).join(".cache/imgmake")),
-            None => Err(super::exit::Exit::usage(
-                "there is no place for the store: HOME is not set",
-            )
-            .with_help("give a directory with `--store` or IMGMAKE_STORE")),
-        }
+        let home = self.get("HOME")?;
+        Some(PathBuf::from(home).join(".cache/imgmake"))
+    }
+
+    /// The text in IMGMAKE_STATE_KEY.
+    pub fn state_key(&self) -> Option<&str> {
+        self.state_key.as_deref()
     }
 
     /// The same surroundings with other variables.

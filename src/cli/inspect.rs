@@ -9,6 +9,7 @@ use super::args::{Global, ListFormat};
 use super::environment::Environment;
 use super::exit::{self, Exit};
 use super::output::print;
+use super::trust::open_store;
 use crate::archive;
 use crate::image::{Descriptor, ImageConfig, ImageManifest, ManifestOrIndex, from_json};
 use crate::layer::{Entry, EntryKind, LayerBlob};
@@ -23,7 +24,7 @@ pub fn inspect(
     format: ListFormat,
     environment: &Environment,
 ) -> Result<u8, Exit> {
-    let store = Store::open(&environment.store(global)?)?;
+    let store = open_store(global, environment)?;
     let path = global
         .directory
         .as_deref()

@@ -29,6 +29,7 @@ mod shared_cache;
 mod shell;
 mod signals;
 mod tools;
+mod trust;
 mod watch;
 mod watchdog;
 

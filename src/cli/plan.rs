@@ -23,7 +23,10 @@ fn decide<T>(
 ) -> Result<T, Exit> {
     let project = Project::load(global, environment)?;
     let plan = project.select(targets)?;
-    let state = Arc::new(State::read(&project.directory));
+    let state = Arc::new(State::read(&project.directory, &project.trust.key));
+    if let Some(ignored) = state.ignored() {
+        project.trust.tell_ignored(ignored);
+    }
     let tools = Tools::new(
         &project,
         environment,

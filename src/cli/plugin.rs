@@ -102,7 +102,14 @@ fn fetched_context(
     if !remote_context::is_remote(environment) {
         return Ok(None);
     }
-    let store = Store::open(&job::store_path(workspace, environment))?;
+    let store = job::store_path(workspace, environment);
+    let place = job::Place::new(workspace.to_path_buf(), store, environment);
+    let store = place
+        .map_err(|exit| Exit {
+            code: FAILED,
+            ..exit
+        })?
+        .open_store()?;
     let cancel = Cancel::default();
     let stopped = signals::listen(&cancel);
     let client = git::Client::new(environment.variables.clone(), &cancel);

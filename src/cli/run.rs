@@ -12,6 +12,7 @@ use super::shared_cache;
 use super::shell::UserTerminal;
 use super::signals::{self, Stopped};
 use super::tools::Tools;
+use super::trust::Keys;
 use crate::build::worker::Terminals;
 use crate::event::Cancel;
 use crate::execute::{self, CacheUse, OnFailure};
@@ -20,7 +21,7 @@ use crate::report::{Reporter, Style};
 use crate::state::{Lock, LockError, State, Wait};
 
 pub fn run(global: &Global, args: &RunArgs, environment: &Environment) -> Result<u8, Exit> {
-    let project = Project::load(global, environment)?;
+    let project = Project::load_with(global, environment, Keys::Make)?;
     let cancel = Cancel::default();
     let stopped = signals::listen(&cancel);
     once(&project, global, args, environment, &cancel, &stopped)
@@ -45,7 +46,10 @@ pub fn once(
     let plan = project.select(&args.targets)?;
     let caches = shared_cache::of_arguments(args)?;
     let lock = take_lock(project, args, cancel, stopped)?;
-    let state = Arc::new(State::open(&project.directory, &lock)?);
+    let state = Arc::new(State::open(&project.directory, &project.trust.key, &lock)?);
+    if let Some(ignored) = state.ignored() {
+        project.trust.tell_ignored(ignored);
+    }
     let mut report = environment.report_options(global);
     if terminal.is_some() {
         // Nothing else may draw on the terminal that a shell has.

@@ -18,10 +18,11 @@ use crate::plugin::job::ImmutableTags;
 use crate::registry::{Auth, Client, ClientOptions, HostSettings, MirrorFallback, Secret};
 use crate::sandbox::Tier;
 use crate::state::State;
-use crate::store::Store;
+use crate::store::{Store, Trust};
 
 pub struct Tools {
     store_path: PathBuf,
+    store_trust: Trust,
     options: ClientOptions,
     tier: Option<Tier>,
     pub events: Events,
@@ -70,6 +71,7 @@ impl Tools {
         };
         Ok(Tools {
             store_path,
+            store_trust: project.trust.of_store(),
             options,
             tier: tier(environment)?,
             cache_settings: super::shared_cache::settings(&manifest.settings.cache)?,
@@ -94,7 +96,7 @@ impl Tools {
         if let Some(store) = self.store.get() {
             return Ok(store);
         }
-        let opened = Store::open(&self.store_path)?;
+        let opened = Store::open_with(&self.store_path, self.store_trust.clone())?;
         Ok(self.store.get_or_init(|| opened))
     }
 

@@ -12,6 +12,7 @@ use super::output::tell;
 use super::project::Project;
 use super::run::once;
 use super::signals;
+use super::trust::Keys;
 use crate::event::Cancel;
 use crate::manifest::{Glob, OnBusy, TargetKind};
 use crate::watch::{Change, Watcher};
@@ -20,7 +21,7 @@ pub fn watch(global: &Global, args: &RunArgs, environment: &Environment) -> Resu
     let ended = Cancel::default();
     let stopped = signals::listen(&ended);
     loop {
-        let project = Project::load(global, environment);
+        let project = Project::load_with(global, environment, Keys::Make);
         // A manifest that is wrong is watched until it is right.
         let watched = match &project {
             Ok(project) => Watched::of(project, args)?,

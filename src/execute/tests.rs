@@ -2,6 +2,11 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use super::*;
+use crate::mac::MacKey;
+
+fn key() -> MacKey {
+    MacKey::of_text("the key of the user who runs these tests").unwrap()
+}
 use crate::state::{Lock, Wait};
 
 /// Targets whose inputs are texts and whose output is a function of them; a real
@@ -100,7 +105,7 @@ impl Project {
     }
 
     fn run(&self, texts: &Texts, on_failure: OnFailure) -> Summary {
-        let state = State::open(self.directory.path(), &self.lock).unwrap();
+        let state = State::open(self.directory.path(), &key(), &self.lock).unwrap();
         let heard = std::sync::Arc::new(Mutex::new(Vec::new()));
         let sink = heard.clone();
         let options = Options {
@@ -122,7 +127,7 @@ impl Project {
     }
 
     fn reasons(&self, texts: &Texts) -> Vec<String> {
-        let state = State::read(self.directory.path());
+        let state = State::read(self.directory.path(), &key());
         let decisions = preview(&texts.actions(), texts, &state);
         let text = |d: Decision| {
             let reasons: Vec<String> = d.reasons.iter().map(ToString::to_string).collect();
@@ -214,7 +219,7 @@ fn a_missing_output_is_made_again() {
 #[test]
 fn a_cancelled_run_starts_nothing() {
     let (project, texts) = (Project::new(), Texts::new(&[&[], &[]]));
-    let state = State::open(project.directory.path(), &project.lock).unwrap();
+    let state = State::open(project.directory.path(), &key(), &project.lock).unwrap();
     let options = Options {
         jobs: 1,
         on_failure: OnFailure::KeepGoing,

@@ -21,6 +21,7 @@
 //!   stream      over ssh, and git's own port
 //! address     where a repository is; login: who we are there
 //! facts       commit, branch and tag of a directory of this machine
+//! tracked     whether its index names something
 //! ```
 
 mod address;
@@ -40,6 +41,7 @@ mod stream;
 mod submodule;
 #[cfg(test)]
 mod tests;
+mod tracked;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -50,6 +52,7 @@ pub use clone::Clone as CloneOf;
 pub use commit::{GitDirectory, Submodules};
 pub use facts::facts;
 pub use login::Login;
+pub use tracked::{Tracked, tracks};
 
 use crate::event::Cancel;
 

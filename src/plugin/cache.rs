@@ -111,7 +111,7 @@ pub(super) fn option(
         Ok(CacheOption::Other(kind)) => {
             let why = match kind.as_str() {
                 "local" => {
-                    "steps are kept in the workspace's store; keep `.imgmake/store`, or name a directory in IMGMAKE_STORE"
+                    "steps are kept in the workspace's store; keep `.imgmake/store` and give a key in IMGMAKE_STATE_KEY, or name a directory outside in IMGMAKE_STORE"
                 }
                 "inline" => "images carry no cache here; `type=registry,ref=…` shares steps",
                 _ => "there is no such cache here; `type=registry,ref=…` shares steps",

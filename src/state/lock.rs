@@ -1,10 +1,13 @@
 //! One run per project at a time. The lock goes with its holder: the kernel
 //! releases it when the process dies, however it dies.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use super::directory::Directory;
 
 /// Held until dropped.
 #[derive(Debug)]
@@ -45,7 +48,8 @@ impl Lock {
             path: directory.display().to_string(),
             error,
         };
-        let mut file = open(&directory).map_err(io)?;
+        let opened = Directory::open_or_make(project);
+        let mut file = opened.and_then(|d| d.read_or_make("lock")).map_err(io)?;
         let mut told_already = false;
         loop {
             match file.try_lock() {
@@ -69,6 +73,10 @@ impl Lock {
         }
         let pid = std::process::id();
         let mut write = || {
+            // Another name of the file could be anybody's: it is locked, and not written.
+            if file.metadata()?.nlink() != 1 {
+                return Ok(());
+            }
             file.set_len(0)?;
             file.rewind()?;
             file.write_all(format!("{pid}\n").as_bytes())
@@ -85,26 +93,13 @@ impl Lock {
     }
 }
 
-fn open(directory: &Path) -> std::io::Result<File> {
-    if !directory.is_dir() {
-        fs::create_dir_all(directory)?;
-        // Nothing in here belongs into anybody's history.
-        fs::write(directory.join(".gitignore"), "*\n")?;
-    }
-    File::options()
-        .create(true)
-        .truncate(false)
-        .read(true)
-        .write(true)
-        .open(directory.join("lock"))
-}
-
 fn holder(file: &mut File) -> String {
-    let mut text = String::new();
+    let mut text = Vec::new();
     drop(file.rewind());
-    drop(file.read_to_string(&mut text));
-    match text.trim() {
-        "" => "an unknown process".to_string(),
-        pid => format!("process {pid}"),
+    drop(file.take(20).read_to_end(&mut text));
+    let text = String::from_utf8_lossy(&text);
+    match text.trim().parse::<u32>() {
+        Ok(pid) => format!("process {pid}"),
+        Err(_) => "an unknown process".to_string(),
     }
 }

@@ -1,5 +1,8 @@
 //! What was made from what, kept in `.imgmake/` beside the manifest.
 //!
+//! A checkout may hold anything under these names, so a file counts only with a MAC under
+//! the user's key, derived for the project's path: else it is ignored, told of, and made anew.
+//!
 //! ```text
 //! log      append-only records: attempts, outcomes, pins (see `log`)
 //! stat     (device, inode, size, times) → content hash (see `stat_cache`)
@@ -10,6 +13,7 @@
 //! Knows keys and explanations. Knows no image, manifest or terminal: what a
 //! target made is a list of [`Output`]s in plain strings.
 
+mod directory;
 mod lock;
 mod log;
 mod signature;
@@ -18,21 +22,22 @@ mod stat_cache;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Mutex;
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::key::{CacheKey, Explanation, Inputs};
+use crate::mac::MacKey;
 
+pub use directory::Sealed;
 pub use lock::{Lock, LockError, Wait};
 pub use signature::{Signature, tree_signature};
 pub use stat_cache::StatCache;
 
-use log::Log;
+use directory::Directory;
+use log::{End, Found, Log};
 
 /// One thing that a target made, with what is needed to see later that it is
 /// still there and still the same.
@@ -146,11 +151,23 @@ enum Record<'a> {
 
 /// The project's memory. Many threads may read and record at once.
 pub struct State {
-    directory: PathBuf,
+    directory: Option<Directory>,
+    key: MacKey,
     inner: Mutex<Inner>,
+    ignored: Option<Ignored>,
     pub stats: StatCache,
 }
 
+/// What of the state was not used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ignored {
+    /// A file without a MAC of the key: all of it.
+    Foreign,
+    /// What follows the sound records of the log.
+    DamagedEnd,
+}
+
+#[derive(Default)]
 struct Inner {
     known: BTreeMap<String, Known>,
     pins: BTreeMap<String, String>,
@@ -158,18 +175,18 @@ struct Inner {
     log: Option<Log>,
 }
 
+const MANIFEST: &str = "manifest.cache";
+
 /// The name of the directory that holds all this.
 pub const DIRECTORY: &str = ".imgmake";
 
 impl State {
     /// Reads what is there and writes nothing, for `plan`, `why` and `check`.
-    pub fn read(project: &Path) -> State {
-        let directory = project.join(DIRECTORY);
-        let ((inner, _), stats) = load(&directory);
-        State {
-            stats,
-            inner: Mutex::new(inner),
-            directory,
+    pub fn read(project: &Path, key: &MacKey) -> State {
+        match Directory::open(project) {
+            Ok(Some(directory)) => State::load(directory, project, key).0,
+            Ok(None) => State::empty(key, None),
+            Err(_) => State::empty(key, Some(Ignored::Foreign)),
         }
     }
 
@@ -177,24 +194,74 @@ impl State {
     ///
     /// # Errors
     /// The directory cannot be written.
-    pub fn open(project: &Path, lock: &Lock) -> Result<State> {
-        let directory = project.join(DIRECTORY);
-        debug_assert!(lock.is_of(&directory));
-        let ((mut inner, whole), stats) = load(&directory);
-        let path = directory.join("log");
-        inner.log = Some(match whole {
-            Some(length) if length <= inner.worth_keeping() => Log::append_at(&path, length)?,
-            _ => inner.compact(&path)?,
-        });
-        Ok(State {
-            stats,
-            inner: Mutex::new(inner),
-            directory,
-        })
+    pub fn open(project: &Path, key: &MacKey, lock: &Lock) -> Result<State> {
+        debug_assert!(lock.is_of(&project.join(DIRECTORY)));
+        let told = || {
+            format!(
+                "cannot write the project's state in `{}`",
+                project.display()
+            )
+        };
+        let directory = Directory::open_or_make(project).with_context(told)?;
+        let (mut state, end) = State::load(directory, project, key);
+        let directory = state.directory.as_ref().expect("it was just given");
+        if state.ignored == Some(Ignored::Foreign) {
+            // Nothing else replaces them where there is nothing to remember.
+            directory.remove_foreign(&["stat", MANIFEST], &state.key);
+        }
+        let inner = state.inner.get_mut().expect("nobody else has it yet");
+        let goes_on = |end: End| Log::append_at(directory, &state.key, end);
+        let kept = end.filter(|end| end.length <= inner.worth_keeping());
+        // One that cannot be written, such as for a second name that it has, is replaced.
+        let log = match kept.and_then(|end| goes_on(end).ok()) {
+            Some(log) => Ok(log),
+            None => inner.compact(directory, &state.key),
+        };
+        inner.log = Some(log.with_context(told)?);
+        Ok(state)
     }
 
-    pub fn directory(&self) -> &Path {
-        &self.directory
+    fn empty(key: &MacKey, ignored: Option<Ignored>) -> State {
+        State {
+            directory: None,
+            key: key.clone(),
+            inner: Mutex::new(Inner::default()),
+            ignored,
+            stats: StatCache::new(),
+        }
+    }
+
+    /// The log and the stat cache, read side by side; where the log goes on, if it is ours.
+    fn load(directory: Directory, project: &Path, key: &MacKey) -> (State, Option<End>) {
+        let key = project_key(project, key);
+        let ((inner, found), (stats, foreign_stats)) = std::thread::scope(|scope| {
+            let stats = scope.spawn(|| StatCache::load(&directory, &key));
+            let inner = Inner::load(&directory, &key);
+            let stats = stats.join().expect("reading a cache does not panic");
+            (inner, stats)
+        });
+        let (end, ignored) = match found {
+            Found::Foreign => (None, Some(Ignored::Foreign)),
+            Found::Absent => (None, None),
+            Found::Ours { end, damaged } => (Some(end), damaged.then_some(Ignored::DamagedEnd)),
+        };
+        let ignored = match foreign_stats {
+            true => Some(Ignored::Foreign),
+            false => ignored,
+        };
+        let state = State {
+            directory: Some(directory),
+            key,
+            inner: Mutex::new(inner),
+            ignored,
+            stats,
+        };
+        (state, end)
+    }
+
+    /// What was not used of what is there.
+    pub fn ignored(&self) -> Option<Ignored> {
+        self.ignored
     }
 
     pub fn known(&self, target: &str) -> Known {
@@ -266,7 +333,9 @@ impl State {
     /// Writes the stat cache, if it learnt anything.
     pub fn save_stats(&self) {
         // Only speed is lost when this fails.
-        drop(self.stats.save(&self.directory.join("stat")));
+        if let Some(directory) = &self.directory {
+            drop(self.stats.save(directory, &self.key));
+        }
     }
 
     fn inner(&self) -> std::sync::MutexGuard<'_, Inner> {
@@ -274,49 +343,26 @@ impl State {
     }
 }
 
-/// The log and the stat cache, read side by side.
-fn load(directory: &Path) -> ((Inner, Option<u64>), StatCache) {
-    std::thread::scope(|scope| {
-        let stats = scope.spawn(|| StatCache::load(&directory.join("stat")));
-        let inner = Inner::load(directory);
-        let stats = stats.join().expect("reading a cache does not panic");
-        (inner, stats)
-    })
-}
-
-/// The encoded manifest, if it was filed under this key.
-pub fn cached_manifest(project: &Path) -> Option<Vec<u8>> {
-    let bytes = fs::read(project.join(DIRECTORY).join("manifest.cache")).ok()?;
-    let (checksum, content) = bytes.split_at_checked(32)?;
-    (blake3::hash(content).as_bytes() == checksum).then(|| content.to_vec())
+/// The encoded manifest, when it was filed under this key.
+pub fn cached_manifest(project: &Path, key: &MacKey) -> Sealed {
+    match Directory::open(project) {
+        Ok(Some(directory)) => directory.sealed(MANIFEST, &project_key(project, key)),
+        Ok(None) => Sealed::Absent,
+        Err(_) => Sealed::Foreign,
+    }
 }
 
 /// Files an encoded manifest. Only where `.imgmake/` exists: reading commands make nothing.
-pub fn cache_manifest(project: &Path, content: &[u8]) {
-    let directory = project.join(DIRECTORY);
-    if !directory.is_dir() {
-        return;
+pub fn cache_manifest(project: &Path, key: &MacKey, content: &[u8]) {
+    if let Ok(Some(directory)) = Directory::open(project) {
+        // Only speed is lost when this fails.
+        drop(directory.seal(MANIFEST, &project_key(project, key), content));
     }
-    let checksum = blake3::hash(content);
-    // Only speed is lost when this fails.
-    drop(replace(
-        &directory.join("manifest.cache"),
-        &[checksum.as_bytes(), content],
-    ));
 }
 
-/// Writes beside, then renames: readers see the old or the new content.
-fn replace(path: &Path, pieces: &[&[u8]]) -> io::Result<()> {
-    use std::io::Write;
-    let directory = path
-        .parent()
-        .expect("files of the state are in its directory");
-    let mut file = tempfile::NamedTempFile::new_in(directory)?;
-    for piece in pieces {
-        file.write_all(piece)?;
-    }
-    file.persist(path).map_err(|error| error.error)?;
-    Ok(())
+/// A file of one project is none of another's.
+fn project_key(project: &Path, key: &MacKey) -> MacKey {
+    key.derive("project", project.as_os_str().as_encoded_bytes())
 }
 
 impl Outcome {
@@ -332,25 +378,14 @@ impl Outcome {
 }
 
 impl Inner {
-    /// What the log tells, and how many bytes of it are sound (`None`: it is of
-    /// another version, or absent).
-    fn load(directory: &Path) -> (Inner, Option<u64>) {
-        let mut inner = Inner {
-            known: BTreeMap::new(),
-            pins: BTreeMap::new(),
-            log: None,
-        };
-        let whole = log::read(
-            &directory.join("log"),
-            |payload| match postcard::from_bytes::<Record<'_>>(payload) {
-                Ok(record) => {
-                    inner.apply(record);
-                    true
-                }
-                Err(_) => false,
-            },
-        );
-        (inner, whole)
+    /// What the log tells, and what kind of log it is.
+    fn load(directory: &Directory, key: &MacKey) -> (Inner, Found) {
+        let mut inner = Inner::default();
+        let found = log::read(directory, key, |payload| {
+            let record = postcard::from_bytes::<Record<'_>>(payload);
+            record.map(|record| inner.apply(record)).is_ok()
+        });
+        (inner, found)
     }
 
     fn apply(&mut self, record: Record<'_>) {
@@ -407,8 +442,8 @@ impl Inner {
     }
 
     /// Writes only what is live into a new log that replaces the old one.
-    fn compact(&self, path: &Path) -> Result<Log> {
-        Log::rewrite(path, |log| {
+    fn compact(&self, directory: &Directory, key: &MacKey) -> std::io::Result<Log> {
+        Log::rewrite(directory, key, |log| {
             let encode =
                 |record: &Record<'_>| postcard::to_stdvec(record).expect("records hold strings");
             for (name, value) in &self.pins {
@@ -425,6 +460,5 @@ impl Inner {
             }
             Ok(())
         })
-        .with_context(|| format!("cannot write the project's state in `{}`", path.display()))
     }
 }

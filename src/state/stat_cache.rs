@@ -8,7 +8,7 @@
 //! where it lies: loading 24,000 entries decodes none of them.
 
 use std::collections::HashMap;
-use std::fs::{self, File, Metadata};
+use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Mutex;
@@ -16,10 +16,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::Signature;
+use super::directory::{Directory, Sealed};
+use crate::mac::MacKey;
 
-const MAGIC: &[u8; 16] = b"imgmake stat 01\n";
-/// Magic, then the checksum of all records.
-const HEAD: usize = 16 + 32;
+/// Its name; the content is sealed (see `mac`).
+const NAME: &str = "stat";
 /// Signature, then hash.
 const RECORD: usize = 40 + 32;
 /// Kernels stamp files with a coarse clock that moves every 1 to 10 ms.
@@ -36,10 +37,30 @@ pub struct StatCache {
     learnt: Mutex<HashMap<(u64, u64), [u8; RECORD]>>,
 }
 
+impl Default for StatCache {
+    fn default() -> StatCache {
+        StatCache::new()
+    }
+}
+
 impl StatCache {
-    /// Anything that is not a sound cache counts as empty.
-    pub fn load(path: &Path) -> StatCache {
-        let records = sound_records(path).unwrap_or_default();
+    /// With nothing in it.
+    pub fn new() -> StatCache {
+        StatCache::of(Vec::new())
+    }
+
+    /// What was saved under this key; and whether something else is there, which is ignored.
+    pub(super) fn load(directory: &Directory, key: &MacKey) -> (StatCache, bool) {
+        match directory.sealed(NAME, key) {
+            Sealed::Ours(records) if records.len().is_multiple_of(RECORD) => {
+                (StatCache::of(records), false)
+            }
+            Sealed::Absent => (StatCache::new(), false),
+            _ => (StatCache::new(), true),
+        }
+    }
+
+    fn of(records: Vec<u8>) -> StatCache {
         let words = (records.len() / RECORD).div_ceil(64);
         StatCache {
             places: records.chunks_exact(RECORD).map(place_of).collect(),
@@ -109,7 +130,7 @@ impl StatCache {
     ///
     /// # Errors
     /// The file system is full or read-only.
-    pub fn save(&self, path: &Path) -> io::Result<()> {
+    pub(super) fn save(&self, directory: &Directory, key: &MacKey) -> io::Result<()> {
         let learnt = self.learnt();
         if learnt.is_empty() {
             return Ok(());
@@ -123,9 +144,7 @@ impl StatCache {
             records.extend(unused.iter().map(|at| self.record(*at)));
         }
         records.sort_by_key(|record| place_of(record));
-        let records = records.concat();
-        let checksum = blake3::hash(&records);
-        super::replace(path, &[MAGIC, checksum.as_bytes(), &records])
+        directory.seal(NAME, key, &records.concat())
     }
 
     fn was_used(&self, at: usize) -> bool {
@@ -135,18 +154,6 @@ impl StatCache {
     fn learnt(&self) -> std::sync::MutexGuard<'_, HashMap<(u64, u64), [u8; RECORD]>> {
         self.learnt.lock().expect("no thread panics while learning")
     }
-}
-
-fn sound_records(path: &Path) -> Option<Vec<u8>> {
-    let mut file = File::open(path).ok()?;
-    let mut head = [0; HEAD];
-    file.read_exact(&mut head).ok()?;
-    let mut records = Vec::with_capacity(fs::metadata(path).ok()?.len() as usize);
-    file.read_to_end(&mut records).ok()?;
-    let sound = head.starts_with(MAGIC)
-        && records.len() % RECORD == 0
-        && blake3::hash(&records).as_bytes() == &head[16..];
-    sound.then_some(records)
 }
 
 fn place_of(record: &[u8]) -> (u64, u64) {

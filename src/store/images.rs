@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use super::Store;
 use super::trust::{Names, Trust};
-use crate::image::Descriptor;
+use crate::image::{Descriptor, Reference};
 
 #[derive(serde::Serialize, serde::Deserialize)]
 struct Named {
@@ -71,7 +71,9 @@ impl Store {
             false => self.record(FOLDER, file),
         };
         let named: Named = serde_json::from_slice(&content?).ok()?;
-        (file_of(&named.name) == file).then_some(named)
+        // Of a name that anybody gave, messages show what a name may hold.
+        let is_name = !of_anybody || named.name.parse::<Reference>().is_ok();
+        (is_name && file_of(&named.name) == file).then_some(named)
     }
 }
 

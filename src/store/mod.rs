@@ -184,7 +184,10 @@ impl Store {
             inner.trees = named(shared.found_again == FoundAgain::Everything)?;
             inner.mounts = named(shared.found_again != FoundAgain::Nothing)?;
             inner.process = OnceLock::from(process);
-            inner.own = shared.own.as_deref().map(Store::open).transpose()?;
+            // Of no use when it cannot be opened, such as below a read-only home: then
+            // findings go with this process, and `db update` says that it keeps nothing.
+            let own = shared.own.as_deref();
+            inner.own = own.and_then(|own| Store::open(own).ok());
         }
         Ok(Store {
             inner: Arc::new(inner),
@@ -194,6 +197,11 @@ impl Store {
     /// Whether others may have written what lies here.
     pub fn is_shared(&self) -> bool {
         matches!(self.inner.trust, Trust::Shared(_))
+    }
+
+    /// Whether what is in [`Store::database`] outlives this process.
+    pub fn keeps_database(&self) -> bool {
+        !self.is_shared() || self.inner.own.is_some()
     }
 
     /// Where advisories and findings are kept: nothing proves them, so they lie in the

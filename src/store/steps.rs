@@ -24,6 +24,11 @@ impl Store {
         }
     }
 
+    /// Whether anything is filed, of whomever.
+    pub fn has_steps(&self) -> bool {
+        fs::read_dir(self.root().join("steps")).is_ok_and(|mut steps| steps.next().is_some())
+    }
+
     /// # Errors
     /// The file system is full or read-only.
     pub fn put_step(&self, key: &str, record: &[u8]) -> Result<()> {

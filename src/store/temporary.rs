@@ -4,6 +4,7 @@
 
 use std::fs::{self, File};
 use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
@@ -114,7 +115,12 @@ fn is_left_over(path: &Path) -> bool {
             .and_then(|t| t.elapsed().ok());
         return age.is_some_and(|a| a > Duration::from_secs(3600));
     }
-    match File::open(path.join("lock")) {
+    // What is no file here is of somebody else, and makes nobody wait.
+    let lock = File::options()
+        .read(true)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
+        .open(path.join("lock"));
+    match lock {
         Ok(lock) => lock.try_lock().is_ok(),
         // A sweep that was itself cut short took the lock file first.
         Err(error) => error.kind() == std::io::ErrorKind::NotFound,

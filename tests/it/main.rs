@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `adversary` | who may write what, and what happens when they lie; what a RUN is refused, in every isolation mode |
 //! | `conformance` | what each rule of a Dockerfile gives, case by case, as data |
+//! | `checkouts` | what lies beside a manifest is believed only with the user's MAC |
 //! | `containers` | imgmake inside of Docker's containers: with the usual profile, read-only, as process 1, as a user |
 //! | `daemons` | images go into Docker's and Podman's own stores, and come out of Docker's |
 //! | `deterministic` | the same inputs give the same digest, for anybody |
@@ -46,6 +47,7 @@ mod adversary;
 mod bad_input;
 mod bake;
 mod book;
+mod checkouts;
 mod conformance;
 mod containers;
 mod daemons;

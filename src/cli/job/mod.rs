@@ -22,6 +22,7 @@ use super::remote_context::{self, KEEP_GIT};
 use super::run::bring_up_to_date;
 use super::signals::{self, Stopped};
 use super::tools::Tools;
+use super::trust::{Trust, refuse_links, refuse_tracked};
 use crate::build::Warmed;
 use crate::event::{Cancel, Event};
 use crate::git::Client;
@@ -43,6 +44,52 @@ pub struct Place {
     /// Relative paths start here.
     pub workspace: PathBuf,
     pub store: PathBuf,
+    pub trust: Trust,
+}
+
+impl Place {
+    /// # Errors
+    /// The key in the environment is too short; git tracks `.imgmake`, or a link leads out of it.
+    pub fn new(
+        workspace: PathBuf,
+        store: PathBuf,
+        environment: &Environment,
+    ) -> Result<Place, Exit> {
+        refuse_tracked(&workspace)?;
+        refuse_links(&store, &workspace)?;
+        let trust = Trust::of_step(&workspace, &store, environment)?;
+        Ok(Place {
+            workspace,
+            store,
+            trust,
+        })
+    }
+
+    /// The same for a context that lies elsewhere and may hold the store.
+    ///
+    /// # Errors
+    /// As for [`Place::new`].
+    pub fn of_context(self, context: &Path, environment: &Environment) -> Result<Place, Exit> {
+        let context = self.workspace.join(context);
+        let Ok(context) = context.canonicalize() else {
+            // Whoever reads it says so.
+            return Ok(self);
+        };
+        refuse_links(&self.store, &context)?;
+        match self.trust.is_shared() {
+            true => Ok(self),
+            false => Ok(Place {
+                trust: Trust::of_step(&context, &self.store, environment)?,
+                ..self
+            }),
+        }
+    }
+
+    /// # Errors
+    /// It cannot be opened.
+    pub fn open_store(&self) -> Result<Store, Exit> {
+        Ok(Store::open_with(&self.store, self.trust.of_store())?)
+    }
 }
 
 /// Runs a plugin's job in the working directory; the code is 0 or 1, as the plugins have.
@@ -56,10 +103,8 @@ pub fn run(job: Job, workspace: &Path, environment: &Environment) -> Result<u8, 
 fn step(job: Job, workspace: &Path, environment: &Environment) -> Result<u8, Exit> {
     let cancel = Cancel::default();
     let stopped = signals::listen(&cancel);
-    let place = Place {
-        workspace: workspace.to_path_buf(),
-        store: store_path(workspace, environment),
-    };
+    let store = store_path(workspace, environment);
+    let place = Place::new(workspace.to_path_buf(), store, environment)?;
     run_in(job, &place, environment, &cancel, &stopped)
 }
 
@@ -80,7 +125,15 @@ pub fn run_in(
     let (workspace, store_path) = (place.workspace.as_path(), place.store.clone());
     let environment = &with_docker_config(&job, environment);
     check_names(&job)?;
-    let store = Store::open(&store_path)?;
+    let store = place.open_store()?;
+    if !place.trust.has_key() && store.is_shared() && store.has_steps() {
+        job.notes.push(format!(
+            "steps recorded in `{}` are not used: anybody who writes into the workspace could have \
+             recorded them; give the steps of a pipeline a key in {}",
+            store.root().display(),
+            crate::mac::VARIABLE
+        ));
+    }
     source::find(&mut job, &store, workspace, environment, cancel)?;
     if let Source::Build(build) = &job.source
         && build.tell_unused_stages
@@ -99,7 +152,12 @@ pub fn run_in(
     let _agent = with_agent(&mut job, environment)?;
     write_dockerfiles(&job, workspace)?;
     fetch_repositories(&mut job, &store, environment, cancel)?;
-    let project = Project::in_memory(workspace.to_path_buf(), job.manifest(), environment)?;
+    let project = Project::in_memory(
+        workspace.to_path_buf(),
+        job.manifest(),
+        environment,
+        place.trust.clone(),
+    )?;
     let names: Vec<String> = project
         .graph
         .ids()
@@ -111,7 +169,7 @@ pub fn run_in(
     // Parallel steps of a pipeline do not wait for each other.
     let memory = store.temporary_dir()?;
     let lock = Lock::take(&memory, &Wait::No).map_err(|error| Exit::error(FAILED, error))?;
-    let state = Arc::new(State::open(&memory, &lock)?);
+    let state = Arc::new(State::open(&memory, &place.trust.key, &lock)?);
     let options = Options {
         style: match job.log.amount {
             Amount::Quiet => Style::Quiet,
@@ -222,6 +280,7 @@ fn write_dockerfiles(job: &Job, workspace: &Path) -> Result<(), Exit> {
     };
     for (path, text) in &baked.files {
         let file = workspace.join(path);
+        refuse_links(&file, workspace)?;
         let parent = file.parent().unwrap_or(workspace);
         let written = std::fs::create_dir_all(parent).and_then(|()| std::fs::write(&file, text));
         written.map_err(|error| Exit::error(FAILED, format!("cannot write `{path}`: {error}")))?;

@@ -31,11 +31,13 @@ pub(super) fn find(
             // another registry.
             let unnamed = destinations.first() == Some(name);
             if let Some(known) = named(store, name) {
+                tell(from_where(store, &known));
                 job.source = Source::Stored(known);
             } else if let Some(known) = unnamed.then(|| elsewhere(store, name)).flatten() {
                 tell(format!(
                     "note: `{name}` is pushed from `{known}`, which an earlier step built"
                 ));
+                tell(from_where(store, &known));
                 job.source = Source::Stored(known);
             } else if *remote {
                 if let Some(archive) = of_daemon(store, name, environment, cancel)? {
@@ -113,6 +115,21 @@ fn elsewhere(store: &Store, name: &str) -> Option<String> {
     let (first, image) = images.first()?;
     let one = images.iter().all(|(_, other)| other.digest == image.digest);
     one.then(|| first.clone())
+}
+
+/// What is pushed, and who says that it is this image: its content is proven, its name is
+/// that of whoever wrote into the workspace.
+fn from_where(store: &Store, name: &str) -> String {
+    let digest = store.tagged(name).map(|image| image.digest.to_string());
+    let proof = match store.is_own_name(name) {
+        true => "",
+        false => ", by the name that somebody who writes into the workspace gave it",
+    };
+    format!(
+        "note: `{name}` is {} of the store `{}`{proof}",
+        digest.unwrap_or_default(),
+        store.root().display()
+    )
 }
 
 /// What could have been meant, for help.

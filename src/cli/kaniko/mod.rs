@@ -23,7 +23,7 @@ use super::signals;
 use crate::event::Cancel;
 use crate::git::Client;
 use crate::plugin::job::{Job, Source};
-use crate::plugin::kaniko::{self, Invocation, Request};
+use crate::plugin::kaniko::{self, Context, Invocation, Request};
 use crate::plugin::{Refusal, Workspace};
 use crate::store::Store;
 
@@ -94,7 +94,13 @@ fn build(request: Request, workspace: &Workspace, environment: &Environment) -> 
     let directory = std::env::current_dir()
         .map_err(|error| Exit::error(FAILED, format!("there is no working directory: {error}")))?;
     let store_path = store_path(environment, &directory);
-    let store = Store::open(&store_path)?;
+    let mut place = Place::new(directory, store_path, environment).map_err(as_failure)?;
+    if let Context::Directory(context) = &request.context {
+        place = place
+            .of_context(Path::new(context), environment)
+            .map_err(as_failure)?;
+    }
+    let store = place.open_store()?;
     let client = Client::new(environment.variables.clone(), &cancel);
     let prepared = prepare(request, workspace, &store, client);
     if let Some(code) = stopped.exit_code() {
@@ -105,10 +111,6 @@ fn build(request: Request, workspace: &Workspace, environment: &Environment) -> 
         print(&said(&job))?;
         return Ok(0);
     }
-    let place = Place {
-        workspace: directory,
-        store: store_path,
-    };
     let ended = job::run_in(job, &place, environment, &cancel, &stopped);
     ended.map_err(as_failure)
 }

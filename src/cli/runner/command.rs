@@ -78,6 +78,7 @@ fn start(work: &Work<'_>, run: &RunTarget) -> Result<Child, Failure> {
     command
         .args(arguments)
         .current_dir(&directory)
+        .env_remove(crate::mac::VARIABLE)
         .envs(&run.env);
     // A group of its own, so that stopping it stops its children too.
     command

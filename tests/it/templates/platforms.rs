@@ -13,6 +13,9 @@ use crate::ground::{run, temporary, write};
 
 pub const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
+/// Of the project's or the repository's secrets.
+const STATE_KEY: &str = "0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a69788796a5b4c3d2e1f0";
+
 pub fn yaml(text: &str) -> Value {
     serde_norway::from_str(text).unwrap()
 }
@@ -278,6 +281,8 @@ fn gitlab_variables(own: &Value, site: &Site) -> Vec<(String, String)> {
         ("CI_REGISTRY_IMAGE", format!("{east}/team")),
         ("CI_REGISTRY_USER", USER.to_string()),
         ("CI_REGISTRY_PASSWORD", PASSWORD.to_string()),
+        ("CI_COMMIT_REF_PROTECTED", "true".to_string()),
+        ("IMGMAKE_STATE_KEY", STATE_KEY.to_string()),
     ]
     .map(|(name, value)| (name.to_string(), value))
     .into();
@@ -364,7 +369,8 @@ fn expressions(text: &str, site: &Site) -> String {
         .replace("${{ github.sha }}", COMMIT)
         .replace("${{ github.repository }}", "team/app")
         .replace("${{ github.actor }}", USER)
-        .replace("${{ secrets.GITHUB_TOKEN }}", PASSWORD);
+        .replace("${{ secrets.GITHUB_TOKEN }}", PASSWORD)
+        .replace("${{ secrets.IMGMAKE_STATE_KEY }}", STATE_KEY);
     assert!(!text.contains("${{"), "{text}");
     // The name of our own image is the docker client's business.
     let (ours, elsewhere) = ("registry.example.com/imgmake", "imgmake-of-the-site");
