@@ -411,6 +411,7 @@ impl<'a> Execution<'a> {
             }
             pull(self.engine, &self.request.target, &needed)?;
             request.layers = state.blobs();
+            request.cache_scope = self.engine.cache_scope.clone();
             super::output::run(self, &request, step, id)
         })?;
         state.push_layer(self.engine, &self.request.target, layer, history)?;

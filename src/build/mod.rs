@@ -66,6 +66,8 @@ pub struct Engine {
     pub cache: Option<std::sync::Arc<cache::Cache>>,
     /// Base images that need not be pulled.
     pub warmed: Option<Warmed>,
+    /// Who shares cache mounts.
+    pub cache_scope: worker::CacheScope,
 }
 
 /// FROM tags and ADD URLs resolved once and remembered in the project's state; moves only with `--pull`.

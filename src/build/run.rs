@@ -61,6 +61,7 @@ pub fn prepare(
             stdin: None,
             files,
             mounts: Vec::new(),
+            cache_scope: Default::default(),
             network: match (run.network, request.network) {
                 (RunNetwork::None, _) | (RunNetwork::Default, RunNetwork::None) => Network::None,
                 _ => Network::Host,

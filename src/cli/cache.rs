@@ -10,7 +10,7 @@ use super::tools::tier;
 use super::trust::open_store;
 use crate::build::worker::Worker;
 use crate::report::bytes;
-use crate::store::Keep;
+use crate::store::{CacheMount, Keep};
 
 pub fn usage(global: &Global, environment: &Environment) -> Result<u8, Exit> {
     let store = open_store(global, environment)?;
@@ -23,8 +23,28 @@ pub fn usage(global: &Global, environment: &Environment) -> Result<u8, Exit> {
         ));
     }
     text.push_str(&format!("  {:8}  {:>8}\n", "all", bytes(usage.bytes())));
+    text.push_str(&mounts(&store.cache_mounts()));
     print(&text)?;
     Ok(0)
+}
+
+/// Cache mounts by project, each with its size.
+fn mounts(caches: &[CacheMount]) -> String {
+    let mut text = String::new();
+    let mut owner = None;
+    for cache in caches {
+        if owner != Some(&cache.project) {
+            owner = Some(&cache.project);
+            let of = cache.project.as_deref().unwrap_or("all projects");
+            text.push_str(&format!("cache mounts of {of}\n"));
+        }
+        let id = match &cache.id {
+            Some(id) => id.escape_debug().to_string(),
+            None => "(made by an older imgmake)".to_string(),
+        };
+        text.push_str(&format!("  {:>8}  {id}\n", bytes(cache.bytes)));
+    }
+    text
 }
 
 pub fn gc(
@@ -49,14 +69,17 @@ pub fn gc(
         younger_than,
         at_most,
     })?;
-    let trees = garbage.trees.len();
+    let caches = store.root().join("cache");
+    let mounts = garbage.trees.iter().filter(|t| t.starts_with(&caches));
+    let mounts = mounts.count();
+    let trees = garbage.trees.len() - mounts;
     let leftovers = store.leftovers();
-    if trees + leftovers.len() > 0 {
+    if trees + mounts + leftovers.len() > 0 {
         let paths: Vec<_> = garbage.trees.into_iter().chain(leftovers).collect();
         Worker::new(store, tier(environment)?).delete(&paths)?;
     }
     print(&format!(
-        "removed {}: {} files and {trees} unpacked layers\n",
+        "removed {}: {} files, {trees} unpacked layers and {mounts} cache mounts\n",
         bytes(garbage.bytes),
         garbage.files
     ))?;

@@ -409,7 +409,7 @@ fn matching(
 }
 
 /// Raised with every change of the manifest's types between releases: what was kept before means something else.
-const ENCODING: u32 = 3;
+const ENCODING: u32 = 4;
 
 /// What a decoded manifest depends on.
 struct Source<'a> {

@@ -6,14 +6,16 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
+use anyhow::Context as _;
+
 use super::environment::Environment;
 use super::project::Project;
 use super::watchdog::Watchdog;
 use crate::build::cache::{Cache, CacheSettings};
-use crate::build::worker::{Terminals, Worker};
+use crate::build::worker::{CacheScope, Terminals, Worker};
 use crate::build::{Engine, Pins, Warmed};
 use crate::event::{Cancel, Events};
-use crate::manifest::{AuthNode, Manifest, PasswordFrom, RegistryNode, SecretFrom};
+use crate::manifest::{AuthNode, CacheMounts, Manifest, PasswordFrom, RegistryNode, SecretFrom};
 use crate::plugin::job::ImmutableTags;
 use crate::registry::{Auth, Client, ClientOptions, HostSettings, MirrorFallback, Secret};
 use crate::sandbox::Tier;
@@ -37,6 +39,7 @@ pub struct Tools {
     client: OnceLock<Client>,
     worker: OnceLock<Arc<Worker>>,
     cache_settings: CacheSettings,
+    cache_scope: CacheScope,
     cache: OnceLock<Option<Arc<Cache>>>,
     watchdog: OnceLock<Watchdog>,
 }
@@ -74,6 +77,10 @@ impl Tools {
             store_trust: project.trust.of_store(),
             options,
             tier: tier(environment)?,
+            cache_scope: match manifest.settings.cache_mounts {
+                CacheMounts::User => CacheScope::User,
+                CacheMounts::Project => CacheScope::Project(canonical(&project.directory)?),
+            },
             cache_settings: super::shared_cache::settings(&manifest.settings.cache)?,
             cache: OnceLock::new(),
             events,
@@ -132,6 +139,7 @@ impl Tools {
             pins: Arc::new(StatePins(Arc::clone(state))),
             cache: self.cache()?,
             warmed: self.warmed.clone(),
+            cache_scope: self.cache_scope.clone(),
         })
     }
 
@@ -189,6 +197,22 @@ pub fn tier(environment: &Environment) -> anyhow::Result<Option<Tier>> {
         Some(other) => anyhow::bail!(
             "IMGMAKE_ISOLATION={other} is no tier: expected root, rootless, single-id, chroot or auto"
         ),
+    })
+}
+
+/// A project is known by where it is, whatever links led there.
+fn canonical(directory: &Path) -> anyhow::Result<String> {
+    let real = directory
+        .canonicalize()
+        .with_context(|| format!("cannot find the directory `{}`", directory.display()))?;
+    // Escaped where it is no text: two directories must never look alike.
+    Ok(match real.to_str() {
+        Some(text) if !text.contains('\\') => text.to_string(),
+        _ => real
+            .as_os_str()
+            .as_encoded_bytes()
+            .escape_ascii()
+            .to_string(),
     })
 }
 

@@ -17,6 +17,7 @@ mod include;
 mod interpolate;
 mod limits;
 mod matrix;
+mod policy;
 mod rebase;
 mod render;
 mod scope;

@@ -50,6 +50,9 @@ pub(super) fn settings(node: &Node, cx: &Cx) -> Settings {
     let cache = fields
         .child("cache")
         .map(|node| super::cache::cache(node, cx));
+    let cache_mounts = fields
+        .child("cache-mounts")
+        .map(|node| super::policy::cache_mounts(node, cx));
     // Decoded by `env_files`.
     let _ = fields.children("env-file");
     if let Some(node) = fields.child("lock") {
@@ -62,6 +65,7 @@ pub(super) fn settings(node: &Node, cx: &Cx) -> Settings {
         watch: watch.unwrap_or_default(),
         retry: retry.unwrap_or_default(),
         cache: cache.unwrap_or_default(),
+        cache_mounts: cache_mounts.unwrap_or_default(),
     }
 }
 

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use super::policy::CacheMounts;
+
 /// Bytes `start..end` of the manifest's text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Span {
@@ -55,6 +57,7 @@ pub struct Settings {
     pub watch: WatchSettings,
     pub retry: Retry,
     pub cache: CacheNode,
+    pub cache_mounts: CacheMounts,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

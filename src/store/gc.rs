@@ -44,8 +44,8 @@ pub struct Garbage {
     pub trees: Vec<PathBuf>,
 }
 
-struct Item {
-    path: PathBuf,
+pub(super) struct Item {
+    pub(super) path: PathBuf,
     bytes: u64,
     used: SystemTime,
     tree: bool,
@@ -184,7 +184,7 @@ impl Store {
     }
 }
 
-fn entries(directory: &Path) -> Vec<Item> {
+pub(super) fn entries(directory: &Path) -> Vec<Item> {
     let Ok(entries) = fs::read_dir(directory) else {
         return Vec::new();
     };
@@ -204,7 +204,7 @@ fn entries(directory: &Path) -> Vec<Item> {
 }
 
 /// Bytes and files below a path, links not followed, unreadable folders left out.
-fn measure(path: &Path) -> (u64, u64) {
+pub(super) fn measure(path: &Path) -> (u64, u64) {
     let Ok(meta) = fs::symlink_metadata(path) else {
         return (0, 0);
     };

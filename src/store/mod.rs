@@ -11,7 +11,7 @@
 //! steps/<key>                   step key → what it made
 //! images/<hash of name>         names given to images
 //! trees/<id map>/<diff id hex>  unpacked layers, made and deleted by the helper process
-//! cache/<id map>/<hash of id>   cache mounts
+//! cache/<id map>/<hash>         cache mounts, by project and id
 //! db/                           advisory indexes
 //! logs/                         what steps printed
 //! tmp/<process>/                everything unfinished; swept once its process is gone
@@ -23,6 +23,7 @@
 //! wrong length counts as absent ([`Store::holds`]).
 
 mod blob;
+mod cache_mounts;
 mod gc;
 mod images;
 mod layers;
@@ -43,6 +44,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use anyhow::{Context, Result};
 
 pub use blob::BlobWriter;
+pub use cache_mounts::{CacheMount, describe_cache_mount};
 pub use gc::{Garbage, Keep, Usage};
 pub use trust::{FoundAgain, Guard, Names, Shared, Trust};
 
@@ -228,13 +230,6 @@ impl Store {
     pub fn tree_path(&self, id_map: &str, diff_id: &Digest) -> PathBuf {
         let directory = self.inner.trees.directory(self.root(), "trees", id_map);
         directory.join(diff_id.hex())
-    }
-
-    /// The directory behind a cache mount.
-    pub fn cache_mount_path(&self, id_map: &str, id: &str) -> PathBuf {
-        let name = blake3::hash(id.as_bytes()).to_hex();
-        let directory = self.inner.mounts.directory(self.root(), "cache", id_map);
-        directory.join(&name.as_str()[..32])
     }
 
     /// A fresh directory on the store's own file system, empty, 0700. It is the

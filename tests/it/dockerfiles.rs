@@ -85,6 +85,7 @@ impl Project {
                 pins: Arc::new(NoPins),
                 cache: None,
                 warmed: None,
+                cache_scope: Default::default(),
             },
             dir,
             events,

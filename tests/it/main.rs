@@ -48,6 +48,7 @@ mod bad_input;
 mod bake;
 mod book;
 mod checkouts;
+mod cache_mounts;
 mod conformance;
 mod containers;
 mod daemons;

@@ -82,6 +82,7 @@ impl Project {
             pins: Arc::new(MemoryPins::default()),
             cache: None,
             warmed: None,
+            cache_scope: Default::default(),
         };
         Project {
             dir,

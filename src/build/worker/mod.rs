@@ -28,7 +28,7 @@ mod views;
 use anyhow::Result;
 
 pub use handle::Worker;
-pub use request::{Network, Resolver, RunMount, RunRequest, Sharing, TreeSource};
+pub use request::{CacheScope, Network, Resolver, RunMount, RunRequest, Sharing, TreeSource};
 pub use shell::{Terminal, Terminals};
 
 use crate::layer::LayerBlob;

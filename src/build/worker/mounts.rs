@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use super::request::{RunMount, Sharing, TreeSource};
+use super::request::{CacheScope, RunMount, Sharing, TreeSource};
 use super::server::{Server, Task};
 use super::ssh::Agent;
 use super::views::{View, Writes};
 use crate::modes::{self, PRIVATE, VISIBLE};
 use crate::rootfs::{self, Devices};
 use crate::sandbox::{self, Mount, MountKind, PlanFile, Tier};
+use crate::store::describe_cache_mount;
 
 /// Mounts, and what they need while they are in use.
 #[derive(Default)]
@@ -30,11 +31,12 @@ impl Prepared {
     pub(super) fn new(
         server: &Server,
         asked: &[RunMount],
+        scope: &CacheScope,
         temporary: &Path,
         task: &Task,
     ) -> Result<Prepared> {
         let mut prepared = Prepared::default();
-        let caches = prepared.lock_caches(server, asked, task)?;
+        let caches = prepared.lock_caches(server, asked, scope, task)?;
         for (i, mount) in asked.iter().enumerate() {
             task.cancel.check()?;
             let (target, kind) = prepared
@@ -200,12 +202,13 @@ impl Prepared {
         &mut self,
         server: &Server,
         asked: &[RunMount],
+        scope: &CacheScope,
         task: &Task,
     ) -> Result<std::collections::BTreeMap<usize, PathBuf>> {
         let mut wanted: Vec<(PathBuf, usize, &str, Sharing)> = Vec::new();
         for (i, mount) in asked.iter().enumerate() {
             if let RunMount::Cache { id, sharing, .. } = mount {
-                let path = server.store.cache_mount_path(server.trees.id_map(), id);
+                let path = cache_path(server, scope, id);
                 wanted.push((path, i, id, *sharing));
             }
         }
@@ -220,7 +223,8 @@ impl Prepared {
                 places.insert(*i, place);
                 continue;
             }
-            let place = self.lock_cache(server, path, id, *sharing, task)?;
+            let place = self.lock_cache(server, path, (scope, id), *sharing, task)?;
+            describe_cache_mount(&place, scope.project(), id).context("cannot describe a cache")?;
             places.insert(*i, place);
         }
         Ok(places)
@@ -230,7 +234,7 @@ impl Prepared {
         &mut self,
         server: &Server,
         path: &Path,
-        id: &str,
+        (scope, id): (&CacheScope, &str),
         sharing: Sharing,
         task: &Task,
     ) -> Result<PathBuf> {
@@ -250,7 +254,7 @@ impl Prepared {
                     path.to_path_buf()
                 } else {
                     let id = format!("{id}\0{n}");
-                    server.store.cache_mount_path(server.trees.id_map(), &id)
+                    cache_path(server, scope, &id)
                 };
                 let lock = open_lock(&path)?;
                 if lock.try_lock().is_ok() {
@@ -284,6 +288,11 @@ impl Prepared {
         }
         Ok(made)
     }
+}
+
+fn cache_path(server: &Server, scope: &CacheScope, id: &str) -> PathBuf {
+    let map = server.trees.id_map();
+    server.store.cache_mount_path(map, scope.project(), id)
 }
 
 fn copied(source: &Path, to: &Path, devices: Devices) -> Result<PathBuf> {

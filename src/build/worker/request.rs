@@ -17,6 +17,8 @@ pub struct RunRequest {
     /// Files put into the sandbox for this step alone and never in the layer (heredoc scripts): path, bytes, mode.
     pub files: Vec<(String, Vec<u8>, u32)>,
     pub mounts: Vec<RunMount>,
+    /// Of the cache mounts.
+    pub cache_scope: CacheScope,
     pub network: Network,
     pub limits: Limits,
     pub insecure: bool,
@@ -35,6 +37,24 @@ pub struct Resolver {
     /// Addresses.
     pub servers: Vec<String>,
     pub search: Vec<String>,
+}
+/// Who shares cache mounts of the same id. In no key: like a cache's content, it says nothing
+/// about the image.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum CacheScope {
+    /// Every build of the user.
+    #[default]
+    User,
+    /// Builds of the project in this directory, by its canonical path.
+    Project(String),
+}
+impl CacheScope {
+    pub fn project(&self) -> Option<&str> {
+        match self {
+            CacheScope::User => None,
+            CacheScope::Project(directory) => Some(directory),
+        }
+    }
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Network {

@@ -47,7 +47,13 @@ pub(super) fn run(
     let scratch = Scratch(server.store.temporary_dir()?);
     let changes = Changes::new(server, request, &scratch.0)?;
     task.cancel.check()?;
-    let prepared = Prepared::new(server, &request.mounts, &scratch.0, task)?;
+    let prepared = Prepared::new(
+        server,
+        &request.mounts,
+        &request.cache_scope,
+        &scratch.0,
+        task,
+    )?;
     server.emulate(&request.architecture);
     let plan = plan(
         server,

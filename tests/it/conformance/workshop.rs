@@ -119,6 +119,7 @@ impl Workshop {
             pins: Arc::new(NoPins),
             cache: None,
             warmed: None,
+            cache_scope: Default::default(),
         };
         let mut request = self.request(case, place);
         request.added = added;

@@ -92,6 +92,7 @@ impl Ground {
             stdin: None,
             files: Vec::new(),
             mounts: Vec::new(),
+            cache_scope: Default::default(),
             network: Network::Host,
             limits: Default::default(),
             insecure: false,
