@@ -29,6 +29,7 @@ pub mod report;
 pub mod rootfs;
 pub mod sandbox;
 pub mod scan;
+pub mod signature;
 pub mod state;
 pub mod store;
 pub mod watch;

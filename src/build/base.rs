@@ -49,6 +49,8 @@ impl<'a> Bases<'a> {
     /// The registry's; no such platform; a document that is no image.
     pub fn image(&self, reference: &Reference, platform: &Platform) -> Result<Arc<BaseImage>> {
         let reference = &with_tag(reference);
+        // Before the registry is asked: a name that is not allowed is not contacted.
+        self.engine.bases.check_name(reference)?;
         let slot = (reference.to_string(), platform.to_string());
         let known = |bases: &Bases| {
             bases
@@ -95,6 +97,9 @@ impl<'a> Bases<'a> {
             &self.engine.store,
             &work(self.engine, self.target),
         )?;
+        self.engine
+            .bases
+            .check_signature(self.engine, self.target, reference, &resolved)?;
         if reference.digest.is_none() {
             self.engine.pins.set(&name, resolved.named.digest.as_str());
         }

@@ -23,6 +23,7 @@ mod add;
 mod added;
 mod assemble;
 mod base;
+mod base_policy;
 pub mod cache;
 mod config;
 mod context;
@@ -50,6 +51,7 @@ mod warnings;
 pub mod worker;
 
 pub use added::{AddedLayers, IgnoredPaths, LayerCount};
+pub use base_policy::{BasePolicy, Refused, TrustedKey};
 pub use warmed::Warmed;
 
 /// Everything that a build works with.
@@ -66,6 +68,8 @@ pub struct Engine {
     pub cache: Option<std::sync::Arc<cache::Cache>>,
     /// Base images that need not be pulled.
     pub warmed: Option<Warmed>,
+    /// Which images bases may be.
+    pub bases: std::sync::Arc<BasePolicy>,
     /// Who shares cache mounts.
     pub cache_scope: worker::CacheScope,
 }
@@ -96,6 +100,8 @@ pub struct BuildRequest {
     pub add_hosts: BTreeMap<String, String>,
     /// Whom RUN asks for names.
     pub resolver: worker::Resolver,
+    /// Certificates in PEM that RUN trusts; they are in no layer and no key.
+    pub authorities: Vec<u8>,
     /// Of every RUN that does not say its own.
     pub network: crate::dockerfile::RunNetwork,
     /// What each RUN may use.

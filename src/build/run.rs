@@ -10,7 +10,7 @@ use super::copy::tree::relative;
 use super::recipe::mistake;
 use super::state::ImageState;
 use super::step_key::{self, Framed};
-use super::worker::{Network, RunMount, RunRequest, Sharing, TreeSource};
+use super::worker::{Network, RunMount, RunRequest, Sharing, TreeSource, authority_variables};
 use super::{BuildRequest, SecretSource};
 use crate::dockerfile::{
     Access, CacheSharing, Mount, Ownership, PROXY_ARGS, Run, RunCommand, RunNetwork, RunSecurity,
@@ -77,6 +77,7 @@ pub fn prepare(
             add_hosts: request.add_hosts.clone().into_iter().collect(),
             // In no key, like proxies: how names are found says nothing about the image.
             resolver: request.resolver.clone(),
+            authorities: request.authorities.clone(),
             compression: request.compression,
             architecture: state.platform.architecture.clone(),
             epoch,
@@ -93,6 +94,11 @@ pub fn prepare(
     }
     // After the key: proxies never count.
     prepared.request.env.extend(proxies(request));
+    if !request.authorities.is_empty() {
+        // Neither do certificates: whom a command trusts says nothing about the image.
+        let variables = authority_variables(&prepared.request.env);
+        prepared.request.env.extend(variables);
+    }
     Ok(prepared)
 }
 

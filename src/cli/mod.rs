@@ -2,6 +2,8 @@
 //! shows errors once, and ends with the right code.
 
 mod args;
+mod authorities;
+mod base_policy;
 mod bases;
 mod cache;
 mod completions;

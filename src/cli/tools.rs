@@ -13,7 +13,7 @@ use super::project::Project;
 use super::watchdog::Watchdog;
 use crate::build::cache::{Cache, CacheSettings};
 use crate::build::worker::{CacheScope, Terminals, Worker};
-use crate::build::{Engine, Pins, Warmed};
+use crate::build::{BasePolicy, Engine, Pins, Warmed};
 use crate::event::{Cancel, Events};
 use crate::manifest::{AuthNode, CacheMounts, Manifest, PasswordFrom, RegistryNode, SecretFrom};
 use crate::plugin::job::ImmutableTags;
@@ -40,6 +40,7 @@ pub struct Tools {
     worker: OnceLock<Arc<Worker>>,
     cache_settings: CacheSettings,
     cache_scope: CacheScope,
+    bases: Arc<BasePolicy>,
     cache: OnceLock<Option<Arc<Cache>>>,
     watchdog: OnceLock<Watchdog>,
 }
@@ -81,6 +82,7 @@ impl Tools {
                 CacheMounts::User => CacheScope::User,
                 CacheMounts::Project => CacheScope::Project(canonical(&project.directory)?),
             },
+            bases: Arc::new(super::base_policy::read(project)?),
             cache_settings: super::shared_cache::settings(&manifest.settings.cache)?,
             cache: OnceLock::new(),
             events,
@@ -140,6 +142,7 @@ impl Tools {
             cache: self.cache()?,
             warmed: self.warmed.clone(),
             cache_scope: self.cache_scope.clone(),
+            bases: Arc::clone(&self.bases),
         })
     }
 

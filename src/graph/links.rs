@@ -202,6 +202,9 @@ impl<'m> Finder<'m> {
                 ContextNode::Image(_) => {}
             }
         }
+        for file in &build.trust_ca {
+            self.output(id, file);
+        }
         match &build.recipe {
             RecipeNode::Dockerfile { path, .. } => {
                 self.output(id, path);

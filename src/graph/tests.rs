@@ -77,6 +77,14 @@ fn a_context_that_holds_an_output_is_an_edge_to_its_run() {
 }
 
 #[test]
+fn a_certificate_that_a_run_makes_is_an_edge_to_it() {
+    let graph = graph(&format!(
+        "{RUNS} build a {{ context docs; trust-ca \"corp.pem\" \"gen/api.pb\" }}"
+    ));
+    assert_eq!(uses(&graph, "a"), [("proto".to_string(), EdgeKind::Output)]);
+}
+
+#[test]
 fn an_input_that_another_run_makes_is_an_edge_and_an_own_output_is_none() {
     let graph = graph(
         "run gen { command \"true\"; outputs \"gen/api\" \"gen/list.txt\" }

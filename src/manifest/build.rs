@@ -46,6 +46,9 @@ pub(super) fn build(fields: &mut Fields) -> Option<BuildTarget> {
     let dns = fields.all_texts("dns");
     let dns_search = fields.all_texts("dns-search");
     check_resolver(&dns, &dns_search, fields.cx);
+    let trust_ca = fields.all_texts("trust-ca");
+    let named = trust_ca.iter().filter(|file| !file.value.is_empty());
+    named.for_each(|file| check_path(file, fields.cx));
     let epoch = fields.integer("epoch", 0..=253_402_300_799);
     let also_stages = fields.all_texts("also-stages");
     let squash = fields.flag("squash").unwrap_or(false);
@@ -77,6 +80,7 @@ pub(super) fn build(fields: &mut Fields) -> Option<BuildTarget> {
         add_hosts,
         dns,
         dns_search,
+        trust_ca,
         epoch,
         also_stages,
         squash,

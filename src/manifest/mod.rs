@@ -13,6 +13,7 @@ mod fields;
 pub mod glob;
 #[cfg(test)]
 mod golden;
+mod image_pattern;
 mod include;
 mod interpolate;
 mod limits;
@@ -40,6 +41,7 @@ use std::collections::BTreeMap;
 
 pub use cache::{CacheOption, cache_option, cache_ttl};
 pub use glob::Glob;
+pub use image_pattern::ImagePattern;
 pub use include::Files;
 pub use render::render;
 pub use sources::Sources;

@@ -1,11 +1,13 @@
-//! What the `imgmake` node says about trust: who shares cache mounts. No Dockerfile
-//! can say it, since a Dockerfile is what the settings are about.
+//! What the `imgmake` node says about trust: which base images are allowed, and who
+//! shares cache mounts. No Dockerfile can say it, since Dockerfiles are what it is about.
 
 use serde::{Deserialize, Serialize};
 
 use super::context::Cx;
 use super::fields::Fields;
+use super::image_pattern::ImagePattern;
 use super::tree::Node;
+use super::{Diagnostic, Span, Spanned};
 
 /// Who sees what a RUN wrote into a cache mount.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,13 +19,60 @@ pub enum CacheMounts {
     User,
 }
 
+/// `bases { allow "registry.example.com/*"; require-signature key="base.pub" }`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BasesNode {
+    pub span: Span,
+    /// Patterns of whole names, each of which is an [`ImagePattern`]; none allows every name.
+    pub allow: Vec<Spanned<String>>,
+    /// Files with public keys, one of which must have signed a base; none asks for no signature.
+    pub keys: Vec<Spanned<String>>,
+}
+
+pub(super) fn bases(node: &Node, cx: &Cx) -> BasesNode {
+    let mut fields = Fields::new(node, cx);
+    let allow = fields.all_texts("allow");
+    // An empty one was reported with the list.
+    for pattern in allow.iter().filter(|p| !p.value.is_empty()) {
+        if let Err((why, help)) = ImagePattern::parse(&pattern.value) {
+            let message = format!("invalid pattern of image names `{}`: {why}", pattern.value);
+            let diagnostic = Diagnostic::at(pattern.span, message, "a pattern is expected here");
+            cx.report(match help.is_empty() {
+                true => diagnostic,
+                false => diagnostic.with_help(help),
+            });
+        }
+    }
+    let mut keys = Vec::new();
+    for node in fields.children("require-signature") {
+        let mut fields = Fields::new(node, cx);
+        if fields.prop("key").is_none() {
+            fields.missing("`key=\"base.pub\"`");
+        }
+        if let Some(key) = fields.prop_text("key") {
+            super::targets::check_path(&key, cx);
+            keys.push(key);
+        }
+        fields.finish();
+    }
+    if node.children.as_deref().unwrap_or_default().is_empty() {
+        fields.missing("`allow` or `require-signature`");
+    }
+    fields.finish();
+    BasesNode {
+        span: node.name.span,
+        allow,
+        keys,
+    }
+}
+
 /// `cache-mounts scope=project`
 pub(super) fn cache_mounts(node: &Node, cx: &Cx) -> CacheMounts {
     let mut fields = Fields::new(node, cx);
-    let scope = fields.prop_text("scope");
-    if scope.is_none() && cx.errors() == 0 {
+    if fields.prop("scope").is_none() {
         fields.missing("`scope=project` or `scope=user`");
     }
+    let scope = fields.prop_text("scope");
     fields.finish();
     match scope.and_then(|word| cx.choice(&word, &["project", "user"])) {
         Some("user") => CacheMounts::User,

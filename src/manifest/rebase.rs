@@ -111,6 +111,7 @@ impl Rebase<'_> {
         }
         self.paths(build.tar.as_mut().map(|tar| &mut tar.path));
         self.paths(&mut build.layout);
+        self.paths(&mut build.trust_ca);
     }
 
     fn run(&self, run: &mut RunTarget, span: Span) {

@@ -53,6 +53,9 @@ pub(super) fn settings(node: &Node, cx: &Cx) -> Settings {
     let cache_mounts = fields
         .child("cache-mounts")
         .map(|node| super::policy::cache_mounts(node, cx));
+    let bases = fields
+        .child("bases")
+        .map(|node| super::policy::bases(node, cx));
     // Decoded by `env_files`.
     let _ = fields.children("env-file");
     if let Some(node) = fields.child("lock") {
@@ -66,6 +69,7 @@ pub(super) fn settings(node: &Node, cx: &Cx) -> Settings {
         retry: retry.unwrap_or_default(),
         cache: cache.unwrap_or_default(),
         cache_mounts: cache_mounts.unwrap_or_default(),
+        bases,
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use super::policy::CacheMounts;
+pub use super::policy::{BasesNode, CacheMounts};
 
 /// Bytes `start..end` of the manifest's text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,6 +58,7 @@ pub struct Settings {
     pub retry: Retry,
     pub cache: CacheNode,
     pub cache_mounts: CacheMounts,
+    pub bases: Option<BasesNode>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -281,6 +282,8 @@ pub struct BuildTarget {
     /// Servers that RUN asks for names, and domains that it looks in.
     pub dns: Vec<Spanned<String>>,
     pub dns_search: Vec<Spanned<String>>,
+    /// Files with certificates that RUN trusts, and no layer has.
+    pub trust_ca: Vec<Spanned<String>>,
     pub epoch: Option<i64>,
     /// Stages that are built although the image does not need them; `*` is every one before its own.
     pub also_stages: Vec<Spanned<String>>,

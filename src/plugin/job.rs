@@ -262,6 +262,7 @@ impl Job {
             add_hosts: spanned(&build.add_hosts),
             dns: build.dns.iter().map(|s| plain(s)).collect(),
             dns_search: build.dns_search.iter().map(|s| plain(s)).collect(),
+            trust_ca: Vec::new(),
             epoch: build.epoch,
             also_stages: build.also_stages.iter().map(|s| plain(s)).collect(),
             squash: build.squash,

@@ -1,4 +1,5 @@
-//! Whether a repository holds a blob, and how long it is, without reading it.
+//! Whether a repository holds a blob, and how long it is, without reading it; and the
+//! bytes of a small one, which never touch the store.
 
 use ureq::http::Method;
 
@@ -6,9 +7,44 @@ use super::http::Call;
 use super::session::{Ask, Retry, pull_scope};
 use super::{Client, RegistryError, Work};
 use crate::event::Cancel;
-use crate::image::{Digest, Reference};
+use crate::image::{Descriptor, Digest, Reference};
 
 impl Client {
+    /// A blob of at most `limit` bytes, verified against its digest.
+    ///
+    /// # Errors
+    /// As for [`Client::manifest`]; or it is longer, or not what its digest says.
+    pub fn small_blob(
+        &self,
+        of: &Reference,
+        blob: &Descriptor,
+        limit: u64,
+        work: &Work,
+    ) -> Result<Vec<u8>, RegistryError> {
+        self.read(of, work, |place| {
+            let scopes = [pull_scope(&place.repository)];
+            let url = format!("v2/{}/blobs/{}", place.repository, blob.digest);
+            let ask = Ask {
+                operation: "pull a blob",
+                repository: &place.repository,
+                scopes: &scopes,
+                call: Call::new(Method::GET, place.session.url(&url)?),
+                retry: Retry::Whole,
+                cancel: &work.cancel,
+            };
+            place.session.read(&ask, |answer| {
+                let bytes = answer.bytes(limit)?;
+                match Digest::of(&bytes) == blob.digest {
+                    true => Ok(bytes),
+                    false => Err(RegistryError::invalid(format!(
+                        "the registry gave other bytes for {}",
+                        blob.digest
+                    ))),
+                }
+            })
+        })
+    }
+
     /// The length of a blob; `None` when the repository does not hold it.
     ///
     /// # Errors

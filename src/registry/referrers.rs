@@ -9,7 +9,7 @@ use super::http::{Body, Call};
 use super::manage::next_page;
 use super::pull::{ACCEPT, MANIFEST_LIMIT};
 use super::session::{Ask, Retry, Session, pull_scope, push_scope};
-use super::{Client, RegistryError};
+use super::{Client, Failure, RegistryError};
 use crate::image::{
     Descriptor, Digest, ImageIndex, ManifestFormat, ManifestOrIndex, Reference, media_type, to_json,
 };
@@ -35,11 +35,22 @@ impl Client {
                 None => return Ok(Vec::new()),
             },
         };
-        let session = self.session(reference);
-        let found = match from_api(&session, &reference.repository, &digest, artifact_type) {
-            Err(error) if matches!(error.status(), Some(400 | 404 | 405 | 501)) => {
-                from_tag(&session, &reference.repository, &digest)?
+        let found = self.read(reference, &self.inner.options.work, |place| {
+            let (session, repository) = (&place.session, &place.repository);
+            let found = match from_api(session, repository, &digest, artifact_type) {
+                Err(error) if matches!(error.status(), Some(400 | 404 | 405 | 501)) => {
+                    from_tag(session, repository, &digest)?
+                }
+                other => other?,
+            };
+            match found.is_empty() {
+                // A mirror need not copy referrers: the next place is asked.
+                true => Err(RegistryError::new(Failure::Missing, "nothing refers to it")),
+                false => Ok(found),
             }
+        });
+        let found = match found {
+            Err(error) if error.is_missing() => Vec::new(),
             other => other?,
         };
         // Registries may filter; that they did is not promised.

@@ -284,7 +284,7 @@ fn what_nothing_proves_lies_where_others_do_not_choose_it() {
         let store = shared(root, key, found_again, Names::WithMac);
         (
             store.tree_path("root", &id),
-            store.cache_mount_path("root", "go"),
+            store.cache_mount_path("root", None, "go"),
         )
     };
     let plain = Store::open(&directory.path().join("own")).unwrap();

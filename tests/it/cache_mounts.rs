@@ -94,7 +94,7 @@ fn a_ci_steps_caches_belong_to_its_workspace() {
     let step = |workspace: &std::path::Path| {
         let output = imgmake
             .command(workspace)
-            .args(["plugin", "--as", "buildx", "--store"])
+            .args(["plugin", "--as", "drone-docker", "--store"])
             .arg(imgmake.store())
             .env("PLUGIN_REPO", "acme/app")
             .env("PLUGIN_DRY_RUN", "true")

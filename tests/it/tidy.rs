@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// Every room of `src/` and the rooms that its code may name. `event` is known
 /// to all. Data moves one way: a new edge needs a reason, and never a circle.
-const ROOMS: [(&str, &[&str]); 27] = [
+const ROOMS: [(&str, &[&str]); 28] = [
     ("manifest", &[]),
     ("dockerfile", &[]),
     ("image", &[]),
@@ -25,6 +25,8 @@ const ROOMS: [(&str, &[&str]); 27] = [
     ("key", &["manifest", "graph"]),
     ("state", &["key", "mac"]),
     ("store", &["image", "layer", "mac", "modes"]),
+    // What is signed is named by its digest.
+    ("signature", &["image"]),
     ("archive", &["image", "layer", "store"]),
     ("registry", &["image", "store", "connection", "program"]),
     // A layer is known by its digest here too.
@@ -42,6 +44,7 @@ const ROOMS: [(&str, &[&str]); 27] = [
             "sandbox",
             "program",
             "registry",
+            "signature",
             "git",
             "mac",
         ],

@@ -83,6 +83,7 @@ impl Project {
             cache: None,
             warmed: None,
             cache_scope: Default::default(),
+            bases: Default::default(),
         };
         Project {
             dir,
@@ -133,6 +134,7 @@ impl Project {
             ssh: BTreeMap::new(),
             add_hosts: BTreeMap::new(),
             resolver: Default::default(),
+            authorities: Vec::new(),
             network: Default::default(),
             limits: Default::default(),
             epoch: None,

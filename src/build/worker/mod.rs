@@ -10,10 +10,11 @@
 //! ```text
 //! handle ── parent's side        server ── helper's side
 //!                                 ├─ step     one RUN
-//!                                 │   └─ mounts, ssh, names
+//!                                 │   └─ mounts, authorities, ssh, names
 //!                                 └─ views    merged layers to read from
 //! ```
 
+mod authorities;
 mod handle;
 mod mounts;
 mod names;
@@ -27,6 +28,7 @@ mod views;
 
 use anyhow::Result;
 
+pub use authorities::variables as authority_variables;
 pub use handle::Worker;
 pub use request::{CacheScope, Network, Resolver, RunMount, RunRequest, Sharing, TreeSource};
 pub use shell::{Terminal, Terminals};

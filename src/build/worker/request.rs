@@ -25,6 +25,8 @@ pub struct RunRequest {
     pub hostname: String,
     pub add_hosts: Vec<(String, String)>,
     pub resolver: Resolver,
+    /// Certificates in PEM that the command trusts besides the image's; in no key and no layer.
+    pub authorities: Vec<u8>,
     pub compression: Compression,
     /// Of the platform that is built for: `arm64`.
     pub architecture: String,

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use rustix::event::{PollFd, PollFlags};
 
+use super::authorities;
 use super::mounts::Prepared;
 use super::names;
 use super::protocol::Answer;
@@ -289,6 +290,13 @@ fn plan(
         mounts.push(file(&format!("/{APT_CONFIG}/zz-single-id"), config, 0o644));
     }
     mounts.extend(prepared.mounts.iter().cloned());
+    if !request.authorities.is_empty() {
+        mounts.extend(authorities::mounts(
+            server,
+            &request.layers,
+            &request.authorities,
+        )?);
+    }
     for (path, bytes, mode) in &request.files {
         mounts.push(file(path, bytes, *mode));
     }

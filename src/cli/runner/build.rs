@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::super::authorities;
 use super::super::project::plain;
 use super::super::tools::secret_value;
 use super::{Work, failure};
@@ -300,6 +301,7 @@ pub(super) fn request(
         secrets: secrets(work, target)?,
         ssh: ssh(work, target)?,
         add_hosts: values(&target.add_hosts),
+        authorities: authorities(work, target)?,
         resolver: Resolver {
             servers: target.dns.iter().map(|s| s.value.clone()).collect(),
             search: target.dns_search.iter().map(|s| s.value.clone()).collect(),
@@ -593,6 +595,19 @@ fn ssh(work: &Work<'_>, target: &BuildTarget) -> Result<BTreeMap<String, PathBuf
         sockets.insert(id.value.clone(), PathBuf::from(agent));
     }
     Ok(sockets)
+}
+
+/// The certificates of `trust-ca`.
+fn authorities(work: &Work<'_>, target: &BuildTarget) -> Result<Vec<u8>, Failure> {
+    let mut pem = Vec::new();
+    for file in &target.trust_ca {
+        let read = authorities::read(&work.path(&file.value)).map_err(|why| {
+            let message = format!("cannot use the certificates `{}` of `trust-ca`", file.value);
+            problem(work, file, message, why)
+        })?;
+        pem.extend(read);
+    }
+    Ok(pem)
 }
 
 fn compression(work: &Work<'_>, target: &BuildTarget) -> Result<Compression, Failure> {

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use super::environment::Environment;
 use super::project::Project;
 use super::tools::Tools;
+use crate::build::Refused;
 use crate::event::Cancelled;
 use crate::execute::{Failure, FailureKind, Made, Runner, Upstream};
 use crate::graph::{EdgeKind, TargetId};
@@ -215,6 +216,9 @@ fn failure(error: anyhow::Error) -> Failure {
     let kind = error.chain().find_map(|cause| {
         if cause.downcast_ref::<Cancelled>().is_some() {
             return Some(FailureKind::Cancelled);
+        }
+        if cause.downcast_ref::<Refused>().is_some() {
+            return Some(FailureKind::Gate);
         }
         let registry = cause.downcast_ref::<RegistryError>()?;
         Some(if registry.is_cancelled() {

@@ -108,6 +108,7 @@ pub(super) fn add(name: &str, values: &Values, imported: &mut Imported) -> Resul
         add_hosts: add_hosts(values)?,
         dns: Vec::new(),
         dns_search: Vec::new(),
+        trust_ca: Vec::new(),
         epoch: None,
         also_stages: Vec::new(),
         squash: false,

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use crate::event::{Event, Events};
-use crate::image::{Descriptor, Reference};
+use crate::image::{Descriptor, ImageManifest, ManifestFormat, Reference, media_type, to_json};
 use crate::registry::testing::{Between, Registry, Shelf, client, free_port, job, noise, options};
 use crate::registry::{Client, ClientOptions, HostSettings, MirrorFallback, Work};
 
@@ -170,6 +170,44 @@ fn with_falling_back_turned_off_the_registry_is_never_asked() {
         "{missing}"
     );
     assert_eq!(ground.direct(), 0);
+}
+
+#[test]
+fn referrers_come_through_a_mirror_and_from_the_registry_where_the_mirror_has_none() {
+    let ground = Ground::new();
+    let here = Shelf::new();
+    let config = here.blob(media_type::OCI_EMPTY, b"{}");
+    let layer = here.blob("text/plain", b"a signature");
+    let mut manifest = ImageManifest::new(ManifestFormat::Oci, config, vec![layer]);
+    manifest.artifact_type = Some("application/x.signature".into());
+    manifest.subject = Some(ground.image.clone());
+    let root = here.blob(media_type::OCI_MANIFEST, &to_json(&manifest));
+    let to = format!("{}/library/app", ground._behind.host());
+    client()
+        .push(&job(&to, &root), &here.store, &Work::unheard())
+        .unwrap();
+    let image = ground.origin().with_digest(&ground.image.digest);
+    let only = |mirror: &Registry, mirror_fallback| {
+        let settings = HostSettings {
+            prefix: ground.upstream.host(),
+            mirrors: vec![mirror.host()],
+            mirror_fallback,
+            ..HostSettings::default()
+        };
+        ground.client(vec![settings])
+    };
+    let found = |client: &Client| {
+        let all = client.referrers(&image, None).unwrap();
+        all.into_iter().map(|d| d.digest).collect::<Vec<_>>()
+    };
+    let through = only(&ground.cache, MirrorFallback::Off);
+    assert_eq!(found(&through), std::slice::from_ref(&root.digest));
+    assert_eq!(ground.direct(), 0);
+    let empty = Registry::start();
+    let around = only(&empty, MirrorFallback::Allowed);
+    assert_eq!(found(&around), [root.digest]);
+    assert!(ground.direct() > 0);
+    assert!(found(&only(&empty, MirrorFallback::Off)).is_empty());
 }
 
 #[test]

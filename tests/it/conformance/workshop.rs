@@ -120,6 +120,7 @@ impl Workshop {
             cache: None,
             warmed: None,
             cache_scope: Default::default(),
+            bases: Default::default(),
         };
         let mut request = self.request(case, place);
         request.added = added;
@@ -241,6 +242,7 @@ impl Workshop {
             ssh: asked.ssh.iter().map(socket).collect(),
             add_hosts: BTreeMap::new(),
             resolver: Default::default(),
+            authorities: Vec::new(),
             network: Default::default(),
             limits: Default::default(),
             epoch: asked.epoch,

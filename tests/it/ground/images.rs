@@ -25,6 +25,49 @@ pub fn bases() -> &'static Registry {
     })
 }
 
+/// A registry with `library/curl:latest`: busybox, and this machine's curl with what it is linked to.
+pub fn with_curl() -> &'static Registry {
+    static WITH_CURL: OnceLock<Registry> = OnceLock::new();
+    WITH_CURL.get_or_init(|| {
+        let registry = Registry::start();
+        let from = format!("oci:{}:base", curl().display());
+        let to = format!("docker://{}/library/curl", registry.host);
+        run(
+            "skopeo",
+            &["copy", "-q", "--dest-tls-verify=false", &from, &to],
+        );
+        registry
+    })
+}
+
+fn curl() -> PathBuf {
+    made_once("curl", |directory| {
+        let root = directory.join("root");
+        busybox_tree(&root);
+        fs::remove_file(root.join("bin/curl")).unwrap_or_default();
+        let linked = run("ldd", &["/usr/bin/curl"]);
+        let libraries = linked.split_whitespace().filter(|w| w.starts_with('/'));
+        for file in libraries.chain(["/usr/bin/curl"]) {
+            let to = root.join(&file[1..]);
+            fs::create_dir_all(to.parent().unwrap()).unwrap();
+            fs::copy(file, to).unwrap();
+        }
+        let tar = directory.join("curl.tar");
+        let all = [
+            "-C",
+            path(&root),
+            "--owner=0",
+            "--group=0",
+            "-cf",
+            path(&tar),
+            ".",
+        ];
+        run("tar", &all);
+        layout(directory, &tar, "sh");
+        fs::remove_file(tar).unwrap();
+    })
+}
+
 /// An OCI layout with a minimal Debian.
 pub fn debian() -> PathBuf {
     made_once("debian", |directory| {

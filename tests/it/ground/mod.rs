@@ -3,6 +3,7 @@
 //! and `tests/run` installs it.
 
 pub mod agent;
+pub mod cosign;
 pub mod deb;
 pub mod docker;
 pub mod ecr;

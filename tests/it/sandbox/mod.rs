@@ -99,6 +99,7 @@ impl Ground {
             hostname: String::new(),
             add_hosts: Vec::new(),
             resolver: Default::default(),
+            authorities: Vec::new(),
             compression: Compression::Gzip { level: 1 },
             architecture: String::new(),
             epoch: None,

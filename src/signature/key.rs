@@ -1,0 +1,146 @@
+//! Public keys in PEM: P-256, Ed25519 and RSA, with the algorithms that cosign uses for them.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use ring::signature::{
+    ECDSA_P256_SHA256_ASN1, ED25519, RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey,
+    VerificationAlgorithm,
+};
+
+/// A key that signatures are checked with.
+pub struct PublicKey {
+    algorithm: &'static dyn VerificationAlgorithm,
+    /// As ring takes it: a point, 32 bytes, or an `RSAPublicKey`.
+    bytes: Vec<u8>,
+}
+
+impl std::fmt::Debug for PublicKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "PublicKey({:?})", self.algorithm)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum KeyError {
+    #[error("it holds no `-----BEGIN PUBLIC KEY-----`")]
+    NotFound,
+    #[error("it holds a private key, which only whoever signs may have")]
+    Private,
+    #[error("it holds several public keys; name each file of one key")]
+    Several,
+    #[error("its public key is damaged")]
+    Damaged,
+    #[error("its public key is neither ECDSA P-256, Ed25519 nor RSA")]
+    Unsupported,
+    #[error("its RSA key has {0} bits; at least 2048 and at most 8192 are needed")]
+    RsaSize(usize),
+}
+
+const BEGIN: &str = "-----BEGIN ";
+const PUBLIC: &str = "PUBLIC KEY-----";
+const END: &str = "-----END PUBLIC KEY-----";
+
+const EC: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01];
+const P256: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
+const RSA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01];
+const ED: &[u8] = &[0x2b, 0x65, 0x70];
+
+impl PublicKey {
+    /// A `SubjectPublicKeyInfo` (RFC 5280, 4.1) in PEM, as `cosign.pub` is.
+    ///
+    /// # Errors
+    /// There is none, or it is of a kind that cosign's signatures do not have.
+    pub fn from_pem(pem: &[u8]) -> Result<PublicKey, KeyError> {
+        let text = String::from_utf8_lossy(pem);
+        if text.contains("PRIVATE KEY-----") {
+            return Err(KeyError::Private);
+        }
+        let mut blocks = text.split(BEGIN).skip(1);
+        let body = blocks
+            .find_map(|block| block.strip_prefix(PUBLIC))
+            .ok_or(KeyError::NotFound)?;
+        if blocks.any(|block| block.starts_with(PUBLIC)) {
+            return Err(KeyError::Several);
+        }
+        let (body, _) = body.split_once(END).ok_or(KeyError::Damaged)?;
+        let packed: String = body.split_ascii_whitespace().collect();
+        let der = STANDARD.decode(packed).map_err(|_| KeyError::Damaged)?;
+        PublicKey::from_der(&der)
+    }
+
+    fn from_der(der: &[u8]) -> Result<PublicKey, KeyError> {
+        let damaged = KeyError::Damaged;
+        let (info, rest) = value(der, SEQUENCE).ok_or(damaged.clone())?;
+        let (algorithm, info) = value(info, SEQUENCE).ok_or(damaged.clone())?;
+        let (bits, end) = value(info, BIT_STRING).ok_or(damaged.clone())?;
+        let (kind, parameters) = value(algorithm, OBJECT).ok_or(damaged.clone())?;
+        // The first byte counts unused bits, of which a key has none.
+        let (Some((0, key)), true, true) = (bits.split_first(), rest.is_empty(), end.is_empty())
+        else {
+            return Err(damaged);
+        };
+        let algorithm: &'static dyn VerificationAlgorithm = match kind {
+            EC => match value(parameters, OBJECT) {
+                Some((P256, [])) if key.len() == 65 && key[0] == 4 => &ECDSA_P256_SHA256_ASN1,
+                Some((P256, _)) => return Err(damaged),
+                _ => return Err(KeyError::Unsupported),
+            },
+            ED if key.len() == 32 => &ED25519,
+            ED => return Err(damaged),
+            RSA => {
+                let bits = rsa_bits(key).ok_or(damaged)?;
+                if !(2048..=8192).contains(&bits) {
+                    return Err(KeyError::RsaSize(bits));
+                }
+                &RSA_PKCS1_2048_8192_SHA256
+            }
+            _ => return Err(KeyError::Unsupported),
+        };
+        Ok(PublicKey {
+            algorithm,
+            bytes: key.to_vec(),
+        })
+    }
+
+    /// Whether the signature is this key's, of exactly these bytes.
+    pub fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
+        UnparsedPublicKey::new(self.algorithm, &self.bytes)
+            .verify(message, signature)
+            .is_ok()
+    }
+}
+
+const SEQUENCE: u8 = 0x30;
+const BIT_STRING: u8 = 0x03;
+const OBJECT: u8 = 0x06;
+const INTEGER: u8 = 0x02;
+
+/// The content of a DER value of this kind, and what follows it.
+fn value(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
+    let (&[found, first], rest) = der.split_first_chunk::<2>()?;
+    if found != tag {
+        return None;
+    }
+    let (length, rest) = match first {
+        0..=0x7f => (usize::from(first), rest),
+        0x81 => (usize::from(*rest.first()?), rest.get(1..)?),
+        0x82 => {
+            let (length, rest) = rest.split_first_chunk::<2>()?;
+            (usize::from(u16::from_be_bytes(*length)), rest)
+        }
+        // No key of these kinds is longer.
+        _ => return None,
+    };
+    rest.split_at_checked(length)
+}
+
+/// The length of an `RSAPublicKey`'s modulus.
+fn rsa_bits(key: &[u8]) -> Option<usize> {
+    let (numbers, []) = value(key, SEQUENCE)? else {
+        return None;
+    };
+    let (modulus, _) = value(numbers, INTEGER)?;
+    let first = modulus.iter().position(|byte| *byte != 0)?;
+    let zeros = usize::try_from(modulus[first].leading_zeros()).ok()?;
+    Some((modulus.len() - first) * 8 - zeros)
+}
