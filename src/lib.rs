@@ -24,6 +24,7 @@ pub mod modes;
 pub mod plan;
 pub mod plugin;
 pub mod program;
+pub mod printable;
 pub mod registry;
 pub mod report;
 pub mod rootfs;

@@ -85,20 +85,15 @@ pub(super) fn pick(mut candidates: Vec<Candidate>, pick: Option<&str>) -> Result
 fn listing(candidates: &[Candidate]) -> String {
     let line =
         |(at, candidate): (usize, &Candidate)| format!("  {}. {}", at + 1, candidate.shown());
-    candidates
-        .iter()
-        .enumerate()
-        .map(line)
-        .collect::<Vec<String>>()
-        .join("\n")
+    crate::printable::listed(candidates.iter().enumerate().map(line), "\n")
 }
 
 impl Candidate {
     fn shown(&self) -> String {
         let names = match (self.tags.as_slice(), self.words.as_slice()) {
             ([], []) => "(no name)".to_string(),
-            ([], words) => words.join(", "),
-            (tags, _) => tags.join(", "),
+            ([], words) => crate::printable::list(words),
+            (tags, _) => crate::printable::list(tags),
         };
         match &self.form {
             Form::Oci(root) => format!("{names} ({})", root.digest.short()),

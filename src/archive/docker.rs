@@ -30,7 +30,7 @@ impl DockerImage {
                 bail!(
                     "a docker archive holds one platform, and this image has {} ({}); write it with format=oci",
                     several.len(),
-                    platforms.join(", ")
+                    crate::printable::list(&platforms)
                 )
             }
         };

@@ -51,8 +51,7 @@ impl IgnoredPaths {
 
     fn shown(&self) -> String {
         let paths = self.0.iter();
-        let paths: Vec<String> = paths.map(|p| format!("/{}", show(p))).collect();
-        paths.join(", ")
+        crate::printable::list(paths.map(|p| format!("/{}", show(p))))
     }
 
     /// Whether an entry of a layer is left out; a whiteout counts as what it removes.

@@ -201,7 +201,7 @@ fn choose(engine: &Engine, root: &Descriptor, platform: &Platform) -> Result<Des
         .with_context(|| {
             format!(
                 "it has no image for {platform}, only for {}",
-                offered.join(", ")
+                crate::printable::list(&offered)
             )
         })
 }

@@ -10,6 +10,7 @@ use super::{BuildRequest, Engine, Recipe};
 use crate::dockerfile::lint::{CheckOptions, Facts, PlatformMismatch, Warning, is_fatal, lint};
 use crate::dockerfile::{PLATFORM_ARGS, PROXY_ARGS};
 use crate::event::Event;
+use crate::printable;
 
 fn send(request: &BuildRequest, engine: &Engine, message: String) {
     engine.events.send(Event::Warning {
@@ -101,17 +102,15 @@ fn refusal(warnings: &[Warning], who: &str) -> String {
         let mut lines = lines.clone();
         lines.dedup();
         let word = if lines.len() == 1 { "line" } else { "lines" };
-        let lines: Vec<String> = lines.iter().map(ToString::to_string).collect();
-        format!("{rule} ({word} {})", lines.join(", "))
+        format!("{rule} ({word} {})", printable::list(&lines))
     });
-    let told: Vec<String> = told.collect();
     let count = match warnings.len() {
         1 => "a build check".to_string(),
         n => format!("{n} build checks"),
     };
     format!(
         "{count} failed, and {who}: {} (mend them, or leave checks out with `# check=skip=NAME`)",
-        told.join(", ")
+        printable::list(told)
     )
 }
 

@@ -6,7 +6,7 @@ use clap_complete::Shell;
 
 use super::args::Cli;
 use super::exit::Exit;
-use super::output::print;
+use super::output::print_exactly;
 
 const BASH: &str = r#"
 _imgmake_targets() {
@@ -32,7 +32,7 @@ complete -c imgmake -f -a "(imgmake list 2>/dev/null | string split -f1 ' ')"
 pub fn completions(shell: Shell) -> Result<u8, Exit> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "imgmake", &mut script);
-    print(&with_targets(shell, &String::from_utf8_lossy(&script)))?;
+    print_exactly(&with_targets(shell, &String::from_utf8_lossy(&script)))?;
     Ok(0)
 }
 

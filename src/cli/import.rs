@@ -138,7 +138,7 @@ impl Source<'_> {
         if !others.is_empty() {
             written.notes.push(format!(
                 "no variables of the manifest, as they are no plain texts; what is made of them is written as its value: {}",
-                others.join(", ")
+                crate::printable::list(&others)
             ));
         }
         Ok(written)

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::args::{Global, ListFormat};
 use super::environment::Environment;
 use super::exit::{self, Exit};
-use super::output::print;
+use super::output::{print, print_json};
 use super::trust::open_store;
 use crate::archive;
 use crate::image::{Descriptor, ImageConfig, ImageManifest, ManifestOrIndex, from_json};
@@ -51,7 +51,10 @@ pub fn inspect(
             serde_json::to_string_pretty(&value(&store, &root, &names)?).expect("strings are JSON")
         ),
     };
-    print(&text)?;
+    match format {
+        ListFormat::Json => print_json(&text)?,
+        ListFormat::Text => print(&text)?,
+    }
     Ok(0)
 }
 

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::args::{Global, ListFormat};
 use super::environment::Environment;
 use super::exit::Exit;
-use super::output::print;
+use super::output::{print, print_json};
 use super::project::{Project, kind_name};
 
 pub fn list(global: &Global, format: ListFormat, environment: &Environment) -> Result<u8, Exit> {
@@ -60,6 +60,9 @@ pub fn list(global: &Global, format: ListFormat, environment: &Environment) -> R
                 .collect()
         }
     };
-    print(&text)?;
+    match format {
+        ListFormat::Json => print_json(&text)?,
+        ListFormat::Text => print(&text)?,
+    }
     Ok(0)
 }

@@ -60,7 +60,12 @@ pub fn main() -> ExitCode {
         Ok(cli) => return ended(dispatch(cli, &environment)),
         Err(error) => {
             // Help and version come this way too, with 0.
-            drop(error.print());
+            if error.use_stderr() {
+                output::allow_colors(environment.colour(args::When::Auto));
+                output::tell(error.render().ansi().to_string().trim_end());
+            } else {
+                drop(error.print());
+            }
             u8::try_from(error.exit_code()).unwrap_or(exit::USAGE)
         }
     };
@@ -83,6 +88,7 @@ fn dispatch(cli: Cli, environment: &Environment) -> Result<u8, Exit> {
         run,
         command,
     } = cli;
+    output::allow_colors(environment.colour(global.color));
     match command {
         None if run.dry_run => plan::plan(&global, &run.targets, environment),
         None => run::run(&global, &run, environment),

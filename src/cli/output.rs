@@ -2,11 +2,37 @@
 
 use std::io::Write;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
 
-/// Prints a result. A closed pipe is no error: its reader has seen enough.
+use crate::printable::{self, Colors};
+
+/// Whether standard error takes colors, once that is known.
+static COLORS: AtomicBool = AtomicBool::new(false);
+
+/// From now on [`tell`] lets colors pass.
+pub fn allow_colors(wanted: bool) {
+    COLORS.store(wanted, Ordering::Relaxed);
+}
+
+/// Prints a result for people, with words of others in it.
 pub fn print(text: &str) -> Result<()> {
+    write(&printable::text(text, Colors::Removed))
+}
+
+/// Prints a result that is JSON.
+pub fn print_json(text: &str) -> Result<()> {
+    write(&printable::json(text))
+}
+
+/// Prints a program of ours as it is.
+pub fn print_exactly(text: &str) -> Result<()> {
+    write(text)
+}
+
+/// A closed pipe is no error: its reader has seen enough.
+fn write(text: &str) -> Result<()> {
     match std::io::stdout().lock().write_all(text.as_bytes()) {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         result => result.context("cannot write to standard output"),
@@ -16,6 +42,8 @@ pub fn print(text: &str) -> Result<()> {
 /// Tells people something on standard error. A reader that is gone is no error,
 /// and no panic, which `eprintln!` would make of it.
 pub fn tell(text: impl std::fmt::Display) {
+    let text = text.to_string();
+    let text = printable::message(&text, Colors::when(COLORS.load(Ordering::Relaxed)));
     drop(writeln!(std::io::stderr().lock(), "{text}"));
 }
 

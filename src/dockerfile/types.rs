@@ -163,7 +163,7 @@ impl Dockerfile {
         let names: Vec<&str> = self.stages.iter().filter_map(Stage::name).collect();
         let help = match names.is_empty() {
             true => "no stage has a name: write `FROM image AS name`".to_owned(),
-            false => format!("the stages are: {}", names.join(", ")),
+            false => format!("the stages are: {}", crate::printable::list(&names)),
         };
         DockerfileError::new(1, format!("there is no stage `{name}`"))
             .word(name)

@@ -8,6 +8,7 @@ use petgraph::graph::DiGraph;
 use super::{EdgeKind, Link, TargetId};
 use crate::manifest::glob::is_pattern;
 use crate::manifest::{Diagnostic, Group, Manifest, Span, suggest};
+use crate::printable;
 
 pub(super) fn check(
     graph: &DiGraph<TargetId, EdgeKind>,
@@ -71,12 +72,19 @@ fn told(what: &str, names: &[&str], places: &[Span]) -> Diagnostic {
     let (first, span) = labels.next().expect("a cycle has an edge");
     let message = match names {
         [only, _] => format!("target `{only}` depends on itself: {only} -> {only}"),
-        _ => format!("the {what} depend on each other: {}", names.join(" -> ")),
+        _ => format!(
+            "the {what} depend on each other: {}",
+            printable::listed(names, " -> ")
+        ),
     };
     let diagnostic = Diagnostic::at(*span, message, first);
-    labels.fold(diagnostic, |diagnostic, (label, span)| {
-        diagnostic.with_related(*span, label)
-    })
+    // A cycle may hold every target that there is.
+    const MOST_LABELS: usize = 20;
+    labels
+        .take(MOST_LABELS)
+        .fold(diagnostic, |diagnostic, (label, span)| {
+            diagnostic.with_related(*span, label)
+        })
 }
 
 /// Members that do not exist, and groups that contain themselves.

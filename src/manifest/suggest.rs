@@ -35,7 +35,7 @@ pub fn one_of(words: &[&str]) -> String {
     match quoted.as_slice() {
         [one] => one.clone(),
         [one, other] => format!("{one} or {other}"),
-        many => format!("one of {}", many.join(", ")),
+        many => format!("one of {}", crate::printable::list(many)),
     }
 }
 

@@ -253,12 +253,11 @@ pub(super) fn choose<'i>(
             .iter()
             .filter_map(|d| Some(d.platform.as_ref()?.to_string()))
             .collect();
-        let have: Vec<String> = have.into_iter().collect();
         RegistryError::new(
             Failure::Missing,
             format!(
                 "the index has no image for {platform}; it has {}",
-                have.join(", ")
+                crate::printable::list(&have)
             ),
         )
     })

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use super::Options;
+use crate::printable::{self, Colors};
 
 /// `512 B`, `1.4 kB`, `67 MB`: powers of 1,000, two digits that matter.
 pub fn bytes(count: u64) -> String {
@@ -63,7 +64,7 @@ pub(super) fn stage(name: &str) -> String {
     }
 }
 
-/// One line for a screen: control characters shown, not obeyed, cut at `width`.
+/// One line for a screen, printable, cut at `width`.
 pub(super) fn line(bytes: &[u8], width: usize) -> String {
     let text = String::from_utf8_lossy(bytes);
     // A carriage return redraws the line: what stands after the last one counts.
@@ -72,13 +73,8 @@ pub(super) fn line(bytes: &[u8], width: usize) -> String {
         .rsplit('\r')
         .next()
         .unwrap_or_default();
-    let text = console::strip_ansi_codes(text);
-    let clean: String = text
-        .chars()
-        .map(|c| if c == '\t' { ' ' } else { c })
-        .filter(|c| !c.is_control())
-        .collect();
-    console::truncate_str(&clean, width, "…").into_owned()
+    let text = printable::line(text, Colors::Removed).replace('\t', " ");
+    console::truncate_str(&text, width, "…").into_owned()
 }
 
 #[cfg(test)]
@@ -113,7 +109,7 @@ mod tests {
     #[test]
     fn a_progress_line_that_redraws_itself_is_shown_as_it_ended() {
         assert_eq!(line(b"10%\r20%\r\x1b[32mdone\x1b[0m", 80), "done");
-        assert_eq!(line(b"a\x07b\tc", 80), "ab c");
+        assert_eq!(line(b"a\x07b\tc", 80), "a␇b c");
         assert_eq!(line("äöü".as_bytes(), 2), "ä…");
     }
 }

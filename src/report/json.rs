@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::{Sink, View};
 use crate::event::{Direction, Event, Product, StepOutcome, Stream, TargetOutcome};
+use crate::printable;
 
 pub(super) struct Json {
     sink: Sink,
@@ -22,7 +23,8 @@ impl Json {
 impl View for Json {
     fn event(&mut self, event: &Event) {
         // A reader that is gone is no error.
-        drop(writeln!(self.sink, "{}", value(event)));
+        let value = value(event).to_string();
+        drop(writeln!(self.sink, "{}", printable::json(&value)));
     }
 
     fn close(&mut self) {

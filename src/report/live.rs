@@ -8,6 +8,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{Options, View, human};
 use crate::event::{Direction, Event, StepOutcome, TargetOutcome};
+use crate::printable::{self, Colors};
 
 /// More running targets than this share one line, so that the view fits a screen.
 const LINES: usize = 12;
@@ -38,11 +39,15 @@ impl Live {
     }
 
     fn print(&self, text: &str) {
-        // The terminal that cannot be written to has nobody before it.
-        drop(
-            self.screen
-                .println(console::truncate_str(text, self.options.width.max(20), "…")),
-        );
+        let width = self.options.width.max(20);
+        for line in printable::lines_of(text, Colors::when(self.options.colour)) {
+            // A tab is wider than it is counted. The terminal that cannot be written to has nobody before it.
+            let line = line.replace('\t', " ");
+            drop(
+                self.screen
+                    .println(console::truncate_str(&line, width, "…")),
+            );
+        }
     }
 
     fn paint(&self, text: &str, code: &str) -> String {
@@ -58,7 +63,7 @@ impl Live {
         let style = ProgressStyle::with_template("{spinner} {prefix} {wide_msg}")
             .expect("the template is well-formed");
         bar.set_style(style.tick_strings(&["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏", " "]));
-        bar.set_prefix(self.paint(target, "1"));
+        bar.set_prefix(self.paint(&human::line(target.as_bytes(), 60), "1"));
         if self.targets.len() < LINES {
             bar.enable_steady_tick(Duration::from_millis(120));
         } else {
@@ -167,7 +172,7 @@ impl View for Live {
                 text,
             } => {
                 let text = human::line(text.as_bytes(), 100);
-                let said = human::stage(stage) + &text;
+                let said = human::line(human::stage(stage).as_bytes(), 40) + &text;
                 self.update(target, |running| {
                     running.last.clear();
                     running.steps.insert(*id, said);
@@ -215,9 +220,7 @@ impl View for Live {
                     .map(|t| format!("{t}: "))
                     .unwrap_or_default();
                 let word = self.paint("warning", "33");
-                for line in format!("{word}: {place}{message}").lines() {
-                    self.print(line);
-                }
+                self.print(&format!("{word}: {place}{message}"));
             }
             Event::Note { message, .. } => self.print(message),
         }

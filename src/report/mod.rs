@@ -18,6 +18,7 @@ use std::time::Instant;
 pub use human::{bytes, duration};
 
 use crate::event::{Event, Events};
+use crate::printable::{self, Colors};
 use summary::Summary;
 
 /// How progress is shown.
@@ -134,12 +135,16 @@ impl Reporter {
             ..
         } = &mut *inner;
         match options.style {
-            Style::Json => drop(writeln!(results, "{}", summary.json(took))),
+            Style::Json => {
+                let json = summary.json(took).to_string();
+                drop(writeln!(results, "{}", printable::json(&json)));
+            }
             Style::Quiet => tell(&summary.failures(*options), *options),
             Style::Live | Style::Plain => {
                 tell(&summary.verdict(*options, took), *options);
                 // A closed pipe is no error.
-                drop(results.write_all(summary.results(*options).as_bytes()));
+                let made = summary.results(*options);
+                drop(results.write_all(printable::text(&made, Colors::Removed).as_bytes()));
                 drop(results.flush());
                 tell(&summary.failures(*options), *options);
             }
@@ -148,6 +153,7 @@ impl Reporter {
 }
 
 fn tell(text: &str, options: Options) {
+    let text = printable::message(text, Colors::when(options.colour));
     let text = human::stamped(text.as_bytes(), options);
     drop(std::io::stderr().write_all(&text));
 }
@@ -167,15 +173,20 @@ impl Inner {
             } => ("error", target.clone(), message),
             _ => return,
         };
-        let escaped = message
-            .replace('%', "%25")
-            .replace('\r', "%0D")
-            .replace('\n', "%0A");
+        // Colors would be shown as they are written; other controls are not for a log at all.
+        let message = printable::message(message, Colors::Removed);
+        let escaped = |text: &str| {
+            text.replace('%', "%25")
+                .replace('\r', "%0D")
+                .replace('\n', "%0A")
+        };
         let title = if title.is_empty() {
             String::new()
         } else {
-            format!(" title={title}")
+            let title = escaped(&printable::line(&title, Colors::Removed));
+            format!(" title={}", title.replace(':', "%3A").replace(',', "%2C"))
         };
+        let escaped = escaped(&message);
         drop(writeln!(self.results, "::{kind}{title}::{escaped}"));
     }
 }

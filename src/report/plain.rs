@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::{Options, Sink, View, human};
 use crate::event::{Direction, Event, Product, StepOutcome, TargetOutcome};
+use crate::printable::{self, Colors};
 
 /// Beyond this a waiting target's lines are shown at once, whatever else runs.
 const WAITING_LIMIT: usize = 1 << 20;
@@ -49,15 +50,22 @@ impl Plain {
     }
 
     fn say(&mut self, target: &str, text: &str) {
+        let shown = printable::line(target, Colors::Removed);
         let name = if self.options.colour {
-            console::style(target)
-                .bold()
-                .force_styling(true)
-                .to_string()
+            console::style(shown).bold().force_styling(true).to_string()
         } else {
-            target.to_string()
+            shown.into_owned()
         };
-        self.put(Some(target), format!("{name} │ {text}\n").into_bytes());
+        // Whatever a log would show as a line of its own says whose it is.
+        for line in printable::lines_of(text, Colors::when(self.options.colour)) {
+            self.put(Some(target), format!("{name} │ {line}\n").into_bytes());
+        }
+    }
+
+    /// What belongs to no target.
+    fn tell(&mut self, text: &str) {
+        let text = printable::message(text, Colors::when(self.options.colour));
+        self.put(None, format!("{text}\n").into_bytes());
     }
 
     /// A step's output stands below the step; stages that run side by side are told apart line by line.
@@ -67,12 +75,14 @@ impl Plain {
         let Some(step) = step else {
             return self.say(target, &line);
         };
-        let said = format!("{}{line}", step.stage);
+        let stage = step.stage.clone();
         if !std::mem::replace(&mut step.announced, true) {
-            let announcement = format!("{}{}", step.stage, step.text);
+            let announcement = format!("{stage}{}", step.text);
             self.say(target, &announcement);
         }
-        self.say(target, &said);
+        for line in printable::lines_of(&line, Colors::when(self.options.colour)) {
+            self.say(target, &format!("{stage}{line}"));
+        }
     }
 
     fn step_finished(&mut self, target: &str, id: u32, outcome: &StepOutcome, took: Duration) {
@@ -134,8 +144,11 @@ impl Plain {
             "warning"
         };
         match target {
-            Some(target) => self.say(target, &format!("{word}: {message}")),
-            None => self.put(None, format!("{word}: {message}\n").into_bytes()),
+            Some(target) => {
+                let message = printable::message(message, Colors::when(self.options.colour));
+                self.say(target, &format!("{word}: {message}"));
+            }
+            None => self.tell(&format!("{word}: {message}")),
         }
     }
 
@@ -170,8 +183,12 @@ impl View for Plain {
                 self.running.push((target.clone(), Vec::new()));
                 let why = match reasons.as_slice() {
                     [] => String::new(),
-                    [a, b, c, _, ..] => format!(": {a}, {b}, {c} and {} more", reasons.len() - 3),
-                    few => format!(": {}", few.join(", ")),
+                    [a, b, c, _, ..] => format!(
+                        ": {} and {} more",
+                        printable::list([a, b, c]),
+                        reasons.len() - 3
+                    ),
+                    few => format!(": {}", printable::list(few)),
                 };
                 self.say(target, &format!("started{why}"));
             }
@@ -232,7 +249,7 @@ impl View for Plain {
             Event::Note {
                 target: None,
                 message,
-            } => self.put(None, format!("{message}\n").into_bytes()),
+            } => self.tell(message),
         }
     }
 

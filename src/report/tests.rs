@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::*;
-use crate::event::{Event, Product, StepOutcome, Stream, TargetOutcome};
+use crate::event::{Direction, Event, Product, StepOutcome, Stream, TargetOutcome};
 
 #[derive(Clone, Default)]
 struct Page(Arc<Mutex<Vec<u8>>>);
@@ -318,4 +318,197 @@ fn lines_begin_with_the_time_where_that_is_wished_and_results_do_not() {
     }
     assert!(text.contains("Z a │ hello\n"), "{text}");
     assert!(!results.text().contains("Z "), "{}", results.text());
+}
+
+/// What a log, a terminal or a CI system would obey, or take for a line of its own.
+const HOSTILE: &str = "ok\r##vso[task.setvariable variable=x]y\n::add-mask::z\n\x1b]0;title\x07\x1b[2J\x1b[1;1H\
+     \u{9b}31m\x0bvt\x0cff\u{85}nel\u{2028}ls\u{2029}ps\u{202e}rlo ##teamcity[x] ##[error] \x1b_bk;t=1\x07\
+     \x1b[0Ksection_start:1:x\r\x1b[0K\x1b[8mha:AA\x1b[0m";
+
+/// Every kind of event, with hostile text wherever there is text.
+fn hostile_events() -> Vec<Event> {
+    let text = || HOSTILE.to_string();
+    let target = || "a".to_string();
+    vec![
+        Event::TargetStarted {
+            target: target(),
+            reasons: vec![text(), text()],
+        },
+        Event::StepStarted {
+            target: target(),
+            id: 1,
+            stage: text(),
+            text: text(),
+        },
+        Event::Output {
+            target: target(),
+            step: Some(1),
+            stream: Stream::Stdout,
+            line: HOSTILE.into(),
+        },
+        output("a", HOSTILE),
+        Event::Progress {
+            target: target(),
+            what: text(),
+            direction: Direction::Pull,
+            done: 5,
+            total: Some(5),
+        },
+        Event::StepFinished {
+            target: target(),
+            id: 1,
+            outcome: StepOutcome::Failed { message: text() },
+            took: Duration::from_millis(1),
+        },
+        Event::Warning {
+            target: Some(target()),
+            message: text(),
+        },
+        Event::Warning {
+            target: None,
+            message: text(),
+        },
+        Event::Note {
+            target: Some(target()),
+            message: text(),
+        },
+        Event::Note {
+            target: None,
+            message: text(),
+        },
+        Event::Produced {
+            target: target(),
+            what: Product::File { path: text() },
+        },
+        Event::Produced {
+            target: target(),
+            what: Product::Pushed {
+                reference: text(),
+                digest: text(),
+            },
+        },
+        finished("a", TargetOutcome::Failed { message: text() }),
+        finished(HOSTILE, TargetOutcome::Skipped { because: text() }),
+    ]
+}
+
+/// Nothing in a text speaks to anybody but people.
+fn assert_harmless(text: &str) {
+    let special = |c: char| {
+        (c.is_control() && c != '\n' && c != '\t')
+            || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202e}')
+    };
+    if let Some(at) = text.find(special) {
+        let before = &text[text[..at]
+            .char_indices()
+            .rev()
+            .nth(40)
+            .map_or(0, |(i, _)| i)..];
+        panic!("{:?}", before.chars().take(80).collect::<String>());
+    }
+    for mark in ["##vso[", "##teamcity[", "##["] {
+        assert!(!text.contains(mark), "{mark} in {text}");
+    }
+    for line in text.lines() {
+        assert!(!line.trim_start().starts_with("::add-mask"), "{line}");
+    }
+}
+
+#[test]
+fn no_words_of_others_speak_to_the_terminal_or_the_ci_system() {
+    for style in [Style::Plain, Style::Quiet, Style::Json] {
+        let (reporter, progress, results) = reporter(style);
+        let events = reporter.events();
+        hostile_events().into_iter().for_each(|e| events.send(e));
+        reporter.finish();
+        assert_harmless(&progress.text());
+        assert_harmless(&results.text());
+        let said = progress.text() + &results.text();
+        // It is shown all the same.
+        assert!(said.contains("title"), "{style:?}: {said}");
+        if style == Style::Json {
+            for line in results.text().lines() {
+                let event: serde_json::Value = serde_json::from_str(line).unwrap();
+                if event["event"] == "note" {
+                    assert_eq!(event["message"], HOSTILE);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn every_line_of_a_commands_output_says_whose_it_is() {
+    let (reporter, progress, _) = reporter(Style::Plain);
+    let events = reporter.events();
+    events.send(started("a"));
+    for line in [HOSTILE, "\r\r\x0b", "10%\r20%\r\n"] {
+        events.send(output("a", line));
+    }
+    reporter.finish();
+    let text = progress.text();
+    assert!(text.lines().count() > 15, "{text}");
+    for line in text.lines() {
+        assert!(line.starts_with("a │ "), "{line:?}");
+    }
+}
+
+#[test]
+fn annotations_hold_one_command_each_whatever_they_say() {
+    let (progress, results) = (Page::default(), Page::default());
+    let options = Options {
+        annotations: true,
+        ..plain_options()
+    };
+    let reporter = Reporter::new(options, Box::new(progress), Box::new(results.clone()));
+    let events = reporter.events();
+    events.send(Event::Warning {
+        target: Some("a,file=x::b\n::error::c".into()),
+        message: HOSTILE.into(),
+    });
+    let text = results.text();
+    assert_eq!(text.lines().count(), 1, "{text}");
+    assert!(
+        text.starts_with("::warning title=a%2Cfile=x%3A%3Ab␊%3A%3Aerror%3A%3Ac::ok"),
+        "{text}"
+    );
+    assert_harmless(&text[2..]);
+}
+
+fn plain_options() -> Options {
+    Options {
+        style: Style::Plain,
+        colour: false,
+        width: 80,
+        annotations: false,
+        verbose: false,
+        timestamps: false,
+    }
+}
+
+#[test]
+fn colors_pass_where_they_are_wanted_and_end_with_their_line() {
+    let (progress, results) = (Page::default(), Page::default());
+    let options = Options {
+        colour: true,
+        ..plain_options()
+    };
+    let reporter = Reporter::new(options, Box::new(progress.clone()), Box::new(results));
+    let events = reporter.events();
+    events.send(started("a"));
+    events.send(output("a", "\x1b[32mgreen\x1b]0;t\x07"));
+    let text = progress.text();
+    assert!(text.ends_with("│ \x1b[32mgreen␛]0;t␇\x1b[0m\n"), "{text:?}");
+}
+
+#[test]
+fn what_others_say_does_not_fill_the_log() {
+    let (reporter, progress, _) = reporter(Style::Plain);
+    let events = reporter.events();
+    events.send(Event::Warning {
+        target: None,
+        message: "x".repeat(10 << 20),
+    });
+    reporter.finish();
+    assert!(progress.text().len() < 10_000);
 }

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::args::{Global, GraphFormat};
 use super::environment::Environment;
 use super::exit::Exit;
-use super::output::print;
+use super::output::{print, print_json};
 use super::project::{Project, kind_name};
 use crate::graph::{EdgeKind, Graph};
 
@@ -19,7 +19,10 @@ pub fn graph(global: &Global, format: GraphFormat, environment: &Environment) ->
         GraphFormat::Json => json_text(&project.graph),
         GraphFormat::Svg => svg::svg(&project.graph),
     };
-    print(&text)?;
+    match format {
+        GraphFormat::Json => print_json(&text)?,
+        _ => print(&text)?,
+    }
     Ok(0)
 }
 

@@ -17,7 +17,7 @@ pub(super) fn note(build: &Build, workspace: &Path) -> Option<String> {
     };
     Some(format!(
         "{stages} {} {are} not built, since the image does not need it; skip-unused-stages=false builds every stage",
-        names.join(", ")
+        crate::printable::list(&names)
     ))
 }
 

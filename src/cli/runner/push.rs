@@ -12,6 +12,7 @@ use crate::image::{Descriptor, ManifestOrIndex, Reference};
 use crate::key::{Frame, Inputs};
 use crate::manifest::{Diagnostic, Publish, PushFrom, PushTarget, Spanned, TargetKind};
 use crate::plugin::job::ImmutableTags;
+use crate::printable;
 use crate::registry::{Client, Fetched, PushJob, PushPhase, Pushed, RegistryError};
 use crate::state::{FileKind, Output};
 use crate::store::Store;
@@ -292,18 +293,12 @@ fn everywhere(
         (1, 1) => String::new(),
         (failed, all) => format!("{failed} of {all} pushes failed\n"),
     };
-    text.push_str(
-        &errors
-            .iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>()
-            .join("\n"),
-    );
+    text.push_str(&printable::listed(&errors, "\n"));
     let done: BTreeSet<String> = pushed.iter().map(|one| one.reference.name()).collect();
     if !done.is_empty() && phase != PushPhase::ContentOnly {
         text.push_str(&format!(
             "\npublished all the same: {}",
-            done.into_iter().collect::<Vec<_>>().join(", ")
+            printable::list(&done)
         ));
     }
     if phase == PushPhase::ContentOnly {
@@ -406,7 +401,7 @@ fn check_gates(
             let text = format!(
                 "{} did not pass the gate {}; nothing is published",
                 scan::describe(&image.root),
-                gates.join(", ")
+                printable::list(&gates)
             );
             return Err(Failure::new(FailureKind::Gate, text));
         }

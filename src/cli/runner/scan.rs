@@ -145,7 +145,10 @@ pub(super) fn run(
         });
     }
     if !verdict.passed {
-        let mut text = format!("the gate refuses: {}", verdict.refusals.join("; "));
+        let mut text = format!(
+            "the gate refuses: {}",
+            crate::printable::listed(&verdict.refusals, "; ")
+        );
         if !verdict.table.is_empty() {
             text = format!("{text}\n\n{}", verdict.table.trim_end());
         }

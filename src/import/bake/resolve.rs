@@ -324,7 +324,8 @@ impl File {
         names: &mut Vec<String>,
     ) -> Result<(), Problem> {
         if path.iter().any(|one| one == name) {
-            let circle = [&path[..], &[name.to_string()]].concat().join(" → ");
+            let circle =
+                crate::printable::listed(path.iter().map(String::as_str).chain([name]), " → ");
             return Err(Problem::at(
                 None,
                 format!("groups hold each other: {circle}"),
@@ -357,7 +358,8 @@ impl File {
 
     fn inherited(&self, name: &str, path: &mut Vec<String>) -> Result<Values, Problem> {
         if path.iter().any(|one| one == name) {
-            let circle = [&path[..], &[name.to_string()]].concat().join(" → ");
+            let circle =
+                crate::printable::listed(path.iter().map(String::as_str).chain([name]), " → ");
             return Err(Problem::at(
                 None,
                 format!("targets inherit from each other: {circle}"),

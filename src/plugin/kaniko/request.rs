@@ -536,7 +536,7 @@ fn unknown_helpers(line: &CommandLine) -> Option<String> {
     (!unknown.is_empty()).then(|| {
         format!(
             "--credential-helpers: there is no {}; there are env, google, ecr, acr and gitlab",
-            unknown.join(", ")
+            crate::printable::list(&unknown)
         )
     })
 }
