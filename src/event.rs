@@ -161,6 +161,14 @@ impl Cancel {
         &self.0
     }
 
+    /// The same reader, which fails with [`Cancelled`] from the cancellation on.
+    pub fn reader<R: std::io::Read>(&self, inner: R) -> CancellableReader<R> {
+        CancellableReader {
+            inner,
+            cancel: self.clone(),
+        }
+    }
+
     /// # Errors
     /// [`Cancelled`] once somebody has cancelled.
     pub fn check(&self) -> Result<(), Cancelled> {
@@ -175,3 +183,29 @@ impl Cancel {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("cancelled")]
 pub struct Cancelled;
+
+impl Cancelled {
+    /// Whether a cancellation ended this input or output, which carries it as its cause.
+    pub fn ended(error: &std::io::Error) -> bool {
+        error.get_ref().is_some_and(|inner| inner.is::<Cancelled>())
+    }
+}
+
+impl From<Cancelled> for std::io::Error {
+    fn from(cancelled: Cancelled) -> std::io::Error {
+        std::io::Error::other(cancelled)
+    }
+}
+
+/// A reader that a cancellation ends: it is asked for before each read.
+pub struct CancellableReader<R> {
+    inner: R,
+    cancel: Cancel,
+}
+
+impl<R: std::io::Read> std::io::Read for CancellableReader<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.cancel.check()?;
+        self.inner.read(buffer)
+    }
+}

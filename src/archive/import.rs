@@ -237,7 +237,12 @@ impl Import<'_> {
 
     fn repack(&self, path: &str, diff_id: &Digest) -> Result<LayerBlob> {
         let (file, out) = self.store.layer_file()?;
-        let (layer, index) = pack(decompress(self.source.member(path)?)?, out, PACKED)?;
+        let (layer, index) = pack(
+            decompress(self.source.member(path)?)?,
+            out,
+            PACKED,
+            self.store.cancel(),
+        )?;
         check_diff_id(&layer.diff_id, diff_id)?;
         self.store.adopt_layer(file, &layer, &index)?;
         Ok(layer)
@@ -256,8 +261,8 @@ fn verify(store: &Store, layer: &LayerBlob) -> Result<()> {
         return Ok(());
     }
     let told = || format!("layer {}", layer.digest);
-    let tar = decompress(store.open_blob(&layer.digest)?)?;
-    let (index, found) = Index::read_hashing(tar).with_context(told)?;
+    let tar = decompress(store.cancel().reader(store.open_blob(&layer.digest)?))?;
+    let (index, found) = Index::read_hashing(tar, store.cancel()).with_context(told)?;
     check_diff_id(&found, &layer.diff_id).with_context(told)?;
     store.put_index(&layer.diff_id, &index)?;
     store.record_layer(layer)

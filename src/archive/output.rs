@@ -1,7 +1,7 @@
 //! Files appear under their names when they are whole: written beside, then renamed.
 
 use std::fs::{self, File, Permissions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -89,7 +89,17 @@ fn pad(out: &mut impl Write, size: u64) -> io::Result<()> {
 /// From file to file, where the kernel can share or copy blocks by itself.
 pub(super) fn copy_blob(store: &Store, blob: &Descriptor, out: &mut impl Write) -> Result<()> {
     let mut from = store.open_blob(&blob.digest)?;
-    let copied = io::copy(&mut from, out)?;
+    // In parts: the kernel may copy a whole file in one call, which no signal ends.
+    const PART: u64 = 16 << 20;
+    let mut copied = 0;
+    loop {
+        store.cancel().check()?;
+        let part = io::copy(&mut Read::take(&mut from, PART), out)?;
+        copied += part;
+        if part < PART {
+            break;
+        }
+    }
     if copied != blob.size {
         bail!(
             "{} has {copied} bytes in the store, not the {} that its descriptor says",

@@ -3,12 +3,13 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, Read, Seek as _};
+use std::io::{self, Read, Seek as _, Write as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::event::Cancel;
 use crate::layer::{
     Entry, EntryKind, LayerReader, Packing, clean, decompress, join, looks_like_tar, split,
 };
@@ -49,12 +50,12 @@ impl Source {
             return Ok(Source::Directory(path.canonicalize()?));
         }
         if !meta.is_file() {
-            return tar(spool(store, file)?);
+            return tar(spool(store, file)?, store.cancel());
         }
         let start = first_bytes(&mut file)?;
         match Packing::of(&start) {
-            Packing::Plain => tar(file),
-            _ => tar(spool(store, file)?),
+            Packing::Plain => tar(file, store.cancel()),
+            _ => tar(spool(store, file)?, store.cancel()),
         }
     }
 
@@ -106,7 +107,7 @@ impl Source {
     }
 }
 
-fn tar(mut file: File) -> Result<Source> {
+fn tar(mut file: File, cancel: &Cancel) -> Result<Source> {
     let start = first_bytes(&mut file)?;
     if !looks_like_tar(&start) || start.iter().all(|b| *b == 0) {
         match what_it_is(&start) {
@@ -115,12 +116,12 @@ fn tar(mut file: File) -> Result<Source> {
         }
     }
     let length = file.metadata()?.len();
-    let members = members(&mut file, length)?;
+    let members = members(&mut file, length, cancel)?;
     Ok(Source::Tar { file, members })
 }
 
-fn members(file: &mut File, length: u64) -> Result<HashMap<Vec<u8>, Place>> {
-    let mut reader = LayerReader::new(file);
+fn members(file: &mut File, length: u64, cancel: &Cancel) -> Result<HashMap<Vec<u8>, Place>> {
+    let mut reader = LayerReader::new(file).stopped_by(cancel);
     let mut members = HashMap::new();
     while let Some(entry) = reader.next_entry()? {
         let offset = reader.content_offset();
@@ -201,7 +202,7 @@ fn open_inside(root: &Path, name: &str) -> Result<Option<File>> {
 
 fn first_bytes(file: &mut File) -> Result<Vec<u8>> {
     let mut start = Vec::new();
-    file.by_ref().take(512).read_to_end(&mut start)?;
+    Read::take(&mut *file, 512).read_to_end(&mut start)?;
     file.rewind()?;
     Ok(start)
 }
@@ -209,7 +210,15 @@ fn first_bytes(file: &mut File) -> Result<Vec<u8>> {
 /// Unpacked into a file that is gone when it is closed.
 fn spool(store: &Store, packed: impl Read + Send) -> Result<File> {
     let (named, mut out) = store.layer_file()?;
-    io::copy(&mut decompress(packed)?, &mut out)?;
+    let mut plain = decompress(store.cancel().reader(packed))?;
+    let mut buffer = vec![0; 256 << 10];
+    loop {
+        store.cancel().check()?;
+        match plain.read(&mut buffer)? {
+            0 => break,
+            read => out.write_all(&buffer[..read])?,
+        }
+    }
     drop(named);
     out.rewind()?;
     Ok(out)

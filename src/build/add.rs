@@ -114,7 +114,7 @@ pub fn fetch(download: &Download, engine: &Engine, request: &BuildRequest) -> Re
     };
     let path = engine.store.blob_path(&pin.digest);
     Ok(Fetched {
-        hash: hash_file(&path)?,
+        hash: hash_file(&path, &engine.cancel)?,
         path,
         size: pin.size,
         mtime: Timestamp {

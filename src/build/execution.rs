@@ -444,6 +444,7 @@ impl<'a> Execution<'a> {
                     tree: Arc::new(state.tree(self.engine, &self.request.target, name)?),
                     source,
                     directory: None,
+                    cancel: self.shared.stop.clone(),
                 });
             }
             Some(Origin::Directory(directory)) => Some(directory.as_path()),
@@ -460,6 +461,7 @@ impl<'a> Execution<'a> {
                 only,
             },
             directory: Some(tree.directory.clone()),
+            cancel: self.shared.stop.clone(),
             tree,
         })
     }

@@ -38,12 +38,13 @@ impl Execution<'_> {
             &mut *sources.contents,
             &below,
             self.loaded.epoch,
+            &self.shared.stop,
         )?;
         if !plan.changes {
             state.config.history(work.history.clone(), Made::Nothing);
             return Ok(StepOutcome::Cached);
         }
-        files::hash(&mut plan, sources.directory.as_deref())?;
+        files::hash(&mut plan, sources.directory.as_deref(), &self.shared.stop)?;
         state.class = state.class.max(sources.class);
         let times = match sources.ran && self.loaded.epoch.is_none() {
             true => Times::OfCopiesDoNot,

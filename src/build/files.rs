@@ -13,6 +13,7 @@ use super::copy::write::{Contents, NoContents};
 use super::copy::{Content, FreshFile, Plan, Planner, Rules, Tree, select};
 use super::patterns::Patterns;
 use crate::dockerfile;
+use crate::event::Cancel;
 use crate::layer::{EntryKind, Timestamp, View};
 
 /// One thing that a layer of files consists of. Destinations are absolute; `/` at the end means a directory.
@@ -96,6 +97,7 @@ pub fn plan(
     contents: &mut dyn Contents,
     below: &View,
     epoch: Option<i64>,
+    cancel: &Cancel,
 ) -> Result<Plan> {
     let mut planner = Planner::new(below, Rules::default());
     for step in steps {
@@ -106,7 +108,8 @@ pub fn plan(
             now: fixed_time(epoch),
             clamp: epoch,
         });
-        apply(&mut planner, &step.operation, tree, contents)?;
+        cancel.check()?;
+        apply(&mut planner, &step.operation, tree, contents, cancel)?;
     }
     Ok(planner.finish())
 }
@@ -116,10 +119,13 @@ fn apply(
     operation: &Operation,
     tree: &dyn Tree,
     contents: &mut dyn Contents,
+    cancel: &Cancel,
 ) -> Result<()> {
     match operation {
         Operation::Copy { sources, to } => copy(planner, sources, to, tree, None),
-        Operation::Unpack { sources, to } => copy(planner, sources, to, tree, Some(contents)),
+        Operation::Unpack { sources, to } => {
+            copy(planner, sources, to, tree, Some((contents, cancel)))
+        }
         Operation::Parents { sources, to } => {
             let mut count = 0;
             for source in sources {
@@ -134,7 +140,7 @@ fn apply(
             to,
         } => {
             let content = Content::File(file.path.clone());
-            if *unpack && planner.unpack(content.clone(), &mut NoContents, to)? {
+            if *unpack && planner.unpack(content.clone(), &mut NoContents, to, cancel)? {
                 return Ok(());
             }
             let fresh = FreshFile {
@@ -167,7 +173,7 @@ fn copy(
     sources: &[String],
     to: &str,
     tree: &dyn Tree,
-    mut contents: Option<&mut dyn Contents>,
+    mut contents: Option<(&mut dyn Contents, &Cancel)>,
 ) -> Result<()> {
     let mut selected = Vec::new();
     for source in sources {
@@ -185,10 +191,10 @@ fn copy(
                 to.trim_end_matches('/')
             );
         }
-        if let Some(contents) = contents.as_deref_mut()
+        if let Some((contents, cancel)) = &mut contents
             && matches!(node.kind, EntryKind::File { .. })
             && planner
-                .unpack(Content::Source(node.path.clone()), contents, to)
+                .unpack(Content::Source(node.path.clone()), *contents, to, cancel)
                 .with_context(|| format!("cannot unpack `{}`", show(path)))?
         {
             continue;
@@ -202,7 +208,7 @@ fn some_source(count: usize, sources: &[String], tree: &dyn Tree) -> Result<()> 
     if count > 0 || sources.is_empty() {
         return Ok(());
     }
-    let named = sources.join("`, `");
+    let named = crate::printable::listed(sources, "`, `");
     match sources.iter().find_map(|s| hidden_match(tree, s)) {
         Some((path, why)) => bail!(
             "`{named}` matches nothing: `{}` would, but {why}",
@@ -225,7 +231,7 @@ fn hidden_match(tree: &dyn Tree, source: &str) -> Option<(Vec<u8>, String)> {
 ///
 /// # Errors
 /// A source that cannot be read.
-pub fn hash(plan: &mut Plan, root: Option<&Path>) -> Result<()> {
+pub fn hash(plan: &mut Plan, root: Option<&Path>, cancel: &Cancel) -> Result<()> {
     let path_of = |content: &Content| match content {
         Content::Source(path) => root.map(|root| {
             use std::os::unix::ffi::OsStrExt;
@@ -237,7 +243,7 @@ pub fn hash(plan: &mut Plan, root: Option<&Path>) -> Result<()> {
     let archives = plan
         .archives
         .iter()
-        .map(|a| path_of(a).map(|p| hash_file(&p)).transpose())
+        .map(|a| path_of(a).map(|p| hash_file(&p, cancel)).transpose())
         .collect::<Result<Vec<_>>>()?;
     let mut unknown: Vec<&mut super::copy::Planned> = plan
         .entries
@@ -251,7 +257,7 @@ pub fn hash(plan: &mut Plan, root: Option<&Path>) -> Result<()> {
                 *blake3::hash(&framed).as_bytes()
             }),
             content => match path_of(content) {
-                Some(path) => Some(hash_file(&path)?),
+                Some(path) => Some(hash_file(&path, cancel)?),
                 None => None,
             },
         };
@@ -263,11 +269,11 @@ pub fn hash(plan: &mut Plan, root: Option<&Path>) -> Result<()> {
 ///
 /// # Errors
 /// The file cannot be read.
-pub fn hash_file(path: &Path) -> Result<[u8; 32]> {
+pub fn hash_file(path: &Path, cancel: &Cancel) -> Result<[u8; 32]> {
     let at = || format!("cannot read `{}`", path.display());
     let file = std::fs::File::open(path).with_context(at)?;
     let mut hasher = blake3::Hasher::new();
-    hasher.update_reader(file).with_context(at)?;
+    hasher.update_reader(cancel.reader(file)).with_context(at)?;
     Ok(*hasher.finalize().as_bytes())
 }
 

@@ -179,7 +179,7 @@ impl Rewrite {
         cancel: &Cancel,
     ) -> Result<LayerBlob> {
         let (file, out) = store.layer_file()?;
-        let mut writer = LayerWriter::new(out, compression)?;
+        let mut writer = LayerWriter::new(out, compression)?.stopped_by(cancel);
         for directory in &self.directories {
             writer.append_empty(directory)?;
         }
@@ -243,7 +243,8 @@ fn copy_files(
     store: &Store,
     cancel: &Cancel,
 ) -> Result<()> {
-    let mut reader = LayerReader::new(decompress(store.open_blob(&layer.digest)?)?);
+    let blob = cancel.reader(store.open_blob(&layer.digest)?);
+    let mut reader = LayerReader::new(decompress(blob)?).stopped_by(cancel);
     while let Some(entry) = reader.next_entry()? {
         if !matches!(entry.kind, EntryKind::File { .. }) {
             continue;

@@ -15,6 +15,7 @@ use super::{BuildRequest, SecretSource};
 use crate::dockerfile::{
     Access, CacheSharing, Mount, Ownership, PROXY_ARGS, Run, RunCommand, RunNetwork, RunSecurity,
 };
+use crate::event::Cancel;
 use crate::layer::EntryKind;
 
 /// A step ready to run; `key` holds everything that may change what it makes.
@@ -31,6 +32,8 @@ pub struct Mounted {
     pub source: TreeSource,
     /// The directory on this machine, for content hashes.
     pub directory: Option<std::path::PathBuf>,
+    /// Ends the hashing of its files.
+    pub cancel: Cancel,
 }
 
 /// Puts everything together but `layers`, which the caller adds once the key was not found.
@@ -436,7 +439,7 @@ fn key_of_tree(key: &mut Framed, shown: &Mounted, source: &str) -> Result<()> {
     }
     if let Some(directory) = &shown.directory {
         super::inputs::hash_nodes(&mut nodes, directory, &|path, _| {
-            super::files::hash_file(path).map_err(std::io::Error::other)
+            super::files::hash_file(path, &shown.cancel).map_err(std::io::Error::other)
         })?;
     }
     key.number(nodes.len() as u64);

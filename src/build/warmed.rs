@@ -45,7 +45,8 @@ impl Warmed {
             return Ok(None);
         }
         let told = || format!("cannot read `{}`", path.display());
-        let mut archive = LayerReader::new(File::open(&path).with_context(told)?);
+        let mut archive =
+            LayerReader::new(File::open(&path).with_context(told)?).stopped_by(store.cancel());
         while let Some(entry) = archive.next_entry().with_context(told)? {
             let Some(blob) = missing.remove(&hex(&entry.path)) else {
                 continue;

@@ -106,6 +106,7 @@ impl Tools {
             return Ok(store);
         }
         let opened = Store::open_with(&self.store_path, self.store_trust.clone())?;
+        let opened = opened.stopped_by(&self.cancel);
         Ok(self.store.get_or_init(|| opened))
     }
 

@@ -5,6 +5,7 @@ use std::io::Read;
 use anyhow::{Context, Result, ensure};
 use sha2::Digest as _;
 
+use crate::event::Cancel;
 use crate::image::Digest;
 
 use super::entry::{Entry, EntryKind};
@@ -43,7 +44,12 @@ impl Index {
 
     /// Reads a whole layer tar stream (already plain), to its very end.
     pub fn read(tar: impl Read) -> Result<Index> {
-        let mut reader = LayerReader::new(tar);
+        Index::read_until(tar, &Cancel::default())
+    }
+
+    /// As [`read`](Self::read), until somebody cancels.
+    pub fn read_until(tar: impl Read, cancel: &Cancel) -> Result<Index> {
+        let mut reader = LayerReader::new(tar).stopped_by(cancel);
         let mut entries = Vec::new();
         let mut buffer = vec![0; 64 << 10];
         while let Some(entry) = reader.next_entry()? {
@@ -58,12 +64,12 @@ impl Index {
     }
 
     /// As [`read`](Self::read), with the SHA-256 of all that was read: the diff id.
-    pub fn read_hashing(tar: impl Read) -> Result<(Index, Digest)> {
+    pub fn read_hashing(tar: impl Read, cancel: &Cancel) -> Result<(Index, Digest)> {
         let mut hashing = Hashing {
             inner: tar,
             hash: sha2::Sha256::new(),
         };
-        let index = Index::read(&mut hashing)?;
+        let index = Index::read_until(&mut hashing, cancel)?;
         Ok((index, Digest::from_sha256(hashing.hash.finalize().into())))
     }
 

@@ -10,7 +10,9 @@
 //! Index, Index, Index ─View→ the merged tree
 //! ```
 
+mod bounds;
 mod compress;
+mod content;
 mod decompress;
 mod entry;
 mod header;
@@ -25,7 +27,11 @@ mod view;
 mod whiteout;
 mod writer;
 
+pub use bounds::{
+    FREE_PLAIN, MOST_ENTRIES, MOST_FILE, MOST_HOLES, MOST_LAYER, MOST_NAMES, MOST_RATIO,
+};
 pub use compress::Compression;
+pub use content::{Content, is_zero, write_content};
 pub use decompress::{Packing, decompress, looks_like_tar};
 pub use entry::{Entry, EntryKind, Timestamp, clean, is_clean, join, split};
 pub use index::{Index, IndexEntry};

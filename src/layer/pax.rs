@@ -90,6 +90,12 @@ impl Records {
             .collect()
     }
 
+    /// Bytes of keys and values.
+    pub fn size(&self) -> u64 {
+        let values = self.values.iter();
+        values.map(|(k, v)| (k.len() + v.len()) as u64).sum()
+    }
+
     /// Keys that make no sense for more than one entry.
     pub fn names_one_entry(&self) -> Option<&[u8]> {
         self.values.keys().map(Vec::as_slice).find(|key| {

@@ -5,10 +5,13 @@ use std::io::{self, BufReader, Read, Seek};
 
 use anyhow::{Context, Result, bail, ensure};
 
+use super::bounds::Claimed;
+use super::content::Content as Holes;
 use super::entry::{Entry, EntryKind, Timestamp, clean_inside};
 use super::header::{BLOCK, Header, padding, text};
 use super::pax::Records;
 use super::sparse;
+use crate::event::Cancel;
 
 /// Long names and PAX headers beyond this are refused: they are held in memory.
 const MOST_METADATA: u64 = 8 << 20;
@@ -20,6 +23,8 @@ pub struct LayerReader<R: Read> {
     position: u64,
     global: Records,
     content: Content,
+    claimed: Claimed,
+    cancel: Cancel,
     ended: bool,
 }
 
@@ -53,8 +58,17 @@ impl<R: Read> LayerReader<R> {
             position: 0,
             global: Records::default(),
             content: Content::default(),
+            claimed: Claimed::default(),
+            cancel: Cancel::default(),
             ended: false,
         }
+    }
+
+    /// From a cancellation on, whatever is asked of the reader fails.
+    #[must_use]
+    pub fn stopped_by(mut self, cancel: &Cancel) -> LayerReader<R> {
+        self.cancel = cancel.clone();
+        self
     }
 
     /// The next entry; its content is then read from `self` (`impl Read`) until it is exhausted; what is left unread is skipped.
@@ -62,6 +76,7 @@ impl<R: Read> LayerReader<R> {
         self.skip_content()?;
         let mut before = Before::default();
         while let Some(header) = self.next_header()? {
+            self.cancel.check()?;
             match header.typeflag() {
                 b'x' | b'X' => before.records = Some(self.records(&header)?),
                 b'g' => self.global = self.global_records(&header)?,
@@ -104,7 +119,27 @@ impl<R: Read> LayerReader<R> {
     pub fn drain(&mut self) -> io::Result<()> {
         self.ended = true;
         self.content = Content::default();
-        io::copy(&mut self.input, &mut io::sink()).map(drop)
+        self.discard(u64::MAX).map(drop)
+    }
+
+    /// Reads past up to `most` bytes of the input; gives how many there were.
+    fn discard(&mut self, most: u64) -> io::Result<u64> {
+        use io::BufRead;
+        let mut discarded = 0;
+        while discarded < most {
+            self.cancel.check()?;
+            let available = match self.input.fill_buf() {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                available => available?.len(),
+            };
+            if available == 0 {
+                break;
+            }
+            let now = (available as u64).min(most - discarded);
+            self.input.consume(now as usize);
+            discarded += now;
+        }
+        Ok(discarded)
     }
 
     /// The input; what was buffered of it is lost, unless [`drain`](Self::drain) was called.
@@ -176,7 +211,12 @@ impl<R: Read> LayerReader<R> {
                 key.escape_ascii()
             );
         }
-        Ok(records.over(&self.global))
+        let records = records.over(&self.global);
+        ensure!(
+            records.size() <= MOST_METADATA,
+            "global PAX headers hold more than {MOST_METADATA} bytes"
+        );
+        Ok(records)
     }
 
     fn long_text(&mut self, header: &Header) -> Result<Vec<u8>> {
@@ -244,7 +284,7 @@ impl<R: Read> LayerReader<R> {
             Some(time) => time,
             None => Timestamp::from_seconds(header.mtime()?),
         };
-        Ok(Entry {
+        let entry = Entry {
             path,
             kind,
             mode: header.mode()?,
@@ -252,7 +292,9 @@ impl<R: Read> LayerReader<R> {
             gid: number("gid", header.gid())?,
             mtime,
             xattrs: records.xattrs(),
-        })
+        };
+        self.claimed.entry(&entry)?;
+        Ok(entry)
     }
 
     /// The kind; `self.content` is set up for it.
@@ -302,25 +344,28 @@ impl<R: Read> LayerReader<R> {
     fn file_content(&mut self, header: &Header, records: &Records) -> Result<EntryKind> {
         let stored = self.stored_content(header, records)?;
         let Some((map, used)) = sparse::from_records(records, stored, &mut self.input)? else {
+            self.claimed.file(stored, 0)?;
             self.content.size = stored;
             return Ok(EntryKind::File { size: stored });
         };
         self.position += used;
         self.content.stored -= used;
-        Ok(self.sparse_content(map))
+        self.sparse_content(map)
     }
 
     fn old_sparse_content(&mut self, header: &Header, records: &Records) -> Result<EntryKind> {
         let stored = self.stored_content(header, records)?;
         let (map, used) = sparse::from_header(header, stored, &mut self.input)?;
         self.position += used;
-        Ok(self.sparse_content(map))
+        self.sparse_content(map)
     }
 
-    fn sparse_content(&mut self, map: sparse::Map) -> EntryKind {
+    fn sparse_content(&mut self, map: sparse::Map) -> Result<EntryKind> {
+        self.claimed
+            .file(map.size, map.size - self.content.stored)?;
         self.content.size = map.size;
         self.content.segments = Some(map.segments);
-        EntryKind::File { size: map.size }
+        Ok(EntryKind::File { size: map.size })
     }
 
     /// Takes note of how many bytes the archive holds for the entry.
@@ -344,7 +389,7 @@ impl<R: Read> LayerReader<R> {
     fn skip_content(&mut self) -> Result<()> {
         let content = std::mem::take(&mut self.content);
         let rest = content.stored + content.padding;
-        let skipped = io::copy(&mut (&mut self.input).take(rest), &mut io::sink())?;
+        let skipped = self.discard(rest)?;
         self.position += skipped;
         if skipped < rest {
             self.ended = true;
@@ -379,15 +424,12 @@ impl<R: Read> LayerReader<R> {
     }
 }
 
-impl<R: Read> Read for LayerReader<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+impl<R: Read> LayerReader<R> {
+    /// What comes next of a sparse file's content, for whom `left` bytes of it are to come.
+    fn next_piece(&mut self, left: u64) -> Piece {
         let content = &mut self.content;
-        let left = content.size - content.at;
-        if left == 0 || buffer.is_empty() {
-            return Ok(0);
-        }
         let Some(segments) = &content.segments else {
-            return self.read_stored(buffer, left);
+            return Piece::Data(left);
         };
         let at = content.at;
         while let Some(segment) = segments.get(content.next)
@@ -395,12 +437,47 @@ impl<R: Read> Read for LayerReader<R> {
         {
             content.next += 1;
         }
-        match segments.get(content.next).copied() {
-            None => Ok(self.give_zeros(buffer, left)),
-            Some(segment) if at < segment.offset => {
-                Ok(self.give_zeros(buffer, segment.offset - at))
+        match segments.get(content.next) {
+            None => Piece::Hole(left),
+            Some(segment) if at < segment.offset => Piece::Hole(segment.offset - at),
+            Some(segment) => Piece::Data(segment.offset + segment.length - at),
+        }
+    }
+}
+
+/// Bytes that are stored, or that are not.
+enum Piece {
+    Data(u64),
+    Hole(u64),
+}
+
+impl<R: Read> Read for LayerReader<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = self.content.size - self.content.at;
+        if left == 0 || buffer.is_empty() {
+            return Ok(0);
+        }
+        self.cancel.check()?;
+        match self.next_piece(left) {
+            Piece::Data(length) => self.read_stored(buffer, length),
+            Piece::Hole(length) => Ok(self.give_zeros(buffer, length)),
+        }
+    }
+}
+
+impl<R: Read> Holes for LayerReader<R> {
+    fn skip_hole(&mut self) -> io::Result<u64> {
+        let left = self.content.size - self.content.at;
+        if left == 0 {
+            return Ok(0);
+        }
+        self.cancel.check()?;
+        match self.next_piece(left) {
+            Piece::Data(_) => Ok(0),
+            Piece::Hole(length) => {
+                self.content.at += length;
+                Ok(length)
             }
-            Some(segment) => self.read_stored(buffer, segment.offset + segment.length - at),
         }
     }
 }

@@ -94,7 +94,13 @@ pub(super) fn from_header(header: &Header, stored: u64, data: &mut dyn Read) -> 
         data.read_exact(&mut block)
             .context("the archive ends inside a sparse map")?;
         used += BLOCK as u64;
+        let before = pairs.len();
         push_pairs(&mut pairs, &block[..21 * 24])?;
+        // Or blocks that say nothing could follow each other for ever.
+        ensure!(
+            pairs.len() > before,
+            "its sparse map goes on without a segment"
+        );
         extended = block[504] != 0;
     }
     let size = unsigned("real size", header.field(483, 12))?;

@@ -7,8 +7,10 @@ use std::io::Read;
 use anyhow::{Context, Result, bail, ensure};
 use sha2::{Digest as _, Sha256};
 
+use crate::event::Cancel;
 use crate::image::{Descriptor, Digest};
 
+use super::bounds::Claimed;
 use super::compress::{BLOCK, Compression, Compressor, new_block};
 use super::entry::{Entry, EntryKind, is_clean, split};
 use super::header::{self, HeaderBuilder};
@@ -37,6 +39,7 @@ impl LayerBlob {
 pub struct LayerWriter {
     packer: Packer,
     entries: Vec<IndexEntry>,
+    claimed: Claimed,
 }
 
 impl LayerWriter {
@@ -44,14 +47,26 @@ impl LayerWriter {
         Ok(LayerWriter {
             packer: Packer::new(out, compression)?,
             entries: Vec::new(),
+            claimed: Claimed::default(),
         })
+    }
+
+    /// From a cancellation on, whatever is given to the writer fails.
+    #[must_use]
+    pub fn stopped_by(mut self, cancel: &Cancel) -> LayerWriter {
+        self.packer.cancel = cancel.clone();
+        self
     }
 
     /// `content` must give exactly the size of a `File` entry (anything else is an error: the file changed while read); ignored for other kinds.
     /// Gives the blake3 of a file's bytes.
     pub fn append(&mut self, entry: &Entry, content: &mut dyn Read) -> Result<Option<[u8; 32]>> {
-        let headers = encode_headers(entry)
-            .with_context(|| format!("cannot put `{}` into a layer", entry.display()))?;
+        let told = || format!("cannot put `{}` into a layer", entry.display());
+        self.packer.cancel.check()?;
+        // What is written must be readable again, here and elsewhere.
+        self.claimed.entry(entry).with_context(told)?;
+        self.claimed.file(entry.size(), 0).with_context(told)?;
+        let headers = encode_headers(entry).with_context(told)?;
         self.packer.write(&headers)?;
         let content = match entry.kind {
             EntryKind::File { size } => Some(
@@ -104,12 +119,16 @@ impl LayerWriter {
 
 /// A finished tar, byte for byte as it is (its diff id stays), packed like a layer of our own.
 /// Read to the end of `tar`; refused if it is no layer.
-pub fn pack(tar: impl Read, out: File, compression: Compression) -> Result<(LayerBlob, Index)> {
-    let mut through = Through {
-        tar,
-        packer: Packer::new(out, compression)?,
-    };
-    let index = Index::read(&mut through)?;
+pub fn pack(
+    tar: impl Read,
+    out: File,
+    compression: Compression,
+    cancel: &Cancel,
+) -> Result<(LayerBlob, Index)> {
+    let mut packer = Packer::new(out, compression)?;
+    packer.cancel = cancel.clone();
+    let mut through = Through { tar, packer };
+    let index = Index::read_until(&mut through, cancel)?;
     Ok((through.packer.finish()?, index))
 }
 
@@ -136,6 +155,7 @@ struct Packer {
     diff_id: Sha256,
     block: Vec<u8>,
     filled: usize,
+    cancel: Cancel,
 }
 
 impl Packer {
@@ -146,6 +166,7 @@ impl Packer {
             diff_id: Sha256::new(),
             block: new_block(),
             filled: 0,
+            cancel: Cancel::default(),
         })
     }
 
@@ -171,6 +192,7 @@ impl Packer {
     fn advance(&mut self, count: usize) -> Result<()> {
         self.filled += count;
         if self.filled == BLOCK {
+            self.cancel.check()?;
             let block = std::mem::take(&mut self.block);
             self.diff_id.update(&block);
             self.block = self.compressor.submit(block, BLOCK)?;

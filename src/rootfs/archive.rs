@@ -20,12 +20,9 @@ use crate::layer::{EntryKind, LayerReader, decompress};
 /// The archive is damaged or empty, leads out of the directory, or holds what no
 /// context can have; the run is cancelled.
 pub fn unpack_archive(archive: impl Read + Send, to: &Path, cancel: &Cancel) -> Result<()> {
-    let plain = decompress(archive).context("cannot read the archive")?;
-    let mut reader = LayerReader::new(Cancellable {
-        inner: plain,
-        cancel,
-    });
-    let mut tree = Tree::new(to, Whiteouts::None, Devices::Placeholders, true, &[])?;
+    let plain = decompress(cancel.reader(archive)).context("cannot read the archive")?;
+    let mut reader = LayerReader::new(plain).stopped_by(cancel);
+    let mut tree = Tree::new(to, Whiteouts::None, Devices::Placeholders, true, &[])?.stopped_by(cancel);
     let mut is_empty = true;
     while let Some(mut entry) = reader.next_entry().context("the archive is damaged")? {
         cancel.check()?;
@@ -52,19 +49,6 @@ pub fn unpack_archive(archive: impl Read + Send, to: &Path, cancel: &Cancel) -> 
         bail!("there is no archive: it is empty");
     }
     tree.finish()
-}
-
-/// A long entry, too, ends with the run.
-struct Cancellable<'a, R> {
-    inner: R,
-    cancel: &'a Cancel,
-}
-
-impl<R: Read> Read for Cancellable<'_, R> {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        self.cancel.check().map_err(std::io::Error::other)?;
-        self.inner.read(buffer)
-    }
 }
 
 #[cfg(test)]

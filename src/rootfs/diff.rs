@@ -6,7 +6,7 @@ use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
@@ -15,9 +15,10 @@ use super::below::{Below, Seen};
 use super::snapshot::Snapshot;
 use super::times::recorded_time;
 use super::{Marks, placeholder};
+use crate::event::Cancel;
 use crate::layer::{
-    Compression, Entry, EntryKind, LayerBlob, LayerWriter, Timestamp, WHITEOUT_PREFIX, join,
-    whiteout_path,
+    Compression, Entry, EntryKind, LayerBlob, LayerWriter, MOST_HOLES, Timestamp, WHITEOUT_PREFIX,
+    join, whiteout_path,
 };
 use crate::store::Store;
 
@@ -65,7 +66,9 @@ pub fn write_layer(tree: &Path, options: &DiffOptions<'_>, store: &Store) -> Res
         .with_context(|| format!("cannot open `{}`", tree.display()))?;
     let (file, handle) = store.layer_file()?;
     let mut walk = Walk {
-        writer: LayerWriter::new(handle, options.compression)?,
+        writer: LayerWriter::new(handle, options.compression)?.stopped_by(store.cancel()),
+        cancel: store.cancel(),
+        holes: 0,
         options,
         links: HashMap::new(),
         above: Vec::new(),
@@ -83,6 +86,9 @@ pub fn write_layer(tree: &Path, options: &DiffOptions<'_>, store: &Store) -> Res
 struct Walk<'a> {
     writer: LayerWriter,
     options: &'a DiffOptions<'a>,
+    cancel: &'a Cancel,
+    /// Bytes of holes so far: the layer holds them as zeros.
+    holes: u64,
     /// Files with several names: the first name seen is the file, the others are links.
     links: HashMap<(u64, u64), Vec<u8>>,
     /// Unchanged directories on the way to where the walk is: in the layer as soon
@@ -130,6 +136,7 @@ impl Walk<'_> {
         names.extend(gone.iter().cloned());
         names.sort_unstable();
         for name in names {
+            self.cancel.check()?;
             if gone.binary_search(&name).is_ok() {
                 self.gone(directory, path, &name)?;
                 continue;
@@ -290,6 +297,14 @@ impl Walk<'_> {
         {
             return self.empty(&self.describe(path, device, stat));
         }
+        let holes = super::data::holes(stat);
+        self.holes = self.holes.saturating_add(holes);
+        ensure!(
+            self.holes <= MOST_HOLES,
+            "the file is sparse: {holes} of its {size} bytes are holes, which a layer holds as zeros, and all \
+             sparse files of a layer may have {} GiB of them; remove the file in the same RUN, or make it shorter",
+            MOST_HOLES >> 30
+        );
         let mut entry = self.describe(path, EntryKind::File { size }, stat);
         entry.xattrs = xattrs_of(&fd)?;
         self.say_above()?;

@@ -19,8 +19,10 @@ use rustix::io::Errno;
 
 use super::Devices;
 use super::attributes::{chmod, chown, chown_at, times};
+use super::data::copy_data;
 use super::diff::{modified, names, xattrs_of};
 use super::unpack::{Trees, chain_name, keep_tree, make_tree_directory};
+use crate::event::Cancel;
 use crate::layer::LayerBlob;
 
 /// A merged tree that nobody takes away or changes while this lives.
@@ -39,7 +41,7 @@ impl Merged {
 ///
 /// # Errors
 /// As unpacking.
-pub fn merged_directory(trees: &Trees, layers: &[LayerBlob]) -> Result<Merged> {
+pub fn merged_directory(trees: &Trees, layers: &[LayerBlob], cancel: &Cancel) -> Result<Merged> {
     let kept = kept_at(trees, layers);
     loop {
         if let Some(lock) = lock(&kept, FlockOperation::LockShared)? {
@@ -50,7 +52,7 @@ pub fn merged_directory(trees: &Trees, layers: &[LayerBlob]) -> Result<Merged> {
         }
         let temporary = trees.store().temporary_dir()?;
         let tree = temporary.join("tree");
-        let made = make(trees, layers, &tree).and_then(|()| keep_tree(&tree, &kept));
+        let made = make(trees, layers, &tree, cancel).and_then(|()| keep_tree(&tree, &kept));
         drop(fs::remove_dir_all(&temporary));
         made?;
     }
@@ -61,16 +63,21 @@ pub fn merged_directory(trees: &Trees, layers: &[LayerBlob]) -> Result<Merged> {
 ///
 /// # Errors
 /// As unpacking.
-pub fn take_merged(trees: &Trees, layers: &[LayerBlob], tree: &Path) -> Result<()> {
+pub fn take_merged(
+    trees: &Trees,
+    layers: &[LayerBlob],
+    tree: &Path,
+    cancel: &Cancel,
+) -> Result<()> {
     // What is there of it already: a COPY has put more layers on what the last RUN left.
     for length in (1..=layers.len()).rev() {
         let kept = kept_at(trees, &layers[..length]);
         let lock = lock(&kept, FlockOperation::NonBlockingLockExclusive)?;
         if lock.is_some() && fs::rename(&kept, tree).is_ok() {
-            return trees.merge_into(&layers[length..], &tree.join("fs"));
+            return trees.merge_into(&layers[length..], &tree.join("fs"), cancel);
         }
     }
-    make(trees, layers, tree)
+    make(trees, layers, tree, cancel)
 }
 
 /// Makes a step's directory the merged tree of these layers. `tree` holds `fs`.
@@ -87,9 +94,9 @@ fn kept_at(trees: &Trees, layers: &[LayerBlob]) -> PathBuf {
         .tree_path(trees.id_map(), &chain_name("merged", layers))
 }
 
-fn make(trees: &Trees, layers: &[LayerBlob], tree: &Path) -> Result<()> {
+fn make(trees: &Trees, layers: &[LayerBlob], tree: &Path, cancel: &Cancel) -> Result<()> {
     make_tree_directory(tree)?;
-    trees.merge_into(layers, &tree.join("fs"))
+    trees.merge_into(layers, &tree.join("fs"), cancel)
 }
 
 /// `None` if it is not there, or somebody else has it and this is not to wait.
@@ -125,7 +132,7 @@ fn lock(tree: &Path, operation: FlockOperation) -> Result<Option<File>> {
 ///
 /// # Errors
 /// Something cannot be read or written.
-pub fn copy_directory(from: &Path, to: &Path, devices: Devices) -> Result<()> {
+pub fn copy_directory(from: &Path, to: &Path, devices: Devices, cancel: &Cancel) -> Result<()> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let open = |path: &Path| {
         rustix::fs::open(path, flags, Mode::empty())
@@ -134,21 +141,24 @@ pub fn copy_directory(from: &Path, to: &Path, devices: Devices) -> Result<()> {
     let mut copier = Copier {
         devices,
         links: std::collections::HashMap::new(),
+        cancel,
     };
     copier
         .contents(&open(from)?, &open(to)?)
         .with_context(|| format!("cannot copy `{}`", from.display()))
 }
 
-struct Copier {
+struct Copier<'a> {
     devices: Devices,
     /// Files with several names keep them.
     links: std::collections::HashMap<(u64, u64), (OwnedFd, Vec<u8>)>,
+    cancel: &'a Cancel,
 }
 
-impl Copier {
+impl Copier<'_> {
     fn contents(&mut self, from: &OwnedFd, to: &OwnedFd) -> Result<()> {
         for name in names(from)? {
+            self.cancel.check()?;
             self.entry(from, to, &name)
                 .with_context(|| format!("at `{}`", String::from_utf8_lossy(&name)))?;
         }
@@ -171,7 +181,7 @@ impl Copier {
                 return self.contents(&open(from)?, &open(to)?);
             }
             _ if self.is_linked(to, name, &stat)? => return Ok(()),
-            FileType::RegularFile => return copy_file(from, to, name, &stat),
+            FileType::RegularFile => return copy_file((from, to), name, &stat, self.cancel),
             FileType::Symlink => {
                 let target = rustix::fs::readlinkat(from, name, Vec::new())?;
                 rustix::fs::symlinkat(&target, to, name)?;
@@ -211,16 +221,20 @@ impl Copier {
     }
 }
 
-fn copy_file(from: &OwnedFd, to: &OwnedFd, name: &[u8], stat: &Stat) -> Result<()> {
+fn copy_file(
+    (from, to): (&OwnedFd, &OwnedFd),
+    name: &[u8],
+    stat: &Stat,
+    cancel: &Cancel,
+) -> Result<()> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let source = rustix::fs::openat(from, name, flags, Mode::empty())?;
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
     let _open = super::forks::writing();
     let target = rustix::fs::openat(to, name, flags, Mode::from(0o600))?;
     if rustix::fs::ioctl_ficlone(&target, &source).is_err() {
-        let mut source = fs::File::from(source.try_clone()?);
-        let mut target = fs::File::from(target.try_clone()?);
-        std::io::copy(&mut source, &mut target)?;
+        let (source, target) = (source.try_clone()?.into(), target.try_clone()?.into());
+        copy_data(&source, &target, cancel)?;
     }
     chown(&target, (stat.st_uid, stat.st_gid))?;
     chmod(&target, stat.st_mode & 0o7777)?;

@@ -13,6 +13,7 @@
 mod archive;
 mod attributes;
 mod below;
+mod data;
 mod diff;
 mod forks;
 mod merge;
@@ -25,6 +26,7 @@ mod tree;
 mod unpack;
 
 pub use archive::unpack_archive;
+pub use data::copy_file;
 pub use diff::{Changes, DiffOptions, Owners, write_layer};
 pub use forks::while_nothing_is_written;
 pub use merge::{Merged, copy_directory, keep_merged, merged_directory, take_merged};

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 use super::tree::{Tree, Whiteouts};
 use super::*;
+use crate::event::Cancel;
 use crate::layer::{Compression, Entry, EntryKind, Index, LayerBlob, LayerWriter, Timestamp, View};
 use crate::store::Store;
 
@@ -59,7 +60,7 @@ impl Ground {
     /// The tree of these layers, to be changed, and how it was.
     fn taken(&self, layers: &[LayerBlob]) -> (PathBuf, Snapshot) {
         let tree = self.store.temporary_dir().unwrap().join("tree");
-        take_merged(&self.trees, layers, &tree).unwrap();
+        take_merged(&self.trees, layers, &tree, &Cancel::default()).unwrap();
         let indexes = layers.iter().map(|l| self.store.index(l).unwrap());
         let view = View::new(&indexes.collect::<Vec<_>>());
         let work = tree.join("fs");
@@ -161,7 +162,7 @@ proptest! {
     fn merged_layers_are_the_tree_that_the_view_says(layers in prop::collection::vec(layer(), 1..4)) {
         let ground = Ground::new();
         let blobs: Vec<LayerBlob> = layers.iter().map(|l| ground.layer(l)).collect();
-        let merged = merged_directory(&ground.trees, &blobs).unwrap();
+        let merged = merged_directory(&ground.trees, &blobs, &Cancel::default()).unwrap();
         let found = ground.contents(merged.path());
         let indexes: Vec<Arc<Index>> = blobs.iter().map(|b| ground.store.index(b).unwrap()).collect();
         let view = View::new(&indexes);
@@ -237,12 +238,22 @@ fn a_tree_goes_from_step_to_step_and_layers_that_came_between_are_put_on_it() {
 fn a_tree_that_somebody_reads_is_not_taken() {
     let ground = Ground::new();
     let base = ground.layer(&[Entry::file("f", 0o644, 9)]);
-    let read = merged_directory(&ground.trees, std::slice::from_ref(&base)).unwrap();
+    let read = merged_directory(
+        &ground.trees,
+        std::slice::from_ref(&base),
+        &Cancel::default(),
+    )
+    .unwrap();
     let (work, _) = ground.taken(std::slice::from_ref(&base));
     std::fs::remove_file(work.join("f")).unwrap();
     assert!(read.path().join("f").exists());
     drop(read);
-    let kept = merged_directory(&ground.trees, std::slice::from_ref(&base)).unwrap();
+    let kept = merged_directory(
+        &ground.trees,
+        std::slice::from_ref(&base),
+        &Cancel::default(),
+    )
+    .unwrap();
     let path = kept.path().to_path_buf();
     drop(kept);
     drop(ground.taken(&[base]));
@@ -296,7 +307,10 @@ fn a_marked_time_is_recorded_as_the_fixed_one() {
         Entry::file("fixed", 0o644, 1),
         Entry::file("real", 0o644, 1).modified(real),
     ]);
-    let stack = ground.trees.stack(std::slice::from_ref(&layer)).unwrap();
+    let stack = ground
+        .trees
+        .stack(std::slice::from_ref(&layer), &Cancel::default())
+        .unwrap();
     let modified = std::fs::metadata(stack.lowers[0].join("fixed")).unwrap();
     assert!(modified.modified().unwrap().elapsed().unwrap().as_secs() < 3600);
     let again = ground.contents(&stack.lowers[0]);
@@ -310,9 +324,14 @@ fn the_store_shows_a_tree_only_when_it_is_whole() {
     let mut layer = ground.layer(&[Entry::file("f", 0o644, 1)]);
     let good = layer.clone();
     layer.diff_id = crate::image::Digest::of(b"other");
-    assert!(ground.trees.stack(std::slice::from_ref(&layer)).is_err());
+    assert!(
+        ground
+            .trees
+            .stack(std::slice::from_ref(&layer), &Cancel::default())
+            .is_err()
+    );
     assert!(!ground.store.tree_path("test", &layer.diff_id).exists());
-    assert!(ground.trees.stack(&[good]).is_ok());
+    assert!(ground.trees.stack(&[good], &Cancel::default()).is_ok());
 }
 
 #[test]
@@ -325,14 +344,30 @@ fn what_is_written_again_as_it_was_is_no_change() {
         Entry::file("d/e/other", 0o644, 9),
     ];
     let base = ground.layer(&entries);
-    let lowers = ground.trees.stack(&[base]).unwrap().lowers;
+    let lowers = ground
+        .trees
+        .stack(&[base], &Cancel::default())
+        .unwrap()
+        .lowers;
     let upper = ground.store.temporary_dir().unwrap();
     // As overlay leaves a file that was opened for writing.
-    copy_directory(&lowers[0], &upper, Devices::Placeholders).unwrap();
+    copy_directory(
+        &lowers[0],
+        &upper,
+        Devices::Placeholders,
+        &Cancel::default(),
+    )
+    .unwrap();
     assert!(ground.changes(&upper, above(&lowers)).entries.is_empty());
     // Nor does the upper directory, which other layers may come to lie under.
     assert_eq!(std::fs::read_dir(&upper).unwrap().count(), 0);
-    copy_directory(&lowers[0], &upper, Devices::Placeholders).unwrap();
+    copy_directory(
+        &lowers[0],
+        &upper,
+        Devices::Placeholders,
+        &Cancel::default(),
+    )
+    .unwrap();
 
     let other = upper.join("d/e/other");
     let before = std::fs::metadata(&other).unwrap();
@@ -342,4 +377,72 @@ fn what_is_written_again_as_it_was_is_no_change() {
     let changes = ground.changes(&upper, above(&lowers));
     let paths: Vec<String> = changes.entries.iter().map(|e| e.entry.display()).collect();
     assert_eq!(paths, ["/d", "/d/e", "/d/e/other"]);
+}
+
+/// GNU tar's archive of `f`: a hole, then one byte.
+fn sparse_layer(ground: &Ground, length: u64) -> LayerBlob {
+    let root = tempfile::tempdir().unwrap();
+    let file = std::fs::File::create(root.path().join("f")).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&file, b"x", length - 1).unwrap();
+    let tar = std::process::Command::new("tar")
+        .args([
+            "-C",
+            root.path().to_str().unwrap(),
+            "--sparse",
+            "-cf",
+            "-",
+            "f",
+        ])
+        .output()
+        .unwrap();
+    let (file, out) = ground.store.layer_file().unwrap();
+    let gzip = Compression::Gzip { level: 1 };
+    let (layer, index) =
+        crate::layer::pack(&tar.stdout[..], out, gzip, &Cancel::default()).unwrap();
+    ground.store.adopt_layer(file, &layer, &index).unwrap();
+    layer
+}
+
+#[test]
+fn holes_of_a_layer_are_holes_of_its_tree_and_of_what_is_copied() {
+    let ground = Ground::new();
+    let layer = sparse_layer(&ground, 1 << 30);
+    let is_sparse = |path: &Path| {
+        let meta = std::fs::metadata(path).unwrap();
+        assert_eq!(meta.len(), 1 << 30);
+        assert!(meta.blocks() * 512 < 1 << 20, "{}", meta.blocks());
+    };
+    let layers = [layer];
+    let stack = ground.trees.stack(&layers, &Cancel::default()).unwrap();
+    is_sparse(&stack.lowers[0].join("f"));
+    let merged = merged_directory(&ground.trees, &layers, &Cancel::default()).unwrap();
+    is_sparse(&merged.path().join("f"));
+    let copy = tempfile::tempdir().unwrap();
+    copy_directory(
+        merged.path(),
+        copy.path(),
+        Devices::Placeholders,
+        &Cancel::default(),
+    )
+    .unwrap();
+    is_sparse(&copy.path().join("f"));
+}
+
+#[test]
+fn a_cancelled_unpacking_leaves_nothing() {
+    let ground = Ground::new();
+    let layer = sparse_layer(&ground, 1 << 20);
+    let cancel = Cancel::default();
+    cancel.cancel();
+    let Err(error) = ground.trees.stack(std::slice::from_ref(&layer), &cancel) else {
+        panic!("it went on");
+    };
+    assert!(
+        error.chain().any(|e| {
+            e.is::<crate::event::Cancelled>()
+                || e.downcast_ref().is_some_and(crate::event::Cancelled::ended)
+        }),
+        "{error:#}"
+    );
+    assert!(ground.trees.stack(&[layer], &Cancel::default()).is_ok());
 }

@@ -3,7 +3,6 @@
 //! changed or removed outside.
 
 use std::collections::{BTreeSet, HashSet, VecDeque};
-use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -12,10 +11,12 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, XattrFlags};
 use rustix::io::Errno;
 
 use super::attributes::{chmod, chown, chown_at, ids, set_xattrs, times};
+use super::data::copy_data;
 use super::forks;
 use super::times::Moment;
 use super::{Devices, Marks, placeholder};
-use crate::layer::{Entry, EntryKind, Timestamp, Whiteout, join, split};
+use crate::event::Cancel;
+use crate::layer::{Content, Entry, EntryKind, Timestamp, Whiteout, join, split, write_content};
 
 /// What a whiteout does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +42,7 @@ pub(super) struct Tree<'a> {
     squash: bool,
     /// Trees of lower layers, top first, for hard links into them.
     lowers: &'a [PathBuf],
+    cancel: Cancel,
     moment: Moment,
     buffer: Vec<u8>,
     /// The directory entered last: its path as written, and its components as they are.
@@ -75,6 +77,7 @@ impl<'a> Tree<'a> {
             devices,
             squash,
             lowers,
+            cancel: Cancel::default(),
             moment: Moment::now(),
             buffer: vec![0; 256 << 10],
             here: Vec::new(),
@@ -93,8 +96,14 @@ impl<'a> Tree<'a> {
         Ok(tree)
     }
 
+    /// From a cancellation on, making and removing fail.
+    pub(super) fn stopped_by(mut self, cancel: &Cancel) -> Tree<'a> {
+        self.cancel = cancel.clone();
+        self
+    }
+
     /// Makes one entry; `content` holds what a file contains.
-    pub(super) fn add(&mut self, entry: &Entry, content: &mut dyn Read) -> Result<()> {
+    pub(super) fn add(&mut self, entry: &Entry, content: &mut dyn Content) -> Result<()> {
         let whiteout = match self.whiteouts {
             Whiteouts::None => None,
             Whiteouts::Kept(_) | Whiteouts::Applied => Whiteout::parse(&entry.path),
@@ -260,7 +269,7 @@ impl<'a> Tree<'a> {
         join(&directory.join(&b'/'), name)
     }
 
-    fn make(&mut self, entry: &Entry, content: &mut dyn Read) -> Result<()> {
+    fn make(&mut self, entry: &Entry, content: &mut dyn Content) -> Result<()> {
         if entry.path.is_empty() {
             return self.make_root(entry);
         }
@@ -343,7 +352,7 @@ impl<'a> Tree<'a> {
         Ok(())
     }
 
-    fn make_file(&mut self, name: &[u8], entry: &Entry, content: &mut dyn Read) -> Result<()> {
+    fn make_file(&mut self, name: &[u8], entry: &Entry, content: &mut dyn Content) -> Result<()> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let mode = Mode::from_raw_mode(entry.mode);
         let _open = forks::writing();
@@ -354,14 +363,8 @@ impl<'a> Tree<'a> {
             }
             opened => opened?,
         };
-        let mut file = std::fs::File::from(fd);
-        loop {
-            let read = content.read(&mut self.buffer)?;
-            if read == 0 {
-                break;
-            }
-            std::io::Write::write_all(&mut file, &self.buffer[..read])?;
-        }
+        let file = std::fs::File::from(fd);
+        write_content(content, &file, 0, &mut self.buffer)?;
         let changed = match self.owner(entry)? {
             None | Some((0, 0)) => false,
             Some(owner) => {
@@ -463,7 +466,7 @@ impl<'a> Tree<'a> {
         Ok(())
     }
 
-    fn copy_up(&mut self, mut source: std::fs::File, name: &[u8]) -> Result<()> {
+    fn copy_up(&mut self, source: std::fs::File, name: &[u8]) -> Result<()> {
         let stat = rustix::fs::fstat(&source)?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             bail!("a hard link to something in a lower layer that is no file");
@@ -471,8 +474,8 @@ impl<'a> Tree<'a> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let _open = forks::writing();
         let fd = rustix::fs::openat(self.parent(), name, flags, Mode::from(0o600))?;
-        let mut file = std::fs::File::from(fd);
-        std::io::copy(&mut source, &mut file)?;
+        let file = std::fs::File::from(fd);
+        copy_data(&source, &file, &self.cancel)?;
         if !self.squash {
             chown(&file, (stat.st_uid, stat.st_gid))?;
         }

@@ -10,8 +10,11 @@ use sha2::Digest as _;
 
 use super::tree::{LinkIntoLower, Tree, Whiteouts};
 use super::{Devices, Marks};
+use crate::event::{Cancel, Cancelled};
 use crate::image::Digest;
-use crate::layer::{EntryKind, Index, IndexEntry, LayerBlob, LayerReader, decompress, split};
+use crate::layer::{
+    Content, EntryKind, Index, IndexEntry, LayerBlob, LayerReader, decompress, split,
+};
 use crate::modes::{self, PRIVATE, VISIBLE};
 use crate::store::Store;
 
@@ -84,8 +87,8 @@ impl Trees {
     ///
     /// # Errors
     /// A blob is missing, damaged or not what its diff id says; the disk is full.
-    pub fn stack(&self, layers: &[LayerBlob]) -> Result<Stack> {
-        let unpacked = self.unpack_all(layers)?;
+    pub fn stack(&self, layers: &[LayerBlob], cancel: &Cancel) -> Result<Stack> {
+        let unpacked = self.unpack_all(layers, cancel)?;
         let (corrections, root_like) = corrections(&unpacked);
         // The kernel refuses a directory that stands twice. A layer that does shows through at its
         // highest place alone: whatever it says, it says again there.
@@ -98,7 +101,7 @@ impl Trees {
         })
     }
 
-    fn unpack_all(&self, layers: &[LayerBlob]) -> Result<Vec<Unpacked>> {
+    fn unpack_all(&self, layers: &[LayerBlob], cancel: &Cancel) -> Result<Vec<Unpacked>> {
         let next = std::sync::atomic::AtomicUsize::new(0);
         let results: Vec<Mutex<Option<Result<PathBuf>>>> =
             layers.iter().map(|_| Mutex::new(None)).collect();
@@ -107,7 +110,7 @@ impl Trees {
             let Some(layer) = layers.get(i) else {
                 return;
             };
-            let result = self.unpack(layer, &layer.diff_id, &[]);
+            let result = self.unpack(layer, &layer.diff_id, &[], cancel);
             *results[i].lock().expect("no unpacker panics") = Some(result);
         };
         let missing = layers
@@ -127,7 +130,7 @@ impl Trees {
             let result = result.into_inner().expect("no unpacker panics");
             let tree = match result.expect("every layer was taken by a thread") {
                 Err(error) if error.root_cause().is::<LinkIntoLower>() => {
-                    self.unpack_on(&layers[..=i], &unpacked)?
+                    self.unpack_on(&layers[..=i], &unpacked, cancel)?
                 }
                 tree => tree?,
             };
@@ -138,13 +141,24 @@ impl Trees {
     }
 
     /// A layer that links into lower ones: its tree is good on these alone.
-    fn unpack_on(&self, chain: &[LayerBlob], below: &[Unpacked]) -> Result<PathBuf> {
+    fn unpack_on(
+        &self,
+        chain: &[LayerBlob],
+        below: &[Unpacked],
+        cancel: &Cancel,
+    ) -> Result<PathBuf> {
         let lowers: Vec<PathBuf> = below.iter().rev().map(|u| u.tree.join("fs")).collect();
         let layer = chain.last().expect("the chain ends in the layer");
-        self.unpack(layer, &chain_name("links", chain), &lowers)
+        self.unpack(layer, &chain_name("links", chain), &lowers, cancel)
     }
 
-    fn unpack(&self, layer: &LayerBlob, name: &Digest, lowers: &[PathBuf]) -> Result<PathBuf> {
+    fn unpack(
+        &self,
+        layer: &LayerBlob,
+        name: &Digest,
+        lowers: &[PathBuf],
+        cancel: &Cancel,
+    ) -> Result<PathBuf> {
         let target = self.store.tree_path(&self.id_map, name);
         if target.exists() {
             return Ok(target);
@@ -159,14 +173,20 @@ impl Trees {
         }
         let temporary = self.store.temporary_dir()?;
         let made = self
-            .unpack_into(layer, &temporary, lowers)
+            .unpack_into(layer, &temporary, lowers, cancel)
             .and_then(|()| keep_tree(&temporary.join("tree"), &target));
         drop(std::fs::remove_dir_all(&temporary));
         made.with_context(|| format!("cannot unpack layer {}", layer.digest.short()))?;
         Ok(target)
     }
 
-    fn unpack_into(&self, layer: &LayerBlob, temporary: &Path, lowers: &[PathBuf]) -> Result<()> {
+    fn unpack_into(
+        &self,
+        layer: &LayerBlob,
+        temporary: &Path,
+        lowers: &[PathBuf],
+        cancel: &Cancel,
+    ) -> Result<()> {
         let tree_dir = temporary.join("tree");
         make_tree_directory(&tree_dir)?;
         let kept = Whiteouts::Kept(self.marks);
@@ -176,8 +196,9 @@ impl Trees {
             self.devices,
             self.squash,
             lowers,
-        )?;
-        read_layer(&self.store, layer, &mut tree, None)?;
+        )?
+        .stopped_by(cancel);
+        read_layer(&self.store, layer, &mut tree, None, cancel)?;
         let implied: Vec<&Vec<u8>> = tree.implied.iter().collect();
         modes::write_private(&tree_dir.join("implied"), &postcard::to_stdvec(&implied)?)?;
         self.warn_of_placeholders(layer, &tree.placeholders);
@@ -186,13 +207,19 @@ impl Trees {
 
     /// Puts `layers` on each other in one directory, for where there is no overlay. Their
     /// indexes are in the store then: they tell what the directory held before it changed.
-    pub(super) fn merge_into(&self, layers: &[LayerBlob], directory: &Path) -> Result<()> {
+    pub(super) fn merge_into(
+        &self,
+        layers: &[LayerBlob],
+        directory: &Path,
+        cancel: &Cancel,
+    ) -> Result<()> {
         for layer in layers {
             let applied = Whiteouts::Applied;
-            let mut tree = Tree::new(directory, applied, self.devices, self.squash, &[])?;
+            let mut tree =
+                Tree::new(directory, applied, self.devices, self.squash, &[])?.stopped_by(cancel);
             let known = self.store.has_index(&layer.diff_id);
             let mut listed = (!known).then(Vec::new);
-            read_layer(&self.store, layer, &mut tree, listed.as_mut())
+            read_layer(&self.store, layer, &mut tree, listed.as_mut(), cancel)
                 .with_context(|| format!("cannot unpack layer {}", layer.digest.short()))?;
             if let Some(entries) = listed {
                 self.store.put_index(&layer.diff_id, &Index::new(entries))?;
@@ -361,8 +388,9 @@ pub(super) fn read_layer(
     layer: &LayerBlob,
     tree: &mut Tree<'_>,
     mut listed: Option<&mut Vec<IndexEntry>>,
+    cancel: &Cancel,
 ) -> Result<()> {
-    let blob = store.open_blob(&layer.digest)?;
+    let blob = cancel.reader(store.open_blob(&layer.digest)?);
     let (send, receive) = crossbeam_channel::bounded::<io::Result<Vec<u8>>>(8);
     let (recycle, reuse) = crossbeam_channel::bounded::<Vec<u8>>(10);
     std::thread::scope(|scope| {
@@ -373,7 +401,7 @@ pub(super) fn read_layer(
             block: Vec::new(),
             at: 0,
         };
-        let mut reader = LayerReader::new(stream);
+        let mut reader = LayerReader::new(stream).stopped_by(cancel);
         let mut made = || -> Result<()> {
             while let Some(entry) = reader.next_entry()? {
                 let told = || format!("cannot make `{}`", entry.display());
@@ -381,7 +409,7 @@ pub(super) fn read_layer(
                     tree.add(&entry, &mut reader).with_context(told)?;
                     continue;
                 };
-                let mut content = Hashed::new(&mut reader);
+                let mut content = Hashed::new(&mut reader, cancel);
                 tree.add(&entry, &mut content).with_context(told)?;
                 let content = match entry.kind {
                     EntryKind::File { .. } => Some(content.hash()?),
@@ -399,7 +427,7 @@ pub(super) fn read_layer(
             return made;
         }
         // What follows the end of the archive still counts for the digest.
-        let mut rest = reader.into_inner();
+        let mut rest = cancel.reader(reader.into_inner());
         io::copy(&mut rest, &mut io::sink())?;
         drop(rest);
         let diff_id = inflater.join().expect("inflating does not panic")?;
@@ -414,7 +442,7 @@ pub(super) fn read_layer(
 }
 
 fn inflate(
-    blob: std::fs::File,
+    blob: impl Read + Send,
     send: &crossbeam_channel::Sender<io::Result<Vec<u8>>>,
     reuse: &crossbeam_channel::Receiver<Vec<u8>>,
 ) -> Result<Digest> {
@@ -422,7 +450,15 @@ fn inflate(
     let mut plain = match decompress(blob) {
         Ok(plain) => plain,
         Err(error) => {
-            drop(send.send(Err(io::Error::other(format!("{error:#}")))));
+            let copy = match error
+                .root_cause()
+                .downcast_ref()
+                .is_some_and(Cancelled::ended)
+            {
+                true => Cancelled.into(),
+                false => io::Error::other(format!("{error:#}")),
+            };
+            drop(send.send(Err(copy)));
             return Err(error);
         }
     };
@@ -437,7 +473,10 @@ fn inflate(
                 Ok(read) => filled += read,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
-                    let copy = io::Error::new(error.kind(), error.to_string());
+                    let copy = match Cancelled::ended(&error) {
+                        true => Cancelled.into(),
+                        false => io::Error::new(error.kind(), error.to_string()),
+                    };
                     drop(send.send(Err(error)));
                     return Err(copy.into());
                 }
@@ -459,13 +498,15 @@ fn inflate(
 struct Hashed<R> {
     inner: R,
     hash: blake3::Hasher,
+    cancel: Cancel,
 }
 
 impl<R: Read> Hashed<R> {
-    fn new(inner: R) -> Hashed<R> {
+    fn new(inner: R, cancel: &Cancel) -> Hashed<R> {
         Hashed {
             inner,
             hash: blake3::Hasher::new(),
+            cancel: cancel.clone(),
         }
     }
 
@@ -473,6 +514,22 @@ impl<R: Read> Hashed<R> {
     fn hash(mut self) -> Result<[u8; 32]> {
         io::copy(&mut self, &mut io::sink())?;
         Ok(*self.hash.finalize().as_bytes())
+    }
+}
+
+impl<R: Content> Content for Hashed<R> {
+    /// A hole is as good as its zeros, which the hash is made of.
+    fn skip_hole(&mut self) -> io::Result<u64> {
+        const ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+        let hole = self.inner.skip_hole()?;
+        let mut left = hole;
+        while left > 0 {
+            self.cancel.check()?;
+            let now = left.min(ZEROS.len() as u64);
+            self.hash.update(&ZEROS[..now as usize]);
+            left -= now;
+        }
+        Ok(hole)
     }
 }
 

@@ -17,6 +17,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::Signature;
 use super::directory::{Directory, Sealed};
+use crate::event::Cancel;
 use crate::mac::MacKey;
 
 /// Its name; the content is sealed (see `mac`).
@@ -78,15 +79,15 @@ impl StatCache {
     /// blake3 of a regular file's bytes; reads it only if it is not known.
     ///
     /// # Errors
-    /// The file cannot be read.
-    pub fn hash(&self, path: &Path, metadata: &Metadata) -> io::Result<[u8; 32]> {
+    /// The file cannot be read, or somebody cancelled.
+    pub fn hash(&self, path: &Path, metadata: &Metadata, cancel: &Cancel) -> io::Result<[u8; 32]> {
         let signature = Signature::of(metadata);
         if let Some(hash) = self.find(&signature) {
             return Ok(hash);
         }
         let started = now();
         let mut file = File::open(path)?;
-        let hash = hash_file(&mut file, signature.size)?;
+        let hash = hash_file(&mut file, signature.size, cancel)?;
         let after = Signature::of(&file.metadata()?);
         // What moved while it was read is hashed again by whoever asks next.
         if after == signature && signature.ctime.saturating_add(TICK) < started {
@@ -169,7 +170,7 @@ fn now() -> i64 {
 }
 
 /// By reads: mapped pages would count as memory of this process.
-fn hash_file(file: &mut File, size: u64) -> io::Result<[u8; 32]> {
+fn hash_file(file: &mut File, size: u64, cancel: &Cancel) -> io::Result<[u8; 32]> {
     const SMALL: u64 = 4 << 20;
     let mut hasher = blake3::Hasher::new();
     let length = if size < SMALL {
@@ -179,6 +180,7 @@ fn hash_file(file: &mut File, size: u64) -> io::Result<[u8; 32]> {
     };
     let mut buffer = vec![0; length as usize];
     loop {
+        cancel.check()?;
         let count = fill(file, &mut buffer)?;
         if count == 0 {
             return Ok(*hasher.finalize().as_bytes());

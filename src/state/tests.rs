@@ -2,6 +2,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
 
 use super::*;
+use crate::event::Cancel;
 
 fn key() -> MacKey {
     MacKey::of_text("the key of the user who runs these tests").unwrap()
@@ -141,7 +142,7 @@ fn a_known_file_is_not_read_again_and_a_changed_one_is() {
     let file = directory.path().join("f");
     fs::write(&file, "one").unwrap();
     std::thread::sleep(std::time::Duration::from_millis(60));
-    let hash = |stats: &StatCache| stats.hash(&file, &fs::metadata(&file).unwrap()).unwrap();
+    let hash = |stats: &StatCache| stats.hash(&file, &fs::metadata(&file).unwrap(), &Cancel::default()).unwrap();
     let (stats, _) = stats_of(directory.path());
     assert_eq!(hash(&stats), *blake3::hash(b"one").as_bytes());
     save(&stats, directory.path());
@@ -150,7 +151,9 @@ fn a_known_file_is_not_read_again_and_a_changed_one_is() {
     assert!(!foreign);
     let metadata = fs::metadata(&file).unwrap();
     let unreadable = directory.path().join("absent");
-    let known = stats.hash(&unreadable, &metadata).unwrap();
+    let known = stats
+        .hash(&unreadable, &metadata, &Cancel::default())
+        .unwrap();
     assert_eq!(known, *blake3::hash(b"one").as_bytes());
 
     fs::write(&file, "two").unwrap();
@@ -164,7 +167,7 @@ fn a_file_written_just_now_is_hashed_but_not_remembered() {
     let (stats, _) = stats_of(directory.path());
     fs::write(&file, "one").unwrap();
     let metadata = fs::metadata(&file).unwrap();
-    stats.hash(&file, &metadata).unwrap();
+    stats.hash(&file, &metadata, &Cancel::default()).unwrap();
     save(&stats, directory.path());
     assert!(!directory.path().join(".imgmake/stat").exists());
 }
@@ -178,7 +181,7 @@ fn a_stat_cache_with_any_byte_changed_counts_as_empty() {
     std::thread::sleep(std::time::Duration::from_millis(60));
     let metadata = fs::metadata(&file).unwrap();
     let (stats, _) = stats_of(directory.path());
-    stats.hash(&file, &metadata).unwrap();
+    stats.hash(&file, &metadata, &Cancel::default()).unwrap();
     save(&stats, directory.path());
     let sound = fs::read(&cache).unwrap();
     for at in 0..sound.len() {
@@ -201,7 +204,7 @@ fn filed_under(key: &MacKey) -> (tempfile::TempDir, Lock) {
     state.set_pin("debian:12", "sha256:00");
     state
         .stats
-        .hash(&file, &fs::metadata(&file).unwrap())
+        .hash(&file, &fs::metadata(&file).unwrap(), &Cancel::default())
         .unwrap();
     state.save_stats();
     cache_manifest(directory.path(), key, b"the manifest");
@@ -325,7 +328,7 @@ fn no_link_is_followed_and_nothing_special_makes_anybody_wait() {
             let state = open(directory.path(), &lock);
             state.finished("new", outcome("2")).unwrap();
             let file = directory.path().join("f");
-            drop(state.stats.hash(&file, &fs::metadata(&file).unwrap()));
+            drop(state.stats.hash(&file, &fs::metadata(&file).unwrap(), &Cancel::default()));
             state.save_stats();
             cache_manifest(directory.path(), &key(), b"new");
             assert_eq!(fs::read(&victim).unwrap(), before, "{name}");

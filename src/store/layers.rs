@@ -102,10 +102,10 @@ impl Store {
     fn read_index(&self, layer: &LayerBlob) -> Result<Index> {
         let told = || format!("cannot read layer {}", layer.digest);
         let mut tar = Hashing {
-            inner: decompress(self.open_blob(&layer.digest)?)?,
+            inner: decompress(self.cancel.reader(self.open_blob(&layer.digest)?))?,
             hash: sha2::Sha256::new(),
         };
-        let index = Index::read(&mut tar).with_context(told)?;
+        let index = Index::read_until(&mut tar, &self.cancel).with_context(told)?;
         // What follows the end-of-archive blocks belongs to the diff id as well.
         io::copy(&mut tar, &mut io::sink()).with_context(told)?;
         let found = Digest::from_sha256(tar.hash.finalize().into());

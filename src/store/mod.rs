@@ -48,6 +48,7 @@ pub use cache_mounts::{CacheMount, describe_cache_mount};
 pub use gc::{Garbage, Keep, Usage};
 pub use trust::{FoundAgain, Guard, Names, Shared, Trust};
 
+use crate::event::Cancel;
 use crate::image::Digest;
 use crate::layer::Index;
 use crate::mac::MacKey;
@@ -58,6 +59,8 @@ use trust::Place;
 #[derive(Clone)]
 pub struct Store {
     inner: Arc<Inner>,
+    /// Ends what this handle reads and writes.
+    cancel: Cancel,
 }
 
 struct Inner {
@@ -193,6 +196,7 @@ impl Store {
         }
         Ok(Store {
             inner: Arc::new(inner),
+            cancel: Cancel::default(),
         })
     }
 
@@ -219,6 +223,20 @@ impl Store {
             true => Ok(self.process_dir()?.path().join("db")),
             false => Ok(self.root().join("db")),
         }
+    }
+
+    /// The same store, whose long reads and writes end once somebody cancels.
+    #[must_use]
+    pub fn stopped_by(&self, cancel: &Cancel) -> Store {
+        Store {
+            inner: Arc::clone(&self.inner),
+            cancel: cancel.clone(),
+        }
+    }
+
+    /// What ends this handle's long reads and writes.
+    pub fn cancel(&self) -> &Cancel {
+        &self.cancel
     }
 
     pub fn root(&self) -> &Path {

@@ -8,23 +8,24 @@ use anyhow::{Context, Result, bail};
 use super::plan::{Content, Planned, Planner, Standing};
 use super::tree::{base_name, join, parent, relative, show};
 use super::write::{Contents, open_content};
+use crate::event::Cancel;
 use crate::layer::{Entry, EntryKind, LayerReader, decompress, looks_like_tar};
 
 /// Reads an archive's entries, decompressed.
 pub fn reader<'a>(
     archive: &'a Content,
     contents: &'a mut dyn Contents,
+    cancel: &Cancel,
 ) -> Result<LayerReader<Box<dyn Read + Send + 'a>>> {
-    Ok(LayerReader::new(decompress(open_content(
-        archive, contents,
-    )?)?))
+    let packed = cancel.reader(open_content(archive, contents)?);
+    Ok(LayerReader::new(decompress(packed)?).stopped_by(cancel))
 }
 
 /// Whether these bytes are a tar archive, compressed or not.
-pub fn is_archive(content: &Content, contents: &mut dyn Contents) -> bool {
+pub fn is_archive(content: &Content, contents: &mut dyn Contents, cancel: &Cancel) -> bool {
     let mut start = Vec::new();
     let read = open_content(content, contents)
-        .and_then(decompress)
+        .and_then(|bytes| decompress(cancel.reader(bytes)))
         .and_then(|bytes| Ok(bytes.take(512).read_to_end(&mut start)?));
     // An empty archive is copied; what begins like one and goes wrong later is a mistake.
     read.is_ok() && looks_like_tar(&start) && start.iter().any(|byte| *byte != 0)
@@ -41,8 +42,9 @@ impl Planner<'_> {
         archive: Content,
         contents: &mut dyn Contents,
         to: &str,
+        cancel: &Cancel,
     ) -> Result<bool> {
-        if !is_archive(&archive, contents) {
+        if !is_archive(&archive, contents, cancel) {
             return Ok(false);
         }
         let written = relative(to);
@@ -51,7 +53,7 @@ impl Planner<'_> {
         let archives = &mut self.plan_mut().archives;
         archives.push(archive.clone());
         let which = archives.len() - 1;
-        let mut entries = reader(&archive, contents)?;
+        let mut entries = reader(&archive, contents, cancel)?;
         let mut number = 0;
         while let Some(entry) = entries.next_entry().context("the archive is damaged")? {
             self.unpack_entry(entry, &directory, which, number)?;

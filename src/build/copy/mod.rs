@@ -8,7 +8,6 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use crate::event::Cancel;
 use crate::layer::{Compression, Entry, LayerBlob};
 use crate::store::Store;
 
@@ -68,6 +67,6 @@ pub fn copy_tree(root: &Path, request: &CopyRequest, store: &Store) -> Result<La
         &mut contents,
         request.compression,
         store,
-        &Cancel::default(),
+        store.cancel(),
     )
 }

@@ -14,7 +14,7 @@ use super::plan::{Content, Plan, Planned};
 use super::tree::{parent, show};
 use crate::event::Cancel;
 use crate::layer::{
-    Compression, EntryKind, Index, LayerBlob, LayerReader, LayerWriter, decompress,
+    Compression, EntryKind, Index, LayerBlob, LayerReader, LayerWriter, decompress, write_content,
 };
 use crate::store::Store;
 
@@ -108,7 +108,7 @@ impl FromLayers {
         for (number, names) in locate(store, layers, wanted)? {
             cancel.check()?;
             fetch(number)?;
-            from.spool_layer(store, &layers[number], &names)?;
+            from.spool_layer(store, &layers[number], &names, cancel)?;
         }
         Ok(from)
     }
@@ -118,9 +118,12 @@ impl FromLayers {
         store: &Store,
         layer: &LayerBlob,
         names: &BTreeMap<Vec<u8>, Vec<Vec<u8>>>,
+        cancel: &Cancel,
     ) -> Result<()> {
         let at = || format!("cannot read layer {}", layer.digest.short());
-        let mut reader = LayerReader::new(decompress(store.open_blob(&layer.digest)?)?);
+        let blob = cancel.reader(store.open_blob(&layer.digest)?);
+        let mut reader = LayerReader::new(decompress(blob)?).stopped_by(cancel);
+        let mut buffer = vec![0; 256 << 10];
         let mut missing: std::collections::BTreeSet<&Vec<u8>> = names.keys().collect();
         while let Some(entry) = reader.next_entry().with_context(at)? {
             let Some(sources) = names.get(&entry.path) else {
@@ -130,7 +133,8 @@ impl FromLayers {
                 continue;
             }
             let start = self.spool.seek(SeekFrom::End(0))?;
-            let length = io::copy(&mut reader, &mut self.spool).with_context(at)?;
+            let length =
+                write_content(&mut reader, &self.spool, start, &mut buffer).with_context(at)?;
             missing.remove(&entry.path);
             for source in sources {
                 self.places.insert(source.clone(), (start, length));
@@ -216,7 +220,7 @@ pub fn read_file(
         _ => return Ok(None),
     }
     let wanted = std::slice::from_ref(&resolved);
-    let mut from = FromLayers::gather(store, layers, wanted, fetch, &Cancel::default())?;
+    let mut from = FromLayers::gather(store, layers, wanted, fetch, store.cancel())?;
     let mut bytes = Vec::new();
     from.open(&resolved)?.take(limit).read_to_end(&mut bytes)?;
     Ok(Some(bytes))
@@ -235,7 +239,7 @@ pub fn write_layer(
     cancel: &Cancel,
 ) -> Result<LayerBlob> {
     let (file, out) = store.layer_file()?;
-    let mut writer = LayerWriter::new(out, compression)?;
+    let mut writer = LayerWriter::new(out, compression)?.stopped_by(cancel);
     let is_link = |p: &Planned| matches!(p.entry.kind, EntryKind::HardLink { .. });
     let is_archived = |p: &Planned| matches!(p.content, Content::Archive { .. });
     for planned in plan.entries.values() {
@@ -245,7 +249,7 @@ pub fn write_layer(
         }
     }
     for (number, archive) in plan.archives.iter().enumerate() {
-        write_archive(&mut writer, plan, number, archive, contents)?;
+        write_archive(&mut writer, plan, (number, archive), contents, cancel)?;
     }
     for planned in plan.entries.values().filter(|p| is_link(p)) {
         write_entry(&mut writer, planned, contents)?;
@@ -302,9 +306,9 @@ pub fn open_content<'a>(
 fn write_archive(
     writer: &mut LayerWriter,
     plan: &Plan,
-    number: usize,
-    archive: &Content,
+    (number, archive): (usize, &Content),
     contents: &mut dyn Contents,
+    cancel: &Cancel,
 ) -> Result<()> {
     let wanted: BTreeMap<u64, &Planned> = plan
         .entries
@@ -317,7 +321,7 @@ fn write_archive(
     if wanted.is_empty() {
         return Ok(());
     }
-    let mut reader = super::archive::reader(archive, contents)?;
+    let mut reader = super::archive::reader(archive, contents, cancel)?;
     let mut n = 0;
     while reader.next_entry()?.is_some() {
         if let Some(planned) = wanted.get(&n) {

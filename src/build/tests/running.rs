@@ -21,6 +21,7 @@ fn prepared(p: &Project, run: &str, request: &BuildRequest) -> Result<run::Prepa
             tree: context.clone(),
             source: worker::TreeSource::Empty,
             directory: Some(p.path("")),
+            cancel: crate::event::Cancel::default(),
         })
     })
 }

@@ -12,6 +12,7 @@ use super::request::{CacheScope, RunMount, Sharing, TreeSource};
 use super::server::{Server, Task};
 use super::ssh::Agent;
 use super::views::{View, Writes};
+use crate::event::Cancel;
 use crate::modes::{self, PRIVATE, VISIBLE};
 use crate::rootfs::{self, Devices};
 use crate::sandbox::{self, Mount, MountKind, PlanFile, Tier};
@@ -24,6 +25,8 @@ pub(super) struct Prepared {
     views: Vec<View>,
     locks: Vec<File>,
     agents: Vec<Agent>,
+    /// Ends what takes long while they are prepared.
+    cancel: Cancel,
 }
 
 impl Prepared {
@@ -35,7 +38,10 @@ impl Prepared {
         temporary: &Path,
         task: &Task,
     ) -> Result<Prepared> {
-        let mut prepared = Prepared::default();
+        let mut prepared = Prepared {
+            cancel: task.cancel.clone(),
+            ..Prepared::default()
+        };
         let caches = prepared.lock_caches(server, asked, scope, task)?;
         for (i, mount) in asked.iter().enumerate() {
             task.cancel.check()?;
@@ -74,7 +80,7 @@ impl Prepared {
                 let mut source = self.source(server, from, source, writes)?;
                 if server.tier == Tier::Chroot {
                     let to = temporary.join(format!("bind-{number}"));
-                    source = copied(&source, &to, server.trees.devices())?;
+                    source = copied(&source, &to, server.trees.devices(), &self.cancel)?;
                 }
                 let readonly = !writable;
                 (target.clone(), MountKind::Bind { source, readonly })
@@ -165,13 +171,13 @@ impl Prepared {
         let view = match from {
             TreeSource::Empty => View::empty(server)?,
             TreeSource::Layers(layers) => {
-                let view = View::of_layers(server, layers)?;
+                let view = View::of_layers(server, layers, &self.cancel)?;
                 if writes == Writes::Refused {
                     view
                 } else {
                     let lower = view.path().to_path_buf();
                     self.views.push(view);
-                    View::of_directories(server, &[lower], writes)?
+                    View::of_directories(server, &[lower], writes, &self.cancel)?
                 }
             }
             TreeSource::Host { dir, only } => {
@@ -180,14 +186,14 @@ impl Prepared {
                     Some(only) => {
                         let view = View::empty(server)?;
                         for path in only {
-                            copy_chosen(&directory, Path::new(path), view.path())?;
+                            copy_chosen(&directory, Path::new(path), view.path(), &self.cancel)?;
                         }
                         view
                     }
                     None if writes == Writes::Refused => {
                         return Ok(directory);
                     }
-                    None => View::of_directories(server, &[directory], writes)?,
+                    None => View::of_directories(server, &[directory], writes, &self.cancel)?,
                 }
             }
         };
@@ -284,7 +290,7 @@ impl Prepared {
         modes::make_dir(&made, PRIVATE)?;
         if let Some((from, source)) = seed {
             let source = self.source(server, from, source, Writes::Refused)?;
-            rootfs::copy_directory(&source, &made, server.trees.devices())?;
+            rootfs::copy_directory(&source, &made, server.trees.devices(), &self.cancel)?;
         }
         Ok(made)
     }
@@ -295,12 +301,12 @@ fn cache_path(server: &Server, scope: &CacheScope, id: &str) -> PathBuf {
     server.store.cache_mount_path(map, scope.project(), id)
 }
 
-fn copied(source: &Path, to: &Path, devices: Devices) -> Result<PathBuf> {
+fn copied(source: &Path, to: &Path, devices: Devices, cancel: &Cancel) -> Result<PathBuf> {
     let told = || format!("cannot copy `{}`", source.display());
     let meta = fs::metadata(source).with_context(told)?;
     if meta.is_dir() {
         modes::make_dir(to, PRIVATE)?;
-        rootfs::copy_directory(source, to, devices)?;
+        rootfs::copy_directory(source, to, devices, cancel)?;
     } else if !meta.is_file() {
         // Read as a file, a device node of the context would give the host's disk.
         bail!(
@@ -308,7 +314,7 @@ fn copied(source: &Path, to: &Path, devices: Devices) -> Result<PathBuf> {
             source.display()
         );
     } else {
-        fs::copy(source, to).with_context(told)?;
+        rootfs::copy_file(source, to, cancel).with_context(told)?;
         chown(to, Some(meta.uid()), Some(meta.gid()))?;
         fs::set_permissions(to, meta.permissions())?;
         filetime::set_file_mtime(to, filetime::FileTime::from_last_modification_time(&meta))?;
@@ -350,7 +356,7 @@ fn own(path: &Path, mode: u32, ids: (u32, u32), tier: Tier) -> Result<()> {
 }
 
 /// One chosen file of a context, with the directories above it.
-fn copy_chosen(from: &Path, path: &Path, to: &Path) -> Result<()> {
+fn copy_chosen(from: &Path, path: &Path, to: &Path, cancel: &Cancel) -> Result<()> {
     if path
         .components()
         .any(|c| !matches!(c, std::path::Component::Normal(_)))
@@ -370,8 +376,9 @@ fn copy_chosen(from: &Path, path: &Path, to: &Path) -> Result<()> {
         std::os::unix::fs::symlink(fs::read_link(&source)?, &target)?;
         return Ok(());
     } else if meta.is_file() {
-        fs::copy(&source, &target)
+        rootfs::copy_file(&source, &target, cancel)
             .with_context(|| format!("cannot copy `{}`", source.display()))?;
+        fs::set_permissions(&target, meta.permissions())?;
     } else {
         return Ok(());
     }

@@ -15,6 +15,7 @@ use super::protocol::{
 use super::{step, views};
 use crate::event::Cancel;
 use crate::mac::MacKey;
+use crate::printable::{self, Colors};
 use crate::rootfs::{Devices, Marks, Trees};
 use crate::sandbox::{self, Exceeded, OverlayXattrs, SyscallFilter, Tier};
 use crate::store::{Guard, Store};
@@ -105,7 +106,8 @@ pub(super) fn main(stage: Stage) -> ! {
     let code = match serve(stage) {
         Ok(()) => 0,
         Err(error) => {
-            eprintln!("imgmake: helper process: {error:#}");
+            let told = format!("imgmake: helper process: {error:#}");
+            eprintln!("{}", printable::message(&told, Colors::Removed));
             1
         }
     };
@@ -373,8 +375,9 @@ fn answer_one(server: &Arc<Server>, id: u64, request: Request, task: &Task) {
                 step::run(server, &request, shell.as_ref(), task, &lines)
             }
             Request::Copy { layers, request } => {
-                let view = views::View::of_layers(server, &layers)?;
-                let layer = super::super::copy::copy_tree(view.path(), &request, &server.store)?;
+                let view = views::View::of_layers(server, &layers, &task.cancel)?;
+                let store = server.store.stopped_by(&task.cancel);
+                let layer = super::super::copy::copy_tree(view.path(), &request, &store)?;
                 Ok(Answer::Copied(layer))
             }
             Request::Delete(paths) => delete(server.store.root(), &paths),

@@ -17,6 +17,7 @@ use super::request::{Network, RunRequest};
 use super::server::{Lines, Server, Task};
 use super::shell::{ShellRequest, shell_of};
 use super::views::{stubs, uses_overlay};
+use crate::event::Cancel;
 use crate::layer::{LayerBlob, View};
 use crate::modes::{self, PRIVATE, VISIBLE};
 use crate::rootfs::{self, DiffOptions, Owners, Snapshot};
@@ -46,7 +47,7 @@ pub(super) fn run(
     }
     server.tell_of_missing_filter(lines);
     let scratch = Scratch(server.store.temporary_dir()?);
-    let changes = Changes::new(server, request, &scratch.0)?;
+    let changes = Changes::new(server, request, &scratch.0, &task.cancel)?;
     task.cancel.check()?;
     let prepared = Prepared::new(
         server,
@@ -79,7 +80,7 @@ pub(super) fn run(
         open_shell(server, on_terminal(plan, shell), task, lines)?;
     }
     let layer = match exit {
-        0 => Some(changes.finish(server, request, &plan)?),
+        0 => Some(changes.finish(server, request, &plan, &task.cancel)?),
         _ => None,
     };
     Ok(Answer::Ran { exit, layer })
@@ -135,13 +136,18 @@ struct Changes {
 }
 
 impl Changes {
-    fn new(server: &Server, request: &RunRequest, scratch: &Path) -> Result<Changes> {
+    fn new(
+        server: &Server,
+        request: &RunRequest,
+        scratch: &Path,
+        cancel: &Cancel,
+    ) -> Result<Changes> {
         let tree = scratch.join("tree");
         let upper = tree.join("fs");
         if uses_overlay(server, &request.layers)? {
-            Changes::overlay(server, request, scratch, tree, upper)
+            Changes::overlay(server, request, scratch, (tree, upper), cancel)
         } else {
-            Changes::directory(server, request, tree, upper)
+            Changes::directory(server, request, (tree, upper), cancel)
         }
     }
 
@@ -149,14 +155,14 @@ impl Changes {
         server: &Server,
         request: &RunRequest,
         scratch: &Path,
-        tree: PathBuf,
-        upper: PathBuf,
+        (tree, upper): (PathBuf, PathBuf),
+        cancel: &Cancel,
     ) -> Result<Changes> {
         let work = scratch.join("work");
         for (directory, mode) in [(&tree, PRIVATE), (&upper, VISIBLE), (&work, PRIVATE)] {
             modes::make_dir(directory, mode)?;
         }
-        let stack = server.trees.stack(&request.layers)?;
+        let stack = server.trees.stack(&request.layers, cancel)?;
         let mut lowers = stack.lowers.clone();
         if lowers.is_empty() {
             let empty = scratch.join("empty");
@@ -188,14 +194,15 @@ impl Changes {
     fn directory(
         server: &Server,
         request: &RunRequest,
-        tree: PathBuf,
-        upper: PathBuf,
+        (tree, upper): (PathBuf, PathBuf),
+        cancel: &Cancel,
     ) -> Result<Changes> {
-        rootfs::take_merged(&server.trees, &request.layers, &tree)?;
+        rootfs::take_merged(&server.trees, &request.layers, &tree, cancel)?;
+        let store = server.store.stopped_by(cancel);
         let indexes: Result<Vec<_>> = request
             .layers
             .iter()
-            .map(|layer| server.store.index(layer))
+            .map(|layer| store.index(layer))
             .collect();
         let before = Snapshot::of(&upper, View::new(&indexes?))?;
         Ok(Changes {
@@ -215,7 +222,13 @@ impl Changes {
         }
     }
 
-    fn finish(&self, server: &Server, request: &RunRequest, plan: &Plan) -> Result<LayerBlob> {
+    fn finish(
+        &self,
+        server: &Server,
+        request: &RunRequest,
+        plan: &Plan,
+        cancel: &Cancel,
+    ) -> Result<LayerBlob> {
         let lowers;
         let changes = match (&self.before, &self.root) {
             (Some(before), _) => rootfs::Changes::InPlace(before),
@@ -243,7 +256,8 @@ impl Changes {
             compression: request.compression,
             epoch: request.epoch,
         };
-        let layer = rootfs::write_layer(&self.upper, &options, &server.store)
+        let store = server.store.stopped_by(cancel);
+        let layer = rootfs::write_layer(&self.upper, &options, &store)
             .context("cannot record what the command changed")?;
         if self.before.is_none() {
             server.trees.keep(&self.tree, &layer.diff_id)?;

@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 use rustix::mount::UnmountFlags;
 
 use super::server::Server;
+use crate::event::Cancel;
 use crate::layer::LayerBlob;
 use crate::modes::{self, VISIBLE};
 use crate::rootfs::{self, Stack};
@@ -29,19 +30,23 @@ pub(super) enum Writes {
 }
 
 impl View {
-    pub(super) fn of_layers(server: &Server, layers: &[LayerBlob]) -> Result<View> {
+    pub(super) fn of_layers(
+        server: &Server,
+        layers: &[LayerBlob],
+        cancel: &Cancel,
+    ) -> Result<View> {
         if layers.is_empty() {
             return View::empty(server);
         }
         if !uses_overlay(server, layers)? {
-            let merged = rootfs::merged_directory(&server.trees, layers)?;
+            let merged = rootfs::merged_directory(&server.trees, layers, cancel)?;
             return Ok(View {
                 path: merged.path().to_path_buf(),
                 temporary: None,
                 _merged: Some(merged),
             });
         }
-        let stack = server.trees.stack(layers)?;
+        let stack = server.trees.stack(layers, cancel)?;
         let temporary = server.store.temporary_dir()?;
         let lowers = with_corrections(&stack, &temporary)?;
         View::mount(server, &lowers, Writes::Refused, temporary)
@@ -52,13 +57,14 @@ impl View {
         server: &Server,
         lowers: &[PathBuf],
         writes: Writes,
+        cancel: &Cancel,
     ) -> Result<View> {
         let temporary = server.store.temporary_dir()?;
         if !server.has_overlay()? {
             let path = temporary.join("copy");
             modes::make_dir(&path, VISIBLE)?;
             for lower in lowers.iter().rev() {
-                rootfs::copy_directory(lower, &path, server.trees.devices())?;
+                rootfs::copy_directory(lower, &path, server.trees.devices(), cancel)?;
             }
             return Ok(View {
                 path,

@@ -190,7 +190,7 @@ fn file_hash(
     let stats = &work.state.stats;
     let mut hash = match stats.known(metadata) {
         Some(hash) => hash,
-        None => stats.hash(&path(), metadata)?,
+        None => stats.hash(&path(), metadata, &work.tools.cancel)?,
     };
     let mode = metadata.permissions().mode() & 0o7777;
     for (byte, bits) in hash.iter_mut().zip(mode.to_le_bytes()) {

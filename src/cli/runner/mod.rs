@@ -143,7 +143,8 @@ impl Work<'_> {
         path: &std::path::Path,
         metadata: &std::fs::Metadata,
     ) -> std::io::Result<[u8; 32]> {
-        self.state.stats.hash(path, metadata)
+        let cancel = &self.tools.cancel;
+        self.state.stats.hash(path, metadata, cancel)
     }
 
     fn damage_of(&self, id: TargetId, output: &Output) -> Result<Option<String>, Failure> {
@@ -214,7 +215,8 @@ impl Work<'_> {
 /// What an error is to the exit code, and its text for people.
 fn failure(error: anyhow::Error) -> Failure {
     let kind = error.chain().find_map(|cause| {
-        if cause.downcast_ref::<Cancelled>().is_some() {
+        let ended = |error: &std::io::Error| Cancelled::ended(error);
+        if cause.is::<Cancelled>() || cause.downcast_ref().is_some_and(ended) {
             return Some(FailureKind::Cancelled);
         }
         if cause.downcast_ref::<Refused>().is_some() {

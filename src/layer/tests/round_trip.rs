@@ -208,7 +208,13 @@ fn a_tar_packed_as_it_is_keeps_its_diff_id_and_gives_the_bytes_of_a_written_laye
     let (gzip, layer, index) = write(&tree, Compression::Gzip { level: 6 });
     let out = tempfile::NamedTempFile::new().unwrap();
     let tar = decompress(gzip.as_slice()).unwrap();
-    let packed = pack(tar, out.reopen().unwrap(), Compression::Gzip { level: 6 }).unwrap();
+    let packed = pack(
+        tar,
+        out.reopen().unwrap(),
+        Compression::Gzip { level: 6 },
+        &crate::event::Cancel::default(),
+    )
+    .unwrap();
     assert_eq!(packed, (layer, index));
     assert!(std::fs::read(out.path()).unwrap() == gzip);
 }
