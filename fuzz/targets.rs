@@ -11,17 +11,19 @@ use imgmake::dockerfile::ignore::{Ignore, Parent};
 use imgmake::dockerfile::lint::{Facts, lint};
 use imgmake::dockerfile::wildcard::Wildcard;
 use imgmake::dockerfile::{Dockerfile, Escape, parse_trigger, words};
+use imgmake::event::Cancel;
 use imgmake::image::{
     Digest, ImageConfig, ImageIndex, ImageManifest, ManifestOrIndex, Platform, Reference,
     from_json, to_json,
 };
-use imgmake::layer::{Index, LayerReader, View, decompress};
+use imgmake::layer::{Content, Index, LayerReader, View, decompress, write_content};
+use imgmake::scan;
 use imgmake::store::Store;
 
 pub type Target = fn(&[u8]);
 
 /// By name; each has a file of that name in `fuzz_targets/`.
-pub const TARGETS: [(&str, Target); 11] = [
+pub const TARGETS: [(&str, Target); 26] = [
     ("dockerfile", dockerfile),
     ("words", words_of_dockerfiles),
     ("ignore", ignore),
@@ -33,6 +35,21 @@ pub const TARGETS: [(&str, Target); 11] = [
     ("oci_index", oci_index),
     ("documents", documents),
     ("challenge", challenge),
+    ("sparse", sparse),
+    ("pax", pax),
+    ("rpm_sqlite", rpm_sqlite),
+    ("rpm_ndb", rpm_ndb),
+    ("program", program),
+    ("jar", jar),
+    ("package_lists", package_lists),
+    ("advisory", advisory),
+    ("advisory_zip", advisory_zip),
+    ("versions", versions),
+    ("policy", policy),
+    ("git_answer", git_answer),
+    ("bake", bake),
+    ("plugin", plugin),
+    ("kaniko", kaniko),
 ];
 
 fn environment(name: &str) -> Option<String> {
@@ -252,6 +269,210 @@ pub fn documents(bytes: &[u8]) {
         let _ = config.platform().to_string();
     }
     let _ = ManifestOrIndex::parse(bytes, None);
+}
+
+/// Checksums put right, so that mutations get past them: of the first header, and of every
+/// block that looks like one.
+fn with_checksums(bytes: &[u8]) -> Vec<u8> {
+    let mut tar = bytes.to_vec();
+    for (number, block) in tar.as_chunks_mut::<512>().0.iter_mut().enumerate() {
+        if number > 0 && &block[257..262] != b"ustar" {
+            continue;
+        }
+        block[148..156].fill(b' ');
+        let sum: u64 = block.iter().map(|b| u64::from(*b)).sum();
+        block[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+    }
+    tar
+}
+
+/// Holes skipped and holes read as zeros are the same file.
+pub fn sparse(bytes: &[u8]) {
+    let tar = with_checksums(bytes);
+    let (mut read, mut skipped) = (LayerReader::new(&tar[..]), LayerReader::new(&tar[..]));
+    loop {
+        let (one, other) = (read.next_entry(), skipped.next_entry());
+        assert_eq!(one.is_ok(), other.is_ok());
+        let (Ok(Some(one)), Ok(Some(other))) = (one, other) else {
+            return;
+        };
+        assert_eq!(one, other);
+        if one.size() > MOST {
+            // Of what claims to be huge, the holes alone.
+            while skipped.skip_hole().is_ok_and(|hole| hole > 0) {}
+            continue;
+        }
+        let mut whole = Vec::new();
+        let all = read.read_to_end(&mut whole);
+        let file = tempfile::tempfile().expect("a temporary file");
+        let written = write_content(&mut skipped, &file, 0, &mut vec![0; 64 << 10]);
+        assert_eq!(all.is_ok(), written.is_ok());
+        if let Ok(written) = written {
+            let mut found = vec![1; written as usize];
+            std::os::unix::fs::FileExt::read_exact_at(&file, &mut found, 0)
+                .expect("it was written");
+            assert_eq!((found.len() as u64, &found), (one.size(), &whole));
+        }
+    }
+}
+
+/// Any tar with right checksums, wherever its records and long names lead.
+pub fn pax(bytes: &[u8]) {
+    layer(&with_checksums(bytes));
+}
+
+pub fn rpm_sqlite(bytes: &[u8]) {
+    let _ = scan::packages_in("usr/lib/sysimage/rpm/rpmdb.sqlite", bytes);
+}
+
+pub fn rpm_ndb(bytes: &[u8]) {
+    let _ = scan::packages_in("usr/lib/sysimage/rpm/Packages.db", bytes);
+}
+
+/// An executable: what Go and `cargo auditable` leave in it.
+pub fn program(bytes: &[u8]) {
+    let _ = scan::packages_in("usr/bin/program", bytes);
+}
+
+pub fn jar(bytes: &[u8]) {
+    let _ = scan::packages_in("app.jar", bytes);
+}
+
+/// Lists that are text, each reader with every input.
+pub fn package_lists(bytes: &[u8]) {
+    for path in [
+        "var/lib/dpkg/status",
+        "lib/apk/db/installed",
+        "etc/os-release",
+        "app/Cargo.lock",
+        "app/package-lock.json",
+        "app/node_modules/a/package.json",
+        "app/yarn.lock",
+        "app/pnpm-lock.yaml",
+        "usr/lib/python3/site-packages/a.dist-info/METADATA",
+        "usr/lib/ruby/specifications/a.gemspec",
+        "app/Gemfile.lock",
+        "app/composer.lock",
+        "app/vendor/composer/installed.json",
+        "app/a.deps.json",
+        "root/.docker/config.json",
+    ] {
+        let _ = scan::packages_in(path, bytes);
+    }
+}
+
+/// An OSV document; vectors of its own as well.
+pub fn advisory(bytes: &[u8]) {
+    let _ = scan::advisories_in(bytes);
+    for line in String::from_utf8_lossy(bytes).lines() {
+        let _ = scan::severity_of(line);
+    }
+}
+
+/// The archive that advisories come in.
+pub fn advisory_zip(bytes: &[u8]) {
+    with_ground(|ground| {
+        let file = ground.directory.path().join("all.zip");
+        std::fs::write(&file, bytes).expect("the directory takes files");
+        let _ = scan::import_advisories(&[file], &ground.store, &Cancel::default());
+    });
+}
+
+/// An order is one: the other way round it is the other way round.
+pub fn versions(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let mut lines = text.lines();
+    let (a, b) = (
+        lines.next().unwrap_or_default(),
+        lines.next().unwrap_or_default(),
+    );
+    for ecosystem in [
+        "Debian",
+        "Alpine",
+        "AlmaLinux",
+        "PyPI",
+        "Maven",
+        "RubyGems",
+        "Packagist",
+        "npm",
+    ] {
+        let order = scan::compare_versions(ecosystem, a, b);
+        let back = scan::compare_versions(ecosystem, b, a);
+        assert_eq!(
+            order.map(std::cmp::Ordering::reverse),
+            back,
+            "{ecosystem}: {a:?} {b:?}"
+        );
+    }
+}
+
+/// `.trivyignore`, plain or YAML, and OpenVEX.
+pub fn policy(bytes: &[u8]) {
+    let _ = scan::understands_policy(&scan::TextFile {
+        name: "file".to_string(),
+        text: String::from_utf8_lossy(bytes).into_owned(),
+    });
+}
+
+/// Everything that a git server may say, up to the end of a pack.
+pub fn git_answer(bytes: &[u8]) {
+    let _ = imgmake::git::understands_answer(bytes);
+}
+
+/// A bake file, as HCL and as JSON.
+pub fn bake(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    for file in ["docker-bake.hcl", "docker-bake.json"] {
+        let _ = imgmake::import::bake::read(&imgmake::import::bake::Request {
+            file,
+            text: &text,
+            environment: &BTreeMap::new(),
+            wanted: &[],
+            overrides: &[],
+            now: "2026-01-31T23:59:59Z",
+        });
+    }
+}
+
+/// `NAME=value` lines as a step's variables, for a plugin of each family.
+pub fn plugin(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let environment: BTreeMap<String, String> = text
+        .lines()
+        .filter_map(|line| line.split_once('='))
+        .map(|(name, value)| (name.to_string(), value.to_string()))
+        .collect();
+    let workspace = workspace(&environment);
+    for name in [
+        "kaniko-docker",
+        "drone-docker",
+        "drone-ecr",
+        "buildah-docker",
+    ] {
+        let entry = imgmake::plugin::EntryPoint::named(name).expect("there is such a plugin");
+        if let Ok(imgmake::plugin::Outcome::Run(job)) =
+            imgmake::plugin::interpret(entry, &workspace)
+        {
+            let _ = job.manifest();
+        }
+    }
+}
+
+/// kaniko's arguments, one a line.
+pub fn kaniko(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let arguments: Vec<String> = text.lines().map(str::to_string).collect();
+    let environment = BTreeMap::new();
+    let _ = imgmake::plugin::kaniko::interpret(&arguments, &workspace(&environment));
+}
+
+/// Without any file.
+fn workspace(environment: &BTreeMap<String, String>) -> imgmake::plugin::Workspace<'_> {
+    imgmake::plugin::Workspace {
+        environment,
+        read: &|_| Err(std::io::Error::from(std::io::ErrorKind::NotFound)),
+        now: "2026-01-31T23:59:59Z",
+    }
 }
 
 pub fn challenge(bytes: &[u8]) {

@@ -3,13 +3,15 @@
 
 use std::io::{self, BufRead, BufReader, Read};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use super::{Passing, ServerSaid};
 use crate::event::Cancelled;
 
 /// The longest line that there can be, without its length.
 const LONGEST: usize = 0xffff - 4;
+/// Bytes of what a server lists; the largest repositories have some 50 MB of references.
+const MOST: usize = 256 << 20;
 
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Line<'a> {
@@ -41,6 +43,8 @@ pub(super) const DELIMITER: &[u8] = b"0001";
 pub(super) struct Lines<R> {
     reader: BufReader<R>,
     line: Vec<u8>,
+    /// Bytes that may still come outside of packs: what they say is held in memory.
+    left: usize,
 }
 
 impl<R: Read> Lines<R> {
@@ -48,6 +52,7 @@ impl<R: Read> Lines<R> {
         Lines {
             reader: BufReader::with_capacity(64 << 10, reader),
             line: Vec::new(),
+            left: MOST,
         }
     }
 
@@ -67,6 +72,9 @@ impl<R: Read> Lines<R> {
             Some(length @ 4..) if length - 4 <= LONGEST => length - 4,
             _ => bail!("the server's answer is not git's protocol"),
         };
+        self.left = self.left.checked_sub(length).with_context(|| {
+            format!("the server lists more than {MOST} bytes of references and capabilities")
+        })?;
         self.line.resize(length, 0);
         self.reader.read_exact(&mut self.line).map_err(ended)?;
         if let Some(said) = self.line.strip_prefix(b"ERR ") {
@@ -126,6 +134,8 @@ impl<'a, R: Read> Pack<'a, R> {
 
     fn refill(&mut self) -> Result<()> {
         while !self.ended && self.at >= self.lines.line.len() {
+            // A pack goes to the disk, and may be of any length.
+            self.lines.left = MOST;
             match self.lines.next()? {
                 Line::Data([1, ..]) => self.at = 1,
                 // Progress, for people; an empty line says that the server is alive.
@@ -172,6 +182,29 @@ impl<R: Read> BufRead for Pack<'_, R> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_server_that_lists_without_end_is_left() {
+        /// One line, over and over.
+        struct Endless(Vec<u8>, usize);
+        impl Read for Endless {
+            fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+                let rest = &self.0[self.1..];
+                let read = (&rest[..]).read(buffer)?;
+                self.1 = (self.1 + read) % self.0.len();
+                Ok(read)
+            }
+        }
+        let mut line = Vec::new();
+        put(&mut line, &"x".repeat(60_000));
+        let mut lines = Lines::new(Endless(line, 0));
+        let error = loop {
+            if let Err(error) = lines.next() {
+                break error;
+            }
+        };
+        assert!(error.to_string().contains("268435456 bytes"), "{error}");
+    }
 
     #[test]
     fn lines_have_lengths_and_three_kinds_of_ends() {

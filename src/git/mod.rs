@@ -52,6 +52,7 @@ pub use clone::Clone as CloneOf;
 pub use commit::{GitDirectory, Submodules};
 pub use facts::facts;
 pub use login::Login;
+pub use session::understands_answer;
 pub use tracked::{Tracked, tracks};
 
 use crate::event::Cancel;

@@ -231,7 +231,10 @@ impl Repository {
             let object = find(objects, *id, &mut buffer)?;
             hashed.write_all(&entry_head(object.kind, object.data.len()))?;
             let mut encoder = ZlibEncoder::new(&mut hashed, Compression::default());
-            encoder.write_all(object.data)?;
+            for part in object.data.chunks(1 << 20) {
+                cancel.check()?;
+                encoder.write_all(part)?;
+            }
             encoder.finish()?;
         }
         let sum = hashed.hasher.try_finalize();

@@ -261,6 +261,24 @@ impl Session {
     }
 }
 
+/// Whether these bytes are what a server of either version may answer: its first words, and what
+/// follows them up to the end of a pack.
+pub fn understands_answer(bytes: &[u8]) -> bool {
+    let read = || -> Result<()> {
+        let mut lines = Lines::new(Box::new(bytes) as Answer<'_>);
+        let mut capabilities = BTreeMap::new();
+        greeting(&mut lines, &mut capabilities)?;
+        while let line @ Line::Data(_) = lines.next()? {
+            let _ = line.text().and_then(listed);
+        }
+        until_the_pack(&mut lines, &mut Vec::new())?;
+        let mut pack = Pack::new(&mut lines);
+        std::io::copy(&mut pack, &mut std::io::sink())?;
+        pack.broken.map_or(Ok(()), Err)
+    };
+    read().is_ok()
+}
+
 /// The server's first words: its version, what it can, and in version 0 what it has.
 pub(super) fn greeting(
     lines: &mut Lines<impl Read>,

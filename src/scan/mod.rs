@@ -192,6 +192,41 @@ pub fn import_advisories(
     })
 }
 
+/// How many packages one file of an image tells of, by its path there.
+///
+/// # Errors
+/// It cannot be read at all. What is wrong in it gives no packages.
+pub fn packages_in(path: &str, content: &[u8]) -> Result<usize> {
+    inventory::packages_in(path, content)
+}
+
+/// What a document of advisories says, as ecosystem, name and id of each statement.
+///
+/// # Errors
+/// It is not OSV.
+pub fn advisories_in(document: &[u8]) -> Result<Vec<(String, String, String)>> {
+    let documents = advisory::Document::parse(document)?;
+    let statements = documents
+        .into_iter()
+        .flat_map(advisory::Document::statements);
+    Ok(statements.map(|s| (s.ecosystem, s.name, s.id)).collect())
+}
+
+/// How two versions of an ecosystem stand to each other, if both are ones.
+pub fn compare_versions(ecosystem: &str, a: &str, b: &str) -> Option<std::cmp::Ordering> {
+    version::Scheme::of_ecosystem(ecosystem).compare(a, b)
+}
+
+/// The severity that a CVSS vector of any version, or a number, stands for.
+pub fn severity_of(vector: &str) -> Option<Severity> {
+    advisory::score(vector).map(|rating| rating.severity)
+}
+
+/// Whether a file of ignore rules, or a VEX document, can be read as such.
+pub fn understands_policy(file: &TextFile) -> bool {
+    policy::understands(file)
+}
+
 /// Scans every image of the request, judges, and writes the reports.
 ///
 /// A scanner that fails, is missing or times out gives a verdict that did not

@@ -17,7 +17,7 @@ use imgmake::layer::{Compression, Entry, LayerWriter};
 use targets::{TARGETS, Target};
 
 /// Words that mean something somewhere.
-const WORDS: [&str; 64] = [
+const WORDS: [&str; 68] = [
     "\\",
     "`",
     "\n",
@@ -82,6 +82,10 @@ const WORDS: [&str; 64] = [
     "\x28\u{b5}",
     "Bearer realm=",
     "sha512:",
+    "Slot",
+    "BlbS",
+    "0000",
+    "PLUGIN_",
 ];
 
 /// xorshift64*: good enough to mix, the same everywhere.
@@ -195,17 +199,28 @@ fn layers() -> Vec<Vec<u8>> {
         fs::read(file.path()).unwrap()
     };
     let mut packed: Vec<Vec<u8>> = kinds.into_iter().map(pack).collect();
-    packed.push(sparse());
+    packed.extend(sparse());
     packed
 }
 
-/// What GNU tar makes of a file with holes.
-fn sparse() -> Vec<u8> {
-    let script =
-        "cd \"$1\" && truncate -s 1M f && printf x >> f && tar --sparse --format=pax -cf - f";
+/// What GNU tar makes of a file with holes, in each of its formats.
+fn sparse() -> Vec<Vec<u8>> {
+    ["gnu", "oldgnu", "pax --sparse-version=0.0", "pax --sparse-version=0.1", "pax"]
+        .map(|format| {
+            made(&format!(
+                "for at in 0 1 2 3 4 5; do printf x | dd of=f bs=1 seek=$((at * 99999)) conv=notrunc; done 2>&-; \
+                 truncate -s 1M f; tar --sparse --format={format} -cf - f"
+            ))
+        })
+        .to_vec()
+}
+
+/// What a script writes, in a directory of its own.
+fn made(script: &str) -> Vec<u8> {
+    let script = format!("cd \"$1\" && {script}");
     let directory = tempfile::tempdir().unwrap();
     let output = std::process::Command::new("sh")
-        .args(["-c", script, "sh"])
+        .args(["-c", &script, "sh"])
         .arg(directory.path())
         .output()
         .unwrap();
@@ -228,6 +243,94 @@ fn documents() -> Vec<Vec<u8>> {
                 .into_bytes()
         })
         .collect()
+}
+
+/// One package in rpm's own database.
+fn ndb() -> Vec<u8> {
+    let mut data = Vec::new();
+    let mut entries = Vec::new();
+    for (tag, text) in [
+        (1000u32, "a\0"),
+        (1001, "1.0\0"),
+        (1002, "2\0"),
+        (1044, "a-1.0-2.src.rpm\0"),
+    ] {
+        for word in [tag, 6, data.len() as u32, 1] {
+            entries.extend_from_slice(&word.to_be_bytes());
+        }
+        data.extend_from_slice(text.as_bytes());
+    }
+    let count = (entries.len() / 16) as u32;
+    let header = [
+        &count.to_be_bytes()[..],
+        &(data.len() as u32).to_be_bytes(),
+        &entries,
+        &data,
+    ]
+    .concat();
+    let mut file = vec![0; 4096];
+    let mut put = |at: usize, words: &[u32]| {
+        for (n, word) in words.iter().enumerate() {
+            file[at + 4 * n..at + 4 * n + 4].copy_from_slice(&word.to_le_bytes());
+        }
+    };
+    let four = |text: &[u8; 4]| u32::from_le_bytes(*text);
+    put(0, &[four(b"RpmP"), 0, 0, 1]);
+    for slot in 2..256 {
+        let used = u32::from(slot == 2);
+        put(slot * 16, &[four(b"Slot"), used, used * 256, 1]);
+    }
+    let block = [four(b"BlbS"), 1, 0, header.len() as u32];
+    file.extend(block.iter().flat_map(|word| word.to_le_bytes()));
+    file.extend_from_slice(&header);
+    file
+}
+
+/// An executable with the build information of a Go program, or with a section table.
+fn program(list: &[u8]) -> Vec<u8> {
+    let mut file = vec![0; 64];
+    file[..6].copy_from_slice(b"\x7fELF\x02\x01");
+    if list.is_empty() {
+        // One section, whose name is in itself.
+        file[40] = 64;
+        file[60] = 1;
+        let mut entry = vec![0; 64];
+        entry[24] = 128;
+        entry[32] = 9;
+        file.extend_from_slice(&entry);
+        file.extend_from_slice(b".dep-v0\0");
+        return file;
+    }
+    let mut blob = b"\xff Go buildinf:\x08\x02".to_vec();
+    blob.resize(32, 0);
+    for text in [&b"go1.24.1"[..], &[&[b'<'; 16], list, &[b'>'; 16]].concat()] {
+        blob.push(text.len() as u8);
+        blob.extend_from_slice(text);
+    }
+    file.extend_from_slice(&blob);
+    file
+}
+
+/// A jar with a jar in it, and a document of advisories.
+fn zipped() -> Vec<u8> {
+    let pack = |files: &[(&str, &[u8])]| {
+        let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+        for (name, content) in files {
+            zip.start_file(*name, zip::write::SimpleFileOptions::default())
+                .unwrap();
+            std::io::Write::write_all(&mut zip, content).unwrap();
+        }
+        zip.finish().unwrap().into_inner()
+    };
+    let properties = b"groupId=g\nartifactId=a\nversion=1.0\n";
+    let inner = pack(&[("META-INF/maven/g/a/pom.properties", properties)]);
+    let advisory =
+        br#"{"id":"A-1","affected":[{"package":{"ecosystem":"npm","name":"a"},"versions":["1"]}]}"#;
+    pack(&[
+        ("lib/inner.jar", &inner),
+        ("META-INF/maven/pom.properties", properties),
+        ("A-1.json", advisory),
+    ])
 }
 
 fn seeds(target: &str) -> Vec<Vec<u8>> {
@@ -260,6 +363,72 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
             "Bearer realm=\"https://auth.example/token\",service=\"r\",scope=\"repository:a/b:pull,push\"",
             "Basic realm=x, Bearer realm=\"y\" , error=insufficient_scope",
             "Negotiate, Digest nonce=\"a\\\"b\"",
+        ]),
+        "sparse" => sparse(),
+        "pax" => {
+            let mut seeds = layers();
+            seeds.truncate(1);
+            seeds.extend(sparse());
+            seeds
+        }
+        "rpm_sqlite" => vec![made(
+            "sqlite3 db 'PRAGMA page_size=512; CREATE TABLE Packages (hnum INTEGER PRIMARY KEY, blob BLOB); \
+             INSERT INTO Packages (blob) VALUES (zeroblob(300)), (zeroblob(900)), (zeroblob(20)); \
+             CREATE TABLE Name (k TEXT);' && cat db",
+        )],
+        "rpm_ndb" => vec![ndb()],
+        "program" => vec![program(b"path\ta\ndep\tb\tv1.0.0\th1:x=\n=>\tc\tv1.1.0\n"), program(b"")],
+        "jar" | "advisory_zip" => vec![zipped()],
+        "package_lists" => texts(&[
+            "Package: a\nStatus: install ok installed\nVersion: 1:2-3\nSource: b (4)\n\nPackage: c\n",
+            "P:musl\nV:1.2-r3\no:src\nA:x86_64\n\n",
+            "ID=debian\nVERSION_ID=\"12\"\n",
+            "[[package]]\nname = \"a\"\nversion = \"1.0.0\"\nsource = \"registry+x\"\n",
+            r#"{"lockfileVersion":3,"packages":{"node_modules/a":{"version":"1.0.0","dev":true}},"dependencies":{"b":{"version":"2","dependencies":{}}}}"#,
+            "\"a@^1\":\n  version \"1.0.0\"\n\na@npm:1:\n  version: 1\n",
+            "packages:\n  /a/1.0.0:\n  'b@2.0.0(c@1)':\n",
+            "Metadata-Version: 2.1\nName: a\nVersion: 1.0\n",
+            "Gem::Specification.new do |s|\n  s.name = \"a\".freeze\n  s.version = \"1.0\"\nend\n",
+            "GEM\n  specs:\n    a (1.0)\n",
+            r#"{"packages":[{"name":"a/b","version":"v1.0"}],"libraries":{"A/1.0":{"type":"package"}},"auths":{"r":{"auth":"eDp5"}}}"#,
+        ]),
+        "advisory" => texts(&[
+            r#"{"id":"A-1","modified":"2026-01-01T00:00:00Z","aliases":["CVE-1"],"severity":[{"type":"CVSS_V3","score":"CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H"}],"affected":[{"package":{"ecosystem":"Debian:12","name":"a"},"ranges":[{"type":"ECOSYSTEM","events":[{"introduced":"0"},{"fixed":"1-2"}]}],"versions":["1"],"database_specific":{"severity":"HIGH"}}]}"#,
+            "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H\nCVSS:4.0/AV:N/AC:L/AT:N/PR:N/UI:N/VC:H/VI:H/VA:H/SC:N/SI:N/SA:N\n(AV:N/AC:L/Au:N/C:P/I:P/A:P)\n9.8",
+        ]),
+        "versions" => texts(&[
+            "1:2.3~rc1-4+deb12u1\n2.3-4",
+            "1.2.3_alpha1-r4\n1.2.3b_p5",
+            "1!2.0.post1.dev3+local.1\n2.0rc1",
+            "1.0-alpha-1-SNAPSHOT\n1.0.RELEASE",
+            "1.0.0-rc.1+build\nv1.0",
+        ]),
+        "policy" => texts(&[
+            "# why\nCVE-2026-1 exp:2026-12-31\nCVE-2026-2\n",
+            "vulnerabilities:\n  - id: CVE-2026-1\n    paths:\n      - \"usr/**\"\n    expired_at: 2026-12-31\n    statement: why\nsecrets:\n  - id: aws\n",
+            r#"{"@context":"https://openvex.dev/ns/v0.2.0","statements":[{"vulnerability":{"name":"CVE-1","aliases":["A"]},"products":[{"@id":"pkg:oci/a","subcomponents":[{"@id":"pkg:deb/b"}]}],"status":"not_affected","justification":"x"}]}"#,
+        ]),
+        "git_answer" => texts(&[
+            "000eversion 2\n0015agent=git/2.47.0\n0013ls-refs=unborn\n0012fetch=shallow\n0000003daaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa refs/heads/main\n0000000dpackfile\n0009\u{1}PACK0006\u{2}x0000",
+            "001e# service=git-upload-pack\n00000049aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa HEAD\0side-band-64k ofs-delta\n0000",
+            "0011ERR not found0000",
+        ]),
+        "bake" => [
+            files("tests", ".hcl"),
+            texts(&[
+                "variable \"A\" { default = \"x\" }\ngroup \"default\" { targets = [\"a\"] }\ntarget \"a\" {\n  inherits = [\"b\"]\n  args = { V = upper(\"${A}-${A == \"x\" ? 1 : 2}\") }\n  tags = [for t in [\"1\", \"2\"] : \"r/a:${t}\"]\n}\ntarget \"b\" { matrix = { k = [1, 2] }, name = \"b-${k}\" }\nfunction \"f\" { params = [x], result = x }\n",
+                r#"{"variable":{"A":{"default":"x"}},"target":{"default":{"tags":["a:${A}"],"args":{"B":"${upper(A)}"}}}}"#,
+            ]),
+        ]
+        .concat(),
+        "plugin" => texts(&[
+            "PLUGIN_REPO=a/b\nPLUGIN_TAGS=1,latest\nPLUGIN_USERNAME=u\nPLUGIN_PASSWORD=p\nPLUGIN_BUILD_ARGS=A=b,C=d\nPLUGIN_AUTO_TAG=true\nDRONE_COMMIT_REF=refs/tags/v1.2.3\nPLUGIN_PLATFORM=linux/arm64\nPLUGIN_CACHE_FROM=type=registry,ref=x",
+            "PLUGIN_REGISTRY=1.dkr.ecr.eu-west-1.amazonaws.com\nPLUGIN_REPO=x\nPLUGIN_ACCESS_KEY=a\nPLUGIN_SECRET_KEY=b\nPLUGIN_REGION=eu-west-1\nPLUGIN_CREATE_REPOSITORY=true\nPLUGIN_BAKE_FILE=docker-bake.hcl",
+        ]),
+        "kaniko" => texts(&[
+            "--context=dir:///workspace\n--destination=r.example/a:1\n--build-arg=A=b\n--cache=true\n--cache-ttl=6h\n--custom-platform=linux/arm64\n--registry-mirror=m",
+            "-c\ntar://stdin\n--no-push\n--tar-path=x.tar\n--label\na=b\n--ignore-path=/x\n--git=branch=main,single-branch=true",
+            "--context=git://github.com/a/b.git#refs/heads/main#0123456789012345678901234567890123456789\n--context-sub-path=d",
         ]),
         _ => documents(),
     };
@@ -350,7 +519,8 @@ fn whatever_reads_bytes_from_outside_takes_any_bytes() {
         }
         let mut dice = Dice(0x1319_8A2E_0370_7344);
         // What goes through files and a store takes its time.
-        let through_files = ["archive", "docker_manifest", "oci_index"].contains(name);
+        let through_files =
+            ["archive", "docker_manifest", "oci_index", "advisory_zip"].contains(name);
         for _ in 0..if through_files { 8 } else { 40 } {
             feed(name, *target, &mutated(&seeds, &mut dice));
         }

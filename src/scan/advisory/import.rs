@@ -56,8 +56,7 @@ pub fn open(paths: &[PathBuf], index_dir: &Path, cancel: &Cancel) -> Result<Data
 }
 
 fn named(paths: &[PathBuf]) -> String {
-    let names: Vec<String> = paths.iter().map(|p| format!("`{}`", p.display())).collect();
-    names.join(", ")
+    crate::printable::list(paths.iter().map(|p| format!("`{}`", p.display())))
 }
 
 fn find(paths: &[PathBuf]) -> Result<Vec<Source>> {
@@ -193,13 +192,18 @@ fn import_zip(path: &Path, cancel: &Cancel, builder: &mut Builder) -> Result<()>
     let mut archive = zip::ZipArchive::new(std::io::BufReader::new(File::open(path)?))?;
     let mut batch = Vec::with_capacity(BATCH);
     let count = archive.len();
+    // Bytes of the batch: packed, they are almost nothing.
+    let mut held = 0;
     for i in 0..count {
         let entry = archive.by_index(i)?;
         let name = entry.name().to_string();
         if name.ends_with(".json") {
-            batch.push((read_limited(entry).with_context(|| name.clone())?, name));
+            let bytes = read_limited(entry).with_context(|| name.clone())?;
+            held += bytes.len() as u64;
+            batch.push((bytes, name));
         }
-        if batch.len() == BATCH || i + 1 == count {
+        if batch.len() == BATCH || held > LARGEST_DOCUMENT || i + 1 == count {
+            held = 0;
             cancel.check()?;
             let documents = batch
                 .par_drain(..)

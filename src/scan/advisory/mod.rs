@@ -16,7 +16,9 @@ use super::Severity;
 
 pub use import::open;
 pub use index::Database;
+pub use osv::Document;
 use range::Range;
+pub use rating::score;
 
 /// One advisory as it concerns one package of one ecosystem.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

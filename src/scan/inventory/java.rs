@@ -8,13 +8,14 @@ use super::{Package, PackageKind};
 
 /// A jar in a jar in a jar is as deep as packagers go.
 const DEEPEST: u32 = 3;
-/// Bytes of one nested archive.
-const LARGEST_NESTED: u64 = 512 << 20;
+/// Bytes of all nested archives of one file, unpacked: entries of a zip may share their packed bytes.
+const LARGEST_NESTED: u64 = 2 << 30;
 const LARGEST_PROPERTIES: u64 = 64 << 10;
 
 pub fn read(file: &File) -> Result<Vec<Package>, zip::result::ZipError> {
     let mut found = Vec::new();
-    read_archive(file, 0, &mut found)?;
+    let mut left = LARGEST_NESTED;
+    read_archive(file, 0, &mut left, &mut found)?;
     found.sort();
     found.dedup();
     Ok(found)
@@ -23,6 +24,7 @@ pub fn read(file: &File) -> Result<Vec<Package>, zip::result::ZipError> {
 fn read_archive(
     file: &File,
     depth: u32,
+    left: &mut u64,
     found: &mut Vec<Package>,
 ) -> Result<(), zip::result::ZipError> {
     let mut archive = zip::ZipArchive::new(io::BufReader::new(file))?;
@@ -38,9 +40,12 @@ fn read_archive(
             found.extend(properties(&text));
         } else if name.ends_with(".jar") && depth < DEEPEST {
             let mut nested = tempfile::tempfile()?;
-            io::copy(&mut entry.by_ref().take(LARGEST_NESTED), &mut nested)?;
+            *left -= io::copy(&mut entry.by_ref().take(*left), &mut nested)?;
+            if *left == 0 {
+                return Err(io::Error::other("archives in it hold more than 2 GiB").into());
+            }
             nested.rewind()?;
-            read_archive(&nested, depth + 1, found)?;
+            read_archive(&nested, depth + 1, left, found)?;
         }
     }
     Ok(())

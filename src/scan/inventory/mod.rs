@@ -147,6 +147,14 @@ pub struct Inventory {
     pub warnings: Vec<String>,
 }
 
+/// How many packages one file tells of.
+///
+/// # Errors
+/// It cannot be read at all.
+pub fn packages_in(path: &str, content: &[u8]) -> Result<usize> {
+    walk::packages_in(path, content)
+}
+
 /// Takes the inventory of an image from its layers, bottom first.
 ///
 /// # Errors

@@ -39,7 +39,13 @@ pub fn read_sqlite(file: &File) -> Result<Vec<Package>, String> {
 /// ndb: pages of 4096 bytes, the first ones with slots of 16 bytes, each of which
 /// names a block with one header.
 pub fn read_ndb(file: &File) -> Result<Vec<Package>, String> {
-    let at = |offset: u64, size: u64| -> Result<Vec<u8>, String> {
+    let length = file.metadata().map_err(|e| e.to_string())?.len();
+    // Each block has one slot: all that is read is in the file once.
+    let mut left = length.saturating_mul(2);
+    let mut at = |offset: u64, size: u64| -> Result<Vec<u8>, String> {
+        left = left
+            .checked_sub(size)
+            .ok_or("ndb database that uses its blocks more than once")?;
         if size > LARGEST_HEADER {
             return Err("damaged ndb database".into());
         }
@@ -56,7 +62,6 @@ pub fn read_ndb(file: &File) -> Result<Vec<Package>, String> {
         return Err("neither Berkeley DB nor ndb".into());
     }
     let slot_pages = u64::from(word(&header, 3));
-    let length = file.metadata().map_err(|e| e.to_string())?.len();
     if slot_pages * 4096 > length {
         return Err("ndb database cut short".into());
     }

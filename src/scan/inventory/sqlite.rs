@@ -1,6 +1,7 @@
 //! Just enough of SQLite's file format (sqlite.org/fileformat2.html) to read one
 //! table of a database that nobody writes to: its blobs, in order of row ids.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
@@ -30,6 +31,9 @@ pub struct Database<'a> {
     /// Page size less the bytes reserved at each page's end.
     usable: u64,
     pages: u64,
+    /// Bytes that may still be read. In a sound file each page has one place, so that a walk reads
+    /// the file once; in a hostile one a few pages that name each other could take for ever.
+    left: Cell<u64>,
 }
 
 impl<'a> Database<'a> {
@@ -51,6 +55,8 @@ impl<'a> Database<'a> {
             page_size,
             usable: page_size - u64::from(header[20]),
             pages: length / page_size,
+            // The schema, the table, and what cells hold of both.
+            left: Cell::new(length.saturating_mul(4)),
         })
     }
 
@@ -105,7 +111,15 @@ impl<'a> Database<'a> {
         Ok(())
     }
 
+    fn spend(&self, bytes: u64) -> Result<()> {
+        let left = self.left.get().checked_sub(bytes);
+        self.left
+            .set(left.ok_or("SQLite database that uses its pages more than once")?);
+        Ok(())
+    }
+
     fn page(&self, number: u64) -> Result<Vec<u8>> {
+        self.spend(self.page_size)?;
         if number == 0 || number > self.pages {
             return Err(format!("SQLite database without its page {number}"));
         }
@@ -123,6 +137,7 @@ impl<'a> Database<'a> {
         if length > LARGEST_RECORD {
             return Err("SQLite database with a record of unlikely size".into());
         }
+        self.spend(length)?;
         let local = self.local(length) as usize;
         let mut payload = part(page, at, local)?.to_vec();
         if local as u64 == length {

@@ -84,6 +84,26 @@ pub fn read_layer(layer: &Descriptor, store: &Store, cancel: &Cancel) -> Result<
     Ok(facts)
 }
 
+/// How many packages one file tells of, by its path.
+pub fn packages_in(path: &str, content: &[u8]) -> Result<usize> {
+    let mut facts = LayerFacts {
+        layer: Digest::of(content),
+        changes: Vec::new(),
+        secrets: Vec::new(),
+    };
+    let entry = Entry::file(path, 0o644, content.len() as u64);
+    let mut auditable = Vec::new();
+    facts.take(&entry, &mut &content[..], &mut auditable)?;
+    if !auditable.is_empty() {
+        facts.take_auditable(&entry, &mut &content[..])?;
+    }
+    let found = facts.changes.iter().map(|change| match change {
+        Change::Found(_, fact) => fact.packages.len(),
+        _ => 0,
+    });
+    Ok(found.sum())
+}
+
 fn each_entry(
     layer: &Descriptor,
     store: &Store,
@@ -92,7 +112,8 @@ fn each_entry(
 ) -> Result<()> {
     let context = || format!("cannot read layer {}", layer.digest);
     let blob = store.open_blob(&layer.digest).with_context(context)?;
-    let mut reader = LayerReader::new(layer::decompress(blob).with_context(context)?);
+    let plain = layer::decompress(cancel.reader(blob)).with_context(context)?;
+    let mut reader = LayerReader::new(plain).stopped_by(cancel);
     while let Some(entry) = reader.next_entry().with_context(context)? {
         cancel.check()?;
         visit(&entry, &mut reader).with_context(|| {
@@ -153,10 +174,15 @@ impl LayerFacts {
                 content.take(HEAD).read_to_end(&mut head)?;
                 if head.starts_with(b"\x7fELF") {
                     let found = golang::scan(Cursor::new(head).chain(content))?;
-                    if found.rust {
+                    let rust = found.rust;
+                    let mut fact = program(found);
+                    if rust && size <= LARGEST_SPOOLED {
                         auditable.push(entry.path.clone());
+                    } else if rust {
+                        let bound = LARGEST_SPOOLED >> 30;
+                        fact.warning = Some(format!("not read: larger than {bound} GiB"));
                     }
-                    program(found)
+                    fact
                 } else {
                     let found = secrets::scan(&path, size, head, content)?;
                     self.secrets.extend(found.into_iter().map(|rule| Secret {
@@ -241,6 +267,12 @@ fn read_as(reading: Reading, size: u64, content: &mut dyn Read) -> Result<Fact> 
         ..Fact::default()
     };
     match reading {
+        Reading::RpmSqlite | Reading::RpmNdb | Reading::Jar if size > LARGEST_SPOOLED => {
+            fact.settle(
+                reading,
+                Err(format!("larger than {} GiB", LARGEST_SPOOLED >> 30)),
+            );
+        }
         Reading::RpmSqlite => fact.settle(reading, rpm::read_sqlite(&spool(content)?)),
         Reading::RpmNdb => fact.settle(reading, rpm::read_ndb(&spool(content)?)),
         Reading::RpmBerkeley => {
@@ -305,6 +337,9 @@ impl Fact {
         }
     }
 }
+
+/// Bytes of a database, jar or program: they are read from a temporary file.
+const LARGEST_SPOOLED: u64 = 4 << 30;
 
 /// A nameless file, for formats that are read back and forth.
 fn spool(content: &mut dyn Read) -> io::Result<File> {

@@ -17,6 +17,12 @@ use super::{Finding, Severity};
 
 pub use judge::{Rules, Subject};
 
+/// Whether a file can be read as ignore rules or as a VEX document.
+pub fn understands(file: &TextFile) -> bool {
+    let rules = ignore_file::read(file).is_ok();
+    vex::read(file).is_ok() || rules
+}
+
 /// One policy for all scanners.
 #[derive(Clone, Debug)]
 pub struct Policy {
