@@ -8,11 +8,13 @@
 //! | `checkouts` | what lies beside a manifest is believed only with the user's MAC |
 //! | `containers` | imgmake inside of Docker's containers: with the usual profile, read-only, as process 1, as a user |
 //! | `daemons` | images go into Docker's and Podman's own stores, and come out of Docker's |
+//! | `dependencies` | licenses, bans and sources of dependencies are those of `deny.toml` |
 //! | `deterministic` | the same inputs give the same digest, for anybody |
 //! | `dockerfiles` | RUN's steps see what they should; what is reused; how failures read |
 //! | `fan_out` | what several images, tags and registries share is sent once; a failed one is retried alone |
 //! | `doctor` | which isolation is used, why, and how to get a better one |
 //! | `examples` | each example works as it says |
+//! | `exhausted` | small inputs that claim to be huge fill no disk, and long work ends when it is told to |
 //! | `same_as_buildah` | Dockerfiles give the peers' trees and configs; peers take what we write |
 //! | `release` | build, scan, push to many; push-only; credentials |
 //! | `registry_cache` | machines share steps through a registry, and none of its moods breaks a build |
@@ -27,6 +29,7 @@
 //! | `book` | every snippet of the book and the README does what it shows |
 //! | `fuzz` | whatever reads bytes from outside takes any bytes |
 //! | `graphs` | what needs what, in every format |
+//! | `hostile_text` | no words of others speak to the terminal or to the CI system |
 //! | `host_commands` | `run` targets: incremental, explained, cut off early, safe when killed |
 //! | `packages` | `apt-get install` gives the same image in every kind of isolation |
 //! | `programs` | what a checkout holds is no setting of the programs that are started |
@@ -53,14 +56,17 @@ mod checkouts;
 mod conformance;
 mod containers;
 mod daemons;
+mod dependencies;
 mod deterministic;
 mod dockerfiles;
 mod doctor;
 mod examples;
+mod exhausted;
 mod fan_out;
 mod fuzz;
 mod graphs;
 mod host_commands;
+mod hostile_text;
 mod import;
 mod interrupted;
 mod judged;
