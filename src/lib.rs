@@ -5,6 +5,7 @@
 //! of which room may know which.
 
 pub mod archive;
+pub mod bounded;
 pub mod build;
 pub mod cli;
 pub mod connection;
@@ -23,8 +24,8 @@ pub mod manifest;
 pub mod modes;
 pub mod plan;
 pub mod plugin;
-pub mod program;
 pub mod printable;
+pub mod program;
 pub mod registry;
 pub mod report;
 pub mod rootfs;

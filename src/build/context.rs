@@ -13,6 +13,7 @@ use rayon::prelude::*;
 
 use super::copy::tree::{Node, Tree, base_name, join, parent, resolve, root, show, similar};
 use super::patterns::{Matched, Patterns};
+use crate::bounded;
 use crate::layer::{EntryKind, Timestamp};
 
 /// A directory on this machine, read as a COPY source.
@@ -284,7 +285,7 @@ fn is_absent(error: &io::Error) -> bool {
 fn read_ignore_file(candidates: &[PathBuf]) -> Result<(Patterns, Option<PathBuf>)> {
     for file in candidates {
         let at = || format!("cannot read `{}`", file.display());
-        match std::fs::read(file) {
+        match bounded::read(file) {
             Ok(bytes) => {
                 return Ok((
                     Patterns::from_ignore_file(&bytes).with_context(at)?,

@@ -24,6 +24,7 @@ use super::{
     AddedLayers, AlsoStages, BuildRequest, Engine, Input, Inputs, LayerCount, NamedContext, Recipe,
     add,
 };
+use crate::bounded;
 use crate::dockerfile::{Mount, Run};
 use crate::layer::EntryKind;
 
@@ -234,7 +235,7 @@ impl<'a> Gathering<'a> {
         let tree = Arc::new(loaded.context(self.request, directory)?);
         if let Some(file) = &tree.ignore_file {
             let bytes =
-                std::fs::read(file).with_context(|| format!("cannot read `{}`", file.display()))?;
+                bounded::read(file).with_context(|| format!("cannot read `{}`", file.display()))?;
             let name = self.named(file);
             self.add("ignore file", name, *blake3::hash(&bytes).as_bytes());
         }

@@ -8,6 +8,7 @@ use super::context::ContextTree;
 use super::files::fixed_time;
 use super::program::{Source, shown};
 use super::{BuildRequest, Recipe};
+use crate::bounded;
 use crate::dockerfile::{Dockerfile, DockerfileError, DockerfileErrors};
 
 pub struct Loaded {
@@ -28,7 +29,7 @@ impl Loaded {
         };
         if let Recipe::Dockerfile { path, .. } = &request.recipe {
             let name = shown(path);
-            let bytes = std::fs::read(path)
+            let bytes = bounded::read(path)
                 .with_context(|| format!("cannot read the Dockerfile `{name}`"))?;
             let parsed = Dockerfile::parse(&bytes).map_err(|e| mistakes(&name, &e))?;
             loaded.parsed = Some(parsed);

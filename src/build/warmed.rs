@@ -68,7 +68,7 @@ impl Warmed {
             Ok(bytes) => bytes,
             Err(_) => {
                 let path = self.directory.join(format!("{image}.json"));
-                let Ok(bytes) = std::fs::read(&path) else {
+                let Ok(bytes) = crate::bounded::read(&path) else {
                     return Ok(None);
                 };
                 let right = Digest::of(&bytes) == *image;

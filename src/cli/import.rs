@@ -27,7 +27,7 @@ pub fn import(
         None => found(&directory)?,
     };
     let path = directory.join(&file);
-    let text = std::fs::read_to_string(&path)
+    let text = crate::bounded::read_text(&path)
         .map_err(|error| Exit::usage(format!("cannot read `{}`: {error}", path.display())))?;
     let source = Source {
         file: &file,

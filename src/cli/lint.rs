@@ -26,7 +26,7 @@ pub fn lint(global: &Global, targets: &[String], environment: &Environment) -> R
         if !seen.insert(path.value.clone()) {
             continue;
         }
-        let bytes = std::fs::read(project.directory.join(&path.value)).map_err(|error| {
+        let bytes = crate::bounded::read(project.directory.join(&path.value)).map_err(|error| {
             Exit::error(
                 exit::FAILED,
                 format!("cannot read `{}`: {}", path.value, plain(&error)),

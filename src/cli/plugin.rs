@@ -35,7 +35,7 @@ pub fn named(name: &str, environment: &Environment) -> Result<u8, Exit> {
 pub fn plugin(entry: EntryPoint, environment: &Environment) -> Result<u8, Exit> {
     let workspace = std::env::current_dir()
         .map_err(|error| Exit::error(FAILED, format!("there is no working directory: {error}")))?;
-    let read = |path: &str| std::fs::read_to_string(workspace.join(path));
+    let read = |path: &str| crate::bounded::read_text(workspace.join(path));
     let refused = |refusal: Refusal| Exit::error(FAILED, &refusal.message).with_help(&refusal.help);
     let variables = with_env_file(entry, &environment.variables, &read).map_err(refused)?;
     let mut environment = environment.with_variables(variables);

@@ -257,7 +257,12 @@ fn read(global: &Global) -> Result<(PathBuf, String, String), Exit> {
     if size > LARGEST_MANIFEST {
         return Err(too_large(&shown));
     }
-    let bytes = fs::read(&path).map_err(|error| missing(&shown, &error))?;
+    let file = fs::File::open(&path).map_err(|error| missing(&shown, &error))?;
+    let bytes = crate::bounded::take(file, LARGEST_MANIFEST);
+    let bytes = bytes.map_err(|error| match error.kind() {
+        std::io::ErrorKind::FileTooLarge => too_large(&shown),
+        _ => missing(&shown, &error),
+    })?;
     let directory = path
         .parent()
         .filter(|p| !p.as_os_str().is_empty())
@@ -365,7 +370,7 @@ impl Files for Disk<'_> {
         if fs::metadata(&full)?.len() > LARGEST_MANIFEST {
             return Err(std::io::Error::other("it is larger than 1 MB"));
         }
-        fs::read_to_string(full)
+        crate::bounded::read_text(full)
     }
 
     fn matching(&self, pattern: &Glob) -> std::io::Result<Vec<String>> {
@@ -507,7 +512,7 @@ impl Source<'_> {
     }
 
     fn file(&self, path: &str) -> Option<[u8; 32]> {
-        let bytes = fs::read(self.directory.join(path)).ok()?;
+        let bytes = crate::bounded::read(self.directory.join(path)).ok()?;
         Some(*blake3::hash(&bytes).as_bytes())
     }
 

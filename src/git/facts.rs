@@ -75,7 +75,7 @@ impl Checkout {
             Ok(text) => own.join(text.trim_end_matches('\n')),
             Err(_) => own.clone(),
         };
-        let text = std::fs::read(common.join("config")).unwrap_or_default();
+        let text = crate::bounded::read(common.join("config")).unwrap_or_default();
         let settings = settings(&String::from_utf8_lossy(&text));
         let kind = match value(&settings, "extensions", "objectformat") {
             None | Some("sha1") => Kind::Sha1,

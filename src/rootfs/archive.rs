@@ -22,7 +22,8 @@ use crate::layer::{EntryKind, LayerReader, decompress};
 pub fn unpack_archive(archive: impl Read + Send, to: &Path, cancel: &Cancel) -> Result<()> {
     let plain = decompress(cancel.reader(archive)).context("cannot read the archive")?;
     let mut reader = LayerReader::new(plain).stopped_by(cancel);
-    let mut tree = Tree::new(to, Whiteouts::None, Devices::Placeholders, true, &[])?.stopped_by(cancel);
+    let mut tree =
+        Tree::new(to, Whiteouts::None, Devices::Placeholders, true, &[])?.stopped_by(cancel);
     let mut is_empty = true;
     while let Some(mut entry) = reader.next_entry().context("the archive is damaged")? {
         cancel.check()?;

@@ -520,7 +520,7 @@ impl<R: Read> Hashed<R> {
 impl<R: Content> Content for Hashed<R> {
     /// A hole is as good as its zeros, which the hash is made of.
     fn skip_hole(&mut self) -> io::Result<u64> {
-        const ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+        static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
         let hole = self.inner.skip_hole()?;
         let mut left = hole;
         while left > 0 {

@@ -142,7 +142,11 @@ fn a_known_file_is_not_read_again_and_a_changed_one_is() {
     let file = directory.path().join("f");
     fs::write(&file, "one").unwrap();
     std::thread::sleep(std::time::Duration::from_millis(60));
-    let hash = |stats: &StatCache| stats.hash(&file, &fs::metadata(&file).unwrap(), &Cancel::default()).unwrap();
+    let hash = |stats: &StatCache| {
+        stats
+            .hash(&file, &fs::metadata(&file).unwrap(), &Cancel::default())
+            .unwrap()
+    };
     let (stats, _) = stats_of(directory.path());
     assert_eq!(hash(&stats), *blake3::hash(b"one").as_bytes());
     save(&stats, directory.path());
@@ -328,7 +332,11 @@ fn no_link_is_followed_and_nothing_special_makes_anybody_wait() {
             let state = open(directory.path(), &lock);
             state.finished("new", outcome("2")).unwrap();
             let file = directory.path().join("f");
-            drop(state.stats.hash(&file, &fs::metadata(&file).unwrap(), &Cancel::default()));
+            drop(
+                state
+                    .stats
+                    .hash(&file, &fs::metadata(&file).unwrap(), &Cancel::default()),
+            );
             state.save_stats();
             cache_manifest(directory.path(), &key(), b"new");
             assert_eq!(fs::read(&victim).unwrap(), before, "{name}");

@@ -240,3 +240,226 @@ fn unpacking_an_archive_of_little_that_becomes_much_ends_with_a_signal() {
     dockerfile(directory.path(), "ADD big.tar.zst /");
     ends_when_it_is_told_to(directory.path());
 }
+
+/// Deep enough for any parser that recurses to leave its stack.
+const DEEP: usize = 200_000;
+
+fn refused_and_alive(what: &str, directory: &Path, arguments: &[&str]) {
+    let ran = Imgmake::new().run(directory, arguments);
+    let ended_itself = (0..=4).contains(&ran.code);
+    assert!(ended_itself, "{what}: {} {:.2000}", ran.code, ran.stderr);
+    assert!(
+        ran.stderr.len() < 100_000,
+        "{what}: {} bytes",
+        ran.stderr.len()
+    );
+}
+
+#[test]
+fn nothing_that_is_nested_without_end_ends_the_process() {
+    let directory = temporary();
+    let at = directory.path();
+    for (what, manifest) in [
+        ("nodes", "a {".repeat(DEEP)),
+        (
+            "comments",
+            format!("build app {{ context \".\" }} {}", "/*".repeat(DEEP)),
+        ),
+        ("slashdash", "/-".repeat(DEEP)),
+        ("strings", format!("var A \"{}\"\n", "${A".repeat(DEEP / 2))),
+        (
+            "parentheses",
+            format!("build app {{ context {}1 }}\n", "(".repeat(DEEP)),
+        ),
+    ] {
+        write(at, "imgmake.kdl", &manifest);
+        refused_and_alive(what, at, &["list"]);
+    }
+    for (what, bake) in [
+        (
+            "lists",
+            format!("target \"default\" {{ tags = {} }}\n", "[".repeat(DEEP)),
+        ),
+        (
+            "groups",
+            format!("target \"default\" {{ tags = {}1 }}\n", "(".repeat(DEEP)),
+        ),
+        (
+            "templates",
+            format!(
+                "target \"default\" {{ tags = [\"{}\"] }}\n",
+                "${\"".repeat(DEEP)
+            ),
+        ),
+        ("blocks", "a {\n".repeat(DEEP)),
+        (
+            "negations",
+            format!("variable \"A\" {{ default = {}true }}\n", "!".repeat(DEEP)),
+        ),
+        (
+            "minus",
+            format!("variable \"A\" {{ default = {}1 }}\n", "- ".repeat(DEEP)),
+        ),
+        (
+            "sums",
+            format!("variable \"A\" {{ default = 1{} }}\n", " + 1".repeat(DEEP)),
+        ),
+        (
+            "conditions",
+            format!(
+                "variable \"A\" {{ default = {}1 }}\n",
+                "true ? 1 : ".repeat(DEEP)
+            ),
+        ),
+        (
+            "indexes",
+            format!("variable \"A\" {{ default = a{} }}\n", "[0]".repeat(DEEP)),
+        ),
+        (
+            "attributes",
+            format!("variable \"A\" {{ default = a{} }}\n", ".b".repeat(DEEP)),
+        ),
+        (
+            "calls",
+            format!("variable \"A\" {{ default = {} }}\n", "upper(".repeat(DEEP)),
+        ),
+        ("comments", "/*".repeat(DEEP)),
+    ] {
+        write(at, "imgmake.kdl", "");
+        std::fs::remove_file(at.join("imgmake.kdl")).unwrap();
+        write(at, "docker-bake.hcl", &bake);
+        refused_and_alive(what, at, &["import"]);
+    }
+    std::fs::remove_file(at.join("docker-bake.hcl")).unwrap();
+    for (what, bake) in [
+        ("JSON lists", "[".repeat(DEEP)),
+        ("JSON objects", "{\"target\":".repeat(DEEP)),
+        (
+            "templates in JSON",
+            format!(
+                "{{\"target\":{{\"default\":{{\"tags\":[\"{}\"]}}}}}}",
+                "${[".repeat(DEEP)
+            ),
+        ),
+    ] {
+        write(at, "docker-bake.json", &bake);
+        refused_and_alive(what, at, &["import"]);
+    }
+    write(
+        at,
+        "imgmake.kdl",
+        "build app { context \".\"; tar \"out.tar\" }\n",
+    );
+    for (what, dockerfile) in [
+        (
+            "words",
+            format!("FROM scratch\nENV A={}\n", "${A:-".repeat(DEEP)),
+        ),
+        (
+            "quotes",
+            format!("FROM scratch\nENV A={}\n", "\"$A'".repeat(DEEP)),
+        ),
+        ("JSON", format!("FROM scratch\nCMD {}\n", "[".repeat(DEEP))),
+        (
+            "ONBUILD",
+            format!("FROM scratch\n{}RUN x\n", "ONBUILD ".repeat(DEEP)),
+        ),
+        (
+            "heredocs",
+            format!("FROM scratch\nCOPY {} /\n", "<<A ".repeat(DEEP)),
+        ),
+        (
+            "continuations",
+            format!("FROM scratch\nENV A=1 {}\n", "\\\n".repeat(DEEP)),
+        ),
+        ("stages", "FROM scratch\n".repeat(20_000)),
+        ("a chain of stages", {
+            let stage = |n: usize| format!("FROM s{n} AS s{}\n", n + 1);
+            format!(
+                "FROM scratch AS s0\n{}COPY imgmake.kdl /\n",
+                (0..20_000).map(stage).collect::<String>()
+            )
+        }),
+        (
+            "a pattern",
+            format!("FROM scratch\nCOPY {}x /\n", "[a-".repeat(2000)),
+        ),
+    ] {
+        write(at, "Dockerfile", &dockerfile);
+        refused_and_alive(what, at, &[]);
+    }
+    write(at, "Dockerfile", "FROM scratch\nCOPY imgmake.kdl /\n");
+    for (what, ignore) in [
+        ("stars", "**/".repeat(DEEP)),
+        ("a path", "a/".repeat(DEEP)),
+        ("many stars", format!("{}b\n", "*a".repeat(50_000))),
+    ] {
+        write(at, ".dockerignore", &ignore);
+        refused_and_alive(what, at, &[]);
+    }
+}
+
+#[test]
+fn documents_of_images_that_are_nested_without_end_are_refused() {
+    let directory = temporary();
+    let archive = directory.path().join("a.tar");
+    for (name, content) in [
+        ("manifest.json", "[".repeat(DEEP)),
+        ("manifest.json", "[{\"Config\":".repeat(DEEP)),
+        ("index.json", "{\"manifests\":[".repeat(DEEP)),
+        (
+            "index.json",
+            format!(
+                "{{\"schemaVersion\":2,\"manifests\":[],\"x\":{}",
+                "[".repeat(DEEP)
+            ),
+        ),
+    ] {
+        let mut tar = tar::Builder::new(File::create(&archive).unwrap());
+        for (name, content) in [
+            (name, content.as_str()),
+            ("oci-layout", "{\"imageLayoutVersion\":\"1.0.0\"}"),
+        ] {
+            let mut header = tar::Header::new_ustar();
+            header.set_size(content.len() as u64);
+            header.set_mode(0o644);
+            tar.append_data(&mut header, name, content.as_bytes())
+                .unwrap();
+        }
+        tar.finish().unwrap();
+        let ran = Imgmake::new().run(directory.path(), &["inspect", "a.tar"]);
+        assert_eq!(ran.code, 1, "{}", ran.stderr);
+        assert!(ran.stderr.len() < 10_000);
+    }
+}
+
+#[test]
+fn texts_that_are_devices_or_holes_are_refused_before_they_fill_the_memory() {
+    let directory = temporary();
+    let at = directory.path();
+    write(
+        at,
+        "imgmake.kdl",
+        "build app { context \".\"; tar \"out.tar\" }\n",
+    );
+    File::create(at.join("Dockerfile"))
+        .unwrap()
+        .set_len(1 << 40)
+        .unwrap();
+    Imgmake::new().refused(at, &[], 1, &["Dockerfile", "16 MiB"]);
+    write(at, "Dockerfile", "FROM scratch\nCOPY imgmake.kdl /\n");
+    File::create(at.join(".dockerignore"))
+        .unwrap()
+        .set_len(1 << 40)
+        .unwrap();
+    Imgmake::new().refused(at, &[], 1, &[".dockerignore", "16 MiB"]);
+    fs::remove_file(at.join("imgmake.kdl")).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", at.join("imgmake.kdl")).unwrap();
+    Imgmake::new().refused(at, &[], 2, &["imgmake.kdl", "larger"]);
+    File::create(at.join("docker-bake.hcl"))
+        .unwrap()
+        .set_len(1 << 40)
+        .unwrap();
+    fs::remove_file(at.join("imgmake.kdl")).unwrap();
+    Imgmake::new().refused(at, &["import"], 2, &["docker-bake.hcl", "16 MiB"]);
+}

@@ -66,10 +66,7 @@ fn no_command_prints_what_others_say_as_it_is() {
     write(
         directory.path(),
         "Dockerfile",
-        format!(
-            "FROM scratch\n# {one_line}\nLABEL hostile=\"{one_line}\"\nCOPY imgmake.kdl \"/{}\"\n",
-            "x y"
-        ),
+        format!("FROM scratch\n# {one_line}\nLABEL hostile=\"{one_line}\"\nCOPY imgmake.kdl /x\n"),
     );
     let imgmake = Imgmake::new();
     for arguments in [

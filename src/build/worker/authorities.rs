@@ -14,6 +14,7 @@ use anyhow::{Context, Result, bail};
 
 use super::server::Server;
 use super::views::View;
+use crate::event::Cancel;
 use crate::layer::LayerBlob;
 use crate::sandbox::{self, Mount, MountKind, PlanFile};
 
@@ -63,8 +64,13 @@ pub fn variables(set: &[(String, String)]) -> Vec<(String, String)> {
 }
 
 /// The files that the variables name. `pem` holds certificates, each in a block of its own.
-pub(super) fn mounts(server: &Server, layers: &[LayerBlob], pem: &[u8]) -> Result<Vec<Mount>> {
-    let view = View::of_layers(server, layers)?;
+pub(super) fn mounts(
+    server: &Server,
+    layers: &[LayerBlob],
+    pem: &[u8],
+    cancel: &Cancel,
+) -> Result<Vec<Mount>> {
+    let view = View::of_layers(server, layers, cancel)?;
     let mut bundle = Vec::new();
     for path in BUNDLES {
         if let Some(found) = read(view.path(), path)? {

@@ -26,7 +26,7 @@ pub(super) struct Prepared {
     locks: Vec<File>,
     agents: Vec<Agent>,
     /// Ends what takes long while they are prepared.
-    cancel: Cancel,
+    pub cancel: Cancel,
 }
 
 impl Prepared {

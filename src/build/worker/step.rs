@@ -309,6 +309,7 @@ fn plan(
             server,
             &request.layers,
             &request.authorities,
+            &prepared.cancel,
         )?);
     }
     for (path, bytes, mode) in &request.files {

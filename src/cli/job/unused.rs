@@ -8,7 +8,7 @@ use crate::plugin::job::Build;
 
 /// A line about stages that run something and are left out; a Dockerfile with mistakes is the build's to tell.
 pub(super) fn note(build: &Build, workspace: &Path) -> Option<String> {
-    let text = std::fs::read(workspace.join(&build.dockerfile)).ok()?;
+    let text = crate::bounded::read(workspace.join(&build.dockerfile)).ok()?;
     let names = left_out(&text, build)?;
     let (stages, are) = match names.as_slice() {
         [] => return None,

@@ -52,7 +52,7 @@ pub fn context(
 ) -> Result<PathBuf, Exit> {
     let workspace = Workspace {
         environment: &environment.variables,
-        read: &|path| std::fs::read_to_string(path),
+        read: &|path| crate::bounded::read_text(path),
         now: "",
     };
     let mut arguments = vec!["--no-push".to_string(), format!("--context={written}")];
@@ -74,7 +74,7 @@ pub fn context(
 pub fn kaniko(arguments: &[String], environment: &Environment) -> Result<u8, Exit> {
     let workspace = Workspace {
         environment: &environment.variables,
-        read: &|path| std::fs::read_to_string(path),
+        read: &|path| crate::bounded::read_text(path),
         now: "",
     };
     match kaniko::interpret(arguments, &workspace).map_err(refused)? {
@@ -141,7 +141,7 @@ fn prepare(
     let dockerfile = request
         .find_dockerfile(&context, workspace)
         .map_err(refused)?;
-    let text = std::fs::read(&dockerfile).map_err(|error| {
+    let text = crate::bounded::read(&dockerfile).map_err(|error| {
         Exit::error(
             FAILED,
             format!("cannot read the Dockerfile `{dockerfile}`: {error}"),

@@ -339,7 +339,7 @@ fn date(work: &Work<'_>, text: &Spanned<String>) -> Result<time::Date, Failure> 
 
 fn read(work: &Work<'_>, file: &Spanned<String>) -> Result<TextFile, Failure> {
     let text =
-        std::fs::read_to_string(work.path(Path::new(&file.value).to_str().unwrap_or_default()));
+        crate::bounded::read_text(work.path(Path::new(&file.value).to_str().unwrap_or_default()));
     let text = text.map_err(|error| unreadable(work, file, &error))?;
     Ok(TextFile {
         name: file.value.clone(),

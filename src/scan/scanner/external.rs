@@ -191,7 +191,9 @@ fn database(name: &str, environment: &BTreeMap<OsString, OsString>) -> Option<Ve
             vec![db.join("6/import.json"), db.join("5/metadata.json")]
         }
     };
-    candidates.iter().find_map(|path| fs::read(path).ok())
+    candidates
+        .iter()
+        .find_map(|path| crate::bounded::read(path).ok())
 }
 
 /// A report, with what it should have been in the error.
