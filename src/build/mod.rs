@@ -80,6 +80,15 @@ pub trait Pins: Send + Sync {
     fn set(&self, name: &str, value: &str);
 }
 
+/// Whether the Dockerfile may say `RUN --security=insecure`, which makes it root of this
+/// machine: whoever writes the manifest decides, not whoever writes the Dockerfile.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Insecure {
+    #[default]
+    Refused,
+    Allowed,
+}
+
 /// One build target, values final.
 #[derive(Clone, Debug)]
 pub struct BuildRequest {
@@ -106,6 +115,7 @@ pub struct BuildRequest {
     pub network: crate::dockerfile::RunNetwork,
     /// What each RUN may use.
     pub limits: crate::sandbox::Limits,
+    pub insecure: Insecure,
     /// SOURCE_DATE_EPOCH, seconds.
     pub epoch: Option<i64>,
     pub compression: Compression,

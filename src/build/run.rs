@@ -11,7 +11,7 @@ use super::recipe::mistake;
 use super::state::ImageState;
 use super::step_key::{self, Framed};
 use super::worker::{Network, RunMount, RunRequest, Sharing, TreeSource, authority_variables};
-use super::{BuildRequest, SecretSource};
+use super::{BuildRequest, Insecure, SecretSource};
 use crate::dockerfile::{
     Access, CacheSharing, Mount, Ownership, PROXY_ARGS, Run, RunCommand, RunNetwork, RunSecurity,
 };
@@ -47,6 +47,12 @@ pub fn prepare(
     epoch: Option<i64>,
     mounted: &mut dyn FnMut(Option<&str>, &str) -> Result<Mounted>,
 ) -> Result<Prepared> {
+    if run.security == RunSecurity::Insecure && request.insecure == Insecure::Refused {
+        bail!(
+            "`--security=insecure` would give this command every right of root on this machine; \
+             where the Dockerfile is trusted that far, `allow \"security.insecure\"` in the target permits it"
+        );
+    }
     let config = &state.config;
     let (argv, files, shown) = command(run, config);
     let mut prepared = Prepared {

@@ -41,6 +41,8 @@ pub(super) fn build(fields: &mut Fields) -> Option<BuildTarget> {
         fields.cx.choice(text, &known).is_some()
     });
     let limits = limits::limits(fields);
+    let mut allow = fields.all_texts("allow");
+    allow.retain(|text| fields.cx.choice(text, &["security.insecure"]).is_some());
     let add_hosts = unique(fields.map("add-hosts"));
     check_hosts(&add_hosts, fields.cx);
     let dns = fields.all_texts("dns");
@@ -77,6 +79,7 @@ pub(super) fn build(fields: &mut Fields) -> Option<BuildTarget> {
         compression_level,
         network,
         limits,
+        allow,
         add_hosts,
         dns,
         dns_search,

@@ -277,6 +277,8 @@ pub struct BuildTarget {
     pub network: Option<Spanned<String>>,
     /// What each RUN may use; in no key.
     pub limits: LimitsNode,
+    /// What a Dockerfile may take only where it is allowed here: `security.insecure`.
+    pub allow: Vec<Spanned<String>>,
     /// Names that RUN finds in `/etc/hosts`, with their addresses.
     pub add_hosts: BTreeMap<String, Spanned<String>>,
     /// Servers that RUN asks for names, and domains that it looks in.

@@ -259,6 +259,7 @@ impl Job {
             compression_level: build.compression.as_ref().and_then(|(_, level)| *level),
             network: build.network.as_ref().map(|network| plain(network)),
             limits: LimitsNode::default(),
+            allow: Vec::new(),
             add_hosts: spanned(&build.add_hosts),
             dns: build.dns.iter().map(|s| plain(s)).collect(),
             dns_search: build.dns_search.iter().map(|s| plain(s)).collect(),

@@ -137,6 +137,7 @@ impl Project {
             authorities: Vec::new(),
             network: Default::default(),
             limits: Default::default(),
+            insecure: Default::default(),
             epoch: None,
             compression: Compression::Gzip { level: 1 },
             format: Default::default(),

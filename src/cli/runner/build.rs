@@ -10,8 +10,8 @@ use super::{Work, failure};
 use crate::archive;
 use crate::build::worker::Resolver;
 use crate::build::{
-    self, AddedLayers, AlsoStages, BuildRequest, Command, IgnoredPaths, LayerCount, NamedContext,
-    Recipe, SecretSource, Step,
+    self, AddedLayers, AlsoStages, BuildRequest, Command, IgnoredPaths, Insecure, LayerCount,
+    NamedContext, Recipe, SecretSource, Step,
 };
 use crate::dockerfile::RunNetwork;
 use crate::event::{Event, Product};
@@ -68,6 +68,10 @@ pub(super) fn inputs(
     }
     if let Some(network) = &target.network {
         inputs.value("setting", "network", network.value.as_bytes());
+    }
+    if !target.allow.is_empty() {
+        let allowed = target.allow.iter().map(|text| text.value.as_str());
+        inputs.list("setting", "allow", allowed);
     }
     if let Some(layout) = &target.layout {
         inputs.value("setting", "layout", layout.value.as_bytes());
@@ -305,6 +309,10 @@ pub(super) fn request(
         resolver: Resolver {
             servers: target.dns.iter().map(|s| s.value.clone()).collect(),
             search: target.dns_search.iter().map(|s| s.value.clone()).collect(),
+        },
+        insecure: match target.allow.is_empty() {
+            true => Insecure::Refused,
+            false => Insecure::Allowed,
         },
         network: match target.network.as_ref().map(|n| n.value.as_str()) {
             Some("none") => RunNetwork::None,

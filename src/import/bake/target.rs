@@ -105,6 +105,7 @@ pub(super) fn add(name: &str, values: &Values, imported: &mut Imported) -> Resul
         compression_level: None,
         network: network(name, values)?,
         limits: LimitsNode::default(),
+        allow: Vec::new(),
         add_hosts: add_hosts(values)?,
         dns: Vec::new(),
         dns_search: Vec::new(),

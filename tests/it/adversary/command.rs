@@ -490,3 +490,46 @@ fn credentials_of_the_container_cannot_be_reached_from_a_run() {
         assert!(!text.contains(found), "{text}");
     }
 }
+
+#[test]
+fn a_dockerfile_gets_every_right_only_where_the_manifest_allows_it() {
+    if tier() != Tier::Root {
+        return;
+    }
+    let work = temporary();
+    project(work.path(), "RUN --security=insecure /bin/probe status\n");
+    let imgmake = Imgmake::new();
+    let refused = imgmake.refused(
+        work.path(),
+        &[],
+        1,
+        &[
+            "Dockerfile:3",
+            "--security=insecure",
+            "`allow \"security.insecure\"`",
+        ],
+    );
+    assert!(!refused.stdout.contains("effective"), "{}", refused.stdout);
+    let manifest = work.path().join("imgmake.kdl");
+    let allowed = fs::read_to_string(&manifest).unwrap();
+    let allowed = allowed.replace("context", "allow \"security.insecure\"; context");
+    fs::write(&manifest, &allowed).unwrap();
+    let ran = imgmake.ok(work.path(), &[]);
+    let text = format!("{}{}", ran.stdout, ran.stderr);
+    assert_eq!(status(&text)["seccomp"], "0");
+    let own = run(images::path(&probe_program()), &["status"]);
+    assert_eq!(status(&text)["effective"], status(&own)["effective"]);
+    let chroot = Imgmake::new().with("IMGMAKE_ISOLATION", "chroot");
+    chroot.refused(
+        work.path(),
+        &[],
+        1,
+        &["needs real root, and this is chroot isolation"],
+    );
+    fs::write(
+        &manifest,
+        allowed.replace("security.insecure", "security.insecur"),
+    )
+    .unwrap();
+    imgmake.refused(work.path(), &[], 2, &["did you mean `security.insecure`?"]);
+}

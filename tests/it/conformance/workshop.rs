@@ -245,6 +245,8 @@ impl Workshop {
             authorities: Vec::new(),
             network: Default::default(),
             limits: Default::default(),
+            // Cases are about what it gives, not about who permits it.
+            insecure: imgmake::build::Insecure::Allowed,
             epoch: asked.epoch,
             compression: Compression::Gzip { level: 1 },
             format: Default::default(),
