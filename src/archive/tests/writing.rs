@@ -98,7 +98,7 @@ fn without_a_name_there_is_one_image_in_a_layout() {
     };
     write_layout(&ground.store, &old, &[], &dir).unwrap();
     write_layout(&ground.store, &new, &[], &dir).unwrap();
-    assert_eq!(digests(), [new.digest.clone()]);
+    assert_eq!(digests(), std::slice::from_ref(&new.digest));
     write_layout(&ground.store, &named, &names(&["app:1"]), &dir).unwrap();
     write_layout(&ground.store, &old, &[], &dir).unwrap();
     assert_eq!(digests(), [old.digest.clone(), named.digest.clone()]);
