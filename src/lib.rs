@@ -8,6 +8,7 @@ pub mod archive;
 pub mod bounded;
 pub mod build;
 pub mod cli;
+pub mod confined;
 pub mod connection;
 pub mod daemon;
 pub mod dockerfile;

@@ -1,7 +1,7 @@
 //! A context directory as COPY sees it: what the ignore file keeps, minus declared outputs.
 //! Metadata only; owners are 0:0 and times one fixed moment, because neither may reach an image or a key.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -107,40 +107,63 @@ impl ContextTree {
         Ok(names)
     }
 
-    /// What is beneath a directory, read in parallel.
+    /// What is beneath a directory, sorted; every level is read in parallel. Not by
+    /// recursion: a checkout may have directories in each other as long as paths last.
     fn gather(&self, directory: &[u8], above: &Matched, base: &[u8]) -> Result<Vec<Node>> {
-        let names = self.names(directory)?;
-        let lists = names
+        let mut found: Vec<Found> = Vec::new();
+        let mut level = vec![(directory.to_vec(), above.clone())];
+        while !level.is_empty() {
+            let listed = level
+                .into_par_iter()
+                .map(|(directory, matched)| self.level(&directory, &matched, base))
+                .collect::<Result<Vec<_>>>()?;
+            level = Vec::new();
+            for mut child in listed.into_iter().flatten() {
+                if let Some(matched) = child.matched.take() {
+                    level.push((child.node.path.clone(), matched));
+                }
+                found.push(child);
+            }
+        }
+        found.sort_by(|a, b| a.node.path.cmp(&b.node.path));
+        Ok(without_empty(found))
+    }
+
+    /// What is directly in a directory.
+    fn level(&self, directory: &[u8], above: &Matched, base: &[u8]) -> Result<Vec<Found>> {
+        let children = self
+            .names(directory)?
             .into_par_iter()
             .with_min_len(32)
             .map(|name| self.child(join(directory, &name), above, base))
             .collect::<Result<Vec<_>>>()?;
-        Ok(lists.into_iter().flatten().collect())
+        Ok(children.into_iter().flatten().collect())
     }
 
-    fn child(&self, path: Vec<u8>, above: &Matched, base: &[u8]) -> Result<Vec<Node>> {
+    fn child(&self, path: Vec<u8>, above: &Matched, base: &[u8]) -> Result<Option<Found>> {
         if self.is_excluded(&path, base) {
-            return Ok(Vec::new());
+            return Ok(None);
         }
         let (ignored, matched) = self.ignore.step(&path, above);
         if ignored && !self.ignore.may_return_beneath(&path, above) {
-            return Ok(Vec::new());
+            return Ok(None);
         }
         let Some(node) = self.stat(&path)? else {
-            return Ok(Vec::new());
+            return Ok(None);
         };
         if !node.is_directory() {
-            return Ok(if ignored { Vec::new() } else { vec![node] });
+            return Ok((!ignored).then_some(Found {
+                node,
+                matched: None,
+                only_if_filled: false,
+            }));
         }
-        let beneath = self.gather(&path, &matched, base)?;
-        // A directory that only a declared output is in was made for it.
-        if beneath.is_empty() && (ignored || self.leads_to_excluded(&path)) {
-            return Ok(Vec::new());
-        }
-        let mut list = Vec::with_capacity(beneath.len() + 1);
-        list.push(node);
-        list.extend(beneath);
-        Ok(list)
+        Ok(Some(Found {
+            // A directory that only a declared output is in was made for it.
+            only_if_filled: ignored || self.leads_to_excluded(&node.path),
+            matched: Some(matched),
+            node,
+        }))
     }
 
     fn is_excluded(&self, path: &[u8], base: &[u8]) -> bool {
@@ -177,6 +200,37 @@ impl ContextTree {
         }
         matched
     }
+}
+
+/// What a walk has come upon.
+struct Found {
+    node: Node,
+    /// Of a directory: what the ignore rules said on the way to it.
+    matched: Option<Matched>,
+    /// A directory that is left out when nothing beneath it is kept.
+    only_if_filled: bool,
+}
+
+fn without_empty(sorted: Vec<Found>) -> Vec<Node> {
+    let mut filled: HashSet<Vec<u8>> = HashSet::new();
+    let mut kept = Vec::with_capacity(sorted.len());
+    // What is beneath a directory comes after it.
+    for Found {
+        node,
+        only_if_filled,
+        ..
+    } in sorted.into_iter().rev()
+    {
+        if only_if_filled && !filled.contains(&node.path) {
+            continue;
+        }
+        if !filled.contains(parent(&node.path)) {
+            filled.insert(parent(&node.path).to_vec());
+        }
+        kept.push(node);
+    }
+    kept.reverse();
+    kept
 }
 
 /// Outputs that this or a parallel run is writing have such a name for a moment:
@@ -228,9 +282,7 @@ impl Tree for ContextTree {
 
     fn walk(&self, directory: &[u8]) -> Result<Vec<Node>> {
         let above = self.matched_above(directory);
-        let mut list = self.gather(directory, &above, directory)?;
-        list.sort_by(|a, b| a.path.cmp(&b.path));
-        Ok(list)
+        self.gather(directory, &above, directory)
     }
 
     fn unhidden(&self) -> Option<Box<dyn Tree + '_>> {

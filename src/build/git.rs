@@ -187,7 +187,7 @@ pub struct Checkout {
 
 impl Drop for Checkout {
     fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.directory);
+        drop(crate::confined::remove_tree(&self.directory));
     }
 }
 

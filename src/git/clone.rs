@@ -11,6 +11,7 @@ use super::commit::{ALL_BRANCHES, History, Manner, files, ids_of, no_reference};
 use super::repository::{Repository, in_quotes, quoted};
 use super::session::{Reference, Session, Wish};
 use super::{Client, GitDirectory, Passing, Remote, ServerSaid, Submodules};
+use crate::confined::remove_tree;
 
 /// What to clone.
 #[derive(std::clone::Clone, Debug)]
@@ -119,7 +120,7 @@ impl Client {
         match clone.git_directory {
             GitDirectory::Keep => repository.set_modes(),
             GitDirectory::Remove => {
-                fs::remove_dir_all(&repository.directory).context("cannot remove .git")
+                remove_tree(&repository.directory).context("cannot remove .git")
             }
         }
     }

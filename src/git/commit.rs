@@ -1,7 +1,7 @@
 //! One commit's files, as ADD takes them: with no more history than that, and a
 //! `.git` of the same bytes for the same commit where it is wanted.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
@@ -12,6 +12,7 @@ use super::checkout::checkout;
 use super::repository::Repository;
 use super::session::{Reference, Session, Wish};
 use super::{Client, NoReference, Passing, Remote, ServerSaid, index, submodule};
+use crate::confined::remove_tree;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GitDirectory {
@@ -95,7 +96,7 @@ impl Client {
         repository.finish(&commit.to_string(), &[], &mut shallow)?;
         match git_directory {
             GitDirectory::Remove => {
-                fs::remove_dir_all(&repository.directory).context("cannot remove .git")
+                remove_tree(&repository.directory).context("cannot remove .git")
             }
             GitDirectory::Keep => {
                 repository.settle(&self.cancel)?;

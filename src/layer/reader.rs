@@ -7,10 +7,11 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::bounds::Claimed;
 use super::content::Content as Holes;
-use super::entry::{Entry, EntryKind, Timestamp, clean_inside};
+use super::entry::{Entry, EntryKind, Timestamp, clean, clean_inside};
 use super::header::{BLOCK, Header, padding, text};
 use super::pax::Records;
 use super::sparse;
+use crate::confined::check_length;
 use crate::event::Cancel;
 
 /// Long names and PAX headers beyond this are refused: they are held in memory.
@@ -253,11 +254,16 @@ impl<R: Read> LayerReader<R> {
         let raw_name = raw_name
             .or(before.long_name)
             .unwrap_or_else(|| header.name());
+        // Before anything else is done with it, messages included.
+        let at = self.position;
+        let told = || format!("the entry before byte {at}");
+        check_length(&clean(&raw_name)).with_context(told)?;
         let shown = String::from_utf8_lossy(&raw_name).into_owned();
         let raw_link = match records.text("linkpath")? {
             Some(link) => link,
             None => before.long_link.unwrap_or_else(|| header.link().to_vec()),
         };
+        check_length(&raw_link).with_context(|| format!("entry `{shown}`: its link"))?;
         self.decode(header, &records, &raw_name, raw_link)
             .with_context(|| format!("entry `{shown}`"))
     }

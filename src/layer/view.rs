@@ -10,6 +10,7 @@ use anyhow::{Result, bail};
 use super::entry::{Entry, EntryKind, join, push, split};
 use super::index::{Index, IndexEntry};
 use super::whiteout::Whiteout;
+use crate::confined::check_length;
 
 /// Linux allows 40; images are resolved as Go's securejoin does.
 const MOST_LINKS: usize = 255;
@@ -118,6 +119,8 @@ impl View {
             }
             let parent = resolved.len();
             push(&mut resolved, component);
+            // Links can make a path of any length from short ones.
+            check_length(&resolved)?;
             if ahead.is_empty() && last == FollowLast::No {
                 break;
             }
@@ -240,14 +243,18 @@ impl View {
     /// Sees to it that a directory stands at `path` and at all its parents.
     fn imply(&mut self, path: &[u8]) {
         let known = |e: &IndexEntry| e.entry.is_directory();
-        if path.is_empty() || self.get(path).is_some_and(known) {
-            return;
+        let mut missing = Vec::new();
+        let mut path = path;
+        while !path.is_empty() && !self.get(path).is_some_and(known) {
+            missing.push(path);
+            path = split(path).0;
         }
-        self.imply(split(path).0);
-        self.nodes_mut().replace(Node(Arc::new(IndexEntry {
-            entry: Entry::directory(path, 0o755),
-            content: None,
-        })));
+        for path in missing.into_iter().rev() {
+            self.nodes_mut().replace(Node(Arc::new(IndexEntry {
+                entry: Entry::directory(path, 0o755),
+                content: None,
+            })));
+        }
     }
 
     fn remove_beneath(&mut self, path: &[u8]) {

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -15,6 +15,7 @@ use super::below::{Below, Seen};
 use super::snapshot::Snapshot;
 use super::times::recorded_time;
 use super::{Marks, placeholder};
+use crate::confined::{Descent, check_length, names, open_directory, remove};
 use crate::event::Cancel;
 use crate::layer::{
     Compression, Entry, EntryKind, LayerBlob, LayerWriter, MOST_HOLES, Timestamp, WHITEOUT_PREFIX,
@@ -50,20 +51,16 @@ pub struct DiffOptions<'a> {
     pub epoch: Option<i64>,
 }
 
-/// Deeper trees cannot be named by any path that the kernel takes.
-const MAX_DEPTH: usize = 2048;
-
 /// Writes what changed in `tree` as a layer into the store: what the image does not
 /// have yet, the directories above that, and a whiteout for everything gone. The
 /// root directory itself is not recorded: no builder does, and it would reset the
 /// root's attributes of whatever the layer is put on.
 ///
 /// # Errors
-/// Something cannot be read; the store cannot be written.
+/// Something cannot be read; a path is longer than Linux takes; the store cannot be
+/// written.
 pub fn write_layer(tree: &Path, options: &DiffOptions<'_>, store: &Store) -> Result<LayerBlob> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let root = rustix::fs::open(tree, flags, Mode::empty())
-        .with_context(|| format!("cannot open `{}`", tree.display()))?;
+    let root = open_directory(tree).with_context(|| format!("cannot open `{}`", tree.display()))?;
     let (file, handle) = store.layer_file()?;
     let mut walk = Walk {
         writer: LayerWriter::new(handle, options.compression)?.stopped_by(store.cancel()),
@@ -72,12 +69,13 @@ pub fn write_layer(tree: &Path, options: &DiffOptions<'_>, store: &Store) -> Res
         options,
         links: HashMap::new(),
         above: Vec::new(),
+        tree: Descent::new(root),
     };
     let (below, shown) = match options.changes {
         Changes::Above { lowers, marks } => (Below::stacked(lowers, marks), Shown::Through),
         Changes::InPlace(before) => (Below::recalled(before), Shown::Whole),
     };
-    walk.directory(&root, b"", &below, shown, 0)?;
+    walk.directory(b"", &below, shown)?;
     let (layer, index) = walk.writer.finish()?;
     store.adopt_layer(file, &layer, &index)?;
     Ok(layer)
@@ -94,6 +92,7 @@ struct Walk<'a> {
     /// Unchanged directories on the way to where the walk is: in the layer as soon
     /// as something beneath them is.
     above: Vec<Entry>,
+    tree: Descent,
 }
 
 /// Whether something of the tree, or anything beneath it, is in the layer.
@@ -113,19 +112,11 @@ enum Shown {
 }
 
 impl Walk<'_> {
-    fn directory(
-        &mut self,
-        directory: &OwnedFd,
-        path: &[u8],
-        below: &Below<'_>,
-        shown: Shown,
-        depth: usize,
-    ) -> Result<()> {
-        if depth > MAX_DEPTH {
-            bail!("`/{}` lies too deep", String::from_utf8_lossy(path));
-        }
-        let before = rustix::fs::fstat(directory)?;
-        let mut names = names(directory)?;
+    /// The directory that the walk of the tree is in. One call per level, of which a path
+    /// that Linux takes has at most half as many as it has bytes.
+    fn directory(&mut self, path: &[u8], below: &Below<'_>, shown: Shown) -> Result<()> {
+        let before = rustix::fs::fstat(self.here())?;
+        let mut names = names(self.here())?;
         names.sort_unstable();
         let gone = match shown {
             Shown::Whole => missing(below.names()?, &names),
@@ -138,33 +129,36 @@ impl Walk<'_> {
         for name in names {
             self.cancel.check()?;
             if gone.binary_search(&name).is_ok() {
-                self.gone(directory, path, &name)?;
+                self.gone(path, &name)?;
                 continue;
             }
+            let path = join(path, &name);
+            check_length(&path)?;
             let at = At {
-                parent: directory,
-                path: &join(path, &name),
+                path: &path,
                 name: &name,
                 below,
                 shown,
             };
-            let recorded = self.entry(&at, depth);
-            let told = || format!("cannot record `/{}`", String::from_utf8_lossy(at.path));
-            if recorded.with_context(told)? == Recorded::Nothing {
-                self.leave_out(&at).with_context(told)?;
+            if self.entry(&at)? == Recorded::Nothing {
+                self.leave_out(&at).with_context(|| told(&at))?;
             }
         }
         // Leaving things out has moved it.
-        rustix::fs::futimens(directory, &super::attributes::times(modified(&before)))?;
+        rustix::fs::futimens(self.here(), &super::attributes::times(modified(&before)))?;
         Ok(())
     }
 
+    fn here(&self) -> BorrowedFd<'_> {
+        self.tree.here()
+    }
+
     /// A whiteout for something that the image has and the tree has not.
-    fn gone(&mut self, directory: &OwnedFd, path: &[u8], name: &[u8]) -> Result<()> {
+    fn gone(&mut self, path: &[u8], name: &[u8]) -> Result<()> {
         self.whiteout(&join(path, name))?;
         if let Changes::Above { .. } = self.options.changes {
             let kind = FileType::CharacterDevice;
-            rustix::fs::mknodat(directory, name, kind, Mode::empty(), 0)
+            rustix::fs::mknodat(self.here(), name, kind, Mode::empty(), 0)
                 .context("cannot make a whiteout")?;
         }
         Ok(())
@@ -174,46 +168,53 @@ impl Walk<'_> {
     /// holds what the layer says and nothing else.
     fn leave_out(&self, at: &At<'_>) -> Result<()> {
         match self.options.changes {
-            Changes::Above { .. } => super::tree::remove(at.parent.as_fd(), at.name),
+            Changes::Above { .. } => Ok(remove(self.here(), at.name)?),
             Changes::InPlace(_) => Ok(()),
         }
     }
 
-    fn entry(&mut self, at: &At<'_>, depth: usize) -> Result<Recorded> {
-        let (parent, name, path) = (at.parent, at.name, at.path);
-        let stat = rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
-        if name.starts_with(WHITEOUT_PREFIX) {
-            bail!("names that begin with `.wh.` mean deletion in an image layer");
+    fn entry(&mut self, at: &At<'_>) -> Result<Recorded> {
+        let stat = rustix::fs::statat(self.here(), at.name, AtFlags::SYMLINK_NOFOLLOW)
+            .with_context(|| told(at))?;
+        if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
+            // What goes wrong beneath it says where by itself.
+            return self.subdirectory(at, &stat);
         }
-        if is_whiteout(&stat) {
-            return match at.below.get(name) {
+        self.leaf(at, &stat).with_context(|| told(at))
+    }
+
+    /// Anything but a directory.
+    fn leaf(&mut self, at: &At<'_>, stat: &Stat) -> Result<Recorded> {
+        let (name, path) = (at.name, at.path);
+        at.check_name()?;
+        if is_whiteout(stat) {
+            return match at.below.get(name)? {
                 Some(_) => self.whiteout(path),
                 None => Ok(Recorded::Nothing),
             };
         }
         let kind = FileType::from_raw_mode(stat.st_mode);
         match kind {
-            FileType::Directory => return self.subdirectory(at, &stat, depth),
             // Sockets have no place in a tar, nor in what the next step is to see.
             FileType::Socket => {
-                super::tree::remove(parent.as_fd(), name)?;
+                remove(self.here(), name)?;
                 return Ok(Recorded::Nothing);
             }
-            _ if !self.is_new(at, &stat)? => return Ok(Recorded::Nothing),
+            _ if !self.is_new(at, stat)? => return Ok(Recorded::Nothing),
             _ => {}
         }
-        if let Some(first) = self.earlier_name(path, &stat) {
+        if let Some(first) = self.earlier_name(path, stat) {
             let kind = EntryKind::HardLink { target: first };
-            return self.empty(&self.describe(path, kind, &stat));
+            return self.empty(&self.describe(path, kind, stat));
         }
         match kind {
-            FileType::RegularFile => self.file(parent, name, path, &stat),
+            FileType::RegularFile => self.file(name, path, stat),
             FileType::Symlink => {
-                let target = rustix::fs::readlinkat(parent, name, Vec::new())?.into_bytes();
+                let target = rustix::fs::readlinkat(self.here(), name, Vec::new())?.into_bytes();
                 let kind = EntryKind::Symlink { target };
-                self.empty(&self.describe(path, kind, &stat))
+                self.empty(&self.describe(path, kind, stat))
             }
-            FileType::Fifo => self.empty(&self.describe(path, EntryKind::Fifo, &stat)),
+            FileType::Fifo => self.empty(&self.describe(path, EntryKind::Fifo, stat)),
             FileType::CharacterDevice | FileType::BlockDevice => {
                 let (major, minor) = (
                     rustix::fs::major(stat.st_rdev),
@@ -224,7 +225,7 @@ impl Walk<'_> {
                 } else {
                     EntryKind::CharDevice { major, minor }
                 };
-                self.empty(&self.describe(path, kind, &stat))
+                self.empty(&self.describe(path, kind, stat))
             }
             other => bail!("it is of an unknown kind: {other:?}"),
         }
@@ -232,41 +233,50 @@ impl Walk<'_> {
 
     /// Whether the layer has to say anything about a path that is no directory.
     fn is_new(&self, at: &At<'_>, stat: &Stat) -> Result<bool> {
-        match at.below.get(at.name) {
-            Some(seen) => Ok(!seen.is_like(at.parent, at.name, stat)?),
+        match at.below.get(at.name)? {
+            Some(seen) => Ok(!seen.is_like(self.here(), at.name, stat)?),
             None => Ok(true),
         }
     }
 
-    fn subdirectory(&mut self, at: &At<'_>, stat: &Stat, depth: usize) -> Result<Recorded> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd = rustix::fs::openat(at.parent, at.name, flags, Mode::empty())?;
-        let below = at.below.enter(at.name)?;
-        let mut shown = at.shown;
-        if let Changes::Above { marks, .. } = self.options.changes
-            && is_opaque(&fd, marks)?
-        {
-            // The layer names what is gone, one by one, as its specification prefers.
-            rustix::fs::fremovexattr(&fd, marks.opaque())?;
-            shown = Shown::Whole;
-        }
-        let mut entry = self.describe(at.path, EntryKind::Directory, stat);
-        entry.xattrs = xattrs_of(&fd)?;
-        let known = match at.below.get(at.name).filter(Seen::is_directory) {
-            Some(seen) => seen.is_like(at.parent, at.name, stat)?,
-            None => false,
-        };
+    fn subdirectory(&mut self, at: &At<'_>, stat: &Stat) -> Result<Recorded> {
+        let (below, shown, known) = self.enter(at, stat).with_context(|| told(at))?;
+        self.directory(at.path, &below, shown)?;
+        self.tree.leave().with_context(|| told(at))?;
         if !known {
-            self.empty(&entry)?;
-            self.directory(&fd, at.path, &below, shown, depth + 1)?;
             return Ok(Recorded::Something);
         }
-        self.above.push(entry);
-        self.directory(&fd, at.path, &below, shown, depth + 1)?;
         Ok(match self.above.pop() {
             Some(_) => Recorded::Nothing,
             None => Recorded::Something,
         })
+    }
+
+    /// Goes into a subdirectory, which is recorded, or waits for that in `above` when the
+    /// image has it as it is.
+    fn enter<'b>(&mut self, at: &At<'b>, stat: &Stat) -> Result<(Below<'b>, Shown, bool)> {
+        at.check_name()?;
+        let below = at.below.enter(at.name)?;
+        let known = match at.below.get(at.name)?.filter(Seen::is_directory) {
+            Some(seen) => seen.is_like(self.here(), at.name, stat)?,
+            None => false,
+        };
+        self.tree.enter(at.name)?;
+        let mut shown = at.shown;
+        if let Changes::Above { marks, .. } = self.options.changes
+            && is_opaque(self.here(), marks)?
+        {
+            // The layer names what is gone, one by one, as its specification prefers.
+            rustix::fs::fremovexattr(self.here(), marks.opaque())?;
+            shown = Shown::Whole;
+        }
+        let mut entry = self.describe(at.path, EntryKind::Directory, stat);
+        entry.xattrs = xattrs_of(self.here())?;
+        match known {
+            true => self.above.push(entry),
+            false => drop(self.empty(&entry)?),
+        }
+        Ok((below, shown, known))
     }
 
     fn empty(&mut self, entry: &Entry) -> Result<Recorded> {
@@ -282,15 +292,9 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn file(
-        &mut self,
-        parent: &OwnedFd,
-        name: &[u8],
-        path: &[u8],
-        stat: &Stat,
-    ) -> Result<Recorded> {
+    fn file(&mut self, name: &[u8], path: &[u8], stat: &Stat) -> Result<Recorded> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd = rustix::fs::openat(parent, name, flags, Mode::empty())?;
+        let fd = rustix::fs::openat(self.here(), name, flags, Mode::empty())?;
         let size = u64::try_from(stat.st_size).unwrap_or(0);
         if size == 0
             && let Some(device) = placeholder::device_of(&fd)
@@ -358,14 +362,26 @@ impl Walk<'_> {
     }
 }
 
-/// One name in a directory of the tree.
+/// One name in the directory that the walk is in.
 struct At<'a> {
-    parent: &'a OwnedFd,
     name: &'a [u8],
     path: &'a [u8],
     /// What the image has in that directory.
     below: &'a Below<'a>,
     shown: Shown,
+}
+
+impl At<'_> {
+    fn check_name(&self) -> Result<()> {
+        if self.name.starts_with(WHITEOUT_PREFIX) {
+            bail!("names that begin with `.wh.` mean deletion in an image layer");
+        }
+        Ok(())
+    }
+}
+
+fn told(at: &At<'_>) -> String {
+    format!("cannot record `/{}`", String::from_utf8_lossy(at.path))
 }
 
 pub(super) fn modified(stat: &Stat) -> Timestamp {
@@ -418,12 +434,4 @@ pub(super) fn xattrs_of(fd: impl AsFd) -> Result<BTreeMap<Vec<u8>, Vec<u8>>> {
 fn missing(had: BTreeSet<Vec<u8>>, names: &[Vec<u8>]) -> Vec<Vec<u8>> {
     let is_gone = |name: &Vec<u8>| names.binary_search(name).is_err();
     had.into_iter().filter(is_gone).collect()
-}
-
-/// The names in a directory, which may be open for its path alone.
-pub(super) fn names(directory: impl AsFd) -> Result<Vec<Vec<u8>>> {
-    use std::os::unix::ffi::OsStringExt;
-    let path = format!("/proc/self/fd/{}", directory.as_fd().as_raw_fd());
-    let names = std::fs::read_dir(path)?.map(|entry| Ok(entry?.file_name().into_vec()));
-    names.collect()
 }

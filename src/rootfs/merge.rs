@@ -9,7 +9,7 @@
 
 use std::fs::{self, File};
 use std::io::ErrorKind;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -20,10 +20,11 @@ use rustix::io::Errno;
 use super::Devices;
 use super::attributes::{chmod, chown, chown_at, times};
 use super::data::copy_data;
-use super::diff::{modified, names, xattrs_of};
+use super::diff::{modified, xattrs_of};
 use super::unpack::{Trees, chain_name, keep_tree, make_tree_directory};
+use crate::confined::{Descent, check_length, names, open_beneath, open_directory, remove_tree};
 use crate::event::Cancel;
-use crate::layer::LayerBlob;
+use crate::layer::{LayerBlob, join, split};
 
 /// A merged tree that nobody takes away or changes while this lives.
 pub struct Merged {
@@ -53,7 +54,7 @@ pub fn merged_directory(trees: &Trees, layers: &[LayerBlob], cancel: &Cancel) ->
         let temporary = trees.store().temporary_dir()?;
         let tree = temporary.join("tree");
         let made = make(trees, layers, &tree, cancel).and_then(|()| keep_tree(&tree, &kept));
-        drop(fs::remove_dir_all(&temporary));
+        drop(remove_tree(&temporary));
         made?;
     }
 }
@@ -133,35 +134,54 @@ fn lock(tree: &Path, operation: FlockOperation) -> Result<Option<File>> {
 /// # Errors
 /// Something cannot be read or written.
 pub fn copy_directory(from: &Path, to: &Path, devices: Devices, cancel: &Cancel) -> Result<()> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let open = |path: &Path| {
-        rustix::fs::open(path, flags, Mode::empty())
-            .with_context(|| format!("cannot open `{}`", path.display()))
+        open_directory(path).with_context(|| format!("cannot open `{}`", path.display()))
     };
+    let root = open(to)?;
     let mut copier = Copier {
         devices,
+        from: Descent::new(open(from)?),
+        to: Descent::new(root.try_clone()?),
+        root,
         links: std::collections::HashMap::new(),
         cancel,
     };
     copier
-        .contents(&open(from)?, &open(to)?)
+        .contents(b"")
         .with_context(|| format!("cannot copy `{}`", from.display()))
 }
 
 struct Copier<'a> {
     devices: Devices,
-    /// Files with several names keep them.
-    links: std::collections::HashMap<(u64, u64), (OwnedFd, Vec<u8>)>,
+    from: Descent,
+    to: Descent,
+    root: OwnedFd,
+    /// Files with several names keep them: the first one's path in the copy.
+    links: std::collections::HashMap<(u64, u64), Vec<u8>>,
     cancel: &'a Cancel,
 }
 
 impl Copier<'_> {
-    fn contents(&mut self, from: &OwnedFd, to: &OwnedFd) -> Result<()> {
-        for name in names(from)? {
+    /// Of the directories that the two walks are in.
+    fn contents(&mut self, path: &[u8]) -> Result<()> {
+        for name in names(self.from.here())? {
             self.cancel.check()?;
-            self.entry(from, to, &name)
-                .with_context(|| format!("at `{}`", String::from_utf8_lossy(&name)))?;
+            let path = join(path, &name);
+            check_length(&path)?;
+            let stat = rustix::fs::statat(self.from.here(), &*name, AtFlags::SYMLINK_NOFOLLOW)?;
+            if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
+                rustix::fs::mkdirat(self.to.here(), &*name, Mode::from(0o700))?;
+                self.from.enter(&name)?;
+                self.to.enter(&name)?;
+                self.contents(&path)?;
+                self.from.leave()?;
+                self.to.leave()?;
+                continue;
+            }
+            self.entry(&name, &path, &stat)
+                .with_context(|| format!("at `{}`", String::from_utf8_lossy(&path)))?;
         }
+        let (from, to) = (self.from.here(), self.to.here());
         let stat = rustix::fs::fstat(from)?;
         chown(to, (stat.st_uid, stat.st_gid))?;
         chmod(to, stat.st_mode & 0o7777)?;
@@ -170,18 +190,14 @@ impl Copier<'_> {
         Ok(())
     }
 
-    fn entry(&mut self, from: &OwnedFd, to: &OwnedFd, name: &[u8]) -> Result<()> {
-        let stat = rustix::fs::statat(from, name, AtFlags::SYMLINK_NOFOLLOW)?;
+    fn entry(&mut self, name: &[u8], path: &[u8], stat: &Stat) -> Result<()> {
+        if self.is_linked(name, path, stat)? {
+            return Ok(());
+        }
+        let (from, to) = (self.from.here(), self.to.here());
         let mode = Mode::from_raw_mode(stat.st_mode & 0o7777);
         match FileType::from_raw_mode(stat.st_mode) {
-            FileType::Directory => {
-                rustix::fs::mkdirat(to, name, Mode::from(0o700))?;
-                let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-                let open = |at: &OwnedFd| rustix::fs::openat(at, name, flags, Mode::empty());
-                return self.contents(&open(from)?, &open(to)?);
-            }
-            _ if self.is_linked(to, name, &stat)? => return Ok(()),
-            FileType::RegularFile => return copy_file((from, to), name, &stat, self.cancel),
+            FileType::RegularFile => return copy_file((from, to), name, stat, self.cancel),
             FileType::Symlink => {
                 let target = rustix::fs::readlinkat(from, name, Vec::new())?;
                 rustix::fs::symlinkat(&target, to, name)?;
@@ -197,32 +213,33 @@ impl Copier<'_> {
                 rustix::fs::mknodat(to, name, kind, mode, stat.st_rdev)?;
             }
         }
-        chown_at(to.as_fd(), name, (stat.st_uid, stat.st_gid))?;
+        chown_at(to, name, (stat.st_uid, stat.st_gid))?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::Symlink {
             rustix::fs::chmodat(to, name, mode, AtFlags::empty())?;
         }
-        let times = times(modified(&stat));
+        let times = times(modified(stat));
         rustix::fs::utimensat(to, name, &times, AtFlags::SYMLINK_NOFOLLOW)?;
         Ok(())
     }
 
-    fn is_linked(&mut self, to: &OwnedFd, name: &[u8], stat: &Stat) -> Result<bool> {
+    fn is_linked(&mut self, name: &[u8], path: &[u8], stat: &Stat) -> Result<bool> {
         if stat.st_nlink < 2 {
             return Ok(false);
         }
         let identity = (stat.st_dev, stat.st_ino);
-        if let Some((directory, first)) = self.links.get(&identity) {
-            rustix::fs::linkat(directory, &**first, to, name, AtFlags::empty())?;
+        if let Some(first) = self.links.get(&identity) {
+            let (directory, first) = split(first);
+            let directory = open_beneath(&self.root, directory)?;
+            rustix::fs::linkat(directory, first, self.to.here(), name, AtFlags::empty())?;
             return Ok(true);
         }
-        let directory = rustix::io::fcntl_dupfd_cloexec(to, 3)?;
-        self.links.insert(identity, (directory, name.to_vec()));
+        self.links.insert(identity, path.to_vec());
         Ok(false)
     }
 }
 
 fn copy_file(
-    (from, to): (&OwnedFd, &OwnedFd),
+    (from, to): (BorrowedFd<'_>, BorrowedFd<'_>),
     name: &[u8],
     stat: &Stat,
     cancel: &Cancel,

@@ -1,14 +1,14 @@
 //! How a directory was before a command ran in it, where no overlay gathers the changes.
 
 use std::collections::BTreeMap;
-use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Result;
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
+use rustix::fs::{AtFlags, FileType, Stat};
 
 use super::below::Inode;
+use crate::confined::{Descent, check_length, names, open_directory};
 use crate::layer::{View, join};
 
 /// One name of the tree.
@@ -45,29 +45,30 @@ impl Snapshot {
     /// # Errors
     /// The directory cannot be read.
     pub fn of(root: &Path, image: View) -> Result<Snapshot> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let root = rustix::fs::open(root, flags, Mode::empty())?;
+        let mut walk = Descent::new(open_directory(root)?);
         let mut snapshot = Snapshot {
             directories: BTreeMap::new(),
             image,
         };
-        snapshot.read(&root, Vec::new())?;
+        snapshot.read(&mut walk, Vec::new())?;
         snapshot.settle();
         Ok(snapshot)
     }
 
-    fn read(&mut self, directory: &OwnedFd, path: Vec<u8>) -> Result<()> {
-        let mut names = BTreeMap::new();
-        for name in super::diff::names(directory)? {
-            let stat = rustix::fs::statat(directory, &*name, AtFlags::SYMLINK_NOFOLLOW)?;
+    fn read(&mut self, walk: &mut Descent, path: Vec<u8>) -> Result<()> {
+        let mut found = BTreeMap::new();
+        for name in names(walk.here())? {
+            let stat = rustix::fs::statat(walk.here(), &*name, AtFlags::SYMLINK_NOFOLLOW)?;
             if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
-                let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-                let child = rustix::fs::openat(directory, &*name, flags, Mode::empty())?;
-                self.read(&child, join(&path, &name))?;
+                let path = join(&path, &name);
+                check_length(&path)?;
+                walk.enter(&name)?;
+                self.read(walk, path)?;
+                walk.leave()?;
             }
-            names.insert(name, Then::of(&stat));
+            found.insert(name, Then::of(&stat));
         }
-        self.directories.insert(path, names);
+        self.directories.insert(path, found);
         Ok(())
     }
 

@@ -446,3 +446,50 @@ fn a_cancelled_unpacking_leaves_nothing() {
     );
     assert!(ground.trees.stack(&[layer], &Cancel::default()).is_ok());
 }
+
+#[test]
+fn attributes_of_an_implied_directory_never_come_from_the_host() {
+    let ground = Ground::new();
+    let host = tempfile::tempdir().unwrap();
+    std::fs::create_dir(host.path().join("b")).unwrap();
+    // Below a link to the host, upper layers imply a directory of the same name.
+    let link = ground.layer(&[Entry::symlink("a", host.path().to_str().unwrap())]);
+    let implied = ground.layer(&[Entry::file("a/b/f", 0o644, 1)]);
+    let stack = ground
+        .trees
+        .stack(&[link, implied], &Cancel::default())
+        .unwrap();
+    let store = ground.store.root();
+    let foreign = |c: &Correction| !c.like.canonicalize().unwrap().starts_with(store);
+    assert_eq!(stack.corrections.into_iter().filter(foreign).count(), 0);
+}
+
+#[test]
+fn a_copy_keeps_more_links_than_there_are_descriptors_and_directories_of_any_depth() {
+    let ground = Ground::new();
+    let [from, to] = [(); 2].map(|()| ground.store.temporary_dir().unwrap());
+    for n in 0..3000 {
+        std::fs::write(from.join(format!("{n}")), "x").unwrap();
+        std::fs::hard_link(from.join(format!("{n}")), from.join(format!("{n}b"))).unwrap();
+    }
+    let mut at = crate::confined::open_directory(&from).unwrap();
+    for _ in 0..1500 {
+        rustix::fs::mkdirat(&at, "d", 0o755.into()).unwrap();
+        at = crate::confined::open_child(&at, b"d").unwrap();
+    }
+    let copy = std::thread::Builder::new().stack_size(16 << 20);
+    let (source, target) = (from.clone(), to.clone());
+    let copied = copy
+        .spawn(move || copy_directory(&source, &target, Devices::Placeholders, &Cancel::default()))
+        .unwrap();
+    copied.join().unwrap().unwrap();
+    let links = |name: &str| std::fs::metadata(to.join(name)).unwrap().nlink();
+    assert_eq!((links("7"), links("2999b")), (2, 2));
+    assert!(
+        crate::confined::open_beneath(
+            crate::confined::open_root(&to).unwrap(),
+            "d/".repeat(1500).as_bytes()
+        )
+        .is_ok()
+    );
+}

@@ -15,6 +15,7 @@ use super::data::copy_data;
 use super::forks;
 use super::times::Moment;
 use super::{Devices, Marks, placeholder};
+use crate::confined::{Descent, check_length, names, remove};
 use crate::event::Cancel;
 use crate::layer::{Content, Entry, EntryKind, Timestamp, Whiteout, join, split, write_content};
 
@@ -47,7 +48,8 @@ pub(super) struct Tree<'a> {
     buffer: Vec<u8>,
     /// The directory entered last: its path as written, and its components as they are.
     here: Vec<u8>,
-    trail: Vec<(Vec<u8>, OwnedFd)>,
+    trail: Vec<Vec<u8>>,
+    walk: Descent,
     followed_links: bool,
     /// Directories that had to be made though no entry told of them yet.
     pub implied: BTreeSet<Vec<u8>>,
@@ -72,6 +74,7 @@ impl<'a> Tree<'a> {
         let root = rustix::fs::open(root, flags, Mode::empty())
             .with_context(|| format!("cannot open `{}`", root.display()))?;
         let mut tree = Tree {
+            walk: Descent::new(root.try_clone()?),
             root,
             whiteouts,
             devices,
@@ -162,9 +165,7 @@ impl<'a> Tree<'a> {
     }
 
     fn parent(&self) -> BorrowedFd<'_> {
-        self.trail
-            .last()
-            .map_or(self.root.as_fd(), |(_, fd)| fd.as_fd())
+        self.walk.here()
     }
 
     /// Makes `directory` the current one, following its links inside the root and
@@ -180,11 +181,12 @@ impl<'a> Tree<'a> {
         let shared = if self.followed_links {
             0
         } else {
-            let same =
-                |(part, (name, _)): &(&&[u8], &(Vec<u8>, OwnedFd))| **part == name.as_slice();
+            let same = |(part, name): &(&&[u8], &Vec<u8>)| **part == name.as_slice();
             parts.iter().zip(&self.trail).take_while(same).count()
         };
-        self.trail.truncate(shared);
+        while self.trail.len() > shared {
+            self.climb()?;
+        }
         self.followed_links = false;
         // Wrong until the walk has succeeded.
         self.here = vec![0];
@@ -192,7 +194,7 @@ impl<'a> Tree<'a> {
         let mut links = 0;
         while let Some(name) = pending.pop_front() {
             if name == b".." {
-                self.trail.pop();
+                self.climb()?;
                 continue;
             }
             if let Some(target) = self.step_into(name)? {
@@ -203,6 +205,7 @@ impl<'a> Tree<'a> {
                 self.followed_links = true;
                 if target.starts_with(b"/") {
                     self.trail.clear();
+                    self.walk.restart();
                 }
                 for part in target.split(|b| *b == b'/').rev() {
                     if !part.is_empty() && part != b"." {
@@ -217,6 +220,8 @@ impl<'a> Tree<'a> {
 
     /// One component further; gives the target if it is a link.
     fn step_into(&mut self, name: Vec<u8>) -> Result<Option<Vec<u8>>> {
+        // Links of the layer may lead deeper than any name in it.
+        check_length(&self.actual(&name))?;
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let open =
             |parent: BorrowedFd<'_>| rustix::fs::openat(parent, &*name, flags, Mode::empty());
@@ -246,8 +251,14 @@ impl<'a> Tree<'a> {
         if self.whiteouts == Whiteouts::Applied {
             self.keep_time(self.actual(&name), &fd)?;
         }
-        self.trail.push((name, fd));
+        self.trail.push(name);
+        self.walk.push(fd)?;
         Ok(None)
+    }
+
+    fn climb(&mut self) -> Result<()> {
+        self.trail.pop();
+        Ok(self.walk.leave()?)
     }
 
     fn keep_time(&mut self, path: Vec<u8>, directory: impl AsFd) -> Result<()> {
@@ -264,7 +275,7 @@ impl<'a> Tree<'a> {
 
     /// The path of something in the current directory, without links.
     fn actual(&self, name: &[u8]) -> Vec<u8> {
-        let parts = self.trail.iter().map(|(part, _)| part.as_slice());
+        let parts = self.trail.iter().map(Vec::as_slice);
         let directory: Vec<&[u8]> = parts.collect();
         join(&directory.join(&b'/'), name)
     }
@@ -275,8 +286,10 @@ impl<'a> Tree<'a> {
         }
         let (directory, name) = split(&entry.path);
         self.enter(directory)?;
+        let actual = self.actual(name);
+        check_length(&actual)?;
         if self.whiteouts == Whiteouts::Applied {
-            self.made.insert(self.actual(name));
+            self.made.insert(actual);
         }
         match &entry.kind {
             EntryKind::Directory => self.make_directory(name, entry),
@@ -553,30 +566,30 @@ impl<'a> Tree<'a> {
             return rustix::fs::fsetxattr(fd, marks.opaque(), b"y", XattrFlags::empty())
                 .context("cannot mark a directory as opaque");
         }
-        let fd = rustix::io::fcntl_dupfd_cloexec(self.parent(), 3)?;
+        let start = rustix::io::fcntl_dupfd_cloexec(self.parent(), 3)?;
         let base = self.actual(b"");
         let base = base.strip_suffix(b"/").unwrap_or(&base).to_vec();
-        self.remove_unmade(&fd, &base)
+        self.remove_unmade(&mut Descent::new(start), &base)
     }
 
     /// Removes what this layer has not made.
-    fn remove_unmade(&mut self, directory: &OwnedFd, base: &[u8]) -> Result<()> {
-        for name in super::diff::names(directory)? {
+    fn remove_unmade(&mut self, walk: &mut Descent, base: &[u8]) -> Result<()> {
+        for name in names(walk.here())? {
             let path = join(base, &name);
             if !self.made.contains(&path) && !self.implied.contains(&path) {
-                remove(directory.as_fd(), &name)?;
+                remove(walk.here(), &name)?;
                 continue;
             }
-            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            if let Ok(child) = rustix::fs::openat(directory, &*name, flags, Mode::empty()) {
-                self.remove_unmade(&child, &path)?;
+            if walk.enter(&name).is_ok() {
+                self.remove_unmade(walk, &path)?;
+                walk.leave()?;
             }
         }
         Ok(())
     }
 
     fn clear(&mut self, name: &[u8]) -> Result<()> {
-        remove(self.parent(), name)
+        Ok(remove(self.parent(), name)?)
     }
 }
 
@@ -588,19 +601,4 @@ fn open_inside(root: &OwnedFd, directory: &[u8]) -> rustix::io::Result<OwnedFd> 
         directory
     };
     rustix::fs::openat2(root, path, flags, Mode::empty(), ResolveFlags::IN_ROOT)
-}
-
-/// Removes whatever `name` is, with all beneath it; nothing is fine.
-pub(super) fn remove(parent: BorrowedFd<'_>, name: &[u8]) -> Result<()> {
-    match rustix::fs::unlinkat(parent, name, AtFlags::empty()) {
-        Ok(()) | Err(Errno::NOENT) => return Ok(()),
-        Err(Errno::ISDIR | Errno::PERM) => {}
-        Err(error) => return Err(error.into()),
-    }
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let directory = rustix::fs::openat(parent, name, flags, Mode::empty())?;
-    for child in super::diff::names(&directory)? {
-        remove(directory.as_fd(), &child)?;
-    }
-    Ok(rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR)?)
 }

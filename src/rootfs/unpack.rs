@@ -6,10 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use anyhow::{Context, Result, bail};
+use rustix::fs::{AtFlags, FileType};
 use sha2::Digest as _;
 
 use super::tree::{LinkIntoLower, Tree, Whiteouts};
 use super::{Devices, Marks};
+use crate::confined::{open_beneath, open_root, remove_tree};
 use crate::event::{Cancel, Cancelled};
 use crate::image::Digest;
 use crate::layer::{
@@ -175,7 +177,7 @@ impl Trees {
         let made = self
             .unpack_into(layer, &temporary, lowers, cancel)
             .and_then(|()| keep_tree(&temporary.join("tree"), &target));
-        drop(std::fs::remove_dir_all(&temporary));
+        drop(remove_tree(&temporary));
         made.with_context(|| format!("cannot unpack layer {}", layer.digest.short()))?;
         Ok(target)
     }
@@ -343,14 +345,11 @@ fn truth_of(unpacked: &[Unpacked], path: &[u8]) -> Option<(PathBuf, bool)> {
     let mut topmost = None;
     for layer in unpacked.iter().rev() {
         let at = layer.tree.join("fs").join(to_path(path));
-        let Ok(meta) = std::fs::symlink_metadata(&at) else {
-            if is_cut_off(layer, path) {
-                break;
-            }
-            continue;
-        };
-        if !meta.is_dir() {
-            break;
+        match kind_at(layer, path) {
+            Some(FileType::Directory) => {}
+            Some(_) => break,
+            None if is_cut_off(layer, path) => break,
+            None => continue,
         }
         if !layer.implied.contains(path) {
             return Some((at, hidden));
@@ -367,13 +366,22 @@ fn truth_of(unpacked: &[Unpacked], path: &[u8]) -> Option<(PathBuf, bool)> {
 fn is_cut_off(layer: &Unpacked, path: &[u8]) -> bool {
     let mut path = split(path).0;
     while !path.is_empty() {
-        let at = layer.tree.join("fs").join(to_path(path));
-        if let Ok(meta) = std::fs::symlink_metadata(&at) {
-            return !meta.is_dir();
+        if let Some(kind) = kind_at(layer, path) {
+            return kind != FileType::Directory;
         }
         path = split(path).0;
     }
     false
+}
+
+/// What this layer itself holds at a path; a link on the way is no way, for it would be
+/// followed to a directory of the host.
+fn kind_at(layer: &Unpacked, path: &[u8]) -> Option<FileType> {
+    let (directory, name) = split(path);
+    let root = open_root(&layer.tree.join("fs")).ok()?;
+    let directory = open_beneath(root, directory).ok()?;
+    let stat = rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
+    Some(FileType::from_raw_mode(stat.st_mode))
 }
 
 fn to_path(path: &[u8]) -> PathBuf {

@@ -15,7 +15,8 @@ use rustix::thread::{CapabilitySet, CapabilitySets, UnshareFlags};
 use super::plan::{Network, Plan, Root};
 use super::system::{self, Forked};
 use super::user::{self, Identity};
-use super::{Tier, chrooted, emulator, filter, image_path, mount, privileges};
+use super::{Tier, chrooted, emulator, filter, mount, privileges};
+use crate::confined;
 use crate::modes::{self, VISIBLE};
 
 const FAILED: i32 = 125;
@@ -173,7 +174,7 @@ pub(super) fn command(plan: &Plan, control: &UnixStream) -> i32 {
     }
 }
 
-fn complain(text: &str) {
+pub(super) fn complain(text: &str) {
     drop(writeln!(std::io::stderr(), "imgmake: {text}"));
 }
 
@@ -230,9 +231,9 @@ fn prepare_command(plan: &Plan) -> Result<Prepared, Refused> {
 
 fn identify(plan: &Plan) -> Result<Identity> {
     const LIMIT: u64 = 16 << 20;
-    let root = image_path::open_root(Path::new("/"))?;
+    let root = confined::open_root(Path::new("/"))?;
     let text = |path: &str| -> Result<String> {
-        let bytes = image_path::read_file(&root, Path::new(path), LIMIT).unwrap_or(None);
+        let bytes = confined::read_file(&root, Path::new(path), LIMIT).unwrap_or(None);
         Ok(String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned())
     };
     user::identify(&plan.user, &text("/etc/passwd")?, &text("/etc/group")?)

@@ -1,10 +1,9 @@
 //! The chroot tier: real root that may neither unshare nor mount. The command runs
 //! in a directory of its own; isolation is weaker, and the log says so.
 
-use std::fs::Permissions;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use rustix::event::{PollFd, PollFlags};
@@ -12,13 +11,11 @@ use rustix::fs::{FileType, Timespec};
 use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions};
 
 use super::child::{command, own_directory};
-use super::image_path::{make, open_root, resolve};
-use super::mount::{keeping_time, record_points, write_memory_file};
-use super::plan::{Mount, MountKind, Network, Plan};
+use super::placed::PlacedAll;
+use super::plan::{Network, Plan};
 use super::stub::Wanted;
 use super::system::{self, Forked};
 use super::{Tier, child, filter, privileges, user};
-use crate::modes::{self, PRIVATE};
 
 pub(super) fn carry_out(plan: &Plan, control: &UnixStream) -> Result<i32> {
     // Without a pid namespace the kernel ends nobody but the processes that ask for
@@ -31,10 +28,8 @@ pub(super) fn carry_out(plan: &Plan, control: &UnixStream) -> Result<i32> {
     if plan.network == Network::None {
         bail!("`--network=none` needs namespaces, which the chroot isolation does not have");
     }
-    let wanted: Vec<Wanted> = wanted(plan)?;
-    record_points(plan, directory, &wanted)?;
-    let mut placed = PlacedAll::default();
-    place_all(directory, plan, &mut placed)?;
+    let mut placed = PlacedAll::new(plan)?;
+    placed.place(directory, plan, &NODES)?;
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
     let code = match system::fork()? {
         Forked::Child => system::exit_now(enter(directory, plan, control)),
@@ -220,154 +215,15 @@ fn children_of(parent: Pid) -> Vec<Pid> {
     all_processes().filter(is_child).collect()
 }
 
-fn wanted(plan: &Plan) -> Result<Vec<Wanted>> {
-    let mut wanted = vec![Wanted {
-        path: "dev".into(),
-        kind: FileType::Directory,
-    }];
-    for name in NODES {
-        wanted.push(Wanted {
-            path: Path::new("dev").join(name),
-            kind: FileType::RegularFile,
-        });
-    }
-    for mount in &plan.mounts {
-        let directory = match &mount.kind {
-            MountKind::Tmpfs { .. } => true,
-            MountKind::File(_) => false,
-            MountKind::Bind { source, .. } => std::fs::metadata(source)
-                .with_context(|| format!("cannot read `{}`", source.display()))?
-                .is_dir(),
-        };
-        wanted.push(Wanted {
-            path: mount.target.clone(),
-            kind: if directory {
-                FileType::Directory
-            } else {
-                FileType::RegularFile
-            },
-        });
-    }
-    Ok(wanted)
+/// The device nodes that every command finds, as mount points.
+pub(super) fn device_points() -> Vec<Wanted> {
+    let point = |path: &Path, kind| Wanted {
+        path: path.to_path_buf(),
+        kind,
+    };
+    let dev = Path::new("dev");
+    let nodes = NODES.map(|name| point(&dev.join(name), FileType::RegularFile));
+    [vec![point(dev, FileType::Directory)], nodes.to_vec()].concat()
 }
 
 const NODES: [&str; 5] = ["null", "zero", "full", "random", "urandom"];
-
-/// What stands where something was, and how to undo it.
-struct Placed {
-    at: PathBuf,
-    /// The image's own, set aside.
-    aside: PathBuf,
-    /// A cache goes back to where it came from.
-    back: Option<PathBuf>,
-}
-
-/// Undone when dropped, so that a failure half way loses no cache and leaves no secret.
-#[derive(Default)]
-struct PlacedAll(Vec<Placed>);
-
-fn place_all(directory: &Path, plan: &Plan, placed: &mut PlacedAll) -> Result<()> {
-    let root = open_root(directory)?;
-    for (i, mount) in plan.mounts.iter().enumerate() {
-        // Made beneath a directory that an earlier mount of this step has brought.
-        let resolved = resolve(&root, &mount.target)?;
-        let at = directory.join(&resolved.path);
-        if resolved.found.is_none() {
-            make(&root, resolved, FileType::Directory)?;
-        }
-        let aside = plan.scratch.join(format!("aside-{i}"));
-        let back = replace(&at, &aside, || place(mount, &at))
-            .with_context(|| format!("cannot put something at `{}`", mount.target.display()))?;
-        placed.0.push(Placed { at, aside, back });
-    }
-    for name in NODES {
-        let at = directory.join("dev").join(name);
-        let aside = plan.scratch.join(format!("aside-dev-{name}"));
-        replace(&at, &aside, || place_node(name, &at))?;
-        let back = None;
-        placed.0.push(Placed { at, aside, back });
-    }
-    Ok(())
-}
-
-/// Sets what is there aside and puts something else in its place.
-fn replace<T>(at: &Path, aside: &Path, put: impl FnOnce() -> Result<T>) -> Result<T> {
-    let parent = at.parent().context("the root cannot be replaced")?;
-    keeping_time(parent, || {
-        std::fs::rename(at, aside)?;
-        put()
-    })
-}
-
-/// A device where the system permits it, a file with the same beginning where not.
-fn place_node(name: &str, at: &Path) -> Result<()> {
-    let node = rustix::fs::stat(Path::new("/dev").join(name))?;
-    let mode = rustix::fs::Mode::from(0o666);
-    let made = rustix::fs::mknodat(
-        rustix::fs::CWD,
-        at,
-        FileType::CharacterDevice,
-        mode,
-        node.st_rdev,
-    );
-    if made.is_ok() {
-        std::fs::set_permissions(at, Permissions::from_mode(0o666))?;
-        return Ok(());
-    }
-    if name != "null" {
-        bail!("cannot make the device /dev/{name} (CAP_MKNOD is missing)");
-    }
-    modes::write_private(at, b"")?;
-    Ok(std::fs::set_permissions(at, Permissions::from_mode(0o666))?)
-}
-
-/// What comes from outside is a directory or socket of the store, on the same file
-/// system: a cache, a copy made for this step, the forwarded agent.
-fn place(mount: &Mount, at: &Path) -> Result<Option<PathBuf>> {
-    match &mount.kind {
-        MountKind::Tmpfs { mode, .. } => {
-            modes::make_dir(at, PRIVATE)?;
-            std::fs::set_permissions(at, Permissions::from_mode(*mode))?;
-        }
-        MountKind::File(file) => write_memory_file(at, file)?,
-        MountKind::Bind { source, .. } => {
-            std::fs::rename(source, at)
-                .with_context(|| format!("cannot move `{}`", source.display()))?;
-            return Ok(Some(source.clone()));
-        }
-    }
-    Ok(None)
-}
-
-impl PlacedAll {
-    /// In the opposite order, everything even if something fails.
-    fn remove(&mut self) -> Result<()> {
-        let mut done = Ok(());
-        while let Some(placed) = self.0.pop() {
-            done = done.and(placed.remove());
-        }
-        done
-    }
-}
-
-impl Drop for PlacedAll {
-    fn drop(&mut self) {
-        drop(self.remove());
-    }
-}
-
-impl Placed {
-    fn remove(&self) -> Result<()> {
-        let parent = self.at.parent().context("the root was replaced")?;
-        keeping_time(parent, || {
-            match &self.back {
-                Some(back) => std::fs::rename(&self.at, back)?,
-                None if self.at.is_dir() && !self.at.is_symlink() => {
-                    std::fs::remove_dir_all(&self.at)?;
-                }
-                None => drop(std::fs::remove_file(&self.at)),
-            }
-            Ok(std::fs::rename(&self.aside, &self.at)?)
-        })
-    }
-}

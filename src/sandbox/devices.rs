@@ -7,10 +7,10 @@ use anyhow::{Context, Result};
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::mount::MountFlags;
 
-use super::image_path::{descriptor_path, make, resolve};
 use super::mount::{bind, bind_over};
 use super::plan::{Network, Plan};
 use super::{Tier, system};
+use crate::confined::{descriptor_path, make, resolve};
 
 const NODES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
 const LINKS: [(&str, &str); 6] = [

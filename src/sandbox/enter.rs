@@ -111,7 +111,7 @@ fn read_only_program() -> Result<OwnedFd> {
     let same =
         |a: &rustix::fs::Stat, b: &rustix::fs::Stat| a.st_ino == b.st_ino && a.st_dev == b.st_dev;
     let (mounted, running) = (
-        super::image_path::stat(&tree)?,
+        rustix::fs::fstat(&tree)?,
         rustix::fs::stat("/proc/self/exe")?,
     );
     anyhow::ensure!(same(&mounted, &running), "the program was replaced");

@@ -5,24 +5,25 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use rustix::fs::{FileType, Mode, OFlags};
+use rustix::fs::{Mode, OFlags};
 use rustix::mount::{MountFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags};
 
-use super::image_path::{descriptor_path, make, open_root, resolve};
 use super::overlay::Overlay;
 use super::plan::{Mount, MountKind, Plan, PlanFile, Root};
+use super::points::{leaf, mount_points};
 use super::stub::{Stubs, Wanted};
 use super::{devices, system};
+use crate::confined::{descriptor_path, make, open_root, remove_tree, resolve};
 use crate::modes::{self, PRIVATE, VISIBLE};
 
 /// Builds the file system and makes it this process's root.
 pub(super) fn build(plan: &Plan) -> Result<()> {
     let at = plan.scratch.join("root");
     modes::make_dir(&at, PRIVATE).context("cannot make a mount point")?;
-    let wanted = mount_points(plan)?;
     match &plan.root {
-        Root::Overlay { .. } => mount_overlay(plan, &wanted, &at)?,
-        Root::Directory(directory) => mount_directory(plan, directory, &wanted, &at)?,
+        Root::Overlay { .. } => mount_overlay(plan, &mount_points(plan)?, &at)?,
+        // Its mount points are there: see `MadePoints`.
+        Root::Directory(directory) => mount_directory(directory, &at)?,
     }
     let root = open_root(&at)?;
     let memory = memory_directory(&plan.scratch)?;
@@ -32,38 +33,6 @@ pub(super) fn build(plan: &Plan) -> Result<()> {
             .with_context(|| format!("cannot mount `{}`", mount.target.display()))?;
     }
     change_root(&at)
-}
-
-fn mount_points(plan: &Plan) -> Result<Vec<Wanted>> {
-    let mut wanted: Vec<Wanted> = ["proc", "sys", "dev"]
-        .map(|name| Wanted {
-            path: name.into(),
-            kind: FileType::Directory,
-        })
-        .into();
-    for mount in &plan.mounts {
-        wanted.push(Wanted {
-            path: mount.target.clone(),
-            kind: leaf(mount)?,
-        });
-    }
-    Ok(wanted)
-}
-
-fn leaf(mount: &Mount) -> Result<FileType> {
-    Ok(match &mount.kind {
-        MountKind::Tmpfs { .. } => FileType::Directory,
-        MountKind::File(_) => FileType::RegularFile,
-        MountKind::Bind { source, .. } => {
-            let meta = std::fs::metadata(source)
-                .with_context(|| format!("cannot mount `{}`", source.display()))?;
-            if meta.is_dir() {
-                FileType::Directory
-            } else {
-                FileType::RegularFile
-            }
-        }
-    })
 }
 
 fn mount_overlay(plan: &Plan, wanted: &[Wanted], at: &Path) -> Result<()> {
@@ -98,7 +67,7 @@ fn mount_overlay(plan: &Plan, wanted: &[Wanted], at: &Path) -> Result<()> {
         rustix::mount::unmount(at, UnmountFlags::empty())
             .context("cannot unmount the overlay again")?;
         // A volatile mount leaves a mark that forbids the next one.
-        std::fs::remove_dir_all(work)?;
+        remove_tree(work)?;
         modes::make_dir(work, PRIVATE)?;
         mount(&stubs, ALL_STUBS)?;
     }
@@ -116,82 +85,11 @@ pub fn with_stubs(plan: &Plan, lowers: &[PathBuf]) -> Vec<PathBuf> {
     top.into_iter().chain(lowers.iter().cloned()).collect()
 }
 
-/// What was made in a directory that is no overlay, to be removed by whoever owns it.
-const MADE_POINTS: &str = "made-mount-points";
-
-fn mount_directory(plan: &Plan, directory: &Path, wanted: &[Wanted], at: &Path) -> Result<()> {
-    record_points(plan, directory, wanted)?;
+fn mount_directory(directory: &Path, at: &Path) -> Result<()> {
     // An added attribute: in a user namespace a remount, which sets all of them, fails
     // where the file system of the store is mounted `nosuid` or `noexec`.
     bind(directory, open_root(at)?, system::ATTR_NODEV)
         .with_context(|| format!("cannot mount `{}`", directory.display()))
-}
-
-/// Makes mount points and notes which, for [`remove_made_points`].
-pub(super) fn record_points(plan: &Plan, directory: &Path, wanted: &[Wanted]) -> Result<()> {
-    let made = make_points(directory, wanted)?;
-    modes::write_private(
-        &plan.scratch.join(MADE_POINTS),
-        &postcard::to_stdvec(&made)?,
-    )?;
-    Ok(())
-}
-
-/// Makes what is missing; gives the paths made, parents first. The directories above
-/// keep their times.
-fn make_points(directory: &Path, wanted: &[Wanted]) -> Result<Vec<PathBuf>> {
-    let root = open_root(directory)?;
-    let mut made = Vec::new();
-    for wanted in wanted {
-        let resolved = resolve(&root, &wanted.path)?;
-        if resolved.found.is_some() {
-            continue;
-        }
-        let parts: Vec<_> = resolved.path.iter().collect();
-        let above: PathBuf = parts[..resolved.existing].iter().collect();
-        let (first, count) = (resolved.existing, parts.len());
-        made.extend((first..count).map(|i| parts[..=i].iter().collect::<PathBuf>()));
-        keeping_time(&directory.join(above), || {
-            make(&root, resolved, wanted.kind)?;
-            Ok(())
-        })?;
-    }
-    Ok(made)
-}
-
-/// Does something in a directory and puts the directory's modification time back.
-pub(super) fn keeping_time<T>(directory: &Path, act: impl FnOnce() -> Result<T>) -> Result<T> {
-    let before = std::fs::symlink_metadata(directory)?;
-    let done = act()?;
-    let time = filetime::FileTime::from_last_modification_time(&before);
-    filetime::set_file_mtime(directory, time)?;
-    Ok(done)
-}
-
-/// Removes the mount points that a plan with [`Root::Directory`] made, if they are
-/// still empty.
-///
-/// # Errors
-/// The record of them cannot be read.
-pub fn remove_made_points(scratch: &Path, directory: &Path) -> Result<()> {
-    let made: Vec<PathBuf> = postcard::from_bytes(&std::fs::read(scratch.join(MADE_POINTS))?)?;
-    for point in made.iter().rev() {
-        let path = directory.join(point);
-        let Ok(meta) = std::fs::symlink_metadata(&path) else {
-            continue;
-        };
-        let parent = path.parent().expect("a mount point is not the root");
-        keeping_time(parent, || {
-            if meta.is_dir() {
-                // What the command put into it stays.
-                drop(std::fs::remove_dir(&path));
-            } else if meta.len() == 0 {
-                std::fs::remove_file(&path)?;
-            }
-            Ok(())
-        })?;
-    }
-    Ok(())
 }
 
 /// A tmpfs of this sandbox alone, for what must not touch a disk.
@@ -207,7 +105,7 @@ fn memory_directory(scratch: &Path) -> Result<PathBuf> {
 fn mount_one(root: &OwnedFd, mount: &Mount, memory: &Path) -> Result<()> {
     // Not yet there only beneath another mount of this step, whose business it then is.
     let resolved = resolve(root, &mount.target)?;
-    let at = make(root, resolved, leaf(mount)?)?;
+    let at = make(root, resolved, leaf(&mount.kind)?)?;
     match &mount.kind {
         MountKind::Bind { source, readonly } => {
             let rdonly = if *readonly { system::ATTR_RDONLY } else { 0 };
@@ -231,17 +129,23 @@ fn mount_one(root: &OwnedFd, mount: &Mount, memory: &Path) -> Result<()> {
     }
 }
 
-pub(super) fn write_memory_file(path: &Path, file: &PlanFile) -> Result<()> {
-    use std::io::Write;
-    use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, fchown};
-    let mut out = std::fs::File::options()
+fn write_memory_file(path: &Path, file: &PlanFile) -> Result<()> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let out = std::fs::File::options()
         .write(true)
         .create_new(true)
         .mode(0o600)
         .open(path)?;
+    fill_memory_file(&out, file)
+}
+
+/// Bytes, owner and mode, in this order: nobody else reads it before it is whole.
+pub(super) fn fill_memory_file(mut out: &std::fs::File, file: &PlanFile) -> Result<()> {
+    use std::io::Write;
+    use std::os::unix::fs::{PermissionsExt, fchown};
     out.write_all(&file.bytes)?;
     if (file.uid, file.gid) != (0, 0) {
-        fchown(&out, Some(file.uid), Some(file.gid))
+        fchown(out, Some(file.uid), Some(file.gid))
             .with_context(|| format!("owner {}:{} is not mapped here", file.uid, file.gid))?;
     }
     out.set_permissions(PermissionsExt::from_mode(file.mode))?;

@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use rustix::fs::{AtFlags, FileType, Timespec, Timestamps};
 
 use super::Stub;
-use super::image_path::{self, descriptor_path, resolve};
+use crate::confined::{self, descriptor_path, resolve};
 use crate::modes::{self, VISIBLE};
 
 /// A mount point in the image and what it has to be.
@@ -39,7 +39,7 @@ impl Stubs {
     pub(super) fn of(corrections: &[Stub]) -> Result<Stubs> {
         let mut stubs = Stubs::default();
         for stub in corrections {
-            let like = image_path::open_root(&stub.like)
+            let like = confined::open_root(&stub.like)
                 .with_context(|| format!("cannot open `{}`", stub.like.display()))?;
             stubs.known.insert(stub.path.clone(), attributes(&like)?);
         }
@@ -105,7 +105,7 @@ impl Stubs {
 }
 
 fn attributes(directory: impl AsFd) -> Result<Attributes> {
-    let stat = image_path::stat(directory.as_fd())?;
+    let stat = rustix::fs::fstat(&directory)?;
     let path = descriptor_path(directory.as_fd());
     let own = |name: &std::ffi::OsString| {
         let name = name.to_string_lossy();

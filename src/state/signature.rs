@@ -1,6 +1,8 @@
 //! Whether a file or a tree is still the one that was written, by `lstat` alone.
 
+use std::ffi::OsString;
 use std::fs::{self, Metadata};
+
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
@@ -53,15 +55,32 @@ impl Signature {
 /// Something cannot be read, such as because it is gone.
 pub fn tree_signature(path: &Path) -> io::Result<[u8; 32]> {
     let mut frame = Frame::new();
-    sign(path, &mut frame)?;
+    let mut path = path.to_path_buf();
+    // Per level: the names that are still to be signed. Not by recursion: a command may
+    // have made directories in each other as long as it liked.
+    let mut left = vec![sign(&path, &mut frame)?.into_iter()];
+    while let Some(names) = left.last_mut() {
+        match names.next() {
+            Some(name) => {
+                frame.part(name.as_bytes());
+                path.push(&name);
+                left.push(sign(&path, &mut frame)?.into_iter());
+            }
+            None => {
+                left.pop();
+                path.pop();
+            }
+        }
+    }
     Ok(frame.finish())
 }
 
-fn sign(path: &Path, frame: &mut Frame) -> io::Result<()> {
+/// Signs a file, or how many names a directory has, and gives these.
+fn sign(path: &Path, frame: &mut Frame) -> io::Result<Vec<OsString>> {
     let metadata = fs::symlink_metadata(path)?;
     if !metadata.is_dir() {
         frame.part(&Signature::of(&metadata).bytes());
-        return Ok(());
+        return Ok(Vec::new());
     }
     let mut names = fs::read_dir(path)?
         .map(|entry| Ok(entry?.file_name()))
@@ -69,9 +88,5 @@ fn sign(path: &Path, frame: &mut Frame) -> io::Result<()> {
     // Sorted: readdir order differs between file systems.
     names.sort();
     frame.part(&(names.len() as u64).to_le_bytes());
-    for name in names {
-        frame.part(name.as_bytes());
-        sign(&path.join(&name), frame)?;
-    }
-    Ok(())
+    Ok(names)
 }

@@ -397,3 +397,23 @@ fn a_directory_that_is_a_link_is_refused_for_writing_and_ignored_for_reading() {
         "the lock, .gitignore, log, stat and manifest.cache"
     );
 }
+
+#[test]
+fn a_tree_of_any_depth_is_signed_or_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut at = crate::confined::open_directory(directory.path()).unwrap();
+    let mut dig = |levels: usize| {
+        for _ in 0..levels {
+            rustix::fs::mkdirat(&at, "d", 0o755.into()).unwrap();
+            at = crate::confined::open_child(&at, b"d").unwrap();
+        }
+    };
+    dig(1900);
+    let first = tree_signature(directory.path()).unwrap();
+    assert_eq!(tree_signature(directory.path()).unwrap(), first);
+    dig(1);
+    assert_ne!(tree_signature(directory.path()).unwrap(), first);
+    dig(3000);
+    assert!(tree_signature(directory.path()).is_err());
+    crate::confined::remove_tree(&directory.path().join("d")).unwrap();
+}

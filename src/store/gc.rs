@@ -12,6 +12,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, Result, bail};
 
 use super::Store;
+use crate::confined::{Descent, names, open_directory};
 use crate::image::{Descriptor, Digest, ManifestOrIndex};
 
 /// Bytes and files per folder.
@@ -203,19 +204,51 @@ pub(super) fn entries(directory: &Path) -> Vec<Item> {
         .collect()
 }
 
-/// Bytes and files below a path, links not followed, unreadable folders left out.
+/// Bytes and files below a path, however deep, links not followed, unreadable folders
+/// left out.
 pub(super) fn measure(path: &Path) -> (u64, u64) {
-    let Ok(meta) = fs::symlink_metadata(path) else {
-        return (0, 0);
-    };
-    if !meta.is_dir() {
-        return (meta.len(), 1);
+    match (fs::symlink_metadata(path), open_directory(path)) {
+        (Ok(meta), Ok(root)) if meta.is_dir() => measure_below(Descent::new(root)),
+        (Ok(meta), _) if !meta.is_dir() => (meta.len(), 1),
+        _ => (0, 0),
     }
-    let Ok(entries) = fs::read_dir(path) else {
-        return (0, 0);
-    };
-    entries
-        .filter_map(Result::ok)
-        .map(|e| measure(&e.path()))
-        .fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1))
+}
+
+fn measure_below(mut walk: Descent) -> (u64, u64) {
+    let (mut bytes, mut files) = (0, 0);
+    // Per level: the directories in it that were not looked into yet.
+    let mut left = vec![count(&walk, &mut bytes, &mut files)];
+    while let Some(directories) = left.last_mut() {
+        match directories.pop() {
+            Some(name) if walk.enter(&name).is_ok() => {
+                left.push(count(&walk, &mut bytes, &mut files));
+            }
+            Some(_) => {}
+            None => {
+                left.pop();
+                if walk.leave().is_err() {
+                    break;
+                }
+            }
+        }
+    }
+    (bytes, files)
+}
+
+/// Counts what is in the directory that the walk is in; gives the directories.
+fn count(walk: &Descent, bytes: &mut u64, files: &mut u64) -> Vec<Vec<u8>> {
+    let mut directories = Vec::new();
+    for name in names(walk.here()).unwrap_or_default() {
+        let flags = rustix::fs::AtFlags::SYMLINK_NOFOLLOW;
+        let Ok(stat) = rustix::fs::statat(walk.here(), &*name, flags) else {
+            continue;
+        };
+        if rustix::fs::FileType::from_raw_mode(stat.st_mode) == rustix::fs::FileType::Directory {
+            directories.push(name);
+        } else {
+            *bytes += u64::try_from(stat.st_size).unwrap_or(0);
+            *files += 1;
+        }
+    }
+    directories
 }

@@ -36,7 +36,7 @@ mod tests;
 mod trust;
 
 use std::collections::HashMap;
-use std::fs::{self, File};
+use std::fs::File;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -48,6 +48,7 @@ pub use cache_mounts::{CacheMount, describe_cache_mount};
 pub use gc::{Garbage, Keep, Usage};
 pub use trust::{FoundAgain, Guard, Names, Shared, Trust};
 
+use crate::confined::remove_tree;
 use crate::event::Cancel;
 use crate::image::Digest;
 use crate::layer::Index;
@@ -280,7 +281,7 @@ impl Store {
     fn sweep(&self) {
         for left in self.leftovers() {
             // Best effort: what stays is tried again by every later run.
-            drop(fs::remove_dir_all(left));
+            drop(remove_tree(&left));
         }
     }
 

@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
 
+use crate::confined::remove_tree;
 use crate::modes::{self, PRIVATE};
 
 pub(super) struct ProcessDir {
@@ -71,7 +72,7 @@ impl ProcessDir {
 impl Drop for ProcessDir {
     fn drop(&mut self) {
         // Trees of a user namespace may refuse; a later run's helper removes them.
-        drop(fs::remove_dir_all(&self.path));
+        drop(remove_tree(&self.path));
     }
 }
 

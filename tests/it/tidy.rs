@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// Every room of `src/` and the rooms that its code may name. `event`, `printable` and `bounded` are known
 /// to all. Data moves one way: a new edge needs a reason, and never a circle.
-const ROOMS: [(&str, &[&str]); 30] = [
+const ROOMS: [(&str, &[&str]); 31] = [
     ("manifest", &[]),
     ("dockerfile", &[]),
     ("image", &[]),
@@ -16,23 +16,24 @@ const ROOMS: [(&str, &[&str]); 30] = [
     ("watch", &[]),
     ("mac", &[]),
     ("program", &[]),
-    ("sandbox", &["modes", "program"]),
+    ("confined", &[]),
+    ("sandbox", &["confined", "modes", "program"]),
     ("daemon", &[]),
     ("connection", &[]),
-    ("git", &["connection", "program"]),
+    ("git", &["connection", "confined", "program"]),
     // A layer is known by its digest.
-    ("layer", &["image"]),
+    ("layer", &["image", "confined"]),
     ("graph", &["manifest"]),
     ("plan", &["graph", "manifest"]),
     ("key", &["manifest", "graph"]),
     ("state", &["key", "mac"]),
-    ("store", &["image", "layer", "mac", "modes"]),
+    ("store", &["image", "layer", "mac", "modes", "confined"]),
     // What is signed is named by its digest.
     ("signature", &["image"]),
     ("archive", &["image", "layer", "store"]),
     ("registry", &["image", "store", "connection", "program"]),
     // A layer is known by its digest here too.
-    ("rootfs", &["image", "layer", "modes", "store"]),
+    ("rootfs", &["image", "layer", "modes", "store", "confined"]),
     (
         "build",
         &[
@@ -43,6 +44,7 @@ const ROOMS: [(&str, &[&str]); 30] = [
             "modes",
             "store",
             "rootfs",
+            "confined",
             "sandbox",
             "program",
             "registry",

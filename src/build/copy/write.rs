@@ -12,6 +12,7 @@ use rustix::fs::{Mode, OFlags};
 
 use super::plan::{Content, Plan, Planned};
 use super::tree::{parent, show};
+use crate::confined::{open_beneath, open_root};
 use crate::event::Cancel;
 use crate::layer::{
     Compression, EntryKind, Index, LayerBlob, LayerReader, LayerWriter, decompress, write_content,
@@ -34,12 +35,7 @@ pub struct Beneath {
 
 impl Beneath {
     pub fn new(root: &Path) -> Result<Beneath> {
-        let root = rustix::fs::open(
-            root,
-            OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
-            Mode::empty(),
-        )
-        .with_context(|| format!("cannot open `{}`", root.display()))?;
+        let root = open_root(root).with_context(|| format!("cannot open `{}`", root.display()))?;
         Ok(Beneath { root, last: None })
     }
 
@@ -48,15 +44,9 @@ impl Beneath {
             return Ok(&self.root);
         }
         if self.last.as_ref().is_none_or(|(known, _)| known != path) {
-            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let mut at: Option<OwnedFd> = None;
-            for part in path.split(|b| *b == b'/') {
-                let from = at.as_ref().unwrap_or(&self.root);
-                at = Some(rustix::fs::openat(from, part, flags, Mode::empty())?);
-            }
-            self.last = at.map(|fd| (path.to_vec(), fd));
+            self.last = Some((path.to_vec(), open_beneath(&self.root, path)?));
         }
-        Ok(&self.last.as_ref().expect("a path has a component").1)
+        Ok(&self.last.as_ref().expect("it was just opened").1)
     }
 }
 

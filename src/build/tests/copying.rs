@@ -443,3 +443,27 @@ fn a_workdir_that_exists_makes_no_layer() {
     assert_eq!(image.layers[1], ["755 0:0 a/", "755 0:0 a/b/"]);
     assert_eq!(image.config.config.working_dir, "/a/b");
 }
+
+#[test]
+fn a_context_may_be_as_deep_as_paths_are_long() {
+    let p = Project::new();
+    let mut at = crate::confined::open_directory(&p.path("")).unwrap();
+    let mut dig = |levels: usize| {
+        for _ in 0..levels {
+            rustix::fs::mkdirat(&at, "d", 0o755.into()).unwrap();
+            at = crate::confined::open_child(&at, b"d").unwrap();
+        }
+    };
+    let walk = || {
+        let time = crate::layer::Timestamp::default();
+        let context = context::ContextTree::open(&p.path(""), &[], &[], time).unwrap();
+        copy::Tree::walk(&context, b"")
+    };
+    dig(1900);
+    let found = walk().unwrap();
+    assert_eq!(found.len(), 1900);
+    assert_eq!(found[1899].path.len(), 2 * 1900 - 1);
+    dig(2000);
+    let error = format!("{:#}", walk().unwrap_err());
+    assert!(error.contains("too long"), "{error}");
+}

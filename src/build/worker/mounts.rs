@@ -1,21 +1,25 @@
 //! The mounts of a step, from what the Dockerfile says to host paths that a sandbox
 //! takes; and what has to stay for as long as the step runs.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use rustix::fs::{Mode, OFlags};
 
 use super::request::{CacheScope, RunMount, Sharing, TreeSource};
 use super::server::{Server, Task};
 use super::ssh::Agent;
 use super::views::{View, Writes};
+use crate::confined;
 use crate::event::Cancel;
 use crate::modes::{self, PRIVATE, VISIBLE};
 use crate::rootfs::{self, Devices};
-use crate::sandbox::{self, Mount, MountKind, PlanFile, Tier};
+use crate::sandbox::{Mount, MountKind, PlanFile, Tier};
 use crate::store::describe_cache_mount;
 
 /// Mounts, and what they need while they are in use.
@@ -95,7 +99,7 @@ impl Prepared {
                 ..
             } => {
                 let directory = cache.expect("every cache was locked").join("data");
-                if !directory.exists() {
+                if fs::symlink_metadata(&directory).is_err() {
                     let made = self.seeded(server, seed.as_ref(), temporary, number)?;
                     own(&made, *mode, (*uid, *gid), server.tier)?;
                     fs::rename(&made, &directory).context("cannot make a cache")?;
@@ -159,8 +163,8 @@ impl Prepared {
         writes: Writes,
     ) -> Result<PathBuf> {
         let view = self.view(server, from, writes)?;
-        let root = sandbox::open_root(&view)?;
-        let resolved = sandbox::resolve(root, Path::new(source))?;
+        let root = confined::open_root(&view)?;
+        let resolved = confined::resolve(root, Path::new(source))?;
         if resolved.found.is_none() {
             bail!("`{source}` does not exist in what it is mounted from");
         }
@@ -355,7 +359,8 @@ fn own(path: &Path, mode: u32, ids: (u32, u32), tier: Tier) -> Result<()> {
     Ok(fs::set_permissions(path, PermissionsExt::from_mode(mode))?)
 }
 
-/// One chosen file of a context, with the directories above it.
+/// One chosen file of a context, with the directories above it. Nothing in the context is
+/// followed: what was a directory when it was chosen may be a link by now.
 fn copy_chosen(from: &Path, path: &Path, to: &Path, cancel: &Cancel) -> Result<()> {
     if path
         .components()
@@ -363,9 +368,12 @@ fn copy_chosen(from: &Path, path: &Path, to: &Path, cancel: &Cancel) -> Result<(
     {
         bail!("`{}` is no path inside a context", path.display());
     }
-    let (source, target) = (from.join(path), to.join(path));
-    let meta = fs::symlink_metadata(&source)
-        .with_context(|| format!("cannot read `{}`", source.display()))?;
+    let told = || format!("cannot read `{}`", from.join(path).display());
+    let (directory, name) =
+        confined::open_parent(confined::open_root(from)?, path).with_context(told)?;
+    let source = confined::descriptor_path(&directory).join(OsStr::from_bytes(&name));
+    let target = to.join(path);
+    let meta = fs::symlink_metadata(&source).with_context(told)?;
     if let Some(parent) = target.parent() {
         modes::make_dirs(parent, VISIBLE)?;
     }
@@ -376,8 +384,11 @@ fn copy_chosen(from: &Path, path: &Path, to: &Path, cancel: &Cancel) -> Result<(
         std::os::unix::fs::symlink(fs::read_link(&source)?, &target)?;
         return Ok(());
     } else if meta.is_file() {
-        rootfs::copy_file(&source, &target, cancel)
-            .with_context(|| format!("cannot copy `{}`", source.display()))?;
+        // NONBLOCK: what became a fifo meanwhile must not hang the build.
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file =
+            rustix::fs::openat(&directory, &*name, flags, Mode::empty()).with_context(told)?;
+        rootfs::copy_file(&confined::descriptor_path(&file), &target, cancel).with_context(told)?;
         fs::set_permissions(&target, meta.permissions())?;
     } else {
         return Ok(());

@@ -13,6 +13,7 @@ use super::protocol::{
     ARGV0_INSIDE, Answer, Answered, Asked, Hello, Request, Start, receive, send,
 };
 use super::{step, views};
+use crate::confined::remove_tree;
 use crate::event::Cancel;
 use crate::mac::MacKey;
 use crate::printable::{self, Colors};
@@ -277,7 +278,7 @@ impl Server {
             let probe = || -> Result<()> {
                 let scratch = self.store.temporary_dir()?;
                 let probed = sandbox::probe_overlay(&scratch, self.xattrs);
-                drop(std::fs::remove_dir_all(&scratch));
+                drop(remove_tree(&scratch));
                 probed
             };
             probe().map_err(|error| format!("{error:#}"))
@@ -412,12 +413,7 @@ fn delete(root: &Path, paths: &[PathBuf]) -> Result<Answer> {
         if !below {
             bail!("`{}` is no part of the store", path.display());
         }
-        match std::fs::remove_dir_all(path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(error).with_context(|| format!("cannot delete `{}`", path.display()));
-            }
-            _ => {}
-        }
+        remove_tree(path).with_context(|| format!("cannot delete `{}`", path.display()))?;
     }
     Ok(Answer::Deleted)
 }
@@ -435,7 +431,7 @@ fn sweep(server: &Server) {
             if tier == Tier::Chroot {
                 sandbox::kill_rooted_in(&left);
             }
-            drop(std::fs::remove_dir_all(left));
+            drop(remove_tree(&left));
         }
     });
 }

@@ -7,8 +7,6 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use anyhow::{Context, Result};
@@ -16,7 +14,7 @@ use anyhow::{Context, Result};
 /// Forwards for as long as it lives.
 pub(super) struct Agent {
     path: PathBuf,
-    stopped: Arc<AtomicBool>,
+    listener: UnixListener,
 }
 
 impl Agent {
@@ -36,10 +34,9 @@ impl Agent {
             chown(&path, Some(uid), Some(gid))
                 .with_context(|| format!("cannot give the agent's socket to {uid}:{gid}"))?;
         }
-        let stopped = Arc::new(AtomicBool::new(false));
-        let (host, stop) = (host.to_string(), stopped.clone());
-        thread::spawn(move || accept(&listener, &host, &stop));
-        Ok(Agent { path, stopped })
+        let (host, accepting) = (host.to_string(), listener.try_clone()?);
+        thread::spawn(move || accept(&accepting, &host));
+        Ok(Agent { path, listener })
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -49,11 +46,9 @@ impl Agent {
 
 impl Drop for Agent {
     fn drop(&mut self) {
-        self.stopped.store(true, Ordering::SeqCst);
-        // One last connection wakes the thread that accepts.
-        drop(at_short_name(&self.path, |short| {
-            UnixStream::connect(short)
-        }));
+        // Wakes the thread that accepts. Not by a connection: the path is one that the
+        // command could put something else at.
+        let _ = rustix::net::shutdown(&self.listener, rustix::net::Shutdown::Both);
     }
 }
 
@@ -67,14 +62,11 @@ fn at_short_name<T>(path: &Path, act: impl FnOnce(&Path) -> io::Result<T>) -> io
     act(&short.join(name))
 }
 
-fn accept(listener: &UnixListener, host: &str, stopped: &AtomicBool) {
+fn accept(listener: &UnixListener, host: &str) {
     for client in listener.incoming() {
         let Ok(client) = client else {
             return;
         };
-        if stopped.load(Ordering::SeqCst) {
-            return;
-        }
         let Ok(agent) = UnixStream::connect(host) else {
             continue;
         };

@@ -1,7 +1,6 @@
 //! One RUN: stack the layers, start the sandbox, pass its lines on, make what it
 //! changed a layer.
 
-use std::fs;
 use std::io::Read;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
@@ -17,18 +16,19 @@ use super::request::{Network, RunRequest};
 use super::server::{Lines, Server, Task};
 use super::shell::{ShellRequest, shell_of};
 use super::views::{stubs, uses_overlay};
+use crate::confined::{open_beneath, open_root, remove_tree};
 use crate::event::Cancel;
 use crate::layer::{LayerBlob, View};
 use crate::modes::{self, PRIVATE, VISIBLE};
 use crate::rootfs::{self, DiffOptions, Owners, Snapshot};
-use crate::sandbox::{self, Mount, MountKind, Plan, PlanFile, Root, Running, Tier};
+use crate::sandbox::{self, MadePoints, Mount, MountKind, Plan, PlanFile, Root, Running, Tier};
 
 /// The step's directory in the store; removed whatever happens.
 struct Scratch(PathBuf);
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        drop(fs::remove_dir_all(&self.0));
+        drop(remove_tree(&self.0));
     }
 }
 
@@ -64,15 +64,14 @@ pub(super) fn run(
         &prepared,
         &scratch.0.join("sandbox"),
     )?;
+    let points = MadePoints::make(&plan)?;
     let running = rootfs::while_nothing_is_written(|| {
         sandbox::start(&server.program, &plan, &request.limits)
     })?;
     task.on_cancel(running.killer()?);
     let exit = follow(running, lines, server.tier)?;
     task.cancel.check()?;
-    if matches!(plan.root, Root::Directory(_)) {
-        sandbox::remove_made_points(&plan.scratch, &changes.upper)?;
-    }
+    points.remove()?;
     if let (Some(shell), 1..) = (shell, exit) {
         let scratch = scratch.0.join("shell");
         let plan = self::plan(server, request, &changes, &prepared, &scratch)?;
@@ -105,13 +104,15 @@ fn on_terminal(mut plan: Plan, shell: &ShellRequest) -> Plan {
 fn open_shell(server: &Server, plan: Plan, task: &Task, lines: &Lines) -> Result<()> {
     if let Root::Overlay { work, .. } = &plan.root {
         // What the kernel leaves in a volatile overlay so that nobody mounts it again by mistake.
-        drop(fs::remove_dir_all(work.join("work/incompat")));
+        drop(remove_tree(&work.join("work/incompat")));
     }
     // Whoever looks around has all the time and memory there is.
     let unlimited = sandbox::Limits::default();
-    let started =
-        rootfs::while_nothing_is_written(|| sandbox::start(&server.program, &plan, &unlimited));
-    let opened = started.and_then(|running| {
+    let opened = MadePoints::make(&plan).and_then(|_| {
+        // They stay: what is left of a failed step is thrown away.
+        let running = rootfs::while_nothing_is_written(|| {
+            sandbox::start(&server.program, &plan, &unlimited)
+        })?;
         task.on_cancel(running.killer()?);
         follow(running, lines, server.tier)
     });
@@ -215,7 +216,10 @@ impl Changes {
     }
 
     fn has_apt(&self) -> bool {
-        let has = |tree: &PathBuf| tree.join(APT_CONFIG).is_dir();
+        // A link of the image would lead out of its tree.
+        let has = |tree: &PathBuf| {
+            open_root(tree).is_ok_and(|root| open_beneath(root, APT_CONFIG.as_bytes()).is_ok())
+        };
         match &self.root {
             Root::Overlay { lowers, .. } => lowers.iter().any(has),
             Root::Directory(directory) => has(directory),

@@ -121,7 +121,7 @@ impl Drop for View {
     fn drop(&mut self) {
         if let Some(temporary) = &self.temporary {
             let _ = rustix::mount::unmount(&self.path, UnmountFlags::DETACH);
-            drop(std::fs::remove_dir_all(temporary));
+            drop(crate::confined::remove_tree(temporary));
         }
     }
 }

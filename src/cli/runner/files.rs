@@ -74,22 +74,36 @@ struct Gathering<'a> {
     found: Vec<(String, [u8; 32])>,
 }
 
+/// A directory that is still to be read. Walks keep a list of these instead of
+/// recursing: directories may be in each other as often as a path has room for.
+struct Unread<'g> {
+    path: PathBuf,
+    name: String,
+    children: Children<'g>,
+}
+
 impl Gathering<'_> {
     fn pattern(&mut self, pattern: &str) -> io::Result<()> {
         if !is_pattern(pattern) {
             let name = clean(pattern);
             let path = self.work.path(&name);
             let metadata = fs::symlink_metadata(&path)?;
-            return self.tree(&|| path.clone(), name, &metadata);
+            let mut unread = Vec::new();
+            self.tree(&|| path.clone(), name, &metadata, &mut unread)?;
+            return self.walk(unread);
         }
         let glob = Glob::new(pattern).map_err(|error| io::Error::other(error.to_string()))?;
         for root in glob.roots() {
             let path = self.work.path(&root);
+            let mut unread = Vec::new();
             if glob.matches(&root) {
                 match fs::symlink_metadata(&path) {
-                    Ok(metadata) => self.tree(&|| path.clone(), root, &metadata)?,
+                    Ok(metadata) => {
+                        self.tree(&|| path.clone(), root, &metadata, &mut unread)?;
+                    }
                     Err(error) => nothing_there(error)?,
                 }
+                self.walk(unread)?;
                 continue;
             }
             let children = match has_all_children(pattern, &root) {
@@ -97,14 +111,33 @@ impl Gathering<'_> {
                 false => Children::Matching(&glob),
             };
             match fs::read_dir(&path) {
-                Ok(entries) => self.walk(entries, &root, children)?,
+                Ok(entries) => self.directory(entries, &root, children, &mut unread)?,
                 Err(error) => nothing_there(error)?,
             }
+            self.walk(unread)?;
         }
         Ok(())
     }
 
-    fn walk(&mut self, entries: ReadDir, name: &str, children: Children<'_>) -> io::Result<()> {
+    fn walk<'g>(&mut self, mut unread: Vec<Unread<'g>>) -> io::Result<()> {
+        while let Some(Unread {
+            path,
+            name,
+            children,
+        }) = unread.pop()
+        {
+            self.directory(fs::read_dir(path)?, &name, children, &mut unread)?;
+        }
+        Ok(())
+    }
+
+    fn directory<'g>(
+        &mut self,
+        entries: ReadDir,
+        name: &str,
+        children: Children<'g>,
+        unread: &mut Vec<Unread<'g>>,
+    ) -> io::Result<()> {
         for entry in entries {
             let entry = entry?;
             let Some(name) = self.name_of(name, &entry) else {
@@ -113,10 +146,14 @@ impl Gathering<'_> {
             match children {
                 Children::Matching(glob) if !glob.matches(&name) => {
                     if entry.file_type()?.is_dir() && glob.may_match_under(&name) {
-                        self.walk(fs::read_dir(entry.path())?, &name, children)?;
+                        unread.push(Unread {
+                            path: entry.path(),
+                            name,
+                            children,
+                        });
                     }
                 }
-                _ => self.tree(&|| entry.path(), name, &entry.metadata()?)?,
+                _ => self.tree(&|| entry.path(), name, &entry.metadata()?, unread)?,
             }
         }
         Ok(())
@@ -129,9 +166,15 @@ impl Gathering<'_> {
         path: &dyn Fn() -> PathBuf,
         name: String,
         metadata: &Metadata,
+        unread: &mut Vec<Unread<'_>>,
     ) -> io::Result<()> {
         if metadata.is_dir() {
-            return self.walk(fs::read_dir(path())?, &name, Children::All);
+            unread.push(Unread {
+                path: path(),
+                name,
+                children: Children::All,
+            });
+            return Ok(());
         }
         let hash = entry_hash(self.work, path, metadata)?;
         self.found.push((name, hash));
@@ -202,23 +245,34 @@ fn file_hash(
 /// The content of a whole tree: what a `run` target's output is compared by.
 pub(super) fn tree_hash(work: &Work<'_>, path: &Path) -> io::Result<[u8; 32]> {
     let mut frame = Frame::new();
-    hash_into(work, path, &mut frame)?;
+    // Per level: what is still to be hashed.
+    let mut left = Vec::new();
+    left.extend(hash_into(work, path, &mut frame)?);
+    while let Some(children) = left.last_mut() {
+        let Some(child) = children.next() else {
+            frame.part(b"end");
+            left.pop();
+            continue;
+        };
+        frame.part(child.file_name().expect("a child has a name").as_bytes());
+        left.extend(hash_into(work, &child, &mut frame)?);
+    }
     Ok(frame.finish())
 }
 
-fn hash_into(work: &Work<'_>, path: &Path, frame: &mut Frame) -> io::Result<()> {
+/// Hashes what is no directory, or the beginning of one, whose children follow.
+fn hash_into(
+    work: &Work<'_>,
+    path: &Path,
+    frame: &mut Frame,
+) -> io::Result<Option<std::vec::IntoIter<PathBuf>>> {
     let metadata = fs::symlink_metadata(path)?;
     if !metadata.is_dir() {
         frame.part(&entry_hash(work, &|| path.to_path_buf(), &metadata)?);
-        return Ok(());
+        return Ok(None);
     }
     frame.part(b"directory");
-    for child in children(path)? {
-        frame.part(child.file_name().expect("a child has a name").as_bytes());
-        hash_into(work, &child, frame)?;
-    }
-    frame.part(b"end");
-    Ok(())
+    Ok(Some(children(path)?.into_iter()))
 }
 
 fn children(directory: &Path) -> io::Result<Vec<PathBuf>> {

@@ -282,3 +282,20 @@ fn a_file_beyond_eight_gibibytes_has_its_size_in_pax() {
     let error = reader.next_entry().unwrap_err();
     assert!(format!("{error:#}").contains("cut off inside `huge`"));
 }
+
+#[test]
+fn names_longer_than_any_path_are_refused_in_few_words() {
+    let long = vec!["x".repeat(100); 2000].join("/");
+    for entry in [
+        Entry::directory(long.as_str(), 0o755),
+        Entry::symlink("link", long.as_str()),
+        Entry::hard_link("link", long.as_str(), 0o644),
+    ] {
+        let error = refusal(&write_plain(&vec![bare(entry)]));
+        assert!(error.contains("4095 are the most"), "{error}");
+        assert!(error.len() < 400, "{error}");
+    }
+    let longest = vec!["x".repeat(99); 41].join("/")[..4095].to_string();
+    let fits = vec![bare(Entry::directory(longest.as_str(), 0o755))];
+    assert_eq!(read(&write_plain(&fits)).unwrap().len(), 1);
+}

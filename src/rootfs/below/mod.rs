@@ -13,7 +13,7 @@ mod stacked;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
 use anyhow::Result;
@@ -84,11 +84,11 @@ impl<'a> Below<'a> {
         Below::Recalled(Recalled::root(snapshot))
     }
 
-    pub(super) fn get(&self, name: &[u8]) -> Option<Seen<'a>> {
-        match self {
-            Below::Stacked(directory) => directory.get(name).map(|seen| Seen(Box::new(seen))),
+    pub(super) fn get(&self, name: &[u8]) -> Result<Option<Seen<'a>>> {
+        Ok(match self {
+            Below::Stacked(directory) => directory.get(name)?.map(|seen| Seen(Box::new(seen))),
             Below::Recalled(directory) => directory.get(name).map(|seen| Seen(Box::new(seen))),
-        }
+        })
     }
 
     /// A subdirectory; empty when the image has none of that name.
@@ -114,7 +114,12 @@ impl Seen<'_> {
     }
 
     /// Whether something has everything that a layer would record of it already.
-    pub(super) fn is_like(&self, directory: &OwnedFd, name: &[u8], now: &Stat) -> Result<bool> {
+    pub(super) fn is_like(
+        &self,
+        directory: BorrowedFd<'_>,
+        name: &[u8],
+        now: &Stat,
+    ) -> Result<bool> {
         if self.0.is_untouched(now) {
             return Ok(true);
         }

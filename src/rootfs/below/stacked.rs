@@ -3,21 +3,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs::{self, File, Metadata};
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use rustix::fs::{OFlags, Stat};
 
 use super::{Inode, Original};
 use crate::rootfs::Marks;
 use crate::rootfs::diff::{is_opaque, xattrs_of};
 
-/// One directory, as the trees hold it. By paths, not descriptors:
-/// hundreds of layers at every depth would use these up, and the trees are the
-/// store's own, in which no part of a path here is a link.
+/// One directory, as the trees hold it. By paths, not descriptors: hundreds of layers at
+/// every depth would use these up. The trees are the store's own, which no command can
+/// write, and no part of a path here is a link: each was looked at on the way down.
 pub(in crate::rootfs) struct Stacked {
     /// Top first.
     directories: Vec<PathBuf>,
@@ -37,25 +37,24 @@ impl Stacked {
         }
     }
 
-    pub(super) fn get(&self, name: &[u8]) -> Option<Seen> {
+    pub(super) fn get(&self, name: &[u8]) -> Result<Option<Seen>> {
         for directory in &self.directories {
             let path = directory.join(OsStr::from_bytes(name));
-            let Ok(meta) = fs::symlink_metadata(&path) else {
-                continue;
-            };
-            return (!is_whiteout(&meta)).then_some(Seen { path, meta });
+            if let Some(meta) = look_at(&path)? {
+                return Ok((!is_whiteout(&meta)).then_some(Seen { path, meta }));
+            }
         }
-        None
+        Ok(None)
     }
 
     pub(super) fn enter(&self, name: &[u8]) -> Result<Stacked> {
         let mut found = Vec::new();
         for directory in &self.directories {
             let path = directory.join(OsStr::from_bytes(name));
-            match fs::symlink_metadata(&path) {
-                Err(_) => continue,
-                Ok(meta) if !meta.is_dir() => break,
-                Ok(_) => {}
+            match look_at(&path)? {
+                None => continue,
+                Some(meta) if !meta.is_dir() => break,
+                Some(_) => {}
             }
             let hides = is_opaque(&File::open(&path)?, self.marks)?;
             found.push(path);
@@ -82,6 +81,16 @@ impl Stacked {
             }
         }
         Ok(shown)
+    }
+}
+
+/// `None` if there is nothing. Anything else that hinders the look is an error: what is
+/// taken for absent is recorded as new, and its removal not at all.
+fn look_at(path: &Path) -> Result<Option<Metadata>> {
+    match fs::symlink_metadata(path) {
+        Ok(meta) => Ok(Some(meta)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).context("cannot look at what the image has"),
     }
 }
 

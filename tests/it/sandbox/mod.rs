@@ -6,12 +6,14 @@
 //! an ordinary user and in the weaker kinds.
 
 mod commands;
+mod deep;
 mod devices;
 mod ending;
 mod hostile;
 mod layers;
 mod limits;
 mod mounts;
+mod moved;
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -7,7 +7,9 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags};
+use rustix::fs::{FileType, Mode, OFlags};
+
+use super::Descent;
 
 /// # Errors
 /// It is no directory, or may not be opened.
@@ -35,16 +37,16 @@ pub struct Resolved {
 pub fn resolve(root: impl AsFd, path: &Path) -> io::Result<Resolved> {
     let mut pending: VecDeque<OsString> = VecDeque::new();
     push_front(&mut pending, path.as_os_str());
-    let here = open_at(root.as_fd(), OsStr::new("."))?;
-    let mut trail: Vec<(OsString, OwnedFd, FileType)> = Vec::new();
+    let mut walk = Descent::new(open_at(root.as_fd(), OsStr::new("."))?);
+    let mut trail: Vec<(OsString, FileType)> = Vec::new();
     let mut links = 0;
     while let Some(name) = pending.pop_front() {
         if name == ".." {
             trail.pop();
+            walk.leave()?;
             continue;
         }
-        let parent = trail.last().map_or(here.as_fd(), |(_, fd, _)| fd.as_fd());
-        let fd = match open_at(parent, &name) {
+        let fd = match open_at(walk.here(), &name) {
             Ok(fd) => fd,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Ok(missing(&trail, name, pending));
@@ -53,7 +55,8 @@ pub fn resolve(root: impl AsFd, path: &Path) -> io::Result<Resolved> {
         };
         let kind = FileType::from_raw_mode(rustix::fs::fstat(&fd)?.st_mode);
         if kind != FileType::Symlink {
-            trail.push((name, fd, kind));
+            trail.push((name, kind));
+            walk.push(fd)?;
             continue;
         }
         links += 1;
@@ -63,28 +66,24 @@ pub fn resolve(root: impl AsFd, path: &Path) -> io::Result<Resolved> {
         let target = rustix::fs::readlinkat(&fd, "", Vec::new())?.into_bytes();
         if target.starts_with(b"/") {
             trail.clear();
+            walk.restart();
         }
         push_front(&mut pending, &OsString::from_vec(target));
     }
-    let path = trail.iter().map(|(name, ..)| name).collect();
-    let existing = trail.len();
-    let found = match trail.pop() {
-        Some((_, fd, kind)) => (fd, kind),
-        None => (here, FileType::Directory),
-    };
+    let kind = trail.last().map_or(FileType::Directory, |(_, kind)| *kind);
     Ok(Resolved {
-        path,
-        found: Some(found),
-        existing,
+        path: trail.iter().map(|(name, _)| name).collect(),
+        found: Some((walk.into_here(), kind)),
+        existing: trail.len(),
     })
 }
 
 fn missing(
-    trail: &[(OsString, OwnedFd, FileType)],
+    trail: &[(OsString, FileType)],
     name: OsString,
     pending: VecDeque<OsString>,
 ) -> Resolved {
-    let mut path: Vec<OsString> = trail.iter().map(|(name, ..)| name.clone()).collect();
+    let mut path: Vec<OsString> = trail.iter().map(|(name, _)| name.clone()).collect();
     for name in std::iter::once(name).chain(pending) {
         if name == ".." {
             path.pop();
@@ -113,7 +112,10 @@ fn open_at(parent: impl AsFd, name: &OsStr) -> io::Result<OwnedFd> {
 }
 
 /// The bytes of a regular file in the image, at most `limit`; `None` when there is none.
-pub(super) fn read_file(root: impl AsFd, path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>> {
+///
+/// # Errors
+/// As [`resolve`]; the file cannot be read.
+pub fn read_file(root: impl AsFd, path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>> {
     use std::io::Read;
     let resolved = resolve(root.as_fd(), path)?;
     if !matches!(resolved.found, Some((_, FileType::RegularFile))) {
@@ -130,14 +132,17 @@ pub(super) fn read_file(root: impl AsFd, path: &Path, limit: u64) -> io::Result<
 }
 
 /// A name by which calls that take paths reach what a descriptor holds.
-pub(super) fn descriptor_path(fd: impl AsFd) -> PathBuf {
+pub fn descriptor_path(fd: impl AsFd) -> PathBuf {
     use std::os::fd::AsRawFd;
     PathBuf::from(format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd()))
 }
 
 /// Makes what is missing of a resolved path: directories 0755, and the last part
 /// as a directory or an empty file. Gives a descriptor of it.
-pub(super) fn make(root: impl AsFd, resolved: Resolved, leaf: FileType) -> io::Result<OwnedFd> {
+///
+/// # Errors
+/// A part cannot be made.
+pub fn make(root: impl AsFd, resolved: Resolved, leaf: FileType) -> io::Result<OwnedFd> {
     if let Some((fd, _)) = resolved.found {
         return Ok(fd);
     }
@@ -155,10 +160,6 @@ pub(super) fn make(root: impl AsFd, resolved: Resolved, leaf: FileType) -> io::R
         at = open_at(&at, name)?;
     }
     Ok(at)
-}
-
-pub(super) fn stat(fd: impl AsFd) -> io::Result<rustix::fs::Stat> {
-    Ok(rustix::fs::statat(fd, "", AtFlags::EMPTY_PATH)?)
 }
 
 #[cfg(test)]
