@@ -7,12 +7,14 @@
 pub mod archive;
 pub mod bounded;
 pub mod build;
+pub mod checkout;
 pub mod cli;
 pub mod confined;
 pub mod connection;
 pub mod daemon;
 pub mod dockerfile;
 pub mod event;
+pub mod excerpt;
 pub mod execute;
 pub mod git;
 pub mod graph;

@@ -13,8 +13,23 @@ use rayon::prelude::*;
 
 use super::copy::tree::{Node, Tree, base_name, join, parent, resolve, root, show, similar};
 use super::patterns::{Matched, Patterns};
-use crate::bounded;
 use crate::layer::{EntryKind, Timestamp};
+
+/// Files that may say what is left out: the first one that exists counts.
+#[derive(Clone, Copy)]
+pub struct IgnoreFiles<'a> {
+    pub candidates: &'a [PathBuf],
+    pub read: &'a dyn Fn(&Path) -> io::Result<Vec<u8>>,
+}
+
+impl IgnoreFiles<'_> {
+    pub fn none() -> IgnoreFiles<'static> {
+        IgnoreFiles {
+            candidates: &[],
+            read: &|_| Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+}
 
 /// A directory on this machine, read as a COPY source.
 #[derive(Clone, Debug)]
@@ -23,34 +38,35 @@ pub struct ContextTree {
     ignore: Patterns,
     /// The ignore file, for messages and keys.
     pub ignore_file: Option<PathBuf>,
+    /// blake3 of the ignore file that was read.
+    pub ignore_hash: Option<[u8; 32]>,
     /// Declared outputs, relative; they are left out of walks that begin above them.
     excluded: Vec<Vec<u8>>,
     time: Timestamp,
 }
 
 impl ContextTree {
-    /// `ignore_files`: the first one that exists counts.
-    ///
     /// # Errors
     /// No such directory, or an ignore file that cannot be read.
     pub fn open(
         directory: &Path,
-        ignore_files: &[PathBuf],
+        ignore_files: IgnoreFiles<'_>,
         excluded: &[PathBuf],
         time: Timestamp,
     ) -> Result<ContextTree> {
         let directory = directory
             .canonicalize()
             .with_context(|| format!("cannot read the context `{}`", directory.display()))?;
-        let (ignore, ignore_file) = read_ignore_file(ignore_files)?;
+        let found = read_ignore_file(ignore_files)?;
         let excluded = excluded
             .iter()
             .filter_map(|path| beneath(&directory, path))
             .collect();
         Ok(ContextTree {
             directory,
-            ignore,
-            ignore_file,
+            ignore: found.rules,
+            ignore_file: found.path,
+            ignore_hash: found.hash,
             excluded,
             time,
         })
@@ -334,21 +350,29 @@ fn is_absent(error: &io::Error) -> bool {
     )
 }
 
-fn read_ignore_file(candidates: &[PathBuf]) -> Result<(Patterns, Option<PathBuf>)> {
-    for file in candidates {
+#[derive(Default)]
+struct FoundIgnoreFile {
+    rules: Patterns,
+    path: Option<PathBuf>,
+    hash: Option<[u8; 32]>,
+}
+
+fn read_ignore_file(files: IgnoreFiles<'_>) -> Result<FoundIgnoreFile> {
+    for file in files.candidates {
         let at = || format!("cannot read `{}`", file.display());
-        match bounded::read(file) {
+        match (files.read)(file) {
             Ok(bytes) => {
-                return Ok((
-                    Patterns::from_ignore_file(&bytes).with_context(at)?,
-                    Some(file.clone()),
-                ));
+                return Ok(FoundIgnoreFile {
+                    rules: Patterns::from_ignore_file(&bytes).with_context(at)?,
+                    path: Some(file.clone()),
+                    hash: Some(*blake3::hash(&bytes).as_bytes()),
+                });
             }
             Err(e) if is_absent(&e) => {}
             Err(e) => return Err(e).with_context(at),
         }
     }
-    Ok((Patterns::default(), None))
+    Ok(FoundIgnoreFile::default())
 }
 
 /// The part of `path` beneath `directory`; parents that are links are followed, the last component is not.

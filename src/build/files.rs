@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use rayon::prelude::*;
 
-use super::context::ContextTree;
+use super::context::{ContextTree, IgnoreFiles};
 use super::copy::mode::Chmod;
 use super::copy::tree::show;
 use super::copy::write::{Contents, NoContents};
@@ -153,7 +153,7 @@ fn apply(
             planner.file(name, fresh, to)
         }
         Operation::Checkout { directory, to } => {
-            let checkout = ContextTree::open(directory, &[], &[], planner.now())?;
+            let checkout = ContextTree::open(directory, IgnoreFiles::none(), &[], planner.now())?;
             planner.copy_checkout(&checkout, to)
         }
         Operation::Inline {

@@ -24,7 +24,6 @@ use super::{
     AddedLayers, AlsoStages, BuildRequest, Engine, Input, Inputs, LayerCount, NamedContext, Recipe,
     add,
 };
-use crate::bounded;
 use crate::dockerfile::{Mount, Run};
 use crate::layer::EntryKind;
 
@@ -233,11 +232,9 @@ impl<'a> Gathering<'a> {
             return Ok(known.clone());
         }
         let tree = Arc::new(loaded.context(self.request, directory)?);
-        if let Some(file) = &tree.ignore_file {
-            let bytes =
-                bounded::read(file).with_context(|| format!("cannot read `{}`", file.display()))?;
+        if let (Some(file), Some(hash)) = (&tree.ignore_file, tree.ignore_hash) {
             let name = self.named(file);
-            self.add("ignore file", name, *blake3::hash(&bytes).as_bytes());
+            self.add("ignore file", name, hash);
         }
         self.contexts.insert(place, tree.clone());
         Ok(tree)

@@ -9,6 +9,7 @@
 //! the context into tar, digest and compression. RUN goes to the helper process (`worker`). Steps made on other
 //! machines come from a registry (`cache`). Knows layers,
 //! store and registry; knows no manifest target, terminal or environment.
+use crate::checkout::Checkout;
 use crate::event::{Cancel, Events};
 use crate::image::{Descriptor, Platform, Reference};
 use crate::layer::Compression;
@@ -98,6 +99,8 @@ pub struct BuildRequest {
     pub context: PathBuf,
     /// Paths that leave every context unless copied by name: declared outputs, `.imgmake/` (absolute).
     pub excluded: Vec<PathBuf>,
+    /// Where the Dockerfile and ignore files may lie as links, and not lead out.
+    pub checkout: Checkout,
     pub contexts: BTreeMap<String, NamedContext>,
     pub args: BTreeMap<String, String>,
     pub labels: BTreeMap<String, String>,

@@ -4,11 +4,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
 
-use super::context::ContextTree;
+use super::context::{ContextTree, IgnoreFiles};
 use super::files::fixed_time;
 use super::program::{Source, shown};
 use super::{BuildRequest, Recipe};
-use crate::bounded;
 use crate::dockerfile::{Dockerfile, DockerfileError, DockerfileErrors};
 
 pub struct Loaded {
@@ -29,7 +28,9 @@ impl Loaded {
         };
         if let Recipe::Dockerfile { path, .. } = &request.recipe {
             let name = shown(path);
-            let bytes = bounded::read(path)
+            let bytes = request
+                .checkout
+                .read(path)
                 .with_context(|| format!("cannot read the Dockerfile `{name}`"))?;
             let parsed = Dockerfile::parse(&bytes).map_err(|e| mistakes(&name, &e))?;
             loaded.parsed = Some(parsed);
@@ -69,9 +70,13 @@ impl Loaded {
             ignore_files.push(beside.into());
         }
         ignore_files.push(directory.join(".dockerignore"));
+        let read = |file: &Path| request.checkout.with(directory).read(file);
         ContextTree::open(
             directory,
-            &ignore_files,
+            IgnoreFiles {
+                candidates: &ignore_files,
+                read: &read,
+            },
             &request.excluded,
             fixed_time(self.epoch),
         )

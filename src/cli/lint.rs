@@ -26,12 +26,15 @@ pub fn lint(global: &Global, targets: &[String], environment: &Environment) -> R
         if !seen.insert(path.value.clone()) {
             continue;
         }
-        let bytes = crate::bounded::read(project.directory.join(&path.value)).map_err(|error| {
-            Exit::error(
-                exit::FAILED,
-                format!("cannot read `{}`: {}", path.value, plain(&error)),
-            )
-        })?;
+        let bytes = project
+            .checkout(&project.directory)
+            .read(&project.directory.join(&path.value))
+            .map_err(|error| {
+                Exit::error(
+                    exit::FAILED,
+                    format!("cannot read `{}`: {}", path.value, plain(&error)),
+                )
+            })?;
         match Dockerfile::parse(&bytes) {
             Err(errors) => {
                 code = exit::FAILED;

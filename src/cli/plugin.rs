@@ -7,6 +7,7 @@ use std::path::Path;
 use super::environment::Environment;
 use super::exit::{Exit, FAILED};
 use super::{bases, job, remote_context, signals};
+use crate::checkout::Checkout;
 use crate::event::Cancel;
 use crate::git;
 use crate::manifest::PasswordFrom;
@@ -35,7 +36,10 @@ pub fn named(name: &str, environment: &Environment) -> Result<u8, Exit> {
 pub fn plugin(entry: EntryPoint, environment: &Environment) -> Result<u8, Exit> {
     let workspace = std::env::current_dir()
         .map_err(|error| Exit::error(FAILED, format!("there is no working directory: {error}")))?;
-    let read = |path: &str| crate::bounded::read_text(workspace.join(path));
+    // What the step reads of the workspace, tags and variables among it, is not what a link
+    // in it leads out to.
+    let checkout = Checkout::new([workspace.as_path()]);
+    let read = |path: &str| checkout.read_to_string(&workspace.join(path));
     let refused = |refusal: Refusal| Exit::error(FAILED, &refusal.message).with_help(&refusal.help);
     let variables = with_env_file(entry, &environment.variables, &read).map_err(refused)?;
     let mut environment = environment.with_variables(variables);

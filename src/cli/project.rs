@@ -11,6 +11,7 @@ use super::args::Global;
 use super::environment::Environment;
 use super::exit::{Exit, USAGE};
 use super::trust::{Keys, Trust, refuse_links, refuse_tracked};
+use crate::checkout::Checkout;
 use crate::graph::{Graph, TargetId};
 use crate::manifest::glob::Glob;
 use crate::manifest::{self, Diagnostic, Facts, Files, Manifest, Sources};
@@ -147,6 +148,15 @@ impl Project {
             width: environment.width,
             trust,
         })
+    }
+
+    /// What strangers may have written of what is built from `context`: the project, where a
+    /// manifest says what belongs together, else the context and then the working directory.
+    pub fn checkout(&self, context: &Path) -> Checkout {
+        match self.file.is_empty() {
+            false => Checkout::new([self.directory.as_path(), context]),
+            true => Checkout::new([context, self.directory.as_path()]),
+        }
     }
 
     /// The plan for the requested names.
@@ -366,11 +376,12 @@ struct Disk<'a> {
 
 impl Files for Disk<'_> {
     fn read(&self, path: &str) -> std::io::Result<String> {
-        let full = self.directory.join(path);
-        if fs::metadata(&full)?.len() > LARGEST_MANIFEST {
+        let checkout = Checkout::new([self.directory]);
+        let file = checkout.open(&self.directory.join(path))?;
+        if file.metadata()?.len() > LARGEST_MANIFEST {
             return Err(std::io::Error::other("it is larger than 1 MB"));
         }
-        crate::bounded::read_text(full)
+        checkout.read_to_string(&self.directory.join(path))
     }
 
     fn matching(&self, pattern: &Glob) -> std::io::Result<Vec<String>> {
@@ -512,7 +523,8 @@ impl Source<'_> {
     }
 
     fn file(&self, path: &str) -> Option<[u8; 32]> {
-        let bytes = crate::bounded::read(self.directory.join(path)).ok()?;
+        let checkout = Checkout::new([self.directory]);
+        let bytes = checkout.read(&self.directory.join(path)).ok()?;
         Some(*blake3::hash(&bytes).as_bytes())
     }
 

@@ -45,8 +45,9 @@ pub(super) fn render_sources(
         .with_links(false);
     let mut out = String::new();
     for diagnostic in diagnostics.iter().take(MOST_SHOWN) {
+        let unquoted = unquoted(diagnostic, sources);
         let report = Report {
-            diagnostic,
+            diagnostic: unquoted.as_ref().unwrap_or(diagnostic),
             sources,
         };
         let mut one = String::new();
@@ -61,6 +62,27 @@ pub(super) fn render_sources(
     let main = sources.files.first().map_or("", |file| file.name.as_str());
     out.push_str(&count(diagnostics, main));
     out
+}
+
+/// A mistake in a file outside of the project, without a word of that file: a manifest may
+/// name any file of this machine, and the message goes into a log.
+fn unquoted(diagnostic: &Diagnostic, sources: &Sources) -> Option<Diagnostic> {
+    if let Some((file, line, column)) = sources.place_outside(diagnostic.span.start) {
+        let message = format!("{file}:{line}:{column}: this is not understood");
+        return Some(Diagnostic {
+            severity: diagnostic.severity,
+            ..Diagnostic::plain(message).with_help(
+                "the file lies outside of the project, so nothing of it is quoted; name it with `-f` to see more",
+            )
+        });
+    }
+    let is_outside = |span: &Span| sources.place_outside(span.start).is_some();
+    if diagnostic.related.iter().any(|(span, _)| is_outside(span)) {
+        let mut shorter = diagnostic.clone();
+        shorter.related.retain(|(span, _)| !is_outside(span));
+        return Some(shorter);
+    }
+    None
 }
 
 /// miette indents the headline and ends with blank lines.

@@ -65,6 +65,25 @@ impl Sources {
         Some((&file.name, 1 + before.filter(|b| **b == b'\n').count()))
     }
 
+    /// File, line and column (from 1) of an offset in a file that was included from outside of
+    /// the main file's directory.
+    pub(super) fn place_outside(&self, offset: usize) -> Option<(&str, usize, usize)> {
+        let main = self.files.first()?;
+        let file = self.at(offset)?;
+        let is_outside = file.name.starts_with("../") || file.name.starts_with('/');
+        if file.base == main.base || !is_outside {
+            return None;
+        }
+        let (name, line) = self.place(offset)?;
+        let before = &file.text.as_bytes()[..(offset - file.base).min(file.text.len())];
+        let start = before
+            .iter()
+            .rposition(|b| *b == b'\n')
+            .map_or(0, |at| at + 1);
+        let column = 1 + String::from_utf8_lossy(&before[start..]).chars().count();
+        Some((name, line, column))
+    }
+
     /// Renders diagnostics with miette (the cli calls this once).
     pub fn render(&self, diagnostics: &[Diagnostic], colour: bool, width: usize) -> String {
         render_sources(diagnostics, self, colour, width)

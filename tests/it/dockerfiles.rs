@@ -107,6 +107,7 @@ impl Project {
             recipe: Recipe::Dockerfile { path, stage: None },
             context: self.dir.path().join("ctx"),
             excluded: Vec::new(),
+            checkout: Default::default(),
             contexts: BTreeMap::new(),
             args: BTreeMap::new(),
             labels: BTreeMap::new(),

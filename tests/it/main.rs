@@ -19,6 +19,7 @@
 //! | `release` | build, scan, push to many; push-only; credentials |
 //! | `registry_cache` | machines share steps through a registry, and none of its moods breaks a build |
 //! | `interrupted` | kills and signals lose nothing and leave nothing |
+//! | `links_out` | a link in a checkout that leads out of it is not read, and its text in no message |
 //! | `login` | what `login` and `logout` leave in Docker's file, and whom they ask before |
 //! | `judged` | the specification's own types read what is written, and lose nothing of it |
 //! | `kaniko` | kaniko's arguments: contexts, destinations, files, refusals |
@@ -72,6 +73,7 @@ mod interrupted;
 mod judged;
 mod kaniko;
 mod limits;
+mod links_out;
 mod login;
 mod own_image;
 mod packages;

@@ -125,6 +125,7 @@ impl Project {
             },
             context: self.path(""),
             excluded: Vec::new(),
+            checkout: Default::default(),
             contexts: BTreeMap::new(),
             args: BTreeMap::new(),
             labels: BTreeMap::new(),

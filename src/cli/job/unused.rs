@@ -3,12 +3,14 @@
 
 use std::path::Path;
 
+use crate::checkout::Checkout;
 use crate::dockerfile::{Dockerfile, Stage};
 use crate::plugin::job::Build;
 
 /// A line about stages that run something and are left out; a Dockerfile with mistakes is the build's to tell.
 pub(super) fn note(build: &Build, workspace: &Path) -> Option<String> {
-    let text = crate::bounded::read(workspace.join(&build.dockerfile)).ok()?;
+    let checkout = Checkout::new([workspace.join(&build.context).as_path(), workspace]);
+    let text = checkout.read(&workspace.join(&build.dockerfile)).ok()?;
     let names = left_out(&text, build)?;
     let (stages, are) = match names.as_slice() {
         [] => return None,

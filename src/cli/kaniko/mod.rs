@@ -20,6 +20,7 @@ use super::exit::{Exit, FAILED};
 use super::job::{self, Place};
 use super::output::print;
 use super::signals;
+use crate::checkout::Checkout;
 use crate::event::Cancel;
 use crate::git::Client;
 use crate::plugin::job::{Job, Source};
@@ -52,7 +53,7 @@ pub fn context(
 ) -> Result<PathBuf, Exit> {
     let workspace = Workspace {
         environment: &environment.variables,
-        read: &|path| crate::bounded::read_text(path),
+        read: &|path| here().read_to_string(Path::new(path)),
         now: "",
     };
     let mut arguments = vec!["--no-push".to_string(), format!("--context={written}")];
@@ -74,7 +75,7 @@ pub fn context(
 pub fn kaniko(arguments: &[String], environment: &Environment) -> Result<u8, Exit> {
     let workspace = Workspace {
         environment: &environment.variables,
-        read: &|path| crate::bounded::read_text(path),
+        read: &|path| here().read_to_string(Path::new(path)),
         now: "",
     };
     match kaniko::interpret(arguments, &workspace).map_err(refused)? {
@@ -130,6 +131,7 @@ fn prepare(
     };
     let root = fetch::context(&request.context, store, &repositories)
         .map_err(|error| fetch_failed(&request, &error))?;
+    let whole = root.path.clone();
     let context = within(&request, root)?;
     if let Some(address) = request.dockerfile_address() {
         let file = store.temporary_dir()?.join("Dockerfile");
@@ -141,7 +143,8 @@ fn prepare(
     let dockerfile = request
         .find_dockerfile(&context, workspace)
         .map_err(refused)?;
-    let text = crate::bounded::read(&dockerfile).map_err(|error| {
+    let checkout = Checkout::new([whole.as_path(), Path::new(&context)]);
+    let text = checkout.read(Path::new(&dockerfile)).map_err(|error| {
         Exit::error(
             FAILED,
             format!("cannot read the Dockerfile `{dockerfile}`: {error}"),
@@ -197,6 +200,11 @@ fn fetch_failed(request: &Request, error: &anyhow::Error) -> Exit {
         FAILED,
         format!("--context={}: {error:#}", request.context.name()),
     )
+}
+
+/// The working directory, which may be a checkout.
+fn here() -> Checkout {
+    Checkout::new([Path::new(".")])
 }
 
 /// What a dry run would do.

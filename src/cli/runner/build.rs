@@ -13,6 +13,7 @@ use crate::build::{
     self, AddedLayers, AlsoStages, BuildRequest, Command, IgnoredPaths, Insecure, LayerCount,
     NamedContext, Recipe, SecretSource, Step,
 };
+use crate::checkout::Checkout;
 use crate::dockerfile::RunNetwork;
 use crate::event::{Event, Product};
 use crate::execute::{Failure, FailureKind, Made, Upstream};
@@ -296,6 +297,7 @@ pub(super) fn request(
         target: name.to_string(),
         recipe: recipe(work, id, target)?,
         excluded: excluded(work, &context),
+        checkout: work.project.checkout(&context),
         context,
         contexts: contexts(work, target, upstream)?,
         args: values(&target.args),
@@ -384,7 +386,8 @@ fn context(work: &Work<'_>, id: TargetId, target: &BuildTarget) -> Result<PathBu
         return Ok(work.project.directory.clone());
     };
     let path = work.path(&context.value);
-    match std::fs::metadata(&path) {
+    let inside = Checkout::new([work.project.directory.as_path()]).directory(&path);
+    match inside.and_then(std::fs::metadata) {
         Ok(meta) if meta.is_dir() => Ok(path),
         Ok(_) => Err(problem(
             work,
@@ -436,7 +439,11 @@ fn recipe(work: &Work<'_>, id: TargetId, target: &BuildTarget) -> Result<Recipe,
 /// A Dockerfile that cannot be read is an error with the manifest's place.
 fn readable(work: &Work<'_>, id: TargetId, path: &Spanned<String>) -> Result<(), Failure> {
     let full = work.path(&path.value);
-    let error = match std::fs::File::open(&full).and_then(|file| file.metadata()) {
+    let TargetKind::Build(target) = &work.target(id).kind else {
+        unreachable!("only builds have a Dockerfile");
+    };
+    let checkout = work.project.checkout(&context(work, id, target)?);
+    let error = match checkout.open(&full).and_then(|file| file.metadata()) {
         Ok(meta) if meta.is_dir() => std::io::Error::from(std::io::ErrorKind::IsADirectory),
         Ok(_) => return Ok(()),
         Err(error) => error,
@@ -540,6 +547,11 @@ fn contexts(
                         format!("the context `{}` is not a directory", path.value),
                         "a directory is expected",
                     ));
+                }
+                let project = Checkout::new([work.project.directory.as_path()]);
+                if let Err(error) = project.directory(&full) {
+                    let message = format!("cannot read the context `{}`", path.value);
+                    return Err(problem(work, path, message, plain(&error)));
                 }
                 NamedContext::Path(full)
             }

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::super::project::plain;
 use super::{Work, build, failure};
 use crate::archive;
+use crate::checkout::Checkout;
 use crate::event::Event;
 use crate::execute::{Failure, FailureKind, Made, Upstream};
 use crate::graph::TargetId;
@@ -338,8 +339,8 @@ fn date(work: &Work<'_>, text: &Spanned<String>) -> Result<time::Date, Failure> 
 }
 
 fn read(work: &Work<'_>, file: &Spanned<String>) -> Result<TextFile, Failure> {
-    let text =
-        crate::bounded::read_text(work.path(Path::new(&file.value).to_str().unwrap_or_default()));
+    let project = Checkout::new([work.project.directory.as_path()]);
+    let text = project.read_to_string(&work.path(&file.value));
     let text = text.map_err(|error| unreadable(work, file, &error))?;
     Ok(TextFile {
         name: file.value.clone(),

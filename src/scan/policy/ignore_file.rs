@@ -8,6 +8,7 @@ use time::macros::format_description;
 
 use super::TextFile;
 use super::judge::Rule;
+use crate::excerpt::excerpt;
 use crate::scan::FindingKind;
 
 pub fn read(file: &TextFile) -> Result<Vec<Rule>> {
@@ -38,8 +39,9 @@ fn read_plain(file: &TextFile) -> Result<Vec<Rule>> {
         for word in words {
             let Some(date) = word.strip_prefix("exp:") else {
                 bail!(
-                    "{}: `{word}` is not understood: expected `exp:YYYY-MM-DD`",
-                    rule.origin
+                    "{}: `{}` is not understood: expected `exp:YYYY-MM-DD`",
+                    rule.origin,
+                    excerpt(word)
                 );
             };
             rule.until = Some(last_day(date, &rule.origin)?);
@@ -60,7 +62,12 @@ fn last_day(date: &str, origin: &str) -> Result<Date> {
     Date::parse(day, format_description!("[year]-[month]-[day]"))
         .ok()
         .and_then(Date::previous_day)
-        .ok_or_else(|| anyhow!("{origin}: `{date}` is not a date: expected YYYY-MM-DD"))
+        .ok_or_else(|| {
+            anyhow!(
+                "{origin}: `{}` is not a date: expected YYYY-MM-DD",
+                excerpt(date)
+            )
+        })
 }
 
 /// Which findings a section of the YAML form speaks of; misconfigurations and
@@ -129,15 +136,19 @@ impl Yaml {
         if column == 0 && !text.starts_with('-') {
             let names = "vulnerabilities, misconfigurations, secrets or licenses";
             let found = section(text).or_else(|| section(text.strip_suffix("[]")?.trim()));
-            let found = found
-                .ok_or_else(|| anyhow!("{origin}: `{text}` is not understood: expected {names}"))?;
+            let found = found.ok_or_else(|| {
+                anyhow!(
+                    "{origin}: `{}` is not understood: expected {names}",
+                    excerpt(text)
+                )
+            })?;
             self.section = Some(found);
             self.item_column = None;
             self.list = None;
             return Ok(());
         }
         if self.section.is_none() {
-            bail!("{origin}: `{text}` stands in no section");
+            bail!("{origin}: `{}` stands in no section", excerpt(text));
         }
         match text
             .strip_prefix("- ")
@@ -166,11 +177,14 @@ impl Yaml {
 
     fn pair(&mut self, text: &str, origin: &str) -> Result<()> {
         let Some((key, value)) = text.split_once(':') else {
-            bail!("{origin}: `{text}` is not understood: expected `key: value`");
+            bail!(
+                "{origin}: `{}` is not understood: expected `key: value`",
+                excerpt(text)
+            );
         };
         let value = value.trim();
         let Some(rule) = self.rules.last_mut() else {
-            bail!("{origin}: `{text}` stands outside an item");
+            bail!("{origin}: `{}` stands outside an item", excerpt(text));
         };
         self.list = None;
         match key.trim() {
@@ -180,7 +194,8 @@ impl Yaml {
             "paths" => self.list = Some(List::Paths),
             "purls" => self.list = Some(List::Purls),
             other => bail!(
-                "{origin}: `{other}` is not understood: expected id, paths, purls, expired_at or statement"
+                "{origin}: `{}` is not understood: expected id, paths, purls, expired_at or statement",
+                excerpt(other)
             ),
         }
         if self.list.is_some() && !value.is_empty() {

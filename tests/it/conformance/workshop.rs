@@ -233,6 +233,7 @@ impl Workshop {
             },
             context: place.join("context"),
             excluded: Vec::new(),
+            checkout: Default::default(),
             contexts,
             args: self.arguments(case).into_iter().collect(),
             labels: asked.labels.iter().cloned().collect(),

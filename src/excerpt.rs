@@ -1,0 +1,37 @@
+//! Words of files that strangers wrote, as messages quote them: a message goes into a
+//! log that others read, and what looks like a mistake may be somebody's secret.
+
+/// As many characters are quoted of what is not understood.
+const MOST: usize = 20;
+
+/// The beginning of a text, control characters shown and not sent.
+pub fn excerpt(text: &str) -> String {
+    let mut shown: String = text
+        .chars()
+        .take(MOST)
+        .flat_map(|c| {
+            let escaped: Box<dyn Iterator<Item = char>> = match c.is_control() {
+                true => Box::new(c.escape_default()),
+                false => Box::new(std::iter::once(c)),
+            };
+            escaped
+        })
+        .collect();
+    if text.chars().nth(MOST).is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn little_is_quoted_and_nothing_is_sent_to_the_terminal() {
+        assert_eq!(excerpt("COPPY"), "COPPY");
+        assert_eq!(excerpt(&"x".repeat(20)), "x".repeat(20));
+        assert_eq!(excerpt(&"é".repeat(21)), format!("{}…", "é".repeat(20)));
+        assert_eq!(excerpt("a\r\u{1b}[2Kb"), "a\\r\\u{1b}[2Kb");
+    }
+}
