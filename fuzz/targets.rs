@@ -23,7 +23,7 @@ use imgmake::store::Store;
 pub type Target = fn(&[u8]);
 
 /// By name; each has a file of that name in `fuzz_targets/`.
-pub const TARGETS: [(&str, Target); 26] = [
+pub const TARGETS: [(&str, Target); 27] = [
     ("dockerfile", dockerfile),
     ("words", words_of_dockerfiles),
     ("ignore", ignore),
@@ -50,6 +50,7 @@ pub const TARGETS: [(&str, Target); 26] = [
     ("bake", bake),
     ("plugin", plugin),
     ("kaniko", kaniko),
+    ("store_record", store_record),
 ];
 
 fn environment(name: &str) -> Option<String> {
@@ -251,6 +252,41 @@ pub fn oci_index(bytes: &[u8]) {
         std::fs::write(layout.join("oci-layout"), version).expect("the directory takes files");
         std::fs::write(layout.join("index.json"), bytes).expect("the directory takes files");
         let _ = imgmake::archive::read(&ground.store, &layout, None);
+    });
+}
+
+/// Whatever a record's file holds, the store gives what was written under that name, or
+/// nothing; and what it gives nothing of is gone.
+pub fn store_record(bytes: &[u8]) {
+    with_ground(|ground| {
+        let store = &ground.store;
+        let layer = Digest::of(b"a layer");
+        let write = |path: &str| {
+            let file = store.root().join(path);
+            std::fs::write(&file, bytes).expect("the store takes files");
+            file
+        };
+        store.put_step("a", bytes).expect("the store takes files");
+        assert_eq!(store.step("a").as_deref(), Some(bytes));
+        // The head alone, which is what a reader meets first, and nothing of what it promises.
+        let kept = std::fs::read(store.root().join("steps/a")).expect("it was written");
+        let head = &kept[..kept.len() - bytes.len()];
+        let cut = [head, &bytes[..bytes.len() / 2]].concat();
+        std::fs::write(store.root().join("steps/a"), &cut).expect("the store takes files");
+        assert_eq!(store.step("a").is_some(), bytes.is_empty());
+        let unsealed = write("steps/another");
+        assert_eq!(store.step("another"), None);
+        assert!(!unsealed.exists() && !store.take_damage().is_empty());
+        write(&format!("indexes/{}", layer.hex()));
+        assert!(!store.has_index(&layer));
+        write("images/b");
+        assert!(store.images().is_empty());
+        let _ = Index::decode(bytes);
+        let tree = store.tree_path("root", &layer);
+        let sealed = store.seal(&tree, bytes);
+        assert_eq!(store.unseal(&tree, &sealed).as_deref(), Some(bytes));
+        assert_eq!(store.unseal(&store.root().join("other"), &sealed), None);
+        assert_eq!(store.unseal(&tree, bytes), None);
     });
 }
 

@@ -261,8 +261,10 @@ fn verify(store: &Store, layer: &LayerBlob) -> Result<()> {
         return Ok(());
     }
     let told = || format!("layer {}", layer.digest);
-    let tar = decompress(store.cancel().reader(store.open_blob(&layer.digest)?))?;
-    let (index, found) = Index::read_hashing(tar, store.cancel()).with_context(told)?;
+    let (index, found) = store.with_blob(&layer.digest, |blob| {
+        let tar = decompress(store.cancel().reader(blob))?;
+        Index::read_hashing(tar, store.cancel()).with_context(told)
+    })?;
     check_diff_id(&found, &layer.diff_id).with_context(told)?;
     store.put_index(&layer.diff_id, &index)?;
     store.record_layer(layer)

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use crate::image::{Descriptor, ImageIndex, ManifestFormat, from_json, to_json};
+use crate::image::{Descriptor, Digest, ImageIndex, ManifestFormat, from_json, to_json};
 use crate::store::Store;
 
 use super::blob_name;
 use super::contents::Contents;
 use super::name::Name;
-use super::output::{beside, copy_blob, put, sweep};
+use super::output::{beside, put, sweep};
 
 pub(super) const LAYOUT_FILE: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 /// The tag alone, as buildkit and umoci have it.
@@ -76,13 +76,23 @@ fn existing(dir: &Path) -> Result<ImageIndex> {
 }
 
 fn write_blob(store: &Store, blob: &Descriptor, path: &Path) -> Result<()> {
-    if fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.len() == blob.size) {
+    if is_there(blob, path) {
         return Ok(());
     }
     // A copy: the store's own must stay as it is, whatever happens to this one.
     let mut file = beside(path)?;
-    copy_blob(store, blob, file.as_file_mut())?;
+    store.copy_blob(blob, file.as_file_mut())?;
     put(file, path)
+}
+
+/// Whether an earlier write left the blob, and nothing has damaged it since.
+fn is_there(blob: &Descriptor, path: &Path) -> bool {
+    let Ok(mut file) = File::open(path) else {
+        return false;
+    };
+    let fits = |meta: fs::Metadata| meta.is_file() && meta.len() == blob.size;
+    file.metadata().is_ok_and(fits)
+        && Digest::of_reader(&mut file).is_ok_and(|found| found == blob.digest)
 }
 
 fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {

@@ -1,7 +1,7 @@
 //! Files appear under their names when they are whole: written beside, then renamed.
 
 use std::fs::{self, File, Permissions};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -60,7 +60,7 @@ pub(super) fn write_members(store: &Store, members: &[Member], out: &mut impl Wr
             }
             Body::Blob(blob) => {
                 out.write_all(&header(&member.name, blob.size)?)?;
-                copy_blob(store, blob, out)?;
+                store.copy_blob(blob, out)?;
                 pad(out, blob.size)?;
             }
         }
@@ -84,30 +84,6 @@ fn header(name: &str, size: u64) -> Result<[u8; 512]> {
 fn pad(out: &mut impl Write, size: u64) -> io::Result<()> {
     let rest = size.wrapping_neg() % 512;
     out.write_all(&[0; 512][..rest as usize])
-}
-
-/// From file to file, where the kernel can share or copy blocks by itself.
-pub(super) fn copy_blob(store: &Store, blob: &Descriptor, out: &mut impl Write) -> Result<()> {
-    let mut from = store.open_blob(&blob.digest)?;
-    // In parts: the kernel may copy a whole file in one call, which no signal ends.
-    const PART: u64 = 16 << 20;
-    let mut copied = 0;
-    loop {
-        store.cancel().check()?;
-        let part = io::copy(&mut Read::take(&mut from, PART), out)?;
-        copied += part;
-        if part < PART {
-            break;
-        }
-    }
-    if copied != blob.size {
-        bail!(
-            "{} has {copied} bytes in the store, not the {} that its descriptor says",
-            blob.digest,
-            blob.size
-        );
-    }
-    Ok(())
 }
 
 /// The file that a link at the end of the path leads to: it is replaced, not the link.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use super::files::{Fetched, hash_file};
+use super::files::{Fetched, hash_reader};
 use super::{BuildRequest, Engine};
 use crate::dockerfile;
 use crate::event::{Direction, Event};
@@ -114,7 +114,9 @@ pub fn fetch(download: &Download, engine: &Engine, request: &BuildRequest) -> Re
     };
     let path = engine.store.blob_path(&pin.digest);
     Ok(Fetched {
-        hash: hash_file(&path, &engine.cancel)?,
+        hash: engine
+            .store
+            .with_blob(&pin.digest, |blob| hash_reader(engine.cancel.reader(blob)))?,
         path,
         size: pin.size,
         mtime: Timestamp {

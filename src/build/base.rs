@@ -161,7 +161,7 @@ impl<'a> Bases<'a> {
         let sources = super::sources_of(self.engine, &root.digest);
         let manifest = choose(self.engine, root, platform)
             .with_context(|| format!("cannot use the image of target `{name}`"))?;
-        let here = |l: &Descriptor| match self.engine.store.has(&l.digest) {
+        let here = |l: &Descriptor| match self.engine.store.holds(l) {
             true => None,
             false => sources.get(l.digest.as_str()).cloned(),
         };

@@ -362,7 +362,10 @@ impl<'a> Execution<'a> {
     fn recorded(&self, key: &str) -> Option<LayerBlob> {
         let record = self.engine.store.step(key)?;
         let layer: LayerBlob = postcard::from_bytes(&record).ok()?;
-        self.engine.store.has(&layer.digest).then_some(layer)
+        self.engine
+            .store
+            .holds(&layer.descriptor())
+            .then_some(layer)
     }
 
     pub(super) fn context(&self, named: Option<&Path>) -> Result<Arc<ContextTree>> {

@@ -271,9 +271,16 @@ pub fn hash(plan: &mut Plan, root: Option<&Path>, cancel: &Cancel) -> Result<()>
 /// The file cannot be read.
 pub fn hash_file(path: &Path, cancel: &Cancel) -> Result<[u8; 32]> {
     let at = || format!("cannot read `{}`", path.display());
-    let file = std::fs::File::open(path).with_context(at)?;
+    hash_reader(cancel.reader(std::fs::File::open(path).with_context(at)?)).with_context(at)
+}
+
+/// The same of what a reader gives.
+///
+/// # Errors
+/// It cannot be read.
+pub fn hash_reader(content: impl std::io::Read) -> Result<[u8; 32]> {
     let mut hasher = blake3::Hasher::new();
-    hasher.update_reader(cancel.reader(file)).with_context(at)?;
+    hasher.update_reader(content)?;
     Ok(*hasher.finalize().as_bytes())
 }
 

@@ -13,7 +13,7 @@ use crate::layer::{
     Compression, Entry, EntryKind, Index, IndexEntry, LayerBlob, LayerReader, LayerWriter, View,
     Whiteout, decompress, whiteout_path,
 };
-use crate::store::Store;
+use crate::store::{BlobReader, Store};
 
 /// What the new layer will hold.
 #[derive(Default)]
@@ -185,7 +185,10 @@ impl Rewrite {
         }
         for (number, files) in std::mem::take(&mut self.files) {
             let layer = &layers[number];
-            copy_files(&mut writer, layer, files, store, cancel)
+            store
+                .with_blob(&layer.digest, |blob| {
+                    copy_files(&mut writer, blob, files, cancel)
+                })
                 .with_context(|| format!("cannot read layer {}", layer.digest.short()))?;
         }
         for entry in &self.rest {
@@ -238,13 +241,11 @@ fn renamed(found: &IndexEntry, name: &[u8]) -> IndexEntry {
 /// Copies files out of a layer in the order in which they stand there.
 fn copy_files(
     writer: &mut LayerWriter,
-    layer: &LayerBlob,
+    blob: &mut BlobReader,
     mut wanted: BTreeMap<Vec<u8>, IndexEntry>,
-    store: &Store,
     cancel: &Cancel,
 ) -> Result<()> {
-    let blob = cancel.reader(store.open_blob(&layer.digest)?);
-    let mut reader = LayerReader::new(decompress(blob)?).stopped_by(cancel);
+    let mut reader = LayerReader::new(decompress(cancel.reader(blob))?).stopped_by(cancel);
     while let Some(entry) = reader.next_entry()? {
         if !matches!(entry.kind, EntryKind::File { .. }) {
             continue;

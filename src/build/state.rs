@@ -260,7 +260,7 @@ pub fn read_indexes(engine: &Engine, target: &str, layers: &[&ImageLayer]) -> Re
 pub fn pull(engine: &Engine, target: &str, layers: &[&ImageLayer]) -> Result<()> {
     let mut sources: Vec<(&Reference, Vec<Descriptor>)> = Vec::new();
     for layer in layers {
-        if engine.store.has(&layer.descriptor.digest) {
+        if engine.store.holds(&layer.descriptor) {
             continue;
         }
         let source = layer.source.as_ref().with_context(|| {

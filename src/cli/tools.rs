@@ -110,6 +110,11 @@ impl Tools {
         Ok(self.store.get_or_init(|| opened))
     }
 
+    /// The store, if anything needed it yet.
+    pub fn opened_store(&self) -> Option<&Store> {
+        self.store.get()
+    }
+
     pub fn client(&self) -> anyhow::Result<&Client> {
         if let Some(client) = self.client.get() {
             return Ok(client);

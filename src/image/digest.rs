@@ -22,6 +22,23 @@ impl Digest {
         Digest::from_sha256(sha2::Sha256::digest(bytes).into())
     }
 
+    /// Of all that a reader gives.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn of_reader(reader: &mut impl std::io::Read) -> std::io::Result<Digest> {
+        let mut hash = sha2::Sha256::new();
+        let mut block = vec![0; 256 << 10];
+        loop {
+            match reader.read(&mut block) {
+                Ok(0) => return Ok(Digest::from_sha256(hash.finalize().into())),
+                Ok(read) => hash.update(&block[..read]),
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
     pub fn from_sha256(hash: [u8; 32]) -> Digest {
         Digest(format!("sha256:{}", hex::encode(hash)))
     }

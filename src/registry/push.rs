@@ -246,7 +246,11 @@ impl Push<'_> {
     fn send(&self, upload: &Upload) -> Result<(), RegistryError> {
         let neighbours = self.neighbours(upload.blob);
         if self.store.holds(upload.blob) {
-            return self.passing(|| upload.mount_or_send(&neighbours));
+            let sent = self.passing(|| upload.mount_or_send(&neighbours));
+            // Found damaged on the way, it is not there any more, but may be had again.
+            if sent.is_ok() || self.store.holds(upload.blob) || self.job.sources.is_empty() {
+                return sent;
+            }
         }
         if self.passing(|| upload.mount_only(&neighbours))? {
             return Ok(());

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::{RegistryError, Work};
 use crate::event::{Direction, Event};
+use crate::store::Damaged;
 
 /// Progress is told at most this often.
 const EVERY: Duration = Duration::from_millis(100);
@@ -72,7 +73,19 @@ impl<R: Read> Read for Outgoing<R> {
         if most == 0 {
             return Ok(0);
         }
-        let count = self.reader.read(&mut buffer[..most])?;
+        let count = self.reader.read(&mut buffer[..most]).map_err(|error| {
+            match error
+                .get_ref()
+                .and_then(|inner| inner.downcast_ref::<Damaged>())
+            {
+                // Nobody tries to send the same again.
+                Some(damaged) => io::Error::other(RegistryError::new(
+                    super::Failure::Store,
+                    damaged.to_string(),
+                )),
+                None => error,
+            }
+        })?;
         if count == 0 {
             let short = RegistryError::new(
                 super::Failure::Store,

@@ -377,18 +377,23 @@ impl Upload<'_> {
     }
 
     fn outgoing(&self, from: u64, length: u64) -> io::Result<Box<dyn Read>> {
-        let mut file = self
-            .store
-            .open_blob(&self.blob.digest)
-            .map_err(io::Error::other)?;
-        file.seek(SeekFrom::Start(from))?;
+        let reader: Box<dyn Read> = if (from, length) == (0, self.blob.size) {
+            let blob = self.store.open_blob(&self.blob.digest);
+            Box::new(blob.map_err(io::Error::other)?)
+        } else {
+            // In parts: it is read once more, before the first of them.
+            let file = self.store.verified_blob(&self.blob.digest);
+            let mut file = file.map_err(io::Error::other)?;
+            file.seek(SeekFrom::Start(from))?;
+            Box::new(file)
+        };
         let what = format!(
             "{} {}",
             self.session.endpoint.registry,
             self.blob.digest.short()
         );
         Ok(Box::new(Outgoing {
-            reader: file,
+            reader,
             left: length,
             done: from,
             progress: Progress::new(self.work, what, Direction::Push, self.blob.size),

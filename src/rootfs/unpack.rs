@@ -18,7 +18,10 @@ use crate::layer::{
     Content, EntryKind, Index, IndexEntry, LayerBlob, LayerReader, decompress, split,
 };
 use crate::modes::{self, PRIVATE, VISIBLE};
-use crate::store::Store;
+use crate::store::{Damaged, Store};
+
+/// The record of a kept tree: it is whole, and these directories stand in it for others' sake.
+const IMPLIED: &str = "implied";
 
 /// Trees of one id map.
 pub struct Trees {
@@ -136,7 +139,9 @@ impl Trees {
                 }
                 tree => tree?,
             };
-            let implied = read_implied(&tree)?;
+            let implied = self
+                .read_implied(&tree)
+                .with_context(|| format!("`{}` is damaged", tree.display()))?;
             unpacked.push(Unpacked { tree, implied });
         }
         Ok(unpacked)
@@ -162,7 +167,7 @@ impl Trees {
         cancel: &Cancel,
     ) -> Result<PathBuf> {
         let target = self.store.tree_path(&self.id_map, name);
-        if target.exists() {
+        if self.is_kept(&target)? {
             return Ok(target);
         }
         let lock = {
@@ -170,16 +175,57 @@ impl Trees {
             in_progress.entry(name.clone()).or_default().clone()
         };
         let _mine = lock.lock().expect("no unpacker panics");
-        if target.exists() {
+        if self.is_kept(&target)? {
             return Ok(target);
         }
         let temporary = self.store.temporary_dir()?;
         let made = self
             .unpack_into(layer, &temporary, lowers, cancel)
+            .and_then(|implied| self.seal_tree(&temporary.join("tree"), &target, &implied))
             .and_then(|()| keep_tree(&temporary.join("tree"), &target));
         drop(remove_tree(&temporary));
         made.with_context(|| format!("cannot unpack layer {}", layer.digest.short()))?;
         Ok(target)
+    }
+
+    /// Whether a whole tree is there. What an unsound record says about it is not believed:
+    /// the tree is then made again.
+    fn is_kept(&self, target: &Path) -> Result<bool> {
+        if !target.exists() {
+            return Ok(false);
+        }
+        if self.read_implied(target).is_some() && target.join("fs").is_dir() {
+            return Ok(true);
+        }
+        let temporary = self.store.temporary_dir()?;
+        match std::fs::rename(target, temporary.join("damaged")) {
+            // Another process was first.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            moved => {
+                moved.with_context(|| format!("cannot remove `{}`", target.display()))?;
+                self.store.note_damage(Damaged {
+                    path: target.to_path_buf(),
+                    why: "the record of its unpacking has another checksum".to_string(),
+                    removed: true,
+                });
+            }
+        }
+        drop(std::fs::remove_dir_all(&temporary));
+        Ok(false)
+    }
+
+    /// The directories that a kept tree merely implies; `None` when the record is unsound.
+    fn read_implied(&self, target: &Path) -> Option<BTreeSet<Vec<u8>>> {
+        let sealed = std::fs::read(target.join(IMPLIED)).ok()?;
+        let content = self.store.unseal(target, &sealed)?;
+        postcard::from_bytes(&content).ok()
+    }
+
+    /// Says that `tree` is whole once it is at `target`, and which directories it implies.
+    fn seal_tree(&self, tree: &Path, target: &Path, implied: &BTreeSet<Vec<u8>>) -> Result<()> {
+        let content = postcard::to_stdvec(implied)?;
+        let sealed = self.store.seal(target, &content);
+        Ok(modes::write_private(&tree.join(IMPLIED), &sealed)?)
     }
 
     fn unpack_into(
@@ -188,7 +234,7 @@ impl Trees {
         temporary: &Path,
         lowers: &[PathBuf],
         cancel: &Cancel,
-    ) -> Result<()> {
+    ) -> Result<BTreeSet<Vec<u8>>> {
         let tree_dir = temporary.join("tree");
         make_tree_directory(&tree_dir)?;
         let kept = Whiteouts::Kept(self.marks);
@@ -201,10 +247,8 @@ impl Trees {
         )?
         .stopped_by(cancel);
         read_layer(&self.store, layer, &mut tree, None, cancel)?;
-        let implied: Vec<&Vec<u8>> = tree.implied.iter().collect();
-        modes::write_private(&tree_dir.join("implied"), &postcard::to_stdvec(&implied)?)?;
         self.warn_of_placeholders(layer, &tree.placeholders);
-        Ok(())
+        Ok(tree.implied.iter().cloned().collect())
     }
 
     /// Puts `layers` on each other in one directory, for where there is no overlay. Their
@@ -259,9 +303,9 @@ impl Trees {
     /// # Errors
     /// The store cannot be written.
     pub fn keep(&self, tree: &Path, diff_id: &Digest) -> Result<()> {
-        let implied: [&[u8]; 1] = [b""];
-        modes::write_private(&tree.join("implied"), &postcard::to_stdvec(&implied)?)?;
-        keep_tree(tree, &self.store.tree_path(&self.id_map, diff_id))
+        let target = self.store.tree_path(&self.id_map, diff_id);
+        self.seal_tree(tree, &target, &BTreeSet::from([Vec::new()]))?;
+        keep_tree(tree, &target)
     }
 }
 
@@ -293,15 +337,6 @@ pub(super) fn keep_tree(tree: &Path, target: &Path) -> Result<()> {
         Err(_) if target.exists() => Ok(()),
         done => done.with_context(|| format!("cannot make `{}`", target.display())),
     }
-}
-
-fn read_implied(tree: &Path) -> Result<BTreeSet<Vec<u8>>> {
-    let bytes = match std::fs::read(tree.join("implied")) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
-        Err(error) => return Err(error.into()),
-    };
-    postcard::from_bytes(&bytes).with_context(|| format!("`{}` is damaged", tree.display()))
 }
 
 /// For every directory that its topmost layer merely implies: who tells the truth.
@@ -395,10 +430,24 @@ pub(super) fn read_layer(
     store: &Store,
     layer: &LayerBlob,
     tree: &mut Tree<'_>,
+    listed: Option<&mut Vec<IndexEntry>>,
+    cancel: &Cancel,
+) -> Result<()> {
+    let read = read_unpacking(store, layer, tree, listed, cancel);
+    if cancel.is_cancelled() {
+        return read;
+    }
+    store.blame(&layer.digest, read)
+}
+
+fn read_unpacking(
+    store: &Store,
+    layer: &LayerBlob,
+    tree: &mut Tree<'_>,
     mut listed: Option<&mut Vec<IndexEntry>>,
     cancel: &Cancel,
 ) -> Result<()> {
-    let blob = cancel.reader(store.open_blob(&layer.digest)?);
+    let blob = cancel.reader(store.raw_blob(&layer.digest)?);
     let (send, receive) = crossbeam_channel::bounded::<io::Result<Vec<u8>>>(8);
     let (recycle, reuse) = crossbeam_channel::bounded::<Vec<u8>>(10);
     std::thread::scope(|scope| {

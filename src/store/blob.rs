@@ -39,9 +39,11 @@ impl Store {
             .join(digest.hex())
     }
 
+    /// A blob that nobody has verified: for who checks what it unpacks to, with [`Store::blame`].
+    ///
     /// # Errors
     /// The blob is not in the store.
-    pub fn open_blob(&self, digest: &Digest) -> Result<File> {
+    pub fn raw_blob(&self, digest: &Digest) -> Result<File> {
         File::open(self.blob_path(digest))
             .with_context(|| format!("the store does not hold {digest}"))
     }
@@ -49,16 +51,18 @@ impl Store {
     /// A whole small blob (a manifest, a config).
     ///
     /// # Errors
-    /// The blob is not there, or is longer than `limit` bytes.
+    /// The blob is not there, is damaged, or is longer than `limit` bytes.
     pub fn read_blob(&self, digest: &Digest, limit: u64) -> Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        self.open_blob(digest)?
-            .take(limit + 1)
-            .read_to_end(&mut bytes)?;
-        if bytes.len() as u64 > limit {
-            bail!("{digest} is longer than {limit} bytes, which no manifest or config should be");
-        }
-        Ok(bytes)
+        self.with_blob(digest, |blob| {
+            let mut bytes = Vec::new();
+            blob.take(limit + 1).read_to_end(&mut bytes)?;
+            if bytes.len() as u64 > limit {
+                bail!(
+                    "{digest} is longer than {limit} bytes, which no manifest or config should be"
+                );
+            }
+            Ok(bytes)
+        })
     }
 
     /// Stores bytes that are in memory already.
@@ -67,7 +71,12 @@ impl Store {
     /// The file system is full or read-only.
     pub fn put_bytes(&self, bytes: &[u8]) -> Result<Digest> {
         let digest = Digest::of(bytes);
-        if !self.holds(&Descriptor::new("", digest.clone(), bytes.len() as u64)) {
+        let whole = Descriptor::new("", digest.clone(), bytes.len() as u64);
+        let is_there = self.holds(&whole)
+            && self
+                .read_blob(&digest, whole.size)
+                .is_ok_and(|there| there == bytes);
+        if !is_there {
             self.write_file(&self.blob_path(&digest), &[bytes])?;
         }
         Ok(digest)
@@ -92,25 +101,23 @@ impl Store {
         for piece in pieces {
             file.write_all(piece).with_context(|| self.cannot_write())?;
         }
-        self.place(file, path)
+        self.place(file, path).map(drop)
     }
 
-    pub(super) fn place(&self, file: NamedTempFile, path: &Path) -> Result<()> {
+    pub(super) fn place(&self, file: NamedTempFile, path: &Path) -> Result<File> {
         let parent = path
             .parent()
             .expect("files of the store lie in its folders");
-        if let Err(failed) = file.persist(path) {
-            if failed.error.kind() != io::ErrorKind::NotFound {
-                return Err(failed.error).with_context(|| self.cannot_write());
-            }
-            modes::make_dirs(parent, PRIVATE).with_context(|| self.cannot_write())?;
-            failed
-                .file
-                .persist(path)
-                .map_err(|e| e.error)
-                .with_context(|| self.cannot_write())?;
+        let failed = match file.persist(path) {
+            Ok(file) => return Ok(file),
+            Err(failed) => failed,
+        };
+        if failed.error.kind() != io::ErrorKind::NotFound {
+            return Err(failed.error).with_context(|| self.cannot_write());
         }
-        Ok(())
+        modes::make_dirs(parent, PRIVATE).with_context(|| self.cannot_write())?;
+        let placed = failed.file.persist(path).map_err(|e| e.error);
+        placed.with_context(|| self.cannot_write())
     }
 
     pub(super) fn cannot_write(&self) -> String {
@@ -164,8 +171,10 @@ impl BlobWriter {
                 bail!("the content of {} has the digest {digest}", expected.digest);
             }
         }
-        self.store
+        let file = self
+            .store
             .place(self.file, &self.store.blob_path(&digest))?;
+        self.store.is_sound(&digest, &file);
         Ok((digest, self.size))
     }
 }

@@ -29,7 +29,9 @@ impl Store {
     /// # Errors
     /// The file system is full or read-only.
     pub fn adopt_layer(&self, file: NamedTempFile, layer: &LayerBlob, index: &Index) -> Result<()> {
-        self.place(file, &self.blob_path(&layer.digest))?;
+        let placed = self.place(file, &self.blob_path(&layer.digest))?;
+        // Its digest was taken of what was written.
+        self.is_sound(&layer.digest, &placed);
         self.put_index(&layer.diff_id, index)?;
         self.record_layer(layer)
     }
@@ -52,7 +54,7 @@ impl Store {
         let name = layer_record(diff_id, compression.media_type());
         let bytes = self.record("layers", &name)?;
         let layer: LayerBlob = postcard::from_bytes(&bytes).ok()?;
-        self.has(&layer.digest).then_some(layer)
+        self.holds(&layer.descriptor()).then_some(layer)
     }
 
     /// The index of a layer, made from its blob when there is none yet.
@@ -101,14 +103,16 @@ impl Store {
 
     fn read_index(&self, layer: &LayerBlob) -> Result<Index> {
         let told = || format!("cannot read layer {}", layer.digest);
-        let mut tar = Hashing {
-            inner: decompress(self.cancel.reader(self.open_blob(&layer.digest)?))?,
-            hash: sha2::Sha256::new(),
-        };
-        let index = Index::read_until(&mut tar, &self.cancel).with_context(told)?;
-        // What follows the end-of-archive blocks belongs to the diff id as well.
-        io::copy(&mut tar, &mut io::sink()).with_context(told)?;
-        let found = Digest::from_sha256(tar.hash.finalize().into());
+        let (index, found) = self.with_blob(&layer.digest, |blob| {
+            let mut tar = Hashing {
+                inner: decompress(self.cancel.reader(blob)).with_context(told)?,
+                hash: sha2::Sha256::new(),
+            };
+            let index = Index::read_until(&mut tar, &self.cancel).with_context(told)?;
+            // What follows the end-of-archive blocks belongs to the diff id as well.
+            io::copy(&mut tar, &mut io::sink()).with_context(told)?;
+            Ok((index, Digest::from_sha256(tar.hash.finalize().into())))
+        })?;
         if layer.diff_id.algorithm() == "sha256" && found != layer.diff_id {
             bail!(
                 "layer {} unpacks to {found}, but the image's config says {}",

@@ -34,6 +34,7 @@ mod temporary;
 #[cfg(test)]
 mod tests;
 mod trust;
+mod verify;
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -47,6 +48,7 @@ pub use blob::BlobWriter;
 pub use cache_mounts::{CacheMount, describe_cache_mount};
 pub use gc::{Garbage, Keep, Usage};
 pub use trust::{FoundAgain, Guard, Names, Shared, Trust};
+pub use verify::{BlobReader, Damaged};
 
 use crate::confined::remove_tree;
 use crate::event::Cancel;
@@ -78,6 +80,7 @@ struct Inner {
     trust: Trust,
     /// The user's own store, when this one is shared and there is such a store.
     own: Option<Store>,
+    checks: verify::Checks,
 }
 
 const DIRECTORIES: [&str; 10] = [
@@ -178,6 +181,7 @@ impl Store {
             mounts: Place::Plain,
             trust,
             own: None,
+            checks: verify::Checks::default(),
         };
         if let Trust::Shared(shared) = &inner.trust {
             let path = root.as_os_str().as_encoded_bytes();

@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
@@ -12,11 +12,33 @@ use super::Store;
 use crate::mac::{self, MacKey};
 
 impl Store {
-    /// The content of a record, if there is a sound one.
+    /// The content of a record, if there is a sound one. In the user's own store an unsound one
+    /// is damaged: it is removed. In a shared one it may be somebody else's, and stays.
     pub(super) fn record(&self, folder: &str, name: &str) -> Option<Vec<u8>> {
         let mut file = self.open_record(folder, name)?;
         let key = &self.inner.key;
-        key.read_sealed(&purpose(folder, name), &mut file).ok()?
+        let content = key.read_sealed(&purpose(folder, name), &mut file).ok()?;
+        if content.is_none() && !self.is_shared() {
+            let path = self.record_path(folder, name);
+            self.discard(&path, &file, "its checksum is another".to_string());
+        }
+        content
+    }
+
+    /// What is written beside a tree: sealed for its place, as records are.
+    pub fn seal(&self, path: &Path, content: &[u8]) -> Vec<u8> {
+        self.inner.key.seal(&self.purpose_of(path), content)
+    }
+
+    /// The content of what was sealed for this place; `None` for anything else.
+    pub fn unseal(&self, path: &Path, sealed: &[u8]) -> Option<Vec<u8>> {
+        let content = self.inner.key.open(&self.purpose_of(path), sealed);
+        content.map(<[u8]>::to_vec)
+    }
+
+    fn purpose_of(&self, path: &Path) -> String {
+        let path = path.strip_prefix(self.root()).unwrap_or(path);
+        format!("place/{}", path.display())
     }
 
     /// The same whoever wrote it, for what is proven otherwise.

@@ -364,3 +364,100 @@ fn what_is_no_file_in_the_place_of_a_record_makes_nobody_wait() {
     store.put_step("aa", b"1").unwrap();
     assert!(store.step("aa").is_some());
 }
+
+/// A file of a blob, with one bit of it turned.
+fn flip(store: &Store, digest: &Digest, at: usize, bit: u8) {
+    let path = store.blob_path(digest);
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[at] ^= 1 << bit;
+    fs::write(path, bytes).unwrap();
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn a_damaged_blob_is_never_given_whole(
+        length in 1_usize..70_000,
+        at in 0_usize..70_000,
+        bit in 0_u8..8,
+        block in 1_usize..9_000,
+    ) {
+        use std::io::Read;
+        let (_keep, store) = store();
+        let content: Vec<u8> = (0..length).map(|n| (n * 31 % 251) as u8).collect();
+        let digest = store.put_bytes(&content).unwrap();
+        flip(&store, &digest, at % length, bit);
+
+        let mut blob = store.open_blob(&digest).unwrap();
+        let (mut given, mut buffer) = (0, vec![0; block]);
+        let error = loop {
+            match blob.read(&mut buffer) {
+                Ok(0) => panic!("it ended as if it were whole"),
+                Ok(read) => given += read,
+                Err(error) => break error,
+            }
+        };
+
+        assert!(given < length);
+        assert!(error.to_string().contains(digest.hex()), "{error}");
+        assert!(blob.finish().is_err());
+        assert!(!store.has(&digest));
+        assert_eq!((store.removed_damage(), store.take_damage().len()), (1, 1));
+        store.put_bytes(&content).unwrap();
+        assert_eq!(store.read_blob(&digest, 70_000).unwrap(), content);
+    }
+}
+
+#[test]
+fn who_stops_early_learns_of_damage_behind() {
+    use std::io::Read;
+    let (_keep, store) = store();
+    let digest = store.put_bytes(&[7; 1000]).unwrap();
+    flip(&store, &digest, 999, 0);
+    let first = |blob: &mut BlobReader| -> Result<u8> {
+        let mut byte = [0];
+        blob.read_exact(&mut byte)?;
+        Ok(byte[0])
+    };
+    let error = store.with_blob(&digest, first).unwrap_err();
+    assert!(error.is::<Damaged>(), "{error:#}");
+    // What stopped the reader is told only when the blob is not to blame.
+    let digest = store.put_bytes(&[8; 1000]).unwrap();
+    let error = store
+        .with_blob(&digest, |_| -> Result<()> { anyhow::bail!("no") })
+        .unwrap_err();
+    assert_eq!(error.to_string(), "no");
+    assert!(store.has(&digest));
+}
+
+#[test]
+fn a_blob_that_was_verified_is_verified_again_once_it_was_written_to() {
+    let (_keep, store) = store();
+    let mut writer = store.blob_writer().unwrap();
+    writer.write_all(&[1; 5000]).unwrap();
+    let (digest, size) = writer.commit(None).unwrap();
+    let blob = Descriptor::new("", digest.clone(), size);
+    let mut out = Vec::new();
+    store.copy_blob(&blob, &mut out).unwrap();
+    assert_eq!(out, [1; 5000]);
+    // As a clock's tick would have it.
+    std::thread::sleep(Duration::from_millis(20));
+    flip(&store, &digest, 17, 3);
+    let error = store.copy_blob(&blob, &mut Vec::new()).unwrap_err();
+    assert!(error.to_string().contains("is damaged"), "{error:#}");
+}
+
+#[test]
+fn a_damaged_record_is_named_and_gone() {
+    let (_keep, store) = store();
+    store.put_step("a", b"one").unwrap();
+    store.put_step("b", b"two").unwrap();
+    let at = |name: &str| store.root().join("steps").join(name);
+    fs::copy(at("b"), at("a")).unwrap();
+    assert_eq!(store.step("a"), None);
+    let damaged = store.take_damage();
+    assert_eq!(damaged.len(), 1);
+    assert!(damaged[0].removed && damaged[0].path == at("a") && !at("a").exists());
+    assert_eq!(store.step("b").as_deref(), Some(&b"two"[..]));
+}

@@ -333,6 +333,17 @@ fn zipped() -> Vec<u8> {
     ])
 }
 
+/// Records as a store writes them.
+fn store_records() -> Vec<Vec<u8>> {
+    let directory = tempfile::tempdir().unwrap();
+    let store = imgmake::store::Store::open(&directory.path().join("store")).unwrap();
+    store.put_step("a", b"{}").unwrap();
+    store.put_step("b", b"").unwrap();
+    ["a", "b"]
+        .map(|name| fs::read(store.root().join("steps").join(name)).unwrap())
+        .to_vec()
+}
+
 fn seeds(target: &str) -> Vec<Vec<u8>> {
     let mut seeds: Vec<Vec<u8>> = match target {
         "dockerfile" => [files("tests", "Dockerfile"), files("tests", "context.sh")].concat(),
@@ -430,6 +441,7 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
             "-c\ntar://stdin\n--no-push\n--tar-path=x.tar\n--label\na=b\n--ignore-path=/x\n--git=branch=main,single-branch=true",
             "--context=git://github.com/a/b.git#refs/heads/main#0123456789012345678901234567890123456789\n--context-sub-path=d",
         ]),
+        "store_record" => [store_records(), documents()].concat(),
         _ => documents(),
     };
     let kept = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -519,8 +531,14 @@ fn whatever_reads_bytes_from_outside_takes_any_bytes() {
         }
         let mut dice = Dice(0x1319_8A2E_0370_7344);
         // What goes through files and a store takes its time.
-        let through_files =
-            ["archive", "docker_manifest", "oci_index", "advisory_zip"].contains(name);
+        let through_files = [
+            "archive",
+            "docker_manifest",
+            "oci_index",
+            "advisory_zip",
+            "store_record",
+        ]
+        .contains(name);
         for _ in 0..if through_files { 8 } else { 40 } {
             feed(name, *target, &mutated(&seeds, &mut dice));
         }

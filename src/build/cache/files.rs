@@ -55,8 +55,9 @@ impl Cache {
         }
         let mut bytes = Vec::new();
         let read = self.blob(engine, target, &at, &blob).and_then(|()| {
-            let file = engine.store.open_blob(&blob.digest)?;
-            Ok(file.take(MOST).read_to_end(&mut bytes)?)
+            engine.store.with_blob(&blob.digest, |blob| {
+                Ok(blob.take(MOST).read_to_end(&mut bytes)?)
+            })
         });
         match read {
             Ok(_) if *blake3::hash(&bytes).as_bytes() == *hash => Some(bytes),

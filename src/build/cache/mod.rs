@@ -184,7 +184,11 @@ impl Cache {
         let Some((at, blob)) = found else { return };
         let read = self
             .blob(engine, target, &at, &blob)
-            .and_then(|()| index::unpack(engine.store.open_blob(&blob.digest)?))
+            .and_then(|()| {
+                engine
+                    .store
+                    .with_blob(&blob.digest, |blob| index::unpack(blob))
+            })
             .and_then(|index| engine.store.put_index(diff_id, &index));
         if let Err(error) = read {
             self.pass_by(engine, target, &at, &name, &format!("{error:#}"));

@@ -17,7 +17,7 @@ use crate::event::Cancel;
 use crate::layer::{
     Compression, EntryKind, Index, LayerBlob, LayerReader, LayerWriter, decompress, write_content,
 };
-use crate::store::Store;
+use crate::store::{BlobReader, Store};
 
 /// Gives the bytes of source files.
 pub trait Contents {
@@ -110,9 +110,21 @@ impl FromLayers {
         names: &BTreeMap<Vec<u8>, Vec<Vec<u8>>>,
         cancel: &Cancel,
     ) -> Result<()> {
+        store.with_blob(&layer.digest, |blob| {
+            self.spool_files(blob, layer, names, cancel)
+        })
+    }
+
+    fn spool_files(
+        &mut self,
+        blob: &mut BlobReader,
+        layer: &LayerBlob,
+        names: &BTreeMap<Vec<u8>, Vec<Vec<u8>>>,
+        cancel: &Cancel,
+    ) -> Result<()> {
         let at = || format!("cannot read layer {}", layer.digest.short());
-        let blob = cancel.reader(store.open_blob(&layer.digest)?);
-        let mut reader = LayerReader::new(decompress(blob)?).stopped_by(cancel);
+        let plain = decompress(cancel.reader(blob)).with_context(at)?;
+        let mut reader = LayerReader::new(plain).stopped_by(cancel);
         let mut buffer = vec![0; 256 << 10];
         let mut missing: std::collections::BTreeSet<&Vec<u8>> = names.keys().collect();
         while let Some(entry) = reader.next_entry().with_context(at)? {

@@ -186,9 +186,14 @@ impl Worker {
                 }
                 Ok(Answer::Shell { exit }) => on_shell(exit)?,
                 Ok(Answer::Cancelled) => return Err(Cancelled.into()),
-                Ok(Answer::Failed(_)) if cancel.explains_an_end() => return Err(Cancelled.into()),
+                Ok(Answer::Failed { .. }) if cancel.explains_an_end() => {
+                    return Err(Cancelled.into());
+                }
                 Ok(Answer::Exceeded(limit)) => return Err(sandbox::Exceeded(limit).into()),
-                Ok(Answer::Failed(message)) => return failed(message),
+                Ok(Answer::Failed { message, damaged }) => {
+                    damaged.into_iter().for_each(|d| self.store.note_damage(d));
+                    return failed(message);
+                }
                 Ok(answer) => return Ok(answer),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) if cancel.explains_an_end() => {

@@ -13,7 +13,7 @@ use super::request::RunRequest;
 use super::shell::ShellRequest;
 use crate::layer::LayerBlob;
 use crate::sandbox::{Limit, Tier};
-use crate::store::FoundAgain;
+use crate::store::{Damaged, FoundAgain};
 
 /// A re-executed imgmake with this name is a helper; its socket is descriptor 0.
 pub(super) const ARGV0: &str = "imgmake-worker";
@@ -92,7 +92,11 @@ pub(super) enum Answer {
     Overlay(Result<(), String>),
     /// A RUN was killed: it went beyond a limit.
     Exceeded(Limit),
-    Failed(String),
+    Failed {
+        message: String,
+        /// Of the store, found meanwhile.
+        damaged: Vec<Damaged>,
+    },
     Cancelled,
 }
 

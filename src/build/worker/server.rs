@@ -352,7 +352,12 @@ fn answer_each(
             Ok(thread) => threads.push(thread),
             Err(error) => {
                 let text = format!("cannot start a thread: {error}");
-                answer_to(&server.out, id, Answer::Failed(text));
+                let damaged = Vec::new();
+                let answer = Answer::Failed {
+                    message: text,
+                    damaged,
+                };
+                answer_to(&server.out, id, answer);
             }
         }
     }
@@ -390,14 +395,16 @@ fn answer_one(server: &Arc<Server>, id: u64, request: Request, task: &Task) {
     for warning in server.trees.take_warnings() {
         lines.warn(&warning);
     }
+    let damaged = server.store.take_damage();
+    let failed = |message| Answer::Failed { message, damaged };
     let answer = match worked {
         Ok(Ok(answer)) => answer,
         Ok(Err(_)) if task.cancel.is_cancelled() => Answer::Cancelled,
         Ok(Err(error)) => match error.downcast_ref::<Exceeded>() {
             Some(Exceeded(limit)) => Answer::Exceeded(*limit),
-            None => Answer::Failed(format!("{error:#}")),
+            None => failed(format!("{error:#}")),
         },
-        Err(_) => Answer::Failed("the helper process has a bug: a request panicked".to_string()),
+        Err(_) => failed("the helper process has a bug: a request panicked".to_string()),
     };
     server.tasks.lock().expect("no task panics").remove(&id);
     answer_to(&server.out, id, answer);

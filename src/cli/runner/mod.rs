@@ -15,15 +15,16 @@ use super::environment::Environment;
 use super::project::Project;
 use super::tools::Tools;
 use crate::build::Refused;
-use crate::event::Cancelled;
+use crate::event::{Cancelled, Event};
 use crate::execute::{Failure, FailureKind, Made, Runner, Upstream};
 use crate::graph::{EdgeKind, TargetId};
-use crate::image::Descriptor;
+use crate::image::{Descriptor, Digest};
 use crate::key::{self, Inputs};
 use crate::manifest::{Target, TargetKind};
 use crate::plan::Plan;
 use crate::registry::RegistryError;
 use crate::state::{FileKind, Output, State, tree_signature};
+use crate::store::Store;
 
 /// What a run was asked for besides its targets.
 #[derive(Clone, Copy, Debug, Default)]
@@ -49,6 +50,68 @@ pub struct Work<'a> {
 impl Runner for Work<'_> {
     fn inputs(&self, action: usize, upstream: &Upstream<'_>) -> Result<Inputs, Failure> {
         let id = self.plan.order[action];
+        self.mending(id, || self.inputs_of(id, upstream))
+    }
+
+    fn damage(&self, action: usize, outputs: &[Output]) -> Result<Option<String>, Failure> {
+        for output in outputs {
+            if let Some(damage) = self.damage_of(self.plan.order[action], output)? {
+                return Ok(Some(damage));
+            }
+        }
+        Ok(None)
+    }
+
+    fn run(&self, action: usize, upstream: &Upstream<'_>) -> Result<Made, Failure> {
+        let id = self.plan.order[action];
+        if let TargetKind::Run(run) = &self.target(id).kind {
+            return command::run(self, id, run);
+        }
+        self.mending(id, || {
+            let made = match &self.target(id).kind {
+                TargetKind::Run(run) => command::run(self, id, run),
+                TargetKind::Build(build) => build::run(self, id, build, upstream),
+                TargetKind::Scan(scan) => scan::run(self, id, scan, upstream),
+                TargetKind::Push(push) => push::run(self, id, push, upstream),
+            };
+            made.map_err(|failure| self.with_help(failure))
+        })
+    }
+}
+
+/// Files of the store that are found damaged in one target: more of them are a broken disk.
+const MOST_MENDED: usize = 50;
+
+impl Work<'_> {
+    /// Does something again that failed when a damaged file of the store was removed meanwhile:
+    /// what it held is then pulled or made anew. Each file is named in a warning.
+    fn mending<T>(&self, id: TargetId, act: impl Fn() -> Result<T, Failure>) -> Result<T, Failure> {
+        let removed = || self.tools.opened_store().map_or(0, Store::removed_damage);
+        for _ in 0..MOST_MENDED {
+            let before = removed();
+            let result = act();
+            self.tell_damage(id);
+            match result {
+                Err(failure) if removed() > before && failure.kind != FailureKind::Cancelled => {
+                    tracing::debug!("tried again, since damage was removed: {}", failure.message);
+                }
+                result => return result,
+            }
+        }
+        act()
+    }
+
+    fn tell_damage(&self, id: TargetId) {
+        let damaged = self.tools.opened_store().map(Store::take_damage);
+        for damaged in damaged.unwrap_or_default() {
+            self.tools.events.send(Event::Warning {
+                target: Some(self.project.graph.name(id).to_string()),
+                message: damaged.to_string(),
+            });
+        }
+    }
+
+    fn inputs_of(&self, id: TargetId, upstream: &Upstream<'_>) -> Result<Inputs, Failure> {
         let target = self.target(id);
         let mut inputs = Inputs::new();
         self.add_variables(target, &mut inputs);
@@ -71,26 +134,6 @@ impl Runner for Work<'_> {
             }
         }
         Ok(inputs)
-    }
-
-    fn damage(&self, action: usize, outputs: &[Output]) -> Result<Option<String>, Failure> {
-        for output in outputs {
-            if let Some(damage) = self.damage_of(self.plan.order[action], output)? {
-                return Ok(Some(damage));
-            }
-        }
-        Ok(None)
-    }
-
-    fn run(&self, action: usize, upstream: &Upstream<'_>) -> Result<Made, Failure> {
-        let id = self.plan.order[action];
-        let made = match &self.target(id).kind {
-            TargetKind::Run(run) => return command::run(self, id, run),
-            TargetKind::Build(build) => build::run(self, id, build, upstream),
-            TargetKind::Scan(scan) => scan::run(self, id, scan, upstream),
-            TargetKind::Push(push) => push::run(self, id, push, upstream),
-        };
-        made.map_err(|failure| self.with_help(failure))
     }
 }
 
@@ -149,14 +192,23 @@ impl Work<'_> {
 
     fn damage_of(&self, id: TargetId, output: &Output) -> Result<Option<String>, Failure> {
         match output {
-            Output::Image { blobs, .. } => {
+            Output::Image {
+                digest,
+                blobs,
+                sources,
+                tags,
+                ..
+            } => {
                 let store = self.tools.store()?;
                 let lost = blobs.iter().find(|(digest, size)| {
                     digest
                         .parse()
                         .is_ok_and(|digest| !store.holds(&Descriptor::new("", digest, *size)))
                 });
-                Ok(lost.map(|_| "the image is no longer in the store".to_string()))
+                if lost.is_some() {
+                    return Ok(Some("the image is no longer in the store".to_string()));
+                }
+                self.lost_records(store, digest, sources, tags)
             }
             Output::File {
                 path, signature, ..
@@ -176,6 +228,27 @@ impl Work<'_> {
             Output::Loaded { engine, ids } => Ok(load::damage(self, engine, ids)),
             Output::Passed { .. } => Ok(scan::must_ask_again(self.target(id))),
         }
+    }
+
+    /// What the store said of an image beside its blobs: without it, base layers that were
+    /// never pulled could not be had, and its names would lead nowhere.
+    fn lost_records(
+        &self,
+        store: &Store,
+        digest: &str,
+        sources: &[String],
+        tags: &[String],
+    ) -> Result<Option<String>, Failure> {
+        let Ok(digest) = digest.parse::<Digest>() else {
+            return Ok(None);
+        };
+        let engine = self.tools.engine(&self.state)?;
+        if !sources.is_empty() && crate::build::sources_of(&engine, &digest).is_empty() {
+            let lost = "the store has lost where the image's base layers are";
+            return Ok(Some(lost.to_string()));
+        }
+        let lost = tags.iter().find(|tag| store.tagged(tag).is_none());
+        Ok(lost.map(|tag| format!("the store has lost the name `{tag}`")))
     }
 
     /// A file that was written, as the state remembers it.

@@ -1,16 +1,17 @@
 //! The advisory index: one file that is asked package by package, so that a
 //! whole distribution's database costs a scan only what the image's packages need.
 //!
-//! Layout: magic, one chunk per package (postcard), the directory (postcard),
-//! then the directory's offset and blake3 (8 + 32 bytes).
+//! Layout: magic, one chunk per package (postcard), the directory (postcard), which
+//! holds the checksums of the chunks, then the directory's offset and blake3 (8 + 32
+//! bytes). So what is read is verified, and the rest is not read.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
 use super::osv::Statement;
@@ -18,7 +19,7 @@ use super::range::Inclusion;
 use super::{Answer, Hit, Record, canonical_name};
 use crate::scan::version::Scheme;
 
-const MAGIC: &[u8; 16] = b"imgmake osv 0001";
+const MAGIC: &[u8; 16] = b"imgmake osv 0002";
 const TRAILER: u64 = 8 + 32;
 /// No chunk or directory of a real database comes near; a damaged length must
 /// not become an allocation.
@@ -47,11 +48,14 @@ struct Place {
     name: String,
     offset: u64,
     length: u64,
+    /// blake3 of the chunk.
+    sum: [u8; 32],
 }
 
 /// An open index.
 pub struct Database {
     file: File,
+    path: PathBuf,
     directory: Directory,
     digest: String,
 }
@@ -68,13 +72,18 @@ impl Database {
         ensure!(length >= 16 + TRAILER, "the advisory index is cut short");
         let mut trailer = [0; TRAILER as usize];
         file.read_exact_at(&mut trailer, length - TRAILER)?;
-        let (offset, digest) = trailer.split_at(8);
-        let offset = u64::from_le_bytes(offset.try_into().expect("eight bytes were split off"));
+        let (place, digest) = trailer.split_at(8);
+        let offset = u64::from_le_bytes(place.try_into().expect("eight bytes were split off"));
         let end = length - TRAILER;
         ensure!(offset <= end, "the advisory index is damaged");
         let bytes = read_part(&file, offset, end - offset)?;
+        ensure!(
+            sum_of_directory(&bytes, place).as_bytes() == digest,
+            "the advisory index is damaged"
+        );
         Ok(Database {
             file,
+            path: path.to_path_buf(),
             directory: postcard::from_bytes(&bytes).context("the advisory index is damaged")?,
             digest: hex::encode(digest),
         })
@@ -106,8 +115,7 @@ impl Database {
         let Some(place) = self.place(ecosystem, name) else {
             return Ok(answer);
         };
-        let bytes = read_part(&self.file, place.offset, place.length)?;
-        let chunk: Chunk = postcard::from_bytes(&bytes).context("the advisory index is damaged")?;
+        let chunk = self.chunk(place)?;
         let scheme = Scheme::of_ecosystem(ecosystem);
         let listed = listed(&chunk.versions, version, scheme);
         for record in chunk.records {
@@ -118,6 +126,23 @@ impl Database {
         Ok(answer)
     }
 
+    fn chunk(&self, place: &Place) -> Result<Chunk> {
+        let bytes = read_part(&self.file, place.offset, place.length)?;
+        if *blake3::hash(&bytes).as_bytes() != place.sum {
+            // Open, it is of use to nobody; gone, the next scan imports it again.
+            let removed = std::fs::remove_file(&self.path).is_ok();
+            bail!(
+                "the advisory index `{}` is damaged; {}",
+                self.path.display(),
+                match removed {
+                    true => "it was removed, and the next scan makes it again",
+                    false => "remove it, and the next scan makes it again",
+                }
+            );
+        }
+        postcard::from_bytes(&bytes).context("the advisory index is damaged")
+    }
+
     fn place(&self, ecosystem: &str, name: &str) -> Option<&Place> {
         let key = (base(ecosystem), canonical_name(ecosystem, name));
         let packages = &self.directory.packages;
@@ -125,6 +150,13 @@ impl Database {
             .binary_search_by(|p| (p.ecosystem.as_str(), p.name.as_str()).cmp(&(key.0, &key.1)));
         found.ok().map(|i| &packages[i])
     }
+}
+
+/// Of the directory and where it begins; through it, of all chunks.
+fn sum_of_directory(directory: &[u8], offset: &[u8]) -> blake3::Hash {
+    let mut hash = blake3::Hasher::new();
+    hash.update(MAGIC).update(offset).update(directory);
+    hash.finalize()
 }
 
 fn read_part(file: &File, offset: u64, length: u64) -> Result<Vec<u8>> {
@@ -241,7 +273,8 @@ impl Builder {
     pub fn write(self, path: &Path) -> Result<()> {
         let parent = path.parent().context("the index has no directory")?;
         let file = tempfile::NamedTempFile::new_in(parent)?;
-        let mut out = Hashing::new(file.as_file());
+        let mut out = BufWriter::with_capacity(1 << 20, file.as_file());
+        let mut written = MAGIC.len() as u64;
         out.write_all(MAGIC)?;
         let mut directory = Directory {
             ecosystems: self.ecosystems,
@@ -254,14 +287,20 @@ impl Builder {
             directory.packages.push(Place {
                 ecosystem,
                 name,
-                offset: out.written,
+                offset: written,
                 length: bytes.len() as u64,
+                sum: *blake3::hash(&bytes).as_bytes(),
             });
             out.write_all(&bytes)?;
+            written += bytes.len() as u64;
         }
-        let offset = out.written;
-        out.write_all(&postcard::to_stdvec(&directory)?)?;
-        out.finish(offset)?;
+        let bytes = postcard::to_stdvec(&directory)?;
+        let offset = written.to_le_bytes();
+        out.write_all(&bytes)?;
+        out.write_all(&offset)?;
+        out.write_all(sum_of_directory(&bytes, &offset).as_bytes())?;
+        out.flush()?;
+        drop(out);
         file.as_file().sync_all()?;
         file.persist(path)?;
         Ok(())
@@ -298,36 +337,5 @@ impl PackageBuilder {
         self.chunk.versions.push(version.clone());
         self.positions.insert(version, position);
         position
-    }
-}
-
-/// Counts and hashes what goes through it.
-struct Hashing<'a> {
-    out: BufWriter<&'a File>,
-    hash: blake3::Hasher,
-    written: u64,
-}
-
-impl<'a> Hashing<'a> {
-    fn new(file: &'a File) -> Hashing<'a> {
-        Hashing {
-            out: BufWriter::with_capacity(1 << 20, file),
-            hash: blake3::Hasher::new(),
-            written: 0,
-        }
-    }
-
-    fn write_all(&mut self, bytes: &[u8]) -> Result<()> {
-        self.out.write_all(bytes)?;
-        self.hash.update(bytes);
-        self.written += bytes.len() as u64;
-        Ok(())
-    }
-
-    fn finish(mut self, directory: u64) -> Result<()> {
-        let hash = self.hash.finalize();
-        self.out.write_all(&directory.to_le_bytes())?;
-        self.out.write_all(hash.as_bytes())?;
-        Ok(self.out.flush()?)
     }
 }

@@ -13,7 +13,7 @@ use super::{php, python, rpm, ruby, rust};
 use crate::event::Cancel;
 use crate::image::{Descriptor, Digest};
 use crate::layer::{self, Entry, EntryKind, LayerReader};
-use crate::store::Store;
+use crate::store::{BlobReader, Store};
 
 /// Bytes of a file that is read as text; dpkg's largest databases have a tenth.
 const LARGEST_TEXT: u64 = 64 << 20;
@@ -108,10 +108,22 @@ fn each_entry(
     layer: &Descriptor,
     store: &Store,
     cancel: &Cancel,
+    visit: impl FnMut(&Entry, &mut dyn Read) -> Result<()>,
+) -> Result<()> {
+    store
+        .with_blob(&layer.digest, |blob| {
+            each_of_blob(layer, blob, cancel, visit)
+        })
+        .with_context(|| format!("cannot read layer {}", layer.digest))
+}
+
+fn each_of_blob(
+    layer: &Descriptor,
+    blob: &mut BlobReader,
+    cancel: &Cancel,
     mut visit: impl FnMut(&Entry, &mut dyn Read) -> Result<()>,
 ) -> Result<()> {
     let context = || format!("cannot read layer {}", layer.digest);
-    let blob = store.open_blob(&layer.digest).with_context(context)?;
     let plain = layer::decompress(cancel.reader(blob)).with_context(context)?;
     let mut reader = LayerReader::new(plain).stopped_by(cancel);
     while let Some(entry) = reader.next_entry().with_context(context)? {

@@ -5,3 +5,4 @@
 
 pub mod command;
 mod neighbors;
+mod store;
