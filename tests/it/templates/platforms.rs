@@ -240,7 +240,8 @@ pub fn gitlab(file: &str, site: &Site) -> Vec<Ran> {
             job,
             &["stage", "script", "before_script", "artifacts", "rules"],
         );
-        let clone = site.checkout(&stage);
+        // Every job has its clone in the same place.
+        let clone = site.checkout("gitlab");
         let paths = texts(&pipeline["default"]["cache"]["paths"]);
         if let Some(from) = &cached {
             for cache in &paths {
@@ -267,7 +268,9 @@ pub fn gitlab(file: &str, site: &Site) -> Vec<Ran> {
         for kept in texts(&job["artifacts"]["paths"]).iter().chain(&paths) {
             assert!(clone.join(kept).exists(), "{stage}: there is no {kept}");
         }
-        cached = Some(clone);
+        let kept = clone.with_file_name(format!("kept-of-{stage}"));
+        std::fs::rename(&clone, &kept).unwrap();
+        cached = Some(kept);
     }
     ran
 }
