@@ -89,7 +89,7 @@ fn an_image_whose_name_is_not_allowed_is_refused_wherever_it_is_named_and_never_
             "Dockerfile:2",
         ),
         (&context, "FROM busybox\n".to_string(), "Dockerfile:1"),
-        (&steps, String::new(), "steps"),
+        (&steps, String::new(), "target `app`"),
         // A digest decides which image it is, whatever tag stands beside it.
         (
             from_file,
