@@ -456,7 +456,9 @@ fn a_context_may_be_as_deep_as_paths_are_long() {
     };
     let walk = || {
         let time = crate::layer::Timestamp::default();
-        let context = context::ContextTree::open(&p.path(""), &[], &[], time).unwrap();
+        let context =
+            context::ContextTree::open(&p.path(""), context::IgnoreFiles::none(), &[], time)
+                .unwrap();
         copy::Tree::walk(&context, b"")
     };
     dig(1900);

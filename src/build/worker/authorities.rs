@@ -14,9 +14,10 @@ use anyhow::{Context, Result, bail};
 
 use super::server::Server;
 use super::views::View;
+use crate::confined;
 use crate::event::Cancel;
 use crate::layer::LayerBlob;
-use crate::sandbox::{self, Mount, MountKind, PlanFile};
+use crate::sandbox::{Mount, MountKind, PlanFile};
 
 /// The image's own bundle, then the target's certificates.
 const BUNDLE: &str = "/run/imgmake/ca-bundle.pem";
@@ -112,7 +113,7 @@ fn joined(mut first: Vec<u8>, second: &[u8]) -> Vec<u8> {
 /// A file of the image; links are followed inside it. What is no regular file is not read.
 fn read(root: &Path, path: &str) -> Result<Option<Vec<u8>>> {
     let told = || format!("cannot read `{path}` of the image");
-    let resolved = match sandbox::resolve(sandbox::open_root(root)?, Path::new(path)) {
+    let resolved = match confined::resolve(confined::open_root(root)?, Path::new(path)) {
         // A file where a directory would be, links without end: it is not there.
         Err(error) if matches!(error.raw_os_error(), Some(libc::ENOTDIR | libc::ELOOP)) => {
             return Ok(None);
