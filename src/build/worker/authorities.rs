@@ -7,10 +7,10 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use rustix::fs::{Mode, OFlags};
 
 use super::server::Server;
 use super::views::View;
@@ -113,7 +113,8 @@ fn joined(mut first: Vec<u8>, second: &[u8]) -> Vec<u8> {
 /// A file of the image; links are followed inside it. What is no regular file is not read.
 fn read(root: &Path, path: &str) -> Result<Option<Vec<u8>>> {
     let told = || format!("cannot read `{path}` of the image");
-    let resolved = match confined::resolve(confined::open_root(root)?, Path::new(path)) {
+    let root = confined::open_root(root).with_context(told)?;
+    let resolved = match confined::resolve(&root, Path::new(path)) {
         // A file where a directory would be, links without end: it is not there.
         Err(error) if matches!(error.raw_os_error(), Some(libc::ENOTDIR | libc::ELOOP)) => {
             return Ok(None);
@@ -123,11 +124,10 @@ fn read(root: &Path, path: &str) -> Result<Option<Vec<u8>>> {
     if resolved.found.is_none() {
         return Ok(None);
     }
-    let file = File::options()
-        .read(true)
-        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
-        .open(root.join(&resolved.path))
-        .with_context(told)?;
+    let (directory, name) = confined::open_parent(&root, &resolved.path).with_context(told)?;
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = rustix::fs::openat(directory, name, flags, Mode::empty()).with_context(told)?;
+    let file = File::from(file);
     let meta = file.metadata().with_context(told)?;
     if !meta.is_file() {
         return Ok(None);
