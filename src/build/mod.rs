@@ -115,7 +115,7 @@ pub struct BuildRequest {
     /// Certificates in PEM that RUN trusts; they are in no layer and no key.
     pub authorities: Vec<u8>,
     /// Of every RUN that does not say its own.
-    pub network: crate::dockerfile::RunNetwork,
+    pub network: DefaultNetwork,
     /// What each RUN may use.
     pub limits: crate::sandbox::Limits,
     pub insecure: Insecure,
@@ -130,6 +130,15 @@ pub struct BuildRequest {
     pub no_cache: bool,
     pub pull: bool,
     pub jobs: usize,
+}
+/// The network of every RUN that does not say its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DefaultNetwork {
+    #[default]
+    Host,
+    None,
+    /// Neither the host's nor, by a Dockerfile's own word, to be had as the host's.
+    Isolated,
 }
 #[derive(Clone, Debug)]
 pub enum Recipe {

@@ -11,7 +11,7 @@ use super::recipe::mistake;
 use super::state::ImageState;
 use super::step_key::{self, Framed};
 use super::worker::{Network, RunMount, RunRequest, Sharing, TreeSource, authority_variables};
-use super::{BuildRequest, Insecure, SecretSource};
+use super::{BuildRequest, DefaultNetwork, Insecure, SecretSource};
 use crate::dockerfile::{
     Access, CacheSharing, Mount, Ownership, PROXY_ARGS, Run, RunCommand, RunNetwork, RunSecurity,
 };
@@ -71,10 +71,7 @@ pub fn prepare(
             files,
             mounts: Vec::new(),
             cache_scope: Default::default(),
-            network: match (run.network, request.network) {
-                (RunNetwork::None, _) | (RunNetwork::Default, RunNetwork::None) => Network::None,
-                _ => Network::Host,
-            },
+            network: network(run.network, request.network)?,
             // In no key: a limit changes no result.
             limits: request.limits,
             insecure: run.security == RunSecurity::Insecure,
@@ -109,6 +106,18 @@ pub fn prepare(
         prepared.request.env.extend(variables);
     }
     Ok(prepared)
+}
+
+/// A Dockerfile may ask for less than its target has, and not for more than `isolated`.
+fn network(asked: RunNetwork, of_target: DefaultNetwork) -> Result<Network> {
+    Ok(match (asked, of_target) {
+        (RunNetwork::None, _) | (RunNetwork::Default, DefaultNetwork::None) => Network::None,
+        (RunNetwork::Default, DefaultNetwork::Isolated) => Network::Isolated,
+        (RunNetwork::Host, DefaultNetwork::Isolated) => bail!(
+            "`RUN --network=host` is refused: the target has `network isolated`; leave the flag out"
+        ),
+        _ => Network::Host,
+    })
 }
 
 /// Path, bytes, mode.

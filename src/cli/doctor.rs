@@ -124,6 +124,11 @@ fn limits() -> String {
         writeln!(text, "  {name}: {how}").expect("a string takes everything");
     }
     text.push_str("  disk: by watching\n  time: by imgmake's clock\n");
+    text.push_str(&match sandbox::network_program() {
+        Some(program) => format!("\n`network isolated`: by {}\n", program.display()),
+        None => "\n`network isolated`: not possible\n      to get it: install `slirp4netns`\n"
+            .to_string(),
+    });
     text
 }
 

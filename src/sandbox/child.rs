@@ -15,7 +15,7 @@ use rustix::thread::{CapabilitySet, CapabilitySets, UnshareFlags};
 use super::plan::{Network, Plan, Root};
 use super::system::{self, Forked};
 use super::user::{self, Identity};
-use super::{Tier, chrooted, emulator, filter, mount, privileges};
+use super::{Tier, chrooted, emulator, filter, mount, network, privileges};
 use crate::confined;
 use crate::modes::{self, VISIBLE};
 
@@ -57,7 +57,7 @@ fn carry_out(plan: &Plan, control: &UnixStream) -> Result<i32> {
     }
     let mut flags =
         UnshareFlags::NEWNS | UnshareFlags::NEWPID | UnshareFlags::NEWIPC | UnshareFlags::NEWUTS;
-    if plan.network == Network::None {
+    if plan.network.is_own() {
         flags |= UnshareFlags::NEWNET;
     }
     system::unshare(flags).context("cannot make the namespaces of a sandbox")?;
@@ -126,6 +126,9 @@ fn init(plan: &Plan, gate: OwnedFd, control: &UnixStream) -> Result<i32> {
         return Ok(FAILED);
     }
     drop(gate);
+    if plan.network == Network::Isolated {
+        network::close_off()?;
+    }
     rustix::process::umask(Mode::empty());
     mount::build(plan)?;
     rustix::process::umask(Mode::from(0o022));
@@ -305,7 +308,12 @@ fn restrict(plan: &Plan, identity: &Identity) -> Result<()> {
     }
     if !plan.insecure {
         filter::load_default().context("cannot load the system call filter")?;
-        drop_capabilities(privileges::capabilities(plan.tier))?;
+        let mut keep = privileges::capabilities(plan.tier);
+        if plan.network == Network::Isolated {
+            // Packets of its own making would pass the routes.
+            keep -= CapabilitySet::NET_RAW;
+        }
+        drop_capabilities(keep)?;
     }
     if plan.tier == Tier::SingleId {
         if identity.uid != 0 {

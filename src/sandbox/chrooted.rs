@@ -25,6 +25,12 @@ pub(super) fn carry_out(plan: &Plan, control: &UnixStream) -> Result<i32> {
     system::outlive_parent()?;
     let _ = rustix::process::setsid();
     let directory = own_directory(plan)?;
+    if plan.network == Network::Isolated {
+        bail!(
+            "`network isolated` needs namespaces, which the chroot isolation does not have; \
+             `imgmake doctor` says how to get another"
+        );
+    }
     if plan.network == Network::None {
         bail!("`--network=none` needs namespaces, which the chroot isolation does not have");
     }

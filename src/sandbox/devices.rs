@@ -88,7 +88,7 @@ fn mount_proc(root: &OwnedFd) -> Result<()> {
 /// A fresh one belongs to a network namespace; the host's is shared where that is shared.
 fn mount_sys(root: &OwnedFd, network: Network) -> Result<()> {
     let at = point(root, "/sys")?;
-    if network == Network::None {
+    if network.is_own() {
         let flags = restricted() | MountFlags::RDONLY;
         if rustix::mount::mount("sysfs", descriptor_path(&at), "sysfs", flags, c"").is_ok() {
             return Ok(());

@@ -58,6 +58,15 @@ pub enum Network {
     Host,
     /// An empty one with loopback alone.
     None,
+    /// One of its own that reaches servers elsewhere and nothing of the host.
+    Isolated,
+}
+
+impl Network {
+    /// Whether it is a namespace of its own.
+    pub fn is_own(self) -> bool {
+        self != Network::Host
+    }
 }
 
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]

@@ -13,8 +13,9 @@ use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, PidfdFlags};
 
 use super::limits::Limits;
+use super::network::{self, Connected};
 use super::watch::{Watch, Watching};
-use super::{ARGV0, Plan};
+use super::{ARGV0, Network, Plan, Tier};
 
 /// A plan that is being carried out. Dropping it kills everything.
 pub struct Running {
@@ -26,6 +27,7 @@ pub struct Running {
     /// Readable once the process that carries the plan out is gone.
     pub gone: OwnedFd,
     watching: Option<Watching>,
+    network: Option<Connected>,
 }
 
 /// Starts `program` (imgmake itself) for one plan. The thread that calls must
@@ -62,6 +64,7 @@ pub fn start(program: &Path, plan: &Plan, limits: &Limits) -> Result<Running> {
         stderr,
         gone: gone.context("cannot watch a sandbox (pidfd_open needs Linux 5.3)")?,
         watching: None,
+        network: None,
     };
     if !limits.is_none() {
         // Before it has its plan, so that nothing of the command is outside.
@@ -69,10 +72,13 @@ pub fn start(program: &Path, plan: &Plan, limits: &Limits) -> Result<Running> {
         let (gone, control) = (running.gone.try_clone()?, running.control.try_clone()?);
         running.watching = Some(watch.start(pid, gone, control)?);
     }
-    let plan = postcard::to_stdvec(plan).context("cannot describe the sandbox")?;
-    let length = u32::try_from(plan.len()).context("the sandbox's description is too long")?;
+    let encoded = postcard::to_stdvec(plan).context("cannot describe the sandbox")?;
+    let length = u32::try_from(encoded.len()).context("the sandbox's description is too long")?;
     running.control.write_all(&length.to_le_bytes())?;
-    running.control.write_all(&plan)?;
+    running.control.write_all(&encoded)?;
+    if plan.network == Network::Isolated && plan.tier != Tier::Chroot {
+        running.network = Some(network::connect(pid)?);
+    }
     Ok(running)
 }
 

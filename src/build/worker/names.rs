@@ -1,5 +1,7 @@
 //! `/etc/resolv.conf` and `/etc/hosts` of a step.
 
+use crate::sandbox::NAME_SERVER;
+
 use super::request::{Network, Resolver, RunRequest};
 
 /// Servers that everybody reaches, for hosts whose own is behind loopback.
@@ -10,6 +12,16 @@ const PUBLIC: &str = "nameserver 8.8.8.8\nnameserver 8.8.4.4\n";
 pub(super) fn resolv_conf(network: Network, wanted: &Resolver) -> String {
     if network == Network::None {
         return String::new();
+    }
+    if network == Network::Isolated {
+        // The host's own servers may be where this network does not reach: its loopback,
+        // say. They are asked by the program that connects it.
+        let host = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+        let mut wanted = wanted.clone();
+        if wanted.servers.is_empty() {
+            wanted.servers.push(NAME_SERVER.to_string());
+        }
+        return replaced(&host, &wanted);
     }
     let host = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
     match wanted.servers.is_empty() {

@@ -62,6 +62,7 @@ impl CacheScope {
 pub enum Network {
     Host,
     None,
+    Isolated,
 }
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub enum RunMount {

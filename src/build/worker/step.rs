@@ -46,6 +46,9 @@ pub(super) fn run(
         );
     }
     server.tell_of_missing_filter(lines);
+    if request.insecure && request.network == Network::Isolated {
+        bail!("`RUN --security=insecure` has the capabilities to undo `network isolated`");
+    }
     let scratch = Scratch(server.store.temporary_dir()?);
     let changes = Changes::new(server, request, &scratch.0, &task.cancel)?;
     task.cancel.check()?;
@@ -343,6 +346,7 @@ fn plan(
         network: match request.network {
             Network::Host => sandbox::Network::Host,
             Network::None => sandbox::Network::None,
+            Network::Isolated => sandbox::Network::Isolated,
         },
         hostname,
         insecure: request.insecure,

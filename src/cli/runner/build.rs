@@ -10,11 +10,10 @@ use super::{Work, failure};
 use crate::archive;
 use crate::build::worker::Resolver;
 use crate::build::{
-    self, AddedLayers, AlsoStages, BuildRequest, Command, IgnoredPaths, Insecure, LayerCount,
-    NamedContext, Recipe, SecretSource, Step,
+    self, AddedLayers, AlsoStages, BuildRequest, Command, DefaultNetwork, IgnoredPaths, Insecure,
+    LayerCount, NamedContext, Recipe, SecretSource, Step,
 };
 use crate::checkout::Checkout;
-use crate::dockerfile::RunNetwork;
 use crate::event::{Event, Product};
 use crate::execute::{Failure, FailureKind, Made, Upstream};
 use crate::graph::TargetId;
@@ -317,8 +316,9 @@ pub(super) fn request(
             false => Insecure::Allowed,
         },
         network: match target.network.as_ref().map(|n| n.value.as_str()) {
-            Some("none") => RunNetwork::None,
-            _ => RunNetwork::Default,
+            Some("none") => DefaultNetwork::None,
+            Some("isolated") => DefaultNetwork::Isolated,
+            _ => DefaultNetwork::Host,
         },
         limits: limits(&target.limits),
         epoch,

@@ -1,0 +1,191 @@
+//! `network isolated`: a network namespace of its own, which reaches servers elsewhere
+//! through `slirp4netns`, and neither the host's loopback nor link-local addresses.
+//!
+//! The helper process starts the program in the host's network once the set-up process
+//! has its namespace; the program ends when the helper's end of a pipe closes, however.
+//! The init takes the routes away that must not be, and the command has no capability
+//! to put them back, or to send a packet past them.
+
+use std::io::Read;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use rustix::net::netlink::SocketAddrNetlink;
+use rustix::net::{AddressFamily, SendFlags, SocketType};
+use rustix::process::Pid;
+
+/// Where a system keeps its programs; a PATH could be anybody's.
+const DIRECTORIES: [&str; 5] = [
+    "/usr/bin",
+    "/usr/local/bin",
+    "/bin",
+    "/usr/sbin",
+    "/run/current-system/sw/bin",
+];
+const PROGRAM: &str = "slirp4netns";
+const TUN: &str = "/dev/net/tun";
+const INTERFACE: &str = "tap0";
+/// Who answers for names in the namespace, by asking whom the host asks.
+pub const NAME_SERVER: &str = "10.0.2.3";
+const NETWORK: &str = "10.0.2.0/24";
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The program, for `imgmake doctor`.
+pub fn network_program() -> Option<PathBuf> {
+    let paths = DIRECTORIES.map(|directory| Path::new(directory).join(PROGRAM));
+    paths.into_iter().find(|path| path.is_file())
+}
+
+/// Ends the program when dropped.
+pub(super) struct Connected {
+    child: Child,
+    exit: Option<OwnedFd>,
+}
+
+/// Connects the network namespace of `setup`, as soon as it has one of its own.
+///
+/// # Errors
+/// The program is not installed or fails; its own words are in the message.
+pub(super) fn connect(setup: Pid) -> Result<Connected> {
+    let program = network_program().with_context(|| {
+        format!("`network isolated` needs the program `{PROGRAM}`: install the package `{PROGRAM}`")
+    })?;
+    let tun = rustix::fs::access(
+        TUN,
+        rustix::fs::Access::READ_OK | rustix::fs::Access::WRITE_OK,
+    );
+    tun.with_context(|| {
+        format!("`network isolated` needs {TUN}, which this user cannot open (usual mode: 0666)")
+    })?;
+    let namespace = format!("/proc/{}/ns/net", setup.as_raw_nonzero());
+    wait_for_own(&namespace)?;
+    let (exit_here, exit) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+    let mut child = Command::new(&program)
+        .args(["--configure", "--mtu=65520", "--disable-host-loopback"])
+        .args(["--enable-sandbox", "--enable-seccomp"])
+        .args(["--ready-fd=1", "--exit-fd=0", "--netns-type=path"])
+        .arg(format!("--cidr={NETWORK}"))
+        .args([&namespace, INTERFACE])
+        .env_clear()
+        .current_dir("/")
+        .stdin(Stdio::from(exit_here))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("cannot start `{}`", program.display()))?;
+    let mut ready = child.stdout.take().expect("it was piped");
+    let mut said = child.stderr.take().expect("it was piped");
+    let mut connected = Connected {
+        child,
+        exit: Some(exit),
+    };
+    if ready.read(&mut [0; 1])? == 1 {
+        // Nobody reads what it says later; it must not wait for that either.
+        std::thread::spawn(move || drop(std::io::copy(&mut said, &mut std::io::sink())));
+        return Ok(connected);
+    }
+    drop(connected.exit.take());
+    let mut text = String::new();
+    drop((&mut said).take(4096).read_to_string(&mut text));
+    bail!(
+        "`network isolated`: `{}` failed: {}",
+        program.display(),
+        text.trim()
+    )
+}
+
+fn wait_for_own(namespace: &str) -> Result<()> {
+    let own = std::fs::read_link("/proc/self/ns/net")?;
+    let begun = Instant::now();
+    loop {
+        let theirs = std::fs::read_link(namespace).context("a sandbox ended as it began")?;
+        if theirs != own {
+            return Ok(());
+        }
+        if begun.elapsed() > PATIENCE {
+            bail!("a sandbox got no network namespace");
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+impl Drop for Connected {
+    fn drop(&mut self) {
+        drop(self.exit.take());
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// In the namespace, before the command: waits until it is connected, and makes
+/// link-local addresses unreachable, where clouds answer with credentials.
+///
+/// # Errors
+/// It was not connected, or a route is refused.
+pub(super) fn close_off() -> Result<()> {
+    let begun = Instant::now();
+    while !is_connected() {
+        if begun.elapsed() > PATIENCE {
+            bail!("the isolated network did not come up");
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    unreachable_route([169, 254, 0, 0], 16).context("cannot make 169.254.0.0/16 unreachable")
+}
+
+/// A default route through the interface.
+fn is_connected() -> bool {
+    let routes = std::fs::read_to_string("/proc/thread-self/net/route").unwrap_or_default();
+    routes.lines().any(|line| {
+        let mut fields = line.split_whitespace();
+        fields.next() == Some(INTERFACE) && fields.next() == Some("00000000")
+    })
+}
+
+/// `ip route add unreachable ADDRESS/PREFIX`, in rtnetlink's own words.
+fn unreachable_route(address: [u8; 4], prefix: u8) -> Result<()> {
+    const RTM_NEWROUTE: u16 = 24;
+    const REQUEST_CREATE_ACK: u16 = 0x1 | 0x400 | 0x4;
+    const AF_INET: u8 = 2;
+    const TABLE_MAIN: u8 = 254;
+    const PROTOCOL_BOOT: u8 = 3;
+    const UNREACHABLE: u8 = 7;
+    const RTA_DST: u16 = 1;
+    let mut message = Vec::new();
+    message.extend(36u32.to_ne_bytes());
+    message.extend(RTM_NEWROUTE.to_ne_bytes());
+    message.extend(REQUEST_CREATE_ACK.to_ne_bytes());
+    message.extend(1u32.to_ne_bytes());
+    message.extend(0u32.to_ne_bytes());
+    message.extend([
+        AF_INET,
+        prefix,
+        0,
+        0,
+        TABLE_MAIN,
+        PROTOCOL_BOOT,
+        0,
+        UNREACHABLE,
+    ]);
+    message.extend(0u32.to_ne_bytes());
+    message.extend(8u16.to_ne_bytes());
+    message.extend(RTA_DST.to_ne_bytes());
+    message.extend(address);
+    // Protocol zero of this family is routing.
+    let socket = rustix::net::socket(AddressFamily::NETLINK, SocketType::RAW, None)?;
+    let kernel = SocketAddrNetlink::new(0, 0);
+    rustix::net::sendto(socket.as_fd(), &message, SendFlags::empty(), &kernel)?;
+    let mut answer = [0u8; 512];
+    let length = rustix::io::read(&socket, &mut answer)?;
+    // A header of 16 bytes, then the error: zero is the acknowledgement.
+    let code = answer.get(16..20).filter(|_| length >= 20);
+    let code = code.map(|bytes| i32::from_ne_bytes(bytes.try_into().expect("four bytes")));
+    match code {
+        Some(0) => Ok(()),
+        Some(code) => Err(std::io::Error::from_raw_os_error(-code).into()),
+        None => bail!("a short answer"),
+    }
+}

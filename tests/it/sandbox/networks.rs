@@ -1,0 +1,137 @@
+//! The networks of a RUN: what `isolated` reaches and what it does not.
+
+use std::io::Write;
+use std::net::TcpListener;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixListener};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use imgmake::build::worker::{Network, RunRequest};
+use imgmake::sandbox::Tier;
+
+use super::{Ground, isolation, tier};
+use crate::ground::run;
+
+/// Answers everybody with a word, and counts them.
+fn serve(address: &str) -> (u16, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind((address, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counter = asked.clone();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            counter.fetch_add(1, Ordering::SeqCst);
+            drop((&stream).write_all(b"reached\n"));
+        }
+    });
+    (port, asked)
+}
+
+/// Addresses of a server elsewhere, and of a stand-in for what clouds have there: on the
+/// host's loopback interface while it lives. Each kind of isolation has its own pair.
+pub(super) struct Addresses {
+    pub elsewhere: String,
+    pub metadata: String,
+}
+
+impl Addresses {
+    pub(super) fn of(number: u8) -> Addresses {
+        Addresses {
+            elsewhere: format!("198.51.100.{number}"),
+            metadata: format!("169.254.169.{number}"),
+        }
+    }
+
+    pub(super) fn added(self) -> Addresses {
+        self.all("add");
+        self
+    }
+
+    fn all(&self, verb: &str) {
+        for address in [&self.elsewhere, &self.metadata] {
+            run("ip", &["addr", verb, &format!("{address}/32"), "dev", "lo"]);
+        }
+    }
+}
+
+/// For the ones that ordinary users cannot add: root holds them.
+pub(super) struct Held(pub Addresses);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.all("del");
+    }
+}
+
+fn request(ground: &Ground, script: &str) -> RunRequest {
+    RunRequest {
+        network: Network::Isolated,
+        ..ground.request(script)
+    }
+}
+
+#[test]
+fn an_isolated_network_reaches_others_and_nothing_of_the_host() {
+    let ground = Ground::new();
+    if tier() == Tier::Chroot {
+        let error = ground.try_run(&request(&ground, "true")).unwrap_err();
+        let text = format!("{error:#}");
+        assert!(
+            text.contains("`network isolated` needs namespaces"),
+            "{text}"
+        );
+        return;
+    }
+    let (addresses, _held) = match isolation() {
+        None => {
+            let held = Held(Addresses::of(253).added());
+            (Addresses::of(253), Some(held))
+        }
+        // Root holds them for ordinary users.
+        Some(_) => (Addresses::of(254), None),
+    };
+    let (elsewhere, _) = serve(&addresses.elsewhere);
+    let (metadata, of_metadata) = serve(&addresses.metadata);
+    let (local, of_local) = serve("127.0.0.1");
+    let name = format!("imgmake-test-{}", std::process::id());
+    let address = SocketAddr::from_abstract_name(name.as_bytes()).unwrap();
+    let _listener = UnixListener::bind_addr(&address).unwrap();
+    let ask = |address: &str, port: u16| {
+        format!("echo x | busybox timeout 5 busybox nc {address} {port} 2>&1 | head -c 20; echo;")
+    };
+    let script = [
+        ask(&addresses.elsewhere, elsewhere),
+        ask(&addresses.metadata, metadata),
+        ask("127.0.0.1", local),
+        ask("10.0.2.2", local),
+        "cat /proc/net/unix; busybox grep CapEff /proc/self/status; cat /etc/resolv.conf"
+            .to_string(),
+        "; busybox ip route del unreachable 169.254.0.0/16 2>/dev/null && echo undone".to_string(),
+    ]
+    .concat();
+    let ran = ground.run(&request(&ground, &format!("PATH=/bin; {script}; true")));
+    let mut lines = ran.out.lines();
+    assert_eq!(lines.next(), Some("reached"), "{ran:?}");
+    assert_eq!(ran.out.matches("reached").count(), 1, "{ran:?}");
+    assert_eq!(of_metadata.load(Ordering::SeqCst), 0);
+    assert_eq!(of_local.load(Ordering::SeqCst), 0);
+    assert!(!ran.out.contains(&name), "{ran:?}");
+    assert!(!ran.out.contains("undone"), "{ran:?}");
+    // Neither NET_ADMIN nor NET_RAW.
+    let capabilities = ran
+        .out
+        .lines()
+        .find_map(|line| line.strip_prefix("CapEff:"))
+        .unwrap();
+    let capabilities = u64::from_str_radix(capabilities.trim(), 16).unwrap();
+    assert_eq!(capabilities & (1 << 12 | 1 << 13), 0, "{ran:?}");
+    assert!(ran.out.contains("nameserver 10.0.2.3"), "{ran:?}");
+    let helper = super::ending::helper_of_this_test(ground.store.root());
+    let left = Command::new("pgrep")
+        .args(["-P", &helper, "-x", "slirp4netns"])
+        .output()
+        .unwrap();
+    assert!(left.stdout.is_empty(), "{left:?}");
+}
