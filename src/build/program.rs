@@ -154,6 +154,7 @@ pub fn compile(
         },
         by_number: BTreeMap::new(),
         external: BTreeMap::new(),
+        depth: 0,
     };
     match recipe {
         Source::Dockerfile {
@@ -188,7 +189,12 @@ struct Compiler<'a> {
     by_number: BTreeMap<usize, usize>,
     /// Images and contexts that only `--from` names.
     external: BTreeMap<String, Origin>,
+    /// How many stages are being compiled, each for the one before it.
+    depth: usize,
 }
+
+/// Stages that are made of each other in one chain, each of which takes a part of the stack.
+const DEEPEST: usize = 500;
 
 impl Compiler<'_> {
     fn dockerfile(&mut self, file: &str, parsed: &Dockerfile, stage: Option<&str>) -> Result<()> {
@@ -283,6 +289,13 @@ impl Compiler<'_> {
         }
         let stage = &parsed.stages[number];
         let file = self.program.file.clone();
+        if self.depth == DEEPEST {
+            let error = anyhow!(
+                "more than {DEEPEST} stages are made of each other, one after the other; join some of them"
+            );
+            return Err(at_line(&file, stage.line(), error));
+        }
+        self.depth += 1;
         let at = |e: anyhow::Error| at_line(&file, stage.line(), e);
         let named = stage
             .name()
@@ -333,6 +346,7 @@ impl Compiler<'_> {
         self.program.stages.push(compiled);
         let place = self.program.stages.len() - 1;
         self.by_number.insert(number, place);
+        self.depth -= 1;
         Ok(place)
     }
 
