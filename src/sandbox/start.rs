@@ -74,15 +74,32 @@ pub fn start(program: &Path, plan: &Plan, limits: &Limits) -> Result<Running> {
     }
     let encoded = postcard::to_stdvec(plan).context("cannot describe the sandbox")?;
     let length = u32::try_from(encoded.len()).context("the sandbox's description is too long")?;
-    running.control.write_all(&length.to_le_bytes())?;
-    running.control.write_all(&encoded)?;
-    if plan.network == Network::Isolated && plan.tier != Tier::Chroot {
-        running.network = Some(network::connect(pid)?);
+    let begun = running.begin(length, &encoded, plan, pid);
+    match (begun, running.watching.take()) {
+        (Err(error), Some(watching)) => {
+            // A limit may be so small that it ended before it began.
+            drop(running);
+            watching.verdict()?;
+            Err(error)
+        }
+        (Err(error), None) => Err(error),
+        (Ok(()), watching) => {
+            running.watching = watching;
+            Ok(running)
+        }
     }
-    Ok(running)
 }
 
 impl Running {
+    fn begin(&mut self, length: u32, encoded: &[u8], plan: &Plan, pid: Pid) -> Result<()> {
+        self.control.write_all(&length.to_le_bytes())?;
+        self.control.write_all(encoded)?;
+        if plan.network == Network::Isolated && plan.tier != Tier::Chroot {
+            self.network = Some(network::connect(pid)?);
+        }
+        Ok(())
+    }
+
     /// A handle by which another thread can kill it.
     ///
     /// # Errors
