@@ -43,10 +43,12 @@ fn tiers(probes: &[Probe]) -> String {
         let tier = probe.tier;
         let line = match &probe.works {
             Ok(()) => format!(
-                "  ✓ {tier}: {}\n      capabilities: {}\n      system calls: {}\n",
+                "  ✓ {tier}: {}\n      capabilities: {}\n      system calls: {}\n      \
+                 devices: {}\n",
                 means(tier),
                 sandbox::capability_names(tier).join(" "),
                 filtered_by(tier),
+                devices_kept_by(tier),
             ),
             Err(no) => format!("  ✗ {tier}: {}\n      to get it: {}\n", no.why, no.remedy),
         };
@@ -75,6 +77,21 @@ fn filtered_by(tier: Tier) -> &'static str {
             "not filtered: the container has no profile, and imgmake may load its own only \
              with CAP_SYS_ADMIN"
         }
+    }
+}
+
+/// What stands before the host's devices.
+fn devices_kept_by(tier: Tier) -> String {
+    let first = match tier {
+        Tier::Root => "every mount is nodev",
+        Tier::Rootless | Tier::SingleId => "no node can be made, and every mount is nodev",
+        Tier::Chroot => "no node can be made, and those of images are empty files",
+    };
+    match sandbox::device_controller(tier) {
+        Ok(version) => {
+            format!("{first}; the device controller of control groups (version {version}) too")
+        }
+        Err(why) => format!("{first}; no device controller ({why})"),
     }
 }
 

@@ -1,5 +1,6 @@
-//! A control group for one command: the kernel itself holds its memory and the number
-//! of its processes. Both versions of the interface, whichever has a controller.
+//! A control group for one command: the kernel itself holds its memory, the number of
+//! its processes and the devices that it opens. Both versions of the interface, whichever
+//! has a controller.
 //!
 //! A group is a directory beside or below this process's own group. Whoever made it
 //! holds a lock on the directory for as long as it lives; one that nobody has locked was
@@ -8,6 +9,7 @@
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -19,7 +21,7 @@ use super::limits::{Limit, Limits};
 const PREFIX: &str = "imgmake-run-";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Version {
+pub(super) enum Version {
     V1,
     V2,
 }
@@ -29,6 +31,8 @@ enum Version {
 pub enum Controller {
     Memory,
     Processes,
+    /// With version 2 a program takes its place: any group can have one.
+    Devices,
 }
 
 impl Controller {
@@ -36,29 +40,31 @@ impl Controller {
         match self {
             Controller::Memory => "memory",
             Controller::Processes => "pids",
+            Controller::Devices => "devices",
         }
     }
 }
 
 /// A directory in which groups can be made that have a controller.
-struct Parent {
-    version: Version,
-    path: PathBuf,
+pub(super) struct Parent {
+    pub(super) version: Version,
+    pub(super) path: PathBuf,
     /// It is this process's own: a setting there is nobody else's business.
-    own: bool,
+    pub(super) own: bool,
 }
 
-/// One directory of a group: with version 1 each controller has its own.
-struct Member {
-    version: Version,
-    path: PathBuf,
+/// One directory of a group: with version 1 each controller has its own; with version 2
+/// there is one, as a process is in one alone.
+pub(super) struct Member {
+    pub(super) version: Version,
+    pub(super) path: PathBuf,
     /// Says that this process lives.
     _lock: File,
 }
 
 pub(super) struct Cgroup {
-    memory: Option<(Member, u64)>,
-    processes: Option<(Member, u64)>,
+    memory: Option<(Arc<Member>, u64)>,
+    processes: Option<(Arc<Member>, u64)>,
 }
 
 impl Cgroup {
@@ -66,12 +72,12 @@ impl Cgroup {
     /// for somebody else to watch. `own` processes of ours are in it besides the command's.
     pub(super) fn new(limits: &Limits, own: u64) -> Cgroup {
         let memory = limits.memory.and_then(|bytes| {
-            let member = member(Controller::Memory)?;
+            let member = member(Controller::Memory, None)?;
             member.limit_memory(bytes).ok()?;
             Some((member, bytes))
         });
         let processes = limits.processes.and_then(|count| {
-            let member = member(Controller::Processes)?;
+            let member = member(Controller::Processes, memory.as_ref().map(|(m, _)| m))?;
             member.write("pids.max", count + own).ok()?;
             Some((member, count))
         });
@@ -93,7 +99,15 @@ impl Cgroup {
         match controller {
             Controller::Memory => self.memory.is_some(),
             Controller::Processes => self.processes.is_some(),
+            Controller::Devices => false,
         }
+    }
+
+    /// The directory of version 2, if a command is in one.
+    pub(super) fn unified(&self) -> Option<Arc<Member>> {
+        let members = [&self.memory, &self.processes];
+        let mut members = members.into_iter().flatten().map(|(member, _)| member);
+        members.find(|m| m.version == Version::V2).cloned()
     }
 
     /// The limit that the kernel had to enforce, if it had to.
@@ -113,7 +127,7 @@ impl Cgroup {
 }
 
 impl Member {
-    fn write(&self, file: &str, value: impl std::fmt::Display) -> io::Result<()> {
+    pub(super) fn write(&self, file: &str, value: impl std::fmt::Display) -> io::Result<()> {
         write(&self.path.join(file), value)
     }
 
@@ -220,7 +234,11 @@ pub fn has_controller(controller: Controller) -> Result<(), String> {
 
 /// Removes the groups that killed runs left: nobody holds their locks.
 pub fn remove_left_groups() {
-    for controller in [Controller::Memory, Controller::Processes] {
+    for controller in [
+        Controller::Memory,
+        Controller::Processes,
+        Controller::Devices,
+    ] {
         for parent in parents(controller) {
             let entries = std::fs::read_dir(&parent.path).into_iter().flatten();
             for entry in entries.flatten() {
@@ -240,14 +258,24 @@ pub fn remove_left_groups() {
     }
 }
 
-fn member(controller: Controller) -> Option<Member> {
-    parents(controller)
+/// A directory with that controller. `other` is one that the command will be in, too.
+fn member(controller: Controller, other: Option<&Arc<Member>>) -> Option<Arc<Member>> {
+    let parents = parents(controller);
+    if let Some(other) = other.filter(|other| other.version == Version::V2)
+        && parents.iter().any(|p| p.version == Version::V2)
+    {
+        let is_its = |parent: &&Parent| other.path.parent() == Some(&parent.path);
+        hand_down(parents.iter().find(is_its)?, controller).ok()?;
+        return Some(other.clone());
+    }
+    let made = parents
         .iter()
-        .find_map(|parent| make(parent, controller).ok())
+        .find_map(|parent| make(parent, controller).ok());
+    made.map(Arc::new)
 }
 
-fn make(parent: &Parent, controller: Controller) -> io::Result<Member> {
-    if parent.version == Version::V2 {
+pub(super) fn make(parent: &Parent, controller: Controller) -> io::Result<Member> {
+    if parent.version == Version::V2 && controller != Controller::Devices {
         hand_down(parent, controller)?;
     }
     for _ in 0..100 {
@@ -305,7 +333,7 @@ fn write(path: &Path, value: impl std::fmt::Display) -> io::Result<()> {
 
 /// Where groups with a controller may be made, best first: this process's own group, and
 /// with version 2 also those above it, since a group with processes hands nothing down.
-fn parents(controller: Controller) -> Vec<Parent> {
+pub(super) fn parents(controller: Controller) -> Vec<Parent> {
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     let groups = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
     let first = own_group(&mounts, &groups, Version::V1, controller.name());
@@ -319,6 +347,13 @@ fn parents(controller: Controller) -> Vec<Parent> {
     let Some((path, mount)) = own_group(&mounts, &groups, Version::V2, "") else {
         return Vec::new();
     };
+    if controller == Controller::Devices {
+        return vec![Parent {
+            version: Version::V2,
+            path,
+            own: true,
+        }];
+    }
     let above = path
         .ancestors()
         .take_while(|group| group.starts_with(&mount));
@@ -338,7 +373,7 @@ fn parents(controller: Controller) -> Vec<Parent> {
 }
 
 /// The directory of this process's group, and where its hierarchy is mounted.
-fn own_group(
+pub(super) fn own_group(
     mounts: &str,
     groups: &str,
     version: Version,

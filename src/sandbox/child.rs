@@ -12,6 +12,7 @@ use rustix::fs::Mode;
 use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, WaitStatus};
 use rustix::thread::{CapabilitySet, CapabilitySets, UnshareFlags};
 
+use super::device_group::{self, Join};
 use super::plan::{Network, Plan, Root};
 use super::system::{self, Forked};
 use super::user::{self, Identity};
@@ -26,7 +27,7 @@ const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 /// A failure of the set-up is written back as text.
 pub fn run_plan() -> ! {
     let code = match take_over() {
-        Ok((control, plan)) => match carry_out(&plan, &control) {
+        Ok((control, plan, join)) => match carry_out(&plan, join.as_ref(), &control) {
             Ok(code) => code,
             Err(error) => {
                 drop((&control).write_all(format!("{error:#}").as_bytes()));
@@ -38,7 +39,7 @@ pub fn run_plan() -> ! {
     system::exit_now(code)
 }
 
-fn take_over() -> Result<(UnixStream, Plan)> {
+fn take_over() -> Result<(UnixStream, Plan, Option<Join>)> {
     system::die_with_parent()?;
     system::hide_memory()?;
     let control = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)?;
@@ -48,12 +49,13 @@ fn take_over() -> Result<(UnixStream, Plan)> {
     control.read_exact(&mut length)?;
     let mut plan = vec![0; u32::from_le_bytes(length) as usize];
     control.read_exact(&mut plan)?;
-    Ok((control, postcard::from_bytes(&plan)?))
+    let (plan, join) = postcard::from_bytes(&plan)?;
+    Ok((control, plan, join))
 }
 
-fn carry_out(plan: &Plan, control: &UnixStream) -> Result<i32> {
+fn carry_out(plan: &Plan, join: Option<&Join>, control: &UnixStream) -> Result<i32> {
     if plan.tier == Tier::Chroot {
-        return chrooted::carry_out(plan, control);
+        return chrooted::carry_out(plan, join, control);
     }
     let mut flags =
         UnshareFlags::NEWNS | UnshareFlags::NEWPID | UnshareFlags::NEWIPC | UnshareFlags::NEWUTS;
@@ -62,7 +64,7 @@ fn carry_out(plan: &Plan, control: &UnixStream) -> Result<i32> {
     }
     system::unshare(flags).context("cannot make the namespaces of a sandbox")?;
     let (gate, opener) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
-    match system::fork()? {
+    match device_group::fork(join)? {
         Forked::Child => {
             drop(opener);
             let code = match init(plan, gate, control) {

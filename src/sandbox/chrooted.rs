@@ -11,13 +11,14 @@ use rustix::fs::{FileType, Timespec};
 use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions};
 
 use super::child::{command, own_directory};
+use super::device_group::{self, Join};
 use super::placed::PlacedAll;
 use super::plan::{Network, Plan};
 use super::stub::Wanted;
 use super::system::{self, Forked};
 use super::{Tier, child, filter, privileges, user};
 
-pub(super) fn carry_out(plan: &Plan, control: &UnixStream) -> Result<i32> {
+pub(super) fn carry_out(plan: &Plan, join: Option<&Join>, control: &UnixStream) -> Result<i32> {
     // Without a pid namespace the kernel ends nobody but the processes that ask for
     // it, so this one has to outlive whoever is killed above it, and clean up: it
     // learns of that by the end of `control`. A signal for the whole group, or for
@@ -37,7 +38,7 @@ pub(super) fn carry_out(plan: &Plan, control: &UnixStream) -> Result<i32> {
     let mut placed = PlacedAll::new(plan)?;
     placed.place(directory, plan, &NODES)?;
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
-    let code = match system::fork()? {
+    let code = match device_group::fork(join)? {
         Forked::Child => system::exit_now(enter(directory, plan, control)),
         Forked::Parent(pid) => supervise(pid, control),
     };

@@ -18,6 +18,7 @@
 mod cgroup;
 mod child;
 mod chrooted;
+mod device_group;
 mod devices;
 mod emulator;
 mod enter;
@@ -42,6 +43,7 @@ mod watch;
 pub use cgroup::{Controller, has_controller, remove_left_groups};
 pub use child::run_plan;
 pub use chrooted::{adopt_strays, kill_rooted_in, kill_strays};
+pub use device_group::device_controller;
 pub use emulator::{Emulation, emulated_architectures, emulation, register_emulator};
 pub use enter::{Inside, enter, inside, protected_program};
 pub use id_map::{IdMaps, Range};

@@ -12,6 +12,7 @@ use anyhow::{Context, Result, bail};
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, PidfdFlags};
 
+use super::device_group::DeviceGroup;
 use super::limits::Limits;
 use super::network::{self, Connected};
 use super::watch::{Watch, Watching};
@@ -28,6 +29,8 @@ pub struct Running {
     pub gone: OwnedFd,
     watching: Option<Watching>,
     network: Option<Connected>,
+    /// Removed when the process is gone.
+    _devices: Option<DeviceGroup>,
 }
 
 /// Starts `program` (imgmake itself) for one plan. The thread that calls must
@@ -65,14 +68,20 @@ pub fn start(program: &Path, plan: &Plan, limits: &Limits) -> Result<Running> {
         gone: gone.context("cannot watch a sandbox (pidfd_open needs Linux 5.3)")?,
         watching: None,
         network: None,
+        _devices: None,
     };
+    let mut unified = None;
     if !limits.is_none() {
         // Before it has its plan, so that nothing of the command is outside.
         let watch = Watch::new(plan, limits, pid)?;
+        unified = watch.unified_group();
         let (gone, control) = (running.gone.try_clone()?, running.control.try_clone()?);
         running.watching = Some(watch.start(pid, gone, control)?);
     }
-    let encoded = postcard::to_stdvec(plan).context("cannot describe the sandbox")?;
+    let devices = DeviceGroup::new(plan, unified).ok();
+    let join = devices.as_ref().and_then(DeviceGroup::join);
+    running._devices = devices;
+    let encoded = postcard::to_stdvec(&(plan, join)).context("cannot describe the sandbox")?;
     let length = u32::try_from(encoded.len()).context("the sandbox's description is too long")?;
     let begun = running.begin(length, &encoded, plan, pid);
     match (begun, running.watching.take()) {

@@ -2,7 +2,7 @@
 
 use std::ffi::{CString, c_char};
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::path::Path;
 
 use rustix::process::{Pid, Signal};
@@ -23,6 +23,55 @@ pub(super) fn fork() -> io::Result<Forked> {
         pid => Ok(Forked::Parent(
             Pid::from_raw(pid).expect("fork gives a pid above zero"),
         )),
+    }
+}
+
+/// [`fork`], with the child in a control group of version 2 from its first moment: moving
+/// a process there later waits for all others of the system.
+pub(super) fn fork_into(group: BorrowedFd<'_>) -> io::Result<Forked> {
+    const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+    #[repr(C)]
+    struct CloneArgs {
+        flags: u64,
+        pidfd: u64,
+        child_tid: u64,
+        parent_tid: u64,
+        exit_signal: u64,
+        stack: u64,
+        stack_size: u64,
+        tls: u64,
+        set_tid: u64,
+        set_tid_size: u64,
+        cgroup: u64,
+    }
+    let arguments = CloneArgs {
+        flags: CLONE_INTO_CGROUP,
+        pidfd: 0,
+        child_tid: 0,
+        parent_tid: 0,
+        exit_signal: libc::SIGCHLD.cast_unsigned().into(),
+        stack: 0,
+        stack_size: 0,
+        tls: 0,
+        set_tid: 0,
+        set_tid_size: 0,
+        cgroup: group.as_raw_fd().cast_unsigned().into(),
+    };
+    // SAFETY: no flag shares memory, so this is a fork, with the same callers; they have
+    // registered nothing that the C library's own fork would have to call.
+    let pid = unsafe {
+        libc::syscall(
+            libc::SYS_clone3,
+            &raw const arguments,
+            size_of::<CloneArgs>(),
+        )
+    };
+    match i32::try_from(pid) {
+        Ok(0) => Ok(Forked::Child),
+        Ok(pid) if pid > 0 => Ok(Forked::Parent(
+            Pid::from_raw(pid).expect("a fork gives a pid above zero"),
+        )),
+        _ => Err(io::Error::last_os_error()),
     }
 }
 
@@ -283,4 +332,88 @@ pub(super) fn loopback_up() {
 /// The system refuses.
 pub fn own_working_directory() -> io::Result<()> {
     unshare(UnshareFlags::FS)
+}
+
+/// Loads a program that decides which devices the processes of a control group may open.
+pub(super) fn load_device_program(instructions: &[u64]) -> io::Result<OwnedFd> {
+    const BPF_PROG_LOAD: libc::c_long = 5;
+    const BPF_PROG_TYPE_CGROUP_DEVICE: u32 = 15;
+    /// The head of `union bpf_attr`, as the first kernels had it.
+    #[repr(C)]
+    struct Load {
+        kind: u32,
+        count: u32,
+        instructions: *const u64,
+        license: *const c_char,
+        log_level: u32,
+        log_size: u32,
+        log: u64,
+        kernel_version: u32,
+        flags: u32,
+    }
+    let load = Load {
+        kind: BPF_PROG_TYPE_CGROUP_DEVICE,
+        count: u32::try_from(instructions.len())
+            .map_err(|_| io::Error::other("the program is too long"))?,
+        instructions: instructions.as_ptr(),
+        // It calls none of the kernel's functions.
+        license: c"".as_ptr(),
+        log_level: 0,
+        log_size: 0,
+        log: 0,
+        kernel_version: 0,
+        flags: 0,
+    };
+    // SAFETY: the kernel reads `count` instructions of eight bytes and a C string, all of
+    // which outlive the call, and is told the size of the structure.
+    let fd = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            BPF_PROG_LOAD,
+            &raw const load,
+            size_of::<Load>(),
+        )
+    };
+    match i32::try_from(fd) {
+        // SAFETY: a fresh descriptor that nobody else has.
+        Ok(fd) if fd >= 0 => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// It stays for as long as the group is there, beside those of the groups above.
+pub(super) fn attach_device_program(
+    group: BorrowedFd<'_>,
+    program: BorrowedFd<'_>,
+) -> io::Result<()> {
+    const BPF_PROG_ATTACH: libc::c_long = 8;
+    const BPF_CGROUP_DEVICE: u32 = 6;
+    const BPF_F_ALLOW_MULTI: u32 = 2;
+    #[repr(C)]
+    struct Attach {
+        target: i32,
+        program: i32,
+        kind: u32,
+        flags: u32,
+    }
+    let attach = Attach {
+        target: group.as_raw_fd(),
+        program: program.as_raw_fd(),
+        kind: BPF_CGROUP_DEVICE,
+        flags: BPF_F_ALLOW_MULTI,
+    };
+    // SAFETY: the structure outlives the call and its size is given; both descriptors are
+    // borrowed.
+    let done = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            BPF_PROG_ATTACH,
+            &raw const attach,
+            size_of::<Attach>(),
+        )
+    };
+    match done {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
 }

@@ -4,6 +4,7 @@
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -13,7 +14,7 @@ use rustix::process::Pid;
 use rustix::thread::LinkNameSpaceType;
 
 use super::Tier;
-use super::cgroup::{Cgroup, Controller};
+use super::cgroup::{Cgroup, Controller, Member};
 use super::limits::{Exceeded, Limit, Limits};
 use super::plan::{MountKind, Plan, Root};
 use super::usage::{self, Processes, Trees};
@@ -66,6 +67,11 @@ impl Watch {
             group,
             trees,
         })
+    }
+
+    /// The directory of version 2 that holds the command, if one does.
+    pub(super) fn unified_group(&self) -> Option<Arc<Member>> {
+        self.group.unified()
     }
 
     /// Begins with the clock. `gone` becomes readable when `setup` is gone; closing

@@ -28,9 +28,25 @@ fn root_uses_everything_there_is() {
             "  ✓ chroot: ",
             "      capabilities: CHOWN DAC_OVERRIDE FOWNER FSETID KILL SETGID SETUID SETPCAP \
              NET_BIND_SERVICE AUDIT_WRITE SETFCAP\n",
+            "      devices: every mount is nodev; ",
+            "      devices: no node can be made, and those of images are empty files; ",
             "RUN will use: root, the best that works",
             "Layers are stacked by overlay mounts.",
         ],
+    );
+}
+
+#[test]
+fn a_device_controller_that_root_can_use_is_named() {
+    use imgmake::sandbox::{Tier, device_controller};
+    let text = doctor(&Imgmake::new());
+    let expected = match device_controller(Tier::Root) {
+        Ok(version) => format!("; the device controller of control groups (version {version}) too"),
+        Err(why) => format!("; no device controller ({why})"),
+    };
+    says(
+        &text,
+        &[&format!("devices: every mount is nodev{expected}\n")],
     );
 }
 
@@ -40,6 +56,8 @@ fn a_user_with_subordinate_ids_lacks_nothing() {
         &doctor(&Imgmake::run_by(User::WithSubordinateIds)),
         &[
             "  ✗ root: this user is not root",
+            "      devices: no node can be made, and every mount is nodev; no device controller \
+             (the kernel lets nobody set it from a user namespace)\n",
             "to get it: nothing is missing where a tier below works",
             "RUN will use: rootless, the best that works",
         ],

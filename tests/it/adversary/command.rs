@@ -3,11 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::net::TcpListener;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use imgmake::build::worker::{Network, RunRequest};
 use imgmake::layer::Entry;
 use imgmake::sandbox::Tier;
 
@@ -36,7 +38,7 @@ enum Setting {
 fn allowed(setting: Setting) -> BTreeSet<&'static str> {
     use Setting::*;
     // The network is the host's.
-    let network = ["abstract-socket"];
+    let network = ["abstract-socket", "loopback"];
     // Docker's set has NET_RAW, and in root isolation it holds for the host's network.
     let raw = ["packet-socket"];
     // Processes are the container's.
@@ -101,19 +103,25 @@ pub fn probe_program() -> PathBuf {
 /// Something to reach outside: a process, a file, a disk, and a listening socket.
 struct Outside {
     file: PathBuf,
-    _socket: Option<UnixListener>,
+    local: TcpListener,
+    _sockets: Vec<UnixListener>,
 }
 
 impl Outside {
     fn new(directory: &Path) -> Outside {
         let file = directory.join("outside");
         fs::write(&file, "not for commands").unwrap();
-        let name = format!("imgmake-probe-{}", std::process::id());
-        let address = SocketAddr::from_abstract_name(name.as_bytes()).unwrap();
+        // In a container of the host's network imgmake is process 1.
+        let sockets = [std::process::id(), 1].into_iter().filter_map(|process| {
+            let name = format!("imgmake-probe-{process}");
+            let address = SocketAddr::from_abstract_name(name.as_bytes()).unwrap();
+            // Another test has it already, which serves as well.
+            UnixListener::bind_addr(&address).ok()
+        });
         Outside {
             file,
-            // Another test of this process has it already, which serves as well.
-            _socket: UnixListener::bind_addr(&address).ok(),
+            local: TcpListener::bind("127.0.0.1:0").unwrap(),
+            _sockets: sockets.collect(),
         }
     }
 
@@ -124,23 +132,33 @@ impl Outside {
             std::process::id().to_string(),
             self.file.to_str().unwrap().to_string(),
             format!("{major}:{minor}"),
+            self.local.local_addr().unwrap().port().to_string(),
         ]
     }
 }
 
 /// The probe as a command of a step.
 fn probe(ground: &Ground, arguments: &[String], user: &str, insecure: bool) -> String {
+    let mut request = request(ground, arguments);
+    request.insecure = insecure;
+    request.user = user.to_string();
+    answer(ground, &request)
+}
+
+fn answer(ground: &Ground, request: &RunRequest) -> String {
+    let ran = ground.run(request);
+    assert_eq!(ran.exit, 0, "{}", ran.err);
+    ran.out
+}
+
+fn request(ground: &Ground, arguments: &[String]) -> RunRequest {
     let program = fs::read(probe_program()).unwrap();
     let entry = Entry::file("bin/probe", 0o755, program.len() as u64);
     let mut request = ground.request("");
     request.layers.push(ground.layer(&[(entry, &program)]));
     request.argv = vec!["/bin/probe".to_string()];
     request.argv.extend_from_slice(arguments);
-    request.insecure = insecure;
-    request.user = user.to_string();
-    let ran = ground.run(&request);
-    assert_eq!(ran.exit, 0, "{}", ran.err);
-    ran.out
+    request
 }
 
 /// What was done, of an output that may have more in front of each line.
@@ -173,6 +191,46 @@ fn a_run_is_refused_everything_that_its_isolation_mode_does_not_name() {
     // Nor has another user of the image any way that root has not.
     let text = probe(&ground, &outside.arguments(), "app", false);
     let more: Vec<_> = done(&text).difference(&expected).copied().collect();
+    assert_eq!(more, Vec::<&str>::new());
+}
+
+#[test]
+fn a_network_of_its_own_has_nothing_of_the_hosts() {
+    if tier() == Tier::Chroot {
+        return;
+    }
+    let ground = Ground::new();
+    let outside = Outside::new(ground.dir.path());
+    for network in [Network::None, Network::Isolated] {
+        let mut request = request(&ground, &outside.arguments());
+        request.network = network;
+        let text = answer(&ground, &request);
+        // Packets of an empty network, which nobody else sees.
+        let expected: &[&str] = match network {
+            Network::None => &["packet-socket"],
+            _ => &[],
+        };
+        let done: Vec<_> = done(&text).into_iter().collect();
+        assert_eq!(done, expected, "{network:?}");
+    }
+}
+
+#[test]
+fn root_isolation_in_a_container_keeps_what_it_keeps_elsewhere() {
+    if tier() != Tier::Root {
+        return;
+    }
+    let work = temporary();
+    let outside = Outside::new(work.path());
+    let arguments = outside.arguments().join(" ");
+    let arguments = arguments.replace(images::path(&outside.file), "/work/outside");
+    project(work.path(), &format!("RUN /bin/probe {arguments}\n"));
+    let options = ["--cap-add", "SYS_ADMIN", "--env", "IMGMAKE_ISOLATION=root"];
+    let ran = docker().run(work.path(), &options, &["imgmake"]);
+    let text = format!("{}{}", ran.stdout, ran.stderr);
+    assert_eq!(ran.code, 0, "{text}");
+    let allowed = allowed(Setting::Root);
+    let more: Vec<_> = done(&text).difference(&allowed).copied().collect();
     assert_eq!(more, Vec::<&str>::new());
 }
 
@@ -419,6 +477,55 @@ fn su_setuid_programs_and_file_capabilities_work() {
     let ran = docker().run(work.path(), &[], &["imgmake", "--force"]);
     assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
     privileges_were_gained(&format!("{}{}", ran.stdout, ran.stderr), IN_CHROOT);
+}
+
+#[test]
+fn sudo_works() {
+    if tier() != Tier::Root {
+        return;
+    }
+    let host = &images::with_sudo().host;
+    let work = temporary();
+    let dockerfile = |defaults: &str| {
+        let text = format!(
+            "FROM {host}/library/sudo\n\
+             RUN useradd app && echo '{defaults}' > /etc/sudoers.d/app && \
+             echo 'app ALL=(ALL) NOPASSWD: ALL' >> /etc/sudoers.d/app\n\
+             USER app\n\
+             RUN test $(id -u) != 0 && sudo sh -c 'echo became $(id -u) > /root/made'\n\
+             RUN sudo cat /root/made && echo then $(sudo -u nobody id -un)\n"
+        );
+        write(work.path(), "Dockerfile", text);
+    };
+    // There are no terminals in a chroot.
+    const WITHOUT_TERMINAL: &str = "Defaults !use_pty";
+    write(
+        work.path(),
+        "imgmake.kdl",
+        format!(
+            "registry base \"{host}\" {{ insecure #true }}\n\
+             build app {{ context \".\"; tar \"out.tar\" }}\n"
+        ),
+    );
+    let sudo_worked = |text: &str| {
+        assert!(text.contains("became 0"), "{text}");
+        assert!(text.contains("then nobody"), "{text}");
+    };
+    for (user, isolation, defaults) in [
+        (User::Own, "root", ""),
+        (User::Own, "chroot", WITHOUT_TERMINAL),
+        (User::WithSubordinateIds, "rootless", ""),
+    ] {
+        dockerfile(defaults);
+        let imgmake = Imgmake::run_by(user).with("IMGMAKE_ISOLATION", isolation);
+        imgmake.give(work.path());
+        let ran = imgmake.ok(work.path(), &["--force"]);
+        sudo_worked(&format!("{}{}", ran.stdout, ran.stderr));
+    }
+    dockerfile(WITHOUT_TERMINAL);
+    let ran = docker().run(work.path(), &[], &["imgmake", "--force"]);
+    assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
+    sudo_worked(&format!("{}{}", ran.stdout, ran.stderr));
 }
 
 #[test]

@@ -3,7 +3,8 @@
 //!
 //! ```text
 //! probe status                     what this process may do
-//! probe attempts PID FILE MAJ:MIN  one line for each attempt: its name, and `done` or `refused`
+//! probe attempts PID FILE MAJ:MIN PORT
+//!                                  one line for each attempt: its name, and `done` or `refused`
 //! probe hunt PATH...               ways that lead to files outside
 //! probe give-capability FILE       CAP_NET_BIND_SERVICE, as `setcap` does it
 //! probe has-key NAME               whether a key of that name can be found
@@ -69,6 +70,7 @@ mod calls {
     pub const PERSONALITY: i64 = 135;
     pub const CLONE: i64 = 56;
     pub const KEXEC_LOAD: i64 = 246;
+    pub const KEXEC_FILE_LOAD: i64 = 320;
     pub const ADD_KEY: i64 = 248;
     pub const KEYCTL: i64 = 250;
     pub const PERF_EVENT_OPEN: i64 = 298;
@@ -104,7 +106,12 @@ fn main() {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["status"] => status(),
-        ["attempts", process, file, device] => attempts(process.parse().unwrap(), file, device),
+        ["attempts", process, file, device, port] => attempts(
+            process.parse().unwrap(),
+            file,
+            device,
+            port.parse().unwrap(),
+        ),
         ["hunt", paths @ ..] => hunt(paths),
         ["give-capability", file] => give_capability(file),
         ["has-key", name] => has_key(name),
@@ -389,7 +396,7 @@ fn raw_socket() -> bool {
     unsafe { socket(17, 3, 0x0300) >= 0 }
 }
 
-fn attempts(outside: i32, file: &str, device: &str) {
+fn attempts(outside: i32, file: &str, device: &str, port: u16) {
     let (major, minor) = device.split_once(':').unwrap();
     let disk = (major.parse().unwrap(), minor.parse().unwrap());
     let out = std::io::stdout();
@@ -441,6 +448,11 @@ fn attempts(outside: i32, file: &str, device: &str) {
     say(
         "kexec",
         call!(calls::KEXEC_LOAD, zero, zero, none, zero) == 0,
+    );
+    // Descriptors that are not open.
+    say(
+        "kexec-file",
+        call!(calls::KEXEC_FILE_LOAD, minus, minus, zero, none, zero) == 0 || errno() == 9,
     );
     // Wrong magic numbers: nobody reboots, but who may would hear of them.
     say(
@@ -567,6 +579,8 @@ fn attempts(outside: i32, file: &str, device: &str) {
     say("vsock", unsafe { socket(40, 1, 0) >= 0 });
     say("packet-socket", raw_socket());
     say("abstract-socket", abstract_socket(outside));
+    let local = std::net::TcpStream::connect(("127.0.0.1", port));
+    say("loopback", local.is_ok());
     say("swapon", missing(calls::SWAPON, c"/tmp/disk".as_ptr(), 22));
     say("acct", missing(calls::ACCT, c"/tmp/acct".as_ptr(), 2));
     // With a time zone alone nothing moves.

@@ -25,6 +25,22 @@ pub fn bases() -> &'static Registry {
     })
 }
 
+/// A registry with `library/sudo:latest`: a minimal Debian with sudo.
+pub fn with_sudo() -> &'static Registry {
+    static WITH_SUDO: OnceLock<Registry> = OnceLock::new();
+    WITH_SUDO.get_or_init(|| {
+        let registry = Registry::start();
+        let layout = debian_of("sudo", &["--include=sudo"]);
+        let from = format!("oci:{}:base", layout.display());
+        let to = format!("docker://{}/library/sudo", registry.host);
+        run(
+            "skopeo",
+            &["copy", "-q", "--dest-tls-verify=false", &from, &to],
+        );
+        registry
+    })
+}
+
 /// A registry with `library/curl:latest`: busybox, and this machine's curl with what it is linked to.
 pub fn with_curl() -> &'static Registry {
     static WITH_CURL: OnceLock<Registry> = OnceLock::new();
@@ -70,18 +86,15 @@ fn curl() -> PathBuf {
 
 /// An OCI layout with a minimal Debian.
 pub fn debian() -> PathBuf {
-    made_once("debian", |directory| {
+    debian_of("debian", &[])
+}
+
+fn debian_of(name: &str, options: &[&str]) -> PathBuf {
+    made_once(name, |directory| {
         let tar = directory.join("debian.tar");
-        run(
-            "mmdebstrap",
-            &[
-                "--quiet",
-                "--variant=minbase",
-                "--mode=root",
-                "bookworm",
-                path(&tar),
-            ],
-        );
+        let always = ["--quiet", "--variant=minbase", "--mode=root"];
+        let what = ["bookworm", path(&tar)];
+        run("mmdebstrap", &[&always[..], options, &what].concat());
         layout(directory, &tar, "bash");
         fs::remove_file(tar).unwrap();
     })

@@ -3,9 +3,10 @@
 
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use imgmake::build::worker::{RunMount, RunRequest, Sharing, TreeSource};
+use imgmake::event::Cancel;
 use imgmake::layer::{Entry, EntryKind, LayerBlob, Timestamp};
 use imgmake::sandbox::Tier;
 
@@ -78,7 +79,18 @@ fn with_mounts(ground: &Ground, request: &mut RunRequest) {
         only: None,
     };
     let nodes = TreeSource::Layers(vec![ground.base.clone(), layer_of_nodes(ground)]);
+    let agent = host.join("agent");
+    drop(fs::remove_file(&agent));
+    // It has to answer for as long as the request is used.
+    std::mem::forget(std::os::unix::net::UnixListener::bind(&agent).unwrap());
     request.mounts = vec![
+        RunMount::Ssh {
+            socket: agent.to_str().unwrap().to_string(),
+            target: "/run/ssh/a".to_string(),
+            mode: 0o600,
+            uid: 0,
+            gid: 0,
+        },
         cache("c", "/cache"),
         RunMount::Tmpfs {
             target: "/scratch".to_string(),
@@ -158,6 +170,8 @@ fn every_mount_is_nodev(text: &str) {
                 "/file",
                 "/image",
                 "/image-writable",
+                // A socket.
+                "/run/ssh/a",
             ]
             .contains(&mount.at.as_str());
         assert!(
@@ -176,6 +190,7 @@ fn every_mount_is_nodev(text: &str) {
         "/scratch",
         "/image",
         "/run/secrets/s",
+        "/run/ssh/a",
     ] {
         assert!(mounts.iter().any(|m| m.at == at), "{at} is not in:\n{text}");
     }
@@ -266,6 +281,62 @@ fn no_node_opens_a_disk_of_the_host() {
     // The next step finds what the first left in a cache.
     let again = ground.run(&attack(&ground));
     assert_eq!(again.out, "ended\n", "{}", again.err);
+}
+
+/// Goes into a group, makes a node of a disk there, and opens it.
+const FROM_INSIDE: &str = r#"
+cd "$4" && echo $$ > "$1" && mknod node b $2 $3 && echo made
+(: < node) && echo opened the disk
+(: < /dev/null) && (: > /dev/zero) && (: < /dev/urandom) && echo opened the rest
+"#;
+
+#[test]
+fn a_commands_control_group_opens_no_disk_even_where_a_mount_would() {
+    use imgmake::sandbox::device_controller;
+    // Where the system has no device controller for this process there is no such layer.
+    if tier() != Tier::Root || device_controller(Tier::Root).is_err() {
+        return;
+    }
+    let ground = Ground::new();
+    let request = ground.request("cat /proc/self/cgroup; echo up; sleep 1000");
+    let cancel = Cancel::default();
+    let (mut told, mut group, mut answer) = (String::new(), None, String::new());
+    let ended = ground.worker.run(&request, &cancel, &mut |_, line| {
+        let line = String::from_utf8_lossy(line);
+        if line != "up" {
+            told.push_str(&line);
+            told.push('\n');
+            return;
+        }
+        let found = group_of(&told).expect(&told);
+        let list = ["tasks", "cgroup.procs"].map(|name| found.join(name));
+        let list = list.iter().find(|list| list.exists()).unwrap();
+        let (directory, (major, minor)) = (temporary(), disk());
+        let output = std::process::Command::new("sh")
+            .args(["-c", FROM_INSIDE, "sh", images::path(list)])
+            .args([major.to_string(), minor.to_string()])
+            .arg(directory.path())
+            .output();
+        answer = String::from_utf8(output.unwrap().stdout).unwrap();
+        group = Some(found);
+        cancel.cancel();
+    });
+    assert!(ended.is_err());
+    assert_eq!(answer, "made\nopened the rest\n");
+    assert!(!group.unwrap().exists());
+    // All of the machine's devices, as BuildKit has it.
+    let mut request = ground.request("cat /proc/self/cgroup");
+    request.insecure = true;
+    let told = ground.run(&request).out;
+    assert!(told.contains(":/") && group_of(&told).is_none(), "{told}");
+}
+
+/// Of the lines of `/proc/self/cgroup`.
+fn group_of(lines: &str) -> Option<PathBuf> {
+    let mut words = lines.split(['/', '\n']);
+    let name = words.find(|word| word.starts_with("imgmake-run-"))?;
+    let found = run("find", &["/sys/fs/cgroup", "-name", name]);
+    Some(PathBuf::from(found.trim()))
 }
 
 #[test]
