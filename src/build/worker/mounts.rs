@@ -369,8 +369,12 @@ fn copy_chosen(from: &Path, path: &Path, to: &Path, cancel: &Cancel) -> Result<(
         bail!("`{}` is no path inside a context", path.display());
     }
     let told = || format!("cannot read `{}`", from.join(path).display());
-    let (directory, name) =
-        confined::open_parent(confined::open_root(from)?, path).with_context(told)?;
+    let root = confined::open_root(from).with_context(told)?;
+    let (directory, name) = match path.as_os_str().is_empty() {
+        // The context itself, which an ignore file leaves in.
+        true => (root, b".".to_vec()),
+        false => confined::open_parent(root, path).with_context(told)?,
+    };
     let source = confined::descriptor_path(&directory).join(OsStr::from_bytes(&name));
     let target = to.join(path);
     let meta = fs::symlink_metadata(&source).with_context(told)?;
