@@ -30,7 +30,7 @@ pub struct Running {
     watching: Option<Watching>,
     network: Option<Connected>,
     /// Removed when the process is gone.
-    _devices: Option<DeviceGroup>,
+    devices: Option<DeviceGroup>,
 }
 
 /// Starts `program` (imgmake itself) for one plan. The thread that calls must
@@ -68,7 +68,7 @@ pub fn start(program: &Path, plan: &Plan, limits: &Limits) -> Result<Running> {
         gone: gone.context("cannot watch a sandbox (pidfd_open needs Linux 5.3)")?,
         watching: None,
         network: None,
-        _devices: None,
+        devices: None,
     };
     let mut unified = None;
     if !limits.is_none() {
@@ -78,9 +78,14 @@ pub fn start(program: &Path, plan: &Plan, limits: &Limits) -> Result<Running> {
         let (gone, control) = (running.gone.try_clone()?, running.control.try_clone()?);
         running.watching = Some(watch.start(pid, gone, control)?);
     }
-    let devices = DeviceGroup::new(plan, unified).ok();
-    let join = devices.as_ref().and_then(DeviceGroup::join);
-    running._devices = devices;
+    running.devices = match DeviceGroup::new(plan, unified) {
+        Ok(group) => Some(group),
+        Err(error) => {
+            tracing::debug!("no device controller: {error}");
+            None
+        }
+    };
+    let join = running.devices.as_ref().and_then(DeviceGroup::join);
     let encoded = postcard::to_stdvec(&(plan, join)).context("cannot describe the sandbox")?;
     let length = u32::try_from(encoded.len()).context("the sandbox's description is too long")?;
     let begun = running.begin(length, &encoded, plan, pid);
@@ -152,5 +157,7 @@ impl Drop for Running {
     fn drop(&mut self) {
         drop(self.control.shutdown(Shutdown::Both));
         drop(self.child.wait());
+        // Nothing is in it any more.
+        drop(self.devices.take());
     }
 }

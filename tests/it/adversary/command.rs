@@ -8,6 +8,7 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
 use imgmake::build::worker::{Network, RunRequest};
 use imgmake::layer::Entry;
@@ -104,24 +105,29 @@ pub fn probe_program() -> PathBuf {
 struct Outside {
     file: PathBuf,
     local: TcpListener,
-    _sockets: Vec<UnixListener>,
 }
+
+/// Abstract ones, for all tests of this process and for as long as it lives.
+static SOCKETS: OnceLock<Vec<UnixListener>> = OnceLock::new();
 
 impl Outside {
     fn new(directory: &Path) -> Outside {
         let file = directory.join("outside");
         fs::write(&file, "not for commands").unwrap();
-        // In a container of the host's network imgmake is process 1.
-        let sockets = [std::process::id(), 1].into_iter().filter_map(|process| {
-            let name = format!("imgmake-probe-{process}");
-            let address = SocketAddr::from_abstract_name(name.as_bytes()).unwrap();
-            // Another test has it already, which serves as well.
-            UnixListener::bind_addr(&address).ok()
+        SOCKETS.get_or_init(|| {
+            let listener = |process: u32| {
+                let name = format!("imgmake-probe-{process}");
+                UnixListener::bind_addr(&SocketAddr::from_abstract_name(name.as_bytes()).unwrap())
+            };
+            // In a container of the host's network imgmake is process 1; other processes of
+            // tests may have that name already, which serves as well.
+            let in_container = listener(1).ok();
+            let own = listener(std::process::id()).unwrap();
+            [own].into_iter().chain(in_container).collect()
         });
         Outside {
             file,
             local: TcpListener::bind("127.0.0.1:0").unwrap(),
-            _sockets: sockets.collect(),
         }
     }
 
