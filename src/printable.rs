@@ -57,13 +57,14 @@ pub fn text(text: &str, colors: Colors) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
+/// Characters of a message's line; diagnostics show a line of a manifest.
+const LONGEST_LINE: usize = 4000;
+
 /// As [`text`], for a message: what others say in it does not fill a log.
 pub fn message(said: &str, colors: Colors) -> Cow<'_, str> {
-    /// Characters of a line; diagnostics show a line of a manifest.
-    const LONGEST: usize = 4000;
     const MOST_LINES: usize = 1000;
     let (length, lines) = (said.len(), said.split('\n').count());
-    if length <= LONGEST && lines <= MOST_LINES {
+    if length <= LONGEST_LINE && lines <= MOST_LINES {
         return text(said, colors);
     }
     let mut shown = String::new();
@@ -71,7 +72,7 @@ pub fn message(said: &str, colors: Colors) -> Cow<'_, str> {
         if number > 0 {
             shown.push('\n');
         }
-        shown.push_str(&one_line(&cut(line, LONGEST), colors));
+        shown.push_str(&one_line(&cut(line, LONGEST_LINE), colors));
     }
     if lines > MOST_LINES {
         write!(shown, "\n… and {} lines more", lines - MOST_LINES).expect("a string takes all");
@@ -117,9 +118,22 @@ pub fn list<T: Display>(names: impl IntoIterator<Item = T>) -> String {
 
 /// As [`list`], with another separator.
 pub fn listed<T: Display>(names: impl IntoIterator<Item = T>, separator: &str) -> String {
-    const MOST: usize = 20;
     /// Characters of one name.
     const LONGEST: usize = 200;
+    joined(names, separator, LONGEST)
+}
+
+/// As [`listed`], for whole messages: what a message says last is often what helps.
+pub fn sentences<T: Display>(messages: impl IntoIterator<Item = T>, separator: &str) -> String {
+    joined(messages, separator, LONGEST_LINE)
+}
+
+fn joined<T: Display>(
+    names: impl IntoIterator<Item = T>,
+    separator: &str,
+    longest: usize,
+) -> String {
+    const MOST: usize = 20;
     let mut text = String::new();
     let mut more = 0;
     for (number, name) in names.into_iter().enumerate() {
@@ -130,7 +144,7 @@ pub fn listed<T: Display>(names: impl IntoIterator<Item = T>, separator: &str) -
         if number > 0 {
             text.push_str(separator);
         }
-        text.push_str(&cut(&name.to_string(), LONGEST));
+        text.push_str(&cut(&name.to_string(), longest));
     }
     if more > 0 {
         write!(text, " and {more} more").expect("a string takes all");

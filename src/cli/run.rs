@@ -21,6 +21,10 @@ use crate::report::{Reporter, Style};
 use crate::state::{Lock, LockError, State, Wait};
 
 pub fn run(global: &Global, args: &RunArgs, environment: &Environment) -> Result<u8, Exit> {
+    if args.shell_on_fail {
+        // Before the project is loaded, which makes the user's key.
+        UserTerminal::of(environment)?;
+    }
     let project = Project::load_with(global, environment, Keys::Make)?;
     let cancel = Cancel::default();
     let stopped = signals::listen(&cancel);

@@ -76,7 +76,7 @@ fn table(kind: Kind) -> &'static [&'static [&'static str]] {
         Kind::CloudCredentials => &[EVERY, KEYRINGS, CLOUDS],
         Kind::Scanner => &[EVERY, &["TRIVY_*", "GRYPE_*", "SYFT_*", "DOCKER_CONFIG"]],
         Kind::ScanCommand => &[&["*"]],
-        Kind::IdMap => &[&[]],
+        Kind::IdMap | Kind::Network => &[&[]],
     }
 }
 

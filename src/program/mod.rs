@@ -41,6 +41,8 @@ pub enum Kind {
     ScanCommand,
     /// `newuidmap` and `newgidmap`.
     IdMap,
+    /// `slirp4netns`: the network of a RUN with `network isolated`.
+    Network,
 }
 
 /// Why a program was not started.

@@ -9,13 +9,15 @@
 use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use rustix::net::netlink::SocketAddrNetlink;
 use rustix::net::{AddressFamily, SendFlags, SocketType};
 use rustix::process::Pid;
+
+use crate::program::{Kind, Program, Started};
 
 /// Where a system keeps its programs; a PATH could be anybody's.
 const DIRECTORIES: [&str; 5] = [
@@ -41,7 +43,7 @@ pub fn network_program() -> Option<PathBuf> {
 
 /// Ends the program when dropped.
 pub(super) struct Connected {
-    child: Child,
+    child: Started,
     exit: Option<OwnedFd>,
 }
 
@@ -63,17 +65,19 @@ pub(super) fn connect(setup: Pid) -> Result<Connected> {
     let namespace = format!("/proc/{}/ns/net", setup.as_raw_nonzero());
     wait_for_own(&namespace)?;
     let (exit_here, exit) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
-    let mut child = Command::new(&program)
-        .args(["--configure", "--mtu=65520", "--disable-host-loopback"])
-        .args(["--enable-sandbox", "--enable-seccomp"])
-        .args(["--ready-fd=1", "--exit-fd=0", "--netns-type=path"])
-        .arg(format!("--cidr={NETWORK}"))
-        .args([&namespace, INTERFACE])
-        .env_clear()
-        .current_dir("/")
-        .stdin(Stdio::from(exit_here))
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
+    let nothing: [(&str, &str); 0] = [];
+    let connecting = Program::new(Kind::Network, &program, nothing)?.configure(|command| {
+        command
+            .args(["--configure", "--mtu=65520", "--disable-host-loopback"])
+            .args(["--enable-sandbox", "--enable-seccomp"])
+            .args(["--ready-fd=1", "--exit-fd=0", "--netns-type=path"])
+            .arg(format!("--cidr={NETWORK}"))
+            .args([&namespace, INTERFACE])
+            .stdin(Stdio::from(exit_here))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+    });
+    let mut child = connecting
         .spawn()
         .with_context(|| format!("cannot start `{}`", program.display()))?;
     let mut ready = child.stdout.take().expect("it was piped");

@@ -293,7 +293,7 @@ fn everywhere(
         (1, 1) => String::new(),
         (failed, all) => format!("{failed} of {all} pushes failed\n"),
     };
-    text.push_str(&printable::listed(&errors, "\n"));
+    text.push_str(&printable::sentences(&errors, "\n"));
     let done: BTreeSet<String> = pushed.iter().map(|one| one.reference.name()).collect();
     if !done.is_empty() && phase != PushPhase::ContentOnly {
         text.push_str(&format!(

@@ -148,7 +148,7 @@ pub(super) fn run(
     if !verdict.passed {
         let mut text = format!(
             "the gate refuses: {}",
-            crate::printable::listed(&verdict.refusals, "; ")
+            crate::printable::sentences(&verdict.refusals, "; ")
         );
         if !verdict.table.is_empty() {
             text = format!("{text}\n\n{}", verdict.table.trim_end());

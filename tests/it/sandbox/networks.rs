@@ -65,6 +65,26 @@ impl Drop for Held {
     }
 }
 
+/// `/dev/net/tun` as udev has it, for everybody, while this lives: virtual machines
+/// without udev keep it for root.
+pub(super) struct OpenTun(std::fs::Permissions);
+
+impl OpenTun {
+    const PATH: &str = "/dev/net/tun";
+
+    pub(super) fn new() -> OpenTun {
+        let before = std::fs::metadata(Self::PATH).unwrap().permissions();
+        run("chmod", &["0666", Self::PATH]);
+        OpenTun(before)
+    }
+}
+
+impl Drop for OpenTun {
+    fn drop(&mut self) {
+        drop(std::fs::set_permissions(Self::PATH, self.0.clone()));
+    }
+}
+
 fn request(ground: &Ground, script: &str) -> RunRequest {
     RunRequest {
         network: Network::Isolated,
