@@ -7,7 +7,7 @@ use std::path::Path;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
-use super::open_parent;
+use super::{descriptor_path, open_parent};
 
 /// A name in a directory and what stood there when it was taken. Wherever the directory is
 /// moved, it is this directory; while this lives, no other file gets the inode's number.
@@ -59,6 +59,17 @@ impl Held {
         };
         let held = rustix::fs::fstat(&self.inode)?;
         Ok((now.st_dev, now.st_ino) == (held.st_dev, held.st_ino))
+    }
+
+    /// Takes the bytes of the file that was held, under whatever name it is now.
+    ///
+    /// # Errors
+    /// It is no file, or may not be written.
+    pub fn truncate(&self) -> io::Result<()> {
+        let file = std::fs::File::options()
+            .write(true)
+            .open(descriptor_path(&self.inode))?;
+        file.set_len(0)
     }
 
     /// Removes it if it still stands there and holds nothing; the directory keeps its time.

@@ -41,8 +41,9 @@ struct Placed {
 enum Put {
     /// Made here, and nothing that outlives the step.
     Made,
-    /// Bytes that must not outlive the step, under whatever name.
-    File(File),
+    /// Bytes that must not outlive the step, under whatever name. Not held open for
+    /// writing meanwhile: the command could not execute it.
+    File,
     /// Goes back to where it came from: a directory and the name in it.
     Moved(OwnedFd, Vec<u8>),
 }
@@ -139,9 +140,9 @@ impl Placed {
                     ));
                     remove(parent, name)?;
                 }
-                Put::File(file) => {
+                Put::File => {
                     // Moved away or linked, it is in the tree under another name as well.
-                    file.set_len(0)?;
+                    self.thing.truncate()?;
                     remove(parent, name)?;
                 }
                 Put::Made => remove(parent, name)?,
@@ -171,9 +172,8 @@ fn place(mount: &Mount, parent: &OwnedFd, name: &[u8]) -> Result<Put> {
         MountKind::File(file) => {
             let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
             let out = rustix::fs::openat(parent, name, flags, Mode::from(0o600))?;
-            let out = File::from(out);
-            fill_memory_file(&out, file)?;
-            Put::File(out)
+            fill_memory_file(&File::from(out), file)?;
+            Put::File
         }
         MountKind::Bind { source, .. } => {
             let told = || format!("cannot move `{}`", source.display());
