@@ -53,6 +53,13 @@ pub fn prepare(
              where the Dockerfile is trusted that far, `allow \"security.insecure\"` in the target permits it"
         );
     }
+    // With `--network=none` too: those capabilities lead back into the machine's network.
+    if run.security == RunSecurity::Insecure && request.network == DefaultNetwork::Isolated {
+        bail!(
+            "`RUN --security=insecure` is refused: it has the capabilities to undo the network of \
+             the target, which is `isolated`, by the manifest or by `--network`"
+        );
+    }
     let config = &state.config;
     let (argv, files, shown) = command(run, config);
     let mut prepared = Prepared {
@@ -114,7 +121,8 @@ fn network(asked: RunNetwork, of_target: DefaultNetwork) -> Result<Network> {
         (RunNetwork::None, _) | (RunNetwork::Default, DefaultNetwork::None) => Network::None,
         (RunNetwork::Default, DefaultNetwork::Isolated) => Network::Isolated,
         (RunNetwork::Host, DefaultNetwork::Isolated) => bail!(
-            "`RUN --network=host` is refused: the target has `network isolated`; leave the flag out"
+            "`RUN --network=host` is refused: the network of the target is `isolated`, by the manifest or \
+             by `--network`; leave the flag of the RUN out"
         ),
         _ => Network::Host,
     })

@@ -119,6 +119,60 @@ pub struct RunArgs {
     /// Open a shell in the root of a RUN that failed (one step at a time, plain progress)
     #[arg(long)]
     pub shell_on_fail: bool,
+    #[command(flatten)]
+    pub network: NetworkArgs,
+}
+
+impl RunArgs {
+    /// For `--dry-run`.
+    pub fn planned(&self) -> PlanArgs {
+        PlanArgs {
+            targets: self.targets.clone(),
+            network: self.network,
+        }
+    }
+}
+
+/// What a run has in common with the commands that say what it would do.
+#[derive(Clone, Debug, Default, Args)]
+pub struct PlanArgs {
+    /// Targets, groups or globs
+    #[arg(value_name = "TARGET")]
+    pub targets: Vec<String>,
+    #[command(flatten)]
+    pub network: NetworkArgs,
+}
+
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub struct NetworkArgs {
+    /// The network of RUN in every build target, in place of the manifest's `network`
+    #[arg(long = "network", value_name = "MODE")]
+    pub mode: Option<NetworkMode>,
+}
+
+/// The values of a build target's `network`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum NetworkMode {
+    /// The machine's
+    Default,
+    /// No network, unless a RUN says its own
+    None,
+    /// The machine's
+    Host,
+    /// Servers elsewhere, and nothing of the machine
+    Isolated,
+}
+
+impl NetworkMode {
+    /// As the manifest writes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            NetworkMode::Default => "default",
+            NetworkMode::None => "none",
+            NetworkMode::Host => "host",
+            NetworkMode::Isolated => "isolated",
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -126,9 +180,13 @@ pub enum Command {
     /// Bring targets up to date
     Run(RunArgs),
     /// Say what would run and why, touching nothing
-    Plan { targets: Vec<String> },
+    Plan(PlanArgs),
     /// Every input whose change makes a target stale
-    Why { target: String },
+    Why {
+        target: String,
+        #[command(flatten)]
+        network: NetworkArgs,
+    },
     /// The targets, with kinds and descriptions
     List {
         #[arg(long, default_value = "text")]
@@ -142,7 +200,7 @@ pub enum Command {
     /// Run, and again whenever an input changes
     Watch(RunArgs),
     /// Exit with 5 when something is stale; do nothing
-    Check { targets: Vec<String> },
+    Check(PlanArgs),
     /// What an archive, a layout or an image of the store holds
     Inspect {
         image: String,
@@ -233,7 +291,7 @@ pub struct LoginArgs {
 }
 
 /// Options that take the next word as their value.
-const TAKE_A_VALUE: [&str; 14] = [
+const TAKE_A_VALUE: [&str; 15] = [
     "-C",
     "--directory",
     "-f",
@@ -248,6 +306,7 @@ const TAKE_A_VALUE: [&str; 14] = [
     "--cache-ttl",
     "-j",
     "--jobs",
+    "--network",
 ];
 
 /// Moves the command before the options, so that `imgmake -C dir plan` is
@@ -307,6 +366,10 @@ mod tests {
                 &["--progress=json", "run", "list"],
                 &["run", "--progress=json", "list"],
             ),
+            (
+                &["--network", "none", "plan"],
+                &["plan", "--network", "none"],
+            ),
             (&["-j", "4", "app", "plan"], &["-j", "4", "app", "plan"]),
             (&["-k", "run", "a"], &["run", "-k", "a"]),
             (&["--", "plan"], &["--", "plan"]),
@@ -314,6 +377,16 @@ mod tests {
         ] {
             assert_eq!(arranged(words), meant);
         }
+    }
+
+    #[test]
+    fn the_networks_are_those_of_the_manifest() {
+        let names = NetworkMode::value_variants().iter().map(|mode| {
+            let value = mode.to_possible_value().unwrap();
+            assert_eq!(value.get_name(), mode.name());
+            mode.name()
+        });
+        assert!(names.eq(crate::manifest::NETWORKS));
     }
 
     #[test]

@@ -90,13 +90,13 @@ fn dispatch(cli: Cli, environment: &Environment) -> Result<u8, Exit> {
     } = cli;
     output::allow_colors(environment.colour(global.color));
     match command {
-        None if run.dry_run => plan::plan(&global, &run.targets, environment),
+        None if run.dry_run => plan::plan(&global, &run.planned(), environment),
         None => run::run(&global, &run, environment),
-        Some(Command::Run(run)) if run.dry_run => plan::plan(&global, &run.targets, environment),
+        Some(Command::Run(run)) if run.dry_run => plan::plan(&global, &run.planned(), environment),
         Some(Command::Run(run)) => run::run(&global, &run, environment),
-        Some(Command::Plan { targets }) => plan::plan(&global, &targets, environment),
-        Some(Command::Why { target }) => plan::why(&global, &target, environment),
-        Some(Command::Check { targets }) => plan::check(&global, &targets, environment),
+        Some(Command::Plan(args)) => plan::plan(&global, &args, environment),
+        Some(Command::Why { target, network }) => plan::why(&global, &target, network, environment),
+        Some(Command::Check(args)) => plan::check(&global, &args, environment),
         Some(Command::List { format }) => list::list(&global, format, environment),
         Some(Command::Graph { format }) => graph::graph(&global, format, environment),
         Some(Command::Watch(run)) => watch::watch(&global, &run, environment),

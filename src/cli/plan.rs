@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::args::Global;
+use super::args::{Global, NetworkArgs, PlanArgs};
 use super::environment::Environment;
 use super::exit::{Exit, STALE};
 use super::output::print;
@@ -10,6 +10,7 @@ use super::project::Project;
 use super::run::today;
 use super::runner::{Wishes, Work};
 use super::tools::Tools;
+use super::trust::Keys;
 use crate::event::{Cancel, Events};
 use crate::execute::{self, Action, Decision};
 use crate::state::State;
@@ -17,12 +18,12 @@ use crate::state::State;
 /// Decides about the requested targets and what they need, and hands it on.
 fn decide<T>(
     global: &Global,
-    targets: &[String],
+    args: &PlanArgs,
     environment: &Environment,
     then: impl FnOnce(&[Action], &[Decision]) -> T,
 ) -> Result<T, Exit> {
-    let project = Project::load(global, environment)?;
-    let plan = project.select(targets)?;
+    let project = Project::load_with(global, environment, Keys::Read, args.network)?;
+    let plan = project.select(&args.targets)?;
     let state = Arc::new(State::read(&project.directory, &project.trust.key));
     if let Some(ignored) = state.ignored() {
         project.trust.tell_ignored(ignored);
@@ -51,8 +52,8 @@ fn decide<T>(
     Ok(then(&actions, &decisions))
 }
 
-pub fn plan(global: &Global, targets: &[String], environment: &Environment) -> Result<u8, Exit> {
-    let text = decide(global, targets, environment, |actions, decisions| {
+pub fn plan(global: &Global, args: &PlanArgs, environment: &Environment) -> Result<u8, Exit> {
+    let text = decide(global, args, environment, |actions, decisions| {
         let stale: Vec<&Decision> = decisions
             .iter()
             .filter(|decision| !decision.reasons.is_empty())
@@ -104,32 +105,36 @@ fn counted(targets: usize) -> String {
     }
 }
 
-pub fn why(global: &Global, target: &str, environment: &Environment) -> Result<u8, Exit> {
-    let text = decide(
-        global,
-        &[target.to_string()],
-        environment,
-        |actions, decisions| {
-            let mut text = String::new();
-            for decision in decisions.iter().filter(|d| !d.reasons.is_empty()) {
-                let name = &actions[decision.action].target;
-                text.push_str(&format!("{name} is stale:\n"));
-                for reason in &decision.reasons {
-                    text.push_str(&format!("  {reason}\n"));
-                }
+pub fn why(
+    global: &Global,
+    target: &str,
+    network: NetworkArgs,
+    environment: &Environment,
+) -> Result<u8, Exit> {
+    let args = PlanArgs {
+        targets: vec![target.to_string()],
+        network,
+    };
+    let text = decide(global, &args, environment, |actions, decisions| {
+        let mut text = String::new();
+        for decision in decisions.iter().filter(|d| !d.reasons.is_empty()) {
+            let name = &actions[decision.action].target;
+            text.push_str(&format!("{name} is stale:\n"));
+            for reason in &decision.reasons {
+                text.push_str(&format!("  {reason}\n"));
             }
-            if text.is_empty() {
-                text = format!("{target} is up to date\n");
-            }
-            text
-        },
-    )?;
+        }
+        if text.is_empty() {
+            text = format!("{target} is up to date\n");
+        }
+        text
+    })?;
     print(&text)?;
     Ok(0)
 }
 
-pub fn check(global: &Global, targets: &[String], environment: &Environment) -> Result<u8, Exit> {
-    let stale = decide(global, targets, environment, |actions, decisions| {
+pub fn check(global: &Global, args: &PlanArgs, environment: &Environment) -> Result<u8, Exit> {
+    let stale = decide(global, args, environment, |actions, decisions| {
         let stale = decisions
             .iter()
             .filter(|decision| !decision.reasons.is_empty());

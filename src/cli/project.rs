@@ -7,7 +7,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use super::args::Global;
+use super::args::{Global, NetworkArgs};
 use super::environment::Environment;
 use super::exit::{Exit, USAGE};
 use super::trust::{Keys, Trust, refuse_links, refuse_tracked};
@@ -51,10 +51,11 @@ impl Project {
     /// # Errors
     /// It cannot be read, or is wrong; every error in it is shown.
     pub fn load(global: &Global, environment: &Environment) -> Result<Project, Exit> {
-        Project::load_with(global, environment, Keys::Read)
+        Project::load_with(global, environment, Keys::Read, NetworkArgs::default())
     }
 
-    /// The same for a command that records what it makes, under a key.
+    /// The same for a command that records what it makes, under a key, or that knows
+    /// the options of one.
     ///
     /// # Errors
     /// As for [`Project::load`].
@@ -62,6 +63,7 @@ impl Project {
         global: &Global,
         environment: &Environment,
         keys: Keys,
+        network: NetworkArgs,
     ) -> Result<Project, Exit> {
         let vars = variables(&global.vars)?;
         let (directory, file, text) = read(global)?;
@@ -91,7 +93,7 @@ impl Project {
         let disk = Disk {
             directory: &directory,
         };
-        let (manifest, sources) = match source.cached() {
+        let (mut manifest, sources) = match source.cached() {
             Some(manifest) => {
                 let sources = Sources::of(&file, &text, &manifest, &|path| disk.read(path));
                 (manifest, sources)
@@ -110,6 +112,9 @@ impl Project {
                 (manifest, sources)
             }
         };
+        if let Some(mode) = network.mode {
+            manifest.set_network(mode.name());
+        }
         let refused = |errors: Vec<Diagnostic>| {
             Exit::said(USAGE, sources.render(&errors, colour, environment.width))
         };

@@ -25,7 +25,7 @@ pub fn run(global: &Global, args: &RunArgs, environment: &Environment) -> Result
         // Before the project is loaded, which makes the user's key.
         UserTerminal::of(environment)?;
     }
-    let project = Project::load_with(global, environment, Keys::Make)?;
+    let project = Project::load_with(global, environment, Keys::Make, args.network)?;
     let cancel = Cancel::default();
     let stopped = signals::listen(&cancel);
     once(&project, global, args, environment, &cancel, &stopped)

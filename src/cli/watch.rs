@@ -21,7 +21,7 @@ pub fn watch(global: &Global, args: &RunArgs, environment: &Environment) -> Resu
     let ended = Cancel::default();
     let stopped = signals::listen(&ended);
     loop {
-        let project = Project::load_with(global, environment, Keys::Make);
+        let project = Project::load_with(global, environment, Keys::Make, args.network);
         // A manifest that is wrong is watched until it is right.
         let watched = match &project {
             Ok(project) => Watched::of(project, args)?,

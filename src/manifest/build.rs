@@ -11,6 +11,24 @@ use super::tree::Node;
 use super::types::*;
 use super::{Diagnostic, Severity, suggest};
 
+/// The values of `network`.
+pub const NETWORKS: [&str; 4] = ["default", "none", "host", "isolated"];
+
+impl Manifest {
+    /// `network` of every build target, whatever the text says. Nothing else has one, so
+    /// other targets stay as they are.
+    pub fn set_network(&mut self, network: &str) {
+        for target in &mut self.targets {
+            if let TargetKind::Build(build) = &mut target.kind {
+                build.network = Some(Spanned {
+                    value: network.to_string(),
+                    span: Span::default(),
+                });
+            }
+        }
+    }
+}
+
 pub(super) fn build(fields: &mut Fields) -> Option<BuildTarget> {
     let context = fields.text("context");
     if let Some(context) = &context {
@@ -36,10 +54,8 @@ pub(super) fn build(fields: &mut Fields) -> Option<BuildTarget> {
     let format = fields.text("format");
     let format = format.and_then(|text| fields.cx.choice(&text, &["oci", "docker"]));
     let (compression, compression_level) = compression(fields);
-    let network = fields.text("network").filter(|text| {
-        let known = ["default", "host", "none", "isolated"];
-        fields.cx.choice(text, &known).is_some()
-    });
+    let network = fields.text("network");
+    let network = network.filter(|text| fields.cx.choice(text, &NETWORKS).is_some());
     let limits = limits::limits(fields);
     let mut allow = fields.all_texts("allow");
     allow.retain(|text| fields.cx.choice(text, &["security.insecure"]).is_some());

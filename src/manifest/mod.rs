@@ -39,6 +39,7 @@ mod variables;
 
 use std::collections::BTreeMap;
 
+pub use build::NETWORKS;
 pub use cache::{CacheOption, cache_option, cache_ttl};
 pub use glob::Glob;
 pub use image_pattern::ImagePattern;

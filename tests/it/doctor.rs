@@ -51,6 +51,24 @@ fn a_device_controller_that_root_can_use_is_named() {
 }
 
 #[test]
+fn how_each_limit_and_the_isolated_network_come_about_is_told() {
+    use imgmake::sandbox::{Controller, has_controller, network_program};
+    let how = |controller| match has_controller(controller) {
+        Ok(()) => "by the kernel, in a control group".to_string(),
+        Err(why) => format!("by watching: no control group can be made ({why})"),
+    };
+    let program = network_program().expect("`tests/run` installs slirp4netns");
+    let text = format!(
+        "\nLimits of a RUN:\n  memory: {}\n  processes: {}\n  disk: by watching\n  \
+         time: by imgmake's clock\n\n`network isolated`: by {}\n",
+        how(Controller::Memory),
+        how(Controller::Processes),
+        program.display()
+    );
+    says(&doctor(&Imgmake::new()), &[&text]);
+}
+
+#[test]
 fn a_user_with_subordinate_ids_lacks_nothing() {
     says(
         &doctor(&Imgmake::run_by(User::WithSubordinateIds)),
@@ -134,6 +152,8 @@ fn in_a_container_it_names_the_options_that_help() {
             "  ✗ rootless: the system refuses new user namespaces: a seccomp profile forbids",
             "to get it: Docker: `--security-opt seccomp=unconfined`",
             "RUN will use: chroot, the best that works",
+            "  memory: by watching: no control group can be made (",
+            "`network isolated`: not possible\n      to get it: install `slirp4netns`\n",
         ],
     );
     crate::ground::run(

@@ -21,6 +21,7 @@
 //! | `interrupted` | kills and signals lose nothing and leave nothing |
 //! | `links_out` | a link in a checkout that leads out of it is not read, and its text in no message |
 //! | `login` | what `login` and `logout` leave in Docker's file, and whom they ask before |
+//! | `networks` | what RUN reaches by `network` of the manifest and by `--network` |
 //! | `judged` | the specification's own types read what is written, and lose nothing of it |
 //! | `kaniko` | kaniko's arguments: contexts, destinations, files, refusals |
 //! | `permission` | a push that would be refused is refused before the build, for every plugin |
@@ -75,6 +76,7 @@ mod kaniko;
 mod limits;
 mod links_out;
 mod login;
+mod networks;
 mod own_image;
 mod packages;
 mod permission;

@@ -2,6 +2,7 @@
 //! users, peers to compare with. Nothing here is skipped: what is missing fails,
 //! and `tests/run` installs it.
 
+pub mod addresses;
 pub mod agent;
 pub mod cosign;
 pub mod deb;

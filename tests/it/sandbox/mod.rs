@@ -30,6 +30,7 @@ use imgmake::sandbox::Tier;
 use imgmake::store::Store;
 
 use crate::adversary::command::{PROBE, probe_program};
+use crate::ground::addresses::{Addresses, Held};
 pub use devices::disk;
 
 const ISOLATION: &str = "IMGMAKE_TEST_ISOLATION";
@@ -234,7 +235,7 @@ fn the_other_kinds_of_isolation_keep_the_same_promises() {
     let probe = dir.path().join("probe");
     fs::copy(probe_program(), &probe).unwrap();
     let _tun = networks::OpenTun::new();
-    let _held = networks::Held(networks::Addresses::of(254).added());
+    let _held = Held(Addresses::of(254).added());
     for kind in ["rootless", "single-id", "chroot"] {
         let mut command = Command::new("setpriv");
         if kind == "chroot" {

@@ -1,69 +1,16 @@
 //! The networks of a RUN: what `isolated` reaches and what it does not.
 
-use std::io::Write;
-use std::net::TcpListener;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
 use std::process::Command;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 
 use imgmake::build::worker::{Network, RunRequest};
 use imgmake::sandbox::Tier;
 
 use super::{Ground, isolation, tier};
+use crate::ground::addresses::{Addresses, Held, serve};
 use crate::ground::run;
-
-/// Answers everybody with a word, and counts them.
-fn serve(address: &str) -> (u16, Arc<AtomicUsize>) {
-    let listener = TcpListener::bind((address, 0)).unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let asked = Arc::new(AtomicUsize::new(0));
-    let counter = asked.clone();
-    std::thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            counter.fetch_add(1, Ordering::SeqCst);
-            drop((&stream).write_all(b"reached\n"));
-        }
-    });
-    (port, asked)
-}
-
-/// Addresses of a server elsewhere, and of a stand-in for what clouds have there: on the
-/// host's loopback interface while it lives. Each kind of isolation has its own pair.
-pub(super) struct Addresses {
-    pub elsewhere: String,
-    pub metadata: String,
-}
-
-impl Addresses {
-    pub(super) fn of(number: u8) -> Addresses {
-        Addresses {
-            elsewhere: format!("198.51.100.{number}"),
-            metadata: format!("169.254.169.{number}"),
-        }
-    }
-
-    pub(super) fn added(self) -> Addresses {
-        self.all("add");
-        self
-    }
-
-    fn all(&self, verb: &str) {
-        for address in [&self.elsewhere, &self.metadata] {
-            run("ip", &["addr", verb, &format!("{address}/32"), "dev", "lo"]);
-        }
-    }
-}
-
-/// For the ones that ordinary users cannot add: root holds them.
-pub(super) struct Held(pub Addresses);
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.0.all("del");
-    }
-}
 
 /// `/dev/net/tun` as udev has it, for everybody, while this lives: virtual machines
 /// without udev keep it for root.
