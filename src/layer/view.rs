@@ -82,6 +82,8 @@ impl View {
             .collect();
         for entry in &layer.entries {
             match Whiteout::parse(&entry.entry.path) {
+                Some(Whiteout::Removes(path)) if self.becomes_directory(layer, split(&path).0) => {}
+                Some(Whiteout::Opaque(path)) if self.becomes_directory(layer, &path) => {}
                 Some(Whiteout::Removes(path)) => {
                     let path = self.place(&path);
                     self.remove_beneath(&path);
@@ -98,6 +100,20 @@ impl View {
         for entry in entries {
             self.insert(entry, &mut parent);
         }
+    }
+
+    /// Whether a layer puts a directory of its own in the place of a link, at a path or on
+    /// the way to it: what it removes there is not where the link led.
+    fn becomes_directory(&self, layer: &Index, mut path: &[u8]) -> bool {
+        let is_link = |e: &IndexEntry| matches!(e.entry.kind, EntryKind::Symlink { .. });
+        let is_directory = |e: &IndexEntry| e.entry.is_directory();
+        while !path.is_empty() {
+            if self.get(path).is_some_and(is_link) && layer.get(path).is_some_and(is_directory) {
+                return true;
+            }
+            path = split(path).0;
+        }
+        false
     }
 
     /// Without following links. A hard link is answered as the file that it names (path kept).

@@ -159,6 +159,23 @@ fn a_file_put_through_a_linked_directory_lands_where_the_link_leads() {
 }
 
 #[test]
+fn what_is_removed_in_a_directory_that_replaces_a_link_stays_where_the_link_led() {
+    let below = layer(vec![
+        bare(Entry::directory("a", 0o755)),
+        bare(Entry::directory("a/b", 0o755)),
+        bare(Entry::symlink("l", "a")),
+    ]);
+    for hidden in ["l/.wh.b", "l/.wh..wh..opq"] {
+        let above = layer(vec![bare(Entry::directory("l", 0o755)), file(hidden, b"")]);
+        let view = View::new(&[below.clone(), above]);
+        assert_eq!(paths(&view), ["a", "a/b", "l"], "{hidden}");
+    }
+    // A layer that does not name the directory goes through the link.
+    let view = View::new(&[below, layer(vec![file("l/.wh.b", b"")])]);
+    assert_eq!(paths(&view), ["a", "l"]);
+}
+
+#[test]
 fn a_clone_is_not_changed_by_what_is_pushed_to_the_other() {
     let below = View::new(&[layer(vec![file("a", b"")])]);
     let mut above = below.clone();
