@@ -224,6 +224,66 @@ fn a_zip_is_read_like_a_directory_and_an_edit_is_noticed() {
 }
 
 #[test]
+fn a_packed_batch_of_any_size_is_read_in_parts_or_refused() {
+    let read = |bytes: &[u8]| {
+        let directory = tempfile::tempdir().unwrap();
+        let (zip, index) = (
+            directory.path().join("all.zip"),
+            directory.path().join("db"),
+        );
+        fs::write(&zip, bytes).unwrap();
+        let opened = open(&[zip], &index, &Cancel::default());
+        opened
+            .map(|database| database.advisories())
+            .map_err(|error| format!("{error:#}"))
+    };
+    let pack = |documents: &[(&str, &[u8])]| {
+        use std::io::Write;
+        let mut out = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+        for (name, bytes) in documents {
+            let options = zip::write::SimpleFileOptions::default();
+            out.start_file(*name, options).unwrap();
+            out.write_all(bytes).unwrap();
+        }
+        out.finish().unwrap().into_inner()
+    };
+    let document = with_events("SEMVER", json!([{"introduced": "0"}])).to_string();
+    let good = ("A-1.json", document.as_bytes());
+    assert_eq!(read(&pack(&[good])), Ok(1));
+    // 65 MiB of blanks, packed into some 64 kB; beside it what is sound does not count alone.
+    let blanks = [document.as_bytes(), &vec![b' '; 65 << 20]].concat();
+    let refused = read(&pack(&[good, ("B-1.json", &blanks)])).unwrap_err();
+    assert!(
+        refused.contains("B-1.json") && refused.contains("larger than 64 MiB"),
+        "{refused}"
+    );
+    // Documents that are large together are not held together.
+    let large = [document.as_bytes(), &vec![b' '; 40 << 20]].concat();
+    let names: Vec<String> = (0..6).map(|n| format!("C-{n}.json")).collect();
+    let many: Vec<(&str, &[u8])> = names.iter().map(|n| (n.as_str(), &large[..])).collect();
+    assert!(read(&pack(&many)).is_ok());
+    // Sizes that the packed bytes do not have, and names of the directory that lead nowhere.
+    let sound = pack(&[good]);
+    let central = sound.windows(4).rposition(|w| w == b"PK\x01\x02").unwrap();
+    for (at, what) in [(16, "checksum"), (20, "packed size"), (42, "place")] {
+        for value in [1u32, 0x7fff_ffff, 0xffff_fffe] {
+            let mut hostile = sound.clone();
+            hostile[central + at..central + at + 4].copy_from_slice(&value.to_le_bytes());
+            // A packed text says itself where it ends; no size makes it none.
+            let read = read(&hostile);
+            let is_sound = what == "packed size" && read == Ok(1);
+            assert!(is_sound || read.is_err(), "{what} {value}: {read:?}");
+        }
+    }
+    for cut in [0, 1, sound.len() / 2, sound.len() - 1] {
+        assert!(read(&sound[..cut]).is_err(), "{cut}");
+    }
+    // A text without an end in depth.
+    let deep = [&b"{\"id\":"[..], &vec![b'['; 1 << 20]].concat();
+    assert!(read(&pack(&[("D.json", &deep)])).is_err());
+}
+
+#[test]
 fn a_document_that_is_not_osv_is_named() {
     let directory = tempfile::tempdir().unwrap();
     fs::write(directory.path().join("broken.json"), "{\"id\": 3").unwrap();

@@ -1,5 +1,7 @@
 //! Which files tell of packages, by their path.
 
+use super::java;
+
 /// What a file is read as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reading {
@@ -102,7 +104,7 @@ fn by_name(path: &str) -> Option<Reading> {
             Some(Reading::GemSpec)
         }
         _ if name.ends_with(".deps.json") => Some(Reading::DotnetDeps),
-        _ if [".jar", ".war", ".ear"].iter().any(|e| name.ends_with(e)) => Some(Reading::Jar),
+        _ if java::ENDINGS.iter().any(|e| name.ends_with(e)) => Some(Reading::Jar),
         _ => None,
     }
 }

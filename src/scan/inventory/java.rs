@@ -2,53 +2,100 @@
 //! (Spring Boot, WAR).
 
 use std::fs::File;
-use std::io::{self, Read, Seek};
+use std::io::{self, Read, Seek, Write};
 
 use super::{Package, PackageKind};
 
 /// A jar in a jar in a jar is as deep as packagers go.
 const DEEPEST: u32 = 3;
-/// Bytes of all nested archives of one file, unpacked: entries of a zip may share their packed bytes.
-const LARGEST_NESTED: u64 = 2 << 30;
+/// Bytes of all that is unpacked of one file: entries of a zip may share their packed bytes.
+const LARGEST_UNPACKED: u64 = 2 << 30;
 const LARGEST_PROPERTIES: u64 = 64 << 10;
+/// What is read as a jar, by the end of its name.
+pub const ENDINGS: [&str; 3] = [".jar", ".war", ".ear"];
 
-pub fn read(file: &File) -> Result<Vec<Package>, zip::result::ZipError> {
-    let mut found = Vec::new();
-    let mut left = LARGEST_NESTED;
-    read_archive(file, 0, &mut left, &mut found)?;
-    found.sort();
-    found.dedup();
-    Ok(found)
+/// Packages that a jar tells of, and what of it was not read, if anything.
+pub fn read(file: &File) -> (Vec<Package>, Option<String>) {
+    read_at_most(LARGEST_UNPACKED, file)
 }
 
-fn read_archive(
-    file: &File,
-    depth: u32,
-    left: &mut u64,
-    found: &mut Vec<Package>,
-) -> Result<(), zip::result::ZipError> {
-    let mut archive = zip::ZipArchive::new(io::BufReader::new(file))?;
-    for i in 0..archive.len() {
-        let mut entry = archive.by_index(i)?;
-        let name = entry.name().to_string();
-        if name.ends_with("/pom.properties") {
-            let mut text = String::new();
-            let _ = entry
-                .by_ref()
-                .take(LARGEST_PROPERTIES)
-                .read_to_string(&mut text)?;
-            found.extend(properties(&text));
-        } else if name.ends_with(".jar") && depth < DEEPEST {
-            let mut nested = tempfile::tempfile()?;
-            *left -= io::copy(&mut entry.by_ref().take(*left), &mut nested)?;
-            if *left == 0 {
-                return Err(io::Error::other("archives in it hold more than 2 GiB").into());
+/// The same, of which so many bytes are unpacked.
+pub(super) fn read_at_most(left: u64, file: &File) -> (Vec<Package>, Option<String>) {
+    let mut jar = Jar {
+        left,
+        found: Vec::new(),
+        unread: None,
+    };
+    jar.read(file, 0);
+    jar.found.sort();
+    jar.found.dedup();
+    (jar.found, jar.unread)
+}
+
+struct Jar {
+    left: u64,
+    found: Vec<Package>,
+    /// The first reason: what is damaged hides nothing of the rest.
+    unread: Option<String>,
+}
+
+impl Jar {
+    fn read(&mut self, file: &File, depth: u32) {
+        let mut archive = match zip::ZipArchive::new(io::BufReader::new(file)) {
+            Ok(archive) => archive,
+            Err(error) => return self.leave_out(error),
+        };
+        for at in 0..archive.len() {
+            if self.left == 0 {
+                return;
             }
-            nested.rewind()?;
-            read_archive(&nested, depth + 1, left, found)?;
+            let read = archive.by_index(at).map_err(io::Error::from);
+            if let Err(error) = read.and_then(|mut entry| {
+                let name = entry.name().to_string();
+                self.entry(&name, &mut entry, depth)
+            }) {
+                self.leave_out(error);
+            }
         }
     }
-    Ok(())
+
+    fn entry(&mut self, name: &str, entry: &mut dyn Read, depth: u32) -> io::Result<()> {
+        if name.ends_with("/pom.properties") {
+            let mut text = Vec::new();
+            self.unpack(&mut entry.take(LARGEST_PROPERTIES + 1), &mut text)?;
+            if text.len() as u64 > LARGEST_PROPERTIES {
+                let bound = LARGEST_PROPERTIES >> 10;
+                self.leave_out(format!("a `pom.properties` of more than {bound} KiB"));
+            }
+            self.found
+                .extend(properties(&String::from_utf8_lossy(&text)));
+        } else if ENDINGS.iter().any(|ending| name.ends_with(ending)) {
+            if depth == DEEPEST {
+                self.leave_out(format!("archives in each other, more than {DEEPEST} deep"));
+                return Ok(());
+            }
+            let mut nested = tempfile::tempfile()?;
+            self.unpack(entry, &mut nested)?;
+            if self.left > 0 {
+                nested.rewind()?;
+                self.read(&nested, depth + 1);
+            }
+        }
+        Ok(())
+    }
+
+    fn unpack(&mut self, from: &mut dyn Read, to: &mut dyn Write) -> io::Result<()> {
+        self.left -= io::copy(&mut from.take(self.left), to)?;
+        if self.left == 0 {
+            let why = "what is in it unpacks to more than any jar holds".to_string();
+            self.unread = Some(why);
+        }
+        Ok(())
+    }
+
+    fn leave_out(&mut self, what: impl ToString) {
+        self.unread.get_or_insert_with(|| what.to_string());
+    }
 }
 
 fn properties(text: &str) -> Option<Package> {

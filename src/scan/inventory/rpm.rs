@@ -62,6 +62,10 @@ pub fn read_ndb(file: &File) -> Result<Vec<Package>, String> {
         return Err("neither Berkeley DB nor ndb".into());
     }
     let slot_pages = u64::from(word(&header, 3));
+    // An empty database has a page of slots, too.
+    if slot_pages == 0 {
+        return Err("damaged ndb database".into());
+    }
     if slot_pages * 4096 > length {
         return Err("ndb database cut short".into());
     }
@@ -290,6 +294,149 @@ mod tests {
         let found = read_ndb(&file(&bytes)).unwrap();
         assert_eq!(found[0].name, "bash");
         assert!(read_ndb(&file(&bytes[..4200])).is_err());
+    }
+
+    /// Pages of 512 bytes, of which the first holds the schema.
+    fn sqlite(pages: &[Vec<u8>]) -> Vec<u8> {
+        let mut bytes = vec![0; 512 * (pages.len() + 1)];
+        bytes[..16].copy_from_slice(b"SQLite format 3\0");
+        bytes[16..18].copy_from_slice(&[2, 0]);
+        // One cell: table, Packages, Packages, root page 2, no text.
+        let record = [
+            &[6u8, 23, 29, 29, 1, 13][..],
+            b"tablePackagesPackages",
+            &[2],
+        ]
+        .concat();
+        let cell = [&[record.len() as u8, 1][..], &record].concat();
+        let at = 512 - cell.len();
+        bytes[at..512].copy_from_slice(&cell);
+        bytes[100] = 13;
+        bytes[104] = 1;
+        bytes[108..110].copy_from_slice(&(at as u16).to_be_bytes());
+        for (number, page) in pages.iter().enumerate() {
+            let at = 512 * (number + 1);
+            bytes[at..at + page.len()].copy_from_slice(page);
+        }
+        bytes
+    }
+
+    /// A page whose children are these: cells as often as they fit, then the last.
+    fn interior(children: &[u32]) -> Vec<u8> {
+        let (last, cells) = children.split_last().unwrap();
+        let mut page = vec![0; 512];
+        page[0] = 5;
+        page[4] = cells.len() as u8;
+        page[8..12].copy_from_slice(&last.to_be_bytes());
+        for (number, child) in cells.iter().enumerate() {
+            let at = 512 - 5 * (number + 1);
+            page[at..at + 4].copy_from_slice(&child.to_be_bytes());
+            page[12 + 2 * number..14 + 2 * number].copy_from_slice(&(at as u16).to_be_bytes());
+        }
+        page
+    }
+
+    /// A leaf with one record, whose first bytes are here and the others on the page that is named.
+    fn overflowing(length: u64, here: usize, next: u32) -> Vec<u8> {
+        let mut varint = Vec::new();
+        for group in (1..5).rev() {
+            varint.push(0x80 | (length >> (7 * group)) as u8 & 0x7f);
+        }
+        varint.push(length as u8 & 0x7f);
+        let cell = [&varint[..], &[1], &vec![1; here], &next.to_be_bytes()].concat();
+        let mut page = vec![0; 512];
+        page[0] = 13;
+        page[4] = 1;
+        let at = 512 - cell.len();
+        page[8..10].copy_from_slice(&(at as u16).to_be_bytes());
+        page[at..].copy_from_slice(&cell);
+        page
+    }
+
+    #[test]
+    fn pages_that_name_each_other_or_themselves_are_an_error() {
+        let read = |pages: &[Vec<u8>]| read_sqlite(&file(&sqlite(pages)));
+        // The schema leads to the table: an empty leaf is an empty table.
+        let mut leaf = vec![0; 512];
+        leaf[0] = 13;
+        assert_eq!(read(&[leaf.clone()]).unwrap(), []);
+        assert_eq!(read(&[interior(&[3, 3, 3]), leaf.clone()]).unwrap(), []);
+        let many = |page: u32| interior(&vec![page; 60]);
+        let hostile: Vec<(&str, Vec<Vec<u8>>)> = vec![
+            ("itself", vec![interior(&[2])]),
+            ("itself, often", vec![many(2)]),
+            ("each other", vec![many(3), many(2)]),
+            ("the schema", vec![many(1)]),
+            // 60^8 visits of eight pages.
+            ("a fan", (3..11).map(many).chain([leaf.clone()]).collect()),
+            ("nothing", vec![interior(&[0])]),
+            ("what is not there", vec![interior(&[9])]),
+            ("u32::MAX", vec![interior(&[u32::MAX])]),
+            ("another kind", vec![vec![2; 512]]),
+            // A record goes on where it began, or in a circle.
+            (
+                "a record on its own page",
+                vec![overflowing(100_000, 39, 2)],
+            ),
+            (
+                "a record in a circle",
+                vec![overflowing(100_000, 39, 3), {
+                    let mut page = vec![0; 512];
+                    page[..4].copy_from_slice(&3u32.to_be_bytes());
+                    page
+                }],
+            ),
+            (
+                "a record without end",
+                vec![overflowing((1 << 35) - 1, 39, 3), leaf.clone()],
+            ),
+            ("a record on page 0", vec![overflowing(100_000, 39, 0)]),
+        ];
+        for (what, pages) in hostile {
+            assert!(read(&pages).is_err(), "{what}");
+        }
+    }
+
+    #[test]
+    fn slots_that_share_a_block_or_lie_about_it_are_an_error() {
+        let blob = header("bash", None, 3000);
+        let words = |w: [u32; 4]| w.map(u32::to_le_bytes).concat();
+        let database = |pages: u32, slot: &dyn Fn(u32) -> [u32; 2], length: u32| {
+            let mut bytes = words([u32::from_le_bytes(*b"RpmP"), 0, 1, pages]);
+            bytes.extend([0; 16]);
+            for number in 2..pages * 256 {
+                let [index, block] = slot(number);
+                bytes.extend(words([u32::from_le_bytes(*b"Slot"), index, block, 0]));
+            }
+            bytes.extend(words([u32::from_le_bytes(*b"BlbS"), 1, 1, length]));
+            bytes.extend(&blob);
+            read_ndb(&file(&bytes))
+        };
+        let length = blob.len() as u32;
+        let first = |number: u32| [u32::from(number == 2), 256];
+        assert_eq!(database(1, &first, length).unwrap().len(), 1);
+        // Every slot names the one block.
+        assert!(database(1, &|_| [1, 256], length).is_err());
+        // The file's own slots as blocks, beyond the end, and lengths that nothing has.
+        assert!(database(1, &|number| [1, number], length).is_err());
+        for block in [0, 2, 255, 257, 100_000, u32::MAX] {
+            assert!(
+                database(1, &|number| [u32::from(number == 2), block], length).is_err(),
+                "{block}"
+            );
+        }
+        for length in [0, 7, length + 1, 1 << 28, u32::MAX] {
+            assert!(database(1, &first, length).is_err(), "{length}");
+        }
+        let mut bytes = words([u32::from_le_bytes(*b"RpmP"), 0, 1, 0]);
+        bytes.resize(4096, 0);
+        for pages in [2, 1 << 20, u32::MAX] {
+            bytes[12..16].copy_from_slice(&pages.to_le_bytes());
+            assert!(read_ndb(&file(&bytes)).is_err(), "{pages}");
+        }
+        // Without a page of slots it is no empty database.
+        bytes[12..16].fill(0);
+        assert!(read_ndb(&file(&bytes)).is_err());
     }
 
     proptest! {

@@ -113,38 +113,123 @@ fn other_languages_are_read() {
     assert_eq!(named(&rust::read_lock(cargo).unwrap()), ["libc@0.2.1"]);
 }
 
-#[test]
-fn a_jar_tells_of_itself_and_of_the_jars_in_it() {
-    use std::io::{Cursor, Seek, Write};
-    let pack = |files: &[(&str, &[u8])]| {
-        let mut out = zip::ZipWriter::new(Cursor::new(Vec::new()));
-        for (name, bytes) in files {
-            out.start_file(*name, zip::write::SimpleFileOptions::default())
-                .unwrap();
-            out.write_all(bytes).unwrap();
-        }
-        out.finish().unwrap().into_inner()
-    };
-    let properties =
-        |a: &str, v: &str| format!("#made\ngroupId=org.example\nartifactId={a}\nversion={v}\n");
-    let inner = pack(&[(
-        "META-INF/maven/g/inner/pom.properties",
-        properties("inner", "1.0").as_bytes(),
-    )]);
-    let outer = pack(&[
-        (
-            "META-INF/maven/g/outer/pom.properties",
-            properties("outer", "2.0").as_bytes(),
-        ),
-        ("BOOT-INF/lib/inner.jar", &inner),
-    ]);
+fn zipped(files: &[(&str, &[u8])]) -> Vec<u8> {
+    use std::io::{Cursor, Write};
+    let mut out = zip::ZipWriter::new(Cursor::new(Vec::new()));
+    for (name, bytes) in files {
+        out.start_file(*name, zip::write::SimpleFileOptions::default())
+            .unwrap();
+        out.write_all(bytes).unwrap();
+    }
+    out.finish().unwrap().into_inner()
+}
+
+fn jar(bytes: &[u8]) -> (Vec<String>, String) {
+    use std::io::{Seek, Write};
     let mut file = tempfile::tempfile().unwrap();
-    file.write_all(&outer).unwrap();
+    file.write_all(bytes).unwrap();
     file.rewind().unwrap();
+    let (found, unread) = java::read(&file);
+    (named(&found), unread.unwrap_or_default())
+}
+
+fn properties(artifact: &str) -> String {
+    format!("#made\ngroupId=g\nartifactId={artifact}\nversion=1\n")
+}
+
+#[test]
+fn a_jar_tells_of_itself_and_of_the_archives_in_it() {
+    let inner = zipped(&[(
+        "META-INF/maven/g/inner/pom.properties",
+        properties("inner").as_bytes(),
+    )]);
+    for name in ["BOOT-INF/lib/inner.jar", "inner.war", "inner.ear"] {
+        let own = properties("outer");
+        let outer = zipped(&[
+            ("META-INF/maven/g/outer/pom.properties", own.as_bytes()),
+            (name, &inner),
+        ]);
+        let all = ["g:inner@1", "g:outer@1"].map(String::from).to_vec();
+        assert_eq!(jar(&outer), (all, String::new()), "{name}");
+    }
+}
+
+#[test]
+fn what_is_not_read_of_a_jar_is_told_and_hides_nothing_of_the_rest() {
+    let own = properties("known");
+    let known = ("META-INF/maven/g/known/pom.properties", own.as_bytes());
+    let mut deep = zipped(&[(
+        "META-INF/maven/g/deep/pom.properties",
+        properties("deep").as_bytes(),
+    )]);
+    for depth in 1..200 {
+        deep = zipped(&[("next.jar", &deep)]);
+        let (found, unread) = jar(&zipped(&[("deep.jar", &deep), known]));
+        let reached = depth <= 2;
+        assert_eq!(found.contains(&"g:deep@1".to_string()), reached, "{depth}");
+        assert_eq!(unread.is_empty(), reached, "{depth}: {unread}");
+        assert!(found.contains(&"g:known@1".to_string()), "{depth}");
+    }
+    let padded = format!("#{}\n{}", "x".repeat(64 << 10), properties("hidden"));
+    let mut broken = zipped(&[known]);
+    let middle = broken.len() / 2;
+    broken.truncate(middle);
+    let latin = [&b"#\xe9\n"[..], properties("latin").as_bytes()].concat();
+    for (name, bytes, expected) in [
+        ("x/pom.properties", padded.as_bytes(), "more than 64 KiB"),
+        ("no.jar", b"no archive", "invalid Zip"),
+        ("cut.jar", broken.as_slice(), "invalid Zip"),
+    ] {
+        let (found, unread) = jar(&zipped(&[(name, bytes), known]));
+        assert_eq!(found, ["g:known@1"], "{name}");
+        assert!(unread.contains(expected), "{name}: {unread}");
+    }
     assert_eq!(
-        named(&java::read(&file).unwrap()),
-        ["org.example:inner@1.0", "org.example:outer@2.0"]
+        jar(&zipped(&[("x/pom.properties", &latin)])),
+        (vec!["g:latin@1".to_string()], String::new())
     );
+}
+
+#[test]
+fn what_a_jar_unpacks_to_has_an_end() {
+    // 40 GiB: thousands of entries that are the same packed bytes.
+    let zeros = vec![0; 8 << 20];
+    let bomb = many_names_of_one(&zipped(&[("aaaa.jar", &zeros)]), 5000);
+    let mut file = tempfile::tempfile().unwrap();
+    std::io::Write::write_all(&mut file, &bomb).unwrap();
+    let (found, unread) = java::read_at_most(64 << 20, &file);
+    assert!(found.is_empty());
+    assert!(unread.unwrap().contains("more than any jar holds"));
+    // So do the texts that it reads.
+    let text = properties("a") + &" ".repeat(60 << 10);
+    let many = many_names_of_one(&zipped(&[("aaaa/pom.properties", text.as_bytes())]), 5000);
+    let mut file = tempfile::tempfile().unwrap();
+    std::io::Write::write_all(&mut file, &many).unwrap();
+    let (found, unread) = java::read_at_most(1 << 20, &file);
+    assert_eq!(named(&found), ["g:a@1"]);
+    assert!(unread.unwrap().contains("more than any jar holds"));
+    assert_eq!(java::read_at_most(1 << 30, &file).1, None);
+}
+
+/// A zip whose directory names its one entry again and again.
+fn many_names_of_one(zip: &[u8], count: u16) -> Vec<u8> {
+    let end = zip.len() - 22;
+    let field = |at: usize| u32::from_le_bytes(zip[at..at + 4].try_into().unwrap()) as usize;
+    let (size, start) = (field(end + 12), field(end + 16));
+    let entry = &zip[start..start + size];
+    let mut bytes = zip[..start].to_vec();
+    for number in 0..count {
+        let mut entry = entry.to_vec();
+        // Another name each time, of the same length.
+        entry[46..50].copy_from_slice(format!("{number:04}").as_bytes());
+        bytes.extend(entry);
+    }
+    let mut last = zip[end..].to_vec();
+    last[8..10].copy_from_slice(&count.to_le_bytes());
+    last[10..12].copy_from_slice(&count.to_le_bytes());
+    last[12..16].copy_from_slice(&((size * usize::from(count)) as u32).to_le_bytes());
+    bytes.extend(last);
+    bytes
 }
 
 #[test]

@@ -291,10 +291,11 @@ fn read_as(reading: Reading, size: u64, content: &mut dyn Read) -> Result<Fact> 
             let why = "Berkeley DB is not read; `rpmdb --rebuilddb` of rpm 4.16 or later makes SQLite of it";
             fact.settle(reading, Err(why.to_string()));
         }
-        Reading::Jar => fact.settle(
-            reading,
-            java::read(&spool(content)?).map_err(|e| e.to_string()),
-        ),
+        Reading::Jar => {
+            let (packages, unread) = java::read(&spool(content)?);
+            fact.packages = packages;
+            fact.warning = unread.map(|what| format!("not read: {what}"));
+        }
         _ if size > LARGEST_TEXT => {
             fact.settle(
                 reading,
