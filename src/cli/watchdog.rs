@@ -84,7 +84,7 @@ fn watch(orders: impl BufRead) {
             _ => false,
         };
     }
-    for group in groups.into_iter().filter_map(Pid::from_raw) {
+    for group in groups.into_iter().filter_map(crate::program::group_of) {
         // A group that is gone already is what was wanted.
         let _ = kill_process_group(group, Signal::KILL);
     }

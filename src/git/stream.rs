@@ -10,14 +10,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Signal, kill_process_group};
 
 use super::Client;
 use super::address::{Address, Place};
 use super::line::{Lines, plain, put};
 use crate::connection;
 use crate::event::Cancel;
-use crate::program::{Kind, Program, Started};
+use crate::program::{Kind, Program, Started, group_of};
 
 const CONNECT: Duration = Duration::from_secs(30);
 const GLANCE: Timespec = Timespec {
@@ -100,7 +100,7 @@ impl Ssh {
 
 impl Drop for Ssh {
     fn drop(&mut self) {
-        if let Some(group) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
+        if let Some(group) = i32::try_from(self.child.id()).ok().and_then(group_of) {
             // It has ended by itself in most cases.
             let _ = kill_process_group(group, Signal::TERM);
         }

@@ -8,6 +8,7 @@
 //! targets are the user's own commands and are not started here.
 
 mod environment;
+mod number;
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -21,6 +22,8 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use tempfile::TempDir;
+
+pub use number::{group_of, process_of};
 
 /// What a program is for, which decides what it may see of our environment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -16,6 +16,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal};
 
 use super::limits::{Limit, Limits};
+use crate::program::process_of;
 
 /// What the name of every group of ours begins with.
 const PREFIX: &str = "imgmake-run-";
@@ -184,10 +185,7 @@ impl Member {
     /// kernel killed for its memory.
     fn kill_what_is_left(&self) {
         let text = std::fs::read_to_string(self.path.join("cgroup.procs")).unwrap_or_default();
-        for pid in text
-            .lines()
-            .filter_map(|pid| Pid::from_raw(pid.parse().ok()?))
-        {
+        for pid in text.lines().filter_map(|pid| process_of(pid.parse().ok()?)) {
             let _ = rustix::process::kill_process(pid, Signal::KILL);
         }
     }

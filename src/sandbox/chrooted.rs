@@ -17,6 +17,7 @@ use super::plan::{Network, Plan};
 use super::stub::Wanted;
 use super::system::{self, Forked};
 use super::{Tier, child, filter, privileges, user};
+use crate::program::process_of;
 
 pub(super) fn carry_out(plan: &Plan, join: Option<&Join>, control: &UnixStream) -> Result<i32> {
     // Without a pid namespace the kernel ends nobody but the processes that ask for
@@ -167,10 +168,10 @@ fn kill_everything(which: Strays) {
         {
             return;
         }
-        let strays: Vec<Pid> = children_of(own)
-            .into_iter()
-            .filter(|pid| which == Strays::All || runs_another_program(*pid))
-            .collect();
+        let strays = match which {
+            Strays::All => children_of(own),
+            Strays::OfOtherPrograms => left_below(own),
+        };
         if strays.is_empty() && which == Strays::OfOtherPrograms {
             return;
         }
@@ -186,6 +187,8 @@ fn kill_everything(which: Strays) {
             }
             Strays::OfOtherPrograms => {
                 for pid in strays {
+                    // Those that are not yet this process's children are waited for when
+                    // they are found again.
                     drop(system::wait_for(pid));
                 }
             }
@@ -193,32 +196,68 @@ fn kill_everything(which: Strays) {
     }
 }
 
-/// A zombie runs none; this process's own children are for others to wait for.
-fn runs_another_program(pid: Pid) -> bool {
+/// Processes that run another program than this one, and fell to it, or are about to:
+/// below dead processes and below each other. What is below a living process of this
+/// program is looked after by that.
+fn left_below(own: Pid) -> Vec<Pid> {
+    let parents: Vec<(Pid, Pid)> = all_processes()
+        .filter_map(|pid| Some((pid, parent_of(pid)?)))
+        .collect();
+    let mut found = Vec::new();
+    let mut above = vec![own];
+    while let Some(parent) = above.pop() {
+        for (pid, _) in parents.iter().filter(|(_, of)| *of == parent) {
+            match state(*pid) {
+                State::Dead => above.push(*pid),
+                State::OtherProgram => {
+                    above.push(*pid);
+                    found.push(*pid);
+                }
+                State::OurProgram => {}
+            }
+        }
+    }
+    found
+}
+
+enum State {
+    /// A zombie, which is for others to wait for, or gone.
+    Dead,
+    OurProgram,
+    OtherProgram,
+}
+
+fn state(pid: Pid) -> State {
     let program = |of: &str| std::fs::metadata(format!("/proc/{of}/exe"));
     let pid = pid.as_raw_nonzero().to_string();
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     if status.is_empty() || status.contains("\nState:\tZ") {
-        return false;
+        return State::Dead;
     }
     match (program("self"), program(&pid)) {
-        (Ok(own), Ok(theirs)) => (own.dev(), own.ino()) != (theirs.dev(), theirs.ino()),
-        // Of another user, whose program may not be looked at.
-        _ => true,
+        (Ok(own), Ok(theirs)) if (own.dev(), own.ino()) == (theirs.dev(), theirs.ino()) => {
+            State::OurProgram
+        }
+        // Of another user, whose program may not be looked at, too.
+        _ => State::OtherProgram,
     }
+}
+
+fn parent_of(pid: Pid) -> Option<Pid> {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero())).ok()?;
+    let parent = status
+        .lines()
+        .find_map(|line| line.strip_prefix("PPid:\t"))?;
+    process_of(parent.trim().parse().ok()?)
 }
 
 fn all_processes() -> impl Iterator<Item = Pid> {
     let entries = std::fs::read_dir("/proc").into_iter().flatten();
-    entries.filter_map(|entry| Pid::from_raw(entry.ok()?.file_name().to_str()?.parse().ok()?))
+    entries.filter_map(|entry| process_of(entry.ok()?.file_name().to_str()?.parse().ok()?))
 }
 
 fn children_of(parent: Pid) -> Vec<Pid> {
-    let parent_line = format!("PPid:\t{}", parent.as_raw_nonzero());
-    let is_child = |pid: &Pid| {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero()));
-        status.is_ok_and(|status| status.lines().any(|line| line == parent_line))
-    };
+    let is_child = |pid: &Pid| parent_of(*pid) == Some(parent);
     all_processes().filter(is_child).collect()
 }
 

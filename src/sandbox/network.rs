@@ -10,6 +10,7 @@ use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -45,6 +46,34 @@ pub fn network_program() -> Option<PathBuf> {
 pub(super) struct Connected {
     child: Started,
     exit: Option<OwnedFd>,
+    /// The end of what it says.
+    said: Arc<Mutex<Vec<u8>>>,
+}
+
+impl Connected {
+    /// How it ended, and its last words, if it has.
+    pub(super) fn lost(&mut self) -> Option<String> {
+        let status = self.child.try_wait().ok().flatten()?;
+        let said = self.said.lock().expect("no reader panics");
+        let said = String::from_utf8_lossy(&said);
+        let said = said.lines().map(str::trim).rfind(|line| !line.is_empty());
+        Some(match said {
+            Some(said) => format!("`{PROGRAM}`: {status}: {said}"),
+            None => format!("`{PROGRAM}`: {status}"),
+        })
+    }
+}
+
+/// Reads to the end: a program must not wait for its words to be read.
+fn keep_the_end(mut from: impl Read, kept: &Mutex<Vec<u8>>) {
+    const MOST: usize = 4096;
+    let mut buffer = [0; MOST];
+    while let Ok(read @ 1..) = from.read(&mut buffer) {
+        let mut kept = kept.lock().expect("no reader panics");
+        kept.extend_from_slice(&buffer[..read]);
+        let surplus = kept.len().saturating_sub(MOST);
+        kept.drain(..surplus);
+    }
 }
 
 /// Connects the network namespace of `setup`, as soon as it has one of its own.
@@ -85,10 +114,11 @@ pub(super) fn connect(setup: Pid) -> Result<Connected> {
     let mut connected = Connected {
         child,
         exit: Some(exit),
+        said: Arc::default(),
     };
     if ready.read(&mut [0; 1])? == 1 {
-        // Nobody reads what it says later; it must not wait for that either.
-        std::thread::spawn(move || drop(std::io::copy(&mut said, &mut std::io::sink())));
+        let kept = connected.said.clone();
+        std::thread::spawn(move || keep_the_end(said, &kept));
         return Ok(connected);
     }
     drop(connected.exit.take());

@@ -129,6 +129,12 @@ impl Running {
         status.is_some_and(|status| status.code().is_none())
     }
 
+    /// Why the program that connects an isolated network has ended, if it has: nobody but
+    /// this process ends it, when it is dropped.
+    pub fn lost_network(&mut self) -> Option<String> {
+        self.network.as_mut().and_then(Connected::lost)
+    }
+
     /// The command's exit code, once all its processes are gone; to be called
     /// when its output has ended.
     ///

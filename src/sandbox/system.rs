@@ -8,6 +8,8 @@ use std::path::Path;
 use rustix::process::{Pid, Signal};
 use rustix::thread::UnshareFlags;
 
+use crate::program::process_of;
+
 pub(super) enum Forked {
     Parent(Pid),
     Child,
@@ -21,7 +23,7 @@ pub(super) fn fork() -> io::Result<Forked> {
         -1 => Err(io::Error::last_os_error()),
         0 => Ok(Forked::Child),
         pid => Ok(Forked::Parent(
-            Pid::from_raw(pid).expect("fork gives a pid above zero"),
+            process_of(pid).expect("fork gives a pid above zero"),
         )),
     }
 }
@@ -69,7 +71,7 @@ pub(super) fn fork_into(group: BorrowedFd<'_>) -> io::Result<Forked> {
     match i32::try_from(pid) {
         Ok(0) => Ok(Forked::Child),
         Ok(pid) if pid > 0 => Ok(Forked::Parent(
-            Pid::from_raw(pid).expect("a fork gives a pid above zero"),
+            process_of(pid).expect("a fork gives a pid above zero"),
         )),
         _ => Err(io::Error::last_os_error()),
     }
@@ -89,7 +91,7 @@ pub(super) fn in_forked_child(body: impl FnOnce() -> i32) -> io::Result<i32> {
             unsafe { libc::_exit(code) }
         }
         pid => {
-            let pid = Pid::from_raw(pid).expect("fork gives a pid above zero");
+            let pid = process_of(pid).expect("fork gives a pid above zero");
             let status = wait_for(pid)?;
             Ok(status.exit_status().unwrap_or(-1))
         }

@@ -15,6 +15,8 @@ use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal};
 
+use crate::program::{group_of, process_of};
+
 /// A process and what `/proc/PID/stat` says of it.
 #[derive(Clone, Copy, Debug)]
 struct Process {
@@ -60,7 +62,7 @@ impl Processes {
     pub(super) fn pids(&self) -> impl Iterator<Item = Pid> {
         self.list
             .iter()
-            .filter_map(|process| Pid::from_raw(process.pid))
+            .filter_map(|process| process_of(process.pid))
     }
 
     /// Ends them. A whole process group at a time, which nothing that it starts meanwhile
@@ -71,7 +73,7 @@ impl Processes {
         });
         let groups: HashSet<i32> = self.list.iter().map(|process| process.group).collect();
         for group in groups.into_iter().filter(|group| !spared.contains(group)) {
-            if let Some(group) = Pid::from_raw(group) {
+            if let Some(group) = group_of(group) {
                 let _ = rustix::process::kill_process_group(group, Signal::KILL);
             }
         }
@@ -131,7 +133,11 @@ const TMPFS: rustix::fs::FsWord = 0x0102_1994;
 
 fn process(pid: i32) -> Option<Process> {
     let text = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
-    let text = String::from_utf8_lossy(&text);
+    described(pid, &String::from_utf8_lossy(&text))
+}
+
+/// Of one that just ended the kernel writes group -1 and parent 0.
+fn described(pid: i32, text: &str) -> Option<Process> {
     // The program's name, in parentheses, may hold anything.
     let fields: Vec<&str> = text[text.rfind(')')? + 1..].split_whitespace().collect();
     let resident: u64 = fields.get(21)?.parse().ok()?;
@@ -449,6 +455,17 @@ mod tests {
         std::fs::create_dir_all(dir.path().join(deep)).unwrap();
         let trees = Trees::open(&[dir.path().to_path_buf()]).unwrap();
         assert!(trees.bytes().unwrap_err().to_string().contains("deep"));
+    }
+
+    #[test]
+    fn a_process_that_just_ended_has_no_group_to_kill() {
+        let text = "0 (a) b) X 0 -1 -1 0 -1 4227084 0 0 0 0 1 2 0 0 20 0 0 0 99 0 0 184467";
+        // Its number is free for others: this one is nobody's.
+        let gone = described(i32::MAX, text).unwrap();
+        assert_eq!((gone.parent, gone.group, gone.threads), (0, -1, 0));
+        let processes = Processes { list: vec![gone] };
+        processes.kill(rustix::process::getpid());
+        assert_eq!(processes.threads(), 0);
     }
 
     #[test]

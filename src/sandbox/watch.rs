@@ -159,6 +159,15 @@ struct Disk {
     next: Instant,
 }
 
+impl Drop for Observer {
+    /// Unwatched, it must not go on.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            drop(self.control.shutdown(std::net::Shutdown::Both));
+        }
+    }
+}
+
 /// Between looks at counters of the kernel.
 const COUNTERS_EVERY: Duration = Duration::from_millis(100);
 /// Between looks at processes; a look takes a tenth of the time at most.

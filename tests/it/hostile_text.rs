@@ -2,6 +2,7 @@
 //! system that reads the log, whichever command prints them.
 
 use crate::ground::imgmake::{Imgmake, Ran};
+use crate::ground::terminal::at_a_terminal;
 use crate::ground::{temporary, write};
 
 /// As it stands in the files below: controls, line ends, and commands of CI systems.
@@ -128,6 +129,76 @@ fn every_line_of_a_command_has_its_prefix() {
         others.iter().all(|line| line.starts_with("1 target")),
         "{others:?}"
     );
+}
+
+/// What a terminal shows, without the sequences that a live view needs: colors, and the
+/// cursor's moves by lines and to the beginning of one.
+fn without_its_own_sequences(shown: &str) -> String {
+    let mut rest = shown;
+    let mut text = String::new();
+    while let Some(at) = rest.find('\x1b') {
+        text.push_str(&rest[..at]);
+        let sequence: String = rest[at..].chars().take(60).collect();
+        let parameters = rest[at + 1..].strip_prefix('[');
+        let parameters = parameters.unwrap_or_else(|| panic!("{sequence:?}"));
+        let end = parameters
+            .find(|c: char| !matches!(c, '0'..='9' | ';' | '?'))
+            .unwrap_or_else(|| panic!("{sequence:?}"));
+        let known = match (&parameters[..end], &parameters[end..=end]) {
+            (_, "m" | "A" | "B" | "K" | "G") | ("?25", "l" | "h") | ("" | "0", "J") => true,
+            _ => false,
+        };
+        assert!(known, "{sequence:?} in {shown:?}");
+        rest = &parameters[end + 1..];
+    }
+    text + rest
+}
+
+#[test]
+fn a_live_view_shows_one_line_of_what_a_command_prints_and_sends_none_of_it() {
+    let directory = temporary();
+    let hostile = in_printf(&format!("{HOSTILE}\n::add-mask::z\n"));
+    let long = "printf '%0100000d\\n' 7; printf '\\342\\200\\256%0500d\\r' 7; sleep 0.6";
+    // Each line stands alone for a while, so that it is drawn.
+    let script = format!(
+        "printf '{hostile}'; sleep 0.6; printf '{}'; sleep 0.6; {long}; printf '\\033[999A\\033[2Jgone\\033]0;t\\007'; sleep 0.6; echo said",
+        in_printf(HOSTILE)
+    );
+    let in_file = in_kdl(&script);
+    write(
+        directory.path(),
+        "imgmake.kdl",
+        format!(
+            "run talk {{ command \"{in_file}\" }}\n\
+             run fails {{ command \"{in_file}; exit 3\" }}\n\
+             build app {{\n    from scratch\n    copy \"busybox\" to=\"/bin/\"\n    \
+             env PATH=\"/bin\"\n    run \"/bin/busybox\" \"sh\" \"-c\" \"sleep() {{ /bin/busybox sleep $1; }}; {in_file}\"\n}}\n"
+        ),
+    );
+    std::fs::copy("/usr/bin/busybox", directory.path().join("busybox")).unwrap();
+    let imgmake = Imgmake::new().with("TERM", "xterm-256color");
+    for (target, code) in [("talk", 0), ("fails", 3), ("app", 0)] {
+        let command = imgmake.command(directory.path());
+        let output = at_a_terminal(&command, &[target], "", "");
+        let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+        let ended = output.status.code().unwrap();
+        assert_eq!(ended == 0, code == 0, "{target}: {shown}");
+        // It was the live view, and it has shown what the command printed, as pictures.
+        assert!(shown.contains('⠋'), "{target}: {shown}");
+        assert!(shown.contains("gone␛]0;t␇"), "{target}: {shown}");
+        let text = without_its_own_sequences(&shown);
+        let ran = Ran {
+            code: ended,
+            stdout: text.replace('\r', ""),
+            stderr: String::new(),
+        };
+        assert_harmless(target, &ran);
+        // Nothing wraps around: the view counts its lines to find its beginning again.
+        if code == 0 {
+            assert!(text.contains(&"0".repeat(40)), "{target}: {text}");
+            assert!(!text.contains(&"0".repeat(80)), "{target}: {text}");
+        }
+    }
 }
 
 #[test]

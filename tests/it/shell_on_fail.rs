@@ -1,35 +1,9 @@
 //! `--shell-on-fail`: a person at a terminal looks into the step that failed.
 
-use std::process::Command;
-
 use crate::ground::images::{bases, path};
 use crate::ground::imgmake::{Imgmake, User};
 use crate::ground::temporary;
-
-/// Runs a program on a pseudo terminal, types once it shows a shell, prints what was shown.
-const PERSON: &str = r#"
-import os, pty, sys, time
-typed = sys.argv[1].encode().decode('unicode_escape').encode()
-child, terminal = pty.fork()
-if child == 0:
-    os.execvp(sys.argv[2], sys.argv[2:])
-shown = b''
-while True:
-    try:
-        more = os.read(terminal, 4096)
-    except OSError:
-        break
-    if not more:
-        break
-    shown += more
-    if typed and b'this is a shell' in shown:
-        # The set-up of the shell may still be under way: what is typed waits.
-        os.write(terminal, typed)
-        typed = b''
-status = os.waitpid(child, 0)[1]
-sys.stdout.buffer.write(shown)
-sys.exit(os.waitstatus_to_exitcode(status))
-"#;
+use crate::ground::terminal::at_a_terminal;
 
 const DOCKERFILE: &str = r#"FROM BASE/library/busybox:latest
 ENV OF_THE_STEP=env
@@ -61,18 +35,12 @@ fn looks_into_the_failed_step(user: User) {
     imgmake.give(directory.path());
     let command = imgmake.command(directory.path());
     let typed = r"stty -echo\necho =$(cat /tmp/left)=$(pwd)=$(id -un)=$OF_THE_STEP=$(wc -c < /run/secrets/s)=$(cat /c/f)=$(cat below)=$TERM=\n[ -t 0 ] && [ -t 1 ] && [ -t 2 ] && echo =term$((40+2))=\necho more > /tmp/more\nexit 3\n";
-    let mut person = Command::new("python3");
-    person
-        .args(["-c", PERSON, typed])
-        .arg(command.get_program());
-    person
-        .args(command.get_args())
-        .args(["--shell-on-fail", "app"]);
-    person.env_clear().current_dir(directory.path());
-    for (name, value) in command.get_envs() {
-        person.env(name, value.unwrap());
-    }
-    let output = person.output().unwrap();
+    let output = at_a_terminal(
+        &command,
+        &["--shell-on-fail", "app"],
+        typed,
+        "this is a shell",
+    );
     let shown = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(1), "{shown}");
     assert!(shown.contains("failed with exit code 7"), "{shown}");

@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use rustix::event::{PollFd, PollFlags};
+use rustix::event::{PollFd, PollFlags, Timespec};
 
 use super::authorities;
 use super::mounts::Prepared;
@@ -353,6 +353,12 @@ fn plan(
     })
 }
 
+/// Between looks for what a killed set-up process has left.
+const STRAYS_EVERY: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 100_000_000,
+};
+
 /// Passes lines on until both streams have ended, which they do only when nothing
 /// of the sandbox is left.
 fn follow(mut running: Running, lines: &Lines, tier: Tier) -> Result<i32> {
@@ -361,33 +367,36 @@ fn follow(mut running: Running, lines: &Lines, tier: Tier) -> Result<i32> {
     // On a terminal there is no second stream.
     streams[1].open = running.stderr.is_some();
     let mut buffer = vec![0; 64 << 10];
+    let mut was_killed = false;
     while streams.iter().any(|s| s.open) {
-        let flag = |open: bool| {
-            if open {
-                PollFlags::IN
-            } else {
-                PollFlags::empty()
-            }
-        };
         let stdout = running.stdout.as_fd();
         let stderr = running.stderr.as_ref().map_or(stdout, AsFd::as_fd);
-        let mut watched = [
-            PollFd::from_borrowed_fd(stdout, flag(streams[0].open)),
-            PollFd::from_borrowed_fd(stderr, flag(streams[1].open)),
-            PollFd::from_borrowed_fd(running.gone.as_fd(), flag(watch_end)),
-        ];
-        match rustix::event::poll(&mut watched, None) {
+        let ends = [stdout, stderr, running.gone.as_fd()];
+        let wanted = [streams[0].open, streams[1].open, watch_end];
+        // What has ended is always ready: asked for, it would take all of a processor.
+        let asked: Vec<usize> = (0..3).filter(|n| wanted[*n]).collect();
+        let mut watched: Vec<PollFd> = asked
+            .iter()
+            .map(|n| PollFd::from_borrowed_fd(ends[*n], PollFlags::IN))
+            .collect();
+        let timeout = was_killed.then_some(&STRAYS_EVERY);
+        match rustix::event::poll(&mut watched, timeout) {
             Ok(_) => {}
             Err(rustix::io::Errno::INTR) => continue,
             Err(error) => return Err(error.into()),
         }
-        let ready = watched.map(|w| !w.revents().is_empty());
-        if watch_end && ready[2] {
+        let mut ready = [false; 3];
+        for (n, watched) in asked.iter().zip(&watched) {
+            ready[*n] = !watched.revents().is_empty();
+        }
+        if ready[2] {
             watch_end = false;
-            // No pid namespace has ended what it looked after.
-            if running.was_killed() {
-                sandbox::kill_strays();
-            }
+            was_killed = running.was_killed();
+        }
+        if was_killed {
+            // No pid namespace has ended what it looked after, and some of it may be on
+            // its way from one parent to the next.
+            sandbox::kill_strays();
         }
         for (i, stream) in streams.iter_mut().enumerate() {
             if !ready[i] || !stream.open {
@@ -403,7 +412,20 @@ fn follow(mut running: Running, lines: &Lines, tier: Tier) -> Result<i32> {
             }
         }
     }
-    running.wait()
+    let lost = running.lost_network();
+    let exit = running.wait()?;
+    match lost {
+        Some(why) if exit != 0 => bail!(
+            "the isolated network ended while RUN was at work ({why}); the command then failed \
+             with exit code {exit}, which may be of that: run it again"
+        ),
+        Some(why) => lines.warn(&format!(
+            "the isolated network ended while RUN was at work ({why}); the command ended well \
+             all the same"
+        )),
+        None => {}
+    }
+    Ok(exit)
 }
 
 /// Bytes to lines.

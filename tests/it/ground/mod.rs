@@ -15,6 +15,7 @@ pub mod pipeline;
 pub mod podman;
 pub mod project;
 pub mod registry;
+pub mod terminal;
 pub mod tree;
 pub mod web;
 

@@ -27,9 +27,11 @@ fn cancelling_kills_the_step() {
         let (ground, cancel) = (ground.clone(), cancel.clone());
         std::thread::spawn(move || {
             let request = ground.request("echo up; sleep 1000");
-            ground
-                .worker
-                .run(&request, &cancel, &mut |_, _| started.send(()).unwrap())
+            ground.worker.run(&request, &cancel, &mut |_, line| {
+                if line == b"up" {
+                    started.send(()).unwrap();
+                }
+            })
         })
     };
     seen.recv().unwrap();
@@ -84,6 +86,27 @@ fn a_killed_helper_takes_everything_with_it_and_is_replaced() {
     }
     assert_eq!(ground.sh("echo again").out, "again\n");
     assert_eq!(mounts_below(ground.store.root()), 0);
+}
+
+#[test]
+fn a_command_that_closes_its_output_costs_nothing_while_it_goes_on() {
+    let ground = Ground::new();
+    // What the helper needs for the layers is spent before.
+    ground.sh("true");
+    let helper = helper_of_this_test(ground.store.root());
+    let spent = || -> u64 {
+        let stat = fs::read_to_string(format!("/proc/{helper}/stat")).unwrap();
+        let fields = stat.rsplit(')').next().unwrap().split_whitespace();
+        let ticks = fields.skip(11).take(2).map(|n| n.parse::<u64>().unwrap());
+        ticks.sum()
+    };
+    for script in ["exec >&-; sleep 2", "exec 2>&-; sleep 2"] {
+        let before = spent();
+        assert_eq!(ground.sh(script).exit, 0);
+        // Hundredths of a second, of about two hundred.
+        let ticks = spent() - before;
+        assert!(ticks < 100, "{script}: {ticks}");
+    }
 }
 
 /// The helper holds a lock file in its own directory of the store.
@@ -156,7 +179,7 @@ fn stubborn_step(ground: &Ground, number: u32) -> (RunRequest, String) {
 
 /// Starts the step in a thread, waits until it is up, lets `harm` happen to it, and
 /// expects the step to fail.
-fn while_it_runs(ground: &Arc<Ground>, request: RunRequest, harm: impl FnOnce()) {
+pub(super) fn while_it_runs(ground: &Arc<Ground>, request: RunRequest, harm: impl FnOnce()) {
     let (started, seen) = std::sync::mpsc::channel();
     let thread = {
         let ground = ground.clone();
@@ -176,7 +199,7 @@ fn while_it_runs(ground: &Arc<Ground>, request: RunRequest, harm: impl FnOnce())
 }
 
 #[track_caller]
-fn soon(what: &str, is_so: impl Fn() -> bool) {
+pub(super) fn soon(what: &str, is_so: impl Fn() -> bool) {
     let begun = Instant::now();
     while !is_so() {
         assert!(begun.elapsed() < Duration::from_secs(20), "{what}");
@@ -185,7 +208,7 @@ fn soon(what: &str, is_so: impl Fn() -> bool) {
 }
 
 /// Files of the store that hold the text.
-fn files_with(directory: &Path, text: &str) -> String {
+pub(super) fn files_with(directory: &Path, text: &str) -> String {
     let found = Command::new("grep")
         .args(["-rl", text])
         .arg(directory)
@@ -194,7 +217,7 @@ fn files_with(directory: &Path, text: &str) -> String {
     String::from_utf8(found.stdout).unwrap()
 }
 
-fn kill(how: &str, processes: &[String]) {
+pub(super) fn kill(how: &str, processes: &[String]) {
     Command::new("kill")
         .arg(how)
         .args(processes)
@@ -203,7 +226,7 @@ fn kill(how: &str, processes: &[String]) {
 }
 
 /// The processes that look after commands of this helper.
-fn keepers_of(helper: &str) -> Vec<String> {
+pub(super) fn keepers_of(helper: &str) -> Vec<String> {
     let children = Command::new("pgrep").args(["-P", helper]).output().unwrap();
     let text = String::from_utf8(children.stdout).unwrap();
     text.lines().map(str::to_string).collect()

@@ -15,6 +15,7 @@ mod limits;
 mod mounts;
 mod moved;
 mod networks;
+mod shell;
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use imgmake::build::worker::{RunMount, RunRequest, Sharing, TreeSource};
 use imgmake::layer::{Entry, LayerBlob};
@@ -13,7 +14,7 @@ use imgmake::sandbox::Tier;
 use super::{Ground, Ran, tier};
 
 /// Everything below a directory: kind, mode, owner, size, time, content.
-fn listing(root: &Path) -> BTreeMap<PathBuf, String> {
+pub(super) fn listing(root: &Path) -> BTreeMap<PathBuf, String> {
     let mut found = BTreeMap::new();
     let mut waiting = vec![root.to_path_buf()];
     while let Some(path) = waiting.pop() {
@@ -37,7 +38,7 @@ fn listing(root: &Path) -> BTreeMap<PathBuf, String> {
 }
 
 /// A directory of the host with something at `b`, as the mounts have it at `/a/b`.
-fn victims(ground: &Ground) -> Vec<PathBuf> {
+pub(super) fn victims(ground: &Ground) -> Vec<PathBuf> {
     let at = |name: &str| ground.dir.path().join(name);
     fs::create_dir_all(at("full/b/c")).unwrap();
     fs::write(at("full/b/precious"), "mine").unwrap();
@@ -48,7 +49,7 @@ fn victims(ground: &Ground) -> Vec<PathBuf> {
     ["full", "hollow", "file", "bare"].map(at).into()
 }
 
-fn cache(target: &str) -> RunMount {
+pub(super) fn cache(target: &str) -> RunMount {
     RunMount::Cache {
         id: "c".to_string(),
         target: target.to_string(),
@@ -61,14 +62,14 @@ fn cache(target: &str) -> RunMount {
     }
 }
 
-fn tmpfs(target: &str) -> RunMount {
+pub(super) fn tmpfs(target: &str) -> RunMount {
     RunMount::Tmpfs {
         target: target.to_string(),
         size: None,
     }
 }
 
-fn secret(target: &str) -> RunMount {
+pub(super) fn secret(target: &str) -> RunMount {
     RunMount::Secret {
         target: target.to_string(),
         bytes: b"hush-hush".to_vec(),
@@ -239,6 +240,65 @@ fn a_secret_leaves_no_bytes_under_another_name() {
             ran.entries.values().all(|e| e.content != Some(hush)),
             "{script}"
         );
+    }
+}
+
+#[test]
+fn what_a_killed_run_left_behind_swapped_names_is_cleaned_up_inside_alone() {
+    use super::ending::{anyone_runs, files_with, helper_of_this_test, keepers_of, kill, soon};
+    let victim_of = |ground: &Ground| {
+        let victim = victims(ground).remove(0);
+        fs::create_dir(victim.join("t")).unwrap();
+        fs::write(victim.join("t/precious"), "mine").unwrap();
+        fs::write(victim.join("s"), "").unwrap();
+        victim
+    };
+    for (number, which) in ["helper", "keeper", "both"].into_iter().enumerate() {
+        let ground = Arc::new(Ground::new());
+        let victim = victim_of(&ground);
+        let before = listing(&victim);
+        let marker =
+            (8_000_000 + number as u32 * 100_000 + std::process::id() % 100_000).to_string();
+        let hush = format!("hush-{marker}");
+        let link = victim.to_str().unwrap();
+        let mut request = ground.request(&format!(
+            "echo kept > /a/b/x; mv /a /a2 2>/dev/null; ln -s {link} /a; \
+             (trap '' TERM HUP; setsid sleep {marker}) & sleep 0.2; echo up; exec sleep {marker}"
+        ));
+        request.mounts = vec![cache("/a/b"), tmpfs("/a/t"), secret("/a/s")];
+        if let RunMount::Secret { bytes, .. } = &mut request.mounts[2] {
+            *bytes = hush.clone().into_bytes();
+        }
+        super::ending::while_it_runs(&ground, request, || {
+            let helper = helper_of_this_test(ground.store.root());
+            let keepers = keepers_of(&helper);
+            let killed = match which {
+                "helper" => vec![helper],
+                "keeper" => keepers,
+                _ => [keepers, vec![helper]].concat(),
+            };
+            kill("-STOP", &killed);
+            kill("-9", &killed);
+        });
+        assert_eq!(ground.sh("echo again").out, "again\n", "{which}");
+        soon("processes are left", || !anyone_runs(&marker));
+        soon("the secret is on the disk", || {
+            files_with(ground.store.root(), &hush).is_empty()
+        });
+        assert_eq!(listing(&victim), before, "{which}");
+        // Whoever is left to clean up puts the cache back where it was; what nobody could
+        // put back begins anew. Elsewhere `mv` has copied what was in it.
+        let next = after(
+            &ground,
+            std::slice::from_ref(&ground.base),
+            &[cache("/c")],
+            "ls -A /c",
+        );
+        match (which, tier()) {
+            ("helper", Tier::Chroot) => assert_eq!(next.out, "x\n"),
+            _ => assert!(["x\n", ""].contains(&&*next.out), "{which}: {next:?}"),
+        }
+        assert_eq!(listing(&victim), before, "{which}");
     }
 }
 

@@ -3,9 +3,11 @@
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
 use std::process::Command;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use imgmake::build::worker::{Network, RunRequest};
+use imgmake::event::Cancel;
 use imgmake::sandbox::Tier;
 
 use super::{Ground, isolation, tier};
@@ -37,6 +39,60 @@ fn request(ground: &Ground, script: &str) -> RunRequest {
         network: Network::Isolated,
         ..ground.request(script)
     }
+}
+
+#[test]
+fn a_network_that_ends_in_the_middle_of_a_run_is_not_the_commands_failure() {
+    if tier() == Tier::Chroot {
+        return;
+    }
+    let ground = Arc::new(Ground::new());
+    for exit in [7, 0] {
+        let (started, seen) = std::sync::mpsc::channel();
+        let script = format!(
+            "PATH=/bin; echo up; while busybox ip link show tap0 >/dev/null 2>&1; \
+             do sleep 0.1; done; exit {exit}"
+        );
+        let thread = {
+            let ground = ground.clone();
+            std::thread::spawn(move || {
+                let mut said = String::new();
+                let ran = ground.worker.run(
+                    &request(&ground, &script),
+                    &Cancel::default(),
+                    &mut |_, line| {
+                        said += &String::from_utf8_lossy(line);
+                        if line == b"up" {
+                            started.send(()).unwrap();
+                        }
+                    },
+                );
+                (ran, said)
+            })
+        };
+        seen.recv().unwrap();
+        let helper = super::ending::helper_of_this_test(ground.store.root());
+        run("pkill", &["-9", "-P", &helper, "-x", "slirp4netns"]);
+        let (ran, said) = thread.join().unwrap();
+        let told = match (exit, ran) {
+            (0, Ok(ran)) => {
+                assert_eq!(ran.exit, 0);
+                assert!(said.contains("warning: "), "{said}");
+                said
+            }
+            (_, Err(error)) => {
+                let text = format!("{error:#}");
+                assert!(text.contains("failed with exit code 7"), "{text}");
+                text
+            }
+            (_, Ok(ran)) => panic!("it is the command's: {ran:?}"),
+        };
+        for piece in ["the isolated network ended", "`slirp4netns`: signal: 9"] {
+            assert!(told.contains(piece), "{told}");
+        }
+    }
+    // The helper goes on, and the next network works.
+    assert_eq!(ground.run(&request(&ground, "true")).exit, 0);
 }
 
 #[test]
