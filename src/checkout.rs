@@ -10,7 +10,8 @@ use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{FileType, Mode, OFlags};
 
-use crate::bounded;
+use crate::event::Cancel;
+use crate::{bounded, confined};
 
 /// As many as the kernel follows.
 const MOST_LINKS: usize = 40;
@@ -20,6 +21,8 @@ const MOST_LINKS: usize = 40;
 pub struct Checkout {
     /// The first that a path lies in, as it is written, counts for it.
     roots: Vec<PathBuf>,
+    /// Ends the reading of what may never come.
+    cancel: Cancel,
 }
 
 impl Checkout {
@@ -29,7 +32,15 @@ impl Checkout {
         let roots = roots.into_iter().map(written);
         Checkout {
             roots: roots.filter(|root| root.parent().is_some()).collect(),
+            cancel: Cancel::default(),
         }
+    }
+
+    /// The same, whose reads end with the cancellation.
+    #[must_use]
+    pub fn stopped_by(mut self, cancel: &Cancel) -> Checkout {
+        self.cancel = cancel.clone();
+        self
     }
 
     /// These, and then another one.
@@ -37,7 +48,10 @@ impl Checkout {
     pub fn with(&self, root: &Path) -> Checkout {
         let mut roots = self.roots.clone();
         roots.extend(Checkout::new([root]).roots);
-        Checkout { roots }
+        Checkout {
+            roots,
+            cancel: self.cancel.clone(),
+        }
     }
 
     /// Opens a regular file. A path that lies in none of the directories is the user's
@@ -46,21 +60,31 @@ impl Checkout {
     /// # Errors
     /// It cannot be opened, is no regular file, or a link on the way leads out.
     pub fn open(&self, path: &Path) -> io::Result<File> {
-        let path = written(path);
-        let Some(root) = self.roots.iter().find(|root| path.starts_with(root)) else {
-            return File::open(path);
-        };
-        let beneath = path.strip_prefix(root).unwrap_or(Path::new(""));
-        match rustix::fs::open(root, directory_flags(), Mode::empty()) {
-            Ok(fd) => open_beneath(root, &fd, beneath),
-            Err(error) => Err(error.into()),
+        match self.open_confined(path) {
+            Some(opened) => opened,
+            None => File::open(written(path)),
         }
+    }
+
+    fn open_confined(&self, path: &Path) -> Option<io::Result<File>> {
+        let path = written(path);
+        let root = self.roots.iter().find(|root| path.starts_with(root))?;
+        let beneath = path.strip_prefix(root).unwrap_or(Path::new(""));
+        Some(
+            match rustix::fs::open(root, directory_flags(), Mode::empty()) {
+                Ok(fd) => open_beneath(root, &fd, beneath),
+                Err(error) => Err(error.into()),
+            },
+        )
     }
 
     /// # Errors
     /// As [`open`](Self::open).
     pub fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        bounded::take(self.open(path)?, bounded::LARGEST_TEXT)
+        match self.open_confined(path) {
+            Some(opened) => bounded::take(self.cancel.reader(opened?), bounded::LARGEST_TEXT),
+            None => bounded::take(self.cancel.open(&written(path))?, bounded::LARGEST_TEXT),
+        }
     }
 
     /// # Errors
@@ -89,6 +113,15 @@ impl Checkout {
             return Err(leads_out(root));
         }
         Ok(real)
+    }
+
+    /// The same, held open, with its real path: from now on nobody can exchange it.
+    ///
+    /// # Errors
+    /// As [`directory`](Self::directory); it may not be read; it is exchanged just now.
+    pub fn open_directory(&self, path: &Path) -> io::Result<(OwnedFd, PathBuf)> {
+        let real = self.directory(path)?;
+        Ok((confined::open_real(&real)?, real))
     }
 }
 

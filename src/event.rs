@@ -1,6 +1,8 @@
 //! Everything that a reporter can learn. Every room may send an [`Event`];
 //! none knows who listens.
 
+mod attentive;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -130,9 +132,11 @@ impl Events {
     }
 }
 
+pub use attentive::Attentive;
+
 /// Set once, by a signal or by a failure elsewhere; long work looks at it
 /// between blocks and steps.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Cancel(Arc<std::sync::atomic::AtomicBool>);
 
 impl Cancel {

@@ -44,14 +44,15 @@ pub(super) enum Place {
 impl Source {
     /// A packed tar, or one from a pipe, is spooled into the store's temporary directory.
     pub fn open(store: &Store, path: &Path) -> Result<Source> {
-        let mut file = File::open(path)?;
-        let meta = file.metadata()?;
+        let opened = store.cancel().open(path)?;
+        let meta = opened.file().metadata()?;
         if meta.is_dir() {
             return Ok(Source::Directory(path.canonicalize()?));
         }
         if !meta.is_file() {
-            return tar(spool(store, file)?, store.cancel());
+            return tar(spool(store, opened)?, store.cancel());
         }
+        let mut file = opened.into_file();
         let start = first_bytes(&mut file)?;
         match Packing::of(&start) {
             Packing::Plain => tar(file, store.cancel()),

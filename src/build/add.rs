@@ -114,9 +114,9 @@ pub fn fetch(download: &Download, engine: &Engine, request: &BuildRequest) -> Re
     };
     let path = engine.store.blob_path(&pin.digest);
     Ok(Fetched {
-        hash: engine
-            .store
-            .with_blob(&pin.digest, |blob| hash_reader(engine.cancel.reader(blob)))?,
+        hash: engine.store.with_blob(&pin.digest, |blob| {
+            Ok(hash_reader(engine.cancel.reader(blob))?)
+        })?,
         path,
         size: pin.size,
         mtime: Timestamp {

@@ -3,16 +3,24 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsStr;
+use std::fs::File;
 use std::io;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use rayon::prelude::*;
+use rustix::fs::{AtFlags, FileType, OFlags, Stat};
 
-use super::copy::tree::{Node, Tree, base_name, join, parent, resolve, root, show, similar};
+use super::copy::tree::{
+    FileStat, Node, Tree, base_name, join, parent, resolve, root, show, similar,
+};
 use super::patterns::{Matched, Patterns};
+use crate::checkout::Checkout;
+use crate::confined;
+use crate::event::Cancel;
 use crate::layer::{EntryKind, Timestamp};
 
 /// Files that may say what is left out: the first one that exists counts.
@@ -31,10 +39,14 @@ impl IgnoreFiles<'_> {
     }
 }
 
-/// A directory on this machine, read as a COPY source.
-#[derive(Clone, Debug)]
+/// A directory on this machine, read as a COPY source. It is opened once; what is in it is
+/// looked at, hashed and copied from there, and no link is followed on the way: whoever
+/// exchanges a directory for one meanwhile leads nobody out.
+#[derive(Clone)]
 pub struct ContextTree {
+    /// Its real path, for messages and keys, and for the helper process.
     pub directory: PathBuf,
+    held: Arc<OwnedFd>,
     ignore: Patterns,
     /// The ignore file, for messages and keys.
     pub ignore_file: Option<PathBuf>,
@@ -43,19 +55,22 @@ pub struct ContextTree {
     /// Declared outputs, relative; they are left out of walks that begin above them.
     excluded: Vec<Vec<u8>>,
     time: Timestamp,
+    cancel: Cancel,
 }
 
 impl ContextTree {
     /// # Errors
-    /// No such directory, or an ignore file that cannot be read.
+    /// No such directory, one that lies outside of what `checkout` confines it to, or an
+    /// ignore file that cannot be read.
     pub fn open(
         directory: &Path,
+        checkout: &Checkout,
         ignore_files: IgnoreFiles<'_>,
         excluded: &[PathBuf],
         time: Timestamp,
     ) -> Result<ContextTree> {
-        let directory = directory
-            .canonicalize()
+        let (held, directory) = checkout
+            .open_directory(directory)
             .with_context(|| format!("cannot read the context `{}`", directory.display()))?;
         let found = read_ignore_file(ignore_files)?;
         let excluded = excluded
@@ -64,16 +79,40 @@ impl ContextTree {
             .collect();
         Ok(ContextTree {
             directory,
+            held: Arc::new(held),
             ignore: found.rules,
             ignore_file: found.path,
             ignore_hash: found.hash,
             excluded,
             time,
+            cancel: Cancel::default(),
         })
     }
 
+    /// The same, whose walks end with the cancellation.
+    #[must_use]
+    pub fn stopped_by(mut self, cancel: &Cancel) -> ContextTree {
+        self.cancel = cancel.clone();
+        self
+    }
+
+    /// For messages.
     pub fn path_of(&self, path: &[u8]) -> PathBuf {
         self.directory.join(OsStr::from_bytes(path))
+    }
+
+    /// A regular file of the tree, by a path without links.
+    ///
+    /// # Errors
+    /// There is none, or none any more.
+    pub fn open_file(&self, path: &[u8]) -> io::Result<File> {
+        self.cancel.check()?;
+        confined::open_file(&*self.held, path)
+    }
+
+    /// A directory, for `*at` calls alone.
+    fn open_above(&self, path: &[u8]) -> io::Result<OwnedFd> {
+        confined::open_inside(&*self.held, path, OFlags::PATH | OFlags::DIRECTORY)
     }
 
     pub fn ignore_rules(&self) -> &Patterns {
@@ -85,24 +124,25 @@ impl ContextTree {
         !self.ignore.is_empty() || !self.excluded.is_empty()
     }
 
-    fn node(&self, path: Vec<u8>, metadata: &std::fs::Metadata) -> io::Result<Option<Node>> {
-        let on_disk = self.path_of(&path);
-        let Some(kind) = kind_of(&on_disk, metadata)? else {
+    fn node(&self, path: Vec<u8>, above: BorrowedFd<'_>) -> io::Result<Option<Node>> {
+        let name = base_name(&path);
+        let stat = rustix::fs::statat(above, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        let Some(kind) = kind_of(above, name, &stat)? else {
             return Ok(None);
         };
         let is_file = matches!(kind, EntryKind::File { .. });
-        let identity = (is_file && metadata.nlink() > 1)
-            .then(|| [metadata.dev().to_le_bytes(), metadata.ino().to_le_bytes()].concat());
+        let identity = (is_file && stat.st_nlink > 1)
+            .then(|| [stat.st_dev.to_le_bytes(), stat.st_ino.to_le_bytes()].concat());
         let xattrs = match kind {
             EntryKind::Symlink { .. } => BTreeMap::new(),
-            _ => kept_xattrs(&on_disk),
+            _ => kept_xattrs(above, name),
         };
         Ok(Some(Node {
-            path,
             mode: match kind {
                 EntryKind::Symlink { .. } => 0o777,
-                _ => metadata.mode() & 0o7777,
+                _ => stat.st_mode & 0o7777,
             },
+            path,
             kind,
             uid: 0,
             gid: 0,
@@ -110,17 +150,21 @@ impl ContextTree {
             xattrs,
             identity,
             content: None,
+            stat: is_file.then(|| FileStat::of(&stat)),
         }))
     }
 
-    /// The sorted names in a directory.
-    fn names(&self, directory: &[u8]) -> Result<Vec<Vec<u8>>> {
-        let on_disk = self.path_of(directory);
-        let mut names: Vec<Vec<u8>> = std::fs::read_dir(&on_disk)
-            .and_then(|list| list.map(|e| e.map(|e| e.file_name().into_vec())).collect())
-            .with_context(|| format!("cannot list `{}`", on_disk.display()))?;
-        names.sort();
-        Ok(names)
+    /// The sorted names in a directory, and the directory.
+    fn names(&self, directory: &[u8]) -> Result<(Vec<Vec<u8>>, OwnedFd)> {
+        self.cancel.check()?;
+        let listed = || -> io::Result<_> {
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+            let opened = confined::open_inside(&*self.held, directory, flags)?;
+            let mut names = confined::names_in(&opened)?;
+            names.sort();
+            Ok((names, opened))
+        };
+        listed().with_context(|| format!("cannot list `{}`", self.path_of(directory).display()))
     }
 
     /// What is beneath a directory, sorted; every level is read in parallel. Not by
@@ -147,16 +191,23 @@ impl ContextTree {
 
     /// What is directly in a directory.
     fn level(&self, directory: &[u8], above: &Matched, base: &[u8]) -> Result<Vec<Found>> {
-        let children = self
-            .names(directory)?
+        let (names, opened) = self.names(directory)?;
+        let children = names
             .into_par_iter()
             .with_min_len(32)
-            .map(|name| self.child(join(directory, &name), above, base))
+            .map(|name| self.child(join(directory, &name), opened.as_fd(), above, base))
             .collect::<Result<Vec<_>>>()?;
         Ok(children.into_iter().flatten().collect())
     }
 
-    fn child(&self, path: Vec<u8>, above: &Matched, base: &[u8]) -> Result<Option<Found>> {
+    fn child(
+        &self,
+        path: Vec<u8>,
+        directory: BorrowedFd<'_>,
+        above: &Matched,
+        base: &[u8],
+    ) -> Result<Option<Found>> {
+        self.cancel.check()?;
         if self.is_excluded(&path, base) {
             return Ok(None);
         }
@@ -164,7 +215,7 @@ impl ContextTree {
         if ignored && !self.ignore.may_return_beneath(&path, above) {
             return Ok(None);
         }
-        let Some(node) = self.stat(&path)? else {
+        let Some(node) = self.stat(&path, directory)? else {
             return Ok(None);
         };
         if !node.is_directory() {
@@ -197,14 +248,50 @@ impl ContextTree {
         })
     }
 
-    fn stat(&self, path: &[u8]) -> Result<Option<Node>> {
-        let on_disk = self.path_of(path);
-        let at = || format!("cannot read `{}`", on_disk.display());
-        match std::fs::symlink_metadata(&on_disk) {
-            Ok(metadata) => self.node(path.to_vec(), &metadata).with_context(at),
+    /// What stands at a path, whose directory is open.
+    fn stat(&self, path: &[u8], above: BorrowedFd<'_>) -> Result<Option<Node>> {
+        match self.node(path.to_vec(), above) {
+            Ok(node) => Ok(node),
             Err(e) if is_absent(&e) => Ok(None),
-            Err(e) => Err(e).with_context(at),
+            Err(e) => {
+                Err(e).with_context(|| format!("cannot read `{}`", self.path_of(path).display()))
+            }
         }
+    }
+
+    fn stat_alone(&self, path: &[u8]) -> Result<Option<Node>> {
+        match self.open_above(parent(path)) {
+            Ok(above) => self.stat(path, above.as_fd()),
+            Err(e) if is_absent(&e) || is_a_link(&e) => Ok(None),
+            Err(e) => {
+                Err(e).with_context(|| format!("cannot read `{}`", self.path_of(path).display()))
+            }
+        }
+    }
+
+    /// Where the link at a path leads; `None` when there is none.
+    fn link_at(&self, path: &[u8]) -> Option<Vec<u8>> {
+        let above = self.open_above(parent(path)).ok()?;
+        let target = rustix::fs::readlinkat(above, base_name(path), Vec::new()).ok()?;
+        Some(target.into_bytes())
+    }
+
+    fn is_there(&self, path: &[u8]) -> bool {
+        matches!(self.stat_alone(path), Ok(Some(_)) | Err(_))
+    }
+
+    /// A node that the ignore file leaves in, or that holds such.
+    fn kept(&self, node: Node) -> Result<Option<Node>> {
+        if !self.ignore.matches(&node.path) {
+            return Ok(Some(node));
+        }
+        let path = &node.path;
+        let holds_kept = node.is_directory()
+            && self
+                .ignore
+                .may_return_beneath(path, &self.matched_above(parent(path)))
+            && !self.walk(path)?.is_empty();
+        Ok(holds_kept.then_some(node))
     }
 
     fn matched_above(&self, path: &[u8]) -> Matched {
@@ -264,33 +351,26 @@ impl Tree for ContextTree {
                 ..root()
             }));
         }
-        let Some(node) = self.stat(path)? else {
+        let Some(node) = self.stat_alone(path)? else {
             return Ok(None);
         };
-        if !self.ignore.matches(path) {
-            return Ok(Some(node));
-        }
-        let holds_kept = node.is_directory()
-            && self
-                .ignore
-                .may_return_beneath(path, &self.matched_above(parent(path)))
-            && !self.walk(path)?.is_empty();
-        Ok(holds_kept.then_some(node))
+        self.kept(node)
     }
 
     fn resolve(&self, path: &[u8]) -> Result<Vec<u8>> {
-        resolve(path, true, |p| match std::fs::read_link(self.path_of(p)) {
-            Ok(target) => Ok(Some(target.into_os_string().into_vec())),
-            Err(_) => Ok(None),
-        })
+        resolve(path, true, |p| Ok(self.link_at(p)))
     }
 
     fn children(&self, directory: &[u8]) -> Result<Vec<Node>> {
         let mut nodes = Vec::new();
-        for name in self.names(directory)? {
+        let (names, opened) = self.names(directory)?;
+        for name in names {
+            self.cancel.check()?;
             let path = join(directory, &name);
-            if !self.is_excluded(&path, directory) {
-                nodes.extend(self.get(&path)?);
+            if !self.is_excluded(&path, directory)
+                && let Some(node) = self.stat(&path, opened.as_fd())?
+            {
+                nodes.extend(self.kept(node)?);
             }
         }
         Ok(nodes)
@@ -313,22 +393,17 @@ impl Tree for ContextTree {
 
     fn hint(&self, path: &[u8]) -> Option<String> {
         if let (Some(rule), Some(file)) = (self.ignore.reason(path), &self.ignore_file)
-            && std::fs::symlink_metadata(self.path_of(path)).is_ok()
+            && self.is_there(path)
         {
             let name = file.file_name().unwrap_or(file.as_os_str());
             return Some(format!("`{}` hides it, {rule}", name.to_string_lossy()));
         }
-        let absent = |path: &[u8]| std::fs::symlink_metadata(self.path_of(path)).is_err();
         let mut missing = path;
-        while !parent(missing).is_empty() && absent(parent(missing)) {
+        while !parent(missing).is_empty() && !self.is_there(parent(missing)) {
             missing = parent(missing);
         }
-        let listed = std::fs::read_dir(self.path_of(parent(missing)));
-        let siblings: Vec<Vec<u8>> = listed
-            .into_iter()
-            .flatten()
-            .filter_map(|e| e.ok().map(|e| e.file_name().into_encoded_bytes()))
-            .collect();
+        let (siblings, _) = self.names(parent(missing)).ok().unzip();
+        let siblings = siblings.unwrap_or_default();
         match similar(missing, &siblings) {
             Some(meant) => Some(format!(
                 "it is not in the context `{}`, but `{}` is",
@@ -348,6 +423,11 @@ fn is_absent(error: &io::Error) -> bool {
         error.kind(),
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
     )
+}
+
+/// A link where a directory was meant is none: no path of a tree leads through one.
+fn is_a_link(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error())
 }
 
 #[derive(Default)]
@@ -388,41 +468,36 @@ fn beneath(directory: &Path, path: &Path) -> Option<Vec<u8>> {
 }
 
 /// `None` for sockets, which no image holds.
-fn kind_of(path: &Path, metadata: &std::fs::Metadata) -> io::Result<Option<EntryKind>> {
-    let kind = metadata.file_type();
+fn kind_of(above: BorrowedFd<'_>, name: &[u8], stat: &Stat) -> io::Result<Option<EntryKind>> {
     let (major, minor) = (
-        rustix::fs::major(metadata.rdev()),
-        rustix::fs::minor(metadata.rdev()),
+        rustix::fs::major(stat.st_rdev),
+        rustix::fs::minor(stat.st_rdev),
     );
-    Ok(Some(if kind.is_dir() {
-        EntryKind::Directory
-    } else if kind.is_symlink() {
-        EntryKind::Symlink {
-            target: std::fs::read_link(path)?.into_os_string().into_vec(),
-        }
-    } else if kind.is_fifo() {
-        EntryKind::Fifo
-    } else if kind.is_char_device() {
-        EntryKind::CharDevice { major, minor }
-    } else if kind.is_block_device() {
-        EntryKind::BlockDevice { major, minor }
-    } else if kind.is_socket() {
-        return Ok(None);
-    } else {
-        EntryKind::File {
-            size: metadata.len(),
-        }
+    Ok(Some(match FileType::from_raw_mode(stat.st_mode) {
+        FileType::Directory => EntryKind::Directory,
+        FileType::Symlink => EntryKind::Symlink {
+            target: rustix::fs::readlinkat(above, name, Vec::new())?.into_bytes(),
+        },
+        FileType::Fifo => EntryKind::Fifo,
+        FileType::CharacterDevice => EntryKind::CharDevice { major, minor },
+        FileType::BlockDevice => EntryKind::BlockDevice { major, minor },
+        FileType::Socket => return Ok(None),
+        _ => EntryKind::File {
+            size: u64::try_from(stat.st_size).unwrap_or(0),
+        },
     }))
 }
 
 /// File capabilities and `user.*`; labels of this machine (SELinux, overlay) stay here.
-fn kept_xattrs(path: &Path) -> BTreeMap<Vec<u8>, Vec<u8>> {
+fn kept_xattrs(above: BorrowedFd<'_>, name: &[u8]) -> BTreeMap<Vec<u8>, Vec<u8>> {
+    // No call takes a directory and a name; the last component is not followed.
+    let path = confined::descriptor_path(above).join(OsStr::from_bytes(name));
     let mut names = [0u8; 2048];
-    let listed = match rustix::fs::llistxattr(path, &mut names[..]) {
+    let listed = match rustix::fs::llistxattr(&path, &mut names[..]) {
         Ok(0) | Err(rustix::io::Errno::NOTSUP) => return BTreeMap::new(),
         Ok(length) => names[..length].to_vec(),
         // Longer than usual: ask at leisure.
-        Err(_) => match xattr::list(path) {
+        Err(_) => match xattr::list(&path) {
             Ok(list) => list.fold(Vec::new(), |mut all, name| {
                 all.extend_from_slice(name.as_bytes());
                 all.push(0);
@@ -438,7 +513,7 @@ fn kept_xattrs(path: &Path) -> BTreeMap<Vec<u8>, Vec<u8>> {
                 || (name.starts_with(b"user.") && !name.starts_with(b"user.overlay."))
         })
         .filter_map(|name| {
-            let value = xattr::get(path, OsStr::from_bytes(name)).ok()??;
+            let value = xattr::get(&path, OsStr::from_bytes(name)).ok()??;
             Some((name.to_vec(), value))
         })
         .collect()

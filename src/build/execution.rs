@@ -374,7 +374,8 @@ impl<'a> Execution<'a> {
         if let Some(tree) = known.get(&place) {
             return Ok(tree.clone());
         }
-        let tree = Arc::new(self.loaded.context(self.request, named)?);
+        let tree = self.loaded.context(self.request, named)?;
+        let tree = Arc::new(tree.stopped_by(&self.shared.stop));
         known.insert(place, tree.clone());
         Ok(tree)
     }
@@ -446,7 +447,7 @@ impl<'a> Execution<'a> {
                 return Ok(Mounted {
                     tree: Arc::new(state.tree(self.engine, &self.request.target, name)?),
                     source,
-                    directory: None,
+                    context: None,
                     cancel: self.shared.stop.clone(),
                 });
             }
@@ -463,7 +464,7 @@ impl<'a> Execution<'a> {
                 dir: tree.directory.display().to_string(),
                 only,
             },
-            directory: Some(tree.directory.clone()),
+            context: Some(tree.clone()),
             cancel: self.shared.stop.clone(),
             tree,
         })

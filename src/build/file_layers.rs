@@ -1,16 +1,19 @@
 //! COPY, ADD, WORKDIR and the manifest's file steps, executed: owners looked up, sources fetched, the plan
 //! keyed, and the layer written unless the store has it.
 
-use std::path::{Path, PathBuf};
+use std::io::Read;
+use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use super::add;
 use super::cache::StepKind;
 use super::config::Made;
+use super::context::ContextTree;
 use super::copy::owner::{self, Accounts};
-use super::copy::write::{Beneath, Contents, FromLayers, NoContents, write_layer};
+use super::copy::tree::show;
+use super::copy::write::{Contents, FromLayers, NoContents, write_layer};
 use super::copy::{Content, LayerTree, Plan, Tree};
 use super::evaluate::FileWork;
 use super::execution::Execution;
@@ -44,7 +47,7 @@ impl Execution<'_> {
             state.config.history(work.history.clone(), Made::Nothing);
             return Ok(StepOutcome::Cached);
         }
-        files::hash(&mut plan, sources.directory.as_deref(), &self.shared.stop)?;
+        files::hash(&mut plan, sources.context.as_deref(), &self.shared.stop)?;
         state.class = state.class.max(sources.class);
         let times = match sources.ran && self.loaded.epoch.is_none() {
             true => Times::OfCopiesDoNot,
@@ -156,7 +159,7 @@ impl Execution<'_> {
                     class: from.class,
                     ran: from.ran,
                     layers: Some(from.layers),
-                    directory: None,
+                    context: None,
                 });
             }
             Some(Origin::Directory(directory)) => Some(directory.as_path()),
@@ -176,13 +179,13 @@ impl Execution<'_> {
                 class: OwnershipClass::Full,
                 ran: false,
                 layers: None,
-                directory: None,
+                context: None,
             });
         }
         let tree = self.context(directory)?;
         Ok(Sources {
-            contents: Box::new(Beneath::new(&tree.directory)?),
-            directory: Some(tree.directory.clone()),
+            contents: Box::new(InContext(tree.clone())),
+            context: Some(tree.clone()),
             tree,
             class: OwnershipClass::Full,
             ran: false,
@@ -222,5 +225,17 @@ struct Sources {
     ran: bool,
     /// Of the stage that is copied from.
     layers: Option<Vec<ImageLayer>>,
-    directory: Option<PathBuf>,
+    /// The directory that is copied from.
+    context: Option<Arc<ContextTree>>,
+}
+
+/// Files of a context, from the directory that was walked.
+struct InContext(Arc<ContextTree>);
+
+impl Contents for InContext {
+    fn open(&mut self, source: &[u8]) -> Result<Box<dyn Read + Send + '_>> {
+        let file = self.0.open_file(source);
+        let at = || format!("cannot read `{}`", show(source));
+        Ok(Box::new(file.with_context(at)?))
+    }
 }

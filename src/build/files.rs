@@ -12,6 +12,7 @@ use super::copy::tree::show;
 use super::copy::write::{Contents, NoContents};
 use super::copy::{Content, FreshFile, Plan, Planner, Rules, Tree, select};
 use super::patterns::Patterns;
+use crate::checkout::Checkout;
 use crate::dockerfile;
 use crate::event::Cancel;
 use crate::layer::{EntryKind, Timestamp, View};
@@ -153,7 +154,10 @@ fn apply(
             planner.file(name, fresh, to)
         }
         Operation::Checkout { directory, to } => {
-            let checkout = ContextTree::open(directory, IgnoreFiles::none(), &[], planner.now())?;
+            let here = Checkout::default();
+            let no_rules = IgnoreFiles::none();
+            let checkout = ContextTree::open(directory, &here, no_rules, &[], planner.now())?
+                .stopped_by(cancel);
             planner.copy_checkout(&checkout, to)
         }
         Operation::Inline {
@@ -231,19 +235,16 @@ fn hidden_match(tree: &dyn Tree, source: &str) -> Option<(Vec<u8>, String)> {
 ///
 /// # Errors
 /// A source that cannot be read.
-pub fn hash(plan: &mut Plan, root: Option<&Path>, cancel: &Cancel) -> Result<()> {
-    let path_of = |content: &Content| match content {
-        Content::Source(path) => root.map(|root| {
-            use std::os::unix::ffi::OsStrExt;
-            root.join(std::ffi::OsStr::from_bytes(path))
-        }),
-        Content::File(path) => Some(path.clone()),
-        _ => None,
+pub fn hash(plan: &mut Plan, context: Option<&ContextTree>, cancel: &Cancel) -> Result<()> {
+    let hash_of = |content: &Content| match (content, context) {
+        (Content::Source(path), Some(context)) => hash_source(context, path, cancel).map(Some),
+        (Content::File(path), _) => hash_file(path, cancel).map(Some),
+        _ => Ok(None),
     };
     let archives = plan
         .archives
         .iter()
-        .map(|a| path_of(a).map(|p| hash_file(&p, cancel)).transpose())
+        .map(hash_of)
         .collect::<Result<Vec<_>>>()?;
     let mut unknown: Vec<&mut super::copy::Planned> = plan
         .entries
@@ -256,10 +257,7 @@ pub fn hash(plan: &mut Plan, root: Option<&Path>, cancel: &Cancel) -> Result<()>
                 let framed = [hash.as_slice(), &number.to_le_bytes()].concat();
                 *blake3::hash(&framed).as_bytes()
             }),
-            content => match path_of(content) {
-                Some(path) => Some(hash_file(&path, cancel)?),
-                None => None,
-            },
+            content => hash_of(content)?,
         };
         Ok(())
     })
@@ -274,11 +272,21 @@ pub fn hash_file(path: &Path, cancel: &Cancel) -> Result<[u8; 32]> {
     hash_reader(cancel.reader(std::fs::File::open(path).with_context(at)?)).with_context(at)
 }
 
+/// The same of a file in a context.
+///
+/// # Errors
+/// As [`hash_file`]; it was exchanged for something that is no file.
+fn hash_source(context: &ContextTree, path: &[u8], cancel: &Cancel) -> Result<[u8; 32]> {
+    let opened = context.open_file(path);
+    let hash = opened.and_then(|file| hash_reader(cancel.reader(file)));
+    hash.with_context(|| format!("cannot read `{}`", context.path_of(path).display()))
+}
+
 /// The same of what a reader gives.
 ///
 /// # Errors
 /// It cannot be read.
-pub fn hash_reader(content: impl std::io::Read) -> Result<[u8; 32]> {
+pub fn hash_reader(content: impl std::io::Read) -> std::io::Result<[u8; 32]> {
     let mut hasher = blake3::Hasher::new();
     hasher.update_reader(content)?;
     Ok(*hasher.finalize().as_bytes())

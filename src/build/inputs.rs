@@ -2,7 +2,7 @@
 //! COPY, ADD and bind mounts of the reached stages select.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::Metadata;
+use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use anyhow::{Context, Result, anyhow};
 use rayon::prelude::*;
 
 use super::context::ContextTree;
-use super::copy::tree::relative;
+use super::copy::tree::{FileStat, relative};
 use super::copy::{Node, Tree};
 use super::evaluate::{self, FileWork, Todo};
 use super::files::{Operation, selected};
@@ -25,9 +25,10 @@ use super::{
     add,
 };
 use crate::dockerfile::{Mount, Run};
-use crate::layer::EntryKind;
 
-pub type HashFile<'a> = &'a (dyn Fn(&Path, &Metadata) -> io::Result<[u8; 32]> + Sync);
+/// blake3 of a file of a context, which is opened only if its hash is not known.
+pub type HashFile<'a> =
+    &'a (dyn Fn(&FileStat, &dyn Fn() -> io::Result<File>) -> io::Result<[u8; 32]> + Sync);
 
 /// Gathers everything once.
 pub struct Gathering<'a> {
@@ -231,7 +232,8 @@ impl<'a> Gathering<'a> {
         if let Some(known) = self.contexts.get(&place) {
             return Ok(known.clone());
         }
-        let tree = Arc::new(loaded.context(self.request, directory)?);
+        let tree = loaded.context(self.request, directory)?;
+        let tree = Arc::new(tree.stopped_by(&self.engine.cancel));
         if let (Some(file), Some(hash)) = (&tree.ignore_file, tree.ignore_hash) {
             let name = self.named(file);
             self.add("ignore file", name, hash);
@@ -254,7 +256,7 @@ impl<'a> Gathering<'a> {
             let name = format!("{prefix}{}", name_of(&n.path));
             !self.found.contains_key(&("file", name))
         });
-        hash_nodes(&mut nodes, &tree.directory, self.hash_file)?;
+        hash_nodes(&mut nodes, tree, self.hash_file)?;
         for node in nodes {
             let mut key = Framed::new("context file");
             super::step_key::kind(&mut key, &node.kind);
@@ -325,16 +327,18 @@ fn name_of(path: &[u8]) -> String {
 ///
 /// # Errors
 /// A file that cannot be read.
-pub fn hash_nodes(nodes: &mut [Node], directory: &Path, hash_file: HashFile<'_>) -> Result<()> {
-    use std::os::unix::ffi::OsStrExt;
+pub fn hash_nodes(
+    nodes: &mut [Node],
+    context: &ContextTree,
+    hash_file: HashFile<'_>,
+) -> Result<()> {
     nodes.par_iter_mut().try_for_each(|node| {
-        if node.content.is_some() || !matches!(node.kind, EntryKind::File { .. }) {
+        let (None, Some(stat)) = (node.content, node.stat) else {
             return Ok(());
-        }
-        let path = directory.join(std::ffi::OsStr::from_bytes(&node.path));
-        let at = || format!("cannot read `{}`", path.display());
-        let metadata = std::fs::symlink_metadata(&path).with_context(at)?;
-        node.content = Some(hash_file(&path, &metadata).with_context(at)?);
+        };
+        let hash = hash_file(&stat, &|| context.open_file(&node.path));
+        let at = || format!("cannot read `{}`", context.path_of(&node.path).display());
+        node.content = Some(hash.with_context(at)?);
         Ok(())
     })
 }

@@ -53,6 +53,7 @@ pub mod worker;
 
 pub use added::{AddedLayers, IgnoredPaths, LayerCount};
 pub use base_policy::{BasePolicy, Refused, TrustedKey};
+pub use copy::tree::FileStat;
 pub use warmed::Warmed;
 
 /// Everything that a build works with.
@@ -236,7 +237,7 @@ pub struct Input {
 pub fn inputs(
     request: &BuildRequest,
     engine: &Engine,
-    hash_file: &(dyn Fn(&std::path::Path, &std::fs::Metadata) -> std::io::Result<[u8; 32]> + Sync),
+    hash_file: inputs::HashFile<'_>,
 ) -> Result<Inputs> {
     let loaded = recipe::Loaded::read(request)?;
     let bases = base::Bases::new(engine, &request.target, request.pull);

@@ -73,6 +73,7 @@ impl Loaded {
         let read = |file: &Path| request.checkout.with(directory).read(file);
         ContextTree::open(
             directory,
+            &request.checkout,
             IgnoreFiles {
                 candidates: &ignore_files,
                 read: &read,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, anyhow, bail};
 
 use super::config::Configuring;
+use super::context::ContextTree;
 use super::copy::Tree;
 use super::copy::tree::relative;
 use super::recipe::mistake;
@@ -30,8 +31,8 @@ pub struct Prepared {
 pub struct Mounted {
     pub tree: Arc<dyn Tree + Send>,
     pub source: TreeSource,
-    /// The directory on this machine, for content hashes.
-    pub directory: Option<std::path::PathBuf>,
+    /// The same where it is a directory on this machine, for content hashes.
+    pub context: Option<Arc<ContextTree>>,
     /// Ends the hashing of its files.
     pub cancel: Cancel,
 }
@@ -460,9 +461,9 @@ fn key_of_tree(key: &mut Framed, shown: &Mounted, source: &str) -> Result<()> {
     if nodes[0].is_directory() {
         nodes.extend(shown.tree.walk(&path)?);
     }
-    if let Some(directory) = &shown.directory {
-        super::inputs::hash_nodes(&mut nodes, directory, &|path, _| {
-            super::files::hash_file(path, &shown.cancel).map_err(std::io::Error::other)
+    if let Some(context) = &shown.context {
+        super::inputs::hash_nodes(&mut nodes, context, &|_, open| {
+            super::files::hash_reader(shown.cancel.reader(open()?))
         })?;
     }
     key.number(nodes.len() as u64);

@@ -31,6 +31,8 @@ pub struct Project {
     /// The texts behind the spans; empty for a manifest that is no file.
     pub sources: Sources,
     pub graph: Graph,
+    /// What a CI step's context is a part of, where it is not itself the whole.
+    pub whole: Option<PathBuf>,
     pub colour: bool,
     pub width: usize,
     pub trust: Trust,
@@ -124,6 +126,7 @@ impl Project {
             file,
             sources,
             graph,
+            whole: None,
             colour,
             width: environment.width,
             trust,
@@ -149,6 +152,7 @@ impl Project {
             file: String::new(),
             sources: Sources::default(),
             graph,
+            whole: None,
             colour: false,
             width: environment.width,
             trust,
@@ -160,7 +164,10 @@ impl Project {
     pub fn checkout(&self, context: &Path) -> Checkout {
         match self.file.is_empty() {
             false => Checkout::new([self.directory.as_path(), context]),
-            true => Checkout::new([context, self.directory.as_path()]),
+            true => {
+                let whole = self.whole.as_deref().unwrap_or(context);
+                Checkout::new([whole, context, self.directory.as_path()])
+            }
         }
     }
 

@@ -5,8 +5,8 @@
 //!   parent that it moved away and replaced by a link would lead anywhere. What is needed
 //!   afterwards is opened before and held, and used through `*at` calls with one name.
 //! - A path that comes from inside is walked name by name with `O_NOFOLLOW`
-//!   ([`open_beneath`]), or as a process inside would follow it ([`resolve`]). Neither
-//!   leaves the directory.
+//!   ([`open_beneath`], [`open_inside`]), or as a process inside would follow it
+//!   ([`resolve`]). Neither leaves the directory.
 //! - What stands under a name is what was put there only if it is the same inode while
 //!   that is held open ([`Held`]); an inode that is held is no other file's meanwhile.
 //! - Trees may be deeper than there are descriptors, stack or characters in a path.
@@ -17,6 +17,7 @@
 
 mod descent;
 mod held;
+mod inside;
 mod remove;
 mod resolve;
 #[cfg(test)]
@@ -30,6 +31,7 @@ use rustix::fs::{AtFlags, Dir, Mode, OFlags, Timespec, Timestamps};
 
 pub use descent::Descent;
 pub use held::{Held, keeping_time};
+pub use inside::{open_file, open_inside, open_real};
 pub use remove::{remove, remove_tree};
 pub use resolve::{Resolved, descriptor_path, make, open_root, read_file, resolve};
 
@@ -104,11 +106,28 @@ pub fn open_child(directory: impl AsFd, name: &[u8]) -> io::Result<OwnedFd> {
 /// # Errors
 /// It cannot be read.
 pub fn names(directory: impl AsFd) -> io::Result<Vec<Vec<u8>>> {
-    let mut names = Vec::new();
     // Opened anew: it may be open for its path alone, and its position is another's.
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let opened = rustix::fs::openat(directory, ".", flags, Mode::empty())?;
-    for entry in Dir::new(opened)? {
+    names_of(Dir::new(rustix::fs::openat(
+        directory,
+        ".",
+        flags,
+        Mode::empty(),
+    )?)?)
+}
+
+/// The same of a directory that was opened to read it, and is read for the first time.
+///
+/// # Errors
+/// As [`names`].
+pub fn names_in(directory: &OwnedFd) -> io::Result<Vec<Vec<u8>>> {
+    // The position is one for both descriptors.
+    names_of(Dir::new(directory.try_clone()?)?)
+}
+
+fn names_of(directory: Dir) -> io::Result<Vec<Vec<u8>>> {
+    let mut names = Vec::new();
+    for entry in directory {
         let entry = entry?;
         let name = entry.file_name().to_bytes();
         if name != b"." && name != b".." {

@@ -113,3 +113,39 @@ fn paths_that_no_program_could_name_are_refused_without_being_repeated() {
     assert!(error.to_string().contains("4096 bytes"), "{error}");
     assert!(error.to_string().len() < 200, "{error}");
 }
+
+#[test]
+fn the_kernels_way_beneath_a_root_and_the_other_find_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir_all(dir.path().join("d/e")).unwrap();
+    fs::write(dir.path().join("d/f"), "x").unwrap();
+    symlink("d", dir.path().join("l")).unwrap();
+    symlink("f", dir.path().join("d/l")).unwrap();
+    let root = open_root(dir.path()).unwrap();
+    for (path, is_file) in [
+        ("d/f", true),
+        ("l/f", false),
+        ("d/l", false),
+        ("d/../d/f", false),
+        ("d", false),
+        ("", false),
+        ("no", false),
+    ] {
+        assert_eq!(open_file(&root, path.as_bytes()).is_ok(), is_file, "{path}");
+        let (path, flags) = (path.as_bytes(), OFlags::PATH | OFlags::NOFOLLOW);
+        let opened = open_inside(&root, path, flags).ok();
+        let name = if path.is_empty() { b"." } else { path };
+        let stepped = inside::step_by_step(&root, name, flags).ok();
+        let identity = |fd: Option<OwnedFd>| fd.map(|fd| descent::identity(fd).unwrap());
+        assert_eq!(identity(opened), identity(stepped), "{path:?}");
+    }
+    let link = open_inside(&root, b"d/l", OFlags::PATH).unwrap();
+    let kind = rustix::fs::FileType::from_raw_mode(rustix::fs::fstat(link).unwrap().st_mode);
+    assert_eq!(kind, rustix::fs::FileType::Symlink);
+    assert!(open_inside(&root, b"/d", OFlags::PATH).is_err());
+    let real = dir.path().canonicalize().unwrap();
+    assert!(open_real(&real.join("d/e")).is_ok());
+    assert!(open_real(&real.join("l/e")).is_err());
+    assert!(open_real(&real.join("d/f")).is_err());
+    assert!(open_real(Path::new("d")).is_err());
+}

@@ -118,7 +118,7 @@ impl Client {
         let references = kept(&repository, &offer, clone)?;
         repository.finish(&head, &references, &mut shallow)?;
         match clone.git_directory {
-            GitDirectory::Keep => repository.set_modes(),
+            GitDirectory::Keep => repository.set_modes(&self.cancel),
             GitDirectory::Remove => {
                 remove_tree(&repository.directory).context("cannot remove .git")
             }

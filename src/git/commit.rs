@@ -100,7 +100,7 @@ impl Client {
             }
             GitDirectory::Keep => {
                 repository.settle(&self.cancel)?;
-                repository.set_modes()
+                repository.set_modes(&self.cancel)
             }
         }
     }

@@ -169,16 +169,16 @@ impl Repository {
             .map(|entry| entry.map(|e| e.path()))
             .collect::<io::Result<_>>()?;
         let objects = self.objects()?;
-        let mut ids: Vec<ObjectId> = objects
-            .iter()
-            .context("cannot list the objects")?
-            .collect::<Result<_, _>>()
-            .map_err(|error| anyhow::anyhow!("cannot list the objects: {error}"))?;
+        let mut ids: Vec<ObjectId> = Vec::new();
+        for id in objects.iter().context("cannot list the objects")? {
+            cancel.check()?;
+            ids.push(id.map_err(|error| anyhow::anyhow!("cannot list the objects: {error}"))?);
+        }
         ids.sort();
         ids.dedup();
         let mut new = Vec::new();
         if ids.len() < FEW {
-            self.loosen(&objects, &ids)?;
+            self.loosen(&objects, &ids, cancel)?;
         } else {
             let mut plain = tempfile::tempfile_in(&packs).context("cannot write a pack")?;
             self.pack(&objects, &ids, &mut plain, cancel)?;
@@ -198,10 +198,11 @@ impl Repository {
         Ok(())
     }
 
-    fn loosen(&self, objects: &gix_odb::Handle, ids: &[ObjectId]) -> Result<()> {
+    fn loosen(&self, objects: &gix_odb::Handle, ids: &[ObjectId], cancel: &Cancel) -> Result<()> {
         let loose = gix_odb::loose::Store::at(self.directory.join("objects"), self.kind);
         let mut buffer = Vec::new();
         for id in ids {
+            cancel.check()?;
             let object = find(objects, *id, &mut buffer)?;
             loose
                 .write_buf(object.kind, object.data)
@@ -244,19 +245,20 @@ impl Repository {
     }
 
     /// The modes that git gives, whatever the umask.
-    pub(super) fn set_modes(&self) -> Result<()> {
-        modes(&self.directory, false)
+    pub(super) fn set_modes(&self, cancel: &Cancel) -> Result<()> {
+        modes(&self.directory, false, cancel)
             .with_context(|| format!("cannot set modes in `{}`", self.directory.display()))
     }
 }
 
-fn modes(directory: &Path, is_of_objects: bool) -> io::Result<()> {
+fn modes(directory: &Path, is_of_objects: bool, cancel: &Cancel) -> io::Result<()> {
     fs::set_permissions(directory, Permissions::from_mode(0o755))?;
     for entry in fs::read_dir(directory)? {
+        cancel.check()?;
         let entry = entry?;
         let is_objects = is_of_objects || entry.file_name() == "objects";
         if entry.file_type()?.is_dir() {
-            modes(&entry.path(), is_objects)?;
+            modes(&entry.path(), is_objects, cancel)?;
         } else {
             let mode = if is_objects { 0o444 } else { 0o644 };
             fs::set_permissions(entry.path(), Permissions::from_mode(mode))?;

@@ -121,3 +121,27 @@ proptest! {
         prop_assert_eq!(left, ["git", "place"]);
     }
 }
+
+#[test]
+fn objects_are_packed_anew_until_the_cancellation() {
+    let around = tempfile::tempdir().unwrap();
+    let repository = Repository::create(&around.path().join("git"), Kind::Sha1).unwrap();
+    let place = around.path().join("git/objects");
+    let objects = gix_odb::loose::Store::at(place, Kind::Sha1);
+    for number in 0..20 {
+        let text = format!("{number}");
+        objects
+            .write_buf(gix_object::Kind::Blob, text.as_bytes())
+            .unwrap();
+    }
+    let cancel = Cancel::default();
+    repository.settle(&cancel).unwrap();
+    repository.set_modes(&cancel).unwrap();
+    cancel.cancel();
+    let is_cancelled = |error: anyhow::Error| {
+        let io = error.downcast_ref::<std::io::Error>();
+        error.is::<crate::event::Cancelled>() || io.is_some_and(crate::event::Cancelled::ended)
+    };
+    assert!(is_cancelled(repository.settle(&cancel).unwrap_err()));
+    assert!(is_cancelled(repository.set_modes(&cancel).unwrap_err()));
+}

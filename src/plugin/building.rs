@@ -26,11 +26,15 @@ pub(super) fn build(
             "check the sources out in an earlier step and name their directory",
         ));
     }
-    let context = match reader.some("PLUGIN_CONTEXT_SUB_PATH") {
-        Some(sub) => format!("{}/{sub}", context.trim_end_matches('/')),
-        None => context.to_string(),
+    let (context, whole) = match reader.some("PLUGIN_CONTEXT_SUB_PATH") {
+        Some(sub) => (
+            format!("{}/{sub}", context.trim_end_matches('/')),
+            Some(context.to_string()),
+        ),
+        None => (context.to_string(), None),
     };
     Ok(Build {
+        whole,
         dockerfile: dockerfile(entry, reader, &context, workspace)?,
         stage: reader.some("PLUGIN_TARGET"),
         tell_unused_stages: entry.family == Family::Kaniko

@@ -104,6 +104,8 @@ pub struct Baked {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Build {
     pub context: String,
+    /// The directory that the context is a part of, and that no link in it leads out of.
+    pub whole: Option<String>,
     pub dockerfile: String,
     pub stage: Option<String>,
     /// Stages that are built besides; `*` is every one before it.

@@ -48,7 +48,7 @@ pub use emulator::{Emulation, emulated_architectures, emulation, register_emulat
 pub use enter::{Inside, enter, inside, protected_program};
 pub use id_map::{IdMaps, Range};
 pub use limits::{Exceeded, Limit, Limits};
-pub use mount::with_stubs;
+pub use mount::{bind_held, with_stubs};
 pub use network::{NAME_SERVER, network_program};
 pub use overlay::{Overlay, OverlayXattrs, probe_overlay};
 pub use plan::{Mount, MountKind, Network, Plan, PlanFile, Root, Stub};

@@ -164,12 +164,25 @@ pub(super) fn bind(source: &Path, at: impl AsFd, attributes: u64) -> Result<()> 
 
 /// Puts a mount of a path over itself, with attributes.
 pub(super) fn bind_over(path: &OwnedFd, attributes: u64) -> Result<()> {
+    place(&tree_of(path)?, path, attributes)
+}
+
+/// Puts what a descriptor holds, with everything mounted below it, over what is at a path
+/// that nobody else can change.
+///
+/// # Errors
+/// The process may not mount.
+pub fn bind_held(held: &OwnedFd, at: &Path) -> Result<()> {
+    let at = rustix::fs::open(at, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+    place(&tree_of(held)?, at, 0)
+}
+
+fn tree_of(held: &OwnedFd) -> Result<OwnedFd> {
     let flags = OpenTreeFlags::OPEN_TREE_CLONE
         | OpenTreeFlags::OPEN_TREE_CLOEXEC
         | OpenTreeFlags::AT_RECURSIVE
         | OpenTreeFlags::AT_EMPTY_PATH;
-    let tree = rustix::mount::open_tree(path, "", flags)?;
-    place(&tree, path, attributes)
+    Ok(rustix::mount::open_tree(held, "", flags)?)
 }
 
 fn place(tree: &OwnedFd, at: impl AsFd, attributes: u64) -> Result<()> {

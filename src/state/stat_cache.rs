@@ -81,17 +81,30 @@ impl StatCache {
     /// # Errors
     /// The file cannot be read, or somebody cancelled.
     pub fn hash(&self, path: &Path, metadata: &Metadata, cancel: &Cancel) -> io::Result<[u8; 32]> {
-        let signature = Signature::of(metadata);
-        if let Some(hash) = self.find(&signature) {
+        self.hash_opened(&Signature::of(metadata), &|| File::open(path), cancel)
+    }
+
+    /// The same of a file that `open` gives if it must be read.
+    ///
+    /// # Errors
+    /// As [`hash`](Self::hash).
+    pub fn hash_opened(
+        &self,
+        signature: &Signature,
+        open: &dyn Fn() -> io::Result<File>,
+        cancel: &Cancel,
+    ) -> io::Result<[u8; 32]> {
+        cancel.check()?;
+        if let Some(hash) = self.find(signature) {
             return Ok(hash);
         }
         let started = now();
-        let mut file = File::open(path)?;
+        let mut file = open()?;
         let hash = hash_file(&mut file, signature.size, cancel)?;
         let after = Signature::of(&file.metadata()?);
         // What moved while it was read is hashed again by whoever asks next.
-        if after == signature && signature.ctime.saturating_add(TICK) < started {
-            self.learn(&signature, &hash);
+        if after == *signature && signature.ctime.saturating_add(TICK) < started {
+            self.learn(signature, &hash);
         }
         Ok(hash)
     }

@@ -8,11 +8,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use rustix::fs::{Mode, OFlags};
 
 use super::plan::{Content, Plan, Planned};
-use super::tree::{parent, show};
-use crate::confined::{open_beneath, open_root};
+use super::tree::show;
+use crate::confined::{self, open_root};
 use crate::event::Cancel;
 use crate::layer::{
     Compression, EntryKind, Index, LayerBlob, LayerReader, LayerWriter, decompress, write_content,
@@ -29,36 +28,20 @@ pub trait Contents {
 /// Files beneath a directory, opened without ever following a link or leaving it.
 pub struct Beneath {
     root: OwnedFd,
-    /// The directory opened last: sorted entries mostly share it.
-    last: Option<(Vec<u8>, OwnedFd)>,
 }
 
 impl Beneath {
     pub fn new(root: &Path) -> Result<Beneath> {
         let root = open_root(root).with_context(|| format!("cannot open `{}`", root.display()))?;
-        Ok(Beneath { root, last: None })
-    }
-
-    fn directory(&mut self, path: &[u8]) -> io::Result<&OwnedFd> {
-        if path.is_empty() {
-            return Ok(&self.root);
-        }
-        if self.last.as_ref().is_none_or(|(known, _)| known != path) {
-            self.last = Some((path.to_vec(), open_beneath(&self.root, path)?));
-        }
-        Ok(&self.last.as_ref().expect("it was just opened").1)
+        Ok(Beneath { root })
     }
 }
 
 impl Contents for Beneath {
     fn open(&mut self, source: &[u8]) -> Result<Box<dyn Read + Send + '_>> {
+        let file = confined::open_file(&self.root, source);
         let at = || format!("cannot read `{}`", show(source));
-        let name = super::tree::base_name(source).to_vec();
-        let directory = self.directory(parent(source)).with_context(at)?;
-        // NONBLOCK: what became a fifo meanwhile must not hang the build.
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
-        let file = rustix::fs::openat(directory, name, flags, Mode::empty()).with_context(at)?;
-        Ok(Box::new(File::from(file)))
+        Ok(Box::new(file.with_context(at)?))
     }
 }
 

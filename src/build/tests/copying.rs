@@ -444,6 +444,17 @@ fn a_workdir_that_exists_makes_no_layer() {
     assert_eq!(image.config.config.working_dir, "/a/b");
 }
 
+fn open_context(p: &Project) -> context::ContextTree {
+    context::ContextTree::open(
+        &p.path(""),
+        &crate::checkout::Checkout::default(),
+        context::IgnoreFiles::none(),
+        &[],
+        crate::layer::Timestamp::default(),
+    )
+    .unwrap()
+}
+
 #[test]
 fn a_context_may_be_as_deep_as_paths_are_long() {
     let p = Project::new();
@@ -455,10 +466,7 @@ fn a_context_may_be_as_deep_as_paths_are_long() {
         }
     };
     let walk = || {
-        let time = crate::layer::Timestamp::default();
-        let context =
-            context::ContextTree::open(&p.path(""), context::IgnoreFiles::none(), &[], time)
-                .unwrap();
+        let context = open_context(&p);
         copy::Tree::walk(&context, b"")
     };
     dig(1900);

@@ -3,6 +3,7 @@
 mod added;
 mod caching;
 mod copying;
+mod exchanged;
 mod remote;
 mod running;
 mod settings;
@@ -205,9 +206,7 @@ impl Project {
 
     fn inputs(&self, dockerfile: &str) -> Vec<String> {
         let request = self.request(dockerfile);
-        let hash = |path: &Path, _: &std::fs::Metadata| {
-            std::fs::read(path).map(|b| *blake3::hash(&b).as_bytes())
-        };
+        let hash = hash_anew;
         let inputs = inputs(&request, &self.engine, &hash).unwrap_or_else(|e| panic!("{e:#}"));
         inputs
             .entries
@@ -234,4 +233,12 @@ fn shown(found: &crate::layer::IndexEntry) -> String {
         entry.gid,
         String::from_utf8_lossy(&entry.path)
     )
+}
+
+/// Of a context's file, without a stat cache.
+fn hash_anew(
+    _: &FileStat,
+    open: &dyn Fn() -> std::io::Result<std::fs::File>,
+) -> std::io::Result<[u8; 32]> {
+    files::hash_reader(open()?)
 }

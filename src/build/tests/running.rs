@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn prepared(p: &Project, run: &str, request: &BuildRequest) -> Result<run::Prepared> {
+fn prepared(run: &str, request: &BuildRequest) -> Result<run::Prepared> {
     let text = format!("FROM scratch\n{run}");
     let parsed = crate::dockerfile::Dockerfile::parse(text.as_bytes()).unwrap();
     let crate::dockerfile::Instruction::Run(run) = &parsed.stages[0].instructions[0].value else {
@@ -20,7 +20,7 @@ fn prepared(p: &Project, run: &str, request: &BuildRequest) -> Result<run::Prepa
         Ok(run::Mounted {
             tree: context.clone(),
             source: worker::TreeSource::Empty,
-            directory: Some(p.path("")),
+            context: Some(context.clone()),
             cancel: crate::event::Cancel::default(),
         })
     })
@@ -31,11 +31,11 @@ fn a_run_sees_env_before_arg_and_its_key_no_secret_and_no_proxy() {
     let p = Project::new();
     let mut request = p.request("FROM scratch\n");
     let command = "RUN --mount=type=secret,id=s,env=TOKEN --mount=type=secret,id=s,required echo\n";
-    let error = prepared(&p, command, &request).err().unwrap().to_string();
+    let error = prepared(command, &request).err().unwrap().to_string();
     assert!(error.contains("secret `s` is required"), "{error}");
     let secret = |text: &str| SecretSource::Value(text.into());
     request.secrets.insert("s".into(), secret("one"));
-    let first = prepared(&p, command, &request).unwrap();
+    let first = prepared(command, &request).unwrap();
     assert_eq!(first.request.argv, ["/bin/sh", "-c", "echo"]);
     let env: Vec<String> = first
         .request
@@ -54,7 +54,7 @@ fn a_run_sees_env_before_arg_and_its_key_no_secret_and_no_proxy() {
     );
     request.secrets.insert("s".into(), secret("two"));
     request.args.insert("HTTP_PROXY".into(), "http://p".into());
-    let second = prepared(&p, command, &request).unwrap();
+    let second = prepared(command, &request).unwrap();
     assert_eq!(first.key.hex(), second.key.hex());
     let proxies = second.request.env.iter().filter(|(_, v)| v == "http://p");
     assert_eq!(proxies.count(), 2, "both spellings");
@@ -66,18 +66,18 @@ fn a_bind_mount_counts_by_content_and_a_cache_by_name() {
     p.write("src/a", "1");
     let request = p.request("FROM scratch\n");
     let bind = "RUN --mount=source=src,target=/s --mount=type=cache,target=c make\n";
-    let first = prepared(&p, bind, &request).unwrap();
+    let first = prepared(bind, &request).unwrap();
     assert!(matches!(
         &first.request.mounts[1],
         worker::RunMount::Cache { target, mode: 0o755, .. } if target == "/w/c"
     ));
-    let again = prepared(&p, bind, &request).unwrap();
+    let again = prepared(bind, &request).unwrap();
     assert_eq!(first.key.hex(), again.key.hex());
     p.write("src/a", "2");
-    let changed = prepared(&p, bind, &request).unwrap();
+    let changed = prepared(bind, &request).unwrap();
     assert_ne!(first.key.hex(), changed.key.hex());
     let gone = "RUN --mount=source=gone,target=/s make\n";
-    let error = prepared(&p, gone, &request).err().unwrap().to_string();
+    let error = prepared(gone, &request).err().unwrap().to_string();
     assert!(error.contains("`gone` is missing"), "{error}");
 }
 
@@ -85,10 +85,10 @@ fn a_bind_mount_counts_by_content_and_a_cache_by_name() {
 fn scripts_run_by_their_own_interpreter() {
     let p = Project::new();
     let request = p.request("FROM scratch\n");
-    let run = prepared(&p, "RUN <<go\n#!/usr/bin/python3\nprint(1)\ngo\n", &request).unwrap();
+    let run = prepared("RUN <<go\n#!/usr/bin/python3\nprint(1)\ngo\n", &request).unwrap();
     assert_eq!(run.request.argv, ["/dev/pipes/go"]);
     assert_eq!(run.request.files[0].0, "/dev/pipes/go");
     assert_eq!(run.request.files[0].2, 0o755);
-    let shell = prepared(&p, "RUN <<go\necho 1\necho 2\ngo\n", &request).unwrap();
+    let shell = prepared("RUN <<go\necho 1\necho 2\ngo\n", &request).unwrap();
     assert_eq!(shell.request.argv, ["/bin/sh", "-c", "echo 1\necho 2\n"]);
 }

@@ -3,6 +3,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
@@ -27,6 +28,8 @@ use crate::store::describe_cache_mount;
 pub(super) struct Prepared {
     pub mounts: Vec<Mount>,
     views: Vec<View>,
+    /// What `/proc/self/fd/` paths among the sources name.
+    held: Vec<OwnedFd>,
     locks: Vec<File>,
     agents: Vec<Agent>,
     /// Ends what takes long while they are prepared.
@@ -81,10 +84,12 @@ impl Prepared {
                 } else {
                     Writes::Refused
                 };
-                let mut source = self.source(server, from, source, writes)?;
+                let asked = source;
+                let mut source = self.source(server, from, asked, writes)?;
                 if server.tier == Tier::Chroot {
                     let to = temporary.join(format!("bind-{number}"));
-                    source = copied(&source, &to, server.trees.devices(), &self.cancel)?;
+                    source = copied(&source, &to, server.trees.devices(), &self.cancel)
+                        .with_context(|| format!("cannot copy {}", named(from, asked)))?;
                 }
                 let readonly = !writable;
                 (target.clone(), MountKind::Bind { source, readonly })
@@ -165,10 +170,27 @@ impl Prepared {
         let view = self.view(server, from, writes)?;
         let root = confined::open_root(&view)?;
         let resolved = confined::resolve(root, Path::new(source))?;
-        if resolved.found.is_none() {
+        let Some((found, kind)) = resolved.found else {
             bail!("`{source}` does not exist in what it is mounted from");
+        };
+        match from {
+            // Nobody else writes there.
+            TreeSource::Layers(_) | TreeSource::Empty => Ok(view.join(resolved.path)),
+            TreeSource::Host { .. } if server.tier == Tier::Chroot => Ok(self.hold(found)),
+            TreeSource::Host { .. } => {
+                let view = View::pinned(server, &found, kind)?;
+                let path = view.path().to_path_buf();
+                self.views.push(view);
+                Ok(path)
+            }
         }
-        Ok(view.join(resolved.path))
+    }
+
+    /// A path of what a descriptor holds, which stays open as long as the mounts.
+    fn hold(&mut self, found: OwnedFd) -> PathBuf {
+        let path = confined::descriptor_path(&found);
+        self.held.push(found);
+        path
     }
 
     fn view(&mut self, server: &Server, from: &TreeSource, writes: Writes) -> Result<PathBuf> {
@@ -185,19 +207,24 @@ impl Prepared {
                 }
             }
             TreeSource::Host { dir, only } => {
-                let directory = PathBuf::from(dir);
+                let root = confined::open_real(Path::new(dir))
+                    .with_context(|| format!("cannot read the context `{dir}`"))?;
                 match only {
                     Some(only) => {
                         let view = View::empty(server)?;
                         for path in only {
-                            copy_chosen(&directory, Path::new(path), view.path(), &self.cancel)?;
+                            copy_chosen(&root, Path::new(path), view.path(), &self.cancel)
+                                .with_context(|| format!("cannot read `{path}` of `{dir}`"))?;
                         }
                         view
                     }
                     None if writes == Writes::Refused => {
-                        return Ok(directory);
+                        return Ok(self.hold(root));
                     }
-                    None => View::of_directories(server, &[directory], writes, &self.cancel)?,
+                    None => {
+                        let lower = self.hold(root);
+                        View::of_directories(server, &[lower], writes, &self.cancel)?
+                    }
                 }
             }
         };
@@ -305,20 +332,23 @@ fn cache_path(server: &Server, scope: &CacheScope, id: &str) -> PathBuf {
     server.store.cache_mount_path(map, scope.project(), id)
 }
 
+fn named(from: &TreeSource, source: &str) -> String {
+    match from {
+        TreeSource::Host { dir, .. } => format!("`{source}` of `{dir}`"),
+        TreeSource::Layers(_) | TreeSource::Empty => format!("`{source}`"),
+    }
+}
+
 fn copied(source: &Path, to: &Path, devices: Devices, cancel: &Cancel) -> Result<PathBuf> {
-    let told = || format!("cannot copy `{}`", source.display());
-    let meta = fs::metadata(source).with_context(told)?;
+    let meta = fs::metadata(source)?;
     if meta.is_dir() {
         modes::make_dir(to, PRIVATE)?;
         rootfs::copy_directory(source, to, devices, cancel)?;
     } else if !meta.is_file() {
         // Read as a file, a device node of the context would give the host's disk.
-        bail!(
-            "`{}` is not a file or directory: other isolation modes than chroot can bind it",
-            source.display()
-        );
+        bail!("it is not a file or directory: other isolation modes than chroot can bind it");
     } else {
-        rootfs::copy_file(source, to, cancel).with_context(told)?;
+        rootfs::copy_file(source, to, cancel)?;
         chown(to, Some(meta.uid()), Some(meta.gid()))?;
         fs::set_permissions(to, meta.permissions())?;
         filetime::set_file_mtime(to, filetime::FileTime::from_last_modification_time(&meta))?;
@@ -361,23 +391,21 @@ fn own(path: &Path, mode: u32, ids: (u32, u32), tier: Tier) -> Result<()> {
 
 /// One chosen file of a context, with the directories above it. Nothing in the context is
 /// followed: what was a directory when it was chosen may be a link by now.
-fn copy_chosen(from: &Path, path: &Path, to: &Path, cancel: &Cancel) -> Result<()> {
+fn copy_chosen(root: &OwnedFd, path: &Path, to: &Path, cancel: &Cancel) -> Result<()> {
     if path
         .components()
         .any(|c| !matches!(c, std::path::Component::Normal(_)))
     {
         bail!("`{}` is no path inside a context", path.display());
     }
-    let told = || format!("cannot read `{}`", from.join(path).display());
-    let root = confined::open_root(from).with_context(told)?;
     let (directory, name) = match path.as_os_str().is_empty() {
         // The context itself, which an ignore file leaves in.
-        true => (root, b".".to_vec()),
-        false => confined::open_parent(root, path).with_context(told)?,
+        true => (root.try_clone()?, b".".to_vec()),
+        false => confined::open_parent(root, path)?,
     };
     let source = confined::descriptor_path(&directory).join(OsStr::from_bytes(&name));
     let target = to.join(path);
-    let meta = fs::symlink_metadata(&source).with_context(told)?;
+    let meta = fs::symlink_metadata(&source)?;
     if let Some(parent) = target.parent() {
         modes::make_dirs(parent, VISIBLE)?;
     }
@@ -390,9 +418,8 @@ fn copy_chosen(from: &Path, path: &Path, to: &Path, cancel: &Cancel) -> Result<(
     } else if meta.is_file() {
         // NONBLOCK: what became a fifo meanwhile must not hang the build.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file =
-            rustix::fs::openat(&directory, &*name, flags, Mode::empty()).with_context(told)?;
-        rootfs::copy_file(&confined::descriptor_path(&file), &target, cancel).with_context(told)?;
+        let file = rustix::fs::openat(&directory, &*name, flags, Mode::empty())?;
+        rootfs::copy_file(&confined::descriptor_path(&file), &target, cancel)?;
         fs::set_permissions(&target, meta.permissions())?;
     } else {
         return Ok(());

@@ -1,8 +1,10 @@
 //! What layers give together, as a directory to read from.
 
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use rustix::fs::FileType;
 use rustix::mount::UnmountFlags;
 
 use super::server::Server;
@@ -84,6 +86,24 @@ impl View {
             temporary: Some(temporary),
             _merged: None,
         })
+    }
+
+    /// What a descriptor holds, with all that is mounted there, at a path of the store. What
+    /// is reached by a path of somebody else's directory may be another thing by then.
+    pub(super) fn pinned(server: &Server, held: &OwnedFd, kind: FileType) -> Result<View> {
+        let temporary = server.store.temporary_dir()?;
+        let path = temporary.join("pinned");
+        match kind {
+            FileType::Directory => modes::make_dir(&path, VISIBLE)?,
+            _ => drop(modes::private_file(&path)?),
+        }
+        let view = View {
+            path,
+            temporary: Some(temporary),
+            _merged: None,
+        };
+        sandbox::bind_held(held, &view.path).context("cannot take the mount of a context")?;
+        Ok(view)
     }
 
     fn mount(

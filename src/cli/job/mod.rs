@@ -152,12 +152,15 @@ pub fn run_in(
     let _agent = with_agent(&mut job, environment)?;
     write_dockerfiles(&job, workspace)?;
     fetch_repositories(&mut job, &store, environment, cancel)?;
-    let project = Project::in_memory(
+    let mut project = Project::in_memory(
         workspace.to_path_buf(),
         job.manifest(),
         environment,
         place.trust.clone(),
     )?;
+    if let Source::Build(build) = &job.source {
+        project.whole = build.whole.as_ref().map(|path| workspace.join(path));
+    }
     let names: Vec<String> = project
         .graph
         .ids()

@@ -68,7 +68,7 @@ pub fn context(
     };
     let root = fetch::context(&request.context, store, &repositories)
         .map_err(|error| fetch_failed(&request, &error))?;
-    within(&request, root)
+    within(&request, &root)
 }
 
 /// Does what kaniko's executor does with these arguments. Errors end with 1, as there.
@@ -129,10 +129,9 @@ fn prepare(
         client,
         git_directory: git::git_directory(args.get(KEEP_GIT).map(String::as_str)),
     };
-    let root = fetch::context(&request.context, store, &repositories)
+    let whole = fetch::context(&request.context, store, &repositories)
         .map_err(|error| fetch_failed(&request, &error))?;
-    let whole = root.path.clone();
-    let context = within(&request, root)?;
+    let context = within(&request, &whole)?;
     if let Some(address) = request.dockerfile_address() {
         let file = store.temporary_dir()?.join("Dockerfile");
         http::download(address, &file, &cancel)
@@ -143,7 +142,7 @@ fn prepare(
     let dockerfile = request
         .find_dockerfile(&context, workspace)
         .map_err(refused)?;
-    let checkout = Checkout::new([whole.as_path(), Path::new(&context)]);
+    let checkout = Checkout::new([whole.as_path(), Path::new(&context)]).stopped_by(&cancel);
     let text = checkout.read(Path::new(&dockerfile)).map_err(|error| {
         Exit::error(
             FAILED,
@@ -151,19 +150,22 @@ fn prepare(
         )
     })?;
     let bases = bases::names(&text, &args);
-    let job = request
+    let mut job = request
         .job(&context, &dockerfile, &bases, workspace)
         .map_err(refused)?;
+    if let Source::Build(build) = &mut job.source {
+        build.whole = Some(utf8(&whole)?);
+    }
     Ok((request, job))
 }
 
-/// The wanted directory of the context; of a fetched one, nothing outside of it.
-fn within(request: &Request, root: fetch::Root) -> Result<PathBuf, Exit> {
+/// The wanted directory of the context: nothing outside of it, whatever is a link there.
+fn within(request: &Request, root: &Path) -> Result<PathBuf, Exit> {
     let sub_path = request.within().map_err(refused)?;
     let whole = match sub_path.as_str() {
         // Joining nothing would add a slash, which a file does not bear.
-        "" => root.path.clone(),
-        sub_path => root.path.join(sub_path),
+        "" => root.to_path_buf(),
+        sub_path => root.join(sub_path),
     };
     let name = request.context.name();
     if !whole.is_dir() {
@@ -182,10 +184,10 @@ fn within(request: &Request, root: fetch::Root) -> Result<PathBuf, Exit> {
             whole
                 .canonicalize()
                 .ok()?
-                .starts_with(root.path.canonicalize().ok()?),
+                .starts_with(root.canonicalize().ok()?),
         )
     };
-    if root.fetched && is_inside() != Some(true) {
+    if !sub_path.is_empty() && is_inside() != Some(true) {
         return Err(Exit::error(
             FAILED,
             format!("--context-sub-path={sub_path} leads out of the context {name}"),

@@ -10,8 +10,8 @@ use super::{Work, failure};
 use crate::archive;
 use crate::build::worker::Resolver;
 use crate::build::{
-    self, AddedLayers, AlsoStages, BuildRequest, Command, DefaultNetwork, IgnoredPaths, Insecure,
-    LayerCount, NamedContext, Recipe, SecretSource, Step,
+    self, AddedLayers, AlsoStages, BuildRequest, Command, DefaultNetwork, FileStat, IgnoredPaths,
+    Insecure, LayerCount, NamedContext, Recipe, SecretSource, Step,
 };
 use crate::checkout::Checkout;
 use crate::event::{Event, Product};
@@ -25,7 +25,7 @@ use crate::manifest::{
     LimitsNode, LoadInto, RecipeNode, Spanned, StepNode, TarFormat, TargetKind,
 };
 use crate::sandbox::{Exceeded, Limit, Limits};
-use crate::state::{FileKind, Output};
+use crate::state::{FileKind, Output, Signature};
 
 pub(super) fn inputs(
     work: &Work<'_>,
@@ -36,7 +36,17 @@ pub(super) fn inputs(
 ) -> Result<(), Failure> {
     let request = request(work, id, target, Some(upstream))?;
     let engine = work.tools.engine(&work.state)?;
-    let hash = |path: &Path, metadata: &std::fs::Metadata| work.hash_file(path, metadata);
+    let hash = |stat: &FileStat, open: &dyn Fn() -> std::io::Result<std::fs::File>| {
+        let signature = Signature {
+            device: stat.device,
+            inode: stat.inode,
+            size: stat.size,
+            mtime: stat.mtime,
+            ctime: stat.ctime,
+        };
+        let cancel = &work.tools.cancel;
+        work.state.stats.hash_opened(&signature, open, cancel)
+    };
     let read = build::inputs(&request, &engine, &hash).map_err(failure)?;
     for input in read.entries {
         inputs.hashed(input.kind, input.name, input.hash);
@@ -296,7 +306,10 @@ pub(super) fn request(
         target: name.to_string(),
         recipe: recipe(work, id, target)?,
         excluded: excluded(work, &context),
-        checkout: work.project.checkout(&context),
+        checkout: work
+            .project
+            .checkout(&context)
+            .stopped_by(&work.tools.cancel),
         context,
         contexts: contexts(work, target, upstream)?,
         args: values(&target.args),

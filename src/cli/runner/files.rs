@@ -139,6 +139,7 @@ impl Gathering<'_> {
         unread: &mut Vec<Unread<'g>>,
     ) -> io::Result<()> {
         for entry in entries {
+            self.work.tools.cancel.check()?;
             let entry = entry?;
             let Some(name) = self.name_of(name, &entry) else {
                 continue;
@@ -249,6 +250,7 @@ pub(super) fn tree_hash(work: &Work<'_>, path: &Path) -> io::Result<[u8; 32]> {
     let mut left = Vec::new();
     left.extend(hash_into(work, path, &mut frame)?);
     while let Some(children) = left.last_mut() {
+        work.tools.cancel.check()?;
         let Some(child) = children.next() else {
             frame.part(b"end");
             left.pop();

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 
 use super::{Package, PackageKind};
+use crate::event::Cancel;
 
 /// A jar in a jar in a jar is as deep as packagers go.
 const DEEPEST: u32 = 3;
@@ -15,16 +16,21 @@ const LARGEST_PROPERTIES: u64 = 64 << 10;
 pub const ENDINGS: [&str; 3] = [".jar", ".war", ".ear"];
 
 /// Packages that a jar tells of, and what of it was not read, if anything.
-pub fn read(file: &File) -> (Vec<Package>, Option<String>) {
-    read_at_most(LARGEST_UNPACKED, file)
+pub fn read(file: &File, cancel: &Cancel) -> (Vec<Package>, Option<String>) {
+    read_at_most(LARGEST_UNPACKED, file, cancel)
 }
 
 /// The same, of which so many bytes are unpacked.
-pub(super) fn read_at_most(left: u64, file: &File) -> (Vec<Package>, Option<String>) {
+pub(super) fn read_at_most(
+    left: u64,
+    file: &File,
+    cancel: &Cancel,
+) -> (Vec<Package>, Option<String>) {
     let mut jar = Jar {
         left,
         found: Vec::new(),
         unread: None,
+        cancel: cancel.clone(),
     };
     jar.read(file, 0);
     jar.found.sort();
@@ -37,6 +43,8 @@ struct Jar {
     found: Vec<Package>,
     /// The first reason: what is damaged hides nothing of the rest.
     unread: Option<String>,
+    /// Whoever asked looks at it too: what was cut short is no jar that was read.
+    cancel: Cancel,
 }
 
 impl Jar {
@@ -48,6 +56,9 @@ impl Jar {
         for at in 0..archive.len() {
             if self.left == 0 {
                 return;
+            }
+            if let Err(cancelled) = self.cancel.check() {
+                return self.leave_out(cancelled);
             }
             let read = archive.by_index(at).map_err(io::Error::from);
             if let Err(error) = read.and_then(|mut entry| {
@@ -85,7 +96,7 @@ impl Jar {
     }
 
     fn unpack(&mut self, from: &mut dyn Read, to: &mut dyn Write) -> io::Result<()> {
-        self.left -= io::copy(&mut from.take(self.left), to)?;
+        self.left -= io::copy(&mut self.cancel.reader(from.take(self.left)), to)?;
         if self.left == 0 {
             let why = "what is in it unpacks to more than any jar holds".to_string();
             self.unread = Some(why);

@@ -6,6 +6,7 @@ use std::os::unix::fs::FileExt;
 
 use super::sqlite::{Database, Value};
 use super::{Package, PackageKind};
+use crate::event::Cancel;
 
 const NAME: u32 = 1000;
 const VERSION: u32 = 1001;
@@ -21,9 +22,9 @@ const STRING: u32 = 6;
 /// Bytes of one header.
 const LARGEST_HEADER: u64 = 256 << 20;
 
-pub fn read_sqlite(file: &File) -> Result<Vec<Package>, String> {
+pub fn read_sqlite(file: &File, cancel: &Cancel) -> Result<Vec<Package>, String> {
     let mut found = Vec::new();
-    Database::open(file)?.rows("Packages", |row| {
+    Database::open(file, cancel)?.rows("Packages", |row| {
         // hnum, an alias of the row id and so stored as NULL, then the header.
         let header = row.iter().find_map(|value| match value {
             Value::Blob(blob) => Some(blob),
@@ -38,7 +39,7 @@ pub fn read_sqlite(file: &File) -> Result<Vec<Package>, String> {
 
 /// ndb: pages of 4096 bytes, the first ones with slots of 16 bytes, each of which
 /// names a block with one header.
-pub fn read_ndb(file: &File) -> Result<Vec<Package>, String> {
+pub fn read_ndb(file: &File, cancel: &Cancel) -> Result<Vec<Package>, String> {
     let length = file.metadata().map_err(|e| e.to_string())?.len();
     // Each block has one slot: all that is read is in the file once.
     let mut left = length.saturating_mul(2);
@@ -72,6 +73,7 @@ pub fn read_ndb(file: &File) -> Result<Vec<Package>, String> {
     let mut found = Vec::new();
     // The first two slots' room is the file's header.
     for slot in 2..slot_pages * 4096 / 16 {
+        cancel.check().map_err(|e| e.to_string())?;
         let slot = at(slot * 16, 16)?;
         if &slot[..4] != b"Slot" {
             return Err("damaged ndb database".into());
@@ -261,7 +263,7 @@ mod tests {
                 eprintln!("sqlite3 is not here: nothing was read");
                 return;
             }
-            let found = read_sqlite(&File::open(&path).unwrap()).unwrap();
+            let found = read_sqlite(&File::open(&path).unwrap(), &Cancel::default()).unwrap();
             let names: Vec<String> = found.into_iter().map(|p| p.name).collect();
             let expected: Vec<String> = (0..400).map(|i| format!("p{i}")).collect();
             assert_eq!(names, expected, "pages of {page_size}");
@@ -291,9 +293,13 @@ mod tests {
             blob.len() as u32,
         ]));
         bytes.extend(blob);
-        let found = read_ndb(&file(&bytes)).unwrap();
+        let found = read_ndb(&file(&bytes), &Cancel::default()).unwrap();
         assert_eq!(found[0].name, "bash");
-        assert!(read_ndb(&file(&bytes[..4200])).is_err());
+        assert!(read_ndb(&file(&bytes[..4200]), &Cancel::default()).is_err());
+        let cancel = Cancel::default();
+        cancel.cancel();
+        let error = read_ndb(&file(&bytes), &cancel).unwrap_err();
+        assert_eq!(error, "cancelled");
     }
 
     /// Pages of 512 bytes, of which the first holds the schema.
@@ -355,7 +361,7 @@ mod tests {
 
     #[test]
     fn pages_that_name_each_other_or_themselves_are_an_error() {
-        let read = |pages: &[Vec<u8>]| read_sqlite(&file(&sqlite(pages)));
+        let read = |pages: &[Vec<u8>]| read_sqlite(&file(&sqlite(pages)), &Cancel::default());
         // The schema leads to the table: an empty leaf is an empty table.
         let mut leaf = vec![0; 512];
         leaf[0] = 13;
@@ -410,7 +416,7 @@ mod tests {
             }
             bytes.extend(words([u32::from_le_bytes(*b"BlbS"), 1, 1, length]));
             bytes.extend(&blob);
-            read_ndb(&file(&bytes))
+            read_ndb(&file(&bytes), &Cancel::default())
         };
         let length = blob.len() as u32;
         let first = |number: u32| [u32::from(number == 2), 256];
@@ -432,11 +438,14 @@ mod tests {
         bytes.resize(4096, 0);
         for pages in [2, 1 << 20, u32::MAX] {
             bytes[12..16].copy_from_slice(&pages.to_le_bytes());
-            assert!(read_ndb(&file(&bytes)).is_err(), "{pages}");
+            assert!(
+                read_ndb(&file(&bytes), &Cancel::default()).is_err(),
+                "{pages}"
+            );
         }
         // Without a page of slots it is no empty database.
         bytes[12..16].fill(0);
-        assert!(read_ndb(&file(&bytes)).is_err());
+        assert!(read_ndb(&file(&bytes), &Cancel::default()).is_err());
     }
 
     proptest! {
@@ -447,8 +456,8 @@ mod tests {
                 1 => { bytes[..4].copy_from_slice(b"RpmP"); bytes[12..16].copy_from_slice(&[1, 0, 0, 0]); }
                 _ => {}
             }
-            let _ = read_sqlite(&file(&bytes));
-            let _ = read_ndb(&file(&bytes));
+            let _ = read_sqlite(&file(&bytes), &Cancel::default());
+            let _ = read_ndb(&file(&bytes), &Cancel::default());
             let _ = package(&bytes);
         }
     }

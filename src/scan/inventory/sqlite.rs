@@ -5,6 +5,8 @@ use std::cell::Cell;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
+use crate::event::Cancel;
+
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 /// B-trees of the largest files are far flatter; a circle of pages is not.
 const DEEPEST: u32 = 40;
@@ -34,10 +36,11 @@ pub struct Database<'a> {
     /// Bytes that may still be read. In a sound file each page has one place, so that a walk reads
     /// the file once; in a hostile one a few pages that name each other could take for ever.
     left: Cell<u64>,
+    cancel: &'a Cancel,
 }
 
 impl<'a> Database<'a> {
-    pub fn open(file: &'a File) -> Result<Database<'a>> {
+    pub fn open(file: &'a File, cancel: &'a Cancel) -> Result<Database<'a>> {
         let mut header = [0; 100];
         file.read_exact_at(&mut header, 0)
             .map_err(|_| "no SQLite database: too short")?;
@@ -57,6 +60,7 @@ impl<'a> Database<'a> {
             pages: length / page_size,
             // The schema, the table, and what cells hold of both.
             left: Cell::new(length.saturating_mul(4)),
+            cancel,
         })
     }
 
@@ -119,6 +123,7 @@ impl<'a> Database<'a> {
     }
 
     fn page(&self, number: u64) -> Result<Vec<u8>> {
+        self.cancel.check().map_err(|e| e.to_string())?;
         self.spend(self.page_size)?;
         if number == 0 || number > self.pages {
             return Err(format!("SQLite database without its page {number}"));

@@ -129,8 +129,22 @@ fn jar(bytes: &[u8]) -> (Vec<String>, String) {
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(bytes).unwrap();
     file.rewind().unwrap();
-    let (found, unread) = java::read(&file);
+    let (found, unread) = java::read(&file, &Cancel::default());
     (named(&found), unread.unwrap_or_default())
+}
+
+#[test]
+fn a_cancellation_ends_the_reading_of_a_jar() {
+    use std::io::Write;
+    let inner = zipped(&[("x/pom.properties", properties("inner").as_bytes())]);
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(&zipped(&[("inner.jar", &inner)])).unwrap();
+    let cancel = Cancel::default();
+    assert_eq!(java::read(&file, &cancel).0.len(), 1);
+    cancel.cancel();
+    let (found, unread) = java::read(&file, &cancel);
+    assert!(found.is_empty());
+    assert_eq!(unread.as_deref(), Some("cancelled"));
 }
 
 fn properties(artifact: &str) -> String {
@@ -197,7 +211,7 @@ fn what_a_jar_unpacks_to_has_an_end() {
     let bomb = many_names_of_one(&zipped(&[("aaaa.jar", &zeros)]), 5000);
     let mut file = tempfile::tempfile().unwrap();
     std::io::Write::write_all(&mut file, &bomb).unwrap();
-    let (found, unread) = java::read_at_most(64 << 20, &file);
+    let (found, unread) = java::read_at_most(64 << 20, &file, &Cancel::default());
     assert!(found.is_empty());
     assert!(unread.unwrap().contains("more than any jar holds"));
     // So do the texts that it reads.
@@ -205,10 +219,13 @@ fn what_a_jar_unpacks_to_has_an_end() {
     let many = many_names_of_one(&zipped(&[("aaaa/pom.properties", text.as_bytes())]), 5000);
     let mut file = tempfile::tempfile().unwrap();
     std::io::Write::write_all(&mut file, &many).unwrap();
-    let (found, unread) = java::read_at_most(1 << 20, &file);
+    let (found, unread) = java::read_at_most(1 << 20, &file, &Cancel::default());
     assert_eq!(named(&found), ["g:a@1"]);
     assert!(unread.unwrap().contains("more than any jar holds"));
-    assert_eq!(java::read_at_most(1 << 30, &file).1, None);
+    assert_eq!(
+        java::read_at_most(1 << 30, &file, &Cancel::default()).1,
+        None
+    );
 }
 
 /// A zip whose directory names its one entry again and again.
@@ -421,6 +438,6 @@ proptest! {
         let mut file = tempfile::tempfile().unwrap();
         std::io::Write::write_all(&mut file, &elf).unwrap();
         rust::read_program(&file);
-        let _ = java::read(&file);
+        let _ = java::read(&file, &Cancel::default());
     }
 }

@@ -71,7 +71,7 @@ pub fn read_layer(layer: &Descriptor, store: &Store, cancel: &Cancel) -> Result<
     // Programs that hold a list which only their section table leads to.
     let mut auditable = Vec::new();
     each_entry(layer, store, cancel, |entry, content| {
-        facts.take(entry, content, &mut auditable)
+        facts.take(entry, content, &mut auditable, cancel)
     })?;
     if !auditable.is_empty() {
         each_entry(layer, store, cancel, |entry, content| {
@@ -93,7 +93,8 @@ pub fn packages_in(path: &str, content: &[u8]) -> Result<usize> {
     };
     let entry = Entry::file(path, 0o644, content.len() as u64);
     let mut auditable = Vec::new();
-    facts.take(&entry, &mut &content[..], &mut auditable)?;
+    let never = Cancel::default();
+    facts.take(&entry, &mut &content[..], &mut auditable, &never)?;
     if !auditable.is_empty() {
         facts.take_auditable(&entry, &mut &content[..])?;
     }
@@ -135,6 +136,8 @@ fn each_of_blob(
                 String::from_utf8_lossy(&entry.path)
             )
         })?;
+        // What was cut short is no damage of the file.
+        cancel.check()?;
     }
     Ok(())
 }
@@ -145,6 +148,7 @@ impl LayerFacts {
         entry: &Entry,
         content: &mut dyn Read,
         auditable: &mut Vec<Vec<u8>>,
+        cancel: &Cancel,
     ) -> Result<()> {
         if let Some(change) = whiteout(&entry.path) {
             self.changes.push(change);
@@ -160,7 +164,7 @@ impl LayerFacts {
                 target: target.clone(),
             }),
             EntryKind::File { size } => {
-                let fact = self.read_file(entry, *size, content, auditable)?;
+                let fact = self.read_file(entry, *size, content, auditable, cancel)?;
                 if fact.says_something() {
                     self.changes
                         .push(Change::Found(entry.path.clone(), Box::new(fact)));
@@ -177,10 +181,11 @@ impl LayerFacts {
         size: u64,
         content: &mut dyn Read,
         auditable: &mut Vec<Vec<u8>>,
+        cancel: &Cancel,
     ) -> Result<Fact> {
         let path = String::from_utf8_lossy(&entry.path);
         let mut fact = match classify(&path) {
-            Some(reading) => read_as(reading, size, content)?,
+            Some(reading) => read_as(reading, size, content, cancel)?,
             None => {
                 let mut head = Vec::new();
                 content.take(HEAD).read_to_end(&mut head)?;
@@ -273,7 +278,7 @@ fn program(found: golang::Found) -> Fact {
     }
 }
 
-fn read_as(reading: Reading, size: u64, content: &mut dyn Read) -> Result<Fact> {
+fn read_as(reading: Reading, size: u64, content: &mut dyn Read, cancel: &Cancel) -> Result<Fact> {
     let mut fact = Fact {
         lockfile: reading.is_lockfile(),
         ..Fact::default()
@@ -285,14 +290,14 @@ fn read_as(reading: Reading, size: u64, content: &mut dyn Read) -> Result<Fact> 
                 Err(format!("larger than {} GiB", LARGEST_SPOOLED >> 30)),
             );
         }
-        Reading::RpmSqlite => fact.settle(reading, rpm::read_sqlite(&spool(content)?)),
-        Reading::RpmNdb => fact.settle(reading, rpm::read_ndb(&spool(content)?)),
+        Reading::RpmSqlite => fact.settle(reading, rpm::read_sqlite(&spool(content)?, cancel)),
+        Reading::RpmNdb => fact.settle(reading, rpm::read_ndb(&spool(content)?, cancel)),
         Reading::RpmBerkeley => {
             let why = "Berkeley DB is not read; `rpmdb --rebuilddb` of rpm 4.16 or later makes SQLite of it";
             fact.settle(reading, Err(why.to_string()));
         }
         Reading::Jar => {
-            let (packages, unread) = java::read(&spool(content)?);
+            let (packages, unread) = java::read(&spool(content)?, cancel);
             fact.packages = packages;
             fact.warning = unread.map(|what| format!("not read: {what}"));
         }
