@@ -332,10 +332,19 @@ fn typed(one: &Declared, text: &str, origin: Origin, cx: &Cx) -> Option<Binding>
         }
     };
     if fine.is_none() {
-        let message = format!("`{text}` {} is not {}", from(one, origin), one.ty.shown());
+        let what = quoted(text, origin);
+        let message = format!("{what} {} is not {}", from(one, origin), one.ty.shown());
         cx.error(one.name.span, message, "declared here");
     }
     fine
+}
+
+/// Any file may be named as an env-file, and its text may be a secret.
+fn quoted(text: &str, origin: Origin) -> String {
+    match origin {
+        Origin::EnvFile => "the value".to_string(),
+        _ => format!("`{text}`"),
+    }
 }
 
 fn from(one: &Declared, origin: Origin) -> String {
@@ -411,12 +420,20 @@ fn check(one: &Declared, binding: &Binding, origin: Origin, cx: &Cx) -> bool {
         if let Some((regex, pattern)) = &one.matches
             && !regex.is_match(item)
         {
-            let message = format!("`{item}` {} does not match `{pattern}`", from(one, origin));
+            let message = format!(
+                "{} {} does not match `{pattern}`",
+                quoted(item, origin),
+                from(one, origin)
+            );
             cx.error(span, message, "declared here");
             return false;
         }
         if !allowed.is_empty() && !allowed.contains(&item.as_str()) {
-            let message = format!("`{item}` {} is not allowed", from(one, origin));
+            let message = format!(
+                "{} {} is not allowed",
+                quoted(item, origin),
+                from(one, origin)
+            );
             let mut diagnostic = Diagnostic::at(span, message, "declared here");
             diagnostic.help = suggest::help(item, allowed.iter().copied());
             cx.report(diagnostic);

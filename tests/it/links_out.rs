@@ -169,6 +169,36 @@ fn what_lies_outside_of_the_project_is_not_quoted() {
         format!("imgmake version=1 {{ env-file \"../outside/config.json\" }}\n{MANIFEST}");
     let ground = Ground::new(&[("imgmake.kdl", &manifest)], &[]);
     ground.refuses(&Imgmake::new(), &["list"], "line 1");
+
+    // A file of the right form says no more, whichever check its value fails.
+    let secret = "c2VjcmV0LW9mLXRoZS1qb2I";
+    for check in [
+        "{ one-of \"a\" \"b\" }",
+        "{ matches \"^[A-Z]$\" }",
+        "type=number",
+    ] {
+        let (before, after) = match check.starts_with('{') {
+            true => ("", check),
+            false => (check, ""),
+        };
+        let manifest = format!(
+            "imgmake version=1 {{ env-file \"../outside/env\" }}\nvar TOKEN {before} {after}\n\
+             build app {{ context \".\"; args {{ T \"${{TOKEN}}\" }} }}\n"
+        );
+        let ground = Ground::new(&[("imgmake.kdl", &manifest)], &[]);
+        write(
+            &ground.checkout().join("../outside"),
+            "env",
+            format!("TOKEN={secret}\n"),
+        );
+        let ran = Imgmake::new().run(&ground.checkout(), &["list"]);
+        let said = format!("{}{}", ran.stdout, ran.stderr);
+        assert!(
+            ran.code != 0 && said.contains("`TOKEN` in the env-file"),
+            "{said}"
+        );
+        assert!(!said.contains(secret), "{said}");
+    }
 }
 
 #[test]
