@@ -335,6 +335,34 @@ fn the_store_shows_a_tree_only_when_it_is_whole() {
 }
 
 #[test]
+fn a_tree_whose_record_is_damaged_is_made_again() {
+    let ground = Ground::new();
+    let layer = ground.layer(&[Entry::file("d/f", 0o644, 1)]);
+    let unpack = || {
+        let layers = std::slice::from_ref(&layer);
+        ground.trees.stack(layers, &Cancel::default()).unwrap();
+    };
+    unpack();
+    let tree = ground.store.tree_path("test", &layer.diff_id);
+    let sound = std::fs::read(tree.join("implied")).unwrap();
+    // Left alone it is used as it is: nothing but its record says that it is whole.
+    std::fs::write(tree.join("fs/mark"), "").unwrap();
+    unpack();
+    assert!(tree.join("fs/mark").exists());
+    for at in 0..sound.len() {
+        std::fs::write(tree.join("fs/mark"), "").unwrap();
+        let mut damaged = sound.clone();
+        damaged[at] ^= 1;
+        std::fs::write(tree.join("implied"), damaged).unwrap();
+        unpack();
+        assert!(!tree.join("fs/mark").exists(), "{at}");
+        assert_eq!(std::fs::read(tree.join("implied")).unwrap(), sound, "{at}");
+        let named = ground.store.take_damage();
+        assert!(named.len() == 1 && named[0].path == tree, "{at}: {named:?}");
+    }
+}
+
+#[test]
 fn what_is_written_again_as_it_was_is_no_change() {
     let ground = Ground::new();
     let entries = [

@@ -1,7 +1,9 @@
 //! Unpacked layers in the store: made once, under a temporary name, renamed when whole.
 
 use std::collections::{BTreeSet, HashMap};
+use std::fs::Permissions;
 use std::io::{self, Read};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -210,7 +212,7 @@ impl Trees {
                 });
             }
         }
-        drop(std::fs::remove_dir_all(&temporary));
+        drop(remove_tree(&temporary));
         Ok(false)
     }
 
@@ -323,8 +325,18 @@ pub(super) fn chain_name(purpose: &str, layers: &[LayerBlob]) -> Digest {
 pub(super) fn make_tree_directory(tree: &Path) -> Result<()> {
     modes::make_dir(tree, PRIVATE)?;
     modes::make_dir(&tree.join("fs"), VISIBLE)?;
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-    std::fs::set_permissions(tree.join("fs"), mode)?;
+    let root = tree.join("fs");
+    let set = std::fs::set_permissions(&root, Permissions::from_mode(VISIBLE));
+    let mode = std::fs::metadata(&root)?.mode() & 0o7777;
+    // Others keep the old one without a word, and every image would have other modes.
+    if mode != VISIBLE {
+        bail!(
+            "the file system of `{}` keeps no modes (a directory of {VISIBLE:o} has {mode:o}), which unpacked layers need; \
+             `--store` or IMGMAKE_STORE names a directory on another one",
+            tree.display()
+        );
+    }
+    set?;
     Ok(())
 }
 

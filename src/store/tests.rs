@@ -462,3 +462,79 @@ fn a_damaged_record_is_named_and_gone() {
     assert!(damaged[0].removed && damaged[0].path == at("a") && !at("a").exists());
     assert_eq!(store.step("b").as_deref(), Some(&b"two"[..]));
 }
+
+/// A store that was closed and opened, so that nothing is remembered.
+fn opened_again(store: &Store) -> Store {
+    Store::open(store.root()).unwrap()
+}
+
+#[test]
+fn every_kind_of_record_is_named_and_gone_when_a_bit_of_it_is_another() {
+    let (_keep, store) = store();
+    let (file, out) = store.layer_file().unwrap();
+    let mut writer = crate::layer::LayerWriter::new(out, Compression::None).unwrap();
+    let entry = crate::layer::Entry::file("name", 0o644, 4);
+    writer.append(&entry, &mut &b"text"[..]).unwrap();
+    let (layer, index) = writer.finish().unwrap();
+    store.adopt_layer(file, &layer, &index).unwrap();
+    let manifest = Descriptor::of("m", b"manifest");
+    store.put_bytes(b"manifest").unwrap();
+    store.tag("app:1", &manifest).unwrap();
+    store.put_step("aa", b"record").unwrap();
+    let kinds: [(&str, &dyn Fn(&Store) -> bool); 4] = [
+        ("steps", &|store| store.step("aa").is_some()),
+        ("layers", &|store| {
+            store.layer(&layer.diff_id, Compression::None).is_some()
+        }),
+        ("images", &|store| store.tagged("app:1").is_some()),
+        // It is made again from the layer, so what matters is that it is the same.
+        ("indexes", &|store| {
+            let found = store.index(&layer).unwrap();
+            assert_eq!(found.encode(), index.encode());
+            store.take_damage().is_empty()
+        }),
+    ];
+    for (folder, is_found) in kinds {
+        let directory = store.root().join(folder);
+        let path = fs::read_dir(directory).unwrap().next().unwrap().unwrap();
+        let sound = fs::read(path.path()).unwrap();
+        assert!(is_found(&opened_again(&store)), "{folder}");
+        for at in 0..sound.len() {
+            let mut damaged = sound.clone();
+            damaged[at] ^= 1 << (at % 8);
+            fs::write(path.path(), &damaged).unwrap();
+            let store = opened_again(&store);
+            assert!(!is_found(&store), "{folder} {at}");
+            if folder == "indexes" {
+                assert_eq!(fs::read(path.path()).unwrap(), sound, "{at}");
+                continue;
+            }
+            let named = store.take_damage();
+            assert!(
+                named.len() == 1 && named[0].removed && named[0].path == path.path(),
+                "{folder} {at}: {named:?}"
+            );
+            assert!(!path.path().exists(), "{folder} {at}");
+        }
+        fs::write(path.path(), sound).unwrap();
+    }
+}
+
+#[test]
+fn who_reads_a_document_or_unpacks_a_layer_is_told_that_its_blob_is_damaged() {
+    let (_keep, store) = store();
+    // As a base's config, which is read whole.
+    let digest = store.put_bytes(b"{\"architecture\":\"amd64\"}").unwrap();
+    flip(&store, &digest, 20, 1);
+    let error = store.read_blob(&digest, 1000).unwrap_err();
+    assert!(error.is::<Damaged>(), "{error:#}");
+    assert!(!store.has(&digest));
+    // What unpacks to something else is the blob's fault, or else its own.
+    let digest = store.put_bytes(&[9; 1000]).unwrap();
+    let failed = || -> Result<()> { anyhow::bail!("it unpacks to something else") };
+    let told = store.blame(&digest, failed()).unwrap_err();
+    assert_eq!(told.to_string(), "it unpacks to something else");
+    flip(&store, &digest, 500, 4);
+    let told = store.blame(&digest, failed()).unwrap_err();
+    assert!(told.is::<Damaged>() && !store.has(&digest), "{told:#}");
+}
