@@ -479,3 +479,79 @@ fn a_key_that_cannot_be_used_is_an_error_at_its_place() {
     write(project.path(), "k.pub", pem);
     imgmake.ok(project.path(), &[]);
 }
+
+#[test]
+fn a_signature_comes_through_a_mirror_with_its_image_and_counts_as_it_does_elsewhere() {
+    let mut mirror = Ground::new();
+    let (key, stranger) = (Signer::new("P-256"), Signer::new("P-256"));
+    let behind = Registry::start();
+    // Of these two the mirror alone has the image: who demands a signature asks where the image is.
+    for name in ["good", "referred", "stranger", "none", "stale"] {
+        let digest = mirror.image(name);
+        let payload = payload(&digest);
+        match name {
+            "good" => attach(&mirror.registry, name, &digest, &[key.sign(payload)]),
+            "referred" => refer(
+                &mirror.registry,
+                name,
+                &digest,
+                ARTIFACT,
+                &[key.sign(payload)],
+            ),
+            "stranger" => attach(&mirror.registry, name, &digest, &[stranger.sign(payload)]),
+            _ => {}
+        }
+    }
+    // What a mirror lacks is asked of the registry itself, also when that is a signature.
+    copy(
+        format!("{}:base", busybox().display()).as_ref(),
+        &behind,
+        "stale:1",
+    );
+    let digest = behind.digest("stale", "1").unwrap();
+    attach(&behind, "stale", &digest, &[key.sign(payload(&digest))]);
+
+    let project = |name: &str| {
+        let manifest = format!(
+            "imgmake version=1 {{\n    bases {{ require-signature key=\"0.pub\" }}\n}}\n\
+             registry behind \"{}\" {{ insecure #true; mirrors \"http://{}\" }}\n\
+             build app {{ context \".\" }}\n",
+            behind.host, mirror.registry.host
+        );
+        let directory = temporary();
+        write(directory.path(), "imgmake.kdl", manifest);
+        write(
+            directory.path(),
+            "Dockerfile",
+            format!("FROM {}/{name}:1\nRUN true\n", behind.host),
+        );
+        std::fs::copy(key.public(), directory.path().join("0.pub")).unwrap();
+        directory
+    };
+    for (name, why) in [
+        ("stranger", "1 by another key"),
+        ("none", "there is no signature"),
+    ] {
+        let says = [
+            "is not signed by `0.pub` (imgmake.kdl:2)",
+            "Dockerfile:1",
+            why,
+        ];
+        mirror.imgmake.refused(project(name).path(), &[], 3, &says);
+    }
+    assert_eq!(
+        mirror.pulled_layers(),
+        0,
+        "nothing of a refused base is pulled"
+    );
+    for name in ["good", "referred", "stale"] {
+        mirror.imgmake.ok(project(name).path(), &[]);
+    }
+    assert!(mirror.pulled_layers() > 0);
+    // The layers came from the mirror; a registry that is asked in vain has none to give.
+    let from_behind = behind.requests();
+    assert!(
+        from_behind.iter().all(|r| !r.contains("/good/blobs/")),
+        "{from_behind:?}"
+    );
+}

@@ -28,6 +28,7 @@ struct Licenses {
 #[serde(rename_all = "kebab-case")]
 struct Bans {
     multiple_versions: String,
+    wildcards: String,
     deny: Vec<Named>,
     skip: Vec<Named>,
 }
@@ -58,6 +59,8 @@ struct Package {
     version: String,
     license: Option<String>,
     source: Option<String>,
+    /// Names and versions of what it asks for.
+    asks_for: Vec<(String, String)>,
 }
 
 /// All packages of the graph, for the machine that the tests run on: those of other
@@ -81,6 +84,12 @@ fn packages(rules: &Rules) -> Vec<Package> {
             version: text(&p["version"]).unwrap(),
             license: text(&p["license"]),
             source: text(&p["source"]),
+            asks_for: p["dependencies"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|d| (text(&d["name"]).unwrap(), text(&d["req"]).unwrap()))
+                .collect(),
         })
         .collect();
     assert!(packages.len() > 100, "{} packages", packages.len());
@@ -139,6 +148,18 @@ fn no_crate_is_in_it_twice_but_for_those_with_a_reason() {
         of_name.len() < 2 || of_name.iter().all(|p| shown(p) != **skip)
     });
     assert_eq!(unused.collect::<Vec<_>>(), Vec::<&&str>::new());
+}
+
+#[test]
+fn whatever_is_asked_for_has_a_version() {
+    let rules = rules();
+    assert_eq!(rules.bans.wildcards, "deny");
+    let found = packages(&rules);
+    let ours = found.iter().filter(|p| p.source.is_none());
+    let asked: Vec<&(String, String)> = ours.flat_map(|p| &p.asks_for).collect();
+    assert!(asked.len() > 50, "{}", asked.len());
+    let any: Vec<_> = asked.iter().filter(|(_, version)| version == "*").collect();
+    assert!(any.is_empty(), "{any:?}");
 }
 
 #[test]

@@ -31,11 +31,13 @@
 //! | `book` | every snippet of the book and the README does what it shows |
 //! | `fuzz` | whatever reads bytes from outside takes any bytes |
 //! | `graphs` | what needs what, in every format |
+//! | `hostile_registry` | what registries and scanned images say is shown, and not sent |
 //! | `hostile_text` | no words of others speak to the terminal or to the CI system |
 //! | `host_commands` | `run` targets: incremental, explained, cut off early, safe when killed |
 //! | `packages` | `apt-get install` gives the same image in every kind of isolation |
 //! | `programs` | what a checkout holds is no setting of the programs that are started |
 //! | `stale` | what makes a build stale, setting by setting |
+//! | `stores` | where a store can be: volumes, read-only directories, file systems without modes |
 //! | `platforms` | other platforms: RUN by an emulator, the rest without |
 //! | `tidy` | which room of `src/` may know which |
 //! | `sandbox` | RUN in every kind of isolation |
@@ -68,6 +70,7 @@ mod fan_out;
 mod fuzz;
 mod graphs;
 mod host_commands;
+mod hostile_registry;
 mod hostile_text;
 mod import;
 mod interrupted;
@@ -91,6 +94,7 @@ mod secrets;
 mod seeds;
 mod shell_on_fail;
 mod stale;
+mod stores;
 mod templates;
 mod tidy;
 mod trust_ca;

@@ -5,4 +5,5 @@
 
 pub mod command;
 mod neighbors;
+mod planted;
 mod store;

@@ -48,6 +48,13 @@ fn is_setuid(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok_and(|meta| meta.is_file() && meta.mode() & 0o4000 != 0)
 }
 
+/// But what an image says so, such as its `/tmp`.
+fn others_may_write(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|meta| {
+        (meta.is_file() || meta.is_dir()) && meta.mode() & 0o022 != 0 && meta.mode() & 0o1000 == 0
+    })
+}
+
 fn soon(what: &str, mut happened: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !happened() {
@@ -143,6 +150,10 @@ fn nothing_is_reached(store: &Path, busy: &str) {
         "no program of root's to be reached below {busy}"
     );
     assert_eq!(seen_by_neighbor(&all), [store.display().to_string()]);
+
+    // No file is anybody's to change, whatever stands around it: there was no umask to help.
+    let open: Vec<&PathBuf> = all.iter().filter(|path| others_may_write(path)).collect();
+    assert!(open.is_empty(), "{open:?}");
 
     // Were the directory itself open, what is in it would still be closed.
     fs::set_permissions(store, fs::Permissions::from_mode(0o755)).unwrap();

@@ -57,18 +57,19 @@ print(server.server_port, flush=True)
 server.serve_forever()
 "#;
 
-/// A registry's front that refuses to set one tag, as ECR does with one that is there.
+/// A registry's front that answers some requests itself.
 const FRONT: &str = r#"
-import http.client, http.server, os, sys, threading
-behind, fixed = sys.argv[1:3]
+import http.client, http.server, json, os, sys, threading
+behind, own = sys.argv[1], json.load(open(sys.argv[2]))
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = 'HTTP/1.1'
     def log_message(self, *_): pass
     def any(self):
         body = self.rfile.read(int(self.headers.get('Content-Length') or 0))
-        if self.command == 'PUT' and self.path == fixed:
-            status, headers = 400, [('Content-Type', 'application/json')]
-            out = b'{"errors":[{"code":"TAG_INVALID","message":"The image tag cannot be overwritten because the tag is immutable."}]}'
+        mine = [a for a in own if (self.command + ' ' + self.path).startswith(a['request'])]
+        if mine:
+            status, headers = mine[0]['status'], [('Content-Type', mine[0]['kind'])]
+            out = mine[0]['body'].encode()
         else:
             connection = http.client.HTTPConnection(behind)
             connection.request(self.command, self.path, body, dict(self.headers))
@@ -95,6 +96,17 @@ pub struct Web {
     server: Child,
 }
 
+/// What a front says itself.
+#[derive(serde::Serialize)]
+pub struct Answer {
+    /// How the request begins: `PUT /v2/app/manifests/1`.
+    pub request: String,
+    pub status: u16,
+    /// The body's media type.
+    pub kind: &'static str,
+    pub body: String,
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Transport {
     Plain,
@@ -114,9 +126,25 @@ impl Web {
         Web::serve(SERVER, &[&root, &certificate, login], directory)
     }
 
-    /// In front of a registry whose tag at `fixed`, a path of its API, cannot be set.
+    /// In front of a registry whose tag at `fixed`, a path of its API, cannot be set, as ECR
+    /// says it of one that is there.
     pub fn in_front_of(registry: &str, fixed: &str) -> Web {
-        Web::serve(FRONT, &[registry, fixed], temporary())
+        let body = r#"{"errors":[{"code":"TAG_INVALID","message":"The image tag cannot be overwritten because the tag is immutable."}]}"#;
+        let answer = Answer {
+            request: format!("PUT {fixed}"),
+            status: 400,
+            kind: "application/json",
+            body: body.to_string(),
+        };
+        Web::answering(registry, &[answer])
+    }
+
+    /// In front of a registry, with answers of its own to some requests.
+    pub fn answering(registry: &str, answers: &[Answer]) -> Web {
+        let directory = temporary();
+        let file = directory.path().join("answers");
+        std::fs::write(&file, serde_json::to_vec(answers).unwrap()).unwrap();
+        Web::serve(FRONT, &[registry, file.to_str().unwrap()], directory)
     }
 
     fn serve(script: &str, arguments: &[&str], directory: tempfile::TempDir) -> Web {
