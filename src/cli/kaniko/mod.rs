@@ -73,9 +73,10 @@ pub fn context(
 
 /// Does what kaniko's executor does with these arguments. Errors end with 1, as there.
 pub fn kaniko(arguments: &[String], environment: &Environment) -> Result<u8, Exit> {
+    let cancel = Cancel::default();
     let workspace = Workspace {
         environment: &environment.variables,
-        read: &|path| here().read_to_string(Path::new(path)),
+        read: &|path| here().stopped_by(&cancel).read_to_string(Path::new(path)),
         now: "",
     };
     match kaniko::interpret(arguments, &workspace).map_err(refused)? {
@@ -84,14 +85,18 @@ pub fn kaniko(arguments: &[String], environment: &Environment) -> Result<u8, Exi
             "imgmake {}, in the place of kaniko 1.24\n",
             env!("CARGO_PKG_VERSION")
         ))?,
-        Invocation::Build(request) => return build(*request, &workspace, environment),
+        Invocation::Build(request) => return build(*request, &workspace, environment, &cancel),
     }
     Ok(0)
 }
 
-fn build(request: Request, workspace: &Workspace, environment: &Environment) -> Result<u8, Exit> {
-    let cancel = Cancel::default();
-    let stopped = signals::listen(&cancel);
+fn build(
+    request: Request,
+    workspace: &Workspace,
+    environment: &Environment,
+    cancel: &Cancel,
+) -> Result<u8, Exit> {
+    let stopped = signals::listen(cancel);
     let directory = std::env::current_dir()
         .map_err(|error| Exit::error(FAILED, format!("there is no working directory: {error}")))?;
     let store_path = store_path(environment, &directory);
@@ -102,7 +107,7 @@ fn build(request: Request, workspace: &Workspace, environment: &Environment) -> 
             .map_err(as_failure)?;
     }
     let store = place.open_store()?;
-    let client = Client::new(environment.variables.clone(), &cancel);
+    let client = Client::new(environment.variables.clone(), cancel);
     let prepared = prepare(request, workspace, &store, client);
     if let Some(code) = stopped.exit_code() {
         return Ok(code);
@@ -112,7 +117,7 @@ fn build(request: Request, workspace: &Workspace, environment: &Environment) -> 
         print(&said(&job))?;
         return Ok(0);
     }
-    let ended = job::run_in(job, &place, environment, &cancel, &stopped);
+    let ended = job::run_in(job, &place, environment, cancel, &stopped);
     ended.map_err(as_failure)
 }
 

@@ -211,6 +211,54 @@ fn git_contexts_are_cloned_at_branch_tag_commit_and_directory() {
 }
 
 #[test]
+fn a_sub_path_and_the_dockerfile_beside_it_stay_in_the_context() {
+    let directory = temporary();
+    write(directory.path(), "context/inside/f", "x");
+    write(directory.path(), "outside/f", "secret");
+    write(
+        directory.path(),
+        "outside/Dockerfile",
+        "FROM scratch\nCOPY f /\n",
+    );
+    write(
+        directory.path(),
+        "context/Dockerfile",
+        "FROM scratch\nCOPY f /\n",
+    );
+    let link = |target: &str, name: &str| {
+        let name = directory.path().join("context").join(name);
+        std::os::unix::fs::symlink(target, name).unwrap();
+    };
+    link("../outside", "out");
+    link("inside", "in");
+    link("../outside/Dockerfile", "away");
+    let context = format!("--context={}", directory.path().join("context").display());
+    let file = |name: &str| {
+        let path = directory.path().join("context").join(name);
+        format!("--dockerfile={}", path.display())
+    };
+    let (imgmake, elsewhere) = (Imgmake::new(), temporary());
+    for sub_path in ["inside", "in"] {
+        let sub_path = format!("--context-sub-path={sub_path}");
+        let digest = digest(
+            elsewhere.path(),
+            &imgmake,
+            &[&context, &sub_path, &file("Dockerfile")],
+        );
+        assert!(digest.starts_with("sha256:"), "{digest}");
+    }
+    for (sub_path, name) in [("out", "Dockerfile"), ("inside", "away")] {
+        let sub_path = format!("--context-sub-path={sub_path}");
+        imgmake.refused(
+            elsewhere.path(),
+            &["kaniko", "--no-push", &context, &sub_path, &file(name)],
+            1,
+            &["leads out of"],
+        );
+    }
+}
+
+#[test]
 fn the_login_of_a_repository_is_used_and_never_shown() {
     let web = Web::start(Transport::Plain, "ann:secret-word");
     repository(&web);

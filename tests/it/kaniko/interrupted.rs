@@ -36,6 +36,43 @@ fn waiting_for_standard_input_ends_with_a_signal() {
 }
 
 #[test]
+fn waiting_for_a_pipe_that_nobody_writes_to_ends_with_a_signal() {
+    let directory = temporary();
+    write(directory.path(), "context/f", "x");
+    let pipe = directory.path().join("pipe");
+    run("mkfifo", &[pipe.to_str().unwrap()]);
+    let context = format!("--context={}", directory.path().join("context").display());
+    for arguments in [
+        vec![format!("--context=tar://{}", pipe.display())],
+        vec![context, format!("--dockerfile={}", pipe.display())],
+    ] {
+        let imgmake = Imgmake::new();
+        let elsewhere = temporary();
+        let mut child = imgmake
+            .command(elsewhere.path())
+            .args(["kaniko", "--no-push"])
+            .args(&arguments)
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let opened = || {
+            let open = std::fs::read_dir(format!("/proc/{}/fd", child.id())).unwrap();
+            let mut targets = open.filter_map(|fd| std::fs::read_link(fd.ok()?.path()).ok());
+            targets.any(|target| target == pipe)
+        };
+        for _ in 0..400 {
+            if opened() {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(25));
+        }
+        assert!(opened(), "{arguments:?}");
+        run("kill", &["-TERM", &child.id().to_string()]);
+        assert_eq!(child.wait().unwrap().code(), Some(143), "{arguments:?}");
+    }
+}
+
+#[test]
 fn waiting_for_a_repository_ends_with_a_signal() {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = silent.local_addr().unwrap();
