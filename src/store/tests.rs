@@ -481,7 +481,8 @@ fn every_kind_of_record_is_named_and_gone_when_a_bit_of_it_is_another() {
     store.put_bytes(b"manifest").unwrap();
     store.tag("app:1", &manifest).unwrap();
     store.put_step("aa", b"record").unwrap();
-    let kinds: [(&str, &dyn Fn(&Store) -> bool); 4] = [
+    type Kind<'a> = (&'a str, &'a dyn Fn(&Store) -> bool);
+    let kinds: [Kind<'_>; 4] = [
         ("steps", &|store| store.step("aa").is_some()),
         ("layers", &|store| {
             store.layer(&layer.diff_id, Compression::None).is_some()

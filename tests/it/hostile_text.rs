@@ -145,10 +145,10 @@ fn without_its_own_sequences(shown: &str) -> String {
         let end = parameters
             .find(|c: char| !matches!(c, '0'..='9' | ';' | '?'))
             .unwrap_or_else(|| panic!("{sequence:?}"));
-        let known = match (&parameters[..end], &parameters[end..=end]) {
-            (_, "m" | "A" | "B" | "K" | "G") | ("?25", "l" | "h") | ("" | "0", "J") => true,
-            _ => false,
-        };
+        let known = matches!(
+            (&parameters[..end], &parameters[end..=end]),
+            (_, "m" | "A" | "B" | "K" | "G") | ("?25", "l" | "h") | ("" | "0", "J")
+        );
         assert!(known, "{sequence:?} in {shown:?}");
         rest = &parameters[end + 1..];
     }
