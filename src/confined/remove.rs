@@ -1,13 +1,13 @@
 //! Deletion of trees of any depth, by descriptor.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::AtFlags;
+use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
-use super::{Descent, names, open_directory};
+use super::{Descent, names, open_child, open_directory};
 
 /// Removes whatever `name` is in a directory, with everything beneath it, following no
 /// link. Nothing there is fine.
@@ -23,7 +23,8 @@ pub fn remove(directory: impl AsFd, name: &[u8]) -> io::Result<()> {
     let mut left = vec![vec![name.to_vec()]];
     while let Some(here) = left.last() {
         if let Some(name) = here.last() {
-            match walk.enter(name) {
+            let entered = open_here(walk.here(), name).and_then(|child| walk.push(child));
+            match entered {
                 Ok(()) => left.push(empty(walk.here())?),
                 // Another process removes the same tree.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -67,6 +68,18 @@ pub fn remove_tree(path: &Path) -> io::Result<()> {
         Ok(parent) => remove(parent, name.as_bytes()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),
+    }
+}
+
+/// A subdirectory, if nothing is mounted there: what is shown of somebody else's files is not
+/// deleted where it came from.
+fn open_here(directory: BorrowedFd<'_>, name: &[u8]) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let here = ResolveFlags::NO_XDEV | ResolveFlags::NO_SYMLINKS;
+    match rustix::fs::openat2(directory, name, flags, Mode::empty(), here) {
+        // Kernels before 5.6, and filters that do not know the call.
+        Err(Errno::NOSYS | Errno::PERM) => open_child(directory, name),
+        opened => Ok(opened?),
     }
 }
 
