@@ -53,7 +53,12 @@ pub(super) struct Connected {
 impl Connected {
     /// How it ended, and its last words, if it has.
     pub(super) fn lost(&mut self) -> Option<String> {
-        let status = self.child.try_wait().ok().flatten()?;
+        let status = match self.child.try_wait().ok()? {
+            Some(status) => status,
+            // Its interface is gone a moment before it can be waited for.
+            None if is_ending(self.child.id()) => self.child.wait().ok()?,
+            None => return None,
+        };
         let said = self.said.lock().expect("no reader panics");
         let said = String::from_utf8_lossy(&said);
         let said = said.lines().map(str::trim).rfind(|line| !line.is_empty());
@@ -62,6 +67,15 @@ impl Connected {
             None => format!("`{PROGRAM}`: {status}"),
         })
     }
+}
+
+/// Whether the kernel is about to end a process (`PF_EXITING` of `/proc/PID/stat`).
+fn is_ending(pid: u32) -> bool {
+    const EXITING: u64 = 4;
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let fields = stat.rsplit(')').next().unwrap_or_default();
+    let flags = fields.split_whitespace().nth(6);
+    flags.and_then(|flags| flags.parse().ok()).unwrap_or(0) & EXITING != 0
 }
 
 /// Reads to the end: a program must not wait for its words to be read.

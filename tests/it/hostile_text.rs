@@ -184,9 +184,14 @@ fn a_live_view_shows_one_line_of_what_a_command_prints_and_sends_none_of_it() {
         let shown = String::from_utf8_lossy(&output.stdout).into_owned();
         let ended = output.status.code().unwrap();
         assert_eq!(ended == 0, code == 0, "{target}: {shown}");
-        // It was the live view, and it has shown what the command printed, as pictures.
+        // It was the live view, and it has shown what the command printed, as pictures. (The
+        // words of a RUN itself leave no room for that in 80 columns.)
         assert!(shown.contains('⠋'), "{target}: {shown}");
-        assert!(shown.contains("gone␛]0;t␇"), "{target}: {shown}");
+        let has_room = target != "app";
+        assert!(
+            !has_room || shown.contains("gone␛]0;t␇"),
+            "{target}: {shown}"
+        );
         let text = without_its_own_sequences(&shown);
         let ran = Ran {
             code: ended,
@@ -196,7 +201,10 @@ fn a_live_view_shows_one_line_of_what_a_command_prints_and_sends_none_of_it() {
         assert_harmless(target, &ran);
         // Nothing wraps around: the view counts its lines to find its beginning again.
         if code == 0 {
-            assert!(text.contains(&"0".repeat(40)), "{target}: {text}");
+            assert!(
+                !has_room || text.contains(&"0".repeat(40)),
+                "{target}: {text}"
+            );
             assert!(!text.contains(&"0".repeat(80)), "{target}: {text}");
         }
     }

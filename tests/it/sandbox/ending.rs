@@ -88,27 +88,6 @@ fn a_killed_helper_takes_everything_with_it_and_is_replaced() {
     assert_eq!(mounts_below(ground.store.root()), 0);
 }
 
-#[test]
-fn a_command_that_closes_its_output_costs_nothing_while_it_goes_on() {
-    let ground = Ground::new();
-    // What the helper needs for the layers is spent before.
-    ground.sh("true");
-    let helper = helper_of_this_test(ground.store.root());
-    let spent = || -> u64 {
-        let stat = fs::read_to_string(format!("/proc/{helper}/stat")).unwrap();
-        let fields = stat.rsplit(')').next().unwrap().split_whitespace();
-        let ticks = fields.skip(11).take(2).map(|n| n.parse::<u64>().unwrap());
-        ticks.sum()
-    };
-    for script in ["exec >&-; sleep 2", "exec 2>&-; sleep 2"] {
-        let before = spent();
-        assert_eq!(ground.sh(script).exit, 0);
-        // Hundredths of a second, of about two hundred.
-        let ticks = spent() - before;
-        assert!(ticks < 100, "{script}: {ticks}");
-    }
-}
-
 /// The helper holds a lock file in its own directory of the store.
 pub(super) fn helper_of_this_test(store: &Path) -> String {
     let own = std::process::id().to_string();
