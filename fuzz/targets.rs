@@ -7,18 +7,18 @@ use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::io::Read;
 
-use imgmake::dockerfile::ignore::{Ignore, Parent};
-use imgmake::dockerfile::lint::{Facts, lint};
-use imgmake::dockerfile::wildcard::Wildcard;
-use imgmake::dockerfile::{Dockerfile, Escape, parse_trigger, words};
-use imgmake::event::Cancel;
-use imgmake::image::{
+use imgmake_dockerfile::ignore::{Ignore, Parent};
+use imgmake_dockerfile::lint::{Facts, lint};
+use imgmake_dockerfile::wildcard::Wildcard;
+use imgmake_dockerfile::{Dockerfile, Escape, parse_trigger, words};
+use imgmake_event::Cancel;
+use imgmake_oci::image::{
     Digest, ImageConfig, ImageIndex, ImageManifest, ManifestOrIndex, Platform, Reference,
     from_json, to_json,
 };
-use imgmake::layer::{Content, Index, LayerReader, View, decompress, write_content};
-use imgmake::scan;
-use imgmake::store::Store;
+use imgmake_oci::layer::{Content, Index, LayerReader, View, decompress, write_content};
+use imgmake_oci::store::Store;
+use imgmake_scan as scan;
 
 pub type Target = fn(&[u8]);
 
@@ -139,8 +139,8 @@ pub fn manifest(bytes: &[u8]) {
         return;
     };
     let missing = |_: &str| Err(std::io::Error::from(std::io::ErrorKind::NotFound));
-    let facts = imgmake::manifest::Facts::default();
-    if let Err(found) = imgmake::manifest::load("imgmake.kdl", text, &facts, &missing) {
+    let facts = imgmake_core::manifest::Facts::default();
+    if let Err(found) = imgmake_core::manifest::load("imgmake.kdl", text, &facts, &missing) {
         assert!(!found.is_empty());
         for diagnostic in found {
             assert!(diagnostic.span.end <= text.len(), "{diagnostic:?}");
@@ -220,7 +220,7 @@ pub fn archive(bytes: &[u8]) {
     with_ground(|ground| {
         let file = ground.directory.path().join("image.tar");
         std::fs::write(&file, bytes).expect("the directory takes files");
-        let _ = imgmake::archive::read(&ground.store, &file, None);
+        let _ = imgmake_oci::archive::read(&ground.store, &file, None);
     });
 }
 
@@ -251,7 +251,7 @@ pub fn oci_index(bytes: &[u8]) {
         let version = r#"{"imageLayoutVersion":"1.0.0"}"#;
         std::fs::write(layout.join("oci-layout"), version).expect("the directory takes files");
         std::fs::write(layout.join("index.json"), bytes).expect("the directory takes files");
-        let _ = imgmake::archive::read(&ground.store, &layout, None);
+        let _ = imgmake_oci::archive::read(&ground.store, &layout, None);
     });
 }
 
@@ -452,14 +452,14 @@ pub fn policy(bytes: &[u8]) {
 
 /// Everything that a git server may say, up to the end of a pack.
 pub fn git_answer(bytes: &[u8]) {
-    let _ = imgmake::git::understands_answer(bytes);
+    let _ = imgmake_git::understands_answer(bytes);
 }
 
 /// A bake file, as HCL and as JSON.
 pub fn bake(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     for file in ["docker-bake.hcl", "docker-bake.json"] {
-        let _ = imgmake::import::bake::read(&imgmake::import::bake::Request {
+        let _ = imgmake_compat::import::bake::read(&imgmake_compat::import::bake::Request {
             file,
             text: &text,
             environment: &BTreeMap::new(),
@@ -485,9 +485,10 @@ pub fn plugin(bytes: &[u8]) {
         "drone-ecr",
         "buildah-docker",
     ] {
-        let entry = imgmake::plugin::EntryPoint::named(name).expect("there is such a plugin");
-        if let Ok(imgmake::plugin::Outcome::Run(job)) =
-            imgmake::plugin::interpret(entry, &workspace)
+        let entry =
+            imgmake_compat::plugin::EntryPoint::named(name).expect("there is such a plugin");
+        if let Ok(imgmake_compat::plugin::Outcome::Run(job)) =
+            imgmake_compat::plugin::interpret(entry, &workspace)
         {
             let _ = job.manifest();
         }
@@ -499,12 +500,12 @@ pub fn kaniko(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let arguments: Vec<String> = text.lines().map(str::to_string).collect();
     let environment = BTreeMap::new();
-    let _ = imgmake::plugin::kaniko::interpret(&arguments, &workspace(&environment));
+    let _ = imgmake_compat::plugin::kaniko::interpret(&arguments, &workspace(&environment));
 }
 
 /// Without any file.
-fn workspace(environment: &BTreeMap<String, String>) -> imgmake::plugin::Workspace<'_> {
-    imgmake::plugin::Workspace {
+fn workspace(environment: &BTreeMap<String, String>) -> imgmake_compat::plugin::Workspace<'_> {
+    imgmake_compat::plugin::Workspace {
         environment,
         read: &|_| Err(std::io::Error::from(std::io::ErrorKind::NotFound)),
         now: "2026-01-31T23:59:59Z",
@@ -512,5 +513,5 @@ fn workspace(environment: &BTreeMap<String, String>) -> imgmake::plugin::Workspa
 }
 
 pub fn challenge(bytes: &[u8]) {
-    let _ = imgmake::registry::understands_challenge(&String::from_utf8_lossy(bytes));
+    let _ = imgmake_registry::understands_challenge(&String::from_utf8_lossy(bytes));
 }

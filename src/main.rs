@@ -8,6 +8,6 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> std::process::ExitCode {
     // Before anything else: a process that was re-executed as a helper must not
     // have threads when it enters its namespaces.
-    imgmake::build::worker::reexec_entry();
+    imgmake_build::worker::reexec_entry();
     imgmake::cli::main()
 }

@@ -386,7 +386,7 @@ mod tests {
             assert_eq!(value.get_name(), mode.name());
             mode.name()
         });
-        assert!(names.eq(crate::manifest::NETWORKS));
+        assert!(names.eq(imgmake_core::manifest::NETWORKS));
     }
 
     #[test]

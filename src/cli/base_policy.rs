@@ -4,9 +4,9 @@ use std::sync::Mutex;
 
 use super::exit::{Exit, USAGE};
 use super::project::{Project, plain};
-use crate::build::{BasePolicy, TrustedKey};
-use crate::manifest::{Diagnostic, ImagePattern, Spanned};
-use crate::signature::PublicKey;
+use imgmake_build::{BasePolicy, TrustedKey};
+use imgmake_core::manifest::{Diagnostic, ImagePattern, Spanned};
+use imgmake_oci::signature::PublicKey;
 
 /// A key file holds a few lines.
 const LARGEST_KEY: u64 = 64 << 10;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::dockerfile::{Dockerfile, StageReference};
+use imgmake_dockerfile::{Dockerfile, StageReference};
 
 /// Names after `FROM`, `COPY --from` and `RUN --mount=from=`, stages left out.
 /// A Dockerfile with mistakes names nothing: the build will tell them.

@@ -8,9 +8,9 @@ use super::exit::Exit;
 use super::output::print;
 use super::tools::tier;
 use super::trust::open_store;
-use crate::build::worker::Worker;
 use crate::report::bytes;
-use crate::store::{CacheMount, Keep};
+use imgmake_build::worker::Worker;
+use imgmake_oci::store::{CacheMount, Keep};
 
 pub fn usage(global: &Global, environment: &Environment) -> Result<u8, Exit> {
     let store = open_store(global, environment)?;

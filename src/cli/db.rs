@@ -13,9 +13,9 @@ use super::exit::Exit;
 use super::output::print;
 use super::signals;
 use super::trust::open_store;
-use crate::event::Cancel;
-use crate::scan;
-use crate::store::Store;
+use imgmake_event::Cancel;
+use imgmake_oci::store::Store;
+use imgmake_scan as scan;
 
 /// Where OSV publishes one archive for each ecosystem.
 const PUBLISHED: &str = "https://osv-vulnerabilities.storage.googleapis.com";

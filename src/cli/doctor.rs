@@ -9,8 +9,8 @@ use super::exit::Exit;
 use super::output::print;
 use super::tools::tier;
 use super::trust::open_store;
-use crate::build::worker::Worker;
-use crate::sandbox::{self, Controller, Emulation, Probe, SyscallFilter, Tier};
+use imgmake_build::worker::Worker;
+use imgmake_sandbox::{self as sandbox, Controller, Emulation, Probe, SyscallFilter, Tier};
 
 pub fn doctor(global: &Global, environment: &Environment) -> Result<u8, Exit> {
     let path = environment.store(global)?;

@@ -6,8 +6,8 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use super::args::{Global, Progress, When};
-use crate::mac::VARIABLE;
 use crate::report::{Options, Style};
+use imgmake_guard::mac::VARIABLE;
 
 /// Facts about the surroundings of this process.
 #[derive(Clone, Debug)]

@@ -1,6 +1,6 @@
 //! Exit codes, and the errors that carry one.
 
-use crate::execute::FailureKind;
+use imgmake_core::execute::FailureKind;
 
 pub const FAILED: u8 = 1;
 pub const USAGE: u8 = 2;

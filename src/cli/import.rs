@@ -8,8 +8,8 @@ use super::environment::Environment;
 use super::exit::{Exit, USAGE};
 use super::output::{print, tell, write_whole};
 use super::project::Project;
-use crate::import::bake::{self, Imported, Mistake, Request, Variable};
-use crate::import::kdl;
+use imgmake_compat::import::bake::{self, Imported, Mistake, Request, Variable};
+use imgmake_compat::import::kdl;
 
 const FILES: [&str; 2] = ["docker-bake.hcl", "docker-bake.json"];
 
@@ -27,7 +27,7 @@ pub fn import(
         None => found(&directory)?,
     };
     let path = directory.join(&file);
-    let text = crate::bounded::read_text(&path)
+    let text = imgmake_guard::bounded::read_text(&path)
         .map_err(|error| Exit::usage(format!("cannot read `{}`: {error}", path.display())))?;
     let source = Source {
         file: &file,
@@ -138,7 +138,7 @@ impl Source<'_> {
         if !others.is_empty() {
             written.notes.push(format!(
                 "no variables of the manifest, as they are no plain texts; what is made of them is written as its value: {}",
-                crate::printable::list(&others)
+                imgmake_guard::printable::list(&others)
             ));
         }
         Ok(written)

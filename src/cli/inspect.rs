@@ -10,11 +10,11 @@ use super::environment::Environment;
 use super::exit::{self, Exit};
 use super::output::{print, print_json};
 use super::trust::open_store;
-use crate::archive;
-use crate::image::{Descriptor, ImageConfig, ImageManifest, ManifestOrIndex, from_json};
-use crate::layer::{Entry, EntryKind, LayerBlob};
 use crate::report::bytes;
-use crate::store::Store;
+use imgmake_oci::archive;
+use imgmake_oci::image::{Descriptor, ImageConfig, ImageManifest, ManifestOrIndex, from_json};
+use imgmake_oci::layer::{Entry, EntryKind, LayerBlob};
+use imgmake_oci::store::Store;
 
 const LARGEST: u64 = 4 << 20;
 

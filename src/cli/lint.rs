@@ -7,8 +7,8 @@ use super::environment::Environment;
 use super::exit::{self, Exit};
 use super::output::print;
 use super::project::{Project, plain};
-use crate::dockerfile::{Dockerfile, DockerfileError, lint as checks};
-use crate::manifest::{RecipeNode, TargetKind};
+use imgmake_core::manifest::{RecipeNode, TargetKind};
+use imgmake_dockerfile::{Dockerfile, DockerfileError, lint as checks};
 
 pub fn lint(global: &Global, targets: &[String], environment: &Environment) -> Result<u8, Exit> {
     let project = Project::load(global, environment)?;

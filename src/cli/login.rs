@@ -6,7 +6,7 @@ use super::args::LoginArgs;
 use super::environment::Environment;
 use super::exit::{self, Exit};
 use super::output::print;
-use crate::registry::{
+use imgmake_registry::{
     Checked, Client, ClientOptions, Forgotten, HostSettings, RegistryError, Secret, forget,
 };
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
 
-use crate::printable::{self, Colors};
+use imgmake_guard::printable::{self, Colors};
 
 /// Whether standard error takes colors, once that is known.
 static COLORS: AtomicBool = AtomicBool::new(false);

@@ -11,9 +11,9 @@ use super::run::today;
 use super::runner::{Wishes, Work};
 use super::tools::Tools;
 use super::trust::Keys;
-use crate::event::{Cancel, Events};
-use crate::execute::{self, Action, Decision};
-use crate::state::State;
+use imgmake_core::execute::{self, Action, Decision};
+use imgmake_core::state::State;
+use imgmake_event::{Cancel, Events};
 
 /// Decides about the requested targets and what they need, and hands it on.
 fn decide<T>(

@@ -7,17 +7,17 @@ use std::path::Path;
 use super::environment::Environment;
 use super::exit::{Exit, FAILED};
 use super::{bases, job, remote_context, signals};
-use crate::checkout::Checkout;
-use crate::event::Cancel;
-use crate::git;
-use crate::manifest::PasswordFrom;
-use crate::plugin::job::{Job, Source, Transport};
-use crate::plugin::{
+use imgmake_compat::plugin::job::{Job, Source, Transport};
+use imgmake_compat::plugin::{
     EntryPoint, Outcome, Refusal, UnnamedRegistry, Workspace, interpret, unnamed_registry,
     with_env_file,
 };
-use crate::registry::{Client, ClientOptions, Secret};
-use crate::store::Store;
+use imgmake_core::manifest::PasswordFrom;
+use imgmake_event::Cancel;
+use imgmake_git as git;
+use imgmake_guard::checkout::Checkout;
+use imgmake_oci::store::Store;
+use imgmake_registry::{Client, ClientOptions, Secret};
 
 /// The plugin that the program's own name stands for.
 pub fn called(argv: &[String]) -> Option<EntryPoint> {

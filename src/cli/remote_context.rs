@@ -8,9 +8,9 @@ use super::environment::Environment;
 use super::exit::{Exit, FAILED};
 use super::kaniko;
 use super::kaniko::git::{explained, git_directory};
-use crate::git::{Client, GitDirectory, Remote, Submodules};
-use crate::plugin::Family;
-use crate::store::Store;
+use imgmake_compat::plugin::Family;
+use imgmake_git::{Client, GitDirectory, Remote, Submodules};
+use imgmake_oci::store::Store;
 
 const CONTEXT: &str = "PLUGIN_CONTEXT";
 pub const KEEP_GIT: &str = "BUILDKIT_CONTEXT_KEEP_GIT_DIR";

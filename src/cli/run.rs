@@ -13,12 +13,12 @@ use super::shell::UserTerminal;
 use super::signals::{self, Stopped};
 use super::tools::Tools;
 use super::trust::Keys;
-use crate::build::worker::Terminals;
-use crate::event::Cancel;
-use crate::execute::{self, CacheUse, OnFailure};
-use crate::plan::Plan;
 use crate::report::{Reporter, Style};
-use crate::state::{Lock, LockError, State, Wait};
+use imgmake_build::worker::Terminals;
+use imgmake_core::execute::{self, CacheUse, OnFailure};
+use imgmake_core::plan::Plan;
+use imgmake_core::state::{Lock, LockError, State, Wait};
+use imgmake_event::Cancel;
 
 pub fn run(global: &Global, args: &RunArgs, environment: &Environment) -> Result<u8, Exit> {
     if args.shell_on_fail {

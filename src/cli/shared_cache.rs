@@ -2,11 +2,11 @@
 
 use super::args::RunArgs;
 use super::exit::Exit;
-use crate::build::cache::{CacheMode, CacheSettings, CacheTo, CachedSteps, OnCacheError};
-use crate::image::Reference;
-use crate::manifest::{
+use imgmake_build::cache::{CacheMode, CacheSettings, CacheTo, CachedSteps, OnCacheError};
+use imgmake_core::manifest::{
     self, CacheAccess, CacheDepth, CacheNode, CacheOption, CacheRegistry, cache_option, cache_ttl,
 };
+use imgmake_oci::image::Reference;
 
 /// # Errors
 /// A `ref` that is no name of an image repository.

@@ -19,7 +19,7 @@ use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetat
 
 use super::environment::Environment;
 use super::exit::Exit;
-use crate::build::worker::{Terminal, Terminals};
+use imgmake_build::worker::{Terminal, Terminals};
 
 pub struct UserTerminal {
     term: Option<String>,

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use crate::event::Cancel;
+use imgmake_event::Cancel;
 
 /// Remembers which signal came.
 #[derive(Clone)]

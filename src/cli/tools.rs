@@ -11,16 +11,18 @@ use anyhow::Context as _;
 use super::environment::Environment;
 use super::project::Project;
 use super::watchdog::Watchdog;
-use crate::build::cache::{Cache, CacheSettings};
-use crate::build::worker::{CacheScope, Terminals, Worker};
-use crate::build::{BasePolicy, Engine, Pins, Warmed};
-use crate::event::{Cancel, Events};
-use crate::manifest::{AuthNode, CacheMounts, Manifest, PasswordFrom, RegistryNode, SecretFrom};
-use crate::plugin::job::ImmutableTags;
-use crate::registry::{Auth, Client, ClientOptions, HostSettings, MirrorFallback, Secret};
-use crate::sandbox::Tier;
-use crate::state::State;
-use crate::store::{Store, Trust};
+use imgmake_build::cache::{Cache, CacheSettings};
+use imgmake_build::worker::{CacheScope, Terminals, Worker};
+use imgmake_build::{BasePolicy, Engine, Pins, Warmed};
+use imgmake_compat::plugin::job::ImmutableTags;
+use imgmake_core::manifest::{
+    AuthNode, CacheMounts, Manifest, PasswordFrom, RegistryNode, SecretFrom,
+};
+use imgmake_core::state::State;
+use imgmake_event::{Cancel, Events};
+use imgmake_oci::store::{Store, Trust};
+use imgmake_registry::{Auth, Client, ClientOptions, HostSettings, MirrorFallback, Secret};
+use imgmake_sandbox::Tier;
 
 pub struct Tools {
     store_path: PathBuf,
@@ -66,7 +68,7 @@ impl Tools {
             attempts: manifest.settings.retry.attempts,
             backoff: manifest.settings.retry.backoff,
             environment: environment.variables.clone(),
-            work: crate::registry::Work {
+            work: imgmake_registry::Work {
                 target: String::new(),
                 events: events.clone(),
                 cancel: cancel.clone(),
@@ -140,7 +142,7 @@ impl Tools {
         Ok(Engine {
             store: self.store()?.clone(),
             registry: self.client()?.clone(),
-            git: crate::git::Client::new(self.options.environment.clone(), &self.cancel),
+            git: imgmake_git::Client::new(self.options.environment.clone(), &self.cancel),
             worker: self.worker()?,
             events: self.events.clone(),
             cancel: self.cancel.clone(),
@@ -186,8 +188,8 @@ impl Tools {
         self.watchdog.get_or_init(Watchdog::start)
     }
 
-    pub fn work(&self, target: &str) -> crate::registry::Work {
-        crate::registry::Work {
+    pub fn work(&self, target: &str) -> imgmake_registry::Work {
+        imgmake_registry::Work {
             target: target.to_string(),
             events: self.events.clone(),
             cancel: self.cancel.clone(),

@@ -8,10 +8,10 @@ use super::args::Global;
 use super::environment::Environment;
 use super::exit::Exit;
 use super::output::tell;
-use crate::git::{Tracked, tracks};
-use crate::mac::{self, MacKey};
-use crate::state::{DIRECTORY, Ignored};
-use crate::store::{self, FoundAgain, Names, Shared, Store};
+use imgmake_core::state::{DIRECTORY, Ignored};
+use imgmake_git::{Tracked, tracks};
+use imgmake_guard::mac::{self, MacKey};
+use imgmake_oci::store::{self, FoundAgain, Names, Shared, Store};
 
 #[derive(Clone, Debug)]
 pub struct Trust {

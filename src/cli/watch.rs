@@ -13,9 +13,9 @@ use super::project::Project;
 use super::run::once;
 use super::signals;
 use super::trust::Keys;
-use crate::event::Cancel;
-use crate::manifest::{Glob, OnBusy, TargetKind};
 use crate::watch::{Change, Watcher};
+use imgmake_core::manifest::{Glob, OnBusy, TargetKind};
+use imgmake_event::Cancel;
 
 pub fn watch(global: &Global, args: &RunArgs, environment: &Environment) -> Result<u8, Exit> {
     let ended = Cancel::default();
@@ -151,7 +151,7 @@ impl Watched {
         let plan = project.select(&targets)?;
         let root = project.directory.clone();
         let mut directories = vec![root.clone()];
-        let mut outputs = vec![root.join(crate::state::DIRECTORY)];
+        let mut outputs = vec![root.join(imgmake_core::state::DIRECTORY)];
         for id in plan.order {
             match &project.graph.target(id).kind {
                 TargetKind::Build(build) => {
@@ -162,7 +162,7 @@ impl Watched {
                             .map(|context| root.join(&context.value)),
                     );
                     for (_, context) in &build.contexts {
-                        if let crate::manifest::ContextNode::Path(path) = context {
+                        if let imgmake_core::manifest::ContextNode::Path(path) = context {
                             directories.push(root.join(&path.value));
                         }
                     }
@@ -213,7 +213,7 @@ impl Watched {
         let root = root.canonicalize().unwrap_or(root);
         Watched {
             directories: vec![root.clone()],
-            outputs: vec![root.join(crate::state::DIRECTORY)],
+            outputs: vec![root.join(imgmake_core::state::DIRECTORY)],
             root,
             ignored: Vec::new(),
             targets: Vec::new(),
@@ -285,7 +285,7 @@ impl Watched {
 fn fixed_directory(root: &Path, pattern: &str) -> Option<PathBuf> {
     let fixed: PathBuf = pattern
         .split('/')
-        .take_while(|part| !crate::manifest::glob::is_pattern(part))
+        .take_while(|part| !imgmake_core::manifest::glob::is_pattern(part))
         .collect();
     let path = root.join(fixed);
     if path.is_dir() {

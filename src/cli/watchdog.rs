@@ -30,7 +30,7 @@ impl Watchdog {
     /// Without a helper (no `/proc`, no room for processes) commands still run;
     /// only a killed run may then leave them.
     pub fn start() -> Watchdog {
-        let started = crate::program::ourselves("/proc/self/exe".as_ref())
+        let started = imgmake_guard::program::ourselves("/proc/self/exe".as_ref())
             .arg(ARGUMENT)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
@@ -84,7 +84,10 @@ fn watch(orders: impl BufRead) {
             _ => false,
         };
     }
-    for group in groups.into_iter().filter_map(crate::program::group_of) {
+    for group in groups
+        .into_iter()
+        .filter_map(imgmake_guard::program::group_of)
+    {
         // A group that is gone already is what was wanted.
         let _ = kill_process_group(group, Signal::KILL);
     }

@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context, Result, anyhow, bail};
 use serde_json::Value;
 
-use crate::event::Cancel;
+use imgmake_event::Cancel;
 
 /// Answers that are read whole.
 const SMALL: u64 = 1 << 20;

@@ -12,7 +12,7 @@ use ureq::unversioned::transport::{
     Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, Transport,
 };
 
-use crate::event::Cancel;
+use imgmake_event::Cancel;
 
 /// How soon a cancellation is seen.
 const GLANCE: Duration = Duration::from_millis(50);

@@ -7,8 +7,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{Sink, View};
-use crate::event::{Direction, Event, Product, StepOutcome, Stream, TargetOutcome};
-use crate::printable;
+use imgmake_event::{Direction, Event, Product, StepOutcome, Stream, TargetOutcome};
+use imgmake_guard::printable;
 
 pub(super) struct Json {
     sink: Sink,

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{Options, View, human};
-use crate::event::{Direction, Event, StepOutcome, TargetOutcome};
-use crate::printable::{self, Colors};
+use imgmake_event::{Direction, Event, StepOutcome, TargetOutcome};
+use imgmake_guard::printable::{self, Colors};
 
 /// More running targets than this share one line, so that the view fits a screen.
 const LINES: usize = 12;

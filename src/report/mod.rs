@@ -17,8 +17,8 @@ use std::time::Instant;
 
 pub use human::{bytes, duration};
 
-use crate::event::{Event, Events};
-use crate::printable::{self, Colors};
+use imgmake_event::{Event, Events};
+use imgmake_guard::printable::{self, Colors};
 use summary::Summary;
 
 /// How progress is shown.
@@ -161,7 +161,7 @@ fn tell(text: &str, options: Options) {
 impl Inner {
     /// <https://docs.github.com/actions>: workflow commands.
     fn annotate(&mut self, event: &Event) {
-        use crate::event::TargetOutcome::Failed;
+        use imgmake_event::TargetOutcome::Failed;
         let (kind, title, message) = match event {
             Event::Warning { target, message } => {
                 ("warning", target.clone().unwrap_or_default(), message)

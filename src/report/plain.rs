@@ -6,8 +6,8 @@ use std::io::Write;
 use std::time::Duration;
 
 use super::{Options, Sink, View, human};
-use crate::event::{Direction, Event, Product, StepOutcome, TargetOutcome};
-use crate::printable::{self, Colors};
+use imgmake_event::{Direction, Event, Product, StepOutcome, TargetOutcome};
+use imgmake_guard::printable::{self, Colors};
 
 /// Beyond this a waiting target's lines are shown at once, whatever else runs.
 const WAITING_LIMIT: usize = 1 << 20;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{Options, human, json};
-use crate::event::{Event, Product, TargetOutcome};
+use imgmake_event::{Event, Product, TargetOutcome};
 
 /// Lines of a failed target's output that are shown again at the end.
 const LAST_LINES: usize = 30;

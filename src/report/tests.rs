@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::*;
-use crate::event::{Direction, Event, Product, StepOutcome, Stream, TargetOutcome};
+use imgmake_event::{Direction, Event, Product, StepOutcome, Stream, TargetOutcome};
 
 #[derive(Clone, Default)]
 struct Page(Arc<Mutex<Vec<u8>>>);

@@ -6,7 +6,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use imgmake::mac::{HEAD, MacKey};
+use imgmake_guard::mac::{HEAD, MacKey};
 
 use crate::ground::imgmake::{Imgmake, Ran};
 use crate::ground::pipeline::{Platform, SEQUENCE};

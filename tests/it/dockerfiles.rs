@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use imgmake::build::worker::Worker;
-use imgmake::build::{
+use imgmake_build::worker::Worker;
+use imgmake_build::{
     BuildRequest, Built, Engine, IgnoredPaths, LayerCount, Pins, Recipe, SecretSource, build,
 };
-use imgmake::event::{Cancel, Event, Events};
-use imgmake::image::{ImageConfig, ImageManifest, from_json};
-use imgmake::layer::{Compression, Index, IndexEntry, decompress};
-use imgmake::registry::{Client, ClientOptions};
-use imgmake::store::Store;
+use imgmake_event::{Cancel, Event, Events};
+use imgmake_oci::image::{ImageConfig, ImageManifest, from_json};
+use imgmake_oci::layer::{Compression, Index, IndexEntry, decompress};
+use imgmake_oci::store::Store;
+use imgmake_registry::{Client, ClientOptions};
 
 struct NoPins;
 impl Pins for NoPins {
@@ -71,7 +71,7 @@ impl Project {
             attempts: 1,
             backoff: Default::default(),
             idle_timeout: std::time::Duration::from_secs(5),
-            ..imgmake::registry::ClientOptions::default()
+            ..imgmake_registry::ClientOptions::default()
         })
         .unwrap();
         Project {
@@ -81,7 +81,7 @@ impl Project {
                 worker: Arc::new(worker),
                 events: Events::to(move |e| seen.lock().unwrap().push(e)),
                 cancel: Cancel::default(),
-                git: imgmake::git::Client::new(Default::default(), &Cancel::default()),
+                git: imgmake_git::Client::new(Default::default(), &Cancel::default()),
                 pins: Arc::new(NoPins),
                 cache: None,
                 warmed: None,
@@ -134,7 +134,8 @@ impl Project {
 
     fn run(&self, request: &BuildRequest) -> anyhow::Result<Image> {
         let built = build(request, &self.engine)?;
-        let read = |d: &imgmake::image::Digest| self.engine.store.read_blob(d, 1 << 20).unwrap();
+        let read =
+            |d: &imgmake_oci::image::Digest| self.engine.store.read_blob(d, 1 << 20).unwrap();
         let manifest: ImageManifest = from_json(&read(&built.root.digest))?;
         let config: ImageConfig = from_json(&read(&manifest.config.digest))?;
         let layers = manifest.layers.iter().map(|l| self.contents(&l.digest));
@@ -145,11 +146,14 @@ impl Project {
         })
     }
 
-    fn contents(&self, digest: &imgmake::image::Digest) -> BTreeMap<String, (IndexEntry, Vec<u8>)> {
+    fn contents(
+        &self,
+        digest: &imgmake_oci::image::Digest,
+    ) -> BTreeMap<String, (IndexEntry, Vec<u8>)> {
         use std::io::Read;
         let open = || decompress(self.engine.store.open_blob(digest).unwrap()).unwrap();
         let index = Index::read(open()).unwrap();
-        let mut reader = imgmake::layer::LayerReader::new(open());
+        let mut reader = imgmake_oci::layer::LayerReader::new(open());
         let mut bytes = BTreeMap::new();
         while let Some(entry) = reader.next_entry().unwrap() {
             let mut content = Vec::new();

@@ -38,7 +38,7 @@ fn root_uses_everything_there_is() {
 
 #[test]
 fn a_device_controller_that_root_can_use_is_named() {
-    use imgmake::sandbox::{Tier, device_controller};
+    use imgmake_sandbox::{Tier, device_controller};
     let text = doctor(&Imgmake::new());
     let expected = match device_controller(Tier::Root) {
         Ok(version) => format!("; the device controller of control groups (version {version}) too"),
@@ -52,7 +52,7 @@ fn a_device_controller_that_root_can_use_is_named() {
 
 #[test]
 fn how_each_limit_and_the_isolated_network_come_about_is_told() {
-    use imgmake::sandbox::{Controller, has_controller, network_program};
+    use imgmake_sandbox::{Controller, has_controller, network_program};
     let how = |controller| match has_controller(controller) {
         Ok(()) => "by the kernel, in a control group".to_string(),
         Err(why) => format!("by watching: no control group can be made ({why})"),

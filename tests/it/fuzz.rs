@@ -13,7 +13,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use imgmake::layer::{Compression, Entry, LayerWriter};
+use imgmake_oci::layer::{Compression, Entry, LayerWriter};
 use targets::{TARGETS, Target};
 
 /// Words that mean something somewhere.
@@ -336,7 +336,7 @@ fn zipped() -> Vec<u8> {
 /// Records as a store writes them.
 fn store_records() -> Vec<Vec<u8>> {
     let directory = tempfile::tempdir().unwrap();
-    let store = imgmake::store::Store::open(&directory.path().join("store")).unwrap();
+    let store = imgmake_oci::store::Store::open(&directory.path().join("store")).unwrap();
     store.put_step("a", b"{}").unwrap();
     store.put_step("b", b"").unwrap();
     ["a", "b"]
@@ -358,7 +358,7 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
             "a/**/b\n!a/**/b/**\n**\n\na/x/y/b/c",
         ]),
         "manifest" => [
-            files("tests/data/manifest", ".kdl"),
+            files("crates/imgmake-core/tests/data/manifest", ".kdl"),
             files("examples", ".kdl"),
         ]
         .concat(),

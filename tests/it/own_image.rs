@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use imgmake::plugin::EntryPoint;
+use imgmake_compat::plugin::EntryPoint;
 
 use crate::ground::docker::docker;
 use crate::ground::images::{bases, path};
@@ -287,6 +287,7 @@ impl Checkout {
             "Cargo.toml",
             "Cargo.lock",
             "src/main.rs",
+            "crates/imgmake-oci/src/lib.rs",
             "examples/self/imgmake.kdl",
         ] {
             write(

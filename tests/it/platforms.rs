@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use imgmake::sandbox::{Emulation, emulation};
+use imgmake_sandbox::{Emulation, emulation};
 
 use crate::ground::imgmake::{Imgmake, User};
 use crate::ground::tree::unpack;

@@ -378,7 +378,7 @@ fn what_changes_nothing_is_said_in_one_line_each() {
 
 /// The rows of the book's table: what the program itself reads by.
 fn variables_table() -> String {
-    use imgmake::plugin::variables::{Effect, Kind, VARIABLES};
+    use imgmake_compat::plugin::variables::{Effect, Kind, VARIABLES};
     let mut table =
         String::from("| variable | type | default | family | here |\n|---|---|---|---|---|\n");
     for row in VARIABLES {

@@ -9,7 +9,7 @@ use super::environment::Environment;
 use super::exit::Exit;
 use super::output::{print, print_json};
 use super::project::{Project, kind_name};
-use crate::graph::{EdgeKind, Graph};
+use imgmake_core::graph::{EdgeKind, Graph};
 
 pub fn graph(global: &Global, format: GraphFormat, environment: &Environment) -> Result<u8, Exit> {
     let project = Project::load(global, environment)?;

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use super::why;
 use crate::cli::project::kind_name;
-use crate::graph::Graph;
+use imgmake_core::graph::Graph;
 
 const HEIGHT: usize = 44;
 const ROW: usize = 68;

@@ -7,7 +7,7 @@ use std::path::Path;
 use base64::Engine as _;
 use serde_json::{Value, json};
 
-use crate::plugin::job::{Job, parts};
+use imgmake_compat::plugin::job::{Job, parts};
 
 const SCHEMA: &str = "https://drone-plugins.github.io/drone-docker/card.json";
 

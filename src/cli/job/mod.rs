@@ -23,16 +23,16 @@ use super::run::bring_up_to_date;
 use super::signals::{self, Stopped};
 use super::tools::Tools;
 use super::trust::{Trust, refuse_links, refuse_tracked};
-use crate::build::Warmed;
-use crate::event::{Cancel, Event};
-use crate::git::Client;
-use crate::image::Reference;
-use crate::manifest::{ContextNode, PasswordFrom, RecipeNode, TargetKind};
-use crate::plugin::job::{Job, PUSH, Source};
-use crate::plugin::log::Amount;
 use crate::report::{Options, Reporter, Style};
-use crate::state::{Lock, State, Wait};
-use crate::store::Store;
+use imgmake_build::Warmed;
+use imgmake_compat::plugin::job::{Job, PUSH, Source};
+use imgmake_compat::plugin::log::Amount;
+use imgmake_core::manifest::{ContextNode, PasswordFrom, RecipeNode, TargetKind};
+use imgmake_core::state::{Lock, State, Wait};
+use imgmake_event::{Cancel, Event};
+use imgmake_git::Client;
+use imgmake_oci::image::Reference;
+use imgmake_oci::store::Store;
 use results::{Heard, Results};
 use ssh_agent::SshAgent;
 
@@ -131,7 +131,7 @@ pub fn run_in(
             "steps recorded in `{}` are not used: anybody who writes into the workspace could have \
              recorded them; give the steps of a pipeline a key in {}",
             store.root().display(),
-            crate::mac::VARIABLE
+            imgmake_guard::mac::VARIABLE
         ));
     }
     source::find(&mut job, &store, workspace, environment, cancel)?;

@@ -16,9 +16,9 @@ use super::super::exit::{Exit, FAILED};
 use super::super::kaniko;
 use super::super::output::write_whole;
 use super::card;
-use crate::event::{Event, Events, Product, StepOutcome};
-use crate::plugin::job::{Job, ResultFiles, parts};
-use crate::store::Store;
+use imgmake_compat::plugin::job::{Job, ResultFiles, parts};
+use imgmake_event::{Event, Events, Product, StepOutcome};
+use imgmake_oci::store::Store;
 
 /// What was told while the step ran.
 #[derive(Clone, Default)]

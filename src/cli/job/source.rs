@@ -10,10 +10,10 @@ use super::super::exit::{Exit, FAILED};
 use super::super::output::tell;
 use super::super::tools::Tools;
 use crate::daemon::{Daemon, Kind};
-use crate::event::Cancel;
-use crate::image::Reference;
-use crate::plugin::job::{Job, Source, parts};
-use crate::store::Store;
+use imgmake_compat::plugin::job::{Job, Source, parts};
+use imgmake_event::Cancel;
+use imgmake_oci::image::Reference;
+use imgmake_oci::store::Store;
 
 /// Push-only takes an image that an earlier step left in the workspace, else one
 /// of a registry where the plugin would have looked there too.
@@ -170,5 +170,5 @@ fn is_there(name: &str, tools: &Tools, store: &Store) -> Result<(), Exit> {
 
 fn reference(name: &str) -> Result<Reference, Exit> {
     name.parse()
-        .map_err(|error: crate::image::ReferenceError| Exit::error(FAILED, error))
+        .map_err(|error: imgmake_oci::image::ReferenceError| Exit::error(FAILED, error))
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use crate::cli::environment::Environment;
-use crate::program::{Kind, Program, Started};
+use imgmake_guard::program::{Kind, Program, Started};
 
 /// The agent, ended when this is dropped, and also when this process dies: its
 /// shell then reads the end of the pipe.

@@ -3,9 +3,9 @@
 
 use std::path::Path;
 
-use crate::checkout::Checkout;
-use crate::dockerfile::{Dockerfile, Stage};
-use crate::plugin::job::Build;
+use imgmake_compat::plugin::job::Build;
+use imgmake_dockerfile::{Dockerfile, Stage};
+use imgmake_guard::checkout::Checkout;
 
 /// A line about stages that run something and are left out; a Dockerfile with mistakes is the build's to tell.
 pub(super) fn note(build: &Build, workspace: &Path) -> Option<String> {
@@ -19,7 +19,7 @@ pub(super) fn note(build: &Build, workspace: &Path) -> Option<String> {
     };
     Some(format!(
         "{stages} {} {are} not built, since the image does not need it; skip-unused-stages=false builds every stage",
-        crate::printable::list(&names)
+        imgmake_guard::printable::list(&names)
     ))
 }
 

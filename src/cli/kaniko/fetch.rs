@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 
 use super::{git, http};
-use crate::plugin::kaniko::Context;
-use crate::rootfs::unpack_archive;
-use crate::store::Store;
+use imgmake_build::rootfs::unpack_archive;
+use imgmake_compat::plugin::kaniko::Context;
+use imgmake_oci::store::Store;
 
 /// # Errors
 /// It cannot be had; the caller says which context it was.

@@ -5,12 +5,12 @@ use std::path::Path;
 
 use anyhow::{Result, anyhow};
 
-use crate::git::{
+use imgmake_compat::plugin::kaniko::GitContext;
+use imgmake_core::manifest::suggest;
+use imgmake_git::{
     Client, CloneOf, GitDirectory, Login, LoginRefused, NoReference, Remote, Submodules,
     Verification,
 };
-use crate::manifest::suggest;
-use crate::plugin::kaniko::GitContext;
 
 /// How repositories are fetched.
 pub struct Repositories {

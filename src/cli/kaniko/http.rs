@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use ureq::tls::{RootCerts, TlsConfig};
 
-use crate::event::Cancel;
+use imgmake_event::Cancel;
 
 /// How long a connection may stay silent.
 const IDLE: Duration = Duration::from_secs(90);

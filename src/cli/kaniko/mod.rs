@@ -20,13 +20,13 @@ use super::exit::{Exit, FAILED};
 use super::job::{self, Place};
 use super::output::print;
 use super::signals;
-use crate::checkout::Checkout;
-use crate::event::Cancel;
-use crate::git::Client;
-use crate::plugin::job::{Job, Source};
-use crate::plugin::kaniko::{self, Context, Invocation, Request};
-use crate::plugin::{Refusal, Workspace};
-use crate::store::Store;
+use imgmake_compat::plugin::job::{Job, Source};
+use imgmake_compat::plugin::kaniko::{self, Context, Invocation, Request};
+use imgmake_compat::plugin::{Refusal, Workspace};
+use imgmake_event::Cancel;
+use imgmake_git::Client;
+use imgmake_guard::checkout::Checkout;
+use imgmake_oci::store::Store;
 
 /// kaniko's arguments, when the program was called as `executor …` or `imgmake kaniko …`.
 /// They never go through our own options: `-f` and `-c` mean other things here.

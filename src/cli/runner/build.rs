@@ -7,25 +7,25 @@ use super::super::authorities;
 use super::super::project::plain;
 use super::super::tools::secret_value;
 use super::{Work, failure};
-use crate::archive;
-use crate::build::worker::Resolver;
-use crate::build::{
-    self, AddedLayers, AlsoStages, BuildRequest, Command, DefaultNetwork, FileStat, IgnoredPaths,
-    Insecure, LayerCount, NamedContext, Recipe, SecretSource, Step,
+use imgmake_build::worker::Resolver;
+use imgmake_build::{
+    self as build, AddedLayers, AlsoStages, BuildRequest, Command, DefaultNetwork, FileStat,
+    IgnoredPaths, Insecure, LayerCount, NamedContext, Recipe, SecretSource, Step,
 };
-use crate::checkout::Checkout;
-use crate::event::{Event, Product};
-use crate::execute::{Failure, FailureKind, Made, Upstream};
-use crate::graph::TargetId;
-use crate::image::{Descriptor, ManifestFormat, Reference};
-use crate::key::{Frame, Inputs};
-use crate::layer::Compression;
-use crate::manifest::{
+use imgmake_core::execute::{Failure, FailureKind, Made, Upstream};
+use imgmake_core::graph::TargetId;
+use imgmake_core::key::{Frame, Inputs};
+use imgmake_core::manifest::{
     BaseKind, BuildTarget, CommandNode, ContextNode, Diagnostic, HealthcheckTest, ImageFormat,
     LimitsNode, LoadInto, RecipeNode, Spanned, StepNode, TarFormat, TargetKind,
 };
-use crate::sandbox::{Exceeded, Limit, Limits};
-use crate::state::{FileKind, Output, Signature};
+use imgmake_core::state::{FileKind, Output, Signature};
+use imgmake_event::{Event, Product};
+use imgmake_guard::checkout::Checkout;
+use imgmake_oci::archive;
+use imgmake_oci::image::{Descriptor, ManifestFormat, Reference};
+use imgmake_oci::layer::Compression;
+use imgmake_sandbox::{Exceeded, Limit, Limits};
 
 pub(super) fn inputs(
     work: &Work<'_>,
@@ -466,7 +466,7 @@ fn readable(work: &Work<'_>, id: TargetId, path: &Spanned<String>) -> Result<(),
         work.project.graph.name(id),
         path.value
     );
-    let span = if path.span == crate::manifest::Span::default() {
+    let span = if path.span == imgmake_core::manifest::Span::default() {
         work.target(id).name.span
     } else {
         path.span
@@ -504,8 +504,8 @@ fn sibling(path: &Path) -> Option<String> {
 fn excluded(work: &Work<'_>, context: &Path) -> Vec<PathBuf> {
     let store = work.tools.store_path();
     let mut excluded = vec![
-        work.path(crate::state::DIRECTORY),
-        context.join(crate::state::DIRECTORY),
+        work.path(imgmake_core::state::DIRECTORY),
+        context.join(imgmake_core::state::DIRECTORY),
         std::path::absolute(store).unwrap_or_else(|_| store.to_path_buf()),
     ];
     for target in &work.project.graph.manifest().targets {
@@ -549,7 +549,9 @@ fn contexts(
                 None => continue,
             },
             ContextNode::Image(image) => NamedContext::Image(image.value.parse().map_err(
-                |e: crate::image::ReferenceError| problem(work, image, e.to_string(), "this name"),
+                |e: imgmake_oci::image::ReferenceError| {
+                    problem(work, image, e.to_string(), "this name")
+                },
             )?),
             ContextNode::Path(path) => {
                 let full = work.path(&path.value);
@@ -760,7 +762,7 @@ fn step_of(node: &StepNode) -> Result<Step, Failure> {
                     std::iter::once("CMD".to_string()).chain(argv).collect()
                 }
             };
-            Step::Healthcheck(crate::image::Healthcheck {
+            Step::Healthcheck(imgmake_oci::image::Healthcheck {
                 test,
                 interval: nanos(interval),
                 timeout: nanos(timeout),

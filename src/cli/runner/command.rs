@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 use rustix::process::{Signal, kill_process_group};
 
 use super::{Work, files};
-use crate::event::{Event, Product, Stream};
-use crate::execute::{Failure, FailureKind, Made};
-use crate::graph::TargetId;
-use crate::key::{self, Frame, Inputs};
-use crate::manifest::{CommandNode, Diagnostic, RunTarget};
-use crate::program::may_be_stopped;
-use crate::state::Output;
+use imgmake_core::execute::{Failure, FailureKind, Made};
+use imgmake_core::graph::TargetId;
+use imgmake_core::key::{self, Frame, Inputs};
+use imgmake_core::manifest::{CommandNode, Diagnostic, RunTarget};
+use imgmake_core::state::Output;
+use imgmake_event::{Event, Product, Stream};
+use imgmake_guard::program::may_be_stopped;
 
 /// How long a stopped command may take to end by itself.
 const GRACE: Duration = Duration::from_secs(5);
@@ -78,7 +78,7 @@ fn start(work: &Work<'_>, run: &RunTarget) -> Result<Child, Failure> {
     command
         .args(arguments)
         .current_dir(&directory)
-        .env_remove(crate::mac::VARIABLE)
+        .env_remove(imgmake_guard::mac::VARIABLE)
         .envs(&run.env);
     // A group of its own, so that stopping it stops its children too.
     command

@@ -7,9 +7,9 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::Work;
-use crate::key::{Frame, Inputs};
-use crate::manifest::Glob;
-use crate::manifest::glob::{clean, is_pattern};
+use imgmake_core::key::{Frame, Inputs};
+use imgmake_core::manifest::Glob;
+use imgmake_core::manifest::glob::{clean, is_pattern};
 
 /// Adds every file that the patterns name, in the order of their paths. A plain
 /// name is a file or a whole directory, and must exist. What is below
@@ -186,7 +186,8 @@ impl Gathering<'_> {
     /// target's outputs, the project's state, git's own files.
     fn name_of(&self, parent: &str, entry: &DirEntry) -> Option<String> {
         let file_name = entry.file_name();
-        if file_name == ".git" || (parent.is_empty() && file_name == crate::state::DIRECTORY) {
+        if file_name == ".git" || (parent.is_empty() && file_name == imgmake_core::state::DIRECTORY)
+        {
             return None;
         }
         let file_name = file_name.to_string_lossy();

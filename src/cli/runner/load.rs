@@ -5,12 +5,12 @@ use anyhow::{Context, Result};
 
 use super::Work;
 use super::build::fetch_missing;
-use crate::archive;
 use crate::daemon::{Daemon, Kind};
-use crate::event::Event;
-use crate::image::Descriptor;
-use crate::manifest::{BuildTarget, LoadInto, LoadNode, WithoutDaemon};
-use crate::state::Output;
+use imgmake_core::manifest::{BuildTarget, LoadInto, LoadNode, WithoutDaemon};
+use imgmake_core::state::Output;
+use imgmake_event::Event;
+use imgmake_oci::archive;
+use imgmake_oci::image::Descriptor;
 
 fn kind(into: LoadInto) -> Kind {
     match into {

@@ -14,17 +14,17 @@ use std::sync::Arc;
 use super::environment::Environment;
 use super::project::Project;
 use super::tools::Tools;
-use crate::build::Refused;
-use crate::event::{Cancelled, Event};
-use crate::execute::{Failure, FailureKind, Made, Runner, Upstream};
-use crate::graph::{EdgeKind, TargetId};
-use crate::image::{Descriptor, Digest};
-use crate::key::{self, Inputs};
-use crate::manifest::{Target, TargetKind};
-use crate::plan::Plan;
-use crate::registry::RegistryError;
-use crate::state::{FileKind, Output, State, tree_signature};
-use crate::store::Store;
+use imgmake_build::Refused;
+use imgmake_core::execute::{Failure, FailureKind, Made, Runner, Upstream};
+use imgmake_core::graph::{EdgeKind, TargetId};
+use imgmake_core::key::{self, Inputs};
+use imgmake_core::manifest::{Target, TargetKind};
+use imgmake_core::plan::Plan;
+use imgmake_core::state::{FileKind, Output, State, tree_signature};
+use imgmake_event::{Cancelled, Event};
+use imgmake_oci::image::{Descriptor, Digest};
+use imgmake_oci::store::Store;
+use imgmake_registry::RegistryError;
 
 /// What a run was asked for besides its targets.
 #[derive(Clone, Copy, Debug, Default)]
@@ -243,7 +243,7 @@ impl Work<'_> {
             return Ok(None);
         };
         let engine = self.tools.engine(&self.state)?;
-        if !sources.is_empty() && crate::build::sources_of(&engine, &digest).is_empty() {
+        if !sources.is_empty() && imgmake_build::sources_of(&engine, &digest).is_empty() {
             let lost = "the store has lost where the image's base layers are";
             return Ok(Some(lost.to_string()));
         }

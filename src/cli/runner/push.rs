@@ -3,19 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Work, failure, scan};
-use crate::archive;
-use crate::build;
-use crate::event::{Event, Product};
-use crate::execute::{Failure, FailureKind, Made, Upstream};
-use crate::graph::TargetId;
-use crate::image::{Descriptor, ManifestOrIndex, Reference};
-use crate::key::{Frame, Inputs};
-use crate::manifest::{Diagnostic, Publish, PushFrom, PushTarget, Spanned, TargetKind};
-use crate::plugin::job::ImmutableTags;
-use crate::printable;
-use crate::registry::{Client, Fetched, PushJob, PushPhase, Pushed, RegistryError};
-use crate::state::{FileKind, Output};
-use crate::store::Store;
+use imgmake_build as build;
+use imgmake_compat::plugin::job::ImmutableTags;
+use imgmake_core::execute::{Failure, FailureKind, Made, Upstream};
+use imgmake_core::graph::TargetId;
+use imgmake_core::key::{Frame, Inputs};
+use imgmake_core::manifest::{Diagnostic, Publish, PushFrom, PushTarget, Spanned, TargetKind};
+use imgmake_core::state::{FileKind, Output};
+use imgmake_event::{Event, Product};
+use imgmake_guard::printable;
+use imgmake_oci::archive;
+use imgmake_oci::image::{Descriptor, ManifestOrIndex, Reference};
+use imgmake_oci::store::Store;
+use imgmake_registry::{Client, Fetched, PushJob, PushPhase, Pushed, RegistryError};
 
 pub(super) fn inputs(
     work: &Work<'_>,
@@ -115,7 +115,7 @@ fn destinations(
                 let text = format!("{}/{repository}", node.prefix.value);
                 let to: Reference =
                     text.parse()
-                        .map_err(|error: crate::image::ReferenceError| {
+                        .map_err(|error: imgmake_oci::image::ReferenceError| {
                             problem(work, registry, error.to_string(), "goes there")
                         })?;
                 let tags = destination.tags.iter().map(|tag| tag.value.clone());
@@ -460,7 +460,7 @@ fn parse(work: &Work<'_>, reference: &Spanned<String>) -> Result<Reference, Fail
     reference
         .value
         .parse()
-        .map_err(|error: crate::image::ReferenceError| {
+        .map_err(|error: imgmake_oci::image::ReferenceError| {
             problem(work, reference, error.to_string(), "this name")
         })
 }

@@ -6,21 +6,21 @@ use std::path::PathBuf;
 
 use super::super::project::plain;
 use super::{Work, build, failure};
-use crate::archive;
-use crate::checkout::Checkout;
-use crate::event::Event;
-use crate::execute::{Failure, FailureKind, Made, Upstream};
-use crate::graph::TargetId;
-use crate::image::Descriptor;
-use crate::key::{Frame, Inputs};
-use crate::manifest::{
+use imgmake_core::execute::{Failure, FailureKind, Made, Upstream};
+use imgmake_core::graph::TargetId;
+use imgmake_core::key::{Frame, Inputs};
+use imgmake_core::manifest::{
     Diagnostic, ScanFrom, ScanTarget, ScannerNode, SecretFrom, Spanned, Target, TargetKind,
 };
-use crate::scan::{
-    self, FixableOnly, Gate, IgnoreRule, Policy, ReportFormat, ScanImage, ScanRequest, Scanner,
-    TextFile,
+use imgmake_core::state::{FileKind, Output, tree_signature};
+use imgmake_event::Event;
+use imgmake_guard::checkout::Checkout;
+use imgmake_oci::archive;
+use imgmake_oci::image::Descriptor;
+use imgmake_scan::{
+    self as scan, FixableOnly, Gate, IgnoreRule, Policy, ReportFormat, ScanImage, ScanRequest,
+    Scanner, TextFile,
 };
-use crate::state::{FileKind, Output, tree_signature};
 
 pub(super) fn inputs(
     work: &Work<'_>,
@@ -148,7 +148,7 @@ pub(super) fn run(
     if !verdict.passed {
         let mut text = format!(
             "the gate refuses: {}",
-            crate::printable::sentences(&verdict.refusals, "; ")
+            imgmake_guard::printable::sentences(&verdict.refusals, "; ")
         );
         if !verdict.table.is_empty() {
             text = format!("{text}\n\n{}", verdict.table.trim_end());

@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-use imgmake::build::worker::{Network, RunRequest};
-use imgmake::layer::Entry;
-use imgmake::sandbox::Tier;
+use imgmake_build::worker::{Network, RunRequest};
+use imgmake_oci::layer::Entry;
+use imgmake_sandbox::Tier;
 
 use crate::ground::docker::docker;
 use crate::ground::images::{self, bases};

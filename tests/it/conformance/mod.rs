@@ -24,7 +24,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use case::Case;
-use imgmake::build::{AddedLayers, LayerCount};
+use imgmake_build::{AddedLayers, LayerCount};
 use workshop::Workshop;
 
 #[test]

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use imgmake::archive;
+use imgmake_oci::archive;
 
 use super::case::Case;
 use super::text::Image;

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-use imgmake::dockerfile::lint::Rule;
-use imgmake::dockerfile::{Dockerfile, INSTRUCTIONS};
+use imgmake_dockerfile::lint::Rule;
+use imgmake_dockerfile::{Dockerfile, INSTRUCTIONS};
 use kdl::{KdlDocument, KdlNode};
 
 use super::case::room;

@@ -8,12 +8,12 @@ use std::fmt::Write as _;
 use std::io::Read;
 use std::sync::Arc;
 
-use imgmake::image::media_type::is_index;
-use imgmake::image::{
+use imgmake_oci::image::media_type::is_index;
+use imgmake_oci::image::{
     ContainerConfig, Descriptor, Healthcheck, ImageConfig, ImageIndex, ImageManifest, from_json,
 };
-use imgmake::layer::{EntryKind, Index, IndexEntry, LayerReader, View, decompress, split};
-use imgmake::store::Store;
+use imgmake_oci::layer::{EntryKind, Index, IndexEntry, LayerReader, View, decompress, split};
+use imgmake_oci::store::Store;
 
 use super::case::Request;
 
@@ -357,7 +357,7 @@ fn created(config: &ImageConfig) -> String {
 
 fn history(config: &ImageConfig) -> String {
     let entries = config.history.iter();
-    let line = |entry: &imgmake::image::History| {
+    let line = |entry: &imgmake_oci::image::History| {
         let kind = if entry.empty_layer { "empty" } else { "layer" };
         format!("{kind} {}\n", shown(entry.created_by.as_bytes()))
     };

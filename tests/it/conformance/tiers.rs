@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use imgmake::sandbox::Tier;
+use imgmake_sandbox::Tier;
 
 use super::case::Case;
 use super::workshop::{Place, Workshop};

@@ -6,16 +6,16 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use anyhow::Result;
-use imgmake::build::worker::Worker;
-use imgmake::build::{
+use imgmake_build::worker::Worker;
+use imgmake_build::{
     AddedLayers, BuildRequest, Engine, NamedContext, Pins, Recipe, SecretSource, build,
 };
-use imgmake::event::{Cancel, Event, Events};
-use imgmake::image::Descriptor;
-use imgmake::layer::Compression;
-use imgmake::registry::{Client, ClientOptions};
-use imgmake::sandbox::Tier;
-use imgmake::store::Store;
+use imgmake_event::{Cancel, Event, Events};
+use imgmake_oci::image::Descriptor;
+use imgmake_oci::layer::Compression;
+use imgmake_oci::store::Store;
+use imgmake_registry::{Client, ClientOptions};
+use imgmake_sandbox::Tier;
 
 use super::case::Case;
 use super::text::Image;
@@ -68,10 +68,10 @@ impl Workshop {
             attempts: 1,
             backoff: Default::default(),
             idle_timeout: Duration::from_secs(5),
-            ..imgmake::registry::ClientOptions::default()
+            ..imgmake_registry::ClientOptions::default()
         })
         .unwrap();
-        let base = imgmake::archive::read(&store, &place.busybox, None).unwrap();
+        let base = imgmake_oci::archive::read(&store, &place.busybox, None).unwrap();
         Workshop {
             busybox: base.root,
             web: OnceLock::new(),
@@ -115,7 +115,7 @@ impl Workshop {
             worker: self.worker.clone(),
             events,
             cancel: Cancel::default(),
-            git: imgmake::git::Client::new(Default::default(), &Cancel::default()),
+            git: imgmake_git::Client::new(Default::default(), &Cancel::default()),
             pins: Arc::new(NoPins),
             cache: None,
             warmed: None,
@@ -247,7 +247,7 @@ impl Workshop {
             network: Default::default(),
             limits: Default::default(),
             // Cases are about what it gives, not about who permits it.
-            insecure: imgmake::build::Insecure::Allowed,
+            insecure: imgmake_build::Insecure::Allowed,
             epoch: asked.epoch,
             compression: Compression::Gzip { level: 1 },
             format: Default::default(),

@@ -164,7 +164,7 @@ fn manifest(registry: &Registry, repository: &str, signatures: &[Signature]) -> 
 }
 
 fn digest_of(bytes: &[u8]) -> String {
-    imgmake::image::Digest::of(bytes).to_string()
+    imgmake_oci::image::Digest::of(bytes).to_string()
 }
 
 /// Sends a file with curl, and demands success; what curl prints.

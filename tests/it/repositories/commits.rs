@@ -41,7 +41,7 @@ fn names_become_commits_as_git_takes_them() {
         let error = client()
             .resolve(&remote(&web, name), "topik/one")
             .unwrap_err();
-        let missing = error.downcast_ref::<imgmake::git::NoReference>().unwrap();
+        let missing = error.downcast_ref::<imgmake_git::NoReference>().unwrap();
         assert!(missing.known.contains(&"topic/one".to_string()));
     }
 }

@@ -26,7 +26,7 @@ fn told(directory: &Path) -> BTreeMap<String, String> {
 
 #[track_caller]
 fn same(directory: &Path) -> BTreeMap<String, String> {
-    let ours = imgmake::git::facts(directory, &BTreeMap::new()).unwrap();
+    let ours = imgmake_git::facts(directory, &BTreeMap::new()).unwrap();
     assert_eq!(ours, told(directory));
     ours
 }
@@ -99,7 +99,7 @@ fn a_checkout_of_another_user_has_them_too() {
     assert_eq!(before.len(), 3);
     run("chown", &["-R", "12345:12345", path(work.path())]);
     // git runs what a configuration says, so it wants to know whose it is. We run nothing.
-    let ours = imgmake::git::facts(work.path(), &BTreeMap::new()).unwrap();
+    let ours = imgmake_git::facts(work.path(), &BTreeMap::new()).unwrap();
     assert_eq!(ours, before);
 }
 
@@ -110,7 +110,7 @@ fn what_only_git_can_read_is_left_to_it() {
     // As `git init --ref-format=reftable` says it; older programs cannot.
     let config = "[core]\n\trepositoryformatversion = 1\n[extensions]\n\trefStorage = reftable\n";
     write(work.path(), ".git/config", config);
-    assert!(imgmake::git::facts(work.path(), &BTreeMap::new()).is_err());
+    assert!(imgmake_git::facts(work.path(), &BTreeMap::new()).is_err());
     let other = temporary();
     git(other.path(), &["init", "-q", "--object-format=sha256"]);
     commit_nothing(other.path());

@@ -22,8 +22,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use imgmake::event::Cancel;
-use imgmake::git::{Client, CloneOf, GitDirectory, Remote, Submodules};
+use imgmake_event::Cancel;
+use imgmake_git::{Client, CloneOf, GitDirectory, Remote, Submodules};
 
 use crate::ground::images::path;
 use crate::ground::web::Web;

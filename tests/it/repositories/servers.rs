@@ -5,7 +5,7 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use imgmake::git::{Login, LoginRefused};
+use imgmake_git::{Login, LoginRefused};
 
 use super::*;
 use crate::ground::web::{Transport, Web};
@@ -189,7 +189,7 @@ fn certificates_are_checked_unless_that_is_switched_off() {
     trusting
         .clone_to(&remote, &everything(), temporary().path())
         .unwrap();
-    remote.verification = imgmake::git::Verification::Off;
+    remote.verification = imgmake_git::Verification::Off;
     assert!(cloned(&remote).is_ok());
 }
 

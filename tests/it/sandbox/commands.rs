@@ -1,7 +1,7 @@
 //! What a command sees, and what is heard of it.
 
-use imgmake::build::worker::{Network, RunMount, Sharing};
-use imgmake::sandbox::Tier;
+use imgmake_build::worker::{Network, RunMount, Sharing};
+use imgmake_sandbox::Tier;
 
 use super::{Ground, tier};
 

@@ -4,10 +4,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use imgmake::build::worker::{RunMount, Sharing};
-use imgmake::layer::Entry;
-use imgmake::sandbox::Tier;
-use imgmake::store::Keep;
+use imgmake_build::worker::{RunMount, Sharing};
+use imgmake_oci::layer::Entry;
+use imgmake_oci::store::Keep;
+use imgmake_sandbox::Tier;
 
 use super::{Ground, tier};
 

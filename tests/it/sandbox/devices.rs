@@ -5,10 +5,10 @@ use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use imgmake::build::worker::{RunMount, RunRequest, Sharing, TreeSource};
-use imgmake::event::Cancel;
-use imgmake::layer::{Entry, EntryKind, LayerBlob, Timestamp};
-use imgmake::sandbox::Tier;
+use imgmake_build::worker::{RunMount, RunRequest, Sharing, TreeSource};
+use imgmake_event::Cancel;
+use imgmake_oci::layer::{Entry, EntryKind, LayerBlob, Timestamp};
+use imgmake_sandbox::Tier;
 
 use super::{Ground, tier};
 use crate::ground::images::{self, bases};
@@ -209,7 +209,7 @@ fn every_mount_of_a_run_is_nodev_but_single_nodes_and_terminals() {
         return;
     }
     every_mount_is_nodev(&ground.run(&request).out);
-    request.network = imgmake::build::worker::Network::None;
+    request.network = imgmake_build::worker::Network::None;
     every_mount_is_nodev(&ground.run(&request).out);
     if tier() == Tier::Root {
         request.insecure = true;
@@ -292,7 +292,7 @@ cd "$4" && echo $$ > "$1" && mknod node b $2 $3 && echo made
 
 #[test]
 fn a_commands_control_group_opens_no_disk_even_where_a_mount_would() {
-    use imgmake::sandbox::device_controller;
+    use imgmake_sandbox::device_controller;
     // Where the system has no device controller for this process there is no such layer.
     if tier() != Tier::Root || device_controller(Tier::Root).is_err() {
         return;

@@ -6,8 +6,8 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use imgmake::build::worker::{RunMount, RunRequest, Sharing};
-use imgmake::event::Cancel;
+use imgmake_build::worker::{RunMount, RunRequest, Sharing};
+use imgmake_event::Cancel;
 
 use super::Ground;
 
@@ -37,7 +37,7 @@ fn cancelling_kills_the_step() {
     seen.recv().unwrap();
     cancel.cancel();
     let error = thread.join().unwrap().unwrap_err();
-    assert!(error.is::<imgmake::event::Cancelled>(), "{error:#}");
+    assert!(error.is::<imgmake_event::Cancelled>(), "{error:#}");
     // The helper goes on with other work.
     assert_eq!(ground.sh("echo still").out, "still\n");
 }

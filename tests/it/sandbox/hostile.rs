@@ -4,8 +4,8 @@ use std::fs;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use imgmake::layer::{Entry, LayerBlob};
-use imgmake::sandbox::Tier;
+use imgmake_oci::layer::{Entry, LayerBlob};
+use imgmake_sandbox::Tier;
 
 use super::{Ground, tier};
 use crate::ground::imgmake::Imgmake;
@@ -46,7 +46,7 @@ fn a_hostile_layer_reaches_nothing_outside_its_tree() {
 fn a_damaged_layer_is_refused_and_leaves_no_tree() {
     let ground = Ground::new();
     let mut layer = ground.layer(&[(Entry::file("f", 0o644, 1), b"x")]);
-    layer.diff_id = imgmake::image::Digest::of(b"something else");
+    layer.diff_id = imgmake_oci::image::Digest::of(b"something else");
     let mut request = ground.request("true");
     request.layers.push(layer);
     let error = format!("{:#}", ground.try_run(&request).unwrap_err());

@@ -4,8 +4,8 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
-use imgmake::layer::{Entry, EntryKind, Timestamp};
-use imgmake::sandbox::Tier;
+use imgmake_oci::layer::{Entry, EntryKind, Timestamp};
+use imgmake_sandbox::Tier;
 
 use super::{Ground, tier};
 

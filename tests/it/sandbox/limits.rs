@@ -4,8 +4,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use imgmake::build::worker::{RunMount, RunRequest, Sharing};
-use imgmake::sandbox::{Exceeded, Limit, Limits, Tier};
+use imgmake_build::worker::{RunMount, RunRequest, Sharing};
+use imgmake_sandbox::{Exceeded, Limit, Limits, Tier};
 
 use super::ending::{anyone_runs, helper_of_this_test};
 use super::{Ground, tier};
@@ -226,7 +226,7 @@ fn a_disk_filler_is_killed_by_the_limit_of_disk() {
 fn what_a_base_and_a_cache_hold_already_is_nobodys_growth() {
     let ground = Ground::new();
     let big = vec![7; 30 << 20];
-    let entry = imgmake::layer::Entry::file("big", 0o644, big.len() as u64);
+    let entry = imgmake_oci::layer::Entry::file("big", 0o644, big.len() as u64);
     let layer = ground.layer(&[(entry, &big)]);
     let mut request = limited(&ground, disk(), "wc -c </big; rm /big; echo x >/new");
     request.layers.push(layer);
@@ -267,7 +267,7 @@ fn a_killed_helper_leaves_a_group_that_the_next_one_removes() {
                 ..memory()
             };
             let request = limited(&ground, limits, &script);
-            let cancel = imgmake::event::Cancel::default();
+            let cancel = imgmake_event::Cancel::default();
             ground.worker.run(&request, &cancel, &mut |_, line| {
                 // A warning of imgmake's own may come first, before there is a group.
                 if line == b"up" {
@@ -280,14 +280,14 @@ fn a_killed_helper_leaves_a_group_that_the_next_one_removes() {
     let helper = helper_of_this_test(ground.store.root());
     // Where the system lets nobody make one, there is none to remove.
     let controllers = [
-        imgmake::sandbox::Controller::Memory,
-        imgmake::sandbox::Controller::Processes,
+        imgmake_sandbox::Controller::Memory,
+        imgmake_sandbox::Controller::Processes,
     ];
     let expected = controllers
         .iter()
-        .filter(|c| imgmake::sandbox::has_controller(**c).is_ok());
+        .filter(|c| imgmake_sandbox::has_controller(**c).is_ok());
     // One more holds its devices.
-    let devices = imgmake::sandbox::device_controller(crate::sandbox::tier());
+    let devices = imgmake_sandbox::device_controller(crate::sandbox::tier());
     let version_2 = std::path::Path::new("/sys/fs/cgroup/cgroup.procs").exists();
     let expected = match version_2 {
         true => usize::from(expected.count() > 0 || devices.is_ok()),

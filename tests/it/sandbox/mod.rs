@@ -24,11 +24,13 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Command;
 
-use imgmake::build::worker::{Network, RunOutcome, RunRequest, Worker};
-use imgmake::event::{Cancel, Stream};
-use imgmake::layer::{Compression, Entry, Index, IndexEntry, LayerBlob, LayerWriter, Timestamp};
-use imgmake::sandbox::Tier;
-use imgmake::store::Store;
+use imgmake_build::worker::{Network, RunOutcome, RunRequest, Worker};
+use imgmake_event::{Cancel, Stream};
+use imgmake_oci::layer::{
+    Compression, Entry, Index, IndexEntry, LayerBlob, LayerWriter, Timestamp,
+};
+use imgmake_oci::store::Store;
+use imgmake_sandbox::Tier;
 
 use crate::adversary::command::{PROBE, probe_program};
 use crate::ground::addresses::{Addresses, Held};
@@ -144,7 +146,7 @@ impl Ground {
     /// The layer as its blob has it, not as the index remembers.
     fn entries(&self, layer: &LayerBlob) -> BTreeMap<String, IndexEntry> {
         let blob = self.store.open_blob(&layer.digest).unwrap();
-        let plain = imgmake::layer::decompress(blob).unwrap();
+        let plain = imgmake_oci::layer::decompress(blob).unwrap();
         let index = Index::read(plain).unwrap();
         assert_eq!(*self.store.index(layer).unwrap(), index);
         let named = |e: IndexEntry| (String::from_utf8_lossy(&e.entry.path).into_owned(), e);

@@ -3,8 +3,8 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use imgmake::build::worker::{RunMount, Sharing, TreeSource};
-use imgmake::sandbox::Tier;
+use imgmake_build::worker::{RunMount, Sharing, TreeSource};
+use imgmake_sandbox::Tier;
 
 use super::{Ground, tier};
 

@@ -7,9 +7,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use imgmake::build::worker::{RunMount, RunRequest, Sharing, TreeSource};
-use imgmake::layer::{Entry, LayerBlob};
-use imgmake::sandbox::Tier;
+use imgmake_build::worker::{RunMount, RunRequest, Sharing, TreeSource};
+use imgmake_oci::layer::{Entry, LayerBlob};
+use imgmake_sandbox::Tier;
 
 use super::{Ground, Ran, tier};
 

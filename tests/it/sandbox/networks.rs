@@ -6,9 +6,9 @@ use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use imgmake::build::worker::{Network, RunRequest};
-use imgmake::event::Cancel;
-use imgmake::sandbox::Tier;
+use imgmake_build::worker::{Network, RunRequest};
+use imgmake_event::Cancel;
+use imgmake_sandbox::Tier;
 
 use super::{Ground, isolation, tier};
 use crate::ground::addresses::{Addresses, Held, serve};

@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
-use imgmake::build::worker::{RunMount, Terminal, Terminals, Worker};
-use imgmake::event::Cancel;
-use imgmake::sandbox::Tier;
+use imgmake_build::worker::{RunMount, Terminal, Terminals, Worker};
+use imgmake_event::Cancel;
+use imgmake_sandbox::Tier;
 use rustix::fs::{Mode, OFlags};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Command;
 
-use imgmake::plugin::EntryPoint;
+use imgmake_compat::plugin::EntryPoint;
 
 use super::site::{PASSWORD, Site};
 use crate::ground::temporary;

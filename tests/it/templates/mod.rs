@@ -124,7 +124,7 @@ fn a_pipeline_of_drone_builds_in_one_step_and_pushes_in_the_next() {
 
 #[test]
 fn every_template_is_well_formed_and_sets_only_what_is_read() {
-    use imgmake::plugin::variables::VARIABLES;
+    use imgmake_compat::plugin::variables::VARIABLES;
     use serde::Deserialize;
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/ci");
     let mut checked = 0;

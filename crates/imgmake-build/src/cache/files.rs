@@ -1,0 +1,74 @@
+//! The image's own `/etc/passwd` and `/etc/group`, filed under their hash: `COPY --chown=name` needs nothing
+//! else of a base.
+
+use std::io::Read;
+
+use super::entry::{Entry, Name};
+use super::{Cache, export};
+use crate::Engine;
+use crate::step_key::Framed;
+
+/// Larger ones are read from their layer.
+const MOST: u64 = 1 << 20;
+
+/// The bytes of a small file, by their hash, from the store or a cache; else as `read` finds them, and then
+/// they are remembered. Without a cache, just read.
+///
+/// # Errors
+/// Those of `read`.
+pub fn remembered_file(
+    engine: &Engine,
+    target: &str,
+    hash: Option<[u8; 32]>,
+    read: impl FnOnce() -> anyhow::Result<Option<Vec<u8>>>,
+) -> anyhow::Result<Option<Vec<u8>>> {
+    let (Some(cache), Some(hash)) = (&engine.cache, hash) else {
+        return read();
+    };
+    let key = Framed::new("small file").bytes(&hash).hex();
+    let fits = |bytes: &Vec<u8>| *blake3::hash(bytes).as_bytes() == hash;
+    let bytes = match engine.store.step(&key).filter(fits) {
+        Some(bytes) => bytes,
+        None => match cache.file(engine, target, &hash).filter(fits) {
+            Some(bytes) => bytes,
+            None => match read()? {
+                Some(bytes) => bytes,
+                None => return Ok(None),
+            },
+        },
+    };
+    if fits(&bytes) && bytes.len() as u64 <= MOST {
+        engine.store.put_step(&key, &bytes)?;
+        cache.offer(engine, target, export::Offer::file(hash, bytes.clone()));
+    }
+    Ok(Some(bytes))
+}
+
+impl Cache {
+    fn file(&self, engine: &Engine, target: &str, hash: &[u8; 32]) -> Option<Vec<u8>> {
+        let name = Name::File(*hash);
+        let (at, Entry::Blob(blob)) = self.find(engine, target, &name)? else {
+            return None;
+        };
+        if blob.size > MOST {
+            return None;
+        }
+        let mut bytes = Vec::new();
+        let read = self.blob(engine, target, &at, &blob).and_then(|()| {
+            engine.store.with_blob(&blob.digest, |blob| {
+                Ok(blob.take(MOST).read_to_end(&mut bytes)?)
+            })
+        });
+        match read {
+            Ok(_) if *blake3::hash(&bytes).as_bytes() == *hash => Some(bytes),
+            Ok(_) => {
+                self.pass_by(engine, target, &at, &name, "it holds another file");
+                None
+            }
+            Err(error) => {
+                self.pass_by(engine, target, &at, &name, &format!("{error:#}"));
+                None
+            }
+        }
+    }
+}

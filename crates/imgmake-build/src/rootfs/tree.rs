@@ -1,0 +1,606 @@
+//! Makes the entries of a layer in a directory. Every path is walked component by
+//! component from the root with descriptors: whatever a layer holds, nothing is made,
+//! changed or removed outside.
+
+use std::collections::{BTreeSet, HashSet, VecDeque};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, XattrFlags};
+use rustix::io::Errno;
+
+use super::attributes::{chmod, chown, chown_at, ids, set_xattrs, times};
+use super::data::copy_data;
+use super::forks;
+use super::times::Moment;
+use super::{Devices, Marks, placeholder};
+use imgmake_event::Cancel;
+use imgmake_guard::confined::{Descent, check_length, names, remove};
+use imgmake_oci::layer::{
+    Content, Entry, EntryKind, Timestamp, Whiteout, join, split, write_content,
+};
+
+/// What a whiteout does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Whiteouts {
+    /// They are kept, in the form that overlay understands.
+    Kept(Marks),
+    /// What lies there from lower layers is removed.
+    Applied,
+    /// This is no layer: names that begin with `.wh.` are names, modes of directories come
+    /// last, for an ordinary user could not fill one that forbids it.
+    None,
+}
+
+/// A hard link to something that only lower layers hold.
+#[derive(Debug, thiserror::Error)]
+#[error("a hard link to `{0}`, which this layer does not hold")]
+pub(super) struct LinkIntoLower(String);
+
+pub(super) struct Tree<'a> {
+    root: OwnedFd,
+    whiteouts: Whiteouts,
+    devices: Devices,
+    squash: bool,
+    /// Trees of lower layers, top first, for hard links into them.
+    lowers: &'a [PathBuf],
+    cancel: Cancel,
+    moment: Moment,
+    buffer: Vec<u8>,
+    /// The directory entered last: its path as written, and its components as they are.
+    here: Vec<u8>,
+    trail: Vec<Vec<u8>>,
+    walk: Descent,
+    followed_links: bool,
+    /// Directories that had to be made though no entry told of them yet.
+    pub implied: BTreeSet<Vec<u8>>,
+    pub placeholders: Vec<Vec<u8>>,
+    /// What this layer made; its whiteouts do not concern it.
+    made: HashSet<Vec<u8>>,
+    /// Directories of lower layers that this one only fills; their times stay.
+    filled: std::collections::BTreeMap<Vec<u8>, Timestamp>,
+    /// Applied at the end: filling a directory moves its time, and setgid is inherited.
+    directories: Vec<(Vec<u8>, Timestamp, u32)>,
+}
+
+impl<'a> Tree<'a> {
+    pub(super) fn new(
+        root: &Path,
+        whiteouts: Whiteouts,
+        devices: Devices,
+        squash: bool,
+        lowers: &'a [PathBuf],
+    ) -> Result<Tree<'a>> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let root = rustix::fs::open(root, flags, Mode::empty())
+            .with_context(|| format!("cannot open `{}`", root.display()))?;
+        let mut tree = Tree {
+            walk: Descent::new(root.try_clone()?),
+            root,
+            whiteouts,
+            devices,
+            squash,
+            lowers,
+            cancel: Cancel::default(),
+            moment: Moment::now(),
+            buffer: vec![0; 256 << 10],
+            here: Vec::new(),
+            trail: Vec::new(),
+            followed_links: false,
+            implied: BTreeSet::from([Vec::new()]),
+            placeholders: Vec::new(),
+            made: HashSet::new(),
+            filled: std::collections::BTreeMap::new(),
+            directories: Vec::new(),
+        };
+        if whiteouts == Whiteouts::Applied {
+            let root = rustix::io::fcntl_dupfd_cloexec(&tree.root, 3)?;
+            tree.keep_time(Vec::new(), root)?;
+        }
+        Ok(tree)
+    }
+
+    /// From a cancellation on, making and removing fail.
+    pub(super) fn stopped_by(mut self, cancel: &Cancel) -> Tree<'a> {
+        self.cancel = cancel.clone();
+        self
+    }
+
+    /// Makes one entry; `content` holds what a file contains.
+    pub(super) fn add(&mut self, entry: &Entry, content: &mut dyn Content) -> Result<()> {
+        let whiteout = match self.whiteouts {
+            Whiteouts::None => None,
+            Whiteouts::Kept(_) | Whiteouts::Applied => Whiteout::parse(&entry.path),
+        };
+        match whiteout {
+            None => self.make(entry, content),
+            Some(Whiteout::Reserved) => Ok(()),
+            Some(Whiteout::Opaque(directory)) => self.hide_below(&directory),
+            Some(Whiteout::Removes(path)) => self.hide(&path),
+        }
+    }
+
+    /// Times of directories, and their setgid bits.
+    pub(super) fn finish(&mut self) -> Result<()> {
+        if self.whiteouts == Whiteouts::None {
+            return self.finish_modes();
+        }
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let beneath = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+        let told = std::mem::take(&mut self.directories).into_iter().rev();
+        let filled = std::mem::take(&mut self.filled).into_iter();
+        let all = filled.map(|(path, time)| (path, time, 0)).chain(told);
+        for (path, time, mode) in all {
+            let name: &[u8] = if path.is_empty() { b"." } else { &path };
+            let opened = rustix::fs::openat2(&self.root, name, flags, Mode::empty(), beneath);
+            let fd = match opened {
+                Ok(fd) => fd,
+                // A later entry of the same layer has replaced it.
+                Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => continue,
+                Err(error) => return Err(error.into()),
+            };
+            if mode & 0o2000 != 0 {
+                chmod(&fd, mode)?;
+            }
+            rustix::fs::futimens(&fd, &times(time))?;
+        }
+        Ok(())
+    }
+
+    /// Modes of directories, from below; the last entry of a name counts.
+    fn finish_modes(&mut self) -> Result<()> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let beneath = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+        let directories = std::mem::take(&mut self.directories).into_iter();
+        let modes: std::collections::BTreeMap<Vec<u8>, u32> =
+            directories.map(|(path, _, mode)| (path, mode)).collect();
+        for (path, mode) in modes.iter().rev() {
+            match rustix::fs::openat2(&self.root, &**path, flags, Mode::empty(), beneath) {
+                Ok(fd) => chmod(&fd, *mode)?,
+                // A later entry has replaced it.
+                Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    fn parent(&self) -> BorrowedFd<'_> {
+        self.walk.here()
+    }
+
+    /// Makes `directory` the current one, following its links inside the root and
+    /// making what is missing.
+    fn enter(&mut self, directory: &[u8]) -> Result<()> {
+        if self.here == directory {
+            return Ok(());
+        }
+        let parts: Vec<&[u8]> = directory
+            .split(|b| *b == b'/')
+            .filter(|p| !p.is_empty())
+            .collect();
+        let shared = if self.followed_links {
+            0
+        } else {
+            let same = |(part, name): &(&&[u8], &Vec<u8>)| **part == name.as_slice();
+            parts.iter().zip(&self.trail).take_while(same).count()
+        };
+        while self.trail.len() > shared {
+            self.climb()?;
+        }
+        self.followed_links = false;
+        // Wrong until the walk has succeeded.
+        self.here = vec![0];
+        let mut pending: VecDeque<Vec<u8>> = parts[shared..].iter().map(|p| p.to_vec()).collect();
+        let mut links = 0;
+        while let Some(name) = pending.pop_front() {
+            if name == b".." {
+                self.climb()?;
+                continue;
+            }
+            if let Some(target) = self.step_into(name)? {
+                links += 1;
+                if links > 255 {
+                    bail!("too many links on the way");
+                }
+                self.followed_links = true;
+                if target.starts_with(b"/") {
+                    self.trail.clear();
+                    self.walk.restart();
+                }
+                for part in target.split(|b| *b == b'/').rev() {
+                    if !part.is_empty() && part != b"." {
+                        pending.push_front(part.to_vec());
+                    }
+                }
+            }
+        }
+        self.here = directory.to_vec();
+        Ok(())
+    }
+
+    /// One component further; gives the target if it is a link.
+    fn step_into(&mut self, name: Vec<u8>) -> Result<Option<Vec<u8>>> {
+        // Links of the layer may lead deeper than any name in it.
+        check_length(&self.actual(&name))?;
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let open =
+            |parent: BorrowedFd<'_>| rustix::fs::openat(parent, &*name, flags, Mode::empty());
+        let fd = match open(self.parent()) {
+            Ok(fd) => fd,
+            Err(Errno::NOENT) => {
+                rustix::fs::mkdirat(self.parent(), &*name, Mode::from(0o755))?;
+                self.implied.insert(self.actual(&name));
+                open(self.parent())?
+            }
+            Err(Errno::NOTDIR | Errno::LOOP) => {
+                match rustix::fs::readlinkat(self.parent(), &*name, Vec::new()) {
+                    Ok(target) => return Ok(Some(target.into_bytes())),
+                    Err(_) if self.is_whiteout(&name)? => {
+                        self.replace_whiteout_by_directory(&name, 0o755)?;
+                        self.implied.insert(self.actual(&name));
+                        open(self.parent())?
+                    }
+                    Err(_) => bail!(
+                        "`{}` lies beneath something that is no directory",
+                        String::from_utf8_lossy(&self.actual(&name))
+                    ),
+                }
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if self.whiteouts == Whiteouts::Applied {
+            self.keep_time(self.actual(&name), &fd)?;
+        }
+        self.trail.push(name);
+        self.walk.push(fd)?;
+        Ok(None)
+    }
+
+    fn climb(&mut self) -> Result<()> {
+        self.trail.pop();
+        Ok(self.walk.leave()?)
+    }
+
+    fn keep_time(&mut self, path: Vec<u8>, directory: impl AsFd) -> Result<()> {
+        if let std::collections::btree_map::Entry::Vacant(vacant) = self.filled.entry(path) {
+            let stat = rustix::fs::statat(directory, "", AtFlags::EMPTY_PATH)?;
+            let time = Timestamp {
+                seconds: stat.st_mtime,
+                nanos: u32::try_from(stat.st_mtime_nsec).unwrap_or(0),
+            };
+            vacant.insert(time);
+        }
+        Ok(())
+    }
+
+    /// The path of something in the current directory, without links.
+    fn actual(&self, name: &[u8]) -> Vec<u8> {
+        let parts = self.trail.iter().map(Vec::as_slice);
+        let directory: Vec<&[u8]> = parts.collect();
+        join(&directory.join(&b'/'), name)
+    }
+
+    fn make(&mut self, entry: &Entry, content: &mut dyn Content) -> Result<()> {
+        if entry.path.is_empty() {
+            return self.make_root(entry);
+        }
+        let (directory, name) = split(&entry.path);
+        self.enter(directory)?;
+        let actual = self.actual(name);
+        check_length(&actual)?;
+        if self.whiteouts == Whiteouts::Applied {
+            self.made.insert(actual);
+        }
+        match &entry.kind {
+            EntryKind::Directory => self.make_directory(name, entry),
+            EntryKind::File { .. } => self.make_file(name, entry, content),
+            EntryKind::Symlink { target } => {
+                self.clear(name)?;
+                rustix::fs::symlinkat(&**target, self.parent(), name)?;
+                self.dress(name, entry)
+            }
+            EntryKind::HardLink { target } => self.make_link(name, target),
+            EntryKind::Fifo => self.make_node(name, entry, FileType::Fifo, 0),
+            EntryKind::CharDevice { major, minor } => {
+                let device = rustix::fs::makedev(*major, *minor);
+                self.make_device(name, entry, FileType::CharacterDevice, device)
+            }
+            EntryKind::BlockDevice { major, minor } => {
+                let device = rustix::fs::makedev(*major, *minor);
+                self.make_device(name, entry, FileType::BlockDevice, device)
+            }
+        }
+    }
+
+    fn make_root(&mut self, entry: &Entry) -> Result<()> {
+        if entry.kind != EntryKind::Directory {
+            bail!("the root of a layer is no directory");
+        }
+        self.implied.remove(&Vec::new());
+        if let Some(owner) = self.owner(entry)? {
+            chown(&self.root, owner)?;
+        }
+        chmod(&self.root, entry.mode)?;
+        set_xattrs(&self.root, entry)?;
+        self.directories
+            .push((Vec::new(), self.moment.shown(entry.mtime), entry.mode));
+        Ok(())
+    }
+
+    /// `None` where everything belongs to the one id that there is.
+    fn owner(&self, entry: &Entry) -> Result<Option<(u32, u32)>> {
+        if self.squash {
+            return Ok(None);
+        }
+        ids(entry).map(Some)
+    }
+
+    fn make_directory(&mut self, name: &[u8], entry: &Entry) -> Result<()> {
+        let plain = match self.whiteouts {
+            Whiteouts::None => 0o700,
+            Whiteouts::Kept(_) | Whiteouts::Applied => entry.mode & !0o2000,
+        };
+        match self.kind_of(name)? {
+            Some(FileType::Directory) => {}
+            Some(_) if self.is_whiteout(name)? => {
+                self.replace_whiteout_by_directory(name, plain)?;
+            }
+            Some(_) => {
+                self.clear(name)?;
+                rustix::fs::mkdirat(self.parent(), name, Mode::from_raw_mode(plain))?;
+            }
+            None => rustix::fs::mkdirat(self.parent(), name, Mode::from_raw_mode(plain))?,
+        }
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let fd = rustix::fs::openat(self.parent(), name, flags, Mode::empty())?;
+        if let Some(owner) = self.owner(entry)? {
+            chown(&fd, owner)?;
+        }
+        chmod(&fd, plain)?;
+        set_xattrs(&fd, entry)?;
+        let path = self.actual(name);
+        self.implied.remove(&path);
+        self.directories
+            .push((path, self.moment.shown(entry.mtime), entry.mode));
+        Ok(())
+    }
+
+    fn make_file(&mut self, name: &[u8], entry: &Entry, content: &mut dyn Content) -> Result<()> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        let mode = Mode::from_raw_mode(entry.mode);
+        let _open = forks::writing();
+        let fd = match rustix::fs::openat(self.parent(), name, flags, mode) {
+            Err(Errno::EXIST) => {
+                self.clear(name)?;
+                rustix::fs::openat(self.parent(), name, flags, mode)?
+            }
+            opened => opened?,
+        };
+        let file = std::fs::File::from(fd);
+        write_content(content, &file, 0, &mut self.buffer)?;
+        let changed = match self.owner(entry)? {
+            None | Some((0, 0)) => false,
+            Some(owner) => {
+                chown(&file, owner)?;
+                true
+            }
+        };
+        // Writing clears setuid bits as well.
+        if changed || entry.mode & 0o7000 != 0 || !matches!(self.whiteouts, Whiteouts::Kept(_)) {
+            chmod(&file, entry.mode)?;
+        }
+        set_xattrs(&file, entry)?;
+        rustix::fs::futimens(&file, &times(self.moment.shown(entry.mtime)))?;
+        Ok(())
+    }
+
+    fn make_device(
+        &mut self,
+        name: &[u8],
+        entry: &Entry,
+        kind: FileType,
+        device: u64,
+    ) -> Result<()> {
+        // Overlay takes a character device 0:0 for a whiteout.
+        if self.devices == Devices::Real && device != 0 {
+            return self.make_node(name, entry, kind, device);
+        }
+        self.placeholders.push(entry.path.clone());
+        let mut readable = entry.clone();
+        readable.mode = 0o600;
+        self.make_node(name, &readable, FileType::RegularFile, 0)?;
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(self.parent(), name, flags, Mode::empty())?;
+        placeholder::mark(&file, &entry.kind).context("cannot mark a placeholder")?;
+        chmod(&file, entry.mode)
+    }
+
+    fn make_node(&mut self, name: &[u8], entry: &Entry, kind: FileType, device: u64) -> Result<()> {
+        self.clear(name)?;
+        let mode = Mode::from_raw_mode(entry.mode);
+        rustix::fs::mknodat(self.parent(), name, kind, mode, device)?;
+        self.dress(name, entry)?;
+        // A change of owner has cleared some bits.
+        rustix::fs::chmodat(self.parent(), name, mode, AtFlags::empty())?;
+        Ok(())
+    }
+
+    /// Owner and time of something that cannot be opened.
+    fn dress(&self, name: &[u8], entry: &Entry) -> Result<()> {
+        if let Some(owner) = self.owner(entry)?
+            && (owner != (0, 0) || self.whiteouts == Whiteouts::Applied)
+        {
+            chown_at(self.parent(), name, owner)?;
+        }
+        let time = times(self.moment.shown(entry.mtime));
+        rustix::fs::utimensat(self.parent(), name, &time, AtFlags::SYMLINK_NOFOLLOW)?;
+        Ok(())
+    }
+
+    fn make_link(&mut self, name: &[u8], target: &[u8]) -> Result<()> {
+        self.clear(name)?;
+        let (directory, target_name) = split(target);
+        let from = match open_inside(&self.root, directory) {
+            Ok(from) => from,
+            Err(Errno::NOENT | Errno::NOTDIR) => return self.link_from_lower(name, target),
+            Err(error) => return Err(error.into()),
+        };
+        match rustix::fs::linkat(&from, target_name, self.parent(), name, AtFlags::empty()) {
+            Ok(()) => Ok(()),
+            Err(Errno::NOENT) => self.link_from_lower(name, target),
+            Err(error) => Err(error).context("cannot link"),
+        }
+    }
+
+    /// As overlay does it: the file comes up from the lower layer, and both names are links to it.
+    fn link_from_lower(&mut self, name: &[u8], target: &[u8]) -> Result<()> {
+        let found = self.lowers.iter().find_map(|lower| {
+            let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+            let root =
+                rustix::fs::open(lower, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok()?;
+            rustix::fs::openat2(root, target, flags, Mode::empty(), ResolveFlags::IN_ROOT).ok()
+        });
+        let Some(source) = found else {
+            if self.whiteouts == Whiteouts::None {
+                bail!(
+                    "a hard link to `{}`, which is not in the archive before it",
+                    String::from_utf8_lossy(target)
+                );
+            }
+            return Err(LinkIntoLower(String::from_utf8_lossy(target).into_owned()).into());
+        };
+        let here = self.here.clone();
+        let (directory, target_name) = split(target);
+        self.enter(directory)?;
+        self.copy_up(source.into(), target_name)?;
+        let from = rustix::io::fcntl_dupfd_cloexec(self.parent(), 3)?;
+        self.enter(&here)?;
+        rustix::fs::linkat(&from, target_name, self.parent(), name, AtFlags::empty())?;
+        Ok(())
+    }
+
+    fn copy_up(&mut self, source: std::fs::File, name: &[u8]) -> Result<()> {
+        let stat = rustix::fs::fstat(&source)?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+            bail!("a hard link to something in a lower layer that is no file");
+        }
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        let _open = forks::writing();
+        let fd = rustix::fs::openat(self.parent(), name, flags, Mode::from(0o600))?;
+        let file = std::fs::File::from(fd);
+        copy_data(&source, &file, &self.cancel)?;
+        if !self.squash {
+            chown(&file, (stat.st_uid, stat.st_gid))?;
+        }
+        chmod(&file, stat.st_mode & 0o7777)?;
+        for (name, value) in super::diff::xattrs_of(&source)? {
+            rustix::fs::fsetxattr(&file, &*name, &value, XattrFlags::empty())?;
+        }
+        let modified = Timestamp {
+            seconds: stat.st_mtime,
+            nanos: u32::try_from(stat.st_mtime_nsec).unwrap_or(0),
+        };
+        rustix::fs::futimens(&file, &times(modified))?;
+        Ok(())
+    }
+
+    fn kind_of(&self, name: &[u8]) -> Result<Option<FileType>> {
+        match rustix::fs::statat(self.parent(), name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok(Some(FileType::from_raw_mode(stat.st_mode))),
+            Err(Errno::NOENT) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn is_whiteout(&self, name: &[u8]) -> Result<bool> {
+        match rustix::fs::statat(self.parent(), name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok(super::diff::is_whiteout(&stat)),
+            Err(Errno::NOENT) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn replace_whiteout_by_directory(&mut self, name: &[u8], mode: u32) -> Result<()> {
+        rustix::fs::unlinkat(self.parent(), name, AtFlags::empty())?;
+        rustix::fs::mkdirat(self.parent(), name, Mode::from_raw_mode(mode))?;
+        self.mark_opaque(name)
+    }
+
+    fn mark_opaque(&self, name: &[u8]) -> Result<()> {
+        let Whiteouts::Kept(marks) = self.whiteouts else {
+            return Ok(());
+        };
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let fd = rustix::fs::openat(self.parent(), name, flags, Mode::empty())?;
+        rustix::fs::fsetxattr(fd, marks.opaque(), b"y", XattrFlags::empty())
+            .context("cannot mark a directory as opaque")
+    }
+
+    /// `.wh.name`: lower layers' `path` is gone, not this layer's own.
+    fn hide(&mut self, path: &[u8]) -> Result<()> {
+        let (directory, name) = split(path);
+        self.enter(directory)?;
+        if self.whiteouts == Whiteouts::Applied {
+            if self.made.contains(&self.actual(name)) {
+                return Ok(());
+            }
+            return self.clear(name);
+        }
+        match self.kind_of(name)? {
+            None => {
+                let kind = FileType::CharacterDevice;
+                rustix::fs::mknodat(self.parent(), name, kind, Mode::empty(), 0)
+                    .context("cannot make a whiteout")
+            }
+            Some(FileType::Directory) => self.mark_opaque(name),
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// `.wh..wh..opq`.
+    fn hide_below(&mut self, directory: &[u8]) -> Result<()> {
+        self.enter(directory)?;
+        if let Whiteouts::Kept(marks) = self.whiteouts {
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            let fd = rustix::fs::openat(self.parent(), ".", flags, Mode::empty())?;
+            return rustix::fs::fsetxattr(fd, marks.opaque(), b"y", XattrFlags::empty())
+                .context("cannot mark a directory as opaque");
+        }
+        let start = rustix::io::fcntl_dupfd_cloexec(self.parent(), 3)?;
+        let base = self.actual(b"");
+        let base = base.strip_suffix(b"/").unwrap_or(&base).to_vec();
+        self.remove_unmade(&mut Descent::new(start), &base)
+    }
+
+    /// Removes what this layer has not made.
+    fn remove_unmade(&mut self, walk: &mut Descent, base: &[u8]) -> Result<()> {
+        for name in names(walk.here())? {
+            let path = join(base, &name);
+            if !self.made.contains(&path) && !self.implied.contains(&path) {
+                remove(walk.here(), &name)?;
+                continue;
+            }
+            if walk.enter(&name).is_ok() {
+                self.remove_unmade(walk, &path)?;
+                walk.leave()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn clear(&mut self, name: &[u8]) -> Result<()> {
+        Ok(remove(self.parent(), name)?)
+    }
+}
+
+fn open_inside(root: &OwnedFd, directory: &[u8]) -> rustix::io::Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let path: &[u8] = if directory.is_empty() {
+        b"."
+    } else {
+        directory
+    };
+    rustix::fs::openat2(root, path, flags, Mode::empty(), ResolveFlags::IN_ROOT)
+}

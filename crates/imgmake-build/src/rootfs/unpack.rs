@@ -1,0 +1,636 @@
+//! Unpacked layers in the store: made once, under a temporary name, renamed when whole.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fs::Permissions;
+use std::io::{self, Read};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use anyhow::{Context, Result, bail};
+use rustix::fs::{AtFlags, FileType};
+use sha2::Digest as _;
+
+use super::tree::{LinkIntoLower, Tree, Whiteouts};
+use super::{Devices, Marks};
+use imgmake_event::{Cancel, Cancelled};
+use imgmake_guard::confined::{open_beneath, open_root, remove_tree};
+use imgmake_guard::modes::{self, PRIVATE, VISIBLE};
+use imgmake_oci::image::Digest;
+use imgmake_oci::layer::{
+    Content, EntryKind, Index, IndexEntry, LayerBlob, LayerReader, decompress, split,
+};
+use imgmake_oci::store::{Damaged, Store};
+
+/// The record of a kept tree: it is whole, and these directories stand in it for others' sake.
+const IMPLIED: &str = "implied";
+
+/// Trees of one id map.
+pub struct Trees {
+    store: Store,
+    id_map: String,
+    pub marks: Marks,
+    devices: Devices,
+    squash: bool,
+    in_progress: Mutex<HashMap<Digest, Arc<Mutex<()>>>>,
+    warnings: Mutex<Vec<String>>,
+}
+
+/// The trees of an image's layers, ready to be stacked.
+pub struct Stack {
+    /// Top first.
+    pub lowers: Vec<PathBuf>,
+    pub corrections: Vec<Correction>,
+    /// The directory whose attributes the merged root has.
+    pub root_like: Option<PathBuf>,
+}
+
+/// Overlay shows the attributes of the topmost directory, also where that layer says
+/// nothing about it and just has files below. `like` has what is true.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Correction {
+    pub path: PathBuf,
+    pub like: PathBuf,
+}
+
+struct Unpacked {
+    tree: PathBuf,
+    implied: BTreeSet<Vec<u8>>,
+}
+
+impl Trees {
+    pub fn new(
+        store: Store,
+        id_map: String,
+        marks: Marks,
+        devices: Devices,
+        squash: bool,
+    ) -> Trees {
+        Trees {
+            store,
+            id_map,
+            marks,
+            devices,
+            squash,
+            in_progress: Mutex::new(HashMap::new()),
+            warnings: Mutex::new(Vec::new()),
+        }
+    }
+
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// What becomes of device nodes in these trees.
+    pub fn devices(&self) -> Devices {
+        self.devices
+    }
+
+    pub fn id_map(&self) -> &str {
+        &self.id_map
+    }
+
+    /// Unpacks what is not unpacked yet. `layers` bottom first.
+    ///
+    /// # Errors
+    /// A blob is missing, damaged or not what its diff id says; the disk is full.
+    pub fn stack(&self, layers: &[LayerBlob], cancel: &Cancel) -> Result<Stack> {
+        let unpacked = self.unpack_all(layers, cancel)?;
+        let (corrections, root_like) = corrections(&unpacked);
+        // The kernel refuses a directory that stands twice. A layer that does shows through at its
+        // highest place alone: whatever it says, it says again there.
+        let mut seen = std::collections::BTreeSet::new();
+        let lowers = unpacked.into_iter().rev().map(|u| u.tree.join("fs"));
+        Ok(Stack {
+            lowers: lowers.filter(|l| seen.insert(l.clone())).collect(),
+            corrections,
+            root_like,
+        })
+    }
+
+    fn unpack_all(&self, layers: &[LayerBlob], cancel: &Cancel) -> Result<Vec<Unpacked>> {
+        let next = std::sync::atomic::AtomicUsize::new(0);
+        let results: Vec<Mutex<Option<Result<PathBuf>>>> =
+            layers.iter().map(|_| Mutex::new(None)).collect();
+        let work = || loop {
+            let i = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            let Some(layer) = layers.get(i) else {
+                return;
+            };
+            let result = self.unpack(layer, &layer.diff_id, &[], cancel);
+            *results[i].lock().expect("no unpacker panics") = Some(result);
+        };
+        let missing = layers
+            .iter()
+            .filter(|l| !self.store.tree_path(&self.id_map, &l.diff_id).exists())
+            .count();
+        // Each unpacker is two threads already: one inflates, one makes files.
+        let threads = std::thread::available_parallelism().map_or(1, |n| n.get().div_ceil(2));
+        std::thread::scope(|scope| {
+            for _ in 1..threads.min(missing.max(1)) {
+                scope.spawn(work);
+            }
+            work();
+        });
+        let mut unpacked: Vec<Unpacked> = Vec::new();
+        for (i, result) in results.into_iter().enumerate() {
+            let result = result.into_inner().expect("no unpacker panics");
+            let tree = match result.expect("every layer was taken by a thread") {
+                Err(error) if error.root_cause().is::<LinkIntoLower>() => {
+                    self.unpack_on(&layers[..=i], &unpacked, cancel)?
+                }
+                tree => tree?,
+            };
+            let implied = self
+                .read_implied(&tree)
+                .with_context(|| format!("`{}` is damaged", tree.display()))?;
+            unpacked.push(Unpacked { tree, implied });
+        }
+        Ok(unpacked)
+    }
+
+    /// A layer that links into lower ones: its tree is good on these alone.
+    fn unpack_on(
+        &self,
+        chain: &[LayerBlob],
+        below: &[Unpacked],
+        cancel: &Cancel,
+    ) -> Result<PathBuf> {
+        let lowers: Vec<PathBuf> = below.iter().rev().map(|u| u.tree.join("fs")).collect();
+        let layer = chain.last().expect("the chain ends in the layer");
+        self.unpack(layer, &chain_name("links", chain), &lowers, cancel)
+    }
+
+    fn unpack(
+        &self,
+        layer: &LayerBlob,
+        name: &Digest,
+        lowers: &[PathBuf],
+        cancel: &Cancel,
+    ) -> Result<PathBuf> {
+        let target = self.store.tree_path(&self.id_map, name);
+        if self.is_kept(&target)? {
+            return Ok(target);
+        }
+        let lock = {
+            let mut in_progress = self.in_progress.lock().expect("no unpacker panics");
+            in_progress.entry(name.clone()).or_default().clone()
+        };
+        let _mine = lock.lock().expect("no unpacker panics");
+        if self.is_kept(&target)? {
+            return Ok(target);
+        }
+        let temporary = self.store.temporary_dir()?;
+        let made = self
+            .unpack_into(layer, &temporary, lowers, cancel)
+            .and_then(|implied| self.seal_tree(&temporary.join("tree"), &target, &implied))
+            .and_then(|()| keep_tree(&temporary.join("tree"), &target));
+        drop(remove_tree(&temporary));
+        made.with_context(|| format!("cannot unpack layer {}", layer.digest.short()))?;
+        Ok(target)
+    }
+
+    /// Whether a whole tree is there. What an unsound record says about it is not believed:
+    /// the tree is then made again.
+    fn is_kept(&self, target: &Path) -> Result<bool> {
+        if !target.exists() {
+            return Ok(false);
+        }
+        if self.read_implied(target).is_some() && target.join("fs").is_dir() {
+            return Ok(true);
+        }
+        let temporary = self.store.temporary_dir()?;
+        match std::fs::rename(target, temporary.join("damaged")) {
+            // Another process was first.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            moved => {
+                moved.with_context(|| format!("cannot remove `{}`", target.display()))?;
+                self.store.note_damage(Damaged {
+                    path: target.to_path_buf(),
+                    why: "the record of its unpacking has another checksum".to_string(),
+                    removed: true,
+                });
+            }
+        }
+        drop(remove_tree(&temporary));
+        Ok(false)
+    }
+
+    /// The directories that a kept tree merely implies; `None` when the record is unsound.
+    fn read_implied(&self, target: &Path) -> Option<BTreeSet<Vec<u8>>> {
+        let sealed = std::fs::read(target.join(IMPLIED)).ok()?;
+        let content = self.store.unseal(target, &sealed)?;
+        postcard::from_bytes(&content).ok()
+    }
+
+    /// Says that `tree` is whole once it is at `target`, and which directories it implies.
+    fn seal_tree(&self, tree: &Path, target: &Path, implied: &BTreeSet<Vec<u8>>) -> Result<()> {
+        let content = postcard::to_stdvec(implied)?;
+        let sealed = self.store.seal(target, &content);
+        Ok(modes::write_private(&tree.join(IMPLIED), &sealed)?)
+    }
+
+    fn unpack_into(
+        &self,
+        layer: &LayerBlob,
+        temporary: &Path,
+        lowers: &[PathBuf],
+        cancel: &Cancel,
+    ) -> Result<BTreeSet<Vec<u8>>> {
+        let tree_dir = temporary.join("tree");
+        make_tree_directory(&tree_dir)?;
+        let kept = Whiteouts::Kept(self.marks);
+        let mut tree = Tree::new(
+            &tree_dir.join("fs"),
+            kept,
+            self.devices,
+            self.squash,
+            lowers,
+        )?
+        .stopped_by(cancel);
+        read_layer(&self.store, layer, &mut tree, None, cancel)?;
+        self.warn_of_placeholders(layer, &tree.placeholders);
+        Ok(tree.implied.iter().cloned().collect())
+    }
+
+    /// Puts `layers` on each other in one directory, for where there is no overlay. Their
+    /// indexes are in the store then: they tell what the directory held before it changed.
+    pub(super) fn merge_into(
+        &self,
+        layers: &[LayerBlob],
+        directory: &Path,
+        cancel: &Cancel,
+    ) -> Result<()> {
+        for layer in layers {
+            let applied = Whiteouts::Applied;
+            let mut tree =
+                Tree::new(directory, applied, self.devices, self.squash, &[])?.stopped_by(cancel);
+            let known = self.store.has_index(&layer.diff_id);
+            let mut listed = (!known).then(Vec::new);
+            read_layer(&self.store, layer, &mut tree, listed.as_mut(), cancel)
+                .with_context(|| format!("cannot unpack layer {}", layer.digest.short()))?;
+            if let Some(entries) = listed {
+                self.store.put_index(&layer.diff_id, &Index::new(entries))?;
+            }
+            self.warn_of_placeholders(layer, &tree.placeholders);
+        }
+        Ok(())
+    }
+
+    fn warn_of_placeholders(&self, layer: &LayerBlob, paths: &[Vec<u8>]) {
+        // Every RUN has its own `/dev`.
+        let seen: Vec<&Vec<u8>> = paths.iter().filter(|p| !p.starts_with(b"dev/")).collect();
+        let Some(first) = seen.first() else {
+            return;
+        };
+        let warning = format!(
+            "layer {} holds {} device node(s) (`/{}`…), which a RUN sees in root isolation alone: \
+             here it sees empty files in their place",
+            layer.digest.short(),
+            seen.len(),
+            String::from_utf8_lossy(first)
+        );
+        let mut warnings = self.warnings.lock().expect("no unpacker panics");
+        warnings.push(warning);
+    }
+
+    /// What there was to say since the last call.
+    pub fn take_warnings(&self) -> Vec<String> {
+        std::mem::take(&mut self.warnings.lock().expect("no unpacker panics"))
+    }
+
+    /// Makes the upper directory of a finished RUN the tree of its layer, so that it
+    /// is never unpacked. `tree` holds `fs`.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub fn keep(&self, tree: &Path, diff_id: &Digest) -> Result<()> {
+        let target = self.store.tree_path(&self.id_map, diff_id);
+        self.seal_tree(tree, &target, &BTreeSet::from([Vec::new()]))?;
+        keep_tree(tree, &target)
+    }
+}
+
+/// A name for what a whole chain of layers makes.
+pub(super) fn chain_name(purpose: &str, layers: &[LayerBlob]) -> Digest {
+    let mut text = format!("{purpose}\n");
+    for layer in layers {
+        text.push_str(layer.diff_id.as_str());
+        text.push('\n');
+    }
+    Digest::of(text.as_bytes())
+}
+
+/// `fs`, as the root of an image that says nothing about its root.
+pub(super) fn make_tree_directory(tree: &Path) -> Result<()> {
+    modes::make_dir(tree, PRIVATE)?;
+    modes::make_dir(&tree.join("fs"), VISIBLE)?;
+    let root = tree.join("fs");
+    let set = std::fs::set_permissions(&root, Permissions::from_mode(VISIBLE));
+    let mode = std::fs::metadata(&root)?.mode() & 0o7777;
+    // Others keep the old one without a word, and every image would have other modes.
+    if mode != VISIBLE {
+        bail!(
+            "the file system of `{}` keeps no modes (a directory of {VISIBLE:o} has {mode:o}), which unpacked layers need; \
+             `--store` or IMGMAKE_STORE names a directory on another one",
+            tree.display()
+        );
+    }
+    set?;
+    Ok(())
+}
+
+/// Renames a whole tree into place; another process may have been first, with the same.
+pub(super) fn keep_tree(tree: &Path, target: &Path) -> Result<()> {
+    if let Some(parent) = target.parent() {
+        modes::make_dirs(parent, PRIVATE)?;
+    }
+    match std::fs::rename(tree, target) {
+        Err(_) if target.exists() => Ok(()),
+        done => done.with_context(|| format!("cannot make `{}`", target.display())),
+    }
+}
+
+/// For every directory that its topmost layer merely implies: who tells the truth.
+fn corrections(unpacked: &[Unpacked]) -> (Vec<Correction>, Option<PathBuf>) {
+    let mut paths: BTreeSet<&[u8]> = BTreeSet::new();
+    for layer in unpacked {
+        for path in &layer.implied {
+            // Ancestors too: a stub below them shows its own attributes for them.
+            let mut path: &[u8] = path;
+            while !path.is_empty() && paths.insert(path) {
+                path = split(path).0;
+            }
+        }
+    }
+    let mut corrections = Vec::new();
+    let mut needed = false;
+    for path in paths {
+        if let Some((like, hidden)) = truth_of(unpacked, path) {
+            needed |= hidden;
+            corrections.push(Correction {
+                path: to_path(path),
+                like,
+            });
+        }
+    }
+    if !needed {
+        corrections.clear();
+    }
+    let root = unpacked
+        .iter()
+        .rev()
+        .find(|u| !u.implied.contains(&Vec::new()))
+        .map(|u| u.tree.join("fs"));
+    (corrections, root)
+}
+
+/// The topmost tree that speaks about the directory, and whether a silent one lies
+/// above it. `None` if there is no such directory, or nobody speaks.
+fn truth_of(unpacked: &[Unpacked], path: &[u8]) -> Option<(PathBuf, bool)> {
+    let mut hidden = false;
+    let mut topmost = None;
+    for layer in unpacked.iter().rev() {
+        let at = layer.tree.join("fs").join(to_path(path));
+        match kind_at(layer, path) {
+            Some(FileType::Directory) => {}
+            Some(_) => break,
+            None if is_cut_off(layer, path) => break,
+            None => continue,
+        }
+        if !layer.implied.contains(path) {
+            return Some((at, hidden));
+        }
+        topmost.get_or_insert(at);
+        hidden = true;
+    }
+    // Nobody speaks: the topmost silent one is as good as any.
+    topmost.map(|at| (at, false))
+}
+
+/// Whether this layer hides what lower ones hold at the path: an ancestor is removed
+/// or replaced there.
+fn is_cut_off(layer: &Unpacked, path: &[u8]) -> bool {
+    let mut path = split(path).0;
+    while !path.is_empty() {
+        if let Some(kind) = kind_at(layer, path) {
+            return kind != FileType::Directory;
+        }
+        path = split(path).0;
+    }
+    false
+}
+
+/// What this layer itself holds at a path; a link on the way is no way, for it would be
+/// followed to a directory of the host.
+fn kind_at(layer: &Unpacked, path: &[u8]) -> Option<FileType> {
+    let (directory, name) = split(path);
+    let root = open_root(&layer.tree.join("fs")).ok()?;
+    let directory = open_beneath(root, directory).ok()?;
+    let stat = rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
+    Some(FileType::from_raw_mode(stat.st_mode))
+}
+
+fn to_path(path: &[u8]) -> PathBuf {
+    use std::os::unix::ffi::OsStrExt;
+    PathBuf::from(std::ffi::OsStr::from_bytes(path))
+}
+
+/// Inflates in one thread and makes files in this one; checks the diff id. Puts what the
+/// layer's index holds into `listed`.
+pub(super) fn read_layer(
+    store: &Store,
+    layer: &LayerBlob,
+    tree: &mut Tree<'_>,
+    listed: Option<&mut Vec<IndexEntry>>,
+    cancel: &Cancel,
+) -> Result<()> {
+    let read = read_unpacking(store, layer, tree, listed, cancel);
+    if cancel.is_cancelled() {
+        return read;
+    }
+    store.blame(&layer.digest, read)
+}
+
+fn read_unpacking(
+    store: &Store,
+    layer: &LayerBlob,
+    tree: &mut Tree<'_>,
+    mut listed: Option<&mut Vec<IndexEntry>>,
+    cancel: &Cancel,
+) -> Result<()> {
+    let blob = cancel.reader(store.raw_blob(&layer.digest)?);
+    let (send, receive) = crossbeam_channel::bounded::<io::Result<Vec<u8>>>(8);
+    let (recycle, reuse) = crossbeam_channel::bounded::<Vec<u8>>(10);
+    std::thread::scope(|scope| {
+        let inflater = scope.spawn(move || inflate(blob, &send, &reuse));
+        let stream = Blocks {
+            receive,
+            recycle,
+            block: Vec::new(),
+            at: 0,
+        };
+        let mut reader = LayerReader::new(stream).stopped_by(cancel);
+        let mut made = || -> Result<()> {
+            while let Some(entry) = reader.next_entry()? {
+                let told = || format!("cannot make `{}`", entry.display());
+                let Some(listed) = &mut listed else {
+                    tree.add(&entry, &mut reader).with_context(told)?;
+                    continue;
+                };
+                let mut content = Hashed::new(&mut reader, cancel);
+                tree.add(&entry, &mut content).with_context(told)?;
+                let content = match entry.kind {
+                    EntryKind::File { .. } => Some(content.hash()?),
+                    _ => None,
+                };
+                listed.push(IndexEntry { entry, content });
+            }
+            tree.finish()
+        };
+        let made = made();
+        if made.is_err() {
+            // The inflater then finds nobody to send to.
+            drop(reader);
+            drop(inflater.join());
+            return made;
+        }
+        // What follows the end of the archive still counts for the digest.
+        let mut rest = cancel.reader(reader.into_inner());
+        io::copy(&mut rest, &mut io::sink())?;
+        drop(rest);
+        let diff_id = inflater.join().expect("inflating does not panic")?;
+        if diff_id != layer.diff_id {
+            bail!(
+                "its content is {diff_id}, and the image says {}",
+                layer.diff_id
+            );
+        }
+        Ok(())
+    })
+}
+
+fn inflate(
+    blob: impl Read + Send,
+    send: &crossbeam_channel::Sender<io::Result<Vec<u8>>>,
+    reuse: &crossbeam_channel::Receiver<Vec<u8>>,
+) -> Result<Digest> {
+    const BLOCK: usize = 256 << 10;
+    let mut plain = match decompress(blob) {
+        Ok(plain) => plain,
+        Err(error) => {
+            let copy = match error
+                .root_cause()
+                .downcast_ref()
+                .is_some_and(Cancelled::ended)
+            {
+                true => Cancelled.into(),
+                false => io::Error::other(format!("{error:#}")),
+            };
+            drop(send.send(Err(copy)));
+            return Err(error);
+        }
+    };
+    let mut hash = sha2::Sha256::new();
+    loop {
+        let mut block = reuse.try_recv().unwrap_or_default();
+        block.resize(BLOCK, 0);
+        let mut filled = 0;
+        while filled < BLOCK {
+            match plain.read(&mut block[filled..]) {
+                Ok(0) => break,
+                Ok(read) => filled += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    let copy = match Cancelled::ended(&error) {
+                        true => Cancelled.into(),
+                        false => io::Error::new(error.kind(), error.to_string()),
+                    };
+                    drop(send.send(Err(error)));
+                    return Err(copy.into());
+                }
+            }
+        }
+        block.truncate(filled);
+        hash.update(&block);
+        let ended = filled < BLOCK;
+        if filled > 0 && send.send(Ok(block)).is_err() {
+            bail!("unpacking stopped");
+        }
+        if ended {
+            return Ok(Digest::from_sha256(hash.finalize().into()));
+        }
+    }
+}
+
+/// A file's content on its way.
+struct Hashed<R> {
+    inner: R,
+    hash: blake3::Hasher,
+    cancel: Cancel,
+}
+
+impl<R: Read> Hashed<R> {
+    fn new(inner: R, cancel: &Cancel) -> Hashed<R> {
+        Hashed {
+            inner,
+            hash: blake3::Hasher::new(),
+            cancel: cancel.clone(),
+        }
+    }
+
+    /// Of the whole content, whatever of it has been read.
+    fn hash(mut self) -> Result<[u8; 32]> {
+        io::copy(&mut self, &mut io::sink())?;
+        Ok(*self.hash.finalize().as_bytes())
+    }
+}
+
+impl<R: Content> Content for Hashed<R> {
+    /// A hole is as good as its zeros, which the hash is made of.
+    fn skip_hole(&mut self) -> io::Result<u64> {
+        static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+        let hole = self.inner.skip_hole()?;
+        let mut left = hole;
+        while left > 0 {
+            self.cancel.check()?;
+            let now = left.min(ZEROS.len() as u64);
+            self.hash.update(&ZEROS[..now as usize]);
+            left -= now;
+        }
+        Ok(hole)
+    }
+}
+
+impl<R: Read> Read for Hashed<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        self.hash.update(&buffer[..read]);
+        Ok(read)
+    }
+}
+
+/// What the inflating thread sends, as a stream.
+struct Blocks {
+    receive: crossbeam_channel::Receiver<io::Result<Vec<u8>>>,
+    recycle: crossbeam_channel::Sender<Vec<u8>>,
+    block: Vec<u8>,
+    at: usize,
+}
+
+impl Read for Blocks {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.at == self.block.len() {
+            let Ok(next) = self.receive.recv() else {
+                return Ok(0);
+            };
+            let used = std::mem::replace(&mut self.block, next?);
+            drop(self.recycle.try_send(used));
+            self.at = 0;
+        }
+        let length = buffer.len().min(self.block.len() - self.at);
+        buffer[..length].copy_from_slice(&self.block[self.at..self.at + length]);
+        self.at += length;
+        Ok(length)
+    }
+}

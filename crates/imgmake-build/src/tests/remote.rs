@@ -1,0 +1,219 @@
+//! What comes from elsewhere: bases in a registry, URLs, repositories.
+
+use super::*;
+
+/// Debian's registry on a free port; it ends when this test's end of the pipe closes.
+struct Registry {
+    host: String,
+    _directory: tempfile::TempDir,
+    _guard: std::process::Child,
+}
+
+impl Registry {
+    fn start() -> Registry {
+        let directory = tempfile::tempdir().unwrap();
+        let port = std::net::TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
+        let host = format!("127.0.0.1:{port}");
+        let config = directory.path().join("config.yml");
+        let data = directory.path().join("data");
+        std::fs::write(
+            &config,
+            format!(
+                "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: {host}}}\n",
+                data.display()
+            ),
+        )
+        .unwrap();
+        let guard = std::process::Command::new("sh")
+            .args([
+                "-c",
+                "docker-registry serve \"$0\" & pid=$!; read -r _; kill $pid",
+            ])
+            .arg(&config)
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        while std::net::TcpStream::connect(&host).is_err() {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        Registry {
+            host,
+            _directory: directory,
+            _guard: guard,
+        }
+    }
+
+    fn push(&self, p: &Project, image: &Image, name: &str) {
+        let to: Reference = format!("{}/{name}", self.host).parse().unwrap();
+        let job = imgmake_registry::PushJob {
+            root: image.built.root.clone(),
+            tags: vec![to.tag_or_latest().unwrap().to_string()],
+            to,
+            sources: Vec::new(),
+            phase: imgmake_registry::PushPhase::All,
+        };
+        let work = state::work(&p.engine, "push");
+        p.engine
+            .registry
+            .push(&job, &p.engine.store, &work)
+            .unwrap();
+    }
+}
+
+#[test]
+fn a_base_stays_remote_until_a_step_reads_it_and_moves_only_when_pulled() {
+    let registry = Registry::start();
+    let author = Project::new();
+    author
+        .write("tmp/x", "x")
+        .write("other", "y")
+        .mode("tmp", 0o1777);
+    let base = author.build("FROM scratch\nCOPY . /\nENV B=1\nUSER 7\nLABEL b=1\n");
+    registry.push(&author, &base, "base:1");
+
+    let p = Project::new();
+    p.write("f", "1");
+    let file = format!("FROM {}/base:1\nENV C=$B\n", registry.host);
+    let image = p.build(&file);
+    assert_eq!(image.config.config.env[1..], ["B=1", "C=1"]);
+    let layer = &image.manifest.layers[0].digest;
+    assert_eq!(*layer, base.manifest.layers[0].digest, "the very bytes");
+    assert!(!p.engine.store.has(layer), "nothing needed the layer");
+    assert_eq!(image.built.sources.len(), 1);
+    assert!(p.inputs(&file)[0].starts_with("base 127.0.0.1"));
+
+    let copying = format!("FROM {}/base:1\nCOPY f /tmp/\n", registry.host);
+    let image = p.build(&copying);
+    assert!(p.engine.store.has(layer) && image.built.sources.is_empty());
+    assert_eq!(image.layers[1], ["1777 0:0 tmp/", "644 0:0 tmp/f 1"]);
+
+    author.write("other", "changed");
+    let moved = author.build("FROM scratch\nCOPY . /\nENV B=2\n");
+    registry.push(&author, &moved, "base:1");
+    assert_eq!(p.build(&file).config.config.env[2], "C=1");
+    let mut request = p.request(&file);
+    request.pull = true;
+    assert_eq!(p.run(&request).unwrap().config.config.env[2], "C=2");
+    assert_eq!(p.build(&file).config.config.env[2], "C=2");
+}
+
+#[test]
+fn urls_are_added_once_and_checked() {
+    let served = tempfile::tempdir().unwrap();
+    std::fs::write(served.path().join("tool.txt"), "tool").unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/tool.txt", listener.local_addr().unwrap());
+    let hits = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let counted = hits.clone();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            use std::io::{Read, Write};
+            let mut stream = stream.unwrap();
+            let _ = stream.read(&mut [0; 4096]);
+            let n = counted.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            let body = if n < 2 { "tool" } else { "else" };
+            let head = "HTTP/1.1 200 OK\r\nLast-Modified: Sun, 06 Nov 1994 08:49:37 GMT\r\nConnection: close\r\nContent-Length: 4\r\n\r\n";
+            let _ = stream.write_all(format!("{head}{body}").as_bytes());
+        }
+    });
+    let p = Project::new();
+    let image = p.build(&format!("FROM scratch\nADD {url} /bin/\n"));
+    assert_eq!(image.files(), ["755 0:0 bin/", "600 0:0 bin/tool.txt 4"]);
+    let again = p.build(&format!("FROM scratch\nADD --chmod=755 {url} /bin/t\n"));
+    assert_eq!(again.files(), ["755 0:0 bin/", "755 0:0 bin/t 4"]);
+    assert_eq!(
+        hits.load(std::sync::atomic::Ordering::SeqCst),
+        1,
+        "remembered"
+    );
+    let wrong = format!(
+        "FROM scratch\nADD --checksum=sha256:{} {url} /\n",
+        "0".repeat(64)
+    );
+    assert!(p.error(&wrong).contains("Dockerfile:2"));
+}
+
+#[test]
+fn repositories_are_added_at_the_commit_they_were_first_seen_at() {
+    let p = Project::new();
+    let remote = p.dir.path().join("tool.git");
+    let git = |arguments: &[&str]| {
+        let status = std::process::Command::new("git")
+            .args(["-c", "user.name=n", "-c", "user.email=e@x", "-C"])
+            .arg(&remote)
+            .args(arguments)
+            .status();
+        assert!(status.unwrap().success());
+    };
+    std::fs::create_dir_all(remote.join("src")).unwrap();
+    std::fs::write(remote.join("src/run.sh"), "1").unwrap();
+    std::fs::write(remote.join("README"), "r").unwrap();
+    git(&["init", "-q", "-b", "main", "."]);
+    git(&["add", "."]);
+    git(&["update-index", "--chmod=+x", "src/run.sh"]);
+    git(&["commit", "-qm", "one"]);
+    git(&["tag", "-am", "v", "v1"]);
+    let daemon = GitDaemon::serve(p.dir.path());
+    let source = |tail: &str| {
+        let remote = format!("git://127.0.0.1:{}/tool.git", daemon.port);
+        format!("FROM scratch\nADD {tail} /g/\n").replace("REMOTE", &remote)
+    };
+    let tagged = source("REMOTE#v1:src");
+    assert_eq!(
+        p.build(&tagged).files(),
+        ["755 0:0 g/", "755 0:0 g/run.sh 1"]
+    );
+    let whole = source("REMOTE");
+    assert_eq!(p.build(&whole).files().len(), 4);
+    std::fs::write(remote.join("README"), "more").unwrap();
+    git(&["commit", "-qam", "two"]);
+    assert_eq!(p.build(&whole).files()[1], "644 0:0 g/README 1");
+    let mut request = p.request(&whole);
+    request.pull = true;
+    assert_eq!(p.run(&request).unwrap().files()[1], "644 0:0 g/README 4");
+    let wrong = source("--checksum=abcdef0 REMOTE#v1");
+    assert!(p.error(&wrong).contains("--checksum says abcdef0"));
+}
+
+struct GitDaemon {
+    port: u16,
+    process: std::process::Child,
+}
+
+impl GitDaemon {
+    fn serve(directory: &Path) -> GitDaemon {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        drop(listener);
+        let place = std::process::Command::new("git")
+            .arg("--exec-path")
+            .output();
+        let place = String::from_utf8(place.unwrap().stdout).unwrap();
+        let process = std::process::Command::new(format!("{}/git-daemon", place.trim()))
+            .args(["--export-all", "--reuseaddr", "--listen=127.0.0.1"])
+            .arg(format!("--port={port}"))
+            .arg(format!("--base-path={}", directory.display()))
+            .env("GIT_CONFIG_COUNT", "1")
+            .env("GIT_CONFIG_KEY_0", "safe.directory")
+            .env("GIT_CONFIG_VALUE_0", "*")
+            .spawn()
+            .unwrap();
+        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        GitDaemon { port, process }
+    }
+}
+
+impl Drop for GitDaemon {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}

@@ -1,0 +1,486 @@
+//! From blocks to the values of each target: matrix, `inherits`, groups, `--set`.
+
+use std::collections::BTreeMap;
+
+use hcl::Value;
+use hcl::eval::{Context, ErrorKind, Evaluate};
+
+use super::Problem;
+use super::overrides::Override;
+use super::syntax::{Attribute, Block};
+use super::target::KEYS;
+use super::values::{self, evaluated, said, unknown};
+use imgmake_core::manifest::suggest;
+
+/// One attribute's value and where it stands.
+#[derive(Clone, Debug)]
+pub(super) struct Given {
+    pub value: Value,
+    pub line: Option<usize>,
+}
+
+/// Key → value. Over `inherits`, maps such as `args` merge and some lists grow; everything
+/// else is replaced.
+pub(super) type Values = BTreeMap<String, Given>;
+
+pub(super) const MAPS: [&str; 5] = ["args", "contexts", "extra-hosts", "labels", "resources"];
+/// Lists to which `inherits` and later blocks add; others are replaced.
+const GROWING: [&str; 9] = [
+    "annotations",
+    "attest",
+    "cache-from",
+    "entitlements",
+    "no-cache-filter",
+    "policy",
+    "secret",
+    "ssh",
+    "ulimits",
+];
+/// More targets than this from one declaration are a mistake.
+const MOST_MEMBERS: usize = 256;
+
+pub(super) struct File {
+    /// In the order of the file; members of a matrix stand for their declaration.
+    targets: Vec<(String, Values)>,
+    /// Groups, and a group for each matrix.
+    groups: BTreeMap<String, Vec<String>>,
+}
+
+/// An attribute that refers to other targets.
+struct Later<'a> {
+    target: String,
+    attribute: &'a Attribute,
+    context: Context<'a>,
+}
+
+impl File {
+    /// # Errors
+    /// An unknown key, an expression that cannot be evaluated, a name that is taken.
+    pub(super) fn new(
+        blocks: &[Block],
+        environment: &BTreeMap<String, String>,
+    ) -> Result<File, Problem> {
+        let context = values::context(blocks, environment)?;
+        let mut file = File {
+            targets: Vec::new(),
+            groups: BTreeMap::new(),
+        };
+        let mut later = Vec::new();
+        for block in blocks {
+            match block.kind.as_str() {
+                "group" => file.group(block, &context)?,
+                "target" => file.target(block, &context, &mut later)?,
+                _ => {}
+            }
+        }
+        file.refer(later)?;
+        Ok(file)
+    }
+
+    /// Evaluates what refers to other targets, when those are known.
+    fn refer(&mut self, mut later: Vec<Later>) -> Result<(), Problem> {
+        while !later.is_empty() {
+            let (before, known) = (later.len(), self.as_value());
+            let mut waiting = Vec::new();
+            let mut cause = None;
+            for mut one in later {
+                one.context.declare_var("target", known.clone());
+                match evaluated(one.attribute, &one.context) {
+                    Ok(value) => self.give(&one.target, one.attribute, value),
+                    Err(problem) => {
+                        cause = cause.or(Some(problem));
+                        waiting.push(one);
+                    }
+                }
+            }
+            if let (Some(problem), true) = (cause, waiting.len() == before) {
+                return Err(problem);
+            }
+            later = waiting;
+        }
+        Ok(())
+    }
+
+    fn as_value(&self) -> Value {
+        let one = |(name, values): &(String, Values)| {
+            let pairs = values
+                .iter()
+                .map(|(key, given)| (key.clone(), given.value.clone()));
+            (name.clone(), Value::Object(pairs.collect()))
+        };
+        Value::Object(self.targets.iter().map(one).collect())
+    }
+
+    fn group(&mut self, block: &Block, context: &Context) -> Result<(), Problem> {
+        let mut members = Vec::new();
+        for attribute in &block.attributes {
+            match attribute.key.as_str() {
+                "targets" => {
+                    members = list(
+                        &attribute.key,
+                        &evaluated(attribute, context)?,
+                        attribute.line,
+                    )?
+                }
+                "description" => {}
+                other => return Err(unknown(attribute.line, other, &["targets", "description"])),
+            }
+        }
+        self.groups
+            .entry(block.name.clone())
+            .or_default()
+            .extend(members);
+        Ok(())
+    }
+
+    fn target<'a>(
+        &mut self,
+        block: &'a Block,
+        context: &Context<'a>,
+        later: &mut Vec<Later<'a>>,
+    ) -> Result<(), Problem> {
+        if let Some(inner) = block.blocks.first() {
+            return Err(unknown(inner.line, &inner.kind, &[]));
+        }
+        for attribute in &block.attributes {
+            if !KEYS.contains(&attribute.key.as_str()) {
+                return Err(unknown(attribute.line, &attribute.key, &KEYS));
+            }
+        }
+        let find = |key: &str| block.attributes.iter().find(|one| one.key == key);
+        let Some(matrix) = find("matrix") else {
+            return self.member(&block.name, block, context, later);
+        };
+        let axes = evaluated(matrix, context)?;
+        let Some(name) = find("name") else {
+            let message = format!(
+                "target `{}` has a matrix and no `name` for its members",
+                block.name
+            );
+            return Err(Problem::at(matrix.line, message));
+        };
+        let mut members = Vec::new();
+        for combination in combinations(&axes, matrix.line)? {
+            let mut context = context.clone();
+            for (axis, value) in combination {
+                context.declare_var(axis, value);
+            }
+            let name =
+                said(&evaluated(name, &context)?).map_err(|why| Problem::at(matrix.line, why))?;
+            self.member(&name, block, &context, later)?;
+            members.push(name);
+        }
+        self.groups.insert(block.name.clone(), members);
+        Ok(())
+    }
+
+    fn member<'a>(
+        &mut self,
+        name: &str,
+        block: &'a Block,
+        context: &Context<'a>,
+        later: &mut Vec<Later<'a>>,
+    ) -> Result<(), Problem> {
+        let legal = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        if name.is_empty() || !name.chars().all(legal) {
+            let message =
+                format!("{name:?} is no name of a target: letters, digits, `-` and `_` are");
+            return Err(Problem::at(block.line, message));
+        }
+        if !self.targets.iter().any(|(known, _)| known == name) {
+            self.targets.push((name.to_string(), Values::new()));
+        }
+        for attribute in &block.attributes {
+            if ["matrix", "name"].contains(&attribute.key.as_str()) {
+                continue;
+            }
+            if refers_to_targets(attribute, context) {
+                later.push(Later {
+                    target: name.to_string(),
+                    attribute,
+                    context: context.clone(),
+                });
+                continue;
+            }
+            let value = evaluated(attribute, context)?;
+            self.give(name, attribute, value);
+        }
+        Ok(())
+    }
+
+    /// A target that stands twice is one whose later block adds to the earlier.
+    fn give(&mut self, name: &str, attribute: &Attribute, value: Value) {
+        let line = attribute.line;
+        let given = [(attribute.key.clone(), Given { value, line })];
+        if let Some((_, known)) = self.targets.iter_mut().find(|(known, _)| known == name) {
+            merge(known, given.into());
+        }
+    }
+
+    /// Values of the wanted targets, and of those that their contexts name.
+    ///
+    /// # Errors
+    /// A name that is neither a group nor a target, or an override that matches nothing.
+    pub(super) fn resolve(
+        &self,
+        wanted: &[String],
+        overrides: &[String],
+        environment: &BTreeMap<String, String>,
+    ) -> Result<Vec<(String, Values)>, Problem> {
+        let default = ["default".to_string()];
+        let wanted = if wanted.is_empty() {
+            &default[..]
+        } else {
+            wanted
+        };
+        let mut names: Vec<String> = Vec::new();
+        for name in wanted {
+            self.expand(name, &mut Vec::new(), &mut names)?;
+        }
+        let overrides = self.overrides(overrides, environment)?;
+        let mut resolved: Vec<(String, Values)> = Vec::new();
+        let mut at = 0;
+        while at < names.len() {
+            let name = names[at].clone();
+            let mut values = self.inherited(&name, &mut Vec::new())?;
+            for one in overrides.iter().filter(|one| matches(&one.pattern, &name)) {
+                one.apply(&mut values)?;
+            }
+            for needed in needed_by(&values) {
+                if !names.contains(&needed) {
+                    self.known(&needed)?;
+                    names.push(needed);
+                }
+            }
+            resolved.push((name, values));
+            at += 1;
+        }
+        Ok(resolved)
+    }
+
+    pub(super) fn everything(&self) -> Vec<String> {
+        let parents: Vec<String> = self
+            .targets
+            .iter()
+            .filter_map(|(_, values)| values.get("inherits"))
+            .flat_map(|given| list("inherits", &given.value, given.line).unwrap_or_default())
+            .collect();
+        let targets = self.targets.iter().map(|(name, _)| name);
+        let own = targets.filter(|name| !name.starts_with('_') && !parents.contains(name));
+        let groups = self.groups.keys();
+        groups.chain(own).cloned().collect()
+    }
+
+    /// The wanted groups and the targets that each stands for.
+    ///
+    /// # Errors
+    /// Groups that hold each other, or what is not there.
+    pub(super) fn groups(&self, wanted: &[String]) -> Result<Vec<(String, Vec<String>)>, Problem> {
+        let wanted = wanted.iter().filter(|name| self.groups.contains_key(*name));
+        let members = |name: &String| {
+            let mut members = Vec::new();
+            self.expand(name, &mut Vec::new(), &mut members)?;
+            Ok((name.clone(), members))
+        };
+        wanted.map(members).collect()
+    }
+
+    fn overrides(
+        &self,
+        texts: &[String],
+        environment: &BTreeMap<String, String>,
+    ) -> Result<Vec<Override>, Problem> {
+        let mut all: Vec<Override> = Vec::new();
+        for text in texts {
+            let Some(one) = Override::parse(text, environment)? else {
+                continue;
+            };
+            if !self
+                .targets
+                .iter()
+                .any(|(name, _)| matches(&one.pattern, name))
+            {
+                return Err(Problem::at(
+                    None,
+                    format!("--set {text}: no target matches"),
+                ));
+            }
+            // Several for one list are one list.
+            let same = |known: &&mut Override| {
+                known.is_list() && (&known.pattern, &known.key) == (&one.pattern, &one.key)
+            };
+            match all.iter_mut().find(same) {
+                Some(known) => known.add(one),
+                None => all.push(one),
+            }
+        }
+        Ok(all)
+    }
+
+    fn expand(
+        &self,
+        name: &str,
+        path: &mut Vec<String>,
+        names: &mut Vec<String>,
+    ) -> Result<(), Problem> {
+        if path.iter().any(|one| one == name) {
+            let circle = imgmake_guard::printable::listed(
+                path.iter().map(String::as_str).chain([name]),
+                " → ",
+            );
+            return Err(Problem::at(
+                None,
+                format!("groups hold each other: {circle}"),
+            ));
+        }
+        let Some(members) = self.groups.get(name) else {
+            self.known(name)?;
+            if !names.iter().any(|one| one == name) {
+                names.push(name.to_string());
+            }
+            return Ok(());
+        };
+        path.push(name.to_string());
+        for member in members {
+            self.expand(member, path, names)?;
+        }
+        path.pop();
+        Ok(())
+    }
+
+    fn known(&self, name: &str) -> Result<&Values, Problem> {
+        let found = self.targets.iter().find(|(known, _)| known == name);
+        found.map(|(_, values)| values).ok_or_else(|| {
+            let all = self.targets.iter().map(|(name, _)| name.as_str());
+            let names = all.chain(self.groups.keys().map(String::as_str));
+            let help = suggest::help(name, names).unwrap_or_default();
+            Problem::at(None, format!("there is no target and no group `{name}`")).with_help(help)
+        })
+    }
+
+    fn inherited(&self, name: &str, path: &mut Vec<String>) -> Result<Values, Problem> {
+        if path.iter().any(|one| one == name) {
+            let circle = imgmake_guard::printable::listed(
+                path.iter().map(String::as_str).chain([name]),
+                " → ",
+            );
+            return Err(Problem::at(
+                None,
+                format!("targets inherit from each other: {circle}"),
+            ));
+        }
+        let own = self.known(name)?.clone();
+        path.push(name.to_string());
+        let mut values = Values::new();
+        if let Some(parents) = own.get("inherits") {
+            for parent in list("inherits", &parents.value, parents.line)? {
+                merge(&mut values, self.inherited(&parent, path)?);
+            }
+        }
+        path.pop();
+        merge(&mut values, own);
+        values.remove("inherits");
+        Ok(values)
+    }
+}
+
+/// Whether it cannot be evaluated before other targets are.
+fn refers_to_targets(attribute: &Attribute, context: &Context) -> bool {
+    let error = attribute.value.evaluate(context).err();
+    error.is_some_and(|error| match error.kind() {
+        ErrorKind::UndefinedVar(name) => name.as_str() == "target",
+        _ => false,
+    })
+}
+
+pub(super) fn merge(values: &mut Values, later: Values) {
+    for (key, given) in later {
+        // What is null is not said.
+        if given.value.is_null() {
+            continue;
+        }
+        match (
+            values.get_mut(&key).map(|known| &mut known.value),
+            given.value,
+        ) {
+            (Some(Value::Object(map)), Value::Object(more)) if MAPS.contains(&key.as_str()) => {
+                let said = more.into_iter().filter(|(_, value)| !value.is_null());
+                map.extend(said);
+            }
+            (Some(Value::Array(list)), Value::Array(more)) if GROWING.contains(&key.as_str()) => {
+                list.extend(more);
+            }
+            (_, value) => drop(values.insert(
+                key,
+                Given {
+                    value,
+                    line: given.line,
+                },
+            )),
+        }
+    }
+}
+
+/// `*` stands for any text.
+fn matches(pattern: &str, name: &str) -> bool {
+    match pattern.split_once('*') {
+        None => pattern == name,
+        Some((start, rest)) => name.strip_prefix(start).is_some_and(|name| {
+            let ends = name.char_indices().map(|(at, _)| at).chain([name.len()]);
+            ends.into_iter().any(|at| matches(rest, &name[at..]))
+        }),
+    }
+}
+
+/// Targets whose images are contexts of this one.
+fn needed_by(values: &Values) -> Vec<String> {
+    let Some(Value::Object(contexts)) = values.get("contexts").map(|given| &given.value) else {
+        return Vec::new();
+    };
+    let names = contexts
+        .values()
+        .filter_map(|value| value.as_str()?.strip_prefix("target:"));
+    names.map(String::from).collect()
+}
+
+/// # Errors
+/// It is no list of texts.
+pub(super) fn list(key: &str, value: &Value, line: Option<usize>) -> Result<Vec<String>, Problem> {
+    let wrong = || Problem::at(line, format!("`{key}` is a list of texts"));
+    match value {
+        Value::Null => Ok(Vec::new()),
+        Value::Array(values) => values
+            .iter()
+            .filter(|value| !value.is_null())
+            .map(|value| said(value).map_err(|_| wrong()))
+            .collect(),
+        _ => Err(wrong()),
+    }
+}
+
+fn combinations(axes: &Value, line: Option<usize>) -> Result<Vec<Vec<(String, Value)>>, Problem> {
+    let Value::Object(axes) = axes else {
+        return Err(Problem::at(line, "`matrix` is an object of lists"));
+    };
+    let mut all: Vec<Vec<(String, Value)>> = vec![Vec::new()];
+    for (axis, values) in axes {
+        let Value::Array(values) = values else {
+            return Err(Problem::at(
+                line,
+                format!("`{axis}` of the matrix is no list"),
+            ));
+        };
+        let longer = |one: &Vec<(String, Value)>| {
+            let with = |value: &Value| [&one[..], &[(axis.clone(), value.clone())]].concat();
+            values.iter().map(with).collect::<Vec<_>>()
+        };
+        all = all.iter().flat_map(longer).collect();
+        if all.len() > MOST_MEMBERS {
+            return Err(Problem::at(
+                line,
+                format!("the matrix has more than {MOST_MEMBERS} members"),
+            ));
+        }
+    }
+    Ok(all)
+}

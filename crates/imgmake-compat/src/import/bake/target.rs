@@ -1,0 +1,633 @@
+//! One target's values as a build.
+
+use std::collections::BTreeMap;
+
+use hcl::Value;
+
+use super::functions::csv;
+use super::outputs::outputs;
+use super::resolve::{Given, Values, list};
+use super::values::{said, shown};
+use super::{Imported, Inline, Problem, Repository};
+use imgmake_core::manifest::{
+    BuildTarget, CacheAccess, CacheOption, ContextNode, ImageFormat, LimitsNode, RecipeNode,
+    SecretFrom, SecretNode, Spanned, Target, TargetKind, cache_option, suggest,
+};
+
+/// What a target may say.
+pub(super) const KEYS: [&str; 33] = [
+    "annotations",
+    "args",
+    "attest",
+    "cache-from",
+    "cache-to",
+    "call",
+    "context",
+    "contexts",
+    "description",
+    "dockerfile",
+    "dockerfile-inline",
+    "entitlements",
+    "extra-hosts",
+    "inherits",
+    "labels",
+    "matrix",
+    "name",
+    "network",
+    "no-cache",
+    "no-cache-filter",
+    "output",
+    "platforms",
+    "policy",
+    "pull",
+    "push",
+    "load",
+    "resources",
+    "secret",
+    "shm-size",
+    "ssh",
+    "tags",
+    "target",
+    "ulimits",
+];
+
+/// Said, and without a meaning here: none of them changes the image.
+const WITHOUT_EFFECT: [(&str, &str); 5] = [
+    ("attest", "no attestations are made"),
+    (
+        "entitlements",
+        "there is no builder to ask for them; `imgmake doctor` says what RUN may do",
+    ),
+    ("resources", "RUN has what the step's container has"),
+    (
+        "shm-size",
+        "/dev/shm of RUN has 64 MB; `RUN --mount=type=tmpfs,target=/dev/shm` has as much as there is",
+    ),
+    ("ulimits", "RUN has the limits of the step's container"),
+];
+
+/// Refused, since leaving them out would quietly do something else.
+const REFUSED: [(&str, &str); 2] = [
+    (
+        "no-cache-filter",
+        "`no-cache` builds every stage anew; leave it out to take unchanged stages from the cache",
+    ),
+    (
+        "policy",
+        "nothing would check it here; a `scan` target is a gate",
+    ),
+];
+
+pub(super) fn add(name: &str, values: &Values, imported: &mut Imported) -> Result<(), Problem> {
+    refuse(name, values)?;
+    for (key, why) in WITHOUT_EFFECT {
+        if values.get(key).is_some_and(|given| !is_empty(&given.value)) {
+            let note = format!("`{key}` of `{name}` has no effect: {why}");
+            imported.notes.push(note);
+        }
+    }
+    let mut build = BuildTarget {
+        context: Some(plain(context(values)?)),
+        recipe: recipe(name, values, imported)?,
+        contexts: contexts(values)?,
+        args: pairs(values, "args")?,
+        labels: pairs(values, "labels")?,
+        annotations: annotations(values)?,
+        platforms: platforms(values)?,
+        secrets: Vec::new(),
+        ssh: ssh(values)?,
+        tags: Vec::new(),
+        tar: None,
+        layout: None,
+        load: Vec::new(),
+        format: ImageFormat::default(),
+        compression: None,
+        compression_level: None,
+        network: network(name, values)?,
+        limits: LimitsNode::default(),
+        allow: Vec::new(),
+        add_hosts: add_hosts(values)?,
+        dns: Vec::new(),
+        dns_search: Vec::new(),
+        trust_ca: Vec::new(),
+        epoch: None,
+        also_stages: Vec::new(),
+        squash: false,
+        ignore_paths: Vec::new(),
+        no_cache: flag(values, "no-cache")?,
+    };
+    secrets(values, &mut build, imported)?;
+    caches(name, values, imported)?;
+    let outputs = outputs(name, values, &mut build, &mut imported.notes)?;
+    let mut tags = texts(values, "tags")?;
+    tags.extend(outputs.names);
+    let mut seen = std::collections::BTreeSet::new();
+    tags.retain(|tag| seen.insert(tag.clone()));
+    if outputs.pushed && tags.is_empty() {
+        let line = values.get("output").and_then(|given| given.line);
+        let message = format!("target `{name}` is to be pushed and has no `tags`");
+        return Err(Problem::at(line, message));
+    }
+    build.tags = tags.iter().map(plain).collect();
+    repositories(name, values, &build, imported);
+    if outputs.publishable {
+        imported.published.push((name.to_string(), tags));
+    }
+    imported.targets.push(Target {
+        name: plain(name),
+        description: text(values, "description")?,
+        needs: Vec::new(),
+        kind: TargetKind::Build(Box::new(build)),
+        used_variables: Vec::new(),
+    });
+    Ok(())
+}
+
+fn refuse(name: &str, values: &Values) -> Result<(), Problem> {
+    for (key, instead) in REFUSED {
+        if let Some(given) = values.get(key).filter(|given| !is_empty(&given.value)) {
+            let message = format!(
+                "target `{name}`: `{key}` is not supported: {}",
+                shown(&given.value)
+            );
+            return Err(Problem::at(given.line, message).with_help(instead));
+        }
+    }
+    let call = text(values, "call")?.filter(|call| call != "build");
+    if let (Some(call), Some(given)) = (call, values.get("call")) {
+        let message = format!("target `{name}`: `call = {call:?}` builds nothing");
+        return Err(Problem::at(given.line, message)
+            .with_help("`imgmake lint` checks a Dockerfile, `imgmake list` lists targets"));
+    }
+    Ok(())
+}
+
+fn network(name: &str, values: &Values) -> Result<Option<Spanned<String>>, Problem> {
+    let Some(network) = text(values, "network")? else {
+        return Ok(None);
+    };
+    if !["default", "host", "none"].contains(&network.as_str()) {
+        let line = values.get("network").and_then(|given| given.line);
+        let message = format!("target `{name}`: `network = {network:?}` is unknown");
+        return Err(Problem::at(line, message).with_help("write default, host or none"));
+    }
+    Ok(Some(plain(network)))
+}
+
+/// One or several with commas between them; `local` is this machine's.
+fn platforms(values: &Values) -> Result<Vec<Spanned<String>>, Problem> {
+    let texts = texts(values, "platforms")?;
+    let all = texts.iter().flat_map(|text| text.split(','));
+    let mut all: Vec<&str> = all.map(str::trim).filter(|one| !one.is_empty()).collect();
+    if all == ["local"] {
+        all.clear();
+    }
+    if all.contains(&"local") {
+        let line = values.get("platforms").and_then(|given| given.line);
+        return Err(
+            Problem::at(line, "the platform `local` stands beside others")
+                .with_help("write `${BAKE_LOCAL_PLATFORM}`"),
+        );
+    }
+    Ok(all.into_iter().map(plain).collect())
+}
+
+/// `extra-hosts = { name = "address" }`
+fn add_hosts(values: &Values) -> Result<BTreeMap<String, Spanned<String>>, Problem> {
+    let line = values.get("extra-hosts").and_then(|given| given.line);
+    let mut hosts = pairs(values, "extra-hosts")?;
+    for (name, address) in &mut hosts {
+        let written = address.value.trim_matches(['[', ']']).to_string();
+        address.value = match written.as_str() {
+            // This machine, whose network RUN has.
+            "host-gateway" => "127.0.0.1".into(),
+            _ => written,
+        };
+        let legal = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        let named = !name.is_empty() && name.chars().all(legal);
+        if !named || address.value.parse::<std::net::IpAddr>().is_err() {
+            let message = format!(
+                "`extra-hosts`: {name} = {:?} is no host with its address",
+                address.value
+            );
+            return Err(Problem::at(line, message)
+                .with_help("write one address, such as `db = \"10.0.0.5\"`"));
+        }
+    }
+    Ok(hosts)
+}
+
+/// `cache-from` and `cache-to`: registries; other kinds save work elsewhere and change no image.
+fn caches(name: &str, values: &Values, imported: &mut Imported) -> Result<(), Problem> {
+    for (key, access) in [
+        ("cache-from", CacheAccess::Read),
+        ("cache-to", CacheAccess::Write),
+    ] {
+        let Some(given) = values.get(key) else {
+            continue;
+        };
+        for text in cache_texts(given, key)? {
+            let wrong = |why| {
+                Problem::at(given.line, format!("target `{name}`: `{key}`: {why}"))
+                    .with_help("write `type=registry,ref=host/repository`")
+            };
+            match cache_option(&text, access).map_err(wrong)? {
+                CacheOption::Registry(registry) if imported.caches.contains(&registry) => {}
+                CacheOption::Registry(registry) => imported.caches.push(registry),
+                CacheOption::Other(kind) => {
+                    let note = format!(
+                        "`{key}` of `{name}`: type={kind} has no effect: steps are kept in the store; `type=registry,ref=…` shares them"
+                    );
+                    imported.notes.push(note);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn cache_texts(given: &Given, key: &str) -> Result<Vec<String>, Problem> {
+    let Value::Array(list) = &given.value else {
+        return Err(Problem::at(given.line, format!("`{key}` is a list")));
+    };
+    let one = |value: &Value| match value {
+        Value::Object(map) => {
+            let field = |(key, value): (&String, &Value)| Ok(format!("{key}={}", said(value)?));
+            let fields: Result<Vec<String>, String> = map.iter().map(field).collect();
+            fields.map(|fields| fields.join(","))
+        }
+        other => said(other),
+    };
+    let texts = list.iter().filter(|value| !is_empty(value)).map(one);
+    let texts: Result<Vec<String>, String> = texts.collect();
+    texts.map_err(|why| Problem::at(given.line, format!("`{key}`: {why}")))
+}
+
+fn context(values: &Values) -> Result<String, Problem> {
+    let context = text(values, "context")?.unwrap_or_else(|| ".".into());
+    let context = context.strip_prefix("cwd://").unwrap_or(&context);
+    if is_remote(context) && !is_repository(context) {
+        let line = values.get("context").and_then(|given| given.line);
+        let message = format!(
+            "the context {:?} is neither a directory nor a repository",
+            without_login(context)
+        );
+        return Err(Problem::at(line, message)
+            .with_help("check the sources out in an earlier step and name their directory"));
+    }
+    Ok(if context.is_empty() {
+        ".".into()
+    } else {
+        context.to_string()
+    })
+}
+
+/// An address for people: a login in it is nobody's business.
+fn without_login(address: &str) -> String {
+    let parts = address.split_once("://");
+    let login = parts.and_then(|(scheme, rest)| {
+        let (_, host) = rest.split_once('@')?;
+        Some(format!("{scheme}://…@{host}"))
+    });
+    login.unwrap_or_else(|| address.to_string())
+}
+
+/// What Docker takes for a repository in Git.
+fn is_repository(context: &str) -> bool {
+    let place = context.split('#').next().unwrap_or_default();
+    let is_web = place.starts_with("https://") || place.starts_with("http://");
+    let starts = ["git://", "ssh://", "git@"];
+    is_web && place.ends_with(".git") || starts.iter().any(|start| place.starts_with(start))
+}
+
+/// The repositories among the contexts, which somebody has to fetch.
+fn repositories(name: &str, values: &Values, build: &BuildTarget, imported: &mut Imported) {
+    let line = |key: &str| values.get(key).and_then(|given| given.line);
+    let paths = build.contexts.iter().filter_map(|(_, node)| match node {
+        ContextNode::Path(path) => Some((path, line("contexts"))),
+        _ => None,
+    });
+    let own = build.context.iter().map(|path| (path, line("context")));
+    for (path, line) in own.chain(paths) {
+        if is_repository(&path.value) {
+            imported.repositories.push(Repository {
+                target: name.to_string(),
+                address: path.value.clone(),
+                line,
+            });
+        }
+    }
+}
+
+fn is_remote(context: &str) -> bool {
+    let starts = ["git@", "github.com/"]
+        .iter()
+        .any(|start| context.starts_with(start));
+    starts || context.contains("://") || context == "-"
+}
+
+/// The Dockerfile lies in the context, unless `cwd://` says that it does not; one that
+/// is written in the bake file comes before it.
+fn recipe(name: &str, values: &Values, imported: &mut Imported) -> Result<RecipeNode, Problem> {
+    let stage = text(values, "target")?.map(plain);
+    if let Some(text) = text(values, "dockerfile-inline")? {
+        let path = format!(".imgmake/bake/{name}.Dockerfile");
+        imported.inline.push(Inline {
+            path: path.clone(),
+            text,
+        });
+        let path = plain(path);
+        return Ok(RecipeNode::Dockerfile { path, stage });
+    }
+    let written = text(values, "dockerfile")?.unwrap_or_else(|| "Dockerfile".into());
+    let here = written.strip_prefix("cwd://");
+    if here.unwrap_or(&written).contains("://") {
+        let line = values.get("dockerfile").and_then(|given| given.line);
+        let message = format!("target `{name}`: the Dockerfile {written:?} is no file");
+        return Err(Problem::at(line, message).with_help("name a file of the context"));
+    }
+    let path = match here {
+        Some(here) => here.to_string(),
+        None if written.starts_with('/') => written,
+        None => format!("{}/{written}", context(values)?.trim_end_matches('/')),
+    };
+    Ok(RecipeNode::Dockerfile {
+        path: plain(&path),
+        stage,
+    })
+}
+
+fn contexts(values: &Values) -> Result<Vec<(Spanned<String>, ContextNode)>, Problem> {
+    let line = values.get("contexts").and_then(|given| given.line);
+    let mut contexts = Vec::new();
+    for (name, place) in pairs(values, "contexts")? {
+        let place = place.value;
+        if place.is_empty() {
+            continue;
+        }
+        let node = if let Some(target) = place.strip_prefix("target:") {
+            ContextNode::Target(plain(target))
+        } else if let Some(image) = place.strip_prefix("docker-image://") {
+            ContextNode::Image(plain(image))
+        } else if is_remote(place.strip_prefix("cwd://").unwrap_or(&place))
+            && !is_repository(&place)
+        {
+            let message = format!(
+                "the context `{name}` at {:?} is not supported",
+                without_login(&place)
+            );
+            return Err(Problem::at(line, message)
+                .with_help("write a directory, `target:NAME` or `docker-image://NAME`"));
+        } else {
+            ContextNode::Path(plain(place.strip_prefix("cwd://").unwrap_or(&place)))
+        };
+        contexts.push((plain(&name), node));
+    }
+    Ok(contexts)
+}
+
+fn secrets(
+    values: &Values,
+    build: &mut BuildTarget,
+    imported: &mut Imported,
+) -> Result<(), Problem> {
+    let Some(given) = values.get("secret") else {
+        return Ok(());
+    };
+    for secret in fields(given, "secret")? {
+        let field = |keys: &[&str]| {
+            let found = secret.iter().find(|(key, _)| keys.contains(&key.as_str()));
+            found.map(|(_, value)| value.clone())
+        };
+        let keys = ["id", "type", "env", "src", "source"];
+        if let Some((key, _)) = secret.iter().find(|(key, _)| !keys.contains(&key.as_str())) {
+            let message = format!("a `secret` has `{key}`, which is unknown");
+            return Err(Problem::at(given.line, message).with_help(named(key, keys)));
+        }
+        let id = field(&["id"]).ok_or_else(|| Problem::at(given.line, "a `secret` has no `id`"))?;
+        let kind = field(&["type"]);
+        let source = match (kind.as_deref(), field(&["env"]), field(&["src", "source"])) {
+            (Some("env"), None, Some(name)) => SecretFrom::Env(name),
+            (None | Some("env"), Some(name), _) => SecretFrom::Env(name),
+            (None | Some("file"), None, Some(path)) => SecretFrom::File(path),
+            (Some("file"), None, None) => SecretFrom::File(id.clone()),
+            (None | Some("env"), None, None) => SecretFrom::Env(id.clone()),
+            (kind, ..) => {
+                let kind = kind.unwrap_or_default();
+                let message = format!("the secret `{id}` has `type={kind}` and no source for it");
+                return Err(Problem::at(given.line, message)
+                    .with_help("write `type=env,env=NAME` or `type=file,src=PATH`"));
+            }
+        };
+        // Said again, in a target that inherits it: the later one holds.
+        if build.secrets.iter().all(|known| known.value != id) {
+            build.secrets.push(plain(&id));
+        } else {
+            imported.secrets.retain(|known| known.name.value != id);
+        }
+        let known = imported.secrets.iter().find(|known| known.name.value == id);
+        match known {
+            None => imported.secrets.push(SecretNode {
+                name: plain(&id),
+                source,
+                optional: false,
+            }),
+            Some(known) if known.source == source => {}
+            Some(_) => {
+                let message = format!("the secret `{id}` has two sources; give them two ids");
+                return Err(Problem::at(given.line, message));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// An id, and the socket of its agent where that is not the environment's.
+type Agent = (Spanned<String>, Option<String>);
+
+fn ssh(values: &Values) -> Result<Vec<Agent>, Problem> {
+    let Some(given) = values.get("ssh") else {
+        return Ok(Vec::new());
+    };
+    let wrong = |what: &str| {
+        Problem::at(given.line, format!("`ssh`: {what}"))
+            .with_help("write `default`, or `id=SOCKET` of one agent")
+    };
+    let Value::Array(list) = &given.value else {
+        return Err(wrong("it is a list"));
+    };
+    let one = |value: &Value| match value {
+        Value::Object(map) => {
+            let id = map.get("id").map_or(Ok("default".into()), said);
+            let paths = match map.get("paths") {
+                Some(Value::Array(paths)) => paths.iter().map(said).collect(),
+                Some(Value::Null) | None => Ok(Vec::new()),
+                Some(other) => said(other).map(|path| vec![path]),
+            };
+            let paths: Vec<String> = paths.map_err(|why: String| wrong(&why))?;
+            match &paths[..] {
+                [] => Ok((plain(id.map_err(|why| wrong(&why))?), None)),
+                [path] => Ok((plain(id.map_err(|why| wrong(&why))?), Some(path.clone()))),
+                _ => Err(wrong(&format!(
+                    "{} has more than one path",
+                    paths.join(",")
+                ))),
+            }
+        }
+        other => {
+            let text = said(other).map_err(|why| wrong(&why))?;
+            match text.split_once('=') {
+                Some((_, paths)) if paths.contains(',') => {
+                    Err(wrong(&format!("{text} has more than one path")))
+                }
+                Some((id, socket)) => Ok((plain(id), Some(socket.to_string()))),
+                None => Ok((plain(&text), None)),
+            }
+        }
+    };
+    let mut agents: Vec<Agent> = Vec::new();
+    for value in list.iter().filter(|value| !is_empty(value)) {
+        let agent = one(value)?;
+        agents.retain(|(id, _)| id.value != agent.0.value);
+        agents.push(agent);
+    }
+    Ok(agents)
+}
+
+/// `["key=value"]`, some with a level of the image before the key.
+fn annotations(values: &Values) -> Result<BTreeMap<String, Spanned<String>>, Problem> {
+    let line = values.get("annotations").and_then(|given| given.line);
+    let mut map = BTreeMap::new();
+    for text in texts(values, "annotations")? {
+        let (key, value) = text
+            .split_once('=')
+            .ok_or_else(|| Problem::at(line, format!("{text:?} is no `key=value`")))?;
+        let Some((levels, key)) = key.split_once(':') else {
+            map.insert(key.to_string(), plain(value));
+            continue;
+        };
+        for level in levels.split(',') {
+            let key = match level {
+                "manifest" => key.to_string(),
+                "index" => format!("index:{key}"),
+                _ => {
+                    let message = format!("annotations of the level `{level}` are not supported");
+                    return Err(Problem::at(line, format!("{message}: {text:?}"))
+                        .with_help("write `manifest:key=value` or `index:key=value`"));
+                }
+            };
+            map.insert(key, plain(value));
+        }
+    }
+    Ok(map)
+}
+
+/// Each element as `key=value` fields: written so with commas, or as an object. A word
+/// alone is a directory to write to.
+pub(super) fn fields(given: &Given, key: &str) -> Result<Vec<Vec<(String, String)>>, Problem> {
+    let wrong = || {
+        let message = format!(
+            "`{key}` is a list of `key=value,…` texts, not {}",
+            shown(&given.value)
+        );
+        Problem::at(given.line, message)
+    };
+    let Value::Array(elements) = &given.value else {
+        return Err(wrong());
+    };
+    let one = |element: &Value| match element {
+        Value::String(word) if key == "output" && !word.contains(['=', ',']) => {
+            let kind = if word == "-" { "tar" } else { "local" };
+            Ok(vec![
+                ("type".into(), kind.into()),
+                ("dest".into(), word.clone()),
+            ])
+        }
+        Value::String(text) => {
+            let parts = csv(text).map_err(|_| wrong())?.into_iter().flatten();
+            let pair = |part: String| {
+                let (key, value) = part.split_once('=').ok_or_else(wrong)?;
+                Ok((key.trim().to_lowercase(), value.trim().to_string()))
+            };
+            parts.map(pair).collect()
+        }
+        Value::Object(map) => map
+            .iter()
+            .filter(|(_, value)| !value.is_null())
+            .map(|(key, value)| Ok((key.clone(), said(value).map_err(|_| wrong())?)))
+            .collect(),
+        _ => Err(wrong()),
+    };
+    let said = elements.iter().filter(|element| !is_empty(element));
+    said.map(one).collect()
+}
+
+/// What was probably meant.
+pub(super) fn named<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    suggest::help(word, known).unwrap_or_default()
+}
+
+fn text(values: &Values, key: &str) -> Result<Option<String>, Problem> {
+    let Some(given) = values.get(key).filter(|given| !given.value.is_null()) else {
+        return Ok(None);
+    };
+    let text =
+        said(&given.value).map_err(|why| Problem::at(given.line, format!("`{key}`: {why}")))?;
+    Ok(Some(text).filter(|text| !text.is_empty()))
+}
+
+fn texts(values: &Values, key: &str) -> Result<Vec<String>, Problem> {
+    let Some(given) = values.get(key) else {
+        return Ok(Vec::new());
+    };
+    let mut texts = list(key, &given.value, given.line)?;
+    texts.retain(|text| !text.is_empty());
+    Ok(texts)
+}
+
+pub(super) fn flag(values: &Values, key: &str) -> Result<bool, Problem> {
+    match values.get(key).map(|given| (&given.value, given.line)) {
+        None | Some((Value::Null, _)) => Ok(false),
+        Some((Value::Bool(flag), _)) => Ok(*flag),
+        Some((_, line)) => Err(Problem::at(line, format!("`{key}` is `true` or `false`"))),
+    }
+}
+
+/// A map of texts; what is null is left out.
+fn pairs(values: &Values, key: &str) -> Result<BTreeMap<String, Spanned<String>>, Problem> {
+    let Some(given) = values.get(key).filter(|given| !given.value.is_null()) else {
+        return Ok(BTreeMap::new());
+    };
+    let Value::Object(map) = &given.value else {
+        return Err(Problem::at(
+            given.line,
+            format!("`{key}` is an object of texts"),
+        ));
+    };
+    let named = map.iter().filter(|(_, value)| !value.is_null());
+    named
+        .map(|(name, value)| {
+            let text = said(value)
+                .map_err(|why| Problem::at(given.line, format!("`{key}.{name}`: {why}")))?;
+            Ok((name.clone(), plain(&text)))
+        })
+        .collect()
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => true,
+        Value::String(text) => text.is_empty(),
+        Value::Array(list) => list.is_empty(),
+        Value::Object(map) => map.is_empty(),
+        _ => false,
+    }
+}
+
+/// A value that stands nowhere in a manifest.
+pub(super) fn plain(text: impl AsRef<str>) -> Spanned<String> {
+    Spanned {
+        value: text.as_ref().to_string(),
+        ..Spanned::default()
+    }
+}

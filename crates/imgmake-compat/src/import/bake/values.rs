@@ -1,0 +1,230 @@
+//! Variables, what the environment makes of them, and what an expression comes to.
+
+use std::collections::BTreeMap;
+
+use hcl::eval::{Context, ErrorKind, Evaluate};
+use hcl::{Expression, Value};
+
+use super::Problem;
+use super::functions::{self, own};
+use super::syntax::{Attribute, Block};
+use super::types::Type;
+use imgmake_core::manifest::suggest;
+
+/// Every variable's value and every function.
+///
+/// # Errors
+/// A variable that refers to none, to itself in a circle, or fails its validation.
+pub(super) fn context<'a>(
+    blocks: &'a [Block],
+    environment: &BTreeMap<String, String>,
+) -> Result<Context<'a>, Problem> {
+    let mut context = Context::new();
+    functions::declare(&mut context);
+    own::declare(blocks, &mut context)?;
+    declare(&mut context, "BAKE_CMD_CONTEXT", "cwd://".into());
+    declare(&mut context, "BAKE_LOCAL_PLATFORM", local_platform().into());
+    let mut open: Vec<&Block> = blocks.iter().filter(|b| b.kind == "variable").collect();
+    // A variable may use those that stand after it.
+    while !open.is_empty() {
+        let mut waiting = Vec::new();
+        let mut cause = None;
+        let before = open.len();
+        for variable in open {
+            match value_of(variable, environment, &context) {
+                Ok(value) => declare(&mut context, &variable.name, value),
+                Err(problem) => {
+                    waiting.push(variable);
+                    cause = cause.or(Some(problem));
+                }
+            }
+        }
+        if let (Some(problem), true) = (cause, waiting.len() == before) {
+            return Err(problem);
+        }
+        open = waiting;
+    }
+    for variable in blocks.iter().filter(|block| block.kind == "variable") {
+        validated(variable, &context)?;
+    }
+    Ok(context)
+}
+
+/// Name, text and description of a variable whose default is a plain text, or none.
+pub(super) fn plain_text(variable: &Block) -> Option<(String, String, Option<String>)> {
+    let find = |key: &str| variable.attributes.iter().find(|one| one.key == key);
+    let text = |key: &str| match find(key).map(|one| &one.value) {
+        Some(Expression::String(text)) => Some(text.clone()),
+        Some(Expression::TemplateExpr(text)) => {
+            let text = text.to_string();
+            (!text.contains(['$', '%', '\\'])).then_some(text)
+        }
+        _ => None,
+    };
+    let legal = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let named = variable
+        .name
+        .starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    if !named || !variable.name.chars().all(legal) {
+        return None;
+    }
+    let value = match find("default") {
+        Some(_) => text("default")?,
+        None => String::new(),
+    };
+    Some((variable.name.clone(), value, text("description")))
+}
+
+fn declare(context: &mut Context, name: &str, value: Value) {
+    own::remember(name, &value);
+    context.declare_var(name, value);
+}
+
+fn local_platform() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "linux/amd64",
+        "aarch64" => "linux/arm64",
+        "arm" => "linux/arm/v7",
+        "riscv64" => "linux/riscv64",
+        "powerpc64" => "linux/ppc64le",
+        "s390x" => "linux/s390x",
+        _ => "linux/386",
+    }
+}
+
+fn value_of(
+    variable: &Block,
+    environment: &BTreeMap<String, String>,
+    context: &Context,
+) -> Result<Value, Problem> {
+    const KEYS: [&str; 3] = ["default", "description", "type"];
+    let (mut default, mut kind) = (None, None);
+    for attribute in &variable.attributes {
+        match attribute.key.as_str() {
+            "default" => default = Some(evaluated(attribute, context)?),
+            "type" => {
+                let parsed = Type::parse(&attribute.value);
+                kind = Some(parsed.map_err(|why| Problem::at(attribute.line, why))?);
+            }
+            "description" => {}
+            other => return Err(unknown(attribute.line, other, &KEYS)),
+        }
+    }
+    let name = &variable.name;
+    let refused = |of: &str, why: String| {
+        Problem::at(variable.line, format!("{of} of variable `{name}`: {why}"))
+    };
+    let given = environment.get(name);
+    let Some(kind) = kind else {
+        // Without a default it is a text, and an empty one.
+        let default = default.unwrap_or_else(|| Value::from(""));
+        let Some(given) = given else {
+            return Ok(default);
+        };
+        let implied = match &default {
+            Value::Bool(_) if given.is_empty() => return Ok(Value::Bool(false)),
+            Value::Bool(_) => Type::Bool,
+            Value::Number(_) => Type::Number,
+            Value::Array(_) => Type::List(Box::new(Type::Text)),
+            Value::Object(_) => {
+                let why = "an object has to have a `type` before it can be overridden";
+                return Err(refused("the environment's value", why.into()));
+            }
+            _ => Type::Text,
+        };
+        let read = implied.of_text(given);
+        return read.map_err(|why| refused("the environment's value", why));
+    };
+    if let Some(json) = environment.get(&format!("{name}_JSON")) {
+        let read = kind.of_json(json);
+        return read.map_err(|why| refused("the environment's JSON", why));
+    }
+    if let Some(given) = given {
+        let read = kind.of_text(given);
+        return read.map_err(|why| refused("the environment's value", why));
+    }
+    let converted = kind.convert(&default.unwrap_or(Value::Null));
+    converted.map_err(|why| refused("the default", why))
+}
+
+/// `validation { condition = …; error_message = "…" }`
+fn validated(variable: &Block, context: &Context) -> Result<(), Problem> {
+    for block in &variable.blocks {
+        if block.kind != "validation" {
+            return Err(unknown(block.line, &block.kind, &["validation"]));
+        }
+        let find = |key: &str| block.attributes.iter().find(|one| one.key == key);
+        let Some(condition) = find("condition") else {
+            return Err(Problem::at(block.line, "this validation has no condition"));
+        };
+        if evaluated(condition, context)? == Value::Bool(true) {
+            continue;
+        }
+        let said = find("error_message")
+            .map(|one| evaluated(one, context))
+            .transpose()?;
+        let said = said.and_then(|value| value.as_str().map(String::from));
+        let message = said.unwrap_or_else(|| "its condition does not hold".into());
+        return Err(Problem::at(
+            block.line,
+            format!("variable `{}`: {message}", variable.name),
+        ));
+    }
+    Ok(())
+}
+
+/// # Errors
+/// The expression's own, with the place of its attribute.
+pub(super) fn evaluated(attribute: &Attribute, context: &Context) -> Result<Value, Problem> {
+    attribute.value.evaluate(context).map_err(|error| {
+        let message = format!("`{}`: {}", attribute.key, error.kind());
+        let problem = Problem::at(attribute.line, message);
+        match error.kind() {
+            ErrorKind::UndefinedFunc(name) => {
+                let name = name.to_string();
+                let refused = functions::REFUSED.iter().find(|(known, _)| *known == name);
+                if let Some((_, instead)) = refused {
+                    let message = format!(
+                        "`{}`: the function `{name}` is not supported",
+                        attribute.key
+                    );
+                    return Problem::at(attribute.line, message).with_help(*instead);
+                }
+                problem.with_help(suggest::help(&name, functions::names()).unwrap_or_default())
+            }
+            ErrorKind::UndefinedVar(name) if name.as_str() == "target" => {
+                problem.with_help("`target.NAME.KEY` is what another target's block says")
+            }
+            ErrorKind::UndefinedVar(name) => problem.with_help(format!(
+                "declare it: `variable \"{name}\" {{ default = \"…\" }}`"
+            )),
+            _ => problem,
+        }
+    })
+}
+
+pub(super) fn unknown(line: Option<usize>, key: &str, known: &[&str]) -> Problem {
+    let help = suggest::help(key, known.iter().copied()).unwrap_or_default();
+    Problem::at(line, format!("`{key}` is unknown here")).with_help(help)
+}
+
+/// # Errors
+/// It is a list, an object or null, which has no text.
+pub(super) fn said(value: &Value) -> Result<String, String> {
+    match value {
+        Value::String(text) => Ok(text.clone()),
+        Value::Bool(bool) => Ok(bool.to_string()),
+        Value::Number(number) => Ok(number.to_string()),
+        other => Err(format!("{} is no text", shown(other))),
+    }
+}
+
+/// A value on one line, for messages.
+pub(super) fn shown(value: &Value) -> String {
+    const LONGEST: usize = 80;
+    let text = serde_json::to_string(value).unwrap_or_default();
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}

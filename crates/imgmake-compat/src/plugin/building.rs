@@ -1,0 +1,260 @@
+//! What a step builds: context and Dockerfile, arguments, labels, secrets, and what shapes the image.
+
+use std::collections::BTreeMap;
+
+use super::buildx_options::add_host;
+use super::family::{EntryPoint, Family};
+use super::interpret::Workspace;
+use super::job::Build;
+use super::reader::Reader;
+use super::{Refusal, ignored};
+use imgmake_core::manifest::{PasswordFrom, SecretFrom};
+
+pub(super) fn build(
+    entry: EntryPoint,
+    reader: &Reader,
+    workspace: &Workspace,
+    notes: &mut Vec<String>,
+) -> Result<Build, Refusal> {
+    let context = reader.text("PLUGIN_CONTEXT");
+    let context = context.strip_prefix("dir://").unwrap_or(&context);
+    if let Some((scheme, _)) = context.split_once("://") {
+        return Err(Refusal::new(
+            format!(
+                "PLUGIN_CONTEXT={context:?}: contexts at `{scheme}://` are not supported by the plugin"
+            ),
+            "check the sources out in an earlier step and name their directory",
+        ));
+    }
+    let (context, whole) = match reader.some("PLUGIN_CONTEXT_SUB_PATH") {
+        Some(sub) => (
+            format!("{}/{sub}", context.trim_end_matches('/')),
+            Some(context.to_string()),
+        ),
+        None => (context.to_string(), None),
+    };
+    Ok(Build {
+        whole,
+        dockerfile: dockerfile(entry, reader, &context, workspace)?,
+        stage: reader.some("PLUGIN_TARGET"),
+        tell_unused_stages: entry.family == Family::Kaniko
+            && reader.some("PLUGIN_SKIP_UNUSED_STAGES").is_none(),
+        also_stages: match reader.some("PLUGIN_SKIP_UNUSED_STAGES") {
+            Some(_) if !reader.flag("PLUGIN_SKIP_UNUSED_STAGES") => vec!["*".into()],
+            _ => Vec::new(),
+        },
+        args: build_args(reader, workspace.environment)?,
+        labels: labels(reader, workspace.now)?,
+        platforms: reader
+            .text("PLUGIN_PLATFORM")
+            .split(',')
+            .map(str::trim)
+            .filter(|p| !p.is_empty())
+            .map(String::from)
+            .collect(),
+        no_cache: reader.flag("PLUGIN_NO_CACHE"),
+        epoch: reader.flag("PLUGIN_REPRODUCIBLE").then_some(0),
+        squash: reader.flag("PLUGIN_SINGLE_SNAPSHOT") || reader.flag("PLUGIN_SQUASH"),
+        ignore_paths: ignored_paths(reader, notes)?,
+        pull: reader.flag("PLUGIN_PULL_IMAGE"),
+        secrets: secrets(reader)?,
+        ssh_key: reader
+            .some("PLUGIN_SSH_AGENT_KEY")
+            .map(PasswordFrom::Literal),
+        dns: name_servers(reader)?,
+        dns_search: reader.list("PLUGIN_CUSTOM_DNS_SEARCH"),
+        add_hosts: reader
+            .list("PLUGIN_ADD_HOST")
+            .iter()
+            .map(|host| add_host("PLUGIN_ADD_HOST", host))
+            .collect::<Result<_, _>>()?,
+        context,
+        ..Build::default()
+    })
+}
+
+fn name_servers(reader: &Reader) -> Result<Vec<String>, Refusal> {
+    let servers = reader.list("PLUGIN_CUSTOM_DNS");
+    let wrong = servers
+        .iter()
+        .find(|server| server.parse::<std::net::IpAddr>().is_err());
+    match wrong {
+        None => Ok(servers),
+        Some(server) => Err(Refusal::new(
+            format!("PLUGIN_CUSTOM_DNS holds {server:?}, which is no address"),
+            "write addresses, separated by commas",
+        )),
+    }
+}
+
+fn ignored_paths(reader: &Reader, notes: &mut Vec<String>) -> Result<Vec<String>, Refusal> {
+    let one = [reader.text("PLUGIN_IGNORE_PATH")];
+    let mut paths = ignored::paths("PLUGIN_IGNORE_PATH", &one, notes)?;
+    let many = reader.list("PLUGIN_IGNORE_PATHS");
+    paths.extend(ignored::paths("PLUGIN_IGNORE_PATHS", &many, notes)?);
+    if reader.flag("PLUGIN_IGNORE_VAR_RUN") {
+        paths.push(ignored::VAR_RUN.into());
+    }
+    Ok(paths)
+}
+
+/// Relative to the working directory; kaniko also looks in the context.
+fn dockerfile(
+    entry: EntryPoint,
+    reader: &Reader,
+    context: &str,
+    workspace: &Workspace,
+) -> Result<String, Refusal> {
+    let written = reader.text("PLUGIN_DOCKERFILE");
+    let beside = format!("{}/{written}", context.trim_end_matches('/'));
+    let mut candidates = vec![written.clone()];
+    if entry.family == Family::Kaniko && !written.starts_with('/') {
+        candidates.push(beside);
+    }
+    let found = candidates.iter().find(|path| !matches!((workspace.read)(path), Err(e) if e.kind() == std::io::ErrorKind::NotFound));
+    found.cloned().ok_or_else(|| {
+        Refusal::new(
+            format!(
+                "PLUGIN_DOCKERFILE: there is no file `{}`",
+                candidates.join("` and no `")
+            ),
+            "give its path from the working directory",
+        )
+    })
+}
+
+/// A comma list; with `MULTIPLE_BUILD_ARGS` only the semicolon list.
+fn build_args(
+    reader: &Reader,
+    environment: &BTreeMap<String, String>,
+) -> Result<BTreeMap<String, String>, Refusal> {
+    let (name, pairs) = match reader.flag("PLUGIN_MULTIPLE_BUILD_ARGS") {
+        true => (
+            "PLUGIN_BUILD_ARGS_NEW",
+            reader.list("PLUGIN_BUILD_ARGS_NEW"),
+        ),
+        false => ("PLUGIN_BUILD_ARGS", reader.list("PLUGIN_BUILD_ARGS")),
+    };
+    let mut args = BTreeMap::new();
+    for pair in &pairs {
+        match pair.split_once('=') {
+            Some((key, value)) => args.insert(key.to_string(), value.to_string()),
+            // As `docker build --build-arg NAME`: the value comes from the environment.
+            None => environment
+                .get(pair)
+                .and_then(|value| args.insert(pair.clone(), value.clone())),
+        };
+        if pair.starts_with('=') {
+            return Err(Refusal::new(
+                format!("{name} holds {pair:?}, which has no name"),
+                "write NAME=VALUE",
+            ));
+        }
+    }
+    for name in reader.list("PLUGIN_BUILD_ARGS_FROM_ENV") {
+        if let Some(value) = environment.get(&name) {
+            args.insert(name, value.clone());
+        }
+    }
+    add_proxies(&mut args, environment);
+    Ok(args)
+}
+
+/// Each proxy that is set becomes two build arguments, unless one is given.
+fn add_proxies(args: &mut BTreeMap<String, String>, environment: &BTreeMap<String, String>) {
+    for name in ["http_proxy", "https_proxy", "no_proxy"] {
+        let upper = name.to_uppercase();
+        let sources = [name.to_string(), upper.clone(), format!("HARNESS_{upper}")];
+        let Some(value) = sources
+            .iter()
+            .find_map(|s| environment.get(s).filter(|v| !v.is_empty()))
+        else {
+            continue;
+        };
+        for key in [name, &upper] {
+            args.entry(key.to_string()).or_insert_with(|| value.clone());
+        }
+    }
+}
+
+fn labels(reader: &Reader, now: &str) -> Result<BTreeMap<String, String>, Refusal> {
+    let mut labels = BTreeMap::new();
+    if reader.flag("PLUGIN_AUTO_LABEL") {
+        let facts = [
+            ("created", Some(now.to_string())),
+            ("revision", reader.some("DRONE_COMMIT_SHA")),
+            ("source", reader.some("DRONE_REMOTE_URL")),
+            ("url", reader.some("PLUGIN_REPO_LINK")),
+        ];
+        for (name, value) in facts {
+            if let Some(value) = value {
+                labels.insert(format!("org.opencontainers.image.{name}"), value);
+            }
+        }
+    }
+    for (name, prefix) in [
+        ("PLUGIN_LABEL_SCHEMA", "org.label-schema."),
+        ("PLUGIN_CUSTOM_LABELS", ""),
+    ] {
+        for label in reader.list(name) {
+            let Some((key, value)) = label.split_once('=') else {
+                return Err(Refusal::new(
+                    format!("{name} holds {label:?}, which is no label"),
+                    "write NAME=VALUE",
+                ));
+            };
+            labels.insert(format!("{prefix}{key}"), value.to_string());
+        }
+    }
+    Ok(labels)
+}
+
+fn secrets(reader: &Reader) -> Result<Vec<(String, SecretFrom)>, Refusal> {
+    let mut secrets = Vec::new();
+    if let Some(one) = reader.some("PLUGIN_SECRET") {
+        secrets.push(secret_option("PLUGIN_SECRET", &one)?);
+    }
+    for name in ["PLUGIN_SECRETS_FROM_ENV", "PLUGIN_SECRETS_FROM_FILE"] {
+        let from = if name.ends_with("_ENV") {
+            SecretFrom::Env
+        } else {
+            SecretFrom::File
+        };
+        for pair in reader.list(name) {
+            match pair.split_once('=') {
+                Some((id, value)) if !id.is_empty() && !value.is_empty() => {
+                    secrets.push((id.to_string(), from(value.to_string())))
+                }
+                _ => {
+                    return Err(Refusal::new(
+                        format!("{name} holds an element that is not `id=name`"),
+                        "write `id=name`, separated by commas",
+                    ));
+                }
+            }
+        }
+    }
+    Ok(secrets)
+}
+
+/// Docker's `id=ID,src=FILE` or `id=ID,env=NAME`.
+pub(super) fn secret_option(name: &str, text: &str) -> Result<(String, SecretFrom), Refusal> {
+    let malformed = || {
+        Refusal::new(
+            format!("{name}: a secret is not `id=ID,src=FILE` or `id=ID,env=NAME`"),
+            "write it so",
+        )
+    };
+    let (mut id, mut from) = (None, None);
+    for part in text.split(',') {
+        match part.trim().split_once('=').ok_or_else(malformed)? {
+            ("id", value) => id = Some(value.to_string()),
+            ("src" | "source", value) => from = Some(SecretFrom::File(value.to_string())),
+            ("env", value) => from = Some(SecretFrom::Env(value.to_string())),
+            ("type", "file" | "env") => {}
+            _ => return Err(malformed()),
+        }
+    }
+    let id = id.ok_or_else(malformed)?;
+    Ok((id.clone(), from.unwrap_or(SecretFrom::Env(id))))
+}

@@ -1,0 +1,377 @@
+//! `PLUGIN_BUILDX_OPTIONS`: arguments that the buildx plugin would have handed to `docker buildx build`. Each is
+//! given its meaning here, or refused: none is dropped without a word.
+
+use std::collections::BTreeMap;
+
+use super::job::Build;
+use super::reader::Reader;
+use super::{Refusal, cache, value};
+use imgmake_core::manifest::{CacheAccess, CacheNode, ContextNode, TarFormat, suggest};
+
+/// What the options come to beside the build itself.
+#[derive(Default)]
+pub(super) struct More {
+    pub cache: CacheNode,
+    pub tar: Option<(String, TarFormat)>,
+    /// Further names.
+    pub tags: Vec<String>,
+    pub load: bool,
+    pub metadata: Option<String>,
+}
+
+const WITH_VALUE: [&str; 30] = [
+    "add-host",
+    "allow",
+    "annotation",
+    "attest",
+    "build-arg",
+    "build-context",
+    "builder",
+    "cache-from",
+    "cache-to",
+    "call",
+    "cgroup-parent",
+    "file",
+    "iidfile",
+    "label",
+    "metadata-file",
+    "network",
+    "no-cache-filter",
+    "output",
+    "platform",
+    "progress",
+    "provenance",
+    "sbom",
+    "secret",
+    "shm-size",
+    "ssh",
+    "tag",
+    "target",
+    "ulimit",
+    "policy",
+    "memory",
+];
+const FLAGS: [&str; 10] = [
+    "no-cache", "pull", "push", "load", "quiet", "rm", "force-rm", "compress", "debug", "squash",
+];
+
+/// Reads the options of the variables into the build.
+///
+/// # Errors
+/// One that is unknown or malformed, or asks for what is not made here.
+pub(super) fn apply(
+    reader: &Reader,
+    environment: &BTreeMap<String, String>,
+    build: &mut Build,
+    notes: &mut Vec<String>,
+) -> Result<More, Refusal> {
+    let mut more = More::default();
+    let semicolons = value::list(&reader.text("PLUGIN_BUILDX_OPTIONS_SEMICOLON"), ';');
+    for (name, words) in [
+        (
+            "PLUGIN_BUILDX_OPTIONS",
+            reader.list("PLUGIN_BUILDX_OPTIONS"),
+        ),
+        ("PLUGIN_BUILDX_OPTIONS_SEMICOLON", semicolons),
+    ] {
+        let mut options = Options {
+            name,
+            words: arranged(words),
+            environment,
+            build: &mut *build,
+            notes: &mut *notes,
+            more: &mut more,
+        };
+        options.read()?;
+    }
+    Ok(more)
+}
+
+/// One word for each argument: people also write `--label a=b` between two separators.
+fn arranged(words: Vec<String>) -> Vec<String> {
+    let mut arranged = Vec::new();
+    for word in words.into_iter().filter(|word| !word.is_empty()) {
+        match word.split_once(char::is_whitespace) {
+            Some((option, value)) if option.starts_with('-') && !option.contains('=') => {
+                arranged.push(option.to_string());
+                arranged.push(value.trim().to_string());
+            }
+            _ => arranged.push(word),
+        }
+    }
+    arranged
+}
+
+struct Options<'a> {
+    name: &'static str,
+    words: Vec<String>,
+    environment: &'a BTreeMap<String, String>,
+    build: &'a mut Build,
+    notes: &'a mut Vec<String>,
+    more: &'a mut More,
+}
+
+impl Options<'_> {
+    fn read(&mut self) -> Result<(), Refusal> {
+        let mut words = std::mem::take(&mut self.words).into_iter();
+        while let Some(word) = words.next() {
+            let Some(written) = word.strip_prefix('-') else {
+                return Err(self.refused(
+                    "holds a word that belongs to no option",
+                    "begin each with `--`; a value follows its option after `=`",
+                ));
+            };
+            let written = written.strip_prefix('-').unwrap_or(written);
+            let (option, given) = match written.split_once('=') {
+                Some((option, value)) => (option, Some(value.to_string())),
+                None => (written, None),
+            };
+            let option = match option {
+                "t" => "tag",
+                "f" => "file",
+                "o" => "output",
+                "q" => "quiet",
+                "D" => "debug",
+                other => other,
+            };
+            if FLAGS.contains(&option) {
+                let text = given.as_deref().unwrap_or("true");
+                let on = value::boolean(&format!("{}: --{option}", self.name), text)?;
+                self.flag(option, on);
+            } else if WITH_VALUE.contains(&option) {
+                let value = given.or_else(|| words.next()).ok_or_else(|| {
+                    self.refused(
+                        &format!("has `--{option}` without a value"),
+                        "write it after `=`",
+                    )
+                })?;
+                self.option(option, value)?;
+            } else {
+                return Err(self.unknown(option));
+            }
+        }
+        Ok(())
+    }
+
+    fn refused(&self, what: &str, help: &str) -> Refusal {
+        Refusal::new(format!("{} {what}", self.name), help)
+    }
+
+    fn unknown(&self, option: &str) -> Refusal {
+        let known = WITH_VALUE.iter().chain(&FLAGS).copied();
+        let help = match suggest::nearest(option, known) {
+            Some(near) => format!("did you mean `--{near}`?"),
+            None => "it is no option of `docker buildx build` that is known here".to_string(),
+        };
+        self.refused(&format!("has `--{option}`, which is not known"), &help)
+    }
+
+    fn no_effect(&mut self, option: &str, why: &str) {
+        self.notes
+            .push(format!("{}: --{option} has no effect: {why}", self.name));
+    }
+
+    fn flag(&mut self, option: &str, on: bool) {
+        match option {
+            "no-cache" => self.build.no_cache |= on,
+            "pull" => self.build.pull |= on,
+            "squash" => self.build.squash |= on,
+            "load" => self.more.load |= on,
+            "push" if on => self.no_effect("push", "the step pushes unless PLUGIN_DRY_RUN is set"),
+            // What these ask for is so, or is a matter of taste.
+            _ => {}
+        }
+    }
+
+    fn option(&mut self, option: &str, value: String) -> Result<(), Refusal> {
+        match option {
+            "build-arg" => self.build_arg(&value),
+            "label" => {
+                let (key, value) = self.pair(option, &value)?;
+                self.build.labels.insert(key, value);
+                Ok(())
+            }
+            "annotation" => {
+                let (key, value) = self.pair(option, &value)?;
+                self.build.annotations.insert(key, value);
+                Ok(())
+            }
+            "platform" => {
+                let platforms = value.split(',').map(|p| p.trim().to_string());
+                self.build.platforms = platforms.filter(|p| !p.is_empty()).collect();
+                Ok(())
+            }
+            "target" => {
+                self.build.stage = Some(value);
+                Ok(())
+            }
+            "file" => {
+                self.build.dockerfile = value;
+                Ok(())
+            }
+            "network" => self.network(value),
+            "secret" => {
+                let secret = super::building::secret_option(self.name, &value)?;
+                self.build.secrets.push(secret);
+                Ok(())
+            }
+            "ssh" => self.ssh(&value),
+            "add-host" => {
+                let (host, address) = add_host(self.name, &value)?;
+                self.build.add_hosts.insert(host, address);
+                Ok(())
+            }
+            "build-context" => self.context(&value),
+            "cache-from" => self.cache(&value, CacheAccess::Read),
+            "cache-to" => self.cache(&value, CacheAccess::Write),
+            "output" => self.output(&value),
+            "tag" => {
+                self.more.tags.push(value);
+                Ok(())
+            }
+            "metadata-file" => {
+                self.more.metadata = Some(value);
+                Ok(())
+            }
+            "provenance" | "sbom" if value == "false" || value == "0" => Ok(()),
+            "provenance" | "sbom" | "attest" => Err(self.refused(
+                &format!("has `--{option}`, and no attestations are made here"),
+                "leave it out, or write `--provenance=false`; an SBOM is a report of a `scan` target",
+            )),
+            "iidfile" => Err(self.refused(
+                "has `--iidfile`, which is not written here",
+                "PLUGIN_METADATA_FILE holds the image's digests",
+            )),
+            "call" => Err(self.refused("has `--call`", "`imgmake lint` checks Dockerfiles")),
+            "no-cache-filter" | "policy" => Err(self.refused(
+                &format!("has `--{option}`, which is not supported"),
+                "leave it out",
+            )),
+            _ => {
+                self.no_effect(option, "there is no builder to be tuned");
+                Ok(())
+            }
+        }
+    }
+
+    fn pair(&self, option: &str, text: &str) -> Result<(String, String), Refusal> {
+        match text.split_once('=') {
+            Some((key, value)) if !key.is_empty() => Ok((key.to_string(), value.to_string())),
+            _ => Err(self.refused(
+                &format!("has a `--{option}` that is not NAME=VALUE"),
+                "write it so",
+            )),
+        }
+    }
+
+    fn build_arg(&mut self, text: &str) -> Result<(), Refusal> {
+        match text.split_once('=') {
+            None => {
+                if let Some(value) = self.environment.get(text) {
+                    self.build.args.insert(text.to_string(), value.clone());
+                }
+            }
+            Some(_) => {
+                let (key, value) = self.pair("build-arg", text)?;
+                self.build.args.insert(key, value);
+            }
+        }
+        Ok(())
+    }
+
+    fn network(&mut self, value: String) -> Result<(), Refusal> {
+        if !["default", "host", "none"].contains(&value.as_str()) {
+            return Err(self.refused(
+                &format!("has `--network={value}`"),
+                "write default, host or none",
+            ));
+        }
+        self.build.network = Some(value);
+        Ok(())
+    }
+
+    /// `default`, `id=socket`; keys are an agent's business.
+    fn ssh(&mut self, text: &str) -> Result<(), Refusal> {
+        let (id, socket) = match text.split_once('=') {
+            Some((id, socket)) => (id, Some(socket.to_string())),
+            None => (text, None),
+        };
+        self.build.ssh.push((id.to_string(), socket));
+        Ok(())
+    }
+
+    fn context(&mut self, text: &str) -> Result<(), Refusal> {
+        let (name, place) = self.pair("build-context", text)?;
+        let context = match place.split_once("://") {
+            Some(("docker-image", image)) => ContextNode::Image(super::job::plain(image)),
+            Some((scheme, _)) => {
+                return Err(self.refused(
+                    &format!("has `--build-context={name}={scheme}://…`, which is not supported"),
+                    "name a directory, or an image as `docker-image://NAME`",
+                ));
+            }
+            None => ContextNode::Path(super::job::plain(&place)),
+        };
+        self.build.contexts.insert(name, context);
+        Ok(())
+    }
+
+    fn cache(&mut self, text: &str, access: CacheAccess) -> Result<(), Refusal> {
+        let found = cache::option(self.name, text, access, self.notes)?;
+        self.more.cache.registries.extend(found);
+        Ok(())
+    }
+
+    /// `type=docker,dest=F`, `type=oci,dest=F`, or what a push does anyway.
+    fn output(&mut self, text: &str) -> Result<(), Refusal> {
+        let field = |name: &str| {
+            let mut fields = text
+                .split(',')
+                .rev()
+                .filter_map(|part| part.trim().split_once('='));
+            let found = fields.find(|(key, _)| *key == name);
+            found.map(|(_, value)| value.to_string())
+        };
+        let kind = field("type").unwrap_or_default();
+        let file = field("dest").filter(|file| file != "-");
+        match (kind.as_str(), file) {
+            ("docker", Some(file)) => self.more.tar = Some((file, TarFormat::Docker)),
+            ("oci", Some(file)) => self.more.tar = Some((file, TarFormat::Oci)),
+            ("docker", None) => self.more.load = true,
+            ("image" | "registry", _) => {
+                self.no_effect("output", "the step pushes unless PLUGIN_DRY_RUN is set");
+            }
+            _ => {
+                return Err(self.refused(
+                    "has an `--output` that is not supported",
+                    "write `type=docker,dest=FILE` or `type=oci,dest=FILE`, with PLUGIN_BUILDX_OPTIONS_SEMICOLON if it has a comma",
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// `name:address`, `name=address`; `host-gateway` is this machine, whose network RUN has.
+///
+/// # Errors
+/// It is neither.
+pub(super) fn add_host(name: &str, text: &str) -> Result<(String, String), Refusal> {
+    let malformed = || {
+        Refusal::new(
+            format!("{name} holds {text:?}, which is no host"),
+            "write `name:address`, such as `db.internal:10.0.0.5`",
+        )
+    };
+    let pair = text.split_once('=').or_else(|| text.split_once(':'));
+    let (host, address) = pair.ok_or_else(malformed)?;
+    let address = match address.trim().trim_matches(['[', ']']) {
+        "host-gateway" => "127.0.0.1",
+        address => address,
+    };
+    let legal = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    if host.is_empty() || !host.chars().all(legal) || address.parse::<std::net::IpAddr>().is_err() {
+        return Err(malformed());
+    }
+    Ok((host.to_string(), address.to_string()))
+}

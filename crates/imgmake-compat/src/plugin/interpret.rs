@@ -1,0 +1,530 @@
+//! From the variables of one step to its [`Job`]: modes, tags, names, credentials. What is built: `building`.
+
+use std::collections::BTreeMap;
+
+use super::building::build;
+use super::buildx_options::{self, More};
+use super::family::{Cloud, EntryPoint, Family};
+use super::job::{ImmutableTags, Job, ResultFiles, Source, Warmed};
+use super::log::{self, Amount, Log};
+use super::names::repositories;
+use super::reader::Reader;
+use super::tags::{AutoTags, auto_tags, expand_tag};
+use super::{Refusal, cache, credentials, names};
+use imgmake_core::manifest::{CacheNode, PasswordFrom, TarFormat};
+
+/// What the room may learn of the workspace; the caller reads it.
+pub struct Workspace<'a> {
+    pub environment: &'a BTreeMap<String, String>,
+    /// The text of a file, relative to the working directory.
+    pub read: &'a dyn Fn(&str) -> std::io::Result<String>,
+    /// RFC 3339, for the label that says when.
+    pub now: &'a str,
+}
+
+/// What a step comes to.
+#[derive(Debug)]
+pub enum Outcome {
+    Run(Box<Job>),
+    /// The ref is neither a tag nor the default branch, and this plugin takes that for success.
+    NothingToDo(String),
+}
+
+/// Reads one step's variables.
+///
+/// # Errors
+/// A variable that is malformed, contradicts another, or is missing; in words
+/// that name it. No secret is ever part of them.
+pub fn interpret(entry: EntryPoint, workspace: &Workspace) -> Result<Outcome, Refusal> {
+    interpret_with(
+        &Reader::new(entry, workspace.environment)?,
+        entry,
+        workspace,
+    )
+}
+
+/// Where the registry of an ECR step that names none is known from. The answer belongs into PLUGIN_REGISTRY.
+#[derive(Clone, Debug, PartialEq)]
+pub enum UnnamedRegistry {
+    /// The repository's name begins with it.
+    OfTheName(String),
+    /// It is that of the keys' account, to be asked for with these options of `aws-ecr`.
+    OfTheKeys(BTreeMap<String, PasswordFrom>),
+}
+
+/// `None` where the step names its registry, or needs none.
+///
+/// # Errors
+/// As [`interpret`].
+pub fn unnamed_registry(
+    entry: EntryPoint,
+    environment: &BTreeMap<String, String>,
+) -> Result<Option<UnnamedRegistry>, Refusal> {
+    let reader = Reader::new(entry, environment)?;
+    let mode = Mode::read(entry, &reader)?;
+    let listed = reader.first_set(&["PLUGIN_DESTINATIONS"]).is_some();
+    let repository = reader.text("PLUGIN_REPO");
+    if !names::registry_is_unnamed(entry, &reader) || listed || repository.is_empty() {
+        return Ok(None);
+    }
+    Ok(match names::own_host(&repository) {
+        Some(host) => Some(UnnamedRegistry::OfTheName(host.to_string())),
+        // The cache is prefixed with it, too.
+        None if mode.push || mode.push_only || reader.flag("PLUGIN_ENABLE_CACHE") => {
+            Some(UnnamedRegistry::OfTheKeys(credentials::ecr(entry, &reader)))
+        }
+        None => None,
+    })
+}
+
+fn interpret_with(
+    reader: &Reader,
+    entry: EntryPoint,
+    workspace: &Workspace,
+) -> Result<Outcome, Refusal> {
+    let mode = Mode::read(entry, reader)?;
+    if let Some(file) = reader.some("PLUGIN_BAKE_FILE") {
+        let push = mode.push;
+        return super::bake::job(entry, reader, workspace, &file, push).map(Outcome::Run);
+    }
+    let Some(tags) = step_tags(entry, reader, workspace)? else {
+        return Ok(Outcome::NothingToDo(
+            "the ref is neither a tag nor the default branch".into(),
+        ));
+    };
+    let publishes = mode.push || mode.push_only;
+    let named = repositories(entry, reader, publishes)?;
+    let listed = reader.first_set(&["PLUGIN_DESTINATIONS"]).is_some();
+    let mut repositories = Vec::new();
+    let mut destinations: Vec<String> = Vec::new();
+    for name in named {
+        // A name in the list may bring a tag of its own.
+        let own = listed.then(|| names::own_tag(&name)).flatten();
+        let repository = own.map_or(name.as_str(), |tag| &name[..name.len() - tag.len() - 1]);
+        match own {
+            Some(_) => destinations.push(name.clone()),
+            None => destinations.extend(tags.iter().map(|tag| format!("{repository}:{tag}"))),
+        }
+        repositories.push(repository.to_string());
+    }
+    if destinations.is_empty() && publishes {
+        return Err(Refusal::new(
+            "there is no repository to push to: PLUGIN_REPO is not set",
+            "set it, or PLUGIN_NO_PUSH=true to build only",
+        ));
+    }
+    let mut notes = reader.notes();
+    let mut more = More::default();
+    if reader.some("PLUGIN_BAKE_OPTIONS").is_some() {
+        notes.push("PLUGIN_BAKE_OPTIONS: there is no PLUGIN_BAKE_FILE that they are for".into());
+    }
+    let source = if mode.push_only {
+        push_source(entry, reader, &destinations)
+    } else {
+        let mut build = build(entry, reader, workspace, &mut notes)?;
+        if entry.family == Family::Buildah && build.squash {
+            notes.push(
+                "PLUGIN_SQUASH: what the build adds becomes one layer; the base keeps its own, so that registries share them"
+                    .into(),
+            );
+        }
+        if entry.family == Family::Buildx {
+            more = buildx_options::apply(reader, workspace.environment, &mut build, &mut notes)?;
+            let load = reader.flag("PLUGIN_BUILDX_LOAD");
+            build.load |= !mode.push && (more.load || load);
+        }
+        Source::Build(Box::new(build))
+    };
+    destinations.append(&mut more.tags);
+    let mut cache = match &source {
+        Source::Build(_) => cache::cache(entry, reader, &repositories, &mut notes)?,
+        _ => CacheNode::default(),
+    };
+    cache.registries.append(&mut more.cache.registries);
+    let caches = cache::names(&cache);
+    let registries = credentials::registries(entry, reader, &destinations, &caches, &mut notes)?;
+    Ok(Outcome::Run(Box::new(Job {
+        source,
+        push: mode.push,
+        tar: (!mode.push_only)
+            .then(|| tar(entry, reader))
+            .transpose()?
+            .flatten()
+            .or(more.tar),
+        layout: reader.some("PLUGIN_OCI_LAYOUT_PATH"),
+        registries,
+        base_registries: credentials::base_registries(reader),
+        cache,
+        attempts: attempts(reader),
+        check_permission: !reader.flag("PLUGIN_SKIP_PUSH_PERMISSION_CHECK"),
+        docker_config: None,
+        immutable_tags: ImmutableTags::default(),
+        log: log(reader)?,
+        warmed: warmed(reader)?,
+        files: {
+            let mut files = files(entry, reader, workspace.environment);
+            files.metadata = files.metadata.or(more.metadata);
+            files
+        },
+        destinations,
+        notes,
+    })))
+}
+
+/// kaniko's variables, and the switches of the others.
+pub(super) fn log(reader: &Reader) -> Result<Log, Refusal> {
+    let (format, level) = (
+        reader.text("PLUGIN_LOG_FORMAT"),
+        reader.text("PLUGIN_VERBOSITY"),
+    );
+    log::choice("PLUGIN_LOG_FORMAT", &format, &log::FORMATS)?;
+    log::choice("PLUGIN_VERBOSITY", &level, &log::LEVELS)?;
+    let amount = match (reader.flag("PLUGIN_QUIET"), reader.flag("PLUGIN_DEBUG")) {
+        (true, _) => Amount::Quiet,
+        (false, true) => Amount::Verbose,
+        (false, false) => log::amount(&format, &level),
+    };
+    Ok(Log {
+        amount,
+        timestamps: reader.flag("PLUGIN_LOG_TIMESTAMP"),
+    })
+}
+
+/// One number serves both directions: the larger.
+fn attempts(reader: &Reader) -> Option<u32> {
+    let numbers = ["PLUGIN_PUSH_RETRY", "PLUGIN_IMAGE_DOWNLOAD_RETRY"];
+    let most = numbers
+        .into_iter()
+        .filter_map(|name| reader.number(name))
+        .max()?;
+    u32::try_from(most).ok()?.checked_add(1)
+}
+
+/// As kaniko's `--cache-dir`.
+fn warmed(reader: &Reader) -> Result<Option<Warmed>, Refusal> {
+    let Some(directory) = reader.some("PLUGIN_CACHE_DIR") else {
+        return Ok(None);
+    };
+    let ttl = Some(cache::ttl(reader)?);
+    Ok(Some(Warmed { directory, ttl }))
+}
+
+struct Mode {
+    push: bool,
+    push_only: bool,
+}
+
+impl Mode {
+    fn read(entry: EntryPoint, reader: &Reader) -> Result<Mode, Refusal> {
+        // The row of each family has its own names; buildah documents `dry_run`
+        // and its users write `no_push` and `push_only` as for the others.
+        let flag = |name: &str| {
+            Ok::<bool, Refusal>(reader.flag(name) || undeclared_flag(entry, reader, name)?)
+        };
+        let no_push = flag("PLUGIN_NO_PUSH")? || flag("PLUGIN_DRY_RUN")?;
+        let push_only = flag("PLUGIN_PUSH_ONLY")?;
+        if no_push && push_only {
+            return Err(Refusal::new(
+                "PLUGIN_NO_PUSH and PLUGIN_PUSH_ONLY contradict each other",
+                "set one of them",
+            ));
+        }
+        if push_only && reader.some("PLUGIN_BAKE_FILE").is_some() {
+            return Err(Refusal::new(
+                "PLUGIN_BAKE_FILE and PLUGIN_PUSH_ONLY contradict each other",
+                "set one of them",
+            ));
+        }
+        Ok(Mode {
+            push: !no_push,
+            push_only,
+        })
+    }
+}
+
+/// Flags that a family's table lacks and its users set all the same.
+fn undeclared_flag(entry: EntryPoint, reader: &Reader, name: &str) -> Result<bool, Refusal> {
+    if entry.family == Family::Kaniko && name != "PLUGIN_PUSH_ONLY" {
+        return Ok(false);
+    }
+    reader
+        .first_set(&[name])
+        .map_or(Ok(false), |text| super::value::boolean(name, &text))
+}
+
+/// The tags, or `None` when this ref is not to be published.
+fn step_tags(
+    entry: EntryPoint,
+    reader: &Reader,
+    workspace: &Workspace,
+) -> Result<Option<Vec<String>>, Refusal> {
+    let (auto_name, tags_name, suffix_name) = match entry.family {
+        Family::Kaniko => ("PLUGIN_AUTO_TAG", "PLUGIN_TAGS", "PLUGIN_AUTO_TAG_SUFFIX"),
+        Family::Buildx | Family::Buildah => {
+            ("PLUGIN_DEFAULT_TAGS", "PLUGIN_TAG", "PLUGIN_DEFAULT_SUFFIX")
+        }
+    };
+    let (auto, expand) = (reader.flag(auto_name), reader.flag("PLUGIN_EXPAND_TAG"));
+    if auto && expand {
+        return Err(Refusal::new(
+            format!("{auto_name} and PLUGIN_EXPAND_TAG contradict each other"),
+            "set one of them",
+        ));
+    }
+    let written = if reader.is_present(tags_name) {
+        reader.list(tags_name)
+    } else {
+        tags_file(workspace)
+    };
+    if auto {
+        return automatic(entry, reader, auto_name, tags_name, suffix_name, &written);
+    }
+    let written = if written.is_empty() {
+        vec!["latest".to_string()]
+    } else {
+        written
+    };
+    if !expand {
+        return Ok(Some(written));
+    }
+    let mut expanded: Vec<String> = Vec::new();
+    for tag in &written {
+        expanded.extend(expand_tag(tag)?);
+    }
+    Ok(Some(expanded))
+}
+
+fn automatic(
+    entry: EntryPoint,
+    reader: &Reader,
+    auto_name: &str,
+    tags_name: &str,
+    suffix_name: &str,
+    written: &[String],
+) -> Result<Option<Vec<String>>, Refusal> {
+    if written.iter().any(|tag| tag != "latest") {
+        return Err(Refusal::new(
+            format!(
+                "{auto_name} and {tags_name} contradict each other: the tags come from the ref or from the list"
+            ),
+            format!("remove {tags_name}, or switch {auto_name} off"),
+        ));
+    }
+    let git_ref = reader.text("DRONE_COMMIT_REF");
+    let branch = reader.text("DRONE_REPO_BRANCH");
+    match auto_tags(&git_ref, &branch, &reader.text(suffix_name)) {
+        AutoTags::Tags(tags) => Ok(Some(tags)),
+        AutoTags::NotForThisRef if entry.family == Family::Kaniko => Err(Refusal::new(
+            format!(
+                "{auto_name}: DRONE_COMMIT_REF={git_ref:?} is neither a tag nor the default branch {branch:?}"
+            ),
+            "run the step for tags and that branch only, or give PLUGIN_TAGS",
+        )),
+        AutoTags::NotForThisRef => Ok(None),
+    }
+}
+
+/// `.tags` of the working directory, read only when no tag variable is present.
+fn tags_file(workspace: &Workspace) -> Vec<String> {
+    let text = (workspace.read)(".tags").unwrap_or_default();
+    text.split(',')
+        .map(str::trim)
+        .filter(|tag| !tag.is_empty())
+        .map(String::from)
+        .collect()
+}
+
+fn push_source(entry: EntryPoint, reader: &Reader, destinations: &[String]) -> Source {
+    let tar = reader
+        .some("PLUGIN_SOURCE_TAR_PATH")
+        .or_else(|| reader.first_set(&["PLUGIN_SOURCE_TAR_PATH"]));
+    match tar {
+        Some(path) => Source::Tar(path),
+        None => Source::Named {
+            name: reader
+                .some("PLUGIN_SOURCE_IMAGE")
+                .unwrap_or_else(|| destinations[0].clone()),
+            remote: entry.family == Family::Buildx,
+        },
+    }
+}
+
+fn tar(entry: EntryPoint, reader: &Reader) -> Result<Option<(String, TarFormat)>, Refusal> {
+    let undeclared = || reader.first_set(&["PLUGIN_TAR_PATH", "PLUGIN_DESTINATION_TAR_PATH"]);
+    let Some(path) = reader.some("PLUGIN_TAR_PATH").or_else(undeclared) else {
+        return Ok(None);
+    };
+    let format = match (
+        entry.family,
+        reader.text("PLUGIN_BUILDX_OUTPUT_FORMAT").as_str(),
+    ) {
+        (_, "" | "docker") => TarFormat::Docker,
+        (Family::Buildx, "oci") => TarFormat::Oci,
+        (_, other) => {
+            return Err(Refusal::new(
+                format!("PLUGIN_BUILDX_OUTPUT_FORMAT={other:?} is no archive format"),
+                "write `docker` or `oci`",
+            ));
+        }
+    };
+    Ok(Some((path, format)))
+}
+
+pub(super) fn files(
+    entry: EntryPoint,
+    reader: &Reader,
+    environment: &BTreeMap<String, String>,
+) -> ResultFiles {
+    let registry_type = match entry.cloud {
+        Cloud::Docker | Cloud::Heroku => "Docker",
+        Cloud::Ecr => "ECR",
+        Cloud::Gcr => "GCR",
+        Cloud::Gar => "GAR",
+        Cloud::Acr => "ACR",
+    };
+    let many = |name: &str| -> Vec<String> {
+        reader
+            .text(name)
+            .split(',')
+            .map(str::trim)
+            .filter(|f| !f.is_empty())
+            .map(String::from)
+            .collect()
+    };
+    ResultFiles {
+        artifact: reader.some("PLUGIN_ARTIFACT_FILE"),
+        registry_type: reader
+            .some("PLUGIN_REGISTRY_TYPE")
+            .unwrap_or_else(|| registry_type.to_string()),
+        registry_url: reader
+            .some("ARTIFACT_REGISTRY")
+            .unwrap_or_else(|| reader.text("PLUGIN_REGISTRY")),
+        // Declared by one plugin, read by all of the family.
+        output: reader.some("DRONE_OUTPUT").or_else(|| {
+            environment
+                .get("DRONE_OUTPUT")
+                .filter(|p| !p.is_empty())
+                .cloned()
+        }),
+        digest: Vec::new(),
+        images: None,
+        name_with_digest: many("PLUGIN_IMAGE_NAME_WITH_DIGEST_FILE"),
+        name_tag_with_digest: many("PLUGIN_IMAGE_NAME_TAG_WITH_DIGEST_FILE"),
+        metadata: reader.some("PLUGIN_METADATA_FILE"),
+        cache_metrics: reader.some("PLUGIN_CACHE_METRICS_FILE"),
+        card: reader.some("DRONE_CARD_PATH"),
+    }
+}
+
+/// The environment with a dotenv file's lines beneath it: what is set stays.
+///
+/// # Errors
+/// The file cannot be read, where the plugin takes that for fatal.
+pub fn with_env_file(
+    entry: EntryPoint,
+    environment: &BTreeMap<String, String>,
+    read: &dyn Fn(&str) -> std::io::Result<String>,
+) -> Result<BTreeMap<String, String>, Refusal> {
+    let mut merged = environment.clone();
+    let unread = entry.family == Family::Kaniko && entry.cloud == Cloud::Acr;
+    let Some(path) = environment
+        .get("PLUGIN_ENV_FILE")
+        .filter(|p| !p.is_empty() && !unread)
+    else {
+        return Ok(merged);
+    };
+    let text = match read(path) {
+        Ok(text) => text,
+        Err(error) if entry.family == Family::Kaniko => {
+            return Err(Refusal::new(
+                format!("PLUGIN_ENV_FILE: cannot read `{path}`: {error}"),
+                "give a file of NAME=VALUE lines",
+            ));
+        }
+        Err(_) => return Ok(merged),
+    };
+    for (number, line) in text.lines().enumerate() {
+        let line = line.trim().strip_prefix("export ").unwrap_or(line.trim());
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let Some((name, value)) = line.split_once('=') else {
+            return Err(Refusal::new(
+                format!("{path}:{}: this is not NAME=VALUE", number + 1),
+                "mend the line",
+            ));
+        };
+        let name = name.trim();
+        if leads_elsewhere(name) && !merged.contains_key(name) {
+            return Err(Refusal::new(
+                format!(
+                    "{path}:{}: an env file cannot set {name}, which chooses programs or their settings",
+                    number + 1
+                ),
+                "set it in the environment of the step: the file may come with the checkout",
+            ));
+        }
+        let value = value.trim();
+        let quoted = ['"', '\'']
+            .iter()
+            .find_map(|q| value.strip_prefix(*q)?.strip_suffix(*q));
+        merged
+            .entry(name.to_string())
+            .or_insert_with(|| quoted.unwrap_or(value).to_string());
+    }
+    Ok(merged)
+}
+
+/// Whether a variable says which programs are started, or where they and we find
+/// settings and credentials. Files of a checkout must not.
+fn leads_elsewhere(name: &str) -> bool {
+    const NAMES: [&str; 17] = [
+        "PATH",
+        "HOME",
+        "TMPDIR",
+        "ENV",
+        "BASH_ENV",
+        "NETRC",
+        "DOCKER_CONFIG",
+        "DOCKER_HOST",
+        "REGISTRY_AUTH_FILE",
+        "AWS_CONFIG_FILE",
+        "AWS_SHARED_CREDENTIALS_FILE",
+        "AWS_PROFILE",
+        "CLOUDSDK_CONFIG",
+        "GNUPGHOME",
+        "PASSWORD_STORE_DIR",
+        "SSL_CERT_FILE",
+        "SSL_CERT_DIR",
+    ];
+    const STARTS: [&str; 10] = [
+        "GIT_SSH",
+        "GIT_CONFIG",
+        "GIT_DIR",
+        "GIT_ASKPASS",
+        "GIT_EXEC",
+        "GIT_SSL",
+        "LD_",
+        "XDG_",
+        "IMGMAKE_",
+        "SSH_",
+    ];
+    NAMES.contains(&name) || STARTS.iter().any(|start| name.starts_with(start))
+}
+
+/// The rows that reading a step asks for.
+#[cfg(test)]
+pub(super) fn asked(
+    entry: EntryPoint,
+    environment: &BTreeMap<String, String>,
+    read: &dyn Fn(&str) -> std::io::Result<String>,
+) -> std::collections::BTreeSet<&'static str> {
+    let reader = Reader::new(entry, environment).unwrap();
+    let workspace = Workspace {
+        environment,
+        read,
+        now: "",
+    };
+    drop(interpret_with(&reader, entry, &workspace));
+    reader.asked()
+}

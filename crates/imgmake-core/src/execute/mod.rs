@@ -1,0 +1,338 @@
+//! Runs actions whose inputs are ready, at most `jobs` at once, and only those
+//! that are stale when their turn comes.
+//!
+//! Knows the order and the state. Knows no container, registry or terminal:
+//! work leaves through [`Runner`], news through [`Event`].
+
+mod decide;
+mod queue;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use crate::key::Inputs;
+use crate::state::{Outcome, Output, Since, State};
+use imgmake_event::{Cancel, Event, Events, PlannedTarget, TargetOutcome};
+
+pub use decide::{Decision, Reason, explain, preview};
+
+/// One target to bring up to date.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Action {
+    pub target: String,
+    pub kind: &'static str,
+    /// Places, in the list of actions, of what must be done before.
+    pub needs: Vec<usize>,
+}
+
+/// What an action made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Made {
+    /// Equal outputs give equal digests.
+    pub digest: [u8; 32],
+    pub outputs: Vec<Output>,
+}
+
+/// The work itself.
+pub trait Runner: Sync {
+    /// Everything that the action depends on, as it is now.
+    ///
+    /// # Errors
+    /// Something cannot be read.
+    fn inputs(&self, action: usize, upstream: &Upstream<'_>) -> Result<Inputs, Failure>;
+
+    /// Why what was recorded is no longer there or no longer the same; `None` when it is.
+    ///
+    /// # Errors
+    /// It cannot be told.
+    fn damage(&self, action: usize, outputs: &[Output]) -> Result<Option<String>, Failure>;
+
+    /// Does the work; outputs are in place when it returns.
+    ///
+    /// # Errors
+    /// The work failed.
+    fn run(&self, action: usize, upstream: &Upstream<'_>) -> Result<Made, Failure>;
+}
+
+/// What the actions before an action have made.
+pub struct Upstream<'a> {
+    places: HashMap<&'a str, usize>,
+    made: Vec<OnceLock<Made>>,
+}
+
+impl<'a> Upstream<'a> {
+    fn new(actions: &'a [Action]) -> Upstream<'a> {
+        let place = |(at, action): (usize, &'a Action)| (action.target.as_str(), at);
+        Upstream {
+            places: actions.iter().enumerate().map(place).collect(),
+            made: actions.iter().map(|_| OnceLock::new()).collect(),
+        }
+    }
+
+    /// By target name, among all that is done.
+    pub fn made(&self, target: &str) -> Option<&Made> {
+        self.at(*self.places.get(target)?)
+    }
+
+    pub fn at(&self, action: usize) -> Option<&Made> {
+        self.made.get(action)?.get()
+    }
+
+    fn keep(&self, action: usize, made: Made) {
+        let put = self.made[action].set(made);
+        put.expect("an action is done once");
+    }
+}
+
+/// Why an action did not work out, and what that means for the exit code.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Failure {
+    pub kind: FailureKind,
+    pub message: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailureKind {
+    Failed,
+    /// A scan gate refused.
+    Gate,
+    /// A registry or its credentials.
+    Registry,
+    Timeout,
+    Cancelled,
+}
+
+impl Failure {
+    pub fn new(kind: FailureKind, message: impl Into<String>) -> Failure {
+        Failure {
+            kind,
+            message: message.into(),
+        }
+    }
+
+    pub fn failed(message: impl Into<String>) -> Failure {
+        Failure::new(FailureKind::Failed, message)
+    }
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Failure {
+        Failure::failed(format!("{error:#}"))
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnFailure {
+    /// Nothing new is started; what runs may finish.
+    Stop,
+    /// Everything that does not depend on it is still tried.
+    KeepGoing,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CacheUse {
+    Fresh,
+    /// Every action is run, whatever the state says.
+    Ignore,
+}
+
+#[derive(Clone)]
+pub struct Options {
+    pub jobs: usize,
+    pub on_failure: OnFailure,
+    pub cache: CacheUse,
+    pub events: Events,
+    pub cancel: Cancel,
+}
+
+/// How a run ended: one entry for each action, in plan order.
+#[derive(Debug)]
+pub struct Summary {
+    pub outcomes: Vec<TargetOutcome>,
+    /// The first in plan order.
+    pub failure: Option<(String, Failure)>,
+    pub cancelled: bool,
+}
+
+/// Brings every action up to date. Dependencies stand before their dependents.
+pub fn execute<R: Runner>(
+    actions: &[Action],
+    runner: &R,
+    state: &State,
+    options: &Options,
+) -> Summary {
+    announce(actions, &options.events);
+    let run = Run {
+        actions,
+        runner,
+        state,
+        options,
+        upstream: Upstream::new(actions),
+    };
+    let ended = queue::drain(actions, options, |action| run.attempt(action));
+    summarise(actions, ended, options)
+}
+
+fn announce(actions: &[Action], events: &Events) {
+    let planned = |action: &Action| PlannedTarget {
+        name: action.target.clone(),
+        kind: action.kind,
+        needs: action
+            .needs
+            .iter()
+            .map(|n| actions[*n].target.clone())
+            .collect(),
+    };
+    let targets = actions.iter().map(planned).collect();
+    events.send(Event::Planned { targets });
+}
+
+fn summarise(actions: &[Action], ended: Vec<queue::Ended>, options: &Options) -> Summary {
+    let cancelled = options.cancel.is_cancelled();
+    let first = first_failure(&ended);
+    let mut failure = None;
+    let mut outcomes = Vec::with_capacity(ended.len());
+    for (action, ended) in actions.iter().zip(ended) {
+        let skipped = |because: usize| TargetOutcome::Skipped {
+            because: actions[because].target.clone(),
+        };
+        let (outcome, told) = match (ended, first) {
+            (queue::Ended::Done(outcome), _) => (outcome, true),
+            (queue::Ended::Failed(why), _) if why.kind == FailureKind::Cancelled => {
+                (TargetOutcome::Cancelled, true)
+            }
+            (queue::Ended::Failed(why), _) => {
+                let message = why.message.clone();
+                failure.get_or_insert((action.target.clone(), why));
+                (TargetOutcome::Failed { message }, true)
+            }
+            (queue::Ended::Skipped { because }, _) => (skipped(because), false),
+            (queue::Ended::NotTried, Some(because)) if !cancelled => (skipped(because), false),
+            (queue::Ended::NotTried, _) => (TargetOutcome::Cancelled, false),
+        };
+        if !told {
+            options.events.send(Event::TargetFinished {
+                target: action.target.clone(),
+                outcome: outcome.clone(),
+                took: Duration::ZERO,
+            });
+        }
+        outcomes.push(outcome);
+    }
+    Summary {
+        outcomes,
+        failure,
+        cancelled,
+    }
+}
+
+fn first_failure(ended: &[queue::Ended]) -> Option<usize> {
+    ended.iter().position(|ended| match ended {
+        queue::Ended::Failed(why) => why.kind != FailureKind::Cancelled,
+        _ => false,
+    })
+}
+
+struct Run<'a, R> {
+    actions: &'a [Action],
+    runner: &'a R,
+    state: &'a State,
+    options: &'a Options,
+    upstream: Upstream<'a>,
+}
+
+impl<R: Runner> Run<'_, R> {
+    /// One action, from the question whether it is stale to its record.
+    fn attempt(&self, action: usize) -> Result<TargetOutcome, Failure> {
+        let began = Instant::now();
+        let result = self.bring_up_to_date(action);
+        let outcome = match &result {
+            Ok(outcome) => outcome.clone(),
+            Err(failure) if failure.kind == FailureKind::Cancelled => TargetOutcome::Cancelled,
+            Err(failure) => TargetOutcome::Failed {
+                message: failure.message.clone(),
+            },
+        };
+        self.options.events.send(Event::TargetFinished {
+            target: self.actions[action].target.clone(),
+            outcome,
+            took: began.elapsed(),
+        });
+        result
+    }
+
+    fn bring_up_to_date(&self, action: usize) -> Result<TargetOutcome, Failure> {
+        self.check_cancelled()?;
+        let target = &self.actions[action].target;
+        let inputs = self.runner.inputs(action, &self.upstream)?;
+        let reasons = match self.options.cache {
+            CacheUse::Ignore => vec![Reason::Forced],
+            CacheUse::Fresh => decide::stale(self.runner, self.state, action, target, &inputs)?,
+        };
+        let before = self.state.recorded(target);
+        if reasons.is_empty() {
+            let (digest, outputs) = before.expect("what is not stale was made before");
+            self.upstream.keep(action, Made { digest, outputs });
+            return Ok(TargetOutcome::Fresh);
+        }
+        self.options.events.send(Event::TargetStarted {
+            target: target.clone(),
+            reasons: reasons.iter().map(ToString::to_string).collect(),
+        });
+        let made = self.run(action, &inputs)?;
+        let unchanged = before.is_some_and(|(digest, _)| digest == made.digest);
+        self.upstream.keep(action, made);
+        Ok(if unchanged {
+            TargetOutcome::Unchanged
+        } else {
+            TargetOutcome::Done
+        })
+    }
+
+    fn run(&self, action: usize, inputs: &Inputs) -> Result<Made, Failure> {
+        let upstream = &self.upstream;
+        let target = &self.actions[action].target;
+        self.state.started(target)?;
+        let made = self.runner.run(action, upstream).inspect_err(|failure| {
+            // A cancelled target was interrupted, not wrong.
+            if failure.kind != FailureKind::Cancelled {
+                drop(self.state.attempt(target, Since::Failed));
+            }
+        })?;
+        // Whatever the work did not see must not be recorded as seen.
+        let after = self.runner.inputs(action, upstream);
+        match after {
+            Ok(after) if after.key() == inputs.key() => {
+                let outcome = Outcome::new(inputs, made.digest, made.outputs.clone());
+                self.state.finished(target, outcome)?;
+            }
+            moved => {
+                self.state.attempt(target, Since::InputsMoved)?;
+                self.warn_of_movement(target, inputs, moved);
+            }
+        }
+        Ok(made)
+    }
+
+    fn warn_of_movement(&self, target: &str, before: &Inputs, after: Result<Inputs, Failure>) {
+        let what = match after {
+            Err(failure) => failure.message,
+            Ok(after) => decide::few(&before.explanation().changes(&after.explanation())),
+        };
+        self.options.events.send(Event::Warning {
+            target: Some(target.to_string()),
+            message: format!(
+                "inputs moved while it was made ({what}): it is not recorded, and the next run makes it again"
+            ),
+        });
+    }
+
+    fn check_cancelled(&self) -> Result<(), Failure> {
+        let cancelled = |_| Failure::new(FailureKind::Cancelled, "cancelled");
+        self.options.cancel.check().map_err(cancelled)
+    }
+}

@@ -1,0 +1,150 @@
+//! The ready queue: actions start in plan order as soon as what they need is
+//! done, at most `jobs` at once.
+
+use std::collections::BTreeSet;
+use std::sync::{Condvar, Mutex};
+
+use super::{Action, Failure, OnFailure, Options};
+use imgmake_event::TargetOutcome;
+
+pub enum Ended {
+    Done(TargetOutcome),
+    Failed(Failure),
+    /// The place of the action whose failure it depends on.
+    Skipped {
+        because: usize,
+    },
+    NotTried,
+}
+
+struct Queue {
+    ready: BTreeSet<usize>,
+    /// How many needs of each action are not done yet.
+    waiting_for: Vec<usize>,
+    ended: Vec<Option<Ended>>,
+    running: usize,
+    /// Threads that wait for something to become ready.
+    idle: usize,
+    stopping: bool,
+}
+
+/// Calls `attempt` for each action from up to `jobs` threads; one ending for each.
+pub fn drain(
+    actions: &[Action],
+    options: &Options,
+    attempt: impl Fn(usize) -> Result<TargetOutcome, Failure> + Sync,
+) -> Vec<Ended> {
+    let dependents = dependents(actions);
+    let queue = Mutex::new(Queue::new(actions));
+    let changed = Condvar::new();
+    let work = || {
+        while let Some(action) = next(&queue, &changed, options) {
+            let result = attempt(action);
+            let mut queue = queue.lock().expect("no thread panics with the queue");
+            queue.end(action, result, &dependents, options);
+            // Waking nobody costs a system call for each action all the same.
+            if queue.idle > 0 {
+                changed.notify_all();
+            }
+        }
+    };
+    let helpers = options.jobs.min(actions.len()).saturating_sub(1);
+    std::thread::scope(|scope| {
+        for _ in 0..helpers {
+            scope.spawn(work);
+        }
+        work();
+    });
+    let queue = queue.into_inner().expect("no thread panics with the queue");
+    let ended = queue.ended.into_iter();
+    ended
+        .map(|ended| ended.unwrap_or(Ended::NotTried))
+        .collect()
+}
+
+/// The next action to attempt; `None` when there is no more to be had.
+fn next(queue: &Mutex<Queue>, changed: &Condvar, options: &Options) -> Option<usize> {
+    let mut queue = queue.lock().expect("no thread panics with the queue");
+    loop {
+        if queue.stopping || options.cancel.is_cancelled() {
+            return None;
+        }
+        if let Some(action) = queue.ready.pop_first() {
+            queue.running += 1;
+            return Some(action);
+        }
+        if queue.running == 0 {
+            return None;
+        }
+        queue.idle += 1;
+        queue = changed
+            .wait(queue)
+            .expect("no thread panics with the queue");
+        queue.idle -= 1;
+    }
+}
+
+fn dependents(actions: &[Action]) -> Vec<Vec<usize>> {
+    let mut dependents = vec![Vec::new(); actions.len()];
+    for (at, action) in actions.iter().enumerate() {
+        for need in &action.needs {
+            dependents[*need].push(at);
+        }
+    }
+    dependents
+}
+
+impl Queue {
+    fn new(actions: &[Action]) -> Queue {
+        let waiting_for: Vec<usize> = actions.iter().map(|a| a.needs.len()).collect();
+        Queue {
+            ready: (0..actions.len())
+                .filter(|at| waiting_for[*at] == 0)
+                .collect(),
+            waiting_for,
+            ended: actions.iter().map(|_| None).collect(),
+            running: 0,
+            idle: 0,
+            stopping: false,
+        }
+    }
+
+    fn end(
+        &mut self,
+        action: usize,
+        result: Result<TargetOutcome, Failure>,
+        dependents: &[Vec<usize>],
+        options: &Options,
+    ) {
+        self.running -= 1;
+        match result {
+            Ok(outcome) => {
+                self.ended[action] = Some(Ended::Done(outcome));
+                for dependent in &dependents[action] {
+                    self.waiting_for[*dependent] -= 1;
+                    if self.waiting_for[*dependent] == 0 {
+                        self.ready.insert(*dependent);
+                    }
+                }
+            }
+            Err(failure) => {
+                self.ended[action] = Some(Ended::Failed(failure));
+                self.stopping |= options.on_failure == OnFailure::Stop;
+                self.skip_dependents(action, dependents);
+            }
+        }
+    }
+
+    /// Everything that depends on it, directly or not, will not be tried.
+    fn skip_dependents(&mut self, failed: usize, dependents: &[Vec<usize>]) {
+        let mut todo = vec![failed];
+        while let Some(at) = todo.pop() {
+            for dependent in &dependents[at] {
+                if self.ended[*dependent].is_none() {
+                    self.ended[*dependent] = Some(Ended::Skipped { because: failed });
+                    todo.push(*dependent);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,233 @@
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use super::*;
+use imgmake_guard::mac::MacKey;
+
+fn key() -> MacKey {
+    MacKey::of_text("the key of the user who runs these tests").unwrap()
+}
+use crate::state::{Lock, Wait};
+
+/// Targets whose inputs are texts and whose output is a function of them; a real
+/// state, no disk of their own.
+#[derive(Default)]
+struct Texts {
+    needs: Vec<Vec<usize>>,
+    inputs: Mutex<Vec<String>>,
+    /// What `run` gives, by the first word of the input.
+    fails: Mutex<Vec<usize>>,
+    ran: Mutex<Vec<usize>>,
+    damaged: Mutex<Vec<usize>>,
+    moves: Mutex<BTreeMap<usize, String>>,
+}
+
+impl Texts {
+    fn new(needs: &[&[usize]]) -> Texts {
+        Texts {
+            needs: needs.iter().map(|n| n.to_vec()).collect(),
+            inputs: Mutex::new(needs.iter().map(|_| "one".to_string()).collect()),
+            ..Texts::default()
+        }
+    }
+
+    fn actions(&self) -> Vec<Action> {
+        let action = |(at, needs): (usize, &Vec<usize>)| Action {
+            target: format!("t{at}"),
+            kind: "run",
+            needs: needs.clone(),
+        };
+        self.needs.iter().enumerate().map(action).collect()
+    }
+
+    fn set(&self, action: usize, text: &str) {
+        self.inputs.lock().unwrap()[action] = text.into();
+    }
+
+    fn took(&self) -> Vec<usize> {
+        let mut ran = std::mem::take(&mut *self.ran.lock().unwrap());
+        ran.sort_unstable();
+        ran
+    }
+}
+
+impl Runner for Texts {
+    fn inputs(&self, action: usize, upstream: &Upstream<'_>) -> Result<Inputs, Failure> {
+        let mut inputs = Inputs::new();
+        let text = self.inputs.lock().unwrap()[action].clone();
+        inputs.value("file", format!("f{action}"), text.as_bytes());
+        for need in &self.needs[action] {
+            let made = upstream.at(*need).expect("needs are made before");
+            inputs.hashed("target", format!("t{need}"), made.digest);
+        }
+        Ok(inputs)
+    }
+
+    fn damage(&self, action: usize, _: &[Output]) -> Result<Option<String>, Failure> {
+        let damaged = self.damaged.lock().unwrap().contains(&action);
+        Ok(damaged.then(|| "output is gone".into()))
+    }
+
+    fn run(&self, action: usize, _: &Upstream<'_>) -> Result<Made, Failure> {
+        self.ran.lock().unwrap().push(action);
+        self.damaged.lock().unwrap().retain(|at| *at != action);
+        if let Some(text) = self.moves.lock().unwrap().remove(&action) {
+            self.set(action, &text);
+        }
+        if self.fails.lock().unwrap().contains(&action) {
+            return Err(Failure::failed("it said no"));
+        }
+        // Comments do not reach the output.
+        let text = self.inputs.lock().unwrap()[action].clone();
+        let code = text.split('#').next().unwrap().trim().to_string();
+        Ok(Made {
+            digest: *blake3::hash(code.as_bytes()).as_bytes(),
+            outputs: Vec::new(),
+        })
+    }
+}
+
+struct Project {
+    directory: tempfile::TempDir,
+    lock: Lock,
+    events: Mutex<Vec<Event>>,
+}
+
+impl Project {
+    fn new() -> Project {
+        let directory = tempfile::tempdir().unwrap();
+        let lock = Lock::take(directory.path(), &Wait::No).unwrap();
+        Project {
+            directory,
+            lock,
+            events: Mutex::default(),
+        }
+    }
+
+    fn run(&self, texts: &Texts, on_failure: OnFailure) -> Summary {
+        let state = State::open(self.directory.path(), &key(), &self.lock).unwrap();
+        let heard = std::sync::Arc::new(Mutex::new(Vec::new()));
+        let sink = heard.clone();
+        let options = Options {
+            jobs: 3,
+            on_failure,
+            cache: CacheUse::Fresh,
+            events: Events::to(move |event| sink.lock().unwrap().push(event)),
+            cancel: Cancel::default(),
+        };
+        let summary = execute(&texts.actions(), texts, &state, &options);
+        *self.events.lock().unwrap() = std::mem::take(&mut *heard.lock().unwrap());
+        summary
+    }
+
+    fn ok(&self, texts: &Texts) -> Vec<usize> {
+        let summary = self.run(texts, OnFailure::Stop);
+        assert!(summary.failure.is_none(), "{summary:?}");
+        texts.took()
+    }
+
+    fn reasons(&self, texts: &Texts) -> Vec<String> {
+        let state = State::read(self.directory.path(), &key());
+        let decisions = preview(&texts.actions(), texts, &state);
+        let text = |d: Decision| {
+            let reasons: Vec<String> = d.reasons.iter().map(ToString::to_string).collect();
+            reasons.join(", ")
+        };
+        decisions.into_iter().map(text).collect()
+    }
+}
+
+#[test]
+fn a_second_run_does_nothing() {
+    let (project, texts) = (Project::new(), Texts::new(&[&[], &[0], &[0, 1]]));
+    assert_eq!(project.ok(&texts), [0, 1, 2]);
+    assert_eq!(project.ok(&texts), [] as [usize; 0]);
+    assert_eq!(project.reasons(&texts), ["", "", ""]);
+}
+
+#[test]
+fn changing_an_input_remakes_only_its_dependents() {
+    let (project, texts) = (Project::new(), Texts::new(&[&[], &[], &[0], &[1], &[2]]));
+    project.ok(&texts);
+    texts.set(0, "two");
+    assert_eq!(project.ok(&texts), [0, 2]);
+}
+
+#[test]
+fn an_upstream_remade_to_the_same_output_stops_there() {
+    let (project, texts) = (Project::new(), Texts::new(&[&[], &[0]]));
+    project.ok(&texts);
+    texts.set(0, "one # a comment");
+    let reasons = project.reasons(&texts);
+    assert_eq!(reasons, ["file f0 changed", "target t0 is made before"]);
+    assert_eq!(project.ok(&texts), [0]);
+}
+
+#[test]
+fn a_failure_skips_its_dependents_and_with_keep_going_nothing_else() {
+    let (project, texts) = (Project::new(), Texts::new(&[&[], &[0], &[], &[1]]));
+    texts.fails.lock().unwrap().push(0);
+    let summary = project.run(&texts, OnFailure::KeepGoing);
+    assert_eq!(texts.took(), [0, 2]);
+    assert_eq!(summary.failure.unwrap().0, "t0");
+    let skipped = TargetOutcome::Skipped {
+        because: "t0".into(),
+    };
+    assert_eq!(summary.outcomes[1], skipped);
+    assert_eq!(summary.outcomes[3], skipped);
+    let reasons = project.reasons(&texts);
+    assert_eq!(reasons[0], "the last run failed");
+    assert_eq!(reasons[2], "");
+}
+
+#[test]
+fn what_failed_is_tried_again_although_its_inputs_are_the_same() {
+    let (project, texts) = (Project::new(), Texts::new(&[&[]]));
+    project.ok(&texts);
+    texts.set(0, "two");
+    texts.fails.lock().unwrap().push(0);
+    project.run(&texts, OnFailure::Stop);
+    texts.fails.lock().unwrap().clear();
+    texts.set(0, "one");
+    texts.took();
+    assert_eq!(project.ok(&texts), [0]);
+}
+
+#[test]
+fn inputs_that_move_meanwhile_are_not_recorded_and_said_so() {
+    let (project, texts) = (Project::new(), Texts::new(&[&[]]));
+    texts.moves.lock().unwrap().insert(0, "two".into());
+    project.ok(&texts);
+    let events = project.events.lock().unwrap();
+    let warned = events.iter().any(|e| match e {
+        Event::Warning { message, .. } => message.contains("file f0 changed"),
+        _ => false,
+    });
+    assert!(warned, "{events:?}");
+    assert_eq!(project.reasons(&texts), ["inputs moved while it was made"]);
+}
+
+#[test]
+fn a_missing_output_is_made_again() {
+    let (project, texts) = (Project::new(), Texts::new(&[&[], &[0]]));
+    project.ok(&texts);
+    texts.damaged.lock().unwrap().push(0);
+    assert_eq!(project.reasons(&texts)[0], "output is gone");
+    assert_eq!(project.ok(&texts), [0]);
+}
+
+#[test]
+fn a_cancelled_run_starts_nothing() {
+    let (project, texts) = (Project::new(), Texts::new(&[&[], &[]]));
+    let state = State::open(project.directory.path(), &key(), &project.lock).unwrap();
+    let options = Options {
+        jobs: 1,
+        on_failure: OnFailure::KeepGoing,
+        cache: CacheUse::Fresh,
+        events: Events::nowhere(),
+        cancel: Cancel::default(),
+    };
+    options.cancel.cancel();
+    let summary = execute(&texts.actions(), &texts, &state, &options);
+    assert!(summary.cancelled && texts.took().is_empty());
+}

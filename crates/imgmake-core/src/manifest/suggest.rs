@@ -1,0 +1,92 @@
+//! "Did you mean": the nearest of some names by edit distance. Knows strings only.
+
+/// The candidate that a typing error of `word` most likely meant: at most a third
+/// of its letters differ (swapped neighbours count once), or it differs in case only.
+pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let limit = (word.chars().count() / 3).clamp(1, 4);
+    let folded = word.to_lowercase();
+    candidates
+        .into_iter()
+        .filter(|candidate| !candidate.is_empty())
+        .map(|candidate| {
+            (
+                distance(&folded, &candidate.to_lowercase(), limit),
+                candidate,
+            )
+        })
+        .filter(|(distance, candidate)| *distance <= limit && *distance < candidate.chars().count())
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+/// `did you mean `x`?`, or the whole list when nothing is near and the list is short.
+pub fn help<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    let candidates: Vec<&str> = candidates.into_iter().collect();
+    match nearest(word, candidates.iter().copied()) {
+        Some(near) => Some(format!("did you mean `{near}`?")),
+        None if candidates.is_empty() || candidates.len() > 40 => None,
+        None => Some(format!("expected {}", one_of(&candidates))),
+    }
+}
+
+/// `` `a` ``, `` `a` or `b` ``, `` one of `a`, `b`, `c` ``.
+pub fn one_of(words: &[&str]) -> String {
+    let quoted: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
+    match quoted.as_slice() {
+        [one] => one.clone(),
+        [one, other] => format!("{one} or {other}"),
+        many => format!("one of {}", imgmake_guard::printable::list(many)),
+    }
+}
+
+/// Optimal string alignment distance; anything over `limit` is only known to be over it.
+fn distance(left: &str, right: &str, limit: usize) -> usize {
+    let left: Vec<char> = left.chars().take(64).collect();
+    let right: Vec<char> = right.chars().take(64).collect();
+    if left.len().abs_diff(right.len()) > limit {
+        return limit + 1;
+    }
+    let mut before: Vec<usize> = Vec::new();
+    let mut above: Vec<usize> = (0..=right.len()).collect();
+    for row in 1..=left.len() {
+        let mut current = vec![row; right.len() + 1];
+        for column in 1..=right.len() {
+            let differs = usize::from(left[row - 1] != right[column - 1]);
+            let mut best = (above[column] + 1)
+                .min(current[column - 1] + 1)
+                .min(above[column - 1] + differs);
+            let swapped = row > 1
+                && column > 1
+                && left[row - 1] == right[column - 2]
+                && left[row - 2] == right[column - 1];
+            if swapped {
+                best = best.min(before[column - 2] + 1);
+            }
+            current[column] = best;
+        }
+        before = std::mem::replace(&mut above, current);
+    }
+    above[right.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_typing_error_finds_its_word() {
+        let words = ["dockerfile", "context", "contexts", "tags", "from"];
+        assert_eq!(nearest("dockerfle", words), Some("dockerfile"));
+        assert_eq!(nearest("contxets", words), Some("contexts"));
+        assert_eq!(nearest("form", words), Some("from"));
+        assert_eq!(nearest("TAGS", words), Some("tags"));
+        assert_eq!(nearest("platform", words), None);
+        assert_eq!(nearest("x", ["y"]), None);
+    }
+
+    #[test]
+    fn help_lists_the_choices_when_nothing_is_near() {
+        assert_eq!(help("zzz", ["a", "b"]).unwrap(), "expected `a` or `b`");
+        assert_eq!(help("zzz", []), None);
+    }
+}

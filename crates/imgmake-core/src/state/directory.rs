@@ -1,0 +1,189 @@
+//! `.imgmake/` itself, opened once: its files are reached through the descriptor, and no
+//! link is followed. A checkout may have made it anything.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, openat, renameat, unlinkat};
+
+use imgmake_guard::mac::MacKey;
+
+pub(super) struct Directory {
+    descriptor: OwnedFd,
+}
+
+impl Directory {
+    /// `None` when there is none.
+    ///
+    /// # Errors
+    /// It is something else, such as a link.
+    pub(super) fn open(project: &Path) -> io::Result<Option<Directory>> {
+        let path = project.join(super::DIRECTORY);
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        match openat(CWD, &path, flags, Mode::empty()) {
+            Ok(descriptor) => Ok(Some(Directory { descriptor })),
+            Err(rustix::io::Errno::NOENT) => Ok(None),
+            Err(rustix::io::Errno::NOTDIR | rustix::io::Errno::LOOP) => Err(io::Error::other(
+                "it is not a directory but a link or a file; remove it",
+            )),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The same, made where there is none.
+    pub(super) fn open_or_make(project: &Path) -> io::Result<Directory> {
+        if let Some(directory) = Directory::open(project)? {
+            return Ok(directory);
+        }
+        match std::fs::create_dir(project.join(super::DIRECTORY)) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            made => made?,
+        }
+        let directory = Directory::open(project)?
+            .ok_or_else(|| io::Error::other("it was removed meanwhile"))?;
+        // Nothing in here belongs into anybody's history.
+        directory.replace(".gitignore", &[b"*\n"])?;
+        Ok(directory)
+    }
+
+    /// A regular file, and no link.
+    fn open_file(&self, name: &str, flags: OFlags) -> io::Result<File> {
+        let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let mode = Mode::RUSR | Mode::WUSR | Mode::RGRP | Mode::ROTH;
+        let file: File = match openat(&self.descriptor, name, flags, mode) {
+            Err(rustix::io::Errno::LOOP) => return Err(wrong(name)),
+            opened => opened?.into(),
+        };
+        match file.metadata()?.is_file() {
+            true => Ok(file),
+            false => Err(wrong(name)),
+        }
+    }
+
+    pub(super) fn read(&self, name: &str) -> io::Result<File> {
+        self.open_file(name, OFlags::RDONLY)
+    }
+
+    /// For the writer who goes on in a file that it has read.
+    pub(super) fn write(&self, name: &str) -> io::Result<File> {
+        let file = self.open_file(name, OFlags::WRONLY)?;
+        // Another name of it could be anybody's.
+        match file.metadata()?.nlink() {
+            1 => Ok(file),
+            _ => Err(wrong(name)),
+        }
+    }
+
+    /// Those that would only be told of again.
+    pub(super) fn remove_foreign(&self, names: &[&str], key: &MacKey) {
+        for name in names {
+            if matches!(self.sealed(name, key), Sealed::Foreign) {
+                // What cannot be removed is told of again.
+                let _ = unlinkat(&self.descriptor, *name, AtFlags::empty());
+            }
+        }
+    }
+
+    pub(super) fn read_or_make(&self, name: &str) -> io::Result<File> {
+        self.open_file(name, OFlags::RDWR | OFlags::CREATE)
+    }
+
+    /// A new file that gets this name, whatever has it now, once it is complete.
+    pub(super) fn begin(&self, name: &str) -> io::Result<Unfinished<'_>> {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let flags =
+            OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        loop {
+            let count = COUNT.fetch_add(1, Ordering::Relaxed);
+            let temporary = format!(".{name}-{}-{count}", std::process::id());
+            match openat(&self.descriptor, &temporary, flags, Mode::RUSR | Mode::WUSR) {
+                // Of a process that was killed and had this number.
+                Err(rustix::io::Errno::EXIST) => {}
+                opened => {
+                    return Ok(Unfinished {
+                        directory: self,
+                        file: opened?.into(),
+                        temporary,
+                        name: name.to_string(),
+                        named: false,
+                    });
+                }
+            }
+        }
+    }
+
+    /// Writes beside, then renames: readers see the old or the new content.
+    pub(super) fn replace(&self, name: &str, pieces: &[&[u8]]) -> io::Result<()> {
+        let mut unfinished = self.begin(name)?;
+        for piece in pieces {
+            unfinished.file.write_all(piece)?;
+        }
+        unfinished.finish()?;
+        Ok(())
+    }
+
+    /// What was sealed under this name, and read no further than a sound head promises.
+    pub(super) fn sealed(&self, name: &str, key: &MacKey) -> Sealed {
+        match self.read(name) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Sealed::Absent,
+            Err(_) => Sealed::Foreign,
+            Ok(mut file) => match key.read_sealed(name, &mut file as &mut dyn Read) {
+                Ok(Some(content)) => Sealed::Ours(content),
+                _ => Sealed::Foreign,
+            },
+        }
+    }
+
+    pub(super) fn seal(&self, name: &str, key: &MacKey, content: &[u8]) -> io::Result<()> {
+        self.replace(name, &[&key.head(name, content), content])
+    }
+}
+
+/// What lies under a name.
+pub enum Sealed {
+    Absent,
+    /// Without a MAC of this key.
+    Foreign,
+    Ours(Vec<u8>),
+}
+
+/// Removed again unless it is finished.
+pub(super) struct Unfinished<'a> {
+    directory: &'a Directory,
+    pub(super) file: File,
+    temporary: String,
+    name: String,
+    named: bool,
+}
+
+impl Unfinished<'_> {
+    pub(super) fn finish(mut self) -> io::Result<File> {
+        let at = &self.directory.descriptor;
+        renameat(at, &self.temporary, at, &self.name)?;
+        self.named = true;
+        self.file.try_clone()
+    }
+}
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        if !self.named {
+            // The error that led here is the one to tell.
+            let _ = unlinkat(
+                &self.directory.descriptor,
+                &self.temporary,
+                AtFlags::empty(),
+            );
+        }
+    }
+}
+
+fn wrong(name: &str) -> io::Error {
+    io::Error::other(format!(
+        "`{name}` in it is a link or a special file; remove it"
+    ))
+}

@@ -1,0 +1,175 @@
+//! An append-only file of records, each with a MAC.
+//!
+//! ```text
+//! "imgmake state 2\n"  salt (16 bytes)  MAC (16)
+//! length (u32, little endian)  MAC (16)  payload
+//! ```
+//!
+//! The key is the project's. Each MAC covers the one before it, so records cannot be
+//! changed, exchanged, repeated or cut out; the salt keeps those of one file out of another.
+//! What is cut off at the end is not noticed: a kill or a full disk does the same, and a log
+//! that stops earlier says what was true earlier. An old log of the same key can be put in
+//! the place of a newer one; for that somebody must have it, such as from a cache.
+//!
+//! A record is whole or it ends the log: what a kill or a full disk left behind is cut
+//! off by the next writer.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+
+use super::directory::Directory;
+use imgmake_guard::mac::{MacKey, same};
+
+const NAME: &str = "log";
+const MAGIC: &[u8; 16] = b"imgmake state 2\n";
+const SALT: usize = 16;
+const MAC: usize = 16;
+const START: usize = MAGIC.len() + SALT + MAC;
+const HEAD: usize = 4 + MAC;
+
+type Link = [u8; MAC];
+
+/// What was found in a log.
+pub enum Found {
+    Absent,
+    /// It has no MAC of this key: of another user, machine, project or version.
+    Foreign,
+    Ours {
+        end: End,
+        /// Something that is no record follows.
+        damaged: bool,
+    },
+}
+
+/// Where the next record goes.
+#[derive(Clone, Copy)]
+pub struct End {
+    pub length: u64,
+    link: Link,
+}
+
+/// Gives each sound record to `take`, which may refuse one.
+pub fn read(directory: &Directory, key: &MacKey, mut take: impl FnMut(&[u8]) -> bool) -> Found {
+    let mut file = match directory.read(NAME) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Found::Absent,
+        Err(_) => return Found::Foreign,
+        Ok(file) => file,
+    };
+    // Not a byte more of a stranger's.
+    let mut start = [0; START];
+    if file.read_exact(&mut start).is_err() {
+        return Found::Foreign;
+    }
+    let (fields, mac) = start.split_at(START - MAC);
+    let link = first(key, fields);
+    if !fields.starts_with(MAGIC) || !same(&link, mac) {
+        return Found::Foreign;
+    }
+    let mut bytes = Vec::new();
+    let read_whole = file.read_to_end(&mut bytes).is_ok();
+    let mut end = End {
+        length: START as u64,
+        link,
+    };
+    let mut rest = bytes.as_slice();
+    while let Some((payload, link, next)) = record(key, &end.link, rest) {
+        if !take(payload) {
+            break;
+        }
+        end.link = link;
+        end.length += (rest.len() - next.len()) as u64;
+        rest = next;
+    }
+    Found::Ours {
+        end,
+        damaged: !rest.is_empty() || !read_whole,
+    }
+}
+
+fn record<'a>(key: &MacKey, before: &Link, bytes: &'a [u8]) -> Option<(&'a [u8], Link, &'a [u8])> {
+    let (head, rest) = bytes.split_at_checked(HEAD)?;
+    let (length, mac) = head.split_at(4);
+    let length = u32::from_le_bytes(length.try_into().expect("four bytes"));
+    let (payload, rest) = rest.split_at_checked(length as usize)?;
+    let link = next(key, before, payload);
+    same(&link, mac).then_some((payload, link, rest))
+}
+
+fn first(key: &MacKey, fields: &[u8]) -> Link {
+    shortened(&key.mac(&[b"start", fields]))
+}
+
+fn next(key: &MacKey, before: &Link, payload: &[u8]) -> Link {
+    shortened(&key.mac(&[b"record", before, payload]))
+}
+
+fn shortened(mac: &[u8; 32]) -> Link {
+    mac[..MAC].try_into().expect("it is longer")
+}
+
+/// The writing end.
+pub struct Log {
+    file: File,
+    key: MacKey,
+    end: End,
+}
+
+impl Log {
+    /// Goes on after what was sound; what follows it is cut off.
+    pub fn append_at(directory: &Directory, key: &MacKey, end: End) -> io::Result<Log> {
+        let mut file = directory.write(NAME)?;
+        if file.metadata()?.len() != end.length {
+            file.set_len(end.length)?;
+        }
+        file.seek(SeekFrom::Start(end.length))?;
+        let key = key.clone();
+        Ok(Log { file, key, end })
+    }
+
+    /// A new log under the same name, filled by `fill` before it gets that name.
+    pub fn rewrite(
+        directory: &Directory,
+        key: &MacKey,
+        fill: impl FnOnce(&mut Log) -> io::Result<()>,
+    ) -> io::Result<Log> {
+        let unfinished = directory.begin(NAME)?;
+        let salt = MacKey::random()?.mac(&[]);
+        let fields = [MAGIC, &salt[..SALT]].concat();
+        let link = first(key, &fields);
+        let mut log = Log {
+            file: unfinished.file.try_clone()?,
+            key: key.clone(),
+            end: End { length: 0, link },
+        };
+        log.write(&[&fields[..], &link].concat())?;
+        fill(&mut log)?;
+        unfinished.finish()?;
+        Ok(log)
+    }
+
+    /// One record, in one write.
+    pub fn append(&mut self, payload: &[u8]) -> io::Result<()> {
+        let length = u32::try_from(payload.len())
+            .map_err(|_| io::Error::other("a record of more than four gigabytes"))?;
+        let link = next(&self.key, &self.end.link, payload);
+        let mut framed = Vec::with_capacity(HEAD + payload.len());
+        framed.extend_from_slice(&length.to_le_bytes());
+        framed.extend_from_slice(&link);
+        framed.extend_from_slice(payload);
+        self.write(&framed)?;
+        self.end.link = link;
+        Ok(())
+    }
+
+    /// A write that failed half-way is taken back, so that a later one is not
+    /// hidden behind its torn record.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if let Err(error) = self.file.write_all(bytes) {
+            self.file.set_len(self.end.length)?;
+            self.file.seek(SeekFrom::Start(self.end.length))?;
+            return Err(error);
+        }
+        self.end.length += bytes.len() as u64;
+        Ok(())
+    }
+}

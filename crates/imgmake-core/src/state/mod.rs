@@ -1,0 +1,464 @@
+//! What was made from what, kept in `.imgmake/` beside the manifest.
+//!
+//! A checkout may hold anything under these names, so a file counts only with a MAC under
+//! the user's key, derived for the project's path: else it is ignored, told of, and made anew.
+//!
+//! ```text
+//! log      append-only records: attempts, outcomes, pins (see `log`)
+//! stat     (device, inode, size, times) → content hash (see `stat_cache`)
+//! manifest.cache   the decoded manifest, as its owner encoded it
+//! lock     held by the run that may write here
+//! ```
+//!
+//! Knows keys and explanations. Knows no image, manifest or terminal: what a
+//! target made is a list of [`Output`]s in plain strings.
+
+mod directory;
+mod lock;
+mod log;
+mod signature;
+mod stat_cache;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Mutex;
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::key::{CacheKey, Explanation, Inputs};
+use imgmake_guard::mac::MacKey;
+
+pub use directory::Sealed;
+pub use lock::{Lock, LockError, Wait};
+pub use signature::{Signature, tree_signature};
+pub use stat_cache::StatCache;
+
+use directory::Directory;
+use log::{End, Found, Log};
+
+/// One thing that a target made, with what is needed to see later that it is
+/// still there and still the same.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Output {
+    /// An image in the store.
+    Image {
+        media_type: String,
+        digest: String,
+        size: u64,
+        /// Blobs that were in the store when it was made: digest and size.
+        blobs: Vec<(String, u64)>,
+        /// Where layers that were never pulled can be had.
+        sources: Vec<String>,
+        tags: Vec<String>,
+    },
+    /// An archive, layout or report: `signature` covers names, sizes, times and inodes.
+    File {
+        what: FileKind,
+        path: String,
+        signature: [u8; 32],
+    },
+    /// An output of a `run` target: `hash` covers the contents of the whole tree.
+    Tree { path: String, hash: [u8; 32] },
+    /// A tag that was published.
+    Pushed { reference: String, digest: String },
+    /// A digest that a gate let pass.
+    Passed { digest: String },
+    /// In a daemon's own store: names, and the ids that it gave them.
+    Loaded {
+        engine: String,
+        ids: Vec<(String, String)>,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FileKind {
+    Tar,
+    Layout,
+    Report,
+    Digests,
+}
+
+/// The result of the last finished attempt at a target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    pub key: CacheKey,
+    /// What dependents put into their keys: equal outputs give equal digests.
+    pub digest: [u8; 32],
+    pub outputs: Vec<Output>,
+    /// Encoded; decoded only when somebody asks why.
+    explanation: Vec<u8>,
+}
+
+impl Outcome {
+    pub fn new(inputs: &Inputs, digest: [u8; 32], outputs: Vec<Output>) -> Outcome {
+        let explanation = postcard::to_stdvec(&inputs.explanation())
+            .expect("an explanation holds strings and hashes");
+        Outcome {
+            key: inputs.key(),
+            digest,
+            outputs,
+            explanation,
+        }
+    }
+
+    pub fn explanation(&self) -> Explanation {
+        postcard::from_bytes(&self.explanation).unwrap_or_default()
+    }
+}
+
+/// What is known about a target.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Known {
+    pub outcome: Option<Outcome>,
+    /// What happened after that outcome, if anything did.
+    pub since: Since,
+}
+
+/// What became of the last attempt.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Since {
+    #[default]
+    Finished,
+    /// It started and nothing more is known: the run was killed.
+    Interrupted,
+    Failed,
+    /// It was made, but from inputs that moved meanwhile.
+    InputsMoved,
+}
+
+#[derive(Serialize, Deserialize)]
+enum Record<'a> {
+    Attempt {
+        target: &'a str,
+        since: Since,
+    },
+    Finished {
+        target: &'a str,
+        key: CacheKey,
+        digest: [u8; 32],
+        outputs: Vec<Output>,
+        #[serde(borrow)]
+        explanation: &'a [u8],
+    },
+    Pin {
+        name: &'a str,
+        value: &'a str,
+    },
+}
+
+/// The project's memory. Many threads may read and record at once.
+pub struct State {
+    directory: Option<Directory>,
+    key: MacKey,
+    inner: Mutex<Inner>,
+    ignored: Option<Ignored>,
+    pub stats: StatCache,
+}
+
+/// What of the state was not used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ignored {
+    /// A file without a MAC of the key: all of it.
+    Foreign,
+    /// What follows the sound records of the log.
+    DamagedEnd,
+}
+
+#[derive(Default)]
+struct Inner {
+    known: BTreeMap<String, Known>,
+    pins: BTreeMap<String, String>,
+    /// `None` when this process may only read.
+    log: Option<Log>,
+}
+
+const MANIFEST: &str = "manifest.cache";
+
+/// The name of the directory that holds all this.
+pub const DIRECTORY: &str = ".imgmake";
+
+impl State {
+    /// Reads what is there and writes nothing, for `plan`, `why` and `check`.
+    pub fn read(project: &Path, key: &MacKey) -> State {
+        match Directory::open(project) {
+            Ok(Some(directory)) => State::load(directory, project, key).0,
+            Ok(None) => State::empty(key, None),
+            Err(_) => State::empty(key, Some(Ignored::Foreign)),
+        }
+    }
+
+    /// Reads and goes on recording. The caller shows that it holds the lock.
+    ///
+    /// # Errors
+    /// The directory cannot be written.
+    pub fn open(project: &Path, key: &MacKey, lock: &Lock) -> Result<State> {
+        debug_assert!(lock.is_of(&project.join(DIRECTORY)));
+        let told = || {
+            format!(
+                "cannot write the project's state in `{}`",
+                project.display()
+            )
+        };
+        let directory = Directory::open_or_make(project).with_context(told)?;
+        let (mut state, end) = State::load(directory, project, key);
+        let directory = state.directory.as_ref().expect("it was just given");
+        if state.ignored == Some(Ignored::Foreign) {
+            // Nothing else replaces them where there is nothing to remember.
+            directory.remove_foreign(&["stat", MANIFEST], &state.key);
+        }
+        let inner = state.inner.get_mut().expect("nobody else has it yet");
+        let goes_on = |end: End| Log::append_at(directory, &state.key, end);
+        let kept = end.filter(|end| end.length <= inner.worth_keeping());
+        // One that cannot be written, such as for a second name that it has, is replaced.
+        let log = match kept.and_then(|end| goes_on(end).ok()) {
+            Some(log) => Ok(log),
+            None => inner.compact(directory, &state.key),
+        };
+        inner.log = Some(log.with_context(told)?);
+        Ok(state)
+    }
+
+    fn empty(key: &MacKey, ignored: Option<Ignored>) -> State {
+        State {
+            directory: None,
+            key: key.clone(),
+            inner: Mutex::new(Inner::default()),
+            ignored,
+            stats: StatCache::new(),
+        }
+    }
+
+    /// The log and the stat cache, read side by side; where the log goes on, if it is ours.
+    fn load(directory: Directory, project: &Path, key: &MacKey) -> (State, Option<End>) {
+        let key = project_key(project, key);
+        let ((inner, found), (stats, foreign_stats)) = std::thread::scope(|scope| {
+            let stats = scope.spawn(|| StatCache::load(&directory, &key));
+            let inner = Inner::load(&directory, &key);
+            let stats = stats.join().expect("reading a cache does not panic");
+            (inner, stats)
+        });
+        let (end, ignored) = match found {
+            Found::Foreign => (None, Some(Ignored::Foreign)),
+            Found::Absent => (None, None),
+            Found::Ours { end, damaged } => (Some(end), damaged.then_some(Ignored::DamagedEnd)),
+        };
+        let ignored = match foreign_stats {
+            true => Some(Ignored::Foreign),
+            false => ignored,
+        };
+        let state = State {
+            directory: Some(directory),
+            key,
+            inner: Mutex::new(inner),
+            ignored,
+            stats,
+        };
+        (state, end)
+    }
+
+    /// What was not used of what is there.
+    pub fn ignored(&self) -> Option<Ignored> {
+        self.ignored
+    }
+
+    pub fn known(&self, target: &str) -> Known {
+        self.inner().known.get(target).cloned().unwrap_or_default()
+    }
+
+    /// The key alone, without copying an explanation.
+    pub fn recorded_key(&self, target: &str) -> Option<(CacheKey, Since)> {
+        let inner = self.inner();
+        let known = inner.known.get(target)?;
+        Some((known.outcome.as_ref()?.key, known.since))
+    }
+
+    /// The digest and outputs of the last outcome.
+    pub fn recorded(&self, target: &str) -> Option<([u8; 32], Vec<Output>)> {
+        let inner = self.inner();
+        let outcome = inner.known.get(target)?.outcome.as_ref()?;
+        Some((outcome.digest, outcome.outputs.clone()))
+    }
+
+    /// From here on, until [`State::finished`], the target counts as stale.
+    ///
+    /// # Errors
+    /// The log cannot be written.
+    pub fn started(&self, target: &str) -> Result<()> {
+        self.attempt(target, Since::Interrupted)
+    }
+
+    /// How an attempt ended that did not finish.
+    ///
+    /// # Errors
+    /// The log cannot be written.
+    pub fn attempt(&self, target: &str, since: Since) -> Result<()> {
+        let mut inner = self.inner();
+        inner.append(&Record::Attempt { target, since })?;
+        inner.entry(target).since = since;
+        Ok(())
+    }
+
+    /// # Errors
+    /// The log cannot be written.
+    pub fn finished(&self, target: &str, outcome: Outcome) -> Result<()> {
+        let mut inner = self.inner();
+        inner.append(&outcome.record(target))?;
+        let known = Known {
+            outcome: Some(outcome),
+            since: Since::Finished,
+        };
+        inner.known.insert(target.to_string(), known);
+        Ok(())
+    }
+
+    /// What a FROM tag or an ADD URL was resolved to.
+    pub fn pin(&self, name: &str) -> Option<String> {
+        self.inner().pins.get(name).cloned()
+    }
+
+    /// Remembered for this run even where it cannot be written down.
+    pub fn set_pin(&self, name: &str, value: &str) {
+        let mut inner = self.inner();
+        if inner.pins.get(name).is_some_and(|known| known == value) {
+            return;
+        }
+        // A pin that is lost is resolved again: worth a slower run, not a failed one.
+        drop(inner.append(&Record::Pin { name, value }));
+        inner.pins.insert(name.to_string(), value.to_string());
+    }
+
+    /// Writes the stat cache, if it learnt anything.
+    pub fn save_stats(&self) {
+        // Only speed is lost when this fails.
+        if let Some(directory) = &self.directory {
+            drop(self.stats.save(directory, &self.key));
+        }
+    }
+
+    fn inner(&self) -> std::sync::MutexGuard<'_, Inner> {
+        self.inner.lock().expect("no thread panics while recording")
+    }
+}
+
+/// The encoded manifest, when it was filed under this key.
+pub fn cached_manifest(project: &Path, key: &MacKey) -> Sealed {
+    match Directory::open(project) {
+        Ok(Some(directory)) => directory.sealed(MANIFEST, &project_key(project, key)),
+        Ok(None) => Sealed::Absent,
+        Err(_) => Sealed::Foreign,
+    }
+}
+
+/// Files an encoded manifest. Only where `.imgmake/` exists: reading commands make nothing.
+pub fn cache_manifest(project: &Path, key: &MacKey, content: &[u8]) {
+    if let Ok(Some(directory)) = Directory::open(project) {
+        // Only speed is lost when this fails.
+        drop(directory.seal(MANIFEST, &project_key(project, key), content));
+    }
+}
+
+/// A file of one project is none of another's.
+fn project_key(project: &Path, key: &MacKey) -> MacKey {
+    key.derive("project", project.as_os_str().as_encoded_bytes())
+}
+
+impl Outcome {
+    fn record<'a>(&'a self, target: &'a str) -> Record<'a> {
+        Record::Finished {
+            target,
+            key: self.key,
+            digest: self.digest,
+            outputs: self.outputs.clone(),
+            explanation: &self.explanation,
+        }
+    }
+}
+
+impl Inner {
+    /// What the log tells, and what kind of log it is.
+    fn load(directory: &Directory, key: &MacKey) -> (Inner, Found) {
+        let mut inner = Inner::default();
+        let found = log::read(directory, key, |payload| {
+            let record = postcard::from_bytes::<Record<'_>>(payload);
+            record.map(|record| inner.apply(record)).is_ok()
+        });
+        (inner, found)
+    }
+
+    fn apply(&mut self, record: Record<'_>) {
+        match record {
+            Record::Attempt { target, since } => self.entry(target).since = since,
+            Record::Finished {
+                target,
+                key,
+                digest,
+                outputs,
+                explanation,
+            } => {
+                *self.entry(target) = Known {
+                    outcome: Some(Outcome {
+                        key,
+                        digest,
+                        outputs,
+                        explanation: explanation.to_vec(),
+                    }),
+                    since: Since::Finished,
+                };
+            }
+            Record::Pin { name, value } => {
+                self.pins.insert(name.to_string(), value.to_string());
+            }
+        }
+    }
+
+    fn entry(&mut self, target: &str) -> &mut Known {
+        if !self.known.contains_key(target) {
+            self.known.insert(target.to_string(), Known::default());
+        }
+        self.known.get_mut(target).expect("it was just put there")
+    }
+
+    fn append(&mut self, record: &Record<'_>) -> Result<()> {
+        let Some(log) = &mut self.log else {
+            return Ok(());
+        };
+        let payload = postcard::to_stdvec(record).expect("records hold strings and numbers");
+        log.append(&payload)
+            .context("cannot write the project's state in `.imgmake/log`")
+    }
+
+    /// The length up to which the log is left as it is: twice what is live.
+    fn worth_keeping(&self) -> u64 {
+        let live: usize = self
+            .known
+            .values()
+            .filter_map(|known| known.outcome.as_ref())
+            .map(|outcome| outcome.explanation.len() + 400)
+            .sum();
+        2 * live as u64 + (256 << 10)
+    }
+
+    /// Writes only what is live into a new log that replaces the old one.
+    fn compact(&self, directory: &Directory, key: &MacKey) -> std::io::Result<Log> {
+        Log::rewrite(directory, key, |log| {
+            let encode =
+                |record: &Record<'_>| postcard::to_stdvec(record).expect("records hold strings");
+            for (name, value) in &self.pins {
+                log.append(&encode(&Record::Pin { name, value }))?;
+            }
+            for (target, known) in &self.known {
+                if let Some(outcome) = &known.outcome {
+                    log.append(&encode(&outcome.record(target)))?;
+                }
+                if known.since != Since::Finished {
+                    let since = known.since;
+                    log.append(&encode(&Record::Attempt { target, since }))?;
+                }
+            }
+            Ok(())
+        })
+    }
+}

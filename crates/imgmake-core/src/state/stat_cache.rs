@@ -1,0 +1,220 @@
+//! Content hashes by stat signature, so that an unchanged file is not read again.
+//!
+//! An entry is trusted only if the file's ctime precedes the start of its own
+//! hashing by more than one file-system tick: a write within the same tick as
+//! the hashing would leave the signature as it was.
+//!
+//! The file is an array of fixed records sorted by device and inode, searched
+//! where it lies: loading 24,000 entries decodes none of them.
+
+use std::collections::HashMap;
+use std::fs::{File, Metadata};
+use std::io::{self, Read};
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::Signature;
+use super::directory::{Directory, Sealed};
+use imgmake_event::Cancel;
+use imgmake_guard::mac::MacKey;
+
+/// Its name; the content is sealed (see `mac`).
+const NAME: &str = "stat";
+/// Signature, then hash.
+const RECORD: usize = 40 + 32;
+/// Kernels stamp files with a coarse clock that moves every 1 to 10 ms.
+const TICK: i64 = 20_000_000;
+/// Entries that no run looked at are dropped once they outnumber the others.
+const SPARE: usize = 4096;
+
+pub struct StatCache {
+    records: Vec<u8>,
+    /// Device and inode of each record: what a search touches stays small.
+    places: Vec<(u64, u64)>,
+    /// One bit for each record that was used.
+    used: Vec<AtomicU64>,
+    learnt: Mutex<HashMap<(u64, u64), [u8; RECORD]>>,
+}
+
+impl Default for StatCache {
+    fn default() -> StatCache {
+        StatCache::new()
+    }
+}
+
+impl StatCache {
+    /// With nothing in it.
+    pub fn new() -> StatCache {
+        StatCache::of(Vec::new())
+    }
+
+    /// What was saved under this key; and whether something else is there, which is ignored.
+    pub(super) fn load(directory: &Directory, key: &MacKey) -> (StatCache, bool) {
+        match directory.sealed(NAME, key) {
+            Sealed::Ours(records) if records.len().is_multiple_of(RECORD) => {
+                (StatCache::of(records), false)
+            }
+            Sealed::Absent => (StatCache::new(), false),
+            _ => (StatCache::new(), true),
+        }
+    }
+
+    fn of(records: Vec<u8>) -> StatCache {
+        let words = (records.len() / RECORD).div_ceil(64);
+        StatCache {
+            places: records.chunks_exact(RECORD).map(place_of).collect(),
+            records,
+            used: (0..words).map(|_| AtomicU64::new(0)).collect(),
+            learnt: Mutex::default(),
+        }
+    }
+
+    /// The hash of a file that was hashed before and has not moved since.
+    pub fn known(&self, metadata: &Metadata) -> Option<[u8; 32]> {
+        self.find(&Signature::of(metadata))
+    }
+
+    /// blake3 of a regular file's bytes; reads it only if it is not known.
+    ///
+    /// # Errors
+    /// The file cannot be read, or somebody cancelled.
+    pub fn hash(&self, path: &Path, metadata: &Metadata, cancel: &Cancel) -> io::Result<[u8; 32]> {
+        self.hash_opened(&Signature::of(metadata), &|| File::open(path), cancel)
+    }
+
+    /// The same of a file that `open` gives if it must be read.
+    ///
+    /// # Errors
+    /// As [`hash`](Self::hash).
+    pub fn hash_opened(
+        &self,
+        signature: &Signature,
+        open: &dyn Fn() -> io::Result<File>,
+        cancel: &Cancel,
+    ) -> io::Result<[u8; 32]> {
+        cancel.check()?;
+        if let Some(hash) = self.find(signature) {
+            return Ok(hash);
+        }
+        let started = now();
+        let mut file = open()?;
+        let hash = hash_file(&mut file, signature.size, cancel)?;
+        let after = Signature::of(&file.metadata()?);
+        // What moved while it was read is hashed again by whoever asks next.
+        if after == *signature && signature.ctime.saturating_add(TICK) < started {
+            self.learn(signature, &hash);
+        }
+        Ok(hash)
+    }
+
+    fn learn(&self, signature: &Signature, hash: &[u8; 32]) {
+        let mut record = [0; RECORD];
+        record[..40].copy_from_slice(&signature.bytes());
+        record[40..].copy_from_slice(hash);
+        let place = (signature.device, signature.inode);
+        self.learnt().insert(place, record);
+    }
+
+    fn find(&self, signature: &Signature) -> Option<[u8; 32]> {
+        let wanted = signature.bytes();
+        let place = (signature.device, signature.inode);
+        if let Some(at) = self.position(place) {
+            let record = self.record(at);
+            if record[..40] == wanted {
+                self.used[at / 64].fetch_or(1 << (at % 64), Ordering::Relaxed);
+                return Some(record[40..].try_into().expect("a hash is 32 bytes"));
+            }
+        }
+        let learnt = self.learnt();
+        let record = learnt.get(&place).filter(|r| r[..40] == wanted)?;
+        Some(record[40..].try_into().expect("a hash is 32 bytes"))
+    }
+
+    fn position(&self, place: (u64, u64)) -> Option<usize> {
+        self.places.binary_search(&place).ok()
+    }
+
+    fn record(&self, at: usize) -> &[u8] {
+        &self.records[at * RECORD..(at + 1) * RECORD]
+    }
+
+    /// Writes what was known and what was learnt, if anything was.
+    ///
+    /// # Errors
+    /// The file system is full or read-only.
+    pub(super) fn save(&self, directory: &Directory, key: &MacKey) -> io::Result<()> {
+        let learnt = self.learnt();
+        if learnt.is_empty() {
+            return Ok(());
+        }
+        let mut records: Vec<&[u8]> = learnt.values().map(<[u8; RECORD]>::as_slice).collect();
+        let old = (0..self.records.len() / RECORD)
+            .filter(|at| !learnt.contains_key(&place_of(self.record(*at))));
+        let (used, unused): (Vec<usize>, Vec<usize>) = old.partition(|at| self.was_used(*at));
+        records.extend(used.iter().map(|at| self.record(*at)));
+        if unused.len() <= records.len() + SPARE {
+            records.extend(unused.iter().map(|at| self.record(*at)));
+        }
+        records.sort_by_key(|record| place_of(record));
+        directory.seal(NAME, key, &records.concat())
+    }
+
+    fn was_used(&self, at: usize) -> bool {
+        self.used[at / 64].load(Ordering::Relaxed) & (1 << (at % 64)) != 0
+    }
+
+    fn learnt(&self) -> std::sync::MutexGuard<'_, HashMap<(u64, u64), [u8; RECORD]>> {
+        self.learnt.lock().expect("no thread panics while learning")
+    }
+}
+
+fn place_of(record: &[u8]) -> (u64, u64) {
+    let number = |at: usize| u64::from_le_bytes(record[at..at + 8].try_into().expect("8 bytes"));
+    (number(0), number(8))
+}
+
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| {
+        i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
+    })
+}
+
+/// By reads: mapped pages would count as memory of this process.
+fn hash_file(file: &mut File, size: u64, cancel: &Cancel) -> io::Result<[u8; 32]> {
+    const SMALL: u64 = 4 << 20;
+    let mut hasher = blake3::Hasher::new();
+    let length = if size < SMALL {
+        size.clamp(1 << 10, 128 << 10)
+    } else {
+        2 << 20
+    };
+    let mut buffer = vec![0; length as usize];
+    loop {
+        cancel.check()?;
+        let count = fill(file, &mut buffer)?;
+        if count == 0 {
+            return Ok(*hasher.finalize().as_bytes());
+        }
+        if size < SMALL {
+            hasher.update(&buffer[..count]);
+        } else {
+            hasher.update_rayon(&buffer[..count]);
+        }
+    }
+}
+
+fn fill(file: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match file.read(&mut buffer[filled..]) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}

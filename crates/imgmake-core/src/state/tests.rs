@@ -1,0 +1,419 @@
+use std::fs;
+use std::os::unix::fs::{MetadataExt, symlink};
+
+use super::*;
+use imgmake_event::Cancel;
+
+fn key() -> MacKey {
+    MacKey::of_text("the key of the user who runs these tests").unwrap()
+}
+
+fn open(project: &Path, lock: &Lock) -> State {
+    State::open(project, &key(), lock).unwrap()
+}
+
+fn read(project: &Path) -> State {
+    State::read(project, &key())
+}
+
+fn inputs(value: &str) -> Inputs {
+    let mut inputs = Inputs::new();
+    inputs.value("file", "src/main.c", value.as_bytes());
+    inputs
+}
+
+fn outcome(value: &str) -> Outcome {
+    let output = Output::Pushed {
+        reference: "r/x:1".into(),
+        digest: value.into(),
+    };
+    Outcome::new(&inputs(value), [7; 32], vec![output])
+}
+
+fn project() -> (tempfile::TempDir, Lock) {
+    let directory = tempfile::tempdir().unwrap();
+    let lock = Lock::take(directory.path(), &Wait::No).unwrap();
+    (directory, lock)
+}
+
+#[test]
+fn an_outcome_comes_back_as_it_was_with_its_explanation() {
+    let (directory, lock) = project();
+    let state = open(directory.path(), &lock);
+    state.started("app").unwrap();
+    state.finished("app", outcome("1")).unwrap();
+    state.set_pin("debian:12", "sha256:00");
+
+    let again = read(directory.path());
+
+    let known = again.known("app");
+    assert_eq!(known.since, Since::Finished);
+    assert_eq!(known.outcome, Some(outcome("1")));
+    let explanation = known.outcome.unwrap().explanation();
+    assert_eq!(explanation, inputs("1").explanation());
+    assert_eq!(again.pin("debian:12").as_deref(), Some("sha256:00"));
+}
+
+#[test]
+fn a_start_without_a_finish_is_an_interruption() {
+    let (directory, lock) = project();
+    let state = open(directory.path(), &lock);
+    state.finished("app", outcome("1")).unwrap();
+    state.started("app").unwrap();
+    let known = read(directory.path()).known("app");
+    assert_eq!(known.since, Since::Interrupted);
+    assert!(known.outcome.is_some());
+}
+
+#[test]
+fn a_log_cut_anywhere_or_with_any_byte_changed_keeps_what_stands_before() {
+    let (directory, lock) = project();
+    let state = open(directory.path(), &lock);
+    state.finished("first", outcome("1")).unwrap();
+    let path = directory.path().join(".imgmake/log");
+    let kept = fs::metadata(&path).unwrap().len() as usize;
+    state.finished("second", outcome("2")).unwrap();
+    drop(state);
+    let whole = fs::read(&path).unwrap();
+    for at in kept..whole.len() {
+        let mut changed = whole.clone();
+        changed[at] ^= 0x40;
+        for damaged in [&whole[..at], &changed[..]] {
+            fs::write(&path, damaged).unwrap();
+            let state = open(directory.path(), &lock);
+            assert!(state.known("first").outcome.is_some(), "{at}");
+            assert!(state.known("second").outcome.is_none(), "{at}");
+            state.finished("third", outcome("3")).unwrap();
+            let again = read(directory.path());
+            assert!(again.known("third").outcome.is_some(), "{at}");
+        }
+    }
+}
+
+#[test]
+fn a_file_that_is_no_log_of_ours_is_replaced_by_one() {
+    let (directory, lock) = project();
+    fs::write(directory.path().join(".imgmake/log"), "who knows").unwrap();
+    let state = open(directory.path(), &lock);
+    state.finished("app", outcome("1")).unwrap();
+    assert!(read(directory.path()).known("app").outcome.is_some());
+}
+
+#[test]
+fn a_log_that_grew_is_compacted_and_loses_nothing_live() {
+    let (directory, lock) = project();
+    let state = open(directory.path(), &lock);
+    for round in 0..3000 {
+        state.finished("app", outcome(&round.to_string())).unwrap();
+    }
+    state.attempt("other", Since::Failed).unwrap();
+    let path = directory.path().join(".imgmake/log");
+    let before = fs::metadata(&path).unwrap().size();
+    let state = open(directory.path(), &lock);
+    assert!(fs::metadata(&path).unwrap().size() < before / 10);
+    assert_eq!(state.known("app").outcome, Some(outcome("2999")));
+    assert_eq!(read(directory.path()).known("other").since, Since::Failed);
+}
+
+#[test]
+fn a_second_run_is_told_who_holds_the_project() {
+    let (directory, lock) = project();
+    let refused = Lock::take(directory.path(), &Wait::No).unwrap_err();
+    let pid = std::process::id().to_string();
+    assert!(refused.to_string().contains(&pid), "{refused}");
+    drop(lock);
+    Lock::take(directory.path(), &Wait::No).unwrap();
+}
+
+/// A project's `.imgmake` for the cache alone.
+fn stats_of(directory: &Path) -> (StatCache, bool) {
+    let state = Directory::open_or_make(directory).unwrap();
+    StatCache::load(&state, &key())
+}
+
+fn save(stats: &StatCache, directory: &Path) {
+    let state = Directory::open_or_make(directory).unwrap();
+    stats.save(&state, &key()).unwrap();
+}
+
+#[test]
+fn a_known_file_is_not_read_again_and_a_changed_one_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("f");
+    fs::write(&file, "one").unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(60));
+    let hash = |stats: &StatCache| {
+        stats
+            .hash(&file, &fs::metadata(&file).unwrap(), &Cancel::default())
+            .unwrap()
+    };
+    let (stats, _) = stats_of(directory.path());
+    assert_eq!(hash(&stats), *blake3::hash(b"one").as_bytes());
+    save(&stats, directory.path());
+
+    let (stats, foreign) = stats_of(directory.path());
+    assert!(!foreign);
+    let metadata = fs::metadata(&file).unwrap();
+    let unreadable = directory.path().join("absent");
+    let known = stats
+        .hash(&unreadable, &metadata, &Cancel::default())
+        .unwrap();
+    assert_eq!(known, *blake3::hash(b"one").as_bytes());
+
+    fs::write(&file, "two").unwrap();
+    assert_eq!(hash(&stats), *blake3::hash(b"two").as_bytes());
+}
+
+#[test]
+fn a_file_written_just_now_is_hashed_but_not_remembered() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("f");
+    let (stats, _) = stats_of(directory.path());
+    fs::write(&file, "one").unwrap();
+    let metadata = fs::metadata(&file).unwrap();
+    stats.hash(&file, &metadata, &Cancel::default()).unwrap();
+    save(&stats, directory.path());
+    assert!(!directory.path().join(".imgmake/stat").exists());
+}
+
+#[test]
+fn a_stat_cache_with_any_byte_changed_counts_as_empty() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("f");
+    let cache = directory.path().join(".imgmake/stat");
+    fs::write(&file, "one").unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(60));
+    let metadata = fs::metadata(&file).unwrap();
+    let (stats, _) = stats_of(directory.path());
+    stats.hash(&file, &metadata, &Cancel::default()).unwrap();
+    save(&stats, directory.path());
+    let sound = fs::read(&cache).unwrap();
+    for at in 0..sound.len() {
+        let mut bytes = sound.clone();
+        bytes[at] ^= 1;
+        fs::write(&cache, bytes).unwrap();
+        let (stats, foreign) = stats_of(directory.path());
+        assert!(foreign && stats.known(&metadata).is_none(), "{at}");
+    }
+}
+
+/// A project with every kind of file in its `.imgmake`, all of this key.
+fn filed_under(key: &MacKey) -> (tempfile::TempDir, Lock) {
+    let (directory, lock) = project();
+    let file = directory.path().join("f");
+    fs::write(&file, "one").unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(60));
+    let state = State::open(directory.path(), key, &lock).unwrap();
+    state.finished("test", outcome("1")).unwrap();
+    state.set_pin("debian:12", "sha256:00");
+    state
+        .stats
+        .hash(&file, &fs::metadata(&file).unwrap(), &Cancel::default())
+        .unwrap();
+    state.save_stats();
+    cache_manifest(directory.path(), key, b"the manifest");
+    (directory, lock)
+}
+
+fn is_believed(project: &Path) -> [bool; 4] {
+    let state = read(project);
+    let metadata = fs::metadata(project.join("f")).unwrap();
+    [
+        state.known("test").outcome.is_some(),
+        state.pin("debian:12").is_some(),
+        state.stats.known(&metadata).is_some(),
+        matches!(cached_manifest(project, &key()), Sealed::Ours(_)),
+    ]
+}
+
+#[test]
+fn files_of_another_key_are_ignored_told_of_and_made_anew() {
+    let (directory, lock) = filed_under(&key());
+    assert_eq!(is_believed(directory.path()), [true; 4]);
+    assert_eq!(read(directory.path()).ignored(), None);
+    drop((directory, lock));
+
+    for other in [MacKey::random().unwrap(), MacKey::checksum()] {
+        let (directory, lock) = filed_under(&other);
+        assert_eq!(is_believed(directory.path()), [false; 4]);
+        assert_eq!(read(directory.path()).ignored(), Some(Ignored::Foreign));
+        let state = open(directory.path(), &lock);
+        assert_eq!(state.ignored(), Some(Ignored::Foreign));
+        state.finished("new", outcome("2")).unwrap();
+        let again = read(directory.path());
+        assert_eq!(again.ignored(), None);
+        assert!(again.known("new").outcome.is_some());
+        assert!(again.known("test").outcome.is_none());
+    }
+}
+
+#[test]
+fn files_of_another_project_or_in_each_others_place_are_ignored() {
+    let (other, _lock) = filed_under(&key());
+    let (directory, lock) = project();
+    fs::copy(other.path().join("f"), directory.path().join("f")).unwrap();
+    for name in ["log", "stat", "manifest.cache"] {
+        let from = other.path().join(".imgmake").join(name);
+        fs::copy(from, directory.path().join(".imgmake").join(name)).unwrap();
+    }
+    assert_eq!(is_believed(directory.path()), [false; 4]);
+    drop((directory, lock));
+    let own = |name: &str| other.path().join(".imgmake").join(name);
+    fs::copy(own("manifest.cache"), own("stat")).unwrap();
+    assert_eq!(is_believed(other.path()), [true, true, false, true]);
+    fs::copy(own("log"), own("manifest.cache")).unwrap();
+    assert_eq!(is_believed(other.path()), [true, true, false, false]);
+}
+
+#[test]
+fn records_cannot_be_reordered_repeated_or_cut_out_of_a_log() {
+    let (directory, lock) = project();
+    let path = directory.path().join(".imgmake/log");
+    let state = open(directory.path(), &lock);
+    let mut ends = vec![fs::metadata(&path).unwrap().len() as usize];
+    for target in ["a", "b", "c"] {
+        state.finished(target, outcome("1")).unwrap();
+        ends.push(fs::metadata(&path).unwrap().len() as usize);
+    }
+    let whole = fs::read(&path).unwrap();
+    let start = &whole[..ends[0]];
+    let [a, b, c] = [0, 1, 2].map(|at| &whole[ends[at]..ends[at + 1]]);
+    for (pieces, sound) in [
+        (vec![a, b, c], "abc"),
+        (vec![b, a, c], ""),
+        (vec![a, c], "a"),
+        (vec![a, a, b, c], "a"),
+        (vec![a, b, c, a], "abc"),
+        (vec![b], ""),
+    ] {
+        fs::write(&path, [&[start], &pieces[..]].concat().concat()).unwrap();
+        let state = read(directory.path());
+        let known: String = ["a", "b", "c"]
+            .into_iter()
+            .filter(|target| state.known(target).outcome.is_some())
+            .collect();
+        assert_eq!(known, sound);
+        let damaged =
+            (pieces.concat().len() > sound.len() * a.len()).then_some(Ignored::DamagedEnd);
+        assert_eq!(state.ignored(), damaged);
+    }
+    // A record of the same key's earlier log.
+    fs::remove_file(&path).unwrap();
+    let state = open(directory.path(), &lock);
+    state.finished("x", outcome("1")).unwrap();
+    let newer = fs::read(&path).unwrap();
+    fs::write(&path, [&newer[..ends[0]], a].concat()).unwrap();
+    assert!(read(directory.path()).known("a").outcome.is_none());
+}
+
+#[test]
+fn no_link_is_followed_and_nothing_special_makes_anybody_wait() {
+    let fifo = |path: &Path| {
+        let (kind, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU);
+        rustix::fs::mknodat(rustix::fs::CWD, path, kind, mode, 0).unwrap();
+    };
+    for name in ["log", "stat", "manifest.cache"] {
+        let (directory, lock) = filed_under(&key());
+        let (path, victim) = (
+            directory.path().join(".imgmake").join(name),
+            directory.path().join("victim"),
+        );
+        fs::copy(&path, &victim).unwrap();
+        let before = fs::read(&victim).unwrap();
+        for make in [
+            &|| symlink(&victim, &path).unwrap(),
+            &|| fifo(&path),
+            &|| fs::hard_link(&victim, &path).unwrap(),
+        ] as [&dyn Fn(); 3]
+        {
+            drop(fs::remove_file(&path));
+            make();
+            is_believed(directory.path());
+            let state = open(directory.path(), &lock);
+            state.finished("new", outcome("2")).unwrap();
+            let file = directory.path().join("f");
+            drop(
+                state
+                    .stats
+                    .hash(&file, &fs::metadata(&file).unwrap(), &Cancel::default()),
+            );
+            state.save_stats();
+            cache_manifest(directory.path(), &key(), b"new");
+            assert_eq!(fs::read(&victim).unwrap(), before, "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_lock_that_leads_elsewhere_leaves_its_target_as_it_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let (state, victim) = (
+        directory.path().join(".imgmake"),
+        directory.path().join("victim"),
+    );
+    fs::create_dir(&state).unwrap();
+    fs::write(&victim, "precious").unwrap();
+    symlink(&victim, state.join("lock")).unwrap();
+    let refused = Lock::take(directory.path(), &Wait::No).unwrap_err();
+    assert!(
+        refused.to_string().contains("`lock` in it is a link"),
+        "{refused}"
+    );
+    fs::remove_file(state.join("lock")).unwrap();
+    symlink(directory.path().join("new"), state.join("lock")).unwrap();
+    Lock::take(directory.path(), &Wait::No).unwrap_err();
+    assert!(!directory.path().join("new").exists());
+    fs::remove_file(state.join("lock")).unwrap();
+    // A second name of a file is locked, and not written.
+    fs::hard_link(&victim, state.join("lock")).unwrap();
+    Lock::take(directory.path(), &Wait::No).unwrap();
+    assert_eq!(fs::read_to_string(&victim).unwrap(), "precious");
+}
+
+#[test]
+fn a_directory_that_is_a_link_is_refused_for_writing_and_ignored_for_reading() {
+    let directory = tempfile::tempdir().unwrap();
+    let (other, _lock) = filed_under(&key());
+    let link = directory.path().join(".imgmake");
+    for target in [other.path().join(".imgmake"), other.path().join("f")] {
+        symlink(&target, &link).unwrap();
+        let refused = Lock::take(directory.path(), &Wait::No).unwrap_err();
+        assert!(
+            refused.to_string().contains("not a directory but"),
+            "{refused}"
+        );
+        let state = read(directory.path());
+        assert_eq!(state.ignored(), Some(Ignored::Foreign));
+        assert!(matches!(
+            cached_manifest(directory.path(), &key()),
+            Sealed::Foreign
+        ));
+        cache_manifest(directory.path(), &key(), b"new");
+        fs::remove_file(&link).unwrap();
+    }
+    let kept = fs::read_dir(other.path().join(".imgmake")).unwrap().count();
+    assert_eq!(
+        kept, 5,
+        "the lock, .gitignore, log, stat and manifest.cache"
+    );
+}
+
+#[test]
+fn a_tree_of_any_depth_is_signed_or_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut at = imgmake_guard::confined::open_directory(directory.path()).unwrap();
+    let mut dig = |levels: usize| {
+        for _ in 0..levels {
+            rustix::fs::mkdirat(&at, "d", 0o755.into()).unwrap();
+            at = imgmake_guard::confined::open_child(&at, b"d").unwrap();
+        }
+    };
+    dig(1900);
+    let first = tree_signature(directory.path()).unwrap();
+    assert_eq!(tree_signature(directory.path()).unwrap(), first);
+    dig(1);
+    assert_ne!(tree_signature(directory.path()).unwrap(), first);
+    dig(3000);
+    assert!(tree_signature(directory.path()).is_err());
+    imgmake_guard::confined::remove_tree(&directory.path().join("d")).unwrap();
+}

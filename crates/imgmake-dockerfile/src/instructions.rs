@@ -1,0 +1,344 @@
+//! One logical line to one [`Instruction`].
+
+use super::error::DockerfileError;
+use super::expand::{is_signal, not_a_signal};
+use super::expose;
+use super::flags::{self, Flags};
+use super::heredoc::Heredoc;
+use super::lines::LogicalLine;
+use super::mount::MountSpec;
+use super::suggest;
+use super::types::*;
+use super::words;
+use imgmake_guard::excerpt::excerpt;
+
+mod files;
+mod healthcheck;
+mod pairs;
+
+type Result<T, E = DockerfileError> = std::result::Result<T, E>;
+
+/// Every instruction there is.
+pub const NAMES: [&str; 18] = [
+    "ADD",
+    "ARG",
+    "CMD",
+    "COPY",
+    "ENTRYPOINT",
+    "ENV",
+    "EXPOSE",
+    "FROM",
+    "HEALTHCHECK",
+    "LABEL",
+    "MAINTAINER",
+    "ONBUILD",
+    "RUN",
+    "SHELL",
+    "STOPSIGNAL",
+    "USER",
+    "VOLUME",
+    "WORKDIR",
+];
+
+/// What an instruction's parser gets to see.
+struct Request<'a> {
+    name: &'static str,
+    flags: Flags,
+    /// Everything behind the flags, trimmed.
+    arguments: &'a str,
+    heredocs: &'a [Heredoc],
+    escape: Escape,
+}
+
+pub fn parse(line: &LogicalLine, escape: Escape) -> Result<Instruction> {
+    instruction(&line.text, &line.heredocs, escape)
+}
+
+fn instruction(text: &str, heredocs: &[Heredoc], escape: Escape) -> Result<Instruction> {
+    let (keyword, rest) = flags::keyword(text);
+    let name = known(keyword)?;
+    if name == "ONBUILD" {
+        return onbuild(rest, heredocs, escape);
+    }
+    let (given, arguments) = flags::split(rest, escape);
+    let request = Request {
+        name,
+        flags: Flags::new(name, given),
+        arguments,
+        heredocs,
+        escape,
+    };
+    request.parse()
+}
+
+fn known(keyword: &str) -> Result<&'static str> {
+    let upper = keyword.to_uppercase();
+    let name = NAMES.iter().find(|name| **name == upper);
+    name.copied().ok_or_else(|| {
+        DockerfileError::new(0, format!("there is no instruction `{}`", excerpt(keyword)))
+            .word(keyword)
+            .nearest(suggest::nearest(&upper, NAMES))
+            .help(match keyword.ends_with('\\') || keyword.ends_with('`') {
+                true => "a blank must separate the instruction from the continuation".to_owned(),
+                false => "does the line before lack its `\\`?".to_owned(),
+            })
+    })
+}
+
+pub fn allowed_in_onbuild(keyword: &str) -> Result<()> {
+    let upper = keyword.to_uppercase();
+    match upper.as_str() {
+        "ONBUILD" | "FROM" | "MAINTAINER" => {
+            Err(DockerfileError::new(0, format!("{upper} cannot stand in ONBUILD")).word(keyword))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn onbuild(rest: &str, heredocs: &[Heredoc], escape: Escape) -> Result<Instruction> {
+    if rest.is_empty() {
+        return Err(DockerfileError::new(0, "ONBUILD needs an instruction").word("ONBUILD"));
+    }
+    allowed_in_onbuild(flags::keyword(rest).0)?;
+    let instruction = instruction(rest, heredocs, escape)?;
+    let bodies = heredocs.iter();
+    let trigger = bodies.fold(rest.to_owned(), |trigger, heredoc| {
+        trigger + "\n" + &heredoc.content + &heredoc.name
+    });
+    Ok(Instruction::Onbuild(Onbuild {
+        trigger,
+        instruction: Box::new(instruction),
+    }))
+}
+
+/// The rest of a FROM line.
+pub fn from(rest: &str, escape: Escape) -> Result<From> {
+    let (given, arguments) = flags::split(rest, escape);
+    let mut flags = Flags::new("FROM", given);
+    let platform = flags.text("platform")?;
+    flags.finish()?;
+    let words: Vec<&str> = flags::words(arguments).collect();
+    let (image, written) = match words.as_slice() {
+        [image] => (*image, None),
+        [image, separator, name] if separator.eq_ignore_ascii_case("as") => {
+            (*image, Some(((*separator).to_owned(), (*name).to_owned())))
+        }
+        words => return Err(wrong_from(words)),
+    };
+    let name = written.as_ref().map(|(_, name)| stage_name(name));
+    Ok(From {
+        platform,
+        image: image.to_owned(),
+        name: name.transpose()?,
+        written,
+    })
+}
+
+fn wrong_from(words: &[&str]) -> DockerfileError {
+    let error = match words {
+        [] => DockerfileError::new(0, "FROM needs an image").word("FROM"),
+        [_, separator] if separator.eq_ignore_ascii_case("as") => {
+            DockerfileError::new(0, format!("`{separator}` needs a name")).word(*separator)
+        }
+        [_, separator, _, word, ..] if separator.eq_ignore_ascii_case("as") => {
+            DockerfileError::new(0, format!("`{word}` is one word too many")).word(*word)
+        }
+        [_, word, ..] => {
+            DockerfileError::new(0, format!("FROM does not know what `{word}` means here"))
+                .word(*word)
+        }
+        [word] => DockerfileError::new(0, "FROM takes one image").word(*word),
+    };
+    error.help("write FROM image or FROM image AS name")
+}
+
+fn stage_name(written: &str) -> Result<String> {
+    let name = written.to_lowercase();
+    let starts = name.starts_with(|c: char| c.is_ascii_lowercase());
+    let goes_on = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_.".contains(c);
+    match starts && name.chars().all(goes_on) {
+        true => Ok(name),
+        false => Err(
+            DockerfileError::new(0, format!("`{written}` cannot name a stage"))
+                .word(written)
+                .help("a name starts with a letter; letters, digits, `-`, `_` and `.` follow"),
+        ),
+    }
+}
+
+impl Request<'_> {
+    fn parse(self) -> Result<Instruction> {
+        match self.name {
+            "ADD" => self.add(),
+            "COPY" => self.copy(),
+            "RUN" => self.run(),
+            "HEALTHCHECK" => self.healthcheck(),
+            "FROM" => Err(DockerfileError::new(0, "FROM cannot stand here").word("FROM")),
+            _ => self.without_flags(),
+        }
+    }
+
+    fn without_flags(mut self) -> Result<Instruction> {
+        let flags = std::mem::replace(&mut self.flags, Flags::new(self.name, Vec::new()));
+        flags.finish()?;
+        match self.name {
+            "ARG" => self.arg(),
+            "CMD" => self.command_line().map(Instruction::Cmd),
+            "ENTRYPOINT" => self.command_line().map(Instruction::Entrypoint),
+            "ENV" => self.pairs().map(Instruction::Env),
+            "EXPOSE" => self.expose(),
+            "LABEL" => self.pairs().map(Instruction::Label),
+            "MAINTAINER" => self.one().map(Instruction::Maintainer),
+            "SHELL" => self.shell(),
+            "STOPSIGNAL" => self.stopsignal(),
+            "USER" => self.one().map(Instruction::User),
+            "VOLUME" => self.volume(),
+            _ => self.one().map(Instruction::Workdir),
+        }
+    }
+
+    fn needs(&self, what: &str) -> DockerfileError {
+        DockerfileError::new(0, format!("{} needs {what}", self.name)).word(self.name)
+    }
+
+    /// The rest of the line, blanks and quotes included.
+    fn one(&self) -> Result<String> {
+        match self.arguments {
+            "" => Err(self.needs("an argument")),
+            text => Ok(text.to_owned()),
+        }
+    }
+
+    fn list(&self) -> Result<WordList> {
+        Ok(match flags::json_strings(self.arguments)? {
+            Some(words) => WordList {
+                words,
+                form: ListForm::Json,
+            },
+            None => WordList {
+                words: flags::words(self.arguments).map(str::to_owned).collect(),
+                form: ListForm::Words,
+            },
+        })
+    }
+
+    fn command_line(&self) -> Result<CommandLine> {
+        match flags::json_strings(self.arguments)? {
+            Some(arguments) => Ok(CommandLine::Exec(arguments)),
+            None if self.arguments.is_empty() => {
+                let help = format!("write {} [] to clear an inherited one", self.name);
+                Err(self.needs("a command").help(help))
+            }
+            None => Ok(CommandLine::Shell(self.arguments.to_owned())),
+        }
+    }
+
+    fn run(mut self) -> Result<Instruction> {
+        let mounts = self.flags.texts("mount")?;
+        let network = self.flags.text("network")?;
+        let security = self.flags.text("security")?;
+        if let [device, ..] = self.flags.texts("device")?.as_slice() {
+            let message = format!("RUN --device={device}: devices are not supported");
+            return Err(DockerfileError::new(0, message).word("--device"));
+        }
+        let arguments = self.arguments;
+        if arguments.is_empty() {
+            return Err(self.needs("a command"));
+        }
+        let command = self.command_line()?;
+        if command == CommandLine::Exec(Vec::new()) {
+            return Err(self.needs("a command").word(arguments));
+        }
+        self.flags.finish()?;
+        Ok(Instruction::Run(Run {
+            command,
+            heredocs: self.heredocs.to_vec(),
+            mounts: mounts
+                .iter()
+                .map(|m| MountSpec::parse(m))
+                .collect::<Result<_>>()?,
+            network: network.map_or(Ok(RunNetwork::default()), |n| run_network(&n))?,
+            security: security.map_or(Ok(RunSecurity::default()), |s| run_security(&s))?,
+        }))
+    }
+
+    fn expose(&self) -> Result<Instruction> {
+        let words: Vec<String> = flags::words(self.arguments).map(str::to_owned).collect();
+        if words.is_empty() {
+            return Err(self.needs("a port"));
+        }
+        let plain = words
+            .iter()
+            .filter(|w| !w.contains(['$', '\'', '"', '\\', '`']));
+        for word in plain {
+            expose::Word::parse(word)?;
+        }
+        Ok(Instruction::Expose(words))
+    }
+
+    fn stopsignal(&self) -> Result<Instruction> {
+        let word = self.one()?;
+        match constant(&word, self.escape).filter(|signal| !is_signal(signal)) {
+            Some(signal) => Err(not_a_signal(&signal, &word)),
+            None => Ok(Instruction::Stopsignal(word)),
+        }
+    }
+
+    fn shell(&self) -> Result<Instruction> {
+        match flags::json_strings(self.arguments)? {
+            Some(shell) if !shell.is_empty() => Ok(Instruction::Shell(shell)),
+            _ => Err(self
+                .needs("a JSON array")
+                .help("write SHELL [\"/bin/bash\", \"-c\"], in double quotes")),
+        }
+    }
+
+    fn volume(&self) -> Result<Instruction> {
+        let mut list = self.list()?;
+        if list.words.is_empty() {
+            return Err(self.needs("a path"));
+        }
+        for path in &mut list.words {
+            *path = path.trim().to_owned();
+            if path.is_empty() {
+                return Err(DockerfileError::new(0, "a VOLUME path is empty").word("VOLUME"));
+            }
+        }
+        Ok(Instruction::Volume(list))
+    }
+}
+
+fn run_network(text: &str) -> Result<RunNetwork> {
+    match text {
+        "default" => Ok(RunNetwork::Default),
+        "none" => Ok(RunNetwork::None),
+        "host" => Ok(RunNetwork::Host),
+        other => Err(choice("network", other, &["default", "none", "host"])),
+    }
+}
+
+fn run_security(text: &str) -> Result<RunSecurity> {
+    match text {
+        "sandbox" => Ok(RunSecurity::Sandbox),
+        "insecure" => Ok(RunSecurity::Insecure),
+        other => Err(choice("security", other, &["sandbox", "insecure"])),
+    }
+}
+
+fn choice(flag: &str, word: &str, legal: &[&'static str]) -> DockerfileError {
+    DockerfileError::new(0, format!("`--{flag}` cannot be `{word}`"))
+        .word(word)
+        .nearest(suggest::nearest(word, legal.iter().copied()))
+        .help(format!("it can be {}", legal.join(", ")))
+}
+
+/// Whether a word says the same with every environment.
+fn is_constant(word: &str) -> bool {
+    !word.contains('$')
+}
+
+/// The word without quotes and escapes, if it says the same with every environment.
+fn constant(word: &str, escape: Escape) -> Option<String> {
+    let expanded = is_constant(word).then(|| words::expand(word, &|_| None, escape))?;
+    expanded.ok().map(|e| e.text)
+}

@@ -1,0 +1,264 @@
+//! The protocol over HTTP (gitprotocol-http): a greeting by GET, questions by POST.
+//! The greeting may be redirected, questions then go where it came from. A login
+//! goes to the server that it was given for, and to no other.
+
+use std::io::{ErrorKind, Read};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use ureq::http::Response;
+use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::{Agent, Body};
+use url::Url;
+
+use super::address::{Place, same_server};
+use super::{Client, Login, LoginRefused, Passing, Remote, Verification};
+use imgmake_event::Cancelled;
+use imgmake_registry::connection::{self, proxy};
+
+const GREETING: &str = "/info/refs";
+const SERVICE: &str = "git-upload-pack";
+const MOST_REDIRECTS: usize = 5;
+const CONNECT: Duration = Duration::from_secs(30);
+
+pub(super) struct Http {
+    client: Client,
+    /// As messages name it.
+    name: String,
+    base: Url,
+    login: Option<Login>,
+    verification: Verification,
+    agent: Agent,
+}
+
+impl Http {
+    pub(super) fn new(client: &Client, remote: &Remote) -> Result<Http> {
+        let Place::Http(url) = &remote.address.place else {
+            unreachable!("other addresses have other links")
+        };
+        Ok(Http {
+            client: client.clone(),
+            name: remote.address.to_string(),
+            base: url.clone(),
+            login: remote.login.clone(),
+            verification: remote.verification,
+            agent: agent(client, url, remote.verification)?,
+        })
+    }
+
+    /// # Errors
+    /// There is no such repository, a login is wanted, or what answers is not git.
+    pub(super) fn greeting(&mut self) -> Result<impl Read + use<>> {
+        let mut redirects = 0;
+        let mut has_asked_around = false;
+        loop {
+            let url = self.greeting_url();
+            let answer = self.get(&url)?;
+            match answer.status().as_u16() {
+                200 => {
+                    let kind = content_type(&answer);
+                    if kind != "application/x-git-upload-pack-advertisement" {
+                        bail!(
+                            "`{}` is no git repository: the server answered with {kind:?}",
+                            self.name
+                        );
+                    }
+                    return Ok(answer.into_body().into_reader());
+                }
+                301 | 302 | 303 | 307 | 308 if redirects < MOST_REDIRECTS => {
+                    redirects += 1;
+                    self.follow(&url, &answer)?;
+                }
+                401 if self.login.is_none() && !has_asked_around => {
+                    has_asked_around = true;
+                    self.login = self.client.remembered_login(&self.base);
+                    if self.login.is_none() {
+                        return Err(LoginRefused::Wanted(self.name.clone()).into());
+                    }
+                }
+                401 | 403 => return Err(LoginRefused::Wrong(self.name.clone()).into()),
+                404 | 410 => {
+                    let name = self.name.clone();
+                    return Err(match self.login {
+                        Some(_) => LoginRefused::Hidden(name),
+                        None => LoginRefused::Unseen(name),
+                    }
+                    .into());
+                }
+                status => return Err(self.unexpected(status)),
+            }
+        }
+    }
+
+    fn unexpected(&self, status: u16) -> anyhow::Error {
+        let text = format!("`{}`: the server answered {status}", self.name);
+        match status {
+            429 | 500 | 502 | 503 | 504 => Passing(text).into(),
+            _ => anyhow::anyhow!(text),
+        }
+    }
+
+    /// # Errors
+    /// The connection's, or an answer that is none of git's.
+    pub(super) fn ask(&mut self, request: &[u8], is_two: bool) -> Result<impl Read + use<>> {
+        let mut url = self.base.clone();
+        url.set_path(&format!("{}/{SERVICE}", trimmed(&self.base)));
+        let mut post = self
+            .agent
+            .post(url.as_str())
+            .header("Content-Type", "application/x-git-upload-pack-request")
+            .header("Accept", "application/x-git-upload-pack-result");
+        if is_two {
+            post = post.header("Git-Protocol", "version=2");
+        }
+        if let Some(login) = &self.login {
+            post = post.header("Authorization", login.value());
+        }
+        let answer = post.send(request).map_err(|error| self.broken(error))?;
+        match answer.status().as_u16() {
+            200 => {}
+            401 | 403 => return Err(LoginRefused::Wrong(self.name.clone()).into()),
+            status => return Err(self.unexpected(status)),
+        }
+        if content_type(&answer) != "application/x-git-upload-pack-result" {
+            bail!("`{}`: what came is not an answer of git", self.name);
+        }
+        Ok(answer.into_body().into_reader())
+    }
+
+    fn greeting_url(&self) -> Url {
+        let mut url = self.base.clone();
+        url.set_path(&format!("{}{GREETING}", trimmed(&self.base)));
+        url.set_query(Some(&format!("service={SERVICE}")));
+        url
+    }
+
+    fn get(&self, url: &Url) -> Result<Response<Body>> {
+        let mut get = self
+            .agent
+            .get(url.as_str())
+            .header("Git-Protocol", "version=2")
+            .header("Accept", "*/*");
+        if let Some(login) = &self.login {
+            get = get.header("Authorization", login.value());
+        }
+        get.call().map_err(|error| self.broken(error))
+    }
+
+    /// Another address for the same repository: its greeting lies below it too.
+    fn follow(&mut self, from: &Url, answer: &Response<Body>) -> Result<()> {
+        let location = answer
+            .headers()
+            .get("location")
+            .and_then(|v| v.to_str().ok());
+        let to = location.and_then(|location| from.join(location).ok());
+        let mut to = to.with_context(|| format!("`{}` is redirected to nowhere", self.name))?;
+        if !matches!(to.scheme(), "http" | "https")
+            || (from.scheme(), to.scheme()) == ("https", "http")
+        {
+            bail!(
+                "`{}` is redirected out of TLS, which is not followed",
+                self.name
+            );
+        }
+        let Some(path) = to.path().strip_suffix(GREETING).map(str::to_string) else {
+            // A page to log in at, in most cases.
+            return Err(match self.login {
+                Some(_) => LoginRefused::Hidden(self.name.clone()),
+                None => LoginRefused::Unseen(self.name.clone()),
+            }
+            .into());
+        };
+        to.set_path(&path);
+        to.set_query(None);
+        to.set_fragment(None);
+        let _ = to.set_username("");
+        let _ = to.set_password(None);
+        if !same_server(&self.base, &to) {
+            self.login = None;
+            self.agent = agent(&self.client, &to, self.verification)?;
+        }
+        self.base = to;
+        Ok(())
+    }
+
+    fn broken(&self, error: ureq::Error) -> anyhow::Error {
+        if self.client.cancel.is_cancelled() {
+            return Cancelled.into();
+        }
+        let name = &self.name;
+        match error {
+            ureq::Error::Timeout(_) => anyhow::anyhow!("`{name}`: the server does not answer"),
+            ureq::Error::BadUri(_) => anyhow::anyhow!("`{name}` is no address of a repository"),
+            ureq::Error::HostNotFound => anyhow::anyhow!("`{name}`: there is no such host"),
+            // Certificates are data that is not valid.
+            ureq::Error::Io(error) if error.kind() != ErrorKind::InvalidData => {
+                Passing(format!("`{name}` cannot be reached: {error}")).into()
+            }
+            other => anyhow::anyhow!("`{name}` cannot be reached: {other}"),
+        }
+    }
+}
+
+/// The path without slashes at its end.
+fn trimmed(url: &Url) -> &str {
+    url.path().trim_end_matches('/')
+}
+
+fn content_type(answer: &Response<Body>) -> &str {
+    let header = answer.headers().get("content-type");
+    let text = header.and_then(|value| value.to_str().ok());
+    let kind = text.and_then(|text| text.split(';').next());
+    kind.unwrap_or_default().trim()
+}
+
+fn agent(client: &Client, url: &Url, verification: Verification) -> Result<Agent> {
+    let proxy = proxy::proxy_for(url, &client.environment)
+        .map(|address| {
+            let http = !address.starts_with("socks");
+            let proxy = http.then(|| ureq::Proxy::new(&address).ok()).flatten();
+            proxy.context(
+                "the proxy in the environment is not `[http://][user:password@]host[:port]`",
+            )
+        })
+        .transpose()?;
+    let config = ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .proxy(proxy)
+        .user_agent(format!("git/2.0 ({})", super::AGENT))
+        .timeout_connect(Some(client.patience.min(CONNECT)))
+        .timeout_per_read(Some(client.patience))
+        .timeout_per_write(Some(client.patience))
+        .tls_config(tls(client, verification)?)
+        .build();
+    Ok(connection::agent(config, &client.cancel))
+}
+
+/// git's own variables count as they do for git.
+fn tls(client: &Client, verification: Verification) -> Result<TlsConfig> {
+    let off = |text: &str| !matches!(text, "0" | "false" | "no" | "off");
+    let unverified = client.variable("GIT_SSL_NO_VERIFY").is_some_and(off);
+    let roots = match client.variable("GIT_SSL_CAINFO") {
+        None => RootCerts::PlatformVerifier,
+        Some(path) => {
+            let pem = std::fs::read(path).with_context(|| {
+                format!("cannot read the certificates `{path}` of GIT_SSL_CAINFO")
+            })?;
+            let certificates: Vec<_> = parse_pem(&pem)
+                .filter_map(|item| match item {
+                    Ok(PemItem::Certificate(certificate)) => Some(certificate),
+                    _ => None,
+                })
+                .collect();
+            if certificates.is_empty() {
+                bail!("`{path}` of GIT_SSL_CAINFO holds no PEM certificate");
+            }
+            RootCerts::new_with_certs(&certificates)
+        }
+    };
+    Ok(TlsConfig::builder()
+        .disable_verification(verification == Verification::Off || unverified)
+        .root_certs(roots)
+        .build())
+}

@@ -1,0 +1,254 @@
+//! Where an image is read from: the members of a tar, or the files of a directory,
+//! under the names that its JSON uses.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, Read, Seek as _, Write as _};
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::layer::{
+    Entry, EntryKind, LayerReader, Packing, clean, decompress, join, looks_like_tar, split,
+};
+use crate::store::Store;
+use imgmake_event::Cancel;
+
+use super::contents::MOST_JSON;
+use super::recognise::what_it_is;
+
+/// Names are held in memory while an archive is read.
+const MOST_MEMBERS: usize = 1 << 20;
+/// Links to links: more are a loop.
+const MOST_LINKS: usize = 40;
+
+pub(super) enum Source {
+    Directory(PathBuf),
+    Tar {
+        file: File,
+        members: HashMap<Vec<u8>, Place>,
+    },
+}
+
+/// Where a member's bytes are.
+pub(super) enum Place {
+    Here {
+        offset: u64,
+        size: u64,
+    },
+    /// Old docker archives link equal layers to each other.
+    Link(Vec<u8>),
+}
+
+impl Source {
+    /// A packed tar, or one from a pipe, is spooled into the store's temporary directory.
+    pub fn open(store: &Store, path: &Path) -> Result<Source> {
+        let opened = store.cancel().open(path)?;
+        let meta = opened.file().metadata()?;
+        if meta.is_dir() {
+            return Ok(Source::Directory(path.canonicalize()?));
+        }
+        if !meta.is_file() {
+            return tar(spool(store, opened)?, store.cancel());
+        }
+        let mut file = opened.into_file();
+        let start = first_bytes(&mut file)?;
+        match Packing::of(&start) {
+            Packing::Plain => tar(file, store.cancel()),
+            _ => tar(spool(store, file)?, store.cancel()),
+        }
+    }
+
+    /// `None` if there is no such member.
+    pub fn open_member(&self, name: &str) -> Result<Option<Box<dyn Read + Send + '_>>> {
+        match self {
+            Source::Directory(root) => {
+                Ok(open_inside(root, name)?.map(|file| Box::new(file) as Box<dyn Read + Send>))
+            }
+            Source::Tar { file, members } => Ok(find(members, name)?.map(|(offset, left)| {
+                Box::new(Section { file, offset, left }) as Box<dyn Read + Send>
+            })),
+        }
+    }
+
+    pub fn has(&self, name: &str) -> bool {
+        matches!(self.open_member(name), Ok(Some(_)))
+    }
+
+    pub fn member(&self, name: &str) -> Result<Box<dyn Read + Send + '_>> {
+        self.open_member(name)?
+            .with_context(|| format!("it lacks `{name}`, which it should hold; is it incomplete?"))
+    }
+
+    /// A small member, whole.
+    pub fn json(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        let Some(member) = self.open_member(name)? else {
+            return Ok(None);
+        };
+        let mut bytes = Vec::new();
+        member.take(MOST_JSON + 1).read_to_end(&mut bytes)?;
+        ensure!(
+            bytes.len() as u64 <= MOST_JSON,
+            "`{name}` is longer than {MOST_JSON} bytes, which no manifest or config should be"
+        );
+        Ok(Some(bytes))
+    }
+
+    /// Does it hold what a root file system holds?
+    pub fn is_root_file_system(&self) -> bool {
+        let has = |name: &str| match self {
+            Source::Directory(root) => root.join(name).is_dir(),
+            Source::Tar { members, .. } => {
+                let below = format!("{name}/").into_bytes();
+                members.keys().any(|path| path.starts_with(&below))
+            }
+        };
+        has("etc") && (has("usr") || has("bin"))
+    }
+}
+
+fn tar(mut file: File, cancel: &Cancel) -> Result<Source> {
+    let start = first_bytes(&mut file)?;
+    if !looks_like_tar(&start) || start.iter().all(|b| *b == 0) {
+        match what_it_is(&start) {
+            Some(what) => bail!("this is {what}, not an image archive (a tar)"),
+            None => bail!("this is not an image archive (a tar, plain or packed)"),
+        }
+    }
+    let length = file.metadata()?.len();
+    let members = members(&mut file, length, cancel)?;
+    Ok(Source::Tar { file, members })
+}
+
+fn members(file: &mut File, length: u64, cancel: &Cancel) -> Result<HashMap<Vec<u8>, Place>> {
+    let mut reader = LayerReader::new(file).stopped_by(cancel);
+    let mut members = HashMap::new();
+    while let Some(entry) = reader.next_entry()? {
+        let offset = reader.content_offset();
+        if let Some(place) = place(&entry, offset, length)? {
+            members.insert(entry.path, place);
+        }
+        ensure!(
+            members.len() <= MOST_MEMBERS,
+            "it holds more than {MOST_MEMBERS} files, which no image archive does"
+        );
+        reader.seek_past_content()?;
+    }
+    Ok(members)
+}
+
+/// `None` for what holds no bytes.
+fn place(entry: &Entry, offset: Option<u64>, length: u64) -> Result<Option<Place>> {
+    Ok(match &entry.kind {
+        EntryKind::File { size } => {
+            let offset = offset
+                .with_context(|| format!("`{}` is stored as a sparse file", entry.display()))?;
+            // The last block is whole in every tar.
+            let blocks = size.checked_next_multiple_of(512);
+            ensure!(
+                blocks
+                    .and_then(|blocks| offset.checked_add(blocks))
+                    .is_some_and(|end| end <= length),
+                "the archive is cut off inside `{}`",
+                String::from_utf8_lossy(&entry.path)
+            );
+            Some(Place::Here {
+                offset,
+                size: *size,
+            })
+        }
+        EntryKind::Symlink { target } if target.starts_with(b"/") => {
+            Some(Place::Link(clean(target)))
+        }
+        EntryKind::Symlink { target } => {
+            Some(Place::Link(clean(&join(split(&entry.path).0, target))))
+        }
+        EntryKind::HardLink { target } => Some(Place::Link(target.clone())),
+        _ => None,
+    })
+}
+
+fn find(members: &HashMap<Vec<u8>, Place>, name: &str) -> Result<Option<(u64, u64)>> {
+    let mut path = clean(name.as_bytes());
+    for _ in 0..MOST_LINKS {
+        match members.get(&path) {
+            None => return Ok(None),
+            Some(Place::Here { offset, size }) => return Ok(Some((*offset, *size))),
+            Some(Place::Link(target)) => path.clone_from(target),
+        }
+    }
+    bail!("`{name}` is a link that leads in a circle")
+}
+
+/// Names come from the archive's JSON, and links from whoever made the directory: neither leads out.
+fn open_inside(root: &Path, name: &str) -> Result<Option<File>> {
+    use std::os::unix::ffi::OsStrExt as _;
+    let name = clean(name.as_bytes());
+    let path = match root.join(std::ffi::OsStr::from_bytes(&name)).canonicalize() {
+        Ok(path) => path,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    ensure!(
+        path.starts_with(root),
+        "`{}` leads out of the directory",
+        String::from_utf8_lossy(&name)
+    );
+    if !path.is_file() {
+        return Ok(None);
+    }
+    Ok(Some(File::open(path)?))
+}
+
+fn first_bytes(file: &mut File) -> Result<Vec<u8>> {
+    let mut start = Vec::new();
+    Read::take(&mut *file, 512).read_to_end(&mut start)?;
+    file.rewind()?;
+    Ok(start)
+}
+
+/// Unpacked into a file that is gone when it is closed.
+fn spool(store: &Store, packed: impl Read + Send) -> Result<File> {
+    let (named, mut out) = store.layer_file()?;
+    let mut plain = decompress(store.cancel().reader(packed))?;
+    let mut buffer = vec![0; 256 << 10];
+    loop {
+        store.cancel().check()?;
+        match plain.read(&mut buffer)? {
+            0 => break,
+            read => out.write_all(&buffer[..read])?,
+        }
+    }
+    drop(named);
+    out.rewind()?;
+    Ok(out)
+}
+
+/// A part of a file, read without a shared position.
+struct Section<'a> {
+    file: &'a File,
+    offset: u64,
+    left: u64,
+}
+
+impl Read for Section<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let room = usize::try_from(self.left)
+            .unwrap_or(usize::MAX)
+            .min(buffer.len());
+        if room == 0 {
+            return Ok(0);
+        }
+        let read = self.file.read_at(&mut buffer[..room], self.offset)?;
+        if read == 0 {
+            return Err(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                "the archive became shorter while it was read",
+            ));
+        }
+        self.offset += read as u64;
+        self.left -= read as u64;
+        Ok(read)
+    }
+}

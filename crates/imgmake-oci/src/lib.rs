@@ -1,0 +1,7 @@
+//! Images as the OCI specification has them: descriptions, layers, a store, archives.
+
+pub mod archive;
+pub mod image;
+pub mod layer;
+pub mod signature;
+pub mod store;

@@ -1,0 +1,270 @@
+//! TCP connections that are given up the moment a run is cancelled: looking a name
+//! up, reaching a host, waiting for it and sending to it all look at the
+//! cancellation several times a second, however long their time-outs are.
+//!
+//! Knows ureq's transport interface; knows no HTTP, no TLS, no registry and no
+//! repository. [`proxy`] says what stands between here and a host.
+
+pub mod proxy;
+
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
+use ureq::config::Config;
+use ureq::http::Uri;
+use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::{
+    Buffers, ConnectProxyConnector, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout,
+    RustlsConnector, Transport,
+};
+use ureq::{Error, Timeout};
+
+use imgmake_event::{Cancel, Cancelled};
+
+/// How soon a cancellation is seen.
+const GLANCE: Duration = Duration::from_millis(50);
+
+/// An agent whose connections end with the cancellation.
+pub fn agent(config: Config, cancel: &Cancel) -> ureq::Agent {
+    let connector =
+        ().chain(ConnectProxyConnector::default())
+            .chain(Tcp(cancel.clone()))
+            .chain(RustlsConnector::default());
+    ureq::Agent::with_parts(config, connector, Names(cancel.clone()))
+}
+
+/// A connection to the first address that answers, for what is not HTTP.
+///
+/// # Errors
+/// None answers in time, or the run is cancelled.
+pub fn tcp(addresses: &[SocketAddr], patience: Duration, cancel: &Cancel) -> io::Result<TcpStream> {
+    let mut failed = io::Error::from(io::ErrorKind::AddrNotAvailable);
+    for address in addresses {
+        match Tcp(cancel.clone()).one(address, Some(patience)) {
+            Err(error) if !cancel.is_cancelled() => failed = error.into_io(),
+            other => return other.map_err(Error::into_io),
+        }
+    }
+    Err(failed)
+}
+
+fn check(cancel: &Cancel) -> Result<(), Error> {
+    let told = |cancelled: Cancelled| Error::Io(io::Error::other(cancelled));
+    cancel.check().map_err(told)
+}
+
+/// Looks names up on a thread of its own: the system's resolver cannot be interrupted.
+struct Names(Cancel);
+
+impl fmt::Debug for Names {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Names")
+    }
+}
+
+impl Resolver for Names {
+    fn resolve(
+        &self,
+        uri: &Uri,
+        config: &Config,
+        timeout: NextTimeout,
+    ) -> Result<ResolvedSocketAddrs, Error> {
+        let host = uri.host().unwrap_or_default();
+        if host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok() {
+            return DefaultResolver::default().resolve(uri, config, timeout);
+        }
+        let (told, answer) = mpsc::channel();
+        let (uri, config) = (uri.clone(), config.clone());
+        std::thread::spawn(move || {
+            // Nobody listens any more after a cancellation.
+            drop(told.send(DefaultResolver::default().resolve(&uri, &config, timeout)));
+        });
+        loop {
+            check(&self.0)?;
+            match answer.recv_timeout(GLANCE) {
+                Ok(found) => return found,
+                Err(mpsc::RecvTimeoutError::Timeout) => {}
+                Err(mpsc::RecvTimeoutError::Disconnected) => return Err(Error::HostNotFound),
+            }
+        }
+    }
+}
+
+/// Opens TCP connections where the chain before it did not.
+struct Tcp(Cancel);
+
+impl fmt::Debug for Tcp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tcp")
+    }
+}
+
+impl<In: Transport> Connector<In> for Tcp {
+    type Out = Either<In, Connection>;
+
+    fn connect(
+        &self,
+        details: &ConnectionDetails,
+        chained: Option<In>,
+    ) -> Result<Option<Self::Out>, Error> {
+        if let Some(chained) = chained {
+            return Ok(Some(Either::A(chained)));
+        }
+        let stream = self.any(&details.addrs, details.timeout)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(GLANCE))?;
+        stream.set_write_timeout(Some(GLANCE))?;
+        let config = details.config;
+        Ok(Some(Either::B(Connection {
+            stream,
+            buffers: LazyBuffers::new(config.input_buffer_size(), config.output_buffer_size()),
+            cancel: self.0.clone(),
+        })))
+    }
+}
+
+impl Tcp {
+    /// The first address that answers. Each but the last may take half of the time
+    /// that is left, so that a dead one hides none of the others.
+    fn any(&self, addresses: &[SocketAddr], timeout: NextTimeout) -> Result<TcpStream, Error> {
+        let until = timeout.not_zero().map(|t| Instant::now() + *t);
+        let mut failed = Error::ConnectionFailed;
+        for (at, address) in addresses.iter().enumerate() {
+            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+            let share = match at + 1 == addresses.len() {
+                true => left,
+                false => left.map(|left| left / 2),
+            };
+            match self.one(address, share) {
+                Err(error) if !self.0.is_cancelled() => failed = error,
+                other => return other,
+            }
+        }
+        Err(failed)
+    }
+
+    fn one(&self, address: &SocketAddr, share: Option<Duration>) -> Result<TcpStream, Error> {
+        let until = share.map(|share| Instant::now() + share);
+        let family = match address {
+            SocketAddr::V4(_) => AddressFamily::INET,
+            SocketAddr::V6(_) => AddressFamily::INET6,
+        };
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, None)
+            .map_err(io::Error::from)?;
+        match rustix::net::connect(&socket, address) {
+            Ok(()) | Err(rustix::io::Errno::INPROGRESS | rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(io::Error::from(error).into()),
+        }
+        while !ready(&socket, PollFlags::OUT, GLANCE)? {
+            check(&self.0)?;
+            if until.is_some_and(|until| until <= Instant::now()) {
+                return Err(Error::Timeout(Timeout::Connect));
+            }
+        }
+        rustix::net::sockopt::socket_error(&socket)
+            .map_err(io::Error::from)?
+            .map_err(io::Error::from)?;
+        let stream = TcpStream::from(socket);
+        stream.set_nonblocking(false)?;
+        Ok(stream)
+    }
+}
+
+/// Waits until a socket can be read or written, or has failed.
+fn ready(
+    socket: &impl std::os::fd::AsFd,
+    what: PollFlags,
+    patience: Duration,
+) -> Result<bool, Error> {
+    let patience = Timespec::try_from(patience).expect("some milliseconds can be counted");
+    match rustix::event::poll(&mut [PollFd::new(socket, what)], Some(&patience)) {
+        Ok(events) => Ok(events > 0),
+        Err(rustix::io::Errno::INTR) => Ok(false),
+        Err(error) => Err(io::Error::from(error).into()),
+    }
+}
+
+/// One open connection. Its socket wakes up every [`GLANCE`].
+struct Connection {
+    stream: TcpStream,
+    buffers: LazyBuffers,
+    cancel: Cancel,
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Connection({:?})", self.stream.peer_addr().ok())
+    }
+}
+
+impl Connection {
+    /// What a read or write that did not succeed means: look again, or give up.
+    fn again(&self, error: io::Error, since: Instant, timeout: NextTimeout) -> Result<(), Error> {
+        use io::ErrorKind::{Interrupted, TimedOut, WouldBlock};
+        check(&self.cancel)?;
+        match error.kind() {
+            WouldBlock | TimedOut | Interrupted => {
+                let patience = timeout.not_zero();
+                match patience.is_some_and(|patience| since.elapsed() >= *patience) {
+                    true => Err(Error::Timeout(timeout.reason)),
+                    false => Ok(()),
+                }
+            }
+            _ => Err(error.into()),
+        }
+    }
+}
+
+impl Transport for Connection {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        &mut self.buffers
+    }
+
+    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
+        let timeout = timeout.for_write();
+        let mut sent = 0;
+        let mut moved = Instant::now();
+        while sent < amount {
+            let rest = &self.buffers.output()[sent..amount];
+            match (&self.stream).write(rest) {
+                Ok(0) => return Err(io::Error::from(io::ErrorKind::WriteZero).into()),
+                Ok(count) => {
+                    sent += count;
+                    moved = Instant::now();
+                    check(&self.cancel)?;
+                }
+                Err(error) => self.again(error, moved, timeout)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
+        let timeout = timeout.for_read();
+        let since = Instant::now();
+        loop {
+            match (&self.stream).read(self.buffers.input_append_buf()) {
+                Ok(count) => {
+                    self.buffers.input_appended(count);
+                    return Ok(count > 0);
+                }
+                Err(error) => self.again(error, since, timeout)?,
+            }
+        }
+    }
+
+    /// Bytes that nobody asked for, and the end of the stream, both make it readable.
+    fn is_open(&mut self) -> bool {
+        !self.cancel.is_cancelled()
+            && matches!(
+                ready(&self.stream, PollFlags::IN, Duration::ZERO),
+                Ok(false)
+            )
+    }
+}

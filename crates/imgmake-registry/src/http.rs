@@ -1,0 +1,342 @@
+//! One HTTP exchange: a call goes out, an answer comes back, bodies stream.
+//!
+//! Knows ureq and its habits; knows no registry. Redirects, credentials and
+//! retries are its callers' (`session.rs`).
+
+use std::io::{self, Read};
+
+use flate2::read::MultiGzDecoder;
+use ureq::http::{self, HeaderMap, Method};
+use url::Url;
+
+use super::{Failure, RegistryError};
+use imgmake_event::Cancelled;
+
+/// Error bodies and leftovers are read this far; beyond, the connection is worth less.
+const SMALL: u64 = 64 << 10;
+/// How a gzip stream begins.
+const GZIP: [u8; 2] = [0x1f, 0x8b];
+/// A body of this size waits for the server's word that it is wanted: an expired
+/// token, a redirect or a limit would waste it.
+const WORTH_ASKING: u64 = 1 << 20;
+
+/// Opens a body from its beginning.
+pub(super) type Opener<'a> = &'a (dyn Fn() -> io::Result<Box<dyn Read>> + Sync + 'a);
+
+/// What is sent. A body can be sent again: after a 401, after a redirect.
+#[derive(Clone, Copy)]
+pub(super) enum Body<'a> {
+    None,
+    Bytes(&'a [u8]),
+    /// A reader that gives exactly `length` bytes each time it is opened.
+    Stream {
+        length: u64,
+        open: Opener<'a>,
+    },
+}
+
+#[derive(Clone)]
+pub(super) struct Call<'a> {
+    pub method: Method,
+    pub url: Url,
+    pub headers: Vec<(&'static str, String)>,
+    pub body: Body<'a>,
+    pub expect: Expect,
+}
+
+/// Whether a large body waits for `100 Continue` (RFC 9110 §10.1.1). A server that
+/// says nothing gets it after a second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Expect {
+    Continue,
+    /// It answered 417 before.
+    Nothing,
+}
+
+impl<'a> Call<'a> {
+    pub(super) fn new(method: Method, url: Url) -> Call<'a> {
+        Call {
+            method,
+            url,
+            headers: Vec::new(),
+            body: Body::None,
+            expect: Expect::Continue,
+        }
+    }
+
+    pub(super) fn header(mut self, name: &'static str, value: impl Into<String>) -> Call<'a> {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    pub(super) fn body(mut self, body: Body<'a>) -> Call<'a> {
+        self.body = body;
+        self
+    }
+}
+
+pub(super) struct Answer {
+    pub status: u16,
+    /// Where it came from, after redirects.
+    pub url: Url,
+    headers: HeaderMap,
+    body: ureq::Body,
+}
+
+impl Answer {
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|v| v.to_str().ok())
+    }
+
+    pub(super) fn headers<'h>(&'h self, name: &'h str) -> impl Iterator<Item = &'h str> {
+        self.headers
+            .get_all(name)
+            .iter()
+            .filter_map(|v| v.to_str().ok())
+    }
+
+    pub(super) fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+
+    /// A whole small document.
+    pub(super) fn bytes(self, limit: u64) -> Result<Vec<u8>, RegistryError> {
+        let gzipped = self.is_gzipped();
+        let bytes = up_to(limit, self.body.into_reader()).map_err(|e| broken(&e.into()))?;
+        let bytes = match gzipped && bytes.starts_with(&GZIP) {
+            true => up_to(limit, MultiGzDecoder::new(&bytes[..])).map_err(|e| {
+                RegistryError::invalid(format!("the gzip stream of the answer is damaged: {e}"))
+            })?,
+            false => bytes,
+        };
+        if bytes.len() as u64 > limit {
+            return Err(RegistryError::invalid(format!(
+                "the answer is longer than {limit} bytes"
+            )));
+        }
+        Ok(bytes)
+    }
+
+    /// The beginning of an error's body, whatever its length.
+    pub(super) fn excerpt(self) -> Vec<u8> {
+        let gzipped = self.is_gzipped();
+        let mut bytes = Vec::new();
+        // What arrived before a broken connection still says something.
+        drop(self.body.into_reader().take(SMALL).read_to_end(&mut bytes));
+        if gzipped && bytes.starts_with(&GZIP) {
+            let mut plain = Vec::new();
+            drop(
+                MultiGzDecoder::new(&bytes[..])
+                    .take(SMALL)
+                    .read_to_end(&mut plain),
+            );
+            return plain;
+        }
+        bytes
+    }
+
+    /// Some proxies compress documents, asked or not. Blobs are never decoded: what
+    /// counts of them is what was stored.
+    fn is_gzipped(&self) -> bool {
+        self.header("Content-Encoding")
+            .is_some_and(|e| e.trim().eq_ignore_ascii_case("gzip"))
+    }
+
+    /// Reads what is left: a connection with unread bytes cannot be used again.
+    pub(super) fn drain(self) {
+        drop(io::copy(
+            &mut self.body.into_reader().take(SMALL),
+            &mut io::sink(),
+        ));
+    }
+
+    pub(super) fn reader(self) -> impl Read {
+        self.body.into_reader()
+    }
+}
+
+/// One byte more than the limit tells that there is more.
+fn up_to(limit: u64, reader: impl Read) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    reader.take(limit + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Sends a call once and reads the answer's head.
+pub(super) fn exchange(
+    agent: &ureq::Agent,
+    call: &Call,
+    authorization: Option<&str>,
+) -> Result<Answer, RegistryError> {
+    let mut request = http::Request::builder()
+        .method(call.method.clone())
+        .uri(call.url.as_str())
+        // Bytes as they are stored: their digest counts.
+        .header("Accept-Encoding", "identity");
+    for (name, value) in &call.headers {
+        request = request.header(*name, value);
+    }
+    if let Some(value) = authorization {
+        request = request.header("Authorization", value);
+    }
+    let bad = |e: http::Error| RegistryError::invalid(format!("a request cannot be made: {e}"));
+    let result = match call.body {
+        Body::None => agent.run(request.body(()).map_err(bad)?),
+        Body::Bytes(bytes) => agent.run(request.body(bytes).map_err(bad)?),
+        Body::Stream { length, open } => {
+            let mut reader = open().map_err(|e| {
+                RegistryError::new(Failure::Store, format!("a blob cannot be read: {e}"))
+            })?;
+            let body = ureq::SendBody::from_reader(&mut reader);
+            let mut request = request.header("Content-Length", length);
+            if length >= WORTH_ASKING && call.expect == Expect::Continue {
+                request = request.header("Expect", "100-continue");
+            }
+            agent.run(request.body(body).map_err(bad)?)
+        }
+    };
+    let (head, body) = result.map_err(|e| broken(&e))?.into_parts();
+    Ok(Answer {
+        status: head.status.as_u16(),
+        url: call.url.clone(),
+        headers: head.headers,
+        body,
+    })
+}
+
+/// What a failed connection means.
+pub(super) fn broken(error: &ureq::Error) -> RegistryError {
+    use ureq::Error as E;
+    let of = |failure, text: String| RegistryError::new(failure, text);
+    match error {
+        E::Io(e) if e.get_ref().is_some_and(|inner| inner.is::<Cancelled>()) => Cancelled.into(),
+        E::Io(e) => match e
+            .get_ref()
+            .and_then(|inner| inner.downcast_ref::<RegistryError>())
+        {
+            // Our own body reader stopped: cancelled, or the store failed.
+            Some(own) => of(own.failure(), own.message()),
+            None if is_tls(e) => tls(&e.to_string()),
+            None if e.to_string().starts_with(NO_ADDRESS) => no_name(e),
+            None => of(Failure::Connection, io_text(e)),
+        },
+        E::Rustls(e) => tls(&e.to_string()),
+        E::Tls(e) => of(Failure::Tls, (*e).to_string()),
+        E::Pem(e) => of(Failure::Tls, format!("a certificate cannot be read: {e:?}")),
+        E::Timeout(what) => of(Failure::Connection, timeout_text(*what).to_string()),
+        E::HostNotFound => no_name(&io::Error::other("")),
+        E::ConnectionFailed => of(Failure::Connection, "no connection".to_string()),
+        E::ConnectProxyFailed(e) => proxy_refused(e),
+        E::BadUri(e) => of(Failure::Invalid, format!("this is not an address: {e}")),
+        E::Protocol(e) => of(Failure::Connection, format!("the answer is not HTTP: {e}")),
+        other => of(Failure::Connection, other.to_string()),
+    }
+}
+
+fn is_tls(error: &io::Error) -> bool {
+    let text = error.to_string();
+    error.kind() == io::ErrorKind::InvalidData
+        && (text.contains("certificate")
+            || text.contains("corrupt message")
+            || text.contains("handshake")
+            || text.contains("TLS")
+            || text.contains("received fatal alert"))
+}
+
+/// What rustls says of a handshake, what that means, and what to do about it.
+const HANDSHAKES: &[(&str, &str, &str)] = &[
+    (
+        "UnknownIssuer",
+        "its certificate is signed by nobody known here",
+        "give the certificate of who signed it with `ca`, or declare the registry `skip-tls-verify`",
+    ),
+    (
+        "Expired",
+        "its certificate has expired",
+        "its operator has to renew it, unless the clock of this machine is wrong",
+    ),
+    (
+        "NotValidYet",
+        "its certificate is not valid yet",
+        "the clock of this machine, or of who signed it, is wrong",
+    ),
+    (
+        "NotValidForName",
+        "its certificate is for other names",
+        "use a name that the certificate has, or declare the registry `skip-tls-verify`",
+    ),
+    (
+        "not valid for name",
+        "its certificate is for other names",
+        "use a name that the certificate has, or declare the registry `skip-tls-verify`",
+    ),
+    (
+        "InvalidContentType",
+        "it does not speak TLS",
+        "declare the registry `insecure` if it is meant to be plain HTTP",
+    ),
+    (
+        "CertificateRequired",
+        "it wants a client certificate",
+        "give one with `client-cert`",
+    ),
+    // What Go says, both without one and to one that it does not know.
+    (
+        "BadCertificate",
+        "it wants a client certificate that it knows",
+        "give one with `client-cert`",
+    ),
+];
+
+fn tls(text: &str) -> RegistryError {
+    match HANDSHAKES.iter().find(|(said, ..)| text.contains(said)) {
+        Some((_, told, help)) => RegistryError::new(Failure::Tls, *told).help(*help),
+        None => RegistryError::new(Failure::Tls, text),
+    }
+}
+
+fn timeout_text(what: ureq::Timeout) -> &'static str {
+    match what {
+        ureq::Timeout::Connect => "it does not answer: no connection in time",
+        ureq::Timeout::PerRead => "it fell silent: nothing came in time",
+        ureq::Timeout::PerWrite => "it stopped reading: nothing could be sent in time",
+        ureq::Timeout::Resolve => "its name was not resolved in time",
+        _ => "no answer in time",
+    }
+}
+
+/// A proxy that does not let us through.
+fn proxy_refused(said: &str) -> RegistryError {
+    let said = said.trim_start_matches("proxy server responded ");
+    let status = said.split('/').next().unwrap_or(said);
+    let error = |failure| RegistryError::new(failure, format!("the proxy refused: {status}"));
+    match status.as_bytes() {
+        b"401" | b"407" => error(Failure::Refused).help("give it `user:password@` in its address"),
+        [b'4', ..] => error(Failure::Refused).help("it has to allow CONNECT to this host and port"),
+        _ => error(Failure::Connection),
+    }
+}
+
+/// How the standard library begins the failure of a look-up.
+const NO_ADDRESS: &str = "failed to lookup address information";
+
+fn no_name(error: &io::Error) -> RegistryError {
+    let text = error.to_string();
+    let reason = text.trim_start_matches(NO_ADDRESS).trim_start_matches(": ");
+    let told = match reason {
+        "" => "the host name cannot be resolved".to_string(),
+        reason => format!("the host name cannot be resolved: {reason}"),
+    };
+    RegistryError::new(Failure::Connection, told)
+        .help("check the name; where only a proxy knows it, set HTTPS_PROXY")
+}
+
+fn io_text(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => "the connection was closed in the middle".to_string(),
+        io::ErrorKind::ConnectionRefused => {
+            "nothing listens there (connection refused)".to_string()
+        }
+        _ => error.to_string(),
+    }
+}

@@ -1,0 +1,73 @@
+//! Registries: pull, push, credentials, mirrors, referrers. Blocking, on ureq;
+//! one client for everything, cheap to clone, used from many threads.
+//!
+//! Knows image names and manifests, the store and events; knows no build, no
+//! target and no terminal. Reads no environment: it comes in as values.
+//!
+//! ```text
+//! client      the handle: which session serves a reference
+//! pull        manifests and blobs in, verified; broken downloads resume
+//! push        blobs, manifests, tags out, in the order registries want
+//!   permission  whether a push would be let in
+//!   upload      one blob: ask, mount, stream, resume
+//! gate        how many transfers a registry sees at once
+//! session     one registry: challenges, redirects, retries
+//!   endpoint    where it is; certificates, proxy: how it is reached
+//!   challenge, token, credentials, helper, login, cloud: who we are to it
+//!   mask        no secret comes back in a server's words
+//!   http, retry one exchange; when to try again
+//! mirrors     registries.conf and docker's registry-mirrors
+//! blobs       whether one is there
+//! referrers   what refers to an image; manage: tags, deletion, login
+//! ```
+
+mod blobs;
+mod certificates;
+mod challenge;
+mod client;
+mod cloud;
+pub mod connection;
+mod credentials;
+mod endpoint;
+mod error;
+#[cfg(test)]
+mod faults;
+mod gate;
+mod helper;
+#[cfg(test)]
+mod hostile;
+mod http;
+mod login;
+mod manage;
+mod mask;
+mod mirrors;
+mod options;
+mod permission;
+mod pull;
+mod push;
+#[cfg(test)]
+mod quirks;
+mod referrers;
+mod retry;
+mod session;
+#[cfg(test)]
+mod sharing;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+mod token;
+mod transfer;
+#[cfg(test)]
+mod trials;
+mod upload;
+
+pub use challenge::understands_challenge;
+pub use client::Client;
+pub use error::{Failure, RegistryError};
+pub use login::{Forgotten, forget, remember};
+pub use manage::{Checked, LoggedIn};
+pub use options::{
+    Auth, ClientOptions, Fetched, HostSettings, MirrorFallback, PushJob, PushPhase, Pushed,
+    Resolved, Secret, Work,
+};

@@ -1,0 +1,268 @@
+//! Referrers: what names an image as its subject (signatures, SBOMs), through the
+//! registry's API or, where there is none, the fallback tag `sha256-<hex>`.
+
+use std::collections::BTreeMap;
+
+use ureq::http::Method;
+
+use super::http::{Body, Call};
+use super::manage::next_page;
+use super::pull::{ACCEPT, MANIFEST_LIMIT};
+use super::session::{Ask, Retry, Session, pull_scope, push_scope};
+use super::{Client, Failure, RegistryError};
+use imgmake_oci::image::{
+    Descriptor, Digest, ImageIndex, ManifestFormat, ManifestOrIndex, Reference, media_type, to_json,
+};
+
+const PAGES: usize = 1000;
+
+impl Client {
+    /// What refers to the manifest that `reference` names by digest; of one
+    /// artifact type, or of all.
+    ///
+    /// # Errors
+    /// The registry forbids it or answers nonsense; a registry without the API
+    /// and without the fallback tag has no referrers.
+    pub fn referrers(
+        &self,
+        reference: &Reference,
+        artifact_type: Option<&str>,
+    ) -> Result<Vec<Descriptor>, RegistryError> {
+        let digest = match &reference.digest {
+            Some(digest) => digest.clone(),
+            None => match self.head(reference)? {
+                Some(found) => found.digest,
+                None => return Ok(Vec::new()),
+            },
+        };
+        let found = self.read(reference, &self.inner.options.work, |place| {
+            let (session, repository) = (&place.session, &place.repository);
+            let found = match from_api(session, repository, &digest, artifact_type) {
+                Err(error) if matches!(error.status(), Some(400 | 404 | 405 | 501)) => {
+                    from_tag(session, repository, &digest)?
+                }
+                other => other?,
+            };
+            match found.is_empty() {
+                // A mirror need not copy referrers: the next place is asked.
+                true => Err(RegistryError::new(Failure::Missing, "nothing refers to it")),
+                false => Ok(found),
+            }
+        });
+        let found = match found {
+            Err(error) if error.is_missing() => Vec::new(),
+            other => other?,
+        };
+        // Registries may filter; that they did is not promised.
+        Ok(found
+            .into_iter()
+            .filter(|d| artifact_type.is_none_or(|t| d.artifact_type.as_deref() == Some(t)))
+            .collect())
+    }
+
+    /// Enters a manifest with a subject into the fallback tag, for registries
+    /// that did not say `OCI-Subject`.
+    pub(super) fn enter_referrer(
+        &self,
+        to: &Reference,
+        manifest: &Descriptor,
+        bytes: &[u8],
+        subject: &Digest,
+    ) -> Result<(), RegistryError> {
+        let session = self.session(to);
+        // Read, change, write: one at a time, at least within this process.
+        let turn = self.inner.ledger.turn(to, subject);
+        let _turn = turn
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut all = from_tag(&session, &to.repository, subject)?;
+        if all.iter().any(|d| d.digest == manifest.digest) {
+            return Ok(());
+        }
+        all.push(described(manifest, bytes));
+        let index = to_json(&ImageIndex::new(ManifestFormat::Oci, all));
+        let tag = fallback_tag(subject);
+        let url = session.url(&format!("v2/{}/manifests/{tag}", to.repository))?;
+        session
+            .ask(&Ask {
+                operation: "enter a referrer",
+                repository: &to.repository,
+                scopes: &[push_scope(&to.repository)],
+                call: Call::new(Method::PUT, url)
+                    .header("Content-Type", media_type::OCI_INDEX)
+                    .body(Body::Bytes(&index)),
+                retry: Retry::Whole,
+                cancel: session.cancel(),
+            })
+            .map(super::http::Answer::drain)
+    }
+}
+
+fn fallback_tag(digest: &Digest) -> String {
+    let hex = digest.hex();
+    // A tag has at most 128 characters.
+    format!("{}-{}", digest.algorithm(), &hex[..hex.len().min(64)])
+}
+
+/// A referrer's descriptor says its type and annotations, so that nobody need fetch it.
+fn described(manifest: &Descriptor, bytes: &[u8]) -> Descriptor {
+    let mut descriptor = manifest.clone();
+    let (artifact_type, annotations) =
+        match ManifestOrIndex::parse(bytes, Some(&manifest.media_type)) {
+            Ok(ManifestOrIndex::Manifest(m)) => {
+                (m.artifact_type.or(Some(m.config.media_type)), m.annotations)
+            }
+            Ok(ManifestOrIndex::Index(i)) => (i.artifact_type, i.annotations),
+            Err(_) => (None, BTreeMap::new()),
+        };
+    descriptor.artifact_type = artifact_type;
+    descriptor.annotations = annotations;
+    descriptor
+}
+
+fn from_api(
+    session: &Session,
+    repository: &str,
+    digest: &Digest,
+    artifact_type: Option<&str>,
+) -> Result<Vec<Descriptor>, RegistryError> {
+    let mut url = session.url(&format!("v2/{repository}/referrers/{digest}"))?;
+    if let Some(artifact_type) = artifact_type {
+        url.query_pairs_mut()
+            .append_pair("artifactType", artifact_type);
+    }
+    let mut found = Vec::new();
+    for _ in 0..PAGES {
+        let (index, next) = get(session, repository, url.clone())?;
+        found.extend(index.manifests);
+        match next {
+            Some(next) => url = session.locate(&url, &next)?,
+            None => break,
+        }
+    }
+    Ok(found)
+}
+
+fn from_tag(
+    session: &Session,
+    repository: &str,
+    digest: &Digest,
+) -> Result<Vec<Descriptor>, RegistryError> {
+    let url = session.url(&format!(
+        "v2/{repository}/manifests/{}",
+        fallback_tag(digest)
+    ))?;
+    match get(session, repository, url) {
+        Ok((index, _)) => Ok(index.manifests),
+        Err(error) if error.is_missing() => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
+}
+
+/// An index, and where its next page is.
+fn get(
+    session: &Session,
+    repository: &str,
+    url: url::Url,
+) -> Result<(ImageIndex, Option<String>), RegistryError> {
+    let ask = Ask {
+        operation: "look for referrers",
+        repository,
+        scopes: &[pull_scope(repository)],
+        call: Call::new(Method::GET, url).header("Accept", ACCEPT),
+        retry: Retry::Whole,
+        cancel: session.cancel(),
+    };
+    session.read(&ask, |answer| {
+        let next = answer.header("Link").and_then(next_page);
+        let next = next.map(str::to_string);
+        Ok((read_index(&answer.bytes(MANIFEST_LIMIT)?)?, next))
+    })
+}
+
+fn read_index(bytes: &[u8]) -> Result<ImageIndex, RegistryError> {
+    match ManifestOrIndex::parse(bytes, Some(media_type::OCI_INDEX)) {
+        Ok(ManifestOrIndex::Index(index)) => Ok(index),
+        _ => Err(RegistryError::invalid(
+            "the list of referrers is not an index",
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Between, Registry, Shelf, answer, client, job, noise};
+    use super::*;
+    use crate::Work;
+    use imgmake_oci::image::ImageManifest;
+
+    #[test]
+    fn a_registry_without_the_api_lists_referrers_in_the_fallback_tag() {
+        let registry = Registry::start();
+        let shelf = Shelf::new();
+        let image = shelf.image("linux/amd64", &[noise(50, 10)]);
+        let name = format!("{}/app:1", registry.host());
+        let client = client();
+        client
+            .push(&job(&name, &image), &shelf.store, &Work::unheard())
+            .unwrap();
+        let reference: Reference = name.parse().unwrap();
+        assert!(client.referrers(&reference, None).unwrap().is_empty());
+        let mut digests = Vec::new();
+        for kind in ["application/x.sbom", "application/x.signature"] {
+            let config = shelf.blob(media_type::OCI_EMPTY, b"{}");
+            let layer = shelf.blob("text/plain", kind.as_bytes());
+            let mut manifest = ImageManifest::new(ManifestFormat::Oci, config.clone(), vec![layer]);
+            manifest.config.media_type = media_type::OCI_EMPTY.into();
+            manifest.artifact_type = Some(kind.into());
+            manifest.subject = Some(image.clone());
+            let root = shelf.blob(media_type::OCI_MANIFEST, &to_json(&manifest));
+            client
+                .push(
+                    &job(&format!("{}/app", registry.host()), &root),
+                    &shelf.store,
+                    &Work::unheard(),
+                )
+                .unwrap();
+            digests.push(root.digest);
+        }
+        let all = client.referrers(&reference, None).unwrap();
+        assert_eq!(
+            all.iter().map(|d| d.digest.clone()).collect::<Vec<_>>(),
+            digests
+        );
+        let one = client
+            .referrers(
+                &reference.with_digest(&image.digest),
+                Some("application/x.sbom"),
+            )
+            .unwrap();
+        assert_eq!(one.len(), 1);
+        assert_eq!(one[0].digest, digests[0]);
+    }
+
+    #[test]
+    fn the_api_is_used_where_it_is() {
+        let other = Digest::of(b"other");
+        let index = ImageIndex::new(
+            ManifestFormat::Oci,
+            vec![Descriptor::new(media_type::OCI_MANIFEST, other.clone(), 1)],
+        );
+        let body = to_json(&index);
+        let between = Between::new(None, move |_| answer(200, &[], body.clone()));
+        let reference: Reference = format!("{}/a@{}", between.host(), Digest::of(b"x"))
+            .parse()
+            .unwrap();
+        assert_eq!(
+            client().referrers(&reference, None).unwrap()[0].digest,
+            other
+        );
+        assert!(
+            client()
+                .referrers(&reference, Some("t"))
+                .unwrap()
+                .is_empty()
+        );
+        assert!(between.lines()[0].contains("/v2/a/referrers/sha256:"));
+    }
+}

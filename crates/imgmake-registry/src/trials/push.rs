@@ -1,0 +1,672 @@
+//! Pushes: uploads that break, are limited, redirected or half refused.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use super::app;
+use crate::testing::{
+    Act, Between, Registry, Seen, Shelf, answer, client, job, noise, options, reply,
+};
+use crate::upload::Upload;
+use crate::{Client, ClientOptions, Failure, RegistryError, Work};
+use imgmake_oci::image::{Descriptor, Digest, ImageManifest, ManifestFormat, media_type, to_json};
+
+/// What a registry of one upload does.
+#[derive(Clone, Copy)]
+struct Manners {
+    /// The connection closes after so many bytes of a body …
+    cut: u64,
+    /// … as often as this.
+    cuts: usize,
+    /// What came before a cut is kept, and the status tells how much.
+    resumes: bool,
+    patches: bool,
+    /// A proxy answers 413 to longer requests.
+    largest: u64,
+    smallest_chunk: u64,
+}
+
+const PLAIN: Manners = Manners {
+    cut: u64::MAX,
+    cuts: 0,
+    resumes: true,
+    patches: true,
+    largest: u64::MAX,
+    smallest_chunk: 0,
+};
+
+/// A registry that keeps one upload in memory, and counts what it is sent.
+struct Taker {
+    between: Between,
+    held: Arc<Mutex<Vec<u8>>>,
+    received: Arc<AtomicU64>,
+}
+
+const LOCATION: (&str, &str) = ("Location", "/v2/app/blobs/uploads/1?state=a%2Fb");
+
+impl Taker {
+    fn new(manners: Manners) -> Taker {
+        let held: Arc<Mutex<Vec<u8>>> = Arc::default();
+        let received: Arc<AtomicU64> = Arc::default();
+        let left = Arc::new(AtomicUsize::new(manners.cuts));
+        let (kept, counted) = (Arc::clone(&held), Arc::clone(&received));
+        let between = Between::new(None, move |seen| {
+            take(seen, manners, &kept, &counted, &left)
+        });
+        Taker {
+            between,
+            held,
+            received,
+        }
+    }
+
+    fn send(&self, client: &Client, bytes: &[u8]) -> Result<(), RegistryError> {
+        let shelf = Shelf::new();
+        let blob = shelf.blob("x", bytes);
+        let result = send(client, &self.between, &shelf, &blob);
+        assert_eq!(*self.held.lock().unwrap() == bytes, result.is_ok());
+        result
+    }
+
+    fn received(&self) -> u64 {
+        self.received.load(Ordering::SeqCst)
+    }
+
+    /// `first-last` of each part that was sent.
+    fn parts(&self) -> Vec<String> {
+        let of = |seen: &Seen| seen.header("Content-Range").map(str::to_string);
+        self.between.seen().iter().filter_map(of).collect()
+    }
+}
+
+fn take(
+    seen: &Seen,
+    manners: Manners,
+    held: &Arc<Mutex<Vec<u8>>>,
+    received: &Arc<AtomicU64>,
+    left: &AtomicUsize,
+) -> Act {
+    let length: u64 = seen
+        .header("Content-Length")
+        .map_or(0, |l| l.parse().unwrap());
+    match seen.method.as_str() {
+        "HEAD" => return answer(404, &[], ""),
+        "POST" => {
+            held.lock().unwrap().clear();
+            let smallest = manners.smallest_chunk.to_string();
+            return answer(202, &[LOCATION, ("OCI-Chunk-Min-Length", &smallest)], "");
+        }
+        "GET" if !manners.resumes => return answer(404, &[], ""),
+        "GET" => {
+            let length = held.lock().unwrap().len();
+            let range = format!("0-{}", length.saturating_sub(1));
+            return answer(204, &[LOCATION, ("Range", range.as_str())], "");
+        }
+        "PATCH" if !manners.patches => return answer(405, &[], "no parts here"),
+        _ if !seen.target.contains("state=a%2Fb") => return answer(404, &[], "the state is lost"),
+        "PUT" if !seen.target.contains("&digest=sha256:") => return answer(400, &[], "no digest"),
+        _ if length > manners.largest => return answer(413, &[], "<title>413 Too Large</title>"),
+        _ => {}
+    }
+    let from = held.lock().unwrap().len() as u64;
+    let said = seen
+        .header("Content-Range")
+        .map(|r| r.split('-').next().unwrap().to_string());
+    if said.is_some_and(|said| said != from.to_string()) {
+        return answer(416, &[], "");
+    }
+    let cut = length > manners.cut
+        && left
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |l| l.checked_sub(1))
+            .is_ok();
+    let (kept, counted) = (Arc::clone(held), Arc::clone(received));
+    let most = if cut {
+        manners.cut as usize
+    } else {
+        usize::MAX
+    };
+    let status = if seen.method == "PUT" { 201 } else { 202 };
+    Act::Read(
+        most,
+        Box::new(move |bytes| {
+            counted.fetch_add(bytes.len() as u64, Ordering::SeqCst);
+            if !cut || manners.resumes {
+                kept.lock().unwrap().extend(bytes);
+            }
+            (!cut).then(|| reply(status, &[LOCATION], ""))
+        }),
+    )
+}
+
+fn send(
+    client: &Client,
+    between: &Between,
+    shelf: &Shelf,
+    blob: &Descriptor,
+) -> Result<(), RegistryError> {
+    let session = client.session(&app(between));
+    Upload {
+        session: &session,
+        repository: "app",
+        blob,
+        store: &shelf.store,
+        work: &Work::unheard(),
+    }
+    .mount_or_send(&[])
+}
+
+#[test]
+fn an_upload_that_is_cut_goes_on_at_that_byte() {
+    let bytes = noise(200, 700_000);
+    let taker = Taker::new(Manners {
+        cut: 200_000,
+        cuts: 3,
+        ..PLAIN
+    });
+    taker.send(&client(), &bytes).unwrap();
+    assert_eq!(
+        taker.parts(),
+        ["200000-699999", "400000-699999", "600000-699999"]
+    );
+    assert_eq!(taker.received(), 700_000, "nothing is sent twice");
+}
+
+#[test]
+fn where_nothing_is_kept_the_upload_goes_in_chunks() {
+    let bytes = noise(201, 40 << 20);
+    let taker = Taker::new(Manners {
+        cut: 20 << 20,
+        cuts: usize::MAX,
+        resumes: false,
+        ..PLAIN
+    });
+    taker.send(&client(), &bytes).unwrap();
+    assert_eq!(
+        taker.parts(),
+        ["0-16777215", "16777216-33554431", "33554432-41943039"]
+    );
+}
+
+#[test]
+fn where_nothing_is_kept_and_chunks_are_unknown_it_ends_with_the_attempts() {
+    let taker = Taker::new(Manners {
+        cut: 100_000,
+        cuts: usize::MAX,
+        resumes: false,
+        patches: false,
+        ..PLAIN
+    });
+    let error = taker.send(&client(), &noise(202, 300_000)).unwrap_err();
+    let text = error.to_string();
+    assert!(
+        text.contains("app: cannot send a") && text.contains("(tried 4 times)"),
+        "{text}"
+    );
+    assert!(taker.received() <= 4 * 100_000);
+}
+
+#[test]
+fn an_upload_that_is_no_longer_read_is_left_and_resumed() {
+    let shelf = Shelf::new();
+    let blob = shelf.blob("x", &noise(203, 30 << 20));
+    let registry = Registry::start();
+    let stalled = AtomicUsize::new(0);
+    let between = Between::new(Some(registry.port), move |seen| {
+        let body = seen.header("Content-Length").is_some_and(|l| l.len() > 6);
+        match body && stalled.fetch_add(1, Ordering::SeqCst) == 0 {
+            // Nobody reads: what is in the air fills up, and the rest cannot be written.
+            true => Act::Unread,
+            false => Act::Forward,
+        }
+    });
+    let client = Client::new(ClientOptions {
+        idle_timeout: Duration::from_millis(500),
+        ..options()
+    })
+    .unwrap();
+    send(&client, &between, &shelf, &blob).unwrap();
+}
+
+#[test]
+fn one_500_for_every_address_stops_neither_push_nor_pull() {
+    let registry = Registry::start();
+    let met = Mutex::new(std::collections::BTreeSet::new());
+    let between = Between::new(Some(registry.port), move |seen| {
+        let path = seen.target.split('?').next().unwrap();
+        let first = met
+            .lock()
+            .unwrap()
+            .insert(format!("{} {path}", seen.method));
+        match first && path != "/v2/" {
+            true => answer(500, &[], "try again"),
+            false => Act::Forward,
+        }
+    });
+    let (here, there) = (Shelf::new(), Shelf::new());
+    let image = here.image("linux/amd64", &[noise(204, 3_000_000), noise(205, 10)]);
+    let name = format!("{}/app:1", between.host());
+    let client = Client::new(ClientOptions {
+        attempts: 8,
+        ..options()
+    })
+    .unwrap();
+    client
+        .push(&job(&name, &image), &here.store, &Work::unheard())
+        .unwrap();
+    let resolved = client
+        .resolve(
+            &name.parse().unwrap(),
+            &"linux/amd64".parse().unwrap(),
+            &there.store,
+            &Work::unheard(),
+        )
+        .unwrap();
+    assert_eq!(resolved.manifest.digest, image.digest);
+}
+
+#[test]
+fn digest_is_appended_to_every_kind_of_location() {
+    for (location, expected) in [
+        ("/up/1", "/up/1?digest="),
+        ("/up/1?", "/up/1?digest="),
+        (
+            "/up/1?_state=a%2Fb%3D%3D&x=%20y",
+            "/up/1?_state=a%2Fb%3D%3D&x=%20y&digest=",
+        ),
+        ("1?s=2", "/v2/app/blobs/uploads/1?s=2&digest="),
+        ("../up/1", "/v2/app/blobs/up/1?digest="),
+        ("HOST/up/1?s=2", "/up/1?s=2&digest="),
+        ("//AUTHORITY/up/1", "/up/1?digest="),
+    ] {
+        let shelf = Shelf::new();
+        let blob = shelf.blob("x", b"blob");
+        let between = Between::new(None, move |seen| match seen.method.as_str() {
+            "POST" => {
+                let host = seen.header("Host").unwrap();
+                let location = location
+                    .replace("HOST", &format!("http://{host}"))
+                    .replace("AUTHORITY", host);
+                answer(202, &[("Location", location.as_str())], "")
+            }
+            "PUT" => answer(201, &[], ""),
+            _ => answer(404, &[], ""),
+        });
+        send(&client(), &between, &shelf, &blob).unwrap();
+        let put = between.lines().pop().unwrap();
+        assert_eq!(put, format!("PUT {expected}{}", blob.digest), "{location}");
+    }
+}
+
+#[test]
+fn a_location_that_leads_nowhere_is_told() {
+    for (headers, words) in [
+        (vec![], "to the beginning of an upload has no Location"),
+        (vec![("Location", "gopher://x/")], "has no Location"),
+    ] {
+        let between = Between::new(None, move |seen| match seen.method.as_str() {
+            "POST" => answer(202, &headers, ""),
+            _ => answer(404, &[], ""),
+        });
+        let shelf = Shelf::new();
+        let blob = shelf.blob("x", b"blob");
+        let text = send(&client(), &between, &shelf, &blob)
+            .unwrap_err()
+            .to_string();
+        assert!(text.contains(words), "{text}");
+    }
+}
+
+#[test]
+fn a_large_body_that_is_redirected_or_unauthorised_is_sent_once() {
+    let bytes = noise(206, 3 << 20);
+    let taker = Taker::new(PLAIN);
+    let storage = taker.between.host();
+    let shelf = Shelf::new();
+    let blob = shelf.blob("x", &bytes);
+    let sent = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&sent);
+    let between = Between::new(None, move |seen| match seen.method.as_str() {
+        "POST" => answer(202, &[LOCATION], ""),
+        "PUT" if seen.header("Authorization").is_none() => {
+            answer(401, &[("WWW-Authenticate", "Basic realm=\"r\"")], "")
+        }
+        "PUT" => {
+            counted.fetch_add(1, Ordering::SeqCst);
+            let location = format!("http://{storage}{}", seen.target);
+            answer(307, &[("Location", location.as_str())], "")
+        }
+        _ => answer(404, &[], ""),
+    });
+    let client = Client::new(ClientOptions {
+        hosts: vec![crate::HostSettings {
+            prefix: between.host(),
+            auth: crate::Auth::Basic {
+                user: "u".into(),
+                password: crate::Secret("p".into()),
+                source: "test".into(),
+            },
+            ..Default::default()
+        }],
+        ..options()
+    })
+    .unwrap();
+    send(&client, &between, &shelf, &blob).unwrap();
+    assert_eq!(taker.received(), bytes.len() as u64);
+    assert_eq!(sent.load(Ordering::SeqCst), 1);
+    let there = taker.between.seen();
+    assert!(there.iter().all(|s| s.header("Authorization").is_none()));
+    // The server in between counts no byte of a body that it did not ask for.
+    let waited = between
+        .seen()
+        .iter()
+        .filter(|s| s.method == "PUT")
+        .all(|s| s.header("Expect") == Some("100-continue"));
+    assert!(waited);
+}
+
+#[test]
+fn a_server_that_does_not_know_expect_gets_the_body_without() {
+    let taker = Taker::new(PLAIN);
+    let inner = taker.between.port;
+    let between = Between::new(Some(inner), |seen| match seen.header("Expect") {
+        Some(_) => answer(417, &[], ""),
+        None => Act::Forward,
+    });
+    let shelf = Shelf::new();
+    for seed in [207, 208] {
+        let blob = shelf.blob("x", &noise(seed, 2 << 20));
+        let client = client();
+        send(&client, &between, &shelf, &blob).unwrap();
+        send(&client, &between, &shelf, &blob).unwrap();
+    }
+    let refused = between
+        .seen()
+        .iter()
+        .filter(|s| s.header("Expect").is_some())
+        .count();
+    assert_eq!(refused, 2, "once per client");
+}
+
+#[test]
+fn a_server_that_says_nothing_to_expect_gets_the_body_all_the_same() {
+    let shelf = Shelf::new();
+    let bytes = noise(209, 2 << 20);
+    let blob = shelf.blob("x", &bytes);
+    let between = Between::new(None, |seen| match seen.method.as_str() {
+        "POST" => answer(202, &[LOCATION], ""),
+        "PUT" => Act::ReadUnasked(reply(201, &[], "")),
+        _ => answer(404, &[], ""),
+    });
+    send(&client(), &between, &shelf, &blob).unwrap();
+}
+
+#[test]
+fn requests_shrink_to_what_a_proxy_takes() {
+    let bytes = noise(210, 5 << 20);
+    let taker = Taker::new(Manners {
+        largest: 1 << 20,
+        ..PLAIN
+    });
+    // One attempt: a limit is no failure that time would heal.
+    let client = Client::new(ClientOptions {
+        attempts: 1,
+        ..options()
+    })
+    .unwrap();
+    taker.send(&client, &bytes).unwrap();
+    let last: Vec<String> = taker.parts().into_iter().rev().take(5).collect();
+    assert_eq!(last[0], "4194304-5242879", "{last:?}");
+    assert_eq!(
+        taker.received(),
+        bytes.len() as u64,
+        "refused bodies are not sent"
+    );
+}
+
+#[test]
+fn a_proxy_that_takes_nearly_nothing_is_named_as_the_reason() {
+    let taker = Taker::new(Manners {
+        largest: 1000,
+        ..PLAIN
+    });
+    let text = taker
+        .send(&client(), &noise(211, 2 << 20))
+        .unwrap_err()
+        .to_string();
+    assert!(
+        text.contains("413: 413 Too Large") && text.contains("client_max_body_size"),
+        "{text}"
+    );
+}
+
+#[test]
+fn chunks_are_as_large_as_the_registry_wants_them() {
+    let bytes = noise(212, 50 << 20);
+    let taker = Taker::new(Manners {
+        cut: 30 << 20,
+        cuts: 1,
+        resumes: false,
+        smallest_chunk: 20 << 20,
+        ..PLAIN
+    });
+    taker.send(&client(), &bytes).unwrap();
+    assert_eq!(
+        taker.parts(),
+        ["0-20971519", "20971520-41943039", "41943040-52428799"]
+    );
+}
+
+#[test]
+fn what_a_registry_kept_of_a_part_decides_where_the_next_begins() {
+    let shelf = Shelf::new();
+    let bytes = noise(213, 900_000);
+    let blob = shelf.blob("x", &bytes);
+    let held = Arc::new(Mutex::new(Vec::new()));
+    let kept = Arc::clone(&held);
+    let between = Between::new(None, move |seen| match seen.method.as_str() {
+        "POST" => answer(202, &[LOCATION], ""),
+        // The whole is refused, parts are cut to a third of a megabyte without a word.
+        "PUT" if seen.header("Content-Length") != Some("0") => answer(413, &[], ""),
+        "PUT" => answer(201, &[], ""),
+        "PATCH" => {
+            let kept = Arc::clone(&kept);
+            Act::Read(
+                usize::MAX,
+                Box::new(move |mut part| {
+                    part.truncate(333_333);
+                    let mut kept = kept.lock().unwrap();
+                    kept.extend(part);
+                    let range = format!("0-{}", kept.len() - 1);
+                    Some(reply(202, &[LOCATION, ("Range", range.as_str())], ""))
+                }),
+            )
+        }
+        _ => answer(404, &[], ""),
+    });
+    send(&client(), &between, &shelf, &blob).unwrap();
+    assert!(*held.lock().unwrap() == bytes);
+}
+
+#[test]
+fn a_lost_answer_to_the_last_byte_is_looked_up_and_nothing_sent_again() {
+    let registry = Registry::start();
+    let shelf = Shelf::new();
+    let blob = shelf.blob("x", &noise(214, 400_000));
+    let between = Between::new(Some(registry.port), |seen| {
+        match seen.method == "PUT" && seen.earlier == 0 {
+            true => Act::Lose,
+            false => Act::Forward,
+        }
+    });
+    send(&client(), &between, &shelf, &blob).unwrap();
+    let lines = between.lines();
+    let begun = lines.iter().filter(|l| l.starts_with("POST")).count();
+    assert_eq!(begun, 1, "{lines:#?}");
+    assert!(lines.last().unwrap().starts_with("HEAD"), "{lines:#?}");
+}
+
+#[test]
+fn retry_after_counts_for_uploads_too() {
+    let between = Between::new(None, |seen| match seen.method.as_str() {
+        "POST" => answer(202, &[LOCATION], ""),
+        "PUT" => answer(429, &[("Retry-After", "86400")], "slow down"),
+        _ => answer(404, &[], ""),
+    });
+    let shelf = Shelf::new();
+    let blob = shelf.blob("x", b"blob");
+    let error = send(&client(), &between, &shelf, &blob).unwrap_err();
+    assert_eq!(error.failure(), Failure::Throttled);
+    assert!(error.to_string().contains("86400 s"), "{error}");
+}
+
+#[test]
+fn whatever_a_registry_says_to_a_mount_the_blob_arrives() {
+    for status in [202, 400, 403, 404, 405, 500] {
+        let registry = Registry::start();
+        let here = Shelf::new();
+        let image = here.image("linux/amd64", &[noise(215, 10_000)]);
+        let between = Between::new(Some(registry.port), move |seen| {
+            match seen.target.contains("mount=") {
+                // 202 without the upload that it promises.
+                true => answer(status, &[], "no mounts"),
+                false => Act::Forward,
+            }
+        });
+        let mut job = job(&format!("{}/app:1", between.host()), &image);
+        job.sources = vec![format!("{}/base", between.host()).parse().unwrap()];
+        client().push(&job, &here.store, &Work::unheard()).unwrap();
+    }
+}
+
+#[test]
+fn a_mount_that_became_an_upload_is_used_as_one() {
+    let registry = Registry::start();
+    let here = Shelf::new();
+    let image = here.image("linux/amd64", &[noise(216, 10_000)]);
+    let between = Between::watching(&registry);
+    let mut job = job(&format!("{}/app:1", between.host()), &image);
+    // The registry does not have it there: 202, with the Location of an upload.
+    job.sources = vec![format!("{}/base", between.host()).parse().unwrap()];
+    client().push(&job, &here.store, &Work::unheard()).unwrap();
+    let posts: Vec<String> = between
+        .lines()
+        .into_iter()
+        .filter(|l| l.starts_with("POST"))
+        .collect();
+    assert!(posts.iter().all(|l| l.contains("&from=base")), "{posts:#?}");
+    assert_eq!(posts.len(), 2, "one for the layer, one for the config");
+}
+
+#[test]
+fn a_blob_that_cannot_be_asked_for_is_sent() {
+    let registry = Registry::start();
+    let here = Shelf::new();
+    let image = here.image("linux/amd64", &[noise(217, 10_000)]);
+    let between = Between::new(Some(registry.port), |seen| match seen.method.as_str() {
+        "HEAD" => answer(405, &[], ""),
+        _ => Act::Forward,
+    });
+    client()
+        .push(
+            &job(&format!("{}/app:1", between.host()), &image),
+            &here.store,
+            &Work::unheard(),
+        )
+        .unwrap();
+}
+
+#[test]
+fn a_delete_that_is_refused_does_not_matter_to_the_check_for_the_right_to_push() {
+    let between = Between::new(None, |seen| match seen.method.as_str() {
+        "POST" => answer(202, &[LOCATION], ""),
+        _ => answer(405, &[], ""),
+    });
+    client()
+        .check_push(&app(&between), &Work::unheard())
+        .unwrap();
+    assert!(
+        between
+            .lines()
+            .last()
+            .unwrap()
+            .starts_with("DELETE /v2/app/blobs/uploads/1")
+    );
+}
+
+#[test]
+fn whoever_may_read_and_not_push_is_told_before_the_push() {
+    for (status, word) in [(401, "401"), (403, "403")] {
+        let between = Between::new(None, move |seen| match seen.method.as_str() {
+            "POST" => answer(
+                status,
+                &[],
+                r#"{"errors":[{"code":"DENIED","message":"read only"}]}"#,
+            ),
+            _ => answer(200, &[], ""),
+        });
+        let checked = client().check_push(&app(&between), &Work::unheard());
+        let error = checked.unwrap_err().to_string();
+        assert!(
+            error.contains(word) && error.contains("read only"),
+            "{error}"
+        );
+        assert!(
+            between
+                .lines()
+                .iter()
+                .all(|line| !line.starts_with("DELETE"))
+        );
+    }
+}
+
+#[test]
+fn a_subject_is_entered_by_the_registry_or_by_us() {
+    for registry_does in [true, false] {
+        let between = Between::new(None, move |seen| match seen.method.as_str() {
+            "PUT" if registry_does => answer(201, &[("OCI-Subject", "sha256:x")], ""),
+            "PUT" => answer(201, &[], ""),
+            "POST" => answer(202, &[LOCATION], ""),
+            _ => answer(404, &[], ""),
+        });
+        let shelf = Shelf::new();
+        let subject = Descriptor::of(media_type::OCI_MANIFEST, b"subject");
+        let config = shelf.blob(media_type::OCI_EMPTY, b"{}");
+        let mut manifest = ImageManifest::new(ManifestFormat::Oci, config, Vec::new());
+        manifest.subject = Some(subject.clone());
+        let root = shelf.blob(media_type::OCI_MANIFEST, &to_json(&manifest));
+        client()
+            .push(
+                &job(&format!("{}/app", between.host()), &root),
+                &shelf.store,
+                &Work::unheard(),
+            )
+            .unwrap();
+        let tag = format!("PUT /v2/app/manifests/sha256-{}", subject.digest.hex());
+        assert_eq!(between.lines().contains(&tag), !registry_does);
+    }
+}
+
+#[test]
+fn a_digest_that_the_registry_disputes_is_told_with_what_to_try() {
+    let between = Between::new(None, |seen| match seen.method.as_str() {
+        "POST" => answer(202, &[LOCATION], ""),
+        "PUT" => answer(
+            400,
+            &[],
+            r#"{"errors":[{"code":"DIGEST_INVALID","message":"provided digest did not match uploaded content"}]}"#,
+        ),
+        _ => answer(404, &[], ""),
+    });
+    let shelf = Shelf::new();
+    let blob = shelf.blob("x", b"blob");
+    let text = send(&client(), &between, &shelf, &blob)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        text.contains("400 DIGEST_INVALID: provided digest did not match")
+            && text.contains("the blob in the store is damaged")
+            && text.contains(Digest::of(b"blob").as_str()),
+        "{text}"
+    );
+}

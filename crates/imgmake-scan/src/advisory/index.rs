@@ -1,0 +1,341 @@
+//! The advisory index: one file that is asked package by package, so that a
+//! whole distribution's database costs a scan only what the image's packages need.
+//!
+//! Layout: magic, one chunk per package (postcard), the directory (postcard), which
+//! holds the checksums of the chunks, then the directory's offset and blake3 (8 + 32
+//! bytes). So what is read is verified, and the rest is not read.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde::{Deserialize, Serialize};
+
+use super::osv::Statement;
+use super::range::Inclusion;
+use super::{Answer, Hit, Record, canonical_name};
+use crate::version::Scheme;
+
+const MAGIC: &[u8; 16] = b"imgmake osv 0002";
+const TRAILER: u64 = 8 + 32;
+/// No chunk or directory of a real database comes near; a damaged length must
+/// not become an allocation.
+const LARGEST: u64 = 1 << 30;
+
+/// All records about one package, and the version texts that they name.
+#[derive(Default, Serialize, Deserialize)]
+struct Chunk {
+    versions: Vec<String>,
+    records: Vec<Record>,
+}
+
+#[derive(Default, Serialize, Deserialize)]
+struct Directory {
+    /// Sorted by ecosystem without release, then name.
+    packages: Vec<Place>,
+    ecosystems: BTreeSet<String>,
+    /// Of the newest document, RFC 3339.
+    newest: Option<String>,
+    advisories: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Place {
+    ecosystem: String,
+    name: String,
+    offset: u64,
+    length: u64,
+    /// blake3 of the chunk.
+    sum: [u8; 32],
+}
+
+/// An open index.
+pub struct Database {
+    file: File,
+    path: PathBuf,
+    directory: Directory,
+    digest: String,
+}
+
+impl Database {
+    /// # Errors
+    /// A file that is no index of this version, or damaged.
+    pub fn open(path: &Path) -> Result<Database> {
+        let file = File::open(path)?;
+        let length = file.metadata()?.len();
+        let mut magic = [0; 16];
+        file.read_exact_at(&mut magic, 0)?;
+        ensure!(&magic == MAGIC, "not an advisory index of this version");
+        ensure!(length >= 16 + TRAILER, "the advisory index is cut short");
+        let mut trailer = [0; TRAILER as usize];
+        file.read_exact_at(&mut trailer, length - TRAILER)?;
+        let (place, digest) = trailer.split_at(8);
+        let offset = u64::from_le_bytes(place.try_into().expect("eight bytes were split off"));
+        let end = length - TRAILER;
+        ensure!(offset <= end, "the advisory index is damaged");
+        let bytes = read_part(&file, offset, end - offset)?;
+        ensure!(
+            sum_of_directory(&bytes, place).as_bytes() == digest,
+            "the advisory index is damaged"
+        );
+        Ok(Database {
+            file,
+            path: path.to_path_buf(),
+            directory: postcard::from_bytes(&bytes).context("the advisory index is damaged")?,
+            digest: hex::encode(digest),
+        })
+    }
+
+    /// Of the content: equal advisories give an equal digest.
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    pub fn advisories(&self) -> u64 {
+        self.directory.advisories
+    }
+
+    /// When the newest advisory was modified, as it says.
+    pub fn newest(&self) -> Option<&str> {
+        self.directory.newest.as_deref()
+    }
+
+    /// Whether anything at all is known about an ecosystem's release.
+    pub fn covers(&self, ecosystem: &str) -> bool {
+        let mut known = self.directory.ecosystems.iter();
+        known.any(|k| concerns(k, ecosystem))
+    }
+
+    /// What is known against one version of a package.
+    pub fn ask(&self, ecosystem: &str, name: &str, version: &str) -> Result<Answer> {
+        let mut answer = Answer::default();
+        let Some(place) = self.place(ecosystem, name) else {
+            return Ok(answer);
+        };
+        let chunk = self.chunk(place)?;
+        let scheme = Scheme::of_ecosystem(ecosystem);
+        let listed = listed(&chunk.versions, version, scheme);
+        for record in chunk.records {
+            if concerns(&record.ecosystem, ecosystem) {
+                judge(record, version, &listed, scheme, &mut answer);
+            }
+        }
+        Ok(answer)
+    }
+
+    fn chunk(&self, place: &Place) -> Result<Chunk> {
+        let bytes = read_part(&self.file, place.offset, place.length)?;
+        if *blake3::hash(&bytes).as_bytes() != place.sum {
+            // Open, it is of use to nobody; gone, the next scan imports it again.
+            let removed = std::fs::remove_file(&self.path).is_ok();
+            bail!(
+                "the advisory index `{}` is damaged; {}",
+                self.path.display(),
+                match removed {
+                    true => "it was removed, and the next scan makes it again",
+                    false => "remove it, and the next scan makes it again",
+                }
+            );
+        }
+        postcard::from_bytes(&bytes).context("the advisory index is damaged")
+    }
+
+    fn place(&self, ecosystem: &str, name: &str) -> Option<&Place> {
+        let key = (base(ecosystem), canonical_name(ecosystem, name));
+        let packages = &self.directory.packages;
+        let found = packages
+            .binary_search_by(|p| (p.ecosystem.as_str(), p.name.as_str()).cmp(&(key.0, &key.1)));
+        found.ok().map(|i| &packages[i])
+    }
+}
+
+/// Of the directory and where it begins; through it, of all chunks.
+fn sum_of_directory(directory: &[u8], offset: &[u8]) -> blake3::Hash {
+    let mut hash = blake3::Hasher::new();
+    hash.update(MAGIC).update(offset).update(directory);
+    hash.finalize()
+}
+
+fn read_part(file: &File, offset: u64, length: u64) -> Result<Vec<u8>> {
+    ensure!(length <= LARGEST, "the advisory index is damaged");
+    let mut bytes = vec![0; usize::try_from(length)?];
+    file.read_exact_at(&mut bytes, offset)
+        .context("the advisory index is cut short")?;
+    Ok(bytes)
+}
+
+fn judge(record: Record, version: &str, listed: &[u32], scheme: Scheme, answer: &mut Answer) {
+    let mut inside = listed
+        .iter()
+        .any(|i| record.versions.binary_search(i).is_ok());
+    let mut unknown = false;
+    let mut fixed = None;
+    for range in &record.ranges {
+        match range.holds(version, scheme) {
+            Inclusion::Inside(fix) => {
+                inside = true;
+                fixed = fixed.or(fix);
+            }
+            Inclusion::Unknown => unknown = true,
+            Inclusion::Outside => {}
+        }
+    }
+    if inside {
+        answer.hits.push(Hit {
+            id: record.id,
+            aliases: record.aliases,
+            severity: record.severity,
+            score: record.score,
+            title: record.title,
+            fixed,
+        });
+    } else if unknown {
+        answer.unjudged.push(record.id);
+    }
+}
+
+/// Positions of the version in the table: the same text, and for PyPI, whose
+/// packages spell one version in several ways, an equal version.
+fn listed(table: &[String], version: &str, scheme: Scheme) -> Vec<u32> {
+    let same = |text: &String| {
+        text == version
+            || (scheme == Scheme::Pep440
+                && scheme.compare(text, version) == Some(std::cmp::Ordering::Equal))
+    };
+    (0u32..)
+        .zip(table)
+        .filter(|(_, t)| same(t))
+        .map(|(i, _)| i)
+        .collect()
+}
+
+fn base(ecosystem: &str) -> &str {
+    ecosystem.split(':').next().unwrap_or_default()
+}
+
+/// Whether an advisory for `written` speaks about a package of `asked`. One
+/// without a release speaks about all; Ubuntu adds `:LTS`, Red Hat writes CPEs.
+fn concerns(written: &str, asked: &str) -> bool {
+    if written == asked || written == base(asked) {
+        return true;
+    }
+    if base(written) != base(asked) {
+        return false;
+    }
+    match base(asked) {
+        "Ubuntu" => written.strip_suffix(":LTS") == Some(asked),
+        // `Red Hat:enterprise_linux:9::baseos` for `Red Hat:enterprise_linux:9`.
+        "Red Hat" => written
+            .strip_prefix(asked)
+            .is_some_and(|rest| rest.starts_with([':', '.'])),
+        _ => false,
+    }
+}
+
+/// Gathers statements, then writes the index in one pass.
+#[derive(Default)]
+pub struct Builder {
+    packages: BTreeMap<(String, String), PackageBuilder>,
+    ecosystems: BTreeSet<String>,
+    newest: Option<String>,
+    advisories: u64,
+}
+
+/// Distributions list the same hundreds of versions in every advisory about a
+/// package; each text is kept once.
+#[derive(Default)]
+struct PackageBuilder {
+    positions: HashMap<String, u32>,
+    chunk: Chunk,
+}
+
+impl Builder {
+    pub fn saw_document(&mut self, modified: Option<&str>) {
+        self.advisories += 1;
+        if modified > self.newest.as_deref() {
+            self.newest = modified.map(String::from);
+        }
+    }
+
+    pub fn add(&mut self, statement: Statement) {
+        let name = canonical_name(&statement.ecosystem, &statement.name);
+        let key = (base(&statement.ecosystem).to_string(), name);
+        if !self.ecosystems.contains(&statement.ecosystem) {
+            self.ecosystems.insert(statement.ecosystem.clone());
+        }
+        self.packages.entry(key).or_default().add(statement);
+    }
+
+    /// Writes to a temporary name beside `path`, then renames.
+    pub fn write(self, path: &Path) -> Result<()> {
+        let parent = path.parent().context("the index has no directory")?;
+        let file = tempfile::NamedTempFile::new_in(parent)?;
+        let mut out = BufWriter::with_capacity(1 << 20, file.as_file());
+        let mut written = MAGIC.len() as u64;
+        out.write_all(MAGIC)?;
+        let mut directory = Directory {
+            ecosystems: self.ecosystems,
+            newest: self.newest,
+            advisories: self.advisories,
+            packages: Vec::with_capacity(self.packages.len()),
+        };
+        for ((ecosystem, name), package) in self.packages {
+            let bytes = postcard::to_stdvec(&package.chunk)?;
+            directory.packages.push(Place {
+                ecosystem,
+                name,
+                offset: written,
+                length: bytes.len() as u64,
+                sum: *blake3::hash(&bytes).as_bytes(),
+            });
+            out.write_all(&bytes)?;
+            written += bytes.len() as u64;
+        }
+        let bytes = postcard::to_stdvec(&directory)?;
+        let offset = written.to_le_bytes();
+        out.write_all(&bytes)?;
+        out.write_all(&offset)?;
+        out.write_all(sum_of_directory(&bytes, &offset).as_bytes())?;
+        out.flush()?;
+        drop(out);
+        file.as_file().sync_all()?;
+        file.persist(path)?;
+        Ok(())
+    }
+}
+
+impl PackageBuilder {
+    fn add(&mut self, statement: Statement) {
+        let mut versions: Vec<u32> = statement
+            .versions
+            .into_iter()
+            .map(|v| self.position(v))
+            .collect();
+        versions.sort_unstable();
+        versions.dedup();
+        self.chunk.records.push(Record {
+            id: statement.id,
+            aliases: statement.aliases,
+            ecosystem: statement.ecosystem,
+            severity: statement.rating.severity,
+            score: statement.rating.score,
+            title: statement.title,
+            versions,
+            ranges: statement.ranges,
+        });
+    }
+
+    fn position(&mut self, version: String) -> u32 {
+        if let Some(position) = self.positions.get(&version) {
+            return *position;
+        }
+        let position =
+            u32::try_from(self.chunk.versions.len()).expect("no package has four billion versions");
+        self.chunk.versions.push(version.clone());
+        self.positions.insert(version, position);
+        position
+    }
+}

@@ -1,0 +1,334 @@
+use std::fs;
+
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::osv::Document;
+use super::range::{Event, Inclusion, RangeKind};
+use super::*;
+use crate::version::Scheme;
+use imgmake_event::Cancel;
+
+fn database(documents: &[serde_json::Value]) -> (tempfile::TempDir, Database) {
+    let directory = tempfile::tempdir().unwrap();
+    let advisories = directory.path().join("advisories");
+    fs::create_dir(&advisories).unwrap();
+    for (i, document) in documents.iter().enumerate() {
+        fs::write(advisories.join(format!("{i}.json")), document.to_string()).unwrap();
+    }
+    let index = directory.path().join("db");
+    let database = open(&[advisories], &index, &Cancel::default()).unwrap();
+    (directory, database)
+}
+
+fn ids(answer: &Answer) -> Vec<&str> {
+    answer.hits.iter().map(|h| h.id.as_str()).collect()
+}
+
+fn with_events(kind: &str, events: serde_json::Value) -> serde_json::Value {
+    json!({"id": "TEST-1", "modified": "2025-01-01T00:00:00Z", "affected": [{
+        "package": {"ecosystem": "npm", "name": "left"},
+        "ranges": [{"type": kind, "events": events}]}]})
+}
+
+#[test]
+fn a_version_is_affected_from_introduced_until_fixed() {
+    let events = json!([{"introduced": "1.0.0"}, {"fixed": "1.2.0"}, {"introduced": "2.0.0"}, {"fixed": "2.1.0"}]);
+    let (_keep, db) = database(&[with_events("SEMVER", events)]);
+    for (version, affected, fixed) in [
+        ("0.9.0", false, None),
+        ("1.0.0", true, Some("1.2.0")),
+        ("1.1.9", true, Some("1.2.0")),
+        ("1.2.0", false, None),
+        ("2.0.5", true, Some("2.1.0")),
+        ("2.1.0", false, None),
+    ] {
+        let answer = db.ask("npm", "left", version).unwrap();
+        assert_eq!(!answer.hits.is_empty(), affected, "{version}");
+        let found = answer.hits.first().and_then(|h| h.fixed.as_deref());
+        assert_eq!(found, fixed, "{version}");
+    }
+}
+
+#[test]
+fn events_count_by_version_whatever_their_order_in_the_file() {
+    let events = json!([{"fixed": "2.1.0"}, {"introduced": "2.0.0"}, {"fixed": "1.2.0"}, {"introduced": "0"}]);
+    let (_keep, db) = database(&[with_events("SEMVER", events)]);
+    for (version, affected) in [
+        ("0.0.1", true),
+        ("1.2.0", false),
+        ("2.0.0", true),
+        ("3.0.0", false),
+    ] {
+        let answer = db.ask("npm", "left", version).unwrap();
+        assert_eq!(!answer.hits.is_empty(), affected, "{version}");
+    }
+}
+
+#[test]
+fn the_last_affected_version_is_affected() {
+    let events = json!([{"introduced": "0"}, {"last_affected": "1.5.0"}]);
+    let (_keep, db) = database(&[with_events("ECOSYSTEM", events)]);
+    assert_eq!(db.ask("npm", "left", "1.5.0").unwrap().hits.len(), 1);
+    assert_eq!(db.ask("npm", "left", "1.5.1").unwrap().hits.len(), 0);
+}
+
+#[test]
+fn a_limit_bounds_a_range() {
+    let events = json!([{"introduced": "0"}, {"limit": "2.0.0"}]);
+    let (_keep, db) = database(&[with_events("SEMVER", events)]);
+    assert_eq!(db.ask("npm", "left", "1.9.9").unwrap().hits.len(), 1);
+    assert_eq!(db.ask("npm", "left", "2.0.0").unwrap().hits.len(), 0);
+}
+
+#[test]
+fn commit_ranges_say_nothing_about_packages() {
+    let events = json!([{"introduced": "0"}]);
+    let (_keep, db) = database(&[with_events("GIT", events)]);
+    assert_eq!(db.ask("npm", "left", "1.0.0").unwrap(), Answer::default());
+}
+
+#[test]
+fn a_version_that_cannot_be_compared_is_reported_not_passed_over() {
+    let events = json!([{"introduced": "1.0.0"}, {"fixed": "1.2.0"}]);
+    let (_keep, db) = database(&[with_events("SEMVER", events)]);
+    let answer = db.ask("npm", "left", "(devel)").unwrap();
+    assert_eq!(answer.unjudged, ["TEST-1"]);
+}
+
+#[test]
+fn listed_versions_are_affected_and_withdrawn_advisories_say_nothing() {
+    let listed = json!({"id": "PYSEC-1", "affected": [{
+        "package": {"ecosystem": "PyPI", "name": "Flask_Login"}, "versions": ["1.0", "1.1rc1"]}]});
+    let mut withdrawn = with_events("SEMVER", json!([{"introduced": "0"}]));
+    withdrawn["withdrawn"] = json!("2025-01-01T00:00:00Z");
+    let (_keep, db) = database(&[listed, withdrawn]);
+    assert_eq!(
+        ids(&db.ask("PyPI", "flask.login", "1.1.rc1").unwrap()),
+        ["PYSEC-1"]
+    );
+    assert_eq!(db.ask("PyPI", "flask-login", "1.2").unwrap().hits.len(), 0);
+    assert_eq!(db.ask("npm", "left", "1.0.0").unwrap().hits.len(), 0);
+}
+
+#[test]
+fn an_advisory_speaks_only_about_its_release() {
+    let debian = |release: &str| {
+        json!({"id": format!("D-{release}"), "affected": [{
+        "package": {"ecosystem": format!("Debian:{release}"), "name": "openssl"},
+        "ranges": [{"type": "ECOSYSTEM", "events": [{"introduced": "0"}, {"fixed": "3.0.11-1~deb12u2"}]}]}]})
+    };
+    let ubuntu = json!({"id": "U", "affected": [{
+        "package": {"ecosystem": "Ubuntu:22.04:LTS", "name": "openssl"},
+        "ranges": [{"type": "ECOSYSTEM", "events": [{"introduced": "0"}]}]}]});
+    let (_keep, db) = database(&[debian("11"), debian("12"), ubuntu]);
+    assert_eq!(
+        ids(&db.ask("Debian:12", "openssl", "3.0.11-1~deb12u1").unwrap()),
+        ["D-12"]
+    );
+    assert_eq!(
+        ids(&db.ask("Ubuntu:22.04", "openssl", "3.0.2-0ubuntu1").unwrap()),
+        ["U"]
+    );
+    assert!(db.covers("Debian:11") && !db.covers("Debian:13") && !db.covers("Alpine:v3.20"));
+}
+
+#[test]
+fn severity_comes_from_a_vector_else_from_the_databases_word() {
+    let with = |id: &str, extra: serde_json::Value| {
+        let mut document = with_events("SEMVER", json!([{"introduced": "0"}]));
+        document["id"] = json!(id);
+        document
+            .as_object_mut()
+            .unwrap()
+            .extend(extra.as_object().unwrap().clone());
+        document
+    };
+    let (_keep, db) = database(&[
+        with(
+            "a",
+            json!({"severity": [{"type": "CVSS_V3", "score": "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H"}]}),
+        ),
+        with("b", json!({"database_specific": {"severity": "MODERATE"}})),
+        with(
+            "c",
+            json!({"severity": [{"type": "Ubuntu", "score": "negligible"}]}),
+        ),
+        with("d", json!({})),
+        with("e", json!({"severity": null, "aliases": null})),
+    ]);
+    let answer = db.ask("npm", "left", "1.0.0").unwrap();
+    let severities: Vec<_> = answer
+        .hits
+        .iter()
+        .map(|h| (h.id.as_str(), h.severity))
+        .collect();
+    assert_eq!(
+        severities,
+        [
+            ("a", Severity::Critical),
+            ("b", Severity::Medium),
+            ("c", Severity::None),
+            ("d", Severity::Unknown),
+            ("e", Severity::Unknown),
+        ]
+    );
+    assert_eq!(answer.hits[0].score, Some(9.8));
+}
+
+#[test]
+fn an_upstream_id_is_an_alias_only_where_it_is_the_same_thing() {
+    let parse = |text: &str| {
+        Document::parse(text.as_bytes())
+            .unwrap()
+            .remove(0)
+            .statements()
+            .remove(0)
+            .aliases
+    };
+    let affected = r#""affected":[{"package":{"ecosystem":"Debian:12","name":"x"}}]"#;
+    let one = format!(r#"{{"id":"DEBIAN-CVE-2024-1","upstream":["CVE-2024-1"],{affected}}}"#);
+    let many = format!(r#"{{"id":"DSA-1-1","upstream":["CVE-2024-1","CVE-2024-2"],{affected}}}"#);
+    assert_eq!(parse(&one), ["CVE-2024-1"]);
+    assert!(parse(&many).is_empty());
+}
+
+#[test]
+fn a_zip_is_read_like_a_directory_and_an_edit_is_noticed() {
+    use std::io::Write;
+    let directory = tempfile::tempdir().unwrap();
+    let (zip, index) = (
+        directory.path().join("all.zip"),
+        directory.path().join("db"),
+    );
+    let pack = |events: serde_json::Value| {
+        let mut out = zip::ZipWriter::new(fs::File::create(&zip).unwrap());
+        out.start_file("TEST-1.json", zip::write::SimpleFileOptions::default())
+            .unwrap();
+        out.write_all(with_events("SEMVER", events).to_string().as_bytes())
+            .unwrap();
+        out.finish().unwrap();
+        open(std::slice::from_ref(&zip), &index, &Cancel::default()).unwrap()
+    };
+    let first = pack(json!([{"introduced": "0"}]));
+    assert_eq!(first.ask("npm", "left", "1.0.0").unwrap().hits.len(), 1);
+    let second = pack(json!([{"introduced": "0"}, {"fixed": "0.5.0"}]));
+    assert_eq!(second.ask("npm", "left", "1.0.0").unwrap().hits.len(), 0);
+    assert_ne!(first.digest(), second.digest());
+    assert_eq!(
+        fs::read_dir(&index).unwrap().count(),
+        1,
+        "the older index goes"
+    );
+    assert_eq!(second.newest(), Some("2025-01-01T00:00:00Z"));
+}
+
+#[test]
+fn a_packed_batch_of_any_size_is_read_in_parts_or_refused() {
+    let read = |bytes: &[u8]| {
+        let directory = tempfile::tempdir().unwrap();
+        let (zip, index) = (
+            directory.path().join("all.zip"),
+            directory.path().join("db"),
+        );
+        fs::write(&zip, bytes).unwrap();
+        let opened = open(&[zip], &index, &Cancel::default());
+        opened
+            .map(|database| database.advisories())
+            .map_err(|error| format!("{error:#}"))
+    };
+    let pack = |documents: &[(&str, &[u8])]| {
+        use std::io::Write;
+        let mut out = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+        for (name, bytes) in documents {
+            let options = zip::write::SimpleFileOptions::default();
+            out.start_file(*name, options).unwrap();
+            out.write_all(bytes).unwrap();
+        }
+        out.finish().unwrap().into_inner()
+    };
+    let document = with_events("SEMVER", json!([{"introduced": "0"}])).to_string();
+    let good = ("A-1.json", document.as_bytes());
+    assert_eq!(read(&pack(&[good])), Ok(1));
+    // 65 MiB of blanks, packed into some 64 kB; beside it what is sound does not count alone.
+    let blanks = [document.as_bytes(), &vec![b' '; 65 << 20]].concat();
+    let refused = read(&pack(&[good, ("B-1.json", &blanks)])).unwrap_err();
+    assert!(
+        refused.contains("B-1.json") && refused.contains("larger than 64 MiB"),
+        "{refused}"
+    );
+    // Documents that are large together are not held together.
+    let large = [document.as_bytes(), &vec![b' '; 40 << 20]].concat();
+    let names: Vec<String> = (0..6).map(|n| format!("C-{n}.json")).collect();
+    let many: Vec<(&str, &[u8])> = names.iter().map(|n| (n.as_str(), &large[..])).collect();
+    assert!(read(&pack(&many)).is_ok());
+    // Sizes that the packed bytes do not have, and names of the directory that lead nowhere.
+    let sound = pack(&[good]);
+    let central = sound.windows(4).rposition(|w| w == b"PK\x01\x02").unwrap();
+    for (at, what) in [(16, "checksum"), (20, "packed size"), (42, "place")] {
+        for value in [1u32, 0x7fff_ffff, 0xffff_fffe] {
+            let mut hostile = sound.clone();
+            hostile[central + at..central + at + 4].copy_from_slice(&value.to_le_bytes());
+            // A packed text says itself where it ends; no size makes it none.
+            let read = read(&hostile);
+            let is_sound = what == "packed size" && read == Ok(1);
+            assert!(is_sound || read.is_err(), "{what} {value}: {read:?}");
+        }
+    }
+    for cut in [0, 1, sound.len() / 2, sound.len() - 1] {
+        assert!(read(&sound[..cut]).is_err(), "{cut}");
+    }
+    // A text without an end in depth.
+    let deep = [&b"{\"id\":"[..], &vec![b'['; 1 << 20]].concat();
+    assert!(read(&pack(&[("D.json", &deep)])).is_err());
+}
+
+#[test]
+fn a_document_that_is_not_osv_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("broken.json"), "{\"id\": 3").unwrap();
+    let error = open(
+        &[directory.path().to_path_buf()],
+        &directory.path().join("db"),
+        &Cancel::default(),
+    );
+    let text = format!("{:#}", error.err().unwrap());
+    assert!(
+        text.contains("broken.json") && text.contains("not an OSV document"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_damaged_index_is_made_again() {
+    let (keep, _) = database(&[with_events("SEMVER", json!([{"introduced": "0"}]))]);
+    let index = fs::read_dir(keep.path().join("db"))
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap()
+        .path();
+    fs::write(&index, b"imgmake osv 0001 and then nothing").unwrap();
+    let db = open(
+        &[keep.path().join("advisories")],
+        &keep.path().join("db"),
+        &Cancel::default(),
+    )
+    .unwrap();
+    assert_eq!(db.ask("npm", "left", "1.0.0").unwrap().hits.len(), 1);
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_the_reader_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        let _ = Document::parse(&bytes);
+    }
+
+    #[test]
+    fn a_range_from_zero_to_a_fix_holds_exactly_what_is_before_the_fix(a in 0u8..20, b in 0u8..20) {
+        let range = Range { kind: RangeKind::Semver, events: vec![
+            Event::Introduced("0".into()), Event::Fixed(format!("1.{b}.0")) ] };
+        let inside = range.holds(&format!("1.{a}.0"), Scheme::Semver) != Inclusion::Outside;
+        prop_assert_eq!(inside, a < b);
+    }
+}

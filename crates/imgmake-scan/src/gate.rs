@@ -1,0 +1,306 @@
+//! The way of one scan: images → manifests → findings → judgements → verdict →
+//! reports. Whatever goes wrong on the way to findings is a refusal.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use super::cache::Cache;
+use super::policy::{Rules, Subject};
+use super::scanner::{Scanned, ScannerError};
+use super::subject::{self, Child};
+use super::{ImageVerdict, Inventory, Judgement, PlatformVerdict, ReportFormat, ScanImage};
+use super::{ScanRequest, Scanner, Verdict, advisory, inventory, report, scanner};
+use imgmake_event::{Cancel, Events};
+use imgmake_oci::image::Digest;
+use imgmake_oci::store::Store;
+
+/// Findings named one by one in the refusals; the table has them all.
+const NAMED_REFUSALS: usize = 10;
+
+pub fn scan(
+    request: &ScanRequest,
+    store: &Store,
+    events: &Events,
+    cancel: &Cancel,
+) -> Result<Verdict> {
+    let rules = Rules::new(&request.policy)?;
+    let mut run = Run {
+        request,
+        store,
+        cancel,
+        cache: Cache::of(store)?,
+        database: None,
+        rules,
+        inventories: BTreeMap::new(),
+        refusals: Vec::new(),
+        failures: Vec::new(),
+        warnings: Vec::new(),
+    };
+    let mut images = Vec::new();
+    match run.prepare() {
+        Ok(()) => {
+            for image in &request.images {
+                images.push(run.image(image)?);
+            }
+        }
+        Err(error) => {
+            run.refuse_all(error, &mut images)?;
+        }
+    }
+    if images.is_empty() && run.refusals.is_empty() {
+        run.refusals
+            .push("no image was given: a gate that looks at nothing passes nothing".into());
+    }
+    let verdict = run.verdict(images);
+    report::write(request, &verdict, events)?;
+    Ok(verdict)
+}
+
+/// Where indexes of advisory databases are kept.
+pub fn index_home(store: &Store) -> Result<std::path::PathBuf> {
+    Ok(store.database()?.join("index"))
+}
+
+struct Run<'a> {
+    request: &'a ScanRequest,
+    store: &'a Store,
+    cancel: &'a Cancel,
+    cache: Cache,
+    /// Of the built-in scanner.
+    database: Option<advisory::Database>,
+    rules: Rules<'a>,
+    inventories: BTreeMap<Digest, Inventory>,
+    refusals: Vec<String>,
+    failures: Vec<String>,
+    warnings: Vec<String>,
+}
+
+impl Run<'_> {
+    fn prepare(&mut self) -> Result<(), ScannerError> {
+        if self.request.scanner != Scanner::Builtin {
+            return Ok(());
+        }
+        let kept = vec![super::advisory_home(self.store).map_err(ScannerError::of)?];
+        let named = &self.request.advisories;
+        if named.is_empty() && !kept[0].is_dir() {
+            return Err(ScannerError::Failed(
+                "the built-in scanner has no advisories: name a directory of OSV documents with `advisories`, or get some with `imgmake db update`".into(),
+            ));
+        }
+        let paths = if named.is_empty() { &kept } else { named };
+        let index = index_home(self.store).map_err(ScannerError::of)?;
+        let database = advisory::open(paths, &index, self.cancel);
+        self.database = Some(database.map_err(ScannerError::of)?);
+        Ok(())
+    }
+
+    fn refuse_all(&mut self, error: ScannerError, images: &mut Vec<ImageVerdict>) -> Result<()> {
+        if let ScannerError::Cancelled(cancelled) = error {
+            return Err(cancelled.into());
+        }
+        self.fail(error.to_string());
+        images.extend(self.request.images.iter().map(|image| ImageVerdict {
+            name: image.name.clone(),
+            digest: image.root.digest.clone(),
+            passed: false,
+            platforms: Vec::new(),
+        }));
+        Ok(())
+    }
+
+    fn image(&mut self, image: &ScanImage) -> Result<ImageVerdict> {
+        let mut verdict = ImageVerdict {
+            name: image.name.clone(),
+            digest: image.root.digest.clone(),
+            passed: true,
+            platforms: Vec::new(),
+        };
+        match subject::children(&image.root, self.store) {
+            Ok(children) => {
+                for child in children {
+                    self.cancel.check()?;
+                    let platform = self.platform(image, &child)?;
+                    verdict.passed &= platform.passed;
+                    verdict.platforms.push(platform);
+                }
+            }
+            Err(error) => {
+                verdict.passed = false;
+                self.refusals
+                    .push(format!("image `{}`: {error:#}", image.name));
+            }
+        }
+        Ok(verdict)
+    }
+
+    fn platform(&mut self, image: &ScanImage, child: &Child) -> Result<PlatformVerdict> {
+        let place = format!("image `{}` ({})", image.name, child.platform);
+        let mut verdict = PlatformVerdict {
+            digest: child.descriptor.digest.clone(),
+            platform: child.platform.clone(),
+            passed: true,
+            findings: Vec::new(),
+        };
+        let before = self.refusals.len();
+        let scanned = match self.findings(child) {
+            Ok(scanned) => scanned,
+            Err(ScannerError::Cancelled(cancelled)) => return Err(cancelled.into()),
+            Err(error) => {
+                self.fail(format!("{place}: {error}"));
+                verdict.passed = false;
+                return Ok(verdict);
+            }
+        };
+        self.judge_the_scan(&scanned, &place);
+        let subject = Subject {
+            name: image.name.clone(),
+            digests: vec![child.descriptor.digest.clone(), image.root.digest.clone()],
+        };
+        let findings = scanned.findings.into_iter();
+        verdict.findings = findings.map(|f| self.rules.judge(f, &subject)).collect();
+        self.name_refused(&verdict, &place);
+        verdict.passed = self.refusals.len() == before;
+        Ok(verdict)
+    }
+
+    /// What speaks against a pass before any finding is looked at.
+    fn judge_the_scan(&mut self, scanned: &Scanned, place: &str) {
+        let gaps = scanned.gaps.iter().chain(&scanned.gate);
+        self.refusals
+            .extend(gaps.map(|why| format!("{place}: {why}")));
+        self.warnings
+            .extend(scanned.warnings.iter().map(|w| format!("{place}: {w}")));
+        let policy = &self.request.policy;
+        let age = policy
+            .max_database_age
+            .and_then(|limit| too_old(scanned.database_date.as_deref(), limit, policy.now));
+        if let Some(why) = age {
+            self.fail(format!("{place}: {why}"));
+        }
+    }
+
+    /// A refusal for which no finding stands.
+    fn fail(&mut self, why: String) {
+        self.failures.push(why.clone());
+        self.refusals.push(why);
+    }
+
+    fn name_refused(&mut self, verdict: &PlatformVerdict, place: &str) {
+        let refused = verdict.findings.iter().filter_map(|j| match &j.judgement {
+            Judgement::Refused(why) => Some((&j.finding, why)),
+            _ => None,
+        });
+        let refused: Vec<_> = refused.collect();
+        // An expired rule says so wherever it stands in the order.
+        let named = refused
+            .iter()
+            .enumerate()
+            .filter(|(i, (_, why))| *i < NAMED_REFUSALS || why.contains("expired"));
+        let mut count = 0;
+        for (_, (finding, why)) in named {
+            count += 1;
+            let subject = [finding.package.as_str(), finding.version.as_str()].join(" ");
+            let subject = match (subject.trim(), &finding.path) {
+                ("", Some(path)) => format!("/{path}"),
+                ("", None) => "the image".to_string(),
+                (package, _) => package.to_string(),
+            };
+            self.refusals
+                .push(format!("{place}: {} in {subject}: {why}", finding.id));
+        }
+        if refused.len() > count {
+            let more = refused.len() - count;
+            self.refusals
+                .push(format!("{place}: {more} more findings like these"));
+        }
+    }
+
+    fn findings(&mut self, child: &Child) -> Result<Scanned, ScannerError> {
+        match &self.request.scanner {
+            Scanner::Builtin => self.builtin(child).map_err(ScannerError::of),
+            _ => {
+                if self.wants_inventory() {
+                    self.inventory(child).map_err(ScannerError::of)?;
+                }
+                scanner::external(self.request, child, self.store, &self.cache, self.cancel)
+            }
+        }
+    }
+
+    fn builtin(&mut self, child: &Child) -> Result<Scanned> {
+        let inventory = self.inventory(child)?;
+        let database = self.database.as_ref().expect("prepare opens the database");
+        let digest = child.descriptor.digest.as_str();
+        let key = ["builtin", digest, database.digest()];
+        if let Some(scanned) = self.cache.get(&key) {
+            return Ok(scanned);
+        }
+        let scanned = scanner::builtin::scan(&inventory, child, database)?;
+        self.cache.put(&key, &scanned)?;
+        Ok(scanned)
+    }
+
+    /// From the cache, else from the layers; kept for the reports.
+    fn inventory(&mut self, child: &Child) -> Result<Inventory> {
+        let digest = &child.descriptor.digest;
+        let key = ["inventory", digest.as_str()];
+        let inventory = match self.cache.get(&key) {
+            Some(inventory) => inventory,
+            None => {
+                let taken = inventory::take(&child.manifest.layers, self.store, self.cancel)?;
+                self.cache.put(&key, &taken)?;
+                taken
+            }
+        };
+        self.inventories.insert(digest.clone(), inventory.clone());
+        Ok(inventory)
+    }
+
+    fn wants_inventory(&self) -> bool {
+        let boms = [ReportFormat::CycloneDx, ReportFormat::Spdx];
+        boms.iter()
+            .any(|format| self.request.reports.contains_key(format))
+    }
+
+    fn verdict(self, images: Vec<ImageVerdict>) -> Verdict {
+        let passed = self.refusals.is_empty() && images.iter().all(|i| i.passed);
+        let mut warnings = self.warnings;
+        warnings.dedup();
+        let mut verdict = Verdict {
+            passed,
+            images,
+            refusals: self.refusals,
+            failures: self.failures,
+            warnings,
+            table: String::new(),
+            inventories: self.inventories,
+        };
+        verdict.table = report::table(&verdict, self.request.width);
+        verdict
+    }
+}
+
+/// Why a database is too old to be relied on, if it is.
+fn too_old(date: Option<&str>, limit: std::time::Duration, now: OffsetDateTime) -> Option<String> {
+    let limit_days = limit.as_secs_f64() / 86400.0;
+    let Some(date) = date else {
+        return Some(format!(
+            "the advisory database does not tell how old it is; at most {limit_days:.1} days are allowed"
+        ));
+    };
+    let Ok(then) = OffsetDateTime::parse(date, &Rfc3339) else {
+        return Some(format!(
+            "the advisory database's date `{date}` is not understood"
+        ));
+    };
+    let age = now - then;
+    (age > limit).then(|| {
+        format!(
+            "the advisory database is too old: its newest entry is of {date}, {:.1} days ago; at most {limit_days:.1} are allowed",
+            age.as_seconds_f64() / 86400.0
+        )
+    })
+}

@@ -1,0 +1,443 @@
+use proptest::prelude::*;
+
+use super::classify::{Reading, classify};
+use super::walk::{Change, Fact, LayerFacts};
+use super::*;
+use imgmake_oci::image::Digest;
+
+fn named(packages: &[Package]) -> Vec<String> {
+    packages
+        .iter()
+        .map(|p| format!("{}@{}", p.name, p.version))
+        .collect()
+}
+
+#[test]
+fn dpkg_tells_source_packages_and_leaves_out_what_was_removed() {
+    let found = dpkg::read(
+        "Package: libssl3\nStatus: install ok installed\nArchitecture: amd64\nSource: openssl (3.0.11-1)\nVersion: 3.0.11-1+b1\nDescription: x\n more: lines\n\n\
+         Package: old\nStatus: deinstall ok config-files\nVersion: 1\n\n\
+         Package: tar\nStatus: install ok half-configured\nVersion: 1.34\n\n",
+    );
+    assert_eq!(named(&found), ["libssl3@3.0.11-1+b1", "tar@1.34"]);
+    assert_eq!(found[0].source, Some(("openssl".into(), "3.0.11-1".into())));
+    assert_eq!(found[1].source, Some(("tar".into(), "1.34".into())));
+}
+
+#[test]
+fn a_distroless_status_file_has_no_status_field() {
+    let found = dpkg::read("Package: base-files\nVersion: 12.4\nArchitecture: amd64\n");
+    assert_eq!(named(&found), ["base-files@12.4"]);
+}
+
+#[test]
+fn apk_tells_the_origin() {
+    let found = apk::read(
+        "C:Q1\nP:libcrypto3\nV:3.3.1-r0\nA:x86_64\nL:Apache-2.0\no:openssl\nF:lib\n\nP:musl\nV:1.2.5-r0\n\n",
+    );
+    assert_eq!(named(&found), ["libcrypto3@3.3.1-r0", "musl@1.2.5-r0"]);
+    assert_eq!(found[0].source.as_ref().unwrap().0, "openssl");
+    assert_eq!(found[1].source.as_ref().unwrap().0, "musl");
+}
+
+#[test]
+fn npm_locks_of_all_versions_tell_the_same_packages() {
+    let one = br#"{"lockfileVersion":1,"dependencies":{"a":{"version":"1.0.0","dependencies":{"@s/b":{"version":"2.0.0"}}},"t":{"version":"9.0.0","dev":true},"l":{"version":"file:../l"}}}"#;
+    let three = br#"{"lockfileVersion":3,"packages":{"":{"name":"app","version":"0.1.0"},"node_modules/a":{"version":"1.0.0","dependencies":{"@s/b":"^2"}},"node_modules/a/node_modules/@s/b":{"version":"2.0.0"},"node_modules/t":{"version":"9.0.0","dev":true},"node_modules/l":{"link":true,"resolved":"l"}}}"#;
+    for lock in [&one[..], &three[..]] {
+        let mut found = npm_lock::read_npm(lock).unwrap();
+        found.sort();
+        assert_eq!(named(&found), ["@s/b@2.0.0", "a@1.0.0"]);
+    }
+}
+
+#[test]
+fn yarn_and_pnpm_locks_are_read() {
+    let classic = "# yarn lockfile v1\n\n\"@s/b@^2\", \"@s/b@^2.1\":\n  version \"2.1.0\"\n  resolved \"x\"\n\na@^1:\n  version \"1.0.0\"\n";
+    assert_eq!(
+        named(&npm_lock::read_yarn(classic)),
+        ["@s/b@2.1.0", "a@1.0.0"]
+    );
+    let berry = "__metadata:\n  version: 6\n\n\"a@npm:^1\":\n  version: 1.0.0\n  resolution: \"a@npm:1.0.0\"\n\n\"app@workspace:.\":\n  version: 0.0.0-use.local\n";
+    assert_eq!(named(&npm_lock::read_yarn(berry)), ["a@1.0.0"]);
+    let nine = "lockfileVersion: '9.0'\n\npackages:\n\n  '@s/b@2.0.0':\n    resolution: {}\n\n  a@1.0.0(peer@2.0.0):\n    resolution: {}\n\nsnapshots:\n\n  x@1.0.0: {}\n";
+    assert_eq!(named(&npm_lock::read_pnpm(nine)), ["@s/b@2.0.0", "a@1.0.0"]);
+    let five = "packages:\n\n  /@s/b/2.0.0_x@1:\n    dev: false\n  /a/1.0.0:\n    dev: false\n";
+    assert_eq!(named(&npm_lock::read_pnpm(five)), ["@s/b@2.0.0", "a@1.0.0"]);
+}
+
+#[test]
+fn other_languages_are_read() {
+    assert_eq!(
+        named(&python::read(
+            "Metadata-Version: 2.1\nName: Flask\nVersion: 2.0.1\n\nVersion: no"
+        )),
+        ["Flask@2.0.1"]
+    );
+    assert_eq!(
+        named(&ruby::read_specification(
+            "# -*- encoding: utf-8 -*-\n# stub: rake 13.0.6 ruby lib\n"
+        )),
+        ["rake@13.0.6"]
+    );
+    assert_eq!(
+        named(&ruby::read_specification(
+            "Gem::Specification.new do |s|\n  s.name = \"x\".freeze\n  s.version = \"1.2\"\n"
+        )),
+        ["x@1.2"]
+    );
+    assert_eq!(
+        named(&ruby::read_lock(
+            "GEM\n  specs:\n    rack (2.2.3)\n      other (>= 1)\n    nokogiri (1.13.0-x86_64-linux)\n"
+        )),
+        ["rack@2.2.3", "nokogiri@1.13.0"]
+    );
+    assert_eq!(
+        named(&php::read(br#"{"packages":[{"name":"a/b","version":"v1.2.0"}]}"#).unwrap()),
+        ["a/b@1.2.0"]
+    );
+    assert_eq!(
+        named(&php::read(br#"[{"name":"a/b","version":"1.2.0"}]"#).unwrap()),
+        ["a/b@1.2.0"]
+    );
+    assert_eq!(
+        named(
+            &dotnet::read(
+                br#"{"libraries":{"A.B/1.0.0":{"type":"package"},"App/1.0.0":{"type":"project"}}}"#
+            )
+            .unwrap()
+        ),
+        ["A.B@1.0.0"]
+    );
+    let cargo = "[[package]]\nname = \"app\"\nversion = \"0.1.0\"\n[[package]]\nname = \"libc\"\nversion = \"0.2.1\"\nsource = \"registry+https://index.example\"\n";
+    assert_eq!(named(&rust::read_lock(cargo).unwrap()), ["libc@0.2.1"]);
+}
+
+fn zipped(files: &[(&str, &[u8])]) -> Vec<u8> {
+    use std::io::{Cursor, Write};
+    let mut out = zip::ZipWriter::new(Cursor::new(Vec::new()));
+    for (name, bytes) in files {
+        out.start_file(*name, zip::write::SimpleFileOptions::default())
+            .unwrap();
+        out.write_all(bytes).unwrap();
+    }
+    out.finish().unwrap().into_inner()
+}
+
+fn jar(bytes: &[u8]) -> (Vec<String>, String) {
+    use std::io::{Seek, Write};
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(bytes).unwrap();
+    file.rewind().unwrap();
+    let (found, unread) = java::read(&file, &Cancel::default());
+    (named(&found), unread.unwrap_or_default())
+}
+
+#[test]
+fn a_cancellation_ends_the_reading_of_a_jar() {
+    use std::io::Write;
+    let inner = zipped(&[("x/pom.properties", properties("inner").as_bytes())]);
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(&zipped(&[("inner.jar", &inner)])).unwrap();
+    let cancel = Cancel::default();
+    assert_eq!(java::read(&file, &cancel).0.len(), 1);
+    cancel.cancel();
+    let (found, unread) = java::read(&file, &cancel);
+    assert!(found.is_empty());
+    assert_eq!(unread.as_deref(), Some("cancelled"));
+}
+
+fn properties(artifact: &str) -> String {
+    format!("#made\ngroupId=g\nartifactId={artifact}\nversion=1\n")
+}
+
+#[test]
+fn a_jar_tells_of_itself_and_of_the_archives_in_it() {
+    let inner = zipped(&[(
+        "META-INF/maven/g/inner/pom.properties",
+        properties("inner").as_bytes(),
+    )]);
+    for name in ["BOOT-INF/lib/inner.jar", "inner.war", "inner.ear"] {
+        let own = properties("outer");
+        let outer = zipped(&[
+            ("META-INF/maven/g/outer/pom.properties", own.as_bytes()),
+            (name, &inner),
+        ]);
+        let all = ["g:inner@1", "g:outer@1"].map(String::from).to_vec();
+        assert_eq!(jar(&outer), (all, String::new()), "{name}");
+    }
+}
+
+#[test]
+fn what_is_not_read_of_a_jar_is_told_and_hides_nothing_of_the_rest() {
+    let own = properties("known");
+    let known = ("META-INF/maven/g/known/pom.properties", own.as_bytes());
+    let mut deep = zipped(&[(
+        "META-INF/maven/g/deep/pom.properties",
+        properties("deep").as_bytes(),
+    )]);
+    for depth in 1..200 {
+        deep = zipped(&[("next.jar", &deep)]);
+        let (found, unread) = jar(&zipped(&[("deep.jar", &deep), known]));
+        let reached = depth <= 2;
+        assert_eq!(found.contains(&"g:deep@1".to_string()), reached, "{depth}");
+        assert_eq!(unread.is_empty(), reached, "{depth}: {unread}");
+        assert!(found.contains(&"g:known@1".to_string()), "{depth}");
+    }
+    let padded = format!("#{}\n{}", "x".repeat(64 << 10), properties("hidden"));
+    let mut broken = zipped(&[known]);
+    let middle = broken.len() / 2;
+    broken.truncate(middle);
+    let latin = [&b"#\xe9\n"[..], properties("latin").as_bytes()].concat();
+    for (name, bytes, expected) in [
+        ("x/pom.properties", padded.as_bytes(), "more than 64 KiB"),
+        ("no.jar", b"no archive", "invalid Zip"),
+        ("cut.jar", broken.as_slice(), "invalid Zip"),
+    ] {
+        let (found, unread) = jar(&zipped(&[(name, bytes), known]));
+        assert_eq!(found, ["g:known@1"], "{name}");
+        assert!(unread.contains(expected), "{name}: {unread}");
+    }
+    assert_eq!(
+        jar(&zipped(&[("x/pom.properties", &latin)])),
+        (vec!["g:latin@1".to_string()], String::new())
+    );
+}
+
+#[test]
+fn what_a_jar_unpacks_to_has_an_end() {
+    // 40 GiB: thousands of entries that are the same packed bytes.
+    let zeros = vec![0; 8 << 20];
+    let bomb = many_names_of_one(&zipped(&[("aaaa.jar", &zeros)]), 5000);
+    let mut file = tempfile::tempfile().unwrap();
+    std::io::Write::write_all(&mut file, &bomb).unwrap();
+    let (found, unread) = java::read_at_most(64 << 20, &file, &Cancel::default());
+    assert!(found.is_empty());
+    assert!(unread.unwrap().contains("more than any jar holds"));
+    // So do the texts that it reads.
+    let text = properties("a") + &" ".repeat(60 << 10);
+    let many = many_names_of_one(&zipped(&[("aaaa/pom.properties", text.as_bytes())]), 5000);
+    let mut file = tempfile::tempfile().unwrap();
+    std::io::Write::write_all(&mut file, &many).unwrap();
+    let (found, unread) = java::read_at_most(1 << 20, &file, &Cancel::default());
+    assert_eq!(named(&found), ["g:a@1"]);
+    assert!(unread.unwrap().contains("more than any jar holds"));
+    assert_eq!(
+        java::read_at_most(1 << 30, &file, &Cancel::default()).1,
+        None
+    );
+}
+
+/// A zip whose directory names its one entry again and again.
+fn many_names_of_one(zip: &[u8], count: u16) -> Vec<u8> {
+    let end = zip.len() - 22;
+    let field = |at: usize| u32::from_le_bytes(zip[at..at + 4].try_into().unwrap()) as usize;
+    let (size, start) = (field(end + 12), field(end + 16));
+    let entry = &zip[start..start + size];
+    let mut bytes = zip[..start].to_vec();
+    for number in 0..count {
+        let mut entry = entry.to_vec();
+        // Another name each time, of the same length.
+        entry[46..50].copy_from_slice(format!("{number:04}").as_bytes());
+        bytes.extend(entry);
+    }
+    let mut last = zip[end..].to_vec();
+    last[8..10].copy_from_slice(&count.to_le_bytes());
+    last[10..12].copy_from_slice(&count.to_le_bytes());
+    last[12..16].copy_from_slice(&((size * usize::from(count)) as u32).to_le_bytes());
+    bytes.extend(last);
+    bytes
+}
+
+#[test]
+fn distributions_have_the_ecosystem_of_their_release() {
+    for (text, ecosystem) in [
+        ("ID=debian\nVERSION_ID=\"12\"\n", Some("Debian:12")),
+        ("ID=debian\nVERSION_CODENAME=trixie\n", Some("Debian:13")),
+        ("ID=ubuntu\nVERSION_ID=\"22.04\"\n", Some("Ubuntu:22.04")),
+        ("ID=alpine\nVERSION_ID=3.20.3\n", Some("Alpine:v3.20")),
+        (
+            "ID=alpine\nVERSION_ID=3.22_alpha20250108\n",
+            Some("Alpine:edge"),
+        ),
+        ("ID=\"rocky\"\nVERSION_ID=\"9.4\"\n", Some("Rocky Linux:9")),
+        (
+            "ID=\"almalinux\"\nVERSION_ID=\"8.10\"\n",
+            Some("AlmaLinux:8"),
+        ),
+        ("ID=wolfi\n", Some("Wolfi")),
+        ("ID=nixos\n", None),
+    ] {
+        assert_eq!(
+            Distribution::parse(text).unwrap().ecosystem().as_deref(),
+            ecosystem
+        );
+    }
+    assert_eq!(Distribution::parse("# nothing\n"), None);
+}
+
+#[test]
+fn files_are_known_by_their_place() {
+    for (path, reading) in [
+        ("var/lib/dpkg/status", Some(Reading::DpkgStatus)),
+        ("var/lib/dpkg/status.d/tzdata", Some(Reading::DpkgStatus)),
+        ("var/lib/dpkg/status.d/tzdata.md5sums", None),
+        ("srv/var/lib/dpkg/status", None),
+        ("app/node_modules/a/package.json", Some(Reading::NpmPackage)),
+        (
+            "app/node_modules/@s/b/package.json",
+            Some(Reading::NpmPackage),
+        ),
+        ("app/node_modules/a/lib/package.json", None),
+        ("app/package.json", None),
+        ("app/package-lock.json", Some(Reading::NpmLock)),
+        ("app/node_modules/a/package-lock.json", None),
+        (
+            "x/Flask-2.0.dist-info/METADATA",
+            Some(Reading::PythonMetadata),
+        ),
+        ("x/METADATA", None),
+        ("opt/app.jar", Some(Reading::Jar)),
+        ("var/lib/rpm/rpmdb.sqlite", Some(Reading::RpmSqlite)),
+        ("var/lib/rpm/Packages", Some(Reading::RpmBerkeley)),
+    ] {
+        assert_eq!(classify(path), reading, "{path}");
+    }
+}
+
+fn layer(name: &str, changes: Vec<Change>) -> LayerFacts {
+    LayerFacts {
+        layer: Digest::of(name.as_bytes()),
+        changes,
+        secrets: Vec::new(),
+    }
+}
+
+fn found(path: &str, version: &str) -> Change {
+    let packages = vec![Package::new(PackageKind::Npm, "a", version)];
+    Change::Found(
+        path.into(),
+        Box::new(Fact {
+            packages,
+            ..Fact::default()
+        }),
+    )
+}
+
+#[test]
+fn the_last_layer_wins_and_whiteouts_hide_only_what_is_below() {
+    let remove = |p: &str| Change::Remove(p.into());
+    let inventory = merge::merge(vec![
+        layer(
+            "one",
+            vec![
+                found("a/x", "1.0"),
+                found("b/x", "1.0"),
+                found("c/d/x", "1.0"),
+                found("c2", "1.0"),
+                found("e/x", "1.0"),
+            ],
+        ),
+        layer(
+            "two",
+            vec![
+                found("a/x", "2.0"),
+                remove("b"),
+                Change::Opaque("c".into()),
+                found("e/y", "2.0"),
+                Change::Opaque("e".into()),
+            ],
+        ),
+    ]);
+    let told: Vec<_> = inventory
+        .packages
+        .iter()
+        .map(|l| {
+            (
+                l.path.as_str(),
+                l.package.version.as_str(),
+                l.layer == Digest::of(b"two"),
+            )
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("c2", "1.0", false),
+            ("a/x", "2.0", true),
+            ("e/y", "2.0", true)
+        ]
+    );
+}
+
+#[test]
+fn a_hard_link_tells_what_its_target_tells() {
+    let link = Change::Link {
+        path: "b".into(),
+        target: "a".into(),
+    };
+    let inventory = merge::merge(vec![layer("one", vec![found("a", "1.0"), link])]);
+    let paths: Vec<_> = inventory.packages.iter().map(|l| l.path.as_str()).collect();
+    assert_eq!(paths, ["a", "b"]);
+}
+
+#[test]
+fn what_is_locked_and_installed_is_told_once() {
+    let mut locked = Fact {
+        packages: vec![
+            Package::new(PackageKind::Npm, "a", "1.0"),
+            Package::new(PackageKind::Npm, "b", "1.0"),
+        ],
+        ..Fact::default()
+    };
+    locked.lockfile = true;
+    let inventory = merge::merge(vec![layer(
+        "one",
+        vec![
+            Change::Found("package-lock.json".into(), Box::new(locked)),
+            found("node_modules/a/package.json", "1.0"),
+        ],
+    )]);
+    let told: Vec<_> = inventory
+        .packages
+        .iter()
+        .map(|l| (l.package.name.as_str(), l.path.as_str()))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("a", "node_modules/a/package.json"),
+            ("b", "package-lock.json")
+        ]
+    );
+}
+
+proptest! {
+    #[test]
+    fn no_reader_panics_on_any_text(text in "(.|\\n){0,300}", bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+        dpkg::read(&text);
+        apk::read(&text);
+        python::read(&text);
+        ruby::read_specification(&text);
+        ruby::read_lock(&text);
+        npm_lock::read_yarn(&text);
+        npm_lock::read_pnpm(&text);
+        let _ = rust::read_lock(&text);
+        let _ = npm_lock::read_npm(&bytes);
+        let _ = php::read(&bytes);
+        let _ = dotnet::read(&bytes);
+        Distribution::parse(&text);
+        secrets::in_text(&bytes);
+        let mut go = vec![0u8; 16];
+        go.extend_from_slice(b"\xff Go buildinf:\x08\x02");
+        go.extend_from_slice(&[0; 16]);
+        go.extend_from_slice(&bytes);
+        golang::scan(&go[..]).unwrap();
+        let mut elf = b"\x7fELF\x02\x01".to_vec();
+        elf.extend_from_slice(&bytes);
+        let mut file = tempfile::tempfile().unwrap();
+        std::io::Write::write_all(&mut file, &elf).unwrap();
+        rust::read_program(&file);
+        let _ = java::read(&file, &Cancel::default());
+    }
+}

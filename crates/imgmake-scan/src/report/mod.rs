@@ -1,0 +1,149 @@
+//! Verdicts as documents. Each format is a pure function of the verdict; equal
+//! verdicts give equal bytes. Written to a temporary name, then renamed.
+
+mod cyclonedx;
+mod json;
+mod junit;
+mod sarif;
+mod spdx;
+mod table;
+#[cfg(test)]
+mod tests;
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use super::{Finding, Judged, Judgement, ReportFormat, ScanRequest, Scanner, Severity, Verdict};
+use super::{ImageVerdict, PlatformVerdict};
+use imgmake_event::{Event, Events, Product};
+
+pub use table::table;
+
+/// Columns of a table in a file, where nobody knows the reader's window.
+const FILE_WIDTH: usize = 120;
+
+/// What every document says of itself.
+struct Header<'a> {
+    target: &'a str,
+    scanner: &'a str,
+    created: String,
+}
+
+pub fn write(request: &ScanRequest, verdict: &Verdict, events: &Events) -> Result<()> {
+    let header = Header {
+        target: &request.target,
+        scanner: match request.scanner {
+            Scanner::Builtin => "builtin",
+            Scanner::Trivy => "trivy",
+            Scanner::Grype => "grype",
+            Scanner::Command(_) => "command",
+        },
+        created: timestamp(request.policy.now),
+    };
+    for (format, path) in &request.reports {
+        let text = render(*format, &header, verdict);
+        put(path, text.as_bytes())
+            .with_context(|| format!("cannot write report `{}`", path.display()))?;
+        // As the manifest says it.
+        let path = path
+            .strip_prefix(&request.directory)
+            .unwrap_or(path)
+            .display()
+            .to_string();
+        let (target, what) = (request.target.clone(), Product::Report { path });
+        events.send(Event::Produced { target, what });
+    }
+    Ok(())
+}
+
+fn render(format: ReportFormat, header: &Header, verdict: &Verdict) -> String {
+    match format {
+        ReportFormat::Table => table(verdict, FILE_WIDTH),
+        ReportFormat::Json => pretty(&json::document(header, verdict)),
+        ReportFormat::Sarif => pretty(&sarif::document(verdict)),
+        ReportFormat::CycloneDx => pretty(&cyclonedx::document(header, verdict)),
+        ReportFormat::Spdx => pretty(&spdx::document(header, verdict)),
+        ReportFormat::JUnit => junit::document(header, verdict),
+    }
+}
+
+fn pretty(value: &serde_json::Value) -> String {
+    let mut text = serde_json::to_string_pretty(value).expect("a JSON value has text");
+    text.push('\n');
+    text
+}
+
+fn put(path: &Path, bytes: &[u8]) -> Result<()> {
+    let parent = path.parent().filter(|p| !p.as_os_str().is_empty());
+    let parent = parent.unwrap_or(Path::new("."));
+    fs::create_dir_all(parent)?;
+    let mut file = tempfile::Builder::new()
+        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
+        .tempfile_in(parent)?;
+    file.write_all(bytes)?;
+    file.persist(path)?;
+    Ok(())
+}
+
+/// RFC 3339 in whole seconds, UTC.
+fn timestamp(now: OffsetDateTime) -> String {
+    let now = now.to_offset(time::UtcOffset::UTC).replace_nanosecond(0);
+    let now = now.expect("zero is a nanosecond of every second");
+    now.format(&Rfc3339)
+        .expect("years of our time can be written")
+}
+
+/// Every finding with the image and manifest that it belongs to.
+fn each(verdict: &Verdict) -> impl Iterator<Item = (&ImageVerdict, &PlatformVerdict, &Judged)> {
+    verdict.images.iter().flat_map(|image| {
+        let platforms = image.platforms.iter();
+        platforms.flat_map(move |p| p.findings.iter().map(move |f| (image, p, f)))
+    })
+}
+
+fn word(judgement: &Judgement) -> (&'static str, &str) {
+    match judgement {
+        Judgement::Refused(why) => ("refused", why),
+        Judgement::Tolerated(why) => ("tolerated", why),
+        Judgement::Ignored(why) => ("ignored", why),
+    }
+}
+
+/// One line about a finding.
+fn sentence(finding: &Finding) -> String {
+    let mut text = finding.id.clone();
+    if !finding.package.is_empty() {
+        text += &format!(" in {} {}", finding.package, finding.version);
+    }
+    if let Some(fixed) = &finding.fixed {
+        text += &format!(", fixed in {fixed}");
+    }
+    if !finding.title.is_empty() {
+        text += &format!(": {}", finding.title);
+    }
+    text
+}
+
+/// A version 8 UUID of some text: documents want one, and equal verdicts must
+/// give equal documents.
+fn uuid(of: &str) -> String {
+    let mut bytes: [u8; 16] = blake3::hash(of.as_bytes()).as_bytes()[..16]
+        .try_into()
+        .expect("a hash has 32 bytes");
+    bytes[6] = bytes[6] & 0x0f | 0x80;
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    let hex = hex::encode(bytes);
+    [
+        &hex[..8],
+        &hex[8..12],
+        &hex[12..16],
+        &hex[16..20],
+        &hex[20..],
+    ]
+    .join("-")
+}

@@ -1,0 +1,98 @@
+//! SPDX 2.3, JSON: images and the packages that they contain.
+
+use serde_json::{Value, json};
+
+use super::{Header, ImageVerdict, PlatformVerdict, Verdict, uuid};
+use crate::inventory::{Inventory, Located};
+use crate::purl;
+
+pub fn document(header: &Header, verdict: &Verdict) -> Value {
+    let mut packages = Vec::new();
+    let mut relationships = Vec::new();
+    let mut digests = Vec::new();
+    for image in &verdict.images {
+        for platform in &image.platforms {
+            digests.push(platform.digest.as_str());
+            let id = format!("SPDXRef-Image-{}", packages.len());
+            packages.push(container(&id, image, platform));
+            relationships.push(relation("SPDXRef-DOCUMENT", "DESCRIBES", &id));
+            if let Some(inventory) = verdict.inventories.get(&platform.digest) {
+                contents(&id, inventory, &mut packages, &mut relationships);
+            }
+        }
+    }
+    json!({
+        "spdxVersion": "SPDX-2.3",
+        "dataLicense": "CC0-1.0",
+        "SPDXID": "SPDXRef-DOCUMENT",
+        "name": header.target,
+        "documentNamespace": format!("https://imgmake.invalid/spdx/{}", uuid(&digests.join(" "))),
+        "creationInfo": {
+            "created": header.created,
+            "creators": [concat!("Tool: imgmake-", env!("CARGO_PKG_VERSION"))],
+        },
+        "packages": packages,
+        "relationships": relationships,
+    })
+}
+
+fn container(id: &str, image: &ImageVerdict, platform: &PlatformVerdict) -> Value {
+    let mut package = package(id, &image.name, platform.digest.as_str());
+    package["primaryPackagePurpose"] = json!("CONTAINER");
+    package["checksums"] =
+        json!([{ "algorithm": "SHA256", "checksumValue": platform.digest.hex() }]);
+    package["comment"] = json!(platform.platform.to_string());
+    package
+}
+
+fn contents(
+    image: &str,
+    inventory: &Inventory,
+    packages: &mut Vec<Value>,
+    relationships: &mut Vec<Value>,
+) {
+    for located in &inventory.packages {
+        let id = format!("SPDXRef-Package-{}", packages.len());
+        packages.push(library(&id, located, inventory));
+        relationships.push(relation(image, "CONTAINS", &id));
+    }
+}
+
+fn library(id: &str, located: &Located, inventory: &Inventory) -> Value {
+    let p = &located.package;
+    let mut package = package(id, &p.name, &p.version);
+    package["externalRefs"] = json!([{
+        "referenceCategory": "PACKAGE-MANAGER",
+        "referenceType": "purl",
+        "referenceLocator": purl::of(p, inventory.distribution.as_ref()),
+    }]);
+    package["sourceInfo"] = json!(format!(
+        "found in /{} of layer {}",
+        located.path, located.layer
+    ));
+    if let Some(licence) = &p.licence {
+        package["licenseComments"] = json!(format!("declared as: {licence}"));
+    }
+    package
+}
+
+fn package(id: &str, name: &str, version: &str) -> Value {
+    json!({
+        "SPDXID": id,
+        "name": name,
+        "versionInfo": version,
+        "downloadLocation": "NOASSERTION",
+        "filesAnalyzed": false,
+        "licenseConcluded": "NOASSERTION",
+        "licenseDeclared": "NOASSERTION",
+        "copyrightText": "NOASSERTION",
+    })
+}
+
+fn relation(from: &str, kind: &str, to: &str) -> Value {
+    json!({
+        "spdxElementId": from,
+        "relationshipType": kind,
+        "relatedSpdxElement": to,
+    })
+}

@@ -1,0 +1,199 @@
+use std::fs;
+
+use serde_json::{Value, json};
+
+use crate::tests::ground::{Ground, OPENSSL, file};
+use crate::{IgnoreRule, ReportFormat, ScanRequest, Verdict};
+
+/// A Debian image with a refused and an ignored vulnerability, a secret, odd
+/// files and packages of several languages; and a second platform of it.
+fn everything() -> (Ground, ScanRequest) {
+    let ground = Ground::new().advisory(OPENSSL).advisory(json!({"id": "GHSA-aaaa-bbbb-cccc", "aliases": ["CVE-2026-9"],
+        "summary": "says \"no\" & <yes>\u{7}", "severity": [{"type": "CVSS_V3", "score": "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:N/A:N"}],
+        "affected": [{"package": {"ecosystem": "npm", "name": "@s/left"}, "ranges": [{"type": "SEMVER", "events": [{"introduced": "0"}]}]}]}))
+        .advisory(json!({"id": "U-1", "affected": [{"package": {"ecosystem": "PyPI", "name": "flask"}, "versions": ["2.0"]}]}));
+    let key = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAABG5vbmUA\n";
+    let mut setuid = file("usr/bin/su do", "x");
+    setuid.1 = 0o4755;
+    let image = ground.image("shop/app:1", &[&[
+        file("etc/os-release", "ID=debian\nVERSION_ID=\"12\"\nPRETTY_NAME=\"Debian 12\"\n"),
+        file("var/lib/dpkg/status", "Package: libssl3\nStatus: install ok installed\nArchitecture: amd64\nSource: openssl\nVersion: 3.0.0-1\n\n"),
+        file("app/node_modules/@s/left/package.json", r#"{"name":"@s/left","version":"1.0.0","license":"MIT"}"#),
+        file("app/node_modules/x/node_modules/@s/left/package.json", r#"{"name":"@s/left","version":"1.0.0"}"#),
+        file("py/Flask-2.0.dist-info/METADATA", "Name: Flask\nVersion: 2.0\nLicense: BSD\n"),
+        file("root/id", key),
+        setuid,
+    ]]);
+    let plain = ground.image("shop/app:1", &[&[file("a", "b")]]);
+    let index = ground.index("shop/app:1", &[&image, &plain]);
+    let mut request = ground.with_all_reports(&[index]);
+    request.policy.ignores.push(IgnoreRule {
+        id: "CVE-2026-9".into(),
+        until: None,
+        reason: Some("not <reachable>".into()),
+        origin: "imgmake.kdl:9".into(),
+    });
+    (ground, request)
+}
+
+fn read(request: &ScanRequest, format: ReportFormat) -> String {
+    fs::read_to_string(&request.reports[&format]).unwrap()
+}
+
+fn json_of(request: &ScanRequest, format: ReportFormat) -> Value {
+    serde_json::from_str(&read(request, format)).unwrap()
+}
+
+fn run() -> (Ground, ScanRequest, Verdict) {
+    let (ground, request) = everything();
+    let verdict = ground.run(&request);
+    (ground, request, verdict)
+}
+
+#[test]
+fn the_table_names_what_refuses_first_and_keeps_to_its_width() {
+    let (_keep, _, verdict) = run();
+    let lines: Vec<&str> = verdict.table.lines().collect();
+    assert!(
+        lines.iter().all(|l| l.chars().count() <= 80),
+        "{}",
+        verdict.table
+    );
+    let rows: Vec<&&str> = lines.iter().filter(|l| l.starts_with("  ")).collect();
+    assert!(
+        rows[0].contains("SEVERITY")
+            && rows[1].contains("CVE-2026-1")
+            && rows[1].ends_with("refused"),
+        "{}",
+        verdict.table
+    );
+    assert!(
+        rows.last().unwrap().ends_with("ignored"),
+        "{}",
+        verdict.table
+    );
+    assert!(
+        lines
+            .last()
+            .unwrap()
+            .starts_with("refused: 1 image, 1 finding speaks against a pass, 2 ignored"),
+        "{}",
+        verdict.table
+    );
+}
+
+#[test]
+fn json_has_one_list_of_findings_with_results_and_reasons() {
+    let (_keep, request, _) = run();
+    let document = json_of(&request, ReportFormat::Json);
+    assert_eq!(document["passed"], false);
+    let findings = document["findings"].as_array().unwrap();
+    let openssl = findings.iter().find(|f| f["id"] == "CVE-2026-1").unwrap();
+    assert_eq!(openssl["result"], "refused");
+    assert_eq!(openssl["fixed_version"], "3.0.11-1~deb12u2");
+    assert_eq!(openssl["severity"], "critical");
+    assert_eq!(openssl["path"], "var/lib/dpkg/status");
+    let ignored = findings.iter().find(|f| f["id"] == "CVE-2026-9").unwrap();
+    assert!(
+        ignored["reason"]
+            .as_str()
+            .unwrap()
+            .contains("not <reachable>")
+    );
+    assert_eq!(ignored["aliases"], json!(["GHSA-aaaa-bbbb-cccc"]));
+    assert_eq!(
+        document["images"][0]["platforms"].as_array().unwrap().len(),
+        2
+    );
+}
+
+#[test]
+fn sarif_results_point_to_rules_and_ignored_ones_are_suppressed() {
+    let (_keep, request, _) = run();
+    let run = json_of(&request, ReportFormat::Sarif)["runs"][0].clone();
+    let rules = run["tool"]["driver"]["rules"].as_array().unwrap();
+    for result in run["results"].as_array().unwrap() {
+        let index = result["ruleIndex"].as_u64().unwrap() as usize;
+        assert_eq!(rules[index]["id"], result["ruleId"]);
+        assert_eq!(
+            result.get("suppressions").is_some(),
+            result["ruleId"] == "CVE-2026-9"
+        );
+    }
+    let setuid = run["results"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|r| r["ruleId"] == "setuid-file")
+        .unwrap();
+    assert_eq!(
+        setuid["locations"][0]["physicalLocation"]["artifactLocation"]["uri"],
+        "usr/bin/su%20do"
+    );
+}
+
+#[test]
+fn cyclonedx_references_are_unique_and_lead_to_components() {
+    let (_keep, request, _) = run();
+    let document = json_of(&request, ReportFormat::CycloneDx);
+    let mut references = vec![document["metadata"]["component"]["bom-ref"].clone()];
+    for image in document["components"].as_array().unwrap() {
+        references.push(image["bom-ref"].clone());
+        references.extend(
+            image["components"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|c| c["bom-ref"].clone()),
+        );
+    }
+    let texts: std::collections::BTreeSet<String> =
+        references.iter().map(Value::to_string).collect();
+    assert_eq!(texts.len(), references.len());
+    let vulnerabilities = document["vulnerabilities"].as_array().unwrap();
+    assert_eq!(vulnerabilities.len(), 3);
+    for affected in vulnerabilities
+        .iter()
+        .flat_map(|v| v["affects"].as_array().unwrap())
+    {
+        assert!(references.contains(&affected["ref"]), "{affected}");
+    }
+    assert_eq!(
+        vulnerabilities[1]["affects"].as_array().unwrap().len(),
+        2,
+        "both places of @s/left"
+    );
+}
+
+#[test]
+fn spdx_relations_lead_to_packages() {
+    let (_keep, request, _) = run();
+    let document = json_of(&request, ReportFormat::Spdx);
+    let ids: Vec<&Value> = document["packages"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|p| &p["SPDXID"])
+        .collect();
+    for relation in document["relationships"].as_array().unwrap() {
+        assert!(ids.contains(&&relation["relatedSpdxElement"]));
+    }
+    assert_eq!(ids.len(), 2 + 4);
+}
+
+#[test]
+fn junit_counts_what_it_lists_and_escapes_what_xml_forbids() {
+    let (_keep, request, _) = run();
+    let text = read(&request, ReportFormat::JUnit);
+    assert_eq!(text.matches("<failure").count(), 1);
+    assert_eq!(text.matches("<skipped").count(), 2);
+    assert!(
+        text.contains("tests=\"8\" failures=\"1\" errors=\"0\" skipped=\"2\""),
+        "{text}"
+    );
+    assert_eq!(text.matches("<testcase").count(), 10);
+    assert!(
+        !text.contains('\u{7}') && text.contains("not &lt;reachable&gt;"),
+        "{text}"
+    );
+}

@@ -1,0 +1,302 @@
+//! The built-in scanner: the inventory asked against the advisory database, and
+//! what the inventory itself tells of secrets and hygiene.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+
+use super::Scanned;
+use crate::advisory::{Database, Hit};
+use crate::inventory::{self, Inventory, Located, OddityRule, PackageKind};
+use crate::subject::Child;
+use crate::version::Scheme;
+use crate::{Finding, FindingKind, Severity, purl};
+use imgmake_oci::image::Reference;
+
+const SOURCE: &str = "builtin";
+
+pub fn scan(inventory: &Inventory, child: &Child, database: &Database) -> Result<Scanned> {
+    let mut scanned = Scanned {
+        gaps: inventory.gaps.clone(),
+        warnings: inventory.warnings.clone(),
+        database_date: database.newest().map(String::from),
+        ..Scanned::default()
+    };
+    vulnerabilities(inventory, database, &mut scanned)?;
+    scanned.findings.extend(secrets(inventory));
+    scanned.findings.extend(hygiene(inventory, child));
+    scanned.findings.sort_by(Finding::order);
+    scanned.findings.dedup();
+    Ok(scanned)
+}
+
+fn vulnerabilities(
+    inventory: &Inventory,
+    database: &Database,
+    scanned: &mut Scanned,
+) -> Result<()> {
+    let release = distribution_ecosystem(inventory, database, scanned);
+    // Packages whose versions nobody can order, with the advisories that wait.
+    let mut unjudged: BTreeMap<String, usize> = BTreeMap::new();
+    for located in &inventory.packages {
+        let package = &located.package;
+        let Some(ecosystem) = package.kind.ecosystem().or(release.as_deref()) else {
+            continue;
+        };
+        let mut hits = Vec::new();
+        for (name, version) in asked_for(located) {
+            let answer = database.ask(ecosystem, name, version)?;
+            if !answer.unjudged.is_empty() {
+                let key = format!("{ecosystem} package {name} has version `{version}`");
+                *unjudged.entry(key).or_default() += answer.unjudged.len();
+            }
+            hits.extend(answer.hits);
+        }
+        let merged = merge_aliases(hits, Scheme::of_ecosystem(ecosystem));
+        let purl = purl::of(package, inventory.distribution.as_ref());
+        scanned.findings.extend(
+            merged
+                .into_iter()
+                .map(|hit| finding(hit, located, &purl, ecosystem)),
+        );
+    }
+    scanned
+        .warnings
+        .extend(unjudged.into_iter().map(|(package, count)| {
+        format!(
+            "{package}, which is not a version of that ecosystem: {count} advisories are not judged"
+        )
+    }));
+    Ok(())
+}
+
+/// The ecosystem of the distribution's own packages; what stands in its way is said.
+fn distribution_ecosystem(
+    inventory: &Inventory,
+    database: &Database,
+    scanned: &mut Scanned,
+) -> Option<String> {
+    let of_distribution = inventory
+        .packages
+        .iter()
+        .filter(|l| l.package.kind.ecosystem().is_none());
+    let count = of_distribution.count();
+    if count == 0 {
+        return None;
+    }
+    let Some(distribution) = &inventory.distribution else {
+        scanned.gaps.push(format!(
+            "{count} packages of a distribution that cannot be told: there is no /etc/os-release"
+        ));
+        return None;
+    };
+    let ecosystem = distribution.ecosystem();
+    let covered = ecosystem.as_deref().is_some_and(|e| database.covers(e));
+    if !covered {
+        scanned.warnings.push(format!(
+            "the advisory database knows nothing about {}: its {count} packages are not judged",
+            ecosystem.as_deref().unwrap_or(&distribution.name)
+        ));
+    }
+    ecosystem
+}
+
+/// Names and versions under which advisories may speak of a package: the source
+/// package's; rpm distributions use either.
+fn asked_for(located: &Located) -> Vec<(&str, &str)> {
+    let package = &located.package;
+    let own = (package.name.as_str(), package.version.as_str());
+    let source = package
+        .source
+        .as_ref()
+        .map(|(n, v)| (n.as_str(), v.as_str()));
+    match (package.kind, source) {
+        (PackageKind::Rpm, Some(source)) if source != own => vec![own, source],
+        (_, Some(source)) => vec![source],
+        (_, None) => vec![own],
+    }
+}
+
+/// Advisories that name each other become one hit: under the CVE number if there
+/// is one, with the worst severity and the last fix.
+fn merge_aliases(hits: Vec<Hit>, scheme: Scheme) -> Vec<Hit> {
+    let mut merged: Vec<Hit> = Vec::new();
+    for mut hit in hits {
+        let (same, others) = merged.into_iter().partition(|m| share_a_name(m, &hit));
+        merged = others;
+        for other in same {
+            hit = unite(hit, other, scheme);
+        }
+        merged.push(hit);
+    }
+    merged.into_iter().map(named_by_cve).collect()
+}
+
+fn names(hit: &Hit) -> impl Iterator<Item = &String> {
+    std::iter::once(&hit.id).chain(&hit.aliases)
+}
+
+fn share_a_name(a: &Hit, b: &Hit) -> bool {
+    names(a).any(|name| names(b).any(|other| other == name))
+}
+
+fn unite(a: Hit, b: Hit, scheme: Scheme) -> Hit {
+    let (worse, other) = if b.severity > a.severity {
+        (b, a)
+    } else {
+        (a, b)
+    };
+    let later =
+        |a: &String, b: &String| scheme.compare(a, b).is_some_and(std::cmp::Ordering::is_gt);
+    let fixed = match (worse.fixed, other.fixed) {
+        (Some(a), Some(b)) => Some(if later(&b, &a) { b } else { a }),
+        (a, b) => a.or(b),
+    };
+    let mut aliases = [worse.aliases, other.aliases, vec![other.id]].concat();
+    aliases.retain(|a| *a != worse.id);
+    aliases.sort();
+    aliases.dedup();
+    Hit {
+        title: if worse.title.is_empty() {
+            other.title
+        } else {
+            worse.title
+        },
+        score: worse.score.or(other.score),
+        fixed,
+        aliases,
+        id: worse.id,
+        severity: worse.severity,
+    }
+}
+
+fn named_by_cve(mut hit: Hit) -> Hit {
+    if hit.id.starts_with("CVE-") {
+        return hit;
+    }
+    if let Some(at) = hit.aliases.iter().position(|a| a.starts_with("CVE-")) {
+        std::mem::swap(&mut hit.id, &mut hit.aliases[at]);
+        hit.aliases.sort();
+    }
+    hit
+}
+
+fn finding(hit: Hit, located: &Located, purl: &str, ecosystem: &str) -> Finding {
+    Finding {
+        kind: FindingKind::Vulnerability,
+        id: hit.id,
+        aliases: hit.aliases,
+        package: located.package.name.clone(),
+        version: located.package.version.clone(),
+        purl: Some(purl.to_string()),
+        path: Some(located.path.clone()),
+        layer: Some(located.layer.clone()),
+        fixed: hit.fixed,
+        severity: hit.severity,
+        score: hit.score,
+        source: format!("{SOURCE}: {ecosystem}"),
+        title: hit.title,
+    }
+}
+
+fn about_image(kind: FindingKind, id: &str, severity: Severity, title: &str) -> Finding {
+    Finding {
+        kind,
+        id: id.to_string(),
+        aliases: Vec::new(),
+        package: String::new(),
+        version: String::new(),
+        purl: None,
+        path: None,
+        layer: None,
+        fixed: None,
+        severity,
+        score: None,
+        source: SOURCE.to_string(),
+        title: title.to_string(),
+    }
+}
+
+fn secrets(inventory: &Inventory) -> impl Iterator<Item = Finding> {
+    inventory.secrets.iter().map(|secret| Finding {
+        path: Some(secret.path.clone()),
+        layer: Some(secret.layer.clone()),
+        ..about_image(
+            FindingKind::Secret,
+            &secret.rule,
+            Severity::High,
+            "a secret in a layer: everybody who can pull the image can read it, even if a later layer deletes the file",
+        )
+    })
+}
+
+fn hygiene(inventory: &Inventory, child: &Child) -> Vec<Finding> {
+    let config = &child.config;
+    let mut found = Vec::new();
+    let mut add = |id: &str, severity, title: &str| {
+        found.push(about_image(FindingKind::Hygiene, id, severity, title));
+    };
+    if matches!(
+        config.config.user.split(':').next(),
+        None | Some("" | "0" | "root")
+    ) {
+        add(
+            "runs-as-root",
+            Severity::Medium,
+            "the image runs as root: USER names somebody else",
+        );
+    }
+    let check = config.config.healthcheck.as_ref();
+    if check.is_none_or(|h| h.test.is_empty()) {
+        add(
+            "no-healthcheck",
+            Severity::Low,
+            "the image has no HEALTHCHECK",
+        );
+    }
+    let base = child
+        .manifest
+        .annotations
+        .get("org.opencontainers.image.base.name");
+    if base.is_some_and(|name| is_latest(name)) {
+        add(
+            "latest-base",
+            Severity::Low,
+            "the base image is whatever `latest` was that day: name a version",
+        );
+    }
+    for variable in &config.config.env {
+        for rule in inventory::secrets_in(variable.as_bytes()) {
+            let name = variable.split('=').next().unwrap_or_default();
+            let title = format!(
+                "a secret in the environment variable {name}: everybody who can pull the image can read it"
+            );
+            found.push(about_image(
+                FindingKind::Secret,
+                &rule,
+                Severity::High,
+                &title,
+            ));
+        }
+    }
+    found.extend(inventory.oddities.iter().map(|oddity| {
+        let (id, title) = match oddity.rule {
+            OddityRule::SetUserId => (
+                "setuid-file",
+                "runs with its owner's rights, whoever starts it",
+            ),
+            OddityRule::WorldWritable => ("world-writable-file", "everybody may change it"),
+        };
+        Finding {
+            path: Some(oddity.path.clone()),
+            layer: Some(oddity.layer.clone()),
+            ..about_image(FindingKind::Hygiene, id, Severity::Low, title)
+        }
+    }));
+    found
+}
+
+fn is_latest(name: &str) -> bool {
+    let reference = name.parse::<Reference>();
+    reference.is_ok_and(|r| r.digest.is_none() && r.tag_or_latest() == Some("latest"))
+}

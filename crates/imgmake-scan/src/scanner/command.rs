@@ -1,0 +1,183 @@
+//! Any command as scanner: `{archive}`, `{layout}` and `{report}` are filled in;
+//! SARIF, Trivy or Grype JSON is read from the report or, without one, from
+//! stdout. Its exit code alone is a gate too.
+
+use std::fs::File;
+use std::io::{Read, Seek};
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::external::json;
+use super::handover::Handover;
+use super::process::{self, Ended};
+use super::{Scanned, ScannerError, grype, sarif, trivy};
+use crate::ScanRequest;
+use imgmake_event::Cancel;
+use imgmake_guard::program::{Kind, Program};
+
+const REPORT: &str = "{report}";
+
+pub fn scan(
+    line: &str,
+    request: &ScanRequest,
+    handover: &Handover,
+    cancel: &Cancel,
+) -> Result<Scanned, ScannerError> {
+    let filled = filled_in(line, &request.directory, handover).map_err(ScannerError::of)?;
+    let shell = Program::new(Kind::ScanCommand, "/bin/sh", &request.environment);
+    let program = shell.map(|shell| shell.configure(|command| command.arg("-ec").arg(filled)));
+    let ended = process::run("the scan command", program, request.timeout, cancel)?;
+    // The shell's own words for a command that is not there or cannot be run.
+    let missing = matches!(ended.status.code(), Some(126 | 127) | None);
+    if missing {
+        return Err(ScannerError::Failed(process::describe(
+            "the scan command",
+            &ended,
+        )));
+    }
+    let gate = (!ended.status.success()).then(|| process::describe("the scan command", &ended));
+    let report = report(line, handover, ended)?;
+    match (report, gate) {
+        (Some(report), gate) => match read(report) {
+            Ok(scanned) => Ok(Scanned { gate, ..scanned }),
+            // The exit code says more than the report that went wrong with it.
+            Err(error) => Err(ScannerError::Failed(match gate {
+                Some(gate) => format!("{gate}; {error}"),
+                None => error.to_string(),
+            })),
+        },
+        (None, Some(gate)) => Ok(Scanned {
+            gate: Some(gate),
+            ..Scanned::default()
+        }),
+        (None, None) if line.contains(REPORT) => Err(ScannerError::Failed(
+            "the scan command wrote no report to {report}".into(),
+        )),
+        (None, None) => Ok(Scanned::default()),
+    }
+}
+
+/// The line with its placeholders filled in. It runs in a directory of its own, so that
+/// no program takes settings from the project unasked; what is written relative to the
+/// manifest is found there nevertheless.
+fn filled_in(line: &str, project: &Path, handover: &Handover) -> anyhow::Result<String> {
+    let mut line = with_absolute_paths(line, project)?;
+    if line.contains("{project}") {
+        line = line.replace("{project}", &quoted(project)?);
+    }
+    if line.contains("{archive}") {
+        line = line.replace("{archive}", &quoted(&handover.archive()?)?);
+    }
+    if line.contains("{layout}") {
+        line = line.replace("{layout}", &quoted(&handover.layout()?)?);
+    }
+    Ok(line.replace(REPORT, &quoted(&handover.report())?))
+}
+
+/// Words that begin with `./` or `../`, and the program if it is a path, are meant from
+/// the manifest's directory.
+fn with_absolute_paths(line: &str, project: &Path) -> anyhow::Result<String> {
+    let project = std::path::absolute(project)?;
+    let ends = |c: char| c.is_whitespace() || ";|&<>()".contains(c);
+    let mut whole = String::new();
+    let mut is_program = true;
+    for piece in line.split_inclusive(ends) {
+        let word = piece.trim_end_matches(ends);
+        let relative = word.starts_with("./")
+            || word.starts_with("../")
+            || (is_program && word.contains('/') && !word.starts_with('/'));
+        if relative && word.chars().all(is_plain) {
+            let word = word.strip_prefix("./").unwrap_or(word);
+            whole.push_str(&quoted(&project.join(word))?);
+        } else {
+            whole.push_str(word);
+        }
+        whole.push_str(&piece[word.len()..]);
+        is_program &= word.is_empty();
+    }
+    Ok(whole)
+}
+
+/// Means itself to a shell, inside quotes and outside.
+fn is_plain(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "/._-+:@,".contains(c)
+}
+
+/// Plain paths stay as they are, so that they may stand inside the user's quotes.
+fn quoted(path: &Path) -> anyhow::Result<String> {
+    let text = path
+        .to_str()
+        .ok_or_else(|| anyhow::anyhow!("the path `{}` is not UTF-8", path.display()))?;
+    Ok(if text.chars().all(is_plain) {
+        text.to_string()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    })
+}
+
+/// What there is to read: the report file, or stdout if it begins as JSON does.
+fn report(line: &str, handover: &Handover, ended: Ended) -> Result<Option<File>, ScannerError> {
+    if line.contains(REPORT) {
+        return Ok(File::open(handover.report()).ok());
+    }
+    let mut stdout = ended.stdout;
+    let mut first = [0; 64];
+    let read = stdout
+        .read(&mut first)
+        .and_then(|n| stdout.rewind().map(|()| n));
+    let read = read.map_err(|e| ScannerError::of(e.into()))?;
+    let begins = first[..read].iter().find(|b| !b.is_ascii_whitespace());
+    Ok((begins == Some(&b'{')).then_some(stdout))
+}
+
+/// The three formats are told apart by what only one of them has.
+fn read(report: File) -> Result<Scanned, ScannerError> {
+    const NAME: &str = "the scan command";
+    let value: Value = json(report, NAME)?;
+    let wrong = |e: serde_json::Error| {
+        ScannerError::Failed(format!(
+            "the report of {NAME} is not what it should be: {e}"
+        ))
+    };
+    if value.get("runs").is_some() {
+        Ok(sarif::findings(
+            serde_json::from_value(value).map_err(wrong)?,
+        ))
+    } else if value.get("SchemaVersion").is_some() {
+        Ok(trivy::findings(
+            serde_json::from_value(value).map_err(wrong)?,
+            None,
+        ))
+    } else if value.get("matches").is_some() {
+        Ok(grype::findings(
+            serde_json::from_value(value).map_err(wrong)?,
+        ))
+    } else {
+        Err(ScannerError::Failed(
+            "the report is neither SARIF, Trivy's JSON nor Grype's JSON".into(),
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_meant_from_the_manifests_directory() {
+        let absolute = |line: &str| with_absolute_paths(line, Path::new("/p")).unwrap();
+        assert_eq!(absolute("./scan.sh -c x"), "/p/scan.sh -c x");
+        assert_eq!(absolute("  tools/scan a/b"), "  /p/tools/scan a/b");
+        assert_eq!(
+            absolute("sh ./a.sh <./b >../c; trivy"),
+            "sh /p/a.sh </p/b >/p/../c; trivy"
+        );
+        assert_eq!(absolute("/bin/scan {archive} é"), "/bin/scan {archive} é");
+        assert_eq!(absolute("echo './a'"), "echo './a'");
+        assert_eq!(
+            with_absolute_paths("./s", Path::new("/a b")).unwrap(),
+            "'/a b/s'"
+        );
+    }
+}

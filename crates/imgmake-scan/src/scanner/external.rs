@@ -1,0 +1,209 @@
+//! Trivy, Grype and commands, started the way each wants it.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{BufReader, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use serde::de::DeserializeOwned;
+
+use super::handover::Handover;
+use super::process::{self, LARGEST_REPORT};
+use super::{Scanned, ScannerError, command, grype, trivy};
+use crate::cache::Cache;
+use crate::subject::Child;
+use crate::{ScanRequest, Scanner};
+use imgmake_event::Cancel;
+use imgmake_guard::program::{self, Kind, Program};
+use imgmake_oci::store::Store;
+
+/// Scans one image with another program.
+pub fn scan(
+    request: &ScanRequest,
+    child: &Child,
+    store: &Store,
+    cache: &Cache,
+    cancel: &Cancel,
+) -> Result<Scanned, ScannerError> {
+    let handover = Handover::new(store, &child.descriptor).map_err(ScannerError::of)?;
+    match &request.scanner {
+        Scanner::Builtin => unreachable!("the gate runs the built-in scanner itself"),
+        Scanner::Trivy => known("trivy", request, &handover, child, cache, cancel),
+        Scanner::Grype => known("grype", request, &handover, child, cache, cancel),
+        Scanner::Command(line) => command::scan(line, request, &handover, cancel),
+    }
+}
+
+/// A scanner whose arguments, output and database we know.
+fn known(
+    name: &str,
+    request: &ScanRequest,
+    handover: &Handover,
+    child: &Child,
+    cache: &Cache,
+    cancel: &Cancel,
+) -> Result<Scanned, ScannerError> {
+    let path = program::find(name, &request.environment).ok_or_else(|| {
+        ScannerError::Failed(format!(
+            "there is no `{name}` in PATH: install it, or use `scanner builtin`"
+        ))
+    })?;
+    let environment = without_policy(name, &request.environment);
+    let digest = child.descriptor.digest.as_str();
+    let state = state(name, &path, &environment, request);
+    let scanned = state.as_ref().and_then(|s| cache.get(&[name, digest, s]));
+    if let Some(scanned) = scanned {
+        return Ok(scanned);
+    }
+    let arguments = match name {
+        "trivy" => trivy::arguments(&handover.archive().map_err(ScannerError::of)?),
+        _ => grype::arguments(&handover.archive().map_err(ScannerError::of)?),
+    };
+    // In a directory of its own: `.trivyignore`, `trivy.yaml` and `.grype.yaml` of
+    // the project are not theirs to apply; the policy is judged here.
+    let program = Program::new(Kind::Scanner, &path, &environment)
+        .map(|program| program.configure(|command| command.args(arguments)));
+    let ended = process::run(name, program, request.timeout, cancel)?;
+    if !ended.status.success() {
+        return Err(ScannerError::Failed(process::describe(name, &ended)));
+    }
+    let scanned = match name {
+        "trivy" => trivy::findings(json(ended.stdout, name)?, database(name, &environment)),
+        _ => grype::findings(json(ended.stdout, name)?),
+    };
+    // The database may have been renewed by this very run.
+    if let Some(state) = self::state(name, &path, &environment, request) {
+        cache
+            .put(&[name, digest, &state], &scanned)
+            .map_err(ScannerError::of)?;
+    }
+    Ok(scanned)
+}
+
+/// Variables that would filter, redirect or gate: what is acceptable is decided
+/// by one policy, here.
+fn without_policy(
+    name: &str,
+    environment: &BTreeMap<OsString, OsString>,
+) -> BTreeMap<OsString, OsString> {
+    const FILTERS: [&str; 24] = [
+        "TRIVY_CONFIG",
+        "TRIVY_EXIT_CODE",
+        "TRIVY_EXIT_ON_EOL",
+        "TRIVY_FORMAT",
+        "TRIVY_IGNOREFILE",
+        "TRIVY_IGNORE_POLICY",
+        "TRIVY_IGNORE_STATUS",
+        "TRIVY_IGNORE_UNFIXED",
+        "TRIVY_INPUT",
+        "TRIVY_OUTPUT",
+        "TRIVY_PKG_TYPES",
+        "TRIVY_SCANNERS",
+        "TRIVY_SEVERITY",
+        "TRIVY_SKIP_DIRS",
+        "TRIVY_SKIP_FILES",
+        "TRIVY_TEMPLATE",
+        "TRIVY_VEX",
+        "TRIVY_VULN_TYPE",
+        "GRYPE_EXCLUDE",
+        "GRYPE_FAIL_ON_SEVERITY",
+        "GRYPE_FILE",
+        "GRYPE_ONLY_FIXED",
+        "GRYPE_ONLY_NOTFIXED",
+        "GRYPE_OUTPUT",
+    ];
+    let kept = environment
+        .iter()
+        .filter(|(k, _)| !FILTERS.iter().any(|f| *f == k.as_os_str()));
+    let mut kept: BTreeMap<OsString, OsString> =
+        kept.map(|(k, v)| (k.clone(), v.clone())).collect();
+    if name == "grype" {
+        kept.insert("GRYPE_CHECK_FOR_APP_UPDATE".into(), "false".into());
+    }
+    kept
+}
+
+/// Program, settings and database as one text; none if the next run may use
+/// another database than the one that lies there.
+fn state(
+    name: &str,
+    program: &Path,
+    environment: &BTreeMap<OsString, OsString>,
+    request: &ScanRequest,
+) -> Option<String> {
+    let settled = match name {
+        "trivy" => trivy::is_settled(
+            &database(name, environment)?,
+            environment,
+            request.policy.now,
+        ),
+        _ => grype::is_settled(environment),
+    };
+    if !settled {
+        return None;
+    }
+    let mut hash = blake3::Hasher::new();
+    let m = fs::metadata(program).ok()?;
+    for number in [
+        m.ino() as i64,
+        m.size() as i64,
+        m.mtime(),
+        m.mtime_nsec(),
+        m.ctime(),
+        m.ctime_nsec(),
+    ] {
+        hash.update(&number.to_le_bytes());
+    }
+    let prefix = format!("{}_", name.to_ascii_uppercase());
+    for (key, value) in environment {
+        if key.as_encoded_bytes().starts_with(prefix.as_bytes()) {
+            hash.update(key.as_encoded_bytes()).update(b"=");
+            hash.update(value.as_encoded_bytes()).update(&[0]);
+        }
+    }
+    hash.update(&database(name, environment)?);
+    Some(hash.finalize().to_hex().to_string())
+}
+
+/// The file in which a scanner describes its database.
+fn database(name: &str, environment: &BTreeMap<OsString, OsString>) -> Option<Vec<u8>> {
+    let variable = |key: &str| {
+        let value = environment
+            .get(std::ffi::OsStr::new(key))
+            .filter(|v| !v.is_empty());
+        value.map(PathBuf::from)
+    };
+    let home = || {
+        let cache =
+            variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache")))?;
+        Some(cache.join(name))
+    };
+    let candidates = match name {
+        "trivy" => vec![
+            variable("TRIVY_CACHE_DIR")
+                .or_else(home)?
+                .join("db/metadata.json"),
+        ],
+        _ => {
+            let db = variable("GRYPE_DB_CACHE_DIR").or_else(|| Some(home()?.join("db")))?;
+            vec![db.join("6/import.json"), db.join("5/metadata.json")]
+        }
+    };
+    candidates
+        .iter()
+        .find_map(|path| imgmake_guard::bounded::read(path).ok())
+}
+
+/// A report, with what it should have been in the error.
+pub fn json<T: DeserializeOwned>(report: File, name: &str) -> Result<T, ScannerError> {
+    let reader = BufReader::new(report.take(LARGEST_REPORT));
+    serde_json::from_reader(reader).map_err(|e| {
+        ScannerError::Failed(if e.is_eof() && e.column() == 0 {
+            format!("`{name}` wrote no report")
+        } else {
+            format!("the report of `{name}` is not what it should be: {e}")
+        })
+    })
+}

@@ -1,0 +1,87 @@
+//! Scanners: each turns one image into findings. None of them judges.
+
+pub mod builtin;
+mod command;
+mod external;
+mod grype;
+mod handover;
+mod process;
+mod sarif;
+#[cfg(test)]
+mod tests;
+mod trivy;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Finding, FindingKind, Severity};
+
+pub use external::scan as external;
+
+/// What a scanner found in one image. Cached; a verdict never is.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Scanned {
+    pub findings: Vec<Finding>,
+    /// What the scanner should have looked into but could not: a refusal.
+    pub gaps: Vec<String>,
+    pub warnings: Vec<String>,
+    /// The scanner's own exit code spoke against the image.
+    pub gate: Option<String>,
+    /// How old its knowledge is, RFC 3339.
+    pub database_date: Option<String>,
+}
+
+impl Scanned {
+    /// In the order of reports, each finding once.
+    fn settled(mut self) -> Scanned {
+        self.findings.sort_by(Finding::order);
+        self.findings.dedup();
+        self
+    }
+}
+
+/// Why there are no findings: the gate refuses with this sentence.
+#[derive(Debug, thiserror::Error)]
+pub enum ScannerError {
+    #[error("{0}")]
+    Failed(String),
+    #[error(transparent)]
+    Cancelled(#[from] imgmake_event::Cancelled),
+}
+
+impl ScannerError {
+    /// Any error of ours on the way, with its causes; a cancellation stays one.
+    pub fn of(error: anyhow::Error) -> ScannerError {
+        match error.downcast_ref::<imgmake_event::Cancelled>() {
+            Some(cancelled) => ScannerError::Cancelled(*cancelled),
+            None => ScannerError::Failed(format!("{error:#}")),
+        }
+    }
+}
+
+/// A vulnerability as other programs tell it, to be filled in.
+fn told_by(source: &str, id: &str) -> Finding {
+    Finding {
+        kind: FindingKind::Vulnerability,
+        id: id.to_string(),
+        aliases: Vec::new(),
+        package: String::new(),
+        version: String::new(),
+        purl: None,
+        path: None,
+        layer: None,
+        fixed: None,
+        severity: Severity::Unknown,
+        score: None,
+        source: source.to_string(),
+        title: String::new(),
+    }
+}
+
+/// The first line of a text, for people.
+fn first_line(text: &str) -> String {
+    let line = text
+        .lines()
+        .find(|l| !l.trim().is_empty())
+        .unwrap_or_default();
+    line.trim().chars().take(160).collect()
+}

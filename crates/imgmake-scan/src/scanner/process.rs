@@ -1,0 +1,181 @@
+//! Another program, run with its own process group, a time limit and an end:
+//! when it is over, nothing of it is left.
+
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
+
+use super::ScannerError;
+use imgmake_event::Cancel;
+use imgmake_guard::program::{Program, StartError, Started, may_be_stopped};
+
+/// Between two looks at a running program.
+const BEAT: Duration = Duration::from_millis(20);
+/// From being asked to end until being ended.
+const GRACE: Duration = Duration::from_secs(2);
+/// Bytes that a report may have.
+pub const LARGEST_REPORT: u64 = 512 << 20;
+/// Of what a program said on stderr, the end that an error quotes.
+const QUOTED: u64 = 2000;
+
+/// A program that ended by itself.
+pub struct Ended {
+    pub status: ExitStatus,
+    /// At its start.
+    pub stdout: File,
+    /// The last lines on stderr.
+    pub said: String,
+}
+
+/// Runs a program to its end.
+///
+/// # Errors
+/// It cannot be started, takes longer than `timeout`, writes too much, or the run is cancelled.
+pub fn run(
+    name: &str,
+    program: Result<Program, StartError>,
+    timeout: Option<Duration>,
+    cancel: &Cancel,
+) -> Result<Ended, ScannerError> {
+    let failed = |e: std::io::Error| ScannerError::Failed(format!("cannot run `{name}`: {e}"));
+    let refused = |e: StartError| ScannerError::Failed(e.to_string());
+    let mut stdout = tempfile::tempfile().map_err(failed)?;
+    let mut stderr = tempfile::tempfile().map_err(failed)?;
+    let outputs = (
+        stdout.try_clone().map_err(failed)?,
+        stderr.try_clone().map_err(failed)?,
+    );
+    let program = program.map_err(refused)?;
+    let program = program.configure(|command| command.stdout(outputs.0).stderr(outputs.1));
+    let running = Running {
+        name,
+        timeout,
+        cancel,
+    };
+    let status = running.wait(program.spawn().map_err(refused)?, &stdout)?;
+    if may_be_stopped(status) && cancel.explains_an_end() {
+        return Err(ScannerError::Cancelled(imgmake_event::Cancelled));
+    }
+    stdout.rewind().map_err(failed)?;
+    let said = last_lines(&mut stderr).map_err(failed)?;
+    Ok(Ended {
+        status,
+        stdout,
+        said,
+    })
+}
+
+struct Running<'a> {
+    name: &'a str,
+    timeout: Option<Duration>,
+    cancel: &'a Cancel,
+}
+
+impl Running<'_> {
+    fn wait(&self, child: Started, stdout: &File) -> Result<ExitStatus, ScannerError> {
+        let started = Instant::now();
+        let group = Group::of(child);
+        while !group.has_ended() {
+            if self.cancel.is_cancelled() {
+                group.end();
+                return Err(ScannerError::Cancelled(imgmake_event::Cancelled));
+            }
+            if let Some(limit) = self.timeout.filter(|limit| started.elapsed() >= *limit) {
+                group.end();
+                return Err(ScannerError::Failed(format!(
+                    "`{}` took longer than {}",
+                    self.name,
+                    duration(limit)
+                )));
+            }
+            if stdout.metadata().is_ok_and(|m| m.len() > LARGEST_REPORT) {
+                group.end();
+                return Err(ScannerError::Failed(format!(
+                    "`{}` wrote more than {} MiB",
+                    self.name,
+                    LARGEST_REPORT >> 20
+                )));
+            }
+            std::thread::sleep(BEAT);
+        }
+        group
+            .end()
+            .ok_or_else(|| ScannerError::Failed(format!("`{}` was lost", self.name)))
+    }
+}
+
+fn duration(limit: Duration) -> String {
+    if limit.subsec_nanos() == 0 {
+        format!("{} s", limit.as_secs())
+    } else {
+        format!("{} ms", limit.as_millis())
+    }
+}
+
+/// A program and everything that it started and that did not leave its group.
+struct Group {
+    leader: Started,
+    id: Pid,
+}
+
+impl Group {
+    fn of(leader: Started) -> Group {
+        Group {
+            id: Pid::from_child(&leader),
+            leader,
+        }
+    }
+
+    /// Looks without reaping: as long as the leader is not reaped, nobody else can
+    /// get the group's number.
+    fn has_ended(&self) -> bool {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        !matches!(waitid(WaitId::Pid(self.id), options), Ok(None))
+    }
+
+    /// Ends what still runs, politely at first.
+    fn end(mut self) -> Option<ExitStatus> {
+        if !self.has_ended() {
+            // A group that is gone already is fine, here and below.
+            let _ = kill_process_group(self.id, Signal::TERM);
+            let asked = Instant::now();
+            while !self.has_ended() && asked.elapsed() < GRACE {
+                std::thread::sleep(BEAT);
+            }
+        }
+        let _ = kill_process_group(self.id, Signal::KILL);
+        self.leader.wait().ok()
+    }
+}
+
+fn last_lines(stderr: &mut File) -> std::io::Result<String> {
+    let length = stderr.metadata()?.len();
+    stderr.seek(SeekFrom::Start(length.saturating_sub(QUOTED)))?;
+    let mut bytes = Vec::new();
+    stderr.take(QUOTED).read_to_end(&mut bytes)?;
+    let text = String::from_utf8_lossy(&bytes);
+    let lines: Vec<&str> = text
+        .lines()
+        .map(str::trim)
+        .filter(|l| !l.is_empty())
+        .collect();
+    Ok(lines[lines.len().saturating_sub(5)..].join("; "))
+}
+
+/// How a program ended, and its last words.
+pub fn describe(name: &str, ended: &Ended) -> String {
+    let how = match (ended.status.code(), ended.status.signal()) {
+        (Some(code), _) => format!("`{name}` exited with {code}"),
+        (None, Some(signal)) => format!("`{name}` was killed by signal {signal}"),
+        (None, None) => format!("`{name}` ended in an unknown way"),
+    };
+    if ended.said.is_empty() {
+        how
+    } else {
+        format!("{how}: {}", ended.said)
+    }
+}

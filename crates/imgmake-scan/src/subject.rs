@@ -1,0 +1,93 @@
+//! What a named image consists of: its manifests, one per platform.
+
+use anyhow::{Context, Result, bail, ensure};
+
+use imgmake_oci::image::{
+    Descriptor, ImageConfig, ImageManifest, ManifestOrIndex, Platform, from_json, media_type,
+};
+use imgmake_oci::store::Store;
+
+/// Bytes of a manifest, index or config.
+const LARGEST_DOCUMENT: u64 = 16 << 20;
+/// An index of indexes is allowed; a chain of them is an attack.
+const DEEPEST: u32 = 4;
+
+/// One image manifest with its config.
+pub struct Child {
+    pub descriptor: Descriptor,
+    pub platform: Platform,
+    pub manifest: ImageManifest,
+    pub config: ImageConfig,
+}
+
+/// Every image of a manifest or index.
+///
+/// # Errors
+/// Blobs that are not in the store; manifests of things that are no images.
+pub fn children(root: &Descriptor, store: &Store) -> Result<Vec<Child>> {
+    let mut found = Vec::new();
+    gather(root, store, 0, &mut found)?;
+    ensure!(!found.is_empty(), "index {} names no image", root.digest);
+    Ok(found)
+}
+
+fn gather(
+    descriptor: &Descriptor,
+    store: &Store,
+    depth: u32,
+    found: &mut Vec<Child>,
+) -> Result<()> {
+    ensure!(
+        depth < DEEPEST,
+        "index {} is nested too deeply",
+        descriptor.digest
+    );
+    let bytes = document(descriptor, store)?;
+    match ManifestOrIndex::parse(&bytes, Some(&descriptor.media_type))
+        .with_context(|| format!("manifest {}", descriptor.digest))?
+    {
+        ManifestOrIndex::Index(index) => {
+            for child in index.manifests.iter().filter(|c| !is_attestation(c)) {
+                gather(child, store, depth + 1, found)?;
+            }
+        }
+        ManifestOrIndex::Manifest(manifest) => found.push(child(descriptor, manifest, store)?),
+    }
+    Ok(())
+}
+
+fn child(descriptor: &Descriptor, manifest: ImageManifest, store: &Store) -> Result<Child> {
+    let kind = manifest.config.media_type.as_str();
+    if ![media_type::OCI_CONFIG, media_type::DOCKER_CONFIG].contains(&kind) {
+        bail!(
+            "manifest {} is no image: its config is `{kind}`",
+            descriptor.digest
+        );
+    }
+    let bytes = document(&manifest.config, store)?;
+    let config: ImageConfig =
+        from_json(&bytes).with_context(|| format!("config {}", manifest.config.digest))?;
+    Ok(Child {
+        descriptor: descriptor.clone(),
+        platform: config.platform(),
+        manifest,
+        config,
+    })
+}
+
+fn document(descriptor: &Descriptor, store: &Store) -> Result<Vec<u8>> {
+    store
+        .read_blob(&descriptor.digest, LARGEST_DOCUMENT)
+        .with_context(|| format!("{} is not in the store", descriptor.digest))
+}
+
+/// BuildKit's provenance beside images: for no platform that a runtime would pick.
+fn is_attestation(child: &Descriptor) -> bool {
+    let nowhere = |p: &Platform| p.os == "unknown" && p.architecture == "unknown";
+    child.platform.as_ref().is_some_and(nowhere)
+        && child
+            .annotations
+            .get("vnd.docker.reference.type")
+            .map(String::as_str)
+            == Some("attestation-manifest")
+}

@@ -1,0 +1,280 @@
+//! Gates from outside: real stores, real layers, real databases.
+
+pub mod ground;
+
+use std::fs;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use time::macros::datetime;
+
+use ground::{Ground, OPENSSL, file};
+
+use super::*;
+use imgmake_event::{Cancel, Events};
+
+#[test]
+fn a_vulnerable_package_refuses_and_an_upgraded_one_passes() {
+    let ground = Ground::new().advisory(OPENSSL);
+    let old = ground.debian("app", "3.0.11-1~deb12u1");
+    let verdict = ground.scan(&[old]);
+    assert!(!verdict.passed);
+    assert!(verdict.passed_digests().is_empty());
+    assert!(
+        verdict.refusals[0].contains("CVE-2026-1 in libssl3 3.0.11-1~deb12u1"),
+        "{:?}",
+        verdict.refusals
+    );
+    let finding = &verdict.images[0].platforms[0].findings[0].finding;
+    assert_eq!(finding.fixed.as_deref(), Some("3.0.11-1~deb12u2"));
+    assert_eq!(finding.path.as_deref(), Some("var/lib/dpkg/status"));
+    assert_eq!(finding.severity, Severity::Critical);
+
+    let new = ground.debian("app", "3.0.11-1~deb12u2");
+    let verdict = ground.scan(std::slice::from_ref(&new));
+    assert!(verdict.passed, "{:?}", verdict.refusals);
+    assert!(verdict.passed_digests().contains(&&new.root.digest));
+}
+
+#[test]
+fn one_bad_image_withholds_all() {
+    let ground = Ground::new().advisory(OPENSSL);
+    let (good, bad) = (
+        ground.debian("good", "3.0.11-1~deb12u2"),
+        ground.debian("bad", "3.0.0-1"),
+    );
+    let verdict = ground.scan(&[good, bad]);
+    assert!(!verdict.passed && verdict.images[0].passed && !verdict.images[1].passed);
+    assert!(verdict.passed_digests().is_empty());
+}
+
+#[test]
+fn an_index_passes_only_if_every_child_does() {
+    let ground = Ground::new().advisory(OPENSSL);
+    let (good, bad) = (
+        ground.debian("x", "3.0.11-1~deb12u2"),
+        ground.debian("x", "3.0.0-1"),
+    );
+    let index = ground.index("both", &[&good, &bad]);
+    let verdict = ground.scan(&[index]);
+    assert!(!verdict.passed);
+    let platforms: Vec<bool> = verdict.images[0]
+        .platforms
+        .iter()
+        .map(|p| p.passed)
+        .collect();
+    assert_eq!(platforms, [true, false]);
+    assert!(ground.scan(&[ground.index("good", &[&good, &good])]).passed);
+}
+
+#[test]
+fn a_whiteout_hides_a_package_but_not_a_secret() {
+    let ground = Ground::new().advisory(json!({"id": "NPM-1", "affected": [{"package": {"ecosystem": "npm", "name": "left-pad"},
+        "ranges": [{"type": "SEMVER", "events": [{"introduced": "0"}]}]}], "database_specific": {"severity": "HIGH"}}));
+    let key = format!(
+        "-----BEGIN OPENSSH PRIVATE KEY-----\n{}\n",
+        "b3BlbnNzaC1rZXktdjEAAAAABG5vbmUA"
+    );
+    let image = ground.image(
+        "app",
+        &[
+            &[
+                file(
+                    "app/node_modules/left-pad/package.json",
+                    r#"{"name":"left-pad","version":"1.0.0"}"#,
+                ),
+                file("root/id", &key),
+            ],
+            &[
+                file("app/node_modules/.wh.left-pad", ""),
+                file("root/.wh.id", ""),
+            ],
+        ],
+    );
+    let verdict = ground.scan(std::slice::from_ref(&image));
+    assert!(verdict.passed, "{:?}", verdict.refusals);
+    let secrets: Vec<_> = verdict.images[0].platforms[0]
+        .findings
+        .iter()
+        .filter(|j| j.finding.kind == FindingKind::Secret)
+        .collect();
+    assert_eq!(secrets[0].finding.path.as_deref(), Some("root/id"));
+    let mut request = ground.request(&[image]);
+    request.policy.secrets = Gate::Refuse;
+    assert!(!ground.run(&request).passed);
+}
+
+#[test]
+fn verdicts_are_judged_anew_from_cached_findings() {
+    let ground = Ground::new().advisory(OPENSSL);
+    let image = ground.debian("app", "3.0.0-1");
+    assert!(!ground.scan(std::slice::from_ref(&image)).passed);
+    // The layers are gone; findings are looked up by digest.
+    ground.forget_layers(&image);
+    let mut request = ground.request(&[image]);
+    request.policy.ignores = vec![IgnoreRule {
+        id: "CVE-2026-1".into(),
+        until: None,
+        reason: Some("not reachable".into()),
+        origin: "imgmake.kdl:3".into(),
+    }];
+    assert!(ground.run(&request).passed);
+    request.policy.ignores.clear();
+    assert!(!ground.run(&request).passed);
+}
+
+#[test]
+fn a_new_advisory_is_noticed_in_an_image_scanned_before() {
+    let ground = Ground::new().advisory(json!({"id": "X", "affected": []}));
+    let image = ground.debian("app", "3.0.0-1");
+    assert!(ground.scan(std::slice::from_ref(&image)).passed);
+    let ground = ground.advisory(OPENSSL);
+    assert!(!ground.scan(&[image]).passed);
+}
+
+#[test]
+fn without_a_database_nothing_passes() {
+    let ground = Ground::new();
+    let image = ground.debian("app", "3.0.0-1");
+    let mut request = ground.request(&[image]);
+    request.advisories.clear();
+    let verdict = ground.run(&request);
+    assert!(
+        !verdict.passed && verdict.refusals[0].contains("imgmake db update"),
+        "{:?}",
+        verdict.refusals
+    );
+}
+
+#[test]
+fn an_image_whose_blobs_are_missing_is_refused() {
+    let ground = Ground::new().advisory(OPENSSL);
+    let image = ground.debian("app", "3.0.11-1~deb12u2");
+    ground.forget_layers(&image);
+    let verdict = ground.scan(&[image]);
+    assert!(
+        !verdict.passed && verdict.refusals[0].contains("app"),
+        "{:?}",
+        verdict.refusals
+    );
+}
+
+#[test]
+fn a_package_database_that_cannot_be_read_is_refused() {
+    let ground = Ground::new().advisory(OPENSSL);
+    let image = ground.image("app", &[&[file("var/lib/rpm/Packages", "Berkeley")]]);
+    let verdict = ground.scan(&[image]);
+    assert!(
+        !verdict.passed && verdict.refusals[0].contains("/var/lib/rpm/Packages"),
+        "{:?}",
+        verdict.refusals
+    );
+}
+
+#[test]
+fn distribution_packages_without_a_distribution_are_refused() {
+    let ground = Ground::new().advisory(OPENSSL);
+    let image = ground.image(
+        "app",
+        &[&[file("lib/apk/db/installed", "P:musl\nV:1.2.5-r0\n\n")]],
+    );
+    let verdict = ground.scan(&[image]);
+    assert!(
+        !verdict.passed && verdict.refusals[0].contains("os-release"),
+        "{:?}",
+        verdict.refusals
+    );
+}
+
+#[test]
+fn a_distribution_that_the_database_does_not_cover_is_warned_of() {
+    let ground = Ground::new().advisory(OPENSSL);
+    let image = ground.image(
+        "app",
+        &[&[
+            file("lib/apk/db/installed", "P:musl\nV:1.2.5-r0\n\n"),
+            file("etc/os-release", "ID=alpine\nVERSION_ID=3.20.1\n"),
+        ]],
+    );
+    let verdict = ground.scan(&[image]);
+    assert!(
+        verdict.passed && verdict.warnings[0].contains("Alpine:v3.20"),
+        "{:?}",
+        verdict.warnings
+    );
+}
+
+#[test]
+fn a_database_that_is_too_old_is_refused() {
+    let ground = Ground::new().advisory(OPENSSL);
+    let mut request = ground.request(&[ground.debian("app", "3.0.11-1~deb12u2")]);
+    request.policy.max_database_age = Some(Duration::from_secs(86400 * 30));
+    assert!(ground.run(&request).passed);
+    request.policy.now = datetime!(2026-09-01 0:00 UTC);
+    let verdict = ground.run(&request);
+    assert!(
+        verdict.refusals[0].contains("too old"),
+        "{:?}",
+        verdict.refusals
+    );
+}
+
+#[test]
+fn advisories_that_name_each_other_are_one_finding() {
+    let ground = Ground::new().advisory(OPENSSL).advisory(json!({"id": "DEBIAN-CVE-2026-1", "upstream": ["CVE-2026-1"], "summary": "x", "affected": [{
+        "package": {"ecosystem": "Debian:12", "name": "openssl"}, "ranges": [{"type": "ECOSYSTEM", "events": [{"introduced": "0"}]}]}]}));
+    let verdict = ground.scan(&[ground.debian("app", "3.0.0-1")]);
+    let found: Vec<_> = verdict.images[0].platforms[0]
+        .findings
+        .iter()
+        .filter(|j| j.finding.kind == FindingKind::Vulnerability)
+        .collect();
+    assert_eq!(found.len(), 1);
+    assert_eq!(
+        (
+            found[0].finding.id.as_str(),
+            found[0].finding.aliases.as_slice()
+        ),
+        ("CVE-2026-1", &["DEBIAN-CVE-2026-1".to_string()][..])
+    );
+}
+
+#[test]
+fn reports_are_written_and_equal_for_equal_verdicts() {
+    let ground = Ground::new().advisory(OPENSSL);
+    let request = ground.with_all_reports(&[ground.debian("app", "3.0.0-1")]);
+    ground.run(&request);
+    let read = || -> Vec<String> {
+        request
+            .reports
+            .values()
+            .map(|p| fs::read_to_string(p).unwrap())
+            .collect()
+    };
+    let first = read();
+    ground.run(&request);
+    assert_eq!(first, read());
+    for (format, text) in request.reports.keys().zip(&first) {
+        assert!(
+            text.contains("CVE-2026-1") || *format == ReportFormat::Spdx,
+            "{format:?}: {text}"
+        );
+    }
+    let spdx: Value = serde_json::from_str(&first[4]).unwrap();
+    assert!(
+        spdx["packages"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|p| p["name"] == "libssl3")
+    );
+}
+
+#[test]
+fn a_cancelled_scan_is_an_error_and_no_verdict() {
+    let ground = Ground::new().advisory(OPENSSL);
+    let cancel = Cancel::default();
+    cancel.cancel();
+    let request = ground.request(&[ground.debian("app", "3.0.0-1")]);
+    assert!(scan(&request, &ground.store, &Events::nowhere(), &cancel).is_err());
+}

@@ -1,0 +1,172 @@
+//! A store with small images, a directory of advisories, and a request that
+//! names them.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+
+use time::macros::datetime;
+
+use crate::{Policy, ReportFormat, ScanImage, ScanRequest, Scanner, Verdict, scan};
+use imgmake_event::{Cancel, Events};
+use imgmake_oci::image::{
+    Descriptor, ImageConfig, ImageIndex, ImageManifest, ManifestFormat, Platform, to_json,
+};
+use imgmake_oci::layer::{Compression, Entry, EntryKind, LayerWriter, Timestamp};
+use imgmake_oci::store::Store;
+
+pub struct Ground {
+    pub directory: tempfile::TempDir,
+    pub store: Store,
+}
+
+pub type File = (String, u32, Vec<u8>);
+
+pub fn file(path: &str, text: &str) -> File {
+    (path.to_string(), 0o644, text.as_bytes().to_vec())
+}
+
+pub const OPENSSL: &str = r#"{"id": "CVE-2026-1", "modified": "2026-06-01T00:00:00Z", "summary": "openssl reads too far",
+    "severity": [{"type": "CVSS_V3", "score": "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H"}],
+    "affected": [{"package": {"ecosystem": "Debian:12", "name": "openssl"},
+        "ranges": [{"type": "ECOSYSTEM", "events": [{"introduced": "0"}, {"fixed": "3.0.11-1~deb12u2"}]}]}]}"#;
+
+impl Ground {
+    pub fn new() -> Ground {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(&directory.path().join("store")).unwrap();
+        fs::create_dir(directory.path().join("advisories")).unwrap();
+        Ground { directory, store }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    pub fn advisory(self, document: impl ToString) -> Ground {
+        let directory = self.path("advisories");
+        let count = fs::read_dir(&directory).unwrap().count();
+        fs::write(
+            directory.join(format!("{count}.json")),
+            document.to_string(),
+        )
+        .unwrap();
+        self
+    }
+
+    /// A Debian 12 image with libssl3 of openssl.
+    pub fn debian(&self, name: &str, version: &str) -> ScanImage {
+        let status = format!(
+            "Package: libssl3\nStatus: install ok installed\nArchitecture: amd64\nSource: openssl\nVersion: {version}\n\n"
+        );
+        self.image(
+            name,
+            &[
+                &[file("usr/lib/os-release", "ID=debian\nVERSION_ID=\"12\"\n")],
+                &[file("var/lib/dpkg/status", &status)],
+            ],
+        )
+    }
+
+    pub fn image(&self, name: &str, layers: &[&[File]]) -> ScanImage {
+        let platform = Platform::new("linux", "amd64", None);
+        let mut config = ImageConfig::scratch(&platform);
+        let mut descriptors = Vec::new();
+        for files in layers {
+            let blob = self.layer(files);
+            config.rootfs.diff_ids.push(blob.diff_id);
+            descriptors.push(Descriptor::new(blob.media_type, blob.digest, blob.size));
+        }
+        let config = self.document(&config, ManifestFormat::Oci.config());
+        let manifest = ImageManifest::new(ManifestFormat::Oci, config, descriptors);
+        let mut root = self.document(&manifest, ManifestFormat::Oci.manifest());
+        root.platform = Some(platform);
+        ScanImage {
+            name: name.into(),
+            root,
+        }
+    }
+
+    fn layer(&self, files: &[File]) -> imgmake_oci::layer::LayerBlob {
+        let (temporary, out) = self.store.layer_file().unwrap();
+        let mut writer = LayerWriter::new(out, Compression::Gzip { level: 1 }).unwrap();
+        for (path, mode, bytes) in files {
+            let entry = Entry {
+                path: path.as_bytes().to_vec(),
+                kind: EntryKind::File {
+                    size: bytes.len() as u64,
+                },
+                mode: *mode,
+                uid: 0,
+                gid: 0,
+                mtime: Timestamp::default(),
+                xattrs: BTreeMap::new(),
+            };
+            writer.append(&entry, &mut &bytes[..]).unwrap();
+        }
+        let (blob, index) = writer.finish().unwrap();
+        self.store.adopt_layer(temporary, &blob, &index).unwrap();
+        blob
+    }
+
+    pub fn index(&self, name: &str, images: &[&ScanImage]) -> ScanImage {
+        let children = images.iter().map(|i| i.root.clone()).collect();
+        let index = ImageIndex::new(ManifestFormat::Oci, children);
+        ScanImage {
+            name: name.into(),
+            root: self.document(&index, ManifestFormat::Oci.index()),
+        }
+    }
+
+    fn document<T: serde::Serialize>(&self, value: &T, media_type: &str) -> Descriptor {
+        let bytes = to_json(value);
+        self.store.put_bytes(&bytes).unwrap();
+        Descriptor::of(media_type, &bytes)
+    }
+
+    pub fn forget_layers(&self, image: &ScanImage) {
+        let bytes = self.store.read_blob(&image.root.digest, 1 << 20).unwrap();
+        let manifest: ImageManifest = imgmake_oci::image::from_json(&bytes).unwrap();
+        for layer in manifest.layers {
+            fs::remove_file(self.store.blob_path(&layer.digest)).unwrap();
+        }
+    }
+
+    pub fn request(&self, images: &[ScanImage]) -> ScanRequest {
+        ScanRequest {
+            target: "gate".into(),
+            images: images.to_vec(),
+            scanner: Scanner::Builtin,
+            policy: Policy::new(datetime!(2026-06-15 12:00 UTC)),
+            advisories: vec![self.path("advisories")],
+            reports: BTreeMap::new(),
+            timeout: None,
+            environment: BTreeMap::new(),
+            directory: self.directory.path().to_path_buf(),
+            width: 80,
+        }
+    }
+
+    pub fn with_all_reports(&self, images: &[ScanImage]) -> ScanRequest {
+        let mut request = self.request(images);
+        for (format, name) in [
+            (ReportFormat::Table, "scan.txt"),
+            (ReportFormat::Json, "scan.json"),
+            (ReportFormat::Sarif, "scan.sarif"),
+            (ReportFormat::CycloneDx, "bom.cdx.json"),
+            (ReportFormat::Spdx, "bom.spdx.json"),
+            (ReportFormat::JUnit, "scan.xml"),
+        ] {
+            request.reports.insert(format, self.path("out").join(name));
+        }
+        request
+    }
+
+    pub fn run(&self, request: &ScanRequest) -> Verdict {
+        scan(request, &self.store, &Events::nowhere(), &Cancel::default()).unwrap()
+    }
+
+    pub fn scan(&self, images: &[ScanImage]) -> Verdict {
+        self.run(&self.request(images))
+    }
+}
