@@ -1,8 +1,7 @@
 //! imgmake: make for container images.
 //!
-//! One crate: the domain is this library, `main.rs` is a thin binary. Data moves
-//! one way, from the manifest to the reports; `tests/it/tidy.rs` holds the table
-//! of which room may know which.
+//! What the program itself does: the command line, and what runs its targets, reports and watches.
+//! The domain is in `crates/`; `main.rs` is a thin binary.
 
 pub mod cli;
 pub mod daemon;
