@@ -83,7 +83,7 @@ impl Run<'_> {
         if self.request.scanner != Scanner::Builtin {
             return Ok(());
         }
-        let kept = vec![super::advisory_home(self.store).map_err(ScannerError::of)?];
+        let kept = vec![advisory::advisory_home(self.store).map_err(ScannerError::of)?];
         let named = &self.request.advisories;
         if named.is_empty() && !kept[0].is_dir() {
             return Err(ScannerError::Failed(

@@ -10,7 +10,12 @@ mod rating;
 #[cfg(test)]
 mod tests;
 
+use std::path::PathBuf;
+
+use anyhow::Result;
 use serde::{Deserialize, Serialize};
+
+use imgmake_oci::store::Store;
 
 use super::Severity;
 
@@ -76,4 +81,13 @@ pub fn canonical_name(ecosystem: &str, name: &str) -> String {
         "NuGet" | "Packagist" => name.to_ascii_lowercase(),
         _ => name.to_string(),
     }
+}
+
+/// Where `imgmake db update` keeps OSV databases, and where the built-in scanner
+/// looks when a scan names none.
+///
+/// # Errors
+/// The store cannot be written.
+pub fn advisory_home(store: &Store) -> Result<PathBuf> {
+    Ok(store.database()?.join("osv"))
 }

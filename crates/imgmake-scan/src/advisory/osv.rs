@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::range::{Event, Range, RangeKind};
-use super::rating::{Rating, rate};
+use super::rating::{Rating, SeverityEntry, rate};
 
 /// The parts of an OSV document that decide something. `null` counts as absent.
 #[derive(Debug, Deserialize)]
@@ -29,14 +29,6 @@ pub struct Document {
     affected: Option<Vec<Affected>>,
     #[serde(default)]
     database_specific: Option<Value>,
-}
-
-#[derive(Debug, Deserialize)]
-pub struct SeverityEntry {
-    #[serde(rename = "type", default)]
-    pub kind: String,
-    #[serde(default)]
-    pub score: String,
 }
 
 #[derive(Debug, Deserialize)]

@@ -2,9 +2,9 @@
 
 use std::str::FromStr;
 
+use serde::Deserialize;
 use serde_json::Value;
 
-use super::osv::SeverityEntry;
 use crate::Severity;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -208,4 +208,12 @@ mod tests {
             assert_eq!(rating, Some(expected), "{vector}");
         }
     }
+}
+
+#[derive(Debug, Deserialize)]
+pub struct SeverityEntry {
+    #[serde(rename = "type", default)]
+    pub kind: String,
+    #[serde(default)]
+    pub score: String,
 }

@@ -1,7 +1,7 @@
 //! Alpine's installed database: `P:` name, `V:` version, `o:` origin, `A:`
 //! architecture, `L:` licence, a blank line after each package.
 
-use super::{Package, PackageKind};
+use super::package::{Package, PackageKind};
 
 pub fn read(text: &str) -> Vec<Package> {
     text.split("\n\n").filter_map(package).collect()

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::{Package, PackageKind};
+use super::package::{Package, PackageKind};
 
 #[derive(Deserialize)]
 struct Document {

@@ -1,7 +1,7 @@
 //! dpkg's status database, `deb-control(5)` paragraphs; also distroless's
 //! `status.d`, one paragraph per file.
 
-use super::{Package, PackageKind};
+use super::package::{Package, PackageKind};
 
 pub fn read(text: &str) -> Vec<Package> {
     paragraphs(text).filter_map(|p| package(&p)).collect()

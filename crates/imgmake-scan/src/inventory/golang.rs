@@ -5,7 +5,7 @@ use std::io::{self, Read};
 
 use memchr::memmem;
 
-use super::{Package, PackageKind};
+use super::package::{Package, PackageKind};
 
 const MAGIC: &[u8; 14] = b"\xff Go buildinf:";
 const HEADER: usize = 32;

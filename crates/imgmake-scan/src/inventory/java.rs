@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 
-use super::{Package, PackageKind};
+use super::package::{Package, PackageKind};
 use imgmake_event::Cancel;
 
 /// A jar in a jar in a jar is as deep as packagers go.

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::contents::{Inventory, Located, Oddity};
+use super::package::PackageKind;
 use super::walk::{Change, Fact, LayerFacts};
-use super::{Inventory, Located, Oddity, PackageKind};
 use imgmake_oci::image::Digest;
 
 /// The facts that hold, by path, each with the layer that it came with.

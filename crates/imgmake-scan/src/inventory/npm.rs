@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Package, PackageKind};
+use super::package::{Package, PackageKind};
 
 #[derive(Deserialize)]
 struct Document {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::{Package, PackageKind};
+use super::package::{Package, PackageKind};
 
 #[derive(Deserialize)]
 struct Lock {

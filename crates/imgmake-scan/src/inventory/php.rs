@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::{Package, PackageKind};
+use super::package::{Package, PackageKind};
 
 #[derive(Deserialize)]
 #[serde(untagged)]

@@ -1,6 +1,6 @@
 //! Python's core metadata: `Name:` and `Version:` before the first blank line.
 
-use super::{Package, PackageKind};
+use super::package::{Package, PackageKind};
 
 pub fn read(text: &str) -> Vec<Package> {
     let header = || text.lines().take_while(|l| !l.trim().is_empty());

@@ -4,8 +4,8 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
+use super::package::{Package, PackageKind};
 use super::sqlite::{Database, Value};
-use super::{Package, PackageKind};
 use imgmake_event::Cancel;
 
 const NAME: u32 = 1000;

@@ -1,6 +1,6 @@
 //! Ruby: installed `*.gemspec` files, and `Gemfile.lock`.
 
-use super::{Package, PackageKind};
+use super::package::{Package, PackageKind};
 
 /// RubyGems writes `# stub: name version platform paths` at the top; hand-made
 /// ones assign `name` and `version`.

@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 
 use serde::Deserialize;
 
-use super::{Package, PackageKind};
+use super::package::{Package, PackageKind};
 
 #[derive(Deserialize)]
 struct Lock {

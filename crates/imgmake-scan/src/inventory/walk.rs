@@ -7,8 +7,11 @@ use std::io::{self, Cursor, Read, Seek};
 use anyhow::{Context, Result};
 
 use super::classify::{Reading, classify};
+use super::contents::OddityRule;
+use super::distribution::Distribution;
+use super::package::Package;
 use super::secrets::{self, Secret};
-use super::{Distribution, OddityRule, Package, apk, dotnet, dpkg, golang, java, npm, npm_lock};
+use super::{apk, dotnet, dpkg, golang, java, npm, npm_lock};
 use super::{php, python, rpm, ruby, rust};
 use imgmake_event::Cancel;
 use imgmake_oci::image::{Descriptor, Digest};

@@ -6,8 +6,8 @@ use anyhow::{Result, anyhow, bail};
 use time::Date;
 use time::macros::format_description;
 
-use super::TextFile;
-use super::judge::Rule;
+use super::rule::Rule;
+use super::settings::TextFile;
 use crate::FindingKind;
 use imgmake_guard::excerpt::excerpt;
 

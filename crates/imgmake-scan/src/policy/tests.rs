@@ -3,7 +3,8 @@ use serde_json::json;
 use time::macros::{date, datetime};
 
 use super::*;
-use crate::FindingKind;
+
+use crate::{Finding, FindingKind, Severity};
 use imgmake_oci::image::Digest;
 
 fn policy() -> Policy {

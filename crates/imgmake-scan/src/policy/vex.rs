@@ -4,7 +4,8 @@
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 
-use super::{Subject, TextFile};
+use super::judgement::Subject;
+use super::settings::TextFile;
 use crate::{Finding, purl};
 
 #[derive(Deserialize)]

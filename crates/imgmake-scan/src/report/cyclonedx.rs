@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::{Header, Judged, PlatformVerdict, Severity, Verdict, uuid, word};
+use super::document::{Header, each, uuid, word};
 use crate::inventory::{Inventory, Located, PackageKind};
-use crate::{FindingKind, ImageVerdict, purl};
+use crate::{FindingKind, ImageVerdict, Judged, PlatformVerdict, Severity, Verdict, purl};
 
 pub fn document(header: &Header, verdict: &Verdict) -> Value {
     let images: Vec<(&ImageVerdict, &PlatformVerdict)> = verdict
@@ -111,7 +111,7 @@ fn reference(platform: &PlatformVerdict, purl: &str, path: &str) -> String {
 /// One entry per id, with every component that it affects.
 fn vulnerabilities(verdict: &Verdict) -> Vec<Value> {
     let mut by_id: BTreeMap<&str, Vec<(&PlatformVerdict, &Judged)>> = BTreeMap::new();
-    for (_, platform, judged) in super::each(verdict) {
+    for (_, platform, judged) in each(verdict) {
         if judged.finding.kind == FindingKind::Vulnerability {
             by_id
                 .entry(&judged.finding.id)

@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::{Header, ImageVerdict, Judged, PlatformVerdict, Verdict, each, word};
+use super::document::{Header, each, word};
+use crate::{ImageVerdict, Judged, PlatformVerdict, Verdict};
 
 pub fn document(header: &Header, verdict: &Verdict) -> Value {
     json!({

@@ -2,7 +2,8 @@
 
 use std::fmt::Write;
 
-use super::{Header, ImageVerdict, Judged, Judgement, PlatformVerdict, Verdict, sentence};
+use super::document::{Header, sentence};
+use crate::{ImageVerdict, Judged, Judgement, PlatformVerdict, Verdict};
 
 pub fn document(header: &Header, verdict: &Verdict) -> String {
     let mut suites = String::new();

@@ -2,6 +2,7 @@
 //! verdicts give equal bytes. Written to a temporary name, then renamed.
 
 mod cyclonedx;
+mod document;
 mod json;
 mod junit;
 mod sarif;
@@ -18,21 +19,14 @@ use anyhow::{Context, Result};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::{Finding, Judged, Judgement, ReportFormat, ScanRequest, Scanner, Severity, Verdict};
-use super::{ImageVerdict, PlatformVerdict};
+use super::{ReportFormat, ScanRequest, Scanner, Verdict};
+use document::Header;
 use imgmake_event::{Event, Events, Product};
 
 pub use table::table;
 
 /// Columns of a table in a file, where nobody knows the reader's window.
 const FILE_WIDTH: usize = 120;
-
-/// What every document says of itself.
-struct Header<'a> {
-    target: &'a str,
-    scanner: &'a str,
-    created: String,
-}
 
 pub fn write(request: &ScanRequest, verdict: &Verdict, events: &Events) -> Result<()> {
     let header = Header {
@@ -96,54 +90,4 @@ fn timestamp(now: OffsetDateTime) -> String {
     let now = now.expect("zero is a nanosecond of every second");
     now.format(&Rfc3339)
         .expect("years of our time can be written")
-}
-
-/// Every finding with the image and manifest that it belongs to.
-fn each(verdict: &Verdict) -> impl Iterator<Item = (&ImageVerdict, &PlatformVerdict, &Judged)> {
-    verdict.images.iter().flat_map(|image| {
-        let platforms = image.platforms.iter();
-        platforms.flat_map(move |p| p.findings.iter().map(move |f| (image, p, f)))
-    })
-}
-
-fn word(judgement: &Judgement) -> (&'static str, &str) {
-    match judgement {
-        Judgement::Refused(why) => ("refused", why),
-        Judgement::Tolerated(why) => ("tolerated", why),
-        Judgement::Ignored(why) => ("ignored", why),
-    }
-}
-
-/// One line about a finding.
-fn sentence(finding: &Finding) -> String {
-    let mut text = finding.id.clone();
-    if !finding.package.is_empty() {
-        text += &format!(" in {} {}", finding.package, finding.version);
-    }
-    if let Some(fixed) = &finding.fixed {
-        text += &format!(", fixed in {fixed}");
-    }
-    if !finding.title.is_empty() {
-        text += &format!(": {}", finding.title);
-    }
-    text
-}
-
-/// A version 8 UUID of some text: documents want one, and equal verdicts must
-/// give equal documents.
-fn uuid(of: &str) -> String {
-    let mut bytes: [u8; 16] = blake3::hash(of.as_bytes()).as_bytes()[..16]
-        .try_into()
-        .expect("a hash has 32 bytes");
-    bytes[6] = bytes[6] & 0x0f | 0x80;
-    bytes[8] = bytes[8] & 0x3f | 0x80;
-    let hex = hex::encode(bytes);
-    [
-        &hex[..8],
-        &hex[8..12],
-        &hex[12..16],
-        &hex[16..20],
-        &hex[20..],
-    ]
-    .join("-")
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::{Finding, ImageVerdict, Judged, Judgement, Severity, Verdict, each, sentence};
-use crate::FindingKind;
+use super::document::{each, sentence};
+use crate::{Finding, FindingKind, ImageVerdict, Judged, Judgement, Severity, Verdict};
 
 pub fn document(verdict: &Verdict) -> Value {
     // Rules sorted by id; the first finding of an id describes it.

@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::{Header, ImageVerdict, PlatformVerdict, Verdict, uuid};
+use super::document::{Header, uuid};
 use crate::inventory::{Inventory, Located};
-use crate::purl;
+use crate::{ImageVerdict, PlatformVerdict, Verdict, purl};
 
 pub fn document(header: &Header, verdict: &Verdict) -> Value {
     let mut packages = Vec::new();

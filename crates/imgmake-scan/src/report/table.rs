@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use super::{Judged, Judgement, Severity, Verdict, word};
-use crate::{FindingKind, PlatformVerdict};
+use super::document::word;
+use crate::{FindingKind, Judged, Judgement, PlatformVerdict, Severity, Verdict};
 
 const HEADINGS: [&str; 6] = ["SEVERITY", "ID", "PACKAGE", "VERSION", "FIXED", "RESULT"];
 /// Below this a column says nothing.

@@ -8,9 +8,8 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::external::json;
 use super::handover::Handover;
-use super::process::{self, Ended};
+use super::process::{self, Ended, json};
 use super::{Scanned, ScannerError, grype, sarif, trivy};
 use crate::ScanRequest;
 use imgmake_event::Cancel;

@@ -2,15 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fs::{self, File};
-use std::io::{BufReader, Read};
+use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use serde::de::DeserializeOwned;
-
 use super::handover::Handover;
-use super::process::{self, LARGEST_REPORT};
+use super::process::{self, json};
 use super::{Scanned, ScannerError, command, grype, trivy};
 use crate::cache::Cache;
 use crate::subject::Child;
@@ -194,16 +191,4 @@ fn database(name: &str, environment: &BTreeMap<OsString, OsString>) -> Option<Ve
     candidates
         .iter()
         .find_map(|path| imgmake_guard::bounded::read(path).ok())
-}
-
-/// A report, with what it should have been in the error.
-pub fn json<T: DeserializeOwned>(report: File, name: &str) -> Result<T, ScannerError> {
-    let reader = BufReader::new(report.take(LARGEST_REPORT));
-    serde_json::from_reader(reader).map_err(|e| {
-        ScannerError::Failed(if e.is_eof() && e.column() == 0 {
-            format!("`{name}` wrote no report")
-        } else {
-            format!("the report of `{name}` is not what it should be: {e}")
-        })
-    })
 }

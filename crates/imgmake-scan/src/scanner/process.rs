@@ -2,12 +2,14 @@
 //! when it is over, nothing of it is left.
 
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
+
+use serde::de::DeserializeOwned;
 
 use super::ScannerError;
 use imgmake_event::Cancel;
@@ -178,4 +180,16 @@ pub fn describe(name: &str, ended: &Ended) -> String {
     } else {
         format!("{how}: {}", ended.said)
     }
+}
+
+/// A report, with what it should have been in the error.
+pub fn json<T: DeserializeOwned>(report: File, name: &str) -> Result<T, ScannerError> {
+    let reader = BufReader::new(report.take(LARGEST_REPORT));
+    serde_json::from_reader(reader).map_err(|e| {
+        ScannerError::Failed(if e.is_eof() && e.column() == 0 {
+            format!("`{name}` wrote no report")
+        } else {
+            format!("the report of `{name}` is not what it should be: {e}")
+        })
+    })
 }

@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use super::{compare_digits, split_while};
+use super::digits::{compare_digits, split_while};
 
 pub fn compare(a: &str, b: &str) -> Ordering {
     let ((epoch_a, a), (epoch_b, b)) = (epoch(a.trim()), epoch(b.trim()));

@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use super::compare_digits;
+use super::digits::compare_digits;
 
 pub fn compare(a: &str, b: &str) -> Ordering {
     let (a, b) = (tokens(a), tokens(b));

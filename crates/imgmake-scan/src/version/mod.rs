@@ -3,6 +3,7 @@
 //! never a guess.
 
 mod apk;
+mod digits;
 mod dpkg;
 mod maven;
 mod packagist;
@@ -69,36 +70,4 @@ impl Scheme {
             Scheme::Packagist => Some(packagist::compare(a, b)),
         }
     }
-}
-
-/// Orders two runs of decimal digits of any length, leading zeros aside.
-fn compare_digits(a: &str, b: &str) -> Ordering {
-    let (a, b) = (a.trim_start_matches('0'), b.trim_start_matches('0'));
-    a.len().cmp(&b.len()).then_with(|| a.cmp(b))
-}
-
-/// Splits off the leading characters of one kind.
-fn split_while(text: &str, keep: impl Fn(char) -> bool) -> (&str, &str) {
-    let end = text.find(|c| !keep(c)).unwrap_or(text.len());
-    text.split_at(end)
-}
-
-/// Alternating runs of digits and ASCII letters; everything else separates.
-fn runs(text: &str) -> impl Iterator<Item = &str> {
-    let mut rest = text;
-    std::iter::from_fn(move || {
-        rest = rest.trim_start_matches(|c: char| !c.is_ascii_alphanumeric());
-        let first = rest.chars().next()?;
-        let (run, after) = if first.is_ascii_digit() {
-            split_while(rest, |c| c.is_ascii_digit())
-        } else {
-            split_while(rest, |c| c.is_ascii_alphabetic())
-        };
-        rest = after;
-        Some(run)
-    })
-}
-
-fn is_number(run: &str) -> bool {
-    run.starts_with(|c: char| c.is_ascii_digit())
 }

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use super::compare_digits;
+use super::digits::compare_digits;
 
 /// PEP 440, appendix B, without the named groups nobody reads.
 static SHAPE: LazyLock<Regex> = LazyLock::new(|| {

@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use super::{compare_digits, split_while};
+use super::digits::{compare_digits, split_while};
 
 pub fn compare(a: &str, b: &str) -> Ordering {
     let ((epoch_a, version_a, release_a), (epoch_b, version_b, release_b)) =

@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use super::{compare_digits, is_number, runs};
+use super::digits::{compare_digits, is_number, runs};
 
 pub fn compare(a: &str, b: &str) -> Option<Ordering> {
     let (a, b) = (segments(a)?, segments(b)?);

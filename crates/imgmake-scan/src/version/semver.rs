@@ -3,7 +3,7 @@
 
 use std::cmp::Ordering;
 
-use super::compare_digits;
+use super::digits::compare_digits;
 
 pub fn compare(a: &str, b: &str) -> Option<Ordering> {
     let (a, b) = (Version::parse(a)?, Version::parse(b)?);

@@ -1,0 +1,77 @@
+//! A package as some file in an image names it.
+
+use serde::{Deserialize, Serialize};
+
+/// A package as some file in the image names it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Package {
+    pub kind: PackageKind,
+    pub name: String,
+    pub version: String,
+    /// Name and version of the source package that distributions' advisories speak of.
+    pub source: Option<(String, String)>,
+    pub architecture: Option<String>,
+    pub licence: Option<String>,
+}
+
+impl Package {
+    pub fn new(kind: PackageKind, name: impl Into<String>, version: impl Into<String>) -> Package {
+        Package {
+            kind,
+            name: name.into(),
+            version: version.into(),
+            source: None,
+            architecture: None,
+            licence: None,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum PackageKind {
+    Dpkg,
+    Apk,
+    Rpm,
+    Go,
+    Cargo,
+    Npm,
+    Python,
+    Gem,
+    Composer,
+    Maven,
+    NuGet,
+}
+
+impl PackageKind {
+    /// The type of a package URL.
+    pub fn purl_type(self) -> &'static str {
+        match self {
+            PackageKind::Dpkg => "deb",
+            PackageKind::Apk => "apk",
+            PackageKind::Rpm => "rpm",
+            PackageKind::Go => "golang",
+            PackageKind::Cargo => "cargo",
+            PackageKind::Npm => "npm",
+            PackageKind::Python => "pypi",
+            PackageKind::Gem => "gem",
+            PackageKind::Composer => "composer",
+            PackageKind::Maven => "maven",
+            PackageKind::NuGet => "nuget",
+        }
+    }
+
+    /// The OSV ecosystem; none for packages of a distribution.
+    pub fn ecosystem(self) -> Option<&'static str> {
+        match self {
+            PackageKind::Dpkg | PackageKind::Apk | PackageKind::Rpm => None,
+            PackageKind::Go => Some("Go"),
+            PackageKind::Cargo => Some("crates.io"),
+            PackageKind::Npm => Some("npm"),
+            PackageKind::Python => Some("PyPI"),
+            PackageKind::Gem => Some("RubyGems"),
+            PackageKind::Composer => Some("Packagist"),
+            PackageKind::Maven => Some("Maven"),
+            PackageKind::NuGet => Some("NuGet"),
+        }
+    }
+}
