@@ -1,9 +1,8 @@
 //! Instructions with their variables replaced: which fields expand, and which never do.
 
+use super::ast::*;
 use super::error::DockerfileError;
 use super::expose;
-use super::heredoc::Heredoc;
-use super::types::*;
 use super::words::{self, Environment, Expanded, WordError};
 use std::collections::BTreeSet;
 

@@ -1,8 +1,8 @@
 //! The front of an instruction: its name, its `--flags`, and arguments in JSON.
 
+use super::ast::Escape;
 use super::error::DockerfileError;
 use super::suggest;
-use super::types::Escape;
 
 /// The blanks that separate words; other Unicode blanks belong to them.
 pub const BLANKS: [char; 5] = [' ', '\t', '\x0b', '\x0c', '\r'];

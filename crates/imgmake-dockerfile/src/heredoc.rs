@@ -1,23 +1,7 @@
 //! Heredocs: `<<NAME`, `3<<-"NAME"` and the lines up to NAME.
 
+use super::ast::Heredoc;
 use super::words::{self, Quotes, WordError};
-
-/// One heredoc of RUN, COPY or ADD.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Heredoc {
-    /// The delimiter without quotes; COPY uses it as the file's name.
-    pub name: String,
-    /// `3<<NAME`; the shell's default otherwise.
-    pub file_descriptor: Option<u32>,
-    /// False when the delimiter is quoted. COPY and ADD expand, RUN leaves it to its shell.
-    pub expand: bool,
-    /// `<<-`: tabs at the beginning of lines, and before the delimiter, go away.
-    pub strip_tabs: bool,
-    /// The lines as written, line ends included.
-    pub content: String,
-    /// The word that opened it.
-    pub written: String,
-}
 
 impl Heredoc {
     /// Reads a word such as `<<EOF`; `None` if it is no heredoc.

@@ -1,14 +1,12 @@
 //! One logical line to one [`Instruction`].
 
+use super::ast::*;
 use super::error::DockerfileError;
 use super::expand::{is_signal, not_a_signal};
 use super::expose;
 use super::flags::{self, Flags};
-use super::heredoc::Heredoc;
 use super::lines::LogicalLine;
-use super::mount::MountSpec;
 use super::suggest;
-use super::types::*;
 use super::words;
 use imgmake_guard::excerpt::excerpt;
 

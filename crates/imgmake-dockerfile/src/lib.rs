@@ -8,6 +8,8 @@
 //!                                        └─lint(facts)→ warnings
 //! ```
 
+mod ast;
+mod checks;
 mod csv;
 mod error;
 mod expand;
@@ -22,17 +24,21 @@ mod mount;
 mod needed;
 mod parse;
 mod print;
+mod run_command;
+mod stages;
 mod suggest;
-mod types;
+
 pub mod wildcard;
 pub mod words;
 
 pub use error::{DockerfileError, DockerfileErrors};
 pub use expand::{Expansion, is_signal};
 pub use expose::exposed_ports;
-pub use heredoc::Heredoc;
+
+pub use ast::*;
 pub use instructions::NAMES as INSTRUCTIONS;
-pub use mount::{Access, CacheSharing, Mount, MountSpec, Ownership};
+pub use mount::{Access, CacheSharing, Mount, Ownership};
 pub use parse::parse_trigger;
+pub use run_command::RunCommand;
+pub use stages::StageReference;
 pub use suggest::nearest;
-pub use types::*;

@@ -2,10 +2,9 @@
 //!
 //! Knows no instruction but those that can hold heredocs.
 
+use super::ast::{Directives, Escape, Heredoc};
+use super::checks::CheckOptions;
 use super::error::DockerfileError;
-use super::heredoc::Heredoc;
-use super::lint::CheckOptions;
-use super::types::{Directives, Escape};
 
 /// One instruction as text.
 #[derive(Debug)]

@@ -1,23 +1,11 @@
 //! `RUN --mount=…`: the options as written, and the mount that they mean once variables are expanded.
 
+use super::ast::{Escape, MountOption, MountSpec};
 use super::csv;
 use super::error::DockerfileError;
 use super::suggest;
-use super::types::Escape;
 use super::words::{self, Environment};
 use std::collections::BTreeSet;
-
-/// The options of one `--mount`, in order. Values expand, keys do not.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MountSpec {
-    pub options: Vec<MountOption>,
-}
-/// `key=value`, or a bare `key` such as `ro`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MountOption {
-    pub key: String,
-    pub value: Option<String>,
-}
 
 /// A mount with final values. A relative `target` is below the working directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -356,6 +344,22 @@ impl MountSpec {
     }
 }
 
+impl std::fmt::Display for MountSpec {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let fields: Vec<String> = self.options.iter().map(MountOption::field).collect();
+        f.write_str(&csv::join(fields.iter().map(String::as_str)))
+    }
+}
+
+impl MountOption {
+    fn field(&self) -> String {
+        match &self.value {
+            Some(value) => format!("{}={value}", self.key),
+            None => self.key.clone(),
+        }
+    }
+}
+
 fn canonical(key: &str) -> &str {
     match key {
         "src" => "source",
@@ -439,21 +443,6 @@ fn base_name(path: &str) -> String {
     let trimmed = path.trim_end_matches('/');
     let name = trimmed.rsplit('/').next().unwrap_or(trimmed);
     if name.is_empty() { path } else { name }.to_owned()
-}
-
-impl std::fmt::Display for MountSpec {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let fields: Vec<String> = self.options.iter().map(MountOption::field).collect();
-        f.write_str(&csv::join(fields.iter().map(String::as_str)))
-    }
-}
-impl MountOption {
-    fn field(&self) -> String {
-        match &self.value {
-            Some(value) => format!("{}={value}", self.key),
-            None => self.key.clone(),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
 //! Logical lines to stages; every independent mistake is collected.
 
+use super::ast::*;
 use super::error::{DockerfileError, DockerfileErrors};
 use super::expand::check_syntax;
 use super::flags;
 use super::instructions;
 use super::lines::{self, LogicalLine};
-use super::types::*;
 use super::words;
 
 #[cfg(test)]
@@ -13,10 +13,17 @@ mod properties;
 #[cfg(test)]
 mod tests;
 
+impl Dockerfile {
+    /// Parses a file; several independent mistakes are reported together.
+    pub fn parse(bytes: &[u8]) -> Result<Dockerfile, DockerfileErrors> {
+        parse(bytes)
+    }
+}
+
 /// A file with more mistakes is no Dockerfile: the rest of the list would help nobody.
 const MOST_ERRORS: usize = 50;
 
-pub fn parse(bytes: &[u8]) -> Result<Dockerfile, DockerfileErrors> {
+fn parse(bytes: &[u8]) -> Result<Dockerfile, DockerfileErrors> {
     let text = text(bytes)?;
     let reading = lines::read(text);
     let mut parser = Parser {

@@ -1,8 +1,6 @@
 //! Types back to text. Parsing the text gives the same types again.
 
-use super::heredoc::Heredoc;
-use super::mount::MountSpec;
-use super::types::*;
+use super::ast::*;
 use std::fmt;
 use std::time::Duration;
 

@@ -2,7 +2,7 @@
 //!
 //! Knows POSIX parameter expansion with the modifiers of the Dockerfile reference. Knows no instruction.
 
-use super::types::Escape;
+use super::ast::Escape;
 use std::collections::BTreeSet;
 use std::fmt;
 

@@ -75,16 +75,16 @@ fn a_crate_depends_on_those_that_it_may_know_and_on_no_others() {
 /// Files that still import each other in a circle, by package. It only shrinks: whoever unties some
 /// writes the new number, and the row goes with the last.
 const IN_CYCLES: [(&str, usize); 10] = [
-    ("imgmake", 18),
-    ("imgmake-build", 31),
-    ("imgmake-compat", 21),
-    ("imgmake-core", 34),
-    ("imgmake-dockerfile", 12),
-    ("imgmake-git", 5),
-    ("imgmake-guard", 2),
-    ("imgmake-oci", 8),
-    ("imgmake-registry", 8),
-    ("imgmake-sandbox", 6),
+    ("imgmake", 0),
+    ("imgmake-build", 0),
+    ("imgmake-compat", 0),
+    ("imgmake-core", 0),
+    ("imgmake-dockerfile", 0),
+    ("imgmake-git", 0),
+    ("imgmake-guard", 0),
+    ("imgmake-oci", 0),
+    ("imgmake-registry", 0),
+    ("imgmake-sandbox", 0),
 ];
 
 #[test]

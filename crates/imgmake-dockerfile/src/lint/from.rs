@@ -1,9 +1,13 @@
 //! Checks of FROM lines: names, platforms, global arguments.
 
-use super::*;
+use super::facts::{Facts, PlatformMismatch};
+use super::report::{Report, description, suggestion};
+use super::rule::Rule;
+use crate::ast::*;
 use crate::suggest;
 use crate::words::{self, Expanded};
 use regex::Regex;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 pub fn check(file: &Dockerfile, facts: &Facts<'_>, report: &mut Report) {

@@ -1,11 +1,15 @@
 //! Checks of what stands in stages, with the environment followed along.
 
+use super::facts::Facts;
 use super::from::Globals;
-use super::*;
+use super::report::{Report, description, suggestion};
+use super::rule::Rule;
+use crate::ast::*;
 use crate::suggest;
 use crate::words;
 use crate::{expose, parse_trigger};
 use regex::Regex;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 pub fn check(file: &Dockerfile, facts: &Facts<'_>, report: &mut Report) {

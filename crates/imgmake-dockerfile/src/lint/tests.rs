@@ -1,4 +1,6 @@
 use super::*;
+use crate::ignore::Ignore;
+use std::collections::BTreeMap;
 
 fn warnings_with(text: &str, facts: &Facts<'_>) -> Vec<(usize, Rule)> {
     let file = Dockerfile::parse(text.as_bytes()).unwrap_or_else(|e| panic!("{text}\n{e}"));

@@ -1,5 +1,5 @@
 use super::*;
-use crate::{Access, Heredoc, Mount};
+use crate::{Access, Mount, RunCommand, StageReference};
 use std::time::Duration;
 
 fn parsed(text: &str) -> Dockerfile {

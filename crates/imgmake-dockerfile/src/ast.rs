@@ -1,10 +1,6 @@
 //! What a Dockerfile says, as types. Words are still unexpanded: `$VERSION` stands as it was written.
 
-use super::error::{DockerfileError, DockerfileErrors};
-use super::heredoc::Heredoc;
-use super::lint::CheckOptions;
-use super::mount::MountSpec;
-use super::suggest;
+use super::checks::CheckOptions;
 use std::time::Duration;
 
 /// A whole Dockerfile.
@@ -101,81 +97,6 @@ pub struct From {
     pub name: Option<String>,
     /// `(AS, Name)` as written, for lint.
     pub written: Option<(String, String)>,
-}
-
-/// What a stage reference (`COPY --from=`, `--mount=from=`, `FROM`) leads to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StageReference {
-    /// An earlier stage.
-    Stage(usize),
-    /// A stage, but this very one or a later one: an error for the caller to report.
-    NotYet(usize),
-    /// No stage: a named context or an image.
-    Other,
-}
-
-impl Dockerfile {
-    /// Parses a file; several independent mistakes are reported together.
-    pub fn parse(bytes: &[u8]) -> Result<Dockerfile, DockerfileErrors> {
-        super::parse::parse(bytes)
-    }
-
-    /// The stage that `FROM image` in stage `at` continues, by name.
-    pub fn base_stage(&self, image: &str, at: usize) -> Option<usize> {
-        let before = self.stages.get(..at).unwrap_or(&self.stages);
-        let image = image.to_lowercase();
-        before.iter().rposition(|s| s.name() == Some(&image))
-    }
-
-    /// What `--from=reference` means inside stage `at`: names go before numbers.
-    pub fn stage_reference(&self, reference: &str, at: usize) -> StageReference {
-        if let Some(stage) = self.base_stage(reference, at) {
-            return StageReference::Stage(stage);
-        }
-        let name = reference.to_lowercase();
-        let named = |s: &Stage| s.name() == Some(&name);
-        // Of several with the name the last one counts; a later stage is only good for the error.
-        let earlier = self.stages[..at.min(self.stages.len())]
-            .iter()
-            .rposition(named);
-        let by_name = earlier.or_else(|| self.stages.iter().position(named));
-        let by_number = || number(reference).filter(|n| *n < self.stages.len());
-        match by_name.or_else(by_number) {
-            Some(stage) if stage < at => StageReference::Stage(stage),
-            Some(stage) => StageReference::NotYet(stage),
-            None => StageReference::Other,
-        }
-    }
-
-    /// The stage to build: the last one, or the one that `--target` names.
-    pub fn target(&self, name: Option<&str>) -> Result<usize, DockerfileError> {
-        let Some(name) = name else {
-            return Ok(self.stages.len() - 1);
-        };
-        let lower = name.to_lowercase();
-        let by_name = self.stages.iter().rposition(|s| s.name() == Some(&lower));
-        by_name
-            .or_else(|| number(name).filter(|n| *n < self.stages.len()))
-            .ok_or_else(|| self.unknown_target(name))
-    }
-
-    fn unknown_target(&self, name: &str) -> DockerfileError {
-        let names: Vec<&str> = self.stages.iter().filter_map(Stage::name).collect();
-        let help = match names.is_empty() {
-            true => "no stage has a name: write `FROM image AS name`".to_owned(),
-            false => format!("the stages are: {}", imgmake_guard::printable::list(&names)),
-        };
-        DockerfileError::new(1, format!("there is no stage `{name}`"))
-            .word(name)
-            .nearest(suggest::nearest(&name.to_lowercase(), names))
-            .help(help)
-    }
-}
-
-fn number(text: &str) -> Option<usize> {
-    text.bytes()
-        .all(|b| b.is_ascii_digit())
-        .then(|| text.parse().ok())?
 }
 
 /// Everything that may stand in a stage.
@@ -348,49 +269,6 @@ pub enum RunSecurity {
     Insecure,
 }
 
-/// What a RUN executes, heredocs resolved.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RunCommand {
-    Exec(Vec<String>),
-    /// Goes to the SHELL in force as one argument.
-    Shell(String),
-    /// A lone heredoc starting with `#!`: BuildKit puts it at `/dev/pipes/NAME`, mode 0755, and runs it.
-    Script {
-        name: String,
-        content: String,
-    },
-}
-
-impl Run {
-    /// A lone heredoc is the script; otherwise bodies are handed to the shell after its command line.
-    pub fn executes(&self) -> RunCommand {
-        match &self.command {
-            CommandLine::Exec(arguments) => RunCommand::Exec(arguments.clone()),
-            CommandLine::Shell(text) if self.heredocs.is_empty() => RunCommand::Shell(text.clone()),
-            CommandLine::Shell(text) if Heredoc::from_word(text).is_some() => self.lone_heredoc(),
-            CommandLine::Shell(text) => RunCommand::Shell(self.with_bodies(text)),
-        }
-    }
-
-    fn lone_heredoc(&self) -> RunCommand {
-        let content = self.heredocs[0].text();
-        match content.starts_with("#!") {
-            true => RunCommand::Script {
-                name: self.heredocs[0].name.clone(),
-                content,
-            },
-            false => RunCommand::Shell(content),
-        }
-    }
-
-    fn with_bodies(&self, text: &str) -> String {
-        let bodies = self.heredocs.iter();
-        bodies.fold(text.to_owned(), |script, heredoc| {
-            script + "\n" + &heredoc.content + &heredoc.name
-        })
-    }
-}
-
 /// `HEALTHCHECK NONE` or `HEALTHCHECK [flags] CMD command`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Healthcheck {
@@ -443,3 +321,33 @@ pub const PLATFORM_ARGS: [&str; 11] = [
     "TARGETVARIANT",
     "TARGETSTAGE",
 ];
+
+/// One heredoc of RUN, COPY or ADD.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Heredoc {
+    /// The delimiter without quotes; COPY uses it as the file's name.
+    pub name: String,
+    /// `3<<NAME`; the shell's default otherwise.
+    pub file_descriptor: Option<u32>,
+    /// False when the delimiter is quoted. COPY and ADD expand, RUN leaves it to its shell.
+    pub expand: bool,
+    /// `<<-`: tabs at the beginning of lines, and before the delimiter, go away.
+    pub strip_tabs: bool,
+    /// The lines as written, line ends included.
+    pub content: String,
+    /// The word that opened it.
+    pub written: String,
+}
+
+/// The options of one `--mount`, in order. Values expand, keys do not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MountSpec {
+    pub options: Vec<MountOption>,
+}
+
+/// `key=value`, or a bare `key` such as `ro`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MountOption {
+    pub key: String,
+    pub value: Option<String>,
+}

@@ -1,0 +1,75 @@
+//! Which stage a name or a number means: in FROM, in `--from=`, as the target of a build.
+
+use super::ast::{Dockerfile, Stage};
+use super::error::DockerfileError;
+use super::suggest;
+
+/// What a stage reference (`COPY --from=`, `--mount=from=`, `FROM`) leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StageReference {
+    /// An earlier stage.
+    Stage(usize),
+    /// A stage, but this very one or a later one: an error for the caller to report.
+    NotYet(usize),
+    /// No stage: a named context or an image.
+    Other,
+}
+
+fn number(text: &str) -> Option<usize> {
+    text.bytes()
+        .all(|b| b.is_ascii_digit())
+        .then(|| text.parse().ok())?
+}
+
+impl Dockerfile {
+    /// The stage that `FROM image` in stage `at` continues, by name.
+    pub fn base_stage(&self, image: &str, at: usize) -> Option<usize> {
+        let before = self.stages.get(..at).unwrap_or(&self.stages);
+        let image = image.to_lowercase();
+        before.iter().rposition(|s| s.name() == Some(&image))
+    }
+
+    /// What `--from=reference` means inside stage `at`: names go before numbers.
+    pub fn stage_reference(&self, reference: &str, at: usize) -> StageReference {
+        if let Some(stage) = self.base_stage(reference, at) {
+            return StageReference::Stage(stage);
+        }
+        let name = reference.to_lowercase();
+        let named = |s: &Stage| s.name() == Some(&name);
+        // Of several with the name the last one counts; a later stage is only good for the error.
+        let earlier = self.stages[..at.min(self.stages.len())]
+            .iter()
+            .rposition(named);
+        let by_name = earlier.or_else(|| self.stages.iter().position(named));
+        let by_number = || number(reference).filter(|n| *n < self.stages.len());
+        match by_name.or_else(by_number) {
+            Some(stage) if stage < at => StageReference::Stage(stage),
+            Some(stage) => StageReference::NotYet(stage),
+            None => StageReference::Other,
+        }
+    }
+
+    /// The stage to build: the last one, or the one that `--target` names.
+    pub fn target(&self, name: Option<&str>) -> Result<usize, DockerfileError> {
+        let Some(name) = name else {
+            return Ok(self.stages.len() - 1);
+        };
+        let lower = name.to_lowercase();
+        let by_name = self.stages.iter().rposition(|s| s.name() == Some(&lower));
+        by_name
+            .or_else(|| number(name).filter(|n| *n < self.stages.len()))
+            .ok_or_else(|| self.unknown_target(name))
+    }
+
+    fn unknown_target(&self, name: &str) -> DockerfileError {
+        let names: Vec<&str> = self.stages.iter().filter_map(Stage::name).collect();
+        let help = match names.is_empty() {
+            true => "no stage has a name: write `FROM image AS name`".to_owned(),
+            false => format!("the stages are: {}", imgmake_guard::printable::list(&names)),
+        };
+        DockerfileError::new(1, format!("there is no stage `{name}`"))
+            .word(name)
+            .nearest(suggest::nearest(&name.to_lowercase(), names))
+            .help(help)
+    }
+}
