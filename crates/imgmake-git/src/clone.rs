@@ -7,9 +7,11 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use gix_hash::ObjectId;
 
-use super::commit::{ALL_BRANCHES, History, Manner, files, ids_of, no_reference};
+use super::commit::no_reference;
+use super::fetch::{ALL_BRANCHES, History, Manner, ids_of};
 use super::repository::{Repository, in_quotes, quoted};
 use super::session::{Reference, Session, Wish};
+use super::submodule::files;
 use super::{Client, GitDirectory, Passing, Remote, ServerSaid, Submodules};
 use imgmake_guard::confined::remove_tree;
 

@@ -1,51 +1,17 @@
 //! One commit's files, as ADD takes them: with no more history than that, and a
 //! `.git` of the same bytes for the same commit where it is wanted.
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use gix_hash::ObjectId;
 
-use super::checkout::checkout;
+use super::fetch::{ALL_BRANCHES, GitDirectory, History, Manner, Submodules, commit_alone};
 use super::repository::Repository;
-use super::session::{Reference, Session, Wish};
-use super::{Client, NoReference, Passing, Remote, ServerSaid, index, submodule};
+use super::session::{Reference, Session};
+use super::submodule::files;
+use super::{Client, NoReference, Remote};
 use imgmake_guard::confined::remove_tree;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum GitDirectory {
-    Keep,
-    Remove,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Submodules {
-    Recursive,
-    /// Empty directories.
-    Leave,
-}
-
-/// How much is fetched beside the files.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum History {
-    /// The commit alone.
-    None,
-    /// All branches and tags.
-    All,
-}
-
-/// What holds for a repository and its submodules.
-#[derive(Clone, Copy)]
-pub(super) struct Manner<'a> {
-    pub client: &'a Client,
-    pub history: History,
-    pub git_directory: GitDirectory,
-    pub submodules: Submodules,
-}
-
-pub(super) const ALL_BRANCHES: &str = "+refs/heads/*:refs/remotes/origin/*";
 
 impl Client {
     /// The commit that a name means: `HEAD`, a branch, a tag, or a reference in full.
@@ -137,76 +103,4 @@ pub(super) fn no_reference(
         name: name.to_string(),
         known: listed.iter().filter_map(short).collect(),
     })
-}
-
-/// Fetches a commit without its history, or everything from servers that give no
-/// single commits. Returns where histories are cut.
-pub(super) fn commit_alone(
-    client: &Client,
-    remote: &Remote,
-    repository: &Repository,
-    commit: ObjectId,
-) -> Result<Vec<ObjectId>> {
-    let mut session = Session::open(client, remote)?;
-    if session.kind != commit.kind() {
-        bail!(
-            "`{}` names its objects by {}, and {commit} is no such name",
-            remote.address,
-            session.kind
-        );
-    }
-    let alone = Wish {
-        ids: &[commit],
-        depth: Some(1),
-    };
-    match session.fetch(&alone, |pack| repository.receive(pack, &client.cancel)) {
-        // Some refuse with words, some without.
-        Err(error) if error.is::<ServerSaid>() || error.is::<Passing>() => {}
-        other => return other,
-    }
-    let mut session = Session::open(client, remote)?;
-    let listed = session.references(&["refs/"])?;
-    let all = Wish {
-        ids: &ids_of(&listed),
-        depth: None,
-    };
-    session.fetch(&all, |pack| repository.receive(pack, &client.cancel))?;
-    match repository.has(&commit)? {
-        true => Ok(Vec::new()),
-        false => bail!(
-            "`{}` has no commit {commit} on any branch or tag",
-            remote.address
-        ),
-    }
-}
-
-/// Each object once, in order.
-pub(super) fn ids_of(references: &[Reference]) -> Vec<ObjectId> {
-    let mut ids: Vec<ObjectId> = references.iter().map(|r| r.id).collect();
-    ids.sort();
-    ids.dedup();
-    ids
-}
-
-/// A commit's files, its index, and its submodules.
-pub(super) fn files(
-    manner: Manner<'_>,
-    remote: &Remote,
-    repository: &mut Repository,
-    commit: ObjectId,
-    to: &Path,
-    level: usize,
-) -> Result<()> {
-    let written = checkout(repository, commit, to, &manner.client.cancel)
-        .with_context(|| format!("cannot check out {commit} of `{}`", remote.address))?;
-    let index =
-        File::create(repository.directory.join("index")).context("cannot write the index")?;
-    let mut index = BufWriter::new(index);
-    index::write(&written.entries, repository.kind, &mut index)
-        .and_then(|()| index.flush())
-        .context("cannot write the index")?;
-    match manner.submodules {
-        Submodules::Recursive => submodule::all(manner, remote, repository, &written, to, level),
-        Submodules::Leave => Ok(()),
-    }
 }

@@ -12,6 +12,7 @@
 //! ```text
 //! clone       all branches and the `.git`, as kaniko's contexts have them
 //! commit      one commit's files, as ADD takes them
+//!   fetch       its objects, and how much beside them
 //!   submodule   what .gitmodules adds to either
 //!   checkout    a tree as files, converted as attributes say; index
 //!   repository  a `.git`: packs, objects, references
@@ -19,7 +20,7 @@
 //!   line        the protocol's lines and side bands
 //!   http        over HTTP, with redirects and a login
 //!   stream      over ssh, and git's own port
-//! address     where a repository is; login: who we are there
+//! address     where a repository is; login: who we are there, remembered: by this machine
 //! facts       commit, branch and tag of a directory of this machine
 //! tracked     whether its index names something
 //! ```
@@ -31,10 +32,12 @@ mod commit;
 mod config;
 mod convert;
 mod facts;
+mod fetch;
 mod http;
 mod index;
 mod line;
 mod login;
+mod remembered;
 mod repository;
 mod session;
 mod stream;
@@ -49,8 +52,8 @@ use std::time::{Duration, Instant};
 
 pub use address::Address;
 pub use clone::Clone as CloneOf;
-pub use commit::{GitDirectory, Submodules};
 pub use facts::facts;
+pub use fetch::{GitDirectory, Submodules};
 pub use login::Login;
 pub use session::understands_answer;
 pub use tracked::{Tracked, tracks};

@@ -1,21 +1,23 @@
-//! What `.gitmodules` adds to a checkout: other repositories' commits in its
+//! A commit's files in a directory, with its index, and what `.gitmodules` adds to a checkout: other repositories' commits in its
 //! directories, and theirs in turn.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::fs;
+use std::fs::{self, File};
+use std::io::{BufWriter, Write};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use gix_hash::ObjectId;
 use gix_object::bstr::BStr;
 
-use super::Remote;
-use super::checkout::{Submodule, Written};
-use super::commit::{ALL_BRANCHES, GitDirectory, History, Manner, commit_alone, files, ids_of};
+use super::checkout::{Submodule, Written, checkout};
 use super::config::settings;
+use super::fetch::{ALL_BRANCHES, GitDirectory, History, Manner, Submodules, commit_alone, ids_of};
 use super::repository::{Repository, in_quotes, quoted};
 use super::session::{Reference, Session, Wish};
+use super::{Remote, index};
 
 /// Repositories can hold each other for ever.
 const DEEPEST: usize = 16;
@@ -29,7 +31,7 @@ struct Named {
 }
 
 /// Fetches the submodules of what was checked out in `tree`.
-pub(super) fn all(
+fn all(
     manner: Manner<'_>,
     remote: &Remote,
     repository: &mut Repository,
@@ -195,6 +197,29 @@ fn relative(from: &Path, to: &Path) -> Result<String> {
     way.extend(&to[common..]);
     let text = std::str::from_utf8(way.as_os_str().as_bytes());
     Ok(text.context("the path is not UTF-8")?.to_string())
+}
+
+/// A commit's files, its index, and its submodules.
+pub(super) fn files(
+    manner: Manner<'_>,
+    remote: &Remote,
+    repository: &mut Repository,
+    commit: ObjectId,
+    to: &Path,
+    level: usize,
+) -> Result<()> {
+    let written = checkout(repository, commit, to, &manner.client.cancel)
+        .with_context(|| format!("cannot check out {commit} of `{}`", remote.address))?;
+    let index =
+        File::create(repository.directory.join("index")).context("cannot write the index")?;
+    let mut index = BufWriter::new(index);
+    index::write(&written.entries, repository.kind, &mut index)
+        .and_then(|()| index.flush())
+        .context("cannot write the index")?;
+    match manner.submodules {
+        Submodules::Recursive => all(manner, remote, repository, &written, to, level),
+        Submodules::Leave => Ok(()),
+    }
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
-use super::Kind;
+use super::kind::Kind;
 
 /// Names; `X*` stands for every name that begins with `X`.
 const EVERY: &[&str] = &[

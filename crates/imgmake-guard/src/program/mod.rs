@@ -9,6 +9,7 @@
 
 mod environment;
 mod number;
+mod kind;
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -23,30 +24,8 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use rustix::process::{Pid, Signal, kill_process_group};
 use tempfile::TempDir;
 
+pub use kind::Kind;
 pub use number::{group_of, process_of};
-
-/// What a program is for, which decides what it may see of our environment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// `git`: its credential helpers, and questions about a checkout.
-    Git,
-    /// `ssh`, or what `GIT_SSH_COMMAND` names.
-    Ssh,
-    /// `ssh-agent` and `ssh-add` for one step's key.
-    SshAgent,
-    /// `docker-credential-*`.
-    CredentialHelper,
-    /// `credential_process` of a cloud's profile.
-    CloudCredentials,
-    /// Trivy and Grype.
-    Scanner,
-    /// The line of `command "…"`: the caller chooses its variables.
-    ScanCommand,
-    /// `newuidmap` and `newgidmap`.
-    IdMap,
-    /// `slirp4netns`: the network of a RUN with `network isolated`.
-    Network,
-}
 
 /// Why a program was not started.
 #[derive(Debug, thiserror::Error)]

@@ -4,7 +4,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::image::{Descriptor, Digest, ImageIndex, ManifestOrIndex, Reference, from_json};
 
-use super::blob_name;
+use super::contents::blob_name;
 use super::docker::DockerImage;
 use super::layout::{CONTAINERD_NAME, REF_NAME};
 use super::source::Source;

@@ -93,3 +93,8 @@ pub(super) fn is_image(descriptor: &Descriptor, manifest: &ImageManifest) -> boo
             .contains_key("vnd.docker.reference.type");
     known_config && !attestation
 }
+
+/// `blobs/sha256/…`, in archives and layouts.
+pub(super) fn blob_name(digest: &crate::image::Digest) -> String {
+    format!("blobs/{}/{}", digest.algorithm(), digest.hex())
+}

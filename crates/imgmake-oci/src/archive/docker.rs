@@ -3,8 +3,8 @@
 use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
 
-use super::blob_name;
 use super::contents::Contents;
+use super::contents::blob_name;
 use super::name::Name;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -15,10 +15,9 @@ use crate::layer::{Compression, Index, LayerBlob, Packing, decompress, pack};
 use crate::store::Store;
 
 use super::candidate::{Candidate, Form, config_digest};
-use super::contents::{MOST_DEPTH, is_image};
+use super::contents::{MOST_DEPTH, blob_name, is_image};
 use super::docker::DockerImage;
 use super::source::Source;
-use super::{Imported, blob_name};
 
 /// What uncompressed layers are packed with; part of the digests that we give.
 const PACKED: Compression = Compression::Gzip { level: 6 };
@@ -292,4 +291,13 @@ fn check_diff_id(found: &Digest, expected: &Digest) -> Result<()> {
 /// Other layers (in-toto statements, charts) have no diff id to verify.
 fn is_tar(media_type: &str) -> bool {
     media_type.contains(".tar")
+}
+
+/// What [`read`] brought into the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Imported {
+    /// Manifest (one platform) or index.
+    pub root: Descriptor,
+    /// The names that the archive gives the image, as people write them.
+    pub tags: Vec<String>,
 }

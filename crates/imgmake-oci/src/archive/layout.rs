@@ -10,8 +10,8 @@ use anyhow::{Context, Result, bail};
 use crate::image::{Descriptor, Digest, ImageIndex, ManifestFormat, from_json, to_json};
 use crate::store::Store;
 
-use super::blob_name;
 use super::contents::Contents;
+use super::contents::blob_name;
 use super::name::Name;
 use super::output::{beside, put, sweep};
 

@@ -32,23 +32,15 @@ use crate::image::{Descriptor, to_json};
 use crate::store::Store;
 
 pub use contents::blobs;
+pub use import::Imported;
 pub use layout::write_layout;
 
-use contents::Contents;
+use contents::{Contents, blob_name};
 use docker::DockerImage;
 use layout::{LAYOUT_FILE, index_of, named};
 use name::Name;
 use output::{Body, Member, write_archive};
 use source::Source;
-
-/// What [`read`] brought into the store.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Imported {
-    /// Manifest (one platform) or index.
-    pub root: Descriptor,
-    /// The names that the archive gives the image, as people write them.
-    pub tags: Vec<String>,
-}
 
 /// Writes a docker archive: each image with its `repo:tag` names.
 ///
@@ -150,9 +142,4 @@ fn blob_members(blobs: Vec<Descriptor>) -> impl Iterator<Item = Member> {
             name: blob_name(&blob.digest),
             body: Body::Blob(Box::new(blob)),
         })
-}
-
-/// `blobs/sha256/…`, in archives and layouts.
-fn blob_name(digest: &crate::image::Digest) -> String {
-    format!("blobs/{}/{}", digest.algorithm(), digest.hex())
 }

@@ -24,6 +24,7 @@
 
 mod blob;
 mod cache_mounts;
+mod checks;
 mod gc;
 mod images;
 mod layers;
@@ -46,9 +47,10 @@ use anyhow::{Context, Result};
 
 pub use blob::BlobWriter;
 pub use cache_mounts::{CacheMount, describe_cache_mount};
+pub use checks::Damaged;
 pub use gc::{Garbage, Keep, Usage};
 pub use trust::{FoundAgain, Guard, Names, Shared, Trust};
-pub use verify::{BlobReader, Damaged};
+pub use verify::BlobReader;
 
 use crate::image::Digest;
 use crate::layer::Index;
@@ -80,21 +82,8 @@ struct Inner {
     trust: Trust,
     /// The user's own store, when this one is shared and there is such a store.
     own: Option<Store>,
-    checks: verify::Checks,
+    checks: checks::Checks,
 }
-
-const DIRECTORIES: [&str; 10] = [
-    "blobs/sha256",
-    "indexes",
-    "layers",
-    "steps",
-    "images",
-    "trees",
-    "cache",
-    "db",
-    "logs",
-    "tmp",
-];
 
 impl Store {
     /// Opens the store below `root`, creating it when there is none, and takes
@@ -181,7 +170,7 @@ impl Store {
             mounts: Place::Plain,
             trust,
             own: None,
-            checks: verify::Checks::default(),
+            checks: checks::Checks::default(),
         };
         if let Trust::Shared(shared) = &inner.trust {
             let path = root.as_os_str().as_encoded_bytes();

@@ -10,7 +10,6 @@ use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use super::DIRECTORIES;
 use imgmake_guard::modes::{self, PRIVATE};
 
 /// Links to links: more are a loop.
@@ -456,3 +455,16 @@ mod tests {
         assert!(!alone(50) && !alone(60) && !alone(4711));
     }
 }
+
+pub(super) const DIRECTORIES: [&str; 10] = [
+    "blobs/sha256",
+    "indexes",
+    "layers",
+    "steps",
+    "images",
+    "trees",
+    "cache",
+    "db",
+    "logs",
+    "tmp",
+];
