@@ -2,6 +2,7 @@
 //! Knows the manifest. Knows no files: what an ignore file leaves out, it cannot know.
 
 mod cycle;
+mod edge;
 mod links;
 mod paths;
 #[cfg(test)]
@@ -12,43 +13,11 @@ use std::collections::{BTreeMap, HashMap};
 use petgraph::algo::tarjan_scc;
 use petgraph::graph::{DiGraph, NodeIndex};
 
-use crate::manifest::{Diagnostic, Group, Manifest, Span, Target, TargetKind};
+use crate::manifest::{Diagnostic, Group, Manifest, Target};
+pub use edge::{EdgeKind, TargetId};
+
+use edge::{Link, Strength};
 use paths::Producers;
-
-/// Dense id of a target: its place in `Manifest::targets`.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
-)]
-pub struct TargetId(pub usize);
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum EdgeKind {
-    Needs,
-    Image,
-    Context,
-    Output,
-    /// A push's `needs` of a scan that covers an image of it.
-    Gate,
-}
-
-/// A reference as written: who uses whom, why, and where that stands.
-#[derive(Clone, Copy, Debug)]
-struct Link {
-    from: TargetId,
-    to: TargetId,
-    kind: EdgeKind,
-    span: Span,
-    strength: Strength,
-}
-
-/// Whether somebody wrote it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Strength {
-    /// A context happens to hold an output, or a wildcard reaches it. It gives way where it would
-    /// make a circle: a `run` that needs a build may well write its report into that build's context.
-    Guessed,
-    Written,
-}
 
 #[derive(Debug)]
 pub struct Graph {
@@ -206,8 +175,4 @@ fn adjacency(targets: usize, links: &[Link]) -> Adjacency {
         dependents[link.to.0].push(link.from);
     }
     (dependencies, dependents)
-}
-
-fn is_build(target: &Target) -> bool {
-    matches!(target.kind, TargetKind::Build(_))
 }

@@ -1,7 +1,8 @@
 //! Whether a target is stale, and why; for real (`stale`) and as a preview that
 //! touches nothing (`preview`).
 
-use super::{Action, Failure, Made, Runner, Upstream};
+use super::action::{Action, Made, Runner, Upstream};
+use super::failure::Failure;
 use crate::key::{Change, Inputs};
 use crate::state::{Since, State};
 use std::fmt;

@@ -4,150 +4,24 @@
 //! Knows the order and the state. Knows no container, registry or terminal:
 //! work leaves through [`Runner`], news through [`Event`].
 
+mod action;
 mod decide;
+mod failure;
+mod options;
 mod queue;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
-use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use crate::key::Inputs;
-use crate::state::{Outcome, Output, Since, State};
-use imgmake_event::{Cancel, Event, Events, PlannedTarget, TargetOutcome};
+use crate::state::{Outcome, Since, State};
+use imgmake_event::{Event, Events, PlannedTarget, TargetOutcome};
 
+pub use action::{Action, Made, Runner, Upstream};
 pub use decide::{Decision, Reason, explain, preview};
-
-/// One target to bring up to date.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Action {
-    pub target: String,
-    pub kind: &'static str,
-    /// Places, in the list of actions, of what must be done before.
-    pub needs: Vec<usize>,
-}
-
-/// What an action made.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Made {
-    /// Equal outputs give equal digests.
-    pub digest: [u8; 32],
-    pub outputs: Vec<Output>,
-}
-
-/// The work itself.
-pub trait Runner: Sync {
-    /// Everything that the action depends on, as it is now.
-    ///
-    /// # Errors
-    /// Something cannot be read.
-    fn inputs(&self, action: usize, upstream: &Upstream<'_>) -> Result<Inputs, Failure>;
-
-    /// Why what was recorded is no longer there or no longer the same; `None` when it is.
-    ///
-    /// # Errors
-    /// It cannot be told.
-    fn damage(&self, action: usize, outputs: &[Output]) -> Result<Option<String>, Failure>;
-
-    /// Does the work; outputs are in place when it returns.
-    ///
-    /// # Errors
-    /// The work failed.
-    fn run(&self, action: usize, upstream: &Upstream<'_>) -> Result<Made, Failure>;
-}
-
-/// What the actions before an action have made.
-pub struct Upstream<'a> {
-    places: HashMap<&'a str, usize>,
-    made: Vec<OnceLock<Made>>,
-}
-
-impl<'a> Upstream<'a> {
-    fn new(actions: &'a [Action]) -> Upstream<'a> {
-        let place = |(at, action): (usize, &'a Action)| (action.target.as_str(), at);
-        Upstream {
-            places: actions.iter().enumerate().map(place).collect(),
-            made: actions.iter().map(|_| OnceLock::new()).collect(),
-        }
-    }
-
-    /// By target name, among all that is done.
-    pub fn made(&self, target: &str) -> Option<&Made> {
-        self.at(*self.places.get(target)?)
-    }
-
-    pub fn at(&self, action: usize) -> Option<&Made> {
-        self.made.get(action)?.get()
-    }
-
-    fn keep(&self, action: usize, made: Made) {
-        let put = self.made[action].set(made);
-        put.expect("an action is done once");
-    }
-}
-
-/// Why an action did not work out, and what that means for the exit code.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub struct Failure {
-    pub kind: FailureKind,
-    pub message: String,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FailureKind {
-    Failed,
-    /// A scan gate refused.
-    Gate,
-    /// A registry or its credentials.
-    Registry,
-    Timeout,
-    Cancelled,
-}
-
-impl Failure {
-    pub fn new(kind: FailureKind, message: impl Into<String>) -> Failure {
-        Failure {
-            kind,
-            message: message.into(),
-        }
-    }
-
-    pub fn failed(message: impl Into<String>) -> Failure {
-        Failure::new(FailureKind::Failed, message)
-    }
-}
-
-impl From<anyhow::Error> for Failure {
-    fn from(error: anyhow::Error) -> Failure {
-        Failure::failed(format!("{error:#}"))
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OnFailure {
-    /// Nothing new is started; what runs may finish.
-    Stop,
-    /// Everything that does not depend on it is still tried.
-    KeepGoing,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CacheUse {
-    Fresh,
-    /// Every action is run, whatever the state says.
-    Ignore,
-}
-
-#[derive(Clone)]
-pub struct Options {
-    pub jobs: usize,
-    pub on_failure: OnFailure,
-    pub cache: CacheUse,
-    pub events: Events,
-    pub cancel: Cancel,
-}
+pub use failure::{Failure, FailureKind};
+pub use options::{CacheUse, OnFailure, Options};
 
 /// How a run ended: one entry for each action, in plan order.
 #[derive(Debug)]

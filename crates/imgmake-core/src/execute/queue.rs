@@ -4,7 +4,9 @@
 use std::collections::BTreeSet;
 use std::sync::{Condvar, Mutex};
 
-use super::{Action, Failure, OnFailure, Options};
+use super::action::Action;
+use super::failure::Failure;
+use super::options::{OnFailure, Options};
 use imgmake_event::TargetOutcome;
 
 pub enum Ended {

@@ -2,6 +2,8 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use super::*;
+use crate::state::Output;
+use imgmake_event::Cancel;
 use imgmake_guard::mac::MacKey;
 
 fn key() -> MacKey {

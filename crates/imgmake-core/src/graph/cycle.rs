@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use petgraph::algo::tarjan_scc;
 use petgraph::graph::DiGraph;
 
-use super::{EdgeKind, Link, TargetId};
+use super::edge::{EdgeKind, Link, TargetId};
 use crate::manifest::glob::is_pattern;
 use crate::manifest::{Diagnostic, Group, Manifest, Span, suggest};
 use imgmake_guard::printable;

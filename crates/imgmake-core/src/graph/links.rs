@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use super::edge::{EdgeKind, Link, Strength, TargetId};
 use super::paths::{Producers, matching};
-use super::{EdgeKind, Link, Strength, TargetId, is_build};
 use crate::manifest::glob::{clean, is_pattern};
 use crate::manifest::*;
 
@@ -488,4 +488,8 @@ fn ungated(target: &Target, subject: &Subject, gates: &[&str], need: Span) -> Di
             "add it to {}, or push it from a target of its own",
             names.join(" or ")
         ))
+}
+
+fn is_build(target: &Target) -> bool {
+    matches!(target.kind, TargetKind::Build(_))
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::{Strength, TargetId};
+use super::edge::{Strength, TargetId};
 use crate::manifest::glob::{clean, cleaned};
 use crate::manifest::{Diagnostic, Glob, Manifest, Spanned, TargetKind};
 

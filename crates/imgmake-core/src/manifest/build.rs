@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use super::check::check_path;
 use super::context::Cx;
+use super::diagnostic::{Diagnostic, Severity};
 use super::fields::{Fields, twice};
 use super::limits;
 use super::steps::{self, STEPS};
-use super::targets::{check_label, check_path};
+use super::suggest;
 use super::tree::Node;
 use super::types::*;
-use super::{Diagnostic, Severity, suggest};
 
 /// The values of `network`.
 pub const NETWORKS: [&str; 4] = ["default", "none", "host", "isolated"];
@@ -493,8 +494,4 @@ fn compression(fields: &mut Fields) -> (Option<Spanned<String>>, Option<i32>) {
         .and_then(|value| cx.integer(value, range));
     inner.finish();
     (kind, level.and_then(|level| i32::try_from(level).ok()))
-}
-
-pub(super) fn check_labels(pairs: &[(Spanned<String>, Spanned<String>)], cx: &Cx) {
-    pairs.iter().for_each(|(key, _)| check_label(key, cx));
 }

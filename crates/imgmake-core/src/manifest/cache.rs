@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use super::context::Cx;
+use super::diagnostic::Diagnostic;
+use super::duration;
 use super::fields::Fields;
 use super::tree::Node;
 use super::types::*;
-use super::{Diagnostic, duration};
 
 /// `registry ref="ghcr.io/acme/cache" mode=max access=read; ttl "14d"; steps run copy`
 pub(super) fn cache(node: &Node, cx: &Cx) -> CacheNode {

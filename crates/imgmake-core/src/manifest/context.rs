@@ -4,10 +4,11 @@
 use std::cell::RefCell;
 use std::time::Duration;
 
-use super::interpolate::Refusal;
+use super::binding::Refusal;
+use super::diagnostic::{Diagnostic, Severity};
 use super::scope::Scope;
 use super::tree::{Data, Value};
-use super::{Diagnostic, Severity, Span, Spanned, duration, suggest};
+use super::{Span, Spanned, duration, suggest};
 
 /// The label of everything that interpolation refuses.
 pub(super) const USED_HERE: &str = "used here";

@@ -4,15 +4,13 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use super::context::{self, Cx};
+use super::diagnostic::Diagnostic;
 use super::fields::{self, Fields};
-use super::include::Included;
+use super::names::Names;
 use super::sets::Sets;
 use super::templates::Templates;
 use super::tree::{self, Node};
-use super::{
-    Diagnostic, Group, Manifest, Span, Spanned, Target, TargetKind, build, matrix, settings,
-    suggest,
-};
+use super::{Group, Manifest, Spanned, Target, TargetKind, build, matrix, settings, suggest};
 
 /// What the manifest is built from, by name, for "unknown node".
 const TOP_LEVEL: [&str; 11] = [
@@ -54,7 +52,7 @@ fn include(node: &Node, cx: &Cx) -> Vec<Spanned<String>> {
     let patterns = fields::strings(node, cx);
     patterns
         .iter()
-        .for_each(|pattern| super::targets::check_glob(pattern, cx));
+        .for_each(|pattern| super::check::check_glob(pattern, cx));
     patterns
 }
 
@@ -76,55 +74,6 @@ fn unknown_node(node: &Node, cx: &Cx) {
     let mut diagnostic = Diagnostic::at(node.name.span, message, "not known here");
     diagnostic.help = help;
     cx.report(diagnostic);
-}
-
-/// Names that are taken, per name space, with the place of the first.
-#[derive(Default)]
-pub(super) struct Names {
-    file_begins: usize,
-    taken: BTreeMap<(&'static str, String), Span>,
-}
-
-impl Names {
-    /// Books a name of the project; two in one file are not told again.
-    pub fn book_of_other_file(&mut self, space: &'static str, name: &Spanned<String>, cx: &Cx) {
-        let before = self.taken.get(&(space, name.value.clone()));
-        let told = before.is_some_and(|taken| taken.start >= self.file_begins);
-        if !told {
-            self.book(space, name, cx);
-        }
-    }
-
-    /// Spans from here on belong to another file.
-    pub fn begin_file(&mut self, base: usize) {
-        self.file_begins = base;
-    }
-
-    /// Books a name; one that is taken is told with both places, but kept for further checks.
-    pub fn book(&mut self, space: &'static str, name: &Spanned<String>, cx: &Cx) {
-        match self.taken.entry((space, name.value.clone())) {
-            std::collections::btree_map::Entry::Vacant(free) => {
-                free.insert(name.span);
-            }
-            std::collections::btree_map::Entry::Occupied(taken) if *taken.get() == name.span => cx
-                .error_help(
-                    name.span,
-                    format!("several members of the matrix are named `{}`", name.value),
-                    "the same for each of them",
-                    "use every axis in `name`, such as `name \"app-${slug(py)}\"`",
-                ),
-            std::collections::btree_map::Entry::Occupied(taken) => {
-                let message = format!("the {space} name `{}` is taken", name.value);
-                let mut diagnostic = Diagnostic::at(name.span, message, "declared again");
-                if space == "target" {
-                    diagnostic = diagnostic.with_help(
-                        "targets, groups and templates share one name space; rename one",
-                    );
-                }
-                cx.report(diagnostic.with_related(*taken.get(), "first declared here"));
-            }
-        }
-    }
 }
 
 fn group(node: &Node, cx: &Cx, names: &mut Names) -> Option<Group> {
@@ -286,4 +235,11 @@ fn target(node: &Node, name: Spanned<String>, cx: &Cx) -> Option<Target> {
         kind: kind?,
         used_variables: cx.scope.take_used(),
     })
+}
+
+/// What one file declares.
+#[derive(Default)]
+pub(super) struct Included {
+    pub manifest: Manifest,
+    pub includes: Vec<Spanned<String>>,
 }

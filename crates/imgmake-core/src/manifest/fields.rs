@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::context::Cx;
+use super::diagnostic::Diagnostic;
 use super::tree::{Node, Value};
-use super::{Diagnostic, Span, Spanned, suggest};
+use super::{Span, Spanned, suggest};
 
 /// One node while it is read.
 pub(super) struct Fields<'n, 'c, 's, 'f> {
@@ -326,4 +327,12 @@ pub(super) fn twice(cx: &Cx, first: Span, second: &Spanned<String>) {
     let message = format!("`{}` stands twice", second.value);
     let diagnostic = Diagnostic::at(second.span, message, "the second one");
     cx.report(diagnostic.with_related(first, "the first one"));
+}
+
+pub(super) fn not_yet(node: &Node, cx: &Cx) {
+    cx.error(
+        node.name.span,
+        format!("`{}` is not supported yet", node.name.value),
+        "not supported yet",
+    );
 }

@@ -3,7 +3,9 @@
 
 use std::path::Path;
 
-use super::{Facts, load, render};
+use super::facts::Facts;
+
+use super::{load, render};
 use crate::graph::Graph;
 
 /// Errors and warnings of loading, then of the graph. An empty text means that all is well.

@@ -5,16 +5,19 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 use super::context::Cx;
-use super::declarations::{self, Names};
+use super::declarations;
+use super::diagnostic::Diagnostic;
+use super::facts::Facts;
 use super::fields;
 use super::glob::{Glob, clean, is_pattern};
+use super::names::Names;
 use super::rebase::{self, Rebase};
 use super::scope::Scope;
 use super::sets::Sets;
 use super::sources::Sources;
 use super::templates::Templates;
 use super::tree::{self, Node};
-use super::{Diagnostic, Facts, Manifest, Spanned, env_file, settings, suggest, variables};
+use super::{Manifest, Spanned, env_file, settings, suggest, variables};
 
 /// How a project sees the disk; paths are relative to the main manifest's directory.
 pub trait Files {
@@ -38,13 +41,6 @@ impl Files for NoDirectory<'_> {
 
 /// Files in one project beyond this are a mistake (an include of itself by other names).
 const MOST_FILES: usize = 1000;
-
-/// What one file declares.
-#[derive(Default)]
-pub(super) struct Included {
-    pub manifest: Manifest,
-    pub includes: Vec<Spanned<String>>,
-}
 
 pub(super) struct Project<'p> {
     facts: &'p Facts,

@@ -1,8 +1,10 @@
 //! `${…}` in strings: names, `env.NAME`, `git.…`, and functions over them.
 //! Knows a [`Scope`] of values; `$${` is a literal `${`.
 
-use super::scope::{Binding, Scope};
+use super::binding::Refusal;
 use super::suggest;
+
+const FUNCTIONS: [&str; 6] = ["slug", "join", "lower", "upper", "replace", "default"];
 
 /// A piece of a string after splitting at `${…}`.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,31 +20,6 @@ pub(super) enum Expression {
     Call(String, Vec<Expression>),
 }
 
-/// What went wrong, and what to do about it.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Refusal {
-    pub message: String,
-    pub help: Option<String>,
-}
-
-impl Refusal {
-    pub fn new(message: impl Into<String>) -> Refusal {
-        Refusal {
-            message: message.into(),
-            help: None,
-        }
-    }
-    /// Uses something that is broken: its error has been told.
-    pub fn told_before() -> Refusal {
-        Refusal::new("")
-    }
-    pub fn with_help(mut self, help: impl Into<String>) -> Refusal {
-        self.help = Some(help.into());
-        self
-    }
-}
-
-const FUNCTIONS: [&str; 6] = ["slug", "join", "lower", "upper", "replace", "default"];
 /// Calls in calls beyond this are no manifest that a person wrote.
 const DEEPEST: usize = 16;
 
@@ -196,64 +173,6 @@ impl Parser<'_> {
         }
         Ok(Expression::Call(name, arguments))
     }
-}
-
-/// The value of an expression: text, or a list that only `join` and list positions take.
-pub(super) fn evaluate(expression: &Expression, scope: &Scope) -> Result<Binding, Refusal> {
-    match expression {
-        Expression::Text(text) => Ok(Binding::Text(text.clone())),
-        Expression::Name(name) => scope.get(name),
-        Expression::Call(name, arguments) => call(name, arguments, scope),
-    }
-}
-
-fn call(name: &str, arguments: &[Expression], scope: &Scope) -> Result<Binding, Refusal> {
-    let text = |at: usize| evaluate(&arguments[at], scope).and_then(|value| value.text());
-    let done = match name {
-        "default" => return default(arguments, scope),
-        "slug" => slug(&text(0)?),
-        "lower" => text(0)?.to_lowercase(),
-        "upper" => text(0)?.to_uppercase(),
-        "replace" => {
-            let from = text(1)?;
-            if from.is_empty() {
-                return Err(Refusal::new("`replace` needs something to replace"));
-            }
-            text(0)?.replace(&from, &text(2)?)
-        }
-        _ => match evaluate(&arguments[0], scope)? {
-            Binding::List(items) => items.join(&text(1)?),
-            Binding::Text(one) => one,
-        },
-    };
-    Ok(Binding::Text(done))
-}
-
-/// Like the shell's `:-`: an empty value takes the default too. A name that was never
-/// declared is still a mistake, except in `env.` and `git.`, where unset is ordinary.
-fn default(arguments: &[Expression], scope: &Scope) -> Result<Binding, Refusal> {
-    let first = match &arguments[0] {
-        Expression::Name(name) if scope.is_unset(name) => None,
-        other => Some(evaluate(other, scope)?),
-    };
-    match first {
-        Some(Binding::Text(text)) if text.is_empty() => evaluate(&arguments[1], scope),
-        Some(value) => Ok(value),
-        None => evaluate(&arguments[1], scope),
-    }
-}
-
-/// `3.12-slim_X` → `3-12-slim-x`: lower-case letters and digits with single dashes between.
-pub(super) fn slug(text: &str) -> String {
-    let mut slug = String::new();
-    for c in text.to_lowercase().chars() {
-        if c.is_ascii_alphanumeric() {
-            slug.push(c);
-        } else if !slug.is_empty() && !slug.ends_with('-') {
-            slug.push('-');
-        }
-    }
-    slug.trim_end_matches('-').to_string()
 }
 
 /// The names that a string uses; nothing for one that does not parse.

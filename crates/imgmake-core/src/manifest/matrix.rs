@@ -4,10 +4,11 @@
 use std::collections::BTreeMap;
 
 use super::context::Cx;
+use super::diagnostic::Diagnostic;
+use super::evaluate;
 use super::fields::{Fields, strings};
 use super::tree::Node;
 use super::types::Spanned;
-use super::{Diagnostic, interpolate};
 
 /// More targets than this from one declaration are a mistake.
 const MOST_MEMBERS: usize = 256;
@@ -141,7 +142,7 @@ fn product(axes: &[Axis]) -> Vec<Member> {
 
 /// Without a `name`: the target's, then every value.
 pub(super) fn default_name(target: &str, member: &Member) -> String {
-    let parts = member.iter().map(|(_, value)| interpolate::slug(value));
+    let parts = member.iter().map(|(_, value)| evaluate::slug(value));
     std::iter::once(target.to_string())
         .chain(parts)
         .filter(|part| !part.is_empty())

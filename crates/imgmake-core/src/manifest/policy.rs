@@ -4,10 +4,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::context::Cx;
+use super::diagnostic::Diagnostic;
 use super::fields::Fields;
 use super::image_pattern::ImagePattern;
 use super::tree::Node;
-use super::{Diagnostic, Span, Spanned};
+use super::{Span, Spanned};
 
 /// Who sees what a RUN wrote into a cache mount.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,7 +51,7 @@ pub(super) fn bases(node: &Node, cx: &Cx) -> BasesNode {
             fields.missing("`key=\"base.pub\"`");
         }
         if let Some(key) = fields.prop_text("key") {
-            super::targets::check_path(&key, cx);
+            super::check::check_path(&key, cx);
             keys.push(key);
         }
         fields.finish();

@@ -7,8 +7,9 @@ use miette::{
     SourceCode, SourceSpan, SpanContents,
 };
 
+use super::Span;
+use super::diagnostic::{Diagnostic, Severity};
 use super::sources::Sources;
-use super::{Diagnostic, Severity, Span};
 
 /// Nobody reads further, and a thousand of them have one cause.
 const MOST_SHOWN: usize = 50;
@@ -27,7 +28,14 @@ pub fn render(
     render_sources(diagnostics, &Sources::new(file, text), colour, width)
 }
 
-pub(super) fn render_sources(
+impl Sources {
+    /// Renders diagnostics with miette (the cli calls this once).
+    pub fn render(&self, diagnostics: &[Diagnostic], colour: bool, width: usize) -> String {
+        render_sources(diagnostics, self, colour, width)
+    }
+}
+
+fn render_sources(
     diagnostics: &[Diagnostic],
     sources: &Sources,
     colour: bool,

@@ -4,32 +4,9 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::interpolate::{self, Piece, Refusal};
-use super::{Facts, suggest};
-
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum Binding {
-    Text(String),
-    List(Vec<String>),
-}
-
-impl Binding {
-    pub fn text(self) -> Result<String, Refusal> {
-        match self {
-            Binding::Text(text) => Ok(text),
-            Binding::List(_) => Err(Refusal::new("a list cannot stand within a string")
-                .with_help("join it: `${join(NAME, ',')}`")),
-        }
-    }
-
-    /// How a variable's value is shown and keyed.
-    pub fn shown(&self) -> String {
-        match self {
-            Binding::Text(text) => text.clone(),
-            Binding::List(items) => items.join(","),
-        }
-    }
-}
+use super::binding::{Binding, Refusal};
+use super::facts::Facts;
+use super::suggest;
 
 /// What `${git.…}` knows.
 pub(super) const GIT: [&str; 4] = ["sha", "short", "branch", "tag"];
@@ -56,6 +33,10 @@ pub(super) struct Scope<'f> {
 }
 
 impl<'f> Scope<'f> {
+    pub fn facts(&self) -> &Facts {
+        self.facts
+    }
+
     pub fn new(facts: &'f Facts) -> Scope<'f> {
         Scope {
             facts,
@@ -200,34 +181,6 @@ impl<'f> Scope<'f> {
             self.used.borrow_mut().insert(name.to_string());
         }
         unset
-    }
-
-    pub fn text(&self, text: &str) -> Result<String, Refusal> {
-        let mut done = String::new();
-        for piece in interpolate::split(text)? {
-            match piece {
-                Piece::Literal(literal) => done.push_str(&literal),
-                Piece::Expression(expression) => {
-                    done.push_str(&interpolate::evaluate(&expression, self)?.text()?)
-                }
-            }
-        }
-        Ok(done)
-    }
-
-    /// As [`Scope::text`], but a string that is one `${LIST}` gives all its items.
-    pub fn texts(&self, text: &str) -> Result<Vec<String>, Refusal> {
-        let pieces = interpolate::split(text)?;
-        if let [Piece::Expression(expression)] = pieces.as_slice()
-            && let Binding::List(items) = interpolate::evaluate(expression, self)?
-        {
-            return Ok(items);
-        }
-        Ok(vec![self.text(text)?])
-    }
-
-    pub fn facts(&self) -> &Facts {
-        self.facts
     }
 }
 

@@ -4,10 +4,11 @@ use std::borrow::Cow;
 use std::cell::Cell;
 
 use super::context::Cx;
+use super::diagnostic::Diagnostic;
 use super::glob::Glob;
+use super::suggest;
 use super::tree::{Data, Node, Value};
 use super::types::{Manifest, Span, Spanned};
-use super::{Diagnostic, suggest};
 
 pub(super) struct Sets {
     all: Vec<Set>,

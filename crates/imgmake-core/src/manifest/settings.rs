@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 
 use super::context::Cx;
-use super::declarations::Names;
+use super::diagnostic::Diagnostic;
+use super::duration;
 use super::env_file::EnvFile;
 use super::fields::Fields;
+use super::fields::not_yet;
+use super::names::Names;
 use super::tree::{Node, Value};
 use super::types::*;
-use super::{Diagnostic, duration, not_yet};
 
 /// Read before everything else: variables may come from them.
 pub(super) fn env_files(node: &Node, cx: &Cx) -> Vec<EnvFile> {
@@ -93,7 +95,7 @@ fn watch(node: &Node, cx: &Cx) -> WatchSettings {
         };
     }
     for pattern in fields.all_texts("ignore") {
-        super::targets::check_glob(&pattern, cx);
+        super::check::check_glob(&pattern, cx);
         settings.ignore.push(pattern.value);
     }
     settings.targets = fields.all_texts("targets");

@@ -1,7 +1,7 @@
 //! The texts that a manifest is made of: the main file and what it includes, one
 //! after the other, so that a span says file and place in one number.
 
-use super::{Diagnostic, Manifest, render::render_sources};
+use super::Manifest;
 
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
@@ -82,10 +82,5 @@ impl Sources {
             .map_or(0, |at| at + 1);
         let column = 1 + String::from_utf8_lossy(&before[start..]).chars().count();
         Some((name, line, column))
-    }
-
-    /// Renders diagnostics with miette (the cli calls this once).
-    pub fn render(&self, diagnostics: &[Diagnostic], colour: bool, width: usize) -> String {
-        render_sources(diagnostics, self, colour, width)
     }
 }

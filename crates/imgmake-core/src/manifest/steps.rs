@@ -1,7 +1,7 @@
 //! The steps of a build without a Dockerfile: one layer or one change of the config each.
 
-use super::Diagnostic;
 use super::context::Cx;
+use super::diagnostic::Diagnostic;
 use super::fields::{Fields, pairs, strings};
 use super::tree::Node;
 use super::types::*;
@@ -67,7 +67,7 @@ fn step(node: &Node, cx: &Cx) -> Option<StepNode> {
         "cmd" => StepNode::Cmd(argv(node, cx)),
         "healthcheck" => healthcheck(node, cx)?,
         _ => {
-            super::not_yet(node, cx);
+            super::fields::not_yet(node, cx);
             return None;
         }
     })
@@ -102,7 +102,7 @@ fn map(node: &Node, cx: &Cx) -> Vec<(String, String)> {
         Fields::new(node, cx).missing("at least one `NAME=\"value\"`");
     }
     if node.name.value == "env" {
-        super::build::check_labels(&pairs, cx);
+        super::check::check_labels(&pairs, cx);
     }
     pairs
         .into_iter()

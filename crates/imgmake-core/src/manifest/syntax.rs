@@ -4,12 +4,13 @@
 //! (a long row of `{` or `)` would overflow the stack), and because its spans can
 //! cover the whole file. Knows KDL v2's tokens; knows nothing of our nodes.
 
+use super::Span;
+use super::diagnostic::Diagnostic;
 use super::suggest;
 use super::tokens::{
     is_bare, is_newline, is_number, is_space, is_unicode_escape, looks_like_number, quoted_length,
     skip_escape,
 };
-use super::{Diagnostic, Span};
 
 /// Sources beyond this are refused: the parser takes half a second for it.
 pub const LARGEST: usize = 1 << 20;

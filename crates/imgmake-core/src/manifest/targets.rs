@@ -2,34 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::Diagnostic;
+use super::check::{check_glob, check_label, check_path};
 use super::context::Cx;
+use super::diagnostic::Diagnostic;
 use super::fields::{Fields, pairs, twice};
-use super::glob::Glob;
 use super::tree::Node;
 use super::types::*;
-
-/// A path that a file system could hold.
-pub(super) fn check_path(path: &Spanned<String>, cx: &Cx) {
-    if path.value.is_empty() || path.value.contains('\0') {
-        cx.error(path.span, "this is no path", "a path is expected here");
-    }
-}
-
-pub(super) fn check_glob(pattern: &Spanned<String>, cx: &Cx) {
-    if let Err(error) = Glob::new(&pattern.value) {
-        let message = format!("`{}` is no pattern: {error}", pattern.value);
-        cx.error(pattern.span, message, "a pattern is expected here");
-    }
-}
-
-/// Names of environment variables: what `=` would cut is no name.
-pub(super) fn check_label(key: &Spanned<String>, cx: &Cx) {
-    if key.value.is_empty() || key.value.contains(['=', '\0']) {
-        let message = format!("`{}` is no name of a variable", key.value);
-        cx.error(key.span, message, "without `=`");
-    }
-}
 
 /// Where a scan or push takes its images from: exactly one of the three.
 enum From {

@@ -7,10 +7,11 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::context::Cx;
+use super::diagnostic::Diagnostic;
 use super::fields::strings;
 use super::steps::STEPS;
+use super::suggest;
 use super::tree::{Data, Node};
-use super::{Diagnostic, suggest};
 
 /// Attributes that are maps in every kind of target.
 const MAPS: [&str; 6] = [

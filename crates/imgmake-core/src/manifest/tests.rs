@@ -1,4 +1,6 @@
 //! The manifest page as a specification.
+use std::collections::BTreeMap;
+
 use super::*;
 
 fn read_nothing(_: &str) -> std::io::Result<String> {

@@ -3,7 +3,9 @@
 
 use kdl::{KdlDocument, KdlEntry, KdlNode, KdlValue};
 
-use super::{Diagnostic, Span, Spanned, syntax};
+use super::diagnostic::Diagnostic;
+
+use super::{Span, Spanned, syntax};
 
 #[derive(Clone, Debug)]
 pub(super) struct Node {

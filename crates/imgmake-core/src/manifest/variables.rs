@@ -3,12 +3,14 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
+use super::binding::Binding;
 use super::context::Cx;
+use super::diagnostic::Diagnostic;
 use super::fields::{Fields, strings};
-use super::scope::{Binding, Origin, Scope, Slot};
+use super::scope::{Origin, Scope, Slot};
+use super::suggest;
 use super::tree::{Data, Node};
 use super::types::{Spanned, Variable};
-use super::{Diagnostic, suggest};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Type {

@@ -22,7 +22,7 @@ impl Directory {
     /// # Errors
     /// It is something else, such as a link.
     pub(super) fn open(project: &Path) -> io::Result<Option<Directory>> {
-        let path = project.join(super::DIRECTORY);
+        let path = project.join(DIRECTORY);
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         match openat(CWD, &path, flags, Mode::empty()) {
             Ok(descriptor) => Ok(Some(Directory { descriptor })),
@@ -39,7 +39,7 @@ impl Directory {
         if let Some(directory) = Directory::open(project)? {
             return Ok(directory);
         }
-        match std::fs::create_dir(project.join(super::DIRECTORY)) {
+        match std::fs::create_dir(project.join(DIRECTORY)) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             made => made?,
         }
@@ -187,3 +187,6 @@ fn wrong(name: &str) -> io::Error {
         "`{name}` in it is a link or a special file; remove it"
     ))
 }
+
+/// The name of the directory that holds all this.
+pub const DIRECTORY: &str = ".imgmake";

@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::directory::Directory;
+use super::directory::{DIRECTORY, Directory};
 
 /// Held until dropped.
 #[derive(Debug)]
@@ -43,7 +43,7 @@ impl Lock {
     /// # Errors
     /// Another run holds it and waiting was not asked for; the directory cannot be written.
     pub fn take(project: &Path, wait: &Wait<'_>) -> Result<Lock, LockError> {
-        let directory = project.join(super::DIRECTORY);
+        let directory = project.join(DIRECTORY);
         let io = |error| LockError::Io {
             path: directory.display().to_string(),
             error,

@@ -31,7 +31,7 @@ use serde::{Deserialize, Serialize};
 use crate::key::{CacheKey, Explanation, Inputs};
 use imgmake_guard::mac::MacKey;
 
-pub use directory::Sealed;
+pub use directory::{DIRECTORY, Sealed};
 pub use lock::{Lock, LockError, Wait};
 pub use signature::{Signature, tree_signature};
 pub use stat_cache::StatCache;
@@ -176,9 +176,6 @@ struct Inner {
 }
 
 const MANIFEST: &str = "manifest.cache";
-
-/// The name of the directory that holds all this.
-pub const DIRECTORY: &str = ".imgmake";
 
 impl State {
     /// Reads what is there and writes nothing, for `plan`, `why` and `check`.

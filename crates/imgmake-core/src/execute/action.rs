@@ -1,0 +1,76 @@
+//! What is executed: actions, who does their work, and what they have made.
+
+use std::collections::HashMap;
+use std::sync::OnceLock;
+
+use super::failure::Failure;
+use crate::key::Inputs;
+use crate::state::Output;
+
+/// One target to bring up to date.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Action {
+    pub target: String,
+    pub kind: &'static str,
+    /// Places, in the list of actions, of what must be done before.
+    pub needs: Vec<usize>,
+}
+
+/// What an action made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Made {
+    /// Equal outputs give equal digests.
+    pub digest: [u8; 32],
+    pub outputs: Vec<Output>,
+}
+
+/// The work itself.
+pub trait Runner: Sync {
+    /// Everything that the action depends on, as it is now.
+    ///
+    /// # Errors
+    /// Something cannot be read.
+    fn inputs(&self, action: usize, upstream: &Upstream<'_>) -> Result<Inputs, Failure>;
+
+    /// Why what was recorded is no longer there or no longer the same; `None` when it is.
+    ///
+    /// # Errors
+    /// It cannot be told.
+    fn damage(&self, action: usize, outputs: &[Output]) -> Result<Option<String>, Failure>;
+
+    /// Does the work; outputs are in place when it returns.
+    ///
+    /// # Errors
+    /// The work failed.
+    fn run(&self, action: usize, upstream: &Upstream<'_>) -> Result<Made, Failure>;
+}
+
+/// What the actions before an action have made.
+pub struct Upstream<'a> {
+    places: HashMap<&'a str, usize>,
+    made: Vec<OnceLock<Made>>,
+}
+
+impl<'a> Upstream<'a> {
+    pub(super) fn new(actions: &'a [Action]) -> Upstream<'a> {
+        let place = |(at, action): (usize, &'a Action)| (action.target.as_str(), at);
+        Upstream {
+            places: actions.iter().enumerate().map(place).collect(),
+            made: actions.iter().map(|_| OnceLock::new()).collect(),
+        }
+    }
+
+    /// By target name, among all that is done.
+    pub fn made(&self, target: &str) -> Option<&Made> {
+        self.at(*self.places.get(target)?)
+    }
+
+    pub fn at(&self, action: usize) -> Option<&Made> {
+        self.made.get(action)?.get()
+    }
+
+    pub(super) fn keep(&self, action: usize, made: Made) {
+        let put = self.made[action].set(made);
+        put.expect("an action is done once");
+    }
+}

@@ -1,0 +1,31 @@
+//! Values that several nodes check alike: paths, patterns, names of variables.
+
+use super::context::Cx;
+use super::glob::Glob;
+use super::types::Spanned;
+
+/// A path that a file system could hold.
+pub(super) fn check_path(path: &Spanned<String>, cx: &Cx) {
+    if path.value.is_empty() || path.value.contains('\0') {
+        cx.error(path.span, "this is no path", "a path is expected here");
+    }
+}
+
+pub(super) fn check_glob(pattern: &Spanned<String>, cx: &Cx) {
+    if let Err(error) = Glob::new(&pattern.value) {
+        let message = format!("`{}` is no pattern: {error}", pattern.value);
+        cx.error(pattern.span, message, "a pattern is expected here");
+    }
+}
+
+/// Names of environment variables: what `=` would cut is no name.
+pub(super) fn check_label(key: &Spanned<String>, cx: &Cx) {
+    if key.value.is_empty() || key.value.contains(['=', '\0']) {
+        let message = format!("`{}` is no name of a variable", key.value);
+        cx.error(key.span, message, "without `=`");
+    }
+}
+
+pub(super) fn check_labels(pairs: &[(Spanned<String>, Spanned<String>)], cx: &Cx) {
+    pairs.iter().for_each(|(key, _)| check_label(key, cx));
+}

@@ -1,0 +1,58 @@
+//! One message about the manifest.
+
+use super::types::Span;
+
+/// One message about the manifest. Several come out of one run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Diagnostic {
+    pub severity: Severity,
+    pub message: String,
+    /// What stands under the span; without one (and without a span) no source is shown.
+    pub label: String,
+    pub span: Span,
+    pub help: Option<String>,
+    /// Other places: (span, text)
+    pub related: Vec<(Span, String)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    Error,
+    Warning,
+}
+
+impl Diagnostic {
+    /// An error at a place.
+    pub fn at(span: Span, message: impl Into<String>, label: impl Into<String>) -> Diagnostic {
+        Diagnostic {
+            severity: Severity::Error,
+            message: message.into(),
+            label: label.into(),
+            span,
+            help: None,
+            related: Vec::new(),
+        }
+    }
+
+    /// An error about no place in the text.
+    pub fn plain(message: impl Into<String>) -> Diagnostic {
+        Diagnostic::at(Span::default(), message, "")
+    }
+
+    pub fn with_help(mut self, help: impl Into<String>) -> Diagnostic {
+        self.help = Some(help.into());
+        self
+    }
+
+    pub fn with_related(mut self, span: Span, text: impl Into<String>) -> Diagnostic {
+        self.related.push((span, text.into()));
+        self
+    }
+
+    pub(super) fn moved(mut self, base: usize) -> Diagnostic {
+        if self.span != Span::default() {
+            self.span = Span::new(self.span.start + base, self.span.end + base);
+        }
+        self
+    }
+}
