@@ -8,8 +8,8 @@
 //! targets are the user's own commands and are not started here.
 
 mod environment;
-mod number;
 mod kind;
+mod number;
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};

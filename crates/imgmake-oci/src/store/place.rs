@@ -314,6 +314,19 @@ fn has_no_other_members(groups: &str, users: &str, group: u32, user: u32) -> boo
     })
 }
 
+pub(super) const DIRECTORIES: [&str; 10] = [
+    "blobs/sha256",
+    "indexes",
+    "layers",
+    "steps",
+    "images",
+    "trees",
+    "cache",
+    "db",
+    "logs",
+    "tmp",
+];
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::symlink;
@@ -455,16 +468,3 @@ mod tests {
         assert!(!alone(50) && !alone(60) && !alone(4711));
     }
 }
-
-pub(super) const DIRECTORIES: [&str; 10] = [
-    "blobs/sha256",
-    "indexes",
-    "layers",
-    "steps",
-    "images",
-    "trees",
-    "cache",
-    "db",
-    "logs",
-    "tmp",
-];

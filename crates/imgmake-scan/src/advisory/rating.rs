@@ -119,6 +119,14 @@ fn keep(vector: &str, names: &[&str]) -> String {
     kept.join("/")
 }
 
+#[derive(Debug, Deserialize)]
+pub struct SeverityEntry {
+    #[serde(rename = "type", default)]
+    pub kind: String,
+    #[serde(default)]
+    pub score: String,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -208,12 +216,4 @@ mod tests {
             assert_eq!(rating, Some(expected), "{vector}");
         }
     }
-}
-
-#[derive(Debug, Deserialize)]
-pub struct SeverityEntry {
-    #[serde(rename = "type", default)]
-    pub kind: String,
-    #[serde(default)]
-    pub score: String,
 }
