@@ -6,14 +6,13 @@ use std::path::{Path, PathBuf};
 
 use super::environment::Environment;
 use super::exit::{Exit, FAILED};
-use super::kaniko;
-use super::kaniko::git::{explained, git_directory};
+use super::kaniko::context::context;
+use super::kaniko::git::{KEEP_GIT, explained, git_directory};
 use imgmake_compat::plugin::Family;
 use imgmake_git::{Client, GitDirectory, Remote, Submodules};
 use imgmake_oci::store::Store;
 
 const CONTEXT: &str = "PLUGIN_CONTEXT";
-pub const KEEP_GIT: &str = "BUILDKIT_CONTEXT_KEEP_GIT_DIR";
 
 /// Whether there may be something to fetch.
 pub fn is_remote(environment: &Environment) -> bool {
@@ -37,7 +36,7 @@ pub fn fetched(
     let directory = match family {
         Family::Kaniko if is_kanikos(written) => {
             let sub_path = environment.get("PLUGIN_CONTEXT_SUB_PATH");
-            let context = kaniko::context(written, sub_path, environment, store, client);
+            let context = context(written, sub_path, environment, store, client);
             context.map_err(in_variables)?
         }
         Family::Buildx | Family::Buildah if is_repository(written) => {

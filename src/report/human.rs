@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use super::Options;
+use super::options::Options;
 use imgmake_guard::printable::{self, Colors};
 
 /// `512 B`, `1.4 kB`, `67 MB`: powers of 1,000, two digits that matter.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Sink, View};
+use super::view::{Sink, View};
 use imgmake_event::{Direction, Event, Product, StepOutcome, Stream, TargetOutcome};
 use imgmake_guard::printable;
 

@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::{Options, View, human};
+use super::human;
+use super::options::Options;
+use super::view::View;
 use imgmake_event::{Direction, Event, StepOutcome, TargetOutcome};
 use imgmake_guard::printable::{self, Colors};
 

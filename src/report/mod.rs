@@ -6,50 +6,25 @@
 mod human;
 mod json;
 mod live;
+mod options;
 mod plain;
 mod summary;
 #[cfg(test)]
 mod tests;
+mod view;
 
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 pub use human::{bytes, duration};
+pub use options::{Options, Style};
+pub use view::Sink;
 
 use imgmake_event::{Event, Events};
 use imgmake_guard::printable::{self, Colors};
 use summary::Summary;
-
-/// How progress is shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Style {
-    /// A view that is redrawn in place.
-    Live,
-    /// Lines, for pipes and logs.
-    Plain,
-    /// One JSON object a line.
-    Json,
-    /// Warnings and errors only.
-    Quiet,
-}
-
-/// Facts about where the reports go.
-#[derive(Clone, Copy, Debug)]
-pub struct Options {
-    pub style: Style,
-    pub colour: bool,
-    /// Columns of the terminal.
-    pub width: usize,
-    /// GitHub's workflow commands beside the messages.
-    pub annotations: bool,
-    /// Also what a run without trouble need not say: cached steps, fresh targets.
-    pub verbose: bool,
-    /// Lines of progress begin with the time, in UTC.
-    pub timestamps: bool,
-}
-
-pub type Sink = Box<dyn Write + Send>;
+use view::View;
 
 /// Takes the events of one run. Give [`Reporter::events`] away, then
 /// [`Reporter::finish`] when the run is over.
@@ -64,13 +39,6 @@ struct Inner {
     results: Sink,
     options: Options,
     begun: Instant,
-}
-
-/// One way of showing events as they come.
-trait View: Send {
-    fn event(&mut self, event: &Event);
-    /// The run is over; nothing of the view may stay half drawn.
-    fn close(&mut self);
 }
 
 impl Reporter {

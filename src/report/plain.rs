@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::time::Duration;
 
-use super::{Options, Sink, View, human};
+use super::human;
+use super::options::Options;
+use super::view::{Sink, View};
 use imgmake_event::{Direction, Event, Product, StepOutcome, TargetOutcome};
 use imgmake_guard::printable::{self, Colors};
 

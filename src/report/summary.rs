@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Options, human, json};
+use super::options::Options;
+use super::{human, json};
 use imgmake_event::{Event, Product, TargetOutcome};
 
 /// Lines of a failed target's output that are shown again at the end.

@@ -1,15 +1,18 @@
 //! `graph`: how targets depend on each other, for drawing.
 
+mod edge;
 mod svg;
 
 use serde_json::json;
+
+use edge::{edges, why};
 
 use super::args::{Global, GraphFormat};
 use super::environment::Environment;
 use super::exit::Exit;
 use super::output::{print, print_json};
 use super::project::{Project, kind_name};
-use imgmake_core::graph::{EdgeKind, Graph};
+use imgmake_core::graph::Graph;
 
 pub fn graph(global: &Global, format: GraphFormat, environment: &Environment) -> Result<u8, Exit> {
     let project = Project::load(global, environment)?;
@@ -24,26 +27,6 @@ pub fn graph(global: &Global, format: GraphFormat, environment: &Environment) ->
         _ => print(&text)?,
     }
     Ok(0)
-}
-
-/// Every edge: who, needs whom, why.
-fn edges(graph: &Graph) -> impl Iterator<Item = (&str, &str, &'static str)> {
-    graph.ids().flat_map(move |id| {
-        graph
-            .dependencies(id)
-            .iter()
-            .map(move |(need, kind)| (graph.name(id), graph.name(*need), why(*kind)))
-    })
-}
-
-fn why(kind: EdgeKind) -> &'static str {
-    match kind {
-        EdgeKind::Needs => "needs",
-        EdgeKind::Image => "image",
-        EdgeKind::Context => "context",
-        EdgeKind::Output => "output",
-        EdgeKind::Gate => "gate",
-    }
 }
 
 fn dot(graph: &Graph) -> String {

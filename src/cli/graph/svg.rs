@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::why;
+use super::edge::why;
 use crate::cli::project::kind_name;
 use imgmake_core::graph::Graph;
 

@@ -12,6 +12,9 @@ use imgmake_git::{
     Verification,
 };
 
+/// The build argument of BuildKit that asks for the `.git` of a repository.
+pub const KEEP_GIT: &str = "BUILDKIT_CONTEXT_KEEP_GIT_DIR";
+
 /// How repositories are fetched.
 pub struct Repositories {
     pub client: Client,

@@ -2,12 +2,13 @@
 //! finds the Dockerfile, and runs the job that the arguments come to.
 //!
 //! ```text
-//! fetch   a context becomes a directory
-//! git       a repository
-//! http      an archive or a Dockerfile from a server
-//! unpack    an archive's entries as files
+//! context  the directory that a context comes to
+//! fetch      what is fetched for it
+//! git          a repository
+//! http         an archive or a Dockerfile from a server
 //! ```
 
+pub mod context;
 mod fetch;
 pub mod git;
 pub mod http;
@@ -20,9 +21,11 @@ use super::exit::{Exit, FAILED};
 use super::job::{self, Place};
 use super::output::print;
 use super::signals;
+use context::{fetch_failed, here, refused, within};
+use git::KEEP_GIT;
+use imgmake_compat::plugin::Workspace;
 use imgmake_compat::plugin::job::{Job, Source};
 use imgmake_compat::plugin::kaniko::{self, Context, Invocation, Request};
-use imgmake_compat::plugin::{Refusal, Workspace};
 use imgmake_event::Cancel;
 use imgmake_git::Client;
 use imgmake_guard::checkout::Checkout;
@@ -36,39 +39,6 @@ pub fn called(argv: &[String]) -> Option<&[String]> {
         [_, word, arguments @ ..] if word == "kaniko" => Some(arguments),
         _ => None,
     }
-}
-
-const KEEP_GIT: &str = "BUILDKIT_CONTEXT_KEEP_GIT_DIR";
-
-/// A context of kaniko's, named by one of its plugins.
-///
-/// # Errors
-/// It is none, or cannot be had.
-pub fn context(
-    written: &str,
-    sub_path: Option<&str>,
-    environment: &Environment,
-    store: &Store,
-    client: &Client,
-) -> Result<PathBuf, Exit> {
-    let workspace = Workspace {
-        environment: &environment.variables,
-        read: &|path| here().read_to_string(Path::new(path)),
-        now: "",
-    };
-    let mut arguments = vec!["--no-push".to_string(), format!("--context={written}")];
-    arguments.extend(sub_path.map(|path| format!("--context-sub-path={path}")));
-    let Invocation::Build(request) = kaniko::interpret(&arguments, &workspace).map_err(refused)?
-    else {
-        unreachable!("neither help nor version is asked for")
-    };
-    let repositories = git::Repositories {
-        client: client.clone(),
-        git_directory: git::git_directory(None),
-    };
-    let root = fetch::context(&request.context, store, &repositories)
-        .map_err(|error| fetch_failed(&request, &error))?;
-    within(&request, &root)
 }
 
 /// Does what kaniko's executor does with these arguments. Errors end with 1, as there.
@@ -164,56 +134,6 @@ fn prepare(
     Ok((request, job))
 }
 
-/// The wanted directory of the context: nothing outside of it, whatever is a link there.
-fn within(request: &Request, root: &Path) -> Result<PathBuf, Exit> {
-    let sub_path = request.within().map_err(refused)?;
-    let whole = match sub_path.as_str() {
-        // Joining nothing would add a slash, which a file does not bear.
-        "" => root.to_path_buf(),
-        sub_path => root.join(sub_path),
-    };
-    let name = request.context.name();
-    if !whole.is_dir() {
-        let message = match (sub_path.is_empty(), whole.exists()) {
-            (true, false) => format!("--context={name}: there is no such directory"),
-            (true, true) => format!("--context={name} is not a directory"),
-            (false, _) => {
-                format!("--context-sub-path={sub_path}: the context {name} has no such directory")
-            }
-        };
-        return Err(Exit::error(FAILED, message)
-            .with_help("give a directory that is there; an archive is given as `tar://FILE`"));
-    }
-    let is_inside = || {
-        Some(
-            whole
-                .canonicalize()
-                .ok()?
-                .starts_with(root.canonicalize().ok()?),
-        )
-    };
-    if !sub_path.is_empty() && is_inside() != Some(true) {
-        return Err(Exit::error(
-            FAILED,
-            format!("--context-sub-path={sub_path} leads out of the context {name}"),
-        )
-        .with_help("a link is followed only inside the context"));
-    }
-    Ok(whole)
-}
-
-fn fetch_failed(request: &Request, error: &anyhow::Error) -> Exit {
-    Exit::error(
-        FAILED,
-        format!("--context={}: {error:#}", request.context.name()),
-    )
-}
-
-/// The working directory, which may be a checkout.
-fn here() -> Checkout {
-    Checkout::new([Path::new(".")])
-}
-
 /// What a dry run would do.
 fn said(job: &Job) -> String {
     let mut text = String::new();
@@ -250,14 +170,6 @@ fn utf8(path: &Path) -> Result<String, Exit> {
             format!("the path `{}` is not UTF-8", path.display()),
         )
     })
-}
-
-fn refused(refusal: Refusal) -> Exit {
-    let exit = Exit::error(FAILED, refusal.message);
-    if refusal.help.is_empty() {
-        return exit;
-    }
-    exit.with_help(refusal.help)
 }
 
 /// kaniko knows no other code for an error of its own.

@@ -1,0 +1,29 @@
+//! What a report is to look like, and facts about where it goes.
+
+/// How progress is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Style {
+    /// A view that is redrawn in place.
+    Live,
+    /// Lines, for pipes and logs.
+    Plain,
+    /// One JSON object a line.
+    Json,
+    /// Warnings and errors only.
+    Quiet,
+}
+
+/// Facts about where the reports go.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    pub style: Style,
+    pub colour: bool,
+    /// Columns of the terminal.
+    pub width: usize,
+    /// GitHub's workflow commands beside the messages.
+    pub annotations: bool,
+    /// Also what a run without trouble need not say: cached steps, fresh targets.
+    pub verbose: bool,
+    /// Lines of progress begin with the time, in UTC.
+    pub timestamps: bool,
+}
