@@ -1,4 +1,4 @@
-//! The chroot tier: real root that may neither unshare nor mount. The command runs
+//! The chroot isolation: real root that may neither unshare nor mount. The command runs
 //! in a directory of its own; isolation is weaker, and the log says so.
 
 use std::os::unix::fs::MetadataExt;
@@ -7,19 +7,18 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use rustix::event::{PollFd, PollFlags};
-use rustix::fs::{FileType, Timespec};
+use rustix::fs::Timespec;
 use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions};
 
-use super::child::{command, own_directory};
+use super::command::{exit_code, run_command};
 use super::device_group::{self, Join};
 use super::placed::PlacedAll;
-use super::plan::{Network, Plan};
-use super::stub::Wanted;
+use super::plan::{Network, Plan, Root};
+use super::points::CHROOT_NODES;
 use super::system::{self, Forked};
-use super::{Tier, child, filter, privileges, user};
 use imgmake_guard::program::process_of;
 
-pub(super) fn carry_out(plan: &Plan, join: Option<&Join>, control: &UnixStream) -> Result<i32> {
+pub(super) fn exec_plan(plan: &Plan, join: Option<&Join>, control: &UnixStream) -> Result<i32> {
     // Without a pid namespace the kernel ends nobody but the processes that ask for
     // it, so this one has to outlive whoever is killed above it, and clean up: it
     // learns of that by the end of `control`. A signal for the whole group, or for
@@ -37,7 +36,7 @@ pub(super) fn carry_out(plan: &Plan, join: Option<&Join>, control: &UnixStream) 
         bail!("`--network=none` needs namespaces, which the chroot isolation does not have");
     }
     let mut placed = PlacedAll::new(plan)?;
-    placed.place(directory, plan, &NODES)?;
+    placed.place(directory, plan, &CHROOT_NODES)?;
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
     let code = match device_group::fork(join)? {
         Forked::Child => system::exit_now(enter(directory, plan, control)),
@@ -48,6 +47,14 @@ pub(super) fn carry_out(plan: &Plan, join: Option<&Join>, control: &UnixStream) 
     let code = code?;
     removed?;
     Ok(code)
+}
+
+/// The directory that a plan without overlay changes in place.
+fn own_directory(plan: &Plan) -> Result<&Path> {
+    match &plan.root {
+        Root::Directory(directory) => Ok(directory),
+        Root::Overlay { .. } => bail!("this isolation cannot mount an overlay"),
+    }
 }
 
 /// Waits for the command and reaps what it leaves on the way; kills it when the
@@ -75,7 +82,7 @@ fn supervise(command: Pid, control: &UnixStream) -> Result<i32> {
         }
         while let Some((pid, status)) = rustix::process::wait(WaitOptions::NOHANG)? {
             if pid == command {
-                return Ok(child::exit_code(status));
+                return Ok(exit_code(status));
             }
         }
     }
@@ -96,21 +103,7 @@ fn enter(directory: &Path, plan: &Plan, control: &UnixStream) -> i32 {
         drop((&mut &*control).write_all(format!("{error:#}").as_bytes()));
         return 125;
     }
-    command(plan, control)
-}
-
-/// As in the other isolation modes, with fewer capabilities and the filter that can be had.
-pub(super) fn restrict(identity: &user::Identity) -> Result<()> {
-    match filter::load_default() {
-        // Without CAP_SYS_ADMIN it would take `no_new_privs`, which breaks `sudo`: the
-        // container's filter is in force, or the log says that there is none.
-        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {}
-        done => done.context("cannot load the system call filter")?,
-    }
-    child::drop_capabilities(privileges::capabilities(Tier::Chroot))?;
-    child::become_user(identity)?;
-    // The change of ids has made the kernel forget it.
-    Ok(system::die_with_parent()?)
+    run_command(plan, control)
 }
 
 /// Which of this process's children are processes that a command left.
@@ -131,7 +124,7 @@ pub fn kill_strays() {
 ///
 /// # Errors
 /// Never on Linux.
-pub fn adopt_strays() -> Result<()> {
+pub fn become_subreaper() -> Result<()> {
     Ok(rustix::process::set_child_subreaper(Some(
         rustix::process::getpid(),
     ))?)
@@ -260,16 +253,3 @@ fn children_of(parent: Pid) -> Vec<Pid> {
     let is_child = |pid: &Pid| parent_of(*pid) == Some(parent);
     all_processes().filter(is_child).collect()
 }
-
-/// The device nodes that every command finds, as mount points.
-pub(super) fn device_points() -> Vec<Wanted> {
-    let point = |path: &Path, kind| Wanted {
-        path: path.to_path_buf(),
-        kind,
-    };
-    let dev = Path::new("dev");
-    let nodes = NODES.map(|name| point(&dev.join(name), FileType::RegularFile));
-    [vec![point(dev, FileType::Directory)], nodes.to_vec()].concat()
-}
-
-const NODES: [&str; 5] = ["null", "zero", "full", "random", "urandom"];

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::mount::MountFlags;
 
-use super::mount::{bind, bind_over};
+use super::bind::{bind, bind_over};
 use super::plan::{Network, Plan};
 use super::{Tier, system};
 use imgmake_guard::confined::{descriptor_path, make, resolve};

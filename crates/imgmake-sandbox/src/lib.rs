@@ -1,5 +1,5 @@
 //! Runs one command in a root directory of its own: namespaces, mounts, ids,
-//! capabilities, system call filter. The only room with `unsafe`.
+//! capabilities, system call filter. The only crate with `unsafe`.
 //!
 //! Knows paths and numbers; knows no layer, store or Dockerfile. A [`Plan`] says
 //! everything; a process made for one plan ([`start`]) carries it out.
@@ -15,9 +15,11 @@
     reason = "namespaces, fork and seccomp have no safe interface"
 )]
 
+mod bind;
 mod cgroup;
 mod child;
 mod chrooted;
+mod command;
 mod device_group;
 mod devices;
 mod emulator;
@@ -33,6 +35,7 @@ mod plan;
 mod points;
 mod privileges;
 mod probe;
+mod restrict;
 mod start;
 mod stub;
 mod system;
@@ -40,15 +43,16 @@ mod usage;
 mod user;
 mod watch;
 
+pub use bind::bind_held;
 pub use cgroup::{Controller, has_controller, remove_left_groups};
 pub use child::run_plan;
-pub use chrooted::{adopt_strays, kill_rooted_in, kill_strays};
+pub use chrooted::{become_subreaper, kill_rooted_in, kill_strays};
 pub use device_group::device_controller;
 pub use emulator::{Emulation, emulated_architectures, emulation, register_emulator};
 pub use enter::{Inside, enter, inside, protected_program};
 pub use id_map::{IdMaps, Range};
 pub use limits::{Exceeded, Limit, Limits};
-pub use mount::{bind_held, with_stubs};
+pub use mount::with_stubs;
 pub use network::{NAME_SERVER, network_program};
 pub use overlay::{Overlay, OverlayXattrs, probe_overlay};
 pub use plan::{Mount, MountKind, Network, Plan, PlanFile, Root, Stub};

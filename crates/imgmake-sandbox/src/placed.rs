@@ -16,7 +16,7 @@ use anyhow::{Context, Result, bail};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::child::complain;
+use super::command::complain;
 use super::mount::fill_memory_file;
 use super::plan::{Mount, MountKind, Plan};
 use imgmake_guard::confined::{

@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use rustix::fs::FileType;
 
+use super::Tier;
 use super::plan::{MountKind, Plan, Root};
 use super::stub::Wanted;
-use super::{Tier, chrooted};
 use imgmake_guard::confined::{Held, keeping_time, make, open_beneath, open_root, resolve};
 
 /// What was made, parents first. A root that is thrown away needs no removal.
@@ -65,6 +65,9 @@ impl MadePoints {
     }
 }
 
+/// The device nodes that every command finds in a chroot.
+pub(super) const CHROOT_NODES: [&str; 5] = ["null", "zero", "full", "random", "urandom"];
+
 /// Everything that is mounted, or stands in for a mount.
 pub(super) fn mount_points(plan: &Plan) -> Result<Vec<Wanted>> {
     let directory = |path: &str| Wanted {
@@ -72,7 +75,7 @@ pub(super) fn mount_points(plan: &Plan) -> Result<Vec<Wanted>> {
         kind: FileType::Directory,
     };
     let mut wanted: Vec<Wanted> = match plan.tier {
-        Tier::Chroot => chrooted::device_points(),
+        Tier::Chroot => chroot_device_points(),
         _ => ["proc", "sys", "dev"].map(directory).into(),
     };
     for mount in &plan.mounts {
@@ -98,4 +101,15 @@ pub(super) fn leaf(kind: &MountKind) -> Result<FileType> {
             }
         }
     })
+}
+
+/// [`CHROOT_NODES`], as mount points.
+fn chroot_device_points() -> Vec<Wanted> {
+    let point = |path: &Path, kind| Wanted {
+        path: path.to_path_buf(),
+        kind,
+    };
+    let dev = Path::new("dev");
+    let nodes = CHROOT_NODES.map(|name| point(&dev.join(name), FileType::RegularFile));
+    [vec![point(dev, FileType::Directory)], nodes.to_vec()].concat()
 }

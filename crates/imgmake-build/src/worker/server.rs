@@ -168,7 +168,7 @@ fn serve(stage: Stage) -> Result<()> {
     let server = Arc::new(Server::new(&hello, store, &socket)?);
     send(&mut socket, &Start::Ready)?;
     if server.tier == Tier::Chroot {
-        sandbox::adopt_strays()?;
+        sandbox::become_subreaper()?;
     }
     sweep(&server);
     answer_requests(&server, &mut socket)
