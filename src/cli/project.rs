@@ -12,6 +12,7 @@ use super::environment::Environment;
 use super::exit::{Exit, USAGE};
 use super::trust::{Keys, Trust, refuse_links, refuse_tracked};
 use imgmake_core::execute;
+use imgmake_core::fingerprint::{LengthPrefixedHasher, Semantics};
 use imgmake_core::graph::{Graph, TargetId};
 use imgmake_core::manifest::glob::Glob;
 use imgmake_core::manifest::{self, Diagnostic, Facts, Files, Manifest, Sources};
@@ -438,9 +439,6 @@ fn matching(
     Ok(())
 }
 
-/// Raised with every change of the manifest's types between releases: what was kept before means something else.
-const ENCODING: u32 = 4;
-
 /// What a decoded manifest depends on.
 struct Source<'a> {
     directory: &'a Path,
@@ -512,23 +510,23 @@ impl Source<'_> {
 
     /// Everything that is the same for the whole file.
     fn fixed(&self) -> [u8; 32] {
-        let mut frame = imgmake_core::key::Frame::new();
-        frame
-            .part(env!("CARGO_PKG_VERSION").as_bytes())
-            .part(&ENCODING.to_le_bytes())
-            .part(self.text.as_bytes());
+        let mut hasher = LengthPrefixedHasher::new();
+        hasher
+            .bytes(env!("CARGO_PKG_VERSION").as_bytes())
+            .number(Semantics::DecodedManifest.version())
+            .bytes(self.text.as_bytes());
         for (name, value) in &self.facts.vars {
-            frame.part(name.as_bytes()).part(value.as_bytes());
+            hasher.bytes(name.as_bytes()).bytes(value.as_bytes());
         }
-        frame.part(b"git");
+        hasher.bytes(b"git");
         for (name, value) in &self.facts.git {
-            frame.part(name.as_bytes()).part(value.as_bytes());
+            hasher.bytes(name.as_bytes()).bytes(value.as_bytes());
         }
-        frame.part(b"sets");
+        hasher.bytes(b"sets");
         for set in &self.facts.sets {
-            frame.part(set.as_bytes());
+            hasher.bytes(set.as_bytes());
         }
-        frame.finish()
+        hasher.finish()
     }
 
     fn variable(&self, name: &str) -> Option<[u8; 32]> {

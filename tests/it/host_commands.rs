@@ -172,7 +172,7 @@ fn dry_run_and_plan_say_why_and_touch_nothing() {
     for arguments in [&["-n"][..], &["plan"]] {
         let said = p.imgmake.ok(p.path(), arguments);
         assert!(
-            said.stdout.contains("web") && said.stdout.contains("never made"),
+            said.stdout.contains("web") && said.stdout.contains("not built yet"),
             "{said:?}"
         );
     }

@@ -1,8 +1,8 @@
 //! What a project declares and what is known of it: manifest, graph, plan, keys, state, execution.
 
 pub mod execute;
+pub mod fingerprint;
 pub mod graph;
-pub mod key;
 pub mod manifest;
 pub mod plan;
 pub mod state;

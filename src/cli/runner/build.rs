@@ -12,9 +12,9 @@ use imgmake_build::{
     self as build, AddedLayers, AlsoStages, BuildRequest, Command, DefaultNetwork, FileStat,
     IgnoredPaths, Insecure, LayerCount, NamedContext, Recipe, SecretSource, Step,
 };
-use imgmake_core::execute::{Failure, FailureKind, Made, Upstream};
+use imgmake_core::execute::{Artifacts, Failure, FailureKind, Upstream};
+use imgmake_core::fingerprint::{Inputs, LengthPrefixedHasher};
 use imgmake_core::graph::TargetId;
-use imgmake_core::key::{Frame, Inputs};
 use imgmake_core::manifest::{
     BaseKind, BuildTarget, CommandNode, ContextNode, Diagnostic, HealthcheckTest, ImageFormat,
     LimitsNode, LoadInto, RecipeNode, Spanned, StepNode, TarFormat, TargetKind,
@@ -94,7 +94,7 @@ pub(super) fn run(
     id: TargetId,
     target: &BuildTarget,
     upstream: &Upstream<'_>,
-) -> Result<Made, Failure> {
+) -> Result<Artifacts, Failure> {
     let name = work.project.graph.name(id);
     let request = request(work, id, target, Some(upstream))?;
     let engine = work.tools.engine(&work.state)?;
@@ -161,9 +161,9 @@ pub(super) fn run(
             _ => {}
         }
     }
-    Ok(Made {
-        digest: Frame::new()
-            .part(built.root.digest.as_str().as_bytes())
+    Ok(Artifacts {
+        digest: LengthPrefixedHasher::new()
+            .bytes(built.root.digest.as_str().as_bytes())
             .finish(),
         outputs,
     })

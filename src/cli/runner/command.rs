@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use rustix::process::{Signal, kill_process_group};
 
 use super::{Work, files};
-use imgmake_core::execute::{Failure, FailureKind, Made};
+use imgmake_core::execute::{Artifacts, Failure, FailureKind};
+use imgmake_core::fingerprint::{self, Inputs, LengthPrefixedHasher};
 use imgmake_core::graph::TargetId;
-use imgmake_core::key::{self, Frame, Inputs};
 use imgmake_core::manifest::{CommandNode, Diagnostic, RunTarget};
 use imgmake_core::state::Output;
 use imgmake_event::{Event, Product, Stream};
@@ -25,7 +25,7 @@ pub(super) fn inputs(
     run: &RunTarget,
     inputs: &mut Inputs,
 ) -> Result<(), Failure> {
-    key::run_settings(inputs, run);
+    fingerprint::run_settings(inputs, run);
     let outputs: Vec<&str> = run
         .outputs
         .iter()
@@ -43,7 +43,7 @@ pub(super) fn inputs(
     })
 }
 
-pub(super) fn run(work: &Work<'_>, id: TargetId, run: &RunTarget) -> Result<Made, Failure> {
+pub(super) fn run(work: &Work<'_>, id: TargetId, run: &RunTarget) -> Result<Artifacts, Failure> {
     let name = work.project.graph.name(id);
     for output in &run.outputs {
         if let Some(parent) = work.path(&output.value).parent() {
@@ -196,9 +196,9 @@ fn describe(status: ExitStatus) -> String {
     }
 }
 
-fn made(work: &Work<'_>, name: &str, run: &RunTarget) -> Result<Made, Failure> {
+fn made(work: &Work<'_>, name: &str, run: &RunTarget) -> Result<Artifacts, Failure> {
     let mut outputs = Vec::new();
-    let mut digest = Frame::new();
+    let mut digest = LengthPrefixedHasher::new();
     for output in &run.outputs {
         let hash = files::tree_hash(work, &work.path(&output.value)).map_err(|error| {
             let message = format!(
@@ -211,7 +211,7 @@ fn made(work: &Work<'_>, name: &str, run: &RunTarget) -> Result<Made, Failure> {
                     .problem(Diagnostic::at(output.span, message, label)),
             )
         })?;
-        digest.part(output.value.as_bytes()).part(&hash);
+        digest.bytes(output.value.as_bytes()).bytes(&hash);
         work.tools.events.send(Event::Produced {
             target: name.to_string(),
             what: Product::File {
@@ -223,7 +223,7 @@ fn made(work: &Work<'_>, name: &str, run: &RunTarget) -> Result<Made, Failure> {
             hash,
         });
     }
-    Ok(Made {
+    Ok(Artifacts {
         digest: digest.finish(),
         outputs,
     })

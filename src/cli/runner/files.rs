@@ -7,7 +7,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::Work;
-use imgmake_core::key::{Frame, Inputs};
+use imgmake_core::fingerprint::{Inputs, LengthPrefixedHasher};
 use imgmake_core::manifest::Glob;
 use imgmake_core::manifest::glob::{clean, is_pattern};
 
@@ -209,20 +209,22 @@ fn entry_hash(
     if metadata.is_file() {
         return file_hash(work, path, metadata);
     }
-    let mut frame = Frame::new();
+    let mut hasher = LengthPrefixedHasher::new();
     if metadata.is_symlink() {
         let text = fs::read_link(path())?;
-        frame.part(b"link").part(text.as_os_str().as_bytes());
+        hasher.bytes(b"link").bytes(text.as_os_str().as_bytes());
         match fs::metadata(path()) {
             Ok(followed) if followed.is_file() => {
-                frame.part(&file_hash(work, path, &followed)?);
+                hasher.bytes(&file_hash(work, path, &followed)?);
             }
             _ => {}
         }
     } else {
-        frame.part(b"special").part(&metadata.rdev().to_le_bytes());
+        hasher
+            .bytes(b"special")
+            .bytes(&metadata.rdev().to_le_bytes());
     }
-    Ok(frame.finish())
+    Ok(hasher.finish())
 }
 
 /// The content's hash with the mode folded in. Another hash over both would say
@@ -246,35 +248,35 @@ fn file_hash(
 
 /// The content of a whole tree: what a `run` target's output is compared by.
 pub(super) fn tree_hash(work: &Work<'_>, path: &Path) -> io::Result<[u8; 32]> {
-    let mut frame = Frame::new();
+    let mut hasher = LengthPrefixedHasher::new();
     // Per level: what is still to be hashed.
     let mut left = Vec::new();
-    left.extend(hash_into(work, path, &mut frame)?);
+    left.extend(hash_into(work, path, &mut hasher)?);
     while let Some(children) = left.last_mut() {
         work.tools.cancel.check()?;
         let Some(child) = children.next() else {
-            frame.part(b"end");
+            hasher.bytes(b"end");
             left.pop();
             continue;
         };
-        frame.part(child.file_name().expect("a child has a name").as_bytes());
-        left.extend(hash_into(work, &child, &mut frame)?);
+        hasher.bytes(child.file_name().expect("a child has a name").as_bytes());
+        left.extend(hash_into(work, &child, &mut hasher)?);
     }
-    Ok(frame.finish())
+    Ok(hasher.finish())
 }
 
 /// Hashes what is no directory, or the beginning of one, whose children follow.
 fn hash_into(
     work: &Work<'_>,
     path: &Path,
-    frame: &mut Frame,
+    hasher: &mut LengthPrefixedHasher,
 ) -> io::Result<Option<std::vec::IntoIter<PathBuf>>> {
     let metadata = fs::symlink_metadata(path)?;
     if !metadata.is_dir() {
-        frame.part(&entry_hash(work, &|| path.to_path_buf(), &metadata)?);
+        hasher.bytes(&entry_hash(work, &|| path.to_path_buf(), &metadata)?);
         return Ok(None);
     }
-    frame.part(b"directory");
+    hasher.bytes(b"directory");
     Ok(Some(children(path)?.into_iter()))
 }
 

@@ -15,9 +15,9 @@ use super::environment::Environment;
 use super::project::Project;
 use super::tools::Tools;
 use imgmake_build::Refused;
-use imgmake_core::execute::{Failure, FailureKind, Made, Runner, Upstream};
+use imgmake_core::execute::{Artifacts, Failure, FailureKind, Runner, Upstream};
+use imgmake_core::fingerprint::{self, Inputs};
 use imgmake_core::graph::{EdgeKind, TargetId};
-use imgmake_core::key::{self, Inputs};
 use imgmake_core::manifest::{Target, TargetKind};
 use imgmake_core::plan::Plan;
 use imgmake_core::state::{FileKind, Output, State, tree_signature};
@@ -53,7 +53,7 @@ impl Runner for Work<'_> {
         self.mending(id, || self.inputs_of(id, upstream))
     }
 
-    fn damage(&self, action: usize, outputs: &[Output]) -> Result<Option<String>, Failure> {
+    fn verify_outputs(&self, action: usize, outputs: &[Output]) -> Result<Option<String>, Failure> {
         for output in outputs {
             if let Some(damage) = self.damage_of(self.plan.order[action], output)? {
                 return Ok(Some(damage));
@@ -62,7 +62,7 @@ impl Runner for Work<'_> {
         Ok(None)
     }
 
-    fn run(&self, action: usize, upstream: &Upstream<'_>) -> Result<Made, Failure> {
+    fn run(&self, action: usize, upstream: &Upstream<'_>) -> Result<Artifacts, Failure> {
         let id = self.plan.order[action];
         if let TargetKind::Run(run) = &self.target(id).kind {
             return command::run(self, id, run);
@@ -130,7 +130,7 @@ impl Work<'_> {
         {
             let name = self.project.graph.name(*need);
             if let Some(made) = upstream.made(name) {
-                key::upstream(&mut inputs, name, &made.digest);
+                fingerprint::upstream(&mut inputs, name, &made.digest);
             }
         }
         Ok(inputs)

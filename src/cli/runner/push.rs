@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Work, failure, scan};
 use imgmake_build as build;
 use imgmake_compat::plugin::job::ImmutableTags;
-use imgmake_core::execute::{Failure, FailureKind, Made, Upstream};
+use imgmake_core::execute::{Artifacts, Failure, FailureKind, Upstream};
+use imgmake_core::fingerprint::{Inputs, LengthPrefixedHasher};
 use imgmake_core::graph::TargetId;
-use imgmake_core::key::{Frame, Inputs};
 use imgmake_core::manifest::{Diagnostic, Publish, PushFrom, PushTarget, Spanned, TargetKind};
 use imgmake_core::state::{FileKind, Output};
 use imgmake_event::{Event, Product};
@@ -159,7 +159,7 @@ pub(super) fn run(
     id: TargetId,
     push: &PushTarget,
     upstream: &Upstream<'_>,
-) -> Result<Made, Failure> {
+) -> Result<Artifacts, Failure> {
     let name = work.project.graph.name(id);
     let images = images(work, id, push, upstream)?;
     check_gates(work, id, &images, upstream)?;
@@ -191,11 +191,11 @@ pub(super) fn run(
         });
         outputs.push(work.file_output(FileKind::Digests, &path.value)?);
     }
-    let mut digest = Frame::new();
+    let mut digest = LengthPrefixedHasher::new();
     for image in &images {
-        digest.part(image.root.digest.as_str().as_bytes());
+        digest.bytes(image.root.digest.as_str().as_bytes());
     }
-    Ok(Made {
+    Ok(Artifacts {
         digest: digest.finish(),
         outputs,
     })

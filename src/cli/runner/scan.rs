@@ -6,9 +6,9 @@ use std::path::PathBuf;
 
 use super::super::project::plain;
 use super::{Work, build, failure};
-use imgmake_core::execute::{Failure, FailureKind, Made, Upstream};
+use imgmake_core::execute::{Artifacts, Failure, FailureKind, Upstream};
+use imgmake_core::fingerprint::{Inputs, LengthPrefixedHasher};
 use imgmake_core::graph::TargetId;
-use imgmake_core::key::{Frame, Inputs};
 use imgmake_core::manifest::{
     Diagnostic, ScanFrom, ScanTarget, ScannerNode, SecretFrom, Spanned, Target, TargetKind,
 };
@@ -129,7 +129,7 @@ pub(super) fn run(
     id: TargetId,
     scan: &ScanTarget,
     upstream: &Upstream<'_>,
-) -> Result<Made, Failure> {
+) -> Result<Artifacts, Failure> {
     let name = work.project.graph.name(id);
     let request = request(work, id, scan, upstream)?;
     let verdict = scan::scan(
@@ -161,10 +161,10 @@ pub(super) fn run(
             message: line.to_string(),
         });
     }
-    let mut digest = Frame::new();
+    let mut digest = LengthPrefixedHasher::new();
     let mut outputs = Vec::new();
     for passed in verdict.passed_digests() {
-        digest.part(passed.as_str().as_bytes());
+        digest.bytes(passed.as_str().as_bytes());
         outputs.push(Output::Passed {
             digest: passed.to_string(),
         });
@@ -172,7 +172,7 @@ pub(super) fn run(
     for path in scan.reports.values() {
         outputs.push(work.file_output(FileKind::Report, &path.value)?);
     }
-    Ok(Made {
+    Ok(Artifacts {
         digest: digest.finish(),
         outputs,
     })

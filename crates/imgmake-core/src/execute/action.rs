@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::OnceLock;
 
 use super::failure::Failure;
-use crate::key::Inputs;
+use crate::fingerprint::Inputs;
 use crate::state::Output;
 
 /// One target to bring up to date.
@@ -18,7 +18,7 @@ pub struct Action {
 
 /// What an action made.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Made {
+pub struct Artifacts {
     /// Equal outputs give equal digests.
     pub digest: [u8; 32],
     pub outputs: Vec<Output>,
@@ -36,19 +36,19 @@ pub trait Runner: Sync {
     ///
     /// # Errors
     /// It cannot be told.
-    fn damage(&self, action: usize, outputs: &[Output]) -> Result<Option<String>, Failure>;
+    fn verify_outputs(&self, action: usize, outputs: &[Output]) -> Result<Option<String>, Failure>;
 
     /// Does the work; outputs are in place when it returns.
     ///
     /// # Errors
     /// The work failed.
-    fn run(&self, action: usize, upstream: &Upstream<'_>) -> Result<Made, Failure>;
+    fn run(&self, action: usize, upstream: &Upstream<'_>) -> Result<Artifacts, Failure>;
 }
 
 /// What the actions before an action have made.
 pub struct Upstream<'a> {
     places: HashMap<&'a str, usize>,
-    made: Vec<OnceLock<Made>>,
+    made: Vec<OnceLock<Artifacts>>,
 }
 
 impl<'a> Upstream<'a> {
@@ -61,15 +61,15 @@ impl<'a> Upstream<'a> {
     }
 
     /// By target name, among all that is done.
-    pub fn made(&self, target: &str) -> Option<&Made> {
+    pub fn made(&self, target: &str) -> Option<&Artifacts> {
         self.at(*self.places.get(target)?)
     }
 
-    pub fn at(&self, action: usize) -> Option<&Made> {
+    pub fn at(&self, action: usize) -> Option<&Artifacts> {
         self.made.get(action)?.get()
     }
 
-    pub(super) fn keep(&self, action: usize, made: Made) {
+    pub(super) fn keep(&self, action: usize, made: Artifacts) {
         let put = self.made[action].set(made);
         put.expect("an action is done once");
     }

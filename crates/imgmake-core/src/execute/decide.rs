@@ -1,19 +1,19 @@
 //! Whether a target is stale, and why; for real (`stale`) and as a preview that
 //! touches nothing (`preview`).
 
-use super::action::{Action, Made, Runner, Upstream};
+use super::action::{Action, Artifacts, Runner, Upstream};
 use super::failure::Failure;
-use crate::key::{Change, Inputs};
-use crate::state::{Since, State};
+use crate::fingerprint::{Change, Inputs};
+use crate::state::{AttemptStatus, State};
 use std::fmt;
 
 /// One reason to make a target again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reason {
-    NeverMade,
+    NotBuiltYet,
     Interrupted,
     FailedBefore,
-    InputsMoved,
+    InputsChanged,
     Forced,
     Input(Change),
     /// An output is gone or different.
@@ -27,21 +27,23 @@ pub enum Reason {
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Reason::NeverMade => f.write_str("never made"),
+            Reason::NotBuiltYet => f.write_str("not built yet"),
             Reason::Interrupted => f.write_str("the last run was interrupted"),
             Reason::FailedBefore => f.write_str("the last run failed"),
-            Reason::InputsMoved => f.write_str("inputs moved while it was made"),
+            Reason::InputsChanged => {
+                f.write_str("inputs changed during the build; result not recorded")
+            }
             Reason::Forced => f.write_str("forced"),
             Reason::Input(change) => change.fmt(f),
             Reason::Output(what) => f.write_str(what),
-            Reason::Upstream(target) => write!(f, "target {target} is made before"),
+            Reason::Upstream(target) => write!(f, "dependency {target} will be rebuilt"),
             Reason::Unreadable(what) => f.write_str(what),
         }
     }
 }
 
 /// Changes for one line: three of them by name.
-pub fn few(changes: &[Change]) -> String {
+pub fn summarize(changes: &[Change]) -> String {
     let shown: Vec<String> = changes.iter().take(3).map(ToString::to_string).collect();
     let more = changes.len().saturating_sub(3);
     match more {
@@ -58,35 +60,35 @@ pub(super) fn stale<R: Runner>(
     target: &str,
     inputs: &Inputs,
 ) -> Result<Vec<Reason>, Failure> {
-    let Some((key, since)) = state.recorded_key(target) else {
-        return Ok(vec![never(state, target)]);
+    let Some((key, status)) = state.recorded_key(target) else {
+        return Ok(vec![not_built(state, target)]);
     };
-    let mut reasons: Vec<Reason> = of_since(since).into_iter().collect();
+    let mut reasons: Vec<Reason> = of_status(status).into_iter().collect();
     if key != inputs.key() {
-        let before = state.known(target).outcome;
+        let before = state.record(target).outcome;
         let before = before.expect("it has a key").explanation();
         let changes = before.changes(&inputs.explanation());
         reasons.extend(changes.into_iter().map(Reason::Input));
     }
     if reasons.is_empty() {
         let (_, outputs) = state.recorded(target).expect("it has a key");
-        reasons.extend(runner.damage(action, &outputs)?.map(Reason::Output));
+        reasons.extend(runner.verify_outputs(action, &outputs)?.map(Reason::Output));
     }
     Ok(reasons)
 }
 
-fn of_since(since: Since) -> Option<Reason> {
-    match since {
-        Since::Finished => None,
-        Since::Interrupted => Some(Reason::Interrupted),
-        Since::Failed => Some(Reason::FailedBefore),
-        Since::InputsMoved => Some(Reason::InputsMoved),
+fn of_status(status: AttemptStatus) -> Option<Reason> {
+    match status {
+        AttemptStatus::Finished => None,
+        AttemptStatus::Interrupted => Some(Reason::Interrupted),
+        AttemptStatus::Failed => Some(Reason::FailedBefore),
+        AttemptStatus::InputsChanged => Some(Reason::InputsChanged),
     }
 }
 
 /// Without an outcome there may still have been an attempt.
-fn never(state: &State, target: &str) -> Reason {
-    of_since(state.known(target).since).unwrap_or(Reason::NeverMade)
+fn not_built(state: &State, target: &str) -> Reason {
+    of_status(state.record(target).status).unwrap_or(Reason::NotBuiltYet)
 }
 
 /// What a run would do with one action.
@@ -114,7 +116,7 @@ pub fn preview<R: Runner>(actions: &[Action], runner: &R, state: &State) -> Vec<
             reasons.push(Reason::Upstream(actions[*need].target.clone()));
         }
         if let Some((digest, outputs)) = state.recorded(&action.target) {
-            upstream.keep(at, Made { digest, outputs });
+            upstream.keep(at, Artifacts { digest, outputs });
         }
         decisions.push(Decision {
             action: at,
@@ -132,7 +134,7 @@ fn own_reasons<R: Runner>(
     upstream: &Upstream<'_>,
 ) -> Vec<Reason> {
     if state.recorded_key(&action.target).is_none() {
-        return vec![never(state, &action.target)];
+        return vec![not_built(state, &action.target)];
     }
     if action.needs.iter().any(|need| upstream.at(*need).is_none()) {
         return Vec::new();

@@ -14,11 +14,11 @@ mod tests;
 
 use std::time::{Duration, Instant};
 
-use crate::key::Inputs;
-use crate::state::{Outcome, Since, State};
+use crate::fingerprint::Inputs;
+use crate::state::{AttemptStatus, Outcome, State};
 use imgmake_event::{Event, Events, PlannedTarget, TargetOutcome};
 
-pub use action::{Action, Made, Runner, Upstream};
+pub use action::{Action, Artifacts, Runner, Upstream};
 pub use decide::{Decision, Reason, explain, preview};
 pub use failure::{Failure, FailureKind};
 pub use options::{CacheUse, OnFailure, Options};
@@ -48,7 +48,7 @@ pub fn execute<R: Runner>(
         upstream: Upstream::new(actions),
     };
     let ended = queue::drain(actions, options, |action| run.attempt(action));
-    summarise(actions, ended, options)
+    summary(actions, ended, options)
 }
 
 fn announce(actions: &[Action], events: &Events) {
@@ -65,7 +65,7 @@ fn announce(actions: &[Action], events: &Events) {
     events.send(Event::Planned { targets });
 }
 
-fn summarise(actions: &[Action], ended: Vec<queue::Ended>, options: &Options) -> Summary {
+fn summary(actions: &[Action], ended: Vec<queue::Ended>, options: &Options) -> Summary {
     let cancelled = options.cancel.is_cancelled();
     let first = first_failure(&ended);
     let mut failure = None;
@@ -150,7 +150,7 @@ impl<R: Runner> Run<'_, R> {
         let before = self.state.recorded(target);
         if reasons.is_empty() {
             let (digest, outputs) = before.expect("what is not stale was made before");
-            self.upstream.keep(action, Made { digest, outputs });
+            self.upstream.keep(action, Artifacts { digest, outputs });
             return Ok(TargetOutcome::Fresh);
         }
         self.options.events.send(Event::TargetStarted {
@@ -167,14 +167,14 @@ impl<R: Runner> Run<'_, R> {
         })
     }
 
-    fn run(&self, action: usize, inputs: &Inputs) -> Result<Made, Failure> {
+    fn run(&self, action: usize, inputs: &Inputs) -> Result<Artifacts, Failure> {
         let upstream = &self.upstream;
         let target = &self.actions[action].target;
         self.state.started(target)?;
         let made = self.runner.run(action, upstream).inspect_err(|failure| {
             // A cancelled target was interrupted, not wrong.
             if failure.kind != FailureKind::Cancelled {
-                drop(self.state.attempt(target, Since::Failed));
+                drop(self.state.attempt(target, AttemptStatus::Failed));
             }
         })?;
         // Whatever the work did not see must not be recorded as seen.
@@ -185,22 +185,27 @@ impl<R: Runner> Run<'_, R> {
                 self.state.finished(target, outcome)?;
             }
             moved => {
-                self.state.attempt(target, Since::InputsMoved)?;
-                self.warn_of_movement(target, inputs, moved);
+                self.state.attempt(target, AttemptStatus::InputsChanged)?;
+                self.warn_of_changed_inputs(target, inputs, moved);
             }
         }
         Ok(made)
     }
 
-    fn warn_of_movement(&self, target: &str, before: &Inputs, after: Result<Inputs, Failure>) {
+    fn warn_of_changed_inputs(
+        &self,
+        target: &str,
+        before: &Inputs,
+        after: Result<Inputs, Failure>,
+    ) {
         let what = match after {
             Err(failure) => failure.message,
-            Ok(after) => decide::few(&before.explanation().changes(&after.explanation())),
+            Ok(after) => decide::summarize(&before.explanation().changes(&after.explanation())),
         };
         self.options.events.send(Event::Warning {
             target: Some(target.to_string()),
             message: format!(
-                "inputs moved while it was made ({what}): it is not recorded, and the next run makes it again"
+                "inputs changed during the build ({what}); result not recorded, the next run repeats it"
             ),
         });
     }

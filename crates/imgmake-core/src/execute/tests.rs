@@ -65,12 +65,12 @@ impl Runner for Texts {
         Ok(inputs)
     }
 
-    fn damage(&self, action: usize, _: &[Output]) -> Result<Option<String>, Failure> {
+    fn verify_outputs(&self, action: usize, _: &[Output]) -> Result<Option<String>, Failure> {
         let damaged = self.damaged.lock().unwrap().contains(&action);
         Ok(damaged.then(|| "output is gone".into()))
     }
 
-    fn run(&self, action: usize, _: &Upstream<'_>) -> Result<Made, Failure> {
+    fn run(&self, action: usize, _: &Upstream<'_>) -> Result<Artifacts, Failure> {
         self.ran.lock().unwrap().push(action);
         self.damaged.lock().unwrap().retain(|at| *at != action);
         if let Some(text) = self.moves.lock().unwrap().remove(&action) {
@@ -82,7 +82,7 @@ impl Runner for Texts {
         // Comments do not reach the output.
         let text = self.inputs.lock().unwrap()[action].clone();
         let code = text.split('#').next().unwrap().trim().to_string();
-        Ok(Made {
+        Ok(Artifacts {
             digest: *blake3::hash(code.as_bytes()).as_bytes(),
             outputs: Vec::new(),
         })
@@ -161,7 +161,10 @@ fn an_upstream_remade_to_the_same_output_stops_there() {
     project.ok(&texts);
     texts.set(0, "one # a comment");
     let reasons = project.reasons(&texts);
-    assert_eq!(reasons, ["file f0 changed", "target t0 is made before"]);
+    assert_eq!(
+        reasons,
+        ["file f0 changed", "dependency t0 will be rebuilt"]
+    );
     assert_eq!(project.ok(&texts), [0]);
 }
 
@@ -206,7 +209,10 @@ fn inputs_that_move_meanwhile_are_not_recorded_and_said_so() {
         _ => false,
     });
     assert!(warned, "{events:?}");
-    assert_eq!(project.reasons(&texts), ["inputs moved while it was made"]);
+    assert_eq!(
+        project.reasons(&texts),
+        ["inputs changed during the build; result not recorded"]
+    );
 }
 
 #[test]

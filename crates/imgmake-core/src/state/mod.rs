@@ -28,7 +28,7 @@ use std::sync::Mutex;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::key::{CacheKey, Explanation, Inputs};
+use crate::fingerprint::{CacheKey, Explanation, Inputs};
 use imgmake_guard::mac::MacKey;
 
 pub use directory::{DIRECTORY, Sealed};
@@ -111,29 +111,29 @@ impl Outcome {
 
 /// What is known about a target.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Known {
+pub struct TargetRecord {
     pub outcome: Option<Outcome>,
     /// What happened after that outcome, if anything did.
-    pub since: Since,
+    pub status: AttemptStatus,
 }
 
 /// What became of the last attempt.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Since {
+pub enum AttemptStatus {
     #[default]
     Finished,
     /// It started and nothing more is known: the run was killed.
     Interrupted,
     Failed,
     /// It was made, but from inputs that moved meanwhile.
-    InputsMoved,
+    InputsChanged,
 }
 
 #[derive(Serialize, Deserialize)]
 enum Record<'a> {
     Attempt {
         target: &'a str,
-        since: Since,
+        status: AttemptStatus,
     },
     Finished {
         target: &'a str,
@@ -169,7 +169,7 @@ pub enum Ignored {
 
 #[derive(Default)]
 struct Inner {
-    known: BTreeMap<String, Known>,
+    targets: BTreeMap<String, TargetRecord>,
     pins: BTreeMap<String, String>,
     /// `None` when this process may only read.
     log: Option<Log>,
@@ -261,21 +261,25 @@ impl State {
         self.ignored
     }
 
-    pub fn known(&self, target: &str) -> Known {
-        self.inner().known.get(target).cloned().unwrap_or_default()
+    pub fn record(&self, target: &str) -> TargetRecord {
+        self.inner()
+            .targets
+            .get(target)
+            .cloned()
+            .unwrap_or_default()
     }
 
     /// The key alone, without copying an explanation.
-    pub fn recorded_key(&self, target: &str) -> Option<(CacheKey, Since)> {
+    pub fn recorded_key(&self, target: &str) -> Option<(CacheKey, AttemptStatus)> {
         let inner = self.inner();
-        let known = inner.known.get(target)?;
-        Some((known.outcome.as_ref()?.key, known.since))
+        let known = inner.targets.get(target)?;
+        Some((known.outcome.as_ref()?.key, known.status))
     }
 
     /// The digest and outputs of the last outcome.
     pub fn recorded(&self, target: &str) -> Option<([u8; 32], Vec<Output>)> {
         let inner = self.inner();
-        let outcome = inner.known.get(target)?.outcome.as_ref()?;
+        let outcome = inner.targets.get(target)?.outcome.as_ref()?;
         Some((outcome.digest, outcome.outputs.clone()))
     }
 
@@ -284,17 +288,17 @@ impl State {
     /// # Errors
     /// The log cannot be written.
     pub fn started(&self, target: &str) -> Result<()> {
-        self.attempt(target, Since::Interrupted)
+        self.attempt(target, AttemptStatus::Interrupted)
     }
 
     /// How an attempt ended that did not finish.
     ///
     /// # Errors
     /// The log cannot be written.
-    pub fn attempt(&self, target: &str, since: Since) -> Result<()> {
+    pub fn attempt(&self, target: &str, status: AttemptStatus) -> Result<()> {
         let mut inner = self.inner();
-        inner.append(&Record::Attempt { target, since })?;
-        inner.entry(target).since = since;
+        inner.append(&Record::Attempt { target, status })?;
+        inner.entry(target).status = status;
         Ok(())
     }
 
@@ -303,11 +307,11 @@ impl State {
     pub fn finished(&self, target: &str, outcome: Outcome) -> Result<()> {
         let mut inner = self.inner();
         inner.append(&outcome.record(target))?;
-        let known = Known {
+        let known = TargetRecord {
             outcome: Some(outcome),
-            since: Since::Finished,
+            status: AttemptStatus::Finished,
         };
-        inner.known.insert(target.to_string(), known);
+        inner.targets.insert(target.to_string(), known);
         Ok(())
     }
 
@@ -387,7 +391,7 @@ impl Inner {
 
     fn apply(&mut self, record: Record<'_>) {
         match record {
-            Record::Attempt { target, since } => self.entry(target).since = since,
+            Record::Attempt { target, status } => self.entry(target).status = status,
             Record::Finished {
                 target,
                 key,
@@ -395,14 +399,14 @@ impl Inner {
                 outputs,
                 explanation,
             } => {
-                *self.entry(target) = Known {
+                *self.entry(target) = TargetRecord {
                     outcome: Some(Outcome {
                         key,
                         digest,
                         outputs,
                         explanation: explanation.to_vec(),
                     }),
-                    since: Since::Finished,
+                    status: AttemptStatus::Finished,
                 };
             }
             Record::Pin { name, value } => {
@@ -411,11 +415,12 @@ impl Inner {
         }
     }
 
-    fn entry(&mut self, target: &str) -> &mut Known {
-        if !self.known.contains_key(target) {
-            self.known.insert(target.to_string(), Known::default());
+    fn entry(&mut self, target: &str) -> &mut TargetRecord {
+        if !self.targets.contains_key(target) {
+            self.targets
+                .insert(target.to_string(), TargetRecord::default());
         }
-        self.known.get_mut(target).expect("it was just put there")
+        self.targets.get_mut(target).expect("it was just put there")
     }
 
     fn append(&mut self, record: &Record<'_>) -> Result<()> {
@@ -430,7 +435,7 @@ impl Inner {
     /// The length up to which the log is left as it is: twice what is live.
     fn worth_keeping(&self) -> u64 {
         let live: usize = self
-            .known
+            .targets
             .values()
             .filter_map(|known| known.outcome.as_ref())
             .map(|outcome| outcome.explanation.len() + 400)
@@ -446,13 +451,13 @@ impl Inner {
             for (name, value) in &self.pins {
                 log.append(&encode(&Record::Pin { name, value }))?;
             }
-            for (target, known) in &self.known {
+            for (target, known) in &self.targets {
                 if let Some(outcome) = &known.outcome {
                     log.append(&encode(&outcome.record(target)))?;
                 }
-                if known.since != Since::Finished {
-                    let since = known.since;
-                    log.append(&encode(&Record::Attempt { target, since }))?;
+                if known.status != AttemptStatus::Finished {
+                    let status = known.status;
+                    log.append(&encode(&Record::Attempt { target, status }))?;
                 }
             }
             Ok(())

@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use crate::key::Frame;
+use crate::fingerprint::LengthPrefixedHasher;
 
 /// Everything about a file that the kernel changes when its content changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,17 +54,17 @@ impl Signature {
 /// # Errors
 /// Something cannot be read, such as because it is gone.
 pub fn tree_signature(path: &Path) -> io::Result<[u8; 32]> {
-    let mut frame = Frame::new();
+    let mut hasher = LengthPrefixedHasher::new();
     let mut path = path.to_path_buf();
     // Per level: the names that are still to be signed. Not by recursion: a command may
     // have made directories in each other as long as it liked.
-    let mut left = vec![sign(&path, &mut frame)?.into_iter()];
+    let mut left = vec![sign(&path, &mut hasher)?.into_iter()];
     while let Some(names) = left.last_mut() {
         match names.next() {
             Some(name) => {
-                frame.part(name.as_bytes());
+                hasher.bytes(name.as_bytes());
                 path.push(&name);
-                left.push(sign(&path, &mut frame)?.into_iter());
+                left.push(sign(&path, &mut hasher)?.into_iter());
             }
             None => {
                 left.pop();
@@ -72,14 +72,14 @@ pub fn tree_signature(path: &Path) -> io::Result<[u8; 32]> {
             }
         }
     }
-    Ok(frame.finish())
+    Ok(hasher.finish())
 }
 
 /// Signs a file, or how many names a directory has, and gives these.
-fn sign(path: &Path, frame: &mut Frame) -> io::Result<Vec<OsString>> {
+fn sign(path: &Path, hasher: &mut LengthPrefixedHasher) -> io::Result<Vec<OsString>> {
     let metadata = fs::symlink_metadata(path)?;
     if !metadata.is_dir() {
-        frame.part(&Signature::of(&metadata).bytes());
+        hasher.bytes(&Signature::of(&metadata).bytes());
         return Ok(Vec::new());
     }
     let mut names = fs::read_dir(path)?
@@ -87,6 +87,6 @@ fn sign(path: &Path, frame: &mut Frame) -> io::Result<Vec<OsString>> {
         .collect::<io::Result<Vec<_>>>()?;
     // Sorted: readdir order differs between file systems.
     names.sort();
-    frame.part(&(names.len() as u64).to_le_bytes());
+    hasher.bytes(&(names.len() as u64).to_le_bytes());
     Ok(names)
 }

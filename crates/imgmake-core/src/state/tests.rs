@@ -46,8 +46,8 @@ fn an_outcome_comes_back_as_it_was_with_its_explanation() {
 
     let again = read(directory.path());
 
-    let known = again.known("app");
-    assert_eq!(known.since, Since::Finished);
+    let known = again.record("app");
+    assert_eq!(known.status, AttemptStatus::Finished);
     assert_eq!(known.outcome, Some(outcome("1")));
     let explanation = known.outcome.unwrap().explanation();
     assert_eq!(explanation, inputs("1").explanation());
@@ -60,8 +60,8 @@ fn a_start_without_a_finish_is_an_interruption() {
     let state = open(directory.path(), &lock);
     state.finished("app", outcome("1")).unwrap();
     state.started("app").unwrap();
-    let known = read(directory.path()).known("app");
-    assert_eq!(known.since, Since::Interrupted);
+    let known = read(directory.path()).record("app");
+    assert_eq!(known.status, AttemptStatus::Interrupted);
     assert!(known.outcome.is_some());
 }
 
@@ -81,11 +81,11 @@ fn a_log_cut_anywhere_or_with_any_byte_changed_keeps_what_stands_before() {
         for damaged in [&whole[..at], &changed[..]] {
             fs::write(&path, damaged).unwrap();
             let state = open(directory.path(), &lock);
-            assert!(state.known("first").outcome.is_some(), "{at}");
-            assert!(state.known("second").outcome.is_none(), "{at}");
+            assert!(state.record("first").outcome.is_some(), "{at}");
+            assert!(state.record("second").outcome.is_none(), "{at}");
             state.finished("third", outcome("3")).unwrap();
             let again = read(directory.path());
-            assert!(again.known("third").outcome.is_some(), "{at}");
+            assert!(again.record("third").outcome.is_some(), "{at}");
         }
     }
 }
@@ -96,7 +96,7 @@ fn a_file_that_is_no_log_of_ours_is_replaced_by_one() {
     fs::write(directory.path().join(".imgmake/log"), "who knows").unwrap();
     let state = open(directory.path(), &lock);
     state.finished("app", outcome("1")).unwrap();
-    assert!(read(directory.path()).known("app").outcome.is_some());
+    assert!(read(directory.path()).record("app").outcome.is_some());
 }
 
 #[test]
@@ -106,13 +106,16 @@ fn a_log_that_grew_is_compacted_and_loses_nothing_live() {
     for round in 0..3000 {
         state.finished("app", outcome(&round.to_string())).unwrap();
     }
-    state.attempt("other", Since::Failed).unwrap();
+    state.attempt("other", AttemptStatus::Failed).unwrap();
     let path = directory.path().join(".imgmake/log");
     let before = fs::metadata(&path).unwrap().size();
     let state = open(directory.path(), &lock);
     assert!(fs::metadata(&path).unwrap().size() < before / 10);
-    assert_eq!(state.known("app").outcome, Some(outcome("2999")));
-    assert_eq!(read(directory.path()).known("other").since, Since::Failed);
+    assert_eq!(state.record("app").outcome, Some(outcome("2999")));
+    assert_eq!(
+        read(directory.path()).record("other").status,
+        AttemptStatus::Failed
+    );
 }
 
 #[test]
@@ -219,7 +222,7 @@ fn is_believed(project: &Path) -> [bool; 4] {
     let state = read(project);
     let metadata = fs::metadata(project.join("f")).unwrap();
     [
-        state.known("test").outcome.is_some(),
+        state.record("test").outcome.is_some(),
         state.pin("debian:12").is_some(),
         state.stats.known(&metadata).is_some(),
         matches!(cached_manifest(project, &key()), Sealed::Ours(_)),
@@ -242,8 +245,8 @@ fn files_of_another_key_are_ignored_told_of_and_made_anew() {
         state.finished("new", outcome("2")).unwrap();
         let again = read(directory.path());
         assert_eq!(again.ignored(), None);
-        assert!(again.known("new").outcome.is_some());
-        assert!(again.known("test").outcome.is_none());
+        assert!(again.record("new").outcome.is_some());
+        assert!(again.record("test").outcome.is_none());
     }
 }
 
@@ -290,7 +293,7 @@ fn records_cannot_be_reordered_repeated_or_cut_out_of_a_log() {
         let state = read(directory.path());
         let known: String = ["a", "b", "c"]
             .into_iter()
-            .filter(|target| state.known(target).outcome.is_some())
+            .filter(|target| state.record(target).outcome.is_some())
             .collect();
         assert_eq!(known, sound);
         let damaged =
@@ -303,7 +306,7 @@ fn records_cannot_be_reordered_repeated_or_cut_out_of_a_log() {
     state.finished("x", outcome("1")).unwrap();
     let newer = fs::read(&path).unwrap();
     fs::write(&path, [&newer[..ends[0]], a].concat()).unwrap();
-    assert!(read(directory.path()).known("a").outcome.is_none());
+    assert!(read(directory.path()).record("a").outcome.is_none());
 }
 
 #[test]
