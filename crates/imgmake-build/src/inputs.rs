@@ -10,19 +10,19 @@ use std::sync::Arc;
 use anyhow::{Context, Result, anyhow};
 use rayon::prelude::*;
 
-use super::context::ContextTree;
-use super::copy::tree::{FileStat, relative};
-use super::copy::{Node, Tree};
-use super::evaluate::{self, FileWork, Todo};
-use super::files::{Operation, selected};
-use super::program::{Origin, Program, Start};
-use super::recipe::{Loaded, mistake};
-use super::state::ImageState;
-use super::step_key::Framed;
-use super::steps::describe;
-use super::{
+use crate::define::definition::{Loaded, mistake};
+use crate::define::evaluate::{self, FileWork, Todo};
+use crate::define::graph::{Origin, Program, Start};
+use crate::define::state::ImageState;
+use crate::define::steps::describe;
+use crate::files::context::ContextTree;
+use crate::files::copy::tree::{FileStat, relative};
+use crate::files::copy::{Node, Tree};
+use crate::files::download as add;
+use crate::files::operation::{Operation, selected};
+use crate::step_key::Framed;
+use crate::{
     AddedLayers, AlsoStages, BuildRequest, Engine, Input, Inputs, LayerCount, NamedContext, Recipe,
-    add,
 };
 use imgmake_dockerfile::{Mount, Run};
 
@@ -89,7 +89,7 @@ impl<'a> Gathering<'a> {
                 NamedContext::Path(path) => self.said("context", name, &self.named(path)),
             }
         }
-        self.said("setting", "platforms", &super::platforms(request));
+        self.said("setting", "platforms", &crate::platforms(request));
         self.said("setting", "format", &request.format);
         self.said("setting", "compression", &request.compression);
         self.said("setting", "epoch", &loaded.epoch);
@@ -144,7 +144,7 @@ impl<'a> Gathering<'a> {
     fn step(
         &mut self,
         state: &mut ImageState,
-        step: &super::program::ProgramStep,
+        step: &crate::define::graph::ProgramStep,
         program: &Program,
         loaded: &Loaded,
     ) -> Result<()> {
@@ -161,7 +161,7 @@ impl<'a> Gathering<'a> {
             self.add("url", download.url.clone(), fetched.hash);
         }
         for (_, source) in &work.checkouts {
-            let commit = super::git::resolve(source, self.engine, self.request)?;
+            let commit = crate::files::git::resolve(source, self.engine, self.request)?;
             let name = format!("{}#{}", source.remote.address, source.subdirectory);
             self.add("git", name, *blake3::hash(commit.as_bytes()).as_bytes());
         }
@@ -191,7 +191,7 @@ impl<'a> Gathering<'a> {
     fn run(
         &mut self,
         run: &Run,
-        step: &super::program::ProgramStep,
+        step: &crate::define::graph::ProgramStep,
         loaded: &Loaded,
     ) -> Result<()> {
         for spec in &run.mounts {
@@ -211,7 +211,7 @@ impl<'a> Gathering<'a> {
             };
             let tree = self.context(directory.as_deref(), loaded)?;
             let path = tree.resolve(&relative(&source))?;
-            let node = super::copy::select::existing(&*tree, &path, &source)?;
+            let node = crate::files::copy::select::existing(&*tree, &path, &source)?;
             let mut nodes = vec![node];
             if nodes[0].is_directory() {
                 nodes.extend(tree.walk(&path)?);
@@ -259,7 +259,7 @@ impl<'a> Gathering<'a> {
         hash_nodes(&mut nodes, tree, self.hash_file)?;
         for node in nodes {
             let mut key = Framed::new("context file");
-            super::step_key::kind(&mut key, &node.kind);
+            crate::step_key::kind(&mut key, &node.kind);
             key.number(u64::from(node.mode));
             key.option(node.content.as_ref().map(<[u8; 32]>::as_slice));
             for (name, value) in &node.xattrs {

@@ -3,7 +3,7 @@
 
 use imgmake_oci::layer::{Compression, Entry, EntryKind};
 
-use super::copy::Plan;
+use crate::files::copy::Plan;
 
 /// Raised whenever the same inputs give another layer than before.
 const SEMANTICS: u64 = 2;

@@ -57,7 +57,7 @@ const CRATES: [(&str, &[&str]); 12] = [
 
 /// What runs in helper processes: their standard input is a socket to the run.
 const HELPERS: [&str; 2] = [
-    "crates/imgmake-build/src/worker/server.rs",
+    "crates/imgmake-build/src/run/worker/serve.rs",
     "crates/imgmake-sandbox/src/child.rs",
 ];
 
@@ -76,7 +76,7 @@ fn a_crate_depends_on_those_that_it_may_know_and_on_no_others() {
 /// writes the new number, and the row goes with the last.
 const IN_CYCLES: [(&str, usize); 4] = [
     ("imgmake", 7),
-    ("imgmake-build", 31),
+    ("imgmake-build", 22),
     ("imgmake-compat", 21),
     ("imgmake-registry", 8),
 ];
@@ -170,7 +170,7 @@ fn whatever_is_made_in_the_store_has_a_mode() {
     let helper = [
         "crates/imgmake-sandbox/src/",
         "crates/imgmake-build/src/rootfs/",
-        "crates/imgmake-build/src/worker/",
+        "crates/imgmake-build/src/run/worker/",
         "crates/imgmake-oci/src/store/",
     ];
     let silent = [

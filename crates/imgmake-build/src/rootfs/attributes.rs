@@ -3,9 +3,13 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context, Result};
 use rustix::fs::{AtFlags, Gid, Mode, Timespec, Timestamps, Uid, XattrFlags};
+use rustix::io::Errno;
 
+use super::Marks;
 use imgmake_oci::layer::{Entry, Timestamp};
 
 /// What a layer may set: `trusted.*` and overlay's own marks would change what the
@@ -65,4 +69,38 @@ pub(super) fn times(time: Timestamp) -> Timestamps {
         last_access: spec,
         last_modification: spec,
     }
+}
+
+pub(super) fn is_opaque(directory: impl AsFd, marks: Marks) -> Result<bool> {
+    let mut value = [0; 8];
+    match rustix::fs::fgetxattr(directory, marks.opaque(), &mut value) {
+        Ok(length) => Ok(value[..length] == *b"y"),
+        Err(Errno::NODATA | Errno::OPNOTSUPP) => Ok(false),
+        Err(error) => Err(error).context("cannot read overlay's marks"),
+    }
+}
+
+/// The xattrs that a layer records.
+pub(super) fn xattrs_of(fd: impl AsFd) -> Result<BTreeMap<Vec<u8>, Vec<u8>>> {
+    let mut found = BTreeMap::new();
+    let mut list = vec![0; 1024];
+    let length = loop {
+        match rustix::fs::flistxattr(&fd, &mut list[..]) {
+            Ok(length) => break length,
+            Err(Errno::RANGE) => list.resize(list.len() * 8, 0),
+            Err(Errno::OPNOTSUPP) => return Ok(found),
+            Err(error) => return Err(error).context("cannot list its xattrs"),
+        }
+    };
+    for name in list[..length].split(|b| *b == 0).filter(|n| is_imported(n)) {
+        // The kernel's limit for one value.
+        let mut value = vec![0; 65536];
+        match rustix::fs::fgetxattr(&fd, name, &mut value[..]) {
+            Ok(length) => value.truncate(length),
+            Err(Errno::NODATA) => continue,
+            Err(error) => return Err(error).context("cannot read its xattrs"),
+        }
+        found.insert(name.to_vec(), value);
+    }
+    Ok(found)
 }

@@ -3,15 +3,14 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
-use rustix::io::Errno;
 
-use super::attributes::is_imported;
-use super::below::{Below, Seen};
+use super::attributes::{is_opaque, xattrs_of};
+use super::baseline::{Baseline, Seen};
 use super::snapshot::Snapshot;
 use super::times::recorded_time;
 use super::{Marks, placeholder};
@@ -72,8 +71,8 @@ pub fn write_layer(tree: &Path, options: &DiffOptions<'_>, store: &Store) -> Res
         tree: Descent::new(root),
     };
     let (below, shown) = match options.changes {
-        Changes::Above { lowers, marks } => (Below::stacked(lowers, marks), Shown::Through),
-        Changes::InPlace(before) => (Below::recalled(before), Shown::Whole),
+        Changes::Above { lowers, marks } => (Baseline::of_overlay(lowers, marks), Shown::Through),
+        Changes::InPlace(before) => (Baseline::of_snapshot(before), Shown::Whole),
     };
     walk.directory(b"", &below, shown)?;
     let (layer, index) = walk.writer.finish()?;
@@ -114,7 +113,7 @@ enum Shown {
 impl Walk<'_> {
     /// The directory that the walk of the tree is in. One call per level, of which a path
     /// that Linux takes has at most half as many as it has bytes.
-    fn directory(&mut self, path: &[u8], below: &Below<'_>, shown: Shown) -> Result<()> {
+    fn directory(&mut self, path: &[u8], below: &Baseline<'_>, shown: Shown) -> Result<()> {
         let before = rustix::fs::fstat(self.here())?;
         let mut names = names(self.here())?;
         names.sort_unstable();
@@ -254,7 +253,7 @@ impl Walk<'_> {
 
     /// Goes into a subdirectory, which is recorded, or waits for that in `above` when the
     /// image has it as it is.
-    fn enter<'b>(&mut self, at: &At<'b>, stat: &Stat) -> Result<(Below<'b>, Shown, bool)> {
+    fn enter<'b>(&mut self, at: &At<'b>, stat: &Stat) -> Result<(Baseline<'b>, Shown, bool)> {
         at.check_name()?;
         let below = at.below.enter(at.name)?;
         let known = match at.below.get(at.name)?.filter(Seen::is_directory) {
@@ -367,7 +366,7 @@ struct At<'a> {
     name: &'a [u8],
     path: &'a [u8],
     /// What the image has in that directory.
-    below: &'a Below<'a>,
+    below: &'a Baseline<'a>,
     shown: Shown,
 }
 
@@ -394,40 +393,6 @@ pub(super) fn modified(stat: &Stat) -> Timestamp {
 /// Overlay's mark for something removed.
 pub(super) fn is_whiteout(stat: &Stat) -> bool {
     FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice && stat.st_rdev == 0
-}
-
-pub(super) fn is_opaque(directory: impl AsFd, marks: Marks) -> Result<bool> {
-    let mut value = [0; 8];
-    match rustix::fs::fgetxattr(directory, marks.opaque(), &mut value) {
-        Ok(length) => Ok(value[..length] == *b"y"),
-        Err(Errno::NODATA | Errno::OPNOTSUPP) => Ok(false),
-        Err(error) => Err(error).context("cannot read overlay's marks"),
-    }
-}
-
-/// The xattrs that a layer records.
-pub(super) fn xattrs_of(fd: impl AsFd) -> Result<BTreeMap<Vec<u8>, Vec<u8>>> {
-    let mut found = BTreeMap::new();
-    let mut list = vec![0; 1024];
-    let length = loop {
-        match rustix::fs::flistxattr(&fd, &mut list[..]) {
-            Ok(length) => break length,
-            Err(Errno::RANGE) => list.resize(list.len() * 8, 0),
-            Err(Errno::OPNOTSUPP) => return Ok(found),
-            Err(error) => return Err(error).context("cannot list its xattrs"),
-        }
-    };
-    for name in list[..length].split(|b| *b == 0).filter(|n| is_imported(n)) {
-        // The kernel's limit for one value.
-        let mut value = vec![0; 65536];
-        match rustix::fs::fgetxattr(&fd, name, &mut value[..]) {
-            Ok(length) => value.truncate(length),
-            Err(Errno::NODATA) => continue,
-            Err(error) => return Err(error).context("cannot read its xattrs"),
-        }
-        found.insert(name.to_vec(), value);
-    }
-    Ok(found)
 }
 
 /// What of `had` is not among the sorted names; sorted.

@@ -18,9 +18,9 @@ use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags, Stat, XattrFla
 use rustix::io::Errno;
 
 use super::Devices;
-use super::attributes::{chmod, chown, chown_at, times};
+use super::attributes::{chmod, chown, chown_at, times, xattrs_of};
 use super::data::copy_data;
-use super::diff::{modified, xattrs_of};
+use super::diff::modified;
 use super::unpack::{Trees, chain_name, keep_tree, make_tree_directory};
 use imgmake_event::Cancel;
 use imgmake_guard::confined::{
@@ -249,7 +249,7 @@ fn copy_file(
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let source = rustix::fs::openat(from, name, flags, Mode::empty())?;
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-    let _open = super::forks::writing();
+    let _open = super::etxtbsy::writing();
     let target = rustix::fs::openat(to, name, flags, Mode::from(0o600))?;
     if rustix::fs::ioctl_ficlone(&target, &source).is_err() {
         let (source, target) = (source.try_clone()?.into(), target.try_clone()?.into());

@@ -12,10 +12,10 @@
 
 mod archive;
 mod attributes;
-mod below;
+mod baseline;
 mod data;
 mod diff;
-mod forks;
+mod etxtbsy;
 mod merge;
 mod placeholder;
 mod snapshot;
@@ -28,7 +28,7 @@ mod unpack;
 pub use archive::unpack_archive;
 pub use data::copy_file;
 pub use diff::{Changes, DiffOptions, Owners, write_layer};
-pub use forks::while_nothing_is_written;
+pub use etxtbsy::fork_exclusive;
 pub use merge::{Merged, copy_directory, keep_merged, merged_directory, take_merged};
 pub use snapshot::Snapshot;
 pub use unpack::{Correction, Stack, Trees};

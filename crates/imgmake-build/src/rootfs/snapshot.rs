@@ -7,21 +7,21 @@ use std::time::{Duration, SystemTime};
 use anyhow::Result;
 use rustix::fs::{AtFlags, FileType, Stat};
 
-use super::below::Inode;
+use super::baseline::inode::Inode;
 use imgmake_guard::confined::{Descent, check_length, names, open_directory};
 use imgmake_oci::layer::{View, join};
 
 /// One name of the tree.
-pub(super) struct Then {
+pub(super) struct StatRecord {
     pub inode: Inode,
     number: u64,
     /// The kernel moves an inode's ctime with every change.
     changed: (i64, u64),
 }
 
-impl Then {
-    fn of(stat: &Stat) -> Then {
-        Then {
+impl StatRecord {
+    fn of(stat: &Stat) -> StatRecord {
+        StatRecord {
             inode: Inode::of(stat),
             number: stat.st_ino,
             changed: (stat.st_ctime, stat.st_ctime_nsec),
@@ -35,7 +35,7 @@ impl Then {
 
 pub struct Snapshot {
     /// By directory, then by name.
-    directories: BTreeMap<Vec<u8>, BTreeMap<Vec<u8>, Then>>,
+    directories: BTreeMap<Vec<u8>, BTreeMap<Vec<u8>, StatRecord>>,
     image: View,
 }
 
@@ -51,7 +51,7 @@ impl Snapshot {
             image,
         };
         snapshot.read(&mut walk, Vec::new())?;
-        snapshot.settle();
+        snapshot.wait_for_mtime_tick();
         Ok(snapshot)
     }
 
@@ -66,7 +66,7 @@ impl Snapshot {
                 self.read(walk, path)?;
                 walk.leave()?;
             }
-            found.insert(name, Then::of(&stat));
+            found.insert(name, StatRecord::of(&stat));
         }
         self.directories.insert(path, found);
         Ok(())
@@ -74,7 +74,7 @@ impl Snapshot {
 
     /// Before Linux 6.13 the clock of ctimes stands still for up to 10 ms: a change within
     /// that time of the last one could not be seen.
-    fn settle(&self) {
+    fn wait_for_mtime_tick(&self) {
         const TICK: Duration = Duration::from_millis(10);
         let stamps = self.directories.values().flat_map(BTreeMap::values);
         let Some((seconds, nanos)) = stamps.map(|then| then.changed).max() else {
@@ -91,7 +91,7 @@ impl Snapshot {
         std::thread::sleep(TICK.saturating_sub(since));
     }
 
-    pub(super) fn directory(&self, path: &[u8]) -> Option<&BTreeMap<Vec<u8>, Then>> {
+    pub(super) fn directory(&self, path: &[u8]) -> Option<&BTreeMap<Vec<u8>, StatRecord>> {
         self.directories.get(path)
     }
 

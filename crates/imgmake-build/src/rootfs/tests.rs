@@ -483,7 +483,7 @@ fn attributes_of_an_implied_directory_never_come_from_the_host() {
     let ground = Ground::new();
     let host = tempfile::tempdir().unwrap();
     std::fs::create_dir(host.path().join("b")).unwrap();
-    // Below a link to the host, upper layers imply a directory of the same name.
+    // Baseline a link to the host, upper layers imply a directory of the same name.
     let link = ground.layer(&[Entry::symlink("a", host.path().to_str().unwrap())]);
     let implied = ground.layer(&[Entry::file("a/b/f", 0o644, 1)]);
     let stack = ground

@@ -12,7 +12,7 @@ use rustix::io::Errno;
 
 use super::attributes::{chmod, chown, chown_at, ids, set_xattrs, times};
 use super::data::copy_data;
-use super::forks;
+use super::etxtbsy;
 use super::times::Moment;
 use super::{Devices, Marks, placeholder};
 use imgmake_event::Cancel;
@@ -370,7 +370,7 @@ impl<'a> Tree<'a> {
     fn make_file(&mut self, name: &[u8], entry: &Entry, content: &mut dyn Content) -> Result<()> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let mode = Mode::from_raw_mode(entry.mode);
-        let _open = forks::writing();
+        let _open = etxtbsy::writing();
         let fd = match rustix::fs::openat(self.parent(), name, flags, mode) {
             Err(Errno::EXIST) => {
                 self.clear(name)?;
@@ -487,7 +487,7 @@ impl<'a> Tree<'a> {
             bail!("a hard link to something in a lower layer that is no file");
         }
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-        let _open = forks::writing();
+        let _open = etxtbsy::writing();
         let fd = rustix::fs::openat(self.parent(), name, flags, Mode::from(0o600))?;
         let file = std::fs::File::from(fd);
         copy_data(&source, &file, &self.cancel)?;
@@ -495,7 +495,7 @@ impl<'a> Tree<'a> {
             chown(&file, (stat.st_uid, stat.st_gid))?;
         }
         chmod(&file, stat.st_mode & 0o7777)?;
-        for (name, value) in super::diff::xattrs_of(&source)? {
+        for (name, value) in super::attributes::xattrs_of(&source)? {
             rustix::fs::fsetxattr(&file, &*name, &value, XattrFlags::empty())?;
         }
         let modified = Timestamp {

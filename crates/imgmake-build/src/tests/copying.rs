@@ -444,11 +444,11 @@ fn a_workdir_that_exists_makes_no_layer() {
     assert_eq!(image.config.config.working_dir, "/a/b");
 }
 
-fn open_context(p: &Project) -> context::ContextTree {
-    context::ContextTree::open(
+fn open_context(p: &Project) -> crate::files::context::ContextTree {
+    crate::files::context::ContextTree::open(
         &p.path(""),
         &imgmake_guard::checkout::Checkout::default(),
-        context::IgnoreFiles::none(),
+        crate::files::context::IgnoreFiles::none(),
         &[],
         imgmake_oci::layer::Timestamp::default(),
     )
@@ -467,7 +467,7 @@ fn a_context_may_be_as_deep_as_paths_are_long() {
     };
     let walk = || {
         let context = open_context(&p);
-        copy::Tree::walk(&context, b"")
+        crate::files::copy::Tree::walk(&context, b"")
     };
     dig(1900);
     let found = walk().unwrap();

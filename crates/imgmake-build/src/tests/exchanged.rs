@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use rustix::fs::{CWD, RenameFlags};
 
 use super::*;
-use crate::copy::Tree;
+use crate::files::copy::Tree;
 use imgmake_guard::checkout::Checkout;
 
 const INSIDE: &str = "what the context holds";
@@ -165,10 +165,10 @@ fn a_cancelled_walk_of_a_context_reads_no_directory() {
     p.write("d/f", INSIDE);
     let cancel = Cancel::default();
     let here = Checkout::default();
-    let tree = context::ContextTree::open(
+    let tree = crate::files::context::ContextTree::open(
         &p.path(""),
         &here,
-        context::IgnoreFiles::none(),
+        crate::files::context::IgnoreFiles::none(),
         &[],
         imgmake_oci::layer::Timestamp::default(),
     );

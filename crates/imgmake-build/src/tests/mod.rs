@@ -16,8 +16,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use super::*;
+use imgmake_event::{Cancel, Events};
 use imgmake_oci::image::{ImageConfig, ImageManifest, from_json};
-use imgmake_oci::layer::EntryKind;
+use imgmake_oci::layer::{Compression, EntryKind};
+use imgmake_oci::store::Store;
+use imgmake_registry::Client;
 
 /// A directory with a context and a store.
 struct Project {
@@ -241,5 +244,5 @@ fn hash_anew(
     _: &FileStat,
     open: &dyn Fn() -> std::io::Result<std::fs::File>,
 ) -> std::io::Result<[u8; 32]> {
-    files::hash_reader(open()?)
+    files::operation::hash_reader(open()?)
 }

@@ -58,7 +58,7 @@ impl Registry {
             sources: Vec::new(),
             phase: imgmake_registry::PushPhase::All,
         };
-        let work = state::work(&p.engine, "push");
+        let work = crate::define::state::work(&p.engine, "push");
         p.engine
             .registry
             .push(&job, &p.engine.store, &work)

@@ -2,22 +2,23 @@
 
 use super::*;
 
-fn prepared(run: &str, request: &BuildRequest) -> Result<run::Prepared> {
+fn prepared(run: &str, request: &BuildRequest) -> Result<run::prepare::Prepared> {
     let text = format!("FROM scratch\n{run}");
     let parsed = imgmake_dockerfile::Dockerfile::parse(text.as_bytes()).unwrap();
     let imgmake_dockerfile::Instruction::Run(run) = &parsed.stages[0].instructions[0].value else {
         panic!("not a RUN: {run}");
     };
-    let mut config = config::Configuring::default();
+    let mut config = crate::define::config::Configuring::default();
     config.image.config.set_env("E", "env");
     config.image.config.working_dir = "/w".into();
-    let mut state = state::ImageState::new(config, Vec::new(), request.platforms[0].clone());
+    let mut state =
+        crate::define::state::ImageState::new(config, Vec::new(), request.platforms[0].clone());
     state.declare("A", Some("arg".into()));
     state.declare("E", Some("hidden".into()));
-    let loaded = recipe::Loaded::read(request)?;
+    let loaded = crate::define::definition::Loaded::read(request)?;
     let context = Arc::new(loaded.context(request, None)?);
-    run::prepare(run, &state, request, None, &mut |_, _| {
-        Ok(run::Mounted {
+    run::prepare::prepare(run, &state, request, None, &mut |_, _| {
+        Ok(run::prepare::Mounted {
             tree: context.clone(),
             source: worker::TreeSource::Empty,
             context: Some(context.clone()),

@@ -1,0 +1,245 @@
+//! FROM: tags become digests once and are remembered; manifest and configuration come into the store, layers
+//! stay where they are until something needs their bytes.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use anyhow::{Context, Result, bail};
+
+use crate::Engine;
+use crate::define::state::{ImageLayer, work};
+use imgmake_event::Event;
+use imgmake_oci::image::{
+    Descriptor, Digest, ImageConfig, ManifestOrIndex, Platform, Reference, from_json,
+};
+
+const MOST_MANIFEST: u64 = 16 << 20;
+
+/// An image that stages begin with.
+#[derive(Clone, Debug)]
+pub struct BaseImage {
+    pub name: String,
+    /// What the tag named: an index, or the manifest itself. This is what a target's key holds.
+    pub named: Digest,
+    pub config: ImageConfig,
+    pub layers: Vec<ImageLayer>,
+}
+
+/// Resolves bases, each once per build.
+pub struct Bases<'a> {
+    engine: &'a Engine,
+    target: &'a str,
+    move_pins: bool,
+    known: Mutex<BTreeMap<(String, String), Arc<BaseImage>>>,
+}
+
+impl<'a> Bases<'a> {
+    pub fn new(engine: &'a Engine, target: &'a str, pull: bool) -> Bases<'a> {
+        Bases {
+            engine,
+            target,
+            move_pins: pull,
+            known: Mutex::default(),
+        }
+    }
+
+    /// The image that a reference names, for a platform.
+    ///
+    /// # Errors
+    /// The registry's; no such platform; a document that is no image.
+    pub fn image(&self, reference: &Reference, platform: &Platform) -> Result<Arc<BaseImage>> {
+        let reference = &with_tag(reference);
+        // Before the registry is asked: a name that is not allowed is not contacted.
+        self.engine.bases.check_name(reference)?;
+        let slot = (reference.to_string(), platform.to_string());
+        let known = |bases: &Bases| {
+            bases
+                .known
+                .lock()
+                .expect("no resolver panics while it holds this")
+                .get(&slot)
+                .cloned()
+        };
+        if let Some(found) = known(self) {
+            return Ok(found);
+        }
+        let image = Arc::new(self.resolve(reference, platform).with_context(|| {
+            format!("cannot resolve the base image `{}`", reference.familiar())
+        })?);
+        let mut all = self
+            .known
+            .lock()
+            .expect("no resolver panics while it holds this");
+        Ok(all.entry(slot).or_insert(image).clone())
+    }
+
+    fn resolve(&self, reference: &Reference, platform: &Platform) -> Result<BaseImage> {
+        let name = reference.to_string();
+        let pinned = match (&reference.digest, self.move_pins) {
+            (Some(digest), _) => Some(digest.clone()),
+            (None, true) => None,
+            (None, false) => self
+                .engine
+                .pins
+                .get(&name)
+                .and_then(|text| text.parse::<Digest>().ok()),
+        };
+        let asked = match &pinned {
+            Some(digest) => reference.with_digest(digest),
+            None => reference.clone(),
+        };
+        if let Some(digest) = &asked.digest {
+            self.take_warmed(&name, digest);
+        }
+        let resolved = self.engine.registry.resolve(
+            &asked,
+            platform,
+            &self.engine.store,
+            &work(self.engine, self.target),
+        )?;
+        self.engine
+            .bases
+            .check_signature(self.engine, self.target, reference, &resolved)?;
+        if reference.digest.is_none() {
+            self.engine.pins.set(&name, resolved.named.digest.as_str());
+        }
+        self.take_warmed(&name, &resolved.manifest.digest);
+        self.read(reference, resolved.named.digest, &resolved.manifest)
+    }
+
+    /// What was fetched beforehand. A file that is no good is told, and the registry asked as ever.
+    fn take_warmed(&self, name: &str, image: &Digest) {
+        let Some(warmed) = &self.engine.warmed else {
+            return;
+        };
+        let target = Some(self.target.to_string());
+        self.engine
+            .events
+            .send(match warmed.bring(image, &self.engine.store) {
+                Ok(None) => return,
+                Ok(Some(path)) => Event::Note {
+                    target,
+                    message: format!("{name} comes from `{}`", path.display()),
+                },
+                Err(error) => Event::Warning {
+                    target,
+                    message: format!("{name} is pulled after all: {error:#}"),
+                },
+            });
+    }
+
+    fn read(
+        &self,
+        reference: &Reference,
+        named: Digest,
+        manifest: &Descriptor,
+    ) -> Result<BaseImage> {
+        let source = Reference {
+            tag: None,
+            digest: None,
+            ..reference.clone()
+        };
+        let (config, layers) = read_image(self.engine, manifest, &|_| Some(source.clone()))?;
+        Ok(BaseImage {
+            name: reference.familiar(),
+            named,
+            config,
+            layers,
+        })
+    }
+
+    /// An image that this project built before: its manifest or index is in the store.
+    ///
+    /// # Errors
+    /// It is not, or has no such platform.
+    pub fn built(
+        &self,
+        name: &str,
+        root: &Descriptor,
+        platform: &Platform,
+    ) -> Result<Arc<BaseImage>> {
+        let sources = crate::sources_of(self.engine, &root.digest);
+        let manifest = choose(self.engine, root, platform)
+            .with_context(|| format!("cannot use the image of target `{name}`"))?;
+        let here = |l: &Descriptor| match self.engine.store.holds(l) {
+            true => None,
+            false => sources.get(l.digest.as_str()).cloned(),
+        };
+        let (config, layers) = read_image(self.engine, &manifest, &here)?;
+        Ok(Arc::new(BaseImage {
+            name: name.to_string(),
+            named: root.digest.clone(),
+            config,
+            layers,
+        }))
+    }
+}
+
+fn with_tag(reference: &Reference) -> Reference {
+    match (&reference.tag, &reference.digest) {
+        (None, None) => reference.with_tag("latest"),
+        _ => reference.clone(),
+    }
+}
+
+/// The manifest of a platform, out of a manifest or an index in the store.
+fn choose(engine: &Engine, root: &Descriptor, platform: &Platform) -> Result<Descriptor> {
+    let bytes = engine.store.read_blob(&root.digest, MOST_MANIFEST)?;
+    let index = match ManifestOrIndex::parse(&bytes, Some(&root.media_type))? {
+        ManifestOrIndex::Manifest(_) => return Ok(root.clone()),
+        ManifestOrIndex::Index(index) => index,
+    };
+    let offered: Vec<String> = index
+        .manifests
+        .iter()
+        .filter_map(|m| m.platform.as_ref().map(Platform::to_string))
+        .collect();
+    index
+        .manifests
+        .into_iter()
+        .find(|m| m.platform.as_ref().is_some_and(|p| p.serves(platform)))
+        .with_context(|| {
+            format!(
+                "it has no image for {platform}, only for {}",
+                imgmake_guard::printable::list(&offered)
+            )
+        })
+}
+
+fn read_image(
+    engine: &Engine,
+    manifest: &Descriptor,
+    source: &dyn Fn(&Descriptor) -> Option<Reference>,
+) -> Result<(ImageConfig, Vec<ImageLayer>)> {
+    let bytes = engine.store.read_blob(&manifest.digest, MOST_MANIFEST)?;
+    let ManifestOrIndex::Manifest(manifest) =
+        ManifestOrIndex::parse(&bytes, Some(&manifest.media_type))?
+    else {
+        bail!("an index stands where a manifest was expected");
+    };
+    let bytes = engine
+        .store
+        .read_blob(&manifest.config.digest, MOST_MANIFEST)?;
+    let config: ImageConfig = from_json(&bytes).context("its configuration cannot be read")?;
+    if config.rootfs.diff_ids.len() != manifest.layers.len() {
+        bail!(
+            "its configuration counts {} layers, its manifest {}",
+            config.rootfs.diff_ids.len(),
+            manifest.layers.len()
+        );
+    }
+    let layers = manifest
+        .layers
+        .iter()
+        .zip(&config.rootfs.diff_ids)
+        .map(|(descriptor, diff_id)| ImageLayer {
+            source: source(descriptor),
+            descriptor: Descriptor {
+                annotations: BTreeMap::new(),
+                ..descriptor.clone()
+            },
+            diff_id: diff_id.clone(),
+        })
+        .collect();
+    Ok((config, layers))
+}

@@ -1,0 +1,118 @@
+//! A recipe from disk: the Dockerfile's text, parsed; and where its contexts and ignore files lie.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow};
+
+use crate::define::graph::{Source, shown};
+use crate::files::context::{ContextTree, IgnoreFiles};
+use crate::files::operation::fixed_time;
+use crate::{BuildRequest, Recipe};
+use imgmake_dockerfile::{Dockerfile, DockerfileError, DockerfileErrors};
+
+pub struct Loaded {
+    /// Name for messages, and the bytes.
+    pub text: Option<(String, Vec<u8>)>,
+    parsed: Option<Dockerfile>,
+    pub epoch: Option<i64>,
+}
+
+impl Loaded {
+    /// # Errors
+    /// A Dockerfile that is not there or has mistakes; each is named with its line.
+    pub fn read(request: &BuildRequest) -> Result<Loaded> {
+        let mut loaded = Loaded {
+            text: None,
+            parsed: None,
+            epoch: epoch(request)?,
+        };
+        if let Recipe::Dockerfile { path, .. } = &request.recipe {
+            let name = shown(path);
+            let bytes = request
+                .checkout
+                .read(path)
+                .with_context(|| format!("cannot read the Dockerfile `{name}`"))?;
+            let parsed = Dockerfile::parse(&bytes).map_err(|e| mistakes(&name, &e))?;
+            loaded.parsed = Some(parsed);
+            loaded.text = Some((name, bytes));
+        }
+        Ok(loaded)
+    }
+
+    pub fn parsed(&self) -> Option<&Dockerfile> {
+        self.parsed.as_ref()
+    }
+
+    pub fn source<'a>(&'a self, request: &'a BuildRequest) -> Source<'a> {
+        match (&request.recipe, &self.parsed, &self.text) {
+            (Recipe::Dockerfile { stage, .. }, Some(parsed), Some((file, _))) => {
+                Source::Dockerfile {
+                    file: file.clone(),
+                    parsed,
+                    stage: stage.as_deref(),
+                }
+            }
+            (Recipe::Steps { base, steps }, ..) => Source::Steps { base, steps },
+            _ => unreachable!("a Dockerfile recipe was read and parsed"),
+        }
+    }
+
+    /// The main context, or a named one with an ignore file of its own.
+    ///
+    /// # Errors
+    /// No such directory.
+    pub fn context(&self, request: &BuildRequest, named: Option<&Path>) -> Result<ContextTree> {
+        let directory = named.unwrap_or(&request.context);
+        let mut ignore_files: Vec<PathBuf> = Vec::new();
+        if let (None, Recipe::Dockerfile { path, .. }) = (named, &request.recipe) {
+            let mut beside = path.clone().into_os_string();
+            beside.push(".dockerignore");
+            ignore_files.push(beside.into());
+        }
+        ignore_files.push(directory.join(".dockerignore"));
+        let read = |file: &Path| request.checkout.with(directory).read(file);
+        ContextTree::open(
+            directory,
+            &request.checkout,
+            IgnoreFiles {
+                candidates: &ignore_files,
+                read: &read,
+            },
+            &request.excluded,
+            fixed_time(self.epoch),
+        )
+    }
+}
+
+/// The request's, or the build argument SOURCE_DATE_EPOCH.
+fn epoch(request: &BuildRequest) -> Result<Option<i64>> {
+    match (request.epoch, request.args.get("SOURCE_DATE_EPOCH")) {
+        (Some(epoch), _) => Ok(Some(epoch)),
+        (None, Some(text)) if !text.is_empty() => text
+            .parse()
+            .map(Some)
+            .with_context(|| format!("SOURCE_DATE_EPOCH `{text}` is no number of seconds")),
+        _ => Ok(None),
+    }
+}
+
+/// Each with its place: `Dockerfile:2:14: …`.
+fn mistakes(file: &str, errors: &DockerfileErrors) -> anyhow::Error {
+    let lines: Vec<String> = errors
+        .0
+        .iter()
+        .map(|e| match e.column {
+            Some(column) => format!("{file}:{}:{column}: {}", e.line, mistake(e)),
+            None => format!("{file}:{}: {}", e.line, mistake(e)),
+        })
+        .collect();
+    anyhow!(lines.join("\n"))
+}
+
+/// What is wrong and what to do, without the place.
+pub fn mistake(error: &DockerfileError) -> String {
+    match error.advice() {
+        Some(advice) => format!("{} ({advice})", error.message),
+        None => error.message.clone(),
+    }
+}

@@ -1,0 +1,338 @@
+//! One step after the other: variables replaced, configuration applied. What needs files is handed back as
+//! [`Todo`], so that a dry walk (keys) and a build evaluate a stage in exactly the same way.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context, Result, anyhow, bail};
+
+use crate::define::config::{Configuring, DEFAULT_PATH, created};
+use crate::define::definition::mistake;
+use crate::define::graph::{Action, Origin, Program, ProgramStage, ProgramStep, Start};
+use crate::define::state::ImageState;
+use crate::define::steps::{Meaning, meaning};
+use crate::files::copy::mode::Chmod;
+use crate::files::git::GitSource;
+use crate::files::operation::{FileStep, Operation, inline, of_copy};
+use crate::files::patterns::Patterns;
+use crate::{BuildRequest, files::download as add};
+use imgmake_dockerfile::{self as dockerfile, ArgDeclaration, Instruction, Run};
+use imgmake_oci::image::ImageConfig;
+
+/// What is left to do once the configuration is up to date.
+pub enum Todo {
+    Nothing,
+    Files(FileWork),
+    Run(Box<Run>),
+}
+
+/// A layer of files.
+pub struct FileWork {
+    /// Each with its owner as written.
+    pub steps: Vec<(FileStep, Option<String>)>,
+    /// `--from`; the context without one.
+    pub from: Option<Origin>,
+    pub link: bool,
+    /// What is downloaded first: the operation that stands in for it, by its place in `steps`.
+    pub downloads: Vec<(usize, add::Download)>,
+    /// The same for repositories.
+    pub checkouts: Vec<(usize, GitSource)>,
+    pub history: String,
+}
+
+impl FileWork {
+    fn own(steps: Vec<(FileStep, Option<String>)>, history: String) -> FileWork {
+        FileWork {
+            steps,
+            from: None,
+            link: false,
+            downloads: Vec::new(),
+            checkouts: Vec::new(),
+            history,
+        }
+    }
+}
+
+/// The state that a stage begins with, but for a directory's files.
+pub fn start(stage: &ProgramStage, base: Option<&ImageState>, epoch: Option<i64>) -> ImageState {
+    let mut state = match (&stage.start, base) {
+        (Start::Stage(_), Some(base)) => {
+            let mut state = base.clone();
+            state.config.image.config.on_build.clear();
+            state.config.cmd_is_own = false;
+            state
+        }
+        (Start::Image(image), _) => {
+            let mut config = image.config.clone();
+            config.created = None;
+            config.config.on_build.clear();
+            ImageState::new(
+                configuring(config, epoch),
+                image.layers.clone(),
+                stage.platform.clone(),
+            )
+        }
+        _ => {
+            let mut config = ImageConfig::scratch(&stage.platform);
+            config.config.working_dir = "/".into();
+            ImageState::new(
+                configuring(config, epoch),
+                Vec::new(),
+                stage.platform.clone(),
+            )
+        }
+    };
+    let config = &mut state.config.image.config;
+    if config.env_value("PATH").is_none() {
+        config.set_env("PATH", DEFAULT_PATH);
+    }
+    state
+}
+
+fn configuring(image: ImageConfig, epoch: Option<i64>) -> Configuring {
+    Configuring {
+        image,
+        cmd_is_own: false,
+        created: created(epoch),
+    }
+}
+
+/// Evaluates one step.
+///
+/// # Errors
+/// What cannot be expanded or is not supported; the caller adds file and line.
+pub fn step(
+    state: &mut ImageState,
+    step: &ProgramStep,
+    program: &Program,
+    request: &BuildRequest,
+    taken_args: &mut BTreeSet<String>,
+) -> Result<Todo> {
+    match &step.action {
+        Action::Step(written) => {
+            let meant = meaning(written, &|path: &str| state.config.absolute(path))?;
+            match meant {
+                Meaning::Files(steps) => Ok(Todo::Files(FileWork::own(
+                    steps,
+                    format!("{} # imgmake", step.text),
+                ))),
+                Meaning::Instruction(instruction) => instruct(state, instruction, step),
+            }
+        }
+        Action::Instruction(located) => {
+            if let Instruction::Arg(declarations) = &located.value {
+                args(state, declarations, program, request, taken_args)?;
+                return Ok(Todo::Nothing);
+            }
+            let variables = state.clone_variables();
+            let expanded = located
+                .expand(&|name| variables.get(name).cloned(), program.escape)
+                .map_err(|e| anyhow!(mistake(&e)))?;
+            instruct(state, expanded.instruction, step)
+        }
+    }
+}
+
+fn instruct(state: &mut ImageState, instruction: Instruction, step: &ProgramStep) -> Result<Todo> {
+    if state.config.apply(&instruction)? {
+        return Ok(Todo::Nothing);
+    }
+    match instruction {
+        Instruction::Workdir(path) => {
+            let path = state.config.workdir(&path);
+            let directory = FileStep {
+                operation: Operation::Directory {
+                    path: path.clone(),
+                    mode: None,
+                },
+                owner: None,
+                chmod: None,
+                exclude: Patterns::default(),
+            };
+            let user = &state.config.image.config.user;
+            let owner = (!user.is_empty()).then(|| user.clone());
+            Ok(Todo::Files(FileWork::own(
+                vec![(directory, owner)],
+                format!("WORKDIR {path}"),
+            )))
+        }
+        Instruction::Copy(copy) => copied(state, &copy, step).map(Todo::Files),
+        Instruction::Add(add) => added(state, &add).map(Todo::Files),
+        Instruction::Run(run) => Ok(Todo::Run(Box::new(run))),
+        other => bail!("{} is not supported here", other.name()),
+    }
+}
+
+fn args(
+    state: &mut ImageState,
+    declarations: &[ArgDeclaration],
+    program: &Program,
+    request: &BuildRequest,
+    taken: &mut BTreeSet<String>,
+) -> Result<()> {
+    let mut texts = Vec::new();
+    for declaration in declarations {
+        let name = &declaration.name;
+        let value = match request.args.get(name) {
+            Some(value) => {
+                taken.insert(name.clone());
+                Some(value.clone())
+            }
+            None => {
+                let variables = state.clone_variables();
+                declaration
+                    .expand_default(&|n| variables.get(n).cloned(), program.escape)?
+                    .map(|e| e.text)
+                    .or_else(|| program.globals.get(name).cloned())
+            }
+        };
+        texts.push(match &value {
+            Some(value) => format!("{name}={value}"),
+            None => name.clone(),
+        });
+        state.declare(name, value);
+    }
+    state.config.history(
+        format!("ARG {}", texts.join(" ")),
+        crate::define::config::Made::Nothing,
+    );
+    Ok(())
+}
+
+fn copied(state: &ImageState, copy: &dockerfile::Copy, step: &ProgramStep) -> Result<FileWork> {
+    let chmod = parsed_chmod(copy.chmod.as_deref())?;
+    let exclude = Patterns::new(&copy.exclude).context("--exclude")?;
+    let owner = copy.chown.clone().filter(|o| !o.is_empty());
+    let flags = |operation| FileStep {
+        operation,
+        owner: None,
+        chmod: chmod.clone(),
+        exclude: exclude.clone(),
+    };
+    let operations = of_copy(copy, |to| state.config.absolute(to));
+    let from = match &copy.from {
+        Some(name) => Some(
+            step.origins
+                .get(name)
+                .context("every --from was resolved before")?
+                .clone(),
+        ),
+        None => None,
+    };
+    let mut history = String::from("COPY");
+    if copy.parents {
+        history += " --parents";
+    }
+    history += &flags_text(copy.chown.as_deref(), copy.chmod.as_deref());
+    Ok(FileWork {
+        steps: operations
+            .into_iter()
+            .map(|o| (flags(o), owner.clone()))
+            .collect(),
+        from,
+        // BuildKit links only when no mode is to be set.
+        link: copy.link && chmod.is_none(),
+        downloads: Vec::new(),
+        checkouts: Vec::new(),
+        history: history + &sources_text(&copy.files),
+    })
+}
+
+fn added(state: &ImageState, add: &dockerfile::Add) -> Result<FileWork> {
+    let chmod = parsed_chmod(add.chmod.as_deref())?;
+    let exclude = Patterns::new(&add.exclude).context("--exclude")?;
+    let owner = add.chown.clone().filter(|o| !o.is_empty());
+    let to = state.config.absolute(&add.files.destination);
+    let mut operations = Vec::new();
+    let mut downloads = Vec::new();
+    let mut checkouts = Vec::new();
+    let mut local = Vec::new();
+    for source in add.files.paths() {
+        if add::is_git(source) {
+            checkouts.push((operations.len(), GitSource::parse(source, add)?));
+            operations.push(Operation::Copy {
+                sources: Vec::new(),
+                to: to.clone(),
+            });
+            continue;
+        }
+        if add::is_url(source) {
+            downloads.push((operations.len(), add::Download::new(source, add)?));
+            operations.push(Operation::Copy {
+                sources: Vec::new(),
+                to: to.clone(),
+            });
+        } else {
+            local.push(source.to_string());
+        }
+    }
+    if add.checksum.is_some() && downloads.len() + checkouts.len() != 1 {
+        bail!("--checksum needs one http(s) or git source");
+    }
+    if !local.is_empty() {
+        operations.push(match add.unpack {
+            Some(false) => Operation::Copy {
+                sources: local,
+                to: to.clone(),
+            },
+            _ => Operation::Unpack {
+                sources: local,
+                to: to.clone(),
+            },
+        });
+    }
+    operations.extend(inline(&add.files, &to));
+    let several = add.files.sources.len() > 1;
+    if several && !crate::files::copy::plan::names_directory(&to) && !downloads.is_empty() {
+        bail!("several sources go into a directory: write the destination as `{to}/`");
+    }
+    let steps = operations
+        .into_iter()
+        .map(|operation| {
+            let step = FileStep {
+                operation,
+                owner: None,
+                chmod: chmod.clone(),
+                exclude: exclude.clone(),
+            };
+            (step, owner.clone())
+        })
+        .collect();
+    Ok(FileWork {
+        steps,
+        from: None,
+        link: add.link && chmod.is_none(),
+        downloads,
+        checkouts,
+        history: format!(
+            "ADD{}{}",
+            flags_text(add.chown.as_deref(), add.chmod.as_deref()),
+            sources_text(&add.files)
+        ),
+    })
+}
+
+fn parsed_chmod(text: Option<&str>) -> Result<Option<Chmod>> {
+    text.filter(|t| !t.is_empty())
+        .map(Chmod::parse)
+        .transpose()
+        .context("--chmod")
+}
+
+fn flags_text(chown: Option<&str>, chmod: Option<&str>) -> String {
+    let flag = |name: &str, value: Option<&str>| match value {
+        Some(value) if !value.is_empty() => format!(" --{name}={value}"),
+        _ => String::new(),
+    };
+    flag("chown", chown) + &flag("chmod", chmod)
+}
+
+fn sources_text(files: &dockerfile::Files) -> String {
+    let mut text = String::new();
+    for path in files.paths() {
+        text += &format!(" {path}");
+    }
+    for heredoc in files.inline() {
+        text += &format!(" <<{}", heredoc.name);
+    }
+    text + " " + &files.destination + " # buildkit"
+}

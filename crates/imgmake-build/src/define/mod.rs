@@ -1,0 +1,7 @@
+//! What a build is made of, before anything runs: the parsed definition, its stages, and what each step means.
+pub mod config;
+pub mod definition;
+pub mod evaluate;
+pub mod graph;
+pub mod state;
+pub mod steps;

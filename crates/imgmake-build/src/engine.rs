@@ -1,0 +1,38 @@
+//! What builds work with: the store, registries, the helper process, caches.
+
+use std::sync::Arc;
+
+use imgmake_event::{Cancel, Events};
+use imgmake_oci::store::Store;
+use imgmake_registry::Client;
+
+use crate::base::policy::BasePolicy;
+use crate::base::warmed::Warmed;
+use crate::execute::cache::Cache;
+use crate::run::worker::{CacheScope, Worker};
+
+/// Everything that a build works with.
+#[derive(Clone)]
+pub struct Engine {
+    pub store: Store,
+    pub registry: Client,
+    pub git: imgmake_git::Client,
+    pub worker: Arc<Worker>,
+    pub events: Events,
+    pub cancel: Cancel,
+    pub pins: Arc<dyn Pins>,
+    /// Step results in registries, when there are any.
+    pub cache: Option<Arc<Cache>>,
+    /// Base images that need not be pulled.
+    pub warmed: Option<Warmed>,
+    /// Which images bases may be.
+    pub bases: Arc<BasePolicy>,
+    /// Who shares cache mounts.
+    pub cache_scope: CacheScope,
+}
+
+/// FROM tags and ADD URLs resolved once and remembered in the project's state; moves only with `--pull`.
+pub trait Pins: Send + Sync {
+    fn get(&self, name: &str) -> Option<String>;
+    fn set(&self, name: &str, value: &str);
+}

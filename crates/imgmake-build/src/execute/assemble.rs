@@ -1,0 +1,88 @@
+//! Puts an image together: configuration, manifest, and the index over several platforms. Small JSON into
+//! the store; layers are only named.
+
+use anyhow::{Context, Result};
+
+use crate::BuildRequest;
+use crate::define::state::ImageState;
+use imgmake_oci::image::{Descriptor, ImageIndex, ImageManifest, RootFs, to_json};
+use imgmake_oci::store::Store;
+
+/// Manifest annotations may be written for one kind of document: `index:name`, `manifest:name`.
+enum Document {
+    Manifest,
+    Index,
+}
+
+fn annotations(
+    request: &BuildRequest,
+    document: &Document,
+) -> std::collections::BTreeMap<String, String> {
+    let own = |key: &str| match (key.split_once(':'), document) {
+        (Some(("index", rest)), Document::Index) => Some(rest.to_string()),
+        (Some(("index", _)), Document::Manifest) => None,
+        (Some(("manifest", rest)), Document::Manifest) => Some(rest.to_string()),
+        (Some(("manifest", _)), Document::Index) => None,
+        (_, Document::Manifest) => Some(key.to_string()),
+        (_, Document::Index) => None,
+    };
+    request
+        .annotations
+        .iter()
+        .filter_map(|(key, value)| Some((own(key)?, value.clone())))
+        .collect()
+}
+
+/// The manifest of one platform's image.
+///
+/// # Errors
+/// The store cannot be written.
+pub fn manifest(image: &ImageState, request: &BuildRequest, store: &Store) -> Result<Descriptor> {
+    let mut config = image.config.image.clone();
+    config.created = Some(image.config.created.clone());
+    config.config.labels.extend(request.labels.clone());
+    config.rootfs = RootFs {
+        diff_ids: image.layers.iter().map(|l| l.diff_id.clone()).collect(),
+        ..RootFs::default()
+    };
+    let config_bytes = to_json(&config);
+    let config_descriptor = Descriptor::of(request.format.config(), &config_bytes);
+    store.put_bytes(&config_bytes)?;
+    let layers = image.layers.iter().map(|l| l.descriptor.clone()).collect();
+    let mut manifest = ImageManifest::new(request.format, config_descriptor, layers);
+    manifest.annotations = annotations(request, &Document::Manifest);
+    let bytes = to_json(&manifest);
+    store
+        .put_bytes(&bytes)
+        .context("cannot write the image's manifest")?;
+    Ok(Descriptor {
+        platform: Some(config.platform()),
+        ..Descriptor::of(request.format.manifest(), &bytes)
+    })
+}
+
+/// One manifest stays itself; several get an index.
+///
+/// # Errors
+/// The store cannot be written.
+pub fn root(
+    manifests: Vec<Descriptor>,
+    request: &BuildRequest,
+    store: &Store,
+) -> Result<Descriptor> {
+    let asked = request.args.get("BUILDKIT_MULTI_PLATFORM");
+    let always = asked.is_some_and(|v| matches!(v.as_str(), "1" | "true" | "TRUE" | "True"));
+    if let ([only], false) = (manifests.as_slice(), always) {
+        return Ok(Descriptor {
+            platform: None,
+            ..only.clone()
+        });
+    }
+    let mut index = ImageIndex::new(request.format, manifests);
+    index.annotations = annotations(request, &Document::Index);
+    let bytes = to_json(&index);
+    store
+        .put_bytes(&bytes)
+        .context("cannot write the image's index")?;
+    Ok(Descriptor::of(request.format.index(), &bytes))
+}

@@ -1,0 +1,146 @@
+//! What is worth a warning before and after a build: the build checks, and arguments that nothing took.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{Result, anyhow, bail};
+
+use crate::define::definition::Loaded;
+use crate::define::graph::Program;
+use crate::{BuildRequest, Engine, Recipe};
+use imgmake_dockerfile::lint::{CheckOptions, Facts, PlatformMismatch, Warning, is_fatal, lint};
+use imgmake_dockerfile::{PLATFORM_ARGS, PROXY_ARGS};
+use imgmake_event::Event;
+use imgmake_guard::printable;
+
+fn send(request: &BuildRequest, engine: &Engine, message: String) {
+    engine.events.send(Event::Warning {
+        target: Some(request.target.clone()),
+        message,
+    });
+}
+
+/// The build checks, with file and line.
+///
+/// # Errors
+/// There are some, and the file says `check=error=true`.
+pub fn of_lint(
+    request: &BuildRequest,
+    engine: &Engine,
+    loaded: &Loaded,
+    program: &Program,
+) -> Result<()> {
+    let Some(parsed) = loaded.parsed() else {
+        return Ok(());
+    };
+    let context = loaded.context(request, None).ok();
+    let mut environments = BTreeMap::new();
+    let mut triggers = BTreeMap::new();
+    let mut mismatches = Vec::new();
+    for (stage, (image, wanted)) in &program.bases {
+        let pairs = image.config.config.env.iter();
+        let environment: BTreeMap<String, String> = pairs
+            .filter_map(|p| p.split_once('='))
+            .map(|(name, value)| (name.to_string(), value.to_string()))
+            .collect();
+        environments.insert(*stage, environment);
+        triggers.insert(*stage, image.config.config.on_build.clone());
+        let actual = image.config.platform();
+        if !actual.serves(wanted) {
+            mismatches.push(PlatformMismatch {
+                stage: *stage,
+                image: image.name.clone(),
+                expected: wanted.to_string(),
+                actual: actual.to_string(),
+            });
+        }
+    }
+    let check = request
+        .args
+        .get("BUILDKIT_DOCKERFILE_CHECK")
+        .map(|text| CheckOptions::parse(text))
+        .transpose()
+        .map_err(|e| anyhow!("BUILDKIT_DOCKERFILE_CHECK: {e}"))?;
+    let facts = Facts {
+        build_args: Some(&request.args),
+        check: check.as_ref(),
+        base_environments: Some(&environments),
+        base_triggers: Some(&triggers),
+        base_platforms: &mismatches,
+        ignore: context.as_ref().map(|c| c.ignore_rules().rules()),
+    };
+    let warnings = lint(parsed, &facts);
+    for warning in &warnings {
+        let place = format!("{}:{}", program.file, warning.line);
+        let name = warning.rule.name();
+        send(
+            request,
+            engine,
+            format!("{place}: {name}: {}", warning.message),
+        );
+    }
+    if is_fatal(parsed, &facts, &warnings) {
+        let who = match check {
+            Some(_) => "BUILDKIT_DOCKERFILE_CHECK says `error=true`",
+            None => "the file says `check=error=true`",
+        };
+        bail!("{}: {}", program.file, refusal(&warnings, who));
+    }
+    Ok(())
+}
+
+/// `2 build checks failed: StageNameCasing (line 2), …`: the checks by their first lines.
+fn refusal(warnings: &[Warning], who: &str) -> String {
+    let mut by_rule: Vec<(String, Vec<usize>)> = Vec::new();
+    for warning in warnings {
+        let name = warning.rule.name();
+        match by_rule.iter_mut().find(|(rule, _)| *rule == name) {
+            Some((_, lines)) => lines.push(warning.line),
+            None => by_rule.push((name, vec![warning.line])),
+        }
+    }
+    let told = by_rule.iter().map(|(rule, lines)| {
+        let mut lines = lines.clone();
+        lines.dedup();
+        let word = if lines.len() == 1 { "line" } else { "lines" };
+        format!("{rule} ({word} {})", printable::list(&lines))
+    });
+    let count = match warnings.len() {
+        1 => "a build check".to_string(),
+        n => format!("{n} build checks"),
+    };
+    format!(
+        "{count} failed, and {who}: {} (mend them, or leave checks out with `# check=skip=NAME`)",
+        printable::list(told)
+    )
+}
+
+/// BuildKit's own arguments that mean something here.
+const BUILDKIT_ARGS: [&str; 5] = [
+    "BUILDKIT_CONTEXT_KEEP_GIT_DIR",
+    "BUILDKIT_DOCKERFILE_CHECK",
+    "BUILDKIT_MULTI_PLATFORM",
+    "BUILDKIT_SANDBOX_HOSTNAME",
+    "BUILDKIT_SYNTAX",
+];
+
+/// A build argument that nothing takes is mostly misspelt.
+pub fn of_unused_args(request: &BuildRequest, engine: &Engine, taken: &BTreeSet<String>) {
+    if !matches!(request.recipe, Recipe::Dockerfile { .. }) {
+        return;
+    }
+    for name in request.args.keys() {
+        let known = taken.contains(name)
+            || PROXY_ARGS.contains(&name.as_str())
+            || PLATFORM_ARGS.contains(&name.as_str())
+            || BUILDKIT_ARGS.contains(&name.as_str())
+            || name == "SOURCE_DATE_EPOCH";
+        if known {
+            continue;
+        }
+        let message = match name.starts_with("BUILDKIT_") {
+            true => format!("the build argument `{name}` is for BuildKit and has no effect here"),
+            false => format!("no ARG takes the build argument `{name}`"),
+        };
+        send(request, engine, message);
+    }
+}

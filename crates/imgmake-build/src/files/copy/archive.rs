@@ -1,0 +1,177 @@
+//! ADD of a local archive: its entries become entries of the layer, as if it had been unpacked in the
+//! image. Archives are known by their content, whatever their name.
+
+use std::io::Read;
+
+use anyhow::{Context, Result, bail};
+
+use super::contents::{Contents, open_content};
+use super::plan::{Content, Planned, Planner, Standing};
+use super::tree::{base_name, join, parent, relative, show};
+use imgmake_event::Cancel;
+use imgmake_oci::layer::{Entry, EntryKind, LayerReader, decompress, looks_like_tar};
+
+/// Reads an archive's entries, decompressed.
+pub fn reader<'a>(
+    archive: &'a Content,
+    contents: &'a mut dyn Contents,
+    cancel: &Cancel,
+) -> Result<LayerReader<Box<dyn Read + Send + 'a>>> {
+    let packed = cancel.reader(open_content(archive, contents)?);
+    Ok(LayerReader::new(decompress(packed)?).stopped_by(cancel))
+}
+
+/// Whether these bytes are a tar archive, compressed or not.
+pub fn is_archive(content: &Content, contents: &mut dyn Contents, cancel: &Cancel) -> bool {
+    let mut start = Vec::new();
+    let read = open_content(content, contents)
+        .and_then(|bytes| decompress(cancel.reader(bytes)))
+        .and_then(|bytes| Ok(bytes.take(512).read_to_end(&mut start)?));
+    // An empty archive is copied; what begins like one and goes wrong later is a mistake.
+    read.is_ok() && looks_like_tar(&start) && start.iter().any(|byte| *byte != 0)
+}
+
+impl Planner<'_> {
+    /// Unpacks an archive into a directory of the image, which is made when it is not there.
+    /// Gives false, and plans nothing, when the bytes are no archive.
+    ///
+    /// # Errors
+    /// A broken archive, or one that holds what no layer can say.
+    pub fn unpack(
+        &mut self,
+        archive: Content,
+        contents: &mut dyn Contents,
+        to: &str,
+        cancel: &Cancel,
+    ) -> Result<bool> {
+        if !is_archive(&archive, contents, cancel) {
+            return Ok(false);
+        }
+        let written = relative(to);
+        self.ensure_directory(&written)?;
+        let directory = self.resolve(&written, true)?;
+        let archives = &mut self.plan_mut().archives;
+        archives.push(archive.clone());
+        let which = archives.len() - 1;
+        let mut entries = reader(&archive, contents, cancel)?;
+        let mut number = 0;
+        while let Some(entry) = entries.next_entry().context("the archive is damaged")? {
+            self.unpack_entry(entry, &directory, which, number)?;
+            number += 1;
+        }
+        Ok(true)
+    }
+
+    fn unpack_entry(
+        &mut self,
+        entry: Entry,
+        directory: &[u8],
+        archive: usize,
+        number: u64,
+    ) -> Result<()> {
+        if entry.path.is_empty() {
+            return Ok(()); // `./`: the destination keeps what it is.
+        }
+        if base_name(&entry.path).starts_with(b".wh.") {
+            bail!(
+                "the archive holds `{}`: names that begin with `.wh.` mean deletion in an image layer",
+                show(&entry.path)
+            );
+        }
+        let path = self.place(directory, &entry.path)?;
+        if let EntryKind::HardLink { target } = &entry.kind {
+            return self.link(&entry, path, directory, target);
+        }
+        let kind = entry.kind;
+        let content = match kind {
+            EntryKind::File { .. } => Content::Archive { archive, number },
+            _ => Content::None,
+        };
+        let (uid, gid) = self.rules().owner.unwrap_or((entry.uid, entry.gid));
+        let entry = Entry {
+            path,
+            kind,
+            uid,
+            gid,
+            mode: entry.mode & 0o7777,
+            mtime: self.clamped(entry.mtime),
+            xattrs: entry.xattrs,
+        };
+        self.insert(Planned {
+            entry,
+            content,
+            hash: None,
+            kept: false,
+        });
+        Ok(())
+    }
+
+    /// Another name for what is there already. As when BuildKit unpacks, that is what lies there at
+    /// this moment: a later entry is not there yet, and one that is replaced later stays under this name.
+    fn link(
+        &mut self,
+        entry: &Entry,
+        path: Vec<u8>,
+        directory: &[u8],
+        target: &[u8],
+    ) -> Result<()> {
+        let refused = |why: &str| {
+            let (entry, target) = (show(&entry.path), show(target));
+            anyhow::anyhow!("the archive's entry `{entry}` is a hard link to `{target}`, {why}")
+        };
+        let nothing = || refused("which is not there: a file must come before the links to it");
+        let written = target;
+        let above = self.resolve(parent(&join(directory, target)), true)?;
+        let target = join(&above, base_name(written));
+        // The link takes the place of a directory, which goes with all that it holds.
+        if target.starts_with(&join(&path, b"")) {
+            return Err(nothing());
+        }
+        let Some(there) = self.plan_mut().entries.get(&target).cloned() else {
+            return match self.standing(&target) {
+                Standing::Nothing => Err(nothing()),
+                Standing::Directory => Err(refused("which is a directory")),
+                Standing::Link(_) | Standing::Other => Err(refused(
+                    "which is in the image and not in the archive: a layer cannot link to a file of another; put the file into the archive",
+                )),
+            };
+        };
+        let file = match &there.entry.kind {
+            EntryKind::Directory => return Err(refused("which is a directory")),
+            // These have no content that two names could share.
+            EntryKind::Symlink { .. }
+            | EntryKind::CharDevice { .. }
+            | EntryKind::BlockDevice { .. }
+            | EntryKind::Fifo => None,
+            EntryKind::File { .. } => Some(target.clone()),
+            EntryKind::HardLink { target } => Some(target.clone()),
+        };
+        if target == path {
+            // What stood there is taken away before the link is made.
+            return Err(nothing());
+        }
+        if file.as_ref() == Some(&path) {
+            // Both are names of one file already.
+            return Ok(());
+        }
+        let mut linked = there;
+        linked.entry.path = path;
+        if let Some(target) = file {
+            linked.entry.kind = EntryKind::HardLink { target };
+            linked.content = Content::None;
+            linked.hash = None;
+        }
+        self.insert(linked);
+        Ok(())
+    }
+
+    /// Where an archive's path lies once links of the image and of the archive are followed.
+    fn place(&mut self, directory: &[u8], path: &[u8]) -> Result<Vec<u8>> {
+        let whole = join(directory, path);
+        let above = self.resolve(parent(&whole), true)?;
+        if !matches!(self.standing(&above), Standing::Directory) {
+            self.ensure_directory(&above)?;
+        }
+        Ok(join(&above, base_name(&whole)))
+    }
+}

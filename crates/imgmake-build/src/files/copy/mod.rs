@@ -1,0 +1,17 @@
+//! The copy engine: COPY and ADD as a plan (which entries, with which bytes), and the plan as a layer.
+//!
+//! `tree` (what can be read) → `plan` (what goes where) → `write` (one pass into the store). A plan is
+//! metadata only, so that its key is known before a byte is copied. Knows layers and the store; no
+//! Dockerfile, no registry, no sandbox.
+
+mod archive;
+pub mod contents;
+pub mod mode;
+pub mod owner;
+pub mod plan;
+pub mod select;
+pub mod tree;
+pub mod write;
+
+pub use plan::{Content, FreshFile, Plan, Planned, Planner, Rules};
+pub use tree::{LayerTree, Node, Tree};

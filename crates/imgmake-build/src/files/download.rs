@@ -1,0 +1,213 @@
+//! ADD's remote sources: a URL is downloaded once, checked, kept in the store, and remembered by its
+//! content until `--pull`.
+
+use std::io::Read;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use crate::files::operation::{Fetched, hash_reader};
+use crate::{BuildRequest, Engine};
+use imgmake_dockerfile as dockerfile;
+use imgmake_event::{Direction, Event};
+use imgmake_oci::image::{Descriptor, Digest};
+use imgmake_oci::layer::Timestamp;
+
+/// One http(s) source.
+#[derive(Clone, Debug)]
+pub struct Download {
+    pub url: String,
+    /// The file's name: the last part of the URL's path.
+    pub name: String,
+    pub checksum: Option<Digest>,
+    pub unpack: bool,
+}
+
+impl Download {
+    /// # Errors
+    /// A checksum that is no digest, or that stands with several sources.
+    pub fn new(url: &str, add: &dockerfile::Add) -> Result<Download> {
+        let checksum = match &add.checksum {
+            Some(_) if add.files.sources.len() > 1 => {
+                bail!("--checksum goes with one source only")
+            }
+            Some(text) => Some(text.parse::<Digest>().context("--checksum")?),
+            None => None,
+        };
+        let parsed = url::Url::parse(url).with_context(|| format!("`{url}` is no URL"))?;
+        let name = parsed
+            .path_segments()
+            .and_then(|mut parts| parts.next_back().map(str::to_string))
+            .filter(|n| !n.is_empty())
+            .unwrap_or_else(|| "__unnamed__".into());
+        Ok(Download {
+            url: url.to_string(),
+            name,
+            checksum,
+            unpack: add.unpack == Some(true),
+        })
+    }
+}
+
+pub fn is_url(source: &str) -> bool {
+    source.starts_with("http://") || source.starts_with("https://")
+}
+
+/// `git@host:path`, `git://`, `ssh://`, and http(s) URLs whose path ends in `.git`.
+pub fn is_git(source: &str) -> bool {
+    if source.starts_with("git://") || source.starts_with("ssh://") || source.starts_with("git@") {
+        return true;
+    }
+    is_url(source)
+        && source
+            .split(['#', '?'])
+            .next()
+            .is_some_and(|url| url.ends_with(".git"))
+}
+
+/// What a pin says: `sha256:… SECONDS SIZE`.
+struct Pin {
+    digest: Digest,
+    mtime: i64,
+    size: u64,
+}
+
+impl Pin {
+    fn parse(text: &str) -> Option<Pin> {
+        let mut words = text.split(' ');
+        Some(Pin {
+            digest: words.next()?.parse().ok()?,
+            mtime: words.next()?.parse().ok()?,
+            size: words.next()?.parse().ok()?,
+        })
+    }
+
+    fn text(&self) -> String {
+        format!("{} {} {}", self.digest, self.mtime, self.size)
+    }
+}
+
+/// The file behind a URL, in the store.
+///
+/// # Errors
+/// The server's; content that is not what the checksum or the pin says.
+pub fn fetch(download: &Download, engine: &Engine, request: &BuildRequest) -> Result<Fetched> {
+    let pinned = match request.pull {
+        true => None,
+        false => engine.pins.get(&download.url).and_then(|t| Pin::parse(&t)),
+    };
+    let wanted = download
+        .checksum
+        .as_ref()
+        .or(pinned.as_ref().map(|p| &p.digest));
+    let pin = match pinned.as_ref() {
+        Some(pin) if engine.store.has(&pin.digest) && wanted == Some(&pin.digest) => Pin {
+            digest: pin.digest.clone(),
+            ..*pin
+        },
+        _ => {
+            let pin = get(download, wanted, engine, request)
+                .with_context(|| format!("cannot download `{}`", download.url))?;
+            engine.pins.set(&download.url, &pin.text());
+            pin
+        }
+    };
+    let path = engine.store.blob_path(&pin.digest);
+    Ok(Fetched {
+        hash: engine.store.with_blob(&pin.digest, |blob| {
+            Ok(hash_reader(engine.cancel.reader(blob))?)
+        })?,
+        path,
+        size: pin.size,
+        mtime: Timestamp {
+            seconds: pin.mtime,
+            nanos: 0,
+        },
+    })
+}
+
+fn get(
+    download: &Download,
+    wanted: Option<&Digest>,
+    engine: &Engine,
+    request: &BuildRequest,
+) -> Result<Pin> {
+    let agent: ureq::Agent = ureq::Agent::config_builder()
+        .timeout_connect(Some(Duration::from_secs(30)))
+        .timeout_recv_response(Some(Duration::from_secs(120)))
+        .user_agent("imgmake")
+        .build()
+        .into();
+    let mut response = agent.get(&download.url).call()?;
+    let mtime = response
+        .headers()
+        .get("last-modified")
+        .and_then(|v| http_date(v.to_str().ok()?))
+        .unwrap_or(0);
+    let total = response.body().content_length();
+    let mut body = response.body_mut().as_reader();
+    let mut writer = engine.store.blob_writer()?;
+    let mut block = vec![0; 256 << 10];
+    let mut done = 0u64;
+    loop {
+        engine.cancel.check()?;
+        let read = body.read(&mut block)?;
+        if read == 0 {
+            break;
+        }
+        std::io::Write::write_all(&mut writer, &block[..read])?;
+        done += read as u64;
+        engine.events.send(Event::Progress {
+            target: request.target.clone(),
+            what: download.name.clone(),
+            direction: Direction::Pull,
+            done,
+            total,
+        });
+    }
+    let expected = wanted.map(|d| Descriptor::new("", d.clone(), done));
+    let committed = writer.commit(expected.as_ref());
+    let (digest, size) = committed.with_context(|| match download.checksum {
+        Some(_) => "it is not what --checksum says",
+        None => "it has changed since it was first downloaded (--pull takes the new one)",
+    })?;
+    Ok(Pin {
+        digest,
+        mtime,
+        size,
+    })
+}
+
+/// `Sun, 06 Nov 1994 08:49:37 GMT`.
+fn http_date(text: &str) -> Option<i64> {
+    let text = text.trim().replace("GMT", "+0000");
+    time::OffsetDateTime::parse(&text, &time::format_description::well_known::Rfc2822)
+        .ok()
+        .map(time::OffsetDateTime::unix_timestamp)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn git_sources_are_told_from_urls() {
+        for (source, git) in [
+            ("https://github.com/a/b.git", true),
+            ("https://github.com/a/b.git#v1", true),
+            ("git@github.com:a/b", true),
+            ("https://example.com/a.tar.gz", false),
+            ("dir/a.git", false),
+        ] {
+            assert_eq!(is_git(source), git, "{source}");
+        }
+    }
+
+    #[test]
+    fn dates_of_http_are_read() {
+        assert_eq!(
+            http_date("Sun, 06 Nov 1994 08:49:37 GMT"),
+            Some(784_111_777)
+        );
+    }
+}

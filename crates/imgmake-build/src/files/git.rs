@@ -1,0 +1,236 @@
+//! ADD of a git repository: references become commits once and are remembered; the files of the
+//! commit are checked out for the step alone.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+
+use crate::{BuildRequest, Engine, SecretSource};
+use imgmake_core::manifest::suggest;
+use imgmake_dockerfile as dockerfile;
+use imgmake_git::{Client, GitDirectory, Login, LoginRefused, NoReference, Remote, Submodules};
+
+/// A repository as ADD names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GitSource {
+    pub remote: Remote,
+    /// Branch, tag or commit; HEAD without one.
+    pub reference: Option<String>,
+    /// The directory to take; all without one.
+    pub subdirectory: String,
+    pub keep_git_directory: bool,
+    pub submodules: bool,
+    /// A commit, or the beginning of one, that it must be.
+    pub checksum: Option<String>,
+}
+
+impl GitSource {
+    /// `REMOTE[#REF[:DIR]]` or `REMOTE?ref=…&subdir=…`.
+    ///
+    /// # Errors
+    /// Query fields that mean nothing, or that say something else than a flag.
+    pub fn parse(source: &str, add: &dockerfile::Add) -> Result<GitSource> {
+        let (rest, fragment) = source.split_once('#').unwrap_or((source, ""));
+        let (remote, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let (reference, subdirectory) = fragment.split_once(':').unwrap_or((fragment, ""));
+        let some = |text: &str| (!text.is_empty()).then(|| text.to_string());
+        let mut git = GitSource {
+            remote: Remote::parse(remote)?,
+            reference: some(reference),
+            subdirectory: subdirectory.to_string(),
+            keep_git_directory: add.keep_git_dir.unwrap_or(false),
+            submodules: true,
+            checksum: add.checksum.clone(),
+        };
+        for (key, value) in url::form_urlencoded::parse(query.as_bytes()) {
+            let truth = || match value.as_ref() {
+                "" | "1" | "true" => Ok(true),
+                "0" | "false" => Ok(false),
+                other => bail!("`{key}={other}` in `{source}`: expected true or false"),
+            };
+            match key.as_ref() {
+                "ref" | "branch" | "tag" => git.reference = some(&value),
+                "subdir" => git.subdirectory = value.to_string(),
+                "checksum" | "commit" => git.checksum = some(&value),
+                "submodules" => git.submodules = truth()?,
+                "keep-git-dir" => {
+                    let keep = truth()?;
+                    if add.keep_git_dir.is_some_and(|flag| flag != keep) {
+                        bail!("`{source}` and --keep-git-dir say different things");
+                    }
+                    git.keep_git_directory = keep;
+                }
+                other => bail!("`{other}` in `{source}` is no option of a git source"),
+            }
+        }
+        Ok(git)
+    }
+
+    fn wanted(&self) -> &str {
+        match (&self.reference, &self.checksum) {
+            (Some(reference), _) => reference,
+            (None, Some(commit)) if is_commit(commit) => commit,
+            (None, _) => "HEAD",
+        }
+    }
+}
+
+fn is_commit(text: &str) -> bool {
+    matches!(text.len(), 40 | 64) && text.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
+/// The commit that the source means: asked once, then remembered until `--pull`.
+///
+/// # Errors
+/// The server's; no such reference; not the commit that the checksum says.
+pub fn resolve(source: &GitSource, engine: &Engine, request: &BuildRequest) -> Result<String> {
+    let wanted = source.wanted();
+    if is_commit(wanted) {
+        return checked(source, wanted.to_ascii_lowercase());
+    }
+    let name = format!("git {}#{wanted}", source.remote.address);
+    if !request.pull
+        && let Some(commit) = engine.pins.get(&name).filter(|c| is_commit(c))
+    {
+        return checked(source, commit);
+    }
+    let remote = with_login(source, request)?;
+    let client = client(engine, request);
+    let commit = client.resolve(&remote, wanted).map_err(explained)?;
+    engine.pins.set(&name, &commit);
+    checked(source, commit)
+}
+
+/// ssh asks the agent that the build was given.
+fn client(engine: &Engine, request: &BuildRequest) -> Client {
+    let agent = request
+        .ssh
+        .get("default")
+        .and_then(|socket| socket.to_str());
+    match agent {
+        Some(socket) => engine.git.with("SSH_AUTH_SOCK", socket),
+        None => engine.git.clone(),
+    }
+}
+
+/// The login of the address, else that of the secrets that BuildKit looks for, for this host or
+/// for all.
+fn with_login(source: &GitSource, request: &BuildRequest) -> Result<Remote> {
+    let mut remote = source.remote.clone();
+    if remote.login.is_some() {
+        return Ok(remote);
+    }
+    let host = remote.address.host().to_string();
+    for suffix in [format!(".{host}"), String::new()] {
+        let secret = |name: &str| secret(request, &format!("{name}{suffix}"));
+        if let Some(header) = secret("GIT_AUTH_HEADER")? {
+            let login = Login::header(&header);
+            remote.login = Some(login.context("the secret GIT_AUTH_HEADER is no header's value")?);
+            break;
+        }
+        if let Some(token) = secret("GIT_AUTH_TOKEN")? {
+            remote.login = Some(Login::basic("x-access-token", token.trim()));
+            break;
+        }
+    }
+    Ok(remote)
+}
+
+fn secret(request: &BuildRequest, name: &str) -> Result<Option<String>> {
+    let bytes = match request.secrets.get(name) {
+        None => return Ok(None),
+        Some(SecretSource::Value(bytes)) => bytes.clone(),
+        Some(SecretSource::File(path)) => {
+            std::fs::read(path).with_context(|| format!("cannot read the secret {name}"))?
+        }
+    };
+    let text = String::from_utf8(bytes).ok();
+    Ok(Some(text.with_context(|| {
+        format!("the secret {name} is no text")
+    })?))
+}
+
+/// What to do about it.
+fn explained(error: anyhow::Error) -> anyhow::Error {
+    if let Some(missing) = error.downcast_ref::<NoReference>() {
+        let known = missing.known.iter().map(String::as_str);
+        return match suggest::help(&missing.name, known) {
+            Some(help) => anyhow::anyhow!("{missing}: {help}"),
+            None => error,
+        };
+    }
+    match error.downcast_ref::<LoginRefused>() {
+        Some(refused) => {
+            anyhow::anyhow!("{refused}; give the secret GIT_AUTH_TOKEN, or a `.netrc`")
+        }
+        None => error,
+    }
+}
+
+fn checked(source: &GitSource, commit: String) -> Result<String> {
+    match &source.checksum {
+        Some(sum) if !commit.starts_with(&sum.to_ascii_lowercase()) => bail!(
+            "`{}` at `{}` is commit {commit}, but --checksum says {sum}",
+            source.remote.address,
+            source.wanted()
+        ),
+        _ => Ok(commit),
+    }
+}
+
+/// A checkout that goes away with this value.
+pub struct Checkout {
+    directory: PathBuf,
+    /// What is to be copied.
+    pub root: PathBuf,
+}
+
+impl Drop for Checkout {
+    fn drop(&mut self) {
+        drop(imgmake_guard::confined::remove_tree(&self.directory));
+    }
+}
+
+/// # Errors
+/// The server's; a subdirectory that is not there.
+pub fn checkout(
+    source: &GitSource,
+    commit: &str,
+    engine: &Engine,
+    request: &BuildRequest,
+) -> Result<Checkout> {
+    let directory = engine.store.temporary_dir()?;
+    let mut checkout = Checkout {
+        root: directory.clone(),
+        directory,
+    };
+    let remote = with_login(source, request)?;
+    let keep = match source.keep_git_directory {
+        true => GitDirectory::Keep,
+        false => GitDirectory::Remove,
+    };
+    let submodules = match source.submodules {
+        true => Submodules::Recursive,
+        false => Submodules::Leave,
+    };
+    let place = &checkout.directory;
+    let done = engine
+        .git
+        .checkout(&remote, commit, place, keep, submodules);
+    done.map_err(explained)?;
+    let inner = crate::files::copy::tree::relative(&source.subdirectory);
+    checkout.root = checkout.directory.join(super::copy::tree::show(&inner));
+    let whole = checkout.directory.canonicalize()?;
+    let root = checkout
+        .root
+        .canonicalize()
+        .ok()
+        .filter(|r| r.is_dir() && r.starts_with(&whole));
+    checkout.root = root.with_context(|| {
+        format!(
+            "`{}` has no directory `{}`",
+            source.remote.address, source.subdirectory
+        )
+    })?;
+    Ok(checkout)
+}

@@ -1,0 +1,8 @@
+//! Files that become layers: where they come from, what goes where, and the layer itself.
+pub mod context;
+pub mod copy;
+pub mod download;
+pub mod git;
+pub mod layer;
+pub mod operation;
+pub mod patterns;

@@ -1,0 +1,88 @@
+//! An image whose tree the command itself has changed: of everything, a snapshot has the
+//! inode, and the layers' indexes have contents, targets and attributes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+
+use anyhow::{Context, Result};
+use rustix::fs::Stat;
+
+use super::inode::{Inode, Original};
+use crate::rootfs::attributes::is_imported;
+use crate::rootfs::placeholder;
+use crate::rootfs::snapshot::{Snapshot, StatRecord};
+use imgmake_oci::layer::{EntryKind, IndexEntry, join};
+
+pub(in crate::rootfs) struct SnapshotBaseline<'a> {
+    snapshot: &'a Snapshot,
+    path: Vec<u8>,
+}
+
+impl<'a> SnapshotBaseline<'a> {
+    pub(super) fn root(snapshot: &'a Snapshot) -> SnapshotBaseline<'a> {
+        SnapshotBaseline {
+            snapshot,
+            path: Vec::new(),
+        }
+    }
+
+    /// `None` also for what was in the tree without being in the image: no layer holds sockets.
+    pub(super) fn get(&self, name: &[u8]) -> Option<Seen<'a>> {
+        let then = self.snapshot.directory(&self.path)?.get(name)?;
+        let said = self.snapshot.image().get(&join(&self.path, name))?;
+        Some(Seen { then, said })
+    }
+
+    pub(super) fn enter(&self, name: &[u8]) -> SnapshotBaseline<'a> {
+        SnapshotBaseline {
+            snapshot: self.snapshot,
+            path: join(&self.path, name),
+        }
+    }
+
+    pub(super) fn names(&self) -> BTreeSet<Vec<u8>> {
+        let here = self.snapshot.directory(&self.path);
+        let names = here.into_iter().flat_map(BTreeMap::keys);
+        names
+            .filter(|name| self.get(name).is_some())
+            .cloned()
+            .collect()
+    }
+}
+
+pub(super) struct Seen<'a> {
+    then: &'a StatRecord,
+    said: &'a IndexEntry,
+}
+
+impl Original for Seen<'_> {
+    fn is_untouched(&self, now: &Stat) -> bool {
+        self.then.is_still(now)
+    }
+
+    fn inode(&self) -> Inode {
+        self.then.inode
+    }
+
+    fn xattrs(&self) -> Result<BTreeMap<Vec<u8>, Vec<u8>>> {
+        let all = self.said.entry.xattrs.clone().into_iter();
+        Ok(all.filter(|(name, _)| is_imported(name)).collect())
+    }
+
+    fn target(&self) -> Result<Vec<u8>> {
+        match &self.said.entry.kind {
+            EntryKind::Symlink { target } => Ok(target.clone()),
+            other => anyhow::bail!("a symlink of the tree is {other:?} in the image's layers"),
+        }
+    }
+
+    fn has_content_of(&self, file: File) -> Result<bool> {
+        if let EntryKind::CharDevice { .. } | EntryKind::BlockDevice { .. } = self.said.entry.kind {
+            // The sizes are equal: a placeholder is empty.
+            return Ok(placeholder::device_of(&file).as_ref() == Some(&self.said.entry.kind));
+        }
+        let mut hash = blake3::Hasher::new();
+        hash.update_reader(file).context("cannot read it")?;
+        Ok(self.said.content == Some(*hash.finalize().as_bytes()))
+    }
+}

@@ -1,0 +1,4 @@
+//! RUN: its request and key, the helper process that runs it, and its output.
+pub mod output;
+pub mod prepare;
+pub mod worker;

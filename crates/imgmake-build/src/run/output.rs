@@ -1,0 +1,137 @@
+//! A RUN's output: every line is an event; the whole is kept in a file for as long as the step may fail.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+
+use crate::define::graph::ProgramStep;
+use crate::execute::executor::Execution;
+use crate::run::worker::RunRequest;
+use imgmake_event::Event;
+use imgmake_guard::modes::{self, PRIVATE};
+use imgmake_oci::layer::LayerBlob;
+
+const SHOWN_LINES: usize = 20;
+
+/// # Errors
+/// The command's exit code with the last lines it wrote and where the rest is.
+pub fn run(
+    execution: &Execution<'_>,
+    request: &RunRequest,
+    step: &ProgramStep,
+    id: u32,
+) -> Result<LayerBlob> {
+    let engine = execution.engine;
+    let target = &execution.request.target;
+    let mut log = Log::create(engine.store.root().join("logs"), target, step.line)?;
+    let outcome = engine
+        .worker
+        .run(request, &execution.shared.stop, &mut |stream, line| {
+            log.line(line);
+            engine.events.send(Event::Output {
+                target: target.clone(),
+                step: Some(id),
+                stream,
+                line: line.to_vec(),
+            });
+        })?;
+    // By a signal that may have been meant for all of us.
+    if outcome.exit > 128 && engine.cancel.explains_an_end() {
+        return Err(imgmake_event::Cancelled.into());
+    }
+    engine.cancel.check()?;
+    execution.shared.stop.check()?;
+    match outcome.layer {
+        Some(layer) if outcome.exit == 0 => {
+            log.discard();
+            Ok(layer)
+        }
+        _ => bail!(log.failure(&step.text, outcome.exit)),
+    }
+}
+
+struct Log {
+    path: PathBuf,
+    file: BufWriter<File>,
+    last: VecDeque<Vec<u8>>,
+    lines: usize,
+}
+
+impl Log {
+    fn create(directory: PathBuf, target: &str, line: usize) -> Result<Log> {
+        let at = || format!("cannot write a log in `{}`", directory.display());
+        modes::make_dirs(&directory, PRIVATE).with_context(at)?;
+        let name: String = target
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
+            .collect();
+        let (file, path) = tempfile::Builder::new()
+            .prefix(&format!("{name}-{line}-"))
+            .suffix(".log")
+            .tempfile_in(&directory)
+            .with_context(at)?
+            .keep()
+            .with_context(at)?;
+        Ok(Log {
+            path,
+            file: BufWriter::new(file),
+            last: VecDeque::new(),
+            lines: 0,
+        })
+    }
+
+    /// A full disk must not hide what the command says: the log is then shorter than the output.
+    fn line(&mut self, line: &[u8]) {
+        let _ = self
+            .file
+            .write_all(line)
+            .and_then(|()| self.file.write_all(b"\n"));
+        self.lines += 1;
+        if self.last.len() == SHOWN_LINES {
+            self.last.pop_front();
+        }
+        self.last.push_back(line[..line.len().min(2000)].to_vec());
+    }
+
+    fn discard(self) {
+        let _ = std::fs::remove_file(&self.path);
+    }
+
+    fn failure(mut self, text: &str, exit: i32) -> String {
+        let _ = self.file.flush();
+        let ended = match exit {
+            127 => "exit code 127 (command not found)".to_string(),
+            126 => "exit code 126 (not executable)".to_string(),
+            code if code > 128 => format!("exit code {code} (signal {})", code - 128),
+            code => format!("exit code {code}"),
+        };
+        let mut message = format!("`{}` failed with {ended}", first_line(text));
+        for line in &self.last {
+            message += &format!("\n  | {}", String::from_utf8_lossy(line));
+        }
+        match self.lines > SHOWN_LINES {
+            true => message += &format!("\nthe whole output: {}", self.path.display()),
+            false => {
+                let _ = std::fs::remove_file(&self.path);
+            }
+        }
+        message
+    }
+}
+
+fn first_line(text: &str) -> String {
+    let mut line: String = text
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .chars()
+        .take(200)
+        .collect();
+    if line.len() < text.trim_end().len() {
+        line.push('…');
+    }
+    line
+}

@@ -1,0 +1,481 @@
+//! RUN: an instruction with final values becomes a request to the helper process, and a key.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result, anyhow, bail};
+
+use crate::define::config::Configuring;
+use crate::define::definition::mistake;
+use crate::define::state::ImageState;
+use crate::files::context::ContextTree;
+use crate::files::copy::Tree;
+use crate::files::copy::tree::relative;
+use crate::run::worker::{Network, RunMount, RunRequest, Sharing, TreeSource, authority_variables};
+use crate::step_key::{self, Framed};
+use crate::{BuildRequest, DefaultNetwork, Insecure, SecretSource};
+use imgmake_dockerfile::{
+    Access, CacheSharing, Mount, Ownership, PROXY_ARGS, Run, RunCommand, RunNetwork, RunSecurity,
+};
+use imgmake_event::Cancel;
+use imgmake_oci::layer::EntryKind;
+
+/// A step ready to run; `key` holds everything that may change what it makes.
+pub struct Prepared {
+    pub request: RunRequest,
+    pub key: Framed,
+    /// What the history says after `RUN`.
+    pub history: String,
+}
+
+/// A tree that a mount shows.
+pub struct Mounted {
+    pub tree: Arc<dyn Tree + Send>,
+    pub source: TreeSource,
+    /// The same where it is a directory on this machine, for content hashes.
+    pub context: Option<Arc<ContextTree>>,
+    /// Ends the hashing of its files.
+    pub cancel: Cancel,
+}
+
+/// Puts everything together but `layers`, which the caller adds once the key was not found.
+///
+/// # Errors
+/// Mounts that cannot be had: a missing required secret, a source that is not there.
+pub fn prepare(
+    run: &Run,
+    state: &ImageState,
+    request: &BuildRequest,
+    epoch: Option<i64>,
+    mounted: &mut dyn FnMut(Option<&str>, &str) -> Result<Mounted>,
+) -> Result<Prepared> {
+    if run.security == RunSecurity::Insecure && request.insecure == Insecure::Refused {
+        bail!(
+            "`--security=insecure` would give this command every right of root on this machine; \
+             where the Dockerfile is trusted that far, `allow \"security.insecure\"` in the target permits it"
+        );
+    }
+    // With `--network=none` too: those capabilities lead back into the machine's network.
+    if run.security == RunSecurity::Insecure && request.network == DefaultNetwork::Isolated {
+        bail!(
+            "`RUN --security=insecure` is refused: it has the capabilities to undo the network of \
+             the target, which is `isolated`, by the manifest or by `--network`"
+        );
+    }
+    let config = &state.config;
+    let (argv, files, shown) = command(run, config);
+    let mut prepared = Prepared {
+        key: Framed::new("run"),
+        history: history(state, &shown),
+        request: RunRequest {
+            layers: Vec::new(),
+            argv,
+            env: environment(state),
+            workdir: match config.image.config.working_dir.as_str() {
+                "" => "/".into(),
+                dir => dir.into(),
+            },
+            user: config.image.config.user.clone(),
+            stdin: None,
+            files,
+            mounts: Vec::new(),
+            cache_scope: Default::default(),
+            network: network(run.network, request.network)?,
+            // In no key: a limit changes no result.
+            limits: request.limits,
+            insecure: run.security == RunSecurity::Insecure,
+            hostname: request
+                .args
+                .get("BUILDKIT_SANDBOX_HOSTNAME")
+                .cloned()
+                .unwrap_or_else(|| "buildkitsandbox".into()),
+            add_hosts: request.add_hosts.clone().into_iter().collect(),
+            // In no key, like proxies: how names are found says nothing about the image.
+            resolver: request.resolver.clone(),
+            authorities: request.authorities.clone(),
+            compression: request.compression,
+            architecture: state.platform.architecture.clone(),
+            epoch,
+        },
+    };
+    prepared.key_of_command(state);
+    for spec in &run.mounts {
+        prepared.mount(
+            &spec.mount().map_err(|e| anyhow!(mistake(&e)))?,
+            config,
+            request,
+            mounted,
+        )?;
+    }
+    // After the key: proxies never count.
+    prepared.request.env.extend(proxies(request));
+    if !request.authorities.is_empty() {
+        // Neither do certificates: whom a command trusts says nothing about the image.
+        let variables = authority_variables(&prepared.request.env);
+        prepared.request.env.extend(variables);
+    }
+    Ok(prepared)
+}
+
+/// A Dockerfile may ask for less than its target has, and not for more than `isolated`.
+fn network(asked: RunNetwork, of_target: DefaultNetwork) -> Result<Network> {
+    Ok(match (asked, of_target) {
+        (RunNetwork::None, _) | (RunNetwork::Default, DefaultNetwork::None) => Network::None,
+        (RunNetwork::Default, DefaultNetwork::Isolated) => Network::Isolated,
+        (RunNetwork::Host, DefaultNetwork::Isolated) => bail!(
+            "`RUN --network=host` is refused: the network of the target is `isolated`, by the manifest or \
+             by `--network`; leave the flag of the RUN out"
+        ),
+        _ => Network::Host,
+    })
+}
+
+/// Path, bytes, mode.
+type ScriptFile = (String, Vec<u8>, u32);
+
+/// The argument list, the script that it needs, and the command as the history shows it.
+fn command(run: &Run, config: &Configuring) -> (Vec<String>, Vec<ScriptFile>, String) {
+    match run.executes() {
+        RunCommand::Exec(argv) => {
+            let shown = argv.join(" ");
+            (argv, Vec::new(), shown)
+        }
+        RunCommand::Shell(text) => {
+            let argv: Vec<String> = config.shell().into_iter().chain([text]).collect();
+            let shown = argv.join(" ");
+            (argv, Vec::new(), shown)
+        }
+        RunCommand::Script { name, content } => {
+            let path = format!("/dev/pipes/{name}");
+            let files = vec![(path.clone(), content.into_bytes(), 0o755)];
+            (vec![path.clone()], files, path)
+        }
+    }
+}
+
+/// ENV, and the ARGs that no ENV hides.
+fn environment(state: &ImageState) -> Vec<(String, String)> {
+    let config = &state.config.image.config;
+    let mut list: Vec<(String, String)> = config
+        .env
+        .iter()
+        .map(|pair| {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            (name.to_string(), value.to_string())
+        })
+        .collect();
+    for (name, value) in &state.args {
+        if let Some(value) = value
+            && config.env_value(name).is_none()
+            && !PROXY_ARGS.contains(&name.as_str())
+        {
+            list.push((name.clone(), value.clone()));
+        }
+    }
+    list
+}
+
+/// Both spellings of what was given.
+fn proxies(request: &BuildRequest) -> Vec<(String, String)> {
+    let mut list = Vec::new();
+    for name in PROXY_ARGS {
+        let other = match name.bytes().all(|b| b.is_ascii_uppercase() || b == b'_') {
+            true => name.to_ascii_lowercase(),
+            false => name.to_ascii_uppercase(),
+        };
+        if let Some(value) = request.args.get(name).or_else(|| request.args.get(&other)) {
+            list.push((name.to_string(), value.clone()));
+        }
+    }
+    list
+}
+
+/// `|2 A=1 B=2 /bin/sh -c …`: the ARGs in force stand before the command.
+fn history(state: &ImageState, command: &str) -> String {
+    let args: Vec<String> = state
+        .args
+        .iter()
+        .filter(|(name, _)| !PROXY_ARGS.contains(&name.as_str()))
+        .map(|(name, value)| {
+            let value = state.variable(name).or_else(|| value.clone());
+            format!("{name}={}", value.unwrap_or_default())
+        })
+        .collect();
+    match args.is_empty() {
+        true => format!("RUN {command} # buildkit"),
+        false => format!(
+            "RUN |{} {} {command} # buildkit",
+            args.len(),
+            args.join(" ")
+        ),
+    }
+}
+
+impl Prepared {
+    fn key_of_command(&mut self, state: &ImageState) {
+        let Prepared { request, key, .. } = self;
+        key.texts(state.layers.iter().map(|l| l.diff_id.as_str()))
+            .texts(request.argv.iter().map(String::as_str));
+        key.number(request.env.len() as u64);
+        for (name, value) in &request.env {
+            key.text(name).text(value);
+        }
+        key.text(&request.workdir)
+            .text(&request.user)
+            .text(&state.platform.to_string())
+            .text(&format!("{:?}", request.network))
+            .number(u64::from(request.insecure))
+            .text(&request.hostname)
+            .text(&format!("{:?}", request.compression));
+        key.option(
+            request
+                .epoch
+                .map(i64::to_le_bytes)
+                .as_ref()
+                .map(|b| b.as_slice()),
+        );
+        if !request.add_hosts.is_empty() {
+            key.text("hosts").number(request.add_hosts.len() as u64);
+            for (name, address) in &request.add_hosts {
+                key.text(name).text(address);
+            }
+        }
+        key.number(request.files.len() as u64);
+        for (path, bytes, mode) in &request.files {
+            key.text(path).bytes(bytes).number(u64::from(*mode));
+        }
+    }
+
+    fn mount(
+        &mut self,
+        mount: &Mount,
+        config: &Configuring,
+        build: &BuildRequest,
+        mounted: &mut dyn FnMut(Option<&str>, &str) -> Result<Mounted>,
+    ) -> Result<()> {
+        match mount {
+            Mount::Bind {
+                from,
+                source,
+                target,
+                access,
+            } => {
+                let shown = mounted(from.as_deref(), source)?;
+                self.key.text("bind").text(target);
+                key_of_tree(&mut self.key, &shown, source)?;
+                self.request.mounts.push(RunMount::Bind {
+                    from: shown.source,
+                    source: source.clone(),
+                    target: target_path(config, target)?,
+                    writable: *access == Access::ReadWrite,
+                });
+                Ok(())
+            }
+            Mount::Tmpfs { target, size } => {
+                self.key
+                    .text("tmpfs")
+                    .text(target)
+                    .number(size.unwrap_or(0));
+                self.request.mounts.push(RunMount::Tmpfs {
+                    target: target_path(config, target)?,
+                    size: *size,
+                });
+                Ok(())
+            }
+            Mount::Cache { .. } => self.cache(mount, config, mounted),
+            Mount::Secret { .. } => self.secret(mount, config, build),
+            Mount::Ssh { .. } => self.ssh(mount, config, build),
+        }
+    }
+
+    /// What a cache holds does not count; what it is begun with does.
+    fn cache(
+        &mut self,
+        mount: &Mount,
+        config: &Configuring,
+        mounted: &mut dyn FnMut(Option<&str>, &str) -> Result<Mounted>,
+    ) -> Result<()> {
+        let Mount::Cache {
+            id,
+            target,
+            access,
+            sharing,
+            from,
+            source,
+            ownership,
+        } = mount
+        else {
+            return Ok(());
+        };
+        let (uid, gid, mode) = owned(*ownership, 0o755);
+        let mut beginning = step_key::Framed::new("cache beginning");
+        for number in [uid, gid, mode] {
+            beginning.number(u64::from(number));
+        }
+        let seed = match from {
+            Some(from) => {
+                let shown = mounted(Some(from), source)?;
+                key_of_tree(&mut beginning, &shown, source)?;
+                Some((shown.source, source.clone()))
+            }
+            None => None,
+        };
+        let id = match (&seed, (uid, gid, mode)) {
+            (None, (0, 0, 0o755)) => id.clone(),
+            // Another cache: a user who may not write into root's has one of its own.
+            _ => format!("{id}\0{}", beginning.hex()),
+        };
+        self.key.text("cache").text(&id).text(target);
+        self.request.mounts.push(RunMount::Cache {
+            id,
+            target: target_path(config, target)?,
+            sharing: match sharing {
+                CacheSharing::Shared => Sharing::Shared,
+                CacheSharing::Private => Sharing::Private,
+                CacheSharing::Locked => Sharing::Locked,
+            },
+            readonly: *access == Access::ReadOnly,
+            mode,
+            uid,
+            gid,
+            seed,
+        });
+        Ok(())
+    }
+
+    fn secret(&mut self, mount: &Mount, config: &Configuring, build: &BuildRequest) -> Result<()> {
+        let Mount::Secret {
+            id,
+            target,
+            env,
+            required,
+            ownership,
+        } = mount
+        else {
+            return Ok(());
+        };
+        self.key.text("secret").text(id);
+        self.key.option(target.as_ref().map(|t| t.as_bytes()));
+        self.key.option(env.as_ref().map(|e| e.as_bytes()));
+        let Some(bytes) = secret(id, build)? else {
+            if *required {
+                bail!("secret `{id}` is required, but the target has no secret of that name");
+            }
+            return Ok(());
+        };
+        if let Some(env) = env {
+            let text = String::from_utf8(bytes.clone())
+                .ok()
+                .with_context(|| format!("secret `{id}` is no text: it cannot be a variable"))?;
+            self.request.env.push((env.clone(), text));
+        }
+        if let Some(target) = target {
+            let (uid, gid, mode) = owned(*ownership, 0o400);
+            self.request.mounts.push(RunMount::Secret {
+                target: target_path(config, target)?,
+                bytes,
+                mode,
+                uid,
+                gid,
+            });
+        }
+        Ok(())
+    }
+
+    fn ssh(&mut self, mount: &Mount, config: &Configuring, build: &BuildRequest) -> Result<()> {
+        let Mount::Ssh {
+            id,
+            target,
+            required,
+            ownership,
+        } = mount
+        else {
+            return Ok(());
+        };
+        self.key.text("ssh").text(id);
+        let Some(socket) = build.ssh.get(id) else {
+            if *required {
+                bail!("ssh agent `{id}` is required, but the target has none of that name");
+            }
+            return Ok(());
+        };
+        let mounts = self.request.mounts.iter();
+        let number = mounts.filter(|m| matches!(m, RunMount::Ssh { .. })).count();
+        let target = match target {
+            Some(target) => target_path(config, target)?,
+            None => format!("/run/buildkit/ssh_agent.{number}"),
+        };
+        let (uid, gid, mode) = owned(*ownership, 0o600);
+        if number == 0 {
+            let variable = ("SSH_AUTH_SOCK".to_string(), target.clone());
+            self.request.env.push(variable);
+        }
+        self.request.mounts.push(RunMount::Ssh {
+            socket: socket.display().to_string(),
+            target,
+            mode,
+            uid,
+            gid,
+        });
+        Ok(())
+    }
+}
+
+fn target_path(config: &Configuring, target: &str) -> Result<String> {
+    if target.is_empty() {
+        bail!("the mount has no target: add `target=/path`");
+    }
+    let path = config.absolute(target);
+    match path.trim_end_matches('/') {
+        "" => bail!("a mount cannot have `/` as its target"),
+        path => Ok(path.to_string()),
+    }
+}
+
+fn owned(ownership: Ownership, mode: u32) -> (u32, u32, u32) {
+    (
+        ownership.uid.unwrap_or(0),
+        ownership.gid.unwrap_or(0),
+        ownership.mode.unwrap_or(mode),
+    )
+}
+
+fn secret(id: &str, build: &BuildRequest) -> Result<Option<Vec<u8>>> {
+    Ok(match build.secrets.get(id) {
+        Some(SecretSource::Value(bytes)) => Some(bytes.clone()),
+        Some(SecretSource::File(path)) => Some(
+            std::fs::read(path)
+                .with_context(|| format!("cannot read secret `{id}` from `{}`", path.display()))?,
+        ),
+        None => None,
+    })
+}
+
+/// What a mount shows, by content.
+fn key_of_tree(key: &mut Framed, shown: &Mounted, source: &str) -> Result<()> {
+    let path = shown.tree.resolve(&relative(source))?;
+    let Some(node) = shown.tree.get(&path)? else {
+        let hint = shown.tree.hint(&path).unwrap_or_default();
+        bail!("the mount's source `{source}` is missing: {hint}");
+    };
+    let mut nodes = vec![node];
+    if nodes[0].is_directory() {
+        nodes.extend(shown.tree.walk(&path)?);
+    }
+    if let Some(context) = &shown.context {
+        crate::inputs::hash_nodes(&mut nodes, context, &|_, open| {
+            crate::files::operation::hash_reader(shown.cancel.reader(open()?))
+        })?;
+    }
+    key.number(nodes.len() as u64);
+    for node in &nodes {
+        key.bytes(&node.path[path.len()..])
+            .number(u64::from(node.mode))
+            .number(node.uid)
+            .number(node.gid);
+        step_key::kind(key, &node.kind);
+        if matches!(node.kind, EntryKind::File { .. }) {
+            key.option(node.content.as_ref().map(<[u8; 32]>::as_slice));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,390 @@
+//! The parent's side.
+
+use std::collections::HashMap;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+
+use super::protocol::{ARGV0, Answer, Answered, Asked, Hello, Request, Start, receive, send};
+use super::shell::{ShellRequest, Terminals};
+use super::{RunOutcome, RunRequest, failed};
+use imgmake_event::{Cancel, Cancelled, Stream};
+use imgmake_oci::store::{Guard, Store};
+use imgmake_sandbox::{self as sandbox, IdMaps, Tier};
+
+/// Nothing is started before the first request.
+pub struct Worker {
+    store: Store,
+    wanted: Option<Tier>,
+    program: PathBuf,
+    terminals: Option<Arc<dyn Terminals>>,
+    tier: OnceLock<Result<Tier, String>>,
+    connection: Mutex<Option<Arc<Connection>>>,
+}
+
+impl Worker {
+    /// `tier` is what the user insists on (`IMGMAKE_ISOLATION`).
+    pub fn new(store: Store, tier: Option<Tier>) -> Worker {
+        Worker {
+            store,
+            wanted: tier,
+            program: PathBuf::from("/proc/self/exe"),
+            terminals: None,
+            tier: OnceLock::new(),
+            connection: Mutex::new(None),
+        }
+    }
+
+    /// Another program to execute as the helper: one whose `main` begins with
+    /// [`super::reexec_entry`]. For programs of which that is not true, as tests.
+    #[must_use]
+    pub fn with_program(mut self, program: PathBuf) -> Worker {
+        self.program = program;
+        self
+    }
+
+    /// A shell opens in the root of a step that failed, before the failure is told.
+    #[must_use]
+    pub fn with_shell_on_failure(mut self, terminals: Arc<dyn Terminals>) -> Worker {
+        self.terminals = Some(terminals);
+        self
+    }
+
+    /// The tier that RUN uses here, probed once.
+    ///
+    /// # Errors
+    /// Nothing works here; with the reason for each.
+    pub fn tier(&self) -> Result<Tier> {
+        let probed = self.tier.get_or_init(|| match self.wanted {
+            Some(tier) => Ok(tier),
+            None => sandbox::first_working(),
+        });
+        probed.clone().map_err(anyhow::Error::msg)
+    }
+
+    /// Runs a step; calls from several threads run at the same time. Cancellation
+    /// kills the process tree.
+    ///
+    /// # Errors
+    /// The step could not be set up, or its layer not be written; the command went beyond a
+    /// limit ([`sandbox::Exceeded`]). A command that fails is no error.
+    pub fn run(
+        &self,
+        request: &RunRequest,
+        cancel: &Cancel,
+        on_line: &mut dyn FnMut(Stream, &[u8]),
+    ) -> Result<RunOutcome> {
+        let mut terminal = match &self.terminals {
+            Some(terminals) => Some(terminals.open()?),
+            None => None,
+        };
+        let request = Request::Run {
+            request: Box::new(request.clone()),
+            shell: terminal.as_ref().map(|t| ShellRequest {
+                terminal: t.device().to_path_buf(),
+                environment: t.environment(),
+            }),
+        };
+        let mut on_shell = |exit| terminal.as_mut().map_or(Ok(()), |t| t.begin(exit));
+        match self.ask_on(request, cancel, on_line, &mut on_shell)? {
+            Answer::Ran { exit, layer } => Ok(RunOutcome { exit, layer }),
+            other => bail!("the helper process answered {other:?} to a RUN"),
+        }
+    }
+
+    /// Deletes trees inside the namespaces that made them.
+    ///
+    /// # Errors
+    /// Something is not below the store, or cannot be deleted.
+    pub fn delete(&self, paths: &[PathBuf]) -> Result<()> {
+        if paths.is_empty() {
+            return Ok(());
+        }
+        let request = Request::Delete(paths.to_vec());
+        match self.ask(request, &Cancel::default(), &mut |_, _| {})? {
+            Answer::Deleted => Ok(()),
+            other => bail!("the helper process answered {other:?} to a deletion"),
+        }
+    }
+
+    /// Whether steps stack layers by overlay mounts, or why not.
+    ///
+    /// # Errors
+    /// The helper process cannot be started.
+    pub fn overlay(&self) -> Result<Result<(), String>> {
+        match self.ask(Request::Overlay, &Cancel::default(), &mut |_, _| {})? {
+            Answer::Overlay(works) => Ok(works),
+            other => bail!("the helper process answered {other:?} to a question"),
+        }
+    }
+
+    fn ask(
+        &self,
+        request: Request,
+        cancel: &Cancel,
+        on_line: &mut dyn FnMut(Stream, &[u8]),
+    ) -> Result<Answer> {
+        self.ask_on(request, cancel, on_line, &mut |_| Ok(()))
+    }
+
+    fn ask_on(
+        &self,
+        request: Request,
+        cancel: &Cancel,
+        on_line: &mut dyn FnMut(Stream, &[u8]),
+        on_shell: &mut dyn FnMut(i32) -> Result<()>,
+    ) -> Result<Answer> {
+        cancel.check()?;
+        let connection = self.connection()?;
+        let (id, answers) = connection.ask(request)?;
+        let mut told = false;
+        loop {
+            if cancel.is_cancelled() && !told {
+                connection.send(id, Request::Cancel)?;
+                told = true;
+            }
+            match answers.recv_timeout(Duration::from_millis(50)) {
+                Ok(Answer::Line { stderr, line }) => {
+                    let stream = if stderr {
+                        Stream::Stderr
+                    } else {
+                        Stream::Stdout
+                    };
+                    on_line(stream, &line);
+                }
+                Ok(Answer::Shell { exit }) => on_shell(exit)?,
+                Ok(Answer::Cancelled) => return Err(Cancelled.into()),
+                Ok(Answer::Failed { .. }) if cancel.explains_an_end() => {
+                    return Err(Cancelled.into());
+                }
+                Ok(Answer::Exceeded(limit)) => return Err(sandbox::Exceeded(limit).into()),
+                Ok(Answer::Failed { message, damaged }) => {
+                    damaged.into_iter().for_each(|d| self.store.note_damage(d));
+                    return failed(message);
+                }
+                Ok(answer) => return Ok(answer),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) if cancel.explains_an_end() => {
+                    return Err(Cancelled.into());
+                }
+                Err(RecvTimeoutError::Disconnected) => bail!(
+                    "the helper process ended in the middle of its work (was it killed, or out of memory?)"
+                ),
+            }
+        }
+    }
+
+    fn connection(&self) -> Result<Arc<Connection>> {
+        let mut current = self.connection.lock().expect("no asker panics");
+        if let Some(connection) = &*current
+            && connection.is_alive()
+        {
+            return Ok(connection.clone());
+        }
+        let started = Connection::start(&self.program, &self.store, self.tier()?)?;
+        Ok(current.insert(started).clone())
+    }
+}
+
+struct Connection {
+    socket: Mutex<UnixStream>,
+    /// `None` once the helper is gone.
+    waiting: Mutex<Option<HashMap<u64, Sender<Answer>>>>,
+    next: AtomicU64,
+    /// Ends when the helper process has.
+    ended: Receiver<()>,
+    reader: std::thread::ThreadId,
+}
+
+/// A helper that was told to leave removes what it had begun; where this process is the first of a container,
+/// everything dies with it, so it gives that much time.
+const LEAVING: Duration = Duration::from_secs(5);
+
+impl Connection {
+    /// The thread that starts the helper is the one that reads from it: the kernel
+    /// kills a helper when the thread that made it ends.
+    fn start(program: &Path, store: &Store, tier: Tier) -> Result<Arc<Connection>> {
+        let (report, reported) = crossbeam_channel::bounded(1);
+        let (program, guard) = (program.to_path_buf(), store.guard());
+        let store = store.root().to_path_buf();
+        std::thread::Builder::new()
+            .name("helper".to_string())
+            .spawn(move || match launch(&program, store, guard, tier) {
+                Err(error) => drop(report.send(Err(error))),
+                Ok((mut child, socket)) => {
+                    let (running, ended) = crossbeam_channel::bounded(0);
+                    let serve = || -> Result<(Arc<Connection>, UnixStream)> {
+                        let connection = Connection {
+                            socket: Mutex::new(socket.try_clone()?),
+                            waiting: Mutex::new(Some(HashMap::new())),
+                            next: AtomicU64::new(0),
+                            ended,
+                            reader: std::thread::current().id(),
+                        };
+                        Ok((Arc::new(connection), socket))
+                    };
+                    match serve() {
+                        Err(error) => drop(report.send(Err(error))),
+                        Ok((connection, socket)) => {
+                            let weak = Arc::downgrade(&connection);
+                            drop(report.send(Ok(connection)));
+                            dispatch(&weak, socket);
+                        }
+                    }
+                    drop(child.wait());
+                    drop(running);
+                }
+            })
+            .context("cannot start a thread")?;
+        reported
+            .recv()
+            .context("the helper's thread ended")?
+            .with_context(|| format!("cannot start the helper process ({tier} isolation)"))
+    }
+
+    fn is_alive(&self) -> bool {
+        self.waiting.lock().expect("no asker panics").is_some()
+    }
+
+    fn ask(&self, request: Request) -> Result<(u64, Receiver<Answer>)> {
+        // Bounded: a command that prints faster than anybody reads has to wait.
+        let (sender, receiver) = crossbeam_channel::bounded(256);
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        match &mut *self.waiting.lock().expect("no asker panics") {
+            Some(waiting) => waiting.insert(id, sender),
+            None => bail!("the helper process is gone"),
+        };
+        self.send(id, request)?;
+        Ok((id, receiver))
+    }
+
+    fn send(&self, id: u64, request: Request) -> Result<()> {
+        let mut socket = self.socket.lock().expect("no asker panics");
+        send(&mut *socket, &Asked { id, request }).context("cannot reach the helper process")
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        // The helper sees the end and leaves; the reading thread then does, too.
+        let socket = self.socket.get_mut().expect("no asker panics");
+        drop(socket.shutdown(std::net::Shutdown::Write));
+        if std::thread::current().id() != self.reader {
+            let _ = self.ended.recv_timeout(LEAVING);
+        }
+    }
+}
+
+fn dispatch(connection: &std::sync::Weak<Connection>, mut socket: UnixStream) {
+    while let Ok(Some(Answered { id, answer })) = receive::<Answered>(&mut socket) {
+        let Some(connection) = connection.upgrade() else {
+            continue;
+        };
+        let is_last = !matches!(answer, Answer::Line { .. } | Answer::Shell { .. });
+        let sender = {
+            let mut waiting = connection.waiting.lock().expect("no asker panics");
+            let Some(waiting) = &mut *waiting else {
+                return;
+            };
+            if is_last {
+                waiting.remove(&id)
+            } else {
+                waiting.get(&id).cloned()
+            }
+        };
+        // Whoever asked may have gone.
+        if let Some(sender) = sender {
+            drop(sender.send(answer));
+        }
+    }
+    if let Some(connection) = connection.upgrade() {
+        // Whoever waits learns it by the end of its channel.
+        drop(connection.waiting.lock().expect("no asker panics").take());
+    }
+}
+
+fn launch(
+    program: &Path,
+    store: PathBuf,
+    guard: Option<Guard>,
+    tier: Tier,
+) -> Result<(Child, UnixStream)> {
+    let maps = match tier {
+        Tier::Rootless => Some(IdMaps::of_this_user()?),
+        _ => None,
+    };
+    let hello = Hello {
+        store,
+        tier,
+        id_map: id_map_name(tier, maps.as_ref()),
+        parent: std::process::id(),
+        shared: guard.as_ref().map(|guard| guard.found_again),
+    };
+    let (mut socket, theirs) = UnixStream::pair().context("cannot make a socket")?;
+    let mut child = imgmake_guard::program::ourselves(program)
+        .arg0(ARGV0)
+        .stdin(Stdio::from(OwnedFd::from(theirs)))
+        .stdout(Stdio::null())
+        // It is asked for over the socket.
+        .env_remove(imgmake_guard::mac::VARIABLE)
+        .spawn()
+        .with_context(|| format!("cannot execute `{}`", program.display()))?;
+    let done = introduce(
+        &mut socket,
+        &hello,
+        guard.as_ref(),
+        maps.as_ref(),
+        child.id(),
+    );
+    if let Err(error) = done {
+        drop(child.kill());
+        drop(child.wait());
+        return Err(error);
+    }
+    Ok((child, socket))
+}
+
+fn introduce(
+    socket: &mut UnixStream,
+    hello: &Hello,
+    guard: Option<&Guard>,
+    maps: Option<&IdMaps>,
+    pid: u32,
+) -> Result<()> {
+    send(socket, hello)?;
+    loop {
+        match receive::<Start>(socket)? {
+            Some(Start::Ready) => return Ok(()),
+            Some(Start::Refused(reason)) => return failed(reason),
+            Some(Start::NeedsIds) => {
+                maps.context("no id maps")?.apply(pid)?;
+                send(socket, &())?;
+            }
+            Some(Start::NeedsKey) => {
+                send(socket, &guard.context("the store has no key")?.key)?;
+            }
+            None => bail!("it ended at once"),
+        }
+    }
+}
+
+fn id_map_name(tier: Tier, maps: Option<&IdMaps>) -> String {
+    match (tier, maps) {
+        (_, Some(maps)) => {
+            let hash = blake3::hash(maps.fingerprint().as_bytes()).to_hex();
+            format!("rootless-{}", &hash.as_str()[..12])
+        }
+        (Tier::SingleId, _) => "single".to_string(),
+        // Trees and caches of the name `chroot` may hold device nodes.
+        (Tier::Chroot, _) => "chroot-2".to_string(),
+        (Tier::Root | Tier::Rootless, _) => "root".to_string(),
+    }
+}

@@ -1,0 +1,69 @@
+//! The helper process in which everything happens that needs namespaces: unpacking,
+//! overlay mounts, RUN, diffs, reading trees, deleting them. One per imgmake run,
+//! started with the first request by re-executing the program; this process, the
+//! parent, never touches those trees.
+//!
+//! Parent and helper talk over a socket (`protocol`): requests carry ids, so that
+//! several run at a time. When the parent is gone, however it went, the kernel kills
+//! the helper and everything below it; the mounts go with their namespaces.
+//!
+//! ```text
+//! handle ── parent's side        serve ── helper's side, server ── what its requests share
+//!                                 ├─ step     one RUN
+//!                                 │   └─ mounts, authorities, ssh, names
+//!                                 └─ views    merged layers to read from
+//! ```
+
+mod authorities;
+mod handle;
+mod mounts;
+mod names;
+mod protocol;
+mod request;
+mod serve;
+mod server;
+mod shell;
+mod ssh;
+mod step;
+mod views;
+
+use anyhow::Result;
+
+pub use authorities::variables as authority_variables;
+pub use handle::Worker;
+pub use request::{CacheScope, Network, Resolver, RunMount, RunRequest, Sharing, TreeSource};
+pub use shell::{Terminal, Terminals};
+
+use imgmake_oci::layer::LayerBlob;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunOutcome {
+    pub exit: i32,
+    /// `None` when the command failed. The layer, its index and its tree are in the store.
+    pub layer: Option<LayerBlob>,
+}
+
+/// Called first thing in `main`: when this process was re-executed as a helper, does
+/// that work and never returns.
+pub fn reexec_entry() {
+    let name = std::env::args_os().next().unwrap_or_default();
+    if name == imgmake_sandbox::ARGV0 {
+        imgmake_sandbox::run_plan();
+    }
+    if name == protocol::ARGV0 {
+        serve::main(serve::Stage::Outside);
+    }
+    if name == protocol::ARGV0_INSIDE {
+        serve::main(serve::Stage::Inside);
+    }
+}
+
+/// Why each kind of isolation works here or does not, for `imgmake doctor`.
+pub fn isolation() -> Vec<imgmake_sandbox::Probe> {
+    imgmake_sandbox::probe()
+}
+
+/// What a worker's failure looks like on this side: the helper's own words.
+fn failed<T>(message: String) -> Result<T> {
+    Err(anyhow::Error::msg(message))
+}
