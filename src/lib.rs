@@ -5,5 +5,7 @@
 
 pub mod cli;
 pub mod daemon;
+pub mod output_file;
 pub mod report;
+pub mod targets;
 pub mod watch;

@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 
 use super::exit::{Exit, USAGE};
-use super::project::{Project, plain};
+use crate::targets::{Project, plain};
 use imgmake_build::{BasePolicy, TrustedKey};
 use imgmake_core::manifest::{Diagnostic, ImagePattern, Spanned};
 use imgmake_oci::signature::PublicKey;
@@ -56,8 +56,6 @@ fn key(project: &Project, file: &Spanned<String>) -> anyhow::Result<TrustedKey> 
 
 /// `imgmake.kdl:3`
 fn place(project: &Project, at: usize) -> String {
-    match project.sources.place(at) {
-        Some((file, line)) => format!("{file}:{line}"),
-        None => "the manifest".to_string(),
-    }
+    let place = project.place(at);
+    place.unwrap_or_else(|| "the manifest".to_string())
 }

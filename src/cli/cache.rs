@@ -6,7 +6,7 @@ use super::args::Global;
 use super::environment::Environment;
 use super::exit::Exit;
 use super::output::print;
-use super::tools::tier;
+use super::tools::isolation;
 use super::trust::open_store;
 use crate::report::bytes;
 use imgmake_build::worker::Worker;
@@ -76,7 +76,7 @@ pub fn gc(
     let leftovers = store.leftovers();
     if trees + mounts + leftovers.len() > 0 {
         let paths: Vec<_> = garbage.trees.into_iter().chain(leftovers).collect();
-        Worker::new(store, tier(environment)?).delete(&paths)?;
+        Worker::new(store, isolation(environment)?).delete(&paths)?;
     }
     print(&format!(
         "removed {}: {} files, {trees} unpacked layers and {mounts} cache mounts\n",

@@ -7,7 +7,7 @@ use super::args::Global;
 use super::environment::Environment;
 use super::exit::Exit;
 use super::output::print;
-use super::tools::tier;
+use super::tools::isolation;
 use super::trust::open_store;
 use imgmake_build::worker::Worker;
 use imgmake_sandbox::{self as sandbox, Controller, Emulation, Probe, SyscallFilter, Tier};
@@ -27,7 +27,7 @@ pub fn doctor(global: &Global, environment: &Environment) -> Result<u8, Exit> {
         }
     };
     let probes = sandbox::probe();
-    let wanted = tier(environment)?;
+    let wanted = isolation(environment)?;
     text.push_str(&tiers(&probes));
     text.push_str(&choice(&probes, wanted));
     text.push_str(&layers(&Worker::new(store, wanted)));

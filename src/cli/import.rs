@@ -6,8 +6,9 @@ use std::path::Path;
 use super::args::Global;
 use super::environment::Environment;
 use super::exit::{Exit, USAGE};
-use super::output::{print, tell, write_whole};
-use super::project::Project;
+use super::output::{print, tell};
+use super::project;
+use crate::output_file::write_whole;
 use imgmake_compat::import::bake::{self, Imported, Mistake, Request, Variable};
 use imgmake_compat::import::kdl;
 
@@ -60,7 +61,7 @@ pub fn import(
         sets: Vec::new(),
         ..global.clone()
     };
-    if let Err(exit) = Project::load(&plain, environment) {
+    if let Err(exit) = project::load(&plain, environment) {
         let paths = beside.iter().map(|(path, _)| path.as_path());
         for path in paths.chain([manifest.as_path()]) {
             drop(std::fs::remove_file(path));

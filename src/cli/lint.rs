@@ -6,13 +6,14 @@ use super::args::Global;
 use super::environment::Environment;
 use super::exit::{self, Exit};
 use super::output::print;
-use super::project::{Project, plain};
+use super::project;
+use crate::targets::plain;
 use imgmake_core::manifest::{RecipeNode, TargetKind};
 use imgmake_dockerfile::{Dockerfile, DockerfileError, lint as checks};
 
 pub fn lint(global: &Global, targets: &[String], environment: &Environment) -> Result<u8, Exit> {
-    let project = Project::load(global, environment)?;
-    let plan = project.select(targets)?;
+    let project = project::load(global, environment)?.project;
+    let plan = project::select(&project, targets)?;
     let mut text = String::new();
     let mut code = 0;
     let mut seen = BTreeSet::new();

@@ -6,10 +6,11 @@ use super::args::{Global, ListFormat};
 use super::environment::Environment;
 use super::exit::Exit;
 use super::output::{print, print_json};
-use super::project::{Project, kind_name};
+use super::project;
+use crate::targets::kind_name;
 
 pub fn list(global: &Global, format: ListFormat, environment: &Environment) -> Result<u8, Exit> {
-    let project = Project::load(global, environment)?;
+    let project = project::load(global, environment)?.project;
     let graph = &project.graph;
     let mut rows: Vec<(String, &str, String)> = graph
         .ids()

@@ -1,8 +1,7 @@
-//! The command line: reads arguments and surroundings, wires the rooms together,
+//! The command line: reads arguments and surroundings, wires the parts together,
 //! shows errors once, and ends with the right code.
 
 mod args;
-mod authorities;
 mod base_policy;
 mod bases;
 mod cache;
@@ -26,14 +25,12 @@ mod plugin;
 mod project;
 mod remote_context;
 mod run;
-mod runner;
 mod shared_cache;
 mod shell;
 mod signals;
 mod tools;
 mod trust;
 mod watch;
-mod watchdog;
 
 use std::process::ExitCode;
 
@@ -42,6 +39,8 @@ use clap::Parser;
 use args::{Cli, Command};
 use environment::Environment;
 use exit::Exit;
+
+use crate::targets::watchdog;
 
 /// Everything that the program does.
 pub fn main() -> ExitCode {

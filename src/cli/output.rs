@@ -1,7 +1,6 @@
-//! Results on standard output, and files written whole.
+//! Results on standard output, and words to people on standard error.
 
 use std::io::Write;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
@@ -45,25 +44,4 @@ pub fn tell(text: impl std::fmt::Display) {
     let text = text.to_string();
     let text = printable::message(&text, Colors::when(COLORS.load(Ordering::Relaxed)));
     drop(writeln!(std::io::stderr().lock(), "{text}"));
-}
-
-/// Writes a file beside and renames it; parents are made.
-pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
-    let told = || format!("cannot write `{}`", path.display());
-    let parent = path
-        .parent()
-        .filter(|p| !p.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    std::fs::create_dir_all(parent).with_context(told)?;
-    let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o644);
-    let mut file = tempfile::Builder::new()
-        .prefix(".imgmake-")
-        .permissions(permissions)
-        .tempfile_in(parent)
-        .with_context(told)?;
-    file.write_all(bytes).with_context(told)?;
-    file.persist(path)
-        .map_err(|error| error.error)
-        .with_context(told)?;
-    Ok(())
 }

@@ -6,11 +6,11 @@ use super::args::{Global, NetworkArgs, PlanArgs};
 use super::environment::Environment;
 use super::exit::{Exit, STALE};
 use super::output::print;
-use super::project::Project;
+use super::project::{self, Loaded};
 use super::run::today;
-use super::runner::{Wishes, Work};
-use super::tools::Tools;
+use super::tools::tools;
 use super::trust::Keys;
+use crate::targets::{RunOptions, TargetRunner, Verdicts};
 use imgmake_core::execute::{self, Action, Decision};
 use imgmake_core::state::State;
 use imgmake_event::{Cancel, Events};
@@ -22,33 +22,36 @@ fn decide<T>(
     environment: &Environment,
     then: impl FnOnce(&[Action], &[Decision]) -> T,
 ) -> Result<T, Exit> {
-    let project = Project::load_with(global, environment, Keys::Read, args.network)?;
-    let plan = project.select(&args.targets)?;
-    let state = Arc::new(State::read(&project.directory, &project.trust.key));
+    let Loaded { project, trust } =
+        project::load_with(global, environment, Keys::Read, args.network)?;
+    let plan = project::select(&project, &args.targets)?;
+    let state = Arc::new(State::read(&project.directory, &trust.key));
     if let Some(ignored) = state.ignored() {
-        project.trust.tell_ignored(ignored);
+        trust.tell_ignored(ignored);
     }
-    let tools = Tools::new(
+    let tools = tools(
         &project,
+        trust.of_store(),
         environment,
         environment.store(global)?,
         Events::nowhere(),
         Cancel::default(),
     )?;
-    let work = Work {
+    let runner = TargetRunner {
         project: &project,
         plan: &plan,
-        environment,
+        variables: &environment.variables,
         tools: &tools,
         state: Arc::clone(&state),
-        wishes: Wishes {
+        verdicts: Verdicts::default(),
+        options: RunOptions {
             jobs: 1,
-            ..Wishes::default()
+            ..RunOptions::default()
         },
         today: today(),
     };
     let actions = project.actions(&plan);
-    let decisions = execute::preview(&actions, &work, &state);
+    let decisions = execute::preview(&actions, &runner, &state);
     Ok(then(&actions, &decisions))
 }
 

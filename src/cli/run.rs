@@ -6,14 +6,14 @@ use super::args::{Global, RunArgs};
 use super::environment::Environment;
 use super::exit::{self, Exit};
 use super::output::tell;
-use super::project::Project;
-use super::runner::{Wishes, Work};
+use super::project::{self, Loaded};
 use super::shared_cache;
 use super::shell::UserTerminal;
 use super::signals::{self, Stopped};
-use super::tools::Tools;
+use super::tools::tools;
 use super::trust::Keys;
 use crate::report::{Reporter, Style};
+use crate::targets::{Project, RunOptions, TargetRunner, Tools, Verdicts};
 use imgmake_build::worker::Terminals;
 use imgmake_core::execute::{self, CacheUse, OnFailure};
 use imgmake_core::plan::Plan;
@@ -25,15 +25,15 @@ pub fn run(global: &Global, args: &RunArgs, environment: &Environment) -> Result
         // Before the project is loaded, which makes the user's key.
         UserTerminal::of(environment)?;
     }
-    let project = Project::load_with(global, environment, Keys::Make, args.network)?;
+    let loaded = project::load_with(global, environment, Keys::Make, args.network)?;
     let cancel = Cancel::default();
     let stopped = signals::listen(&cancel);
-    once(&project, global, args, environment, &cancel, &stopped)
+    once(&loaded, global, args, environment, &cancel, &stopped)
 }
 
 /// One run, from the lock to the summary.
 pub fn once(
-    project: &Project,
+    loaded: &Loaded,
     global: &Global,
     args: &RunArgs,
     environment: &Environment,
@@ -43,16 +43,17 @@ pub fn once(
     if args.locked {
         return Err(Exit::usage("`--locked`: lock files are not supported yet"));
     }
+    let Loaded { project, trust } = loaded;
     let terminal = match args.shell_on_fail {
         true => Some(UserTerminal::of(environment)?),
         false => None,
     };
-    let plan = project.select(&args.targets)?;
+    let plan = project::select(project, &args.targets)?;
     let caches = shared_cache::of_arguments(args)?;
     let lock = take_lock(project, args, cancel, stopped)?;
-    let state = Arc::new(State::open(&project.directory, &project.trust.key, &lock)?);
+    let state = Arc::new(State::open(&project.directory, &trust.key, &lock)?);
     if let Some(ignored) = state.ignored() {
-        project.trust.tell_ignored(ignored);
+        trust.tell_ignored(ignored);
     }
     let mut report = environment.report_options(global);
     if terminal.is_some() {
@@ -60,8 +61,9 @@ pub fn once(
         report.style = Style::Plain;
     }
     let reporter = Reporter::to_terminal(report);
-    let mut tools = Tools::new(
+    let mut tools = tools(
         project,
+        trust.of_store(),
         environment,
         environment.store(global)?,
         reporter.events(),
@@ -89,13 +91,14 @@ pub fn bring_up_to_date(
     args: &RunArgs,
 ) -> execute::Summary {
     let jobs = jobs(args, project);
-    let work = Work {
+    let runner = TargetRunner {
         project,
         plan,
-        environment,
+        variables: &environment.variables,
         tools,
         state: Arc::clone(state),
-        wishes: Wishes {
+        verdicts: Verdicts::default(),
+        options: RunOptions {
             no_cache: args.force,
             pull: args.pull,
             jobs,
@@ -117,7 +120,7 @@ pub fn bring_up_to_date(
         events: tools.events.clone(),
         cancel: tools.cancel.clone(),
     };
-    let summary = execute::execute(&project.actions(plan), &work, state, &options);
+    let summary = execute::execute(&project.actions(plan), &runner, state, &options);
     state.save_stats();
     summary
 }

@@ -9,10 +9,11 @@ use super::args::{Global, RunArgs};
 use super::environment::Environment;
 use super::exit::{self, Exit};
 use super::output::tell;
-use super::project::Project;
+use super::project::{self, Loaded};
 use super::run::once;
 use super::signals;
 use super::trust::Keys;
+use crate::targets::Project;
 use crate::watch::{Change, Watcher};
 use imgmake_core::manifest::{Glob, OnBusy, TargetKind};
 use imgmake_event::Cancel;
@@ -21,10 +22,10 @@ pub fn watch(global: &Global, args: &RunArgs, environment: &Environment) -> Resu
     let ended = Cancel::default();
     let stopped = signals::listen(&ended);
     loop {
-        let project = Project::load_with(global, environment, Keys::Make, args.network);
+        let project = project::load_with(global, environment, Keys::Make, args.network);
         // A manifest that is wrong is watched until it is right.
         let watched = match &project {
-            Ok(project) => Watched::of(project, args)?,
+            Ok(loaded) => Watched::of(&loaded.project, args)?,
             Err(error) => {
                 tell(error.text.trim_end());
                 Watched::manifest_only(global)
@@ -32,8 +33,8 @@ pub fn watch(global: &Global, args: &RunArgs, environment: &Environment) -> Resu
         };
         let watcher = watched.watcher()?;
         let change = match &project {
-            Ok(project) => run_until_change(
-                project,
+            Ok(loaded) => run_until_change(
+                loaded,
                 global,
                 &watched,
                 &watcher,
@@ -70,7 +71,7 @@ pub fn watch(global: &Global, args: &RunArgs, environment: &Environment) -> Resu
 
 /// Runs once; a change that comes meanwhile stops the run (`on-busy restart`) or waits for its end.
 fn run_until_change(
-    project: &Project,
+    loaded: &Loaded,
     global: &Global,
     watched: &Watched,
     watcher: &Watcher,
@@ -79,7 +80,7 @@ fn run_until_change(
     stopped: &signals::Stopped,
 ) -> Result<Option<Change>, Exit> {
     let cancel = Cancel::default();
-    let on_busy = project.graph.manifest().settings.watch.on_busy;
+    let on_busy = loaded.project.graph.manifest().settings.watch.on_busy;
     let args = RunArgs {
         targets: watched.targets.clone(),
         ..watched.args.clone()
@@ -89,7 +90,7 @@ fn run_until_change(
         let cancel_run = cancel.clone();
         scope.spawn(move || {
             drop(sender.send(once(
-                project,
+                loaded,
                 global,
                 &args,
                 environment,
@@ -148,7 +149,7 @@ impl Watched {
         } else {
             args.targets.clone()
         };
-        let plan = project.select(&targets)?;
+        let plan = project::select(project, &targets)?;
         let root = project.directory.clone();
         let mut directories = vec![root.clone()];
         let mut outputs = vec![root.join(imgmake_core::state::DIRECTORY)];

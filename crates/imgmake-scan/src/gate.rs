@@ -20,12 +20,41 @@ use imgmake_oci::store::Store;
 /// Findings named one by one in the refusals; the table has them all.
 const NAMED_REFUSALS: usize = 10;
 
+/// What the gate says of a request.
+#[derive(Debug)]
+pub struct GateOutcome {
+    pub verdict: Verdict,
+    /// What may be published; nothing when the gate refuses.
+    pub passed: Vec<Passed>,
+}
+
+/// A digest that the gate let pass: of an image, or of one of its platforms.
+///
+/// The gate makes it. Whoever remembers outcomes makes it of a record that only they can have
+/// written, with [`Passed::from_recorded_outcome`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Passed {
+    digest: Digest,
+}
+
+impl Passed {
+    /// From the outcome of a gate in an earlier run that is up to date. The caller vouches that
+    /// nobody else can have written the record: it has a MAC, or a signature.
+    pub fn from_recorded_outcome(digest: Digest) -> Passed {
+        Passed { digest }
+    }
+
+    pub fn digest(&self) -> &Digest {
+        &self.digest
+    }
+}
+
 pub fn scan(
     request: &ScanRequest,
     store: &Store,
     events: &Events,
     cancel: &Cancel,
-) -> Result<Verdict> {
+) -> Result<GateOutcome> {
     let rules = Rules::new(&request.policy)?;
     let mut run = Run {
         request,
@@ -56,7 +85,11 @@ pub fn scan(
     }
     let verdict = run.verdict(images);
     report::write(request, &verdict, events)?;
-    Ok(verdict)
+    let passed = verdict.passed_digests().into_iter().cloned();
+    Ok(GateOutcome {
+        passed: passed.map(|digest| Passed { digest }).collect(),
+        verdict,
+    })
 }
 
 /// Where indexes of advisory databases are kept.

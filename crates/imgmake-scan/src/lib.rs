@@ -31,6 +31,7 @@ use imgmake_oci::store::Store;
 
 pub use advisory::advisory_home;
 pub use findings::{Finding, FindingKind, Severity, SeverityError};
+pub use gate::{GateOutcome, Passed};
 pub use inventory::Inventory;
 pub use policy::{FixableOnly, Gate, IgnoreRule, Judged, Judgement, Policy, TextFile};
 pub use request::{ReportFormat, ReportFormatError, ScanImage, ScanRequest, Scanner};
@@ -112,6 +113,6 @@ pub fn scan(
     store: &Store,
     events: &Events,
     cancel: &Cancel,
-) -> Result<Verdict> {
+) -> Result<GateOutcome> {
     gate::scan(request, store, events, cancel)
 }

@@ -48,7 +48,7 @@ pub struct PlatformVerdict {
 impl Verdict {
     /// The digests that a push may publish: of every image and child that passed
     /// in a gate that passed as a whole.
-    pub fn passed_digests(&self) -> Vec<&Digest> {
+    pub(crate) fn passed_digests(&self) -> Vec<&Digest> {
         let images = self.images.iter().filter(|i| self.passed && i.passed);
         images
             .flat_map(|i| std::iter::once(&i.digest).chain(i.platforms.iter().map(|p| &p.digest)))

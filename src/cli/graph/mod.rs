@@ -11,11 +11,12 @@ use super::args::{Global, GraphFormat};
 use super::environment::Environment;
 use super::exit::Exit;
 use super::output::{print, print_json};
-use super::project::{Project, kind_name};
+use super::project;
+use crate::targets::kind_name;
 use imgmake_core::graph::Graph;
 
 pub fn graph(global: &Global, format: GraphFormat, environment: &Environment) -> Result<u8, Exit> {
-    let project = Project::load(global, environment)?;
+    let project = project::load(global, environment)?.project;
     let text = match format {
         GraphFormat::Dot => dot(&project.graph),
         GraphFormat::Mermaid => mermaid(&project.graph),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::edge::why;
-use crate::cli::project::kind_name;
+use crate::targets::kind_name;
 use imgmake_core::graph::Graph;
 
 const HEIGHT: usize = 44;

@@ -89,7 +89,7 @@ pub(super) fn write(path: &str, workspace: &Path, card: &Value) -> anyhow::Resul
     match path {
         "/dev/stdout" => Ok(std::io::stdout().write_all(escaped().as_bytes())?),
         "/dev/stderr" => Ok(std::io::stderr().write_all(escaped().as_bytes())?),
-        path => crate::cli::output::write_whole(&workspace.join(path), card.to_string().as_bytes()),
+        path => crate::output_file::write_whole(&workspace.join(path), card.to_string().as_bytes()),
     }
 }
 

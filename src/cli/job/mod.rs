@@ -18,13 +18,14 @@ use super::args::RunArgs;
 use super::environment::Environment;
 use super::exit::{Exit, FAILED};
 use super::kaniko::git::KEEP_GIT;
-use super::project::Project;
+use super::project;
 use super::remote_context;
 use super::run::bring_up_to_date;
 use super::signals::{self, Stopped};
-use super::tools::Tools;
+use super::tools::tools;
 use super::trust::{Trust, refuse_links, refuse_tracked};
 use crate::report::{Options, Reporter, Style};
+use crate::targets::Tools;
 use imgmake_build::Warmed;
 use imgmake_compat::plugin::job::{Job, PUSH, Source};
 use imgmake_compat::plugin::log::Amount;
@@ -153,12 +154,7 @@ pub fn run_in(
     let _agent = with_agent(&mut job, environment)?;
     write_dockerfiles(&job, workspace)?;
     fetch_repositories(&mut job, &store, environment, cancel)?;
-    let mut project = Project::in_memory(
-        workspace.to_path_buf(),
-        job.manifest(),
-        environment,
-        place.trust.clone(),
-    )?;
+    let mut project = project::in_memory(workspace.to_path_buf(), job.manifest(), environment)?;
     if let Source::Build(build) = &job.source {
         project.whole = build.whole.as_ref().map(|path| workspace.join(path));
     }
@@ -193,7 +189,14 @@ pub fn run_in(
         let (target, message) = (None, note.clone());
         events.send(Event::Note { target, message });
     }
-    let mut tools = Tools::new(&project, environment, store_path, events, cancel.clone())?;
+    let mut tools = tools(
+        &project,
+        place.trust.of_store(),
+        environment,
+        store_path,
+        events,
+        cancel.clone(),
+    )?;
     tools.immutable_tags = job.immutable_tags;
     tools.warmed = job.warmed.as_ref().map(|warmed| Warmed {
         directory: workspace.join(&warmed.directory),
@@ -204,7 +207,7 @@ pub fn run_in(
         reporter.finish();
         return stopped.exit_code().ok_or(exit);
     }
-    let plan = project.select(&names)?;
+    let plan = project::select(&project, &names)?;
     let args = RunArgs {
         pull: match &job.source {
             Source::Build(build) => build.pull,
@@ -344,7 +347,7 @@ fn check_permission(job: &Job, tools: &Tools) -> Result<(), Exit> {
             continue;
         }
         asked.push(to.name());
-        if let Err(error) = tools.client()?.check_push(&to, &tools.work(PUSH)) {
+        if let Err(error) = tools.client()?.check_push(&to, &tools.operation(PUSH)) {
             refused.push(error.to_string());
         }
         if tools.cancel.is_cancelled() {

@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 
 use super::super::exit::{Exit, FAILED};
 use super::super::kaniko;
-use super::super::output::write_whole;
 use super::card;
+use crate::output_file::write_whole;
 use imgmake_compat::plugin::job::{Job, ResultFiles, parts};
 use imgmake_event::{Event, Events, Product, StepOutcome};
 use imgmake_oci::store::Store;

@@ -163,7 +163,8 @@ impl Ground {
     }
 
     pub fn run(&self, request: &ScanRequest) -> Verdict {
-        scan(request, &self.store, &Events::nowhere(), &Cancel::default()).unwrap()
+        let outcome = scan(request, &self.store, &Events::nowhere(), &Cancel::default());
+        outcome.unwrap().verdict
     }
 
     pub fn scan(&self, images: &[ScanImage]) -> Verdict {

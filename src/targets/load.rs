@@ -3,12 +3,12 @@
 
 use anyhow::{Context, Result};
 
-use super::Work;
-use super::build::fetch_missing;
+use super::images;
+use super::runner::TargetRunner;
+use super::task::BuildTask;
 use crate::daemon::{Daemon, Kind};
 use imgmake_core::manifest::{BuildTarget, LoadInto, LoadNode, WithoutDaemon};
 use imgmake_core::state::Output;
-use imgmake_event::Event;
 use imgmake_oci::archive;
 use imgmake_oci::image::Descriptor;
 
@@ -32,45 +32,39 @@ fn names(name: &str, target: &BuildTarget) -> Vec<String> {
 /// # Errors
 /// There is no daemon where there must be one, or it does not take the image.
 pub(super) fn load(
-    work: &Work<'_>,
-    target_name: &str,
-    target: &BuildTarget,
+    task: &BuildTask<'_>,
     node: &LoadNode,
     root: &Descriptor,
 ) -> Result<Option<Output>> {
-    let (environment, cancel) = (&work.environment.variables, &work.tools.cancel);
+    let (runner, target) = (task.runner, task.name);
+    let (variables, cancel) = (runner.variables, &runner.tools.cancel);
     let kind = kind(node.into);
     let daemon = match node.without {
-        WithoutDaemon::Fail => Daemon::get(kind, environment, cancel)?,
-        WithoutDaemon::Note => match Daemon::find(kind, environment, cancel)? {
+        WithoutDaemon::Fail => Daemon::get(kind, variables, cancel)?,
+        WithoutDaemon::Note => match Daemon::find(kind, variables, cancel)? {
             Some(daemon) => daemon,
             None => {
-                say(
-                    work,
-                    target_name,
+                runner.note(
+                    target,
                     format!("there is no {} daemon to load the image into", kind.name()),
                 );
                 return Ok(None);
             }
         },
     };
-    let names = names(target_name, target);
-    let store = work.tools.store()?;
-    fetch_missing(work, target_name, root)?;
+    let names = names(target, task.target);
+    let store = runner.tools.store()?;
+    images::fetch_missing(runner, target, root)?;
     let image = [(root.clone(), names.clone())];
     let loaded = daemon.load(|out| archive::send_docker(store, &image, out));
-    work.tools.cancel.check()?;
+    runner.tools.cancel.check()?;
     loaded?;
     let mut ids = Vec::new();
     for name in names {
         let id = daemon.id(&name)?;
         let id =
             id.with_context(|| format!("the daemon took the image, but does not know `{name}`"))?;
-        say(
-            work,
-            target_name,
-            format!("loaded into {}: {name}", kind.name()),
-        );
+        runner.note(target, format!("loaded into {}: {name}", kind.name()));
         ids.push((name, id));
     }
     Ok(Some(Output::Loaded {
@@ -79,20 +73,17 @@ pub(super) fn load(
     }))
 }
 
-fn say(work: &Work<'_>, target: &str, message: String) {
-    work.tools.events.send(Event::Note {
-        target: Some(target.to_string()),
-        message,
-    });
-}
-
 /// Whether the daemon still has what was loaded.
-pub(super) fn damage(work: &Work<'_>, engine: &str, ids: &[(String, String)]) -> Option<String> {
+pub(super) fn verify(
+    runner: &TargetRunner<'_>,
+    engine: &str,
+    ids: &[(String, String)],
+) -> Option<String> {
     let kind = match engine {
         "podman" => Kind::Podman,
         _ => Kind::Docker,
     };
-    let found = Daemon::find(kind, &work.environment.variables, &work.tools.cancel);
+    let found = Daemon::find(kind, runner.variables, &runner.tools.cancel);
     let Ok(Some(daemon)) = found else {
         return Some(format!("there is no {engine} daemon any more"));
     };

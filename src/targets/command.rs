@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Signal, kill_process_group};
 
-use super::{Work, files};
-use imgmake_core::execute::{Artifacts, Failure, FailureKind};
+use super::failure::plain;
+use super::task::{CommandTask, Runnable};
+use super::{files, outputs};
+use imgmake_core::execute::{Artifacts, Failure, FailureKind, Upstream};
 use imgmake_core::fingerprint::{self, Inputs, LengthPrefixedHasher};
-use imgmake_core::graph::TargetId;
-use imgmake_core::manifest::{CommandNode, Diagnostic, RunTarget};
+use imgmake_core::manifest::CommandNode;
 use imgmake_core::state::Output;
 use imgmake_event::{Event, Product, Stream};
 use imgmake_guard::program::may_be_stopped;
@@ -19,41 +20,61 @@ use imgmake_guard::program::may_be_stopped;
 /// How long a stopped command may take to end by itself.
 const GRACE: Duration = Duration::from_secs(5);
 
-pub(super) fn inputs(
-    work: &Work<'_>,
-    _id: TargetId,
-    run: &RunTarget,
-    inputs: &mut Inputs,
-) -> Result<(), Failure> {
-    fingerprint::run_settings(inputs, run);
-    let outputs: Vec<&str> = run
+impl Runnable for CommandTask<'_> {
+    fn inputs(&self, _: &Upstream<'_>, inputs: &mut Inputs) -> Result<(), Failure> {
+        add_inputs(self, inputs)
+    }
+
+    fn verify_output(&self, output: &Output) -> Result<Option<String>, Failure> {
+        Ok(match output {
+            Output::Tree { path, hash } => {
+                let now = files::tree_hash(self.runner, &self.runner.path(path));
+                outputs::compare(path, now, hash)
+            }
+            Output::Image { .. }
+            | Output::File { .. }
+            | Output::Pushed { .. }
+            | Output::Passed { .. }
+            | Output::Loaded { .. } => outputs::foreign(),
+        })
+    }
+
+    fn run(&self, _: &Upstream<'_>) -> Result<Artifacts, Failure> {
+        run(self)
+    }
+}
+
+fn add_inputs(task: &CommandTask<'_>, inputs: &mut Inputs) -> Result<(), Failure> {
+    fingerprint::run_settings(inputs, task.target);
+    let outputs: Vec<&str> = task
+        .target
         .outputs
         .iter()
         .map(|output| output.value.as_str())
         .collect();
-    let patterns = run.inputs.iter().map(|pattern| pattern.value.as_str());
-    files::add(work, patterns, &outputs, inputs).map_err(|(at, error)| {
-        let pattern = &run.inputs[at];
-        let label = super::super::project::plain(&error);
+    let patterns = task
+        .target
+        .inputs
+        .iter()
+        .map(|pattern| pattern.value.as_str());
+    files::add(task.runner, patterns, &outputs, inputs).map_err(|(at, error)| {
+        let pattern = &task.target.inputs[at];
+        let label = plain(&error);
         let message = format!("cannot read the input `{}`", pattern.value);
-        Failure::failed(
-            work.project
-                .problem(Diagnostic::at(pattern.span, message, label)),
-        )
+        task.runner.project.failure(pattern.span, message, label)
     })
 }
 
-pub(super) fn run(work: &Work<'_>, id: TargetId, run: &RunTarget) -> Result<Artifacts, Failure> {
-    let name = work.project.graph.name(id);
-    for output in &run.outputs {
-        if let Some(parent) = work.path(&output.value).parent() {
+fn run(task: &CommandTask<'_>) -> Result<Artifacts, Failure> {
+    for output in &task.target.outputs {
+        if let Some(parent) = task.runner.path(&output.value).parent() {
             std::fs::create_dir_all(parent)
                 .map_err(|e| Failure::failed(format!("cannot make `{}`: {e}", parent.display())))?;
         }
     }
-    let mut child = start(work, run)?;
-    let status = attend(work, name, &mut child, run.timeout)?;
-    if may_be_stopped(status) && work.tools.cancel.explains_an_end() {
+    let mut child = start(task)?;
+    let status = attend(task, &mut child)?;
+    if may_be_stopped(status) && task.runner.tools.cancel.explains_an_end() {
         return Err(Failure::new(FailureKind::Cancelled, "stopped"));
     }
     if !status.success() {
@@ -62,15 +83,15 @@ pub(super) fn run(work: &Work<'_>, id: TargetId, run: &RunTarget) -> Result<Arti
             describe(status)
         )));
     }
-    made(work, name, run)
+    artifacts(task)
 }
 
-fn start(work: &Work<'_>, run: &RunTarget) -> Result<Child, Failure> {
-    let directory = run.dir.as_ref().map_or_else(
-        || work.project.directory.clone(),
-        |dir| work.path(&dir.value),
+fn start(task: &CommandTask<'_>) -> Result<Child, Failure> {
+    let directory = task.target.dir.as_ref().map_or_else(
+        || task.runner.project.directory.clone(),
+        |dir| task.runner.path(&dir.value),
     );
-    let (program, arguments): (&str, Vec<&str>) = match &run.command.value {
+    let (program, arguments): (&str, Vec<&str>) = match &task.target.command.value {
         CommandNode::Shell(text) => ("sh", vec!["-ec", text]),
         CommandNode::Argv(argv) => (&argv[0], argv[1..].iter().map(String::as_str).collect()),
     };
@@ -79,7 +100,7 @@ fn start(work: &Work<'_>, run: &RunTarget) -> Result<Child, Failure> {
         .args(arguments)
         .current_dir(&directory)
         .env_remove(imgmake_guard::mac::VARIABLE)
-        .envs(&run.env);
+        .envs(&task.target.env);
     // A group of its own, so that stopping it stops its children too.
     command
         .stdin(Stdio::null())
@@ -88,39 +109,32 @@ fn start(work: &Work<'_>, run: &RunTarget) -> Result<Child, Failure> {
         .process_group(0);
     command.spawn().map_err(|error| {
         let (message, label) = match directory.is_dir() {
-            true => (
-                format!("cannot start `{program}`"),
-                super::super::project::plain(&error),
-            ),
+            true => (format!("cannot start `{program}`"), plain(&error)),
             false => (
                 format!("there is no directory `{}` to run in", directory.display()),
                 "it is to run there".to_string(),
             ),
         };
-        let span = run
+        let span = task
+            .target
             .dir
             .as_ref()
             .filter(|_| !directory.is_dir())
-            .map_or(run.command.span, |dir| dir.span);
-        Failure::failed(work.project.problem(Diagnostic::at(span, message, label)))
+            .map_or(task.target.command.span, |dir| dir.span);
+        task.runner.project.failure(span, message, label)
     })
 }
 
 /// Passes the output on until the command ends, is stopped, or takes too long.
-fn attend(
-    work: &Work<'_>,
-    name: &str,
-    child: &mut Child,
-    timeout: Option<Duration>,
-) -> Result<ExitStatus, Failure> {
+fn attend(task: &CommandTask<'_>, child: &mut Child) -> Result<ExitStatus, Failure> {
     let stdout = child.stdout.take().expect("it was piped");
     let stderr = child.stderr.take().expect("it was piped");
     let group = rustix::process::Pid::from_child(child);
-    let _guard = work.tools.watchdog().guard(group);
+    let _guard = task.runner.tools.watchdog().guard(group);
     let begun = Instant::now();
     std::thread::scope(|scope| {
-        scope.spawn(|| pass_on(work, name, stdout, Stream::Stdout));
-        scope.spawn(|| pass_on(work, name, stderr, Stream::Stderr));
+        scope.spawn(|| pass_on(task, stdout, Stream::Stdout));
+        scope.spawn(|| pass_on(task, stderr, Stream::Stderr));
         let mut stopped: Option<(Instant, Failure)> = None;
         // A group that is gone already is what was wanted.
         let kill = |signal| {
@@ -138,8 +152,7 @@ fn attend(
             }
             match &stopped {
                 None => {
-                    stopped = reason_to_stop(work, begun, timeout)
-                        .map(|failure| (Instant::now(), failure));
+                    stopped = reason_to_stop(task, begun).map(|failure| (Instant::now(), failure));
                     if stopped.is_some() {
                         kill(Signal::TERM);
                     }
@@ -154,11 +167,14 @@ fn attend(
 }
 
 /// Why the command should not go on, if it should not.
-fn reason_to_stop(work: &Work<'_>, begun: Instant, timeout: Option<Duration>) -> Option<Failure> {
-    if work.tools.cancel.is_cancelled() {
+fn reason_to_stop(task: &CommandTask<'_>, begun: Instant) -> Option<Failure> {
+    if task.runner.tools.cancel.is_cancelled() {
         return Some(Failure::new(FailureKind::Cancelled, "stopped"));
     }
-    let limit = timeout.filter(|limit| begun.elapsed() > *limit)?;
+    let limit = task
+        .target
+        .timeout
+        .filter(|limit| begun.elapsed() > *limit)?;
     let text = format!(
         "its command took longer than {}",
         crate::report::duration(limit)
@@ -166,7 +182,7 @@ fn reason_to_stop(work: &Work<'_>, begun: Instant, timeout: Option<Duration>) ->
     Some(Failure::new(FailureKind::Timeout, text))
 }
 
-fn pass_on(work: &Work<'_>, name: &str, pipe: impl Read, stream: Stream) {
+fn pass_on(task: &CommandTask<'_>, pipe: impl Read, stream: Stream) {
     let mut reader = BufReader::new(pipe);
     loop {
         let mut line = Vec::new();
@@ -178,8 +194,8 @@ fn pass_on(work: &Work<'_>, name: &str, pipe: impl Read, stream: Stream) {
         if line.last() == Some(&b'\n') {
             line.pop();
         }
-        work.tools.events.send(Event::Output {
-            target: name.to_string(),
+        task.runner.tools.events.send(Event::Output {
+            target: task.name.to_string(),
             step: None,
             stream,
             line,
@@ -196,28 +212,22 @@ fn describe(status: ExitStatus) -> String {
     }
 }
 
-fn made(work: &Work<'_>, name: &str, run: &RunTarget) -> Result<Artifacts, Failure> {
+fn artifacts(task: &CommandTask<'_>) -> Result<Artifacts, Failure> {
     let mut outputs = Vec::new();
     let mut digest = LengthPrefixedHasher::new();
-    for output in &run.outputs {
-        let hash = files::tree_hash(work, &work.path(&output.value)).map_err(|error| {
-            let message = format!(
-                "its command succeeded and did not make the output `{}`",
-                output.value
-            );
-            let label = super::super::project::plain(&error);
-            Failure::failed(
-                work.project
-                    .problem(Diagnostic::at(output.span, message, label)),
-            )
-        })?;
+    for output in &task.target.outputs {
+        let hash =
+            files::tree_hash(task.runner, &task.runner.path(&output.value)).map_err(|error| {
+                let message = format!(
+                    "its command succeeded and did not make the output `{}`",
+                    output.value
+                );
+                let label = plain(&error);
+                task.runner.project.failure(output.span, message, label)
+            })?;
         digest.bytes(output.value.as_bytes()).bytes(&hash);
-        work.tools.events.send(Event::Produced {
-            target: name.to_string(),
-            what: Product::File {
-                path: output.value.clone(),
-            },
-        });
+        let path = output.value.clone();
+        task.runner.produced(task.name, Product::File { path });
         outputs.push(Output::Tree {
             path: output.value.clone(),
             hash,

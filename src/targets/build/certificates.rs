@@ -1,19 +1,34 @@
-//! The certificates that a build's RUN steps are to trust, from a file.
+//! The certificates that a build's RUN steps are to trust, from files.
 
 use std::path::Path;
 
 use ureq::tls::{PemItem, parse_pem};
 
-use super::project::plain;
+use super::super::failure::plain;
+use super::super::task::BuildTask;
+use imgmake_core::execute::Failure;
 
 /// Bundles have some 200 kB.
 const LARGEST: u64 = 4 << 20;
+
+/// The certificates of `trust-ca`, as PEM.
+pub(super) fn certificates(task: &BuildTask<'_>) -> Result<Vec<u8>, Failure> {
+    let mut pem = Vec::new();
+    for file in &task.target.trust_ca {
+        let read = read(&task.runner.path(&file.value)).map_err(|why| {
+            let message = format!("cannot use the certificates `{}` of `trust-ca`", file.value);
+            task.problem(file, message, why)
+        })?;
+        pem.extend(read);
+    }
+    Ok(pem)
+}
 
 /// The certificates of a PEM file, and nothing else of it: comments stay where they are.
 ///
 /// # Errors
 /// It cannot be read, holds none, or holds a private key, which no RUN may see.
-pub fn read(path: &Path) -> Result<Vec<u8>, String> {
+fn read(path: &Path) -> Result<Vec<u8>, String> {
     let meta = std::fs::metadata(path).map_err(|error| plain(&error))?;
     if !meta.is_file() || meta.len() > LARGEST {
         return Err("this is not a file with certificates".to_string());

@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use super::Work;
+use super::runner::TargetRunner;
 use imgmake_core::fingerprint::{Inputs, LengthPrefixedHasher};
 use imgmake_core::manifest::Glob;
 use imgmake_core::manifest::glob::{clean, is_pattern};
@@ -18,13 +18,13 @@ use imgmake_core::manifest::glob::{clean, is_pattern};
 /// # Errors
 /// The place of the pattern, and why its files cannot be read.
 pub(super) fn add<'p>(
-    work: &Work<'_>,
+    runner: &TargetRunner<'_>,
     patterns: impl Iterator<Item = &'p str>,
     outputs: &[&str],
     inputs: &mut Inputs,
 ) -> Result<(), (usize, io::Error)> {
     let mut gathering = Gathering {
-        work,
+        runner,
         outputs: outputs.iter().map(|output| clean(output)).collect(),
         found: Vec::new(),
     };
@@ -69,7 +69,7 @@ enum Children<'g> {
 }
 
 struct Gathering<'a> {
-    work: &'a Work<'a>,
+    runner: &'a TargetRunner<'a>,
     outputs: Vec<String>,
     found: Vec<(String, [u8; 32])>,
 }
@@ -86,7 +86,7 @@ impl Gathering<'_> {
     fn pattern(&mut self, pattern: &str) -> io::Result<()> {
         if !is_pattern(pattern) {
             let name = clean(pattern);
-            let path = self.work.path(&name);
+            let path = self.runner.path(&name);
             let metadata = fs::symlink_metadata(&path)?;
             let mut unread = Vec::new();
             self.tree(&|| path.clone(), name, &metadata, &mut unread)?;
@@ -94,7 +94,7 @@ impl Gathering<'_> {
         }
         let glob = Glob::new(pattern).map_err(|error| io::Error::other(error.to_string()))?;
         for root in glob.roots() {
-            let path = self.work.path(&root);
+            let path = self.runner.path(&root);
             let mut unread = Vec::new();
             if glob.matches(&root) {
                 match fs::symlink_metadata(&path) {
@@ -139,7 +139,7 @@ impl Gathering<'_> {
         unread: &mut Vec<Unread<'g>>,
     ) -> io::Result<()> {
         for entry in entries {
-            self.work.tools.cancel.check()?;
+            self.runner.tools.cancel.check()?;
             let entry = entry?;
             let Some(name) = self.name_of(name, &entry) else {
                 continue;
@@ -177,7 +177,7 @@ impl Gathering<'_> {
             });
             return Ok(());
         }
-        let hash = entry_hash(self.work, path, metadata)?;
+        let hash = entry_hash(self.runner, path, metadata)?;
         self.found.push((name, hash));
         Ok(())
     }
@@ -202,12 +202,12 @@ impl Gathering<'_> {
 /// Type, mode and content of what is not a directory. A link counts with its
 /// text and, since commands follow it, with the file that it leads to.
 fn entry_hash(
-    work: &Work<'_>,
+    runner: &TargetRunner<'_>,
     path: &dyn Fn() -> PathBuf,
     metadata: &Metadata,
 ) -> io::Result<[u8; 32]> {
     if metadata.is_file() {
-        return file_hash(work, path, metadata);
+        return file_hash(runner, path, metadata);
     }
     let mut hasher = LengthPrefixedHasher::new();
     if metadata.is_symlink() {
@@ -215,7 +215,7 @@ fn entry_hash(
         hasher.bytes(b"link").bytes(text.as_os_str().as_bytes());
         match fs::metadata(path()) {
             Ok(followed) if followed.is_file() => {
-                hasher.bytes(&file_hash(work, path, &followed)?);
+                hasher.bytes(&file_hash(runner, path, &followed)?);
             }
             _ => {}
         }
@@ -230,14 +230,14 @@ fn entry_hash(
 /// The content's hash with the mode folded in. Another hash over both would say
 /// no more: contents whose hashes differ in these four bytes alone do not occur.
 fn file_hash(
-    work: &Work<'_>,
+    runner: &TargetRunner<'_>,
     path: &dyn Fn() -> PathBuf,
     metadata: &Metadata,
 ) -> io::Result<[u8; 32]> {
-    let stats = &work.state.stats;
+    let stats = &runner.state.stats;
     let mut hash = match stats.known(metadata) {
         Some(hash) => hash,
-        None => stats.hash(&path(), metadata, &work.tools.cancel)?,
+        None => stats.hash(&path(), metadata, &runner.tools.cancel)?,
     };
     let mode = metadata.permissions().mode() & 0o7777;
     for (byte, bits) in hash.iter_mut().zip(mode.to_le_bytes()) {
@@ -247,33 +247,33 @@ fn file_hash(
 }
 
 /// The content of a whole tree: what a `run` target's output is compared by.
-pub(super) fn tree_hash(work: &Work<'_>, path: &Path) -> io::Result<[u8; 32]> {
+pub(super) fn tree_hash(runner: &TargetRunner<'_>, path: &Path) -> io::Result<[u8; 32]> {
     let mut hasher = LengthPrefixedHasher::new();
     // Per level: what is still to be hashed.
     let mut left = Vec::new();
-    left.extend(hash_into(work, path, &mut hasher)?);
+    left.extend(hash_into(runner, path, &mut hasher)?);
     while let Some(children) = left.last_mut() {
-        work.tools.cancel.check()?;
+        runner.tools.cancel.check()?;
         let Some(child) = children.next() else {
             hasher.bytes(b"end");
             left.pop();
             continue;
         };
         hasher.bytes(child.file_name().expect("a child has a name").as_bytes());
-        left.extend(hash_into(work, &child, &mut hasher)?);
+        left.extend(hash_into(runner, &child, &mut hasher)?);
     }
     Ok(hasher.finish())
 }
 
 /// Hashes what is no directory, or the beginning of one, whose children follow.
 fn hash_into(
-    work: &Work<'_>,
+    runner: &TargetRunner<'_>,
     path: &Path,
     hasher: &mut LengthPrefixedHasher,
 ) -> io::Result<Option<std::vec::IntoIter<PathBuf>>> {
     let metadata = fs::symlink_metadata(path)?;
     if !metadata.is_dir() {
-        hasher.bytes(&entry_hash(work, &|| path.to_path_buf(), &metadata)?);
+        hasher.bytes(&entry_hash(runner, &|| path.to_path_buf(), &metadata)?);
         return Ok(None);
     }
     hasher.bytes(b"directory");

@@ -1,0 +1,134 @@
+//! What a build may read: its context, others by name, and what is in none of them.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::super::failure::plain;
+use super::super::images;
+use super::super::task::BuildTask;
+use imgmake_build::NamedContext;
+use imgmake_core::execute::{Failure, Upstream};
+use imgmake_core::manifest::{BaseKind, ContextNode, RecipeNode, TargetKind};
+use imgmake_core::state::DIRECTORY;
+use imgmake_guard::checkout::Checkout;
+use imgmake_oci::image::ReferenceError;
+
+/// The directory that COPY reads from.
+pub(super) fn main(task: &BuildTask<'_>) -> Result<PathBuf, Failure> {
+    let Some(context) = &task.target.context else {
+        return Ok(task.runner.project.directory.clone());
+    };
+    let path = task.runner.path(&context.value);
+    let inside = Checkout::new([task.runner.project.directory.as_path()]).directory(&path);
+    match inside.and_then(std::fs::metadata) {
+        Ok(meta) if meta.is_dir() => Ok(path),
+        Ok(_) => Err(task.problem(
+            context,
+            format!(
+                "the context `{}` of `{}` is not a directory",
+                context.value, task.name
+            ),
+            "a directory is expected",
+        )),
+        Err(error) => {
+            let message = format!(
+                "target `{}`: cannot read the context `{}`",
+                task.name, context.value
+            );
+            Err(task.problem(context, message, plain(&error)))
+        }
+    }
+}
+
+/// Outputs of this manifest, and the state: in no context unless copied by name.
+/// The store and the project's state may lie in the context where the working directory is
+/// another: they change with every run, and are nobody's sources.
+pub(super) fn excluded(task: &BuildTask<'_>, context: &Path) -> Vec<PathBuf> {
+    let store = task.runner.tools.store_path();
+    let mut excluded = vec![
+        task.runner.path(DIRECTORY),
+        context.join(DIRECTORY),
+        std::path::absolute(store).unwrap_or_else(|_| store.to_path_buf()),
+    ];
+    for target in &task.runner.project.graph.manifest().targets {
+        match &target.kind {
+            TargetKind::Build(build) => {
+                excluded.extend(
+                    build
+                        .tar
+                        .iter()
+                        .map(|tar| task.runner.path(&tar.path.value)),
+                );
+                excluded.extend(
+                    build
+                        .layout
+                        .iter()
+                        .map(|layout| task.runner.path(&layout.value)),
+                );
+            }
+            TargetKind::Scan(scan) => excluded.extend(
+                scan.reports
+                    .values()
+                    .map(|path| task.runner.path(&path.value)),
+            ),
+            TargetKind::Push(push) => excluded.extend(
+                push.write_digests
+                    .iter()
+                    .map(|path| task.runner.path(&path.value)),
+            ),
+            TargetKind::Run(_) => {}
+        }
+    }
+    excluded
+}
+
+/// Directories and images with names of their own.
+pub(super) fn named(
+    task: &BuildTask<'_>,
+    upstream: &Upstream<'_>,
+) -> Result<BTreeMap<String, NamedContext>, Failure> {
+    let mut contexts = BTreeMap::new();
+    let image_of = |name: &str| {
+        let graph = &task.runner.project.graph;
+        let id = graph.find(name).expect("the graph checks names");
+        images::of_target(task.runner, upstream, id)
+    };
+    for (name, context) in &task.target.contexts {
+        let context = match context {
+            ContextNode::Target(other) => NamedContext::Target(image_of(&other.value)?),
+            ContextNode::Image(image) => NamedContext::Image(
+                image
+                    .value
+                    .parse()
+                    .map_err(|e: ReferenceError| task.problem(image, e.to_string(), "this name"))?,
+            ),
+            ContextNode::Path(path) => {
+                let full = task.runner.path(&path.value);
+                if !full.is_dir() {
+                    return Err(task.problem(
+                        path,
+                        format!("the context `{}` is not a directory", path.value),
+                        "a directory is expected",
+                    ));
+                }
+                let project = Checkout::new([task.runner.project.directory.as_path()]);
+                if let Err(error) = project.directory(&full) {
+                    let message = format!("cannot read the context `{}`", path.value);
+                    return Err(task.problem(path, message, plain(&error)));
+                }
+                NamedContext::Path(full)
+            }
+        };
+        contexts.insert(name.value.clone(), context);
+    }
+    if let RecipeNode::Steps {
+        from,
+        base: BaseKind::Target,
+        ..
+    } = &task.target.recipe
+    {
+        let image = image_of(&from.value)?;
+        contexts.insert(from.value.clone(), NamedContext::Target(image));
+    }
+    Ok(contexts)
+}

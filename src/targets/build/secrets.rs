@@ -1,0 +1,55 @@
+//! Secrets and ssh agents of RUN steps.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use super::super::secrets::secret_value;
+use super::super::task::BuildTask;
+use imgmake_build::SecretSource;
+use imgmake_core::execute::Failure;
+
+pub(super) fn secrets(task: &BuildTask<'_>) -> Result<BTreeMap<String, SecretSource>, Failure> {
+    let mut secrets = BTreeMap::new();
+    for name in &task.target.secrets {
+        let manifest = task.runner.project.graph.manifest();
+        let node = manifest
+            .secrets
+            .iter()
+            .find(|secret| secret.name.value == name.value)
+            .expect("the graph checks secrets");
+        match secret_value(
+            &node.source,
+            &task.runner.project.directory,
+            task.runner.variables,
+        )? {
+            Some(value) => drop(secrets.insert(name.value.clone(), SecretSource::Value(value))),
+            None if node.optional => {}
+            None => {
+                return Err(task.problem(
+                    &node.name,
+                    format!("the secret `{}` is not there", name.value),
+                    "set its source, or make it optional=#true",
+                ));
+            }
+        }
+    }
+    Ok(secrets)
+}
+
+pub(super) fn ssh(task: &BuildTask<'_>) -> Result<BTreeMap<String, PathBuf>, Failure> {
+    let mut sockets = BTreeMap::new();
+    for (id, socket) in &task.target.ssh {
+        let agent = socket
+            .clone()
+            .or_else(|| task.runner.variable("SSH_AUTH_SOCK").map(String::from));
+        let agent = agent.ok_or_else(|| {
+            task.problem(
+                id,
+                "there is no ssh agent: SSH_AUTH_SOCK is not set",
+                "referenced here",
+            )
+        })?;
+        sockets.insert(id.value.clone(), PathBuf::from(agent));
+    }
+    Ok(sockets)
+}

@@ -1,0 +1,113 @@
+//! Images that may be published. Nothing else makes a [`Cleared`], and nothing is published
+//! without one: it comes from what a gate let pass, or from a plan that demands no gate.
+
+use super::failure::damaged_state;
+use super::images::{Image, short_name};
+use super::task::PushTask;
+use imgmake_core::execute::{Artifacts, Failure, FailureKind, Upstream};
+use imgmake_core::graph::TargetId;
+use imgmake_core::manifest::TargetKind;
+use imgmake_core::state::Output;
+use imgmake_guard::printable;
+use imgmake_oci::image::{Descriptor, Reference};
+use imgmake_scan::Passed;
+
+/// An image that may be published.
+pub struct Cleared {
+    root: Descriptor,
+    sources: Vec<Reference>,
+}
+
+impl Cleared {
+    pub fn root(&self) -> &Descriptor {
+        &self.root
+    }
+
+    /// Where blobs that the store lacks can be had.
+    pub fn sources(&self) -> &[Reference] {
+        &self.sources
+    }
+
+    fn by_gate(image: Image, passed: &[Passed]) -> Result<Cleared, Image> {
+        let is_cleared = passed.iter().any(|p| *p.digest() == image.root.digest);
+        match is_cleared {
+            true => Ok(Cleared::new(image)),
+            false => Err(image),
+        }
+    }
+
+    fn new(Image { root, sources }: Image) -> Cleared {
+        Cleared { root, sources }
+    }
+}
+
+/// A push publishes exactly what the gates that it needs let pass, or nothing.
+///
+/// # Errors
+/// A gate has not passed, or not this image.
+pub fn clear(
+    task: &PushTask<'_>,
+    images: Vec<Image>,
+    upstream: &Upstream<'_>,
+) -> Result<Vec<Cleared>, Failure> {
+    let gates = gates_of(task);
+    if gates.is_empty() {
+        return Ok(images.into_iter().map(Cleared::new).collect());
+    }
+    let mut passed = Vec::new();
+    for gate in &gates {
+        passed.extend(passed_by(task, *gate, upstream)?);
+    }
+    let clear = |image| {
+        Cleared::by_gate(image, &passed).map_err(|image| {
+            let names: Vec<&str> = gates.iter().map(|gate| task.runner.name(*gate)).collect();
+            let text = format!(
+                "{} did not pass the gate {}; nothing is published",
+                short_name(&image.root),
+                printable::list(&names)
+            );
+            Failure::new(FailureKind::Gate, text)
+        })
+    };
+    images.into_iter().map(clear).collect()
+}
+
+/// The gates that the plan demands of a push.
+fn gates_of(task: &PushTask<'_>) -> Vec<TargetId> {
+    let graph = &task.runner.project.graph;
+    let needs = graph.dependencies(task.id).iter().map(|(need, _)| *need);
+    needs
+        .filter(|need| matches!(graph.target(*need).kind, TargetKind::Scan(_)))
+        .collect()
+}
+
+/// What a gate let pass: in this run, or in an earlier one if it is still up to date.
+fn passed_by(
+    task: &PushTask<'_>,
+    gate: TargetId,
+    upstream: &Upstream<'_>,
+) -> Result<Vec<Passed>, Failure> {
+    let name = task.runner.name(gate);
+    let Some(artifacts) = upstream.made(name) else {
+        let text = format!("the gate `{name}` has not passed");
+        return Err(Failure::new(FailureKind::Gate, text));
+    };
+    match task.runner.verdicts.of(gate) {
+        Some(passed) => Ok(passed),
+        None => passed_in_an_earlier_run(artifacts),
+    }
+}
+
+/// The recorded outcome of a gate, which execute has found up to date. The state counts only with a
+/// MAC under the user's key, so nobody else has written it.
+fn passed_in_an_earlier_run(gate: &Artifacts) -> Result<Vec<Passed>, Failure> {
+    let digests = gate.outputs.iter().filter_map(|output| match output {
+        Output::Passed { digest } => Some(digest),
+        _ => None,
+    });
+    let passed = digests.map(|digest| {
+        let digest = digest.parse().map_err(|_| damaged_state())?;
+        Ok(Passed::from_recorded_outcome(digest))
+    });
+    passed.collect()
+}

@@ -1,0 +1,235 @@
+//! Images as targets see them: made by another target, named in the store, in an archive or in a
+//! registry; their manifests, children and blobs.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::failure::{damaged_state, failure};
+use super::runner::TargetRunner;
+use imgmake_build as build;
+use imgmake_core::execute::{Failure, FailureKind, Upstream};
+use imgmake_core::graph::TargetId;
+use imgmake_core::manifest::{Diagnostic, Spanned};
+use imgmake_core::state::Output;
+use imgmake_oci::image::{Descriptor, ManifestOrIndex, Reference, ReferenceError};
+use imgmake_oci::store::Store;
+use imgmake_registry::{Client, Fetched};
+
+/// An image, and where blobs that the store lacks can be had.
+pub struct Image {
+    pub root: Descriptor,
+    pub sources: Vec<Reference>,
+}
+
+impl Image {
+    /// An image of the store, with the sources that the build knew.
+    ///
+    /// # Errors
+    /// The tools of a build cannot be had.
+    pub fn in_store(runner: &TargetRunner<'_>, root: Descriptor) -> Result<Image, Failure> {
+        let engine = runner.tools.engine(&runner.state)?;
+        let sources: BTreeSet<Reference> = build::sources_of(&engine, &root.digest)
+            .into_values()
+            .collect();
+        Ok(Image {
+            root,
+            sources: sources.into_iter().collect(),
+        })
+    }
+}
+
+/// For messages: what an image is called.
+pub fn short_name(root: &Descriptor) -> String {
+    format!("sha256:{}", root.digest.short())
+}
+
+/// The image that a build made, among the outcomes upstream.
+///
+/// # Errors
+/// Its record is damaged.
+pub fn of_target(
+    runner: &TargetRunner<'_>,
+    upstream: &Upstream<'_>,
+    id: TargetId,
+) -> Result<Descriptor, Failure> {
+    let made = upstream
+        .made(runner.name(id))
+        .expect("an image is made before what uses it");
+    let found = made.outputs.iter().find_map(|output| match output {
+        Output::Image {
+            media_type,
+            digest,
+            size,
+            ..
+        } => Some((media_type, digest, *size)),
+        _ => None,
+    });
+    let (media_type, digest, size) = found.expect("a build's outcome holds its image");
+    let digest = digest.parse().map_err(|_| damaged_state())?;
+    Ok(Descriptor::new(media_type.clone(), digest, size))
+}
+
+/// Base layers that no step needed are pulled now that somebody wants the bytes.
+pub fn fetch_missing(
+    runner: &TargetRunner<'_>,
+    name: &str,
+    root: &Descriptor,
+) -> anyhow::Result<()> {
+    let store = runner.tools.store()?;
+    let missing: Vec<Descriptor> = blobs(store, root)?
+        .into_iter()
+        .filter(|blob| !store.holds(blob))
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let engine = runner.tools.engine(&runner.state)?;
+    let sources = build::sources_of(&engine, &root.digest);
+    let mut by_source: BTreeMap<&Reference, Vec<Descriptor>> = BTreeMap::new();
+    for blob in missing {
+        let source = sources.get(blob.digest.as_str());
+        let source = source.ok_or_else(|| {
+            anyhow::anyhow!(
+                "the store has lost {}; build again with `--force`",
+                blob.digest
+            )
+        })?;
+        by_source.entry(source).or_default().push(blob);
+    }
+    for (source, blobs) in by_source {
+        build::pull_blobs(&engine, name, source, &blobs)?;
+    }
+    Ok(())
+}
+
+/// An index in an index in an index is a trap.
+const DEEPEST: u32 = 4;
+
+/// An image of the store, by its name.
+pub fn stored(runner: &TargetRunner<'_>, name: &Spanned<String>) -> Result<Descriptor, Failure> {
+    let found = runner.tools.store()?.tagged(&name.value);
+    found.ok_or_else(|| Failure::failed(format!("the store holds no image `{}`", name.value)))
+}
+
+pub fn parse(runner: &TargetRunner<'_>, reference: &Spanned<String>) -> Result<Reference, Failure> {
+    reference.value.parse().map_err(|error: ReferenceError| {
+        runner
+            .project
+            .failure(reference.span, error.to_string(), "this name")
+    })
+}
+
+/// What a remote name stands for now.
+pub fn remote_digest(
+    runner: &TargetRunner<'_>,
+    name: &str,
+    reference: &Spanned<String>,
+) -> Result<String, Failure> {
+    let parsed = parse(runner, reference)?;
+    if let Some(digest) = &parsed.digest {
+        return Ok(digest.to_string());
+    }
+    let found = runner
+        .tools
+        .client()?
+        .head(&parsed)
+        .map_err(|error| failure(error.into()))?;
+    tracing::debug!(target = name, %parsed, "was looked up");
+    match found {
+        Some(descriptor) => Ok(descriptor.digest.to_string()),
+        None => Err(Failure::new(
+            FailureKind::Registry,
+            runner.project.problem(Diagnostic::at(
+                reference.span,
+                format!("there is no image `{}`", reference.value),
+                "its registry does not have it",
+            )),
+        )),
+    }
+}
+
+/// A remote image with all of its layers, for scanning.
+pub fn fetch_remote(
+    runner: &TargetRunner<'_>,
+    name: &str,
+    reference: &Spanned<String>,
+) -> Result<Descriptor, Failure> {
+    let from = parse(runner, reference)?;
+    let root = fetch_manifests(runner, &from)?;
+    let store = runner.tools.store()?;
+    let missing: Vec<Descriptor> = blobs(store, &root)
+        .map_err(failure)?
+        .into_iter()
+        .filter(|blob| !store.holds(blob))
+        .collect();
+    runner
+        .tools
+        .client()?
+        .pull_blobs(&from, &missing, store, &runner.tools.operation(name))
+        .map_err(|error| failure(error.into()))?;
+    Ok(root)
+}
+
+/// The manifest or index that a name stands for, its children and their configs: byte for byte.
+pub fn fetch_manifests(runner: &TargetRunner<'_>, from: &Reference) -> Result<Descriptor, Failure> {
+    let client = runner.tools.client()?;
+    let store = runner.tools.store()?;
+    let fetched = client
+        .manifest(from)
+        .map_err(|error| failure(error.into()))?;
+    fetch_children(client, store, from, &fetched, 0)?;
+    Ok(fetched.descriptor)
+}
+
+/// Children before their parent: what the store holds is whole.
+fn fetch_children(
+    client: &Client,
+    store: &Store,
+    from: &Reference,
+    parent: &Fetched,
+    depth: u32,
+) -> Result<(), Failure> {
+    let parsed = ManifestOrIndex::parse(&parent.bytes, Some(&parent.descriptor.media_type));
+    if let Ok(ManifestOrIndex::Index(index)) = parsed {
+        if depth == DEEPEST {
+            return Err(Failure::new(
+                FailureKind::Registry,
+                format!("{from}: its indexes are nested more than {DEEPEST} deep"),
+            ));
+        }
+        for child in index.manifests {
+            let child = client
+                .manifest(&from.with_digest(&child.digest))
+                .map_err(|error| failure(error.into()))?;
+            fetch_children(client, store, from, &child, depth + 1)?;
+        }
+    }
+    store.put_bytes(&parent.bytes)?;
+    Ok(())
+}
+
+/// Everything that an image is made of: manifests, configs and layers, foreign ones left out.
+pub fn blobs(store: &Store, root: &Descriptor) -> anyhow::Result<Vec<Descriptor>> {
+    const LARGEST: u64 = 4 << 20;
+    let mut found = vec![root.clone()];
+    let parsed = ManifestOrIndex::parse(
+        &store.read_blob(&root.digest, LARGEST)?,
+        Some(&root.media_type),
+    )?;
+    match parsed {
+        ManifestOrIndex::Index(index) => {
+            for child in &index.manifests {
+                found.extend(blobs(store, child)?);
+            }
+        }
+        ManifestOrIndex::Manifest(manifest) => {
+            found.push(manifest.config);
+            found.extend(
+                manifest
+                    .layers
+                    .into_iter()
+                    .filter(|layer| !layer.is_foreign()),
+            );
+        }
+    }
+    Ok(found)
+}

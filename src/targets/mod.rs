@@ -1,0 +1,138 @@
+//! Targets: what they depend on, whether what they made is still there, and how it is made.
+//! Knows no command line, and of the environment only the variables that it is given.
+//!
+//! ```text
+//! task        one target of a run; the trait that each kind implements:
+//! build/        an image, its archives and layouts
+//! load            an image into a daemon
+//! scan/         the gate
+//! push/         what goes where
+//! cleared         images that may be published, by the verdicts of gates
+//! publish         the only way to tags of images
+//! command       commands on the host
+//!
+//! runner      what targets are run with
+//! tools       store, connections, helper process: opened when first needed
+//! images      manifests, children and blobs of images, here and in registries
+//! archives, files, outputs
+//! project     the graph and the place of the manifest
+//! ```
+
+mod archives;
+mod build;
+mod cleared;
+mod command;
+mod failure;
+mod files;
+mod images;
+mod load;
+mod outputs;
+mod project;
+mod publish;
+mod push;
+mod registries;
+mod retry;
+mod runner;
+mod scan;
+mod secrets;
+mod task;
+mod tools;
+mod verdicts;
+pub mod watchdog;
+
+use imgmake_core::execute::{Artifacts, Failure, Runner, Upstream};
+use imgmake_core::fingerprint::{self, Inputs};
+use imgmake_core::graph::{EdgeKind, TargetId};
+use imgmake_core::manifest::{Target, TargetKind};
+use imgmake_core::state::Output;
+
+pub use failure::plain;
+pub use project::{Project, kind_name};
+pub use runner::{RunOptions, TargetRunner};
+pub use tools::{ToolOptions, Tools};
+pub use verdicts::Verdicts;
+
+use task::{Runnable, Task};
+
+impl Runner for TargetRunner<'_> {
+    fn inputs(&self, action: usize, upstream: &Upstream<'_>) -> Result<Inputs, Failure> {
+        let id = self.plan.order[action];
+        retry::after_damage(self, id, || self.inputs_of(id, upstream))
+    }
+
+    fn verify_outputs(&self, action: usize, outputs: &[Output]) -> Result<Option<String>, Failure> {
+        self.task(self.plan.order[action]).verify_outputs(outputs)
+    }
+
+    fn run(&self, action: usize, upstream: &Upstream<'_>) -> Result<Artifacts, Failure> {
+        let id = self.plan.order[action];
+        let task = self.task(id);
+        if matches!(self.target(id).kind, TargetKind::Run(_)) {
+            // The user's own command: it is not run twice.
+            return task.run(upstream);
+        }
+        retry::after_damage(self, id, || {
+            let made = task.run(upstream);
+            made.map_err(|failure| self.with_help(failure))
+        })
+    }
+}
+
+impl TargetRunner<'_> {
+    fn task(&self, id: TargetId) -> Box<dyn Runnable + '_> {
+        match &self.target(id).kind {
+            TargetKind::Run(run) => Box::new(Task::new(self, id, run)),
+            TargetKind::Build(build) => Box::new(Task::new(self, id, &**build)),
+            TargetKind::Scan(scan) => Box::new(Task::new(self, id, scan)),
+            TargetKind::Push(push) => Box::new(Task::new(self, id, push)),
+        }
+    }
+
+    fn inputs_of(&self, id: TargetId, upstream: &Upstream<'_>) -> Result<Inputs, Failure> {
+        let mut inputs = Inputs::new();
+        self.add_variables(self.target(id), &mut inputs);
+        self.task(id).inputs(upstream, &mut inputs)?;
+        let needs = self.project.graph.dependencies(id).iter();
+        for (need, _) in needs.filter(|(_, kind)| is_input(*kind)) {
+            let name = self.name(*need);
+            if let Some(made) = upstream.made(name) {
+                fingerprint::upstream(&mut inputs, name, &made.digest);
+            }
+        }
+        Ok(inputs)
+    }
+
+    /// The variables that interpolation used: their values are in the settings
+    /// anyway, but so `why` can name them.
+    fn add_variables(&self, target: &Target, inputs: &mut Inputs) {
+        let declared = &self.project.graph.manifest().variables;
+        let value = |name: &str| match name.strip_prefix("env.") {
+            Some(name) => self.variable(name),
+            None => declared
+                .iter()
+                .find(|v| v.name.value == name)
+                .map(|v| v.value.as_str()),
+        };
+        for name in &target.used_variables {
+            inputs.value("variable", name, value(name).unwrap_or("").as_bytes());
+        }
+    }
+
+    /// A full disk is mostly the store's, which no message about a layer names.
+    fn with_help(&self, mut failure: Failure) -> Failure {
+        if failure.message.contains("No space left on device") {
+            let store = self.tools.store_path().display();
+            failure.message = format!(
+                "{}\n  help: make room with `imgmake gc`, or keep the store, which is `{store}`, elsewhere with `--store`",
+                failure.message.trim_end()
+            );
+        }
+        failure
+    }
+}
+
+/// Whether what an upstream made is part of the key. Outputs of `run` targets
+/// are hashed as files by whoever reads them.
+fn is_input(kind: EdgeKind) -> bool {
+    !matches!(kind, EdgeKind::Output)
+}

@@ -1,0 +1,156 @@
+//! The only way to tags of images: takes [`Cleared`] images to registries.
+
+use std::collections::BTreeSet;
+
+use super::cleared::Cleared;
+use super::runner::TargetRunner;
+use imgmake_compat::plugin::job::ImmutableTags;
+use imgmake_core::execute::{Failure, FailureKind};
+use imgmake_core::manifest::Publish;
+use imgmake_guard::printable;
+use imgmake_oci::image::Reference;
+use imgmake_oci::store::Store;
+use imgmake_registry::{Client, PushJob, PushPhase, Pushed, RegistryError};
+
+/// Where one image goes.
+pub struct Destination {
+    /// Index into the images that are published.
+    pub image: usize,
+    pub to: Reference,
+    pub tags: Vec<String>,
+}
+
+/// Publishes images for a target under the tags of their destinations.
+///
+/// # Errors
+/// A registry refuses, or cannot be reached.
+pub fn publish(
+    runner: &TargetRunner<'_>,
+    name: &str,
+    images: &[Cleared],
+    destinations: &[Destination],
+    publish: Publish,
+) -> Result<Vec<Pushed>, Failure> {
+    let phases: &[PushPhase] = match publish {
+        Publish::Each => &[PushPhase::All],
+        // Tags move only when every registry holds everything.
+        Publish::Together => &[PushPhase::ContentOnly, PushPhase::TagsOnly],
+    };
+    let mut pushed = Vec::new();
+    for phase in phases {
+        pushed = push_to_all(runner, name, images, destinations, *phase)?;
+    }
+    Ok(pushed)
+}
+
+/// Pushes to all destinations at the same time. A registry that fails stops no
+/// other; all failures are reported.
+fn push_to_all(
+    runner: &TargetRunner<'_>,
+    name: &str,
+    images: &[Cleared],
+    destinations: &[Destination],
+    phase: PushPhase,
+) -> Result<Vec<Pushed>, Failure> {
+    let store = runner.tools.store()?;
+    let client = runner.tools.client()?;
+    let results: Vec<Result<Vec<Pushed>, RegistryError>> = std::thread::scope(|scope| {
+        let threads: Vec<_> = destinations
+            .iter()
+            .map(|destination| {
+                let image = &images[destination.image];
+                let job = PushJob {
+                    to: destination.to.clone(),
+                    root: image.root().clone(),
+                    tags: destination.tags.clone(),
+                    sources: image.sources().to_vec(),
+                    phase,
+                };
+                scope.spawn(
+                    move || match client.push(&job, store, &runner.tools.operation(name)) {
+                        Err(error) if is_acceptable(runner, &error) => {
+                            push_each_tag(runner, name, &job, store, client)
+                        }
+                        result => result,
+                    },
+                )
+            })
+            .collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().expect("a push does not panic"))
+            .collect()
+    });
+    let mut pushed = Vec::new();
+    let mut errors = Vec::new();
+    for result in results {
+        match result {
+            Ok(done) => pushed.extend(done),
+            Err(error) => errors.push(error),
+        }
+    }
+    if errors.is_empty() {
+        return Ok(pushed);
+    }
+    Err(failed(&errors, &pushed, destinations.len(), phase))
+}
+
+/// Whether a tag that cannot be moved is as good as pushed.
+fn is_acceptable(runner: &TargetRunner<'_>, error: &RegistryError) -> bool {
+    runner.tools.immutable_tags == ImmutableTags::Accept && error.is_immutable_tag()
+}
+
+/// The content is there: tags are tried one by one, so that one that cannot be moved
+/// keeps no other from being set.
+fn push_each_tag(
+    runner: &TargetRunner<'_>,
+    name: &str,
+    job: &PushJob,
+    store: &Store,
+    client: &Client,
+) -> Result<Vec<Pushed>, RegistryError> {
+    let mut pushed = Vec::new();
+    for tag in &job.tags {
+        let one = PushJob {
+            tags: vec![tag.clone()],
+            phase: PushPhase::TagsOnly,
+            ..job.clone()
+        };
+        match client.push(&one, store, &runner.tools.operation(name)) {
+            Ok(done) => pushed.extend(done),
+            Err(error) if is_acceptable(runner, &error) => {
+                let repository = job.to.name();
+                let message = format!("{repository}:{tag} cannot be moved and stays what it is");
+                runner.warn(name, message);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(pushed)
+}
+
+fn failed(
+    errors: &[RegistryError],
+    pushed: &[Pushed],
+    destinations: usize,
+    phase: PushPhase,
+) -> Failure {
+    if errors.iter().any(RegistryError::is_cancelled) {
+        return Failure::new(FailureKind::Cancelled, "stopped");
+    }
+    let mut text = match (errors.len(), destinations) {
+        (1, 1) => String::new(),
+        (failed, all) => format!("{failed} of {all} pushes failed\n"),
+    };
+    text.push_str(&printable::sentences(errors, "\n"));
+    let done: BTreeSet<String> = pushed.iter().map(|one| one.reference.name()).collect();
+    if !done.is_empty() && phase != PushPhase::ContentOnly {
+        text.push_str(&format!("\nalready published: {}", printable::list(&done)));
+    }
+    if phase == PushPhase::ContentOnly {
+        text.push_str(
+            "\nno tag was moved: `publish together` waits until every registry holds everything",
+        );
+    }
+    Failure::new(FailureKind::Registry, text)
+}

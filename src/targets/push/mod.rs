@@ -1,0 +1,184 @@
+//! `push` targets: what goes where, and the record of it.
+
+mod destinations;
+
+use std::collections::BTreeMap;
+
+use super::cleared::{self, Cleared};
+use super::failure::{damaged_state, failure};
+use super::images::{self, Image};
+use super::task::{PushTask, Runnable};
+use super::{archives, outputs, publish};
+use crate::output_file::write_whole;
+use destinations::destinations;
+use imgmake_core::execute::{Artifacts, Failure, FailureKind, Upstream};
+use imgmake_core::fingerprint::{Inputs, LengthPrefixedHasher};
+use imgmake_core::manifest::PushFrom;
+use imgmake_core::state::{FileKind, Output};
+use imgmake_event::Product;
+use imgmake_oci::archive;
+use imgmake_oci::image::Reference;
+use imgmake_registry::Pushed;
+
+impl Runnable for PushTask<'_> {
+    fn inputs(&self, _: &Upstream<'_>, inputs: &mut Inputs) -> Result<(), Failure> {
+        add_inputs(self, inputs)
+    }
+
+    fn verify_output(&self, output: &Output) -> Result<Option<String>, Failure> {
+        match output {
+            Output::Pushed { reference, digest } => verify_tag(self, reference, digest),
+            Output::File {
+                path, signature, ..
+            } => Ok(outputs::verify_file(self.runner, path, signature)),
+            Output::Image { .. }
+            | Output::Tree { .. }
+            | Output::Passed { .. }
+            | Output::Loaded { .. } => Ok(outputs::foreign()),
+        }
+    }
+
+    fn run(&self, upstream: &Upstream<'_>) -> Result<Artifacts, Failure> {
+        let images = cleared::clear(self, images(self, upstream)?, upstream)?;
+        let destinations = destinations(self)?;
+        let publish = self.target.publish;
+        let pushed = publish::publish(self.runner, self.name, &images, &destinations, publish)?;
+        // The registry has reported each tag when it was set.
+        let mut outputs: Vec<Output> = pushed
+            .iter()
+            .map(|one| Output::Pushed {
+                reference: one.reference.to_string(),
+                digest: one.digest.to_string(),
+            })
+            .collect();
+        if let Some(path) = &self.target.write_digests {
+            let path = &path.value;
+            write_digests(self, path, &pushed)?;
+            self.runner
+                .produced(self.name, Product::File { path: path.clone() });
+            outputs.push(outputs::written(self.runner, FileKind::Digests, path)?);
+        }
+        Ok(Artifacts {
+            digest: digest(&images),
+            outputs,
+        })
+    }
+}
+
+fn digest(images: &[Cleared]) -> [u8; 32] {
+    let mut digest = LengthPrefixedHasher::new();
+    for image in images {
+        digest.bytes(image.root().digest.as_str().as_bytes());
+    }
+    digest.finish()
+}
+
+fn add_inputs(task: &PushTask<'_>, inputs: &mut Inputs) -> Result<(), Failure> {
+    for destination in destinations(task)? {
+        inputs.list("destination", destination.to.name(), &destination.tags);
+    }
+    inputs.value(
+        "setting",
+        "publish",
+        format!("{:?}", task.target.publish).as_bytes(),
+    );
+    if let Some(path) = &task.target.write_digests {
+        inputs.value("setting", "write-digests", path.value.as_bytes());
+    }
+    match &task.target.from {
+        PushFrom::Images(_) => {}
+        PushFrom::Tar { path, pick } => {
+            archives::add(task.runner, path, inputs)?;
+            inputs.value("setting", "pick", pick.as_deref().unwrap_or("").as_bytes());
+        }
+        PushFrom::Image(reference) => {
+            let digest = images::remote_digest(task.runner, task.name, reference)?;
+            inputs.value("image", &reference.value, digest.as_bytes());
+        }
+        PushFrom::Stored(name) => inputs.value(
+            "image",
+            &name.value,
+            images::stored(task.runner, name)?
+                .digest
+                .as_str()
+                .as_bytes(),
+        ),
+    }
+    Ok(())
+}
+
+/// The images to push: what they are published from.
+fn images(task: &PushTask<'_>, upstream: &Upstream<'_>) -> Result<Vec<Image>, Failure> {
+    let runner = task.runner;
+    match &task.target.from {
+        PushFrom::Images(_) => {
+            let images = runner.project.graph.images(task.id).into_iter();
+            let image = |id| Image::in_store(runner, images::of_target(runner, upstream, id)?);
+            images.map(image).collect()
+        }
+        PushFrom::Tar { path, pick } => {
+            let path = runner.path(&path.value);
+            let imported = archive::read(runner.tools.store()?, &path, pick.as_deref());
+            Ok(vec![Image {
+                root: imported.map_err(failure)?.root,
+                sources: Vec::new(),
+            }])
+        }
+        PushFrom::Image(reference) => {
+            let from = images::parse(runner, reference)?;
+            let root = images::fetch_manifests(runner, &from)?;
+            tracing::debug!(target = task.name, from = %from, "copies from a registry");
+            Ok(vec![Image {
+                root,
+                sources: vec![from],
+            }])
+        }
+        PushFrom::Stored(name) => {
+            let root = images::stored(runner, name)?;
+            Ok(vec![Image::in_store(runner, root)?])
+        }
+    }
+}
+
+fn write_digests(task: &PushTask<'_>, path: &str, pushed: &[Pushed]) -> Result<(), Failure> {
+    let map: BTreeMap<String, String> = pushed
+        .iter()
+        .map(|one| (one.reference.to_string(), one.digest.to_string()))
+        .collect();
+    let mut text = serde_json::to_string_pretty(&map).expect("strings are JSON");
+    text.push('\n');
+    write_whole(&task.runner.path(path), text.as_bytes())?;
+    Ok(())
+}
+
+/// Why a tag is no longer what was published.
+fn verify_tag(
+    task: &PushTask<'_>,
+    reference: &str,
+    digest: &str,
+) -> Result<Option<String>, Failure> {
+    let parsed: Reference = reference.parse().map_err(|_| damaged_state())?;
+    // By tag, even where the record names both.
+    let parsed = Reference {
+        digest: None,
+        ..parsed
+    };
+    task.runner
+        .tools
+        .cancel
+        .check()
+        .map_err(|_| Failure::new(FailureKind::Cancelled, "stopped"))?;
+    tracing::debug!(
+        target = task.name,
+        reference,
+        "looks whether it is still there"
+    );
+    match task.runner.tools.client()?.head(&parsed) {
+        Ok(Some(found)) if found.digest.as_str() == digest => Ok(None),
+        Ok(Some(_)) => Ok(Some(format!("{reference} now points to another digest"))),
+        Ok(None) => Ok(Some(format!("{reference} is no longer there"))),
+        Err(error) if error.is_missing() => Ok(Some(format!("{reference} is no longer there"))),
+        // Trying to publish tells more than refusing to look.
+        Err(_) => Ok(Some(format!("{reference} cannot be looked up"))),
+    }
+}

@@ -1,0 +1,88 @@
+//! What targets are run with: the project, the tools, the state and the options of this run.
+//! Knows no kind of target.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::project::Project;
+use super::tools::Tools;
+use super::verdicts::Verdicts;
+use imgmake_core::graph::TargetId;
+use imgmake_core::manifest::Target;
+use imgmake_core::plan::Plan;
+use imgmake_core::state::State;
+use imgmake_event::{Event, Product};
+
+/// What a run was asked for besides its targets.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RunOptions {
+    /// Nothing is taken from the step cache.
+    pub no_cache: bool,
+    /// Base tags are looked up again.
+    pub pull: bool,
+    pub jobs: usize,
+}
+
+pub struct TargetRunner<'a> {
+    pub project: &'a Project,
+    pub plan: &'a Plan,
+    /// The environment's variables.
+    pub variables: &'a BTreeMap<String, String>,
+    pub tools: &'a Tools,
+    pub state: Arc<State>,
+    pub options: RunOptions,
+    pub verdicts: Verdicts,
+    /// RFC 3339 date of today, UTC: gates judge by it.
+    pub today: String,
+}
+
+impl TargetRunner<'_> {
+    pub(super) fn name(&self, id: TargetId) -> &str {
+        self.project.graph.name(id)
+    }
+
+    pub(super) fn target(&self, id: TargetId) -> &Target {
+        self.project.graph.target(id)
+    }
+
+    pub(super) fn path(&self, written: &str) -> PathBuf {
+        self.project.directory.join(written)
+    }
+
+    /// The value of a variable of the environment that is set and not empty.
+    pub(super) fn variable(&self, name: &str) -> Option<&str> {
+        let value = self.variables.get(name).map(String::as_str);
+        value.filter(|value| !value.is_empty())
+    }
+
+    /// blake3 of a file, from the stat cache when it is known.
+    pub(super) fn hash_file(
+        &self,
+        path: &Path,
+        metadata: &std::fs::Metadata,
+    ) -> std::io::Result<[u8; 32]> {
+        self.state.stats.hash(path, metadata, &self.tools.cancel)
+    }
+
+    pub(super) fn warn(&self, target: &str, message: String) {
+        self.tools.events.send(Event::Warning {
+            target: Some(target.to_string()),
+            message,
+        });
+    }
+
+    pub(super) fn note(&self, target: &str, message: String) {
+        self.tools.events.send(Event::Note {
+            target: Some(target.to_string()),
+            message,
+        });
+    }
+
+    pub(super) fn produced(&self, target: &str, what: Product) {
+        self.tools.events.send(Event::Produced {
+            target: target.to_string(),
+            what,
+        });
+    }
+}

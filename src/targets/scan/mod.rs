@@ -1,0 +1,148 @@
+//! `scan` targets: the gate's request, and what of its verdict is remembered.
+
+mod policy;
+mod request;
+
+use super::failure::failure;
+use super::task::{Runnable, ScanTask};
+use super::{archives, images, outputs};
+use imgmake_core::execute::{Artifacts, Failure, FailureKind, Upstream};
+use imgmake_core::fingerprint::{Inputs, LengthPrefixedHasher};
+use imgmake_core::manifest::{ScanFrom, ScanTarget, ScannerNode};
+use imgmake_core::state::{FileKind, Output, tree_signature};
+use imgmake_guard::printable;
+use imgmake_scan::{GateOutcome, Verdict, advisory_home};
+use policy::read;
+
+impl Runnable for ScanTask<'_> {
+    fn inputs(&self, _: &Upstream<'_>, inputs: &mut Inputs) -> Result<(), Failure> {
+        add_inputs(self, inputs)
+    }
+
+    fn verify_output(&self, output: &Output) -> Result<Option<String>, Failure> {
+        Ok(match output {
+            Output::Passed { .. } => must_ask_again(self.target),
+            Output::File {
+                path, signature, ..
+            } => outputs::verify_file(self.runner, path, signature),
+            Output::Image { .. }
+            | Output::Tree { .. }
+            | Output::Pushed { .. }
+            | Output::Loaded { .. } => outputs::foreign(),
+        })
+    }
+
+    fn run(&self, upstream: &Upstream<'_>) -> Result<Artifacts, Failure> {
+        let tools = self.runner.tools;
+        let request = request::request(self, upstream)?;
+        let GateOutcome { verdict, passed } =
+            imgmake_scan::scan(&request, tools.store()?, &tools.events, &tools.cancel)
+                .map_err(failure)?;
+        for warning in &verdict.warnings {
+            self.runner.warn(self.name, warning.clone());
+        }
+        if !verdict.passed {
+            return Err(refusal(&verdict));
+        }
+        for line in verdict.table.lines() {
+            self.runner.note(self.name, line.to_string());
+        }
+        let mut digest = LengthPrefixedHasher::new();
+        let mut outputs = Vec::new();
+        for passed in &passed {
+            digest.bytes(passed.digest().as_str().as_bytes());
+            outputs.push(Output::Passed {
+                digest: passed.digest().to_string(),
+            });
+        }
+        for path in self.target.reports.values() {
+            outputs.push(outputs::written(
+                self.runner,
+                FileKind::Report,
+                &path.value,
+            )?);
+        }
+        self.runner.verdicts.record(self.id, passed);
+        Ok(Artifacts {
+            digest: digest.finish(),
+            outputs,
+        })
+    }
+}
+
+fn refusal(verdict: &Verdict) -> Failure {
+    let mut text = format!(
+        "the gate refuses: {}",
+        printable::sentences(&verdict.refusals, "; ")
+    );
+    if !verdict.table.is_empty() {
+        text = format!("{text}\n\n{}", verdict.table.trim_end());
+    }
+    Failure::new(FailureKind::Gate, text)
+}
+
+/// What other programs know may have grown since they were asked.
+fn must_ask_again(scan: &ScanTarget) -> Option<String> {
+    let is_external = scan.scanner != ScannerNode::Builtin;
+    is_external.then(|| "external scanners are asked in every run".to_string())
+}
+
+fn add_inputs(task: &ScanTask<'_>, inputs: &mut Inputs) -> Result<(), Failure> {
+    inputs.value(
+        "setting",
+        "policy",
+        &postcard::to_stdvec(&settings(task.target)).expect("settings are plain data"),
+    );
+    // Ignores expire: a verdict holds for the day on which it was given.
+    inputs.value("date", "today", task.runner.today.as_bytes());
+    for file in task
+        .target
+        .ignore_files
+        .iter()
+        .chain(&task.target.vex_files)
+    {
+        let text = read(task, file)?;
+        inputs.value("file", &file.value, text.text.as_bytes());
+    }
+    for directory in &task.target.advisories {
+        let path = task.runner.path(&directory.value);
+        let signature = tree_signature(&path)
+            .map_err(|error| task.runner.project.unreadable(directory, &error))?;
+        inputs.hashed("advisories", &directory.value, signature);
+    }
+    if task.target.advisories.is_empty() && task.target.scanner == ScannerNode::Builtin {
+        // What `imgmake db update` keeps.
+        let kept = advisory_home(task.runner.tools.store()?)?;
+        inputs.hashed(
+            "advisories",
+            "database",
+            tree_signature(&kept).unwrap_or_default(),
+        );
+    }
+    match &task.target.from {
+        ScanFrom::Images(_) => {}
+        ScanFrom::Tar(path) => archives::add(task.runner, path, inputs)?,
+        ScanFrom::Image(reference) => {
+            let digest = images::remote_digest(task.runner, task.name, reference)?;
+            inputs.value("image", &reference.value, digest.as_bytes());
+        }
+    }
+    Ok(())
+}
+
+/// Everything of the target that decides about its verdict.
+fn settings(scan: &ScanTarget) -> (String, Vec<String>, Vec<String>) {
+    let scanner = format!(
+        "{:?} {:?} {:?}",
+        scan.scanner, scan.fail_on, scan.max_db_age
+    );
+    let ignores = scan.ignores.iter().map(|rule| {
+        let until = rule.until.as_ref().map(|u| u.value.clone());
+        format!("{} {until:?} {:?}", rule.id.value, rule.reason)
+    });
+    let reports = scan
+        .reports
+        .iter()
+        .map(|(format, path)| format!("{format} {}", path.value));
+    (scanner, ignores.collect(), reports.collect())
+}

@@ -1,0 +1,118 @@
+//! What the gate is asked: images, scanner, policy, reports.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use super::super::failure::failure;
+use super::super::images;
+use super::super::task::ScanTask;
+use super::policy::policy;
+use imgmake_core::execute::{Failure, Upstream};
+use imgmake_core::manifest::{ScanFrom, ScannerNode, SecretFrom};
+use imgmake_oci::archive;
+use imgmake_scan::{ReportFormat, ReportFormatError, ScanImage, ScanRequest, Scanner};
+
+pub(super) fn request(
+    task: &ScanTask<'_>,
+    upstream: &Upstream<'_>,
+) -> Result<ScanRequest, Failure> {
+    let reports = task.target.reports.iter().map(|(format, path)| {
+        let format: ReportFormat = format.parse().map_err(|error: ReportFormatError| {
+            task.problem(path, error.to_string(), "this report")
+        })?;
+        Ok((format, task.runner.path(&path.value)))
+    });
+    Ok(ScanRequest {
+        target: task.name.to_string(),
+        images: images(task, upstream)?,
+        scanner: match &task.target.scanner {
+            ScannerNode::Builtin => Scanner::Builtin,
+            ScannerNode::Trivy => Scanner::Trivy,
+            ScannerNode::Grype => Scanner::Grype,
+            ScannerNode::Command(command) => Scanner::Command(command.clone()),
+        },
+        policy: policy(task)?,
+        advisories: task
+            .target
+            .advisories
+            .iter()
+            .map(|path| task.runner.path(&path.value))
+            .collect(),
+        reports: reports.collect::<Result<BTreeMap<ReportFormat, PathBuf>, Failure>>()?,
+        timeout: task.target.timeout,
+        environment: environment(task),
+        directory: task.runner.project.directory.clone(),
+        width: task.runner.project.width,
+    })
+}
+
+/// What scanners see of ours: no password, for they look into files of others and
+/// are given the image itself.
+fn environment(task: &ScanTask<'_>) -> BTreeMap<OsString, OsString> {
+    let secrets = &task.runner.project.graph.manifest().secrets;
+    let declared = |name: &str| {
+        let is_source = |from: &SecretFrom| matches!(from, SecretFrom::Env(own) if own == name);
+        secrets.iter().any(|secret| is_source(&secret.source))
+    };
+    let variables = task.runner.variables.iter();
+    variables
+        .filter(|(name, _)| !declared(name) && !holds_credential(name))
+        .map(|(name, value)| (name.into(), value.into()))
+        .collect()
+}
+
+fn holds_credential(name: &str) -> bool {
+    const NAMES: [&str; 5] = [
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_SESSION_TOKEN",
+        "AWS_CONTAINER_AUTHORIZATION_TOKEN",
+        "AZURE_CLIENT_SECRET",
+        "DOCKER_AUTH_CONFIG",
+    ];
+    // Settings of a plugin's step are for imgmake, and hold all kinds of passwords.
+    NAMES.contains(&name) || name.starts_with("PLUGIN_")
+}
+
+/// The images to look into, with all of their layers in the store.
+fn images(task: &ScanTask<'_>, upstream: &Upstream<'_>) -> Result<Vec<ScanImage>, Failure> {
+    let name = task.name;
+    match &task.target.from {
+        ScanFrom::Images(_) => {
+            let images = task
+                .runner
+                .project
+                .graph
+                .images(task.id)
+                .into_iter()
+                .map(|image| {
+                    let root = images::of_target(task.runner, upstream, image)?;
+                    images::fetch_missing(task.runner, name, &root).map_err(failure)?;
+                    Ok(ScanImage {
+                        name: task.runner.project.graph.name(image).to_string(),
+                        root,
+                    })
+                });
+            images.collect()
+        }
+        ScanFrom::Tar(path) => {
+            let imported = archive::read(
+                task.runner.tools.store()?,
+                &task.runner.path(&path.value),
+                None,
+            )
+            .map_err(failure)?;
+            Ok(vec![ScanImage {
+                name: path.value.clone(),
+                root: imported.root,
+            }])
+        }
+        ScanFrom::Image(reference) => {
+            let root = images::fetch_remote(task.runner, name, reference)?;
+            Ok(vec![ScanImage {
+                name: reference.value.clone(),
+                root,
+            }])
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! What the work is done with, made when first needed: a run in which nothing
+//! has changed opens no connection and starts no helper.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, SystemTime};
+
+use anyhow::Context as _;
+
+use super::project::Project;
+use super::registries;
+use super::watchdog::Watchdog;
+use imgmake_build::cache::{Cache, CacheSettings};
+use imgmake_build::worker::{CacheScope, Terminals, Worker};
+use imgmake_build::{BasePolicy, Engine, Pins, Warmed};
+use imgmake_compat::plugin::job::ImmutableTags;
+use imgmake_core::manifest::CacheMounts;
+use imgmake_core::state::State;
+use imgmake_event::{Cancel, Events};
+use imgmake_oci::store::{Store, Trust};
+use imgmake_registry::{Client, ClientOptions};
+use imgmake_sandbox::Tier;
+
+pub struct Tools {
+    store_path: PathBuf,
+    store_trust: Trust,
+    client_options: ClientOptions,
+    isolation: Option<Tier>,
+    pub events: Events,
+    pub cancel: Cancel,
+    /// What it means to a push that a registry will not move a tag.
+    pub immutable_tags: ImmutableTags,
+    /// Base images that were fetched beforehand.
+    pub warmed: Option<Warmed>,
+    /// `--shell-on-fail`.
+    pub terminals: Option<Arc<dyn Terminals>>,
+    store: OnceLock<Store>,
+    client: OnceLock<Client>,
+    worker: OnceLock<Arc<Worker>>,
+    cache_settings: CacheSettings,
+    cache_scope: CacheScope,
+    bases: Arc<BasePolicy>,
+    cache: OnceLock<Option<Arc<Cache>>>,
+    watchdog: OnceLock<Watchdog>,
+}
+
+/// What the surroundings of a run decide about its tools.
+pub struct ToolOptions {
+    pub store_path: PathBuf,
+    pub store_trust: Trust,
+    /// How RUN is confined; probed when nothing is said.
+    pub isolation: Option<Tier>,
+    pub caches: CacheSettings,
+    pub bases: BasePolicy,
+    /// The environment's variables.
+    pub variables: BTreeMap<String, String>,
+    pub events: Events,
+    pub cancel: Cancel,
+}
+
+impl Tools {
+    /// # Errors
+    /// A secret that a registry needs is not there.
+    pub fn new(project: &Project, options: ToolOptions) -> anyhow::Result<Tools> {
+        let manifest = project.graph.manifest();
+        let hosts = manifest
+            .registries
+            .iter()
+            .map(|node| registries::host(node, manifest, project, &options.variables))
+            .collect::<anyhow::Result<Vec<_>>>()?;
+        let client_options = ClientOptions {
+            hosts,
+            attempts: manifest.settings.retry.attempts,
+            backoff: manifest.settings.retry.backoff,
+            environment: options.variables,
+            work: imgmake_registry::Work {
+                target: String::new(),
+                events: options.events.clone(),
+                cancel: options.cancel.clone(),
+            },
+            ..ClientOptions::default()
+        };
+        Ok(Tools {
+            store_path: options.store_path,
+            store_trust: options.store_trust,
+            client_options,
+            isolation: options.isolation,
+            cache_scope: match manifest.settings.cache_mounts {
+                CacheMounts::User => CacheScope::User,
+                CacheMounts::Project => CacheScope::Project(canonical(&project.directory)?),
+            },
+            bases: Arc::new(options.bases),
+            cache_settings: options.caches,
+            cache: OnceLock::new(),
+            events: options.events,
+            cancel: options.cancel,
+            immutable_tags: ImmutableTags::default(),
+            warmed: None,
+            terminals: None,
+            store: OnceLock::new(),
+            client: OnceLock::new(),
+            worker: OnceLock::new(),
+            watchdog: OnceLock::new(),
+        })
+    }
+
+    pub fn store_path(&self) -> &Path {
+        &self.store_path
+    }
+
+    pub fn store(&self) -> anyhow::Result<&Store> {
+        if let Some(store) = self.store.get() {
+            return Ok(store);
+        }
+        let opened = Store::open_with(&self.store_path, self.store_trust.clone())?;
+        let opened = opened.stopped_by(&self.cancel);
+        Ok(self.store.get_or_init(|| opened))
+    }
+
+    /// The store, if anything needed it yet.
+    pub fn opened_store(&self) -> Option<&Store> {
+        self.store.get()
+    }
+
+    pub fn client(&self) -> anyhow::Result<&Client> {
+        if let Some(client) = self.client.get() {
+            return Ok(client);
+        }
+        let made = Client::new(self.client_options.clone())?;
+        Ok(self.client.get_or_init(|| made))
+    }
+
+    /// Starts nothing yet: the helper process begins with its first request.
+    pub fn worker(&self) -> anyhow::Result<Arc<Worker>> {
+        let store = self.store()?.clone();
+        let made = || {
+            let worker = Worker::new(store, self.isolation);
+            Arc::new(match &self.terminals {
+                Some(terminals) => worker.with_shell_on_failure(Arc::clone(terminals)),
+                None => worker,
+            })
+        };
+        Ok(Arc::clone(self.worker.get_or_init(made)))
+    }
+
+    pub fn engine(&self, state: &Arc<State>) -> anyhow::Result<Engine> {
+        Ok(Engine {
+            store: self.store()?.clone(),
+            registry: self.client()?.clone(),
+            git: imgmake_git::Client::new(self.client_options.environment.clone(), &self.cancel),
+            worker: self.worker()?,
+            events: self.events.clone(),
+            cancel: self.cancel.clone(),
+            pins: Arc::new(StatePins(Arc::clone(state))),
+            cache: self.cache()?,
+            warmed: self.warmed.clone(),
+            cache_scope: self.cache_scope.clone(),
+            bases: Arc::clone(&self.bases),
+        })
+    }
+
+    /// Caches of the command line besides those of the manifest; before anything is built.
+    pub fn add_caches(&mut self, more: CacheSettings) {
+        let settings = &mut self.cache_settings;
+        settings.from.extend(more.from);
+        settings.to.extend(more.to);
+        settings.ttl = more.ttl.or(settings.ttl);
+    }
+
+    /// Step results in registries; `None` when there are no such caches.
+    fn cache(&self) -> anyhow::Result<Option<Arc<Cache>>> {
+        if self.cache_settings.is_empty() {
+            return Ok(None);
+        }
+        if let Some(cache) = self.cache.get() {
+            return Ok(cache.clone());
+        }
+        // A cache that does not answer at once costs more than it saves.
+        let lookups = Client::new(ClientOptions {
+            attempts: self.client_options.attempts.min(2),
+            backoff: (Duration::from_millis(200), Duration::from_secs(2)),
+            idle_timeout: Duration::from_secs(30),
+            ..self.client_options.clone()
+        })?;
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let now = now.map_or(0, |since| since.as_secs());
+        let cache = Cache::new(self.cache_settings.clone(), lookups, now);
+        Ok(self.cache.get_or_init(|| Some(Arc::new(cache))).clone())
+    }
+
+    /// Started with the first command on the host.
+    pub fn watchdog(&self) -> &Watchdog {
+        self.watchdog.get_or_init(Watchdog::start)
+    }
+
+    /// What a registry is asked for on behalf of a target.
+    pub fn operation(&self, target: &str) -> imgmake_registry::Work {
+        imgmake_registry::Work {
+            target: target.to_string(),
+            events: self.events.clone(),
+            cancel: self.cancel.clone(),
+        }
+    }
+}
+
+/// A project is known by where it is, whatever links led there.
+fn canonical(directory: &Path) -> anyhow::Result<String> {
+    let real = directory
+        .canonicalize()
+        .with_context(|| format!("cannot find the directory `{}`", directory.display()))?;
+    // Escaped where it is no text: two directories must never look alike.
+    Ok(match real.to_str() {
+        Some(text) if !text.contains('\\') => text.to_string(),
+        _ => real
+            .as_os_str()
+            .as_encoded_bytes()
+            .escape_ascii()
+            .to_string(),
+    })
+}
+
+struct StatePins(Arc<State>);
+
+impl Pins for StatePins {
+    fn get(&self, name: &str) -> Option<String> {
+        self.0.pin(name)
+    }
+
+    fn set(&self, name: &str, value: &str) {
+        self.0.set_pin(name, value);
+    }
+}
