@@ -55,8 +55,8 @@ const CRATES: [(&str, &[&str]); 12] = [
     ),
 ];
 
-/// What runs in helper processes: their standard input is a socket to the run.
-const HELPERS: [&str; 2] = [
+/// What runs in helper processes: their standard input is a socket or a pipe to the run.
+const HELPERS: [&str; 3] = [
     "crates/imgmake-build/src/run/worker/serve.rs",
     "crates/imgmake-sandbox/src/child.rs",
     "src/targets/watchdog.rs",
