@@ -74,7 +74,7 @@ impl Tools {
             attempts: manifest.settings.retry.attempts,
             backoff: manifest.settings.retry.backoff,
             environment: options.variables,
-            work: imgmake_registry::Work {
+            work: imgmake_registry::OperationContext {
                 target: String::new(),
                 events: options.events.clone(),
                 cancel: options.cancel.clone(),
@@ -195,8 +195,8 @@ impl Tools {
     }
 
     /// What a registry is asked for on behalf of a target.
-    pub fn operation(&self, target: &str) -> imgmake_registry::Work {
-        imgmake_registry::Work {
+    pub fn operation(&self, target: &str) -> imgmake_registry::OperationContext {
+        imgmake_registry::OperationContext {
             target: target.to_string(),
             events: self.events.clone(),
             cancel: self.cancel.clone(),

@@ -4,8 +4,8 @@
 use ureq::http::Method;
 
 use super::http::Call;
-use super::session::{Ask, Retry, pull_scope};
-use super::{Client, RegistryError, Work};
+use super::session::{Request, Retry, pull_scope};
+use super::{Client, OperationContext, RegistryError};
 use imgmake_event::Cancel;
 use imgmake_oci::image::{Descriptor, Digest, Reference};
 
@@ -19,12 +19,12 @@ impl Client {
         of: &Reference,
         blob: &Descriptor,
         limit: u64,
-        work: &Work,
+        work: &OperationContext,
     ) -> Result<Vec<u8>, RegistryError> {
         self.read(of, work, |place| {
             let scopes = [pull_scope(&place.repository)];
             let url = format!("v2/{}/blobs/{}", place.repository, blob.digest);
-            let ask = Ask {
+            let request = Request {
                 operation: "pull a blob",
                 repository: &place.repository,
                 scopes: &scopes,
@@ -32,7 +32,7 @@ impl Client {
                 retry: Retry::Whole,
                 cancel: &work.cancel,
             };
-            place.session.read(&ask, |answer| {
+            place.session.send_and_read(&request, |answer| {
                 let bytes = answer.bytes(limit)?;
                 match Digest::of(&bytes) == blob.digest {
                     true => Ok(bytes),
@@ -50,11 +50,11 @@ impl Client {
     /// # Errors
     /// The registry cannot be reached, refuses, or does not say a length.
     pub fn blob_size(&self, of: &Reference, blob: &Digest) -> Result<Option<u64>, RegistryError> {
-        let found = self.read(of, &Work::unheard(), |place| {
+        let found = self.read(of, &OperationContext::background(), |place| {
             let scopes = [pull_scope(&place.repository)];
             let url = format!("v2/{}/blobs/{blob}", place.repository);
             let cancel = Cancel::default();
-            let answer = place.session.ask(&Ask {
+            let answer = place.session.send(&Request {
                 operation: "look for a blob",
                 repository: &place.repository,
                 scopes: &scopes,

@@ -4,13 +4,13 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use super::endpoint::{Declared, Endpoint, settings_for};
-use super::mirrors::{Configuration, Route, Stop};
+use super::mirrors::{Configuration, EndpointChain, MirrorEndpoint};
 use super::session::{CONNECTIONS, Session};
 use super::{ClientOptions, HostSettings, RegistryError};
 use imgmake_oci::image::{Digest, Reference};
 
 /// Whose turn it is with one blob.
-type Turn = Arc<Mutex<()>>;
+type InFlight = Arc<Mutex<()>>;
 /// By registry, prefix of the settings, and how the address was declared.
 type Sessions = HashMap<(String, String, Declared), Arc<Session>>;
 
@@ -24,18 +24,18 @@ pub(super) struct Inner {
     pub options: Arc<ClientOptions>,
     sessions: Mutex<Sessions>,
     configuration: OnceLock<Result<Configuration, String>>,
-    pub ledger: Ledger,
-    pulling: Mutex<HashMap<Digest, Turn>>,
+    pub locations: BlobLocations,
+    pulling: Mutex<HashMap<Digest, InFlight>>,
 }
 
 /// Which repositories are known to hold which blobs, and who is sending what.
 #[derive(Default)]
-pub(super) struct Ledger {
+pub(super) struct BlobLocations {
     holders: Mutex<HashMap<(String, Digest), BTreeSet<String>>>,
-    sending: Mutex<HashMap<(String, Digest), Turn>>,
+    sending: Mutex<HashMap<(String, Digest), InFlight>>,
 }
 
-impl Ledger {
+impl BlobLocations {
     pub(super) fn holds(&self, to: &Reference, blob: &Digest) -> bool {
         let holders = self.holders.lock().expect("no panic while noting");
         holders
@@ -52,7 +52,7 @@ impl Ledger {
     }
 
     /// Another repository of the same registry that holds the blob.
-    pub(super) fn neighbour(&self, to: &Reference, blob: &Digest) -> Option<String> {
+    pub(super) fn mount_candidate(&self, to: &Reference, blob: &Digest) -> Option<String> {
         let holders = self.holders.lock().expect("no panic while noting");
         holders
             .get(&(to.registry.clone(), blob.clone()))?
@@ -63,7 +63,7 @@ impl Ledger {
 
     /// Held by whoever brings a blob to a registry: one upload per digest, and other
     /// repositories mount it as soon as it is there.
-    pub(super) fn turn(&self, to: &Reference, blob: &Digest) -> Turn {
+    pub(super) fn turn(&self, to: &Reference, blob: &Digest) -> InFlight {
         let mut sending = self.sending.lock().expect("no panic while noting");
         let key = (to.registry.clone(), blob.clone());
         Arc::clone(sending.entry(key).or_default())
@@ -71,7 +71,7 @@ impl Ledger {
 }
 
 /// A place to read from: the registry or a mirror, and the repository's name there.
-pub(super) struct Place {
+pub(super) struct PullEndpoint {
     pub session: Arc<Session>,
     pub repository: String,
 }
@@ -99,7 +99,7 @@ impl Client {
             options: Arc::new(options),
             sessions: Mutex::default(),
             configuration: OnceLock::new(),
-            ledger: Ledger::default(),
+            locations: BlobLocations::default(),
             pulling: Mutex::default(),
         };
         Ok(Client {
@@ -141,15 +141,18 @@ impl Client {
     }
 
     /// Where a reference may be read, mirrors first.
-    pub(super) fn places(&self, reference: &Reference) -> Result<Vec<Place>, RegistryError> {
+    pub(super) fn pull_endpoints(
+        &self,
+        reference: &Reference,
+    ) -> Result<Vec<PullEndpoint>, RegistryError> {
         let hosts = &self.inner.options.hosts;
         let settings = settings_for(hosts, &reference.registry, &reference.repository);
         let route = if settings.mirrors.is_empty() {
             self.configuration()?.route(reference)?
         } else {
-            Route::by_settings(&settings, reference)?
+            EndpointChain::by_settings(&settings, reference)?
         };
-        let place = |stop: Stop| Place {
+        let place = |stop: MirrorEndpoint| PullEndpoint {
             session: self.session_at(
                 &stop.registry,
                 settings_for(hosts, &stop.registry, &stop.repository),
@@ -157,7 +160,7 @@ impl Client {
             ),
             repository: stop.repository,
         };
-        let mut places: Vec<Place> = route
+        let mut places: Vec<PullEndpoint> = route
             .mirrors
             .into_iter()
             .map(place)
@@ -183,7 +186,7 @@ impl Client {
     }
 
     /// Held by whoever pulls a blob: one download per digest.
-    pub(super) fn pulling(&self, blob: &Digest) -> Turn {
+    pub(super) fn pulling(&self, blob: &Digest) -> InFlight {
         let mut pulling = self.inner.pulling.lock().expect("no panic while noting");
         Arc::clone(pulling.entry(blob.clone()).or_default())
     }

@@ -21,7 +21,7 @@ use imgmake_oci::image::DOCKER_HUB;
 
 /// What proves who we are.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) enum Proof {
+pub(super) enum AuthMaterial {
     Anonymous,
     Basic {
         user: String,
@@ -41,14 +41,14 @@ pub(super) enum Proof {
 /// A proof, and where it came from, for errors.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Credential {
-    pub proof: Proof,
+    pub proof: AuthMaterial,
     pub source: String,
 }
 
 impl Credential {
     pub(super) fn anonymous(source: impl Into<String>) -> Credential {
         Credential {
-            proof: Proof::Anonymous,
+            proof: AuthMaterial::Anonymous,
             source: source.into(),
         }
     }
@@ -56,11 +56,11 @@ impl Credential {
     pub(super) fn basic(user: &str, password: &str, source: impl Into<String>) -> Credential {
         Credential {
             proof: match user {
-                "<token>" => Proof::Identity {
+                "<token>" => AuthMaterial::Identity {
                     user: String::new(),
                     token: Secret(password.to_string()),
                 },
-                _ => Proof::Basic {
+                _ => AuthMaterial::Basic {
                     user: user.to_string(),
                     password: Secret(password.to_string()),
                 },
@@ -107,7 +107,7 @@ pub(super) fn find(
             source,
         } => Ok(Credential::basic(user, &password.0, source.as_str())),
         Auth::Bearer { token } => Ok(Credential {
-            proof: Proof::Bearer {
+            proof: AuthMaterial::Bearer {
                 token: token.clone(),
             },
             source: "the token in the settings".into(),
@@ -260,7 +260,7 @@ impl Entry {
         let filled = |f: &Option<String>| f.clone().filter(|v| !v.is_empty());
         if let Some(token) = filled(&self.registrytoken) {
             return Ok(Credential {
-                proof: Proof::Bearer {
+                proof: AuthMaterial::Bearer {
                     token: Secret(token),
                 },
                 source: source.to_string(),
@@ -279,7 +279,7 @@ impl Entry {
         };
         if let Some(token) = filled(&self.identitytoken) {
             return Ok(Credential {
-                proof: Proof::Identity {
+                proof: AuthMaterial::Identity {
                     user,
                     token: Secret(token),
                 },
@@ -348,13 +348,13 @@ mod tests {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     }
 
-    fn found(options: &ClientOptions, registry: &str, repository: &str) -> Proof {
+    fn found(options: &ClientOptions, registry: &str, repository: &str) -> AuthMaterial {
         find(&Auth::DockerConfig, registry, repository, options)
             .unwrap()
             .proof
     }
 
-    fn basic(user: &str, password: &str) -> Proof {
+    fn basic(user: &str, password: &str) -> AuthMaterial {
         Credential::basic(user, password, "").proof
     }
 
@@ -374,7 +374,7 @@ mod tests {
             found(&options, "docker.io", "library/alpine"),
             basic("hub", "4")
         );
-        assert_eq!(found(&options, "b.io", "x"), Proof::Anonymous);
+        assert_eq!(found(&options, "b.io", "x"), AuthMaterial::Anonymous);
     }
 
     #[test]
@@ -397,7 +397,7 @@ mod tests {
         assert_eq!(found(&options, "b.io", "x"), basic("file", "f"));
         assert_eq!(
             found(&options, "c.io", "x"),
-            Proof::Identity {
+            AuthMaterial::Identity {
                 user: String::new(),
                 token: Secret("idtoken".into())
             }
@@ -408,7 +408,7 @@ mod tests {
     fn a_missing_store_leaves_public_images_reachable_but_a_missing_helper_is_an_error() {
         let (_home, options) = home(r#"{"credsStore":"gone"}"#);
         let credential = find(&Auth::DockerConfig, "a.io", "x", &options).unwrap();
-        assert_eq!(credential.proof, Proof::Anonymous);
+        assert_eq!(credential.proof, AuthMaterial::Anonymous);
         assert!(
             credential.source.contains("docker-credential-gone"),
             "{}",
@@ -430,7 +430,7 @@ mod tests {
             "one",
             "cat >/dev/null; echo 'credentials not found in native keychain'; exit 1",
         );
-        assert_eq!(found(&options, "a.io", "x"), Proof::Anonymous);
+        assert_eq!(found(&options, "a.io", "x"), AuthMaterial::Anonymous);
     }
 
     #[test]

@@ -37,6 +37,11 @@ pub enum Failure {
     Cancelled,
 }
 
+/// Statuses that say nothing about the next attempt. Never 401, 403 or 404.
+pub(super) fn is_transient_status(status: u16) -> bool {
+    matches!(status, 408 | 429 | 500 | 502 | 503 | 504)
+}
+
 /// A failed operation on a registry.
 pub struct RegistryError(Box<Details>);
 
@@ -140,16 +145,14 @@ impl RegistryError {
 
     /// The same request may succeed later, and was not tried often enough.
     pub fn is_retryable(&self) -> bool {
-        self.0.exhausted.is_none() && self.is_passing()
+        self.0.exhausted.is_none() && self.is_transient()
     }
 
     /// The failure says nothing about a later attempt.
-    pub(super) fn is_passing(&self) -> bool {
+    pub(super) fn is_transient(&self) -> bool {
         match self.failure() {
             Failure::Throttled | Failure::Connection => true,
-            Failure::Server | Failure::Refused => {
-                self.0.status.is_some_and(super::retry::is_passing)
-            }
+            Failure::Server | Failure::Refused => self.0.status.is_some_and(is_transient_status),
             _ => false,
         }
     }
@@ -367,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn only_passing_failures_are_retryable() {
+    fn only_transient_failures_are_retryable() {
         let said = ServerSaid::default();
         for (status, retryable) in [
             (401, false),

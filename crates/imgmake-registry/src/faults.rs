@@ -8,7 +8,9 @@ use super::testing::{
     Act, Between, Registry, Seen, Shelf, answer, client, client_with, free_port, job, noise,
     options, reply,
 };
-use super::{Auth, Client, ClientOptions, Failure, HostSettings, MirrorFallback, Secret, Work};
+use super::{
+    Auth, Client, ClientOptions, Failure, HostSettings, MirrorFallback, OperationContext, Secret,
+};
 use imgmake_event::{Cancel, Event, Events};
 use imgmake_oci::image::{Descriptor, Digest, Reference};
 
@@ -25,7 +27,7 @@ fn holding(bytes: &[u8]) -> (Registry, Descriptor) {
         .push(
             &job(&format!("{}/app:1", registry.host()), &image),
             &here.store,
-            &Work::unheard(),
+            &OperationContext::background(),
         )
         .unwrap();
     (registry, Descriptor::of("application/octet-stream", bytes))
@@ -44,7 +46,12 @@ fn a_download_that_breaks_goes_on_where_it_stopped() {
     });
     let shelf = Shelf::new();
     client()
-        .pull_blob(&app(&between), &blob, &shelf.store, &Work::unheard())
+        .pull_blob(
+            &app(&between),
+            &blob,
+            &shelf.store,
+            &OperationContext::background(),
+        )
         .unwrap();
     assert!(shelf.store.holds(&blob));
     let ranges: Vec<Option<String>> = between
@@ -76,7 +83,12 @@ fn a_server_without_ranges_sends_all_again_and_the_known_part_is_skipped() {
     });
     let shelf = Shelf::new();
     client()
-        .pull_blob(&app(&between), &blob, &shelf.store, &Work::unheard())
+        .pull_blob(
+            &app(&between),
+            &blob,
+            &shelf.store,
+            &OperationContext::background(),
+        )
         .unwrap();
     assert!(shelf.store.holds(&blob));
 }
@@ -89,14 +101,24 @@ fn bytes_that_are_not_the_blob_never_reach_the_store() {
         let between = Between::new(None, move |_| answer(200, &[], body.clone()));
         let shelf = Shelf::new();
         let error = client()
-            .pull_blob(&app(&between), &blob, &shelf.store, &Work::unheard())
+            .pull_blob(
+                &app(&between),
+                &blob,
+                &shelf.store,
+                &OperationContext::background(),
+            )
             .unwrap_err();
         assert_eq!(error.failure(), Failure::Invalid, "{error}");
         assert!(!shelf.store.has(&blob.digest) && !shelf.store.has(&Digest::of(wrong)));
     }
     let between = Between::new(None, |_| answer(200, &[], "shrt"));
     let error = client()
-        .pull_blob(&app(&between), &blob, &Shelf::new().store, &Work::unheard())
+        .pull_blob(
+            &app(&between),
+            &blob,
+            &Shelf::new().store,
+            &OperationContext::background(),
+        )
         .unwrap_err();
     assert!(error.to_string().contains("4 of 5 bytes"), "{error}");
 }
@@ -135,12 +157,17 @@ fn a_silent_connection_is_left_and_tried_again() {
     .unwrap();
     let shelf = Shelf::new();
     client
-        .pull_blob(&app(&between), &blob, &shelf.store, &Work::unheard())
+        .pull_blob(
+            &app(&between),
+            &blob,
+            &shelf.store,
+            &OperationContext::background(),
+        )
         .unwrap();
 }
 
 #[test]
-fn passing_errors_are_retried_and_retry_after_is_honoured_in_both_forms() {
+fn transient_errors_are_retried_and_retry_after_is_honoured_in_both_forms() {
     let date = |ahead: u64| {
         let at: time::OffsetDateTime = (SystemTime::now() + Duration::from_secs(ahead)).into();
         at.format(&time::macros::format_description!(
@@ -209,7 +236,12 @@ fn a_credential_is_dropped_on_a_redirect_to_another_host() {
     });
     let shelf = Shelf::new();
     client
-        .pull_blob(&app(&between), &blob, &shelf.store, &Work::unheard())
+        .pull_blob(
+            &app(&between),
+            &blob,
+            &shelf.store,
+            &OperationContext::background(),
+        )
         .unwrap();
     assert!(
         between
@@ -246,7 +278,11 @@ fn an_upload_follows_a_307_with_its_body() {
     });
     let name = format!("{}/app:1", between.host());
     client()
-        .push(&job(&name, &image), &here.store, &Work::unheard())
+        .push(
+            &job(&name, &image),
+            &here.store,
+            &OperationContext::background(),
+        )
         .unwrap();
 }
 
@@ -270,7 +306,11 @@ fn an_upload_that_breaks_restarts_where_its_status_is_lost() {
     });
     let name = format!("{}/app:1", between.host());
     client()
-        .push(&job(&name, &image), &here.store, &Work::unheard())
+        .push(
+            &job(&name, &image),
+            &here.store,
+            &OperationContext::background(),
+        )
         .unwrap();
     let shelf = Shelf::new();
     let resolved = client()
@@ -278,7 +318,7 @@ fn an_upload_that_breaks_restarts_where_its_status_is_lost() {
             &name.parse().unwrap(),
             &"linux/amd64".parse().unwrap(),
             &shelf.store,
-            &Work::unheard(),
+            &OperationContext::background(),
         )
         .unwrap();
     assert_eq!(resolved.manifest.digest, image.digest);
@@ -333,7 +373,7 @@ fn an_upload_that_breaks_goes_on_from_its_status() {
         repository: "app",
         blob: &blob,
         store: &here.store,
-        work: &Work::unheard(),
+        work: &OperationContext::background(),
     };
     upload.mount_or_send(&[]).unwrap();
     assert!(*content.lock().unwrap() == bytes);
@@ -366,7 +406,9 @@ fn a_refused_mount_is_an_upload() {
     });
     let mut job = job(&format!("{}/app:1", between.host()), &image);
     job.sources = vec![format!("{}/base", between.host()).parse().unwrap()];
-    client().push(&job, &here.store, &Work::unheard()).unwrap();
+    client()
+        .push(&job, &here.store, &OperationContext::background())
+        .unwrap();
     assert!(between.lines().iter().any(|l| l.contains("from=base")));
 }
 
@@ -391,7 +433,11 @@ fn a_broken_connection_anywhere_in_a_push_is_survived() {
     .unwrap();
     let name = format!("{}/app:1", between.host());
     client
-        .push(&job(&name, &image), &here.store, &Work::unheard())
+        .push(
+            &job(&name, &image),
+            &here.store,
+            &OperationContext::background(),
+        )
         .unwrap();
 }
 
@@ -402,7 +448,7 @@ fn a_cancelled_push_stops_between_blocks() {
     let image = here.image("linux/amd64", &[noise(30, 8_000_000)]);
     let cancel = Cancel::default();
     let told = cancel.clone();
-    let work = Work {
+    let work = OperationContext {
         target: "t".into(),
         events: Events::to(move |event| {
             if matches!(event, Event::Progress { .. }) {
@@ -478,13 +524,13 @@ fn a_mirror_is_asked_first_and_the_registry_when_it_fails() {
     });
     let warnings = Arc::new(Mutex::new(Vec::new()));
     let told = Arc::clone(&warnings);
-    let work = Work {
+    let work = OperationContext {
         events: Events::to(move |e| {
             if let Event::Warning { message, .. } = e {
                 told.lock().unwrap().push(message)
             }
         }),
-        ..Work::unheard()
+        ..OperationContext::background()
     };
     let settings = |mirrors: Vec<String>, mirror_fallback| HostSettings {
         prefix: origin.host(),

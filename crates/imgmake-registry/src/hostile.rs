@@ -11,7 +11,7 @@ use super::credentials::Credential;
 use super::endpoint::{Declared, Endpoint};
 use super::session::Session;
 use super::testing::{Act, Between, Seen, Shelf, answer, everywhere, job, noise, options, reply};
-use super::{Auth, Client, HostSettings, RegistryError, Secret, Work};
+use super::{Auth, Client, HostSettings, OperationContext, RegistryError, Secret};
 
 const HOME: &str = "reg.example";
 const TOKENS: &str = "auth.example";
@@ -128,7 +128,7 @@ fn uploads_that_are_sent_elsewhere_carry_the_bytes_and_no_credential() {
         let image = shelf.image("linux/amd64", &[noise(1, 1000)]);
         let job = job(&format!("{HOME}/app:1"), &image);
         client(&world, &[])
-            .push(&job, &shelf.store, &Work::unheard())
+            .push(&job, &shelf.store, &OperationContext::background())
             .unwrap_err();
         nothing_leaked(&world);
     }

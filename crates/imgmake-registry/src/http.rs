@@ -340,3 +340,6 @@ fn io_text(error: &io::Error) -> String {
         _ => error.to_string(),
     }
 }
+
+/// A request with an empty body that still says its length.
+pub(super) const EMPTY: Body<'static> = Body::Bytes(&[]);

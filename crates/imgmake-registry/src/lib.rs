@@ -10,11 +10,11 @@
 //! push        blobs, manifests, tags out, in the order registries want
 //!   permission  whether a push would be let in
 //!   upload      one blob: ask, mount, stream, resume
-//! gate        how many transfers a registry sees at once
+//! limiter     how many transfers a registry sees at once
 //! session     one registry: challenges, redirects, retries
 //!   endpoint    where it is; certificates, proxy: how it is reached
 //!   challenge, token, credentials, helper, login, cloud: who we are to it
-//!   mask        no secret comes back in a server's words
+//!   redact      no secret comes back in a server's words
 //!   http, retry one exchange; when to try again
 //! mirrors     registries.conf and docker's registry-mirrors
 //! blobs       whether one is there
@@ -32,14 +32,13 @@ mod endpoint;
 mod error;
 #[cfg(test)]
 mod faults;
-mod gate;
 mod helper;
 #[cfg(test)]
 mod hostile;
 mod http;
+mod limiter;
 mod login;
 mod manage;
-mod mask;
 mod mirrors;
 mod options;
 mod permission;
@@ -47,7 +46,9 @@ mod pull;
 mod push;
 #[cfg(test)]
 mod quirks;
+mod redact;
 mod referrers;
+mod repositories;
 mod retry;
 mod session;
 #[cfg(test)]
@@ -68,6 +69,6 @@ pub use error::{Failure, RegistryError};
 pub use login::{Forgotten, forget, remember};
 pub use manage::{Checked, LoggedIn};
 pub use options::{
-    Auth, ClientOptions, Fetched, HostSettings, MirrorFallback, PushJob, PushPhase, Pushed,
-    Resolved, Secret, Work,
+    Auth, ClientOptions, Fetched, HostSettings, MirrorFallback, OperationContext, PushJob,
+    PushPhase, Pushed, Resolved, Secret,
 };

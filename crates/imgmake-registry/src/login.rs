@@ -188,11 +188,11 @@ fn read_document(path: &Path) -> Result<serde_json::Value, RegistryError> {
 #[cfg(test)]
 mod tests {
     use super::super::Auth;
-    use super::super::credentials::{Credential, Proof, find};
+    use super::super::credentials::{AuthMaterial, Credential, find};
     use super::*;
     use std::os::unix::fs::PermissionsExt;
 
-    fn found(options: &ClientOptions, registry: &str) -> Proof {
+    fn found(options: &ClientOptions, registry: &str) -> AuthMaterial {
         find(&Auth::DockerConfig, registry, "x", options)
             .unwrap()
             .proof
@@ -229,7 +229,7 @@ mod tests {
             Forgotten::Entry
         );
         assert_eq!(forget(&options, "a.io").unwrap(), Forgotten::Nothing);
-        assert_eq!(found(&options, "a.io"), Proof::Anonymous);
+        assert_eq!(found(&options, "a.io"), AuthMaterial::Anonymous);
     }
 
     #[test]
@@ -279,7 +279,7 @@ mod tests {
         for n in 0..8 {
             assert_ne!(
                 found(&options, &format!("r{n}.io")),
-                Proof::Anonymous,
+                AuthMaterial::Anonymous,
                 "{n}"
             );
         }

@@ -1,13 +1,15 @@
 //! What people ask of a registry besides images: its tags, a deletion, whether a
 //! password is right.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ureq::http::Method;
 
+use super::cloud::Ecr;
 use super::endpoint::{Declared, Endpoint, canonical, settings_for};
 use super::http::Call;
-use super::session::{Ask, Retry, Session, pull_scope};
+use super::session::{Request, Retry, Session, pull_scope};
 use super::{Auth, Client, HostSettings, RegistryError, Secret, remember};
 use imgmake_oci::image::Reference;
 
@@ -33,7 +35,7 @@ impl Client {
         let mut url = session.url(&format!("v2/{}/tags/list", of.repository))?;
         let mut tags = Vec::new();
         for _ in 0..PAGES {
-            let ask = Ask {
+            let request = Request {
                 operation: "list the tags",
                 repository: &of.repository,
                 scopes: &scopes,
@@ -41,7 +43,7 @@ impl Client {
                 retry: Retry::Whole,
                 cancel: session.cancel(),
             };
-            let (bytes, next) = session.read(&ask, |answer| {
+            let (bytes, next) = session.send_and_read(&request, |answer| {
                 let next = answer.header("Link").and_then(next_page);
                 let next = next.map(str::to_string);
                 Ok((answer.bytes(PAGE_LIMIT)?, next))
@@ -70,7 +72,7 @@ impl Client {
         let url = session.url(&format!("v2/{repository}/manifests/{}", reference.target()))?;
         let operation = format!("delete `{}`", reference.target());
         session
-            .ask(&Ask {
+            .send(&Request {
                 operation: &operation,
                 repository,
                 scopes: &[format!("repository:{repository}:delete,pull")],
@@ -83,6 +85,25 @@ impl Client {
                 Some(405) => e.help("this registry does not delete; its operator can turn that on"),
                 _ => e,
             })
+    }
+
+    /// The registry of whoever the options of `aws-ecr` are: its host.
+    ///
+    /// # Errors
+    /// Keys that are missing or refused, as for a pull.
+    pub fn ecr_registry(
+        &self,
+        options: &BTreeMap<String, Secret>,
+    ) -> Result<String, RegistryError> {
+        let ecr = Ecr::new(options, &self.inner.options.environment)?;
+        let endpoint = Endpoint::new(
+            "ecr",
+            HostSettings::default(),
+            Declared::default(),
+            &self.inner.options,
+        );
+        let session = Session::new(endpoint, Arc::clone(&self.inner.options));
+        ecr.own_registry(&session)
     }
 
     /// Tries a user and a password and remembers them when they are right.
@@ -109,7 +130,7 @@ impl Client {
         let endpoint = Endpoint::new(host, settings, Declared::default(), options);
         let session = Session::new(endpoint, Arc::clone(options));
         session
-            .ask(&Ask {
+            .send(&Request {
                 operation: "log in",
                 repository: "",
                 scopes: &[],
@@ -159,7 +180,7 @@ mod tests {
     use super::super::testing::{Between, Registry, Shelf, answer, client, job, noise, options};
     use super::super::trials::tokens::{LONG, guarded};
     use super::*;
-    use crate::{ClientOptions, Work};
+    use crate::{ClientOptions, OperationContext};
 
     #[test]
     fn tags_are_listed_page_by_page() {
@@ -184,7 +205,11 @@ mod tests {
         let image = shelf.image("linux/amd64", &[noise(40, 10)]);
         let name = format!("{}/a:1", registry.host());
         client()
-            .push(&job(&name, &image), &shelf.store, &Work::unheard())
+            .push(
+                &job(&name, &image),
+                &shelf.store,
+                &OperationContext::background(),
+            )
             .unwrap();
         let tag: Reference = name.parse().unwrap();
         assert_eq!(client().tags(&tag).unwrap(), ["1"]);

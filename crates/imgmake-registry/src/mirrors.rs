@@ -16,7 +16,7 @@ use imgmake_oci::image::{DOCKER_HUB, Reference};
 
 /// A registry or mirror, and what the image is called there.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Stop {
+pub(super) struct MirrorEndpoint {
     pub registry: String,
     pub repository: String,
     pub declared: Declared,
@@ -24,24 +24,24 @@ pub(super) struct Stop {
 
 /// In which order places are asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Route {
-    pub mirrors: Vec<Stop>,
+pub(super) struct EndpointChain {
+    pub mirrors: Vec<MirrorEndpoint>,
     /// `None` where falling back is turned off.
-    pub origin: Option<Stop>,
+    pub origin: Option<MirrorEndpoint>,
 }
 
-impl Route {
+impl EndpointChain {
     pub(super) fn by_settings(
         settings: &HostSettings,
         reference: &Reference,
-    ) -> Result<Route, RegistryError> {
+    ) -> Result<EndpointChain, RegistryError> {
         let prefix = canonical(&settings.prefix);
         let mirrors = settings
             .mirrors
             .iter()
             .map(|m| stop(m, &prefix, reference, false))
             .collect::<Result<_, _>>()?;
-        Ok(Route {
+        Ok(EndpointChain {
             mirrors,
             origin: (settings.mirror_fallback == MirrorFallback::Allowed)
                 .then(|| origin(reference)),
@@ -49,8 +49,8 @@ impl Route {
     }
 }
 
-fn origin(reference: &Reference) -> Stop {
-    Stop {
+fn origin(reference: &Reference) -> MirrorEndpoint {
+    MirrorEndpoint {
         registry: reference.registry.clone(),
         repository: reference.repository.clone(),
         declared: Declared::default(),
@@ -63,7 +63,7 @@ fn stop(
     prefix: &str,
     reference: &Reference,
     insecure: bool,
-) -> Result<Stop, RegistryError> {
+) -> Result<MirrorEndpoint, RegistryError> {
     let scheme = match location.split_once("://") {
         None => None,
         Some(("http", _)) => Some(Scheme::Http),
@@ -90,7 +90,7 @@ fn stop(
     if parsed.registry != registry {
         return Err(not_a_mirror(location));
     }
-    Ok(Stop {
+    Ok(MirrorEndpoint {
         registry: registry.to_string(),
         repository,
         declared: Declared { scheme, insecure },
@@ -214,7 +214,7 @@ impl Configuration {
         Ok(())
     }
 
-    pub(super) fn route(&self, reference: &Reference) -> Result<Route, RegistryError> {
+    pub(super) fn route(&self, reference: &Reference) -> Result<EndpointChain, RegistryError> {
         let Some(table) = self.table(&reference.name()) else {
             let hub = reference.registry == DOCKER_HUB;
             let mirrors = if hub { &self.hub_mirrors[..] } else { &[] };
@@ -224,7 +224,7 @@ impl Configuration {
                 .collect::<Result<_, _>>()?;
             let mut origin = origin(reference);
             origin.declared.insecure = self.is_insecure(&reference.name());
-            return Ok(Route {
+            return Ok(EndpointChain {
                 mirrors,
                 origin: Some(origin),
             });
@@ -254,7 +254,7 @@ impl Configuration {
         } else {
             stop(&table.location, &table.prefix, reference, table.insecure)?
         };
-        Ok(Route {
+        Ok(EndpointChain {
             mirrors,
             origin: Some(origin),
         })
@@ -349,7 +349,7 @@ mod tests {
         configuration
     }
 
-    fn names(route: &Route) -> Vec<String> {
+    fn names(route: &EndpointChain) -> Vec<String> {
         route
             .mirrors
             .iter()
@@ -443,14 +443,15 @@ mod tests {
             mirror_fallback: MirrorFallback::Off,
             ..HostSettings::default()
         };
-        let route = Route::by_settings(&settings, &"a.io/team/app".parse().unwrap()).unwrap();
+        let route =
+            EndpointChain::by_settings(&settings, &"a.io/team/app".parse().unwrap()).unwrap();
         assert_eq!(route.origin, None);
         assert_eq!(route.mirrors[0].repository, "cache/app");
         let bad = HostSettings {
             mirrors: vec!["ftp://x".into()],
             ..settings
         };
-        assert!(Route::by_settings(&bad, &"a.io/team/app".parse().unwrap()).is_err());
+        assert!(EndpointChain::by_settings(&bad, &"a.io/team/app".parse().unwrap()).is_err());
     }
 
     #[test]

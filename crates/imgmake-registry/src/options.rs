@@ -104,7 +104,7 @@ pub struct ClientOptions {
     pub environment: BTreeMap<String, String>,
     /// Who listens to what is done on no target's behalf, and what ends every
     /// connection at once.
-    pub work: Work,
+    pub work: OperationContext,
 }
 
 impl Default for ClientOptions {
@@ -117,29 +117,29 @@ impl Default for ClientOptions {
             idle_timeout: Duration::from_secs(90),
             user_agent: concat!("imgmake/", env!("CARGO_PKG_VERSION")).to_string(),
             environment: BTreeMap::new(),
-            work: Work::unheard(),
+            work: OperationContext::background(),
         }
     }
 }
 
 /// On whose behalf, who listens, and whether it is still wanted.
 #[derive(Clone)]
-pub struct Work {
+pub struct OperationContext {
     pub target: String,
     pub events: Events,
     pub cancel: Cancel,
 }
 
-impl fmt::Debug for Work {
+impl fmt::Debug for OperationContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Work({:?})", self.target)
+        write!(f, "OperationContext({:?})", self.target)
     }
 }
 
-impl Work {
+impl OperationContext {
     /// For callers that nobody listens to.
-    pub fn unheard() -> Work {
-        Work {
+    pub fn background() -> OperationContext {
+        OperationContext {
             target: String::new(),
             events: Events::nowhere(),
             cancel: Cancel::default(),

@@ -3,10 +3,10 @@
 
 use ureq::http::Method;
 
-use super::http::Call;
-use super::session::{Ask, EMPTY, Retry, Session, push_scope};
+use super::http::{Call, EMPTY};
+use super::session::{Request, Retry, Session, push_scope};
 use super::upload::NO_PUSHES;
-use super::{Client, Failure, RegistryError, Work, cloud};
+use super::{Client, Failure, OperationContext, RegistryError, repositories};
 use imgmake_oci::image::Reference;
 
 impl Client {
@@ -14,11 +14,11 @@ impl Client {
     ///
     /// # Errors
     /// The registry cannot be reached, or does not let us push to this repository.
-    pub fn check_push(&self, to: &Reference, work: &Work) -> Result<(), RegistryError> {
+    pub fn check_push(&self, to: &Reference, work: &OperationContext) -> Result<(), RegistryError> {
         let session = self.session(to);
         let told = |error: RegistryError| match error.status() {
             Some(405) => error.help(NO_PUSHES),
-            _ => cloud::explain(
+            _ => repositories::explain(
                 &session,
                 error.during(&to.registry, &to.repository, "begin an upload"),
             ),
@@ -32,7 +32,7 @@ impl Client {
         if !session.endpoint.settings.create_repository || !absent {
             return Err(told(error));
         }
-        cloud::create_repository(&session, &to.repository)?;
+        repositories::create_repository(&session, &to.repository)?;
         match begin_and_abandon(&session, to, work) {
             // Others than ECR make it with the push.
             Err(error) if !error.is_missing() => Err(told(error)),
@@ -41,10 +41,14 @@ impl Client {
     }
 }
 
-fn begin_and_abandon(session: &Session, to: &Reference, work: &Work) -> Result<(), RegistryError> {
+fn begin_and_abandon(
+    session: &Session,
+    to: &Reference,
+    work: &OperationContext,
+) -> Result<(), RegistryError> {
     let scopes = [push_scope(&to.repository)];
-    let ask = |operation, call, retry| {
-        session.ask(&Ask {
+    let send = |operation, call, retry| {
+        session.send(&Request {
             operation,
             repository: &to.repository,
             scopes: &scopes,
@@ -55,7 +59,7 @@ fn begin_and_abandon(session: &Session, to: &Reference, work: &Work) -> Result<(
     };
     let url = session.url(&format!("v2/{}/blobs/uploads/", to.repository))?;
     let call = Call::new(Method::POST, url).body(EMPTY);
-    let answer = ask("begin an upload", call, Retry::Whole)?;
+    let answer = send("begin an upload", call, Retry::Whole)?;
     let opened = answer
         .header("Location")
         .and_then(|location| session.locate(&answer.url, location).ok());
@@ -63,7 +67,7 @@ fn begin_and_abandon(session: &Session, to: &Reference, work: &Work) -> Result<(
     if let Some(opened) = opened {
         // Registries sweep forgotten uploads themselves; this is politeness.
         let call = Call::new(Method::DELETE, opened);
-        drop(ask("abandon an upload", call, Retry::Never));
+        drop(send("abandon an upload", call, Retry::Never));
     }
     Ok(())
 }

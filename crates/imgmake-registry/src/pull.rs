@@ -5,12 +5,12 @@ use std::io::{Read, Write};
 
 use ureq::http::Method;
 
-use super::client::Place;
+use super::client::PullEndpoint;
 use super::http::{Answer, Call, broken};
 use super::retry::Attempts;
-use super::session::{Ask, Retry, Session, pull_scope};
+use super::session::{Request, Retry, Session, pull_scope};
 use super::transfer::{BLOCK, PROGRESS, Progress, in_parallel};
-use super::{Client, Failure, Fetched, RegistryError, Resolved, Work};
+use super::{Client, Failure, Fetched, OperationContext, RegistryError, Resolved};
 use imgmake_event::{Direction, Event};
 use imgmake_oci::image::{
     Descriptor, Digest, ImageIndex, ManifestOrIndex, Platform, Reference, media_type,
@@ -61,7 +61,7 @@ impl Client {
         from: &Reference,
         blob: &Descriptor,
         store: &Store,
-        work: &Work,
+        work: &OperationContext,
     ) -> Result<(), RegistryError> {
         let turn = self.pulling(&blob.digest);
         let _turn = turn
@@ -78,7 +78,7 @@ impl Client {
             .during(&from.registry, &from.repository, "pull a blob"));
         }
         self.read(from, work, |place| {
-            let _pass = place.session.gate.enter();
+            let _permit = place.session.limiter.acquire();
             Download {
                 place,
                 blob,
@@ -98,7 +98,7 @@ impl Client {
         from: &Reference,
         blobs: &[Descriptor],
         store: &Store,
-        work: &Work,
+        work: &OperationContext,
     ) -> Result<(), RegistryError> {
         let missing: Vec<&Descriptor> = blobs.iter().filter(|b| !store.holds(b)).collect();
         in_parallel(&missing, self.connections(from), |blob| {
@@ -115,7 +115,7 @@ impl Client {
         reference: &Reference,
         platform: &Platform,
         store: &Store,
-        work: &Work,
+        work: &OperationContext,
     ) -> Result<Resolved, RegistryError> {
         work.cancel.check()?;
         let fetched = self.stored_manifest(reference, store, work)?;
@@ -159,7 +159,7 @@ impl Client {
         &self,
         reference: &Reference,
         store: &Store,
-        work: &Work,
+        work: &OperationContext,
     ) -> Result<Fetched, RegistryError> {
         if let Some(digest) = &reference.digest
             && store.has(digest)
@@ -183,10 +183,10 @@ impl Client {
     pub(super) fn read<T>(
         &self,
         reference: &Reference,
-        work: &Work,
-        act: impl Fn(&Place) -> Result<T, RegistryError>,
+        work: &OperationContext,
+        act: impl Fn(&PullEndpoint) -> Result<T, RegistryError>,
     ) -> Result<T, RegistryError> {
-        let places = self.places(reference)?;
+        let places = self.pull_endpoints(reference)?;
         let last = places.len().saturating_sub(1);
         for (at, place) in places.iter().enumerate() {
             match act(place) {
@@ -212,7 +212,7 @@ impl Client {
         ))
     }
 
-    pub(super) fn warn(&self, work: &Work, message: String) {
+    pub(super) fn warn(&self, work: &OperationContext, message: String) {
         work.events.send(Event::Warning {
             target: Some(work.target.clone()).filter(|t| !t.is_empty()),
             message,
@@ -285,12 +285,12 @@ pub(super) fn parse(fetched: &Fetched) -> Result<ManifestOrIndex, RegistryError>
         .map_err(|e| RegistryError::invalid(e.to_string()))
 }
 
-fn get_manifest(place: &Place, reference: &Reference) -> Result<Fetched, RegistryError> {
+fn get_manifest(place: &PullEndpoint, reference: &Reference) -> Result<Fetched, RegistryError> {
     let session = &place.session;
     let scopes = [pull_scope(&place.repository)];
     let path = format!("v2/{}/manifests/{}", place.repository, reference.target());
     let operation = format!("pull the manifest `{}`", reference.target());
-    let ask = Ask {
+    let request = Request {
         operation: &operation,
         repository: &place.repository,
         scopes: &scopes,
@@ -298,7 +298,7 @@ fn get_manifest(place: &Place, reference: &Reference) -> Result<Fetched, Registr
         retry: Retry::Whole,
         cancel: session.cancel(),
     };
-    let fetched = session.read(&ask, |answer| {
+    let fetched = session.send_and_read(&request, |answer| {
         read_manifest(answer, reference.digest.as_ref())
     });
     fetched.map_err(|e| match e.is_missing() {
@@ -407,7 +407,7 @@ pub(super) fn head_manifest_with(
 ) -> Result<Descriptor, RegistryError> {
     let url = session.url(&format!("v2/{repository}/manifests/{target}"))?;
     let operation = format!("look for the manifest `{target}`");
-    let ask = Ask {
+    let request = Request {
         operation: &operation,
         repository,
         scopes,
@@ -415,7 +415,7 @@ pub(super) fn head_manifest_with(
         retry: Retry::Whole,
         cancel: session.cancel(),
     };
-    match session.ask(&ask) {
+    match session.send(&request) {
         Ok(answer) => {
             let digest = answer
                 .header("Docker-Content-Digest")
@@ -430,25 +430,25 @@ pub(super) fn head_manifest_with(
         Err(error) if matches!(error.status(), Some(405 | 501)) => {}
         Err(error) => return Err(error),
     }
-    let ask = Ask {
+    let request = Request {
         call: Call {
             method: Method::GET,
-            ..ask.call.clone()
+            ..request.call.clone()
         },
-        ..ask.clone()
+        ..request.clone()
     };
     let expected = target.parse().ok();
     session
-        .read(&ask, |answer| read_manifest(answer, expected.as_ref()))
+        .send_and_read(&request, |answer| read_manifest(answer, expected.as_ref()))
         .map(|f| f.descriptor)
 }
 
 /// One blob on its way into the store.
 struct Download<'a> {
-    place: &'a Place,
+    place: &'a PullEndpoint,
     blob: &'a Descriptor,
     store: &'a Store,
-    work: &'a Work,
+    work: &'a OperationContext,
 }
 
 impl Download<'_> {
@@ -594,7 +594,7 @@ impl Download<'_> {
     }
 
     fn open(&self, from: u64, operation: &str) -> Result<Answer, RegistryError> {
-        let Place {
+        let PullEndpoint {
             session,
             repository,
             ..
@@ -605,7 +605,7 @@ impl Download<'_> {
         if from > 0 {
             call = call.header("Range", format!("bytes={from}-"));
         }
-        session.ask(&Ask {
+        session.send(&Request {
             operation,
             repository,
             scopes: &scopes,

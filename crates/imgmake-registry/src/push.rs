@@ -9,13 +9,13 @@ use std::sync::Arc;
 
 use ureq::http::Method;
 
-use super::cloud;
 use super::http::{Body, Call};
 use super::pull::{MANIFEST_LIMIT, head_manifest_with};
-use super::session::{Ask, Retry, Session, push_scope};
+use super::repositories;
+use super::session::{Request, Retry, Session, push_scope};
 use super::transfer::in_parallel;
 use super::upload::Upload;
-use super::{Client, PushJob, PushPhase, Pushed, RegistryError, Work};
+use super::{Client, OperationContext, PushJob, PushPhase, Pushed, RegistryError};
 use imgmake_event::{Event, Product};
 use imgmake_oci::image::{Descriptor, Digest, ImageConfig, ManifestOrIndex, Reference, media_type};
 use imgmake_oci::store::Store;
@@ -101,7 +101,7 @@ struct Push<'a> {
     session: Arc<Session>,
     job: &'a PushJob,
     store: &'a Store,
-    work: &'a Work,
+    work: &'a OperationContext,
     scopes: [String; 1],
 }
 
@@ -122,7 +122,7 @@ impl Client {
         &self,
         job: &PushJob,
         store: &Store,
-        work: &Work,
+        work: &OperationContext,
     ) -> Result<Vec<Pushed>, RegistryError> {
         let push = Push {
             client: self,
@@ -133,7 +133,7 @@ impl Client {
             scopes: [push_scope(&job.to.repository)],
         };
         push.run()
-            .map_err(|e| cloud::explain(&push.session, e))
+            .map_err(|e| repositories::explain(&push.session, e))
             .map_err(|e| e.during(&job.to.registry, &job.to.repository, "push"))
     }
 }
@@ -156,7 +156,7 @@ impl Push<'_> {
         if self.looked_up(&tree.root().descriptor)? == Remote::There {
             return Ok(Remote::There);
         }
-        cloud::create_repository(&self.session, &self.job.to.repository)?;
+        repositories::create_repository(&self.session, &self.job.to.repository)?;
         let mut missing = Vec::new();
         for (at, document) in tree.documents.iter().enumerate() {
             let is_root = at + 1 == tree.documents.len();
@@ -175,7 +175,7 @@ impl Push<'_> {
             self.put(document, document.descriptor.digest.as_str())?;
             self.client
                 .inner
-                .ledger
+                .locations
                 .note(&self.job.to, &document.descriptor.digest);
         }
         Ok(Remote::Missing)
@@ -191,7 +191,7 @@ impl Push<'_> {
             Err(error)
                 if self.session.endpoint.settings.create_repository
                     && error.status().is_none()
-                    && error.is_passing() =>
+                    && error.is_transient() =>
             {
                 Ok(Remote::Missing)
             }
@@ -219,13 +219,13 @@ impl Push<'_> {
 
     /// Makes sure that the repository holds a blob; done once per run.
     fn bring(&self, blob: &Descriptor) -> Result<(), RegistryError> {
-        let ledger = &self.client.inner.ledger;
+        let locations = &self.client.inner.locations;
         let to = &self.job.to;
-        let turn = ledger.turn(to, &blob.digest);
+        let turn = locations.turn(to, &blob.digest);
         let _turn = turn
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
-        if ledger.holds(to, &blob.digest) {
+        if locations.holds(to, &blob.digest) {
             return Ok(());
         }
         self.work.cancel.check()?;
@@ -236,40 +236,44 @@ impl Push<'_> {
             store: self.store,
             work: self.work,
         };
-        if !self.passing(|| upload.exists())? {
+        if !self.with_permit(|| upload.exists())? {
             self.send(&upload)?;
         }
-        ledger.note(to, &blob.digest);
+        locations.note(to, &blob.digest);
         Ok(())
     }
 
     fn send(&self, upload: &Upload) -> Result<(), RegistryError> {
-        let neighbours = self.neighbours(upload.blob);
+        let mount_candidates = self.mount_candidates(upload.blob);
         if self.store.holds(upload.blob) {
-            let sent = self.passing(|| upload.mount_or_send(&neighbours));
+            let sent = self.with_permit(|| upload.mount_or_send(&mount_candidates));
             // Found damaged on the way, it is not there any more, but may be had again.
             if sent.is_ok() || self.store.holds(upload.blob) || self.job.sources.is_empty() {
                 return sent;
             }
         }
-        if self.passing(|| upload.mount_only(&neighbours))? {
+        if self.with_permit(|| upload.mount_only(&mount_candidates))? {
             return Ok(());
         }
-        // Without a pass: the source has a gate of its own.
+        // Without a permit: the source has a limiter of its own.
         self.fetch(upload.blob)?;
-        self.passing(|| upload.mount_or_send(&[]))
+        self.with_permit(|| upload.mount_or_send(&[]))
     }
 
     /// One of the transfers that the registry sees at once.
-    fn passing<T>(&self, act: impl FnOnce() -> T) -> T {
-        let _pass = self.session.gate.enter();
+    fn with_permit<T>(&self, act: impl FnOnce() -> T) -> T {
+        let _permit = self.session.limiter.acquire();
         act()
     }
 
     /// Repositories of the same registry that may hold the blob.
-    fn neighbours(&self, blob: &Descriptor) -> Vec<String> {
+    fn mount_candidates(&self, blob: &Descriptor) -> Vec<String> {
         let to = &self.job.to;
-        let known = self.client.inner.ledger.neighbour(to, &blob.digest);
+        let known = self
+            .client
+            .inner
+            .locations
+            .mount_candidate(to, &blob.digest);
         let sources = self
             .job
             .sources
@@ -313,7 +317,7 @@ impl Push<'_> {
             .url(&format!("v2/{repository}/manifests/{target}"))?;
         let answer = self
             .session
-            .ask(&Ask {
+            .send(&Request {
                 operation: &operation,
                 repository,
                 scopes: &self.scopes,

@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use super::testing::{
     Act, Between, Registry, Seen, Shelf, answer, client as plain_client, everywhere, job, noise,
 };
-use super::{Auth, Client, HostSettings, PushJob, Secret, Work};
+use super::{Auth, Client, HostSettings, OperationContext, PushJob, Secret};
 use imgmake_event::{Event, Events};
 use imgmake_oci::image::{
     Descriptor, ImageConfig, ImageManifest, ManifestFormat, Reference, media_type, to_json,
@@ -145,7 +145,11 @@ fn a_blob_of_ghcr_that_ends_too_early_is_resumed() {
     let image = shelf.image("linux/amd64", std::slice::from_ref(&content));
     let there = format!("{}/acme/app:1", behind.host());
     plain_client()
-        .push(&job(&there, &image), &shelf.store, &Work::unheard())
+        .push(
+            &job(&there, &image),
+            &shelf.store,
+            &OperationContext::background(),
+        )
         .unwrap();
     let blob = Descriptor::of(media_type::OCI_LAYER_GZIP, &content);
     let path = format!("/v2/acme/app/blobs/{}", blob.digest);
@@ -171,7 +175,7 @@ fn a_blob_of_ghcr_that_ends_too_early_is_resumed() {
             &reference("ghcr.io/acme/app:1"),
             &blob,
             &other.store,
-            &Work::unheard(),
+            &OperationContext::background(),
         )
         .unwrap();
     let ranges: Vec<String> = world
@@ -214,7 +218,9 @@ fn quay_is_asked_to_mount_from_somewhere_and_uploads_what_it_refuses_to_mount() 
         sources: vec![reference("quay.io/acme/base:1")],
         ..job("quay.io/acme/app:1", &image)
     };
-    client.push(&job, &shelf.store, &Work::unheard()).unwrap();
+    client
+        .push(&job, &shelf.store, &OperationContext::background())
+        .unwrap();
     assert!(
         lines(&world, "quay.io")
             .iter()
@@ -288,7 +294,7 @@ fn tokens_that_end_in_the_middle_of_a_push_are_renewed_where_gitlab_and_harbor_g
             .push(
                 &job(&format!("{host}/team/app:1"), &image),
                 &shelf.store,
-                &Work::unheard(),
+                &OperationContext::background(),
             )
             .unwrap();
         assert!(
@@ -333,13 +339,13 @@ fn a_history_that_artifactory_will_refuse_is_told_before_the_push_and_explains_t
     let client = Client::new(everywhere(&world, hosts, &[])).unwrap();
     let told = Arc::new(Mutex::new(Vec::new()));
     let heard = Arc::clone(&told);
-    let work = Work {
+    let work = OperationContext {
         events: Events::to(move |event| {
             if let Event::Warning { message, .. } = event {
                 heard.lock().unwrap().push(message);
             }
         }),
-        ..Work::unheard()
+        ..OperationContext::background()
     };
     let error = client
         .push(

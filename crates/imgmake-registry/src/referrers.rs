@@ -8,7 +8,7 @@ use ureq::http::Method;
 use super::http::{Body, Call};
 use super::manage::next_page;
 use super::pull::{ACCEPT, MANIFEST_LIMIT};
-use super::session::{Ask, Retry, Session, pull_scope, push_scope};
+use super::session::{Request, Retry, Session, pull_scope, push_scope};
 use super::{Client, Failure, RegistryError};
 use imgmake_oci::image::{
     Descriptor, Digest, ImageIndex, ManifestFormat, ManifestOrIndex, Reference, media_type, to_json,
@@ -71,7 +71,7 @@ impl Client {
     ) -> Result<(), RegistryError> {
         let session = self.session(to);
         // Read, change, write: one at a time, at least within this process.
-        let turn = self.inner.ledger.turn(to, subject);
+        let turn = self.inner.locations.turn(to, subject);
         let _turn = turn
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -84,7 +84,7 @@ impl Client {
         let tag = fallback_tag(subject);
         let url = session.url(&format!("v2/{}/manifests/{tag}", to.repository))?;
         session
-            .ask(&Ask {
+            .send(&Request {
                 operation: "enter a referrer",
                 repository: &to.repository,
                 scopes: &[push_scope(&to.repository)],
@@ -165,7 +165,7 @@ fn get(
     repository: &str,
     url: url::Url,
 ) -> Result<(ImageIndex, Option<String>), RegistryError> {
-    let ask = Ask {
+    let request = Request {
         operation: "look for referrers",
         repository,
         scopes: &[pull_scope(repository)],
@@ -173,7 +173,7 @@ fn get(
         retry: Retry::Whole,
         cancel: session.cancel(),
     };
-    session.read(&ask, |answer| {
+    session.send_and_read(&request, |answer| {
         let next = answer.header("Link").and_then(next_page);
         let next = next.map(str::to_string);
         Ok((read_index(&answer.bytes(MANIFEST_LIMIT)?)?, next))
@@ -193,7 +193,7 @@ fn read_index(bytes: &[u8]) -> Result<ImageIndex, RegistryError> {
 mod tests {
     use super::super::testing::{Between, Registry, Shelf, answer, client, job, noise};
     use super::*;
-    use crate::Work;
+    use crate::OperationContext;
     use imgmake_oci::image::ImageManifest;
 
     #[test]
@@ -204,7 +204,11 @@ mod tests {
         let name = format!("{}/app:1", registry.host());
         let client = client();
         client
-            .push(&job(&name, &image), &shelf.store, &Work::unheard())
+            .push(
+                &job(&name, &image),
+                &shelf.store,
+                &OperationContext::background(),
+            )
             .unwrap();
         let reference: Reference = name.parse().unwrap();
         assert!(client.referrers(&reference, None).unwrap().is_empty());
@@ -221,7 +225,7 @@ mod tests {
                 .push(
                     &job(&format!("{}/app", registry.host()), &root),
                     &shelf.store,
-                    &Work::unheard(),
+                    &OperationContext::background(),
                 )
                 .unwrap();
             digests.push(root.digest);

@@ -10,11 +10,6 @@ use imgmake_event::Cancel;
 /// A server may ask for a pause; beyond this we rather fail and say so.
 pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(600);
 
-/// Statuses that say nothing about the next attempt. Never 401, 403 or 404.
-pub(super) fn is_passing(status: u16) -> bool {
-    matches!(status, 408 | 429 | 500 | 502 | 503 | 504)
-}
-
 /// How often and how patiently.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Policy {

@@ -13,15 +13,16 @@ use ureq::http::Method;
 use url::Url;
 
 use super::challenge::{Bearer, Challenge};
-use super::credentials::{self, Credential, Proof};
+use super::cloud::{self, Transport};
+use super::credentials::{self, AuthMaterial, Credential};
 use super::endpoint::{Endpoint, Scheme};
-use super::error::ServerSaid;
-use super::gate::Gate;
+use super::error::{ServerSaid, is_transient_status};
 use super::http::{Answer, Body, Call, exchange};
-use super::mask::{conceal, secrets_in, secrets_of};
-use super::retry::{Attempts, Policy, is_passing, retry_after};
+use super::limiter::ConnectionLimiter;
+use super::redact::{redact, secrets_in, secrets_of};
+use super::retry::{Attempts, Policy, retry_after};
 use super::token::{self, Flow, Tokens};
-use super::{Auth, ClientOptions, Failure, RegistryError, Secret, cloud};
+use super::{Auth, ClientOptions, Failure, RegistryError, Secret};
 use crate::connection::proxy;
 use imgmake_event::Cancel;
 
@@ -40,7 +41,7 @@ pub(super) struct Session {
     tokens: Tokens,
     credentials: Mutex<HashMap<String, Known>>,
     /// Passed by every transfer with this registry.
-    pub gate: Gate,
+    pub limiter: ConnectionLimiter,
     /// A mirror that could not be reached is not asked again in this run.
     given_up: AtomicBool,
     /// It does not know `Expect: 100-continue`.
@@ -56,7 +57,7 @@ struct Known {
 
 /// One request and all that its failure would have to explain.
 #[derive(Clone)]
-pub(super) struct Ask<'a> {
+pub(super) struct Request<'a> {
     /// Completes "cannot …".
     pub operation: &'a str,
     pub repository: &'a str,
@@ -84,7 +85,7 @@ enum From {
 impl Session {
     pub(super) fn new(endpoint: Endpoint, options: Arc<ClientOptions>) -> Session {
         Session {
-            gate: Gate::new(endpoint.settings.concurrency.unwrap_or(CONNECTIONS)),
+            limiter: ConnectionLimiter::new(endpoint.settings.concurrency.unwrap_or(CONNECTIONS)),
             endpoint,
             options,
             base: Mutex::default(),
@@ -131,40 +132,40 @@ impl Session {
     }
 
     /// Sends a request until it succeeds or cannot: the answer is a 2xx.
-    pub(super) fn ask(&self, ask: &Ask) -> Result<Answer, RegistryError> {
-        self.read(ask, Ok)
+    pub(super) fn send(&self, request: &Request) -> Result<Answer, RegistryError> {
+        self.send_and_read(request, Ok)
     }
 
     /// Sends a request until its answer could be read to the end, or cannot.
-    pub(super) fn read<T>(
+    pub(super) fn send_and_read<T>(
         &self,
-        ask: &Ask,
+        request: &Request,
         take: impl Fn(Answer) -> Result<T, RegistryError>,
     ) -> Result<T, RegistryError> {
         let mut attempts = Attempts::new(self.policy());
         loop {
-            ask.cancel.check()?;
-            let taken = match self.authorised(ask) {
+            request.cancel.check()?;
+            let taken = match self.authorised(request) {
                 Ok((answer, _)) if answer.is_success() => take(answer),
                 Ok((answer, from)) => Err(refused(answer, from)),
                 Err(error) => Err(error),
             };
             let error = match taken {
                 Ok(taken) => return Ok(taken),
-                Err(error) => self.explain(error, ask),
+                Err(error) => self.explain(error, request),
             };
-            if ask.retry == Retry::Never || !error.is_retryable() {
+            if request.retry == Retry::Never || !error.is_retryable() {
                 return Err(error);
             }
-            attempts.again(error, ask.cancel)?;
+            attempts.again(error, request.cancel)?;
         }
     }
 
     /// Sends a request once, answering a challenge if there is one.
-    fn authorised(&self, ask: &Ask) -> Result<(Answer, From), RegistryError> {
-        let mut scopes = ask.scopes.to_vec();
-        let authorization = self.authorization(ask.repository, &scopes)?;
-        let (answer, from) = self.follow(&ask.call, authorization.as_deref())?;
+    fn authorised(&self, request: &Request) -> Result<(Answer, From), RegistryError> {
+        let mut scopes = request.scopes.to_vec();
+        let authorization = self.authorization(request.repository, &scopes)?;
+        let (answer, from) = self.follow(&request.call, authorization.as_deref())?;
         if answer.status != 401 || from == From::Elsewhere {
             return Ok((answer, from));
         }
@@ -180,16 +181,16 @@ impl Session {
             .and_then(|a| a.strip_prefix("Bearer "))
         {
             self.tokens
-                .refused(ask.scopes, &Secret(refused.to_string()));
+                .refused(request.scopes, &Secret(refused.to_string()));
             self.tokens.refused(&scopes, &Secret(refused.to_string()));
         }
-        self.forget_expiring(ask.repository, authorization.as_deref());
-        let again = self.authorization(ask.repository, &scopes)?;
+        self.forget_expiring(request.repository, authorization.as_deref());
+        let again = self.authorization(request.repository, &scopes)?;
         if again.is_none() || again == authorization {
             return Ok((answer, from));
         }
         answer.drain();
-        self.follow(&ask.call, again.as_deref())
+        self.follow(&request.call, again.as_deref())
     }
 
     /// The `Authorization` that the registry is known to want; none before its
@@ -211,7 +212,7 @@ impl Session {
             });
         };
         let credential = self.credential(repository)?;
-        if let Proof::Bearer { token } = &credential.proof {
+        if let AuthMaterial::Bearer { token } = &credential.proof {
             return Ok(Some(format!("Bearer {}", token.0)));
         }
         match challenge {
@@ -262,26 +263,8 @@ impl Session {
         let form = token::form(bearer, scopes, credential);
         let (call, proof) = token::request(flow, realm, bearer, scopes, credential, &form);
         let asked = Instant::now();
-        let answer = self.plain(&call, proof.as_deref())?;
+        let answer = self.send_out_of_band(&call, proof.as_deref())?;
         token::granted(&answer.bytes(SMALL)?, asked)
-    }
-
-    /// A request beside the registry's API (tokens, clouds): retried, no challenge, no redirect.
-    pub(super) fn plain(&self, call: &Call, proof: Option<&str>) -> Result<Answer, RegistryError> {
-        let mut attempts = Attempts::new(self.policy());
-        loop {
-            let agent = self.endpoint.agent(&call.url)?;
-            let error = match exchange(&agent, call, proof) {
-                Ok(answer) if answer.is_success() => return Ok(answer),
-                Ok(answer) => refused(answer, From::Registry),
-                Err(error) => error,
-            };
-            let error = conceal(error, secrets_of(call, proof));
-            if !error.is_retryable() {
-                return Err(error);
-            }
-            attempts.again(error, self.cancel())?;
-        }
     }
 
     /// Where tokens are had, by the registry's word. That word may lead anywhere on
@@ -316,7 +299,7 @@ impl Session {
                 "the registry sends for a token to `{host}`, which is this machine and not its own"
             ));
         }
-        if realm.scheme() == "http" && credential.proof != Proof::Anonymous {
+        if realm.scheme() == "http" && credential.proof != AuthMaterial::Anonymous {
             return Err(RegistryError::configuration(format!(
                 "the registry wants the credential sent in clear to `{host}`"
             ))
@@ -335,11 +318,14 @@ impl Session {
             return Ok(found.credential.clone());
         }
         let auth = &self.endpoint.settings.auth;
-        let found = match cloud::credential(self, auth, &self.endpoint.registry, &self.options)? {
-            Some((credential, lifetime)) => Known {
-                credential,
-                until: lifetime.map(|l| Instant::now() + l),
-            },
+        let found = match cloud::source(auth, &self.options.environment)? {
+            Some(cloud) => {
+                let (credential, lifetime) = cloud.issue(self, &self.endpoint.registry)?;
+                Known {
+                    credential,
+                    until: lifetime.map(|l| Instant::now() + l),
+                }
+            }
             None => Known {
                 credential: credentials::find(
                     auth,
@@ -511,12 +497,16 @@ impl Session {
     }
 
     /// Adds what the reader of an error needs to know.
-    fn explain(&self, error: RegistryError, ask: &Ask) -> RegistryError {
-        let error = error.during(&self.endpoint.registry, ask.repository, ask.operation);
-        let error = conceal(error, self.secrets());
-        let error = self.on_the_way(error, &ask.call.url);
+    fn explain(&self, error: RegistryError, request: &Request) -> RegistryError {
+        let error = error.during(
+            &self.endpoint.registry,
+            request.repository,
+            request.operation,
+        );
+        let error = redact(error, self.secrets());
+        let error = self.on_the_way(error, &request.call.url);
         match error.failure() {
-            Failure::Unauthorised | Failure::Denied => self.explain_refusal(error, ask),
+            Failure::Unauthorised | Failure::Denied => self.explain_refusal(error, request),
             Failure::Throttled if self.endpoint.registry == imgmake_oci::image::DOCKER_HUB => {
                 error.help("Docker Hub limits pulls: log in, wait, or use a mirror")
             }
@@ -534,22 +524,22 @@ impl Session {
     /// Everything that must not come back in a server's words.
     fn secrets(&self) -> Vec<String> {
         let mut secrets = self.tokens.values();
-        // Held while a cloud is asked, whose errors are concealed by their request.
+        // Held while a cloud is asked, whose errors are redacted by their request.
         if let Ok(known) = self.credentials.try_lock() {
             secrets.extend(known.values().flat_map(|k| secrets_in(&k.credential)));
         }
         secrets
     }
 
-    fn explain_refusal(&self, error: RegistryError, ask: &Ask) -> RegistryError {
-        let credential = self.credential(ask.repository).ok();
+    fn explain_refusal(&self, error: RegistryError, request: &Request) -> RegistryError {
+        let credential = self.credential(request.repository).ok();
         let nobody = credential
             .as_ref()
-            .is_none_or(|c| c.proof == Proof::Anonymous);
+            .is_none_or(|c| c.proof == AuthMaterial::Anonymous);
         let registry = &self.endpoint.registry;
         let error = error.with(|d| {
-            if d.scope.is_none() && !ask.scopes.is_empty() {
-                d.scope = Some(ask.scopes.join(" "));
+            if d.scope.is_none() && !request.scopes.is_empty() {
+                d.scope = Some(request.scopes.join(" "));
             }
             if d.credential.is_none() {
                 d.credential = credential.map(|c| c.source);
@@ -568,12 +558,40 @@ impl Session {
     }
 }
 
+/// What is sent beside the registry's API: to token servers and clouds.
+impl Transport for Session {
+    fn url(&self, path: &str) -> Result<Url, RegistryError> {
+        self.url(path)
+    }
+
+    fn send_out_of_band(&self, call: &Call, proof: Option<&str>) -> Result<Answer, RegistryError> {
+        let mut attempts = Attempts::new(self.policy());
+        loop {
+            let agent = self.endpoint.agent(&call.url)?;
+            let error = match exchange(&agent, call, proof) {
+                Ok(answer) if answer.is_success() => return Ok(answer),
+                Ok(answer) => refused(answer, From::Registry),
+                Err(error) => error,
+            };
+            let error = redact(error, secrets_of(call, proof));
+            if !error.is_retryable() {
+                return Err(error);
+            }
+            attempts.again(error, self.cancel())?;
+        }
+    }
+
+    fn cancel(&self) -> &Cancel {
+        self.cancel()
+    }
+}
+
 /// Turns an unwelcome answer into an error that knows the pause it asks for.
 fn refused(answer: Answer, from: From) -> RegistryError {
     let status = answer.status;
     let asked = answer
         .header("Retry-After")
-        .filter(|_| is_passing(status))
+        .filter(|_| is_transient_status(status))
         .and_then(|v| retry_after(v, SystemTime::now()));
     let host = answer.url.host_str().unwrap_or_default().to_string();
     let said = ServerSaid::parse(&answer.excerpt());
@@ -630,9 +648,6 @@ fn same_origin(a: &Url, b: &Url) -> bool {
         && a.host() == b.host()
         && a.port_or_known_default() == b.port_or_known_default()
 }
-
-/// A request with an empty body that still says its length.
-pub(super) const EMPTY: Body<'static> = Body::Bytes(&[]);
 
 pub(super) fn pull_scope(repository: &str) -> String {
     format!("repository:{repository}:pull")

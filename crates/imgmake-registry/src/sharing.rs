@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::testing::{
     Act, Between, Registry, Shelf, answer, client, client_with, job, noise, reply,
 };
-use super::{HostSettings, Work};
+use super::{HostSettings, OperationContext};
 use imgmake_oci::image::Descriptor;
 
 /// Three images on one base, one of them of two platforms.
@@ -37,7 +37,11 @@ fn what_images_of_one_registry_share_is_uploaded_once_and_mounted_elsewhere() {
             let mut job = job(&format!("{}/app{n}:1", watch.host()), image);
             job.tags = vec!["1".into(), "latest".into(), "1.2".into()];
             let (client, shelf) = (&client, &shelf);
-            scope.spawn(move || client.push(&job, &shelf.store, &Work::unheard()).unwrap());
+            scope.spawn(move || {
+                client
+                    .push(&job, &shelf.store, &OperationContext::background())
+                    .unwrap()
+            });
         }
     });
     let lines = watch.lines();
@@ -76,7 +80,9 @@ fn a_second_push_asks_and_sends_nothing() {
     let [_, _, index] = family(&shelf);
     let push = || {
         let job = job(&format!("{}/app:1", watch.host()), &index);
-        client().push(&job, &shelf.store, &Work::unheard()).unwrap()
+        client()
+            .push(&job, &shelf.store, &OperationContext::background())
+            .unwrap()
     };
     push();
     watch.forget();
@@ -123,7 +129,11 @@ fn concurrency_is_that_of_the_registry_however_many_images_go_there() {
                 let image = shelf.image("linux/amd64", &layers);
                 let job = job(&format!("{}/app{n}:1", registry.host()), &image);
                 let (client, shelf) = (&client, &shelf);
-                scope.spawn(move || client.push(&job, &shelf.store, &Work::unheard()).unwrap());
+                scope.spawn(move || {
+                    client
+                        .push(&job, &shelf.store, &OperationContext::background())
+                        .unwrap()
+                });
             }
         });
         let peak = peak.load(Ordering::SeqCst);
@@ -137,7 +147,9 @@ fn an_index_within_an_index_keeps_its_bytes() {
     let [one, two, inner] = family(&shelf);
     let outer = shelf.index(vec![one, inner, two]);
     let job = job(&format!("{}/nested:1", behind.host()), &outer);
-    client().push(&job, &shelf.store, &Work::unheard()).unwrap();
+    client()
+        .push(&job, &shelf.store, &OperationContext::background())
+        .unwrap();
     let fetched = client().manifest(&job.to.with_tag("1")).unwrap();
     assert_eq!(fetched.descriptor.digest, outer.digest);
 }

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use super::testing::{Authority, Between, Registry, Shelf, client, client_with, job, noise};
-use super::{Auth, Failure, HostSettings, PushPhase, Secret, Work};
+use super::{Auth, Failure, HostSettings, OperationContext, PushPhase, Secret};
 use imgmake_oci::image::{Platform, Reference, media_type};
 
 fn reference(text: &str) -> Reference {
@@ -24,14 +24,23 @@ fn what_is_pushed_can_be_pulled_by_tag_and_by_digest() {
     );
     let name = format!("{}/team/app:1", registry.host());
     let pushed = client()
-        .push(&job(&name, &image), &here.store, &Work::unheard())
+        .push(
+            &job(&name, &image),
+            &here.store,
+            &OperationContext::background(),
+        )
         .unwrap();
     assert_eq!(pushed[0].reference.to_string(), name);
     assert_eq!(pushed[0].digest, image.digest);
 
     for client in [client(), client()] {
         let resolved = client
-            .resolve(&reference(&name), &amd64(), &there.store, &Work::unheard())
+            .resolve(
+                &reference(&name),
+                &amd64(),
+                &there.store,
+                &OperationContext::background(),
+            )
             .unwrap();
         assert_eq!(resolved.manifest.digest, image.digest);
     }
@@ -49,7 +58,7 @@ fn what_is_pushed_can_be_pulled_by_tag_and_by_digest() {
             &reference(&name),
             &manifest.layers,
             &there.store,
-            &Work::unheard(),
+            &OperationContext::background(),
         )
         .unwrap();
     assert!(manifest.layers.iter().all(|l| there.store.holds(l)));
@@ -65,7 +74,7 @@ fn skopeo_reads_what_we_pushed_and_we_read_what_skopeo_pushed() {
         .push(
             &job(&format!("{name}:ours"), &image),
             &here.store,
-            &Work::unheard(),
+            &OperationContext::background(),
         )
         .unwrap();
     let copied = Command::new("skopeo")
@@ -101,11 +110,19 @@ fn pushing_again_sends_nothing_but_two_questions() {
     let image = here.image("linux/amd64", &[noise(4, 1000), noise(5, 1000)]);
     let name = format!("{}/app:1", between.host());
     client()
-        .push(&job(&name, &image), &here.store, &Work::unheard())
+        .push(
+            &job(&name, &image),
+            &here.store,
+            &OperationContext::background(),
+        )
         .unwrap();
     between.forget();
     client()
-        .push(&job(&name, &image), &here.store, &Work::unheard())
+        .push(
+            &job(&name, &image),
+            &here.store,
+            &OperationContext::background(),
+        )
         .unwrap();
     assert_eq!(
         between.lines(),
@@ -128,7 +145,9 @@ fn each_blob_is_sent_once_and_tags_come_last() {
     let client = client();
     let mut job = job(&format!("{}/app", between.host()), &index);
     job.tags = vec!["1".into(), "latest".into()];
-    client.push(&job, &here.store, &Work::unheard()).unwrap();
+    client
+        .push(&job, &here.store, &OperationContext::background())
+        .unwrap();
     let lines = between.lines();
     let puts: Vec<&str> = lines
         .iter()
@@ -155,7 +174,7 @@ fn each_blob_is_sent_once_and_tags_come_last() {
             &reference(&format!("{}/app:1", between.host())),
             &"linux/arm64/v8".parse().unwrap(),
             &Shelf::new().store,
-            &Work::unheard(),
+            &OperationContext::background(),
         )
         .unwrap();
     assert_eq!(
@@ -175,7 +194,11 @@ fn two_threads_pushing_the_same_image_upload_its_blobs_once() {
         for tag in ["a", "b", "c"] {
             let job = job(&format!("{}/app:{tag}", between.host()), &image);
             let (client, store) = (&client, &here.store);
-            scope.spawn(move || client.push(&job, store, &Work::unheard()).unwrap());
+            scope.spawn(move || {
+                client
+                    .push(&job, store, &OperationContext::background())
+                    .unwrap()
+            });
         }
     });
     let begun = between
@@ -195,7 +218,9 @@ fn content_and_tags_can_be_pushed_apart() {
     let client = client();
     let mut job = job(&name, &image);
     job.phase = PushPhase::ContentOnly;
-    client.push(&job, &here.store, &Work::unheard()).unwrap();
+    client
+        .push(&job, &here.store, &OperationContext::background())
+        .unwrap();
     assert!(client.head(&reference(&name)).unwrap().is_none());
     assert!(
         client
@@ -204,7 +229,9 @@ fn content_and_tags_can_be_pushed_apart() {
             .is_some()
     );
     job.phase = PushPhase::TagsOnly;
-    client.push(&job, &here.store, &Work::unheard()).unwrap();
+    client
+        .push(&job, &here.store, &OperationContext::background())
+        .unwrap();
     assert_eq!(
         client.head(&reference(&name)).unwrap().unwrap().digest,
         image.digest
@@ -219,16 +246,27 @@ fn a_blob_that_stayed_remote_is_mounted_within_a_registry() {
     let image = here.image("linux/amd64", &[noise(12, 100_000)]);
     let base = format!("{}/base:1", between.host());
     client()
-        .push(&job(&base, &image), &here.store, &Work::unheard())
+        .push(
+            &job(&base, &image),
+            &here.store,
+            &OperationContext::background(),
+        )
         .unwrap();
     let client = client();
     let resolved = client
-        .resolve(&reference(&base), &amd64(), &there.store, &Work::unheard())
+        .resolve(
+            &reference(&base),
+            &amd64(),
+            &there.store,
+            &OperationContext::background(),
+        )
         .unwrap();
     between.forget();
     let mut job = job(&format!("{}/copy:1", between.host()), &resolved.manifest);
     job.sources = vec![reference(&base)];
-    client.push(&job, &there.store, &Work::unheard()).unwrap();
+    client
+        .push(&job, &there.store, &OperationContext::background())
+        .unwrap();
     let lines = between.lines();
     assert!(
         lines
@@ -251,15 +289,24 @@ fn a_blob_that_stayed_remote_is_carried_to_another_registry() {
     let base = format!("{}/base:1", first.host());
     let client = client();
     client
-        .push(&job(&base, &image), &here.store, &Work::unheard())
+        .push(
+            &job(&base, &image),
+            &here.store,
+            &OperationContext::background(),
+        )
         .unwrap();
     let resolved = client
-        .resolve(&reference(&base), &amd64(), &there.store, &Work::unheard())
+        .resolve(
+            &reference(&base),
+            &amd64(),
+            &there.store,
+            &OperationContext::background(),
+        )
         .unwrap();
     let to = format!("{}/copy:1", second.host());
     let mut job = job(&to, &resolved.manifest);
     let refused = client
-        .push(&job, &there.store, &Work::unheard())
+        .push(&job, &there.store, &OperationContext::background())
         .unwrap_err();
     assert!(
         refused
@@ -268,7 +315,9 @@ fn a_blob_that_stayed_remote_is_carried_to_another_registry() {
         "{refused}"
     );
     job.sources = vec![reference(&base)];
-    client.push(&job, &there.store, &Work::unheard()).unwrap();
+    client
+        .push(&job, &there.store, &OperationContext::background())
+        .unwrap();
     assert_eq!(
         client.head(&reference(&to)).unwrap().unwrap().digest,
         image.digest
@@ -294,7 +343,7 @@ fn foreign_layers_stay_where_they_are() {
     drop(client().push(
         &job(&format!("{}/app:1", between.host()), &root),
         &here.store,
-        &Work::unheard(),
+        &OperationContext::background(),
     ));
     assert!(
         !between
@@ -338,10 +387,19 @@ fn a_platform_that_is_not_there_is_named_with_those_that_are() {
     ]);
     let name = format!("{}/app:1", registry.host());
     client()
-        .push(&job(&name, &index), &here.store, &Work::unheard())
+        .push(
+            &job(&name, &index),
+            &here.store,
+            &OperationContext::background(),
+        )
         .unwrap();
     let error = client()
-        .resolve(&reference(&name), &amd64(), &here.store, &Work::unheard())
+        .resolve(
+            &reference(&name),
+            &amd64(),
+            &here.store,
+            &OperationContext::background(),
+        )
         .unwrap_err();
     assert!(
         error
@@ -358,7 +416,11 @@ fn relative_upload_locations_are_followed() {
     let image = here.image("linux/amd64", &[noise(16, 1000)]);
     let name = format!("{}/app:1", registry.host());
     client()
-        .push(&job(&name, &image), &here.store, &Work::unheard())
+        .push(
+            &job(&name, &image),
+            &here.store,
+            &OperationContext::background(),
+        )
         .unwrap();
 }
 
@@ -392,8 +454,13 @@ fn a_password_opens_a_registry_and_a_wrong_one_says_where_it_came_from() {
     let here = Shelf::new();
     let image = here.image("linux/amd64", &[noise(17, 300_000)]);
     let name = format!("{}/app:1", registry.host());
-    let push =
-        |client: &super::Client| client.push(&job(&name, &image), &here.store, &Work::unheard());
+    let push = |client: &super::Client| {
+        client.push(
+            &job(&name, &image),
+            &here.store,
+            &OperationContext::background(),
+        )
+    };
 
     let error = push(&client()).unwrap_err();
     assert!(error.is_unauthorised());
@@ -431,7 +498,11 @@ fn tls_needs_the_authority_and_may_need_a_client_certificate() {
             prefix: registry.host(),
             ..host
         })
-        .push(&job(&name, &image), &here.store, &Work::unheard())
+        .push(
+            &job(&name, &image),
+            &here.store,
+            &OperationContext::background(),
+        )
     };
     let unknown = push(HostSettings::default()).unwrap_err();
     assert_eq!(unknown.failure(), Failure::Tls, "{unknown}");

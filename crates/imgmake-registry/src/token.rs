@@ -13,7 +13,7 @@ use serde::Deserialize;
 use url::Url;
 
 use super::challenge::Bearer;
-use super::credentials::{Credential, Proof};
+use super::credentials::{AuthMaterial, Credential};
 use super::http::{Body, Call};
 use super::{RegistryError, Secret};
 use ureq::http::Method;
@@ -101,7 +101,7 @@ impl Flow {
     /// Identity tokens can only be spent by POST.
     pub(super) fn of(credential: &Credential) -> Flow {
         match credential.proof {
-            Proof::Identity { .. } => Flow::Post,
+            AuthMaterial::Identity { .. } => Flow::Post,
             _ => Flow::Get,
         }
     }
@@ -116,16 +116,16 @@ pub(super) fn form(challenge: &Bearer, scopes: &[String], credential: &Credentia
         form.append_pair("scope", &scopes.join(" "));
     }
     match &credential.proof {
-        Proof::Identity { token, .. } => {
+        AuthMaterial::Identity { token, .. } => {
             form.append_pair("grant_type", "refresh_token");
             form.append_pair("refresh_token", &token.0);
         }
-        Proof::Basic { user, password } => {
+        AuthMaterial::Basic { user, password } => {
             form.append_pair("grant_type", "password");
             form.append_pair("username", user);
             form.append_pair("password", &password.0);
         }
-        Proof::Anonymous | Proof::Bearer { .. } => {}
+        AuthMaterial::Anonymous | AuthMaterial::Bearer { .. } => {}
     }
     form.finish()
 }
@@ -155,7 +155,7 @@ pub(super) fn request<'a>(
             query.append_pair("scope", scope);
         }
         query.append_pair("client_id", "imgmake");
-        if let Proof::Basic { user, .. } = &credential.proof {
+        if let AuthMaterial::Basic { user, .. } = &credential.proof {
             query.append_pair("account", user);
         }
     }
@@ -165,9 +165,9 @@ pub(super) fn request<'a>(
 /// The `Authorization` of a user and a password (RFC 7617).
 pub(super) fn basic(credential: &Credential) -> Option<String> {
     let (user, password) = match &credential.proof {
-        Proof::Basic { user, password } => (user.as_str(), password),
-        Proof::Identity { user, token } => (user.as_str(), token),
-        Proof::Anonymous | Proof::Bearer { .. } => return None,
+        AuthMaterial::Basic { user, password } => (user.as_str(), password),
+        AuthMaterial::Identity { user, token } => (user.as_str(), token),
+        AuthMaterial::Anonymous | AuthMaterial::Bearer { .. } => return None,
     };
     Some(format!(
         "Basic {}",

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use super::{RegistryError, Work};
+use super::{OperationContext, RegistryError};
 use imgmake_event::{Direction, Event};
 use imgmake_oci::store::Damaged;
 
@@ -19,7 +19,7 @@ pub(super) const PROGRESS: u64 = 1 << 20;
 
 /// Tells how far one blob is.
 pub(super) struct Progress {
-    work: Work,
+    work: OperationContext,
     what: String,
     direction: Direction,
     total: u64,
@@ -27,7 +27,12 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    pub(super) fn new(work: &Work, what: String, direction: Direction, total: u64) -> Progress {
+    pub(super) fn new(
+        work: &OperationContext,
+        what: String,
+        direction: Direction,
+        total: u64,
+    ) -> Progress {
         Progress {
             work: work.clone(),
             what,

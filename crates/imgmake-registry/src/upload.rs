@@ -1,6 +1,6 @@
 //! One blob into one repository: ask whether it is there, mount it from a
-//! neighbour, else stream it. A stream that breaks goes on from where the
-//! registry says it stands, then in chunks, then from the start.
+//! mount_candidate, else stream it. A stream that breaks goes on from where the
+//! registry says it found, then in chunks, then from the start.
 
 use std::io::{self, Read, Seek, SeekFrom};
 use std::sync::atomic::Ordering;
@@ -8,11 +8,11 @@ use std::sync::atomic::Ordering;
 use ureq::http::Method;
 use url::Url;
 
-use super::http::{Answer, Body, Call, Expect};
+use super::http::{Answer, Body, Call, EMPTY, Expect};
 use super::retry::Attempts;
-use super::session::{Ask, EMPTY, Retry, Session, pull_scope, push_scope};
+use super::session::{Request, Retry, Session, pull_scope, push_scope};
 use super::transfer::{Outgoing, PROGRESS, Progress};
-use super::{RegistryError, Work};
+use super::{OperationContext, RegistryError};
 use imgmake_event::Direction;
 use imgmake_oci::image::Descriptor;
 use imgmake_oci::store::Store;
@@ -30,7 +30,7 @@ pub(super) struct Upload<'a> {
     pub repository: &'a str,
     pub blob: &'a Descriptor,
     pub store: &'a Store,
-    pub work: &'a Work,
+    pub work: &'a OperationContext,
 }
 
 /// An upload that the registry has opened.
@@ -50,7 +50,7 @@ enum Mounted {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Manner {
+enum UploadMode {
     /// One PUT with the whole body; what is left of a broken one in one PATCH.
     Whole,
     /// PATCHes of so many bytes, small enough for a proxy that cuts long requests.
@@ -59,40 +59,40 @@ enum Manner {
 
 /// What a failure says about how to go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Next {
-    /// As before: the failure had nothing to do with the manner.
+enum RetryAction {
+    /// As before: the failure had nothing to do with the mode.
     Same,
-    Change(Manner),
+    Change(UploadMode),
     GiveUp,
 }
 
-impl Manner {
+impl UploadMode {
     /// `moved`: the registry kept what came before the failure.
-    fn after(self, error: &RegistryError, moved: bool, smallest_chunk: u64) -> Next {
+    fn after(self, error: &RegistryError, moved: bool, smallest_chunk: u64) -> RetryAction {
         let other = match self {
-            Manner::Whole => Manner::Chunks(CHUNK.max(smallest_chunk)),
-            Manner::Chunks(_) => Manner::Whole,
+            UploadMode::Whole => UploadMode::Chunks(CHUNK.max(smallest_chunk)),
+            UploadMode::Chunks(_) => UploadMode::Whole,
         };
         match (error.status(), self) {
-            (Some(429), _) if error.is_retryable() => Next::Same,
-            (Some(413), Manner::Chunks(size)) => match (size / 4).max(smallest_chunk) {
+            (Some(429), _) if error.is_retryable() => RetryAction::Same,
+            (Some(413), UploadMode::Chunks(size)) => match (size / 4).max(smallest_chunk) {
                 smaller if smaller < size && smaller >= SMALLEST_CHUNK => {
-                    Next::Change(Manner::Chunks(smaller))
+                    RetryAction::Change(UploadMode::Chunks(smaller))
                 }
-                _ => Next::GiveUp,
+                _ => RetryAction::GiveUp,
             },
-            (Some(413), Manner::Whole) => Next::Change(other),
+            (Some(413), UploadMode::Whole) => RetryAction::Change(other),
             // A broken stream that leaves nothing behind is sent in pieces the next time.
             _ if error.is_retryable() => match self {
-                Manner::Whole if !moved => Next::Change(other),
-                _ => Next::Same,
+                UploadMode::Whole if !moved => RetryAction::Change(other),
+                _ => RetryAction::Same,
             },
             // The upload was lost (404), its range disputed (416), its parts mixed up
             // (DIGEST_INVALID after a resumption), its method refused by a proxy.
-            (Some(404 | 405 | 411 | 416 | 501), _) => Next::Change(other),
-            (Some(400), Manner::Chunks(_)) => Next::Change(other),
-            (Some(400), Manner::Whole) if moved => Next::Change(other),
-            _ => Next::GiveUp,
+            (Some(404 | 405 | 411 | 416 | 501), _) => RetryAction::Change(other),
+            (Some(400), UploadMode::Chunks(_)) => RetryAction::Change(other),
+            (Some(400), UploadMode::Whole) if moved => RetryAction::Change(other),
+            _ => RetryAction::GiveUp,
         }
     }
 }
@@ -103,7 +103,7 @@ impl Upload<'_> {
             "v2/{}/blobs/{}",
             self.repository, self.blob.digest
         ))?;
-        match self.ask(
+        match self.request(
             "look for a blob",
             Call::new(Method::HEAD, url),
             Retry::Whole,
@@ -118,9 +118,9 @@ impl Upload<'_> {
     }
 
     /// Tries to take the blob from a repository of the same registry; a refusal is no error.
-    pub(super) fn mount_or_send(&self, neighbours: &[String]) -> Result<(), RegistryError> {
+    pub(super) fn mount_or_send(&self, mount_candidates: &[String]) -> Result<(), RegistryError> {
         let mut opened = None;
-        for from in neighbours {
+        for from in mount_candidates {
             match self.mount(from)? {
                 Mounted::Yes => return Ok(()),
                 Mounted::Opened(upload) => {
@@ -134,8 +134,8 @@ impl Upload<'_> {
     }
 
     /// Only a mount: for blobs that we do not hold.
-    pub(super) fn mount_only(&self, neighbours: &[String]) -> Result<bool, RegistryError> {
-        for from in neighbours {
+    pub(super) fn mount_only(&self, mount_candidates: &[String]) -> Result<bool, RegistryError> {
+        for from in mount_candidates {
             match self.mount(from)? {
                 Mounted::Yes => return Ok(true),
                 Mounted::Opened(upload) => self.abandon(upload),
@@ -151,7 +151,7 @@ impl Upload<'_> {
             .append_pair("mount", self.blob.digest.as_str())
             .append_pair("from", from);
         let call = Call::new(Method::POST, url).body(EMPTY);
-        match self.ask("mount a blob", call, Retry::Whole, Some(from)) {
+        match self.request("mount a blob", call, Retry::Whole, Some(from)) {
             Ok(answer) if answer.status == 201 => {
                 answer.drain();
                 Ok(Mounted::Yes)
@@ -166,12 +166,12 @@ impl Upload<'_> {
     fn abandon(&self, upload: Opened) {
         let call = Call::new(Method::DELETE, upload.location);
         // Registries sweep forgotten uploads themselves; this is politeness.
-        drop(self.ask("abandon an upload", call, Retry::Never, None));
+        drop(self.request("abandon an upload", call, Retry::Never, None));
     }
 
     fn send(&self, opened: Option<Opened>) -> Result<(), RegistryError> {
         let mut attempts = Attempts::new(self.session.policy());
-        let mut manner = Manner::Whole;
+        let mut mode = UploadMode::Whole;
         let mut current = opened;
         loop {
             let mut upload = match current.take() {
@@ -179,27 +179,27 @@ impl Upload<'_> {
                 None => self.open()?,
             };
             let before = upload.offset;
-            let Err(error) = self.send_as(manner, &mut upload) else {
+            let Err(error) = self.send_as(mode, &mut upload) else {
                 return Ok(());
             };
             if self.no_longer_expects(&error) {
                 continue;
             }
             let limited = error.status() == Some(413);
-            let stands = self.standing(&upload, &error)?;
-            let moved = stands
+            let found = self.query_upload_offset(&upload, &error)?;
+            let moved = found
                 .as_ref()
                 .map_or(0, |s| s.offset.saturating_sub(before));
-            match manner.after(&error, before + moved > 0, upload.smallest_chunk) {
-                Next::GiveUp => return Err(error),
-                Next::Same => {}
-                Next::Change(next) => manner = next,
+            match mode.after(&error, before + moved > 0, upload.smallest_chunk) {
+                RetryAction::GiveUp => return Err(error),
+                RetryAction::Same => {}
+                RetryAction::Change(next) => mode = next,
             }
             // The answer to the last part may be all that was lost.
-            if stands.is_none() && error.is_passing() && self.exists().unwrap_or(false) {
+            if found.is_none() && error.is_transient() && self.exists().unwrap_or(false) {
                 return Ok(());
             }
-            current = stands;
+            current = found;
             if moved > PROGRESS {
                 attempts.renew();
             }
@@ -210,14 +210,14 @@ impl Upload<'_> {
         }
     }
 
-    fn send_as(&self, manner: Manner, upload: &mut Opened) -> Result<(), RegistryError> {
-        if manner == Manner::Whole && upload.offset == 0 {
+    fn send_as(&self, mode: UploadMode, upload: &mut Opened) -> Result<(), RegistryError> {
+        if mode == UploadMode::Whole && upload.offset == 0 {
             return self.put_whole(upload);
         }
         while upload.offset < self.blob.size {
-            match manner {
-                Manner::Whole => self.patch(upload, u64::MAX)?,
-                Manner::Chunks(size) => self.patch(upload, size)?,
+            match mode {
+                UploadMode::Whole => self.patch(upload, u64::MAX)?,
+                UploadMode::Chunks(size) => self.patch(upload, size)?,
             }
         }
         self.close(upload)
@@ -228,8 +228,8 @@ impl Upload<'_> {
         error.status() == Some(417) && !self.session.expects_nothing.swap(true, Ordering::SeqCst)
     }
 
-    /// Where the registry stands after a failure; `None` means from the start.
-    fn standing(
+    /// Where the registry is after a failure; `None` means from the start.
+    fn query_upload_offset(
         &self,
         upload: &Opened,
         error: &RegistryError,
@@ -241,15 +241,18 @@ impl Upload<'_> {
             return Ok(None);
         }
         let call = Call::new(Method::GET, upload.location.clone());
-        let answer = match self.ask("ask how far an upload is", call, Retry::Whole, None) {
+        let answer = match self.request("ask how far an upload is", call, Retry::Whole, None) {
             Ok(answer) => answer,
             // It is gone altogether, not only our upload.
-            Err(error) if error.is_passing() || error.is_cancelled() => return Err(error),
+            Err(error) if error.is_transient() || error.is_cancelled() => return Err(error),
             Err(_) => return Ok(None),
         };
         let offset = answer.header("Range").and_then(bytes_held).unwrap_or(0);
         // Nothing was read of what was answered at once.
-        let untouched = offset == 0 && error.status().is_some_and(super::retry::is_passing);
+        let untouched = offset == 0
+            && error
+                .status()
+                .is_some_and(super::error::is_transient_status);
         if (offset == 0 && !untouched) || offset > self.blob.size {
             // A fresh upload is cleaner than one about which nothing is known.
             answer.drain();
@@ -269,7 +272,7 @@ impl Upload<'_> {
     fn open(&self) -> Result<Opened, RegistryError> {
         let call = Call::new(Method::POST, self.uploads()?).body(EMPTY);
         let answer = self
-            .ask("begin an upload", call, Retry::Whole, None)
+            .request("begin an upload", call, Retry::Whole, None)
             .map_err(|e| match e.status() {
                 _ if e.is_missing() => e.help(
                     "the repository does not exist, and this registry does not make it by itself; create it, or set `create-repo` where the registry is ECR",
@@ -323,7 +326,7 @@ impl Upload<'_> {
                 length: self.blob.size,
                 open: &open,
             });
-        self.ask("send a blob", call, Retry::Never, None)
+        self.request("send a blob", call, Retry::Never, None)
             .map(Answer::drain)
     }
 
@@ -343,7 +346,7 @@ impl Upload<'_> {
             // What cuts requests may count the bytes of a connection.
             call = call.header("Connection", "close");
         }
-        let answer = self.ask("send a part of a blob", call, Retry::Never, None)?;
+        let answer = self.request("send a part of a blob", call, Retry::Never, None)?;
         if let Some(location) = self.location(&answer) {
             upload.location = location;
         }
@@ -361,7 +364,7 @@ impl Upload<'_> {
         let call = Call::new(Method::PUT, self.closing(upload))
             .header("Content-Type", "application/octet-stream")
             .body(EMPTY);
-        self.ask("finish an upload", call, Retry::Never, None)
+        self.request("finish an upload", call, Retry::Never, None)
             .map(Answer::drain)
     }
 
@@ -400,7 +403,7 @@ impl Upload<'_> {
         }))
     }
 
-    fn ask(
+    fn request(
         &self,
         doing: &str,
         mut call: Call,
@@ -414,7 +417,7 @@ impl Upload<'_> {
         scopes.extend(also_from.map(pull_scope));
         let operation = format!("{doing} ({})", self.blob.digest);
         self.session
-            .ask(&Ask {
+            .send(&Request {
                 operation: &operation,
                 repository: self.repository,
                 scopes: &scopes,
@@ -456,49 +459,54 @@ mod tests {
 
     #[test]
     fn each_failure_has_its_way_on() {
-        let (whole, chunks) = (Manner::Whole, Manner::Chunks(CHUNK));
+        let (whole, chunks) = (UploadMode::Whole, UploadMode::Chunks(CHUNK));
         let cut = || RegistryError::new(Failure::Connection, "cut");
-        for (manner, error, moved, next) in [
+        for (mode, error, moved, next) in [
             // A stream that breaks with nothing kept goes on in chunks, else where it stopped.
-            (whole, cut(), false, Next::Change(chunks)),
-            (whole, cut(), true, Next::Same),
-            (chunks, cut(), false, Next::Same),
-            (whole, answered(502), false, Next::Change(chunks)),
-            // Being asked to wait says nothing about the manner.
-            (whole, answered(429), false, Next::Same),
+            (whole, cut(), false, RetryAction::Change(chunks)),
+            (whole, cut(), true, RetryAction::Same),
+            (chunks, cut(), false, RetryAction::Same),
+            (whole, answered(502), false, RetryAction::Change(chunks)),
+            // Being asked to wait says nothing about the mode.
+            (whole, answered(429), false, RetryAction::Same),
             // Chunks that are refused, or an upload without status: in one.
-            (chunks, answered(404), true, Next::Change(whole)),
-            (chunks, answered(405), false, Next::Change(whole)),
-            (chunks, answered(400), false, Next::Change(whole)),
-            (whole, answered(416), true, Next::Change(chunks)),
+            (chunks, answered(404), true, RetryAction::Change(whole)),
+            (chunks, answered(405), false, RetryAction::Change(whole)),
+            (chunks, answered(400), false, RetryAction::Change(whole)),
+            (whole, answered(416), true, RetryAction::Change(chunks)),
             // A limit on the size of a request: less of it, and less again.
-            (whole, answered(413), false, Next::Change(chunks)),
+            (whole, answered(413), false, RetryAction::Change(chunks)),
             (
                 chunks,
                 answered(413),
                 true,
-                Next::Change(Manner::Chunks(4 << 20)),
+                RetryAction::Change(UploadMode::Chunks(4 << 20)),
             ),
-            (Manner::Chunks(256 << 10), answered(413), true, Next::GiveUp),
+            (
+                UploadMode::Chunks(256 << 10),
+                answered(413),
+                true,
+                RetryAction::GiveUp,
+            ),
             // What will not change.
-            (whole, answered(400), false, Next::GiveUp),
-            (whole, answered(401), false, Next::GiveUp),
-            (chunks, answered(403), true, Next::GiveUp),
+            (whole, answered(400), false, RetryAction::GiveUp),
+            (whole, answered(401), false, RetryAction::GiveUp),
+            (chunks, answered(403), true, RetryAction::GiveUp),
         ] {
             assert_eq!(
-                manner.after(&error, moved, 0),
+                mode.after(&error, moved, 0),
                 next,
-                "{manner:?} {error} {moved}"
+                "{mode:?} {error} {moved}"
             );
         }
         let smallest = 32 << 20;
         assert_eq!(
             whole.after(&cut(), false, smallest),
-            Next::Change(Manner::Chunks(smallest))
+            RetryAction::Change(UploadMode::Chunks(smallest))
         );
         assert_eq!(
-            Manner::Chunks(smallest).after(&answered(413), false, smallest),
-            Next::GiveUp
+            UploadMode::Chunks(smallest).after(&answered(413), false, smallest),
+            RetryAction::GiveUp
         );
     }
 

@@ -12,7 +12,7 @@ use crate::files::copy::owner::Accounts;
 use crate::files::copy::write::read_file;
 use imgmake_oci::image::{Descriptor, Digest, Platform, Reference};
 use imgmake_oci::layer::{Index, LayerBlob, View};
-use imgmake_registry::Work;
+use imgmake_registry::OperationContext;
 use imgmake_sandbox::Tier;
 
 /// A layer of an image, here or still in a registry.
@@ -305,8 +305,8 @@ pub fn pull_from(
     Ok(pulled?)
 }
 
-pub fn work(engine: &Engine, target: &str) -> Work {
-    Work {
+pub fn work(engine: &Engine, target: &str) -> OperationContext {
+    OperationContext {
         target: target.to_string(),
         events: engine.events.clone(),
         cancel: engine.cancel.clone(),

@@ -1,6 +1,7 @@
 //! AWS: keys (settings, environment, profile, web identity, container, machine),
 //! perhaps a role → `GetAuthorizationToken` → user `AWS`; and `CreateRepository`.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
@@ -9,14 +10,16 @@ use serde_json::{Value, json};
 use ureq::http::Method;
 use url::Url;
 
-use super::super::RegistryError;
 use super::super::credentials::Credential;
 use super::super::http::{Body, Call};
-use super::super::session::Session;
+use super::super::{RegistryError, Secret};
+use super::exchange::{self, SMALL, lasting, text};
+use super::jwt;
+use super::settings::{Environment, Settings, address, document, filled};
 use super::sigv4::{self, Keys, Scope};
-use super::{Environment, Issued, SMALL, Settings, address, document, filled, jwt, lasting, text};
+use super::source::{CredentialSource, Issued, Transport};
 
-pub(super) const OPTIONS: &[&str] = &[
+const OPTIONS: &[&str] = &[
     "region",
     "access-key",
     "secret-key",
@@ -117,75 +120,103 @@ impl Host {
 
 /// Everything that a request to AWS needs besides keys.
 pub(super) struct Aws<'a> {
-    pub session: &'a Session,
+    pub transport: &'a dyn Transport,
     pub settings: &'a Settings,
     pub environment: &'a Environment,
     pub host: Option<Host>,
     pub region: String,
 }
 
-pub(super) fn credential(
-    session: &Session,
-    settings: &Settings,
-    registry: &str,
-    environment: &Environment,
-) -> Result<Issued, RegistryError> {
-    let aws = Aws::new(session, settings, registry, environment);
-    let (data, source) = aws.authorization(registry)?;
-    let token = STANDARD
-        .decode(text(&data, "authorizationToken")?)
-        .ok()
-        .and_then(|b| String::from_utf8(b).ok())
-        .ok_or_else(|| RegistryError::invalid("ECR's authorization token is not base64"))?;
-    let (user, password) = token.split_once(':').ok_or_else(|| {
-        RegistryError::invalid("ECR's authorization token is not `user:password`")
-    })?;
-    let left = data
-        .get("expiresAt")
-        .and_then(Value::as_f64)
-        .map_or(12.0 * 3600.0, |at| at - jwt::now() as f64)
-        .clamp(0.0, 12.0 * 3600.0);
-    let credential = Credential::basic(user, password, source);
-    Ok((credential, Some(lasting(Duration::from_secs_f64(left)))))
+/// Amazon's registries: who asks, and for what.
+pub(in super::super) struct Ecr<'e> {
+    settings: Settings,
+    environment: &'e Environment,
 }
 
-/// The host of the registry that belongs to the keys' account, which its tokens name.
-pub(super) fn own_registry(
-    session: &Session,
-    settings: &Settings,
-    environment: &Environment,
-) -> Result<String, RegistryError> {
-    let aws = Aws::new(session, settings, "", environment);
-    let (data, _) = aws.authorization("ECR")?;
-    let endpoint = address(text(&data, "proxyEndpoint")?)?;
-    let host = endpoint.host_str().unwrap_or_default();
-    Ok(match endpoint.port() {
-        Some(port) => format!("{host}:{port}"),
-        None => host.to_string(),
-    })
+impl CredentialSource for Ecr<'_> {
+    fn issue(&self, transport: &dyn Transport, registry: &str) -> Result<Issued, RegistryError> {
+        let aws = self.aws(transport, registry);
+        let (data, source) = aws.authorization(registry)?;
+        let token = STANDARD
+            .decode(text(&data, "authorizationToken")?)
+            .ok()
+            .and_then(|b| String::from_utf8(b).ok())
+            .ok_or_else(|| RegistryError::invalid("ECR's authorization token is not base64"))?;
+        let (user, password) = token.split_once(':').ok_or_else(|| {
+            RegistryError::invalid("ECR's authorization token is not `user:password`")
+        })?;
+        let left = data
+            .get("expiresAt")
+            .and_then(Value::as_f64)
+            .map_or(12.0 * 3600.0, |at| at - jwt::now() as f64)
+            .clamp(0.0, 12.0 * 3600.0);
+        let credential = Credential::basic(user, password, source);
+        Ok((credential, Some(lasting(Duration::from_secs_f64(left)))))
+    }
 }
 
-/// Makes a repository, where that is asked for, and gives it what the settings want; one that is there is
-/// given the same.
-pub(super) fn create_repository(
-    session: &Session,
-    settings: &Settings,
-    registry: &str,
-    repository: &str,
-) -> Result<(), RegistryError> {
-    let environment = &session.options.environment;
-    let aws = Aws::new(session, settings, registry, environment);
-    let wanted = Wanted::read(&aws, repository)?;
-    let keys = aws.keys()?.keys;
-    if session.endpoint.settings.create_repository {
-        wanted.create(&aws, &keys)?;
+impl<'e> Ecr<'e> {
+    pub(in super::super) fn new(
+        options: &BTreeMap<String, Secret>,
+        environment: &'e Environment,
+    ) -> Result<Ecr<'e>, RegistryError> {
+        Ok(Ecr {
+            settings: Settings::read("aws-ecr", options, OPTIONS)?,
+            environment,
+        })
     }
-    for (action, field, policy) in wanted.policies {
-        let mut request = request_for(&wanted.name, wanted.account.as_deref());
-        request[field] = Value::String(policy);
-        aws.ecr(&keys, action, &request)?;
+
+    fn aws<'a>(&'a self, transport: &'a dyn Transport, registry: &str) -> Aws<'a> {
+        Aws::new(transport, &self.settings, registry, self.environment)
     }
-    Ok(())
+
+    /// The host of the registry that belongs to the keys' account, which its tokens name.
+    pub(in super::super) fn own_registry(
+        &self,
+        transport: &dyn Transport,
+    ) -> Result<String, RegistryError> {
+        let (data, _) = self.aws(transport, "").authorization("ECR")?;
+        let endpoint = address(text(&data, "proxyEndpoint")?)?;
+        let host = endpoint.host_str().unwrap_or_default();
+        Ok(match endpoint.port() {
+            Some(port) => format!("{host}:{port}"),
+            None => host.to_string(),
+        })
+    }
+
+    /// Whether the settings give repositories a policy, new or not.
+    pub(in super::super) fn has_policies(&self) -> bool {
+        let policies = ["lifecycle-policy", "repository-policy"];
+        self.settings.first(&policies).is_some()
+    }
+
+    /// Makes a repository, where that is asked for, and gives it what the settings want; one that is there is
+    /// given the same.
+    pub(in super::super) fn create_repository(
+        &self,
+        transport: &dyn Transport,
+        create: bool,
+        registry: &str,
+        repository: &str,
+    ) -> Result<(), RegistryError> {
+        let aws = self.aws(transport, registry);
+        let wanted = Wanted::read(&aws, repository)?;
+        let keys = aws.keys()?.keys;
+        if create {
+            wanted.create(&aws, &keys)?;
+        }
+        for (action, field, policy) in wanted.policies {
+            let mut request = request_for(&wanted.name, wanted.account.as_deref());
+            request[field] = Value::String(policy);
+            aws.ecr(&keys, action, &request)?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether a host is one of ECR's.
+pub(in super::super) fn is_ecr(host: &str) -> bool {
+    Host::parse(host).is_some()
 }
 
 /// What a repository should be, read and checked before anything is asked of AWS.
@@ -294,7 +325,7 @@ fn has_code(error: &RegistryError, code: &str) -> bool {
 
 impl<'a> Aws<'a> {
     fn new(
-        session: &'a Session,
+        transport: &'a dyn Transport,
         settings: &'a Settings,
         registry: &str,
         environment: &'a Environment,
@@ -312,7 +343,7 @@ impl<'a> Aws<'a> {
                 .to_string(),
         };
         Aws {
-            session,
+            transport,
             settings,
             environment,
             host,
@@ -363,7 +394,7 @@ impl<'a> Aws<'a> {
         ];
         let body = body.to_string();
         let bytes = self.signed(keys, service, url, &headers, body.as_bytes())?;
-        super::json(&bytes)
+        exchange::json(&bytes)
     }
 
     /// Another address for a service: set for the registry, or by the variables
@@ -398,7 +429,9 @@ impl<'a> Aws<'a> {
             .header("x-amz-date", time.as_str())
             .body(Body::Bytes(body));
         call.headers.extend(headers);
-        self.session.plain(&call, Some(&proof))?.bytes(SMALL)
+        self.transport
+            .send_out_of_band(&call, Some(&proof))?
+            .bytes(SMALL)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Azure: a secret, a certificate, a federated token or the machine's identity →
 //! an access token → the registry's own refresh token (`/oauth2/exchange`).
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -9,15 +10,14 @@ use serde_json::{Value, json};
 use ureq::http::Method;
 use ureq::tls::Certificate;
 
-use super::super::credentials::{Credential, Proof};
-use super::super::session::Session;
+use super::super::credentials::{AuthMaterial, Credential};
 use super::super::{RegistryError, Secret};
-use super::{
-    Environment, Issued, Settings, address, document, filled, jwt, lasting, metadata, post_form,
-    read_file, text,
-};
+use super::exchange::{self, lasting, metadata, post_form, text};
+use super::jwt;
+use super::settings::{Environment, Settings, address, document, filled, read_file};
+use super::source::{CredentialSource, Issued, Transport};
 
-pub(super) const OPTIONS: &[&str] = &[
+const OPTIONS: &[&str] = &[
     "tenant",
     "client",
     "client-id",
@@ -36,34 +36,54 @@ const NOBODY: &str = "00000000-0000-0000-0000-000000000000";
 const AUTHORITY: &str = "https://login.microsoftonline.com";
 const MACHINE: &str = "http://169.254.169.254";
 
-pub(super) fn credential(
-    session: &Session,
-    settings: &Settings,
-    registry: &str,
-    environment: &Environment,
-) -> Result<Issued, RegistryError> {
-    let (access, source) = access_token(session, settings, environment)?;
-    let host = session.url("")?.host_str().unwrap_or(registry).to_string();
-    let mut fields = vec![
-        ("grant_type", "access_token"),
-        ("service", host.as_str()),
-        ("access_token", access.as_str()),
-    ];
-    let tenant = tenant(settings, environment);
-    fields.extend(tenant.map(|t| ("tenant", t)));
-    let granted = post_form(session, session.url("oauth2/exchange")?, &fields)
-        .map_err(|e| e.during(registry, "", "exchange Azure's token for the registry's"))?;
-    let token = text(&granted, "refresh_token")?;
-    // Three hours, and the token says so itself.
-    let left = jwt::claim(token, "exp").map_or(3 * 3600, |exp| exp.saturating_sub(jwt::now()));
-    let credential = Credential {
-        proof: Proof::Identity {
-            user: NOBODY.to_string(),
-            token: Secret(token.to_string()),
-        },
-        source,
-    };
-    Ok((credential, Some(lasting(Duration::from_secs(left)))))
+/// Azure's registries.
+pub(super) struct ContainerRegistry<'e> {
+    settings: Settings,
+    environment: &'e Environment,
+}
+
+impl<'e> ContainerRegistry<'e> {
+    pub(super) fn new(
+        options: &BTreeMap<String, Secret>,
+        environment: &'e Environment,
+    ) -> Result<ContainerRegistry<'e>, RegistryError> {
+        Ok(ContainerRegistry {
+            settings: Settings::read("azure", options, OPTIONS)?,
+            environment,
+        })
+    }
+}
+
+impl CredentialSource for ContainerRegistry<'_> {
+    fn issue(&self, transport: &dyn Transport, registry: &str) -> Result<Issued, RegistryError> {
+        let (settings, environment) = (&self.settings, self.environment);
+        let (access, source) = access_token(transport, settings, environment)?;
+        let host = transport
+            .url("")?
+            .host_str()
+            .unwrap_or(registry)
+            .to_string();
+        let mut fields = vec![
+            ("grant_type", "access_token"),
+            ("service", host.as_str()),
+            ("access_token", access.as_str()),
+        ];
+        let tenant = tenant(settings, environment);
+        fields.extend(tenant.map(|t| ("tenant", t)));
+        let granted = post_form(transport, transport.url("oauth2/exchange")?, &fields)
+            .map_err(|e| e.during(registry, "", "exchange Azure's token for the registry's"))?;
+        let token = text(&granted, "refresh_token")?;
+        // Three hours, and the token says so itself.
+        let left = jwt::claim(token, "exp").map_or(3 * 3600, |exp| exp.saturating_sub(jwt::now()));
+        let credential = Credential {
+            proof: AuthMaterial::Identity {
+                user: NOBODY.to_string(),
+                token: Secret(token.to_string()),
+            },
+            source,
+        };
+        Ok((credential, Some(lasting(Duration::from_secs(left)))))
+    }
 }
 
 fn tenant<'a>(settings: &'a Settings, environment: &'a Environment) -> Option<&'a str> {
@@ -79,7 +99,7 @@ enum Means {
 }
 
 fn access_token(
-    session: &Session,
+    transport: &dyn Transport,
     settings: &Settings,
     environment: &Environment,
 ) -> Result<(String, String), RegistryError> {
@@ -128,7 +148,7 @@ fn access_token(
             ("client_assertion", assertion.as_str()),
         ]),
     }
-    let granted = post_form(session, address(&url)?, &fields)
+    let granted = post_form(transport, address(&url)?, &fields)
         .map_err(|e| e.with(|d| d.operation = "log in to Azure".into()))?;
     Ok((text(&granted, "access_token")?.to_string(), source))
 }
@@ -244,7 +264,7 @@ fn machine(
             "give `tenant`, `client-id` and `client-secret`, set AZURE_*, or run with a managed identity",
         )
     })?;
-    let granted: Value = super::json(&bytes)?;
+    let granted: Value = exchange::json(&bytes)?;
     Ok((
         text(&granted, "access_token")?.to_string(),
         "the managed identity".into(),

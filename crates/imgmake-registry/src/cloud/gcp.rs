@@ -1,6 +1,7 @@
 //! Google: a service account's key, a federated identity or the metadata server
 //! → an access token → user `oauth2accesstoken`.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -8,15 +9,15 @@ use serde_json::{Value, json};
 use ureq::http::Method;
 use url::Url;
 
-use super::super::RegistryError;
 use super::super::credentials::Credential;
-use super::super::session::Session;
-use super::{
-    Environment, Issued, Settings, address, document, filled, jwt, lifetime, metadata, post_form,
-    read_file, text,
-};
+use super::super::http::{Body, Call};
+use super::super::{RegistryError, Secret};
+use super::exchange::{self, SMALL, lifetime, metadata, post_form, text};
+use super::jwt;
+use super::settings::{Environment, Settings, address, document, filled, read_file};
+use super::source::{CredentialSource, Issued, Transport};
 
-pub(super) const OPTIONS: &[&str] = &[
+const OPTIONS: &[&str] = &[
     "key",
     "json-key",
     "key-file",
@@ -28,25 +29,42 @@ pub(super) const OPTIONS: &[&str] = &[
 const CLOUD: &str = "https://www.googleapis.com/auth/cloud-platform";
 const TOKENS: &str = "https://oauth2.googleapis.com/token";
 
-pub(super) fn credential(
-    session: &Session,
-    settings: &Settings,
-    environment: &Environment,
-) -> Result<Issued, RegistryError> {
-    if let Some(token) = settings.get("access-token") {
-        return Ok(issued(token, "the access token in the settings", None));
+/// Google's registries.
+pub(super) struct ArtifactRegistry<'e> {
+    settings: Settings,
+    environment: &'e Environment,
+}
+
+impl<'e> ArtifactRegistry<'e> {
+    pub(super) fn new(
+        options: &BTreeMap<String, Secret>,
+        environment: &'e Environment,
+    ) -> Result<ArtifactRegistry<'e>, RegistryError> {
+        Ok(ArtifactRegistry {
+            settings: Settings::read("gcp", options, OPTIONS)?,
+            environment,
+        })
     }
-    let key = if let Some(key) = settings.first(&["key", "json-key"]) {
-        Some((
-            document(key, "{", "the JSON key")?,
-            "the JSON key in the settings".to_string(),
-        ))
-    } else {
-        key_file(settings, environment)?
-    };
-    match key {
-        Some((key, source)) => from_document(session, settings, &key, &source),
-        None => from_metadata(settings, environment),
+}
+
+impl CredentialSource for ArtifactRegistry<'_> {
+    fn issue(&self, transport: &dyn Transport, _: &str) -> Result<Issued, RegistryError> {
+        let (settings, environment) = (&self.settings, self.environment);
+        if let Some(token) = settings.get("access-token") {
+            return Ok(issued(token, "the access token in the settings", None));
+        }
+        let key = if let Some(key) = settings.first(&["key", "json-key"]) {
+            Some((
+                document(key, "{", "the JSON key")?,
+                "the JSON key in the settings".to_string(),
+            ))
+        } else {
+            key_file(settings, environment)?
+        };
+        match key {
+            Some((key, source)) => from_document(transport, settings, &key, &source),
+            None => from_metadata(settings, environment),
+        }
     }
 }
 
@@ -77,7 +95,7 @@ fn issued(token: &str, source: &str, lasts: Option<Duration>) -> Issued {
 }
 
 fn from_document(
-    session: &Session,
+    transport: &dyn Transport,
     settings: &Settings,
     key: &str,
     source: &str,
@@ -87,9 +105,9 @@ fn from_document(
         RegistryError::configuration(format!("{source} is not JSON: line {}", e.line()))
     })?;
     let granted = match key.get("type").and_then(Value::as_str) {
-        Some("service_account") => service_account(session, settings, &key, source)?,
+        Some("service_account") => service_account(transport, settings, &key, source)?,
         Some("authorized_user") => post_form(
-            session,
+            transport,
             tokens(settings, None)?,
             &[
                 ("grant_type", "refresh_token"),
@@ -98,7 +116,7 @@ fn from_document(
                 ("refresh_token", text(&key, "refresh_token")?),
             ],
         )?,
-        Some("external_account") => external_account(session, &key)?,
+        Some("external_account") => external_account(transport, &key)?,
         other => {
             return Err(RegistryError::configuration(format!(
                 "{source} is of type `{}`; service_account, authorized_user and external_account are known",
@@ -123,7 +141,7 @@ fn tokens(settings: &Settings, own: Option<&str>) -> Result<Url, RegistryError> 
 }
 
 fn service_account(
-    session: &Session,
+    transport: &dyn Transport,
     settings: &Settings,
     key: &Value,
     source: &str,
@@ -144,7 +162,7 @@ fn service_account(
     }
     let assertion = jwt::signed(&header, &claims, text(key, "private_key")?, source)?;
     post_form(
-        session,
+        transport,
         url,
         &[
             ("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer"),
@@ -154,12 +172,12 @@ fn service_account(
 }
 
 /// Workload identity federation: somebody else's token for one of Google's.
-fn external_account(session: &Session, key: &Value) -> Result<Value, RegistryError> {
+fn external_account(transport: &dyn Transport, key: &Value) -> Result<Value, RegistryError> {
     let source = key.get("credential_source").unwrap_or(&Value::Null);
     let raw = if let Some(file) = source.get("file").and_then(Value::as_str) {
         read_file(file, "the identity token")?
     } else if let Some(url) = source.get("url").and_then(Value::as_str) {
-        fetch_subject(session, url, source)?
+        fetch_subject(transport, url, source)?
     } else {
         return Err(RegistryError::configuration(
             "the external account's credential_source is neither a file nor a url",
@@ -170,11 +188,11 @@ fn external_account(session: &Session, key: &Value) -> Result<Value, RegistryErr
         .get("subject_token_field_name")
         .and_then(Value::as_str)
     {
-        Some(field) => text(&super::json(raw.as_bytes())?, field)?.to_string(),
+        Some(field) => text(&exchange::json(raw.as_bytes())?, field)?.to_string(),
         None => raw.trim().to_string(),
     };
     let granted = post_form(
-        session,
+        transport,
         address(text(key, "token_url")?)?,
         &[
             (
@@ -195,30 +213,32 @@ fn external_account(session: &Session, key: &Value) -> Result<Value, RegistryErr
         .get("service_account_impersonation_url")
         .and_then(Value::as_str)
     {
-        Some(url) => impersonate(session, url, text(&granted, "access_token")?),
+        Some(url) => impersonate(transport, url, text(&granted, "access_token")?),
         None => Ok(granted),
     }
 }
 
-fn fetch_subject(session: &Session, url: &str, source: &Value) -> Result<String, RegistryError> {
-    use super::super::http::Call;
+fn fetch_subject(
+    transport: &dyn Transport,
+    url: &str,
+    source: &Value,
+) -> Result<String, RegistryError> {
     let call = Call::new(Method::GET, address(url)?);
     let proof = source
         .get("headers")
         .and_then(|h| h.get("Authorization"))
         .and_then(Value::as_str);
-    let bytes = session.plain(&call, proof)?.bytes(super::SMALL)?;
+    let bytes = transport.send_out_of_band(&call, proof)?.bytes(SMALL)?;
     String::from_utf8(bytes).map_err(|_| RegistryError::invalid("the identity token is not text"))
 }
 
-fn impersonate(session: &Session, url: &str, token: &str) -> Result<Value, RegistryError> {
-    use super::super::http::{Body, Call};
+fn impersonate(transport: &dyn Transport, url: &str, token: &str) -> Result<Value, RegistryError> {
     let body = json!({"scope": [CLOUD]}).to_string();
     let call = Call::new(Method::POST, address(url)?)
         .header("Content-Type", "application/json")
         .body(Body::Bytes(body.as_bytes()));
-    let answer = session.plain(&call, Some(&format!("Bearer {token}")))?;
-    let granted = super::json(&answer.bytes(super::SMALL)?)?;
+    let answer = transport.send_out_of_band(&call, Some(&format!("Bearer {token}")))?;
+    let granted = exchange::json(&answer.bytes(SMALL)?)?;
     // It says when, not for how long; an hour is what it grants.
     Ok(json!({"access_token": text(&granted, "accessToken")?}))
 }
@@ -240,7 +260,7 @@ fn from_metadata(settings: &Settings, environment: &Environment) -> Result<Issue
             "give `key-file=`, set GOOGLE_APPLICATION_CREDENTIALS, or run on Google's machines",
         )
     })?;
-    let granted = super::json(&bytes)?;
+    let granted = exchange::json(&bytes)?;
     Ok(issued(
         text(&granted, "access_token")?,
         "Google's metadata server",

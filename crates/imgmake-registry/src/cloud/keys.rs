@@ -9,8 +9,9 @@ use url::Url;
 use super::super::RegistryError;
 use super::super::http::{Body, Call};
 use super::aws::{Aws, Host};
+use super::exchange::{self, SMALL, metadata, text};
+use super::settings::{address, filled, read_file};
 use super::sigv4::Keys;
-use super::{SMALL, address, filled, metadata, read_file, text};
 use crate::connection::proxy::is_loopback;
 
 const MACHINE: &str = "http://169.254.169.254";
@@ -114,8 +115,8 @@ impl Aws<'_> {
             .header("content-type", "application/x-www-form-urlencoded")
             .body(Body::Bytes(form.as_bytes()));
         let answer = self
-            .session
-            .plain(&call, None)
+            .transport
+            .send_out_of_band(&call, None)
             .map_err(|e| sts_failed(e, role, source))?;
         assumed(&answer.bytes(SMALL)?, role, source)
     }
@@ -198,7 +199,7 @@ impl Aws<'_> {
                 url.host_str().unwrap_or_default()
             )));
         }
-        let answer = super::json(&metadata(Method::GET, url, &headers)?)?;
+        let answer = exchange::json(&metadata(Method::GET, url, &headers)?)?;
         issued_keys(&answer, "the container's role").map(Some)
     }
 
@@ -228,7 +229,7 @@ impl Aws<'_> {
             .to_string();
         let answer = metadata(Method::GET, at(&format!("{roles}{role}"))?, &proof)?;
         issued_keys(
-            &super::json(&answer)?,
+            &exchange::json(&answer)?,
             &format!("the machine's role `{role}`"),
         )
     }

@@ -10,8 +10,9 @@ use serde_json::Value;
 use super::super::RegistryError;
 use super::super::helper::{Failed, talk};
 use super::aws::Aws;
+use super::exchange::text;
 use super::keys::{Found, found};
-use super::{filled, read_file, text};
+use super::settings::{filled, read_file};
 use imgmake_guard::program::{Kind, Program};
 
 type Profile = BTreeMap<String, String>;
@@ -112,7 +113,7 @@ impl Aws<'_> {
         let shell = Program::shell(Kind::CloudCredentials, command, self.environment)
             .map_err(|error| Failed::Start(error.to_string()));
         let output = shell
-            .and_then(|shell| talk(shell, b"", self.session.cancel()))
+            .and_then(|shell| talk(shell, b"", self.transport.cancel()))
             .map_err(|failed| refused(&failed.reason()))?;
         let answer: Value = serde_json::from_slice(&output)
             .map_err(|_| refused("it printed something that is not JSON"))?;

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use crate::testing::{Registry, Shelf, client, noise};
 use crate::upload::Upload;
-use crate::{RegistryError, Work};
+use crate::{OperationContext, RegistryError};
 use imgmake_oci::image::Descriptor;
 
 const CUT: u64 = 50_000_000;
@@ -164,7 +164,7 @@ fn send(host: &str, shelf: &Shelf, blob: &Descriptor) -> Result<(), RegistryErro
         repository: "app",
         blob,
         store: &shelf.store,
-        work: &Work::unheard(),
+        work: &OperationContext::background(),
     }
     .mount_or_send(&[])
 }
@@ -221,7 +221,7 @@ fn where_the_registry_forgets_cut_uploads_chunks_on_connections_of_their_own_arr
         repository: "app",
         blob: &blob,
         store: &shelf.store,
-        work: &Work::unheard(),
+        work: &OperationContext::background(),
     };
     assert!(upload.exists().unwrap());
     let sent = sent.load(Ordering::SeqCst);

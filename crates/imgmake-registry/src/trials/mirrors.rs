@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use crate::testing::{Between, Registry, Shelf, client, free_port, job, noise, options};
-use crate::{Client, ClientOptions, HostSettings, MirrorFallback, Work};
+use crate::{Client, ClientOptions, HostSettings, MirrorFallback, OperationContext};
 use imgmake_event::{Event, Events};
 use imgmake_oci::image::{
     Descriptor, ImageManifest, ManifestFormat, Reference, media_type, to_json,
@@ -28,7 +28,11 @@ impl Ground {
         let image = here.image("linux/amd64", &[noise(700, 200_000)]);
         let name = format!("{}/library/app:1", behind.host());
         client()
-            .push(&job(&name, &image), &here.store, &Work::unheard())
+            .push(
+                &job(&name, &image),
+                &here.store,
+                &OperationContext::background(),
+            )
             .unwrap();
         let upstream = Between::watching(&behind);
         let remote = format!("proxy:\n  remoteurl: http://{}\n", upstream.host());
@@ -55,13 +59,13 @@ impl Ground {
         Client::new(ClientOptions {
             hosts,
             environment: [("HOME".to_string(), home)].into(),
-            work: Work {
+            work: OperationContext {
                 events: Events::to(move |event| {
                     if let Event::Warning { message, .. } = event {
                         heard.lock().unwrap().push(message);
                     }
                 }),
-                ..Work::unheard()
+                ..OperationContext::background()
             },
             ..options()
         })
@@ -72,12 +76,12 @@ impl Ground {
         let shelf = Shelf::new();
         let amd64 = "linux/amd64".parse().unwrap();
         let resolved = client
-            .resolve(from, &amd64, &shelf.store, &Work::unheard())
+            .resolve(from, &amd64, &shelf.store, &OperationContext::background())
             .unwrap();
         assert_eq!(resolved.manifest.digest, self.image.digest);
         let blob = Descriptor::of("x", &noise(700, 200_000));
         client
-            .pull_blob(from, &blob, &shelf.store, &Work::unheard())
+            .pull_blob(from, &blob, &shelf.store, &OperationContext::background())
             .unwrap();
         assert!(shelf.store.holds(&blob));
     }
@@ -186,7 +190,11 @@ fn referrers_come_through_a_mirror_and_from_the_registry_where_the_mirror_has_no
     let root = here.blob(media_type::OCI_MANIFEST, &to_json(&manifest));
     let to = format!("{}/library/app", ground._behind.host());
     client()
-        .push(&job(&to, &root), &here.store, &Work::unheard())
+        .push(
+            &job(&to, &root),
+            &here.store,
+            &OperationContext::background(),
+        )
         .unwrap();
     let image = ground.origin().with_digest(&ground.image.digest);
     let only = |mirror: &Registry, mirror_fallback| {
@@ -217,7 +225,7 @@ fn a_cache_takes_no_push_and_says_so_before_anything_is_built() {
     let ground = Ground::new();
     let name = format!("{}/library/new:1", ground.cache.host());
     let error = client()
-        .check_push(&name.parse().unwrap(), &Work::unheard())
+        .check_push(&name.parse().unwrap(), &OperationContext::background())
         .unwrap_err()
         .to_string();
     assert!(

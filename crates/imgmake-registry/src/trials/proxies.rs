@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::testing::{Authority, Registry, Shelf, client, free_port, job, noise, options};
-use crate::{Client, ClientOptions, HostSettings, RegistryError, Work};
+use crate::{Client, ClientOptions, HostSettings, OperationContext, RegistryError};
 
 struct Proxy {
     child: Child,
@@ -89,7 +89,7 @@ fn push(
         .push(
             &job(&format!("{host}/app:1"), &image),
             &here.store,
-            &Work::unheard(),
+            &OperationContext::background(),
         )
         .map(drop)
 }

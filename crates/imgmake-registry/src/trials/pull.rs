@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{app, asked_from, is_blob_get};
 use crate::testing::{Act, Between, Seen, Shelf, answer, client, noise, options};
-use crate::{Client, ClientOptions, Failure, RegistryError, Work};
+use crate::{Client, ClientOptions, Failure, OperationContext, RegistryError};
 use imgmake_oci::image::{Descriptor, Digest, media_type};
 
 /// A server of one blob that knows ranges; `rule` breaks what it likes.
@@ -47,7 +47,12 @@ fn head_of(length: usize) -> Vec<u8> {
 
 fn pull(client: &Client, between: &Between, blob: &Descriptor) -> Result<(), RegistryError> {
     let shelf = Shelf::new();
-    let result = client.pull_blob(&app(between), blob, &shelf.store, &Work::unheard());
+    let result = client.pull_blob(
+        &app(between),
+        blob,
+        &shelf.store,
+        &OperationContext::background(),
+    );
     assert_eq!(shelf.store.holds(blob), result.is_ok());
     result
 }
@@ -317,7 +322,12 @@ fn only_the_blob_that_broke_is_asked_for_again() {
     });
     let shelf = Shelf::new();
     client()
-        .pull_blobs(&app(&between), &wanted, &shelf.store, &Work::unheard())
+        .pull_blobs(
+            &app(&between),
+            &wanted,
+            &shelf.store,
+            &OperationContext::background(),
+        )
         .unwrap();
     assert_eq!(asked_from(&between).len(), 5);
 }
@@ -421,13 +431,13 @@ fn a_mirror_that_is_skipped_is_told_whatever_was_asked() {
             mirrors: vec![mirror.host()],
             ..Default::default()
         }],
-        work: Work {
+        work: OperationContext {
             events: imgmake_event::Events::to(move |event| {
                 if let imgmake_event::Event::Warning { message, .. } = event {
                     heard.lock().unwrap().push(message);
                 }
             }),
-            ..Work::unheard()
+            ..OperationContext::background()
         },
         ..options()
     })

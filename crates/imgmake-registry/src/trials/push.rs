@@ -9,7 +9,7 @@ use crate::testing::{
     Act, Between, Registry, Seen, Shelf, answer, client, job, noise, options, reply,
 };
 use crate::upload::Upload;
-use crate::{Client, ClientOptions, Failure, RegistryError, Work};
+use crate::{Client, ClientOptions, Failure, OperationContext, RegistryError};
 use imgmake_oci::image::{Descriptor, Digest, ImageManifest, ManifestFormat, media_type, to_json};
 
 /// What a registry of one upload does.
@@ -151,7 +151,7 @@ fn send(
         repository: "app",
         blob,
         store: &shelf.store,
-        work: &Work::unheard(),
+        work: &OperationContext::background(),
     }
     .mount_or_send(&[])
 }
@@ -252,14 +252,18 @@ fn one_500_for_every_address_stops_neither_push_nor_pull() {
     })
     .unwrap();
     client
-        .push(&job(&name, &image), &here.store, &Work::unheard())
+        .push(
+            &job(&name, &image),
+            &here.store,
+            &OperationContext::background(),
+        )
         .unwrap();
     let resolved = client
         .resolve(
             &name.parse().unwrap(),
             &"linux/amd64".parse().unwrap(),
             &there.store,
-            &Work::unheard(),
+            &OperationContext::background(),
         )
         .unwrap();
     assert_eq!(resolved.manifest.digest, image.digest);
@@ -535,7 +539,9 @@ fn whatever_a_registry_says_to_a_mount_the_blob_arrives() {
         });
         let mut job = job(&format!("{}/app:1", between.host()), &image);
         job.sources = vec![format!("{}/base", between.host()).parse().unwrap()];
-        client().push(&job, &here.store, &Work::unheard()).unwrap();
+        client()
+            .push(&job, &here.store, &OperationContext::background())
+            .unwrap();
     }
 }
 
@@ -548,7 +554,9 @@ fn a_mount_that_became_an_upload_is_used_as_one() {
     let mut job = job(&format!("{}/app:1", between.host()), &image);
     // The registry does not have it there: 202, with the Location of an upload.
     job.sources = vec![format!("{}/base", between.host()).parse().unwrap()];
-    client().push(&job, &here.store, &Work::unheard()).unwrap();
+    client()
+        .push(&job, &here.store, &OperationContext::background())
+        .unwrap();
     let posts: Vec<String> = between
         .lines()
         .into_iter()
@@ -571,7 +579,7 @@ fn a_blob_that_cannot_be_asked_for_is_sent() {
         .push(
             &job(&format!("{}/app:1", between.host()), &image),
             &here.store,
-            &Work::unheard(),
+            &OperationContext::background(),
         )
         .unwrap();
 }
@@ -583,7 +591,7 @@ fn a_delete_that_is_refused_does_not_matter_to_the_check_for_the_right_to_push()
         _ => answer(405, &[], ""),
     });
     client()
-        .check_push(&app(&between), &Work::unheard())
+        .check_push(&app(&between), &OperationContext::background())
         .unwrap();
     assert!(
         between
@@ -605,7 +613,7 @@ fn whoever_may_read_and_not_push_is_told_before_the_push() {
             ),
             _ => answer(200, &[], ""),
         });
-        let checked = client().check_push(&app(&between), &Work::unheard());
+        let checked = client().check_push(&app(&between), &OperationContext::background());
         let error = checked.unwrap_err().to_string();
         assert!(
             error.contains(word) && error.contains("read only"),
@@ -639,7 +647,7 @@ fn a_subject_is_entered_by_the_registry_or_by_us() {
             .push(
                 &job(&format!("{}/app", between.host()), &root),
                 &shelf.store,
-                &Work::unheard(),
+                &OperationContext::background(),
             )
             .unwrap();
         let tag = format!("PUT /v2/app/manifests/sha256-{}", subject.digest.hex());

@@ -9,7 +9,7 @@ use super::app;
 use crate::testing::{
     Act, Authority, Between, Registry, Seen, Shelf, answer, free_port, job, options,
 };
-use crate::{Auth, Client, ClientOptions, HostSettings, RegistryError, Secret, Work};
+use crate::{Auth, Client, ClientOptions, HostSettings, OperationContext, RegistryError, Secret};
 use imgmake_oci::image::{Descriptor, Reference};
 
 /// Who asks.
@@ -74,7 +74,7 @@ fn pull_blob(client: &Client, from: &Reference) -> RegistryError {
     let shelf = Shelf::new();
     let blob = Descriptor::of("x", b"blob");
     client
-        .pull_blob(from, &blob, &shelf.store, &Work::unheard())
+        .pull_blob(from, &blob, &shelf.store, &OperationContext::background())
         .unwrap_err()
 }
 
@@ -85,7 +85,7 @@ fn push(client: &Client, to: &Reference) -> RegistryError {
         .push(
             &job(&to.to_string(), &image),
             &shelf.store,
-            &Work::unheard(),
+            &OperationContext::background(),
         )
         .unwrap_err()
 }

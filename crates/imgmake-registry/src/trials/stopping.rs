@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::{app, is_blob_get};
 use crate::testing::{Act, Between, Shelf, answer, job, noise, options};
-use crate::{Client, ClientOptions, RegistryError, Work};
+use crate::{Client, ClientOptions, OperationContext, RegistryError};
 use imgmake_event::{Cancel, Events};
 use imgmake_oci::image::Descriptor;
 
@@ -15,12 +15,12 @@ const LONG: Duration = Duration::from_secs(3600);
 
 struct Patient {
     client: Client,
-    work: Work,
+    work: OperationContext,
 }
 
 impl Patient {
     fn new() -> Patient {
-        let work = Work {
+        let work = OperationContext {
             target: String::new(),
             events: Events::nowhere(),
             cancel: Cancel::default(),
@@ -39,7 +39,7 @@ impl Patient {
     fn stop(
         self,
         begun: impl FnOnce(),
-        act: impl FnOnce(&Client, &Work) -> Result<(), RegistryError> + Send + 'static,
+        act: impl FnOnce(&Client, &OperationContext) -> Result<(), RegistryError> + Send + 'static,
     ) {
         let (told, ended) = mpsc::channel();
         let cancel = self.work.cancel.clone();

@@ -9,7 +9,7 @@ use super::asked_from;
 use crate::testing::{
     Act, Authority, Between, Registry, Seen, Shelf, answer, client_with, job, noise, signed_token,
 };
-use crate::{Auth, HostSettings, Secret, Work};
+use crate::{Auth, HostSettings, OperationContext, Secret};
 use imgmake_oci::image::Descriptor;
 
 /// A registry with token authentication and its token server.
@@ -101,7 +101,11 @@ fn tokens_are_fetched_once_per_scope_and_name_push_first() {
     let name = format!("{}/team/app:1", guarded.registry.host());
     let client = client_with(user(guarded.registry.host()));
     client
-        .push(&job(&name, &image), &here.store, &Work::unheard())
+        .push(
+            &job(&name, &image),
+            &here.store,
+            &OperationContext::background(),
+        )
         .unwrap();
     let asked = guarded.tokens.lines();
     assert_eq!(asked.len(), 1, "{asked:#?}");
@@ -123,7 +127,7 @@ fn refusals_say_scope_and_source() {
             .push(
                 &job(&format!("{host}/{repository}:1"), &image),
                 &here.store,
-                &Work::unheard(),
+                &OperationContext::background(),
             )
             .unwrap_err()
     };
@@ -174,7 +178,7 @@ fn a_token_that_ends_in_the_middle_is_renewed_and_the_layer_sent_again() {
         .push(
             &job(&format!("{}/app:1", between.host()), &image),
             &here.store,
-            &Work::unheard(),
+            &OperationContext::background(),
         )
         .unwrap();
     assert!(guarded.tokens.lines().len() > 1);
@@ -206,7 +210,11 @@ fn a_token_that_really_ended_in_mid_layer_is_renewed_and_the_layer_arrives() {
     let name = format!("{}/app:1", between.host());
     let client = client_with(user(between.host()));
     client
-        .push(&job(&name, &image), &here.store, &Work::unheard())
+        .push(
+            &job(&name, &image),
+            &here.store,
+            &OperationContext::background(),
+        )
         .unwrap();
     assert!(tokens_used(&between) >= 2);
 
@@ -228,7 +236,7 @@ fn a_token_that_really_ended_in_mid_layer_is_renewed_and_the_layer_arrives() {
             &format!("{}/app:1", slow.host()).parse().unwrap(),
             &blob,
             &there.store,
-            &Work::unheard(),
+            &OperationContext::background(),
         )
         .unwrap();
     assert!(there.store.holds(&blob));
@@ -256,7 +264,7 @@ fn tokens_are_renewed_before_they_end() {
         .push(
             &job(&format!("{}/app:1", between.host()), &image),
             &here.store,
-            &Work::unheard(),
+            &OperationContext::background(),
         )
         .unwrap();
     assert!(tokens_used(&between) >= 2);

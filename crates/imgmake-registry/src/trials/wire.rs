@@ -9,7 +9,7 @@ use flate2::write::GzEncoder;
 
 use super::{app, asked_from, is_blob_get};
 use crate::testing::{Act, Between, Shelf, answer, client, noise, options};
-use crate::{Client, ClientOptions, Work};
+use crate::{Client, ClientOptions, OperationContext};
 use imgmake_oci::image::{Descriptor, Digest};
 
 const INDEX: &str = r#"{"schemaVersion":2,"manifests":[]}"#;
@@ -46,7 +46,12 @@ fn a_server_of_http_1_0_is_understood() {
     );
     let shelf = Shelf::new();
     client()
-        .pull_blob(&app(&between), &blob, &shelf.store, &Work::unheard())
+        .pull_blob(
+            &app(&between),
+            &blob,
+            &shelf.store,
+            &OperationContext::background(),
+        )
         .unwrap();
     assert!(shelf.store.holds(&blob));
     assert_eq!(asked_from(&between), [0, 100_000]);
@@ -64,7 +69,12 @@ fn a_chunked_answer_that_breaks_is_resumed() {
     });
     let shelf = Shelf::new();
     client()
-        .pull_blob(&app(&between), &blob, &shelf.store, &Work::unheard())
+        .pull_blob(
+            &app(&between),
+            &blob,
+            &shelf.store,
+            &OperationContext::background(),
+        )
         .unwrap();
     assert_eq!(asked_from(&between), [0, 8]);
 }

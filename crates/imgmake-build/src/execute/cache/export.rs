@@ -13,7 +13,7 @@ use crate::define::state::ImageLayer;
 use imgmake_event::Events;
 use imgmake_oci::image::{Descriptor, media_type};
 use imgmake_oci::layer::LayerBlob;
-use imgmake_registry::{PushJob, PushPhase, RegistryError, Work};
+use imgmake_registry::{OperationContext, PushJob, PushPhase, RegistryError};
 
 const SENDERS: usize = 4;
 
@@ -252,7 +252,7 @@ impl Cache {
             phase: PushPhase::All,
         };
         // Nobody asked for these pushes by name: they are counted, not told one by one.
-        let work = Work {
+        let work = OperationContext {
             target: target.to_string(),
             events: Events::nowhere(),
             cancel: engine.cancel.clone(),

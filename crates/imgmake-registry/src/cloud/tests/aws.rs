@@ -2,7 +2,7 @@
 
 use super::super::super::session::Session;
 use super::super::super::testing::{Registry, Shelf, job, noise};
-use super::super::super::{HostSettings, Work};
+use super::super::super::{HostSettings, OperationContext};
 use super::amazon::{Amazon, MACHINE, ROLE, ROLE_ARN, USER};
 use super::*;
 
@@ -224,7 +224,7 @@ const PRIVATE: &str = "123456789012.dkr.ecr.eu-west-1.amazonaws.com";
 
 #[test]
 fn a_repository_is_made_once_in_the_account_of_its_registry_with_what_is_wished() {
-    use super::super::create_repository;
+    use super::super::super::repositories::create_repository;
     let amazon = Amazon::default();
     let aws = amazon.serve();
     let policies = [
@@ -277,7 +277,7 @@ fn a_repository_is_made_once_in_the_account_of_its_registry_with_what_is_wished(
 
 #[test]
 fn policies_are_given_to_a_repository_that_is_there_already() {
-    use super::super::create_repository;
+    use super::super::super::repositories::create_repository;
     let amazon = Amazon::default();
     let aws = amazon.serve();
     let mut own = session(PRIVATE, &aws, &[("lifecycle-policy", r#"{"rules":[]}"#)]);
@@ -292,7 +292,7 @@ fn policies_are_given_to_a_repository_that_is_there_already() {
 
 #[test]
 fn public_repositories_are_made_without_the_alias_and_without_what_they_lack() {
-    use super::super::create_repository;
+    use super::super::super::repositories::create_repository;
     let amazon = Amazon::default();
     let aws = amazon.serve();
     create_repository(&session("public.ecr.aws", &aws, &[]), "acme/app").unwrap();
@@ -362,12 +362,12 @@ fn a_connection_that_ecr_closes_on_a_missing_repository_is_understood() {
     let image = shelf.image("linux/amd64", &[noise(1, 100)]);
     let push = |client: &Client| {
         let job = job(&format!("{PRIVATE}/new:1"), &image);
-        client.push(&job, &shelf.store, &Work::unheard())
+        client.push(&job, &shelf.store, &OperationContext::background())
     };
     let error = push(&ecr_client(&world, false)).unwrap_err().to_string();
     assert!(error.contains("create-repo"), "{error}");
     let name = format!("{PRIVATE}/new:1").parse().unwrap();
-    let check = |client: &Client| client.check_push(&name, &Work::unheard());
+    let check = |client: &Client| client.check_push(&name, &OperationContext::background());
     let error = check(&ecr_client(&world, false)).unwrap_err().to_string();
     assert!(error.contains("create-repo"), "{error}");
     // Asking for the right to push makes the repository that the push needs.

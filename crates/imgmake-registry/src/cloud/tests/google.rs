@@ -203,7 +203,7 @@ static BROKEN: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::ne
 
 #[test]
 fn artifact_registry_takes_a_key_as_password_and_whole_uploads_alone() {
-    use super::super::super::Work;
+    use super::super::super::OperationContext;
     use super::super::super::testing::{Registry, Shelf, job, noise};
     let (behind, shelf) = (Registry::start(), Shelf::new());
     let key = r#"{"type":"service_account","private_key":"-----BEGIN"}"#;
@@ -227,6 +227,8 @@ fn artifact_registry_takes_a_key_as_password_and_whole_uploads_alone() {
             &format!("{GAR}/acme/images/{}:1", user.trim_start_matches('_')),
             &image,
         );
-        client.push(&job, &shelf.store, &Work::unheard()).unwrap();
+        client
+            .push(&job, &shelf.store, &OperationContext::background())
+            .unwrap();
     }
 }

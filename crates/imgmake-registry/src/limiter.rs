@@ -3,24 +3,24 @@
 
 use std::sync::{Condvar, Mutex, PoisonError};
 
-pub(super) struct Gate {
+pub(super) struct ConnectionLimiter {
     free: Mutex<usize>,
     freed: Condvar,
 }
 
 /// The right to one transfer; given back when dropped.
-pub(super) struct Pass<'g>(&'g Gate);
+pub(super) struct Permit<'g>(&'g ConnectionLimiter);
 
-impl Gate {
-    pub(super) fn new(at_once: usize) -> Gate {
-        Gate {
+impl ConnectionLimiter {
+    pub(super) fn new(at_once: usize) -> ConnectionLimiter {
+        ConnectionLimiter {
             free: Mutex::new(at_once.max(1)),
             freed: Condvar::new(),
         }
     }
 
-    /// Waits for a turn. Whoever holds a pass asks for no other one, of any gate.
-    pub(super) fn enter(&self) -> Pass<'_> {
+    /// Waits for a permit. Whoever holds one asks for no other one, of any limiter.
+    pub(super) fn acquire(&self) -> Permit<'_> {
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
         while *free == 0 {
             free = self
@@ -29,11 +29,11 @@ impl Gate {
                 .unwrap_or_else(PoisonError::into_inner);
         }
         *free -= 1;
-        Pass(self)
+        Permit(self)
     }
 }
 
-impl Drop for Pass<'_> {
+impl Drop for Permit<'_> {
     fn drop(&mut self) {
         let mut free = self.0.free.lock().unwrap_or_else(PoisonError::into_inner);
         *free += 1;

@@ -5,7 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::RegistryError;
-use super::credentials::{Credential, Proof};
+use super::credentials::{AuthMaterial, Credential};
 use super::http::{Body, Call};
 
 /// Shorter texts are everywhere; hiding them would hide the message.
@@ -57,12 +57,14 @@ pub(super) fn secrets_of(call: &Call, authorization: Option<&str>) -> Vec<String
 /// What a credential consists of, as it is sent too.
 pub(super) fn secrets_in(credential: &Credential) -> Vec<String> {
     match &credential.proof {
-        Proof::Anonymous => Vec::new(),
-        Proof::Basic { user, password } => vec![
+        AuthMaterial::Anonymous => Vec::new(),
+        AuthMaterial::Basic { user, password } => vec![
             password.0.clone(),
             STANDARD.encode(format!("{user}:{}", password.0)),
         ],
-        Proof::Identity { token, .. } | Proof::Bearer { token } => vec![token.0.clone()],
+        AuthMaterial::Identity { token, .. } | AuthMaterial::Bearer { token } => {
+            vec![token.0.clone()]
+        }
     }
 }
 
@@ -73,7 +75,7 @@ fn password_in(proof: &str) -> Option<String> {
 }
 
 /// The error without these secrets.
-pub(super) fn conceal(error: RegistryError, mut secrets: Vec<String>) -> RegistryError {
+pub(super) fn redact(error: RegistryError, mut secrets: Vec<String>) -> RegistryError {
     let encoded =
         |secret: &String| url::form_urlencoded::byte_serialize(secret.as_bytes()).collect();
     secrets.extend(secrets.iter().map(encoded).collect::<Vec<String>>());
@@ -109,7 +111,7 @@ mod tests {
     #[test]
     fn a_secret_goes_whole_in_part_and_encoded() {
         let secrets = ["pass/word+1".to_string(), "abc".to_string()];
-        let hide = |text: &str| conceal(RegistryError::invalid(text), secrets.to_vec()).to_string();
+        let hide = |text: &str| redact(RegistryError::invalid(text), secrets.to_vec()).to_string();
         assert_eq!(hide("got pass/word+1, abc"), "got [secret], abc");
         assert_eq!(hide("q=pass%2Fword%2B1&x"), "q=[secret]&x");
         assert_eq!(hide("cut off in pass/wo"), "cut off in [secret]");
