@@ -20,10 +20,8 @@ use crate::files::copy::tree::{FileStat, relative};
 use crate::files::copy::{Node, Tree};
 use crate::files::download as add;
 use crate::files::operation::{Operation, selected};
-use crate::step_key::Framed;
-use crate::{
-    AddedLayers, AlsoStages, BuildRequest, Engine, Input, Inputs, LayerCount, NamedContext, Recipe,
-};
+use crate::{AddedLayers, AlsoStages, BuildRequest, Engine, LayerCount, NamedContext, Recipe};
+use imgmake_core::fingerprint::{Bytes, Fingerprint, Inputs, LengthPrefixedHasher, fingerprint_of};
 use imgmake_dockerfile::{Mount, Run};
 
 /// blake3 of a file of a context, which is opened only if its hash is not known.
@@ -64,51 +62,80 @@ impl<'a> Gathering<'a> {
 
     /// What the target itself says: all of it reaches the image.
     fn settings(&mut self, loaded: &Loaded) {
-        let request = self.request;
-        match &request.recipe {
-            Recipe::Dockerfile { stage, .. } => self.said("setting", "stage", stage),
+        let BuildRequest {
+            recipe,
+            contexts,
+            labels,
+            annotations,
+            format,
+            compression,
+            also,
+            added: AddedLayers { count, without },
+            // With the build host's for none, below.
+            platforms: _,
+            // Those that instructions take, in `finish`; the one that steps see, in `loaded`.
+            args: _,
+            epoch: _,
+            // By the files that are read.
+            context: _,
+            excluded: _,
+            checkout: _,
+            // Inputs of the target, which knows them as they are written.
+            add_hosts: _,
+            network: _,
+            insecure: _,
+            // Say nothing about the image.
+            target: _,
+            secrets: _,
+            ssh: _,
+            resolver: _,
+            authorities: _,
+            limits: _,
+            no_cache: _,
+            pull: _,
+            jobs: _,
+        } = self.request;
+        match recipe {
+            Recipe::Dockerfile { path: _, stage } => self.add_setting("setting", "stage", stage),
             Recipe::Steps { base, steps } => {
-                self.said("setting", "from", base);
+                self.add_setting("setting", "from", base);
                 for (at, step) in steps.iter().enumerate() {
                     let whole = describe(step);
                     let kind = whole.split(' ').next().unwrap_or_default();
-                    self.said("step", &format!("{} {kind}", at + 1), step);
+                    self.add_setting("step", &format!("{} {kind}", at + 1), step);
                 }
             }
         }
-        for (name, value) in &request.labels {
-            self.said("label", name, value);
+        for (name, value) in labels {
+            self.add_setting("label", name, value);
         }
-        for (name, value) in &request.annotations {
-            self.said("annotation", name, value);
+        for (name, value) in annotations {
+            self.add_setting("annotation", name, value);
         }
-        for (name, context) in &request.contexts {
+        for (name, context) in contexts {
             match context {
-                NamedContext::Target(image) => self.said("context", name, &image.digest),
-                NamedContext::Image(image) => self.said("context", name, image),
-                NamedContext::Path(path) => self.said("context", name, &self.named(path)),
+                NamedContext::Target(image) => self.add_setting("context", name, &image.digest),
+                NamedContext::Image(image) => self.add_setting("context", name, image),
+                NamedContext::Path(path) => self.add_setting("context", name, &self.named(path)),
             }
         }
-        self.said("setting", "platforms", &crate::platforms(request));
-        self.said("setting", "format", &request.format);
-        self.said("setting", "compression", &request.compression);
-        self.said("setting", "epoch", &loaded.epoch);
-        let AddedLayers { count, without } = &request.added;
-        if request.also != AlsoStages::None {
-            self.said("setting", "also-stages", &request.also);
+        self.add_setting("setting", "platforms", &crate::platforms(self.request));
+        self.add_setting("setting", "format", format);
+        self.add_setting("setting", "compression", compression);
+        self.add_setting("setting", "epoch", &loaded.epoch);
+        if *also != AlsoStages::None {
+            self.add_setting("setting", "also-stages", also);
         }
         if *count != LayerCount::default() {
-            self.said("setting", "squash", count);
+            self.add_setting("setting", "squash", count);
         }
         if !without.is_empty() {
-            self.said("setting", "ignore-paths", without);
+            self.add_setting("setting", "ignore-paths", without);
         }
     }
 
-    /// A value by its `Debug` form, which quotes texts and names variants: no two are alike.
-    fn said(&mut self, kind: &'static str, name: &str, value: &impl std::fmt::Debug) {
-        let hash = blake3::hash(format!("{value:?}").as_bytes());
-        self.add(kind, name.to_string(), *hash.as_bytes());
+    fn add_setting(&mut self, kind: &'static str, name: &str, value: &impl Fingerprint) {
+        self.add(kind, name.to_string(), fingerprint_of(value));
     }
 
     /// Walks the stages of one platform.
@@ -258,18 +285,12 @@ impl<'a> Gathering<'a> {
         });
         hash_nodes(&mut nodes, tree, self.hash_file)?;
         for node in nodes {
-            let mut key = Framed::new("context file");
-            crate::step_key::kind(&mut key, &node.kind);
-            key.number(u64::from(node.mode));
-            key.option(node.content.as_ref().map(<[u8; 32]>::as_slice));
-            for (name, value) in &node.xattrs {
-                key.bytes(name).bytes(value);
-            }
+            let hash = context_file(&node);
             let name = match node.path.is_empty() {
                 true => format!("{prefix}."),
                 false => format!("{prefix}{}", name_of(&node.path)),
             };
-            self.add("file", name, key.hash());
+            self.add("file", name, hash);
         }
         Ok(())
     }
@@ -290,13 +311,36 @@ impl<'a> Gathering<'a> {
                 self.add("arg", name, *blake3::hash(value.as_bytes()).as_bytes());
             }
         }
-        let entries = self
-            .found
-            .into_iter()
-            .map(|((kind, name), hash)| Input { kind, name, hash })
-            .collect();
-        Inputs { entries }
+        let mut inputs = Inputs::default();
+        for ((kind, name), hash) in self.found {
+            inputs.hashed(kind, name, hash);
+        }
+        inputs
     }
+}
+
+/// A file as the build sees it: owners and times of a context never count.
+fn context_file(node: &Node) -> [u8; 32] {
+    let Node {
+        path: _,
+        kind,
+        mode,
+        uid: _,
+        gid: _,
+        mtime: _,
+        xattrs,
+        identity: _,
+        content,
+        stat: _,
+    } = node;
+    let mut key = LengthPrefixedHasher::new();
+    key.add(kind).add(mode).add(content);
+    key.list(
+        xattrs
+            .iter()
+            .map(|(name, value)| (Bytes(name), Bytes(value))),
+    );
+    key.finish()
 }
 
 /// `../shared/proto` for `/p/shared/proto` seen from `/p/app`.

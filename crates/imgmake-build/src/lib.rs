@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 
 use execute::executor::Execution;
+use imgmake_core::fingerprint::Inputs;
 use imgmake_oci::image::{Descriptor, Platform, Reference};
 
 mod base;
@@ -21,6 +22,7 @@ mod define;
 mod engine;
 mod execute;
 mod files;
+mod fingerprint;
 mod inputs;
 mod request;
 pub mod rootfs;
@@ -40,19 +42,6 @@ pub use request::{
     SecretSource, Step,
 };
 pub use run::worker;
-
-/// What the build reads, for the target's key: (label, hash) pairs with names for `why`.
-#[derive(Clone, Debug, Default)]
-pub struct Inputs {
-    pub entries: Vec<Input>,
-}
-/// `name` is what `why` shows: `file src/main.c`, `base debian:12`, `arg VERSION`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Input {
-    pub kind: &'static str,
-    pub name: String,
-    pub hash: [u8; 32],
-}
 
 /// The files, bases and settings that this build depends on. Uses `hash_file` (the stat cache) for contents.
 ///
@@ -196,7 +185,7 @@ fn remember_sources(
     }
     let texts: BTreeMap<&String, String> =
         sources.iter().map(|(d, r)| (d, r.to_string())).collect();
-    let key = step_key::Framed::new("sources").text(root.as_str()).hex();
+    let key = step_key::of("sources").text(root.as_str()).hex();
     engine
         .store
         .put_step(&key, &imgmake_oci::image::to_json(&texts))
@@ -207,7 +196,7 @@ pub fn sources_of(
     engine: &Engine,
     root: &imgmake_oci::image::Digest,
 ) -> BTreeMap<String, Reference> {
-    let key = step_key::Framed::new("sources").text(root.as_str()).hex();
+    let key = step_key::of("sources").text(root.as_str()).hex();
     let record = engine.store.hint(&key).unwrap_or_default();
     let texts: BTreeMap<String, String> =
         imgmake_oci::image::from_json(&record).unwrap_or_default();

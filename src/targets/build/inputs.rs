@@ -31,10 +31,7 @@ pub(super) fn add(
             .stats
             .hash_opened(&signature, open, cancel)
     };
-    let read = build::inputs(&request, &engine, &hash).map_err(failure)?;
-    for input in read.entries {
-        inputs.hashed(input.kind, input.name, input.hash);
-    }
+    inputs.extend(build::inputs(&request, &engine, &hash).map_err(failure)?);
     inputs.list("setting", "tags", task.target.tags.iter().map(|t| &t.value));
     if let Some(tar) = &task.target.tar {
         inputs.list(

@@ -21,7 +21,7 @@ const CRATES: [(&str, &[&str]); 12] = [
     ("imgmake-sandbox", &["guard"]),
     ("imgmake-registry", &["event", "guard", "oci"]),
     ("imgmake-git", &["event", "guard", "registry"]),
-    ("imgmake-core", &["event", "guard"]),
+    ("imgmake-core", &["event", "guard", "oci"]),
     (
         "imgmake-build",
         &[

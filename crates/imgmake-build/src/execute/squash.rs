@@ -12,7 +12,8 @@ use crate::execute::cache::{Depth, StepKind};
 use crate::execute::executor::Execution;
 use crate::execute::rewrite::Rewrite;
 use crate::files::copy::tree::show;
-use crate::step_key::Framed;
+use crate::step_key;
+use imgmake_core::fingerprint::{Bytes, Fingerprint, LengthPrefixedHasher};
 use imgmake_oci::image::History;
 use imgmake_oci::layer::{LayerBlob, View, Whiteout, clean};
 
@@ -35,6 +36,29 @@ pub enum LayerCount {
 /// What a build changes at or beneath these paths is in no layer of the image.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IgnoredPaths(Vec<Vec<u8>>);
+
+impl Fingerprint for AddedLayers {
+    fn fingerprint(&self, hasher: &mut LengthPrefixedHasher) {
+        let Self { count, without } = self;
+        hasher.add(count).add(without);
+    }
+}
+
+impl Fingerprint for LayerCount {
+    fn fingerprint(&self, hasher: &mut LengthPrefixedHasher) {
+        hasher.text(match self {
+            Self::OnePerStep => "one per step",
+            Self::One => "one",
+        });
+    }
+}
+
+impl Fingerprint for IgnoredPaths {
+    fn fingerprint(&self, hasher: &mut LengthPrefixedHasher) {
+        let Self(paths) = self;
+        hasher.list(paths.iter().map(|path| Bytes(path)));
+    }
+}
 
 impl IgnoredPaths {
     /// Absolute paths of the image.
@@ -108,12 +132,9 @@ impl Execution<'_> {
                 continue;
             }
             let mut key = self.key("without");
-            key.texts(image.layers[..at].iter().map(|l| l.diff_id.as_str()))
-                .text(layer.diff_id.as_str())
-                .number(ignored.0.len() as u64);
-            for path in &ignored.0 {
-                key.bytes(path);
-            }
+            key.list(image.layers[..at].iter().map(|l| &l.diff_id))
+                .add(&layer.diff_id)
+                .add(ignored);
             let text = format!("leave out {}", ignored.shown());
             let made = self.rewritten(image, &key, &text, &[layer], || {
                 let below: Vec<&ImageLayer> = image.layers[..at].iter().collect();
@@ -136,8 +157,8 @@ impl Execution<'_> {
     fn squash(&self, image: &mut ImageState, base: usize) -> Result<()> {
         let count = image.layers.len() - base;
         let mut key = self.key("squash");
-        key.texts(image.layers[..base].iter().map(|l| l.diff_id.as_str()))
-            .texts(image.layers[base..].iter().map(|l| l.diff_id.as_str()));
+        key.list(image.layers[..base].iter().map(|l| &l.diff_id))
+            .list(image.layers[base..].iter().map(|l| &l.diff_id));
         let text = format!("squash {count} layers");
         let layers = image.layers.clone();
         let made = self.rewritten(image, &key, &text, &layers, || {
@@ -159,9 +180,9 @@ impl Execution<'_> {
         Ok(())
     }
 
-    fn key(&self, kind: &str) -> Framed {
-        let mut key = Framed::new(kind);
-        key.text(&format!("{:?}", self.request.compression));
+    fn key(&self, kind: &str) -> LengthPrefixedHasher {
+        let mut key = step_key::of(kind);
+        key.add(&self.request.compression);
         key
     }
 
@@ -169,7 +190,7 @@ impl Execution<'_> {
     fn rewritten(
         &self,
         image: &ImageState,
-        key: &Framed,
+        key: &LengthPrefixedHasher,
         text: &str,
         layers: &[ImageLayer],
         rewrite: impl FnOnce() -> Result<Rewrite>,

@@ -8,21 +8,21 @@ use crate::define::config::Configuring;
 use crate::define::definition::mistake;
 use crate::define::state::ImageState;
 use crate::files::context::ContextTree;
-use crate::files::copy::Tree;
 use crate::files::copy::tree::relative;
+use crate::files::copy::{Node, Tree};
 use crate::run::worker::{Network, RunMount, RunRequest, Sharing, TreeSource, authority_variables};
-use crate::step_key::{self, Framed};
+use crate::step_key;
 use crate::{BuildRequest, DefaultNetwork, Insecure, SecretSource};
+use imgmake_core::fingerprint::{Bytes, LengthPrefixedHasher};
 use imgmake_dockerfile::{
     Access, CacheSharing, Mount, Ownership, PROXY_ARGS, Run, RunCommand, RunNetwork, RunSecurity,
 };
 use imgmake_event::Cancel;
-use imgmake_oci::layer::EntryKind;
 
 /// A step ready to run; `key` holds everything that may change what it makes.
 pub struct Prepared {
     pub request: RunRequest,
-    pub key: Framed,
+    pub key: LengthPrefixedHasher,
     /// What the history says after `RUN`.
     pub history: String,
 }
@@ -64,7 +64,7 @@ pub fn prepare(
     let config = &state.config;
     let (argv, files, shown) = command(run, config);
     let mut prepared = Prepared {
-        key: Framed::new("run"),
+        key: step_key::of("run"),
         history: history(state, &shown),
         request: RunRequest {
             layers: Vec::new(),
@@ -212,37 +212,44 @@ fn history(state: &ImageState, command: &str) -> String {
 
 impl Prepared {
     fn key_of_command(&mut self, state: &ImageState) {
-        let Prepared { request, key, .. } = self;
-        key.texts(state.layers.iter().map(|l| l.diff_id.as_str()))
-            .texts(request.argv.iter().map(String::as_str));
-        key.number(request.env.len() as u64);
-        for (name, value) in &request.env {
-            key.text(name).text(value);
-        }
-        key.text(&request.workdir)
-            .text(&request.user)
-            .text(&state.platform.to_string())
-            .text(&format!("{:?}", request.network))
-            .number(u64::from(request.insecure))
-            .text(&request.hostname)
-            .text(&format!("{:?}", request.compression));
-        key.option(
-            request
-                .epoch
-                .map(i64::to_le_bytes)
-                .as_ref()
-                .map(|b| b.as_slice()),
-        );
-        if !request.add_hosts.is_empty() {
-            key.text("hosts").number(request.add_hosts.len() as u64);
-            for (name, address) in &request.add_hosts {
-                key.text(name).text(address);
-            }
-        }
-        key.number(request.files.len() as u64);
-        for (path, bytes, mode) in &request.files {
-            key.text(path).bytes(bytes).number(u64::from(*mode));
-        }
+        let RunRequest {
+            // By their diff IDs.
+            layers: _,
+            argv,
+            env,
+            workdir,
+            user,
+            stdin,
+            files,
+            // Each adds itself.
+            mounts: _,
+            // How the machine does it says nothing about the image.
+            cache_scope: _,
+            limits: _,
+            resolver: _,
+            authorities: _,
+            network,
+            insecure,
+            hostname,
+            add_hosts,
+            compression,
+            // The platform says more.
+            architecture: _,
+            epoch,
+        } = &self.request;
+        let key = &mut self.key;
+        key.list(state.layers.iter().map(|layer| &layer.diff_id));
+        key.add(argv).add(env).add(workdir).add(user);
+        key.add(&stdin.as_deref().map(Bytes));
+        key.add(&state.platform);
+        key.add(network).add(insecure).add(hostname).add(add_hosts);
+        key.add(compression).add(epoch);
+        let file = |(path, bytes, mode): &(String, Vec<u8>, u32)| {
+            let mut hasher = LengthPrefixedHasher::new();
+            hasher.add(path).bytes(bytes).add(mode);
+            hasher.finish()
+        };
+        key.list(files.iter().map(file));
     }
 
     fn mount(
@@ -271,10 +278,7 @@ impl Prepared {
                 Ok(())
             }
             Mount::Tmpfs { target, size } => {
-                self.key
-                    .text("tmpfs")
-                    .text(target)
-                    .number(size.unwrap_or(0));
+                self.key.text("tmpfs").text(target).add(size);
                 self.request.mounts.push(RunMount::Tmpfs {
                     target: target_path(config, target)?,
                     size: *size,
@@ -307,7 +311,7 @@ impl Prepared {
             return Ok(());
         };
         let (uid, gid, mode) = owned(*ownership, 0o755);
-        let mut beginning = step_key::Framed::new("cache beginning");
+        let mut beginning = step_key::of("cache beginning");
         for number in [uid, gid, mode] {
             beginning.number(u64::from(number));
         }
@@ -353,9 +357,7 @@ impl Prepared {
         else {
             return Ok(());
         };
-        self.key.text("secret").text(id);
-        self.key.option(target.as_ref().map(|t| t.as_bytes()));
-        self.key.option(env.as_ref().map(|e| e.as_bytes()));
+        self.key.text("secret").text(id).add(target).add(env);
         let Some(bytes) = secret(id, build)? else {
             if *required {
                 bail!("secret `{id}` is required, but the target has no secret of that name");
@@ -451,7 +453,7 @@ fn secret(id: &str, build: &BuildRequest) -> Result<Option<Vec<u8>>> {
 }
 
 /// What a mount shows, by content.
-fn key_of_tree(key: &mut Framed, shown: &Mounted, source: &str) -> Result<()> {
+fn key_of_tree(key: &mut LengthPrefixedHasher, shown: &Mounted, source: &str) -> Result<()> {
     let path = shown.tree.resolve(&relative(source))?;
     let Some(node) = shown.tree.get(&path)? else {
         let hint = shown.tree.hint(&path).unwrap_or_default();
@@ -468,14 +470,21 @@ fn key_of_tree(key: &mut Framed, shown: &Mounted, source: &str) -> Result<()> {
     }
     key.number(nodes.len() as u64);
     for node in &nodes {
-        key.bytes(&node.path[path.len()..])
-            .number(u64::from(node.mode))
-            .number(node.uid)
-            .number(node.gid);
-        step_key::kind(key, &node.kind);
-        if matches!(node.kind, EntryKind::File { .. }) {
-            key.option(node.content.as_ref().map(<[u8; 32]>::as_slice));
-        }
+        let Node {
+            path: below,
+            kind,
+            mode,
+            uid,
+            gid,
+            // Commands are not keyed by times, attributes and further names of what they are shown.
+            mtime: _,
+            xattrs: _,
+            identity: _,
+            content,
+            stat: _,
+        } = node;
+        key.bytes(&below[path.len()..]).add(kind);
+        key.add(mode).add(uid).add(gid).add(content);
     }
     Ok(())
 }

@@ -122,9 +122,13 @@ fn nothing_that_a_directory_of_it_was_exchanged_for_is_in_a_layer() {
 
 /// What a fingerprint is made of: the names of files, and hashes of them.
 fn files(request: &BuildRequest, p: &Project) -> Option<Vec<(String, [u8; 32])>> {
-    let found = inputs(request, &p.engine, &hash_anew).ok()?.entries;
-    let files = found.into_iter().filter(|entry| entry.kind == "file");
-    Some(files.map(|entry| (entry.name, entry.hash)).collect())
+    let found = inputs(request, &p.engine, &hash_anew).ok()?;
+    let files = found.entries().iter().filter(|entry| entry.kind == "file");
+    Some(
+        files
+            .map(|entry| (entry.name.clone(), entry.hash))
+            .collect(),
+    )
 }
 
 fn fingerprints_nothing_from_outside(p: &Project, one: PathBuf, other: PathBuf) {

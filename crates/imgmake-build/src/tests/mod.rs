@@ -213,7 +213,7 @@ impl Project {
         let hash = hash_anew;
         let inputs = inputs(&request, &self.engine, &hash).unwrap_or_else(|e| panic!("{e:#}"));
         inputs
-            .entries
+            .entries()
             .iter()
             .filter(|i| !["dockerfile", "setting"].contains(&i.kind))
             .map(|i| format!("{} {}", i.kind, i.name))

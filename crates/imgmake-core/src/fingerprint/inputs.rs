@@ -5,6 +5,7 @@ use super::explanation::Explanation;
 use super::hasher::LengthPrefixedHasher;
 use super::input::Input;
 use super::semantics::Semantics;
+use super::value::{Fingerprint, fingerprint_of};
 
 /// Everything that one target depends on, in a fixed order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,6 +22,16 @@ impl Inputs {
             &Semantics::Targets.version().to_le_bytes(),
         );
         inputs
+    }
+
+    /// A setting, by its fingerprint.
+    pub fn add(
+        &mut self,
+        kind: &'static str,
+        name: impl Into<String>,
+        value: &(impl Fingerprint + ?Sized),
+    ) {
+        self.hashed(kind, name, fingerprint_of(value));
     }
 
     /// An input whose value is short: a setting, a variable.
@@ -49,6 +60,11 @@ impl Inputs {
             name: name.into(),
             hash,
         });
+    }
+
+    /// Goes on with what somebody else found.
+    pub fn extend(&mut self, more: Inputs) {
+        self.entries.extend(more.entries);
     }
 
     pub fn entries(&self) -> &[Input] {

@@ -12,12 +12,14 @@
 mod cache_key;
 mod explanation;
 mod hasher;
+mod image;
 mod input;
 mod inputs;
 mod run;
 mod semantics;
 #[cfg(test)]
 mod tests;
+mod value;
 
 pub use cache_key::CacheKey;
 pub use explanation::{Change, Explanation, How};
@@ -26,3 +28,4 @@ pub use input::Input;
 pub use inputs::Inputs;
 pub use run::{run_settings, upstream};
 pub use semantics::Semantics;
+pub use value::{Bytes, Fingerprint, fingerprint_of};

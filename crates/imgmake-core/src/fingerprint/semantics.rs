@@ -16,8 +16,8 @@ pub enum Semantics {
 impl Semantics {
     pub const fn version(self) -> u64 {
         match self {
-            Semantics::Targets => 1,
-            Semantics::Steps => 2,
+            Semantics::Targets => 2,
+            Semantics::Steps => 3,
             Semantics::DecodedManifest => 4,
         }
     }

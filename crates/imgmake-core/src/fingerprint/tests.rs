@@ -44,7 +44,7 @@ fn an_explanation_names_exactly_what_was_added_removed_and_changed() {
 }
 
 #[test]
-fn a_hash_is_that_of_hash_of_its_parts_with_their_lengths_however_many_there_are() {
+fn a_hash_is_that_of_its_values_with_their_lengths_however_many_there_are() {
     let parts: Vec<Vec<u8>> = (0..300).map(|n| vec![n as u8; n * 3]).collect();
     let (mut hasher, mut whole) = (LengthPrefixedHasher::new(), blake3::Hasher::new());
     for part in &parts {
@@ -54,6 +54,17 @@ fn a_hash_is_that_of_hash_of_its_parts_with_their_lengths_however_many_there_are
             .update(part);
     }
     assert_eq!(hasher.finish(), *whole.finalize().as_bytes());
+}
+
+#[test]
+fn neighbouring_values_cannot_run_together() {
+    let key = |values: [&str; 2]| {
+        let mut hasher = LengthPrefixedHasher::of(Semantics::Steps, "t");
+        hasher.text(values[0]).text(values[1]).hex()
+    };
+    assert_ne!(key(["ab", "c"]), key(["a", "bc"]));
+    let nothing: Option<String> = None;
+    assert_ne!(fingerprint_of(&nothing), fingerprint_of(&Some("")));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::io::Read;
 use super::entry::{Entry, Name};
 use super::{Cache, export};
 use crate::Engine;
-use crate::step_key::Framed;
+use crate::step_key;
 
 /// Larger ones are read from their layer.
 const MOST: u64 = 1 << 20;
@@ -25,7 +25,7 @@ pub fn remembered_file(
     let (Some(cache), Some(hash)) = (&engine.cache, hash) else {
         return read();
     };
-    let key = Framed::new("small file").bytes(&hash).hex();
+    let key = step_key::of("small file").bytes(&hash).hex();
     let fits = |bytes: &Vec<u8>| *blake3::hash(bytes).as_bytes() == hash;
     let bytes = match engine.store.step(&key).filter(fits) {
         Some(bytes) => bytes,
