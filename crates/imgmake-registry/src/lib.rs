@@ -22,6 +22,7 @@
 //! ```
 
 mod blobs;
+mod cache_push;
 mod certificates;
 mod challenge;
 mod client;
@@ -63,6 +64,7 @@ mod transfer;
 mod trials;
 mod upload;
 
+pub use cache_push::{CachePush, CacheTag};
 pub use challenge::understands_challenge;
 pub use client::Client;
 pub use error::{Failure, RegistryError};

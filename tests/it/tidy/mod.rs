@@ -149,6 +149,40 @@ fn only_program_starts_programs() {
     });
 }
 
+/// Where images get published: the only file outside of the registry's crate that may name what a
+/// push of an image is.
+const PUBLISH: &str = "src/targets/publish.rs";
+/// Where an image is cleared for it.
+const CLEARED: &str = "src/targets/cleared.rs";
+
+/// A push of an image needs a `PushJob`, which `publish` makes of a `Cleared`, whose fields only
+/// `cleared.rs` can set. Caches are written by `push_cache`, whose tags are none of images.
+#[test]
+fn nothing_is_published_that_its_gate_did_not_pass() {
+    let of_registry = |source: &Source| source.package == "imgmake-registry";
+    assert_nowhere(&["PushJob", "PushPhase"], |source| {
+        !of_registry(source) && source.path != PUBLISH
+    });
+    // `Cleared` and `Passed` have private fields; a record becomes a `Passed` in one place.
+    assert_nowhere(&["from_recorded_outcome"], |source| {
+        source.path != "crates/imgmake-scan/src/gate.rs" && source.path != CLEARED
+    });
+    let file = |path: &str| sources().iter().find(|s| s.path == path).unwrap().code();
+    let publish = file(PUBLISH);
+    assert_eq!(publish.matches("pub fn ").count(), 1, "{PUBLISH}");
+    assert!(publish.contains("images: &[Cleared],"), "{PUBLISH}");
+    let passed = file("crates/imgmake-scan/src/gate.rs");
+    assert!(passed.contains("pub struct Passed {\n    digest: Digest,\n}"));
+    let cleared = file(CLEARED);
+    assert!(cleared.contains("pub struct Cleared {\n    root: Descriptor,"));
+    // What writes manifests and blobs to a registry at all, and who asks for a token that way.
+    let writers = ["push.rs", "referrers.rs", "upload.rs", "cloud/keys.rs"];
+    let writers = writers.map(|name| format!("crates/imgmake-registry/src/{name}"));
+    assert_nowhere(&["Method::PUT"], |source| {
+        of_registry(source) && !writers.contains(&source.path)
+    });
+}
+
 fn assert_nowhere(calls: &[&str], within: impl Fn(&Source) -> bool) {
     let mut wrong = Vec::new();
     for source in sources().iter().filter(|source| within(source)) {

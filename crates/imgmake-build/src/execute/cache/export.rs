@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Condvar, Mutex};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use super::entry::{self, Entry, FILE, INDEX, Name, StepEntry};
 use super::{Answer, Cache, CacheMode, CacheTo, Depth, OnCacheError, StepKind, index, locked};
@@ -13,7 +13,7 @@ use crate::define::state::ImageLayer;
 use imgmake_event::Events;
 use imgmake_oci::image::{Descriptor, media_type};
 use imgmake_oci::layer::LayerBlob;
-use imgmake_registry::{OperationContext, PushJob, PushPhase, RegistryError};
+use imgmake_registry::{CachePush, CacheTag, OperationContext, RegistryError};
 
 const SENDERS: usize = 4;
 
@@ -244,12 +244,12 @@ impl Cache {
         let written = entry::write(&offer.name, &entry, self.now);
         engine.store.put_bytes(&written.config)?;
         engine.store.put_bytes(&written.manifest)?;
-        let job = PushJob {
+        let tag = offer.name.tag();
+        let push = CachePush {
             to: to.at.clone(),
             root: Descriptor::of(media_type::OCI_MANIFEST, &written.manifest),
-            tags: vec![offer.name.tag()],
+            tag: CacheTag::parse(&tag).with_context(|| format!("invalid cache tag `{tag}`"))?,
             sources: source.into_iter().collect(),
-            phase: PushPhase::All,
         };
         // Nobody asked for these pushes by name: they are counted, not told one by one.
         let work = OperationContext {
@@ -257,9 +257,9 @@ impl Cache {
             events: Events::nowhere(),
             cancel: engine.cancel.clone(),
         };
-        let pushed = engine.registry.push(&job, &engine.store, &work);
+        let pushed = engine.registry.push_cache(push, &engine.store, &work);
         pushed.map_err(|error: RegistryError| anyhow::Error::new(error))?;
-        locked(&self.answers).insert((to.at.clone(), offer.name.tag()), Answer::Fit(entry));
+        locked(&self.answers).insert((to.at.clone(), tag), Answer::Fit(entry));
         Ok(true)
     }
 
