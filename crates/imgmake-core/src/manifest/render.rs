@@ -1,22 +1,20 @@
-//! Diagnostics → text for people, by miette. Knows no terminal: colour and width are told.
+//! Diagnostics → text for people, as rustc shows its own. Knows no terminal: colour and width are
+//! given.
 
-use std::fmt;
-
-use miette::{
-    GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteError, MietteSpanContents,
-    SourceCode, SourceSpan, SpanContents,
-};
+use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Renderer, Snippet};
 
 use super::Span;
 use super::diagnostic::{Diagnostic, Severity};
-use super::sources::Sources;
+use super::sources::{Source, Sources};
 
 /// Nobody reads further, and a thousand of them have one cause.
 const MOST_SHOWN: usize = 50;
 /// Of a line, in bytes on either side of a label: generated files have lines of any length.
 const WIDEST: usize = 160;
+/// Of a file that is shown as it is.
+const LONGEST_LINE: usize = 1000;
 
-/// Renders diagnostics of one file with miette; [`Sources::render`] does it for several.
+/// Renders diagnostics of one file; [`Sources::render`] does it for several.
 /// Ends with a line that counts, when there is more than one.
 pub fn render(
     diagnostics: &[Diagnostic],
@@ -29,7 +27,7 @@ pub fn render(
 }
 
 impl Sources {
-    /// Renders diagnostics with miette (the cli calls this once).
+    /// Renders diagnostics, with the lines that they speak of.
     pub fn render(&self, diagnostics: &[Diagnostic], colour: bool, width: usize) -> String {
         render_sources(diagnostics, self, colour, width)
     }
@@ -41,28 +39,17 @@ fn render_sources(
     colour: bool,
     width: usize,
 ) -> String {
-    let mut theme = match colour {
-        true => GraphicalTheme::unicode(),
-        false => GraphicalTheme::unicode_nocolor(),
+    let renderer = match colour {
+        true => Renderer::styled(),
+        false => Renderer::plain(),
     };
-    theme.characters.error = "error:".to_string();
-    theme.characters.warning = "warning:".to_string();
-    let handler = GraphicalReportHandler::new_themed(theme)
-        .with_width(width.clamp(40, 200))
-        .with_context_lines(0)
-        .with_links(false);
+    let renderer = renderer.term_width(width.clamp(40, 200));
     let mut out = String::new();
     for diagnostic in diagnostics.iter().take(MOST_SHOWN) {
         let unquoted = unquoted(diagnostic, sources);
-        let report = Report {
-            diagnostic: unquoted.as_ref().unwrap_or(diagnostic),
-            sources,
-        };
-        let mut one = String::new();
-        handler
-            .render_report(&mut one, &report)
-            .expect("writing to a string does not fail");
-        out.push_str(&tidied(&one));
+        let diagnostic = unquoted.as_ref().unwrap_or(diagnostic);
+        out.push_str(&renderer.render(&[group(diagnostic, sources)]));
+        out.push('\n');
     }
     if diagnostics.len() > MOST_SHOWN {
         out.push_str(&format!("… and {} more\n", diagnostics.len() - MOST_SHOWN));
@@ -93,20 +80,6 @@ fn unquoted(diagnostic: &Diagnostic, sources: &Sources) -> Option<Diagnostic> {
     None
 }
 
-/// miette indents the headline and ends with blank lines.
-fn tidied(report: &str) -> String {
-    let mut text = String::new();
-    for line in report.trim_matches('\n').lines() {
-        let line = match text.is_empty() {
-            true => line.trim_start(),
-            false => line.trim_end(),
-        };
-        text.push_str(line);
-        text.push('\n');
-    }
-    text
-}
-
 fn count(diagnostics: &[Diagnostic], file: &str) -> String {
     let of = |severity| {
         diagnostics
@@ -132,48 +105,117 @@ fn count(diagnostics: &[Diagnostic], file: &str) -> String {
     }
 }
 
-/// miette shows context in whole lines above and below, or none at all; we want exactly
-/// the lines that a label touches.
-impl SourceCode for Sources {
-    fn read_span<'a>(
-        &'a self,
-        span: &SourceSpan,
-        _before: usize,
-        _after: usize,
-    ) -> Result<Box<dyn SpanContents<'a> + 'a>, MietteError> {
-        let file = self.at(span.offset()).ok_or(MietteError::OutOfBounds)?;
-        let whole = file.text.as_str();
-        let text = whole.as_bytes();
-        let start = (span.offset() - file.base).min(text.len());
-        let end = start + span.len();
-        if end > text.len() {
-            // Two labels in two files: each is shown by itself.
-            return Err(MietteError::OutOfBounds);
+/// One diagnostic: what is wrong, the places in the order of their files, what to do.
+fn group<'d>(diagnostic: &'d Diagnostic, sources: &'d Sources) -> Group<'d> {
+    let level = match diagnostic.severity {
+        Severity::Error => Level::ERROR,
+        Severity::Warning => Level::WARNING,
+    };
+    // No span and no label: the message is about no place.
+    let has_place = diagnostic.span != Span::default() || !diagnostic.label.is_empty();
+    let main = sources.files.first();
+    let title = match main.filter(|main| !has_place && !diagnostic.message.contains(&main.name)) {
+        // Nothing else says which file is meant.
+        Some(main) => format!("{}: {}", main.name, diagnostic.message),
+        None => diagnostic.message.clone(),
+    };
+    let mut group = level
+        .primary_title(title)
+        .elements(std::iter::empty::<Snippet<Annotation>>());
+    if has_place {
+        for snippet in snippets(diagnostic, sources) {
+            group = group.element(snippet);
         }
-        let newline = |at: &u8| *at == b'\n';
-        let line_start = text[..start]
-            .iter()
-            .rposition(newline)
-            .map_or(0, |at| at + 1);
-        // A span that ends with its line's end does not touch the next line.
-        let last = if end > start { end - 1 } else { end };
-        let line_end = text[last..]
-            .iter()
-            .position(newline)
-            .map_or(text.len(), |at| last + at);
-        let from = boundary(whole, line_start.max(start.saturating_sub(WIDEST)));
-        let to = boundary(whole, line_end.min(end + WIDEST));
-        let line = text[..from].iter().filter(|at| newline(at)).count();
-        let lines = 1 + text[from..to].iter().filter(|at| newline(at)).count();
-        Ok(Box::new(MietteSpanContents::new_named(
-            file.name.clone(),
-            &text[from..to],
-            SourceSpan::new((file.base + from).into(), to - from),
-            line,
-            start - line_start,
-            lines,
-        )))
     }
+    match &diagnostic.help {
+        Some(help) => group.element(Level::HELP.message(help.as_str())),
+        None => group,
+    }
+}
+
+struct Label<'d> {
+    span: Span,
+    text: &'d str,
+    kind: AnnotationKind,
+}
+
+/// A snippet for each file that a label stands in; of a file with lines that nobody can read,
+/// one for each label, cut around it.
+fn snippets<'d>(
+    diagnostic: &'d Diagnostic,
+    sources: &'d Sources,
+) -> Vec<Snippet<'d, Annotation<'d>>> {
+    let first = Label {
+        span: diagnostic.span,
+        text: &diagnostic.label,
+        kind: AnnotationKind::Primary,
+    };
+    let related = diagnostic.related.iter().map(|(span, text)| Label {
+        span: *span,
+        text,
+        kind: AnnotationKind::Context,
+    });
+    let mut by_file: Vec<(&Source, Vec<Label>)> = Vec::new();
+    for label in std::iter::once(first).chain(related) {
+        let Some(file) = sources.at(label.span.start) else {
+            continue;
+        };
+        match by_file
+            .iter_mut()
+            .find(|(known, _)| known.base == file.base)
+        {
+            Some((_, labels)) => labels.push(label),
+            None => by_file.push((file, vec![label])),
+        }
+    }
+    let mut snippets = Vec::new();
+    for (file, labels) in by_file {
+        let is_readable = file.text.lines().all(|line| line.len() <= LONGEST_LINE);
+        if is_readable {
+            let snippet = Snippet::source(file.text.as_str()).path(file.name.as_str());
+            snippets.push(labels.iter().fold(snippet, |snippet, label| {
+                snippet.annotation(annotation(label, file, 0, file.text.len()))
+            }));
+            continue;
+        }
+        for label in &labels {
+            let (from, to, line) = window(file, label.span);
+            let snippet = Snippet::source(&file.text[from..to]).path(file.name.as_str());
+            let annotation = annotation(label, file, from, to);
+            snippets.push(snippet.line_start(line).annotation(annotation));
+        }
+    }
+    snippets
+}
+
+fn annotation<'d>(label: &Label<'d>, file: &Source, from: usize, to: usize) -> Annotation<'d> {
+    let within = |at: usize| at.saturating_sub(file.base).clamp(from, to) - from;
+    let (start, end) = (within(label.span.start), within(label.span.end));
+    let annotation = label.kind.span(start..end.max(start));
+    match label.text.is_empty() {
+        true => annotation,
+        false => annotation.label(label.text),
+    }
+}
+
+/// The lines that a span touches, cut beyond [`WIDEST`], and the number of the first.
+fn window(file: &Source, span: Span) -> (usize, usize, usize) {
+    let text = file.text.as_bytes();
+    let start = (span.start - file.base).min(text.len());
+    let end = (span.end.saturating_sub(file.base)).clamp(start, text.len());
+    let newline = |at: &u8| *at == b'\n';
+    let line_start = text[..start]
+        .iter()
+        .rposition(newline)
+        .map_or(0, |at| at + 1);
+    let line_end = text[end..]
+        .iter()
+        .position(newline)
+        .map_or(text.len(), |at| end + at);
+    let from = boundary(&file.text, line_start.max(start.saturating_sub(WIDEST)));
+    let to = boundary(&file.text, line_end.min(end + WIDEST));
+    let line = 1 + text[..from].iter().filter(|at| newline(at)).count();
+    (from, to, line)
 }
 
 fn boundary(text: &str, mut at: usize) -> usize {
@@ -181,73 +223,4 @@ fn boundary(text: &str, mut at: usize) -> usize {
         at -= 1;
     }
     at
-}
-
-struct Report<'d> {
-    diagnostic: &'d Diagnostic,
-    sources: &'d Sources,
-}
-
-impl Report<'_> {
-    /// No span and no label: the message is about no place.
-    fn has_place(&self) -> bool {
-        self.diagnostic.span != Span::default() || !self.diagnostic.label.is_empty()
-    }
-
-    fn labelled(&self, span: Span, text: &str) -> LabeledSpan {
-        let file = self.sources.at(span.start);
-        let limit = file.map_or(0, |file| file.base + file.text.len());
-        let start = span.start.min(limit);
-        let end = span.end.clamp(start, limit);
-        let label = (!text.is_empty()).then(|| text.to_string());
-        LabeledSpan::new_with_span(label, SourceSpan::new(start.into(), end - start))
-    }
-}
-
-impl fmt::Debug for Report<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.diagnostic.fmt(f)
-    }
-}
-impl fmt::Display for Report<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let main = self.sources.files.first();
-        match main.filter(|main| !self.has_place() && !self.diagnostic.message.contains(&main.name))
-        {
-            // Nothing else says which file is meant.
-            Some(main) => write!(f, "{}: {}", main.name, self.diagnostic.message),
-            None => f.write_str(&self.diagnostic.message),
-        }
-    }
-}
-impl std::error::Error for Report<'_> {}
-
-impl miette::Diagnostic for Report<'_> {
-    fn severity(&self) -> Option<miette::Severity> {
-        Some(match self.diagnostic.severity {
-            Severity::Error => miette::Severity::Error,
-            Severity::Warning => miette::Severity::Warning,
-        })
-    }
-
-    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
-        let help = self.diagnostic.help.as_ref()?;
-        Some(Box::new(help))
-    }
-
-    fn source_code(&self) -> Option<&dyn SourceCode> {
-        self.has_place().then_some(self.sources as &dyn SourceCode)
-    }
-
-    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
-        if !self.has_place() {
-            return None;
-        }
-        let first = self.labelled(self.diagnostic.span, &self.diagnostic.label);
-        let first =
-            LabeledSpan::new_primary_with_span(first.label().map(str::to_string), *first.inner());
-        let related = self.diagnostic.related.iter();
-        let others = related.map(|(span, text)| self.labelled(*span, text));
-        Some(Box::new(std::iter::once(first).chain(others)))
-    }
 }

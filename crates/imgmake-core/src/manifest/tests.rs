@@ -693,7 +693,7 @@ fn a_mistake_in_an_included_file_is_shown_there() {
     ];
     let (loaded, sources) = project(&files, &Facts::default());
     let shown = sources.render(&loaded.unwrap_err(), false, 100);
-    assert!(shown.contains("[api/imgmake.kdl:1:13]"), "{shown}");
+    assert!(shown.contains("--> api/imgmake.kdl:1:13"), "{shown}");
     assert!(shown.contains("cannot read `gone.kdl`"), "{shown}");
     assert!(shown.ends_with("2 errors in imgmake.kdl\n"), "{shown}");
 
@@ -714,7 +714,21 @@ fn a_mistake_in_an_included_file_is_shown_there() {
         shown.contains("target `api:base` depends on itself"),
         "{shown}"
     );
-    assert!(shown.contains("[api/imgmake.kdl:1:33]"), "{shown}");
+    assert!(shown.contains("--> api/imgmake.kdl:1:33"), "{shown}");
+}
+
+#[test]
+fn of_a_line_that_nobody_can_read_only_the_surroundings_are_shown() {
+    let mut text = String::from("build app { context \".\" }\nbuild base { tags");
+    for number in 0..20_000 {
+        text.push_str(&format!(" \"é:{number}\""));
+    }
+    text.push_str("; contxt \".\" }");
+    let found = load_text(&text).unwrap_err();
+    let shown = render(&found, "imgmake.kdl", &text, false, 100);
+    assert!(shown.contains("--> imgmake.kdl:2:"), "{}", shown.len());
+    assert!(shown.contains("contxt"), "{}", shown.len());
+    assert!(shown.len() < 10_000, "{}", shown.len());
 }
 
 #[test]
@@ -729,7 +743,7 @@ fn places_in_two_files_are_shown_apart() {
     let (loaded, sources) = project(&files, &Facts::default());
     let shown = sources.render(&loaded.unwrap_err(), false, 100);
     assert!(
-        shown.contains("[x.kdl:1:8]") && shown.contains("[imgmake.kdl:1:8]"),
+        shown.contains("--> x.kdl:1:8") && shown.contains("::: imgmake.kdl:1:8"),
         "{shown}"
     );
     assert!(shown.contains("the target name `base` is taken"), "{shown}");
