@@ -59,9 +59,7 @@ pub fn plugin(entry: EntryPoint, environment: &Environment) -> Result<u8, Exit> 
         Some(Fetched::Stopped(code)) => return Ok(code),
         Some(Fetched::With(with, store)) => (environment, _files) = (with, store),
     }
-    let now = time::OffsetDateTime::now_utc()
-        .format(&time::format_description::well_known::Rfc3339)
-        .unwrap_or_default();
+    let now = jiff::Timestamp::now().to_string();
     let facts = Workspace {
         environment: &environment.variables,
         read: &read,

@@ -140,7 +140,7 @@ fn jobs(args: &RunArgs, project: &Project) -> usize {
 }
 
 pub fn today() -> String {
-    time::OffsetDateTime::now_utc().date().to_string()
+    jiff::Timestamp::now().strftime("%Y-%m-%d").to_string()
 }
 
 fn take_lock(

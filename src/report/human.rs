@@ -43,11 +43,8 @@ pub(super) fn stamped(lines: &[u8], options: Options) -> Cow<'_, [u8]> {
     if !options.timestamps || lines.is_empty() {
         return lines.into();
     }
-    let now = time::OffsetDateTime::now_utc();
-    let format = time::macros::format_description!(
-        "[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z "
-    );
-    let stamp = now.format(&format).unwrap_or_default();
+    let now = jiff::Timestamp::now();
+    let stamp = now.strftime("%Y-%m-%dT%H:%M:%S.%3fZ ").to_string();
     let mut stamped = Vec::with_capacity(lines.len() + stamp.len());
     for line in lines.split_inclusive(|b| *b == b'\n') {
         stamped.extend_from_slice(stamp.as_bytes());

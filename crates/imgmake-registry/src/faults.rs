@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use super::testing::{
     Act, Between, Registry, Seen, Shelf, answer, client, client_with, free_port, job, noise,
@@ -169,11 +169,8 @@ fn a_silent_connection_is_left_and_tried_again() {
 #[test]
 fn transient_errors_are_retried_and_retry_after_is_honoured_in_both_forms() {
     let date = |ahead: u64| {
-        let at: time::OffsetDateTime = (SystemTime::now() + Duration::from_secs(ahead)).into();
-        at.format(&time::macros::format_description!(
-            "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"
-        ))
-        .unwrap()
+        let at = jiff::Timestamp::now() + Duration::from_secs(ahead);
+        at.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
     };
     let soon = date(1);
     let (registry, _) = holding(b"x");

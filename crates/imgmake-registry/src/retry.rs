@@ -4,6 +4,9 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+
 use super::{Failure, RegistryError};
 use imgmake_event::Cancel;
 
@@ -109,11 +112,8 @@ pub(super) fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
 fn http_date(text: &str) -> Option<SystemTime> {
     // "Sun, 06 Nov 1994 08:49:37 GMT"; the week day may be wrong, it says nothing.
     let rest = text.split_once(',').map_or(text, |(_, rest)| rest).trim();
-    let format = time::macros::format_description!(
-        "[day padding:none] [month repr:short] [year] [hour]:[minute]:[second] GMT"
-    );
-    let date = time::PrimitiveDateTime::parse(rest, &format).ok()?;
-    Some(date.assume_utc().into())
+    let date = DateTime::strptime("%d %b %Y %H:%M:%S GMT", rest).ok()?;
+    Some(date.to_zoned(TimeZone::UTC).ok()?.timestamp().into())
 }
 
 fn random_fraction() -> f64 {

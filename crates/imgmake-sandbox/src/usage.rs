@@ -476,9 +476,13 @@ mod tests {
             .unwrap();
         let own = rustix::process::getpid();
         let pid = Pid::from_child(&child);
-        let below = Processes::below(own).unwrap();
+        // A process that is just being started has no memory of its own yet.
+        let below = std::iter::repeat_with(|| Processes::below(own).unwrap())
+            .take(10_000)
+            .find(|below| below.at_most() > 0)
+            .expect("a program that runs has memory");
         assert!(below.pids().any(|found| found == pid));
-        assert!(below.at_most() > 0 && below.threads() > 0);
+        assert!(below.threads() > 0);
         child.kill().unwrap();
         child.wait().unwrap();
         assert!(

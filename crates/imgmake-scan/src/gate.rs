@@ -4,8 +4,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
+use jiff::Timestamp;
 
 use super::cache::Cache;
 use super::policy::{Rules, Subject};
@@ -317,23 +316,23 @@ impl Run<'_> {
 }
 
 /// Why a database is too old to be relied on, if it is.
-fn too_old(date: Option<&str>, limit: std::time::Duration, now: OffsetDateTime) -> Option<String> {
+fn too_old(date: Option<&str>, limit: std::time::Duration, now: Timestamp) -> Option<String> {
     let limit_days = limit.as_secs_f64() / 86400.0;
     let Some(date) = date else {
         return Some(format!(
             "the advisory database does not tell how old it is; at most {limit_days:.1} days are allowed"
         ));
     };
-    let Ok(then) = OffsetDateTime::parse(date, &Rfc3339) else {
+    let Ok(then) = date.parse::<Timestamp>() else {
         return Some(format!(
             "the advisory database's date `{date}` is not understood"
         ));
     };
-    let age = now - then;
-    (age > limit).then(|| {
+    let age = now.duration_since(then).as_secs_f64();
+    (age > limit.as_secs_f64()).then(|| {
         format!(
             "the advisory database is too old: its newest entry is of {date}, {:.1} days ago; at most {limit_days:.1} are allowed",
-            age.as_seconds_f64() / 86400.0
+            age / 86400.0
         )
     })
 }

@@ -33,7 +33,9 @@ pub use advisory::advisory_home;
 pub use findings::{Finding, FindingKind, Severity, SeverityError};
 pub use gate::{GateOutcome, Passed};
 pub use inventory::Inventory;
-pub use policy::{FixableOnly, Gate, IgnoreRule, Judged, Judgement, Policy, TextFile};
+pub use policy::{
+    FixableOnly, Gate, IgnoreRule, Judged, Judgement, Policy, TextFile, calendar_day,
+};
 pub use request::{ReportFormat, ReportFormatError, ScanImage, ScanRequest, Scanner};
 pub use verdict::{ImageVerdict, PlatformVerdict, Verdict};
 

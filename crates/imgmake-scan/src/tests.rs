@@ -6,7 +6,6 @@ use std::fs;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use time::macros::datetime;
 
 use ground::{Ground, OPENSSL, file};
 
@@ -210,7 +209,7 @@ fn a_database_that_is_too_old_is_refused() {
     let mut request = ground.request(&[ground.debian("app", "3.0.11-1~deb12u2")]);
     request.policy.max_database_age = Some(Duration::from_secs(86400 * 30));
     assert!(ground.run(&request).passed);
-    request.policy.now = datetime!(2026-09-01 0:00 UTC);
+    request.policy.now = "2026-09-01T00:00:00Z".parse().unwrap();
     let verdict = ground.run(&request);
     assert!(
         verdict.refusals[0].contains("too old"),

@@ -141,9 +141,7 @@ impl Results {
             put(path, format!("{}\n", self.cache_metrics))?;
         }
         if let Some(path) = &files.card {
-            let now = time::OffsetDateTime::now_utc()
-                .format(&time::format_description::well_known::Rfc3339)
-                .unwrap_or_default();
+            let now = jiff::Timestamp::now().to_string();
             let (id, digest) = (&self.config, &self.digest);
             let card = card::card(job, id, digest, &self.configuration, self.layers, &now);
             card::write(path, workspace, &card)?;

@@ -7,7 +7,7 @@ use imgmake_guard::checkout::Checkout;
 use imgmake_scan::{FixableOnly, Gate, IgnoreRule, Policy, SeverityError, TextFile};
 
 pub(super) fn policy(task: &ScanTask<'_>) -> Result<Policy, Failure> {
-    let mut policy = Policy::new(time::OffsetDateTime::now_utc());
+    let mut policy = Policy::new(jiff::Timestamp::now());
     if let Some(severity) = &task.target.fail_on.severity {
         policy.threshold = severity
             .parse()
@@ -52,9 +52,8 @@ pub(super) fn policy(task: &ScanTask<'_>) -> Result<Policy, Failure> {
     Ok(policy)
 }
 
-fn date(task: &ScanTask<'_>, text: &Spanned<String>) -> Result<time::Date, Failure> {
-    let format = time::macros::format_description!("[year]-[month]-[day]");
-    time::Date::parse(&text.value, format).map_err(|_| {
+fn date(task: &ScanTask<'_>, text: &Spanned<String>) -> Result<jiff::civil::Date, Failure> {
+    imgmake_scan::calendar_day(&text.value).ok_or_else(|| {
         let message = format!("`{}` is not a date", text.value);
         task.problem(text, message, "a date like 2026-12-31 is expected")
     })

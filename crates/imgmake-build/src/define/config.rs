@@ -252,13 +252,9 @@ fn go_duration(nanoseconds: i64) -> String {
 
 /// RFC 3339 of a moment; the year 1970 for none.
 pub fn created(epoch: Option<i64>) -> String {
-    time::OffsetDateTime::from_unix_timestamp(epoch.unwrap_or(0))
-        .ok()
-        .and_then(|t| {
-            t.format(&time::format_description::well_known::Rfc3339)
-                .ok()
-        })
-        .unwrap_or_else(|| "1970-01-01T00:00:00Z".into())
+    jiff::Timestamp::from_second(epoch.unwrap_or(0))
+        .map(|then| then.to_string())
+        .unwrap_or_else(|_| "1970-01-01T00:00:00Z".into())
 }
 
 #[cfg(test)]

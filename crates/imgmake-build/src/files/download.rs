@@ -181,9 +181,9 @@ fn get(
 /// `Sun, 06 Nov 1994 08:49:37 GMT`.
 fn http_date(text: &str) -> Option<i64> {
     let text = text.trim().replace("GMT", "+0000");
-    time::OffsetDateTime::parse(&text, &time::format_description::well_known::Rfc2822)
+    jiff::fmt::rfc2822::parse(&text)
         .ok()
-        .map(time::OffsetDateTime::unix_timestamp)
+        .map(|then| then.timestamp().as_second())
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //! perhaps a role → `GetAuthorizationToken` → user `AWS`; and `CreateRepository`.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -436,11 +436,9 @@ impl<'a> Aws<'a> {
 }
 
 fn timestamp() -> String {
-    let now: time::OffsetDateTime = SystemTime::now().into();
-    now.format(&time::macros::format_description!(
-        "[year][month][day]T[hour][minute][second]Z"
-    ))
-    .expect("a date in UTC can be written")
+    jiff::Timestamp::now()
+        .strftime("%Y%m%dT%H%M%SZ")
+        .to_string()
 }
 
 #[cfg(test)]

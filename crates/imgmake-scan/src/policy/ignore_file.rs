@@ -3,11 +3,10 @@
 //! lists of strings. Anything else is an error with its line.
 
 use anyhow::{Result, anyhow, bail};
-use time::Date;
-use time::macros::format_description;
+use jiff::civil::Date;
 
 use super::rule::Rule;
-use super::settings::TextFile;
+use super::settings::{TextFile, calendar_day};
 use crate::FindingKind;
 use imgmake_guard::excerpt::excerpt;
 
@@ -59,9 +58,8 @@ fn at(file: &TextFile, line: usize) -> String {
 fn last_day(date: &str, origin: &str) -> Result<Date> {
     let date = date.trim_matches(['"', '\'']);
     let day = date.get(..10).unwrap_or(date);
-    Date::parse(day, format_description!("[year]-[month]-[day]"))
-        .ok()
-        .and_then(Date::previous_day)
+    calendar_day(day)
+        .and_then(|day| day.yesterday().ok())
         .ok_or_else(|| {
             anyhow!(
                 "{origin}: `{}` is not a date: expected YYYY-MM-DD",

@@ -1,6 +1,7 @@
 //! One finding, one judgement.
 
 use anyhow::Result;
+use jiff::tz::TimeZone;
 
 use super::judgement::{Judged, Judgement, Subject};
 use super::rule::Rule;
@@ -40,7 +41,7 @@ impl<'a> Rules<'a> {
     }
 
     fn judgement(&self, finding: &Finding, subject: &Subject) -> Judgement {
-        let today = self.policy.now.date();
+        let today = self.policy.now.to_zoned(TimeZone::UTC).date();
         let (holding, expired): (Vec<&Rule>, Vec<&Rule>) = self
             .rules
             .iter()

@@ -13,7 +13,7 @@ mod vex;
 
 pub use judge::Rules;
 pub use judgement::{Judged, Judgement, Subject};
-pub use settings::{FixableOnly, Gate, IgnoreRule, Policy, TextFile};
+pub use settings::{FixableOnly, Gate, IgnoreRule, Policy, TextFile, calendar_day};
 
 /// Whether a file can be read as ignore rules or as a VEX document.
 pub fn understands(file: &TextFile) -> bool {

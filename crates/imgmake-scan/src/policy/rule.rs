@@ -1,6 +1,6 @@
 //! An ignore rule, from wherever it comes, and what it applies to.
 
-use time::Date;
+use jiff::civil::Date;
 
 use super::glob;
 use super::settings::IgnoreRule;

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use time::{Date, OffsetDateTime};
+use jiff::Timestamp;
+use jiff::civil::Date;
 
 use crate::findings::Severity;
 
@@ -22,12 +23,12 @@ pub struct Policy {
     pub vex: Vec<TextFile>,
     pub max_database_age: Option<Duration>,
     /// The moment at which expiry and age are judged, UTC.
-    pub now: OffsetDateTime,
+    pub now: Timestamp,
 }
 
 impl Policy {
     /// What a gate without `fail-on` does: refuses at high.
-    pub fn new(now: OffsetDateTime) -> Policy {
+    pub fn new(now: Timestamp) -> Policy {
         Policy {
             threshold: Severity::High,
             fixable: FixableOnly::No,
@@ -75,4 +76,10 @@ pub struct IgnoreRule {
 pub struct TextFile {
     pub name: String,
     pub text: String,
+}
+
+/// A day as people write it: `2026-12-31`, and nothing else.
+pub fn calendar_day(text: &str) -> Option<Date> {
+    let day: Date = text.parse().ok()?;
+    (day.to_string() == text).then_some(day)
 }

@@ -1,6 +1,6 @@
+use jiff::civil::date;
 use proptest::prelude::*;
 use serde_json::json;
-use time::macros::{date, datetime};
 
 use super::*;
 
@@ -8,7 +8,7 @@ use crate::{Finding, FindingKind, Severity};
 use imgmake_oci::image::Digest;
 
 fn policy() -> Policy {
-    Policy::new(datetime!(2026-06-15 12:00 UTC))
+    Policy::new("2026-06-15T12:00:00Z".parse().unwrap())
 }
 
 fn finding(id: &str, severity: Severity) -> Finding {
@@ -128,17 +128,13 @@ fn an_ignore_rule_holds_through_its_last_day_and_then_says_so() {
         ignores: vec![rule(until)],
         ..policy()
     };
-    let Judgement::Ignored(why) = judge(
-        &with(date!(2026 - 06 - 15)),
-        finding("CVE-1", Severity::High),
-    ) else {
+    let Judgement::Ignored(why) = judge(&with(date(2026, 6, 15)), finding("CVE-1", Severity::High))
+    else {
         panic!("the rule holds on its last day");
     };
     assert!(why.contains("SEC-88"));
-    let Judgement::Refused(why) = judge(
-        &with(date!(2026 - 06 - 14)),
-        finding("CVE-1", Severity::High),
-    ) else {
+    let Judgement::Refused(why) = judge(&with(date(2026, 6, 14)), finding("CVE-1", Severity::High))
+    else {
         panic!("the rule has expired");
     };
     assert!(
@@ -146,7 +142,7 @@ fn an_ignore_rule_holds_through_its_last_day_and_then_says_so() {
         "{why}"
     );
     assert!(!is_refused(&judge(
-        &with(date!(2026 - 06 - 14)),
+        &with(date(2026, 6, 14)),
         finding("CVE-1", Severity::Low)
     )));
 }

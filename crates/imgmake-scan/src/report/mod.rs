@@ -16,8 +16,7 @@ use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
+use jiff::Timestamp;
 
 use super::{ReportFormat, ScanRequest, Scanner, Verdict};
 use document::Header;
@@ -85,9 +84,7 @@ fn put(path: &Path, bytes: &[u8]) -> Result<()> {
 }
 
 /// RFC 3339 in whole seconds, UTC.
-fn timestamp(now: OffsetDateTime) -> String {
-    let now = now.to_offset(time::UtcOffset::UTC).replace_nanosecond(0);
-    let now = now.expect("zero is a nanosecond of every second");
-    now.format(&Rfc3339)
-        .expect("years of our time can be written")
+fn timestamp(now: Timestamp) -> String {
+    let seconds = Timestamp::from_second(now.as_second());
+    seconds.expect("it was a time before").to_string()
 }

@@ -235,7 +235,7 @@ fn findings_are_kept_until_image_program_or_database_change() {
     let mut stage = stage.file("cache/db/metadata.json", &metadata("2026-06-15T06:00:00Z"));
     assert_eq!((runs(&stage), runs(&stage)), (2, 2));
     // From its next update on, nobody knows which database the program would use.
-    stage.request.policy.now += time::Duration::days(2);
+    stage.request.policy.now += jiff::SignedDuration::from_hours(48);
     assert_eq!((runs(&stage), runs(&stage)), (3, 4));
 }
 

@@ -5,9 +5,8 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::Path;
 
+use jiff::Timestamp;
 use serde::Deserialize;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use super::{Finding, FindingKind, Scanned, Severity, first_line, told_by};
 
@@ -202,13 +201,12 @@ fn metadata(bytes: &[u8]) -> Option<DatabaseMetadata> {
 pub fn is_settled(
     database: &[u8],
     environment: &BTreeMap<OsString, OsString>,
-    now: OffsetDateTime,
+    now: Timestamp,
 ) -> bool {
     let has = |key: &str| environment.contains_key(std::ffi::OsStr::new(key));
     if has("TRIVY_SERVER") {
         return false;
     }
-    let next =
-        metadata(database).and_then(|m| OffsetDateTime::parse(&m.next_update?, &Rfc3339).ok());
+    let next = metadata(database).and_then(|m| m.next_update?.parse::<Timestamp>().ok());
     has("TRIVY_SKIP_DB_UPDATE") || next.is_some_and(|next| now < next)
 }

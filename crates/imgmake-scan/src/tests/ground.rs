@@ -5,8 +5,6 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
-use time::macros::datetime;
-
 use crate::{Policy, ReportFormat, ScanImage, ScanRequest, Scanner, Verdict, scan};
 use imgmake_event::{Cancel, Events};
 use imgmake_oci::image::{
@@ -137,7 +135,7 @@ impl Ground {
             target: "gate".into(),
             images: images.to_vec(),
             scanner: Scanner::Builtin,
-            policy: Policy::new(datetime!(2026-06-15 12:00 UTC)),
+            policy: Policy::new("2026-06-15T12:00:00Z".parse().unwrap()),
             advisories: vec![self.path("advisories")],
             reports: BTreeMap::new(),
             timeout: None,

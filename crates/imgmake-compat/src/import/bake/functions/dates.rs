@@ -1,8 +1,10 @@
 //! Functions about times. What "now" is, the caller says.
 
 use hcl::Value;
-use time::format_description::well_known::Rfc3339;
-use time::{Duration, OffsetDateTime};
+use jiff::civil::Weekday;
+use jiff::fmt::temporal::{DateTimePrinter, Pieces};
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp, Zoned};
 
 use super::own::outside;
 use super::{Function, Made, More, object, text_of, whole_of};
@@ -21,13 +23,11 @@ pub(super) const FUNCTIONS: &[Function] = &[
     ("timeadd", 2, More::None, |a| {
         let then = parsed(&text_of(&a, 0)?)?;
         let sum = then.checked_add(duration(&text_of(&a, 1)?)?);
-        let sum = sum.ok_or("the sum is beyond all dates")?;
-        sum.format(&Rfc3339)
-            .map(Value::from)
-            .map_err(|e| e.to_string())
+        let sum = sum.map_err(|_| "the sum is beyond all dates")?;
+        Ok(rfc3339(&sum).into())
     }),
     ("formatdate", 2, More::None, |a| {
-        formatted(&text_of(&a, 0)?, parsed(&text_of(&a, 1)?)?)
+        formatted(&text_of(&a, 0)?, &parsed(&text_of(&a, 1)?)?)
     }),
     ("formattimestamp", 2, More::None, |a| {
         let then = match &a[1] {
@@ -35,35 +35,54 @@ pub(super) const FUNCTIONS: &[Function] = &[
             _ => parsed(&text_of(&a, 1)?)?,
         };
         match text_of(&a, 0)?.as_str() {
-            "X" => Ok(then.unix_timestamp().to_string().into()),
-            format => formatted(format, then),
+            "X" => Ok(then.timestamp().as_second().to_string().into()),
+            format => formatted(format, &then),
         }
     }),
     ("unixtimestampparse", 1, More::None, |a| match &a[0] {
-        Value::Number(_) => parts(unix(whole_of(&a, 0)?)?),
+        Value::Number(_) => parts(&unix(whole_of(&a, 0)?)?),
         other => Err(format!("{} is no number of seconds", shown(other))),
     }),
 ];
 
-fn parsed(text: &str) -> Result<OffsetDateTime, String> {
-    OffsetDateTime::parse(text, &Rfc3339)
-        .map_err(|_| format!("{text:?} is no time such as 2026-01-31T12:00:00Z"))
+/// RFC 3339, and the offset that it is written with.
+fn parsed(text: &str) -> Result<Zoned, String> {
+    let read = || {
+        let pieces = Pieces::parse(text).ok()?;
+        if pieces.time_zone_annotation().is_some() {
+            return None;
+        }
+        let zone = TimeZone::fixed(pieces.to_numeric_offset()?);
+        let then = pieces.date().to_datetime(pieces.time()?);
+        then.to_zoned(zone).ok()
+    };
+    read().ok_or_else(|| format!("{text:?} is no time such as 2026-01-31T12:00:00Z"))
 }
 
-fn unix(seconds: i64) -> Result<OffsetDateTime, String> {
-    OffsetDateTime::from_unix_timestamp(seconds)
+fn unix(seconds: i64) -> Result<Zoned, String> {
+    Timestamp::from_second(seconds)
+        .map(|then| then.to_zoned(TimeZone::UTC))
         .map_err(|_| format!("{seconds} is beyond all dates"))
 }
 
+fn rfc3339(then: &Zoned) -> String {
+    match then.offset().is_zero() {
+        true => then.timestamp().to_string(),
+        false => {
+            DateTimePrinter::new().timestamp_with_offset_to_string(&then.timestamp(), then.offset())
+        }
+    }
+}
+
 /// `1h30m`, `-5m`, `1.5s`, `250ms`
-fn duration(text: &str) -> Result<Duration, String> {
+fn duration(text: &str) -> Result<SignedDuration, String> {
     let wrong = || format!("{text:?} is no duration such as 1h30m");
     let (sign, mut rest) = match text.strip_prefix('-') {
         Some(rest) => (-1.0, rest),
         None => (1.0, text.strip_prefix('+').unwrap_or(text)),
     };
     if rest == "0" {
-        return Ok(Duration::ZERO);
+        return Ok(SignedDuration::ZERO);
     }
     let mut seconds = 0.0;
     while !rest.is_empty() {
@@ -89,12 +108,12 @@ fn duration(text: &str) -> Result<Duration, String> {
     }
     match text.is_empty() || seconds > 1e11 {
         true => Err(wrong()),
-        false => Ok(Duration::seconds_f64(sign * seconds)),
+        false => Ok(SignedDuration::from_secs_f64(sign * seconds)),
     }
 }
 
 /// Runs of one letter stand for a part of the time; text in quotes stands for itself.
-fn formatted(format: &str, then: OffsetDateTime) -> Made {
+fn formatted(format: &str, then: &Zoned) -> Made {
     let mut out = String::new();
     let mut rest = format.chars().peekable();
     while let Some(c) = rest.next() {
@@ -124,24 +143,20 @@ fn quoted(rest: &mut std::iter::Peekable<std::str::Chars>, out: &mut String) -> 
     }
 }
 
-fn part(letter: char, count: usize, then: OffsetDateTime) -> Result<String, String> {
-    let (month, weekday) = (then.month().to_string(), then.weekday().to_string());
+fn part(letter: char, count: usize, then: &Zoned) -> Result<String, String> {
+    let (month, weekday) = (name(then, "%B"), name(then, "%A"));
     let hour12 = (then.hour() + 11) % 12 + 1;
-    let (hours, minutes, _) = then.offset().as_hms();
-    let sign = if then.offset().is_negative() {
-        '-'
-    } else {
-        '+'
-    };
-    let (hours, minutes) = (hours.abs(), minutes.abs());
+    let offset = then.offset().seconds();
+    let sign = if offset < 0 { '-' } else { '+' };
+    let (hours, minutes) = (offset.abs() / 3600, offset.abs() / 60 % 60);
     let noon = if then.hour() < 12 { "AM" } else { "PM" };
     Ok(match (letter, count) {
         ('Y', 4) => format!("{:04}", then.year()),
         ('Y', 2) => format!("{:02}", then.year().rem_euclid(100)),
         ('M', 4) => month,
         ('M', 3) => month[..3].to_string(),
-        ('M', 2) => format!("{:02}", u8::from(then.month())),
-        ('M', 1) => u8::from(then.month()).to_string(),
+        ('M', 2) => format!("{:02}", then.month()),
+        ('M', 1) => then.month().to_string(),
         ('D', 2) => format!("{:02}", then.day()),
         ('D', 1) => then.day().to_string(),
         ('E', 4) => weekday,
@@ -156,8 +171,8 @@ fn part(letter: char, count: usize, then: OffsetDateTime) -> Result<String, Stri
         ('m', 1) => then.minute().to_string(),
         ('s', 2) => format!("{:02}", then.second()),
         ('s', 1) => then.second().to_string(),
-        ('Z', 1) if then.offset().is_utc() => "Z".into(),
-        ('Z', 3) if then.offset().is_utc() => "UTC".into(),
+        ('Z', 1) if offset == 0 => "Z".into(),
+        ('Z', 3) if offset == 0 => "UTC".into(),
         ('Z', 1 | 5) => format!("{sign}{hours:02}:{minutes:02}"),
         ('Z', 3 | 4) => format!("{sign}{hours:02}{minutes:02}"),
         (letter, count) => {
@@ -167,26 +182,29 @@ fn part(letter: char, count: usize, then: OffsetDateTime) -> Result<String, Stri
     })
 }
 
-fn parts(then: OffsetDateTime) -> Made {
-    let (iso_year, iso_week, _) = then.to_iso_week_date();
-    let stamp = then.format(&Rfc3339).map_err(|e| e.to_string())?;
-    let weekday = then.weekday();
+fn name(then: &Zoned, of: &str) -> String {
+    then.strftime(of).to_string()
+}
+
+fn parts(then: &Zoned) -> Made {
+    let iso = then.date().iso_week_date();
+    let weekday: Weekday = then.weekday();
     let numbers = [
         ("year", i64::from(then.year())),
-        ("year_day", i64::from(then.ordinal())),
+        ("year_day", i64::from(then.day_of_year())),
         ("day", i64::from(then.day())),
-        ("month", i64::from(u8::from(then.month()))),
-        ("weekday", i64::from(weekday.number_days_from_sunday())),
+        ("month", i64::from(then.month())),
+        ("weekday", i64::from(weekday.to_sunday_zero_offset())),
         ("hour", i64::from(then.hour())),
         ("minute", i64::from(then.minute())),
         ("second", i64::from(then.second())),
-        ("iso_year", i64::from(iso_year)),
-        ("iso_week", i64::from(iso_week)),
+        ("iso_year", i64::from(iso.year())),
+        ("iso_week", i64::from(iso.week())),
     ];
     let texts = [
-        ("month_name", then.month().to_string()),
-        ("weekday_name", weekday.to_string()),
-        ("rfc3339", stamp),
+        ("month_name", name(then, "%B")),
+        ("weekday_name", name(then, "%A")),
+        ("rfc3339", rfc3339(then)),
     ];
     let numbers = numbers.map(|(name, value)| (name.to_string(), Value::from(value)));
     let texts = texts.map(|(name, value)| (name.to_string(), Value::from(value)));
