@@ -5,8 +5,7 @@ use super::super::task::BuildTask;
 use super::request::request;
 use imgmake_build::{self as build, FileStat};
 use imgmake_core::execute::{Failure, Upstream};
-use imgmake_core::fingerprint::Inputs;
-use imgmake_core::manifest::{LoadInto, TarFormat};
+use imgmake_core::fingerprint::{self, Inputs};
 use imgmake_core::state::Signature;
 
 /// Everything that the image and what is made of it depend on.
@@ -32,40 +31,6 @@ pub(super) fn add(
             .hash_opened(&signature, open, cancel)
     };
     inputs.extend(build::inputs(&request, &engine, &hash).map_err(failure)?);
-    inputs.list("setting", "tags", task.target.tags.iter().map(|t| &t.value));
-    if let Some(tar) = &task.target.tar {
-        inputs.list(
-            "setting",
-            "tar",
-            [
-                tar.path.value.as_str(),
-                if tar.format == TarFormat::Oci {
-                    "oci"
-                } else {
-                    "docker"
-                },
-            ],
-        );
-    }
-    let daemons = task.target.load.iter().map(|node| match node.into {
-        LoadInto::Docker => "docker",
-        LoadInto::Podman => "podman",
-    });
-    if !task.target.load.is_empty() {
-        inputs.list("setting", "load", daemons);
-    }
-    for (name, address) in &task.target.add_hosts {
-        inputs.value("host", name, address.value.as_bytes());
-    }
-    if let Some(network) = &task.target.network {
-        inputs.value("setting", "network", network.value.as_bytes());
-    }
-    if !task.target.allow.is_empty() {
-        let allowed = task.target.allow.iter().map(|text| text.value.as_str());
-        inputs.list("setting", "allow", allowed);
-    }
-    if let Some(layout) = &task.target.layout {
-        inputs.value("setting", "layout", layout.value.as_bytes());
-    }
+    fingerprint::build_settings(inputs, task.target);
     Ok(())
 }

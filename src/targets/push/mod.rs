@@ -12,7 +12,7 @@ use super::{archives, outputs, publish};
 use crate::output_file::write_whole;
 use destinations::destinations;
 use imgmake_core::execute::{Artifacts, Failure, FailureKind, Upstream};
-use imgmake_core::fingerprint::{Inputs, LengthPrefixedHasher};
+use imgmake_core::fingerprint::{self, Inputs, LengthPrefixedHasher};
 use imgmake_core::manifest::PushFrom;
 use imgmake_core::state::{FileKind, Output};
 use imgmake_event::Product;
@@ -77,20 +77,10 @@ fn add_inputs(task: &PushTask<'_>, inputs: &mut Inputs) -> Result<(), Failure> {
     for destination in destinations(task)? {
         inputs.list("destination", destination.to.name(), &destination.tags);
     }
-    inputs.value(
-        "setting",
-        "publish",
-        format!("{:?}", task.target.publish).as_bytes(),
-    );
-    if let Some(path) = &task.target.write_digests {
-        inputs.value("setting", "write-digests", path.value.as_bytes());
-    }
+    fingerprint::push_settings(inputs, task.target);
     match &task.target.from {
         PushFrom::Images(_) => {}
-        PushFrom::Tar { path, pick } => {
-            archives::add(task.runner, path, inputs)?;
-            inputs.value("setting", "pick", pick.as_deref().unwrap_or("").as_bytes());
-        }
+        PushFrom::Tar { path, pick: _ } => archives::add(task.runner, path, inputs)?,
         PushFrom::Image(reference) => {
             let digest = images::remote_digest(task.runner, task.name, reference)?;
             inputs.value("image", &reference.value, digest.as_bytes());

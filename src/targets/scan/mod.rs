@@ -7,7 +7,7 @@ use super::failure::failure;
 use super::task::{Runnable, ScanTask};
 use super::{archives, images, outputs};
 use imgmake_core::execute::{Artifacts, Failure, FailureKind, Upstream};
-use imgmake_core::fingerprint::{Inputs, LengthPrefixedHasher};
+use imgmake_core::fingerprint::{self, Inputs, LengthPrefixedHasher};
 use imgmake_core::manifest::{ScanFrom, ScanTarget, ScannerNode};
 use imgmake_core::state::{FileKind, Output, tree_signature};
 use imgmake_guard::printable;
@@ -88,11 +88,7 @@ fn must_ask_again(scan: &ScanTarget) -> Option<String> {
 }
 
 fn add_inputs(task: &ScanTask<'_>, inputs: &mut Inputs) -> Result<(), Failure> {
-    inputs.value(
-        "setting",
-        "policy",
-        &postcard::to_stdvec(&settings(task.target)).expect("settings are plain data"),
-    );
+    fingerprint::scan_settings(inputs, task.target);
     // Ignores expire: a verdict holds for the day on which it was given.
     inputs.value("date", "today", task.runner.today.as_bytes());
     for file in task
@@ -128,21 +124,4 @@ fn add_inputs(task: &ScanTask<'_>, inputs: &mut Inputs) -> Result<(), Failure> {
         }
     }
     Ok(())
-}
-
-/// Everything of the target that decides about its verdict.
-fn settings(scan: &ScanTarget) -> (String, Vec<String>, Vec<String>) {
-    let scanner = format!(
-        "{:?} {:?} {:?}",
-        scan.scanner, scan.fail_on, scan.max_db_age
-    );
-    let ignores = scan.ignores.iter().map(|rule| {
-        let until = rule.until.as_ref().map(|u| u.value.clone());
-        format!("{} {until:?} {:?}", rule.id.value, rule.reason)
-    });
-    let reports = scan
-        .reports
-        .iter()
-        .map(|(format, path)| format!("{format} {}", path.value));
-    (scanner, ignores.collect(), reports.collect())
 }

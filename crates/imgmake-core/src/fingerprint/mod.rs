@@ -15,8 +15,9 @@ mod hasher;
 mod image;
 mod input;
 mod inputs;
-mod run;
+mod manifest;
 mod semantics;
+mod settings;
 #[cfg(test)]
 mod tests;
 mod value;
@@ -26,6 +27,6 @@ pub use explanation::{Change, Explanation, How};
 pub use hasher::LengthPrefixedHasher;
 pub use input::Input;
 pub use inputs::Inputs;
-pub use run::{run_settings, upstream};
 pub use semantics::Semantics;
+pub use settings::{build_settings, push_settings, run_settings, scan_settings, upstream};
 pub use value::{Bytes, Fingerprint, fingerprint_of};

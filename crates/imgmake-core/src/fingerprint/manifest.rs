@@ -1,0 +1,96 @@
+//! What of the manifest's types counts: values, never where they stand.
+
+use crate::manifest::{
+    CommandNode, FailOn, IgnoreNode, LoadInto, LoadNode, Publish, ScannerNode, Spanned, TarFormat,
+    TarOutput,
+};
+
+use super::hasher::LengthPrefixedHasher;
+use super::value::Fingerprint;
+
+impl<T: Fingerprint> Fingerprint for Spanned<T> {
+    fn fingerprint(&self, hasher: &mut LengthPrefixedHasher) {
+        let Self { value, span: _ } = self;
+        hasher.add(value);
+    }
+}
+
+impl Fingerprint for CommandNode {
+    fn fingerprint(&self, hasher: &mut LengthPrefixedHasher) {
+        match self {
+            Self::Shell(text) => hasher.text("sh").add(text),
+            Self::Argv(words) => hasher.text("argv").add(words),
+        };
+    }
+}
+
+impl Fingerprint for TarOutput {
+    fn fingerprint(&self, hasher: &mut LengthPrefixedHasher) {
+        let Self { path, format } = self;
+        hasher.add(path).add(format);
+    }
+}
+
+impl Fingerprint for TarFormat {
+    fn fingerprint(&self, hasher: &mut LengthPrefixedHasher) {
+        hasher.text(match self {
+            Self::Docker => "docker",
+            Self::Oci => "oci",
+        });
+    }
+}
+
+impl Fingerprint for LoadNode {
+    fn fingerprint(&self, hasher: &mut LengthPrefixedHasher) {
+        // Without a daemon there is a failure or a note, and no other result.
+        let Self { into, without: _ } = self;
+        hasher.add(into);
+    }
+}
+
+impl Fingerprint for LoadInto {
+    fn fingerprint(&self, hasher: &mut LengthPrefixedHasher) {
+        hasher.text(match self {
+            Self::Docker => "docker",
+            Self::Podman => "podman",
+        });
+    }
+}
+
+impl Fingerprint for ScannerNode {
+    fn fingerprint(&self, hasher: &mut LengthPrefixedHasher) {
+        match self {
+            Self::Builtin => hasher.text("builtin"),
+            Self::Trivy => hasher.text("trivy"),
+            Self::Grype => hasher.text("grype"),
+            Self::Command(command) => hasher.text("command").add(command),
+        };
+    }
+}
+
+impl Fingerprint for FailOn {
+    fn fingerprint(&self, hasher: &mut LengthPrefixedHasher) {
+        let Self {
+            severity,
+            fixable,
+            unknown,
+        } = self;
+        hasher.add(severity).add(fixable).add(unknown);
+    }
+}
+
+impl Fingerprint for IgnoreNode {
+    fn fingerprint(&self, hasher: &mut LengthPrefixedHasher) {
+        let Self { id, until, reason } = self;
+        hasher.add(id).add(until).add(reason);
+    }
+}
+
+impl Fingerprint for Publish {
+    fn fingerprint(&self, hasher: &mut LengthPrefixedHasher) {
+        hasher.text(match self {
+            Self::Each => "each",
+            Self::Together => "together",
+        });
+    }
+}

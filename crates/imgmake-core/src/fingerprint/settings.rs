@@ -1,0 +1,134 @@
+//! The settings of targets that are inputs, as the manifest has them. What must be read first (files,
+//! images, registries) is added by whoever reads it.
+
+use super::hasher::LengthPrefixedHasher;
+use super::inputs::Inputs;
+use super::value::Fingerprint;
+use crate::manifest::{BuildTarget, PushFrom, PushTarget, RunTarget, ScanTarget};
+
+/// What decides what the command of a `run` target does.
+pub fn run_settings(inputs: &mut Inputs, run: &RunTarget) {
+    let RunTarget {
+        command,
+        dir,
+        env,
+        // By their files.
+        inputs: _,
+        outputs,
+        // Decides only whether.
+        timeout: _,
+    } = run;
+    inputs.add("setting", "command", command);
+    let dir = dir.as_ref().map_or(".", |dir| dir.value.as_str());
+    inputs.add("setting", "dir", dir);
+    for (name, value) in env {
+        inputs.add("env", name, value);
+    }
+    inputs.add("setting", "outputs", outputs);
+}
+
+/// What a build's request does not say: names and files that the image gets, and what RUN may do.
+pub fn build_settings(inputs: &mut Inputs, build: &BuildTarget) {
+    let BuildTarget {
+        tags,
+        tar,
+        layout,
+        load,
+        network,
+        allow,
+        add_hosts,
+        // Inputs of the build, which knows their final values.
+        context: _,
+        recipe: _,
+        contexts: _,
+        args: _,
+        labels: _,
+        annotations: _,
+        platforms: _,
+        format: _,
+        compression: _,
+        compression_level: _,
+        epoch: _,
+        also_stages: _,
+        squash: _,
+        ignore_paths: _,
+        // Say nothing about the image.
+        secrets: _,
+        ssh: _,
+        limits: _,
+        dns: _,
+        dns_search: _,
+        trust_ca: _,
+        no_cache: _,
+    } = build;
+    inputs.add("setting", "tags", tags);
+    if let Some(tar) = tar {
+        inputs.add("setting", "tar", tar);
+    }
+    if !load.is_empty() {
+        inputs.add("setting", "load", load);
+    }
+    for (name, address) in add_hosts {
+        inputs.add("host", name, address);
+    }
+    if let Some(network) = network {
+        inputs.add("setting", "network", network);
+    }
+    if !allow.is_empty() {
+        inputs.add("setting", "allow", allow);
+    }
+    if let Some(layout) = layout {
+        inputs.add("setting", "layout", layout);
+    }
+}
+
+/// What decides about a gate's verdict and where it is reported.
+pub fn scan_settings(inputs: &mut Inputs, scan: &ScanTarget) {
+    inputs.add("setting", "policy", &ScanPolicy(scan));
+}
+
+struct ScanPolicy<'a>(&'a ScanTarget);
+
+impl Fingerprint for ScanPolicy<'_> {
+    fn fingerprint(&self, hasher: &mut LengthPrefixedHasher) {
+        let Self(ScanTarget {
+            scanner,
+            fail_on,
+            ignores,
+            max_db_age,
+            reports,
+            // By what they hold.
+            from: _,
+            ignore_files: _,
+            vex_files: _,
+            advisories: _,
+            // Decides only whether.
+            timeout: _,
+        }) = self;
+        hasher.add(scanner).add(fail_on).add(ignores);
+        hasher.add(max_db_age).add(reports);
+    }
+}
+
+/// How images are published. Where to is known once the images are.
+pub fn push_settings(inputs: &mut Inputs, push: &PushTarget) {
+    let PushTarget {
+        from,
+        to: _,
+        publish,
+        write_digests,
+    } = push;
+    inputs.add("setting", "publish", publish);
+    if let Some(path) = write_digests {
+        inputs.add("setting", "write-digests", path);
+    }
+    match from {
+        PushFrom::Tar { path: _, pick } => inputs.add("setting", "pick", pick),
+        PushFrom::Images(_) | PushFrom::Image(_) | PushFrom::Stored(_) => {}
+    }
+}
+
+/// What a target that this one depends on made.
+pub fn upstream(inputs: &mut Inputs, name: &str, digest: &[u8; 32]) {
+    inputs.hashed("target", name, *digest);
+}
