@@ -28,7 +28,7 @@ use crate::report::{Options, Reporter, Style};
 use crate::targets::Tools;
 use imgmake_build::Warmed;
 use imgmake_compat::plugin::job::{Job, PUSH, Source};
-use imgmake_compat::plugin::log::Amount;
+use imgmake_compat::plugin::log::Verbosity;
 use imgmake_core::manifest::{ContextNode, PasswordFrom, RecipeNode, TargetKind};
 use imgmake_core::state::{Lock, State, Wait};
 use imgmake_event::{Cancel, Event};
@@ -171,15 +171,15 @@ pub fn run_in(
     let lock = Lock::take(&memory, &Wait::No).map_err(|error| Exit::error(FAILED, error))?;
     let state = Arc::new(State::open(&memory, &place.trust.key, &lock)?);
     let options = Options {
-        style: match job.log.amount {
-            Amount::Quiet => Style::Quiet,
-            Amount::Json => Style::Json,
-            Amount::Plain | Amount::Verbose => Style::Plain,
+        style: match job.log.verbosity {
+            Verbosity::Quiet => Style::Quiet,
+            Verbosity::Json => Style::Json,
+            Verbosity::Plain | Verbosity::Verbose => Style::Plain,
         },
         colour: false,
         width: environment.width,
         annotations: false,
-        verbose: job.log.amount == Amount::Verbose,
+        verbose: job.log.verbosity == Verbosity::Verbose,
         timestamps: job.log.timestamps,
     };
     let reporter = Reporter::to_terminal(options);

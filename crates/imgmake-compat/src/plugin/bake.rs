@@ -1,9 +1,10 @@
 //! `PLUGIN_BAKE_FILE`: one step that builds and pushes what a bake file says.
 
 use super::family::EntryPoint;
-use super::interpret::{Workspace, files};
 use super::job::{Baked, ImmutableTags, Job, Source, Transport};
 use super::reader::Reader;
+use super::results;
+use super::workspace::Workspace;
 use super::{Refusal, cache, credentials, value};
 use crate::import::bake;
 use imgmake_core::manifest::{CacheNode, suggest};
@@ -94,7 +95,7 @@ pub(super) fn job(
     };
     let caches = cache::names(&cache);
     let registries = credentials::registries(entry, reader, &destinations, &caches, &mut notes)?;
-    let mut files = files(entry, reader, workspace.environment);
+    let mut files = results::files(entry, reader, workspace.environment);
     files.metadata = files.metadata.or(options.metadata);
     if imported.targets.len() > 1 && files.any() {
         notes.push(format!(
@@ -102,7 +103,7 @@ pub(super) fn job(
             imported.targets.len()
         ));
     }
-    let log = super::interpret::log(reader)?;
+    let log = results::log(reader)?;
     let check_permission = !reader.flag("PLUGIN_SKIP_PUSH_PERMISSION_CHECK");
     let unasked = reader.unasked().into_iter();
     notes

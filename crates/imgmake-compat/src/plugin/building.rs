@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::buildx_options::add_host;
 use super::family::{EntryPoint, Family};
-use super::interpret::Workspace;
 use super::job::Build;
 use super::reader::Reader;
+use super::workspace::Workspace;
 use super::{Refusal, ignored};
 use imgmake_core::manifest::{PasswordFrom, SecretFrom};
 
@@ -257,4 +256,28 @@ pub(super) fn secret_option(name: &str, text: &str) -> Result<(String, SecretFro
     }
     let id = id.ok_or_else(malformed)?;
     Ok((id.clone(), from.unwrap_or(SecretFrom::Env(id))))
+}
+
+/// `name:address`, `name=address`; `host-gateway` is this machine, whose network RUN has.
+///
+/// # Errors
+/// It is neither.
+pub(super) fn add_host(name: &str, text: &str) -> Result<(String, String), Refusal> {
+    let malformed = || {
+        Refusal::new(
+            format!("{name} holds {text:?}, which is no host"),
+            "write `name:address`, such as `db.internal:10.0.0.5`",
+        )
+    };
+    let pair = text.split_once('=').or_else(|| text.split_once(':'));
+    let (host, address) = pair.ok_or_else(malformed)?;
+    let address = match address.trim().trim_matches(['[', ']']) {
+        "host-gateway" => "127.0.0.1",
+        address => address,
+    };
+    let legal = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    if host.is_empty() || !host.chars().all(legal) || address.parse::<std::net::IpAddr>().is_err() {
+        return Err(malformed());
+    }
+    Ok((host.to_string(), address.to_string()))
 }

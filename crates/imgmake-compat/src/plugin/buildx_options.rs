@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use super::building::{add_host, secret_option};
 use super::job::Build;
 use super::reader::Reader;
 use super::{Refusal, cache, value};
@@ -211,7 +212,7 @@ impl Options<'_> {
             }
             "network" => self.network(value),
             "secret" => {
-                let secret = super::building::secret_option(self.name, &value)?;
+                let secret = secret_option(self.name, &value)?;
                 self.build.secrets.push(secret);
                 Ok(())
             }
@@ -350,28 +351,4 @@ impl Options<'_> {
         }
         Ok(())
     }
-}
-
-/// `name:address`, `name=address`; `host-gateway` is this machine, whose network RUN has.
-///
-/// # Errors
-/// It is neither.
-pub(super) fn add_host(name: &str, text: &str) -> Result<(String, String), Refusal> {
-    let malformed = || {
-        Refusal::new(
-            format!("{name} holds {text:?}, which is no host"),
-            "write `name:address`, such as `db.internal:10.0.0.5`",
-        )
-    };
-    let pair = text.split_once('=').or_else(|| text.split_once(':'));
-    let (host, address) = pair.ok_or_else(malformed)?;
-    let address = match address.trim().trim_matches(['[', ']']) {
-        "host-gateway" => "127.0.0.1",
-        address => address,
-    };
-    let legal = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-    if host.is_empty() || !host.chars().all(legal) || address.parse::<std::net::IpAddr>().is_err() {
-        return Err(malformed());
-    }
-    Ok((host.to_string(), address.to_string()))
 }

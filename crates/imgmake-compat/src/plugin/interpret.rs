@@ -5,30 +5,14 @@ use std::collections::BTreeMap;
 use super::building::build;
 use super::buildx_options::{self, More};
 use super::family::{Cloud, EntryPoint, Family};
-use super::job::{ImmutableTags, Job, ResultFiles, Source, Warmed};
-use super::log::{self, Amount, Log};
+use super::job::{ImmutableTags, Job, Source, Warmed};
 use super::names::repositories;
 use super::reader::Reader;
+use super::results;
 use super::tags::{AutoTags, auto_tags, expand_tag};
+use super::workspace::{Outcome, Workspace};
 use super::{Refusal, cache, credentials, names};
 use imgmake_core::manifest::{CacheNode, PasswordFrom, TarFormat};
-
-/// What the room may learn of the workspace; the caller reads it.
-pub struct Workspace<'a> {
-    pub environment: &'a BTreeMap<String, String>,
-    /// The text of a file, relative to the working directory.
-    pub read: &'a dyn Fn(&str) -> std::io::Result<String>,
-    /// RFC 3339, for the label that says when.
-    pub now: &'a str,
-}
-
-/// What a step comes to.
-#[derive(Debug)]
-pub enum Outcome {
-    Run(Box<Job>),
-    /// The ref is neither a tag nor the default branch, and this plugin takes that for success.
-    NothingToDo(String),
-}
 
 /// Reads one step's variables.
 ///
@@ -159,35 +143,16 @@ fn interpret_with(
         check_permission: !reader.flag("PLUGIN_SKIP_PUSH_PERMISSION_CHECK"),
         docker_config: None,
         immutable_tags: ImmutableTags::default(),
-        log: log(reader)?,
+        log: results::log(reader)?,
         warmed: warmed(reader)?,
         files: {
-            let mut files = files(entry, reader, workspace.environment);
+            let mut files = results::files(entry, reader, workspace.environment);
             files.metadata = files.metadata.or(more.metadata);
             files
         },
         destinations,
         notes,
     })))
-}
-
-/// kaniko's variables, and the switches of the others.
-pub(super) fn log(reader: &Reader) -> Result<Log, Refusal> {
-    let (format, level) = (
-        reader.text("PLUGIN_LOG_FORMAT"),
-        reader.text("PLUGIN_VERBOSITY"),
-    );
-    log::choice("PLUGIN_LOG_FORMAT", &format, &log::FORMATS)?;
-    log::choice("PLUGIN_VERBOSITY", &level, &log::LEVELS)?;
-    let amount = match (reader.flag("PLUGIN_QUIET"), reader.flag("PLUGIN_DEBUG")) {
-        (true, _) => Amount::Quiet,
-        (false, true) => Amount::Verbose,
-        (false, false) => log::amount(&format, &level),
-    };
-    Ok(Log {
-        amount,
-        timestamps: reader.flag("PLUGIN_LOG_TIMESTAMP"),
-    })
 }
 
 /// One number serves both directions: the larger.
@@ -368,52 +333,6 @@ fn tar(entry: EntryPoint, reader: &Reader) -> Result<Option<(String, TarFormat)>
         }
     };
     Ok(Some((path, format)))
-}
-
-pub(super) fn files(
-    entry: EntryPoint,
-    reader: &Reader,
-    environment: &BTreeMap<String, String>,
-) -> ResultFiles {
-    let registry_type = match entry.cloud {
-        Cloud::Docker | Cloud::Heroku => "Docker",
-        Cloud::Ecr => "ECR",
-        Cloud::Gcr => "GCR",
-        Cloud::Gar => "GAR",
-        Cloud::Acr => "ACR",
-    };
-    let many = |name: &str| -> Vec<String> {
-        reader
-            .text(name)
-            .split(',')
-            .map(str::trim)
-            .filter(|f| !f.is_empty())
-            .map(String::from)
-            .collect()
-    };
-    ResultFiles {
-        artifact: reader.some("PLUGIN_ARTIFACT_FILE"),
-        registry_type: reader
-            .some("PLUGIN_REGISTRY_TYPE")
-            .unwrap_or_else(|| registry_type.to_string()),
-        registry_url: reader
-            .some("ARTIFACT_REGISTRY")
-            .unwrap_or_else(|| reader.text("PLUGIN_REGISTRY")),
-        // Declared by one plugin, read by all of the family.
-        output: reader.some("DRONE_OUTPUT").or_else(|| {
-            environment
-                .get("DRONE_OUTPUT")
-                .filter(|p| !p.is_empty())
-                .cloned()
-        }),
-        digest: Vec::new(),
-        images: None,
-        name_with_digest: many("PLUGIN_IMAGE_NAME_WITH_DIGEST_FILE"),
-        name_tag_with_digest: many("PLUGIN_IMAGE_NAME_TAG_WITH_DIGEST_FILE"),
-        metadata: reader.some("PLUGIN_METADATA_FILE"),
-        cache_metrics: reader.some("PLUGIN_CACHE_METRICS_FILE"),
-        card: reader.some("DRONE_CARD_PATH"),
-    }
 }
 
 /// The environment with a dotenv file's lines beneath it: what is set stays.

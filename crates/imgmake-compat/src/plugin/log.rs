@@ -11,13 +11,13 @@ pub const LEVELS: [&str; 8] = [
 /// What a step tells.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Log {
-    pub amount: Amount,
+    pub verbosity: Verbosity,
     /// Lines begin with the time.
     pub timestamps: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Amount {
+pub enum Verbosity {
     /// Only warnings and errors.
     Quiet,
     #[default]
@@ -28,13 +28,13 @@ pub enum Amount {
     Json,
 }
 
-/// The amount that a format and a level ask for; empty ones are not said.
-pub(super) fn amount(format: &str, level: &str) -> Amount {
+/// The verbosity that a format and a level ask for; empty ones are not said.
+pub(super) fn verbosity(format: &str, level: &str) -> Verbosity {
     match (format, level) {
-        ("json", _) => Amount::Json,
-        (_, "trace" | "debug") => Amount::Verbose,
-        (_, "info" | "") => Amount::Plain,
-        _ => Amount::Quiet,
+        ("json", _) => Verbosity::Json,
+        (_, "trace" | "debug") => Verbosity::Verbose,
+        (_, "info" | "") => Verbosity::Plain,
+        _ => Verbosity::Quiet,
     }
 }
 

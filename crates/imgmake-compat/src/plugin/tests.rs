@@ -3,7 +3,7 @@ use std::io;
 
 use super::family::{Cloud, Family};
 use super::job::{Job, Source};
-use super::log::Amount;
+use super::log::Verbosity;
 use super::variables::{Effect, VARIABLES};
 use super::*;
 use imgmake_core::manifest::{AuthNode, PasswordFrom, TarFormat};
@@ -677,32 +677,40 @@ fn steps_tell_as_much_as_their_variables_ask_for() {
     let told = |entry: &str, pairs: &[(&str, &str)]| {
         job(entry, &[&[("PLUGIN_REPO", "acme/app")], pairs].concat()).log
     };
-    for (entry, pairs, amount) in [
-        ("kaniko-docker", &[][..], Amount::Plain),
+    for (entry, pairs, verbosity) in [
+        ("kaniko-docker", &[][..], Verbosity::Plain),
         (
             "kaniko-docker",
             &[("PLUGIN_LOG_FORMAT", "json")],
-            Amount::Json,
+            Verbosity::Json,
         ),
         (
             "kaniko-docker",
             &[("PLUGIN_VERBOSITY", "debug")],
-            Amount::Verbose,
+            Verbosity::Verbose,
         ),
         (
             "kaniko-docker",
             &[("PLUGIN_VERBOSITY", "warn")],
-            Amount::Quiet,
+            Verbosity::Quiet,
         ),
-        ("drone-docker", &[("PLUGIN_QUIET", "true")], Amount::Quiet),
-        ("drone-docker", &[("PLUGIN_DEBUG", "true")], Amount::Verbose),
+        (
+            "drone-docker",
+            &[("PLUGIN_QUIET", "true")],
+            Verbosity::Quiet,
+        ),
+        (
+            "drone-docker",
+            &[("PLUGIN_DEBUG", "true")],
+            Verbosity::Verbose,
+        ),
         (
             "drone-docker",
             &[("PLUGIN_VERBOSITY", "warn")],
-            Amount::Plain,
+            Verbosity::Plain,
         ),
     ] {
-        assert_eq!(told(entry, pairs).amount, amount, "{entry} {pairs:?}");
+        assert_eq!(told(entry, pairs).verbosity, verbosity, "{entry} {pairs:?}");
     }
     assert!(told("kaniko-gcr", &[("PLUGIN_LOG_TIMESTAMP", "true")]).timestamps);
     let refusal = refused(

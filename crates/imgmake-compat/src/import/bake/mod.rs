@@ -11,13 +11,20 @@
 //! functions  bake's own, and the file's
 //! resolve    matrix, inherits, groups: blocks → values of each target
 //! overrides  `--set`
+//! given      a target's values, and how later ones add to earlier ones
+//! fields     one of these values, read
 //! target     values of one target → a build
 //! outputs    archives, layouts, daemons and registries of one target
 //! ```
 
+mod display;
+mod fields;
 mod functions;
+mod given;
+mod imported;
 mod outputs;
 mod overrides;
+mod problem;
 mod resolve;
 mod syntax;
 mod target;
@@ -25,9 +32,10 @@ mod types;
 mod values;
 
 use std::collections::BTreeMap;
-use std::fmt;
 
-use imgmake_core::manifest::{CacheRegistry, SecretNode, Target};
+pub use imported::{Imported, Inline, Repository};
+pub use problem::Mistake;
+use problem::Problem;
 
 /// What to read, and which part of it is wanted.
 #[derive(Clone, Copy, Debug)]
@@ -42,81 +50,6 @@ pub struct Request<'a> {
     pub overrides: &'a [String],
     /// RFC 3339, for `timestamp()`.
     pub now: &'a str,
-}
-
-/// The targets that are wanted, and those that they need.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Imported {
-    pub targets: Vec<Target>,
-    pub secrets: Vec<SecretNode>,
-    /// Complete names under which each target is to be published.
-    pub published: Vec<(String, Vec<String>)>,
-    /// The groups that are wanted, with all of their targets.
-    pub groups: Vec<(String, Vec<String>)>,
-    /// Where steps are shared: those of all targets.
-    pub caches: Vec<CacheRegistry>,
-    /// Contexts that are repositories, and stand in the targets by their addresses.
-    pub repositories: Vec<Repository>,
-    /// Dockerfiles that the bake file holds; they are to be written before the build.
-    pub inline: Vec<Inline>,
-    /// What was accepted and changes nothing, for people.
-    pub notes: Vec<String>,
-}
-
-/// A context to fetch, in Docker's way of writing, and the target that it is for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Repository {
-    pub target: String,
-    pub address: String,
-    pub line: Option<usize>,
-}
-
-/// A Dockerfile, and where its target looks for it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Inline {
-    pub path: String,
-    pub text: String,
-}
-
-/// What is wrong, where, and what would be right.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mistake {
-    pub file: String,
-    pub line: Option<usize>,
-    pub message: String,
-    pub help: Option<String>,
-}
-
-impl fmt::Display for Mistake {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.line {
-            Some(line) => write!(f, "{}:{line}: {}", self.file, self.message),
-            None => write!(f, "{}: {}", self.file, self.message),
-        }
-    }
-}
-
-/// A mistake that does not know its file yet.
-#[derive(Debug)]
-struct Problem {
-    line: Option<usize>,
-    message: String,
-    help: Option<String>,
-}
-
-impl Problem {
-    fn at(line: Option<usize>, message: impl Into<String>) -> Problem {
-        Problem {
-            line,
-            message: message.into(),
-            help: None,
-        }
-    }
-
-    fn with_help(mut self, help: impl Into<String>) -> Problem {
-        self.help = Some(help.into()).filter(|help| !help.is_empty());
-        self
-    }
 }
 
 /// A variable whose value is a text that stands in the file.
@@ -199,7 +132,7 @@ fn with_file<T>(
     request: &Request,
     ask: impl FnOnce(&resolve::File) -> Result<T, Problem>,
 ) -> Result<T, Problem> {
-    let _known = functions::own::Known::new(request.environment, request.now);
+    let _known = functions::Known::new(request.environment, request.now);
     let blocks = blocks(request)?;
     if truthy(request, "BUILDX_BAKE_FILE_RELATIVE_PATHS") && request.file.contains('/') {
         let message =

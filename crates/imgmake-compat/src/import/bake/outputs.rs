@@ -1,8 +1,8 @@
 //! `output`, `push` and `load` of a target: archives, layouts, daemons, registries.
 
-use super::Problem;
-use super::resolve::Values;
-use super::target::{fields, flag, named, plain};
+use super::fields::{fields, flag, named, plain};
+use super::given::Values;
+use super::problem::Problem;
 use imgmake_core::manifest::{
     BuildTarget, ImageFormat, LoadInto, LoadNode, TarFormat, TarOutput, WithoutDaemon,
 };

@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 
 use hcl::Value;
 
-use super::Problem;
-use super::resolve::{Given, MAPS, Values, merge};
-use super::target::KEYS;
-use super::values::unknown;
+use super::fields::KEYS;
+use super::given::{Given, MAPS, Values, merge};
+use super::problem::{Problem, unknown};
 
 /// Lists; several overrides of one are its elements.
 const LISTS: [&str; 13] = [

@@ -5,37 +5,15 @@ use std::collections::BTreeMap;
 use hcl::Value;
 use hcl::eval::{Context, ErrorKind, Evaluate};
 
-use super::Problem;
+use super::display::said;
+use super::fields::KEYS;
+use super::given::{Given, Values, list, merge};
 use super::overrides::Override;
+use super::problem::{Problem, unknown};
 use super::syntax::{Attribute, Block};
-use super::target::KEYS;
-use super::values::{self, evaluated, said, unknown};
+use super::values::{self, evaluated};
 use imgmake_core::manifest::suggest;
 
-/// One attribute's value and where it stands.
-#[derive(Clone, Debug)]
-pub(super) struct Given {
-    pub value: Value,
-    pub line: Option<usize>,
-}
-
-/// Key → value. Over `inherits`, maps such as `args` merge and some lists grow; everything
-/// else is replaced.
-pub(super) type Values = BTreeMap<String, Given>;
-
-pub(super) const MAPS: [&str; 5] = ["args", "contexts", "extra-hosts", "labels", "resources"];
-/// Lists to which `inherits` and later blocks add; others are replaced.
-const GROWING: [&str; 9] = [
-    "annotations",
-    "attest",
-    "cache-from",
-    "entitlements",
-    "no-cache-filter",
-    "policy",
-    "secret",
-    "ssh",
-    "ulimits",
-];
 /// More targets than this from one declaration are a mistake.
 const MOST_MEMBERS: usize = 256;
 
@@ -393,34 +371,6 @@ fn refers_to_targets(attribute: &Attribute, context: &Context) -> bool {
     })
 }
 
-pub(super) fn merge(values: &mut Values, later: Values) {
-    for (key, given) in later {
-        // What is null is not said.
-        if given.value.is_null() {
-            continue;
-        }
-        match (
-            values.get_mut(&key).map(|known| &mut known.value),
-            given.value,
-        ) {
-            (Some(Value::Object(map)), Value::Object(more)) if MAPS.contains(&key.as_str()) => {
-                let said = more.into_iter().filter(|(_, value)| !value.is_null());
-                map.extend(said);
-            }
-            (Some(Value::Array(list)), Value::Array(more)) if GROWING.contains(&key.as_str()) => {
-                list.extend(more);
-            }
-            (_, value) => drop(values.insert(
-                key,
-                Given {
-                    value,
-                    line: given.line,
-                },
-            )),
-        }
-    }
-}
-
 /// `*` stands for any text.
 fn matches(pattern: &str, name: &str) -> bool {
     match pattern.split_once('*') {
@@ -441,21 +391,6 @@ fn needed_by(values: &Values) -> Vec<String> {
         .values()
         .filter_map(|value| value.as_str()?.strip_prefix("target:"));
     names.map(String::from).collect()
-}
-
-/// # Errors
-/// It is no list of texts.
-pub(super) fn list(key: &str, value: &Value, line: Option<usize>) -> Result<Vec<String>, Problem> {
-    let wrong = || Problem::at(line, format!("`{key}` is a list of texts"));
-    match value {
-        Value::Null => Ok(Vec::new()),
-        Value::Array(values) => values
-            .iter()
-            .filter(|value| !value.is_null())
-            .map(|value| said(value).map_err(|_| wrong()))
-            .collect(),
-        _ => Err(wrong()),
-    }
 }
 
 fn combinations(axes: &Value, line: Option<usize>) -> Result<Vec<Vec<(String, Value)>>, Problem> {

@@ -6,7 +6,7 @@ use hcl_edit::Span;
 use hcl_edit::structure::Body;
 use serde_json::Value;
 
-use super::Problem;
+use super::problem::Problem;
 use imgmake_core::manifest::suggest;
 
 pub(super) struct Block {

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use hcl::expr::{Object, ObjectKey};
 use hcl::{Expression, Value};
 
+use super::display::{said, shown};
 use super::functions::{csv, set};
-use super::values::{said, shown};
 
 #[derive(Debug)]
 pub(super) enum Type {

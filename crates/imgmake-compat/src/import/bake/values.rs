@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use hcl::eval::{Context, ErrorKind, Evaluate};
 use hcl::{Expression, Value};
 
-use super::Problem;
-use super::functions::{self, own};
+use super::functions::{self, own, remember};
+use super::problem::{Problem, unknown};
 use super::syntax::{Attribute, Block};
 use super::types::Type;
 use imgmake_core::manifest::suggest;
@@ -76,7 +76,7 @@ pub(super) fn plain_text(variable: &Block) -> Option<(String, String, Option<Str
 }
 
 fn declare(context: &mut Context, name: &str, value: Value) {
-    own::remember(name, &value);
+    remember(name, &value);
     context.declare_var(name, value);
 }
 
@@ -201,30 +201,4 @@ pub(super) fn evaluated(attribute: &Attribute, context: &Context) -> Result<Valu
             _ => problem,
         }
     })
-}
-
-pub(super) fn unknown(line: Option<usize>, key: &str, known: &[&str]) -> Problem {
-    let help = suggest::help(key, known.iter().copied()).unwrap_or_default();
-    Problem::at(line, format!("`{key}` is unknown here")).with_help(help)
-}
-
-/// # Errors
-/// It is a list, an object or null, which has no text.
-pub(super) fn said(value: &Value) -> Result<String, String> {
-    match value {
-        Value::String(text) => Ok(text.clone()),
-        Value::Bool(bool) => Ok(bool.to_string()),
-        Value::Number(number) => Ok(number.to_string()),
-        other => Err(format!("{} is no text", shown(other))),
-    }
-}
-
-/// A value on one line, for messages.
-pub(super) fn shown(value: &Value) -> String {
-    const LONGEST: usize = 80;
-    let text = serde_json::to_string(value).unwrap_or_default();
-    match text.char_indices().nth(LONGEST) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text,
-    }
 }

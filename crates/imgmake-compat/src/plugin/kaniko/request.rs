@@ -282,7 +282,7 @@ fn no_push(line: &CommandLine, environment: &BTreeMap<String, String>) -> Result
 fn log(line: &CommandLine) -> Log {
     let text = |name: &str| line.text(name).unwrap_or_default();
     Log {
-        amount: log::amount(&text("log-format"), &text("verbosity")),
+        verbosity: log::verbosity(&text("log-format"), &text("verbosity")),
         timestamps: line.flag("log-timestamp"),
     }
 }

@@ -4,7 +4,7 @@ use std::io;
 use super::flags::{Effect, FLAGS};
 use super::*;
 use crate::plugin::job::{Build, ImmutableTags, Job, Source};
-use crate::plugin::log::Amount;
+use crate::plugin::log::Verbosity;
 use crate::plugin::{Refusal, Workspace};
 use imgmake_core::manifest::{AuthNode, ImageFormat, PasswordFrom, SecretFrom, TarFormat};
 
@@ -643,18 +643,18 @@ fn one_snapshot_and_ignored_paths_reach_the_build() {
 
 #[test]
 fn logs_are_chosen_by_level_and_format() {
-    for (arguments, amount) in [
-        (&[][..], Amount::Plain),
-        (&["-v", "debug"], Amount::Verbose),
-        (&["--verbosity=error"], Amount::Quiet),
-        (&["--log-format=json"], Amount::Json),
-        (&["--log-format=text"], Amount::Plain),
+    for (arguments, verbosity) in [
+        (&[][..], Verbosity::Plain),
+        (&["-v", "debug"], Verbosity::Verbose),
+        (&["--verbosity=error"], Verbosity::Quiet),
+        (&["--log-format=json"], Verbosity::Json),
+        (&["--log-format=text"], Verbosity::Plain),
     ] {
         let all: Vec<&str> = [&["--no-push"][..], arguments].concat();
         let log = job(&all).log;
         assert_eq!(
-            (log.amount, log.timestamps),
-            (amount, false),
+            (log.verbosity, log.timestamps),
+            (verbosity, false),
             "{arguments:?}"
         );
     }

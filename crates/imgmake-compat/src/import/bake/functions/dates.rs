@@ -6,9 +6,9 @@ use jiff::fmt::temporal::{DateTimePrinter, Pieces};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, Zoned};
 
-use super::own::outside;
-use super::{Function, Made, More, object, text_of, whole_of};
-use crate::import::bake::values::shown;
+use super::arguments::{Function, Made, More, object, text_of, whole_of};
+use super::outside::outside;
+use crate::import::bake::display::shown;
 
 pub(super) const FUNCTIONS: &[Function] = &[
     ("timestamp", 0, More::None, |_| {

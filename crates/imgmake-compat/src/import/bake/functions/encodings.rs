@@ -6,7 +6,7 @@ use hcl::Value;
 use md5::Md5;
 use ring::digest;
 
-use super::{Function, Made, More, object, text_of};
+use super::arguments::{Function, Made, More, object, text_of};
 
 pub(super) const FUNCTIONS: &[Function] = &[
     ("base64encode", 1, More::None, |a| {

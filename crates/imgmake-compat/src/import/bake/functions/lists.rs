@@ -6,9 +6,11 @@ use std::collections::BTreeMap;
 use hcl::Value;
 use hcl::eval::FuncArgs;
 
+use super::arguments::{
+    Function, Made, More, list_of, map_of, number, number_of, object, text_of, whole_of,
+};
 use super::numbers::same;
-use super::{Function, Made, More, list_of, map_of, number, number_of, object, text_of, whole_of};
-use crate::import::bake::values::{said, shown};
+use crate::import::bake::display::{said, shown};
 
 /// Longer lists than this are a mistake.
 const LONGEST: usize = 10_000;

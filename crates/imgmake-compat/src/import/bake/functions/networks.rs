@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use hcl::Value;
 
-use super::{Function, More, text_of, whole_of};
+use super::arguments::{Function, More, text_of, whole_of};
 
 pub(super) const FUNCTIONS: &[Function] = &[
     ("cidrhost", 2, More::None, |a| {

@@ -2,7 +2,7 @@
 
 use hcl::Value;
 
-use super::{Function, Made, More, flag_of, number, number_of, text_of, whole_of};
+use super::arguments::{Function, Made, More, flag_of, number, number_of, text_of, whole_of};
 
 pub(super) const FUNCTIONS: &[Function] = &[
     ("absolute", 1, More::None, |a| {

@@ -3,73 +3,18 @@
 //! The evaluator takes plain functions, which know nothing of any file. So there is a
 //! fixed number of them, each with a number, that look up what they stand for.
 
-use std::cell::RefCell;
-use std::collections::BTreeMap;
-
 use hcl::eval::{Context, Evaluate, FuncArgs, FuncDef, ParamType};
 use hcl::{Expression, Value};
 
-use super::Made;
-use crate::import::bake::Problem;
+use super::arguments::Made;
+use super::outside::{OUTSIDE, Outside, Own};
+use crate::import::bake::problem::{Problem, unknown};
 use crate::import::bake::syntax::Block;
 
 /// More functions than this in one file are a mistake.
 const MOST: usize = 64;
 /// Calls within calls; more are a circle.
 const DEEPEST: usize = 32;
-
-/// What functions may learn beside their arguments, while a file is read.
-#[derive(Clone, Default)]
-pub(in crate::import::bake) struct Outside {
-    pub environment: BTreeMap<String, String>,
-    /// RFC 3339.
-    pub now: String,
-    functions: Vec<Own>,
-    variables: Vec<(String, Value)>,
-    depth: usize,
-}
-
-#[derive(Clone)]
-struct Own {
-    name: String,
-    parameters: Vec<String>,
-    /// What takes all further arguments, as a list.
-    rest: Option<String>,
-    result: Expression,
-}
-
-thread_local! {
-    static OUTSIDE: RefCell<Outside> = RefCell::default();
-}
-
-pub(super) fn outside<T>(ask: impl FnOnce(&Outside) -> T) -> T {
-    OUTSIDE.with_borrow(ask)
-}
-
-/// Until it is dropped, functions know these facts.
-pub(in crate::import::bake) struct Known;
-
-impl Known {
-    pub(in crate::import::bake) fn new(environment: &BTreeMap<String, String>, now: &str) -> Known {
-        OUTSIDE.set(Outside {
-            environment: environment.clone(),
-            now: now.to_string(),
-            ..Outside::default()
-        });
-        Known
-    }
-}
-
-impl Drop for Known {
-    fn drop(&mut self) {
-        OUTSIDE.take();
-    }
-}
-
-/// A variable of the file, for the results of its functions.
-pub(in crate::import::bake) fn remember(name: &str, value: &Value) {
-    OUTSIDE.with_borrow_mut(|outside| outside.variables.push((name.to_string(), value.clone())));
-}
 
 /// # Errors
 /// A block without `params` or `result`, or with more than that.
@@ -111,7 +56,7 @@ fn own(block: &Block) -> Result<Own, Problem> {
         .iter()
         .find(|a| !KEYS.contains(&a.key.as_str()));
     if let Some(stray) = stray {
-        return Err(super::super::values::unknown(stray.line, &stray.key, &KEYS));
+        return Err(unknown(stray.line, &stray.key, &KEYS));
     }
     let find = |key: &str| block.attributes.iter().find(|one| one.key == key);
     let lacks = |key: &str| Problem::at(block.line, format!("function `{name}` has no `{key}`"));

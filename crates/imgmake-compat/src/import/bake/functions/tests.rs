@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use hcl::eval::{Context, Evaluate};
 use hcl::{Expression, Value};
 
-use super::{REFUSED, declare, names, own::Known};
+use super::{Known, REFUSED, declare, names};
 
 /// The standard library of bake, as buildx 0.30 lists it.
 const OF_BAKE: &str = "absolute add and base64decode base64encode basename bcrypt byteslen bytesslice can

@@ -4,8 +4,8 @@ use hcl::Value;
 use hcl::eval::FuncArgs;
 use regex::Regex;
 
-use super::{Function, Made, More, list_of, number_of, text_of, whole_of};
-use crate::import::bake::values::said;
+use super::arguments::{Function, Made, More, list_of, number_of, text_of, whole_of};
+use crate::import::bake::display::said;
 
 pub(super) const FUNCTIONS: &[Function] = &[
     ("upper", 1, More::None, |a| {
@@ -189,7 +189,7 @@ fn captured(pattern: &Regex, found: &regex::Captures) -> Value {
     match names.peek() {
         None => text(found.get(0)),
         Some(None) => Value::Array((1..found.len()).map(|at| text(found.get(at))).collect()),
-        Some(Some(_)) => super::object(
+        Some(Some(_)) => super::arguments::object(
             names
                 .flatten()
                 .map(|name| (name.to_string(), text(found.name(name)))),
@@ -306,7 +306,7 @@ impl Verb {
             },
             's' => cut(said(value)?),
             'q' => super::encodings::json(&Value::from(cut(said(value)?)))?,
-            't' => super::flag_of(&one, 0)?.to_string(),
+            't' => super::arguments::flag_of(&one, 0)?.to_string(),
             'd' => whole_of(&one, 0)?.to_string(),
             'b' => std::format!("{:b}", whole_of(&one, 0)?),
             'o' => std::format!("{:o}", whole_of(&one, 0)?),
@@ -316,7 +316,7 @@ impl Verb {
             },
             'f' => std::format!("{:.*}", self.precision.unwrap_or(6), number_of(&one, 0)?),
             'e' | 'E' => exponential(number_of(&one, 0)?, self.precision.unwrap_or(6)),
-            'g' | 'G' => said(&super::number(number_of(&one, 0)?)?)?,
+            'g' | 'G' => said(&super::arguments::number(number_of(&one, 0)?)?)?,
             other => return Err(format!("it has `%{other}`, which is no verb")),
         };
         let text = match letter {

@@ -1,0 +1,77 @@
+//! The values that a target is given, and how later ones add to earlier ones.
+
+use std::collections::BTreeMap;
+
+use hcl::Value;
+
+use super::display::said;
+use super::problem::Problem;
+
+/// One attribute's value and where it stands.
+#[derive(Clone, Debug)]
+pub(super) struct Given {
+    pub value: Value,
+    pub line: Option<usize>,
+}
+
+/// Key → value. Over `inherits`, maps such as `args` merge and some lists grow; everything
+/// else is replaced.
+pub(super) type Values = BTreeMap<String, Given>;
+
+pub(super) const MAPS: [&str; 5] = ["args", "contexts", "extra-hosts", "labels", "resources"];
+
+/// Lists to which `inherits` and later blocks add; others are replaced.
+pub(super) const GROWING: [&str; 9] = [
+    "annotations",
+    "attest",
+    "cache-from",
+    "entitlements",
+    "no-cache-filter",
+    "policy",
+    "secret",
+    "ssh",
+    "ulimits",
+];
+
+pub(super) fn merge(values: &mut Values, later: Values) {
+    for (key, given) in later {
+        // What is null is not said.
+        if given.value.is_null() {
+            continue;
+        }
+        match (
+            values.get_mut(&key).map(|known| &mut known.value),
+            given.value,
+        ) {
+            (Some(Value::Object(map)), Value::Object(more)) if MAPS.contains(&key.as_str()) => {
+                let said = more.into_iter().filter(|(_, value)| !value.is_null());
+                map.extend(said);
+            }
+            (Some(Value::Array(list)), Value::Array(more)) if GROWING.contains(&key.as_str()) => {
+                list.extend(more);
+            }
+            (_, value) => drop(values.insert(
+                key,
+                Given {
+                    value,
+                    line: given.line,
+                },
+            )),
+        }
+    }
+}
+
+/// # Errors
+/// It is no list of texts.
+pub(super) fn list(key: &str, value: &Value, line: Option<usize>) -> Result<Vec<String>, Problem> {
+    let wrong = || Problem::at(line, format!("`{key}` is a list of texts"));
+    match value {
+        Value::Null => Ok(Vec::new()),
+        Value::Array(values) => values
+            .iter()
+            .filter(|value| !value.is_null())
+            .map(|value| said(value).map_err(|_| wrong()))
+            .collect(),
+        _ => Err(wrong()),
+    }
+}

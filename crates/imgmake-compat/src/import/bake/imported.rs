@@ -1,0 +1,37 @@
+//! What a bake file comes to: targets of a manifest, and what belongs to them.
+
+use imgmake_core::manifest::{CacheRegistry, SecretNode, Target};
+
+/// The targets that are wanted, and those that they need.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Imported {
+    pub targets: Vec<Target>,
+    pub secrets: Vec<SecretNode>,
+    /// Complete names under which each target is to be published.
+    pub published: Vec<(String, Vec<String>)>,
+    /// The groups that are wanted, with all of their targets.
+    pub groups: Vec<(String, Vec<String>)>,
+    /// Where steps are shared: those of all targets.
+    pub caches: Vec<CacheRegistry>,
+    /// Contexts that are repositories, and stand in the targets by their addresses.
+    pub repositories: Vec<Repository>,
+    /// Dockerfiles that the bake file holds; they are to be written before the build.
+    pub inline: Vec<Inline>,
+    /// What was accepted and changes nothing, for people.
+    pub notes: Vec<String>,
+}
+
+/// A context to fetch, in Docker's way of writing, and the target that it is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Repository {
+    pub target: String,
+    pub address: String,
+    pub line: Option<usize>,
+}
+
+/// A Dockerfile, and where its target looks for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inline {
+    pub path: String,
+    pub text: String,
+}
