@@ -11,8 +11,9 @@ use super::exit::{self, Exit};
 use super::output::{print, print_json};
 use super::trust::open_store;
 use crate::report::bytes;
+use crate::targets::images;
 use imgmake_oci::archive;
-use imgmake_oci::image::{Descriptor, ImageConfig, ImageManifest, ManifestOrIndex, from_json};
+use imgmake_oci::image::{Descriptor, ImageConfig, ImageManifest, from_json};
 use imgmake_oci::layer::{Entry, EntryKind, LayerBlob};
 use imgmake_oci::store::Store;
 
@@ -72,23 +73,6 @@ fn known(store: &Store) -> String {
     }
 }
 
-/// The manifests behind a root, each with its descriptor.
-fn manifests(store: &Store, root: &Descriptor) -> anyhow::Result<Vec<(Descriptor, ImageManifest)>> {
-    match ManifestOrIndex::parse(
-        &store.read_blob(&root.digest, LARGEST)?,
-        Some(&root.media_type),
-    )? {
-        ManifestOrIndex::Manifest(manifest) => Ok(vec![(root.clone(), manifest)]),
-        ManifestOrIndex::Index(index) => {
-            let mut all = Vec::new();
-            for child in &index.manifests {
-                all.extend(manifests(store, child)?);
-            }
-            Ok(all)
-        }
-    }
-}
-
 fn config(store: &Store, manifest: &ImageManifest) -> anyhow::Result<ImageConfig> {
     Ok(from_json(
         &store.read_blob(&manifest.config.digest, LARGEST)?,
@@ -100,8 +84,8 @@ fn text(store: &Store, root: &Descriptor, names: &[String]) -> anyhow::Result<St
     if !names.is_empty() {
         text.push_str(&format!("names     {}\n", names.join(", ")));
     }
-    for (descriptor, manifest) in manifests(store, root)? {
-        let config = config(store, &manifest)?;
+    for (descriptor, manifest) in images::tree(store, root)?.manifests() {
+        let config = config(store, manifest)?;
         text.push_str(&format!("platform  {}\n", config.platform()));
         if descriptor.digest != root.digest {
             text.push_str(&format!("manifest  {}\n", descriptor.digest));
@@ -150,7 +134,7 @@ fn text(store: &Store, root: &Descriptor, names: &[String]) -> anyhow::Result<St
         for (name, value) in &run.labels {
             say("label", format!("{name}={value}"));
         }
-        layers(store, &manifest, &config, &mut text)?;
+        layers(store, manifest, &config, &mut text)?;
     }
     Ok(text)
 }
@@ -211,8 +195,8 @@ fn line(entry: &Entry) -> String {
 
 fn value(store: &Store, root: &Descriptor, names: &[String]) -> anyhow::Result<serde_json::Value> {
     let mut images = Vec::new();
-    for (descriptor, manifest) in manifests(store, root)? {
-        images.push(json!({"digest": descriptor.digest, "manifest": manifest, "config": config(store, &manifest)?}));
+    for (descriptor, manifest) in images::tree(store, root)?.manifests() {
+        images.push(json!({"digest": descriptor.digest, "manifest": manifest, "config": config(store, manifest)?}));
     }
     Ok(json!({"digest": root.digest, "names": names, "images": images}))
 }

@@ -3,6 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use anyhow::anyhow;
+
 use super::failure::{damaged_state, failure};
 use super::runner::TargetRunner;
 use imgmake_build as build;
@@ -10,7 +12,9 @@ use imgmake_core::execute::{Failure, FailureKind, Upstream};
 use imgmake_core::graph::TargetId;
 use imgmake_core::manifest::{Diagnostic, Spanned};
 use imgmake_core::state::Output;
-use imgmake_oci::image::{Descriptor, ManifestOrIndex, Reference, ReferenceError};
+use imgmake_oci::image::{
+    DEEPEST, Descriptor, ImageTree, ManifestOrIndex, Reach, Reference, ReferenceError, TreeError,
+};
 use imgmake_oci::store::Store;
 use imgmake_registry::{Client, Fetched};
 
@@ -88,7 +92,7 @@ pub fn fetch_missing(
     for blob in missing {
         let source = sources.get(blob.digest.as_str());
         let source = source.ok_or_else(|| {
-            anyhow::anyhow!(
+            anyhow!(
                 "the store has lost {}; build again with `--force`",
                 blob.digest
             )
@@ -101,8 +105,8 @@ pub fn fetch_missing(
     Ok(())
 }
 
-/// An index in an index in an index is a trap.
-const DEEPEST: u32 = 4;
+/// Bytes of a manifest or index.
+const LARGEST_DOCUMENT: u64 = 4 << 20;
 
 /// An image of the store, by its name.
 pub fn stored(runner: &TargetRunner<'_>, name: &Spanned<String>) -> Result<Descriptor, Failure> {
@@ -207,28 +211,32 @@ fn fetch_children(
     Ok(())
 }
 
+/// The manifests and indexes of an image in the store.
+///
+/// # Errors
+/// One of them is not there, or is none.
+pub fn tree(store: &Store, root: &Descriptor) -> anyhow::Result<ImageTree> {
+    let read = |at: &Descriptor| store.read_blob(&at.digest, LARGEST_DOCUMENT);
+    ImageTree::read(root, Reach::default(), read).map_err(|error| match error {
+        TreeError::Read { error, .. } => error,
+        TreeError::Invalid { error, .. } => error.into(),
+        TreeError::TooDeep { .. } => anyhow!("indexes are nested more than {DEEPEST} deep"),
+    })
+}
+
 /// Everything that an image is made of: manifests, configs and layers, foreign ones left out.
+///
+/// # Errors
+/// As for [`tree`].
 pub fn blobs(store: &Store, root: &Descriptor) -> anyhow::Result<Vec<Descriptor>> {
-    const LARGEST: u64 = 4 << 20;
-    let mut found = vec![root.clone()];
-    let parsed = ManifestOrIndex::parse(
-        &store.read_blob(&root.digest, LARGEST)?,
-        Some(&root.media_type),
-    )?;
-    match parsed {
-        ManifestOrIndex::Index(index) => {
-            for child in &index.manifests {
-                found.extend(blobs(store, child)?);
-            }
-        }
-        ManifestOrIndex::Manifest(manifest) => {
-            found.push(manifest.config);
-            found.extend(
-                manifest
-                    .layers
-                    .into_iter()
-                    .filter(|layer| !layer.is_foreign()),
-            );
+    let tree = tree(store, root)?;
+    let mut found = Vec::new();
+    for (descriptor, document) in tree.walk() {
+        found.push(descriptor.clone());
+        if let ManifestOrIndex::Manifest(manifest) = &document.content {
+            found.push(manifest.config.clone());
+            let own = manifest.layers.iter().filter(|layer| !layer.is_foreign());
+            found.extend(own.cloned());
         }
     }
     Ok(found)

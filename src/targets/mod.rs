@@ -24,7 +24,7 @@ mod cleared;
 mod command;
 mod failure;
 mod files;
-mod images;
+pub mod images;
 mod load;
 mod outputs;
 mod project;

@@ -4,7 +4,7 @@
 //! A manifest that is there vouches for all that it names, so pushing the same
 //! again costs one HEAD and one per tag.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ureq::http::Method;
@@ -17,7 +17,10 @@ use super::transfer::in_parallel;
 use super::upload::Upload;
 use super::{Client, OperationContext, PushJob, PushPhase, Pushed, RegistryError};
 use imgmake_event::{Event, Product};
-use imgmake_oci::image::{Descriptor, Digest, ImageConfig, ManifestOrIndex, Reference, media_type};
+use imgmake_oci::image::{
+    Descriptor, Digest, ImageConfig, ImageTree, ManifestOrIndex, Reach, Reference, TreeError,
+    media_type,
+};
 use imgmake_oci::store::Store;
 
 /// A manifest or index and its bytes, as they are in the store.
@@ -28,44 +31,35 @@ struct Document {
 }
 
 /// Everything below a root; children stand before their parents.
-#[derive(Default)]
 struct Tree {
     documents: Vec<Document>,
 }
 
 impl Tree {
     fn read(root: &Descriptor, store: &Store) -> Result<Tree, RegistryError> {
-        let mut tree = Tree::default();
-        tree.add(root, store, &mut BTreeSet::new())?;
-        Ok(tree)
-    }
-
-    fn add(
-        &mut self,
-        at: &Descriptor,
-        store: &Store,
-        seen: &mut BTreeSet<Digest>,
-    ) -> Result<(), RegistryError> {
-        if !seen.insert(at.digest.clone()) {
-            return Ok(());
-        }
-        let bytes = store
-            .read_blob(&at.digest, MANIFEST_LIMIT)
-            .map_err(|e| RegistryError::store(&e))?;
-        let content = ManifestOrIndex::parse(&bytes, Some(&at.media_type))
-            .map_err(|e| RegistryError::invalid(format!("{} in the store: {e}", at.digest)))?;
-        if let ManifestOrIndex::Index(index) = &content {
-            for child in &index.manifests {
-                self.add(child, store, seen)?;
+        let read = |at: &Descriptor| store.read_blob(&at.digest, MANIFEST_LIMIT);
+        let tree = ImageTree::read(root, Reach::default(), read).map_err(|error| match error {
+            TreeError::Read { error, .. } => RegistryError::store(&error),
+            TreeError::Invalid { digest, error } => {
+                RegistryError::invalid(format!("{digest} in the store: {error}"))
             }
-        }
-        let media_type = super::pull::media_type_of(&bytes, Some(&at.media_type));
-        self.documents.push(Document {
-            descriptor: Descriptor::new(media_type, at.digest.clone(), bytes.len() as u64),
-            bytes,
-            content,
+            TreeError::TooDeep { digest } => {
+                RegistryError::invalid(format!("{digest} in the store is nested too deeply"))
+            }
+        })?;
+        let documents = tree.into_documents().into_iter().map(|read| {
+            let at = &read.descriptor;
+            let media_type = super::pull::media_type_of(&read.bytes, Some(&at.media_type));
+            let size = read.bytes.len() as u64;
+            Document {
+                descriptor: Descriptor::new(media_type, at.digest.clone(), size),
+                bytes: read.bytes,
+                content: read.content,
+            }
         });
-        Ok(())
+        Ok(Tree {
+            documents: documents.collect(),
+        })
     }
 
     fn root(&self) -> &Document {

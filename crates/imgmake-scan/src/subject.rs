@@ -1,16 +1,17 @@
 //! What a named image consists of: its manifests, one per platform.
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Error, Result, anyhow, bail, ensure};
 
 use imgmake_oci::image::{
-    Descriptor, ImageConfig, ImageManifest, ManifestOrIndex, Platform, from_json, media_type,
+    Descriptor, ImageConfig, ImageManifest, ImageTree, Platform, Reach, TreeError, from_json,
+    media_type,
 };
 use imgmake_oci::store::Store;
 
 /// Bytes of a manifest, index or config.
 const LARGEST_DOCUMENT: u64 = 16 << 20;
 /// An index of indexes is allowed; a chain of them is an attack.
-const DEEPEST: u32 = 4;
+const DEEPEST: u32 = 3;
 
 /// One image manifest with its config.
 pub struct Child {
@@ -25,35 +26,27 @@ pub struct Child {
 /// # Errors
 /// Blobs that are not in the store; manifests of things that are no images.
 pub fn children(root: &Descriptor, store: &Store) -> Result<Vec<Child>> {
+    let reach = Reach {
+        deepest: DEEPEST,
+        wanted: |child| !is_attestation(child),
+    };
+    let tree = ImageTree::read(root, reach, |at| document(at, store)).map_err(unreadable)?;
     let mut found = Vec::new();
-    gather(root, store, 0, &mut found)?;
+    for (descriptor, manifest) in tree.manifests() {
+        found.push(child(descriptor, manifest.clone(), store)?);
+    }
     ensure!(!found.is_empty(), "index {} names no image", root.digest);
     Ok(found)
 }
 
-fn gather(
-    descriptor: &Descriptor,
-    store: &Store,
-    depth: u32,
-    found: &mut Vec<Child>,
-) -> Result<()> {
-    ensure!(
-        depth < DEEPEST,
-        "index {} is nested too deeply",
-        descriptor.digest
-    );
-    let bytes = document(descriptor, store)?;
-    match ManifestOrIndex::parse(&bytes, Some(&descriptor.media_type))
-        .with_context(|| format!("manifest {}", descriptor.digest))?
-    {
-        ManifestOrIndex::Index(index) => {
-            for child in index.manifests.iter().filter(|c| !is_attestation(c)) {
-                gather(child, store, depth + 1, found)?;
-            }
+fn unreadable(error: TreeError<Error>) -> Error {
+    match error {
+        TreeError::Read { error, .. } => error,
+        TreeError::Invalid { digest, error } => {
+            Error::from(error).context(format!("manifest {digest}"))
         }
-        ManifestOrIndex::Manifest(manifest) => found.push(child(descriptor, manifest, store)?),
+        TreeError::TooDeep { digest } => anyhow!("index {digest} is nested too deeply"),
     }
-    Ok(())
 }
 
 fn child(descriptor: &Descriptor, manifest: ImageManifest, store: &Store) -> Result<Child> {

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Error, Result, anyhow};
 
-use crate::image::{Descriptor, Digest, ImageManifest, ManifestOrIndex, media_type};
+use crate::image::{
+    Descriptor, ImageManifest, ImageTree, ManifestOrIndex, Reach, TreeError, media_type,
+};
 use crate::store::Store;
 
 /// As registries limit manifests; configs are smaller.
@@ -30,51 +32,40 @@ pub fn blobs(store: &Store, root: &Descriptor) -> Result<Vec<Descriptor>> {
 
 impl Contents {
     pub fn of(store: &Store, root: &Descriptor) -> Result<Contents> {
+        let reach = Reach {
+            deepest: MOST_DEPTH,
+            ..Reach::default()
+        };
+        let read = |at: &Descriptor| store.read_blob(&at.digest, MOST_JSON);
+        let tree = ImageTree::read(root, reach, read).map_err(|error| match error {
+            TreeError::Read { error, .. } => error,
+            TreeError::Invalid { digest, error } => Error::from(error).context(digest.to_string()),
+            TreeError::TooDeep { .. } => anyhow!("indexes are nested more than {MOST_DEPTH} deep"),
+        })?;
         let mut contents = Contents {
             blobs: Vec::new(),
             images: Vec::new(),
         };
         let mut seen = BTreeSet::new();
-        contents.gather(store, root, &mut seen, 0)?;
+        for (descriptor, document) in tree.walk() {
+            if !seen.insert(descriptor.digest.clone()) {
+                continue;
+            }
+            contents.blobs.push(descriptor.clone());
+            let ManifestOrIndex::Manifest(manifest) = &document.content else {
+                continue;
+            };
+            for blob in std::iter::once(&manifest.config).chain(&manifest.layers) {
+                let absent = blob.is_foreign() && !store.has(&blob.digest);
+                if !absent && seen.insert(blob.digest.clone()) {
+                    contents.blobs.push(blob.clone());
+                }
+            }
+            if is_image(descriptor, manifest) {
+                contents.images.push((descriptor.clone(), manifest.clone()));
+            }
+        }
         Ok(contents)
-    }
-
-    fn gather(
-        &mut self,
-        store: &Store,
-        descriptor: &Descriptor,
-        seen: &mut BTreeSet<Digest>,
-        depth: u32,
-    ) -> Result<()> {
-        if depth > MOST_DEPTH {
-            bail!("indexes are nested more than {MOST_DEPTH} deep");
-        }
-        if !seen.insert(descriptor.digest.clone()) {
-            return Ok(());
-        }
-        self.blobs.push(descriptor.clone());
-        let bytes = store.read_blob(&descriptor.digest, MOST_JSON)?;
-        let document = ManifestOrIndex::parse(&bytes, Some(&descriptor.media_type))
-            .with_context(|| descriptor.digest.to_string())?;
-        match document {
-            ManifestOrIndex::Index(index) => {
-                for child in &index.manifests {
-                    self.gather(store, child, seen, depth + 1)?;
-                }
-            }
-            ManifestOrIndex::Manifest(manifest) => {
-                for blob in std::iter::once(&manifest.config).chain(&manifest.layers) {
-                    let absent = blob.is_foreign() && !store.has(&blob.digest);
-                    if !absent && seen.insert(blob.digest.clone()) {
-                        self.blobs.push(blob.clone());
-                    }
-                }
-                if is_image(descriptor, &manifest) {
-                    self.images.push((descriptor.clone(), manifest));
-                }
-            }
-        }
-        Ok(())
     }
 }
 

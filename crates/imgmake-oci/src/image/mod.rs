@@ -14,13 +14,15 @@ mod digest;
 mod manifest;
 mod platform;
 mod reference;
+mod tree;
 
 pub use config::{ContainerConfig, Healthcheck, History, ImageConfig, RootFs};
 pub use descriptor::{Descriptor, media_type};
 pub use digest::{Digest, DigestError};
-pub use manifest::{ImageIndex, ImageManifest, ManifestFormat, ManifestOrIndex};
+pub use manifest::{ImageIndex, ImageManifest, ManifestFormat, ManifestOrIndex, ParseError};
 pub use platform::{Platform, PlatformError};
 pub use reference::{DOCKER_HUB, Reference, ReferenceError};
+pub use tree::{DEEPEST, Document, ImageTree, Reach, TreeError};
 
 /// Reads JSON as registries serve it: `null` counts as absent (some write
 /// `"layers": null` or `"annotations": null`), unknown fields are kept out.
