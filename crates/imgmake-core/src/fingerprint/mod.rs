@@ -10,6 +10,8 @@
 //! counts. Receives values; reads no disk, environment or clock.
 
 mod cache_key;
+#[doc(hidden)]
+pub mod each_field;
 mod explanation;
 mod hasher;
 mod image;

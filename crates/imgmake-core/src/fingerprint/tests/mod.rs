@@ -1,5 +1,8 @@
 //! Keys: what they hold, and that they hold all of it.
 
+mod fields;
+mod pinned;
+
 use super::*;
 
 fn inputs(entries: &[(&'static str, &str, &str)]) -> Inputs {

@@ -1,0 +1,353 @@
+//! Every field of every type that has a fingerprint counts, or is listed as one that does not.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use imgmake_oci::image::{Digest, Healthcheck, ManifestFormat, Platform, Reference};
+use imgmake_oci::layer::{Compression, EntryKind, Timestamp};
+
+use crate::each_field;
+use crate::fingerprint::each_field::assert_all_differ;
+use crate::fingerprint::{
+    Inputs, build_settings, fingerprint_of, push_settings, run_settings, scan_settings,
+};
+use crate::manifest::*;
+
+fn at<T>(value: T) -> Spanned<T> {
+    let span = Span::new(1, 2);
+    Spanned { value, span }
+}
+
+fn texts(values: &[&str]) -> Vec<Spanned<String>> {
+    values.iter().map(|value| at(value.to_string())).collect()
+}
+
+fn text(value: &str) -> Spanned<String> {
+    at(value.to_string())
+}
+
+fn map(value: &str) -> BTreeMap<String, Spanned<String>> {
+    BTreeMap::from([("name".to_string(), text(value))])
+}
+
+#[test]
+fn of_values() {
+    each_field!(fingerprint_of, text("a"), Spanned { value: "b".to_string() }
+        ignoring { span: Span::new(3, 4) });
+    assert_all_differ(&[
+        CommandNode::Shell("a".into()),
+        CommandNode::Shell("b".into()),
+        CommandNode::Argv(vec!["a".into()]),
+        CommandNode::Argv(vec!["b".into()]),
+        CommandNode::Argv(vec!["a".into(), "b".into()]),
+        CommandNode::Argv(vec!["a b".into()]),
+    ]);
+    assert_all_differ(&[TarFormat::Docker, TarFormat::Oci]);
+    assert_all_differ(&[LoadInto::Docker, LoadInto::Podman]);
+    assert_all_differ(&[Publish::Each, Publish::Together]);
+    assert_all_differ(&[
+        ScannerNode::Builtin,
+        ScannerNode::Trivy,
+        ScannerNode::Grype,
+        ScannerNode::Command("a".into()),
+        ScannerNode::Command("b".into()),
+    ]);
+    let tar = TarOutput {
+        path: text("a.tar"),
+        format: TarFormat::Oci,
+    };
+    each_field!(
+        fingerprint_of,
+        tar,
+        TarOutput {
+            path: text("b.tar"),
+            format: TarFormat::Docker
+        }
+    );
+    let load = LoadNode {
+        into: LoadInto::Docker,
+        without: WithoutDaemon::Fail,
+    };
+    each_field!(fingerprint_of, load, LoadNode { into: LoadInto::Podman }
+        ignoring { without: WithoutDaemon::Note });
+    each_field!(
+        fingerprint_of,
+        FailOn::default(),
+        FailOn {
+            severity: Some("high".into()),
+            fixable: true,
+            unknown: true,
+        }
+    );
+    let ignore = IgnoreNode {
+        id: text("CVE-1"),
+        until: None,
+        reason: None,
+    };
+    each_field!(
+        fingerprint_of,
+        ignore,
+        IgnoreNode {
+            id: text("CVE-2"),
+            until: Some(text("2026-12-31")),
+            reason: Some("why".into()),
+        }
+    );
+}
+
+#[test]
+fn of_images() {
+    let digest = |text: &str| Digest::of(text.as_bytes());
+    assert_all_differ(&[digest("a"), digest("b")]);
+    let reference: Reference = "host/name".parse().unwrap();
+    each_field!(
+        fingerprint_of,
+        reference,
+        Reference {
+            registry: "other".into(),
+            repository: "other".into(),
+            tag: Some("1".into()),
+            digest: Some(digest("a")),
+        }
+    );
+    let platform = Platform::new("linux", "amd64", None);
+    each_field!(
+        fingerprint_of,
+        platform,
+        Platform {
+            architecture: "arm64".into(),
+            os: "other".into(),
+            os_version: Some("1".into()),
+            os_features: vec!["f".into()],
+            variant: Some("v8".into()),
+        }
+    );
+    assert_all_differ(&[ManifestFormat::Oci, ManifestFormat::Docker]);
+    each_field!(
+        fingerprint_of,
+        Healthcheck::default(),
+        Healthcheck {
+            test: vec!["NONE".into()],
+            interval: 1,
+            timeout: 1,
+            start_period: 1,
+            start_interval: 1,
+            retries: 1,
+        }
+    );
+}
+
+#[test]
+fn of_layers() {
+    assert_all_differ(&[
+        Compression::None,
+        Compression::Gzip { level: 1 },
+        Compression::Gzip { level: 2 },
+        Compression::Zstd { level: 1 },
+        Compression::Zstd { level: 2 },
+    ]);
+    each_field!(
+        fingerprint_of,
+        Timestamp::default(),
+        Timestamp {
+            seconds: 1,
+            nanos: 1
+        }
+    );
+    let target = |text: &str| text.as_bytes().to_vec();
+    assert_all_differ(&[
+        EntryKind::Directory,
+        EntryKind::File { size: 1 },
+        EntryKind::Symlink {
+            target: target("a"),
+        },
+        EntryKind::Symlink {
+            target: target("b"),
+        },
+        EntryKind::HardLink {
+            target: target("a"),
+        },
+        EntryKind::HardLink {
+            target: target("b"),
+        },
+        EntryKind::CharDevice { major: 1, minor: 2 },
+        EntryKind::CharDevice { major: 1, minor: 1 },
+        EntryKind::CharDevice { major: 2, minor: 2 },
+        EntryKind::BlockDevice { major: 1, minor: 2 },
+        EntryKind::BlockDevice { major: 1, minor: 1 },
+        EntryKind::BlockDevice { major: 2, minor: 2 },
+        EntryKind::Fifo,
+    ]);
+    let file = |size| fingerprint_of(&EntryKind::File { size });
+    assert_eq!(file(1), file(2), "the content's hash counts instead");
+}
+
+/// The key that settings alone give.
+fn key_by<T>(add: impl Fn(&mut Inputs, &T)) -> impl Fn(&T) -> crate::fingerprint::CacheKey {
+    move |target| {
+        let mut inputs = Inputs::new();
+        add(&mut inputs, target);
+        inputs.key()
+    }
+}
+
+#[test]
+fn of_run_targets() {
+    let run = RunTarget {
+        command: at(CommandNode::Shell("make".into())),
+        dir: None,
+        env: BTreeMap::new(),
+        inputs: Vec::new(),
+        outputs: Vec::new(),
+        timeout: None,
+    };
+    each_field!(key_by(run_settings), run, RunTarget {
+        command: at(CommandNode::Shell("make all".into())),
+        dir: Some(text("web")),
+        env: BTreeMap::from([("A".to_string(), "1".to_string())]),
+        outputs: texts(&["out"]),
+    } ignoring {
+        inputs: texts(&["src/**"]),
+        timeout: Some(Duration::from_secs(1)),
+    });
+}
+
+#[test]
+fn of_scan_targets() {
+    let scan = ScanTarget {
+        from: ScanFrom::Images(texts(&["app"])),
+        scanner: ScannerNode::Builtin,
+        fail_on: FailOn::default(),
+        ignores: Vec::new(),
+        ignore_files: Vec::new(),
+        vex_files: Vec::new(),
+        advisories: Vec::new(),
+        max_db_age: None,
+        reports: BTreeMap::new(),
+        timeout: None,
+    };
+    let ignore = IgnoreNode {
+        id: text("CVE-1"),
+        until: None,
+        reason: None,
+    };
+    each_field!(key_by(scan_settings), scan, ScanTarget {
+        scanner: ScannerNode::Trivy,
+        fail_on: FailOn { fixable: true, ..FailOn::default() },
+        ignores: vec![ignore],
+        max_db_age: Some(Duration::from_secs(1)),
+        reports: map("out/scan.json"),
+    } ignoring {
+        from: ScanFrom::Tar(text("a.tar")),
+        ignore_files: texts(&["a"]),
+        vex_files: texts(&["a"]),
+        advisories: texts(&["a"]),
+        timeout: Some(Duration::from_secs(1)),
+    });
+}
+
+#[test]
+fn of_push_targets() {
+    let push = PushTarget {
+        from: PushFrom::Tar {
+            path: text("a.tar"),
+            pick: None,
+        },
+        to: Vec::new(),
+        publish: Publish::Each,
+        write_digests: None,
+    };
+    let destination = Destination {
+        registries: texts(&["hub"]),
+        repository: None,
+        tags: Vec::new(),
+    };
+    each_field!(key_by(push_settings), push, PushTarget {
+        from: PushFrom::Tar { path: text("a.tar"), pick: Some("app".into()) },
+        publish: Publish::Together,
+        write_digests: Some(text("out/digests.json")),
+    } ignoring { to: vec![destination] });
+}
+
+#[test]
+fn of_build_targets() {
+    let limits = LimitsNode {
+        memory: Some(at(1)),
+        ..LimitsNode::default()
+    };
+    let tar = TarOutput {
+        path: text("a.tar"),
+        format: TarFormat::Oci,
+    };
+    let load = LoadNode {
+        into: LoadInto::Docker,
+        without: WithoutDaemon::Fail,
+    };
+    let recipe = |path: &str| RecipeNode::Dockerfile {
+        path: text(path),
+        stage: None,
+    };
+    let build = BuildTarget {
+        context: None,
+        recipe: recipe("Dockerfile"),
+        contexts: Vec::new(),
+        args: BTreeMap::new(),
+        labels: BTreeMap::new(),
+        annotations: BTreeMap::new(),
+        platforms: Vec::new(),
+        secrets: Vec::new(),
+        ssh: Vec::new(),
+        tags: Vec::new(),
+        tar: None,
+        layout: None,
+        load: Vec::new(),
+        format: ImageFormat::Oci,
+        compression: None,
+        compression_level: None,
+        network: None,
+        limits: LimitsNode::default(),
+        allow: Vec::new(),
+        add_hosts: BTreeMap::new(),
+        dns: Vec::new(),
+        dns_search: Vec::new(),
+        trust_ca: Vec::new(),
+        epoch: None,
+        also_stages: Vec::new(),
+        squash: false,
+        ignore_paths: Vec::new(),
+        no_cache: false,
+    };
+    each_field!(key_by(build_settings), build, BuildTarget {
+        tags: texts(&["app:1"]),
+        tar: Some(tar),
+        layout: Some(text("out")),
+        load: vec![load],
+        network: Some(text("none")),
+        allow: texts(&["security.insecure"]),
+        add_hosts: map("10.0.0.1"),
+    } ignoring {
+        // Inputs of the build itself, which has a test of its own.
+        context: Some(text("app")),
+        recipe: recipe("other.Dockerfile"),
+        contexts: vec![(text("base"), ContextNode::Target(text("base")))],
+        args: map("1"),
+        labels: map("1"),
+        annotations: map("1"),
+        platforms: texts(&["linux/arm64"]),
+        format: ImageFormat::Docker,
+        compression: Some(text("zstd")),
+        compression_level: Some(3),
+        epoch: Some(1),
+        also_stages: texts(&["test"]),
+        squash: true,
+        ignore_paths: texts(&["/tmp"]),
+        // Say nothing about the image.
+        secrets: texts(&["npm"]),
+        ssh: vec![(text("default"), None)],
+        limits: limits,
+        dns: texts(&["10.0.0.1"]),
+        dns_search: texts(&["example.com"]),
+        trust_ca: texts(&["ca.pem"]),
+        no_cache: true,
+    });
+}
