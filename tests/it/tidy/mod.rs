@@ -13,13 +13,14 @@ use source::{Source, root, sources};
 
 /// Every crate and the crates of ours that it may depend on: a new edge needs a reason, and never a
 /// cycle. The compiler holds the rest.
-const CRATES: [(&str, &[&str]); 12] = [
+const CRATES: [(&str, &[&str]); 13] = [
     ("imgmake-event", &[]),
     ("imgmake-guard", &["event"]),
     ("imgmake-oci", &["event", "guard"]),
     ("imgmake-dockerfile", &["guard"]),
     ("imgmake-sandbox", &["guard"]),
     ("imgmake-registry", &["event", "guard", "oci"]),
+    ("imgmake-registry-testkit", &["oci"]),
     ("imgmake-git", &["event", "guard", "registry"]),
     ("imgmake-core", &["event", "guard", "oci"]),
     (

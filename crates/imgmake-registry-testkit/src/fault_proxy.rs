@@ -1,0 +1,347 @@
+//! A server that a rule drives: it answers by itself, or stands before a registry and
+//! breaks what passes.
+//!
+//! One request per connection, so that each can be broken on its own.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::http::{self, Head, Response};
+use crate::server::Server;
+
+/// A request as it arrived, before its body.
+#[derive(Clone, Debug)]
+pub struct SeenRequest {
+    pub method: String,
+    pub target: String,
+    pub headers: Vec<(String, String)>,
+    /// How many requests with this method and target came before.
+    pub earlier: usize,
+    /// The host that was asked for, when this server played a proxy.
+    pub through: Option<String>,
+}
+
+impl SeenRequest {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        http::header(&self.headers, name)
+    }
+
+    /// `METHOD target`
+    pub fn line(&self) -> String {
+        format!("{} {}", self.method, self.target)
+    }
+
+    fn new(head: Head) -> SeenRequest {
+        SeenRequest {
+            method: head.method,
+            target: head.target,
+            headers: head.headers,
+            earlier: 0,
+            through: None,
+        }
+    }
+}
+
+/// Status, headers, body. A `Content-Length` among the headers replaces the body's own.
+pub type Reply = (u16, Vec<(String, String)>, Vec<u8>);
+
+/// What becomes of a request.
+pub enum Action {
+    Forward,
+    /// Forwards, and closes after so many bytes of the answer's body.
+    ForwardCut(usize),
+    /// Hands so many bytes of the body on, then closes both sides.
+    Swallow(usize),
+    Answer(Reply),
+    /// Reads the whole body (or so many bytes of it), then answers; `None` closes.
+    Read(usize, Box<dyn FnOnce(Vec<u8>) -> Option<Reply>>),
+    /// Says nothing until the peer goes away.
+    Stall,
+    /// Sends these bytes as they are, one by one with a pause where there is one, and closes.
+    Raw(Vec<u8>, Duration),
+    /// Sends these bytes as they are, then says nothing.
+    RawStall(Vec<u8>),
+    /// Hands everything on, and closes instead of answering.
+    Lose,
+    /// Reads nothing of the body until the peer goes away.
+    Unread,
+    /// Never says that a body is wanted, takes it all the same, then answers.
+    ReadUnasked(Reply),
+}
+
+pub fn reply(status: u16, headers: &[(&str, &str)], body: impl Into<Vec<u8>>) -> Reply {
+    let headers = headers
+        .iter()
+        .map(|(n, v)| ((*n).to_string(), (*v).to_string()))
+        .collect();
+    (status, headers, body.into())
+}
+
+pub fn answer(status: u16, headers: &[(&str, &str)], body: impl Into<Vec<u8>>) -> Action {
+    Action::Answer(reply(status, headers, body))
+}
+
+/// A plain HTTP server on loopback that follows a rule and remembers what it was asked.
+pub struct FaultProxy {
+    server: Server,
+    seen: Arc<Mutex<Vec<SeenRequest>>>,
+}
+
+impl FaultProxy {
+    /// `upstream` is the port on loopback that requests are forwarded to.
+    pub fn new(
+        upstream: Option<u16>,
+        rule: impl Fn(&SeenRequest) -> Action + Send + Sync + 'static,
+    ) -> FaultProxy {
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let noted = Arc::clone(&seen);
+        let server = Server::start(move |stream| serve(&stream, upstream, &noted, &rule));
+        FaultProxy { server, seen }
+    }
+
+    /// Forwards everything and remembers it.
+    pub fn watching(upstream: u16) -> FaultProxy {
+        FaultProxy::new(Some(upstream), |_| Action::Forward)
+    }
+
+    pub fn port(&self) -> u16 {
+        self.server.port()
+    }
+
+    /// `127.0.0.1:PORT`
+    pub fn host(&self) -> String {
+        format!("127.0.0.1:{}", self.port())
+    }
+
+    pub fn seen(&self) -> Vec<SeenRequest> {
+        lock(&self.seen).clone()
+    }
+
+    /// `METHOD target` of what came, without the probe of `/v2/`.
+    pub fn lines(&self) -> Vec<String> {
+        self.seen()
+            .iter()
+            .map(SeenRequest::line)
+            .filter(|line| line != "GET /v2/")
+            .collect()
+    }
+
+    pub fn forget(&self) {
+        lock(&self.seen).clear();
+    }
+}
+
+fn lock(seen: &Mutex<Vec<SeenRequest>>) -> std::sync::MutexGuard<'_, Vec<SeenRequest>> {
+    seen.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn serve(
+    stream: &TcpStream,
+    upstream: Option<u16>,
+    noted: &Mutex<Vec<SeenRequest>>,
+    rule: &(dyn Fn(&SeenRequest) -> Action + Send + Sync),
+) {
+    let Some((seen, reader)) = request(stream) else {
+        return;
+    };
+    let seen = {
+        let mut noted = lock(noted);
+        let earlier = noted.iter().filter(|s| s.line() == seen.line()).count();
+        let seen = SeenRequest { earlier, ..seen };
+        noted.push(seen.clone());
+        seen
+    };
+    let length = seen.header("Content-Length");
+    let length = length.and_then(|length| length.parse().ok()).unwrap_or(0);
+    let Ok(back) = stream.try_clone() else {
+        return;
+    };
+    let body = Incoming {
+        body: reader.take(length),
+        asked: seen.header("Expect").is_some(),
+        back,
+    };
+    let action = rule(&seen);
+    let mut exchange = Exchange {
+        stream,
+        seen,
+        body,
+        length,
+        upstream,
+    };
+    exchange.act(action);
+}
+
+/// The head of a request; of the one inside, where this server plays a proxy.
+fn request(stream: &TcpStream) -> Option<(SeenRequest, BufReader<TcpStream>)> {
+    let mut reader = BufReader::new(stream.try_clone().ok()?);
+    let head = Head::read(&mut reader)?;
+    if head.method != "CONNECT" {
+        return Some((SeenRequest::new(head), reader));
+    }
+    // A proxy that is every host there is, in clear: TLS is refused.
+    let (host, port) = head.target.rsplit_once(':')?;
+    let status = if port == "443" { "403 No" } else { "200 OK" };
+    let through = Some(host.to_string());
+    let text = format!("HTTP/1.1 {status}\r\n\r\n");
+    { stream }.write_all(text.as_bytes()).ok()?;
+    let inner = SeenRequest::new(Head::read(&mut reader)?);
+    Some((SeenRequest { through, ..inner }, reader))
+}
+
+/// One request on its way.
+struct Exchange<'a> {
+    stream: &'a TcpStream,
+    seen: SeenRequest,
+    body: Incoming,
+    length: u64,
+    upstream: Option<u16>,
+}
+
+impl Exchange<'_> {
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::Forward => self.forward(usize::MAX),
+            Action::ForwardCut(most) => self.forward(most),
+            Action::Swallow(most) => {
+                let mut to = self.open();
+                drop(std::io::copy(
+                    &mut self.body.by_ref().take(most as u64),
+                    &mut to,
+                ));
+            }
+            Action::Answer(reply) => {
+                // Who asks first is told without sending.
+                if !self.body.asked {
+                    self.read_to_end();
+                }
+                self.answer(reply);
+            }
+            Action::Raw(bytes, pause) => {
+                self.read_to_end();
+                drip(self.stream, &bytes, pause);
+            }
+            Action::RawStall(bytes) => {
+                self.read_to_end();
+                drip(self.stream, &bytes, Duration::ZERO);
+                wait_for_the_end(self.stream);
+            }
+            Action::Unread => {
+                drop(self.body.read(&mut [0; 1]));
+                while !is_gone(self.stream) {
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+            }
+            Action::ReadUnasked(reply) => {
+                self.body.asked = false;
+                self.read_to_end();
+                self.answer(reply);
+            }
+            Action::Lose => {
+                let mut to = self.open();
+                drop(std::io::copy(&mut self.body, &mut to));
+                drop(to.read(&mut [0; 1]));
+            }
+            Action::Read(most, then) => {
+                let mut bytes = Vec::new();
+                drop(self.body.by_ref().take(most as u64).read_to_end(&mut bytes));
+                if let Some(reply) = then(bytes) {
+                    self.answer(reply);
+                }
+            }
+            Action::Stall => {
+                self.read_to_end();
+                wait_for_the_end(self.stream);
+            }
+        }
+    }
+
+    fn read_to_end(&mut self) {
+        drop(std::io::copy(&mut self.body, &mut std::io::sink()));
+    }
+
+    fn answer(&self, (status, headers, body): Reply) {
+        let response = Response {
+            status,
+            headers,
+            body,
+        };
+        // The peer may have gone.
+        drop(response.write(self.stream, &self.seen.method, true));
+    }
+
+    /// A connection to the registry behind, with the head sent.
+    fn open(&self) -> TcpStream {
+        let port = self
+            .upstream
+            .expect("a rule forwards only where there is a registry behind");
+        let mut to = TcpStream::connect(("127.0.0.1", port)).expect("the registry behind is up");
+        let mut text = format!("{} HTTP/1.1\r\nConnection: close\r\n", self.seen.line());
+        let own = ["connection", "content-length", "expect"];
+        for (name, value) in &self.seen.headers {
+            if !own.contains(&name.to_ascii_lowercase().as_str()) {
+                text.push_str(&format!("{name}: {value}\r\n"));
+            }
+        }
+        text.push_str(&format!("Content-Length: {}\r\n\r\n", self.length));
+        // One that has gone is seen by whoever reads its answer.
+        drop(to.write_all(text.as_bytes()));
+        to
+    }
+
+    fn forward(&mut self, most: usize) {
+        let mut to = self.open();
+        drop(std::io::copy(&mut self.body, &mut to));
+        let mut from = BufReader::new(to);
+        let mut back = self.stream;
+        loop {
+            let mut line = String::new();
+            if from.read_line(&mut line).unwrap_or(0) == 0 {
+                return;
+            }
+            drop(back.write_all(line.as_bytes()));
+            if line == "\r\n" {
+                break;
+            }
+        }
+        drop(std::io::copy(&mut from.take(most as u64), &mut back));
+    }
+}
+
+fn drip(mut stream: &TcpStream, bytes: &[u8], pause: Duration) {
+    let size = if pause.is_zero() { bytes.len() } else { 1 };
+    for part in bytes.chunks(size.max(1)) {
+        drop(stream.write_all(part));
+        std::thread::sleep(pause);
+    }
+}
+
+fn wait_for_the_end(mut stream: &TcpStream) {
+    drop(stream.read(&mut [0]));
+}
+
+/// The peer closed, whatever it sent before.
+fn is_gone(stream: &TcpStream) -> bool {
+    use rustix::event::{PollFd, PollFlags, Timespec};
+    let now = Timespec::default();
+    let mut polled = [PollFd::new(stream, PollFlags::RDHUP)];
+    rustix::event::poll(&mut polled, Some(&now)).is_ok_and(|events| events > 0)
+}
+
+/// A body; who waits for the word to send it gets that with the first read.
+struct Incoming {
+    body: std::io::Take<BufReader<TcpStream>>,
+    asked: bool,
+    back: TcpStream,
+}
+
+impl Read for Incoming {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        if std::mem::take(&mut self.asked) {
+            self.back.write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
+        }
+        self.body.read(buffer)
+    }
+}
