@@ -125,7 +125,6 @@ pub fn parse(runner: &TargetRunner<'_>, reference: &Spanned<String>) -> Result<R
 /// What a remote name stands for now.
 pub fn remote_digest(
     runner: &TargetRunner<'_>,
-    name: &str,
     reference: &Spanned<String>,
 ) -> Result<String, Failure> {
     let parsed = parse(runner, reference)?;
@@ -137,7 +136,6 @@ pub fn remote_digest(
         .client()?
         .head(&parsed)
         .map_err(|error| failure(error.into()))?;
-    tracing::debug!(target = name, %parsed, "was looked up");
     match found {
         Some(descriptor) => Ok(descriptor.digest.to_string()),
         None => Err(Failure::new(

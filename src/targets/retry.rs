@@ -22,9 +22,8 @@ pub fn after_damage<T>(
         let result = act();
         warn(runner, id);
         match result {
-            Err(failure) if removed() > before && failure.kind != FailureKind::Cancelled => {
-                tracing::debug!("tried again, since damage was removed: {}", failure.message);
-            }
+            // Damage was removed: what is missing now is made again.
+            Err(failure) if removed() > before && failure.kind != FailureKind::Cancelled => {}
             result => return result,
         }
     }

@@ -203,7 +203,7 @@ impl Drop for Member {
                 _ => return,
             }
         }
-        tracing::debug!("the control group {} is still in use", self.path.display());
+        // Still in use: the next helper removes it.
     }
 }
 

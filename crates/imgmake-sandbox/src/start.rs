@@ -78,13 +78,8 @@ pub fn start(program: &Path, plan: &Plan, limits: &Limits) -> Result<Running> {
         let (gone, control) = (running.gone.try_clone()?, running.control.try_clone()?);
         running.watching = Some(watch.start(pid, gone, control)?);
     }
-    running.devices = match DeviceGroup::new(plan, unified) {
-        Ok(group) => Some(group),
-        Err(error) => {
-            tracing::debug!("no device controller: {error}");
-            None
-        }
-    };
+    // Where there is no device controller, `nodev` and the capabilities hold alone; `doctor` says so.
+    running.devices = DeviceGroup::new(plan, unified).ok();
     let join = running.devices.as_ref().and_then(DeviceGroup::join);
     let encoded = postcard::to_stdvec(&(plan, join)).context("cannot describe the sandbox")?;
     let length = u32::try_from(encoded.len()).context("the sandbox's description is too long")?;

@@ -82,7 +82,7 @@ fn add_inputs(task: &PushTask<'_>, inputs: &mut Inputs) -> Result<(), Failure> {
         PushFrom::Images(_) => {}
         PushFrom::Tar { path, pick: _ } => archives::add(task.runner, path, inputs)?,
         PushFrom::Image(reference) => {
-            let digest = images::remote_digest(task.runner, task.name, reference)?;
+            let digest = images::remote_digest(task.runner, reference)?;
             inputs.value("image", &reference.value, digest.as_bytes());
         }
         PushFrom::Stored(name) => inputs.value(
@@ -117,7 +117,6 @@ fn images(task: &PushTask<'_>, upstream: &Upstream<'_>) -> Result<Vec<Image>, Fa
         PushFrom::Image(reference) => {
             let from = images::parse(runner, reference)?;
             let root = images::fetch_manifests(runner, &from)?;
-            tracing::debug!(target = task.name, from = %from, "copies from a registry");
             Ok(vec![Image {
                 root,
                 sources: vec![from],
@@ -158,11 +157,6 @@ fn verify_tag(
         .cancel
         .check()
         .map_err(|_| Failure::new(FailureKind::Cancelled, "stopped"))?;
-    tracing::debug!(
-        target = task.name,
-        reference,
-        "looks whether it is still there"
-    );
     match task.runner.tools.client()?.head(&parsed) {
         Ok(Some(found)) if found.digest.as_str() == digest => Ok(None),
         Ok(Some(_)) => Ok(Some(format!("{reference} now points to another digest"))),

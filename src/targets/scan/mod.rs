@@ -119,7 +119,7 @@ fn add_inputs(task: &ScanTask<'_>, inputs: &mut Inputs) -> Result<(), Failure> {
         ScanFrom::Images(_) => {}
         ScanFrom::Tar(path) => archives::add(task.runner, path, inputs)?,
         ScanFrom::Image(reference) => {
-            let digest = images::remote_digest(task.runner, task.name, reference)?;
+            let digest = images::remote_digest(task.runner, reference)?;
             inputs.value("image", &reference.value, digest.as_bytes());
         }
     }
