@@ -39,7 +39,7 @@
 //! | `stale` | what makes a build stale, setting by setting |
 //! | `stores` | where a store can be: volumes, read-only directories, file systems without modes |
 //! | `platforms` | other platforms: RUN by an emulator, the rest without |
-//! | `tidy` | which room of `src/` may know which |
+//! | `tidy` | which crate may know which, no cycles of files, where effects are |
 //! | `sandbox` | RUN in every kind of isolation |
 //! | `secrets` | no password is in anything that is printed, written, built or started |
 //! | `repositories` | what is cloned is what git clones; hostile trees and servers lead nowhere |
