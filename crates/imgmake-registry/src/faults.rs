@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::testing::{
-    Act, Between, Registry, Seen, Shelf, answer, client, client_with, free_port, job, noise,
-    options, reply,
+    Action, FaultProxy, Registry, SeenRequest, Shelf, answer, client, client_with, free_port, job,
+    options, random_bytes, reply, start_registry,
 };
 use super::{
     Auth, Client, ClientOptions, Failure, HostSettings, MirrorFallback, OperationContext, Secret,
@@ -14,13 +14,13 @@ use super::{
 use imgmake_event::{Cancel, Event, Events};
 use imgmake_oci::image::{Descriptor, Digest, Reference};
 
-fn is_blob_get(seen: &Seen) -> bool {
+fn is_blob_get(seen: &SeenRequest) -> bool {
     seen.method == "GET" && seen.target.contains("/blobs/sha256")
 }
 
 /// A registry that holds one blob in `app`.
 fn holding(bytes: &[u8]) -> (Registry, Descriptor) {
-    let registry = Registry::start();
+    let registry = start_registry();
     let here = Shelf::new();
     let image = here.image("linux/amd64", &[bytes.to_vec()]);
     client()
@@ -33,16 +33,16 @@ fn holding(bytes: &[u8]) -> (Registry, Descriptor) {
     (registry, Descriptor::of("application/octet-stream", bytes))
 }
 
-fn app(between: &Between) -> Reference {
+fn app(between: &FaultProxy) -> Reference {
     format!("{}/app:1", between.host()).parse().unwrap()
 }
 
 #[test]
 fn a_download_that_breaks_goes_on_where_it_stopped() {
-    let (registry, blob) = holding(&noise(20, 900_000));
-    let between = Between::new(Some(registry.port), |seen| match seen.earlier {
-        0..3 if is_blob_get(seen) => Act::ForwardCut(250_000),
-        _ => Act::Forward,
+    let (registry, blob) = holding(&random_bytes(20, 900_000));
+    let between = FaultProxy::new(Some(registry.port()), |seen| match seen.earlier {
+        0..3 if is_blob_get(seen) => Action::ForwardCut(250_000),
+        _ => Action::Forward,
     });
     let shelf = Shelf::new();
     client()
@@ -67,9 +67,9 @@ fn a_download_that_breaks_goes_on_where_it_stopped() {
 
 #[test]
 fn a_server_without_ranges_sends_all_again_and_the_known_part_is_skipped() {
-    let bytes = noise(21, 300_000);
+    let bytes = random_bytes(21, 300_000);
     let blob = Descriptor::of("x", &bytes);
-    let between = Between::new(None, move |seen| match (is_blob_get(seen), seen.earlier) {
+    let between = FaultProxy::new(None, move |seen| match (is_blob_get(seen), seen.earlier) {
         (true, 0) => {
             let length = bytes.len().to_string();
             answer(
@@ -98,7 +98,7 @@ fn bytes_that_are_not_the_blob_never_reach_the_store() {
     let blob = Descriptor::of("x", b"right");
     for wrong in [&b"wrong"[..], b"longer than right"] {
         let body = wrong.to_vec();
-        let between = Between::new(None, move |_| answer(200, &[], body.clone()));
+        let between = FaultProxy::new(None, move |_| answer(200, &[], body.clone()));
         let shelf = Shelf::new();
         let error = client()
             .pull_blob(
@@ -111,7 +111,7 @@ fn bytes_that_are_not_the_blob_never_reach_the_store() {
         assert_eq!(error.failure(), Failure::Invalid, "{error}");
         assert!(!shelf.store.has(&blob.digest) && !shelf.store.has(&Digest::of(wrong)));
     }
-    let between = Between::new(None, |_| answer(200, &[], "shrt"));
+    let between = FaultProxy::new(None, |_| answer(200, &[], "shrt"));
     let error = client()
         .pull_blob(
             &app(&between),
@@ -125,7 +125,7 @@ fn bytes_that_are_not_the_blob_never_reach_the_store() {
 
 #[test]
 fn a_manifest_that_is_not_its_digest_is_refused() {
-    let between = Between::new(None, |_| {
+    let between = FaultProxy::new(None, |_| {
         answer(
             200,
             &[("Content-Type", "application/vnd.oci.image.manifest.v1+json")],
@@ -138,17 +138,17 @@ fn a_manifest_that_is_not_its_digest_is_refused() {
         error.to_string().contains("sent a manifest with digest"),
         "{error}"
     );
-    let large = Between::new(None, |_| answer(200, &[], vec![b' '; (4 << 20) + 1]));
+    let large = FaultProxy::new(None, |_| answer(200, &[], vec![b' '; (4 << 20) + 1]));
     let error = client().manifest(&app(&large)).unwrap_err();
     assert!(error.to_string().contains("larger than 4 MiB"), "{error}");
 }
 
 #[test]
 fn a_silent_connection_is_left_and_tried_again() {
-    let (registry, blob) = holding(&noise(22, 1000));
-    let between = Between::new(Some(registry.port), |seen| match seen.earlier {
-        0 if is_blob_get(seen) => Act::Stall,
-        _ => Act::Forward,
+    let (registry, blob) = holding(&random_bytes(22, 1000));
+    let between = FaultProxy::new(Some(registry.port()), |seen| match seen.earlier {
+        0 if is_blob_get(seen) => Action::Stall,
+        _ => Action::Forward,
     });
     let client = Client::new(ClientOptions {
         idle_timeout: Duration::from_millis(300),
@@ -174,17 +174,17 @@ fn transient_errors_are_retried_and_retry_after_is_honoured_in_both_forms() {
     };
     let soon = date(1);
     let (registry, _) = holding(b"x");
-    let between = Between::new(Some(registry.port), move |seen| {
+    let between = FaultProxy::new(Some(registry.port()), move |seen| {
         match (seen.target.as_str(), seen.earlier) {
-            ("/v2/", _) => Act::Forward,
+            ("/v2/", _) => Action::Forward,
             (_, 0) => answer(429, &[("Retry-After", "1")], "too many requests"),
             (_, 1) => answer(503, &[("Retry-After", soon.as_str())], ""),
             (_, 2) => answer(500, &[], "<html>oops</html>"),
-            _ => Act::Forward,
+            _ => Action::Forward,
         }
     });
     assert!(client().head(&app(&between)).unwrap().is_some());
-    let patient = Between::new(None, |_| {
+    let patient = FaultProxy::new(None, |_| {
         answer(429, &[("Retry-After", "86400")], "come back tomorrow")
     });
     let error = client().manifest(&app(&patient)).unwrap_err();
@@ -203,7 +203,7 @@ fn what_will_not_change_is_asked_once() {
         (404, Failure::Missing),
         (400, Failure::Refused),
     ] {
-        let between = Between::new(None, move |_| answer(status, &[], ""));
+        let between = FaultProxy::new(None, move |_| answer(status, &[], ""));
         let error = client().manifest(&app(&between)).unwrap_err();
         assert_eq!(error.failure(), failure);
         assert_eq!(between.lines().len(), 1, "{status}");
@@ -212,11 +212,11 @@ fn what_will_not_change_is_asked_once() {
 
 #[test]
 fn a_credential_is_dropped_on_a_redirect_to_another_host() {
-    let bytes = noise(23, 5000);
+    let bytes = random_bytes(23, 5000);
     let blob = Descriptor::of("x", &bytes);
-    let elsewhere = Between::new(None, move |_| answer(200, &[], bytes.clone()));
+    let elsewhere = FaultProxy::new(None, move |_| answer(200, &[], bytes.clone()));
     let location = format!("http://{}/signed?x=1", elsewhere.host());
-    let between = Between::new(None, move |seen| {
+    let between = FaultProxy::new(None, move |seen| {
         if seen.header("Authorization").is_none() {
             return answer(401, &[("WWW-Authenticate", "Basic realm=\"r\"")], "");
         }
@@ -258,11 +258,11 @@ fn a_credential_is_dropped_on_a_redirect_to_another_host() {
 
 #[test]
 fn an_upload_follows_a_307_with_its_body() {
-    let registry = Registry::start();
+    let registry = start_registry();
     let host = registry.host();
     let here = Shelf::new();
-    let image = here.image("linux/amd64", &[noise(24, 400_000)]);
-    let between = Between::new(Some(registry.port), move |seen| {
+    let image = here.image("linux/amd64", &[random_bytes(24, 400_000)]);
+    let between = FaultProxy::new(Some(registry.port()), move |seen| {
         match seen.method.as_str() {
             // The registry itself is another host, which needs no credential here.
             "PUT" if seen.target.contains("/blobs/") => answer(
@@ -270,7 +270,7 @@ fn an_upload_follows_a_307_with_its_body() {
                 &[("Location", format!("http://{host}{}", seen.target).as_str())],
                 "",
             ),
-            _ => Act::Forward,
+            _ => Action::Forward,
         }
     });
     let name = format!("{}/app:1", between.host());
@@ -285,21 +285,21 @@ fn an_upload_follows_a_307_with_its_body() {
 
 #[test]
 fn an_upload_that_breaks_restarts_where_its_status_is_lost() {
-    let registry = Registry::start();
+    let registry = start_registry();
     let here = Shelf::new();
-    let image = here.image("linux/amd64", &[noise(25, 2_000_000)]);
+    let image = here.image("linux/amd64", &[random_bytes(25, 2_000_000)]);
     let cuts = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&cuts);
-    let between = Between::new(Some(registry.port), move |seen| {
+    let between = FaultProxy::new(Some(registry.port()), move |seen| {
         let body =
             matches!(seen.method.as_str(), "PUT" | "PATCH") && seen.target.contains("/blobs/");
         if body
             && seen.header("Content-Length") != Some("0")
             && counted.fetch_add(1, Ordering::SeqCst) < 2
         {
-            return Act::Swallow(700_000);
+            return Action::Swallow(700_000);
         }
-        Act::Forward
+        Action::Forward
     });
     let name = format!("{}/app:1", between.host());
     client()
@@ -322,76 +322,12 @@ fn an_upload_that_breaks_restarts_where_its_status_is_lost() {
     assert!(cuts.load(Ordering::SeqCst) >= 2);
 }
 
-/// A registry that keeps one upload in memory and can resume it.
-fn resuming(cut_at: usize, content: Arc<Mutex<Vec<u8>>>) -> Between {
-    Between::new(None, move |seen| {
-        let held = Arc::clone(&content);
-        let location = ("Location", "/v2/app/blobs/uploads/1?state=a%2Fb");
-        match seen.method.as_str() {
-            "HEAD" => answer(404, &[], ""),
-            "POST" => answer(202, &[location], ""),
-            "GET" => {
-                let length = held.lock().unwrap().len();
-                let range = format!("0-{}", length.saturating_sub(1));
-                answer(204, &[location, ("Range", range.as_str())], "")
-            }
-            _ if !seen.target.contains("state=a%2Fb") => answer(404, &[], "the state is lost"),
-            "PUT" if seen.header("Content-Length") == Some("0") => answer(201, &[], ""),
-            "PUT" if !seen.target.contains("&digest=sha256:") => answer(400, &[], "no digest"),
-            _ if seen.earlier == 0 => Act::Read(
-                cut_at,
-                Box::new(move |bytes| {
-                    held.lock().unwrap().extend(bytes);
-                    None
-                }),
-            ),
-            _ => Act::Read(
-                usize::MAX,
-                Box::new(move |bytes| {
-                    held.lock().unwrap().extend(bytes);
-                    Some(reply(202, &[location], ""))
-                }),
-            ),
-        }
-    })
-}
-
-#[test]
-fn an_upload_that_breaks_goes_on_from_its_status() {
-    let here = Shelf::new();
-    let bytes = noise(26, 1_000_000);
-    let blob = here.blob("x", &bytes);
-    let content = Arc::new(Mutex::new(Vec::new()));
-    let between = resuming(400_000, Arc::clone(&content));
-    let client = client();
-    let session = client.session(&app(&between));
-    let upload = super::upload::Upload {
-        session: &session,
-        repository: "app",
-        blob: &blob,
-        store: &here.store,
-        work: &OperationContext::background(),
-    };
-    upload.mount_or_send(&[]).unwrap();
-    assert!(*content.lock().unwrap() == bytes);
-    let patched = between
-        .seen()
-        .into_iter()
-        .find(|s| s.method == "PATCH")
-        .unwrap();
-    let range = patched.header("Content-Range").unwrap();
-    assert!(
-        range.ends_with("-999999") && !range.starts_with("0-"),
-        "{range}"
-    );
-}
-
 #[test]
 fn a_refused_mount_is_an_upload() {
-    let registry = Registry::start();
+    let registry = start_registry();
     let here = Shelf::new();
-    let image = here.image("linux/amd64", &[noise(27, 10_000)]);
-    let between = Between::new(Some(registry.port), |seen| {
+    let image = here.image("linux/amd64", &[random_bytes(27, 10_000)]);
+    let between = FaultProxy::new(Some(registry.port()), |seen| {
         if seen.target.contains("mount=") {
             return answer(
                 403,
@@ -399,7 +335,7 @@ fn a_refused_mount_is_an_upload() {
                 r#"{"errors":[{"code":"DENIED","message":"no mounts"}]}"#,
             );
         }
-        Act::Forward
+        Action::Forward
     });
     let mut job = job(&format!("{}/app:1", between.host()), &image);
     job.sources = vec![format!("{}/base", between.host()).parse().unwrap()];
@@ -411,16 +347,19 @@ fn a_refused_mount_is_an_upload() {
 
 #[test]
 fn a_broken_connection_anywhere_in_a_push_is_survived() {
-    let registry = Registry::start();
+    let registry = start_registry();
     let here = Shelf::new();
-    let image = here.image("linux/amd64", &[noise(28, 50_000), noise(29, 50_000)]);
+    let image = here.image(
+        "linux/amd64",
+        &[random_bytes(28, 50_000), random_bytes(29, 50_000)],
+    );
     let turn = Arc::new(AtomicUsize::new(0));
-    let between = Between::new(Some(registry.port), move |_| {
+    let between = FaultProxy::new(Some(registry.port()), move |_| {
         // About every fourth request, in no rhythm that a retry could fall into.
         let turn = turn.fetch_add(1, Ordering::SeqCst) as u32;
         match turn.wrapping_mul(2_654_435_761) >> 30 {
-            2 => Act::Swallow(0),
-            _ => Act::Forward,
+            2 => Action::Swallow(0),
+            _ => Action::Forward,
         }
     });
     let client = Client::new(ClientOptions {
@@ -440,9 +379,9 @@ fn a_broken_connection_anywhere_in_a_push_is_survived() {
 
 #[test]
 fn a_cancelled_push_stops_between_blocks() {
-    let registry = Registry::start();
+    let registry = start_registry();
     let here = Shelf::new();
-    let image = here.image("linux/amd64", &[noise(30, 8_000_000)]);
+    let image = here.image("linux/amd64", &[random_bytes(30, 8_000_000)]);
     let cancel = Cancel::default();
     let told = cancel.clone();
     let work = OperationContext {
@@ -465,8 +404,8 @@ fn a_cancelled_push_stops_between_blocks() {
 #[test]
 fn identity_tokens_are_spent_by_post_and_by_get_where_there_is_no_post() {
     let served = |post: bool| {
-        let tokens = Between::new(None, move |seen| match seen.method.as_str() {
-            "POST" if post => Act::Read(
+        let tokens = FaultProxy::new(None, move |seen| match seen.method.as_str() {
+            "POST" if post => Action::Read(
                 usize::MAX,
                 Box::new(|body| {
                     let body = String::from_utf8(body).unwrap();
@@ -486,7 +425,7 @@ fn identity_tokens_are_spent_by_post_and_by_get_where_there_is_no_post() {
             r#"Bearer realm="http://{}/token",service="s""#,
             tokens.host()
         );
-        let registry = Between::new(None, move |seen| match seen.header("Authorization") {
+        let registry = FaultProxy::new(None, move |seen| match seen.header("Authorization") {
             Some("Bearer good") => answer(200, &[], r#"{"schemaVersion":2,"manifests":[]}"#),
             _ => answer(401, &[("WWW-Authenticate", realm.as_str())], ""),
         });
@@ -510,13 +449,13 @@ fn identity_tokens_are_spent_by_post_and_by_get_where_there_is_no_post() {
 
 #[test]
 fn a_mirror_is_asked_first_and_the_registry_when_it_fails() {
-    let (registry, blob) = holding(&noise(35, 20_000));
-    let origin = Between::watching(&registry);
-    let mirror = Between::new(Some(registry.port), |seen| {
+    let (registry, blob) = holding(&random_bytes(35, 20_000));
+    let origin = FaultProxy::watching(registry.port());
+    let mirror = FaultProxy::new(Some(registry.port()), |seen| {
         if is_blob_get(seen) {
             answer(404, &[], "")
         } else {
-            Act::Forward
+            Action::Forward
         }
     });
     let warnings = Arc::new(Mutex::new(Vec::new()));

@@ -10,7 +10,9 @@ use super::challenge::Bearer;
 use super::credentials::Credential;
 use super::endpoint::{Declared, Endpoint};
 use super::session::Session;
-use super::testing::{Act, Between, Seen, Shelf, answer, everywhere, job, noise, options, reply};
+use super::testing::{
+    Action, FaultProxy, SeenRequest, Shelf, answer, everywhere, job, options, random_bytes, reply,
+};
 use super::{Auth, Client, HostSettings, OperationContext, RegistryError, Secret};
 
 const HOME: &str = "reg.example";
@@ -25,8 +27,8 @@ fn basic() -> String {
 
 /// A registry that sends to its token server, and does what `own` says to whoever
 /// brings a token; every other host asks for a password.
-fn world(own: impl Fn(&Seen) -> Act + Send + Sync + 'static) -> Between {
-    Between::new(None, move |seen| match seen.through.as_deref() {
+fn world(own: impl Fn(&SeenRequest) -> Action + Send + Sync + 'static) -> FaultProxy {
+    FaultProxy::new(None, move |seen| match seen.through.as_deref() {
         Some(TOKENS) if seen.header("Authorization") == Some(&basic()) => answer(
             200,
             &[],
@@ -43,7 +45,7 @@ fn world(own: impl Fn(&Seen) -> Act + Send + Sync + 'static) -> Between {
 }
 
 /// Asks for everything that a client might have.
-fn grab(_: &Seen) -> Act {
+fn grab(_: &SeenRequest) -> Action {
     let bearer = format!(r#"Bearer realm="http://{EVIL}/token",service="reg""#);
     let wanted = [
         ("WWW-Authenticate", r#"Basic realm="x""#),
@@ -52,7 +54,7 @@ fn grab(_: &Seen) -> Act {
     answer(401, &wanted, "")
 }
 
-fn client(world: &Between, mirrors: &[&str]) -> Client {
+fn client(world: &FaultProxy, mirrors: &[&str]) -> Client {
     let host = HostSettings {
         prefix: HOME.into(),
         auth: Auth::Basic {
@@ -67,7 +69,7 @@ fn client(world: &Between, mirrors: &[&str]) -> Client {
 }
 
 /// Nobody has seen more than is theirs, and the evil one was really asked.
-fn nothing_leaked(world: &Between) {
+fn nothing_leaked(world: &FaultProxy) {
     let mut evil = 0;
     for seen in world.seen() {
         let text = format!("{} {:?}", seen.target, seen.headers);
@@ -125,7 +127,7 @@ fn uploads_that_are_sent_elsewhere_carry_the_bytes_and_no_credential() {
             ),
         });
         let shelf = Shelf::new();
-        let image = shelf.image("linux/amd64", &[noise(1, 1000)]);
+        let image = shelf.image("linux/amd64", &[random_bytes(1, 1000)]);
         let job = job(&format!("{HOME}/app:1"), &image);
         client(&world, &[])
             .push(&job, &shelf.store, &OperationContext::background())
@@ -157,7 +159,7 @@ fn a_mirror_gets_its_own_credentials_and_not_those_of_whom_it_mirrors() {
 
 #[test]
 fn a_token_server_that_redirects_is_not_followed() {
-    let world = Between::new(None, |seen| match seen.through.as_deref() {
+    let world = FaultProxy::new(None, |seen| match seen.through.as_deref() {
         Some(TOKENS) => answer(307, &[("Location", &format!("http://{EVIL}/token"))], ""),
         Some(HOME) => {
             let realm = format!(r#"Bearer realm="http://{TOKENS}/token""#);
@@ -177,7 +179,7 @@ fn a_token_server_that_redirects_is_not_followed() {
 
 #[test]
 fn a_token_goes_to_the_registry_that_wanted_it_and_to_no_other_port_of_it() {
-    let world = Between::new(None, |seen| {
+    let world = FaultProxy::new(None, |seen| {
         let port = seen.header("Host").unwrap_or("").to_string();
         match seen.through.as_deref() {
             Some(HOME) if port.ends_with(":8080") => grab(seen),
@@ -189,7 +191,7 @@ fn a_token_goes_to_the_registry_that_wanted_it_and_to_no_other_port_of_it() {
         }
     });
     manifest(&client(&world, &[]));
-    let other: Vec<Seen> = world
+    let other: Vec<SeenRequest> = world
         .seen()
         .into_iter()
         .filter(|seen| seen.header("Host").is_some_and(|h| h.ends_with(":8080")))
@@ -248,7 +250,7 @@ fn realms_that_hide_where_they_lead_or_lead_here_are_refused() {
         realm: "http://127.0.0.1:5001/token".into(),
         ..Bearer::default()
     };
-    let world = Between::new(None, |_| answer(200, &[], ""));
+    let world = FaultProxy::new(None, |_| answer(200, &[], ""));
     session(&world.host()).realm(&local, &ann).unwrap();
 }
 
@@ -268,7 +270,7 @@ fn many_challenges_and_enormous_ones_do_no_harm() {
     ];
     for (header, lets_in) in cases {
         let shown: String = header.chars().take(40).collect();
-        let world = Between::new(None, move |seen| match seen.through.as_deref() {
+        let world = FaultProxy::new(None, move |seen| match seen.through.as_deref() {
             Some(TOKENS) if seen.target.starts_with("/token") => {
                 answer(200, &[], format!(r#"{{"token":"{TOKEN}"}}"#))
             }
@@ -295,10 +297,10 @@ fn a_server_that_repeats_what_it_was_sent_tells_nobody_else() {
     });
     let mut told = vec![manifest(&client(&quoting, &[]))];
     for user in ["ann", "<token>"] {
-        let world = Between::new(None, |seen| match seen.through.as_deref() {
+        let world = FaultProxy::new(None, |seen| match seen.through.as_deref() {
             Some(TOKENS) => {
                 let proof = seen.header("Authorization").unwrap_or("").to_string();
-                Act::Read(
+                Action::Read(
                     usize::MAX,
                     Box::new(move |body| {
                         let body = String::from_utf8(body).unwrap();
@@ -347,7 +349,7 @@ fn an_entry_for_one_host_is_for_no_other() {
     .unwrap();
     let asked = Arc::new(Mutex::new(0));
     let count = Arc::clone(&asked);
-    let world = Between::new(None, move |seen| {
+    let world = FaultProxy::new(None, move |seen| {
         *count.lock().unwrap() += 1;
         assert!(seen.header("Authorization").is_none(), "{seen:?}");
         answer(401, &[("WWW-Authenticate", "Basic realm=\"r\"")], "")

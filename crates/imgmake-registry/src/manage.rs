@@ -177,14 +177,15 @@ pub(super) fn next_page(link: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{Between, Registry, Shelf, answer, client, job, noise, options};
-    use super::super::trials::tokens::{LONG, guarded};
+    use super::super::testing::{
+        FaultProxy, Shelf, answer, client, job, options, random_bytes, start_registry,
+    };
     use super::*;
     use crate::{ClientOptions, OperationContext};
 
     #[test]
     fn tags_are_listed_page_by_page() {
-        let between = Between::new(None, |seen| {
+        let between = FaultProxy::new(None, |seen| {
             if seen.target.contains("last=b") {
                 return answer(200, &[], r#"{"name":"a","tags":["c"]}"#);
             }
@@ -193,16 +194,16 @@ mod tests {
         });
         let of = format!("{}/a", between.host()).parse().unwrap();
         assert_eq!(client().tags(&of).unwrap(), ["a", "b", "c"]);
-        let none = Between::new(None, |_| answer(200, &[], r#"{"name":"a","tags":null}"#));
+        let none = FaultProxy::new(None, |_| answer(200, &[], r#"{"name":"a","tags":null}"#));
         let of = format!("{}/a", none.host()).parse().unwrap();
         assert!(client().tags(&of).unwrap().is_empty());
     }
 
     #[test]
     fn what_is_deleted_is_gone() {
-        let registry = Registry::start();
+        let registry = start_registry();
         let shelf = Shelf::new();
-        let image = shelf.image("linux/amd64", &[noise(40, 10)]);
+        let image = shelf.image("linux/amd64", &[random_bytes(40, 10)]);
         let name = format!("{}/a:1", registry.host());
         client()
             .push(
@@ -227,7 +228,7 @@ mod tests {
 
     #[test]
     fn only_a_password_that_the_registry_takes_is_remembered() {
-        let between = Between::new(None, |seen| match seen.header("Authorization") {
+        let between = FaultProxy::new(None, |seen| match seen.header("Authorization") {
             Some("Basic dTpw") => answer(200, &[], "{}"),
             _ => answer(401, &[("WWW-Authenticate", "Basic realm=\"r\"")], ""),
         });
@@ -244,7 +245,7 @@ mod tests {
         let done = login("p").unwrap();
         assert!(done.place.ends_with(".docker/config.json"));
         assert_eq!(done.checked, Checked::Yes);
-        let open = Between::new(None, |_| answer(200, &[], "{}"));
+        let open = FaultProxy::new(None, |_| answer(200, &[], "{}"));
         let done = client
             .login(&open.host(), "u", &Secret("x".into()))
             .unwrap();
@@ -252,29 +253,6 @@ mod tests {
         client
             .tags(&format!("{}/a", between.host()).parse().unwrap())
             .unwrap();
-    }
-
-    #[test]
-    fn a_login_is_checked_by_the_token_server_of_a_real_registry() {
-        let guarded = guarded(LONG);
-        let home = tempfile::tempdir().unwrap();
-        let client = Client::new(ClientOptions {
-            docker_config: Some(home.path().join("config.json")),
-            ..options()
-        })
-        .unwrap();
-        let login = |password: &str| {
-            let host = guarded.registry.host();
-            client.login(&host, "u", &Secret(password.into()))
-        };
-        let error = login("wrong-word").unwrap_err();
-        assert!(
-            error.is_unauthorised() && !error.to_string().contains("wrong-word"),
-            "{error}"
-        );
-        assert!(!home.path().join("config.json").exists());
-        assert_eq!(login("p").unwrap().checked, Checked::Yes);
-        assert!(home.path().join("config.json").exists());
     }
 
     #[test]

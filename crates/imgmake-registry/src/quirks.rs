@@ -8,7 +8,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::testing::{
-    Act, Between, Registry, Seen, Shelf, answer, client as plain_client, everywhere, job, noise,
+    Action, FaultProxy, SeenRequest, Shelf, answer, client as plain_client, everywhere, job,
+    random_bytes, start_registry,
 };
 use super::{Auth, Client, HostSettings, OperationContext, PushJob, Secret};
 use imgmake_event::{Event, Events};
@@ -21,13 +22,14 @@ fn reference(text: &str) -> Reference {
 }
 
 /// Lines of requests to one host, without the probe.
-fn lines(world: &Between, host: &str) -> Vec<String> {
-    let of = |seen: &Seen| seen.through.as_deref() == Some(host) && seen.line() != "GET /v2/";
+fn lines(world: &FaultProxy, host: &str) -> Vec<String> {
+    let of =
+        |seen: &SeenRequest| seen.through.as_deref() == Some(host) && seen.line() != "GET /v2/";
     world
         .seen()
         .iter()
         .filter(|s| of(s))
-        .map(Seen::line)
+        .map(SeenRequest::line)
         .collect()
 }
 
@@ -48,11 +50,11 @@ fn at(host: &str, user: &str) -> HostSettings {
 }
 
 /// Docker Hub with one image, `library/alpine`, that throttles the first GET.
-fn hub(throttled: usize) -> Between {
+fn hub(throttled: usize) -> FaultProxy {
     let manifest = r#"{"schemaVersion":2,"manifests":[]}"#;
     let digest = imgmake_oci::image::Digest::of(manifest.as_bytes()).to_string();
     let gets = AtomicUsize::new(0);
-    Between::new(None, move |seen| match seen.through.as_deref() {
+    FaultProxy::new(None, move |seen| match seen.through.as_deref() {
         Some("auth.docker.io") => {
             assert!(
                 seen.target.contains("service=registry.docker.io"),
@@ -91,7 +93,7 @@ fn hub(throttled: usize) -> Between {
     })
 }
 
-fn hub_client(world: &Between, home: &std::path::Path) -> Client {
+fn hub_client(world: &FaultProxy, home: &std::path::Path) -> Client {
     std::fs::create_dir_all(home.join(".docker")).unwrap();
     let auth = STANDARD.encode("ann:hubword");
     std::fs::write(
@@ -140,8 +142,8 @@ fn docker_hub_that_keeps_throttling_is_told_in_its_words_with_what_helps() {
 /// Ends blobs too early: first with a length that says so, then by hanging up.
 #[test]
 fn a_blob_of_ghcr_that_ends_too_early_is_resumed() {
-    let (behind, shelf) = (Registry::start(), Shelf::new());
-    let content = noise(50, 300_000);
+    let (behind, shelf) = (start_registry(), Shelf::new());
+    let content = random_bytes(50, 300_000);
     let image = shelf.image("linux/amd64", std::slice::from_ref(&content));
     let there = format!("{}/acme/app:1", behind.host());
     plain_client()
@@ -154,15 +156,15 @@ fn a_blob_of_ghcr_that_ends_too_early_is_resumed() {
     let blob = Descriptor::of(media_type::OCI_LAYER_GZIP, &content);
     let path = format!("/v2/acme/app/blobs/{}", blob.digest);
     let begun = content[..100_000].to_vec();
-    let world = Between::new(Some(behind.port), move |seen| match seen.earlier {
-        _ if seen.target != path => Act::Forward,
+    let world = FaultProxy::new(Some(behind.port()), move |seen| match seen.earlier {
+        _ if seen.target != path => Action::Forward,
         0 => answer(
             200,
             &[("Content-Type", "application/octet-stream")],
             begun.clone(),
         ),
-        1 => Act::ForwardCut(50_000),
-        _ => Act::Forward,
+        1 => Action::ForwardCut(50_000),
+        _ => Action::Forward,
     });
     let hosts = vec![HostSettings {
         prefix: "ghcr.io".into(),
@@ -188,9 +190,9 @@ fn a_blob_of_ghcr_that_ends_too_early_is_resumed() {
 
 #[test]
 fn quay_is_asked_to_mount_from_somewhere_and_uploads_what_it_refuses_to_mount() {
-    let (behind, shelf) = (Registry::start(), Shelf::new());
-    let image = shelf.image("linux/amd64", &[noise(51, 50_000)]);
-    let world = Between::new(Some(behind.port), |seen| {
+    let (behind, shelf) = (start_registry(), Shelf::new());
+    let image = shelf.image("linux/amd64", &[random_bytes(51, 50_000)]);
+    let world = FaultProxy::new(Some(behind.port()), |seen| {
         if seen.target.contains("mount=") {
             assert!(seen.target.contains("from=acme%2Fbase"), "{}", seen.target);
             return answer(
@@ -206,7 +208,7 @@ fn quay_is_asked_to_mount_from_somewhere_and_uploads_what_it_refuses_to_mount() 
                 &[("Content-Type", "text/html")],
                 "<html><title>502 Bad Gateway</title></html>",
             ),
-            _ => Act::Forward,
+            _ => Action::Forward,
         }
     });
     let hosts = vec![HostSettings {
@@ -248,11 +250,11 @@ fn tokens_that_end_in_the_middle_of_a_push_are_renewed_where_gitlab_and_harbor_g
             "robot$ci",
         ),
     ] {
-        let (behind, shelf) = (Registry::start(), Shelf::new());
+        let (behind, shelf) = (start_registry(), Shelf::new());
         let right = basic(user, "word");
         let issued = Arc::new(AtomicUsize::new(0));
         let (given, uses) = (Arc::clone(&issued), Mutex::new(0));
-        let world = Between::new(Some(behind.port), move |seen| {
+        let world = FaultProxy::new(Some(behind.port()), move |seen| {
             if seen.target.starts_with(path) {
                 assert_eq!(seen.through.as_deref(), Some(tokens));
                 if seen.header("Authorization") != Some(&right) {
@@ -272,7 +274,7 @@ fn tokens_that_end_in_the_middle_of_a_push_are_renewed_where_gitlab_and_harbor_g
             *uses += 1;
             // Three requests, and a token has ended.
             if seen.header("Authorization") == Some(&now) && *uses <= 3 {
-                return Act::Forward;
+                return Action::Forward;
             }
             let challenge = format!(
                 r#"Bearer realm="http://{tokens}{path}",service="container_registry",scope="repository:team/app:pull,push",error="invalid_token""#
@@ -288,7 +290,7 @@ fn tokens_that_end_in_the_middle_of_a_push_are_renewed_where_gitlab_and_harbor_g
             ..at(host, user)
         };
         let client = Client::new(everywhere(&world, vec![settings], &[])).unwrap();
-        let layers: Vec<Vec<u8>> = (0..4).map(|n| noise(60 + n, 20_000)).collect();
+        let layers: Vec<Vec<u8>> = (0..4).map(|n| random_bytes(60 + n, 20_000)).collect();
         let image = shelf.image("linux/amd64", &layers);
         client
             .push(
@@ -309,7 +311,7 @@ fn tokens_that_end_in_the_middle_of_a_push_are_renewed_where_gitlab_and_harbor_g
 
 /// An image whose history tells of one layer more than there is.
 fn with_wrong_history(shelf: &Shelf) -> Descriptor {
-    let layer = shelf.blob(media_type::OCI_LAYER_GZIP, &noise(70, 1000));
+    let layer = shelf.blob(media_type::OCI_LAYER_GZIP, &random_bytes(70, 1000));
     let mut config = ImageConfig::scratch(&"linux/amd64".parse().unwrap());
     config.rootfs.diff_ids = vec![layer.digest.clone()];
     config.history = vec![
@@ -323,16 +325,16 @@ fn with_wrong_history(shelf: &Shelf) -> Descriptor {
 
 #[test]
 fn a_history_that_artifactory_will_refuse_is_told_before_the_push_and_explains_the_refusal() {
-    let (behind, shelf) = (Registry::start(), Shelf::new());
+    let (behind, shelf) = (start_registry(), Shelf::new());
     let image = with_wrong_history(&shelf);
-    let world = Between::new(Some(behind.port), |seen| {
+    let world = FaultProxy::new(Some(behind.port()), |seen| {
         match seen.line().starts_with("PUT /v2/docker/app/manifests/") {
             true => answer(
                 400,
                 &[],
                 r#"{"errors":[{"code":"MANIFEST_INVALID","message":"manifest invalid","detail":{"description":null}}]}"#,
             ),
-            false => Act::Forward,
+            false => Action::Forward,
         }
     });
     let hosts = vec![at("acme.jfrog.io", "ann")];

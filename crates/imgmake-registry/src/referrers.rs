@@ -191,16 +191,18 @@ fn read_index(bytes: &[u8]) -> Result<ImageIndex, RegistryError> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{Between, Registry, Shelf, answer, client, job, noise};
+    use super::super::testing::{
+        FaultProxy, Shelf, answer, client, job, random_bytes, start_registry,
+    };
     use super::*;
     use crate::OperationContext;
     use imgmake_oci::image::ImageManifest;
 
     #[test]
     fn a_registry_without_the_api_lists_referrers_in_the_fallback_tag() {
-        let registry = Registry::start();
+        let registry = start_registry();
         let shelf = Shelf::new();
-        let image = shelf.image("linux/amd64", &[noise(50, 10)]);
+        let image = shelf.image("linux/amd64", &[random_bytes(50, 10)]);
         let name = format!("{}/app:1", registry.host());
         let client = client();
         client
@@ -253,7 +255,7 @@ mod tests {
             vec![Descriptor::new(media_type::OCI_MANIFEST, other.clone(), 1)],
         );
         let body = to_json(&index);
-        let between = Between::new(None, move |_| answer(200, &[], body.clone()));
+        let between = FaultProxy::new(None, move |_| answer(200, &[], body.clone()));
         let reference: Reference = format!("{}/a@{}", between.host(), Digest::of(b"x"))
             .parse()
             .unwrap();

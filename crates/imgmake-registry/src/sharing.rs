@@ -5,17 +5,18 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::testing::{
-    Act, Between, Registry, Shelf, answer, client, client_with, job, noise, reply,
+    Action, FaultProxy, Shelf, answer, client, client_with, job, random_bytes, reply,
+    start_registry,
 };
 use super::{HostSettings, OperationContext};
 use imgmake_oci::image::Descriptor;
 
 /// Three images on one base, one of them of two platforms.
 fn family(shelf: &Shelf) -> [Descriptor; 3] {
-    let base = [noise(1, 40_000), noise(2, 30_000)];
+    let base = [random_bytes(1, 40_000), random_bytes(2, 30_000)];
     let image = |platform: &str, own: u64| {
         let mut layers = base.to_vec();
-        layers.push(noise(own, 10_000));
+        layers.push(random_bytes(own, 10_000));
         shelf.image(platform, &layers)
     };
     let both = vec![image("linux/amd64", 12), image("linux/arm64", 13)];
@@ -28,8 +29,8 @@ fn family(shelf: &Shelf) -> [Descriptor; 3] {
 
 #[test]
 fn what_images_of_one_registry_share_is_uploaded_once_and_mounted_elsewhere() {
-    let (behind, shelf) = (Registry::start(), Shelf::new());
-    let watch = Between::watching(&behind);
+    let (behind, shelf) = (start_registry(), Shelf::new());
+    let watch = FaultProxy::watching(behind.port());
     let client = client();
     let images = family(&shelf);
     std::thread::scope(|scope| {
@@ -75,8 +76,8 @@ fn what_images_of_one_registry_share_is_uploaded_once_and_mounted_elsewhere() {
 
 #[test]
 fn a_second_push_asks_and_sends_nothing() {
-    let (behind, shelf) = (Registry::start(), Shelf::new());
-    let watch = Between::watching(&behind);
+    let (behind, shelf) = (start_registry(), Shelf::new());
+    let watch = FaultProxy::watching(behind.port());
     let [_, _, index] = family(&shelf);
     let push = || {
         let job = job(&format!("{}/app:1", watch.host()), &index);
@@ -99,12 +100,12 @@ fn concurrency_is_that_of_the_registry_however_many_images_go_there() {
     for (wanted, most) in [(Some(1), 1), (Some(2), 2)] {
         let (now, peak) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let (within, highest) = (Arc::clone(&now), Arc::clone(&peak));
-        let registry = Between::new(None, move |seen| match seen.method.as_str() {
+        let registry = FaultProxy::new(None, move |seen| match seen.method.as_str() {
             "HEAD" => answer(404, &[], ""),
             "POST" => answer(202, &[("Location", "/v2/upload/1")], ""),
             "PUT" if seen.target.starts_with("/v2/upload/") => {
                 let (within, highest) = (Arc::clone(&within), Arc::clone(&highest));
-                Act::Read(
+                Action::Read(
                     usize::MAX,
                     Box::new(move |_| {
                         let at_once = within.fetch_add(1, Ordering::SeqCst) + 1;
@@ -125,7 +126,9 @@ fn concurrency_is_that_of_the_registry_however_many_images_go_there() {
         });
         std::thread::scope(|scope| {
             for n in 0..3_u64 {
-                let layers: Vec<Vec<u8>> = (0..3).map(|l| noise(100 + 10 * n + l, 1000)).collect();
+                let layers: Vec<Vec<u8>> = (0..3)
+                    .map(|l| random_bytes(100 + 10 * n + l, 1000))
+                    .collect();
                 let image = shelf.image("linux/amd64", &layers);
                 let job = job(&format!("{}/app{n}:1", registry.host()), &image);
                 let (client, shelf) = (&client, &shelf);
@@ -143,7 +146,7 @@ fn concurrency_is_that_of_the_registry_however_many_images_go_there() {
 
 #[test]
 fn an_index_within_an_index_keeps_its_bytes() {
-    let (behind, shelf) = (Registry::start(), Shelf::new());
+    let (behind, shelf) = (start_registry(), Shelf::new());
     let [one, two, inner] = family(&shelf);
     let outer = shelf.index(vec![one, inner, two]);
     let job = job(&format!("{}/nested:1", behind.host()), &outer);

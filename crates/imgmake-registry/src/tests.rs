@@ -1,10 +1,10 @@
-//! The client against a real `docker-registry`.
+//! The client against a registry: the testkit's here, a `docker-registry` process in `tests/real/`.
 
-use std::process::Command;
-
-use super::testing::{Authority, Between, Registry, Shelf, client, client_with, job, noise};
-use super::{Auth, Failure, HostSettings, OperationContext, PushPhase, Secret};
-use imgmake_oci::image::{Platform, Reference, media_type};
+use super::testing::{
+    FaultProxy, Shelf, client, job, random_bytes, start_registry, start_relative_registry,
+};
+use super::{Failure, OperationContext, PushPhase};
+use imgmake_oci::image::{ManifestOrIndex, Platform, Reference, media_type};
 
 fn reference(text: &str) -> Reference {
     text.parse().unwrap()
@@ -16,11 +16,11 @@ fn amd64() -> Platform {
 
 #[test]
 fn what_is_pushed_can_be_pulled_by_tag_and_by_digest() {
-    let registry = Registry::start();
+    let registry = start_registry();
     let (here, there) = (Shelf::new(), Shelf::new());
     let image = here.image(
         "linux/amd64",
-        &[noise(1, 3_000_000), noise(2, 10), Vec::new()],
+        &[random_bytes(1, 3_000_000), random_bytes(2, 10), Vec::new()],
     );
     let name = format!("{}/team/app:1", registry.host());
     let pushed = client()
@@ -48,8 +48,8 @@ fn what_is_pushed_can_be_pulled_by_tag_and_by_digest() {
     let by_digest = client
         .manifest(&reference(&name).with_digest(&image.digest))
         .unwrap();
-    let imgmake_oci::image::ManifestOrIndex::Manifest(manifest) =
-        super::pull::parse(&by_digest).unwrap()
+    let ManifestOrIndex::Manifest(manifest) =
+        ManifestOrIndex::parse(&by_digest.bytes, None).unwrap()
     else {
         panic!("it is a manifest");
     };
@@ -65,49 +65,14 @@ fn what_is_pushed_can_be_pulled_by_tag_and_by_digest() {
 }
 
 #[test]
-fn skopeo_reads_what_we_pushed_and_we_read_what_skopeo_pushed() {
-    let registry = Registry::start();
-    let here = Shelf::new();
-    let image = here.image("linux/amd64", &[noise(3, 500_000)]);
-    let name = format!("{}/app", registry.host());
-    client()
-        .push(
-            &job(&format!("{name}:ours"), &image),
-            &here.store,
-            &OperationContext::background(),
-        )
-        .unwrap();
-    let copied = Command::new("skopeo")
-        .args([
-            "copy",
-            "--src-tls-verify=false",
-            "--dest-tls-verify=false",
-            "--preserve-digests",
-        ])
-        .args([
-            format!("docker://{name}:ours"),
-            format!("docker://{name}2:theirs"),
-        ])
-        .output()
-        .unwrap();
-    assert!(
-        copied.status.success(),
-        "{}",
-        String::from_utf8_lossy(&copied.stderr)
-    );
-    let found = client()
-        .head(&reference(&format!("{name}2:theirs")))
-        .unwrap()
-        .unwrap();
-    assert_eq!((found.digest, found.size), (image.digest, image.size));
-}
-
-#[test]
 fn pushing_again_sends_nothing_but_two_questions() {
-    let registry = Registry::start();
-    let between = Between::watching(&registry);
+    let registry = start_registry();
+    let between = FaultProxy::watching(registry.port());
     let here = Shelf::new();
-    let image = here.image("linux/amd64", &[noise(4, 1000), noise(5, 1000)]);
+    let image = here.image(
+        "linux/amd64",
+        &[random_bytes(4, 1000), random_bytes(5, 1000)],
+    );
     let name = format!("{}/app:1", between.host());
     client()
         .push(
@@ -135,12 +100,15 @@ fn pushing_again_sends_nothing_but_two_questions() {
 
 #[test]
 fn each_blob_is_sent_once_and_tags_come_last() {
-    let registry = Registry::start();
-    let between = Between::watching(&registry);
+    let registry = start_registry();
+    let between = FaultProxy::watching(registry.port());
     let here = Shelf::new();
-    let shared = noise(6, 2000);
-    let one = here.image("linux/amd64", &[shared.clone(), noise(7, 10)]);
-    let two = here.image("linux/arm64", &[shared.clone(), shared, noise(8, 10)]);
+    let shared = random_bytes(6, 2000);
+    let one = here.image("linux/amd64", &[shared.clone(), random_bytes(7, 10)]);
+    let two = here.image(
+        "linux/arm64",
+        &[shared.clone(), shared, random_bytes(8, 10)],
+    );
     let index = here.index(vec![one.clone(), two.clone()]);
     let client = client();
     let mut job = job(&format!("{}/app", between.host()), &index);
@@ -185,10 +153,13 @@ fn each_blob_is_sent_once_and_tags_come_last() {
 
 #[test]
 fn two_threads_pushing_the_same_image_upload_its_blobs_once() {
-    let registry = Registry::start();
-    let between = Between::watching(&registry);
+    let registry = start_registry();
+    let between = FaultProxy::watching(registry.port());
     let here = Shelf::new();
-    let image = here.image("linux/amd64", &[noise(9, 200_000), noise(10, 200_000)]);
+    let image = here.image(
+        "linux/amd64",
+        &[random_bytes(9, 200_000), random_bytes(10, 200_000)],
+    );
     let client = client();
     std::thread::scope(|scope| {
         for tag in ["a", "b", "c"] {
@@ -211,9 +182,9 @@ fn two_threads_pushing_the_same_image_upload_its_blobs_once() {
 
 #[test]
 fn content_and_tags_can_be_pushed_apart() {
-    let registry = Registry::start();
+    let registry = start_registry();
     let here = Shelf::new();
-    let image = here.image("linux/amd64", &[noise(11, 1000)]);
+    let image = here.image("linux/amd64", &[random_bytes(11, 1000)]);
     let name = format!("{}/app:1", registry.host());
     let client = client();
     let mut job = job(&name, &image);
@@ -240,10 +211,10 @@ fn content_and_tags_can_be_pushed_apart() {
 
 #[test]
 fn a_blob_that_stayed_remote_is_mounted_within_a_registry() {
-    let registry = Registry::start();
-    let between = Between::watching(&registry);
+    let registry = start_registry();
+    let between = FaultProxy::watching(registry.port());
     let (here, there) = (Shelf::new(), Shelf::new());
-    let image = here.image("linux/amd64", &[noise(12, 100_000)]);
+    let image = here.image("linux/amd64", &[random_bytes(12, 100_000)]);
     let base = format!("{}/base:1", between.host());
     client()
         .push(
@@ -283,9 +254,9 @@ fn a_blob_that_stayed_remote_is_mounted_within_a_registry() {
 
 #[test]
 fn a_blob_that_stayed_remote_is_carried_to_another_registry() {
-    let (first, second) = (Registry::start(), Registry::start());
+    let (first, second) = (start_registry(), start_registry());
     let (here, there) = (Shelf::new(), Shelf::new());
-    let image = here.image("linux/amd64", &[noise(13, 100_000)]);
+    let image = here.image("linux/amd64", &[random_bytes(13, 100_000)]);
     let base = format!("{}/base:1", first.host());
     let client = client();
     client
@@ -326,8 +297,8 @@ fn a_blob_that_stayed_remote_is_carried_to_another_registry() {
 
 #[test]
 fn foreign_layers_stay_where_they_are() {
-    let registry = Registry::start();
-    let between = Between::watching(&registry);
+    let registry = start_registry();
+    let between = FaultProxy::watching(registry.port());
     let here = Shelf::new();
     let config = here.blob(media_type::OCI_CONFIG, b"{}");
     let mut foreign =
@@ -355,7 +326,7 @@ fn foreign_layers_stay_where_they_are() {
 
 #[test]
 fn a_missing_image_is_told_apart_from_a_failure() {
-    let registry = Registry::start();
+    let registry = start_registry();
     let nowhere = reference(&format!("{}/no/such:tag", registry.host()));
     assert!(client().head(&nowhere).unwrap().is_none());
     let error = client().manifest(&nowhere).unwrap_err();
@@ -377,12 +348,12 @@ fn a_missing_image_is_told_apart_from_a_failure() {
 
 #[test]
 fn a_platform_that_is_not_there_is_named_with_those_that_are() {
-    let registry = Registry::start();
+    let registry = start_registry();
     let here = Shelf::new();
-    let mut attestation = here.image("linux/amd64", &[noise(14, 3)]);
+    let mut attestation = here.image("linux/amd64", &[random_bytes(14, 3)]);
     attestation.platform = Some(Platform::new("unknown", "unknown", None));
     let index = here.index(vec![
-        here.image("linux/arm64", &[noise(15, 3)]),
+        here.image("linux/arm64", &[random_bytes(15, 3)]),
         attestation,
     ]);
     let name = format!("{}/app:1", registry.host());
@@ -411,9 +382,9 @@ fn a_platform_that_is_not_there_is_named_with_those_that_are() {
 
 #[test]
 fn relative_upload_locations_are_followed() {
-    let registry = Registry::with("  relativeurls: true\n", "");
+    let registry = start_relative_registry();
     let here = Shelf::new();
-    let image = here.image("linux/amd64", &[noise(16, 1000)]);
+    let image = here.image("linux/amd64", &[random_bytes(16, 1000)]);
     let name = format!("{}/app:1", registry.host());
     client()
         .push(
@@ -422,149 +393,4 @@ fn relative_upload_locations_are_followed() {
             &OperationContext::background(),
         )
         .unwrap();
-}
-
-fn basic(prefix: &str, password: &str) -> HostSettings {
-    HostSettings {
-        prefix: prefix.to_string(),
-        auth: Auth::Basic {
-            user: "alice".into(),
-            password: Secret(password.into()),
-            source: "the test".into(),
-        },
-        ..HostSettings::default()
-    }
-}
-
-#[test]
-fn a_password_opens_a_registry_and_a_wrong_one_says_where_it_came_from() {
-    let dir = tempfile::tempdir().unwrap();
-    let passwords = Command::new("htpasswd")
-        .args(["-Bbn", "alice", "s3cret"])
-        .output()
-        .unwrap();
-    std::fs::write(dir.path().join("htpasswd"), passwords.stdout).unwrap();
-    let registry = Registry::with(
-        "",
-        &format!(
-            "auth:\n  htpasswd:\n    realm: here\n    path: {}\n",
-            dir.path().join("htpasswd").display()
-        ),
-    );
-    let here = Shelf::new();
-    let image = here.image("linux/amd64", &[noise(17, 300_000)]);
-    let name = format!("{}/app:1", registry.host());
-    let push = |client: &super::Client| {
-        client.push(
-            &job(&name, &image),
-            &here.store,
-            &OperationContext::background(),
-        )
-    };
-
-    let error = push(&client()).unwrap_err();
-    assert!(error.is_unauthorised());
-    assert!(
-        error.to_string().contains("docker login 127.0.0.1"),
-        "{error}"
-    );
-    let error = push(&client_with(basic(&registry.host(), "wrong"))).unwrap_err();
-    assert!(error.is_unauthorised());
-    assert!(
-        error.to_string().contains("credential: the test") && !error.to_string().contains("wrong"),
-        "{error}"
-    );
-    let client = client_with(basic(&registry.host(), "s3cret"));
-    push(&client).unwrap();
-    assert!(client.head(&reference(&name)).unwrap().is_some());
-}
-
-#[test]
-fn tls_needs_the_authority_and_may_need_a_client_certificate() {
-    let authority = Authority::new();
-    let path = |name: &str| authority.path(name);
-    let tls = format!(
-        "  tls:\n    certificate: {}\n    key: {}\n    clientcas:\n      - {}\n",
-        path("server.crt").display(),
-        path("server.key").display(),
-        path("ca.crt").display()
-    );
-    let registry = Registry::with(&tls, "");
-    let here = Shelf::new();
-    let image = here.image("linux/amd64", &[noise(18, 300_000)]);
-    let push = |host: HostSettings| {
-        let name = format!("{}/app:1", registry.host());
-        client_with(HostSettings {
-            prefix: registry.host(),
-            ..host
-        })
-        .push(
-            &job(&name, &image),
-            &here.store,
-            &OperationContext::background(),
-        )
-    };
-    let unknown = push(HostSettings::default()).unwrap_err();
-    assert_eq!(unknown.failure(), Failure::Tls, "{unknown}");
-    assert!(
-        unknown.to_string().contains("signed by nobody known here"),
-        "{unknown}"
-    );
-    let nobody = push(HostSettings {
-        ca: Some(path("ca.crt")),
-        ..HostSettings::default()
-    });
-    assert!(nobody.is_err());
-    let own = HostSettings {
-        ca: Some(path("ca.crt")),
-        client_certificate: Some((path("client.crt"), path("client.key"))),
-        ..HostSettings::default()
-    };
-    push(own.clone()).unwrap();
-    push(HostSettings {
-        ca: None,
-        skip_tls_verify: true,
-        ..own.clone()
-    })
-    .unwrap();
-    let mixed = push(HostSettings {
-        client_certificate: Some((path("client.crt"), path("server.key"))),
-        ..own
-    })
-    .unwrap_err();
-    assert!(
-        mixed
-            .to_string()
-            .contains("the key belongs to another certificate"),
-        "{mixed}"
-    );
-}
-
-#[test]
-fn certificates_are_found_in_certs_d() {
-    let authority = Authority::new();
-    let tls = format!(
-        "  tls:\n    certificate: {}\n    key: {}\n",
-        authority.path("server.crt").display(),
-        authority.path("server.key").display()
-    );
-    let registry = Registry::with(&tls, "");
-    let home = tempfile::tempdir().unwrap();
-    let certs = home
-        .path()
-        .join(".config/containers/certs.d")
-        .join(registry.host());
-    std::fs::create_dir_all(&certs).unwrap();
-    std::fs::copy(authority.path("ca.crt"), certs.join("own.crt")).unwrap();
-    let mut options = super::testing::options();
-    options
-        .environment
-        .insert("HOME".into(), home.path().display().to_string());
-    let client = super::Client::new(options).unwrap();
-    assert!(
-        client
-            .head(&reference(&format!("{}/app:1", registry.host())))
-            .unwrap()
-            .is_none()
-    );
 }

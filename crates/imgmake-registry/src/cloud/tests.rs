@@ -12,15 +12,17 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 
-use super::super::testing::{Act, Authority, Between, Seen, answer, everywhere, options, reply};
+use super::super::testing::*;
 use super::super::{Auth, Client, ClientOptions, HostSettings, RegistryError, Secret};
 
 /// A server that answers requests and their bodies by its rule.
-fn service(rule: impl Fn(&Seen, &str) -> (u16, String) + Send + Sync + 'static) -> Between {
+fn service(
+    rule: impl Fn(&SeenRequest, &str) -> (u16, String) + Send + Sync + 'static,
+) -> FaultProxy {
     let rule = Arc::new(rule);
-    Between::new(None, move |seen| {
+    FaultProxy::new(None, move |seen| {
         let (rule, seen) = (Arc::clone(&rule), seen.clone());
-        Act::Read(
+        Action::Read(
             usize::MAX,
             Box::new(move |body| {
                 let (status, text) = rule(&seen, &String::from_utf8(body).unwrap());
@@ -30,7 +32,7 @@ fn service(rule: impl Fn(&Seen, &str) -> (u16, String) + Send + Sync + 'static) 
     })
 }
 
-fn url(of: &Between) -> String {
+fn url(of: &FaultProxy) -> String {
     format!("http://{}", of.host())
 }
 
@@ -58,9 +60,9 @@ fn verified(token: &str, key: &Path) -> (serde_json::Value, serde_json::Value) {
 }
 
 /// A registry that wants this user and password.
-fn registry(user: &str, password: &str) -> Between {
+fn registry(user: &str, password: &str) -> FaultProxy {
     let right = format!("Basic {}", STANDARD.encode(format!("{user}:{password}")));
-    Between::new(None, move |seen| {
+    FaultProxy::new(None, move |seen| {
         if seen.header("Authorization") == Some(&right) {
             return answer(200, &[], r#"{"schemaVersion":2,"manifests":[]}"#);
         }
@@ -75,7 +77,11 @@ fn secrets(options: &[(&str, &str)]) -> std::collections::BTreeMap<String, Secre
         .collect()
 }
 
-fn ask(registry: &Between, auth: Auth, environment: &[(&str, &str)]) -> Result<(), RegistryError> {
+fn ask(
+    registry: &FaultProxy,
+    auth: Auth,
+    environment: &[(&str, &str)],
+) -> Result<(), RegistryError> {
     let client = Client::new(ClientOptions {
         hosts: vec![HostSettings {
             prefix: registry.host(),

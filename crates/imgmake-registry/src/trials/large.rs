@@ -6,7 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use crate::testing::{Registry, Shelf, client, noise};
+use crate::testing::{Shelf, client, random_bytes, start_registry};
 use crate::upload::Upload;
 use crate::{OperationContext, RegistryError};
 use imgmake_oci::image::Descriptor;
@@ -209,11 +209,11 @@ fn proxy(upstream: u16, cut: u64) -> (u16, Arc<AtomicU64>) {
 #[test]
 fn where_the_registry_forgets_cut_uploads_chunks_on_connections_of_their_own_arrive() {
     // Debian's docker-registry answers 404 to the status of an upload that was cut.
-    let registry = Registry::start();
-    let (port, sent) = proxy(registry.port, 20_000_000);
+    let registry = start_registry();
+    let (port, sent) = proxy(registry.port(), 20_000_000);
     let shelf = Shelf::new();
     let size = 100_000_000;
-    let blob = shelf.blob("x", &noise(500, size));
+    let blob = shelf.blob("x", &random_bytes(500, size));
     send(&format!("127.0.0.1:{port}"), &shelf, &blob).unwrap();
     let there = client().session(&format!("{}/app:1", registry.host()).parse().unwrap());
     let upload = Upload {
@@ -230,10 +230,10 @@ fn where_the_registry_forgets_cut_uploads_chunks_on_connections_of_their_own_arr
 
 #[test]
 fn where_not_even_a_chunk_passes_it_ends_with_the_attempts() {
-    let registry = Registry::start();
-    let (port, sent) = proxy(registry.port, 3_000_000);
+    let registry = start_registry();
+    let (port, sent) = proxy(registry.port(), 3_000_000);
     let shelf = Shelf::new();
-    let blob = shelf.blob("x", &noise(501, 50_000_000));
+    let blob = shelf.blob("x", &random_bytes(501, 50_000_000));
     let error = send(&format!("127.0.0.1:{port}"), &shelf, &blob).unwrap_err();
     let text = error.to_string();
     assert!(

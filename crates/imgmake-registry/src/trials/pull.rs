@@ -4,19 +4,21 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::{app, asked_from, is_blob_get};
-use crate::testing::{Act, Between, Seen, Shelf, answer, client, noise, options};
+use crate::testing::{
+    Action, FaultProxy, SeenRequest, Shelf, answer, app, asked_from, client, is_blob_get, options,
+    random_bytes,
+};
 use crate::{Client, ClientOptions, Failure, OperationContext, RegistryError};
 use imgmake_oci::image::{Descriptor, Digest, media_type};
 
 /// A server of one blob that knows ranges; `rule` breaks what it likes.
 fn serving(
     bytes: &[u8],
-    rule: impl Fn(&Seen, &[u8]) -> Option<Act> + Send + Sync + 'static,
-) -> (Between, Descriptor) {
+    rule: impl Fn(&SeenRequest, &[u8]) -> Option<Action> + Send + Sync + 'static,
+) -> (FaultProxy, Descriptor) {
     let blob = Descriptor::of("application/octet-stream", bytes);
     let bytes = bytes.to_vec();
-    let between = Between::new(None, move |seen| {
+    let between = FaultProxy::new(None, move |seen| {
         if !is_blob_get(seen) {
             return answer(200, &[], "");
         }
@@ -25,14 +27,14 @@ fn serving(
     (between, blob)
 }
 
-fn start_of(seen: &Seen) -> usize {
+fn start_of(seen: &SeenRequest) -> usize {
     seen.header("Range").map_or(0, |range| {
         let from = range.strip_prefix("bytes=").unwrap();
         from.trim_end_matches('-').parse().unwrap()
     })
 }
 
-fn whole_or_rest(seen: &Seen, bytes: &[u8]) -> Act {
+fn whole_or_rest(seen: &SeenRequest, bytes: &[u8]) -> Action {
     let from = start_of(seen);
     if from == 0 {
         return answer(200, &[], bytes);
@@ -45,7 +47,7 @@ fn head_of(length: usize) -> Vec<u8> {
     format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n").into_bytes()
 }
 
-fn pull(client: &Client, between: &Between, blob: &Descriptor) -> Result<(), RegistryError> {
+fn pull(client: &Client, between: &FaultProxy, blob: &Descriptor) -> Result<(), RegistryError> {
     let shelf = Shelf::new();
     let result = client.pull_blob(
         &app(between),
@@ -59,11 +61,11 @@ fn pull(client: &Client, between: &Between, blob: &Descriptor) -> Result<(), Reg
 
 #[test]
 fn a_cut_anywhere_is_resumed_at_that_byte() {
-    let bytes = noise(100, 300_000);
+    let bytes = random_bytes(100, 300_000);
     for cut in [0, 1, 131_071, 131_072, 131_073, 299_999] {
         let (between, blob) = serving(&bytes, move |seen, bytes| {
             let broken = [&head_of(bytes.len())[..], &bytes[..cut]].concat();
-            (seen.earlier == 0).then_some(Act::Raw(broken, Duration::ZERO))
+            (seen.earlier == 0).then_some(Action::Raw(broken, Duration::ZERO))
         });
         pull(&client(), &between, &blob).unwrap();
         assert_eq!(asked_from(&between), [0, cut as u64], "cut after {cut}");
@@ -72,10 +74,10 @@ fn a_cut_anywhere_is_resumed_at_that_byte() {
 
 #[test]
 fn a_download_that_falls_silent_is_left_and_resumed() {
-    let bytes = noise(101, 300_000);
+    let bytes = random_bytes(101, 300_000);
     let (between, blob) = serving(&bytes, |seen, bytes| {
         let begun = [&head_of(bytes.len())[..], &bytes[..100_000]].concat();
-        (seen.earlier == 0).then_some(Act::RawStall(begun))
+        (seen.earlier == 0).then_some(Action::RawStall(begun))
     });
     let client = Client::new(ClientOptions {
         idle_timeout: Duration::from_millis(300),
@@ -89,7 +91,7 @@ fn a_download_that_falls_silent_is_left_and_resumed() {
 #[test]
 fn a_server_that_never_sends_a_byte_ends_with_the_number_of_attempts() {
     let (between, blob) = serving(b"never seen", |_, bytes| {
-        Some(Act::Raw(head_of(bytes.len()), Duration::ZERO))
+        Some(Action::Raw(head_of(bytes.len()), Duration::ZERO))
     });
     let error = pull(&client(), &between, &blob).unwrap_err();
     assert_eq!(asked_from(&between), [0; 4], "attempts are counted once");
@@ -103,7 +105,7 @@ fn a_server_that_never_sends_a_byte_ends_with_the_number_of_attempts() {
 
 #[test]
 fn any_number_of_cuts_is_survived_as_long_as_bytes_come() {
-    let bytes = noise(102, 12 << 20);
+    let bytes = random_bytes(102, 12 << 20);
     let (between, blob) = serving(&bytes, |seen, bytes| {
         let from = start_of(seen);
         let end = (from + (2 << 20)).min(bytes.len());
@@ -114,7 +116,7 @@ fn any_number_of_cuts_is_survived_as_long_as_bytes_come() {
             bytes.len()
         );
         let broken = [head.as_bytes(), &bytes[from..end]].concat();
-        (from > 0 || seen.earlier == 0).then_some(Act::Raw(broken, Duration::ZERO))
+        (from > 0 || seen.earlier == 0).then_some(Action::Raw(broken, Duration::ZERO))
     });
     // More cuts than attempts.
     pull(&client(), &between, &blob).unwrap();
@@ -124,7 +126,7 @@ fn any_number_of_cuts_is_survived_as_long_as_bytes_come() {
 #[test]
 fn a_blob_that_ends_early_without_an_error_is_resumed() {
     // A cache in the middle keeps half of a blob and calls it whole.
-    let bytes = noise(103, 50_000);
+    let bytes = random_bytes(103, 50_000);
     let (between, blob) = serving(&bytes, |seen, bytes| {
         (seen.earlier == 0).then(|| answer(200, &[], &bytes[..30_000]))
     });
@@ -134,7 +136,7 @@ fn a_blob_that_ends_early_without_an_error_is_resumed() {
 
 #[test]
 fn a_blob_that_stays_short_says_how_short() {
-    let (between, blob) = serving(&noise(104, 5000), |seen, bytes| {
+    let (between, blob) = serving(&random_bytes(104, 5000), |seen, bytes| {
         Some(match start_of(seen) {
             0 => answer(200, &[], &bytes[..3000]),
             _ => answer(416, &[], ""),
@@ -149,7 +151,7 @@ fn a_blob_that_stays_short_says_how_short() {
 
 #[test]
 fn a_length_beyond_the_blob_is_refused_before_a_byte_is_read() {
-    let (between, blob) = serving(b"short", |_, _| Some(Act::RawStall(head_of(1 << 40))));
+    let (between, blob) = serving(b"short", |_, _| Some(Action::RawStall(head_of(1 << 40))));
     let error = pull(&client(), &between, &blob).unwrap_err();
     assert_eq!(error.failure(), Failure::Invalid);
     assert!(
@@ -165,7 +167,7 @@ fn a_length_beyond_the_blob_is_refused_before_a_byte_is_read() {
 fn a_body_that_goes_on_without_a_length_is_refused() {
     let (between, blob) = serving(b"short", |_, _| {
         let endless = [b"HTTP/1.1 200 OK\r\n\r\n".to_vec(), vec![b'x'; 300_000]].concat();
-        Some(Act::Raw(endless, Duration::ZERO))
+        Some(Action::Raw(endless, Duration::ZERO))
     });
     let error = pull(&client(), &between, &blob).unwrap_err();
     assert!(
@@ -176,11 +178,11 @@ fn a_body_that_goes_on_without_a_length_is_refused() {
 
 #[test]
 fn a_length_that_is_too_small_is_made_up_for() {
-    let bytes = noise(105, 9000);
+    let bytes = random_bytes(105, 9000);
     let (between, blob) = serving(&bytes, |seen, bytes| {
         // What follows the promised length is no part of the answer.
         let wrong = [&head_of(4000)[..], bytes].concat();
-        (seen.earlier == 0).then_some(Act::Raw(wrong, Duration::ZERO))
+        (seen.earlier == 0).then_some(Action::Raw(wrong, Duration::ZERO))
     });
     pull(&client(), &between, &blob).unwrap();
     assert_eq!(asked_from(&between), [0, 4000]);
@@ -188,7 +190,7 @@ fn a_length_that_is_too_small_is_made_up_for() {
 
 #[test]
 fn wrong_bytes_are_fetched_once_more_and_then_refused() {
-    let bytes = noise(106, 9000);
+    let bytes = random_bytes(106, 9000);
     let mut wrong = bytes.clone();
     wrong[4711] ^= 1;
     for always in [false, true] {
@@ -216,7 +218,7 @@ fn wrong_bytes_are_fetched_once_more_and_then_refused() {
 
 #[test]
 fn another_range_than_was_asked_starts_the_blob_anew() {
-    let bytes = noise(107, 9000);
+    let bytes = random_bytes(107, 9000);
     let (between, blob) = serving(&bytes, |seen, bytes| match (start_of(seen), seen.earlier) {
         (0, 0) => Some(answer(200, &[], &bytes[..5000])),
         (5000, _) => Some(answer(
@@ -232,7 +234,7 @@ fn another_range_than_was_asked_starts_the_blob_anew() {
 
 #[test]
 fn a_range_that_is_refused_starts_the_blob_anew() {
-    let bytes = noise(108, 9000);
+    let bytes = random_bytes(108, 9000);
     let (between, blob) = serving(&bytes, |seen, bytes| match (start_of(seen), seen.earlier) {
         (0, 0) => Some(answer(200, &[], &bytes[..5000])),
         (5000, _) => Some(answer(416, &[], "")),
@@ -244,11 +246,11 @@ fn a_range_that_is_refused_starts_the_blob_anew() {
 
 #[test]
 fn a_resumption_asks_the_registry_for_a_new_signed_address() {
-    let bytes = noise(109, 9000);
+    let bytes = random_bytes(109, 9000);
     let blob = Descriptor::of("x", &bytes);
     for status in [301, 302, 303, 307, 308] {
         let bytes = bytes.clone();
-        let storage = Between::new(None, move |seen| {
+        let storage = FaultProxy::new(None, move |seen| {
             match (seen.target.as_str(), seen.earlier) {
                 // Each signature is good once, as if it had expired meanwhile.
                 ("/b?signature=0", 0) => answer(200, &[], &bytes[..2000]),
@@ -257,7 +259,7 @@ fn a_resumption_asks_the_registry_for_a_new_signed_address() {
             }
         });
         let host = storage.host();
-        let between = Between::new(None, move |seen| {
+        let between = FaultProxy::new(None, move |seen| {
             let location = format!("http://{host}/b?signature={}", seen.earlier);
             answer(status, &[("Location", location.as_str())], "")
         });
@@ -271,15 +273,15 @@ fn a_resumption_asks_the_registry_for_a_new_signed_address() {
 
 #[test]
 fn what_the_storage_behind_a_redirect_refuses_is_told_with_its_name() {
-    let storage = Between::new(None, |_| {
+    let storage = FaultProxy::new(None, |_| {
         answer(
             403,
             &[],
             "<Error><Message>Request has expired</Message></Error>",
         )
     });
-    let location = format!("http://localhost:{}/b", storage.port);
-    let between = Between::new(None, move |_| {
+    let location = format!("http://localhost:{}/b", storage.port());
+    let between = FaultProxy::new(None, move |_| {
         answer(307, &[("Location", location.as_str())], "")
     });
     let blob = Descriptor::of("x", b"x");
@@ -294,7 +296,7 @@ fn what_the_storage_behind_a_redirect_refuses_is_told_with_its_name() {
 
 #[test]
 fn redirects_in_a_circle_end() {
-    let between = Between::new(None, |seen| {
+    let between = FaultProxy::new(None, |seen| {
         answer(307, &[("Location", seen.target.as_str())], "")
     });
     let text = pull(&client(), &between, &Descriptor::of("x", b"x"))
@@ -305,10 +307,10 @@ fn redirects_in_a_circle_end() {
 
 #[test]
 fn only_the_blob_that_broke_is_asked_for_again() {
-    let blobs: Vec<Vec<u8>> = (0..4).map(|at| noise(110 + at, 50_000)).collect();
+    let blobs: Vec<Vec<u8>> = (0..4).map(|at| random_bytes(110 + at, 50_000)).collect();
     let wanted: Vec<Descriptor> = blobs.iter().map(|b| Descriptor::of("x", b)).collect();
     let broken = wanted[2].digest.clone();
-    let between = Between::new(None, move |seen| {
+    let between = FaultProxy::new(None, move |seen| {
         let Some(bytes) = blobs
             .iter()
             .find(|b| seen.target.ends_with(Digest::of(b).as_str()))
@@ -336,12 +338,12 @@ fn only_the_blob_that_broke_is_asked_for_again() {
 fn a_manifest_that_breaks_is_fetched_again_whole() {
     let bytes = br#"{"schemaVersion":2,"manifests":[]}"#;
     let turn = AtomicUsize::new(0);
-    let between = Between::new(None, move |seen| {
+    let between = FaultProxy::new(None, move |seen| {
         if seen.target == "/v2/" {
             return answer(200, &[], "");
         }
         match turn.fetch_add(1, Ordering::SeqCst) {
-            0 => Act::Raw(
+            0 => Action::Raw(
                 [&head_of(bytes.len())[..], &bytes[..10]].concat(),
                 Duration::ZERO,
             ),
@@ -356,7 +358,7 @@ fn a_manifest_that_breaks_is_fetched_again_whole() {
 #[test]
 fn a_manifest_needs_no_digest_header_but_a_wrong_one_is_refused() {
     let bytes = r#"{"schemaVersion":2,"manifests":[]}"#;
-    let bare = Between::new(None, move |_| answer(200, &[], bytes));
+    let bare = FaultProxy::new(None, move |_| answer(200, &[], bytes));
     let fetched = client().manifest(&app(&bare)).unwrap();
     assert_eq!(fetched.descriptor.digest, Digest::of(bytes.as_bytes()));
     assert_eq!(fetched.descriptor.media_type, media_type::OCI_INDEX);
@@ -364,7 +366,7 @@ fn a_manifest_needs_no_digest_header_but_a_wrong_one_is_refused() {
     let found = client().head(&app(&bare)).unwrap().unwrap();
     assert_eq!(found.digest, fetched.descriptor.digest);
     let other = Digest::of(b"other").to_string();
-    let wrong = Between::new(None, move |_| {
+    let wrong = FaultProxy::new(None, move |_| {
         answer(200, &[("Docker-Content-Digest", other.as_str())], bytes)
     });
     let text = client().manifest(&app(&wrong)).unwrap_err().to_string();
@@ -382,7 +384,7 @@ fn every_kind_of_manifest_is_asked_for_and_their_answer_is_believed() {
         media_type::DOCKER_LIST,
         media_type::DOCKER_MANIFEST,
     ] {
-        let between = Between::new(None, move |seen| {
+        let between = FaultProxy::new(None, move |seen| {
             if seen.target == "/v2/" {
                 return answer(200, &[], "");
             }
@@ -404,12 +406,12 @@ fn every_kind_of_manifest_is_asked_for_and_their_answer_is_believed() {
 #[test]
 fn head_is_replaced_by_get_where_a_registry_has_none() {
     for status in [405, 501] {
-        let between = Between::new(None, move |seen| match seen.method.as_str() {
+        let between = FaultProxy::new(None, move |seen| match seen.method.as_str() {
             "HEAD" => answer(status, &[], ""),
             _ => answer(200, &[], r#"{"schemaVersion":2,"manifests":[]}"#),
         });
         assert!(client().head(&app(&between)).unwrap().is_some());
-        let missing = Between::new(None, move |seen| match seen.method.as_str() {
+        let missing = FaultProxy::new(None, move |seen| match seen.method.as_str() {
             "HEAD" => answer(status, &[], ""),
             _ => answer(404, &[], ""),
         });
@@ -419,10 +421,10 @@ fn head_is_replaced_by_get_where_a_registry_has_none() {
 
 #[test]
 fn a_mirror_that_is_skipped_is_told_whatever_was_asked() {
-    let origin = Between::new(None, |_| {
+    let origin = FaultProxy::new(None, |_| {
         answer(200, &[], r#"{"schemaVersion":2,"manifests":[]}"#)
     });
-    let mirror = Between::new(None, |_| answer(403, &[], "not for you"));
+    let mirror = FaultProxy::new(None, |_| answer(403, &[], "not for you"));
     let told = Arc::new(Mutex::new(Vec::new()));
     let heard = Arc::clone(&told);
     let client = Client::new(ClientOptions {

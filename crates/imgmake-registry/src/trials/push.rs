@@ -4,9 +4,9 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::app;
 use crate::testing::{
-    Act, Between, Registry, Seen, Shelf, answer, client, job, noise, options, reply,
+    Action, FaultProxy, SeenRequest, Shelf, answer, app, client, job, options, random_bytes, reply,
+    start_registry,
 };
 use crate::upload::Upload;
 use crate::{Client, ClientOptions, Failure, OperationContext, RegistryError};
@@ -38,7 +38,7 @@ const PLAIN: Manners = Manners {
 
 /// A registry that keeps one upload in memory, and counts what it is sent.
 struct Taker {
-    between: Between,
+    between: FaultProxy,
     held: Arc<Mutex<Vec<u8>>>,
     received: Arc<AtomicU64>,
 }
@@ -51,7 +51,7 @@ impl Taker {
         let received: Arc<AtomicU64> = Arc::default();
         let left = Arc::new(AtomicUsize::new(manners.cuts));
         let (kept, counted) = (Arc::clone(&held), Arc::clone(&received));
-        let between = Between::new(None, move |seen| {
+        let between = FaultProxy::new(None, move |seen| {
             take(seen, manners, &kept, &counted, &left)
         });
         Taker {
@@ -75,18 +75,18 @@ impl Taker {
 
     /// `first-last` of each part that was sent.
     fn parts(&self) -> Vec<String> {
-        let of = |seen: &Seen| seen.header("Content-Range").map(str::to_string);
+        let of = |seen: &SeenRequest| seen.header("Content-Range").map(str::to_string);
         self.between.seen().iter().filter_map(of).collect()
     }
 }
 
 fn take(
-    seen: &Seen,
+    seen: &SeenRequest,
     manners: Manners,
     held: &Arc<Mutex<Vec<u8>>>,
     received: &Arc<AtomicU64>,
     left: &AtomicUsize,
-) -> Act {
+) -> Action {
     let length: u64 = seen
         .header("Content-Length")
         .map_or(0, |l| l.parse().unwrap());
@@ -127,7 +127,7 @@ fn take(
         usize::MAX
     };
     let status = if seen.method == "PUT" { 201 } else { 202 };
-    Act::Read(
+    Action::Read(
         most,
         Box::new(move |bytes| {
             counted.fetch_add(bytes.len() as u64, Ordering::SeqCst);
@@ -141,7 +141,7 @@ fn take(
 
 fn send(
     client: &Client,
-    between: &Between,
+    between: &FaultProxy,
     shelf: &Shelf,
     blob: &Descriptor,
 ) -> Result<(), RegistryError> {
@@ -158,7 +158,7 @@ fn send(
 
 #[test]
 fn an_upload_that_is_cut_goes_on_at_that_byte() {
-    let bytes = noise(200, 700_000);
+    let bytes = random_bytes(200, 700_000);
     let taker = Taker::new(Manners {
         cut: 200_000,
         cuts: 3,
@@ -174,7 +174,7 @@ fn an_upload_that_is_cut_goes_on_at_that_byte() {
 
 #[test]
 fn where_nothing_is_kept_the_upload_goes_in_chunks() {
-    let bytes = noise(201, 40 << 20);
+    let bytes = random_bytes(201, 40 << 20);
     let taker = Taker::new(Manners {
         cut: 20 << 20,
         cuts: usize::MAX,
@@ -197,7 +197,9 @@ fn where_nothing_is_kept_and_chunks_are_unknown_it_ends_with_the_attempts() {
         patches: false,
         ..PLAIN
     });
-    let error = taker.send(&client(), &noise(202, 300_000)).unwrap_err();
+    let error = taker
+        .send(&client(), &random_bytes(202, 300_000))
+        .unwrap_err();
     let text = error.to_string();
     assert!(
         text.contains("app: cannot send a") && text.contains("(tried 4 times)"),
@@ -209,15 +211,15 @@ fn where_nothing_is_kept_and_chunks_are_unknown_it_ends_with_the_attempts() {
 #[test]
 fn an_upload_that_is_no_longer_read_is_left_and_resumed() {
     let shelf = Shelf::new();
-    let blob = shelf.blob("x", &noise(203, 30 << 20));
-    let registry = Registry::start();
+    let blob = shelf.blob("x", &random_bytes(203, 30 << 20));
+    let registry = start_registry();
     let stalled = AtomicUsize::new(0);
-    let between = Between::new(Some(registry.port), move |seen| {
+    let between = FaultProxy::new(Some(registry.port()), move |seen| {
         let body = seen.header("Content-Length").is_some_and(|l| l.len() > 6);
         match body && stalled.fetch_add(1, Ordering::SeqCst) == 0 {
             // Nobody reads: what is in the air fills up, and the rest cannot be written.
-            true => Act::Unread,
-            false => Act::Forward,
+            true => Action::Unread,
+            false => Action::Forward,
         }
     });
     let client = Client::new(ClientOptions {
@@ -230,9 +232,9 @@ fn an_upload_that_is_no_longer_read_is_left_and_resumed() {
 
 #[test]
 fn one_500_for_every_address_stops_neither_push_nor_pull() {
-    let registry = Registry::start();
+    let registry = start_registry();
     let met = Mutex::new(std::collections::BTreeSet::new());
-    let between = Between::new(Some(registry.port), move |seen| {
+    let between = FaultProxy::new(Some(registry.port()), move |seen| {
         let path = seen.target.split('?').next().unwrap();
         let first = met
             .lock()
@@ -240,11 +242,14 @@ fn one_500_for_every_address_stops_neither_push_nor_pull() {
             .insert(format!("{} {path}", seen.method));
         match first && path != "/v2/" {
             true => answer(500, &[], "try again"),
-            false => Act::Forward,
+            false => Action::Forward,
         }
     });
     let (here, there) = (Shelf::new(), Shelf::new());
-    let image = here.image("linux/amd64", &[noise(204, 3_000_000), noise(205, 10)]);
+    let image = here.image(
+        "linux/amd64",
+        &[random_bytes(204, 3_000_000), random_bytes(205, 10)],
+    );
     let name = format!("{}/app:1", between.host());
     let client = Client::new(ClientOptions {
         attempts: 8,
@@ -285,7 +290,7 @@ fn digest_is_appended_to_every_kind_of_location() {
     ] {
         let shelf = Shelf::new();
         let blob = shelf.blob("x", b"blob");
-        let between = Between::new(None, move |seen| match seen.method.as_str() {
+        let between = FaultProxy::new(None, move |seen| match seen.method.as_str() {
             "POST" => {
                 let host = seen.header("Host").unwrap();
                 let location = location
@@ -308,7 +313,7 @@ fn a_location_that_leads_nowhere_is_told() {
         (vec![], "to the beginning of an upload has no Location"),
         (vec![("Location", "gopher://x/")], "has no Location"),
     ] {
-        let between = Between::new(None, move |seen| match seen.method.as_str() {
+        let between = FaultProxy::new(None, move |seen| match seen.method.as_str() {
             "POST" => answer(202, &headers, ""),
             _ => answer(404, &[], ""),
         });
@@ -323,14 +328,14 @@ fn a_location_that_leads_nowhere_is_told() {
 
 #[test]
 fn a_large_body_that_is_redirected_or_unauthorised_is_sent_once() {
-    let bytes = noise(206, 3 << 20);
+    let bytes = random_bytes(206, 3 << 20);
     let taker = Taker::new(PLAIN);
     let storage = taker.between.host();
     let shelf = Shelf::new();
     let blob = shelf.blob("x", &bytes);
     let sent = Arc::new(AtomicU64::new(0));
     let counted = Arc::clone(&sent);
-    let between = Between::new(None, move |seen| match seen.method.as_str() {
+    let between = FaultProxy::new(None, move |seen| match seen.method.as_str() {
         "POST" => answer(202, &[LOCATION], ""),
         "PUT" if seen.header("Authorization").is_none() => {
             answer(401, &[("WWW-Authenticate", "Basic realm=\"r\"")], "")
@@ -372,14 +377,14 @@ fn a_large_body_that_is_redirected_or_unauthorised_is_sent_once() {
 #[test]
 fn a_server_that_does_not_know_expect_gets_the_body_without() {
     let taker = Taker::new(PLAIN);
-    let inner = taker.between.port;
-    let between = Between::new(Some(inner), |seen| match seen.header("Expect") {
+    let inner = taker.between.port();
+    let between = FaultProxy::new(Some(inner), |seen| match seen.header("Expect") {
         Some(_) => answer(417, &[], ""),
-        None => Act::Forward,
+        None => Action::Forward,
     });
     let shelf = Shelf::new();
     for seed in [207, 208] {
-        let blob = shelf.blob("x", &noise(seed, 2 << 20));
+        let blob = shelf.blob("x", &random_bytes(seed, 2 << 20));
         let client = client();
         send(&client, &between, &shelf, &blob).unwrap();
         send(&client, &between, &shelf, &blob).unwrap();
@@ -395,11 +400,11 @@ fn a_server_that_does_not_know_expect_gets_the_body_without() {
 #[test]
 fn a_server_that_says_nothing_to_expect_gets_the_body_all_the_same() {
     let shelf = Shelf::new();
-    let bytes = noise(209, 2 << 20);
+    let bytes = random_bytes(209, 2 << 20);
     let blob = shelf.blob("x", &bytes);
-    let between = Between::new(None, |seen| match seen.method.as_str() {
+    let between = FaultProxy::new(None, |seen| match seen.method.as_str() {
         "POST" => answer(202, &[LOCATION], ""),
-        "PUT" => Act::ReadUnasked(reply(201, &[], "")),
+        "PUT" => Action::ReadUnasked(reply(201, &[], "")),
         _ => answer(404, &[], ""),
     });
     send(&client(), &between, &shelf, &blob).unwrap();
@@ -407,7 +412,7 @@ fn a_server_that_says_nothing_to_expect_gets_the_body_all_the_same() {
 
 #[test]
 fn requests_shrink_to_what_a_proxy_takes() {
-    let bytes = noise(210, 5 << 20);
+    let bytes = random_bytes(210, 5 << 20);
     let taker = Taker::new(Manners {
         largest: 1 << 20,
         ..PLAIN
@@ -435,7 +440,7 @@ fn a_proxy_that_takes_nearly_nothing_is_named_as_the_reason() {
         ..PLAIN
     });
     let text = taker
-        .send(&client(), &noise(211, 2 << 20))
+        .send(&client(), &random_bytes(211, 2 << 20))
         .unwrap_err()
         .to_string();
     assert!(
@@ -446,7 +451,7 @@ fn a_proxy_that_takes_nearly_nothing_is_named_as_the_reason() {
 
 #[test]
 fn chunks_are_as_large_as_the_registry_wants_them() {
-    let bytes = noise(212, 50 << 20);
+    let bytes = random_bytes(212, 50 << 20);
     let taker = Taker::new(Manners {
         cut: 30 << 20,
         cuts: 1,
@@ -464,18 +469,18 @@ fn chunks_are_as_large_as_the_registry_wants_them() {
 #[test]
 fn what_a_registry_kept_of_a_part_decides_where_the_next_begins() {
     let shelf = Shelf::new();
-    let bytes = noise(213, 900_000);
+    let bytes = random_bytes(213, 900_000);
     let blob = shelf.blob("x", &bytes);
     let held = Arc::new(Mutex::new(Vec::new()));
     let kept = Arc::clone(&held);
-    let between = Between::new(None, move |seen| match seen.method.as_str() {
+    let between = FaultProxy::new(None, move |seen| match seen.method.as_str() {
         "POST" => answer(202, &[LOCATION], ""),
         // The whole is refused, parts are cut to a third of a megabyte without a word.
         "PUT" if seen.header("Content-Length") != Some("0") => answer(413, &[], ""),
         "PUT" => answer(201, &[], ""),
         "PATCH" => {
             let kept = Arc::clone(&kept);
-            Act::Read(
+            Action::Read(
                 usize::MAX,
                 Box::new(move |mut part| {
                     part.truncate(333_333);
@@ -494,13 +499,13 @@ fn what_a_registry_kept_of_a_part_decides_where_the_next_begins() {
 
 #[test]
 fn a_lost_answer_to_the_last_byte_is_looked_up_and_nothing_sent_again() {
-    let registry = Registry::start();
+    let registry = start_registry();
     let shelf = Shelf::new();
-    let blob = shelf.blob("x", &noise(214, 400_000));
-    let between = Between::new(Some(registry.port), |seen| {
+    let blob = shelf.blob("x", &random_bytes(214, 400_000));
+    let between = FaultProxy::new(Some(registry.port()), |seen| {
         match seen.method == "PUT" && seen.earlier == 0 {
-            true => Act::Lose,
-            false => Act::Forward,
+            true => Action::Lose,
+            false => Action::Forward,
         }
     });
     send(&client(), &between, &shelf, &blob).unwrap();
@@ -512,7 +517,7 @@ fn a_lost_answer_to_the_last_byte_is_looked_up_and_nothing_sent_again() {
 
 #[test]
 fn retry_after_counts_for_uploads_too() {
-    let between = Between::new(None, |seen| match seen.method.as_str() {
+    let between = FaultProxy::new(None, |seen| match seen.method.as_str() {
         "POST" => answer(202, &[LOCATION], ""),
         "PUT" => answer(429, &[("Retry-After", "86400")], "slow down"),
         _ => answer(404, &[], ""),
@@ -527,14 +532,14 @@ fn retry_after_counts_for_uploads_too() {
 #[test]
 fn whatever_a_registry_says_to_a_mount_the_blob_arrives() {
     for status in [202, 400, 403, 404, 405, 500] {
-        let registry = Registry::start();
+        let registry = start_registry();
         let here = Shelf::new();
-        let image = here.image("linux/amd64", &[noise(215, 10_000)]);
-        let between = Between::new(Some(registry.port), move |seen| {
+        let image = here.image("linux/amd64", &[random_bytes(215, 10_000)]);
+        let between = FaultProxy::new(Some(registry.port()), move |seen| {
             match seen.target.contains("mount=") {
                 // 202 without the upload that it promises.
                 true => answer(status, &[], "no mounts"),
-                false => Act::Forward,
+                false => Action::Forward,
             }
         });
         let mut job = job(&format!("{}/app:1", between.host()), &image);
@@ -547,10 +552,10 @@ fn whatever_a_registry_says_to_a_mount_the_blob_arrives() {
 
 #[test]
 fn a_mount_that_became_an_upload_is_used_as_one() {
-    let registry = Registry::start();
+    let registry = start_registry();
     let here = Shelf::new();
-    let image = here.image("linux/amd64", &[noise(216, 10_000)]);
-    let between = Between::watching(&registry);
+    let image = here.image("linux/amd64", &[random_bytes(216, 10_000)]);
+    let between = FaultProxy::watching(registry.port());
     let mut job = job(&format!("{}/app:1", between.host()), &image);
     // The registry does not have it there: 202, with the Location of an upload.
     job.sources = vec![format!("{}/base", between.host()).parse().unwrap()];
@@ -568,12 +573,12 @@ fn a_mount_that_became_an_upload_is_used_as_one() {
 
 #[test]
 fn a_blob_that_cannot_be_asked_for_is_sent() {
-    let registry = Registry::start();
+    let registry = start_registry();
     let here = Shelf::new();
-    let image = here.image("linux/amd64", &[noise(217, 10_000)]);
-    let between = Between::new(Some(registry.port), |seen| match seen.method.as_str() {
+    let image = here.image("linux/amd64", &[random_bytes(217, 10_000)]);
+    let between = FaultProxy::new(Some(registry.port()), |seen| match seen.method.as_str() {
         "HEAD" => answer(405, &[], ""),
-        _ => Act::Forward,
+        _ => Action::Forward,
     });
     client()
         .push(
@@ -586,7 +591,7 @@ fn a_blob_that_cannot_be_asked_for_is_sent() {
 
 #[test]
 fn a_delete_that_is_refused_does_not_matter_to_the_check_for_the_right_to_push() {
-    let between = Between::new(None, |seen| match seen.method.as_str() {
+    let between = FaultProxy::new(None, |seen| match seen.method.as_str() {
         "POST" => answer(202, &[LOCATION], ""),
         _ => answer(405, &[], ""),
     });
@@ -605,7 +610,7 @@ fn a_delete_that_is_refused_does_not_matter_to_the_check_for_the_right_to_push()
 #[test]
 fn whoever_may_read_and_not_push_is_told_before_the_push() {
     for (status, word) in [(401, "401"), (403, "403")] {
-        let between = Between::new(None, move |seen| match seen.method.as_str() {
+        let between = FaultProxy::new(None, move |seen| match seen.method.as_str() {
             "POST" => answer(
                 status,
                 &[],
@@ -631,7 +636,7 @@ fn whoever_may_read_and_not_push_is_told_before_the_push() {
 #[test]
 fn a_subject_is_entered_by_the_registry_or_by_us() {
     for registry_does in [true, false] {
-        let between = Between::new(None, move |seen| match seen.method.as_str() {
+        let between = FaultProxy::new(None, move |seen| match seen.method.as_str() {
             "PUT" if registry_does => answer(201, &[("OCI-Subject", "sha256:x")], ""),
             "PUT" => answer(201, &[], ""),
             "POST" => answer(202, &[LOCATION], ""),
@@ -657,7 +662,7 @@ fn a_subject_is_entered_by_the_registry_or_by_us() {
 
 #[test]
 fn a_digest_that_the_registry_disputes_is_told_with_what_to_try() {
-    let between = Between::new(None, |seen| match seen.method.as_str() {
+    let between = FaultProxy::new(None, |seen| match seen.method.as_str() {
         "POST" => answer(202, &[LOCATION], ""),
         "PUT" => answer(
             400,
@@ -676,5 +681,69 @@ fn a_digest_that_the_registry_disputes_is_told_with_what_to_try() {
             && text.contains("the blob in the store is damaged")
             && text.contains(Digest::of(b"blob").as_str()),
         "{text}"
+    );
+}
+
+/// A registry that keeps one upload in memory and can resume it.
+fn resuming(cut_at: usize, content: Arc<Mutex<Vec<u8>>>) -> FaultProxy {
+    FaultProxy::new(None, move |seen| {
+        let held = Arc::clone(&content);
+        let location = ("Location", "/v2/app/blobs/uploads/1?state=a%2Fb");
+        match seen.method.as_str() {
+            "HEAD" => answer(404, &[], ""),
+            "POST" => answer(202, &[location], ""),
+            "GET" => {
+                let length = held.lock().unwrap().len();
+                let range = format!("0-{}", length.saturating_sub(1));
+                answer(204, &[location, ("Range", range.as_str())], "")
+            }
+            _ if !seen.target.contains("state=a%2Fb") => answer(404, &[], "the state is lost"),
+            "PUT" if seen.header("Content-Length") == Some("0") => answer(201, &[], ""),
+            "PUT" if !seen.target.contains("&digest=sha256:") => answer(400, &[], "no digest"),
+            _ if seen.earlier == 0 => Action::Read(
+                cut_at,
+                Box::new(move |bytes| {
+                    held.lock().unwrap().extend(bytes);
+                    None
+                }),
+            ),
+            _ => Action::Read(
+                usize::MAX,
+                Box::new(move |bytes| {
+                    held.lock().unwrap().extend(bytes);
+                    Some(reply(202, &[location], ""))
+                }),
+            ),
+        }
+    })
+}
+
+#[test]
+fn an_upload_that_breaks_goes_on_from_its_status() {
+    let here = Shelf::new();
+    let bytes = random_bytes(26, 1_000_000);
+    let blob = here.blob("x", &bytes);
+    let content = Arc::new(Mutex::new(Vec::new()));
+    let between = resuming(400_000, Arc::clone(&content));
+    let client = client();
+    let session = client.session(&app(&between));
+    let upload = super::super::upload::Upload {
+        session: &session,
+        repository: "app",
+        blob: &blob,
+        store: &here.store,
+        work: &OperationContext::background(),
+    };
+    upload.mount_or_send(&[]).unwrap();
+    assert!(*content.lock().unwrap() == bytes);
+    let patched = between
+        .seen()
+        .into_iter()
+        .find(|s| s.method == "PATCH")
+        .unwrap();
+    let range = patched.header("Content-Range").unwrap();
+    assert!(
+        range.ends_with("-999999") && !range.starts_with("0-"),
+        "{range}"
     );
 }

@@ -5,8 +5,9 @@ use std::os::fd::OwnedFd;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use super::{app, is_blob_get};
-use crate::testing::{Act, Between, Shelf, answer, job, noise, options};
+use crate::testing::{
+    Action, FaultProxy, Shelf, answer, app, is_blob_get, job, options, random_bytes,
+};
 use crate::{Client, ClientOptions, OperationContext, RegistryError};
 use imgmake_event::{Cancel, Events};
 use imgmake_oci::image::Descriptor;
@@ -57,7 +58,7 @@ impl Patient {
     }
 }
 
-fn wait_for(between: &Between, requests: usize) {
+fn wait_for(between: &FaultProxy, requests: usize) {
     while between.lines().len() < requests {
         std::thread::sleep(Duration::from_millis(5));
     }
@@ -95,7 +96,7 @@ fn while_a_dead_host_is_being_reached() {
 
 #[test]
 fn while_a_server_is_thinking() {
-    let between = Between::new(None, |_| Act::Stall);
+    let between = FaultProxy::new(None, |_| Action::Stall);
     let reference = app(&between);
     Patient::new().stop(
         || wait_for_any(&between),
@@ -103,7 +104,7 @@ fn while_a_server_is_thinking() {
     );
 }
 
-fn wait_for_any(between: &Between) {
+fn wait_for_any(between: &FaultProxy) {
     while between.seen().is_empty() {
         std::thread::sleep(Duration::from_millis(5));
     }
@@ -111,8 +112,8 @@ fn wait_for_any(between: &Between) {
 
 #[test]
 fn while_a_blob_stopped_in_the_middle() {
-    let between = Between::new(None, |seen| match is_blob_get(seen) {
-        true => Act::RawStall(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhel".to_vec()),
+    let between = FaultProxy::new(None, |seen| match is_blob_get(seen) {
+        true => Action::RawStall(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhel".to_vec()),
         false => answer(200, &[], ""),
     });
     let reference = app(&between);
@@ -128,10 +129,10 @@ fn while_a_blob_stopped_in_the_middle() {
 
 #[test]
 fn while_nobody_reads_an_upload() {
-    let between = Between::new(None, |seen| match seen.method.as_str() {
+    let between = FaultProxy::new(None, |seen| match seen.method.as_str() {
         "HEAD" => answer(404, &[], ""),
         "POST" => answer(202, &[("Location", "/up")], ""),
-        "PUT" => Act::Unread,
+        "PUT" => Action::Unread,
         _ => answer(200, &[], ""),
     });
     let name = format!("{}/app:1", between.host());
@@ -140,7 +141,7 @@ fn while_nobody_reads_an_upload() {
         || wait_for(&between, 4),
         move |client, work| {
             let shelf = Shelf::new();
-            let image = shelf.image("linux/amd64", &[noise(400, 40 << 20)]);
+            let image = shelf.image("linux/amd64", &[random_bytes(400, 40 << 20)]);
             client
                 .push(&job(&name, &image), &shelf.store, work)
                 .map(drop)
@@ -150,7 +151,7 @@ fn while_nobody_reads_an_upload() {
 
 #[test]
 fn between_two_attempts() {
-    let between = Between::new(None, |seen| match seen.target.as_str() {
+    let between = FaultProxy::new(None, |seen| match seen.target.as_str() {
         "/v2/" => answer(200, &[], ""),
         _ => answer(503, &[("Retry-After", "500")], ""),
     });
@@ -163,12 +164,12 @@ fn between_two_attempts() {
 
 #[test]
 fn while_a_token_server_is_thinking() {
-    let tokens = Between::new(None, |_| Act::Stall);
+    let tokens = FaultProxy::new(None, |_| Action::Stall);
     let realm = format!(
         r#"Bearer realm="http://{}/token",service="s""#,
         tokens.host()
     );
-    let between = Between::new(None, move |_| {
+    let between = FaultProxy::new(None, move |_| {
         answer(401, &[("WWW-Authenticate", realm.as_str())], "")
     });
     let reference = app(&between);

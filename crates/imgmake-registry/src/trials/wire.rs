@@ -7,8 +7,9 @@ use std::time::Duration;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-use super::{app, asked_from, is_blob_get};
-use crate::testing::{Act, Between, Shelf, answer, client, noise, options};
+use crate::testing::{
+    Action, FaultProxy, Shelf, answer, app, asked_from, client, is_blob_get, options, random_bytes,
+};
 use crate::{Client, ClientOptions, OperationContext};
 use imgmake_oci::image::{Descriptor, Digest};
 
@@ -20,23 +21,23 @@ fn gzip(text: &str) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-fn raw(text: &str) -> Act {
-    Act::Raw(text.as_bytes().to_vec(), Duration::ZERO)
+fn raw(text: &str) -> Action {
+    Action::Raw(text.as_bytes().to_vec(), Duration::ZERO)
 }
 
 #[test]
 fn a_server_of_http_1_0_is_understood() {
-    let bytes = noise(300, 200_000);
+    let bytes = random_bytes(300, 200_000);
     let blob = Descriptor::of("x", &bytes);
-    let between = Between::new(None, move |seen| match is_blob_get(seen) {
+    let between = FaultProxy::new(None, move |seen| match is_blob_get(seen) {
         // No length: the end of the connection is the end of the blob, or of half of it.
         true if seen.earlier == 0 => {
             let half = [b"HTTP/1.0 200 OK\r\n\r\n", &bytes[..100_000]].concat();
-            Act::Raw(half, Duration::ZERO)
+            Action::Raw(half, Duration::ZERO)
         }
         true => {
             let head = b"HTTP/1.0 206 Partial\r\nContent-Range: bytes 100000-199999/200000\r\n\r\n";
-            Act::Raw([&head[..], &bytes[100_000..]].concat(), Duration::ZERO)
+            Action::Raw([&head[..], &bytes[100_000..]].concat(), Duration::ZERO)
         }
         false => raw(&format!("HTTP/1.0 200 OK\r\n\r\n{INDEX}")),
     });
@@ -60,7 +61,7 @@ fn a_server_of_http_1_0_is_understood() {
 #[test]
 fn a_chunked_answer_that_breaks_is_resumed() {
     let blob = Descriptor::of("x", b"hello world");
-    let between = Between::new(None, |seen| match (is_blob_get(seen), seen.earlier) {
+    let between = FaultProxy::new(None, |seen| match (is_blob_get(seen), seen.earlier) {
         (true, 0) => {
             raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n6\r\nhello \r\n5\r\nwo")
         }
@@ -121,7 +122,7 @@ fn a_kept_connection_that_ends_under_the_next_request_is_replaced() {
 
 #[test]
 fn documents_that_a_proxy_compressed_are_read() {
-    let between = Between::new(None, |seen| {
+    let between = FaultProxy::new(None, |seen| {
         let encoded = ("Content-Encoding", "gzip");
         let asked = seen.header("Accept-Encoding");
         assert_eq!(asked, Some("identity"), "nobody asked for it");
@@ -156,7 +157,7 @@ fn documents_that_a_proxy_compressed_are_read() {
 #[test]
 fn a_compressed_document_that_would_fill_the_memory_is_refused() {
     let bomb = gzip(&" ".repeat(64 << 20));
-    let between = Between::new(None, move |_| {
+    let between = FaultProxy::new(None, move |_| {
         answer(200, &[("Content-Encoding", "gzip")], bomb.clone())
     });
     let error = client().manifest(&app(&between)).unwrap_err();
@@ -170,10 +171,10 @@ fn a_server_that_writes_slowly_is_waited_for() {
         "s".repeat(40),
         INDEX.len()
     );
-    let between = Between::new(None, move |seen| match seen.target.as_str() {
+    let between = FaultProxy::new(None, move |seen| match seen.target.as_str() {
         "/v2/" => answer(200, &[], ""),
         // All of it takes longer than the connection may be silent.
-        _ => Act::Raw(text.clone().into_bytes(), Duration::from_millis(5)),
+        _ => Action::Raw(text.clone().into_bytes(), Duration::from_millis(5)),
     });
     let client = Client::new(ClientOptions {
         idle_timeout: Duration::from_millis(400),
@@ -186,7 +187,7 @@ fn a_server_that_writes_slowly_is_waited_for() {
 
 #[test]
 fn what_is_no_http_is_told_as_that() {
-    let between = Between::new(None, |_| raw("SSH-2.0-OpenSSH_9.2\r\n"));
+    let between = FaultProxy::new(None, |_| raw("SSH-2.0-OpenSSH_9.2\r\n"));
     let error = client().manifest(&app(&between)).unwrap_err();
     assert!(error.to_string().contains("not HTTP"), "{error}");
 }

@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use ring::{digest, hmac};
 use serde_json::{Value, json};
 
-use super::super::super::testing::{Act, Between, Seen, reply};
+use super::super::super::testing::{Action, FaultProxy, SeenRequest, reply};
 
 /// Access key, secret key, session token.
 pub type Keys = (&'static str, &'static str, Option<&'static str>);
@@ -35,14 +35,14 @@ pub struct Amazon {
 }
 
 impl Amazon {
-    pub fn serve(&self) -> Between {
+    pub fn serve(&self) -> FaultProxy {
         let amazon = self.clone();
-        Between::new(None, move |seen| amazon.act(seen))
+        FaultProxy::new(None, move |seen| amazon.act(seen))
     }
 
-    pub fn act(&self, seen: &Seen) -> Act {
+    pub fn act(&self, seen: &SeenRequest) -> Action {
         let (amazon, seen) = (self.clone(), seen.clone());
-        Act::Read(
+        Action::Read(
             usize::MAX,
             Box::new(move |body| {
                 let (status, text) = amazon.answer(&seen, &String::from_utf8(body).unwrap());
@@ -69,7 +69,7 @@ impl Amazon {
             .collect()
     }
 
-    fn answer(&self, seen: &Seen, body: &str) -> (u16, String) {
+    fn answer(&self, seen: &SeenRequest, body: &str) -> (u16, String) {
         if seen.target.starts_with("/latest/") || seen.target == "/container" {
             return metadata(seen);
         }
@@ -160,7 +160,7 @@ fn assumed() -> (u16, String) {
 }
 
 /// IMDSv2, which wants a token first, and a container's agent.
-fn metadata(seen: &Seen) -> (u16, String) {
+fn metadata(seen: &SeenRequest) -> (u16, String) {
     let (access, secret, session) = MACHINE;
     let keys =
         json!({"AccessKeyId": access, "SecretAccessKey": secret, "Token": session}).to_string();
@@ -181,7 +181,7 @@ fn metadata(seen: &Seen) -> (u16, String) {
 }
 
 /// Who signed for which service, if the signature is right to the last byte.
-fn checked(seen: &Seen, body: &str) -> Result<(&'static str, String), String> {
+fn checked(seen: &SeenRequest, body: &str) -> Result<(&'static str, String), String> {
     let header = |name: &str| seen.header(name).ok_or(format!("no {name}"));
     let proof = header("Authorization")?;
     let rest = proof

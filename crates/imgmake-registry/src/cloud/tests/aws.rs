@@ -1,12 +1,12 @@
 //! Keys from every place, repositories on demand.
 
 use super::super::super::session::Session;
-use super::super::super::testing::{Registry, Shelf, job, noise};
+use super::super::super::testing::*;
 use super::super::super::{HostSettings, OperationContext};
 use super::amazon::{Amazon, MACHINE, ROLE, ROLE_ARN, USER};
 use super::*;
 
-fn auth(amazon: &Between, more: &[(&str, &str)]) -> Auth {
+fn auth(amazon: &FaultProxy, more: &[(&str, &str)]) -> Auth {
     let url = url(amazon);
     let base = [
         ("region", "eu-west-1"),
@@ -20,7 +20,7 @@ fn auth(amazon: &Between, more: &[(&str, &str)]) -> Auth {
 }
 
 /// A registry that lets in whoever ECR gave a password for this access key.
-fn ecr(access: &str) -> Between {
+fn ecr(access: &str) -> FaultProxy {
     registry("AWS", &format!("{access}-password"))
 }
 
@@ -206,7 +206,7 @@ fn machines_and_containers_have_keys_of_their_own() {
 }
 
 /// Settings of a registry by its real name, its services on loopback.
-fn session(registry: &str, aws: &Between, more: &[(&str, &str)]) -> Session {
+fn session(registry: &str, aws: &FaultProxy, more: &[(&str, &str)]) -> Session {
     use super::super::super::endpoint::{Declared, Endpoint};
     let keys = [("access-key", USER.0), ("secret-key", USER.1)];
     let settings = HostSettings {
@@ -315,13 +315,13 @@ fn public_repositories_are_made_without_the_alias_and_without_what_they_lack() {
 
 /// ECR under its own name before a registry: closes the connection on whoever asks
 /// for a repository that is not there.
-fn ecr_before(behind: &Registry, amazon: &Amazon) -> Between {
+fn ecr_before(behind: &Registry, amazon: &Amazon) -> FaultProxy {
     let amazon = amazon.clone();
     let right = format!(
         "Basic {}",
         STANDARD.encode(format!("AWS:{}-password", USER.0))
     );
-    Between::new(Some(behind.port), move |seen| {
+    FaultProxy::new(Some(behind.port()), move |seen| {
         if seen.through.as_deref() == Some("api.ecr.eu-west-1.amazonaws.com") {
             return amazon.act(seen);
         }
@@ -331,13 +331,13 @@ fn ecr_before(behind: &Registry, amazon: &Amazon) -> Between {
         }
         let there = &amazon.records.lock().unwrap().repositories;
         match seen.target.contains("/new/") && !there.contains("new") {
-            true => Act::Read(0, Box::new(|_| None)),
-            false => Act::Forward,
+            true => Action::Read(0, Box::new(|_| None)),
+            false => Action::Forward,
         }
     })
 }
 
-fn ecr_client(world: &Between, create_repository: bool) -> Client {
+fn ecr_client(world: &FaultProxy, create_repository: bool) -> Client {
     let endpoint = "http://api.ecr.eu-west-1.amazonaws.com";
     let keys = [
         ("access-key", USER.0),
@@ -357,9 +357,9 @@ fn ecr_client(world: &Between, create_repository: bool) -> Client {
 
 #[test]
 fn a_connection_that_ecr_closes_on_a_missing_repository_is_understood() {
-    let (behind, amazon, shelf) = (Registry::start(), Amazon::default(), Shelf::new());
+    let (behind, amazon, shelf) = (start_registry(), Amazon::default(), Shelf::new());
     let world = ecr_before(&behind, &amazon);
-    let image = shelf.image("linux/amd64", &[noise(1, 100)]);
+    let image = shelf.image("linux/amd64", &[random_bytes(1, 100)]);
     let push = |client: &Client| {
         let job = job(&format!("{PRIVATE}/new:1"), &image);
         client.push(&job, &shelf.store, &OperationContext::background())

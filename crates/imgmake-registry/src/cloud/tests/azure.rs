@@ -4,11 +4,11 @@
 use super::*;
 
 /// The registry: exchange, token, manifest; `realm` is where it sends for tokens.
-fn acr() -> Between {
-    Between::new(None, move |seen| {
+fn acr() -> FaultProxy {
+    FaultProxy::new(None, move |seen| {
         let host = seen.header("Host").unwrap().to_string();
         let read = |then: fn(&str) -> Option<&'static str>| {
-            Act::Read(
+            Action::Read(
                 usize::MAX,
                 Box::new(move |body| {
                     let body = String::from_utf8(body).unwrap();
@@ -45,8 +45,8 @@ fn acr() -> Between {
 }
 
 /// Entra: who proves themselves gets `aad`.
-fn entra(authority: &Authority) -> Between {
-    let (key, certificate) = (authority.path("client.key"), authority.path("client.crt"));
+fn entra(keys: &SigningKeys) -> FaultProxy {
+    let (key, certificate) = (keys.path("client.key"), keys.path("client.crt"));
     service(move |seen, body| {
         if seen.target.starts_with("/metadata/identity/oauth2/token") {
             assert_eq!(seen.header("Metadata"), Some("true"));
@@ -99,7 +99,7 @@ fn entra(authority: &Authority) -> Between {
     })
 }
 
-fn auth(entra: &Between, more: &[(&str, &str)]) -> Auth {
+fn auth(entra: &FaultProxy, more: &[(&str, &str)]) -> Auth {
     let url = url(entra);
     let base = [
         ("tenant", "tenant"),
@@ -112,26 +112,16 @@ fn auth(entra: &Between, more: &[(&str, &str)]) -> Auth {
 }
 
 /// A key as OpenSSL wrote it before version 3.
-fn pkcs1(authority: &Authority) -> String {
-    let (from, to) = (authority.path("client.key"), authority.path("pkcs1.key"));
-    let status = std::process::Command::new("openssl")
-        .args(["rsa", "-traditional", "-in"])
-        .arg(from)
-        .arg("-out")
-        .arg(&to)
-        .stderr(std::process::Stdio::null())
-        .status()
-        .unwrap();
-    assert!(status.success());
-    let key = fs::read_to_string(to).unwrap();
+fn pkcs1(keys: &SigningKeys) -> String {
+    let key = fs::read_to_string(keys.path("pkcs1.key")).unwrap();
     assert!(key.contains("BEGIN RSA PRIVATE KEY"), "{key}");
     key
 }
 
 #[test]
 fn a_secret_a_certificate_a_federated_token_and_the_machine_are_let_in() {
-    let authority = Authority::new();
-    let (entra, registry) = (entra(&authority), acr());
+    let keys = SigningKeys::new();
+    let (entra, registry) = (entra(&keys), acr());
     ask(&registry, auth(&entra, &[("client-secret", "s3cret")]), &[]).unwrap();
     ask(
         &registry,
@@ -139,11 +129,11 @@ fn a_secret_a_certificate_a_federated_token_and_the_machine_are_let_in() {
         &[],
     )
     .unwrap();
-    let certificate = fs::read_to_string(authority.path("client.crt")).unwrap();
-    let pkcs8 = fs::read_to_string(authority.path("client.key")).unwrap();
-    for key in [pkcs8, pkcs1(&authority)] {
+    let certificate = fs::read_to_string(keys.path("client.crt")).unwrap();
+    let pkcs8 = fs::read_to_string(keys.path("client.key")).unwrap();
+    for key in [pkcs8, pkcs1(&keys)] {
         let pem = format!("{certificate}{key}");
-        let file = authority.path("pem");
+        let file = keys.path("pem");
         fs::write(&file, &pem).unwrap();
         for given in [pem.as_str(), &STANDARD.encode(&pem), file.to_str().unwrap()] {
             ask(&registry, auth(&entra, &[("certificate", given)]), &[]).unwrap();
@@ -151,7 +141,7 @@ fn a_secret_a_certificate_a_federated_token_and_the_machine_are_let_in() {
         let path = [("AZURE_CLIENT_CERTIFICATE_PATH", file.to_str().unwrap())];
         ask(&registry, auth(&entra, &[]), &path).unwrap();
     }
-    let token = authority.path("token");
+    let token = keys.path("token");
     fs::write(&token, "federated\n").unwrap();
     let workload = [
         ("AZURE_TENANT_ID", "tenant"),
@@ -183,8 +173,8 @@ fn a_secret_a_certificate_a_federated_token_and_the_machine_are_let_in() {
 
 #[test]
 fn what_is_wrong_is_said_without_the_secret() {
-    let authority = Authority::new();
-    let (entra, registry) = (entra(&authority), acr());
+    let keys = SigningKeys::new();
+    let (entra, registry) = (entra(&keys), acr());
     let error = ask(
         &registry,
         auth(&entra, &[("client-secret", "other-s3cret")]),
@@ -198,7 +188,7 @@ fn what_is_wrong_is_said_without_the_secret() {
         "{text}"
     );
     assert!(!text.contains("other-s3cret"), "{text}");
-    let certificate = fs::read_to_string(authority.path("client.crt")).unwrap();
+    let certificate = fs::read_to_string(keys.path("client.crt")).unwrap();
     for (given, said) in [
         (certificate.as_str(), "no PEM private key"),
         ("-----BEGIN PRIVATE KEY-----", "no PEM certificate"),

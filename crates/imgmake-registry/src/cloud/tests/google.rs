@@ -8,12 +8,12 @@ fn auth(options: &[(&str, &str)]) -> Auth {
     }
 }
 
-fn by(password: &str) -> Between {
+fn by(password: &str) -> FaultProxy {
     registry("oauth2accesstoken", password)
 }
 
 /// Token server and metadata server.
-fn google(key: std::path::PathBuf) -> Between {
+fn google(key: std::path::PathBuf) -> FaultProxy {
     service(move |seen, body| {
         let token = |name: &str| {
             (
@@ -60,10 +60,10 @@ fn google(key: std::path::PathBuf) -> Between {
     })
 }
 
-fn service_account(google: &Between, authority: &Authority) -> String {
+fn service_account(google: &FaultProxy, keys: &SigningKeys) -> String {
     serde_json::json!({
         "type": "service_account", "client_email": "robot@example.iam", "private_key_id": "key-1",
-        "private_key": fs::read_to_string(authority.path("ca.key")).unwrap(),
+        "private_key": fs::read_to_string(keys.path("ca.key")).unwrap(),
         "token_uri": format!("{}/token", url(google)),
     })
     .to_string()
@@ -71,10 +71,10 @@ fn service_account(google: &Between, authority: &Authority) -> String {
 
 #[test]
 fn a_key_is_taken_as_json_as_base64_and_as_a_file_and_signs_for_a_token() {
-    let authority = Authority::new();
-    let google = google(authority.path("ca.key"));
-    let key = service_account(&google, &authority);
-    let path = authority.path("key.json");
+    let keys = SigningKeys::new();
+    let google = google(keys.path("ca.key"));
+    let key = service_account(&google, &keys);
+    let path = keys.path("key.json");
     let path = path.to_str().unwrap();
     fs::write(path, &key).unwrap();
     ask(&by("key"), auth(&[("key", &key)]), &[]).unwrap();
@@ -101,13 +101,13 @@ fn a_key_is_taken_as_json_as_base64_and_as_a_file_and_signs_for_a_token() {
 
 #[test]
 fn other_accounts_and_the_metadata_server_give_tokens_too() {
-    let authority = Authority::new();
-    let google = google(authority.path("ca.key"));
+    let keys = SigningKeys::new();
+    let google = google(keys.path("ca.key"));
     let host = google.host();
     ask(&by("machine"), auth(&[]), &[("GCE_METADATA_HOST", &host)]).unwrap();
 
-    let home = authority.dir.path().to_str().unwrap();
-    let folder = authority.path(".config/gcloud");
+    let home = keys.dir.path().to_str().unwrap();
+    let folder = keys.path(".config/gcloud");
     fs::create_dir_all(&folder).unwrap();
     let user =
         r#"{"type":"authorized_user","client_id":"c","client_secret":"s","refresh_token":"r"}"#;
@@ -120,11 +120,11 @@ fn other_accounts_and_the_metadata_server_give_tokens_too() {
     )
     .unwrap();
 
-    fs::write(authority.path("subject"), "oidc\n").unwrap();
+    fs::write(keys.path("subject"), "oidc\n").unwrap();
     let mut federated = serde_json::json!({
         "type": "external_account", "audience": "//iam/pool", "token_url": tokens,
         "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
-        "credential_source": {"file": authority.path("subject")},
+        "credential_source": {"file": keys.path("subject")},
     });
     ask(
         &by("federated"),
@@ -161,8 +161,8 @@ const GAR: &str = "europe-west1-docker.pkg.dev";
 
 /// Artifact Registry under its own name, which takes `password` for a token and
 /// knows no chunked uploads; the first upload breaks.
-fn artifact_registry(behind: u16, user: &'static str, password: String) -> Between {
-    Between::new(Some(behind), move |seen| {
+fn artifact_registry(behind: u16, user: &'static str, password: String) -> FaultProxy {
+    FaultProxy::new(Some(behind), move |seen| {
         assert_eq!(seen.through.as_deref(), Some(GAR));
         if seen.target.starts_with("/v2/token") {
             let right = format!("Basic {}", STANDARD.encode(format!("{user}:{password}")));
@@ -192,9 +192,9 @@ fn artifact_registry(behind: u16, user: &'static str, password: String) -> Betwe
                     && seen.earlier == 0
                     && BROKEN.swap(false, std::sync::atomic::Ordering::SeqCst) =>
             {
-                Act::Swallow(100_000)
+                Action::Swallow(100_000)
             }
-            _ => Act::Forward,
+            _ => Action::Forward,
         }
     })
 }
@@ -204,14 +204,14 @@ static BROKEN: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::ne
 #[test]
 fn artifact_registry_takes_a_key_as_password_and_whole_uploads_alone() {
     use super::super::super::OperationContext;
-    use super::super::super::testing::{Registry, Shelf, job, noise};
-    let (behind, shelf) = (Registry::start(), Shelf::new());
+    use super::super::super::testing::{Shelf, everywhere, job, random_bytes, start_registry};
+    let (behind, shelf) = (start_registry(), Shelf::new());
     let key = r#"{"type":"service_account","private_key":"-----BEGIN"}"#;
     for (user, password) in [
         ("_json_key", key.to_string()),
         ("_json_key_base64", STANDARD.encode(key)),
     ] {
-        let world = artifact_registry(behind.port, user, password.clone());
+        let world = artifact_registry(behind.port(), user, password.clone());
         let host = HostSettings {
             prefix: GAR.into(),
             auth: Auth::Basic {
@@ -222,7 +222,7 @@ fn artifact_registry_takes_a_key_as_password_and_whole_uploads_alone() {
             ..HostSettings::default()
         };
         let client = Client::new(everywhere(&world, vec![host], &[])).unwrap();
-        let image = shelf.image("linux/amd64", &[noise(user.len() as u64, 300_000)]);
+        let image = shelf.image("linux/amd64", &[random_bytes(user.len() as u64, 300_000)]);
         let job = job(
             &format!("{GAR}/acme/images/{}:1", user.trim_start_matches('_')),
             &image,

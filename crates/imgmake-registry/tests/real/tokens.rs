@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::asked_from;
 use crate::testing::{
-    Act, Authority, Between, Registry, Seen, Shelf, answer, client_with, job, noise, signed_token,
+    Action, Authority, FaultProxy, Registry, SeenRequest, Shelf, answer, asked_from, client_with,
+    is_blob_get, job, random_bytes, signed_token,
 };
 use crate::{Auth, HostSettings, OperationContext, Secret};
 use imgmake_oci::image::Descriptor;
@@ -15,7 +15,7 @@ use imgmake_oci::image::Descriptor;
 /// A registry with token authentication and its token server.
 pub(crate) struct Guarded {
     pub registry: Registry,
-    tokens: Between,
+    tokens: FaultProxy,
 }
 
 /// Seconds for which a token is good, and for which its server says that it is.
@@ -36,7 +36,7 @@ pub(crate) fn guarded(lifetime: Lifetime) -> Guarded {
     let authority = Authority::new();
     let bundle = authority.path("ca.crt");
     let file = std::fs::read(&bundle).unwrap();
-    let tokens = Between::new(None, move |seen| {
+    let tokens = FaultProxy::new(None, move |seen| {
         let url = url::Url::parse(&format!("http://x{}", seen.target)).unwrap();
         if seen.header("Authorization") != Some("Basic dTpw") {
             return answer(401, &[], r#"{"details":"incorrect username or password"}"#);
@@ -97,7 +97,10 @@ fn user(prefix: String) -> HostSettings {
 fn tokens_are_fetched_once_per_scope_and_name_push_first() {
     let guarded = guarded(LONG);
     let here = Shelf::new();
-    let image = here.image("linux/amd64", &[noise(31, 300_000), noise(32, 10)]);
+    let image = here.image(
+        "linux/amd64",
+        &[random_bytes(31, 300_000), random_bytes(32, 10)],
+    );
     let name = format!("{}/team/app:1", guarded.registry.host());
     let client = client_with(user(guarded.registry.host()));
     client
@@ -120,7 +123,7 @@ fn tokens_are_fetched_once_per_scope_and_name_push_first() {
 fn refusals_say_scope_and_source() {
     let guarded = guarded(LONG);
     let here = Shelf::new();
-    let image = here.image("linux/amd64", &[noise(33, 10)]);
+    let image = here.image("linux/amd64", &[random_bytes(33, 10)]);
     let host = guarded.registry.host();
     let push = |repository: &str, settings: HostSettings| {
         client_with(settings)
@@ -161,17 +164,17 @@ fn refusals_say_scope_and_source() {
 fn a_token_that_ends_in_the_middle_is_renewed_and_the_layer_sent_again() {
     let guarded = guarded(LONG);
     let here = Shelf::new();
-    let image = here.image("linux/amd64", &[noise(34, 500_000)]);
+    let image = here.image("linux/amd64", &[random_bytes(34, 500_000)]);
     let realm = format!(
         r#"Bearer realm="http://{}/token",service="{SERVICE}""#,
         guarded.tokens.host()
     );
-    let between = Between::new(Some(guarded.registry.port), move |seen| {
+    let between = FaultProxy::new(Some(guarded.registry.port()), move |seen| {
         // As if it had ended: the first upload's PUT and the first tag.
         if seen.method == "PUT" && seen.earlier == 0 {
             return answer(401, &[("WWW-Authenticate", realm.as_str())], "");
         }
-        Act::Forward
+        Action::Forward
     });
     let client = client_with(user(between.host()));
     client
@@ -184,12 +187,12 @@ fn a_token_that_ends_in_the_middle_is_renewed_and_the_layer_sent_again() {
     assert!(guarded.tokens.lines().len() > 1);
 }
 
-fn is_layer(seen: &Seen) -> bool {
+fn is_layer(seen: &SeenRequest) -> bool {
     seen.method == "PUT" && seen.target.contains("/blobs/")
 }
 
-fn tokens_used(between: &Between) -> usize {
-    let of = |seen: &Seen| seen.header("Authorization").map(str::to_string);
+fn tokens_used(between: &FaultProxy) -> usize {
+    let of = |seen: &SeenRequest| seen.header("Authorization").map(str::to_string);
     let used: BTreeSet<String> = between.seen().iter().filter_map(of).collect();
     used.len()
 }
@@ -198,15 +201,15 @@ fn tokens_used(between: &Between) -> usize {
 fn a_token_that_really_ended_in_mid_layer_is_renewed_and_the_layer_arrives() {
     // The server promises five minutes and keeps three seconds: only the 401 tells.
     let guarded = guarded(Lifetime { good: 3, told: 300 });
-    let between = Between::new(Some(guarded.registry.port), |seen| {
+    let between = FaultProxy::new(Some(guarded.registry.port()), |seen| {
         if is_layer(seen) && seen.header("Content-Length") == Some("500000") {
             std::thread::sleep(Duration::from_millis(4500));
-            return Act::Swallow(200_000);
+            return Action::Swallow(200_000);
         }
-        Act::Forward
+        Action::Forward
     });
     let (here, there) = (Shelf::new(), Shelf::new());
-    let image = here.image("linux/amd64", &[noise(600, 500_000)]);
+    let image = here.image("linux/amd64", &[random_bytes(600, 500_000)]);
     let name = format!("{}/app:1", between.host());
     let client = client_with(user(between.host()));
     client
@@ -218,17 +221,17 @@ fn a_token_that_really_ended_in_mid_layer_is_renewed_and_the_layer_arrives() {
         .unwrap();
     assert!(tokens_used(&between) >= 2);
 
-    let blob = Descriptor::of("x", &noise(600, 500_000));
+    let blob = Descriptor::of("x", &random_bytes(600, 500_000));
     let late = AtomicBool::new(false);
-    let slow = Between::new(Some(guarded.registry.port), move |seen| {
-        match (super::is_blob_get(seen), seen.header("Range")) {
-            (true, None) => Act::ForwardCut(200_000),
+    let slow = FaultProxy::new(Some(guarded.registry.port()), move |seen| {
+        match (is_blob_get(seen), seen.header("Range")) {
+            (true, None) => Action::ForwardCut(200_000),
             // What was good when the layer began has ended when the rest is asked for.
             (true, Some(_)) if !late.swap(true, Ordering::SeqCst) => {
                 std::thread::sleep(Duration::from_millis(4500));
-                Act::Forward
+                Action::Forward
             }
-            _ => Act::Forward,
+            _ => Action::Forward,
         }
     });
     client_with(user(slow.host()))
@@ -248,14 +251,17 @@ fn a_token_that_really_ended_in_mid_layer_is_renewed_and_the_layer_arrives() {
 #[test]
 fn tokens_are_renewed_before_they_end() {
     let guarded = guarded(Lifetime { good: 60, told: 3 });
-    let between = Between::new(Some(guarded.registry.port), |seen| {
+    let between = FaultProxy::new(Some(guarded.registry.port()), |seen| {
         if is_layer(seen) {
             std::thread::sleep(Duration::from_millis(1500));
         }
-        Act::Forward
+        Action::Forward
     });
     let here = Shelf::new();
-    let image = here.image("linux/amd64", &[noise(601, 1000), noise(602, 1000)]);
+    let image = here.image(
+        "linux/amd64",
+        &[random_bytes(601, 1000), random_bytes(602, 1000)],
+    );
     let client = client_with(HostSettings {
         concurrency: Some(1),
         ..user(between.host())

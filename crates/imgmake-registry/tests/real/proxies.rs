@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::testing::{Authority, Registry, Shelf, client, free_port, job, noise, options};
+use crate::testing::{
+    Authority, Registry, Shelf, client, free_port, job, options, random_bytes, start_registry,
+};
 use crate::{Client, ClientOptions, HostSettings, OperationContext, RegistryError};
 
 struct Proxy {
@@ -70,7 +72,7 @@ fn push(
     settings: HostSettings,
     environment: &[(&str, &str)],
 ) -> Result<(), RegistryError> {
-    let host = format!("0.0.0.0:{}", registry.port);
+    let host = format!("0.0.0.0:{}", registry.port());
     let client = Client::new(ClientOptions {
         hosts: vec![HostSettings {
             prefix: host.clone(),
@@ -84,7 +86,7 @@ fn push(
         ..options()
     })?;
     let here = Shelf::new();
-    let image = here.image("linux/amd64", &[noise(800, 3_000_000)]);
+    let image = here.image("linux/amd64", &[random_bytes(800, 3_000_000)]);
     client
         .push(
             &job(&format!("{host}/app:1"), &image),
@@ -105,7 +107,7 @@ fn plain() -> HostSettings {
 fn a_plain_and_a_tls_registry_are_reached_through_a_proxy_with_a_password() {
     let proxy = Proxy::start();
     let url = proxy.url("ann:s3cr3t");
-    let registry = Registry::start();
+    let registry = start_registry();
     push(
         &registry,
         plain(),
@@ -136,8 +138,8 @@ fn a_plain_and_a_tls_registry_are_reached_through_a_proxy_with_a_password() {
 fn no_proxy_is_heeded_by_network_port_and_name() {
     let proxy = Proxy::start();
     let url = proxy.url("ann:s3cr3t");
-    let registry = Registry::start();
-    let with_port = format!("example.com,0.0.0.0:{}", registry.port);
+    let registry = start_registry();
+    let with_port = format!("example.com,0.0.0.0:{}", registry.port());
     for exempt in ["0.0.0.0/8", "0.0.0.0", with_port.as_str(), "*"] {
         let all = [("ALL_PROXY", url.as_str()), ("NO_PROXY", exempt)];
         push(&registry, plain(), &all).unwrap();
@@ -154,7 +156,7 @@ fn no_proxy_is_heeded_by_network_port_and_name() {
 #[test]
 fn what_a_proxy_refuses_names_the_proxy_and_not_its_password() {
     let proxy = Proxy::start();
-    let registry = Registry::start();
+    let registry = start_registry();
     let url = proxy.url("ann:wr0ng");
     let text = push(&registry, plain(), &[("ALL_PROXY", &url)])
         .unwrap_err()

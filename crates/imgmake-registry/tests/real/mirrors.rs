@@ -4,7 +4,9 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use crate::testing::{Between, Registry, Shelf, client, free_port, job, noise, options};
+use crate::testing::{
+    FaultProxy, Registry, Shelf, client, free_port, job, options, random_bytes, start_registry,
+};
 use crate::{Client, ClientOptions, HostSettings, MirrorFallback, OperationContext};
 use imgmake_event::{Event, Events};
 use imgmake_oci::image::{
@@ -13,7 +15,7 @@ use imgmake_oci::image::{
 
 /// An upstream registry with `library/app:1`, watched, and its cache.
 struct Ground {
-    upstream: Between,
+    upstream: FaultProxy,
     cache: Registry,
     image: Descriptor,
     home: tempfile::TempDir,
@@ -23,9 +25,9 @@ struct Ground {
 
 impl Ground {
     fn new() -> Ground {
-        let behind = Registry::start();
+        let behind = start_registry();
         let here = Shelf::new();
-        let image = here.image("linux/amd64", &[noise(700, 200_000)]);
+        let image = here.image("linux/amd64", &[random_bytes(700, 200_000)]);
         let name = format!("{}/library/app:1", behind.host());
         client()
             .push(
@@ -34,7 +36,7 @@ impl Ground {
                 &OperationContext::background(),
             )
             .unwrap();
-        let upstream = Between::watching(&behind);
+        let upstream = FaultProxy::watching(behind.port());
         let remote = format!("proxy:\n  remoteurl: http://{}\n", upstream.host());
         Ground {
             cache: Registry::with("", &remote),
@@ -79,7 +81,7 @@ impl Ground {
             .resolve(from, &amd64, &shelf.store, &OperationContext::background())
             .unwrap();
         assert_eq!(resolved.manifest.digest, self.image.digest);
-        let blob = Descriptor::of("x", &noise(700, 200_000));
+        let blob = Descriptor::of("x", &random_bytes(700, 200_000));
         client
             .pull_blob(from, &blob, &shelf.store, &OperationContext::background())
             .unwrap();
@@ -213,7 +215,7 @@ fn referrers_come_through_a_mirror_and_from_the_registry_where_the_mirror_has_no
     let through = only(&ground.cache, MirrorFallback::Off);
     assert_eq!(found(&through), std::slice::from_ref(&root.digest));
     assert_eq!(ground.direct(), 0);
-    let empty = Registry::start();
+    let empty = start_registry();
     let around = only(&empty, MirrorFallback::Allowed);
     assert_eq!(found(&around), [root.digest]);
     assert!(ground.direct() > 0);

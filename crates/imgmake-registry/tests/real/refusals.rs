@@ -5,9 +5,9 @@
 
 use std::time::Duration;
 
-use super::app;
 use crate::testing::{
-    Act, Authority, Between, Registry, Seen, Shelf, answer, free_port, job, options,
+    Action, Authority, FaultProxy, Registry, SeenRequest, Shelf, answer, app, free_port, job,
+    options, start_registry,
 };
 use crate::{Auth, Client, ClientOptions, HostSettings, OperationContext, RegistryError, Secret};
 use imgmake_oci::image::{Descriptor, Reference};
@@ -55,10 +55,10 @@ fn told(error: &RegistryError, host: &str) -> String {
 /// What `act` is told by a server that answers all but `/v2/` with this.
 fn refused(
     who: Who,
-    answer_with: impl Fn(&Seen) -> Act + Send + Sync + 'static,
+    answer_with: impl Fn(&SeenRequest) -> Action + Send + Sync + 'static,
     act: impl FnOnce(&Client, &Reference) -> RegistryError,
 ) -> String {
-    let between = Between::new(None, move |seen| match seen.target.as_str() {
+    let between = FaultProxy::new(None, move |seen| match seen.target.as_str() {
         "/v2/" => answer(200, &[], ""),
         _ => answer_with(seen),
     });
@@ -96,7 +96,7 @@ fn at(
     place: &'static str,
     status: u16,
     body: String,
-) -> impl Fn(&Seen) -> Act {
+) -> impl Fn(&SeenRequest) -> Action {
     move |seen| {
         if seen.method == method && seen.target.contains(place) {
             return answer(status, &[], body.clone());
@@ -127,7 +127,7 @@ impl Told {
 
 fn who_is_not_let_in(told: &mut Told) {
     told.chapter("401 and 403");
-    let asked = |_: &Seen| {
+    let asked = |_: &SeenRequest| {
         answer(
             401,
             &[BASIC],
@@ -144,12 +144,12 @@ fn who_is_not_let_in(told: &mut Told) {
         &refused(Who::Nobody, asked, push),
     );
     told.add("push with a wrong one", &refused(Who::User, asked, push));
-    let bare = |_: &Seen| answer(401, &[], "");
+    let bare = |_: &SeenRequest| answer(401, &[], "");
     told.add(
         "a 401 that asks for nothing",
         &refused(Who::User, bare, pull_blob),
     );
-    let denied = |_: &Seen| {
+    let denied = |_: &SeenRequest| {
         answer(
             403,
             &[],
@@ -165,7 +165,7 @@ fn who_is_not_let_in(told: &mut Told) {
         "a credential without the right to write",
         &refused(Who::User, writes, push),
     );
-    let page = |_: &Seen| {
+    let page = |_: &SeenRequest| {
         answer(
             403,
             &[],
@@ -178,20 +178,21 @@ fn who_is_not_let_in(told: &mut Told) {
 fn tokens_that_are_not_given(told: &mut Told) {
     told.chapter("tokens");
     let wrong = r#"{"details":"incorrect username or password"}"#;
-    let refusing = Between::new(None, move |_| answer(401, &[], wrong));
-    let empty = Between::new(None, |_| answer(200, &[], "{}"));
+    let refusing = FaultProxy::new(None, move |_| answer(401, &[], wrong));
+    let empty = FaultProxy::new(None, |_| answer(200, &[], "{}"));
     for (what, port) in [
         (
             "a token server that does not take the password",
-            refusing.port,
+            refusing.port(),
         ),
         ("a token server that is down", free_port()),
-        ("a token server without a token", empty.port),
+        ("a token server without a token", empty.port()),
     ] {
         let realm = format!(
             r#"Bearer realm="http://127.0.0.1:{port}/token",service="s",scope="repository:app:pull""#
         );
-        let challenge = move |_: &Seen| answer(401, &[("WWW-Authenticate", realm.as_str())], "");
+        let challenge =
+            move |_: &SeenRequest| answer(401, &[("WWW-Authenticate", realm.as_str())], "");
         told.add(what, &refused(Who::User, challenge, pull));
     }
 }
@@ -200,7 +201,7 @@ fn what_is_not_there(told: &mut Told) {
     told.chapter("404");
     let gone = |code, words| {
         let body = json(code, words);
-        move |_: &Seen| answer(404, &[], body.clone())
+        move |_: &SeenRequest| answer(404, &[], body.clone())
     };
     let repository = gone("NAME_UNKNOWN", "repository name not known to registry");
     told.add(
@@ -227,7 +228,7 @@ fn what_a_registry_does_not_do(told: &mut Told) {
     told.chapter("other refusals");
     let unsupported = || json("UNSUPPORTED", "The operation is unsupported.");
     let delete = |client: &Client, from: &Reference| client.delete_manifest(from).unwrap_err();
-    let no_deletion = move |_: &Seen| answer(405, &[], unsupported());
+    let no_deletion = move |_: &SeenRequest| answer(405, &[], unsupported());
     told.add("a deletion", &refused(Who::User, no_deletion, delete));
     told.add(
         "a push to a mirror",
@@ -266,7 +267,7 @@ fn what_a_registry_does_not_do(told: &mut Told) {
         "a range",
         &refused(Who::Nobody, |_| answer(416, &[], ""), pull_blob),
     );
-    let login = |_: &Seen| {
+    let login = |_: &SeenRequest| {
         let html = ("Content-Type", "text/html; charset=utf-8");
         answer(
             200,
@@ -292,7 +293,7 @@ fn what_may_pass(told: &mut Told) {
         ("a dead backend", 502),
         ("maintenance", 503),
     ] {
-        let always = move |_: &Seen| answer(status, &[], "<title>Oops</title>");
+        let always = move |_: &SeenRequest| answer(status, &[], "<title>Oops</title>");
         told.add(what, &refused(Who::Nobody, always, pull));
     }
     let upload = at("PUT", "blobs", 504, String::new());
@@ -300,13 +301,13 @@ fn what_may_pass(told: &mut Told) {
         "an upload into a dead backend",
         &refused(Who::User, upload, push),
     );
-    let tomorrow = |_: &Seen| answer(429, &[("Retry-After", "86400")], "come back tomorrow");
+    let tomorrow = |_: &SeenRequest| answer(429, &[("Retry-After", "86400")], "come back tomorrow");
     told.add("a long pause", &refused(Who::Nobody, tomorrow, pull));
-    told.add("silence", &refused(Who::Nobody, |_| Act::Stall, pull));
-    let closed = |_: &Seen| Act::Raw(Vec::new(), Duration::ZERO);
+    told.add("silence", &refused(Who::Nobody, |_| Action::Stall, pull));
+    let closed = |_: &SeenRequest| Action::Raw(Vec::new(), Duration::ZERO);
     told.add("no answer", &refused(Who::Nobody, closed, pull));
-    let half = |_: &Seen| {
-        Act::Raw(
+    let half = |_: &SeenRequest| {
+        Action::Raw(
             b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf".to_vec(),
             Duration::ZERO,
         )
@@ -374,8 +375,8 @@ fn hosts_that_cannot_be_reached(told: &mut Told) {
         "no client certificate",
         &unreachable(&strict.host(), known.clone()),
     );
-    let plain = Registry::start();
-    let plain = format!("0.0.0.0:{}", plain.port);
+    let plain = start_registry();
+    let plain = format!("0.0.0.0:{}", plain.port());
     told.add("TLS to a plain port", &unreachable(&plain, known));
     let mirror = HostSettings {
         mirrors: vec![format!("http://{}", good.host())],
