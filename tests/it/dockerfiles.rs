@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use imgmake_build::worker::Worker;
 use imgmake_build::{
-    BuildRequest, Built, Engine, IgnoredPaths, LayerCount, Pins, Recipe, SecretSource, build,
+    BuildDefinition, BuildRequest, Built, Engine, IgnoredPaths, LayerCount, Pins, SecretSource,
+    build,
 };
 use imgmake_event::{Cancel, Event, Events};
 use imgmake_oci::image::{ImageConfig, ImageManifest, from_json};
@@ -104,7 +105,7 @@ impl Project {
         std::fs::write(&path, format!("{BASE}{dockerfile}")).unwrap();
         BuildRequest {
             target: "t".into(),
-            recipe: Recipe::Dockerfile { path, stage: None },
+            definition: BuildDefinition::Dockerfile { path, stage: None },
             context: self.dir.path().join("ctx"),
             excluded: Vec::new(),
             checkout: Default::default(),

@@ -10,6 +10,7 @@ use crate::base::policy::BasePolicy;
 use crate::base::warmed::Warmed;
 use crate::execute::cache::Cache;
 use crate::run::worker::{CacheScope, Worker};
+use crate::target::{Pins, TargetContext};
 
 /// Everything that a build works with.
 #[derive(Clone)]
@@ -31,8 +32,17 @@ pub struct Engine {
     pub cache_scope: CacheScope,
 }
 
-/// FROM tags and ADD URLs resolved once and remembered in the project's state; moves only with `--pull`.
-pub trait Pins: Send + Sync {
-    fn get(&self, name: &str) -> Option<String>;
-    fn set(&self, name: &str, value: &str);
+impl Engine {
+    /// For the build of one target.
+    pub fn for_target(&self, target: &str) -> TargetContext {
+        TargetContext {
+            target: target.to_string(),
+            store: self.store.clone(),
+            registry: self.registry.clone(),
+            git: self.git.clone(),
+            pins: self.pins.clone(),
+            events: self.events.clone(),
+            cancel: self.cancel.clone(),
+        }
+    }
 }

@@ -2,8 +2,8 @@
 
 use imgmake_core::fingerprint::{Fingerprint, LengthPrefixedHasher};
 
+use crate::request::{AddedLayers, AlsoStages, Command, LayerCount, Step};
 use crate::run::worker::Network;
-use crate::{AlsoStages, Command, Step};
 
 impl Fingerprint for Network {
     fn fingerprint(&self, hasher: &mut LengthPrefixedHasher) {
@@ -72,5 +72,21 @@ impl Fingerprint for Step {
             Self::StopSignal(signal) => hasher.text("stopsignal").add(signal),
             Self::Healthcheck(check) => hasher.text("healthcheck").add(check),
         };
+    }
+}
+
+impl Fingerprint for AddedLayers {
+    fn fingerprint(&self, hasher: &mut LengthPrefixedHasher) {
+        let Self { count, without } = self;
+        hasher.add(count).add(without);
+    }
+}
+
+impl Fingerprint for LayerCount {
+    fn fingerprint(&self, hasher: &mut LengthPrefixedHasher) {
+        hasher.text(match self {
+            Self::OnePerStep => "one per step",
+            Self::One => "one",
+        });
     }
 }

@@ -2,47 +2,65 @@
 //! COPY, ADD and bind mounts of the reached stages select.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
-use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, anyhow};
-use rayon::prelude::*;
+use anyhow::{Result, anyhow};
 
-use crate::define::definition::{Loaded, mistake};
-use crate::define::evaluate::{self, FileWork, Todo};
-use crate::define::graph::{Origin, Program, Start};
+use crate::base::image::Bases;
+use crate::define::compile::compile;
+use crate::define::definition::{ParsedDefinition, mistake};
+use crate::define::evaluate::{self, Todo};
+use crate::define::graph::{StageGraph, StageStep, Start};
 use crate::define::state::ImageState;
 use crate::define::steps::describe;
+use crate::engine::Engine;
 use crate::files::context::ContextTree;
-use crate::files::copy::tree::{FileStat, relative};
+use crate::files::copy::select::existing;
+use crate::files::copy::tree::relative;
 use crate::files::copy::{Node, Tree};
-use crate::files::download as add;
-use crate::files::operation::{Operation, selected};
-use crate::{AddedLayers, AlsoStages, BuildRequest, Engine, LayerCount, NamedContext, Recipe};
+use crate::files::hash::{HashFile, hash_nodes};
+use crate::files::operation::{FileWork, Operation, Origin, selected};
+use crate::files::{download, git};
+use crate::request::{
+    AddedLayers, AlsoStages, BuildDefinition, BuildRequest, LayerCount, NamedContext,
+};
+use crate::target::TargetContext;
 use imgmake_core::fingerprint::{Bytes, Fingerprint, Inputs, LengthPrefixedHasher, fingerprint_of};
 use imgmake_dockerfile::{Mount, Run};
 
-/// blake3 of a file of a context, which is opened only if its hash is not known.
-pub type HashFile<'a> =
-    &'a (dyn Fn(&FileStat, &dyn Fn() -> io::Result<File>) -> io::Result<[u8; 32]> + Sync);
+/// The files, bases and settings that this build depends on. Uses `hash_file` (the stat cache) for contents.
+///
+/// # Errors
+/// Whatever a build would refuse before running anything, with file and line.
+pub fn inputs(request: &BuildRequest, engine: &Engine, hash_file: HashFile<'_>) -> Result<Inputs> {
+    let definition = ParsedDefinition::read(request)?;
+    let cx = engine.for_target(&request.target);
+    let bases = Bases::new(engine, &cx, request.pull);
+    let mut gathering = Gathering::new(request, &cx, hash_file);
+    gathering.definition(&definition);
+    for platform in request.platforms() {
+        let graph = compile(&definition, request, &bases, &platform)?;
+        gathering.graph(&graph, &definition)?;
+    }
+    Ok(gathering.finish())
+}
 
 /// Gathers everything once.
-pub struct Gathering<'a> {
-    pub request: &'a BuildRequest,
-    pub engine: &'a Engine,
-    pub hash_file: HashFile<'a>,
+struct Gathering<'a> {
+    request: &'a BuildRequest,
+    cx: &'a TargetContext,
+    hash_file: HashFile<'a>,
     found: BTreeMap<(&'static str, String), [u8; 32]>,
     taken_args: BTreeSet<String>,
     contexts: BTreeMap<std::path::PathBuf, Arc<ContextTree>>,
 }
 
 impl<'a> Gathering<'a> {
-    pub fn new(request: &'a BuildRequest, engine: &'a Engine, hash_file: HashFile<'a>) -> Self {
+    fn new(request: &'a BuildRequest, cx: &'a TargetContext, hash_file: HashFile<'a>) -> Self {
         Gathering {
             request,
-            engine,
+            cx,
             hash_file,
             found: BTreeMap::new(),
             taken_args: BTreeSet::new(),
@@ -50,20 +68,20 @@ impl<'a> Gathering<'a> {
         }
     }
 
-    pub fn recipe(&mut self, loaded: &Loaded) {
-        if let (Some((_, bytes)), Recipe::Dockerfile { path, .. }) =
-            (&loaded.text, &self.request.recipe)
+    fn definition(&mut self, definition: &ParsedDefinition) {
+        if let (Some((_, bytes)), BuildDefinition::Dockerfile { path, .. }) =
+            (&definition.text, &self.request.definition)
         {
             let name = self.named(path);
             self.add("dockerfile", name, *blake3::hash(bytes).as_bytes());
         }
-        self.settings(loaded);
+        self.settings(definition);
     }
 
     /// What the target itself says: all of it reaches the image.
-    fn settings(&mut self, loaded: &Loaded) {
+    fn settings(&mut self, parsed: &ParsedDefinition) {
         let BuildRequest {
-            recipe,
+            definition,
             contexts,
             labels,
             annotations,
@@ -73,7 +91,7 @@ impl<'a> Gathering<'a> {
             added: AddedLayers { count, without },
             // With the build host's for none, below.
             platforms: _,
-            // Those that instructions take, in `finish`; the one that steps see, in `loaded`.
+            // Those that instructions take, in `finish`; the one that steps see, in `parsed`.
             args: _,
             epoch: _,
             // By the files that are read.
@@ -95,9 +113,11 @@ impl<'a> Gathering<'a> {
             pull: _,
             jobs: _,
         } = self.request;
-        match recipe {
-            Recipe::Dockerfile { path: _, stage } => self.add_setting("setting", "stage", stage),
-            Recipe::Steps { base, steps } => {
+        match definition {
+            BuildDefinition::Dockerfile { path: _, stage } => {
+                self.add_setting("setting", "stage", stage)
+            }
+            BuildDefinition::Steps { base, steps } => {
                 self.add_setting("setting", "from", base);
                 for (at, step) in steps.iter().enumerate() {
                     let whole = describe(step);
@@ -119,10 +139,10 @@ impl<'a> Gathering<'a> {
                 NamedContext::Path(path) => self.add_setting("context", name, &self.named(path)),
             }
         }
-        self.add_setting("setting", "platforms", &crate::platforms(self.request));
+        self.add_setting("setting", "platforms", &self.request.platforms());
         self.add_setting("setting", "format", format);
         self.add_setting("setting", "compression", compression);
-        self.add_setting("setting", "epoch", &loaded.epoch);
+        self.add_setting("setting", "epoch", &parsed.epoch);
         if *also != AlsoStages::None {
             self.add_setting("setting", "also-stages", also);
         }
@@ -142,10 +162,10 @@ impl<'a> Gathering<'a> {
     ///
     /// # Errors
     /// Everything that is wrong before a build would run anything: missing sources, mistakes in words.
-    pub fn program(&mut self, program: &Program, loaded: &Loaded) -> Result<()> {
-        self.taken_args.extend(program.taken_args.iter().cloned());
+    fn graph(&mut self, graph: &StageGraph, definition: &ParsedDefinition) -> Result<()> {
+        self.taken_args.extend(graph.taken_args.iter().cloned());
         let mut states: Vec<ImageState> = Vec::new();
-        for stage in &program.stages {
+        for stage in &graph.stages {
             let base = match &stage.start {
                 Start::Stage(n) => states.get(*n),
                 _ => None,
@@ -156,12 +176,12 @@ impl<'a> Gathering<'a> {
                     let hash = *blake3::hash(image.named.as_str().as_bytes()).as_bytes();
                     self.add("base", image.name.clone(), hash);
                 }
-                Start::Directory(directory) => self.whole(directory, loaded)?,
+                Start::Directory(directory) => self.whole(directory, definition)?,
                 Start::Scratch | Start::Stage(_) => {}
             }
             for step in &stage.steps {
-                let done = self.step(&mut state, step, program, loaded);
-                done.map_err(|e| step.at(&program.file, e))?;
+                let done = self.step(&mut state, step, graph, definition);
+                done.map_err(|e| step.at(&graph.file, e))?;
             }
             states.push(state);
         }
@@ -171,24 +191,24 @@ impl<'a> Gathering<'a> {
     fn step(
         &mut self,
         state: &mut ImageState,
-        step: &crate::define::graph::ProgramStep,
-        program: &Program,
-        loaded: &Loaded,
+        step: &StageStep,
+        graph: &StageGraph,
+        definition: &ParsedDefinition,
     ) -> Result<()> {
-        match evaluate::step(state, step, program, self.request, &mut self.taken_args)? {
+        match evaluate::step(state, step, graph, self.request, &mut self.taken_args)? {
             Todo::Nothing => Ok(()),
-            Todo::Files(work) => self.files(&work, loaded),
-            Todo::Run(run) => self.run(&run, step, loaded),
+            Todo::Files(work) => self.files(&work, definition),
+            Todo::Run(run) => self.run(&run, step, definition),
         }
     }
 
-    fn files(&mut self, work: &FileWork, loaded: &Loaded) -> Result<()> {
+    fn files(&mut self, work: &FileWork, definition: &ParsedDefinition) -> Result<()> {
         for (_, download) in &work.downloads {
-            let fetched = add::fetch(download, self.engine, self.request)?;
+            let fetched = download::fetch(download, self.cx, self.request)?;
             self.add("url", download.url.clone(), fetched.hash);
         }
         for (_, source) in &work.checkouts {
-            let commit = crate::files::git::resolve(source, self.engine, self.request)?;
+            let commit = git::resolve(source, self.cx, self.request)?;
             let name = format!("{}#{}", source.remote.address, source.subdirectory);
             self.add("git", name, *blake3::hash(commit.as_bytes()).as_bytes());
         }
@@ -208,19 +228,14 @@ impl<'a> Gathering<'a> {
             if sources.is_empty() {
                 continue;
             }
-            let tree = self.context(directory.as_deref(), loaded)?;
+            let tree = self.context(directory.as_deref(), definition)?;
             let nodes = selected(&*tree, sources, &step.exclude, parents)?;
             self.nodes(&tree, nodes, directory.as_deref())?;
         }
         Ok(())
     }
 
-    fn run(
-        &mut self,
-        run: &Run,
-        step: &crate::define::graph::ProgramStep,
-        loaded: &Loaded,
-    ) -> Result<()> {
+    fn run(&mut self, run: &Run, step: &StageStep, definition: &ParsedDefinition) -> Result<()> {
         for spec in &run.mounts {
             let (from, source) = match spec.mount().map_err(|e| anyhow!(mistake(&e)))? {
                 Mount::Bind { from, source, .. } => (from, source),
@@ -236,9 +251,9 @@ impl<'a> Gathering<'a> {
                 Some(Origin::Directory(directory)) => Some(directory.clone()),
                 None => None,
             };
-            let tree = self.context(directory.as_deref(), loaded)?;
+            let tree = self.context(directory.as_deref(), definition)?;
             let path = tree.resolve(&relative(&source))?;
-            let node = crate::files::copy::select::existing(&*tree, &path, &source)?;
+            let node = existing(&*tree, &path, &source)?;
             let mut nodes = vec![node];
             if nodes[0].is_directory() {
                 nodes.extend(tree.walk(&path)?);
@@ -248,19 +263,23 @@ impl<'a> Gathering<'a> {
         Ok(())
     }
 
-    fn whole(&mut self, directory: &Path, loaded: &Loaded) -> Result<()> {
-        let tree = self.context(Some(directory), loaded)?;
+    fn whole(&mut self, directory: &Path, definition: &ParsedDefinition) -> Result<()> {
+        let tree = self.context(Some(directory), definition)?;
         let nodes = tree.walk(b"")?;
         self.nodes(&tree, nodes, Some(directory))
     }
 
-    fn context(&mut self, directory: Option<&Path>, loaded: &Loaded) -> Result<Arc<ContextTree>> {
+    fn context(
+        &mut self,
+        directory: Option<&Path>,
+        definition: &ParsedDefinition,
+    ) -> Result<Arc<ContextTree>> {
         let place = directory.unwrap_or(&self.request.context).to_path_buf();
         if let Some(known) = self.contexts.get(&place) {
             return Ok(known.clone());
         }
-        let tree = loaded.context(self.request, directory)?;
-        let tree = Arc::new(tree.stopped_by(&self.engine.cancel));
+        let tree = definition.context(self.request, directory)?;
+        let tree = Arc::new(tree.stopped_by(&self.cx.cancel));
         if let (Some(file), Some(hash)) = (&tree.ignore_file, tree.ignore_hash) {
             let name = self.named(file);
             self.add("ignore file", name, hash);
@@ -305,7 +324,7 @@ impl<'a> Gathering<'a> {
         self.found.insert((kind, name), hash);
     }
 
-    pub fn finish(mut self) -> Inputs {
+    fn finish(mut self) -> Inputs {
         for name in std::mem::take(&mut self.taken_args) {
             if let Some(value) = self.request.args.get(&name) {
                 self.add("arg", name, *blake3::hash(value.as_bytes()).as_bytes());
@@ -365,24 +384,4 @@ fn name_of(path: &[u8]) -> String {
         Ok(text) => text.to_string(),
         Err(_) => path.escape_ascii().to_string(),
     }
-}
-
-/// Content hashes of regular files, in parallel.
-///
-/// # Errors
-/// A file that cannot be read.
-pub fn hash_nodes(
-    nodes: &mut [Node],
-    context: &ContextTree,
-    hash_file: HashFile<'_>,
-) -> Result<()> {
-    nodes.par_iter_mut().try_for_each(|node| {
-        let (None, Some(stat)) = (node.content, node.stat) else {
-            return Ok(());
-        };
-        let hash = hash_file(&stat, &|| context.open_file(&node.path));
-        let at = || format!("cannot read `{}`", context.path_of(&node.path).display());
-        node.content = Some(hash.with_context(at)?);
-        Ok(())
-    })
 }

@@ -8,7 +8,7 @@ use imgmake_oci::image::{Descriptor, Healthcheck, ManifestFormat, Platform, Refe
 use imgmake_oci::layer::Compression;
 use imgmake_sandbox::Limits;
 
-use crate::execute::squash::AddedLayers;
+use crate::ignored_paths::IgnoredPaths;
 use crate::run::worker::Resolver;
 
 /// Whether the Dockerfile may say `RUN --security=insecure`, which makes it root of this
@@ -24,7 +24,7 @@ pub enum Insecure {
 #[derive(Clone, Debug)]
 pub struct BuildRequest {
     pub target: String,
-    pub recipe: Recipe,
+    pub definition: BuildDefinition,
     /// Directory; `None` for steps-only builds without a context.
     pub context: PathBuf,
     /// Paths that leave every context unless copied by name: declared outputs, `.imgmake/` (absolute).
@@ -71,7 +71,7 @@ pub enum DefaultNetwork {
     Isolated,
 }
 #[derive(Clone, Debug)]
-pub enum Recipe {
+pub enum BuildDefinition {
     Dockerfile {
         path: PathBuf,
         stage: Option<String>,
@@ -144,4 +144,30 @@ pub enum NamedContext {
 pub enum SecretSource {
     Value(Vec<u8>),
     File(PathBuf),
+}
+
+/// The form of what is added.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AddedLayers {
+    pub count: LayerCount,
+    pub without: IgnoredPaths,
+}
+
+/// How many layers a build adds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LayerCount {
+    #[default]
+    OnePerStep,
+    /// All that is added becomes one; the base keeps its own.
+    One,
+}
+
+impl BuildRequest {
+    /// Those asked for, else this machine's.
+    pub fn platforms(&self) -> Vec<Platform> {
+        match self.platforms.is_empty() {
+            true => vec![Platform::host()],
+            false => self.platforms.clone(),
+        }
+    }
 }

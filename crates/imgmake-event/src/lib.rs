@@ -3,7 +3,8 @@
 
 mod attentive;
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 /// What happened. Targets are named as in the manifest.
@@ -137,15 +138,49 @@ pub use attentive::Attentive;
 /// Set once, by a signal or by a failure elsewhere; long work looks at it
 /// between blocks and steps.
 #[derive(Clone, Debug, Default)]
-pub struct Cancel(Arc<std::sync::atomic::AtomicBool>);
+pub struct Cancel(Arc<Flag>);
+
+#[derive(Debug, Default)]
+struct Flag {
+    set: AtomicBool,
+    children: Mutex<Vec<Weak<Flag>>>,
+}
+
+impl Flag {
+    fn set(&self) {
+        self.set.store(true, Ordering::SeqCst);
+        for child in self.children().iter().filter_map(Weak::upgrade) {
+            child.set();
+        }
+    }
+
+    fn children(&self) -> MutexGuard<'_, Vec<Weak<Flag>>> {
+        // A panic cannot leave half a list.
+        self.children.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 impl Cancel {
     pub fn cancel(&self) {
-        self.0.store(true, std::sync::atomic::Ordering::SeqCst);
+        self.0.set();
     }
 
     pub fn is_cancelled(&self) -> bool {
-        self.0.load(std::sync::atomic::Ordering::SeqCst)
+        self.0.set.load(Ordering::SeqCst)
+    }
+
+    /// For a part of the work: cancelled with the whole, and alone without it.
+    #[must_use]
+    pub fn child(&self) -> Cancel {
+        let child = Cancel::default();
+        let mut children = self.0.children();
+        children.retain(|child| child.strong_count() > 0);
+        children.push(Arc::downgrade(&child.0));
+        // After it is in the list: whoever cancels meanwhile sees it there, or is seen here.
+        if self.is_cancelled() {
+            child.cancel();
+        }
+        child
     }
 
     /// Whether a cancellation explains that another process ended or failed. A signal for
@@ -161,8 +196,8 @@ impl Cancel {
     }
 
     /// For libraries that look at a flag.
-    pub fn flag(&self) -> &std::sync::atomic::AtomicBool {
-        &self.0
+    pub fn flag(&self) -> &AtomicBool {
+        &self.0.set
     }
 
     /// The same reader, which fails with [`Cancelled`] from the cancellation on.
@@ -211,5 +246,22 @@ impl<R: std::io::Read> std::io::Read for CancellableReader<R> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         self.cancel.check()?;
         self.inner.read(buffer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_is_cancelled_with_the_whole_and_alone_without_it() {
+        let whole = Cancel::default();
+        let (first, second) = (whole.child(), whole.child());
+        let inner = second.child();
+        first.cancel();
+        assert!(!whole.is_cancelled() && !second.is_cancelled());
+        whole.cancel();
+        assert!(second.is_cancelled() && inner.is_cancelled());
+        assert!(whole.child().is_cancelled());
     }
 }

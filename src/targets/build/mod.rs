@@ -84,7 +84,7 @@ impl Runnable for BuildTask<'_> {
 
 fn lost_a_cached_layer(engine: &Engine, name: &str) -> bool {
     let cache = engine.cache.as_ref();
-    cache.is_some_and(|cache| cache.was_disappointed(name))
+    cache.is_some_and(|cache| cache.take_needs_rebuild(name))
 }
 
 impl BuildTask<'_> {

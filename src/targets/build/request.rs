@@ -11,8 +11,8 @@ use super::steps::step_of;
 use super::{contexts, dockerfile};
 use imgmake_build::worker::Resolver;
 use imgmake_build::{
-    AddedLayers, AlsoStages, BuildRequest, DefaultNetwork, IgnoredPaths, Insecure, LayerCount,
-    Recipe,
+    AddedLayers, AlsoStages, BuildDefinition, BuildRequest, DefaultNetwork, IgnoredPaths, Insecure,
+    LayerCount,
 };
 use imgmake_core::execute::{Failure, Upstream};
 use imgmake_core::manifest::{BaseKind, ImageFormat, RecipeNode, Spanned};
@@ -33,7 +33,7 @@ pub(super) fn request(
     let context = contexts::main(task)?;
     Ok(BuildRequest {
         target: name.to_string(),
-        recipe: recipe(task)?,
+        definition: definition(task)?,
         excluded: contexts::excluded(task, &context),
         checkout: task
             .runner
@@ -117,11 +117,11 @@ where
         .collect()
 }
 
-fn recipe(task: &BuildTask<'_>) -> Result<Recipe, Failure> {
+fn definition(task: &BuildTask<'_>) -> Result<BuildDefinition, Failure> {
     match &task.target.recipe {
         RecipeNode::Dockerfile { path, stage } => {
             dockerfile::check_readable(task, path)?;
-            Ok(Recipe::Dockerfile {
+            Ok(BuildDefinition::Dockerfile {
                 path: task.runner.path(&path.value),
                 stage: stage.as_ref().map(|s| s.value.clone()),
             })
@@ -132,7 +132,7 @@ fn recipe(task: &BuildTask<'_>) -> Result<Recipe, Failure> {
                 // The contexts hold the target's image under its name.
                 BaseKind::Target => from.value.clone(),
             };
-            Ok(Recipe::Steps {
+            Ok(BuildDefinition::Steps {
                 base,
                 steps: steps.iter().map(|step| step_of(&step.value)).collect(),
             })

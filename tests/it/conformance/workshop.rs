@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Result;
 use imgmake_build::worker::Worker;
 use imgmake_build::{
-    AddedLayers, BuildRequest, Engine, NamedContext, Pins, Recipe, SecretSource, build,
+    AddedLayers, BuildDefinition, BuildRequest, Engine, NamedContext, Pins, SecretSource, build,
 };
 use imgmake_event::{Cancel, Event, Events};
 use imgmake_oci::image::Descriptor;
@@ -144,7 +144,7 @@ impl Workshop {
     ) -> Result<NamedContext> {
         let annotations = [("of.the.parent".to_string(), "yes".to_string())];
         let parent = BuildRequest {
-            recipe: Recipe::Dockerfile {
+            definition: BuildDefinition::Dockerfile {
                 path: place.join(file),
                 stage: None,
             },
@@ -227,7 +227,7 @@ impl Workshop {
         };
         BuildRequest {
             target: case.name().into(),
-            recipe: Recipe::Dockerfile {
+            definition: BuildDefinition::Dockerfile {
                 path: place.join("Dockerfile"),
                 stage: asked.stage.clone(),
             },

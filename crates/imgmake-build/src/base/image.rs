@@ -6,51 +6,112 @@ use std::sync::{Arc, Mutex};
 
 use anyhow::{Context, Result, bail};
 
-use crate::Engine;
-use crate::define::state::{ImageLayer, work};
-use imgmake_event::Event;
+use super::policy::BasePolicy;
+use super::warmed::Warmed;
+use crate::define::base::{BaseImage, BaseImages};
+use crate::engine::Engine;
+use crate::layer::ImageLayer;
+use crate::sources;
+use crate::target::TargetContext;
 use imgmake_oci::image::{
     Descriptor, Digest, ImageConfig, ManifestOrIndex, Platform, Reference, from_json,
 };
+use imgmake_oci::store::Store;
 
 const MOST_MANIFEST: u64 = 16 << 20;
 
-/// An image that stages begin with.
-#[derive(Clone, Debug)]
-pub struct BaseImage {
-    pub name: String,
-    /// What the tag named: an index, or the manifest itself. This is what a target's key holds.
-    pub named: Digest,
-    pub config: ImageConfig,
-    pub layers: Vec<ImageLayer>,
-}
-
 /// Resolves bases, each once per build.
 pub struct Bases<'a> {
-    engine: &'a Engine,
-    target: &'a str,
+    cx: &'a TargetContext,
+    policy: &'a BasePolicy,
+    warmed: Option<&'a Warmed>,
     move_pins: bool,
     known: Mutex<BTreeMap<(String, String), Arc<BaseImage>>>,
 }
 
 impl<'a> Bases<'a> {
-    pub fn new(engine: &'a Engine, target: &'a str, pull: bool) -> Bases<'a> {
+    pub fn new(engine: &'a Engine, cx: &'a TargetContext, pull: bool) -> Bases<'a> {
         Bases {
-            engine,
-            target,
+            cx,
+            policy: &engine.bases,
+            warmed: engine.warmed.as_ref(),
             move_pins: pull,
             known: Mutex::default(),
         }
     }
 
-    /// The image that a reference names, for a platform.
-    ///
-    /// # Errors
-    /// The registry's; no such platform; a document that is no image.
-    pub fn image(&self, reference: &Reference, platform: &Platform) -> Result<Arc<BaseImage>> {
+    fn resolve(&self, reference: &Reference, platform: &Platform) -> Result<BaseImage> {
+        let name = reference.to_string();
+        let pinned = match (&reference.digest, self.move_pins) {
+            (Some(digest), _) => Some(digest.clone()),
+            (None, true) => None,
+            (None, false) => self
+                .cx
+                .pins
+                .get(&name)
+                .and_then(|text| text.parse::<Digest>().ok()),
+        };
+        let asked = match &pinned {
+            Some(digest) => reference.with_digest(digest),
+            None => reference.clone(),
+        };
+        if let Some(digest) = &asked.digest {
+            self.take_warmed(&name, digest);
+        }
+        let resolved =
+            self.cx
+                .registry
+                .resolve(&asked, platform, &self.cx.store, &self.cx.operation())?;
+        self.policy.check_signature(self.cx, reference, &resolved)?;
+        if reference.digest.is_none() {
+            self.cx.pins.set(&name, resolved.named.digest.as_str());
+        }
+        self.take_warmed(&name, &resolved.manifest.digest);
+        self.read(reference, resolved.named.digest, &resolved.manifest)
+    }
+
+    /// What was fetched beforehand. A file that is no good is told, and the registry asked as ever.
+    fn take_warmed(&self, name: &str, image: &Digest) {
+        let Some(warmed) = self.warmed else {
+            return;
+        };
+        match warmed.bring(image, &self.cx.store) {
+            Ok(None) => {}
+            Ok(Some(path)) => self
+                .cx
+                .note(format!("{name} comes from `{}`", path.display())),
+            Err(error) => self
+                .cx
+                .warn(format!("{name} is pulled after all: {error:#}")),
+        }
+    }
+
+    fn read(
+        &self,
+        reference: &Reference,
+        named: Digest,
+        manifest: &Descriptor,
+    ) -> Result<BaseImage> {
+        let source = Reference {
+            tag: None,
+            digest: None,
+            ..reference.clone()
+        };
+        let (config, layers) = read_image(&self.cx.store, manifest, &|_| Some(source.clone()))?;
+        Ok(BaseImage {
+            name: reference.familiar(),
+            named,
+            config,
+            layers,
+        })
+    }
+}
+
+impl BaseImages for Bases<'_> {
+    fn image(&self, reference: &Reference, platform: &Platform) -> Result<Arc<BaseImage>> {
         let reference = &with_tag(reference);
         // Before the registry is asked: a name that is not allowed is not contacted.
-        self.engine.bases.check_name(reference)?;
+        self.policy.check_name(reference)?;
         let slot = (reference.to_string(), platform.to_string());
         let known = |bases: &Bases| {
             bases
@@ -73,99 +134,15 @@ impl<'a> Bases<'a> {
         Ok(all.entry(slot).or_insert(image).clone())
     }
 
-    fn resolve(&self, reference: &Reference, platform: &Platform) -> Result<BaseImage> {
-        let name = reference.to_string();
-        let pinned = match (&reference.digest, self.move_pins) {
-            (Some(digest), _) => Some(digest.clone()),
-            (None, true) => None,
-            (None, false) => self
-                .engine
-                .pins
-                .get(&name)
-                .and_then(|text| text.parse::<Digest>().ok()),
-        };
-        let asked = match &pinned {
-            Some(digest) => reference.with_digest(digest),
-            None => reference.clone(),
-        };
-        if let Some(digest) = &asked.digest {
-            self.take_warmed(&name, digest);
-        }
-        let resolved = self.engine.registry.resolve(
-            &asked,
-            platform,
-            &self.engine.store,
-            &work(self.engine, self.target),
-        )?;
-        self.engine
-            .bases
-            .check_signature(self.engine, self.target, reference, &resolved)?;
-        if reference.digest.is_none() {
-            self.engine.pins.set(&name, resolved.named.digest.as_str());
-        }
-        self.take_warmed(&name, &resolved.manifest.digest);
-        self.read(reference, resolved.named.digest, &resolved.manifest)
-    }
-
-    /// What was fetched beforehand. A file that is no good is told, and the registry asked as ever.
-    fn take_warmed(&self, name: &str, image: &Digest) {
-        let Some(warmed) = &self.engine.warmed else {
-            return;
-        };
-        let target = Some(self.target.to_string());
-        self.engine
-            .events
-            .send(match warmed.bring(image, &self.engine.store) {
-                Ok(None) => return,
-                Ok(Some(path)) => Event::Note {
-                    target,
-                    message: format!("{name} comes from `{}`", path.display()),
-                },
-                Err(error) => Event::Warning {
-                    target,
-                    message: format!("{name} is pulled after all: {error:#}"),
-                },
-            });
-    }
-
-    fn read(
-        &self,
-        reference: &Reference,
-        named: Digest,
-        manifest: &Descriptor,
-    ) -> Result<BaseImage> {
-        let source = Reference {
-            tag: None,
-            digest: None,
-            ..reference.clone()
-        };
-        let (config, layers) = read_image(self.engine, manifest, &|_| Some(source.clone()))?;
-        Ok(BaseImage {
-            name: reference.familiar(),
-            named,
-            config,
-            layers,
-        })
-    }
-
-    /// An image that this project built before: its manifest or index is in the store.
-    ///
-    /// # Errors
-    /// It is not, or has no such platform.
-    pub fn built(
-        &self,
-        name: &str,
-        root: &Descriptor,
-        platform: &Platform,
-    ) -> Result<Arc<BaseImage>> {
-        let sources = crate::sources_of(self.engine, &root.digest);
-        let manifest = choose(self.engine, root, platform)
+    fn built(&self, name: &str, root: &Descriptor, platform: &Platform) -> Result<Arc<BaseImage>> {
+        let sources = sources::of_image(&self.cx.store, &root.digest);
+        let manifest = choose(&self.cx.store, root, platform)
             .with_context(|| format!("cannot use the image of target `{name}`"))?;
-        let here = |l: &Descriptor| match self.engine.store.holds(l) {
+        let here = |l: &Descriptor| match self.cx.store.holds(l) {
             true => None,
             false => sources.get(l.digest.as_str()).cloned(),
         };
-        let (config, layers) = read_image(self.engine, &manifest, &here)?;
+        let (config, layers) = read_image(&self.cx.store, &manifest, &here)?;
         Ok(Arc::new(BaseImage {
             name: name.to_string(),
             named: root.digest.clone(),
@@ -183,8 +160,8 @@ fn with_tag(reference: &Reference) -> Reference {
 }
 
 /// The manifest of a platform, out of a manifest or an index in the store.
-fn choose(engine: &Engine, root: &Descriptor, platform: &Platform) -> Result<Descriptor> {
-    let bytes = engine.store.read_blob(&root.digest, MOST_MANIFEST)?;
+fn choose(store: &Store, root: &Descriptor, platform: &Platform) -> Result<Descriptor> {
+    let bytes = store.read_blob(&root.digest, MOST_MANIFEST)?;
     let index = match ManifestOrIndex::parse(&bytes, Some(&root.media_type))? {
         ManifestOrIndex::Manifest(_) => return Ok(root.clone()),
         ManifestOrIndex::Index(index) => index,
@@ -207,19 +184,17 @@ fn choose(engine: &Engine, root: &Descriptor, platform: &Platform) -> Result<Des
 }
 
 fn read_image(
-    engine: &Engine,
+    store: &Store,
     manifest: &Descriptor,
     source: &dyn Fn(&Descriptor) -> Option<Reference>,
 ) -> Result<(ImageConfig, Vec<ImageLayer>)> {
-    let bytes = engine.store.read_blob(&manifest.digest, MOST_MANIFEST)?;
+    let bytes = store.read_blob(&manifest.digest, MOST_MANIFEST)?;
     let ManifestOrIndex::Manifest(manifest) =
         ManifestOrIndex::parse(&bytes, Some(&manifest.media_type))?
     else {
         bail!("an index stands where a manifest was expected");
     };
-    let bytes = engine
-        .store
-        .read_blob(&manifest.config.digest, MOST_MANIFEST)?;
+    let bytes = store.read_blob(&manifest.config.digest, MOST_MANIFEST)?;
     let config: ImageConfig = from_json(&bytes).context("its configuration cannot be read")?;
     if config.rootfs.diff_ids.len() != manifest.layers.len() {
         bail!(

@@ -7,8 +7,7 @@ use std::sync::Mutex;
 
 use anyhow::{Context, Result};
 
-use crate::Engine;
-use crate::define::state::work;
+use crate::target::TargetContext;
 use imgmake_core::manifest::ImagePattern;
 use imgmake_oci::image::{Descriptor, Digest, ManifestOrIndex, Reference};
 use imgmake_oci::signature::{MEDIA_TYPE, PublicKey, SIGNATURE_ANNOTATION, Verdict, judge};
@@ -83,8 +82,7 @@ impl BasePolicy {
     /// [`Refused`]; or the registry cannot be asked.
     pub(crate) fn check_signature(
         &self,
-        engine: &Engine,
-        target: &str,
+        cx: &TargetContext,
         reference: &Reference,
         resolved: &Resolved,
     ) -> Result<()> {
@@ -101,8 +99,7 @@ impl BasePolicy {
         }
         let mut search = Search {
             policy: self,
-            engine,
-            target,
+            cx,
             reference,
             digests: &digests,
             seen: Seen::default(),
@@ -135,8 +132,7 @@ struct Seen {
 
 struct Search<'a> {
     policy: &'a BasePolicy,
-    engine: &'a Engine,
-    target: &'a str,
+    cx: &'a TargetContext,
     reference: &'a Reference,
     digests: &'a [&'a Digest],
     seen: Seen,
@@ -170,7 +166,7 @@ impl Search<'_> {
 
     fn of_referrers(&mut self, digest: &Digest) -> Result<Option<Digest>, RegistryError> {
         let at = self.reference.with_digest(digest);
-        for referrer in self.engine.registry.referrers(&at, None)? {
+        for referrer in self.cx.registry.referrers(&at, None)? {
             let kind = referrer.artifact_type.as_deref().unwrap_or_default();
             if kind.starts_with(BUNDLE) {
                 self.seen.bundles += 1;
@@ -188,7 +184,7 @@ impl Search<'_> {
 
     /// The layers of a manifest of signatures. One that is none is nobody's signature.
     fn manifest(&mut self, at: &Reference) -> Result<Vec<Descriptor>, RegistryError> {
-        let fetched = self.engine.registry.manifest(at)?;
+        let fetched = self.cx.registry.manifest(at)?;
         let parsed = ManifestOrIndex::parse(&fetched.bytes, Some(&fetched.descriptor.media_type));
         match parsed {
             Ok(ManifestOrIndex::Manifest(manifest)) => Ok(manifest.layers),
@@ -224,11 +220,11 @@ impl Search<'_> {
         if layer.size > LONGEST_PAYLOAD {
             return Ok(Verdict::Damaged);
         }
-        let work = work(self.engine, self.target);
-        let bytes =
-            self.engine
-                .registry
-                .small_blob(self.reference, layer, LONGEST_PAYLOAD, &work)?;
+        let work = self.cx.operation();
+        let bytes = self
+            .cx
+            .registry
+            .small_blob(self.reference, layer, LONGEST_PAYLOAD, &work)?;
         let keys: Vec<&PublicKey> = self.policy.keys.iter().map(|t| &t.key).collect();
         Ok(judge(&bytes, signature, &keys, self.digests))
     }

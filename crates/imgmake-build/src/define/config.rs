@@ -23,9 +23,9 @@ pub struct Configuring {
 
 /// Whether an instruction made a layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Made {
+pub enum HistoryKind {
     Layer,
-    Nothing,
+    Empty,
 }
 
 impl Configuring {
@@ -91,16 +91,16 @@ impl Configuring {
             }
             _ => return Ok(false),
         };
-        self.history(text, Made::Nothing);
+        self.history(text, HistoryKind::Empty);
         Ok(true)
     }
 
-    pub fn history(&mut self, created_by: String, made: Made) {
+    pub fn history(&mut self, created_by: String, made: HistoryKind) {
         self.image.history.push(History {
             created: Some(self.created.clone()),
             created_by,
             comment: "buildkit.dockerfile.v0".into(),
-            empty_layer: made == Made::Nothing,
+            empty_layer: made == HistoryKind::Empty,
             ..History::default()
         });
     }

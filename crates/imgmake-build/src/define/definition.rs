@@ -1,33 +1,32 @@
-//! A recipe from disk: the Dockerfile's text, parsed; and where its contexts and ignore files lie.
+//! A build definition from disk: the Dockerfile's text, parsed; and where its contexts and ignore files lie.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
 
-use crate::define::graph::{Source, shown};
 use crate::files::context::{ContextTree, IgnoreFiles};
 use crate::files::operation::fixed_time;
-use crate::{BuildRequest, Recipe};
+use crate::request::{BuildDefinition, BuildRequest};
 use imgmake_dockerfile::{Dockerfile, DockerfileError, DockerfileErrors};
 
-pub struct Loaded {
+pub struct ParsedDefinition {
     /// Name for messages, and the bytes.
     pub text: Option<(String, Vec<u8>)>,
     parsed: Option<Dockerfile>,
     pub epoch: Option<i64>,
 }
 
-impl Loaded {
+impl ParsedDefinition {
     /// # Errors
     /// A Dockerfile that is not there or has mistakes; each is named with its line.
-    pub fn read(request: &BuildRequest) -> Result<Loaded> {
-        let mut loaded = Loaded {
+    pub fn read(request: &BuildRequest) -> Result<ParsedDefinition> {
+        let mut loaded = ParsedDefinition {
             text: None,
             parsed: None,
             epoch: epoch(request)?,
         };
-        if let Recipe::Dockerfile { path, .. } = &request.recipe {
-            let name = shown(path);
+        if let BuildDefinition::Dockerfile { path, .. } = &request.definition {
+            let name = display_path(path);
             let bytes = request
                 .checkout
                 .read(path)
@@ -43,18 +42,10 @@ impl Loaded {
         self.parsed.as_ref()
     }
 
-    pub fn source<'a>(&'a self, request: &'a BuildRequest) -> Source<'a> {
-        match (&request.recipe, &self.parsed, &self.text) {
-            (Recipe::Dockerfile { stage, .. }, Some(parsed), Some((file, _))) => {
-                Source::Dockerfile {
-                    file: file.clone(),
-                    parsed,
-                    stage: stage.as_deref(),
-                }
-            }
-            (Recipe::Steps { base, steps }, ..) => Source::Steps { base, steps },
-            _ => unreachable!("a Dockerfile recipe was read and parsed"),
-        }
+    /// As messages name it, and parsed; none for steps.
+    pub fn dockerfile(&self) -> Option<(&str, &Dockerfile)> {
+        let (name, _) = self.text.as_ref()?;
+        Some((name, self.parsed.as_ref()?))
     }
 
     /// The main context, or a named one with an ignore file of its own.
@@ -64,7 +55,7 @@ impl Loaded {
     pub fn context(&self, request: &BuildRequest, named: Option<&Path>) -> Result<ContextTree> {
         let directory = named.unwrap_or(&request.context);
         let mut ignore_files: Vec<PathBuf> = Vec::new();
-        if let (None, Recipe::Dockerfile { path, .. }) = (named, &request.recipe) {
+        if let (None, BuildDefinition::Dockerfile { path, .. }) = (named, &request.definition) {
             let mut beside = path.clone().into_os_string();
             beside.push(".dockerignore");
             ignore_files.push(beside.into());
@@ -115,4 +106,14 @@ pub fn mistake(error: &DockerfileError) -> String {
         Some(advice) => format!("{} ({advice})", error.message),
         None => error.message.clone(),
     }
+}
+
+/// A path as messages show it: relative to the working directory where that is shorter.
+pub fn display_path(path: &Path) -> String {
+    let here = std::env::current_dir().ok();
+    here.and_then(|h| path.strip_prefix(&h).ok().map(Path::to_path_buf))
+        .filter(|p| !p.as_os_str().is_empty())
+        .unwrap_or_else(|| path.to_path_buf())
+        .display()
+        .to_string()
 }

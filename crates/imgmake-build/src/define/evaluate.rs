@@ -7,14 +7,15 @@ use anyhow::{Context, Result, anyhow, bail};
 
 use crate::define::config::{Configuring, DEFAULT_PATH, created};
 use crate::define::definition::mistake;
-use crate::define::graph::{Action, Origin, Program, ProgramStage, ProgramStep, Start};
+use crate::define::graph::{Action, Stage, StageGraph, StageStep, Start};
 use crate::define::state::ImageState;
 use crate::define::steps::{Meaning, meaning};
 use crate::files::copy::mode::Chmod;
+use crate::files::download;
 use crate::files::git::GitSource;
-use crate::files::operation::{FileStep, Operation, inline, of_copy};
+use crate::files::operation::{FileStep, FileWork, Operation, inline, of_copy};
 use crate::files::patterns::Patterns;
-use crate::{BuildRequest, files::download as add};
+use crate::request::BuildRequest;
 use imgmake_dockerfile::{self as dockerfile, ArgDeclaration, Instruction, Run};
 use imgmake_oci::image::ImageConfig;
 
@@ -25,35 +26,8 @@ pub enum Todo {
     Run(Box<Run>),
 }
 
-/// A layer of files.
-pub struct FileWork {
-    /// Each with its owner as written.
-    pub steps: Vec<(FileStep, Option<String>)>,
-    /// `--from`; the context without one.
-    pub from: Option<Origin>,
-    pub link: bool,
-    /// What is downloaded first: the operation that stands in for it, by its place in `steps`.
-    pub downloads: Vec<(usize, add::Download)>,
-    /// The same for repositories.
-    pub checkouts: Vec<(usize, GitSource)>,
-    pub history: String,
-}
-
-impl FileWork {
-    fn own(steps: Vec<(FileStep, Option<String>)>, history: String) -> FileWork {
-        FileWork {
-            steps,
-            from: None,
-            link: false,
-            downloads: Vec::new(),
-            checkouts: Vec::new(),
-            history,
-        }
-    }
-}
-
 /// The state that a stage begins with, but for a directory's files.
-pub fn start(stage: &ProgramStage, base: Option<&ImageState>, epoch: Option<i64>) -> ImageState {
+pub fn start(stage: &Stage, base: Option<&ImageState>, epoch: Option<i64>) -> ImageState {
     let mut state = match (&stage.start, base) {
         (Start::Stage(_), Some(base)) => {
             let mut state = base.clone();
@@ -102,8 +76,8 @@ fn configuring(image: ImageConfig, epoch: Option<i64>) -> Configuring {
 /// What cannot be expanded or is not supported; the caller adds file and line.
 pub fn step(
     state: &mut ImageState,
-    step: &ProgramStep,
-    program: &Program,
+    step: &StageStep,
+    program: &StageGraph,
     request: &BuildRequest,
     taken_args: &mut BTreeSet<String>,
 ) -> Result<Todo> {
@@ -132,7 +106,7 @@ pub fn step(
     }
 }
 
-fn instruct(state: &mut ImageState, instruction: Instruction, step: &ProgramStep) -> Result<Todo> {
+fn instruct(state: &mut ImageState, instruction: Instruction, step: &StageStep) -> Result<Todo> {
     if state.config.apply(&instruction)? {
         return Ok(Todo::Nothing);
     }
@@ -165,7 +139,7 @@ fn instruct(state: &mut ImageState, instruction: Instruction, step: &ProgramStep
 fn args(
     state: &mut ImageState,
     declarations: &[ArgDeclaration],
-    program: &Program,
+    program: &StageGraph,
     request: &BuildRequest,
     taken: &mut BTreeSet<String>,
 ) -> Result<()> {
@@ -193,12 +167,12 @@ fn args(
     }
     state.config.history(
         format!("ARG {}", texts.join(" ")),
-        crate::define::config::Made::Nothing,
+        crate::define::config::HistoryKind::Empty,
     );
     Ok(())
 }
 
-fn copied(state: &ImageState, copy: &dockerfile::Copy, step: &ProgramStep) -> Result<FileWork> {
+fn copied(state: &ImageState, copy: &dockerfile::Copy, step: &StageStep) -> Result<FileWork> {
     let chmod = parsed_chmod(copy.chmod.as_deref())?;
     let exclude = Patterns::new(&copy.exclude).context("--exclude")?;
     let owner = copy.chown.clone().filter(|o| !o.is_empty());
@@ -247,7 +221,7 @@ fn added(state: &ImageState, add: &dockerfile::Add) -> Result<FileWork> {
     let mut checkouts = Vec::new();
     let mut local = Vec::new();
     for source in add.files.paths() {
-        if add::is_git(source) {
+        if download::is_git(source) {
             checkouts.push((operations.len(), GitSource::parse(source, add)?));
             operations.push(Operation::Copy {
                 sources: Vec::new(),
@@ -255,8 +229,8 @@ fn added(state: &ImageState, add: &dockerfile::Add) -> Result<FileWork> {
             });
             continue;
         }
-        if add::is_url(source) {
-            downloads.push((operations.len(), add::Download::new(source, add)?));
+        if download::is_url(source) {
+            downloads.push((operations.len(), download::Download::new(source, add)?));
             operations.push(Operation::Copy {
                 sources: Vec::new(),
                 to: to.clone(),

@@ -1,4 +1,6 @@
 //! What a build is made of, before anything runs: the parsed definition, its stages, and what each step means.
+pub mod base;
+pub mod compile;
 pub mod config;
 pub mod definition;
 pub mod evaluate;

@@ -5,7 +5,7 @@ use anyhow::{Context, Result};
 use crate::files::copy::mode::Chmod;
 use crate::files::operation::{FileStep, Operation};
 use crate::files::patterns::Patterns;
-use crate::{Command, Step};
+use crate::request::{Command, Step};
 use imgmake_dockerfile::{
     CommandLine, Instruction, ListForm, Pair, Run, RunNetwork, RunSecurity, Separator, WordList,
 };

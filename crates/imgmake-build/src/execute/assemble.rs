@@ -3,8 +3,8 @@
 
 use anyhow::{Context, Result};
 
-use crate::BuildRequest;
 use crate::define::state::ImageState;
+use crate::request::BuildRequest;
 use imgmake_oci::image::{Descriptor, ImageIndex, ImageManifest, RootFs, to_json};
 use imgmake_oci::store::Store;
 

@@ -1,8 +1,148 @@
 //! Stages run step by step, each from the step cache when its key is known; then the image is put together.
-pub mod assemble;
+
+mod assemble;
 pub mod cache;
-pub mod executor;
-pub mod rewrite;
-pub mod schedule;
-pub mod squash;
-pub mod warnings;
+mod executor;
+mod file_step;
+mod layers;
+mod rewrite;
+mod run_step;
+mod schedule;
+mod squash;
+mod stages;
+mod step_runner;
+mod warnings;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::Result;
+
+use crate::base::image::Bases;
+use crate::define::compile::compile;
+use crate::define::definition::ParsedDefinition;
+use crate::engine::Engine;
+use crate::request::BuildRequest;
+use crate::sources::{self, Sources};
+use crate::target::TargetContext;
+use executor::{Execution, run_together};
+use imgmake_oci::image::{Descriptor, Reference};
+use layers::LayerAccess;
+use step_runner::StepRunner;
+
+#[derive(Clone, Debug)]
+pub struct Built {
+    /// Manifest (one platform) or index, in the store.
+    pub root: Descriptor,
+    /// Where layers that were never pulled can be had.
+    pub sources: Vec<Reference>,
+    pub steps_run: usize,
+    pub steps_cached: usize,
+    /// Of those, the ones that a cache in a registry had.
+    pub steps_found: usize,
+}
+
+/// Builds the image for every platform asked for. Manifest and index are in the store afterwards, and every
+/// layer that is not a base's.
+///
+/// # Errors
+/// The first step that failed, with file and line.
+pub fn build(request: &BuildRequest, engine: &Engine) -> Result<Built> {
+    let cx = engine.for_target(&request.target);
+    let Some(cache) = &engine.cache else {
+        return attempt(request, engine, &cx);
+    };
+    loop {
+        let result = attempt(request, engine, &cx);
+        // Whatever it came to: each time at least one layer fewer is expected from the cache.
+        if cache.take_needs_rebuild(&request.target) {
+            continue;
+        }
+        let written = cache.finish(&request.target);
+        let built = result?;
+        note_cache_use(&cx, built.steps_found, written?);
+        return Ok(built);
+    }
+}
+
+fn note_cache_use(cx: &TargetContext, found: usize, written: usize) {
+    match (found, written) {
+        (0, 0) => {}
+        (found, 0) => cx.note(format!("cache: {found} found")),
+        (found, written) => cx.note(format!("cache: {found} found, {written} written")),
+    }
+}
+
+/// Pulls blobs that an output needs. When the cache cannot give one after all, the error is of no use any
+/// more: [`build`] makes the image again, without it, if [`cache::Cache::take_needs_rebuild`].
+///
+/// # Errors
+/// The registry's.
+pub fn pull_blobs(
+    engine: &Engine,
+    target: &str,
+    from: &Reference,
+    blobs: &[Descriptor],
+) -> Result<()> {
+    layers_of(engine, &engine.for_target(target)).pull_from(from, blobs)
+}
+
+fn layers_of(engine: &Engine, cx: &TargetContext) -> LayerAccess {
+    LayerAccess {
+        cx: cx.clone(),
+        cache: engine.cache.clone(),
+    }
+}
+
+fn attempt(request: &BuildRequest, engine: &Engine, cx: &TargetContext) -> Result<Built> {
+    let definition = ParsedDefinition::read(request)?;
+    let bases = Bases::new(engine, cx, request.pull);
+    let graphs = request
+        .platforms()
+        .iter()
+        .map(|platform| compile(&definition, request, &bases, platform))
+        .collect::<Result<Vec<_>>>()?;
+    if let Some(first) = graphs.first() {
+        warnings::of_lint(request, cx, &definition, first)?;
+    }
+    let steps = StepRunner::new(request, &definition, layers_of(engine, cx));
+    let executions: Vec<_> = graphs
+        .iter()
+        .map(|graph| Execution::new(engine, &steps, graph))
+        .collect();
+    run_together(&executions, request.jobs, &steps)?;
+    let mut manifests = Vec::new();
+    let mut sources = Sources::new();
+    for execution in executions {
+        let image = execution.into_image()?;
+        if let Some(cache) = &engine.cache {
+            cache.confirm(cx, &image.layers);
+        }
+        for layer in &image.layers {
+            if let Some(source) = &layer.source {
+                sources.insert(layer.descriptor.digest.to_string(), source.clone());
+            }
+        }
+        manifests.push(assemble::manifest(&image, request, &cx.store)?);
+    }
+    let root = assemble::root(manifests, request, &cx.store)?;
+    sources::remember(&cx.store, &root.digest, &sources)?;
+    warnings::of_unused_args(request, cx, &steps.taken_args());
+    sources.retain(|digest, _| digest.parse().is_ok_and(|d| !cx.store.has(&d)));
+    let sources: BTreeSet<Reference> = sources.into_values().collect();
+    let counts = steps.counts();
+    Ok(Built {
+        root,
+        sources: sources.into_iter().collect(),
+        steps_run: counts.run,
+        steps_cached: counts.cached,
+        steps_found: counts.found,
+    })
+}
+
+/// Layer digest -> repository, for an image that was built here.
+pub fn sources_of(
+    engine: &Engine,
+    root: &imgmake_oci::image::Digest,
+) -> BTreeMap<String, Reference> {
+    sources::of_image(&engine.store, root)
+}

@@ -10,7 +10,7 @@ use anyhow::{Result, anyhow};
 use imgmake_event::Cancel;
 
 /// How far a task came.
-pub enum Reached<P> {
+pub enum Poll<P> {
     Finished,
     /// To go on from `progress` (none: from the start) once those tasks are finished.
     Waits {
@@ -19,19 +19,19 @@ pub enum Reached<P> {
     },
 }
 
-/// Runs tasks `0..count`, at most `jobs` at once; of those that can go on, the first. `go_on` gets a task's
+/// Runs tasks `0..count`, at most `jobs` at once; of those that can go on, the first. `resume` gets a task's
 /// number and where it was laid aside. `stop` is set when one fails.
 ///
 /// # Errors
 /// Of the task that failed first.
 ///
 /// # Panics
-/// When `go_on` does, after the others have come to their end.
+/// When `resume` does, after the others have come to their end.
 pub fn run_all<P: Send>(
     count: usize,
     jobs: usize,
     stop: &Cancel,
-    go_on: impl Fn(usize, Option<P>) -> Result<Reached<P>> + Sync,
+    resume: impl Fn(usize, Option<P>) -> Result<Poll<P>> + Sync,
 ) -> Result<()> {
     let schedule = Schedule {
         state: Mutex::new(State {
@@ -44,9 +44,9 @@ pub fn run_all<P: Send>(
     };
     std::thread::scope(|scope| {
         for _ in 1..jobs.clamp(1, count.max(1)) {
-            scope.spawn(|| schedule.work(&go_on));
+            scope.spawn(|| schedule.work(&resume));
         }
-        schedule.work(&go_on);
+        schedule.work(&resume);
     });
     let state = schedule.state.into_inner();
     match state.unwrap_or_else(PoisonError::into_inner).failure {
@@ -100,13 +100,13 @@ impl<P> Schedule<'_, P> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn work(&self, go_on: &(impl Fn(usize, Option<P>) -> Result<Reached<P>> + Sync)) {
+    fn work(&self, resume: &(impl Fn(usize, Option<P>) -> Result<Poll<P>> + Sync)) {
         while let Some((task, waiting)) = self.next() {
             let mut alarm = Alarm {
                 schedule: self,
                 armed: true,
             };
-            let result = go_on(task, waiting.progress);
+            let result = resume(task, waiting.progress);
             alarm.armed = false;
             self.file(task, result);
         }
@@ -130,13 +130,13 @@ impl<P> Schedule<'_, P> {
         }
     }
 
-    fn file(&self, task: usize, result: Result<Reached<P>>) {
+    fn file(&self, task: usize, result: Result<Poll<P>>) {
         let mut state = self.lock();
         match result {
-            Ok(Reached::Finished) => {
+            Ok(Poll::Finished) => {
                 state.finished.insert(task);
             }
-            Ok(Reached::Waits { progress, needs }) => {
+            Ok(Poll::Waits { progress, needs }) => {
                 state.waiting.insert(task, Waiting { progress, needs });
             }
             Err(error) => state.fail(self.stop, error),
@@ -171,17 +171,17 @@ mod tests {
     #[test]
     fn a_task_goes_on_where_it_was_laid_aside() {
         let order = Mutex::new(Vec::new());
-        let go_on = |task: usize, progress: Option<&'static str>| {
+        let resume = |task: usize, progress: Option<&'static str>| {
             order.lock().unwrap().push((task, progress));
             Ok(match (task, progress) {
-                (0, None) => Reached::Waits {
+                (0, None) => Poll::Waits {
                     progress: Some("half"),
                     needs: BTreeSet::from([1]),
                 },
-                _ => Reached::Finished,
+                _ => Poll::Finished,
             })
         };
-        run_all(2, 1, &Cancel::default(), go_on).unwrap();
+        run_all(2, 1, &Cancel::default(), resume).unwrap();
         let expected = [(0, None), (1, None), (0, Some("half"))];
         assert_eq!(order.into_inner().unwrap(), expected);
     }
@@ -190,22 +190,22 @@ mod tests {
     fn tasks_that_need_nothing_run_at_the_same_time() {
         // Each waits for the other: one after the other would never end.
         let both = Barrier::new(2);
-        let go_on = |_, _: Option<()>| {
+        let resume = |_, _: Option<()>| {
             both.wait();
-            Ok(Reached::Finished)
+            Ok(Poll::Finished)
         };
-        run_all(2, 8, &Cancel::default(), go_on).unwrap();
+        run_all(2, 8, &Cancel::default(), resume).unwrap();
     }
 
     #[test]
     fn the_first_failure_is_told_and_nothing_new_begins() {
         let begun = AtomicUsize::new(0);
         let stop = Cancel::default();
-        let go_on = |task: usize, _: Option<()>| -> Result<Reached<()>> {
+        let resume = |task: usize, _: Option<()>| -> Result<Poll<()>> {
             begun.fetch_add(1, Ordering::SeqCst);
             Err(anyhow!("task {task}"))
         };
-        let error = run_all(5, 1, &stop, go_on).unwrap_err();
+        let error = run_all(5, 1, &stop, resume).unwrap_err();
         assert_eq!(error.to_string(), "task 0");
         assert_eq!(begun.into_inner(), 1);
         assert!(stop.is_cancelled());
@@ -213,14 +213,14 @@ mod tests {
 
     #[test]
     fn a_panic_ends_the_run() {
-        let go_on = |task: usize, progress: Option<()>| match (task, progress) {
-            (0, None) => Ok(Reached::Waits {
+        let resume = |task: usize, progress: Option<()>| match (task, progress) {
+            (0, None) => Ok(Poll::Waits {
                 progress: Some(()),
                 needs: BTreeSet::from([1]),
             }),
             _ => panic!("on purpose"),
         };
-        let run = || run_all(2, 2, &Cancel::default(), go_on);
+        let run = || run_all(2, 2, &Cancel::default(), resume);
         assert!(std::panic::catch_unwind(run).is_err());
     }
 }

@@ -5,129 +5,65 @@
 
 use anyhow::Result;
 
-use crate::define::config::Made;
-use crate::define::graph::Start;
-use crate::define::state::{ImageLayer, ImageState, StepLayer, pull, read_indexes};
-use crate::execute::cache::{Depth, StepKind};
-use crate::execute::executor::Execution;
-use crate::execute::rewrite::Rewrite;
-use crate::files::copy::tree::show;
+use super::cache::StepKind;
+use super::rewrite::Rewrite;
+use super::step_runner::StepRunner;
+use crate::define::config::HistoryKind;
+use crate::define::graph::{StageGraph, Start};
+use crate::define::state::{ImageState, StageRole};
+use crate::layer::{ImageLayer, StepLayer};
+use crate::request::LayerCount;
 use crate::step_key;
-use imgmake_core::fingerprint::{Bytes, Fingerprint, LengthPrefixedHasher};
+use imgmake_core::fingerprint::LengthPrefixedHasher;
 use imgmake_oci::image::History;
-use imgmake_oci::layer::{LayerBlob, View, Whiteout, clean};
+use imgmake_oci::layer::{LayerBlob, View};
 
-/// The form of what is added.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct AddedLayers {
-    pub count: LayerCount,
-    pub without: IgnoredPaths,
+/// The finished image, with its added layers as the request wants them.
+///
+/// # Errors
+/// A layer that cannot be had or written.
+pub fn convert_layers(
+    steps: &StepRunner<'_>,
+    graph: &StageGraph,
+    mut image: ImageState,
+) -> Result<ImageState> {
+    let base = base_layers(graph);
+    let convert = Convert { steps };
+    let added = &steps.request.added;
+    if !added.without.is_empty() {
+        convert.leave_out(&mut image, base)?;
+    }
+    if added.count == LayerCount::One && image.layers.len() > base + 1 {
+        convert.squash(&mut image, base)?;
+    }
+    Ok(image)
 }
 
-/// How many layers a build adds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum LayerCount {
-    #[default]
-    OnePerStep,
-    /// All that is added becomes one; the base keeps its own.
-    One,
-}
-
-/// What a build changes at or beneath these paths is in no layer of the image.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct IgnoredPaths(Vec<Vec<u8>>);
-
-impl Fingerprint for AddedLayers {
-    fn fingerprint(&self, hasher: &mut LengthPrefixedHasher) {
-        let Self { count, without } = self;
-        hasher.add(count).add(without);
-    }
-}
-
-impl Fingerprint for LayerCount {
-    fn fingerprint(&self, hasher: &mut LengthPrefixedHasher) {
-        hasher.text(match self {
-            Self::OnePerStep => "one per step",
-            Self::One => "one",
-        });
-    }
-}
-
-impl Fingerprint for IgnoredPaths {
-    fn fingerprint(&self, hasher: &mut LengthPrefixedHasher) {
-        let Self(paths) = self;
-        hasher.list(paths.iter().map(|path| Bytes(path)));
-    }
-}
-
-impl IgnoredPaths {
-    /// Absolute paths of the image.
-    pub fn new<'a>(paths: impl IntoIterator<Item = &'a str>) -> IgnoredPaths {
-        let mut paths: Vec<Vec<u8>> = paths.into_iter().map(|p| clean(p.as_bytes())).collect();
-        paths.sort();
-        paths.dedup();
-        IgnoredPaths(paths)
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    fn shown(&self) -> String {
-        let paths = self.0.iter();
-        imgmake_guard::printable::list(paths.map(|p| format!("/{}", show(p))))
-    }
-
-    /// Whether an entry of a layer is left out; a whiteout counts as what it removes.
-    pub fn hold(&self, path: &[u8]) -> bool {
-        let meant = match Whiteout::parse(path) {
-            Some(Whiteout::Removes(path) | Whiteout::Opaque(path)) => path,
-            Some(Whiteout::Reserved) | None => path.to_vec(),
-        };
-        let beneath = |ignored: &Vec<u8>| {
-            let rest = meant.strip_prefix(ignored.as_slice());
-            rest.is_some_and(|rest| rest.first().is_none_or(|b| *b == b'/'))
-        };
-        self.0.iter().any(beneath)
-    }
-}
-
-impl Execution<'_> {
-    /// The finished image, with its added layers as the request wants them.
-    ///
-    /// # Errors
-    /// A layer that cannot be had or written.
-    pub(crate) fn in_form(&self, mut image: ImageState) -> Result<ImageState> {
-        let base = self.base_layers();
-        if !self.request.added.without.is_empty() {
-            self.leave_out(&mut image, base)?;
-        }
-        if self.request.added.count == LayerCount::One && image.layers.len() > base + 1 {
-            self.squash(&mut image, base)?;
-        }
-        Ok(image)
-    }
-
-    /// How many layers the image that the target's first stage begins with has.
-    fn base_layers(&self) -> usize {
-        let mut stage = self.program.target;
-        loop {
-            match &self.program.stages[stage].start {
-                Start::Stage(below) => stage = *below,
-                Start::Image(image) => return image.layers.len(),
-                Start::Scratch | Start::Directory(_) => return 0,
-            }
+/// How many layers the image that the target's first stage begins with has.
+fn base_layers(graph: &StageGraph) -> usize {
+    let mut stage = graph.target;
+    loop {
+        match &graph.stages[stage].start {
+            Start::Stage(below) => stage = *below,
+            Start::Image(image) => return image.layers.len(),
+            Start::Scratch | Start::Directory(_) => return 0,
         }
     }
+}
 
+struct Convert<'a> {
+    steps: &'a StepRunner<'a>,
+}
+
+impl Convert<'_> {
     fn leave_out(&self, image: &mut ImageState, base: usize) -> Result<()> {
-        let ignored = &self.request.added.without;
+        let ignored = &self.steps.request.added.without;
         let added: Vec<&ImageLayer> = image.layers[base..].iter().collect();
-        read_indexes(self.engine, &self.request.target, &added)?;
+        self.steps.layers.read_indexes(&added)?;
         // From the top: what is taken out moves nothing that is still to be looked at.
         for at in (base..image.layers.len()).rev() {
             let layer = image.layers[at].clone();
-            let index = self.engine.store.index(&layer.blob())?;
+            let index = self.steps.layers.cx.store.index(&layer.blob())?;
             if !index.entries.iter().any(|e| ignored.hold(&e.entry.path)) {
                 continue;
             }
@@ -135,11 +71,11 @@ impl Execution<'_> {
             key.list(image.layers[..at].iter().map(|l| &l.diff_id))
                 .add(&layer.diff_id)
                 .add(ignored);
-            let text = format!("leave out {}", ignored.shown());
+            let text = format!("leave out {}", ignored.display());
             let made = self.rewritten(image, &key, &text, &[layer], || {
                 let below: Vec<&ImageLayer> = image.layers[..at].iter().collect();
-                read_indexes(self.engine, &self.request.target, &below)?;
-                let below = View::new(&image.indexes(self.engine)?[..at]);
+                self.steps.layers.read_indexes(&below)?;
+                let below = View::new(&self.steps.layers.indexes(&image.layers)?[..at]);
                 Ok(Rewrite::without(&index, &|path| ignored.hold(path), &below))
             })?;
             match made.empty {
@@ -163,8 +99,8 @@ impl Execution<'_> {
         let layers = image.layers.clone();
         let made = self.rewritten(image, &key, &text, &layers, || {
             let all: Vec<&ImageLayer> = layers.iter().collect();
-            read_indexes(self.engine, &self.request.target, &all)?;
-            Rewrite::squash(&image.indexes(self.engine)?, base)
+            self.steps.layers.read_indexes(&all)?;
+            Rewrite::squash(&self.steps.layers.indexes(&image.layers)?, base)
         })?;
         image.layers.truncate(base);
         for _ in 0..count {
@@ -172,17 +108,17 @@ impl Execution<'_> {
         }
         let history = format!("{text} # imgmake");
         if made.empty {
-            image.config.history(history, Made::Nothing);
+            image.config.history(history, HistoryKind::Empty);
             return Ok(());
         }
         image.layers.push(made.layer);
-        image.config.history(history, Made::Layer);
+        image.config.history(history, HistoryKind::Layer);
         Ok(())
     }
 
     fn key(&self, kind: &str) -> LengthPrefixedHasher {
         let mut key = step_key::of(kind);
-        key.add(&self.request.compression);
+        key.add(&self.steps.request.compression);
         key
     }
 
@@ -200,15 +136,15 @@ impl Execution<'_> {
             false => StepKind::Files,
         };
         let mut made = None;
-        self.reported(text, "", |_| {
-            let (layer, outcome) = self.cached(&key.hex(), kind, Depth::Final, || {
+        self.steps.reported(text, "", |_| {
+            let (layer, outcome) = self.steps.cached(&key.hex(), kind, StageRole::Final, || {
                 let rewrite = rewrite()?;
                 let read: Vec<&ImageLayer> = rewrite.sources().map(|n| &layers[n]).collect();
-                pull(self.engine, &self.request.target, &read)?;
+                self.steps.layers.pull(&read)?;
                 let blobs: Vec<LayerBlob> = layers.iter().map(ImageLayer::blob).collect();
-                let compression = self.request.compression;
-                let store = &self.engine.store;
-                rewrite.write(&blobs, compression, store, &self.shared.stop)
+                let compression = self.steps.request.compression;
+                let store = &self.steps.layers.cx.store;
+                rewrite.write(&blobs, compression, store, &self.steps.stop)
             })?;
             made = Some(layer);
             Ok(outcome)
@@ -223,31 +159,5 @@ fn nothing_came_of(history: &mut [History], above: usize) {
     // Histories of foreign bases may tell of fewer layers than there are.
     if let Some(entry) = layers.nth(above) {
         entry.empty_layer = true;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_path_holds_itself_and_what_is_beneath_it() {
-        let paths = IgnoredPaths::new(["/var/run", "/tmp/x/../y/"]);
-        for (path, held) in [
-            ("var/run", true),
-            ("var/run/app.pid", true),
-            ("var/runner", false),
-            ("var", false),
-            ("run", false),
-            ("tmp/y/z", true),
-            ("tmp/x", false),
-            ("var/.wh.run", true),
-            ("var/run/.wh.app.pid", true),
-            ("var/run/.wh..wh..opq", true),
-            ("var/.wh..wh..opq", false),
-            (".wh.var", false),
-        ] {
-            assert_eq!(paths.hold(path.as_bytes()), held, "{path}");
-        }
     }
 }

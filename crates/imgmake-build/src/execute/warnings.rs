@@ -4,20 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Result, anyhow, bail};
 
-use crate::define::definition::Loaded;
-use crate::define::graph::Program;
-use crate::{BuildRequest, Engine, Recipe};
+use crate::define::definition::ParsedDefinition;
+use crate::define::graph::StageGraph;
+use crate::request::{BuildDefinition, BuildRequest};
+use crate::target::TargetContext;
 use imgmake_dockerfile::lint::{CheckOptions, Facts, PlatformMismatch, Warning, is_fatal, lint};
 use imgmake_dockerfile::{PLATFORM_ARGS, PROXY_ARGS};
-use imgmake_event::Event;
 use imgmake_guard::printable;
-
-fn send(request: &BuildRequest, engine: &Engine, message: String) {
-    engine.events.send(Event::Warning {
-        target: Some(request.target.clone()),
-        message,
-    });
-}
 
 /// The build checks, with file and line.
 ///
@@ -25,18 +18,18 @@ fn send(request: &BuildRequest, engine: &Engine, message: String) {
 /// There are some, and the file says `check=error=true`.
 pub fn of_lint(
     request: &BuildRequest,
-    engine: &Engine,
-    loaded: &Loaded,
-    program: &Program,
+    cx: &TargetContext,
+    definition: &ParsedDefinition,
+    graph: &StageGraph,
 ) -> Result<()> {
-    let Some(parsed) = loaded.parsed() else {
+    let Some(parsed) = definition.parsed() else {
         return Ok(());
     };
-    let context = loaded.context(request, None).ok();
+    let context = definition.context(request, None).ok();
     let mut environments = BTreeMap::new();
     let mut triggers = BTreeMap::new();
     let mut mismatches = Vec::new();
-    for (stage, (image, wanted)) in &program.bases {
+    for (stage, (image, wanted)) in &graph.bases {
         let pairs = image.config.config.env.iter();
         let environment: BTreeMap<String, String> = pairs
             .filter_map(|p| p.split_once('='))
@@ -70,20 +63,16 @@ pub fn of_lint(
     };
     let warnings = lint(parsed, &facts);
     for warning in &warnings {
-        let place = format!("{}:{}", program.file, warning.line);
+        let place = format!("{}:{}", graph.file, warning.line);
         let name = warning.rule.name();
-        send(
-            request,
-            engine,
-            format!("{place}: {name}: {}", warning.message),
-        );
+        cx.warn(format!("{place}: {name}: {}", warning.message));
     }
     if is_fatal(parsed, &facts, &warnings) {
         let who = match check {
             Some(_) => "BUILDKIT_DOCKERFILE_CHECK says `error=true`",
             None => "the file says `check=error=true`",
         };
-        bail!("{}: {}", program.file, refusal(&warnings, who));
+        bail!("{}: {}", graph.file, refusal(&warnings, who));
     }
     Ok(())
 }
@@ -124,8 +113,8 @@ const BUILDKIT_ARGS: [&str; 5] = [
 ];
 
 /// A build argument that nothing takes is mostly misspelt.
-pub fn of_unused_args(request: &BuildRequest, engine: &Engine, taken: &BTreeSet<String>) {
-    if !matches!(request.recipe, Recipe::Dockerfile { .. }) {
+pub fn of_unused_args(request: &BuildRequest, cx: &TargetContext, taken: &BTreeSet<String>) {
+    if !matches!(request.definition, BuildDefinition::Dockerfile { .. }) {
         return;
     }
     for name in request.args.keys() {
@@ -141,6 +130,6 @@ pub fn of_unused_args(request: &BuildRequest, engine: &Engine, taken: &BTreeSet<
             true => format!("the build argument `{name}` is for BuildKit and has no effect here"),
             false => format!("no ARG takes the build argument `{name}`"),
         };
-        send(request, engine, message);
+        cx.warn(message);
     }
 }

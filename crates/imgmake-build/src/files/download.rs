@@ -2,12 +2,14 @@
 //! content until `--pull`.
 
 use std::io::Read;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use crate::files::operation::{Fetched, hash_reader};
-use crate::{BuildRequest, Engine};
+use crate::files::hash::hash_reader;
+use crate::request::BuildRequest;
+use crate::target::TargetContext;
 use imgmake_dockerfile as dockerfile;
 use imgmake_event::{Direction, Event};
 use imgmake_oci::image::{Descriptor, Digest};
@@ -65,6 +67,15 @@ pub fn is_git(source: &str) -> bool {
             .is_some_and(|url| url.ends_with(".git"))
 }
 
+/// A file in the store, as it was downloaded.
+#[derive(Clone, Debug)]
+pub struct Fetched {
+    pub path: PathBuf,
+    pub size: u64,
+    pub hash: [u8; 32],
+    pub mtime: Timestamp,
+}
+
 /// What a pin says: `sha256:… SECONDS SIZE`.
 struct Pin {
     digest: Digest,
@@ -91,32 +102,32 @@ impl Pin {
 ///
 /// # Errors
 /// The server's; content that is not what the checksum or the pin says.
-pub fn fetch(download: &Download, engine: &Engine, request: &BuildRequest) -> Result<Fetched> {
+pub fn fetch(download: &Download, cx: &TargetContext, request: &BuildRequest) -> Result<Fetched> {
     let pinned = match request.pull {
         true => None,
-        false => engine.pins.get(&download.url).and_then(|t| Pin::parse(&t)),
+        false => cx.pins.get(&download.url).and_then(|t| Pin::parse(&t)),
     };
     let wanted = download
         .checksum
         .as_ref()
         .or(pinned.as_ref().map(|p| &p.digest));
     let pin = match pinned.as_ref() {
-        Some(pin) if engine.store.has(&pin.digest) && wanted == Some(&pin.digest) => Pin {
+        Some(pin) if cx.store.has(&pin.digest) && wanted == Some(&pin.digest) => Pin {
             digest: pin.digest.clone(),
             ..*pin
         },
         _ => {
-            let pin = get(download, wanted, engine, request)
+            let pin = get(download, wanted, cx, request)
                 .with_context(|| format!("cannot download `{}`", download.url))?;
-            engine.pins.set(&download.url, &pin.text());
+            cx.pins.set(&download.url, &pin.text());
             pin
         }
     };
-    let path = engine.store.blob_path(&pin.digest);
+    let path = cx.store.blob_path(&pin.digest);
     Ok(Fetched {
-        hash: engine.store.with_blob(&pin.digest, |blob| {
-            Ok(hash_reader(engine.cancel.reader(blob))?)
-        })?,
+        hash: cx
+            .store
+            .with_blob(&pin.digest, |blob| Ok(hash_reader(cx.cancel.reader(blob))?))?,
         path,
         size: pin.size,
         mtime: Timestamp {
@@ -129,7 +140,7 @@ pub fn fetch(download: &Download, engine: &Engine, request: &BuildRequest) -> Re
 fn get(
     download: &Download,
     wanted: Option<&Digest>,
-    engine: &Engine,
+    cx: &TargetContext,
     request: &BuildRequest,
 ) -> Result<Pin> {
     let agent: ureq::Agent = ureq::Agent::config_builder()
@@ -146,18 +157,18 @@ fn get(
         .unwrap_or(0);
     let total = response.body().content_length();
     let mut body = response.body_mut().as_reader();
-    let mut writer = engine.store.blob_writer()?;
+    let mut writer = cx.store.blob_writer()?;
     let mut block = vec![0; 256 << 10];
     let mut done = 0u64;
     loop {
-        engine.cancel.check()?;
+        cx.cancel.check()?;
         let read = body.read(&mut block)?;
         if read == 0 {
             break;
         }
         std::io::Write::write_all(&mut writer, &block[..read])?;
         done += read as u64;
-        engine.events.send(Event::Progress {
+        cx.events.send(Event::Progress {
             target: request.target.clone(),
             what: download.name.clone(),
             direction: Direction::Pull,

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 
-use crate::{BuildRequest, Engine, SecretSource};
+use crate::request::{BuildRequest, SecretSource};
+use crate::target::TargetContext;
 use imgmake_core::manifest::suggest;
 use imgmake_dockerfile as dockerfile;
 use imgmake_git::{Client, GitDirectory, Login, LoginRefused, NoReference, Remote, Submodules};
@@ -83,33 +84,33 @@ fn is_commit(text: &str) -> bool {
 ///
 /// # Errors
 /// The server's; no such reference; not the commit that the checksum says.
-pub fn resolve(source: &GitSource, engine: &Engine, request: &BuildRequest) -> Result<String> {
+pub fn resolve(source: &GitSource, cx: &TargetContext, request: &BuildRequest) -> Result<String> {
     let wanted = source.wanted();
     if is_commit(wanted) {
         return checked(source, wanted.to_ascii_lowercase());
     }
     let name = format!("git {}#{wanted}", source.remote.address);
     if !request.pull
-        && let Some(commit) = engine.pins.get(&name).filter(|c| is_commit(c))
+        && let Some(commit) = cx.pins.get(&name).filter(|c| is_commit(c))
     {
         return checked(source, commit);
     }
     let remote = with_login(source, request)?;
-    let client = client(engine, request);
+    let client = client(cx, request);
     let commit = client.resolve(&remote, wanted).map_err(explained)?;
-    engine.pins.set(&name, &commit);
+    cx.pins.set(&name, &commit);
     checked(source, commit)
 }
 
 /// ssh asks the agent that the build was given.
-fn client(engine: &Engine, request: &BuildRequest) -> Client {
+fn client(cx: &TargetContext, request: &BuildRequest) -> Client {
     let agent = request
         .ssh
         .get("default")
         .and_then(|socket| socket.to_str());
     match agent {
-        Some(socket) => engine.git.with("SSH_AUTH_SOCK", socket),
-        None => engine.git.clone(),
+        Some(socket) => cx.git.with("SSH_AUTH_SOCK", socket),
+        None => cx.git.clone(),
     }
 }
 
@@ -196,10 +197,10 @@ impl Drop for Checkout {
 pub fn checkout(
     source: &GitSource,
     commit: &str,
-    engine: &Engine,
+    cx: &TargetContext,
     request: &BuildRequest,
 ) -> Result<Checkout> {
-    let directory = engine.store.temporary_dir()?;
+    let directory = cx.store.temporary_dir()?;
     let mut checkout = Checkout {
         root: directory.clone(),
         directory,
@@ -214,9 +215,7 @@ pub fn checkout(
         false => Submodules::Leave,
     };
     let place = &checkout.directory;
-    let done = engine
-        .git
-        .checkout(&remote, commit, place, keep, submodules);
+    let done = cx.git.checkout(&remote, commit, place, keep, submodules);
     done.map_err(explained)?;
     let inner = crate::files::copy::tree::relative(&source.subdirectory);
     checkout.root = checkout.directory.join(super::copy::tree::show(&inner));

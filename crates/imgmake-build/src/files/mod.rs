@@ -3,6 +3,6 @@ pub mod context;
 pub mod copy;
 pub mod download;
 pub mod git;
-pub mod layer;
+pub mod hash;
 pub mod operation;
 pub mod patterns;

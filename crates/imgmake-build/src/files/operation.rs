@@ -1,16 +1,17 @@
 //! Steps that put files into the image (COPY, ADD, WORKDIR, and the manifest's file steps) as one list of
 //! operations, and the list as a plan.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
-use rayon::prelude::*;
 
 use crate::files::context::{ContextTree, IgnoreFiles};
 use crate::files::copy::contents::{Contents, NoContents};
 use crate::files::copy::mode::Chmod;
 use crate::files::copy::tree::show;
 use crate::files::copy::{Content, FreshFile, Plan, Planner, Rules, Tree, select};
+use crate::files::download::{Download, Fetched};
+use crate::files::git::GitSource;
 use crate::files::patterns::Patterns;
 use imgmake_dockerfile as dockerfile;
 use imgmake_event::Cancel;
@@ -61,14 +62,6 @@ pub enum Operation {
         path: String,
         target: String,
     },
-}
-
-#[derive(Clone, Debug)]
-pub struct Fetched {
-    pub path: PathBuf,
-    pub size: u64,
-    pub hash: [u8; 32],
-    pub mtime: Timestamp,
 }
 
 /// One operation with the flags that go with it, names already resolved.
@@ -231,67 +224,6 @@ fn hidden_match(tree: &dyn Tree, source: &str) -> Option<(Vec<u8>, String)> {
     Some((first, why))
 }
 
-/// Fills in the content hashes that the plan lacks.
-///
-/// # Errors
-/// A source that cannot be read.
-pub fn hash(plan: &mut Plan, context: Option<&ContextTree>, cancel: &Cancel) -> Result<()> {
-    let hash_of = |content: &Content| match (content, context) {
-        (Content::Source(path), Some(context)) => hash_source(context, path, cancel).map(Some),
-        (Content::File(path), _) => hash_file(path, cancel).map(Some),
-        _ => Ok(None),
-    };
-    let archives = plan
-        .archives
-        .iter()
-        .map(hash_of)
-        .collect::<Result<Vec<_>>>()?;
-    let mut unknown: Vec<&mut crate::files::copy::Planned> = plan
-        .entries
-        .values_mut()
-        .filter(|p| p.hash.is_none())
-        .collect();
-    unknown.par_iter_mut().try_for_each(|planned| {
-        planned.hash = match &planned.content {
-            Content::Archive { archive, number } => archives[*archive].map(|hash| {
-                let framed = [hash.as_slice(), &number.to_le_bytes()].concat();
-                *blake3::hash(&framed).as_bytes()
-            }),
-            content => hash_of(content)?,
-        };
-        Ok(())
-    })
-}
-
-/// blake3 of a file's bytes, read in blocks.
-///
-/// # Errors
-/// The file cannot be read.
-pub fn hash_file(path: &Path, cancel: &Cancel) -> Result<[u8; 32]> {
-    let at = || format!("cannot read `{}`", path.display());
-    hash_reader(cancel.reader(std::fs::File::open(path).with_context(at)?)).with_context(at)
-}
-
-/// The same of a file in a context.
-///
-/// # Errors
-/// As [`hash_file`]; it was exchanged for something that is no file.
-fn hash_source(context: &ContextTree, path: &[u8], cancel: &Cancel) -> Result<[u8; 32]> {
-    let opened = context.open_file(path);
-    let hash = opened.and_then(|file| hash_reader(cancel.reader(file)));
-    hash.with_context(|| format!("cannot read `{}`", context.path_of(path).display()))
-}
-
-/// The same of what a reader gives.
-///
-/// # Errors
-/// It cannot be read.
-pub fn hash_reader(content: impl std::io::Read) -> std::io::Result<[u8; 32]> {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update_reader(content)?;
-    Ok(*hasher.finalize().as_bytes())
-}
-
 /// The operations of a COPY with final values. `absolute` makes a destination absolute.
 pub fn of_copy(copy: &dockerfile::Copy, absolute: impl Fn(&str) -> String) -> Vec<Operation> {
     let to = absolute(&copy.files.destination);
@@ -352,4 +284,47 @@ pub fn selected(
         }
     }
     Ok(nodes)
+}
+
+/// Where files come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    Stage(usize),
+    Directory(PathBuf),
+}
+
+impl Origin {
+    pub fn stage(&self) -> Option<usize> {
+        match self {
+            Origin::Stage(number) => Some(*number),
+            Origin::Directory(_) => None,
+        }
+    }
+}
+
+/// A layer of files.
+pub struct FileWork {
+    /// Each with its owner as written.
+    pub steps: Vec<(FileStep, Option<String>)>,
+    /// `--from`; the context without one.
+    pub from: Option<Origin>,
+    pub link: bool,
+    /// What is downloaded first: the operation that stands in for it, by its place in `steps`.
+    pub downloads: Vec<(usize, Download)>,
+    /// The same for repositories.
+    pub checkouts: Vec<(usize, GitSource)>,
+    pub history: String,
+}
+
+impl FileWork {
+    pub fn own(steps: Vec<(FileStep, Option<String>)>, history: String) -> FileWork {
+        FileWork {
+            steps,
+            from: None,
+            link: false,
+            downloads: Vec::new(),
+            checkouts: Vec::new(),
+            history,
+        }
+    }
 }

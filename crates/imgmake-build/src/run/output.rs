@@ -7,49 +7,55 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 
-use crate::define::graph::ProgramStep;
-use crate::execute::executor::Execution;
-use crate::run::worker::RunRequest;
-use imgmake_event::Event;
+use super::worker::{RunRequest, Worker};
+use crate::target::TargetContext;
+
+use imgmake_event::{Cancel, Event};
 use imgmake_guard::modes::{self, PRIVATE};
 use imgmake_oci::layer::LayerBlob;
 
 const SHOWN_LINES: usize = 20;
 
+/// A RUN about to run.
+pub struct RunningStep<'a> {
+    pub request: &'a RunRequest,
+    pub line: usize,
+    /// As shown to people.
+    pub text: &'a str,
+    /// In events.
+    pub id: u32,
+}
+
 /// # Errors
 /// The command's exit code with the last lines it wrote and where the rest is.
 pub fn run(
-    execution: &Execution<'_>,
-    request: &RunRequest,
-    step: &ProgramStep,
-    id: u32,
+    worker: &Worker,
+    cx: &TargetContext,
+    stop: &Cancel,
+    step: &RunningStep<'_>,
 ) -> Result<LayerBlob> {
-    let engine = execution.engine;
-    let target = &execution.request.target;
-    let mut log = Log::create(engine.store.root().join("logs"), target, step.line)?;
-    let outcome = engine
-        .worker
-        .run(request, &execution.shared.stop, &mut |stream, line| {
-            log.line(line);
-            engine.events.send(Event::Output {
-                target: target.clone(),
-                step: Some(id),
-                stream,
-                line: line.to_vec(),
-            });
-        })?;
+    let mut log = Log::create(cx.store.root().join("logs"), &cx.target, step.line)?;
+    let outcome = worker.run(step.request, stop, &mut |stream, line| {
+        log.line(line);
+        cx.events.send(Event::Output {
+            target: cx.target.clone(),
+            step: Some(step.id),
+            stream,
+            line: line.to_vec(),
+        });
+    })?;
     // By a signal that may have been meant for all of us.
-    if outcome.exit > 128 && engine.cancel.explains_an_end() {
+    if outcome.exit > 128 && cx.cancel.explains_an_end() {
         return Err(imgmake_event::Cancelled.into());
     }
-    engine.cancel.check()?;
-    execution.shared.stop.check()?;
+    cx.cancel.check()?;
+    stop.check()?;
     match outcome.layer {
         Some(layer) if outcome.exit == 0 => {
             log.discard();
             Ok(layer)
         }
-        _ => bail!(log.failure(&step.text, outcome.exit)),
+        _ => bail!(log.failure(step.text, outcome.exit)),
     }
 }
 

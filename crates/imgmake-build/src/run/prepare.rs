@@ -10,9 +10,10 @@ use crate::define::state::ImageState;
 use crate::files::context::ContextTree;
 use crate::files::copy::tree::relative;
 use crate::files::copy::{Node, Tree};
+use crate::files::hash::{hash_nodes, hash_reader};
+use crate::request::{BuildRequest, DefaultNetwork, Insecure, SecretSource};
 use crate::run::worker::{Network, RunMount, RunRequest, Sharing, TreeSource, authority_variables};
 use crate::step_key;
-use crate::{BuildRequest, DefaultNetwork, Insecure, SecretSource};
 use imgmake_core::fingerprint::{Bytes, LengthPrefixedHasher};
 use imgmake_dockerfile::{
     Access, CacheSharing, Mount, Ownership, PROXY_ARGS, Run, RunCommand, RunNetwork, RunSecurity,
@@ -464,8 +465,8 @@ fn key_of_tree(key: &mut LengthPrefixedHasher, shown: &Mounted, source: &str) ->
         nodes.extend(shown.tree.walk(&path)?);
     }
     if let Some(context) = &shown.context {
-        crate::inputs::hash_nodes(&mut nodes, context, &|_, open| {
-            crate::files::operation::hash_reader(shown.cancel.reader(open()?))
+        hash_nodes(&mut nodes, context, &|_, open| {
+            hash_reader(shown.cancel.reader(open()?))
         })?;
     }
     key.number(nodes.len() as u64);

@@ -16,8 +16,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use super::*;
+use anyhow::Result;
 use imgmake_event::{Cancel, Events};
-use imgmake_oci::image::{ImageConfig, ImageManifest, from_json};
+use imgmake_oci::image::{ImageConfig, ImageManifest, Reference, from_json};
 use imgmake_oci::layer::{Compression, EntryKind};
 use imgmake_oci::store::Store;
 use imgmake_registry::Client;
@@ -123,7 +124,7 @@ impl Project {
         std::fs::write(&file, dockerfile).unwrap();
         BuildRequest {
             target: "t".into(),
-            recipe: Recipe::Dockerfile {
+            definition: BuildDefinition::Dockerfile {
                 path: file,
                 stage: None,
             },
@@ -244,5 +245,5 @@ fn hash_anew(
     _: &FileStat,
     open: &dyn Fn() -> std::io::Result<std::fs::File>,
 ) -> std::io::Result<[u8; 32]> {
-    files::operation::hash_reader(open()?)
+    files::hash::hash_reader(open()?)
 }

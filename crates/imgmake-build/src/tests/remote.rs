@@ -58,7 +58,7 @@ impl Registry {
             sources: Vec::new(),
             phase: imgmake_registry::PushPhase::All,
         };
-        let work = crate::define::state::work(&p.engine, "push");
+        let work = p.engine.for_target("push").operation();
         p.engine
             .registry
             .push(&job, &p.engine.store, &work)

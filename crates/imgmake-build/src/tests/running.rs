@@ -15,7 +15,7 @@ fn prepared(run: &str, request: &BuildRequest) -> Result<run::prepare::Prepared>
         crate::define::state::ImageState::new(config, Vec::new(), request.platforms[0].clone());
     state.declare("A", Some("arg".into()));
     state.declare("E", Some("hidden".into()));
-    let loaded = crate::define::definition::Loaded::read(request)?;
+    let loaded = crate::define::definition::ParsedDefinition::read(request)?;
     let context = Arc::new(loaded.context(request, None)?);
     run::prepare::prepare(run, &state, request, None, &mut |_, _| {
         Ok(run::prepare::Mounted {

@@ -128,7 +128,7 @@ fn steps_of_a_manifest_need_no_dockerfile() {
     let p = Project::new();
     p.write("web/index.html", "hi");
     let mut request = p.request("");
-    request.recipe = Recipe::Steps {
+    request.definition = BuildDefinition::Steps {
         base: "scratch".into(),
         steps: vec![
             Step::Copy {

@@ -74,7 +74,7 @@ pub struct StepEntry {
 
 /// Why something under an entry's tag is not used.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Unfit {
+pub enum InvalidEntry {
     /// It has outlived the time that was asked for.
     Expired,
     /// It is no entry of ours, or a damaged one.
@@ -135,7 +135,7 @@ pub fn write(name: &Name, entry: &Entry, created: u64) -> Written {
 ///
 /// # Errors
 /// It is something else, contradicts itself, names another key, or was made before `not_before`.
-pub fn read(bytes: &[u8], said: &str, name: &Name, not_before: u64) -> Result<Entry, Unfit> {
+pub fn read(bytes: &[u8], said: &str, name: &Name, not_before: u64) -> Result<Entry, InvalidEntry> {
     let manifest = match ManifestOrIndex::parse(bytes, Some(said)) {
         Ok(ManifestOrIndex::Manifest(manifest)) => manifest,
         Ok(ManifestOrIndex::Index(_)) => return Err(foreign("it is an index of several images")),
@@ -164,12 +164,16 @@ pub fn read(bytes: &[u8], said: &str, name: &Name, not_before: u64) -> Result<En
         return Err(foreign("it is the entry of another key"));
     }
     if document.created < not_before {
-        return Err(Unfit::Expired);
+        return Err(InvalidEntry::Expired);
     }
     content(name, document, manifest.layers)
 }
 
-fn content(name: &Name, document: Document, layers: Vec<Descriptor>) -> Result<Entry, Unfit> {
+fn content(
+    name: &Name,
+    document: Document,
+    layers: Vec<Descriptor>,
+) -> Result<Entry, InvalidEntry> {
     let told = || foreign("it does not hold what such an entry holds");
     let mut layers = layers.into_iter();
     let first = layers.next().filter(is_verifiable).ok_or_else(told)?;
@@ -198,8 +202,8 @@ fn content(name: &Name, document: Document, layers: Vec<Descriptor>) -> Result<E
     }
 }
 
-fn foreign(why: &str) -> Unfit {
-    Unfit::Foreign(why.to_string())
+fn foreign(why: &str) -> InvalidEntry {
+    InvalidEntry::Foreign(why.to_string())
 }
 
 fn is_verifiable(blob: &Descriptor) -> bool {
@@ -236,7 +240,7 @@ mod tests {
         (name, entry)
     }
 
-    fn reread(written: &[u8], name: &Name) -> Result<Entry, Unfit> {
+    fn reread(written: &[u8], name: &Name) -> Result<Entry, InvalidEntry> {
         read(written, media_type::OCI_MANIFEST, name, 0)
     }
 
@@ -264,7 +268,7 @@ mod tests {
         ] {
             let read = reread(&written, &other);
             assert!(
-                matches!(&read, Err(Unfit::Foreign(why)) if why.contains("another key")),
+                matches!(&read, Err(InvalidEntry::Foreign(why)) if why.contains("another key")),
                 "{read:?}"
             );
         }
@@ -275,7 +279,7 @@ mod tests {
         let (name, entry) = step();
         let written = write(&name, &entry, 100).manifest;
         let at = |not_before| read(&written, media_type::OCI_MANIFEST, &name, not_before);
-        assert_eq!((at(100), at(101)), (Ok(entry), Err(Unfit::Expired)));
+        assert_eq!((at(100), at(101)), (Ok(entry), Err(InvalidEntry::Expired)));
     }
 
     #[test]
@@ -293,7 +297,10 @@ mod tests {
             let changed = text.replace(from, to);
             assert_ne!(changed, text, "{from}");
             let read = reread(changed.as_bytes(), &name);
-            assert!(matches!(read, Err(Unfit::Foreign(_))), "{from}: {read:?}");
+            assert!(
+                matches!(read, Err(InvalidEntry::Foreign(_))),
+                "{from}: {read:?}"
+            );
         }
     }
 

@@ -1,15 +1,18 @@
 //! What was made here goes into the caches while the build goes on: a few threads send, and the end of a build
 //! waits for what it has offered. A build that fails keeps what it had made until then.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Condvar, Mutex};
+use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 
+use super::client::{Answer, Cache, locked};
 use super::entry::{self, Entry, FILE, INDEX, Name, StepEntry};
-use super::{Answer, Cache, CacheMode, CacheTo, Depth, OnCacheError, StepKind, index, locked};
-use crate::Engine;
-use crate::define::state::ImageLayer;
+use super::index;
+use super::queue::{CacheExport, Content, Queued};
+use super::settings::{CacheMode, CacheTo, OnCacheError, StepKind};
+use crate::define::state::StageRole;
+use crate::layer::{ImageLayer, StepLayer};
+use crate::target::TargetContext;
 use imgmake_event::Events;
 use imgmake_oci::image::{Descriptor, media_type};
 use imgmake_oci::layer::LayerBlob;
@@ -17,99 +20,20 @@ use imgmake_registry::{CachePush, CacheTag, OperationContext, RegistryError};
 
 const SENDERS: usize = 4;
 
-/// Something that other machines could use.
-#[derive(Clone)]
-pub struct Offer {
-    name: Name,
-    content: Content,
-    depth: Depth,
-    /// An entry that is there already is replaced.
-    replace: bool,
-}
-
-#[derive(Clone)]
-enum Content {
-    Layer {
-        layer: LayerBlob,
-        empty: bool,
-    },
-    /// Found in one cache, wanted in another.
-    Found(Box<StepEntry>, Box<ImageLayer>),
-    Index(LayerBlob),
-    File(Vec<u8>),
-}
-
-impl Offer {
-    /// A layer that was made here, whether now or before.
-    pub fn step(key: &str, layer: &LayerBlob, empty: bool, depth: Depth, replace: bool) -> Offer {
-        Offer {
-            name: Name::Step(key.to_string()),
-            content: Content::Layer {
-                layer: layer.clone(),
-                empty,
-            },
-            depth,
-            replace,
-        }
-    }
-
-    pub fn index(layer: &LayerBlob) -> Offer {
-        Offer {
-            name: Name::Index(layer.diff_id.clone()),
-            content: Content::Index(layer.clone()),
-            depth: Depth::Final,
-            replace: false,
-        }
-    }
-
-    pub fn file(hash: [u8; 32], bytes: Vec<u8>) -> Offer {
-        Offer {
-            name: Name::File(hash),
-            content: Content::File(bytes),
-            depth: Depth::Final,
-            replace: false,
-        }
-    }
-}
-
-#[derive(Default)]
-pub struct Outbox {
-    state: Mutex<State>,
-    changed: Condvar,
-}
-
-#[derive(Default)]
-struct State {
-    waiting: VecDeque<Parcel>,
-    senders: usize,
-    /// Offered and not yet dealt with, by target.
-    pending: BTreeMap<String, usize>,
-    written: BTreeMap<String, usize>,
-    /// Asked for already in this run, so not sent twice.
-    offered: std::collections::BTreeSet<Name>,
-}
-
-struct Parcel {
-    engine: Engine,
-    target: String,
-    offer: Offer,
-}
-
 impl Cache {
-    /// Whether a step of this kind and depth would be written anywhere.
-    pub fn wants(&self, kind: StepKind, depth: Depth) -> bool {
-        let deep_enough = |to: &CacheTo| depth == Depth::Final || to.mode == CacheMode::Max;
-        self.settings.steps.holds(kind) && self.settings.to.iter().any(deep_enough)
+    /// Whether a step of this kind and role would be written anywhere.
+    pub fn wants(&self, kind: StepKind, role: StageRole) -> bool {
+        let wanted = |to: &CacheTo| role == StageRole::Final || to.mode == CacheMode::Max;
+        self.settings.steps.holds(kind) && self.settings.to.iter().any(wanted)
     }
 
     /// Found in one cache: written to those that are not read.
     pub fn offer_found(
-        &self,
-        engine: &Engine,
-        target: &str,
+        self: &Arc<Self>,
+        cx: &TargetContext,
         key: &str,
-        found: &super::Found,
-        depth: Depth,
+        found: &StepLayer,
+        role: StageRole,
     ) {
         let beside = |to: &CacheTo| Some(&to.at) != found.layer.source.as_ref();
         let index = locked(&self.indexes).get(&found.layer.diff_id).cloned();
@@ -122,61 +46,57 @@ impl Cache {
             empty: found.empty,
             index,
         };
-        let offer = Offer {
+        let export = CacheExport {
             name: Name::Step(key.to_string()),
             content: Content::Found(Box::new(entry), Box::new(found.layer.clone())),
-            depth,
+            role,
             replace: false,
         };
-        self.offer(engine, target, offer);
+        self.offer(cx, export);
     }
 
     /// Returns at once; [`Cache::finish`] waits.
-    pub fn offer(&self, engine: &Engine, target: &str, offer: Offer) {
+    pub fn offer(self: &Arc<Self>, cx: &TargetContext, export: CacheExport) {
         if self.settings.to.is_empty() {
             return;
         }
-        let mut state = locked(&self.outbox.state);
-        if !state.offered.insert(offer.name.clone()) {
+        let mut state = locked(&self.queue.state);
+        if !state.offered.insert(export.name.clone()) {
             return;
         }
-        *state.pending.entry(target.to_string()).or_default() += 1;
-        state.waiting.push_back(Parcel {
-            engine: engine.clone(),
-            target: target.to_string(),
-            offer,
+        *state.pending.entry(cx.target.clone()).or_default() += 1;
+        state.waiting.push_back(Queued {
+            cx: cx.clone(),
+            export,
         });
         if state.senders < SENDERS {
             state.senders += 1;
-            let engine = engine.clone();
-            std::thread::spawn(move || {
-                let cache = engine.cache.as_ref();
-                cache.expect("an offer came through a cache").send_all();
-            });
+            let cache = Arc::clone(self);
+            std::thread::spawn(move || cache.send_all());
         }
     }
 
     /// Sends until nothing waits.
     fn send_all(&self) {
         loop {
-            let parcel = {
-                let mut state = locked(&self.outbox.state);
+            let queued = {
+                let mut state = locked(&self.queue.state);
                 match state.waiting.pop_front() {
-                    Some(parcel) => parcel,
+                    Some(queued) => queued,
                     None => {
                         state.senders -= 1;
                         return;
                     }
                 }
             };
-            let written = self.send(&parcel);
-            let mut state = locked(&self.outbox.state);
-            if let Some(pending) = state.pending.get_mut(&parcel.target) {
+            let written = self.send(&queued);
+            let mut state = locked(&self.queue.state);
+            if let Some(pending) = state.pending.get_mut(&queued.cx.target) {
                 *pending -= 1;
             }
-            *state.written.entry(parcel.target).or_default() += written;
+            *state.written.entry(queued.cx.target).or_default() += written;
             drop(state);
-            self.outbox.changed.notify_all();
+            self.queue.changed.notify_all();
         }
     }
 
@@ -185,14 +105,14 @@ impl Cache {
     /// # Errors
     /// A cache that must be written could not be.
     pub fn finish(&self, target: &str) -> Result<usize> {
-        let mut state = locked(&self.outbox.state);
+        let mut state = locked(&self.queue.state);
         while state
             .pending
             .get(target)
             .is_some_and(|pending| *pending > 0)
         {
             state = self
-                .outbox
+                .queue
                 .changed
                 .wait(state)
                 .unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -211,40 +131,36 @@ impl Cache {
     }
 
     /// In how many caches a step is new.
-    fn send(&self, parcel: &Parcel) -> usize {
-        let Parcel {
-            engine,
-            target,
-            offer,
-        } = parcel;
+    fn send(&self, queued: &Queued) -> usize {
+        let Queued { cx, export } = queued;
         let mut written = 0;
         for to in &self.settings.to {
-            let too_deep = offer.depth == Depth::Intermediate && to.mode == CacheMode::Min;
-            if too_deep || self.is_given_up(&to.at) || engine.cancel.is_cancelled() {
+            let not_wanted = export.role == StageRole::Intermediate && to.mode == CacheMode::Min;
+            if not_wanted || self.is_given_up(&to.at) || cx.cancel.is_cancelled() {
                 continue;
             }
-            match self.send_to(engine, target, to, offer) {
-                Ok(true) if matches!(offer.name, Name::Step(_)) => written += 1,
+            match self.send_to(cx, to, export) {
+                Ok(true) if matches!(export.name, Name::Step(_)) => written += 1,
                 Ok(_) => {}
-                Err(error) if engine.cancel.is_cancelled() => drop(error),
+                Err(error) if cx.cancel.is_cancelled() => drop(error),
                 Err(error) => {
                     let why = format!("{error:#}").replace('\n', "; ");
-                    self.give_up(engine, target, &to.at, &why);
+                    self.give_up(cx, &to.at, &why);
                 }
             }
         }
         written
     }
 
-    fn send_to(&self, engine: &Engine, target: &str, to: &CacheTo, offer: &Offer) -> Result<bool> {
-        if !offer.replace && self.is_there(engine, target, to, &offer.name) {
+    fn send_to(&self, cx: &TargetContext, to: &CacheTo, export: &CacheExport) -> Result<bool> {
+        if !export.replace && self.is_there(cx, to, &export.name) {
             return Ok(false);
         }
-        let (entry, source) = self.entry(engine, &offer.content)?;
-        let written = entry::write(&offer.name, &entry, self.now);
-        engine.store.put_bytes(&written.config)?;
-        engine.store.put_bytes(&written.manifest)?;
-        let tag = offer.name.tag();
+        let (entry, source) = self.entry(cx, &export.content)?;
+        let written = entry::write(&export.name, &entry, self.now);
+        cx.store.put_bytes(&written.config)?;
+        cx.store.put_bytes(&written.manifest)?;
+        let tag = export.name.tag();
         let push = CachePush {
             to: to.at.clone(),
             root: Descriptor::of(media_type::OCI_MANIFEST, &written.manifest),
@@ -253,35 +169,35 @@ impl Cache {
         };
         // Nobody asked for these pushes by name: they are counted, not told one by one.
         let work = OperationContext {
-            target: target.to_string(),
+            target: cx.target.clone(),
             events: Events::nowhere(),
-            cancel: engine.cancel.clone(),
+            cancel: cx.cancel.clone(),
         };
-        let pushed = engine.registry.push_cache(push, &engine.store, &work);
+        let pushed = cx.registry.push_cache(push, &cx.store, &work);
         pushed.map_err(|error: RegistryError| anyhow::Error::new(error))?;
-        locked(&self.answers).insert((to.at.clone(), tag), Answer::Fit(entry));
+        locked(&self.answers).insert((to.at.clone(), tag), Answer::Valid(entry));
         Ok(true)
     }
 
     /// Whether a fitting entry is there, as far as was seen or as asking once more says: another machine may
     /// have been faster, and two entries of one key are as good as each other.
-    fn is_there(&self, engine: &Engine, target: &str, to: &CacheTo, name: &Name) -> bool {
+    fn is_there(&self, cx: &TargetContext, to: &CacheTo, name: &Name) -> bool {
         let known = locked(&self.answers)
             .get(&(to.at.clone(), name.tag()))
             .cloned();
         let answer = match known {
-            Some(Answer::Missing) | None => self.ask(engine, target, &to.at, name),
+            Some(Answer::Missing) | None => self.ask(cx, &to.at, name),
             known => known,
         };
-        matches!(answer, Some(Answer::Fit(entry)) if !self.is_lost(&entry))
+        matches!(answer, Some(Answer::Valid(entry)) if !self.is_unavailable(&entry))
     }
 
     fn entry(
         &self,
-        engine: &Engine,
+        cx: &TargetContext,
         content: &Content,
     ) -> Result<(Entry, Option<imgmake_oci::image::Reference>)> {
-        let store = &engine.store;
+        let store = &cx.store;
         let index_of = |layer: &LayerBlob| -> Result<Descriptor> {
             let packed = index::pack(&*store.index(layer)?)?;
             store.put_bytes(&packed)?;

@@ -2,11 +2,13 @@
 //! else of a base.
 
 use std::io::Read;
+use std::sync::Arc;
 
+use super::client::Cache;
 use super::entry::{Entry, Name};
-use super::{Cache, export};
-use crate::Engine;
+use super::queue::CacheExport;
 use crate::step_key;
+use crate::target::TargetContext;
 
 /// Larger ones are read from their layer.
 const MOST: u64 = 1 << 20;
@@ -17,19 +19,19 @@ const MOST: u64 = 1 << 20;
 /// # Errors
 /// Those of `read`.
 pub fn remembered_file(
-    engine: &Engine,
-    target: &str,
+    cx: &TargetContext,
+    cache: Option<&Arc<Cache>>,
     hash: Option<[u8; 32]>,
     read: impl FnOnce() -> anyhow::Result<Option<Vec<u8>>>,
 ) -> anyhow::Result<Option<Vec<u8>>> {
-    let (Some(cache), Some(hash)) = (&engine.cache, hash) else {
+    let (Some(cache), Some(hash)) = (cache, hash) else {
         return read();
     };
     let key = step_key::of("small file").bytes(&hash).hex();
     let fits = |bytes: &Vec<u8>| *blake3::hash(bytes).as_bytes() == hash;
-    let bytes = match engine.store.step(&key).filter(fits) {
+    let bytes = match cx.store.step(&key).filter(fits) {
         Some(bytes) => bytes,
-        None => match cache.file(engine, target, &hash).filter(fits) {
+        None => match cache.file(cx, &hash).filter(fits) {
             Some(bytes) => bytes,
             None => match read()? {
                 Some(bytes) => bytes,
@@ -38,35 +40,35 @@ pub fn remembered_file(
         },
     };
     if fits(&bytes) && bytes.len() as u64 <= MOST {
-        engine.store.put_step(&key, &bytes)?;
-        cache.offer(engine, target, export::Offer::file(hash, bytes.clone()));
+        cx.store.put_step(&key, &bytes)?;
+        cache.offer(cx, CacheExport::file(hash, bytes.clone()));
     }
     Ok(Some(bytes))
 }
 
 impl Cache {
-    fn file(&self, engine: &Engine, target: &str, hash: &[u8; 32]) -> Option<Vec<u8>> {
+    fn file(&self, cx: &TargetContext, hash: &[u8; 32]) -> Option<Vec<u8>> {
         let name = Name::File(*hash);
-        let (at, Entry::Blob(blob)) = self.find(engine, target, &name)? else {
+        let (at, Entry::Blob(blob)) = self.find(cx, &name)? else {
             return None;
         };
         if blob.size > MOST {
             return None;
         }
         let mut bytes = Vec::new();
-        let read = self.blob(engine, target, &at, &blob).and_then(|()| {
-            engine.store.with_blob(&blob.digest, |blob| {
+        let read = self.blob(cx, &at, &blob).and_then(|()| {
+            cx.store.with_blob(&blob.digest, |blob| {
                 Ok(blob.take(MOST).read_to_end(&mut bytes)?)
             })
         });
         match read {
             Ok(_) if *blake3::hash(&bytes).as_bytes() == *hash => Some(bytes),
             Ok(_) => {
-                self.pass_by(engine, target, &at, &name, "it holds another file");
+                self.skip_entry(cx, &at, &name, "it holds another file");
                 None
             }
             Err(error) => {
-                self.pass_by(engine, target, &at, &name, &format!("{error:#}"));
+                self.skip_entry(cx, &at, &name, &format!("{error:#}"));
                 None
             }
         }

@@ -7,12 +7,11 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 
-use crate::define::config::Made;
-use crate::define::evaluate::FileWork;
-use crate::define::graph::Origin;
-use crate::define::state::{ImageLayer, ImageState, OwnershipClass, pull};
-use crate::execute::cache::StepKind;
-use crate::execute::executor::Execution;
+use super::cache::StepKind;
+use super::stages::Stages;
+use super::step_runner::StepRunner;
+use crate::define::config::HistoryKind;
+use crate::define::state::{ImageState, OwnershipClass};
 use crate::files::context::ContextTree;
 use crate::files::copy::contents::{Contents, NoContents};
 use crate::files::copy::owner::{self, Accounts};
@@ -21,19 +20,30 @@ use crate::files::copy::write::{FromLayers, write_layer};
 use crate::files::copy::{Content, LayerTree, Plan, Tree};
 use crate::files::download;
 use crate::files::git::{self, Checkout};
-use crate::files::operation::{self, FileStep, Operation};
+use crate::files::hash::hash_plan;
+use crate::files::operation::Origin;
+use crate::files::operation::{self, FileStep, FileWork, Operation};
 use crate::files::patterns::Patterns;
+use crate::layer::ImageLayer;
 use crate::step_key::{self, Times};
 use imgmake_event::StepOutcome;
 use imgmake_oci::layer::{LayerBlob, View};
 
-impl Execution<'_> {
-    pub(crate) fn files(&self, state: &mut ImageState, work: &FileWork) -> Result<StepOutcome> {
+/// Makes layers of files for the stages of one platform.
+pub struct FileSteps<'a> {
+    pub steps: &'a StepRunner<'a>,
+    pub stages: &'a Stages<'a>,
+}
+
+impl FileSteps<'_> {
+    /// # Errors
+    /// A source that is missing or cannot be had.
+    pub fn run(&self, state: &mut ImageState, work: &FileWork) -> Result<StepOutcome> {
         let mut steps = self.resolved_steps(state, work)?;
         let _checkouts = self.checked_out(&mut steps, work)?;
         let below = match work.link {
             true => View::default(),
-            false => state.view(self.engine, &self.request.target)?.clone(),
+            false => self.steps.layers.view(state)?,
         };
         let mut sources = self.sources(work)?;
         let mut plan = operation::plan(
@@ -41,30 +51,34 @@ impl Execution<'_> {
             &*sources.tree,
             &mut *sources.contents,
             &below,
-            self.loaded.epoch,
-            &self.shared.stop,
+            self.steps.definition.epoch,
+            &self.steps.stop,
         )?;
         if !plan.changes {
-            state.config.history(work.history.clone(), Made::Nothing);
+            state
+                .config
+                .history(work.history.clone(), HistoryKind::Empty);
             return Ok(StepOutcome::Cached);
         }
-        operation::hash(&mut plan, sources.context.as_deref(), &self.shared.stop)?;
+        hash_plan(&mut plan, sources.context.as_deref(), &self.steps.stop)?;
         state.class = state.class.max(sources.class);
-        let times = match sources.ran && self.loaded.epoch.is_none() {
+        let times = match sources.ran && self.steps.definition.epoch.is_none() {
             true => Times::OfCopiesDoNot,
             false => Times::Count,
         };
         state.ran |= sources.ran;
-        let key = step_key::of_plan(&plan, times, self.request.compression, state.class.name());
-        let (layer, outcome) = self.cached(&key, StepKind::Files, state.depth, || {
+        let key = step_key::of_plan(
+            &plan,
+            times,
+            self.steps.request.compression,
+            state.class.name(),
+        );
+        let (layer, outcome) = self.steps.cached(&key, StepKind::Files, state.role, || {
             self.write(&plan, &mut sources)
         })?;
-        state.push_layer(
-            self.engine,
-            &self.request.target,
-            layer,
-            work.history.clone(),
-        )?;
+        self.steps
+            .layers
+            .push_layer(state, layer, work.history.clone())?;
         Ok(outcome)
     }
 
@@ -79,22 +93,22 @@ impl Execution<'_> {
                 })
                 .collect();
             let blobs: Vec<LayerBlob> = layers.iter().map(ImageLayer::blob).collect();
-            let fetch = |n: usize| pull(self.engine, &self.request.target, &[&layers[n]]);
+            let fetch = |n: usize| self.steps.layers.pull(&[&layers[n]]);
             let gathered = FromLayers::gather(
-                &self.engine.store,
+                &self.steps.layers.cx.store,
                 &blobs,
                 &wanted,
                 &fetch,
-                &self.shared.stop,
+                &self.steps.stop,
             )?;
             sources.contents = Box::new(gathered);
         }
         write_layer(
             plan,
             &mut *sources.contents,
-            self.request.compression,
-            &self.engine.store,
-            &self.shared.stop,
+            self.steps.request.compression,
+            &self.steps.layers.cx.store,
+            &self.steps.stop,
         )
     }
 
@@ -102,7 +116,7 @@ impl Execution<'_> {
     fn resolved_steps(&self, state: &mut ImageState, work: &FileWork) -> Result<Vec<FileStep>> {
         let named = |owner: &Option<String>| owner.as_deref().is_some_and(owner::needs_accounts);
         let accounts = match work.steps.iter().any(|(_, owner)| named(owner)) {
-            true => state.accounts(self.engine, &self.request.target)?,
+            true => self.steps.layers.accounts(state)?,
             false => Accounts::default(),
         };
         let mut steps = Vec::new();
@@ -121,7 +135,7 @@ impl Execution<'_> {
             };
             steps[*at].operation = Operation::Fetched {
                 name: download.name.clone(),
-                file: download::fetch(download, self.engine, self.request)?,
+                file: download::fetch(download, &self.steps.layers.cx, self.steps.request)?,
                 unpack: download.unpack,
                 to,
             };
@@ -133,8 +147,9 @@ impl Execution<'_> {
     fn checked_out(&self, steps: &mut [FileStep], work: &FileWork) -> Result<Vec<Checkout>> {
         let mut list = Vec::new();
         for (at, source) in &work.checkouts {
-            let commit = git::resolve(source, self.engine, self.request)?;
-            let checkout = git::checkout(source, &commit, self.engine, self.request)?;
+            let commit = git::resolve(source, &self.steps.layers.cx, self.steps.request)?;
+            let checkout =
+                git::checkout(source, &commit, &self.steps.layers.cx, self.steps.request)?;
             if let Operation::Copy { to, .. } = &steps[*at].operation {
                 steps[*at].operation = Operation::Checkout {
                     directory: checkout.root.clone(),
@@ -149,13 +164,13 @@ impl Execution<'_> {
     fn sources(&self, work: &FileWork) -> Result<Sources> {
         let directory = match &work.from {
             Some(Origin::Stage(number)) => {
-                let mut from = self.finished(*number).clone();
-                let name = match self.program.stages[*number].name.as_str() {
+                let mut from = self.stages.finished(*number).clone();
+                let name = match self.stages.graph.stages[*number].name.as_str() {
                     "" => "the stage".into(),
                     name => format!("`{name}`"),
                 };
                 return Ok(Sources {
-                    tree: Arc::new(from.tree(self.engine, &self.request.target, name)?),
+                    tree: Arc::new(self.steps.layers.tree(&mut from, name)?),
                     contents: Box::new(NoContents),
                     class: from.class,
                     ran: from.ran,
@@ -183,7 +198,7 @@ impl Execution<'_> {
                 context: None,
             });
         }
-        let tree = self.context(directory)?;
+        let tree = self.steps.context(directory)?;
         Ok(Sources {
             contents: Box::new(InContext(tree.clone())),
             context: Some(tree.clone()),
@@ -194,7 +209,7 @@ impl Execution<'_> {
         })
     }
 
-    pub(crate) fn whole_directory(&self, state: &mut ImageState, directory: &Path) -> Result<()> {
+    pub fn whole_directory(&self, state: &mut ImageState, directory: &Path) -> Result<()> {
         let operation = Operation::Copy {
             sources: vec![".".into()],
             to: "/".into(),
@@ -211,9 +226,12 @@ impl Execution<'_> {
             link: false,
             downloads: Vec::new(),
             checkouts: Vec::new(),
-            history: format!("FROM {}", crate::define::graph::shown(directory)),
+            history: format!(
+                "FROM {}",
+                crate::define::definition::display_path(directory)
+            ),
         };
-        self.files(state, &work).map(drop)
+        self.run(state, &work).map(drop)
     }
 }
 

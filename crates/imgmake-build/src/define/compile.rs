@@ -1,0 +1,423 @@
+//! A definition as the stages that its target reaches, in an order in which each comes after what it needs.
+//! Names are resolved here: stages, named contexts, images; ONBUILD triggers of bases become steps.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{Context, Result, anyhow, bail};
+
+use super::base::BaseImages;
+use super::definition::{ParsedDefinition, mistake};
+use super::graph::{Action, Stage, StageGraph, StageStep, Start, at_line};
+use super::steps::describe;
+use crate::files::operation::Origin;
+use crate::request::{AlsoStages, BuildDefinition, BuildRequest, NamedContext, Step};
+use imgmake_dockerfile::{
+    ArgDeclaration, Dockerfile, Escape, Instruction, Located, PLATFORM_ARGS, StageReference,
+    parse_trigger,
+};
+use imgmake_oci::image::{Platform, Reference};
+
+/// Reads the definition for one platform.
+///
+/// # Errors
+/// Mistakes in it, with file and line; bases that cannot be resolved.
+pub fn compile(
+    definition: &ParsedDefinition,
+    request: &BuildRequest,
+    bases: &dyn BaseImages,
+    platform: &Platform,
+) -> Result<StageGraph> {
+    let mut compiler = Compiler {
+        request,
+        bases,
+        platform,
+        program: StageGraph {
+            stages: Vec::new(),
+            target: 0,
+            file: String::new(),
+            escape: Escape::default(),
+            globals: BTreeMap::new(),
+            taken_args: BTreeSet::new(),
+            bases: BTreeMap::new(),
+        },
+        by_number: BTreeMap::new(),
+        external: BTreeMap::new(),
+        depth: 0,
+    };
+    match (&request.definition, definition.dockerfile()) {
+        (BuildDefinition::Dockerfile { stage, .. }, Some((file, parsed))) => {
+            compiler.dockerfile(file, parsed, stage.as_deref())?;
+        }
+        (BuildDefinition::Dockerfile { .. }, None) => {
+            unreachable!("the Dockerfile of the request was read and parsed")
+        }
+        (BuildDefinition::Steps { base, steps }, _) => compiler.steps(base, steps)?,
+    }
+    Ok(compiler.program)
+}
+
+struct Compiler<'a> {
+    request: &'a BuildRequest,
+    bases: &'a dyn BaseImages,
+    platform: &'a Platform,
+    program: StageGraph,
+    /// Stage of the Dockerfile -> stage of the program.
+    by_number: BTreeMap<usize, usize>,
+    /// Images and contexts that only `--from` names.
+    external: BTreeMap<String, Origin>,
+    /// How many stages are being compiled, each for the one before it.
+    depth: usize,
+}
+
+/// Stages that are made of each other in one chain, each of which takes a part of the stack.
+const DEEPEST: usize = 500;
+
+impl Compiler<'_> {
+    fn dockerfile(&mut self, file: &str, parsed: &Dockerfile, stage: Option<&str>) -> Result<()> {
+        self.program.file = file.to_string();
+        self.program.escape = parsed.directives.escape;
+        let target = parsed
+            .target(stage)
+            .map_err(|e| anyhow!("{file}: {}", mistake(&e)))?;
+        self.globals(parsed, target)?;
+        self.program.target = self.stage(parsed, target)?;
+        for stage in self.also(file, parsed, target)? {
+            self.stage(parsed, stage)?;
+        }
+        Ok(())
+    }
+
+    fn also(&self, file: &str, parsed: &Dockerfile, target: usize) -> Result<Vec<usize>> {
+        match &self.request.also {
+            AlsoStages::None => Ok(Vec::new()),
+            AlsoStages::Earlier => Ok((0..target).collect()),
+            AlsoStages::Named(names) => names
+                .iter()
+                .map(|name| parsed.target(Some(name)))
+                .collect::<Result<_, _>>()
+                .map_err(|e| anyhow!("{file}: {}", mistake(&e))),
+        }
+    }
+
+    fn steps(&mut self, base: &str, steps: &[Step]) -> Result<()> {
+        self.program.file = "steps".into();
+        let (start, platform) = self.start(base, &self.platform.clone())?;
+        let steps = steps
+            .iter()
+            .map(|step| StageStep {
+                text: describe(step),
+                action: Action::Step(step.clone()),
+                line: 0,
+                origins: BTreeMap::new(),
+            })
+            .collect();
+        self.program.stages.push(Stage {
+            name: String::new(),
+            platform,
+            start,
+            steps,
+            line: 0,
+        });
+        self.program.target = self.program.stages.len() - 1;
+        Ok(())
+    }
+
+    /// Platform arguments, then the ARGs before the first FROM, each seeing those before it.
+    fn globals(&mut self, parsed: &Dockerfile, target: usize) -> Result<()> {
+        let stage = parsed.stages[target].name().unwrap_or("default");
+        for (name, value) in platform_args(self.platform, stage) {
+            let value = self.request.args.get(name).cloned().unwrap_or(value);
+            self.program.globals.insert(name.to_string(), value);
+        }
+        for located in &parsed.global_args {
+            for declaration in &located.value {
+                self.global(declaration)
+                    .map_err(|e| at_line(&self.program.file, located.first_line, e))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn global(&mut self, declaration: &ArgDeclaration) -> Result<()> {
+        let name = &declaration.name;
+        let value = match self.request.args.get(name) {
+            Some(value) => {
+                self.program.taken_args.insert(name.clone());
+                Some(value.clone())
+            }
+            None => {
+                let globals = &self.program.globals;
+                declaration
+                    .expand_default(&|n| globals.get(n).cloned(), self.program.escape)?
+                    .map(|e| e.text)
+            }
+        };
+        if let Some(value) = value {
+            self.program.globals.insert(name.clone(), value);
+        }
+        Ok(())
+    }
+
+    /// Compiles a stage and what it needs; gives its place in the program.
+    fn stage(&mut self, parsed: &Dockerfile, number: usize) -> Result<usize> {
+        if let Some(done) = self.by_number.get(&number) {
+            return Ok(*done);
+        }
+        let stage = &parsed.stages[number];
+        let file = self.program.file.clone();
+        if self.depth == DEEPEST {
+            let error = anyhow!(
+                "more than {DEEPEST} stages are made of each other, one after the other; join some of them"
+            );
+            return Err(at_line(&file, stage.line(), error));
+        }
+        self.depth += 1;
+        let at = |e: anyhow::Error| at_line(&file, stage.line(), e);
+        let named = stage
+            .name()
+            .and_then(|name| self.named_context(name).cloned());
+        let replaced = named.is_some();
+        let (start, platform) = match named {
+            Some(context) => {
+                self.start_of_context(stage.name().unwrap_or(""), &context, self.platform)
+            }
+            None => self.start_of_stage(parsed, number),
+        }
+        .map_err(at)?;
+        if let Start::Image(base) = &start {
+            let wanted = (base.clone(), platform.clone());
+            self.program.bases.insert(number, wanted);
+        }
+        let name = match stage.name() {
+            Some(name) => name.to_string(),
+            None if parsed.stages.len() == 1 => String::new(),
+            None => format!("stage-{number}"),
+        };
+        let mut compiled = Stage {
+            name,
+            platform,
+            start,
+            steps: Vec::new(),
+            line: stage.line(),
+        };
+        if !replaced {
+            let triggers = self.triggers(&compiled.start, stage.line()).map_err(at)?;
+            for (instruction, text) in triggers
+                .into_iter()
+                .map(|t| {
+                    let text = format!("ONBUILD {}", t.text);
+                    (t, text)
+                })
+                .chain(
+                    stage
+                        .instructions
+                        .iter()
+                        .map(|i| (i.clone(), i.text.clone())),
+                )
+            {
+                let step = self.step(parsed, number, instruction, text)?;
+                compiled.steps.push(step);
+            }
+        }
+        self.program.stages.push(compiled);
+        let place = self.program.stages.len() - 1;
+        self.by_number.insert(number, place);
+        self.depth -= 1;
+        Ok(place)
+    }
+
+    fn start_of_stage(&mut self, parsed: &Dockerfile, number: usize) -> Result<(Start, Platform)> {
+        let from = &parsed.stages[number].from.value;
+        let escape = self.program.escape;
+        let globals = self.program.globals.clone();
+        let lookup = |n: &str| globals.get(n).cloned();
+        let image = from.expand_image(&lookup, escape)?.text;
+        if image.is_empty() {
+            bail!(
+                "`FROM {}` names no image: a variable in it is empty",
+                from.image
+            );
+        }
+        let platform = match from.expand_platform(&lookup, escape)? {
+            Some(p) if p.text.is_empty() => bail!(
+                "`--platform={}` is empty",
+                from.platform.as_deref().unwrap_or("")
+            ),
+            Some(p) => p.text.parse()?,
+            None => self.platform.clone(),
+        };
+        if let Some(base) = parsed.base_stage(&image, number) {
+            let base = self.stage(parsed, base)?;
+            let platform = self.program.stages[base].platform.clone();
+            return Ok((Start::Stage(base), platform));
+        }
+        self.start(&image, &platform)
+    }
+
+    /// What an image name begins with: nothing, a named context, an image.
+    fn start(&mut self, image: &str, platform: &Platform) -> Result<(Start, Platform)> {
+        if image.eq_ignore_ascii_case("scratch") {
+            return Ok((Start::Scratch, platform.clone()));
+        }
+        if let Some(context) = self.named_context(image).cloned() {
+            return self.start_of_context(image, &context, platform);
+        }
+        let reference: Reference = image.parse()?;
+        let base = self.bases.image(&reference, platform)?;
+        Ok((Start::Image(base), platform.clone()))
+    }
+
+    fn start_of_context(
+        &self,
+        name: &str,
+        context: &NamedContext,
+        platform: &Platform,
+    ) -> Result<(Start, Platform)> {
+        let start = match context {
+            NamedContext::Target(root) => Start::Image(self.bases.built(name, root, platform)?),
+            NamedContext::Image(reference) => Start::Image(self.bases.image(reference, platform)?),
+            NamedContext::Path(directory) => Start::Directory(directory.clone()),
+        };
+        Ok((start, platform.clone()))
+    }
+
+    /// `alpine`, `alpine:latest` and `docker.io/library/alpine` name the same context.
+    fn named_context(&self, name: &str) -> Option<&NamedContext> {
+        let contexts = &self.request.contexts;
+        contexts.get(name).or_else(|| {
+            let familiar = |text: &str| {
+                let full = text.parse::<Reference>().ok()?.familiar();
+                Some(full.strip_suffix(":latest").unwrap_or(&full).to_string())
+            };
+            let wanted = familiar(name)?;
+            contexts
+                .iter()
+                .find(|(n, _)| {
+                    n.eq_ignore_ascii_case(name) || familiar(n).as_ref() == Some(&wanted)
+                })
+                .map(|(_, c)| c)
+        })
+    }
+
+    /// ONBUILD instructions of the base, as instructions of this stage.
+    fn triggers(&self, start: &Start, line: usize) -> Result<Vec<Located<Instruction>>> {
+        let texts: Vec<String> = match start {
+            Start::Image(base) => base.config.config.on_build.clone(),
+            Start::Stage(base) => self.program.stages[*base]
+                .steps
+                .iter()
+                .filter_map(|step| match &step.action {
+                    Action::Instruction(i) => match &i.value {
+                        Instruction::Onbuild(onbuild) => Some(onbuild.trigger.clone()),
+                        _ => None,
+                    },
+                    Action::Step(_) => None,
+                })
+                .collect(),
+            Start::Scratch | Start::Directory(_) => Vec::new(),
+        };
+        texts
+            .iter()
+            .map(|text| {
+                let mut parsed = parse_trigger(text)
+                    .with_context(|| format!("the base's ONBUILD trigger `{text}`"))?;
+                (parsed.first_line, parsed.last_line) = (line, line);
+                Ok(parsed)
+            })
+            .collect()
+    }
+
+    fn step(
+        &mut self,
+        parsed: &Dockerfile,
+        number: usize,
+        instruction: Located<Instruction>,
+        text: String,
+    ) -> Result<StageStep> {
+        let names: Vec<String> = match &instruction.value {
+            Instruction::Copy(copy) => copy.from.iter().cloned().collect(),
+            Instruction::Run(run) => run
+                .mounts
+                .iter()
+                .filter_map(|m| m.from().map(str::to_string))
+                .collect(),
+            _ => Vec::new(),
+        };
+        let mut origins = BTreeMap::new();
+        for name in names {
+            let origin = self
+                .origin(parsed, number, &name)
+                .map_err(|e| at_line(&self.program.file, instruction.first_line, e))?;
+            origins.insert(name, origin);
+        }
+        Ok(StageStep {
+            line: instruction.first_line,
+            text,
+            action: Action::Instruction(instruction),
+            origins,
+        })
+    }
+
+    /// What `--from=name` means in a stage.
+    fn origin(&mut self, parsed: &Dockerfile, number: usize, name: &str) -> Result<Origin> {
+        match parsed.stage_reference(name, number) {
+            StageReference::Stage(stage) => return Ok(Origin::Stage(self.stage(parsed, stage)?)),
+            StageReference::NotYet(stage) if stage == number => {
+                bail!("`from={name}` is this very stage: it has nothing to copy from yet")
+            }
+            StageReference::NotYet(_) => {
+                bail!("`from={name}` is a later stage: move it above this one")
+            }
+            StageReference::Other => {}
+        }
+        // A number never means an image: one stage too few must not pull `library/4`.
+        let number = !name.is_empty() && name.bytes().all(|b| b.is_ascii_digit());
+        if number && self.named_context(name).is_none() {
+            let last = parsed.stages.len() - 1;
+            bail!("`from={name}`: there is no stage of that number, the last one is {last}")
+        }
+        if let Some(known) = self.external.get(name) {
+            return Ok(known.clone());
+        }
+        let origin = match self.start(name, &self.platform.clone())? {
+            (Start::Directory(directory), _) => Origin::Directory(directory),
+            (start, platform) => {
+                self.program.stages.push(Stage {
+                    name: name.to_string(),
+                    platform,
+                    start,
+                    steps: Vec::new(),
+                    line: 0,
+                });
+                Origin::Stage(self.program.stages.len() - 1)
+            }
+        };
+        self.external.insert(name.to_string(), origin.clone());
+        Ok(origin)
+    }
+}
+
+fn platform_args(target: &Platform, stage: &str) -> Vec<(&'static str, String)> {
+    let host = Platform::host();
+    PLATFORM_ARGS
+        .into_iter()
+        .map(|name| {
+            let platform = if name.starts_with("BUILD") {
+                &host
+            } else {
+                target
+            };
+            let value = match name
+                .trim_start_matches("BUILD")
+                .trim_start_matches("TARGET")
+            {
+                "PLATFORM" => platform.to_string(),
+                "OS" => platform.os.clone(),
+                "ARCH" => platform.architecture.clone(),
+                "VARIANT" => platform.variant.clone().unwrap_or_default(),
+                _ => stage.to_string(),
+            };
+            (name, value)
+        })
+        .collect()
+}

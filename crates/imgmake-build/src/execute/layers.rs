@@ -1,0 +1,181 @@
+//! What the layers of a stage hold: from indexes where the store or a cache has them, else from layers that are
+//! pulled for it.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+
+use super::cache::{Cache, remembered_file};
+use crate::define::config::HistoryKind;
+use crate::define::state::ImageState;
+use crate::files::copy::LayerTree;
+use crate::files::copy::owner::Accounts;
+use crate::files::copy::write::read_file;
+use crate::layer::{ImageLayer, StepLayer};
+use crate::target::TargetContext;
+use imgmake_oci::image::{Descriptor, Reference};
+use imgmake_oci::layer::{FollowLast, Index, LayerBlob, View};
+
+/// Layers of one target's build, here or in registries.
+pub struct LayerAccess {
+    pub cx: TargetContext,
+    pub cache: Option<Arc<Cache>>,
+}
+
+impl LayerAccess {
+    /// The merged tree of all layers; those without an index on this machine are pulled for it.
+    ///
+    /// # Errors
+    /// A layer that cannot be had or read.
+    pub fn view(&self, state: &mut ImageState) -> Result<View> {
+        if let Some(view) = &state.view {
+            return Ok(view.clone());
+        }
+        let layers: Vec<&ImageLayer> = state.layers.iter().collect();
+        self.read_indexes(&layers)?;
+        let view = View::new(&self.indexes(&state.layers)?);
+        Ok(state.view.insert(view).clone())
+    }
+
+    /// # Errors
+    /// The store has none of a layer: [`LayerAccess::read_indexes`] comes first.
+    pub fn indexes(&self, layers: &[ImageLayer]) -> Result<Vec<Arc<Index>>> {
+        let index = |layer: &ImageLayer| self.cx.store.index(&layer.blob());
+        layers.iter().map(index).collect()
+    }
+
+    /// A stage as something that COPY reads.
+    ///
+    /// # Errors
+    /// As [`LayerAccess::view`].
+    pub fn tree(&self, state: &mut ImageState, name: String) -> Result<LayerTree> {
+        let view = self.view(state)?;
+        Ok(LayerTree::new(view, &self.indexes(&state.layers)?, name))
+    }
+
+    /// `/etc/passwd` and `/etc/group` of the image.
+    ///
+    /// # Errors
+    /// As [`LayerAccess::view`].
+    pub fn accounts(&self, state: &mut ImageState) -> Result<Accounts> {
+        const MOST: u64 = 4 << 20;
+        let view = self.view(state)?;
+        let layers = &state.layers;
+        let fetch = |n: usize| self.pull(&[&layers[n]]);
+        let blobs = state.blobs();
+        let read = |path: &[u8]| {
+            let resolved = view.resolve(path, FollowLast::Yes)?;
+            let hash = view.get(&resolved).and_then(|found| found.content);
+            let read = || read_file(&self.cx.store, &blobs, &view, path, MOST, &fetch);
+            let found = remembered_file(&self.cx, self.cache.as_ref(), hash, read)?;
+            Ok::<_, anyhow::Error>(found.unwrap_or_default())
+        };
+        Ok(Accounts {
+            passwd: read(b"etc/passwd").context("cannot read the image's /etc/passwd")?,
+            group: read(b"etc/group").context("cannot read the image's /etc/group")?,
+        })
+    }
+
+    /// Puts a finished layer on top; an empty one is left out, as BuildKit does, and the history says so.
+    ///
+    /// # Errors
+    /// As [`LayerAccess::view`].
+    pub fn push_layer(&self, state: &mut ImageState, step: StepLayer, text: String) -> Result<()> {
+        if step.empty {
+            state.config.history(text, HistoryKind::Empty);
+            return Ok(());
+        }
+        if let Some(view) = &mut state.view {
+            self.read_indexes(&[&step.layer])?;
+            view.push(&*self.cx.store.index(&step.layer.blob())?);
+        }
+        state.layers.push(step.layer);
+        state.config.history(text, HistoryKind::Layer);
+        Ok(())
+    }
+
+    /// A layer that is in the store, as what a step came to.
+    ///
+    /// # Errors
+    /// It is not, or is no layer.
+    pub fn stored(&self, layer: &LayerBlob) -> Result<StepLayer> {
+        Ok(StepLayer {
+            layer: ImageLayer::own(layer),
+            empty: self.cx.store.index(layer)?.entries.is_empty(),
+        })
+    }
+
+    /// Sees to it that the store knows what these layers hold: from the cache where that knows it, else they
+    /// are pulled and read.
+    ///
+    /// # Errors
+    /// As [`LayerAccess::pull`].
+    pub fn read_indexes(&self, layers: &[&ImageLayer]) -> Result<()> {
+        let store = &self.cx.store;
+        let unread = || -> Vec<&ImageLayer> {
+            let known = |l: &&&ImageLayer| store.has_index(&l.diff_id);
+            layers.iter().filter(|l| !known(l)).copied().collect()
+        };
+        if let Some(cache) = &self.cache {
+            cache.bring_indexes(&self.cx, &unread());
+        }
+        let unread = unread();
+        self.pull(&unread)?;
+        for layer in unread {
+            store.index(&layer.blob())?;
+        }
+        Ok(())
+    }
+
+    /// Brings layers into the store that are not there yet.
+    ///
+    /// # Errors
+    /// The registry's, or a layer that no registry is known for.
+    pub fn pull(&self, layers: &[&ImageLayer]) -> Result<()> {
+        let store = &self.cx.store;
+        let mut sources: Vec<(&Reference, Vec<Descriptor>)> = Vec::new();
+        for layer in layers {
+            if store.holds(&layer.descriptor) {
+                continue;
+            }
+            let source = layer.source.as_ref().with_context(|| {
+                format!(
+                    "layer {} is not in the store any more, and no registry is known to have it",
+                    layer.descriptor.digest.short()
+                )
+            })?;
+            match sources.iter_mut().find(|(s, _)| *s == source) {
+                Some((_, list)) => list.push(layer.descriptor.clone()),
+                None => sources.push((source, vec![layer.descriptor.clone()])),
+            }
+        }
+        for (source, blobs) in sources {
+            self.pull_from(source, &blobs)
+                .with_context(|| format!("cannot pull layers of {}", source.familiar()))?;
+        }
+        for layer in layers {
+            store.record_layer(&layer.blob())?;
+        }
+        Ok(())
+    }
+
+    /// Pulls blobs of a repository. If the cache had promised one of them, it promises that no more.
+    ///
+    /// # Errors
+    /// The registry's.
+    pub fn pull_from(&self, from: &Reference, blobs: &[Descriptor]) -> Result<()> {
+        let cx = &self.cx;
+        let pulled = cx
+            .registry
+            .pull_blobs(from, blobs, &cx.store, &cx.operation());
+        if let (Err(error), Some(cache)) = (&pulled, &self.cache)
+            && !error.is_cancelled()
+        {
+            let lost = cache.forget_unavailable(cx, from, blobs);
+            if !lost && blobs.iter().all(|blob| cx.store.holds(blob)) {
+                return Ok(());
+            }
+        }
+        Ok(pulled?)
+    }
+}

@@ -1,0 +1,157 @@
+//! RUN, executed: its trees found, its key asked for, and the command run unless a cache has its layer.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+
+use super::cache::StepKind;
+use super::stages::Stages;
+use super::step_runner::StepRunner;
+use crate::define::graph::StageStep;
+use crate::define::state::{ImageState, OwnershipClass};
+use crate::engine::Engine;
+use crate::files::context::ContextTree;
+use crate::files::copy::Tree;
+use crate::files::copy::tree::{relative, show};
+use crate::files::operation::Origin;
+use crate::layer::ImageLayer;
+use crate::run::output::{self, RunningStep};
+use crate::run::prepare::{Mounted, Prepared, prepare};
+use crate::run::worker::TreeSource;
+use imgmake_dockerfile::Run;
+use imgmake_event::StepOutcome;
+
+/// Runs commands of the stages of one platform.
+pub struct RunSteps<'a> {
+    pub engine: &'a Engine,
+    pub steps: &'a StepRunner<'a>,
+    pub stages: &'a Stages<'a>,
+}
+
+impl RunSteps<'_> {
+    pub fn run(
+        &self,
+        state: &mut ImageState,
+        run: &Run,
+        step: &StageStep,
+        id: u32,
+    ) -> Result<StepOutcome> {
+        let mut class = state
+            .class
+            .max(OwnershipClass::of(self.engine.worker.tier()?));
+        let mut shown: Vec<usize> = Vec::new();
+        let prepared = {
+            let mut mounted = |from: Option<&str>, source: &str| {
+                let mounted = self.mounted(from, source, step, &mut class)?;
+                if let Some(Origin::Stage(n)) = from.and_then(|f| step.origins.get(f)) {
+                    shown.push(*n);
+                }
+                Ok(mounted)
+            };
+            prepare(
+                run,
+                state,
+                self.steps.request,
+                self.steps.definition.epoch,
+                &mut mounted,
+            )?
+        };
+        (state.class, state.ran) = (class, true);
+        let Prepared {
+            mut request,
+            mut key,
+            history,
+        } = prepared;
+        key.text(class.name());
+        let (layer, outcome) = self
+            .steps
+            .cached(&key.hex(), StepKind::Run, state.role, || {
+                let mut needed: Vec<&ImageLayer> = state.layers.iter().collect();
+                for stage in &shown {
+                    needed.extend(&self.stages.finished(*stage).layers);
+                }
+                self.steps.layers.pull(&needed)?;
+                request.layers = state.blobs();
+                request.cache_scope = self.engine.cache_scope.clone();
+                output::run(
+                    &self.engine.worker,
+                    &self.steps.layers.cx,
+                    &self.steps.stop,
+                    &RunningStep {
+                        request: &request,
+                        line: step.line,
+                        text: &step.text,
+                        id,
+                    },
+                )
+            })?;
+        self.steps.layers.push_layer(state, layer, history)?;
+        Ok(outcome)
+    }
+
+    /// The tree that a mount's `from` names.
+    fn mounted(
+        &self,
+        from: Option<&str>,
+        source: &str,
+        step: &StageStep,
+        class: &mut OwnershipClass,
+    ) -> Result<Mounted> {
+        let origin = from.map(|name| {
+            step.origins
+                .get(name)
+                .expect("every from was resolved before the build began")
+        });
+        let directory = match origin {
+            Some(Origin::Stage(number)) => {
+                let mut state = self.stages.finished(*number).clone();
+                *class = (*class).max(state.class);
+                let source = match state.layers.is_empty() {
+                    true => TreeSource::Empty,
+                    false => TreeSource::Layers(state.blobs()),
+                };
+                let name = format!("`{}`", from.unwrap_or_default());
+                return Ok(Mounted {
+                    tree: Arc::new(self.steps.layers.tree(&mut state, name)?),
+                    source,
+                    context: None,
+                    cancel: self.steps.stop.clone(),
+                });
+            }
+            Some(Origin::Directory(directory)) => Some(directory.as_path()),
+            None => None,
+        };
+        let tree = self.steps.context(directory)?;
+        let only = match tree.hides_something() {
+            false => None,
+            true => Some(kept_beneath(&tree, source)?),
+        };
+        Ok(Mounted {
+            source: TreeSource::Host {
+                dir: tree.directory.display().to_string(),
+                only,
+            },
+            context: Some(tree.clone()),
+            cancel: self.steps.stop.clone(),
+            tree,
+        })
+    }
+}
+
+/// The paths of a context that a mount of `source` shows.
+fn kept_beneath(tree: &ContextTree, source: &str) -> Result<Vec<String>> {
+    let path = tree.resolve(&relative(source))?;
+    let mut paths = vec![path.clone()];
+    if tree.get(&path)?.is_some_and(|n| n.is_directory()) {
+        paths.extend(tree.walk(&path)?.into_iter().map(|n| n.path));
+    }
+    let named = |path: Vec<u8>| {
+        String::from_utf8(path).map_err(|e| {
+            anyhow::anyhow!(
+                "`{}`: a mounted context cannot hold names that are not UTF-8",
+                show(e.as_bytes())
+            )
+        })
+    };
+    paths.into_iter().map(named).collect()
+}

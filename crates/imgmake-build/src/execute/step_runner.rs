@@ -1,0 +1,201 @@
+//! What the steps of a build share: their numbers and counts, the contexts that they read, and the caches that
+//! may have their layers.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+
+use super::cache::{CacheExport, StepKind};
+use super::layers::LayerAccess;
+use crate::define::definition::ParsedDefinition;
+use crate::define::state::StageRole;
+use crate::files::context::ContextTree;
+use crate::layer::StepLayer;
+use crate::request::BuildRequest;
+use imgmake_event::{Cancel, Event, StepOutcome};
+use imgmake_oci::layer::LayerBlob;
+
+pub struct StepRunner<'a> {
+    pub request: &'a BuildRequest,
+    pub definition: &'a ParsedDefinition,
+    pub layers: LayerAccess,
+    /// Set when the run is cancelled, and when a stage fails: the others need not go on.
+    pub stop: Cancel,
+    next: AtomicU32,
+    run: AtomicUsize,
+    cached: AtomicUsize,
+    found: AtomicUsize,
+    taken_args: Mutex<BTreeSet<String>>,
+    contexts: Mutex<BTreeMap<PathBuf, Arc<ContextTree>>>,
+}
+
+/// How many steps there were.
+#[derive(Clone, Copy, Debug)]
+pub struct StepCounts {
+    pub run: usize,
+    pub cached: usize,
+    /// Of those, from a cache in a registry.
+    pub found: usize,
+}
+
+/// Our locks are held for look-ups only; a panic in between cannot leave half a value.
+fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+impl<'a> StepRunner<'a> {
+    pub fn new(
+        request: &'a BuildRequest,
+        definition: &'a ParsedDefinition,
+        layers: LayerAccess,
+    ) -> StepRunner<'a> {
+        StepRunner {
+            request,
+            definition,
+            stop: layers.cx.cancel.child(),
+            layers,
+            next: AtomicU32::default(),
+            run: AtomicUsize::default(),
+            cached: AtomicUsize::default(),
+            found: AtomicUsize::default(),
+            taken_args: Mutex::default(),
+            contexts: Mutex::default(),
+        }
+    }
+
+    pub fn counts(&self) -> StepCounts {
+        StepCounts {
+            run: self.run.load(Ordering::Relaxed),
+            cached: self.cached.load(Ordering::Relaxed),
+            found: self.found.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Build arguments that some ARG took.
+    pub fn taken_args(&self) -> BTreeSet<String> {
+        locked(&self.taken_args).clone()
+    }
+
+    pub fn take_args(&self, taken: impl IntoIterator<Item = String>) {
+        locked(&self.taken_args).extend(taken);
+    }
+
+    pub fn reported(
+        &self,
+        text: &str,
+        stage: &str,
+        act: impl FnOnce(u32) -> Result<StepOutcome>,
+    ) -> Result<()> {
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        let target = self.request.target.clone();
+        self.layers.cx.events.send(Event::StepStarted {
+            target: target.clone(),
+            id,
+            stage: stage.to_string(),
+            text: text.to_string(),
+        });
+        let started = Instant::now();
+        let result = act(id);
+        let outcome = match &result {
+            Ok(outcome) => outcome.clone(),
+            Err(error) => StepOutcome::Failed {
+                message: format!("{error:#}"),
+            },
+        };
+        match outcome {
+            StepOutcome::Done => self.run.fetch_add(1, Ordering::Relaxed),
+            StepOutcome::Cached => self.cached.fetch_add(1, Ordering::Relaxed),
+            StepOutcome::Failed { .. } => 0,
+        };
+        self.layers.cx.events.send(Event::StepFinished {
+            target,
+            id,
+            outcome,
+            took: started.elapsed(),
+        });
+        result.map(drop)
+    }
+
+    /// The layer of a key, made when the store does not have it.
+    pub fn cached(
+        &self,
+        key: &str,
+        kind: StepKind,
+        role: StageRole,
+        make: impl FnOnce() -> Result<LayerBlob>,
+    ) -> Result<(StepLayer, StepOutcome)> {
+        // Of all targets of this run: those of a matrix share most steps.
+        let turn = self.layers.cx.store.turn(key);
+        let _turn = locked(&turn);
+        if !self.request.no_cache {
+            if let Some(layer) = self.recorded(key) {
+                let layer = self.layers.stored(&layer)?;
+                self.offer(key, kind, role, &layer);
+                return Ok((layer, StepOutcome::Cached));
+            }
+            if let Some(layer) = self.found(key, kind, role) {
+                self.record(key, &layer.layer.blob())?;
+                return Ok((layer, StepOutcome::Cached));
+            }
+        }
+        let made = make()?;
+        self.record(key, &made)?;
+        let layer = self.layers.stored(&made)?;
+        self.offer(key, kind, role, &layer);
+        Ok((layer, StepOutcome::Done))
+    }
+
+    fn record(&self, key: &str, layer: &LayerBlob) -> Result<()> {
+        let record = postcard::to_stdvec(layer).context("a step record is plain data")?;
+        self.layers.cx.store.put_step(key, &record)
+    }
+
+    /// The layer of a key, from another machine.
+    fn found(&self, key: &str, kind: StepKind, role: StageRole) -> Option<StepLayer> {
+        let cache = self.layers.cache.as_ref()?;
+        let cx = &self.layers.cx;
+        let found = cache.step(cx, key, kind)?;
+        cache.offer_found(cx, key, &found, role);
+        self.found.fetch_add(1, Ordering::Relaxed);
+        Some(found)
+    }
+
+    fn offer(&self, key: &str, kind: StepKind, role: StageRole, layer: &StepLayer) {
+        if let Some(cache) = &self.layers.cache
+            && cache.wants(kind, role)
+        {
+            let replace = self.request.no_cache;
+            let export = CacheExport::step(key, &layer.layer.blob(), layer.empty, role, replace);
+            cache.offer(&self.layers.cx, export);
+        }
+    }
+
+    /// A record counts only while its blob is there.
+    fn recorded(&self, key: &str) -> Option<LayerBlob> {
+        let record = self.layers.cx.store.step(key)?;
+        let layer: LayerBlob = postcard::from_bytes(&record).ok()?;
+        self.layers
+            .cx
+            .store
+            .holds(&layer.descriptor())
+            .then_some(layer)
+    }
+
+    pub fn context(&self, named: Option<&Path>) -> Result<Arc<ContextTree>> {
+        let place = named.unwrap_or(&self.request.context).to_path_buf();
+        let mut known = locked(&self.contexts);
+        if let Some(tree) = known.get(&place) {
+            return Ok(tree.clone());
+        }
+        let tree = self.definition.context(self.request, named)?;
+        let tree = Arc::new(tree.stopped_by(&self.stop));
+        known.insert(place, tree.clone());
+        Ok(tree)
+    }
+}

@@ -1,0 +1,50 @@
+//! What every part of one target's build works with, and the target's name, which is in each of its events.
+//! Knows no helper process, no cache and no policy: see [`crate::Engine`] for those.
+
+use std::sync::Arc;
+
+use imgmake_event::{Cancel, Event, Events};
+use imgmake_oci::store::Store;
+use imgmake_registry::{Client, OperationContext};
+
+#[derive(Clone)]
+pub struct TargetContext {
+    pub target: String,
+    pub store: Store,
+    pub registry: Client,
+    pub git: imgmake_git::Client,
+    pub pins: Arc<dyn Pins>,
+    pub events: Events,
+    pub cancel: Cancel,
+}
+
+impl TargetContext {
+    /// The same for requests to a registry.
+    pub fn operation(&self) -> OperationContext {
+        OperationContext {
+            target: self.target.clone(),
+            events: self.events.clone(),
+            cancel: self.cancel.clone(),
+        }
+    }
+
+    pub fn note(&self, message: String) {
+        self.events.send(Event::Note {
+            target: Some(self.target.clone()),
+            message,
+        });
+    }
+
+    pub fn warn(&self, message: String) {
+        self.events.send(Event::Warning {
+            target: Some(self.target.clone()),
+            message,
+        });
+    }
+}
+
+/// FROM tags and ADD URLs resolved once and remembered in the project's state; moves only with `--pull`.
+pub trait Pins: Send + Sync {
+    fn get(&self, name: &str) -> Option<String>;
+    fn set(&self, name: &str, value: &str);
+}
