@@ -1,6 +1,7 @@
 //! Exit codes, and the errors that carry one.
 
 use imgmake_core::execute::FailureKind;
+use imgmake_core::state::StateError;
 
 pub const FAILED: u8 = 1;
 pub const USAGE: u8 = 2;
@@ -50,6 +51,12 @@ impl Exit {
     pub fn with_help(mut self, help: impl std::fmt::Display) -> Exit {
         self.text = format!("{}\n  help: {help}", self.text);
         self
+    }
+}
+
+impl From<StateError> for Exit {
+    fn from(error: StateError) -> Exit {
+        anyhow::Error::from(error).into()
     }
 }
 

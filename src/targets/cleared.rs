@@ -1,7 +1,6 @@
 //! Images that may be published. Nothing else makes a [`Cleared`], and nothing is published
 //! without one: it comes from what a gate let pass, or from a plan that demands no gate.
 
-use super::failure::damaged_state;
 use super::images::{Image, short_name};
 use super::task::PushTask;
 use imgmake_core::execute::{Artifacts, Failure, FailureKind, Upstream};
@@ -94,20 +93,16 @@ fn passed_by(
     };
     match task.runner.verdicts.of(gate) {
         Some(passed) => Ok(passed),
-        None => passed_in_an_earlier_run(artifacts),
+        None => Ok(passed_in_an_earlier_run(artifacts)),
     }
 }
 
 /// The recorded outcome of a gate, which execute has found up to date. The state counts only with a
 /// MAC under the user's key, so nobody else has written it.
-fn passed_in_an_earlier_run(gate: &Artifacts) -> Result<Vec<Passed>, Failure> {
+fn passed_in_an_earlier_run(gate: &Artifacts) -> Vec<Passed> {
     let digests = gate.outputs.iter().filter_map(|output| match output {
-        Output::Passed { digest } => Some(digest),
+        Output::Passed { digest } => Some(digest.clone()),
         _ => None,
     });
-    let passed = digests.map(|digest| {
-        let digest = digest.parse().map_err(|_| damaged_state())?;
-        Ok(Passed::from_recorded_outcome(digest))
-    });
-    passed.collect()
+    digests.map(Passed::from_recorded_outcome).collect()
 }

@@ -25,10 +25,6 @@ pub fn failure(error: anyhow::Error) -> Failure {
     Failure::new(kind.unwrap_or(FailureKind::Failed), format!("{error:#}"))
 }
 
-pub fn damaged_state() -> Failure {
-    Failure::failed("the project's state is damaged; remove `.imgmake/`")
-}
-
 /// The system's words without the number after them.
 pub fn plain(error: &std::io::Error) -> String {
     let text = error.to_string();

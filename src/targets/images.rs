@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::anyhow;
 
-use super::failure::{damaged_state, failure};
+use super::failure::failure;
 use super::runner::TargetRunner;
 use imgmake_build as build;
 use imgmake_core::execute::{Failure, FailureKind, Upstream};
@@ -47,14 +47,7 @@ pub fn short_name(root: &Descriptor) -> String {
 }
 
 /// The image that a build made, among the outcomes upstream.
-///
-/// # Errors
-/// Its record is damaged.
-pub fn of_target(
-    runner: &TargetRunner<'_>,
-    upstream: &Upstream<'_>,
-    id: TargetId,
-) -> Result<Descriptor, Failure> {
+pub fn of_target(runner: &TargetRunner<'_>, upstream: &Upstream<'_>, id: TargetId) -> Descriptor {
     let made = upstream
         .made(runner.name(id))
         .expect("an image is made before what uses it");
@@ -68,8 +61,7 @@ pub fn of_target(
         _ => None,
     });
     let (media_type, digest, size) = found.expect("a build's outcome holds its image");
-    let digest = digest.parse().map_err(|_| damaged_state())?;
-    Ok(Descriptor::new(media_type.clone(), digest, size))
+    Descriptor::new(media_type.clone(), digest.clone(), size)
 }
 
 /// Base layers that no step needed are pulled now that somebody wants the bytes.

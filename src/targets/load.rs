@@ -68,7 +68,7 @@ pub(super) fn load(
         ids.push((name, id));
     }
     Ok(Some(Output::Loaded {
-        engine: kind.name().to_string(),
+        daemon: node.into,
         ids,
     }))
 }
@@ -76,19 +76,17 @@ pub(super) fn load(
 /// Whether the daemon still has what was loaded.
 pub(super) fn verify(
     runner: &TargetRunner<'_>,
-    engine: &str,
+    daemon: LoadInto,
     ids: &[(String, String)],
 ) -> Option<String> {
-    let kind = match engine {
-        "podman" => Kind::Podman,
-        _ => Kind::Docker,
-    };
+    let kind = kind(daemon);
+    let name_of_daemon = kind.name();
     let found = Daemon::find(kind, runner.variables, &runner.tools.cancel);
     let Ok(Some(daemon)) = found else {
-        return Some(format!("there is no {engine} daemon any more"));
+        return Some(format!("there is no {name_of_daemon} daemon any more"));
     };
     let lost = ids
         .iter()
         .find(|(name, id)| daemon.id(name).ok().flatten().as_ref() != Some(id));
-    lost.map(|(name, _)| format!("{engine} no longer has {name}"))
+    lost.map(|(name, _)| format!("{name_of_daemon} no longer has {name}"))
 }

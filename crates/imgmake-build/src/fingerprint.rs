@@ -1,9 +1,9 @@
 //! What of a build's request counts in keys.
 
-use imgmake_core::fingerprint::{Fingerprint, LengthPrefixedHasher};
+use imgmake_core::fingerprint::{Bytes, Fingerprint, LengthPrefixedHasher};
 
 use crate::request::{AddedLayers, AlsoStages, Command, LayerCount, Step};
-use crate::run::worker::Network;
+use crate::run::worker::{Network, RunRequest};
 
 impl Fingerprint for Network {
     fn fingerprint(&self, hasher: &mut LengthPrefixedHasher) {
@@ -12,6 +12,45 @@ impl Fingerprint for Network {
             Self::None => "none",
             Self::Isolated => "isolated",
         });
+    }
+}
+
+/// What the command of a RUN is and sees. Layers, the platform and mounts are added by whoever has them.
+impl Fingerprint for RunRequest {
+    fn fingerprint(&self, hasher: &mut LengthPrefixedHasher) {
+        let Self {
+            argv,
+            env,
+            workdir,
+            user,
+            stdin,
+            files,
+            network,
+            insecure,
+            hostname,
+            add_hosts,
+            compression,
+            epoch,
+            // By their diff IDs.
+            layers: _,
+            // Each adds itself.
+            mounts: _,
+            // The platform says more.
+            architecture: _,
+            // How the machine does it says nothing about the image.
+            cache_scope: _,
+            limits: _,
+            resolver: _,
+            authorities: _,
+        } = self;
+        hasher.add(argv).add(env).add(workdir).add(user);
+        hasher.add(&stdin.as_deref().map(Bytes));
+        hasher.number(files.len() as u64);
+        for (path, bytes, mode) in files {
+            hasher.add(path).bytes(bytes).add(mode);
+        }
+        hasher.add(network).add(insecure).add(hostname);
+        hasher.add(add_hosts).add(compression).add(epoch);
     }
 }
 

@@ -95,7 +95,7 @@ pub(super) fn named(
     };
     for (name, context) in &task.target.contexts {
         let context = match context {
-            ContextNode::Target(other) => NamedContext::Target(image_of(&other.value)?),
+            ContextNode::Target(other) => NamedContext::Target(image_of(&other.value)),
             ContextNode::Image(image) => NamedContext::Image(
                 image
                     .value
@@ -127,7 +127,7 @@ pub(super) fn named(
         ..
     } = &task.target.recipe
     {
-        let image = image_of(&from.value)?;
+        let image = image_of(&from.value);
         contexts.insert(from.value.clone(), NamedContext::Target(image));
     }
     Ok(contexts)

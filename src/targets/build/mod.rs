@@ -46,7 +46,7 @@ impl Runnable for BuildTask<'_> {
             Output::File {
                 path, signature, ..
             } => Ok(outputs::verify_file(self.runner, path, signature)),
-            Output::Loaded { engine, ids } => Ok(load::verify(self.runner, engine, ids)),
+            Output::Loaded { daemon, ids } => Ok(load::verify(self.runner, *daemon, ids)),
             Output::Tree { .. } | Output::Pushed { .. } | Output::Passed { .. } => {
                 Ok(outputs::foreign())
             }
@@ -103,10 +103,10 @@ impl BuildTask<'_> {
         );
         Ok(Output::Image {
             media_type: root.media_type.clone(),
-            digest: root.digest.to_string(),
+            digest: root.digest.clone(),
             size: root.size,
-            blobs: held.map(|b| (b.digest.to_string(), b.size)).collect(),
-            sources: built.sources.iter().map(ToString::to_string).collect(),
+            blobs: held.map(|b| (b.digest.clone(), b.size)).collect(),
+            sources: built.sources.clone(),
             tags: self.target.tags.iter().map(|t| t.value.clone()).collect(),
         })
     }

@@ -2,23 +2,21 @@
 
 use super::super::runner::TargetRunner;
 use imgmake_core::execute::Failure;
-use imgmake_oci::image::{Descriptor, Digest};
+use imgmake_oci::image::{Descriptor, Digest, Reference};
 use imgmake_oci::store::Store;
 
 /// Why a recorded image cannot be used any more, if it cannot.
 pub(super) fn image(
     runner: &TargetRunner<'_>,
-    digest: &str,
-    blobs: &[(String, u64)],
-    sources: &[String],
+    digest: &Digest,
+    blobs: &[(Digest, u64)],
+    sources: &[Reference],
     tags: &[String],
 ) -> Result<Option<String>, Failure> {
     let store = runner.tools.store()?;
-    let is_lost = |digest: &str, size: u64| {
-        let digest = digest.parse();
-        digest.is_ok_and(|digest| !store.holds(&Descriptor::new("", digest, size)))
-    };
-    if blobs.iter().any(|(digest, size)| is_lost(digest, *size)) {
+    let is_lost =
+        |(digest, size): &(Digest, u64)| !store.holds(&Descriptor::new("", digest.clone(), *size));
+    if blobs.iter().any(is_lost) {
         return Ok(Some("the image is no longer in the store".to_string()));
     }
     records(runner, store, digest, sources, tags)
@@ -29,15 +27,12 @@ pub(super) fn image(
 fn records(
     runner: &TargetRunner<'_>,
     store: &Store,
-    digest: &str,
-    sources: &[String],
+    digest: &Digest,
+    sources: &[Reference],
     tags: &[String],
 ) -> Result<Option<String>, Failure> {
-    let Ok(digest) = digest.parse::<Digest>() else {
-        return Ok(None);
-    };
     let engine = runner.tools.engine(&runner.state)?;
-    if !sources.is_empty() && imgmake_build::sources_of(&engine, &digest).is_empty() {
+    if !sources.is_empty() && imgmake_build::sources_of(&engine, digest).is_empty() {
         let lost = "the store has lost where the image's base layers are";
         return Ok(Some(lost.to_string()));
     }

@@ -5,7 +5,7 @@ mod destinations;
 use std::collections::BTreeMap;
 
 use super::cleared::{self, Cleared};
-use super::failure::{damaged_state, failure};
+use super::failure::failure;
 use super::images::{self, Image};
 use super::task::{PushTask, Runnable};
 use super::{archives, outputs, publish};
@@ -17,7 +17,7 @@ use imgmake_core::manifest::PushFrom;
 use imgmake_core::state::{FileKind, Output};
 use imgmake_event::Product;
 use imgmake_oci::archive;
-use imgmake_oci::image::Reference;
+use imgmake_oci::image::{Digest, Reference};
 use imgmake_registry::Pushed;
 
 impl Runnable for PushTask<'_> {
@@ -47,8 +47,8 @@ impl Runnable for PushTask<'_> {
         let mut outputs: Vec<Output> = pushed
             .iter()
             .map(|one| Output::Pushed {
-                reference: one.reference.to_string(),
-                digest: one.digest.to_string(),
+                reference: one.reference.clone(),
+                digest: one.digest.clone(),
             })
             .collect();
         if let Some(path) = &self.target.write_digests {
@@ -103,7 +103,7 @@ fn images(task: &PushTask<'_>, upstream: &Upstream<'_>) -> Result<Vec<Image>, Fa
     match &task.target.from {
         PushFrom::Images(_) => {
             let images = runner.project.graph.images(task.id).into_iter();
-            let image = |id| Image::in_store(runner, images::of_target(runner, upstream, id)?);
+            let image = |id| Image::in_store(runner, images::of_target(runner, upstream, id));
             images.map(image).collect()
         }
         PushFrom::Tar { path, pick } => {
@@ -143,22 +143,21 @@ fn write_digests(task: &PushTask<'_>, path: &str, pushed: &[Pushed]) -> Result<(
 /// Why a tag is no longer what was published.
 fn verify_tag(
     task: &PushTask<'_>,
-    reference: &str,
-    digest: &str,
+    reference: &Reference,
+    digest: &Digest,
 ) -> Result<Option<String>, Failure> {
-    let parsed: Reference = reference.parse().map_err(|_| damaged_state())?;
     // By tag, even where the record names both.
-    let parsed = Reference {
+    let tag = Reference {
         digest: None,
-        ..parsed
+        ..reference.clone()
     };
     task.runner
         .tools
         .cancel
         .check()
         .map_err(|_| Failure::new(FailureKind::Cancelled, "stopped"))?;
-    match task.runner.tools.client()?.head(&parsed) {
-        Ok(Some(found)) if found.digest.as_str() == digest => Ok(None),
+    match task.runner.tools.client()?.head(&tag) {
+        Ok(Some(found)) if found.digest == *digest => Ok(None),
         Ok(Some(_)) => Ok(Some(format!("{reference} now points to another digest"))),
         Ok(None) => Ok(Some(format!("{reference} is no longer there"))),
         Err(error) if error.is_missing() => Ok(Some(format!("{reference} is no longer there"))),

@@ -52,7 +52,7 @@ impl Runnable for ScanTask<'_> {
         for passed in &passed {
             digest.bytes(passed.digest().as_str().as_bytes());
             outputs.push(Output::Passed {
-                digest: passed.digest().to_string(),
+                digest: passed.digest().clone(),
             });
         }
         for path in self.target.reports.values() {

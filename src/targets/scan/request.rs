@@ -86,7 +86,7 @@ fn images(task: &ScanTask<'_>, upstream: &Upstream<'_>) -> Result<Vec<ScanImage>
                 .images(task.id)
                 .into_iter()
                 .map(|image| {
-                    let root = images::of_target(task.runner, upstream, image)?;
+                    let root = images::of_target(task.runner, upstream, image);
                     images::fetch_missing(task.runner, name, &root).map_err(failure)?;
                     Ok(ScanImage {
                         name: task.runner.project.graph.name(image).to_string(),

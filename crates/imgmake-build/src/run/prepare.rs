@@ -14,7 +14,7 @@ use crate::files::hash::{hash_nodes, hash_reader};
 use crate::request::{BuildRequest, DefaultNetwork, Insecure, SecretSource};
 use crate::run::worker::{Network, RunMount, RunRequest, Sharing, TreeSource, authority_variables};
 use crate::step_key;
-use imgmake_core::fingerprint::{Bytes, LengthPrefixedHasher};
+use imgmake_core::fingerprint::LengthPrefixedHasher;
 use imgmake_dockerfile::{
     Access, CacheSharing, Mount, Ownership, PROXY_ARGS, Run, RunCommand, RunNetwork, RunSecurity,
 };
@@ -213,44 +213,9 @@ fn history(state: &ImageState, command: &str) -> String {
 
 impl Prepared {
     fn key_of_command(&mut self, state: &ImageState) {
-        let RunRequest {
-            // By their diff IDs.
-            layers: _,
-            argv,
-            env,
-            workdir,
-            user,
-            stdin,
-            files,
-            // Each adds itself.
-            mounts: _,
-            // How the machine does it says nothing about the image.
-            cache_scope: _,
-            limits: _,
-            resolver: _,
-            authorities: _,
-            network,
-            insecure,
-            hostname,
-            add_hosts,
-            compression,
-            // The platform says more.
-            architecture: _,
-            epoch,
-        } = &self.request;
         let key = &mut self.key;
         key.list(state.layers.iter().map(|layer| &layer.diff_id));
-        key.add(argv).add(env).add(workdir).add(user);
-        key.add(&stdin.as_deref().map(Bytes));
-        key.add(&state.platform);
-        key.add(network).add(insecure).add(hostname).add(add_hosts);
-        key.add(compression).add(epoch);
-        let file = |(path, bytes, mode): &(String, Vec<u8>, u32)| {
-            let mut hasher = LengthPrefixedHasher::new();
-            hasher.add(path).bytes(bytes).add(mode);
-            hasher.finish()
-        };
-        key.list(files.iter().map(file));
+        key.add(&self.request).add(&state.platform);
     }
 
     fn mount(

@@ -4,6 +4,7 @@ mod added;
 mod caching;
 mod copying;
 mod exchanged;
+mod fingerprints;
 mod remote;
 mod running;
 mod settings;

@@ -1,5 +1,7 @@
 //! Why an action did not work out.
 
+use crate::state::StateError;
+
 /// Why an action did not work out, and what that means for the exit code.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
@@ -32,6 +34,15 @@ impl Failure {
     }
 }
 
+impl From<StateError> for Failure {
+    fn from(error: StateError) -> Failure {
+        let cause = std::error::Error::source(&error);
+        let cause = cause.map_or(String::new(), |cause| format!(": {cause}"));
+        Failure::failed(format!("{error}{cause}"))
+    }
+}
+
+/// The work is done outside of this crate, by what reports its errors so.
 impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Failure {
         Failure::failed(format!("{error:#}"))

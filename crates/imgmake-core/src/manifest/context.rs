@@ -23,6 +23,24 @@ pub(super) struct Cx<'s, 'f> {
     directory: &'s str,
 }
 
+/// What kind of value stands at a place, for messages.
+#[derive(Clone, Copy)]
+enum Wanted {
+    Text,
+    Boolean,
+    WholeNumber,
+}
+
+impl std::fmt::Display for Wanted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Wanted::Text => "a string",
+            Wanted::Boolean => "a boolean",
+            Wanted::WholeNumber => "a whole number",
+        })
+    }
+}
+
 impl<'s, 'f> Cx<'s, 'f> {
     pub fn new(scope: &'s Scope<'f>, diagnostics: &'s RefCell<Vec<Diagnostic>>) -> Cx<'s, 'f> {
         Cx {
@@ -107,21 +125,21 @@ impl<'s, 'f> Cx<'s, 'f> {
     }
 
     /// A value of a type that was not expected.
-    pub fn mismatch(&self, value: &Value, wanted: &str) {
+    fn mismatch(&self, value: &Value, wanted: Wanted) {
         let got = value.data.kind();
         let message = format!("expected {wanted}, found {got}");
         let diagnostic = Diagnostic::at(value.span, message, format!("{wanted} is expected here"));
-        self.report(match value.data {
-            Data::Integer(_) | Data::Float(_) if wanted.contains("string") => {
+        self.report(match (&value.data, wanted) {
+            (Data::Integer(_) | Data::Float(_), Wanted::Text) => {
                 diagnostic.with_help(format!("put it in quotes: \"{}\"", value.written))
             }
-            Data::Bool(flag) if wanted.contains("string") => {
+            (Data::Bool(flag), Wanted::Text) => {
                 diagnostic.with_help(format!("put it in quotes: \"{flag}\""))
             }
-            Data::Text(ref text) if wanted.contains("number") && text.parse::<f64>().is_ok() => {
+            (Data::Text(text), Wanted::WholeNumber) if text.parse::<f64>().is_ok() => {
                 diagnostic.with_help(format!("write it without quotes: {text}"))
             }
-            Data::Text(ref text) if wanted.contains("boolean") => match text.as_str() {
+            (Data::Text(text), Wanted::Boolean) => match text.as_str() {
                 "true" | "yes" | "on" | "1" => diagnostic.with_help("write `#true`"),
                 "false" | "no" | "off" | "0" => diagnostic.with_help("write `#false`"),
                 _ => diagnostic.with_help("write `#true` or `#false`"),
@@ -139,7 +157,7 @@ impl<'s, 'f> Cx<'s, 'f> {
                 span: value.span,
             }),
             _ => {
-                self.mismatch(value, "a string");
+                self.mismatch(value, Wanted::Text);
                 None
             }
         }
@@ -153,7 +171,7 @@ impl<'s, 'f> Cx<'s, 'f> {
     /// As [`Cx::text`], where a type annotation is allowed (and read by the caller).
     pub fn annotated_text(&self, value: &Value) -> Option<Spanned<String>> {
         let Data::Text(text) = &value.data else {
-            self.mismatch(value, "a string");
+            self.mismatch(value, Wanted::Text);
             return None;
         };
         if value.loose {
@@ -190,7 +208,7 @@ impl<'s, 'f> Cx<'s, 'f> {
         for value in values {
             self.untyped(value);
             let Data::Text(text) = &value.data else {
-                self.mismatch(value, "a string");
+                self.mismatch(value, Wanted::Text);
                 continue;
             };
             if value.loose {
@@ -238,7 +256,7 @@ impl<'s, 'f> Cx<'s, 'f> {
                 }
             }
             _ => {
-                self.mismatch(value, "a boolean");
+                self.mismatch(value, Wanted::Boolean);
                 None
             }
         }
@@ -260,7 +278,7 @@ impl<'s, 'f> Cx<'s, 'f> {
                 }
             }
             _ => {
-                self.mismatch(value, "a whole number");
+                self.mismatch(value, Wanted::WholeNumber);
                 return None;
             }
         };

@@ -1,7 +1,7 @@
 //! An append-only file of records, each with a MAC.
 //!
 //! ```text
-//! "imgmake state 2\n"  salt (16 bytes)  MAC (16)
+//! "imgmake state 3\n"  salt (16 bytes)  MAC (16)
 //! length (u32, little endian)  MAC (16)  payload
 //! ```
 //!
@@ -21,7 +21,7 @@ use super::directory::Directory;
 use imgmake_guard::mac::{MacKey, same};
 
 const NAME: &str = "log";
-const MAGIC: &[u8; 16] = b"imgmake state 2\n";
+const MAGIC: &[u8; 16] = b"imgmake state 3\n";
 const SALT: usize = 16;
 const MAC: usize = 16;
 const START: usize = MAGIC.len() + SALT + MAC;

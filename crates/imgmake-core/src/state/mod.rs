@@ -10,12 +10,13 @@
 //! lock     held by the run that may write here
 //! ```
 //!
-//! Knows keys and explanations. Knows no image, manifest or terminal: what a
-//! target made is a list of [`Output`]s in plain strings.
+//! Knows keys, explanations and what targets make ([`Output`]). Knows no graph, store or terminal.
 
 mod directory;
+mod error;
 mod lock;
 mod log;
+mod output;
 mod signature;
 mod stat_cache;
 #[cfg(test)]
@@ -25,61 +26,20 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Mutex;
 
-use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::fingerprint::{CacheKey, Explanation, Inputs};
 use imgmake_guard::mac::MacKey;
 
 pub use directory::{DIRECTORY, Sealed};
+pub use error::StateError;
 pub use lock::{Lock, LockError, Wait};
+pub use output::{FileKind, Output};
 pub use signature::{Signature, tree_signature};
 pub use stat_cache::StatCache;
 
 use directory::Directory;
 use log::{End, Found, Log};
-
-/// One thing that a target made, with what is needed to see later that it is
-/// still there and still the same.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Output {
-    /// An image in the store.
-    Image {
-        media_type: String,
-        digest: String,
-        size: u64,
-        /// Blobs that were in the store when it was made: digest and size.
-        blobs: Vec<(String, u64)>,
-        /// Where layers that were never pulled can be had.
-        sources: Vec<String>,
-        tags: Vec<String>,
-    },
-    /// An archive, layout or report: `signature` covers names, sizes, times and inodes.
-    File {
-        what: FileKind,
-        path: String,
-        signature: [u8; 32],
-    },
-    /// An output of a `run` target: `hash` covers the contents of the whole tree.
-    Tree { path: String, hash: [u8; 32] },
-    /// A tag that was published.
-    Pushed { reference: String, digest: String },
-    /// A digest that a gate let pass.
-    Passed { digest: String },
-    /// In a daemon's own store: names, and the ids that it gave them.
-    Loaded {
-        engine: String,
-        ids: Vec<(String, String)>,
-    },
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum FileKind {
-    Tar,
-    Layout,
-    Report,
-    Digests,
-}
 
 /// The result of the last finished attempt at a target.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -191,15 +151,13 @@ impl State {
     ///
     /// # Errors
     /// The directory cannot be written.
-    pub fn open(project: &Path, key: &MacKey, lock: &Lock) -> Result<State> {
+    pub fn open(project: &Path, key: &MacKey, lock: &Lock) -> Result<State, StateError> {
         debug_assert!(lock.is_of(&project.join(DIRECTORY)));
-        let told = || {
-            format!(
-                "cannot write the project's state in `{}`",
-                project.display()
-            )
+        let unwritable = |source| StateError::Directory {
+            project: project.to_path_buf(),
+            source,
         };
-        let directory = Directory::open_or_make(project).with_context(told)?;
+        let directory = Directory::open_or_make(project).map_err(unwritable)?;
         let (mut state, end) = State::load(directory, project, key);
         let directory = state.directory.as_ref().expect("it was just given");
         if state.ignored == Some(Ignored::Foreign) {
@@ -214,7 +172,7 @@ impl State {
             Some(log) => Ok(log),
             None => inner.compact(directory, &state.key),
         };
-        inner.log = Some(log.with_context(told)?);
+        inner.log = Some(log.map_err(unwritable)?);
         Ok(state)
     }
 
@@ -287,7 +245,7 @@ impl State {
     ///
     /// # Errors
     /// The log cannot be written.
-    pub fn started(&self, target: &str) -> Result<()> {
+    pub fn started(&self, target: &str) -> Result<(), StateError> {
         self.attempt(target, AttemptStatus::Interrupted)
     }
 
@@ -295,7 +253,7 @@ impl State {
     ///
     /// # Errors
     /// The log cannot be written.
-    pub fn attempt(&self, target: &str, status: AttemptStatus) -> Result<()> {
+    pub fn attempt(&self, target: &str, status: AttemptStatus) -> Result<(), StateError> {
         let mut inner = self.inner();
         inner.append(&Record::Attempt { target, status })?;
         inner.entry(target).status = status;
@@ -304,7 +262,7 @@ impl State {
 
     /// # Errors
     /// The log cannot be written.
-    pub fn finished(&self, target: &str, outcome: Outcome) -> Result<()> {
+    pub fn finished(&self, target: &str, outcome: Outcome) -> Result<(), StateError> {
         let mut inner = self.inner();
         inner.append(&outcome.record(target))?;
         let known = TargetRecord {
@@ -423,13 +381,12 @@ impl Inner {
         self.targets.get_mut(target).expect("it was just put there")
     }
 
-    fn append(&mut self, record: &Record<'_>) -> Result<()> {
+    fn append(&mut self, record: &Record<'_>) -> Result<(), StateError> {
         let Some(log) = &mut self.log else {
             return Ok(());
         };
         let payload = postcard::to_stdvec(record).expect("records hold strings and numbers");
-        log.append(&payload)
-            .context("cannot write the project's state in `.imgmake/log`")
+        log.append(&payload).map_err(StateError::Log)
     }
 
     /// The length up to which the log is left as it is: twice what is live.

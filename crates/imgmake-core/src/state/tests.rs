@@ -24,8 +24,8 @@ fn inputs(value: &str) -> Inputs {
 
 fn outcome(value: &str) -> Outcome {
     let output = Output::Pushed {
-        reference: "r/x:1".into(),
-        digest: value.into(),
+        reference: "r/x:1".parse().unwrap(),
+        digest: imgmake_oci::image::Digest::of(value.as_bytes()),
     };
     Outcome::new(&inputs(value), [7; 32], vec![output])
 }

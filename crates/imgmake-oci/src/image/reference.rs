@@ -11,7 +11,10 @@ pub const DOCKER_HUB: &str = "docker.io";
 
 /// A parsed name. `registry` is `host[:port]`, `repository` has no tag.
 /// `alpine` is `docker.io/library/alpine`, without a tag.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
+#[serde(try_from = "String", into = "String")]
 pub struct Reference {
     pub registry: String,
     pub repository: String,
@@ -209,6 +212,20 @@ fn is_path_component(part: &str) -> bool {
             return false;
         }
         rest = &rest[gap..];
+    }
+}
+
+impl TryFrom<String> for Reference {
+    type Error = ReferenceError;
+
+    fn try_from(text: String) -> Result<Reference, ReferenceError> {
+        text.parse()
+    }
+}
+
+impl From<Reference> for String {
+    fn from(reference: Reference) -> String {
+        reference.to_string()
     }
 }
 
