@@ -96,9 +96,9 @@ pub struct RunArgs {
     #[arg(short = 'n', long)]
     pub dry_run: bool,
     /// Do everything again, taking nothing from caches
-    #[arg(long)]
+    #[arg(long, visible_alias = "no-cache")]
     pub force: bool,
-    /// Look base tags and URLs up again
+    /// Always re-resolve base images and URLs
     #[arg(long)]
     pub pull: bool,
     /// Take steps from a registry: `HOST/REPOSITORY`, or as buildx writes it
@@ -111,7 +111,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "TIME")]
     pub cache_ttl: Option<String>,
     /// Fail when a lock file would change
-    #[arg(long)]
+    #[arg(long, hide = true)]
     pub locked: bool,
     /// Give up at once when another run works in the project
     #[arg(long)]

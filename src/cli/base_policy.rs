@@ -38,7 +38,7 @@ fn key(project: &Project, file: &Spanned<String>) -> anyhow::Result<TrustedKey> 
         let message = format!("cannot use the key `{}` of `require-signature`", file.value);
         let diagnostic = Diagnostic::at(file.span, message, label)
             .with_help("a public key in PEM is expected, as `cosign.pub` is");
-        anyhow::Error::new(Exit::said(USAGE, project.problem(diagnostic)))
+        anyhow::Error::new(Exit::rendered(USAGE, project.problem(diagnostic)))
     };
     let path = project.directory.join(&file.value);
     let size = std::fs::metadata(&path).map_err(|error| refused(plain(&error)))?;

@@ -48,8 +48,8 @@ impl Environment {
             .filter(|value| !value.is_empty())
     }
 
-    /// Whether diagnostics are coloured: `--color`, then `NO_COLOR` and `CLICOLOR_FORCE`, then the terminal.
-    pub fn colour(&self, when: When) -> bool {
+    /// Whether diagnostics are colored: `--color`, then `NO_COLOR` and `CLICOLOR_FORCE`, then the terminal.
+    pub fn color(&self, when: When) -> bool {
         match when {
             When::Always => true,
             When::Never => false,
@@ -75,7 +75,7 @@ impl Environment {
         };
         Options {
             style,
-            colour: self.colour(global.color),
+            color: self.color(global.color),
             width: self.width,
             annotations: self.get("GITHUB_ACTIONS") == Some("true") && style != Style::Json,
             verbose: global.verbose,

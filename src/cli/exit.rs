@@ -30,7 +30,7 @@ impl Exit {
     }
 
     /// A text that is shown as it is.
-    pub fn said(code: u8, text: impl Into<String>) -> Exit {
+    pub fn rendered(code: u8, text: impl Into<String>) -> Exit {
         Exit {
             code,
             text: text.into(),

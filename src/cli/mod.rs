@@ -10,6 +10,7 @@ mod db;
 mod doctor;
 mod environment;
 mod exit;
+mod git_facts;
 mod graph;
 mod import;
 mod init;
@@ -19,6 +20,8 @@ mod kaniko;
 mod lint;
 mod list;
 mod login;
+mod manifest_cache;
+mod manifest_files;
 mod output;
 mod plan;
 mod plugin;
@@ -60,7 +63,7 @@ pub fn main() -> ExitCode {
         Err(error) => {
             // Help and version come this way too, with 0.
             if error.use_stderr() {
-                output::allow_colors(environment.colour(args::When::Auto));
+                output::allow_colors(environment.color(args::When::Auto));
                 output::tell(error.render().ansi().to_string().trim_end());
             } else {
                 drop(error.print());
@@ -87,7 +90,7 @@ fn dispatch(cli: Cli, environment: &Environment) -> Result<u8, Exit> {
         run,
         command,
     } = cli;
-    output::allow_colors(environment.colour(global.color));
+    output::allow_colors(environment.color(global.color));
     match command {
         None if run.dry_run => plan::plan(&global, &run.planned(), environment),
         None => run::run(&global, &run, environment),

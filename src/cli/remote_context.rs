@@ -34,13 +34,13 @@ pub fn fetched(
         return Ok(None);
     };
     let directory = match family {
-        Family::Kaniko if is_kanikos(written) => {
+        Family::Kaniko if is_kaniko_context(written) => {
             let sub_path = environment.get("PLUGIN_CONTEXT_SUB_PATH");
             let context = context(written, sub_path, environment, store, client);
             context.map_err(in_variables)?
         }
         Family::Buildx | Family::Buildah if is_repository(written) => {
-            dockers(written, environment, store, client)?
+            docker_git_context(written, environment, store, client)?
         }
         _ => return Ok(None),
     };
@@ -65,7 +65,7 @@ fn in_variables(exit: Exit) -> Exit {
     Exit { text, ..exit }
 }
 
-fn is_kanikos(written: &str) -> bool {
+fn is_kaniko_context(written: &str) -> bool {
     ["git://", "https://", "tar://"]
         .iter()
         .any(|scheme| written.starts_with(scheme))
@@ -79,7 +79,7 @@ fn is_repository(written: &str) -> bool {
     is_web && place.ends_with(".git") || is_git.iter().any(|start| place.starts_with(start))
 }
 
-fn dockers(
+fn docker_git_context(
     written: &str,
     environment: &Environment,
     store: &Store,

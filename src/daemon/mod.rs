@@ -21,7 +21,7 @@ use imgmake_event::Cancel;
 /// Answers that are read whole.
 const SMALL: u64 = 1 << 20;
 /// What a daemon tells while it loads an image.
-const TOLD: u64 = 64 << 20;
+const LARGEST_PROGRESS: u64 = 64 << 20;
 
 /// Which daemon is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -174,15 +174,15 @@ impl Daemon {
             .send(ureq::SendBody::from_reader(body))
             .map_err(|error| self.unreachable(&error))?;
         let status = answer.status().as_u16();
-        let said = answer.into_body().into_reader();
+        let body = answer.into_body().into_reader();
         if !(200..300).contains(&status) {
             bail!(
                 "{} refuses the image: {}",
                 self.name(),
-                refusal(said, status)
+                refusal(body, status)
             );
         }
-        told(said).with_context(|| format!("{} could not load the image", self.name()))
+        read_progress(body).with_context(|| format!("{} could not load the image", self.name()))
     }
 
     /// The id under which it knows an image; `None` when it does not.
@@ -192,10 +192,10 @@ impl Daemon {
     pub fn id(&self, name: &str) -> Result<Option<String>> {
         let answer = self.call(&format!("images/{name}/json"))?;
         let status = answer.status().as_u16();
-        let said = answer.into_body().into_reader();
+        let body = answer.into_body().into_reader();
         match status {
             200 => {
-                let value: Value = serde_json::from_reader(said.take(SMALL))
+                let value: Value = serde_json::from_reader(body.take(SMALL))
                     .with_context(|| format!("{} answers what is not JSON", self.name()))?;
                 let id = value["Id"].as_str().map(String::from);
                 id.map(Some)
@@ -205,7 +205,7 @@ impl Daemon {
             _ => bail!(
                 "{} cannot say whether it has `{name}`: {}",
                 self.name(),
-                refusal(said, status)
+                refusal(body, status)
             ),
         }
     }
@@ -217,15 +217,15 @@ impl Daemon {
     pub fn save(&self, name: &str, out: &mut impl Write) -> Result<()> {
         let answer = self.call(&format!("images/{name}/get"))?;
         let status = answer.status().as_u16();
-        let mut said = answer.into_body().into_reader();
+        let mut body = answer.into_body().into_reader();
         if status != 200 {
             bail!(
                 "{} does not give `{name}`: {}",
                 self.name(),
-                refusal(said, status)
+                refusal(body, status)
             );
         }
-        io::copy(&mut said, out)
+        io::copy(&mut body, out)
             .with_context(|| format!("{} broke off while it gave `{name}`", self.name()))?;
         Ok(())
     }
@@ -285,10 +285,10 @@ impl Read for Archive<'_> {
 }
 
 /// The daemon's own words: `{"message": "…"}`, or Podman's `{"cause": …, "message": …}`.
-fn refusal(said: impl Read, status: u16) -> String {
+fn refusal(body: impl Read, status: u16) -> String {
     let mut bytes = Vec::new();
     // What came before a broken connection still says something.
-    drop(said.take(SMALL).read_to_end(&mut bytes));
+    drop(body.take(SMALL).read_to_end(&mut bytes));
     let value: Value = serde_json::from_slice(&bytes).unwrap_or_default();
     match value["message"].as_str() {
         Some(message) => message.trim().to_string(),
@@ -297,9 +297,10 @@ fn refusal(said: impl Read, status: u16) -> String {
 }
 
 /// The progress of a load: JSON values one after the other. An error among them is the outcome, whatever the
-/// status had said before.
-fn told(said: impl Read) -> Result<()> {
-    let values = serde_json::Deserializer::from_reader(said.take(TOLD)).into_iter::<Value>();
+/// status said before.
+fn read_progress(body: impl Read) -> Result<()> {
+    let values =
+        serde_json::Deserializer::from_reader(body.take(LARGEST_PROGRESS)).into_iter::<Value>();
     for value in values {
         let value = match value {
             Ok(value) => value,

@@ -42,7 +42,7 @@ impl Live {
 
     fn print(&self, text: &str) {
         let width = self.options.width.max(20);
-        for line in printable::lines_of(text, Colors::when(self.options.colour)) {
+        for line in printable::lines_of(text, Colors::when(self.options.color)) {
             // A tab is wider than it is counted. The terminal that cannot be written to has nobody before it.
             let line = line.replace('\t', " ");
             drop(
@@ -53,7 +53,7 @@ impl Live {
     }
 
     fn paint(&self, text: &str, code: &str) -> String {
-        if self.options.colour {
+        if self.options.color {
             format!("\x1b[{code}m{text}\x1b[0m")
         } else {
             text.to_string()
@@ -104,7 +104,7 @@ impl Live {
                 self.paint("✗", "31;1")
             )),
             TargetOutcome::Skipped { because } => self.print(&format!(
-                "{} {target}  not tried, because `{because}` failed",
+                "{} {target}  skipped: `{because}` failed",
                 self.paint("-", "2")
             )),
             TargetOutcome::Cancelled => {

@@ -121,7 +121,7 @@ impl Reporter {
 }
 
 fn tell(text: &str, options: Options) {
-    let text = printable::message(text, Colors::when(options.colour));
+    let text = printable::message(text, Colors::when(options.color));
     let text = human::stamped(text.as_bytes(), options);
     drop(std::io::stderr().write_all(&text));
 }

@@ -17,7 +17,7 @@ pub enum Style {
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
     pub style: Style,
-    pub colour: bool,
+    pub color: bool,
     /// Columns of the terminal.
     pub width: usize,
     /// GitHub's workflow commands beside the messages.

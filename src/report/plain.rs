@@ -53,20 +53,20 @@ impl Plain {
 
     fn say(&mut self, target: &str, text: &str) {
         let shown = printable::line(target, Colors::Removed);
-        let name = if self.options.colour {
+        let name = if self.options.color {
             console::style(shown).bold().force_styling(true).to_string()
         } else {
             shown.into_owned()
         };
         // Whatever a log would show as a line of its own says whose it is.
-        for line in printable::lines_of(text, Colors::when(self.options.colour)) {
+        for line in printable::lines_of(text, Colors::when(self.options.color)) {
             self.put(Some(target), format!("{name} │ {line}\n").into_bytes());
         }
     }
 
     /// What belongs to no target.
     fn tell(&mut self, text: &str) {
-        let text = printable::message(text, Colors::when(self.options.colour));
+        let text = printable::message(text, Colors::when(self.options.color));
         self.put(None, format!("{text}\n").into_bytes());
     }
 
@@ -82,7 +82,7 @@ impl Plain {
             let announcement = format!("{stage}{}", step.text);
             self.say(target, &announcement);
         }
-        for line in printable::lines_of(&line, Colors::when(self.options.colour)) {
+        for line in printable::lines_of(&line, Colors::when(self.options.color)) {
             self.say(target, &format!("{stage}{line}"));
         }
     }
@@ -140,14 +140,14 @@ impl Plain {
     }
 
     fn warn(&mut self, target: Option<&str>, message: &str) {
-        let word = if self.options.colour {
+        let word = if self.options.color {
             "\x1b[33mwarning\x1b[0m"
         } else {
             "warning"
         };
         match target {
             Some(target) => {
-                let message = printable::message(message, Colors::when(self.options.colour));
+                let message = printable::message(message, Colors::when(self.options.color));
                 self.say(target, &format!("{word}: {message}"));
             }
             None => self.tell(&format!("{word}: {message}")),
@@ -166,7 +166,7 @@ impl Plain {
             // The cause stands at the end of the run, where it is not scrolled away.
             TargetOutcome::Failed { .. } => self.say(target, &format!("failed after {took}")),
             TargetOutcome::Skipped { because } => {
-                self.say(target, &format!("not tried, because `{because}` failed"))
+                self.say(target, &format!("skipped: `{because}` failed"))
             }
             TargetOutcome::Cancelled => self.say(target, "stopped"),
         }

@@ -91,7 +91,7 @@ impl Summary {
             ),
             (
                 self.count(|o| matches!(o, TargetOutcome::Skipped { .. })),
-                "not tried",
+                "skipped",
                 None,
             ),
             (
@@ -100,10 +100,10 @@ impl Summary {
                 Some("33"),
             ),
         ];
-        for (count, word, colour) in others.into_iter().filter(|(count, ..)| *count > 0) {
+        for (count, word, color) in others.into_iter().filter(|(count, ..)| *count > 0) {
             let text = format!("{count} {word}");
-            parts.push(match colour {
-                Some(code) if options.colour => format!("\x1b[{code}m{text}\x1b[0m"),
+            parts.push(match color {
+                Some(code) if options.color => format!("\x1b[{code}m{text}\x1b[0m"),
                 _ => text,
             });
         }
@@ -163,7 +163,7 @@ impl Summary {
                         .expect("a string takes all");
                 }
             }
-            let word = if options.colour {
+            let word = if options.color {
                 "\x1b[31;1merror\x1b[0m"
             } else {
                 "error"

@@ -29,7 +29,7 @@ fn reporter(style: Style) -> (Reporter, Page, Page) {
     let (progress, results) = (Page::default(), Page::default());
     let options = Options {
         style,
-        colour: false,
+        color: false,
         width: 80,
         annotations: false,
         verbose: false,
@@ -250,7 +250,7 @@ fn a_failed_targets_output_and_cause_come_last() {
     }
     let options = Options {
         style: Style::Plain,
-        colour: false,
+        color: false,
         width: 80,
         annotations: false,
         verbose: false,
@@ -269,7 +269,7 @@ fn a_run_in_which_nothing_had_changed_says_so() {
     summary.event(&finished("a", TargetOutcome::Fresh));
     let options = Options {
         style: Style::Plain,
-        colour: false,
+        color: false,
         width: 80,
         annotations: false,
         verbose: false,
@@ -287,7 +287,7 @@ fn lines_begin_with_the_time_where_that_is_wished_and_results_do_not() {
     let (progress, results) = (Page::default(), Page::default());
     let options = Options {
         style: Style::Plain,
-        colour: false,
+        color: false,
         width: 80,
         annotations: false,
         verbose: false,
@@ -478,7 +478,7 @@ fn annotations_hold_one_command_each_whatever_they_say() {
 fn plain_options() -> Options {
     Options {
         style: Style::Plain,
-        colour: false,
+        color: false,
         width: 80,
         annotations: false,
         verbose: false,
@@ -490,7 +490,7 @@ fn plain_options() -> Options {
 fn colors_pass_where_they_are_wanted_and_end_with_their_line() {
     let (progress, results) = (Page::default(), Page::default());
     let options = Options {
-        colour: true,
+        color: true,
         ..plain_options()
     };
     let reporter = Reporter::new(options, Box::new(progress.clone()), Box::new(results));

@@ -49,7 +49,7 @@ use imgmake_core::state::Output;
 pub use failure::plain;
 pub use project::{Project, kind_name};
 pub use runner::{RunOptions, TargetRunner};
-pub use tools::{ToolOptions, Tools};
+pub use tools::{ImmutableTags, ToolOptions, Tools};
 pub use verdicts::Verdicts;
 
 use task::{Runnable, Task};

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::cleared::Cleared;
 use super::runner::TargetRunner;
-use imgmake_compat::plugin::job::ImmutableTags;
+use super::tools::ImmutableTags;
 use imgmake_core::execute::{Failure, FailureKind};
 use imgmake_core::manifest::Publish;
 use imgmake_guard::printable;

@@ -52,7 +52,7 @@ pub trait Runnable {
     /// Why one thing that was recorded is no longer there or no longer the same; `None` when it is.
     ///
     /// # Errors
-    /// It cannot be told.
+    /// It cannot be found out.
     fn verify_output(&self, output: &Output) -> Result<Option<String>, Failure>;
 
     /// Does the work; outputs are in place when it returns.

@@ -14,13 +14,21 @@ use super::watchdog::Watchdog;
 use imgmake_build::cache::{Cache, CacheSettings};
 use imgmake_build::worker::{CacheScope, Terminals, Worker};
 use imgmake_build::{BasePolicy, Engine, Pins, Warmed};
-use imgmake_compat::plugin::job::ImmutableTags;
 use imgmake_core::manifest::CacheMounts;
 use imgmake_core::state::State;
 use imgmake_event::{Cancel, Events};
 use imgmake_oci::store::{Store, Trust};
 use imgmake_registry::{Client, ClientOptions};
 use imgmake_sandbox::Tier;
+
+/// What it means to a push that a registry will not move a tag.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ImmutableTags {
+    #[default]
+    Refuse,
+    /// The tag is there: as good as pushed.
+    Accept,
+}
 
 pub struct Tools {
     store_path: PathBuf,
@@ -29,7 +37,6 @@ pub struct Tools {
     isolation: Option<Tier>,
     pub events: Events,
     pub cancel: Cancel,
-    /// What it means to a push that a registry will not move a tag.
     pub immutable_tags: ImmutableTags,
     /// Base images that were fetched beforehand.
     pub warmed: Option<Warmed>,
@@ -49,7 +56,7 @@ pub struct Tools {
 pub struct ToolOptions {
     pub store_path: PathBuf,
     pub store_trust: Trust,
-    /// How RUN is confined; probed when nothing is said.
+    /// How RUN is confined; probed when there is none.
     pub isolation: Option<Tier>,
     pub caches: CacheSettings,
     pub bases: BasePolicy,

@@ -25,9 +25,9 @@ use super::signals::{self, Stopped};
 use super::tools::tools;
 use super::trust::{Trust, refuse_links, refuse_tracked};
 use crate::report::{Options, Reporter, Style};
-use crate::targets::Tools;
+use crate::targets::{ImmutableTags, Tools};
 use imgmake_build::Warmed;
-use imgmake_compat::plugin::job::{Job, PUSH, Source};
+use imgmake_compat::plugin::job::{self, Job, PUSH, Source};
 use imgmake_compat::plugin::log::Verbosity;
 use imgmake_core::manifest::{ContextNode, PasswordFrom, RecipeNode, TargetKind};
 use imgmake_core::state::{Lock, State, Wait};
@@ -35,7 +35,7 @@ use imgmake_event::{Cancel, Event};
 use imgmake_git::Client;
 use imgmake_oci::image::Reference;
 use imgmake_oci::store::Store;
-use results::{Heard, Results};
+use results::{ResultCollector, Results};
 use ssh_agent::SshAgent;
 
 /// Where a step keeps images for later steps, below the working directory.
@@ -176,15 +176,15 @@ pub fn run_in(
             Verbosity::Json => Style::Json,
             Verbosity::Plain | Verbosity::Verbose => Style::Plain,
         },
-        colour: false,
+        color: false,
         width: environment.width,
         annotations: false,
         verbose: job.log.verbosity == Verbosity::Verbose,
         timestamps: job.log.timestamps,
     };
     let reporter = Reporter::to_terminal(options);
-    let heard = Heard::default();
-    let events = heard.before(reporter.events());
+    let collector = ResultCollector::default();
+    let events = collector.before(reporter.events());
     for note in &job.notes {
         let (target, message) = (None, note.clone());
         events.send(Event::Note { target, message });
@@ -197,7 +197,10 @@ pub fn run_in(
         events,
         cancel.clone(),
     )?;
-    tools.immutable_tags = job.immutable_tags;
+    tools.immutable_tags = match job.immutable_tags {
+        job::ImmutableTags::Refuse => ImmutableTags::Refuse,
+        job::ImmutableTags::Accept => ImmutableTags::Accept,
+    };
     tools.warmed = job.warmed.as_ref().map(|warmed| Warmed {
         directory: workspace.join(&warmed.directory),
         ttl: warmed.ttl,
@@ -225,7 +228,7 @@ pub fn run_in(
     }
     // Result files are about one image; the report names every one of several.
     if !matches!(&job.source, Source::Baked(baked) if baked.targets.len() > 1) {
-        Results::of(&heard, &store)?.write(&job, workspace)?;
+        Results::of(&collector, &store)?.write(&job, workspace)?;
     }
     Ok(0)
 }

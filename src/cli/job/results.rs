@@ -20,39 +20,39 @@ use imgmake_compat::plugin::job::{Job, ResultFiles, parts};
 use imgmake_event::{Event, Events, Product, StepOutcome};
 use imgmake_oci::store::Store;
 
-/// What was told while the step ran.
+/// Collects from the events what the result files need.
 #[derive(Clone, Default)]
-pub(super) struct Heard(Arc<Mutex<Told>>);
+pub(super) struct ResultCollector(Arc<Mutex<Collected>>);
 
 #[derive(Default)]
-struct Told {
+struct Collected {
     built: Option<String>,
     pushed: Option<String>,
     steps: BTreeMap<u32, (StepOutcome, Duration)>,
 }
 
-impl Heard {
+impl ResultCollector {
     /// Listens to everything on its way to others.
     pub(super) fn before(&self, others: Events) -> Events {
-        let heard = self.clone();
+        let collector = self.clone();
         Events::to(move |event| {
-            heard.hear(&event);
+            collector.on_event(&event);
             others.send(event);
         })
     }
 
-    fn hear(&self, event: &Event) {
-        let mut told = self.0.lock().expect("listening does not panic");
+    fn on_event(&self, event: &Event) {
+        let mut collected = self.0.lock().expect("collecting does not panic");
         match event {
             Event::Produced { what, .. } => match what {
-                Product::Image { digest, .. } => told.built = Some(digest.clone()),
-                Product::Pushed { digest, .. } => told.pushed = Some(digest.clone()),
+                Product::Image { digest, .. } => collected.built = Some(digest.clone()),
+                Product::Pushed { digest, .. } => collected.pushed = Some(digest.clone()),
                 _ => {}
             },
             Event::StepFinished {
                 id, outcome, took, ..
             } => {
-                told.steps.insert(*id, (outcome.clone(), *took));
+                collected.steps.insert(*id, (outcome.clone(), *took));
             }
             _ => {}
         }
@@ -73,9 +73,9 @@ pub(super) struct Results {
 }
 
 impl Results {
-    pub(super) fn of(heard: &Heard, store: &Store) -> Result<Results, Exit> {
-        let told = heard.0.lock().expect("listening does not panic");
-        let digest = told.built.clone().or_else(|| told.pushed.clone());
+    pub(super) fn of(collector: &ResultCollector, store: &Store) -> Result<Results, Exit> {
+        let collected = collector.0.lock().expect("collecting does not panic");
+        let digest = collected.built.clone().or_else(|| collected.pushed.clone());
         let digest = digest.ok_or_else(|| Exit::error(FAILED, "the step made no image"))?;
         let parsed = digest.parse().map_err(|error| Exit::error(FAILED, error))?;
         let bytes = store.read_blob(&parsed, 4 << 20)?;
@@ -95,7 +95,7 @@ impl Results {
             size: bytes.len() as u64,
             media_type: text(&document["mediaType"]),
             config,
-            cache_metrics: cache_metrics(&told.steps),
+            cache_metrics: cache_metrics(&collected.steps),
         })
     }
 

@@ -84,7 +84,7 @@ fn build(
     }
     let (request, job) = prepared.map_err(as_failure)?;
     if request.dry_run {
-        print(&said(&job))?;
+        print(&describe(&job))?;
         return Ok(0);
     }
     let ended = job::run_in(job, &place, environment, cancel, &stopped);
@@ -135,7 +135,7 @@ fn prepare(
 }
 
 /// What a dry run would do.
-fn said(job: &Job) -> String {
+fn describe(job: &Job) -> String {
     let mut text = String::new();
     if let Source::Build(build) = &job.source {
         text.push_str(&format!(

@@ -22,7 +22,7 @@ pub(super) fn image(
     records(runner, store, digest, sources, tags)
 }
 
-/// What the store said of an image beside its blobs: without it, base layers that were
+/// What the store records of an image beside its blobs: without it, base layers that were
 /// never pulled could not be had, and its names would lead nowhere.
 fn records(
     runner: &TargetRunner<'_>,
