@@ -68,6 +68,16 @@ pub fn sources() -> &'static [Source] {
     SOURCES.get_or_init(read)
 }
 
+/// The text of every file, tests included.
+pub fn texts() -> Vec<String> {
+    let mut paths = Vec::new();
+    for directory in packages().values() {
+        rust_files(directory, &mut paths);
+    }
+    let read = |path: PathBuf| std::fs::read_to_string(path).unwrap();
+    paths.into_iter().map(read).collect()
+}
+
 fn read() -> Vec<Source> {
     let mut sources = Vec::new();
     for (package, directory) in packages() {
