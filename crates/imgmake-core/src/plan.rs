@@ -4,6 +4,9 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};
 
+use petgraph::graph::NodeIndex;
+use petgraph::visit::Dfs;
+
 use crate::graph::{Graph, TargetId};
 use crate::manifest::glob::is_pattern;
 use crate::manifest::{Glob, TargetKind, suggest};
@@ -133,19 +136,18 @@ fn expanded(graph: &Graph, name: &str) -> BTreeSet<TargetId> {
 }
 
 fn closure(graph: &Graph, requested: &BTreeSet<TargetId>) -> BTreeSet<TargetId> {
-    let mut all = requested.clone();
-    let mut todo: Vec<TargetId> = requested.iter().copied().collect();
-    while let Some(id) = todo.pop() {
-        for (dependency, _) in graph.dependencies(id) {
-            if all.insert(*dependency) {
-                todo.push(*dependency);
-            }
-        }
+    let edges = graph.petgraph();
+    let mut search = Dfs::empty(edges);
+    search.stack = requested.iter().map(|id| NodeIndex::new(id.0)).collect();
+    let mut all = BTreeSet::new();
+    while let Some(node) = search.next(edges) {
+        all.insert(edges[node]);
     }
     all
 }
 
-/// Kahn's algorithm with the first of the file in front, so that a plan reads like its manifest.
+/// Kahn's algorithm with the first of the file in front, so that a plan reads like its manifest;
+/// petgraph's `toposort` knows no such order.
 fn ordered(graph: &Graph, wanted: &BTreeSet<TargetId>) -> Vec<TargetId> {
     let targets = graph.manifest().targets.len();
     let mut waiting_for = vec![0usize; targets];

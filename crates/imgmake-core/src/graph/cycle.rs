@@ -31,7 +31,11 @@ pub(super) fn check(
         if let Some(path) = shortest_cycle(&edges, &members) {
             let names: Vec<&str> = path.iter().map(|at| name(*at)).collect();
             let places = path.windows(2).map(|pair| spans[&(pair[0], pair[1])]);
-            diagnostics.push(told("targets", &names, &places.collect::<Vec<Span>>()));
+            diagnostics.push(cycle_diagnostic(
+                "targets",
+                &names,
+                &places.collect::<Vec<Span>>(),
+            ));
         }
     }
 }
@@ -66,7 +70,7 @@ fn shortest_cycle(edges: &[Vec<usize>], members: &[usize]) -> Option<Vec<usize>>
     None
 }
 
-fn told(what: &str, names: &[&str], places: &[Span]) -> Diagnostic {
+fn cycle_diagnostic(what: &str, names: &[&str], places: &[Span]) -> Diagnostic {
     let label = |pair: &[&str]| format!("`{}` uses `{}`", pair[0], pair[1]);
     let mut labels = names.windows(2).map(label).zip(places);
     let (first, span) = labels.next().expect("a cycle has an edge");
@@ -127,7 +131,7 @@ pub(super) fn check_groups(
                 let member = members.find(|member| member.value == pair[1]);
                 member.map(|member| member.span).unwrap_or_default()
             });
-            let mut diagnostic = told("groups", &names, &places.collect::<Vec<Span>>());
+            let mut diagnostic = cycle_diagnostic("groups", &names, &places.collect::<Vec<Span>>());
             if let [only, _] = names.as_slice() {
                 diagnostic.message = format!("group `{only}` contains itself");
             }

@@ -38,7 +38,7 @@ impl Producers {
                     path,
                 };
                 if let Some(first) = collision(&all, &key, id) {
-                    diagnostics.push(told(first, &output));
+                    diagnostics.push(duplicate_output(first, &output));
                     continue;
                 }
                 if matches!(target.kind, TargetKind::Run(_)) {
@@ -193,10 +193,10 @@ fn collision<'a, 'm>(
     })
 }
 
-fn told(first: &Output, second: &Output) -> Diagnostic {
+fn duplicate_output(first: &Output, second: &Output) -> Diagnostic {
     let message = match first.target == second.target {
         true => format!(
-            "target `{}`: the output `{}` stands twice",
+            "target `{}`: duplicate output `{}`",
             second.name, second.path.value
         ),
         false => format!(

@@ -45,7 +45,7 @@ impl<'n, 'c, 's, 'f> Fields<'n, 'c, 's, 'f> {
         if let Some(second) = found.next() {
             let diagnostic = Diagnostic::at(
                 second.name.span,
-                format!("`{name}` stands twice"),
+                format!("duplicate `{name}`"),
                 "the second one",
             );
             self.cx
@@ -146,7 +146,7 @@ impl<'n, 'c, 's, 'f> Fields<'n, 'c, 's, 'f> {
                 .iter()
                 .find(|(other, _)| other.value == key.value);
             if let Some((first, _)) = first {
-                let message = format!("`{}=` stands twice", key.value);
+                let message = format!("duplicate `{}=`", key.value);
                 let diagnostic = Diagnostic::at(key.span, message, "the second one");
                 self.cx
                     .report(diagnostic.with_related(first.span, "the first one"));
@@ -324,7 +324,7 @@ pub(super) fn pairs(node: &Node, cx: &Cx) -> Vec<(Spanned<String>, Spanned<Strin
 }
 
 pub(super) fn twice(cx: &Cx, first: Span, second: &Spanned<String>) {
-    let message = format!("`{}` stands twice", second.value);
+    let message = format!("duplicate `{}`", second.value);
     let diagnostic = Diagnostic::at(second.span, message, "the second one");
     cx.report(diagnostic.with_related(first, "the first one"));
 }

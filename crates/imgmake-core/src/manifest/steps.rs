@@ -40,7 +40,7 @@ pub(super) fn steps(nodes: &[&Node], cx: &Cx) -> Vec<Spanned<StepNode>> {
     for name in ["entrypoint", "cmd", "healthcheck", "stopsignal"] {
         let mut same = nodes.iter().filter(|node| node.name.value == name);
         if let (Some(first), Some(second)) = (same.next(), same.next()) {
-            let message = format!("`{name}` stands twice: only the last would count");
+            let message = format!("duplicate `{name}`: only the last would count");
             let diagnostic = Diagnostic::at(second.name.span, message, "the second one");
             cx.report(diagnostic.with_related(first.name.span, "the first one"));
         }

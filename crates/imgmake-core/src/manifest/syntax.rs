@@ -221,7 +221,7 @@ impl<'t> Scan<'t> {
                 return refuse(
                     from,
                     from + 2,
-                    "`/-` stands twice",
+                    "duplicate `/-`",
                     "one `/-` leaves out what follows it",
                 );
             }

@@ -182,11 +182,8 @@ fn reports(fields: &mut Fields) -> BTreeMap<String, Spanned<String>> {
             };
             check_path(&path, cx);
             if let Some(first) = reports.get(kind) {
-                let diagnostic = Diagnostic::at(
-                    path.span,
-                    format!("`{kind}=` stands twice"),
-                    "the second one",
-                );
+                let diagnostic =
+                    Diagnostic::at(path.span, format!("duplicate `{kind}=`"), "the second one");
                 cx.report(diagnostic.with_related(first.span, "the first one"));
             }
             reports.insert(kind.to_string(), path);
