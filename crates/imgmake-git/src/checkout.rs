@@ -116,14 +116,14 @@ impl Walk<'_> {
             self.cancel.check()?;
             let length = path.len();
             path.extend_from_slice(entry.filename);
-            let name = name_of(&entry).with_context(|| shown(path))?;
+            let name = name_of(&entry).with_context(|| display_path(path))?;
             if entry.mode.is_tree() {
-                let inner = make_directory(directory, name).with_context(|| shown(path))?;
+                let inner = make_directory(directory, name).with_context(|| display_path(path))?;
                 path.push(b'/');
                 self.tree(entry.oid.to_owned(), inner.as_fd(), path, depth + 1)?;
             } else {
                 let done = self.entry(&entry, name, directory, path);
-                done.with_context(|| shown(path))?;
+                done.with_context(|| display_path(path))?;
             }
             path.truncate(length);
         }
@@ -195,7 +195,7 @@ impl Walk<'_> {
     }
 }
 
-fn shown(path: &[u8]) -> String {
+fn display_path(path: &[u8]) -> String {
     format!("`{}`", path.as_bstr())
 }
 

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use gix_hash::ObjectId;
 
 use super::commit::no_reference;
-use super::fetch::{ALL_BRANCHES, History, Manner, ids_of};
+use super::fetch::{ALL_BRANCHES, FetchOptions, History, ids_of};
 use super::repository::{Repository, in_quotes, quoted};
 use super::session::{Reference, Session, Wish};
 use super::submodule::files;
@@ -110,13 +110,13 @@ impl Client {
             }
         };
         configure(&mut repository, remote, &offer, clone);
-        let manner = Manner {
+        let options = FetchOptions {
             client: self,
             history: History::All,
             git_directory: clone.git_directory,
             submodules: clone.submodules,
         };
-        files(manner, remote, &mut repository, commit, to, 0)?;
+        files(options, remote, &mut repository, commit, to, 0)?;
         let references = kept(&repository, &offer, clone)?;
         repository.finish(&head, &references, &mut shallow)?;
         match clone.git_directory {

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use gix_hash::ObjectId;
 
-use super::fetch::{ALL_BRANCHES, GitDirectory, History, Manner, Submodules, commit_alone};
+use super::fetch::{ALL_BRANCHES, FetchOptions, GitDirectory, History, Submodules, commit_alone};
 use super::repository::Repository;
 use super::session::{Reference, Session};
 use super::submodule::files;
@@ -44,7 +44,7 @@ impl Client {
         git_directory: GitDirectory,
         submodules: Submodules,
     ) -> Result<()> {
-        let manner = Manner {
+        let options = FetchOptions {
             client: self,
             history: History::None,
             git_directory,
@@ -58,7 +58,7 @@ impl Client {
         let mut shallow = commit_alone(self, remote, &repository, id)?;
         repository.add_origin(&remote.address, ALL_BRANCHES);
         let commit = repository.commit(id)?;
-        files(manner, remote, &mut repository, commit, to, 0)?;
+        files(options, remote, &mut repository, commit, to, 0)?;
         repository.finish(&commit.to_string(), &[], &mut shallow)?;
         match git_directory {
             GitDirectory::Remove => {

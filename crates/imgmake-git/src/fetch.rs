@@ -31,7 +31,7 @@ pub(super) enum History {
 
 /// What holds for a repository and its submodules.
 #[derive(Clone, Copy)]
-pub(super) struct Manner<'a> {
+pub(super) struct FetchOptions<'a> {
     pub client: &'a Client,
     pub history: History,
     pub git_directory: GitDirectory,

@@ -99,7 +99,7 @@ impl Client {
     }
 
     /// Tries again what failed in passing.
-    fn persist<T>(&self, mut attempt: impl FnMut() -> anyhow::Result<T>) -> anyhow::Result<T> {
+    fn with_retries<T>(&self, mut attempt: impl FnMut() -> anyhow::Result<T>) -> anyhow::Result<T> {
         let mut pause = self.pause;
         for _ in 1..ATTEMPTS {
             match attempt() {

@@ -71,7 +71,7 @@ impl Session {
         let (link, version) = match &remote.address.place {
             Place::Http(_) => {
                 let mut http = Http::new(client, remote)?;
-                let version = client.persist(|| {
+                let version = client.with_retries(|| {
                     capabilities.clear();
                     greeting(&mut Lines::new(http.greeting()?), &mut capabilities)
                 })?;
@@ -184,7 +184,7 @@ impl Session {
     ) -> Result<()> {
         let is_two = matches!(self.version, Version::Two);
         match &mut self.link {
-            Link::Http(http) => self.client.persist(|| {
+            Link::Http(http) => self.client.with_retries(|| {
                 let body = http.ask(request, is_two)?;
                 answered(&mut Lines::new(Box::new(body) as Answer))
             }),

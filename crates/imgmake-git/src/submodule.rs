@@ -14,7 +14,9 @@ use gix_object::bstr::BStr;
 
 use super::checkout::{Submodule, Written, checkout};
 use super::config::settings;
-use super::fetch::{ALL_BRANCHES, GitDirectory, History, Manner, Submodules, commit_alone, ids_of};
+use super::fetch::{
+    ALL_BRANCHES, FetchOptions, GitDirectory, History, Submodules, commit_alone, ids_of,
+};
 use super::repository::{Repository, in_quotes, quoted};
 use super::session::{Reference, Session, Wish};
 use super::{Remote, index};
@@ -32,7 +34,7 @@ struct Named {
 
 /// Fetches the submodules of what was checked out in `tree`.
 fn all(
-    manner: Manner<'_>,
+    options: FetchOptions<'_>,
     remote: &Remote,
     repository: &mut Repository,
     written: &Written,
@@ -61,7 +63,7 @@ fn all(
             continue;
         }
         one(
-            manner,
+            options,
             remote,
             repository,
             submodule,
@@ -92,7 +94,7 @@ fn named(text: &str) -> BTreeMap<String, Named> {
 }
 
 fn one(
-    manner: Manner<'_>,
+    options: FetchOptions<'_>,
     parent: &Remote,
     above: &mut Repository,
     submodule: &Submodule,
@@ -105,16 +107,16 @@ fn one(
         bail!("`{name}` is no name of a submodule");
     }
     let url = named.url.as_deref().context(".gitmodules gives no `url`")?;
-    let remote = beside(parent, url)?;
+    let remote = resolve_relative(parent, url)?;
     let directory = above.directory.join("modules").join(name);
     let place = tree.join(&submodule.path);
     let mut repository = Repository::create(&directory, submodule.commit.kind())?;
     let worktree = relative(&directory, &place)?;
     repository.add_config(&format!("\tworktree = {}\n", quoted(&worktree)));
     repository.add_origin(&remote.address, ALL_BRANCHES);
-    let (references, mut shallow) = fetch(manner, &remote, &repository, submodule)?;
+    let (references, mut shallow) = fetch(options, &remote, &repository, submodule)?;
     files(
-        manner,
+        options,
         &remote,
         &mut repository,
         submodule.commit,
@@ -127,9 +129,9 @@ fn one(
         in_quotes(name),
         quoted(&remote.address.to_string())
     ));
-    if manner.git_directory == GitDirectory::Keep {
-        if manner.history == History::None {
-            repository.settle(&manner.client.cancel)?;
+    if options.git_directory == GitDirectory::Keep {
+        if options.history == History::None {
+            repository.settle(&options.client.cancel)?;
         }
         let link = format!("gitdir: {}\n", relative(&place, &directory)?);
         fs::write(place.join(".git"), link).context("cannot write its .git")?;
@@ -138,7 +140,7 @@ fn one(
 }
 
 /// The parent's login goes along to the same server only.
-fn beside(parent: &Remote, url: &str) -> Result<Remote> {
+fn resolve_relative(parent: &Remote, url: &str) -> Result<Remote> {
     let (address, login) = parent.address.join(url)?;
     let inherited = parent
         .address
@@ -152,13 +154,13 @@ fn beside(parent: &Remote, url: &str) -> Result<Remote> {
 }
 
 fn fetch(
-    manner: Manner<'_>,
+    options: FetchOptions<'_>,
     remote: &Remote,
     repository: &Repository,
     submodule: &Submodule,
 ) -> Result<(Vec<Reference>, Vec<gix_hash::ObjectId>)> {
-    let client = manner.client;
-    if manner.history == History::None {
+    let client = options.client;
+    if options.history == History::None {
         let shallow = commit_alone(client, remote, repository, submodule.commit)?;
         return Ok((Vec::new(), shallow));
     }
@@ -201,14 +203,14 @@ fn relative(from: &Path, to: &Path) -> Result<String> {
 
 /// A commit's files, its index, and its submodules.
 pub(super) fn files(
-    manner: Manner<'_>,
+    options: FetchOptions<'_>,
     remote: &Remote,
     repository: &mut Repository,
     commit: ObjectId,
     to: &Path,
     level: usize,
 ) -> Result<()> {
-    let written = checkout(repository, commit, to, &manner.client.cancel)
+    let written = checkout(repository, commit, to, &options.client.cancel)
         .with_context(|| format!("cannot check out {commit} of `{}`", remote.address))?;
     let index =
         File::create(repository.directory.join("index")).context("cannot write the index")?;
@@ -216,8 +218,8 @@ pub(super) fn files(
     index::write(&written.entries, repository.kind, &mut index)
         .and_then(|()| index.flush())
         .context("cannot write the index")?;
-    match manner.submodules {
-        Submodules::Recursive => all(manner, remote, repository, &written, to, level),
+    match options.submodules {
+        Submodules::Recursive => all(options, remote, repository, &written, to, level),
         Submodules::Leave => Ok(()),
     }
 }
@@ -239,9 +241,14 @@ mod tests {
     #[test]
     fn a_login_stays_with_its_server() {
         let parent = Remote::parse("https://ann:secret@example.com/app.git").unwrap();
-        assert!(beside(&parent, "../lib.git").unwrap().login.is_some());
         assert!(
-            beside(&parent, "https://example.com/x.git")
+            resolve_relative(&parent, "../lib.git")
+                .unwrap()
+                .login
+                .is_some()
+        );
+        assert!(
+            resolve_relative(&parent, "https://example.com/x.git")
                 .unwrap()
                 .login
                 .is_some()
@@ -251,7 +258,11 @@ mod tests {
             "http://example.com/x.git",
             "https://other.example/x.git",
         ] {
-            assert_eq!(beside(&parent, other).unwrap().login, None, "{other}");
+            assert_eq!(
+                resolve_relative(&parent, other).unwrap().login,
+                None,
+                "{other}"
+            );
         }
     }
 }

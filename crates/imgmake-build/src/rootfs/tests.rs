@@ -434,6 +434,7 @@ fn sparse_layer(ground: &Ground, length: u64) -> LayerBlob {
 }
 
 #[test]
+#[ignore = "needs GNU tar: tests/run runs it"]
 fn holes_of_a_layer_are_holes_of_its_tree_and_of_what_is_copied() {
     let ground = Ground::new();
     let layer = sparse_layer(&ground, 1 << 30);
@@ -459,6 +460,7 @@ fn holes_of_a_layer_are_holes_of_its_tree_and_of_what_is_copied() {
 }
 
 #[test]
+#[ignore = "needs GNU tar: tests/run runs it"]
 fn a_cancelled_unpacking_leaves_nothing() {
     let ground = Ground::new();
     let layer = sparse_layer(&ground, 1 << 20);

@@ -9,6 +9,7 @@ fn skopeo_digest(image: &str) -> String {
 }
 
 #[test]
+#[ignore = "needs skopeo, umoci, podman and buildah: tests/run runs it"]
 fn skopeo_reads_our_docker_archive_and_copies_it_with_the_same_digest() {
     let ground = Ground::new();
     let image = ground.image("x");
@@ -47,6 +48,7 @@ fn skopeo_reads_our_docker_archive_and_copies_it_with_the_same_digest() {
 }
 
 #[test]
+#[ignore = "needs skopeo, umoci, podman and buildah: tests/run runs it"]
 fn skopeo_and_umoci_read_our_oci_archive_and_layout() {
     let ground = Ground::new();
     // Several gzip members, and a name that takes a PAX record.
@@ -86,6 +88,7 @@ fn skopeo_and_umoci_read_our_oci_archive_and_layout() {
 }
 
 #[test]
+#[ignore = "needs skopeo, umoci, podman and buildah: tests/run runs it"]
 fn podman_loads_our_archives_under_their_names() {
     let ground = Ground::new();
     let image = ground.image("x");
@@ -121,6 +124,7 @@ fn podman_loads_our_archives_under_their_names() {
 }
 
 #[test]
+#[ignore = "needs skopeo, umoci, podman and buildah: tests/run runs it"]
 fn what_skopeo_writes_is_read() {
     let ground = Ground::new();
     let image = ground.image("x");
@@ -176,6 +180,7 @@ fn diff_ids(store: &Store, root: &Descriptor) -> Vec<Digest> {
 }
 
 #[test]
+#[ignore = "needs skopeo, umoci, podman and buildah: tests/run runs it"]
 fn what_podman_saves_and_buildah_pushes_is_read_in_every_form() {
     let ground = Ground::new();
     let image = ground.image("x");
@@ -227,6 +232,7 @@ fn what_podman_saves_and_buildah_pushes_is_read_in_every_form() {
 }
 
 #[test]
+#[ignore = "needs skopeo, umoci, podman and buildah: tests/run runs it"]
 fn podmans_archive_of_several_images_is_read_image_by_image() {
     let ground = Ground::new();
     let images = ["1", "2"].map(|salt| ground.image(salt));
@@ -264,6 +270,7 @@ fn podmans_archive_of_several_images_is_read_image_by_image() {
 }
 
 #[test]
+#[ignore = "needs skopeo, umoci, podman and buildah: tests/run runs it"]
 fn buildah_builds_from_our_archives_and_umoci_adds_to_our_layout() {
     let ground = Ground::new();
     let image = ground.image("x");

@@ -39,6 +39,7 @@ fn sparse_files(names: &[&str], length: u64, format: &[&str]) -> Vec<u8> {
 }
 
 #[test]
+#[ignore = "needs GNU tar: tests/run runs it"]
 fn a_sparse_file_that_claims_too_much_is_refused_by_name_in_every_format() {
     for format in FORMATS {
         let tar = sparse(100 << 30, format);
@@ -55,6 +56,7 @@ fn a_sparse_file_that_claims_too_much_is_refused_by_name_in_every_format() {
 }
 
 #[test]
+#[ignore = "needs GNU tar: tests/run runs it"]
 fn holes_are_counted_over_all_files_of_a_layer() {
     let four = sparse_files(&["a", "b", "c", "d"], 20 << 30, FORMATS[4]);
     let mut reader = LayerReader::new(&four[..]);
@@ -70,6 +72,7 @@ fn holes_are_counted_over_all_files_of_a_layer() {
 }
 
 #[test]
+#[ignore = "needs GNU tar: tests/run runs it"]
 fn holes_become_holes_in_every_format() {
     for format in FORMATS {
         let tar = sparse(5 << 30, format);
@@ -138,6 +141,7 @@ impl<R: Read> Read for After<R> {
 }
 
 #[test]
+#[ignore = "needs GNU tar: tests/run runs it"]
 fn reading_a_hole_ends_with_a_cancellation() {
     let tar = sparse(60 << 30, FORMATS[0]);
     let cancel = Cancel::default();

@@ -49,6 +49,7 @@ fn by_path(tree: Tree) -> BTreeMap<Vec<u8>, (Entry, Vec<u8>)> {
 }
 
 #[test]
+#[ignore = "needs GNU tar: tests/run runs it"]
 fn every_format_of_gnu_tar_is_read() {
     let root = tempfile::tempdir().unwrap();
     make_tree(root.path());
@@ -81,6 +82,7 @@ fn every_format_of_gnu_tar_is_read() {
 }
 
 #[test]
+#[ignore = "needs GNU tar: tests/run runs it"]
 fn old_v7_directories_are_known_by_their_slash() {
     let root = tempfile::tempdir().unwrap();
     std::fs::create_dir(root.path().join("etc")).unwrap();
@@ -122,6 +124,7 @@ fn all_kinds() -> Tree {
 }
 
 #[test]
+#[ignore = "needs GNU tar: tests/run runs it"]
 fn gnu_tar_reads_what_we_write() {
     let place = tempfile::tempdir().unwrap();
     let (bytes, ..) = write(&all_kinds(), Compression::Gzip { level: 6 });
@@ -162,6 +165,7 @@ fn the_tar_crate_reads_what_we_write() {
 }
 
 #[test]
+#[ignore = "needs gzip, bzip2, xz and zstd: tests/run runs it"]
 fn packings_of_other_tools_are_known_by_their_first_bytes() {
     let place = tempfile::tempdir().unwrap();
     let plain = write_plain(&all_kinds());
