@@ -5,6 +5,9 @@
 use super::family::Cloud::{self, Acr, Docker, Ecr, Gar, Gcr};
 use super::family::Family::{self, Buildah, Buildx, Kaniko};
 
+use Effect::{Daemon, Inherent, NotYet, Used};
+use Kind::{Bool, Int, List, Text};
+
 /// How the text of a variable is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -47,1295 +50,194 @@ impl Variable {
     }
 }
 
-/// All clouds of a family.
-const ALL: &[Cloud] = &[];
-
-const fn variable(
-    names: &'static [&'static str],
-    kind: Kind,
-    default: &'static str,
-    readers: &'static [(Family, &'static [Cloud])],
-    effect: Effect,
-) -> Variable {
-    Variable {
-        names,
-        kind,
-        default,
-        readers,
-        effect,
-    }
+/// A row a variable: names, kind, default, who reads it (of which clouds, where not of all), effect.
+macro_rules! variables {
+    ($($first:literal $(| $name:literal)*: $kind:expr, $default:literal, [$($family:ident $(($($cloud:ident)+))?)+], $effect:expr;)*) => {
+        &[$(Variable {
+            names: &[$first $(, $name)*],
+            kind: $kind,
+            default: $default,
+            readers: &[$(($family, &[$($($cloud),+)?])),+],
+            effect: $effect,
+        }),*]
+    };
 }
 
-pub const VARIABLES: &[Variable] = &[
-    variable(
-        &["PLUGIN_ACCESS_KEY"],
-        Kind::Text,
-        "",
-        &[(Kaniko, &[Ecr])],
-        Effect::Used,
-    ),
-    variable(
-        &["ACCESS_TOKEN"],
-        Kind::Text,
-        "",
-        &[(Buildx, ALL)],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_ADD_HOST"],
-        Kind::List(','),
-        "",
-        &[(Buildx, ALL), (Buildah, ALL)],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_ARTIFACT_FILE"],
-        Kind::Text,
-        "",
-        &[(Kaniko, ALL), (Buildx, ALL)],
-        Effect::Used,
-    ),
-    variable(
-        &["ARTIFACT_REGISTRY", "PLUGIN_REGISTRY", "DOCKER_REGISTRY"],
-        Kind::Text,
-        "https://index.docker.io/v1/",
-        &[(Buildx, ALL)],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_ASSUME_ROLE"],
-        Kind::Text,
-        "",
-        &[(Kaniko, &[Ecr])],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_AUTO_LABEL"],
-        Kind::Bool,
-        "true",
-        &[(Buildx, ALL), (Buildah, ALL)],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_AUTO_TAG"],
-        Kind::Bool,
-        "",
-        &[(Kaniko, ALL)],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_AUTO_TAG_SUFFIX"],
-        Kind::Text,
-        "",
-        &[(Kaniko, ALL)],
-        Effect::Used,
-    ),
-    variable(
-        &["AZURE_AUTHORITY_HOST"],
-        Kind::Text,
-        "",
-        &[(Kaniko, &[Acr])],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_BAKE_FILE"],
-        Kind::Text,
-        "",
-        &[(Buildx, ALL)],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_BAKE_OPTIONS"],
-        Kind::Text,
-        "",
-        &[(Buildx, ALL)],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_BIP"],
-        Kind::Text,
-        "",
-        &[(Buildx, ALL)],
-        Effect::Inherent("RUN has the network of the step's own container"),
-    ),
-    variable(
-        &["PLUGIN_BUILDER_CONFIG"],
-        Kind::Text,
-        "",
-        &[(Buildx, ALL)],
-        Effect::Inherent(
-            "BuildKit's file is not read; PLUGIN_MIRROR names mirrors, PLUGIN_INSECURE plain HTTP",
-        ),
-    ),
-    variable(
-        &["PLUGIN_BUILDER_DRIVER"],
-        Kind::Text,
-        "",
-        &[(Buildx, ALL)],
-        Effect::Daemon,
-    ),
-    variable(
-        &["PLUGIN_BUILDER_DRIVER_OPTS"],
-        Kind::List(';'),
-        "",
-        &[(Buildx, ALL)],
-        Effect::Daemon,
-    ),
-    variable(
-        &["PLUGIN_BUILDER_DRIVER_OPTS_NEW"],
-        Kind::List(';'),
-        "",
-        &[(Buildx, ALL)],
-        Effect::Daemon,
-    ),
-    variable(
-        &["PLUGIN_BUILDER_NAME"],
-        Kind::Text,
-        "",
-        &[(Buildx, ALL)],
-        Effect::Daemon,
-    ),
-    variable(
-        &["PLUGIN_BUILDER_REMOTE_CONN"],
-        Kind::Text,
-        "",
-        &[(Buildx, ALL)],
-        Effect::Inherent("the build happens here, not on that builder"),
-    ),
-    variable(
-        &["PLUGIN_BUILDKIT_ASSETS_DIR"],
-        Kind::Text,
-        "buildkit",
-        &[(Buildx, ALL)],
-        Effect::Daemon,
-    ),
-    variable(
-        &["PLUGIN_BUILDKIT_INHERIT_AUTH"],
-        Kind::Bool,
-        "",
-        &[(Buildx, ALL)],
-        Effect::Daemon,
-    ),
-    variable(
-        &["PLUGIN_BUILDKIT_RESPONSE_HEADER_TIMEOUT"],
-        Kind::Text,
-        "",
-        &[(Buildx, ALL)],
-        Effect::Daemon,
-    ),
-    variable(
-        &["PLUGIN_BUILDKIT_TLS_HANDSHAKE_TIMEOUT"],
-        Kind::Text,
-        "",
-        &[(Buildx, ALL)],
-        Effect::Daemon,
-    ),
-    variable(
-        &["PLUGIN_BUILDKIT_VERSION"],
-        Kind::Text,
-        "",
-        &[(Buildx, ALL)],
-        Effect::Daemon,
-    ),
-    variable(
-        &["PLUGIN_BUILDX_LOAD"],
-        Kind::Bool,
-        "",
-        &[(Buildx, ALL)],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_BUILDX_OPTIONS"],
-        Kind::List(','),
-        "",
-        &[(Buildx, ALL)],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_BUILDX_OPTIONS_SEMICOLON"],
-        Kind::Text,
-        "",
-        &[(Buildx, ALL)],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_BUILDX_OUTPUT_FORMAT"],
-        Kind::Text,
-        "",
-        &[(Buildx, ALL)],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_BUILD_ARGS"],
-        Kind::List(','),
-        "",
-        &[(Kaniko, ALL), (Buildx, ALL), (Buildah, ALL)],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_BUILD_ARGS_FROM_ENV"],
-        Kind::List(','),
-        "",
-        &[(Buildx, ALL), (Buildah, ALL)],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_BUILD_ARGS_NEW"],
-        Kind::List(';'),
-        "",
-        &[(Kaniko, ALL), (Buildx, ALL)],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_CACHE_COPY_LAYERS"],
-        Kind::Bool,
-        "",
-        &[(Kaniko, ALL)],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_CACHE_DIR"],
-        Kind::Text,
-        "",
-        &[(Kaniko, ALL)],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_CACHE_FROM"],
-        Kind::List(';'),
-        "",
-        &[(Buildx, ALL)],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_CACHE_METRICS_FILE"],
-        Kind::Text,
-        "",
-        &[(Buildx, ALL)],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_CACHE_REPO"],
-        Kind::Text,
-        "",
-        &[(Kaniko, ALL)],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_CACHE_RUN_LAYERS"],
-        Kind::Bool,
-        "",
-        &[(Kaniko, ALL)],
-        Effect::Inherent("what RUN makes is always cached"),
-    ),
-    variable(
-        &["PLUGIN_CACHE_TLS_INSECURE"],
-        Kind::Bool,
-        "",
-        &[(Buildx, ALL)],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_CACHE_TO"],
-        Kind::List(';'),
-        "",
-        &[(Buildx, ALL)],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_CACHE_TTL"],
-        Kind::Int,
-        "",
-        &[(Kaniko, ALL)],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_CLEANUP"],
-        Kind::Bool,
-        "",
-        &[(Kaniko, ALL)],
-        Effect::Inherent("nothing is left in the container to clean up"),
-    ),
-    variable(
-        &["CLIENT_CERTIFICATE", "PLUGIN_CLIENT_CERTIFICATE"],
-        Kind::Text,
-        "",
-        &[(Kaniko, &[Acr])],
-        Effect::Used,
-    ),
-    variable(
-        &[
-            "CLIENT_ID",
-            "AZURE_CLIENT_ID",
-            "PLUGIN_CLIENT_ID",
-            "AZURE_APP_ID",
-        ],
-        Kind::Text,
-        "",
-        &[(Kaniko, &[Acr])],
-        Effect::Used,
-    ),
-    variable(
-        &["CLIENT_SECRET", "PLUGIN_CLIENT_SECRET"],
-        Kind::Text,
-        "",
-        &[(Kaniko, &[Acr])],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_COMPRESS"],
-        Kind::Bool,
-        "",
-        &[(Buildx, ALL), (Buildah, ALL)],
-        Effect::Inherent("layers are always compressed, and the context never travels"),
-    ),
-    variable(
-        &["PLUGIN_COMPRESSED_CACHING"],
-        Kind::Bool,
-        "",
-        &[(Kaniko, ALL)],
-        Effect::Inherent("caching never holds layers in memory"),
-    ),
-    variable(
-        &["PLUGIN_CONFIG"],
-        Kind::Text,
-        "",
-        &[(Kaniko, &[Docker])],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_CONFIG", "DOCKER_PLUGIN_CONFIG"],
-        Kind::Text,
-        "",
-        &[(Buildx, ALL), (Buildah, ALL)],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_CONTEXT"],
-        Kind::Text,
-        ".",
-        &[(Kaniko, ALL), (Buildx, ALL), (Buildah, ALL)],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_CONTEXT_SUB_PATH"],
-        Kind::Text,
-        "",
-        &[(Kaniko, ALL)],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_CREATE_REPOSITORY"],
-        Kind::Bool,
-        "",
-        &[(Kaniko, &[Ecr, Acr])],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_CUSTOM_DNS"],
-        Kind::List(','),
-        "",
-        &[(Buildx, ALL)],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_CUSTOM_DNS_SEARCH"],
-        Kind::List(','),
-        "",
-        &[(Buildx, ALL)],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_CUSTOM_LABELS"],
-        Kind::List(','),
-        "",
-        &[(Kaniko, ALL), (Buildx, ALL), (Buildah, ALL)],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_DAEMON_OFF"],
-        Kind::Bool,
-        "",
-        &[(Buildx, ALL)],
-        Effect::Daemon,
-    ),
-    variable(
-        &["PLUGIN_DAEMON_RETRY_COUNT"],
-        Kind::Int,
-        "15",
-        &[(Buildx, ALL)],
-        Effect::Daemon,
-    ),
-    variable(
-        &["PLUGIN_DEBUG", "DOCKER_LAUNCH_DEBUG"],
-        Kind::Bool,
-        "",
-        &[(Buildx, ALL)],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_DEFAULT_SUFFIX", "PLUGIN_AUTO_TAG_SUFFIX"],
-        Kind::Text,
-        "",
-        &[(Buildx, ALL), (Buildah, ALL)],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_DEFAULT_TAGS", "PLUGIN_AUTO_TAG"],
-        Kind::Bool,
-        "",
-        &[(Buildx, ALL), (Buildah, ALL)],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_DOCKERFILE"],
-        Kind::Text,
-        "Dockerfile",
-        &[(Kaniko, ALL), (Buildx, ALL), (Buildah, ALL)],
-        Effect::Used,
-    ),
-    variable(
-        &[
-            "PLUGIN_DOCKER_PASSWORD",
-            "PLUGIN_BASE_IMAGE_PASSWORD",
-            "DOCKER_PASSWORD",
-        ],
-        Kind::Text,
-        "",
-        &[(Kaniko, &[Docker, Gcr, Gar, Acr])],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_DOCKER_PASSWORD", "PLUGIN_BASE_IMAGE_PASSWORD"],
-        Kind::Text,
-        "",
-        &[(Buildx, ALL)],
-        Effect::Used,
-    ),
-    variable(
-        &[
-            "PLUGIN_DOCKER_REGISTRY",
-            "PLUGIN_BASE_IMAGE_REGISTRY",
-            "DOCKER_REGISTRY",
-        ],
-        Kind::Text,
-        "",
-        &[(Kaniko, &[Docker, Gcr, Gar, Acr])],
-        Effect::Used,
-    ),
-    variable(
-        &[
-            "PLUGIN_DOCKER_REGISTRY",
-            "DOCKER_REGISTRY",
-            "PLUGIN_BASE_IMAGE_REGISTRY",
-        ],
-        Kind::Text,
-        "",
-        &[(Kaniko, &[Ecr])],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_DOCKER_REGISTRY", "PLUGIN_BASE_IMAGE_REGISTRY"],
-        Kind::Text,
-        "",
-        &[(Buildx, ALL)],
-        Effect::Used,
-    ),
-    variable(
-        &[
-            "PLUGIN_DOCKER_USERNAME",
-            "PLUGIN_BASE_IMAGE_USERNAME",
-            "DOCKER_USERNAME",
-        ],
-        Kind::Text,
-        "",
-        &[(Kaniko, &[Docker, Gcr, Gar, Acr])],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_DOCKER_USERNAME", "PLUGIN_BASE_IMAGE_USERNAME"],
-        Kind::Text,
-        "",
-        &[(Buildx, ALL)],
-        Effect::Used,
-    ),
-    variable(
-        &["DRONE_CARD_PATH"],
-        Kind::Text,
-        "",
-        &[(Buildx, ALL)],
-        Effect::Used,
-    ),
-    variable(
-        &["DRONE_COMMIT_REF"],
-        Kind::Text,
-        "",
-        &[(Kaniko, ALL), (Buildx, ALL), (Buildah, ALL)],
-        Effect::Used,
-    ),
-    variable(
-        &["DRONE_COMMIT_SHA"],
-        Kind::Text,
-        "00000000",
-        &[(Buildx, ALL), (Buildah, ALL)],
-        Effect::Used,
-    ),
-    variable(
-        &["DRONE_OUTPUT"],
-        Kind::Text,
-        "",
-        &[(Kaniko, &[Docker])],
-        Effect::Used,
-    ),
-    variable(
-        &["DRONE_REMOTE_URL"],
-        Kind::Text,
-        "",
-        &[(Buildx, ALL), (Buildah, ALL)],
-        Effect::Used,
-    ),
-    variable(
-        &["DRONE_REPO_BRANCH"],
-        Kind::Text,
-        "",
-        &[(Kaniko, ALL), (Buildx, ALL), (Buildah, ALL)],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_DRY_RUN", "PLUGIN_NO_PUSH"],
-        Kind::Bool,
-        "",
-        &[(Buildx, ALL)],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_DRY_RUN"],
-        Kind::Bool,
-        "",
-        &[(Buildah, ALL)],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_EMAIL", "DOCKER_EMAIL"],
-        Kind::Text,
-        "",
-        &[(Buildx, ALL), (Buildah, ALL)],
-        Effect::Inherent("registries stopped asking for it"),
-    ),
-    variable(
-        &["PLUGIN_ENABLE_CACHE"],
-        Kind::Bool,
-        "",
-        &[(Kaniko, ALL)],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_EXPAND_REPO"],
-        Kind::Bool,
-        "",
-        &[(Kaniko, &[Docker])],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_EXPAND_TAG"],
-        Kind::Bool,
-        "",
-        &[(Kaniko, ALL)],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_EXTERNAL_ID"],
-        Kind::Text,
-        "",
-        &[(Kaniko, &[Ecr])],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_FORCE"],
-        Kind::Bool,
-        "",
-        &[(Kaniko, ALL)],
-        Effect::Inherent("builds run outside containers as well; there is nothing to force"),
-    ),
-    variable(
-        &["PLUGIN_HARNESS_SELF_HOSTED_AZURE_ACCOUNT_KEY"],
-        Kind::Text,
-        "",
-        &[(Buildx, ALL)],
-        Effect::Inherent("it opens a cache in a bucket, and there is none here"),
-    ),
-    variable(
-        &["PLUGIN_HARNESS_SELF_HOSTED_AZURE_CLIENT_ID"],
-        Kind::Text,
-        "",
-        &[(Buildx, ALL)],
-        Effect::Inherent("it opens a cache in a bucket, and there is none here"),
-    ),
-    variable(
-        &["PLUGIN_HARNESS_SELF_HOSTED_AZURE_CLIENT_SECRET"],
-        Kind::Text,
-        "",
-        &[(Buildx, ALL)],
-        Effect::Inherent("it opens a cache in a bucket, and there is none here"),
-    ),
-    variable(
-        &["PLUGIN_HARNESS_SELF_HOSTED_AZURE_OIDC_TOKEN"],
-        Kind::Text,
-        "",
-        &[(Buildx, ALL)],
-        Effect::Inherent("it opens a cache in a bucket, and there is none here"),
-    ),
-    variable(
-        &["PLUGIN_HARNESS_SELF_HOSTED_AZURE_TENANT_ID"],
-        Kind::Text,
-        "",
-        &[(Buildx, ALL)],
-        Effect::Inherent("it opens a cache in a bucket, and there is none here"),
-    ),
-    variable(
-        &["PLUGIN_HARNESS_SELF_HOSTED_GCP_JSON_KEY"],
-        Kind::Text,
-        "",
-        &[(Buildx, ALL)],
-        Effect::Inherent("it opens a cache in a bucket, and there is none here"),
-    ),
-    variable(
-        &["PLUGIN_HARNESS_SELF_HOSTED_S3_ACCESS_KEY"],
-        Kind::Text,
-        "",
-        &[(Buildx, ALL)],
-        Effect::Inherent("it opens a cache in a bucket, and there is none here"),
-    ),
-    variable(
-        &["PLUGIN_HARNESS_SELF_HOSTED_S3_SECRET_KEY"],
-        Kind::Text,
-        "",
-        &[(Buildx, ALL)],
-        Effect::Inherent("it opens a cache in a bucket, and there is none here"),
-    ),
-    variable(
-        &["PLUGIN_IGNORE_PATH"],
-        Kind::Text,
-        "",
-        &[(Kaniko, ALL)],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_IGNORE_PATHS"],
-        Kind::List(','),
-        "",
-        &[(Kaniko, &[Docker])],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_IGNORE_VAR_RUN"],
-        Kind::Bool,
-        "",
-        &[(Kaniko, ALL)],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_IMAGE_DOWNLOAD_RETRY"],
-        Kind::Int,
-        "",
-        &[(Kaniko, ALL)],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_IMAGE_FS_EXTRACT_RETRY"],
-        Kind::Int,
-        "",
-        &[(Kaniko, ALL)],
-        Effect::Inherent("unpacking either works or says why; transfers have retries of their own"),
-    ),
-    variable(
-        &["PLUGIN_IMAGE_NAME_TAG_WITH_DIGEST_FILE"],
-        Kind::Text,
-        "",
-        &[(Kaniko, ALL)],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_IMAGE_NAME_WITH_DIGEST_FILE"],
-        Kind::Text,
-        "",
-        &[(Kaniko, &[Docker, Ecr, Gcr, Gar])],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_IMAGE_NAME_WITH_DIGEST_FILE"],
-        Kind::List(','),
-        "",
-        &[(Kaniko, &[Acr])],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_INSECURE"],
-        Kind::Bool,
-        "",
-        &[(Kaniko, ALL), (Buildx, ALL)],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_INSECURE_PULL"],
-        Kind::Bool,
-        "",
-        &[(Kaniko, ALL)],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_INSECURE_REGISTRY"],
-        Kind::Text,
-        "",
-        &[(Kaniko, ALL)],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_IPV6"],
-        Kind::Bool,
-        "",
-        &[(Buildx, ALL)],
-        Effect::Inherent("RUN has the network of the step's own container"),
-    ),
-    variable(
-        &["PLUGIN_JSON_KEY"],
-        Kind::Text,
-        "",
-        &[(Kaniko, &[Gcr, Gar])],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_LABEL_SCHEMA"],
-        Kind::List(','),
-        "",
-        &[(Buildx, ALL), (Buildah, ALL)],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_LAYERS"],
-        Kind::Bool,
-        "",
-        &[(Buildah, ALL)],
-        Effect::Inherent(
-            "every step is cached and has a layer of its own; PLUGIN_SQUASH makes one of them",
-        ),
-    ),
-    variable(
-        &["PLUGIN_LIFECYCLE_POLICY"],
-        Kind::Text,
-        "",
-        &[(Kaniko, &[Ecr, Acr])],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_LOG_FORMAT"],
-        Kind::Text,
-        "",
-        &[(Kaniko, ALL)],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_LOG_TIMESTAMP"],
-        Kind::Bool,
-        "",
-        &[(Kaniko, ALL)],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_METADATA_FILE"],
-        Kind::Text,
-        "",
-        &[(Buildx, ALL)],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_MIRROR", "DOCKER_PLUGIN_MIRROR"],
-        Kind::Text,
-        "",
-        &[(Buildx, ALL)],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_MTU"],
-        Kind::Text,
-        "",
-        &[(Buildx, ALL)],
-        Effect::Inherent("RUN has the network of the step's own container"),
-    ),
-    variable(
-        &["PLUGIN_MULTIPLE_BUILD_ARGS"],
-        Kind::Bool,
-        "",
-        &[(Kaniko, ALL), (Buildx, ALL)],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_NO_CACHE"],
-        Kind::Bool,
-        "",
-        &[(Buildx, ALL), (Buildah, ALL)],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_NO_PUSH"],
-        Kind::Bool,
-        "",
-        &[(Kaniko, ALL)],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_OCI_LAYOUT_PATH"],
-        Kind::Text,
-        "",
-        &[(Kaniko, ALL)],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_OIDC_TOKEN_ID"],
-        Kind::Text,
-        "",
-        &[(Kaniko, &[Ecr, Acr])],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_PASSWORD"],
-        Kind::Text,
-        "",
-        &[(Kaniko, &[Docker])],
-        Effect::Used,
-    ),
-    variable(
-        &[
-            "PLUGIN_PASSWORD",
-            "PLUGIN_DOCKER_PASSWORD",
-            "PLUGIN_BASE_IMAGE_PASSWORD",
-            "DOCKER_PASSWORD",
-        ],
-        Kind::Text,
-        "",
-        &[(Kaniko, &[Ecr])],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_PASSWORD", "DOCKER_PASSWORD"],
-        Kind::Text,
-        "",
-        &[(Buildx, ALL), (Buildah, ALL)],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_PATH_STYLE", "AWS_PLUGIN_PATH_STYLE"],
-        Kind::Bool,
-        "",
-        &[(Buildx, ALL)],
-        Effect::Inherent("it is for a cache in a bucket, and there is none here"),
-    ),
-    variable(
-        &["PLUGIN_PLATFORM", "PLUGIN_CUSTOM_PLATFORM"],
-        Kind::Text,
-        "",
-        &[(Kaniko, ALL)],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_PLATFORM"],
-        Kind::Text,
-        "",
-        &[(Buildx, ALL)],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_PULL_IMAGE"],
-        Kind::Bool,
-        "true",
-        &[(Buildx, ALL), (Buildah, ALL)],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_PURGE"],
-        Kind::Bool,
-        "true",
-        &[(Buildx, ALL), (Buildah, ALL)],
-        Effect::Inherent(
-            "nothing is left to purge but the workspace store, which later steps need",
-        ),
-    ),
-    variable(
-        &["PLUGIN_PUSH_ONLY"],
-        Kind::Bool,
-        "",
-        &[(Kaniko, &[Docker, Ecr, Gar, Acr]), (Buildx, ALL)],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_PUSH_RETRY"],
-        Kind::Int,
-        "",
-        &[(Kaniko, ALL)],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_QUIET"],
-        Kind::Bool,
-        "",
-        &[(Buildx, ALL), (Buildah, ALL)],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_REGION"],
-        Kind::Text,
-        "us-east-1",
-        &[(Kaniko, &[Ecr])],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_REGISTRY"],
-        Kind::Text,
-        "https://index.docker.io/v1/",
-        &[(Kaniko, &[Docker])],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_REGISTRY"],
-        Kind::Text,
-        "",
-        &[(Kaniko, &[Ecr, Gar, Acr])],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_REGISTRY", "BASE_REGISTRY"],
-        Kind::Text,
-        "gcr.io",
-        &[(Kaniko, &[Gcr])],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_REGISTRY", "DOCKER_REGISTRY"],
-        Kind::Text,
-        "https://index.docker.io/v1/",
-        &[(Buildx, ALL), (Buildah, ALL)],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_REGISTRY_CERTIFICATE"],
-        Kind::Text,
-        "",
-        &[(Kaniko, ALL)],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_REGISTRY_CLIENT_CERT"],
-        Kind::Text,
-        "",
-        &[(Kaniko, ALL)],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_REGISTRY_MIRRORS"],
-        Kind::List(','),
-        "",
-        &[(Kaniko, ALL)],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_REGISTRY_TYPE"],
-        Kind::Text,
-        "",
-        &[(Buildx, ALL)],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_REPO"],
-        Kind::Text,
-        "",
-        &[(Kaniko, ALL), (Buildx, ALL), (Buildah, ALL)],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_REPOSITORY_POLICY"],
-        Kind::Text,
-        "",
-        &[(Kaniko, &[Ecr, Acr])],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_REPO_LINK", "DRONE_REPO_LINK"],
-        Kind::Text,
-        "",
-        &[(Buildx, ALL), (Buildah, ALL)],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_REPRODUCIBLE"],
-        Kind::Bool,
-        "",
-        &[(Kaniko, ALL)],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_S3_ACCESS_KEY"],
-        Kind::Text,
-        "",
-        &[(Buildah, ALL)],
-        Effect::Inherent("there is no cache in a bucket; steps are kept in the workspace's store"),
-    ),
-    variable(
-        &["PLUGIN_S3_BUCKET"],
-        Kind::Text,
-        "",
-        &[(Buildah, ALL)],
-        Effect::Inherent("there is no cache in a bucket; steps are kept in the workspace's store"),
-    ),
-    variable(
-        &["PLUGIN_S3_ENDPOINT"],
-        Kind::Text,
-        "",
-        &[(Buildah, ALL)],
-        Effect::Inherent("there is no cache in a bucket; steps are kept in the workspace's store"),
-    ),
-    variable(
-        &["PLUGIN_S3_LOCAL_CACHE_DIR"],
-        Kind::Text,
-        "",
-        &[(Buildah, ALL)],
-        Effect::Inherent("there is no cache in a bucket; steps are kept in the workspace's store"),
-    ),
-    variable(
-        &["PLUGIN_S3_REGION"],
-        Kind::Text,
-        "",
-        &[(Buildah, ALL)],
-        Effect::Inherent("there is no cache in a bucket; steps are kept in the workspace's store"),
-    ),
-    variable(
-        &["PLUGIN_S3_SECRET"],
-        Kind::Text,
-        "",
-        &[(Buildah, ALL)],
-        Effect::Inherent("there is no cache in a bucket; steps are kept in the workspace's store"),
-    ),
-    variable(
-        &["PLUGIN_S3_USE_SSL"],
-        Kind::Bool,
-        "",
-        &[(Buildah, ALL)],
-        Effect::Inherent("there is no cache in a bucket; steps are kept in the workspace's store"),
-    ),
-    variable(
-        &["PLUGIN_SECRET"],
-        Kind::Text,
-        "",
-        &[(Buildx, ALL)],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_SECRETS_FROM_ENV"],
-        Kind::List(','),
-        "",
-        &[(Buildx, ALL)],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_SECRETS_FROM_FILE"],
-        Kind::List(','),
-        "",
-        &[(Buildx, ALL)],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_SECRET_KEY"],
-        Kind::Text,
-        "",
-        &[(Kaniko, &[Ecr])],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_SINGLE_SNAPSHOT"],
-        Kind::Bool,
-        "",
-        &[(Kaniko, ALL)],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_SKIP_DEFAULT_REGISTRY_FALLBACK"],
-        Kind::Bool,
-        "",
-        &[(Kaniko, ALL)],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_SKIP_PUSH_PERMISSION_CHECK"],
-        Kind::Bool,
-        "",
-        &[(Kaniko, ALL)],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_SKIP_TLS_VERIFY"],
-        Kind::Bool,
-        "",
-        &[(Kaniko, &[Docker])],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_SKIP_TLS_VERIFY_PULL"],
-        Kind::Bool,
-        "",
-        &[(Kaniko, ALL)],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_SKIP_TLS_VERIFY_REGISTRY"],
-        Kind::Bool,
-        "",
-        &[(Kaniko, ALL)],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_SKIP_UNUSED_STAGES"],
-        Kind::Bool,
-        "",
-        &[(Kaniko, ALL)],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_SNAPSHOT_MODE"],
-        Kind::Text,
-        "",
-        &[(Kaniko, ALL)],
-        Effect::Inherent("changes are found through the file system, exactly and without hashing"),
-    ),
-    variable(
-        &["PLUGIN_SOURCE_IMAGE"],
-        Kind::Text,
-        "",
-        &[(Buildx, ALL)],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_SOURCE_TAR_PATH"],
-        Kind::Text,
-        "",
-        &[(Kaniko, &[Docker, Ecr, Gar, Acr]), (Buildx, ALL)],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_SQUASH"],
-        Kind::Bool,
-        "",
-        &[(Buildx, ALL), (Buildah, ALL)],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_SSH_AGENT_KEY"],
-        Kind::Text,
-        "",
-        &[(Buildx, ALL)],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_STORAGE_DRIVER"],
-        Kind::Text,
-        "",
-        &[(Buildx, ALL)],
-        Effect::Daemon,
-    ),
-    variable(
-        &["PLUGIN_STORAGE_PATH"],
-        Kind::Text,
-        "/var/lib/docker",
-        &[(Buildx, ALL)],
-        Effect::Daemon,
-    ),
-    variable(
-        &["SUBSCRIPTION_ID", "PLUGIN_SUBSCRIPTION_ID"],
-        Kind::Text,
-        "",
-        &[(Kaniko, &[Acr])],
-        Effect::Inherent(
-            "the token exchange needs none; the artifact file names the registry, not its page in the portal",
-        ),
-    ),
-    variable(
-        &["PLUGIN_TAG", "PLUGIN_TAGS"],
-        Kind::List(','),
-        "latest",
-        &[(Buildx, ALL), (Buildah, ALL)],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_TAGS"],
-        Kind::List(','),
-        "latest",
-        &[(Kaniko, ALL)],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_TARGET"],
-        Kind::Text,
-        "",
-        &[(Kaniko, ALL), (Buildx, ALL), (Buildah, ALL)],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_TAR_PATH", "PLUGIN_DESTINATION_TAR_PATH"],
-        Kind::Text,
-        "",
-        &[(Kaniko, &[Docker, Ecr, Gar, Acr]), (Buildx, ALL)],
-        Effect::Used,
-    ),
-    variable(
-        &["TENANT_ID", "AZURE_TENANT_ID", "PLUGIN_TENANT_ID"],
-        Kind::Text,
-        "",
-        &[(Kaniko, &[Acr])],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_USERNAME"],
-        Kind::Text,
-        "",
-        &[(Kaniko, &[Docker])],
-        Effect::Used,
-    ),
-    variable(
-        &[
-            "PLUGIN_USERNAME",
-            "PLUGIN_DOCKER_USERNAME",
-            "PLUGIN_BASE_IMAGE_USERNAME",
-            "DOCKER_USERNAME",
-        ],
-        Kind::Text,
-        "",
-        &[(Kaniko, &[Ecr])],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_USERNAME", "DOCKER_USERNAME"],
-        Kind::Text,
-        "",
-        &[(Buildx, ALL), (Buildah, ALL)],
-        Effect::Used,
-    ),
-    variable(
-        &["PLUGIN_USE_LOADED_BUILDKIT"],
-        Kind::Bool,
-        "true",
-        &[(Buildx, ALL)],
-        Effect::Daemon,
-    ),
-    variable(
-        &["PLUGIN_USE_NEW_RUN"],
-        Kind::Bool,
-        "",
-        &[(Kaniko, ALL)],
-        Effect::Inherent("RUN never needs a full scan of the file system"),
-    ),
-    variable(
-        &["PLUGIN_VERBOSITY"],
-        Kind::Text,
-        "",
-        &[(Kaniko, ALL)],
-        Effect::Used,
-    ),
-];
+pub const VARIABLES: &[Variable] = variables! {
+    "PLUGIN_ACCESS_KEY": Text, "", [Kaniko(Ecr)], Used;
+    "ACCESS_TOKEN": Text, "", [Buildx], Used;
+    "PLUGIN_ADD_HOST": List(','), "", [Buildx Buildah], Used;
+    "PLUGIN_ARTIFACT_FILE": Text, "", [Kaniko Buildx], Used;
+    "ARTIFACT_REGISTRY" | "PLUGIN_REGISTRY" | "DOCKER_REGISTRY": Text, "https://index.docker.io/v1/", [Buildx], Used;
+    "PLUGIN_ASSUME_ROLE": Text, "", [Kaniko(Ecr)], Used;
+    "PLUGIN_AUTO_LABEL": Bool, "true", [Buildx Buildah], Used;
+    "PLUGIN_AUTO_TAG": Bool, "", [Kaniko], Used;
+    "PLUGIN_AUTO_TAG_SUFFIX": Text, "", [Kaniko], Used;
+    "AZURE_AUTHORITY_HOST": Text, "", [Kaniko(Acr)], Used;
+    "PLUGIN_BAKE_FILE": Text, "", [Buildx], Used;
+    "PLUGIN_BAKE_OPTIONS": Text, "", [Buildx], Used;
+    "PLUGIN_BIP": Text, "", [Buildx], Inherent("RUN has the network of the step's own container");
+    "PLUGIN_BUILDER_CONFIG": Text, "", [Buildx], Inherent("BuildKit's file is not read; PLUGIN_MIRROR names mirrors, PLUGIN_INSECURE plain HTTP");
+    "PLUGIN_BUILDER_DRIVER": Text, "", [Buildx], Daemon;
+    "PLUGIN_BUILDER_DRIVER_OPTS": List(';'), "", [Buildx], Daemon;
+    "PLUGIN_BUILDER_DRIVER_OPTS_NEW": List(';'), "", [Buildx], Daemon;
+    "PLUGIN_BUILDER_NAME": Text, "", [Buildx], Daemon;
+    "PLUGIN_BUILDER_REMOTE_CONN": Text, "", [Buildx], Inherent("the build happens here, not on that builder");
+    "PLUGIN_BUILDKIT_ASSETS_DIR": Text, "buildkit", [Buildx], Daemon;
+    "PLUGIN_BUILDKIT_INHERIT_AUTH": Bool, "", [Buildx], Daemon;
+    "PLUGIN_BUILDKIT_RESPONSE_HEADER_TIMEOUT": Text, "", [Buildx], Daemon;
+    "PLUGIN_BUILDKIT_TLS_HANDSHAKE_TIMEOUT": Text, "", [Buildx], Daemon;
+    "PLUGIN_BUILDKIT_VERSION": Text, "", [Buildx], Daemon;
+    "PLUGIN_BUILDX_LOAD": Bool, "", [Buildx], Used;
+    "PLUGIN_BUILDX_OPTIONS": List(','), "", [Buildx], Used;
+    "PLUGIN_BUILDX_OPTIONS_SEMICOLON": Text, "", [Buildx], Used;
+    "PLUGIN_BUILDX_OUTPUT_FORMAT": Text, "", [Buildx], Used;
+    "PLUGIN_BUILD_ARGS": List(','), "", [Kaniko Buildx Buildah], Used;
+    "PLUGIN_BUILD_ARGS_FROM_ENV": List(','), "", [Buildx Buildah], Used;
+    "PLUGIN_BUILD_ARGS_NEW": List(';'), "", [Kaniko Buildx], Used;
+    "PLUGIN_CACHE_COPY_LAYERS": Bool, "", [Kaniko], Used;
+    "PLUGIN_CACHE_DIR": Text, "", [Kaniko], Used;
+    "PLUGIN_CACHE_FROM": List(';'), "", [Buildx], Used;
+    "PLUGIN_CACHE_METRICS_FILE": Text, "", [Buildx], Used;
+    "PLUGIN_CACHE_REPO": Text, "", [Kaniko], Used;
+    "PLUGIN_CACHE_RUN_LAYERS": Bool, "", [Kaniko], Inherent("what RUN makes is always cached");
+    "PLUGIN_CACHE_TLS_INSECURE": Bool, "", [Buildx], Used;
+    "PLUGIN_CACHE_TO": List(';'), "", [Buildx], Used;
+    "PLUGIN_CACHE_TTL": Int, "", [Kaniko], Used;
+    "PLUGIN_CLEANUP": Bool, "", [Kaniko], Inherent("nothing is left in the container to clean up");
+    "CLIENT_CERTIFICATE" | "PLUGIN_CLIENT_CERTIFICATE": Text, "", [Kaniko(Acr)], Used;
+    "CLIENT_ID" | "AZURE_CLIENT_ID" | "PLUGIN_CLIENT_ID" | "AZURE_APP_ID": Text, "", [Kaniko(Acr)], Used;
+    "CLIENT_SECRET" | "PLUGIN_CLIENT_SECRET": Text, "", [Kaniko(Acr)], Used;
+    "PLUGIN_COMPRESS": Bool, "", [Buildx Buildah], Inherent("layers are always compressed, and the context never travels");
+    "PLUGIN_COMPRESSED_CACHING": Bool, "", [Kaniko], Inherent("caching never holds layers in memory");
+    "PLUGIN_CONFIG": Text, "", [Kaniko(Docker)], Used;
+    "PLUGIN_CONFIG" | "DOCKER_PLUGIN_CONFIG": Text, "", [Buildx Buildah], Used;
+    "PLUGIN_CONTEXT": Text, ".", [Kaniko Buildx Buildah], Used;
+    "PLUGIN_CONTEXT_SUB_PATH": Text, "", [Kaniko], Used;
+    "PLUGIN_CREATE_REPOSITORY": Bool, "", [Kaniko(Ecr Acr)], Used;
+    "PLUGIN_CUSTOM_DNS": List(','), "", [Buildx], Used;
+    "PLUGIN_CUSTOM_DNS_SEARCH": List(','), "", [Buildx], Used;
+    "PLUGIN_CUSTOM_LABELS": List(','), "", [Kaniko Buildx Buildah], Used;
+    "PLUGIN_DAEMON_OFF": Bool, "", [Buildx], Daemon;
+    "PLUGIN_DAEMON_RETRY_COUNT": Int, "15", [Buildx], Daemon;
+    "PLUGIN_DEBUG" | "DOCKER_LAUNCH_DEBUG": Bool, "", [Buildx], Used;
+    "PLUGIN_DEFAULT_SUFFIX" | "PLUGIN_AUTO_TAG_SUFFIX": Text, "", [Buildx Buildah], Used;
+    "PLUGIN_DEFAULT_TAGS" | "PLUGIN_AUTO_TAG": Bool, "", [Buildx Buildah], Used;
+    "PLUGIN_DOCKERFILE": Text, "Dockerfile", [Kaniko Buildx Buildah], Used;
+    "PLUGIN_DOCKER_PASSWORD" | "PLUGIN_BASE_IMAGE_PASSWORD" | "DOCKER_PASSWORD": Text, "", [Kaniko(Docker Gcr Gar Acr)], Used;
+    "PLUGIN_DOCKER_PASSWORD" | "PLUGIN_BASE_IMAGE_PASSWORD": Text, "", [Buildx], Used;
+    "PLUGIN_DOCKER_REGISTRY" | "PLUGIN_BASE_IMAGE_REGISTRY" | "DOCKER_REGISTRY": Text, "", [Kaniko(Docker Gcr Gar Acr)], Used;
+    "PLUGIN_DOCKER_REGISTRY" | "DOCKER_REGISTRY" | "PLUGIN_BASE_IMAGE_REGISTRY": Text, "", [Kaniko(Ecr)], Used;
+    "PLUGIN_DOCKER_REGISTRY" | "PLUGIN_BASE_IMAGE_REGISTRY": Text, "", [Buildx], Used;
+    "PLUGIN_DOCKER_USERNAME" | "PLUGIN_BASE_IMAGE_USERNAME" | "DOCKER_USERNAME": Text, "", [Kaniko(Docker Gcr Gar Acr)], Used;
+    "PLUGIN_DOCKER_USERNAME" | "PLUGIN_BASE_IMAGE_USERNAME": Text, "", [Buildx], Used;
+    "DRONE_CARD_PATH": Text, "", [Buildx], Used;
+    "DRONE_COMMIT_REF": Text, "", [Kaniko Buildx Buildah], Used;
+    "DRONE_COMMIT_SHA": Text, "00000000", [Buildx Buildah], Used;
+    "DRONE_OUTPUT": Text, "", [Kaniko(Docker)], Used;
+    "DRONE_REMOTE_URL": Text, "", [Buildx Buildah], Used;
+    "DRONE_REPO_BRANCH": Text, "", [Kaniko Buildx Buildah], Used;
+    "PLUGIN_DRY_RUN" | "PLUGIN_NO_PUSH": Bool, "", [Buildx], Used;
+    "PLUGIN_DRY_RUN": Bool, "", [Buildah], Used;
+    "PLUGIN_EMAIL" | "DOCKER_EMAIL": Text, "", [Buildx Buildah], Inherent("registries stopped asking for it");
+    "PLUGIN_ENABLE_CACHE": Bool, "", [Kaniko], Used;
+    "PLUGIN_EXPAND_REPO": Bool, "", [Kaniko(Docker)], Used;
+    "PLUGIN_EXPAND_TAG": Bool, "", [Kaniko], Used;
+    "PLUGIN_EXTERNAL_ID": Text, "", [Kaniko(Ecr)], Used;
+    "PLUGIN_FORCE": Bool, "", [Kaniko], Inherent("builds run outside containers as well; there is nothing to force");
+    "PLUGIN_HARNESS_SELF_HOSTED_AZURE_ACCOUNT_KEY": Text, "", [Buildx], Inherent("it opens a cache in a bucket, and there is none here");
+    "PLUGIN_HARNESS_SELF_HOSTED_AZURE_CLIENT_ID": Text, "", [Buildx], Inherent("it opens a cache in a bucket, and there is none here");
+    "PLUGIN_HARNESS_SELF_HOSTED_AZURE_CLIENT_SECRET": Text, "", [Buildx], Inherent("it opens a cache in a bucket, and there is none here");
+    "PLUGIN_HARNESS_SELF_HOSTED_AZURE_OIDC_TOKEN": Text, "", [Buildx], Inherent("it opens a cache in a bucket, and there is none here");
+    "PLUGIN_HARNESS_SELF_HOSTED_AZURE_TENANT_ID": Text, "", [Buildx], Inherent("it opens a cache in a bucket, and there is none here");
+    "PLUGIN_HARNESS_SELF_HOSTED_GCP_JSON_KEY": Text, "", [Buildx], Inherent("it opens a cache in a bucket, and there is none here");
+    "PLUGIN_HARNESS_SELF_HOSTED_S3_ACCESS_KEY": Text, "", [Buildx], Inherent("it opens a cache in a bucket, and there is none here");
+    "PLUGIN_HARNESS_SELF_HOSTED_S3_SECRET_KEY": Text, "", [Buildx], Inherent("it opens a cache in a bucket, and there is none here");
+    "PLUGIN_IGNORE_PATH": Text, "", [Kaniko], Used;
+    "PLUGIN_IGNORE_PATHS": List(','), "", [Kaniko(Docker)], Used;
+    "PLUGIN_IGNORE_VAR_RUN": Bool, "", [Kaniko], Used;
+    "PLUGIN_IMAGE_DOWNLOAD_RETRY": Int, "", [Kaniko], Used;
+    "PLUGIN_IMAGE_FS_EXTRACT_RETRY": Int, "", [Kaniko], Inherent("unpacking either works or says why; transfers have retries of their own");
+    "PLUGIN_IMAGE_NAME_TAG_WITH_DIGEST_FILE": Text, "", [Kaniko], Used;
+    "PLUGIN_IMAGE_NAME_WITH_DIGEST_FILE": Text, "", [Kaniko(Docker Ecr Gcr Gar)], Used;
+    "PLUGIN_IMAGE_NAME_WITH_DIGEST_FILE": List(','), "", [Kaniko(Acr)], Used;
+    "PLUGIN_INSECURE": Bool, "", [Kaniko Buildx], Used;
+    "PLUGIN_INSECURE_PULL": Bool, "", [Kaniko], Used;
+    "PLUGIN_INSECURE_REGISTRY": Text, "", [Kaniko], Used;
+    "PLUGIN_IPV6": Bool, "", [Buildx], Inherent("RUN has the network of the step's own container");
+    "PLUGIN_JSON_KEY": Text, "", [Kaniko(Gcr Gar)], Used;
+    "PLUGIN_LABEL_SCHEMA": List(','), "", [Buildx Buildah], Used;
+    "PLUGIN_LAYERS": Bool, "", [Buildah], Inherent("every step is cached and has a layer of its own; PLUGIN_SQUASH makes one of them");
+    "PLUGIN_LIFECYCLE_POLICY": Text, "", [Kaniko(Ecr Acr)], Used;
+    "PLUGIN_LOG_FORMAT": Text, "", [Kaniko], Used;
+    "PLUGIN_LOG_TIMESTAMP": Bool, "", [Kaniko], Used;
+    "PLUGIN_METADATA_FILE": Text, "", [Buildx], Used;
+    "PLUGIN_MIRROR" | "DOCKER_PLUGIN_MIRROR": Text, "", [Buildx], Used;
+    "PLUGIN_MTU": Text, "", [Buildx], Inherent("RUN has the network of the step's own container");
+    "PLUGIN_MULTIPLE_BUILD_ARGS": Bool, "", [Kaniko Buildx], Used;
+    "PLUGIN_NO_CACHE": Bool, "", [Buildx Buildah], Used;
+    "PLUGIN_NO_PUSH": Bool, "", [Kaniko], Used;
+    "PLUGIN_OCI_LAYOUT_PATH": Text, "", [Kaniko], Used;
+    "PLUGIN_OIDC_TOKEN_ID": Text, "", [Kaniko(Ecr Acr)], Used;
+    "PLUGIN_PASSWORD": Text, "", [Kaniko(Docker)], Used;
+    "PLUGIN_PASSWORD" | "PLUGIN_DOCKER_PASSWORD" | "PLUGIN_BASE_IMAGE_PASSWORD" | "DOCKER_PASSWORD": Text, "", [Kaniko(Ecr)], Used;
+    "PLUGIN_PASSWORD" | "DOCKER_PASSWORD": Text, "", [Buildx Buildah], Used;
+    "PLUGIN_PATH_STYLE" | "AWS_PLUGIN_PATH_STYLE": Bool, "", [Buildx], Inherent("it is for a cache in a bucket, and there is none here");
+    "PLUGIN_PLATFORM" | "PLUGIN_CUSTOM_PLATFORM": Text, "", [Kaniko], Used;
+    "PLUGIN_PLATFORM": Text, "", [Buildx], Used;
+    "PLUGIN_PULL_IMAGE": Bool, "true", [Buildx Buildah], Used;
+    "PLUGIN_PURGE": Bool, "true", [Buildx Buildah], Inherent("nothing is left to purge but the workspace store, which later steps need");
+    "PLUGIN_PUSH_ONLY": Bool, "", [Kaniko(Docker Ecr Gar Acr) Buildx], Used;
+    "PLUGIN_PUSH_RETRY": Int, "", [Kaniko], Used;
+    "PLUGIN_QUIET": Bool, "", [Buildx Buildah], Used;
+    "PLUGIN_REGION": Text, "us-east-1", [Kaniko(Ecr)], Used;
+    "PLUGIN_REGISTRY": Text, "https://index.docker.io/v1/", [Kaniko(Docker)], Used;
+    "PLUGIN_REGISTRY": Text, "", [Kaniko(Ecr Gar Acr)], Used;
+    "PLUGIN_REGISTRY" | "BASE_REGISTRY": Text, "gcr.io", [Kaniko(Gcr)], Used;
+    "PLUGIN_REGISTRY" | "DOCKER_REGISTRY": Text, "https://index.docker.io/v1/", [Buildx Buildah], Used;
+    "PLUGIN_REGISTRY_CERTIFICATE": Text, "", [Kaniko], Used;
+    "PLUGIN_REGISTRY_CLIENT_CERT": Text, "", [Kaniko], Used;
+    "PLUGIN_REGISTRY_MIRRORS": List(','), "", [Kaniko], Used;
+    "PLUGIN_REGISTRY_TYPE": Text, "", [Buildx], Used;
+    "PLUGIN_REPO": Text, "", [Kaniko Buildx Buildah], Used;
+    "PLUGIN_REPOSITORY_POLICY": Text, "", [Kaniko(Ecr Acr)], Used;
+    "PLUGIN_REPO_LINK" | "DRONE_REPO_LINK": Text, "", [Buildx Buildah], Used;
+    "PLUGIN_REPRODUCIBLE": Bool, "", [Kaniko], Used;
+    "PLUGIN_S3_ACCESS_KEY": Text, "", [Buildah], Inherent("there is no cache in a bucket; steps are kept in the workspace's store");
+    "PLUGIN_S3_BUCKET": Text, "", [Buildah], Inherent("there is no cache in a bucket; steps are kept in the workspace's store");
+    "PLUGIN_S3_ENDPOINT": Text, "", [Buildah], Inherent("there is no cache in a bucket; steps are kept in the workspace's store");
+    "PLUGIN_S3_LOCAL_CACHE_DIR": Text, "", [Buildah], Inherent("there is no cache in a bucket; steps are kept in the workspace's store");
+    "PLUGIN_S3_REGION": Text, "", [Buildah], Inherent("there is no cache in a bucket; steps are kept in the workspace's store");
+    "PLUGIN_S3_SECRET": Text, "", [Buildah], Inherent("there is no cache in a bucket; steps are kept in the workspace's store");
+    "PLUGIN_S3_USE_SSL": Bool, "", [Buildah], Inherent("there is no cache in a bucket; steps are kept in the workspace's store");
+    "PLUGIN_SECRET": Text, "", [Buildx], Used;
+    "PLUGIN_SECRETS_FROM_ENV": List(','), "", [Buildx], Used;
+    "PLUGIN_SECRETS_FROM_FILE": List(','), "", [Buildx], Used;
+    "PLUGIN_SECRET_KEY": Text, "", [Kaniko(Ecr)], Used;
+    "PLUGIN_SINGLE_SNAPSHOT": Bool, "", [Kaniko], Used;
+    "PLUGIN_SKIP_DEFAULT_REGISTRY_FALLBACK": Bool, "", [Kaniko], Used;
+    "PLUGIN_SKIP_PUSH_PERMISSION_CHECK": Bool, "", [Kaniko], Used;
+    "PLUGIN_SKIP_TLS_VERIFY": Bool, "", [Kaniko(Docker)], Used;
+    "PLUGIN_SKIP_TLS_VERIFY_PULL": Bool, "", [Kaniko], Used;
+    "PLUGIN_SKIP_TLS_VERIFY_REGISTRY": Bool, "", [Kaniko], Used;
+    "PLUGIN_SKIP_UNUSED_STAGES": Bool, "", [Kaniko], Used;
+    "PLUGIN_SNAPSHOT_MODE": Text, "", [Kaniko], Inherent("changes are found through the file system, exactly and without hashing");
+    "PLUGIN_SOURCE_IMAGE": Text, "", [Buildx], Used;
+    "PLUGIN_SOURCE_TAR_PATH": Text, "", [Kaniko(Docker Ecr Gar Acr) Buildx], Used;
+    "PLUGIN_SQUASH": Bool, "", [Buildx Buildah], Used;
+    "PLUGIN_SSH_AGENT_KEY": Text, "", [Buildx], Used;
+    "PLUGIN_STORAGE_DRIVER": Text, "", [Buildx], Daemon;
+    "PLUGIN_STORAGE_PATH": Text, "/var/lib/docker", [Buildx], Daemon;
+    "SUBSCRIPTION_ID" | "PLUGIN_SUBSCRIPTION_ID": Text, "", [Kaniko(Acr)], Inherent("the token exchange needs none; the artifact file names the registry, not its page in the portal");
+    "PLUGIN_TAG" | "PLUGIN_TAGS": List(','), "latest", [Buildx Buildah], Used;
+    "PLUGIN_TAGS": List(','), "latest", [Kaniko], Used;
+    "PLUGIN_TARGET": Text, "", [Kaniko Buildx Buildah], Used;
+    "PLUGIN_TAR_PATH" | "PLUGIN_DESTINATION_TAR_PATH": Text, "", [Kaniko(Docker Ecr Gar Acr) Buildx], Used;
+    "TENANT_ID" | "AZURE_TENANT_ID" | "PLUGIN_TENANT_ID": Text, "", [Kaniko(Acr)], Used;
+    "PLUGIN_USERNAME": Text, "", [Kaniko(Docker)], Used;
+    "PLUGIN_USERNAME" | "PLUGIN_DOCKER_USERNAME" | "PLUGIN_BASE_IMAGE_USERNAME" | "DOCKER_USERNAME": Text, "", [Kaniko(Ecr)], Used;
+    "PLUGIN_USERNAME" | "DOCKER_USERNAME": Text, "", [Buildx Buildah], Used;
+    "PLUGIN_USE_LOADED_BUILDKIT": Bool, "true", [Buildx], Daemon;
+    "PLUGIN_USE_NEW_RUN": Bool, "", [Kaniko], Inherent("RUN never needs a full scan of the file system");
+    "PLUGIN_VERBOSITY": Text, "", [Kaniko], Used;
+};
