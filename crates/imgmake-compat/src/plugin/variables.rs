@@ -5,7 +5,7 @@
 use super::family::Cloud::{self, Acr, Docker, Ecr, Gar, Gcr};
 use super::family::Family::{self, Buildah, Buildx, Kaniko};
 
-use Effect::{Daemon, Inherent, NotYet, Used};
+use Effect::{Daemon, Inherent, Used};
 use Kind::{Bool, Int, List, Text};
 
 /// How the text of a variable is read.
