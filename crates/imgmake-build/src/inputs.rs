@@ -20,7 +20,8 @@ use crate::files::copy::select::existing;
 use crate::files::copy::tree::relative;
 use crate::files::copy::{Node, Tree};
 use crate::files::hash::{HashFile, hash_nodes};
-use crate::files::operation::{FileWork, Operation, Origin, selected};
+use crate::files::plan::selected;
+use crate::files::source::{CopyMode, FileWork, Operation, Origin, Source};
 use crate::files::{download, git};
 use crate::request::{
     AddedLayers, AlsoStages, BuildDefinition, BuildRequest, LayerCount, NamedContext,
@@ -203,33 +204,37 @@ impl<'a> Gathering<'a> {
     }
 
     fn files(&mut self, work: &FileWork, definition: &ParsedDefinition) -> Result<()> {
-        for (_, download) in &work.downloads {
-            let fetched = download::fetch(download, self.cx, self.request)?;
-            self.add("url", download.url.clone(), fetched.hash);
-        }
-        for (_, source) in &work.checkouts {
-            let commit = git::resolve(source, self.cx, self.request)?;
-            let name = format!("{}#{}", source.remote.address, source.subdirectory);
-            self.add("git", name, *blake3::hash(commit.as_bytes()).as_bytes());
-        }
-        let directory = match &work.from {
-            None => None,
-            Some(Origin::Directory(directory)) => Some(directory.clone()),
-            Some(Origin::Stage(_)) => return Ok(()), // What stages hold follows from their own inputs.
-        };
-        for (step, _) in &work.steps {
-            let (sources, parents) = match &step.operation {
-                Operation::Copy { sources, .. } | Operation::Unpack { sources, .. } => {
-                    (sources, false)
-                }
-                Operation::Parents { sources, .. } => (sources, true),
-                _ => continue,
+        for step in &work.steps {
+            let Operation::Copy { source, .. } = &step.operation else {
+                continue;
             };
-            if sources.is_empty() {
+            let tree_source = match source {
+                Source::Tree(tree) => tree,
+                Source::Download(download) => {
+                    let fetched = download::fetch(download, self.cx, self.request)?;
+                    self.add("url", download.url.clone(), fetched.hash);
+                    continue;
+                }
+                Source::Git(source) => {
+                    let commit = git::resolve(source, self.cx, self.request)?;
+                    let name = format!("{}#{}", source.remote.address, source.subdirectory);
+                    self.add("git", name, *blake3::hash(commit.as_bytes()).as_bytes());
+                    continue;
+                }
+                Source::Inline(_) => continue,
+            };
+            let directory = match &tree_source.from {
+                Origin::Context => None,
+                Origin::Directory(directory) => Some(directory.clone()),
+                // What stages hold follows from their own inputs.
+                Origin::Stage(_) => continue,
+            };
+            if tree_source.paths.is_empty() {
                 continue;
             }
             let tree = self.context(directory.as_deref(), definition)?;
-            let nodes = selected(&*tree, sources, &step.exclude, parents)?;
+            let parents = tree_source.mode == CopyMode::Parents;
+            let nodes = selected(&*tree, &tree_source.paths, &step.exclude, parents)?;
             self.nodes(&tree, nodes, directory.as_deref())?;
         }
         Ok(())
@@ -249,7 +254,7 @@ impl<'a> Gathering<'a> {
             let directory = match from.and_then(|f| step.origins.get(&f)) {
                 Some(Origin::Stage(_)) => continue,
                 Some(Origin::Directory(directory)) => Some(directory.clone()),
-                None => None,
+                Some(Origin::Context) | None => None,
             };
             let tree = self.context(directory.as_deref(), definition)?;
             let path = tree.resolve(&relative(&source))?;

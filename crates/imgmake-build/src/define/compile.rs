@@ -9,7 +9,7 @@ use super::base::BaseImages;
 use super::definition::{ParsedDefinition, mistake};
 use super::graph::{Action, Stage, StageGraph, StageStep, Start, at_line};
 use super::steps::describe;
-use crate::files::operation::Origin;
+use crate::files::source::Origin;
 use crate::request::{AlsoStages, BuildDefinition, BuildRequest, NamedContext, Step};
 use imgmake_dockerfile::{
     ArgDeclaration, Dockerfile, Escape, Instruction, Located, PLATFORM_ARGS, StageReference,

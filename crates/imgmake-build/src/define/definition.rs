@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow};
 
 use crate::files::context::{ContextTree, IgnoreFiles};
-use crate::files::operation::fixed_time;
+use crate::files::plan::fixed_time;
 use crate::request::{BuildDefinition, BuildRequest};
 use imgmake_dockerfile::{Dockerfile, DockerfileError, DockerfileErrors};
 

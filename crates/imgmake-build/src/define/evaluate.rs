@@ -11,10 +11,12 @@ use crate::define::graph::{Action, Stage, StageGraph, StageStep, Start};
 use crate::define::state::ImageState;
 use crate::define::steps::{Meaning, meaning};
 use crate::files::copy::mode::Chmod;
-use crate::files::download;
+use crate::files::download::{self, Download};
 use crate::files::git::GitSource;
-use crate::files::operation::{FileStep, FileWork, Operation, inline, of_copy};
 use crate::files::patterns::Patterns;
+use crate::files::source::{
+    CopyMode, FileStep, FileWork, Operation, Origin, Source, TreeSource, inline, of_copy,
+};
 use crate::request::BuildRequest;
 use imgmake_dockerfile::{self as dockerfile, ArgDeclaration, Instruction, Run};
 use imgmake_oci::image::ImageConfig;
@@ -85,10 +87,11 @@ pub fn step(
         Action::Step(written) => {
             let meant = meaning(written, &|path: &str| state.config.absolute(path))?;
             match meant {
-                Meaning::Files(steps) => Ok(Todo::Files(FileWork::own(
+                Meaning::Files(steps) => Ok(Todo::Files(FileWork {
                     steps,
-                    format!("{} # imgmake", step.text),
-                ))),
+                    link: false,
+                    history: format!("{} # imgmake", step.text),
+                })),
                 Meaning::Instruction(instruction) => instruct(state, instruction, step),
             }
         }
@@ -113,21 +116,19 @@ fn instruct(state: &mut ImageState, instruction: Instruction, step: &StageStep) 
     match instruction {
         Instruction::Workdir(path) => {
             let path = state.config.workdir(&path);
+            let user = &state.config.image.config.user;
             let directory = FileStep {
-                operation: Operation::Directory {
+                owner: (!user.is_empty()).then(|| user.clone()),
+                ..FileStep::plain(Operation::Directory {
                     path: path.clone(),
                     mode: None,
-                },
-                owner: None,
-                chmod: None,
-                exclude: Patterns::default(),
+                })
             };
-            let user = &state.config.image.config.user;
-            let owner = (!user.is_empty()).then(|| user.clone());
-            Ok(Todo::Files(FileWork::own(
-                vec![(directory, owner)],
-                format!("WORKDIR {path}"),
-            )))
+            Ok(Todo::Files(FileWork {
+                steps: vec![directory],
+                link: false,
+                history: format!("WORKDIR {path}"),
+            }))
         }
         Instruction::Copy(copy) => copied(state, &copy, step).map(Todo::Files),
         Instruction::Add(add) => added(state, &add).map(Todo::Files),
@@ -176,37 +177,29 @@ fn copied(state: &ImageState, copy: &dockerfile::Copy, step: &StageStep) -> Resu
     let chmod = parsed_chmod(copy.chmod.as_deref())?;
     let exclude = Patterns::new(&copy.exclude).context("--exclude")?;
     let owner = copy.chown.clone().filter(|o| !o.is_empty());
+    let from = match &copy.from {
+        Some(name) => step
+            .origins
+            .get(name)
+            .context("every --from was resolved before")?,
+        None => &Origin::Context,
+    };
     let flags = |operation| FileStep {
         operation,
-        owner: None,
+        owner: owner.clone(),
         chmod: chmod.clone(),
         exclude: exclude.clone(),
     };
-    let operations = of_copy(copy, |to| state.config.absolute(to));
-    let from = match &copy.from {
-        Some(name) => Some(
-            step.origins
-                .get(name)
-                .context("every --from was resolved before")?
-                .clone(),
-        ),
-        None => None,
-    };
+    let operations = of_copy(copy, from, |to| state.config.absolute(to));
     let mut history = String::from("COPY");
     if copy.parents {
         history += " --parents";
     }
     history += &flags_text(copy.chown.as_deref(), copy.chmod.as_deref());
     Ok(FileWork {
-        steps: operations
-            .into_iter()
-            .map(|o| (flags(o), owner.clone()))
-            .collect(),
-        from,
+        steps: operations.into_iter().map(flags).collect(),
         // BuildKit links only when no mode is to be set.
         link: copy.link && chmod.is_none(),
-        downloads: Vec::new(),
-        checkouts: Vec::new(),
         history: history + &sources_text(&copy.files),
     })
 }
@@ -216,67 +209,54 @@ fn added(state: &ImageState, add: &dockerfile::Add) -> Result<FileWork> {
     let exclude = Patterns::new(&add.exclude).context("--exclude")?;
     let owner = add.chown.clone().filter(|o| !o.is_empty());
     let to = state.config.absolute(&add.files.destination);
-    let mut operations = Vec::new();
-    let mut downloads = Vec::new();
-    let mut checkouts = Vec::new();
-    let mut local = Vec::new();
+    let mut sources = Vec::new();
+    let mut paths = Vec::new();
+    let mut downloads = false;
     for source in add.files.paths() {
         if download::is_git(source) {
-            checkouts.push((operations.len(), GitSource::parse(source, add)?));
-            operations.push(Operation::Copy {
-                sources: Vec::new(),
-                to: to.clone(),
-            });
-            continue;
-        }
-        if download::is_url(source) {
-            downloads.push((operations.len(), download::Download::new(source, add)?));
-            operations.push(Operation::Copy {
-                sources: Vec::new(),
-                to: to.clone(),
-            });
+            sources.push(Source::Git(GitSource::parse(source, add)?));
+        } else if download::is_url(source) {
+            downloads = true;
+            sources.push(Source::Download(Download::new(source, add)?));
         } else {
-            local.push(source.to_string());
+            paths.push(source.to_string());
         }
     }
-    if add.checksum.is_some() && downloads.len() + checkouts.len() != 1 {
+    if add.checksum.is_some() && sources.len() != 1 {
         bail!("--checksum needs one http(s) or git source");
     }
-    if !local.is_empty() {
-        operations.push(match add.unpack {
-            Some(false) => Operation::Copy {
-                sources: local,
-                to: to.clone(),
+    if !paths.is_empty() {
+        sources.push(Source::Tree(TreeSource {
+            from: Origin::Context,
+            paths,
+            mode: match add.unpack {
+                Some(false) => CopyMode::Plain,
+                _ => CopyMode::Unpack,
             },
-            _ => Operation::Unpack {
-                sources: local,
-                to: to.clone(),
-            },
-        });
+        }));
     }
+    let copy = |source| Operation::Copy {
+        source,
+        to: to.clone(),
+    };
+    let mut operations: Vec<Operation> = sources.into_iter().map(copy).collect();
     operations.extend(inline(&add.files, &to));
     let several = add.files.sources.len() > 1;
-    if several && !crate::files::copy::plan::names_directory(&to) && !downloads.is_empty() {
+    if several && !crate::files::copy::plan::names_directory(&to) && downloads {
         bail!("several sources go into a directory: write the destination as `{to}/`");
     }
     let steps = operations
         .into_iter()
-        .map(|operation| {
-            let step = FileStep {
-                operation,
-                owner: None,
-                chmod: chmod.clone(),
-                exclude: exclude.clone(),
-            };
-            (step, owner.clone())
+        .map(|operation| FileStep {
+            operation,
+            owner: owner.clone(),
+            chmod: chmod.clone(),
+            exclude: exclude.clone(),
         })
         .collect();
     Ok(FileWork {
         steps,
-        from: None,
         link: add.link && chmod.is_none(),
-        downloads,
-        checkouts,
         history: format!(
             "ADD{}{}",
             flags_text(add.chown.as_deref(), add.chmod.as_deref()),

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::base::BaseImage;
-use crate::files::operation::Origin;
+use crate::files::source::Origin;
 use crate::request::Step;
 use imgmake_dockerfile::{Escape, Instruction, Located};
 use imgmake_oci::image::Platform;

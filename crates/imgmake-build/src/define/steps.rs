@@ -3,8 +3,8 @@
 use anyhow::{Context, Result};
 
 use crate::files::copy::mode::Chmod;
-use crate::files::operation::{FileStep, Operation};
 use crate::files::patterns::Patterns;
+use crate::files::source::{CopyMode, FileStep, Inline, Operation, Origin, Source, TreeSource};
 use crate::request::{Command, Step};
 use imgmake_dockerfile::{
     CommandLine, Instruction, ListForm, Pair, Run, RunNetwork, RunSecurity, Separator, WordList,
@@ -13,7 +13,7 @@ use imgmake_dockerfile::{
 /// What a step comes down to.
 pub enum Meaning {
     /// A layer of files; owners are still names.
-    Files(Vec<(FileStep, Option<String>)>),
+    Files(Vec<FileStep>),
     /// The Dockerfile instruction that does the same; values are final.
     Instruction(Instruction),
 }
@@ -74,10 +74,7 @@ pub fn meaning(step: &Step, absolute: &impl Fn(&str) -> String) -> Result<Meanin
     }))
 }
 
-fn file_step(
-    step: &Step,
-    absolute: &impl Fn(&str) -> String,
-) -> Result<Option<(FileStep, Option<String>)>> {
+fn file_step(step: &Step, absolute: &impl Fn(&str) -> String) -> Result<Option<FileStep>> {
     let parsed = |mode: &Option<String>| mode.as_deref().map(Chmod::parse).transpose();
     let (operation, chmod, owner) = match step {
         Step::Copy {
@@ -87,7 +84,11 @@ fn file_step(
             owner,
         } => {
             let operation = Operation::Copy {
-                sources: sources.clone(),
+                source: Source::Tree(TreeSource {
+                    from: Origin::Context,
+                    paths: sources.clone(),
+                    mode: CopyMode::Plain,
+                }),
                 to: absolute(to),
             };
             (operation, parsed(mode)?, owner)
@@ -99,13 +100,15 @@ fn file_step(
             owner,
         } => {
             let to = absolute(path);
-            let operation = Operation::Inline {
-                name: to.rsplit('/').next().unwrap_or_default().to_string(),
-                text: content.clone(),
-                mode: match parsed(mode)? {
-                    Some(mode) => mode.apply(0o644, false),
-                    None => 0o644,
-                },
+            let operation = Operation::Copy {
+                source: Source::Inline(Inline {
+                    name: to.rsplit('/').next().unwrap_or_default().to_string(),
+                    text: content.clone(),
+                    mode: match parsed(mode)? {
+                        Some(mode) => mode.apply(0o644, false),
+                        None => 0o644,
+                    },
+                }),
                 to,
             };
             // Not a chmod of the step: parents made on the way are directories.
@@ -129,11 +132,11 @@ fn file_step(
     };
     let step = FileStep {
         operation,
-        owner: None,
+        owner: owner.clone(),
         chmod,
         exclude: Patterns::default(),
     };
-    Ok(Some((step, owner.clone())))
+    Ok(Some(step))
 }
 
 fn healthcheck(check: &imgmake_oci::image::Healthcheck) -> imgmake_dockerfile::Healthcheck {

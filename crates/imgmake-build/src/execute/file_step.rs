@@ -11,6 +11,7 @@ use super::cache::StepKind;
 use super::stages::Stages;
 use super::step_runner::StepRunner;
 use crate::define::config::HistoryKind;
+use crate::define::definition::display_path;
 use crate::define::state::{ImageState, OwnershipClass};
 use crate::files::context::ContextTree;
 use crate::files::copy::contents::{Contents, NoContents};
@@ -21,9 +22,8 @@ use crate::files::copy::{Content, LayerTree, Plan, Tree};
 use crate::files::download;
 use crate::files::git::{self, Checkout};
 use crate::files::hash::hash_plan;
-use crate::files::operation::Origin;
-use crate::files::operation::{self, FileStep, FileWork, Operation};
-use crate::files::patterns::Patterns;
+use crate::files::plan::{self, Resolved, ResolvedStep};
+use crate::files::source::{CopyMode, FileStep, FileWork, Operation, Origin, Source, TreeSource};
 use crate::layer::ImageLayer;
 use crate::step_key::{self, Times};
 use imgmake_event::StepOutcome;
@@ -39,14 +39,15 @@ impl FileSteps<'_> {
     /// # Errors
     /// A source that is missing or cannot be had.
     pub fn run(&self, state: &mut ImageState, work: &FileWork) -> Result<StepOutcome> {
-        let mut steps = self.resolved_steps(state, work)?;
-        let _checkouts = self.checked_out(&mut steps, work)?;
+        // The checkouts live as long as the step.
+        let mut checkouts = Vec::new();
+        let steps = self.resolved_steps(state, work, &mut checkouts)?;
         let below = match work.link {
             true => View::default(),
             false => self.steps.layers.view(state)?,
         };
         let mut sources = self.sources(work)?;
-        let mut plan = operation::plan(
+        let mut plan = plan::plan(
             &steps,
             &*sources.tree,
             &mut *sources.contents,
@@ -112,57 +113,88 @@ impl FileSteps<'_> {
         )
     }
 
-    /// Owners looked up in the image, downloads done.
-    fn resolved_steps(&self, state: &mut ImageState, work: &FileWork) -> Result<Vec<FileStep>> {
-        let named = |owner: &Option<String>| owner.as_deref().is_some_and(owner::needs_accounts);
-        let accounts = match work.steps.iter().any(|(_, owner)| named(owner)) {
+    /// Owners looked up in the image, sources fetched.
+    fn resolved_steps(
+        &self,
+        state: &mut ImageState,
+        work: &FileWork,
+        checkouts: &mut Vec<Checkout>,
+    ) -> Result<Vec<ResolvedStep>> {
+        let named = |step: &FileStep| step.owner.as_deref().is_some_and(owner::needs_accounts);
+        let accounts = match work.steps.iter().any(named) {
             true => self.steps.layers.accounts(state)?,
             false => Accounts::default(),
         };
-        let mut steps = Vec::new();
-        for (step, owner) in &work.steps {
-            let mut step = step.clone();
-            if let Some(owner) = owner {
-                owner::check(owner)?;
-                step.owner = Some(owner::resolve(owner, &accounts)?);
-            }
-            steps.push(step);
-        }
-        for (at, download) in &work.downloads {
-            let to = match &steps[*at].operation {
-                Operation::Copy { to, .. } => to.clone(),
-                _ => continue,
-            };
-            steps[*at].operation = Operation::Fetched {
-                name: download.name.clone(),
-                file: download::fetch(download, &self.steps.layers.cx, self.steps.request)?,
-                unpack: download.unpack,
-                to,
-            };
-        }
-        Ok(steps)
+        let resolve = |owner: &String| {
+            owner::check(owner)?;
+            owner::resolve(owner, &accounts)
+        };
+        let owners = work
+            .steps
+            .iter()
+            .map(|step| step.owner.as_ref().map(resolve).transpose())
+            .collect::<Result<Vec<_>>>()?;
+        let with_owner = work.steps.iter().zip(owners);
+        with_owner
+            .map(|(step, owner)| {
+                Ok(ResolvedStep {
+                    operation: self.resolved(&step.operation, checkouts)?,
+                    owner,
+                    chmod: step.chmod.clone(),
+                    exclude: step.exclude.clone(),
+                })
+            })
+            .collect()
     }
 
-    /// The checkouts live as long as what is returned.
-    fn checked_out(&self, steps: &mut [FileStep], work: &FileWork) -> Result<Vec<Checkout>> {
-        let mut list = Vec::new();
-        for (at, source) in &work.checkouts {
-            let commit = git::resolve(source, &self.steps.layers.cx, self.steps.request)?;
-            let checkout =
-                git::checkout(source, &commit, &self.steps.layers.cx, self.steps.request)?;
-            if let Operation::Copy { to, .. } = &steps[*at].operation {
-                steps[*at].operation = Operation::Checkout {
-                    directory: checkout.root.clone(),
-                    to: to.clone(),
-                };
+    fn resolved(
+        &self,
+        operation: &Operation,
+        checkouts: &mut Vec<Checkout>,
+    ) -> Result<Operation<Resolved>> {
+        let (cx, request) = (&self.steps.layers.cx, self.steps.request);
+        let (source, to) = match operation {
+            Operation::Copy { source, to } => (source, to),
+            Operation::Directory { path, mode } => {
+                return Ok(Operation::Directory {
+                    path: path.clone(),
+                    mode: mode.clone(),
+                });
             }
-            list.push(checkout);
-        }
-        Ok(list)
+            Operation::Symlink { path, target } => {
+                return Ok(Operation::Symlink {
+                    path: path.clone(),
+                    target: target.clone(),
+                });
+            }
+        };
+        let source = match source {
+            Source::Tree(tree) => Resolved::Tree {
+                paths: tree.paths.clone(),
+                mode: tree.mode,
+            },
+            Source::Download(download) => Resolved::Fetched {
+                name: download.name.clone(),
+                file: download::fetch(download, cx, request)?,
+                unpack: download.unpack,
+            },
+            Source::Git(source) => {
+                let commit = git::resolve(source, cx, request)?;
+                let checkout = git::checkout(source, &commit, cx, request)?;
+                let root = checkout.root.clone();
+                checkouts.push(checkout);
+                Resolved::Checkout(root)
+            }
+            Source::Inline(inline) => Resolved::Inline(inline.clone()),
+        };
+        Ok(Operation::Copy {
+            source,
+            to: to.clone(),
+        })
     }
 
     fn sources(&self, work: &FileWork) -> Result<Sources> {
-        let directory = match &work.from {
+        let directory = match work.origin() {
             Some(Origin::Stage(number)) => {
                 let mut from = self.stages.finished(*number).clone();
                 let name = match self.stages.graph.stages[*number].name.as_str() {
@@ -179,25 +211,19 @@ impl FileSteps<'_> {
                 });
             }
             Some(Origin::Directory(directory)) => Some(directory.as_path()),
-            None => None,
+            Some(Origin::Context) => None,
+            None => {
+                // Nothing comes from the context, which then need not even be there.
+                return Ok(Sources {
+                    tree: Arc::new(LayerTree::new(View::default(), &[], String::new())),
+                    contents: Box::new(NoContents),
+                    class: OwnershipClass::Full,
+                    ran: false,
+                    layers: None,
+                    context: None,
+                });
+            }
         };
-        let reads = |(step, _): &(FileStep, Option<String>)| match &step.operation {
-            Operation::Copy { sources, .. }
-            | Operation::Parents { sources, .. }
-            | Operation::Unpack { sources, .. } => !sources.is_empty(),
-            _ => false,
-        };
-        if !work.steps.iter().any(reads) {
-            // Nothing comes from the context, which then need not even be there.
-            return Ok(Sources {
-                tree: Arc::new(LayerTree::new(View::default(), &[], String::new())),
-                contents: Box::new(NoContents),
-                class: OwnershipClass::Full,
-                ran: false,
-                layers: None,
-                context: None,
-            });
-        }
         let tree = self.steps.context(directory)?;
         Ok(Sources {
             contents: Box::new(InContext(tree.clone())),
@@ -211,25 +237,17 @@ impl FileSteps<'_> {
 
     pub fn whole_directory(&self, state: &mut ImageState, directory: &Path) -> Result<()> {
         let operation = Operation::Copy {
-            sources: vec![".".into()],
+            source: Source::Tree(TreeSource {
+                from: Origin::Directory(directory.to_path_buf()),
+                paths: vec![".".into()],
+                mode: CopyMode::Plain,
+            }),
             to: "/".into(),
         };
-        let step = FileStep {
-            operation,
-            owner: None,
-            chmod: None,
-            exclude: Patterns::default(),
-        };
         let work = FileWork {
-            steps: vec![(step, None)],
-            from: Some(Origin::Directory(directory.to_path_buf())),
+            steps: vec![FileStep::plain(operation)],
             link: false,
-            downloads: Vec::new(),
-            checkouts: Vec::new(),
-            history: format!(
-                "FROM {}",
-                crate::define::definition::display_path(directory)
-            ),
+            history: format!("FROM {}", display_path(directory)),
         };
         self.run(state, &work).map(drop)
     }

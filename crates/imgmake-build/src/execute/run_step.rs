@@ -13,7 +13,7 @@ use crate::engine::Engine;
 use crate::files::context::ContextTree;
 use crate::files::copy::Tree;
 use crate::files::copy::tree::{relative, show};
-use crate::files::operation::Origin;
+use crate::files::source::Origin;
 use crate::layer::ImageLayer;
 use crate::run::output::{self, RunningStep};
 use crate::run::prepare::{Mounted, Prepared, prepare};
@@ -119,7 +119,7 @@ impl RunSteps<'_> {
                 });
             }
             Some(Origin::Directory(directory)) => Some(directory.as_path()),
-            None => None,
+            Some(Origin::Context) | None => None,
         };
         let tree = self.steps.context(directory)?;
         let only = match tree.hides_something() {

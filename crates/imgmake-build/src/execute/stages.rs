@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use crate::define::graph::{StageGraph, StageStep};
 use crate::define::state::ImageState;
-use crate::files::operation::Origin;
+use crate::files::source::Origin;
 
 pub struct Stages<'a> {
     pub graph: &'a StageGraph,

@@ -4,5 +4,6 @@ pub mod copy;
 pub mod download;
 pub mod git;
 pub mod hash;
-pub mod operation;
 pub mod patterns;
+pub mod plan;
+pub mod source;

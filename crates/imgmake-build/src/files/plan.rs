@@ -1,5 +1,4 @@
-//! Steps that put files into the image (COPY, ADD, WORKDIR, and the manifest's file steps) as one list of
-//! operations, and the list as a plan.
+//! A layer of files as a plan: every operation, its source resolved, onto what is below.
 
 use std::path::PathBuf;
 
@@ -7,71 +6,35 @@ use anyhow::{Context, Result, bail};
 
 use crate::files::context::{ContextTree, IgnoreFiles};
 use crate::files::copy::contents::{Contents, NoContents};
-use crate::files::copy::mode::Chmod;
 use crate::files::copy::tree::show;
 use crate::files::copy::{Content, FreshFile, Plan, Planner, Rules, Tree, select};
-use crate::files::download::{Download, Fetched};
-use crate::files::git::GitSource;
+use crate::files::download::Fetched;
 use crate::files::patterns::Patterns;
-use imgmake_dockerfile as dockerfile;
+use crate::files::source::{CopyMode, FileStep, Inline, Operation};
 use imgmake_event::Cancel;
 use imgmake_guard::checkout::Checkout;
 use imgmake_oci::layer::{EntryKind, Timestamp, View};
 
-/// One thing that a layer of files consists of. Destinations are absolute; `/` at the end means a directory.
+/// Sources that are on this machine.
 #[derive(Clone, Debug)]
-pub enum Operation {
-    Copy {
-        sources: Vec<String>,
-        to: String,
-    },
-    /// `COPY --parents`.
-    Parents {
-        sources: Vec<String>,
-        to: String,
-    },
-    /// A local file of ADD: unpacked when it is an archive.
-    Unpack {
-        sources: Vec<String>,
-        to: String,
+pub enum Resolved {
+    /// Paths of the tree that is copied from.
+    Tree {
+        paths: Vec<String>,
+        mode: CopyMode,
     },
     /// A file that was fetched; unpacked if asked for.
     Fetched {
         name: String,
         file: Fetched,
         unpack: bool,
-        to: String,
     },
     /// All files of a directory that is in no context: a git checkout.
-    Checkout {
-        directory: PathBuf,
-        to: String,
-    },
-    /// A heredoc or the manifest's `file`.
-    Inline {
-        name: String,
-        text: String,
-        mode: u32,
-        to: String,
-    },
-    Directory {
-        path: String,
-        mode: Option<Chmod>,
-    },
-    Symlink {
-        path: String,
-        target: String,
-    },
+    Checkout(PathBuf),
+    Inline(Inline),
 }
 
-/// One operation with the flags that go with it, names already resolved.
-#[derive(Clone, Debug)]
-pub struct FileStep {
-    pub operation: Operation,
-    pub owner: Option<(u64, u64)>,
-    pub chmod: Option<Chmod>,
-    pub exclude: Patterns,
-}
+pub type ResolvedStep = FileStep<Resolved, (u64, u64)>;
 
 /// The one time of files from a context.
 pub fn fixed_time(epoch: Option<i64>) -> Timestamp {
@@ -86,7 +49,7 @@ pub fn fixed_time(epoch: Option<i64>) -> Timestamp {
 /// # Errors
 /// A source that is missing, or files and directories in each other's place.
 pub fn plan(
-    steps: &[FileStep],
+    steps: &[ResolvedStep],
     tree: &dyn Tree,
     contents: &mut dyn Contents,
     below: &View,
@@ -110,29 +73,29 @@ pub fn plan(
 
 fn apply(
     planner: &mut Planner<'_>,
-    operation: &Operation,
+    operation: &Operation<Resolved>,
     tree: &dyn Tree,
     contents: &mut dyn Contents,
     cancel: &Cancel,
 ) -> Result<()> {
-    match operation {
-        Operation::Copy { sources, to } => copy(planner, sources, to, tree, None),
-        Operation::Unpack { sources, to } => {
-            copy(planner, sources, to, tree, Some((contents, cancel)))
-        }
-        Operation::Parents { sources, to } => {
-            let mut count = 0;
-            for source in sources {
-                count += planner.copy_parents(tree, source, to)?;
+    let (source, to) = match operation {
+        Operation::Copy { source, to } => (source, to.as_str()),
+        Operation::Directory { path, mode } => return planner.made_directory(path, mode.as_ref()),
+        Operation::Symlink { path, target } => return planner.symlink(path, target),
+    };
+    match source {
+        Resolved::Tree { paths, mode } => match mode {
+            CopyMode::Plain => copy(planner, paths, to, tree, None),
+            CopyMode::Unpack => copy(planner, paths, to, tree, Some((contents, cancel))),
+            CopyMode::Parents => {
+                let mut count = 0;
+                for path in paths {
+                    count += planner.copy_parents(tree, path, to)?;
+                }
+                some_source(count, paths, tree)
             }
-            some_source(count, sources, tree)
-        }
-        Operation::Fetched {
-            name,
-            file,
-            unpack,
-            to,
-        } => {
+        },
+        Resolved::Fetched { name, file, unpack } => {
             let content = Content::File(file.path.clone());
             if *unpack && planner.unpack(content.clone(), &mut NoContents, to, cancel)? {
                 return Ok(());
@@ -146,21 +109,16 @@ fn apply(
             };
             planner.file(name, fresh, to)
         }
-        Operation::Checkout { directory, to } => {
+        Resolved::Checkout(directory) => {
             let here = Checkout::default();
             let no_rules = IgnoreFiles::none();
             let checkout = ContextTree::open(directory, &here, no_rules, &[], planner.now())?
                 .stopped_by(cancel);
             planner.copy_checkout(&checkout, to)
         }
-        Operation::Inline {
-            name,
-            text,
-            mode,
-            to,
-        } => planner.file(name, FreshFile::of(text.as_bytes(), *mode), to),
-        Operation::Directory { path, mode } => planner.made_directory(path, mode.as_ref()),
-        Operation::Symlink { path, target } => planner.symlink(path, target),
+        Resolved::Inline(Inline { name, text, mode }) => {
+            planner.file(name, FreshFile::of(text.as_bytes(), *mode), to)
+        }
     }
 }
 
@@ -224,40 +182,6 @@ fn hidden_match(tree: &dyn Tree, source: &str) -> Option<(Vec<u8>, String)> {
     Some((first, why))
 }
 
-/// The operations of a COPY with final values. `absolute` makes a destination absolute.
-pub fn of_copy(copy: &dockerfile::Copy, absolute: impl Fn(&str) -> String) -> Vec<Operation> {
-    let to = absolute(&copy.files.destination);
-    let sources: Vec<String> = copy.files.paths().map(str::to_string).collect();
-    let mut operations = Vec::new();
-    if !sources.is_empty() {
-        operations.push(match copy.parents {
-            true => Operation::Parents {
-                sources,
-                to: to.clone(),
-            },
-            false => Operation::Copy {
-                sources,
-                to: to.clone(),
-            },
-        });
-    }
-    operations.extend(inline(&copy.files, &to));
-    operations
-}
-
-/// Heredoc sources.
-pub fn inline(files: &dockerfile::Files, to: &str) -> Vec<Operation> {
-    files
-        .inline()
-        .map(|heredoc| Operation::Inline {
-            name: heredoc.name.clone(),
-            text: heredoc.text(),
-            mode: 0o644,
-            to: to.to_string(),
-        })
-        .collect()
-}
-
 /// The context files that a list of sources selects, for keys: directories with everything in them.
 ///
 /// # Errors
@@ -284,47 +208,4 @@ pub fn selected(
         }
     }
     Ok(nodes)
-}
-
-/// Where files come from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Origin {
-    Stage(usize),
-    Directory(PathBuf),
-}
-
-impl Origin {
-    pub fn stage(&self) -> Option<usize> {
-        match self {
-            Origin::Stage(number) => Some(*number),
-            Origin::Directory(_) => None,
-        }
-    }
-}
-
-/// A layer of files.
-pub struct FileWork {
-    /// Each with its owner as written.
-    pub steps: Vec<(FileStep, Option<String>)>,
-    /// `--from`; the context without one.
-    pub from: Option<Origin>,
-    pub link: bool,
-    /// What is downloaded first: the operation that stands in for it, by its place in `steps`.
-    pub downloads: Vec<(usize, Download)>,
-    /// The same for repositories.
-    pub checkouts: Vec<(usize, GitSource)>,
-    pub history: String,
-}
-
-impl FileWork {
-    pub fn own(steps: Vec<(FileStep, Option<String>)>, history: String) -> FileWork {
-        FileWork {
-            steps,
-            from: None,
-            link: false,
-            downloads: Vec::new(),
-            checkouts: Vec::new(),
-            history,
-        }
-    }
 }
