@@ -10,7 +10,9 @@ use super::output::print;
 use super::tools::isolation;
 use super::trust::open_store;
 use imgmake_build::worker::Worker;
-use imgmake_sandbox::{self as sandbox, Controller, Emulation, Probe, SyscallFilter, Tier};
+use imgmake_sandbox::{
+    self as sandbox, Controller, Emulation, IsolationMode, Probe, SyscallFilter,
+};
 
 pub fn doctor(global: &Global, environment: &Environment) -> Result<u8, Exit> {
     let path = environment.store(global)?;
@@ -28,7 +30,7 @@ pub fn doctor(global: &Global, environment: &Environment) -> Result<u8, Exit> {
     };
     let probes = sandbox::probe();
     let wanted = isolation(environment)?;
-    text.push_str(&tiers(&probes));
+    text.push_str(&isolation_modes(&probes));
     text.push_str(&choice(&probes, wanted));
     text.push_str(&layers(&Worker::new(store, wanted)));
     text.push_str(&limits());
@@ -37,40 +39,45 @@ pub fn doctor(global: &Global, environment: &Environment) -> Result<u8, Exit> {
     Ok(0)
 }
 
-fn tiers(probes: &[Probe]) -> String {
+fn isolation_modes(probes: &[Probe]) -> String {
     let mut text = String::from("\nRUN isolation, best first:\n");
     for probe in probes {
-        let tier = probe.tier;
+        let isolation = probe.isolation;
         let line = match &probe.works {
             Ok(()) => format!(
-                "  ✓ {tier}: {}\n      capabilities: {}\n      system calls: {}\n      \
+                "  ✓ {isolation}: {}\n      capabilities: {}\n      system calls: {}\n      \
                  devices: {}\n",
-                means(tier),
-                sandbox::capability_names(tier).join(" "),
-                filtered_by(tier),
-                devices_kept_by(tier),
+                means(isolation),
+                sandbox::capability_names(isolation).join(" "),
+                filtered_by(isolation),
+                devices_kept_by(isolation),
             ),
-            Err(no) => format!("  ✗ {tier}: {}\n      to get it: {}\n", no.why, no.remedy),
+            Err(no) => format!(
+                "  ✗ {isolation}: {}\n      to get it: {}\n",
+                no.why, no.remedy
+            ),
         };
         text.push_str(&line);
     }
     text
 }
 
-fn means(tier: Tier) -> &'static str {
-    match tier {
-        Tier::Root => "namespaces and overlay mounts of real root",
-        Tier::Rootless => "the same in a user namespace, with a range of ids",
-        Tier::SingleId => "a user namespace with one id; new files belong to root in the image",
-        Tier::Chroot => {
+fn means(isolation: IsolationMode) -> &'static str {
+    match isolation {
+        IsolationMode::Root => "namespaces and overlay mounts of real root",
+        IsolationMode::Rootless => "the same in a user namespace, with a range of ids",
+        IsolationMode::SingleId => {
+            "a user namespace with one id; new files belong to root in the image"
+        }
+        IsolationMode::Chroot => {
             "a directory of its own and nothing more; commands see the container's processes \
              and network"
         }
     }
 }
 
-fn filtered_by(tier: Tier) -> &'static str {
-    match sandbox::syscall_filter(tier) {
+fn filtered_by(isolation: IsolationMode) -> &'static str {
+    match sandbox::syscall_filter(isolation) {
         SyscallFilter::Own => "filtered, as container runtimes do by default",
         SyscallFilter::Containers => "filtered by the container's own profile",
         SyscallFilter::Missing => {
@@ -81,13 +88,15 @@ fn filtered_by(tier: Tier) -> &'static str {
 }
 
 /// What stands before the host's devices.
-fn devices_kept_by(tier: Tier) -> String {
-    let first = match tier {
-        Tier::Root => "every mount is nodev",
-        Tier::Rootless | Tier::SingleId => "no node can be made, and every mount is nodev",
-        Tier::Chroot => "no node can be made, and those of images are empty files",
+fn devices_kept_by(isolation: IsolationMode) -> String {
+    let first = match isolation {
+        IsolationMode::Root => "every mount is nodev",
+        IsolationMode::Rootless | IsolationMode::SingleId => {
+            "no node can be made, and every mount is nodev"
+        }
+        IsolationMode::Chroot => "no node can be made, and those of images are empty files",
     };
-    match sandbox::device_controller(tier) {
+    match sandbox::device_controller(isolation) {
         Ok(version) => {
             format!("{first}; the device controller of control groups (version {version}) too")
         }
@@ -95,11 +104,13 @@ fn devices_kept_by(tier: Tier) -> String {
     }
 }
 
-fn choice(probes: &[Probe], wanted: Option<Tier>) -> String {
-    let best = probes.iter().find(|p| p.works.is_ok()).map(|p| p.tier);
+fn choice(probes: &[Probe], wanted: Option<IsolationMode>) -> String {
+    let best = probes.iter().find(|p| p.works.is_ok()).map(|p| p.isolation);
     match (wanted, best) {
         (Some(wanted), best) => {
-            let works = probes.iter().any(|p| p.tier == wanted && p.works.is_ok());
+            let works = probes
+                .iter()
+                .any(|p| p.isolation == wanted && p.works.is_ok());
             let but = match best.filter(|best| *best < wanted) {
                 _ if !works => ", which does not work here: unset it, or see above".to_string(),
                 Some(best) => format!(", although {best} would work"),
@@ -121,8 +132,8 @@ fn layers(worker: &Worker) -> String {
         Ok(Err(why)) => format!(
             "RUN works in one directory per stage and looks for what changed, slower than with overlay mounts: {why}\n"
         ),
-        // Said above already, tier by tier.
-        Err(_) if worker.tier().is_err() => String::new(),
+        // Said above already, isolation mode by isolation mode.
+        Err(_) if worker.isolation().is_err() => String::new(),
         Err(error) => format!("The helper process cannot start: {error:#}\n"),
     }
 }

@@ -7,7 +7,7 @@ use super::{base_policy, shared_cache};
 use crate::targets::{Project, ToolOptions, Tools};
 use imgmake_event::{Cancel, Events};
 use imgmake_oci::store::Trust;
-use imgmake_sandbox::Tier;
+use imgmake_sandbox::IsolationMode;
 
 /// # Errors
 /// A secret, a key or a cache that the manifest names cannot be had.
@@ -36,15 +36,15 @@ pub fn tools(
 ///
 /// # Errors
 /// It names none.
-pub fn isolation(environment: &Environment) -> anyhow::Result<Option<Tier>> {
+pub fn isolation(environment: &Environment) -> anyhow::Result<Option<IsolationMode>> {
     Ok(match environment.get("IMGMAKE_ISOLATION") {
         None | Some("auto") => None,
-        Some("root") => Some(Tier::Root),
-        Some("rootless") => Some(Tier::Rootless),
-        Some("single-id") => Some(Tier::SingleId),
-        Some("chroot") => Some(Tier::Chroot),
+        Some("root") => Some(IsolationMode::Root),
+        Some("rootless") => Some(IsolationMode::Rootless),
+        Some("single-id") => Some(IsolationMode::SingleId),
+        Some("chroot") => Some(IsolationMode::Chroot),
         Some(other) => anyhow::bail!(
-            "IMGMAKE_ISOLATION={other} is no tier: expected root, rootless, single-id, chroot or auto"
+            "IMGMAKE_ISOLATION={other} is not an isolation mode: expected root, rootless, single-id, chroot or auto"
         ),
     })
 }

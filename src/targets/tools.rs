@@ -19,7 +19,7 @@ use imgmake_core::state::State;
 use imgmake_event::{Cancel, Events};
 use imgmake_oci::store::{Store, Trust};
 use imgmake_registry::{Client, ClientOptions};
-use imgmake_sandbox::Tier;
+use imgmake_sandbox::IsolationMode;
 
 /// What it means to a push that a registry will not move a tag.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,7 +34,7 @@ pub struct Tools {
     store_path: PathBuf,
     store_trust: Trust,
     client_options: ClientOptions,
-    isolation: Option<Tier>,
+    isolation: Option<IsolationMode>,
     pub events: Events,
     pub cancel: Cancel,
     pub immutable_tags: ImmutableTags,
@@ -57,7 +57,7 @@ pub struct ToolOptions {
     pub store_path: PathBuf,
     pub store_trust: Trust,
     /// How RUN is confined; probed when there is none.
-    pub isolation: Option<Tier>,
+    pub isolation: Option<IsolationMode>,
     pub caches: CacheSettings,
     pub bases: BasePolicy,
     /// The environment's variables.

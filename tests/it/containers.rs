@@ -86,12 +86,14 @@ fn outside() -> &'static [String; 2] {
 }
 
 #[track_caller]
-fn builds_as_outside(options: &[&str], tier: &str) {
+fn builds_as_outside(options: &[&str], isolation_mode: &str) {
     let directory = temporary();
     project(directory.path());
     let doctor = docker().run(directory.path(), options, &["imgmake", "doctor"]);
     assert!(
-        doctor.stdout.contains(&format!("RUN will use: {tier}")),
+        doctor
+            .stdout
+            .contains(&format!("RUN will use: {isolation_mode}")),
         "{}{}",
         doctor.stdout,
         doctor.stderr

@@ -38,9 +38,9 @@ fn root_uses_everything_there_is() {
 
 #[test]
 fn a_device_controller_that_root_can_use_is_named() {
-    use imgmake_sandbox::{Tier, device_controller};
+    use imgmake_sandbox::{IsolationMode, device_controller};
     let text = doctor(&Imgmake::new());
-    let expected = match device_controller(Tier::Root) {
+    let expected = match device_controller(IsolationMode::Root) {
         Ok(version) => format!("; the device controller of control groups (version {version}) too"),
         Err(why) => format!("; no device controller ({why})"),
     };
@@ -76,7 +76,7 @@ fn a_user_with_subordinate_ids_lacks_nothing() {
             "  ✗ root: this user is not root",
             "      devices: no node can be made, and every mount is nodev; no device controller \
              (the kernel lets nobody set it from a user namespace)\n",
-            "to get it: nothing is missing where a tier below works",
+            "to get it: nothing is missing where an isolation mode below works",
             "RUN will use: rootless, the best that works",
         ],
     );
@@ -125,7 +125,8 @@ fn a_setting_that_forbids_user_namespaces_is_named() {
 
 #[test]
 fn a_choice_by_hand_is_told_with_what_would_be_better() {
-    let chosen = |tier: &str| doctor(&Imgmake::new().with("IMGMAKE_ISOLATION", tier));
+    let chosen =
+        |isolation_mode: &str| doctor(&Imgmake::new().with("IMGMAKE_ISOLATION", isolation_mode));
     says(
         &chosen("chroot"),
         &[

@@ -14,7 +14,7 @@ use super::command::{FAILED, exit_code, run_command};
 use super::device_group::{self, Join};
 use super::plan::{Network, Plan};
 use super::system::{self, Forked};
-use super::{Tier, chrooted, mount, network};
+use super::{IsolationMode, chrooted, mount, network};
 
 /// Reads a plan from descriptor 0, carries it out and exits as its command does.
 /// A failure of the set-up is written back as text.
@@ -47,7 +47,7 @@ fn take_over() -> Result<(UnixStream, Plan, Option<Join>)> {
 }
 
 fn exec_plan(plan: &Plan, join: Option<&Join>, control: &UnixStream) -> Result<i32> {
-    if plan.tier == Tier::Chroot {
+    if plan.isolation == IsolationMode::Chroot {
         return chrooted::exec_plan(plan, join, control);
     }
     let mut flags =

@@ -12,7 +12,7 @@ use std::sync::{Arc, OnceLock};
 
 use rustix::fs::{Mode, OFlags};
 
-use super::Tier;
+use super::IsolationMode;
 use super::cgroup::{self, Controller, Member, Parent, Version};
 use super::plan::Plan;
 use super::system::{self, Forked};
@@ -52,7 +52,7 @@ impl DeviceGroup {
     /// # Errors
     /// The system does not let this process make one, or this command may open devices.
     pub(super) fn new(plan: &Plan, unified: Option<Arc<Member>>) -> io::Result<DeviceGroup> {
-        if plan.insecure || !can_be_set(plan.tier) {
+        if plan.insecure || !can_be_set(plan.isolation) {
             return Err(io::ErrorKind::Unsupported.into());
         }
         // This process stays where it is, as do the mounts.
@@ -84,13 +84,13 @@ impl DeviceGroup {
     }
 }
 
-/// Whether a command in `tier` is held by a device controller here, and by which version
+/// Whether a command in `isolation` is held by a device controller here, and by which version
 /// of control groups; for `imgmake doctor`.
 ///
 /// # Errors
 /// Why not.
-pub fn device_controller(tier: Tier) -> Result<u8, String> {
-    if !can_be_set(tier) {
+pub fn device_controller(isolation: IsolationMode) -> Result<u8, String> {
+    if !can_be_set(isolation) {
         return Err("the kernel lets nobody set it from a user namespace".to_string());
     }
     let parent = parent().ok_or("no control groups are mounted here")?;
@@ -104,8 +104,8 @@ pub fn device_controller(tier: Tier) -> Result<u8, String> {
 }
 
 /// Both versions ask for capabilities in the first user namespace.
-fn can_be_set(tier: Tier) -> bool {
-    matches!(tier, Tier::Root | Tier::Chroot)
+fn can_be_set(isolation: IsolationMode) -> bool {
+    matches!(isolation, IsolationMode::Root | IsolationMode::Chroot)
 }
 
 fn parent() -> Option<Parent> {

@@ -9,7 +9,7 @@ use rustix::mount::MountFlags;
 
 use super::bind::{bind, bind_over};
 use super::plan::{Network, Plan};
-use super::{Tier, system};
+use super::{IsolationMode, system};
 use imgmake_guard::confined::{descriptor_path, make, resolve};
 
 const NODES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
@@ -47,7 +47,7 @@ const READ_ONLY: [&str; 5] = [
 pub(super) fn mount_system(root: &OwnedFd, plan: &Plan) -> Result<()> {
     mount_proc(root)?;
     mount_sys(root, plan.network)?;
-    mount_dev(root, plan.tier).context("cannot set up /dev")?;
+    mount_dev(root, plan.isolation).context("cannot set up /dev")?;
     if !plan.insecure {
         for path in MASKED {
             mask(root, Path::new(path)).with_context(|| format!("cannot hide {path}"))?;
@@ -103,7 +103,7 @@ fn mount_sys(root: &OwnedFd, network: Network) -> Result<()> {
     Ok(())
 }
 
-fn mount_dev(root: &OwnedFd, tier: Tier) -> Result<()> {
+fn mount_dev(root: &OwnedFd, isolation: IsolationMode) -> Result<()> {
     // Nodes that a command makes here open nothing; those below are mounts of their own.
     mount_new(root, "/dev", "tmpfs", restricted(), "mode=755,size=64k")?;
     let dev = resolve(root, Path::new("/dev"))?
@@ -127,7 +127,11 @@ fn mount_dev(root: &OwnedFd, tier: Tier) -> Result<()> {
     for name in ["pts", "shm", "mqueue"] {
         rustix::fs::mkdirat(&dev, name, Mode::from(0o755))?;
     }
-    let tty_group = if tier == Tier::SingleId { "" } else { ",gid=5" };
+    let tty_group = if isolation == IsolationMode::SingleId {
+        ""
+    } else {
+        ",gid=5"
+    };
     let options = format!("newinstance,ptmxmode=0666,mode=0620{tty_group}");
     // Terminals are devices: the one file system here that has to open them. Nobody can
     // make nodes in it.

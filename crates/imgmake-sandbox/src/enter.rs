@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use rustix::mount::{MountPropagationFlags, OpenTreeFlags};
 use rustix::thread::UnshareFlags;
 
-use super::{OverlayXattrs, Tier, system};
+use super::{IsolationMode, OverlayXattrs, system};
 
 /// What the helper found once inside.
 #[derive(Clone, Copy, Debug)]
@@ -18,21 +18,21 @@ pub struct Inside {
     pub devices: bool,
 }
 
-/// Takes this process, which has one thread, into the namespaces of `tier`. In the
-/// rootless tier `ask_for_ids` has the parent apply the id maps.
+/// Takes this process, which has one thread, into the namespaces of `isolation`. In the
+/// rootless isolation mode `ask_for_ids` has the parent apply the id maps.
 ///
 /// # Errors
 /// What the system refuses.
-pub fn enter(tier: Tier, ask_for_ids: impl FnOnce() -> Result<()>) -> Result<Inside> {
-    match tier {
-        Tier::Chroot => return Ok(inside()),
-        Tier::Root => {}
-        Tier::Rootless => {
+pub fn enter(isolation: IsolationMode, ask_for_ids: impl FnOnce() -> Result<()>) -> Result<Inside> {
+    match isolation {
+        IsolationMode::Chroot => return Ok(inside()),
+        IsolationMode::Root => {}
+        IsolationMode::Rootless => {
             system::unshare(UnshareFlags::NEWUSER).context("cannot make a user namespace")?;
             ask_for_ids()?;
             become_root(Groups::Clear)?;
         }
-        Tier::SingleId => {
+        IsolationMode::SingleId => {
             let uid = rustix::process::geteuid().as_raw();
             let gid = rustix::process::getegid().as_raw();
             system::unshare(UnshareFlags::NEWUSER).context("cannot make a user namespace")?;

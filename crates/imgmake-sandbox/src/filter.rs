@@ -1,5 +1,5 @@
 //! The system call filter: what container runtimes allow by default (moby's profile
-//! for Docker's default capabilities), and the answers of the single-id tier.
+//! for Docker's default capabilities), and the answers of the single-id isolation mode.
 
 use std::collections::BTreeMap;
 use std::io;

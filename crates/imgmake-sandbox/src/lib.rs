@@ -70,7 +70,7 @@ pub const ARGV0: &str = "imgmake-sandbox";
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
 )]
-pub enum Tier {
+pub enum IsolationMode {
     /// Real root with CAP_SYS_ADMIN.
     Root,
     /// A user namespace with ranges of ids from `newuidmap`.
@@ -81,35 +81,40 @@ pub enum Tier {
     Chroot,
 }
 
-impl Tier {
-    pub const ALL: [Tier; 4] = [Tier::Root, Tier::Rootless, Tier::SingleId, Tier::Chroot];
+impl IsolationMode {
+    pub const ALL: [IsolationMode; 4] = [
+        IsolationMode::Root,
+        IsolationMode::Rootless,
+        IsolationMode::SingleId,
+        IsolationMode::Chroot,
+    ];
 
     /// The name that `IMGMAKE_ISOLATION` and the log use.
     pub fn name(self) -> &'static str {
         match self {
-            Tier::Root => "root",
-            Tier::Rootless => "rootless",
-            Tier::SingleId => "single-id",
-            Tier::Chroot => "chroot",
+            IsolationMode::Root => "root",
+            IsolationMode::Rootless => "rootless",
+            IsolationMode::SingleId => "single-id",
+            IsolationMode::Chroot => "chroot",
         }
     }
 }
 
-impl std::fmt::Display for Tier {
+impl std::fmt::Display for IsolationMode {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.name())
     }
 }
 
-impl std::str::FromStr for Tier {
+impl std::str::FromStr for IsolationMode {
     type Err = String;
 
-    fn from_str(text: &str) -> Result<Tier, String> {
-        Tier::ALL
+    fn from_str(text: &str) -> Result<IsolationMode, String> {
+        IsolationMode::ALL
             .into_iter()
-            .find(|tier| tier.name() == text)
+            .find(|isolation| isolation.name() == text)
             .ok_or_else(|| {
-                format!("`{text}` is no isolation: expected root, rootless, single-id or chroot")
+                format!("`{text}` is not an isolation mode: expected root, rootless, single-id or chroot")
             })
     }
 }

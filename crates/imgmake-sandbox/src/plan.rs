@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use super::{OverlayXattrs, Tier};
+use super::{IsolationMode, OverlayXattrs};
 
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct Plan {
-    pub tier: Tier,
+    pub isolation: IsolationMode,
     pub root: Root,
     /// An empty directory for mount points, this plan's alone.
     pub scratch: PathBuf,

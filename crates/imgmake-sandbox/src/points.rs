@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use rustix::fs::FileType;
 
-use super::Tier;
+use super::IsolationMode;
 use super::plan::{MountKind, Plan, Root};
 use super::stub::Wanted;
 use imgmake_guard::confined::{Held, keeping_time, make, open_beneath, open_root, resolve};
@@ -74,8 +74,8 @@ pub(super) fn mount_points(plan: &Plan) -> Result<Vec<Wanted>> {
         path: path.into(),
         kind: FileType::Directory,
     };
-    let mut wanted: Vec<Wanted> = match plan.tier {
-        Tier::Chroot => chroot_device_points(),
+    let mut wanted: Vec<Wanted> = match plan.isolation {
+        IsolationMode::Chroot => chroot_device_points(),
         _ => ["proc", "sys", "dev"].map(directory).into(),
     };
     for mount in &plan.mounts {

@@ -4,7 +4,7 @@
 use rustix::thread::CapabilitySet;
 use seccompiler::sock_filter;
 
-use super::{Tier, filter, system};
+use super::{IsolationMode, filter, system};
 
 /// Docker's default capabilities.
 const DOCKERS: CapabilitySet = CapabilitySet::CHOWN
@@ -30,18 +30,20 @@ const NOT_IN_CHROOT: CapabilitySet = CapabilitySet::MKNOD
     .union(CapabilitySet::NET_RAW);
 
 /// The most that a RUN of root has.
-pub(super) fn capabilities(tier: Tier) -> CapabilitySet {
-    match tier {
-        Tier::Root | Tier::Rootless | Tier::SingleId => DOCKERS,
-        Tier::Chroot => DOCKERS - NOT_IN_CHROOT,
+pub(super) fn capabilities(isolation: IsolationMode) -> CapabilitySet {
+    match isolation {
+        IsolationMode::Root | IsolationMode::Rootless | IsolationMode::SingleId => DOCKERS,
+        IsolationMode::Chroot => DOCKERS - NOT_IN_CHROOT,
     }
 }
 
 /// The names of the capabilities that a RUN of root has here, in the kernel's order,
 /// without `CAP_`. In a user namespace they hold for what belongs to it.
-pub fn capability_names(tier: Tier) -> Vec<&'static str> {
-    let mut kept = capabilities(tier);
-    if let (Tier::Root | Tier::Chroot, Ok(own)) = (tier, rustix::thread::capabilities(None)) {
+pub fn capability_names(isolation: IsolationMode) -> Vec<&'static str> {
+    let mut kept = capabilities(isolation);
+    if let (IsolationMode::Root | IsolationMode::Chroot, Ok(own)) =
+        (isolation, rustix::thread::capabilities(None))
+    {
         kept &= own.permitted;
     }
     kept.iter_names().map(|(name, _)| name).collect()
@@ -59,8 +61,8 @@ pub enum SyscallFilter {
     Missing,
 }
 
-pub fn syscall_filter(tier: Tier) -> SyscallFilter {
-    if tier != Tier::Chroot || can_load_filter() {
+pub fn syscall_filter(isolation: IsolationMode) -> SyscallFilter {
+    if isolation != IsolationMode::Chroot || can_load_filter() {
         return SyscallFilter::Own;
     }
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
@@ -88,9 +90,9 @@ mod tests {
 
     #[test]
     fn a_run_has_dockers_capabilities_and_in_chroot_none_that_lead_out() {
-        assert_eq!(capabilities(Tier::Root).bits(), 0xa804_25fb);
-        let dropped = capabilities(Tier::Root) - capabilities(Tier::Chroot);
+        assert_eq!(capabilities(IsolationMode::Root).bits(), 0xa804_25fb);
+        let dropped = capabilities(IsolationMode::Root) - capabilities(IsolationMode::Chroot);
         assert_eq!(dropped, NOT_IN_CHROOT);
-        assert!(capabilities(Tier::Chroot).contains(CapabilitySet::SETFCAP));
+        assert!(capabilities(IsolationMode::Chroot).contains(CapabilitySet::SETFCAP));
     }
 }

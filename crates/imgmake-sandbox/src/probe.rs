@@ -1,17 +1,17 @@
-//! Which tiers work here, tried in a short-lived child each.
+//! Which isolation modes work here, tried in a short-lived child each.
 
 use rustix::mount::MountPropagationFlags;
 use rustix::thread::UnshareFlags;
 
-use super::{IdMaps, Tier, system};
+use super::{IdMaps, IsolationMode, system};
 
 #[derive(Clone, Debug)]
 pub struct Probe {
-    pub tier: Tier,
+    pub isolation: IsolationMode,
     pub works: Result<(), Refusal>,
 }
 
-/// Why a tier does not work here, and what would have to change.
+/// Why an isolation mode does not work here, and what would have to change.
 #[derive(Clone, Debug)]
 pub struct Refusal {
     pub why: String,
@@ -27,27 +27,27 @@ impl Refusal {
     }
 }
 
-/// Every tier, strongest first, for `imgmake doctor`.
+/// Every isolation mode, strongest first, for `imgmake doctor`.
 pub fn probe() -> Vec<Probe> {
-    Tier::ALL
+    IsolationMode::ALL
         .into_iter()
-        .map(|tier| Probe {
-            tier,
-            works: try_tier(tier),
+        .map(|isolation| Probe {
+            isolation,
+            works: try_isolation_mode(isolation),
         })
         .collect()
 }
 
-/// The tier that RUN uses: the strongest that works.
+/// The isolation mode that RUN uses: the strongest that works.
 ///
 /// # Errors
 /// None does; the message has each one's reason.
-pub fn first_working() -> Result<Tier, String> {
+pub fn first_working() -> Result<IsolationMode, String> {
     let mut reasons = Vec::new();
-    for tier in Tier::ALL {
-        match try_tier(tier) {
-            Ok(()) => return Ok(tier),
-            Err(refusal) => reasons.push(format!("{tier}: {}", refusal.why)),
+    for isolation in IsolationMode::ALL {
+        match try_isolation_mode(isolation) {
+            Ok(()) => return Ok(isolation),
+            Err(refusal) => reasons.push(format!("{isolation}: {}", refusal.why)),
         }
     }
     Err(format!(
@@ -56,25 +56,25 @@ pub fn first_working() -> Result<Tier, String> {
     ))
 }
 
-fn try_tier(tier: Tier) -> Result<(), Refusal> {
+fn try_isolation_mode(isolation: IsolationMode) -> Result<(), Refusal> {
     let is_root = rustix::process::geteuid().is_root();
-    match tier {
-        Tier::Root if !is_root => Err(Refusal::new(
+    match isolation {
+        IsolationMode::Root if !is_root => Err(Refusal::new(
             "this user is not root",
-            "nothing is missing where a tier below works: they build the same images",
+            "nothing is missing where an isolation mode below works: they build the same images",
         )),
-        Tier::Root => try_unshare(UnshareFlags::empty()),
-        Tier::Rootless => {
+        IsolationMode::Root => try_unshare(UnshareFlags::empty()),
+        IsolationMode::Rootless => {
             let maps = IdMaps::of_this_user();
             maps.map_err(|error| Refusal::new(format!("{error:#}"), subordinate_ids()))?;
             try_unshare(UnshareFlags::NEWUSER)
         }
-        Tier::SingleId => try_unshare(UnshareFlags::NEWUSER),
-        Tier::Chroot if !is_root => Err(Refusal::new(
+        IsolationMode::SingleId => try_unshare(UnshareFlags::NEWUSER),
+        IsolationMode::Chroot if !is_root => Err(Refusal::new(
             "this user is not root",
             "in a container: run it as root (Docker: `--user 0`; Kubernetes: `runAsUser: 0`)",
         )),
-        Tier::Chroot => {
+        IsolationMode::Chroot => {
             let sets = rustix::thread::capabilities(None);
             let may = |sets: rustix::thread::CapabilitySets| {
                 sets.effective

@@ -7,27 +7,27 @@ use rustix::thread::{CapabilitySet, CapabilitySets, UnshareFlags};
 
 use super::plan::{Network, Plan};
 use super::user::Identity;
-use super::{Tier, filter, privileges, system};
+use super::{IsolationMode, filter, privileges, system};
 
 /// Filter, ids, capabilities. The filter comes first: without `no_new_privs` loading
 /// it needs a capability that the command does not get.
 pub(super) fn restrict(plan: &Plan, identity: &Identity) -> Result<()> {
-    if plan.tier == Tier::Chroot {
+    if plan.isolation == IsolationMode::Chroot {
         return restrict_in_chroot(identity);
     }
-    if plan.tier == Tier::SingleId {
+    if plan.isolation == IsolationMode::SingleId {
         become_single(identity)?;
     }
     if !plan.insecure {
         filter::load_default().context("cannot load the system call filter")?;
-        let mut keep = privileges::capabilities(plan.tier);
+        let mut keep = privileges::capabilities(plan.isolation);
         if plan.network == Network::Isolated {
             // Packets of its own making would pass the routes.
             keep -= CapabilitySet::NET_RAW;
         }
         drop_capabilities(keep)?;
     }
-    if plan.tier == Tier::SingleId {
+    if plan.isolation == IsolationMode::SingleId {
         if identity.uid != 0 {
             set_capabilities(CapabilitySet::empty())?;
         }
@@ -44,7 +44,7 @@ fn restrict_in_chroot(identity: &Identity) -> Result<()> {
         Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {}
         done => done.context("cannot load the system call filter")?,
     }
-    drop_capabilities(privileges::capabilities(Tier::Chroot))?;
+    drop_capabilities(privileges::capabilities(IsolationMode::Chroot))?;
     switch_user(identity)?;
     // The change of ids has made the kernel forget it.
     Ok(system::die_with_parent()?)

@@ -16,7 +16,7 @@ use super::device_group::DeviceGroup;
 use super::limits::Limits;
 use super::network::{self, Connected};
 use super::watch::{Watch, Watching};
-use super::{ARGV0, Network, Plan, Tier};
+use super::{ARGV0, IsolationMode, Network, Plan};
 
 /// A plan that is being carried out. Dropping it kills everything.
 pub struct Running {
@@ -103,7 +103,7 @@ impl Running {
     fn begin(&mut self, length: u32, encoded: &[u8], plan: &Plan, pid: Pid) -> Result<()> {
         self.control.write_all(&length.to_le_bytes())?;
         self.control.write_all(encoded)?;
-        if plan.network == Network::Isolated && plan.tier != Tier::Chroot {
+        if plan.network == Network::Isolated && plan.isolation != IsolationMode::Chroot {
             self.network = Some(network::connect(pid)?);
         }
         Ok(())

@@ -13,7 +13,7 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::Pid;
 use rustix::thread::LinkNameSpaceType;
 
-use super::Tier;
+use super::IsolationMode;
 use super::cgroup::{Cgroup, Controller, Member};
 use super::limits::{Exceeded, Limit, Limits};
 use super::plan::{MountKind, Plan, Root};
@@ -40,7 +40,7 @@ fn writable_directories(plan: &Plan) -> Vec<PathBuf> {
 /// A command that has limits, before it begins.
 pub(super) struct Watch {
     limits: Limits,
-    tier: Tier,
+    isolation: IsolationMode,
     group: Cgroup,
     trees: Option<Trees>,
 }
@@ -54,7 +54,7 @@ impl Watch {
     /// # Errors
     /// A limit that cannot be enforced here.
     pub(super) fn new(plan: &Plan, limits: &Limits, setup: Pid) -> Result<Watch> {
-        let mut group = Cgroup::new(limits, own_processes(plan.tier));
+        let mut group = Cgroup::new(limits, own_processes(plan.isolation));
         group.join(setup);
         let trees = match limits.disk {
             Some(_) => Some(Trees::open(&writable_directories(plan))?),
@@ -63,7 +63,7 @@ impl Watch {
         Processes::below(setup)?;
         Ok(Watch {
             limits: *limits,
-            tier: plan.tier,
+            isolation: plan.isolation,
             group,
             trees,
         })
@@ -86,9 +86,9 @@ impl Watch {
         };
         let mut observer = Observer {
             deadline: self.limits.time.map(|time| Instant::now() + time),
-            own: own_processes(self.tier) - 1,
-            segments_before: match self.tier {
-                Tier::Chroot => usage::shared_segments(),
+            own: own_processes(self.isolation) - 1,
+            segments_before: match self.isolation {
+                IsolationMode::Chroot => usage::shared_segments(),
                 _ => 0,
             },
             swap: usage::can_swap(),
@@ -127,9 +127,9 @@ impl Watching {
 }
 
 /// The set-up process, and the init where there is one.
-fn own_processes(tier: Tier) -> u64 {
-    match tier {
-        Tier::Chroot => 1,
+fn own_processes(isolation: IsolationMode) -> u64 {
+    match isolation {
+        IsolationMode::Chroot => 1,
         _ => 2,
     }
 }
@@ -284,7 +284,7 @@ impl Observer {
     /// Bytes in memory files of every kind; bytes of deleted files on disk.
     fn files(&mut self, processes: &Processes) -> (u64, u64) {
         let (memory, disk) = processes.deleted_files();
-        if self.watch.tier == Tier::Chroot {
+        if self.watch.isolation == IsolationMode::Chroot {
             let segments = usage::shared_segments().saturating_sub(self.segments_before);
             return (memory + segments, disk);
         }
@@ -324,7 +324,7 @@ impl Observer {
         loop {
             // No pid namespace ends them all at once: whatever they start meanwhile is
             // killed in the next round.
-            if self.watch.tier == Tier::Chroot
+            if self.watch.isolation == IsolationMode::Chroot
                 && let Ok(processes) = Processes::below(self.setup)
             {
                 processes.kill(self.setup);

@@ -12,13 +12,13 @@ use std::sync::OnceLock;
 
 use imgmake_build::worker::{Network, RunRequest};
 use imgmake_oci::layer::Entry;
-use imgmake_sandbox::Tier;
+use imgmake_sandbox::IsolationMode;
 
 use crate::ground::docker::docker;
 use crate::ground::images::{self, bases};
 use crate::ground::imgmake::{Imgmake, User};
 use crate::ground::{kept, run, temporary, write};
-use crate::sandbox::{Ground, tier};
+use crate::sandbox::{Ground, isolation_mode};
 
 /// Names the probe to tests that run as another user.
 pub const PROBE: &str = "IMGMAKE_TEST_PROBE";
@@ -66,11 +66,11 @@ fn allowed(setting: Setting) -> BTreeSet<&'static str> {
 }
 
 fn setting() -> Setting {
-    match tier() {
-        Tier::Root => Setting::Root,
-        Tier::Rootless => Setting::Rootless,
-        Tier::SingleId => Setting::SingleId,
-        Tier::Chroot => Setting::ChrootAlone,
+    match isolation_mode() {
+        IsolationMode::Root => Setting::Root,
+        IsolationMode::Rootless => Setting::Rootless,
+        IsolationMode::SingleId => Setting::SingleId,
+        IsolationMode::Chroot => Setting::ChrootAlone,
     }
 }
 
@@ -202,7 +202,7 @@ fn a_run_is_refused_everything_that_its_isolation_mode_does_not_name() {
 
 #[test]
 fn a_network_of_its_own_has_nothing_of_the_hosts() {
-    if tier() == Tier::Chroot {
+    if isolation_mode() == IsolationMode::Chroot {
         return;
     }
     let ground = Ground::new();
@@ -223,7 +223,7 @@ fn a_network_of_its_own_has_nothing_of_the_hosts() {
 
 #[test]
 fn root_isolation_in_a_container_keeps_what_it_keeps_elsewhere() {
-    if tier() != Tier::Root {
+    if isolation_mode() != IsolationMode::Root {
         return;
     }
     let work = temporary();
@@ -242,7 +242,7 @@ fn root_isolation_in_a_container_keeps_what_it_keeps_elsewhere() {
 
 #[test]
 fn what_dockers_containers_refuse_is_refused() {
-    if tier() != Tier::Root {
+    if isolation_mode() != IsolationMode::Root {
         return;
     }
     let work = temporary();
@@ -298,8 +298,8 @@ fn has_capabilities(status: &BTreeMap<&str, &str>, held: &str, bounding: &str) {
 #[test]
 fn a_run_has_the_capabilities_of_dockers_containers_at_most() {
     let ground = Ground::new();
-    let all = match tier() {
-        Tier::Chroot => IN_CHROOT,
+    let all = match isolation_mode() {
+        IsolationMode::Chroot => IN_CHROOT,
         _ => DOCKERS,
     };
     let asked = ["status".to_string()];
@@ -361,7 +361,7 @@ fn project(directory: &Path, steps: &str) {
 
 #[test]
 fn under_dockers_profile_a_run_has_that_profile_and_is_refused_the_same() {
-    if tier() != Tier::Root {
+    if isolation_mode() != IsolationMode::Root {
         return;
     }
     let work = temporary();
@@ -403,7 +403,7 @@ fn under_dockers_profile_a_run_has_that_profile_and_is_refused_the_same() {
 
 #[test]
 fn in_chroot_isolation_imgmakes_own_filter_is_loaded_where_it_may_be_and_missed_where_not() {
-    if tier() != Tier::Root {
+    if isolation_mode() != IsolationMode::Root {
         return;
     }
     let work = temporary();
@@ -464,7 +464,7 @@ fn privileges_were_gained(text: &str, effective: &str) {
 
 #[test]
 fn su_setuid_programs_and_file_capabilities_work() {
-    if tier() != Tier::Root {
+    if isolation_mode() != IsolationMode::Root {
         return;
     }
     let work = temporary();
@@ -487,7 +487,7 @@ fn su_setuid_programs_and_file_capabilities_work() {
 
 #[test]
 fn sudo_works() {
-    if tier() != Tier::Root {
+    if isolation_mode() != IsolationMode::Root {
         return;
     }
     let host = &images::with_sudo().host;
@@ -536,7 +536,7 @@ fn sudo_works() {
 
 #[test]
 fn credentials_of_the_container_cannot_be_reached_from_a_run() {
-    if tier() != Tier::Root {
+    if isolation_mode() != IsolationMode::Root {
         return;
     }
     let work = temporary();
@@ -606,7 +606,7 @@ fn credentials_of_the_container_cannot_be_reached_from_a_run() {
 
 #[test]
 fn a_dockerfile_gets_every_right_only_where_the_manifest_allows_it() {
-    if tier() != Tier::Root {
+    if isolation_mode() != IsolationMode::Root {
         return;
     }
     let work = temporary();

@@ -9,15 +9,15 @@
 //! image NAME FILE         epoch SECONDS           absent TEXT
 //! show times              show created
 //! differs how buildah differs, and who is right
-//! tier NAME why the image is another one there
-//! not-in TIER why it says nothing there
+//! isolation NAME why the image is another one there
+//! not-in NAME why it says nothing there
 //! ```
 //!
 //! `absent` is a text that must be in no layer, config or manifest. `image` builds
 //! another file of the case first, with an annotation and a time of its own, and
 //! calls the result NAME. A `web.sh` makes what a server on loopback shows below the
-//! argument `WEB`. In a `tier` the image is the one of `expected.NAME.txt`; a case is
-//! not built in a tier in which its image depends on the machine.
+//! argument `WEB`. With `isolation` the image there is the one of `expected.NAME.txt`; a case is
+//! not built in an isolation mode in which its image depends on the machine.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -48,9 +48,9 @@ pub struct Request {
     pub created: bool,
     pub absent: Vec<String>,
     pub differs: Option<String>,
-    /// Tier to reason.
-    pub tiers: BTreeMap<String, String>,
-    /// The same, of tiers in which the case says nothing.
+    /// Isolation mode to reason.
+    pub isolation_modes: BTreeMap<String, String>,
+    /// The same, of isolation modes in which the case says nothing.
     pub not_in: BTreeMap<String, String>,
 }
 
@@ -155,7 +155,7 @@ impl Request {
                 "show" if rest == "created" => request.created = true,
                 "absent" => request.absent.push(rest.into()),
                 "differs" => request.differs = Some(rest.into()),
-                "tier" => request.tiers.extend([pair(' ')]),
+                "isolation" => request.isolation_modes.extend([pair(' ')]),
                 "not-in" => request.not_in.extend([pair(' ')]),
                 other => panic!("a request knows no `{other}`"),
             }

@@ -13,10 +13,10 @@
 //! does; a case in which it does not carries a `differs` line that says how.
 
 mod case;
+mod isolation_modes;
 mod peer;
 mod rules;
 mod text;
-mod tiers;
 mod workshop;
 
 use std::path::Path;

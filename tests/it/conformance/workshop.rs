@@ -15,7 +15,7 @@ use imgmake_oci::image::Descriptor;
 use imgmake_oci::layer::Compression;
 use imgmake_oci::store::Store;
 use imgmake_registry::{Client, ClientOptions};
-use imgmake_sandbox::Tier;
+use imgmake_sandbox::IsolationMode;
 
 use super::case::Case;
 use super::text::Image;
@@ -46,7 +46,7 @@ pub struct Place {
     pub program: PathBuf,
     /// A layout with the base.
     pub busybox: PathBuf,
-    pub tier: Option<Tier>,
+    pub isolation_mode: Option<IsolationMode>,
 }
 
 impl Workshop {
@@ -54,14 +54,15 @@ impl Workshop {
         Workshop::at(&Place {
             program: PathBuf::from(env!("CARGO_BIN_EXE_imgmake")),
             busybox: images::busybox(),
-            tier: None,
+            isolation_mode: None,
         })
     }
 
     pub fn at(place: &Place) -> Workshop {
         let directory = temporary();
         let store = Store::open(&directory.path().join("store")).unwrap();
-        let worker = Worker::new(store.clone(), place.tier).with_program(place.program.clone());
+        let worker =
+            Worker::new(store.clone(), place.isolation_mode).with_program(place.program.clone());
         let registry = Client::new(ClientOptions {
             hosts: Vec::new(),
             docker_config: None,

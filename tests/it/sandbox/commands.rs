@@ -1,9 +1,9 @@
 //! What a command sees, and what is heard of it.
 
 use imgmake_build::worker::{Network, RunMount, Sharing};
-use imgmake_sandbox::Tier;
+use imgmake_sandbox::IsolationMode;
 
-use super::{Ground, tier};
+use super::{Ground, isolation_mode};
 
 #[test]
 fn a_command_runs_and_its_lines_arrive() {
@@ -34,7 +34,7 @@ fn users_groups_and_home_come_from_the_image() {
     let ground = Ground::new();
     let mut request = ground.request("id -u; id -g; id -G; echo $HOME");
     request.user = "app".to_string();
-    let groups = if tier() == Tier::SingleId {
+    let groups = if isolation_mode() == IsolationMode::SingleId {
         "1000"
     } else {
         "1000 44"
@@ -62,7 +62,7 @@ fn the_environment_is_exactly_what_was_asked_for() {
         assert!(out.contains(line), "{line}: {out}");
     }
     assert!(!out.contains("CARGO"), "{out}");
-    if tier() != Tier::Chroot {
+    if isolation_mode() != IsolationMode::Chroot {
         assert!(out.ends_with("box\n"), "{out}");
     }
 }
@@ -94,7 +94,7 @@ fn without_network_there_is_loopback_alone() {
     let ground = Ground::new();
     let mut request = ground.request("cat /proc/net/dev | wc -l");
     request.network = Network::None;
-    if tier() == Tier::Chroot {
+    if isolation_mode() == IsolationMode::Chroot {
         assert!(ground.try_run(&request).is_err());
         return;
     }
@@ -121,7 +121,7 @@ fn several_steps_run_at_the_same_time() {
         }];
         request
     };
-    if tier() == Tier::Chroot {
+    if isolation_mode() == IsolationMode::Chroot {
         return;
     }
     let (a, b) = (step("a", "b"), step("b", "a"));

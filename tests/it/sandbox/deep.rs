@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use imgmake_build::worker::{RunMount, Sharing};
 use imgmake_oci::layer::Entry;
 use imgmake_oci::store::Keep;
-use imgmake_sandbox::Tier;
+use imgmake_sandbox::IsolationMode;
 
-use super::{Ground, tier};
+use super::{Ground, isolation_mode};
 
 /// Makes `$1` times thousand directories in each other, by names that are short enough
 /// for a shell: a thousand, into whose last the
@@ -88,7 +88,7 @@ fn a_cache_that_was_dug_deep_is_measured_and_collected() {
         seed: None,
     }];
     assert_eq!(ground.run(&request).exit, 0);
-    if tier() != Tier::Rootless {
+    if isolation_mode() != IsolationMode::Rootless {
         let usage = ground.store.usage();
         let cache = usage.folders.iter().find(|(name, ..)| *name == "cache");
         assert!(cache.unwrap().1 >= 100_000, "{usage:?}");

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use imgmake_build::worker::{RunMount, RunRequest, Sharing, TreeSource};
 use imgmake_event::Cancel;
 use imgmake_oci::layer::{Entry, EntryKind, LayerBlob, Timestamp};
-use imgmake_sandbox::Tier;
+use imgmake_sandbox::IsolationMode;
 
-use super::{Ground, tier};
+use super::{Ground, isolation_mode};
 use crate::ground::images::{self, bases};
 use crate::ground::imgmake::{Imgmake, User};
 use crate::ground::{run, temporary, write};
@@ -201,7 +201,7 @@ fn every_mount_of_a_run_is_nodev_but_single_nodes_and_terminals() {
     let ground = Ground::new();
     let mut request = ground.request("cat /proc/self/mountinfo");
     with_mounts(&ground, &mut request);
-    if tier() == Tier::Chroot {
+    if isolation_mode() == IsolationMode::Chroot {
         // Nothing is mounted, and nothing may be: there is not even a `/proc` to look at.
         request.argv[2] = "ls /proc; mount -t tmpfs t /tmp".to_string();
         let ran = ground.run(&request);
@@ -211,7 +211,7 @@ fn every_mount_of_a_run_is_nodev_but_single_nodes_and_terminals() {
     every_mount_is_nodev(&ground.run(&request).out);
     request.network = imgmake_build::worker::Network::None;
     every_mount_is_nodev(&ground.run(&request).out);
-    if tier() == Tier::Root {
+    if isolation_mode() == IsolationMode::Root {
         request.insecure = true;
         every_mount_is_nodev(&ground.run(&request).out);
     }
@@ -227,7 +227,7 @@ fn a_directory_in_place_of_an_overlay_is_nodev_too() {
         request.layers.push(ground.layer(&[(entry, b"")]));
     }
     with_mounts(&ground, &mut request);
-    if tier() == Tier::Chroot {
+    if isolation_mode() == IsolationMode::Chroot {
         return;
     }
     let ran = ground.run(&request);
@@ -274,8 +274,8 @@ fn no_node_opens_a_disk_of_the_host() {
     assert_eq!(ran.out, "ended\n", "{}", ran.err);
     // Real root may make nodes, as in a container of Docker's: the test has tried something.
     let made = ran.err.lines().filter(|l| l.starts_with("made ")).count();
-    match tier() {
-        Tier::Root => assert!(made >= 8, "{}", ran.err),
+    match isolation_mode() {
+        IsolationMode::Root => assert!(made >= 8, "{}", ran.err),
         _ => assert_eq!(made, 0, "{}", ran.err),
     }
     // The next step finds what the first left in a cache.
@@ -294,7 +294,7 @@ cd "$4" && echo $$ > "$1" && mknod node b $2 $3 && echo made
 fn a_commands_control_group_opens_no_disk_even_where_a_mount_would() {
     use imgmake_sandbox::device_controller;
     // Where the system has no device controller for this process there is no such layer.
-    if tier() != Tier::Root || device_controller(Tier::Root).is_err() {
+    if isolation_mode() != IsolationMode::Root || device_controller(IsolationMode::Root).is_err() {
         return;
     }
     let ground = Ground::new();
@@ -336,7 +336,10 @@ fn with_version_2_alone_a_command_begins_in_a_group_that_has_a_program() {
     const VERSION_1: &str = "/sys/fs/cgroup/devices";
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
     // Where both are there the first is used; a mount namespace of this test's own loses it.
-    if tier() != Tier::Root || !Path::new(VERSION_1).exists() || !mounts.contains(" - cgroup2 ") {
+    if isolation_mode() != IsolationMode::Root
+        || !Path::new(VERSION_1).exists()
+        || !mounts.contains(" - cgroup2 ")
+    {
         return;
     }
     let host = &bases().host;
@@ -419,12 +422,12 @@ fn only_root_isolation_unpacks_real_nodes() {
     let ground = Ground::new();
     let mut request = ground.request("test -b /disk && echo real; test -f /disk && echo file");
     request.layers.push(layer_of_nodes(&ground));
-    let expected = match tier() {
-        Tier::Root => "real\n",
+    let expected = match isolation_mode() {
+        IsolationMode::Root => "real\n",
         _ => "file\n",
     };
     assert_eq!(ground.run(&request).out, expected);
-    if tier() != Tier::Root && rustix::process::geteuid().is_root() {
+    if isolation_mode() != IsolationMode::Root && rustix::process::geteuid().is_root() {
         assert_eq!(nodes_below(&ground.dir.path().join("store")), 0);
     }
 }
@@ -484,7 +487,7 @@ fn what_a_command_does_to_a_node_is_recorded_of_the_node() {
 
 #[test]
 fn an_image_with_device_nodes_is_the_same_in_every_isolation_mode() {
-    if tier() != Tier::Root {
+    if isolation_mode() != IsolationMode::Root {
         return;
     }
     let host = &bases().host;

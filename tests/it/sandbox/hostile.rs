@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use imgmake_oci::layer::{Entry, LayerBlob};
-use imgmake_sandbox::Tier;
+use imgmake_sandbox::IsolationMode;
 
-use super::{Ground, tier};
+use super::{Ground, isolation_mode};
 use crate::ground::imgmake::Imgmake;
 use crate::ground::{temporary, write};
 
@@ -132,7 +132,7 @@ fn raw_layer(ground: &Ground, name: &str, kind: tar::EntryType, target: &str) ->
 
 #[test]
 fn a_context_that_changes_under_the_copy_gives_nothing_from_outside() {
-    if tier() != Tier::Root {
+    if isolation_mode() != IsolationMode::Root {
         return;
     }
     const SECRET: &str = "the-content-of-a-file-outside";
@@ -193,7 +193,7 @@ fn a_context_that_changes_under_the_copy_gives_nothing_from_outside() {
 
 #[test]
 fn a_command_is_confined() {
-    if tier() == Tier::Chroot {
+    if isolation_mode() == IsolationMode::Chroot {
         return;
     }
     let ground = Ground::new();

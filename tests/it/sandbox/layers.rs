@@ -5,9 +5,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 use imgmake_oci::layer::{Entry, EntryKind, Timestamp};
-use imgmake_sandbox::Tier;
+use imgmake_sandbox::IsolationMode;
 
-use super::{Ground, tier};
+use super::{Ground, isolation_mode};
 
 #[test]
 fn a_step_that_changes_nothing_gives_an_empty_layer() {
@@ -120,7 +120,7 @@ fn ownership_is_recorded() {
     let ran = ground.sh("echo x > /f && chown 1000:44 /f && mkdir /d && chown app /d");
     assert_eq!(ran.exit, 0, "{}", ran.err);
     let owner = |path: &str| (ran.entries[path].entry.uid, ran.entries[path].entry.gid);
-    if tier() == Tier::SingleId {
+    if isolation_mode() == IsolationMode::SingleId {
         assert_eq!(owner("f"), (0, 0));
     } else {
         assert_eq!((owner("f"), owner("d")), ((1000, 44), (1000, 0)));
@@ -200,7 +200,7 @@ fn device_nodes_and_capabilities_of_a_layer_survive() {
 
 #[test]
 fn trees_belong_to_whoever_the_ids_say() {
-    if tier() != Tier::Root {
+    if isolation_mode() != IsolationMode::Root {
         return;
     }
     let ground = Ground::new();

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use imgmake_build::worker::{RunMount, RunRequest, Sharing};
-use imgmake_sandbox::{Exceeded, Limit, Limits, Tier};
+use imgmake_sandbox::{Exceeded, IsolationMode, Limit, Limits};
 
 use super::ending::{anyone_runs, helper_of_this_test};
-use super::{Ground, tier};
+use super::{Ground, isolation_mode};
 
 const MEMORY: u64 = 48 << 20;
 const DISK: u64 = 20 << 20;
@@ -167,7 +167,7 @@ fn a_memory_hog_is_killed_by_the_limit_of_memory() {
 #[test]
 fn files_in_memory_are_memory() {
     let ground = Ground::new();
-    if tier() == Tier::Chroot {
+    if isolation_mode() == IsolationMode::Chroot {
         // There they are files on disk.
         return;
     }
@@ -287,7 +287,7 @@ fn a_killed_helper_leaves_a_group_that_the_next_one_removes() {
         .iter()
         .filter(|c| imgmake_sandbox::has_controller(**c).is_ok());
     // One more holds its devices.
-    let devices = imgmake_sandbox::device_controller(crate::sandbox::tier());
+    let devices = imgmake_sandbox::device_controller(crate::sandbox::isolation_mode());
     let version_2 = std::path::Path::new("/sys/fs/cgroup/cgroup.procs").exists();
     let expected = match version_2 {
         true => usize::from(expected.count() > 0 || devices.is_ok()),

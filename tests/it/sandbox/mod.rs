@@ -30,7 +30,7 @@ use imgmake_oci::layer::{
     Compression, Entry, Index, IndexEntry, LayerBlob, LayerWriter, Timestamp,
 };
 use imgmake_oci::store::Store;
-use imgmake_sandbox::Tier;
+use imgmake_sandbox::IsolationMode;
 
 use crate::adversary::command::{PROBE, probe_program};
 use crate::ground::addresses::{Addresses, Held};
@@ -67,12 +67,12 @@ fn program() -> PathBuf {
     copied.unwrap_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_imgmake")))
 }
 
-fn isolation() -> Option<Tier> {
+fn isolation() -> Option<IsolationMode> {
     std::env::var(ISOLATION).ok().map(|t| t.parse().unwrap())
 }
 
-pub fn tier() -> Tier {
-    isolation().unwrap_or(Tier::Root)
+pub fn isolation_mode() -> IsolationMode {
+    isolation().unwrap_or(IsolationMode::Root)
 }
 
 impl Ground {

@@ -4,9 +4,9 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use imgmake_build::worker::{RunMount, Sharing, TreeSource};
-use imgmake_sandbox::Tier;
+use imgmake_sandbox::IsolationMode;
 
-use super::{Ground, tier};
+use super::{Ground, isolation_mode};
 
 #[test]
 fn mount_points_leave_no_trace() {
@@ -158,7 +158,7 @@ fn a_locked_cache_has_one_user_at_a_time_and_a_private_one_is_each_ones_own() {
         let first = scope.spawn(|| ground.run(&a).exit);
         assert_eq!((ground.run(&b).exit, first.join().unwrap()), (0, 0));
     });
-    if tier() == Tier::Chroot {
+    if isolation_mode() == IsolationMode::Chroot {
         // Caches are renamed in and out there: one user at a time, whatever was asked.
         return;
     }

@@ -9,9 +9,9 @@ use std::sync::Arc;
 
 use imgmake_build::worker::{RunMount, RunRequest, Sharing, TreeSource};
 use imgmake_oci::layer::{Entry, LayerBlob};
-use imgmake_sandbox::Tier;
+use imgmake_sandbox::IsolationMode;
 
-use super::{Ground, Ran, tier};
+use super::{Ground, Ran, isolation_mode};
 
 /// Everything below a directory: kind, mode, owner, size, time, content.
 pub(super) fn listing(root: &Path) -> BTreeMap<PathBuf, String> {
@@ -102,7 +102,7 @@ fn fits(mount: &RunMount, layers: &[LayerBlob]) -> bool {
 }
 
 fn works_in_place(request: &RunRequest) -> bool {
-    tier() == Tier::Chroot || request.layers.len() > 400
+    isolation_mode() == IsolationMode::Chroot || request.layers.len() > 400
 }
 
 #[test]
@@ -176,7 +176,7 @@ fn what_a_command_puts_where_a_mount_was_is_taken_for_what_it_is() {
                     let ran = after(&ground, image, std::slice::from_ref(&mount), &script);
                     assert_eq!(ran.exit, 0, "{script}: {}", ran.err);
                     assert_eq!(listing(victim), before, "{script}");
-                    if tier() != Tier::Chroot && script.contains("mv /a /a2") {
+                    if isolation_mode() != IsolationMode::Chroot && script.contains("mv /a /a2") {
                         continue;
                     }
                     let held = ran.entries.values().filter_map(|e| e.content);
@@ -193,7 +193,10 @@ fn what_a_command_puts_where_a_mount_was_is_taken_for_what_it_is() {
             );
             assert_eq!(next.exit, 0, "{script}");
             // Elsewhere what stands there is the mount itself, and the link is in it.
-            assert!(tier() != Tier::Chroot || next.out.is_empty(), "{script}");
+            assert!(
+                isolation_mode() != IsolationMode::Chroot || next.out.is_empty(),
+                "{script}"
+            );
         }
     }
 }
@@ -213,7 +216,7 @@ fn a_parent_that_was_moved_into_a_cache_is_found_there() {
             after(&ground, image, &mounts, &script);
         }
         assert_eq!(listing(victim), before);
-        if tier() == Tier::Chroot {
+        if isolation_mode() == IsolationMode::Chroot {
             // Elsewhere the move is a copy, which the command was free to make.
             let found = after(
                 &ground,
@@ -231,7 +234,7 @@ fn a_secret_leaves_no_bytes_under_another_name() {
     let ground = Ground::new();
     let base = [ground.base.clone()];
     // On an overlay the last one is a copy, which the command is free to make.
-    let in_place = (tier() == Tier::Chroot).then_some("mv /run /run2");
+    let in_place = (isolation_mode() == IsolationMode::Chroot).then_some("mv /run /run2");
     for script in ["mv /run/s /x", "ln /run/s /x"].into_iter().chain(in_place) {
         let script = format!("({script}) 2>/dev/null; true");
         let ran = after(&ground, &base, &[secret("/run/s")], &script);
@@ -294,8 +297,8 @@ fn what_a_killed_run_left_behind_swapped_names_is_cleaned_up_inside_alone() {
             &[cache("/c")],
             "ls -A /c",
         );
-        match (which, tier()) {
-            ("helper", Tier::Chroot) => assert_eq!(next.out, "x\n"),
+        match (which, isolation_mode()) {
+            ("helper", IsolationMode::Chroot) => assert_eq!(next.out, "x\n"),
             _ => assert!(["x\n", ""].contains(&&*next.out), "{which}: {next:?}"),
         }
         assert_eq!(listing(&victim), before, "{which}");

@@ -8,9 +8,9 @@ use std::sync::atomic::Ordering;
 
 use imgmake_build::worker::{Network, RunRequest};
 use imgmake_event::Cancel;
-use imgmake_sandbox::Tier;
+use imgmake_sandbox::IsolationMode;
 
-use super::{Ground, isolation, tier};
+use super::{Ground, isolation, isolation_mode};
 use crate::ground::addresses::{Addresses, Held, serve};
 use crate::ground::run;
 
@@ -43,7 +43,7 @@ fn request(ground: &Ground, script: &str) -> RunRequest {
 
 #[test]
 fn a_network_that_ends_in_the_middle_of_a_run_is_not_the_commands_failure() {
-    if tier() == Tier::Chroot {
+    if isolation_mode() == IsolationMode::Chroot {
         return;
     }
     let ground = Arc::new(Ground::new());
@@ -98,7 +98,7 @@ fn a_network_that_ends_in_the_middle_of_a_run_is_not_the_commands_failure() {
 #[test]
 fn an_isolated_network_reaches_others_and_nothing_of_the_host() {
     let ground = Ground::new();
-    if tier() == Tier::Chroot {
+    if isolation_mode() == IsolationMode::Chroot {
         let error = ground.try_run(&request(&ground, "true")).unwrap_err();
         let text = format!("{error:#}");
         assert!(

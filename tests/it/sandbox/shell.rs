@@ -11,13 +11,13 @@ use std::thread::JoinHandle;
 
 use imgmake_build::worker::{RunMount, Terminal, Terminals, Worker};
 use imgmake_event::Cancel;
-use imgmake_sandbox::Tier;
+use imgmake_sandbox::IsolationMode;
 use rustix::fs::{Mode, OFlags};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
 use super::ending::files_with;
 use super::moved::{cache, listing, secret, tmpfs, victims};
-use super::{Ground, isolation, program, tier};
+use super::{Ground, isolation, isolation_mode, program};
 
 /// Somebody who types this as soon as there is a shell, and what was shown.
 struct Typist {
@@ -131,7 +131,8 @@ fn a_shell_after_names_were_swapped_sees_the_images_tree_and_leaves_the_hosts_al
                 assert_eq!(listing(victim), before, "{script}: {shown}");
                 assert!(!shown.contains("mine"), "{script}: {shown}");
                 // A cache that the command took away is not there for the shell, either.
-                let taken = tier() == Tier::Chroot && matches!(mount, RunMount::Cache { .. });
+                let taken = isolation_mode() == IsolationMode::Chroot
+                    && matches!(mount, RunMount::Cache { .. });
                 assert!(
                     shown.contains("=end42=") || (taken && said.contains("warning: no shell: ")),
                     "{script} {mount:?}: {shown}{said}"

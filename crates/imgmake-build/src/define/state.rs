@@ -4,7 +4,7 @@ use crate::define::config::Configuring;
 use crate::layer::ImageLayer;
 use imgmake_oci::image::Platform;
 use imgmake_oci::layer::{LayerBlob, View};
-use imgmake_sandbox::Tier;
+use imgmake_sandbox::IsolationMode;
 
 /// Whether steps of this stage end up in the image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,9 +34,9 @@ pub enum OwnershipClass {
 }
 
 impl OwnershipClass {
-    pub fn of(tier: Tier) -> OwnershipClass {
-        match tier {
-            Tier::SingleId => OwnershipClass::SingleId,
+    pub fn of(isolation: IsolationMode) -> OwnershipClass {
+        match isolation {
+            IsolationMode::SingleId => OwnershipClass::SingleId,
             _ => OwnershipClass::Full,
         }
     }

@@ -38,7 +38,7 @@ impl RunSteps<'_> {
     ) -> Result<StepOutcome> {
         let mut class = state
             .class
-            .max(OwnershipClass::of(self.engine.worker.tier()?));
+            .max(OwnershipClass::of(self.engine.worker.isolation()?));
         let mut shown: Vec<usize> = Vec::new();
         let prepared = {
             let mut mounted = |from: Option<&str>, source: &str| {

@@ -18,27 +18,27 @@ use super::shell::{ShellRequest, Terminals};
 use super::{RunOutcome, RunRequest, failed};
 use imgmake_event::{Cancel, Cancelled, Stream};
 use imgmake_oci::store::{Guard, Store};
-use imgmake_sandbox::{self as sandbox, IdMaps, Tier};
+use imgmake_sandbox::{self as sandbox, IdMaps, IsolationMode};
 
 /// Nothing is started before the first request.
 pub struct Worker {
     store: Store,
-    wanted: Option<Tier>,
+    wanted: Option<IsolationMode>,
     program: PathBuf,
     terminals: Option<Arc<dyn Terminals>>,
-    tier: OnceLock<Result<Tier, String>>,
+    isolation: OnceLock<Result<IsolationMode, String>>,
     connection: Mutex<Option<Arc<Connection>>>,
 }
 
 impl Worker {
-    /// `tier` is what the user insists on (`IMGMAKE_ISOLATION`).
-    pub fn new(store: Store, tier: Option<Tier>) -> Worker {
+    /// `isolation` is what the user insists on (`IMGMAKE_ISOLATION`).
+    pub fn new(store: Store, isolation: Option<IsolationMode>) -> Worker {
         Worker {
             store,
-            wanted: tier,
+            wanted: isolation,
             program: PathBuf::from("/proc/self/exe"),
             terminals: None,
-            tier: OnceLock::new(),
+            isolation: OnceLock::new(),
             connection: Mutex::new(None),
         }
     }
@@ -58,13 +58,13 @@ impl Worker {
         self
     }
 
-    /// The tier that RUN uses here, probed once.
+    /// The isolation mode that RUN uses here, probed once.
     ///
     /// # Errors
     /// Nothing works here; with the reason for each.
-    pub fn tier(&self) -> Result<Tier> {
-        let probed = self.tier.get_or_init(|| match self.wanted {
-            Some(tier) => Ok(tier),
+    pub fn isolation(&self) -> Result<IsolationMode> {
+        let probed = self.isolation.get_or_init(|| match self.wanted {
+            Some(isolation) => Ok(isolation),
             None => sandbox::first_working(),
         });
         probed.clone().map_err(anyhow::Error::msg)
@@ -189,7 +189,7 @@ impl Worker {
         {
             return Ok(connection.clone());
         }
-        let started = Connection::start(&self.program, &self.store, self.tier()?)?;
+        let started = Connection::start(&self.program, &self.store, self.isolation()?)?;
         Ok(current.insert(started).clone())
     }
 }
@@ -211,13 +211,13 @@ const LEAVING: Duration = Duration::from_secs(5);
 impl Connection {
     /// The thread that starts the helper is the one that reads from it: the kernel
     /// kills a helper when the thread that made it ends.
-    fn start(program: &Path, store: &Store, tier: Tier) -> Result<Arc<Connection>> {
+    fn start(program: &Path, store: &Store, isolation: IsolationMode) -> Result<Arc<Connection>> {
         let (report, reported) = crossbeam_channel::bounded(1);
         let (program, guard) = (program.to_path_buf(), store.guard());
         let store = store.root().to_path_buf();
         std::thread::Builder::new()
             .name("helper".to_string())
-            .spawn(move || match launch(&program, store, guard, tier) {
+            .spawn(move || match launch(&program, store, guard, isolation) {
                 Err(error) => drop(report.send(Err(error))),
                 Ok((mut child, socket)) => {
                     let (running, ended) = crossbeam_channel::bounded(0);
@@ -247,7 +247,7 @@ impl Connection {
         reported
             .recv()
             .context("the helper's thread ended")?
-            .with_context(|| format!("cannot start the helper process ({tier} isolation)"))
+            .with_context(|| format!("cannot start the helper process ({isolation} isolation)"))
     }
 
     fn is_alive(&self) -> bool {
@@ -315,16 +315,16 @@ fn launch(
     program: &Path,
     store: PathBuf,
     guard: Option<Guard>,
-    tier: Tier,
+    isolation: IsolationMode,
 ) -> Result<(Child, UnixStream)> {
-    let maps = match tier {
-        Tier::Rootless => Some(IdMaps::of_this_user()?),
+    let maps = match isolation {
+        IsolationMode::Rootless => Some(IdMaps::of_this_user()?),
         _ => None,
     };
     let hello = Hello {
         store,
-        tier,
-        id_map: id_map_name(tier, maps.as_ref()),
+        isolation,
+        id_map: id_map_name(isolation, maps.as_ref()),
         parent: std::process::id(),
         shared: guard.as_ref().map(|guard| guard.found_again),
     };
@@ -376,15 +376,15 @@ fn introduce(
     }
 }
 
-fn id_map_name(tier: Tier, maps: Option<&IdMaps>) -> String {
-    match (tier, maps) {
+fn id_map_name(isolation: IsolationMode, maps: Option<&IdMaps>) -> String {
+    match (isolation, maps) {
         (_, Some(maps)) => {
             let hash = blake3::hash(maps.fingerprint().as_bytes()).to_hex();
             format!("rootless-{}", &hash.as_str()[..12])
         }
-        (Tier::SingleId, _) => "single".to_string(),
+        (IsolationMode::SingleId, _) => "single".to_string(),
         // Trees and caches of the name `chroot` may hold device nodes.
-        (Tier::Chroot, _) => "chroot-2".to_string(),
-        (Tier::Root | Tier::Rootless, _) => "root".to_string(),
+        (IsolationMode::Chroot, _) => "chroot-2".to_string(),
+        (IsolationMode::Root | IsolationMode::Rootless, _) => "root".to_string(),
     }
 }

@@ -21,7 +21,7 @@ use imgmake_event::Cancel;
 use imgmake_guard::confined;
 use imgmake_guard::modes::{self, PRIVATE, VISIBLE};
 use imgmake_oci::store::describe_cache_mount;
-use imgmake_sandbox::{Mount, MountKind, PlanFile, Tier};
+use imgmake_sandbox::{IsolationMode, Mount, MountKind, PlanFile};
 
 /// Mounts, and what they need while they are in use.
 #[derive(Default)]
@@ -78,15 +78,15 @@ impl Prepared {
                 target,
                 writable,
             } => {
-                // Nothing can be mounted in the chroot tier: a copy, which takes writes.
-                let writes = if *writable && server.tier != Tier::Chroot {
+                // Nothing can be mounted in the chroot isolation mode: a copy, which takes writes.
+                let writes = if *writable && server.isolation != IsolationMode::Chroot {
                     Writes::Discarded
                 } else {
                     Writes::Refused
                 };
                 let asked = source;
                 let mut source = self.source(server, from, asked, writes)?;
-                if server.tier == Tier::Chroot {
+                if server.isolation == IsolationMode::Chroot {
                     let to = temporary.join(format!("bind-{number}"));
                     source = copied(&source, &to, server.trees.devices(), &self.cancel)
                         .with_context(|| format!("cannot copy {}", named(from, asked)))?;
@@ -106,7 +106,7 @@ impl Prepared {
                 let directory = cache.expect("every cache was locked").join("data");
                 if fs::symlink_metadata(&directory).is_err() {
                     let made = self.seeded(server, seed.as_ref(), temporary, number)?;
-                    own(&made, *mode, (*uid, *gid), server.tier)?;
+                    own(&made, *mode, (*uid, *gid), server.isolation)?;
                     fs::rename(&made, &directory).context("cannot make a cache")?;
                 }
                 let kind = MountKind::Bind {
@@ -129,7 +129,7 @@ impl Prepared {
                 uid,
                 gid,
             } => {
-                let (uid, gid) = ids_here((*uid, *gid), server.tier);
+                let (uid, gid) = ids_here((*uid, *gid), server.isolation);
                 let kind = MountKind::File(PlanFile {
                     bytes: bytes.clone(),
                     mode: *mode,
@@ -145,7 +145,7 @@ impl Prepared {
                 uid,
                 gid,
             } => {
-                let owner = ids_here((*uid, *gid), server.tier);
+                let owner = ids_here((*uid, *gid), server.isolation);
                 let name = format!("ssh-{number}");
                 let agent = Agent::forward(temporary, &name, socket, (*mode, owner.0, owner.1))?;
                 let source = agent.path().to_path_buf();
@@ -176,7 +176,9 @@ impl Prepared {
         match from {
             // Nobody else writes there.
             TreeSource::Layers(_) | TreeSource::Empty => Ok(view.join(resolved.path)),
-            TreeSource::Host { .. } if server.tier == Tier::Chroot => Ok(self.hold(found)),
+            TreeSource::Host { .. } if server.isolation == IsolationMode::Chroot => {
+                Ok(self.hold(found))
+            }
             TreeSource::Host { .. } => {
                 let view = View::pinned(server, &found, kind)?;
                 let path = view.path().to_path_buf();
@@ -275,7 +277,7 @@ impl Prepared {
         sharing: Sharing,
         task: &Task,
     ) -> Result<PathBuf> {
-        if server.tier == Tier::Chroot || sharing == Sharing::Locked {
+        if server.isolation == IsolationMode::Chroot || sharing == Sharing::Locked {
             let lock = open_lock(path)?;
             while lock.try_lock().is_err() {
                 task.cancel.check()?;
@@ -378,12 +380,16 @@ fn open_lock(cache: &Path) -> Result<File> {
 }
 
 /// With a single id everything belongs to it, whatever number it goes by.
-fn ids_here(ids: (u32, u32), tier: Tier) -> (u32, u32) {
-    if tier == Tier::SingleId { (0, 0) } else { ids }
+fn ids_here(ids: (u32, u32), isolation: IsolationMode) -> (u32, u32) {
+    if isolation == IsolationMode::SingleId {
+        (0, 0)
+    } else {
+        ids
+    }
 }
 
-fn own(path: &Path, mode: u32, ids: (u32, u32), tier: Tier) -> Result<()> {
-    let (uid, gid) = ids_here(ids, tier);
+fn own(path: &Path, mode: u32, ids: (u32, u32), isolation: IsolationMode) -> Result<()> {
+    let (uid, gid) = ids_here(ids, isolation);
     chown(path, Some(uid), Some(gid))
         .with_context(|| format!("cannot give a cache to {uid}:{gid}"))?;
     Ok(fs::set_permissions(path, PermissionsExt::from_mode(mode))?)

@@ -12,7 +12,7 @@ use super::request::RunRequest;
 use super::shell::ShellRequest;
 use imgmake_oci::layer::LayerBlob;
 use imgmake_oci::store::{Damaged, FoundAgain};
-use imgmake_sandbox::{Limit, Tier};
+use imgmake_sandbox::{IsolationMode, Limit};
 
 /// A re-executed imgmake with this name is a helper; its socket is descriptor 0.
 pub(super) const ARGV0: &str = "imgmake-worker";
@@ -23,8 +23,8 @@ pub(super) const ARGV0_INSIDE: &str = "imgmake-worker-inside";
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub(super) struct Hello {
     pub store: PathBuf,
-    pub tier: Tier,
-    /// Names the trees that are of use under this tier's ids.
+    pub isolation: IsolationMode,
+    /// Names the trees that are of use under this isolation mode's ids.
     pub id_map: String,
     pub parent: u32,
     /// Of a store that others write too; its key is asked for.

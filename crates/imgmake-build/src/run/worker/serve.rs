@@ -15,7 +15,7 @@ use imgmake_guard::confined::remove_tree;
 use imgmake_guard::mac::MacKey;
 use imgmake_guard::printable::{self, Colors};
 use imgmake_oci::store::{Guard, Store};
-use imgmake_sandbox::{self as sandbox, Exceeded, Tier};
+use imgmake_sandbox::{self as sandbox, Exceeded, IsolationMode};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stage {
@@ -89,7 +89,7 @@ fn serve(stage: Stage) -> Result<()> {
     let store = Store::attach(&hello.store, guard)?;
     let server = Arc::new(Server::new(&hello, store, &socket)?);
     send(&mut socket, &Start::Ready)?;
-    if server.tier == Tier::Chroot {
+    if server.isolation == IsolationMode::Chroot {
         sandbox::become_subreaper()?;
     }
     sweep(&server);
@@ -97,7 +97,7 @@ fn serve(stage: Stage) -> Result<()> {
 }
 
 fn enter(hello: &Hello, socket: &mut UnixStream) -> Result<()> {
-    sandbox::enter(hello.tier, || {
+    sandbox::enter(hello.isolation, || {
         send(socket, &Start::NeedsIds)?;
         receive::<()>(socket)?.context("the parent is gone")
     })?;
@@ -201,7 +201,7 @@ fn answer_one(server: &Arc<Server>, id: u64, request: Request, task: &Task) {
         // The working directory is this thread's own from here on: mounts name
         // directories relative to it. Where nothing can be mounted, containers'
         // seccomp profiles forbid even this.
-        if server.tier != Tier::Chroot {
+        if server.isolation != IsolationMode::Chroot {
             sandbox::own_working_directory().context("cannot separate a thread")?;
         }
         match request {
@@ -254,10 +254,10 @@ fn sweep(server: &Server) {
     if leftovers.is_empty() {
         return;
     }
-    let tier = server.tier;
+    let isolation = server.isolation;
     std::thread::spawn(move || {
         for left in leftovers {
-            if tier == Tier::Chroot {
+            if isolation == IsolationMode::Chroot {
                 sandbox::kill_rooted_in(&left);
             }
             drop(remove_tree(&left));

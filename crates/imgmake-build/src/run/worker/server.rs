@@ -13,12 +13,12 @@ use crate::rootfs::{Devices, Marks, Trees};
 use imgmake_event::Cancel;
 use imgmake_guard::confined::remove_tree;
 use imgmake_oci::store::Store;
-use imgmake_sandbox::{self as sandbox, OverlayXattrs, SyscallFilter, Tier};
+use imgmake_sandbox::{self as sandbox, IsolationMode, OverlayXattrs, SyscallFilter};
 
 /// Everything that requests share.
 pub(super) struct Server {
     pub store: Store,
-    pub tier: Tier,
+    pub isolation: IsolationMode,
     pub xattrs: OverlayXattrs,
     pub trees: Arc<Trees>,
     pub program: PathBuf,
@@ -93,9 +93,9 @@ impl Server {
     pub(super) fn new(hello: &Hello, store: Store, socket: &UnixStream) -> Result<Server> {
         let out = Arc::new(Mutex::new(socket.try_clone()?));
         let inside = sandbox::inside();
-        let id_map = match (hello.tier, inside.xattrs) {
+        let id_map = match (hello.isolation, inside.xattrs) {
             // Real root of a container's user namespace: other marks, other trees.
-            (Tier::Root, OverlayXattrs::User) => "root-nested".to_string(),
+            (IsolationMode::Root, OverlayXattrs::User) => "root-nested".to_string(),
             _ => hello.id_map.clone(),
         };
         let trees = Trees::new(
@@ -106,16 +106,16 @@ impl Server {
                 OverlayXattrs::User => Marks::User,
             },
             // In chroot isolation no mount is `nodev`.
-            if inside.devices && hello.tier == Tier::Root {
+            if inside.devices && hello.isolation == IsolationMode::Root {
                 Devices::Real
             } else {
                 Devices::Placeholders
             },
-            hello.tier == Tier::SingleId,
+            hello.isolation == IsolationMode::SingleId,
         );
         Ok(Server {
             store,
-            tier: hello.tier,
+            isolation: hello.isolation,
             xattrs: inside.xattrs,
             trees: Arc::new(trees),
             program: PathBuf::from("/proc/self/exe"),
@@ -130,7 +130,7 @@ impl Server {
     /// Says once that nothing stands before the system calls of a RUN.
     pub(super) fn tell_of_missing_filter(&self, lines: &Lines) {
         self.missing_filter.call_once(|| {
-            if sandbox::syscall_filter(self.tier) == SyscallFilter::Missing {
+            if sandbox::syscall_filter(self.isolation) == SyscallFilter::Missing {
                 lines.warn(
                     "no system call filter: this container has none (Docker: leave out \
                      `--security-opt seccomp=unconfined`; Kubernetes: `seccompProfile: {type: RuntimeDefault}`), \
@@ -147,7 +147,7 @@ impl Server {
 
     pub(super) fn probed_overlay(&self) -> &Result<(), String> {
         self.overlay.get_or_init(|| {
-            if self.tier == Tier::Chroot {
+            if self.isolation == IsolationMode::Chroot {
                 return Err("the chroot isolation cannot mount".to_string());
             }
             let probe = || -> Result<()> {
@@ -164,7 +164,12 @@ impl Server {
     /// Failure is no error yet: the step may not execute any, and if it does, it says more.
     pub(super) fn emulate(&self, architecture: &str) {
         // Elsewhere a registration would be everybody's.
-        if architecture.is_empty() || !matches!(self.tier, Tier::Rootless | Tier::SingleId) {
+        if architecture.is_empty()
+            || !matches!(
+                self.isolation,
+                IsolationMode::Rootless | IsolationMode::SingleId
+            )
+        {
             return;
         }
         let mut at = self.emulators.lock().expect("no registering panics");

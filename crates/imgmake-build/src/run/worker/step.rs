@@ -22,7 +22,7 @@ use imgmake_guard::confined::{open_beneath, open_root, remove_tree};
 use imgmake_guard::modes::{self, PRIVATE, VISIBLE};
 use imgmake_oci::layer::{LayerBlob, View};
 use imgmake_sandbox::{
-    self as sandbox, MadePoints, Mount, MountKind, Plan, PlanFile, Root, Running, Tier,
+    self as sandbox, IsolationMode, MadePoints, Mount, MountKind, Plan, PlanFile, Root, Running,
 };
 
 /// The step's directory in the store; removed whatever happens.
@@ -41,10 +41,10 @@ pub(super) fn run(
     task: &Task,
     lines: &Lines,
 ) -> Result<Answer> {
-    if request.insecure && server.tier != Tier::Root {
+    if request.insecure && server.isolation != IsolationMode::Root {
         bail!(
             "`RUN --security=insecure` needs real root, and this is {} isolation",
-            server.tier
+            server.isolation
         );
     }
     server.tell_of_missing_filter(lines);
@@ -73,7 +73,7 @@ pub(super) fn run(
     let running =
         rootfs::fork_exclusive(|| sandbox::start(&server.program, &plan, &request.limits))?;
     task.on_cancel(running.killer()?);
-    let exit = follow(running, lines, server.tier)?;
+    let exit = follow(running, lines, server.isolation)?;
     task.cancel.check()?;
     points.remove()?;
     if let (Some(shell), 1..) = (shell, exit) {
@@ -117,7 +117,7 @@ fn open_shell(server: &Server, plan: Plan, task: &Task, lines: &Lines) -> Result
         let running =
             rootfs::fork_exclusive(|| sandbox::start(&server.program, &plan, &unlimited))?;
         task.on_cancel(running.killer()?);
-        follow(running, lines, server.tier)
+        follow(running, lines, server.isolation)
     });
     if let Err(error) = opened {
         lines.warn(&format!("no shell: {error:#}"));
@@ -256,8 +256,8 @@ impl Changes {
         };
         let options = DiffOptions {
             changes,
-            owners: match server.tier {
-                Tier::SingleId => Owners::Squashed,
+            owners: match server.isolation {
+                IsolationMode::SingleId => Owners::Squashed,
                 _ => Owners::Kept,
             },
             compression: request.compression,
@@ -305,7 +305,7 @@ fn plan(
         ),
         file("/etc/hosts", names::hosts(request).as_bytes(), 0o644),
     ];
-    if server.tier == Tier::SingleId && changes.has_apt() {
+    if server.isolation == IsolationMode::SingleId && changes.has_apt() {
         // apt checks that it became `_apt`, which no answer of a filter can make true.
         let config = b"APT::Sandbox::User \"root\";\n";
         mounts.push(file(&format!("/{APT_CONFIG}/zz-single-id"), config, 0o644));
@@ -328,7 +328,7 @@ fn plan(
         request.hostname.clone()
     };
     Ok(Plan {
-        tier: server.tier,
+        isolation: server.isolation,
         root: changes.root.clone(),
         scratch: own.to_path_buf(),
         stubs: changes.stubs.clone(),
@@ -361,8 +361,8 @@ const STRAYS_EVERY: Timespec = Timespec {
 
 /// Passes lines on until both streams have ended, which they do only when nothing
 /// of the sandbox is left.
-fn follow(mut running: Running, lines: &Lines, tier: Tier) -> Result<i32> {
-    let mut watch_end = tier == Tier::Chroot;
+fn follow(mut running: Running, lines: &Lines, isolation: IsolationMode) -> Result<i32> {
+    let mut watch_end = isolation == IsolationMode::Chroot;
     let mut streams = [Splitter::new(false), Splitter::new(true)];
     // On a terminal there is no second stream.
     streams[1].open = running.stderr.is_some();
