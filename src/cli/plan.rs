@@ -34,7 +34,7 @@ fn decide<T>(
         trust.of_store(),
         environment,
         environment.store(global)?,
-        Events::nowhere(),
+        Events::discard(),
         Cancel::default(),
     )?;
     let runner = TargetRunner {

@@ -102,7 +102,7 @@ pub fn load_with(
         sources,
         graph,
         whole: None,
-        color: color,
+        color,
         width: environment.width,
     };
     Ok(Loaded { project, trust })

@@ -27,12 +27,9 @@ impl Cleared {
         &self.sources
     }
 
-    fn by_gate(image: Image, passed: &[Passed]) -> Result<Cleared, Image> {
+    fn by_gate(image: Image, passed: &[Passed]) -> Option<Cleared> {
         let is_cleared = passed.iter().any(|p| *p.digest() == image.root.digest);
-        match is_cleared {
-            true => Ok(Cleared::new(image)),
-            false => Err(image),
-        }
+        is_cleared.then(|| Cleared::new(image))
     }
 
     fn new(Image { root, sources }: Image) -> Cleared {
@@ -57,14 +54,12 @@ pub fn clear(
     for gate in &gates {
         passed.extend(passed_by(task, *gate, upstream)?);
     }
-    let clear = |image| {
-        Cleared::by_gate(image, &passed).map_err(|image| {
+    let clear = |image: Image| {
+        let image_name = short_name(&image.root);
+        Cleared::by_gate(image, &passed).ok_or_else(|| {
             let names: Vec<&str> = gates.iter().map(|gate| task.runner.name(*gate)).collect();
-            let text = format!(
-                "{} did not pass the gate {}; nothing is published",
-                short_name(&image.root),
-                printable::list(&names)
-            );
+            let gates = printable::list(&names);
+            let text = format!("{image_name} did not pass the gate {gates}; nothing is published");
             Failure::new(FailureKind::Gate, text)
         })
     };

@@ -1,4 +1,4 @@
-//! Everything that a reporter can learn. Every room may send an [`Event`];
+//! Everything that a reporter can learn. Every crate may send an [`Event`];
 //! none knows who listens.
 
 mod attentive;
@@ -124,7 +124,7 @@ impl Events {
     }
 
     /// For callers that nobody listens to.
-    pub fn nowhere() -> Events {
+    pub fn discard() -> Events {
         Events::to(|_| {})
     }
 

@@ -141,7 +141,7 @@ impl OperationContext {
     pub fn background() -> OperationContext {
         OperationContext {
             target: String::new(),
-            events: Events::nowhere(),
+            events: Events::discard(),
             cancel: Cancel::default(),
         }
     }

@@ -54,7 +54,7 @@ pub struct Request {
     pub not_in: BTreeMap<String, String>,
 }
 
-pub fn room(name: &str) -> PathBuf {
+pub fn cases(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests")
         .join(name)
@@ -63,7 +63,7 @@ pub fn room(name: &str) -> PathBuf {
 impl Case {
     pub fn all(kind: &str) -> Vec<Case> {
         let wanted = std::env::var("CASE").unwrap_or_default();
-        let entries = fs::read_dir(room(kind)).unwrap();
+        let entries = fs::read_dir(cases(kind)).unwrap();
         let paths = entries.map(|e| e.unwrap().path());
         let mut directories: Vec<PathBuf> = paths.filter(|p| p.is_dir()).collect();
         directories.sort();

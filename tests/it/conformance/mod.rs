@@ -97,7 +97,7 @@ fn the_described_trees_are_what_umoci_unpacks() {
         "hard-links-stay-one-file",
         "link-copies-replace-what-stands-in-the-way",
     ] {
-        let case = Case::read(&case::room("conformance").join(name));
+        let case = Case::read(&case::cases("conformance").join(name));
         let image = workshop.build(&case).unwrap();
         peer::umoci_unpacks(&workshop, &image);
     }

@@ -9,7 +9,7 @@ use imgmake_dockerfile::lint::Rule;
 use imgmake_dockerfile::{Dockerfile, INSTRUCTIONS};
 use kdl::{KdlDocument, KdlNode};
 
-use super::case::room;
+use super::case::cases;
 
 #[derive(Default)]
 struct Table {
@@ -33,7 +33,7 @@ fn children(node: &KdlNode) -> impl Iterator<Item = &KdlNode> {
 
 impl Table {
     fn read() -> Table {
-        let text = fs::read_to_string(room("conformance").join("RULES.kdl")).unwrap();
+        let text = fs::read_to_string(cases("conformance").join("RULES.kdl")).unwrap();
         let document = KdlDocument::parse_v2(&text).unwrap();
         let mut table = Table::default();
         for rule in document.nodes().iter().flat_map(children) {
@@ -65,7 +65,7 @@ impl Table {
 }
 
 fn directories(kind: &str) -> BTreeSet<String> {
-    let entries = fs::read_dir(room(kind)).unwrap().map(|e| e.unwrap());
+    let entries = fs::read_dir(cases(kind)).unwrap().map(|e| e.unwrap());
     let directories = entries.filter(|e| e.path().is_dir());
     directories
         .map(|e| e.file_name().into_string().unwrap())

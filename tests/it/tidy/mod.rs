@@ -4,6 +4,7 @@ mod fingerprints;
 mod imports;
 mod map;
 mod source;
+mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 

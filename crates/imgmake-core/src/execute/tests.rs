@@ -232,7 +232,7 @@ fn a_cancelled_run_starts_nothing() {
         jobs: 1,
         on_failure: OnFailure::KeepGoing,
         cache: CacheUse::Fresh,
-        events: Events::nowhere(),
+        events: Events::discard(),
         cancel: Cancel::default(),
     };
     options.cancel.cancel();

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::check::check_path;
-use super::context::Cx;
+use super::context::DecodeContext;
 use super::diagnostic::{Diagnostic, Severity};
 use super::fields::{Fields, twice};
 use super::limits;
@@ -116,7 +116,7 @@ fn unique(pairs: Vec<(Spanned<String>, Spanned<String>)>) -> BTreeMap<String, Sp
         .collect()
 }
 
-fn check_context(context: &Spanned<String>, cx: &Cx) {
+fn check_context(context: &Spanned<String>, cx: &DecodeContext) {
     let remote = context.value.contains("://") || context.value.starts_with("git@");
     if remote {
         cx.error_help(
@@ -157,7 +157,7 @@ fn recipe(fields: &mut Fields, context: Option<&Spanned<String>>) -> Option<Reci
     Some(RecipeNode::Dockerfile { path, stage })
 }
 
-fn exclusive(dockerfile: &Node, step: &Node, cx: &Cx) -> Option<RecipeNode> {
+fn exclusive(dockerfile: &Node, step: &Node, cx: &DecodeContext) -> Option<RecipeNode> {
     let message = "a build is made from a Dockerfile or from steps, not from both";
     let label = format!("`{}` belongs to a Dockerfile", dockerfile.name.value);
     let diagnostic = Diagnostic::at(dockerfile.span, message, label);
@@ -222,7 +222,7 @@ fn from_steps(from: Option<&Node>, steps: &[&Node], fields: &Fields) -> Option<R
 }
 
 /// `"alpine"`, `(image)"alpine"` or `(target)base`.
-fn based_on(value: &super::tree::Value, cx: &Cx) -> Option<(Spanned<String>, BaseKind)> {
+fn based_on(value: &super::tree::Value, cx: &DecodeContext) -> Option<(Spanned<String>, BaseKind)> {
     let kind = match value.ty.as_ref() {
         None => BaseKind::Image,
         Some(ty) => match cx.choice(ty, &["image", "target"])? {
@@ -269,7 +269,7 @@ fn contexts(fields: &mut Fields) -> Vec<(Spanned<String>, ContextNode)> {
     contexts
 }
 
-fn named_context(value: &super::tree::Value, cx: &Cx) -> Option<ContextNode> {
+fn named_context(value: &super::tree::Value, cx: &DecodeContext) -> Option<ContextNode> {
     let kinds = ["target", "image", "path"];
     let Some(ty) = &value.ty else {
         cx.error_help(
@@ -293,7 +293,7 @@ fn named_context(value: &super::tree::Value, cx: &Cx) -> Option<ContextNode> {
     })
 }
 
-fn check_platforms(platforms: &[Spanned<String>], cx: &Cx) {
+fn check_platforms(platforms: &[Spanned<String>], cx: &DecodeContext) {
     for (at, platform) in platforms.iter().enumerate() {
         let parts: Vec<&str> = platform.value.split('/').collect();
         let word = |part: &&str| {
@@ -323,7 +323,7 @@ fn check_platforms(platforms: &[Spanned<String>], cx: &Cx) {
 }
 
 /// The grammar of image names is `image`'s; here only what no name can have.
-fn check_tag(tag: &Spanned<String>, cx: &Cx) {
+fn check_tag(tag: &Spanned<String>, cx: &DecodeContext) {
     if tag
         .value
         .contains(|c: char| c.is_whitespace() || c.is_control())
@@ -422,7 +422,7 @@ fn load(fields: &mut Fields, platforms: &[Spanned<String>]) -> Vec<LoadNode> {
 }
 
 /// `add-hosts { db.internal "10.0.0.5" }`
-fn check_hosts(hosts: &BTreeMap<String, Spanned<String>>, cx: &Cx) {
+fn check_hosts(hosts: &BTreeMap<String, Spanned<String>>, cx: &DecodeContext) {
     for (name, address) in hosts {
         let legal = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
         if !name.chars().all(legal) || address.value.parse::<std::net::IpAddr>().is_err() {
@@ -437,7 +437,7 @@ fn check_hosts(hosts: &BTreeMap<String, Spanned<String>>, cx: &Cx) {
 }
 
 /// `dns "10.0.0.2"; dns-search "corp.example"`
-fn check_resolver(servers: &[Spanned<String>], domains: &[Spanned<String>], cx: &Cx) {
+fn check_resolver(servers: &[Spanned<String>], domains: &[Spanned<String>], cx: &DecodeContext) {
     for server in servers {
         if server.value.parse::<std::net::IpAddr>().is_err() {
             cx.error_help(
@@ -458,7 +458,7 @@ fn check_resolver(servers: &[Spanned<String>], domains: &[Spanned<String>], cx: 
 }
 
 /// `ignore-paths "/var/run" "/root/.cache"`
-fn check_ignored(paths: &[Spanned<String>], cx: &Cx) {
+fn check_ignored(paths: &[Spanned<String>], cx: &DecodeContext) {
     for path in paths {
         let names_something = path.value.split('/').any(|part| !matches!(part, "" | "."));
         let climbs = path.value.split('/').any(|part| part == "..");

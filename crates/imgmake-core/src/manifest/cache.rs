@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::context::Cx;
+use super::context::DecodeContext;
 use super::diagnostic::Diagnostic;
 use super::duration;
 use super::fields::Fields;
@@ -10,7 +10,7 @@ use super::tree::Node;
 use super::types::*;
 
 /// `registry ref="ghcr.io/acme/cache" mode=max access=read; ttl "14d"; steps run copy`
-pub(super) fn cache(node: &Node, cx: &Cx) -> CacheNode {
+pub(super) fn cache(node: &Node, cx: &DecodeContext) -> CacheNode {
     let mut cache = CacheNode::default();
     let mut fields = Fields::new(node, cx);
     for node in fields.children("registry") {
@@ -33,7 +33,7 @@ pub(super) fn cache(node: &Node, cx: &Cx) -> CacheNode {
     cache
 }
 
-fn registry(node: &Node, cx: &Cx) -> Option<CacheRegistry> {
+fn registry(node: &Node, cx: &DecodeContext) -> Option<CacheRegistry> {
     let mut fields = Fields::new(node, cx);
     let reference = fields.prop_text("ref");
     let access = fields.prop_text("access");

@@ -14,7 +14,7 @@ use super::{Span, Spanned, duration, suggest};
 pub(super) const USED_HERE: &str = "used here";
 
 /// Where decoding stands: the values in scope, the place for messages, the node that they are about.
-pub(super) struct Cx<'s, 'f> {
+pub(super) struct DecodeContext<'s, 'f> {
     pub scope: &'s Scope<'f>,
     pub diagnostics: &'s RefCell<Vec<Diagnostic>>,
     /// ``target `api`: `` in front of messages, or nothing.
@@ -41,9 +41,12 @@ impl std::fmt::Display for Wanted {
     }
 }
 
-impl<'s, 'f> Cx<'s, 'f> {
-    pub fn new(scope: &'s Scope<'f>, diagnostics: &'s RefCell<Vec<Diagnostic>>) -> Cx<'s, 'f> {
-        Cx {
+impl<'s, 'f> DecodeContext<'s, 'f> {
+    pub fn new(
+        scope: &'s Scope<'f>,
+        diagnostics: &'s RefCell<Vec<Diagnostic>>,
+    ) -> DecodeContext<'s, 'f> {
+        DecodeContext {
             scope,
             diagnostics,
             about: String::new(),
@@ -51,8 +54,8 @@ impl<'s, 'f> Cx<'s, 'f> {
         }
     }
 
-    pub fn about(&self, about: String) -> Cx<'s, 'f> {
-        Cx {
+    pub fn about(&self, about: String) -> DecodeContext<'s, 'f> {
+        DecodeContext {
             scope: self.scope,
             diagnostics: self.diagnostics,
             about,
@@ -60,16 +63,19 @@ impl<'s, 'f> Cx<'s, 'f> {
         }
     }
 
-    pub fn within(self, directory: &'s str) -> Cx<'s, 'f> {
-        Cx { directory, ..self }
+    pub fn within(self, directory: &'s str) -> DecodeContext<'s, 'f> {
+        DecodeContext { directory, ..self }
     }
 
     /// The same place, with messages that may yet be thrown away.
-    pub fn reporting_to<'d>(&self, diagnostics: &'d RefCell<Vec<Diagnostic>>) -> Cx<'d, 'f>
+    pub fn reporting_to<'d>(
+        &self,
+        diagnostics: &'d RefCell<Vec<Diagnostic>>,
+    ) -> DecodeContext<'d, 'f>
     where
         's: 'd,
     {
-        Cx {
+        DecodeContext {
             scope: self.scope,
             diagnostics,
             about: String::new(),
@@ -168,7 +174,7 @@ impl<'s, 'f> Cx<'s, 'f> {
         self.annotated_text(value)
     }
 
-    /// As [`Cx::text`], where a type annotation is allowed (and read by the caller).
+    /// As [`DecodeContext::text`], where a type annotation is allowed (and read by the caller).
     pub fn annotated_text(&self, value: &Value) -> Option<Spanned<String>> {
         let Data::Text(text) = &value.data else {
             self.mismatch(value, Wanted::Text);

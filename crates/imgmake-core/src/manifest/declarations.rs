@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use super::context::{self, Cx};
+use super::context::{self, DecodeContext};
 use super::diagnostic::Diagnostic;
 use super::fields::{self, Fields};
 use super::names::Names;
@@ -19,7 +19,12 @@ const TOP_LEVEL: [&str; 11] = [
 ];
 
 /// What one file declares, before it is known where the file lies.
-pub(super) fn decode(nodes: &[Node], templates: &Templates, sets: &Sets, cx: &Cx) -> Included {
+pub(super) fn decode(
+    nodes: &[Node],
+    templates: &Templates,
+    sets: &Sets,
+    cx: &DecodeContext,
+) -> Included {
     let mut names = Names::default();
     let mut found = Included::default();
     let manifest = &mut found.manifest;
@@ -48,7 +53,7 @@ pub(super) fn decode(nodes: &[Node], templates: &Templates, sets: &Sets, cx: &Cx
 }
 
 /// `include "services/*/imgmake.kdl" "other.kdl"`
-fn include(node: &Node, cx: &Cx) -> Vec<Spanned<String>> {
+fn include(node: &Node, cx: &DecodeContext) -> Vec<Spanned<String>> {
     let patterns = fields::strings(node, cx);
     patterns
         .iter()
@@ -57,7 +62,7 @@ fn include(node: &Node, cx: &Cx) -> Vec<Spanned<String>> {
 }
 
 /// Only the name: the attributes are read where they are inherited.
-fn template(node: &Node, cx: &Cx, names: &mut Names) {
+fn template(node: &Node, cx: &DecodeContext, names: &mut Names) {
     let mut fields = Fields::new(node, cx);
     let name = fields.required("a name");
     fields.any_children();
@@ -67,7 +72,7 @@ fn template(node: &Node, cx: &Cx, names: &mut Names) {
     }
 }
 
-fn unknown_node(node: &Node, cx: &Cx) {
+fn unknown_node(node: &Node, cx: &DecodeContext) {
     let name = &node.name.value;
     let help = suggest::help(name, TOP_LEVEL);
     let message = format!("there is no node `{name}`");
@@ -76,7 +81,7 @@ fn unknown_node(node: &Node, cx: &Cx) {
     cx.report(diagnostic);
 }
 
-fn group(node: &Node, cx: &Cx, names: &mut Names) -> Option<Group> {
+fn group(node: &Node, cx: &DecodeContext, names: &mut Names) -> Option<Group> {
     let mut fields = Fields::new(node, cx);
     let name = fields
         .required("a name")
@@ -100,7 +105,7 @@ fn group(node: &Node, cx: &Cx, names: &mut Names) -> Option<Group> {
     })
 }
 
-fn about_target<'s, 'f>(node: &Node, cx: &Cx<'s, 'f>) -> Cx<'s, 'f> {
+fn about_target<'s, 'f>(node: &Node, cx: &DecodeContext<'s, 'f>) -> DecodeContext<'s, 'f> {
     match node.args.first().map(|value| &value.data) {
         Some(tree::Data::Text(name)) => cx.about(format!("target `{name}`: ")),
         _ => cx.about(String::new()),
@@ -108,7 +113,13 @@ fn about_target<'s, 'f>(node: &Node, cx: &Cx<'s, 'f>) -> Cx<'s, 'f> {
 }
 
 /// One target, or the members of its matrix (which answer to its name together, like a group).
-fn targets(node: &Node, cx: &Cx, names: &mut Names, sets: &Sets, manifest: &mut Manifest) {
+fn targets(
+    node: &Node,
+    cx: &DecodeContext,
+    names: &mut Names,
+    sets: &Sets,
+    manifest: &mut Manifest,
+) {
     let mut fields = Fields::new(node, cx);
     let name = fields
         .required("a name")
@@ -157,7 +168,7 @@ fn member_name(
     node: Option<&Node>,
     target: &Spanned<String>,
     member: &matrix::Member,
-    cx: &Cx,
+    cx: &DecodeContext,
 ) -> Option<Spanned<String>> {
     let Some(node) = node else {
         return Some(Spanned {
@@ -182,7 +193,13 @@ fn member_name(
 }
 
 /// Decodes one target. One whose `if` is false is checked, but its unset variables are no matter.
-fn add(node: &Node, name: Spanned<String>, cx: &Cx, sets: &Sets, manifest: &mut Manifest) {
+fn add(
+    node: &Node,
+    name: Spanned<String>,
+    cx: &DecodeContext,
+    sets: &Sets,
+    manifest: &mut Manifest,
+) {
     let overridden = sets.applied(node, &cx.full_name(&name.value));
     let own = RefCell::new(Vec::new());
     let inner = cx
@@ -200,7 +217,7 @@ fn add(node: &Node, name: Spanned<String>, cx: &Cx, sets: &Sets, manifest: &mut 
     cx.diagnostics.borrow_mut().extend(found);
 }
 
-fn enabled(node: &Node, cx: &Cx) -> bool {
+fn enabled(node: &Node, cx: &DecodeContext) -> bool {
     let mut fields = Fields::new(node, cx);
     let Some(condition) = fields.child("if") else {
         return true;
@@ -212,7 +229,7 @@ fn enabled(node: &Node, cx: &Cx) -> bool {
 }
 
 /// What every kind of target has, then the kind's own.
-fn target(node: &Node, name: Spanned<String>, cx: &Cx) -> Option<Target> {
+fn target(node: &Node, name: Spanned<String>, cx: &DecodeContext) -> Option<Target> {
     cx.scope.take_used();
     let mut fields = Fields::new(node, cx);
     fields.arg();

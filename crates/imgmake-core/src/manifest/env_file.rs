@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Spanned;
-use super::context::Cx;
+use super::context::DecodeContext;
 
 pub(super) struct EnvFile {
     pub path: Spanned<String>,
@@ -13,7 +13,7 @@ pub(super) struct EnvFile {
 pub(super) fn read(
     file: &EnvFile,
     read: &dyn Fn(&str) -> std::io::Result<String>,
-    cx: &Cx,
+    cx: &DecodeContext,
 ) -> BTreeMap<String, String> {
     let path = &file.path;
     match read(&path.value) {

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::context::Cx;
+use super::context::DecodeContext;
 use super::diagnostic::Diagnostic;
 use super::tree::{Node, Value};
 use super::{Span, Spanned, suggest};
@@ -12,7 +12,7 @@ use super::{Span, Spanned, suggest};
 /// One node while it is read.
 pub(super) struct Fields<'n, 'c, 's, 'f> {
     pub node: &'n Node,
-    pub cx: &'c Cx<'s, 'f>,
+    pub cx: &'c DecodeContext<'s, 'f>,
     known_children: Vec<&'static str>,
     known_props: Vec<&'static str>,
     /// Any property is fine: the caller reads them all.
@@ -22,7 +22,7 @@ pub(super) struct Fields<'n, 'c, 's, 'f> {
 }
 
 impl<'n, 'c, 's, 'f> Fields<'n, 'c, 's, 'f> {
-    pub fn new(node: &'n Node, cx: &'c Cx<'s, 'f>) -> Fields<'n, 'c, 's, 'f> {
+    pub fn new(node: &'n Node, cx: &'c DecodeContext<'s, 'f>) -> Fields<'n, 'c, 's, 'f> {
         Fields {
             node,
             cx,
@@ -280,7 +280,7 @@ impl<'n, 'c, 's, 'f> Fields<'n, 'c, 's, 'f> {
 }
 
 /// The values of a node that is a list of strings.
-pub(super) fn strings(node: &Node, cx: &Cx) -> Vec<Spanned<String>> {
+pub(super) fn strings(node: &Node, cx: &DecodeContext) -> Vec<Spanned<String>> {
     let mut fields = Fields::new(node, cx);
     let values = fields.rest();
     if values.is_empty() {
@@ -291,7 +291,7 @@ pub(super) fn strings(node: &Node, cx: &Cx) -> Vec<Spanned<String>> {
 }
 
 /// Keys and strings of a map node, from its properties and its block.
-pub(super) fn pairs(node: &Node, cx: &Cx) -> Vec<(Spanned<String>, Spanned<String>)> {
+pub(super) fn pairs(node: &Node, cx: &DecodeContext) -> Vec<(Spanned<String>, Spanned<String>)> {
     let mut fields = Fields::new(node, cx);
     let mut found: Vec<(Spanned<String>, Spanned<String>)> = Vec::new();
     let mut seen: HashMap<&str, Span> = HashMap::new();
@@ -323,13 +323,13 @@ pub(super) fn pairs(node: &Node, cx: &Cx) -> Vec<(Spanned<String>, Spanned<Strin
     found
 }
 
-pub(super) fn twice(cx: &Cx, first: Span, second: &Spanned<String>) {
+pub(super) fn twice(cx: &DecodeContext, first: Span, second: &Spanned<String>) {
     let message = format!("duplicate `{}`", second.value);
     let diagnostic = Diagnostic::at(second.span, message, "the second one");
     cx.report(diagnostic.with_related(first, "the first one"));
 }
 
-pub(super) fn not_yet(node: &Node, cx: &Cx) {
+pub(super) fn not_yet(node: &Node, cx: &DecodeContext) {
     cx.error(
         node.name.span,
         format!("`{}` is not supported yet", node.name.value),

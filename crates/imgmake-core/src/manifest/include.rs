@@ -4,7 +4,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
-use super::context::Cx;
+use super::context::DecodeContext;
 use super::declarations;
 use super::diagnostic::Diagnostic;
 use super::facts::Facts;
@@ -85,7 +85,7 @@ impl<'p> Project<'p> {
         let mut scope = Scope::new(facts);
         self.head(&main, "", &mut scope);
         let templates = Templates::collect(&main, None);
-        let sets = Sets::parse(&facts.sets, &Cx::new(&scope, &self.diagnostics));
+        let sets = Sets::parse(&facts.sets, &DecodeContext::new(&scope, &self.diagnostics));
         let mut waiting = self.file(&main, "", &scope, &templates, &sets);
         let mut seen = BTreeSet::from([clean(file)]);
         while let Some((pattern, directory)) = waiting.pop() {
@@ -96,7 +96,7 @@ impl<'p> Project<'p> {
             }
         }
         self.looked_at.extend(scope.looked_at());
-        let cx = Cx::new(&scope, &self.diagnostics);
+        let cx = DecodeContext::new(&scope, &self.diagnostics);
         templates.finish(&cx);
         sets.finish(&self.manifest, &cx);
     }
@@ -129,15 +129,16 @@ impl<'p> Project<'p> {
         let settings_nodes: Vec<&Node> = named(nodes, "imgmake").collect();
         let settings_node = settings_nodes.first().copied();
         if let [first, second, ..] = settings_nodes.as_slice() {
-            let cx = Cx::new(scope, &self.diagnostics);
+            let cx = DecodeContext::new(scope, &self.diagnostics);
             fields::twice(&cx, first.name.span, &second.name);
         }
-        let env_files =
-            settings_node.map(|node| settings::env_files(node, &Cx::new(scope, &self.diagnostics)));
+        let env_files = settings_node
+            .map(|node| settings::env_files(node, &DecodeContext::new(scope, &self.diagnostics)));
         for mut file in env_files.unwrap_or_default() {
             file.path.value = rebase::joined(directory, &file.path.value);
             let read = |path: &str| self.files.read(path);
-            let values = env_file::read(&file, &read, &Cx::new(scope, &self.diagnostics));
+            let values =
+                env_file::read(&file, &read, &DecodeContext::new(scope, &self.diagnostics));
             self.manifest.read_files.push(file.path.value);
             // As with docker compose, a later file overrides an earlier one.
             scope.env_file.extend(values);
@@ -147,8 +148,8 @@ impl<'p> Project<'p> {
         self.variables
             .extend(found.iter().map(|one| one.name.value.clone()));
         // An included file's settings count when it is run by itself; here they are only checked.
-        let settings =
-            settings_node.map(|node| settings::settings(node, &Cx::new(scope, &self.diagnostics)));
+        let settings = settings_node
+            .map(|node| settings::settings(node, &DecodeContext::new(scope, &self.diagnostics)));
         if directory.is_empty() && self.sources.files.len() == 1 {
             self.manifest.settings = settings.unwrap_or_default();
         }
@@ -164,7 +165,7 @@ impl<'p> Project<'p> {
         templates: &Templates,
         sets: &Sets,
     ) -> Vec<(Spanned<String>, String)> {
-        let cx = Cx::new(scope, &self.diagnostics).within(directory);
+        let cx = DecodeContext::new(scope, &self.diagnostics).within(directory);
         let mut found = declarations::decode(nodes, templates, sets, &cx);
         let targets = found
             .manifest
@@ -289,7 +290,7 @@ impl<'p> Project<'p> {
         self.head(&nodes, &directory, &mut scope);
         let own = Templates::collect(&nodes, Some(templates));
         let includes = self.file(&nodes, &directory, &scope, &own, sets);
-        own.finish(&Cx::new(&scope, &self.diagnostics));
+        own.finish(&DecodeContext::new(&scope, &self.diagnostics));
         self.looked_at.extend(scope.looked_at());
         includes
     }

@@ -1,6 +1,6 @@
 //! `limits { memory "4Gi"; processes 4096; disk "20Gi"; time "30m" }`: what a RUN may use.
 
-use super::context::Cx;
+use super::context::DecodeContext;
 use super::fields::{Fields, twice};
 use super::tree::Value;
 use super::types::{LimitsNode, Spanned};
@@ -40,7 +40,7 @@ fn one<'n>(fields: &mut Fields<'n, '_, '_, '_>, name: &'static str) -> Option<&'
     value
 }
 
-fn size(value: &Value, cx: &Cx) -> Option<Spanned<u64>> {
+fn size(value: &Value, cx: &DecodeContext) -> Option<Spanned<u64>> {
     let text = cx.text(value)?;
     let refuse = |message: String| {
         cx.error_help(
@@ -97,7 +97,7 @@ fn bytes(text: &str) -> Result<u64, NoSize> {
 /// What the kernel can count.
 const MOST_PROCESSES: i64 = 4_194_304;
 
-fn count(value: &Value, cx: &Cx) -> Option<Spanned<u64>> {
+fn count(value: &Value, cx: &DecodeContext) -> Option<Spanned<u64>> {
     let number = cx.integer(value, 1..=MOST_PROCESSES)?;
     Some(Spanned {
         value: number.unsigned_abs(),
@@ -105,7 +105,7 @@ fn count(value: &Value, cx: &Cx) -> Option<Spanned<u64>> {
     })
 }
 
-fn time_span(value: &Value, cx: &Cx) -> Option<Spanned<std::time::Duration>> {
+fn time_span(value: &Value, cx: &DecodeContext) -> Option<Spanned<std::time::Duration>> {
     let time = cx.duration(value)?;
     if time.is_zero() {
         cx.error_help(

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::context::Cx;
+use super::context::DecodeContext;
 use super::diagnostic::Diagnostic;
 use super::evaluate;
 use super::fields::{Fields, strings};
@@ -22,7 +22,7 @@ struct Axis {
 }
 
 /// `matrix { py "3.12" "3.13"; flavor slim full; exclude py="3.12" flavor=full }`
-pub(super) fn members(node: &Node, cx: &Cx) -> Option<Vec<Member>> {
+pub(super) fn members(node: &Node, cx: &DecodeContext) -> Option<Vec<Member>> {
     let mut fields = Fields::new(node, cx);
     let before = cx.errors();
     let (excludes, axes): (Vec<&Node>, Vec<&Node>) = fields
@@ -65,7 +65,7 @@ pub(super) fn members(node: &Node, cx: &Cx) -> Option<Vec<Member>> {
     Some(members)
 }
 
-fn axes_of(nodes: &[&Node], cx: &Cx) -> Vec<Axis> {
+fn axes_of(nodes: &[&Node], cx: &DecodeContext) -> Vec<Axis> {
     let mut axes: Vec<Axis> = Vec::new();
     for node in nodes {
         let values = strings(node, cx);
@@ -90,7 +90,7 @@ fn axes_of(nodes: &[&Node], cx: &Cx) -> Vec<Axis> {
 }
 
 /// Values of some axes; a member that has all of them is left out.
-fn exclude(node: &Node, axes: &[Axis], cx: &Cx) -> Member {
+fn exclude(node: &Node, axes: &[Axis], cx: &DecodeContext) -> Member {
     let mut fields = Fields::new(node, cx);
     let mut pairs = Member::new();
     for (key, value) in fields.any_props() {

@@ -57,7 +57,7 @@ pub use types::*;
 
 use include::Project;
 
-/// Parses and checks one manifest. `file` is its name for messages; `read` gives env-files (the room itself reads no disk).
+/// Parses and checks one manifest. `file` is its name for messages; `read` gives env-files (nothing here reads the disk).
 /// All errors found are returned together; warnings come with success.
 /// An `include` must name its file here; [`load_project`] knows patterns too.
 pub fn load(

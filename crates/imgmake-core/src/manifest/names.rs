@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::context::Cx;
+use super::context::DecodeContext;
 use super::diagnostic::Diagnostic;
 use super::types::{Span, Spanned};
 
@@ -15,7 +15,12 @@ pub(super) struct Names {
 
 impl Names {
     /// Books a name of the project; two in one file are not told again.
-    pub fn book_of_other_file(&mut self, space: &'static str, name: &Spanned<String>, cx: &Cx) {
+    pub fn book_of_other_file(
+        &mut self,
+        space: &'static str,
+        name: &Spanned<String>,
+        cx: &DecodeContext,
+    ) {
         let before = self.taken.get(&(space, name.value.clone()));
         let told = before.is_some_and(|taken| taken.start >= self.file_begins);
         if !told {
@@ -29,7 +34,7 @@ impl Names {
     }
 
     /// Books a name; one that is taken is told with both places, but kept for further checks.
-    pub fn book(&mut self, space: &'static str, name: &Spanned<String>, cx: &Cx) {
+    pub fn book(&mut self, space: &'static str, name: &Spanned<String>, cx: &DecodeContext) {
         match self.taken.entry((space, name.value.clone())) {
             std::collections::btree_map::Entry::Vacant(free) => {
                 free.insert(name.span);

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::context::Cx;
+use super::context::DecodeContext;
 use super::diagnostic::Diagnostic;
 use super::fields::Fields;
 use super::image_pattern::ImagePattern;
@@ -30,7 +30,7 @@ pub struct BasesNode {
     pub keys: Vec<Spanned<String>>,
 }
 
-pub(super) fn bases(node: &Node, cx: &Cx) -> BasesNode {
+pub(super) fn bases(node: &Node, cx: &DecodeContext) -> BasesNode {
     let mut fields = Fields::new(node, cx);
     let allow = fields.all_texts("allow");
     // An empty one was reported with the list.
@@ -68,7 +68,7 @@ pub(super) fn bases(node: &Node, cx: &Cx) -> BasesNode {
 }
 
 /// `cache-mounts scope=project`
-pub(super) fn cache_mounts(node: &Node, cx: &Cx) -> CacheMounts {
+pub(super) fn cache_mounts(node: &Node, cx: &DecodeContext) -> CacheMounts {
     let mut fields = Fields::new(node, cx);
     if fields.prop("scope").is_none() {
         fields.missing("`scope=project` or `scope=user`");

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::cell::Cell;
 
-use super::context::Cx;
+use super::context::DecodeContext;
 use super::diagnostic::Diagnostic;
 use super::glob::Glob;
 use super::suggest;
@@ -24,7 +24,7 @@ struct Set {
 }
 
 impl Sets {
-    pub fn parse(written: &[String], cx: &Cx) -> Sets {
+    pub fn parse(written: &[String], cx: &DecodeContext) -> Sets {
         let all = written.iter().filter_map(|one| match Set::parse(one) {
             Ok(set) => Some(set),
             Err(reason) => {
@@ -49,7 +49,7 @@ impl Sets {
     }
 
     /// A `--set` that no target answers to is an error.
-    pub fn finish(&self, manifest: &Manifest, cx: &Cx) {
+    pub fn finish(&self, manifest: &Manifest, cx: &DecodeContext) {
         for set in self.all.iter().filter(|set| !set.matched.get()) {
             let pattern = set.pattern.as_str();
             let message = format!("`--set {}`: no target matches `{pattern}`", set.written);

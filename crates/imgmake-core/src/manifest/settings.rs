@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::context::Cx;
+use super::context::DecodeContext;
 use super::diagnostic::Diagnostic;
 use super::duration;
 use super::env_file::EnvFile;
@@ -13,7 +13,7 @@ use super::tree::{Node, Value};
 use super::types::*;
 
 /// Read before everything else: variables may come from them.
-pub(super) fn env_files(node: &Node, cx: &Cx) -> Vec<EnvFile> {
+pub(super) fn env_files(node: &Node, cx: &DecodeContext) -> Vec<EnvFile> {
     let mut fields = Fields::new(node, cx);
     let mut files = Vec::new();
     for node in fields.children("env-file") {
@@ -28,7 +28,7 @@ pub(super) fn env_files(node: &Node, cx: &Cx) -> Vec<EnvFile> {
     files
 }
 
-pub(super) fn settings(node: &Node, cx: &Cx) -> Settings {
+pub(super) fn settings(node: &Node, cx: &DecodeContext) -> Settings {
     let mut fields = Fields::new(node, cx);
     match fields.prop("version") {
         None => cx.error_help(
@@ -76,7 +76,7 @@ pub(super) fn settings(node: &Node, cx: &Cx) -> Settings {
 }
 
 /// `debounce "200ms" max="5s"; on-busy restart; ignore "a" "b"; targets dev`
-fn watch(node: &Node, cx: &Cx) -> WatchSettings {
+fn watch(node: &Node, cx: &DecodeContext) -> WatchSettings {
     let mut settings = WatchSettings::default();
     let mut fields = Fields::new(node, cx);
     if let Some(node) = fields.child("debounce") {
@@ -104,7 +104,7 @@ fn watch(node: &Node, cx: &Cx) -> WatchSettings {
 }
 
 /// `retry backoff="1s..30s" attempts=5`
-fn retry(node: &Node, cx: &Cx) -> Retry {
+fn retry(node: &Node, cx: &DecodeContext) -> Retry {
     let mut settings = Retry::default();
     let mut fields = Fields::new(node, cx);
     if let Some(text) = fields.prop_text("backoff") {
@@ -131,7 +131,7 @@ fn retry(node: &Node, cx: &Cx) -> Retry {
 }
 
 /// `secret npm env="NPM_TOKEN"` or `secret netrc file="~/.netrc" optional=#true`
-pub(super) fn secret(node: &Node, cx: &Cx, names: &mut Names) -> Option<SecretNode> {
+pub(super) fn secret(node: &Node, cx: &DecodeContext, names: &mut Names) -> Option<SecretNode> {
     let mut fields = Fields::new(node, cx);
     let name = fields
         .required("a name")
@@ -168,7 +168,7 @@ pub(super) fn secret(node: &Node, cx: &Cx, names: &mut Names) -> Option<SecretNo
     })
 }
 
-pub(super) fn registry(node: &Node, cx: &Cx, names: &mut Names) -> Option<RegistryNode> {
+pub(super) fn registry(node: &Node, cx: &DecodeContext, names: &mut Names) -> Option<RegistryNode> {
     let mut fields = Fields::new(node, cx);
     let name = fields
         .required("a name")
@@ -207,7 +207,7 @@ pub(super) fn registry(node: &Node, cx: &Cx, names: &mut Names) -> Option<Regist
     prefix.map(|_| registry)
 }
 
-fn prefix_of(value: &Value, cx: &Cx) -> Option<Spanned<String>> {
+fn prefix_of(value: &Value, cx: &DecodeContext) -> Option<Spanned<String>> {
     let mut prefix = cx.word(value, "the registry's prefix")?;
     let scheme = ["https://", "http://", "oci://", "docker://"]
         .into_iter()
@@ -241,7 +241,7 @@ fn prefix_of(value: &Value, cx: &Cx) -> Option<Spanned<String>> {
     Some(prefix)
 }
 
-fn client_cert(node: &Node, cx: &Cx) -> Option<(String, String)> {
+fn client_cert(node: &Node, cx: &DecodeContext) -> Option<(String, String)> {
     let mut fields = Fields::new(node, cx);
     let cert = fields.required("the certificate's path");
     let key = fields.prop_text("key");
@@ -302,7 +302,7 @@ enum Holds {
     Secret,
 }
 
-fn auth(node: &Node, cx: &Cx) -> Option<AuthNode> {
+fn auth(node: &Node, cx: &DecodeContext) -> Option<AuthNode> {
     let mut fields = Fields::new(node, cx);
     let kind = fields.required("a kind").and_then(|value| cx.text(value));
     let kind = kind.and_then(|kind| cx.choice(&kind, &AUTH));
@@ -371,7 +371,7 @@ fn options(fields: &mut Fields, known: &[(&'static str, Holds)]) -> BTreeMap<Str
     options
 }
 
-fn secret_or_text(value: &Value, cx: &Cx) -> Option<PasswordFrom> {
+fn secret_or_text(value: &Value, cx: &DecodeContext) -> Option<PasswordFrom> {
     match value.ty.as_ref().map(|ty| ty.value.as_str()) {
         Some("secret") => cx.annotated_text(value).map(PasswordFrom::Secret),
         _ => {
@@ -382,7 +382,7 @@ fn secret_or_text(value: &Value, cx: &Cx) -> Option<PasswordFrom> {
 }
 
 /// In the file it is seen by whoever reads the repository, in the cache by whoever reads that.
-fn warn_of_literal(password: &PasswordFrom, value: &Value, cx: &Cx) {
+fn warn_of_literal(password: &PasswordFrom, value: &Value, cx: &DecodeContext) {
     if let PasswordFrom::Literal(_) = password {
         cx.warn(
             value.span,

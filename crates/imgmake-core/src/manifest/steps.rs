@@ -1,6 +1,6 @@
 //! The steps of a build without a Dockerfile: one layer or one change of the config each.
 
-use super::context::Cx;
+use super::context::DecodeContext;
 use super::diagnostic::Diagnostic;
 use super::fields::{Fields, pairs, strings};
 use super::tree::Node;
@@ -28,7 +28,7 @@ pub(super) const STEPS: [&str; 16] = [
 /// What changes files: the only steps within a `layer` block.
 const IN_A_LAYER: [&str; 4] = ["copy", "file", "symlink", "mkdir"];
 
-pub(super) fn steps(nodes: &[&Node], cx: &Cx) -> Vec<Spanned<StepNode>> {
+pub(super) fn steps(nodes: &[&Node], cx: &DecodeContext) -> Vec<Spanned<StepNode>> {
     let steps = nodes.iter().filter_map(|node| {
         let value = step(node, cx)?;
         Some(Spanned {
@@ -48,7 +48,7 @@ pub(super) fn steps(nodes: &[&Node], cx: &Cx) -> Vec<Spanned<StepNode>> {
     steps
 }
 
-fn step(node: &Node, cx: &Cx) -> Option<StepNode> {
+fn step(node: &Node, cx: &DecodeContext) -> Option<StepNode> {
     Some(match node.name.value.as_str() {
         "copy" => copy(node, cx)?,
         "layer" => layer(node, cx),
@@ -73,14 +73,14 @@ fn step(node: &Node, cx: &Cx) -> Option<StepNode> {
     })
 }
 
-fn one(node: &Node, cx: &Cx) -> Option<Spanned<String>> {
+fn one(node: &Node, cx: &DecodeContext) -> Option<Spanned<String>> {
     let mut fields = Fields::new(node, cx);
     let value = fields.required("a string");
     fields.finish();
     cx.word(value?, &format!("`{}`", node.name.value))
 }
 
-fn list(node: &Node, cx: &Cx) -> Vec<String> {
+fn list(node: &Node, cx: &DecodeContext) -> Vec<String> {
     strings(node, cx)
         .into_iter()
         .map(|item| item.value)
@@ -88,7 +88,7 @@ fn list(node: &Node, cx: &Cx) -> Vec<String> {
 }
 
 /// Arguments may be empty strings, and the whole list may be empty: `cmd` clears the base's.
-fn argv(node: &Node, cx: &Cx) -> Vec<String> {
+fn argv(node: &Node, cx: &DecodeContext) -> Vec<String> {
     let mut fields = Fields::new(node, cx);
     let values = fields.rest();
     fields.finish();
@@ -96,7 +96,7 @@ fn argv(node: &Node, cx: &Cx) -> Vec<String> {
     texts.map(|text| text.value).collect()
 }
 
-fn map(node: &Node, cx: &Cx) -> Vec<(String, String)> {
+fn map(node: &Node, cx: &DecodeContext) -> Vec<(String, String)> {
     let pairs = pairs(node, cx);
     if pairs.is_empty() {
         Fields::new(node, cx).missing("at least one `NAME=\"value\"`");
@@ -110,7 +110,7 @@ fn map(node: &Node, cx: &Cx) -> Vec<(String, String)> {
         .collect()
 }
 
-fn expose(node: &Node, cx: &Cx) -> Vec<String> {
+fn expose(node: &Node, cx: &DecodeContext) -> Vec<String> {
     let ports = strings(node, cx);
     for port in &ports {
         let (number, protocol) = port.value.split_once('/').unwrap_or((&port.value, "tcp"));
@@ -132,7 +132,7 @@ fn expose(node: &Node, cx: &Cx) -> Vec<String> {
     ports.into_iter().map(|port| port.value).collect()
 }
 
-fn copy(node: &Node, cx: &Cx) -> Option<StepNode> {
+fn copy(node: &Node, cx: &DecodeContext) -> Option<StepNode> {
     let mut fields = Fields::new(node, cx);
     let sources = cx.list(fields.rest());
     let to = fields.prop_text("to");
@@ -163,7 +163,7 @@ fn copy(node: &Node, cx: &Cx) -> Option<StepNode> {
     })
 }
 
-fn layer(node: &Node, cx: &Cx) -> StepNode {
+fn layer(node: &Node, cx: &DecodeContext) -> StepNode {
     let mut fields = Fields::new(node, cx);
     let children = fields.children_of(&IN_A_LAYER);
     if children.is_empty() {
@@ -174,7 +174,7 @@ fn layer(node: &Node, cx: &Cx) -> StepNode {
 }
 
 /// `file "/etc/motd" "hello\n" mode="0644" owner="0:0"`
-fn file(node: &Node, cx: &Cx) -> Option<StepNode> {
+fn file(node: &Node, cx: &DecodeContext) -> Option<StepNode> {
     let mut fields = Fields::new(node, cx);
     let path = fields
         .required("a path")
@@ -193,7 +193,7 @@ fn file(node: &Node, cx: &Cx) -> Option<StepNode> {
 }
 
 /// `symlink "/srv/current" to="/srv/v1"`
-fn symlink(node: &Node, cx: &Cx) -> Option<StepNode> {
+fn symlink(node: &Node, cx: &DecodeContext) -> Option<StepNode> {
     let mut fields = Fields::new(node, cx);
     let path = fields
         .required("a path")
@@ -209,7 +209,7 @@ fn symlink(node: &Node, cx: &Cx) -> Option<StepNode> {
     })
 }
 
-fn mkdir(node: &Node, cx: &Cx) -> Option<StepNode> {
+fn mkdir(node: &Node, cx: &DecodeContext) -> Option<StepNode> {
     let mut fields = Fields::new(node, cx);
     let path = fields
         .required("a path")
@@ -223,7 +223,7 @@ fn mkdir(node: &Node, cx: &Cx) -> Option<StepNode> {
     })
 }
 
-fn absolute(value: &super::tree::Value, cx: &Cx) -> Option<Spanned<String>> {
+fn absolute(value: &super::tree::Value, cx: &DecodeContext) -> Option<Spanned<String>> {
     let path = cx.word(value, "the path")?;
     if path.value.contains('\0') || path.value.split('/').any(|part| part == "..") {
         cx.error(
@@ -282,7 +282,7 @@ fn owner(fields: &mut Fields) -> Option<String> {
 }
 
 /// One string is for the shell, several are the arguments.
-pub(super) fn command(node: &Node, cx: &Cx) -> Option<Spanned<CommandNode>> {
+pub(super) fn command(node: &Node, cx: &DecodeContext) -> Option<Spanned<CommandNode>> {
     let mut fields = Fields::new(node, cx);
     let values = fields.rest();
     if values.is_empty() {
@@ -309,7 +309,7 @@ pub(super) fn command(node: &Node, cx: &Cx) -> Option<Spanned<CommandNode>> {
 }
 
 /// `healthcheck "curl -f localhost" interval="30s" retries=3`, `healthcheck none`
-fn healthcheck(node: &Node, cx: &Cx) -> Option<StepNode> {
+fn healthcheck(node: &Node, cx: &DecodeContext) -> Option<StepNode> {
     let mut fields = Fields::new(node, cx);
     let texts: Vec<String> = fields
         .rest()

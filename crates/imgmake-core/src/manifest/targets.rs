@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::check::{check_glob, check_label, check_path};
-use super::context::Cx;
+use super::context::DecodeContext;
 use super::diagnostic::Diagnostic;
 use super::fields::{Fields, pairs, twice};
 use super::tree::Node;
@@ -40,7 +40,7 @@ fn from(fields: &mut Fields, pick: bool) -> Option<From> {
     }
 }
 
-fn archive_or_image(node: &Node, cx: &Cx, with_pick: bool) -> Option<From> {
+fn archive_or_image(node: &Node, cx: &DecodeContext, with_pick: bool) -> Option<From> {
     let mut fields = Fields::new(node, cx);
     let tar = fields.prop_text("tar");
     let image = fields.prop_text("image");
@@ -102,7 +102,7 @@ pub(super) fn scan(fields: &mut Fields) -> Option<ScanTarget> {
     })
 }
 
-fn scanner(node: &Node, cx: &Cx) -> Option<ScannerNode> {
+fn scanner(node: &Node, cx: &DecodeContext) -> Option<ScannerNode> {
     let mut fields = Fields::new(node, cx);
     let kind = fields
         .required("a scanner")
@@ -125,7 +125,7 @@ fn scanner(node: &Node, cx: &Cx) -> Option<ScannerNode> {
 const SEVERITIES: [&str; 5] = ["negligible", "low", "medium", "high", "critical"];
 
 /// `fail-on severity=high fixable=#true unknown=#true`
-fn fail_on(node: &Node, cx: &Cx) -> FailOn {
+fn fail_on(node: &Node, cx: &DecodeContext) -> FailOn {
     let mut fields = Fields::new(node, cx);
     let severity = fields.prop_text("severity").and_then(|mut said| {
         said.value = said.value.to_lowercase();
@@ -145,7 +145,7 @@ fn fail_on(node: &Node, cx: &Cx) -> FailOn {
 }
 
 /// `ignore "CVE-2025-1234" until="2026-12-31" reason="…"`
-fn ignore(node: &Node, cx: &Cx) -> Option<IgnoreNode> {
+fn ignore(node: &Node, cx: &DecodeContext) -> Option<IgnoreNode> {
     let mut fields = Fields::new(node, cx);
     let id = fields
         .required("an id")
@@ -233,7 +233,7 @@ pub(super) fn push(fields: &mut Fields) -> Option<PushTarget> {
 }
 
 /// `to hub gar { repository "app"; tags "1.0" latest }`
-fn destination(node: &Node, cx: &Cx, built: bool) -> Option<Destination> {
+fn destination(node: &Node, cx: &DecodeContext, built: bool) -> Option<Destination> {
     let mut fields = Fields::new(node, cx);
     let registries = cx.list(fields.rest());
     if node.args.is_empty() {
@@ -271,7 +271,7 @@ fn destination(node: &Node, cx: &Cx, built: bool) -> Option<Destination> {
 }
 
 /// The distribution specification: `[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}`.
-fn check_registry_tag(tag: &Spanned<String>, cx: &Cx) {
+fn check_registry_tag(tag: &Spanned<String>, cx: &DecodeContext) {
     let word = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
     let fine = tag.value.len() <= 128
         && tag.value.bytes().next().is_some_and(word)
@@ -286,7 +286,7 @@ fn check_registry_tag(tag: &Spanned<String>, cx: &Cx) {
     }
 }
 
-fn check_repository(name: &Spanned<String>, cx: &Cx) {
+fn check_repository(name: &Spanned<String>, cx: &DecodeContext) {
     let part = |part: &str| {
         !part.is_empty()
             && part
@@ -337,7 +337,7 @@ pub(super) fn run(fields: &mut Fields) -> Option<RunTarget> {
 }
 
 /// An output is one file or directory: what a pattern would match is not known before it is made.
-fn check_output(output: &Spanned<String>, cx: &Cx) {
+fn check_output(output: &Spanned<String>, cx: &DecodeContext) {
     check_path(output, cx);
     if super::glob::is_pattern(&output.value) {
         cx.error_help(

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::context::Cx;
+use super::context::DecodeContext;
 use super::diagnostic::Diagnostic;
 use super::fields::strings;
 use super::steps::STEPS;
@@ -52,14 +52,14 @@ impl<'n> Templates<'n> {
     }
 
     /// The node with everything that it inherits.
-    pub fn merged<'t>(&self, node: &'t Node, cx: &Cx) -> Cow<'t, Node> {
+    pub fn merged<'t>(&self, node: &'t Node, cx: &DecodeContext) -> Cow<'t, Node> {
         match has(node, "inherits") {
             true => Cow::Owned(self.resolve(node, &node.name.value, &mut Vec::new(), cx)),
             false => Cow::Borrowed(node),
         }
     }
 
-    fn resolve(&self, node: &Node, kind: &str, path: &mut Vec<String>, cx: &Cx) -> Node {
+    fn resolve(&self, node: &Node, kind: &str, path: &mut Vec<String>, cx: &DecodeContext) -> Node {
         let mut inherited: Vec<Node> = Vec::new();
         let children = node.children.as_deref().unwrap_or_default();
         for parents in children
@@ -88,7 +88,7 @@ impl<'n> Templates<'n> {
         name: &super::Spanned<String>,
         kind: &str,
         path: &mut Vec<String>,
-        cx: &Cx,
+        cx: &DecodeContext,
     ) -> Option<Vec<Node>> {
         let Some(template) = self.by_name.get(name.value.as_str()) else {
             if let Some(outer) = self.outer {
@@ -126,7 +126,7 @@ impl<'n> Templates<'n> {
     }
 
     /// A template that nobody inherits is a slip of the pen somewhere else.
-    pub fn finish(&self, cx: &Cx) {
+    pub fn finish(&self, cx: &DecodeContext) {
         let used = self.used.borrow();
         for (name, node) in &self.by_name {
             if !used.contains(*name) {
@@ -159,7 +159,7 @@ fn slot(name: &str, kind: &str) -> &'static str {
     ""
 }
 
-fn merge(inherited: Vec<Node>, own: Vec<Node>, kind: &str, cx: &Cx) -> Vec<Node> {
+fn merge(inherited: Vec<Node>, own: Vec<Node>, kind: &str, cx: &DecodeContext) -> Vec<Node> {
     if inherited.is_empty() {
         return own;
     }
@@ -194,7 +194,7 @@ fn removes(node: &Node) -> bool {
         && node.children.is_none()
 }
 
-fn merge_map(parent: Node, own: Node, cx: &Cx) -> Node {
+fn merge_map(parent: Node, own: Node, cx: &DecodeContext) -> Node {
     let mut entries = entries(&parent);
     for entry in self::entries(&own) {
         let at = entries

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use super::binding::Binding;
-use super::context::Cx;
+use super::context::DecodeContext;
 use super::diagnostic::Diagnostic;
 use super::fields::{Fields, strings};
 use super::scope::{Origin, Scope, Slot};
@@ -59,18 +59,18 @@ pub(super) fn resolve(
     scope: &mut Scope,
     diagnostics: &RefCell<Vec<Diagnostic>>,
 ) -> Vec<Variable> {
-    let declared = declarations(nodes, &Cx::new(scope, diagnostics));
+    let declared = declarations(nodes, &DecodeContext::new(scope, diagnostics));
     for one in &declared {
         scope.declare(&one.name.value, Slot::Unset);
     }
-    let (order, circular) = default_order(&declared, &Cx::new(scope, diagnostics));
+    let (order, circular) = default_order(&declared, &DecodeContext::new(scope, diagnostics));
     for at in &circular {
         scope.declare(&declared[*at].name.value, Slot::Broken);
     }
     for at in order {
         let one = &declared[at];
         if !circular.contains(&at) {
-            let slot = value(one, &Cx::new(scope, diagnostics));
+            let slot = value(one, &DecodeContext::new(scope, diagnostics));
             scope.declare(&one.name.value, slot);
         }
     }
@@ -90,7 +90,7 @@ pub(super) fn resolve(
     variables
 }
 
-fn declarations<'n>(nodes: &[&'n Node], cx: &Cx) -> Vec<Declared<'n>> {
+fn declarations<'n>(nodes: &[&'n Node], cx: &DecodeContext) -> Vec<Declared<'n>> {
     let mut seen: BTreeMap<String, super::Span> = BTreeMap::new();
     let mut declared = Vec::new();
     for node in nodes {
@@ -112,7 +112,7 @@ fn declarations<'n>(nodes: &[&'n Node], cx: &Cx) -> Vec<Declared<'n>> {
     declared
 }
 
-fn declaration<'n>(node: &'n Node, cx: &Cx) -> Option<Declared<'n>> {
+fn declaration<'n>(node: &'n Node, cx: &DecodeContext) -> Option<Declared<'n>> {
     let mut fields = Fields::new(node, cx);
     let name = fields
         .required("a name")
@@ -143,7 +143,7 @@ fn declaration<'n>(node: &'n Node, cx: &Cx) -> Option<Declared<'n>> {
 }
 
 /// `default-from git="short-sha"`: the fact's name.
-fn default_from(node: &Node, cx: &Cx) -> Option<&'static str> {
+fn default_from(node: &Node, cx: &DecodeContext) -> Option<&'static str> {
     let mut fields = Fields::new(node, cx);
     let fact = fields.prop_text("git");
     if fact.is_none() {
@@ -193,7 +193,7 @@ fn variable_type(fields: &mut Fields) -> Option<Type> {
     }
 }
 
-fn pattern(node: &Node, cx: &Cx) -> Option<(regex::Regex, String)> {
+fn pattern(node: &Node, cx: &DecodeContext) -> Option<(regex::Regex, String)> {
     let mut fields = Fields::new(node, cx);
     let value = fields.required("a regular expression");
     fields.finish();
@@ -215,7 +215,7 @@ fn pattern(node: &Node, cx: &Cx) -> Option<(regex::Regex, String)> {
 }
 
 /// Defaults may use other variables: those come first. A circle is told once, with its path.
-fn default_order(declared: &[Declared], cx: &Cx) -> (Vec<usize>, Vec<usize>) {
+fn default_order(declared: &[Declared], cx: &DecodeContext) -> (Vec<usize>, Vec<usize>) {
     let names = declared.iter().enumerate();
     let ids = names
         .map(|(at, one)| (one.name.value.as_str(), at))
@@ -256,7 +256,12 @@ fn default_order(declared: &[Declared], cx: &Cx) -> (Vec<usize>, Vec<usize>) {
 }
 
 /// Tells the circle and gives its members.
-fn circle(path: &[(usize, usize)], to: usize, declared: &[Declared], cx: &Cx) -> Vec<usize> {
+fn circle(
+    path: &[(usize, usize)],
+    to: usize,
+    declared: &[Declared],
+    cx: &DecodeContext,
+) -> Vec<usize> {
     let from = path.iter().position(|(at, _)| *at == to).unwrap_or(0);
     let mut names: Vec<&str> = path[from..]
         .iter()
@@ -283,7 +288,7 @@ fn uses(one: &Declared, ids: &BTreeMap<&str, usize>) -> Vec<usize> {
         .collect()
 }
 
-fn value(one: &Declared, cx: &Cx) -> Slot {
+fn value(one: &Declared, cx: &DecodeContext) -> Slot {
     let cx = cx.about(format!("variable `{}`: ", one.name.value));
     let fact = one.git.and_then(|fact| cx.scope.facts().git.get(fact));
     let (binding, origin) = match overridden(one, &cx) {
@@ -298,7 +303,7 @@ fn value(one: &Declared, cx: &Cx) -> Slot {
     }
 }
 
-fn overridden<'a>(one: &Declared, cx: &'a Cx) -> Option<(&'a str, Origin)> {
+fn overridden<'a>(one: &Declared, cx: &'a DecodeContext) -> Option<(&'a str, Origin)> {
     let vars = cx.scope.facts().vars.iter().rev();
     let mut vars = vars.filter(|(name, _)| *name == one.name.value);
     if let Some((_, value)) = vars.next() {
@@ -312,7 +317,7 @@ fn overridden<'a>(one: &Declared, cx: &'a Cx) -> Option<(&'a str, Origin)> {
     said.or_else(|| cx.scope.environment(&one.name.value))
 }
 
-fn typed(one: &Declared, text: &str, origin: Origin, cx: &Cx) -> Option<Binding> {
+fn typed(one: &Declared, text: &str, origin: Origin, cx: &DecodeContext) -> Option<Binding> {
     let fine = match one.ty {
         Type::String => Some(Binding::Text(text.to_string())),
         Type::Number => text
@@ -362,7 +367,7 @@ fn from(one: &Declared, origin: Origin) -> String {
     }
 }
 
-fn default(one: &Declared, cx: &Cx) -> Option<Binding> {
+fn default(one: &Declared, cx: &DecodeContext) -> Option<Binding> {
     let values = one.node.args.get(1..).unwrap_or_default();
     match (one.ty, values) {
         (_, []) => None,
@@ -380,7 +385,7 @@ fn default(one: &Declared, cx: &Cx) -> Option<Binding> {
 }
 
 /// `1.20` would become `1.2`: whoever writes it means a version.
-fn number(value: &super::tree::Value, cx: &Cx) -> Option<String> {
+fn number(value: &super::tree::Value, cx: &DecodeContext) -> Option<String> {
     match &value.data {
         Data::Integer(number) => Some(number.to_string()),
         Data::Float(number) if number.to_string() == value.written => Some(number.to_string()),
@@ -408,7 +413,7 @@ fn number(value: &super::tree::Value, cx: &Cx) -> Option<String> {
     }
 }
 
-fn check(one: &Declared, binding: &Binding, origin: Origin, cx: &Cx) -> bool {
+fn check(one: &Declared, binding: &Binding, origin: Origin, cx: &DecodeContext) -> bool {
     let items = match binding {
         Binding::Text(text) => std::slice::from_ref(text),
         Binding::List(items) => items.as_slice(),

@@ -1,7 +1,7 @@
 //! Block-parallel compression: plain bytes in blocks of 1 MiB, each a gzip member
 //! or zstd frame of its own, compressed on rayon's pool and written in order. So
 //! the bytes depend on the input and the level, never on the number of threads.
-//! In gzip, noise within a block is stored, in a member of its own; zstd sees it by itself.
+//! In gzip, what is incompressible within a block is stored, in a member of its own; zstd sees it by itself.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use sha2::{Digest as _, Sha256};
 
-use super::noise;
+use super::incompressible;
 use crate::image::{Digest, media_type};
 
 pub(super) const BLOCK: usize = 1 << 20;
@@ -224,8 +224,8 @@ fn gzip_block(level: u8, block: &[u8], output: &mut Vec<u8>) -> Result<()> {
     if level == 0 {
         return gzip_member(0, block, output);
     }
-    for (range, noise) in noise::runs(block) {
-        gzip_member(if noise { 0 } else { level }, &block[range], output)?;
+    for (range, as_it_is) in incompressible::runs(block) {
+        gzip_member(if as_it_is { 0 } else { level }, &block[range], output)?;
     }
     match output.is_empty() {
         true => gzip_member(level, block, output),

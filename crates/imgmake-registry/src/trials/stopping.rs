@@ -23,7 +23,7 @@ impl Patient {
     fn new() -> Patient {
         let work = OperationContext {
             target: String::new(),
-            events: Events::nowhere(),
+            events: Events::discard(),
             cancel: Cancel::default(),
         };
         let client = Client::new(ClientOptions {

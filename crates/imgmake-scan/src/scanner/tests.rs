@@ -183,7 +183,7 @@ fn a_cancelled_scanner_ends_with_its_children_even_if_it_does_not_want_to() {
             scan(
                 &stage.request,
                 &stage.ground.store,
-                &Events::nowhere(),
+                &Events::discard(),
                 &cancel
             )
             .is_err()

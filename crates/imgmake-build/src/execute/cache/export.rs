@@ -170,7 +170,7 @@ impl Cache {
         // Nobody asked for these pushes by name: they are counted, not told one by one.
         let work = OperationContext {
             target: cx.target.clone(),
-            events: Events::nowhere(),
+            events: Events::discard(),
             cancel: cx.cancel.clone(),
         };
         let pushed = cx.registry.push_cache(push, &cx.store, &work);

@@ -6,7 +6,7 @@ use std::io::Read;
 use anyhow::{Context, Result, bail};
 
 use super::contents::{Contents, open_content};
-use super::plan::{Content, Planned, Planner, Standing};
+use super::plan::{Content, DestinationEntry, Planned, Planner};
 use super::tree::{base_name, join, parent, relative, show};
 use imgmake_event::Cancel;
 use imgmake_oci::layer::{Entry, EntryKind, LayerReader, decompress, looks_like_tar};
@@ -129,9 +129,9 @@ impl Planner<'_> {
         }
         let Some(there) = self.plan_mut().entries.get(&target).cloned() else {
             return match self.standing(&target) {
-                Standing::Nothing => Err(nothing()),
-                Standing::Directory => Err(refused("which is a directory")),
-                Standing::Link(_) | Standing::Other => Err(refused(
+                DestinationEntry::Nothing => Err(nothing()),
+                DestinationEntry::Directory => Err(refused("which is a directory")),
+                DestinationEntry::Link(_) | DestinationEntry::Other => Err(refused(
                     "which is in the image and not in the archive: a layer cannot link to a file of another; put the file into the archive",
                 )),
             };
@@ -169,7 +169,7 @@ impl Planner<'_> {
     fn place(&mut self, directory: &[u8], path: &[u8]) -> Result<Vec<u8>> {
         let whole = join(directory, path);
         let above = self.resolve(parent(&whole), true)?;
-        if !matches!(self.standing(&above), Standing::Directory) {
+        if !matches!(self.standing(&above), DestinationEntry::Directory) {
             self.ensure_directory(&above)?;
         }
         Ok(join(&above, base_name(&whole)))

@@ -75,7 +75,7 @@ pub struct Planner<'a> {
 }
 
 /// What stands at a path now.
-pub(super) enum Standing {
+pub(super) enum DestinationEntry {
     Nothing,
     Directory,
     Link(Vec<u8>),
@@ -124,7 +124,7 @@ impl<'a> Planner<'a> {
         names_directory(to)
             || self
                 .resolve(&relative(to), true)
-                .is_ok_and(|p| matches!(self.standing(&p), Standing::Directory))
+                .is_ok_and(|p| matches!(self.standing(&p), DestinationEntry::Directory))
     }
 
     /// The path at which a source lands; its parents exist afterwards.
@@ -137,10 +137,10 @@ impl<'a> Planner<'a> {
         }
         let mut target = self.resolve(&as_written, true)?;
         let standing = self.standing(&target);
-        if !is_directory && matches!(standing, Standing::Directory) {
+        if !is_directory && matches!(standing, DestinationEntry::Directory) {
             target = join(&target, name);
         }
-        if is_directory && matches!(standing, Standing::Nothing) {
+        if is_directory && matches!(standing, DestinationEntry::Nothing) {
             self.ensure_directory(&target)?;
         } else {
             self.ensure_directory(parent(&target))?;
@@ -150,7 +150,7 @@ impl<'a> Planner<'a> {
 
     /// The contents of a directory; what it is itself does not travel, except to be made where nothing was.
     fn put_tree(&mut self, tree: &dyn Tree, directory: &Node, target: &[u8]) -> Result<()> {
-        if !matches!(self.standing(target), Standing::Directory) {
+        if !matches!(self.standing(target), DestinationEntry::Directory) {
             bail!(
                 "cannot copy the directory `{}` onto `/{}`, which is no directory",
                 show(&directory.path),
@@ -285,12 +285,12 @@ impl<'a> Planner<'a> {
             );
         }
         match (node.is_directory(), self.standing(&path)) {
-            (true, Standing::Link(_) | Standing::Other) => bail!(
+            (true, DestinationEntry::Link(_) | DestinationEntry::Other) => bail!(
                 "cannot copy the directory `{}` onto `/{}`, which is no directory",
                 show(&node.path),
                 show(&path)
             ),
-            (false, Standing::Directory) => bail!(
+            (false, DestinationEntry::Directory) => bail!(
                 "cannot copy the file `{}` onto `/{}`, which is a directory",
                 show(&node.path),
                 show(&path)
@@ -379,7 +379,7 @@ impl<'a> Planner<'a> {
 
     /// What is beneath a directory goes with it when something else takes its place.
     fn forget_beneath(&mut self, path: &[u8]) {
-        if !matches!(self.standing(path), Standing::Directory) {
+        if !matches!(self.standing(path), DestinationEntry::Directory) {
             return;
         }
         self.hides = true;
@@ -451,9 +451,9 @@ impl<'a> Planner<'a> {
         }
         for ancestor in ancestors_and_self(&resolved.clone()) {
             match self.standing(ancestor) {
-                Standing::Directory => self.keep(ancestor),
-                Standing::Nothing => self.make(ancestor),
-                Standing::Link(_) | Standing::Other => bail!(
+                DestinationEntry::Directory => self.keep(ancestor),
+                DestinationEntry::Nothing => self.make(ancestor),
+                DestinationEntry::Link(_) | DestinationEntry::Other => bail!(
                     "`/{}` must be a directory, but a file stands there in the image",
                     show(ancestor)
                 ),
@@ -513,20 +513,20 @@ impl<'a> Planner<'a> {
         );
     }
 
-    pub(super) fn standing(&self, path: &[u8]) -> Standing {
+    pub(super) fn standing(&self, path: &[u8]) -> DestinationEntry {
         if path.is_empty() {
-            return Standing::Directory;
+            return DestinationEntry::Directory;
         }
         if let Some(planned) = self.plan.entries.get(path) {
-            return Standing::of(&planned.entry.kind);
+            return DestinationEntry::of(&planned.entry.kind);
         }
         if self.hides && self.hidden(path) {
-            return Standing::Nothing;
+            return DestinationEntry::Nothing;
         }
         match self.below.get(path) {
-            Some(found) => Standing::of(&found.entry.kind),
-            None if !self.below.children(path).is_empty() => Standing::Directory,
-            None => Standing::Nothing,
+            Some(found) => DestinationEntry::of(&found.entry.kind),
+            None if !self.below.children(path).is_empty() => DestinationEntry::Directory,
+            None => DestinationEntry::Nothing,
         }
     }
 
@@ -542,7 +542,7 @@ impl<'a> Planner<'a> {
     pub(super) fn resolve(&self, path: &[u8], follow_last: bool) -> Result<Vec<u8>> {
         resolve(path, follow_last, |p| {
             Ok(match self.standing(p) {
-                Standing::Link(target) => Some(target),
+                DestinationEntry::Link(target) => Some(target),
                 _ => None,
             })
         })
@@ -594,12 +594,12 @@ impl FreshFile {
     }
 }
 
-impl Standing {
-    fn of(kind: &EntryKind) -> Standing {
+impl DestinationEntry {
+    fn of(kind: &EntryKind) -> DestinationEntry {
         match kind {
-            EntryKind::Directory => Standing::Directory,
-            EntryKind::Symlink { target } => Standing::Link(target.clone()),
-            _ => Standing::Other,
+            EntryKind::Directory => DestinationEntry::Directory,
+            EntryKind::Symlink { target } => DestinationEntry::Link(target.clone()),
+            _ => DestinationEntry::Other,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! kaniko's command line: `executor --context=… --destination=…` in, a job out.
 //!
 //! imgmake takes the place of kaniko's executor: the image is exchanged, the
-//! arguments stay. Flags are those of kaniko 1.24 and of its forks. This room
+//! arguments stay. Flags are those of kaniko 1.24 and of its forks. This module
 //! gets the arguments and the environment as values and runs nothing; contexts
 //! that are elsewhere are described here and fetched by the caller.
 //!

@@ -2,30 +2,30 @@
 //! the rest: trying takes it a hundred times longer than seeing that it is in vain.
 //! The answer depends on the bytes alone, so layers stay the same everywhere.
 
-/// Judged at once. A run of noise begins and ends at a multiple of this within its block.
+/// Judged at once. An incompressible run begins and ends at a multiple of this within its block.
 pub(super) const PIECE: usize = 64 << 10;
 
-/// What entropy coding alone would save of noise: less than this many parts of a thousand.
+/// What entropy coding alone would save of it: less than this many parts of a thousand.
 const SAVING: f64 = 0.004;
 /// One position of 32 is sampled for repetitions; this many equal ones are chance.
 const FEW_REPEATS: u32 = 8;
 
-/// Ranges of a block and whether they are noise, in order, neighbours of a kind joined.
+/// Ranges of a block and whether they are incompressible, in order, neighbours of a kind joined.
 pub(super) fn runs(block: &[u8]) -> Vec<(std::ops::Range<usize>, bool)> {
     let mut runs: Vec<(std::ops::Range<usize>, bool)> = Vec::new();
     for (number, piece) in block.chunks(PIECE).enumerate() {
         let start = number * PIECE;
         // A short rest is not worth a member of its own.
-        let noise = piece.len() == PIECE && is_noise(piece);
+        let incompressible = piece.len() == PIECE && is_incompressible(piece);
         match runs.last_mut() {
-            Some((range, kind)) if *kind == noise => range.end += piece.len(),
-            _ => runs.push((start..start + piece.len(), noise)),
+            Some((range, kind)) if *kind == incompressible => range.end += piece.len(),
+            _ => runs.push((start..start + piece.len(), incompressible)),
         }
     }
     runs
 }
 
-fn is_noise(piece: &[u8]) -> bool {
+fn is_incompressible(piece: &[u8]) -> bool {
     entropy(piece) > 8.0 * (1.0 - SAVING) && repeats(piece) <= FEW_REPEATS
 }
 
@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     /// Bytes of a generator: no pattern that deflate could see.
-    fn noise(length: usize, mut state: u64) -> Vec<u8> {
+    fn random(length: usize, mut state: u64) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(length + 8);
         while bytes.len() < length {
             state ^= state << 13;
@@ -90,38 +90,38 @@ mod tests {
     }
 
     #[test]
-    fn noise_and_what_was_compressed_before_are_noise() {
-        assert!(is_noise(&noise(PIECE, 7)));
-        let source: Vec<u8> = noise(4 * PIECE, 3).iter().map(|b| b & 0x1f).collect();
+    fn random_bytes_and_what_was_compressed_before_are_incompressible() {
+        assert!(is_incompressible(&random(PIECE, 7)));
+        let source: Vec<u8> = random(4 * PIECE, 3).iter().map(|b| b & 0x1f).collect();
         let packed = liblzma::encode_all(source.as_slice(), 6).unwrap();
-        assert!(is_noise(&packed[..PIECE]));
+        assert!(is_incompressible(&packed[..PIECE]));
     }
 
     #[test]
     fn text_zeros_and_few_values_are_not() {
-        assert!(!is_noise(&text(PIECE)));
-        assert!(!is_noise(&vec![0; PIECE]));
-        let hex: Vec<u8> = noise(PIECE, 5)
+        assert!(!is_incompressible(&text(PIECE)));
+        assert!(!is_incompressible(&vec![0; PIECE]));
+        let hex: Vec<u8> = random(PIECE, 5)
             .iter()
             .map(|b| b"0123456789abcdef"[usize::from(b & 15)])
             .collect();
-        assert!(!is_noise(&hex));
+        assert!(!is_incompressible(&hex));
     }
 
     #[test]
-    fn noise_that_comes_again_is_not_whatever_the_distance() {
+    fn random_bytes_that_come_again_are_not_whatever_the_distance() {
         for period in [5_003, 16 << 10, 30_001] {
-            let part = noise(period, 11);
+            let part = random(period, 11);
             let again: Vec<u8> = part.iter().copied().cycle().take(PIECE).collect();
-            assert!(!is_noise(&again), "period {period}");
+            assert!(!is_incompressible(&again), "period {period}");
         }
     }
 
     #[test]
-    fn neighbours_of_a_kind_are_one_run_and_a_short_rest_is_never_noise() {
-        let mut block = noise(2 * PIECE, 1);
+    fn neighbours_of_a_kind_are_one_run_and_a_short_rest_is_never_incompressible() {
+        let mut block = random(2 * PIECE, 1);
         block.extend(text(PIECE));
-        block.extend(noise(PIECE - 1, 2));
+        block.extend(random(PIECE - 1, 2));
         let expected = vec![(0..2 * PIECE, true), (2 * PIECE..4 * PIECE - 1, false)];
         assert_eq!(runs(&block), expected);
         assert_eq!(runs(&[]), vec![]);

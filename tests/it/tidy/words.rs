@@ -1,0 +1,102 @@
+//! Words that were retired: the field's own stand in their places.
+
+use super::source::root;
+
+/// Names of code that are not used any more, and the field's.
+const NAMES: [(&str, &str); 32] = [
+    ("Tier", "IsolationMode"),
+    ("tier", "isolation"),
+    ("Recalled", "SnapshotBaseline"),
+    ("Stacked", "OverlayLowers"),
+    ("Heard", "ResultCollector"),
+    ("Wishes", "RunOptions"),
+    ("unheard", "background"),
+    ("nowhere()", "discard()"),
+    ("is_passing", "is_transient"),
+    ("Manner", "UploadMode, FetchOptions"),
+    ("Ledger", "BlobLocations"),
+    ("Proof", "AuthMaterial"),
+    ("conceal", "redact"),
+    ("disappointed", "take_needs_rebuild"),
+    ("Outbox", "ExportQueue"),
+    ("Unfit", "InvalidEntry"),
+    ("Recipe", "BuildDefinition"),
+    ("Frame", "LengthPrefixedHasher"),
+    ("Framed", "LengthPrefixedHasher"),
+    ("Reached", "Poll"),
+    ("Paused", "StageProgress"),
+    ("go_on", "resume"),
+    ("adopt_strays", "become_subreaper"),
+    ("carry_out", "exec_plan"),
+    ("become_user", "switch_user"),
+    ("is_kanikos", "is_kaniko_context"),
+    ("dockers", "docker_git_context"),
+    ("Amount", "Verbosity"),
+    ("Cx", "DecodeContext"),
+    ("Standing", "DestinationEntry"),
+    ("is_noise", "is_incompressible"),
+    ("while_nothing_is_written", "fork_exclusive"),
+];
+
+/// Words of sentences: in comments, messages, README and book.
+const PROSE: [(&str, &str); 5] = [
+    ("tier", "isolation mode"),
+    ("tiers", "isolation modes"),
+    ("rooms", "modules, crates"),
+    ("was never made", "not built yet"),
+    ("published all the same", "already published"),
+];
+
+#[test]
+fn retired_words_stay_retired() {
+    let mut found = Vec::new();
+    for path in texts() {
+        let text = std::fs::read_to_string(root().join(&path)).unwrap();
+        let is_code = path.ends_with(".rs");
+        for (number, line) in text.lines().enumerate() {
+            let names = NAMES.iter().filter(|_| is_code);
+            for (word, instead) in names.chain(&PROSE) {
+                if has_word(line, word) {
+                    found.push(format!("{path}:{}: `{word}`: {instead}", number + 1));
+                }
+            }
+        }
+    }
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+fn has_word(line: &str, word: &str) -> bool {
+    let joins = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
+    line.match_indices(word).any(|(at, _)| {
+        !joins(line[..at].chars().next_back()) && !joins(line[at + word.len()..].chars().next())
+    })
+}
+
+/// Code of the program and its crates, README and book; this file names the words.
+fn texts() -> Vec<String> {
+    let mut paths = Vec::new();
+    for directory in ["src", "crates", "book/src"] {
+        walk(directory, &mut paths);
+    }
+    paths.extend(["README.md", "CONTRIBUTING.md", "SECURITY.md"].map(String::from));
+    assert!(paths.len() > 300, "{} files", paths.len());
+    paths
+}
+
+fn walk(directory: &str, paths: &mut Vec<String>) {
+    for entry in std::fs::read_dir(root().join(directory)).unwrap() {
+        let entry = entry.unwrap();
+        let path = format!("{directory}/{}", entry.file_name().to_str().unwrap());
+        if entry.file_type().unwrap().is_dir() {
+            walk(&path, paths);
+        } else if path.ends_with(".rs") || path.ends_with(".md") {
+            paths.push(path);
+        }
+    }
+}
+
+#[test]
+fn a_word_is_found_as_a_whole() {
+    assert!(has_word("one tier.", "tier"));
+    assert!(!has_word("frontier, tiered", "tier"));
+}
