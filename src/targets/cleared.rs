@@ -1,5 +1,6 @@
 //! Images that may be published. Nothing else makes a [`Cleared`], and nothing is published
 //! without one: it comes from what a gate let pass, or from a plan that demands no gate.
+//! `tests/it/tidy` holds that.
 
 use super::images::{Image, short_name};
 use super::task::PushTask;

@@ -18,6 +18,7 @@
 //! project     the graph and the place of the manifest
 //! ```
 
+mod after_damage;
 mod archives;
 mod build;
 mod cleared;
@@ -31,7 +32,6 @@ mod project;
 mod publish;
 mod push;
 mod registries;
-mod retry;
 mod runner;
 mod scan;
 mod secrets;
@@ -57,7 +57,7 @@ use task::{Runnable, Task};
 impl Runner for TargetRunner<'_> {
     fn inputs(&self, action: usize, upstream: &Upstream<'_>) -> Result<Inputs, Failure> {
         let id = self.plan.order[action];
-        retry::after_damage(self, id, || self.inputs_of(id, upstream))
+        after_damage::retry(self, id, || self.inputs_of(id, upstream))
     }
 
     fn verify_outputs(&self, action: usize, outputs: &[Output]) -> Result<Option<String>, Failure> {
@@ -71,7 +71,7 @@ impl Runner for TargetRunner<'_> {
             // The user's own command: it is not run twice.
             return task.run(upstream);
         }
-        retry::after_damage(self, id, || {
+        after_damage::retry(self, id, || {
             let made = task.run(upstream);
             made.map_err(|failure| self.with_help(failure))
         })

@@ -1,4 +1,4 @@
-//! What a build depends on, found without building: the recipe, bases, arguments, and the files that
+//! What a build depends on, found without building: the definition, bases, arguments, and the files that
 //! COPY, ADD and bind mounts of the reached stages select.
 
 use std::collections::{BTreeMap, BTreeSet};

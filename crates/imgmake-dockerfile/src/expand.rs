@@ -248,9 +248,13 @@ impl<'a> Expander<'a> {
             }
             mounts.push(spec);
         }
+        // Commands and heredocs are the shell's to expand. Written out, so that a new field is decided on.
         Ok(Run {
+            command: run.command.clone(),
+            heredocs: run.heredocs.clone(),
             mounts,
-            ..run.clone()
+            network: run.network,
+            security: run.security,
         })
     }
 

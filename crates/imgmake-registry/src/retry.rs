@@ -1,4 +1,5 @@
-//! When to try again, and how long to wait before.
+//! How often to try again, and how long to wait before. What is worth a try: `error` says it of an
+//! answer, `session` of a request, `upload` of a stream that broke.
 //!
 //! Knows statuses, `Retry-After` and the clock; knows no request.
 

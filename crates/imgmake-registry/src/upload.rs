@@ -1,5 +1,5 @@
-//! One blob into one repository: ask whether it is there, mount it from a
-//! mount_candidate, else stream it. A stream that breaks goes on from where the
+//! One blob into one repository: ask whether it is there, mount it from another
+//! repository, else stream it. A stream that breaks goes on from where the
 //! registry says it found, then in chunks, then from the start.
 
 use std::io::{self, Read, Seek, SeekFrom};

@@ -86,3 +86,31 @@ fn summary(source: &Source) -> String {
     let end = sentence.find(". ").map_or(sentence.len(), |at| at + 1);
     sentence[..end].replace('|', "\\|")
 }
+
+/// Pages that send readers to files of this repository.
+const GUIDES: [&str; 4] = [
+    "CONTRIBUTING.md",
+    "README.md",
+    "book/src/architecture.md",
+    "book/src/recipes.md",
+];
+
+#[test]
+fn files_that_the_guides_name_are_there() {
+    let mut named = 0;
+    let mut gone = Vec::new();
+    for guide in GUIDES {
+        let text = std::fs::read_to_string(root().join(guide)).unwrap();
+        for span in text.split('`').skip(1).step_by(2) {
+            let is_path = ["crates/", "tests/", "benches/", "fuzz/", "examples/"];
+            if is_path.iter().any(|start| span.starts_with(start)) && !span.contains([' ', 'N']) {
+                named += 1;
+                if !root().join(span).exists() {
+                    gone.push(format!("{guide}: `{span}`"));
+                }
+            }
+        }
+    }
+    assert!(named > 20, "{named} files are named");
+    assert!(gone.is_empty(), "{}", gone.join("\n"));
+}

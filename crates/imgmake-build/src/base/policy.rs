@@ -1,5 +1,5 @@
 //! Which images a build may take content from: by their names, and by whom they are
-//! signed. Asked for every image that a recipe names, in whatever way, once its name has
+//! signed. Asked for every image that a definition names, in whatever way, once its name has
 //! become a digest and before a byte of a layer is pulled or unpacked.
 
 use std::collections::BTreeSet;

@@ -49,14 +49,23 @@ pub fn prepare(
     epoch: Option<i64>,
     mounted: &mut dyn FnMut(Option<&str>, &str) -> Result<Mounted>,
 ) -> Result<Prepared> {
-    if run.security == RunSecurity::Insecure && request.insecure == Insecure::Refused {
+    // Taken apart in full: a new field does not compile before it is decided what it does and whether
+    // it counts for the key. `command` reads the first two.
+    let Run {
+        command: _,
+        heredocs: _,
+        mounts,
+        network: wanted,
+        security,
+    } = run;
+    if *security == RunSecurity::Insecure && request.insecure == Insecure::Refused {
         bail!(
             "`--security=insecure` would give this command every right of root on this machine; \
              where the Dockerfile is trusted that far, `allow \"security.insecure\"` in the target permits it"
         );
     }
     // With `--network=none` too: those capabilities lead back into the machine's network.
-    if run.security == RunSecurity::Insecure && request.network == DefaultNetwork::Isolated {
+    if *security == RunSecurity::Insecure && request.network == DefaultNetwork::Isolated {
         bail!(
             "`RUN --security=insecure` is refused: it has the capabilities to undo the network of \
              the target, which is `isolated`, by the manifest or by `--network`"
@@ -80,10 +89,10 @@ pub fn prepare(
             files,
             mounts: Vec::new(),
             cache_scope: Default::default(),
-            network: network(run.network, request.network)?,
+            network: network(*wanted, request.network)?,
             // In no key: a limit changes no result.
             limits: request.limits,
-            insecure: run.security == RunSecurity::Insecure,
+            insecure: *security == RunSecurity::Insecure,
             hostname: request
                 .args
                 .get("BUILDKIT_SANDBOX_HOSTNAME")
@@ -99,7 +108,7 @@ pub fn prepare(
         },
     };
     prepared.key_of_command(state);
-    for spec in &run.mounts {
+    for spec in mounts {
         prepared.mount(
             &spec.mount().map_err(|e| anyhow!(mistake(&e)))?,
             config,

@@ -1,4 +1,4 @@
-//! One named input.
+//! One named input of a target or a step: kind, name and hash.
 
 /// One thing that a target depends on. `kind` and `name` are what `why` shows:
 /// `file src/main.c`, `variable TAG`, `target base`.

@@ -1,7 +1,7 @@
 //! Decides what a COPY or ADD puts where, before a byte is read: sources from a [`Tree`], the
 //! destination as the layers below have it, out come the entries of the new layer.
 //!
-//! The rules are those of BuildKit's file copier: docs in the Dockerfile reference, COPY.
+//! The rules are those of BuildKit's file copier: docs.docker.com/reference/dockerfile, COPY. Which paths match: `select`.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 

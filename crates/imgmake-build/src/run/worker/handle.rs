@@ -1,4 +1,4 @@
-//! The parent's side.
+//! The run's side of the helper process: starts it, sends it requests, hands on what it says.
 
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;

@@ -1,4 +1,4 @@
-//! What the helper process is asked to do.
+//! A RUN, an unpacking, a merge as the helper process is asked for them; `protocol` has them all.
 
 use imgmake_oci::layer::{Compression, LayerBlob};
 use imgmake_sandbox::Limits;

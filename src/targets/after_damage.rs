@@ -11,7 +11,7 @@ const MOST_DAMAGED: usize = 50;
 
 /// Does something again that failed when a damaged file of the store was removed meanwhile.
 /// Each file is named in a warning.
-pub fn after_damage<T>(
+pub fn retry<T>(
     runner: &TargetRunner<'_>,
     id: TargetId,
     act: impl Fn() -> Result<T, Failure>,
