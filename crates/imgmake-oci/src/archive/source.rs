@@ -14,6 +14,7 @@ use crate::layer::{
 };
 use crate::store::Store;
 use imgmake_event::Cancel;
+use imgmake_guard::confined;
 
 use super::contents::MOST_JSON;
 use super::recognise::what_it_is;
@@ -198,7 +199,10 @@ fn open_inside(root: &Path, name: &str) -> Result<Option<File>> {
     if !path.is_file() {
         return Ok(None);
     }
-    Ok(Some(File::open(path)?))
+    // By its real path: what has become a link meanwhile is not followed.
+    let directory = confined::open_real(root)?;
+    let inside = path.strip_prefix(root)?.as_os_str().as_bytes();
+    Ok(Some(confined::open_file(directory, inside)?))
 }
 
 fn first_bytes(file: &mut File) -> Result<Vec<u8>> {
