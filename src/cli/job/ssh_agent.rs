@@ -127,6 +127,7 @@ mod tests {
     }
 
     #[test]
+    #[ignore = "needs ssh-agent: tests/run runs it"]
     fn the_agent_has_the_key_and_ends_with_the_step() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("key");
@@ -147,6 +148,7 @@ mod tests {
     }
 
     #[test]
+    #[ignore = "needs ssh-agent: tests/run runs it"]
     fn what_is_no_key_is_refused_without_being_told() {
         let error = SshAgent::start("hunter2", &Environment::read())
             .err()
