@@ -91,18 +91,23 @@ fn store_holds(p: &Project, text: &str) -> bool {
 }
 
 fn builds_nothing_from_outside(p: &Project, one: PathBuf, other: PathBuf) {
-    let exchanging = Exchanging::new(one, other);
-    let (mut tries, mut built) = (0, 0);
+    let exchanging = Exchanging::new(one.clone(), other.clone());
+    let mut tries = 0;
     let mut request = confined(p);
     request.no_cache = true;
     while !exchanging.is_enough(tries) {
         tries += 1;
-        built += usize::from(build(&request, &p.engine).is_ok());
+        // It may succeed or be refused, by what it finds.
+        let _ = build(&request, &p.engine);
     }
     drop(exchanging);
     assert!(!store_holds(p, OUTSIDE));
-    // The context is read at all: what is looked for would be seen.
-    assert_eq!(built > 0, store_holds(p, INSIDE), "{built} of {tries}");
+    // Left alone it is read: what is looked for would be seen.
+    if one.is_symlink() {
+        rustix::fs::renameat_with(CWD, &one, CWD, &other, RenameFlags::EXCHANGE).unwrap();
+    }
+    build(&request, &p.engine).unwrap();
+    assert!(store_holds(p, INSIDE));
 }
 
 #[test]
