@@ -278,6 +278,15 @@ fn mounts_show_what_they_should_and_leave_nothing() {
 }
 
 #[test]
+fn a_command_that_wrote_to_its_mount_is_no_answer_for_one_that_may_not() {
+    let p = Project::new();
+    p.write("src/a", "1");
+    p.build("RUN --mount=target=/ctx,rw touch /ctx/b\n");
+    let error = p.error("RUN --mount=target=/ctx touch /ctx/b\n");
+    assert!(error.contains("touch /ctx/b"), "{error}");
+}
+
+#[test]
 fn a_run_that_changes_nothing_makes_no_layer() {
     let p = Project::new();
     let image = p.build("RUN true\n");

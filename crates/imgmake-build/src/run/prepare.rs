@@ -11,6 +11,7 @@ use crate::files::context::ContextTree;
 use crate::files::copy::tree::relative;
 use crate::files::copy::{Node, Tree};
 use crate::files::hash::{hash_nodes, hash_reader};
+use crate::fingerprint::WrittenMount;
 use crate::request::{BuildRequest, DefaultNetwork, Insecure, SecretSource};
 use crate::run::worker::{Network, RunMount, RunRequest, Sharing, TreeSource, authority_variables};
 use crate::step_key;
@@ -234,6 +235,7 @@ impl Prepared {
         build: &BuildRequest,
         mounted: &mut dyn FnMut(Option<&str>, &str) -> Result<Mounted>,
     ) -> Result<()> {
+        self.key.add(&WrittenMount(mount));
         match mount {
             Mount::Bind {
                 from,
@@ -242,7 +244,6 @@ impl Prepared {
                 access,
             } => {
                 let shown = mounted(from.as_deref(), source)?;
-                self.key.text("bind").text(target);
                 key_of_tree(&mut self.key, &shown, source)?;
                 self.request.mounts.push(RunMount::Bind {
                     from: shown.source,
@@ -253,7 +254,6 @@ impl Prepared {
                 Ok(())
             }
             Mount::Tmpfs { target, size } => {
-                self.key.text("tmpfs").text(target).add(size);
                 self.request.mounts.push(RunMount::Tmpfs {
                     target: target_path(config, target)?,
                     size: *size,
@@ -303,7 +303,8 @@ impl Prepared {
             // Another cache: a user who may not write into root's has one of its own.
             _ => format!("{id}\0{}", beginning.hex()),
         };
-        self.key.text("cache").text(&id).text(target);
+        // With what it begins with.
+        self.key.text(&id);
         self.request.mounts.push(RunMount::Cache {
             id,
             target: target_path(config, target)?,
@@ -332,7 +333,6 @@ impl Prepared {
         else {
             return Ok(());
         };
-        self.key.text("secret").text(id).add(target).add(env);
         let Some(bytes) = secret(id, build)? else {
             if *required {
                 bail!("secret `{id}` is required, but the target has no secret of that name");
@@ -368,7 +368,6 @@ impl Prepared {
         else {
             return Ok(());
         };
-        self.key.text("ssh").text(id);
         let Some(socket) = build.ssh.get(id) else {
             if *required {
                 bail!("ssh agent `{id}` is required, but the target has none of that name");

@@ -7,8 +7,11 @@ use imgmake_core::fingerprint::fingerprint_of;
 use imgmake_oci::image::Healthcheck;
 use imgmake_oci::layer::{Entry, Timestamp};
 
+use imgmake_dockerfile::{Dockerfile, Instruction};
+
 use super::*;
 use crate::files::copy::{Content, Plan, Planned};
+use crate::fingerprint::WrittenMount;
 use crate::run::worker::{CacheScope, Network, Resolver, RunMount, RunRequest};
 use crate::step_key::{Times, of_plan};
 
@@ -257,6 +260,68 @@ fn of_a_run() {
         authorities: vec![1],
         architecture: "arm64".into(),
     });
+}
+
+#[test]
+fn of_the_mounts_of_a_run() {
+    let parse = |options: &str| {
+        let text = format!("FROM scratch\nRUN --mount={options} true\n");
+        let file = Dockerfile::parse(text.as_bytes()).unwrap();
+        let Instruction::Run(run) = &file.stages[0].instructions[0].value else {
+            panic!("{options}");
+        };
+        run.mounts[0].mount().unwrap()
+    };
+    let hash = |options: &str| fingerprint_of(&WrittenMount(&parse(options)));
+    let counts = [
+        "type=bind,target=/a",
+        "type=bind,target=/b",
+        "type=bind,target=/a,rw",
+        "type=tmpfs,target=/a",
+        "type=tmpfs,target=/a,size=1",
+        "type=cache,target=/a",
+        "type=cache,target=/b",
+        "type=cache,target=/a,id=c",
+        "type=cache,target=/a,ro",
+        "type=cache,target=/a,uid=1",
+        "type=cache,target=/a,gid=1",
+        "type=cache,target=/a,mode=0700",
+        "type=secret,id=a",
+        "type=secret,id=b",
+        "type=secret,id=a,target=/a",
+        "type=secret,id=a,env=A",
+        "type=secret,id=a,uid=1",
+        "type=secret,id=a,gid=1",
+        "type=secret,id=a,mode=0444",
+        "type=ssh",
+        "type=ssh,id=a",
+        "type=ssh,target=/a",
+        "type=ssh,uid=1",
+        "type=ssh,gid=1",
+        "type=ssh,mode=0666",
+    ];
+    let hashes = counts.map(hash);
+    for (at, one) in hashes.iter().enumerate() {
+        for (other, options) in counts.iter().enumerate().skip(at + 1) {
+            assert_ne!(*one, hashes[other], "{} and {options}", counts[at]);
+        }
+    }
+    // Found by content, or of no effect on what is made.
+    for (one, other) in [
+        ("type=bind,target=/a", "type=bind,target=/a,source=x,from=y"),
+        (
+            "type=cache,target=/a",
+            "type=cache,target=/a,sharing=locked",
+        ),
+        (
+            "type=cache,target=/a",
+            "type=cache,target=/a,source=x,from=y",
+        ),
+        ("type=secret,id=a", "type=secret,id=a,required"),
+        ("type=ssh", "type=ssh,required"),
+    ] {
+        assert_eq!(hash(one), hash(other), "{one} and {other}");
+    }
 }
 
 fn plan_of(planned: &Planned) -> Plan {
