@@ -218,6 +218,80 @@ fn the_program_is_made_of_few_crates() {
     assert!(crates.len() <= MOST_CRATES, "{} crates", crates.len());
 }
 
+/// A dependency that no code names is compiled all the same, and counted above.
+#[test]
+fn every_dependency_is_used_by_the_package_that_names_it() {
+    // Names in code that are not those of their packages.
+    let renamed = BTreeMap::from([("md-5", "md5"), ("hcl-rs", "hcl")]);
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut packages = vec![root.to_path_buf()];
+    let crates = std::fs::read_dir(root.join("crates")).unwrap();
+    packages.extend(crates.map(|entry| entry.unwrap().path()));
+    let workspace: toml::Table = parsed(&root.join("Cargo.toml"));
+    let declared = workspace["workspace"]["dependencies"].as_table().unwrap();
+    let mut named = BTreeSet::new();
+    let mut unused = Vec::new();
+    for package in packages {
+        let manifest: toml::Table = parsed(&package.join("Cargo.toml"));
+        let code = code_below(&package.join("src")) + &code_below(&package.join("tests"));
+        let words: BTreeSet<&str> = code
+            .split(|c: char| !c.is_alphanumeric() && c != '_')
+            .collect();
+        for section in ["dependencies", "dev-dependencies"] {
+            let of_section = manifest.get(section).and_then(|s| s.as_table());
+            for name in of_section.into_iter().flat_map(|section| section.keys()) {
+                named.insert(name.clone());
+                let word = renamed
+                    .get(name.as_str())
+                    .map_or(name.replace('-', "_"), |w| w.to_string());
+                // `std::time` and the like are not the crate: it is named from the root of a path.
+                let is_used = words.contains(word.as_str())
+                    && [
+                        format!("{word}::"),
+                        format!("use {word};"),
+                        format!("use {word} as"),
+                    ]
+                    .iter()
+                    .any(|form| {
+                        code.match_indices(form.as_str()).any(|(at, _)| {
+                            !code[..at].ends_with([':', '_'])
+                                && !code[..at].ends_with(char::is_alphanumeric)
+                        })
+                    });
+                if !is_used {
+                    unused.push(format!("{}: {name}", package.display()));
+                }
+            }
+        }
+    }
+    assert!(named.len() > 50, "{} dependencies", named.len());
+    assert!(unused.is_empty(), "{}", unused.join("\n"));
+    let of_nobody: Vec<&String> = declared
+        .keys()
+        .filter(|name| !named.contains(*name) && !name.starts_with("imgmake"))
+        .collect();
+    assert!(of_nobody.is_empty(), "{of_nobody:?}");
+}
+
+fn parsed(path: &std::path::Path) -> toml::Table {
+    toml::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+fn code_below(directory: &std::path::Path) -> String {
+    let mut code = String::new();
+    for entry in std::fs::read_dir(directory).into_iter().flatten() {
+        let path = entry.unwrap().path();
+        match path.extension() {
+            _ if path.is_dir() => code += &code_below(&path),
+            Some(extension) if extension == "rs" => {
+                code += &std::fs::read_to_string(&path).unwrap();
+            }
+            _ => {}
+        }
+    }
+    code
+}
+
 /// SPDX expressions: `OR`, `AND`, `WITH`, parentheses; older crates write `/` for `OR`.
 fn is_allowed(expression: &str, allowed: &BTreeSet<String>) -> bool {
     let spaced = expression
