@@ -1,6 +1,5 @@
 //! Paths that a build's layers leave out.
 
-use crate::files::copy::tree::show;
 use imgmake_core::fingerprint::{Bytes, Fingerprint, LengthPrefixedHasher};
 use imgmake_oci::layer::{Whiteout, clean};
 
@@ -30,7 +29,7 @@ impl IgnoredPaths {
 
     pub(crate) fn display(&self) -> String {
         let paths = self.0.iter();
-        imgmake_guard::printable::list(paths.map(|p| format!("/{}", show(p))))
+        imgmake_guard::printable::list(paths.map(|p| format!("/{}", String::from_utf8_lossy(p))))
     }
 
     /// Whether an entry of a layer is left out; a whiteout counts as what it removes.

@@ -7,21 +7,19 @@ use std::sync::Arc;
 
 use anyhow::{Result, anyhow};
 
-use crate::base::image::Bases;
 use crate::define::compile::compile;
 use crate::define::definition::{ParsedDefinition, mistake};
 use crate::define::evaluate::{self, Todo};
 use crate::define::graph::{StageGraph, StageStep, Start};
 use crate::define::state::ImageState;
 use crate::define::steps::describe;
-use crate::engine::Engine;
+use crate::execute::Engine;
 use crate::files::context::ContextTree;
 use crate::files::copy::select::existing;
-use crate::files::copy::tree::relative;
-use crate::files::copy::{Node, Tree};
 use crate::files::hash::{HashFile, hash_nodes};
 use crate::files::plan::selected;
 use crate::files::source::{CopyMode, FileWork, Operation, Origin, Source};
+use crate::files::tree::{Node, Tree, relative};
 use crate::files::{download, git};
 use crate::request::{
     AddedLayers, AlsoStages, BuildDefinition, BuildRequest, LayerCount, NamedContext,
@@ -37,7 +35,7 @@ use imgmake_dockerfile::{Mount, Run};
 pub fn inputs(request: &BuildRequest, engine: &Engine, hash_file: HashFile<'_>) -> Result<Inputs> {
     let definition = ParsedDefinition::read(request)?;
     let cx = engine.for_target(&request.target);
-    let bases = Bases::new(engine, &cx, request.pull);
+    let bases = engine.bases(&cx, request.pull);
     let mut gathering = Gathering::new(request, &cx, hash_file);
     gathering.definition(&definition);
     for platform in request.platforms() {

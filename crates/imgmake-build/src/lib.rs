@@ -7,6 +7,8 @@
 //!          └─ inputs: the same walk, reading only
 //! ```
 //!
+//! The folders in the order in which they may use each other: `files`, `define`, `base`, `rootfs`, `run`, `execute`.
+//!
 //! A COPY is planned from metadata (`files::copy::plan`), keyed by the plan (`step_key`), and written straight
 //! from the context into tar, digest and compression. RUN goes to the helper process (`run::worker`). Steps made
 //! on other machines come from a registry (`execute::cache`). Knows layers, store and registry; knows no manifest
@@ -14,7 +16,6 @@
 
 mod base;
 mod define;
-mod engine;
 mod execute;
 mod files;
 mod fingerprint;
@@ -32,14 +33,13 @@ mod tests;
 
 pub use base::policy::{BasePolicy, Refused, TrustedKey};
 pub use base::warmed::Warmed;
-pub use engine::Engine;
-pub use execute::{Built, build, cache, pull_blobs, sources_of};
-pub use files::copy::tree::FileStat;
+pub use execute::{Built, Engine, build, cache, pull_blobs, sources_of};
+pub use files::tree::FileStat;
 pub use ignored_paths::IgnoredPaths;
 pub use inputs::inputs;
 pub use request::{
     AddedLayers, AlsoStages, BuildDefinition, BuildRequest, Command, DefaultNetwork, Insecure,
-    LayerCount, NamedContext, SecretSource, Step,
+    LayerCount, NamedContext, Resolver, SecretSource, Step,
 };
 pub use run::worker;
 pub use target::{Pins, TargetContext};

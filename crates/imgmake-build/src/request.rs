@@ -9,7 +9,6 @@ use imgmake_oci::layer::Compression;
 use imgmake_sandbox::Limits;
 
 use crate::ignored_paths::IgnoredPaths;
-use crate::run::worker::Resolver;
 
 /// Whether the Dockerfile may say `RUN --security=insecure`, which makes it root of this
 /// machine: whoever writes the manifest decides, not whoever writes the Dockerfile.
@@ -61,6 +60,14 @@ pub struct BuildRequest {
     pub pull: bool,
     pub jobs: usize,
 }
+/// Who is asked for names, and in which domains; empty ones are the machine's.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Resolver {
+    /// Addresses.
+    pub servers: Vec<String>,
+    pub search: Vec<String>,
+}
+
 /// The network of every RUN that does not say its own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DefaultNetwork {

@@ -9,10 +9,9 @@ use super::limits::limits;
 use super::secrets::{secrets, ssh};
 use super::steps::step_of;
 use super::{contexts, dockerfile};
-use imgmake_build::worker::Resolver;
 use imgmake_build::{
     AddedLayers, AlsoStages, BuildDefinition, BuildRequest, DefaultNetwork, IgnoredPaths, Insecure,
-    LayerCount,
+    LayerCount, Resolver,
 };
 use imgmake_core::execute::{Failure, Upstream};
 use imgmake_core::manifest::{BaseKind, ImageFormat, RecipeNode, Spanned};

@@ -9,7 +9,6 @@ use anyhow::{Context, Result, bail};
 use super::policy::BasePolicy;
 use super::warmed::Warmed;
 use crate::define::base::{BaseImage, BaseImages};
-use crate::engine::Engine;
 use crate::layer::ImageLayer;
 use crate::sources;
 use crate::target::TargetContext;
@@ -30,11 +29,16 @@ pub struct Bases<'a> {
 }
 
 impl<'a> Bases<'a> {
-    pub fn new(engine: &'a Engine, cx: &'a TargetContext, pull: bool) -> Bases<'a> {
+    pub fn new(
+        policy: &'a BasePolicy,
+        warmed: Option<&'a Warmed>,
+        cx: &'a TargetContext,
+        pull: bool,
+    ) -> Bases<'a> {
         Bases {
             cx,
-            policy: &engine.bases,
-            warmed: engine.warmed.as_ref(),
+            policy,
+            warmed,
             move_pins: pull,
             known: Mutex::default(),
         }

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use anyhow::{Context, Result};
 
 use super::cache::CacheExport;
+use super::engine::Engine;
 use super::file_step::FileSteps;
 use super::run_step::RunSteps;
 use super::schedule::{Poll, run_all};
@@ -15,7 +16,6 @@ use super::step_runner::StepRunner;
 use crate::define::evaluate::{self, Todo};
 use crate::define::graph::{Stage, StageGraph, StageStep, Start, at_line};
 use crate::define::state::{ImageState, StageRole};
-use crate::engine::Engine;
 use crate::layer::ImageLayer;
 
 /// One platform's run.

@@ -2,6 +2,7 @@
 
 mod assemble;
 pub mod cache;
+mod engine;
 mod executor;
 mod file_step;
 mod layers;
@@ -17,13 +18,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
 
-use crate::base::image::Bases;
 use crate::define::compile::compile;
 use crate::define::definition::ParsedDefinition;
-use crate::engine::Engine;
 use crate::request::BuildRequest;
 use crate::sources::{self, Sources};
 use crate::target::TargetContext;
+pub use engine::Engine;
 use executor::{Execution, run_together};
 use imgmake_oci::image::{Descriptor, Reference};
 use layers::LayerAccess;
@@ -95,7 +95,7 @@ fn layers_of(engine: &Engine, cx: &TargetContext) -> LayerAccess {
 
 fn attempt(request: &BuildRequest, engine: &Engine, cx: &TargetContext) -> Result<Built> {
     let definition = ParsedDefinition::read(request)?;
-    let bases = Bases::new(engine, cx, request.pull);
+    let bases = engine.bases(cx, request.pull);
     let graphs = request
         .platforms()
         .iter()

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::files::copy::tree::{parent, show};
 use crate::files::copy::write::origin;
+use crate::files::tree::{parent, show};
 use imgmake_event::Cancel;
 use imgmake_oci::layer::{
     Compression, Entry, EntryKind, Index, IndexEntry, LayerBlob, LayerReader, LayerWriter, View,

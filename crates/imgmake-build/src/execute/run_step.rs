@@ -5,15 +5,14 @@ use std::sync::Arc;
 use anyhow::Result;
 
 use super::cache::StepKind;
+use super::engine::Engine;
 use super::stages::Stages;
 use super::step_runner::StepRunner;
 use crate::define::graph::StageStep;
 use crate::define::state::{ImageState, OwnershipClass};
-use crate::engine::Engine;
 use crate::files::context::ContextTree;
-use crate::files::copy::Tree;
-use crate::files::copy::tree::{relative, show};
 use crate::files::source::Origin;
+use crate::files::tree::{Tree, relative, show};
 use crate::layer::ImageLayer;
 use crate::run::output::{self, RunningStep};
 use crate::run::prepare::{Mounted, Prepared, prepare};

@@ -14,10 +14,10 @@ use anyhow::{Context, Result};
 use rayon::prelude::*;
 use rustix::fs::{AtFlags, FileType, OFlags, Stat};
 
-use crate::files::copy::tree::{
+use crate::files::patterns::{Matched, Patterns};
+use crate::files::tree::{
     FileStat, Node, Tree, base_name, join, parent, resolve, root, show, similar,
 };
-use crate::files::patterns::{Matched, Patterns};
 use imgmake_event::Cancel;
 use imgmake_guard::checkout::Checkout;
 use imgmake_guard::confined;

@@ -217,8 +217,8 @@ pub fn checkout(
     let place = &checkout.directory;
     let done = cx.git.checkout(&remote, commit, place, keep, submodules);
     done.map_err(explained)?;
-    let inner = crate::files::copy::tree::relative(&source.subdirectory);
-    checkout.root = checkout.directory.join(super::copy::tree::show(&inner));
+    let inner = crate::files::tree::relative(&source.subdirectory);
+    checkout.root = checkout.directory.join(super::tree::show(&inner));
     let whole = checkout.directory.canonicalize()?;
     let root = checkout
         .root

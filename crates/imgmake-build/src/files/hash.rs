@@ -8,8 +8,8 @@ use anyhow::{Context, Result};
 use rayon::prelude::*;
 
 use super::context::ContextTree;
-use super::copy::tree::FileStat;
-use super::copy::{Content, Node, Plan, Planned};
+use super::copy::{Content, Plan, Planned};
+use super::tree::{FileStat, Node};
 use imgmake_event::Cancel;
 
 /// blake3 of a file of a context, which is opened only if its hash is not known.

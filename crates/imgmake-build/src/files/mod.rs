@@ -7,3 +7,4 @@ pub mod hash;
 pub mod patterns;
 pub mod plan;
 pub mod source;
+pub mod tree;

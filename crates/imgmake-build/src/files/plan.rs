@@ -6,11 +6,11 @@ use anyhow::{Context, Result, bail};
 
 use crate::files::context::{ContextTree, IgnoreFiles};
 use crate::files::copy::contents::{Contents, NoContents};
-use crate::files::copy::tree::show;
-use crate::files::copy::{Content, FreshFile, Plan, Planner, Rules, Tree, select};
+use crate::files::copy::{Content, FreshFile, Plan, Planner, Rules, select};
 use crate::files::download::Fetched;
 use crate::files::patterns::Patterns;
 use crate::files::source::{CopyMode, FileStep, Inline, Operation};
+use crate::files::tree::{Node, Tree, show};
 use imgmake_event::Cancel;
 use imgmake_guard::checkout::Checkout;
 use imgmake_oci::layer::{EntryKind, Timestamp, View};
@@ -191,7 +191,7 @@ pub fn selected(
     sources: &[String],
     exclude: &Patterns,
     parents: bool,
-) -> Result<Vec<crate::files::copy::Node>> {
+) -> Result<Vec<Node>> {
     let mut nodes = Vec::new();
     for source in sources {
         if parents {

@@ -16,6 +16,7 @@ mod baseline;
 mod data;
 mod diff;
 mod etxtbsy;
+mod inode;
 mod merge;
 mod placeholder;
 mod snapshot;

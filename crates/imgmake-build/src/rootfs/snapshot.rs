@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::Result;
 use rustix::fs::{AtFlags, FileType, Stat};
 
-use super::baseline::inode::Inode;
+use super::inode::Inode;
 use imgmake_guard::confined::{Descent, check_length, names, open_directory};
 use imgmake_oci::layer::{View, join};
 

@@ -1,4 +1,5 @@
 //! RUN: its request and key, the helper process that runs it, and its output.
+pub mod fingerprint;
 pub mod output;
 pub mod prepare;
 pub mod worker;

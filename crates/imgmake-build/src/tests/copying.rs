@@ -467,7 +467,7 @@ fn a_context_may_be_as_deep_as_paths_are_long() {
     };
     let walk = || {
         let context = open_context(&p);
-        crate::files::copy::Tree::walk(&context, b"")
+        crate::files::tree::Tree::walk(&context, b"")
     };
     dig(1900);
     let found = walk().unwrap();

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use rustix::fs::{CWD, RenameFlags};
 
 use super::*;
-use crate::files::copy::Tree;
+use crate::files::tree::Tree;
 use imgmake_guard::checkout::Checkout;
 
 const INSIDE: &str = "what the context holds";

@@ -11,8 +11,9 @@ use imgmake_dockerfile::{Dockerfile, Instruction};
 
 use super::*;
 use crate::files::copy::{Content, Plan, Planned};
-use crate::fingerprint::WrittenMount;
-use crate::run::worker::{CacheScope, Network, Resolver, RunMount, RunRequest};
+use crate::request::Resolver;
+use crate::run::fingerprint::WrittenMount;
+use crate::run::worker::{CacheScope, Network, RunMount, RunRequest};
 use crate::step_key::{Times, of_plan};
 
 fn map(value: &str) -> BTreeMap<String, String> {

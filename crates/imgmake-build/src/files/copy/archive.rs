@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 
 use super::contents::{Contents, open_content};
 use super::plan::{Content, DestinationEntry, Planned, Planner};
-use super::tree::{base_name, join, parent, relative, show};
+use crate::files::tree::{base_name, join, parent, relative, show};
 use imgmake_event::Cancel;
 use imgmake_oci::layer::{Entry, EntryKind, LayerReader, decompress, looks_like_tar};
 

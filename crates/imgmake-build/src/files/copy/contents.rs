@@ -6,7 +6,7 @@ use std::io::{self, Read};
 use anyhow::{Context, Result};
 
 use super::plan::Content;
-use super::tree::show;
+use crate::files::tree::show;
 
 /// Gives the bytes of source files.
 pub trait Contents {

@@ -9,8 +9,8 @@ use anyhow::{Result, bail};
 
 use super::mode::Chmod;
 use super::select::{self, inner};
-use super::tree::{Node, Tree, base_name, join, parent, relative, resolve, show};
 use crate::files::patterns::{Patterns, ancestors_and_self};
+use crate::files::tree::{Node, Tree, base_name, join, parent, relative, resolve, root, show};
 use imgmake_oci::layer::{Entry, EntryKind, Timestamp, View, WHITEOUT_PREFIX};
 
 /// Flags of the instruction, all resolved.
@@ -223,7 +223,7 @@ impl<'a> Planner<'a> {
             mode: file.mode,
             mtime: file.mtime.unwrap_or(self.rules.now),
             content: Some(file.hash),
-            ..super::tree::root()
+            ..root()
         };
         self.put_content(&node, target, file.content)
     }
@@ -264,7 +264,7 @@ impl<'a> Planner<'a> {
             },
             mode: 0o777,
             mtime: self.rules.now,
-            ..super::tree::root()
+            ..root()
         };
         self.put(&node, place)
     }

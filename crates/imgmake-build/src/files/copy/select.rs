@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use anyhow::{Context, Result, bail};
 
-use super::tree::{Node, Tree, base_name, join, parent, relative, show};
 use crate::files::patterns::{Matched, Patterns, Wildcard, ancestors_and_self};
+use crate::files::tree::{Node, Tree, base_name, join, parent, relative, show};
 
 /// The paths that a source stands for, wildcards expanded.
 pub fn sources(tree: &dyn Tree, source: &str, exclude: &Patterns) -> Result<Vec<Vec<u8>>> {

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 
 use super::contents::{Contents, open_content};
 use super::plan::{Content, Plan, Planned};
-use super::tree::show;
+use crate::files::tree::show;
 use imgmake_event::Cancel;
 use imgmake_oci::layer::{
     Compression, EntryKind, Index, LayerBlob, LayerReader, LayerWriter, decompress, write_content,

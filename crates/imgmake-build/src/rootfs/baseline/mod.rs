@@ -8,7 +8,6 @@
 //! | `overlay` | in the trees below the overlay that took the changes |
 //! | `snapshot` | in nobody's tree any more: what a snapshot and the layers' indexes say |
 
-pub(super) mod inode;
 mod overlay;
 mod snapshot;
 
@@ -19,11 +18,11 @@ use std::path::PathBuf;
 use anyhow::Result;
 use rustix::fs::{FileType, Mode, OFlags, Stat};
 
-use self::inode::{Inode, Original};
 use self::overlay::OverlayLowers;
 use self::snapshot::SnapshotBaseline;
 use super::Marks;
 use super::attributes::xattrs_of;
+use super::inode::{Inode, Original};
 use super::snapshot::Snapshot;
 
 /// One directory of the image.

@@ -11,9 +11,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use rustix::fs::{OFlags, Stat};
 
-use super::inode::{Inode, Original};
 use crate::rootfs::Marks;
 use crate::rootfs::attributes::{is_opaque, xattrs_of};
+use crate::rootfs::inode::{Inode, Original};
 
 /// One directory, as the trees hold it. By paths, not descriptors: hundreds of layers at
 /// every depth would use these up. The trees are the store's own, which no command can

@@ -7,8 +7,8 @@ use std::fs::File;
 use anyhow::{Context, Result};
 use rustix::fs::Stat;
 
-use super::inode::{Inode, Original};
 use crate::rootfs::attributes::is_imported;
+use crate::rootfs::inode::{Inode, Original};
 use crate::rootfs::placeholder;
 use crate::rootfs::snapshot::{Snapshot, StatRecord};
 use imgmake_oci::layer::{EntryKind, IndexEntry, join};

@@ -31,7 +31,7 @@ use anyhow::Result;
 
 pub use authorities::variables as authority_variables;
 pub use handle::Worker;
-pub use request::{CacheScope, Network, Resolver, RunMount, RunRequest, Sharing, TreeSource};
+pub use request::{CacheScope, Network, RunMount, RunRequest, Sharing, TreeSource};
 pub use shell::{Terminal, Terminals};
 
 use imgmake_oci::layer::LayerBlob;

@@ -2,7 +2,8 @@
 
 use imgmake_sandbox::NAME_SERVER;
 
-use super::request::{Network, Resolver, RunRequest};
+use super::request::{Network, RunRequest};
+use crate::request::Resolver;
 
 /// Servers that everybody reaches, for hosts whose own is behind loopback.
 const PUBLIC: &str = "nameserver 8.8.8.8\nnameserver 8.8.4.4\n";

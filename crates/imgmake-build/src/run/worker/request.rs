@@ -3,6 +3,8 @@
 use imgmake_oci::layer::{Compression, LayerBlob};
 use imgmake_sandbox::Limits;
 
+use crate::request::Resolver;
+
 /// What a RUN needs; all values final (expanded), user names unresolved.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct RunRequest {
@@ -32,13 +34,6 @@ pub struct RunRequest {
     pub architecture: String,
     /// Clamp times of the layer to this many seconds.
     pub epoch: Option<i64>,
-}
-/// Who is asked for names, and in which domains; empty ones are the machine's.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Resolver {
-    /// Addresses.
-    pub servers: Vec<String>,
-    pub search: Vec<String>,
 }
 /// Who shares cache mounts of the same id. In no key: like a cache's content, it says nothing
 /// about the image.

@@ -8,7 +8,7 @@ use rustix::fs::{FileType, Stat};
 
 /// What a layer records of an inode, but for what takes reading to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::rootfs) struct Inode {
+pub(super) struct Inode {
     /// Kind and permissions.
     pub mode: u32,
     pub owner: (u32, u32),
@@ -18,7 +18,7 @@ pub(in crate::rootfs) struct Inode {
 }
 
 impl Inode {
-    pub(in crate::rootfs) fn of(stat: &Stat) -> Inode {
+    pub(super) fn of(stat: &Stat) -> Inode {
         Inode {
             mode: stat.st_mode,
             owner: (stat.st_uid, stat.st_gid),

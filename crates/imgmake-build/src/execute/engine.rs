@@ -6,9 +6,10 @@ use imgmake_event::{Cancel, Events};
 use imgmake_oci::store::Store;
 use imgmake_registry::Client;
 
+use super::cache::Cache;
+use crate::base::image::Bases;
 use crate::base::policy::BasePolicy;
 use crate::base::warmed::Warmed;
-use crate::execute::cache::Cache;
 use crate::run::worker::{CacheScope, Worker};
 use crate::target::{Pins, TargetContext};
 
@@ -44,5 +45,10 @@ impl Engine {
             events: self.events.clone(),
             cancel: self.cancel.clone(),
         }
+    }
+
+    /// The base images of one build. `pull` resolves their tags again.
+    pub(crate) fn bases<'a>(&'a self, cx: &'a TargetContext, pull: bool) -> Bases<'a> {
+        Bases::new(&self.bases, self.warmed.as_ref(), cx, pull)
     }
 }

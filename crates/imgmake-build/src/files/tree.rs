@@ -1,5 +1,5 @@
 //! What a COPY may read: a tree of files that can be asked by path. Two kinds exist, a context
-//! directory (`build::context`) and the merged tree of some layers; both answer with metadata only.
+//! directory (`files::context`) and the merged tree of some layers; both answer with metadata only.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -273,6 +273,6 @@ pub fn show(path: &[u8]) -> String {
 
 /// Relative and cleaned: `/a/./b/../c/` is `a/c`. `..` never climbs over the root.
 pub fn relative(path: &str) -> Vec<u8> {
-    let cleaned = crate::files::patterns::clean(format!("/{path}").as_bytes());
+    let cleaned = super::patterns::clean(format!("/{path}").as_bytes());
     cleaned[1..].to_vec()
 }
