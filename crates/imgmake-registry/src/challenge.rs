@@ -32,6 +32,17 @@ impl Challenge {
             None => all.into_iter().find(|c| *c == Challenge::Basic),
         }
     }
+
+    /// As it holds for every repository.
+    pub(super) fn without_scope(self) -> Challenge {
+        match self {
+            Challenge::Bearer(bearer) => Challenge::Bearer(Bearer {
+                scope: None,
+                ..bearer
+            }),
+            Challenge::Basic => Challenge::Basic,
+        }
+    }
 }
 
 /// Whether a `WWW-Authenticate` header asks for something that can be answered.

@@ -111,21 +111,21 @@ impl RegistryError {
     }
 
     /// An answer with a status that is not success.
-    pub(super) fn answered(status: u16, server: &ServerSaid) -> RegistryError {
+    pub(super) fn answered(status: u16, code: Option<String>, message: String) -> RegistryError {
         let missing = ["MANIFEST_UNKNOWN", "NAME_UNKNOWN", "BLOB_UNKNOWN"];
-        let code = server.code.as_deref().unwrap_or("");
+        let name = code.as_deref().unwrap_or("");
         let failure = match status {
             401 => Failure::Unauthorised,
             404 => Failure::Missing,
             403 => Failure::Denied,
             429 => Failure::Throttled,
-            400..=499 if missing.contains(&code) => Failure::Missing,
+            400..=499 if missing.contains(&name) => Failure::Missing,
             500..=599 => Failure::Server,
             _ => Failure::Refused,
         };
-        RegistryError::new(failure, server.message.clone()).with(|d| {
+        RegistryError::new(failure, message).with(|d| {
             d.status = Some(status);
-            d.code.clone_from(&server.code);
+            d.code = code;
         })
     }
 
@@ -251,98 +251,14 @@ impl fmt::Debug for RegistryError {
 
 impl std::error::Error for RegistryError {}
 
-/// The code and the text of an error answer.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct ServerSaid {
-    pub code: Option<String>,
-    pub message: String,
-}
-
-impl ServerSaid {
-    /// Reads an error body: the specification's JSON, the token servers' and
-    /// clouds' looser JSON, or the first line of whatever text came.
-    pub(super) fn parse(body: &[u8]) -> ServerSaid {
-        match serde_json::from_slice::<serde_json::Value>(body) {
-            Ok(value) => ServerSaid::from_value(&value),
-            Err(_) => ServerSaid {
-                code: None,
-                message: first_line(&String::from_utf8_lossy(body)),
-            },
-        }
-    }
-
-    fn from_value(value: &serde_json::Value) -> ServerSaid {
-        let text = |v: &serde_json::Value, names: &[&str]| {
-            names
-                .iter()
-                .find_map(|n| v.get(n).and_then(serde_json::Value::as_str))
-                .map(first_line)
-                .filter(|t| !t.is_empty())
-        };
-        let first = value.get("errors").and_then(|e| e.get(0)).unwrap_or(value);
-        let mut message = text(
-            first,
-            &[
-                "message",
-                "Message",
-                "error_description",
-                "details",
-                "detail",
-                "error",
-            ],
-        )
-        .unwrap_or_default();
-        if let Some(detail) = first.get("detail").filter(|d| !d.is_null()) {
-            let detail = match detail.as_str() {
-                Some(text) => first_line(text),
-                None => first_line(&detail.to_string()),
-            };
-            if !detail.is_empty() && detail != "{}" && !message.contains(&detail) {
-                message = format!("{message} ({detail})");
-            }
-        }
-        ServerSaid {
-            code: text(first, &["code", "__type", "error"]),
-            message,
-        }
-    }
-}
-
-/// The first line of a text that has something in it, printable and short; tags
-/// of an HTML page go.
-pub(super) fn first_line(text: &str) -> String {
-    let mut plain = String::new();
-    let mut tag = false;
-    for c in text.chars().take(4000) {
-        match c {
-            '<' => tag = true,
-            '>' if tag => tag = false,
-            _ if tag => {}
-            '\r' => {}
-            c if c.is_control() && c != '\n' => plain.push(' '),
-            c => plain.push(c),
-        }
-    }
-    plain
-        .lines()
-        .map(str::trim)
-        .find(|l| !l.is_empty())
-        .unwrap_or("")
-        .chars()
-        .take(300)
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn an_error_names_place_operation_scope_credential_and_the_servers_words() {
-        let said = ServerSaid::parse(
-            br#"{"errors":[{"code":"DENIED","message":"requested access to the resource is denied","detail":null}]}"#,
-        );
-        let error = RegistryError::answered(403, &said)
+        let text = "requested access to the resource is denied".to_string();
+        let error = RegistryError::answered(403, Some("DENIED".into()), text)
             .during("ghcr.io", "acme/app", "push the manifest")
             .with(|d| {
                 d.scope = Some("repository:acme/app:pull,push".into());
@@ -358,20 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn bodies_that_are_not_json_give_their_first_line() {
-        let said =
-            ServerSaid::parse(b"<html><head>\n<title>502 Bad Gateway</title></head>\n</html>");
-        assert_eq!(said.message, "502 Bad Gateway");
-        assert_eq!(ServerSaid::parse(b"").message, "");
-        assert_eq!(
-            ServerSaid::parse(b"You have reached your pull rate limit.\nMore").message,
-            "You have reached your pull rate limit."
-        );
-    }
-
-    #[test]
     fn only_transient_failures_are_retryable() {
-        let said = ServerSaid::default();
         for (status, retryable) in [
             (401, false),
             (403, false),
@@ -383,7 +286,7 @@ mod tests {
             (503, true),
         ] {
             assert_eq!(
-                RegistryError::answered(status, &said).is_retryable(),
+                RegistryError::answered(status, None, String::new()).is_retryable(),
                 retryable,
                 "{status}"
             );

@@ -6,12 +6,17 @@
 //!
 //! ```text
 //! client      the handle: which session serves a reference
-//! pull        manifests and blobs in, verified; broken downloads resume
+//! pull        manifests and blobs in, verified, mirrors first
+//!   manifest    one manifest: asked for, verified, chosen by platform
+//!   download    one blob: streamed, verified, resumed
 //! push        blobs, manifests, tags out, in the order registries want
 //!   permission  whether a push would be let in
 //!   upload      one blob: ask, mount, stream, resume
 //! limiter     how many transfers a registry sees at once
-//! session     one registry: challenges, redirects, retries
+//! session     one registry: requests, redirects, retries
+//!   authorization  which proof a request carries
+//!   probe       TLS or plain HTTP
+//!   refusal, explain  what an unwelcome answer says; what its reader needs to know
 //!   endpoint    where it is; certificates, proxy: how it is reached
 //!   challenge, token, credentials, helper, login, cloud: who we are to it
 //!   redact      no secret comes back in a server's words
@@ -21,6 +26,7 @@
 //! referrers   what refers to an image; manage: tags, deletion, login
 //! ```
 
+mod authorization;
 mod blobs;
 mod cache_push;
 mod certificates;
@@ -29,8 +35,10 @@ mod client;
 mod cloud;
 pub mod connection;
 mod credentials;
+mod download;
 mod endpoint;
 mod error;
+mod explain;
 #[cfg(test)]
 mod faults;
 mod helper;
@@ -40,14 +48,18 @@ mod http;
 mod limiter;
 mod login;
 mod manage;
+mod manifest;
 mod mirrors;
 mod options;
 mod permission;
+mod probe;
 mod pull;
 mod push;
 #[cfg(test)]
 mod quirks;
 mod redact;
+mod refusal;
+
 mod referrers;
 mod repositories;
 mod retry;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use ureq::http::Method;
 
 use super::http::{Body, Call};
-use super::pull::{MANIFEST_LIMIT, head_manifest_with};
+use super::manifest::{MANIFEST_LIMIT, head_manifest_with};
 use super::repositories;
 use super::session::{Request, Retry, Session, push_scope};
 use super::transfer::in_parallel;
@@ -49,7 +49,7 @@ impl Tree {
         })?;
         let documents = tree.into_documents().into_iter().map(|read| {
             let at = &read.descriptor;
-            let media_type = super::pull::media_type_of(&read.bytes, Some(&at.media_type));
+            let media_type = super::manifest::media_type_of(&read.bytes, Some(&at.media_type));
             let size = read.bytes.len() as u64;
             Document {
                 descriptor: Descriptor::new(media_type, at.digest.clone(), size),

@@ -7,7 +7,7 @@ use ureq::http::Method;
 
 use super::http::{Body, Call};
 use super::manage::next_page;
-use super::pull::{ACCEPT, MANIFEST_LIMIT};
+use super::manifest::{ACCEPT, MANIFEST_LIMIT};
 use super::session::{Request, Retry, Session, pull_scope, push_scope};
 use super::{Client, Failure, RegistryError};
 use imgmake_oci::image::{

@@ -450,11 +450,10 @@ fn bytes_held(header: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::super::Failure;
-    use super::super::error::ServerSaid;
     use super::*;
 
     fn answered(status: u16) -> RegistryError {
-        RegistryError::answered(status, &ServerSaid::default())
+        RegistryError::answered(status, None, String::new())
     }
 
     #[test]

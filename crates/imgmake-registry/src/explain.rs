@@ -1,0 +1,84 @@
+//! What a failed request is called: where and during what it failed, the proxy on the way, which
+//! credential was sent, and what to do. No secret stays in it.
+
+use url::Url;
+
+use super::credentials::AuthMaterial;
+use super::redact::{redact, secrets_in};
+use super::refusal::wants_tls;
+use super::session::{Request, Session};
+use super::{Failure, RegistryError};
+
+const TOO_LARGE: &str = "the registry, or a proxy before it, limits the size of requests; its operator can raise that (nginx: client_max_body_size)";
+
+impl Session {
+    /// Names the proxy, which may be the one that failed.
+    pub(super) fn on_the_way(&self, error: RegistryError, url: &Url) -> RegistryError {
+        let answered = error.status().is_some() || error.failure() == Failure::Configuration;
+        match self.endpoint.through(url).filter(|_| !answered) {
+            Some(proxy) => error.with(|d| d.proxy = Some(proxy)),
+            None => error,
+        }
+    }
+
+    /// Adds what the reader of an error needs to know.
+    pub(super) fn explain(&self, error: RegistryError, request: &Request) -> RegistryError {
+        let error = error.during(
+            &self.endpoint.registry,
+            request.repository,
+            request.operation,
+        );
+        let error = redact(error, self.secrets());
+        let error = self.on_the_way(error, &request.call.url);
+        match error.failure() {
+            Failure::Unauthorised | Failure::Denied => self.explain_refusal(error, request),
+            Failure::Throttled if self.endpoint.registry == imgmake_oci::image::DOCKER_HUB => {
+                error.help("Docker Hub limits pulls: log in, wait, or use a mirror")
+            }
+            Failure::Refused => match error.status() {
+                Some(413) => error.help(TOO_LARGE),
+                Some(400) if wants_tls(error.message().as_bytes()) => {
+                    error.help("TLS is spoken there: write `https://` in place of `http://`")
+                }
+                _ => error,
+            },
+            _ => error,
+        }
+    }
+
+    /// Everything that must not come back in a server's words.
+    pub(super) fn secrets(&self) -> Vec<String> {
+        let mut secrets = self.tokens.values();
+        // Held while a cloud is asked, whose errors are redacted by their request.
+        if let Ok(known) = self.credentials.try_lock() {
+            secrets.extend(known.values().flat_map(|k| secrets_in(&k.credential)));
+        }
+        secrets
+    }
+
+    fn explain_refusal(&self, error: RegistryError, request: &Request) -> RegistryError {
+        let credential = self.credential(request.repository).ok();
+        let nobody = credential
+            .as_ref()
+            .is_none_or(|c| c.proof == AuthMaterial::Anonymous);
+        let registry = &self.endpoint.registry;
+        let error = error.with(|d| {
+            if d.scope.is_none() && !request.scopes.is_empty() {
+                d.scope = Some(request.scopes.join(" "));
+            }
+            if d.credential.is_none() {
+                d.credential = credential.map(|c| c.source);
+            }
+        });
+        if error.advice().is_some() {
+            return error;
+        }
+        error.help(match nobody {
+            true => format!(
+                "log in with `docker login {registry}`, or give credentials in the `registry` node"
+            ),
+            false => "check that the credential is valid and has the right for this repository"
+                .to_string(),
+        })
+    }
+}

@@ -1,0 +1,141 @@
+//! What a registry says when it refuses: its status, its code and the first line of its text.
+//!
+//! Knows answers; knows no request and no credential.
+
+use std::time::SystemTime;
+
+use super::RegistryError;
+use super::error::is_transient_status;
+use super::http::Answer;
+use super::retry::retry_after;
+
+/// Whether an answer came from the registry or from where it sent us.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum AnsweredBy {
+    Registry,
+    Elsewhere,
+}
+
+/// Turns an unwelcome answer into an error that knows the pause it asks for.
+pub(super) fn refused(answer: Answer, from: AnsweredBy) -> RegistryError {
+    let status = answer.status;
+    let asked = answer
+        .header("Retry-After")
+        .filter(|_| is_transient_status(status))
+        .and_then(|v| retry_after(v, SystemTime::now()));
+    let host = answer.url.host_str().unwrap_or_default().to_string();
+    let body = ErrorBody::parse(&answer.excerpt());
+    RegistryError::answered(status, body.code, body.message).with(|d| {
+        d.pause = asked;
+        if from == AnsweredBy::Elsewhere {
+            let text = std::mem::take(&mut d.message);
+            d.message = format!("{text} (from {host}, where the registry sent us)")
+                .trim_start()
+                .to_string();
+        }
+    })
+}
+
+/// Go's and nginx's words to plain HTTP on a TLS port.
+pub(super) fn wants_tls(body: &[u8]) -> bool {
+    String::from_utf8_lossy(body).contains("HTTPS")
+}
+
+/// The code and the text of an error answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct ErrorBody {
+    pub code: Option<String>,
+    pub message: String,
+}
+
+impl ErrorBody {
+    /// Reads an error body: the specification's JSON, the token servers' and
+    /// clouds' looser JSON, or the first line of whatever text came.
+    pub(super) fn parse(body: &[u8]) -> ErrorBody {
+        match serde_json::from_slice::<serde_json::Value>(body) {
+            Ok(value) => ErrorBody::from_value(&value),
+            Err(_) => ErrorBody {
+                code: None,
+                message: first_line(&String::from_utf8_lossy(body)),
+            },
+        }
+    }
+
+    fn from_value(value: &serde_json::Value) -> ErrorBody {
+        let text = |v: &serde_json::Value, names: &[&str]| {
+            names
+                .iter()
+                .find_map(|n| v.get(n).and_then(serde_json::Value::as_str))
+                .map(first_line)
+                .filter(|t| !t.is_empty())
+        };
+        let first = value.get("errors").and_then(|e| e.get(0)).unwrap_or(value);
+        let mut message = text(
+            first,
+            &[
+                "message",
+                "Message",
+                "error_description",
+                "details",
+                "detail",
+                "error",
+            ],
+        )
+        .unwrap_or_default();
+        if let Some(detail) = first.get("detail").filter(|d| !d.is_null()) {
+            let detail = match detail.as_str() {
+                Some(text) => first_line(text),
+                None => first_line(&detail.to_string()),
+            };
+            if !detail.is_empty() && detail != "{}" && !message.contains(&detail) {
+                message = format!("{message} ({detail})");
+            }
+        }
+        ErrorBody {
+            code: text(first, &["code", "__type", "error"]),
+            message,
+        }
+    }
+}
+
+/// The first line of a text that has something in it, printable and short; tags
+/// of an HTML page go.
+pub(super) fn first_line(text: &str) -> String {
+    let mut plain = String::new();
+    let mut tag = false;
+    for c in text.chars().take(4000) {
+        match c {
+            '<' => tag = true,
+            '>' if tag => tag = false,
+            _ if tag => {}
+            '\r' => {}
+            c if c.is_control() && c != '\n' => plain.push(' '),
+            c => plain.push(c),
+        }
+    }
+    plain
+        .lines()
+        .map(str::trim)
+        .find(|l| !l.is_empty())
+        .unwrap_or("")
+        .chars()
+        .take(300)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bodies_that_are_not_json_give_their_first_line() {
+        let body =
+            ErrorBody::parse(b"<html><head>\n<title>502 Bad Gateway</title></head>\n</html>");
+        assert_eq!(body.message, "502 Bad Gateway");
+        assert_eq!(ErrorBody::parse(b"").message, "");
+        assert_eq!(
+            ErrorBody::parse(b"You have reached your pull rate limit.\nMore").message,
+            "You have reached your pull rate limit."
+        );
+    }
+}
