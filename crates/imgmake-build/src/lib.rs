@@ -9,7 +9,7 @@
 //!
 //! The folders in the order in which they may use each other: `files`, `define`, `base`, `rootfs`, `run`, `execute`.
 //!
-//! A COPY is planned from metadata (`files::copy::plan`), keyed by the plan (`step_key`), and written straight
+//! A COPY is planned from metadata (`files::copy::planner`), keyed by the plan (`step_key`), and written straight
 //! from the context into tar, digest and compression. RUN goes to the helper process (`run::worker`). Steps made
 //! on other machines come from a registry (`execute::cache`). Knows layers, store and registry; knows no manifest
 //! target, terminal or environment.

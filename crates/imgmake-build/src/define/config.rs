@@ -136,7 +136,7 @@ impl Configuring {
     /// A path of COPY, ADD or a mount in the image: relative ones begin at the working directory.
     /// A trailing `/` (or `.`) stays, because it makes the path a directory.
     pub fn absolute(&self, path: &str) -> String {
-        let directory = crate::files::copy::plan::names_directory(path) || path.is_empty();
+        let directory = crate::files::copy::planner::names_directory(path) || path.is_empty();
         let joined = if path.starts_with('/') {
             path.to_string()
         } else {

@@ -242,7 +242,7 @@ fn added(state: &ImageState, add: &dockerfile::Add) -> Result<FileWork> {
     let mut operations: Vec<Operation> = sources.into_iter().map(copy).collect();
     operations.extend(inline(&add.files, &to));
     let several = add.files.sources.len() > 1;
-    if several && !crate::files::copy::plan::names_directory(&to) && downloads {
+    if several && !crate::files::copy::planner::names_directory(&to) && downloads {
         bail!("several sources go into a directory: write the destination as `{to}/`");
     }
     let steps = operations

@@ -16,10 +16,12 @@ mod baseline;
 mod data;
 mod diff;
 mod etxtbsy;
+mod inflate;
 mod inode;
 mod merge;
 mod placeholder;
 mod snapshot;
+mod stack;
 #[cfg(test)]
 mod tests;
 mod times;
@@ -32,7 +34,8 @@ pub use diff::{Changes, DiffOptions, Owners, write_layer};
 pub use etxtbsy::fork_exclusive;
 pub use merge::{Merged, copy_directory, keep_merged, merged_directory, take_merged};
 pub use snapshot::Snapshot;
-pub use unpack::{Correction, Stack, Trees};
+pub use stack::{Correction, Stack};
+pub use unpack::Trees;
 
 /// Where overlay keeps its marks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,24 +2,22 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs::Permissions;
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use anyhow::{Context, Result, bail};
-use rustix::fs::{AtFlags, FileType};
-use sha2::Digest as _;
 
+use super::inflate::read_layer;
+use super::stack::{Stack, Unpacked, corrections};
 use super::tree::{LinkIntoLower, Tree, Whiteouts};
 use super::{Devices, Marks};
-use imgmake_event::{Cancel, Cancelled};
-use imgmake_guard::confined::{open_beneath, open_root, remove_tree};
+use imgmake_event::Cancel;
+use imgmake_guard::confined::remove_tree;
 use imgmake_guard::modes::{self, PRIVATE, VISIBLE};
 use imgmake_oci::image::Digest;
-use imgmake_oci::layer::{
-    Content, EntryKind, Index, IndexEntry, LayerBlob, LayerReader, decompress, split,
-};
+use imgmake_oci::layer::{Index, LayerBlob};
 use imgmake_oci::store::{Damaged, Store};
 
 /// The record of a kept tree: it is whole, and these directories stand in it for others' sake.
@@ -34,28 +32,6 @@ pub struct Trees {
     squash: bool,
     in_progress: Mutex<HashMap<Digest, Arc<Mutex<()>>>>,
     warnings: Mutex<Vec<String>>,
-}
-
-/// The trees of an image's layers, ready to be stacked.
-pub struct Stack {
-    /// Top first.
-    pub lowers: Vec<PathBuf>,
-    pub corrections: Vec<Correction>,
-    /// The directory whose attributes the merged root has.
-    pub root_like: Option<PathBuf>,
-}
-
-/// Overlay shows the attributes of the topmost directory, also where that layer says
-/// nothing about it and just has files below. `like` has what is true.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Correction {
-    pub path: PathBuf,
-    pub like: PathBuf,
-}
-
-struct Unpacked {
-    tree: PathBuf,
-    implied: BTreeSet<Vec<u8>>,
 }
 
 impl Trees {
@@ -348,289 +324,5 @@ pub(super) fn keep_tree(tree: &Path, target: &Path) -> Result<()> {
     match std::fs::rename(tree, target) {
         Err(_) if target.exists() => Ok(()),
         done => done.with_context(|| format!("cannot make `{}`", target.display())),
-    }
-}
-
-/// For every directory that its topmost layer merely implies: who tells the truth.
-fn corrections(unpacked: &[Unpacked]) -> (Vec<Correction>, Option<PathBuf>) {
-    let mut paths: BTreeSet<&[u8]> = BTreeSet::new();
-    for layer in unpacked {
-        for path in &layer.implied {
-            // Ancestors too: a stub below them shows its own attributes for them.
-            let mut path: &[u8] = path;
-            while !path.is_empty() && paths.insert(path) {
-                path = split(path).0;
-            }
-        }
-    }
-    let mut corrections = Vec::new();
-    let mut needed = false;
-    for path in paths {
-        if let Some((like, hidden)) = truth_of(unpacked, path) {
-            needed |= hidden;
-            corrections.push(Correction {
-                path: to_path(path),
-                like,
-            });
-        }
-    }
-    if !needed {
-        corrections.clear();
-    }
-    let root = unpacked
-        .iter()
-        .rev()
-        .find(|u| !u.implied.contains(&Vec::new()))
-        .map(|u| u.tree.join("fs"));
-    (corrections, root)
-}
-
-/// The topmost tree that speaks about the directory, and whether a silent one lies
-/// above it. `None` if there is no such directory, or nobody speaks.
-fn truth_of(unpacked: &[Unpacked], path: &[u8]) -> Option<(PathBuf, bool)> {
-    let mut hidden = false;
-    let mut topmost = None;
-    for layer in unpacked.iter().rev() {
-        let at = layer.tree.join("fs").join(to_path(path));
-        match kind_at(layer, path) {
-            Some(FileType::Directory) => {}
-            Some(_) => break,
-            None if is_cut_off(layer, path) => break,
-            None => continue,
-        }
-        if !layer.implied.contains(path) {
-            return Some((at, hidden));
-        }
-        topmost.get_or_insert(at);
-        hidden = true;
-    }
-    // Nobody speaks: the topmost silent one is as good as any.
-    topmost.map(|at| (at, false))
-}
-
-/// Whether this layer hides what lower ones hold at the path: an ancestor is removed
-/// or replaced there.
-fn is_cut_off(layer: &Unpacked, path: &[u8]) -> bool {
-    let mut path = split(path).0;
-    while !path.is_empty() {
-        if let Some(kind) = kind_at(layer, path) {
-            return kind != FileType::Directory;
-        }
-        path = split(path).0;
-    }
-    false
-}
-
-/// What this layer itself holds at a path; a link on the way is no way, for it would be
-/// followed to a directory of the host.
-fn kind_at(layer: &Unpacked, path: &[u8]) -> Option<FileType> {
-    let (directory, name) = split(path);
-    let root = open_root(&layer.tree.join("fs")).ok()?;
-    let directory = open_beneath(root, directory).ok()?;
-    let stat = rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
-    Some(FileType::from_raw_mode(stat.st_mode))
-}
-
-fn to_path(path: &[u8]) -> PathBuf {
-    use std::os::unix::ffi::OsStrExt;
-    PathBuf::from(std::ffi::OsStr::from_bytes(path))
-}
-
-/// Inflates in one thread and makes files in this one; checks the diff id. Puts what the
-/// layer's index holds into `listed`.
-pub(super) fn read_layer(
-    store: &Store,
-    layer: &LayerBlob,
-    tree: &mut Tree<'_>,
-    listed: Option<&mut Vec<IndexEntry>>,
-    cancel: &Cancel,
-) -> Result<()> {
-    let read = read_unpacking(store, layer, tree, listed, cancel);
-    if cancel.is_cancelled() {
-        return read;
-    }
-    store.blame(&layer.digest, read)
-}
-
-fn read_unpacking(
-    store: &Store,
-    layer: &LayerBlob,
-    tree: &mut Tree<'_>,
-    mut listed: Option<&mut Vec<IndexEntry>>,
-    cancel: &Cancel,
-) -> Result<()> {
-    let blob = cancel.reader(store.raw_blob(&layer.digest)?);
-    let (send, receive) = crossbeam_channel::bounded::<io::Result<Vec<u8>>>(8);
-    let (recycle, reuse) = crossbeam_channel::bounded::<Vec<u8>>(10);
-    std::thread::scope(|scope| {
-        let inflater = scope.spawn(move || inflate(blob, &send, &reuse));
-        let stream = Blocks {
-            receive,
-            recycle,
-            block: Vec::new(),
-            at: 0,
-        };
-        let mut reader = LayerReader::new(stream).stopped_by(cancel);
-        let mut made = || -> Result<()> {
-            while let Some(entry) = reader.next_entry()? {
-                let told = || format!("cannot make `{}`", entry.display());
-                let Some(listed) = &mut listed else {
-                    tree.add(&entry, &mut reader).with_context(told)?;
-                    continue;
-                };
-                let mut content = Hashed::new(&mut reader, cancel);
-                tree.add(&entry, &mut content).with_context(told)?;
-                let content = match entry.kind {
-                    EntryKind::File { .. } => Some(content.hash()?),
-                    _ => None,
-                };
-                listed.push(IndexEntry { entry, content });
-            }
-            tree.finish()
-        };
-        let made = made();
-        if made.is_err() {
-            // The inflater then finds nobody to send to.
-            drop(reader);
-            drop(inflater.join());
-            return made;
-        }
-        // What follows the end of the archive still counts for the digest.
-        let mut rest = cancel.reader(reader.into_inner());
-        io::copy(&mut rest, &mut io::sink())?;
-        drop(rest);
-        let diff_id = inflater.join().expect("inflating does not panic")?;
-        if diff_id != layer.diff_id {
-            bail!(
-                "its content is {diff_id}, and the image says {}",
-                layer.diff_id
-            );
-        }
-        Ok(())
-    })
-}
-
-fn inflate(
-    blob: impl Read + Send,
-    send: &crossbeam_channel::Sender<io::Result<Vec<u8>>>,
-    reuse: &crossbeam_channel::Receiver<Vec<u8>>,
-) -> Result<Digest> {
-    const BLOCK: usize = 256 << 10;
-    let mut plain = match decompress(blob) {
-        Ok(plain) => plain,
-        Err(error) => {
-            let copy = match error
-                .root_cause()
-                .downcast_ref()
-                .is_some_and(Cancelled::ended)
-            {
-                true => Cancelled.into(),
-                false => io::Error::other(format!("{error:#}")),
-            };
-            drop(send.send(Err(copy)));
-            return Err(error);
-        }
-    };
-    let mut hash = sha2::Sha256::new();
-    loop {
-        let mut block = reuse.try_recv().unwrap_or_default();
-        block.resize(BLOCK, 0);
-        let mut filled = 0;
-        while filled < BLOCK {
-            match plain.read(&mut block[filled..]) {
-                Ok(0) => break,
-                Ok(read) => filled += read,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => {
-                    let copy = match Cancelled::ended(&error) {
-                        true => Cancelled.into(),
-                        false => io::Error::new(error.kind(), error.to_string()),
-                    };
-                    drop(send.send(Err(error)));
-                    return Err(copy.into());
-                }
-            }
-        }
-        block.truncate(filled);
-        hash.update(&block);
-        let ended = filled < BLOCK;
-        if filled > 0 && send.send(Ok(block)).is_err() {
-            bail!("unpacking stopped");
-        }
-        if ended {
-            return Ok(Digest::from_sha256(hash.finalize().into()));
-        }
-    }
-}
-
-/// A file's content on its way.
-struct Hashed<R> {
-    inner: R,
-    hash: blake3::Hasher,
-    cancel: Cancel,
-}
-
-impl<R: Read> Hashed<R> {
-    fn new(inner: R, cancel: &Cancel) -> Hashed<R> {
-        Hashed {
-            inner,
-            hash: blake3::Hasher::new(),
-            cancel: cancel.clone(),
-        }
-    }
-
-    /// Of the whole content, whatever of it has been read.
-    fn hash(mut self) -> Result<[u8; 32]> {
-        io::copy(&mut self, &mut io::sink())?;
-        Ok(*self.hash.finalize().as_bytes())
-    }
-}
-
-impl<R: Content> Content for Hashed<R> {
-    /// A hole is as good as its zeros, which the hash is made of.
-    fn skip_hole(&mut self) -> io::Result<u64> {
-        static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
-        let hole = self.inner.skip_hole()?;
-        let mut left = hole;
-        while left > 0 {
-            self.cancel.check()?;
-            let now = left.min(ZEROS.len() as u64);
-            self.hash.update(&ZEROS[..now as usize]);
-            left -= now;
-        }
-        Ok(hole)
-    }
-}
-
-impl<R: Read> Read for Hashed<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.inner.read(buffer)?;
-        self.hash.update(&buffer[..read]);
-        Ok(read)
-    }
-}
-
-/// What the inflating thread sends, as a stream.
-struct Blocks {
-    receive: crossbeam_channel::Receiver<io::Result<Vec<u8>>>,
-    recycle: crossbeam_channel::Sender<Vec<u8>>,
-    block: Vec<u8>,
-    at: usize,
-}
-
-impl Read for Blocks {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.at == self.block.len() {
-            let Ok(next) = self.receive.recv() else {
-                return Ok(0);
-            };
-            let used = std::mem::replace(&mut self.block, next?);
-            drop(self.recycle.try_send(used));
-            self.at = 0;
-        }
-        let length = buffer.len().min(self.block.len() - self.at);
-        buffer[..length].copy_from_slice(&self.block[self.at..self.at + length]);
-        self.at += length;
-        Ok(length)
     }
 }

@@ -6,7 +6,8 @@ use std::io::Read;
 use anyhow::{Context, Result, bail};
 
 use super::contents::{Contents, open_content};
-use super::plan::{Content, DestinationEntry, Planned, Planner};
+use super::plan::{Content, Planned};
+use super::planner::{DestinationEntry, Planner};
 use crate::files::tree::{base_name, join, parent, relative, show};
 use imgmake_event::Cancel;
 use imgmake_oci::layer::{Entry, EntryKind, LayerReader, decompress, looks_like_tar};

@@ -1,6 +1,6 @@
 //! The copy engine: COPY and ADD as a plan (which entries, with which bytes), and the plan as a layer.
 //!
-//! `files::tree` (what can be read) → `plan` (what goes where) → `write` (one pass into the store). A plan is
+//! `files::tree` (what can be read) → `planner` (what goes where) → `write` (one pass into the store). A plan is
 //! metadata only, so that its key is known before a byte is copied. Knows layers and the store; no
 //! Dockerfile, no registry, no sandbox.
 
@@ -9,7 +9,9 @@ pub mod contents;
 pub mod mode;
 pub mod owner;
 pub mod plan;
+pub mod planner;
 pub mod select;
 pub mod write;
 
-pub use plan::{Content, FreshFile, Plan, Planned, Planner, Rules};
+pub use plan::{Content, FreshFile, Plan, Planned, Rules};
+pub use planner::Planner;

@@ -2,24 +2,25 @@
 //! component from the root with descriptors: whatever a layer holds, nothing is made,
 //! changed or removed outside.
 
-use std::collections::{BTreeSet, HashSet, VecDeque};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+mod links;
+mod walk;
+mod whiteouts;
+
+use std::collections::{BTreeSet, HashSet};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, XattrFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use super::attributes::{chmod, chown, chown_at, ids, set_xattrs, times};
-use super::data::copy_data;
 use super::etxtbsy;
 use super::times::Moment;
 use super::{Devices, Marks, placeholder};
 use imgmake_event::Cancel;
-use imgmake_guard::confined::{Descent, check_length, names, remove};
-use imgmake_oci::layer::{
-    Content, Entry, EntryKind, Timestamp, Whiteout, join, split, write_content,
-};
+use imgmake_guard::confined::{Descent, check_length, remove};
+use imgmake_oci::layer::{Content, Entry, EntryKind, Timestamp, Whiteout, split, write_content};
 
 /// What a whiteout does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -164,122 +165,6 @@ impl<'a> Tree<'a> {
             }
         }
         Ok(())
-    }
-
-    fn parent(&self) -> BorrowedFd<'_> {
-        self.walk.here()
-    }
-
-    /// Makes `directory` the current one, following its links inside the root and
-    /// making what is missing.
-    fn enter(&mut self, directory: &[u8]) -> Result<()> {
-        if self.here == directory {
-            return Ok(());
-        }
-        let parts: Vec<&[u8]> = directory
-            .split(|b| *b == b'/')
-            .filter(|p| !p.is_empty())
-            .collect();
-        let shared = if self.followed_links {
-            0
-        } else {
-            let same = |(part, name): &(&&[u8], &Vec<u8>)| **part == name.as_slice();
-            parts.iter().zip(&self.trail).take_while(same).count()
-        };
-        while self.trail.len() > shared {
-            self.climb()?;
-        }
-        self.followed_links = false;
-        // Wrong until the walk has succeeded.
-        self.here = vec![0];
-        let mut pending: VecDeque<Vec<u8>> = parts[shared..].iter().map(|p| p.to_vec()).collect();
-        let mut links = 0;
-        while let Some(name) = pending.pop_front() {
-            if name == b".." {
-                self.climb()?;
-                continue;
-            }
-            if let Some(target) = self.step_into(name)? {
-                links += 1;
-                if links > 255 {
-                    bail!("too many links on the way");
-                }
-                self.followed_links = true;
-                if target.starts_with(b"/") {
-                    self.trail.clear();
-                    self.walk.restart();
-                }
-                for part in target.split(|b| *b == b'/').rev() {
-                    if !part.is_empty() && part != b"." {
-                        pending.push_front(part.to_vec());
-                    }
-                }
-            }
-        }
-        self.here = directory.to_vec();
-        Ok(())
-    }
-
-    /// One component further; gives the target if it is a link.
-    fn step_into(&mut self, name: Vec<u8>) -> Result<Option<Vec<u8>>> {
-        // Links of the layer may lead deeper than any name in it.
-        check_length(&self.actual(&name))?;
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let open =
-            |parent: BorrowedFd<'_>| rustix::fs::openat(parent, &*name, flags, Mode::empty());
-        let fd = match open(self.parent()) {
-            Ok(fd) => fd,
-            Err(Errno::NOENT) => {
-                rustix::fs::mkdirat(self.parent(), &*name, Mode::from(0o755))?;
-                self.implied.insert(self.actual(&name));
-                open(self.parent())?
-            }
-            Err(Errno::NOTDIR | Errno::LOOP) => {
-                match rustix::fs::readlinkat(self.parent(), &*name, Vec::new()) {
-                    Ok(target) => return Ok(Some(target.into_bytes())),
-                    Err(_) if self.is_whiteout(&name)? => {
-                        self.replace_whiteout_by_directory(&name, 0o755)?;
-                        self.implied.insert(self.actual(&name));
-                        open(self.parent())?
-                    }
-                    Err(_) => bail!(
-                        "`{}` lies beneath something that is no directory",
-                        String::from_utf8_lossy(&self.actual(&name))
-                    ),
-                }
-            }
-            Err(error) => return Err(error.into()),
-        };
-        if self.whiteouts == Whiteouts::Applied {
-            self.keep_time(self.actual(&name), &fd)?;
-        }
-        self.trail.push(name);
-        self.walk.push(fd)?;
-        Ok(None)
-    }
-
-    fn climb(&mut self) -> Result<()> {
-        self.trail.pop();
-        Ok(self.walk.leave()?)
-    }
-
-    fn keep_time(&mut self, path: Vec<u8>, directory: impl AsFd) -> Result<()> {
-        if let std::collections::btree_map::Entry::Vacant(vacant) = self.filled.entry(path) {
-            let stat = rustix::fs::statat(directory, "", AtFlags::EMPTY_PATH)?;
-            let time = Timestamp {
-                seconds: stat.st_mtime,
-                nanos: u32::try_from(stat.st_mtime_nsec).unwrap_or(0),
-            };
-            vacant.insert(time);
-        }
-        Ok(())
-    }
-
-    /// The path of something in the current directory, without links.
-    fn actual(&self, name: &[u8]) -> Vec<u8> {
-        let parts = self.trail.iter().map(Vec::as_slice);
-        let directory: Vec<&[u8]> = parts.collect();
-        join(&directory.join(&b'/'), name)
     }
 
     fn make(&mut self, entry: &Entry, content: &mut dyn Content) -> Result<()> {
@@ -439,73 +324,6 @@ impl<'a> Tree<'a> {
         Ok(())
     }
 
-    fn make_link(&mut self, name: &[u8], target: &[u8]) -> Result<()> {
-        self.clear(name)?;
-        let (directory, target_name) = split(target);
-        let from = match open_inside(&self.root, directory) {
-            Ok(from) => from,
-            Err(Errno::NOENT | Errno::NOTDIR) => return self.link_from_lower(name, target),
-            Err(error) => return Err(error.into()),
-        };
-        match rustix::fs::linkat(&from, target_name, self.parent(), name, AtFlags::empty()) {
-            Ok(()) => Ok(()),
-            Err(Errno::NOENT) => self.link_from_lower(name, target),
-            Err(error) => Err(error).context("cannot link"),
-        }
-    }
-
-    /// As overlay does it: the file comes up from the lower layer, and both names are links to it.
-    fn link_from_lower(&mut self, name: &[u8], target: &[u8]) -> Result<()> {
-        let found = self.lowers.iter().find_map(|lower| {
-            let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-            let root =
-                rustix::fs::open(lower, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok()?;
-            rustix::fs::openat2(root, target, flags, Mode::empty(), ResolveFlags::IN_ROOT).ok()
-        });
-        let Some(source) = found else {
-            if self.whiteouts == Whiteouts::None {
-                bail!(
-                    "a hard link to `{}`, which is not in the archive before it",
-                    String::from_utf8_lossy(target)
-                );
-            }
-            return Err(LinkIntoLower(String::from_utf8_lossy(target).into_owned()).into());
-        };
-        let here = self.here.clone();
-        let (directory, target_name) = split(target);
-        self.enter(directory)?;
-        self.copy_up(source.into(), target_name)?;
-        let from = rustix::io::fcntl_dupfd_cloexec(self.parent(), 3)?;
-        self.enter(&here)?;
-        rustix::fs::linkat(&from, target_name, self.parent(), name, AtFlags::empty())?;
-        Ok(())
-    }
-
-    fn copy_up(&mut self, source: std::fs::File, name: &[u8]) -> Result<()> {
-        let stat = rustix::fs::fstat(&source)?;
-        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-            bail!("a hard link to something in a lower layer that is no file");
-        }
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-        let _open = etxtbsy::writing();
-        let fd = rustix::fs::openat(self.parent(), name, flags, Mode::from(0o600))?;
-        let file = std::fs::File::from(fd);
-        copy_data(&source, &file, &self.cancel)?;
-        if !self.squash {
-            chown(&file, (stat.st_uid, stat.st_gid))?;
-        }
-        chmod(&file, stat.st_mode & 0o7777)?;
-        for (name, value) in super::attributes::xattrs_of(&source)? {
-            rustix::fs::fsetxattr(&file, &*name, &value, XattrFlags::empty())?;
-        }
-        let modified = Timestamp {
-            seconds: stat.st_mtime,
-            nanos: u32::try_from(stat.st_mtime_nsec).unwrap_or(0),
-        };
-        rustix::fs::futimens(&file, &times(modified))?;
-        Ok(())
-    }
-
     fn kind_of(&self, name: &[u8]) -> Result<Option<FileType>> {
         match rustix::fs::statat(self.parent(), name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => Ok(Some(FileType::from_raw_mode(stat.st_mode))),
@@ -514,93 +332,7 @@ impl<'a> Tree<'a> {
         }
     }
 
-    fn is_whiteout(&self, name: &[u8]) -> Result<bool> {
-        match rustix::fs::statat(self.parent(), name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) => Ok(super::diff::is_whiteout(&stat)),
-            Err(Errno::NOENT) => Ok(false),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    fn replace_whiteout_by_directory(&mut self, name: &[u8], mode: u32) -> Result<()> {
-        rustix::fs::unlinkat(self.parent(), name, AtFlags::empty())?;
-        rustix::fs::mkdirat(self.parent(), name, Mode::from_raw_mode(mode))?;
-        self.mark_opaque(name)
-    }
-
-    fn mark_opaque(&self, name: &[u8]) -> Result<()> {
-        let Whiteouts::Kept(marks) = self.whiteouts else {
-            return Ok(());
-        };
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd = rustix::fs::openat(self.parent(), name, flags, Mode::empty())?;
-        rustix::fs::fsetxattr(fd, marks.opaque(), b"y", XattrFlags::empty())
-            .context("cannot mark a directory as opaque")
-    }
-
-    /// `.wh.name`: lower layers' `path` is gone, not this layer's own.
-    fn hide(&mut self, path: &[u8]) -> Result<()> {
-        let (directory, name) = split(path);
-        self.enter(directory)?;
-        if self.whiteouts == Whiteouts::Applied {
-            if self.made.contains(&self.actual(name)) {
-                return Ok(());
-            }
-            return self.clear(name);
-        }
-        match self.kind_of(name)? {
-            None => {
-                let kind = FileType::CharacterDevice;
-                rustix::fs::mknodat(self.parent(), name, kind, Mode::empty(), 0)
-                    .context("cannot make a whiteout")
-            }
-            Some(FileType::Directory) => self.mark_opaque(name),
-            Some(_) => Ok(()),
-        }
-    }
-
-    /// `.wh..wh..opq`.
-    fn hide_below(&mut self, directory: &[u8]) -> Result<()> {
-        self.enter(directory)?;
-        if let Whiteouts::Kept(marks) = self.whiteouts {
-            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-            let fd = rustix::fs::openat(self.parent(), ".", flags, Mode::empty())?;
-            return rustix::fs::fsetxattr(fd, marks.opaque(), b"y", XattrFlags::empty())
-                .context("cannot mark a directory as opaque");
-        }
-        let start = rustix::io::fcntl_dupfd_cloexec(self.parent(), 3)?;
-        let base = self.actual(b"");
-        let base = base.strip_suffix(b"/").unwrap_or(&base).to_vec();
-        self.remove_unmade(&mut Descent::new(start), &base)
-    }
-
-    /// Removes what this layer has not made.
-    fn remove_unmade(&mut self, walk: &mut Descent, base: &[u8]) -> Result<()> {
-        for name in names(walk.here())? {
-            let path = join(base, &name);
-            if !self.made.contains(&path) && !self.implied.contains(&path) {
-                remove(walk.here(), &name)?;
-                continue;
-            }
-            if walk.enter(&name).is_ok() {
-                self.remove_unmade(walk, &path)?;
-                walk.leave()?;
-            }
-        }
-        Ok(())
-    }
-
     fn clear(&mut self, name: &[u8]) -> Result<()> {
         Ok(remove(self.parent(), name)?)
     }
-}
-
-fn open_inside(root: &OwnedFd, directory: &[u8]) -> rustix::io::Result<OwnedFd> {
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let path: &[u8] = if directory.is_empty() {
-        b"."
-    } else {
-        directory
-    };
-    rustix::fs::openat2(root, path, flags, Mode::empty(), ResolveFlags::IN_ROOT)
 }
