@@ -240,7 +240,7 @@ fn tls(client: &Client, verification: Verification) -> Result<TlsConfig> {
     let off = |text: &str| !matches!(text, "0" | "false" | "no" | "off");
     let unverified = client.variable("GIT_SSL_NO_VERIFY").is_some_and(off);
     let roots = match client.variable("GIT_SSL_CAINFO") {
-        None => RootCerts::PlatformVerifier,
+        None => RootCerts::new_with_certs(&connection::trust::system(&client.environment)?),
         Some(path) => {
             let pem = std::fs::read(path).with_context(|| {
                 format!("cannot read the certificates `{path}` of GIT_SSL_CAINFO")

@@ -1,7 +1,7 @@
 //! Certificates: whom we trust and who we are, by settings and by `certs.d` in
 //! Docker's and containers' layout (`*.crt` trusted, `*.cert` with `*.key` ours).
 //!
-//! Knows PEM files and ureq's TLS settings; knows no registry.
+//! Knows PEM files and ureq's TLS settings; knows no registry and no handshake.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,20 +11,13 @@ use ring::signature::{EcdsaKeyPair, Ed25519KeyPair, KeyPair, RsaKeyPair};
 use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem};
 
 use super::RegistryError;
-
-/// Where Linux distributions keep the bundle of trusted certificates.
-const BUNDLES: [&str; 5] = [
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
-    "/etc/ssl/ca-bundle.pem",
-    "/etc/ssl/cert.pem",
-];
+use super::connection::trust;
 
 /// Files that hold for one registry.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Files {
-    pub authorities: Vec<PathBuf>,
+    /// Certificates that are trusted: trusted, or servers' own.
+    pub trusted: Vec<PathBuf>,
     pub client: Option<(PathBuf, PathBuf)>,
     pub verification: Verification,
 }
@@ -51,7 +44,7 @@ impl Files {
             paths.sort();
             for path in paths {
                 match path.extension().and_then(|e| e.to_str()) {
-                    Some("crt") => self.authorities.push(path),
+                    Some("crt") => self.trusted.push(path),
                     Some("cert") if self.client.is_none() => {
                         self.client = Some((path.clone(), path.with_extension("key")));
                     }
@@ -63,7 +56,7 @@ impl Files {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.authorities.is_empty() && self.client.is_none()
+        self.trusted.is_empty() && self.client.is_none()
     }
 }
 
@@ -89,9 +82,11 @@ pub(super) fn tls(
     present: Present,
     environment: &BTreeMap<String, String>,
 ) -> Result<TlsConfig, RegistryError> {
-    let mut config = TlsConfig::builder()
-        .disable_verification(files.verification == Verification::Off)
-        .root_certs(roots(files, environment)?);
+    let mut config = TlsConfig::builder();
+    config = match files.verification {
+        Verification::Full => config.root_certs(roots(files, environment)?),
+        Verification::Off => config.disable_verification(true),
+    };
     if let (Some((chain, key)), Present::ClientCertificate) = (&files.client, present) {
         config = config.client_cert(Some(client(chain, key)?));
     }
@@ -104,54 +99,24 @@ pub(super) enum Present {
     Nothing,
 }
 
+/// The system's certificates, and those of this registry.
 fn roots(
     files: &Files,
     environment: &BTreeMap<String, String>,
 ) -> Result<RootCerts, RegistryError> {
-    if files.authorities.is_empty() {
-        return Ok(RootCerts::PlatformVerifier);
-    }
-    let mut all = system(environment);
-    for path in &files.authorities {
+    let mut all =
+        trust::system(environment).map_err(|e| RegistryError::configuration(e.to_string()))?;
+    for path in &files.trusted {
         let own = certificates(path)?;
         if own.is_empty() {
             return Err(RegistryError::configuration(format!(
-                "`{}` holds no PEM certificate",
+                "no PEM certificate found in `{}`",
                 path.display()
             )));
         }
         all.extend(own);
     }
     Ok(RootCerts::new_with_certs(&all))
-}
-
-/// The system's trusted certificates; none when there is no bundle, as in minimal
-/// images. `SSL_CERT_FILE` and `SSL_CERT_DIR` stand for the bundle where they are set.
-fn system(environment: &BTreeMap<String, String>) -> Vec<Certificate<'static>> {
-    let named = |name: &str| environment.get(name).filter(|text| !text.is_empty());
-    let mut files: Vec<PathBuf> = named("SSL_CERT_FILE")
-        .map(PathBuf::from)
-        .into_iter()
-        .collect();
-    for directory in named("SSL_CERT_DIR")
-        .iter()
-        .flat_map(|dirs| dirs.split(':'))
-    {
-        let entries = fs::read_dir(directory).into_iter().flatten();
-        files.extend(entries.filter_map(|entry| Some(entry.ok()?.path())));
-    }
-    let all = |files: &[PathBuf]| -> Vec<Certificate<'static>> {
-        let each = files.iter().filter_map(|path| certificates(path).ok());
-        each.flatten().collect()
-    };
-    let own = all(&files);
-    if !own.is_empty() {
-        return own;
-    }
-    let mut bundles = BUNDLES.iter().map(|path| all(&[PathBuf::from(path)]));
-    bundles
-        .find(|bundle| !bundle.is_empty())
-        .unwrap_or_default()
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, RegistryError> {

@@ -72,7 +72,7 @@ impl Endpoint {
         };
         let insecure = settings.insecure || declared.insecure;
         let files = Files {
-            authorities: settings.ca.iter().cloned().collect(),
+            trusted: settings.ca.iter().cloned().collect(),
             client: settings.client_certificate.clone(),
             verification: if insecure || settings.skip_tls_verify {
                 Verification::Off

@@ -9,6 +9,7 @@ use flate2::read::MultiGzDecoder;
 use ureq::http::{self, HeaderMap, Method};
 use url::Url;
 
+use super::connection::TlsFailure;
 use super::{Failure, RegistryError};
 use imgmake_event::Cancelled;
 
@@ -210,17 +211,18 @@ pub(super) fn broken(error: &ureq::Error) -> RegistryError {
     let of = |failure, text: String| RegistryError::new(failure, text);
     match error {
         E::Io(e) if e.get_ref().is_some_and(|inner| inner.is::<Cancelled>()) => Cancelled.into(),
-        E::Io(e) => match e
-            .get_ref()
-            .and_then(|inner| inner.downcast_ref::<RegistryError>())
-        {
-            // Our own body reader stopped: cancelled, or the store failed.
-            Some(own) => of(own.failure(), own.message()),
-            None if is_tls(e) => tls(&e.to_string()),
-            None if e.to_string().starts_with(NO_ADDRESS) => no_name(e),
-            None => of(Failure::Connection, io_text(e)),
-        },
-        E::Rustls(e) => tls(&e.to_string()),
+        E::Io(e) => {
+            let inner = e.get_ref();
+            if let Some(failure) = inner.and_then(|inner| inner.downcast_ref::<TlsFailure>()) {
+                return tls(failure);
+            }
+            match inner.and_then(|inner| inner.downcast_ref::<RegistryError>()) {
+                // Our own body reader stopped: cancelled, or the store failed.
+                Some(own) => of(own.failure(), own.message()),
+                None if e.to_string().starts_with(NO_ADDRESS) => no_name(e),
+                None => of(Failure::Connection, io_text(e)),
+            }
+        }
         E::Tls(e) => of(Failure::Tls, (*e).to_string()),
         E::Pem(e) => of(Failure::Tls, format!("a certificate cannot be read: {e:?}")),
         E::Timeout(what) => of(Failure::Connection, timeout_text(*what).to_string()),
@@ -233,65 +235,11 @@ pub(super) fn broken(error: &ureq::Error) -> RegistryError {
     }
 }
 
-fn is_tls(error: &io::Error) -> bool {
-    let text = error.to_string();
-    error.kind() == io::ErrorKind::InvalidData
-        && (text.contains("certificate")
-            || text.contains("corrupt message")
-            || text.contains("handshake")
-            || text.contains("TLS")
-            || text.contains("received fatal alert"))
-}
-
-/// What rustls says of a handshake, what that means, and what to do about it.
-const HANDSHAKES: &[(&str, &str, &str)] = &[
-    (
-        "UnknownIssuer",
-        "its certificate is signed by nobody known here",
-        "give the certificate of who signed it with `ca`, or declare the registry `skip-tls-verify`",
-    ),
-    (
-        "Expired",
-        "its certificate has expired",
-        "its operator has to renew it, unless the clock of this machine is wrong",
-    ),
-    (
-        "NotValidYet",
-        "its certificate is not valid yet",
-        "the clock of this machine, or of who signed it, is wrong",
-    ),
-    (
-        "NotValidForName",
-        "its certificate is for other names",
-        "use a name that the certificate has, or declare the registry `skip-tls-verify`",
-    ),
-    (
-        "not valid for name",
-        "its certificate is for other names",
-        "use a name that the certificate has, or declare the registry `skip-tls-verify`",
-    ),
-    (
-        "InvalidContentType",
-        "it does not speak TLS",
-        "declare the registry `insecure` if it is meant to be plain HTTP",
-    ),
-    (
-        "CertificateRequired",
-        "it wants a client certificate",
-        "give one with `client-cert`",
-    ),
-    // What Go says, both without one and to one that it does not know.
-    (
-        "BadCertificate",
-        "it wants a client certificate that it knows",
-        "give one with `client-cert`",
-    ),
-];
-
-fn tls(text: &str) -> RegistryError {
-    match HANDSHAKES.iter().find(|(said, ..)| text.contains(said)) {
-        Some((_, told, help)) => RegistryError::new(Failure::Tls, *told).help(*help),
-        None => RegistryError::new(Failure::Tls, text),
+fn tls(failure: &TlsFailure) -> RegistryError {
+    let error = RegistryError::new(Failure::Tls, failure.to_string());
+    match failure.advice() {
+        Some(advice) => error.help(advice),
+        None => error,
     }
 }
 

@@ -2,10 +2,14 @@
 //! up, reaching a host, waiting for it and sending to it all look at the
 //! cancellation several times a second, however long their time-outs are.
 //!
-//! Knows ureq's transport interface; knows no HTTP, no TLS, no registry and no
-//! repository. [`proxy`] says what stands between here and a host.
+//! Knows ureq's transport interface; knows no HTTP, no registry and no repository.
+//! [`proxy`] says what stands between here and a host, `tls` whom a connection trusts.
 
+mod certificate;
+mod failure;
 pub mod proxy;
+mod tls;
+pub mod trust;
 
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -20,11 +24,13 @@ use ureq::http::Uri;
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{
     Buffers, ConnectProxyConnector, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout,
-    RustlsConnector, Transport,
+    Transport,
 };
 use ureq::{Error, Timeout};
 
 use imgmake_event::{Cancel, Cancelled};
+
+pub use failure::TlsFailure;
 
 /// How soon a cancellation is seen.
 const GLANCE: Duration = Duration::from_millis(50);
@@ -34,7 +40,7 @@ pub fn agent(config: Config, cancel: &Cancel) -> ureq::Agent {
     let connector =
         ().chain(ConnectProxyConnector::default())
             .chain(Tcp(cancel.clone()))
-            .chain(RustlsConnector::default());
+            .chain(tls::Tls::default());
     ureq::Agent::with_parts(config, connector, Names(cancel.clone()))
 }
 

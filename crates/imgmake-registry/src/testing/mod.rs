@@ -3,6 +3,7 @@
 //! The tests of `tests/real/` have the same names for a `docker-registry` process.
 
 mod ground;
+mod tls;
 
 use std::path::PathBuf;
 
@@ -10,6 +11,7 @@ use imgmake_registry_testkit::RegistryOptions;
 
 pub use ground::*;
 pub use imgmake_registry_testkit::Registry;
+pub use tls::{ClientCertificates, TlsRegistry};
 
 /// One that does what `docker-registry` 2.8 does: the older half of those in use.
 pub fn start_registry() -> Registry {
@@ -20,7 +22,28 @@ pub fn start_registry() -> Registry {
     })
 }
 
-/// SigningKeys that sign, in a directory of their own. They were made for tests with openssl,
+macro_rules! keys {
+    ($($name:literal),*) => {
+        [$(($name, include_str!(concat!("../../tests/data/keys/", $name)))),*]
+    };
+}
+
+/// `self-signed.crt`, `expired.crt` and `other-names.crt` are authorities of their own, as
+/// `openssl req -x509` makes them; `signed.crt` is by `ca.crt`. All four have `server.key`.
+const KEYS: [(&str, &str); 10] = keys![
+    "ca.crt",
+    "ca.key",
+    "client.crt",
+    "client.key",
+    "expired.crt",
+    "other-names.crt",
+    "pkcs1.key",
+    "self-signed.crt",
+    "server.key",
+    "signed.crt"
+];
+
+/// Keys that sign, and certificates, in a directory of their own. They were made for tests with openssl,
 /// hold for a hundred years, and open nothing.
 pub struct SigningKeys {
     pub dir: tempfile::TempDir,
@@ -29,18 +52,7 @@ pub struct SigningKeys {
 impl SigningKeys {
     pub fn new() -> SigningKeys {
         let dir = tempfile::tempdir().unwrap();
-        for (name, text) in [
-            ("ca.key", include_str!("../../tests/data/keys/ca.key")),
-            (
-                "client.key",
-                include_str!("../../tests/data/keys/client.key"),
-            ),
-            (
-                "client.crt",
-                include_str!("../../tests/data/keys/client.crt"),
-            ),
-            ("pkcs1.key", include_str!("../../tests/data/keys/pkcs1.key")),
-        ] {
+        for (name, text) in KEYS {
             std::fs::write(dir.path().join(name), text).unwrap();
         }
         SigningKeys { dir }

@@ -13,4 +13,5 @@ mod large;
 mod pull;
 mod push;
 mod stopping;
+mod tls;
 mod wire;

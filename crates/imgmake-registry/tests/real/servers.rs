@@ -137,7 +137,9 @@ fn tls_needs_the_authority_and_may_need_a_client_certificate() {
     let unknown = push(HostSettings::default()).unwrap_err();
     assert_eq!(unknown.failure(), Failure::Tls, "{unknown}");
     assert!(
-        unknown.to_string().contains("signed by nobody known here"),
+        unknown
+            .to_string()
+            .contains("has an unknown issuer (`test authority`)"),
         "{unknown}"
     );
     let nobody = push(HostSettings {
@@ -167,6 +169,33 @@ fn tls_needs_the_authority_and_may_need_a_client_certificate() {
             .to_string()
             .contains("the key belongs to another certificate"),
         "{mixed}"
+    );
+}
+
+#[test]
+fn a_self_signed_certificate_of_openssl_is_trusted_when_it_is_given() {
+    let authority = Authority::new();
+    authority.sign_itself();
+    let own = authority.path("own.crt");
+    let tls = format!(
+        "  tls:\n    certificate: {}\n    key: {}\n",
+        own.display(),
+        authority.path("server.key").display()
+    );
+    let registry = Registry::with(&tls, "");
+    let head = |ca: &std::path::Path| {
+        let host = HostSettings {
+            prefix: registry.host(),
+            ca: Some(ca.to_path_buf()),
+            ..HostSettings::default()
+        };
+        client_with(host).head(&reference(&format!("{}/app:1", registry.host())))
+    };
+    assert!(head(&own).unwrap().is_none());
+    let error = head(&authority.path("ca.crt")).unwrap_err();
+    assert!(
+        error.to_string().contains("is self-signed (`own`)"),
+        "{error}"
     );
 }
 
