@@ -14,7 +14,7 @@ use crate::report::bytes;
 use crate::targets::images;
 use imgmake_oci::archive;
 use imgmake_oci::image::{Descriptor, ImageConfig, ImageManifest, from_json};
-use imgmake_oci::layer::{Entry, EntryKind, LayerBlob};
+use imgmake_oci::layer::{Entry, EntryKind, Layer};
 use imgmake_oci::store::Store;
 
 const LARGEST: u64 = 4 << 20;
@@ -160,13 +160,8 @@ fn layers(
             text.push_str("  not in the store: no step has read it\n");
             continue;
         }
-        let blob = LayerBlob {
-            diff_id: diff_id.clone(),
-            digest: layer.digest.clone(),
-            size: layer.size,
-            media_type: layer.media_type.clone(),
-        };
-        for entry in &store.index(&blob)?.entries {
+        let layer = Layer::new(diff_id.clone(), layer.clone());
+        for entry in &store.index(&layer)?.entries {
             text.push_str(&line(&entry.entry));
         }
     }

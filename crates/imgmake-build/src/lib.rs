@@ -21,7 +21,6 @@ mod files;
 mod fingerprint;
 mod ignored_paths;
 mod inputs;
-mod layer;
 mod request;
 pub mod rootfs;
 mod run;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use imgmake_build::worker::{RunMount, RunRequest, Sharing, TreeSource};
 use imgmake_event::Cancel;
-use imgmake_oci::layer::{Entry, EntryKind, LayerBlob, Timestamp};
+use imgmake_oci::layer::{Entry, EntryKind, Layer, Timestamp};
 use imgmake_sandbox::IsolationMode;
 
 use super::{Ground, isolation_mode};
@@ -37,7 +37,7 @@ fn disk_node(path: &str) -> Entry {
 }
 
 /// `/disk`, `/nodes/disk` and the kernel's log.
-fn layer_of_nodes(ground: &Ground) -> LayerBlob {
+fn layer_of_nodes(ground: &Ground) -> Layer {
     let log = EntryKind::CharDevice {
         major: 1,
         minor: 11,

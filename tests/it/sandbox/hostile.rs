@@ -4,7 +4,8 @@ use std::fs;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use imgmake_oci::layer::{Entry, LayerBlob};
+use imgmake_oci::image::Descriptor;
+use imgmake_oci::layer::{Entry, Layer};
 use imgmake_sandbox::IsolationMode;
 
 use super::{Ground, isolation_mode};
@@ -105,7 +106,7 @@ fn names_that_lead_out_of_a_layer_reach_nothing() {
 }
 
 /// A layer of one entry, with names as no builder would write them.
-fn raw_layer(ground: &Ground, name: &str, kind: tar::EntryType, target: &str) -> LayerBlob {
+fn raw_layer(ground: &Ground, name: &str, kind: tar::EntryType, target: &str) -> Layer {
     let mut header = tar::Header::new_ustar();
     header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
     header.as_old_mut().linkname[..target.len()].copy_from_slice(target.as_bytes());
@@ -122,12 +123,8 @@ fn raw_layer(ground: &Ground, name: &str, kind: tar::EntryType, target: &str) ->
     header.set_cksum();
     let bytes = [header.as_bytes().as_slice(), &[0; 1024]].concat();
     let digest = ground.store.put_bytes(&bytes).unwrap();
-    LayerBlob {
-        diff_id: digest.clone(),
-        digest,
-        size: bytes.len() as u64,
-        media_type: "application/vnd.oci.image.layer.v1.tar".to_string(),
-    }
+    let media_type = "application/vnd.oci.image.layer.v1.tar";
+    Layer::new(digest, Descriptor::of(media_type, &bytes))
 }
 
 #[test]

@@ -80,8 +80,8 @@ fn a_layer_unpacked_again_gives_the_same_tree_as_the_one_that_was_made() {
     let other = Ground::new();
     for layer in &request.layers {
         fs::copy(
-            ground.store.blob_path(&layer.digest),
-            other.store.blob_path(&layer.digest),
+            ground.store.blob_path(layer.digest()),
+            other.store.blob_path(layer.digest()),
         )
         .unwrap();
     }

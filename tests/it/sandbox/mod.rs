@@ -26,9 +26,7 @@ use std::process::Command;
 
 use imgmake_build::worker::{Network, RunOutcome, RunRequest, Worker};
 use imgmake_event::{Cancel, Stream};
-use imgmake_oci::layer::{
-    Compression, Entry, Index, IndexEntry, LayerBlob, LayerWriter, Timestamp,
-};
+use imgmake_oci::layer::{Compression, Entry, Index, IndexEntry, Layer, LayerWriter, Timestamp};
 use imgmake_oci::store::Store;
 use imgmake_sandbox::IsolationMode;
 
@@ -43,7 +41,7 @@ pub struct Ground {
     pub dir: tempfile::TempDir,
     store: Store,
     worker: Worker,
-    base: LayerBlob,
+    base: Layer,
 }
 
 #[derive(Debug)]
@@ -51,7 +49,7 @@ pub struct Ran {
     pub exit: i32,
     pub out: String,
     pub err: String,
-    layer: Option<LayerBlob>,
+    layer: Option<Layer>,
     entries: BTreeMap<String, IndexEntry>,
 }
 
@@ -144,8 +142,8 @@ impl Ground {
     }
 
     /// The layer as its blob has it, not as the index remembers.
-    fn entries(&self, layer: &LayerBlob) -> BTreeMap<String, IndexEntry> {
-        let blob = self.store.open_blob(&layer.digest).unwrap();
+    fn entries(&self, layer: &Layer) -> BTreeMap<String, IndexEntry> {
+        let blob = self.store.open_blob(layer.digest()).unwrap();
         let plain = imgmake_oci::layer::decompress(blob).unwrap();
         let index = Index::read(plain).unwrap();
         assert_eq!(*self.store.index(layer).unwrap(), index);
@@ -153,12 +151,12 @@ impl Ground {
         index.entries.into_iter().map(named).collect()
     }
 
-    pub fn layer(&self, entries: &[(Entry, &[u8])]) -> LayerBlob {
+    pub fn layer(&self, entries: &[(Entry, &[u8])]) -> Layer {
         write_layer(&self.store, entries)
     }
 }
 
-fn write_layer(store: &Store, entries: &[(Entry, &[u8])]) -> LayerBlob {
+fn write_layer(store: &Store, entries: &[(Entry, &[u8])]) -> Layer {
     let (file, handle) = store.layer_file().unwrap();
     let mut writer = LayerWriter::new(handle, Compression::Gzip { level: 1 }).unwrap();
     for (entry, content) in entries {
@@ -173,7 +171,7 @@ fn write_layer(store: &Store, entries: &[(Entry, &[u8])]) -> LayerBlob {
 const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\napp:x:1000:1000::/home/app:/bin/sh\n";
 const GROUP: &str = "root:x:0:\napp:x:1000:\nvideo:x:44:app\n";
 
-fn busybox(store: &Store) -> LayerBlob {
+fn busybox(store: &Store) -> Layer {
     let mut program = Vec::new();
     fs::File::open("/usr/bin/busybox")
         .expect("busybox-static is installed")

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use imgmake_build::worker::{RunMount, RunRequest, Sharing, TreeSource};
-use imgmake_oci::layer::{Entry, LayerBlob};
+use imgmake_oci::layer::{Entry, Layer};
 use imgmake_sandbox::IsolationMode;
 
 use super::{Ground, Ran, isolation_mode};
@@ -81,7 +81,7 @@ pub(super) fn secret(target: &str) -> RunMount {
 
 /// Layers of an image with and without the mount point; and so many that there is no
 /// overlay, but one directory that is changed in place.
-fn images(ground: &Ground) -> Vec<Vec<LayerBlob>> {
+fn images(ground: &Ground) -> Vec<Vec<Layer>> {
     let point = ground.layer(&[
         (Entry::directory("a", 0o755), b""),
         (Entry::directory("a/b", 0o755), b""),
@@ -97,7 +97,7 @@ fn images(ground: &Ground) -> Vec<Vec<LayerBlob>> {
 }
 
 /// A file cannot be mounted on the image's directory.
-fn fits(mount: &RunMount, layers: &[LayerBlob]) -> bool {
+fn fits(mount: &RunMount, layers: &[Layer]) -> bool {
     layers.len() != 2 || !matches!(mount, RunMount::Secret { .. })
 }
 
@@ -148,7 +148,7 @@ fn a_mount_whose_parent_was_swapped_for_a_link_is_undone_where_it_was_made() {
     }
 }
 
-fn after(ground: &Ground, layers: &[LayerBlob], mounts: &[RunMount], script: &str) -> Ran {
+fn after(ground: &Ground, layers: &[Layer], mounts: &[RunMount], script: &str) -> Ran {
     let mut request = ground.request(script);
     request.layers = layers.to_vec();
     request.mounts = mounts.to_vec();

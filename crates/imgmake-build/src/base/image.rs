@@ -9,12 +9,12 @@ use anyhow::{Context, Result, bail};
 use super::policy::BasePolicy;
 use super::warmed::Warmed;
 use crate::define::base::{BaseImage, BaseImages};
-use crate::layer::ImageLayer;
 use crate::sources;
 use crate::target::TargetContext;
 use imgmake_oci::image::{
     Descriptor, Digest, ImageConfig, ManifestOrIndex, Platform, Reference, from_json,
 };
+use imgmake_oci::layer::Layer;
 use imgmake_oci::store::Store;
 
 const MOST_MANIFEST: u64 = 16 << 20;
@@ -191,7 +191,7 @@ fn read_image(
     store: &Store,
     manifest: &Descriptor,
     source: &dyn Fn(&Descriptor) -> Option<Reference>,
-) -> Result<(ImageConfig, Vec<ImageLayer>)> {
+) -> Result<(ImageConfig, Vec<Layer>)> {
     let bytes = store.read_blob(&manifest.digest, MOST_MANIFEST)?;
     let ManifestOrIndex::Manifest(manifest) =
         ManifestOrIndex::parse(&bytes, Some(&manifest.media_type))?
@@ -211,7 +211,7 @@ fn read_image(
         .layers
         .iter()
         .zip(&config.rootfs.diff_ids)
-        .map(|(descriptor, diff_id)| ImageLayer {
+        .map(|(descriptor, diff_id)| Layer {
             source: source(descriptor),
             descriptor: Descriptor {
                 annotations: BTreeMap::new(),

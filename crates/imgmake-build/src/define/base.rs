@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use anyhow::Result;
 
-use crate::layer::ImageLayer;
 use imgmake_oci::image::{Descriptor, Digest, ImageConfig, Platform, Reference};
+use imgmake_oci::layer::Layer;
 
 /// An image that stages begin with.
 #[derive(Clone, Debug)]
@@ -14,7 +14,7 @@ pub struct BaseImage {
     /// What the tag named: an index, or the manifest itself. This is what a target's key holds.
     pub named: Digest,
     pub config: ImageConfig,
-    pub layers: Vec<ImageLayer>,
+    pub layers: Vec<Layer>,
 }
 
 /// Gives the images that names stand for.

@@ -1,9 +1,8 @@
 //! What a stage has become so far: configuration, arguments, and layers by name.
 
 use crate::define::config::Configuring;
-use crate::layer::ImageLayer;
 use imgmake_oci::image::Platform;
-use imgmake_oci::layer::{LayerBlob, View};
+use imgmake_oci::layer::{Layer, View};
 use imgmake_sandbox::IsolationMode;
 
 /// Whether steps of this stage end up in the image.
@@ -55,7 +54,7 @@ pub struct ImageState {
     pub config: Configuring,
     /// `ARG`s in force: name, value if there is one.
     pub args: Vec<(String, Option<String>)>,
-    pub layers: Vec<ImageLayer>,
+    pub layers: Vec<Layer>,
     pub class: OwnershipClass,
     /// Some layer comes from a RUN of this build, with the times at which that ran.
     pub ran: bool,
@@ -67,7 +66,7 @@ pub struct ImageState {
 }
 
 impl ImageState {
-    pub fn new(config: Configuring, layers: Vec<ImageLayer>, platform: Platform) -> ImageState {
+    pub fn new(config: Configuring, layers: Vec<Layer>, platform: Platform) -> ImageState {
         ImageState {
             config,
             args: Vec::new(),
@@ -78,10 +77,6 @@ impl ImageState {
             role: StageRole::default(),
             view: None,
         }
-    }
-
-    pub fn blobs(&self) -> Vec<LayerBlob> {
-        self.layers.iter().map(ImageLayer::blob).collect()
     }
 
     /// What expansion sees: ENV before ARG.

@@ -16,7 +16,7 @@ use super::step_runner::StepRunner;
 use crate::define::evaluate::{self, Todo};
 use crate::define::graph::{Stage, StageGraph, StageStep, Start, at_line};
 use crate::define::state::{ImageState, StageRole};
-use crate::layer::ImageLayer;
+use imgmake_oci::layer::Layer;
 
 /// One platform's run.
 pub struct Execution<'a> {
@@ -107,7 +107,7 @@ impl<'a> Execution<'a> {
             let Start::Image(image) = &stage.start else {
                 continue;
             };
-            let unread: Vec<&ImageLayer> = image
+            let unread: Vec<&Layer> = image
                 .layers
                 .iter()
                 .filter(|l| !layers.cx.store.has_index(&l.diff_id))
@@ -185,7 +185,7 @@ impl<'a> Execution<'a> {
         };
         for layer in &image.layers {
             if layers.cx.store.has_index(&layer.diff_id) {
-                cache.offer(&layers.cx, CacheExport::index(&layer.blob()));
+                cache.offer(&layers.cx, CacheExport::index(layer));
             }
         }
     }

@@ -24,10 +24,9 @@ use crate::files::hash::hash_plan;
 use crate::files::plan::{self, Resolved, ResolvedStep};
 use crate::files::source::{CopyMode, FileStep, FileWork, Operation, Origin, Source, TreeSource};
 use crate::files::tree::{LayerTree, Tree, show};
-use crate::layer::ImageLayer;
 use crate::step_key::{self, Times};
 use imgmake_event::StepOutcome;
-use imgmake_oci::layer::{LayerBlob, View};
+use imgmake_oci::layer::{Layer, View};
 
 /// Makes layers of files for the stages of one platform.
 pub struct FileSteps<'a> {
@@ -83,7 +82,7 @@ impl FileSteps<'_> {
         Ok(outcome)
     }
 
-    fn write(&self, plan: &Plan, sources: &mut Sources) -> Result<LayerBlob> {
+    fn write(&self, plan: &Plan, sources: &mut Sources) -> Result<Layer> {
         if let Some(layers) = &sources.layers {
             let wanted: Vec<Vec<u8>> = plan
                 .entries
@@ -93,11 +92,10 @@ impl FileSteps<'_> {
                     _ => None,
                 })
                 .collect();
-            let blobs: Vec<LayerBlob> = layers.iter().map(ImageLayer::blob).collect();
             let fetch = |n: usize| self.steps.layers.pull(&[&layers[n]]);
             let gathered = FromLayers::gather(
                 &self.steps.layers.cx.store,
-                &blobs,
+                layers,
                 &wanted,
                 &fetch,
                 &self.steps.stop,
@@ -261,7 +259,7 @@ struct Sources {
     /// As in [`ImageState`].
     ran: bool,
     /// Of the stage that is copied from.
-    layers: Option<Vec<ImageLayer>>,
+    layers: Option<Vec<Layer>>,
     /// The directory that is copied from.
     context: Option<Arc<ContextTree>>,
 }

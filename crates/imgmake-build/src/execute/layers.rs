@@ -11,10 +11,9 @@ use crate::define::state::ImageState;
 use crate::files::copy::owner::Accounts;
 use crate::files::copy::write::read_file;
 use crate::files::tree::LayerTree;
-use crate::layer::{ImageLayer, StepLayer};
 use crate::target::TargetContext;
 use imgmake_oci::image::{Descriptor, Reference};
-use imgmake_oci::layer::{FollowLast, Index, LayerBlob, View};
+use imgmake_oci::layer::{FollowLast, Index, Layer, View};
 
 /// Layers of one target's build, here or in registries.
 pub struct LayerAccess {
@@ -31,7 +30,7 @@ impl LayerAccess {
         if let Some(view) = &state.view {
             return Ok(view.clone());
         }
-        let layers: Vec<&ImageLayer> = state.layers.iter().collect();
+        let layers: Vec<&Layer> = state.layers.iter().collect();
         self.read_indexes(&layers)?;
         let view = View::new(&self.indexes(&state.layers)?);
         Ok(state.view.insert(view).clone())
@@ -39,8 +38,8 @@ impl LayerAccess {
 
     /// # Errors
     /// The store has none of a layer: [`LayerAccess::read_indexes`] comes first.
-    pub fn indexes(&self, layers: &[ImageLayer]) -> Result<Vec<Arc<Index>>> {
-        let index = |layer: &ImageLayer| self.cx.store.index(&layer.blob());
+    pub fn indexes(&self, layers: &[Layer]) -> Result<Vec<Arc<Index>>> {
+        let index = |layer: &Layer| self.cx.store.index(layer);
         layers.iter().map(index).collect()
     }
 
@@ -62,11 +61,10 @@ impl LayerAccess {
         let view = self.view(state)?;
         let layers = &state.layers;
         let fetch = |n: usize| self.pull(&[&layers[n]]);
-        let blobs = state.blobs();
         let read = |path: &[u8]| {
             let resolved = view.resolve(path, FollowLast::Yes)?;
             let hash = view.get(&resolved).and_then(|found| found.content);
-            let read = || read_file(&self.cx.store, &blobs, &view, path, MOST, &fetch);
+            let read = || read_file(&self.cx.store, layers, &view, path, MOST, &fetch);
             let found = remembered_file(&self.cx, self.cache.as_ref(), hash, read)?;
             Ok::<_, anyhow::Error>(found.unwrap_or_default())
         };
@@ -76,33 +74,35 @@ impl LayerAccess {
         })
     }
 
-    /// Puts a finished layer on top; an empty one is left out, as BuildKit does, and the history says so.
+    /// Puts the layer of a step on top, if the step changed something; the history says so either way.
     ///
     /// # Errors
     /// As [`LayerAccess::view`].
-    pub fn push_layer(&self, state: &mut ImageState, step: StepLayer, text: String) -> Result<()> {
-        if step.empty {
+    pub fn push_layer(
+        &self,
+        state: &mut ImageState,
+        layer: Option<Layer>,
+        text: String,
+    ) -> Result<()> {
+        let Some(layer) = layer else {
             state.config.history(text, HistoryKind::Empty);
             return Ok(());
-        }
+        };
         if let Some(view) = &mut state.view {
-            self.read_indexes(&[&step.layer])?;
-            view.push(&*self.cx.store.index(&step.layer.blob())?);
+            self.read_indexes(&[&layer])?;
+            view.push(&*self.cx.store.index(&layer)?);
         }
-        state.layers.push(step.layer);
+        state.layers.push(layer);
         state.config.history(text, HistoryKind::Layer);
         Ok(())
     }
 
-    /// A layer that is in the store, as what a step came to.
+    /// Whether a layer of the store holds nothing.
     ///
     /// # Errors
-    /// It is not, or is no layer.
-    pub fn stored(&self, layer: &LayerBlob) -> Result<StepLayer> {
-        Ok(StepLayer {
-            layer: ImageLayer::own(layer),
-            empty: self.cx.store.index(layer)?.entries.is_empty(),
-        })
+    /// The store does not have it, or it is not a layer.
+    pub fn is_empty(&self, layer: &Layer) -> Result<bool> {
+        Ok(self.cx.store.index(layer)?.entries.is_empty())
     }
 
     /// Sees to it that the store knows what these layers hold: from the cache where that knows it, else they
@@ -110,10 +110,10 @@ impl LayerAccess {
     ///
     /// # Errors
     /// As [`LayerAccess::pull`].
-    pub fn read_indexes(&self, layers: &[&ImageLayer]) -> Result<()> {
+    pub fn read_indexes(&self, layers: &[&Layer]) -> Result<()> {
         let store = &self.cx.store;
-        let unread = || -> Vec<&ImageLayer> {
-            let known = |l: &&&ImageLayer| store.has_index(&l.diff_id);
+        let unread = || -> Vec<&Layer> {
+            let known = |l: &&&Layer| store.has_index(&l.diff_id);
             layers.iter().filter(|l| !known(l)).copied().collect()
         };
         if let Some(cache) = &self.cache {
@@ -122,7 +122,7 @@ impl LayerAccess {
         let unread = unread();
         self.pull(&unread)?;
         for layer in unread {
-            store.index(&layer.blob())?;
+            store.index(layer)?;
         }
         Ok(())
     }
@@ -131,7 +131,7 @@ impl LayerAccess {
     ///
     /// # Errors
     /// The registry's, or a layer that no registry is known for.
-    pub fn pull(&self, layers: &[&ImageLayer]) -> Result<()> {
+    pub fn pull(&self, layers: &[&Layer]) -> Result<()> {
         let store = &self.cx.store;
         let mut sources: Vec<(&Reference, Vec<Descriptor>)> = Vec::new();
         for layer in layers {
@@ -141,7 +141,7 @@ impl LayerAccess {
             let source = layer.source.as_ref().with_context(|| {
                 format!(
                     "layer {} is not in the store any more, and no registry is known to have it",
-                    layer.descriptor.digest.short()
+                    layer.digest().short()
                 )
             })?;
             match sources.iter_mut().find(|(s, _)| *s == source) {
@@ -154,7 +154,7 @@ impl LayerAccess {
                 .with_context(|| format!("cannot pull layers of {}", source.familiar()))?;
         }
         for layer in layers {
-            store.record_layer(&layer.blob())?;
+            store.record_layer(layer)?;
         }
         Ok(())
     }

@@ -10,7 +10,7 @@ use crate::files::copy::write::origin;
 use crate::files::tree::{parent, show};
 use imgmake_event::Cancel;
 use imgmake_oci::layer::{
-    Compression, Entry, EntryKind, Index, IndexEntry, LayerBlob, LayerReader, LayerWriter, View,
+    Compression, Entry, EntryKind, Index, IndexEntry, Layer, LayerReader, LayerWriter, View,
     Whiteout, decompress, whiteout_path,
 };
 use imgmake_oci::store::{BlobReader, Store};
@@ -173,11 +173,11 @@ impl Rewrite {
     /// A layer that is missing or does not hold what its index says.
     pub fn write(
         mut self,
-        layers: &[LayerBlob],
+        layers: &[Layer],
         compression: Compression,
         store: &Store,
         cancel: &Cancel,
-    ) -> Result<LayerBlob> {
+    ) -> Result<Layer> {
         let (file, out) = store.layer_file()?;
         let mut writer = LayerWriter::new(out, compression)?.stopped_by(cancel);
         for directory in &self.directories {
@@ -186,10 +186,10 @@ impl Rewrite {
         for (number, files) in std::mem::take(&mut self.files) {
             let layer = &layers[number];
             store
-                .with_blob(&layer.digest, |blob| {
+                .with_blob(layer.digest(), |blob| {
                     copy_files(&mut writer, blob, files, cancel)
                 })
-                .with_context(|| format!("cannot read layer {}", layer.digest.short()))?;
+                .with_context(|| format!("cannot read layer {}", layer.digest().short()))?;
         }
         for entry in &self.rest {
             writer.append_empty(entry)?;
@@ -306,7 +306,7 @@ mod tests {
     }
 
     /// A layer as a builder would write it on what lies below: links name files that are there.
-    fn layer(store: &Store, said: &[Said], below: &[Arc<Index>]) -> (LayerBlob, Arc<Index>) {
+    fn layer(store: &Store, said: &[Said], below: &[Arc<Index>]) -> (Layer, Arc<Index>) {
         let view = View::new(below);
         let mut entries: BTreeMap<Vec<u8>, (Entry, Vec<u8>)> = BTreeMap::new();
         let mut put = |entry: Entry, content: Vec<u8>| {
@@ -397,7 +397,7 @@ mod tests {
         (entries.collect(), files.into_values().collect())
     }
 
-    fn written(rewrite: Rewrite, blobs: &[LayerBlob], store: &Store) -> Arc<Index> {
+    fn written(rewrite: Rewrite, blobs: &[Layer], store: &Store) -> Arc<Index> {
         let layer = rewrite
             .write(
                 blobs,

@@ -13,12 +13,12 @@ use crate::define::state::{ImageState, OwnershipClass};
 use crate::files::context::ContextTree;
 use crate::files::source::Origin;
 use crate::files::tree::{Tree, relative, show};
-use crate::layer::ImageLayer;
 use crate::run::output::{self, RunningStep};
 use crate::run::prepare::{Mounted, Prepared, prepare};
 use crate::run::worker::TreeSource;
 use imgmake_dockerfile::Run;
 use imgmake_event::StepOutcome;
+use imgmake_oci::layer::Layer;
 
 /// Runs commands of the stages of one platform.
 pub struct RunSteps<'a> {
@@ -65,12 +65,12 @@ impl RunSteps<'_> {
         let (layer, outcome) = self
             .steps
             .cached(&key.hex(), StepKind::Run, state.role, || {
-                let mut needed: Vec<&ImageLayer> = state.layers.iter().collect();
+                let mut needed: Vec<&Layer> = state.layers.iter().collect();
                 for stage in &shown {
                     needed.extend(&self.stages.finished(*stage).layers);
                 }
                 self.steps.layers.pull(&needed)?;
-                request.layers = state.blobs();
+                request.layers = state.layers.clone();
                 request.cache_scope = self.engine.cache_scope.clone();
                 output::run(
                     &self.engine.worker,
@@ -107,7 +107,7 @@ impl RunSteps<'_> {
                 *class = (*class).max(state.class);
                 let source = match state.layers.is_empty() {
                     true => TreeSource::Empty,
-                    false => TreeSource::Layers(state.blobs()),
+                    false => TreeSource::Layers(state.layers.clone()),
                 };
                 let name = format!("`{}`", from.unwrap_or_default());
                 return Ok(Mounted {

@@ -11,12 +11,11 @@ use super::step_runner::StepRunner;
 use crate::define::config::HistoryKind;
 use crate::define::graph::{StageGraph, Start};
 use crate::define::state::{ImageState, StageRole};
-use crate::layer::{ImageLayer, StepLayer};
 use crate::request::LayerCount;
 use crate::step_key;
 use imgmake_core::fingerprint::LengthPrefixedHasher;
 use imgmake_oci::image::History;
-use imgmake_oci::layer::{LayerBlob, View};
+use imgmake_oci::layer::{Layer, View};
 
 /// The finished image, with its added layers as the request wants them.
 ///
@@ -58,12 +57,12 @@ struct Convert<'a> {
 impl Convert<'_> {
     fn leave_out(&self, image: &mut ImageState, base: usize) -> Result<()> {
         let ignored = &self.steps.request.added.without;
-        let added: Vec<&ImageLayer> = image.layers[base..].iter().collect();
+        let added: Vec<&Layer> = image.layers[base..].iter().collect();
         self.steps.layers.read_indexes(&added)?;
         // From the top: what is taken out moves nothing that is still to be looked at.
         for at in (base..image.layers.len()).rev() {
             let layer = image.layers[at].clone();
-            let index = self.steps.layers.cx.store.index(&layer.blob())?;
+            let index = self.steps.layers.cx.store.index(&layer)?;
             if !index.entries.iter().any(|e| ignored.hold(&e.entry.path)) {
                 continue;
             }
@@ -73,18 +72,18 @@ impl Convert<'_> {
                 .add(ignored);
             let text = format!("leave out {}", ignored.display());
             let made = self.rewritten(image, &key, &text, &[layer], || {
-                let below: Vec<&ImageLayer> = image.layers[..at].iter().collect();
+                let below: Vec<&Layer> = image.layers[..at].iter().collect();
                 self.steps.layers.read_indexes(&below)?;
                 let below = View::new(&self.steps.layers.indexes(&image.layers)?[..at]);
                 Ok(Rewrite::without(&index, &|path| ignored.hold(path), &below))
             })?;
-            match made.empty {
-                true => {
+            match made {
+                None => {
                     let above = image.layers.len() - 1 - at;
                     image.layers.remove(at);
                     nothing_came_of(&mut image.config.image.history, above);
                 }
-                false => image.layers[at] = made.layer,
+                Some(layer) => image.layers[at] = layer,
             }
         }
         Ok(())
@@ -98,7 +97,7 @@ impl Convert<'_> {
         let text = format!("squash {count} layers");
         let layers = image.layers.clone();
         let made = self.rewritten(image, &key, &text, &layers, || {
-            let all: Vec<&ImageLayer> = layers.iter().collect();
+            let all: Vec<&Layer> = layers.iter().collect();
             self.steps.layers.read_indexes(&all)?;
             Rewrite::squash(&self.steps.layers.indexes(&image.layers)?, base)
         })?;
@@ -107,12 +106,12 @@ impl Convert<'_> {
             nothing_came_of(&mut image.config.image.history, 0);
         }
         let history = format!("{text} # imgmake");
-        if made.empty {
-            image.config.history(history, HistoryKind::Empty);
-            return Ok(());
-        }
-        image.layers.push(made.layer);
-        image.config.history(history, HistoryKind::Layer);
+        let kind = match made {
+            None => HistoryKind::Empty,
+            Some(_) => HistoryKind::Layer,
+        };
+        image.layers.extend(made);
+        image.config.history(history, kind);
         Ok(())
     }
 
@@ -128,9 +127,9 @@ impl Convert<'_> {
         image: &ImageState,
         key: &LengthPrefixedHasher,
         text: &str,
-        layers: &[ImageLayer],
+        layers: &[Layer],
         rewrite: impl FnOnce() -> Result<Rewrite>,
-    ) -> Result<StepLayer> {
+    ) -> Result<Option<Layer>> {
         let kind = match image.ran {
             true => StepKind::Run,
             false => StepKind::Files,
@@ -139,12 +138,11 @@ impl Convert<'_> {
         self.steps.reported(text, "", |_| {
             let (layer, outcome) = self.steps.cached(&key.hex(), kind, StageRole::Final, || {
                 let rewrite = rewrite()?;
-                let read: Vec<&ImageLayer> = rewrite.sources().map(|n| &layers[n]).collect();
+                let read: Vec<&Layer> = rewrite.sources().map(|n| &layers[n]).collect();
                 self.steps.layers.pull(&read)?;
-                let blobs: Vec<LayerBlob> = layers.iter().map(ImageLayer::blob).collect();
                 let compression = self.steps.request.compression;
                 let store = &self.steps.layers.cx.store;
-                rewrite.write(&blobs, compression, store, &self.steps.stop)
+                rewrite.write(layers, compression, store, &self.steps.stop)
             })?;
             made = Some(layer);
             Ok(outcome)

@@ -9,15 +9,14 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 
-use super::cache::{CacheExport, StepKind};
+use super::cache::{CacheExport, StepEntry, StepKind};
 use super::layers::LayerAccess;
 use crate::define::definition::ParsedDefinition;
 use crate::define::state::StageRole;
 use crate::files::context::ContextTree;
-use crate::layer::StepLayer;
 use crate::request::BuildRequest;
 use imgmake_event::{Cancel, Event, StepOutcome};
-use imgmake_oci::layer::LayerBlob;
+use imgmake_oci::layer::Layer;
 
 pub struct StepRunner<'a> {
     pub request: &'a BuildRequest,
@@ -122,42 +121,43 @@ impl<'a> StepRunner<'a> {
         result.map(drop)
     }
 
-    /// The layer of a key, made when the store does not have it.
+    /// The layer of a key, made when neither the store nor a cache has it. `None`: the step changed nothing,
+    /// so its empty layer stays out of the image, as BuildKit's does.
     pub fn cached(
         &self,
         key: &str,
         kind: StepKind,
         role: StageRole,
-        make: impl FnOnce() -> Result<LayerBlob>,
-    ) -> Result<(StepLayer, StepOutcome)> {
+        make: impl FnOnce() -> Result<Layer>,
+    ) -> Result<(Option<Layer>, StepOutcome)> {
         // Of all targets of this run: those of a matrix share most steps.
         let turn = self.layers.cx.store.turn(key);
         let _turn = locked(&turn);
         if !self.request.no_cache {
             if let Some(layer) = self.recorded(key) {
-                let layer = self.layers.stored(&layer)?;
-                self.offer(key, kind, role, &layer);
-                return Ok((layer, StepOutcome::Cached));
+                let empty = self.layers.is_empty(&layer)?;
+                self.offer(key, kind, role, &layer, empty);
+                return Ok(((!empty).then_some(layer), StepOutcome::Cached));
             }
-            if let Some(layer) = self.found(key, kind, role) {
-                self.record(key, &layer.layer.blob())?;
-                return Ok((layer, StepOutcome::Cached));
+            if let Some(entry) = self.found(key, kind, role) {
+                self.record(key, &entry.layer)?;
+                return Ok(((!entry.empty).then_some(entry.layer), StepOutcome::Cached));
             }
         }
-        let made = make()?;
-        self.record(key, &made)?;
-        let layer = self.layers.stored(&made)?;
-        self.offer(key, kind, role, &layer);
-        Ok((layer, StepOutcome::Done))
+        let layer = make()?;
+        self.record(key, &layer)?;
+        let empty = self.layers.is_empty(&layer)?;
+        self.offer(key, kind, role, &layer, empty);
+        Ok(((!empty).then_some(layer), StepOutcome::Done))
     }
 
-    fn record(&self, key: &str, layer: &LayerBlob) -> Result<()> {
+    fn record(&self, key: &str, layer: &Layer) -> Result<()> {
         let record = postcard::to_stdvec(layer).context("a step record is plain data")?;
         self.layers.cx.store.put_step(key, &record)
     }
 
     /// The layer of a key, from another machine.
-    fn found(&self, key: &str, kind: StepKind, role: StageRole) -> Option<StepLayer> {
+    fn found(&self, key: &str, kind: StepKind, role: StageRole) -> Option<StepEntry> {
         let cache = self.layers.cache.as_ref()?;
         let cx = &self.layers.cx;
         let found = cache.step(cx, key, kind)?;
@@ -166,24 +166,24 @@ impl<'a> StepRunner<'a> {
         Some(found)
     }
 
-    fn offer(&self, key: &str, kind: StepKind, role: StageRole, layer: &StepLayer) {
+    fn offer(&self, key: &str, kind: StepKind, role: StageRole, layer: &Layer, empty: bool) {
         if let Some(cache) = &self.layers.cache
             && cache.wants(kind, role)
         {
             let replace = self.request.no_cache;
-            let export = CacheExport::step(key, &layer.layer.blob(), layer.empty, role, replace);
+            let export = CacheExport::step(key, layer, empty, role, replace);
             cache.offer(&self.layers.cx, export);
         }
     }
 
     /// A record counts only while its blob is there.
-    fn recorded(&self, key: &str) -> Option<LayerBlob> {
+    fn recorded(&self, key: &str) -> Option<Layer> {
         let record = self.layers.cx.store.step(key)?;
-        let layer: LayerBlob = postcard::from_bytes(&record).ok()?;
+        let layer: Layer = postcard::from_bytes(&record).ok()?;
         self.layers
             .cx
             .store
-            .holds(&layer.descriptor())
+            .holds(&layer.descriptor)
             .then_some(layer)
     }
 

@@ -17,7 +17,7 @@ use super::{Marks, placeholder};
 use imgmake_event::Cancel;
 use imgmake_guard::confined::{Descent, check_length, names, open_directory, remove};
 use imgmake_oci::layer::{
-    Compression, Entry, EntryKind, LayerBlob, LayerWriter, MOST_HOLES, Timestamp, WHITEOUT_PREFIX,
+    Compression, Entry, EntryKind, Layer, LayerWriter, MOST_HOLES, Timestamp, WHITEOUT_PREFIX,
     join, whiteout_path,
 };
 use imgmake_oci::store::Store;
@@ -58,7 +58,7 @@ pub struct DiffOptions<'a> {
 /// # Errors
 /// Something cannot be read; a path is longer than Linux takes; the store cannot be
 /// written.
-pub fn write_layer(tree: &Path, options: &DiffOptions<'_>, store: &Store) -> Result<LayerBlob> {
+pub fn write_layer(tree: &Path, options: &DiffOptions<'_>, store: &Store) -> Result<Layer> {
     let root = open_directory(tree).with_context(|| format!("cannot open `{}`", tree.display()))?;
     let (file, handle) = store.layer_file()?;
     let mut walk = Walk {

@@ -8,14 +8,14 @@ use sha2::Digest as _;
 use super::tree::Tree;
 use imgmake_event::{Cancel, Cancelled};
 use imgmake_oci::image::Digest;
-use imgmake_oci::layer::{Content, EntryKind, IndexEntry, LayerBlob, LayerReader, decompress};
+use imgmake_oci::layer::{Content, EntryKind, IndexEntry, Layer, LayerReader, decompress};
 use imgmake_oci::store::Store;
 
 /// Inflates in one thread and makes files in this one; checks the diff id. Puts what the
 /// layer's index holds into `listed`.
 pub(super) fn read_layer(
     store: &Store,
-    layer: &LayerBlob,
+    layer: &Layer,
     tree: &mut Tree<'_>,
     listed: Option<&mut Vec<IndexEntry>>,
     cancel: &Cancel,
@@ -24,17 +24,17 @@ pub(super) fn read_layer(
     if cancel.is_cancelled() {
         return read;
     }
-    store.blame(&layer.digest, read)
+    store.blame(layer.digest(), read)
 }
 
 fn read_unpacking(
     store: &Store,
-    layer: &LayerBlob,
+    layer: &Layer,
     tree: &mut Tree<'_>,
     mut listed: Option<&mut Vec<IndexEntry>>,
     cancel: &Cancel,
 ) -> Result<()> {
-    let blob = cancel.reader(store.raw_blob(&layer.digest)?);
+    let blob = cancel.reader(store.raw_blob(layer.digest())?);
     let (send, receive) = crossbeam_channel::bounded::<io::Result<Vec<u8>>>(8);
     let (recycle, reuse) = crossbeam_channel::bounded::<Vec<u8>>(10);
     std::thread::scope(|scope| {

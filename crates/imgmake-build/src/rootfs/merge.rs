@@ -26,7 +26,7 @@ use imgmake_event::Cancel;
 use imgmake_guard::confined::{
     Descent, check_length, names, open_beneath, open_directory, remove_tree,
 };
-use imgmake_oci::layer::{LayerBlob, join, split};
+use imgmake_oci::layer::{Layer, join, split};
 
 /// A merged tree that nobody takes away or changes while this lives.
 pub struct Merged {
@@ -44,7 +44,7 @@ impl Merged {
 ///
 /// # Errors
 /// As unpacking.
-pub fn merged_directory(trees: &Trees, layers: &[LayerBlob], cancel: &Cancel) -> Result<Merged> {
+pub fn merged_directory(trees: &Trees, layers: &[Layer], cancel: &Cancel) -> Result<Merged> {
     let kept = kept_at(trees, layers);
     loop {
         if let Some(lock) = lock(&kept, FlockOperation::LockShared)? {
@@ -66,12 +66,7 @@ pub fn merged_directory(trees: &Trees, layers: &[LayerBlob], cancel: &Cancel) ->
 ///
 /// # Errors
 /// As unpacking.
-pub fn take_merged(
-    trees: &Trees,
-    layers: &[LayerBlob],
-    tree: &Path,
-    cancel: &Cancel,
-) -> Result<()> {
+pub fn take_merged(trees: &Trees, layers: &[Layer], tree: &Path, cancel: &Cancel) -> Result<()> {
     // What is there of it already: a COPY has put more layers on what the last RUN left.
     for length in (1..=layers.len()).rev() {
         let kept = kept_at(trees, &layers[..length]);
@@ -87,17 +82,17 @@ pub fn take_merged(
 ///
 /// # Errors
 /// The store cannot be written.
-pub fn keep_merged(trees: &Trees, layers: &[LayerBlob], tree: &Path) -> Result<()> {
+pub fn keep_merged(trees: &Trees, layers: &[Layer], tree: &Path) -> Result<()> {
     keep_tree(tree, &kept_at(trees, layers))
 }
 
-fn kept_at(trees: &Trees, layers: &[LayerBlob]) -> PathBuf {
+fn kept_at(trees: &Trees, layers: &[Layer]) -> PathBuf {
     trees
         .store()
         .tree_path(trees.id_map(), &chain_name("merged", layers))
 }
 
-fn make(trees: &Trees, layers: &[LayerBlob], tree: &Path, cancel: &Cancel) -> Result<()> {
+fn make(trees: &Trees, layers: &[Layer], tree: &Path, cancel: &Cancel) -> Result<()> {
     make_tree_directory(tree)?;
     trees.merge_into(layers, &tree.join("fs"), cancel)
 }

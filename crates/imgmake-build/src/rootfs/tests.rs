@@ -9,7 +9,7 @@ use super::tree::{Tree, Whiteouts};
 use super::*;
 use imgmake_event::Cancel;
 use imgmake_oci::layer::{
-    Compression, Entry, EntryKind, Index, LayerBlob, LayerWriter, Timestamp, View,
+    Compression, Entry, EntryKind, Index, Layer, LayerWriter, Timestamp, View,
 };
 use imgmake_oci::store::Store;
 
@@ -38,7 +38,7 @@ impl Ground {
         }
     }
 
-    fn layer(&self, entries: &[Entry]) -> LayerBlob {
+    fn layer(&self, entries: &[Entry]) -> Layer {
         let (file, handle) = self.store.layer_file().unwrap();
         let mut writer = LayerWriter::new(handle, Compression::None).unwrap();
         for entry in entries {
@@ -60,7 +60,7 @@ impl Ground {
     }
 
     /// The tree of these layers, to be changed, and how it was.
-    fn taken(&self, layers: &[LayerBlob]) -> (PathBuf, Snapshot) {
+    fn taken(&self, layers: &[Layer]) -> (PathBuf, Snapshot) {
         let tree = self.store.temporary_dir().unwrap().join("tree");
         take_merged(&self.trees, layers, &tree, &Cancel::default()).unwrap();
         let indexes = layers.iter().map(|l| self.store.index(l).unwrap());
@@ -70,7 +70,7 @@ impl Ground {
         (work, before)
     }
 
-    fn recorded(&self, tree: &Path, changes: Changes<'_>) -> LayerBlob {
+    fn recorded(&self, tree: &Path, changes: Changes<'_>) -> Layer {
         let options = DiffOptions {
             changes,
             owners: Owners::Squashed,
@@ -163,7 +163,7 @@ proptest! {
     #[test]
     fn merged_layers_are_the_tree_that_the_view_says(layers in prop::collection::vec(layer(), 1..4)) {
         let ground = Ground::new();
-        let blobs: Vec<LayerBlob> = layers.iter().map(|l| ground.layer(l)).collect();
+        let blobs: Vec<Layer> = layers.iter().map(|l| ground.layer(l)).collect();
         let merged = merged_directory(&ground.trees, &blobs, &Cancel::default()).unwrap();
         let found = ground.contents(merged.path());
         let indexes: Vec<Arc<Index>> = blobs.iter().map(|b| ground.store.index(b).unwrap()).collect();
@@ -410,7 +410,7 @@ fn what_is_written_again_as_it_was_is_no_change() {
 }
 
 /// GNU tar's archive of `f`: a hole, then one byte.
-fn sparse_layer(ground: &Ground, length: u64) -> LayerBlob {
+fn sparse_layer(ground: &Ground, length: u64) -> Layer {
     let root = tempfile::tempdir().unwrap();
     let file = std::fs::File::create(root.path().join("f")).unwrap();
     std::os::unix::fs::FileExt::write_all_at(&file, b"x", length - 1).unwrap();

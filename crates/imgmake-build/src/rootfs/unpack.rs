@@ -17,7 +17,7 @@ use imgmake_event::Cancel;
 use imgmake_guard::confined::remove_tree;
 use imgmake_guard::modes::{self, PRIVATE, VISIBLE};
 use imgmake_oci::image::Digest;
-use imgmake_oci::layer::{Index, LayerBlob};
+use imgmake_oci::layer::{Index, Layer};
 use imgmake_oci::store::{Damaged, Store};
 
 /// The record of a kept tree: it is whole, and these directories stand in it for others' sake.
@@ -70,7 +70,7 @@ impl Trees {
     ///
     /// # Errors
     /// A blob is missing, damaged or not what its diff id says; the disk is full.
-    pub fn stack(&self, layers: &[LayerBlob], cancel: &Cancel) -> Result<Stack> {
+    pub fn stack(&self, layers: &[Layer], cancel: &Cancel) -> Result<Stack> {
         let unpacked = self.unpack_all(layers, cancel)?;
         let (corrections, root_like) = corrections(&unpacked);
         // The kernel refuses a directory that stands twice. A layer that does shows through at its
@@ -84,7 +84,7 @@ impl Trees {
         })
     }
 
-    fn unpack_all(&self, layers: &[LayerBlob], cancel: &Cancel) -> Result<Vec<Unpacked>> {
+    fn unpack_all(&self, layers: &[Layer], cancel: &Cancel) -> Result<Vec<Unpacked>> {
         let next = std::sync::atomic::AtomicUsize::new(0);
         let results: Vec<Mutex<Option<Result<PathBuf>>>> =
             layers.iter().map(|_| Mutex::new(None)).collect();
@@ -126,12 +126,7 @@ impl Trees {
     }
 
     /// A layer that links into lower ones: its tree is good on these alone.
-    fn unpack_on(
-        &self,
-        chain: &[LayerBlob],
-        below: &[Unpacked],
-        cancel: &Cancel,
-    ) -> Result<PathBuf> {
+    fn unpack_on(&self, chain: &[Layer], below: &[Unpacked], cancel: &Cancel) -> Result<PathBuf> {
         let lowers: Vec<PathBuf> = below.iter().rev().map(|u| u.tree.join("fs")).collect();
         let layer = chain.last().expect("the chain ends in the layer");
         self.unpack(layer, &chain_name("links", chain), &lowers, cancel)
@@ -139,7 +134,7 @@ impl Trees {
 
     fn unpack(
         &self,
-        layer: &LayerBlob,
+        layer: &Layer,
         name: &Digest,
         lowers: &[PathBuf],
         cancel: &Cancel,
@@ -162,7 +157,7 @@ impl Trees {
             .and_then(|implied| self.seal_tree(&temporary.join("tree"), &target, &implied))
             .and_then(|()| keep_tree(&temporary.join("tree"), &target));
         drop(remove_tree(&temporary));
-        made.with_context(|| format!("cannot unpack layer {}", layer.digest.short()))?;
+        made.with_context(|| format!("cannot unpack layer {}", layer.digest().short()))?;
         Ok(target)
     }
 
@@ -208,7 +203,7 @@ impl Trees {
 
     fn unpack_into(
         &self,
-        layer: &LayerBlob,
+        layer: &Layer,
         temporary: &Path,
         lowers: &[PathBuf],
         cancel: &Cancel,
@@ -233,7 +228,7 @@ impl Trees {
     /// indexes are in the store then: they tell what the directory held before it changed.
     pub(super) fn merge_into(
         &self,
-        layers: &[LayerBlob],
+        layers: &[Layer],
         directory: &Path,
         cancel: &Cancel,
     ) -> Result<()> {
@@ -244,7 +239,7 @@ impl Trees {
             let known = self.store.has_index(&layer.diff_id);
             let mut listed = (!known).then(Vec::new);
             read_layer(&self.store, layer, &mut tree, listed.as_mut(), cancel)
-                .with_context(|| format!("cannot unpack layer {}", layer.digest.short()))?;
+                .with_context(|| format!("cannot unpack layer {}", layer.digest().short()))?;
             if let Some(entries) = listed {
                 self.store.put_index(&layer.diff_id, &Index::new(entries))?;
             }
@@ -253,7 +248,7 @@ impl Trees {
         Ok(())
     }
 
-    fn warn_of_placeholders(&self, layer: &LayerBlob, paths: &[Vec<u8>]) {
+    fn warn_of_placeholders(&self, layer: &Layer, paths: &[Vec<u8>]) {
         // Every RUN has its own `/dev`.
         let seen: Vec<&Vec<u8>> = paths.iter().filter(|p| !p.starts_with(b"dev/")).collect();
         let Some(first) = seen.first() else {
@@ -262,7 +257,7 @@ impl Trees {
         let warning = format!(
             "layer {} holds {} device node(s) (`/{}`…), which a RUN sees in root isolation alone: \
              here it sees empty files in their place",
-            layer.digest.short(),
+            layer.digest().short(),
             seen.len(),
             String::from_utf8_lossy(first)
         );
@@ -288,7 +283,7 @@ impl Trees {
 }
 
 /// A name for what a whole chain of layers makes.
-pub(super) fn chain_name(purpose: &str, layers: &[LayerBlob]) -> Digest {
+pub(super) fn chain_name(purpose: &str, layers: &[Layer]) -> Digest {
     let mut text = format!("{purpose}\n");
     for layer in layers {
         text.push_str(layer.diff_id.as_str());

@@ -12,7 +12,7 @@ use crate::target::TargetContext;
 
 use imgmake_event::{Cancel, Event};
 use imgmake_guard::modes::{self, PRIVATE};
-use imgmake_oci::layer::LayerBlob;
+use imgmake_oci::layer::Layer;
 
 const SHOWN_LINES: usize = 20;
 
@@ -33,7 +33,7 @@ pub fn run(
     cx: &TargetContext,
     stop: &Cancel,
     step: &RunningStep<'_>,
-) -> Result<LayerBlob> {
+) -> Result<Layer> {
     let mut log = Log::create(cx.store.root().join("logs"), &cx.target, step.line)?;
     let outcome = worker.run(step.request, stop, &mut |stream, line| {
         log.line(line);

@@ -233,12 +233,10 @@ fn of_a_run() {
         target: "/t".into(),
         size: None,
     };
-    let layer = imgmake_oci::layer::LayerBlob {
-        digest: imgmake_oci::image::Digest::of(b"a"),
-        diff_id: imgmake_oci::image::Digest::of(b"b"),
-        size: 1,
-        media_type: String::new(),
-    };
+    let layer = imgmake_oci::layer::Layer::new(
+        imgmake_oci::image::Digest::of(b"b"),
+        imgmake_oci::image::Descriptor::of("", b"a"),
+    );
     each_field!(fingerprint_of, run, RunRequest {
         argv: vec!["false".into()],
         env: pair(),

@@ -170,14 +170,9 @@ impl Project {
             .iter()
             .zip(&config.rootfs.diff_ids)
             .map(|(l, diff_id)| {
-                let blob = imgmake_oci::layer::LayerBlob {
-                    diff_id: diff_id.clone(),
-                    digest: l.digest.clone(),
-                    size: l.size,
-                    media_type: l.media_type.clone(),
-                };
+                let layer = imgmake_oci::layer::Layer::new(diff_id.clone(), l.clone());
                 // A base that nothing read has none.
-                let index = self.engine.store.index(&blob).unwrap_or_default();
+                let index = self.engine.store.index(&layer).unwrap_or_default();
                 index.entries.iter().map(shown).collect()
             })
             .collect();

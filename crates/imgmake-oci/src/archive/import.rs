@@ -11,7 +11,7 @@ use crate::image::{
     Descriptor, Digest, ImageConfig, ImageIndex, ImageManifest, ManifestFormat, ManifestOrIndex,
     from_json, media_type, to_json,
 };
-use crate::layer::{Compression, Index, LayerBlob, Packing, decompress, pack};
+use crate::layer::{Compression, Index, Layer, Packing, decompress, pack};
 use crate::store::Store;
 
 use super::candidate::{Candidate, Form, config_digest};
@@ -43,7 +43,7 @@ struct Import<'a> {
     store: &'a Store,
     source: &'a Source,
     /// To be verified: blob digest → what it should unpack to.
-    layers: BTreeMap<(Digest, Digest), LayerBlob>,
+    layers: BTreeMap<(Digest, Digest), Layer>,
 }
 
 impl Import<'_> {
@@ -114,20 +114,15 @@ impl Import<'_> {
         self.expect_layers(&config, manifest.layers.len())?;
         for (layer, diff_id) in manifest.layers.iter().zip(&config.rootfs.diff_ids) {
             if self.store.has(&layer.digest) && is_tar(&layer.media_type) {
-                self.expect(LayerBlob {
-                    diff_id: diff_id.clone(),
-                    digest: layer.digest.clone(),
-                    size: layer.size,
-                    media_type: layer.media_type.clone(),
-                });
+                self.expect(Layer::new(diff_id.clone(), layer.clone()));
             }
         }
         self.store.put_bytes(&bytes)?;
         Ok(())
     }
 
-    fn expect(&mut self, layer: LayerBlob) {
-        let key = (layer.digest.clone(), layer.diff_id.clone());
+    fn expect(&mut self, layer: Layer) {
+        let key = (layer.digest().clone(), layer.diff_id.clone());
         self.layers.insert(key, layer);
     }
 
@@ -189,7 +184,7 @@ impl Import<'_> {
         let config: ImageConfig = from_json(&bytes)
             .with_context(|| format!("its config `{}` is damaged", image.config))?;
         self.expect_layers(&config, image.layers.len())?;
-        let mut done: BTreeMap<&str, LayerBlob> = BTreeMap::new();
+        let mut done: BTreeMap<&str, Layer> = BTreeMap::new();
         let mut layers = Vec::new();
         for (path, diff_id) in image.layers.iter().zip(&config.rootfs.diff_ids) {
             let layer = match done.get(path.as_str()) {
@@ -198,7 +193,7 @@ impl Import<'_> {
                     .docker_layer(path, diff_id)
                     .with_context(|| format!("its layer `{path}`"))?,
             };
-            layers.push(layer.descriptor());
+            layers.push(layer.descriptor.clone());
             done.insert(path, layer);
         }
         self.store.put_bytes(&bytes)?;
@@ -209,7 +204,7 @@ impl Import<'_> {
     }
 
     /// A gzip or zstd layer stays as it is; any other is packed by us.
-    fn docker_layer(&mut self, path: &str, diff_id: &Digest) -> Result<LayerBlob> {
+    fn docker_layer(&mut self, path: &str, diff_id: &Digest) -> Result<Layer> {
         let mut start = Vec::new();
         self.source.member(path)?.take(16).read_to_end(&mut start)?;
         let layer = match Packing::of(&start) {
@@ -220,21 +215,16 @@ impl Import<'_> {
         Ok(layer)
     }
 
-    fn docker_blob(&mut self, path: &str, diff_id: &Digest, media_type: &str) -> Result<LayerBlob> {
+    fn docker_blob(&mut self, path: &str, diff_id: &Digest, media_type: &str) -> Result<Layer> {
         let mut writer = self.store.blob_writer()?;
         io::copy(&mut self.source.member(path)?, &mut writer)?;
         let (digest, size) = writer.commit(None)?;
-        let layer = LayerBlob {
-            diff_id: diff_id.clone(),
-            digest,
-            size,
-            media_type: media_type.to_string(),
-        };
+        let layer = Layer::new(diff_id.clone(), Descriptor::new(media_type, digest, size));
         self.expect(layer.clone());
         Ok(layer)
     }
 
-    fn repack(&self, path: &str, diff_id: &Digest) -> Result<LayerBlob> {
+    fn repack(&self, path: &str, diff_id: &Digest) -> Result<Layer> {
         let (file, out) = self.store.layer_file()?;
         let (layer, index) = pack(
             decompress(self.source.member(path)?)?,
@@ -255,12 +245,12 @@ impl Import<'_> {
 }
 
 /// Unpacks the layer unless that was done before; its index is kept.
-fn verify(store: &Store, layer: &LayerBlob) -> Result<()> {
+fn verify(store: &Store, layer: &Layer) -> Result<()> {
     if store.has_index(&layer.diff_id) && known(store, layer) {
         return Ok(());
     }
-    let told = || format!("layer {}", layer.digest);
-    let (index, found) = store.with_blob(&layer.digest, |blob| {
+    let told = || format!("layer {}", layer.digest());
+    let (index, found) = store.with_blob(layer.digest(), |blob| {
         let tar = decompress(store.cancel().reader(blob))?;
         Index::read_hashing(tar, store.cancel()).with_context(told)
     })?;
@@ -269,7 +259,7 @@ fn verify(store: &Store, layer: &LayerBlob) -> Result<()> {
     store.record_layer(layer)
 }
 
-fn known(store: &Store, layer: &LayerBlob) -> bool {
+fn known(store: &Store, layer: &Layer) -> bool {
     [
         Compression::None,
         Compression::Gzip { level: 6 },
@@ -277,7 +267,7 @@ fn known(store: &Store, layer: &LayerBlob) -> bool {
     ]
     .into_iter()
     .filter_map(|compression| store.layer(&layer.diff_id, compression))
-    .any(|recorded| recorded.digest == layer.digest)
+    .any(|recorded| recorded.digest() == layer.digest())
 }
 
 fn check_diff_id(found: &Digest, expected: &Digest) -> Result<()> {

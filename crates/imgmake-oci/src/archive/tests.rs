@@ -14,7 +14,7 @@ use super::*;
 use crate::image::{
     Digest, ImageConfig, ImageIndex, ImageManifest, ManifestFormat, Platform, media_type,
 };
-use crate::layer::{Compression, Entry, LayerBlob, LayerWriter};
+use crate::layer::{Compression, Entry, Layer, LayerWriter};
 
 /// A store and a place for files.
 struct Ground {
@@ -40,7 +40,7 @@ impl Ground {
         Store::open(&self.path(name)).unwrap()
     }
 
-    fn layer(&self, name: &str, content: &[u8], compression: Compression) -> LayerBlob {
+    fn layer(&self, name: &str, content: &[u8], compression: Compression) -> Layer {
         let (file, out) = self.store.layer_file().unwrap();
         let mut writer = LayerWriter::new(out, compression).unwrap();
         let entry = Entry::file(name, 0o755, content.len() as u64);
@@ -50,7 +50,7 @@ impl Ground {
         layer
     }
 
-    fn image_of(&self, layers: &[LayerBlob], format: ManifestFormat, arch: &str) -> Descriptor {
+    fn image_of(&self, layers: &[Layer], format: ManifestFormat, arch: &str) -> Descriptor {
         let platform = Platform::new("linux", arch, None);
         let mut config = ImageConfig::scratch(&platform);
         config.rootfs.diff_ids = layers.iter().map(|l| l.diff_id.clone()).collect();
@@ -58,7 +58,7 @@ impl Ground {
         let config = to_json(&config);
         self.store.put_bytes(&config).unwrap();
         let config = Descriptor::of(media_type::OCI_CONFIG, &config);
-        let layers = layers.iter().map(LayerBlob::descriptor).collect();
+        let layers = layers.iter().map(|l| l.descriptor.clone()).collect();
         let manifest = to_json(&ImageManifest::new(format, config, layers));
         self.store.put_bytes(&manifest).unwrap();
         let mut root = Descriptor::of(format.manifest(), &manifest);

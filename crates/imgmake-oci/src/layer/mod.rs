@@ -20,6 +20,7 @@ mod incompressible;
 mod index;
 mod pax;
 mod reader;
+mod record;
 mod sparse;
 #[cfg(test)]
 mod tests;
@@ -36,6 +37,7 @@ pub use decompress::{Packing, decompress, looks_like_tar};
 pub use entry::{Entry, EntryKind, Timestamp, clean, is_clean, join, split};
 pub use index::{Index, IndexEntry};
 pub use reader::LayerReader;
+pub use record::Layer;
 pub use view::{FollowLast, View};
 pub use whiteout::{OPAQUE, WHITEOUT_PREFIX, Whiteout, opaque_path, whiteout_path};
-pub use writer::{LayerBlob, LayerWriter, pack};
+pub use writer::{LayerWriter, pack};

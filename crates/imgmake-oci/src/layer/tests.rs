@@ -21,7 +21,7 @@ fn bare(entry: Entry) -> (Entry, Vec<u8>) {
     (entry, Vec::new())
 }
 
-fn write(tree: &Tree, compression: Compression) -> (Vec<u8>, LayerBlob, Index) {
+fn write(tree: &Tree, compression: Compression) -> (Vec<u8>, Layer, Index) {
     let mut out = tempfile::tempfile().unwrap();
     let mut writer = LayerWriter::new(out.try_clone().unwrap(), compression).unwrap();
     for (entry, content) in tree {

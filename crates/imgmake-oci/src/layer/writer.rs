@@ -16,21 +16,7 @@ use super::entry::{Entry, EntryKind, is_clean, split};
 use super::header::{self, HeaderBuilder};
 use super::index::{Index, IndexEntry};
 use super::pax::{XATTR, format_time, push_record};
-
-/// A finished layer, as stored.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct LayerBlob {
-    pub diff_id: Digest,
-    pub digest: Digest,
-    pub size: u64,
-    pub media_type: String,
-}
-
-impl LayerBlob {
-    pub fn descriptor(&self) -> Descriptor {
-        Descriptor::new(self.media_type.clone(), self.digest.clone(), self.size)
-    }
-}
+use super::record::Layer;
 
 /// Writes one layer: tar -> diff id -> block-parallel compression -> digest -> file, in one pass; also gathers the [`Index`].
 ///
@@ -87,7 +73,7 @@ impl LayerWriter {
         self.append(entry, &mut std::io::empty()).map(drop)
     }
 
-    pub fn finish(mut self) -> Result<(LayerBlob, Index)> {
+    pub fn finish(mut self) -> Result<(Layer, Index)> {
         self.packer.write(&[0; 2 * header::BLOCK])?;
         Ok((self.packer.finish()?, Index::new(self.entries)))
     }
@@ -124,7 +110,7 @@ pub fn pack(
     out: File,
     compression: Compression,
     cancel: &Cancel,
-) -> Result<(LayerBlob, Index)> {
+) -> Result<(Layer, Index)> {
     let mut packer = Packer::new(out, compression)?;
     packer.cancel = cancel.clone();
     let mut through = Through { tar, packer };
@@ -201,19 +187,17 @@ impl Packer {
         Ok(())
     }
 
-    fn finish(mut self) -> Result<LayerBlob> {
+    fn finish(mut self) -> Result<Layer> {
         self.diff_id.update(&self.block[..self.filled]);
         if self.filled > 0 {
             self.compressor.submit(self.block, self.filled)?;
         }
         let compressed = self.compressor.finish()?;
         let diff_id = Digest::from_sha256(self.diff_id.finalize().into());
-        Ok(LayerBlob {
-            digest: compressed.digest.unwrap_or_else(|| diff_id.clone()),
-            diff_id,
-            size: compressed.size,
-            media_type: self.compression.media_type().to_string(),
-        })
+        let digest = compressed.digest.unwrap_or_else(|| diff_id.clone());
+        let media_type = self.compression.media_type();
+        let descriptor = Descriptor::new(media_type, digest, compressed.size);
+        Ok(Layer::new(diff_id, descriptor))
     }
 }
 

@@ -10,7 +10,7 @@ use tempfile::NamedTempFile;
 
 use super::Store;
 use crate::image::Digest;
-use crate::layer::{Compression, Index, LayerBlob, decompress};
+use crate::layer::{Compression, Index, Layer, decompress};
 
 impl Store {
     /// A temporary file for a layer, and a handle to write it with. Once written,
@@ -28,10 +28,10 @@ impl Store {
     ///
     /// # Errors
     /// The file system is full or read-only.
-    pub fn adopt_layer(&self, file: NamedTempFile, layer: &LayerBlob, index: &Index) -> Result<()> {
-        let placed = self.place(file, &self.blob_path(&layer.digest))?;
+    pub fn adopt_layer(&self, file: NamedTempFile, layer: &Layer, index: &Index) -> Result<()> {
+        let placed = self.place(file, &self.blob_path(layer.digest()))?;
         // Its digest was taken of what was written.
-        self.is_sound(&layer.digest, &placed);
+        self.is_sound(layer.digest(), &placed);
         self.put_index(&layer.diff_id, index)?;
         self.record_layer(layer)
     }
@@ -40,28 +40,28 @@ impl Store {
     ///
     /// # Errors
     /// The file system is full or read-only.
-    pub fn record_layer(&self, layer: &LayerBlob) -> Result<()> {
+    pub fn record_layer(&self, layer: &Layer) -> Result<()> {
         let record = postcard::to_stdvec(layer).expect("a layer record is plain data");
         self.put_record(
             "layers",
-            &layer_record(&layer.diff_id, &layer.media_type),
+            &layer_record(&layer.diff_id, &layer.descriptor.media_type),
             &record,
         )
     }
 
     /// The blob that holds a layer in some compression, when the store made or saw one.
-    pub fn layer(&self, diff_id: &Digest, compression: Compression) -> Option<LayerBlob> {
+    pub fn layer(&self, diff_id: &Digest, compression: Compression) -> Option<Layer> {
         let name = layer_record(diff_id, compression.media_type());
         let bytes = self.record("layers", &name)?;
-        let layer: LayerBlob = postcard::from_bytes(&bytes).ok()?;
-        self.holds(&layer.descriptor()).then_some(layer)
+        let layer: Layer = postcard::from_bytes(&bytes).ok()?;
+        self.holds(&layer.descriptor).then_some(layer)
     }
 
     /// The index of a layer, made from its blob when there is none yet.
     ///
     /// # Errors
     /// The blob is not in the store, is no layer, or unpacks to another diff id.
-    pub fn index(&self, layer: &LayerBlob) -> Result<Arc<Index>> {
+    pub fn index(&self, layer: &Layer) -> Result<Arc<Index>> {
         if let Some(index) = self.indexes().get(&layer.diff_id) {
             return Ok(Arc::clone(index));
         }
@@ -101,9 +101,9 @@ impl Store {
             .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    fn read_index(&self, layer: &LayerBlob) -> Result<Index> {
-        let told = || format!("cannot read layer {}", layer.digest);
-        let (index, found) = self.with_blob(&layer.digest, |blob| {
+    fn read_index(&self, layer: &Layer) -> Result<Index> {
+        let told = || format!("cannot read layer {}", layer.digest());
+        let (index, found) = self.with_blob(layer.digest(), |blob| {
             let mut tar = Hashing {
                 inner: decompress(self.cancel.reader(blob)).with_context(told)?,
                 hash: sha2::Sha256::new(),
@@ -116,7 +116,7 @@ impl Store {
         if layer.diff_id.algorithm() == "sha256" && found != layer.diff_id {
             bail!(
                 "layer {} unpacks to {found}, but the image's config says {}",
-                layer.digest,
+                layer.digest(),
                 layer.diff_id
             );
         }

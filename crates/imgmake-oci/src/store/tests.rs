@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::image::{Descriptor, ImageManifest, ManifestFormat};
-use crate::layer::{Compression, Index, LayerBlob};
+use crate::layer::{Compression, Index, Layer};
 
 fn store() -> (tempfile::TempDir, Store) {
     let directory = tempfile::tempdir().unwrap();
@@ -187,12 +187,8 @@ fn records_of_a_shared_store_count_under_their_own_key_and_name_alone() {
     let (file, mut out) = store.layer_file().unwrap();
     out.write_all(&[0; 1024]).unwrap();
     let empty = Digest::of(&[0; 1024]);
-    let layer = LayerBlob {
-        digest: empty.clone(),
-        size: 1024,
-        diff_id: empty,
-        media_type: Compression::None.media_type().to_string(),
-    };
+    let media_type = Compression::None.media_type();
+    let layer = Layer::new(empty.clone(), Descriptor::new(media_type, empty, 1024));
     store
         .adopt_layer(file, &layer, &Index::new(Vec::new()))
         .unwrap();
@@ -211,7 +207,7 @@ fn records_of_a_shared_store_count_under_their_own_key_and_name_alone() {
     assert_eq!(store.tagged("app:1"), None);
     assert_eq!(store.images(), []);
     // Blobs are proven by their digests.
-    assert!(store.has(&layer.digest));
+    assert!(store.has(layer.digest()));
     // A record of the user's own kind of store, which needs no secret.
     let private = tempfile::tempdir().unwrap();
     Store::open(private.path())

@@ -73,7 +73,7 @@ impl Ground {
         for files in layers {
             let blob = self.layer(files);
             config.rootfs.diff_ids.push(blob.diff_id);
-            descriptors.push(Descriptor::new(blob.media_type, blob.digest, blob.size));
+            descriptors.push(blob.descriptor);
         }
         let config = self.document(&config, ManifestFormat::Oci.config());
         let manifest = ImageManifest::new(ManifestFormat::Oci, config, descriptors);
@@ -85,7 +85,7 @@ impl Ground {
         }
     }
 
-    fn layer(&self, files: &[File]) -> imgmake_oci::layer::LayerBlob {
+    fn layer(&self, files: &[File]) -> imgmake_oci::layer::Layer {
         let (temporary, out) = self.store.layer_file().unwrap();
         let mut writer = LayerWriter::new(out, Compression::Gzip { level: 1 }).unwrap();
         for (path, mode, bytes) in files {

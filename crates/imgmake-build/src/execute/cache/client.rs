@@ -8,9 +8,9 @@ use super::entry::{self, Entry, InvalidEntry, Name, StepEntry};
 use super::index;
 use super::queue::ExportQueue;
 use super::settings::{CacheSettings, CacheTo, StepKind};
-use crate::layer::{ImageLayer, StepLayer};
 use crate::target::TargetContext;
 use imgmake_oci::image::{Descriptor, Digest, Reference};
+use imgmake_oci::layer::Layer;
 use imgmake_registry::{Client, Failure, RegistryError};
 
 /// Requests at once, where several are known beforehand.
@@ -93,34 +93,25 @@ impl Cache {
     }
 
     /// What a step of this key made somewhere.
-    pub fn step(&self, cx: &TargetContext, key: &str, kind: StepKind) -> Option<StepLayer> {
+    pub fn step(&self, cx: &TargetContext, key: &str, kind: StepKind) -> Option<StepEntry> {
         if !self.settings.steps.holds(kind) {
             return None;
         }
         let name = Name::Step(key.to_string());
         let (at, entry) = self.find(cx, &name)?;
-        let Entry::Step(entry) = entry else {
+        let Entry::Step(mut entry) = entry else {
             return None;
         };
-        let StepEntry {
-            layer,
-            diff_id,
-            empty,
-            index,
-        } = *entry;
-        locked(&self.given).insert(layer.digest.clone(), at.clone());
-        locked(&self.indexes).insert(diff_id.clone(), (at.clone(), index));
-        let layer = ImageLayer {
-            descriptor: layer,
-            diff_id,
-            source: Some(at),
-        };
-        Some(StepLayer { layer, empty })
+        let index = (at.clone(), entry.index.clone());
+        locked(&self.given).insert(entry.layer.digest().clone(), at.clone());
+        locked(&self.indexes).insert(entry.layer.diff_id.clone(), index);
+        entry.layer.source = Some(at);
+        Some(*entry)
     }
 
     /// Brings the indexes of layers into the store, as far as the cache has them.
-    pub fn bring_indexes(&self, cx: &TargetContext, layers: &[&ImageLayer]) {
-        let wanted: Vec<&ImageLayer> = layers
+    pub fn bring_indexes(&self, cx: &TargetContext, layers: &[&Layer]) {
+        let wanted: Vec<&Layer> = layers
             .iter()
             .filter(|l| !cx.store.has_index(&l.diff_id) && l.diff_id.algorithm() == "sha256")
             .copied()
@@ -222,7 +213,7 @@ impl Cache {
 
     pub(super) fn is_unavailable(&self, entry: &Entry) -> bool {
         match entry {
-            Entry::Step(step) => locked(&self.unavailable).contains(&step.layer.digest),
+            Entry::Step(step) => locked(&self.unavailable).contains(step.layer.digest()),
             Entry::Blob(_) => false,
         }
     }
@@ -296,12 +287,12 @@ impl Cache {
 
     /// Layers of a finished image that still lie in the cache are asked for by name: a later pull or a mount
     /// must not find out that they are gone or cut short.
-    pub fn confirm(&self, cx: &TargetContext, layers: &[ImageLayer]) {
+    pub fn confirm(&self, cx: &TargetContext, layers: &[Layer]) {
         let given = locked(&self.given).clone();
         let remote: Vec<(&Descriptor, &Reference)> = layers
             .iter()
             .filter_map(|layer| {
-                let from = given.get(&layer.descriptor.digest)?;
+                let from = given.get(layer.digest())?;
                 let absent = !cx.store.holds(&layer.descriptor);
                 absent.then_some((&layer.descriptor, from))
             })

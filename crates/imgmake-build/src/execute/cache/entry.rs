@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use imgmake_oci::image::{
     Descriptor, Digest, ImageManifest, ManifestOrIndex, from_json, media_type, to_json,
 };
+use imgmake_oci::layer::Layer;
 
 /// The configuration's media type, by which tools tell a cache entry from an image.
 pub const CONFIG: &str = "application/vnd.imgmake.cache.config.v1+json";
@@ -65,8 +66,7 @@ pub enum Entry {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StepEntry {
-    pub layer: Descriptor,
-    pub diff_id: Digest,
+    pub layer: Layer,
     /// The step changed nothing: its layer stays out of the image.
     pub empty: bool,
     pub index: Descriptor,
@@ -104,9 +104,9 @@ pub struct Written {
 pub fn write(name: &Name, entry: &Entry, created: u64) -> Written {
     let (diff_id, empty, layers) = match entry {
         Entry::Step(step) => (
-            Some(step.diff_id.clone()),
+            Some(step.layer.diff_id.clone()),
             step.empty,
-            vec![step.layer.clone(), step.index.clone()],
+            vec![step.layer.descriptor.clone(), step.index.clone()],
         ),
         Entry::Blob(blob) => (None, false, vec![blob.clone()]),
     };
@@ -188,8 +188,7 @@ fn content(
             let diff_id = document.diff_id.filter(|d| d.algorithm() == "sha256");
             match (fits, diff_id) {
                 (true, Some(diff_id)) => Ok(Entry::Step(Box::new(StepEntry {
-                    layer: bare(&first),
-                    diff_id,
+                    layer: Layer::new(diff_id, bare(&first)),
                     empty: document.empty,
                     index: bare(&index),
                 }))),
@@ -232,8 +231,10 @@ mod tests {
         let blob = |kind: &str, content: &[u8]| Descriptor::of(kind, content);
         let name = Name::Step("ab".repeat(32));
         let entry = Entry::Step(Box::new(StepEntry {
-            layer: blob(media_type::OCI_LAYER_GZIP, b"layer"),
-            diff_id: Digest::of(b"tar"),
+            layer: Layer::new(
+                Digest::of(b"tar"),
+                blob(media_type::OCI_LAYER_GZIP, b"layer"),
+            ),
             empty: false,
             index: blob(INDEX, b"index"),
         }));
@@ -319,7 +320,8 @@ mod tests {
             written[at] = with;
             if let Ok(Entry::Step(read)) = reread(&written, &name) {
                 let Entry::Step(entry) = entry else { unreachable!() };
-                prop_assert_eq!((read.diff_id, read.empty), (entry.diff_id, entry.empty));
+                let read = (read.layer.diff_id, read.empty);
+                prop_assert_eq!(read, (entry.layer.diff_id, entry.empty));
             }
         }
     }

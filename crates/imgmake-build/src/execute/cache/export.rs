@@ -11,11 +11,10 @@ use super::index;
 use super::queue::{CacheExport, Content, Queued};
 use super::settings::{CacheMode, CacheTo, OnCacheError, StepKind};
 use crate::define::state::StageRole;
-use crate::layer::{ImageLayer, StepLayer};
 use crate::target::TargetContext;
 use imgmake_event::Events;
 use imgmake_oci::image::{Descriptor, media_type};
-use imgmake_oci::layer::LayerBlob;
+use imgmake_oci::layer::Layer;
 use imgmake_registry::{CachePush, CacheTag, OperationContext, RegistryError};
 
 const SENDERS: usize = 4;
@@ -32,23 +31,16 @@ impl Cache {
         self: &Arc<Self>,
         cx: &TargetContext,
         key: &str,
-        found: &StepLayer,
+        found: &StepEntry,
         role: StageRole,
     ) {
         let beside = |to: &CacheTo| Some(&to.at) != found.layer.source.as_ref();
-        let index = locked(&self.indexes).get(&found.layer.diff_id).cloned();
-        let Some((_, index)) = index.filter(|_| self.settings.to.iter().any(beside)) else {
+        if !self.settings.to.iter().any(beside) {
             return;
-        };
-        let entry = StepEntry {
-            layer: found.layer.descriptor.clone(),
-            diff_id: found.layer.diff_id.clone(),
-            empty: found.empty,
-            index,
-        };
+        }
         let export = CacheExport {
             name: Name::Step(key.to_string()),
-            content: Content::Found(Box::new(entry), Box::new(found.layer.clone())),
+            content: Content::Found(Box::new(found.clone())),
             role,
             replace: false,
         };
@@ -198,7 +190,7 @@ impl Cache {
         content: &Content,
     ) -> Result<(Entry, Option<imgmake_oci::image::Reference>)> {
         let store = &cx.store;
-        let index_of = |layer: &LayerBlob| -> Result<Descriptor> {
+        let index_of = |layer: &Layer| -> Result<Descriptor> {
             let packed = index::pack(&*store.index(layer)?)?;
             store.put_bytes(&packed)?;
             Ok(Descriptor::of(INDEX, &packed))
@@ -206,14 +198,13 @@ impl Cache {
         Ok(match content {
             Content::Layer { layer, empty } => {
                 let entry = StepEntry {
-                    layer: ImageLayer::own(layer).descriptor,
-                    diff_id: layer.diff_id.clone(),
+                    layer: layer.clone(),
                     empty: *empty,
                     index: index_of(layer)?,
                 };
                 (Entry::Step(Box::new(entry)), None)
             }
-            Content::Found(entry, layer) => (Entry::Step(entry.clone()), layer.source.clone()),
+            Content::Found(entry) => (Entry::Step(entry.clone()), entry.layer.source.clone()),
             Content::Index(layer) => (Entry::Blob(index_of(layer)?), None),
             Content::File(bytes) => {
                 store.put_bytes(bytes)?;

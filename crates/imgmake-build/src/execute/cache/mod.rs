@@ -21,6 +21,7 @@ mod queue;
 mod settings;
 
 pub use client::Cache;
+pub use entry::StepEntry;
 pub use files::remembered_file;
 pub use queue::CacheExport;
 pub use settings::{CacheMode, CacheSettings, CacheTo, CachedSteps, OnCacheError, StepKind};

@@ -5,9 +5,8 @@ use std::sync::{Condvar, Mutex};
 
 use super::entry::{Name, StepEntry};
 use crate::define::state::StageRole;
-use crate::layer::ImageLayer;
 use crate::target::TargetContext;
-use imgmake_oci::layer::LayerBlob;
+use imgmake_oci::layer::Layer;
 
 /// Something that other machines could use.
 #[derive(Clone)]
@@ -22,12 +21,12 @@ pub struct CacheExport {
 #[derive(Clone)]
 pub enum Content {
     Layer {
-        layer: LayerBlob,
+        layer: Layer,
         empty: bool,
     },
     /// Found in one cache, wanted in another.
-    Found(Box<StepEntry>, Box<ImageLayer>),
-    Index(LayerBlob),
+    Found(Box<StepEntry>),
+    Index(Layer),
     File(Vec<u8>),
 }
 
@@ -35,7 +34,7 @@ impl CacheExport {
     /// A layer that was made here, whether now or before.
     pub fn step(
         key: &str,
-        layer: &LayerBlob,
+        layer: &Layer,
         empty: bool,
         role: StageRole,
         replace: bool,
@@ -51,7 +50,7 @@ impl CacheExport {
         }
     }
 
-    pub fn index(layer: &LayerBlob) -> CacheExport {
+    pub fn index(layer: &Layer) -> CacheExport {
         CacheExport {
             name: Name::Index(layer.diff_id.clone()),
             content: Content::Index(layer.clone()),

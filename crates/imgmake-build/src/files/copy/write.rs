@@ -12,7 +12,7 @@ use super::plan::{Content, Plan, Planned};
 use crate::files::tree::show;
 use imgmake_event::Cancel;
 use imgmake_oci::layer::{
-    Compression, EntryKind, Index, LayerBlob, LayerReader, LayerWriter, decompress, write_content,
+    Compression, EntryKind, Index, Layer, LayerReader, LayerWriter, decompress, write_content,
 };
 use imgmake_oci::store::{BlobReader, Store};
 
@@ -32,7 +32,7 @@ impl FromLayers {
     /// A layer that cannot be read, or that no longer holds what its index says.
     pub fn gather(
         store: &Store,
-        layers: &[LayerBlob],
+        layers: &[Layer],
         wanted: &[Vec<u8>],
         fetch: &dyn Fn(usize) -> Result<()>,
         cancel: &Cancel,
@@ -52,11 +52,11 @@ impl FromLayers {
     fn spool_layer(
         &mut self,
         store: &Store,
-        layer: &LayerBlob,
+        layer: &Layer,
         names: &BTreeMap<Vec<u8>, Vec<Vec<u8>>>,
         cancel: &Cancel,
     ) -> Result<()> {
-        store.with_blob(&layer.digest, |blob| {
+        store.with_blob(layer.digest(), |blob| {
             self.spool_files(blob, layer, names, cancel)
         })
     }
@@ -64,11 +64,11 @@ impl FromLayers {
     fn spool_files(
         &mut self,
         blob: &mut BlobReader,
-        layer: &LayerBlob,
+        layer: &Layer,
         names: &BTreeMap<Vec<u8>, Vec<Vec<u8>>>,
         cancel: &Cancel,
     ) -> Result<()> {
-        let at = || format!("cannot read layer {}", layer.digest.short());
+        let at = || format!("cannot read layer {}", layer.digest().short());
         let plain = decompress(cancel.reader(blob)).with_context(at)?;
         let mut reader = LayerReader::new(plain).stopped_by(cancel);
         let mut buffer = vec![0; 256 << 10];
@@ -91,7 +91,7 @@ impl FromLayers {
         if let Some(path) = missing.first() {
             anyhow::bail!(
                 "layer {} does not hold `{}`",
-                layer.digest.short(),
+                layer.digest().short(),
                 show(path)
             );
         }
@@ -113,7 +113,7 @@ impl Contents for FromLayers {
 /// Layer number -> path in that layer -> the source paths that it serves.
 type Located = BTreeMap<usize, BTreeMap<Vec<u8>, Vec<Vec<u8>>>>;
 
-fn locate(store: &Store, layers: &[LayerBlob], wanted: &[Vec<u8>]) -> Result<Located> {
+fn locate(store: &Store, layers: &[Layer], wanted: &[Vec<u8>]) -> Result<Located> {
     let indexes = layers
         .iter()
         .map(|l| store.index(l))
@@ -156,7 +156,7 @@ pub fn origin(layers: &[Arc<Index>], file: &[u8]) -> Result<(usize, Vec<u8>)> {
 /// Reads one file of the merged tree, at most `limit` bytes of it; `None` when it is not there or no regular file.
 pub fn read_file(
     store: &Store,
-    layers: &[LayerBlob],
+    layers: &[Layer],
     view: &imgmake_oci::layer::View,
     path: &[u8],
     limit: u64,
@@ -185,7 +185,7 @@ pub fn write_layer(
     compression: Compression,
     store: &Store,
     cancel: &Cancel,
-) -> Result<LayerBlob> {
+) -> Result<Layer> {
     let (file, out) = store.layer_file()?;
     let mut writer = LayerWriter::new(out, compression)?.stopped_by(cancel);
     let is_link = |p: &Planned| matches!(p.entry.kind, EntryKind::HardLink { .. });

@@ -16,7 +16,7 @@ use super::server::Server;
 use super::views::View;
 use imgmake_event::Cancel;
 use imgmake_guard::confined;
-use imgmake_oci::layer::LayerBlob;
+use imgmake_oci::layer::Layer;
 use imgmake_sandbox::{Mount, MountKind, PlanFile};
 
 /// The image's own bundle, then the target's certificates.
@@ -67,7 +67,7 @@ pub fn variables(set: &[(String, String)]) -> Vec<(String, String)> {
 /// The files that the variables name. `pem` holds certificates, each in a block of its own.
 pub(super) fn mounts(
     server: &Server,
-    layers: &[LayerBlob],
+    layers: &[Layer],
     pem: &[u8],
     cancel: &Cancel,
 ) -> Result<Vec<Mount>> {

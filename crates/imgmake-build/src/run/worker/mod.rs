@@ -34,13 +34,13 @@ pub use handle::Worker;
 pub use request::{CacheScope, Network, RunMount, RunRequest, Sharing, TreeSource};
 pub use shell::{Terminal, Terminals};
 
-use imgmake_oci::layer::LayerBlob;
+use imgmake_oci::layer::Layer;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunOutcome {
     pub exit: i32,
     /// `None` when the command failed. The layer, its index and its tree are in the store.
-    pub layer: Option<LayerBlob>,
+    pub layer: Option<Layer>,
 }
 
 /// Called first thing in `main`: when this process was re-executed as a helper, does

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 
 use super::request::RunRequest;
 use super::shell::ShellRequest;
-use imgmake_oci::layer::LayerBlob;
+use imgmake_oci::layer::Layer;
 use imgmake_oci::store::{Damaged, FoundAgain};
 use imgmake_sandbox::{IsolationMode, Limit};
 
@@ -80,7 +80,7 @@ pub(super) enum Answer {
     },
     Ran {
         exit: i32,
-        layer: Option<LayerBlob>,
+        layer: Option<Layer>,
     },
     Deleted,
     Overlay(Result<(), String>),

@@ -1,6 +1,6 @@
 //! A RUN, an unpacking, a merge as the helper process is asked for them; `protocol` has them all.
 
-use imgmake_oci::layer::{Compression, LayerBlob};
+use imgmake_oci::layer::{Compression, Layer};
 use imgmake_sandbox::Limits;
 
 use crate::request::Resolver;
@@ -9,7 +9,7 @@ use crate::request::Resolver;
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct RunRequest {
     /// Bottom first. Their blobs are in the store (the caller pulls them before).
-    pub layers: Vec<LayerBlob>,
+    pub layers: Vec<Layer>,
     pub argv: Vec<String>,
     pub env: Vec<(String, String)>,
     pub workdir: String,
@@ -101,7 +101,7 @@ pub enum RunMount {
 /// `Host` for contexts holds what the ignore file keeps, already chosen: (relative path) list, or everything.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub enum TreeSource {
-    Layers(Vec<LayerBlob>),
+    Layers(Vec<Layer>),
     Host {
         dir: String,
         only: Option<Vec<String>>,

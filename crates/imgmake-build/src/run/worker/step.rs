@@ -20,7 +20,7 @@ use crate::rootfs::{self, DiffOptions, Owners, Snapshot};
 use imgmake_event::Cancel;
 use imgmake_guard::confined::{open_beneath, open_root, remove_tree};
 use imgmake_guard::modes::{self, PRIVATE, VISIBLE};
-use imgmake_oci::layer::{LayerBlob, View};
+use imgmake_oci::layer::{Layer, View};
 use imgmake_sandbox::{
     self as sandbox, IsolationMode, MadePoints, Mount, MountKind, Plan, PlanFile, Root, Running,
 };
@@ -235,7 +235,7 @@ impl Changes {
         request: &RunRequest,
         plan: &Plan,
         cancel: &Cancel,
-    ) -> Result<LayerBlob> {
+    ) -> Result<Layer> {
         let lowers;
         let changes = match (&self.before, &self.root) {
             (Some(before), _) => rootfs::Changes::InPlace(before),

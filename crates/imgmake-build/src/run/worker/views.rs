@@ -11,7 +11,7 @@ use super::server::Server;
 use crate::rootfs::{self, Stack};
 use imgmake_event::Cancel;
 use imgmake_guard::modes::{self, VISIBLE};
-use imgmake_oci::layer::LayerBlob;
+use imgmake_oci::layer::Layer;
 use imgmake_sandbox::{self as sandbox, Overlay};
 
 /// More lower directories than one mount takes are merged first.
@@ -32,11 +32,7 @@ pub(super) enum Writes {
 }
 
 impl View {
-    pub(super) fn of_layers(
-        server: &Server,
-        layers: &[LayerBlob],
-        cancel: &Cancel,
-    ) -> Result<View> {
+    pub(super) fn of_layers(server: &Server, layers: &[Layer], cancel: &Cancel) -> Result<View> {
         if layers.is_empty() {
             return View::empty(server);
         }
@@ -147,7 +143,7 @@ impl Drop for View {
 }
 
 /// Whether these layers can be stacked here.
-pub(super) fn uses_overlay(server: &Server, layers: &[LayerBlob]) -> Result<bool> {
+pub(super) fn uses_overlay(server: &Server, layers: &[Layer]) -> Result<bool> {
     Ok(layers.len() <= MAX_LAYERS && server.has_overlay()?)
 }
 

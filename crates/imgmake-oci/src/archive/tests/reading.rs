@@ -32,15 +32,15 @@ impl Tar {
     }
 }
 
-fn plain(ground: &Ground, layer: &LayerBlob) -> Vec<u8> {
+fn plain(ground: &Ground, layer: &Layer) -> Vec<u8> {
     let mut tar = Vec::new();
-    let blob = ground.store.open_blob(&layer.digest).unwrap();
+    let blob = ground.store.open_blob(layer.digest()).unwrap();
     std::io::copy(&mut decompress(blob).unwrap(), &mut tar).unwrap();
     tar
 }
 
 /// As `docker save` wrote until version 24: `<id>/layer.tar`, equal layers linked.
-fn old_docker_archive(ground: &Ground, break_layer: bool) -> (Tar, LayerBlob) {
+fn old_docker_archive(ground: &Ground, break_layer: bool) -> (Tar, Layer) {
     let layer = ground.layer("hello", b"hello", GZIP);
     let mut config = ImageConfig::scratch(&Platform::new("linux", "amd64", None));
     config.rootfs.diff_ids = vec![layer.diff_id.clone(), layer.diff_id.clone()];
@@ -76,7 +76,7 @@ fn an_old_docker_archive_is_packed_into_the_same_image_every_time() {
     assert_eq!(first.tags, ["old/app:1"]);
     let contents = Contents::of(&store, &first.root).unwrap();
     // Packed as our own layer was.
-    assert_eq!(contents.images[0].1.layers[1].digest, layer.digest);
+    assert_eq!(contents.images[0].1.layers[1].digest, *layer.digest());
 }
 
 #[test]

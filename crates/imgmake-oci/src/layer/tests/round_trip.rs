@@ -183,9 +183,9 @@ fn the_same_tree_gives_the_same_bytes_packed_anyhow_and_they_unpack() {
         let (again, layer_again, _) = pool.install(|| write(&tree, compression));
         assert!(bytes == again, "{compression:?}");
         assert_eq!(layer, layer_again);
-        assert_eq!(layer.digest, crate::image::Digest::of(&bytes));
+        assert_eq!(*layer.digest(), crate::image::Digest::of(&bytes));
         assert_eq!(layer.diff_id, crate::image::Digest::of(&plain));
-        assert_eq!(layer.size, bytes.len() as u64);
+        assert_eq!(layer.descriptor.size, bytes.len() as u64);
         assert_eq!(
             index.get(b"big").unwrap().content,
             Some(*blake3::hash(&noise).as_bytes())
