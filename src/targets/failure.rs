@@ -1,13 +1,15 @@
 //! Errors as the failures of targets.
 
-use imgmake_build::Refused;
+use std::error::Error;
+
+use imgmake_build::{BuildError, Refused};
 use imgmake_core::execute::{Failure, FailureKind};
 use imgmake_event::Cancelled;
 use imgmake_registry::RegistryError;
 
 /// What an error is to the exit code, and its text for people.
 pub fn failure(error: anyhow::Error) -> Failure {
-    let kind = error.chain().find_map(|cause| {
+    let kind = causes(&error).find_map(|cause| {
         let ended = |error: &std::io::Error| Cancelled::ended(error);
         if cause.is::<Cancelled>() || cause.downcast_ref().is_some_and(ended) {
             return Some(FailureKind::Cancelled);
@@ -23,6 +25,14 @@ pub fn failure(error: anyhow::Error) -> Failure {
         })
     });
     Failure::new(kind.unwrap_or(FailureKind::Failed), format!("{error:#}"))
+}
+
+/// An error and what it follows from, each as the crate has it that it comes from.
+pub fn causes(error: &anyhow::Error) -> impl Iterator<Item = &(dyn Error + 'static)> {
+    error.chain().map(|cause| match cause.downcast_ref() {
+        Some(error) => BuildError::as_cause(error),
+        None => cause,
+    })
 }
 
 /// The system's words without the number after them.

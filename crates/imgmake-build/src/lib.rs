@@ -16,6 +16,7 @@
 
 mod base;
 mod define;
+mod error;
 mod execute;
 mod files;
 mod fingerprint;
@@ -32,6 +33,7 @@ mod tests;
 
 pub use base::policy::{BasePolicy, Refused, TrustedKey};
 pub use base::warmed::Warmed;
+pub use error::{BuildError, Place};
 pub use execute::{Built, Engine, build, cache, pull_blobs, sources_of};
 pub use files::tree::FileStat;
 pub use ignored_paths::IgnoredPaths;

@@ -1,5 +1,6 @@
 //! What RUN may use, and how a RUN that was killed for it is shown.
 
+use super::super::failure::causes;
 use super::super::task::BuildTask;
 use imgmake_core::execute::{Failure, FailureKind};
 use imgmake_core::manifest::{Diagnostic, LimitsNode};
@@ -7,7 +8,7 @@ use imgmake_sandbox::{Exceeded, Limit, Limits};
 
 /// A RUN that was killed for a limit is shown at the limit.
 pub(super) fn exceeded(task: &BuildTask<'_>, error: &anyhow::Error) -> Option<Failure> {
-    let Exceeded(limit) = error.chain().find_map(|cause| cause.downcast_ref())?;
+    let Exceeded(limit) = causes(error).find_map(|cause| cause.downcast_ref())?;
     let LimitsNode {
         memory,
         processes,

@@ -7,12 +7,11 @@
 use std::io::Read;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
-
 use super::Devices;
 use super::tree::{Tree, Whiteouts};
+use crate::error::{BuildError, Context, Result};
 use imgmake_event::Cancel;
-use imgmake_oci::layer::{EntryKind, LayerReader, decompress};
+use imgmake_oci::layer::{Entry, EntryKind, LayerReader, decompress};
 
 /// Unpacks a tar archive, compressed or not, into a directory that is there.
 ///
@@ -32,24 +31,28 @@ pub fn unpack_archive(archive: impl Read + Send, to: &Path, cancel: &Cancel) -> 
         if entry.path.is_empty() {
             continue;
         }
-        let told = || format!("cannot unpack `{}`", entry.display());
         if let EntryKind::CharDevice { .. } | EntryKind::BlockDevice { .. } | EntryKind::Fifo =
             entry.kind
         {
-            return Err(anyhow::anyhow!(
-                "devices and pipes have no place in a context; leave it out of the archive"
-            ))
-            .with_context(told);
+            return Err(BuildError::unsupported(
+                "a device or a pipe in a context",
+                "leave it out of the archive",
+            )
+            .during(action(&entry)));
         }
         // Contexts have none, and an ordinary user could not set them all.
         entry.xattrs.clear();
         tree.add(&entry, &mut reader)
-            .with_context(|| format!("cannot unpack `{}`", entry.display()))?;
+            .with_context(|| action(&entry))?;
     }
     if is_empty {
-        bail!("there is no archive: it is empty");
+        return Err(BuildError::invalid("archive", "it is empty"));
     }
     tree.finish()
+}
+
+fn action(entry: &Entry) -> String {
+    format!("cannot unpack `{}`", entry.display())
 }
 
 #[cfg(test)]

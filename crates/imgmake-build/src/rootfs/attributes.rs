@@ -5,11 +5,11 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, Result};
 use rustix::fs::{AtFlags, Gid, Mode, Timespec, Timestamps, Uid, XattrFlags};
 use rustix::io::Errno;
 
 use super::Marks;
+use crate::error::{BuildError, Context, Result};
 use imgmake_oci::layer::{Entry, Timestamp};
 
 /// What a layer may set: `trusted.*` and overlay's own marks would change what the
@@ -24,7 +24,10 @@ pub(super) fn ids(entry: &Entry) -> Result<(u32, u32)> {
     let id = |id: u64| u32::try_from(id).ok().filter(|id| *id != u32::MAX);
     match (id(entry.uid), id(entry.gid)) {
         (Some(uid), Some(gid)) => Ok((uid, gid)),
-        _ => anyhow::bail!("owner {}:{} is no valid id", entry.uid, entry.gid),
+        _ => Err(BuildError::invalid(
+            format!("owner {}:{}", entry.uid, entry.gid),
+            "",
+        )),
     }
 }
 

@@ -6,7 +6,6 @@ use std::fs::File;
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail, ensure};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 
 use super::attributes::{is_opaque, xattrs_of};
@@ -14,6 +13,7 @@ use super::baseline::{Baseline, Seen};
 use super::snapshot::Snapshot;
 use super::times::recorded_time;
 use super::{Marks, placeholder};
+use crate::error::{BuildError, Context, Result};
 use imgmake_event::Cancel;
 use imgmake_guard::confined::{Descent, check_length, names, open_directory, remove};
 use imgmake_oci::layer::{
@@ -140,7 +140,7 @@ impl Walk<'_> {
                 shown,
             };
             if self.entry(&at)? == Recorded::Nothing {
-                self.leave_out(&at).with_context(|| told(&at))?;
+                self.leave_out(&at).with_context(|| action(&at))?;
             }
         }
         // Leaving things out has moved it.
@@ -174,12 +174,12 @@ impl Walk<'_> {
 
     fn entry(&mut self, at: &At<'_>) -> Result<Recorded> {
         let stat = rustix::fs::statat(self.here(), at.name, AtFlags::SYMLINK_NOFOLLOW)
-            .with_context(|| told(at))?;
+            .with_context(|| action(at))?;
         if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
             // What goes wrong beneath it says where by itself.
             return self.subdirectory(at, &stat);
         }
-        self.leaf(at, &stat).with_context(|| told(at))
+        self.leaf(at, &stat).with_context(|| action(at))
     }
 
     /// Anything but a directory.
@@ -226,7 +226,10 @@ impl Walk<'_> {
                 };
                 self.empty(&self.describe(path, kind, stat))
             }
-            other => bail!("it is of an unknown kind: {other:?}"),
+            other => Err(BuildError::unsupported(
+                format!("a file of kind {other:?}"),
+                "",
+            )),
         }
     }
 
@@ -239,9 +242,9 @@ impl Walk<'_> {
     }
 
     fn subdirectory(&mut self, at: &At<'_>, stat: &Stat) -> Result<Recorded> {
-        let (below, shown, known) = self.enter(at, stat).with_context(|| told(at))?;
+        let (below, shown, known) = self.enter(at, stat).with_context(|| action(at))?;
         self.directory(at.path, &below, shown)?;
-        self.tree.leave().with_context(|| told(at))?;
+        self.tree.leave().with_context(|| action(at))?;
         if !known {
             return Ok(Recorded::Something);
         }
@@ -302,12 +305,15 @@ impl Walk<'_> {
         }
         let holes = super::data::holes(stat);
         self.holes = self.holes.saturating_add(holes);
-        ensure!(
-            self.holes <= MOST_HOLES,
-            "the file is sparse: {holes} of its {size} bytes are holes, which a layer holds as zeros, and all \
-             sparse files of a layer may have {} GiB of them; remove the file in the same RUN, or make it shorter",
-            MOST_HOLES >> 30
-        );
+        if self.holes > MOST_HOLES {
+            return Err(BuildError::limit(
+                format!(
+                    "the file is sparse: {holes} of its {size} bytes are holes, which a layer holds as zeros"
+                ),
+                format!("{} GiB for all sparse files of a layer", MOST_HOLES >> 30),
+                "remove the file in the same RUN, or make it shorter",
+            ));
+        }
         let mut entry = self.describe(path, EntryKind::File { size }, stat);
         entry.xattrs = xattrs_of(&fd)?;
         self.say_above()?;
@@ -373,13 +379,13 @@ struct At<'a> {
 impl At<'_> {
     fn check_name(&self) -> Result<()> {
         if self.name.starts_with(WHITEOUT_PREFIX) {
-            bail!("names that begin with `.wh.` mean deletion in an image layer");
+            return Err(BuildError::WhiteoutName);
         }
         Ok(())
     }
 }
 
-fn told(at: &At<'_>) -> String {
+fn action(at: &At<'_>) -> String {
     format!("cannot record `/{}`", String::from_utf8_lossy(at.path))
 }
 

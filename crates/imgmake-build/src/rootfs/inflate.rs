@@ -2,10 +2,10 @@
 
 use std::io::{self, Read};
 
-use anyhow::{Context, Result, bail};
 use sha2::Digest as _;
 
 use super::tree::Tree;
+use crate::error::{BuildError, Context, Result};
 use imgmake_event::{Cancel, Cancelled};
 use imgmake_oci::image::Digest;
 use imgmake_oci::layer::{Content, EntryKind, IndexEntry, Layer, LayerReader, decompress};
@@ -46,15 +46,15 @@ fn read_unpacking(
             at: 0,
         };
         let mut reader = LayerReader::new(stream).stopped_by(cancel);
-        let mut made = || -> Result<()> {
+        let mut unpack = || -> Result<()> {
             while let Some(entry) = reader.next_entry()? {
-                let told = || format!("cannot make `{}`", entry.display());
+                let action = || format!("cannot make `{}`", entry.display());
                 let Some(listed) = &mut listed else {
-                    tree.add(&entry, &mut reader).with_context(told)?;
+                    tree.add(&entry, &mut reader).with_context(action)?;
                     continue;
                 };
                 let mut content = Hashed::new(&mut reader, cancel);
-                tree.add(&entry, &mut content).with_context(told)?;
+                tree.add(&entry, &mut content).with_context(action)?;
                 let content = match entry.kind {
                     EntryKind::File { .. } => Some(content.hash()?),
                     _ => None,
@@ -63,12 +63,12 @@ fn read_unpacking(
             }
             tree.finish()
         };
-        let made = made();
-        if made.is_err() {
+        let unpacked = unpack();
+        if unpacked.is_err() {
             // The inflater then finds nobody to send to.
             drop(reader);
             drop(inflater.join());
-            return made;
+            return unpacked;
         }
         // What follows the end of the archive still counts for the digest.
         let mut rest = cancel.reader(reader.into_inner());
@@ -76,10 +76,7 @@ fn read_unpacking(
         drop(rest);
         let diff_id = inflater.join().expect("inflating does not panic")?;
         if diff_id != layer.diff_id {
-            bail!(
-                "its content is {diff_id}, and the image says {}",
-                layer.diff_id
-            );
+            return Err(BuildError::mismatch("its content", diff_id, &layer.diff_id));
         }
         Ok(())
     })
@@ -94,11 +91,8 @@ fn inflate(
     let mut plain = match decompress(blob) {
         Ok(plain) => plain,
         Err(error) => {
-            let copy = match error
-                .root_cause()
-                .downcast_ref()
-                .is_some_and(Cancelled::ended)
-            {
+            let error = BuildError::from(error);
+            let copy = match error.is_cancelled() {
                 true => Cancelled.into(),
                 false => io::Error::other(format!("{error:#}")),
             };
@@ -130,7 +124,7 @@ fn inflate(
         hash.update(&block);
         let ended = filled < BLOCK;
         if filled > 0 && send.send(Ok(block)).is_err() {
-            bail!("unpacking stopped");
+            return Err(BuildError::internal("unpacking stopped"));
         }
         if ended {
             return Ok(Digest::from_sha256(hash.finalize().into()));

@@ -1,9 +1,9 @@
 //! What a layer records of an inode, and what is asked of something that the image has.
 
+use crate::error::Result;
 use std::collections::BTreeMap;
 use std::fs::File;
 
-use anyhow::Result;
 use rustix::fs::{FileType, Stat};
 
 /// What a layer records of an inode, but for what takes reading to know.

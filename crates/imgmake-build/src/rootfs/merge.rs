@@ -13,7 +13,6 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
 use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags, Stat, XattrFlags};
 use rustix::io::Errno;
 
@@ -22,6 +21,7 @@ use super::attributes::{chmod, chown, chown_at, times, xattrs_of};
 use super::data::copy_data;
 use super::diff::modified;
 use super::unpack::{Trees, chain_name, keep_tree, make_tree_directory};
+use crate::error::{Context, Result};
 use imgmake_event::Cancel;
 use imgmake_guard::confined::{
     Descent, check_length, names, open_beneath, open_directory, remove_tree,

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use anyhow::Result;
 use rustix::fs::{AtFlags, FileType, Stat};
 
 use super::inode::Inode;
+use crate::error::Result;
 use imgmake_guard::confined::{Descent, check_length, names, open_directory};
 use imgmake_oci::layer::{View, join};
 

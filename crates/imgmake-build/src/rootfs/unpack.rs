@@ -7,12 +7,11 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use anyhow::{Context, Result, bail};
-
 use super::inflate::read_layer;
 use super::stack::{Stack, Unpacked, corrections};
-use super::tree::{LinkIntoLower, Tree, Whiteouts};
+use super::tree::{Tree, Whiteouts};
 use super::{Devices, Marks};
+use crate::error::{BuildError, Context, Result};
 use imgmake_event::Cancel;
 use imgmake_guard::confined::remove_tree;
 use imgmake_guard::modes::{self, PRIVATE, VISIBLE};
@@ -112,14 +111,14 @@ impl Trees {
         for (i, result) in results.into_iter().enumerate() {
             let result = result.into_inner().expect("no unpacker panics");
             let tree = match result.expect("every layer was taken by a thread") {
-                Err(error) if error.root_cause().is::<LinkIntoLower>() => {
+                Err(error) if matches!(error.root(), BuildError::LinkIntoLower(_)) => {
                     self.unpack_on(&layers[..=i], &unpacked, cancel)?
                 }
                 tree => tree?,
             };
             let implied = self
                 .read_implied(&tree)
-                .with_context(|| format!("`{}` is damaged", tree.display()))?;
+                .ok_or_else(|| BuildError::damaged(format!("`{}`", tree.display()), ""))?;
             unpacked.push(Unpacked { tree, implied });
         }
         Ok(unpacked)
@@ -152,12 +151,12 @@ impl Trees {
             return Ok(target);
         }
         let temporary = self.store.temporary_dir()?;
-        let made = self
+        let unpacked = self
             .unpack_into(layer, &temporary, lowers, cancel)
             .and_then(|implied| self.seal_tree(&temporary.join("tree"), &target, &implied))
             .and_then(|()| keep_tree(&temporary.join("tree"), &target));
         drop(remove_tree(&temporary));
-        made.with_context(|| format!("cannot unpack layer {}", layer.digest().short()))?;
+        unpacked.with_context(|| format!("cannot unpack layer {}", layer.digest().short()))?;
         Ok(target)
     }
 
@@ -301,11 +300,11 @@ pub(super) fn make_tree_directory(tree: &Path) -> Result<()> {
     let mode = std::fs::metadata(&root)?.mode() & 0o7777;
     // Others keep the old one without a word, and every image would have other modes.
     if mode != VISIBLE {
-        bail!(
-            "the file system of `{}` keeps no modes (a directory of {VISIBLE:o} has {mode:o}), which unpacked layers need; \
-             `--store` or IMGMAKE_STORE names a directory on another one",
-            tree.display()
-        );
+        return Err(BuildError::NoModes {
+            path: tree.to_path_buf(),
+            given: VISIBLE,
+            found: mode,
+        });
     }
     set?;
     Ok(())

@@ -173,7 +173,11 @@ impl Store {
     ///
     /// # Errors
     /// [`Damaged`], or the error given.
-    pub fn blame<T>(&self, digest: &Digest, result: Result<T>) -> Result<T> {
+    pub fn blame<T, E: From<anyhow::Error>>(
+        &self,
+        digest: &Digest,
+        result: Result<T, E>,
+    ) -> Result<T, E> {
         if result.is_err()
             && !self.cancel.is_cancelled()
             && let Ok(mut blob) = self.open_blob(digest)

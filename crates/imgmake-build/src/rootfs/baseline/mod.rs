@@ -15,7 +15,6 @@ use std::collections::BTreeSet;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
-use anyhow::Result;
 use rustix::fs::{FileType, Mode, OFlags, Stat};
 
 use self::overlay::OverlayLowers;
@@ -24,6 +23,7 @@ use super::Marks;
 use super::attributes::xattrs_of;
 use super::inode::{Inode, Original};
 use super::snapshot::Snapshot;
+use crate::error::Result;
 
 /// One directory of the image.
 pub(super) enum Baseline<'a> {

@@ -8,9 +8,9 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
 use rustix::fs::{OFlags, Stat};
 
+use crate::error::{Context, Result};
 use crate::rootfs::Marks;
 use crate::rootfs::attributes::{is_opaque, xattrs_of};
 use crate::rootfs::inode::{Inode, Original};

@@ -4,9 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 
-use anyhow::{Context, Result};
 use rustix::fs::Stat;
 
+use crate::error::{BuildError, Context, Result};
 use crate::rootfs::attributes::is_imported;
 use crate::rootfs::inode::{Inode, Original};
 use crate::rootfs::placeholder;
@@ -72,7 +72,10 @@ impl Original for Seen<'_> {
     fn target(&self) -> Result<Vec<u8>> {
         match &self.said.entry.kind {
             EntryKind::Symlink { target } => Ok(target.clone()),
-            other => anyhow::bail!("a symlink of the tree is {other:?} in the image's layers"),
+            other => Err(BuildError::damaged(
+                "the index of a layer",
+                format!("a symlink of the tree is {other:?} in it"),
+            )),
         }
     }
 

@@ -2,11 +2,11 @@
 
 use std::os::fd::OwnedFd;
 
-use anyhow::{Context, Result, bail};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, XattrFlags};
 use rustix::io::Errno;
 
-use super::{LinkIntoLower, Tree, Whiteouts};
+use super::{Tree, Whiteouts};
+use crate::error::{BuildError, Context, Result};
 use crate::rootfs::attributes::{chmod, chown, times, xattrs_of};
 use crate::rootfs::data::copy_data;
 use crate::rootfs::etxtbsy;
@@ -38,12 +38,16 @@ impl Tree<'_> {
         });
         let Some(source) = found else {
             if self.whiteouts == Whiteouts::None {
-                bail!(
-                    "a hard link to `{}`, which is not in the archive before it",
-                    String::from_utf8_lossy(target)
-                );
+                return Err(BuildError::invalid(
+                    "archive",
+                    format!(
+                        "a hard link to `{}`, which is not in the archive before it",
+                        String::from_utf8_lossy(target)
+                    ),
+                ));
             }
-            return Err(LinkIntoLower(String::from_utf8_lossy(target).into_owned()).into());
+            let target = String::from_utf8_lossy(target);
+            return Err(BuildError::LinkIntoLower(target.into_owned()));
         };
         let here = self.here.clone();
         let (directory, target_name) = split(target);
@@ -58,7 +62,10 @@ impl Tree<'_> {
     fn copy_up(&mut self, source: std::fs::File, name: &[u8]) -> Result<()> {
         let stat = rustix::fs::fstat(&source)?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-            bail!("a hard link to something in a lower layer that is no file");
+            return Err(BuildError::invalid(
+                "layer",
+                "a hard link to something in a lower layer that is not a file",
+            ));
         }
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let _open = etxtbsy::writing();

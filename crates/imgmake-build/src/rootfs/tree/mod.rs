@@ -10,7 +10,6 @@ use std::collections::{BTreeSet, HashSet};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
@@ -18,6 +17,7 @@ use super::attributes::{chmod, chown, chown_at, ids, set_xattrs, times};
 use super::etxtbsy;
 use super::times::Moment;
 use super::{Devices, Marks, placeholder};
+use crate::error::{BuildError, Context, Result};
 use imgmake_event::Cancel;
 use imgmake_guard::confined::{Descent, check_length, remove};
 use imgmake_oci::layer::{Content, Entry, EntryKind, Timestamp, Whiteout, split, write_content};
@@ -33,11 +33,6 @@ pub(super) enum Whiteouts {
     /// last, for an ordinary user could not fill one that forbids it.
     None,
 }
-
-/// A hard link to something that only lower layers hold.
-#[derive(Debug, thiserror::Error)]
-#[error("a hard link to `{0}`, which this layer does not hold")]
-pub(super) struct LinkIntoLower(String);
 
 pub(super) struct Tree<'a> {
     root: OwnedFd,
@@ -129,9 +124,9 @@ impl<'a> Tree<'a> {
         }
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let beneath = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
-        let told = std::mem::take(&mut self.directories).into_iter().rev();
+        let named = std::mem::take(&mut self.directories).into_iter().rev();
         let filled = std::mem::take(&mut self.filled).into_iter();
-        let all = filled.map(|(path, time)| (path, time, 0)).chain(told);
+        let all = filled.map(|(path, time)| (path, time, 0)).chain(named);
         for (path, time, mode) in all {
             let name: &[u8] = if path.is_empty() { b"." } else { &path };
             let opened = rustix::fs::openat2(&self.root, name, flags, Mode::empty(), beneath);
@@ -201,7 +196,7 @@ impl<'a> Tree<'a> {
 
     fn make_root(&mut self, entry: &Entry) -> Result<()> {
         if entry.kind != EntryKind::Directory {
-            bail!("the root of a layer is no directory");
+            return Err(BuildError::invalid("layer", "its root is not a directory"));
         }
         self.implied.remove(&Vec::new());
         if let Some(owner) = self.owner(entry)? {

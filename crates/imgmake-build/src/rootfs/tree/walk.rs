@@ -3,13 +3,16 @@
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use anyhow::{Result, bail};
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::{Tree, Whiteouts};
+use crate::error::{BuildError, Result};
 use imgmake_guard::confined::check_length;
 use imgmake_oci::layer::{Timestamp, join};
+
+/// As many as the kernel's own walk would need a reason for.
+const MOST_LINKS: usize = 255;
 
 impl Tree<'_> {
     pub(super) fn parent(&self) -> BorrowedFd<'_> {
@@ -47,8 +50,8 @@ impl Tree<'_> {
             }
             if let Some(target) = self.step_into(name)? {
                 links += 1;
-                if links > 255 {
-                    bail!("too many links on the way");
+                if links > MOST_LINKS {
+                    return Err(BuildError::limit("links on the way", MOST_LINKS, ""));
                 }
                 self.followed_links = true;
                 if target.starts_with(b"/") {
@@ -88,10 +91,12 @@ impl Tree<'_> {
                         self.implied.insert(self.actual(&name));
                         open(self.parent())?
                     }
-                    Err(_) => bail!(
-                        "`{}` lies beneath something that is no directory",
-                        String::from_utf8_lossy(&self.actual(&name))
-                    ),
+                    Err(_) => {
+                        let path = self.actual(&name);
+                        let what = format!("path `{}`", String::from_utf8_lossy(&path));
+                        let why = "a component is not a directory";
+                        return Err(BuildError::invalid(what, why));
+                    }
                 }
             }
             Err(error) => return Err(error.into()),

@@ -1,10 +1,10 @@
 //! Whiteouts and opaque directories: kept for overlay, or applied to what lies there.
 
-use anyhow::{Context, Result};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, XattrFlags};
 use rustix::io::Errno;
 
 use super::{Tree, Whiteouts};
+use crate::error::{Context, Result};
 use imgmake_guard::confined::{Descent, names, remove};
 use imgmake_oci::layer::{join, split};
 
