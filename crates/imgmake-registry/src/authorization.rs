@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use url::Url;
 
-use super::challenge::{Bearer, Challenge};
+use super::challenge::{Bearer, Challenge, Unanswered};
 use super::cloud::{self, Transport};
 use super::connection::proxy;
 use super::credentials::{self, AuthMaterial, Credential};
@@ -34,7 +34,13 @@ impl Session {
             return Ok((answer, from));
         }
         let Some(challenge) = Challenge::choose(answer.headers("WWW-Authenticate")) else {
-            return Ok((answer, from));
+            let unanswered = Unanswered::of(answer.headers("WWW-Authenticate"));
+            return match authorization {
+                None if unanswered == Some(Unanswered::NoChallenge) => {
+                    self.unasked(request, answer)
+                }
+                _ => Ok((answer, from)),
+            };
         };
         if let Challenge::Bearer(bearer) = &challenge {
             scopes = with_asked(scopes, bearer.scope.as_deref());
@@ -55,6 +61,25 @@ impl Session {
         }
         answer.drain();
         self.follow(&request.call, again.as_deref())
+    }
+
+    /// Sends the request again with a password, where there is one: some registries refuse without
+    /// saying what they want. One that is let in by it is known to want Basic.
+    fn unasked(
+        &self,
+        request: &Request,
+        refusal: Answer,
+    ) -> Result<(Answer, AnsweredBy), RegistryError> {
+        let Some(basic) = token::basic(&self.credential(request.repository)?) else {
+            return Ok((refusal, AnsweredBy::Registry));
+        };
+        refusal.drain();
+        let (answer, from) = self.follow(&request.call, Some(&basic))?;
+        if answer.status != 401 {
+            let mut challenge = self.challenge.write().expect("no panic while remembering");
+            *challenge = Some(Challenge::Basic);
+        }
+        Ok((answer, from))
     }
 
     /// The `Authorization` that the registry is known to want; none before its

@@ -45,13 +45,45 @@ impl Challenge {
     }
 }
 
+/// A refusal that asks for nothing which can be given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Unanswered {
+    /// No challenge came at all.
+    NoChallenge,
+    /// The schemes that it asks for, none of them Basic or a Bearer with a realm.
+    Schemes(Vec<String>),
+}
+
+impl Unanswered {
+    pub(super) fn of<'h>(headers: impl Iterator<Item = &'h str>) -> Option<Unanswered> {
+        let headers: Vec<&str> = headers.filter(|header| !header.trim().is_empty()).collect();
+        if Challenge::choose(headers.iter().copied()).is_some() {
+            return None;
+        }
+        let schemes = headers.iter().flat_map(|header| pairs(header));
+        let schemes: Vec<String> = schemes.map(|(scheme, _)| scheme).collect();
+        Some(match headers.is_empty() {
+            true => Unanswered::NoChallenge,
+            false => Unanswered::Schemes(schemes),
+        })
+    }
+}
+
 /// Whether a `WWW-Authenticate` header asks for something that can be answered.
 pub fn understands_challenge(header: &str) -> bool {
     Challenge::choose([header].into_iter()).is_some()
 }
 
 fn parse(header: &str) -> Vec<Challenge> {
-    let pairs = match http_auth::parse_challenges(header) {
+    pairs(header)
+        .into_iter()
+        .filter_map(|(s, p)| known(&s, p))
+        .collect()
+}
+
+/// Schemes in lower case, with their parameters.
+fn pairs(header: &str) -> Pairs {
+    match http_auth::parse_challenges(header) {
         Ok(challenges) => challenges
             .iter()
             .map(|c| {
@@ -64,11 +96,7 @@ fn parse(header: &str) -> Vec<Challenge> {
             })
             .collect(),
         Err(_) => lenient(header),
-    };
-    pairs
-        .into_iter()
-        .filter_map(|(s, p)| known(&s, p))
-        .collect()
+    }
 }
 
 fn known(scheme: &str, parameters: Vec<(String, String)>) -> Option<Challenge> {

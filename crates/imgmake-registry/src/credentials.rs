@@ -6,13 +6,15 @@
 //! that holds nothing means "ask the store".
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs;
 use std::io;
 use std::path::PathBuf;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde::Deserialize;
+use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
 use super::endpoint::{canonical, is_prefix};
 use super::helper;
@@ -70,19 +72,15 @@ impl Credential {
     }
 }
 
-/// A docker `config.json` or a containers `auth.json`.
-#[derive(Default, Deserialize)]
-#[serde(default)]
+/// A docker `config.json` or a containers `auth.json`. Keys count in any case, as Go reads them.
+#[derive(Default)]
 pub(super) struct ConfigFile {
     pub auths: BTreeMap<String, Entry>,
-    #[serde(rename = "credHelpers")]
     pub helpers: BTreeMap<String, String>,
-    #[serde(rename = "credsStore")]
     pub store: Option<String>,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
+#[derive(Default)]
 pub(super) struct Entry {
     auth: Option<String>,
     username: Option<String>,
@@ -90,6 +88,55 @@ pub(super) struct Entry {
     identitytoken: Option<String>,
     registrytoken: Option<String>,
 }
+
+/// Reads an object, one key after the other; null is like nothing.
+macro_rules! object {
+    ($type:ty { $($key:literal => $field:ident),* }) => {
+        impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                struct Fields;
+                impl<'de> Visitor<'de> for Fields {
+                    type Value = $type;
+
+                    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                        f.write_str("an object")
+                    }
+
+                    fn visit_unit<E>(self) -> Result<$type, E> {
+                        Ok(<$type>::default())
+                    }
+
+                    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<$type, A::Error> {
+                        let mut found = <$type>::default();
+                        while let Some(key) = map.next_key::<String>()? {
+                            match key.to_ascii_lowercase().as_str() {
+                                $($key => {
+                                    found.$field = map.next_value::<Option<_>>()?.unwrap_or_default();
+                                })*
+                                _ => drop(map.next_value::<IgnoredAny>()?),
+                            }
+                        }
+                        Ok(found)
+                    }
+                }
+                deserializer.deserialize_any(Fields)
+            }
+        }
+    };
+}
+
+object!(ConfigFile {
+    "auths" => auths,
+    "credhelpers" => helpers,
+    "credsstore" => store
+});
+object!(Entry {
+    "auth" => auth,
+    "username" => username,
+    "password" => password,
+    "identitytoken" => identitytoken,
+    "registrytoken" => registrytoken
+});
 
 /// The credential for a repository by explicit settings that need no network and
 /// by the user's files. Clouds are asked by `cloud/`.
@@ -431,6 +478,17 @@ mod tests {
             "cat >/dev/null; echo 'credentials not found in native keychain'; exit 1",
         );
         assert_eq!(found(&options, "a.io", "x"), AuthMaterial::Anonymous);
+    }
+
+    #[test]
+    fn keys_count_in_any_case_and_null_is_like_nothing() {
+        let (_home, options) = home(&format!(
+            r#"{{"Auths":{{"a.io":{{"Auth":"{}"}},"b.io":{{"UserName":"u","PASSWORD":"p"}},"c.io":null}},"CredHelpers":null,"x":{{}}}}"#,
+            STANDARD.encode("user:1")
+        ));
+        assert_eq!(found(&options, "a.io", "x"), basic("user", "1"));
+        assert_eq!(found(&options, "b.io", "x"), basic("u", "p"));
+        assert_eq!(found(&options, "c.io", "x"), AuthMaterial::Anonymous);
     }
 
     #[test]

@@ -7,6 +7,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::challenge::Unanswered;
 use imgmake_event::Cancelled;
 
 /// What kind of failure it was; callers decide on this, people read the text.
@@ -59,6 +60,8 @@ pub(super) struct Details {
     pub(super) code: Option<String>,
     pub(super) message: String,
     pub(super) help: Option<String>,
+    /// A 401 that asks for nothing which can be given.
+    pub(super) unanswered: Option<Unanswered>,
     /// How long the server asks us to stay away.
     pub(super) pause: Option<Duration>,
     /// How often it was tried, once that was often enough.
@@ -178,6 +181,10 @@ impl RegistryError {
     /// The registry's error code, like `MANIFEST_INVALID`.
     pub fn code(&self) -> Option<&str> {
         self.0.code.as_deref()
+    }
+
+    pub(super) fn unanswered(&self) -> Option<&Unanswered> {
+        self.0.unanswered.as_ref()
     }
 
     pub(super) fn pause(&self) -> Option<Duration> {

@@ -3,6 +3,7 @@
 
 use url::Url;
 
+use super::challenge::Unanswered;
 use super::credentials::AuthMaterial;
 use super::redact::{redact, secrets_in};
 use super::refusal::wants_tls;
@@ -73,12 +74,20 @@ impl Session {
         if error.advice().is_some() {
             return error;
         }
-        error.help(match nobody {
-            true => format!(
-                "log in with `docker login {registry}`, or give credentials in the `registry` node"
+        let log_in = format!(
+            "log in with `docker login {registry}`, or give credentials in the `registry` node"
+        );
+        let help = match (error.unanswered(), nobody) {
+            (Some(Unanswered::Schemes(schemes)), _) => format!(
+                "no credential was sent: the registry asks for `{}`, and Basic and Bearer are supported",
+                schemes.join("`, `")
             ),
-            false => "check that the credential is valid and has the right for this repository"
-                .to_string(),
-        })
+            (Some(Unanswered::NoChallenge), true) => format!("no credential was sent: {log_in}"),
+            (None, true) => log_in,
+            (_, false) => {
+                "check that the credential is valid and has the right for this repository".into()
+            }
+        };
+        error.help(help)
     }
 }

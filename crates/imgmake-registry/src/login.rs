@@ -38,7 +38,7 @@ pub fn remember(
         }
         None => serde_json::json!({ "auth": STANDARD.encode(format!("{user}:{}", password.0)) }),
     };
-    held.document["auths"][&key] = entry;
+    held.auths()[&key] = entry;
     held.write()?;
     Ok(match program {
         Some(program) => format!("docker-credential-{program}"),
@@ -65,7 +65,7 @@ pub fn forget(options: &ClientOptions, registry: &str) -> Result<Forgotten, Regi
             .map_err(|why| failed(&program, &why))?;
     }
     let mut found = Forgotten::Nothing;
-    if let Some(auths) = held.document["auths"].as_object_mut() {
+    if let Some(auths) = held.auths().as_object_mut() {
         let before = auths.len();
         auths.retain(|key, _| canonical(key) != registry);
         if auths.len() < before {
@@ -120,6 +120,12 @@ impl Held {
         })
     }
 
+    /// The logins, under whatever case their key has.
+    fn auths(&mut self) -> &mut serde_json::Value {
+        let key = auths_key(&self.document).unwrap_or("auths").to_string();
+        &mut self.document[key]
+    }
+
     /// The program that keeps this registry's secrets.
     fn helper(&self, registry: &str) -> Option<String> {
         let own = self.helpers.helpers.iter();
@@ -170,19 +176,23 @@ fn read_document(path: &Path) -> Result<serde_json::Value, RegistryError> {
     match fs::read(path) {
         Ok(bytes) if bytes.trim_ascii().is_empty() => Ok(serde_json::json!({})),
         Ok(bytes) => match serde_json::from_slice::<serde_json::Value>(&bytes) {
-            Ok(value)
-                if value.is_object()
-                    && value
-                        .get("auths")
-                        .is_none_or(|a| a.is_object() || a.is_null()) =>
-            {
-                Ok(value)
-            }
+            Ok(value) if value.is_object() && has_readable_auths(&value) => Ok(value),
             _ => Err(told(&"it is not a docker credential file")),
         },
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(serde_json::json!({})),
         Err(e) => Err(told(&e)),
     }
+}
+
+fn auths_key(document: &serde_json::Value) -> Option<&str> {
+    let keys = document.as_object()?.keys();
+    let mut keys = keys.filter(|key| key.eq_ignore_ascii_case("auths"));
+    keys.next_back().map(String::as_str)
+}
+
+fn has_readable_auths(document: &serde_json::Value) -> bool {
+    let auths = auths_key(document).and_then(|key| document.get(key));
+    auths.is_none_or(|auths| auths.is_object() || auths.is_null())
 }
 
 #[cfg(test)]
@@ -230,6 +240,23 @@ mod tests {
         );
         assert_eq!(forget(&options, "a.io").unwrap(), Forgotten::Nothing);
         assert_eq!(found(&options, "a.io"), AuthMaterial::Anonymous);
+    }
+
+    #[test]
+    fn a_login_goes_where_the_file_has_its_logins() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("config.json");
+        fs::write(&path, r#"{"Auths":{"b.io":{"Auth":"eDp5"}}}"#).unwrap();
+        let options = ClientOptions {
+            docker_config: Some(path.clone()),
+            ..ClientOptions::default()
+        };
+        remember(&options, "a.io", "user", &Secret("pass".into())).unwrap();
+        for (registry, user, password) in [("a.io", "user", "pass"), ("b.io", "x", "y")] {
+            let expected = Credential::basic(user, password, "").proof;
+            assert_eq!(found(&options, registry), expected, "{registry}");
+        }
+        assert!(!fs::read_to_string(&path).unwrap().contains("auths"));
     }
 
     #[test]

@@ -164,11 +164,14 @@ fn no_manifest(bytes: &[u8], said: Option<&str>) -> RegistryError {
     let begins = first_line(&String::from_utf8_lossy(bytes));
     let kind = said.filter(|s| !s.is_empty()).unwrap_or("no type");
     RegistryError::invalid(match begins.as_str() {
-        "" => format!(
-            "what came is no manifest but {} bytes of {kind}",
-            bytes.len()
-        ),
-        begins => format!("what came is no manifest but {kind}: {begins}"),
+        "" => format!("invalid manifest: {} bytes of {kind}", bytes.len()),
+        json if json.starts_with(['{', '[', '"']) => {
+            format!(
+                "invalid manifest: {} bytes of {kind}, which are not a JSON object",
+                bytes.len()
+            )
+        }
+        begins => format!("invalid manifest: {kind}: {begins}"),
     })
     .help("is this the address of a registry?")
 }

@@ -5,6 +5,7 @@
 use std::time::SystemTime;
 
 use super::RegistryError;
+use super::challenge::Unanswered;
 use super::error::is_transient_status;
 use super::http::Answer;
 use super::retry::retry_after;
@@ -24,9 +25,14 @@ pub(super) fn refused(answer: Answer, from: AnsweredBy) -> RegistryError {
         .filter(|_| is_transient_status(status))
         .and_then(|v| retry_after(v, SystemTime::now()));
     let host = answer.url.host_str().unwrap_or_default().to_string();
+    let unanswered = match status {
+        401 => Unanswered::of(answer.headers("WWW-Authenticate")),
+        _ => None,
+    };
     let body = ErrorBody::parse(&answer.excerpt());
     RegistryError::answered(status, body.code, body.message).with(|d| {
         d.pause = asked;
+        d.unanswered = unanswered;
         if from == AnsweredBy::Elsewhere {
             let text = std::mem::take(&mut d.message);
             d.message = format!("{text} (from {host}, where the registry sent us)")
@@ -52,16 +58,25 @@ impl ErrorBody {
     /// Reads an error body: the specification's JSON, the token servers' and
     /// clouds' looser JSON, or the first line of whatever text came.
     pub(super) fn parse(body: &[u8]) -> ErrorBody {
+        let text = String::from_utf8_lossy(body);
         match serde_json::from_slice::<serde_json::Value>(body) {
             Ok(value) => ErrorBody::from_value(&value),
+            // JSON that was cut, or is several documents.
+            Err(_) if text.trim_start().starts_with(['{', '[']) => ErrorBody::default(),
             Err(_) => ErrorBody {
                 code: None,
-                message: first_line(&String::from_utf8_lossy(body)),
+                message: first_line(&text),
             },
         }
     }
 
     fn from_value(value: &serde_json::Value) -> ErrorBody {
+        if let Some(text) = value.as_str() {
+            return ErrorBody {
+                code: None,
+                message: first_line(text),
+            };
+        }
         let text = |v: &serde_json::Value, names: &[&str]| {
             names
                 .iter()
@@ -82,12 +97,10 @@ impl ErrorBody {
             ],
         )
         .unwrap_or_default();
-        if let Some(detail) = first.get("detail").filter(|d| !d.is_null()) {
-            let detail = match detail.as_str() {
-                Some(text) => first_line(text),
-                None => first_line(&detail.to_string()),
-            };
-            if !detail.is_empty() && detail != "{}" && !message.contains(&detail) {
+        // A detail that is an object or a list is for programs.
+        if let Some(detail) = first.get("detail").and_then(serde_json::Value::as_str) {
+            let detail = first_line(detail);
+            if !detail.is_empty() && !message.contains(&detail) {
                 message = format!("{message} ({detail})");
             }
         }
@@ -133,9 +146,27 @@ mod tests {
             ErrorBody::parse(b"<html><head>\n<title>502 Bad Gateway</title></head>\n</html>");
         assert_eq!(body.message, "502 Bad Gateway");
         assert_eq!(ErrorBody::parse(b"").message, "");
+        assert_eq!(ErrorBody::parse(br#""denied""#).message, "denied");
         assert_eq!(
             ErrorBody::parse(b"You have reached your pull rate limit.\nMore").message,
             "You have reached your pull rate limit."
         );
+    }
+
+    #[test]
+    fn no_json_comes_into_a_message() {
+        let message = |body: &str| ErrorBody::parse(body.as_bytes()).message;
+        let detail = r#"{"errors":[{"code":"UNAUTHORIZED","message":"authentication required","detail":[{"Type":"repository","Action":"pull"}]}]}"#;
+        assert_eq!(message(detail), "authentication required");
+        let text = r#"{"errors":[{"code":"DENIED","message":"denied","detail":"quota exceeded"}]}"#;
+        assert_eq!(message(text), "denied (quota exceeded)");
+        for other in [
+            r#"{"a":{"b":1}}"#,
+            r#"[{"a":1}]"#,
+            r#"{"errors":[{"message":"cut"#,
+            "{}\n{}",
+        ] {
+            assert_eq!(message(other), "", "{other}");
+        }
     }
 }

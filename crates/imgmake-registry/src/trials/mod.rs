@@ -14,4 +14,5 @@ mod pull;
 mod push;
 mod stopping;
 mod tls;
+mod unasked;
 mod wire;
