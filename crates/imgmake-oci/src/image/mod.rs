@@ -2,11 +2,20 @@
 //! which registries know them. Pure: no disk, no network.
 //!
 //! The structures follow the OCI image specification v1.1 and Docker's
-//! distribution schema 2. They are our own rather than `oci-spec`'s because
-//! digests depend on their bytes: that crate keeps annotations in hash maps
-//! (random order), drops Healthcheck, OnBuild and Shell, and refuses `null`
-//! lists, which real registries serve. In the tests skopeo, podman, buildah and
-//! umoci judge what we write.
+//! distribution schema 2. What we write has its fields in the order of the
+//! structures, as Docker and BuildKit write them, and its maps sorted: digests
+//! that are out there depend on it, so the order is not the alphabet's.
+//!
+//! The types are our own, and `oci-spec` (0.10) judges them in the tests, beside
+//! skopeo, podman, buildah and umoci. It is not in the program, because
+//! - a platform loses `os.version` and `os.features` in it (it looks for
+//!   `os_version`), and `armbe` becomes another architecture;
+//! - annotations are hash maps, whose order differs from run to run: documents
+//!   would have to be sorted through a second tree before they are written;
+//! - the config drops Healthcheck, OnBuild, Shell and ArgsEscaped;
+//! - lists that are `null`, which real registries serve, are errors, and so is a
+//!   registry's error response with a code that the specification does not list;
+//! - it brings 17 crates, most of them for macros, and no feature leaves them out.
 
 mod config;
 mod descriptor;
@@ -14,6 +23,8 @@ mod digest;
 mod manifest;
 mod platform;
 mod reference;
+#[cfg(test)]
+mod tests;
 mod tree;
 
 pub use config::{ContainerConfig, Healthcheck, History, ImageConfig, RootFs};
