@@ -487,11 +487,7 @@ pub fn plugin(bytes: &[u8]) {
     ] {
         let entry =
             imgmake_compat::plugin::EntryPoint::named(name).expect("there is such a plugin");
-        if let Ok(imgmake_compat::plugin::Outcome::Run(job)) =
-            imgmake_compat::plugin::interpret(entry, &workspace)
-        {
-            let _ = job.manifest();
-        }
+        let _ = imgmake_compat::plugin::interpret(entry, &workspace);
     }
 }
 

@@ -7,12 +7,14 @@ use std::path::Path;
 use super::environment::Environment;
 use super::exit::{Exit, FAILED};
 use super::{bases, job, remote_context, signals};
-use imgmake_compat::plugin::job::{Job, Source, Transport};
+use crate::targets::password;
+use imgmake_compat::Step;
 use imgmake_compat::plugin::{
     EntryPoint, Outcome, Refusal, UnnamedRegistry, Workspace, interpret, unnamed_registry,
     with_env_file,
 };
-use imgmake_core::manifest::PasswordFrom;
+use imgmake_compat::step::Transport;
+use imgmake_core::manifest::{PasswordFrom, RecipeNode, SecretNode};
 use imgmake_event::Cancel;
 use imgmake_git as git;
 use imgmake_guard::checkout::Checkout;
@@ -47,7 +49,9 @@ pub fn plugin(entry: EntryPoint, environment: &Environment) -> Result<u8, Exit> 
     if let Some(unnamed) = unnamed {
         let registry = match unnamed {
             UnnamedRegistry::OfTheName(host) => host,
-            UnnamedRegistry::OfTheKeys(options) => ecr_registry(&options, &environment)?,
+            UnnamedRegistry::OfTheKeys { options, secrets } => {
+                ecr_registry(&options, &secrets, &environment)?
+            }
         };
         let mut variables = environment.variables.clone();
         variables.insert("PLUGIN_REGISTRY".into(), registry);
@@ -66,7 +70,7 @@ pub fn plugin(entry: EntryPoint, environment: &Environment) -> Result<u8, Exit> 
         now: &now,
     };
     match interpret(entry, &facts).map_err(refused)? {
-        Outcome::Run(job) => job::run(with_bases(*job, &read), &workspace, &environment),
+        Outcome::Run(step) => job::run(with_bases(*step, &read), &workspace, &environment),
         Outcome::NothingToDo(why) => {
             super::output::tell(format!("nothing to do: {why}"));
             Ok(0)
@@ -74,18 +78,21 @@ pub fn plugin(entry: EntryPoint, environment: &Environment) -> Result<u8, Exit> 
     }
 }
 
-/// The job with what it says of base images' registries. What is wrong in the Dockerfile, the build will tell.
-fn with_bases(job: Job, read: &dyn Fn(&str) -> std::io::Result<String>) -> Job {
-    if job.base_registries == Transport::default() {
-        return job;
+/// The step with what it says of base images' registries. What is wrong in the Dockerfile, the build reports.
+fn with_bases(step: Step, read: &dyn Fn(&str) -> std::io::Result<String>) -> Step {
+    if step.preparations.base_transport == Transport::default() {
+        return step;
     }
-    let names = match &job.source {
-        Source::Build(build) => read(&build.dockerfile)
-            .map(|text| bases::names(text.as_bytes(), &build.args))
-            .unwrap_or_default(),
-        _ => Vec::new(),
-    };
-    job.with_bases(&names)
+    let names = step.build().and_then(|build| {
+        let RecipeNode::Dockerfile { path, .. } = &build.recipe else {
+            return None;
+        };
+        let args = build.args.iter();
+        let args = args.map(|(name, arg)| (name.clone(), arg.value.clone()));
+        let text = read(&path.value).ok()?;
+        Some(bases::names(text.as_bytes(), &args.collect()))
+    });
+    step.with_bases(&names.unwrap_or_default())
 }
 
 /// A context that had to be fetched.
@@ -125,17 +132,21 @@ fn fetched_context(
 /// The registry that a step's keys belong to, for a step that does not name one.
 fn ecr_registry(
     options: &BTreeMap<String, PasswordFrom>,
+    secrets: &[SecretNode],
     environment: &Environment,
 ) -> Result<String, Exit> {
-    let options = options.iter().filter_map(|(name, from)| match from {
-        PasswordFrom::Literal(text) => Some((name.clone(), Secret(text.clone()))),
-        PasswordFrom::Secret(_) => None,
-    });
+    let value = |(name, from): (&String, &PasswordFrom)| {
+        let directory = Path::new(".");
+        let value = password(from, secrets, directory, &environment.variables)?;
+        Ok((name.clone(), value))
+    };
+    let options = options.iter().map(value);
+    let options = options.collect::<anyhow::Result<BTreeMap<String, Secret>>>()?;
     let client = Client::new(ClientOptions {
         environment: environment.variables.clone(),
         ..ClientOptions::default()
     });
-    let asked = client.and_then(|client| client.ecr_registry(&options.collect()));
+    let asked = client.and_then(|client| client.ecr_registry(&options));
     asked.map_err(|error| {
         Exit::error(
             FAILED,

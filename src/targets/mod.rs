@@ -49,6 +49,7 @@ use imgmake_core::state::Output;
 pub use failure::plain;
 pub use project::{Project, kind_name};
 pub use runner::{RunOptions, TargetRunner};
+pub use secrets::{password, secret_value};
 pub use tools::{ImmutableTags, ToolOptions, Tools};
 pub use verdicts::Verdicts;
 

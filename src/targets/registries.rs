@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::project::Project;
-use super::secrets::{expand_home, secret_value};
+use super::secrets::{expand_home, password};
 use imgmake_core::manifest::{AuthNode, Manifest, PasswordFrom, RegistryNode};
 use imgmake_registry::{Auth, HostSettings, MirrorFallback, Secret};
 
@@ -14,7 +14,8 @@ pub(super) fn host(
     project: &Project,
     variables: &BTreeMap<String, String>,
 ) -> anyhow::Result<HostSettings> {
-    let secret = |from: &PasswordFrom| password(from, manifest, &project.directory, variables);
+    let secret =
+        |from: &PasswordFrom| password(from, &manifest.secrets, &project.directory, variables);
     let options =
         |map: &BTreeMap<String, PasswordFrom>| -> anyhow::Result<BTreeMap<String, Secret>> {
             // The manifest writes `access-key`, the client's options are `access_key`.
@@ -93,27 +94,4 @@ fn located(
 fn origin(node: &RegistryNode, project: &Project) -> String {
     let place = project.place(node.name.span.start);
     place.unwrap_or_else(|| "the step's variables".to_string())
-}
-
-fn password(
-    from: &PasswordFrom,
-    manifest: &Manifest,
-    directory: &Path,
-    variables: &BTreeMap<String, String>,
-) -> anyhow::Result<Secret> {
-    match from {
-        PasswordFrom::Literal(text) => Ok(Secret(text.clone())),
-        PasswordFrom::Secret(name) => {
-            let node = manifest.secrets.iter().find(|s| s.name.value == name.value);
-            let node = node.expect("the graph checks that secrets are declared");
-            let value = secret_value(&node.source, directory, variables)?;
-            // An optional one that is absent is an empty password, which the registry will name.
-            let text = value.map(|bytes| {
-                String::from_utf8_lossy(&bytes)
-                    .trim_end_matches('\n')
-                    .to_string()
-            });
-            Ok(Secret(text.unwrap_or_default()))
-        }
-    }
 }

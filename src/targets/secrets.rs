@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::failure::plain;
-use imgmake_core::manifest::SecretFrom;
+use imgmake_core::manifest::{PasswordFrom, SecretFrom, SecretNode};
+use imgmake_registry::Secret;
 
 /// The bytes of a secret; `None` when its source is not there.
 pub fn secret_value(
@@ -22,6 +23,33 @@ pub fn secret_value(
                 plain(&error)
             )),
         },
+    }
+}
+
+/// The value of a credential; the secrets are those that it may name.
+///
+/// # Errors
+/// A secret's file cannot be read.
+pub fn password(
+    from: &PasswordFrom,
+    secrets: &[SecretNode],
+    directory: &Path,
+    variables: &BTreeMap<String, String>,
+) -> anyhow::Result<Secret> {
+    match from {
+        PasswordFrom::Literal(text) => Ok(Secret(text.clone())),
+        PasswordFrom::Secret(name) => {
+            let node = secrets.iter().find(|s| s.name.value == name.value);
+            let node = node.expect("the graph checks that secrets are declared");
+            let value = secret_value(&node.source, directory, variables)?;
+            // An optional one that is absent is an empty password, which the registry will name.
+            let text = value.map(|bytes| {
+                String::from_utf8_lossy(&bytes)
+                    .trim_end_matches('\n')
+                    .to_string()
+            });
+            Ok(Secret(text.unwrap_or_default()))
+        }
     }
 }
 

@@ -1,4 +1,23 @@
 //! What people come from: `PLUGIN_*` variables, kaniko's arguments, bake files; each becomes a manifest.
+//!
+//! ```text
+//! plugin        the variables of one step → a Step
+//! plugin/kaniko   the arguments of kaniko's executor → a Step
+//! import        a bake file → targets, and a manifest's text
+//! step          a Step: manifest, options, preparations
+//! result_files  the reports that the platform reads after it
+//! credentials   logins of registries as secrets
+//! nodes         nodes of a manifest that is in no file
+//! ```
 
+mod credentials;
+mod hidden;
 pub mod import;
+pub mod nodes;
 pub mod plugin;
+mod result_files;
+pub mod step;
+
+pub use hidden::Hidden;
+pub use result_files::ResultFiles;
+pub use step::Step;

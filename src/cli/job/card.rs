@@ -7,13 +7,13 @@ use std::path::Path;
 use base64::Engine as _;
 use serde_json::{Value, json};
 
-use imgmake_compat::plugin::job::{Job, parts};
+use imgmake_compat::nodes::parts;
 
 const SCHEMA: &str = "https://drone-plugins.github.io/drone-docker/card.json";
 
 /// `size` is what the image's layers take compressed; `now` is RFC 3339.
 pub(super) fn card(
-    job: &Job,
+    names: &[String],
     id: &str,
     digest: &str,
     config: &Value,
@@ -22,7 +22,7 @@ pub(super) fn card(
 ) -> Value {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_string();
     let mut digests: Vec<String> = Vec::new();
-    for destination in &job.destinations {
+    for destination in names {
         let (_, _, tag) = parts(destination);
         let name = destination.strip_suffix(&format!(":{tag}"));
         let name = format!("{}@{digest}", name.unwrap_or(destination));
@@ -30,15 +30,11 @@ pub(super) fn card(
             digests.push(name);
         }
     }
-    let tags: Vec<Value> = job
-        .destinations
-        .iter()
-        .map(|tag| json!({"Tag": tag}))
-        .collect();
+    let tags: Vec<Value> = names.iter().map(|tag| json!({"Tag": tag})).collect();
     json!({"schema": SCHEMA, "data": {
         "Id": id,
         "Digest": digest,
-        "RepoTags": job.destinations,
+        "RepoTags": names,
         "ParsedRepoTags": tags,
         "RepoDigests": digests,
         "Parent": "", "Comment": "", "Container": "", "DockerVersion": "",
@@ -52,7 +48,7 @@ pub(super) fn card(
         "SizeString": in_words(size),
         "VirtualSizeString": in_words(size),
         "Time": now,
-        "URL": job.destinations.first().map(|name| page(name)).unwrap_or_default(),
+        "URL": names.first().map(|name| page(name)).unwrap_or_default(),
     }})
 }
 

@@ -1,5 +1,5 @@
-//! One step of a CI pipeline: the job that a plugin's variables or kaniko's
-//! command line come to, run, and its result files written.
+//! One step of a CI pipeline, as a plugin's variables or kaniko's command line say it:
+//! prepared, run, and its result files written.
 //!
 //! Steps share the workspace and nothing else, so the store lies in it
 //! (`.imgmake/store`). What the step remembers of itself ends with it.
@@ -25,11 +25,12 @@ use super::signals::{self, Stopped};
 use super::tools::tools;
 use super::trust::{Trust, refuse_links, refuse_tracked};
 use crate::report::{Options, Reporter, Style};
-use crate::targets::{ImmutableTags, Tools};
+use crate::targets::{ImmutableTags, Tools, secret_value};
 use imgmake_build::Warmed;
-use imgmake_compat::plugin::job::{self, Job, PUSH, Source};
-use imgmake_compat::plugin::log::Verbosity;
-use imgmake_core::manifest::{ContextNode, PasswordFrom, RecipeNode, TargetKind};
+use imgmake_compat::Step;
+use imgmake_compat::nodes::plain;
+use imgmake_compat::step::{self, PUSH, TextFile, Verbosity};
+use imgmake_core::manifest::{ContextNode, RecipeNode, TargetKind};
 use imgmake_core::state::{Lock, State, Wait};
 use imgmake_event::{Cancel, Event};
 use imgmake_git::Client;
@@ -94,20 +95,19 @@ impl Place {
     }
 }
 
-/// Runs a plugin's job in the working directory; the code is 0 or 1, as the plugins have.
-pub fn run(job: Job, workspace: &Path, environment: &Environment) -> Result<u8, Exit> {
-    step(job, workspace, environment).map_err(|exit| Exit {
+/// Runs a plugin's step in the working directory; the code is 0 or 1, as the plugins have.
+pub fn run(step: Step, workspace: &Path, environment: &Environment) -> Result<u8, Exit> {
+    let run = || {
+        let cancel = Cancel::default();
+        let stopped = signals::listen(&cancel);
+        let store = store_path(workspace, environment);
+        let place = Place::new(workspace.to_path_buf(), store, environment)?;
+        run_in(step, &place, environment, &cancel, &stopped)
+    };
+    run().map_err(|exit: Exit| Exit {
         code: exit.code.min(FAILED),
         ..exit
     })
-}
-
-fn step(job: Job, workspace: &Path, environment: &Environment) -> Result<u8, Exit> {
-    let cancel = Cancel::default();
-    let stopped = signals::listen(&cancel);
-    let store = store_path(workspace, environment);
-    let place = Place::new(workspace.to_path_buf(), store, environment)?;
-    run_in(job, &place, environment, &cancel, &stopped)
 }
 
 /// The store of a plugin's step.
@@ -116,48 +116,47 @@ pub fn store_path(workspace: &Path, environment: &Environment) -> PathBuf {
     named.map_or_else(|| workspace.join(WORKSPACE_STORE), PathBuf::from)
 }
 
-/// Runs a job; signals are already listened to.
+/// Runs a step; signals are already listened to.
 pub fn run_in(
-    mut job: Job,
+    mut step: Step,
     place: &Place,
     environment: &Environment,
     cancel: &Cancel,
     stopped: &Stopped,
 ) -> Result<u8, Exit> {
     let (workspace, store_path) = (place.workspace.as_path(), place.store.clone());
-    let environment = &with_docker_config(&job, environment);
-    check_names(&job)?;
+    let environment = &with_variables(&step, environment);
+    check_names(&step)?;
     let store = place.open_store()?;
     if !place.trust.has_key() && store.is_shared() && store.has_steps() {
-        job.notes.push(format!(
+        step.notes.push(format!(
             "steps recorded in `{}` are not used: anybody who writes into the workspace could have \
              recorded them; give the steps of a pipeline a key in {}",
             store.root().display(),
             imgmake_guard::mac::VARIABLE
         ));
     }
-    source::find(&mut job, &store, workspace, environment, cancel)?;
-    if let Source::Build(build) = &job.source
-        && build.tell_unused_stages
-    {
-        let note = unused::note(build, workspace);
-        job.notes.extend(note);
+    source::find(&mut step, &store, workspace, environment, cancel)?;
+    if step.preparations.name_unused_stages {
+        let note = step
+            .build()
+            .and_then(|build| unused::note(build, workspace));
+        step.notes.extend(note);
     }
-    if let Some(warmed) = &job.warmed
+    if let Some(warmed) = &step.options.warmed
         && !workspace.join(&warmed.directory).is_dir()
     {
         let directory = &warmed.directory;
-        job.notes.push(format!(
+        step.notes.push(format!(
             "there is no directory `{directory}` with warmed base images"
         ));
     }
-    let _agent = with_agent(&mut job, environment)?;
-    write_dockerfiles(&job, workspace)?;
-    fetch_repositories(&mut job, &store, environment, cancel)?;
-    let mut project = project::in_memory(workspace.to_path_buf(), job.manifest(), environment)?;
-    if let Source::Build(build) = &job.source {
-        project.whole = build.whole.as_ref().map(|path| workspace.join(path));
-    }
+    let _agent = with_agent(&mut step, workspace, environment)?;
+    write_dockerfiles(&step, workspace)?;
+    fetch_repositories(&mut step, &store, environment, cancel)?;
+    let manifest = step.manifest.clone();
+    let mut project = project::in_memory(workspace.to_path_buf(), manifest, environment)?;
+    project.whole = step.options.whole.as_ref().map(|path| workspace.join(path));
     let names: Vec<String> = project
         .graph
         .ids()
@@ -171,7 +170,7 @@ pub fn run_in(
     let lock = Lock::take(&memory, &Wait::No).map_err(|error| Exit::error(FAILED, error))?;
     let state = Arc::new(State::open(&memory, &place.trust.key, &lock)?);
     let options = Options {
-        style: match job.log.verbosity {
+        style: match step.options.log.verbosity {
             Verbosity::Quiet => Style::Quiet,
             Verbosity::Json => Style::Json,
             Verbosity::Plain | Verbosity::Verbose => Style::Plain,
@@ -179,13 +178,13 @@ pub fn run_in(
         color: false,
         width: environment.width,
         annotations: false,
-        verbose: job.log.verbosity == Verbosity::Verbose,
-        timestamps: job.log.timestamps,
+        verbose: step.options.log.verbosity == Verbosity::Verbose,
+        timestamps: step.options.log.timestamps,
     };
     let reporter = Reporter::to_terminal(options);
     let collector = ResultCollector::default();
     let events = collector.before(reporter.events());
-    for note in &job.notes {
+    for note in &step.notes {
         let (target, message) = (None, note.clone());
         events.send(Event::Note { target, message });
     }
@@ -197,25 +196,22 @@ pub fn run_in(
         events,
         cancel.clone(),
     )?;
-    tools.immutable_tags = match job.immutable_tags {
-        job::ImmutableTags::Refuse => ImmutableTags::Refuse,
-        job::ImmutableTags::Accept => ImmutableTags::Accept,
+    tools.immutable_tags = match step.options.immutable_tags {
+        step::ImmutableTags::Refuse => ImmutableTags::Refuse,
+        step::ImmutableTags::Accept => ImmutableTags::Accept,
     };
-    tools.warmed = job.warmed.as_ref().map(|warmed| Warmed {
+    tools.warmed = step.options.warmed.as_ref().map(|warmed| Warmed {
         directory: workspace.join(&warmed.directory),
         ttl: warmed.ttl,
     });
-    let asked = source::check(&job, &tools, &store).and_then(|()| check_permission(&job, &tools));
-    if let Err(exit) = asked {
+    let checked = source::check(&step, &tools, &store);
+    if let Err(exit) = checked.and_then(|()| check_permission(&step, &tools)) {
         reporter.finish();
         return stopped.exit_code().ok_or(exit);
     }
     let plan = project::select(&project, &names)?;
     let args = RunArgs {
-        pull: match &job.source {
-            Source::Build(build) => build.pull,
-            source => matches!(source, Source::Baked(_)),
-        },
+        pull: step.options.pull,
         ..RunArgs::default()
     };
     let summary = bring_up_to_date(&project, &plan, &tools, &state, environment, &args);
@@ -226,9 +222,8 @@ pub fn run_in(
     if summary.failure.is_some() || summary.cancelled {
         return Ok(FAILED);
     }
-    // Result files are about one image; the report names every one of several.
-    if !matches!(&job.source, Source::Baked(baked) if baked.targets.len() > 1) {
-        Results::of(&collector, &store)?.write(&job, workspace)?;
+    if step.results.any() {
+        Results::of(&collector, &store)?.write(&step, workspace)?;
     }
     Ok(0)
 }
@@ -236,32 +231,28 @@ pub fn run_in(
 /// A bake file's contexts that are repositories become directories, with the
 /// Dockerfiles in them.
 fn fetch_repositories(
-    job: &mut Job,
+    step: &mut Step,
     store: &Store,
     environment: &Environment,
     cancel: &Cancel,
 ) -> Result<(), Exit> {
-    let Source::Baked(baked) = &mut job.source else {
-        return Ok(());
-    };
     let client = Client::new(environment.variables.clone(), cancel);
-    let mut known: BTreeMap<(String, Option<String>), String> = BTreeMap::new();
-    for (target, address, place) in &baked.repositories {
-        let wanted = baked
-            .targets
-            .iter_mut()
-            .find(|one| one.name.value == *target);
+    let mut directories: BTreeMap<(String, Option<String>), String> = BTreeMap::new();
+    for repository in &step.preparations.repositories {
+        let address = &repository.address;
+        let mut targets = step.manifest.targets.iter_mut();
+        let wanted = targets.find(|one| one.name.value == repository.target);
         let Some(TargetKind::Build(build)) = wanted.map(|target| &mut target.kind) else {
             continue;
         };
         let keep = build.args.get(KEEP_GIT).map(|keep| keep.value.clone());
         let key = (address.clone(), keep);
-        if !known.contains_key(&key) {
-            let keep = key.1.as_deref();
+        if !directories.contains_key(&key) {
+            let (place, keep) = (&repository.place, key.1.as_deref());
             let path = remote_context::repository(place, address, keep, store, &client)?;
-            known.insert(key.clone(), path.display().to_string());
+            directories.insert(key.clone(), path.display().to_string());
         }
-        let directory = &known[&key];
+        let directory = &directories[&key];
         if let RecipeNode::Dockerfile { path, .. } = &mut build.recipe
             && let Some(rest) = path.value.strip_prefix(address.trim_end_matches('/'))
         {
@@ -284,11 +275,8 @@ fn fetch_repositories(
 }
 
 /// Those that a bake file holds. They stay: messages name their lines.
-fn write_dockerfiles(job: &Job, workspace: &Path) -> Result<(), Exit> {
-    let Source::Baked(baked) = &job.source else {
-        return Ok(());
-    };
-    for (path, text) in &baked.files {
+fn write_dockerfiles(step: &Step, workspace: &Path) -> Result<(), Exit> {
+    for TextFile { path, text } in &step.preparations.files {
         let file = workspace.join(path);
         refuse_links(&file, workspace)?;
         let parent = file.parent().unwrap_or(workspace);
@@ -299,34 +287,36 @@ fn write_dockerfiles(job: &Job, workspace: &Path) -> Result<(), Exit> {
 }
 
 /// An agent with the step's key, for as long as what is returned lives.
-fn with_agent(job: &mut Job, environment: &Environment) -> Result<Option<SshAgent>, Exit> {
-    let Source::Build(build) = &mut job.source else {
+fn with_agent(
+    step: &mut Step,
+    workspace: &Path,
+    environment: &Environment,
+) -> Result<Option<SshAgent>, Exit> {
+    let Some(source) = &step.preparations.ssh_key else {
         return Ok(None);
     };
-    let Some(PasswordFrom::Literal(key)) = build.ssh_key.take() else {
-        return Ok(None);
-    };
-    let agent = SshAgent::start(&key, environment)?;
-    build.ssh.retain(|(id, _)| id != "default");
+    let key = secret_value(source, workspace, &environment.variables)?.unwrap_or_default();
+    let agent = SshAgent::start(&String::from_utf8_lossy(&key), environment)?;
     let socket = agent.socket.display().to_string();
-    build.ssh.push(("default".into(), Some(socket)));
+    if let Some(build) = step.build_mut() {
+        build.ssh.retain(|(id, _)| id.value != "default");
+        build.ssh.push((plain("default"), Some(socket)));
+    }
     Ok(Some(agent))
 }
 
-/// The job's docker config goes the way of everybody's: through `DOCKER_CONFIG`.
-fn with_docker_config(job: &Job, environment: &Environment) -> Environment {
+/// The step's own variables go the way of everybody's.
+fn with_variables(step: &Step, environment: &Environment) -> Environment {
     let mut variables = environment.variables.clone();
-    let directory = job.docker_config.as_ref().map(Path::new);
-    if let Some(directory) = directory.and_then(Path::parent) {
-        variables.insert("DOCKER_CONFIG".into(), directory.display().to_string());
-    }
+    let own = step.options.variables.iter();
+    variables.extend(own.map(|(name, value)| (name.clone(), value.0.clone())));
     environment.with_variables(variables)
 }
 
 /// Names that no registry would take are refused where nothing is pushed, too: a
 /// later step means to.
-fn check_names(job: &Job) -> Result<(), Exit> {
-    for destination in &job.destinations {
+fn check_names(step: &Step) -> Result<(), Exit> {
+    for destination in &step.names {
         let parsed: Result<Reference, _> = destination.parse();
         parsed.map_err(|error| {
             Exit::error(FAILED, format!("`{destination}` names no image: {error}"))
@@ -336,13 +326,13 @@ fn check_names(job: &Job) -> Result<(), Exit> {
 }
 
 /// A push that would be refused is refused before anything is built for it: every one is asked for.
-fn check_permission(job: &Job, tools: &Tools) -> Result<(), Exit> {
-    if !job.push || !job.check_permission {
+fn check_permission(step: &Step, tools: &Tools) -> Result<(), Exit> {
+    if !step.preparations.check_permission {
         return Ok(());
     }
     let mut asked: Vec<String> = Vec::new();
     let mut refused: Vec<String> = Vec::new();
-    for destination in &job.destinations {
+    for destination in &step.names {
         let to: Reference = destination
             .parse()
             .map_err(|error| Exit::error(FAILED, format!("`{destination}`: {error}")))?;
@@ -357,9 +347,9 @@ fn check_permission(job: &Job, tools: &Tools) -> Result<(), Exit> {
             break;
         }
     }
-    let nothing = match &job.source {
-        Source::Build(_) | Source::Baked(_) => "nothing is built, since it could not be pushed",
-        _ => "nothing is pushed",
+    let nothing = match step.builds() {
+        true => "nothing is built, since it could not be pushed",
+        false => "nothing is pushed",
     };
     match refused.is_empty() {
         true => Ok(()),

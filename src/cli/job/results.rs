@@ -16,7 +16,8 @@ use super::super::exit::{Exit, FAILED};
 use super::super::kaniko;
 use super::card;
 use crate::output_file::write_whole;
-use imgmake_compat::plugin::job::{Job, ResultFiles, parts};
+use imgmake_compat::nodes::parts;
+use imgmake_compat::{ResultFiles, Step};
 use imgmake_event::{Event, Events, Product, StepOutcome};
 use imgmake_oci::store::Store;
 
@@ -99,8 +100,8 @@ impl Results {
         })
     }
 
-    pub(super) fn write(&self, job: &Job, workspace: &Path) -> Result<(), Exit> {
-        let files = &job.files;
+    pub(super) fn write(&self, step: &Step, workspace: &Path) -> Result<(), Exit> {
+        let files = &step.results;
         let put = |path: &str, text: String| match path.starts_with("https://") {
             // kaniko's own: an address that was signed for one upload.
             true => kaniko::http::put(path, &text).context("cannot upload the digest"),
@@ -112,13 +113,15 @@ impl Results {
         for path in &files.name_with_digest {
             put(
                 path,
-                self.lines(job, |repository, _| format!("{repository}@{}", self.digest)),
+                self.lines(step, |repository, _| {
+                    format!("{repository}@{}", self.digest)
+                }),
             )?;
         }
         for path in &files.name_tag_with_digest {
             put(
                 path,
-                self.lines(job, |repository, tag| {
+                self.lines(step, |repository, tag| {
                     format!("{repository}:{tag}@{}", self.digest)
                 }),
             )?;
@@ -126,16 +129,16 @@ impl Results {
         if let Some(path) = &files.images {
             let line =
                 |name: &String| format!("{}\n", json!({"name": name, "digest": self.digest}));
-            put(path, job.destinations.iter().map(line).collect())?;
+            put(path, step.names.iter().map(line).collect())?;
         }
         if let Some(path) = &files.artifact {
-            put(path, self.artifact(job, files))?;
+            put(path, self.artifact(step, files))?;
         }
         if let Some(path) = &files.output {
-            self.add_output(&workspace.join(path), job)?;
+            self.add_output(&workspace.join(path), step)?;
         }
         if let Some(path) = &files.metadata {
-            put(path, self.metadata(job))?;
+            put(path, self.metadata(step))?;
         }
         if let Some(path) = &files.cache_metrics {
             put(path, format!("{}\n", self.cache_metrics))?;
@@ -143,16 +146,23 @@ impl Results {
         if let Some(path) = &files.card {
             let now = jiff::Timestamp::now().to_string();
             let (id, digest) = (&self.config, &self.digest);
-            let card = card::card(job, id, digest, &self.configuration, self.layers, &now);
+            let card = card::card(
+                &step.names,
+                id,
+                digest,
+                &self.configuration,
+                self.layers,
+                &now,
+            );
             card::write(path, workspace, &card)?;
         }
         Ok(())
     }
 
     /// One line for each destination, in their order, each once.
-    fn lines(&self, job: &Job, line: impl Fn(&str, &str) -> String) -> String {
+    fn lines(&self, step: &Step, line: impl Fn(&str, &str) -> String) -> String {
         let mut lines: Vec<String> = Vec::new();
-        for destination in &job.destinations {
+        for destination in &step.names {
             let (_, _, tag) = parts(destination);
             let repository = destination
                 .strip_suffix(&format!(":{tag}"))
@@ -165,9 +175,9 @@ impl Results {
         lines.iter().map(|line| format!("{line}\n")).collect()
     }
 
-    fn artifact(&self, job: &Job, files: &ResultFiles) -> String {
-        let images: Vec<_> = job
-            .destinations
+    fn artifact(&self, step: &Step, files: &ResultFiles) -> String {
+        let images: Vec<_> = step
+            .names
             .iter()
             .map(|image| json!({"image": image, "digest": self.digest}))
             .collect();
@@ -176,7 +186,7 @@ impl Results {
     }
 
     /// Dotenv lines for later steps, beside what other tools wrote there.
-    fn add_output(&self, path: &Path, job: &Job) -> Result<(), Exit> {
+    fn add_output(&self, path: &Path, step: &Step) -> Result<(), Exit> {
         let mut lines: BTreeMap<String, String> = BTreeMap::new();
         for line in std::fs::read_to_string(path).unwrap_or_default().lines() {
             if let Some((name, value)) = line.split_once('=') {
@@ -184,7 +194,7 @@ impl Results {
             }
         }
         lines.insert("digest".into(), format!("{:?}", self.digest));
-        if let Some((tar, _)) = &job.tar {
+        if let Some(tar) = &step.results.image_tar {
             lines.insert("IMAGE_TAR_PATH".into(), format!("{tar:?}"));
         }
         let text: String = lines
@@ -194,12 +204,12 @@ impl Results {
         Ok(write_whole(path, text.as_bytes())?)
     }
 
-    fn metadata(&self, job: &Job) -> String {
+    fn metadata(&self, step: &Step) -> String {
         let value = json!({
             "containerimage.config.digest": self.config,
             "containerimage.descriptor": {"mediaType": self.media_type, "digest": self.digest, "size": self.size},
             "containerimage.digest": self.digest,
-            "image.name": job.destinations.join(","),
+            "image.name": step.names.join(","),
         });
         format!(
             "{}\n",

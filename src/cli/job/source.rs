@@ -10,7 +10,10 @@ use super::super::exit::{Exit, FAILED};
 use super::super::output::tell;
 use crate::daemon::{Daemon, Kind};
 use crate::targets::Tools;
-use imgmake_compat::plugin::job::{Job, Source, parts};
+use imgmake_compat::Step;
+use imgmake_compat::nodes::{parts, plain};
+use imgmake_compat::step::NamedImage;
+use imgmake_core::manifest::PushFrom;
 use imgmake_event::Cancel;
 use imgmake_oci::image::Reference;
 use imgmake_oci::store::Store;
@@ -18,49 +21,61 @@ use imgmake_oci::store::Store;
 /// Push-only takes an image that an earlier step left in the workspace, else one
 /// of a registry where the plugin would have looked there too.
 pub(super) fn find(
-    job: &mut Job,
+    step: &mut Step,
     store: &Store,
     workspace: &Path,
     environment: &Environment,
     cancel: &Cancel,
 ) -> Result<(), Exit> {
-    let destinations = &job.destinations;
-    match &job.source {
-        Source::Named { name, remote } => {
-            // The image to push was not named: the step before built it, perhaps for
-            // another registry.
-            let unnamed = destinations.first() == Some(name);
-            if let Some(known) = named(store, name) {
-                tell(from_where(store, &known));
-                job.source = Source::Stored(known);
-            } else if let Some(known) = unnamed.then(|| elsewhere(store, name)).flatten() {
-                tell(format!(
-                    "note: `{name}` is pushed from `{known}`, which an earlier step built"
-                ));
-                tell(from_where(store, &known));
-                job.source = Source::Stored(known);
-            } else if *remote {
-                if let Some(archive) = of_daemon(store, name, environment, cancel)? {
-                    tell(format!("note: `{name}` comes from the Docker daemon"));
-                    job.source = Source::Tar(archive);
-                }
-            } else {
-                let message = format!(
-                    "there is no image `{name}` to push in the workspace's store `{}`",
-                    store.root().display()
-                );
-                return Err(Exit::error(FAILED, message).with_help(format!(
-                    "{}; build it in an earlier step with PLUGIN_NO_PUSH=true, or name an archive in PLUGIN_SOURCE_TAR_PATH",
-                    held(store)
-                )));
-            }
-        }
-        Source::Tar(path) if !workspace.join(path).exists() => {
-            return Err(Exit::error(FAILED, format!("there is no archive `{path}` to push in `{}`", workspace.display()))
-                .with_help("write it in an earlier step with PLUGIN_TAR_PATH; paths start at the working directory"));
-        }
-        _ => {}
+    if let Some(archive) = &step.preparations.archive
+        && !workspace.join(archive).exists()
+    {
+        let message = format!(
+            "there is no archive `{archive}` to push in `{}`",
+            workspace.display()
+        );
+        return Err(Exit::error(FAILED, message)
+            .with_help("write it in an earlier step with PLUGIN_TAR_PATH; paths start at the working directory"));
     }
+    let Some(NamedImage { name, remote }) = step.preparations.image.clone() else {
+        return Ok(());
+    };
+    // The image to push was not named: the step before built it, perhaps for
+    // another registry.
+    let unnamed = step.names.first() == Some(&name);
+    let stored = |name: String| PushFrom::Stored(plain(name));
+    if let Some(known) = named(store, &name) {
+        tell(from_where(store, &known));
+        step.push_from(&stored(known));
+    } else if let Some(known) = unnamed.then(|| elsewhere(store, &name)).flatten() {
+        tell(format!(
+            "note: `{name}` is pushed from `{known}`, which an earlier step built"
+        ));
+        tell(from_where(store, &known));
+        step.push_from(&stored(known));
+    } else if remote {
+        match of_daemon(store, &name, environment, cancel)? {
+            Some(archive) => {
+                tell(format!("note: `{name}` comes from the Docker daemon"));
+                step.push_from(&PushFrom::Tar {
+                    path: plain(archive),
+                    pick: None,
+                });
+            }
+            None => return Ok(()),
+        }
+    } else {
+        let message = format!(
+            "there is no image `{name}` to push in the workspace's store `{}`",
+            store.root().display()
+        );
+        return Err(Exit::error(FAILED, message).with_help(format!(
+            "{}; build it in an earlier step with PLUGIN_NO_PUSH=true, or name an archive in PLUGIN_SOURCE_TAR_PATH",
+            held(store)
+        )));
+    }
+    // Found: its registry need not be asked.
+    step.preparations.image = None;
     Ok(())
 }
 
@@ -144,10 +159,10 @@ fn held(store: &Store) -> String {
 
 /// Asked before the push begins: the registry of an image that the workspace does
 /// not hold. Elsewhere there is nothing to ask.
-pub(super) fn check(job: &Job, tools: &Tools, store: &Store) -> Result<(), Exit> {
-    match &job.source {
-        Source::Named { name, .. } => is_there(name, tools, store),
-        _ => Ok(()),
+pub(super) fn check(step: &Step, tools: &Tools, store: &Store) -> Result<(), Exit> {
+    match &step.preparations.image {
+        Some(image) => is_there(&image.name, tools, store),
+        None => Ok(()),
     }
 }
 

@@ -1,17 +1,26 @@
 //! kaniko builds every stage before the target's unless told otherwise, and some pipelines run their tests in one.
 //! Here nothing is built that nothing needs: whoever did not say which of the two they want is told.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use imgmake_compat::plugin::job::Build;
+use imgmake_core::manifest::{BuildTarget, RecipeNode};
 use imgmake_dockerfile::{Dockerfile, Stage};
 use imgmake_guard::checkout::Checkout;
 
 /// A line about stages that run something and are left out; a Dockerfile with mistakes is the build's to tell.
-pub(super) fn note(build: &Build, workspace: &Path) -> Option<String> {
-    let checkout = Checkout::new([workspace.join(&build.context).as_path(), workspace]);
-    let text = checkout.read(&workspace.join(&build.dockerfile)).ok()?;
-    let names = left_out(&text, build)?;
+pub(super) fn note(build: &BuildTarget, workspace: &Path) -> Option<String> {
+    let RecipeNode::Dockerfile { path, stage } = &build.recipe else {
+        return None;
+    };
+    let context = build.context.as_ref().map_or("", |path| &path.value);
+    let checkout = Checkout::new([workspace.join(context).as_path(), workspace]);
+    let text = checkout.read(&workspace.join(&path.value)).ok()?;
+    let stage = stage.as_ref().map(|stage| stage.value.as_str());
+    let also: Vec<&str> = build.also_stages.iter().map(|s| s.value.as_str()).collect();
+    let args = build.args.iter();
+    let args = args.map(|(name, arg)| (name.clone(), arg.value.clone()));
+    let names = left_out(&text, stage, &also, &args.collect())?;
     let (stages, are) = match names.as_slice() {
         [] => return None,
         [_] => ("the stage", "is"),
@@ -23,11 +32,16 @@ pub(super) fn note(build: &Build, workspace: &Path) -> Option<String> {
     ))
 }
 
-fn left_out(text: &[u8], build: &Build) -> Option<Vec<String>> {
+fn left_out(
+    text: &[u8],
+    stage: Option<&str>,
+    also: &[&str],
+    args: &BTreeMap<String, String>,
+) -> Option<Vec<String>> {
     let file = Dockerfile::parse(text).ok()?;
-    let target = file.target(build.stage.as_deref()).ok()?;
-    let mut needed = file.needed_by(target, &file.global_values(&build.args));
-    for stage in &build.also_stages {
+    let target = file.target(stage).ok()?;
+    let mut needed = file.needed_by(target, &file.global_values(args));
+    for stage in also {
         needed.extend(file.target(Some(stage)).ok());
     }
     let earlier = file.stages.iter().enumerate().take(target);
@@ -46,17 +60,11 @@ mod tests {
     #[test]
     fn stages_that_run_something_for_nobody_are_named() {
         let text = b"FROM a AS base\nFROM base AS test\nRUN t\nFROM base\nRUN u\nFROM b AS idle\nFROM base AS app\nFROM app AS later\nRUN v\n";
-        let names = |stage: Option<&str>, also: &[&str]| {
-            let build = Build {
-                stage: stage.map(String::from),
-                also_stages: also.iter().map(|s| s.to_string()).collect(),
-                ..Build::default()
-            };
-            left_out(text, &build).unwrap()
-        };
+        let args = BTreeMap::new();
+        let names = |stage, also: &[&str]| left_out(text, stage, also, &args).unwrap();
         assert_eq!(names(None, &[]), ["`test`", "2"]);
         assert_eq!(names(Some("app"), &["test"]), ["2"]);
         assert_eq!(names(Some("test"), &[]), Vec::<String>::new());
-        assert_eq!(left_out(b"FORM x", &Build::default()), None);
+        assert_eq!(left_out(b"FORM x", None, &[], &args), None);
     }
 }

@@ -1,5 +1,5 @@
 //! `imgmake kaniko`, and the program called as `executor`: fetches the context,
-//! finds the Dockerfile, and runs the job that the arguments come to.
+//! finds the Dockerfile, and runs the step that the arguments say.
 //!
 //! ```text
 //! context  the directory that a context comes to
@@ -23,9 +23,10 @@ use super::output::print;
 use super::signals;
 use context::{fetch_failed, here, refused, within};
 use git::KEEP_GIT;
+use imgmake_compat::Step;
 use imgmake_compat::plugin::Workspace;
-use imgmake_compat::plugin::job::{Job, Source};
 use imgmake_compat::plugin::kaniko::{self, Context, Invocation, Request};
+use imgmake_core::manifest::RecipeNode;
 use imgmake_event::Cancel;
 use imgmake_git::Client;
 use imgmake_guard::checkout::Checkout;
@@ -82,22 +83,22 @@ fn build(
     if let Some(code) = stopped.exit_code() {
         return Ok(code);
     }
-    let (request, job) = prepared.map_err(as_failure)?;
+    let (request, step) = prepared.map_err(as_failure)?;
     if request.dry_run {
-        print(&describe(&job))?;
+        print(&describe(&step))?;
         return Ok(0);
     }
-    let ended = job::run_in(job, &place, environment, cancel, &stopped);
+    let ended = job::run_in(step, &place, environment, cancel, &stopped);
     ended.map_err(as_failure)
 }
 
-/// The context as a directory, the Dockerfile as a path, and so the job.
+/// The context as a directory, the Dockerfile as a path, and so the step.
 fn prepare(
     mut request: Request,
     workspace: &Workspace,
     store: &Store,
     client: Client,
-) -> Result<(Request, Job), Exit> {
+) -> Result<(Request, Step), Exit> {
     let args = request.build_args(workspace).map_err(refused)?;
     let cancel = client.cancel.clone();
     let repositories = git::Repositories {
@@ -125,27 +126,27 @@ fn prepare(
         )
     })?;
     let bases = bases::names(&text, &args);
-    let mut job = request
-        .job(&context, &dockerfile, &bases, workspace)
-        .map_err(refused)?;
-    if let Source::Build(build) = &mut job.source {
-        build.whole = Some(utf8(&whole)?);
-    }
-    Ok((request, job))
+    let step = request.step(&context, &dockerfile, &bases, workspace);
+    let mut step = step.map_err(refused)?;
+    step.options.whole = Some(utf8(&whole)?);
+    Ok((request, step))
 }
 
 /// What a dry run would do.
-fn describe(job: &Job) -> String {
+fn describe(step: &Step) -> String {
     let mut text = String::new();
-    if let Source::Build(build) = &job.source {
-        text.push_str(&format!(
-            "build  {} in {}\n",
-            build.dockerfile, build.context
-        ));
+    if let Some(build) = step.build() {
+        if let (RecipeNode::Dockerfile { path, .. }, Some(context)) =
+            (&build.recipe, &build.context)
+        {
+            text.push_str(&format!("build  {} in {}\n", path.value, context.value));
+        }
+        let tar = build.tar.iter().map(|tar| &tar.path);
+        for path in tar.chain(&build.layout) {
+            text.push_str(&format!("write  {}\n", path.value));
+        }
     }
-    let files = job.tar.iter().map(|(path, _)| path).chain(&job.layout);
-    files.for_each(|path| text.push_str(&format!("write  {path}\n")));
-    let pushed = job.destinations.iter().filter(|_| job.push);
+    let pushed = step.names.iter().filter(|_| step.pushes());
     pushed.for_each(|name| text.push_str(&format!("push   {name}\n")));
     text
 }

@@ -1,13 +1,15 @@
 //! `PLUGIN_BAKE_FILE`: one step that builds and pushes what a bake file says.
 
 use super::family::EntryPoint;
-use super::job::{Baked, ImmutableTags, Job, Source, Transport};
 use super::reader::Reader;
 use super::results;
 use super::workspace::Workspace;
-use super::{Refusal, cache, credentials, value};
+use super::{Refusal, cache, registries, value};
 use crate::import::bake;
-use imgmake_core::manifest::{CacheNode, suggest};
+use crate::nodes::plain;
+use crate::result_files::ResultFiles;
+use crate::step::{PUSH, RepositoryContext, Step, TextFile};
+use imgmake_core::manifest::{CacheNode, PushFrom, suggest};
 
 /// What is read here of `PLUGIN_BAKE_OPTIONS`.
 const OPTIONS: [&str; 11] = [
@@ -45,21 +47,24 @@ const REFUSED: [(&str, &str); 9] = [
 
 /// # Errors
 /// The file is not there or wrong, or an option is unknown.
-pub(super) fn job(
+pub(super) fn step(
     entry: EntryPoint,
     reader: &Reader,
     workspace: &Workspace,
     file: &str,
     push: bool,
-) -> Result<Box<Job>, Refusal> {
+) -> Result<Step, Refusal> {
     let text = (workspace.read)(file).map_err(|error| {
         Refusal::new(
             format!("PLUGIN_BAKE_FILE: cannot read `{file}`: {error}"),
             "give its path from the working directory",
         )
     })?;
-    let mut notes = reader.notes();
-    let options = Options::read(&reader.text("PLUGIN_BAKE_OPTIONS"), &mut notes)?;
+    let mut step = Step {
+        notes: reader.notes(),
+        ..Step::default()
+    };
+    let options = Options::read(&reader.text("PLUGIN_BAKE_OPTIONS"), &mut step.notes)?;
     let mut environment = workspace.environment.clone();
     environment.extend(options.variables);
     let imported = bake::read(&bake::Request {
@@ -76,14 +81,11 @@ pub(super) fn job(
             mistake.help.clone().unwrap_or_default(),
         )
     })?;
-    notes.extend(imported.notes);
-    let names = imported
-        .published
-        .iter()
-        .flat_map(|(_, names)| names.clone());
-    let mut destinations: Vec<String> = names.collect();
-    destinations.dedup();
-    if destinations.is_empty() && push {
+    step.notes.extend(imported.notes);
+    let published = imported.published.iter();
+    step.names = published.flat_map(|(_, names)| names.clone()).collect();
+    step.names.dedup();
+    if step.names.is_empty() && push {
         return Err(Refusal::new(
             format!("nothing would be pushed: no target of `{file}` has `tags`"),
             "give them names, or set PLUGIN_DRY_RUN=true to build only; a target whose `output` is an archive is not pushed",
@@ -94,56 +96,53 @@ pub(super) fn job(
         ..CacheNode::default()
     };
     let caches = cache::names(&cache);
-    let registries = credentials::registries(entry, reader, &destinations, &caches, &mut notes)?;
+    step.manifest.settings.cache = cache;
+    let names = step.names.clone();
+    let registries = registries::registries(entry, reader, &names, &caches, &mut step.notes)?;
     let mut files = results::files(entry, reader, workspace.environment);
     files.metadata = files.metadata.or(options.metadata);
     if imported.targets.len() > 1 && files.any() {
-        notes.push(format!(
+        step.notes.push(format!(
             "`{file}` has {} targets: files about the image (artifact, digests, metadata) are written for one target alone",
             imported.targets.len()
         ));
+        files = ResultFiles::default();
     }
-    let log = results::log(reader)?;
-    let check_permission = !reader.flag("PLUGIN_SKIP_PUSH_PERMISSION_CHECK");
+    step.results = files;
+    step.options.log = results::log(reader)?;
+    step.options.pull = true;
+    step.preparations.check_permission = push && !reader.flag("PLUGIN_SKIP_PUSH_PERMISSION_CHECK");
     let unasked = reader.unasked().into_iter();
-    notes
-        .extend(unasked.map(|name| format!("{name}: no effect, the bake file says what is built")));
-    Ok(Box::new(Job {
-        source: Source::Baked(Box::new(Baked {
-            targets: imported.targets,
-            secrets: imported.secrets,
-            files: imported
-                .inline
-                .into_iter()
-                .map(|inline| (inline.path, inline.text))
-                .collect(),
-            repositories: imported
-                .repositories
-                .into_iter()
-                .map(|one| {
-                    let line = one.line.map(|line| format!(":{line}"));
-                    let place = format!("{file}{}: context", line.unwrap_or_default());
-                    (one.target, one.address, place)
-                })
-                .collect(),
-            published: imported.published,
-        })),
-        destinations,
-        push,
-        tar: None,
-        layout: None,
-        registries,
-        base_registries: Transport::default(),
-        cache,
-        attempts: None,
-        check_permission,
-        docker_config: None,
-        immutable_tags: ImmutableTags::default(),
-        log,
-        warmed: None,
-        files,
-        notes,
-    }))
+    let notes = unasked.map(|name| format!("{name}: no effect, the bake file says what is built"));
+    step.notes.extend(notes);
+    step.manifest.targets = imported.targets;
+    step.manifest.secrets = imported.secrets;
+    let pushed = imported.published.iter().filter(|_| push);
+    for (name, to) in pushed.filter(|(_, to)| !to.is_empty()) {
+        // No target of a bake file has a slash in its name.
+        let from = PushFrom::Images(vec![plain(name)]);
+        step.add_push(&format!("{PUSH}/{name}"), from, to);
+    }
+    step.add_registries(registries);
+    let files = imported.inline.into_iter();
+    step.preparations.files = files
+        .map(|inline| TextFile {
+            path: inline.path,
+            text: inline.text,
+        })
+        .collect();
+    let repositories = imported.repositories.into_iter();
+    step.preparations.repositories = repositories
+        .map(|one| {
+            let line = one.line.map(|line| format!(":{line}"));
+            RepositoryContext {
+                target: one.target,
+                address: one.address,
+                place: format!("{file}{}: context", line.unwrap_or_default()),
+            }
+        })
+        .collect();
+    Ok(step)
 }
 
 #[derive(Default)]

@@ -3,18 +3,21 @@
 use std::collections::BTreeMap;
 
 use super::family::{EntryPoint, Family};
-use super::job::Build;
 use super::reader::Reader;
 use super::workspace::Workspace;
 use super::{Refusal, ignored};
-use imgmake_core::manifest::{PasswordFrom, SecretFrom};
+use crate::nodes::{all_plain, plain_values};
+use crate::step::{Step, dockerfile_build};
+use imgmake_core::manifest::{BuildTarget, SecretFrom};
+
+/// The target, not yet among those of the step; what belongs to it besides goes into the step.
 
 pub(super) fn build(
     entry: EntryPoint,
     reader: &Reader,
     workspace: &Workspace,
-    notes: &mut Vec<String>,
-) -> Result<Build, Refusal> {
+    step: &mut Step,
+) -> Result<BuildTarget, Refusal> {
     let context = reader.text("PLUGIN_CONTEXT");
     let context = context.strip_prefix("dir://").unwrap_or(&context);
     if let Some((scheme, _)) = context.split_once("://") {
@@ -32,44 +35,35 @@ pub(super) fn build(
         ),
         None => (context.to_string(), None),
     };
-    Ok(Build {
-        whole,
-        dockerfile: dockerfile(entry, reader, &context, workspace)?,
-        stage: reader.some("PLUGIN_TARGET"),
-        tell_unused_stages: entry.family == Family::Kaniko
-            && reader.some("PLUGIN_SKIP_UNUSED_STAGES").is_none(),
-        also_stages: match reader.some("PLUGIN_SKIP_UNUSED_STAGES") {
-            Some(_) if !reader.flag("PLUGIN_SKIP_UNUSED_STAGES") => vec!["*".into()],
-            _ => Vec::new(),
-        },
-        args: build_args(reader, workspace.environment)?,
-        labels: labels(reader, workspace.now)?,
-        platforms: reader
-            .text("PLUGIN_PLATFORM")
-            .split(',')
-            .map(str::trim)
-            .filter(|p| !p.is_empty())
-            .map(String::from)
-            .collect(),
-        no_cache: reader.flag("PLUGIN_NO_CACHE"),
-        epoch: reader.flag("PLUGIN_REPRODUCIBLE").then_some(0),
-        squash: reader.flag("PLUGIN_SINGLE_SNAPSHOT") || reader.flag("PLUGIN_SQUASH"),
-        ignore_paths: ignored_paths(reader, notes)?,
-        pull: reader.flag("PLUGIN_PULL_IMAGE"),
-        secrets: secrets(reader)?,
-        ssh_key: reader
-            .some("PLUGIN_SSH_AGENT_KEY")
-            .map(PasswordFrom::Literal),
-        dns: name_servers(reader)?,
-        dns_search: reader.list("PLUGIN_CUSTOM_DNS_SEARCH"),
-        add_hosts: reader
-            .list("PLUGIN_ADD_HOST")
-            .iter()
-            .map(|host| add_host("PLUGIN_ADD_HOST", host))
-            .collect::<Result<_, _>>()?,
-        context,
-        ..Build::default()
-    })
+    step.options.whole = whole;
+    step.options.pull = reader.flag("PLUGIN_PULL_IMAGE");
+    let dockerfile = dockerfile(entry, reader, &context, workspace)?;
+    let also_stages = reader.some("PLUGIN_SKIP_UNUSED_STAGES");
+    step.preparations.name_unused_stages = entry.family == Family::Kaniko && also_stages.is_none();
+    let mut build = dockerfile_build(&context, &dockerfile, reader.some("PLUGIN_TARGET"));
+    if also_stages.is_some() && !reader.flag("PLUGIN_SKIP_UNUSED_STAGES") {
+        build.also_stages = all_plain(["*"]);
+    }
+    build.args = plain_values(build_args(reader, workspace.environment)?);
+    build.labels = plain_values(labels(reader, workspace.now)?);
+    let platforms = reader.text("PLUGIN_PLATFORM");
+    let platforms = platforms.split(',').map(str::trim);
+    build.platforms = all_plain(platforms.filter(|p| !p.is_empty()));
+    build.no_cache = reader.flag("PLUGIN_NO_CACHE");
+    build.epoch = reader.flag("PLUGIN_REPRODUCIBLE").then_some(0);
+    build.squash = reader.flag("PLUGIN_SINGLE_SNAPSHOT") || reader.flag("PLUGIN_SQUASH");
+    build.ignore_paths = all_plain(ignored_paths(reader, &mut step.notes)?);
+    for (id, source) in secrets(reader)? {
+        step.add_secret(&mut build, &id, source);
+    }
+    let key = reader.variable("PLUGIN_SSH_AGENT_KEY");
+    step.preparations.ssh_key = key.map(|name| SecretFrom::Env(name.to_string()));
+    build.dns = all_plain(name_servers(reader)?);
+    build.dns_search = all_plain(reader.list("PLUGIN_CUSTOM_DNS_SEARCH"));
+    let hosts = reader.list("PLUGIN_ADD_HOST");
+    let hosts = hosts.iter().map(|host| add_host("PLUGIN_ADD_HOST", host));
+    build.add_hosts = plain_values(hosts.collect::<Result<_, _>>()?);
+    Ok(build)
 }
 
 fn name_servers(reader: &Reader) -> Result<Vec<String>, Refusal> {

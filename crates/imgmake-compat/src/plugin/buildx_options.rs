@@ -4,16 +4,19 @@
 use std::collections::BTreeMap;
 
 use super::building::{add_host, secret_option};
-use super::job::Build;
 use super::reader::Reader;
 use super::{Refusal, cache, value};
-use imgmake_core::manifest::{CacheAccess, CacheNode, ContextNode, TarFormat, suggest};
+use crate::nodes::{all_plain, plain};
+use crate::step::Step;
+use imgmake_core::manifest::{
+    BuildTarget, CacheAccess, CacheNode, ContextNode, RecipeNode, TarFormat, TarOutput, suggest,
+};
 
 /// What the options come to beside the build itself.
 #[derive(Default)]
 pub(super) struct More {
     pub cache: CacheNode,
-    pub tar: Option<(String, TarFormat)>,
+    pub tar: Option<TarOutput>,
     /// Further names.
     pub tags: Vec<String>,
     pub load: bool,
@@ -63,8 +66,8 @@ const FLAGS: [&str; 10] = [
 pub(super) fn apply(
     reader: &Reader,
     environment: &BTreeMap<String, String>,
-    build: &mut Build,
-    notes: &mut Vec<String>,
+    build: &mut BuildTarget,
+    step: &mut Step,
 ) -> Result<More, Refusal> {
     let mut more = More::default();
     let semicolons = value::list(&reader.text("PLUGIN_BUILDX_OPTIONS_SEMICOLON"), ';');
@@ -80,7 +83,7 @@ pub(super) fn apply(
             words: arranged(words),
             environment,
             build: &mut *build,
-            notes: &mut *notes,
+            step: &mut *step,
             more: &mut more,
         };
         options.read()?;
@@ -107,8 +110,8 @@ struct Options<'a> {
     name: &'static str,
     words: Vec<String>,
     environment: &'a BTreeMap<String, String>,
-    build: &'a mut Build,
-    notes: &'a mut Vec<String>,
+    build: &'a mut BuildTarget,
+    step: &'a mut Step,
     more: &'a mut More,
 }
 
@@ -168,14 +171,15 @@ impl Options<'_> {
     }
 
     fn no_effect(&mut self, option: &str, why: &str) {
-        self.notes
+        self.step
+            .notes
             .push(format!("{}: --{option} has no effect: {why}", self.name));
     }
 
     fn flag(&mut self, option: &str, on: bool) {
         match option {
             "no-cache" => self.build.no_cache |= on,
-            "pull" => self.build.pull |= on,
+            "pull" => self.step.options.pull |= on,
             "squash" => self.build.squash |= on,
             "load" => self.more.load |= on,
             "push" if on => self.no_effect("push", "the step pushes unless PLUGIN_DRY_RUN is set"),
@@ -189,37 +193,37 @@ impl Options<'_> {
             "build-arg" => self.build_arg(&value),
             "label" => {
                 let (key, value) = self.pair(option, &value)?;
-                self.build.labels.insert(key, value);
+                self.build.labels.insert(key, plain(value));
                 Ok(())
             }
             "annotation" => {
                 let (key, value) = self.pair(option, &value)?;
-                self.build.annotations.insert(key, value);
+                self.build.annotations.insert(key, plain(value));
                 Ok(())
             }
             "platform" => {
-                let platforms = value.split(',').map(|p| p.trim().to_string());
-                self.build.platforms = platforms.filter(|p| !p.is_empty()).collect();
+                let platforms = value.split(',').map(str::trim);
+                self.build.platforms = all_plain(platforms.filter(|p| !p.is_empty()));
                 Ok(())
             }
             "target" => {
-                self.build.stage = Some(value);
+                self.set_recipe(None, Some(value));
                 Ok(())
             }
             "file" => {
-                self.build.dockerfile = value;
+                self.set_recipe(Some(value), None);
                 Ok(())
             }
             "network" => self.network(value),
             "secret" => {
-                let secret = secret_option(self.name, &value)?;
-                self.build.secrets.push(secret);
+                let (id, source) = secret_option(self.name, &value)?;
+                self.step.add_secret(self.build, &id, source);
                 Ok(())
             }
             "ssh" => self.ssh(&value),
             "add-host" => {
                 let (host, address) = add_host(self.name, &value)?;
-                self.build.add_hosts.insert(host, address);
+                self.build.add_hosts.insert(host, plain(address));
                 Ok(())
             }
             "build-context" => self.context(&value),
@@ -265,16 +269,23 @@ impl Options<'_> {
         }
     }
 
+    fn set_recipe(&mut self, file: Option<String>, target: Option<String>) {
+        if let RecipeNode::Dockerfile { path, stage } = &mut self.build.recipe {
+            *path = file.map_or_else(|| path.clone(), plain);
+            *stage = target.map(plain).or_else(|| stage.take());
+        }
+    }
+
     fn build_arg(&mut self, text: &str) -> Result<(), Refusal> {
         match text.split_once('=') {
             None => {
                 if let Some(value) = self.environment.get(text) {
-                    self.build.args.insert(text.to_string(), value.clone());
+                    self.build.args.insert(text.to_string(), plain(value));
                 }
             }
             Some(_) => {
                 let (key, value) = self.pair("build-arg", text)?;
-                self.build.args.insert(key, value);
+                self.build.args.insert(key, plain(value));
             }
         }
         Ok(())
@@ -287,7 +298,7 @@ impl Options<'_> {
                 "write default, host or none",
             ));
         }
-        self.build.network = Some(value);
+        self.build.network = Some(plain(value));
         Ok(())
     }
 
@@ -297,28 +308,31 @@ impl Options<'_> {
             Some((id, socket)) => (id, Some(socket.to_string())),
             None => (text, None),
         };
-        self.build.ssh.push((id.to_string(), socket));
+        self.build.ssh.push((plain(id), socket));
         Ok(())
     }
 
     fn context(&mut self, text: &str) -> Result<(), Refusal> {
         let (name, place) = self.pair("build-context", text)?;
         let context = match place.split_once("://") {
-            Some(("docker-image", image)) => ContextNode::Image(super::job::plain(image)),
+            Some(("docker-image", image)) => ContextNode::Image(plain(image)),
             Some((scheme, _)) => {
                 return Err(self.refused(
                     &format!("has `--build-context={name}={scheme}://…`, which is not supported"),
                     "name a directory, or an image as `docker-image://NAME`",
                 ));
             }
-            None => ContextNode::Path(super::job::plain(&place)),
+            None => ContextNode::Path(plain(&place)),
         };
-        self.build.contexts.insert(name, context);
+        let name = plain(name);
+        self.build.contexts.retain(|(other, _)| *other != name);
+        self.build.contexts.push((name, context));
+
         Ok(())
     }
 
     fn cache(&mut self, text: &str, access: CacheAccess) -> Result<(), Refusal> {
-        let found = cache::option(self.name, text, access, self.notes)?;
+        let found = cache::option(self.name, text, access, &mut self.step.notes)?;
         self.more.cache.registries.extend(found);
         Ok(())
     }
@@ -336,8 +350,8 @@ impl Options<'_> {
         let kind = field("type").unwrap_or_default();
         let file = field("dest").filter(|file| file != "-");
         match (kind.as_str(), file) {
-            ("docker", Some(file)) => self.more.tar = Some((file, TarFormat::Docker)),
-            ("oci", Some(file)) => self.more.tar = Some((file, TarFormat::Oci)),
+            ("docker", Some(file)) => self.more.tar = Some(archive(file, TarFormat::Docker)),
+            ("oci", Some(file)) => self.more.tar = Some(archive(file, TarFormat::Oci)),
             ("docker", None) => self.more.load = true,
             ("image" | "registry", _) => {
                 self.no_effect("output", "the step pushes unless PLUGIN_DRY_RUN is set");
@@ -350,5 +364,12 @@ impl Options<'_> {
             }
         }
         Ok(())
+    }
+}
+
+fn archive(path: String, format: TarFormat) -> TarOutput {
+    TarOutput {
+        path: plain(path),
+        format,
     }
 }

@@ -1,18 +1,20 @@
-//! From the variables of one step to its [`Job`]: modes, tags, names, credentials. What is built: `building`.
+//! From the variables of one step to a [`Step`]: modes, tags, names, credentials. What is built: `building`.
 
 use std::collections::BTreeMap;
 
 use super::building::build;
 use super::buildx_options::{self, More};
 use super::family::{Cloud, EntryPoint, Family};
-use super::job::{ImmutableTags, Job, Source, Warmed};
 use super::names::repositories;
 use super::reader::Reader;
 use super::results;
 use super::tags::{AutoTags, auto_tags, expand_tag};
 use super::workspace::{Outcome, Workspace};
-use super::{Refusal, cache, credentials, names};
-use imgmake_core::manifest::{CacheNode, PasswordFrom, TarFormat};
+use super::{Refusal, cache, names, registries};
+use crate::credentials::Credentials;
+use crate::nodes::{into_docker, plain};
+use crate::step::{BUILD, NamedImage, PUSH, Preparations, Step, Warmed};
+use imgmake_core::manifest::{PasswordFrom, PushFrom, SecretNode, TarFormat, TarOutput};
 
 /// Reads one step's variables.
 ///
@@ -33,7 +35,11 @@ pub enum UnnamedRegistry {
     /// The repository's name begins with it.
     OfTheName(String),
     /// It is that of the keys' account, to be asked for with these options of `aws-ecr`.
-    OfTheKeys(BTreeMap<String, PasswordFrom>),
+    OfTheKeys {
+        options: BTreeMap<String, PasswordFrom>,
+        /// Those that the options name.
+        secrets: Vec<SecretNode>,
+    },
 }
 
 /// `None` where the step names its registry, or needs none.
@@ -55,7 +61,11 @@ pub fn unnamed_registry(
         Some(host) => Some(UnnamedRegistry::OfTheName(host.to_string())),
         // The cache is prefixed with it, too.
         None if mode.push || mode.push_only || reader.flag("PLUGIN_ENABLE_CACHE") => {
-            Some(UnnamedRegistry::OfTheKeys(credentials::ecr(entry, &reader)))
+            let mut options = registries::ecr(entry, &reader);
+            let mut credentials = Credentials::default();
+            credentials.options("ECR", &mut options);
+            let secrets = credentials.secrets;
+            Some(UnnamedRegistry::OfTheKeys { options, secrets })
         }
         None => None,
     })
@@ -69,7 +79,8 @@ fn interpret_with(
     let mode = Mode::read(entry, reader)?;
     if let Some(file) = reader.some("PLUGIN_BAKE_FILE") {
         let push = mode.push;
-        return super::bake::job(entry, reader, workspace, &file, push).map(Outcome::Run);
+        let step = super::bake::step(entry, reader, workspace, &file, push)?;
+        return Ok(Outcome::Run(Box::new(step)));
     }
     let Some(tags) = step_tags(entry, reader, workspace)? else {
         return Ok(Outcome::NothingToDo(
@@ -97,62 +108,78 @@ fn interpret_with(
             "set it, or PLUGIN_NO_PUSH=true to build only",
         ));
     }
-    let mut notes = reader.notes();
-    let mut more = More::default();
+    let mut step = Step {
+        names: destinations,
+        notes: reader.notes(),
+        ..Step::default()
+    };
     if reader.some("PLUGIN_BAKE_OPTIONS").is_some() {
-        notes.push("PLUGIN_BAKE_OPTIONS: there is no PLUGIN_BAKE_FILE that they are for".into());
+        let note = "PLUGIN_BAKE_OPTIONS: there is no PLUGIN_BAKE_FILE that they are for";
+        step.notes.push(note.into());
     }
-    let source = if mode.push_only {
-        push_source(entry, reader, &destinations)
+    if mode.push_only {
+        let from = push_source(entry, reader, &step.names, &mut step.preparations);
+        let names = step.names.clone();
+        let registries = registries::registries(entry, reader, &names, &[], &mut step.notes)?;
+        step.add_push(PUSH, from, &names);
+        step.add_registries(registries);
+        step.results = results::files(entry, reader, workspace.environment);
     } else {
-        let mut build = build(entry, reader, workspace, &mut notes)?;
-        if entry.family == Family::Buildah && build.squash {
-            notes.push(
-                "PLUGIN_SQUASH: what the build adds becomes one layer; the base keeps its own, so that registries share them"
-                    .into(),
-            );
+        add_build(entry, reader, workspace, &mode, &repositories, &mut step)?;
+    }
+    step.options.log = results::log(reader)?;
+    step.options.warmed = warmed(reader)?;
+    step.preparations.base_transport = registries::base_transport(reader);
+    step.preparations.check_permission =
+        mode.push && !reader.flag("PLUGIN_SKIP_PUSH_PERMISSION_CHECK");
+    if let Some(attempts) = attempts(reader) {
+        step.manifest.settings.retry.attempts = attempts;
+    }
+    Ok(Outcome::Run(Box::new(step)))
+}
+
+/// A build, with its archive, its caches and its push.
+fn add_build(
+    entry: EntryPoint,
+    reader: &Reader,
+    workspace: &Workspace,
+    mode: &Mode,
+    repositories: &[String],
+    step: &mut Step,
+) -> Result<(), Refusal> {
+    let mut target = build(entry, reader, workspace, step)?;
+    let mut more = More::default();
+    if entry.family == Family::Buildah && target.squash {
+        step.notes.push(
+            "PLUGIN_SQUASH: what the build adds becomes one layer; the base keeps its own, so that registries share them"
+                .into(),
+        );
+    }
+    if entry.family == Family::Buildx {
+        more = buildx_options::apply(reader, workspace.environment, &mut target, step)?;
+        let load = reader.flag("PLUGIN_BUILDX_LOAD") || more.load;
+        if load && !mode.push {
+            target.load = vec![into_docker()];
         }
-        if entry.family == Family::Buildx {
-            more = buildx_options::apply(reader, workspace.environment, &mut build, &mut notes)?;
-            let load = reader.flag("PLUGIN_BUILDX_LOAD");
-            build.load |= !mode.push && (more.load || load);
-        }
-        Source::Build(Box::new(build))
-    };
-    destinations.append(&mut more.tags);
-    let mut cache = match &source {
-        Source::Build(_) => cache::cache(entry, reader, &repositories, &mut notes)?,
-        _ => CacheNode::default(),
-    };
+    }
+    step.names.append(&mut more.tags);
+    let mut cache = cache::cache(entry, reader, repositories, &mut step.notes)?;
     cache.registries.append(&mut more.cache.registries);
     let caches = cache::names(&cache);
-    let registries = credentials::registries(entry, reader, &destinations, &caches, &mut notes)?;
-    Ok(Outcome::Run(Box::new(Job {
-        source,
-        push: mode.push,
-        tar: (!mode.push_only)
-            .then(|| tar(entry, reader))
-            .transpose()?
-            .flatten()
-            .or(more.tar),
-        layout: reader.some("PLUGIN_OCI_LAYOUT_PATH"),
-        registries,
-        base_registries: credentials::base_registries(reader),
-        cache,
-        attempts: attempts(reader),
-        check_permission: !reader.flag("PLUGIN_SKIP_PUSH_PERMISSION_CHECK"),
-        docker_config: None,
-        immutable_tags: ImmutableTags::default(),
-        log: results::log(reader)?,
-        warmed: warmed(reader)?,
-        files: {
-            let mut files = results::files(entry, reader, workspace.environment);
-            files.metadata = files.metadata.or(more.metadata);
-            files
-        },
-        destinations,
-        notes,
-    })))
+    step.manifest.settings.cache = cache;
+    let names = step.names.clone();
+    let registries = registries::registries(entry, reader, &names, &caches, &mut step.notes)?;
+    target.tar = tar(entry, reader)?.or(more.tar);
+    target.layout = reader.some("PLUGIN_OCI_LAYOUT_PATH").map(plain);
+    step.results = results::files(entry, reader, workspace.environment);
+    step.results.image_tar = target.tar.as_ref().map(|tar| tar.path.value.clone());
+    step.results.metadata = step.results.metadata.take().or(more.metadata);
+    step.add_build(target);
+    if mode.push {
+        step.add_push(PUSH, PushFrom::Images(vec![plain(BUILD)]), &names);
+    }
+    step.add_registries(registries);
+    Ok(())
 }
 
 /// One number serves both directions: the larger.
@@ -299,30 +326,39 @@ fn tags_file(workspace: &Workspace) -> Vec<String> {
         .collect()
 }
 
-fn push_source(entry: EntryPoint, reader: &Reader, destinations: &[String]) -> Source {
+/// Where the image to push is: what has to be there is prepared for.
+fn push_source(
+    entry: EntryPoint,
+    reader: &Reader,
+    names: &[String],
+    preparations: &mut Preparations,
+) -> PushFrom {
     let tar = reader
         .some("PLUGIN_SOURCE_TAR_PATH")
         .or_else(|| reader.first_set(&["PLUGIN_SOURCE_TAR_PATH"]));
-    match tar {
-        Some(path) => Source::Tar(path),
-        None => Source::Named {
-            name: reader
-                .some("PLUGIN_SOURCE_IMAGE")
-                .unwrap_or_else(|| destinations[0].clone()),
-            remote: entry.family == Family::Buildx,
-        },
+    if let Some(path) = tar {
+        preparations.archive = Some(path.clone());
+        return PushFrom::Tar {
+            path: plain(path),
+            pick: None,
+        };
     }
+    let name = reader.some("PLUGIN_SOURCE_IMAGE");
+    let name = name.unwrap_or_else(|| names[0].clone());
+    preparations.image = Some(NamedImage {
+        name: name.clone(),
+        remote: entry.family == Family::Buildx,
+    });
+    PushFrom::Image(plain(name))
 }
 
-fn tar(entry: EntryPoint, reader: &Reader) -> Result<Option<(String, TarFormat)>, Refusal> {
+fn tar(entry: EntryPoint, reader: &Reader) -> Result<Option<TarOutput>, Refusal> {
     let undeclared = || reader.first_set(&["PLUGIN_TAR_PATH", "PLUGIN_DESTINATION_TAR_PATH"]);
     let Some(path) = reader.some("PLUGIN_TAR_PATH").or_else(undeclared) else {
         return Ok(None);
     };
-    let format = match (
-        entry.family,
-        reader.text("PLUGIN_BUILDX_OUTPUT_FORMAT").as_str(),
-    ) {
+    let written = reader.text("PLUGIN_BUILDX_OUTPUT_FORMAT");
+    let format = match (entry.family, written.as_str()) {
         (_, "" | "docker") => TarFormat::Docker,
         (Family::Buildx, "oci") => TarFormat::Oci,
         (_, other) => {
@@ -332,7 +368,10 @@ fn tar(entry: EntryPoint, reader: &Reader) -> Result<Option<(String, TarFormat)>
             ));
         }
     };
-    Ok(Some((path, format)))
+    Ok(Some(TarOutput {
+        path: plain(path),
+        format,
+    }))
 }
 
 /// The environment with a dotenv file's lines beneath it: what is set stays.

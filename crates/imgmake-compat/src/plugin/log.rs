@@ -1,6 +1,7 @@
-//! How much a step says, and in which form: kaniko's words for it.
+//! How much a step writes to its log, and in which form: kaniko's words for it.
 
 use super::Refusal;
+use crate::step::Verbosity;
 use imgmake_core::manifest::suggest;
 
 pub const FORMATS: [&str; 3] = ["text", "color", "json"];
@@ -8,27 +9,7 @@ pub const LEVELS: [&str; 8] = [
     "trace", "debug", "info", "warn", "warning", "error", "fatal", "panic",
 ];
 
-/// What a step tells.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Log {
-    pub verbosity: Verbosity,
-    /// Lines begin with the time.
-    pub timestamps: bool,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Verbosity {
-    /// Only warnings and errors.
-    Quiet,
-    #[default]
-    Plain,
-    /// Also what was cached.
-    Verbose,
-    /// Everything, as JSON lines.
-    Json,
-}
-
-/// The verbosity that a format and a level ask for; empty ones are not said.
+/// The verbosity that a format and a level ask for; empty ones ask for nothing.
 pub(super) fn verbosity(format: &str, level: &str) -> Verbosity {
     match (format, level) {
         ("json", _) => Verbosity::Json,

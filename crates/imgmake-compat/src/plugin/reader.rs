@@ -78,6 +78,14 @@ impl<'a> Reader<'a> {
         Some(self.text(name)).filter(|text| !text.is_empty())
     }
 
+    /// The variable that [`Reader::some`] reads: for secrets, whose values stay where they are.
+    pub(super) fn variable(&self, name: &str) -> Option<&'static str> {
+        let row = self.row(name)?;
+        self.asked.borrow_mut().insert(row.names[0]);
+        let (name, text) = value::lookup(self.environment, row.names)?;
+        (!text.is_empty()).then_some(name)
+    }
+
     /// Whether any of the row's names is present, even if empty.
     pub(super) fn is_present(&self, name: &str) -> bool {
         self.find(name).is_some_and(|(_, text)| text.is_some())
@@ -111,12 +119,16 @@ impl<'a> Reader<'a> {
 
     /// A variable that is in no row (read by the cloud wrappers): the first non-empty one.
     pub(super) fn first_set(&self, names: &[&str]) -> Option<String> {
-        names.iter().find_map(|name| {
-            self.environment
-                .get(*name)
-                .filter(|text| !text.is_empty())
-                .cloned()
-        })
+        self.environment.get(self.first_name(names)?).cloned()
+    }
+
+    /// The name of that variable.
+    pub(super) fn first_name<'n>(&self, names: &[&'n str]) -> Option<&'n str> {
+        let is_set = |name: &&&str| {
+            let text = self.environment.get(**name);
+            text.is_some_and(|text| !text.is_empty())
+        };
+        names.iter().find(is_set).copied()
     }
 
     /// One line for each variable that is set and changes nothing here.

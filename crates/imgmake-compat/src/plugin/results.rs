@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::family::{Cloud, EntryPoint};
-use super::job::ResultFiles;
-use super::log::{self, Log, Verbosity};
+use super::log;
 use super::reader::Reader;
 use super::refusal::Refusal;
+use crate::result_files::ResultFiles;
+use crate::step::{Log, Verbosity};
 
 /// kaniko's variables, and the switches of the others.
 pub(super) fn log(reader: &Reader) -> Result<Log, Refusal> {
@@ -63,12 +64,11 @@ pub(super) fn files(
                 .filter(|p| !p.is_empty())
                 .cloned()
         }),
-        digest: Vec::new(),
-        images: None,
         name_with_digest: many("PLUGIN_IMAGE_NAME_WITH_DIGEST_FILE"),
         name_tag_with_digest: many("PLUGIN_IMAGE_NAME_TAG_WITH_DIGEST_FILE"),
         metadata: reader.some("PLUGIN_METADATA_FILE"),
         cache_metrics: reader.some("PLUGIN_CACHE_METRICS_FILE"),
         card: reader.some("DRONE_CARD_PATH"),
+        ..ResultFiles::default()
     }
 }

@@ -2,11 +2,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use super::family::{Cloud, Family};
-use super::job::{Job, Source};
-use super::log::Verbosity;
 use super::variables::{Effect, VARIABLES};
 use super::*;
-use imgmake_core::manifest::{AuthNode, PasswordFrom, TarFormat};
+use crate::nodes::plain;
+use crate::step::{NamedImage, Step, Verbosity};
+use imgmake_core::manifest::{
+    AuthNode, BuildTarget, PasswordFrom, PushFrom, SecretFrom, SecretNode, Spanned, TarFormat,
+    TargetKind,
+};
 
 fn environment(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
     pairs
@@ -34,10 +37,65 @@ fn outcome(name: &str, pairs: &[(&str, &str)]) -> Result<Outcome, Refusal> {
     interpret(EntryPoint::named(name).unwrap(), &workspace)
 }
 
-fn job(name: &str, pairs: &[(&str, &str)]) -> Job {
+fn step(name: &str, pairs: &[(&str, &str)]) -> Step {
     match outcome(name, pairs).unwrap() {
-        Outcome::Run(job) => *job,
+        Outcome::Run(step) => *step,
         Outcome::NothingToDo(why) => panic!("{why}"),
+    }
+}
+
+fn build(step: &Step) -> &BuildTarget {
+    step.build().expect("the step builds")
+}
+
+/// Where the image to push comes from.
+fn pushed_from(step: &Step) -> &PushFrom {
+    let mut kinds = step.manifest.targets.iter().map(|target| &target.kind);
+    let push = kinds.find_map(|kind| match kind {
+        TargetKind::Push(push) => Some(&push.from),
+        _ => None,
+    });
+    push.expect("the step pushes")
+}
+
+fn texts(values: &[Spanned<String>]) -> Vec<&str> {
+    values.iter().map(|one| one.value.as_str()).collect()
+}
+
+fn values(map: &BTreeMap<String, Spanned<String>>) -> BTreeMap<String, String> {
+    let owned = map.iter().map(|(k, v)| (k.clone(), v.value.clone()));
+    owned.collect()
+}
+
+/// A login of the step with the password that its secret stands for.
+fn login(step: &Step, host: &str, pairs: &[(&str, &str)]) -> Option<(String, String)> {
+    let mut nodes = step.manifest.registries.iter();
+    let node = nodes.find(|node| node.prefix.value == host)?;
+    match &node.auth {
+        AuthNode::Basic { user, password } => {
+            let secrets = &step.manifest.secrets;
+            Some((user.clone(), secret(password, secrets, step, pairs)))
+        }
+        _ => None,
+    }
+}
+
+fn secret(
+    from: &PasswordFrom,
+    secrets: &[SecretNode],
+    step: &Step,
+    pairs: &[(&str, &str)],
+) -> String {
+    let PasswordFrom::Secret(name) = from else {
+        panic!("a credential is in the manifest: {from:?}")
+    };
+    let declared = secrets.iter().find(|secret| secret.name == *name);
+    let SecretFrom::Env(variable) = &declared.expect("it is declared").source else {
+        panic!()
+    };
+    match step.options.variables.get(variable) {
+        Some(own) => own.0.clone(),
+        None => environment(pairs)[variable].clone(),
     }
 }
 
@@ -47,7 +105,7 @@ fn refused(name: &str, pairs: &[(&str, &str)]) -> String {
 
 #[test]
 fn build_and_push_is_what_happens_when_nothing_else_is_said() {
-    let job = job(
+    let step = step(
         "kaniko-docker",
         &[
             ("PLUGIN_REPO", "acme/app"),
@@ -55,21 +113,26 @@ fn build_and_push_is_what_happens_when_nothing_else_is_said() {
             ("PLUGIN_DOCKERFILE", "./docker/Dockerfile"),
         ],
     );
-    assert!(job.push && matches!(job.source, Source::Build(_)));
-    assert_eq!(job.destinations, ["acme/app:1", "acme/app:2"]);
+    assert!(step.pushes() && step.build().is_some());
+    assert_eq!(step.names, ["acme/app:1", "acme/app:2"]);
 }
 
 #[test]
 fn a_tar_path_with_a_push_gives_both() {
-    let job = job(
+    let step = step(
         "kaniko-docker",
         &[
             ("PLUGIN_REPO", "acme/app"),
             ("PLUGIN_TAR_PATH", "out/image.tar"),
         ],
     );
-    assert!(job.push);
-    assert_eq!(job.tar, Some(("out/image.tar".into(), TarFormat::Docker)));
+    assert!(step.pushes());
+    let tar = build(&step).tar.as_ref().unwrap();
+    assert_eq!(
+        (tar.path.value.as_str(), tar.format),
+        ("out/image.tar", TarFormat::Docker)
+    );
+    assert_eq!(step.results.image_tar.as_deref(), Some("out/image.tar"));
 }
 
 #[test]
@@ -82,7 +145,7 @@ fn build_only_is_asked_for_in_every_family() {
         ("buildah-docker", "PLUGIN_NO_PUSH"),
     ] {
         assert!(
-            !job(name, &[("PLUGIN_REPO", "acme/app"), (variable, "true")]).push,
+            !step(name, &[("PLUGIN_REPO", "acme/app"), (variable, "true")]).pushes(),
             "{name} {variable}"
         );
     }
@@ -90,7 +153,7 @@ fn build_only_is_asked_for_in_every_family() {
 
 #[test]
 fn push_only_takes_the_archive_or_the_named_image() {
-    let tar = job(
+    let tar = step(
         "kaniko-ecr",
         &[
             ("PLUGIN_REPO", "app"),
@@ -99,12 +162,14 @@ fn push_only_takes_the_archive_or_the_named_image() {
             ("PLUGIN_SOURCE_TAR_PATH", "image.tar"),
         ],
     );
-    assert_eq!(tar.source, Source::Tar("image.tar".into()));
-    assert_eq!(
-        tar.destinations,
-        ["1.dkr.ecr.eu-west-1.amazonaws.com/app:latest"]
-    );
-    let named = job(
+    let archive = PushFrom::Tar {
+        path: plain("image.tar"),
+        pick: None,
+    };
+    assert_eq!(pushed_from(&tar), &archive);
+    assert_eq!(tar.preparations.archive.as_deref(), Some("image.tar"));
+    assert_eq!(tar.names, ["1.dkr.ecr.eu-west-1.amazonaws.com/app:latest"]);
+    let named = step(
         "drone-docker",
         &[
             ("PLUGIN_REPO", "acme/app"),
@@ -113,13 +178,13 @@ fn push_only_takes_the_archive_or_the_named_image() {
         ],
     );
     assert_eq!(
-        named.source,
-        Source::Named {
+        named.preparations.image,
+        Some(NamedImage {
             name: "acme/other:3".into(),
             remote: true
-        }
+        })
     );
-    let own = job(
+    let own = step(
         "kaniko-docker",
         &[
             ("PLUGIN_REPO", "acme/app"),
@@ -128,13 +193,14 @@ fn push_only_takes_the_archive_or_the_named_image() {
         ],
     );
     assert_eq!(
-        own.source,
-        Source::Named {
+        own.preparations.image,
+        Some(NamedImage {
             name: "acme/app:7".into(),
             remote: false
-        }
+        })
     );
-    let buildah = job(
+    assert_eq!(pushed_from(&own), &PushFrom::Image(plain("acme/app:7")));
+    let buildah = step(
         "buildah-docker",
         &[
             ("PLUGIN_REPO", "acme/app"),
@@ -143,10 +209,7 @@ fn push_only_takes_the_archive_or_the_named_image() {
             ("PLUGIN_SOURCE_TAR_PATH", "image.tar"),
         ],
     );
-    assert_eq!(
-        (buildah.source, buildah.push),
-        (Source::Tar("image.tar".into()), true)
-    );
+    assert_eq!((pushed_from(&buildah), buildah.pushes()), (&archive, true));
 }
 
 #[test]
@@ -202,16 +265,16 @@ fn a_clouds_plugin_never_falls_back_to_the_general_registry() {
     for name in ["kaniko-ecr", "drone-ecr", "kaniko-acr", "drone-acr"] {
         let message = refused(name, &[("PLUGIN_REPO", "app")]);
         assert!(message.contains("PLUGIN_REGISTRY"), "{name}: {message}");
-        let built = job(name, &[("PLUGIN_REPO", "app"), ("PLUGIN_NO_PUSH", "true")]);
-        assert_eq!(built.destinations, ["app:latest"], "{name}");
+        let built = step(name, &[("PLUGIN_REPO", "app"), ("PLUGIN_NO_PUSH", "true")]);
+        assert_eq!(built.names, ["app:latest"], "{name}");
     }
-    let google = job("drone-gcr", &[("PLUGIN_REPO", "project/app")]);
-    assert_eq!(google.destinations, ["gcr.io/project/app:latest"]);
-    let heroku = job(
+    let google = step("drone-gcr", &[("PLUGIN_REPO", "project/app")]);
+    assert_eq!(google.names, ["gcr.io/project/app:latest"]);
+    let heroku = step(
         "drone-heroku",
         &[("PLUGIN_APP", "shop"), ("PLUGIN_API_KEY", "k")],
     );
-    assert_eq!(heroku.destinations, ["registry.heroku.com/shop/web:latest"]);
+    assert_eq!(heroku.names, ["registry.heroku.com/shop/web:latest"]);
 }
 
 #[test]
@@ -240,18 +303,10 @@ fn the_same_name_means_the_base_registry_for_kaniko_and_the_push_registry_for_bu
         ("DOCKER_USERNAME", "ann"),
         ("DOCKER_PASSWORD", "pw"),
     ];
-    let auth_of = |job: &Job| {
-        job.registries
-            .iter()
-            .find(|r| r.prefix.value == "reg.io")
-            .map(|r| r.auth.clone())
-    };
-    let basic = AuthNode::Basic {
-        user: "ann".into(),
-        password: PasswordFrom::Literal("pw".into()),
-    };
-    assert_eq!(auth_of(&job("drone-docker", &pairs)), Some(basic.clone()));
-    let kaniko = job(
+    let basic = Some(("ann".to_string(), "pw".to_string()));
+    let buildx = step("drone-docker", &pairs);
+    assert_eq!(login(&buildx, "reg.io", &pairs), basic);
+    let kaniko = step(
         "kaniko-docker",
         &[
             &pairs[..],
@@ -264,7 +319,7 @@ fn the_same_name_means_the_base_registry_for_kaniko_and_the_push_registry_for_bu
         ]
         .concat(),
     );
-    assert_eq!(auth_of(&kaniko), Some(basic));
+    assert_eq!(login(&kaniko, "reg.io", &pairs), basic);
 }
 
 #[test]
@@ -274,19 +329,12 @@ fn a_docker_config_in_a_variable_is_a_login_for_each_host() {
         outcome("drone-docker", &pairs)
     };
     let config = r#"{"auths":{"https://index.docker.io/v1/":{"username":"bob","password":"b"},"reg.io":{"auth":"YW5uOnB3OjE="}}}"#;
-    let Outcome::Run(job) = with(config).unwrap() else {
+    let Outcome::Run(step) = with(config).unwrap() else {
         panic!()
     };
-    let login = |host: &str| {
-        let node = job.registries.iter().find(|r| r.prefix.value == host);
-        match &node.unwrap().auth {
-            AuthNode::Basic { user, password } => (user.clone(), password.clone()),
-            other => panic!("{other:?}"),
-        }
-    };
-    let literal = |text: &str| PasswordFrom::Literal(text.into());
-    assert_eq!(login("docker.io"), ("bob".into(), literal("b")));
-    assert_eq!(login("reg.io"), ("ann".into(), literal("pw:1")));
+    let login = |host: &str| login(&step, host, &[]).unwrap();
+    assert_eq!(login("docker.io"), ("bob".into(), "b".into()));
+    assert_eq!(login("reg.io"), ("ann".into(), "pw:1".into()));
     for wrong in [
         "hunter2",
         "{}",
@@ -303,10 +351,7 @@ fn a_docker_config_in_a_variable_is_a_login_for_each_host() {
 fn build_args_are_one_list_or_the_other() {
     let args = |pairs: &[(&str, &str)]| {
         let all: Vec<_> = [&[("PLUGIN_REPO", "a"), ("PLUGIN_NO_PUSH", "1")][..], pairs].concat();
-        let Source::Build(build) = job("kaniko-docker", &all).source else {
-            panic!()
-        };
-        build.args
+        values(&build(&step("kaniko-docker", &all)).args)
     };
     assert_eq!(
         args(&[("PLUGIN_BUILD_ARGS", "A=1,B=2")]),
@@ -326,7 +371,7 @@ fn build_args_are_one_list_or_the_other() {
 
 #[test]
 fn what_tunes_a_daemon_is_accepted_with_one_line() {
-    let job = job(
+    let step = step(
         "drone-docker",
         &[
             ("PLUGIN_REPO", "a"),
@@ -337,13 +382,13 @@ fn what_tunes_a_daemon_is_accepted_with_one_line() {
         ],
     );
     assert_eq!(
-        job.notes
+        step.notes
             .iter()
             .filter(|note| note.starts_with("PLUGIN_"))
             .count(),
         2,
         "{:?}",
-        job.notes
+        step.notes
     );
 }
 
@@ -356,8 +401,8 @@ fn no_message_and_no_debug_print_holds_a_secret() {
         ("PLUGIN_SECRET", "id=x,nonsense=hunter2"),
     ];
     assert!(!refused("drone-docker", &pairs).contains("hunter2"));
-    let job = job("drone-docker", &pairs[..3]);
-    assert!(!format!("{job:?}").contains("hunter2"));
+    let step = step("drone-docker", &pairs[..3]);
+    assert!(!format!("{step:?}").contains("hunter2"));
 }
 
 #[test]
@@ -421,13 +466,13 @@ fn every_variable_of_the_table_is_asked_for_or_says_why_not() {
 #[test]
 fn caches_are_read_as_each_plugin_reads_them() {
     let caches = |name: &str, pairs: &[(&str, &str)]| {
-        let job = job(name, pairs);
-        let found = job.cache.registries.iter();
+        let step = step(name, pairs);
+        let found = step.manifest.settings.cache.registries.iter();
         let found = found.map(|r| format!("{} {:?} {:?}", r.reference.value, r.access, r.mode));
         (
             found.collect::<Vec<_>>(),
-            job.cache.ttl.map(|t| t.as_secs() / 3600),
-            job.cache.steps,
+            step.manifest.settings.cache.ttl.map(|t| t.as_secs() / 3600),
+            step.manifest.settings.cache.steps,
         )
     };
     let run_only = imgmake_core::manifest::CacheSteps {
@@ -502,20 +547,17 @@ fn a_cache_that_cannot_be_meant_is_refused_by_the_name_of_its_variable() {
     }
 }
 
-fn built(pairs: &[(&str, &str)]) -> (crate::plugin::job::Build, Job) {
-    let job = job(
+fn built(pairs: &[(&str, &str)]) -> (BuildTarget, Step) {
+    let step = step(
         "drone-docker",
         &[&[("PLUGIN_REPO", "acme/app")], pairs].concat(),
     );
-    match job.source.clone() {
-        Source::Build(build) => (*build, job),
-        other => panic!("{other:?}"),
-    }
+    (build(&step).clone(), step)
 }
 
 #[test]
 fn options_of_buildx_get_their_meaning() {
-    let (build, job) = built(&[
+    let (build, step) = built(&[
         (
             "PLUGIN_BUILDX_OPTIONS",
             "--build-arg=A=1,--label,team=core,--platform=linux/arm64,--no-cache,--ssh=default,--network=none,-t,acme/other:2",
@@ -525,25 +567,28 @@ fn options_of_buildx_get_their_meaning() {
             "--cache-to=type=registry,ref=r.io/c,mode=max; --annotation a=b;--secret id=n,env=N;--build-context base=docker-image://alpine:3;--add-host=gw:host-gateway;--progress=plain",
         ),
     ]);
-    assert_eq!(build.args.get("A").unwrap(), "1");
-    assert_eq!(build.labels.get("team").unwrap(), "core");
-    assert_eq!(build.annotations.get("a").unwrap(), "b");
+    assert_eq!(build.args["A"].value, "1");
+    assert_eq!(build.labels["team"].value, "core");
+    assert_eq!(build.annotations["a"].value, "b");
     assert_eq!(
-        (build.platforms, build.no_cache),
-        (vec!["linux/arm64".to_string()], true)
+        (texts(&build.platforms), build.no_cache),
+        (vec!["linux/arm64"], true)
     );
-    assert_eq!(build.network.as_deref(), Some("none"));
-    assert_eq!(build.add_hosts.get("gw").unwrap(), "127.0.0.1");
+    assert_eq!(build.network, Some(plain("none")));
+    assert_eq!(build.add_hosts["gw"].value, "127.0.0.1");
     assert_eq!(
         (build.ssh.len(), build.secrets.len(), build.contexts.len()),
         (1, 1, 1)
     );
-    assert_eq!(job.destinations, ["acme/app:latest", "acme/other:2"]);
-    assert_eq!(job.cache.registries[0].reference.value, "r.io/c");
+    assert_eq!(step.names, ["acme/app:latest", "acme/other:2"]);
+    assert_eq!(
+        step.manifest.settings.cache.registries[0].reference.value,
+        "r.io/c"
+    );
     assert!(
-        job.notes.iter().any(|note| note.contains("--progress")),
+        step.notes.iter().any(|note| note.contains("--progress")),
         "{:?}",
-        job.notes
+        step.notes
     );
 }
 
@@ -579,11 +624,12 @@ fn ecr_is_asked_for_a_registry_only_where_one_is_missing() {
     for entry in ["kaniko-ecr", "drone-ecr", "buildah-ecr"] {
         for registry in [&[][..], &[("PLUGIN_REGISTRY", "")]] {
             let pairs = [&[repo, ("PLUGIN_ACCESS_KEY", "k")], registry].concat();
-            let Some(UnnamedRegistry::OfTheKeys(options)) = unnamed(entry, &pairs) else {
+            let Some(UnnamedRegistry::OfTheKeys { options, secrets }) = unnamed(entry, &pairs)
+            else {
                 panic!("{entry} asks nobody");
             };
-            let key = PasswordFrom::Literal("k".into());
-            assert_eq!(options.get("access-key"), Some(&key), "{entry}");
+            let key = secret(&options["access-key"], &secrets, &Step::default(), &pairs);
+            assert_eq!(key, "k", "{entry}");
         }
         for nobody in [
             &[repo, ("PLUGIN_REGISTRY", "own.example")][..],
@@ -598,7 +644,7 @@ fn ecr_is_asked_for_a_registry_only_where_one_is_missing() {
         assert_eq!(complete, Some(host), "{entry}");
     }
     assert_eq!(unnamed("drone-docker", &[repo]), None);
-    let Some(UnnamedRegistry::OfTheKeys(options)) = unnamed("kaniko-ecr", &[repo]) else {
+    let Some(UnnamedRegistry::OfTheKeys { options, .. }) = unnamed("kaniko-ecr", &[repo]) else {
         panic!()
     };
     let default = PasswordFrom::Literal("us-east-1".into());
@@ -618,8 +664,8 @@ fn the_ecr_wrappers_make_repositories_by_either_name() {
             ("PLUGIN_SCAN_ON_PUSH", "true"),
             (name, value),
         ];
-        let job = job("drone-ecr", &pairs);
-        let node = &job.registries[0];
+        let step = step("drone-ecr", &pairs);
+        let node = &step.manifest.registries[0];
         assert_eq!(node.create_repo, made, "{name}");
         let AuthNode::AwsEcr(options) = &node.auth else {
             panic!()
@@ -632,22 +678,21 @@ fn the_ecr_wrappers_make_repositories_by_either_name() {
 fn unused_stages_are_built_where_a_step_says_so() {
     for (value, also) in [("true", false), ("", false), ("false", true)] {
         let pairs = [("PLUGIN_REPO", "a/b"), ("PLUGIN_SKIP_UNUSED_STAGES", value)];
-        let Source::Build(build) = job("kaniko-docker", &pairs).source else {
-            panic!()
-        };
-        assert_eq!(!build.also_stages.is_empty(), also, "{value:?}");
+        let step = step("kaniko-docker", &pairs);
+        assert_eq!(!build(&step).also_stages.is_empty(), also, "{value:?}");
     }
     let retries = [
         ("PLUGIN_REPO", "a/b"),
         ("PLUGIN_PUSH_RETRY", "1"),
         ("PLUGIN_IMAGE_DOWNLOAD_RETRY", "6"),
     ];
-    assert_eq!(job("kaniko-docker", &retries).attempts, Some(7));
+    let step = step("kaniko-docker", &retries);
+    assert_eq!(step.manifest.settings.retry.attempts, 7);
 }
 
 #[test]
 fn a_destination_may_bring_its_own_tag() {
-    let job = job(
+    let step = step(
         "drone-docker",
         &[
             ("PLUGIN_DESTINATIONS", "h:5000/a/b:own; h:5000/c;d.io/e:x"),
@@ -655,7 +700,7 @@ fn a_destination_may_bring_its_own_tag() {
         ],
     );
     assert_eq!(
-        job.destinations,
+        step.names,
         ["h:5000/a/b:own", "h:5000/c:1", "h:5000/c:2", "d.io/e:x"]
     );
 }
@@ -666,8 +711,8 @@ fn servers_for_names_reach_the_build() {
         ("PLUGIN_CUSTOM_DNS", "10.0.0.2, fd00::2"),
         ("PLUGIN_CUSTOM_DNS_SEARCH", "corp.example"),
     ]);
-    assert_eq!(build.dns, ["10.0.0.2", "fd00::2"]);
-    assert_eq!(build.dns_search, ["corp.example"]);
+    assert_eq!(texts(&build.dns), ["10.0.0.2", "fd00::2"]);
+    assert_eq!(texts(&build.dns_search), ["corp.example"]);
     let pairs = [("PLUGIN_REPO", "a/b"), ("PLUGIN_CUSTOM_DNS", "ns.example")];
     assert!(refused("drone-docker", &pairs).contains("PLUGIN_CUSTOM_DNS"));
 }
@@ -675,7 +720,9 @@ fn servers_for_names_reach_the_build() {
 #[test]
 fn steps_tell_as_much_as_their_variables_ask_for() {
     let told = |entry: &str, pairs: &[(&str, &str)]| {
-        job(entry, &[&[("PLUGIN_REPO", "acme/app")], pairs].concat()).log
+        step(entry, &[&[("PLUGIN_REPO", "acme/app")], pairs].concat())
+            .options
+            .log
     };
     for (entry, pairs, verbosity) in [
         ("kaniko-docker", &[][..], Verbosity::Plain),
@@ -726,11 +773,8 @@ fn steps_tell_as_much_as_their_variables_ask_for() {
 #[test]
 fn one_layer_and_ignored_paths_reach_the_build_in_every_family() {
     let build = |entry: &str, pairs: &[(&str, &str)]| {
-        let job = job(entry, &[&[("PLUGIN_REPO", "acme/app")], pairs].concat());
-        match job.source {
-            Source::Build(build) => (*build, job.notes),
-            other => panic!("{other:?}"),
-        }
+        let step = step(entry, &[&[("PLUGIN_REPO", "acme/app")], pairs].concat());
+        (self::build(&step).clone(), step.notes)
     };
     let (kaniko, _) = build(
         "kaniko-docker",
@@ -742,7 +786,10 @@ fn one_layer_and_ignored_paths_reach_the_build_in_every_family() {
         ],
     );
     assert!(kaniko.squash);
-    assert_eq!(kaniko.ignore_paths, ["/one", "/two", "/three", "/var/run"]);
+    assert_eq!(
+        texts(&kaniko.ignore_paths),
+        ["/one", "/two", "/three", "/var/run"]
+    );
     let (kaniko, _) = build("kaniko-docker", &[("PLUGIN_IGNORE_VAR_RUN", "false")]);
     assert!(!kaniko.squash && kaniko.ignore_paths.is_empty());
     let (buildx, notes) = build("drone-docker", &[("PLUGIN_SQUASH", "true")]);
@@ -758,12 +805,14 @@ fn one_layer_and_ignored_paths_reach_the_build_in_every_family() {
 
 #[test]
 fn a_private_key_is_in_no_debug_output() {
-    let (build, _) = built(&[
+    let (build, step) = built(&[
         ("PLUGIN_SSH_AGENT_KEY", "hunter2"),
         ("PLUGIN_ADD_HOST", "a:10.0.0.1, b:::1"),
     ]);
-    assert!(build.ssh_key.is_some() && !format!("{build:?}").contains("hunter2"));
-    assert_eq!(build.add_hosts.get("b").unwrap(), "::1");
+    let key = SecretFrom::Env("PLUGIN_SSH_AGENT_KEY".into());
+    assert_eq!(step.preparations.ssh_key, Some(key));
+    assert!(!format!("{step:?}").contains("hunter2"));
+    assert_eq!(build.add_hosts["b"].value, "::1");
 }
 
 #[test]
@@ -775,8 +824,8 @@ fn what_holds_for_pulls_holds_for_whatever_registries_the_dockerfile_names() {
             ("PLUGIN_REPO", "push.example/app"),
             ("PLUGIN_NO_PUSH", "true"),
         ]);
-        let job = job("kaniko-docker", &pairs).with_bases(&named);
-        let nodes = job.registries.into_iter();
+        let step = step("kaniko-docker", &pairs).with_bases(&named);
+        let nodes = step.manifest.registries.into_iter();
         nodes
             .map(|node| (node.prefix.value, (node.insecure, node.skip_tls_verify)))
             .collect::<BTreeMap<String, (bool, bool)>>()
@@ -817,12 +866,12 @@ fn what_a_step_says_beside_its_bake_file_is_not_passed_over_in_silence() {
         now: "2026-01-01T00:00:00Z",
     };
     let entry = EntryPoint::named("drone-docker").unwrap();
-    let Outcome::Run(job) = interpret(entry, &workspace).unwrap() else {
+    let Outcome::Run(step) = interpret(entry, &workspace).unwrap() else {
         panic!("there is something to do");
     };
     let why = "no effect, the bake file says what is built";
     assert_eq!(
-        job.notes,
+        step.notes,
         [
             format!("PLUGIN_SQUASH: {why}"),
             format!("PLUGIN_TARGET: {why}")

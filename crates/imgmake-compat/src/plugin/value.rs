@@ -6,10 +6,10 @@ use super::Refusal;
 use super::variables::Kind;
 
 /// The first present name wins, even when it is empty.
-pub(super) fn lookup<'a>(
-    environment: &'a BTreeMap<String, String>,
-    names: &[&'a str],
-) -> Option<(&'a str, &'a str)> {
+pub(super) fn lookup<'e, 'n>(
+    environment: &'e BTreeMap<String, String>,
+    names: &[&'n str],
+) -> Option<(&'n str, &'e str)> {
     names
         .iter()
         .find_map(|name| environment.get(*name).map(|value| (*name, value.as_str())))

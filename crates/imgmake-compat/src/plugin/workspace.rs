@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::job::Job;
+use crate::step::Step;
 
 /// What is known of the workspace; the caller reads it.
 pub struct Workspace<'a> {
@@ -16,7 +16,7 @@ pub struct Workspace<'a> {
 /// What a step comes to.
 #[derive(Debug)]
 pub enum Outcome {
-    Run(Box<Job>),
+    Run(Box<Step>),
     /// The ref is neither a tag nor the default branch, and this plugin takes that for success.
     NothingToDo(String),
 }

@@ -10,6 +10,7 @@ use super::display::{said, shown};
 use super::functions::csv;
 use super::given::{Given, Values, list};
 use super::problem::Problem;
+use crate::nodes::plain;
 use imgmake_core::manifest::{Spanned, suggest};
 
 /// What a target may say.
@@ -151,13 +152,5 @@ pub(super) fn is_empty(value: &Value) -> bool {
         Value::Array(list) => list.is_empty(),
         Value::Object(map) => map.is_empty(),
         _ => false,
-    }
-}
-
-/// A value that stands nowhere in a manifest.
-pub(super) fn plain(text: impl AsRef<str>) -> Spanned<String> {
-    Spanned {
-        value: text.as_ref().to_string(),
-        ..Spanned::default()
     }
 }

@@ -1,8 +1,9 @@
 //! `output`, `push` and `load` of a target: archives, layouts, daemons, registries.
 
-use super::fields::{fields, flag, named, plain};
+use super::fields::{fields, flag, named};
 use super::given::Values;
 use super::problem::Problem;
+use crate::nodes::plain;
 use imgmake_core::manifest::{
     BuildTarget, ImageFormat, LoadInto, LoadNode, TarFormat, TarOutput, WithoutDaemon,
 };

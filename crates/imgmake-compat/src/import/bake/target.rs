@@ -5,14 +5,15 @@ use std::collections::BTreeMap;
 use hcl::Value;
 
 use super::display::{said, shown};
-use super::fields::{fields, flag, is_empty, named, pairs, plain, text, texts};
+use super::fields::{fields, flag, is_empty, named, pairs, text, texts};
 use super::given::{Given, Values};
 use super::imported::{Imported, Inline, Repository};
 use super::outputs::outputs;
 use super::problem::Problem;
+use crate::nodes::{build_target, plain};
 use imgmake_core::manifest::{
-    BuildTarget, CacheAccess, CacheOption, ContextNode, ImageFormat, LimitsNode, RecipeNode,
-    SecretFrom, SecretNode, Spanned, Target, TargetKind, cache_option,
+    BuildTarget, CacheAccess, CacheOption, ContextNode, RecipeNode, SecretFrom, SecretNode,
+    Spanned, Target, TargetKind, cache_option,
 };
 
 /// Said, and without a meaning here: none of them changes the image.
@@ -50,35 +51,19 @@ pub(super) fn add(name: &str, values: &Values, imported: &mut Imported) -> Resul
             imported.notes.push(note);
         }
     }
+    let context = plain(context(values)?);
+    let recipe = recipe(name, values, imported)?;
     let mut build = BuildTarget {
-        context: Some(plain(context(values)?)),
-        recipe: recipe(name, values, imported)?,
         contexts: contexts(values)?,
         args: pairs(values, "args")?,
         labels: pairs(values, "labels")?,
         annotations: annotations(values)?,
         platforms: platforms(values)?,
-        secrets: Vec::new(),
         ssh: ssh(values)?,
-        tags: Vec::new(),
-        tar: None,
-        layout: None,
-        load: Vec::new(),
-        format: ImageFormat::default(),
-        compression: None,
-        compression_level: None,
         network: network(name, values)?,
-        limits: LimitsNode::default(),
-        allow: Vec::new(),
         add_hosts: add_hosts(values)?,
-        dns: Vec::new(),
-        dns_search: Vec::new(),
-        trust_ca: Vec::new(),
-        epoch: None,
-        also_stages: Vec::new(),
-        squash: false,
-        ignore_paths: Vec::new(),
         no_cache: flag(values, "no-cache")?,
+        ..build_target(context, recipe)
     };
     secrets(values, &mut build, imported)?;
     caches(name, values, imported)?;

@@ -2,20 +2,10 @@
 //! repository or an archive on a server.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use super::command_line::CommandLine;
+use crate::hidden::Hidden;
 use crate::plugin::{Refusal, value};
-
-/// A text that does not print: a password, or an address that can hold one.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Hidden(pub String);
-
-impl fmt::Debug for Hidden {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("…")
-    }
-}
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Context {

@@ -1,4 +1,4 @@
-//! kaniko's command line: `executor --context=… --destination=…` in, a job out.
+//! kaniko's command line: `executor --context=… --destination=…` in, a step out.
 //!
 //! imgmake takes the place of kaniko's executor: the image is exchanged, the
 //! arguments stay. Flags are those of kaniko 1.24 and of its forks. This module
@@ -12,7 +12,7 @@
 //! azure         the login in Kubernetes' azure.json
 //! registries    credentials, certificates, mirrors → registry nodes
 //! secrets       `--secret` → where each comes from
-//! request       all of it together → a Job
+//! request       all of it together → a Step
 //! ```
 
 mod azure;
@@ -23,7 +23,7 @@ mod registries;
 mod request;
 mod secrets;
 
-pub use context::{Context, GitContext, Hidden};
+pub use context::{Context, GitContext};
 pub use request::{Invocation, Request, interpret};
 
 /// Whether a program called so is kaniko: `/kaniko/executor`.

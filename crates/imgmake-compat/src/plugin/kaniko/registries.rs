@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use super::azure;
 use super::command_line::CommandLine;
-use crate::plugin::Refusal;
-use crate::plugin::Workspace;
-use crate::plugin::job::{parts, registry};
+use crate::credentials::of_variable;
+use crate::nodes::{parts, registry};
 use crate::plugin::names::registry_host;
+use crate::plugin::{Refusal, Workspace};
 use imgmake_core::manifest::{AuthNode, PasswordFrom, RegistryNode};
 
 /// Where kaniko's own image keeps its docker config.
@@ -281,13 +281,15 @@ impl<'a> Credentials<'a> {
         ours.into_iter().find(|name| is_ours(name))?;
         self.login("CI_DEPLOY_USER", "CI_DEPLOY_PASSWORD")
             .or_else(|| {
-                let token = self.environment.get("CI_JOB_TOKEN")?;
-                Some(basic("gitlab-ci-token", token))
+                self.environment.get("CI_JOB_TOKEN")?;
+                Some(basic("gitlab-ci-token", "CI_JOB_TOKEN"))
             })
     }
 
+    /// The variables of a user and of a password.
     fn login(&self, user: &str, password: &str) -> Option<AuthNode> {
-        let (user, password) = (self.environment.get(user)?, self.environment.get(password)?);
+        let user = self.environment.get(user)?;
+        self.environment.get(password)?;
         Some(basic(user, password))
     }
 
@@ -316,10 +318,11 @@ impl<'a> Credentials<'a> {
     }
 }
 
+/// The user, and the variable of the password.
 fn basic(user: &str, password: &str) -> AuthNode {
     AuthNode::Basic {
         user: user.to_string(),
-        password: PasswordFrom::Literal(password.to_string()),
+        password: of_variable(password),
     }
 }
 

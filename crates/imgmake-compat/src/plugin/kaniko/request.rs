@@ -1,4 +1,4 @@
-//! From the command line to the job.
+//! From the command line to the step.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,11 +7,14 @@ use super::command_line::CommandLine;
 use super::context::{Context, context, shown};
 use super::registries::{docker_config, registries};
 use super::secrets::secrets;
-use crate::plugin::job::{Build, ImmutableTags, Job, ResultFiles, Source, Transport, Warmed};
-use crate::plugin::log::{self, Log};
-use crate::plugin::{Refusal, Workspace, ignored};
+use crate::hidden::Hidden;
+use crate::nodes::{all_plain, parts, plain, plain_values};
+use crate::plugin::{Refusal, Workspace, ignored, log};
+use crate::result_files::ResultFiles;
+use crate::step::{BUILD, ImmutableTags, Log, PUSH, Step, StepOptions, Warmed, dockerfile_build};
 use imgmake_core::manifest::{
-    CacheAccess, CacheNode, CacheSteps, ImageFormat, TarFormat, cache_ttl, suggest,
+    BuildTarget, CacheAccess, CacheNode, CacheSteps, ImageFormat, PushFrom, TarFormat, TarOutput,
+    cache_ttl, suggest,
 };
 
 /// What the command line asks for.
@@ -112,77 +115,107 @@ impl Request {
         })
     }
 
-    /// The job, now that the context is a directory and the base images' names are known.
+    /// The step, now that the context is a directory and the base images' names are known.
     ///
     /// # Errors
     /// As [`interpret`].
-    pub fn job(
+    pub fn step(
         &self,
         context: &str,
         dockerfile: &str,
         bases: &[String],
         workspace: &Workspace,
-    ) -> Result<Job, Refusal> {
+    ) -> Result<Step, Refusal> {
         let line = &self.line;
-        let destinations = line.all("destination");
-        let mut notes = line.notes();
-        let (stage, also_stages) = stages(line)?;
-        let build = Build {
-            context: context.to_string(),
-            dockerfile: dockerfile.to_string(),
-            stage,
-            also_stages,
-            tell_unused_stages: line.given("skip-unused-stages").is_none(),
-            args: build_args(line, workspace.environment)?,
-            labels: line.pairs("label").into_iter().collect(),
-            annotations: line.pairs("annotation").into_iter().collect(),
-            platforms: platform(line)?.into_iter().collect(),
-            no_cache: line.given("cache").is_some() && !line.flag("cache"),
+        let environment = workspace.environment;
+        let mut step = Step {
+            names: line.all("destination"),
+            notes: line.notes(),
+            ..Step::default()
+        };
+        let build = build(line, context, dockerfile, environment, &mut step)?;
+        step.add_build(build);
+        step.notes.extend(unknown_helpers(line));
+        let cache = cache(line, &step.names, &mut step.notes)?;
+        let mut written = step.names.clone();
+        written.extend(crate::plugin::cache::names(&cache));
+        step.manifest.settings.cache = cache;
+        let push = !no_push(line, environment)? && !step.names.is_empty();
+        if push {
+            let names = step.names.clone();
+            step.add_push(PUSH, PushFrom::Images(vec![plain(BUILD)]), &names);
+        }
+        step.add_registries(registries(line, workspace, &written, bases)?);
+        if let Some(attempts) = attempts(line) {
+            step.manifest.settings.retry.attempts = attempts;
+        }
+        step.preparations.name_unused_stages = line.given("skip-unused-stages").is_none();
+        step.preparations.check_permission = push && !line.flag("skip-push-permission-check");
+        let config = docker_config(workspace);
+        let directory = config.as_ref().and_then(|path| path.rsplit_once('/'));
+        if let Some((directory, _)) = directory {
+            let directory = Hidden(directory.to_string());
+            step.options
+                .variables
+                .insert("DOCKER_CONFIG".into(), directory);
+        }
+        step.options = StepOptions {
+            log: log(line),
             // kaniko has no memory of what a tag was: it asks each time.
             pull: true,
-            secrets: secrets(line, workspace.environment)?,
-            compression: compression(line)?,
-            format: match line.given("image-format") {
-                Some("docker") => ImageFormat::Docker,
-                _ => ImageFormat::Oci,
-            },
-            epoch: epoch(line, workspace.environment)?,
-            squash: line.flag("single-snapshot"),
-            ignore_paths: ignored(line, &mut notes)?,
-            ..Build::default()
-        };
-        notes.extend(unknown_helpers(line));
-        let cache = cache(line, &destinations, &mut notes)?;
-        let mut written = destinations.clone();
-        written.extend(crate::plugin::cache::names(&cache));
-        Ok(Job {
-            source: Source::Build(Box::new(build)),
-            push: !no_push(line, workspace.environment)? && !destinations.is_empty(),
-            tar: line.text("tar-path").map(|path| (path, TarFormat::Docker)),
-            layout: line.text("oci-layout-path"),
-            registries: registries(line, workspace, &written, bases)?,
-            // They are among the registries by now.
-            base_registries: Transport::default(),
-            cache,
-            attempts: attempts(line),
-            check_permission: !line.flag("skip-push-permission-check"),
-            docker_config: docker_config(workspace),
-            log: log(line),
             warmed: warmed(line)?,
             immutable_tags: match line.flag("push-ignore-immutable-tag-errors") {
                 true => ImmutableTags::Accept,
                 false => ImmutableTags::Refuse,
             },
-            files: files(line, workspace.environment),
-            destinations,
-            notes,
-        })
+            ..step.options
+        };
+        step.results = files(line, environment);
+        Ok(step)
     }
 
     #[cfg(test)]
     pub(super) fn asked(&self) -> std::collections::BTreeSet<&'static str> {
         self.line.asked()
     }
+}
+
+/// The target; what belongs to it besides goes into the step.
+fn build(
+    line: &CommandLine,
+    context: &str,
+    dockerfile: &str,
+    environment: &BTreeMap<String, String>,
+    step: &mut Step,
+) -> Result<BuildTarget, Refusal> {
+    let (stage, also_stages) = stages(line)?;
+    let mut build = dockerfile_build(context, dockerfile, stage);
+    build.also_stages = all_plain(also_stages);
+    build.args = plain_values(build_args(line, environment)?);
+    build.labels = plain_values(line.pairs("label").into_iter().collect());
+    build.annotations = plain_values(line.pairs("annotation").into_iter().collect());
+    build.platforms = all_plain(platform(line)?);
+    build.no_cache = line.given("cache").is_some() && !line.flag("cache");
+    for (id, source) in secrets(line, environment)? {
+        step.add_secret(&mut build, &id, source);
+    }
+    if let Some((name, level)) = compression(line)? {
+        build.compression = Some(plain(name));
+        build.compression_level = level;
+    }
+    build.format = match line.given("image-format") {
+        Some("docker") => ImageFormat::Docker,
+        _ => ImageFormat::Oci,
+    };
+    build.epoch = epoch(line, environment)?;
+    build.squash = line.flag("single-snapshot");
+    build.ignore_paths = all_plain(ignored(line, &mut step.notes)?);
+    build.tar = line.text("tar-path").map(|path| TarOutput {
+        path: plain(path),
+        format: TarFormat::Docker,
+    });
+    build.layout = line.text("oci-layout-path").map(plain);
+    Ok(build)
 }
 
 fn stray(word: &str) -> Refusal {
@@ -244,7 +277,7 @@ fn check_destination(name: &str) -> Result<(), Refusal> {
             help,
         ))
     };
-    let (_, repository, tag) = crate::plugin::job::parts(name);
+    let (_, repository, tag) = parts(name);
     if name.contains("://") {
         return refused("has a scheme", "leave it out: `registry/repository:tag`");
     }
@@ -466,7 +499,7 @@ fn cache(
         }
         (Some(name), _) => name,
         (None, Some(destination)) => {
-            let (_, _, tag) = crate::plugin::job::parts(destination);
+            let (_, _, tag) = parts(destination);
             let name = destination.strip_suffix(&format!(":{tag}"));
             format!("{}/cache", name.unwrap_or(destination))
         }

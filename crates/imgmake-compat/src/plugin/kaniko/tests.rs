@@ -3,10 +3,13 @@ use std::io;
 
 use super::flags::{Effect, FLAGS};
 use super::*;
-use crate::plugin::job::{Build, ImmutableTags, Job, Source};
-use crate::plugin::log::Verbosity;
+use crate::credentials::of_variable;
+use crate::hidden::Hidden;
 use crate::plugin::{Refusal, Workspace};
-use imgmake_core::manifest::{AuthNode, ImageFormat, PasswordFrom, SecretFrom, TarFormat};
+use crate::step::{ImmutableTags, Step, Verbosity};
+use imgmake_core::manifest::{
+    AuthNode, BuildTarget, ImageFormat, PasswordFrom, RecipeNode, SecretFrom, Spanned, TarFormat,
+};
 
 fn environment(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
     pairs
@@ -46,7 +49,7 @@ fn request(arguments: &[&str], pairs: &[(&str, &str)]) -> Box<Request> {
     }
 }
 
-fn attempt(arguments: &[&str], pairs: &[(&str, &str)]) -> Result<Job, Refusal> {
+fn attempt(arguments: &[&str], pairs: &[(&str, &str)]) -> Result<Step, Refusal> {
     let Invocation::Build(request) = invocation(arguments, pairs)? else {
         panic!("{arguments:?} is no build")
     };
@@ -57,18 +60,31 @@ fn attempt(arguments: &[&str], pairs: &[(&str, &str)]) -> Result<Job, Refusal> {
         now: "",
     };
     let bases = ["base.io/os:1".to_string(), "alpine".to_string()];
-    request.job("/workspace", "/workspace/Dockerfile", &bases, &workspace)
+    request.step("/workspace", "/workspace/Dockerfile", &bases, &workspace)
 }
 
-fn job(arguments: &[&str]) -> Job {
+fn step(arguments: &[&str]) -> Step {
     attempt(arguments, &[]).unwrap_or_else(|refusal| panic!("{arguments:?}: {refusal}"))
 }
 
-fn build(arguments: &[&str]) -> Build {
-    match job(arguments).source {
-        Source::Build(build) => *build,
-        _ => panic!(),
+fn build(arguments: &[&str]) -> BuildTarget {
+    step(arguments).build().expect("the step builds").clone()
+}
+
+fn stage(build: &BuildTarget) -> Option<&str> {
+    match &build.recipe {
+        RecipeNode::Dockerfile { stage, .. } => stage.as_ref().map(|stage| stage.value.as_str()),
+        RecipeNode::Steps { .. } => panic!(),
     }
+}
+
+fn texts(values: &[Spanned<String>]) -> Vec<&str> {
+    values.iter().map(|one| one.value.as_str()).collect()
+}
+
+fn values(map: &BTreeMap<String, Spanned<String>>) -> BTreeMap<String, String> {
+    let owned = map.iter().map(|(k, v)| (k.clone(), v.value.clone()));
+    owned.collect()
 }
 
 fn refused(arguments: &[&str]) -> String {
@@ -114,7 +130,7 @@ fn every_flag_that_is_used_is_asked_for() {
         read: &read,
         now: "",
     };
-    request.job("x", "y", &[], &workspace).unwrap();
+    request.step("x", "y", &[], &workspace).unwrap();
     let asked = request.asked();
     let forgotten: Vec<&str> = FLAGS
         .iter()
@@ -139,22 +155,22 @@ fn the_usual_command_line_builds_and_pushes() {
         &[],
     );
     assert_eq!(request.context, Context::Directory("/workspace".into()));
-    let job = job(&["-c", "/workspace", "-d", "reg.io/team/app:1", "-d", "app"]);
-    assert!(job.push);
-    assert_eq!(job.destinations, ["reg.io/team/app:1", "app"]);
+    let step = step(&["-c", "/workspace", "-d", "reg.io/team/app:1", "-d", "app"]);
+    assert!(step.pushes());
+    assert_eq!(step.names, ["reg.io/team/app:1", "app"]);
 }
 
 #[test]
 fn a_place_for_the_image_is_needed() {
     assert!(refused(&[]).contains("--destination"));
     assert!(refused(&["--no-push=false"]).contains("--destination"));
-    assert!(!job(&["--no-push", "-d", "a/b"]).push);
+    assert!(!step(&["--no-push", "-d", "a/b"]).pushes());
     for output in [
         "--tar-path=a.tar",
         "--tarPath=a.tar",
         "--oci-layout-path=oci",
     ] {
-        assert!(!job(&[output]).push, "{output}");
+        assert!(!step(&[output]).pushes(), "{output}");
     }
     for output in ["--tar-path=", "--digest-file=d"] {
         assert!(refused(&[output]).contains("--destination"), "{output}");
@@ -166,7 +182,7 @@ fn a_place_for_the_image_is_needed() {
         assert!(refused(&["--no-push", file]).contains("name-"), "{file}");
     }
     let by_environment = attempt(&["-d", "a/b"], &[("KANIKO_NO_PUSH", "true")]).unwrap();
-    assert!(!by_environment.push);
+    assert!(!by_environment.pushes());
     assert!(attempt(&["-d", "a/b"], &[("KANIKO_NO_PUSH", "yes")]).is_err());
 }
 
@@ -189,7 +205,7 @@ fn destinations_that_are_no_names_are_refused() {
 
 #[test]
 fn outputs_go_where_they_are_told() {
-    let job = job(&[
+    let step = step(&[
         "--no-push",
         "-d",
         "reg.io/a:1",
@@ -199,11 +215,16 @@ fn outputs_go_where_they_are_told() {
         "--image-name-with-digest-file=n",
         "--image-name-tag-with-digest-file=t",
     ]);
-    assert_eq!(job.tar, Some(("out/a.tar".into(), TarFormat::Docker)));
-    assert_eq!(job.layout.as_deref(), Some("oci"));
-    assert_eq!(job.files.digest, ["d"]);
-    assert_eq!(job.files.name_with_digest, ["n"]);
-    assert_eq!(job.files.name_tag_with_digest, ["t"]);
+    let build = step.build().unwrap();
+    let tar = build.tar.as_ref().unwrap();
+    assert_eq!(
+        (tar.path.value.as_str(), tar.format),
+        ("out/a.tar", TarFormat::Docker)
+    );
+    assert_eq!(build.layout.as_ref().unwrap().value, "oci");
+    assert_eq!(step.results.digest, ["d"]);
+    assert_eq!(step.results.name_with_digest, ["n"]);
+    assert_eq!(step.results.name_tag_with_digest, ["t"]);
 }
 
 #[test]
@@ -375,18 +396,17 @@ fn the_build_is_as_the_flags_say() {
         &[("HOME", "/root"), ("SOURCE_DATE_EPOCH", "7")],
     )
     .unwrap();
-    let Source::Build(build) = made.source else {
-        panic!()
-    };
+    let build = made.build().unwrap();
     assert_eq!(
-        build.args,
+        values(&build.args),
         environment(&[("A", "1,2"), ("HOME", "/root"), ("NONE", "")])
     );
-    assert_eq!(build.labels, environment(&[("k", "v=w")]));
-    assert_eq!(build.annotations, environment(&[("n", "m")]));
-    assert_eq!(build.stage.as_deref(), Some("t"));
-    assert_eq!(build.platforms, ["linux/arm64"]);
-    assert_eq!(build.compression, Some(("zstd".into(), Some(5))));
+    assert_eq!(values(&build.labels), environment(&[("k", "v=w")]));
+    assert_eq!(values(&build.annotations), environment(&[("n", "m")]));
+    assert_eq!(stage(build), Some("t"));
+    assert_eq!(texts(&build.platforms), ["linux/arm64"]);
+    assert_eq!(build.compression.as_ref().unwrap().value, "zstd");
+    assert_eq!(build.compression_level, Some(5));
     assert_eq!(
         (build.format, build.epoch, build.no_cache),
         (ImageFormat::Oci, Some(7), true)
@@ -436,14 +456,13 @@ fn values_that_mean_nothing_are_refused_by_their_flag() {
 
 #[test]
 fn secrets_are_files_or_variables_and_never_shown() {
-    let secrets =
-        |text: &str, pairs: &[(&str, &str)]| match attempt(&["-d", "a", "--secret", text], pairs)
-            .unwrap()
-            .source
-        {
-            Source::Build(build) => build.secrets[0].1.clone(),
-            _ => panic!(),
-        };
+    let secrets = |text: &str, pairs: &[(&str, &str)]| {
+        let step = attempt(&["-d", "a", "--secret", text], pairs).unwrap();
+        let named = &step.build().unwrap().secrets[0];
+        let declared = &step.manifest.secrets[0];
+        assert_eq!(declared.name, *named);
+        declared.source.clone()
+    };
     let set = [("V", "hunter2"), ("i", "x")];
     assert_eq!(secrets("id=x,src=/f", &[]), SecretFrom::File("/f".into()));
     assert_eq!(
@@ -477,7 +496,7 @@ fn secrets_are_files_or_variables_and_never_shown() {
 
 #[test]
 fn registries_are_spoken_to_as_the_flags_say() {
-    let job = job(&[
+    let step = step(&[
         "-d",
         "push.io/a",
         "--insecure",
@@ -495,7 +514,11 @@ fn registries_are_spoken_to_as_the_flags_say() {
         "--skip-push-permission-check",
     ]);
     let node = |host: &str| {
-        let found = job.registries.iter().find(|node| node.prefix.value == host);
+        let found = step
+            .manifest
+            .registries
+            .iter()
+            .find(|node| node.prefix.value == host);
         found.unwrap_or_else(|| panic!("no {host}")).clone()
     };
     assert!(node("push.io").insecure && !node("push.io").skip_tls_verify);
@@ -510,8 +533,9 @@ fn registries_are_spoken_to_as_the_flags_say() {
     assert_eq!(node("docker.io").mirrors, ["mirror.io/hub"]);
     assert_eq!(node("gcr.io").mirrors, ["m1.io", "m2.io"]);
     assert!(node("gcr.io").mirrors_only && node("docker.io").mirrors_only);
-    assert_eq!((job.attempts, job.check_permission), (Some(5), false));
-    assert_eq!(job.immutable_tags, ImmutableTags::Accept);
+    assert_eq!(step.manifest.settings.retry.attempts, 5);
+    assert!(!step.preparations.check_permission);
+    assert_eq!(step.options.immutable_tags, ImmutableTags::Accept);
     let by_environment = attempt(
         &["--no-push"],
         &[
@@ -521,6 +545,7 @@ fn registries_are_spoken_to_as_the_flags_say() {
     )
     .unwrap();
     let hub = by_environment
+        .manifest
         .registries
         .iter()
         .find(|n| n.prefix.value == "docker.io")
@@ -532,22 +557,36 @@ fn registries_are_spoken_to_as_the_flags_say() {
 fn credentials_come_from_the_docker_config_and_then_from_the_helpers() {
     let auth = |destination: &str, arguments: &[&str], pairs: &[(&str, &str)]| {
         let all: Vec<&str> = [&["-d", destination][..], arguments].concat();
-        let job = attempt(&all, pairs).unwrap();
-        let host = crate::plugin::job::parts(destination).0;
-        let node = job.registries.iter().find(|n| n.prefix.value == host);
+        let step = attempt(&all, pairs).unwrap();
+        for secret in &step.manifest.secrets {
+            let is_set = |name: &String| pairs.iter().any(|(set, _)| set == name);
+            assert!(matches!(&secret.source, SecretFrom::Env(name) if is_set(name)));
+        }
+        let host = crate::nodes::parts(destination).0;
+        let node = step
+            .manifest
+            .registries
+            .iter()
+            .find(|n| n.prefix.value == host);
         node.unwrap().auth.clone()
     };
-    let basic = |user: &str, password: &str| AuthNode::Basic {
+    let basic = |user: &str, variable: &str| AuthNode::Basic {
         user: user.into(),
-        password: PasswordFrom::Literal(password.into()),
+        password: of_variable(variable),
     };
     let named = [
         ("KANIKO_KNOWN_IO_USER", "u"),
         ("KANIKO_KNOWN_IO_PASSWORD", "p"),
     ];
     let config = ("DOCKER_CONFIG", "/secret/");
-    assert_eq!(auth("known.io/a", &[], &named), basic("u", "p"));
-    assert_eq!(auth("eu.known.io/a", &[], &named), basic("u", "p"));
+    assert_eq!(
+        auth("known.io/a", &[], &named),
+        basic("u", "KANIKO_KNOWN_IO_PASSWORD")
+    );
+    assert_eq!(
+        auth("eu.known.io/a", &[], &named),
+        basic("u", "KANIKO_KNOWN_IO_PASSWORD")
+    );
     assert_eq!(
         auth("known.io/a", &[], &[named[0], named[1], config]),
         AuthNode::DockerConfig
@@ -575,13 +614,13 @@ fn credentials_come_from_the_docker_config_and_then_from_the_helpers() {
     let job_token = [("CI_REGISTRY", "reg.lab.io"), ("CI_JOB_TOKEN", "t")];
     assert_eq!(
         auth("reg.lab.io/a", &[], &job_token),
-        basic("gitlab-ci-token", "t")
+        basic("gitlab-ci-token", "CI_JOB_TOKEN")
     );
 }
 
 #[test]
 fn what_changes_nothing_is_accepted_with_one_line() {
-    let notes = job(&[
+    let notes = step(&[
         "-d",
         "a",
         "--use-new-run",
@@ -600,7 +639,7 @@ fn what_changes_nothing_is_accepted_with_one_line() {
     for flag in FLAGS.iter().filter(|flag| flag.effect == Effect::Inherent) {
         assert!(!flag.does.is_empty(), "--{}", flag.name);
     }
-    assert!(job(&["-d", "a", "--credential-helpers=vault"]).notes[0].contains("vault"));
+    assert!(step(&["-d", "a", "--credential-helpers=vault"]).notes[0].contains("vault"));
 }
 
 #[test]
@@ -613,8 +652,8 @@ fn stages_besides_the_wanted_one_are_built_where_that_is_said() {
         (&["--skip-unused-stages=false"], None, &["*"]),
     ] {
         let built = build(&[&["-d", "a"], arguments].concat());
-        assert_eq!(built.stage.as_deref(), stage, "{arguments:?}");
-        assert_eq!(built.also_stages, also, "{arguments:?}");
+        assert_eq!(self::stage(&built), stage, "{arguments:?}");
+        assert_eq!(texts(&built.also_stages), also, "{arguments:?}");
     }
 }
 
@@ -632,7 +671,7 @@ fn one_snapshot_and_ignored_paths_reach_the_build() {
         "--whitelist-var-run",
     ]);
     assert!(asked.squash);
-    assert_eq!(asked.ignore_paths, ["/a", "/b/", "/var/run"]);
+    assert_eq!(texts(&asked.ignore_paths), ["/a", "/b/", "/var/run"]);
     assert!(
         build(&["-d", "a", "--ignore-var-run=false"])
             .ignore_paths
@@ -651,20 +690,26 @@ fn logs_are_chosen_by_level_and_format() {
         (&["--log-format=text"], Verbosity::Plain),
     ] {
         let all: Vec<&str> = [&["--no-push"][..], arguments].concat();
-        let log = job(&all).log;
+        let log = step(&all).options.log;
         assert_eq!(
             (log.verbosity, log.timestamps),
             (verbosity, false),
             "{arguments:?}"
         );
     }
-    assert!(job(&["--no-push", "--log-timestamp"]).log.timestamps);
+    assert!(
+        step(&["--no-push", "--log-timestamp"])
+            .options
+            .log
+            .timestamps
+    );
 }
 
 #[test]
 fn a_warmed_directory_counts_only_where_it_is_named() {
-    assert_eq!(job(&["-d", "a"]).warmed, None);
-    let warmed = job(&["-d", "a", "--cache-dir=/cache", "--cache-ttl=6h"])
+    assert_eq!(step(&["-d", "a"]).options.warmed, None);
+    let warmed = step(&["-d", "a", "--cache-dir=/cache", "--cache-ttl=6h"])
+        .options
         .warmed
         .unwrap();
     assert_eq!(warmed.directory, "/cache");
@@ -673,7 +718,7 @@ fn a_warmed_directory_counts_only_where_it_is_named() {
 
 #[test]
 fn azures_file_is_the_login_of_azures_registries_alone() {
-    let job = job(&[
+    let step = step(&[
         "-d",
         "acme.azurecr.io/app",
         "-d",
@@ -681,7 +726,11 @@ fn azures_file_is_the_login_of_azures_registries_alone() {
         "--azure-container-registry-config=azure.json",
     ]);
     let auth = |host: &str| {
-        let node = job.registries.iter().find(|node| node.prefix.value == host);
+        let node = step
+            .manifest
+            .registries
+            .iter()
+            .find(|node| node.prefix.value == host);
         node.unwrap().auth.clone()
     };
     let AuthNode::Azure(options) = auth("acme.azurecr.io") else {
@@ -691,6 +740,9 @@ fn azures_file_is_the_login_of_azures_registries_alone() {
         options.get("tenant"),
         Some(&PasswordFrom::Literal("t".into()))
     );
+    let key = "client-secret of acme.azurecr.io";
+    assert_eq!(options.get("client-secret"), Some(&of_variable(key)));
+    assert_eq!(step.options.variables[key].0, "s");
     assert_eq!(auth("other.io"), AuthNode::DockerConfig);
     let missing = refused(&["-d", "a", "--azure-container-registry-config=none.json"]);
     assert!(

@@ -6,9 +6,11 @@ use base64::Engine as _;
 
 use super::Refusal;
 use super::family::{Cloud, EntryPoint, Family};
-use super::job::{Job, Transport, parts, registry};
 use super::names::registry_host;
 use super::reader::Reader;
+use crate::credentials::of_variable;
+use crate::nodes::{parts, registry};
+use crate::step::Transport;
 use imgmake_core::manifest::{AuthNode, PasswordFrom, RegistryNode};
 
 /// The push registry, the base images' registry, and what the flags about
@@ -67,7 +69,7 @@ pub(super) fn registries(
         node.skip_tls_verify |= any_certificate;
     }
     let written: Vec<String> = destinations.iter().chain(caches).cloned().collect();
-    transport(entry, reader, &written, &mut nodes)?;
+    set_transport(entry, reader, &written, &mut nodes)?;
     Ok(nodes.into_values().collect())
 }
 
@@ -138,13 +140,10 @@ fn base(entry: EntryPoint, reader: &Reader) -> Result<Option<(String, AuthNode)>
 
 fn push_auth(entry: EntryPoint, reader: &Reader) -> Result<AuthNode, Refusal> {
     match entry.cloud {
-        Cloud::Docker if reader.some("ACCESS_TOKEN").is_some() => {
-            let token = reader.text("ACCESS_TOKEN");
-            Ok(AuthNode::Basic {
-                user: "oauth2accesstoken".into(),
-                password: PasswordFrom::Literal(token),
-            })
-        }
+        Cloud::Docker if let Some(token) = reader.variable("ACCESS_TOKEN") => Ok(AuthNode::Basic {
+            user: "oauth2accesstoken".into(),
+            password: of_variable(token),
+        }),
         Cloud::Docker => {
             Ok(basic(reader, "PLUGIN_USERNAME", "PLUGIN_PASSWORD")?.unwrap_or_default())
         }
@@ -155,13 +154,9 @@ fn push_auth(entry: EntryPoint, reader: &Reader) -> Result<AuthNode, Refusal> {
             let user = reader
                 .first_set(&["PLUGIN_EMAIL", "HEROKU_EMAIL"])
                 .unwrap_or_else(|| "_".into());
-            let key = reader
-                .first_set(&["PLUGIN_API_KEY", "HEROKU_API_KEY"])
-                .unwrap_or_default();
-            Ok(AuthNode::Basic {
-                user,
-                password: PasswordFrom::Literal(key),
-            })
+            let key = reader.first_name(&["PLUGIN_API_KEY", "HEROKU_API_KEY"]);
+            let password = key.map_or_else(|| PasswordFrom::Literal(String::new()), of_variable);
+            Ok(AuthNode::Basic { user, password })
         }
     }
 }
@@ -172,10 +167,10 @@ fn basic(
     user_name: &str,
     password_name: &str,
 ) -> Result<Option<AuthNode>, Refusal> {
-    match (reader.some(user_name), reader.some(password_name)) {
+    match (reader.some(user_name), reader.variable(password_name)) {
         (Some(user), Some(password)) => Ok(Some(AuthNode::Basic {
             user,
-            password: PasswordFrom::Literal(password),
+            password: of_variable(password),
         })),
         (None, None) => Ok(None),
         (Some(_), None) => Err(Refusal::new(
@@ -192,65 +187,71 @@ fn basic(
 /// Options of the `aws-ecr` kind; what is absent comes from AWS's default chain.
 pub(super) fn ecr(entry: EntryPoint, reader: &Reader) -> BTreeMap<String, PasswordFrom> {
     let wrapper = entry.family != Family::Kaniko;
-    let pick = |declared: &str, names: &[&str]| {
-        reader.some(declared).or_else(|| {
-            if wrapper {
-                reader.first_set(names)
-            } else {
-                None
-            }
-        })
+    let text = |declared: &str, names: &[&str]| {
+        let by_name = || reader.first_set(names).filter(|_| wrapper);
+        reader
+            .some(declared)
+            .or_else(by_name)
+            .map(PasswordFrom::Literal)
     };
+    let credential = |declared: &str, names: &[&str]| {
+        let by_name = || reader.first_name(names).filter(|_| wrapper);
+        let name = reader.variable(declared).map(String::from);
+        let name = name.or_else(|| by_name().map(String::from));
+        name.map(|name| of_variable(&name))
+    };
+    let scan = || reader.first_set(&["PLUGIN_SCAN_ON_PUSH"]);
+    let scan = wrapper.then(scan).flatten();
     let options = [
         (
             "region",
-            pick(
+            text(
                 "PLUGIN_REGION",
                 &["PLUGIN_REGION", "ECR_REGION", "AWS_REGION"],
             ),
         ),
         (
             "access-key",
-            pick(
+            credential(
                 "PLUGIN_ACCESS_KEY",
                 &["PLUGIN_ACCESS_KEY", "ECR_ACCESS_KEY"],
             ),
         ),
         (
             "secret-key",
-            pick(
+            credential(
                 "PLUGIN_SECRET_KEY",
                 &["PLUGIN_SECRET_KEY", "ECR_SECRET_KEY"],
             ),
         ),
         (
             "assume-role",
-            pick("PLUGIN_ASSUME_ROLE", &["PLUGIN_ASSUME_ROLE"]),
+            text("PLUGIN_ASSUME_ROLE", &["PLUGIN_ASSUME_ROLE"]),
         ),
         (
             "external-id",
-            pick("PLUGIN_EXTERNAL_ID", &["PLUGIN_EXTERNAL_ID"]),
+            text("PLUGIN_EXTERNAL_ID", &["PLUGIN_EXTERNAL_ID"]),
         ),
-        ("web-identity-token", reader.some("PLUGIN_OIDC_TOKEN_ID")),
+        (
+            "web-identity-token",
+            reader.variable("PLUGIN_OIDC_TOKEN_ID").map(of_variable),
+        ),
         (
             "scan-on-push",
-            wrapper
-                .then(|| reader.first_set(&["PLUGIN_SCAN_ON_PUSH"]))
-                .flatten()
-                .map(|text| lenient(&text).to_string()),
+            scan.map(|text| PasswordFrom::Literal(lenient(&text).to_string())),
         ),
         (
             "lifecycle-policy",
-            pick("PLUGIN_LIFECYCLE_POLICY", &["PLUGIN_LIFECYCLE_POLICY"]),
+            text("PLUGIN_LIFECYCLE_POLICY", &["PLUGIN_LIFECYCLE_POLICY"]),
         ),
         (
             "repository-policy",
-            pick("PLUGIN_REPOSITORY_POLICY", &["PLUGIN_REPOSITORY_POLICY"]),
+            text("PLUGIN_REPOSITORY_POLICY", &["PLUGIN_REPOSITORY_POLICY"]),
         ),
     ];
     options
         .into_iter()
-        .filter_map(|(name, value)| Some((name.to_string(), PasswordFrom::Literal(value?))))
+        .filter_map(|(name, value)| Some((name.to_string(), value?)))
         .collect()
 }
 
@@ -260,42 +261,47 @@ fn lenient(text: &str) -> bool {
 }
 
 fn google(reader: &Reader) -> Result<AuthNode, Refusal> {
-    let key = reader.some("PLUGIN_JSON_KEY").or_else(|| {
-        reader.first_set(&[
+    let name = reader.variable("PLUGIN_JSON_KEY").or_else(|| {
+        reader.first_name(&[
             "PLUGIN_JSON_KEY",
             "GCR_JSON_KEY",
             "GOOGLE_CREDENTIALS",
             "TOKEN",
         ])
     });
-    let Some(key) = key else {
+    let Some(name) = name else {
         return Ok(AuthNode::Gcp(BTreeMap::new()));
     };
+    let key = reader.first_set(&[name]).unwrap_or_default();
     let decoded = base64::engine::general_purpose::STANDARD
         .decode(key.trim())
         .ok()
         .and_then(|b| String::from_utf8(b).ok());
-    let key = decoded.unwrap_or(key);
-    if !key.trim_start().starts_with('{') {
-        return Err(Refusal::new(
-            "PLUGIN_JSON_KEY is neither a JSON key nor base64 of one",
-            "give the service account's key file as it is",
-        ));
-    }
+    let is_json = |text: &str| text.trim_start().starts_with('{');
+    let password = match decoded {
+        Some(decoded) if is_json(&decoded) => PasswordFrom::Literal(decoded),
+        None if is_json(&key) => of_variable(name),
+        _ => {
+            return Err(Refusal::new(
+                "PLUGIN_JSON_KEY is neither a JSON key nor base64 of one",
+                "give the service account's key file as it is",
+            ));
+        }
+    };
     Ok(AuthNode::Basic {
         user: "_json_key".into(),
-        password: PasswordFrom::Literal(key),
+        password,
     })
 }
 
 fn azure(entry: EntryPoint, reader: &Reader) -> Result<AuthNode, Refusal> {
     if entry.family != Family::Kaniko {
         let user = reader.first_set(&["SERVICE_PRINCIPAL_CLIENT_ID", "PLUGIN_USERNAME"]);
-        let password = reader.first_set(&["SERVICE_PRINCIPAL_CLIENT_SECRET", "PLUGIN_PASSWORD"]);
+        let password = reader.first_name(&["SERVICE_PRINCIPAL_CLIENT_SECRET", "PLUGIN_PASSWORD"]);
         return match (user, password) {
             (Some(user), Some(password)) => Ok(AuthNode::Basic {
                 user,
-                password: PasswordFrom::Literal(password),
+                password: of_variable(password),
             }),
             (None, None) => Ok(AuthNode::DockerConfig),
             _ => Err(Refusal::new(
@@ -304,25 +310,23 @@ fn azure(entry: EntryPoint, reader: &Reader) -> Result<AuthNode, Refusal> {
             )),
         };
     }
+    let text = |name: &str| reader.some(name).map(PasswordFrom::Literal);
+    let credential = |name: &str| reader.variable(name).map(of_variable);
     let options = [
-        ("tenant", "TENANT_ID"),
-        ("client", "CLIENT_ID"),
-        ("secret", "CLIENT_SECRET"),
-        ("certificate", "CLIENT_CERTIFICATE"),
-        ("federated-token", "PLUGIN_OIDC_TOKEN_ID"),
-        ("authority-host", "AZURE_AUTHORITY_HOST"),
+        ("tenant", text("TENANT_ID")),
+        ("client", text("CLIENT_ID")),
+        ("secret", credential("CLIENT_SECRET")),
+        ("certificate", text("CLIENT_CERTIFICATE")),
+        ("federated-token", credential("PLUGIN_OIDC_TOKEN_ID")),
+        ("authority-host", text("AZURE_AUTHORITY_HOST")),
     ];
-    let options = options.into_iter().filter_map(|(option, name)| {
-        Some((
-            option.to_string(),
-            PasswordFrom::Literal(reader.some(name)?),
-        ))
-    });
+    let options = options.into_iter();
+    let options = options.filter_map(|(option, value)| Some((option.to_string(), value?)));
     Ok(AuthNode::Azure(options.collect()))
 }
 
 /// Plain HTTP, unchecked certificates, own certificates, mirrors.
-fn transport(
+fn set_transport(
     entry: EntryPoint,
     reader: &Reader,
     destinations: &[String],
@@ -380,7 +384,7 @@ fn transport(
         node.mirrors = mirrors.iter().map(|m| registry_host(m)).collect();
         node.mirrors_only = only;
     }
-    let of_bases = base_registries(reader);
+    let of_bases = base_transport(reader);
     if let Some(base) = reader.some("PLUGIN_DOCKER_REGISTRY")
         && of_bases != Transport::default()
     {
@@ -388,7 +392,7 @@ fn transport(
         let node = nodes
             .entry(base.clone())
             .or_insert_with(|| registry(&base, AuthNode::DockerConfig));
-        allow(node, of_bases);
+        of_bases.allow(node);
     }
     if reader.flag("PLUGIN_SKIP_TLS_VERIFY_REGISTRY") {
         for host in &pushes {
@@ -401,45 +405,13 @@ fn transport(
 }
 
 /// What a step says of the registries that base images come from.
-pub(super) fn base_registries(reader: &Reader) -> Transport {
+pub(super) fn base_transport(reader: &Reader) -> Transport {
     let pulls = reader.flag("PLUGIN_SKIP_TLS_VERIFY_PULL");
     // Of pushes as well as pulls; the variable is a switch, so it names no host.
     let all = reader.flag("PLUGIN_SKIP_TLS_VERIFY_REGISTRY");
     Transport {
         insecure: reader.flag("PLUGIN_INSECURE_PULL"),
         skip_tls_verify: pulls || all,
-    }
-}
-
-fn allow(node: &mut RegistryNode, transport: Transport) {
-    node.insecure |= transport.insecure;
-    node.skip_tls_verify |= transport.skip_tls_verify;
-}
-
-impl Job {
-    /// The job, once it is known which images its Dockerfile names.
-    #[must_use]
-    pub fn with_bases(mut self, names: &[String]) -> Job {
-        let transport = self.base_registries;
-        if transport == Transport::default() {
-            return self;
-        }
-        let mut nodes: BTreeMap<String, RegistryNode> = std::mem::take(&mut self.registries)
-            .into_iter()
-            .map(|node| (node.prefix.value.clone(), node))
-            .collect();
-        let mut hosts: Vec<String> = names.iter().map(|name| parts(name).0).collect();
-        for host in hosts.clone() {
-            hosts.extend(nodes.get(&host).into_iter().flat_map(|n| n.mirrors.clone()));
-        }
-        for host in hosts {
-            let node = nodes
-                .entry(host.clone())
-                .or_insert_with(|| registry(&host, AuthNode::DockerConfig));
-            allow(node, transport);
-        }
-        self.registries = nodes.into_values().collect();
-        self
     }
 }
 
