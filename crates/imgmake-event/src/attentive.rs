@@ -3,29 +3,83 @@
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::fs::OFlags;
 
-use super::Cancel;
+use super::{Cancel, Cancelled, OnCancel};
 
-/// How soon a cancellation is seen.
-const GLANCE: Timespec = Timespec {
-    tv_sec: 0,
-    tv_nsec: 50_000_000,
-};
+/// A descriptor that is readable from the cancellation on, to be waited for beside others.
+#[derive(Debug)]
+pub struct CancelFd {
+    event: Arc<OwnedFd>,
+    _registered: OnCancel,
+}
+
+impl AsFd for CancelFd {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.event.as_fd()
+    }
+}
+
+impl CancelFd {
+    /// Waits until `file` can be read, has ended, or has failed; `false` after `most`.
+    ///
+    /// # Errors
+    /// [`Cancelled`] as an input's error; the system's.
+    pub fn wait_readable(&self, file: impl AsFd, most: Option<Duration>) -> io::Result<bool> {
+        let until = most.map(|most| Instant::now() + most);
+        loop {
+            let mut waited = [
+                PollFd::new(&self.event, PollFlags::IN),
+                PollFd::new(&file, PollFlags::IN),
+            ];
+            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+            // A time that is out of range is for ever.
+            let left = left.and_then(|left| Timespec::try_from(left).ok());
+            match poll(&mut waited, left.as_ref()) {
+                Err(rustix::io::Errno::INTR) => continue,
+                Err(error) => return Err(error.into()),
+                Ok(0) => return Ok(false),
+                Ok(_) => {}
+            }
+            if !waited[0].revents().is_empty() {
+                return Err(Cancelled.into());
+            }
+            return Ok(true);
+        }
+    }
+}
 
 /// A file whose reader a cancellation ends, also while nothing comes.
 pub struct Attentive {
     file: File,
     cancel: Cancel,
-    /// Bytes of a regular file are there at once.
-    waits: bool,
+    /// `None` for a regular file, whose bytes are there at once.
+    waiting: Option<CancelFd>,
 }
 
 impl Cancel {
+    /// # Errors
+    /// This process may have no more descriptors.
+    pub fn descriptor(&self) -> io::Result<CancelFd> {
+        let event = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
+        let woken = event.clone();
+        let registered = self.on_cancel(move || {
+            // The counter is far from full.
+            let _ = rustix::io::write(&woken, &1_u64.to_ne_bytes());
+        });
+        Ok(CancelFd {
+            event,
+            _registered: registered,
+        })
+    }
+
     /// Opens a file to read it. A named pipe that nobody writes to is waited for when it is
     /// read, and not now.
     ///
@@ -42,8 +96,9 @@ impl Cancel {
     /// # Errors
     /// The file cannot be asked what it is.
     pub fn attentive(&self, file: File) -> io::Result<Attentive> {
+        let waits = !file.metadata()?.is_file();
         Ok(Attentive {
-            waits: !file.metadata()?.is_file(),
+            waiting: waits.then(|| self.descriptor()).transpose()?,
             file,
             cancel: self.clone(),
         })
@@ -64,12 +119,8 @@ impl Read for Attentive {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
             self.cancel.check()?;
-            if self.waits {
-                match poll(&mut [PollFd::new(&self.file, PollFlags::IN)], Some(&GLANCE)) {
-                    Ok(0) | Err(rustix::io::Errno::INTR) => continue,
-                    Ok(_) => {}
-                    Err(error) => return Err(error.into()),
-                }
+            if let Some(waiting) = &self.waiting {
+                waiting.wait_readable(&self.file, None)?;
             }
             match self.file.read(buffer) {
                 Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
@@ -85,7 +136,6 @@ mod tests {
 
     use rustix::fs::{CWD, FileType, Mode};
 
-    use super::super::Cancelled;
     use super::*;
 
     fn pipe(directory: &Path) -> std::path::PathBuf {
@@ -103,14 +153,15 @@ mod tests {
             let mut reader = cancel.open(&path).unwrap();
             let writer = || File::options().write(true).open(&path).unwrap();
             let _writer = with_writer.then(writer);
-            let (ended, told) = std::sync::mpsc::channel();
+            let (ended, was_ended) = std::sync::mpsc::channel();
             let reading = std::thread::spawn(move || {
                 let read = reader.read(&mut [0; 8]);
                 ended.send(()).unwrap();
                 read
             });
             assert!(
-                told.recv_timeout(std::time::Duration::from_millis(120))
+                was_ended
+                    .recv_timeout(std::time::Duration::from_millis(120))
                     .is_err()
             );
             cancel.cancel();

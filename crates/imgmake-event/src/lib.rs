@@ -2,10 +2,13 @@
 //! none knows who listens.
 
 mod attentive;
+mod cancel;
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::Arc;
 use std::time::Duration;
+
+pub use attentive::{Attentive, CancelFd};
+pub use cancel::{Cancel, CancellableReader, Cancelled, OnCancel};
 
 /// What happened. Targets are named as in the manifest.
 #[derive(Clone, Debug, PartialEq)]
@@ -130,138 +133,5 @@ impl Events {
 
     pub fn send(&self, event: Event) {
         (self.0)(event);
-    }
-}
-
-pub use attentive::Attentive;
-
-/// Set once, by a signal or by a failure elsewhere; long work looks at it
-/// between blocks and steps.
-#[derive(Clone, Debug, Default)]
-pub struct Cancel(Arc<Flag>);
-
-#[derive(Debug, Default)]
-struct Flag {
-    set: AtomicBool,
-    children: Mutex<Vec<Weak<Flag>>>,
-}
-
-impl Flag {
-    fn set(&self) {
-        self.set.store(true, Ordering::SeqCst);
-        for child in self.children().iter().filter_map(Weak::upgrade) {
-            child.set();
-        }
-    }
-
-    fn children(&self) -> MutexGuard<'_, Vec<Weak<Flag>>> {
-        // A panic cannot leave half a list.
-        self.children.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Cancel {
-    pub fn cancel(&self) {
-        self.0.set();
-    }
-
-    pub fn is_cancelled(&self) -> bool {
-        self.0.set.load(Ordering::SeqCst)
-    }
-
-    /// For a part of the work: cancelled with the whole, and alone without it.
-    #[must_use]
-    pub fn child(&self) -> Cancel {
-        let child = Cancel::default();
-        let mut children = self.0.children();
-        children.retain(|child| child.strong_count() > 0);
-        children.push(Arc::downgrade(&child.0));
-        // After it is in the list: whoever cancels meanwhile sees it there, or is seen here.
-        if self.is_cancelled() {
-            child.cancel();
-        }
-        child
-    }
-
-    /// Whether a cancellation explains that another process ended or failed. A signal for
-    /// the whole process group (a terminal's, a batch system's) reaches it as well, and it may be
-    /// gone before the signal has been seen here.
-    pub fn explains_an_end(&self) -> bool {
-        const GRACE: std::time::Duration = std::time::Duration::from_secs(1);
-        let since = std::time::Instant::now();
-        while !self.is_cancelled() && since.elapsed() < GRACE {
-            std::thread::sleep(std::time::Duration::from_millis(10));
-        }
-        self.is_cancelled()
-    }
-
-    /// For libraries that look at a flag.
-    pub fn flag(&self) -> &AtomicBool {
-        &self.0.set
-    }
-
-    /// The same reader, which fails with [`Cancelled`] from the cancellation on.
-    pub fn reader<R: std::io::Read>(&self, inner: R) -> CancellableReader<R> {
-        CancellableReader {
-            inner,
-            cancel: self.clone(),
-        }
-    }
-
-    /// # Errors
-    /// [`Cancelled`] once somebody has cancelled.
-    pub fn check(&self) -> Result<(), Cancelled> {
-        if self.is_cancelled() {
-            Err(Cancelled)
-        } else {
-            Ok(())
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("cancelled")]
-pub struct Cancelled;
-
-impl Cancelled {
-    /// Whether a cancellation ended this input or output, which carries it as its cause.
-    pub fn ended(error: &std::io::Error) -> bool {
-        error.get_ref().is_some_and(|inner| inner.is::<Cancelled>())
-    }
-}
-
-impl From<Cancelled> for std::io::Error {
-    fn from(cancelled: Cancelled) -> std::io::Error {
-        std::io::Error::other(cancelled)
-    }
-}
-
-/// A reader that a cancellation ends: it is asked for before each read.
-pub struct CancellableReader<R> {
-    inner: R,
-    cancel: Cancel,
-}
-
-impl<R: std::io::Read> std::io::Read for CancellableReader<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        self.cancel.check()?;
-        self.inner.read(buffer)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_part_is_cancelled_with_the_whole_and_alone_without_it() {
-        let whole = Cancel::default();
-        let (first, second) = (whole.child(), whole.child());
-        let inner = second.child();
-        first.cancel();
-        assert!(!whole.is_cancelled() && !second.is_cancelled());
-        whole.cancel();
-        assert!(second.is_cancelled() && inner.is_cancelled());
-        assert!(whole.child().is_cancelled());
     }
 }
