@@ -106,7 +106,7 @@ pub fn repository(
     let failed = |name: &str, error: &anyhow::Error| {
         Exit::error(FAILED, format!("{place_of}={name}: {error:#}"))
     };
-    let remote = Remote::parse(place).map_err(|error| failed("…", &error))?;
+    let remote = Remote::parse(place).map_err(|error| failed("…", &error.into()))?;
     let name = remote.address.to_string();
     let keep = match keep {
         None | Some("") => GitDirectory::Remove,

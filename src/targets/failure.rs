@@ -5,6 +5,7 @@ use std::error::Error;
 use imgmake_build::{BuildError, Refused};
 use imgmake_core::execute::{Failure, FailureKind};
 use imgmake_event::Cancelled;
+use imgmake_git::GitError;
 use imgmake_registry::RegistryError;
 
 /// What an error is to the exit code, and its text for people.
@@ -12,6 +13,9 @@ pub fn failure(error: anyhow::Error) -> Failure {
     let kind = causes(&error).find_map(|cause| {
         let ended = |error: &std::io::Error| Cancelled::ended(error);
         if cause.is::<Cancelled>() || cause.downcast_ref().is_some_and(ended) {
+            return Some(FailureKind::Cancelled);
+        }
+        if cause.downcast_ref().is_some_and(GitError::is_cancelled) {
             return Some(FailureKind::Cancelled);
         }
         if cause.downcast_ref::<Refused>().is_some() {

@@ -3,10 +3,9 @@
 
 use std::fmt;
 
-use anyhow::{Context, Result, bail};
 use url::Url;
 
-use super::Login;
+use super::{GitError, Login, Result};
 
 #[derive(Clone, PartialEq, Eq)]
 pub struct Address {
@@ -48,18 +47,20 @@ impl fmt::Debug for Address {
 
 impl Address {
     /// # Errors
-    /// It is no address, or of a kind that is not fetched from.
+    /// The address is invalid, or its scheme is not supported.
     pub fn parse(text: &str) -> Result<(Address, Option<Login>)> {
         if text.chars().any(char::is_control) {
-            bail!("{text:?} is no address of a repository");
+            return Err(invalid("control characters"));
         }
         match text.split_once("://") {
             Some(("http" | "https", _)) => web(text),
             Some(("git", _)) => Ok((daemon(text)?, None)),
             Some(("ssh" | "git+ssh" | "ssh+git", rest)) => Ok((ssh(text, rest)?, None)),
-            Some((scheme, _)) => bail!(
-                "repositories at `{scheme}://` are not fetched; expected https, http, ssh or git"
-            ),
+            Some((scheme, _)) => Err(GitError::invalid(
+                "repository address",
+                format!("{scheme}://…"),
+                "expected https, http, ssh or git",
+            )),
             None => Ok((scp(text)?, None)),
         }
     }
@@ -81,7 +82,10 @@ impl Address {
                     (None, Some(at), _) => base.truncate(at),
                     // The colon of `host:path` stays.
                     (None, None, Some(at)) if at + 1 < base.len() => base.truncate(at + 1),
-                    _ => bail!("`{written}` leads out of `{self}`"),
+                    _ => {
+                        let reason = format!("it leads out of `{self}`");
+                        return Err(GitError::invalid("relative address", written, reason));
+                    }
                 }
             } else {
                 break;
@@ -115,10 +119,28 @@ pub(super) fn same_server(one: &Url, other: &Url) -> bool {
         && one.port_or_known_default() == other.port_or_known_default()
 }
 
+/// Without the text, which may hold a login.
+fn invalid(reason: &str) -> GitError {
+    GitError::Invalid {
+        what: "repository address",
+        value: None,
+        reason: reason.into(),
+    }
+}
+
+fn is_host_ascii(text: &str) -> bool {
+    let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
+    let server = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    server.rsplit('@').next().unwrap_or_default().is_ascii()
+}
+
 fn web(text: &str) -> Result<(Address, Option<Login>)> {
     // The parser's own words could repeat a password.
     let url = Url::parse(text).ok().filter(Url::has_host);
-    let mut url = url.context("this is no address of a repository")?;
+    let mut url = url.ok_or_else(|| match is_host_ascii(text) {
+        true => invalid("expected `https://HOST/PATH`"),
+        false => invalid("its host name is not ASCII; write its `xn--` form"),
+    })?;
     let decoded = |part: &str| {
         let plus = part.replace('+', "%2B");
         let pair = format!("x={plus}");
@@ -134,7 +156,7 @@ fn web(text: &str) -> Result<(Address, Option<Login>)> {
     let _ = url.set_username("");
     let _ = url.set_password(None);
     url.set_fragment(None);
-    let shown = match text.split_once("://") {
+    let written = match text.split_once("://") {
         Some((scheme, rest)) => {
             let host_ends = rest.find('/').unwrap_or(rest.len());
             let start = rest[..host_ends].rfind('@').map_or(0, |at| at + 1);
@@ -143,17 +165,23 @@ fn web(text: &str) -> Result<(Address, Option<Login>)> {
         None => url.to_string(),
     };
     let address = Address {
-        text: shown,
+        text: written,
         place: Place::Http(url),
     };
     Ok((address, login))
 }
 
 fn daemon(text: &str) -> Result<Address> {
-    let url = Url::parse(text).with_context(|| format!("`{text}` is no address"))?;
+    let url = Url::parse(text).map_err(|error| {
+        let reason = match is_host_ascii(text) {
+            true => error.to_string(),
+            false => "its host name is not ASCII; write its `xn--` form".into(),
+        };
+        GitError::invalid("repository address", text, reason)
+    })?;
     let host = url.host_str();
     let host = host.filter(|host| !host.is_empty() && !host.starts_with('-'));
-    let host = host.with_context(|| format!("`{text}` names no host"))?;
+    let host = host.ok_or_else(|| GitError::invalid("repository address", text, "no host"))?;
     Ok(Address {
         text: text.to_string(),
         place: Place::Daemon {
@@ -167,14 +195,13 @@ fn daemon(text: &str) -> Result<Address> {
 fn ssh(text: &str, rest: &str) -> Result<Address> {
     let (server, path) = rest
         .split_once('/')
-        .with_context(|| format!("`{text}` names no repository"))?;
+        .ok_or_else(|| GitError::invalid("repository address", text, "no path"))?;
     let (host, port) = match server.rsplit_once(':') {
         Some((host, port)) if !port.contains(']') => {
-            let number = port.parse().ok();
-            (
-                host,
-                Some(number.with_context(|| format!("`{port}` in `{text}` is no port"))?),
-            )
+            let number = port.parse().map_err(|_| {
+                GitError::invalid("repository address", text, format!("invalid port `{port}`"))
+            })?;
+            (host, Some(number))
         }
         _ => (server, None),
     };
@@ -197,8 +224,9 @@ fn scp(text: &str) -> Result<Address> {
     let (host, path) = text
         .split_once(':')
         .filter(|(host, path)| !host.contains('/') && !path.is_empty() && !path.starts_with(':'))
-        .with_context(|| {
-            format!("`{text}` is no address of a repository; write `https://…` or `user@host:path`")
+        .ok_or_else(|| {
+            let reason = "expected `https://…` or `user@host:path`";
+            GitError::invalid("repository address", text, reason)
         })?;
     Ok(Address {
         text: text.to_string(),
@@ -215,7 +243,7 @@ fn ssh_host(text: &str, host: &str) -> Result<String> {
     let name = host.rsplit('@').next().unwrap_or_default();
     let name = name.trim_matches(['[', ']']);
     if name.is_empty() || host.starts_with('-') || name.starts_with('-') {
-        bail!("`{text}` names no host");
+        return Err(GitError::invalid("repository address", text, "no host"));
     }
     Ok(match host.rsplit_once('@') {
         Some((user, _)) => format!("{user}@{name}"),
@@ -236,8 +264,10 @@ mod tests {
         let (address, login) = Address::parse("https://ann:s%40cret@example.com/a.git").unwrap();
         assert_eq!(address.to_string(), "https://example.com/a.git");
         assert_eq!(login, Some(Login::basic("ann", "s@cret")));
-        let error = Address::parse("https://ann:secret@/a.git").unwrap_err();
-        assert!(!format!("{error:#}").contains("secret"));
+        for text in ["https://ann:secret@/a.git", "https://ann:secret@a/\u{1}"] {
+            let error = Address::parse(text).unwrap_err();
+            assert!(!format!("{error} {error:?}").contains("secret"));
+        }
     }
 
     #[test]

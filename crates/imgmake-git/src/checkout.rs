@@ -7,7 +7,6 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
 use gix_attributes::glob::pattern::Case;
 use gix_attributes::search::{MetadataCollection, Outcome};
 use gix_hash::ObjectId;
@@ -18,8 +17,10 @@ use gix_validate::path::component;
 use rustix::fs::{Mode, OFlags};
 
 use super::convert::{ATTRIBUTES, Conversion};
+use super::error::{Cause as _, During as _};
 use super::index::Entry;
 use super::repository::{Repository, find};
+use super::{GitError, Result};
 use imgmake_event::Cancel;
 
 /// Each level holds a directory open.
@@ -56,7 +57,7 @@ pub(super) fn checkout(
     to: &Path,
     cancel: &Cancel,
 ) -> Result<Written> {
-    let root = File::open(to).with_context(|| format!("cannot open `{}`", to.display()))?;
+    let root = File::open(to).with_during(|| format!("cannot open `{}`", to.display()))?;
     let mut walk = Walk {
         repository,
         objects: repository.objects()?,
@@ -89,17 +90,17 @@ impl Walk<'_> {
         depth: usize,
     ) -> Result<()> {
         if depth > DEEPEST {
-            bail!("the repository has directories in each other {DEEPEST} times");
+            return Err(GitError::Limit {
+                what: "directories within each other".into(),
+                limit: DEEPEST,
+                unit: "levels",
+            });
         }
         let mut data = Vec::new();
         find(&self.objects, id, &mut data)?;
         let kind = self.repository.kind;
         let entries: Vec<_> = TreeRefIter::from_bytes(&data, kind)
-            .map(|entry| {
-                entry
-                    .ok()
-                    .with_context(|| format!("the tree {id} is damaged"))
-            })
+            .map(|entry| entry.map_err(|_| GitError::damaged(format!("tree {id}"))))
             .collect::<Result<_>>()?;
         let own = entries.iter().find(|entry| {
             entry.filename == ".gitattributes" && entry.mode.kind() != EntryKind::Link
@@ -116,14 +117,14 @@ impl Walk<'_> {
             self.cancel.check()?;
             let length = path.len();
             path.extend_from_slice(entry.filename);
-            let name = name_of(&entry).with_context(|| display_path(path))?;
+            let name = name_of(&entry).with_during(|| display_path(path))?;
             if entry.mode.is_tree() {
-                let inner = make_directory(directory, name).with_context(|| display_path(path))?;
+                let inner = make_directory(directory, name).with_during(|| display_path(path))?;
                 path.push(b'/');
                 self.tree(entry.oid.to_owned(), inner.as_fd(), path, depth + 1)?;
             } else {
                 let done = self.entry(&entry, name, directory, path);
-                done.with_context(|| display_path(path))?;
+                done.with_during(|| display_path(path))?;
             }
             path.truncate(length);
         }
@@ -183,15 +184,19 @@ impl Walk<'_> {
     ) -> Result<()> {
         let found = find(&self.objects, id, &mut self.buffer)?;
         if found.kind != gix_object::Kind::Blob {
-            bail!("{id} is no file");
+            return Err(GitError::UnexpectedObject {
+                id,
+                expected: "a file",
+            });
         }
         if path == b".gitmodules" {
             self.written.modules = Some(found.data.to_vec());
         }
         let mut file = create(directory, name)?;
         let conversion = self.attributes.conversion(path)?;
-        file.write_all(&conversion.apply(found.data, id))?;
-        Ok(file.set_permissions(Permissions::from_mode(mode))?)
+        let written = file.write_all(&conversion.apply(found.data, id));
+        let written = written.and_then(|()| file.set_permissions(Permissions::from_mode(mode)));
+        written.during("cannot write the file")
     }
 }
 
@@ -204,30 +209,39 @@ fn name_of<'a>(entry: &EntryRef<'a>) -> Result<&'a [u8]> {
     let mode = is_link.then_some(component::Mode::Symlink);
     match gix_validate::path::component(entry.filename, mode, NAMES) {
         Ok(name) if !name.contains(&0) => Ok(name),
-        Ok(_) => bail!("no name of a file holds a zero"),
-        Err(error) => bail!("git does not check out such a name: {error}"),
+        Ok(_) => Err(invalid_name("it holds a zero byte".into())),
+        Err(error) => Err(invalid_name(error.to_string())),
+    }
+}
+
+fn invalid_name(reason: String) -> GitError {
+    GitError::Invalid {
+        what: "file name",
+        value: None,
+        reason,
     }
 }
 
 fn make_directory(directory: BorrowedFd<'_>, name: &[u8]) -> Result<OwnedFd> {
     rustix::fs::mkdirat(directory, name, Mode::from(0o755)).map_err(taken)?;
     let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::RDONLY;
-    let made = rustix::fs::openat(directory, name, flags, Mode::empty())?;
+    let inner = rustix::fs::openat(directory, name, flags, Mode::empty());
+    let inner = inner.during("cannot open the directory")?;
     // Whatever the umask.
-    rustix::fs::fchmod(&made, Mode::from(0o755))?;
-    Ok(made)
+    rustix::fs::fchmod(&inner, Mode::from(0o755)).during("cannot set its mode")?;
+    Ok(inner)
 }
 
 fn create(directory: BorrowedFd<'_>, name: &[u8]) -> Result<File> {
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::WRONLY;
-    let made = rustix::fs::openat(directory, name, flags, Mode::from(0o600)).map_err(taken)?;
-    Ok(File::from(made))
+    let file = rustix::fs::openat(directory, name, flags, Mode::from(0o600)).map_err(taken)?;
+    Ok(File::from(file))
 }
 
-fn taken(error: rustix::io::Errno) -> anyhow::Error {
+fn taken(error: rustix::io::Errno) -> GitError {
     match error {
-        rustix::io::Errno::EXIST => anyhow::anyhow!("the repository has two files of this name"),
-        other => std::io::Error::from(other).into(),
+        rustix::io::Errno::EXIST => GitError::DuplicateName,
+        other => other.while_doing("cannot make it".into()),
     }
 }
 
@@ -235,19 +249,20 @@ fn taken(error: rustix::io::Errno) -> anyhow::Error {
 struct Attributes {
     built_in: gix_attributes::Search,
     files: gix_attributes::Search,
-    known: MetadataCollection,
+    names: MetadataCollection,
     outcome: Outcome,
 }
 
 impl Attributes {
     fn new() -> Result<Attributes> {
-        let mut known = MetadataCollection::default();
+        let mut names = MetadataCollection::default();
         let none: [PathBuf; 0] = [];
-        let built_in = gix_attributes::Search::new_globals(none, &mut Vec::new(), &mut known)?;
+        let built_in = gix_attributes::Search::new_globals(none, &mut Vec::new(), &mut names)
+            .during("cannot read the built-in attributes")?;
         Ok(Attributes {
             built_in,
             files: gix_attributes::Search::default(),
-            known,
+            names,
             outcome: Outcome::default(),
         })
     }
@@ -259,9 +274,9 @@ impl Attributes {
             .join(super::index::path(directory))
             .join(".gitattributes");
         let is_root = directory.is_empty();
-        Ok(self
-            .files
-            .add_patterns_buffer(text, source, Some(root), &mut self.known, is_root)?)
+        self.files
+            .add_patterns_buffer(text, source, Some(root), &mut self.names, is_root)
+            .map_err(GitError::store("cannot read .gitattributes"))
     }
 
     fn leave(&mut self) {
@@ -273,7 +288,7 @@ impl Attributes {
             return Ok(Conversion::default());
         }
         let outcome = &mut self.outcome;
-        outcome.initialize_with_selection(&self.known, ATTRIBUTES);
+        outcome.initialize_with_selection(&self.names, ATTRIBUTES);
         for search in [&self.files, &self.built_in] {
             let path = path.as_bstr();
             search.pattern_matching_relative_path(path, Case::Sensitive, Some(false), outcome);

@@ -4,21 +4,21 @@
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
 use gix_hash::ObjectId;
 
-use super::commit::no_reference;
+use super::commit::reference_not_found;
+use super::error::During as _;
 use super::fetch::{ALL_BRANCHES, FetchOptions, History, ids_of};
 use super::repository::{Repository, in_quotes, quoted};
-use super::session::{Reference, Session, Wish};
+use super::session::{Reference, Session, Want};
 use super::submodule::files;
-use super::{Client, GitDirectory, Passing, Remote, ServerSaid, Submodules};
+use super::{Client, GitDirectory, GitError, Remote, Result, Submodules};
 use imgmake_guard::confined::remove_tree;
 
 /// What to clone.
 #[derive(std::clone::Clone, Debug)]
 pub struct Clone {
-    /// The branch or tag that the clone stands on; the server's HEAD without.
+    /// The branch or tag that the clone starts on; the server's HEAD without.
     pub branch: Option<String>,
     /// A branch, tag, commit, or reference in full, where the files are from.
     pub reference: Option<String>,
@@ -33,7 +33,7 @@ pub struct Clone {
 
 /// Where the files come from in the end.
 enum Goal {
-    /// Where the clone stands.
+    /// Where the clone starts.
     Branch,
     /// A reference that no clone brings, like that of a pull request.
     Reference(String),
@@ -70,10 +70,10 @@ fn is_other(name: &str) -> bool {
 }
 
 /// What the server has of what a clone takes.
-struct Offer {
+struct Advertised {
     head: Option<Reference>,
-    /// What the clone stands on: a branch or a tag.
-    stand: Option<Reference>,
+    /// What the clone starts on: a branch or a tag.
+    start: Option<Reference>,
     branches: Vec<Reference>,
     tags: Vec<Reference>,
     goal: Option<Reference>,
@@ -81,26 +81,26 @@ struct Offer {
 
 impl Client {
     /// # Errors
-    /// There is no such repository, branch or commit; the server's; the disk's.
+    /// The repository, branch or commit was not found; the server's; the disk's.
     pub fn clone_to(&self, remote: &Remote, clone: &Clone, to: &Path) -> Result<()> {
         let mut session = Session::open(self, remote)?;
-        let offer = offer(&mut session, remote, clone)?;
+        let advertised = advertised(&mut session, remote, clone)?;
         let mut repository = Repository::create(&to.join(".git"), session.kind)?;
-        let mut shallow = self.fetch(&mut session, &repository, &offer, clone)?;
+        let mut shallow = self.fetch(&mut session, &repository, &advertised, clone)?;
         let (head, commit) = match clone.goal() {
             Goal::Branch => {
-                let stand = offer
-                    .stand
+                let start = advertised
+                    .start
                     .as_ref()
-                    .context("there is nothing to check out")?;
-                let commit = repository.commit(stand.id)?;
-                match stand.name.starts_with("refs/heads/") {
-                    true => (format!("ref: {}", stand.name), commit),
+                    .ok_or_else(|| nothing_to_check_out(remote, &advertised))?;
+                let commit = repository.commit(start.id)?;
+                match start.name.starts_with("refs/heads/") {
+                    true => (format!("ref: {}", start.name), commit),
                     false => (commit.to_string(), commit),
                 }
             }
             Goal::Reference(_) => {
-                let goal = offer.goal.as_ref().expect("the offer was checked");
+                let goal = advertised.goal.as_ref().expect("it was checked");
                 let commit = repository.commit(goal.id)?;
                 (commit.to_string(), commit)
             }
@@ -109,7 +109,7 @@ impl Client {
                 (commit.to_string(), commit)
             }
         };
-        configure(&mut repository, remote, &offer, clone);
+        configure(&mut repository, remote, &advertised, clone);
         let options = FetchOptions {
             client: self,
             history: History::All,
@@ -117,13 +117,11 @@ impl Client {
             submodules: clone.submodules,
         };
         files(options, remote, &mut repository, commit, to, 0)?;
-        let references = kept(&repository, &offer, clone)?;
+        let references = kept(&repository, &advertised, clone)?;
         repository.finish(&head, &references, &mut shallow)?;
         match clone.git_directory {
             GitDirectory::Keep => repository.set_modes(&self.cancel),
-            GitDirectory::Remove => {
-                remove_tree(&repository.directory).context("cannot remove .git")
-            }
+            GitDirectory::Remove => remove_tree(&repository.directory).during("cannot remove .git"),
         }
     }
 
@@ -131,22 +129,22 @@ impl Client {
         &self,
         session: &mut Session,
         repository: &Repository,
-        offer: &Offer,
+        advertised: &Advertised,
         clone: &Clone,
     ) -> Result<Vec<ObjectId>> {
         let mut wanted = match clone.single_branch {
-            true => offer.stand.iter().cloned().collect(),
-            false => [&offer.branches[..], &offer.tags[..]].concat(),
+            true => advertised.start.iter().cloned().collect(),
+            false => [&advertised.branches[..], &advertised.tags[..]].concat(),
         };
-        wanted.extend(offer.stand.iter().chain(&offer.goal).cloned());
+        wanted.extend(advertised.start.iter().chain(&advertised.goal).cloned());
         if wanted.is_empty() {
             return Ok(Vec::new());
         }
-        let wish = Wish {
+        let want = Want {
             ids: &ids_of(&wanted),
             depth: clone.depth,
         };
-        session.fetch(&wish, |pack| repository.receive(pack, &self.cancel))
+        session.fetch(&want, |pack| repository.receive(pack, &self.cancel))
     }
 
     /// A commit that came along, or is asked for.
@@ -160,27 +158,25 @@ impl Client {
     ) -> Result<ObjectId> {
         let id = ObjectId::from_hex(name.as_bytes());
         let id = id.ok().filter(|id| id.kind() == repository.kind);
-        let id = id.with_context(|| {
-            format!(
-                "`{name}` is no commit: write all {} of its digits",
-                repository.kind.len_in_hex()
-            )
+        let id = id.ok_or_else(|| {
+            let length = repository.kind.len_in_hex();
+            GitError::invalid("commit", name, format!("expected all {length} digits"))
         })?;
         if !repository.has(&id)? {
-            let wish = Wish {
+            let want = Want {
                 ids: &[id],
                 depth: clone.depth,
             };
             let mut session = Session::open(self, remote)?;
-            let fetched = session.fetch(&wish, |pack| repository.receive(pack, &self.cancel));
+            let fetched = session.fetch(&want, |pack| repository.receive(pack, &self.cancel));
             match fetched {
                 Ok(cut) => shallow.extend(cut),
-                Err(error) if error.is::<ServerSaid>() || error.is::<Passing>() => {
-                    let message = format!(
-                        "`{}` has no commit {id}, or does not give it alone",
-                        remote.address
-                    );
-                    return Err(error.context(message));
+                Err(error) if error.is_refusal() => {
+                    return Err(GitError::CommitNotFound {
+                        repository: remote.address.to_string(),
+                        commit: id,
+                        source: Some(Box::new(error)),
+                    });
                 }
                 Err(error) => return Err(error),
             }
@@ -189,7 +185,7 @@ impl Client {
     }
 }
 
-fn offer(session: &mut Session, remote: &Remote, clone: &Clone) -> Result<Offer> {
+fn advertised(session: &mut Session, remote: &Remote, clone: &Clone) -> Result<Advertised> {
     let goal = match clone.goal() {
         Goal::Reference(name) => Some(name),
         _ => None,
@@ -203,14 +199,14 @@ fn offer(session: &mut Session, remote: &Remote, clone: &Clone) -> Result<Offer>
         below.cloned().collect()
     };
     let head = named("HEAD");
-    let stand = match clone.branch() {
+    let start = match clone.branch() {
         Some(name) => {
             let branch = named(&format!("refs/heads/{name}"));
-            let stand = branch.or_else(|| named(&format!("refs/tags/{name}")));
-            if stand.is_none() {
-                return Err(no_reference(session, remote, name)?.into());
+            let start = branch.or_else(|| named(&format!("refs/tags/{name}")));
+            if start.is_none() {
+                return Err(reference_not_found(session, remote, name)?);
             }
-            stand
+            start
         }
         None => head.as_ref().map(|head| {
             let of_name = head.target.as_deref().and_then(named);
@@ -225,32 +221,33 @@ fn offer(session: &mut Session, remote: &Remote, clone: &Clone) -> Result<Offer>
             of_name.or_else(of_commit).unwrap_or_else(|| head.clone())
         }),
     };
-    let offer = Offer {
-        stand,
+    let advertised = Advertised {
+        start,
         branches: below("refs/heads/"),
         tags: below("refs/tags/"),
         goal: goal.as_deref().and_then(named),
         head,
     };
-    if let (Some(name), None) = (&goal, &offer.goal) {
-        return Err(no_reference(session, remote, name)?.into());
+    if let (Some(name), None) = (&goal, &advertised.goal) {
+        return Err(reference_not_found(session, remote, name)?);
     }
-    if offer.stand.is_none() && matches!(clone.goal(), Goal::Branch) {
-        match offer.branches.is_empty() {
-            true => bail!("`{}` is empty", remote.address),
-            false => bail!(
-                "HEAD of `{}` stands on a branch that is not there; name a branch",
-                remote.address
-            ),
-        }
+    if advertised.start.is_none() && matches!(clone.goal(), Goal::Branch) {
+        return Err(nothing_to_check_out(remote, &advertised));
     }
-    Ok(offer)
+    Ok(advertised)
 }
 
-fn configure(repository: &mut Repository, remote: &Remote, offer: &Offer, clone: &Clone) {
-    let stand = offer.stand.as_ref().map(|stand| stand.name.as_str());
-    let branch = stand.and_then(|name| name.strip_prefix("refs/heads/"));
-    let fetched = match (clone.single_branch, branch, stand) {
+fn nothing_to_check_out(remote: &Remote, advertised: &Advertised) -> GitError {
+    GitError::NothingToCheckOut {
+        repository: remote.address.to_string(),
+        has_branches: !advertised.branches.is_empty(),
+    }
+}
+
+fn configure(repository: &mut Repository, remote: &Remote, advertised: &Advertised, clone: &Clone) {
+    let start = advertised.start.as_ref().map(|start| start.name.as_str());
+    let branch = start.and_then(|name| name.strip_prefix("refs/heads/"));
+    let fetched = match (clone.single_branch, branch, start) {
         (true, Some(branch), _) => format!("+refs/heads/{branch}:refs/remotes/origin/{branch}"),
         (true, None, Some(tag)) => format!("+{tag}:{tag}"),
         _ => ALL_BRANCHES.to_string(),
@@ -266,13 +263,13 @@ fn configure(repository: &mut Repository, remote: &Remote, offer: &Offer, clone:
 }
 
 /// The references of the clone: the server's branches below `origin`, the tags
-/// whose objects came, and the branch that it stands on.
-fn kept(repository: &Repository, offer: &Offer, clone: &Clone) -> Result<Vec<Reference>> {
+/// whose objects came, and the branch that it starts on.
+fn kept(repository: &Repository, advertised: &Advertised, clone: &Clone) -> Result<Vec<Reference>> {
     let mut kept = Vec::new();
-    let stand = offer.stand.as_ref();
-    for branch in &offer.branches {
-        let is_stand = stand.is_some_and(|stand| stand.name == branch.name);
-        if clone.single_branch && !is_stand {
+    let start = advertised.start.as_ref();
+    for branch in &advertised.branches {
+        let is_start = start.is_some_and(|start| start.name == branch.name);
+        if clone.single_branch && !is_start {
             continue;
         }
         let short = branch.name.trim_start_matches("refs/heads/");
@@ -280,15 +277,18 @@ fn kept(repository: &Repository, offer: &Offer, clone: &Clone) -> Result<Vec<Ref
             name: format!("refs/remotes/origin/{short}"),
             ..branch.clone()
         });
-        if is_stand {
+        if is_start {
             kept.push(branch.clone());
         }
     }
     let objects = repository.objects()?;
     let has = |id: &ObjectId| gix_object::Exists::exists(&objects, id);
     let came = |tag: &&Reference| has(&tag.id) && tag.peeled.as_ref().is_none_or(has);
-    kept.extend(offer.tags.iter().filter(came).cloned());
-    let head = offer.head.as_ref().and_then(|head| head.target.as_deref());
+    kept.extend(advertised.tags.iter().filter(came).cloned());
+    let head = advertised
+        .head
+        .as_ref()
+        .and_then(|head| head.target.as_deref());
     let remote_head = head.and_then(|name| name.strip_prefix("refs/heads/"));
     if let Some(name) = remote_head.filter(|name| {
         kept.iter()
@@ -302,7 +302,7 @@ fn kept(repository: &Repository, offer: &Offer, clone: &Clone) -> Result<Vec<Ref
                     format!("ref: refs/remotes/origin/{name}\n"),
                 )
             })
-            .context("cannot write origin's HEAD")?;
+            .during("cannot write origin's HEAD")?;
     }
     Ok(kept)
 }

@@ -3,21 +3,21 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
 use gix_hash::ObjectId;
 
+use super::error::During as _;
 use super::fetch::{ALL_BRANCHES, FetchOptions, GitDirectory, History, Submodules, commit_alone};
 use super::repository::Repository;
 use super::session::{Reference, Session};
 use super::submodule::files;
-use super::{Client, NoReference, Remote};
+use super::{Client, GitError, Remote, Result};
 use imgmake_guard::confined::remove_tree;
 
 impl Client {
     /// The commit that a name means: `HEAD`, a branch, a tag, or a reference in full.
     ///
     /// # Errors
-    /// [`NoReference`], and the server's.
+    /// [`GitError::ReferenceNotFound`], and the server's.
     pub fn resolve(&self, remote: &Remote, name: &str) -> Result<String> {
         let mut session = Session::open(self, remote)?;
         let candidates = candidates(name);
@@ -28,7 +28,7 @@ impl Client {
             .find_map(|candidate| listed.iter().find(|r| r.name == *candidate));
         match found {
             Some(reference) => Ok(reference.commit().to_string()),
-            None => Err(no_reference(&mut session, remote, name)?.into()),
+            None => Err(reference_not_found(&mut session, remote, name)?),
         }
     }
 
@@ -51,9 +51,7 @@ impl Client {
             submodules,
         };
         let id = ObjectId::from_hex(commit.as_bytes());
-        let id = id
-            .ok()
-            .with_context(|| format!("`{commit}` is no commit"))?;
+        let id = id.map_err(|_| GitError::invalid("commit", commit, "not a hash"))?;
         let mut repository = Repository::create(&to.join(".git"), id.kind())?;
         let mut shallow = commit_alone(self, remote, &repository, id)?;
         repository.add_origin(&remote.address, ALL_BRANCHES);
@@ -61,11 +59,9 @@ impl Client {
         files(options, remote, &mut repository, commit, to, 0)?;
         repository.finish(&commit.to_string(), &[], &mut shallow)?;
         match git_directory {
-            GitDirectory::Remove => {
-                remove_tree(&repository.directory).context("cannot remove .git")
-            }
+            GitDirectory::Remove => remove_tree(&repository.directory).during("cannot remove .git"),
             GitDirectory::Keep => {
-                repository.settle(&self.cancel)?;
+                repository.repack(&self.cancel)?;
                 repository.set_modes(&self.cancel)
             }
         }
@@ -86,11 +82,11 @@ fn candidates(name: &str) -> Vec<String> {
 }
 
 /// The error that names what there is instead.
-pub(super) fn no_reference(
+pub(super) fn reference_not_found(
     session: &mut Session,
     remote: &Remote,
     name: &str,
-) -> Result<NoReference> {
+) -> Result<GitError> {
     let listed = session.references(&["refs/heads/", "refs/tags/"])?;
     let short = |r: &Reference| {
         let branch = r.name.strip_prefix("refs/heads/");
@@ -98,9 +94,9 @@ pub(super) fn no_reference(
             .or_else(|| r.name.strip_prefix("refs/tags/"))
             .map(String::from)
     };
-    Ok(NoReference {
+    Ok(GitError::ReferenceNotFound {
         repository: remote.address.to_string(),
         name: name.to_string(),
-        known: listed.iter().filter_map(short).collect(),
+        existing: listed.iter().filter_map(short).collect(),
     })
 }

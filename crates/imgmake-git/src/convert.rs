@@ -4,10 +4,11 @@
 
 use std::borrow::Cow;
 
-use anyhow::{Result, bail};
 use gix_attributes::StateRef;
 use gix_attributes::search::Outcome;
 use gix_hash::ObjectId;
+
+use super::{GitError, Result};
 
 pub(super) const ATTRIBUTES: [&str; 5] = ["text", "crlf", "eol", "ident", "working-tree-encoding"];
 
@@ -41,7 +42,7 @@ enum Text {
     Yes,
     No,
     Auto,
-    Unsaid,
+    Unspecified,
 }
 
 impl Conversion {
@@ -51,7 +52,7 @@ impl Conversion {
     /// An encoding that is not known here.
     pub(super) fn of(outcome: &Outcome) -> Result<Conversion> {
         let mut conversion = Conversion::default();
-        let (mut text, mut older) = (Text::Unsaid, Text::Unsaid);
+        let (mut text, mut older) = (Text::Unspecified, Text::Unspecified);
         let mut eol = String::new();
         for found in outcome.iter_selected() {
             let state = found.assignment.state;
@@ -63,12 +64,12 @@ impl Conversion {
                 _ => conversion.encoding = encoding(&value(state))?,
             }
         }
-        if text == Text::Unsaid {
+        if text == Text::Unspecified {
             text = older;
         }
         conversion.lines = match (text, eol.as_str()) {
             (Text::Auto, "crlf") => Lines::CrlfOfText,
-            (Text::Yes | Text::Unsaid, "crlf") => Lines::Crlf,
+            (Text::Yes | Text::Unspecified, "crlf") => Lines::Crlf,
             _ => Lines::Keep,
         };
         Ok(conversion)
@@ -103,9 +104,9 @@ fn is_text(state: StateRef<'_>) -> Text {
         StateRef::Value(value) => match &**value.as_bstr() {
             b"auto" => Text::Auto,
             b"input" => Text::Yes,
-            _ => Text::Unsaid,
+            _ => Text::Unspecified,
         },
-        StateRef::Unspecified => Text::Unsaid,
+        StateRef::Unspecified => Text::Unspecified,
     }
 }
 
@@ -136,9 +137,13 @@ fn encoding(name: &str) -> Result<Option<Encoding>> {
             "UTF-32LE" => utf32(true, false),
             "UTF-32BE" => utf32(false, false),
             "ISO-8859-1" | "ISO8859-1" | "LATIN1" | "LATIN-1" => Encoding::Latin1,
-            _ => bail!(
-                "`.gitattributes` wants it as {name}, an encoding that is not known here; check the repository out with git and give the directory"
-            ),
+            _ => {
+                return Err(GitError::invalid(
+                    "working-tree-encoding",
+                    name,
+                    "not supported; check the repository out with git and give the directory",
+                ));
+            }
         },
     ))
 }
@@ -299,15 +304,15 @@ mod tests {
     #[test]
     fn identifiers_are_expanded_unless_another_system_made_them() {
         let id = ObjectId::null(gix_hash::Kind::Sha1);
-        let made = |text: &str| {
+        let expanded = |text: &str| {
             with_ident(text.as_bytes(), id).map(|bytes| String::from_utf8(bytes).unwrap())
         };
         let ours = format!("a $Id: {id} $ b");
         for text in ["a $Id$ b", "a $Id: x $ b", "a $Id:$ b", "a $Id: $ b", &ours] {
-            assert_eq!(made(text).as_deref(), Some(ours.as_str()), "{text}");
+            assert_eq!(expanded(text).as_deref(), Some(ours.as_str()), "{text}");
         }
         for text in ["$Id", "$Id:\n$", "$Id: a b c $", "$ID$", "$Ident$", "$"] {
-            assert_eq!(made(text), None, "{text}");
+            assert_eq!(expanded(text), None, "{text}");
         }
     }
 

@@ -1,4 +1,4 @@
-//! Logins that this machine remembers: the user's `.netrc`, and git's own credential helpers,
+//! Logins stored on this machine: the user's `.netrc`, and git's own credential helpers,
 //! once the server has asked.
 
 use std::io::{Read as _, Write as _};
@@ -10,11 +10,12 @@ use url::Url;
 use super::Client;
 use super::login::Login;
 use super::stream::Attentive;
+use imgmake_guard::bounded;
 use imgmake_guard::program::{Kind, Program};
 
 impl Client {
     /// What this machine knows for an address that asked.
-    pub(super) fn remembered_login(&self, url: &Url) -> Option<Login> {
+    pub(super) fn stored_login(&self, url: &Url) -> Option<Login> {
         self.netrc_login(url).or_else(|| self.helpers_login(url))
     }
 
@@ -23,7 +24,9 @@ impl Client {
             Some(path) => PathBuf::from(path),
             None => PathBuf::from(self.variable("HOME")?).join(".netrc"),
         };
-        netrc(&std::fs::read_to_string(path).ok()?, url.host_str()?)
+        let file = self.cancel.open(&path).ok()?;
+        let text = bounded::take(file, bounded::LARGEST_TEXT).ok()?;
+        netrc(&String::from_utf8(text).ok()?, url.host_str()?)
     }
 
     /// `git credential fill`, where there is a git: helpers are its business.
@@ -48,10 +51,11 @@ impl Client {
         let mut input = child.stdin.take()?;
         let asked = input.write_all(question.as_bytes());
         drop(input);
-        // A helper may wait for somebody; the run's end is heard all the same.
+        // A helper may wait for somebody; a cancellation ends the wait.
         let output = child.stdout.take()?;
         let mut answer = String::new();
-        let read = Attentive::new(output.into(), self).read_to_string(&mut answer);
+        let read = Attentive::new(output.into(), self)
+            .and_then(|mut output| output.read_to_string(&mut answer));
         // What still runs of it is ended.
         drop(child);
         asked.and(read).ok()?;

@@ -1,10 +1,9 @@
 //! Commit, branch and tag of a directory of this machine, as `git rev-parse`,
-//! `git symbolic-ref` and `git describe --tags --exact-match` tell them.
+//! `git symbolic-ref` and `git describe --tags --exact-match` print them.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
 use gix_hash::{Kind, ObjectId};
 use gix_object::TagRefIter;
 use gix_odb::store::prefix::disambiguate::Candidate;
@@ -12,8 +11,9 @@ use gix_ref::{Target, file};
 
 use super::config::{Setting, settings};
 use super::repository::find;
+use super::{GitError, Result};
 
-/// git shows no fewer digits, unless told to.
+/// git shows no fewer digits by default.
 const FEWEST_DIGITS: usize = 7;
 
 /// `sha`, `short`, `branch` and `tag` of the repository around a directory, as far
@@ -29,7 +29,7 @@ pub fn facts(
     let Some(checkout) = Checkout::around(directory, environment)? else {
         return Ok(facts);
     };
-    let mut tell = |name: &str, value: String| drop(facts.insert(name.to_string(), value));
+    let mut set = |name: &str, value: String| drop(facts.insert(name.to_string(), value));
     let head = checkout.references.try_find("HEAD").map_err(unreadable)?;
     let Some(head) = head else {
         return Ok(facts);
@@ -37,15 +37,15 @@ pub fn facts(
     let commit = match head.target {
         Target::Object(id) => Some(id),
         Target::Symbolic(name) => {
-            tell("branch", name.shorten().to_string());
+            set("branch", name.shorten().to_string());
             checkout.followed(Target::Symbolic(name))?
         }
     };
     if let Some(commit) = commit {
-        tell("sha", commit.to_string());
-        tell("short", checkout.short(commit)?);
+        set("sha", commit.to_string());
+        set("short", checkout.short(commit)?);
         if let Some(tag) = checkout.tag_at(commit)? {
-            tell("tag", tag);
+            set("tag", tag);
         }
     }
     Ok(facts)
@@ -80,17 +80,17 @@ impl Checkout {
         let kind = match value(&settings, "extensions", "objectformat") {
             None | Some("sha1") => Kind::Sha1,
             Some("sha256") => Kind::Sha256,
-            Some(other) => bail!("objects named by {other}"),
+            Some(other) => return Err(unsupported("object format", other)),
         };
         if let Some(other) = value(&settings, "extensions", "refstorage").filter(|s| *s != "files")
         {
-            bail!("references in a {other}");
+            return Err(unsupported("reference storage", other));
         }
         Ok(Some(Checkout {
             kind,
             settings,
             references: references(own, common.clone(), kind),
-            objects: gix_odb::at(common.join("objects"), kind).context("no objects")?,
+            objects: gix_odb::at(common.join("objects"), kind).map_err(unreadable)?,
         }))
     }
 
@@ -111,7 +111,9 @@ impl Checkout {
                 }
             }
         }
-        bail!("references that lead nowhere")
+        Err(GitError::damaged(
+            "symbolic reference: it leads to another 5 times",
+        ))
     }
 
     /// The digits that git shows: more of them in larger repositories, and so many
@@ -141,7 +143,7 @@ impl Checkout {
         let mut best: Option<(Option<i64>, String)> = None;
         let all = self.references.iter().map_err(unreadable)?;
         let prefix: &gix_ref::bstr::BStr = "refs/tags/".into();
-        let prefix = prefix.try_into().context("a prefix")?;
+        let prefix = prefix.try_into().map_err(unreadable)?;
         for tag in all.prefixed(prefix).map_err(unreadable)? {
             let tag = tag.map_err(unreadable)?;
             let Some(id) = self.followed(tag.target)? else {
@@ -150,7 +152,7 @@ impl Checkout {
             let Some(date) = self.leads_to(id, commit)? else {
                 continue;
             };
-            if best.as_ref().is_none_or(|(known, _)| *known < date) {
+            if best.as_ref().is_none_or(|(newest, _)| *newest < date) {
                 best = Some((date, tag.name.shorten().to_string()));
             }
         }
@@ -192,6 +194,13 @@ fn value<'a>(settings: &'a [Setting], section: &str, name: &str) -> Option<&'a s
     settings.iter().rev().find(fits).map(|s| s.value.as_str())
 }
 
-fn unreadable(error: impl std::fmt::Display) -> anyhow::Error {
-    anyhow::anyhow!("{error}")
+fn unsupported(what: &'static str, value: &str) -> GitError {
+    GitError::Unsupported {
+        what,
+        value: value.into(),
+    }
+}
+
+fn unreadable(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> GitError {
+    GitError::store("cannot read the repository")(error)
 }

@@ -1,11 +1,10 @@
 //! A commit's objects from a server, and how much is fetched beside them.
 
-use anyhow::{Result, bail};
 use gix_hash::ObjectId;
 
 use super::repository::Repository;
-use super::session::{Reference, Session, Wish};
-use super::{Client, Passing, Remote, ServerSaid};
+use super::session::{Reference, Session, Want};
+use super::{Client, GitError, Remote, Result};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GitDirectory {
@@ -50,34 +49,32 @@ pub(super) fn commit_alone(
 ) -> Result<Vec<ObjectId>> {
     let mut session = Session::open(client, remote)?;
     if session.kind != commit.kind() {
-        bail!(
-            "`{}` names its objects by {}, and {commit} is no such name",
-            remote.address,
-            session.kind
-        );
+        let format = session.kind;
+        let reason = format!("`{}` has objects named by {format}", remote.address);
+        return Err(GitError::invalid("commit", commit.to_string(), reason));
     }
-    let alone = Wish {
+    let alone = Want {
         ids: &[commit],
         depth: Some(1),
     };
     match session.fetch(&alone, |pack| repository.receive(pack, &client.cancel)) {
-        // Some refuse with words, some without.
-        Err(error) if error.is::<ServerSaid>() || error.is::<Passing>() => {}
+        Err(error) if error.is_refusal() => {}
         other => return other,
     }
     let mut session = Session::open(client, remote)?;
     let listed = session.references(&["refs/"])?;
-    let all = Wish {
+    let all = Want {
         ids: &ids_of(&listed),
         depth: None,
     };
     session.fetch(&all, |pack| repository.receive(pack, &client.cancel))?;
     match repository.has(&commit)? {
         true => Ok(Vec::new()),
-        false => bail!(
-            "`{}` has no commit {commit} on any branch or tag",
-            remote.address
-        ),
+        false => Err(GitError::CommitNotFound {
+            repository: remote.address.to_string(),
+            commit,
+            source: None,
+        }),
     }
 }
 

@@ -5,15 +5,15 @@
 use std::io::{ErrorKind, Read};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
 use ureq::http::Response;
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, Body};
 use url::Url;
 
 use super::address::{Place, same_server};
-use super::{Client, Login, LoginRefused, Passing, Remote, Verification};
-use imgmake_event::Cancelled;
+use super::error::During as _;
+use super::{Client, GitError, Login, LoginRefused, Remote, Result, Verification};
+use imgmake_guard::bounded;
 use imgmake_registry::connection::{self, proxy};
 
 const GREETING: &str = "/info/refs";
@@ -47,7 +47,7 @@ impl Http {
     }
 
     /// # Errors
-    /// There is no such repository, a login is wanted, or what answers is not git.
+    /// The repository was not found, a login is required, or the answer is not of git.
     pub(super) fn greeting(&mut self) -> Result<impl Read + use<>> {
         let mut redirects = 0;
         let mut has_asked_around = false;
@@ -58,10 +58,7 @@ impl Http {
                 200 => {
                     let kind = content_type(&answer);
                     if kind != "application/x-git-upload-pack-advertisement" {
-                        bail!(
-                            "`{}` is no git repository: the server answered with {kind:?}",
-                            self.name
-                        );
+                        return Err(self.not_git(kind));
                     }
                     return Ok(answer.into_body().into_reader());
                 }
@@ -71,30 +68,50 @@ impl Http {
                 }
                 401 if self.login.is_none() && !has_asked_around => {
                     has_asked_around = true;
-                    self.login = self.client.remembered_login(&self.base);
+                    self.login = self.client.stored_login(&self.base);
                     if self.login.is_none() {
-                        return Err(LoginRefused::Wanted(self.name.clone()).into());
+                        return Err(self.refused(LoginRefused::Required));
                     }
                 }
-                401 | 403 => return Err(LoginRefused::Wrong(self.name.clone()).into()),
-                404 | 410 => {
-                    let name = self.name.clone();
-                    return Err(match self.login {
-                        Some(_) => LoginRefused::Hidden(name),
-                        None => LoginRefused::Unseen(name),
-                    }
-                    .into());
-                }
+                401 | 403 => return Err(self.refused(LoginRefused::Wrong)),
+                404 | 410 => return Err(self.not_found()),
                 status => return Err(self.unexpected(status)),
             }
         }
     }
 
-    fn unexpected(&self, status: u16) -> anyhow::Error {
-        let text = format!("`{}`: the server answered {status}", self.name);
-        match status {
-            429 | 500 | 502 | 503 | 504 => Passing(text).into(),
-            _ => anyhow::anyhow!(text),
+    fn unexpected(&self, status: u16) -> GitError {
+        GitError::Status {
+            repository: self.name.clone(),
+            status,
+        }
+    }
+
+    fn refused(&self, refused: LoginRefused) -> GitError {
+        GitError::Login {
+            repository: self.name.clone(),
+            refused,
+        }
+    }
+
+    fn not_found(&self) -> GitError {
+        self.refused(match self.login {
+            Some(_) => LoginRefused::NotFound,
+            None => LoginRefused::NotFoundAnonymously,
+        })
+    }
+
+    fn not_git(&self, content_type: &str) -> GitError {
+        GitError::NotGit {
+            repository: self.name.clone(),
+            content_type: content_type.into(),
+        }
+    }
+
+    fn redirect(&self, reason: &'static str) -> GitError {
+        GitError::Redirect {
+            repository: self.name.clone(),
+            reason,
         }
     }
 
@@ -117,11 +134,12 @@ impl Http {
         let answer = post.send(request).map_err(|error| self.broken(error))?;
         match answer.status().as_u16() {
             200 => {}
-            401 | 403 => return Err(LoginRefused::Wrong(self.name.clone()).into()),
+            401 | 403 => return Err(self.refused(LoginRefused::Wrong)),
             status => return Err(self.unexpected(status)),
         }
-        if content_type(&answer) != "application/x-git-upload-pack-result" {
-            bail!("`{}`: what came is not an answer of git", self.name);
+        let kind = content_type(&answer);
+        if kind != "application/x-git-upload-pack-result" {
+            return Err(self.not_git(kind));
         }
         Ok(answer.into_body().into_reader())
     }
@@ -152,22 +170,15 @@ impl Http {
             .get("location")
             .and_then(|v| v.to_str().ok());
         let to = location.and_then(|location| from.join(location).ok());
-        let mut to = to.with_context(|| format!("`{}` is redirected to nowhere", self.name))?;
+        let mut to = to.ok_or_else(|| self.redirect("no address"))?;
         if !matches!(to.scheme(), "http" | "https")
             || (from.scheme(), to.scheme()) == ("https", "http")
         {
-            bail!(
-                "`{}` is redirected out of TLS, which is not followed",
-                self.name
-            );
+            return Err(self.redirect("it leaves TLS"));
         }
         let Some(path) = to.path().strip_suffix(GREETING).map(str::to_string) else {
             // A page to log in at, in most cases.
-            return Err(match self.login {
-                Some(_) => LoginRefused::Hidden(self.name.clone()),
-                None => LoginRefused::Unseen(self.name.clone()),
-            }
-            .into());
+            return Err(self.not_found());
         };
         to.set_path(&path);
         to.set_query(None);
@@ -182,20 +193,31 @@ impl Http {
         Ok(())
     }
 
-    fn broken(&self, error: ureq::Error) -> anyhow::Error {
+    fn broken(&self, error: ureq::Error) -> GitError {
         if self.client.cancel.is_cancelled() {
-            return Cancelled.into();
+            return GitError::Cancelled;
         }
-        let name = &self.name;
+        let repository = self.name.clone();
         match error {
-            ureq::Error::Timeout(_) => anyhow::anyhow!("`{name}`: the server does not answer"),
-            ureq::Error::BadUri(_) => anyhow::anyhow!("`{name}` is no address of a repository"),
-            ureq::Error::HostNotFound => anyhow::anyhow!("`{name}`: there is no such host"),
+            ureq::Error::Timeout(_) => GitError::Timeout {
+                repository: Some(repository),
+            },
+            ureq::Error::BadUri(reason) => {
+                GitError::invalid("repository address", repository, reason)
+            }
             // Certificates are data that is not valid.
             ureq::Error::Io(error) if error.kind() != ErrorKind::InvalidData => {
-                Passing(format!("`{name}` cannot be reached: {error}")).into()
+                GitError::Unreachable {
+                    repository,
+                    source: error.into(),
+                    is_transient: true,
+                }
             }
-            other => anyhow::anyhow!("`{name}` cannot be reached: {other}"),
+            error => GitError::Unreachable {
+                repository,
+                source: error.into(),
+                is_transient: false,
+            },
         }
     }
 }
@@ -217,9 +239,11 @@ fn agent(client: &Client, url: &Url, verification: Verification) -> Result<Agent
         .map(|address| {
             let http = !address.starts_with("socks");
             let proxy = http.then(|| ureq::Proxy::new(&address).ok()).flatten();
-            proxy.context(
-                "the proxy in the environment is not `[http://][user:password@]host[:port]`",
-            )
+            proxy.ok_or_else(|| GitError::Invalid {
+                what: "proxy in the environment",
+                value: None,
+                reason: "expected `[http://][user:password@]host[:port]`".into(),
+            })
         })
         .transpose()?;
     let config = ureq::Agent::config_builder()
@@ -242,7 +266,9 @@ fn tls(client: &Client, verification: Verification) -> Result<TlsConfig> {
     let roots = match client.variable("GIT_SSL_CAINFO") {
         None => RootCerts::new_with_certs(&connection::trust::system(&client.environment)?),
         Some(path) => {
-            let pem = std::fs::read(path).with_context(|| {
+            let pem = client.cancel.open(path.as_ref());
+            let pem = pem.and_then(|file| bounded::take(file, bounded::LARGEST_TEXT));
+            let pem = pem.with_during(|| {
                 format!("cannot read the certificates `{path}` of GIT_SSL_CAINFO")
             })?;
             let certificates: Vec<_> = parse_pem(&pem)
@@ -252,7 +278,8 @@ fn tls(client: &Client, verification: Verification) -> Result<TlsConfig> {
                 })
                 .collect();
             if certificates.is_empty() {
-                bail!("`{path}` of GIT_SSL_CAINFO holds no PEM certificate");
+                let reason = "no PEM certificate in it";
+                return Err(GitError::invalid("GIT_SSL_CAINFO", path, reason));
             }
             RootCerts::new_with_certs(&certificates)
         }

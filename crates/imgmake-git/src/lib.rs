@@ -20,9 +20,10 @@
 //!   line        the protocol's lines and side bands
 //!   http        over HTTP, with redirects and a login
 //!   stream      over ssh, and git's own port
-//! address     where a repository is; login: who we are there, remembered: by this machine
+//! address     where a repository is; login: who we are there, credentials: of this machine
 //! facts       commit, branch and tag of a directory of this machine
 //! tracked     whether its index names something
+//! error       what fails, as facts
 //! ```
 
 mod address;
@@ -31,13 +32,14 @@ mod clone;
 mod commit;
 mod config;
 mod convert;
+mod credentials;
+mod error;
 mod facts;
 mod fetch;
 mod http;
 mod index;
 mod line;
 mod login;
-mod remembered;
 mod repository;
 mod session;
 mod stream;
@@ -48,10 +50,11 @@ mod tracked;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 pub use address::Address;
 pub use clone::Clone as CloneOf;
+pub use error::{GitError, LoginRefused, Result};
 pub use facts::facts;
 pub use fetch::{GitDirectory, Submodules};
 pub use login::Login;
@@ -74,7 +77,7 @@ pub struct Client {
     pub pause: Duration,
 }
 
-/// Of what a broken connection or a busy server kept from being done.
+/// Where a connection broke or a server was busy.
 const ATTEMPTS: u32 = 4;
 
 impl Client {
@@ -98,18 +101,16 @@ impl Client {
         }
     }
 
-    /// Tries again what failed in passing.
-    fn with_retries<T>(&self, mut attempt: impl FnMut() -> anyhow::Result<T>) -> anyhow::Result<T> {
+    /// Tries again after a transient failure.
+    fn with_retries<T>(&self, mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
         let mut pause = self.pause;
         for _ in 1..ATTEMPTS {
             match attempt() {
-                Err(error) if error.is::<Passing>() => {}
+                Err(error) if error.is_transient() => {}
                 other => return other,
             }
-            let until = Instant::now() + pause;
-            while Instant::now() < until {
-                self.cancel.check()?;
-                std::thread::sleep(pause.min(Duration::from_millis(20)));
+            if self.cancel.wait(pause) {
+                return Err(GitError::Cancelled);
             }
             pause *= 2;
         }
@@ -142,8 +143,8 @@ impl Remote {
     /// An address that may hold a login.
     ///
     /// # Errors
-    /// It is none, or of a kind that is not fetched from.
-    pub fn parse(text: &str) -> anyhow::Result<Remote> {
+    /// The address is invalid, or its scheme is not supported.
+    pub fn parse(text: &str) -> Result<Remote> {
         let (address, login) = Address::parse(text)?;
         Ok(Remote {
             address,
@@ -152,36 +153,3 @@ impl Remote {
         })
     }
 }
-
-/// There is no such branch, tag or commit.
-#[derive(Debug, thiserror::Error)]
-#[error("`{repository}` has no reference `{name}`")]
-pub struct NoReference {
-    pub repository: String,
-    pub name: String,
-    /// The short names of those that there are.
-    pub known: Vec<String>,
-}
-
-/// The server wants another login, or any.
-#[derive(Debug, thiserror::Error)]
-pub enum LoginRefused {
-    #[error("`{0}` asks for a login, and none was given")]
-    Wanted(String),
-    #[error("`{0}` refused the login")]
-    Wrong(String),
-    #[error("`{0}` is not there, or its server does not show it to this login")]
-    Hidden(String),
-    #[error("`{0}` is not there, or its server shows it only to those who log in")]
-    Unseen(String),
-}
-
-/// A broken connection or a busy server: another attempt may do.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-struct Passing(String);
-
-/// What the server said instead of sending something.
-#[derive(Debug, thiserror::Error)]
-#[error("the server said: {0}")]
-struct ServerSaid(String);

@@ -3,9 +3,7 @@
 
 use std::io::{self, BufRead, BufReader, Read};
 
-use anyhow::{Context, Result, bail};
-
-use super::{Passing, ServerSaid};
+use super::{GitError, Result};
 use imgmake_event::Cancelled;
 
 /// The longest line that there can be, without its length.
@@ -70,43 +68,50 @@ impl<R: Read> Lines<R> {
             Some(1) => return Ok(Line::Delimiter),
             Some(2) => return Ok(Line::End),
             Some(length @ 4..) if length - 4 <= LONGEST => length - 4,
-            _ => bail!("the server's answer is not git's protocol"),
+            _ => return Err(GitError::Protocol("not a line of git's protocol")),
         };
-        self.left = self.left.checked_sub(length).with_context(|| {
-            format!("the server lists more than {MOST} bytes of references and capabilities")
-        })?;
+        self.left = self
+            .left
+            .checked_sub(length)
+            .ok_or_else(|| GitError::Limit {
+                what: "list of references and capabilities".into(),
+                limit: MOST,
+                unit: "bytes",
+            })?;
         self.line.resize(length, 0);
         self.reader.read_exact(&mut self.line).map_err(ended)?;
-        if let Some(said) = self.line.strip_prefix(b"ERR ") {
-            return Err(ServerSaid(plain(said)).into());
+        if let Some(message) = self.line.strip_prefix(b"ERR ") {
+            return Err(GitError::Server(plain(message)));
         }
         Ok(Line::Data(&self.line))
     }
 
     /// Whether there is nothing any more.
-    pub(super) fn is_at_end(&mut self) -> io::Result<bool> {
-        Ok(self.reader.fill_buf()?.is_empty())
+    pub(super) fn is_at_end(&mut self) -> Result<bool> {
+        Ok(self.reader.fill_buf().map_err(ended)?.is_empty())
     }
 }
 
-fn ended(error: io::Error) -> anyhow::Error {
-    let inner = error.get_ref();
-    if inner.is_some_and(|inner| inner.is::<Cancelled>()) {
-        return Cancelled.into();
+fn ended(error: io::Error) -> GitError {
+    if Cancelled::ended(&error) {
+        return GitError::Cancelled;
     }
+    let inner = error.get_ref();
     let timeout = |inner: &ureq::Error| matches!(inner, ureq::Error::Timeout(_));
     let inner = inner.and_then(|inner| inner.downcast_ref());
     match error.kind() {
-        _ if inner.is_some_and(timeout) => anyhow::anyhow!("the server does not answer"),
-        io::ErrorKind::TimedOut => error.into(),
-        io::ErrorKind::UnexpectedEof => Passing("the server ended the connection".into()).into(),
-        _ => Passing(format!("the connection broke: {error}")).into(),
+        _ if inner.is_some_and(timeout) => GitError::Timeout { repository: None },
+        io::ErrorKind::TimedOut => GitError::Timeout { repository: None },
+        io::ErrorKind::UnexpectedEof => GitError::Disconnected { source: None },
+        _ => GitError::Disconnected {
+            source: Some(error),
+        },
     }
 }
 
 /// A server's words, fit for a message.
-pub(super) fn plain(said: &[u8]) -> String {
-    let text = String::from_utf8_lossy(said);
+pub(super) fn plain(message: &[u8]) -> String {
+    let text = String::from_utf8_lossy(message);
     let clean = |c: char| if c.is_control() { ' ' } else { c };
     let text: String = text.chars().map(clean).take(500).collect();
     text.trim().to_string()
@@ -118,7 +123,7 @@ pub(super) struct Pack<'a, R> {
     lines: &'a mut Lines<R>,
     at: usize,
     ended: bool,
-    pub(super) broken: Option<anyhow::Error>,
+    pub(super) broken: Option<GitError>,
 }
 
 impl<'a, R: Read> Pack<'a, R> {
@@ -140,8 +145,8 @@ impl<'a, R: Read> Pack<'a, R> {
                 Line::Data([1, ..]) => self.at = 1,
                 // Progress, for people; an empty line says that the server is alive.
                 Line::Data([2, ..] | []) => self.at = usize::MAX,
-                Line::Data([3, said @ ..]) => return Err(ServerSaid(plain(said)).into()),
-                Line::Data(_) => bail!("the server's answer is in no side band"),
+                Line::Data([3, message @ ..]) => return Err(GitError::Server(plain(message))),
+                Line::Data(_) => return Err(GitError::Protocol("no side band")),
                 Line::Flush | Line::Delimiter | Line::End => self.ended = true,
             }
         }
@@ -226,7 +231,7 @@ mod tests {
             assert!(Lines::new(bytes).next().is_err(), "{bytes:?}");
         }
         let error = Lines::new(&b"000bERR \x1bno"[..]).next().unwrap_err();
-        assert_eq!(error.to_string(), "the server said: no");
+        assert_eq!(error.to_string(), "the server reported: no");
     }
 
     #[test]
@@ -239,6 +244,9 @@ mod tests {
         let mut lines = Lines::new(&b"0007\x01ab0009\x03full"[..]);
         let mut pack = Pack::new(&mut lines);
         assert!(pack.read_to_string(&mut text).is_err());
-        assert_eq!(pack.broken.unwrap().to_string(), "the server said: full");
+        assert_eq!(
+            pack.broken.unwrap().to_string(),
+            "the server reported: full"
+        );
     }
 }

@@ -6,20 +6,24 @@ use std::io::{self, BufRead, BufReader, BufWriter, Seek, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
 use flate2::Compression;
 use flate2::write::ZlibEncoder;
 use gix_hash::{Kind, ObjectId};
 use gix_object::{CommitRefIter, Exists, Find, TagRefIter, Write as _};
 use gix_utils::progress::Discard;
 
-use super::Address;
+use super::error::During as _;
 use super::index::Hashed;
 use super::session::Reference;
+use super::{Address, GitError, Result};
 use imgmake_event::Cancel;
 
+const PACKS: &str = "cannot read the packs";
+const LIST: &str = "cannot list the objects";
+const WRITE_PACK: &str = "cannot write a pack";
+
 /// git keeps fewer objects than this as files of their own.
-const FEW: usize = 100;
+const LOOSE_LIMIT: usize = 100;
 /// An object that unfolds to more than this is no source file.
 const LARGEST: usize = 2 << 30;
 const PACK_CACHE: usize = 64 << 20;
@@ -35,7 +39,7 @@ impl Repository {
     pub(super) fn create(directory: &Path, kind: Kind) -> Result<Repository> {
         for inner in ["objects/info", "objects/pack", "refs/heads", "refs/tags"] {
             fs::create_dir_all(directory.join(inner))
-                .with_context(|| format!("cannot make `{}`", directory.display()))?;
+                .with_during(|| format!("cannot make `{}`", directory.display()))?;
         }
         let (version, extension) = match kind {
             Kind::Sha256 => (1, "[extensions]\n\tobjectformat = sha256\n"),
@@ -52,7 +56,8 @@ impl Repository {
 
     pub(super) fn objects(&self) -> Result<gix_odb::Handle> {
         let place = self.directory.join("objects");
-        let mut objects = gix_odb::at(place, self.kind).context("cannot open the objects")?;
+        let mut objects =
+            gix_odb::at(place, self.kind).map_err(GitError::store("cannot open the objects"))?;
         objects.set_pack_cache(|| {
             Box::new(gix_pack::cache::lru::MemoryCappedHashmap::new(PACK_CACHE))
         });
@@ -79,16 +84,19 @@ impl Repository {
             options,
         );
         cancel.check()?;
-        let written = written.map_err(|error| anyhow::anyhow!("the pack is damaged: {error}"))?;
+        let written = written.map_err(|error| GitError::Damaged {
+            what: "pack".into(),
+            source: Some(error.into()),
+        })?;
         if let Some(keep) = &written.keep_path {
-            fs::remove_file(keep).context("cannot remove the pack's lock")?;
+            fs::remove_file(keep).during("cannot remove the pack's lock")?;
         }
         if written.index.num_objects == 0 {
             for empty in [&written.data_path, &written.index_path]
                 .into_iter()
                 .flatten()
             {
-                fs::remove_file(empty).context("cannot remove an empty pack")?;
+                fs::remove_file(empty).during("cannot remove an empty pack")?;
             }
         }
         Ok(())
@@ -98,29 +106,29 @@ impl Repository {
     pub(super) fn commit(&self, id: ObjectId) -> Result<ObjectId> {
         let objects = self.objects()?;
         let (mut id, mut buffer) = (id, Vec::new());
-        // Tags of tags of tags are somebody's joke.
+        // Tags of tags can be nested without end.
         for _ in 0..16 {
             let object = find(&objects, id, &mut buffer)?;
             match object.kind {
                 gix_object::Kind::Commit => return Ok(id),
                 gix_object::Kind::Tag => {
                     let target = TagRefIter::from_bytes(object.data, self.kind).target_id();
-                    id = target
-                        .ok()
-                        .with_context(|| format!("the tag {id} is damaged"))?;
+                    id = target.map_err(|_| GitError::damaged(format!("tag {id}")))?;
                 }
                 _ => break,
             }
         }
-        bail!("{id} is no commit")
+        Err(GitError::UnexpectedObject {
+            id,
+            expected: "a commit",
+        })
     }
 
     pub(super) fn tree_of(&self, commit: ObjectId) -> Result<ObjectId> {
         let (objects, mut buffer) = (self.objects()?, Vec::new());
         let data = find(&objects, commit, &mut buffer)?.data;
         let tree = CommitRefIter::from_bytes(data, self.kind).tree_id();
-        tree.ok()
-            .with_context(|| format!("the commit {commit} is damaged"))
+        tree.map_err(|_| GitError::damaged(format!("commit {commit}")))
     }
 
     pub(super) fn add_config(&mut self, text: &str) {
@@ -143,7 +151,7 @@ impl Repository {
     ) -> Result<()> {
         let put = |name: &str, text: &str| {
             fs::write(self.directory.join(name), text)
-                .with_context(|| format!("cannot write .git/{name}"))
+                .with_during(|| format!("cannot write .git/{name}"))
         };
         put("HEAD", &format!("{head}\n"))?;
         put("config", &self.config)?;
@@ -162,37 +170,32 @@ impl Repository {
     /// The same bytes for the same objects, however the server packed them: a few
     /// are files of their own, many are one pack without deltas, in the order of
     /// their names.
-    pub(super) fn settle(&self, cancel: &Cancel) -> Result<()> {
+    pub(super) fn repack(&self, cancel: &Cancel) -> Result<()> {
         let packs = self.directory.join("objects/pack");
-        let old: Vec<PathBuf> = fs::read_dir(&packs)
-            .context("cannot read the packs")?
-            .map(|entry| entry.map(|e| e.path()))
-            .collect::<io::Result<_>>()?;
+        let old: Vec<PathBuf> = entries(&packs).during(PACKS)?;
         let objects = self.objects()?;
         let mut ids: Vec<ObjectId> = Vec::new();
-        for id in objects.iter().context("cannot list the objects")? {
+        for id in objects.iter().map_err(GitError::store(LIST))? {
             cancel.check()?;
-            ids.push(id.map_err(|error| anyhow::anyhow!("cannot list the objects: {error}"))?);
+            ids.push(id.map_err(GitError::store(LIST))?);
         }
         ids.sort();
         ids.dedup();
         let mut new = Vec::new();
-        if ids.len() < FEW {
+        if ids.len() < LOOSE_LIMIT {
             self.loosen(&objects, &ids, cancel)?;
         } else {
-            let mut plain = tempfile::tempfile_in(&packs).context("cannot write a pack")?;
+            let mut plain = tempfile::tempfile_in(&packs).during(WRITE_PACK)?;
             self.pack(&objects, &ids, &mut plain, cancel)?;
-            plain.rewind().context("cannot read the pack")?;
+            plain.rewind().during("cannot read the pack")?;
             self.receive(&mut BufReader::new(plain), cancel)?;
-            new = fs::read_dir(&packs)?
-                .map(|entry| entry.map(|e| e.path()))
-                .collect::<io::Result<_>>()?;
+            new = entries(&packs).during(PACKS)?;
             new.retain(|path| !old.contains(path));
         }
         // A server may have sent just that pack.
-        if ids.len() < FEW || !new.is_empty() {
+        if ids.len() < LOOSE_LIMIT || !new.is_empty() {
             for path in old {
-                fs::remove_file(path).context("cannot remove a pack")?;
+                fs::remove_file(path).during("cannot remove a pack")?;
             }
         }
         Ok(())
@@ -206,7 +209,7 @@ impl Repository {
             let object = find(objects, *id, &mut buffer)?;
             loose
                 .write_buf(object.kind, object.data)
-                .map_err(|error| anyhow::anyhow!("cannot write an object: {error}"))?;
+                .map_err(GitError::store("cannot write an object"))?;
         }
         Ok(())
     }
@@ -223,32 +226,51 @@ impl Repository {
             hasher: gix_hash::hasher(self.kind),
             out: &mut to,
         };
-        let count = u32::try_from(ids.len()).context("there are too many objects")?;
-        hashed.write_all(b"PACK\0\0\0\x02")?;
-        hashed.write_all(&count.to_be_bytes())?;
+        let count = u32::try_from(ids.len()).map_err(|_| GitError::Limit {
+            what: "pack".into(),
+            limit: u32::MAX as usize,
+            unit: "objects",
+        })?;
+        let head = [b"PACK\0\0\0\x02", &count.to_be_bytes()[..]].concat();
+        hashed.write_all(&head).during(WRITE_PACK)?;
         let mut buffer = Vec::new();
         for id in ids {
             cancel.check()?;
             let object = find(objects, *id, &mut buffer)?;
-            hashed.write_all(&entry_head(object.kind, object.data.len()))?;
-            let mut encoder = ZlibEncoder::new(&mut hashed, Compression::default());
-            for part in object.data.chunks(1 << 20) {
-                cancel.check()?;
-                encoder.write_all(part)?;
-            }
-            encoder.finish()?;
+            write_entry(&object, &mut hashed, cancel).during(WRITE_PACK)?;
         }
         let sum = hashed.hasher.try_finalize();
-        let sum = sum.map_err(|error| anyhow::anyhow!("the pack cannot be summed: {error}"))?;
-        to.write_all(sum.as_slice())?;
-        Ok(to.flush()?)
+        let sum = sum.map_err(GitError::store(WRITE_PACK))?;
+        let written = to.write_all(sum.as_slice()).and_then(|()| to.flush());
+        written.during(WRITE_PACK)
     }
 
     /// The modes that git gives, whatever the umask.
     pub(super) fn set_modes(&self, cancel: &Cancel) -> Result<()> {
         modes(&self.directory, false, cancel)
-            .with_context(|| format!("cannot set modes in `{}`", self.directory.display()))
+            .with_during(|| format!("cannot set modes in `{}`", self.directory.display()))
     }
+}
+
+/// An object's entry in a pack.
+fn write_entry(
+    object: &gix_object::Data<'_>,
+    to: &mut Hashed<'_>,
+    cancel: &Cancel,
+) -> io::Result<()> {
+    to.write_all(&entry_head(object.kind, object.data.len()))?;
+    let mut encoder = ZlibEncoder::new(to, Compression::default());
+    for part in object.data.chunks(1 << 20) {
+        cancel.check()?;
+        encoder.write_all(part)?;
+    }
+    encoder.finish()?;
+    Ok(())
+}
+
+fn entries(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(directory)?;
+    entries.map(|entry| entry.map(|e| e.path())).collect()
 }
 
 fn modes(directory: &Path, is_of_objects: bool, cancel: &Cancel) -> io::Result<()> {
@@ -274,8 +296,11 @@ pub(super) fn find<'a>(
 ) -> Result<gix_object::Data<'a>> {
     match objects.try_find(&id, buffer) {
         Ok(Some(found)) => Ok(found),
-        Ok(None) => bail!("the server did not send the object {id}"),
-        Err(error) => bail!("cannot read the object {id}: {error}"),
+        Ok(None) => Err(GitError::ObjectNotFound(id)),
+        Err(error) => Err(GitError::Damaged {
+            what: format!("object {id}"),
+            source: Some(error.into()),
+        }),
     }
 }
 

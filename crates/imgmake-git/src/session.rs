@@ -5,14 +5,14 @@
 use std::collections::BTreeMap;
 use std::io::Read;
 
-use anyhow::{Context, Result, anyhow, bail};
 use gix_hash::{Kind, ObjectId};
 
 use super::address::Place;
+use super::error::During as _;
 use super::http::Http;
 use super::line::{DELIMITER, FLUSH, Line, Lines, Pack, put};
 use super::stream::Stream;
-use super::{AGENT, Client, Passing, Remote};
+use super::{AGENT, Client, GitError, Remote, Result};
 
 /// A reference as the server lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +33,7 @@ impl Reference {
 }
 
 /// What a fetch asks for.
-pub(super) struct Wish<'a> {
+pub(super) struct Want<'a> {
     pub ids: &'a [ObjectId],
     /// So many commits of each history; all without.
     pub depth: Option<u32>,
@@ -80,20 +80,25 @@ impl Session {
             _ => {
                 let mut stream = Stream::open(client, &remote.address)?;
                 let greeted = greeting(&mut stream.lines, &mut capabilities);
-                let version = greeted.map_err(|error| match error.is::<Passing>() {
-                    true => stream.explained(anyhow!(
-                        "`{}`: the server ended the connection, as if there was no such repository",
-                        remote.address
-                    )),
-                    false => error.context(format!("`{}`", remote.address)),
-                })?;
+                let repository = remote.address.to_string();
+                let version = match greeted {
+                    Err(error) if error.is_transient() => {
+                        return Err(stream.explained(GitError::NoGreeting { repository }));
+                    }
+                    greeted => greeted.during(format!("`{repository}`"))?,
+                };
                 (Link::Stream(Box::new(stream)), version)
             }
         };
         let kind = match capabilities.get("object-format").map(String::as_str) {
             None | Some("sha1") => Kind::Sha1,
             Some("sha256") => Kind::Sha256,
-            Some(other) => bail!("the repository names its objects by {other}, which is unknown"),
+            Some(other) => {
+                return Err(GitError::Unsupported {
+                    what: "object format",
+                    value: other.into(),
+                });
+            }
         };
         Ok(Session {
             client: client.clone(),
@@ -124,7 +129,7 @@ impl Session {
         self.ask(&request, |lines| {
             references.clear();
             while let line @ Line::Data(_) = lines.next()? {
-                // Names that are no text can be wished for by nobody here.
+                // Names that are no text can be wanted by nobody here.
                 references.extend(line.text().and_then(listed));
             }
             Ok(())
@@ -132,23 +137,23 @@ impl Session {
         Ok(references)
     }
 
-    /// Sends the wish and hands the pack on; returns where histories were cut.
+    /// Sends the want and hands the pack on; returns where histories were cut.
     ///
     /// # Errors
     /// The server refuses or breaks off; the receiver's own.
     pub(super) fn fetch(
         &mut self,
-        wish: &Wish,
+        want: &Want,
         mut receive: impl FnMut(&mut Pack<'_, Answer<'_>>) -> Result<()>,
     ) -> Result<Vec<ObjectId>> {
         // More than was asked for is no harm.
-        let wish = &Wish {
-            depth: wish.depth.filter(|_| self.cuts()),
-            ..*wish
+        let want = &Want {
+            depth: want.depth.filter(|_| self.cuts()),
+            ..*want
         };
         let request = match self.version {
-            Version::Two => self.fetch_request(wish),
-            Version::Zero(_) => self.older_request(wish)?,
+            Version::Two => self.fetch_request(want),
+            Version::Zero(_) => self.older_request(want)?,
         };
         let is_two = matches!(self.version, Version::Two);
         let mut shallow = Vec::new();
@@ -156,7 +161,7 @@ impl Session {
             shallow.clear();
             match is_two {
                 true => until_the_pack(lines, &mut shallow)?,
-                false => until_acknowledged(lines, wish, &mut shallow)?,
+                false => until_acknowledged(lines, want, &mut shallow)?,
             }
             let mut pack = Pack::new(lines);
             let received = receive(&mut pack);
@@ -209,14 +214,14 @@ impl Session {
         request
     }
 
-    fn fetch_request(&self, wish: &Wish) -> Vec<u8> {
+    fn fetch_request(&self, want: &Want) -> Vec<u8> {
         let mut request = self.command("fetch");
         put(&mut request, "ofs-delta\n");
         put(&mut request, "include-tag\n");
-        if let Some(depth) = wish.depth {
+        if let Some(depth) = want.depth {
             put(&mut request, &format!("deepen {depth}\n"));
         }
-        for id in wish.ids {
+        for id in want.ids {
             put(&mut request, &format!("want {id}\n"));
         }
         put(&mut request, "done\n");
@@ -224,22 +229,22 @@ impl Session {
         request
     }
 
-    fn older_request(&self, wish: &Wish) -> Result<Vec<u8>> {
+    fn older_request(&self, want: &Want) -> Result<Vec<u8>> {
         let has = |name: &str| self.capabilities.contains_key(name);
         if !has("side-band-64k") {
-            bail!("the server sends packs without side bands, which no git since 2006 does");
+            return Err(GitError::Protocol("packs without side bands"));
         }
         // Some servers insist on the last two: nothing is there that they could
         // acknowledge, or leave out of a pack.
-        let known = [
+        let features = [
             "side-band-64k",
             "ofs-delta",
             "include-tag",
             "multi_ack_detailed",
             "thin-pack",
         ];
-        let known = known.into_iter().filter(|name| has(name));
-        let mut features: Vec<String> = known.map(String::from).collect();
+        let features = features.into_iter().filter(|name| has(name));
+        let mut features: Vec<String> = features.map(String::from).collect();
         if has("agent") {
             features.push(format!("agent={AGENT}"));
         }
@@ -248,11 +253,11 @@ impl Session {
         }
         let mut request = Vec::new();
         let mut after = format!(" {}", features.join(" "));
-        for id in wish.ids {
+        for id in want.ids {
             put(&mut request, &format!("want {id}{after}\n"));
             after.clear();
         }
-        if let Some(depth) = wish.depth {
+        if let Some(depth) = want.depth {
             put(&mut request, &format!("deepen {depth}\n"));
         }
         request.extend_from_slice(FLUSH);
@@ -273,7 +278,7 @@ pub fn understands_answer(bytes: &[u8]) -> bool {
         }
         until_the_pack(&mut lines, &mut Vec::new())?;
         let mut pack = Pack::new(&mut lines);
-        std::io::copy(&mut pack, &mut std::io::sink())?;
+        std::io::copy(&mut pack, &mut std::io::sink()).during("cannot read the pack")?;
         pack.broken.map_or(Ok(()), Err)
     };
     read().is_ok()
@@ -307,11 +312,8 @@ pub(super) fn greeting(
             continue;
         }
         if let Some(number) = text.strip_prefix("version ") {
-            version = Some(
-                number
-                    .parse()
-                    .context("the server's version is no number")?,
-            );
+            let number = number.parse();
+            version = Some(number.map_err(|_| GitError::Protocol("invalid version"))?);
             continue;
         }
         if version == Some(2) {
@@ -344,7 +346,11 @@ pub(super) fn greeting(
             }
             Ok(Version::Zero(references))
         }
-        other => bail!("the server speaks version {other:?} of git's protocol, which is unknown"),
+        Some(other) => Err(GitError::Unsupported {
+            what: "version of git's protocol",
+            value: other.to_string(),
+        }),
+        None => Err(GitError::Protocol("no greeting")),
     }
 }
 
@@ -392,7 +398,7 @@ fn until_the_pack(lines: &mut Lines<Answer<'_>>, shallow: &mut Vec<ObjectId>) ->
             Some("packfile") => return Ok(()),
             Some(text) => shallow.extend(cut(text)?),
             None if line == Line::Delimiter => {}
-            None => bail!("the server sent no pack"),
+            None => return Err(GitError::Protocol("no pack")),
         }
     }
 }
@@ -400,10 +406,10 @@ fn until_the_pack(lines: &mut Lines<Answer<'_>>, shallow: &mut Vec<ObjectId>) ->
 /// The lines of an answer in version 0 before its pack.
 fn until_acknowledged(
     lines: &mut Lines<Answer<'_>>,
-    wish: &Wish,
+    want: &Want,
     shallow: &mut Vec<ObjectId>,
 ) -> Result<()> {
-    if wish.depth.is_some() {
+    if want.depth.is_some() {
         loop {
             let line = lines.next()?;
             match line.text() {
@@ -415,7 +421,7 @@ fn until_acknowledged(
     let line = lines.next()?;
     match line.text() {
         Some(text) if text == "NAK" || text.starts_with("ACK ") => Ok(()),
-        _ => bail!("the server sent no pack"),
+        _ => Err(GitError::Protocol("no pack")),
     }
 }
 
@@ -424,9 +430,8 @@ fn cut(text: &str) -> Result<Option<ObjectId>> {
     match text.split_once(' ') {
         Some(("shallow", id)) => {
             let id = ObjectId::from_hex(id.as_bytes());
-            Ok(Some(
-                id.ok().context("the server cuts at what is no commit")?,
-            ))
+            let id = id.map_err(|_| GitError::Protocol("invalid shallow commit"))?;
+            Ok(Some(id))
         }
         _ => Ok(None),
     }

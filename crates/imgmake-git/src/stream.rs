@@ -6,24 +6,20 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::net::ToSocketAddrs;
 use std::os::fd::OwnedFd;
 use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context, Result};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Signal, kill_process_group};
 
-use super::Client;
 use super::address::{Address, Place};
+use super::error::{Cause as _, During as _};
 use super::line::{Lines, plain, put};
-use imgmake_event::Cancel;
+use super::{Client, GitError, Result};
+use imgmake_event::{CancelFd, Cancelled};
 use imgmake_guard::program::{Kind, Program, Started, group_of};
 use imgmake_registry::connection;
 
 const CONNECT: Duration = Duration::from_secs(30);
-const GLANCE: Timespec = Timespec {
-    tv_sec: 0,
-    tv_nsec: 50_000_000,
-};
+const DESCRIPTOR: &str = "cannot make a descriptor";
 
 pub(super) struct Stream {
     pub(super) lines: Lines<Box<dyn Read>>,
@@ -45,33 +41,44 @@ impl Stream {
             .output
             .write_all(request)
             .and_then(|()| self.output.flush());
-        sent.map_err(|error| self.explained(error.into()))
+        sent.map_err(|error| {
+            self.explained(GitError::Disconnected {
+                source: Some(error),
+            })
+        })
     }
 
-    /// An error with what ssh said about it.
-    pub(super) fn explained(&mut self, error: anyhow::Error) -> anyhow::Error {
-        let said = self.ssh.as_mut().map(Ssh::last_words).unwrap_or_default();
-        match said.is_empty() {
-            true => error,
-            false => error.context(format!("ssh said: {said}")),
+    /// An error with the last messages of ssh.
+    pub(super) fn explained(&mut self, error: GitError) -> GitError {
+        let messages = self.ssh.as_mut().map(Ssh::last_messages);
+        match messages.filter(|messages| !messages.is_empty()) {
+            None => error,
+            Some(messages) => error.while_doing(format!("ssh: {messages}")),
         }
     }
 }
 
 fn daemon(client: &Client, address: &Address, host: &str, port: u16, path: &str) -> Result<Stream> {
-    let unreachable = || format!("`{address}` cannot be reached");
-    let places: Vec<_> = (host, port)
-        .to_socket_addrs()
-        .with_context(unreachable)?
-        .collect();
+    let unreachable = |error: io::Error| match Cancelled::ended(&error) {
+        true => GitError::Cancelled,
+        false => GitError::Unreachable {
+            repository: address.to_string(),
+            source: error.into(),
+            is_transient: false,
+        },
+    };
+    let places = (host, port).to_socket_addrs().map_err(unreachable)?;
+    let places: Vec<_> = places.collect();
     let socket = connection::tcp(&places, CONNECT.min(client.patience), &client.cancel)
-        .with_context(unreachable)?;
+        .map_err(unreachable)?;
     let mut greeting = Vec::new();
     put(
         &mut greeting,
         &format!("git-upload-pack {path}\0host={host}\0\0version=2\0"),
     );
-    let input = Attentive::new(OwnedFd::from(socket.try_clone()?), client);
+    let input = socket.try_clone().map(OwnedFd::from);
+    let input = input.and_then(|input| Attentive::new(input, client));
+    let input = input.during(DESCRIPTOR)?;
     let mut stream = Stream {
         lines: Lines::new(Box::new(input)),
         output: Box::new(socket),
@@ -84,16 +91,19 @@ fn daemon(client: &Client, address: &Address, host: &str, port: u16, path: &str)
 /// A running `ssh`, ended with the conversation.
 struct Ssh {
     child: Started,
-    said: File,
+    messages: File,
 }
 
 impl Ssh {
-    fn last_words(&mut self) -> String {
+    fn last_messages(&mut self) -> String {
         const MOST: u64 = 1000;
-        let length = self.said.metadata().map_or(0, |meta| meta.len());
+        let length = self.messages.metadata().map_or(0, |meta| meta.len());
         let mut bytes = Vec::new();
-        drop(self.said.seek(SeekFrom::Start(length.saturating_sub(MOST))));
-        drop((&self.said).take(MOST).read_to_end(&mut bytes));
+        drop(
+            self.messages
+                .seek(SeekFrom::Start(length.saturating_sub(MOST))),
+        );
+        drop((&self.messages).take(MOST).read_to_end(&mut bytes));
         plain(&bytes)
     }
 }
@@ -109,7 +119,7 @@ impl Drop for Ssh {
 }
 
 fn ssh(client: &Client, host: &str, port: Option<u16>, path: &str) -> Result<Stream> {
-    let said = tempfile::tempfile().context("there is no place for ssh's messages")?;
+    let messages = tempfile::tempfile().during("cannot make a file for ssh's messages")?;
     let environment = &*client.environment;
     let program = match client.variable("GIT_SSH_COMMAND") {
         Some(written) => {
@@ -122,7 +132,7 @@ fn ssh(client: &Client, host: &str, port: Option<u16>, path: &str) -> Result<Str
         }
     };
     let quoted = path.replace('\'', r"'\''");
-    let stderr = said.try_clone()?;
+    let stderr = messages.try_clone().during(DESCRIPTOR)?;
     let arranged = program.map(|program| {
         program.configure(|command| {
             // Nobody is there to answer a question.
@@ -141,49 +151,42 @@ fn ssh(client: &Client, host: &str, port: Option<u16>, path: &str) -> Result<Str
     });
     let mut child = arranged
         .and_then(Program::spawn)
-        .context("cannot start `ssh`, which an address like `git@host:path` needs; install it, or write the repository as `https://…`")?;
+        .map_err(|source| GitError::Start {
+            action: "cannot start `ssh`, which an address like `git@host:path` needs; install it, or write the repository as `https://…`",
+            source,
+        })?;
     let input = child.stdout.take().expect("its output is piped");
     let output = child.stdin.take().expect("its input is piped");
+    let input = Attentive::new(input.into(), client).during(DESCRIPTOR)?;
     Ok(Stream {
-        lines: Lines::new(Box::new(Attentive::new(input.into(), client))),
+        lines: Lines::new(Box::new(input)),
         output: Box::new(output),
-        ssh: Some(Ssh { child, said }),
+        ssh: Some(Ssh { child, messages }),
     })
 }
 
 /// Reads that a cancellation ends, and a silence that lasts too long.
 pub(super) struct Attentive {
     file: OwnedFd,
-    cancel: Cancel,
+    cancel: CancelFd,
     patience: Duration,
 }
 
 impl Attentive {
-    pub(super) fn new(file: OwnedFd, client: &Client) -> Attentive {
-        Attentive {
+    pub(super) fn new(file: OwnedFd, client: &Client) -> io::Result<Attentive> {
+        Ok(Attentive {
             file,
-            cancel: client.cancel.clone(),
+            cancel: client.cancel.descriptor()?,
             patience: client.patience,
-        }
+        })
     }
 }
 
 impl Read for Attentive {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let since = Instant::now();
-        loop {
-            self.cancel.check().map_err(io::Error::other)?;
-            match poll(&mut [PollFd::new(&self.file, PollFlags::IN)], Some(&GLANCE)) {
-                Ok(0) | Err(rustix::io::Errno::INTR) => {}
-                Ok(_) => return Ok(rustix::io::read(&self.file, buffer)?),
-                Err(error) => return Err(error.into()),
-            }
-            if since.elapsed() >= self.patience {
-                return Err(io::Error::new(
-                    io::ErrorKind::TimedOut,
-                    "the server does not answer",
-                ));
-            }
+        match self.cancel.wait_readable(&self.file, Some(self.patience))? {
+            true => Ok(rustix::io::read(&self.file, buffer)?),
+            false => Err(io::ErrorKind::TimedOut.into()),
         }
     }
 }

@@ -8,18 +8,18 @@ use std::io::{BufWriter, Write};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
 use gix_hash::ObjectId;
 use gix_object::bstr::BStr;
 
 use super::checkout::{Submodule, Written, checkout};
 use super::config::settings;
+use super::error::During as _;
 use super::fetch::{
     ALL_BRANCHES, FetchOptions, GitDirectory, History, Submodules, commit_alone, ids_of,
 };
 use super::repository::{Repository, in_quotes, quoted};
-use super::session::{Reference, Session, Wish};
-use super::{Remote, index};
+use super::session::{Reference, Session, Want};
+use super::{GitError, Remote, Result, index};
 
 /// Repositories can hold each other for ever.
 const DEEPEST: usize = 16;
@@ -45,10 +45,11 @@ fn all(
         return Ok(());
     };
     if level >= DEEPEST {
-        bail!(
-            "`{}` lies in other repositories {DEEPEST} times",
-            remote.address
-        );
+        return Err(GitError::Limit {
+            what: format!("submodules within each other, down to `{}`", remote.address),
+            limit: DEEPEST,
+            unit: "levels",
+        });
     }
     let named = named(&String::from_utf8_lossy(modules));
     for submodule in &written.submodules {
@@ -56,8 +57,9 @@ fn all(
         let found = named.iter().find(|(_, named)| {
             named.path.as_deref().map(OsStr::new) == Some(submodule.path.as_os_str())
         });
-        let (name, named) = found.with_context(|| {
-            format!(".gitmodules does not say where the submodule `{path}` is from")
+        let (name, named) = found.ok_or_else(|| {
+            let reason = "submodule not found in .gitmodules";
+            GitError::invalid("submodule", path.to_string(), reason)
         })?;
         if named.update.as_deref() == Some("none") {
             continue;
@@ -71,7 +73,7 @@ fn all(
             tree,
             level,
         )
-        .with_context(|| format!("submodule `{path}`"))?;
+        .with_during(|| format!("submodule `{path}`"))?;
     }
     Ok(())
 }
@@ -104,9 +106,17 @@ fn one(
 ) -> Result<()> {
     // The name becomes a directory below `.git`.
     if gix_validate::submodule::name(BStr::new(name)).is_err() || name.starts_with('/') {
-        bail!("`{name}` is no name of a submodule");
+        return Err(GitError::invalid(
+            "submodule name",
+            name,
+            "not a path below .git",
+        ));
     }
-    let url = named.url.as_deref().context(".gitmodules gives no `url`")?;
+    let url = named.url.as_deref().ok_or_else(|| GitError::Invalid {
+        what: ".gitmodules",
+        value: None,
+        reason: "no `url`".into(),
+    })?;
     let remote = resolve_relative(parent, url)?;
     let directory = above.directory.join("modules").join(name);
     let place = tree.join(&submodule.path);
@@ -131,10 +141,10 @@ fn one(
     ));
     if options.git_directory == GitDirectory::Keep {
         if options.history == History::None {
-            repository.settle(&options.client.cancel)?;
+            repository.repack(&options.client.cancel)?;
         }
         let link = format!("gitdir: {}\n", relative(&place, &directory)?);
-        fs::write(place.join(".git"), link).context("cannot write its .git")?;
+        fs::write(place.join(".git"), link).during("cannot write its .git")?;
     }
     Ok(())
 }
@@ -167,12 +177,12 @@ fn fetch(
     let mut session = Session::open(client, remote)?;
     let mut references = session.references(&["refs/heads/", "refs/tags/"])?;
     references.retain(|r| r.name.starts_with("refs/heads/") || r.name.starts_with("refs/tags/"));
-    let wish = Wish {
+    let want = Want {
         ids: &ids_of(&references),
         depth: None,
     };
     if !references.is_empty() {
-        session.fetch(&wish, |pack| repository.receive(pack, &client.cancel))?;
+        session.fetch(&want, |pack| repository.receive(pack, &client.cancel))?;
     }
     let mut shallow = Vec::new();
     if !repository.has(&submodule.commit)? {
@@ -198,7 +208,9 @@ fn relative(from: &Path, to: &Path) -> Result<String> {
     way.extend(std::iter::repeat_n("..", from.len() - common));
     way.extend(&to[common..]);
     let text = std::str::from_utf8(way.as_os_str().as_bytes());
-    Ok(text.context("the path is not UTF-8")?.to_string())
+    let text =
+        text.map_err(|_| GitError::invalid("path", way.display().to_string(), "not UTF-8"))?;
+    Ok(text.to_string())
 }
 
 /// A commit's files, its index, and its submodules.
@@ -211,13 +223,13 @@ pub(super) fn files(
     level: usize,
 ) -> Result<()> {
     let written = checkout(repository, commit, to, &options.client.cancel)
-        .with_context(|| format!("cannot check out {commit} of `{}`", remote.address))?;
+        .with_during(|| format!("cannot check out {commit} of `{}`", remote.address))?;
     let index =
-        File::create(repository.directory.join("index")).context("cannot write the index")?;
+        File::create(repository.directory.join("index")).during("cannot write the index")?;
     let mut index = BufWriter::new(index);
     index::write(&written.entries, repository.kind, &mut index)
         .and_then(|()| index.flush())
-        .context("cannot write the index")?;
+        .during("cannot write the index")?;
     match options.submodules {
         Submodules::Recursive => all(options, remote, repository, &written, to, level),
         Submodules::Leave => Ok(()),

@@ -88,7 +88,7 @@ fn id_length(own: &Path) -> io::Result<usize> {
     match format.map(|setting| setting.value.as_str()) {
         None | Some("sha1") => Ok(20),
         Some("sha256") => Ok(32),
-        Some(other) => Err(io::Error::other(format!("it has objects named by {other}"))),
+        Some(other) => Err(io::Error::other(format!("unknown object format `{other}`"))),
     }
 }
 
@@ -100,7 +100,7 @@ fn in_index(own: &Path, wanted: &[u8]) -> io::Result<Tracked> {
     let (version, count) = (number(4), number(8));
     if &head[..4] != b"DIRC" || !(2..=4).contains(&version) {
         return Err(io::Error::other(format!(
-            "it is of version {version}, and 2, 3 and 4 are known"
+            "unknown version {version}; expected 2, 3 or 4"
         )));
     }
     let id = id_length(own)?;

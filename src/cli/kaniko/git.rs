@@ -8,8 +8,7 @@ use anyhow::{Result, anyhow};
 use imgmake_compat::plugin::kaniko::GitContext;
 use imgmake_core::manifest::suggest;
 use imgmake_git::{
-    Client, CloneOf, GitDirectory, Login, LoginRefused, NoReference, Remote, Submodules,
-    Verification,
+    Client, CloneOf, GitDirectory, GitError, Login, Remote, Submodules, Verification,
 };
 
 /// The build argument of BuildKit that asks for the `.git` of a repository.
@@ -46,26 +45,28 @@ pub fn clone(context: &GitContext, to: &Path, repositories: &Repositories) -> Re
     repositories
         .client
         .clone_to(&remote, &clone, to)
-        .map_err(|error| explained(error, login.is_some()))
+        .map_err(|error| explained(error.into(), login.is_some()))
 }
 
 /// What to do about it.
 pub fn explained(error: anyhow::Error, has_login: bool) -> anyhow::Error {
-    if let Some(missing) = error.downcast_ref::<NoReference>() {
-        let known = missing.known.iter().map(String::as_str);
-        return match suggest::help(&missing.name, known) {
-            Some(help) => anyhow!("{missing}: {help}"),
-            None => error,
-        };
-    }
-    match (error.downcast_ref::<LoginRefused>(), has_login) {
-        (Some(refused), true) => anyhow!(
-            "{refused}; check GIT_TOKEN, GIT_USERNAME and GIT_PASSWORD, or the user in the address"
-        ),
-        (Some(refused), false) => {
-            anyhow!("{refused}; set GIT_TOKEN, or GIT_USERNAME and GIT_PASSWORD")
+    let Some(fact) = error.downcast_ref::<GitError>().map(GitError::root) else {
+        return error;
+    };
+    match fact {
+        GitError::ReferenceNotFound { name, existing, .. } => {
+            match suggest::help(name, existing.iter().map(String::as_str)) {
+                Some(help) => anyhow!("{fact}: {help}"),
+                None => error,
+            }
         }
-        (None, _) => error,
+        GitError::Login { .. } if has_login => anyhow!(
+            "{fact}; check GIT_TOKEN, GIT_USERNAME and GIT_PASSWORD, or the user in the address"
+        ),
+        GitError::Login { .. } => {
+            anyhow!("{fact}; set GIT_TOKEN, or GIT_USERNAME and GIT_PASSWORD")
+        }
+        _ => error,
     }
 }
 

@@ -182,7 +182,7 @@ fn what_is_not_there_is_named_with_what_there_is() {
         let error = client()
             .clone_to(&remote(&web, name), &clone, ours.path())
             .unwrap_err();
-        format!("{error:#}")
+        text(error)
     };
     let of = |reference: &str| CloneOf {
         reference: Some(reference.into()),
@@ -198,15 +198,15 @@ fn what_is_not_there_is_named_with_what_there_is() {
         ),
         ("app.git", of(gone), "has no commit 0123456789"),
         ("v0/app.git", of(gone), "has no commit 0123456789"),
-        ("gone.git", everything(), "is not there"),
+        ("gone.git", everything(), "not found"),
         ("empty.git", everything(), "is empty"),
         ("v0/empty.git", everything(), "is empty"),
     ] {
-        let said = refused(name, clone);
-        assert!(said.contains(says), "{name}: {said}");
+        let message = refused(name, clone);
+        assert!(message.contains(says), "{name}: {message}");
     }
     write(&web.root(), "page.git/info/refs", "<html>");
-    assert!(refused("page.git", everything()).contains("is not there"));
+    assert!(refused("page.git", everything()).contains("not an answer of git"));
 }
 
 #[test]

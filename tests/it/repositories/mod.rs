@@ -23,7 +23,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use imgmake_event::Cancel;
-use imgmake_git::{Client, CloneOf, GitDirectory, Remote, Submodules};
+use imgmake_git::{Client, CloneOf, GitDirectory, GitError, Remote, Submodules};
 
 use crate::ground::images::path;
 use crate::ground::web::Web;
@@ -35,6 +35,11 @@ pub fn client() -> Client {
 
 pub fn remote(web: &Web, name: &str) -> Remote {
     Remote::parse(&format!("http://{}/{name}", web.host)).unwrap()
+}
+
+/// The error with its causes.
+pub fn text(error: GitError) -> String {
+    format!("{:#}", anyhow::Error::from(error))
 }
 
 /// Everything, as `git clone` takes it without options.

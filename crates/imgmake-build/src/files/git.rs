@@ -9,7 +9,7 @@ use crate::request::{BuildRequest, SecretSource};
 use crate::target::TargetContext;
 use imgmake_core::manifest::suggest;
 use imgmake_dockerfile as dockerfile;
-use imgmake_git::{Client, GitDirectory, Login, LoginRefused, NoReference, Remote, Submodules};
+use imgmake_git::{Client, GitDirectory, GitError, Login, Remote, Submodules};
 
 /// A repository as ADD names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -152,19 +152,18 @@ fn secret(request: &BuildRequest, name: &str) -> Result<Option<String>> {
 }
 
 /// What to do about it.
-fn explained(error: anyhow::Error) -> anyhow::Error {
-    if let Some(missing) = error.downcast_ref::<NoReference>() {
-        let known = missing.known.iter().map(String::as_str);
-        return match suggest::help(&missing.name, known) {
-            Some(help) => anyhow::anyhow!("{missing}: {help}"),
-            None => error,
-        };
-    }
-    match error.downcast_ref::<LoginRefused>() {
-        Some(refused) => {
-            anyhow::anyhow!("{refused}; give the secret GIT_AUTH_TOKEN, or a `.netrc`")
+fn explained(error: GitError) -> anyhow::Error {
+    match error.root() {
+        fact @ GitError::ReferenceNotFound { name, existing, .. } => {
+            match suggest::help(name, existing.iter().map(String::as_str)) {
+                Some(help) => anyhow::anyhow!("{fact}: {help}"),
+                None => error.into(),
+            }
         }
-        None => error,
+        fact @ GitError::Login { .. } => {
+            anyhow::anyhow!("{fact}; give the secret GIT_AUTH_TOKEN, or a `.netrc`")
+        }
+        _ => error.into(),
     }
 }
 
