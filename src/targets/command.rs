@@ -3,9 +3,11 @@
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Signal, kill_process_group};
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
 use super::failure::plain;
 use super::task::{CommandTask, Runnable};
@@ -125,61 +127,91 @@ fn start(task: &CommandTask<'_>) -> Result<Child, Failure> {
     })
 }
 
+/// What ends a wait for a command.
+enum Wake {
+    Ended,
+    Cancelled,
+}
+
 /// Passes the output on until the command ends, is stopped, or takes too long.
 fn attend(task: &CommandTask<'_>, child: &mut Child) -> Result<ExitStatus, Failure> {
     let stdout = child.stdout.take().expect("it was piped");
     let stderr = child.stderr.take().expect("it was piped");
-    let group = rustix::process::Pid::from_child(child);
+    let group = Pid::from_child(child);
     let _guard = task.runner.tools.watchdog().guard(group);
-    let begun = Instant::now();
-    std::thread::scope(|scope| {
+    let (waker, wakes) = mpsc::channel();
+    let cancelled = waker.clone();
+    let cancel = &task.runner.tools.cancel;
+    let _registered = cancel.on_cancel(move || drop(cancelled.send(Wake::Cancelled)));
+    let stopped = std::thread::scope(|scope| {
         scope.spawn(|| pass_on(task, stdout, Stream::Stdout));
         scope.spawn(|| pass_on(task, stderr, Stream::Stderr));
-        let mut stopped: Option<(Instant, Failure)> = None;
-        // A group that is gone already is what was wanted.
-        let kill = |signal| {
-            let _ = kill_process_group(group, signal);
-        };
-        let mut pause = Duration::from_millis(1);
-        loop {
-            if let Some(status) = child
-                .try_wait()
-                .map_err(|e| Failure::failed(e.to_string()))?
-            {
-                // What the command left running holds the pipes open; it is stopped with it.
-                kill(Signal::KILL);
-                return stopped.map_or(Ok(status), |(_, failure)| Err(failure));
-            }
-            match &stopped {
-                None => {
-                    stopped = reason_to_stop(task, begun).map(|failure| (Instant::now(), failure));
-                    if stopped.is_some() {
-                        kill(Signal::TERM);
-                    }
-                }
-                Some((since, _)) if since.elapsed() > GRACE => kill(Signal::KILL),
-                Some(_) => {}
-            }
-            std::thread::sleep(pause);
-            pause = (pause * 2).min(Duration::from_millis(20));
-        }
-    })
+        scope.spawn(move || {
+            wait_for_end(group);
+            drop(waker.send(Wake::Ended));
+        });
+        let stopped = stop_when_asked(task, group, &wakes);
+        // What the command left running holds the pipes open; it is stopped with it. The command
+        // was not waited for yet, so the number is still its group's.
+        kill(group, Signal::KILL);
+        stopped
+    });
+    let status = child
+        .wait()
+        .map_err(|error| Failure::failed(error.to_string()))?;
+    stopped.map_or(Ok(status), Err)
 }
 
-/// Why the command should not go on, if it should not.
-fn reason_to_stop(task: &CommandTask<'_>, begun: Instant) -> Option<Failure> {
-    if task.runner.tools.cancel.is_cancelled() {
-        return Some(Failure::new(FailureKind::Cancelled, "stopped"));
+/// Returns when the command has ended, with the reason if it was stopped.
+fn stop_when_asked(task: &CommandTask<'_>, group: Pid, wakes: &Receiver<Wake>) -> Option<Failure> {
+    let mut stopped = None;
+    let mut until = task.target.timeout.and_then(from_now);
+    loop {
+        let woken = match until {
+            Some(until) => wakes.recv_timeout(until.saturating_duration_since(Instant::now())),
+            None => wakes.recv().map_err(RecvTimeoutError::from),
+        };
+        let reason = match woken {
+            Ok(Wake::Ended) | Err(RecvTimeoutError::Disconnected) => return stopped,
+            Ok(Wake::Cancelled) => Failure::new(FailureKind::Cancelled, "stopped"),
+            Err(RecvTimeoutError::Timeout) if stopped.is_some() => {
+                kill(group, Signal::KILL);
+                until = None;
+                continue;
+            }
+            Err(RecvTimeoutError::Timeout) => timed_out(task),
+        };
+        if stopped.is_none() {
+            stopped = Some(reason);
+            kill(group, Signal::TERM);
+            until = from_now(GRACE);
+        }
     }
-    let limit = task
-        .target
-        .timeout
-        .filter(|limit| begun.elapsed() > *limit)?;
+}
+
+/// `None` for a time that never comes.
+fn from_now(time: Duration) -> Option<Instant> {
+    Instant::now().checked_add(time)
+}
+
+fn timed_out(task: &CommandTask<'_>) -> Failure {
+    let limit = task.target.timeout.unwrap_or_default();
     let text = format!(
         "its command took longer than {}",
         crate::report::duration(limit)
     );
-    Some(Failure::new(FailureKind::Timeout, text))
+    Failure::new(FailureKind::Timeout, text)
+}
+
+/// Waits for the end of a child and leaves it to be waited for again.
+fn wait_for_end(child: Pid) {
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+    while let Err(Errno::INTR) = waitid(WaitId::Pid(child), options) {}
+}
+
+fn kill(group: Pid, signal: Signal) {
+    // A group that is gone already is what was wanted.
+    let _ = kill_process_group(group, signal);
 }
 
 fn pass_on(task: &CommandTask<'_>, pipe: impl Read, stream: Stream) {

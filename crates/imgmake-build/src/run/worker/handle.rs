@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use crossbeam_channel::{Receiver, Sender};
 
 use super::protocol::{ARGV0, Answer, Answered, Asked, Hello, Request, Start, receive, send};
 use super::shell::{ShellRequest, Terminals};
@@ -145,13 +145,20 @@ impl Worker {
         cancel.check()?;
         let connection = self.connection()?;
         let (id, answers) = connection.ask(request)?;
-        let mut told = false;
+        let (cancelled, mut cancellation) = crossbeam_channel::bounded(1);
+        let _registered = cancel.on_cancel(move || {
+            let _ = cancelled.try_send(());
+        });
         loop {
-            if cancel.is_cancelled() && !told {
-                connection.send(id, Request::Cancel)?;
-                told = true;
-            }
-            match answers.recv_timeout(Duration::from_millis(50)) {
+            let answer = crossbeam_channel::select! {
+                recv(answers) -> answer => answer,
+                recv(cancellation) -> _ => {
+                    connection.send(id, Request::Cancel)?;
+                    cancellation = crossbeam_channel::never();
+                    continue;
+                }
+            };
+            match answer {
                 Ok(Answer::Line { stderr, line }) => {
                     let stream = if stderr {
                         Stream::Stderr
@@ -171,11 +178,10 @@ impl Worker {
                     return failed(message);
                 }
                 Ok(answer) => return Ok(answer),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) if cancel.explains_an_end() => {
+                Err(_) if cancel.explains_an_end() => {
                     return Err(Cancelled.into());
                 }
-                Err(RecvTimeoutError::Disconnected) => bail!(
+                Err(_) => bail!(
                     "the helper process ended in the middle of its work (was it killed, or out of memory?)"
                 ),
             }
