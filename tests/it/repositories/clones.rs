@@ -206,7 +206,7 @@ fn what_is_not_there_is_named_with_what_there_is() {
         assert!(message.contains(says), "{name}: {message}");
     }
     write(&web.root(), "page.git/info/refs", "<html>");
-    assert!(refused("page.git", everything()).contains("not an answer of git"));
+    assert!(refused("page.git", everything()).contains("not found"));
 }
 
 #[test]

@@ -119,7 +119,7 @@ fn a_context_that_cannot_be_had_is_named_with_what_to_do() {
         (
             "drone-docker",
             format!("http://{}/gone.git", web.host),
-            "is not there",
+            "not found",
         ),
         (
             "drone-docker",
