@@ -2,9 +2,9 @@
 
 use super::runner::TargetRunner;
 use imgmake_core::execute::Failure;
+use imgmake_core::files::Signature;
 use imgmake_core::fingerprint::Inputs;
 use imgmake_core::manifest::Spanned;
-use imgmake_core::state::tree_signature;
 
 /// # Errors
 /// It cannot be read.
@@ -17,11 +17,12 @@ pub fn add(
     let unreadable = |error| runner.project.unreadable(path, &error);
     let metadata = std::fs::metadata(&full).map_err(unreadable)?;
     if metadata.is_dir() {
-        let signature = tree_signature(&full).map_err(unreadable)?;
+        let signature = runner.tree_signature(&full).map_err(unreadable)?;
         inputs.hashed("layout", &path.value, signature);
         return Ok(());
     }
-    let hash = runner.hash_file(&full, &metadata).map_err(unreadable)?;
+    let hash = runner.hash_file(&Signature::of(&metadata), || std::fs::File::open(&full));
+    let hash = hash.map_err(unreadable)?;
     inputs.hashed("file", &path.value, hash);
     Ok(())
 }

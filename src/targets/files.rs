@@ -1,12 +1,15 @@
 //! Files on the host: patterns expanded, files and trees hashed.
 
-use std::fs::{self, DirEntry, Metadata, ReadDir};
+use std::fs::File;
 use std::io;
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+use rustix::fs::{FileType, Mode, OFlags, Stat};
 
 use super::runner::TargetRunner;
+use imgmake_core::files::{
+    Entry, FileAt, Signature, Visited, Visitor, base_name, tree_order, walk,
+};
 use imgmake_core::fingerprint::{Inputs, LengthPrefixedHasher};
 use imgmake_core::manifest::Glob;
 use imgmake_core::manifest::glob::{clean, is_pattern};
@@ -23,9 +26,10 @@ pub(super) fn add<'p>(
     outputs: &[&str],
     inputs: &mut Inputs,
 ) -> Result<(), (usize, io::Error)> {
+    let outputs: Vec<String> = outputs.iter().map(|output| clean(output)).collect();
     let mut gathering = Gathering {
         runner,
-        outputs: outputs.iter().map(|output| clean(output)).collect(),
+        outputs: &outputs,
         found: Vec::new(),
     };
     for (at, pattern) in patterns.enumerate() {
@@ -70,159 +74,156 @@ enum Children<'g> {
 
 struct Gathering<'a> {
     runner: &'a TargetRunner<'a>,
-    outputs: Vec<String>,
+    outputs: &'a [String],
     found: Vec<(String, [u8; 32])>,
-}
-
-/// A directory that is still to be read. Walks keep a list of these instead of
-/// recursing: directories may be in each other as often as a path has room for.
-struct Unread<'g> {
-    path: PathBuf,
-    name: String,
-    children: Children<'g>,
 }
 
 impl Gathering<'_> {
     fn pattern(&mut self, pattern: &str) -> io::Result<()> {
         if !is_pattern(pattern) {
-            let name = clean(pattern);
-            let path = self.runner.path(&name);
-            let metadata = fs::symlink_metadata(&path)?;
-            let mut unread = Vec::new();
-            self.tree(&|| path.clone(), name, &metadata, &mut unread)?;
-            return self.walk(unread);
+            return self.named(clean(pattern));
         }
         let glob = Glob::new(pattern).map_err(|error| io::Error::other(error.to_string()))?;
         for root in glob.roots() {
-            let path = self.runner.path(&root);
-            let mut unread = Vec::new();
             if glob.matches(&root) {
-                match fs::symlink_metadata(&path) {
-                    Ok(metadata) => {
-                        self.tree(&|| path.clone(), root, &metadata, &mut unread)?;
-                    }
-                    Err(error) => nothing_there(error)?,
-                }
-                self.walk(unread)?;
+                self.named(root).or_else(nothing_there)?;
                 continue;
             }
             let children = match has_all_children(pattern, &root) {
                 true => Children::All,
                 false => Children::Matching(&glob),
             };
-            match fs::read_dir(&path) {
-                Ok(entries) => self.directory(entries, &root, children, &mut unread)?,
+            // The pattern's own words: links in them are followed.
+            match open_directory(&self.runner.path(&root), OFlags::empty()) {
+                Ok(directory) => self.beneath(&directory, &root, children)?,
                 Err(error) => nothing_there(error)?,
             }
-            self.walk(unread)?;
         }
         Ok(())
     }
 
-    fn walk<'g>(&mut self, mut unread: Vec<Unread<'g>>) -> io::Result<()> {
-        while let Some(Unread {
-            path,
-            name,
-            children,
-        }) = unread.pop()
-        {
-            self.directory(fs::read_dir(path)?, &name, children, &mut unread)?;
+    /// A file, or everything below a directory.
+    fn named(&mut self, name: String) -> io::Result<()> {
+        let path = self.runner.path(&name);
+        let stat = rustix::fs::lstat(&path)?;
+        if is_directory(&stat) {
+            let directory = open_directory(&path, OFlags::NOFOLLOW)?;
+            return self.beneath(&directory, &name, Children::All);
         }
-        Ok(())
-    }
-
-    fn directory<'g>(
-        &mut self,
-        entries: ReadDir,
-        name: &str,
-        children: Children<'g>,
-        unread: &mut Vec<Unread<'g>>,
-    ) -> io::Result<()> {
-        for entry in entries {
-            self.runner.tools.cancel.check()?;
-            let entry = entry?;
-            let Some(name) = self.name_of(name, &entry) else {
-                continue;
-            };
-            match children {
-                Children::Matching(glob) if !glob.matches(&name) => {
-                    if entry.file_type()?.is_dir() && glob.may_match_under(&name) {
-                        unread.push(Unread {
-                            path: entry.path(),
-                            name,
-                            children,
-                        });
-                    }
-                }
-                _ => self.tree(&|| entry.path(), name, &entry.metadata()?, unread)?,
-            }
-        }
-        Ok(())
-    }
-
-    /// A file, or everything below a directory. Its path is put together only
-    /// when something must be read.
-    fn tree(
-        &mut self,
-        path: &dyn Fn() -> PathBuf,
-        name: String,
-        metadata: &Metadata,
-        unread: &mut Vec<Unread<'_>>,
-    ) -> io::Result<()> {
-        if metadata.is_dir() {
-            unread.push(Unread {
-                path: path(),
-                name,
-                children: Children::All,
-            });
-            return Ok(());
-        }
-        let hash = entry_hash(self.runner, path, metadata)?;
+        let hash = entry_hash(self.runner, FileAt::path(&path), &stat)?;
         self.found.push((name, hash));
         Ok(())
     }
 
+    fn beneath(&mut self, directory: &File, name: &str, children: Children<'_>) -> io::Result<()> {
+        let inputs = InputFiles {
+            runner: self.runner,
+            outputs: self.outputs,
+            root: name,
+        };
+        let cancel = &self.runner.tools.cancel;
+        let found = walk(directory, b"", children, &inputs, cancel)?;
+        self.found.extend(found);
+        Ok(())
+    }
+}
+
+fn is_file(stat: &Stat) -> bool {
+    FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
+}
+
+fn is_directory(stat: &Stat) -> bool {
+    FileType::from_raw_mode(stat.st_mode) == FileType::Directory
+}
+
+fn open_directory(path: &Path, flags: OFlags) -> io::Result<File> {
+    let flags = flags | OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok(rustix::fs::open(path, flags, Mode::empty())?.into())
+}
+
+/// Looks for input files beneath `root`.
+struct InputFiles<'a> {
+    runner: &'a TargetRunner<'a>,
+    outputs: &'a [String],
+    root: &'a str,
+}
+
+impl InputFiles<'_> {
     /// The entry's path as people read it; `None` for what never counts: this
     /// target's outputs, the project's state, git's own files.
-    fn name_of(&self, parent: &str, entry: &DirEntry) -> Option<String> {
-        let file_name = entry.file_name();
-        if file_name == ".git" || (parent.is_empty() && file_name == imgmake_core::state::DIRECTORY)
-        {
+    fn name_of(&self, entry: &Entry<'_>) -> Option<String> {
+        if base_name(&entry.path) == b".git" {
             return None;
         }
-        let file_name = file_name.to_string_lossy();
-        let name = match parent {
-            "" => file_name.into_owned(),
-            parent => format!("{parent}/{file_name}"),
+        let path = String::from_utf8_lossy(&entry.path);
+        let name = match self.root {
+            "" => path.into_owned(),
+            root => format!("{root}/{path}"),
         };
-        (!self.outputs.contains(&name)).then_some(name)
+        let is_left_out = name == imgmake_core::state::DIRECTORY || self.outputs.contains(&name);
+        (!is_left_out).then_some(name)
+    }
+}
+
+impl<'a> Visitor for InputFiles<'a> {
+    type Found = (String, [u8; 32]);
+    type State = Children<'a>;
+    type Error = io::Error;
+
+    fn visit(
+        &self,
+        entry: &Entry<'_>,
+        children: &Children<'a>,
+    ) -> io::Result<Visited<Self::Found, Children<'a>>> {
+        let Some(name) = self.name_of(entry) else {
+            return Ok(Visited::skipped());
+        };
+        if let Children::Matching(glob) = children
+            && !glob.matches(&name)
+        {
+            let leads_on = entry.is_directory()? && glob.may_match_under(&name);
+            return Ok(Visited {
+                found: None,
+                enter: leads_on.then_some(*children),
+            });
+        }
+        let stat = entry.file().stat()?;
+        if is_directory(&stat) {
+            return Ok(Visited {
+                found: None,
+                enter: Some(Children::All),
+            });
+        }
+        let hash = entry_hash(self.runner, entry.file(), &stat)?;
+        Ok(Visited {
+            found: Some((name, hash)),
+            enter: None,
+        })
+    }
+
+    fn unlisted(&self, _: &[u8], error: io::Error) -> io::Error {
+        error
     }
 }
 
 /// Type, mode and content of what is not a directory. A link counts with its
 /// text and, since commands follow it, with the file that it leads to.
-fn entry_hash(
-    runner: &TargetRunner<'_>,
-    path: &dyn Fn() -> PathBuf,
-    metadata: &Metadata,
-) -> io::Result<[u8; 32]> {
-    if metadata.is_file() {
-        return file_hash(runner, path, metadata);
-    }
+fn entry_hash(runner: &TargetRunner<'_>, file: FileAt<'_>, stat: &Stat) -> io::Result<[u8; 32]> {
     let mut hasher = LengthPrefixedHasher::new();
-    if metadata.is_symlink() {
-        let text = fs::read_link(path())?;
-        hasher.bytes(b"link").bytes(text.as_os_str().as_bytes());
-        match fs::metadata(path()) {
-            Ok(followed) if followed.is_file() => {
-                hasher.bytes(&file_hash(runner, path, &followed)?);
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => return file_hash(runner, stat, || file.open()),
+        FileType::Symlink => {
+            hasher.bytes(b"link").bytes(&file.read_link()?);
+            match file.stat_followed() {
+                Ok(followed) if is_file(&followed) => {
+                    hasher.bytes(&file_hash(runner, &followed, || file.open_followed())?);
+                }
+                _ => {}
             }
-            _ => {}
         }
-    } else {
-        hasher
-            .bytes(b"special")
-            .bytes(&metadata.rdev().to_le_bytes());
+        _ => {
+            hasher.bytes(b"special").bytes(&stat.st_rdev.to_le_bytes());
+        }
     }
     Ok(hasher.finish())
 }
@@ -231,15 +232,11 @@ fn entry_hash(
 /// no more: contents whose hashes differ in these four bytes alone do not occur.
 fn file_hash(
     runner: &TargetRunner<'_>,
-    path: &dyn Fn() -> PathBuf,
-    metadata: &Metadata,
+    stat: &Stat,
+    open: impl FnOnce() -> io::Result<File>,
 ) -> io::Result<[u8; 32]> {
-    let stats = &runner.state.stats;
-    let mut hash = match stats.known(metadata) {
-        Some(hash) => hash,
-        None => stats.hash(&path(), metadata, &runner.tools.cancel)?,
-    };
-    let mode = metadata.permissions().mode() & 0o7777;
+    let mut hash = runner.hash_file(&Signature::of_stat(stat), open)?;
+    let mode = stat.st_mode & 0o7777;
     for (byte, bits) in hash.iter_mut().zip(mode.to_le_bytes()) {
         *byte ^= bits;
     }
@@ -249,41 +246,71 @@ fn file_hash(
 /// The content of a whole tree: what a `run` target's output is compared by.
 pub(super) fn tree_hash(runner: &TargetRunner<'_>, path: &Path) -> io::Result<[u8; 32]> {
     let mut hasher = LengthPrefixedHasher::new();
-    // Per level: what is still to be hashed.
-    let mut left = Vec::new();
-    left.extend(hash_into(runner, path, &mut hasher)?);
-    while let Some(children) = left.last_mut() {
-        runner.tools.cancel.check()?;
-        let Some(child) = children.next() else {
-            hasher.bytes(b"end");
-            left.pop();
-            continue;
-        };
-        hasher.bytes(child.file_name().expect("a child has a name").as_bytes());
-        left.extend(hash_into(runner, &child, &mut hasher)?);
+    let stat = rustix::fs::lstat(path)?;
+    if !is_directory(&stat) {
+        hasher.bytes(&entry_hash(runner, FileAt::path(path), &stat)?);
+        return Ok(hasher.finish());
     }
+    let directory = open_directory(path, OFlags::NOFOLLOW)?;
+    let cancel = &runner.tools.cancel;
+    let mut found = walk(directory, b"", (), &OutputFiles { runner }, cancel)?;
+    found.sort_unstable_by(|a, b| tree_order(&a.path, &b.path));
+    hasher.bytes(b"directory");
+    let mut depth = 0;
+    for OutputFile { path, hash } in &found {
+        let above = path.iter().filter(|b| **b == b'/').count();
+        end_directories(&mut hasher, depth - above);
+        depth = above;
+        hasher.bytes(base_name(path));
+        match hash {
+            Some(hash) => hasher.bytes(hash),
+            None => {
+                depth += 1;
+                hasher.bytes(b"directory")
+            }
+        };
+    }
+    end_directories(&mut hasher, depth + 1);
     Ok(hasher.finish())
 }
 
-/// Hashes what is no directory, or the beginning of one, whose children follow.
-fn hash_into(
-    runner: &TargetRunner<'_>,
-    path: &Path,
-    hasher: &mut LengthPrefixedHasher,
-) -> io::Result<Option<std::vec::IntoIter<PathBuf>>> {
-    let metadata = fs::symlink_metadata(path)?;
-    if !metadata.is_dir() {
-        hasher.bytes(&entry_hash(runner, &|| path.to_path_buf(), &metadata)?);
-        return Ok(None);
+fn end_directories(hasher: &mut LengthPrefixedHasher, count: usize) {
+    for _ in 0..count {
+        hasher.bytes(b"end");
     }
-    hasher.bytes(b"directory");
-    Ok(Some(children(path)?.into_iter()))
 }
 
-fn children(directory: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut children = fs::read_dir(directory)?
-        .map(|entry| Ok(entry?.path()))
-        .collect::<io::Result<Vec<_>>>()?;
-    children.sort();
-    Ok(children)
+/// Hashes all that is in an output.
+struct OutputFiles<'a> {
+    runner: &'a TargetRunner<'a>,
+}
+
+struct OutputFile {
+    path: Vec<u8>,
+    /// `None` of a directory.
+    hash: Option<[u8; 32]>,
+}
+
+impl Visitor for OutputFiles<'_> {
+    type Found = OutputFile;
+    type State = ();
+    type Error = io::Error;
+
+    fn visit(&self, entry: &Entry<'_>, (): &()) -> io::Result<Visited<OutputFile, ()>> {
+        let stat = entry.file().stat()?;
+        let enter = is_directory(&stat).then_some(());
+        let hash = match enter {
+            Some(()) => None,
+            None => Some(entry_hash(self.runner, entry.file(), &stat)?),
+        };
+        let path = entry.path.clone();
+        Ok(Visited {
+            found: Some(OutputFile { path, hash }),
+            enter,
+        })
+    }
+
+    fn unlisted(&self, _: &[u8], error: io::Error) -> io::Error {
+        error
+    }
 }

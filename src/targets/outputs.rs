@@ -2,14 +2,15 @@
 
 use super::runner::TargetRunner;
 use imgmake_core::execute::Failure;
-use imgmake_core::state::{FileKind, Output, tree_signature};
+use imgmake_core::state::{FileKind, Output};
 
 /// A file that was written.
 ///
 /// # Errors
 /// It cannot be read back.
 pub fn written(runner: &TargetRunner<'_>, what: FileKind, path: &str) -> Result<Output, Failure> {
-    let signature = tree_signature(&runner.path(path))
+    let signature = runner
+        .tree_signature(&runner.path(path))
         .map_err(|error| Failure::failed(format!("cannot read `{path}` back: {error}")))?;
     Ok(Output::File {
         what,
@@ -20,7 +21,7 @@ pub fn written(runner: &TargetRunner<'_>, what: FileKind, path: &str) -> Result<
 
 /// Whether a file is as it was written.
 pub fn verify_file(runner: &TargetRunner<'_>, path: &str, signature: &[u8; 32]) -> Option<String> {
-    compare(path, tree_signature(&runner.path(path)), signature)
+    compare(path, runner.tree_signature(&runner.path(path)), signature)
 }
 
 /// Whether a file is what it was, by any hash of it.

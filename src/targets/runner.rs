@@ -2,12 +2,15 @@
 //! Knows no kind of target.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::project::Project;
 use super::tools::Tools;
 use super::verdicts::Verdicts;
+use imgmake_core::files::{self, Signature};
 use imgmake_core::graph::TargetId;
 use imgmake_core::manifest::Target;
 use imgmake_core::plan::Plan;
@@ -59,10 +62,16 @@ impl TargetRunner<'_> {
     /// blake3 of a file, from the stat cache when it is known.
     pub(super) fn hash_file(
         &self,
-        path: &Path,
-        metadata: &std::fs::Metadata,
-    ) -> std::io::Result<[u8; 32]> {
-        self.state.stats.hash(path, metadata, &self.tools.cancel)
+        signature: &Signature,
+        open: impl FnOnce() -> io::Result<File>,
+    ) -> io::Result<[u8; 32]> {
+        let (stats, cancel) = (&self.state.stats, &self.tools.cancel);
+        stats.hash_file(signature, open, cancel)
+    }
+
+    /// Whether a file or a tree is as it was: see [`files::tree_signature`].
+    pub(super) fn tree_signature(&self, path: &Path) -> io::Result<[u8; 32]> {
+        files::tree_signature(path, &self.tools.cancel)
     }
 
     pub(super) fn warn(&self, target: &str, message: String) {

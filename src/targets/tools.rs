@@ -160,6 +160,7 @@ impl Tools {
             events: self.events.clone(),
             cancel: self.cancel.clone(),
             pins: Arc::new(StatePins(Arc::clone(state))),
+            stats: Arc::clone(&state.stats),
             cache: self.cache()?,
             warmed: self.warmed.clone(),
             cache_scope: self.cache_scope.clone(),

@@ -84,6 +84,7 @@ impl Project {
                 cancel: Cancel::default(),
                 git: imgmake_git::Client::new(Default::default(), &Cancel::default()),
                 pins: Arc::new(NoPins),
+                stats: Arc::default(),
                 cache: None,
                 warmed: None,
                 cache_scope: Default::default(),

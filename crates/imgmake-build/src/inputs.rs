@@ -16,7 +16,7 @@ use crate::define::steps::describe;
 use crate::execute::Engine;
 use crate::files::context::ContextTree;
 use crate::files::copy::select::existing;
-use crate::files::hash::{HashFile, hash_nodes};
+use crate::files::hash::FileHashes;
 use crate::files::plan::selected;
 use crate::files::source::{CopyMode, FileWork, Operation, Origin, Source};
 use crate::files::tree::{Node, Tree, relative};
@@ -28,15 +28,15 @@ use crate::target::TargetContext;
 use imgmake_core::fingerprint::{Bytes, Fingerprint, Inputs, LengthPrefixedHasher, fingerprint_of};
 use imgmake_dockerfile::{Mount, Run};
 
-/// The files, bases and settings that this build depends on. Uses `hash_file` (the stat cache) for contents.
+/// The files, bases and settings that this build depends on.
 ///
 /// # Errors
 /// Whatever a build would refuse before running anything, with file and line.
-pub fn inputs(request: &BuildRequest, engine: &Engine, hash_file: HashFile<'_>) -> Result<Inputs> {
+pub fn inputs(request: &BuildRequest, engine: &Engine) -> Result<Inputs> {
     let definition = ParsedDefinition::read(request)?;
     let cx = engine.for_target(&request.target);
     let bases = engine.bases(&cx, request.pull);
-    let mut gathering = Gathering::new(request, &cx, hash_file);
+    let mut gathering = Gathering::new(request, &cx);
     gathering.definition(&definition);
     for platform in request.platforms() {
         let graph = compile(&definition, request, &bases, &platform)?;
@@ -49,18 +49,18 @@ pub fn inputs(request: &BuildRequest, engine: &Engine, hash_file: HashFile<'_>) 
 struct Gathering<'a> {
     request: &'a BuildRequest,
     cx: &'a TargetContext,
-    hash_file: HashFile<'a>,
+    hashes: FileHashes,
     found: BTreeMap<(&'static str, String), [u8; 32]>,
     taken_args: BTreeSet<String>,
     contexts: BTreeMap<std::path::PathBuf, Arc<ContextTree>>,
 }
 
 impl<'a> Gathering<'a> {
-    fn new(request: &'a BuildRequest, cx: &'a TargetContext, hash_file: HashFile<'a>) -> Self {
+    fn new(request: &'a BuildRequest, cx: &'a TargetContext) -> Self {
         Gathering {
             request,
             cx,
-            hash_file,
+            hashes: cx.file_hashes(&cx.cancel),
             found: BTreeMap::new(),
             taken_args: BTreeSet::new(),
             contexts: BTreeMap::new(),
@@ -305,7 +305,7 @@ impl<'a> Gathering<'a> {
             let name = format!("{prefix}{}", name_of(&n.path));
             !self.found.contains_key(&("file", name))
         });
-        hash_nodes(&mut nodes, tree, self.hash_file)?;
+        self.hashes.of_nodes(&mut nodes, tree)?;
         for node in nodes {
             let hash = context_file(&node);
             let name = match node.path.is_empty() {

@@ -35,7 +35,6 @@ pub use base::policy::{BasePolicy, Refused, TrustedKey};
 pub use base::warmed::Warmed;
 pub use error::{BuildError, Place};
 pub use execute::{Built, Engine, build, cache, pull_blobs, sources_of};
-pub use files::tree::FileStat;
 pub use ignored_paths::IgnoredPaths;
 pub use inputs::inputs;
 pub use request::{

@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use crate::files::hash::FileHashes;
+use imgmake_core::files::StatCache;
 use imgmake_event::{Cancel, Event, Events};
 use imgmake_oci::store::Store;
 use imgmake_registry::{Client, OperationContext};
@@ -14,6 +16,7 @@ pub struct TargetContext {
     pub registry: Client,
     pub git: imgmake_git::Client,
     pub pins: Arc<dyn Pins>,
+    pub stats: Arc<StatCache>,
     pub events: Events,
     pub cancel: Cancel,
 }
@@ -25,6 +28,14 @@ impl TargetContext {
             target: self.target.clone(),
             events: self.events.clone(),
             cancel: self.cancel.clone(),
+        }
+    }
+
+    /// Content hashes, until somebody cancels.
+    pub fn file_hashes(&self, cancel: &Cancel) -> FileHashes {
+        FileHashes {
+            stats: Arc::clone(&self.stats),
+            cancel: cancel.clone(),
         }
     }
 

@@ -1,6 +1,7 @@
 //! What a project declares and what is known of it: manifest, graph, plan, keys, state, execution.
 
 pub mod execute;
+pub mod files;
 pub mod fingerprint;
 pub mod graph;
 pub mod manifest;

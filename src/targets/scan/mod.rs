@@ -9,7 +9,7 @@ use super::{archives, images, outputs};
 use imgmake_core::execute::{Artifacts, Failure, FailureKind, Upstream};
 use imgmake_core::fingerprint::{self, Inputs, LengthPrefixedHasher};
 use imgmake_core::manifest::{ScanFrom, ScanTarget, ScannerNode};
-use imgmake_core::state::{FileKind, Output, tree_signature};
+use imgmake_core::state::{FileKind, Output};
 use imgmake_guard::printable;
 use imgmake_scan::{GateOutcome, Verdict, advisory_home};
 use policy::read;
@@ -102,7 +102,9 @@ fn add_inputs(task: &ScanTask<'_>, inputs: &mut Inputs) -> Result<(), Failure> {
     }
     for directory in &task.target.advisories {
         let path = task.runner.path(&directory.value);
-        let signature = tree_signature(&path)
+        let signature = task
+            .runner
+            .tree_signature(&path)
             .map_err(|error| task.runner.project.unreadable(directory, &error))?;
         inputs.hashed("advisories", &directory.value, signature);
     }
@@ -112,7 +114,7 @@ fn add_inputs(task: &ScanTask<'_>, inputs: &mut Inputs) -> Result<(), Failure> {
         inputs.hashed(
             "advisories",
             "database",
-            tree_signature(&kept).unwrap_or_default(),
+            task.runner.tree_signature(&kept).unwrap_or_default(),
         );
     }
     match &task.target.from {

@@ -118,6 +118,7 @@ impl Workshop {
             cancel: Cancel::default(),
             git: imgmake_git::Client::new(Default::default(), &Cancel::default()),
             pins: Arc::new(NoPins),
+            stats: Arc::default(),
             cache: None,
             warmed: None,
             cache_scope: Default::default(),

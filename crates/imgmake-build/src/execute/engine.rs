@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use imgmake_core::files::StatCache;
 use imgmake_event::{Cancel, Events};
 use imgmake_oci::store::Store;
 use imgmake_registry::Client;
@@ -23,6 +24,8 @@ pub struct Engine {
     pub events: Events,
     pub cancel: Cancel,
     pub pins: Arc<dyn Pins>,
+    /// Hashes of files that were read before.
+    pub stats: Arc<StatCache>,
     /// Step results in registries, when there are any.
     pub cache: Option<Arc<Cache>>,
     /// Base images that need not be pulled.
@@ -42,6 +45,7 @@ impl Engine {
             registry: self.registry.clone(),
             git: self.git.clone(),
             pins: self.pins.clone(),
+            stats: self.stats.clone(),
             events: self.events.clone(),
             cancel: self.cancel.clone(),
         }

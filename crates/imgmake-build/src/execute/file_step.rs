@@ -20,7 +20,6 @@ use crate::files::copy::write::{FromLayers, write_layer};
 use crate::files::copy::{Content, Plan};
 use crate::files::download;
 use crate::files::git::{self, Checkout};
-use crate::files::hash::hash_plan;
 use crate::files::plan::{self, Resolved, ResolvedStep};
 use crate::files::source::{CopyMode, FileStep, FileWork, Operation, Origin, Source, TreeSource};
 use crate::files::tree::{LayerTree, Tree, show};
@@ -60,7 +59,8 @@ impl FileSteps<'_> {
                 .history(work.history.clone(), HistoryKind::Empty);
             return Ok(StepOutcome::Cached);
         }
-        hash_plan(&mut plan, sources.context.as_deref(), &self.steps.stop)?;
+        let hashes = self.steps.file_hashes();
+        hashes.of_plan(&mut plan, sources.context.as_deref())?;
         state.class = state.class.max(sources.class);
         let times = match sources.ran && self.steps.definition.epoch.is_none() {
             true => Times::OfCopiesDoNot,

@@ -114,7 +114,7 @@ impl RunSteps<'_> {
                     tree: Arc::new(self.steps.layers.tree(&mut state, name)?),
                     source,
                     context: None,
-                    cancel: self.steps.stop.clone(),
+                    hashes: self.steps.file_hashes(),
                 });
             }
             Some(Origin::Directory(directory)) => Some(directory.as_path()),
@@ -131,7 +131,7 @@ impl RunSteps<'_> {
                 only,
             },
             context: Some(tree.clone()),
-            cancel: self.steps.stop.clone(),
+            hashes: self.steps.file_hashes(),
             tree,
         })
     }

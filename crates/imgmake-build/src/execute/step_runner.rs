@@ -14,6 +14,7 @@ use super::layers::LayerAccess;
 use crate::define::definition::ParsedDefinition;
 use crate::define::state::StageRole;
 use crate::files::context::ContextTree;
+use crate::files::hash::FileHashes;
 use crate::request::BuildRequest;
 use imgmake_event::{Cancel, Event, StepOutcome};
 use imgmake_oci::layer::Layer;
@@ -66,6 +67,10 @@ impl<'a> StepRunner<'a> {
             taken_args: Mutex::default(),
             contexts: Mutex::default(),
         }
+    }
+
+    pub fn file_hashes(&self) -> FileHashes {
+        self.layers.cx.file_hashes(&self.stop)
     }
 
     pub fn counts(&self) -> StepCounts {

@@ -11,13 +11,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use rayon::prelude::*;
 use rustix::fs::{AtFlags, FileType, OFlags, Stat};
 
 use crate::files::patterns::{Matched, Patterns};
-use crate::files::tree::{
-    FileStat, Node, Tree, base_name, join, parent, resolve, root, show, similar,
-};
+use crate::files::tree::{Node, Tree, base_name, join, parent, resolve, root, show, similar};
+use imgmake_core::files::{Entry, Signature, Visited, Visitor, walk};
 use imgmake_event::Cancel;
 use imgmake_guard::checkout::Checkout;
 use imgmake_guard::confined;
@@ -150,7 +148,7 @@ impl ContextTree {
             xattrs,
             identity,
             content: None,
-            stat: is_file.then(|| FileStat::of(&stat)),
+            stat: is_file.then(|| Signature::of_stat(&stat)),
         }))
     }
 
@@ -164,73 +162,23 @@ impl ContextTree {
             names.sort();
             Ok((names, opened))
         };
-        listed().with_context(|| format!("cannot list `{}`", self.path_of(directory).display()))
+        listed().map_err(|error| self.unlisted(directory, error))
     }
 
-    /// What is beneath a directory, sorted; every level is read in parallel. Not by
-    /// recursion: a checkout may have directories in each other as long as paths last.
-    fn gather(&self, directory: &[u8], above: &Matched, base: &[u8]) -> Result<Vec<Node>> {
-        let mut found: Vec<Found> = Vec::new();
-        let mut level = vec![(directory.to_vec(), above.clone())];
-        while !level.is_empty() {
-            let listed = level
-                .into_par_iter()
-                .map(|(directory, matched)| self.level(&directory, &matched, base))
-                .collect::<Result<Vec<_>>>()?;
-            level = Vec::new();
-            for mut child in listed.into_iter().flatten() {
-                if let Some(matched) = child.matched.take() {
-                    level.push((child.node.path.clone(), matched));
-                }
-                found.push(child);
-            }
-        }
+    fn unlisted(&self, directory: &[u8], error: io::Error) -> anyhow::Error {
+        let path = self.path_of(directory);
+        anyhow::Error::new(error).context(format!("cannot list `{}`", path.display()))
+    }
+
+    /// What is beneath a directory, sorted.
+    fn gather(&self, directory: &[u8], above: Matched) -> Result<Vec<Node>> {
+        let kept = Kept {
+            tree: self,
+            base: directory,
+        };
+        let mut found = walk(&*self.held, directory, above, &kept, &self.cancel)?;
         found.sort_by(|a, b| a.node.path.cmp(&b.node.path));
         Ok(without_empty(found))
-    }
-
-    /// What is directly in a directory.
-    fn level(&self, directory: &[u8], above: &Matched, base: &[u8]) -> Result<Vec<Found>> {
-        let (names, opened) = self.names(directory)?;
-        let children = names
-            .into_par_iter()
-            .with_min_len(32)
-            .map(|name| self.child(join(directory, &name), opened.as_fd(), above, base))
-            .collect::<Result<Vec<_>>>()?;
-        Ok(children.into_iter().flatten().collect())
-    }
-
-    fn child(
-        &self,
-        path: Vec<u8>,
-        directory: BorrowedFd<'_>,
-        above: &Matched,
-        base: &[u8],
-    ) -> Result<Option<Found>> {
-        self.cancel.check()?;
-        if self.is_excluded(&path, base) {
-            return Ok(None);
-        }
-        let (ignored, matched) = self.ignore.step(&path, above);
-        if ignored && !self.ignore.may_return_beneath(&path, above) {
-            return Ok(None);
-        }
-        let Some(node) = self.stat(&path, directory)? else {
-            return Ok(None);
-        };
-        if !node.is_directory() {
-            return Ok((!ignored).then_some(Found {
-                node,
-                matched: None,
-                only_if_filled: false,
-            }));
-        }
-        Ok(Some(Found {
-            // A directory that only a declared output is in was made for it.
-            only_if_filled: ignored || self.leads_to_excluded(&node.path),
-            matched: Some(matched),
-            node,
-        }))
     }
 
     fn is_excluded(&self, path: &[u8], base: &[u8]) -> bool {
@@ -305,13 +253,61 @@ impl ContextTree {
     }
 }
 
+/// What of a context is walked and kept.
+struct Kept<'a> {
+    tree: &'a ContextTree,
+    /// The directory that the walk begins in.
+    base: &'a [u8],
+}
+
 /// What a walk has come upon.
 struct Found {
     node: Node,
-    /// Of a directory: what the ignore rules said on the way to it.
-    matched: Option<Matched>,
     /// A directory that is left out when nothing beneath it is kept.
     only_if_filled: bool,
+}
+
+impl Visitor for Kept<'_> {
+    type Found = Found;
+    /// What the ignore rules said on the way to a directory.
+    type State = Matched;
+    type Error = anyhow::Error;
+
+    fn visit(&self, entry: &Entry<'_>, above: &Matched) -> Result<Visited<Found, Matched>> {
+        let Kept { tree, base } = self;
+        if tree.is_excluded(&entry.path, base) {
+            return Ok(Visited::skipped());
+        }
+        let (ignored, matched) = tree.ignore.step(&entry.path, above);
+        if ignored && !tree.ignore.may_return_beneath(&entry.path, above) {
+            return Ok(Visited::skipped());
+        }
+        let Some(node) = tree.stat(&entry.path, entry.directory)? else {
+            return Ok(Visited::skipped());
+        };
+        if !node.is_directory() {
+            let only_if_filled = false;
+            return Ok(Visited {
+                found: (!ignored).then_some(Found {
+                    node,
+                    only_if_filled,
+                }),
+                enter: None,
+            });
+        }
+        Ok(Visited {
+            found: Some(Found {
+                // A directory that only a declared output is in was made for it.
+                only_if_filled: ignored || tree.leads_to_excluded(&node.path),
+                node,
+            }),
+            enter: Some(matched),
+        })
+    }
+
+    fn unlisted(&self, directory: &[u8], error: io::Error) -> anyhow::Error {
+        self.tree.unlisted(directory, error)
+    }
 }
 
 fn without_empty(sorted: Vec<Found>) -> Vec<Node> {
@@ -377,8 +373,7 @@ impl Tree for ContextTree {
     }
 
     fn walk(&self, directory: &[u8]) -> Result<Vec<Node>> {
-        let above = self.matched_above(directory);
-        self.gather(directory, &above, directory)
+        self.gather(directory, self.matched_above(directory))
     }
 
     fn unhidden(&self) -> Option<Box<dyn Tree + '_>> {

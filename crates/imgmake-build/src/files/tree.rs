@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Result, bail};
 
+use imgmake_core::files::Signature;
 use imgmake_oci::layer::{EntryKind, Index, IndexEntry, Timestamp, View};
 
 /// A file of a source tree. Paths have the form of `layer::Entry::path`.
@@ -24,34 +25,7 @@ pub struct Node {
     /// blake3 of the content, where the tree knows it already.
     pub content: Option<[u8; 32]>,
     /// Of a regular file on this machine: what it was when it was found.
-    pub stat: Option<FileStat>,
-}
-
-/// Tells a file and a change of it, without reading it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FileStat {
-    pub device: u64,
-    pub inode: u64,
-    pub size: u64,
-    /// Nanoseconds since the epoch.
-    pub mtime: i64,
-    pub ctime: i64,
-}
-
-impl FileStat {
-    pub fn of(stat: &rustix::fs::Stat) -> FileStat {
-        let nanos = |seconds: i64, nanos: u64| {
-            let nanos = i64::try_from(nanos).unwrap_or(0);
-            seconds.wrapping_mul(1_000_000_000).wrapping_add(nanos)
-        };
-        FileStat {
-            device: stat.st_dev,
-            inode: stat.st_ino,
-            size: u64::try_from(stat.st_size).unwrap_or(0),
-            mtime: nanos(stat.st_mtime, stat.st_mtime_nsec),
-            ctime: nanos(stat.st_ctime, stat.st_ctime_nsec),
-        }
-    }
+    pub stat: Option<Signature>,
 }
 
 impl Node {

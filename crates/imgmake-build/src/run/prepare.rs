@@ -8,7 +8,7 @@ use crate::define::config::Configuring;
 use crate::define::definition::mistake;
 use crate::define::state::ImageState;
 use crate::files::context::ContextTree;
-use crate::files::hash::{hash_nodes, hash_reader};
+use crate::files::hash::FileHashes;
 use crate::files::tree::{Node, Tree, relative};
 use crate::request::{BuildRequest, DefaultNetwork, Insecure, SecretSource};
 use crate::run::fingerprint::WrittenMount;
@@ -18,7 +18,6 @@ use imgmake_core::fingerprint::LengthPrefixedHasher;
 use imgmake_dockerfile::{
     Access, CacheSharing, Mount, Ownership, PROXY_ARGS, Run, RunCommand, RunNetwork, RunSecurity,
 };
-use imgmake_event::Cancel;
 
 /// A step ready to run; `key` holds everything that may change what it makes.
 pub struct Prepared {
@@ -34,8 +33,7 @@ pub struct Mounted {
     pub source: TreeSource,
     /// The same where it is a directory on this machine, for content hashes.
     pub context: Option<Arc<ContextTree>>,
-    /// Ends the hashing of its files.
-    pub cancel: Cancel,
+    pub hashes: FileHashes,
 }
 
 /// Puts everything together but `layers`, which the caller adds once the key was not found.
@@ -437,9 +435,7 @@ fn key_of_tree(key: &mut LengthPrefixedHasher, shown: &Mounted, source: &str) ->
         nodes.extend(shown.tree.walk(&path)?);
     }
     if let Some(context) = &shown.context {
-        hash_nodes(&mut nodes, context, &|_, open| {
-            hash_reader(shown.cancel.reader(open()?))
-        })?;
+        shown.hashes.of_nodes(&mut nodes, context)?;
     }
     key.number(nodes.len() as u64);
     for node in &nodes {

@@ -137,8 +137,7 @@ fn ignored_paths_are_in_no_layer_and_other_steps_see_them() {
 #[test]
 fn the_form_of_the_layers_is_a_setting_that_makes_a_target_stale() {
     let p = project();
-    let hash = super::hash_anew;
-    let entries = |request: &BuildRequest| inputs(request, &p.engine, &hash).unwrap();
+    let entries = |request: &BuildRequest| inputs(request, &p.engine).unwrap();
     let plain = p.request("FROM scratch\nCOPY a /\n");
     let forms = [
         one(plain.clone()),

@@ -127,7 +127,7 @@ fn nothing_that_a_directory_of_it_was_exchanged_for_is_in_a_layer() {
 
 /// What a fingerprint is made of: the names of files, and hashes of them.
 fn files(request: &BuildRequest, p: &Project) -> Option<Vec<(String, [u8; 32])>> {
-    let found = inputs(request, &p.engine, &hash_anew).ok()?;
+    let found = inputs(request, &p.engine).ok()?;
     let files = found.entries().iter().filter(|entry| entry.kind == "file");
     Some(
         files

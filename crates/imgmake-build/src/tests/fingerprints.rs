@@ -42,7 +42,7 @@ fn of_a_request() {
     let request =
         p.request("FROM scratch AS test\nFROM scratch\nARG NAME\nENV A=$NAME\nCOPY . /\n");
     let key = |request: &BuildRequest| {
-        let inputs = inputs(request, &p.engine, &hash_anew);
+        let inputs = inputs(request, &p.engine);
         inputs.unwrap_or_else(|e| panic!("{e:#}")).key()
     };
     let steps = BuildDefinition::Steps {
@@ -425,7 +425,7 @@ fn keys_of_projects_change_on_purpose_alone() {
         let mut request = p.request(dockerfile);
         request.args = BTreeMap::from([("VERSION".to_string(), "2".to_string())]);
         request.labels = map("label");
-        let inputs = inputs(&request, &p.engine, &hash_anew).unwrap_or_else(|e| panic!("{e:#}"));
+        let inputs = inputs(&request, &p.engine).unwrap_or_else(|e| panic!("{e:#}"));
         found += &format!("{name} {}\n", inputs.key());
         for input in inputs.entries() {
             let hash = blake3::Hash::from(input.hash).to_hex();

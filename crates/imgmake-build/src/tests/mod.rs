@@ -86,6 +86,7 @@ impl Project {
             cancel: Cancel::default(),
             git: imgmake_git::Client::new(Default::default(), &Cancel::default()),
             pins: Arc::new(MemoryPins::default()),
+            stats: Arc::default(),
             cache: None,
             warmed: None,
             cache_scope: Default::default(),
@@ -207,8 +208,7 @@ impl Project {
 
     fn inputs(&self, dockerfile: &str) -> Vec<String> {
         let request = self.request(dockerfile);
-        let hash = hash_anew;
-        let inputs = inputs(&request, &self.engine, &hash).unwrap_or_else(|e| panic!("{e:#}"));
+        let inputs = inputs(&request, &self.engine).unwrap_or_else(|e| panic!("{e:#}"));
         inputs
             .entries()
             .iter()
@@ -234,12 +234,4 @@ fn shown(found: &imgmake_oci::layer::IndexEntry) -> String {
         entry.gid,
         String::from_utf8_lossy(&entry.path)
     )
-}
-
-/// Of a context's file, without a stat cache.
-fn hash_anew(
-    _: &FileStat,
-    open: &dyn Fn() -> std::io::Result<std::fs::File>,
-) -> std::io::Result<[u8; 32]> {
-    files::hash::hash_reader(open()?)
 }

@@ -22,7 +22,10 @@ fn prepared(run: &str, request: &BuildRequest) -> Result<run::prepare::Prepared>
             tree: context.clone(),
             source: worker::TreeSource::Empty,
             context: Some(context.clone()),
-            cancel: imgmake_event::Cancel::default(),
+            hashes: crate::files::hash::FileHashes {
+                stats: Default::default(),
+                cancel: Default::default(),
+            },
         })
     })
 }

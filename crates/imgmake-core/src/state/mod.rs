@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! log      append-only records: attempts, outcomes, pins (see `log`)
-//! stat     (device, inode, size, times) → content hash (see `stat_cache`)
+//! stat     (device, inode, size, times) → content hash (see `files::StatCache`)
 //! manifest.cache   the decoded manifest, as its owner encoded it
 //! lock     held by the run that may write here
 //! ```
@@ -17,17 +17,16 @@ mod error;
 mod lock;
 mod log;
 mod output;
-mod signature;
-mod stat_cache;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use serde::{Deserialize, Serialize};
 
+use crate::files::StatCache;
 use crate::fingerprint::{CacheKey, Explanation, Inputs};
 use imgmake_guard::mac::MacKey;
 
@@ -35,8 +34,6 @@ pub use directory::{DIRECTORY, Sealed};
 pub use error::StateError;
 pub use lock::{Lock, LockError, Wait};
 pub use output::{FileKind, Output};
-pub use signature::{Signature, tree_signature};
-pub use stat_cache::StatCache;
 
 use directory::Directory;
 use log::{End, Found, Log};
@@ -115,7 +112,7 @@ pub struct State {
     key: MacKey,
     inner: Mutex<Inner>,
     ignored: Option<Ignored>,
-    pub stats: StatCache,
+    pub stats: Arc<StatCache>,
 }
 
 /// What of the state was not used.
@@ -136,6 +133,7 @@ struct Inner {
 }
 
 const MANIFEST: &str = "manifest.cache";
+const STATS: &str = "stat";
 
 impl State {
     /// Reads what is there and writes nothing, for `plan`, `why` and `check`.
@@ -162,7 +160,7 @@ impl State {
         let directory = state.directory.as_ref().expect("it was just given");
         if state.ignored == Some(Ignored::Foreign) {
             // Nothing else replaces them where there is nothing to remember.
-            directory.remove_foreign(&["stat", MANIFEST], &state.key);
+            directory.remove_foreign(&[STATS, MANIFEST], &state.key);
         }
         let inner = state.inner.get_mut().expect("nobody else has it yet");
         let goes_on = |end: End| Log::append_at(directory, &state.key, end);
@@ -182,7 +180,7 @@ impl State {
             key: key.clone(),
             inner: Mutex::new(Inner::default()),
             ignored,
-            stats: StatCache::new(),
+            stats: Arc::default(),
         }
     }
 
@@ -190,7 +188,7 @@ impl State {
     fn load(directory: Directory, project: &Path, key: &MacKey) -> (State, Option<End>) {
         let key = project_key(project, key);
         let ((inner, found), (stats, foreign_stats)) = std::thread::scope(|scope| {
-            let stats = scope.spawn(|| StatCache::load(&directory, &key));
+            let stats = scope.spawn(|| load_stats(&directory, &key));
             let inner = Inner::load(&directory, &key);
             let stats = stats.join().expect("reading a cache does not panic");
             (inner, stats)
@@ -209,7 +207,7 @@ impl State {
             key,
             inner: Mutex::new(inner),
             ignored,
-            stats,
+            stats: Arc::new(stats),
         };
         (state, end)
     }
@@ -293,7 +291,7 @@ impl State {
     pub fn save_stats(&self) {
         // Only speed is lost when this fails.
         if let Some(directory) = &self.directory {
-            drop(self.stats.save(directory, &self.key));
+            drop(save_stats(&self.stats, directory, &self.key));
         }
     }
 
@@ -316,6 +314,24 @@ pub fn cache_manifest(project: &Path, key: &MacKey, content: &[u8]) {
     if let Ok(Some(directory)) = Directory::open(project) {
         // Only speed is lost when this fails.
         drop(directory.seal(MANIFEST, &project_key(project, key), content));
+    }
+}
+
+/// What was saved under this key; and whether something else is there, which is ignored.
+fn load_stats(directory: &Directory, key: &MacKey) -> (StatCache, bool) {
+    let saved = match directory.sealed(STATS, key) {
+        Sealed::Absent => return (StatCache::new(), false),
+        Sealed::Ours(records) => StatCache::from_records(records),
+        Sealed::Foreign => None,
+    };
+    let is_foreign = saved.is_none();
+    (saved.unwrap_or_default(), is_foreign)
+}
+
+fn save_stats(stats: &StatCache, directory: &Directory, key: &MacKey) -> std::io::Result<()> {
+    match stats.records() {
+        Some(records) => directory.seal(STATS, key, &records),
+        None => Ok(()),
     }
 }
 

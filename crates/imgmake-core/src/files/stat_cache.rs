@@ -4,24 +4,19 @@
 //! hashing by more than one file-system tick: a write within the same tick as
 //! the hashing would leave the signature as it was.
 //!
-//! The file is an array of fixed records sorted by device and inode, searched
+//! Saved, it is an array of fixed records sorted by device and inode, searched
 //! where it lies: loading 24,000 entries decodes none of them.
 
 use std::collections::HashMap;
-use std::fs::{File, Metadata};
+use std::fs::File;
 use std::io::{self, Read};
-use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::Signature;
-use super::directory::{Directory, Sealed};
 use imgmake_event::Cancel;
-use imgmake_guard::mac::MacKey;
 
-/// Its name; the content is sealed (see `mac`).
-const NAME: &str = "stat";
 /// Signature, then hash.
 const RECORD: usize = 40 + 32;
 /// Kernels stamp files with a coarse clock that moves every 1 to 10 ms.
@@ -50,15 +45,10 @@ impl StatCache {
         StatCache::of(Vec::new())
     }
 
-    /// What was saved under this key; and whether something else is there, which is ignored.
-    pub(super) fn load(directory: &Directory, key: &MacKey) -> (StatCache, bool) {
-        match directory.sealed(NAME, key) {
-            Sealed::Ours(records) if records.len().is_multiple_of(RECORD) => {
-                (StatCache::of(records), false)
-            }
-            Sealed::Absent => (StatCache::new(), false),
-            _ => (StatCache::new(), true),
-        }
+    /// What [`StatCache::records`] gave; `None` when it cannot be that.
+    pub fn from_records(records: Vec<u8>) -> Option<StatCache> {
+        let is_whole = records.len().is_multiple_of(RECORD);
+        is_whole.then(|| StatCache::of(records))
     }
 
     fn of(records: Vec<u8>) -> StatCache {
@@ -71,36 +61,23 @@ impl StatCache {
         }
     }
 
-    /// The hash of a file that was hashed before and has not moved since.
-    pub fn known(&self, metadata: &Metadata) -> Option<[u8; 32]> {
-        self.find(&Signature::of(metadata))
-    }
-
-    /// blake3 of a regular file's bytes; reads it only if it is not known.
+    /// blake3 of a regular file's bytes; `open` is asked for it only if it is not known.
     ///
     /// # Errors
     /// The file cannot be read, or somebody cancelled.
-    pub fn hash(&self, path: &Path, metadata: &Metadata, cancel: &Cancel) -> io::Result<[u8; 32]> {
-        self.hash_opened(&Signature::of(metadata), &|| File::open(path), cancel)
-    }
-
-    /// The same of a file that `open` gives if it must be read.
-    ///
-    /// # Errors
-    /// As [`hash`](Self::hash).
-    pub fn hash_opened(
+    pub fn hash_file(
         &self,
         signature: &Signature,
-        open: &dyn Fn() -> io::Result<File>,
+        open: impl FnOnce() -> io::Result<File>,
         cancel: &Cancel,
     ) -> io::Result<[u8; 32]> {
         cancel.check()?;
-        if let Some(hash) = self.find(signature) {
+        if let Some(hash) = self.known(signature) {
             return Ok(hash);
         }
         let started = now();
         let mut file = open()?;
-        let hash = hash_file(&mut file, signature.size, cancel)?;
+        let hash = hash_bytes(&mut file, signature.size, cancel)?;
         let after = Signature::of(&file.metadata()?);
         // What moved while it was read is hashed again by whoever asks next.
         if after == *signature && signature.ctime.saturating_add(TICK) < started {
@@ -117,7 +94,8 @@ impl StatCache {
         self.learnt().insert(place, record);
     }
 
-    fn find(&self, signature: &Signature) -> Option<[u8; 32]> {
+    /// The hash of a file that was hashed before and has not moved since.
+    pub fn known(&self, signature: &Signature) -> Option<[u8; 32]> {
         let wanted = signature.bytes();
         let place = (signature.device, signature.inode);
         if let Some(at) = self.position(place) {
@@ -140,14 +118,11 @@ impl StatCache {
         &self.records[at * RECORD..(at + 1) * RECORD]
     }
 
-    /// Writes what was known and what was learnt, if anything was.
-    ///
-    /// # Errors
-    /// The file system is full or read-only.
-    pub(super) fn save(&self, directory: &Directory, key: &MacKey) -> io::Result<()> {
+    /// What was known and what was learnt, to be saved; `None` when nothing was learnt.
+    pub fn records(&self) -> Option<Vec<u8>> {
         let learnt = self.learnt();
         if learnt.is_empty() {
-            return Ok(());
+            return None;
         }
         let mut records: Vec<&[u8]> = learnt.values().map(<[u8; RECORD]>::as_slice).collect();
         let old = (0..self.records.len() / RECORD)
@@ -158,7 +133,7 @@ impl StatCache {
             records.extend(unused.iter().map(|at| self.record(*at)));
         }
         records.sort_by_key(|record| place_of(record));
-        directory.seal(NAME, key, &records.concat())
+        Some(records.concat())
     }
 
     fn was_used(&self, at: usize) -> bool {
@@ -183,7 +158,7 @@ fn now() -> i64 {
 }
 
 /// By reads: mapped pages would count as memory of this process.
-fn hash_file(file: &mut File, size: u64, cancel: &Cancel) -> io::Result<[u8; 32]> {
+fn hash_bytes(file: &mut File, size: u64, cancel: &Cancel) -> io::Result<[u8; 32]> {
     const SMALL: u64 = 4 << 20;
     let mut hasher = blake3::Hasher::new();
     let length = if size < SMALL {

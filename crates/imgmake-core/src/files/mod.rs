@@ -1,0 +1,18 @@
+//! Files on this machine, as keys and layers see them: one walker, one hash of a file, one memory of hashes
+//! by what `lstat` says. Directories are held open and nothing beneath them is opened by a path from outside.
+//!
+//! Knows no pattern, ignore file or project; where the memory is kept is the state's business.
+
+mod file_at;
+mod signature;
+mod stat_cache;
+#[cfg(test)]
+mod tests;
+mod tree_signature;
+mod walk;
+
+pub use file_at::FileAt;
+pub use signature::Signature;
+pub use stat_cache::StatCache;
+pub use tree_signature::tree_signature;
+pub use walk::{Entry, Visited, Visitor, base_name, tree_order, walk};

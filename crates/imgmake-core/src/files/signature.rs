@@ -1,0 +1,60 @@
+//! Whether a file is still the one that it was, by `lstat` alone.
+
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
+
+use rustix::fs::Stat;
+
+/// Everything about a file that the kernel changes when its content changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Signature {
+    pub device: u64,
+    pub inode: u64,
+    pub size: u64,
+    /// Nanoseconds since the epoch.
+    pub mtime: i64,
+    pub ctime: i64,
+}
+
+impl Signature {
+    pub fn of(metadata: &Metadata) -> Signature {
+        let nanos = |seconds: i64, nanos: i64| seconds.wrapping_mul(1_000_000_000) + nanos;
+        Signature {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            size: metadata.size(),
+            mtime: nanos(metadata.mtime(), metadata.mtime_nsec()),
+            ctime: nanos(metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+
+    /// The same of what the kernel says where there is a descriptor and a name.
+    pub fn of_stat(stat: &Stat) -> Signature {
+        let nanos = |seconds: i64, nanos: u64| {
+            let nanos = i64::try_from(nanos).unwrap_or(0);
+            seconds.wrapping_mul(1_000_000_000).wrapping_add(nanos)
+        };
+        Signature {
+            device: stat.st_dev,
+            inode: stat.st_ino,
+            size: u64::try_from(stat.st_size).unwrap_or(0),
+            mtime: nanos(stat.st_mtime, stat.st_mtime_nsec),
+            ctime: nanos(stat.st_ctime, stat.st_ctime_nsec),
+        }
+    }
+
+    pub fn bytes(&self) -> [u8; 40] {
+        let mut bytes = [0; 40];
+        let fields = [
+            self.device.to_le_bytes(),
+            self.inode.to_le_bytes(),
+            self.size.to_le_bytes(),
+            self.mtime.to_le_bytes(),
+            self.ctime.to_le_bytes(),
+        ];
+        for (place, field) in bytes.chunks_exact_mut(8).zip(fields) {
+            place.copy_from_slice(&field);
+        }
+        bytes
+    }
+}

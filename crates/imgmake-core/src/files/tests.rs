@@ -1,0 +1,83 @@
+use std::fs;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use super::*;
+use crate::fingerprint::LengthPrefixedHasher;
+use imgmake_event::Cancel;
+
+fn sign(path: &Path) -> io::Result<[u8; 32]> {
+    tree_signature(path, &Cancel::default())
+}
+
+#[test]
+fn a_tree_of_any_depth_is_signed_or_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut at = imgmake_guard::confined::open_directory(directory.path()).unwrap();
+    let mut dig = |levels: usize| {
+        for _ in 0..levels {
+            rustix::fs::mkdirat(&at, "d", 0o755.into()).unwrap();
+            at = imgmake_guard::confined::open_child(&at, b"d").unwrap();
+        }
+    };
+    dig(1900);
+    let first = sign(directory.path()).unwrap();
+    assert_eq!(sign(directory.path()).unwrap(), first);
+    dig(1);
+    assert_ne!(sign(directory.path()).unwrap(), first);
+    dig(3000);
+    assert!(sign(directory.path()).is_err());
+    imgmake_guard::confined::remove_tree(&directory.path().join("d")).unwrap();
+}
+
+fn file_signature(path: &Path) -> [u8; 40] {
+    Signature::of(&fs::symlink_metadata(path).unwrap()).bytes()
+}
+
+/// The rule, in the fewest words: signatures of files, numbers of names, depth first.
+fn signed_by_the_rule(path: &Path, hasher: &mut LengthPrefixedHasher) {
+    if !fs::symlink_metadata(path).unwrap().is_dir() {
+        hasher.bytes(&file_signature(path));
+        return;
+    }
+    let mut names: Vec<_> = fs::read_dir(path)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    names.sort();
+    hasher.bytes(&(names.len() as u64).to_le_bytes());
+    for name in names {
+        hasher.bytes(name.as_bytes());
+        signed_by_the_rule(&path.join(&name), hasher);
+    }
+}
+
+#[test]
+fn a_tree_is_signed_depth_first_in_the_order_of_its_names() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |path: &str| directory.path().join(path);
+    for path in ["a", "a/b", "a-b", "a/empty", "z"] {
+        fs::create_dir(at(path)).unwrap();
+    }
+    for path in ["a/b/f", "a/f", "a-b/f", "a.f", "f"] {
+        fs::write(at(path), path).unwrap();
+    }
+    symlink("a", at("link")).unwrap();
+    for path in ["", "z", "a", "f", "link"] {
+        let mut expected = LengthPrefixedHasher::new();
+        signed_by_the_rule(&at(path), &mut expected);
+        assert_eq!(sign(&at(path)).unwrap(), expected.finish(), "{path}");
+    }
+    assert!(sign(&at("absent")).is_err());
+}
+
+#[test]
+fn a_walk_that_is_cancelled_signs_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let cancel = Cancel::default();
+    cancel.cancel();
+    let error = tree_signature(directory.path(), &cancel).unwrap_err();
+    assert!(imgmake_event::Cancelled::ended(&error));
+}

@@ -1,0 +1,178 @@
+//! The walk through a directory that is held open: whoever exchanges a directory in it for a link meanwhile
+//! leads nobody out. Levels are read in parallel; not by recursion: a checkout or a command may have made
+//! directories in each other as long as paths last.
+
+use std::cmp::Ordering;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rayon::prelude::*;
+use rustix::fs::{FileType, OFlags, RawDir};
+
+use super::FileAt;
+use imgmake_event::{Cancel, Cancelled};
+use imgmake_guard::confined;
+
+/// For the names of a directory, as many as the kernel gives at once.
+const BUFFER: usize = 32 << 10;
+
+/// What a walk comes upon, in a directory that is open.
+pub struct Entry<'a> {
+    /// Relative to the directory that the walk was given.
+    pub path: Vec<u8>,
+    pub directory: BorrowedFd<'a>,
+    /// As the directory says, which need not know.
+    kind: FileType,
+}
+
+impl Entry<'_> {
+    pub fn file(&self) -> FileAt<'_> {
+        FileAt {
+            directory: self.directory,
+            name: base_name(&self.path),
+        }
+    }
+
+    /// # Errors
+    /// The entry is gone, where its directory did not know what it is.
+    pub fn is_directory(&self) -> io::Result<bool> {
+        let kind = match self.kind {
+            FileType::Unknown => FileType::from_raw_mode(self.file().stat()?.st_mode),
+            kind => kind,
+        };
+        Ok(kind == FileType::Directory)
+    }
+}
+
+/// What a visitor makes of an entry.
+pub struct Visited<F, S> {
+    pub found: Option<F>,
+    /// Of a directory that is walked too: what its entries are judged by.
+    pub enter: Option<S>,
+}
+
+impl<F, S> Visited<F, S> {
+    pub fn skipped() -> Visited<F, S> {
+        Visited {
+            found: None,
+            enter: None,
+        }
+    }
+}
+
+/// Judges entries, on many threads and in no order.
+pub trait Visitor: Sync {
+    type Found: Send;
+    /// What is known of a directory when its entries are visited.
+    type State: Send + Sync;
+    type Error: Send + From<Cancelled>;
+
+    /// # Errors
+    /// The entry cannot be read; it ends the walk.
+    fn visit(
+        &self,
+        entry: &Entry<'_>,
+        directory: &Self::State,
+    ) -> Result<Visited<Self::Found, Self::State>, Self::Error>;
+
+    /// The error for a directory that cannot be listed.
+    fn unlisted(&self, directory: &[u8], error: io::Error) -> Self::Error;
+}
+
+/// Everything that the visitor found beneath the directory `from` of `root`, in no order.
+///
+/// # Errors
+/// A directory cannot be listed, the visitor fails, or somebody cancelled.
+pub fn walk<V: Visitor>(
+    root: impl AsFd,
+    from: &[u8],
+    state: V::State,
+    visitor: &V,
+    cancel: &Cancel,
+) -> Result<Vec<V::Found>, V::Error> {
+    let root = root.as_fd();
+    let mut found = Vec::new();
+    let mut level = vec![(from.to_vec(), state)];
+    while !level.is_empty() {
+        let visited = level
+            .into_par_iter()
+            .map(|(path, state)| visit_directory(root, &path, &state, visitor, cancel))
+            .collect::<Result<Vec<_>, _>>()?;
+        level = Vec::new();
+        for entry in visited.into_iter().flatten() {
+            found.extend(entry.found);
+            level.extend(entry.enter);
+        }
+    }
+    Ok(found)
+}
+
+type WithPath<S> = (Vec<u8>, S);
+
+/// Visits what is directly in a directory.
+fn visit_directory<V: Visitor>(
+    root: BorrowedFd<'_>,
+    path: &[u8],
+    state: &V::State,
+    visitor: &V,
+    cancel: &Cancel,
+) -> Result<Vec<Visited<V::Found, WithPath<V::State>>>, V::Error> {
+    cancel.check()?;
+    let listed = list(root, path).map_err(|error| visitor.unlisted(path, error))?;
+    listed
+        .entries
+        .into_par_iter()
+        .with_min_len(32)
+        .map(|(path, kind)| {
+            cancel.check()?;
+            let entry = Entry {
+                path,
+                directory: listed.directory.as_fd(),
+                kind,
+            };
+            let visited = visitor.visit(&entry, state)?;
+            Ok(Visited {
+                found: visited.found,
+                enter: visited.enter.map(|state| (entry.path, state)),
+            })
+        })
+        .collect()
+}
+
+struct Listed {
+    directory: OwnedFd,
+    /// Paths of entries, and what the directory says of them.
+    entries: Vec<(Vec<u8>, FileType)>,
+}
+
+fn list(root: BorrowedFd<'_>, path: &[u8]) -> io::Result<Listed> {
+    let directory = confined::open_inside(root, path, OFlags::RDONLY | OFlags::DIRECTORY)?;
+    let mut buffer = Vec::with_capacity(BUFFER);
+    let mut names = RawDir::new(&directory, buffer.spare_capacity_mut());
+    let mut entries = Vec::new();
+    while let Some(entry) = names.next() {
+        let entry = entry?;
+        let name = entry.file_name().to_bytes();
+        if name != b"." && name != b".." {
+            entries.push((join(path, name), entry.file_type()));
+        }
+    }
+    Ok(Listed { directory, entries })
+}
+
+fn join(directory: &[u8], name: &[u8]) -> Vec<u8> {
+    match directory {
+        b"" => name.to_vec(),
+        directory => [directory, b"/", name].concat(),
+    }
+}
+
+/// The last part of a path.
+pub fn base_name(path: &[u8]) -> &[u8] {
+    &path[path.iter().rposition(|b| *b == b'/').map_or(0, |at| at + 1)..]
+}
+
+/// The order in which a tree is read depth first: what is in a directory comes right after it.
+pub fn tree_order(a: &[u8], b: &[u8]) -> Ordering {
+    a.split(|b| *b == b'/').cmp(b.split(|b| *b == b'/'))
+}
