@@ -9,6 +9,7 @@ use std::io;
 
 use gix_hash::ObjectId;
 use imgmake_event::Cancelled;
+use imgmake_registry::connection::trust::NoCertificates;
 
 pub type Result<T, E = GitError> = std::result::Result<T, E>;
 
@@ -311,6 +312,12 @@ impl StdError for GitError {
             GitError::Start { source, .. } => Some(source),
             _ => None,
         }
+    }
+}
+
+impl From<NoCertificates> for GitError {
+    fn from(error: NoCertificates) -> GitError {
+        GitError::invalid(error.variable, error.value, "no PEM certificate in it")
     }
 }
 
