@@ -45,6 +45,7 @@
 //! | `repositories` | what is cloned is what git clones; hostile trees and servers lead nowhere |
 //! | `seeds` | pipelines of CI platforms work when only the plugin's image is exchanged |
 //! | `templates` | each pipeline of `examples/ci` does what it shows |
+//! | `toolchains` | compilers and package managers work inside of images (`tests/run --long`) |
 //! | `shell_on_fail` | a terminal leads into the step that failed |
 //! | `ground` | no claims: registries, base images, users, peers |
 
@@ -97,4 +98,5 @@ mod stale;
 mod stores;
 mod templates;
 mod tidy;
+mod toolchains;
 mod trust_ca;
