@@ -17,6 +17,7 @@ mod contents;
 mod docker;
 mod import;
 mod layout;
+mod members;
 mod name;
 mod output;
 mod recognise;

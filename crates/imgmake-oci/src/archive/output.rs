@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
+use std::mem::ManuallyDrop;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -51,25 +52,26 @@ pub(super) fn write_archive(store: &Store, members: &[Member], path: &Path) -> R
 }
 
 pub(super) fn write_members(store: &Store, members: &[Member], out: &mut impl Write) -> Result<()> {
+    // Not to be dropped, which would end the archive: one that failed must not look whole.
+    let mut tar = ManuallyDrop::new(tar::Builder::new(out));
     for member in members {
         match &member.body {
             Body::Bytes(bytes) => {
-                out.write_all(&header(&member.name, bytes.len() as u64)?)?;
-                out.write_all(bytes)?;
-                pad(out, bytes.len() as u64)?;
+                tar.append(&header(&member.name, bytes.len() as u64)?, &bytes[..])?;
             }
             Body::Blob(blob) => {
-                out.write_all(&header(&member.name, blob.size)?)?;
+                tar.append(&header(&member.name, blob.size)?, io::empty())?;
+                // Past the builder: the kernel copies from file to file, and may share blocks.
+                let out = tar.get_mut();
                 store.copy_blob(blob, out)?;
                 pad(out, blob.size)?;
             }
         }
     }
-    out.write_all(&[0; 1024])?;
-    Ok(())
+    Ok(tar.finish()?)
 }
 
-fn header(name: &str, size: u64) -> Result<[u8; 512]> {
+fn header(name: &str, size: u64) -> Result<tar::Header> {
     let mut header = tar::Header::new_ustar();
     header.set_path(name)?;
     header.set_size(size);
@@ -78,7 +80,7 @@ fn header(name: &str, size: u64) -> Result<[u8; 512]> {
     header.set_gid(0);
     header.set_mtime(0);
     header.set_cksum();
-    Ok(*header.as_bytes())
+    Ok(header)
 }
 
 fn pad(out: &mut impl Write, size: u64) -> io::Result<()> {

@@ -9,18 +9,15 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::layer::{
-    Entry, EntryKind, LayerReader, Packing, clean, decompress, join, looks_like_tar, split,
-};
+use crate::layer::{Packing, clean, decompress, looks_like_tar};
 use crate::store::Store;
 use imgmake_event::Cancel;
 use imgmake_guard::confined;
 
 use super::contents::MOST_JSON;
+use super::members::{Place, members};
 use super::recognise::what_it_is;
 
-/// Names are held in memory while an archive is read.
-const MOST_MEMBERS: usize = 1 << 20;
 /// Links to links: more are a loop.
 const MOST_LINKS: usize = 40;
 
@@ -30,16 +27,6 @@ pub(super) enum Source {
         file: File,
         members: HashMap<Vec<u8>, Place>,
     },
-}
-
-/// Where a member's bytes are.
-pub(super) enum Place {
-    Here {
-        offset: u64,
-        size: u64,
-    },
-    /// Old docker archives link equal layers to each other.
-    Link(Vec<u8>),
 }
 
 impl Source {
@@ -117,57 +104,8 @@ fn tar(mut file: File, cancel: &Cancel) -> Result<Source> {
             None => bail!("this is not an image archive (a tar, plain or packed)"),
         }
     }
-    let length = file.metadata()?.len();
-    let members = members(&mut file, length, cancel)?;
+    let members = members(&file, cancel)?;
     Ok(Source::Tar { file, members })
-}
-
-fn members(file: &mut File, length: u64, cancel: &Cancel) -> Result<HashMap<Vec<u8>, Place>> {
-    let mut reader = LayerReader::new(file).stopped_by(cancel);
-    let mut members = HashMap::new();
-    while let Some(entry) = reader.next_entry()? {
-        let offset = reader.content_offset();
-        if let Some(place) = place(&entry, offset, length)? {
-            members.insert(entry.path, place);
-        }
-        ensure!(
-            members.len() <= MOST_MEMBERS,
-            "it holds more than {MOST_MEMBERS} files, which no image archive does"
-        );
-        reader.seek_past_content()?;
-    }
-    Ok(members)
-}
-
-/// `None` for what holds no bytes.
-fn place(entry: &Entry, offset: Option<u64>, length: u64) -> Result<Option<Place>> {
-    Ok(match &entry.kind {
-        EntryKind::File { size } => {
-            let offset = offset
-                .with_context(|| format!("`{}` is stored as a sparse file", entry.display()))?;
-            // The last block is whole in every tar.
-            let blocks = size.checked_next_multiple_of(512);
-            ensure!(
-                blocks
-                    .and_then(|blocks| offset.checked_add(blocks))
-                    .is_some_and(|end| end <= length),
-                "the archive is cut off inside `{}`",
-                String::from_utf8_lossy(&entry.path)
-            );
-            Some(Place::Here {
-                offset,
-                size: *size,
-            })
-        }
-        EntryKind::Symlink { target } if target.starts_with(b"/") => {
-            Some(Place::Link(clean(target)))
-        }
-        EntryKind::Symlink { target } => {
-            Some(Place::Link(clean(&join(split(&entry.path).0, target))))
-        }
-        EntryKind::HardLink { target } => Some(Place::Link(target.clone())),
-        _ => None,
-    })
 }
 
 fn find(members: &HashMap<Vec<u8>, Place>, name: &str) -> Result<Option<(u64, u64)>> {

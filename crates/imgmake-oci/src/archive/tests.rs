@@ -1,6 +1,7 @@
 //! What is written is read by skopeo, podman and umoci and by us; what they write
 //! is read by us; digests stay; damage is named and harms nothing.
 
+mod hostile;
 mod others;
 mod reading;
 mod writing;

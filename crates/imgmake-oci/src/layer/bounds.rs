@@ -24,7 +24,7 @@ pub const MOST_RATIO: u64 = 1000;
 
 /// Adds up what one layer claims.
 #[derive(Clone, Default)]
-pub(super) struct Claimed {
+pub(crate) struct Claimed {
     bytes: u64,
     holes: u64,
     entries: u64,
@@ -70,8 +70,16 @@ impl Claimed {
             _ => 0,
         };
         let attributes: usize = entry.xattrs.iter().map(|(n, v)| n.len() + v.len()).sum();
+        self.names(entry.path.len() + target + attributes)
+    }
+
+    /// Takes one more entry whose path, link target and attributes have so many bytes.
+    ///
+    /// # Errors
+    /// As [`Claimed::entry`].
+    pub fn names(&mut self, bytes: usize) -> Result<()> {
         self.entries += 1;
-        self.names += (entry.path.len() + target + attributes) as u64;
+        self.names += bytes as u64;
         ensure!(
             self.entries <= MOST_ENTRIES,
             "the layer has more than {MOST_ENTRIES} entries"

@@ -143,7 +143,7 @@ pub fn clean(path: &[u8]) -> Vec<u8> {
 }
 
 /// As [`clean`], but `None` if the path leaves the root on its way.
-pub(super) fn clean_inside(path: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn clean_inside(path: &[u8]) -> Option<Vec<u8>> {
     let mut depth = 0_u32;
     for component in path.split(|b| *b == b'/') {
         match component {

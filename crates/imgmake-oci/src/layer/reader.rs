@@ -1,7 +1,7 @@
 //! Reads any tar (v7, ustar, star, GNU, PAX), never trusting it: names are cleaned
 //! and kept inside the root, numbers are checked, sparse files are expanded.
 
-use std::io::{self, BufReader, Read, Seek};
+use std::io::{self, BufReader, Read};
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -94,26 +94,6 @@ impl<R: Read> LayerReader<R> {
             self.position
         );
         Ok(None)
-    }
-
-    /// Where in the input the entry's content begins, before any of it is read;
-    /// `None` for a sparse file, which is not there in one piece.
-    pub fn content_offset(&self) -> Option<u64> {
-        self.content.segments.is_none().then_some(self.position)
-    }
-
-    /// Skips the content without reading it. Whether the input is long enough for
-    /// it is not noticed here: compare [`content_offset`](Self::content_offset) and its size.
-    pub fn seek_past_content(&mut self) -> io::Result<()>
-    where
-        R: Seek,
-    {
-        let content = std::mem::take(&mut self.content);
-        let rest = content.stored + content.padding;
-        let step = i64::try_from(rest).map_err(|_| cut_off(&content.name))?;
-        self.input.seek_relative(step)?;
-        self.position += rest;
-        Ok(())
     }
 
     /// Reads on behind the last entry, to the end of the input (whose digest may be wanted).
