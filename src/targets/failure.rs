@@ -7,6 +7,7 @@ use imgmake_core::execute::{Failure, FailureKind};
 use imgmake_event::Cancelled;
 use imgmake_git::GitError;
 use imgmake_registry::RegistryError;
+use imgmake_scan::ScanError;
 
 /// What an error is to the exit code, and its text for people.
 pub fn failure(error: anyhow::Error) -> Failure {
@@ -33,9 +34,10 @@ pub fn failure(error: anyhow::Error) -> Failure {
 
 /// An error and what it follows from, each as the crate has it that it comes from.
 pub fn causes(error: &anyhow::Error) -> impl Iterator<Item = &(dyn Error + 'static)> {
-    error.chain().map(|cause| match cause.downcast_ref() {
-        Some(error) => BuildError::as_cause(error),
-        None => cause,
+    error.chain().map(|cause| {
+        let of_build = cause.downcast_ref().map(BuildError::as_cause);
+        let of_scan = || cause.downcast_ref().map(ScanError::as_cause);
+        of_build.or_else(of_scan).unwrap_or(cause)
     })
 }
 

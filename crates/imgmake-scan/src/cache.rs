@@ -7,10 +7,10 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::error::{Context, Result};
 use imgmake_oci::store::Store;
 
 /// Changes with everything that makes findings: readers, orders, structures.

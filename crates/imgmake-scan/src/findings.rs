@@ -67,7 +67,7 @@ impl fmt::Display for Severity {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a severity: expected negligible, low, medium, high or critical")]
+#[error("invalid severity `{0}`: expected negligible, low, medium, high or critical")]
 pub struct SeverityError(String);
 
 /// A threshold as a user writes it.

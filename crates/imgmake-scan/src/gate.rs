@@ -3,12 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::Result;
 use jiff::Timestamp;
 
 use super::cache::Cache;
+use super::error::{Result, ScanError};
 use super::policy::{Rules, Subject};
-use super::scanner::{Scanned, ScannerError};
+use super::scanner::Scanned;
 use super::subject::{self, Child};
 use super::{ImageVerdict, Inventory, Judgement, PlatformVerdict, ReportFormat, ScanImage};
 use super::{ScanRequest, Scanner, Verdict, advisory, inventory, report, scanner};
@@ -111,29 +111,30 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    fn prepare(&mut self) -> Result<(), ScannerError> {
+    fn prepare(&mut self) -> Result<()> {
         if self.request.scanner != Scanner::Builtin {
             return Ok(());
         }
-        let kept = vec![advisory::advisory_home(self.store).map_err(ScannerError::of)?];
+        let kept = vec![advisory::advisory_home(self.store)?];
         let named = &self.request.advisories;
         if named.is_empty() && !kept[0].is_dir() {
-            return Err(ScannerError::Failed(
-                "the built-in scanner has no advisories: name a directory of OSV documents with `advisories`, or get some with `imgmake db update`".into(),
+            return Err(ScanError::not_found(
+                "advisories for the built-in scanner",
+                "name a directory of OSV documents with `advisories`, or get some with `imgmake db update`",
             ));
         }
         let paths = if named.is_empty() { &kept } else { named };
-        let index = index_home(self.store).map_err(ScannerError::of)?;
+        let index = index_home(self.store)?;
         let database = advisory::open(paths, &index, self.cancel);
-        self.database = Some(database.map_err(ScannerError::of)?);
+        self.database = Some(database?);
         Ok(())
     }
 
-    fn refuse_all(&mut self, error: ScannerError, images: &mut Vec<ImageVerdict>) -> Result<()> {
-        if let ScannerError::Cancelled(cancelled) = error {
-            return Err(cancelled.into());
+    fn refuse_all(&mut self, error: ScanError, images: &mut Vec<ImageVerdict>) -> Result<()> {
+        if error.is_cancelled() {
+            return Err(error);
         }
-        self.fail(error.to_string());
+        self.fail(format!("{error:#}"));
         images.extend(self.request.images.iter().map(|image| ImageVerdict {
             name: image.name.clone(),
             digest: image.root.digest.clone(),
@@ -179,9 +180,9 @@ impl Run<'_> {
         let before = self.refusals.len();
         let scanned = match self.findings(child) {
             Ok(scanned) => scanned,
-            Err(ScannerError::Cancelled(cancelled)) => return Err(cancelled.into()),
+            Err(error) if error.is_cancelled() => return Err(error),
             Err(error) => {
-                self.fail(format!("{place}: {error}"));
+                self.fail(format!("{place}: {error:#}"));
                 verdict.passed = false;
                 return Ok(verdict);
             }
@@ -226,11 +227,11 @@ impl Run<'_> {
             _ => None,
         });
         let refused: Vec<_> = refused.collect();
-        // An expired rule says so wherever it stands in the order.
+        // One whose rule expired says so wherever it stands in the order.
         let named = refused
             .iter()
             .enumerate()
-            .filter(|(i, (_, why))| *i < NAMED_REFUSALS || why.contains("expired"));
+            .filter(|(i, (finding, _))| *i < NAMED_REFUSALS || self.rules.is_expired(finding));
         let mut count = 0;
         for (_, (finding, why)) in named {
             count += 1;
@@ -250,12 +251,12 @@ impl Run<'_> {
         }
     }
 
-    fn findings(&mut self, child: &Child) -> Result<Scanned, ScannerError> {
+    fn findings(&mut self, child: &Child) -> Result<Scanned> {
         match &self.request.scanner {
-            Scanner::Builtin => self.builtin(child).map_err(ScannerError::of),
+            Scanner::Builtin => self.builtin(child),
             _ => {
                 if self.wants_inventory() {
-                    self.inventory(child).map_err(ScannerError::of)?;
+                    self.inventory(child)?;
                 }
                 scanner::external(self.request, child, self.store, &self.cache, self.cancel)
             }
@@ -324,9 +325,7 @@ fn too_old(date: Option<&str>, limit: std::time::Duration, now: Timestamp) -> Op
         ));
     };
     let Ok(then) = date.parse::<Timestamp>() else {
-        return Some(format!(
-            "the advisory database's date `{date}` is not understood"
-        ));
+        return Some(format!("invalid date of the advisory database: `{date}`"));
     };
     let age = now.duration_since(then).as_secs_f64();
     (age > limit.as_secs_f64()).then(|| {

@@ -8,6 +8,7 @@
 
 mod advisory;
 mod cache;
+mod error;
 mod findings;
 mod gate;
 mod inventory;
@@ -24,12 +25,11 @@ mod version;
 
 use std::path::PathBuf;
 
-use anyhow::Result;
-
 use imgmake_event::{Cancel, Events};
 use imgmake_oci::store::Store;
 
 pub use advisory::advisory_home;
+pub use error::{ProgramFailure, Result, ScanError};
 pub use findings::{Finding, FindingKind, Severity, SeverityError};
 pub use gate::{GateOutcome, Passed};
 pub use inventory::Inventory;

@@ -62,7 +62,7 @@ pub enum ReportFormat {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a report format: expected table, json, sarif, cyclonedx, spdx or junit")]
+#[error("invalid report format `{0}`: expected table, json, sarif, cyclonedx, spdx or junit")]
 pub struct ReportFormatError(String);
 
 impl FromStr for ReportFormat {

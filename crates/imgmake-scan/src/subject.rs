@@ -1,7 +1,6 @@
 //! What a named image consists of: its manifests, one per platform.
 
-use anyhow::{Context, Error, Result, anyhow, bail, ensure};
-
+use super::error::{Context, Result, ScanError};
 use imgmake_oci::image::{
     Descriptor, ImageConfig, ImageManifest, ImageTree, Platform, Reach, TreeError, from_json,
     media_type,
@@ -35,31 +34,39 @@ pub fn children(root: &Descriptor, store: &Store) -> Result<Vec<Child>> {
     for (descriptor, manifest) in tree.manifests() {
         found.push(child(descriptor, manifest.clone(), store)?);
     }
-    ensure!(!found.is_empty(), "index {} names no image", root.digest);
+    if found.is_empty() {
+        let what = format!("image in the index {}", root.digest);
+        return Err(ScanError::not_found(what, ""));
+    }
     Ok(found)
 }
 
-fn unreadable(error: TreeError<Error>) -> Error {
+fn unreadable(error: TreeError<ScanError>) -> ScanError {
     match error {
         TreeError::Read { error, .. } => error,
         TreeError::Invalid { digest, error } => {
-            Error::from(error).context(format!("manifest {digest}"))
+            ScanError::invalid(format!("manifest {digest}"), error.to_string())
         }
-        TreeError::TooDeep { digest } => anyhow!("index {digest} is nested too deeply"),
+        TreeError::TooDeep { digest } => {
+            let limit = format!("{DEEPEST} indexes in each other");
+            ScanError::limit(format!("the nesting of index {digest}"), limit)
+        }
     }
 }
 
 fn child(descriptor: &Descriptor, manifest: ImageManifest, store: &Store) -> Result<Child> {
     let kind = manifest.config.media_type.as_str();
     if ![media_type::OCI_CONFIG, media_type::DOCKER_CONFIG].contains(&kind) {
-        bail!(
-            "manifest {} is no image: its config is `{kind}`",
-            descriptor.digest
-        );
+        let what = format!("image manifest {}", descriptor.digest);
+        return Err(ScanError::invalid(what, format!("its config is `{kind}`")));
     }
     let bytes = document(&manifest.config, store)?;
-    let config: ImageConfig =
-        from_json(&bytes).with_context(|| format!("config {}", manifest.config.digest))?;
+    let config: ImageConfig = from_json(&bytes).map_err(|error| {
+        ScanError::invalid(
+            format!("config {}", manifest.config.digest),
+            error.to_string(),
+        )
+    })?;
     Ok(Child {
         descriptor: descriptor.clone(),
         platform: config.platform(),
@@ -71,7 +78,7 @@ fn child(descriptor: &Descriptor, manifest: ImageManifest, store: &Store) -> Res
 fn document(descriptor: &Descriptor, store: &Store) -> Result<Vec<u8>> {
     store
         .read_blob(&descriptor.digest, LARGEST_DOCUMENT)
-        .with_context(|| format!("{} is not in the store", descriptor.digest))
+        .with_context(|| format!("cannot read {} in the store", descriptor.digest))
 }
 
 /// BuildKit's provenance beside images: for no platform that a runtime would pick.

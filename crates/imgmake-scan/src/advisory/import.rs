@@ -6,11 +6,11 @@ use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail, ensure};
 use rayon::prelude::*;
 
 use super::index::{Builder, Database};
 use super::osv::Document;
+use crate::error::{Context, Result, ScanError};
 use imgmake_event::Cancel;
 
 /// Bytes; the largest published documents have about two million.
@@ -39,11 +39,12 @@ enum Kind {
 /// Paths that do not exist or hold no advisory; documents that are not OSV, by name.
 pub fn open(paths: &[PathBuf], index_dir: &Path, cancel: &Cancel) -> Result<Database> {
     let sources = find(paths)?;
-    ensure!(
-        !sources.is_empty(),
-        "no advisory found in {}: expected OSV documents, `*.json` or `*.zip`",
-        named(paths)
-    );
+    if sources.is_empty() {
+        return Err(ScanError::not_found(
+            format!("advisories in {}", named(paths)),
+            "expected OSV documents, `*.json` or `*.zip`",
+        ));
+    }
     let index = index_dir.join(index_name(paths, &sources)?);
     if let Ok(database) = Database::open(&index) {
         return Ok(database);
@@ -72,10 +73,11 @@ fn find(paths: &[PathBuf]) -> Result<Vec<Source>> {
                     path: path.clone(),
                     kind,
                 }),
-                None => bail!(
-                    "advisories `{}`: expected a directory, a `.json` or a `.zip`",
-                    path.display()
-                ),
+                None => {
+                    let what = format!("advisories `{}`", path.display());
+                    let expected = "expected a directory, a `.json` or a `.zip`";
+                    return Err(ScanError::invalid(what, expected));
+                }
             }
         }
     }
@@ -228,16 +230,18 @@ fn gather(documents: Vec<Result<Vec<Document>>>, builder: &mut Builder) -> Resul
 }
 
 fn parse(bytes: &[u8], name: &str) -> Result<Vec<Document>> {
-    Document::parse(bytes).with_context(|| format!("`{name}` is not an OSV document"))
+    Document::parse(bytes)
+        .map_err(|error| ScanError::invalid_at(name, "OSV document", error.to_string()))
 }
 
 fn read_limited(from: impl Read) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     from.take(LARGEST_DOCUMENT + 1).read_to_end(&mut bytes)?;
-    ensure!(
-        bytes.len() as u64 <= LARGEST_DOCUMENT,
-        "larger than {} MiB",
-        LARGEST_DOCUMENT >> 20
-    );
-    Ok(bytes)
+    match bytes.len() as u64 {
+        0..=LARGEST_DOCUMENT => Ok(bytes),
+        _ => {
+            let limit = format!("{} MiB", LARGEST_DOCUMENT >> 20);
+            Err(ScanError::limit("the document", limit))
+        }
+    }
 }

@@ -7,16 +7,16 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, ErrorKind, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
 use super::osv::Statement;
 use super::range::Inclusion;
 use super::{Answer, Hit, Record, canonical_name};
+use crate::error::{Result, ScanError};
 use crate::version::Scheme;
 
 const MAGIC: &[u8; 16] = b"imgmake osv 0002";
@@ -68,23 +68,30 @@ impl Database {
         let length = file.metadata()?.len();
         let mut magic = [0; 16];
         file.read_exact_at(&mut magic, 0)?;
-        ensure!(&magic == MAGIC, "not an advisory index of this version");
-        ensure!(length >= 16 + TRAILER, "the advisory index is cut short");
+        if &magic != MAGIC {
+            let path = path.to_path_buf();
+            return Err(ScanError::ForeignIndex { path });
+        }
+        let damaged = || damaged(path, false);
+        if length < 16 + TRAILER {
+            return Err(damaged());
+        }
         let mut trailer = [0; TRAILER as usize];
         file.read_exact_at(&mut trailer, length - TRAILER)?;
         let (place, digest) = trailer.split_at(8);
         let offset = u64::from_le_bytes(place.try_into().expect("eight bytes were split off"));
         let end = length - TRAILER;
-        ensure!(offset <= end, "the advisory index is damaged");
-        let bytes = read_part(&file, offset, end - offset)?;
-        ensure!(
-            sum_of_directory(&bytes, place).as_bytes() == digest,
-            "the advisory index is damaged"
-        );
+        if offset > end {
+            return Err(damaged());
+        }
+        let bytes = read_part(&file, path, offset, end - offset)?;
+        if sum_of_directory(&bytes, place).as_bytes() != digest {
+            return Err(damaged());
+        }
         Ok(Database {
             file,
             path: path.to_path_buf(),
-            directory: postcard::from_bytes(&bytes).context("the advisory index is damaged")?,
+            directory: postcard::from_bytes(&bytes).map_err(|_| damaged())?,
             digest: hex::encode(digest),
         })
     }
@@ -105,8 +112,8 @@ impl Database {
 
     /// Whether anything at all is known about an ecosystem's release.
     pub fn covers(&self, ecosystem: &str) -> bool {
-        let mut known = self.directory.ecosystems.iter();
-        known.any(|k| concerns(k, ecosystem))
+        let mut covered = self.directory.ecosystems.iter();
+        covered.any(|name| concerns(name, ecosystem))
     }
 
     /// What is known against one version of a package.
@@ -127,20 +134,13 @@ impl Database {
     }
 
     fn chunk(&self, place: &Place) -> Result<Chunk> {
-        let bytes = read_part(&self.file, place.offset, place.length)?;
+        let bytes = read_part(&self.file, &self.path, place.offset, place.length)?;
         if *blake3::hash(&bytes).as_bytes() != place.sum {
             // Open, it is of use to nobody; gone, the next scan imports it again.
             let removed = std::fs::remove_file(&self.path).is_ok();
-            bail!(
-                "the advisory index `{}` is damaged; {}",
-                self.path.display(),
-                match removed {
-                    true => "it was removed, and the next scan makes it again",
-                    false => "remove it, and the next scan makes it again",
-                }
-            );
+            return Err(damaged(&self.path, removed));
         }
-        postcard::from_bytes(&bytes).context("the advisory index is damaged")
+        postcard::from_bytes(&bytes).map_err(|_| damaged(&self.path, false))
     }
 
     fn place(&self, ecosystem: &str, name: &str) -> Option<&Place> {
@@ -159,12 +159,23 @@ fn sum_of_directory(directory: &[u8], offset: &[u8]) -> blake3::Hash {
     hash.finalize()
 }
 
-fn read_part(file: &File, offset: u64, length: u64) -> Result<Vec<u8>> {
-    ensure!(length <= LARGEST, "the advisory index is damaged");
-    let mut bytes = vec![0; usize::try_from(length)?];
-    file.read_exact_at(&mut bytes, offset)
-        .context("the advisory index is cut short")?;
-    Ok(bytes)
+fn read_part(file: &File, path: &Path, offset: u64, length: u64) -> Result<Vec<u8>> {
+    let length = usize::try_from(length).unwrap_or(usize::MAX);
+    if length as u64 > LARGEST {
+        return Err(damaged(path, false));
+    }
+    let mut bytes = vec![0; length];
+    match file.read_exact_at(&mut bytes, offset) {
+        Err(error) if error.kind() == ErrorKind::UnexpectedEof => Err(damaged(path, false)),
+        read => Ok(read.map(|()| bytes)?),
+    }
+}
+
+fn damaged(path: &Path, removed: bool) -> ScanError {
+    ScanError::DamagedIndex {
+        path: path.to_path_buf(),
+        removed,
+    }
 }
 
 fn judge(record: Record, version: &str, listed: &[u32], scheme: Scheme, answer: &mut Answer) {
@@ -271,7 +282,7 @@ impl Builder {
 
     /// Writes to a temporary name beside `path`, then renames.
     pub fn write(self, path: &Path) -> Result<()> {
-        let parent = path.parent().context("the index has no directory")?;
+        let parent = path.parent().unwrap_or(Path::new("."));
         let file = tempfile::NamedTempFile::new_in(parent)?;
         let mut out = BufWriter::with_capacity(1 << 20, file.as_file());
         let mut written = MAGIC.len() as u64;

@@ -12,12 +12,12 @@ mod tests;
 
 use std::path::PathBuf;
 
-use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 use imgmake_oci::store::Store;
 
 use super::Severity;
+use super::error::Result;
 
 pub use import::open;
 pub use index::Database;

@@ -39,13 +39,13 @@ pub fn rate<'a>(
         return rating;
     }
     // Ubuntu writes its priority as a severity of its own type.
-    let said = entries.iter().map(|e| e.score.as_str());
+    let texts = entries.iter().map(|e| e.score.as_str());
     let words = specific
         .into_iter()
         .flatten()
         .flat_map(|v| ["severity", "urgency"].map(|k| v.get(k).and_then(Value::as_str)))
         .flatten();
-    let severity = said
+    let severity = texts
         .chain(words)
         .map(Severity::of_word)
         .find(|s| *s != Severity::Unknown)

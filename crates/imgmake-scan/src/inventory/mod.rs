@@ -27,7 +27,7 @@ mod walk;
 
 use rayon::prelude::*;
 
-use anyhow::Result;
+use crate::error::Result;
 use imgmake_event::Cancel;
 use imgmake_oci::image::Descriptor;
 use imgmake_oci::store::Store;

@@ -255,11 +255,11 @@ mod tests {
             let script = directory.path().join("script");
             std::fs::write(&script, sql).unwrap();
             let _ = std::fs::remove_file(&path);
-            let made = Command::new("sqlite3")
+            let status = Command::new("sqlite3")
                 .arg(&path)
                 .stdin(File::open(&script).unwrap())
                 .status();
-            if !made.is_ok_and(|s| s.success()) {
+            if !status.is_ok_and(|s| s.success()) {
                 eprintln!("sqlite3 is not here: nothing was read");
                 return;
             }

@@ -66,8 +66,8 @@ pub fn read_program(file: &File) -> Option<Vec<Package>> {
         .packages
         .into_iter()
         .filter(|p| p.kind.as_deref() != Some("build"));
-    let known = linked.filter(|p| p.source == "crates.io" || p.source == "registry");
-    Some(crates(known.map(|p| Entry {
+    let published = linked.filter(|p| p.source == "crates.io" || p.source == "registry");
+    Some(crates(published.map(|p| Entry {
         name: p.name,
         version: p.version,
         source: None,

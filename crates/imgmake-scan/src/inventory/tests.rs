@@ -349,7 +349,7 @@ fn the_last_layer_wins_and_whiteouts_hide_only_what_is_below() {
             ],
         ),
     ]);
-    let told: Vec<_> = inventory
+    let found: Vec<_> = inventory
         .packages
         .iter()
         .map(|l| {
@@ -361,7 +361,7 @@ fn the_last_layer_wins_and_whiteouts_hide_only_what_is_below() {
         })
         .collect();
     assert_eq!(
-        told,
+        found,
         [
             ("c2", "1.0", false),
             ("a/x", "2.0", true),
@@ -398,13 +398,13 @@ fn what_is_locked_and_installed_is_told_once() {
             found("node_modules/a/package.json", "1.0"),
         ],
     )]);
-    let told: Vec<_> = inventory
+    let found: Vec<_> = inventory
         .packages
         .iter()
         .map(|l| (l.package.name.as_str(), l.path.as_str()))
         .collect();
     assert_eq!(
-        told,
+        found,
         [
             ("a", "node_modules/a/package.json"),
             ("b", "package-lock.json")

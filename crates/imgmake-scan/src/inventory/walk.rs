@@ -4,8 +4,6 @@
 use std::fs::File;
 use std::io::{self, Cursor, Read, Seek};
 
-use anyhow::{Context, Result};
-
 use super::classify::{Reading, classify};
 use super::contents::OddityRule;
 use super::distribution::Distribution;
@@ -13,6 +11,7 @@ use super::package::Package;
 use super::secrets::{self, Secret};
 use super::{apk, dotnet, dpkg, golang, java, npm, npm_lock};
 use super::{php, python, rpm, ruby, rust};
+use crate::error::{Context, Result};
 use imgmake_event::Cancel;
 use imgmake_oci::image::{Descriptor, Digest};
 use imgmake_oci::layer::{self, Entry, EntryKind, LayerReader};
@@ -116,7 +115,7 @@ fn each_entry(
 ) -> Result<()> {
     store
         .with_blob(&layer.digest, |blob| {
-            each_of_blob(layer, blob, cancel, visit)
+            each_of_blob(layer, blob, cancel, visit).map_err(Into::into)
         })
         .with_context(|| format!("cannot read layer {}", layer.digest))
 }
@@ -139,7 +138,7 @@ fn each_of_blob(
                 String::from_utf8_lossy(&entry.path)
             )
         })?;
-        // What was cut short is no damage of the file.
+        // A file that a cancellation cut short is not damaged.
         cancel.check()?;
     }
     Ok(())
@@ -222,7 +221,7 @@ impl LayerFacts {
         let Some(packages) = rust::read_program(&spool(content)?) else {
             return Ok(());
         };
-        let known = self
+        let earlier = self
             .changes
             .iter_mut()
             .rev()
@@ -230,7 +229,7 @@ impl LayerFacts {
                 Change::Found(path, fact) if *path == entry.path => Some(fact),
                 _ => None,
             });
-        match known {
+        match earlier {
             Some(fact) => fact.packages.extend(packages),
             None => self.changes.push(Change::Found(
                 entry.path.clone(),

@@ -2,12 +2,12 @@
 //! form, of which we read the documented subset: sections, items of `key: value`,
 //! lists of strings. Anything else is an error with its line.
 
-use anyhow::{Result, anyhow, bail};
 use jiff::civil::Date;
 
 use super::rule::Rule;
 use super::settings::{TextFile, calendar_day};
 use crate::FindingKind;
+use crate::error::{Result, ScanError};
 use imgmake_guard::excerpt::excerpt;
 
 pub fn read(file: &TextFile) -> Result<Vec<Rule>> {
@@ -37,11 +37,12 @@ fn read_plain(file: &TextFile) -> Result<Vec<Rule>> {
         let mut rule = Rule::new(id, at(file, line));
         for word in words {
             let Some(date) = word.strip_prefix("exp:") else {
-                bail!(
-                    "{}: `{}` is not understood: expected `exp:YYYY-MM-DD`",
-                    rule.origin,
-                    excerpt(word)
-                );
+                let what = format!("word `{}`", excerpt(word));
+                return Err(ScanError::invalid_at(
+                    &rule.origin,
+                    what,
+                    "expected `exp:YYYY-MM-DD`",
+                ));
             };
             rule.until = Some(last_day(date, &rule.origin)?);
         }
@@ -61,10 +62,8 @@ fn last_day(date: &str, origin: &str) -> Result<Date> {
     calendar_day(day)
         .and_then(|day| day.yesterday().ok())
         .ok_or_else(|| {
-            anyhow!(
-                "{origin}: `{}` is not a date: expected YYYY-MM-DD",
-                excerpt(date)
-            )
+            let what = format!("date `{}`", excerpt(date));
+            ScanError::invalid_at(origin, what, "expected YYYY-MM-DD")
         })
 }
 
@@ -135,10 +134,8 @@ impl Yaml {
             let names = "vulnerabilities, misconfigurations, secrets or licenses";
             let found = section(text).or_else(|| section(text.strip_suffix("[]")?.trim()));
             let found = found.ok_or_else(|| {
-                anyhow!(
-                    "{origin}: `{}` is not understood: expected {names}",
-                    excerpt(text)
-                )
+                let what = format!("section `{}`", excerpt(text));
+                ScanError::invalid_at(origin, what, format!("expected {names}"))
             })?;
             self.section = Some(found);
             self.item_column = None;
@@ -146,7 +143,8 @@ impl Yaml {
             return Ok(());
         }
         if self.section.is_none() {
-            bail!("{origin}: `{}` stands in no section", excerpt(text));
+            let what = format!("line `{}`", excerpt(text));
+            return Err(ScanError::invalid_at(origin, what, "it is in no section"));
         }
         match text
             .strip_prefix("- ")
@@ -175,14 +173,17 @@ impl Yaml {
 
     fn pair(&mut self, text: &str, origin: &str) -> Result<()> {
         let Some((key, value)) = text.split_once(':') else {
-            bail!(
-                "{origin}: `{}` is not understood: expected `key: value`",
-                excerpt(text)
-            );
+            let what = format!("line `{}`", excerpt(text));
+            return Err(ScanError::invalid_at(origin, what, "expected `key: value`"));
         };
         let value = value.trim();
         let Some(rule) = self.rules.last_mut() else {
-            bail!("{origin}: `{}` stands outside an item", excerpt(text));
+            let what = format!("line `{}`", excerpt(text));
+            return Err(ScanError::invalid_at(
+                origin,
+                what,
+                "it is outside of an item",
+            ));
         };
         self.list = None;
         match key.trim() {
@@ -191,14 +192,18 @@ impl Yaml {
             "expired_at" => rule.until = Some(last_day(value, origin)?),
             "paths" => self.list = Some(List::Paths),
             "purls" => self.list = Some(List::Purls),
-            other => bail!(
-                "{origin}: `{}` is not understood: expected id, paths, purls, expired_at or statement",
-                excerpt(other)
-            ),
+            other => {
+                let keys = "expected id, paths, purls, expired_at or statement";
+                let what = format!("key `{}`", excerpt(other));
+                return Err(ScanError::invalid_at(origin, what, keys));
+            }
         }
         if self.list.is_some() && !value.is_empty() {
             let inner = value.strip_prefix('[').and_then(|v| v.strip_suffix(']'));
-            let inner = inner.ok_or_else(|| anyhow!("{origin}: expected a list"))?;
+            let inner = inner.ok_or_else(|| {
+                let what = format!("value `{}`", excerpt(value));
+                ScanError::invalid_at(origin, what, "expected a list")
+            })?;
             for element in inner.split(',').map(str::trim).filter(|e| !e.is_empty()) {
                 self.element(element, origin)?;
             }
@@ -209,7 +214,8 @@ impl Yaml {
 
     fn element(&mut self, text: &str, origin: &str) -> Result<()> {
         let (Some(list), Some(rule)) = (self.list, self.rules.last_mut()) else {
-            bail!("{origin}: `- {text}` stands in no list");
+            let what = format!("item `- {}`", excerpt(text));
+            return Err(ScanError::invalid_at(origin, what, "it is in no list"));
         };
         match list {
             List::Paths => rule.paths.push(unquoted(text)),
@@ -220,7 +226,11 @@ impl Yaml {
 
     fn finish(self) -> Result<Vec<Rule>> {
         if let Some(rule) = self.rules.iter().find(|r| r.id.is_empty()) {
-            bail!("{}: an item without `id`", rule.origin);
+            return Err(ScanError::invalid_at(
+                &rule.origin,
+                "item",
+                "it has no `id`",
+            ));
         }
         Ok(self.rules.into_iter().filter(|r| !r.inert).collect())
     }

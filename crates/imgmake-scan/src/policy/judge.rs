@@ -1,12 +1,12 @@
 //! One finding, one judgement.
 
-use anyhow::Result;
 use jiff::tz::TimeZone;
 
 use super::judgement::{Judged, Judgement, Subject};
 use super::rule::Rule;
 use super::settings::{FixableOnly, Gate, Policy};
 use super::{ignore_file, vex};
+use crate::error::Result;
 use crate::{Finding, FindingKind, Severity};
 
 /// A policy with its files read, ready to judge.
@@ -40,13 +40,14 @@ impl<'a> Rules<'a> {
         Judged { finding, judgement }
     }
 
+    /// Whether a rule would ignore it that holds no longer.
+    pub fn is_expired(&self, finding: &Finding) -> bool {
+        let (_, expired) = self.applying(finding);
+        !expired.is_empty()
+    }
+
     fn judgement(&self, finding: &Finding, subject: &Subject) -> Judgement {
-        let today = self.policy.now.to_zoned(TimeZone::UTC).date();
-        let (holding, expired): (Vec<&Rule>, Vec<&Rule>) = self
-            .rules
-            .iter()
-            .filter(|r| r.applies(finding))
-            .partition(|r| r.until.is_none_or(|until| today <= until));
+        let (holding, expired) = self.applying(finding);
         if let Some(rule) = holding.first() {
             return Judgement::Ignored(rule.because());
         }
@@ -61,6 +62,13 @@ impl<'a> Rules<'a> {
             )),
             (judgement, _) => judgement,
         }
+    }
+
+    /// The rules for a finding: those that hold, and those that expired.
+    fn applying(&self, finding: &Finding) -> (Vec<&Rule>, Vec<&Rule>) {
+        let today = self.policy.now.to_zoned(TimeZone::UTC).date();
+        let rules = self.rules.iter().filter(|rule| rule.applies(finding));
+        rules.partition(|rule| rule.until.is_none_or(|until| today <= until))
     }
 
     /// What threshold and gates say, without any exception.

@@ -1,12 +1,13 @@
 //! OpenVEX documents (openvex/spec v0.2.0, and v0.0.1's shorter forms): who says
 //! that a product is not affected.
 
-use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 
 use super::judgement::Subject;
 use super::settings::TextFile;
+use crate::error::{Result, ScanError};
 use crate::{Finding, purl};
+use imgmake_guard::excerpt::excerpt;
 
 #[derive(Deserialize)]
 struct Document {
@@ -83,15 +84,13 @@ pub struct Statement {
 }
 
 pub fn read(file: &TextFile) -> Result<Vec<Statement>> {
-    let context = || format!("VEX document `{}`", file.name);
+    let invalid = |why: String| ScanError::invalid_at(&file.name, "OpenVEX document", why);
     let document: Document =
-        serde_json::from_str(&file.text).with_context(|| format!("{}: not OpenVEX", context()))?;
-    ensure!(
-        document.context.contains("openvex"),
-        "{}: `@context` is `{}`, expected OpenVEX",
-        context(),
-        document.context
-    );
+        serde_json::from_str(&file.text).map_err(|error| invalid(error.to_string()))?;
+    if !document.context.contains("openvex") {
+        let context = excerpt(&document.context);
+        return Err(invalid(format!("its `@context` is `{context}`")));
+    }
     Ok(document
         .statements
         .into_iter()

@@ -134,12 +134,12 @@ fn vulnerability(found: &[(&PlatformVerdict, &Judged)], verdict: &Verdict) -> Va
     }
     let affects = found.iter().map(|(platform, judged)| {
         let f = &judged.finding;
-        let known = verdict.inventories.contains_key(&platform.digest);
+        let has_inventory = verdict.inventories.contains_key(&platform.digest);
         let inside = f
             .purl
             .as_ref()
             .zip(f.path.as_ref())
-            .filter(|_| known && f.source.starts_with("builtin"));
+            .filter(|_| has_inventory && f.source.starts_with("builtin"));
         let reference = inside.map(|(purl, path)| reference(platform, purl, path));
         json!({
             "ref": reference.unwrap_or_else(|| platform.digest.to_string()),

@@ -15,9 +15,9 @@ use std::fs;
 use std::io::Write;
 use std::path::Path;
 
-use anyhow::{Context, Result};
 use jiff::Timestamp;
 
+use super::error::{Context, Result};
 use super::{ReportFormat, ScanRequest, Scanner, Verdict};
 use document::Header;
 use imgmake_event::{Event, Events, Product};

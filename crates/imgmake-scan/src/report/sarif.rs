@@ -71,10 +71,10 @@ fn rule(finding: &Finding) -> Value {
             "security-severity": format!("{:.1}", score(finding)),
         },
     });
-    let known = [
+    let prefixes = [
         "CVE-", "GHSA-", "GO-", "PYSEC-", "RUSTSEC-", "DSA-", "USN-", "ALPINE-", "DEBIAN-",
     ];
-    if known.iter().any(|prefix| finding.id.starts_with(prefix)) {
+    if prefixes.iter().any(|prefix| finding.id.starts_with(prefix)) {
         rule["helpUri"] = json!(format!("https://osv.dev/vulnerability/{}", finding.id));
     }
     rule

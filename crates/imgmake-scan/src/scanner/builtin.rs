@@ -3,10 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::Result;
-
 use super::Scanned;
 use crate::advisory::{Database, Hit};
+use crate::error::Result;
 use crate::inventory::{self, Inventory, Located, OddityRule, PackageKind};
 use crate::subject::Child;
 use crate::version::Scheme;
@@ -86,7 +85,7 @@ fn distribution_ecosystem(
     }
     let Some(distribution) = &inventory.distribution else {
         scanned.gaps.push(format!(
-            "{count} packages of a distribution that cannot be told: there is no /etc/os-release"
+            "{count} packages of an unknown distribution: /etc/os-release not found"
         ));
         return None;
     };

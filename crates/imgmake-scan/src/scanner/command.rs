@@ -9,58 +9,81 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::handover::Handover;
-use super::process::{self, Ended, json};
-use super::{Scanned, ScannerError, grype, sarif, trivy};
+use super::process::{self, Ended, invalid_report, json};
+use super::{Scanned, grype, sarif, trivy};
 use crate::ScanRequest;
+use crate::error::{ProgramFailure, Result, ScanError};
 use imgmake_event::Cancel;
 use imgmake_guard::program::{Kind, Program};
 
 const REPORT: &str = "{report}";
+/// As messages name it.
+const NAME: &str = "the scan command";
 
 pub fn scan(
     line: &str,
     request: &ScanRequest,
     handover: &Handover,
     cancel: &Cancel,
-) -> Result<Scanned, ScannerError> {
-    let filled = filled_in(line, &request.directory, handover).map_err(ScannerError::of)?;
+) -> Result<Scanned> {
+    let filled = filled_in(line, &request.directory, handover)?;
     let shell = Program::new(Kind::ScanCommand, "/bin/sh", &request.environment);
     let program = shell.map(|shell| shell.configure(|command| command.arg("-ec").arg(filled)));
-    let ended = process::run("the scan command", program, request.timeout, cancel)?;
+    let ended = process::run(NAME, program, request.timeout, cancel)?;
+    let failed = |failure| Err(ScanError::program(NAME, failure));
     // The shell's own words for a command that is not there or cannot be run.
     let missing = matches!(ended.status.code(), Some(126 | 127) | None);
     if missing {
-        return Err(ScannerError::Failed(process::describe(
-            "the scan command",
-            &ended,
-        )));
+        return failed(ProgramFailure::Ended(process::describe(&ended)));
     }
-    let gate = (!ended.status.success()).then(|| process::describe("the scan command", &ended));
-    let report = report(line, handover, ended)?;
-    match (report, gate) {
-        (Some(report), gate) => match read(report) {
+    let end = (!ended.status.success()).then(|| process::describe(&ended));
+    let gate = end.as_ref().map(|end| format!("`{NAME}` {end}"));
+    match report(line, handover, ended)? {
+        Some(report) => match read(report) {
             Ok(scanned) => Ok(Scanned { gate, ..scanned }),
             // The exit code says more than the report that went wrong with it.
-            Err(error) => Err(ScannerError::Failed(match gate {
-                Some(gate) => format!("{gate}; {error}"),
-                None => error.to_string(),
-            })),
+            Err(error) => Err(with_end(error, end)),
         },
-        (None, Some(gate)) => Ok(Scanned {
-            gate: Some(gate),
+        None if gate.is_some() => Ok(Scanned {
+            gate,
             ..Scanned::default()
         }),
-        (None, None) if line.contains(REPORT) => Err(ScannerError::Failed(
-            "the scan command wrote no report to {report}".into(),
-        )),
-        (None, None) => Ok(Scanned::default()),
+        None if line.contains(REPORT) => failed(ProgramFailure::NoReport),
+        None => Ok(Scanned::default()),
+    }
+}
+
+/// How the program ended, beside what is wrong with its report.
+fn with_end(error: ScanError, end: Option<String>) -> ScanError {
+    match (error, end) {
+        (
+            ScanError::Program {
+                name,
+                failure: ProgramFailure::InvalidReport { why, .. },
+            },
+            ended @ Some(_),
+        ) => ScanError::Program {
+            name,
+            failure: ProgramFailure::InvalidReport { why, ended },
+        },
+        (
+            ScanError::Program {
+                name,
+                failure: ProgramFailure::NoReport,
+            },
+            Some(end),
+        ) => ScanError::Program {
+            name,
+            failure: ProgramFailure::Ended(format!("{end}, and wrote no report")),
+        },
+        (error, _) => error,
     }
 }
 
 /// The line with its placeholders filled in. It runs in a directory of its own, so that
 /// no program takes settings from the project unasked; what is written relative to the
 /// manifest is found there nevertheless.
-fn filled_in(line: &str, project: &Path, handover: &Handover) -> anyhow::Result<String> {
+fn filled_in(line: &str, project: &Path, handover: &Handover) -> Result<String> {
     let mut line = with_absolute_paths(line, project)?;
     if line.contains("{project}") {
         line = line.replace("{project}", &quoted(project)?);
@@ -76,7 +99,7 @@ fn filled_in(line: &str, project: &Path, handover: &Handover) -> anyhow::Result<
 
 /// Words that begin with `./` or `../`, and the program if it is a path, are meant from
 /// the manifest's directory.
-fn with_absolute_paths(line: &str, project: &Path) -> anyhow::Result<String> {
+fn with_absolute_paths(line: &str, project: &Path) -> Result<String> {
     let project = std::path::absolute(project)?;
     let ends = |c: char| c.is_whitespace() || ";|&<>()".contains(c);
     let mut whole = String::new();
@@ -104,10 +127,10 @@ fn is_plain(c: char) -> bool {
 }
 
 /// Plain paths stay as they are, so that they may stand inside the user's quotes.
-fn quoted(path: &Path) -> anyhow::Result<String> {
-    let text = path
-        .to_str()
-        .ok_or_else(|| anyhow::anyhow!("the path `{}` is not UTF-8", path.display()))?;
+fn quoted(path: &Path) -> Result<String> {
+    let text = path.to_str().ok_or_else(|| {
+        ScanError::invalid(format!("path `{}`", path.display()), "it is not UTF-8")
+    })?;
     Ok(if text.chars().all(is_plain) {
         text.to_string()
     } else {
@@ -116,7 +139,7 @@ fn quoted(path: &Path) -> anyhow::Result<String> {
 }
 
 /// What there is to read: the report file, or stdout if it begins as JSON does.
-fn report(line: &str, handover: &Handover, ended: Ended) -> Result<Option<File>, ScannerError> {
+fn report(line: &str, handover: &Handover, ended: Ended) -> Result<Option<File>> {
     if line.contains(REPORT) {
         return Ok(File::open(handover.report()).ok());
     }
@@ -125,20 +148,14 @@ fn report(line: &str, handover: &Handover, ended: Ended) -> Result<Option<File>,
     let read = stdout
         .read(&mut first)
         .and_then(|n| stdout.rewind().map(|()| n));
-    let read = read.map_err(|e| ScannerError::of(e.into()))?;
-    let begins = first[..read].iter().find(|b| !b.is_ascii_whitespace());
+    let begins = first[..read?].iter().find(|b| !b.is_ascii_whitespace());
     Ok((begins == Some(&b'{')).then_some(stdout))
 }
 
 /// The three formats are told apart by what only one of them has.
-fn read(report: File) -> Result<Scanned, ScannerError> {
-    const NAME: &str = "the scan command";
+fn read(report: File) -> Result<Scanned> {
     let value: Value = json(report, NAME)?;
-    let wrong = |e: serde_json::Error| {
-        ScannerError::Failed(format!(
-            "the report of {NAME} is not what it should be: {e}"
-        ))
-    };
+    let wrong = |e: serde_json::Error| ScanError::program(NAME, invalid_report(e.to_string()));
     if value.get("runs").is_some() {
         Ok(sarif::findings(
             serde_json::from_value(value).map_err(wrong)?,
@@ -153,9 +170,8 @@ fn read(report: File) -> Result<Scanned, ScannerError> {
             serde_json::from_value(value).map_err(wrong)?,
         ))
     } else {
-        Err(ScannerError::Failed(
-            "the report is neither SARIF, Trivy's JSON nor Grype's JSON".into(),
-        ))
+        let why = "it is neither SARIF, Trivy's JSON nor Grype's JSON";
+        Err(ScanError::program(NAME, invalid_report(why)))
     }
 }
 

@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 
 use super::handover::Handover;
 use super::process::{self, json};
-use super::{Scanned, ScannerError, command, grype, trivy};
+use super::{Scanned, command, grype, trivy};
 use crate::cache::Cache;
+use crate::error::{ProgramFailure, Result, ScanError};
 use crate::subject::Child;
 use crate::{ScanRequest, Scanner};
 use imgmake_event::Cancel;
@@ -23,29 +24,31 @@ pub fn scan(
     store: &Store,
     cache: &Cache,
     cancel: &Cancel,
-) -> Result<Scanned, ScannerError> {
-    let handover = Handover::new(store, &child.descriptor).map_err(ScannerError::of)?;
+) -> Result<Scanned> {
+    let handover = Handover::new(store, &child.descriptor)?;
     match &request.scanner {
         Scanner::Builtin => unreachable!("the gate runs the built-in scanner itself"),
-        Scanner::Trivy => known("trivy", request, &handover, child, cache, cancel),
-        Scanner::Grype => known("grype", request, &handover, child, cache, cancel),
+        Scanner::Trivy => supported("trivy", request, &handover, child, cache, cancel),
+        Scanner::Grype => supported("grype", request, &handover, child, cache, cancel),
         Scanner::Command(line) => command::scan(line, request, &handover, cancel),
     }
 }
 
 /// A scanner whose arguments, output and database we know.
-fn known(
+fn supported(
     name: &str,
     request: &ScanRequest,
     handover: &Handover,
     child: &Child,
     cache: &Cache,
     cancel: &Cancel,
-) -> Result<Scanned, ScannerError> {
+) -> Result<Scanned> {
     let path = program::find(name, &request.environment).ok_or_else(|| {
-        ScannerError::Failed(format!(
-            "there is no `{name}` in PATH: install it, or use `scanner builtin`"
-        ))
+        let what = format!("`{name}`");
+        ScanError::not_found(
+            what,
+            "it is not in PATH: install it, or use `scanner builtin`",
+        )
     })?;
     let environment = without_policy(name, &request.environment);
     let digest = child.descriptor.digest.as_str();
@@ -55,8 +58,8 @@ fn known(
         return Ok(scanned);
     }
     let arguments = match name {
-        "trivy" => trivy::arguments(&handover.archive().map_err(ScannerError::of)?),
-        _ => grype::arguments(&handover.archive().map_err(ScannerError::of)?),
+        "trivy" => trivy::arguments(&handover.archive()?),
+        _ => grype::arguments(&handover.archive()?),
     };
     // In a directory of its own: `.trivyignore`, `trivy.yaml` and `.grype.yaml` of
     // the project are not theirs to apply; the policy is judged here.
@@ -64,7 +67,8 @@ fn known(
         .map(|program| program.configure(|command| command.args(arguments)));
     let ended = process::run(name, program, request.timeout, cancel)?;
     if !ended.status.success() {
-        return Err(ScannerError::Failed(process::describe(name, &ended)));
+        let failure = ProgramFailure::Ended(process::describe(&ended));
+        return Err(ScanError::program(name, failure));
     }
     let scanned = match name {
         "trivy" => trivy::findings(json(ended.stdout, name)?, database(name, &environment)),
@@ -72,9 +76,7 @@ fn known(
     };
     // The database may have been renewed by this very run.
     if let Some(state) = self::state(name, &path, &environment, request) {
-        cache
-            .put(&[name, digest, &state], &scanned)
-            .map_err(ScannerError::of)?;
+        cache.put(&[name, digest, &state], &scanned)?;
     }
     Ok(scanned)
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::{Finding, Scanned, Severity, first_line, told_by};
+use super::{Finding, Scanned, Severity, first_line, reported_by};
 
 pub fn arguments(archive: &Path) -> Vec<OsString> {
     let mut image = OsString::from("docker-archive:");
@@ -144,7 +144,7 @@ impl Match {
                 Some(worst.map_or(s, |w| w.max(s)))
             }),
             title: first_line(&v.description),
-            ..told_by(&format!("grype: {}", v.namespace), &v.id)
+            ..reported_by(&format!("grype: {}", v.namespace), &v.id)
         }
     }
 }

@@ -3,8 +3,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::Result;
-
+use crate::error::Result;
 use imgmake_oci::archive;
 use imgmake_oci::image::Descriptor;
 use imgmake_oci::store::Store;

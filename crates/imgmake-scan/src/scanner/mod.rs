@@ -39,27 +39,8 @@ impl Scanned {
     }
 }
 
-/// Why there are no findings: the gate refuses with this sentence.
-#[derive(Debug, thiserror::Error)]
-pub enum ScannerError {
-    #[error("{0}")]
-    Failed(String),
-    #[error(transparent)]
-    Cancelled(#[from] imgmake_event::Cancelled),
-}
-
-impl ScannerError {
-    /// Any error of ours on the way, with its causes; a cancellation stays one.
-    pub fn of(error: anyhow::Error) -> ScannerError {
-        match error.downcast_ref::<imgmake_event::Cancelled>() {
-            Some(cancelled) => ScannerError::Cancelled(*cancelled),
-            None => ScannerError::Failed(format!("{error:#}")),
-        }
-    }
-}
-
 /// A vulnerability as other programs tell it, to be filled in.
-fn told_by(source: &str, id: &str) -> Finding {
+fn reported_by(source: &str, id: &str) -> Finding {
     Finding {
         kind: FindingKind::Vulnerability,
         id: id.to_string(),

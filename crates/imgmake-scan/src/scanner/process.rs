@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, wa
 
 use serde::de::DeserializeOwned;
 
-use super::ScannerError;
+use crate::error::{ProgramFailure, Result, ScanError};
 use imgmake_event::Cancel;
 use imgmake_guard::program::{Program, StartError, Started, may_be_stopped};
 
@@ -21,7 +21,7 @@ const BEAT: Duration = Duration::from_millis(20);
 const GRACE: Duration = Duration::from_secs(2);
 /// Bytes that a report may have.
 pub const LARGEST_REPORT: u64 = 512 << 20;
-/// Of what a program said on stderr, the end that an error quotes.
+/// Bytes of the end of stderr that an error quotes.
 const QUOTED: u64 = 2000;
 
 /// A program that ended by itself.
@@ -29,8 +29,8 @@ pub struct Ended {
     pub status: ExitStatus,
     /// At its start.
     pub stdout: File,
-    /// The last lines on stderr.
-    pub said: String,
+    /// Of stderr.
+    pub last_lines: String,
 }
 
 /// Runs a program to its end.
@@ -42,9 +42,10 @@ pub fn run(
     program: Result<Program, StartError>,
     timeout: Option<Duration>,
     cancel: &Cancel,
-) -> Result<Ended, ScannerError> {
-    let failed = |e: std::io::Error| ScannerError::Failed(format!("cannot run `{name}`: {e}"));
-    let refused = |e: StartError| ScannerError::Failed(e.to_string());
+) -> Result<Ended> {
+    let failed =
+        |e: std::io::Error| ScanError::program(name, ProgramFailure::NotStarted(Box::new(e)));
+    let refused = |e: StartError| ScanError::Other(Box::new(e));
     let mut stdout = tempfile::tempfile().map_err(failed)?;
     let mut stderr = tempfile::tempfile().map_err(failed)?;
     let outputs = (
@@ -60,14 +61,13 @@ pub fn run(
     };
     let status = running.wait(program.spawn().map_err(refused)?, &stdout)?;
     if may_be_stopped(status) && cancel.explains_an_end() {
-        return Err(ScannerError::Cancelled(imgmake_event::Cancelled));
+        return Err(imgmake_event::Cancelled.into());
     }
     stdout.rewind().map_err(failed)?;
-    let said = last_lines(&mut stderr).map_err(failed)?;
     Ok(Ended {
         status,
         stdout,
-        said,
+        last_lines: last_lines(&mut stderr).map_err(failed)?,
     })
 }
 
@@ -78,43 +78,31 @@ struct Running<'a> {
 }
 
 impl Running<'_> {
-    fn wait(&self, child: Started, stdout: &File) -> Result<ExitStatus, ScannerError> {
+    fn wait(&self, child: Started, stdout: &File) -> Result<ExitStatus> {
         let started = Instant::now();
         let group = Group::of(child);
         while !group.has_ended() {
             if self.cancel.is_cancelled() {
                 group.end();
-                return Err(ScannerError::Cancelled(imgmake_event::Cancelled));
+                return Err(imgmake_event::Cancelled.into());
             }
             if let Some(limit) = self.timeout.filter(|limit| started.elapsed() >= *limit) {
                 group.end();
-                return Err(ScannerError::Failed(format!(
-                    "`{}` took longer than {}",
+                return Err(ScanError::program(
                     self.name,
-                    duration(limit)
-                )));
+                    ProgramFailure::TimedOut(limit),
+                ));
             }
             if stdout.metadata().is_ok_and(|m| m.len() > LARGEST_REPORT) {
                 group.end();
-                return Err(ScannerError::Failed(format!(
-                    "`{}` wrote more than {} MiB",
-                    self.name,
-                    LARGEST_REPORT >> 20
-                )));
+                let failure = ProgramFailure::TooMuchOutput(LARGEST_REPORT);
+                return Err(ScanError::program(self.name, failure));
             }
             std::thread::sleep(BEAT);
         }
         group
             .end()
-            .ok_or_else(|| ScannerError::Failed(format!("`{}` was lost", self.name)))
-    }
-}
-
-fn duration(limit: Duration) -> String {
-    if limit.subsec_nanos() == 0 {
-        format!("{} s", limit.as_secs())
-    } else {
-        format!("{} ms", limit.as_millis())
+            .ok_or_else(|| ScanError::program(self.name, ProgramFailure::Lost))
     }
 }
 
@@ -169,27 +157,33 @@ fn last_lines(stderr: &mut File) -> std::io::Result<String> {
 }
 
 /// How a program ended, and its last words.
-pub fn describe(name: &str, ended: &Ended) -> String {
+pub fn describe(ended: &Ended) -> String {
     let how = match (ended.status.code(), ended.status.signal()) {
-        (Some(code), _) => format!("`{name}` exited with {code}"),
-        (None, Some(signal)) => format!("`{name}` was killed by signal {signal}"),
-        (None, None) => format!("`{name}` ended in an unknown way"),
+        (Some(code), _) => format!("exited with {code}"),
+        (None, Some(signal)) => format!("was killed by signal {signal}"),
+        (None, None) => "ended in an unknown way".to_string(),
     };
-    if ended.said.is_empty() {
-        how
-    } else {
-        format!("{how}: {}", ended.said)
+    match ended.last_lines.as_str() {
+        "" => how,
+        lines => format!("{how}: {lines}"),
     }
 }
 
 /// A report, with what it should have been in the error.
-pub fn json<T: DeserializeOwned>(report: File, name: &str) -> Result<T, ScannerError> {
+pub fn json<T: DeserializeOwned>(report: File, name: &str) -> Result<T> {
     let reader = BufReader::new(report.take(LARGEST_REPORT));
-    serde_json::from_reader(reader).map_err(|e| {
-        ScannerError::Failed(if e.is_eof() && e.column() == 0 {
-            format!("`{name}` wrote no report")
-        } else {
-            format!("the report of `{name}` is not what it should be: {e}")
-        })
+    serde_json::from_reader(reader).map_err(|error| {
+        let failure = match error.is_eof() && error.column() == 0 {
+            true => ProgramFailure::NoReport,
+            false => invalid_report(error.to_string()),
+        };
+        ScanError::program(name, failure)
     })
+}
+
+pub fn invalid_report(why: impl Into<String>) -> ProgramFailure {
+    ProgramFailure::InvalidReport {
+        why: why.into(),
+        ended: None,
+    }
 }

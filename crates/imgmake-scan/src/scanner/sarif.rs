@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::{Finding, Scanned, Severity, first_line, told_by};
+use super::{Finding, Scanned, Severity, first_line, reported_by};
 
 #[derive(Deserialize)]
 pub struct Log {
@@ -157,7 +157,7 @@ impl ResultNode {
             severity: score.map_or_else(|| of_level(level), Severity::of_score),
             score,
             title: first_line(text),
-            ..told_by(&tool.name, id)
+            ..reported_by(&tool.name, id)
         }
     }
 }

@@ -134,7 +134,7 @@ fn grype_and_its_database_date_are_read() {
 
 #[test]
 fn a_scanner_that_is_missing_fails_or_babbles_is_a_refusal() {
-    Stage::new(Scanner::Trivy).refused_because("no `trivy` in PATH");
+    Stage::new(Scanner::Trivy).refused_because("`trivy` not found: it is not in PATH");
     Stage::new(Scanner::Trivy)
         .with("trivy", "echo no database >&2; exit 1")
         .refused_because("no database");
@@ -149,7 +149,7 @@ fn a_scanner_that_is_missing_fails_or_babbles_is_a_refusal() {
         .refused_because("signal 9");
     Stage::new(Scanner::Grype)
         .with("grype", "echo '{\"matches\": 3}'")
-        .refused_because("not what it should be");
+        .refused_because("invalid report of");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::path::Path;
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use super::{Finding, FindingKind, Scanned, Severity, first_line, told_by};
+use super::{Finding, FindingKind, Scanned, Severity, first_line, reported_by};
 
 /// It refuses OCI archives; the archive is a docker one.
 pub fn arguments(archive: &Path) -> Vec<OsString> {
@@ -153,7 +153,7 @@ pub fn findings(report: Report, database: Option<Vec<u8>>) -> Scanned {
             path: Some(result.target.trim_start_matches('/').to_string()),
             severity: Severity::of_word(&s.severity),
             title: s.title,
-            ..told_by("trivy", &s.id)
+            ..reported_by("trivy", &s.id)
         }));
     }
     scanned.settled()
@@ -181,7 +181,7 @@ impl Vulnerability {
             severity: Severity::of_word(&self.severity),
             score: by.and_then(|c| c.v3.or(c.v4).or(c.v2)),
             title: first_line(&text),
-            ..told_by("trivy", &self.id)
+            ..reported_by("trivy", &self.id)
         }
     }
 }
