@@ -10,7 +10,8 @@ use imgmake_registry::RegistryError;
 use imgmake_scan::ScanError;
 
 /// What an error is to the exit code, and its text for people.
-pub fn failure(error: anyhow::Error) -> Failure {
+pub fn failure(error: impl Into<anyhow::Error>) -> Failure {
+    let error = error.into();
     let kind = causes(&error).find_map(|cause| {
         let ended = |error: &std::io::Error| Cancelled::ended(error);
         if cause.is::<Cancelled>() || cause.downcast_ref().is_some_and(ended) {

@@ -123,11 +123,7 @@ pub fn remote_digest(
     if let Some(digest) = &parsed.digest {
         return Ok(digest.to_string());
     }
-    let found = runner
-        .tools
-        .client()?
-        .head(&parsed)
-        .map_err(|error| failure(error.into()))?;
+    let found = runner.tools.client()?.head(&parsed).map_err(failure)?;
     match found {
         Some(descriptor) => Ok(descriptor.digest.to_string()),
         None => Err(Failure::new(
@@ -159,7 +155,7 @@ pub fn fetch_remote(
         .tools
         .client()?
         .pull_blobs(&from, &missing, store, &runner.tools.operation(name))
-        .map_err(|error| failure(error.into()))?;
+        .map_err(failure)?;
     Ok(root)
 }
 
@@ -167,9 +163,7 @@ pub fn fetch_remote(
 pub fn fetch_manifests(runner: &TargetRunner<'_>, from: &Reference) -> Result<Descriptor, Failure> {
     let client = runner.tools.client()?;
     let store = runner.tools.store()?;
-    let fetched = client
-        .manifest(from)
-        .map_err(|error| failure(error.into()))?;
+    let fetched = client.manifest(from).map_err(failure)?;
     fetch_children(client, store, from, &fetched, 0)?;
     Ok(fetched.descriptor)
 }
@@ -193,7 +187,7 @@ fn fetch_children(
         for child in index.manifests {
             let child = client
                 .manifest(&from.with_digest(&child.digest))
-                .map_err(|error| failure(error.into()))?;
+                .map_err(failure)?;
             fetch_children(client, store, from, &child, depth + 1)?;
         }
     }

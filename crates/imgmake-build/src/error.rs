@@ -43,6 +43,24 @@ pub enum BuildError {
         what: String,
         help: String,
     },
+    /// A pattern of a flag that cannot be read, in the words of whoever reads patterns.
+    Pattern(String),
+    /// Wildcards that no file matches.
+    NoMatch {
+        patterns: String,
+        help: String,
+    },
+    Unknown {
+        what: String,
+        help: String,
+    },
+    /// A file that was written while a layer was made of it.
+    Changed(String),
+    /// What another crate says, and what to do about it here.
+    Advised {
+        fact: String,
+        advice: String,
+    },
     /// Something that is needed and was not given.
     Required {
         what: String,
@@ -72,7 +90,8 @@ pub enum BuildError {
     Mismatch {
         what: String,
         found: String,
-        expected: String,
+        /// Who expected what: "--checksum says x".
+        promised: String,
     },
     /// Something of ours, or of an image, that cannot be read.
     Damaged {
@@ -136,6 +155,13 @@ impl BuildError {
         }
     }
 
+    pub(crate) fn unknown(what: impl Into<String>, help: impl Into<String>) -> BuildError {
+        BuildError::Unknown {
+            what: what.into(),
+            help: help.into(),
+        }
+    }
+
     pub(crate) fn required(what: impl Into<String>, help: impl Into<String>) -> BuildError {
         BuildError::Required {
             what: what.into(),
@@ -179,12 +205,12 @@ impl BuildError {
     pub(crate) fn mismatch(
         what: impl Into<String>,
         found: impl ToString,
-        expected: impl ToString,
+        promised: impl Into<String>,
     ) -> BuildError {
         BuildError::Mismatch {
             what: what.into(),
             found: found.to_string(),
-            expected: expected.to_string(),
+            promised: promised.into(),
         }
     }
 
@@ -280,7 +306,9 @@ impl BuildError {
             BuildError::Cancelled(error) => return write!(f, "{error}"),
             BuildError::Io(error) => return write!(f, "{error}"),
             BuildError::Other(error) => return write!(f, "{error}"),
-            BuildError::Internal(text) | BuildError::Helper(text) => return f.write_str(text),
+            BuildError::Internal(text) | BuildError::Helper(text) | BuildError::Pattern(text) => {
+                return f.write_str(text);
+            }
             BuildError::CommandFailed { report, .. } => return f.write_str(report),
             BuildError::Checks { file, report } => return write!(f, "{file}: {report}"),
             BuildError::LinkIntoLower(target) => {
@@ -306,8 +334,19 @@ impl BuildError {
             BuildError::Mismatch {
                 what,
                 found,
-                expected,
-            } => return write!(f, "{what} is {found}, expected {expected}"),
+                promised,
+            } => return write!(f, "{what} is {found}, but {promised}"),
+            BuildError::Changed(path) => {
+                return write!(
+                    f,
+                    "`{path}` changed while it was copied; run the build again"
+                );
+            }
+            BuildError::Advised { fact, advice } => return write!(f, "{fact}; {advice}"),
+            BuildError::NoMatch { patterns, help } => {
+                (format!("`{patterns}` matches nothing"), ": ", help)
+            }
+            BuildError::Unknown { what, help } => (format!("unknown {what}"), ": ", help),
             BuildError::Invalid { what, why } => (format!("invalid {what}"), ": ", why),
             BuildError::NotFound { what, help } => (format!("{what} not found"), ": ", help),
             BuildError::Required { what, help } => (format!("{what} is required"), ": ", help),
@@ -329,6 +368,15 @@ impl BuildError {
 }
 
 impl Place {
+    /// All of a file.
+    pub(crate) fn file(file: &str) -> Place {
+        Place {
+            file: file.to_string(),
+            line: None,
+            trigger: None,
+        }
+    }
+
     fn write(&self, f: &mut fmt::Formatter<'_>, source: &BuildError) -> fmt::Result {
         f.write_str(&self.file)?;
         if let Some(line) = self.line {
@@ -388,6 +436,12 @@ impl From<Cancelled> for BuildError {
     }
 }
 
+impl From<DockerfileError> for BuildError {
+    fn from(error: DockerfileError) -> BuildError {
+        BuildError::Instruction(error)
+    }
+}
+
 impl From<io::Error> for BuildError {
     fn from(error: io::Error) -> BuildError {
         match Cancelled::ended(&error) {
@@ -414,7 +468,21 @@ macro_rules! handed_on {
     };
 }
 
-handed_on!(imgmake_registry::RegistryError, postcard::Error);
+handed_on!(
+    imgmake_dockerfile::words::WordError,
+    DockerfileErrors,
+    imgmake_oci::image::DigestError,
+    imgmake_oci::image::ParseError,
+    imgmake_oci::image::PlatformError,
+    imgmake_oci::image::ReferenceError,
+    imgmake_dockerfile::ignore::IgnoreError,
+    imgmake_dockerfile::wildcard::BadPattern,
+    imgmake_git::GitError,
+    imgmake_registry::RegistryError,
+    imgmake_sandbox::Exceeded,
+    postcard::Error,
+    ureq::Error,
+);
 
 impl From<anyhow::Error> for BuildError {
     fn from(error: anyhow::Error) -> BuildError {
@@ -422,15 +490,25 @@ impl From<anyhow::Error> for BuildError {
         if error.chain().nth(1).is_some() {
             return BuildError::Other(error.into());
         }
-        match error.downcast::<BuildError>() {
-            Ok(error) => error,
-            Err(error) => match error.downcast::<io::Error>() {
-                Ok(error) => error.into(),
-                Err(error) => match error.downcast::<Cancelled>() {
-                    Ok(error) => error.into(),
-                    Err(error) => BuildError::Other(error.into()),
-                },
-            },
+        let error = match error.downcast::<BuildError>() {
+            Ok(error) => return error,
+            Err(error) => error,
+        };
+        let error = match error.downcast::<io::Error>() {
+            Ok(error) => return error.into(),
+            Err(error) => error,
+        };
+        let error = match error.downcast::<Cancelled>() {
+            Ok(error) => return error.into(),
+            Err(error) => error,
+        };
+        let error = match error.downcast::<imgmake_sandbox::Exceeded>() {
+            Ok(error) => return error.into(),
+            Err(error) => error,
+        };
+        match error.downcast::<imgmake_registry::RegistryError>() {
+            Ok(error) => error.into(),
+            Err(error) => BuildError::Other(error.into()),
         }
     }
 }

@@ -5,14 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Result, anyhow};
-
 use crate::define::compile::compile;
-use crate::define::definition::{ParsedDefinition, mistake};
+use crate::define::definition::ParsedDefinition;
 use crate::define::evaluate::{self, Todo};
 use crate::define::graph::{StageGraph, StageStep, Start};
 use crate::define::state::ImageState;
 use crate::define::steps::describe;
+use crate::error::Result;
 use crate::execute::Engine;
 use crate::files::context::ContextTree;
 use crate::files::copy::select::existing;
@@ -240,7 +239,7 @@ impl<'a> Gathering<'a> {
 
     fn run(&mut self, run: &Run, step: &StageStep, definition: &ParsedDefinition) -> Result<()> {
         for spec in &run.mounts {
-            let (from, source) = match spec.mount().map_err(|e| anyhow!(mistake(&e)))? {
+            let (from, source) = match spec.mount()? {
                 Mount::Bind { from, source, .. } => (from, source),
                 Mount::Cache {
                     from: Some(from),

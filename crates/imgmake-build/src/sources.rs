@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::Result;
-
+use crate::error::Result;
 use crate::step_key;
 use imgmake_oci::image::{Digest, Reference, from_json, to_json};
 use imgmake_oci::store::Store;
@@ -19,7 +18,7 @@ pub fn remember(store: &Store, root: &Digest, sources: &Sources) -> Result<()> {
     }
     let texts: BTreeMap<&String, String> =
         sources.iter().map(|(d, r)| (d, r.to_string())).collect();
-    store.put_step(&key(root), &to_json(&texts))
+    Ok(store.put_step(&key(root), &to_json(&texts))?)
 }
 
 /// Of an image that was built here; empty where nothing is known.

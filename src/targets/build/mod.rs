@@ -58,6 +58,7 @@ impl Runnable for BuildTask<'_> {
         let engine = self.runner.tools.engine(&self.runner.state)?;
         let (built, exported) = loop {
             let built = build::build(&request, &engine).map_err(|error| {
+                let error = error.into();
                 limits::exceeded(self, &error).unwrap_or_else(|| failure(error))
             })?;
             match exports::write(self, &built.root) {

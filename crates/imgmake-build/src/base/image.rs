@@ -4,11 +4,10 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use anyhow::{Context, Result, bail};
-
 use super::policy::BasePolicy;
 use super::warmed::Warmed;
 use crate::define::base::{BaseImage, BaseImages};
+use crate::error::{BuildError, Context, Result};
 use crate::sources;
 use crate::target::TargetContext;
 use imgmake_oci::image::{
@@ -74,7 +73,7 @@ impl<'a> Bases<'a> {
         self.read(reference, resolved.named.digest, &resolved.manifest)
     }
 
-    /// What was fetched beforehand. A file that is no good is told, and the registry asked as ever.
+    /// What was fetched beforehand. An unusable file is a warning, and the registry is asked.
     fn take_warmed(&self, name: &str, image: &Digest) {
         let Some(warmed) = self.warmed else {
             return;
@@ -179,11 +178,9 @@ fn choose(store: &Store, root: &Descriptor, platform: &Platform) -> Result<Descr
         .manifests
         .into_iter()
         .find(|m| m.platform.as_ref().is_some_and(|p| p.serves(platform)))
-        .with_context(|| {
-            format!(
-                "it has no image for {platform}, only for {}",
-                imgmake_guard::printable::list(&offered)
-            )
+        .ok_or_else(|| {
+            let offered = imgmake_guard::printable::list(&offered);
+            BuildError::not_found(format!("image for {platform}"), format!("it has {offered}"))
         })
 }
 
@@ -196,16 +193,20 @@ fn read_image(
     let ManifestOrIndex::Manifest(manifest) =
         ManifestOrIndex::parse(&bytes, Some(&manifest.media_type))?
     else {
-        bail!("an index stands where a manifest was expected");
+        return Err(BuildError::invalid("image manifest", "it is an index"));
     };
     let bytes = store.read_blob(&manifest.config.digest, MOST_MANIFEST)?;
-    let config: ImageConfig = from_json(&bytes).context("its configuration cannot be read")?;
+    let config: ImageConfig = from_json(&bytes)
+        .map_err(|why| BuildError::invalid("image configuration", why.to_string()))?;
     if config.rootfs.diff_ids.len() != manifest.layers.len() {
-        bail!(
-            "its configuration counts {} layers, its manifest {}",
-            config.rootfs.diff_ids.len(),
-            manifest.layers.len()
-        );
+        return Err(BuildError::invalid(
+            "image",
+            format!(
+                "its configuration counts {} layers, its manifest {}",
+                config.rootfs.diff_ids.len(),
+                manifest.layers.len()
+            ),
+        ));
     }
     let layers = manifest
         .layers

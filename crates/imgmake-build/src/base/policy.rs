@@ -5,8 +5,7 @@
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 
-use anyhow::{Context, Result};
-
+use crate::error::{BuildError, Context, Result};
 use crate::target::TargetContext;
 use imgmake_core::manifest::ImagePattern;
 use imgmake_oci::image::{Descriptor, Digest, ManifestOrIndex, Reference};
@@ -51,6 +50,12 @@ pub struct TrustedKey {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Refused(String);
+
+impl From<Refused> for BuildError {
+    fn from(refused: Refused) -> BuildError {
+        BuildError::Other(Box::new(refused))
+    }
+}
 
 impl BasePolicy {
     /// Whether a name is allowed; asks nobody.

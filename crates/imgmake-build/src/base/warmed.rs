@@ -7,8 +7,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
-
+use crate::error::{BuildError, Context, Result};
 use imgmake_oci::image::{Descriptor, Digest, ManifestOrIndex};
 use imgmake_oci::layer::LayerReader;
 use imgmake_oci::store::Store;
@@ -44,16 +43,16 @@ impl Warmed {
         if missing.is_empty() {
             return Ok(None);
         }
-        let told = || format!("cannot read `{}`", path.display());
+        let action = || format!("cannot read `{}`", path.display());
         let mut archive =
-            LayerReader::new(File::open(&path).with_context(told)?).stopped_by(store.cancel());
-        while let Some(entry) = archive.next_entry().with_context(told)? {
+            LayerReader::new(File::open(&path).with_context(action)?).stopped_by(store.cancel());
+        while let Some(entry) = archive.next_entry().with_context(action)? {
             let Some(blob) = missing.remove(&hex(&entry.path)) else {
                 continue;
             };
             let mut writer = store.blob_writer()?;
-            io::copy(&mut archive, &mut writer).with_context(told)?;
-            writer.commit(Some(&blob)).with_context(told)?;
+            io::copy(&mut archive, &mut writer).with_context(action)?;
+            writer.commit(Some(&blob)).with_context(action)?;
         }
         Ok(Some(path))
     }
@@ -72,7 +71,11 @@ impl Warmed {
                     return Ok(None);
                 };
                 let right = Digest::of(&bytes) == *image;
-                ensure!(right, "`{}` is not the manifest of {image}", path.display());
+                if !right {
+                    let what = format!("`{}`", path.display());
+                    let why = format!("it is not the manifest of {image}");
+                    return Err(BuildError::invalid(what, why));
+                }
                 bytes
             }
         };

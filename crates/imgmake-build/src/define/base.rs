@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use anyhow::Result;
-
+use crate::error::Result;
 use imgmake_oci::image::{Descriptor, Digest, ImageConfig, Platform, Reference};
 use imgmake_oci::layer::Layer;
 

@@ -3,12 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::{Context, Result, anyhow, bail};
-
 use super::base::BaseImages;
-use super::definition::{ParsedDefinition, mistake};
+use super::definition::ParsedDefinition;
 use super::graph::{Action, Stage, StageGraph, StageStep, Start, at_line};
 use super::steps::describe;
+use crate::error::{BuildError, Context, Place, Result};
 use crate::files::source::Origin;
 use crate::request::{AlsoStages, BuildDefinition, BuildRequest, NamedContext, Step};
 use imgmake_dockerfile::{
@@ -78,7 +77,7 @@ impl Compiler<'_> {
         self.program.escape = parsed.directives.escape;
         let target = parsed
             .target(stage)
-            .map_err(|e| anyhow!("{file}: {}", mistake(&e)))?;
+            .map_err(|error| BuildError::from(error).at(Place::file(file)))?;
         self.globals(parsed, target)?;
         self.program.target = self.stage(parsed, target)?;
         for stage in self.also(file, parsed, target)? {
@@ -95,7 +94,7 @@ impl Compiler<'_> {
                 .iter()
                 .map(|name| parsed.target(Some(name)))
                 .collect::<Result<_, _>>()
-                .map_err(|e| anyhow!("{file}: {}", mistake(&e))),
+                .map_err(|error| BuildError::from(error).at(Place::file(file))),
         }
     }
 
@@ -108,6 +107,7 @@ impl Compiler<'_> {
                 text: describe(step),
                 action: Action::Step(step.clone()),
                 line: 0,
+                is_trigger: false,
                 origins: BTreeMap::new(),
             })
             .collect();
@@ -166,13 +166,12 @@ impl Compiler<'_> {
         let stage = &parsed.stages[number];
         let file = self.program.file.clone();
         if self.depth == DEEPEST {
-            let error = anyhow!(
-                "more than {DEEPEST} stages are made of each other, one after the other; join some of them"
-            );
+            let what = "stages that are made of each other, one after the other";
+            let error = BuildError::limit(what, DEEPEST, "join some of them");
             return Err(at_line(&file, stage.line(), error));
         }
         self.depth += 1;
-        let at = |e: anyhow::Error| at_line(&file, stage.line(), e);
+        let at = |error: BuildError| at_line(&file, stage.line(), error);
         let named = stage
             .name()
             .and_then(|name| self.named_context(name).cloned());
@@ -202,20 +201,21 @@ impl Compiler<'_> {
         };
         if !replaced {
             let triggers = self.triggers(&compiled.start, stage.line()).map_err(at)?;
-            for (instruction, text) in triggers
+            for (instruction, text, is_trigger) in triggers
                 .into_iter()
                 .map(|t| {
                     let text = format!("ONBUILD {}", t.text);
-                    (t, text)
+                    (t, text, true)
                 })
                 .chain(
                     stage
                         .instructions
                         .iter()
-                        .map(|i| (i.clone(), i.text.clone())),
+                        .map(|i| (i.clone(), i.text.clone(), false)),
                 )
             {
-                let step = self.step(parsed, number, instruction, text)?;
+                let mut step = self.step(parsed, number, instruction, text)?;
+                step.is_trigger = is_trigger;
                 compiled.steps.push(step);
             }
         }
@@ -233,16 +233,15 @@ impl Compiler<'_> {
         let lookup = |n: &str| globals.get(n).cloned();
         let image = from.expand_image(&lookup, escape)?.text;
         if image.is_empty() {
-            bail!(
-                "`FROM {}` names no image: a variable in it is empty",
-                from.image
-            );
+            let what = format!("`FROM {}`", from.image);
+            return Err(BuildError::invalid(what, "the variables in it are empty"));
         }
         let platform = match from.expand_platform(&lookup, escape)? {
-            Some(p) if p.text.is_empty() => bail!(
-                "`--platform={}` is empty",
-                from.platform.as_deref().unwrap_or("")
-            ),
+            Some(p) if p.text.is_empty() => {
+                let written = from.platform.as_deref().unwrap_or("");
+                let what = format!("`--platform={written}`");
+                return Err(BuildError::invalid(what, "the variables in it are empty"));
+            }
             Some(p) => p.text.parse()?,
             None => self.platform.clone(),
         };
@@ -353,6 +352,7 @@ impl Compiler<'_> {
         Ok(StageStep {
             line: instruction.first_line,
             text,
+            is_trigger: false,
             action: Action::Instruction(instruction),
             origins,
         })
@@ -363,10 +363,12 @@ impl Compiler<'_> {
         match parsed.stage_reference(name, number) {
             StageReference::Stage(stage) => return Ok(Origin::Stage(self.stage(parsed, stage)?)),
             StageReference::NotYet(stage) if stage == number => {
-                bail!("`from={name}` is this very stage: it has nothing to copy from yet")
+                let why = "it is this very stage, which has nothing to copy from yet";
+                return Err(BuildError::invalid(format!("`from={name}`"), why));
             }
             StageReference::NotYet(_) => {
-                bail!("`from={name}` is a later stage: move it above this one")
+                let why = "it is a later stage: move it above this one";
+                return Err(BuildError::invalid(format!("`from={name}`"), why));
             }
             StageReference::Other => {}
         }
@@ -374,7 +376,8 @@ impl Compiler<'_> {
         let number = !name.is_empty() && name.bytes().all(|b| b.is_ascii_digit());
         if number && self.named_context(name).is_none() {
             let last = parsed.stages.len() - 1;
-            bail!("`from={name}`: there is no stage of that number, the last one is {last}")
+            let help = format!("the last one is {last}");
+            return Err(BuildError::not_found(format!("stage {name}"), help));
         }
         if let Some(known) = self.external.get(name) {
             return Ok(known.clone());

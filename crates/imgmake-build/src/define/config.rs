@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, bail};
-
+use crate::error::{BuildError, Result};
 use crate::files::patterns::clean;
 use imgmake_dockerfile::{CommandLine, Healthcheck, Instruction};
 use imgmake_oci::image::{History, ImageConfig};
@@ -172,7 +171,7 @@ impl Configuring {
     fn volumes(&mut self, volumes: &[String]) -> Result<String> {
         for volume in volumes {
             if volume.is_empty() {
-                bail!("VOLUME cannot be an empty path");
+                return Err(BuildError::invalid("VOLUME", "a path is empty"));
             }
             self.image
                 .config

@@ -2,12 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow};
-
+use crate::error::{BuildError, Context, Result};
 use crate::files::context::{ContextTree, IgnoreFiles};
 use crate::files::plan::fixed_time;
 use crate::request::{BuildDefinition, BuildRequest};
-use imgmake_dockerfile::{Dockerfile, DockerfileError, DockerfileErrors};
+use imgmake_dockerfile::Dockerfile;
 
 pub struct ParsedDefinition {
     /// Name for messages, and the bytes.
@@ -31,7 +30,10 @@ impl ParsedDefinition {
                 .checkout
                 .read(path)
                 .with_context(|| format!("cannot read the Dockerfile `{name}`"))?;
-            let parsed = Dockerfile::parse(&bytes).map_err(|e| mistakes(&name, &e))?;
+            let parsed = Dockerfile::parse(&bytes).map_err(|errors| BuildError::Dockerfile {
+                file: name.clone(),
+                errors,
+            })?;
             loaded.parsed = Some(parsed);
             loaded.text = Some((name, bytes));
         }
@@ -79,32 +81,11 @@ impl ParsedDefinition {
 fn epoch(request: &BuildRequest) -> Result<Option<i64>> {
     match (request.epoch, request.args.get("SOURCE_DATE_EPOCH")) {
         (Some(epoch), _) => Ok(Some(epoch)),
-        (None, Some(text)) if !text.is_empty() => text
-            .parse()
-            .map(Some)
-            .with_context(|| format!("SOURCE_DATE_EPOCH `{text}` is no number of seconds")),
+        (None, Some(text)) if !text.is_empty() => text.parse().map(Some).map_err(|_| {
+            let what = format!("SOURCE_DATE_EPOCH `{text}`");
+            BuildError::invalid(what, "expected a number of seconds")
+        }),
         _ => Ok(None),
-    }
-}
-
-/// Each with its place: `Dockerfile:2:14: …`.
-fn mistakes(file: &str, errors: &DockerfileErrors) -> anyhow::Error {
-    let lines: Vec<String> = errors
-        .0
-        .iter()
-        .map(|e| match e.column {
-            Some(column) => format!("{file}:{}:{column}: {}", e.line, mistake(e)),
-            None => format!("{file}:{}: {}", e.line, mistake(e)),
-        })
-        .collect();
-    anyhow!(lines.join("\n"))
-}
-
-/// What is wrong and what to do, without the place.
-pub fn mistake(error: &DockerfileError) -> String {
-    match error.advice() {
-        Some(advice) => format!("{} ({advice})", error.message),
-        None => error.message.clone(),
     }
 }
 

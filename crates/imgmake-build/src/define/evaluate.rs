@@ -3,13 +3,11 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::{Context, Result, anyhow, bail};
-
 use crate::define::config::{Configuring, DEFAULT_PATH, created};
-use crate::define::definition::mistake;
 use crate::define::graph::{Action, Stage, StageGraph, StageStep, Start};
 use crate::define::state::ImageState;
 use crate::define::steps::{Meaning, meaning};
+use crate::error::{BuildError, Context, Result};
 use crate::files::copy::mode::Chmod;
 use crate::files::download::{self, Download};
 use crate::files::git::GitSource;
@@ -101,9 +99,7 @@ pub fn step(
                 return Ok(Todo::Nothing);
             }
             let variables = state.clone_variables();
-            let expanded = located
-                .expand(&|name| variables.get(name).cloned(), program.escape)
-                .map_err(|e| anyhow!(mistake(&e)))?;
+            let expanded = located.expand(&|name| variables.get(name).cloned(), program.escape)?;
             instruct(state, expanded.instruction, step)
         }
     }
@@ -133,7 +129,10 @@ fn instruct(state: &mut ImageState, instruction: Instruction, step: &StageStep) 
         Instruction::Copy(copy) => copied(state, &copy, step).map(Todo::Files),
         Instruction::Add(add) => added(state, &add).map(Todo::Files),
         Instruction::Run(run) => Ok(Todo::Run(Box::new(run))),
-        other => bail!("{} is not supported here", other.name()),
+        other => Err(BuildError::unsupported(
+            format!("{} here", other.name()),
+            "",
+        )),
     }
 }
 
@@ -181,7 +180,7 @@ fn copied(state: &ImageState, copy: &dockerfile::Copy, step: &StageStep) -> Resu
         Some(name) => step
             .origins
             .get(name)
-            .context("every --from was resolved before")?,
+            .ok_or_else(|| BuildError::internal("every --from was resolved before"))?,
         None => &Origin::Context,
     };
     let flags = |operation| FileStep {
@@ -223,7 +222,8 @@ fn added(state: &ImageState, add: &dockerfile::Add) -> Result<FileWork> {
         }
     }
     if add.checksum.is_some() && sources.len() != 1 {
-        bail!("--checksum needs one http(s) or git source");
+        let why = "it needs exactly one http(s) or git source";
+        return Err(BuildError::invalid("--checksum", why));
     }
     if !paths.is_empty() {
         sources.push(Source::Tree(TreeSource {
@@ -243,7 +243,10 @@ fn added(state: &ImageState, add: &dockerfile::Add) -> Result<FileWork> {
     operations.extend(inline(&add.files, &to));
     let several = add.files.sources.len() > 1;
     if several && !crate::files::copy::planner::names_directory(&to) && downloads {
-        bail!("several sources go into a directory: write the destination as `{to}/`");
+        return Err(BuildError::required(
+            "a directory as the destination of several sources",
+            format!("write it as `{to}/`"),
+        ));
     }
     let steps = operations
         .into_iter()

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::base::BaseImage;
+use crate::error::{BuildError, Place};
 use crate::files::source::Origin;
 use crate::request::Step;
 use imgmake_dockerfile::{Escape, Instruction, Located};
@@ -51,19 +52,20 @@ pub struct StageStep {
     pub line: usize,
     /// As shown to people.
     pub text: String,
+    /// Whether the base image brought it, as ONBUILD.
+    pub is_trigger: bool,
     /// `--from` names of COPY and of mounts.
     pub origins: BTreeMap<String, Origin>,
 }
 
 impl StageStep {
     /// An error of this step, at its line. A trigger's line is the FROM that brought it.
-    pub fn at(&self, file: &str, error: anyhow::Error) -> anyhow::Error {
-        let told = error.to_string();
-        let error = match self.text.starts_with("ONBUILD ") && !told.contains(&self.text) {
-            true => error.context(format!("`{}`", self.text)),
-            false => error,
+    pub fn at(&self, file: &str, error: BuildError) -> BuildError {
+        let place = Place {
+            trigger: self.is_trigger.then(|| self.text.clone()),
+            ..line_of(file, self.line)
         };
-        at_line(file, self.line, error)
+        at_place(place, error)
     }
 
     /// Whether the step looks at the files below it.
@@ -96,15 +98,21 @@ pub enum Action {
 }
 
 /// An error at a line of the Dockerfile.
-pub fn at_line(file: &str, line: usize, error: impl Into<anyhow::Error>) -> anyhow::Error {
-    let error = error.into();
-    let told = error.to_string();
-    if told.strip_prefix(file).is_some_and(|r| r.starts_with(':')) {
-        // A stage that this line needs: its own line says more.
-        return error;
+pub fn at_line(file: &str, line: usize, error: impl Into<BuildError>) -> BuildError {
+    at_place(line_of(file, line), error.into())
+}
+
+fn line_of(file: &str, line: usize) -> Place {
+    Place {
+        line: (line > 0).then_some(line),
+        ..Place::file(file)
     }
-    error.context(match line {
-        0 => file.to_string(),
-        line => format!("{file}:{line}"),
-    })
+}
+
+fn at_place(place: Place, error: BuildError) -> BuildError {
+    match &error {
+        // A stage that this line needs: its own line says more.
+        BuildError::At { place: nearer, .. } if nearer.file == place.file => error,
+        _ => error.at(place),
+    }
 }

@@ -1,7 +1,6 @@
 //! Steps of a manifest, which need no Dockerfile: the same operations and settings, without variables.
 
-use anyhow::{Context, Result};
-
+use crate::error::{BuildError, Result};
 use crate::files::copy::mode::Chmod;
 use crate::files::patterns::Patterns;
 use crate::files::source::{CopyMode, FileStep, Inline, Operation, Origin, Source, TreeSource};
@@ -39,16 +38,15 @@ pub fn meaning(step: &Step, absolute: &impl Fn(&str) -> String) -> Result<Meanin
         Step::Layer(steps) => {
             let mut list = Vec::new();
             for step in steps {
-                list.push(
-                    file_step(step, absolute)?.with_context(|| {
-                        format!("`{}` cannot stand in a `layer`", describe(step))
-                    })?,
-                );
+                list.push(file_step(step, absolute)?.ok_or_else(|| {
+                    BuildError::unsupported(format!("`{}` in a `layer`", describe(step)), "")
+                })?);
             }
             return Ok(Meaning::Files(list));
         }
         Step::Copy { .. } | Step::File { .. } | Step::Symlink { .. } | Step::Mkdir { .. } => {
-            let step = file_step(step, absolute)?.context("a step about files is one")?;
+            let step = file_step(step, absolute)?
+                .ok_or_else(|| BuildError::internal("a step about files is one"))?;
             return Ok(Meaning::Files(vec![step]));
         }
         Step::Run { command } => Instruction::Run(Run {

@@ -1,9 +1,8 @@
 //! Puts an image together: configuration, manifest, and the index over several platforms. Small JSON into
 //! the store; layers are only named.
 
-use anyhow::{Context, Result};
-
 use crate::define::state::ImageState;
+use crate::error::{Context, Result};
 use crate::request::BuildRequest;
 use imgmake_oci::image::{Descriptor, ImageIndex, ImageManifest, RootFs, to_json};
 use imgmake_oci::store::Store;

@@ -3,8 +3,6 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::{Context, Result};
-
 use super::cache::CacheExport;
 use super::engine::Engine;
 use super::file_step::FileSteps;
@@ -16,6 +14,7 @@ use super::step_runner::StepRunner;
 use crate::define::evaluate::{self, Todo};
 use crate::define::graph::{Stage, StageGraph, StageStep, Start, at_line};
 use crate::define::state::{ImageState, StageRole};
+use crate::error::{BuildError, Result};
 use imgmake_oci::layer::Layer;
 
 /// One platform's run.
@@ -95,7 +94,8 @@ impl<'a> Execution<'a> {
     /// It did not finish, or its layers cannot be brought into the form that was asked for.
     pub fn into_image(self) -> Result<ImageState> {
         let image = self.stages.image().cloned();
-        let image = image.context("the target's stage did not finish")?;
+        let image =
+            image.ok_or_else(|| BuildError::internal("the target's stage did not finish"))?;
         convert_layers(self.steps, self.stages.graph, image)
     }
 

@@ -5,14 +5,13 @@ use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result};
-
 use super::cache::StepKind;
 use super::stages::Stages;
 use super::step_runner::StepRunner;
 use crate::define::config::HistoryKind;
 use crate::define::definition::display_path;
 use crate::define::state::{ImageState, OwnershipClass};
+use crate::error::{Context, Result};
 use crate::files::context::ContextTree;
 use crate::files::copy::contents::{Contents, NoContents};
 use crate::files::copy::owner::{self, Accounts};

@@ -3,11 +3,10 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
-
 use super::cache::{Cache, remembered_file};
 use crate::define::config::HistoryKind;
 use crate::define::state::ImageState;
+use crate::error::{BuildError, Context, Result};
 use crate::files::copy::owner::Accounts;
 use crate::files::copy::write::read_file;
 use crate::files::tree::LayerTree;
@@ -39,7 +38,7 @@ impl LayerAccess {
     /// # Errors
     /// The store has none of a layer: [`LayerAccess::read_indexes`] comes first.
     pub fn indexes(&self, layers: &[Layer]) -> Result<Vec<Arc<Index>>> {
-        let index = |layer: &Layer| self.cx.store.index(layer);
+        let index = |layer: &Layer| Ok(self.cx.store.index(layer)?);
         layers.iter().map(index).collect()
     }
 
@@ -66,7 +65,7 @@ impl LayerAccess {
             let hash = view.get(&resolved).and_then(|found| found.content);
             let read = || read_file(&self.cx.store, layers, &view, path, MOST, &fetch);
             let found = remembered_file(&self.cx, self.cache.as_ref(), hash, read)?;
-            Ok::<_, anyhow::Error>(found.unwrap_or_default())
+            Ok::<_, BuildError>(found.unwrap_or_default())
         };
         Ok(Accounts {
             passwd: read(b"etc/passwd").context("cannot read the image's /etc/passwd")?,
@@ -138,11 +137,10 @@ impl LayerAccess {
             if store.holds(&layer.descriptor) {
                 continue;
             }
-            let source = layer.source.as_ref().with_context(|| {
-                format!(
-                    "layer {} is not in the store any more, and no registry is known to have it",
-                    layer.digest().short()
-                )
+            let source = layer.source.as_ref().ok_or_else(|| {
+                let what = format!("layer {}", layer.digest().short());
+                let help = "it is not in the store any more, and no registry is known to have it";
+                BuildError::not_found(what, help)
             })?;
             match sources.iter_mut().find(|(s, _)| *s == source) {
                 Some((_, list)) => list.push(layer.descriptor.clone()),

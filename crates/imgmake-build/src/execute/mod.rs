@@ -16,10 +16,9 @@ mod warnings;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::Result;
-
 use crate::define::compile::compile;
 use crate::define::definition::ParsedDefinition;
+use crate::error::Result;
 use crate::request::BuildRequest;
 use crate::sources::{self, Sources};
 use crate::target::TargetContext;

@@ -4,8 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail, ensure};
-
+use crate::error::{BuildError, Context, Result};
 use crate::files::copy::write::origin;
 use crate::files::tree::{parent, show};
 use imgmake_event::Cancel;
@@ -53,7 +52,8 @@ impl Rewrite {
                     names.entry(file).or_default().push(found.clone());
                 }
                 EntryKind::HardLink { .. } => {
-                    bail!("`{}` links to no file", found.entry.display())
+                    let what = format!("`{}`", found.entry.display());
+                    return Err(BuildError::damaged(what, "it links to no file"));
                 }
                 _ => rewrite.plain(&found.entry),
             }
@@ -187,7 +187,7 @@ impl Rewrite {
             let layer = &layers[number];
             store
                 .with_blob(layer.digest(), |blob| {
-                    copy_files(&mut writer, blob, files, cancel)
+                    Ok(copy_files(&mut writer, blob, files, cancel)?)
                 })
                 .with_context(|| format!("cannot read layer {}", layer.digest().short()))?;
         }
@@ -256,14 +256,19 @@ fn copy_files(
         cancel.check()?;
         let content = writer.append(&file.entry, &mut reader)?;
         // Of several entries with one path the last counts; only layers made elsewhere have such.
-        ensure!(
-            content == file.content,
-            "`{}` is not what the layer's index says",
-            entry.display()
-        );
+        if content != file.content {
+            let what = format!("`{}`", entry.display());
+            return Err(BuildError::damaged(
+                what,
+                "its content is not what the layer's index says",
+            ));
+        }
     }
     match wanted.first_key_value() {
-        Some((path, _)) => bail!("it does not hold `{}`", show(path)),
+        Some((path, _)) => {
+            let what = format!("`{}`", show(path));
+            Err(BuildError::not_found(what, "the layer's index has it"))
+        }
         None => Ok(()),
     }
 }

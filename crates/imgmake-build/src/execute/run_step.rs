@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use anyhow::Result;
-
 use super::cache::StepKind;
 use super::engine::Engine;
 use super::stages::Stages;
 use super::step_runner::StepRunner;
 use crate::define::graph::StageStep;
 use crate::define::state::{ImageState, OwnershipClass};
+use crate::error::{BuildError, Result};
 use crate::files::context::ContextTree;
 use crate::files::source::Origin;
 use crate::files::tree::{Tree, relative, show};
@@ -146,10 +145,8 @@ fn kept_beneath(tree: &ContextTree, source: &str) -> Result<Vec<String>> {
     }
     let named = |path: Vec<u8>| {
         String::from_utf8(path).map_err(|e| {
-            anyhow::anyhow!(
-                "`{}`: a mounted context cannot hold names that are not UTF-8",
-                show(e.as_bytes())
-            )
+            let what = format!("`{}` in a mounted context", show(e.as_bytes()));
+            BuildError::unsupported(what, "names must be UTF-8")
         })
     };
     paths.into_iter().map(named).collect()

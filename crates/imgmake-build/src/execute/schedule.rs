@@ -5,8 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-use anyhow::{Result, anyhow};
-
+use crate::error::{BuildError, Result};
 use imgmake_event::Cancel;
 
 /// How far a task came.
@@ -64,7 +63,7 @@ struct Schedule<'a, P> {
 struct State<P> {
     waiting: BTreeMap<usize, Waiting<P>>,
     finished: BTreeSet<usize>,
-    failure: Option<anyhow::Error>,
+    failure: Option<BuildError>,
 }
 
 struct Waiting<P> {
@@ -88,7 +87,7 @@ impl<P> State<P> {
         Some((task, self.waiting.remove(&task)?))
     }
 
-    fn fail(&mut self, stop: &Cancel, error: anyhow::Error) {
+    fn fail(&mut self, stop: &Cancel, error: BuildError) {
         stop.cancel();
         self.failure.get_or_insert(error);
     }
@@ -156,7 +155,7 @@ impl<P> Drop for Alarm<'_, '_, P> {
         if self.armed {
             self.schedule
                 .lock()
-                .fail(self.schedule.stop, anyhow!("a task panicked"));
+                .fail(self.schedule.stop, BuildError::internal("a task panicked"));
             self.schedule.changed.notify_all();
         }
     }
@@ -203,7 +202,7 @@ mod tests {
         let stop = Cancel::default();
         let resume = |task: usize, _: Option<()>| -> Result<Poll<()>> {
             begun.fetch_add(1, Ordering::SeqCst);
-            Err(anyhow!("task {task}"))
+            Err(BuildError::internal(format!("task {task}")))
         };
         let error = run_all(5, 1, &stop, resume).unwrap_err();
         assert_eq!(error.to_string(), "task 0");

@@ -3,14 +3,13 @@
 //! Only the image changes. The layers that steps made stay whole in the store, so later steps and other stages
 //! see everything, and builds that ask for another form take the same steps from the cache.
 
-use anyhow::Result;
-
 use super::cache::StepKind;
 use super::rewrite::Rewrite;
 use super::step_runner::StepRunner;
 use crate::define::config::HistoryKind;
 use crate::define::graph::{StageGraph, Start};
 use crate::define::state::{ImageState, StageRole};
+use crate::error::Result;
 use crate::request::LayerCount;
 use crate::step_key;
 use imgmake_core::fingerprint::LengthPrefixedHasher;

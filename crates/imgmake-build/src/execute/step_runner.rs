@@ -7,12 +7,11 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use anyhow::{Context, Result};
-
 use super::cache::{CacheExport, StepEntry, StepKind};
 use super::layers::LayerAccess;
 use crate::define::definition::ParsedDefinition;
 use crate::define::state::StageRole;
+use crate::error::{Context, Result};
 use crate::files::context::ContextTree;
 use crate::files::hash::FileHashes;
 use crate::request::BuildRequest;
@@ -158,7 +157,7 @@ impl<'a> StepRunner<'a> {
 
     fn record(&self, key: &str, layer: &Layer) -> Result<()> {
         let record = postcard::to_stdvec(layer).context("a step record is plain data")?;
-        self.layers.cx.store.put_step(key, &record)
+        Ok(self.layers.cx.store.put_step(key, &record)?)
     }
 
     /// The layer of a key, from another machine.

@@ -2,10 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::{Result, anyhow, bail};
-
 use crate::define::definition::ParsedDefinition;
 use crate::define::graph::StageGraph;
+use crate::error::{BuildError, Result};
 use crate::request::{BuildDefinition, BuildRequest};
 use crate::target::TargetContext;
 use imgmake_dockerfile::lint::{CheckOptions, Facts, PlatformMismatch, Warning, is_fatal, lint};
@@ -52,7 +51,7 @@ pub fn of_lint(
         .get("BUILDKIT_DOCKERFILE_CHECK")
         .map(|text| CheckOptions::parse(text))
         .transpose()
-        .map_err(|e| anyhow!("BUILDKIT_DOCKERFILE_CHECK: {e}"))?;
+        .map_err(|why| BuildError::invalid("BUILDKIT_DOCKERFILE_CHECK", why))?;
     let facts = Facts {
         build_args: Some(&request.args),
         check: check.as_ref(),
@@ -72,7 +71,10 @@ pub fn of_lint(
             Some(_) => "BUILDKIT_DOCKERFILE_CHECK says `error=true`",
             None => "the file says `check=error=true`",
         };
-        bail!("{}: {}", graph.file, refusal(&warnings, who));
+        return Err(BuildError::Checks {
+            file: graph.file.clone(),
+            report: refusal(&warnings, who),
+        });
     }
     Ok(())
 }

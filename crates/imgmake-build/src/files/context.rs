@@ -10,9 +10,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
 use rustix::fs::{AtFlags, FileType, OFlags, Stat};
 
+use crate::error::{BuildError, Context, Result};
 use crate::files::patterns::{Matched, Patterns};
 use crate::files::tree::{Node, Tree, base_name, join, parent, resolve, root, show, similar};
 use imgmake_core::files::{Entry, Signature, Visited, Visitor, walk};
@@ -165,9 +165,9 @@ impl ContextTree {
         listed().map_err(|error| self.unlisted(directory, error))
     }
 
-    fn unlisted(&self, directory: &[u8], error: io::Error) -> anyhow::Error {
+    fn unlisted(&self, directory: &[u8], error: io::Error) -> BuildError {
         let path = self.path_of(directory);
-        anyhow::Error::new(error).context(format!("cannot list `{}`", path.display()))
+        BuildError::from(error).during(format!("cannot list `{}`", path.display()))
     }
 
     /// What is beneath a directory, sorted.
@@ -271,7 +271,7 @@ impl Visitor for Kept<'_> {
     type Found = Found;
     /// What the ignore rules said on the way to a directory.
     type State = Matched;
-    type Error = anyhow::Error;
+    type Error = BuildError;
 
     fn visit(&self, entry: &Entry<'_>, above: &Matched) -> Result<Visited<Found, Matched>> {
         let Kept { tree, base } = self;
@@ -305,7 +305,7 @@ impl Visitor for Kept<'_> {
         })
     }
 
-    fn unlisted(&self, directory: &[u8], error: io::Error) -> anyhow::Error {
+    fn unlisted(&self, directory: &[u8], error: io::Error) -> BuildError {
         self.tree.unlisted(directory, error)
     }
 }

@@ -5,8 +5,7 @@ use std::io::Read;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
-
+use crate::error::{BuildError, Context, Result};
 use crate::files::hash::hash_reader;
 use crate::request::BuildRequest;
 use crate::target::TargetContext;
@@ -31,12 +30,16 @@ impl Download {
     pub fn new(url: &str, add: &dockerfile::Add) -> Result<Download> {
         let checksum = match &add.checksum {
             Some(_) if add.files.sources.len() > 1 => {
-                bail!("--checksum goes with one source only")
+                return Err(BuildError::invalid(
+                    "--checksum",
+                    "it needs exactly one source",
+                ));
             }
             Some(text) => Some(text.parse::<Digest>().context("--checksum")?),
             None => None,
         };
-        let parsed = url::Url::parse(url).with_context(|| format!("`{url}` is no URL"))?;
+        let parsed = url::Url::parse(url)
+            .map_err(|why| BuildError::invalid(format!("URL `{url}`"), why.to_string()))?;
         let name = parsed
             .path_segments()
             .and_then(|mut parts| parts.next_back().map(str::to_string))
@@ -178,7 +181,7 @@ fn get(
     }
     let expected = wanted.map(|d| Descriptor::new("", d.clone(), done));
     let committed = writer.commit(expected.as_ref());
-    let (digest, size) = committed.with_context(|| match download.checksum {
+    let (digest, size) = committed.context(match download.checksum {
         Some(_) => "it is not what --checksum says",
         None => "it has changed since it was first downloaded (--pull takes the new one)",
     })?;

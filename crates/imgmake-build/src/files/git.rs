@@ -3,8 +3,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
-
+use crate::error::{BuildError, Context, Result};
 use crate::request::{BuildRequest, SecretSource};
 use crate::target::TargetContext;
 use imgmake_core::manifest::suggest;
@@ -47,7 +46,10 @@ impl GitSource {
             let truth = || match value.as_ref() {
                 "" | "1" | "true" => Ok(true),
                 "0" | "false" => Ok(false),
-                other => bail!("`{key}={other}` in `{source}`: expected true or false"),
+                other => Err(BuildError::invalid(
+                    format!("option `{key}={other}` of `{source}`"),
+                    "expected true or false",
+                )),
             };
             match key.as_ref() {
                 "ref" | "branch" | "tag" => git.reference = some(&value),
@@ -57,11 +59,17 @@ impl GitSource {
                 "keep-git-dir" => {
                     let keep = truth()?;
                     if add.keep_git_dir.is_some_and(|flag| flag != keep) {
-                        bail!("`{source}` and --keep-git-dir say different things");
+                        return Err(BuildError::invalid(
+                            format!("--keep-git-dir for `{source}`"),
+                            "the address has another value",
+                        ));
                     }
                     git.keep_git_directory = keep;
                 }
-                other => bail!("`{other}` in `{source}` is no option of a git source"),
+                other => {
+                    let what = format!("option `{other}` of `{source}`");
+                    return Err(BuildError::unknown(what, ""));
+                }
             }
         }
         Ok(git)
@@ -126,7 +134,8 @@ fn with_login(source: &GitSource, request: &BuildRequest) -> Result<Remote> {
         let secret = |name: &str| secret(request, &format!("{name}{suffix}"));
         if let Some(header) = secret("GIT_AUTH_HEADER")? {
             let login = Login::header(&header);
-            remote.login = Some(login.context("the secret GIT_AUTH_HEADER is no header's value")?);
+            let invalid = || BuildError::invalid("secret GIT_AUTH_HEADER", "not a header's value");
+            remote.login = Some(login.ok_or_else(invalid)?);
             break;
         }
         if let Some(token) = secret("GIT_AUTH_TOKEN")? {
@@ -146,34 +155,36 @@ fn secret(request: &BuildRequest, name: &str) -> Result<Option<String>> {
         }
     };
     let text = String::from_utf8(bytes).ok();
-    Ok(Some(text.with_context(|| {
-        format!("the secret {name} is no text")
-    })?))
+    let invalid = || BuildError::invalid(format!("secret {name}"), "not UTF-8");
+    Ok(Some(text.ok_or_else(invalid)?))
 }
 
 /// What to do about it.
-fn explained(error: GitError) -> anyhow::Error {
-    match error.root() {
-        fact @ GitError::ReferenceNotFound { name, existing, .. } => {
-            match suggest::help(name, existing.iter().map(String::as_str)) {
-                Some(help) => anyhow::anyhow!("{fact}: {help}"),
-                None => error.into(),
-            }
+fn explained(error: GitError) -> BuildError {
+    let fact = error.root();
+    let advice = match fact {
+        GitError::ReferenceNotFound { name, existing, .. } => {
+            suggest::help(name, existing.iter().map(String::as_str))
         }
-        fact @ GitError::Login { .. } => {
-            anyhow::anyhow!("{fact}; give the secret GIT_AUTH_TOKEN, or a `.netrc`")
-        }
-        _ => error.into(),
+        GitError::Login { .. } => Some("give the secret GIT_AUTH_TOKEN, or a `.netrc`".to_string()),
+        _ => None,
+    };
+    match advice {
+        Some(advice) => BuildError::Advised {
+            fact: fact.to_string(),
+            advice,
+        },
+        None => error.into(),
     }
 }
 
 fn checked(source: &GitSource, commit: String) -> Result<String> {
     match &source.checksum {
-        Some(sum) if !commit.starts_with(&sum.to_ascii_lowercase()) => bail!(
-            "`{}` at `{}` is commit {commit}, but --checksum says {sum}",
-            source.remote.address,
-            source.wanted()
-        ),
+        Some(sum) if !commit.starts_with(&sum.to_ascii_lowercase()) => Err(BuildError::mismatch(
+            format!("`{}` at `{}`", source.remote.address, source.wanted()),
+            format!("commit {commit}"),
+            format!("--checksum says {sum}"),
+        )),
         _ => Ok(commit),
     }
 }
@@ -224,11 +235,9 @@ pub fn checkout(
         .canonicalize()
         .ok()
         .filter(|r| r.is_dir() && r.starts_with(&whole));
-    checkout.root = root.with_context(|| {
-        format!(
-            "`{}` has no directory `{}`",
-            source.remote.address, source.subdirectory
-        )
+    checkout.root = root.ok_or_else(|| {
+        let (inner, address) = (&source.subdirectory, &source.remote.address);
+        BuildError::not_found(format!("directory `{inner}` in `{address}`"), "")
     })?;
     Ok(checkout)
 }

@@ -4,12 +4,12 @@ use std::fs::File;
 use std::io;
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
 use rayon::prelude::*;
 
 use super::context::ContextTree;
 use super::copy::{Content, Plan, Planned};
 use super::tree::Node;
+use crate::error::{Context, Result};
 use imgmake_core::files::{Signature, StatCache};
 use imgmake_event::Cancel;
 

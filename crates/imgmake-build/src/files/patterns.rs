@@ -3,8 +3,7 @@
 
 use std::borrow::Cow;
 
-use anyhow::Result;
-
+use crate::error::{BuildError, Result};
 use imgmake_dockerfile::ignore::{Ignore, Parent, Verdict};
 use imgmake_dockerfile::wildcard;
 
@@ -25,7 +24,8 @@ impl Patterns {
     /// A lone `!`, or brackets that are not closed.
     pub fn new<S: AsRef<str>>(patterns: &[S]) -> Result<Patterns> {
         let patterns = patterns.iter().map(AsRef::as_ref);
-        let ignore = Ignore::from_patterns(patterns).map_err(|e| anyhow::anyhow!(e.message))?;
+        let ignore =
+            Ignore::from_patterns(patterns).map_err(|error| BuildError::Pattern(error.message))?;
         Ok(Patterns(ignore))
     }
 
@@ -86,7 +86,7 @@ impl Wildcard {
     /// # Errors
     /// Brackets that are not closed.
     pub fn new(pattern: &str) -> Result<Wildcard> {
-        let parsed = wildcard::Wildcard::new(pattern).map_err(|e| anyhow::anyhow!("{e}"))?;
+        let parsed = wildcard::Wildcard::new(pattern)?;
         Ok(Wildcard(parsed))
     }
 

@@ -2,8 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
-
+use crate::error::{BuildError, Context, Result};
 use crate::files::context::{ContextTree, IgnoreFiles};
 use crate::files::copy::contents::{Contents, NoContents};
 use crate::files::copy::{Content, FreshFile, Plan, Planner, Rules, select};
@@ -141,10 +140,10 @@ fn copy(
         let node = select::existing(tree, path, source)?;
         files += usize::from(!node.is_directory());
         if files > 0 && selected.len() > 1 && !planner.is_directory(to) {
-            bail!(
-                "several sources go into a directory: write the destination as `{}/`",
-                to.trim_end_matches('/')
-            );
+            return Err(BuildError::required(
+                "a directory as the destination of several sources",
+                format!("write it as `{}/`", to.trim_end_matches('/')),
+            ));
         }
         if let Some((contents, cancel)) = &mut contents
             && matches!(node.kind, EntryKind::File { .. })
@@ -164,13 +163,13 @@ fn some_source(count: usize, sources: &[String], tree: &dyn Tree) -> Result<()> 
         return Ok(());
     }
     let named = imgmake_guard::printable::listed(sources, "`, `");
-    match sources.iter().find_map(|s| hidden_match(tree, s)) {
-        Some((path, why)) => bail!(
-            "`{named}` matches nothing: `{}` would, but {why}",
-            show(&path)
-        ),
-        None => bail!("`{named}` matches nothing"),
-    }
+    let hidden = sources.iter().find_map(|s| hidden_match(tree, s));
+    Err(BuildError::NoMatch {
+        patterns: named,
+        help: hidden.map_or(String::new(), |(path, why)| {
+            format!("`{}` would, but {why}", show(&path))
+        }),
+    })
 }
 
 /// What a wildcard would match were it not for the ignore file, and the rule that hides it.

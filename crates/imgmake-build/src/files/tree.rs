@@ -4,8 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use anyhow::{Result, bail};
-
+use crate::error::{BuildError, Result};
 use imgmake_core::files::Signature;
 use imgmake_oci::layer::{EntryKind, Index, IndexEntry, Timestamp, View};
 
@@ -203,7 +202,8 @@ pub fn resolve(
             Some(target) => {
                 links += 1;
                 if links > MOST_LINKS {
-                    bail!("`/{}`: too many symbolic links", show(path));
+                    let what = format!("symbolic links on the way to `/{}`", show(path));
+                    return Err(BuildError::limit(what, MOST_LINKS, ""));
                 }
                 if target.first() == Some(&b'/') {
                     resolved.clear();

@@ -76,7 +76,11 @@ fn read_unpacking(
         drop(rest);
         let diff_id = inflater.join().expect("inflating does not panic")?;
         if diff_id != layer.diff_id {
-            return Err(BuildError::mismatch("its content", diff_id, &layer.diff_id));
+            return Err(BuildError::mismatch(
+                "its content",
+                diff_id,
+                format!("the image says {}", &layer.diff_id),
+            ));
         }
         Ok(())
     })

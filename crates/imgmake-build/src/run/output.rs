@@ -5,9 +5,8 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
-
 use super::worker::{RunRequest, Worker};
+use crate::error::{BuildError, Context, Result};
 use crate::target::TargetContext;
 
 use imgmake_event::{Cancel, Event};
@@ -55,7 +54,10 @@ pub fn run(
             log.discard();
             Ok(layer)
         }
-        _ => bail!(log.failure(step.text, outcome.exit)),
+        _ => Err(BuildError::CommandFailed {
+            exit: outcome.exit,
+            report: log.failure(step.text, outcome.exit),
+        }),
     }
 }
 
@@ -80,6 +82,7 @@ impl Log {
             .tempfile_in(&directory)
             .with_context(at)?
             .keep()
+            .map_err(|error| error.error)
             .with_context(at)?;
         Ok(Log {
             path,

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 
 use crate::define::config::Configuring;
-use crate::define::definition::mistake;
 use crate::define::state::ImageState;
+use crate::error::BuildError;
 use crate::files::context::ContextTree;
 use crate::files::hash::FileHashes;
 use crate::files::tree::{Node, Tree, relative};
@@ -108,7 +108,7 @@ pub fn prepare(
     prepared.key_of_command(state);
     for spec in mounts {
         prepared.mount(
-            &spec.mount().map_err(|e| anyhow!(mistake(&e)))?,
+            &spec.mount().map_err(BuildError::from)?,
             config,
             request,
             mounted,

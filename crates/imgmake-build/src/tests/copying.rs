@@ -351,19 +351,19 @@ fn a_hard_link_of_an_archive_needs_a_file_before_it() {
     p.write("base/there", "x");
     let file = ("f", Regular, "text");
     for (entries, why) in [
-        (vec![file, ("h", Link, "nothing")], "not there"),
-        (vec![("h", Link, "f"), file], "not there"),
-        (vec![("h", Link, "h")], "not there"),
+        (vec![file, ("h", Link, "nothing")], "not found"),
+        (vec![("h", Link, "f"), file], "not found"),
+        (vec![("h", Link, "h")], "not found"),
         (
             vec![file, ("h", Regular, "x"), ("h", Link, "h")],
-            "not there",
+            "not found",
         ),
         (vec![("d", Directory, ""), ("h", Link, "d")], "a directory"),
         (vec![("h", Link, "base")], "a directory"),
         (vec![("h", Link, "base/there")], "in the image"),
         (vec![("h", Link, "/base/there")], "in the image"),
         (vec![("h", Link, "../../etc/passwd")], "leads out"),
-        (vec![("h/f", Regular, "x"), ("h", Link, "h/f")], "not there"),
+        (vec![("h/f", Regular, "x"), ("h", Link, "h/f")], "not found"),
     ] {
         p.write("a.tar", archive(&entries));
         let error = p.error("FROM scratch\nCOPY base /base\nADD a.tar /\n");
@@ -427,11 +427,11 @@ fn files_and_directories_do_not_take_each_others_place() {
     let p = Project::new();
     p.write("f", "x").write("d/g", "y").write("e/f/h", "z");
     let error = p.error("FROM scratch\nCOPY f /x\nCOPY d /x\n");
-    assert!(error.contains("no directory"), "{error}");
+    assert!(error.contains("not a directory"), "{error}");
     let error = p.error("FROM scratch\nCOPY e /\nCOPY f /\n");
     assert!(error.contains("is a directory"), "{error}");
     let error = p.error("FROM scratch\nCOPY f /x\nCOPY f /x/y\n");
-    assert!(error.contains("must be a directory"), "{error}");
+    assert!(error.contains("cannot make the directory `/x`"), "{error}");
 }
 
 #[test]

@@ -184,7 +184,7 @@ fn a_cancelled_walk_of_a_context_reads_no_directory() {
     let tree = tree.unwrap().stopped_by(&cancel);
     assert_eq!(Tree::walk(&tree, b"").unwrap().len(), 2);
     cancel.cancel();
-    let is_cancelled = |error: anyhow::Error| error.is::<imgmake_event::Cancelled>();
+    let is_cancelled = |error: BuildError| error.is_cancelled();
     assert!(is_cancelled(Tree::walk(&tree, b"").unwrap_err()));
     assert!(is_cancelled(Tree::children(&tree, b"d").unwrap_err()));
     let error = tree.open_file(b"d/f").unwrap_err();

@@ -72,7 +72,7 @@ fn mistakes_name_file_and_line() {
         ),
         (
             "FROM scratch\n\nADD --keep-git-dir=true git://x/y.git?odd=1 /\n",
-            "Dockerfile:3: `odd`",
+            "Dockerfile:3: unknown option `odd`",
         ),
         ("FROM $NOPE\n", "Dockerfile:1"),
         ("FROM scratch\nCOPPY a b\n", "Dockerfile:2:1: "),

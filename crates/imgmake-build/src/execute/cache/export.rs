@@ -3,19 +3,18 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
-
 use super::client::{Answer, Cache, locked};
 use super::entry::{self, Entry, FILE, INDEX, Name, StepEntry};
 use super::index;
 use super::queue::{CacheExport, Content, Queued};
 use super::settings::{CacheMode, CacheTo, OnCacheError, StepKind};
 use crate::define::state::StageRole;
+use crate::error::{BuildError, Result};
 use crate::target::TargetContext;
 use imgmake_event::Events;
 use imgmake_oci::image::{Descriptor, media_type};
 use imgmake_oci::layer::Layer;
-use imgmake_registry::{CachePush, CacheTag, OperationContext, RegistryError};
+use imgmake_registry::{CachePush, CacheTag, OperationContext};
 
 const SENDERS: usize = 4;
 
@@ -113,10 +112,9 @@ impl Cache {
         drop(state);
         for to in &self.settings.to {
             if to.on_error == OnCacheError::Fail && self.is_given_up(&to.at) {
-                bail!(
-                    "the cache `{}` could not be written, and the build was asked to fail then",
-                    to.at.familiar()
-                );
+                let action = format!("write the cache `{}`", to.at.familiar());
+                let obstacle = "the registry did not accept it; the build is set to fail then";
+                return Err(BuildError::conflict(action, obstacle));
             }
         }
         Ok(written)
@@ -156,7 +154,8 @@ impl Cache {
         let push = CachePush {
             to: to.at.clone(),
             root: Descriptor::of(media_type::OCI_MANIFEST, &written.manifest),
-            tag: CacheTag::parse(&tag).with_context(|| format!("invalid cache tag `{tag}`"))?,
+            tag: CacheTag::parse(&tag)
+                .ok_or_else(|| BuildError::invalid(format!("cache tag `{tag}`"), ""))?,
             sources: source.into_iter().collect(),
         };
         // Nobody asked for these pushes by name: they are counted, not told one by one.
@@ -166,7 +165,7 @@ impl Cache {
             cancel: cx.cancel.clone(),
         };
         let pushed = cx.registry.push_cache(push, &cx.store, &work);
-        pushed.map_err(|error: RegistryError| anyhow::Error::new(error))?;
+        pushed?;
         locked(&self.answers).insert((to.at.clone(), tag), Answer::Valid(entry));
         Ok(true)
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::client::Cache;
 use super::entry::{Entry, Name};
 use super::queue::CacheExport;
+use crate::error::Result;
 use crate::step_key;
 use crate::target::TargetContext;
 
@@ -22,8 +23,8 @@ pub fn remembered_file(
     cx: &TargetContext,
     cache: Option<&Arc<Cache>>,
     hash: Option<[u8; 32]>,
-    read: impl FnOnce() -> anyhow::Result<Option<Vec<u8>>>,
-) -> anyhow::Result<Option<Vec<u8>>> {
+    read: impl FnOnce() -> Result<Option<Vec<u8>>>,
+) -> Result<Option<Vec<u8>>> {
     let (Some(cache), Some(hash)) = (cache, hash) else {
         return read();
     };
@@ -57,9 +58,9 @@ impl Cache {
         }
         let mut bytes = Vec::new();
         let read = self.blob(cx, &at, &blob).and_then(|()| {
-            cx.store.with_blob(&blob.digest, |blob| {
+            Ok(cx.store.with_blob(&blob.digest, |blob| {
                 Ok(blob.take(MOST).read_to_end(&mut bytes)?)
-            })
+            })?)
         });
         match read {
             Ok(_) if *blake3::hash(&bytes).as_bytes() == *hash => Some(bytes),

@@ -2,8 +2,7 @@
 
 use std::io::Read;
 
-use anyhow::{Context, Result, ensure};
-
+use crate::error::{BuildError, Context, Result};
 use imgmake_oci::layer::{EntryKind, Index};
 
 /// An image of a million files has an index of some 150 MB.
@@ -22,26 +21,32 @@ pub fn unpack(packed: impl Read) -> Result<Index> {
         .take(MOST + 1)
         .read_to_end(&mut bytes)
         .context("the index of a layer is damaged")?;
-    ensure!(
-        bytes.len() as u64 <= MOST,
-        "the index of a layer is too large"
-    );
+    if bytes.len() as u64 > MOST {
+        return Err(BuildError::limit("bytes of the index of a layer", MOST, ""));
+    }
     let index = Index::decode(&bytes)?;
     let sorted = index
         .entries
         .is_sorted_by(|a, b| a.entry.path < b.entry.path);
-    ensure!(sorted, "the index of a layer is not in order");
+    if !sorted {
+        return Err(damaged("its entries are not in order"));
+    }
     for found in &index.entries {
         let is_file = matches!(found.entry.kind, EntryKind::File { .. });
-        ensure!(
-            is_inside(&found.entry.path) && found.content.is_some() == is_file,
-            "the index of a layer holds what no layer holds"
-        );
-        if let EntryKind::HardLink { target } = &found.entry.kind {
-            ensure!(is_inside(target), "the index of a layer leads out of it");
+        if !is_inside(&found.entry.path) || found.content.is_some() != is_file {
+            return Err(damaged("it has what no layer has"));
+        }
+        if let EntryKind::HardLink { target } = &found.entry.kind
+            && !is_inside(target)
+        {
+            return Err(damaged("a link leads out of the layer"));
         }
     }
     Ok(index)
+}
+
+fn damaged(why: &str) -> BuildError {
+    BuildError::damaged("the index of a layer", why)
 }
 
 /// Relative, cleaned, as a layer's reader makes them.

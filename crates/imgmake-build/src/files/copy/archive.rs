@@ -3,11 +3,10 @@
 
 use std::io::Read;
 
-use anyhow::{Context, Result, bail};
-
 use super::contents::{Contents, open_content};
 use super::plan::{Content, Planned};
 use super::planner::{DestinationEntry, Planner};
+use crate::error::{BuildError, Context, Result};
 use crate::files::tree::{base_name, join, parent, relative, show};
 use imgmake_event::Cancel;
 use imgmake_oci::layer::{Entry, EntryKind, LayerReader, decompress, looks_like_tar};
@@ -26,7 +25,7 @@ pub fn reader<'a>(
 pub fn is_archive(content: &Content, contents: &mut dyn Contents, cancel: &Cancel) -> bool {
     let mut start = Vec::new();
     let read = open_content(content, contents)
-        .and_then(|bytes| decompress(cancel.reader(bytes)))
+        .and_then(|bytes| Ok(decompress(cancel.reader(bytes))?))
         .and_then(|bytes| Ok(bytes.take(512).read_to_end(&mut start)?));
     // An empty archive is copied; what begins like one and goes wrong later is a mistake.
     read.is_ok() && looks_like_tar(&start) && start.iter().any(|byte| *byte != 0)
@@ -74,10 +73,8 @@ impl Planner<'_> {
             return Ok(()); // `./`: the destination keeps what it is.
         }
         if base_name(&entry.path).starts_with(b".wh.") {
-            bail!(
-                "the archive holds `{}`: names that begin with `.wh.` mean deletion in an image layer",
-                show(&entry.path)
-            );
+            let action = format!("the archive holds `{}`", show(&entry.path));
+            return Err(BuildError::WhiteoutName.during(action));
         }
         let path = self.place(directory, &entry.path)?;
         if let EntryKind::HardLink { target } = &entry.kind {
@@ -118,9 +115,12 @@ impl Planner<'_> {
     ) -> Result<()> {
         let refused = |why: &str| {
             let (entry, target) = (show(&entry.path), show(target));
-            anyhow::anyhow!("the archive's entry `{entry}` is a hard link to `{target}`, {why}")
+            BuildError::invalid(
+                format!("hard link `{entry}` to `{target}` in the archive"),
+                why,
+            )
         };
-        let nothing = || refused("which is not there: a file must come before the links to it");
+        let nothing = || refused("not found; a file must come before the links to it");
         let written = target;
         let above = self.resolve(parent(&join(directory, target)), true)?;
         let target = join(&above, base_name(written));
@@ -131,14 +131,14 @@ impl Planner<'_> {
         let Some(there) = self.plan_mut().entries.get(&target).cloned() else {
             return match self.standing(&target) {
                 DestinationEntry::Nothing => Err(nothing()),
-                DestinationEntry::Directory => Err(refused("which is a directory")),
+                DestinationEntry::Directory => Err(refused("it is a directory")),
                 DestinationEntry::Link(_) | DestinationEntry::Other => Err(refused(
-                    "which is in the image and not in the archive: a layer cannot link to a file of another; put the file into the archive",
+                    "it is in the image and not in the archive: a layer cannot link to a file of another; put the file into the archive",
                 )),
             };
         };
         let file = match &there.entry.kind {
-            EntryKind::Directory => return Err(refused("which is a directory")),
+            EntryKind::Directory => return Err(refused("it is a directory")),
             // These have no content that two names could share.
             EntryKind::Symlink { .. }
             | EntryKind::CharDevice { .. }

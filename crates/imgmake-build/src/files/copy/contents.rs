@@ -3,9 +3,8 @@
 use std::fs::File;
 use std::io::{self, Read};
 
-use anyhow::{Context, Result};
-
 use super::plan::Content;
+use crate::error::{BuildError, Context, Result};
 use crate::files::tree::show;
 
 /// Gives the bytes of source files.
@@ -20,7 +19,8 @@ pub struct NoContents;
 
 impl Contents for NoContents {
     fn open(&mut self, source: &[u8]) -> Result<Box<dyn Read + Send + '_>> {
-        anyhow::bail!("`{}` has no source tree", show(source))
+        let promise = format!("`{}` has no source tree", show(source));
+        Err(BuildError::internal(promise))
     }
 }
 

@@ -1,6 +1,6 @@
 //! `--chmod`: octal, or symbolic as in chmod(1) without a umask.
 
-use anyhow::{Result, bail};
+use crate::error::{BuildError, Result};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Chmod {
@@ -21,18 +21,19 @@ impl Chmod {
     /// # Errors
     /// Says what a mode looks like.
     pub fn parse(text: &str) -> Result<Chmod> {
+        let invalid = |why: &str| BuildError::invalid(format!("mode `{text}`"), why);
         if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
             return match u32::from_str_radix(text, 8) {
                 Ok(mode) if mode <= 0o7777 => Ok(Chmod::Octal(mode)),
-                _ => bail!("`{text}` is not a mode: expected octal digits between 0 and 7777"),
+                _ => Err(invalid("expected octal digits between 0 and 7777")),
             };
         }
         let clauses: Option<Vec<Vec<Clause>>> = text.split(',').map(clauses).collect();
         match clauses {
             Some(list) => Ok(Chmod::Symbolic(list.concat())),
-            None => bail!(
-                "`{text}` is not a mode: expected octal like `0755` or symbolic like `u=rwX,go=rX`"
-            ),
+            None => Err(invalid(
+                "expected octal like `0755` or symbolic like `u=rwX,go=rX`",
+            )),
         }
     }
 

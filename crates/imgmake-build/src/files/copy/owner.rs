@@ -1,6 +1,6 @@
 //! `--chown` and `USER`: names looked up in the image's own `/etc/passwd` and `/etc/group`.
 
-use anyhow::{Result, bail};
+use crate::error::{BuildError, Result};
 
 /// The two files as the image has them; empty when it has none.
 #[derive(Clone, Debug, Default)]
@@ -59,18 +59,17 @@ fn field(fields: &[String], at: usize) -> Option<u64> {
     number(fields.get(at)?.trim())
 }
 
-fn unknown(what: &str, name: &str, file: &str) -> anyhow::Error {
+fn unknown(what: &str, name: &str, file: &str) -> BuildError {
     let is_number = || name.bytes().all(|b| b.is_ascii_digit());
     match name.is_empty() {
-        true => anyhow::anyhow!("the {what} is empty"),
-        false if is_number() => {
-            anyhow::anyhow!(
-                "{what} `{name}` is out of range: numbers go up to {}",
-                u32::MAX
-            )
-        }
-        false => anyhow::anyhow!(
-            "{what} `{name}` is not in the image's {file}: add it before, or write its number"
+        true => BuildError::invalid(what, "it is empty"),
+        false if is_number() => BuildError::invalid(
+            format!("{what} `{name}`"),
+            format!("numbers go up to {}", u32::MAX),
+        ),
+        false => BuildError::not_found(
+            format!("{what} `{name}`"),
+            format!("it is not in the image's {file}; add it before, or write its number"),
         ),
     }
 }
@@ -81,7 +80,10 @@ fn unknown(what: &str, name: &str, file: &str) -> anyhow::Error {
 /// More than one colon.
 pub fn check(text: &str) -> Result<()> {
     if text.split(':').count() > 2 || text.trim().is_empty() {
-        bail!("`{text}` is no owner: expected `user`, `user:group` or numbers");
+        return Err(BuildError::invalid(
+            format!("owner `{text}`"),
+            "expected `user`, `user:group` or numbers",
+        ));
     }
     Ok(())
 }

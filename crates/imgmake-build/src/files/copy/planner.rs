@@ -5,11 +5,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use anyhow::{Result, bail};
-
 use super::mode::Chmod;
 use super::plan::{Content, FreshFile, Plan, Planned, Rules};
 use super::select::{self, inner};
+use crate::error::{BuildError, Result};
 use crate::files::patterns::{Patterns, ancestors_and_self};
 use crate::files::tree::{Node, Tree, base_name, join, parent, relative, resolve, root, show};
 use imgmake_oci::layer::{Entry, EntryKind, Timestamp, View, WHITEOUT_PREFIX};
@@ -103,11 +102,7 @@ impl<'a> Planner<'a> {
     /// The contents of a directory; what it is itself does not travel, except to be made where nothing was.
     fn put_tree(&mut self, tree: &dyn Tree, directory: &Node, target: &[u8]) -> Result<()> {
         if !matches!(self.standing(target), DestinationEntry::Directory) {
-            bail!(
-                "cannot copy the directory `{}` onto `/{}`, which is no directory",
-                show(&directory.path),
-                show(target)
-            );
+            return Err(onto_another_kind(directory, target));
         }
         for node in select::kept_beneath(tree, directory, &self.rules.exclude)? {
             let path = join(target, inner(&node.path, directory.path.len()));
@@ -231,22 +226,12 @@ impl<'a> Planner<'a> {
 
     fn put_content(&mut self, node: &Node, path: Vec<u8>, content: Content) -> Result<()> {
         if base_name(&path).starts_with(WHITEOUT_PREFIX) {
-            bail!(
-                "cannot copy `{}`: names that begin with `.wh.` mean deletion in an image layer",
-                show(&node.path)
-            );
+            let action = format!("cannot copy `{}`", show(&node.path));
+            return Err(BuildError::WhiteoutName.during(action));
         }
         match (node.is_directory(), self.standing(&path)) {
-            (true, DestinationEntry::Link(_) | DestinationEntry::Other) => bail!(
-                "cannot copy the directory `{}` onto `/{}`, which is no directory",
-                show(&node.path),
-                show(&path)
-            ),
-            (false, DestinationEntry::Directory) => bail!(
-                "cannot copy the file `{}` onto `/{}`, which is a directory",
-                show(&node.path),
-                show(&path)
-            ),
+            (true, DestinationEntry::Link(_) | DestinationEntry::Other)
+            | (false, DestinationEntry::Directory) => return Err(onto_another_kind(node, &path)),
             _ => {}
         }
         let entry = self.entry_of(node, path);
@@ -405,10 +390,10 @@ impl<'a> Planner<'a> {
             match self.standing(ancestor) {
                 DestinationEntry::Directory => self.keep(ancestor),
                 DestinationEntry::Nothing => self.make(ancestor),
-                DestinationEntry::Link(_) | DestinationEntry::Other => bail!(
-                    "`/{}` must be a directory, but a file stands there in the image",
-                    show(ancestor)
-                ),
+                DestinationEntry::Link(_) | DestinationEntry::Other => {
+                    let action = format!("make the directory `/{}`", show(ancestor));
+                    return Err(BuildError::conflict(action, "the image has a file there"));
+                }
             }
         }
         Ok(())
@@ -533,6 +518,20 @@ impl DestinationEntry {
             _ => DestinationEntry::Other,
         }
     }
+}
+
+/// A directory onto something else, or something else onto a directory.
+fn onto_another_kind(node: &Node, path: &[u8]) -> BuildError {
+    let (kind, obstacle) = match node.is_directory() {
+        true => ("directory", "the destination is not a directory"),
+        false => ("file", "the destination is a directory"),
+    };
+    let action = format!(
+        "copy the {kind} `{}` onto `/{}`",
+        show(&node.path),
+        show(path)
+    );
+    BuildError::conflict(action, obstacle)
 }
 
 /// `a/`, `a/.`, `.` and the root.

@@ -3,8 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use anyhow::{Context, Result, bail};
-
+use crate::error::{BuildError, Context, Result};
 use crate::files::patterns::{Matched, Patterns, Wildcard, ancestors_and_self};
 use crate::files::tree::{Node, Tree, base_name, join, parent, relative, show};
 
@@ -58,7 +57,7 @@ pub fn with_parents(tree: &dyn Tree, source: &str, exclude: &Patterns) -> Result
         let pivoted = beneath_pivot(tree, pivot, pattern, exclude)?;
         if pivoted.nodes.is_empty() && !Wildcard::is_one(source) {
             let path = join(&pivoted.pivot, &relative(pattern));
-            bail!(missing(tree, &path, source));
+            return Err(missing(tree, &path, source));
         }
         found.push(pivoted);
     }
@@ -151,18 +150,16 @@ pub fn existing(tree: &dyn Tree, path: &[u8], source: &str) -> Result<Node> {
     match tree.get(&resolved)? {
         Some(node) => Ok(node),
         None if resolved != path => {
-            let why = missing(tree, &resolved, &show(&resolved));
-            bail!("`{source}` is a link that leads nowhere: {why}")
+            let missing = missing(tree, &resolved, &show(&resolved));
+            Err(missing.during(format!("`{source}` is a link that leads nowhere")))
         }
-        None => bail!(missing(tree, &resolved, source)),
+        None => Err(missing(tree, &resolved, source)),
     }
 }
 
-fn missing(tree: &dyn Tree, path: &[u8], source: &str) -> String {
-    match tree.hint(path) {
-        Some(hint) => format!("`{source}` not found: {hint}"),
-        None => format!("`{source}` not found"),
-    }
+fn missing(tree: &dyn Tree, path: &[u8], source: &str) -> BuildError {
+    let hint = tree.hint(path).unwrap_or_default();
+    BuildError::not_found(format!("`{source}`"), hint)
 }
 
 /// Chosen nodes, with the directories that lead to them.

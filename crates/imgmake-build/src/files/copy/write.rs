@@ -5,10 +5,9 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
-
 use super::contents::{Contents, open_content};
 use super::plan::{Content, Plan, Planned};
+use crate::error::{BuildError, Context, Result};
 use crate::files::tree::show;
 use imgmake_event::Cancel;
 use imgmake_oci::layer::{
@@ -56,9 +55,9 @@ impl FromLayers {
         names: &BTreeMap<Vec<u8>, Vec<Vec<u8>>>,
         cancel: &Cancel,
     ) -> Result<()> {
-        store.with_blob(layer.digest(), |blob| {
-            self.spool_files(blob, layer, names, cancel)
-        })
+        Ok(store.with_blob(layer.digest(), |blob| {
+            Ok(self.spool_files(blob, layer, names, cancel)?)
+        })?)
     }
 
     fn spool_files(
@@ -89,11 +88,10 @@ impl FromLayers {
             }
         }
         if let Some(path) = missing.first() {
-            anyhow::bail!(
-                "layer {} does not hold `{}`",
-                layer.digest().short(),
-                show(path)
-            );
+            return Err(BuildError::damaged(
+                format!("layer {}", layer.digest().short()),
+                format!("it does not hold `{}`", show(path)),
+            ));
         }
         Ok(())
     }
@@ -104,7 +102,7 @@ impl Contents for FromLayers {
         let (start, length) = *self
             .places
             .get(source)
-            .with_context(|| format!("`{}` was not gathered", show(source)))?;
+            .ok_or_else(|| BuildError::internal(format!("`{}` was not gathered", show(source))))?;
         self.spool.seek(SeekFrom::Start(start))?;
         Ok(Box::new((&self.spool).take(length)))
     }
@@ -116,7 +114,7 @@ type Located = BTreeMap<usize, BTreeMap<Vec<u8>, Vec<Vec<u8>>>>;
 fn locate(store: &Store, layers: &[Layer], wanted: &[Vec<u8>]) -> Result<Located> {
     let indexes = layers
         .iter()
-        .map(|l| store.index(l))
+        .map(|l| Ok(store.index(l)?))
         .collect::<Result<Vec<_>>>()?;
     let mut located = Located::new();
     for source in wanted {
@@ -148,7 +146,10 @@ pub fn origin(layers: &[Arc<Index>], file: &[u8]) -> Result<(usize, Vec<u8>)> {
                 below = n + 1;
             }
             Some((n, EntryKind::File { .. })) => return Ok((n, path)),
-            _ => anyhow::bail!("no layer holds `{}`", show(file)),
+            _ => {
+                let what = format!("`{}`", show(file));
+                return Err(BuildError::not_found(what, "no layer holds it"));
+            }
         }
     }
 }
@@ -216,10 +217,8 @@ fn unchanged(plan: &Plan, index: &Index) -> Result<()> {
             .filter(|p| !matches!(p.content, Content::Archive { .. }))
             .and_then(|p| p.hash);
         if expected.is_some() && written.content != expected {
-            anyhow::bail!(
-                "`/{}` changed while it was copied; run the build again",
-                show(&written.entry.path)
-            );
+            let path = format!("/{}", show(&written.entry.path));
+            return Err(BuildError::Changed(path));
         }
     }
     Ok(())
