@@ -4,8 +4,11 @@
 //! it between blocks and steps, or waits for it beside whatever else it waits for.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Duration;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+/// How long after a cancellation what was begun is cleaned up.
+const CLEANUP: Duration = Duration::from_secs(2);
 
 /// Set once, by a signal or by a failure elsewhere; long work looks at it
 /// between blocks and steps.
@@ -15,6 +18,7 @@ pub struct Cancel(Arc<Flag>);
 #[derive(Debug, Default)]
 struct Flag {
     set: AtomicBool,
+    since: OnceLock<Instant>,
     waiting: Mutex<Waiting>,
     was_set: Condvar,
 }
@@ -42,6 +46,7 @@ impl std::fmt::Debug for Waiting {
 
 impl Flag {
     fn set(&self) {
+        self.since.get_or_init(Instant::now);
         self.set.store(true, Ordering::SeqCst);
         // After the flag: whoever registers later sees it.
         let (children, wakers) = {
@@ -92,6 +97,13 @@ impl Cancel {
         }
         drop(waiting);
         child
+    }
+
+    /// Whether the cancellation was so long ago that nothing more is cleaned up: whoever cancelled
+    /// waits for the end, and what is left is removed by a later run.
+    pub fn is_cleanup_over(&self) -> bool {
+        let since = self.0.since.get();
+        since.is_some_and(|since| since.elapsed() > CLEANUP)
     }
 
     /// Waits for the cancellation, and not longer than `most`. Whether it came.

@@ -8,7 +8,9 @@ use crate::request::{BuildRequest, SecretSource};
 use crate::target::TargetContext;
 use imgmake_core::manifest::suggest;
 use imgmake_dockerfile as dockerfile;
+use imgmake_event::Cancel;
 use imgmake_git::{Client, GitDirectory, GitError, Login, Remote, Submodules};
+use imgmake_guard::confined::remove_unfinished;
 
 /// A repository as ADD names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -192,13 +194,14 @@ fn checked(source: &GitSource, commit: String) -> Result<String> {
 /// A checkout that goes away with this value.
 pub struct Checkout {
     directory: PathBuf,
+    cancel: Cancel,
     /// What is to be copied.
     pub root: PathBuf,
 }
 
 impl Drop for Checkout {
     fn drop(&mut self) {
-        drop(imgmake_guard::confined::remove_tree(&self.directory));
+        drop(remove_unfinished(&self.directory, &self.cancel));
     }
 }
 
@@ -213,6 +216,7 @@ pub fn checkout(
     let directory = cx.store.temporary_dir()?;
     let mut checkout = Checkout {
         root: directory.clone(),
+        cancel: cx.cancel.clone(),
         directory,
     };
     let remote = with_login(source, request)?;

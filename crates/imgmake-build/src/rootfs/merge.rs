@@ -24,7 +24,7 @@ use super::unpack::{Trees, chain_name, keep_tree, make_tree_directory};
 use crate::error::{Context, Result};
 use imgmake_event::Cancel;
 use imgmake_guard::confined::{
-    Descent, check_length, names, open_beneath, open_directory, remove_tree,
+    Descent, check_length, names, open_beneath, open_directory, remove_unfinished,
 };
 use imgmake_oci::layer::{Layer, join, split};
 
@@ -56,7 +56,7 @@ pub fn merged_directory(trees: &Trees, layers: &[Layer], cancel: &Cancel) -> Res
         let temporary = trees.store().temporary_dir()?;
         let tree = temporary.join("tree");
         let made = make(trees, layers, &tree, cancel).and_then(|()| keep_tree(&tree, &kept));
-        drop(remove_tree(&temporary));
+        drop(remove_unfinished(&temporary, cancel));
         made?;
     }
 }

@@ -13,7 +13,7 @@ use super::tree::{Tree, Whiteouts};
 use super::{Devices, Marks};
 use crate::error::{BuildError, Context, Result};
 use imgmake_event::Cancel;
-use imgmake_guard::confined::remove_tree;
+use imgmake_guard::confined::{remove_tree, remove_unfinished};
 use imgmake_guard::modes::{self, PRIVATE, VISIBLE};
 use imgmake_oci::image::Digest;
 use imgmake_oci::layer::{Index, Layer};
@@ -155,7 +155,7 @@ impl Trees {
             .unpack_into(layer, &temporary, lowers, cancel)
             .and_then(|implied| self.seal_tree(&temporary.join("tree"), &target, &implied))
             .and_then(|()| keep_tree(&temporary.join("tree"), &target));
-        drop(remove_tree(&temporary));
+        drop(remove_unfinished(&temporary, cancel));
         unpacked.with_context(|| format!("cannot unpack layer {}", layer.digest().short()))?;
         Ok(target)
     }

@@ -32,7 +32,7 @@ use rustix::fs::{AtFlags, Dir, Mode, OFlags, Timespec, Timestamps};
 pub use descent::Descent;
 pub use held::{Held, keeping_time};
 pub use inside::{open_file, open_inside, open_real};
-pub use remove::{remove, remove_tree};
+pub use remove::{remove, remove_tree, remove_tree_within, remove_unfinished};
 pub use resolve::{Resolved, descriptor_path, make, open_root, read_file, resolve};
 
 /// Bytes of the longest path that Linux takes (`PATH_MAX` without its final NUL). No

@@ -11,8 +11,11 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
 
-use imgmake_guard::confined::remove_tree;
+use imgmake_guard::confined::remove_tree_within;
 use imgmake_guard::modes::{self, PRIVATE};
+
+/// How long the end of a process waits for the removal of what it left.
+const CLEANUP: Duration = Duration::from_secs(2);
 
 pub(super) struct ProcessDir {
     path: PathBuf,
@@ -71,8 +74,9 @@ impl ProcessDir {
 
 impl Drop for ProcessDir {
     fn drop(&mut self) {
-        // Trees of a user namespace may refuse; a later run's helper removes them.
-        drop(remove_tree(&self.path));
+        // Trees of a user namespace may refuse, and what a cancellation left may be large;
+        // a later run's helper removes them.
+        drop(remove_tree_within(&self.path, CLEANUP));
     }
 }
 

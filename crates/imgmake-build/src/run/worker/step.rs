@@ -18,7 +18,7 @@ use super::shell::{ShellRequest, shell_of};
 use super::views::{stubs, uses_overlay};
 use crate::rootfs::{self, DiffOptions, Owners, Snapshot};
 use imgmake_event::Cancel;
-use imgmake_guard::confined::{open_beneath, open_root, remove_tree};
+use imgmake_guard::confined::{open_beneath, open_root, remove_tree, remove_unfinished};
 use imgmake_guard::modes::{self, PRIVATE, VISIBLE};
 use imgmake_oci::layer::{Layer, View};
 use imgmake_sandbox::{
@@ -26,11 +26,12 @@ use imgmake_sandbox::{
 };
 
 /// The step's directory in the store; removed whatever happens.
-struct Scratch(PathBuf);
+struct Scratch(PathBuf, Cancel);
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        drop(remove_tree(&self.0));
+        // The run that was cancelled waits for it.
+        drop(remove_unfinished(&self.0, &self.1));
     }
 }
 
@@ -51,7 +52,7 @@ pub(super) fn run(
     if request.insecure && request.network == Network::Isolated {
         bail!("`RUN --security=insecure` has the capabilities to undo `network isolated`");
     }
-    let scratch = Scratch(server.store.temporary_dir()?);
+    let scratch = Scratch(server.store.temporary_dir()?, task.cancel.clone());
     let changes = Changes::new(server, request, &scratch.0, &task.cancel)?;
     task.cancel.check()?;
     let prepared = Prepared::new(
@@ -112,14 +113,15 @@ fn open_shell(server: &Server, plan: Plan, task: &Task, lines: &Lines) -> Result
     }
     // Whoever looks around has all the time and memory there is.
     let unlimited = sandbox::Limits::default();
-    let opened = MadePoints::make(&plan).and_then(|_| {
+    let open = || {
         // They stay: what is left of a failed step is thrown away.
+        let _points = MadePoints::make(&plan)?;
         let running =
             rootfs::fork_exclusive(|| sandbox::start(&server.program, &plan, &unlimited))?;
         task.on_cancel(running.killer()?);
         follow(running, lines, server.isolation)
-    });
-    if let Err(error) = opened {
+    };
+    if let Err(error) = open() {
         lines.warn(&format!("no shell: {error:#}"));
     }
     task.cancel.check()?;
