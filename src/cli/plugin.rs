@@ -137,7 +137,9 @@ fn ecr_registry(
 ) -> Result<String, Exit> {
     let value = |(name, from): (&String, &PasswordFrom)| {
         let directory = Path::new(".");
-        let value = password(from, secrets, directory, &environment.variables)?;
+        // No signal is caught yet: it ends the process.
+        let cancel = Cancel::default();
+        let value = password(from, secrets, directory, &environment.variables, &cancel)?;
         Ok((name.clone(), value))
     };
     let options = options.iter().map(value);

@@ -6,6 +6,7 @@ use std::path::Path;
 use super::project::Project;
 use super::secrets::{expand_home, password};
 use imgmake_core::manifest::{AuthNode, Manifest, PasswordFrom, RegistryNode};
+use imgmake_event::Cancel;
 use imgmake_registry::{Auth, HostSettings, MirrorFallback, Secret};
 
 pub(super) fn host(
@@ -13,9 +14,11 @@ pub(super) fn host(
     manifest: &Manifest,
     project: &Project,
     variables: &BTreeMap<String, String>,
+    cancel: &Cancel,
 ) -> anyhow::Result<HostSettings> {
+    let secrets = &manifest.secrets;
     let secret =
-        |from: &PasswordFrom| password(from, &manifest.secrets, &project.directory, variables);
+        |from: &PasswordFrom| password(from, secrets, &project.directory, variables, cancel);
     let options =
         |map: &BTreeMap<String, PasswordFrom>| -> anyhow::Result<BTreeMap<String, Secret>> {
             // The manifest writes `access-key`, the client's options are `access_key`.

@@ -1,10 +1,12 @@
 //! Secrets, from where the manifest says they are.
 
 use std::collections::BTreeMap;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use super::failure::plain;
 use imgmake_core::manifest::{PasswordFrom, SecretFrom, SecretNode};
+use imgmake_event::{Cancel, Cancelled};
 use imgmake_registry::Secret;
 
 /// The bytes of a secret; `None` when its source is not there.
@@ -12,18 +14,27 @@ pub fn secret_value(
     from: &SecretFrom,
     directory: &Path,
     variables: &BTreeMap<String, String>,
+    cancel: &Cancel,
 ) -> anyhow::Result<Option<Vec<u8>>> {
     match from {
         SecretFrom::Env(name) => Ok(variables.get(name).map(|value| value.clone().into_bytes())),
-        SecretFrom::File(path) => match std::fs::read(expand_home(path, directory, variables)) {
+        SecretFrom::File(path) => match read(&expand_home(path, directory, variables), cancel) {
             Ok(bytes) => Ok(Some(bytes)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) if Cancelled::ended(&error) => Err(Cancelled.into()),
             Err(error) => Err(anyhow::anyhow!(
                 "cannot read the secret's file `{path}`: {}",
                 plain(&error)
             )),
         },
     }
+}
+
+/// It may be a pipe that nobody writes to.
+fn read(path: &Path, cancel: &Cancel) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    cancel.open(path)?.read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// The value of a credential; the secrets are those that it may name.
@@ -35,13 +46,14 @@ pub fn password(
     secrets: &[SecretNode],
     directory: &Path,
     variables: &BTreeMap<String, String>,
+    cancel: &Cancel,
 ) -> anyhow::Result<Secret> {
     match from {
         PasswordFrom::Literal(text) => Ok(Secret(text.clone())),
         PasswordFrom::Secret(name) => {
             let node = secrets.iter().find(|s| s.name.value == name.value);
             let node = node.expect("the graph checks that secrets are declared");
-            let value = secret_value(&node.source, directory, variables)?;
+            let value = secret_value(&node.source, directory, variables, cancel)?;
             // An optional one that is absent is an empty password, which the registry will name.
             let text = value.map(|bytes| {
                 String::from_utf8_lossy(&bytes)
@@ -59,5 +71,27 @@ pub fn expand_home(path: &str, directory: &Path, variables: &BTreeMap<String, St
     match (path.strip_prefix("~/"), home) {
         (Some(rest), Some(home)) => Path::new(home).join(rest),
         _ => directory.join(path),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::fs::{CWD, FileType, Mode};
+
+    use super::*;
+
+    #[test]
+    fn a_pipe_that_nobody_writes_to_is_waited_for_until_the_cancellation() {
+        let place = tempfile::tempdir().unwrap();
+        let pipe = place.path().join("pipe");
+        rustix::fs::mknodat(CWD, &pipe, FileType::Fifo, Mode::from(0o600), 0).unwrap();
+        let cancel = Cancel::default();
+        let given = cancel.clone();
+        let reading = std::thread::spawn(move || {
+            let from = SecretFrom::File("pipe".into());
+            secret_value(&from, place.path(), &BTreeMap::new(), &given)
+        });
+        cancel.cancel();
+        assert!(reading.join().unwrap().unwrap_err().is::<Cancelled>());
     }
 }

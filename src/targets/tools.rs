@@ -74,7 +74,9 @@ impl Tools {
         let hosts = manifest
             .registries
             .iter()
-            .map(|node| registries::host(node, manifest, project, &options.variables))
+            .map(|node| {
+                registries::host(node, manifest, project, &options.variables, &options.cancel)
+            })
             .collect::<anyhow::Result<Vec<_>>>()?;
         let client_options = ClientOptions {
             hosts,

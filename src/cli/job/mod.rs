@@ -151,7 +151,7 @@ pub fn run_in(
             "there is no directory `{directory}` with warmed base images"
         ));
     }
-    let _agent = with_agent(&mut step, workspace, environment)?;
+    let _agent = with_agent(&mut step, workspace, environment, cancel)?;
     write_dockerfiles(&step, workspace)?;
     fetch_repositories(&mut step, &store, environment, cancel)?;
     let manifest = step.manifest.clone();
@@ -291,11 +291,13 @@ fn with_agent(
     step: &mut Step,
     workspace: &Path,
     environment: &Environment,
+    cancel: &Cancel,
 ) -> Result<Option<SshAgent>, Exit> {
     let Some(source) = &step.preparations.ssh_key else {
         return Ok(None);
     };
-    let key = secret_value(source, workspace, &environment.variables)?.unwrap_or_default();
+    let key = secret_value(source, workspace, &environment.variables, cancel)?;
+    let key = key.unwrap_or_default();
     let agent = SshAgent::start(&String::from_utf8_lossy(&key), environment)?;
     let socket = agent.socket.display().to_string();
     if let Some(build) = step.build_mut() {

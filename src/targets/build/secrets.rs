@@ -21,6 +21,7 @@ pub(super) fn secrets(task: &BuildTask<'_>) -> Result<BTreeMap<String, SecretSou
             &node.source,
             &task.runner.project.directory,
             task.runner.variables,
+            &task.runner.tools.cancel,
         )? {
             Some(value) => drop(secrets.insert(name.value.clone(), SecretSource::Value(value))),
             None if node.optional => {}
