@@ -3,10 +3,10 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-use anyhow::{Context, Result};
 use rustix::fs::{Mode, OFlags};
 use rustix::mount::{MoveMountFlags, OpenTreeFlags};
 
+use super::error::{During as _, Result};
 use super::system;
 
 /// Puts `source`, with everything mounted below it, over what `at` names.
@@ -15,7 +15,7 @@ pub(super) fn bind(source: &Path, at: impl AsFd, attributes: u64) -> Result<()> 
         | OpenTreeFlags::OPEN_TREE_CLOEXEC
         | OpenTreeFlags::AT_RECURSIVE;
     let tree = rustix::mount::open_tree(rustix::fs::CWD, source, flags)
-        .with_context(|| format!("cannot take the mount of `{}`", source.display()))?;
+        .with_during(|| format!("cannot take the mount of `{}`", source.display()))?;
     place(&tree, at, attributes)
 }
 
@@ -45,7 +45,7 @@ fn tree_of(held: &OwnedFd) -> Result<OwnedFd> {
 fn place(tree: &OwnedFd, at: impl AsFd, attributes: u64) -> Result<()> {
     if attributes != 0 {
         system::set_mount_attributes(tree.as_fd(), attributes)
-            .context("cannot set the attributes of a mount (mount_setattr needs Linux 5.12)")?;
+            .during("cannot set the attributes of a mount (mount_setattr needs Linux 5.12)")?;
     }
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
     rustix::mount::move_mount(tree, "", at.as_fd(), "", flags)?;

@@ -4,7 +4,6 @@ use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 
-use anyhow::{Context, Result, bail};
 use rustix::event::{PollFd, PollFlags};
 use rustix::fs::Mode;
 use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions};
@@ -12,6 +11,7 @@ use rustix::thread::UnshareFlags;
 
 use super::command::{FAILED, exit_code, run_command};
 use super::device_group::{self, Join};
+use super::error::{During as _, Result, SandboxError};
 use super::plan::{Network, Plan};
 use super::system::{self, Forked};
 use super::{IsolationMode, chrooted, mount, network};
@@ -42,7 +42,10 @@ fn take_over() -> Result<(UnixStream, Plan, Option<Join>)> {
     control.read_exact(&mut length)?;
     let mut plan = vec![0; u32::from_le_bytes(length) as usize];
     control.read_exact(&mut plan)?;
-    let (plan, join) = postcard::from_bytes(&plan)?;
+    let (plan, join) = postcard::from_bytes(&plan).map_err(|error| SandboxError::Invalid {
+        what: "plan",
+        reason: error.to_string(),
+    })?;
     Ok((control, plan, join))
 }
 
@@ -55,7 +58,7 @@ fn exec_plan(plan: &Plan, join: Option<&Join>, control: &UnixStream) -> Result<i
     if plan.network.is_own() {
         flags |= UnshareFlags::NEWNET;
     }
-    system::unshare(flags).context("cannot make the namespaces of a sandbox")?;
+    system::unshare(flags).during("cannot make the namespaces of a sandbox")?;
     let (gate, opener) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
     match device_group::fork(join)? {
         Forked::Child => {
@@ -80,7 +83,7 @@ fn exec_plan(plan: &Plan, join: Option<&Join>, control: &UnixStream) -> Result<i
 /// Waits for `child`, and kills it when the other end of `control` closes.
 fn supervise(child: Pid, control: &UnixStream) -> Result<i32> {
     let exited = rustix::process::pidfd_open(child, PidfdFlags::empty())
-        .context("cannot watch the command (pidfd_open needs Linux 5.3)")?;
+        .during("cannot watch the command (pidfd_open needs Linux 5.3)")?;
     loop {
         let mut watched = [
             PollFd::new(&exited, PollFlags::IN),
@@ -119,7 +122,7 @@ fn init(plan: &Plan, gate: OwnedFd, control: &UnixStream) -> Result<i32> {
     rustix::process::umask(Mode::empty());
     mount::build(plan)?;
     rustix::process::umask(Mode::from(0o022));
-    rustix::system::sethostname(plan.hostname.as_bytes()).context("cannot set the host name")?;
+    rustix::system::sethostname(plan.hostname.as_bytes()).during("cannot set the host name")?;
     if plan.network == Network::None {
         system::loopback_up();
     }
@@ -135,7 +138,7 @@ fn reap_until(command: Pid) -> Result<i32> {
         match rustix::process::wait(WaitOptions::empty()) {
             Ok(Some((pid, status))) if pid == command => return Ok(exit_code(status)),
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(error) => bail!("lost the command: {error}"),
+            Err(error) => return Err(error).during("cannot wait for the command"),
         }
     }
 }

@@ -5,13 +5,13 @@ use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
 use rustix::event::{PollFd, PollFlags};
 use rustix::fs::Timespec;
 use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions};
 
 use super::command::{exit_code, run_command};
 use super::device_group::{self, Join};
+use super::error::{During as _, Result, SandboxError};
 use super::placed::PlacedAll;
 use super::plan::{Network, Plan, Root};
 use super::points::CHROOT_NODES;
@@ -27,13 +27,16 @@ pub(super) fn exec_plan(plan: &Plan, join: Option<&Join>, control: &UnixStream) 
     let _ = rustix::process::setsid();
     let directory = own_directory(plan)?;
     if plan.network == Network::Isolated {
-        bail!(
+        return Err(SandboxError::Unsupported(
             "`network isolated` needs namespaces, which the chroot isolation does not have; \
              `imgmake doctor` says how to get another"
-        );
+                .into(),
+        ));
     }
     if plan.network == Network::None {
-        bail!("`--network=none` needs namespaces, which the chroot isolation does not have");
+        return Err(SandboxError::Unsupported(
+            "`--network=none` needs namespaces, which the chroot isolation does not have".into(),
+        ));
     }
     let mut placed = PlacedAll::new(plan)?;
     placed.place(directory, plan, &CHROOT_NODES)?;
@@ -53,7 +56,9 @@ pub(super) fn exec_plan(plan: &Plan, join: Option<&Join>, control: &UnixStream) 
 fn own_directory(plan: &Plan) -> Result<&Path> {
     match &plan.root {
         Root::Directory(directory) => Ok(directory),
-        Root::Overlay { .. } => bail!("this isolation cannot mount an overlay"),
+        Root::Overlay { .. } => Err(SandboxError::Unsupported(
+            "the chroot isolation cannot mount an overlay".into(),
+        )),
     }
 }
 
@@ -65,7 +70,7 @@ fn supervise(command: Pid, control: &UnixStream) -> Result<i32> {
         tv_nsec: 300_000_000,
     };
     let exited = rustix::process::pidfd_open(command, PidfdFlags::empty())
-        .context("cannot watch the command (pidfd_open needs Linux 5.3)")?;
+        .during("cannot watch the command (pidfd_open needs Linux 5.3)")?;
     let mut killed = false;
     loop {
         let mut watched = vec![PollFd::new(&exited, PollFlags::IN)];
@@ -93,7 +98,7 @@ fn enter(directory: &Path, plan: &Plan, control: &UnixStream) -> i32 {
     let entered = || -> Result<()> {
         system::die_with_parent()?;
         rustix::process::umask(rustix::fs::Mode::from(0o022));
-        rustix::process::chroot(directory).context("cannot chroot")?;
+        rustix::process::chroot(directory).during("cannot chroot")?;
         rustix::process::chdir("/")?;
         // Where the container forbids it, it forbids looking into keyrings as well.
         system::join_new_keyring();

@@ -9,10 +9,10 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
 use rustix::fs::{Mode, OFlags};
 use rustix::process::WaitStatus;
 
+use super::error::{During as _, Result, SandboxError};
 use super::plan::Plan;
 use super::restrict::restrict;
 use super::user::{self, Identity};
@@ -69,10 +69,10 @@ struct Prepared {
 enum Refused {
     /// The image's fault: an exit code, not a failure of the sandbox.
     NotFound(String),
-    SetUp(anyhow::Error),
+    SetUp(SandboxError),
 }
 
-impl<E: Into<anyhow::Error>> From<E> for Refused {
+impl<E: Into<SandboxError>> From<E> for Refused {
     fn from(error: E) -> Refused {
         Refused::SetUp(error.into())
     }
@@ -90,12 +90,16 @@ fn prepare_command(plan: &Plan) -> Result<Prepared, Refused> {
     let environment = environment(plan, &identity);
     restrict(plan, &identity)?;
     rustix::process::chdir(&*plan.workdir)
-        .with_context(|| format!("cannot enter the working directory `{}`", plan.workdir))?;
-    let name = plan.argv.first().context("the command is empty")?;
+        .with_during(|| format!("cannot enter the working directory `{}`", plan.workdir))?;
+    let invalid = |reason: &str| SandboxError::Invalid {
+        what: "command",
+        reason: reason.into(),
+    };
+    let name = plan.argv.first().ok_or_else(|| invalid("it is empty"))?;
     let path = environment.iter().find(|(name, _)| name == "PATH");
     let program = find_program(name, path.map_or("", |(_, path)| path))
         .ok_or_else(|| Refused::NotFound(format!("`{name}` is not in the image's PATH")))?;
-    let c_string = |text: String| CString::new(text).context("a NUL byte in the command");
+    let c_string = |text: String| CString::new(text).map_err(|_| invalid("a NUL byte in it"));
     Ok(Prepared {
         program,
         argv: plan
@@ -137,7 +141,7 @@ fn connect_terminal() -> Result<()> {
     rustix::stdio::dup2_stdin(terminal)
         .and_then(|()| rustix::stdio::dup2_stdout(terminal))
         .and_then(|()| rustix::process::ioctl_tiocsctty(terminal))
-        .context("cannot connect the terminal")
+        .during("cannot connect the terminal")
 }
 
 fn connect_input(stdin: Option<&[u8]>) -> Result<()> {
@@ -151,7 +155,7 @@ fn connect_input(stdin: Option<&[u8]>) -> Result<()> {
             file.into()
         }
     };
-    rustix::stdio::dup2_stdin(input.as_fd()).context("cannot connect the input")
+    rustix::stdio::dup2_stdin(input.as_fd()).during("cannot connect the input")
 }
 
 /// Resolved by hand: `mkdir -p` through the image's links must stay in it, which
@@ -161,7 +165,7 @@ fn make_workdir(path: &Path) -> Result<()> {
         return Ok(());
     }
     modes::make_dirs(path, VISIBLE)
-        .with_context(|| format!("cannot make the working directory `{}`", path.display()))
+        .with_during(|| format!("cannot make the working directory `{}`", path.display()))
 }
 
 fn find_program(name: &str, path: &str) -> Option<PathBuf> {
@@ -179,5 +183,5 @@ fn find_program(name: &str, path: &str) -> Option<PathBuf> {
 /// An open `/dev/null` of the new root, for a command without input.
 fn open_null() -> Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-    rustix::fs::open("/dev/null", flags, Mode::empty()).context("cannot open /dev/null")
+    rustix::fs::open("/dev/null", flags, Mode::empty()).during("cannot open /dev/null")
 }

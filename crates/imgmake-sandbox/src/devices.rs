@@ -3,11 +3,11 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-use anyhow::{Context, Result};
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::mount::MountFlags;
 
 use super::bind::{bind, bind_over};
+use super::error::{During as _, Result, SandboxError};
 use super::plan::{Network, Plan};
 use super::{IsolationMode, system};
 use imgmake_guard::confined::{descriptor_path, make, resolve};
@@ -47,15 +47,15 @@ const READ_ONLY: [&str; 5] = [
 pub(super) fn mount_system(root: &OwnedFd, plan: &Plan) -> Result<()> {
     mount_proc(root)?;
     mount_sys(root, plan.network)?;
-    mount_dev(root, plan.isolation).context("cannot set up /dev")?;
+    mount_dev(root, plan.isolation).during("cannot set up /dev")?;
     if !plan.insecure {
         for path in MASKED {
-            mask(root, Path::new(path)).with_context(|| format!("cannot hide {path}"))?;
+            mask(root, Path::new(path)).with_during(|| format!("cannot hide {path}"))?;
         }
         for path in READ_ONLY {
             if let Some((fd, _)) = resolve(root, Path::new(path))?.found {
                 bind_over(&fd, system::ATTR_RDONLY)
-                    .with_context(|| format!("cannot make {path} read-only"))?;
+                    .with_during(|| format!("cannot make {path} read-only"))?;
             }
         }
     }
@@ -71,7 +71,7 @@ fn restricted() -> MountFlags {
 
 fn point(root: &OwnedFd, path: &str) -> Result<OwnedFd> {
     let resolved = resolve(root, Path::new(path))?;
-    make(root, resolved, FileType::Directory).with_context(|| format!("cannot make {path}"))
+    make(root, resolved, FileType::Directory).with_during(|| format!("cannot make {path}"))
 }
 
 fn mount_proc(root: &OwnedFd) -> Result<()> {
@@ -80,9 +80,9 @@ fn mount_proc(root: &OwnedFd) -> Result<()> {
     match rustix::mount::mount("proc", &at_path, "proc", restricted(), c"") {
         // Where the outer /proc is partly hidden (nested containers), the kernel gives no fresh one.
         Err(rustix::io::Errno::PERM) => bind(Path::new("/proc"), &at, RESTRICTED),
-        done => Ok(done?),
+        done => done.map_err(SandboxError::from),
     }
-    .context("cannot mount /proc")
+    .during("cannot mount /proc")
 }
 
 /// A fresh one belongs to a network namespace; the host's is shared where that is shared.
@@ -108,7 +108,9 @@ fn mount_dev(root: &OwnedFd, isolation: IsolationMode) -> Result<()> {
     mount_new(root, "/dev", "tmpfs", restricted(), "mode=755,size=64k")?;
     let dev = resolve(root, Path::new("/dev"))?
         .found
-        .context("/dev vanished")?
+        .ok_or_else(|| SandboxError::Vanished {
+            what: "/dev".into(),
+        })?
         .0;
     for name in NODES {
         let flags = OFlags::CREATE | OFlags::RDONLY | OFlags::CLOEXEC;
@@ -159,7 +161,7 @@ fn mount_new(
     let at = point(root, path)?;
     let options = std::ffi::CString::new(options).expect("options hold no NUL");
     rustix::mount::mount(kind, descriptor_path(&at), kind, flags, &*options)
-        .with_context(|| format!("cannot mount {path}"))
+        .with_during(|| format!("cannot mount {path}"))
 }
 
 fn mask(root: &OwnedFd, path: &Path) -> Result<()> {

@@ -9,9 +9,9 @@ use std::io::{Read, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
 use rustix::mount::MountFlags;
 
+use super::error::{During as _, Result, SandboxError};
 use imgmake_guard::modes::{self, PRIVATE};
 
 /// An architecture as ELF files and qemu name it.
@@ -92,20 +92,26 @@ pub fn emulation(architecture: &str) -> Option<Emulation> {
 /// No emulator is installed, or the kernel keeps `binfmt_misc` to real root.
 pub fn register_emulator(architecture: &str, at: &Path) -> Result<()> {
     let machine = MACHINES.iter().find(|m| m.architecture == architecture);
-    let machine = machine.with_context(|| format!("no emulator is known for {architecture}"))?;
+    let machine = machine.ok_or_else(|| {
+        SandboxError::Unsupported(format!("unknown architecture `{architecture}`"))
+    })?;
     let program = match machine.emulation() {
         Emulation::Native | Emulation::Registered(_) => return Ok(()),
         Emulation::Installed(program) => program,
         Emulation::RegisteredByPath(_) => match machine.installed() {
             Some(program) => program,
-            None => bail!("the emulator that is registered is not installed"),
+            None => {
+                return Err(SandboxError::Unsupported(
+                    "the registered emulator is not installed".into(),
+                ));
+            }
         },
-        Emulation::Missing => bail!("{}", advice(machine)),
+        Emulation::Missing => return Err(SandboxError::Unsupported(advice(machine))),
     };
     if !at.join("register").exists() {
         modes::make_dirs(at, PRIVATE)?;
         rustix::mount::mount("binfmt_misc", at, "binfmt_misc", MountFlags::empty(), c"")
-            .context("cannot mount binfmt_misc in a user namespace (Linux 6.7)")?;
+            .during("cannot mount binfmt_misc in a user namespace (Linux 6.7)")?;
     }
     if at.join(machine.registration_name()).exists() {
         return Ok(());
@@ -114,7 +120,7 @@ pub fn register_emulator(architecture: &str, at: &Path) -> Result<()> {
         .write(true)
         .open(at.join("register"))
         .and_then(|mut file| file.write_all(&machine.registration(&program)));
-    registered.with_context(|| format!("cannot register `{}`", program.display()))
+    registered.with_during(|| format!("cannot register `{}`", program.display()))
 }
 
 impl Machine {
@@ -280,29 +286,29 @@ pub(super) fn why_not(program: &Path, error: &std::io::Error) -> Option<String> 
         return None;
     }
     let program = interpreted_by(program).unwrap_or_else(|| program.to_path_buf());
-    let shown = program.display();
+    let path = program.display();
     if !program.exists() {
-        return Some(format!("its interpreter `{shown}` is not in the image"));
+        return Some(format!("its interpreter `{path}` is not in the image"));
     }
     let found = Program::of(&program)?;
     let machine = found.machine()?;
     if !machine.is_native() {
         let architecture = machine.architecture;
-        let told = format!(
-            "`{shown}` is a program for {architecture}, and this machine is {}",
+        let reason = format!(
+            "`{path}` is a program for {architecture}, and this machine is {}",
             own_architecture()
         );
         return Some(match error.raw_os_error() {
-            Some(libc::ENOEXEC) => format!("{told}; {}", advice(machine)),
+            Some(libc::ENOEXEC) => format!("{reason}; {}", advice(machine)),
             _ => format!(
-                "{told}; the emulator that the kernel knows is looked for in the image: \
+                "{reason}; the emulator that the kernel knows is looked for in the image: \
                  register it with the flag F, as Debian's `qemu-user-static` does"
             ),
         });
     }
     let loader = found.loader.filter(|loader| !loader.exists())?;
     Some(format!(
-        "`{shown}` was linked for the loader `{}`, which is not in the image \
+        "`{path}` was linked for the loader `{}`, which is not in the image \
          (a program for another libc?)",
         loader.display()
     ))

@@ -4,10 +4,10 @@ use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-use anyhow::{Context, Result};
 use rustix::mount::{MountPropagationFlags, OpenTreeFlags};
 use rustix::thread::UnshareFlags;
 
+use super::error::{During as _, Result, SandboxError};
 use super::{IsolationMode, OverlayXattrs, system};
 
 /// What the helper found once inside.
@@ -23,27 +23,30 @@ pub struct Inside {
 ///
 /// # Errors
 /// What the system refuses.
-pub fn enter(isolation: IsolationMode, ask_for_ids: impl FnOnce() -> Result<()>) -> Result<Inside> {
+pub fn enter<E: From<SandboxError>>(
+    isolation: IsolationMode,
+    ask_for_ids: impl FnOnce() -> Result<(), E>,
+) -> Result<Inside, E> {
     match isolation {
         IsolationMode::Chroot => return Ok(inside()),
         IsolationMode::Root => {}
         IsolationMode::Rootless => {
-            system::unshare(UnshareFlags::NEWUSER).context("cannot make a user namespace")?;
+            system::unshare(UnshareFlags::NEWUSER).during("cannot make a user namespace")?;
             ask_for_ids()?;
             become_root(Groups::Clear)?;
         }
         IsolationMode::SingleId => {
             let uid = rustix::process::geteuid().as_raw();
             let gid = rustix::process::getegid().as_raw();
-            system::unshare(UnshareFlags::NEWUSER).context("cannot make a user namespace")?;
+            system::unshare(UnshareFlags::NEWUSER).during("cannot make a user namespace")?;
             map_single_id(0, uid, 0, gid)?;
             become_root(Groups::Keep)?;
         }
     }
-    system::unshare(UnshareFlags::NEWNS).context("cannot make a mount namespace")?;
+    system::unshare(UnshareFlags::NEWNS).during("cannot make a mount namespace")?;
     let flags = MountPropagationFlags::REC | MountPropagationFlags::PRIVATE;
-    rustix::mount::mount_change("/", flags).context("cannot make the mounts private")?;
-    system::die_with_parent()?;
+    rustix::mount::mount_change("/", flags).during("cannot make the mounts private")?;
+    system::die_with_parent().during("cannot end with the parent")?;
     Ok(inside())
 }
 
@@ -56,22 +59,22 @@ enum Groups {
 fn become_root(groups: Groups) -> Result<()> {
     use rustix::process::{Gid, Uid};
     if matches!(groups, Groups::Clear) {
-        rustix::thread::set_thread_groups(&[]).context("cannot drop groups")?;
+        rustix::thread::set_thread_groups(&[]).during("cannot drop groups")?;
     }
     rustix::thread::set_thread_res_gid(Gid::ROOT, Gid::ROOT, Gid::ROOT)
-        .context("cannot become group 0")?;
+        .during("cannot become group 0")?;
     rustix::thread::set_thread_res_uid(Uid::ROOT, Uid::ROOT, Uid::ROOT)
-        .context("cannot become user 0")?;
+        .during("cannot become user 0")?;
     Ok(())
 }
 
 /// Writes maps of one id each for this very process.
 pub(super) fn map_single_id(uid: u32, outer_uid: u32, gid: u32, outer_gid: u32) -> Result<()> {
-    std::fs::write("/proc/self/setgroups", "deny").context("cannot write setgroups")?;
+    std::fs::write("/proc/self/setgroups", "deny").during("cannot write setgroups")?;
     std::fs::write("/proc/self/uid_map", format!("{uid} {outer_uid} 1"))
-        .context("cannot map the user id")?;
+        .during("cannot map the user id")?;
     std::fs::write("/proc/self/gid_map", format!("{gid} {outer_gid} 1"))
-        .context("cannot map the group id")?;
+        .during("cannot map the group id")?;
     Ok(())
 }
 
@@ -114,6 +117,10 @@ fn read_only_program() -> Result<OwnedFd> {
         rustix::fs::fstat(&tree)?,
         rustix::fs::stat("/proc/self/exe")?,
     );
-    anyhow::ensure!(same(&mounted, &running), "the program was replaced");
-    Ok(tree)
+    match same(&mounted, &running) {
+        true => Ok(tree),
+        false => Err(SandboxError::Vanished {
+            what: path.display().to_string(),
+        }),
+    }
 }

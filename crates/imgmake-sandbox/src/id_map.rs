@@ -2,8 +2,7 @@
 
 use std::process::Stdio;
 
-use anyhow::{Context, Result, bail};
-
+use super::error::{During as _, Result, SandboxError};
 use imgmake_guard::program::{Kind, Program};
 
 /// `count` ids from `inside` on are those from `outside` on.
@@ -43,7 +42,7 @@ impl IdMaps {
         let name = user_name(uid);
         for program in ["newuidmap", "newgidmap"] {
             if find_program(program).is_none() {
-                bail!("`{program}` is not installed (package `uidmap` or `shadow-utils`)");
+                return Err(not_installed(program));
             }
         }
         let maps = IdMaps {
@@ -58,7 +57,7 @@ impl IdMaps {
     fn of_container_root() -> Result<IdMaps> {
         let read = |path: &str| -> Result<Vec<Range>> {
             let text =
-                std::fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?;
+                std::fs::read_to_string(path).with_during(|| format!("cannot read {path}"))?;
             let same = text.lines().filter_map(|line| {
                 let mut numbers = line.split_whitespace();
                 let inside = numbers.next()?.parse().ok()?;
@@ -91,7 +90,7 @@ impl IdMaps {
                 AppliedBy::Us => {
                     let text: String = ranges.iter().map(line).collect();
                     let path = format!("/proc/{pid}/{file}");
-                    std::fs::write(&path, text).with_context(|| format!("cannot write {path}"))?;
+                    std::fs::write(&path, text).with_during(|| format!("cannot write {path}"))?;
                 }
                 AppliedBy::Programs => run_map_program(program, pid, ranges)?,
             }
@@ -111,7 +110,7 @@ fn line(range: &Range) -> String {
 }
 
 fn run_map_program(program: &str, pid: u32, ranges: &[Range]) -> Result<()> {
-    let path = find_program(program).with_context(|| format!("`{program}` is not installed"))?;
+    let path = find_program(program).ok_or_else(|| not_installed(program))?;
     let nothing: [(&str, &str); 0] = [];
     let mapping = Program::new(Kind::IdMap, path, nothing)?.configure(|command| {
         command.arg(pid.to_string());
@@ -123,14 +122,22 @@ fn run_map_program(program: &str, pid: u32, ranges: &[Range]) -> Result<()> {
     let output = mapping
         .spawn()?
         .output()
-        .with_context(|| format!("cannot run `{program}`"))?;
+        .with_during(|| format!("cannot run `{program}`"))?;
     if !output.status.success() {
-        bail!(
-            "`{program}` failed: {}",
-            String::from_utf8_lossy(&output.stderr).trim()
-        );
+        let message = String::from_utf8_lossy(&output.stderr);
+        return Err(SandboxError::ProgramFailed {
+            program: program.into(),
+            message: message.trim().into(),
+        });
     }
     Ok(())
+}
+
+fn not_installed(program: &str) -> SandboxError {
+    SandboxError::NotInstalled {
+        program: program.into(),
+        package: "the package `uidmap` or `shadow-utils`".into(),
+    }
 }
 
 /// Not through PATH alone: cron and CI jobs often lack the system directories.
@@ -147,7 +154,7 @@ fn find_program(name: &str) -> Option<std::path::PathBuf> {
     .find(|path| path.is_file())
 }
 
-/// As it is known here; its number if it is not.
+/// Its number where it has no name.
 pub(super) fn name_of_this_user() -> String {
     let uid = rustix::process::geteuid().as_raw();
     user_name(uid).unwrap_or_else(|| uid.to_string())
@@ -163,12 +170,12 @@ fn user_name(uid: u32) -> Option<String> {
     })
 }
 
-fn sub_ids(file: &str, name: Option<&str>, uid: u32) -> Result<Vec<(u32, u32)>> {
+fn sub_ids(file: &'static str, name: Option<&str>, uid: u32) -> Result<Vec<(u32, u32)>> {
     let text = std::fs::read_to_string(file).unwrap_or_default();
     let ranges = parse_sub_ids(&text, name, uid);
     if ranges.is_empty() {
-        let name = name.map_or_else(|| uid.to_string(), str::to_string);
-        bail!("{file} has no range for `{name}`; an administrator can add `{name}:100000:65536`");
+        let user = name.map_or_else(|| uid.to_string(), str::to_string);
+        return Err(SandboxError::NoIds { file, user });
     }
     Ok(ranges)
 }

@@ -24,6 +24,7 @@ mod device_group;
 mod devices;
 mod emulator;
 mod enter;
+mod error;
 mod filter;
 mod id_map;
 mod limits;
@@ -50,6 +51,7 @@ pub use chrooted::{become_subreaper, kill_rooted_in, kill_strays};
 pub use device_group::device_controller;
 pub use emulator::{Emulation, emulated_architectures, emulation, register_emulator};
 pub use enter::{Inside, enter, inside, protected_program};
+pub use error::{Result, SandboxError, UnknownIsolationMode};
 pub use id_map::{IdMaps, Range};
 pub use limits::{Exceeded, Limit, Limits};
 pub use mount::with_stubs;
@@ -58,7 +60,7 @@ pub use overlay::{Overlay, OverlayXattrs, probe_overlay};
 pub use plan::{Mount, MountKind, Network, Plan, PlanFile, Root, Stub};
 pub use points::MadePoints;
 pub use privileges::{SyscallFilter, capability_names, syscall_filter};
-pub use probe::{Probe, Refusal, first_working, probe};
+pub use probe::{NoIsolation, Probe, Refusal, first_working, probe};
 pub use start::{Running, start};
 pub use stub::write_stubs;
 pub use system::{close_other_descriptors, die_with_parent, hide_memory, own_working_directory};
@@ -107,14 +109,12 @@ impl std::fmt::Display for IsolationMode {
 }
 
 impl std::str::FromStr for IsolationMode {
-    type Err = String;
+    type Err = UnknownIsolationMode;
 
-    fn from_str(text: &str) -> Result<IsolationMode, String> {
+    fn from_str(text: &str) -> Result<IsolationMode, UnknownIsolationMode> {
         IsolationMode::ALL
             .into_iter()
             .find(|isolation| isolation.name() == text)
-            .ok_or_else(|| {
-                format!("`{text}` is not an isolation mode: expected root, rootless, single-id or chroot")
-            })
+            .ok_or_else(|| UnknownIsolationMode(text.into()))
     }
 }

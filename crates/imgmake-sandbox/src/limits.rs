@@ -31,8 +31,10 @@ pub enum Limit {
 }
 
 /// The error of a command that was killed because it used more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Exceeded(pub Limit);
+
+impl std::error::Error for Exceeded {}
 
 impl std::fmt::Display for Exceeded {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -97,7 +99,7 @@ mod tests {
 
     #[test]
     fn a_limit_is_shown_as_it_was_written() {
-        for (limit, shown) in [
+        for (limit, expected) in [
             (Limit::Memory(256 << 20), "256Mi of memory"),
             (Limit::Memory(5 << 30), "5Gi of memory"),
             (Limit::Disk(20_000_000), "20M of disk"),
@@ -107,7 +109,7 @@ mod tests {
             (Limit::Time(Duration::from_millis(90_500)), "the 1m30s500ms"),
         ] {
             let text = Exceeded(limit).to_string();
-            assert!(text.contains(shown), "{text}");
+            assert!(text.contains(expected), "{text}");
         }
     }
 }

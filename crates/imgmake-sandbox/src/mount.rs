@@ -4,10 +4,10 @@
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
 use rustix::mount::{MountFlags, UnmountFlags};
 
 use super::bind::bind;
+use super::error::{During as _, Result};
 use super::overlay::Overlay;
 use super::plan::{Mount, MountKind, Plan, PlanFile, Root};
 use super::points::{leaf, mount_points};
@@ -19,7 +19,7 @@ use imgmake_guard::modes::{self, PRIVATE, VISIBLE};
 /// Builds the file system and makes it this process's root.
 pub(super) fn build(plan: &Plan) -> Result<()> {
     let at = plan.scratch.join("root");
-    modes::make_dir(&at, PRIVATE).context("cannot make a mount point")?;
+    modes::make_dir(&at, PRIVATE).during("cannot make a mount point")?;
     match &plan.root {
         Root::Overlay { .. } => mount_overlay(plan, &mount_points(plan)?, &at)?,
         // Its mount points are there: see `MadePoints`.
@@ -30,7 +30,7 @@ pub(super) fn build(plan: &Plan) -> Result<()> {
     devices::mount_system(&root, plan)?;
     for (i, mount) in plan.mounts.iter().enumerate() {
         mount_one(&root, mount, &memory.join(i.to_string()))
-            .with_context(|| format!("cannot mount `{}`", mount.target.display()))?;
+            .with_during(|| format!("cannot mount `{}`", mount.target.display()))?;
     }
     change_root(&at)
 }
@@ -65,7 +65,7 @@ fn mount_overlay(plan: &Plan, wanted: &[Wanted], at: &Path) -> Result<()> {
     let missing = stubs.add_missing(open_root(at)?, wanted)?;
     if missing {
         rustix::mount::unmount(at, UnmountFlags::empty())
-            .context("cannot unmount the overlay again")?;
+            .during("cannot unmount the overlay again")?;
         // A volatile mount leaves a mark that forbids the next one.
         remove_tree(work)?;
         modes::make_dir(work, PRIVATE)?;
@@ -80,8 +80,8 @@ const ALL_STUBS: &str = "all-stubs";
 /// The directories that the overlay of a finished plan lay on: `lowers`, and what
 /// was put on top of them.
 pub fn with_stubs(plan: &Plan, lowers: &[PathBuf]) -> Vec<PathBuf> {
-    let made = [ALL_STUBS, STUBS].map(|name| plan.scratch.join(name));
-    let top = made.into_iter().find(|directory| directory.is_dir());
+    let stubs = [ALL_STUBS, STUBS].map(|name| plan.scratch.join(name));
+    let top = stubs.into_iter().find(|directory| directory.is_dir());
     top.into_iter().chain(lowers.iter().cloned()).collect()
 }
 
@@ -89,7 +89,7 @@ fn mount_directory(directory: &Path, at: &Path) -> Result<()> {
     // An added attribute: in a user namespace a remount, which sets all of them, fails
     // where the file system of the store is mounted `nosuid` or `noexec`.
     bind(directory, open_root(at)?, system::ATTR_NODEV)
-        .with_context(|| format!("cannot mount `{}`", directory.display()))
+        .with_during(|| format!("cannot mount `{}`", directory.display()))
 }
 
 /// A tmpfs of this sandbox alone, for what must not touch a disk.
@@ -98,7 +98,7 @@ fn memory_directory(scratch: &Path) -> Result<PathBuf> {
     modes::make_dir(&path, PRIVATE)?;
     let flags = MountFlags::NOSUID | MountFlags::NODEV;
     rustix::mount::mount("tmpfs", &path, "tmpfs", flags, c"mode=700")
-        .context("cannot mount a tmpfs")?;
+        .during("cannot mount a tmpfs")?;
     Ok(path)
 }
 
@@ -113,7 +113,8 @@ fn mount_one(root: &OwnedFd, mount: &Mount, memory: &Path) -> Result<()> {
         }
         MountKind::Tmpfs { size, mode } => {
             let size = size.map_or(String::new(), |s| format!(",size={s}"));
-            let options = std::ffi::CString::new(format!("mode={mode:o}{size}"))?;
+            let options =
+                std::ffi::CString::new(format!("mode={mode:o}{size}")).expect("digits hold no NUL");
             let flags = MountFlags::NOSUID | MountFlags::NODEV;
             rustix::mount::mount("tmpfs", descriptor_path(&at), "tmpfs", flags, &*options)?;
             Ok(())
@@ -145,8 +146,12 @@ pub(super) fn fill_memory_file(mut out: &std::fs::File, file: &PlanFile) -> Resu
     use std::os::unix::fs::{PermissionsExt, fchown};
     out.write_all(&file.bytes)?;
     if (file.uid, file.gid) != (0, 0) {
-        fchown(out, Some(file.uid), Some(file.gid))
-            .with_context(|| format!("owner {}:{} is not mapped here", file.uid, file.gid))?;
+        fchown(out, Some(file.uid), Some(file.gid)).with_during(|| {
+            format!(
+                "cannot give it to {}:{} (is the owner mapped?)",
+                file.uid, file.gid
+            )
+        })?;
     }
     out.set_permissions(PermissionsExt::from_mode(file.mode))?;
     Ok(())
@@ -157,15 +162,15 @@ fn change_root(at: &Path) -> Result<()> {
     match rustix::process::pivot_root(".", ".") {
         Ok(()) => {
             rustix::mount::unmount(".", UnmountFlags::DETACH)
-                .context("cannot leave the old root")?;
+                .during("cannot leave the old root")?;
         }
         // The root of an initial ramdisk cannot be pivoted away from, and the seccomp
         // profile of Docker's containers that may mount does not let anybody pivot.
         Err(rustix::io::Errno::INVAL | rustix::io::Errno::PERM) => {
-            rustix::mount::mount_move(".", "/").context("cannot move the root")?;
+            rustix::mount::mount_move(".", "/").during("cannot move the root")?;
             rustix::process::chroot(".")?;
         }
-        Err(error) => bail!("cannot change the root: {error}"),
+        Err(error) => return Err(error).during("cannot change the root"),
     }
     rustix::process::chdir("/")?;
     Ok(())

@@ -13,11 +13,11 @@ use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
 use rustix::net::netlink::SocketAddrNetlink;
 use rustix::net::{AddressFamily, SendFlags, SocketType};
 use rustix::process::Pid;
 
+use super::error::{During as _, Result, SandboxError};
 use imgmake_guard::program::{Kind, Program, Started};
 
 /// Where a system keeps its programs; a PATH could be anybody's.
@@ -46,12 +46,12 @@ pub fn network_program() -> Option<PathBuf> {
 pub(super) struct Connected {
     child: Started,
     exit: Option<OwnedFd>,
-    /// The end of what it says.
-    said: Arc<Mutex<Vec<u8>>>,
+    /// The end of its messages.
+    messages: Arc<Mutex<Vec<u8>>>,
 }
 
 impl Connected {
-    /// How it ended, and its last words, if it has.
+    /// How it ended, and its last message, if it has.
     pub(super) fn lost(&mut self) -> Option<String> {
         let status = match self.child.try_wait().ok()? {
             Some(status) => status,
@@ -59,11 +59,11 @@ impl Connected {
             None if is_ending(self.child.id()) => self.child.wait().ok()?,
             None => return None,
         };
-        let said = self.said.lock().expect("no reader panics");
-        let said = String::from_utf8_lossy(&said);
-        let said = said.lines().map(str::trim).rfind(|line| !line.is_empty());
-        Some(match said {
-            Some(said) => format!("`{PROGRAM}`: {status}: {said}"),
+        let messages = self.messages.lock().expect("no reader panics");
+        let messages = String::from_utf8_lossy(&messages);
+        let mut lines = messages.lines().map(str::trim);
+        Some(match lines.rfind(|line| !line.is_empty()) {
+            Some(message) => format!("`{PROGRAM}`: {status}: {message}"),
             None => format!("`{PROGRAM}`: {status}"),
         })
     }
@@ -95,14 +95,16 @@ fn keep_the_end(mut from: impl Read, kept: &Mutex<Vec<u8>>) {
 /// # Errors
 /// The program is not installed or fails; its own words are in the message.
 pub(super) fn connect(setup: Pid) -> Result<Connected> {
-    let program = network_program().with_context(|| {
-        format!("`network isolated` needs the program `{PROGRAM}`: install the package `{PROGRAM}`")
+    let program = network_program().ok_or_else(|| {
+        SandboxError::Unsupported(format!(
+            "`network isolated` needs the program `{PROGRAM}`: install the package `{PROGRAM}`"
+        ))
     })?;
     let tun = rustix::fs::access(
         TUN,
         rustix::fs::Access::READ_OK | rustix::fs::Access::WRITE_OK,
     );
-    tun.with_context(|| {
+    tun.with_during(|| {
         format!("`network isolated` needs {TUN}, which this user cannot open (usual mode: 0666)")
     })?;
     let namespace = format!("/proc/{}/ns/net", setup.as_raw_nonzero());
@@ -122,39 +124,41 @@ pub(super) fn connect(setup: Pid) -> Result<Connected> {
     });
     let mut child = connecting
         .spawn()
-        .with_context(|| format!("cannot start `{}`", program.display()))?;
+        .with_during(|| format!("cannot start `{}`", program.display()))?;
     let mut ready = child.stdout.take().expect("it was piped");
-    let mut said = child.stderr.take().expect("it was piped");
+    let mut messages = child.stderr.take().expect("it was piped");
     let mut connected = Connected {
         child,
         exit: Some(exit),
-        said: Arc::default(),
+        messages: Arc::default(),
     };
     if ready.read(&mut [0; 1])? == 1 {
-        let kept = connected.said.clone();
-        std::thread::spawn(move || keep_the_end(said, &kept));
+        let kept = connected.messages.clone();
+        std::thread::spawn(move || keep_the_end(messages, &kept));
         return Ok(connected);
     }
     drop(connected.exit.take());
     let mut text = String::new();
-    drop((&mut said).take(4096).read_to_string(&mut text));
-    bail!(
-        "`network isolated`: `{}` failed: {}",
-        program.display(),
-        text.trim()
-    )
+    drop((&mut messages).take(4096).read_to_string(&mut text));
+    let failed = SandboxError::ProgramFailed {
+        program: program.display().to_string(),
+        message: text.trim().into(),
+    };
+    Err(failed).during("`network isolated`")
 }
 
 fn wait_for_own(namespace: &str) -> Result<()> {
     let own = std::fs::read_link("/proc/self/ns/net")?;
     let begun = Instant::now();
     loop {
-        let theirs = std::fs::read_link(namespace).context("a sandbox ended as it began")?;
+        let theirs = std::fs::read_link(namespace).during("a sandbox ended as it began")?;
         if theirs != own {
             return Ok(());
         }
         if begun.elapsed() > PATIENCE {
-            bail!("a sandbox got no network namespace");
+            return Err(SandboxError::Timeout {
+                what: "making a network namespace",
+            });
         }
         std::thread::sleep(Duration::from_millis(1));
     }
@@ -177,11 +181,13 @@ pub(super) fn close_off() -> Result<()> {
     let begun = Instant::now();
     while !is_connected() {
         if begun.elapsed() > PATIENCE {
-            bail!("the isolated network did not come up");
+            return Err(SandboxError::Timeout {
+                what: "connecting the isolated network",
+            });
         }
         std::thread::sleep(Duration::from_millis(1));
     }
-    unreachable_route([169, 254, 0, 0], 16).context("cannot make 169.254.0.0/16 unreachable")
+    unreachable_route([169, 254, 0, 0], 16).during("cannot make 169.254.0.0/16 unreachable")
 }
 
 /// A default route through the interface.
@@ -234,6 +240,9 @@ fn unreachable_route(address: [u8; 4], prefix: u8) -> Result<()> {
     match code {
         Some(0) => Ok(()),
         Some(code) => Err(std::io::Error::from_raw_os_error(-code).into()),
-        None => bail!("a short answer"),
+        None => Err(SandboxError::Invalid {
+            what: "answer of the kernel",
+            reason: "too short".into(),
+        }),
     }
 }

@@ -6,9 +6,9 @@
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
 use rustix::mount::{MountFlags, UnmountFlags};
 
+use super::error::{During as _, Result, SandboxError};
 use imgmake_guard::modes::{self, PRIVATE};
 
 /// Where overlay keeps its marks: `trusted.*` needs the initial user namespace.
@@ -51,16 +51,16 @@ impl Overlay<'_> {
             return bind_readonly(only, at);
         }
         if self.lowers.len() > MAX_LOWERS + 8 {
-            bail!(
-                "{} directories are too many for one overlay",
-                self.lowers.len()
-            );
+            return Err(SandboxError::Limit {
+                what: "directories of one overlay",
+                limit: MAX_LOWERS + 8,
+            });
         }
         let links = tempfile::Builder::new()
             .prefix("l")
             .permissions(std::os::unix::fs::PermissionsExt::from_mode(PRIVATE))
             .tempdir_in(scratch)
-            .context("cannot make the links of an overlay")?
+            .during("cannot make the links of an overlay")?
             .keep();
         let mut names = Vec::new();
         for (i, lower) in self.lowers.iter().enumerate() {
@@ -83,7 +83,7 @@ impl Overlay<'_> {
         rustix::process::chdir(&links)?;
         let done = self.mount_with(&options, at);
         rustix::process::chdir("/")?;
-        done.with_context(|| {
+        done.with_during(|| {
             format!(
                 "cannot mount an overlay of {} directories at `{}`",
                 self.lowers.len(),
@@ -115,7 +115,7 @@ fn bind_readonly(source: &Path, at: &Path) -> Result<()> {
                 "",
             )
         })
-        .with_context(|| format!("cannot mount `{}` at `{}`", source.display(), at.display()))
+        .with_during(|| format!("cannot mount `{}` at `{}`", source.display(), at.display()))
 }
 
 /// Whether overlays with an upper directory work on the file system of `scratch`.
@@ -123,12 +123,12 @@ fn bind_readonly(source: &Path, at: &Path) -> Result<()> {
 /// # Errors
 /// Why they do not.
 pub fn probe_overlay(scratch: &Path, xattrs: OverlayXattrs) -> Result<()> {
-    let made = |name: &str| -> Result<PathBuf> {
+    let make = |name: &str| -> Result<PathBuf> {
         let path = scratch.join(name);
         modes::make_dirs(&path, PRIVATE)?;
         Ok(path)
     };
-    let (lower, upper, work, at) = (made("lo")?, made("up")?, made("wo")?, made("at")?);
+    let (lower, upper, work, at) = (make("lo")?, make("up")?, make("wo")?, make("at")?);
     modes::make_dirs(&lower.join("d"), PRIVATE)?;
     let lowers = [lower];
     let overlay = Overlay {
@@ -142,10 +142,12 @@ pub fn probe_overlay(scratch: &Path, xattrs: OverlayXattrs) -> Result<()> {
     let tried =
         std::fs::remove_dir(at.join("d")).and_then(|()| modes::make_dir(&at.join("d"), PRIVATE));
     let _ = rustix::mount::unmount(&at, UnmountFlags::DETACH);
-    tried.context("overlay cannot keep whiteouts on this file system")?;
+    tried.during("overlay cannot keep whiteouts on this file system")?;
     let marked = xattr::get(upper.join("d"), xattrs.opaque())?;
     if marked.as_deref() != Some(b"y") {
-        bail!("overlay keeps no marks of opaque directories on this file system");
+        return Err(SandboxError::Unsupported(
+            "overlay keeps no marks of opaque directories on this file system".into(),
+        ));
     }
     Ok(())
 }

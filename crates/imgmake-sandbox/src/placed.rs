@@ -12,11 +12,11 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::command::complain;
+use super::error::{During as _, Result, SandboxError};
 use super::mount::fill_memory_file;
 use super::plan::{Mount, MountKind, Plan};
 use imgmake_guard::confined::{
@@ -51,7 +51,7 @@ enum Put {
 impl PlacedAll {
     pub(super) fn new(plan: &Plan) -> Result<PlacedAll> {
         let scratch = open_directory(&plan.scratch)
-            .with_context(|| format!("cannot open `{}`", plan.scratch.display()))?;
+            .with_during(|| format!("cannot open `{}`", plan.scratch.display()))?;
         Ok(PlacedAll {
             scratch,
             placed: Vec::new(),
@@ -81,15 +81,15 @@ impl PlacedAll {
         target: &Path,
         put: impl FnOnce(&OwnedFd, &[u8]) -> Result<Put>,
     ) -> Result<()> {
-        let told = || format!("cannot put something at `{}`", target.display());
-        let resolved = resolve(root, target).with_context(told)?;
+        let action = || format!("cannot put something at `{}`", target.display());
+        let resolved = resolve(root, target).with_during(action)?;
         let (parent, name) = {
             let path = resolved.path.clone();
             if resolved.found.is_none() {
                 // Beneath a directory that an earlier mount of this step has brought.
-                make(root, resolved, FileType::Directory).with_context(told)?;
+                make(root, resolved, FileType::Directory).with_during(action)?;
             }
-            open_parent(root, &path).with_context(told)?
+            open_parent(root, &path).with_during(action)?
         };
         let aside = format!("aside-{}", self.placed.len());
         let put = keeping_time(&parent, || {
@@ -97,8 +97,8 @@ impl PlacedAll {
             put(&parent, &name)
         });
         self.placed.push(Placed {
-            put: put.with_context(told)?,
-            thing: Held::new(parent, name).with_context(told)?,
+            put: put.with_during(action)?,
+            thing: Held::new(parent, name).with_during(action)?,
             aside,
             target: target.display().to_string(),
         });
@@ -111,7 +111,7 @@ impl PlacedAll {
         while let Some(placed) = self.placed.pop() {
             let removed = placed.remove(&self.scratch);
             done = done.and(
-                removed.with_context(|| format!("cannot put back what `{}` had", placed.target)),
+                removed.with_during(|| format!("cannot put back what `{}` had", placed.target)),
             );
         }
         done
@@ -176,12 +176,17 @@ fn place(mount: &Mount, parent: &OwnedFd, name: &[u8]) -> Result<Put> {
             Put::File
         }
         MountKind::Bind { source, .. } => {
-            let told = || format!("cannot move `{}`", source.display());
+            let action = || format!("cannot move `{}`", source.display());
             let (home, own_name) = match (source.parent(), source.file_name()) {
-                (Some(parent), Some(name)) => (open_directory(parent).with_context(told)?, name),
-                _ => bail!(told()),
+                (Some(parent), Some(name)) => (open_directory(parent).with_during(action)?, name),
+                _ => {
+                    return Err(SandboxError::Invalid {
+                        what: "source of a mount",
+                        reason: format!("`{}` has no name", source.display()),
+                    });
+                }
             };
-            rustix::fs::renameat(&home, own_name, parent, name).with_context(told)?;
+            rustix::fs::renameat(&home, own_name, parent, name).with_during(action)?;
             Put::Moved(home, own_name.as_bytes().to_vec())
         }
     })
@@ -194,7 +199,9 @@ fn place_node(device: &str, parent: &OwnedFd, name: &[u8]) -> Result<Put> {
     let kind = FileType::CharacterDevice;
     if rustix::fs::mknodat(parent, name, kind, mode, node.st_rdev).is_err() {
         if device != "null" {
-            bail!("cannot make the device /dev/{device} (CAP_MKNOD is missing)");
+            return Err(SandboxError::Unsupported(format!(
+                "cannot make the device /dev/{device} (CAP_MKNOD is missing)"
+            )));
         }
         rustix::fs::mknodat(parent, name, FileType::RegularFile, mode, 0)?;
     }

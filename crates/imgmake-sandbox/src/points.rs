@@ -6,10 +6,10 @@
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
 use rustix::fs::FileType;
 
 use super::IsolationMode;
+use super::error::{During as _, Result};
 use super::plan::{MountKind, Plan, Root};
 use super::stub::Wanted;
 use imgmake_guard::confined::{Held, keeping_time, make, open_beneath, open_root, resolve};
@@ -24,14 +24,15 @@ impl MadePoints {
     /// # Errors
     /// Something cannot be made.
     pub fn make(plan: &Plan) -> Result<MadePoints> {
-        let mut made = MadePoints(Vec::new());
+        let mut points = MadePoints(Vec::new());
         if let Root::Directory(directory) = &plan.root {
             for wanted in mount_points(plan)? {
-                made.add(directory, &wanted)
-                    .with_context(|| format!("cannot make `/{}`", wanted.path.display()))?;
+                points
+                    .add(directory, &wanted)
+                    .with_during(|| format!("cannot make `/{}`", wanted.path.display()))?;
             }
         }
-        Ok(made)
+        Ok(points)
     }
 
     fn add(&mut self, directory: &Path, wanted: &Wanted) -> Result<()> {
@@ -59,7 +60,7 @@ impl MadePoints {
         for point in self.0.iter().rev() {
             point
                 .remove_if_empty()
-                .context("cannot remove a mount point")?;
+                .during("cannot remove a mount point")?;
         }
         Ok(())
     }
@@ -93,7 +94,7 @@ pub(super) fn leaf(kind: &MountKind) -> Result<FileType> {
         MountKind::File(_) => FileType::RegularFile,
         MountKind::Bind { source, .. } => {
             let meta = std::fs::metadata(source)
-                .with_context(|| format!("cannot mount `{}`", source.display()))?;
+                .with_during(|| format!("cannot mount `{}`", source.display()))?;
             if meta.is_dir() {
                 FileType::Directory
             } else {

@@ -27,6 +27,22 @@ impl Refusal {
     }
 }
 
+/// No isolation mode works here: each with its reason.
+#[derive(Clone, Debug)]
+pub struct NoIsolation(pub Vec<(IsolationMode, Refusal)>);
+
+impl std::fmt::Display for NoIsolation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("no way to isolate RUN works here (`imgmake doctor` says how to get one):")?;
+        for (isolation, refusal) in &self.0 {
+            write!(f, "\n  {isolation}: {}", refusal.why)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for NoIsolation {}
+
 /// Every isolation mode, strongest first, for `imgmake doctor`.
 pub fn probe() -> Vec<Probe> {
     IsolationMode::ALL
@@ -41,19 +57,16 @@ pub fn probe() -> Vec<Probe> {
 /// The isolation mode that RUN uses: the strongest that works.
 ///
 /// # Errors
-/// None does; the message has each one's reason.
-pub fn first_working() -> Result<IsolationMode, String> {
-    let mut reasons = Vec::new();
+/// None does; each one's reason.
+pub fn first_working() -> Result<IsolationMode, NoIsolation> {
+    let mut refusals = Vec::new();
     for isolation in IsolationMode::ALL {
         match try_isolation_mode(isolation) {
             Ok(()) => return Ok(isolation),
-            Err(refusal) => reasons.push(format!("{isolation}: {}", refusal.why)),
+            Err(refusal) => refusals.push((isolation, refusal)),
         }
     }
-    Err(format!(
-        "no way to isolate RUN works here (`imgmake doctor` says how to get one):\n  {}",
-        reasons.join("\n  ")
-    ))
+    Err(NoIsolation(refusals))
 }
 
 fn try_isolation_mode(isolation: IsolationMode) -> Result<(), Refusal> {
@@ -142,29 +155,29 @@ fn try_unshare(user: UnshareFlags) -> Result<(), Refusal> {
 /// Which of the things that forbid user namespaces it was.
 fn no_user_namespaces(error: &std::io::Error) -> Refusal {
     let setting = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
-    let told = |by: &str| format!("the system refuses new user namespaces: {by} ({error})");
+    let reason = |by: &str| format!("the system refuses new user namespaces: {by} ({error})");
     if setting("/proc/sys/user/max_user_namespaces").trim() == "0" {
         return Refusal::new(
-            told("user.max_user_namespaces is 0"),
+            reason("user.max_user_namespaces is 0"),
             "as root: `sysctl user.max_user_namespaces=15000`",
         );
     }
     if setting("/proc/sys/kernel/unprivileged_userns_clone").trim() == "0" {
         return Refusal::new(
-            told("kernel.unprivileged_userns_clone is 0"),
+            reason("kernel.unprivileged_userns_clone is 0"),
             "as root: `sysctl kernel.unprivileged_userns_clone=1`",
         );
     }
     let status = setting("/proc/self/status");
     if status.lines().any(|line| line == "Seccomp:\t2") {
         return Refusal::new(
-            told("a seccomp profile forbids `unshare`"),
+            reason("a seccomp profile forbids `unshare`"),
             "Docker: `--security-opt seccomp=unconfined`; \
              Kubernetes: `seccompProfile: {type: Unconfined}`",
         );
     }
     Refusal::new(
-        told("the kernel, or a security module"),
+        reason("the kernel, or a security module"),
         "imgmake must not run in a chroot, and the kernel needs CONFIG_USER_NS",
     )
 }

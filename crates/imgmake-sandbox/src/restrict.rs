@@ -2,9 +2,9 @@
 //!
 //! Knows identities and capability sets. Knows no file system and no command.
 
-use anyhow::{Context, Result};
 use rustix::thread::{CapabilitySet, CapabilitySets, UnshareFlags};
 
+use super::error::{During as _, Result};
 use super::plan::{Network, Plan};
 use super::user::Identity;
 use super::{IsolationMode, filter, privileges, system};
@@ -19,7 +19,7 @@ pub(super) fn restrict(plan: &Plan, identity: &Identity) -> Result<()> {
         become_single(identity)?;
     }
     if !plan.insecure {
-        filter::load_default().context("cannot load the system call filter")?;
+        filter::load_default().during("cannot load the system call filter")?;
         let mut keep = privileges::capabilities(plan.isolation);
         if plan.network == Network::Isolated {
             // Packets of its own making would pass the routes.
@@ -42,7 +42,7 @@ fn restrict_in_chroot(identity: &Identity) -> Result<()> {
         // Without CAP_SYS_ADMIN it would take `no_new_privs`, which breaks `sudo`: the
         // container's filter is in force, or the log says that there is none.
         Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {}
-        done => done.context("cannot load the system call filter")?,
+        done => done.during("cannot load the system call filter")?,
     }
     drop_capabilities(privileges::capabilities(IsolationMode::Chroot))?;
     switch_user(identity)?;
@@ -53,10 +53,10 @@ fn restrict_in_chroot(identity: &Identity) -> Result<()> {
 /// The one id that there is gets the number that the command asks for.
 fn become_single(identity: &Identity) -> Result<()> {
     if (identity.uid, identity.gid) != (0, 0) {
-        system::unshare(UnshareFlags::NEWUSER).context("cannot make a user namespace")?;
+        system::unshare(UnshareFlags::NEWUSER).during("cannot make a user namespace")?;
         super::enter::map_single_id(identity.uid, 0, identity.gid, 0)?;
     }
-    filter::load_single_id_answers().context("cannot load the single-id filter")
+    filter::load_single_id_answers().during("cannot load the single-id filter")
 }
 
 fn switch_user(identity: &Identity) -> Result<()> {
@@ -68,10 +68,10 @@ fn switch_user(identity: &Identity) -> Result<()> {
             identity.uid, identity.gid
         )
     };
-    rustix::thread::set_thread_groups(&groups).with_context(message)?;
+    rustix::thread::set_thread_groups(&groups).with_during(message)?;
     let (uid, gid) = (Uid::from_raw(identity.uid), Gid::from_raw(identity.gid));
-    rustix::thread::set_thread_res_gid(gid, gid, gid).with_context(message)?;
-    rustix::thread::set_thread_res_uid(uid, uid, uid).with_context(message)?;
+    rustix::thread::set_thread_res_gid(gid, gid, gid).with_during(message)?;
+    rustix::thread::set_thread_res_uid(uid, uid, uid).with_during(message)?;
     Ok(())
 }
 
@@ -85,7 +85,7 @@ fn drop_capabilities(keep: CapabilitySet) -> Result<()> {
             Ok(()) => {}
             // Past the last one that this kernel has.
             Err(rustix::io::Errno::INVAL) => break,
-            Err(error) => return Err(error).context("cannot drop capabilities"),
+            Err(error) => return Err(error).during("cannot drop capabilities"),
         }
     }
     let _ = rustix::thread::clear_ambient_capability_set();
@@ -99,5 +99,5 @@ fn set_capabilities(set: CapabilitySet) -> Result<()> {
         permitted: set,
         inheritable: CapabilitySet::empty(),
     };
-    rustix::thread::set_capabilities(None, sets).context("cannot set capabilities")
+    rustix::thread::set_capabilities(None, sets).during("cannot set capabilities")
 }

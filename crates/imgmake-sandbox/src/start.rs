@@ -8,11 +8,11 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, ChildStderr, ChildStdout, Stdio};
 
-use anyhow::{Context, Result, bail};
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, PidfdFlags};
 
 use super::device_group::DeviceGroup;
+use super::error::{During as _, Result, SandboxError};
 use super::limits::Limits;
 use super::network::{self, Connected};
 use super::watch::{Watch, Watching};
@@ -44,10 +44,10 @@ pub fn start(program: &Path, plan: &Plan, limits: &Limits) -> Result<Running> {
         Some(terminal) => {
             let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
             let opened = rustix::fs::open(terminal, flags, Mode::empty());
-            Stdio::from(opened.with_context(|| format!("cannot open `{}`", terminal.display()))?)
+            Stdio::from(opened.with_during(|| format!("cannot open `{}`", terminal.display()))?)
         }
     };
-    let (control, theirs) = UnixStream::pair().context("cannot make a socket")?;
+    let (control, theirs) = UnixStream::pair().during("cannot make a socket")?;
     let mut child = imgmake_guard::program::ourselves(program)
         .arg0(ARGV0)
         .env_clear()
@@ -55,7 +55,7 @@ pub fn start(program: &Path, plan: &Plan, limits: &Limits) -> Result<Running> {
         .stdout(Stdio::piped())
         .stderr(errors)
         .spawn()
-        .context("cannot start the process that sets up a sandbox")?;
+        .during("cannot start the process that sets up a sandbox")?;
     let stdout = child.stdout.take().expect("stdout was asked for");
     let stderr = child.stderr.take();
     let pid = Pid::from_child(&child);
@@ -65,7 +65,7 @@ pub fn start(program: &Path, plan: &Plan, limits: &Limits) -> Result<Running> {
         control,
         stdout,
         stderr,
-        gone: gone.context("cannot watch a sandbox (pidfd_open needs Linux 5.3)")?,
+        gone: gone.during("cannot watch a sandbox (pidfd_open needs Linux 5.3)")?,
         watching: None,
         network: None,
         devices: None,
@@ -81,8 +81,14 @@ pub fn start(program: &Path, plan: &Plan, limits: &Limits) -> Result<Running> {
     // Where there is no device controller, `nodev` and the capabilities hold alone; `doctor` says so.
     running.devices = DeviceGroup::new(plan, unified).ok();
     let join = running.devices.as_ref().and_then(DeviceGroup::join);
-    let encoded = postcard::to_stdvec(&(plan, join)).context("cannot describe the sandbox")?;
-    let length = u32::try_from(encoded.len()).context("the sandbox's description is too long")?;
+    let encoded = postcard::to_stdvec(&(plan, join)).map_err(|error| SandboxError::Invalid {
+        what: "plan",
+        reason: error.to_string(),
+    })?;
+    let length = u32::try_from(encoded.len()).map_err(|_| SandboxError::Limit {
+        what: "bytes of a plan",
+        limit: u32::MAX as usize,
+    })?;
     let begun = running.begin(length, &encoded, plan, pid);
     match (begun, running.watching.take()) {
         (Err(error), Some(watching)) => {
@@ -134,22 +140,22 @@ impl Running {
     /// when its output has ended.
     ///
     /// # Errors
-    /// The sandbox could not be made; the message is the set-up process's. Or
-    /// [`super::Exceeded`]: it went beyond a limit.
+    /// [`SandboxError::SetUp`]: the sandbox could not be made. [`SandboxError::Exceeded`]: the
+    /// command went beyond a limit.
     pub fn wait(mut self) -> Result<i32> {
         let mut report = String::new();
         // A killed sandbox has closed its end already.
         drop((&self.control).take(64 << 10).read_to_string(&mut report));
-        let status = self.child.wait().context("lost the sandbox")?;
+        let status = self.child.wait().during("cannot wait for the sandbox")?;
         if let Some(watching) = self.watching.take() {
             watching.verdict()?;
         }
         if !report.is_empty() {
-            bail!("{report}");
+            return Err(SandboxError::SetUp(report));
         }
         match status.code() {
             Some(code) => Ok(code),
-            None => bail!("the sandbox was killed ({status})"),
+            None => Err(SandboxError::Killed(status)),
         }
     }
 }

@@ -6,10 +6,10 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
 use rustix::fs::{AtFlags, FileType, Timespec, Timestamps};
 
 use super::Stub;
+use super::error::{During as _, Result, SandboxError};
 use imgmake_guard::confined::{self, descriptor_path, resolve};
 use imgmake_guard::modes::{self, VISIBLE};
 
@@ -31,8 +31,8 @@ struct Attributes {
 /// What goes into the stub directory. Directories that the image has keep its attributes.
 #[derive(Default)]
 pub(super) struct Stubs {
-    known: BTreeMap<PathBuf, Attributes>,
-    made: BTreeMap<PathBuf, FileType>,
+    existing: BTreeMap<PathBuf, Attributes>,
+    missing: BTreeMap<PathBuf, FileType>,
 }
 
 impl Stubs {
@@ -40,8 +40,8 @@ impl Stubs {
         let mut stubs = Stubs::default();
         for stub in corrections {
             let like = confined::open_root(&stub.like)
-                .with_context(|| format!("cannot open `{}`", stub.like.display()))?;
-            stubs.known.insert(stub.path.clone(), attributes(&like)?);
+                .with_during(|| format!("cannot open `{}`", stub.like.display()))?;
+            stubs.existing.insert(stub.path.clone(), attributes(&like)?);
         }
         Ok(stubs)
     }
@@ -51,7 +51,7 @@ impl Stubs {
         let mut any = false;
         for wanted in wanted {
             let resolved = resolve(&root, &wanted.path)
-                .with_context(|| format!("cannot look up `{}`", wanted.path.display()))?;
+                .with_during(|| format!("cannot look up `{}`", wanted.path.display()))?;
             if resolved.found.is_some() {
                 continue;
             }
@@ -67,10 +67,13 @@ impl Stubs {
                     } else {
                         FileType::Directory
                     };
-                    self.made.entry(path.clone()).or_insert(kind);
-                } else if !self.known.contains_key(&path) {
-                    let there = resolve(&root, &path)?.found.context("a part vanished")?;
-                    self.known.insert(path.clone(), attributes(&there.0)?);
+                    self.missing.entry(path.clone()).or_insert(kind);
+                } else if !self.existing.contains_key(&path) {
+                    let there = resolve(&root, &path)?.found;
+                    let there = there.ok_or_else(|| SandboxError::Vanished {
+                        what: path.display().to_string(),
+                    })?;
+                    self.existing.insert(path.clone(), attributes(&there.0)?);
                 }
             }
         }
@@ -78,15 +81,15 @@ impl Stubs {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.known.is_empty() && self.made.is_empty()
+        self.existing.is_empty() && self.missing.is_empty()
     }
 
     /// Writes the stub directory anew.
     pub(super) fn write(&self, directory: &Path) -> Result<()> {
-        for path in self.known.keys() {
+        for path in self.existing.keys() {
             modes::make_dirs(&directory.join(path), VISIBLE)?;
         }
-        for (path, kind) in &self.made {
+        for (path, kind) in &self.missing {
             let path = directory.join(path);
             if *kind == FileType::Directory {
                 modes::make_dirs(&path, VISIBLE)?;
@@ -96,9 +99,9 @@ impl Stubs {
             }
         }
         // Deepest first: filling a directory moves its time.
-        for (path, attributes) in self.known.iter().rev() {
+        for (path, attributes) in self.existing.iter().rev() {
             apply(&directory.join(path), attributes)
-                .with_context(|| format!("cannot copy the attributes of `{}`", path.display()))?;
+                .with_during(|| format!("cannot copy the attributes of `{}`", path.display()))?;
         }
         Ok(())
     }

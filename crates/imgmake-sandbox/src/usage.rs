@@ -10,11 +10,11 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
 use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal};
 
+use super::error::{During as _, Result, SandboxError};
 use imgmake_guard::program::{group_of, process_of};
 
 /// A process and what `/proc/PID/stat` says of it.
@@ -39,12 +39,12 @@ impl Processes {
     pub(super) fn below(ancestor: Pid) -> Result<Processes> {
         let ancestor = ancestor.as_raw_nonzero().get();
         let cannot = "cannot watch a command: /proc does not show its processes";
-        process(ancestor).context(cannot)?;
+        process(ancestor).ok_or_else(|| SandboxError::Unsupported(cannot.into()))?;
         let mut list: Vec<Process> = Vec::new();
         let mut at = ancestor;
         let everybody = match children(ancestor) {
             Some(_) => HashMap::new(),
-            None => by_parent().context(cannot)?,
+            None => by_parent().during(cannot)?,
         };
         for next in 0.. {
             match children(at) {
@@ -313,7 +313,7 @@ impl Trees {
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             let root = match rustix::fs::open(path, flags, Mode::empty()) {
                 Err(Errno::NOTDIR | Errno::LOOP) => continue,
-                opened => opened.with_context(|| format!("cannot open `{}`", path.display()))?,
+                opened => opened.with_during(|| format!("cannot open `{}`", path.display()))?,
             };
             let stat = rustix::fs::fstat(&root)?;
             if trees.ids.insert((stat.st_dev, stat.st_ino)) {
@@ -352,9 +352,10 @@ impl Trees {
         loop {
             if let Some(directory) = enter.take() {
                 if levels.len() == DEEPEST {
-                    bail!(
-                        "RUN nests directories more than {DEEPEST} deep, where `limits` cannot measure `disk`"
-                    );
+                    return Err(SandboxError::Limit {
+                        what: "depth of directories in which `limits` measures `disk`",
+                        limit: DEEPEST,
+                    });
                 }
                 let mut below = Vec::new();
                 for name in names(&directory)? {
@@ -454,7 +455,9 @@ mod tests {
         let deep: PathBuf = std::iter::repeat_n("d", DEEPEST + 1).collect();
         std::fs::create_dir_all(dir.path().join(deep)).unwrap();
         let trees = Trees::open(&[dir.path().to_path_buf()]).unwrap();
-        assert!(trees.bytes().unwrap_err().to_string().contains("deep"));
+        let error = trees.bytes().unwrap_err();
+        let limit = DEEPEST;
+        assert!(matches!(error, SandboxError::Limit { limit: l, .. } if l == limit));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Who a command runs as: `USER` looked up in the image's own `/etc/passwd` and `/etc/group`.
 
-use anyhow::{Result, bail};
+use super::error::{Result, SandboxError};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Identity {
@@ -25,7 +25,13 @@ pub(super) fn identify(user: &str, passwd: &str, group: &str) -> Result<Identity
     let uid = match (&entry, asked.parse::<u32>()) {
         (Some(entry), _) => entry.uid,
         (None, Ok(uid)) => uid,
-        (None, Err(_)) => bail!("the image has no user `{name}` in /etc/passwd"),
+        (None, Err(_)) => {
+            return Err(SandboxError::NotInImage {
+                what: "user",
+                name: name.into(),
+                file: "/etc/passwd",
+            });
+        }
     };
     let gid = match group_name {
         Some(group_name) => group_id(group_name, group)?,
@@ -78,7 +84,11 @@ fn group_id(asked: &str, group: &str) -> Result<u32> {
     });
     match (by_name, asked.parse()) {
         (Some(gid), _) | (None, Ok(gid)) => Ok(gid),
-        (None, Err(_)) => bail!("the image has no group `{asked}` in /etc/group"),
+        (None, Err(_)) => Err(SandboxError::NotInImage {
+            what: "group",
+            name: asked.into(),
+            file: "/etc/group",
+        }),
     }
 }
 

@@ -8,13 +8,13 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::Pid;
 use rustix::thread::LinkNameSpaceType;
 
 use super::IsolationMode;
 use super::cgroup::{Cgroup, Controller, Member};
+use super::error::{During as _, Result, SandboxError};
 use super::limits::{Exceeded, Limit, Limits};
 use super::plan::{MountKind, Plan, Root};
 use super::usage::{self, Processes, Trees};
@@ -107,7 +107,7 @@ impl Watch {
         let thread = std::thread::Builder::new()
             .name("limits".to_string())
             .spawn(move || observer.observe())
-            .context("cannot start a thread")?;
+            .during("cannot start a thread")?;
         Ok(Watching(thread))
     }
 }
@@ -119,9 +119,9 @@ impl Watching {
     /// [`Exceeded`], or what made watching impossible.
     pub(super) fn verdict(self) -> Result<()> {
         self.0.join().unwrap_or_else(|_| {
-            Err(anyhow::anyhow!(
-                "the thread that watches a command panicked"
-            ))
+            Err(SandboxError::Vanished {
+                what: "the thread that watches a command".into(),
+            })
         })
     }
 }

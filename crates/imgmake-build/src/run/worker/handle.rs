@@ -18,7 +18,7 @@ use super::shell::{ShellRequest, Terminals};
 use super::{RunOutcome, RunRequest, failed};
 use imgmake_event::{Cancel, Cancelled, Stream};
 use imgmake_oci::store::{Guard, Store};
-use imgmake_sandbox::{self as sandbox, IdMaps, IsolationMode};
+use imgmake_sandbox::{self as sandbox, IdMaps, IsolationMode, NoIsolation};
 
 /// Nothing is started before the first request.
 pub struct Worker {
@@ -26,7 +26,7 @@ pub struct Worker {
     wanted: Option<IsolationMode>,
     program: PathBuf,
     terminals: Option<Arc<dyn Terminals>>,
-    isolation: OnceLock<Result<IsolationMode, String>>,
+    isolation: OnceLock<Result<IsolationMode, NoIsolation>>,
     connection: Mutex<Option<Arc<Connection>>>,
 }
 
@@ -67,7 +67,7 @@ impl Worker {
             Some(isolation) => Ok(isolation),
             None => sandbox::first_working(),
         });
-        probed.clone().map_err(anyhow::Error::msg)
+        Ok(probed.clone()?)
     }
 
     /// Runs a step; calls from several threads run at the same time. Cancellation

@@ -15,7 +15,7 @@ use imgmake_guard::confined::remove_tree;
 use imgmake_guard::mac::MacKey;
 use imgmake_guard::printable::{self, Colors};
 use imgmake_oci::store::{Guard, Store};
-use imgmake_sandbox::{self as sandbox, Exceeded, IsolationMode};
+use imgmake_sandbox::{self as sandbox, IsolationMode, SandboxError};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stage {
@@ -222,8 +222,8 @@ fn answer_one(server: &Arc<Server>, id: u64, request: Request, task: &Task) {
     let answer = match worked {
         Ok(Ok(answer)) => answer,
         Ok(Err(_)) if task.cancel.is_cancelled() => Answer::Cancelled,
-        Ok(Err(error)) => match error.downcast_ref::<Exceeded>() {
-            Some(Exceeded(limit)) => Answer::Exceeded(*limit),
+        Ok(Err(error)) => match error.downcast_ref().and_then(SandboxError::exceeded) {
+            Some(limit) => Answer::Exceeded(limit),
             None => failed(format!("{error:#}")),
         },
         Err(_) => failed("the helper process has a bug: a request panicked".to_string()),

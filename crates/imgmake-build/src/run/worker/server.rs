@@ -154,7 +154,7 @@ impl Server {
                 let scratch = self.store.temporary_dir()?;
                 let probed = sandbox::probe_overlay(&scratch, self.xattrs);
                 drop(remove_tree(&scratch));
-                probed
+                Ok(probed?)
             };
             probe().map_err(|error| format!("{error:#}"))
         })
