@@ -26,7 +26,7 @@ const MASKED: [&str; 13] = [
     "/proc/asound",
     "/proc/interrupts",
     "/proc/kcore",
-    "/proc/keys",
+    KEYS,
     "/proc/latency_stats",
     "/proc/timer_list",
     "/proc/timer_stats",
@@ -36,6 +36,8 @@ const MASKED: [&str; 13] = [
     "/sys/devices/virtual/powercap",
     "/sys/kernel/debug",
 ];
+/// The kernel shows the keys of everybody with the same user id here, whatever the session.
+const KEYS: &str = "/proc/keys";
 const READ_ONLY: [&str; 5] = [
     "/proc/bus",
     "/proc/fs",
@@ -48,10 +50,14 @@ pub(super) fn mount_system(root: &OwnedFd, plan: &Plan) -> Result<()> {
     mount_proc(root)?;
     mount_sys(root, plan.network)?;
     mount_dev(root, plan.isolation).during("cannot set up /dev")?;
+    let masked: &[&str] = match plan.insecure {
+        true => &[KEYS],
+        false => &MASKED,
+    };
+    for path in masked {
+        mask(root, Path::new(path)).with_during(|| format!("cannot hide {path}"))?;
+    }
     if !plan.insecure {
-        for path in MASKED {
-            mask(root, Path::new(path)).with_during(|| format!("cannot hide {path}"))?;
-        }
         for path in READ_ONLY {
             if let Some((fd, _)) = resolve(root, Path::new(path))?.found {
                 bind_over(&fd, system::ATTR_RDONLY)

@@ -329,6 +329,14 @@ fn a_commands_control_group_opens_no_disk_even_where_a_mount_would() {
     request.insecure = true;
     let told = ground.run(&request).out;
     assert!(told.contains(":/") && group_of(&told).is_none(), "{told}");
+    // The names of keys of whoever runs imgmake are nobody's business.
+    let mut request = ground.request("cat /proc/keys | wc -l; cat /proc/key-users");
+    request.insecure = true;
+    let text = ground.run(&request).out;
+    assert!(
+        text.starts_with("0\n") && text.lines().count() > 1,
+        "{text}"
+    );
 }
 
 #[test]
