@@ -13,7 +13,7 @@ use crate::server::Server;
 
 /// A request as it arrived, before its body.
 #[derive(Clone, Debug)]
-pub struct SeenRequest {
+pub struct RecordedRequest {
     pub method: String,
     pub target: String,
     pub headers: Vec<(String, String)>,
@@ -23,7 +23,8 @@ pub struct SeenRequest {
     pub through: Option<String>,
 }
 
-impl SeenRequest {
+impl RecordedRequest {
+    /// The first header of this name, in any case.
     pub fn header(&self, name: &str) -> Option<&str> {
         http::header(&self.headers, name)
     }
@@ -33,8 +34,8 @@ impl SeenRequest {
         format!("{} {}", self.method, self.target)
     }
 
-    fn new(head: Head) -> SeenRequest {
-        SeenRequest {
+    fn new(head: Head) -> RecordedRequest {
+        RecordedRequest {
             method: head.method,
             target: head.target,
             headers: head.headers,
@@ -49,28 +50,30 @@ pub type Reply = (u16, Vec<(String, String)>, Vec<u8>);
 
 /// What becomes of a request.
 pub enum Action {
+    /// To the registry behind, and its answer back.
     Forward,
     /// Forwards, and closes after so many bytes of the answer's body.
-    ForwardCut(usize),
+    CutResponse(usize),
     /// Hands so many bytes of the body on, then closes both sides.
-    Swallow(usize),
+    CutRequest(usize),
     Answer(Reply),
     /// Reads the whole body (or so many bytes of it), then answers; `None` closes.
     Read(usize, Box<dyn FnOnce(Vec<u8>) -> Option<Reply>>),
-    /// Says nothing until the peer goes away.
+    /// Sends nothing until the peer goes away.
     Stall,
     /// Sends these bytes as they are, one by one with a pause where there is one, and closes.
     Raw(Vec<u8>, Duration),
-    /// Sends these bytes as they are, then says nothing.
-    RawStall(Vec<u8>),
+    /// Sends these bytes as they are, then nothing until the peer goes away.
+    RawThenStall(Vec<u8>),
     /// Hands everything on, and closes instead of answering.
-    Lose,
+    DropResponse,
     /// Reads nothing of the body until the peer goes away.
-    Unread,
-    /// Never says that a body is wanted, takes it all the same, then answers.
-    ReadUnasked(Reply),
+    IgnoreBody,
+    /// Sends no `100 Continue`, reads the body nevertheless, then answers.
+    AnswerWithoutContinue(Reply),
 }
 
+/// A reply of a status, headers and a body.
 pub fn reply(status: u16, headers: &[(&str, &str)], body: impl Into<Vec<u8>>) -> Reply {
     let headers = headers
         .iter()
@@ -79,30 +82,46 @@ pub fn reply(status: u16, headers: &[(&str, &str)], body: impl Into<Vec<u8>>) ->
     (status, headers, body.into())
 }
 
+/// An action that answers with a status, headers and a body.
 pub fn answer(status: u16, headers: &[(&str, &str)], body: impl Into<Vec<u8>>) -> Action {
     Action::Answer(reply(status, headers, body))
 }
 
-/// A plain HTTP server on loopback that follows a rule and remembers what it was asked.
+/// A plain HTTP server on loopback that follows a rule and records its requests. It ends when it
+/// is dropped.
+///
+/// ```
+/// use imgmake_registry_testkit::{Action, FaultProxy, Registry, answer};
+///
+/// let registry = Registry::start();
+/// // The first request for each blob is refused.
+/// let proxy = FaultProxy::new(Some(registry.port()), |request| {
+///     match request.target.contains("/blobs/") && request.earlier == 0 {
+///         true => answer(503, &[("Retry-After", "0")], "busy"),
+///         false => Action::Forward,
+///     }
+/// });
+/// assert!(proxy.requests().is_empty());
+/// ```
 pub struct FaultProxy {
     server: Server,
-    seen: Arc<Mutex<Vec<SeenRequest>>>,
+    requests: Arc<Mutex<Vec<RecordedRequest>>>,
 }
 
 impl FaultProxy {
     /// `upstream` is the port on loopback that requests are forwarded to.
     pub fn new(
         upstream: Option<u16>,
-        rule: impl Fn(&SeenRequest) -> Action + Send + Sync + 'static,
+        rule: impl Fn(&RecordedRequest) -> Action + Send + Sync + 'static,
     ) -> FaultProxy {
-        let seen = Arc::new(Mutex::new(Vec::new()));
-        let noted = Arc::clone(&seen);
-        let server = Server::start(move |stream| serve(&stream, upstream, &noted, &rule));
-        FaultProxy { server, seen }
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let recorded = Arc::clone(&requests);
+        let server = Server::start(move |stream| serve(&stream, upstream, &recorded, &rule));
+        FaultProxy { server, requests }
     }
 
-    /// Forwards everything and remembers it.
-    pub fn watching(upstream: u16) -> FaultProxy {
+    /// Forwards everything and records it.
+    pub fn recording(upstream: u16) -> FaultProxy {
         FaultProxy::new(Some(upstream), |_| Action::Forward)
     }
 
@@ -115,58 +134,61 @@ impl FaultProxy {
         format!("127.0.0.1:{}", self.port())
     }
 
-    pub fn seen(&self) -> Vec<SeenRequest> {
-        lock(&self.seen).clone()
+    /// What arrived, in order.
+    pub fn requests(&self) -> Vec<RecordedRequest> {
+        lock(&self.requests).clone()
     }
 
     /// `METHOD target` of what came, without the probe of `/v2/`.
     pub fn lines(&self) -> Vec<String> {
-        self.seen()
+        self.requests()
             .iter()
-            .map(SeenRequest::line)
+            .map(RecordedRequest::line)
             .filter(|line| line != "GET /v2/")
             .collect()
     }
 
-    pub fn forget(&self) {
-        lock(&self.seen).clear();
+    /// Forgets what was recorded.
+    pub fn clear(&self) {
+        lock(&self.requests).clear();
     }
 }
 
-fn lock(seen: &Mutex<Vec<SeenRequest>>) -> std::sync::MutexGuard<'_, Vec<SeenRequest>> {
-    seen.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(requests: &Mutex<Vec<RecordedRequest>>) -> std::sync::MutexGuard<'_, Vec<RecordedRequest>> {
+    requests.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn serve(
     stream: &TcpStream,
     upstream: Option<u16>,
-    noted: &Mutex<Vec<SeenRequest>>,
-    rule: &(dyn Fn(&SeenRequest) -> Action + Send + Sync),
+    recorded: &Mutex<Vec<RecordedRequest>>,
+    rule: &(dyn Fn(&RecordedRequest) -> Action + Send + Sync),
 ) {
-    let Some((seen, reader)) = request(stream) else {
+    let Some((request, reader)) = read_request(stream) else {
         return;
     };
-    let seen = {
-        let mut noted = lock(noted);
-        let earlier = noted.iter().filter(|s| s.line() == seen.line()).count();
-        let seen = SeenRequest { earlier, ..seen };
-        noted.push(seen.clone());
-        seen
+    let request = {
+        let mut recorded = lock(recorded);
+        let same = |other: &&RecordedRequest| other.line() == request.line();
+        let earlier = recorded.iter().filter(same).count();
+        let request = RecordedRequest { earlier, ..request };
+        recorded.push(request.clone());
+        request
     };
-    let length = seen.header("Content-Length");
+    let length = request.header("Content-Length");
     let length = length.and_then(|length| length.parse().ok()).unwrap_or(0);
-    let Ok(back) = stream.try_clone() else {
+    let Ok(peer) = stream.try_clone() else {
         return;
     };
     let body = Incoming {
         body: reader.take(length),
-        asked: seen.header("Expect").is_some(),
-        back,
+        waits_for_continue: request.header("Expect").is_some(),
+        peer,
     };
-    let action = rule(&seen);
+    let action = rule(&request);
     let mut exchange = Exchange {
         stream,
-        seen,
+        request,
         body,
         length,
         upstream,
@@ -175,11 +197,11 @@ fn serve(
 }
 
 /// The head of a request; of the one inside, where this server plays a proxy.
-fn request(stream: &TcpStream) -> Option<(SeenRequest, BufReader<TcpStream>)> {
+fn read_request(stream: &TcpStream) -> Option<(RecordedRequest, BufReader<TcpStream>)> {
     let mut reader = BufReader::new(stream.try_clone().ok()?);
     let head = Head::read(&mut reader)?;
     if head.method != "CONNECT" {
-        return Some((SeenRequest::new(head), reader));
+        return Some((RecordedRequest::new(head), reader));
     }
     // A proxy that is every host there is, in clear: TLS is refused.
     let (host, port) = head.target.rsplit_once(':')?;
@@ -187,14 +209,14 @@ fn request(stream: &TcpStream) -> Option<(SeenRequest, BufReader<TcpStream>)> {
     let through = Some(host.to_string());
     let text = format!("HTTP/1.1 {status}\r\n\r\n");
     { stream }.write_all(text.as_bytes()).ok()?;
-    let inner = SeenRequest::new(Head::read(&mut reader)?);
-    Some((SeenRequest { through, ..inner }, reader))
+    let inner = RecordedRequest::new(Head::read(&mut reader)?);
+    Some((RecordedRequest { through, ..inner }, reader))
 }
 
 /// One request on its way.
 struct Exchange<'a> {
     stream: &'a TcpStream,
-    seen: SeenRequest,
+    request: RecordedRequest,
     body: Incoming,
     length: u64,
     upstream: Option<u16>,
@@ -204,8 +226,8 @@ impl Exchange<'_> {
     fn act(&mut self, action: Action) {
         match action {
             Action::Forward => self.forward(usize::MAX),
-            Action::ForwardCut(most) => self.forward(most),
-            Action::Swallow(most) => {
+            Action::CutResponse(most) => self.forward(most),
+            Action::CutRequest(most) => {
                 let mut to = self.open();
                 drop(std::io::copy(
                     &mut self.body.by_ref().take(most as u64),
@@ -213,8 +235,8 @@ impl Exchange<'_> {
                 ));
             }
             Action::Answer(reply) => {
-                // Who asks first is told without sending.
-                if !self.body.asked {
+                // A client that waits for `100 Continue` gets the answer instead.
+                if !self.body.waits_for_continue {
                     self.read_to_end();
                 }
                 self.answer(reply);
@@ -223,23 +245,23 @@ impl Exchange<'_> {
                 self.read_to_end();
                 drip(self.stream, &bytes, pause);
             }
-            Action::RawStall(bytes) => {
+            Action::RawThenStall(bytes) => {
                 self.read_to_end();
                 drip(self.stream, &bytes, Duration::ZERO);
                 wait_for_the_end(self.stream);
             }
-            Action::Unread => {
+            Action::IgnoreBody => {
                 drop(self.body.read(&mut [0; 1]));
                 while !is_gone(self.stream) {
                     std::thread::sleep(Duration::from_millis(10));
                 }
             }
-            Action::ReadUnasked(reply) => {
-                self.body.asked = false;
+            Action::AnswerWithoutContinue(reply) => {
+                self.body.waits_for_continue = false;
                 self.read_to_end();
                 self.answer(reply);
             }
-            Action::Lose => {
+            Action::DropResponse => {
                 let mut to = self.open();
                 drop(std::io::copy(&mut self.body, &mut to));
                 drop(to.read(&mut [0; 1]));
@@ -269,7 +291,7 @@ impl Exchange<'_> {
             body,
         };
         // The peer may have gone.
-        drop(response.write(self.stream, &self.seen.method, true));
+        drop(response.write(self.stream, &self.request.method, true));
     }
 
     /// A connection to the registry behind, with the head sent.
@@ -278,9 +300,9 @@ impl Exchange<'_> {
             .upstream
             .expect("a rule forwards only where there is a registry behind");
         let mut to = TcpStream::connect(("127.0.0.1", port)).expect("the registry behind is up");
-        let mut text = format!("{} HTTP/1.1\r\nConnection: close\r\n", self.seen.line());
+        let mut text = format!("{} HTTP/1.1\r\nConnection: close\r\n", self.request.line());
         let own = ["connection", "content-length", "expect"];
-        for (name, value) in &self.seen.headers {
+        for (name, value) in &self.request.headers {
             if !own.contains(&name.to_ascii_lowercase().as_str()) {
                 text.push_str(&format!("{name}: {value}\r\n"));
             }
@@ -310,6 +332,7 @@ impl Exchange<'_> {
     }
 }
 
+/// Byte by byte, where there is a pause.
 fn drip(mut stream: &TcpStream, bytes: &[u8], pause: Duration) {
     let size = if pause.is_zero() { bytes.len() } else { 1 };
     for part in bytes.chunks(size.max(1)) {
@@ -330,17 +353,17 @@ fn is_gone(stream: &TcpStream) -> bool {
     rustix::event::poll(&mut polled, Some(&now)).is_ok_and(|events| events > 0)
 }
 
-/// A body; who waits for the word to send it gets that with the first read.
+/// A body; a client that waits for `100 Continue` gets that with the first read.
 struct Incoming {
     body: std::io::Take<BufReader<TcpStream>>,
-    asked: bool,
-    back: TcpStream,
+    waits_for_continue: bool,
+    peer: TcpStream,
 }
 
 impl Read for Incoming {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        if std::mem::take(&mut self.asked) {
-            self.back.write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
+        if std::mem::take(&mut self.waits_for_continue) {
+            self.peer.write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
         }
         self.body.read(buffer)
     }

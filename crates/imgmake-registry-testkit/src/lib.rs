@@ -15,6 +15,6 @@ mod random;
 mod registry;
 mod server;
 
-pub use fault_proxy::{Action, FaultProxy, Reply, SeenRequest, answer, reply};
+pub use fault_proxy::{Action, FaultProxy, RecordedRequest, Reply, answer, reply};
 pub use random::random_bytes;
 pub use registry::{Credentials, Registry, RegistryOptions};

@@ -356,7 +356,7 @@ fn a_cut_upload_is_kept_or_forgotten_as_the_options_say() {
             ..RegistryOptions::default()
         });
         let cutting = FaultProxy::new(Some(registry.port()), |seen| match seen.method.as_str() {
-            "PATCH" => Action::Swallow(400),
+            "PATCH" => Action::CutRequest(400),
             _ => Action::Forward,
         });
         let begun = format!("http://{}/v2/app/blobs/uploads/", cutting.host());
@@ -397,6 +397,6 @@ fn a_rule_answers_without_a_registry_behind() {
     assert_eq!((first.status, first.header("retry-after")), (503, "1"));
     assert_eq!(ask("GET", &at, &[], b"").body, b"done");
     assert_eq!(alone.lines(), ["GET /x", "GET /x"]);
-    alone.forget();
-    assert!(alone.seen().is_empty());
+    alone.clear();
+    assert!(alone.requests().is_empty());
 }

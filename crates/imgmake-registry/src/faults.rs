@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::testing::{
-    Action, FaultProxy, Registry, SeenRequest, Shelf, answer, client, client_with, free_port, job,
-    options, random_bytes, reply, start_registry,
+    Action, FaultProxy, RecordedRequest, Registry, Shelf, answer, client, client_with, free_port,
+    job, options, random_bytes, reply, start_registry,
 };
 use super::{
     Auth, Client, ClientOptions, Failure, HostSettings, MirrorFallback, OperationContext, Secret,
@@ -14,7 +14,7 @@ use super::{
 use imgmake_event::{Cancel, Event, Events};
 use imgmake_oci::image::{Descriptor, Digest, Reference};
 
-fn is_blob_get(seen: &SeenRequest) -> bool {
+fn is_blob_get(seen: &RecordedRequest) -> bool {
     seen.method == "GET" && seen.target.contains("/blobs/sha256")
 }
 
@@ -41,7 +41,7 @@ fn app(between: &FaultProxy) -> Reference {
 fn a_download_that_breaks_goes_on_where_it_stopped() {
     let (registry, blob) = holding(&random_bytes(20, 900_000));
     let between = FaultProxy::new(Some(registry.port()), |seen| match seen.earlier {
-        0..3 if is_blob_get(seen) => Action::ForwardCut(250_000),
+        0..3 if is_blob_get(seen) => Action::CutResponse(250_000),
         _ => Action::Forward,
     });
     let shelf = Shelf::new();
@@ -55,7 +55,7 @@ fn a_download_that_breaks_goes_on_where_it_stopped() {
         .unwrap();
     assert!(shelf.store.holds(&blob));
     let ranges: Vec<Option<String>> = between
-        .seen()
+        .requests()
         .iter()
         .filter(|s| is_blob_get(s))
         .map(|s| s.header("Range").map(str::to_string))
@@ -242,7 +242,7 @@ fn a_credential_is_dropped_on_a_redirect_to_another_host() {
         .unwrap();
     assert!(
         between
-            .seen()
+            .requests()
             .last()
             .unwrap()
             .header("Authorization")
@@ -250,7 +250,7 @@ fn a_credential_is_dropped_on_a_redirect_to_another_host() {
     );
     assert!(
         elsewhere
-            .seen()
+            .requests()
             .iter()
             .all(|s| s.header("Authorization").is_none())
     );
@@ -297,7 +297,7 @@ fn an_upload_that_breaks_restarts_where_its_status_is_lost() {
             && seen.header("Content-Length") != Some("0")
             && counted.fetch_add(1, Ordering::SeqCst) < 2
         {
-            return Action::Swallow(700_000);
+            return Action::CutRequest(700_000);
         }
         Action::Forward
     });
@@ -358,7 +358,7 @@ fn a_broken_connection_anywhere_in_a_push_is_survived() {
         // About every fourth request, in no rhythm that a retry could fall into.
         let turn = turn.fetch_add(1, Ordering::SeqCst) as u32;
         match turn.wrapping_mul(2_654_435_761) >> 30 {
-            2 => Action::Swallow(0),
+            2 => Action::CutRequest(0),
             _ => Action::Forward,
         }
     });
@@ -450,7 +450,7 @@ fn identity_tokens_are_spent_by_post_and_by_get_where_there_is_no_post() {
 #[test]
 fn a_mirror_is_asked_first_and_the_registry_when_it_fails() {
     let (registry, blob) = holding(&random_bytes(35, 20_000));
-    let origin = FaultProxy::watching(registry.port());
+    let origin = FaultProxy::recording(registry.port());
     let mirror = FaultProxy::new(Some(registry.port()), |seen| {
         if is_blob_get(seen) {
             answer(404, &[], "")

@@ -11,7 +11,8 @@ use super::credentials::Credential;
 use super::endpoint::{Declared, Endpoint};
 use super::session::Session;
 use super::testing::{
-    Action, FaultProxy, SeenRequest, Shelf, answer, everywhere, job, options, random_bytes, reply,
+    Action, FaultProxy, RecordedRequest, Shelf, answer, everywhere, job, options, random_bytes,
+    reply,
 };
 use super::{Auth, Client, HostSettings, OperationContext, RegistryError, Secret};
 
@@ -27,7 +28,7 @@ fn basic() -> String {
 
 /// A registry that sends to its token server, and does what `own` says to whoever
 /// brings a token; every other host asks for a password.
-fn world(own: impl Fn(&SeenRequest) -> Action + Send + Sync + 'static) -> FaultProxy {
+fn world(own: impl Fn(&RecordedRequest) -> Action + Send + Sync + 'static) -> FaultProxy {
     FaultProxy::new(None, move |seen| match seen.through.as_deref() {
         Some(TOKENS) if seen.header("Authorization") == Some(&basic()) => answer(
             200,
@@ -45,7 +46,7 @@ fn world(own: impl Fn(&SeenRequest) -> Action + Send + Sync + 'static) -> FaultP
 }
 
 /// Asks for everything that a client might have.
-fn grab(_: &SeenRequest) -> Action {
+fn grab(_: &RecordedRequest) -> Action {
     let bearer = format!(r#"Bearer realm="http://{EVIL}/token",service="reg""#);
     let wanted = [
         ("WWW-Authenticate", r#"Basic realm="x""#),
@@ -71,7 +72,7 @@ fn client(world: &FaultProxy, mirrors: &[&str]) -> Client {
 /// Nobody has seen more than is theirs, and the evil one was really asked.
 fn nothing_leaked(world: &FaultProxy) {
     let mut evil = 0;
-    for seen in world.seen() {
+    for seen in world.requests() {
         let text = format!("{} {:?}", seen.target, seen.headers);
         let (password, token) = (
             text.contains(PASSWORD) || text.contains(&basic()),
@@ -171,7 +172,7 @@ fn a_token_server_that_redirects_is_not_followed() {
     assert!(error.contains(TOKENS), "{error}");
     assert!(
         world
-            .seen()
+            .requests()
             .iter()
             .all(|seen| seen.through.as_deref() != Some(EVIL))
     );
@@ -191,8 +192,8 @@ fn a_token_goes_to_the_registry_that_wanted_it_and_to_no_other_port_of_it() {
         }
     });
     manifest(&client(&world, &[]));
-    let other: Vec<SeenRequest> = world
-        .seen()
+    let other: Vec<RecordedRequest> = world
+        .requests()
         .into_iter()
         .filter(|seen| seen.header("Host").is_some_and(|h| h.ends_with(":8080")))
         .collect();

@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::testing::{
-    Action, FaultProxy, SeenRequest, Shelf, answer, client as plain_client, everywhere, job,
+    Action, FaultProxy, RecordedRequest, Shelf, answer, client as plain_client, everywhere, job,
     random_bytes, start_registry,
 };
 use super::{Auth, Client, HostSettings, OperationContext, PushJob, Secret};
@@ -24,12 +24,12 @@ fn reference(text: &str) -> Reference {
 /// Lines of requests to one host, without the probe.
 fn lines(world: &FaultProxy, host: &str) -> Vec<String> {
     let of =
-        |seen: &SeenRequest| seen.through.as_deref() == Some(host) && seen.line() != "GET /v2/";
+        |seen: &RecordedRequest| seen.through.as_deref() == Some(host) && seen.line() != "GET /v2/";
     world
-        .seen()
+        .requests()
         .iter()
         .filter(|s| of(s))
-        .map(SeenRequest::line)
+        .map(RecordedRequest::line)
         .collect()
 }
 
@@ -163,7 +163,7 @@ fn a_blob_of_ghcr_that_ends_too_early_is_resumed() {
             &[("Content-Type", "application/octet-stream")],
             begun.clone(),
         ),
-        1 => Action::ForwardCut(50_000),
+        1 => Action::CutResponse(50_000),
         _ => Action::Forward,
     });
     let hosts = vec![HostSettings {
@@ -181,7 +181,7 @@ fn a_blob_of_ghcr_that_ends_too_early_is_resumed() {
         )
         .unwrap();
     let ranges: Vec<String> = world
-        .seen()
+        .requests()
         .iter()
         .filter_map(|s| s.header("Range").map(str::to_string))
         .collect();

@@ -30,7 +30,7 @@ fn family(shelf: &Shelf) -> [Descriptor; 3] {
 #[test]
 fn what_images_of_one_registry_share_is_uploaded_once_and_mounted_elsewhere() {
     let (behind, shelf) = (start_registry(), Shelf::new());
-    let watch = FaultProxy::watching(behind.port());
+    let watch = FaultProxy::recording(behind.port());
     let client = client();
     let images = family(&shelf);
     std::thread::scope(|scope| {
@@ -77,7 +77,7 @@ fn what_images_of_one_registry_share_is_uploaded_once_and_mounted_elsewhere() {
 #[test]
 fn a_second_push_asks_and_sends_nothing() {
     let (behind, shelf) = (start_registry(), Shelf::new());
-    let watch = FaultProxy::watching(behind.port());
+    let watch = FaultProxy::recording(behind.port());
     let [_, _, index] = family(&shelf);
     let push = || {
         let job = job(&format!("{}/app:1", watch.host()), &index);
@@ -86,7 +86,7 @@ fn a_second_push_asks_and_sends_nothing() {
             .unwrap()
     };
     push();
-    watch.forget();
+    watch.clear();
     push();
     let lines = watch.lines();
     assert!(

@@ -67,7 +67,7 @@ fn what_is_pushed_can_be_pulled_by_tag_and_by_digest() {
 #[test]
 fn pushing_again_sends_nothing_but_two_questions() {
     let registry = start_registry();
-    let between = FaultProxy::watching(registry.port());
+    let between = FaultProxy::recording(registry.port());
     let here = Shelf::new();
     let image = here.image(
         "linux/amd64",
@@ -81,7 +81,7 @@ fn pushing_again_sends_nothing_but_two_questions() {
             &OperationContext::background(),
         )
         .unwrap();
-    between.forget();
+    between.clear();
     client()
         .push(
             &job(&name, &image),
@@ -101,7 +101,7 @@ fn pushing_again_sends_nothing_but_two_questions() {
 #[test]
 fn each_blob_is_sent_once_and_tags_come_last() {
     let registry = start_registry();
-    let between = FaultProxy::watching(registry.port());
+    let between = FaultProxy::recording(registry.port());
     let here = Shelf::new();
     let shared = random_bytes(6, 2000);
     let one = here.image("linux/amd64", &[shared.clone(), random_bytes(7, 10)]);
@@ -154,7 +154,7 @@ fn each_blob_is_sent_once_and_tags_come_last() {
 #[test]
 fn two_threads_pushing_the_same_image_upload_its_blobs_once() {
     let registry = start_registry();
-    let between = FaultProxy::watching(registry.port());
+    let between = FaultProxy::recording(registry.port());
     let here = Shelf::new();
     let image = here.image(
         "linux/amd64",
@@ -212,7 +212,7 @@ fn content_and_tags_can_be_pushed_apart() {
 #[test]
 fn a_blob_that_stayed_remote_is_mounted_within_a_registry() {
     let registry = start_registry();
-    let between = FaultProxy::watching(registry.port());
+    let between = FaultProxy::recording(registry.port());
     let (here, there) = (Shelf::new(), Shelf::new());
     let image = here.image("linux/amd64", &[random_bytes(12, 100_000)]);
     let base = format!("{}/base:1", between.host());
@@ -232,7 +232,7 @@ fn a_blob_that_stayed_remote_is_mounted_within_a_registry() {
             &OperationContext::background(),
         )
         .unwrap();
-    between.forget();
+    between.clear();
     let mut job = job(&format!("{}/copy:1", between.host()), &resolved.manifest);
     job.sources = vec![reference(&base)];
     client
@@ -298,7 +298,7 @@ fn a_blob_that_stayed_remote_is_carried_to_another_registry() {
 #[test]
 fn foreign_layers_stay_where_they_are() {
     let registry = start_registry();
-    let between = FaultProxy::watching(registry.port());
+    let between = FaultProxy::recording(registry.port());
     let here = Shelf::new();
     let config = here.blob(media_type::OCI_CONFIG, b"{}");
     let mut foreign =

@@ -31,8 +31,8 @@ impl Access {
         match &self.credentials {
             Credentials::Open => None,
             Credentials::Basic { user, password } => {
-                let right = format!("Basic {}", STANDARD.encode(format!("{user}:{password}")));
-                (given != right).then(|| unauthorized("Basic realm=\"testkit\"".to_string()))
+                let expected = format!("Basic {}", STANDARD.encode(format!("{user}:{password}")));
+                (given != expected).then(|| unauthorized("Basic realm=\"testkit\"".to_string()))
             }
             Credentials::Token { .. } => {
                 let scope = scope_of(&head.method, route);
@@ -60,7 +60,7 @@ impl Access {
     /// `/token`: by GET with Basic authentication, or by POST with a form.
     pub(super) fn token(&mut self, head: &Head, body: &[u8]) -> Response {
         let Credentials::Token { user, password } = &self.credentials else {
-            return error(404, "NOT_FOUND", "this registry gives no tokens");
+            return error(404, "NOT_FOUND", "this registry issues no tokens");
         };
         let query = head.target.split_once('?').map_or("", |(_, query)| query);
         let fields = match head.method.as_str() {
@@ -70,18 +70,18 @@ impl Access {
         let fields: Vec<(String, String)> =
             url::form_urlencoded::parse(fields).into_owned().collect();
         let field = |name: &str| {
-            let found = fields.iter().find(|(known, _)| known == name);
+            let found = fields.iter().find(|(key, _)| key == name);
             found.map(|(_, value)| value.as_str())
         };
         let basic = format!("Basic {}", STANDARD.encode(format!("{user}:{password}")));
-        let right = match head.method.as_str() {
+        let is_right = match head.method.as_str() {
             "POST" => {
                 field("refresh_token") == Some(password.as_str())
                     || (field("username"), field("password")) == (Some(user), Some(password))
             }
             _ => head.header("Authorization") == Some(&basic),
         };
-        if !right {
+        if !is_right {
             return error(401, "UNAUTHORIZED", "incorrect username or password");
         }
         let scopes = fields.iter().filter(|(name, _)| name == "scope");

@@ -30,6 +30,18 @@ use route::{Route, Target};
 use uploads::Uploads;
 
 /// A registry on loopback, over plain HTTP. It ends, and forgets everything, when it is dropped.
+///
+/// ```
+/// use imgmake_registry_testkit::{Registry, RegistryOptions};
+///
+/// let registry = Registry::with(RegistryOptions {
+///     referrers: false,
+///     ..RegistryOptions::default()
+/// });
+/// let name = format!("{}/app:1", registry.host());
+/// // Push to `name` with the client under test, then look:
+/// assert!(registry.tags("app").is_empty());
+/// ```
 pub struct Registry {
     server: Server,
     state: Arc<Mutex<State>>,
@@ -48,6 +60,7 @@ impl Registry {
         Registry::with(RegistryOptions::default())
     }
 
+    /// One with credentials, or without what some registries do not have.
     pub fn with(options: RegistryOptions) -> Registry {
         let state = Arc::new(Mutex::new(State {
             access: Access::new(options.credentials.clone()),
@@ -90,7 +103,7 @@ fn serve(stream: &TcpStream, state: &Mutex<State>) {
     };
     let mut reader = BufReader::new(reading);
     while let Some(head) = Head::read(&mut reader) {
-        // One that is refused is told before it sends a body that nobody wants.
+        // A refusal comes before the body, which nobody wants.
         let refused = lock(state).refused(&head);
         if let (Some(response), true) = (&refused, head.expects_continue()) {
             drop(response.write(stream, &head.method, true));

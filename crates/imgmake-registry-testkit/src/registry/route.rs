@@ -49,7 +49,7 @@ impl Route {
     }
 
     pub(super) fn query(&self, name: &str) -> Option<&str> {
-        let found = self.query.iter().find(|(known, _)| known == name);
+        let found = self.query.iter().find(|(key, _)| key == name);
         found.map(|(_, value)| value.as_str())
     }
 }

@@ -17,7 +17,7 @@ use super::super::{Auth, Client, ClientOptions, HostSettings, RegistryError, Sec
 
 /// A server that answers requests and their bodies by its rule.
 fn service(
-    rule: impl Fn(&SeenRequest, &str) -> (u16, String) + Send + Sync + 'static,
+    rule: impl Fn(&RecordedRequest, &str) -> (u16, String) + Send + Sync + 'static,
 ) -> FaultProxy {
     let rule = Arc::new(rule);
     FaultProxy::new(None, move |seen| {

@@ -10,7 +10,9 @@ use imgmake_oci::image::{
 };
 use imgmake_oci::store::Store;
 
-pub use imgmake_registry_testkit::{Action, FaultProxy, SeenRequest, answer, random_bytes, reply};
+pub use imgmake_registry_testkit::{
+    Action, FaultProxy, RecordedRequest, answer, random_bytes, reply,
+};
 
 use crate::{Client, ClientOptions, HostSettings, PushJob, PushPhase};
 
@@ -118,7 +120,7 @@ pub fn job(to: &str, root: &Descriptor) -> PushJob {
     }
 }
 
-pub fn is_blob_get(seen: &SeenRequest) -> bool {
+pub fn is_blob_get(seen: &RecordedRequest) -> bool {
     seen.method == "GET" && seen.target.contains("/blobs/sha256")
 }
 
@@ -129,7 +131,7 @@ pub fn app(between: &FaultProxy) -> Reference {
 
 /// From which bytes a blob was asked for, in order; all of it is 0.
 pub fn asked_from(between: &FaultProxy) -> Vec<u64> {
-    let from = |seen: &SeenRequest| match seen.header("Range") {
+    let from = |seen: &RecordedRequest| match seen.header("Range") {
         None => 0,
         Some(range) => range
             .strip_prefix("bytes=")
@@ -139,7 +141,7 @@ pub fn asked_from(between: &FaultProxy) -> Vec<u64> {
             .unwrap(),
     };
     between
-        .seen()
+        .requests()
         .iter()
         .filter(|s| is_blob_get(s))
         .map(from)

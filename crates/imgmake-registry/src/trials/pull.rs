@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::testing::{
-    Action, FaultProxy, SeenRequest, Shelf, answer, app, asked_from, client, is_blob_get, options,
-    random_bytes,
+    Action, FaultProxy, RecordedRequest, Shelf, answer, app, asked_from, client, is_blob_get,
+    options, random_bytes,
 };
 use crate::{Client, ClientOptions, Failure, OperationContext, RegistryError};
 use imgmake_oci::image::{Descriptor, Digest, media_type};
@@ -14,7 +14,7 @@ use imgmake_oci::image::{Descriptor, Digest, media_type};
 /// A server of one blob that knows ranges; `rule` breaks what it likes.
 fn serving(
     bytes: &[u8],
-    rule: impl Fn(&SeenRequest, &[u8]) -> Option<Action> + Send + Sync + 'static,
+    rule: impl Fn(&RecordedRequest, &[u8]) -> Option<Action> + Send + Sync + 'static,
 ) -> (FaultProxy, Descriptor) {
     let blob = Descriptor::of("application/octet-stream", bytes);
     let bytes = bytes.to_vec();
@@ -27,14 +27,14 @@ fn serving(
     (between, blob)
 }
 
-fn start_of(seen: &SeenRequest) -> usize {
+fn start_of(seen: &RecordedRequest) -> usize {
     seen.header("Range").map_or(0, |range| {
         let from = range.strip_prefix("bytes=").unwrap();
         from.trim_end_matches('-').parse().unwrap()
     })
 }
 
-fn whole_or_rest(seen: &SeenRequest, bytes: &[u8]) -> Action {
+fn whole_or_rest(seen: &RecordedRequest, bytes: &[u8]) -> Action {
     let from = start_of(seen);
     if from == 0 {
         return answer(200, &[], bytes);
@@ -77,7 +77,7 @@ fn a_download_that_falls_silent_is_left_and_resumed() {
     let bytes = random_bytes(101, 300_000);
     let (between, blob) = serving(&bytes, |seen, bytes| {
         let begun = [&head_of(bytes.len())[..], &bytes[..100_000]].concat();
-        (seen.earlier == 0).then_some(Action::RawStall(begun))
+        (seen.earlier == 0).then_some(Action::RawThenStall(begun))
     });
     let client = Client::new(ClientOptions {
         idle_timeout: Duration::from_millis(300),
@@ -151,7 +151,9 @@ fn a_blob_that_stays_short_says_how_short() {
 
 #[test]
 fn a_length_beyond_the_blob_is_refused_before_a_byte_is_read() {
-    let (between, blob) = serving(b"short", |_, _| Some(Action::RawStall(head_of(1 << 40))));
+    let (between, blob) = serving(b"short", |_, _| {
+        Some(Action::RawThenStall(head_of(1 << 40)))
+    });
     let error = pull(&client(), &between, &blob).unwrap_err();
     assert_eq!(error.failure(), Failure::Invalid);
     assert!(
@@ -264,7 +266,7 @@ fn a_resumption_asks_the_registry_for_a_new_signed_address() {
             answer(status, &[("Location", location.as_str())], "")
         });
         pull(&client(), &between, &blob).unwrap();
-        let seen = storage.seen();
+        let seen = storage.requests();
         assert_eq!(seen.len(), 2, "{status}");
         assert_eq!(seen[1].header("Range"), Some("bytes=2000-"));
         assert!(seen.iter().all(|s| s.method == "GET"));

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::testing::{
-    Action, FaultProxy, SeenRequest, Shelf, answer, app, client, job, options, random_bytes, reply,
-    start_registry,
+    Action, FaultProxy, RecordedRequest, Shelf, answer, app, client, job, options, random_bytes,
+    reply, start_registry,
 };
 use crate::upload::Upload;
 use crate::{Client, ClientOptions, Failure, OperationContext, RegistryError};
@@ -75,13 +75,13 @@ impl Taker {
 
     /// `first-last` of each part that was sent.
     fn parts(&self) -> Vec<String> {
-        let of = |seen: &SeenRequest| seen.header("Content-Range").map(str::to_string);
-        self.between.seen().iter().filter_map(of).collect()
+        let of = |seen: &RecordedRequest| seen.header("Content-Range").map(str::to_string);
+        self.between.requests().iter().filter_map(of).collect()
     }
 }
 
 fn take(
-    seen: &SeenRequest,
+    seen: &RecordedRequest,
     manners: Manners,
     held: &Arc<Mutex<Vec<u8>>>,
     received: &Arc<AtomicU64>,
@@ -218,7 +218,7 @@ fn an_upload_that_is_no_longer_read_is_left_and_resumed() {
         let body = seen.header("Content-Length").is_some_and(|l| l.len() > 6);
         match body && stalled.fetch_add(1, Ordering::SeqCst) == 0 {
             // Nobody reads: what is in the air fills up, and the rest cannot be written.
-            true => Action::Unread,
+            true => Action::IgnoreBody,
             false => Action::Forward,
         }
     });
@@ -363,11 +363,11 @@ fn a_large_body_that_is_redirected_or_unauthorised_is_sent_once() {
     send(&client, &between, &shelf, &blob).unwrap();
     assert_eq!(taker.received(), bytes.len() as u64);
     assert_eq!(sent.load(Ordering::SeqCst), 1);
-    let there = taker.between.seen();
+    let there = taker.between.requests();
     assert!(there.iter().all(|s| s.header("Authorization").is_none()));
     // The server in between counts no byte of a body that it did not ask for.
     let waited = between
-        .seen()
+        .requests()
         .iter()
         .filter(|s| s.method == "PUT")
         .all(|s| s.header("Expect") == Some("100-continue"));
@@ -390,7 +390,7 @@ fn a_server_that_does_not_know_expect_gets_the_body_without() {
         send(&client, &between, &shelf, &blob).unwrap();
     }
     let refused = between
-        .seen()
+        .requests()
         .iter()
         .filter(|s| s.header("Expect").is_some())
         .count();
@@ -404,7 +404,7 @@ fn a_server_that_says_nothing_to_expect_gets_the_body_all_the_same() {
     let blob = shelf.blob("x", &bytes);
     let between = FaultProxy::new(None, |seen| match seen.method.as_str() {
         "POST" => answer(202, &[LOCATION], ""),
-        "PUT" => Action::ReadUnasked(reply(201, &[], "")),
+        "PUT" => Action::AnswerWithoutContinue(reply(201, &[], "")),
         _ => answer(404, &[], ""),
     });
     send(&client(), &between, &shelf, &blob).unwrap();
@@ -504,7 +504,7 @@ fn a_lost_answer_to_the_last_byte_is_looked_up_and_nothing_sent_again() {
     let blob = shelf.blob("x", &random_bytes(214, 400_000));
     let between = FaultProxy::new(Some(registry.port()), |seen| {
         match seen.method == "PUT" && seen.earlier == 0 {
-            true => Action::Lose,
+            true => Action::DropResponse,
             false => Action::Forward,
         }
     });
@@ -555,7 +555,7 @@ fn a_mount_that_became_an_upload_is_used_as_one() {
     let registry = start_registry();
     let here = Shelf::new();
     let image = here.image("linux/amd64", &[random_bytes(216, 10_000)]);
-    let between = FaultProxy::watching(registry.port());
+    let between = FaultProxy::recording(registry.port());
     let mut job = job(&format!("{}/app:1", between.host()), &image);
     // The registry does not have it there: 202, with the Location of an upload.
     job.sources = vec![format!("{}/base", between.host()).parse().unwrap()];
@@ -737,7 +737,7 @@ fn an_upload_that_breaks_goes_on_from_its_status() {
     upload.mount_or_send(&[]).unwrap();
     assert!(*content.lock().unwrap() == bytes);
     let patched = between
-        .seen()
+        .requests()
         .into_iter()
         .find(|s| s.method == "PATCH")
         .unwrap();

@@ -105,7 +105,7 @@ fn while_a_server_is_thinking() {
 }
 
 fn wait_for_any(between: &FaultProxy) {
-    while between.seen().is_empty() {
+    while between.requests().is_empty() {
         std::thread::sleep(Duration::from_millis(5));
     }
 }
@@ -113,7 +113,7 @@ fn wait_for_any(between: &FaultProxy) {
 #[test]
 fn while_a_blob_stopped_in_the_middle() {
     let between = FaultProxy::new(None, |seen| match is_blob_get(seen) {
-        true => Action::RawStall(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhel".to_vec()),
+        true => Action::RawThenStall(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhel".to_vec()),
         false => answer(200, &[], ""),
     });
     let reference = app(&between);
@@ -132,7 +132,7 @@ fn while_nobody_reads_an_upload() {
     let between = FaultProxy::new(None, |seen| match seen.method.as_str() {
         "HEAD" => answer(404, &[], ""),
         "POST" => answer(202, &[("Location", "/up")], ""),
-        "PUT" => Action::Unread,
+        "PUT" => Action::IgnoreBody,
         _ => answer(200, &[], ""),
     });
     let name = format!("{}/app:1", between.host());

@@ -43,8 +43,8 @@ fn user(password: &str) -> Auth {
 fn a_refusal_without_a_challenge_gets_the_password_and_then_it_is_known() {
     let registry = strict(&[]);
     pull(&registry, user("p")).unwrap();
-    let sent = |seen: &crate::testing::SeenRequest| seen.header("Authorization").is_some();
-    let asked: Vec<bool> = registry.seen().iter().map(sent).collect();
+    let sent = |seen: &crate::testing::RecordedRequest| seen.header("Authorization").is_some();
+    let asked: Vec<bool> = registry.requests().iter().map(sent).collect();
     // `/v2/`, the first manifest without and with the password, the second with it.
     assert_eq!(asked, [false, false, true, true]);
     let error = pull(&registry, user("wrong")).unwrap_err().to_string();
@@ -74,7 +74,7 @@ fn a_scheme_that_nobody_speaks_here_is_named_and_gets_no_password() {
         ),
         "{error}"
     );
-    let sent = registry.seen();
+    let sent = registry.requests();
     assert!(
         sent.iter()
             .all(|seen| seen.header("Authorization").is_none())

@@ -36,7 +36,7 @@ impl Ground {
                 &OperationContext::background(),
             )
             .unwrap();
-        let upstream = FaultProxy::watching(behind.port());
+        let upstream = FaultProxy::recording(behind.port());
         let remote = format!("proxy:\n  remoteurl: http://{}\n", upstream.host());
         Ground {
             cache: Registry::with("", &remote),
@@ -91,7 +91,7 @@ impl Ground {
     /// How many requests came to the upstream from us, not from its cache.
     fn direct(&self) -> usize {
         let ours = |agent: &str| agent.starts_with("imgmake");
-        let seen = self.upstream.seen();
+        let seen = self.upstream.requests();
         seen.iter()
             .filter(|s| s.header("User-Agent").is_some_and(ours))
             .count()

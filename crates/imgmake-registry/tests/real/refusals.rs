@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use crate::testing::{
-    Action, Authority, FaultProxy, Registry, SeenRequest, Shelf, answer, app, free_port, job,
+    Action, Authority, FaultProxy, RecordedRequest, Registry, Shelf, answer, app, free_port, job,
     options, start_registry,
 };
 use crate::{Auth, Client, ClientOptions, HostSettings, OperationContext, RegistryError, Secret};
@@ -55,7 +55,7 @@ fn told(error: &RegistryError, host: &str) -> String {
 /// What `act` is told by a server that answers all but `/v2/` with this.
 fn refused(
     who: Who,
-    answer_with: impl Fn(&SeenRequest) -> Action + Send + Sync + 'static,
+    answer_with: impl Fn(&RecordedRequest) -> Action + Send + Sync + 'static,
     act: impl FnOnce(&Client, &Reference) -> RegistryError,
 ) -> String {
     let between = FaultProxy::new(None, move |seen| match seen.target.as_str() {
@@ -96,7 +96,7 @@ fn at(
     place: &'static str,
     status: u16,
     body: String,
-) -> impl Fn(&SeenRequest) -> Action {
+) -> impl Fn(&RecordedRequest) -> Action {
     move |seen| {
         if seen.method == method && seen.target.contains(place) {
             return answer(status, &[], body.clone());
@@ -127,7 +127,7 @@ impl Told {
 
 fn who_is_not_let_in(told: &mut Told) {
     told.chapter("401 and 403");
-    let asked = |_: &SeenRequest| {
+    let asked = |_: &RecordedRequest| {
         answer(
             401,
             &[BASIC],
@@ -144,12 +144,12 @@ fn who_is_not_let_in(told: &mut Told) {
         &refused(Who::Nobody, asked, push),
     );
     told.add("push with a wrong one", &refused(Who::User, asked, push));
-    let bare = |_: &SeenRequest| answer(401, &[], "");
+    let bare = |_: &RecordedRequest| answer(401, &[], "");
     told.add(
         "a 401 that asks for nothing",
         &refused(Who::User, bare, pull_blob),
     );
-    let denied = |_: &SeenRequest| {
+    let denied = |_: &RecordedRequest| {
         answer(
             403,
             &[],
@@ -165,7 +165,7 @@ fn who_is_not_let_in(told: &mut Told) {
         "a credential without the right to write",
         &refused(Who::User, writes, push),
     );
-    let page = |_: &SeenRequest| {
+    let page = |_: &RecordedRequest| {
         answer(
             403,
             &[],
@@ -192,7 +192,7 @@ fn tokens_that_are_not_given(told: &mut Told) {
             r#"Bearer realm="http://127.0.0.1:{port}/token",service="s",scope="repository:app:pull""#
         );
         let challenge =
-            move |_: &SeenRequest| answer(401, &[("WWW-Authenticate", realm.as_str())], "");
+            move |_: &RecordedRequest| answer(401, &[("WWW-Authenticate", realm.as_str())], "");
         told.add(what, &refused(Who::User, challenge, pull));
     }
 }
@@ -201,7 +201,7 @@ fn what_is_not_there(told: &mut Told) {
     told.chapter("404");
     let gone = |code, words| {
         let body = json(code, words);
-        move |_: &SeenRequest| answer(404, &[], body.clone())
+        move |_: &RecordedRequest| answer(404, &[], body.clone())
     };
     let repository = gone("NAME_UNKNOWN", "repository name not known to registry");
     told.add(
@@ -228,7 +228,7 @@ fn what_a_registry_does_not_do(told: &mut Told) {
     told.chapter("other refusals");
     let unsupported = || json("UNSUPPORTED", "The operation is unsupported.");
     let delete = |client: &Client, from: &Reference| client.delete_manifest(from).unwrap_err();
-    let no_deletion = move |_: &SeenRequest| answer(405, &[], unsupported());
+    let no_deletion = move |_: &RecordedRequest| answer(405, &[], unsupported());
     told.add("a deletion", &refused(Who::User, no_deletion, delete));
     told.add(
         "a push to a mirror",
@@ -267,7 +267,7 @@ fn what_a_registry_does_not_do(told: &mut Told) {
         "a range",
         &refused(Who::Nobody, |_| answer(416, &[], ""), pull_blob),
     );
-    let login = |_: &SeenRequest| {
+    let login = |_: &RecordedRequest| {
         let html = ("Content-Type", "text/html; charset=utf-8");
         answer(
             200,
@@ -293,7 +293,7 @@ fn what_may_pass(told: &mut Told) {
         ("a dead backend", 502),
         ("maintenance", 503),
     ] {
-        let always = move |_: &SeenRequest| answer(status, &[], "<title>Oops</title>");
+        let always = move |_: &RecordedRequest| answer(status, &[], "<title>Oops</title>");
         told.add(what, &refused(Who::Nobody, always, pull));
     }
     let upload = at("PUT", "blobs", 504, String::new());
@@ -301,12 +301,13 @@ fn what_may_pass(told: &mut Told) {
         "an upload into a dead backend",
         &refused(Who::User, upload, push),
     );
-    let tomorrow = |_: &SeenRequest| answer(429, &[("Retry-After", "86400")], "come back tomorrow");
+    let tomorrow =
+        |_: &RecordedRequest| answer(429, &[("Retry-After", "86400")], "come back tomorrow");
     told.add("a long pause", &refused(Who::Nobody, tomorrow, pull));
     told.add("silence", &refused(Who::Nobody, |_| Action::Stall, pull));
-    let closed = |_: &SeenRequest| Action::Raw(Vec::new(), Duration::ZERO);
+    let closed = |_: &RecordedRequest| Action::Raw(Vec::new(), Duration::ZERO);
     told.add("no answer", &refused(Who::Nobody, closed, pull));
-    let half = |_: &SeenRequest| {
+    let half = |_: &RecordedRequest| {
         Action::Raw(
             b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf".to_vec(),
             Duration::ZERO,

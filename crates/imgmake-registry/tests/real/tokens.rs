@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::testing::{
-    Action, Authority, FaultProxy, Registry, SeenRequest, Shelf, answer, asked_from, client_with,
-    is_blob_get, job, random_bytes, signed_token,
+    Action, Authority, FaultProxy, RecordedRequest, Registry, Shelf, answer, asked_from,
+    client_with, is_blob_get, job, random_bytes, signed_token,
 };
 use crate::{Auth, HostSettings, OperationContext, Secret};
 use imgmake_oci::image::Descriptor;
@@ -187,13 +187,13 @@ fn a_token_that_ends_in_the_middle_is_renewed_and_the_layer_sent_again() {
     assert!(guarded.tokens.lines().len() > 1);
 }
 
-fn is_layer(seen: &SeenRequest) -> bool {
+fn is_layer(seen: &RecordedRequest) -> bool {
     seen.method == "PUT" && seen.target.contains("/blobs/")
 }
 
 fn tokens_used(between: &FaultProxy) -> usize {
-    let of = |seen: &SeenRequest| seen.header("Authorization").map(str::to_string);
-    let used: BTreeSet<String> = between.seen().iter().filter_map(of).collect();
+    let of = |seen: &RecordedRequest| seen.header("Authorization").map(str::to_string);
+    let used: BTreeSet<String> = between.requests().iter().filter_map(of).collect();
     used.len()
 }
 
@@ -204,7 +204,7 @@ fn a_token_that_really_ended_in_mid_layer_is_renewed_and_the_layer_arrives() {
     let between = FaultProxy::new(Some(guarded.registry.port()), |seen| {
         if is_layer(seen) && seen.header("Content-Length") == Some("500000") {
             std::thread::sleep(Duration::from_millis(4500));
-            return Action::Swallow(200_000);
+            return Action::CutRequest(200_000);
         }
         Action::Forward
     });
@@ -225,7 +225,7 @@ fn a_token_that_really_ended_in_mid_layer_is_renewed_and_the_layer_arrives() {
     let late = AtomicBool::new(false);
     let slow = FaultProxy::new(Some(guarded.registry.port()), move |seen| {
         match (is_blob_get(seen), seen.header("Range")) {
-            (true, None) => Action::ForwardCut(200_000),
+            (true, None) => Action::CutResponse(200_000),
             // What was good when the layer began has ended when the rest is asked for.
             (true, Some(_)) if !late.swap(true, Ordering::SeqCst) => {
                 std::thread::sleep(Duration::from_millis(4500));
@@ -280,6 +280,6 @@ fn tokens_are_renewed_before_they_end() {
         .iter()
         .filter(|l| l.starts_with("POST"))
         .count();
-    let sent = between.seen().iter().filter(|s| is_layer(s)).count();
+    let sent = between.requests().iter().filter(|s| is_layer(s)).count();
     assert_eq!((begun, sent), (3, 3));
 }

@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use ring::{digest, hmac};
 use serde_json::{Value, json};
 
-use super::super::super::testing::{Action, FaultProxy, SeenRequest, reply};
+use super::super::super::testing::{Action, FaultProxy, RecordedRequest, reply};
 
 /// Access key, secret key, session token.
 pub type Keys = (&'static str, &'static str, Option<&'static str>);
@@ -40,7 +40,7 @@ impl Amazon {
         FaultProxy::new(None, move |seen| amazon.act(seen))
     }
 
-    pub fn act(&self, seen: &SeenRequest) -> Action {
+    pub fn act(&self, seen: &RecordedRequest) -> Action {
         let (amazon, seen) = (self.clone(), seen.clone());
         Action::Read(
             usize::MAX,
@@ -69,7 +69,7 @@ impl Amazon {
             .collect()
     }
 
-    fn answer(&self, seen: &SeenRequest, body: &str) -> (u16, String) {
+    fn answer(&self, seen: &RecordedRequest, body: &str) -> (u16, String) {
         if seen.target.starts_with("/latest/") || seen.target == "/container" {
             return metadata(seen);
         }
@@ -160,7 +160,7 @@ fn assumed() -> (u16, String) {
 }
 
 /// IMDSv2, which wants a token first, and a container's agent.
-fn metadata(seen: &SeenRequest) -> (u16, String) {
+fn metadata(seen: &RecordedRequest) -> (u16, String) {
     let (access, secret, session) = MACHINE;
     let keys =
         json!({"AccessKeyId": access, "SecretAccessKey": secret, "Token": session}).to_string();
@@ -181,7 +181,7 @@ fn metadata(seen: &SeenRequest) -> (u16, String) {
 }
 
 /// Who signed for which service, if the signature is right to the last byte.
-fn checked(seen: &SeenRequest, body: &str) -> Result<(&'static str, String), String> {
+fn checked(seen: &RecordedRequest, body: &str) -> Result<(&'static str, String), String> {
     let header = |name: &str| seen.header(name).ok_or(format!("no {name}"));
     let proof = header("Authorization")?;
     let rest = proof

@@ -167,7 +167,7 @@ fn a_secret_a_certificate_a_federated_token_and_the_machine_are_let_in() {
         ]),
     };
     ask(&registry, machine, &[("AZURE_CLIENT_SECRET", "wrong")]).unwrap();
-    let asked = entra.seen().into_iter().last().unwrap().target;
+    let asked = entra.requests().into_iter().last().unwrap().target;
     assert!(asked.contains("msi_res_id=%2Fsubscriptions%2Fs"), "{asked}");
 }
 

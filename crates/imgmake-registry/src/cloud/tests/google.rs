@@ -192,7 +192,7 @@ fn artifact_registry(behind: u16, user: &'static str, password: String) -> Fault
                     && seen.earlier == 0
                     && BROKEN.swap(false, std::sync::atomic::Ordering::SeqCst) =>
             {
-                Action::Swallow(100_000)
+                Action::CutRequest(100_000)
             }
             _ => Action::Forward,
         }
