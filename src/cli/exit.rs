@@ -1,5 +1,6 @@
 //! Exit codes, and the errors that carry one.
 
+use imgmake_build::BuildError;
 use imgmake_core::execute::FailureKind;
 use imgmake_core::state::StateError;
 
@@ -56,6 +57,12 @@ impl Exit {
 
 impl From<StateError> for Exit {
     fn from(error: StateError) -> Exit {
+        anyhow::Error::from(error).into()
+    }
+}
+
+impl From<BuildError> for Exit {
+    fn from(error: BuildError) -> Exit {
         anyhow::Error::from(error).into()
     }
 }

@@ -19,7 +19,7 @@ use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetat
 
 use super::environment::Environment;
 use super::exit::Exit;
-use imgmake_build::worker::{Terminal, Terminals};
+use imgmake_build::worker::{Terminal, TerminalError, Terminals};
 
 pub struct UserTerminal {
     term: Option<String>,
@@ -42,7 +42,7 @@ impl UserTerminal {
 }
 
 impl Terminals for UserTerminal {
-    fn open(&self) -> Result<Box<dyn Terminal>> {
+    fn open(&self) -> Result<Box<dyn Terminal>, TerminalError> {
         let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
         let master = openpt(flags)
             .and_then(|master| {
@@ -87,7 +87,7 @@ impl Terminal for Lent {
             .collect()
     }
 
-    fn begin(&mut self, exit: i32) -> Result<()> {
+    fn begin(&mut self, exit: i32) -> Result<(), TerminalError> {
         // The words stand before the terminal is raw, where a line end would not return.
         eprintln!(
             "imgmake: the step failed with exit code {exit}; this is a shell in its root, with its user, \

@@ -114,6 +114,11 @@ pub enum BuildError {
         /// The instruction and the end of its output, for people.
         report: String,
     },
+    /// A command failed after its isolated network had ended.
+    NetworkLost {
+        why: String,
+        exit: i32,
+    },
     /// What Dockerfile checks found, where warnings are errors.
     Checks {
         file: String,
@@ -310,6 +315,13 @@ impl BuildError {
                 return f.write_str(text);
             }
             BuildError::CommandFailed { report, .. } => return f.write_str(report),
+            BuildError::NetworkLost { why, exit } => {
+                return write!(
+                    f,
+                    "the isolated network ended while RUN was at work ({why}); the command then failed with exit \
+                     code {exit}, which may be of that: run it again"
+                );
+            }
             BuildError::Checks { file, report } => return write!(f, "{file}: {report}"),
             BuildError::LinkIntoLower(target) => {
                 return write!(
@@ -353,7 +365,7 @@ impl BuildError {
             BuildError::Unsupported { what, help } => {
                 (format!("{what} is not supported"), "; ", help)
             }
-            BuildError::Forbidden { what, help } => (format!("{what} is not allowed"), ": ", help),
+            BuildError::Forbidden { what, help } => (format!("{what} is refused"), ": ", help),
             BuildError::Damaged { what, why } => (format!("{what} is damaged"), ": ", why),
             BuildError::Conflict { action, obstacle } => {
                 (format!("cannot {action}"), ": ", obstacle)
@@ -480,6 +492,9 @@ handed_on!(
     imgmake_git::GitError,
     imgmake_registry::RegistryError,
     imgmake_sandbox::Exceeded,
+    imgmake_sandbox::NoIsolation,
+    imgmake_sandbox::SandboxError,
+    hex::FromHexError,
     postcard::Error,
     ureq::Error,
 );

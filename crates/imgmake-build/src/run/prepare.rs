@@ -2,11 +2,9 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
-
 use crate::define::config::Configuring;
 use crate::define::state::ImageState;
-use crate::error::BuildError;
+use crate::error::{BuildError, Context, Result};
 use crate::files::context::ContextTree;
 use crate::files::hash::FileHashes;
 use crate::files::tree::{Node, Tree, relative};
@@ -57,17 +55,19 @@ pub fn prepare(
         security,
     } = run;
     if *security == RunSecurity::Insecure && request.insecure == Insecure::Refused {
-        bail!(
-            "`--security=insecure` would give this command every right of root on this machine; \
-             where the Dockerfile is trusted that far, `allow \"security.insecure\"` in the target permits it"
-        );
+        return Err(BuildError::forbidden(
+            "`--security=insecure`",
+            "it would give this command every right of root on this machine; where the Dockerfile is trusted \
+             that far, `allow \"security.insecure\"` in the target permits it",
+        ));
     }
     // With `--network=none` too: those capabilities lead back into the machine's network.
     if *security == RunSecurity::Insecure && request.network == DefaultNetwork::Isolated {
-        bail!(
-            "`RUN --security=insecure` is refused: it has the capabilities to undo the network of \
-             the target, which is `isolated`, by the manifest or by `--network`"
-        );
+        return Err(BuildError::forbidden(
+            "`RUN --security=insecure`",
+            "it has the capabilities to undo the network of the target, which is `isolated`, by the manifest \
+             or by `--network`",
+        ));
     }
     let config = &state.config;
     let (argv, files, shown) = command(run, config);
@@ -107,12 +107,7 @@ pub fn prepare(
     };
     prepared.key_of_command(state);
     for spec in mounts {
-        prepared.mount(
-            &spec.mount().map_err(BuildError::from)?,
-            config,
-            request,
-            mounted,
-        )?;
+        prepared.mount(&spec.mount()?, config, request, mounted)?;
     }
     // After the key: proxies never count.
     prepared.request.env.extend(proxies(request));
@@ -129,10 +124,13 @@ fn network(asked: RunNetwork, of_target: DefaultNetwork) -> Result<Network> {
     Ok(match (asked, of_target) {
         (RunNetwork::None, _) | (RunNetwork::Default, DefaultNetwork::None) => Network::None,
         (RunNetwork::Default, DefaultNetwork::Isolated) => Network::Isolated,
-        (RunNetwork::Host, DefaultNetwork::Isolated) => bail!(
-            "`RUN --network=host` is refused: the network of the target is `isolated`, by the manifest or \
-             by `--network`; leave the flag of the RUN out"
-        ),
+        (RunNetwork::Host, DefaultNetwork::Isolated) => {
+            return Err(BuildError::forbidden(
+                "`RUN --network=host`",
+                "the network of the target is `isolated`, by the manifest or by `--network`; leave the flag of \
+                 the RUN out",
+            ));
+        }
         _ => Network::Host,
     })
 }
@@ -332,14 +330,18 @@ impl Prepared {
         };
         let Some(bytes) = secret(id, build)? else {
             if *required {
-                bail!("secret `{id}` is required, but the target has no secret of that name");
+                let what = format!("secret `{id}`");
+                return Err(BuildError::required(
+                    what,
+                    "the target has no secret of that name",
+                ));
             }
             return Ok(());
         };
         if let Some(env) = env {
-            let text = String::from_utf8(bytes.clone())
-                .ok()
-                .with_context(|| format!("secret `{id}` is no text: it cannot be a variable"))?;
+            let text = String::from_utf8(bytes.clone()).ok().ok_or_else(|| {
+                BuildError::invalid(format!("secret `{id}`"), "a variable must be UTF-8")
+            })?;
             self.request.env.push((env.clone(), text));
         }
         if let Some(target) = target {
@@ -367,7 +369,11 @@ impl Prepared {
         };
         let Some(socket) = build.ssh.get(id) else {
             if *required {
-                bail!("ssh agent `{id}` is required, but the target has none of that name");
+                let what = format!("ssh agent `{id}`");
+                return Err(BuildError::required(
+                    what,
+                    "the target has none of that name",
+                ));
             }
             return Ok(());
         };
@@ -395,11 +401,17 @@ impl Prepared {
 
 fn target_path(config: &Configuring, target: &str) -> Result<String> {
     if target.is_empty() {
-        bail!("the mount has no target: add `target=/path`");
+        return Err(BuildError::required(
+            "the target of a mount",
+            "add `target=/path`",
+        ));
     }
     let path = config.absolute(target);
     match path.trim_end_matches('/') {
-        "" => bail!("a mount cannot have `/` as its target"),
+        "" => Err(BuildError::invalid(
+            "mount target `/`",
+            "mounts lie below the root",
+        )),
         path => Ok(path.to_string()),
     }
 }
@@ -428,7 +440,10 @@ fn key_of_tree(key: &mut LengthPrefixedHasher, shown: &Mounted, source: &str) ->
     let path = shown.tree.resolve(&relative(source))?;
     let Some(node) = shown.tree.get(&path)? else {
         let hint = shown.tree.hint(&path).unwrap_or_default();
-        bail!("the mount's source `{source}` is missing: {hint}");
+        return Err(BuildError::not_found(
+            format!("source `{source}` of the mount"),
+            hint,
+        ));
     };
     let mut nodes = vec![node];
     if nodes[0].is_directory() {

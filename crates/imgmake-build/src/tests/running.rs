@@ -82,7 +82,10 @@ fn a_bind_mount_counts_by_content_and_a_cache_by_name() {
     assert_ne!(first.key.hex(), changed.key.hex());
     let gone = "RUN --mount=source=gone,target=/s make\n";
     let error = prepared(gone, &request).err().unwrap().to_string();
-    assert!(error.contains("`gone` is missing"), "{error}");
+    assert!(
+        error.contains("source `gone` of the mount not found"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -9,11 +9,11 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
 use rustix::fs::{Mode, OFlags};
 
 use super::server::Server;
 use super::views::View;
+use crate::error::{BuildError, Context, Result};
 use imgmake_event::Cancel;
 use imgmake_guard::confined;
 use imgmake_oci::layer::Layer;
@@ -112,35 +112,33 @@ fn joined(mut first: Vec<u8>, second: &[u8]) -> Vec<u8> {
 
 /// A file of the image; links are followed inside it. What is no regular file is not read.
 fn read(root: &Path, path: &str) -> Result<Option<Vec<u8>>> {
-    let told = || format!("cannot read `{path}` of the image");
-    let root = confined::open_root(root).with_context(told)?;
+    let action = || format!("cannot read `{path}` of the image");
+    let root = confined::open_root(root).with_context(action)?;
     let resolved = match confined::resolve(&root, Path::new(path)) {
         // A file where a directory would be, links without end: it is not there.
         Err(error) if matches!(error.raw_os_error(), Some(libc::ENOTDIR | libc::ELOOP)) => {
             return Ok(None);
         }
-        other => other.with_context(told)?,
+        other => other.with_context(action)?,
     };
     if resolved.found.is_none() {
         return Ok(None);
     }
-    let (directory, name) = confined::open_parent(&root, &resolved.path).with_context(told)?;
+    let (directory, name) = confined::open_parent(&root, &resolved.path).with_context(action)?;
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = rustix::fs::openat(directory, name, flags, Mode::empty()).with_context(told)?;
+    let file = rustix::fs::openat(directory, name, flags, Mode::empty()).with_context(action)?;
     let file = File::from(file);
-    let meta = file.metadata().with_context(told)?;
+    let meta = file.metadata().with_context(action)?;
     if !meta.is_file() {
         return Ok(None);
     }
     if meta.len() > LONGEST {
-        bail!(
-            "`{path}` of the image has {} bytes, which no bundle of certificates has",
-            meta.len()
-        );
+        let what = format!("`{path}` of the image has {} bytes", meta.len());
+        return Err(BuildError::limit(what, LONGEST, ""));
     }
     let mut bytes = Vec::new();
     file.take(LONGEST)
         .read_to_end(&mut bytes)
-        .with_context(told)?;
+        .with_context(action)?;
     Ok(Some(bytes))
 }

@@ -10,12 +10,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
 use crossbeam_channel::{Receiver, Sender};
 
 use super::protocol::{ARGV0, Answer, Answered, Asked, Hello, Request, Start, receive, send};
 use super::shell::{ShellRequest, Terminals};
-use super::{RunOutcome, RunRequest, failed};
+use super::{RunOutcome, RunRequest};
+use crate::error::{BuildError, Context, Result};
 use imgmake_event::{Cancel, Cancelled, Stream};
 use imgmake_oci::store::{Guard, Store};
 use imgmake_sandbox::{self as sandbox, IdMaps, IsolationMode, NoIsolation};
@@ -83,7 +83,7 @@ impl Worker {
         on_line: &mut dyn FnMut(Stream, &[u8]),
     ) -> Result<RunOutcome> {
         let mut terminal = match &self.terminals {
-            Some(terminals) => Some(terminals.open()?),
+            Some(terminals) => Some(terminals.open().map_err(BuildError::Other)?),
             None => None,
         };
         let request = Request::Run {
@@ -93,10 +93,14 @@ impl Worker {
                 environment: t.environment(),
             }),
         };
-        let mut on_shell = |exit| terminal.as_mut().map_or(Ok(()), |t| t.begin(exit));
+        let mut on_shell = |exit| {
+            terminal
+                .as_mut()
+                .map_or(Ok(()), |t| t.begin(exit).map_err(BuildError::Other))
+        };
         match self.ask_on(request, cancel, on_line, &mut on_shell)? {
             Answer::Ran { exit, layer } => Ok(RunOutcome { exit, layer }),
-            other => bail!("the helper process answered {other:?} to a RUN"),
+            other => Err(unexpected(&other, "RUN")),
         }
     }
 
@@ -111,7 +115,7 @@ impl Worker {
         let request = Request::Delete(paths.to_vec());
         match self.ask(request, &Cancel::default(), &mut |_, _| {})? {
             Answer::Deleted => Ok(()),
-            other => bail!("the helper process answered {other:?} to a deletion"),
+            other => Err(unexpected(&other, "deletion")),
         }
     }
 
@@ -122,7 +126,7 @@ impl Worker {
     pub fn overlay(&self) -> Result<Result<(), String>> {
         match self.ask(Request::Overlay, &Cancel::default(), &mut |_, _| {})? {
             Answer::Overlay(works) => Ok(works),
-            other => bail!("the helper process answered {other:?} to a question"),
+            other => Err(unexpected(&other, "question")),
         }
     }
 
@@ -175,15 +179,16 @@ impl Worker {
                 Ok(Answer::Exceeded(limit)) => return Err(sandbox::Exceeded(limit).into()),
                 Ok(Answer::Failed { message, damaged }) => {
                     damaged.into_iter().for_each(|d| self.store.note_damage(d));
-                    return failed(message);
+                    return Err(BuildError::Helper(message));
                 }
                 Ok(answer) => return Ok(answer),
                 Err(_) if cancel.explains_an_end() => {
                     return Err(Cancelled.into());
                 }
-                Err(_) => bail!(
-                    "the helper process ended in the middle of its work (was it killed, or out of memory?)"
-                ),
+                Err(_) => {
+                    let text = "the helper process ended in the middle of its work (was it killed, or out of memory?)";
+                    return Err(BuildError::Helper(text.to_string()));
+                }
             }
         }
     }
@@ -252,7 +257,7 @@ impl Connection {
             .context("cannot start a thread")?;
         reported
             .recv()
-            .context("the helper's thread ended")?
+            .map_err(|_| BuildError::internal("the helper's thread ended"))?
             .with_context(|| format!("cannot start the helper process ({isolation} isolation)"))
     }
 
@@ -266,7 +271,7 @@ impl Connection {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         match &mut *self.waiting.lock().expect("no asker panics") {
             Some(waiting) => waiting.insert(id, sender),
-            None => bail!("the helper process is gone"),
+            None => return Err(BuildError::Helper("the helper process is gone".to_string())),
         };
         self.send(id, request)?;
         Ok((id, receiver))
@@ -369,17 +374,26 @@ fn introduce(
     loop {
         match receive::<Start>(socket)? {
             Some(Start::Ready) => return Ok(()),
-            Some(Start::Refused(reason)) => return failed(reason),
+            Some(Start::Refused(reason)) => return Err(BuildError::Helper(reason)),
             Some(Start::NeedsIds) => {
-                maps.context("no id maps")?.apply(pid)?;
+                let maps = maps.ok_or_else(|| BuildError::internal("rootless has id maps"))?;
+                maps.apply(pid)?;
                 send(socket, &())?;
             }
             Some(Start::NeedsKey) => {
-                send(socket, &guard.context("the store has no key")?.key)?;
+                let guard =
+                    guard.ok_or_else(|| BuildError::internal("a shared store has a key"))?;
+                send(socket, &guard.key)?;
             }
-            None => bail!("it ended at once"),
+            None => return Err(BuildError::Helper("it ended at once".to_string())),
         }
     }
+}
+
+fn unexpected(answer: &Answer, request: &str) -> BuildError {
+    BuildError::internal(format!(
+        "the helper process answered {answer:?} to a {request}"
+    ))
 }
 
 fn id_map_name(isolation: IsolationMode, maps: Option<&IdMaps>) -> String {

@@ -27,12 +27,10 @@ mod ssh;
 mod step;
 mod views;
 
-use anyhow::Result;
-
 pub use authorities::variables as authority_variables;
 pub use handle::Worker;
 pub use request::{CacheScope, Network, RunMount, RunRequest, Sharing, TreeSource};
-pub use shell::{Terminal, Terminals};
+pub use shell::{Terminal, TerminalError, Terminals};
 
 use imgmake_oci::layer::Layer;
 
@@ -61,9 +59,4 @@ pub fn reexec_entry() {
 /// Why each kind of isolation works here or does not, for `imgmake doctor`.
 pub fn isolation() -> Vec<imgmake_sandbox::Probe> {
     imgmake_sandbox::probe()
-}
-
-/// What a worker's failure looks like on this side: the helper's own words.
-fn failed<T>(message: String) -> Result<T> {
-    Err(anyhow::Error::msg(message))
 }

@@ -9,13 +9,13 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
 use rustix::fs::{Mode, OFlags};
 
 use super::request::{CacheScope, RunMount, Sharing, TreeSource};
 use super::server::{Server, Task};
 use super::ssh::Agent;
 use super::views::{View, Writes};
+use crate::error::{BuildError, Context, Result};
 use crate::rootfs::{self, Devices};
 use imgmake_event::Cancel;
 use imgmake_guard::confined;
@@ -171,7 +171,8 @@ impl Prepared {
         let root = confined::open_root(&view)?;
         let resolved = confined::resolve(root, Path::new(source))?;
         let Some((found, kind)) = resolved.found else {
-            bail!("`{source}` does not exist in what it is mounted from");
+            let help = "it is not in what is mounted";
+            return Err(BuildError::not_found(format!("`{source}`"), help));
         };
         match from {
             // Nobody else writes there.
@@ -348,7 +349,10 @@ fn copied(source: &Path, to: &Path, devices: Devices, cancel: &Cancel) -> Result
         rootfs::copy_directory(source, to, devices, cancel)?;
     } else if !meta.is_file() {
         // Read as a file, a device node of the context would give the host's disk.
-        bail!("it is not a file or directory: other isolation modes than chroot can bind it");
+        return Err(BuildError::unsupported(
+            "a mount of something that is not a file or directory",
+            "other isolation modes than chroot can bind it",
+        ));
     } else {
         rootfs::copy_file(source, to, cancel)?;
         chown(to, Some(meta.uid()), Some(meta.gid()))?;
@@ -402,7 +406,10 @@ fn copy_chosen(root: &OwnedFd, path: &Path, to: &Path, cancel: &Cancel) -> Resul
         .components()
         .any(|c| !matches!(c, std::path::Component::Normal(_)))
     {
-        bail!("`{}` is no path inside a context", path.display());
+        return Err(BuildError::invalid(
+            format!("path `{}` of a context", path.display()),
+            "",
+        ));
     }
     let (directory, name) = match path.as_os_str().is_empty() {
         // The context itself, which an ignore file leaves in.

@@ -4,12 +4,12 @@
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::request::RunRequest;
 use super::shell::ShellRequest;
+use crate::error::{BuildError, Context, Result};
 use imgmake_oci::layer::Layer;
 use imgmake_oci::store::{Damaged, FoundAgain};
 use imgmake_sandbox::{IsolationMode, Limit};
@@ -101,7 +101,7 @@ pub(super) fn send(out: &mut impl Write, message: &impl Serialize) -> Result<()>
     frame = postcard::to_extend(message, frame).context("a message cannot be written")?;
     let length = frame.len() - 4;
     if length > MAX_FRAME {
-        bail!("a request of {length} bytes is too long");
+        return Err(too_long(length));
     }
     frame[..4].copy_from_slice(&(length as u32).to_le_bytes());
     out.write_all(&frame)?;
@@ -117,11 +117,15 @@ pub(super) fn receive<T: DeserializeOwned>(input: &mut impl Read) -> Result<Opti
     }
     let length = u32::from_le_bytes(length) as usize;
     if length > MAX_FRAME {
-        bail!("a frame of {length} bytes");
+        return Err(too_long(length));
     }
     let mut frame = vec![0; length];
     input.read_exact(&mut frame)?;
     Ok(Some(
         postcard::from_bytes(&frame).context("a message cannot be read")?,
     ))
+}
+
+fn too_long(length: usize) -> BuildError {
+    BuildError::limit(format!("a message of {length} bytes"), MAX_FRAME, "")
 }

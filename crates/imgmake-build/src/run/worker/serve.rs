@@ -6,11 +6,10 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
-
 use super::protocol::{ARGV0_INSIDE, Answer, Asked, Hello, Request, Start, receive, send};
 use super::server::{Lines, Server, Task, answer_to};
 use super::step;
+use crate::error::{BuildError, Context, Result};
 use imgmake_guard::confined::remove_tree;
 use imgmake_guard::mac::MacKey;
 use imgmake_guard::printable::{self, Colors};
@@ -82,7 +81,7 @@ fn serve(stage: Stage) -> Result<()> {
         None => None,
         Some(found_again) => {
             send(&mut socket, &Start::NeedsKey)?;
-            let key = receive::<MacKey>(&mut socket)?.context("the parent is gone")?;
+            let key = receive::<MacKey>(&mut socket)?.ok_or_else(parent_is_gone)?;
             Some(Guard { found_again, key })
         }
     };
@@ -99,7 +98,7 @@ fn serve(stage: Stage) -> Result<()> {
 fn enter(hello: &Hello, socket: &mut UnixStream) -> Result<()> {
     sandbox::enter(hello.isolation, || {
         send(socket, &Start::NeedsIds)?;
-        receive::<()>(socket)?.context("the parent is gone")
+        receive::<()>(socket)?.ok_or_else(parent_is_gone)
     })?;
     Ok(())
 }
@@ -121,8 +120,14 @@ fn reexecute(hello: &Hello) {
     sandbox::protected_program(&argv, &env);
 }
 
+fn parent_is_gone() -> BuildError {
+    BuildError::Helper("the parent is gone".to_string())
+}
+
 fn hello_from_arguments() -> Result<Hello> {
-    let argument = std::env::args().nth(1).context("no greeting")?;
+    let argument = std::env::args()
+        .nth(1)
+        .ok_or_else(|| BuildError::internal("the helper process is started with its greeting"))?;
     Ok(postcard::from_bytes(&hex::decode(argument)?)?)
 }
 
@@ -222,7 +227,7 @@ fn answer_one(server: &Arc<Server>, id: u64, request: Request, task: &Task) {
     let answer = match worked {
         Ok(Ok(answer)) => answer,
         Ok(Err(_)) if task.cancel.is_cancelled() => Answer::Cancelled,
-        Ok(Err(error)) => match error.downcast_ref().and_then(SandboxError::exceeded) {
+        Ok(Err(error)) => match error.find().and_then(SandboxError::exceeded) {
             Some(limit) => Answer::Exceeded(limit),
             None => failed(format!("{error:#}")),
         },
@@ -240,7 +245,8 @@ fn delete(root: &Path, paths: &[PathBuf]) -> Result<Answer> {
                 && rest.components().count() > 1
         });
         if !below {
-            bail!("`{}` is no part of the store", path.display());
+            let what = format!("path `{}`", path.display());
+            return Err(BuildError::invalid(what, "it is not in the store"));
         }
         remove_tree(path).with_context(|| format!("cannot delete `{}`", path.display()))?;
     }

@@ -6,9 +6,8 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, Once, OnceLock};
 
-use anyhow::Result;
-
 use super::protocol::{Answer, Answered, Hello, send};
+use crate::error::Result;
 use crate::rootfs::{Devices, Marks, Trees};
 use imgmake_event::Cancel;
 use imgmake_guard::confined::remove_tree;

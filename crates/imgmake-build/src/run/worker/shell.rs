@@ -3,13 +3,14 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+/// Of whoever owns the terminal.
+pub type TerminalError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Gives out terminals, one for each step that may fail.
 pub trait Terminals: Send + Sync {
     /// # Errors
     /// There is none to be had.
-    fn open(&self) -> Result<Box<dyn Terminal>>;
+    fn open(&self) -> Result<Box<dyn Terminal>, TerminalError>;
 }
 
 /// Closed when dropped: what a person sees is as before then.
@@ -22,7 +23,7 @@ pub trait Terminal {
     ///
     /// # Errors
     /// The terminal cannot be set up.
-    fn begin(&mut self, exit: i32) -> Result<()>;
+    fn begin(&mut self, exit: i32) -> Result<(), TerminalError>;
 }
 
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]

@@ -1,6 +1,7 @@
 //! The agent's socket in a step: a socket of ours, with the owner and mode that the
 //! step asks for, whose connections go on to the host's.
 
+use crate::error::{Context, Result};
 use std::io;
 use std::net::Shutdown;
 use std::os::fd::AsRawFd;
@@ -8,8 +9,6 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::thread;
-
-use anyhow::{Context, Result};
 
 /// Forwards for as long as it lives.
 pub(super) struct Agent {

@@ -5,7 +5,6 @@ use std::io::Read;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
 use rustix::event::{PollFd, PollFlags, Timespec};
 
 use super::authorities;
@@ -16,6 +15,7 @@ use super::request::{Network, RunRequest};
 use super::server::{Lines, Server, Task};
 use super::shell::{ShellRequest, shell_of};
 use super::views::{stubs, uses_overlay};
+use crate::error::{BuildError, Context, Result};
 use crate::rootfs::{self, DiffOptions, Owners, Snapshot};
 use imgmake_event::Cancel;
 use imgmake_guard::confined::{open_beneath, open_root, remove_tree, remove_unfinished};
@@ -43,14 +43,20 @@ pub(super) fn run(
     lines: &Lines,
 ) -> Result<Answer> {
     if request.insecure && server.isolation != IsolationMode::Root {
-        bail!(
-            "`RUN --security=insecure` needs real root, and this is {} isolation",
-            server.isolation
-        );
+        return Err(BuildError::unsupported(
+            "`RUN --security=insecure`",
+            format!(
+                "it needs real root, and this is {} isolation",
+                server.isolation
+            ),
+        ));
     }
     server.tell_of_missing_filter(lines);
     if request.insecure && request.network == Network::Isolated {
-        bail!("`RUN --security=insecure` has the capabilities to undo `network isolated`");
+        return Err(BuildError::forbidden(
+            "`RUN --security=insecure`",
+            "it has the capabilities to undo `network isolated`",
+        ));
     }
     let scratch = Scratch(server.store.temporary_dir()?, task.cancel.clone());
     let changes = Changes::new(server, request, &scratch.0, &task.cancel)?;
@@ -208,7 +214,7 @@ impl Changes {
         let indexes: Result<Vec<_>> = request
             .layers
             .iter()
-            .map(|layer| store.index(layer))
+            .map(|layer| Ok(store.index(layer)?))
             .collect();
         let before = Snapshot::of(&upper, View::new(&indexes?))?;
         Ok(Changes {
@@ -254,7 +260,9 @@ impl Changes {
                     marks,
                 }
             }
-            (None, Root::Directory(_)) => bail!("a directory of which nobody knows how it was"),
+            (None, Root::Directory(_)) => {
+                return Err(BuildError::internal("a snapshot was taken of a directory"));
+            }
         };
         let options = DiffOptions {
             changes,
@@ -417,10 +425,7 @@ fn follow(mut running: Running, lines: &Lines, isolation: IsolationMode) -> Resu
     let lost = running.lost_network();
     let exit = running.wait()?;
     match lost {
-        Some(why) if exit != 0 => bail!(
-            "the isolated network ended while RUN was at work ({why}); the command then failed \
-             with exit code {exit}, which may be of that: run it again"
-        ),
+        Some(why) if exit != 0 => return Err(BuildError::NetworkLost { why, exit }),
         Some(why) => lines.warn(&format!(
             "the isolated network ended while RUN was at work ({why}); the command ended well \
              all the same"

@@ -3,11 +3,11 @@
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
 use rustix::fs::FileType;
 use rustix::mount::UnmountFlags;
 
 use super::server::Server;
+use crate::error::{Context, Result};
 use crate::rootfs::{self, Stack};
 use imgmake_event::Cancel;
 use imgmake_guard::modes::{self, VISIBLE};
