@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
-use imgmake_build::worker::{RunMount, Terminal, Terminals, Worker};
+use imgmake_build::worker::{RunMount, Terminal, TerminalError, Terminals, Worker};
 use imgmake_event::Cancel;
 use imgmake_sandbox::IsolationMode;
 use rustix::fs::{Mode, OFlags};
@@ -36,7 +36,7 @@ struct Lent {
 }
 
 impl Terminals for Typist {
-    fn open(&self) -> anyhow::Result<Box<dyn Terminal>> {
+    fn open(&self) -> Result<Box<dyn Terminal>, TerminalError> {
         let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
         let master = openpt(flags)?;
         grantpt(&master)?;
@@ -65,7 +65,7 @@ impl Terminal for Lent {
         Vec::new()
     }
 
-    fn begin(&mut self, _: i32) -> anyhow::Result<()> {
+    fn begin(&mut self, _: i32) -> Result<(), TerminalError> {
         let mut master = File::from(self.master.try_clone()?);
         master.write_all(self.typed.as_bytes())?;
         let shown = self.shown.clone();
