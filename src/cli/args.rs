@@ -104,7 +104,7 @@ pub struct RunArgs {
     /// Take steps from a registry: `HOST/REPOSITORY`, or as buildx writes it
     #[arg(long, value_name = "REF")]
     pub cache_from: Vec<String>,
-    /// Share the steps that are made here in a registry: `HOST/REPOSITORY[,mode=min]`
+    /// Share the steps that are built here in a registry: `HOST/REPOSITORY[,mode=min]`
     #[arg(long, value_name = "REF")]
     pub cache_to: Vec<String>,
     /// Leave entries of the registry cache alone that are older: `12h`, `14d`
@@ -222,9 +222,9 @@ pub enum Command {
     Init,
     /// Write a manifest that says what a bake file says
     Import {
-        /// `docker-bake.hcl` or `docker-bake.json` unless said
+        /// `docker-bake.hcl` or `docker-bake.json` by default
         bake_file: Option<String>,
-        /// Its groups and targets; all unless said
+        /// Its groups and targets; all by default
         targets: Vec<String>,
     },
     /// Which ways of isolating RUN work here, and why the others do not
@@ -310,7 +310,7 @@ const TAKE_A_VALUE: [&str; 15] = [
 ];
 
 /// Moves the command before the options, so that `imgmake -C dir plan` is
-/// `imgmake plan -C dir`. A first word that is no command is a target.
+/// `imgmake plan -C dir`. A first word that is not a command is a target.
 pub fn command_first(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = arguments.into_iter().collect();
     let mut at = 1;
@@ -398,8 +398,8 @@ mod tests {
             let short = option.get_short().map(|short| format!("-{short}"));
             let long = option.get_long().map(|long| format!("--{long}"));
             for name in short.into_iter().chain(long) {
-                let known = TAKE_A_VALUE.contains(&name.as_str());
-                assert!(known, "{name}");
+                let takes = TAKE_A_VALUE.contains(&name.as_str());
+                assert!(takes, "{name}");
             }
         }
     }

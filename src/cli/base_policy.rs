@@ -12,7 +12,7 @@ use imgmake_oci::signature::PublicKey;
 const LARGEST_KEY: u64 = 64 << 10;
 
 /// # Errors
-/// A key that cannot be read, or is none, with its place in the manifest.
+/// A key that cannot be read or is invalid, with its place in the manifest.
 pub fn read(project: &Project) -> anyhow::Result<BasePolicy> {
     let Some(node) = &project.graph.manifest().settings.bases else {
         return Ok(BasePolicy::default());

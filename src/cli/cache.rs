@@ -40,7 +40,7 @@ fn mounts(caches: &[CacheMount]) -> String {
         }
         let id = match &cache.id {
             Some(id) => id.escape_debug().to_string(),
-            None => "(made by an older imgmake)".to_string(),
+            None => "(written by an older imgmake)".to_string(),
         };
         text.push_str(&format!("  {:>8}  {id}\n", bytes(cache.bytes)));
     }
@@ -54,12 +54,12 @@ pub fn gc(
     environment: &Environment,
 ) -> Result<u8, Exit> {
     let younger_than = time_of(keep).ok_or_else(|| {
-        Exit::usage(format!("`--keep {keep}` is no time")).with_help("write `12h`, `7d` or `4w`")
+        Exit::usage(format!("invalid time `--keep {keep}`")).with_help("write `12h`, `7d` or `4w`")
     })?;
     let at_most = max_size
         .map(|text| {
             size_of(text).ok_or_else(|| {
-                Exit::usage(format!("`--max-size {text}` is no size"))
+                Exit::usage(format!("invalid size `--max-size {text}`"))
                     .with_help("write `500MB` or `20GB`")
             })
         })

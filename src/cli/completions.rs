@@ -41,11 +41,11 @@ fn with_targets(shell: Shell, script: &str) -> String {
         Shell::Bash => format!("{script}{BASH}"),
         Shell::Fish => format!("{script}{FISH}"),
         Shell::Zsh => {
-            let asks = |line: &str| match line.contains(":target") {
+            let complete = |line: &str| match line.contains(":target") {
                 true => line.replace(":_default'", ":_imgmake_targets'"),
                 false => line.to_string(),
             };
-            let lines: Vec<String> = script.lines().map(asks).collect();
+            let lines: Vec<String> = script.lines().map(complete).collect();
             // `#compdef` stays the first line.
             lines.join("\n").replacen('\n', &format!("\n{ZSH}"), 1) + "\n"
         }

@@ -19,7 +19,7 @@ use imgmake_scan as scan;
 
 /// Where OSV publishes one archive for each ecosystem.
 const PUBLISHED: &str = "https://osv-vulnerabilities.storage.googleapis.com";
-/// Debian's has about 100 MB; what is much larger is no database.
+/// Debian's has about 100 MB; anything much larger is not a database.
 const LARGEST: u64 = 4 << 30;
 
 pub fn db(command: &DbCommand, global: &Global, environment: &Environment) -> Result<u8, Exit> {
@@ -30,11 +30,11 @@ pub fn db(command: &DbCommand, global: &Global, environment: &Environment) -> Re
         DbCommand::Update { from } => update(from, &store, environment, &cancel),
         DbCommand::Status => Ok(()),
     };
-    let told = done.and_then(|()| status(&store, &cancel));
+    let text = done.and_then(|()| status(&store, &cancel));
     if let Some(code) = stopped.exit_code() {
         return Ok(code);
     }
-    print(&told?)?;
+    print(&text?)?;
     Ok(0)
 }
 
@@ -69,7 +69,7 @@ fn names(home: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Gets each source anew; without any, those that are kept already.
+/// Fetches each source again; without any, those that are kept already.
 fn update(
     from: &[String],
     store: &Store,

@@ -87,14 +87,14 @@ fn filtered_by(isolation: IsolationMode) -> &'static str {
     }
 }
 
-/// What stands before the host's devices.
+/// What keeps the host's devices away.
 fn devices_kept_by(isolation: IsolationMode) -> String {
     let first = match isolation {
         IsolationMode::Root => "every mount is nodev",
         IsolationMode::Rootless | IsolationMode::SingleId => {
-            "no node can be made, and every mount is nodev"
+            "mknod is not possible, and every mount is nodev"
         }
-        IsolationMode::Chroot => "no node can be made, and those of images are empty files",
+        IsolationMode::Chroot => "mknod is not possible, and devices of images are empty files",
     };
     match sandbox::device_controller(isolation) {
         Ok(version) => {
@@ -147,7 +147,7 @@ fn limits() -> String {
     ] {
         let how = match sandbox::has_controller(controller) {
             Ok(()) => "by the kernel, in a control group".to_string(),
-            Err(why) => format!("by watching: no control group can be made ({why})"),
+            Err(why) => format!("by watching: cannot create a control group ({why})"),
         };
         writeln!(text, "  {name}: {how}").expect("a string takes everything");
     }

@@ -87,7 +87,7 @@ impl Environment {
     pub fn store(&self, global: &Global) -> Result<PathBuf, super::exit::Exit> {
         let store = global.store.clone().or_else(|| self.usual_store());
         store.ok_or_else(|| {
-            super::exit::Exit::usage("there is no place for the store: HOME is not set")
+            super::exit::Exit::usage("cannot find a place for the store: HOME is not set")
                 .with_help("give a directory with `--store` or IMGMAKE_STORE")
         })
     }

@@ -12,17 +12,17 @@ pub const STALE: u8 = 5;
 pub const LOCKED: u8 = 9;
 pub const TIMEOUT: u8 = 124;
 
-/// An error that is ready to be shown, and what the process ends with.
+/// An error that is ready to be printed, and what the process ends with.
 #[derive(Debug, thiserror::Error)]
 #[error("{text}")]
 pub struct Exit {
     pub code: u8,
-    /// Complete, with `error:` and help; empty when everything has been said.
+    /// Complete, with `error:` and help; empty when everything has been printed.
     pub text: String,
 }
 
 impl Exit {
-    /// Everything has been said; only the code is left.
+    /// Everything has been printed; only the code is left.
     pub fn silent(code: u8) -> Exit {
         Exit {
             code,
@@ -30,7 +30,7 @@ impl Exit {
         }
     }
 
-    /// A text that is shown as it is.
+    /// A text that is printed as it is.
     pub fn rendered(code: u8, text: impl Into<String>) -> Exit {
         Exit {
             code,

@@ -23,7 +23,7 @@ fn facts_of_git(directory: &Path, environment: &Environment) -> BTreeMap<String,
         ("tag", &["describe", "--tags", "--exact-match"]),
     ];
     let directory = std::path::absolute(directory).unwrap_or_else(|_| directory.into());
-    let ask = |arguments: &[&str]| {
+    let git = |arguments: &[&str]| {
         let git = Program::new(Kind::Git, "git", &environment.variables).ok()?;
         let git = git.configure(|command| {
             command
@@ -46,6 +46,6 @@ fn facts_of_git(directory: &Path, environment: &Environment) -> BTreeMap<String,
     };
     questions
         .into_iter()
-        .filter_map(|(name, arguments)| Some((name.to_string(), ask(arguments)?)))
+        .filter_map(|(name, arguments)| Some((name.to_string(), git(arguments)?)))
         .collect()
 }

@@ -87,11 +87,8 @@ fn refuse_existing(path: &Path) -> Result<(), Exit> {
 fn found(directory: &Path) -> Result<String, Exit> {
     let here = FILES.iter().find(|file| directory.join(file).exists());
     here.map(|file| (*file).to_string()).ok_or_else(|| {
-        Exit::error(
-            USAGE,
-            format!("there is no `{}` here", FILES.join("` and no `")),
-        )
-        .with_help("name the bake file: `imgmake import FILE`")
+        Exit::error(USAGE, format!("`{}` not found", FILES.join("` or `")))
+            .with_help("name the bake file: `imgmake import FILE`")
     })
 }
 
@@ -138,7 +135,7 @@ impl Source<'_> {
         others.retain(|name| kept.iter().all(|variable| variable.name != *name));
         if !others.is_empty() {
             written.notes.push(format!(
-                "no variables of the manifest, as they are no plain texts; what is made of them is written as its value: {}",
+                "not variables of the manifest, since they are not plain texts; what depends on them is written as its value: {}",
                 imgmake_guard::printable::list(&others)
             ));
         }

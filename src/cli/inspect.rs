@@ -39,11 +39,9 @@ pub fn inspect(
     } else {
         return Err(Exit::error(
             exit::FAILED,
-            format!(
-                "there is no archive or layout `{image}`, and no image of that name in the store"
-            ),
+            format!("archive, layout or stored image `{image}` not found"),
         )
-        .with_help(known(&store)));
+        .with_help(stored_names(&store)));
     };
     let text = match format {
         ListFormat::Text => text(&store, &root, &names)?,
@@ -59,7 +57,7 @@ pub fn inspect(
     Ok(0)
 }
 
-fn known(store: &Store) -> String {
+fn stored_names(store: &Store) -> String {
     let names: Vec<String> = store
         .images()
         .into_iter()

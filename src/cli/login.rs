@@ -28,7 +28,7 @@ pub fn login(args: &LoginArgs, environment: &Environment) -> Result<u8, Exit> {
     let unseen = match done.checked {
         Checked::Yes => "",
         Checked::NotAskedFor => {
-            "; the registry did not ask for the password, so nobody knows whether it is right"
+            "; the registry did not ask for the password, so it was not checked"
         }
     };
     print(&format!(
@@ -88,8 +88,8 @@ fn piped() -> Result<String, Exit> {
 
 fn typed() -> Result<String, Exit> {
     let terminal = console::Term::stderr();
-    let asked = terminal.write_str("Password: ");
-    asked
+    let written = terminal.write_str("Password: ");
+    written
         .and_then(|()| terminal.read_secure_line())
         .map_err(|error| Exit::usage(format!("cannot read the password: {error}")))
 }

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 
 use imgmake_guard::printable::{self, Colors};
 
-/// Whether standard error takes colors, once that is known.
+/// Whether standard error takes colors, once that is decided.
 static COLORS: AtomicBool = AtomicBool::new(false);
 
 /// From now on [`tell`] lets colors pass.
@@ -30,7 +30,7 @@ pub fn print_exactly(text: &str) -> Result<()> {
     write(text)
 }
 
-/// A closed pipe is no error: its reader has seen enough.
+/// A closed pipe is not an error: its reader has seen enough.
 fn write(text: &str) -> Result<()> {
     match std::io::stdout().lock().write_all(text.as_bytes()) {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
@@ -38,7 +38,7 @@ fn write(text: &str) -> Result<()> {
     }
 }
 
-/// Tells people something on standard error. A reader that is gone is no error,
+/// Tells people something on standard error. A closed reader is not an error,
 /// and no panic, which `eprintln!` would make of it.
 pub fn tell(text: impl std::fmt::Display) {
     let text = text.to_string();

@@ -21,28 +21,32 @@ use imgmake_guard::checkout::Checkout;
 use imgmake_oci::store::Store;
 use imgmake_registry::{Client, ClientOptions, Secret};
 
-/// The plugin that the program's own name stands for.
+/// The plugin that the program is called as.
 pub fn called(argv: &[String]) -> Option<EntryPoint> {
     EntryPoint::called(argv)
 }
 
 pub fn named(name: &str, environment: &Environment) -> Result<u8, Exit> {
     let entry = EntryPoint::named(name).ok_or_else(|| {
-        let known: Vec<&str> = EntryPoint::names().collect();
-        Exit::usage(format!("`--as {name}` is no plugin"))
-            .with_help(format!("known are {}", known.join(", ")))
+        let names: Vec<&str> = EntryPoint::names().collect();
+        Exit::usage(format!("unknown plugin `--as {name}`"))
+            .with_help(format!("expected one of {}", names.join(", ")))
     })?;
     plugin(entry, environment)
 }
 
 pub fn plugin(entry: EntryPoint, environment: &Environment) -> Result<u8, Exit> {
-    let workspace = std::env::current_dir()
-        .map_err(|error| Exit::error(FAILED, format!("there is no working directory: {error}")))?;
+    let workspace = std::env::current_dir().map_err(|error| {
+        Exit::error(
+            FAILED,
+            format!("cannot find the working directory: {error}"),
+        )
+    })?;
     // What the step reads of the workspace, tags and variables among it, is not what a link
     // in it leads out to.
     let checkout = Checkout::new([workspace.as_path()]);
     let read = |path: &str| checkout.read_to_string(&workspace.join(path));
-    let refused = |refusal: Refusal| Exit::error(FAILED, &refusal.message).with_help(&refusal.help);
+    let refused = |refusal: Refusal| Exit::error(FAILED, &refusal.fact).with_help(&refusal.help);
     let variables = with_env_file(entry, &environment.variables, &read).map_err(refused)?;
     let mut environment = environment.with_variables(variables);
     let unnamed = unnamed_registry(entry, &environment.variables).map_err(refused)?;
@@ -148,11 +152,11 @@ fn ecr_registry(
         environment: environment.variables.clone(),
         ..ClientOptions::default()
     });
-    let asked = client.and_then(|client| client.ecr_registry(&options));
-    asked.map_err(|error| {
+    let registry = client.and_then(|client| client.ecr_registry(&options));
+    registry.map_err(|error| {
         Exit::error(
             FAILED,
-            format!("PLUGIN_REGISTRY is not set, and AWS does not tell it: {error}"),
+            format!("PLUGIN_REGISTRY is not set, and AWS did not return it: {error}"),
         )
         .with_help(
             "set it to the registry's host, such as `123456789012.dkr.ecr.eu-west-1.amazonaws.com`",

@@ -27,7 +27,7 @@ pub struct Loaded {
 /// Reads the manifest that the options name.
 ///
 /// # Errors
-/// It cannot be read, or is wrong; every error in it is shown.
+/// It cannot be read, or is wrong; every error in it is printed.
 pub fn load(global: &Global, environment: &Environment) -> Result<Loaded, Exit> {
     load_with(global, environment, Keys::Read, NetworkArgs::default())
 }
@@ -108,7 +108,7 @@ pub fn load_with(
     Ok(Loaded { project, trust })
 }
 
-/// A project of which there is no file: the manifest of a CI step.
+/// A project without a file: the manifest of a CI step.
 pub fn in_memory(
     directory: PathBuf,
     manifest: Manifest,
@@ -180,28 +180,32 @@ fn read(global: &Global) -> Result<(PathBuf, String, String), Exit> {
         ));
     }
     let path = base.join(&global.file);
-    let shown = path
+    let display_path = path
         .strip_prefix(".")
         .unwrap_or(&path)
         .display()
         .to_string();
     let size = fs::metadata(&path)
         .map(|meta| meta.len())
-        .map_err(|error| missing(&shown, &error))?;
+        .map_err(|error| missing(&display_path, &error))?;
     if size > LARGEST_MANIFEST {
-        return Err(too_large(&shown));
+        return Err(too_large(&display_path));
     }
-    let file = fs::File::open(&path).map_err(|error| missing(&shown, &error))?;
+    let file = fs::File::open(&path).map_err(|error| missing(&display_path, &error))?;
     let bytes = imgmake_guard::bounded::take(file, LARGEST_MANIFEST);
     let bytes = bytes.map_err(|error| match error.kind() {
-        std::io::ErrorKind::FileTooLarge => too_large(&shown),
-        _ => missing(&shown, &error),
+        std::io::ErrorKind::FileTooLarge => too_large(&display_path),
+        _ => missing(&display_path, &error),
     })?;
     let directory = path
         .parent()
         .filter(|p| !p.as_os_str().is_empty())
         .unwrap_or(Path::new("."));
-    Ok((absolute(directory)?, shown.clone(), text_of(bytes, &shown)?))
+    Ok((
+        absolute(directory)?,
+        display_path.clone(),
+        text_of(bytes, &display_path)?,
+    ))
 }
 
 fn absolute(directory: &Path) -> Result<PathBuf, Exit> {
@@ -210,9 +214,9 @@ fn absolute(directory: &Path) -> Result<PathBuf, Exit> {
         .map_err(|error| Exit::usage(format!("cannot work in `{}`: {error}", directory.display())))
 }
 
-fn missing(shown: &str, error: &std::io::Error) -> Exit {
+fn missing(display_path: &str, error: &std::io::Error) -> Exit {
     let exit = Exit::usage(format!(
-        "cannot read the manifest `{shown}`: {}",
+        "cannot read the manifest `{display_path}`: {}",
         plain(error)
     ));
     match error.kind() {
@@ -223,20 +227,20 @@ fn missing(shown: &str, error: &std::io::Error) -> Exit {
     }
 }
 
-fn too_large(shown: &str) -> Exit {
+fn too_large(display_path: &str) -> Exit {
     Exit::usage(format!(
-        "the manifest `{shown}` is larger than 1 MB, which no manifest written by people is"
+        "the manifest `{display_path}` is larger than 1 MB, the limit"
     ))
     .with_help("write variables and groups instead of a target for each case")
 }
 
-fn text_of(bytes: Vec<u8>, shown: &str) -> Result<String, Exit> {
+fn text_of(bytes: Vec<u8>, display_path: &str) -> Result<String, Exit> {
     if bytes.len() as u64 > LARGEST_MANIFEST {
-        return Err(too_large(shown));
+        return Err(too_large(display_path));
     }
     String::from_utf8(bytes).map_err(|error| {
         Exit::usage(format!(
-            "the manifest `{shown}` is not text: byte {} is not UTF-8",
+            "the manifest `{display_path}` is not text: byte {} is not UTF-8",
             error.utf8_error().valid_up_to() + 1
         ))
     })

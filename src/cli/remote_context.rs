@@ -1,4 +1,4 @@
-//! A plugin's `PLUGIN_CONTEXT` that is no directory: kaniko's contexts for its
+//! A plugin's `PLUGIN_CONTEXT` that is not a directory: kaniko's contexts for its
 //! plugins, repositories as Docker writes them for the others. What is fetched lies
 //! among the store's temporary files, and the variables then name it.
 

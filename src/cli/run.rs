@@ -149,7 +149,7 @@ fn take_lock(
     cancel: &Cancel,
     stopped: &Stopped,
 ) -> Result<Lock, Exit> {
-    let told = |holder: &str| {
+    let on_wait = |holder: &str| {
         tell(format!(
             "waiting: another run works in this project ({holder})"
         ))
@@ -159,7 +159,7 @@ fn take_lock(
         Wait::No
     } else {
         Wait::Yes {
-            told: &told,
+            told: &on_wait,
             give_up: &give_up,
         }
     };

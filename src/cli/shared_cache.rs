@@ -9,7 +9,7 @@ use imgmake_core::manifest::{
 use imgmake_oci::image::Reference;
 
 /// # Errors
-/// A `ref` that is no name of an image repository.
+/// A `ref` that does not name an image repository.
 pub fn settings(node: &CacheNode) -> anyhow::Result<CacheSettings> {
     let mut settings = CacheSettings {
         ttl: node.ttl,
@@ -65,7 +65,7 @@ pub fn of_arguments(args: &RunArgs) -> Result<CacheSettings, Exit> {
     }
     if let Some(text) = &args.cache_ttl {
         let ttl = cache_ttl(text).ok_or_else(|| {
-            Exit::usage(format!("`--cache-ttl {text}` is no duration"))
+            Exit::usage(format!("invalid duration `--cache-ttl {text}`"))
                 .with_help("write it as `12h` or `14d`")
         })?;
         node.ttl = Some(ttl);

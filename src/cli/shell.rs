@@ -118,7 +118,7 @@ impl Passing {
         };
         Ok(Passing {
             before,
-            threads: vec![spawn(typed), spawn(shown)],
+            threads: vec![spawn(copy_input), spawn(copy_output)],
             done,
         })
     }
@@ -145,7 +145,7 @@ fn readable(file: BorrowedFd<'_>) -> bool {
 }
 
 /// Keys, and the size of the window, which may change.
-fn typed(master: &OwnedFd, done: &AtomicBool) {
+fn copy_input(master: &OwnedFd, done: &AtomicBool) {
     let stdin = io::stdin();
     let mut buffer = [0; 4096];
     while !done.load(Ordering::Relaxed) {
@@ -169,7 +169,7 @@ fn typed(master: &OwnedFd, done: &AtomicBool) {
 }
 
 /// What the shell writes, to its last byte.
-fn shown(master: &OwnedFd, done: &AtomicBool) {
+fn copy_output(master: &OwnedFd, done: &AtomicBool) {
     let mut buffer = [0; 4096];
     loop {
         let ending = done.load(Ordering::Relaxed);

@@ -22,7 +22,7 @@ pub struct Trust {
     store: store::Trust,
 }
 
-/// Whether a key is made where there is none.
+/// Whether a missing key is created.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Keys {
     Read,
@@ -67,7 +67,7 @@ impl Trust {
             (None, None) => (
                 MacKey::random(),
                 Some(
-                    "the store lies in the checkout, and there is no other place for a key".into(),
+                    "the store lies in the checkout, and no other place for a key was found".into(),
                 ),
             ),
         };
@@ -159,7 +159,7 @@ impl Trust {
 /// The store of commands that work without a manifest.
 ///
 /// # Errors
-/// There is no place for one, or it cannot be opened.
+/// No place for one is found, or it cannot be opened.
 pub fn open_store(global: &Global, environment: &Environment) -> Result<Store, Exit> {
     let directory = global.directory.as_deref().unwrap_or(Path::new("."));
     let directory = directory.canonicalize().unwrap_or(directory.to_path_buf());
@@ -228,7 +228,7 @@ fn given_key(environment: &Environment) -> Result<Option<MacKey>, Exit> {
     };
     let key = MacKey::of_text(text);
     let key = key.map_err(|error| {
-        Exit::usage(format!("{} is no key: {error}", mac::VARIABLE)).with_help(
+        Exit::usage(format!("invalid key {}: {error}", mac::VARIABLE)).with_help(
             "`openssl rand -hex 32` makes one; keep it as a secret that pipelines of strangers do not get",
         )
     })?;
@@ -244,11 +244,11 @@ fn user_key(own: &Path, keys: Keys) -> (std::io::Result<MacKey>, Option<String>)
         Ok(Some(key)) => (Ok(key), None),
         Ok(None) => (
             MacKey::random(),
-            Some(format!("there is no key in `{}` yet", own.display())),
+            Some(format!("no key in `{}` yet", own.display())),
         ),
         Err(error) => (
             MacKey::random(),
-            Some(format!("there is no key in `{}`: {error}", own.display())),
+            Some(format!("no key in `{}`: {error}", own.display())),
         ),
     }
 }

@@ -50,7 +50,7 @@ pub fn watch(global: &Global, args: &RunArgs, environment: &Environment) -> Resu
                 if !ended.is_cancelled() {
                     tell(format!(
                         "watching {} for changes; Ctrl-C ends it",
-                        watched.said()
+                        watched.display()
                     ));
                 }
                 loop {
@@ -231,7 +231,7 @@ impl Watched {
         })
     }
 
-    fn said(&self) -> String {
+    fn display(&self) -> String {
         match self.directories.len() {
             0 | 1 => format!("`{}`", self.root.display()),
             n => format!("{n} directories"),
@@ -262,7 +262,7 @@ impl Watched {
         let Change::Paths(paths) = change else {
             return "something changed".to_string();
         };
-        let shown: Vec<String> = paths
+        let names: Vec<String> = paths
             .iter()
             .take(3)
             .map(|p| {
@@ -278,7 +278,7 @@ impl Watched {
         } else {
             String::new()
         };
-        format!("changed: {}{more}", shown.join(", "))
+        format!("changed: {}{more}", names.join(", "))
     }
 }
 

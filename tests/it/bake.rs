@@ -92,11 +92,11 @@ fn mistakes_in_it_or_in_its_options_stop_the_step_before_anything_happens() {
         ("-f other.hcl", "name it in PLUGIN_BAKE_FILE"),
         ("--call=check", "imgmake lint"),
         ("--no-cash", "did you mean `--no-cache`?"),
-        ("--var", "`--var` lacks its value"),
-        ("--var=TAG", "no NAME=VALUE"),
+        ("--var", "missing value of `--var`"),
+        ("--var=TAG", "invalid `--var TAG`"),
         ("--no-cache=perhaps", "perhaps"),
         ("--set app.no-cache=perhaps", "neither true nor false"),
-        ("gone", "no target and no group `gone`"),
+        ("gone", "target or group `gone` not found"),
     ] {
         let step = imgmake("docker-bake.hcl").with("PLUGIN_BAKE_OPTIONS", options);
         step.refused(workspace.path(), &PLUGIN, 1, &[says]);

@@ -29,7 +29,7 @@ fn root_uses_everything_there_is() {
             "      capabilities: CHOWN DAC_OVERRIDE FOWNER FSETID KILL SETGID SETUID SETPCAP \
              NET_BIND_SERVICE AUDIT_WRITE SETFCAP\n",
             "      devices: every mount is nodev; ",
-            "      devices: no node can be made, and those of images are empty files; ",
+            "      devices: mknod is not possible, and devices of images are empty files; ",
             "RUN will use: root, the best that works",
             "Layers are stacked by overlay mounts.",
         ],
@@ -55,7 +55,7 @@ fn how_each_limit_and_the_isolated_network_come_about_is_told() {
     use imgmake_sandbox::{Controller, has_controller, network_program};
     let how = |controller| match has_controller(controller) {
         Ok(()) => "by the kernel, in a control group".to_string(),
-        Err(why) => format!("by watching: no control group can be made ({why})"),
+        Err(why) => format!("by watching: cannot create a control group ({why})"),
     };
     let program = network_program().expect("`tests/run` installs slirp4netns");
     let text = format!(
@@ -74,7 +74,7 @@ fn a_user_with_subordinate_ids_lacks_nothing() {
         &doctor(&Imgmake::run_by(User::WithSubordinateIds)),
         &[
             "  ✗ root: this user is not root",
-            "      devices: no node can be made, and every mount is nodev; no device controller \
+            "      devices: mknod is not possible, and every mount is nodev; no device controller \
              (the kernel lets nobody set it from a user namespace)\n",
             "to get it: nothing is missing where an isolation mode below works",
             "RUN will use: rootless, the best that works",
@@ -153,7 +153,7 @@ fn in_a_container_it_names_the_options_that_help() {
             "  ✗ rootless: the system refuses new user namespaces: a seccomp profile forbids",
             "to get it: Docker: `--security-opt seccomp=unconfined`",
             "RUN will use: chroot, the best that works",
-            "  memory: by watching: no control group can be made (",
+            "  memory: by watching: cannot create a control group (",
             "`network isolated`: not possible\n      to get it: install `slirp4netns`\n",
         ],
     );

@@ -123,6 +123,6 @@ fn nothing_is_written_over_and_nothing_half() {
         empty.path(),
         &compose,
         2,
-        &["a Compose file is no bake file"],
+        &["a Compose file is not a bake file"],
     );
 }

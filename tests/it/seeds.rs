@@ -409,7 +409,7 @@ fn variables_table() -> String {
             Effect::Used => String::new(),
             Effect::Inherent(why) => format!("*no effect:* {why}"),
             Effect::NotYet => "*refused:* not supported yet".to_string(),
-            Effect::Daemon => "*no effect:* it tunes a daemon, and there is none".to_string(),
+            Effect::Daemon => "*no effect:* it tunes a daemon, and none is used".to_string(),
         };
         table.push_str(&format!(
             "| {} | {kind} | {default} | {} | {here} |\n",

@@ -6,11 +6,13 @@
 //! import        a bake file → targets, and a manifest's text
 //! step          a Step: manifest, options, preparations
 //! result_files  the reports that the platform reads after it
+//! error         why a step is refused
 //! credentials   logins of registries as secrets
 //! nodes         nodes of a manifest that is in no file
 //! ```
 
 mod credentials;
+mod error;
 mod hidden;
 pub mod import;
 pub mod nodes;
@@ -18,6 +20,7 @@ pub mod plugin;
 mod result_files;
 pub mod step;
 
+pub use error::{Fact, Refusal};
 pub use hidden::Hidden;
 pub use result_files::ResultFiles;
 pub use step::Step;

@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_are_told_as_the_plugin_tells_them() {
+    fn sizes_are_written_as_the_plugin_writes_them() {
         for (bytes, words) in [
             (0, "0.00B"),
             (1536, "1.50KB"),

@@ -148,7 +148,7 @@ pub fn run_in(
     {
         let directory = &warmed.directory;
         step.notes.push(format!(
-            "there is no directory `{directory}` with warmed base images"
+            "directory `{directory}` with warmed base images not found"
         ));
     }
     let _agent = with_agent(&mut step, workspace, environment, cancel)?;
@@ -321,27 +321,30 @@ fn check_names(step: &Step) -> Result<(), Exit> {
     for destination in &step.names {
         let parsed: Result<Reference, _> = destination.parse();
         parsed.map_err(|error| {
-            Exit::error(FAILED, format!("`{destination}` names no image: {error}"))
+            Exit::error(
+                FAILED,
+                format!("invalid image name `{destination}`: {error}"),
+            )
         })?;
     }
     Ok(())
 }
 
-/// A push that would be refused is refused before anything is built for it: every one is asked for.
+/// A push that would be refused is refused before anything is built for it: every registry is asked.
 fn check_permission(step: &Step, tools: &Tools) -> Result<(), Exit> {
     if !step.preparations.check_permission {
         return Ok(());
     }
-    let mut asked: Vec<String> = Vec::new();
+    let mut checked: Vec<String> = Vec::new();
     let mut refused: Vec<String> = Vec::new();
     for destination in &step.names {
         let to: Reference = destination
             .parse()
             .map_err(|error| Exit::error(FAILED, format!("`{destination}`: {error}")))?;
-        if asked.contains(&to.name()) {
+        if checked.contains(&to.name()) {
             continue;
         }
-        asked.push(to.name());
+        checked.push(to.name());
         if let Err(error) = tools.client()?.check_push(&to, &tools.operation(PUSH)) {
             refused.push(error.to_string());
         }

@@ -77,7 +77,7 @@ impl Results {
     pub(super) fn of(collector: &ResultCollector, store: &Store) -> Result<Results, Exit> {
         let collected = collector.0.lock().expect("collecting does not panic");
         let digest = collected.built.clone().or_else(|| collected.pushed.clone());
-        let digest = digest.ok_or_else(|| Exit::error(FAILED, "the step made no image"))?;
+        let digest = digest.ok_or_else(|| Exit::error(FAILED, "the step built no image"))?;
         let parsed = digest.parse().map_err(|error| Exit::error(FAILED, error))?;
         let bytes = store.read_blob(&parsed, 4 << 20)?;
         let document: Value = serde_json::from_slice(&bytes).unwrap_or_default();

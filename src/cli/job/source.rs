@@ -31,7 +31,7 @@ pub(super) fn find(
         && !workspace.join(archive).exists()
     {
         let message = format!(
-            "there is no archive `{archive}` to push in `{}`",
+            "archive `{archive}` to push not found in `{}`",
             workspace.display()
         );
         return Err(Exit::error(FAILED, message)
@@ -43,16 +43,16 @@ pub(super) fn find(
     // The image to push was not named: the step before built it, perhaps for
     // another registry.
     let unnamed = step.names.first() == Some(&name);
-    let stored = |name: String| PushFrom::Stored(plain(name));
-    if let Some(known) = named(store, &name) {
-        tell(from_where(store, &known));
-        step.push_from(&stored(known));
-    } else if let Some(known) = unnamed.then(|| elsewhere(store, &name)).flatten() {
+    let from_store = |name: String| PushFrom::Stored(plain(name));
+    if let Some(stored) = named(store, &name) {
+        tell(from_where(store, &stored));
+        step.push_from(&from_store(stored));
+    } else if let Some(other) = unnamed.then(|| elsewhere(store, &name)).flatten() {
         tell(format!(
-            "note: `{name}` is pushed from `{known}`, which an earlier step built"
+            "note: `{name}` is pushed from `{other}`, which an earlier step built"
         ));
-        tell(from_where(store, &known));
-        step.push_from(&stored(known));
+        tell(from_where(store, &other));
+        step.push_from(&from_store(other));
     } else if remote {
         match of_daemon(store, &name, environment, cancel)? {
             Some(archive) => {
@@ -66,7 +66,7 @@ pub(super) fn find(
         }
     } else {
         let message = format!(
-            "there is no image `{name}` to push in the workspace's store `{}`",
+            "image `{name}` to push not found in the workspace's store `{}`",
             store.root().display()
         );
         return Err(Exit::error(FAILED, message).with_help(format!(
@@ -94,14 +94,14 @@ fn of_daemon(
         Ok(None) => return Ok(None),
         Err(error) => {
             tell(format!(
-                "note: {error:#}; the image's registry is asked instead"
+                "note: {error:#}; the image is looked up in its registry instead"
             ));
             return Ok(None);
         }
     }
     let path = store.temporary_dir()?.join("image.tar");
-    let told = || format!("cannot write `{}`", path.display());
-    let mut file = std::fs::File::create(&path).with_context(told)?;
+    let failed = || format!("cannot write `{}`", path.display());
+    let mut file = std::fs::File::create(&path).with_context(failed)?;
     daemon.save(name, &mut file)?;
     Ok(Some(path.display().to_string()))
 }
@@ -109,8 +109,8 @@ fn of_daemon(
 /// The store's own name of an image: `app` and `docker.io/library/app:latest` are one.
 fn named(store: &Store, name: &str) -> Option<String> {
     let wanted = parts(name);
-    let mut names = store.images().into_iter().map(|(known, _)| known);
-    names.find(|known| parts(known) == wanted && store.tagged(known).is_some())
+    let mut names = store.images().into_iter().map(|(stored, _)| stored);
+    names.find(|stored| parts(stored) == wanted && store.tagged(stored).is_some())
 }
 
 /// The one image that was built under this name and tag for another registry.
@@ -126,7 +126,7 @@ fn elsewhere(store: &Store, name: &str) -> Option<String> {
     };
     let wanted = short(name);
     let mut images = store.images();
-    images.retain(|(known, _)| short(known) == wanted && store.tagged(known).is_some());
+    images.retain(|(stored, _)| short(stored) == wanted && store.tagged(stored).is_some());
     let (first, image) = images.first()?;
     let one = images.iter().all(|(_, other)| other.digest == image.digest);
     one.then(|| first.clone())
@@ -174,7 +174,7 @@ fn is_there(name: &str, tools: &Tools, store: &Store) -> Result<(), Exit> {
         Err(error) => error.to_string(),
     };
     let message = format!(
-        "there is no image `{name}` to push: it is not in the workspace's store `{}`, no Docker daemon has it, and {why}",
+        "image `{name}` to push not found: it is not in the workspace's store `{}`, no Docker daemon has it, and {why}",
         store.root().display()
     );
     Err(Exit::error(FAILED, message).with_help(format!(

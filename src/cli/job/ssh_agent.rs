@@ -25,12 +25,12 @@ const LONGEST_START: Duration = Duration::from_secs(10);
 
 impl SshAgent {
     /// # Errors
-    /// The programs are missing, or the key is none that they can read.
+    /// The programs are missing, or cannot read the key.
     pub(super) fn start(key: &str, environment: &Environment) -> Result<SshAgent> {
         let variables = &environment.variables;
         let is_there = |name| Program::new(Kind::SshAgent, name, variables).is_ok();
         if !is_there("ssh-agent") || !is_there("ssh-add") {
-            bail!("there is no `ssh-agent`; install the package openssh-client");
+            bail!("`ssh-agent` not found; install the package openssh-client");
         }
         // Not in the store: a socket's path may have 107 bytes.
         let directory = tempfile::Builder::new()
@@ -131,11 +131,11 @@ mod tests {
     fn the_agent_has_the_key_and_ends_with_the_step() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("key");
-        let made = Command::new("ssh-keygen")
+        let status = Command::new("ssh-keygen")
             .args(["-q", "-t", "ed25519", "-N", "", "-C", "of the step", "-f"])
             .arg(&file)
             .status();
-        assert!(made.unwrap().success());
+        assert!(status.unwrap().success());
         let key = std::fs::read_to_string(&file).unwrap();
         // As platforms hand it over.
         let agent =
@@ -149,7 +149,7 @@ mod tests {
 
     #[test]
     #[ignore = "needs ssh-agent: tests/run runs it"]
-    fn what_is_no_key_is_refused_without_being_told() {
+    fn an_invalid_key_is_refused_and_not_printed() {
         let error = SshAgent::start("hunter2", &Environment::read())
             .err()
             .unwrap();

@@ -1,5 +1,5 @@
-//! kaniko builds every stage before the target's unless told otherwise, and some pipelines run their tests in one.
-//! Here nothing is built that nothing needs: whoever did not say which of the two they want is told.
+//! kaniko builds every stage before the target's by default, and some pipelines run their tests in one.
+//! Here nothing is built that nothing needs: a note names such stages where the step does not choose.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -8,7 +8,7 @@ use imgmake_core::manifest::{BuildTarget, RecipeNode};
 use imgmake_dockerfile::{Dockerfile, Stage};
 use imgmake_guard::checkout::Checkout;
 
-/// A line about stages that run something and are left out; a Dockerfile with mistakes is the build's to tell.
+/// A line about stages that run something and are left out; mistakes in the Dockerfile are the build's to report.
 pub(super) fn note(build: &BuildTarget, workspace: &Path) -> Option<String> {
     let RecipeNode::Dockerfile { path, stage } = &build.recipe else {
         return None;

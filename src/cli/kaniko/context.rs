@@ -14,7 +14,7 @@ use imgmake_oci::store::Store;
 /// A context of kaniko's, named by one of its plugins.
 ///
 /// # Errors
-/// It is none, or cannot be had.
+/// It is not a context, or cannot be fetched.
 pub fn context(
     written: &str,
     sub_path: Option<&str>,
@@ -53,14 +53,14 @@ pub(super) fn within(request: &Request, root: &Path) -> Result<PathBuf, Exit> {
     let name = request.context.name();
     if !whole.is_dir() {
         let message = match (sub_path.is_empty(), whole.exists()) {
-            (true, false) => format!("--context={name}: there is no such directory"),
+            (true, false) => format!("--context={name}: directory not found"),
             (true, true) => format!("--context={name} is not a directory"),
             (false, _) => {
-                format!("--context-sub-path={sub_path}: the context {name} has no such directory")
+                format!("--context-sub-path={sub_path}: directory not found in the context {name}")
             }
         };
         return Err(Exit::error(FAILED, message)
-            .with_help("give a directory that is there; an archive is given as `tar://FILE`"));
+            .with_help("give an existing directory; write an archive as `tar://FILE`"));
     }
     let is_inside = || {
         Some(
@@ -93,7 +93,7 @@ pub(super) fn here() -> Checkout {
 }
 
 pub(super) fn refused(refusal: Refusal) -> Exit {
-    let exit = Exit::error(FAILED, refusal.message);
+    let exit = Exit::error(FAILED, refusal.fact);
     if refusal.help.is_empty() {
         return exit;
     }

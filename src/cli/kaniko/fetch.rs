@@ -14,7 +14,7 @@ use imgmake_compat::plugin::kaniko::Context;
 use imgmake_oci::store::Store;
 
 /// # Errors
-/// It cannot be had; the caller says which context it was.
+/// It cannot be fetched; the caller says which context it was.
 pub fn context(
     context: &Context,
     store: &Store,
@@ -37,7 +37,7 @@ pub fn context(
             let input = std::io::stdin();
             if input.is_terminal() {
                 bail!(
-                    "there is no archive on standard input, but a terminal; pipe one in, and with docker or kubectl give `-i`"
+                    "standard input is a terminal, not an archive; pipe one in, and with docker or kubectl give `-i`"
                 );
             }
             // A pipe may stay silent for ever.

@@ -21,8 +21,7 @@ pub struct Repositories {
 }
 
 /// # Errors
-/// There is no such repository or reference, or it cannot be had; what to do is part
-/// of the error.
+/// The repository or the reference cannot be fetched; what to do is part of the error.
 pub fn clone(context: &GitContext, to: &Path, repositories: &Repositories) -> Result<()> {
     let mut remote = Remote::parse(&context.url)?;
     let login = context.login.as_ref();

@@ -31,13 +31,13 @@ fn agent() -> ureq::Agent {
 }
 
 /// # Errors
-/// The address is none, the server answers anything but 200, or the transfer breaks.
+/// The address is invalid, the server answers anything but 200, or the transfer breaks.
 pub fn download(address: &str, to: &Path, cancel: &Cancel) -> Result<()> {
     checked(address)?;
     let file = File::create(to).context("cannot write the download")?;
     let (done, ended) = std::sync::mpsc::channel();
     let (address, stop) = (address.to_string(), cancel.clone());
-    // A server can be silent for long; a signal is heard all the same, and then
+    // A server can be silent for long; a signal is handled all the same, and then
     // the thread ends with the process.
     std::thread::spawn(move || drop(done.send(transfer(&address, file, &stop))));
     loop {
@@ -45,7 +45,7 @@ pub fn download(address: &str, to: &Path, cancel: &Cancel) -> Result<()> {
         match ended.recv_timeout(Duration::from_millis(50)) {
             Ok(result) => return result,
             Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => bail!("the download ended without a word"),
+            Err(RecvTimeoutError::Disconnected) => bail!("the download ended without a result"),
         }
     }
 }
@@ -90,14 +90,14 @@ pub fn put(address: &str, text: &str) -> Result<()> {
 fn checked(address: &str) -> Result<()> {
     match url::Url::parse(address) {
         Ok(url) if url.has_host() => Ok(()),
-        _ => bail!("this is no address of a server"),
+        _ => bail!("invalid address"),
     }
 }
 
 /// The transport's errors repeat the address in some cases.
 fn quiet(error: ureq::Error) -> anyhow::Error {
     match error {
-        ureq::Error::BadUri(_) => anyhow::anyhow!("this is no address of a server"),
+        ureq::Error::BadUri(_) => anyhow::anyhow!("invalid address"),
         ureq::Error::Timeout(_) => anyhow::anyhow!("the server does not answer"),
         other => anyhow::anyhow!("{other}"),
     }

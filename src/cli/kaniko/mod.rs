@@ -68,8 +68,12 @@ fn build(
     cancel: &Cancel,
 ) -> Result<u8, Exit> {
     let stopped = signals::listen(cancel);
-    let directory = std::env::current_dir()
-        .map_err(|error| Exit::error(FAILED, format!("there is no working directory: {error}")))?;
+    let directory = std::env::current_dir().map_err(|error| {
+        Exit::error(
+            FAILED,
+            format!("cannot find the working directory: {error}"),
+        )
+    })?;
     let store_path = store_path(environment, &directory);
     let mut place = Place::new(directory, store_path, environment).map_err(as_failure)?;
     if let Context::Directory(context) = &request.context {

@@ -124,7 +124,7 @@ fn a_context_that_cannot_be_had_is_named_with_what_to_do() {
         (
             "drone-docker",
             "s3://bucket/x.tgz".into(),
-            "contexts at `s3://`",
+            "a context at `s3://`",
         ),
         (
             "kaniko-docker",

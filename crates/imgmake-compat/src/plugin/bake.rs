@@ -5,6 +5,7 @@ use super::reader::Reader;
 use super::results;
 use super::workspace::Workspace;
 use super::{Refusal, cache, registries, value};
+use crate::error::{Fact, malformed, missing, unreadable};
 use crate::import::bake;
 use crate::nodes::plain;
 use crate::result_files::ResultFiles;
@@ -56,7 +57,7 @@ pub(super) fn step(
 ) -> Result<Step, Refusal> {
     let text = (workspace.read)(file).map_err(|error| {
         Refusal::new(
-            format!("PLUGIN_BAKE_FILE: cannot read `{file}`: {error}"),
+            unreadable("PLUGIN_BAKE_FILE", file, error),
             "give its path from the working directory",
         )
     })?;
@@ -76,10 +77,8 @@ pub(super) fn step(
         now: workspace.now,
     });
     let imported = imported.map_err(|mistake| {
-        Refusal::new(
-            mistake.to_string(),
-            mistake.help.clone().unwrap_or_default(),
-        )
+        let help = mistake.help.clone().unwrap_or_default();
+        Refusal::new(Fact::Bake(mistake), help)
     })?;
     step.notes.extend(imported.notes);
     let published = imported.published.iter();
@@ -87,7 +86,7 @@ pub(super) fn step(
     step.names.dedup();
     if step.names.is_empty() && push {
         return Err(Refusal::new(
-            format!("nothing would be pushed: no target of `{file}` has `tags`"),
+            missing(format!("`tags` in `{file}`"), "nothing would be pushed"),
             "give them names, or set PLUGIN_DRY_RUN=true to build only; a target whose `output` is an archive is not pushed",
         ));
     }
@@ -173,14 +172,14 @@ impl Options {
             let mut value = || {
                 let value = given.or_else(|| words.next());
                 value.map(String::from).ok_or_else(|| {
-                    refused(&format!("`{name}` lacks its value"), "write it after `=`")
+                    refused(&format!("missing value of `{name}`"), "write it after `=`")
                 })
             };
             match name {
                 "--set" => options.overrides.push(value()?),
                 "--var" => options.variable(&value()?)?,
                 "--metadata-file" => options.metadata = Some(value()?),
-                // Nothing here asks for leave, and there is no builder to choose.
+                // Neither entitlements nor builders exist here.
                 "--allow" | "--builder" | "--progress" => drop(value()?),
                 "--call" if given == Some("build") => {}
                 "--no-cache" | "--load" | "--push" | "--pull" | "--debug" | "-D" => {
@@ -198,8 +197,12 @@ impl Options {
 
     fn variable(&mut self, text: &str) -> Result<(), Refusal> {
         let pair = text.split_once('=').filter(|(name, _)| !name.is_empty());
-        let (name, value) = pair
-            .ok_or_else(|| refused(&format!("`--var {text}` is no NAME=VALUE"), "write it so"))?;
+        let (name, value) = pair.ok_or_else(|| {
+            refused(
+                &format!("invalid `--var {text}`"),
+                "write `--var NAME=VALUE`",
+            )
+        })?;
         self.variables.push((name.to_string(), value.to_string()));
         Ok(())
     }
@@ -223,8 +226,7 @@ impl Options {
 }
 
 fn unsupported(name: &str) -> Refusal {
-    let known = REFUSED.iter().find(|(known, _)| *known == name);
-    let help = match known {
+    let help = match REFUSED.iter().find(|(option, _)| *option == name) {
         Some((_, help)) => (*help).to_string(),
         None => suggest::help(name, OPTIONS).unwrap_or_default(),
     };
@@ -232,5 +234,5 @@ fn unsupported(name: &str) -> Refusal {
 }
 
 fn refused(why: &str, help: &str) -> Refusal {
-    Refusal::new(format!("PLUGIN_BAKE_OPTIONS: {why}"), help)
+    Refusal::new(malformed("PLUGIN_BAKE_OPTIONS", why), help)
 }

@@ -6,6 +6,7 @@ use super::family::{EntryPoint, Family};
 use super::reader::Reader;
 use super::workspace::Workspace;
 use super::{Refusal, ignored};
+use crate::error::{Fact, invalid, malformed};
 use crate::nodes::{all_plain, plain_values};
 use crate::step::{Step, dockerfile_build};
 use imgmake_core::manifest::{BuildTarget, SecretFrom};
@@ -22,9 +23,9 @@ pub(super) fn build(
     let context = context.strip_prefix("dir://").unwrap_or(&context);
     if let Some((scheme, _)) = context.split_once("://") {
         return Err(Refusal::new(
-            format!(
-                "PLUGIN_CONTEXT={context:?}: contexts at `{scheme}://` are not supported by the plugin"
-            ),
+            Fact::Unsupported(format!(
+                "PLUGIN_CONTEXT={context:?}: a context at `{scheme}://`"
+            )),
             "check the sources out in an earlier step and name their directory",
         ));
     }
@@ -74,7 +75,7 @@ fn name_servers(reader: &Reader) -> Result<Vec<String>, Refusal> {
     match wrong {
         None => Ok(servers),
         Some(server) => Err(Refusal::new(
-            format!("PLUGIN_CUSTOM_DNS holds {server:?}, which is no address"),
+            invalid("address", format!("{server:?} in PLUGIN_CUSTOM_DNS")),
             "write addresses, separated by commas",
         )),
     }
@@ -107,10 +108,10 @@ fn dockerfile(
     let found = candidates.iter().find(|path| !matches!((workspace.read)(path), Err(e) if e.kind() == std::io::ErrorKind::NotFound));
     found.cloned().ok_or_else(|| {
         Refusal::new(
-            format!(
-                "PLUGIN_DOCKERFILE: there is no file `{}`",
-                candidates.join("` and no `")
-            ),
+            Fact::NotFound {
+                setting: "PLUGIN_DOCKERFILE".into(),
+                place: format!("`{}`", candidates.join("` and `")),
+            },
             "give its path from the working directory",
         )
     })
@@ -139,7 +140,7 @@ fn build_args(
         };
         if pair.starts_with('=') {
             return Err(Refusal::new(
-                format!("{name} holds {pair:?}, which has no name"),
+                invalid("build argument", format!("{pair:?} in {name}")),
                 "write NAME=VALUE",
             ));
         }
@@ -192,7 +193,7 @@ fn labels(reader: &Reader, now: &str) -> Result<BTreeMap<String, String>, Refusa
         for label in reader.list(name) {
             let Some((key, value)) = label.split_once('=') else {
                 return Err(Refusal::new(
-                    format!("{name} holds {label:?}, which is no label"),
+                    invalid("label", format!("{label:?} in {name}")),
                     "write NAME=VALUE",
                 ));
             };
@@ -220,7 +221,7 @@ fn secrets(reader: &Reader) -> Result<Vec<(String, SecretFrom)>, Refusal> {
                 }
                 _ => {
                     return Err(Refusal::new(
-                        format!("{name} holds an element that is not `id=name`"),
+                        malformed(name, "an element is not `id=name`"),
                         "write `id=name`, separated by commas",
                     ));
                 }
@@ -232,23 +233,23 @@ fn secrets(reader: &Reader) -> Result<Vec<(String, SecretFrom)>, Refusal> {
 
 /// Docker's `id=ID,src=FILE` or `id=ID,env=NAME`.
 pub(super) fn secret_option(name: &str, text: &str) -> Result<(String, SecretFrom), Refusal> {
-    let malformed = || {
+    let wrong = || {
         Refusal::new(
-            format!("{name}: a secret is not `id=ID,src=FILE` or `id=ID,env=NAME`"),
+            malformed(name, "a secret is not `id=ID,src=FILE` or `id=ID,env=NAME`"),
             "write it so",
         )
     };
     let (mut id, mut from) = (None, None);
     for part in text.split(',') {
-        match part.trim().split_once('=').ok_or_else(malformed)? {
+        match part.trim().split_once('=').ok_or_else(wrong)? {
             ("id", value) => id = Some(value.to_string()),
             ("src" | "source", value) => from = Some(SecretFrom::File(value.to_string())),
             ("env", value) => from = Some(SecretFrom::Env(value.to_string())),
             ("type", "file" | "env") => {}
-            _ => return Err(malformed()),
+            _ => return Err(wrong()),
         }
     }
-    let id = id.ok_or_else(malformed)?;
+    let id = id.ok_or_else(wrong)?;
     Ok((id.clone(), from.unwrap_or(SecretFrom::Env(id))))
 }
 
@@ -257,21 +258,21 @@ pub(super) fn secret_option(name: &str, text: &str) -> Result<(String, SecretFro
 /// # Errors
 /// It is neither.
 pub(super) fn add_host(name: &str, text: &str) -> Result<(String, String), Refusal> {
-    let malformed = || {
+    let wrong = || {
         Refusal::new(
-            format!("{name} holds {text:?}, which is no host"),
+            invalid("host", format!("{text:?} in {name}")),
             "write `name:address`, such as `db.internal:10.0.0.5`",
         )
     };
     let pair = text.split_once('=').or_else(|| text.split_once(':'));
-    let (host, address) = pair.ok_or_else(malformed)?;
+    let (host, address) = pair.ok_or_else(wrong)?;
     let address = match address.trim().trim_matches(['[', ']']) {
         "host-gateway" => "127.0.0.1",
         address => address,
     };
     let legal = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     if host.is_empty() || !host.chars().all(legal) || address.parse::<std::net::IpAddr>().is_err() {
-        return Err(malformed());
+        return Err(wrong());
     }
     Ok((host.to_string(), address.to_string()))
 }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use super::building::{add_host, secret_option};
 use super::reader::Reader;
 use super::{Refusal, cache, value};
+use crate::error::malformed;
 use crate::nodes::{all_plain, plain};
 use crate::step::Step;
 use imgmake_core::manifest::{
@@ -62,7 +63,7 @@ const FLAGS: [&str; 10] = [
 /// Reads the options of the variables into the build.
 ///
 /// # Errors
-/// One that is unknown or malformed, or asks for what is not made here.
+/// One that is unknown, malformed or not supported.
 pub(super) fn apply(
     reader: &Reader,
     environment: &BTreeMap<String, String>,
@@ -121,7 +122,7 @@ impl Options<'_> {
         while let Some(word) = words.next() {
             let Some(written) = word.strip_prefix('-') else {
                 return Err(self.refused(
-                    "holds a word that belongs to no option",
+                    "a word without an option",
                     "begin each with `--`; a value follows its option after `=`",
                 ));
             };
@@ -145,7 +146,7 @@ impl Options<'_> {
             } else if WITH_VALUE.contains(&option) {
                 let value = given.or_else(|| words.next()).ok_or_else(|| {
                     self.refused(
-                        &format!("has `--{option}` without a value"),
+                        &format!("missing value of `--{option}`"),
                         "write it after `=`",
                     )
                 })?;
@@ -158,16 +159,16 @@ impl Options<'_> {
     }
 
     fn refused(&self, what: &str, help: &str) -> Refusal {
-        Refusal::new(format!("{} {what}", self.name), help)
+        Refusal::new(malformed(self.name, what), help)
     }
 
     fn unknown(&self, option: &str) -> Refusal {
-        let known = WITH_VALUE.iter().chain(&FLAGS).copied();
-        let help = match suggest::nearest(option, known) {
+        let options = WITH_VALUE.iter().chain(&FLAGS).copied();
+        let help = match suggest::nearest(option, options) {
             Some(near) => format!("did you mean `--{near}`?"),
-            None => "it is no option of `docker buildx build` that is known here".to_string(),
+            None => "write an option of `docker buildx build`".to_string(),
         };
-        self.refused(&format!("has `--{option}`, which is not known"), &help)
+        self.refused(&format!("unknown option `--{option}`"), &help)
     }
 
     fn no_effect(&mut self, option: &str, why: &str) {
@@ -240,20 +241,20 @@ impl Options<'_> {
             }
             "provenance" | "sbom" if value == "false" || value == "0" => Ok(()),
             "provenance" | "sbom" | "attest" => Err(self.refused(
-                &format!("has `--{option}`, and no attestations are made here"),
+                &format!("`--{option}` is not supported: no attestations are made"),
                 "leave it out, or write `--provenance=false`; an SBOM is a report of a `scan` target",
             )),
             "iidfile" => Err(self.refused(
-                "has `--iidfile`, which is not written here",
+                "`--iidfile` is not supported",
                 "PLUGIN_METADATA_FILE holds the image's digests",
             )),
-            "call" => Err(self.refused("has `--call`", "`imgmake lint` checks Dockerfiles")),
+            "call" => Err(self.refused("`--call` is not supported", "`imgmake lint` checks Dockerfiles")),
             "no-cache-filter" | "policy" => Err(self.refused(
-                &format!("has `--{option}`, which is not supported"),
+                &format!("`--{option}` is not supported"),
                 "leave it out",
             )),
             _ => {
-                self.no_effect(option, "there is no builder to be tuned");
+                self.no_effect(option, "it tunes a builder, and none is used");
                 Ok(())
             }
         }
@@ -262,10 +263,7 @@ impl Options<'_> {
     fn pair(&self, option: &str, text: &str) -> Result<(String, String), Refusal> {
         match text.split_once('=') {
             Some((key, value)) if !key.is_empty() => Ok((key.to_string(), value.to_string())),
-            _ => Err(self.refused(
-                &format!("has a `--{option}` that is not NAME=VALUE"),
-                "write it so",
-            )),
+            _ => Err(self.refused(&format!("invalid `--{option}`"), "write NAME=VALUE")),
         }
     }
 
@@ -294,7 +292,7 @@ impl Options<'_> {
     fn network(&mut self, value: String) -> Result<(), Refusal> {
         if !["default", "host", "none"].contains(&value.as_str()) {
             return Err(self.refused(
-                &format!("has `--network={value}`"),
+                &format!("invalid `--network={value}`"),
                 "write default, host or none",
             ));
         }
@@ -318,7 +316,7 @@ impl Options<'_> {
             Some(("docker-image", image)) => ContextNode::Image(plain(image)),
             Some((scheme, _)) => {
                 return Err(self.refused(
-                    &format!("has `--build-context={name}={scheme}://…`, which is not supported"),
+                    &format!("`--build-context={name}={scheme}://…` is not supported"),
                     "name a directory, or an image as `docker-image://NAME`",
                 ));
             }
@@ -358,7 +356,7 @@ impl Options<'_> {
             }
             _ => {
                 return Err(self.refused(
-                    "has an `--output` that is not supported",
+                    "such an `--output` is not supported",
                     "write `type=docker,dest=FILE` or `type=oci,dest=FILE`, with PLUGIN_BUILDX_OPTIONS_SEMICOLON if it has a comma",
                 ));
             }

@@ -7,6 +7,7 @@ use super::Refusal;
 use super::family::{EntryPoint, Family};
 use super::names::prefixed;
 use super::reader::Reader;
+use crate::error::{invalid, malformed};
 use imgmake_core::manifest::{
     CacheAccess, CacheDepth, CacheNode, CacheOption, CacheRegistry, CacheSteps, OnCacheError,
     Spanned, cache_option,
@@ -48,7 +49,7 @@ fn of_kaniko(
         None => match repositories.first() {
             Some(repository) => format!("{repository}/cache"),
             None => {
-                notes.push("PLUGIN_ENABLE_CACHE: there is neither PLUGIN_CACHE_REPO nor PLUGIN_REPO: steps are kept in the workspace's store alone".into());
+                notes.push("PLUGIN_ENABLE_CACHE: neither PLUGIN_CACHE_REPO nor PLUGIN_REPO is set: steps are kept in the workspace's store alone".into());
                 return Ok(CacheNode::default());
             }
         },
@@ -60,14 +61,14 @@ fn of_kaniko(
     })
 }
 
-/// Hours; kaniko's two weeks unless said.
+/// Hours; kaniko's two weeks by default.
 pub(super) fn ttl(reader: &Reader) -> Result<Duration, Refusal> {
     let hours = reader.number("PLUGIN_CACHE_TTL").unwrap_or(0);
     match u64::try_from(hours) {
         Ok(0) => Ok(KANIKO_TTL),
         Ok(hours) => Ok(Duration::from_secs(hours.saturating_mul(3600))),
         Err(_) => Err(Refusal::new(
-            format!("PLUGIN_CACHE_TTL={hours} is less than nothing"),
+            invalid("number of hours", format!("PLUGIN_CACHE_TTL={hours}")),
             "write a number of hours",
         )),
     }
@@ -114,13 +115,13 @@ pub(super) fn option(
                     "steps are kept in the workspace's store; keep `.imgmake/store` and give a key in IMGMAKE_STATE_KEY, or name a directory outside in IMGMAKE_STORE"
                 }
                 "inline" => "images carry no cache here; `type=registry,ref=…` shares steps",
-                _ => "there is no such cache here; `type=registry,ref=…` shares steps",
+                _ => "not a kind of cache here; `type=registry,ref=…` shares steps",
             };
             notes.push(format!("{name}: type={kind} has no effect: {why}"));
             Ok(None)
         }
         Err(why) => Err(Refusal::new(
-            format!("{name}: {why}"),
+            malformed(name, why),
             "write `type=registry,ref=host/repository`, and `;` between several",
         )),
     }

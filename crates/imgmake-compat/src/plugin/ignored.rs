@@ -1,6 +1,7 @@
 //! Paths whose changes stay out of the image: kaniko's `--ignore-path` and its variables.
 
 use super::Refusal;
+use crate::error::invalid;
 
 pub(super) const VAR_RUN: &str = "/var/run";
 
@@ -21,7 +22,7 @@ pub(super) fn paths(
             .collect();
         if parts.contains(&"..") || (parts.is_empty() && !path.is_empty()) {
             return Err(Refusal::new(
-                format!("{name}={path} cannot be ignored"),
+                invalid("path to ignore", format!("{name}={path}")),
                 "give an absolute path in the image, such as /var/cache",
             ));
         }
@@ -29,7 +30,7 @@ pub(super) fn paths(
             true => paths.push(path.to_string()),
             false if path.is_empty() => {}
             false => notes.push(format!(
-                "{name}={path} is no absolute path: nothing in the image is called so"
+                "{name}={path} has no effect: it is not an absolute path"
             )),
         }
     }
@@ -41,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_that_names_nothing_is_told_and_one_that_names_everything_refused() {
+    fn a_path_that_names_nothing_is_noted_and_one_that_names_everything_refused() {
         let mut notes = Vec::new();
         let written = ["/a", " /b/ ", "c", ""].map(String::from);
         assert_eq!(

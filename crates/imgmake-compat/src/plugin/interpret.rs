@@ -12,6 +12,7 @@ use super::tags::{AutoTags, auto_tags, expand_tag};
 use super::workspace::{Outcome, Workspace};
 use super::{Refusal, cache, names, registries};
 use crate::credentials::Credentials;
+use crate::error::{conflict, invalid, malformed, missing, unreadable};
 use crate::nodes::{into_docker, plain};
 use crate::step::{BUILD, NamedImage, PUSH, Preparations, Step, Warmed};
 use imgmake_core::manifest::{PasswordFrom, PushFrom, SecretNode, TarFormat, TarOutput};
@@ -29,12 +30,12 @@ pub fn interpret(entry: EntryPoint, workspace: &Workspace) -> Result<Outcome, Re
     )
 }
 
-/// Where the registry of an ECR step that names none is known from. The answer belongs into PLUGIN_REGISTRY.
+/// Where the registry of an ECR step that names none comes from. It belongs into PLUGIN_REGISTRY.
 #[derive(Clone, Debug, PartialEq)]
 pub enum UnnamedRegistry {
     /// The repository's name begins with it.
     OfTheName(String),
-    /// It is that of the keys' account, to be asked for with these options of `aws-ecr`.
+    /// AWS returns that of the keys' account, for these options of `aws-ecr`.
     OfTheKeys {
         options: BTreeMap<String, PasswordFrom>,
         /// Those that the options name.
@@ -104,7 +105,7 @@ fn interpret_with(
     }
     if destinations.is_empty() && publishes {
         return Err(Refusal::new(
-            "there is no repository to push to: PLUGIN_REPO is not set",
+            missing("PLUGIN_REPO", "no repository to push to"),
             "set it, or PLUGIN_NO_PUSH=true to build only",
         ));
     }
@@ -114,7 +115,7 @@ fn interpret_with(
         ..Step::default()
     };
     if reader.some("PLUGIN_BAKE_OPTIONS").is_some() {
-        let note = "PLUGIN_BAKE_OPTIONS: there is no PLUGIN_BAKE_FILE that they are for";
+        let note = "PLUGIN_BAKE_OPTIONS has no effect without PLUGIN_BAKE_FILE";
         step.notes.push(note.into());
     }
     if mode.push_only {
@@ -217,13 +218,13 @@ impl Mode {
         let push_only = flag("PLUGIN_PUSH_ONLY")?;
         if no_push && push_only {
             return Err(Refusal::new(
-                "PLUGIN_NO_PUSH and PLUGIN_PUSH_ONLY contradict each other",
+                conflict("PLUGIN_NO_PUSH", "PLUGIN_PUSH_ONLY"),
                 "set one of them",
             ));
         }
         if push_only && reader.some("PLUGIN_BAKE_FILE").is_some() {
             return Err(Refusal::new(
-                "PLUGIN_BAKE_FILE and PLUGIN_PUSH_ONLY contradict each other",
+                conflict("PLUGIN_BAKE_FILE", "PLUGIN_PUSH_ONLY"),
                 "set one of them",
             ));
         }
@@ -259,7 +260,7 @@ fn step_tags(
     let (auto, expand) = (reader.flag(auto_name), reader.flag("PLUGIN_EXPAND_TAG"));
     if auto && expand {
         return Err(Refusal::new(
-            format!("{auto_name} and PLUGIN_EXPAND_TAG contradict each other"),
+            conflict(auto_name, "PLUGIN_EXPAND_TAG"),
             "set one of them",
         ));
     }
@@ -296,9 +297,7 @@ fn automatic(
 ) -> Result<Option<Vec<String>>, Refusal> {
     if written.iter().any(|tag| tag != "latest") {
         return Err(Refusal::new(
-            format!(
-                "{auto_name} and {tags_name} contradict each other: the tags come from the ref or from the list"
-            ),
+            conflict(auto_name, tags_name).because("the tags come from the ref or from the list"),
             format!("remove {tags_name}, or switch {auto_name} off"),
         ));
     }
@@ -307,8 +306,11 @@ fn automatic(
     match auto_tags(&git_ref, &branch, &reader.text(suffix_name)) {
         AutoTags::Tags(tags) => Ok(Some(tags)),
         AutoTags::NotForThisRef if entry.family == Family::Kaniko => Err(Refusal::new(
-            format!(
-                "{auto_name}: DRONE_COMMIT_REF={git_ref:?} is neither a tag nor the default branch {branch:?}"
+            malformed(
+                auto_name,
+                format!(
+                    "DRONE_COMMIT_REF={git_ref:?} is neither a tag nor the default branch {branch:?}"
+                ),
             ),
             "run the step for tags and that branch only, or give PLUGIN_TAGS",
         )),
@@ -363,7 +365,10 @@ fn tar(entry: EntryPoint, reader: &Reader) -> Result<Option<TarOutput>, Refusal>
         (Family::Buildx, "oci") => TarFormat::Oci,
         (_, other) => {
             return Err(Refusal::new(
-                format!("PLUGIN_BUILDX_OUTPUT_FORMAT={other:?} is no archive format"),
+                invalid(
+                    "archive format",
+                    format!("PLUGIN_BUILDX_OUTPUT_FORMAT={other:?}"),
+                ),
                 "write `docker` or `oci`",
             ));
         }
@@ -395,7 +400,7 @@ pub fn with_env_file(
         Ok(text) => text,
         Err(error) if entry.family == Family::Kaniko => {
             return Err(Refusal::new(
-                format!("PLUGIN_ENV_FILE: cannot read `{path}`: {error}"),
+                unreadable("PLUGIN_ENV_FILE", path, error),
                 "give a file of NAME=VALUE lines",
             ));
         }
@@ -408,16 +413,18 @@ pub fn with_env_file(
         }
         let Some((name, value)) = line.split_once('=') else {
             return Err(Refusal::new(
-                format!("{path}:{}: this is not NAME=VALUE", number + 1),
-                "mend the line",
+                malformed(format!("{path}:{}", number + 1), "invalid line"),
+                "write NAME=VALUE",
             ));
         };
         let name = name.trim();
         if leads_elsewhere(name) && !merged.contains_key(name) {
             return Err(Refusal::new(
-                format!(
-                    "{path}:{}: an env file cannot set {name}, which chooses programs or their settings",
-                    number + 1
+                malformed(
+                    format!("{path}:{}", number + 1),
+                    format!(
+                        "an env file cannot set {name}, which chooses programs or their settings"
+                    ),
                 ),
                 "set it in the environment of the step: the file may come with the checkout",
             ));

@@ -1,6 +1,7 @@
 //! How much a step writes to its log, and in which form: kaniko's words for it.
 
 use super::Refusal;
+use crate::error::invalid;
 use crate::step::Verbosity;
 use imgmake_core::manifest::suggest;
 
@@ -20,13 +21,13 @@ pub(super) fn verbosity(format: &str, level: &str) -> Verbosity {
 }
 
 /// # Errors
-/// A word that is none of the choices.
+/// The word is not one of the choices.
 pub(super) fn choice(name: &str, text: &str, choices: &[&str]) -> Result<(), Refusal> {
     if text.is_empty() || choices.contains(&text) {
         return Ok(());
     }
     Err(Refusal::new(
-        format!("{name}={text:?} is none of its values"),
+        invalid("value", format!("{name}={text:?}")),
         suggest::help(text, choices.iter().copied())
             .unwrap_or_else(|| format!("write one of {}", choices.join(", "))),
     ))

@@ -15,7 +15,6 @@ pub mod kaniko;
 mod log;
 mod names;
 mod reader;
-mod refusal;
 mod registries;
 mod results;
 mod tags;
@@ -23,9 +22,9 @@ mod value;
 pub mod variables;
 mod workspace;
 
+pub use crate::error::Refusal;
 pub use family::{Cloud, EntryPoint, Family};
 pub use interpret::{UnnamedRegistry, interpret, unnamed_registry, with_env_file};
-pub use refusal::Refusal;
 pub use workspace::{Outcome, Workspace};
 
 #[cfg(test)]

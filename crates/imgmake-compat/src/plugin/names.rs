@@ -3,6 +3,7 @@
 use super::Refusal;
 use super::family::{Cloud, EntryPoint, Family};
 use super::reader::Reader;
+use crate::error::missing;
 
 /// Complete repository names: the cloud plugins prefix theirs with the registry.
 pub(super) fn repositories(
@@ -79,7 +80,7 @@ fn push_registry(entry: EntryPoint, reader: &Reader) -> Result<String, Refusal> 
         Cloud::Gcr if !written => Ok("gcr.io".to_string()),
         _ if written => Ok(host),
         _ => Err(Refusal::new(
-            "PLUGIN_REGISTRY is not set, so there is no registry to push to",
+            missing("PLUGIN_REGISTRY", "no registry to push to"),
             "set it to the registry's host, such as `123456789012.dkr.ecr.eu-west-1.amazonaws.com`",
         )),
     }

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::family::EntryPoint;
 use super::variables::{Effect, Kind, VARIABLES, Variable};
 use super::{Refusal, value};
+use crate::error::Fact;
 
 pub(super) struct Reader<'a> {
     entry: EntryPoint,
@@ -35,7 +36,7 @@ impl<'a> Reader<'a> {
                     && !matches!(value::boolean(name, text), Ok(false))
                 {
                     return Err(Refusal::new(
-                        format!("{name} is set, and imgmake does not support it yet"),
+                        Fact::Unsupported(name.to_string()),
                         "unset it, or keep the former image for this step",
                     ));
                 }
@@ -137,15 +138,15 @@ impl<'a> Reader<'a> {
             value::lookup(self.environment, row.names)
                 .is_some_and(|(name, text)| !says_nothing(row, name, text))
         };
-        let said = |row: &Variable| {
+        let note = |row: &Variable| {
             let (name, _) = value::lookup(self.environment, row.names)?;
             match row.effect {
                 Effect::Used | Effect::NotYet => None,
                 Effect::Inherent(why) => Some(format!("{name}: {why}")),
-                Effect::Daemon => Some(format!("{name} tunes a daemon, and there is none here")),
+                Effect::Daemon => Some(format!("{name} has no effect: no daemon is used")),
             }
         };
-        self.rows().filter(set).filter_map(said).collect()
+        self.rows().filter(set).filter_map(note).collect()
     }
 
     /// Variables of the step that say something nobody asked for. What the platform sets for every step does not count.
@@ -173,5 +174,5 @@ fn says_nothing(row: &Variable, name: &str, text: &str) -> bool {
     text.is_empty()
         || text == row.default
         || (row.kind == Kind::Bool
-            && value::boolean(name, text) == value::boolean(name, row.default))
+            && value::boolean(name, text).ok() == value::boolean(name, row.default).ok())
 }

@@ -9,6 +9,7 @@ use super::family::{Cloud, EntryPoint, Family};
 use super::names::registry_host;
 use super::reader::Reader;
 use crate::credentials::of_variable;
+use crate::error::{self, missing};
 use crate::nodes::{parts, registry};
 use crate::step::Transport;
 use imgmake_core::manifest::{AuthNode, PasswordFrom, RegistryNode};
@@ -53,7 +54,7 @@ pub(super) fn registries(
             notes.extend(
                 reader
                     .some(name)
-                    .map(|_| format!("{name} is for ECR; ACR has no such policy")),
+                    .map(|_| format!("{name} has no effect: it is for ECR")),
             );
         }
     }
@@ -78,28 +79,26 @@ fn docker_config(reader: &Reader) -> Result<BTreeMap<String, RegistryNode>, Refu
     let Some(text) = reader.some("PLUGIN_CONFIG") else {
         return Ok(BTreeMap::new());
     };
-    // No part of the text is told: it is all logins.
+    // No part of the text is repeated: it is all logins.
     let malformed = |what: &str| {
         Refusal::new(
-            format!("PLUGIN_CONFIG {what}"),
+            error::malformed("PLUGIN_CONFIG", what),
             "give the text of a docker config: {\"auths\": {\"HOST\": {\"auth\": \"…\"}}}",
         )
     };
     let config: serde_json::Value =
-        serde_json::from_str(&text).map_err(|_| malformed("is not JSON"))?;
+        serde_json::from_str(&text).map_err(|_| malformed("not JSON"))?;
     for helper in ["credHelpers", "credsStore"] {
         if config.get(helper).is_some() {
-            return Err(malformed(&format!(
-                "has `{helper}`, and only `auths` is read from a variable"
-            )));
+            return Err(malformed(&format!("`{helper}` is not read, only `auths`")));
         }
     }
     let auths = config.get("auths").and_then(|auths| auths.as_object());
-    let auths = auths.ok_or_else(|| malformed("has no `auths`"))?;
+    let auths = auths.ok_or_else(|| malformed("`auths` not found"))?;
     let mut nodes = BTreeMap::new();
     for (host, login) in auths {
-        let (user, password) = login_of(login)
-            .ok_or_else(|| malformed(&format!("has no readable `auth` for `{host}`")))?;
+        let (user, password) =
+            login_of(login).ok_or_else(|| malformed(&format!("invalid `auth` of `{host}`")))?;
         let host = registry_host(host);
         let password = PasswordFrom::Literal(password);
         nodes.insert(
@@ -174,11 +173,11 @@ fn basic(
         })),
         (None, None) => Ok(None),
         (Some(_), None) => Err(Refusal::new(
-            format!("{user_name} is set and {password_name} is not"),
+            missing(password_name, format!("{user_name} is set")),
             "set both or neither",
         )),
         (None, Some(_)) => Err(Refusal::new(
-            format!("{password_name} is set and {user_name} is not"),
+            missing(user_name, format!("{password_name} is set")),
             "set both or neither",
         )),
     }
@@ -283,7 +282,7 @@ fn google(reader: &Reader) -> Result<AuthNode, Refusal> {
         None if is_json(&key) => of_variable(name),
         _ => {
             return Err(Refusal::new(
-                "PLUGIN_JSON_KEY is neither a JSON key nor base64 of one",
+                error::malformed("PLUGIN_JSON_KEY", "neither a JSON key nor base64 of one"),
                 "give the service account's key file as it is",
             ));
         }
@@ -305,7 +304,10 @@ fn azure(entry: EntryPoint, reader: &Reader) -> Result<AuthNode, Refusal> {
             }),
             (None, None) => Ok(AuthNode::DockerConfig),
             _ => Err(Refusal::new(
-                "only one of SERVICE_PRINCIPAL_CLIENT_ID and SERVICE_PRINCIPAL_CLIENT_SECRET is set",
+                missing(
+                    "one of SERVICE_PRINCIPAL_CLIENT_ID and SERVICE_PRINCIPAL_CLIENT_SECRET",
+                    "the other is set",
+                ),
                 "set both or neither",
             )),
         };
@@ -361,8 +363,8 @@ fn set_transport(
     if let Some((host, pair)) = certificate(reader, "PLUGIN_REGISTRY_CLIENT_CERT")? {
         let Some((certificate, key)) = pair.split_once(',') else {
             return Err(Refusal::new(
-                "PLUGIN_REGISTRY_CLIENT_CERT is not `host=/certificate,/key`",
-                "write it so",
+                error::malformed("PLUGIN_REGISTRY_CLIENT_CERT", "names no key"),
+                "write `host=/certificate,/key`",
             ));
         };
         let node = nodes
@@ -421,8 +423,8 @@ fn certificate(reader: &Reader, name: &str) -> Result<Option<(String, String)>, 
     };
     let Some((host, path)) = text.split_once('=') else {
         return Err(Refusal::new(
-            format!("{name} is not `host=/path`"),
-            "write the registry's host before the path",
+            error::malformed(name, "names no host"),
+            "write `host=/path`",
         ));
     };
     Ok(Some((registry_host(host), path.to_string())))

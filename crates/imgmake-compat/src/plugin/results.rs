@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::family::{Cloud, EntryPoint};
 use super::log;
 use super::reader::Reader;
-use super::refusal::Refusal;
+use crate::error::Refusal;
 use crate::result_files::ResultFiles;
 use crate::step::{Log, Verbosity};
 

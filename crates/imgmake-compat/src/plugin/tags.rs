@@ -1,6 +1,7 @@
 //! Tags made from the git ref of the build.
 
 use super::Refusal;
+use crate::error::invalid;
 
 /// What a ref gives.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,11 +70,11 @@ fn version_tags(tag: &str) -> Vec<String> {
 /// a prerelease stays alone.
 ///
 /// # Errors
-/// The tag is no version.
+/// The tag is not a version.
 pub fn expand_tag(tag: &str) -> Result<Vec<String>, Refusal> {
     let version = semver::Version::parse(tag.strip_prefix('v').unwrap_or(tag)).map_err(|_| {
         Refusal::new(
-            format!("PLUGIN_EXPAND_TAG cannot expand the tag {tag:?}"),
+            invalid("version", format!("{tag:?} for PLUGIN_EXPAND_TAG")),
             "give one tag of the form `1.2.3`, or switch it off",
         )
     })?;

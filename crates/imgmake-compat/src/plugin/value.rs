@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Refusal;
 use super::variables::Kind;
+use crate::error::invalid;
 
 /// The first present name wins, even when it is empty.
 pub(super) fn lookup<'e, 'n>(
@@ -21,7 +22,7 @@ pub(super) fn boolean(name: &str, text: &str) -> Result<bool, Refusal> {
         "1" | "t" | "T" | "TRUE" | "true" | "True" => Ok(true),
         "" | "0" | "f" | "F" | "FALSE" | "false" | "False" => Ok(false),
         _ => Err(Refusal::new(
-            format!("{name}={text:?} is no boolean"),
+            invalid("boolean", format!("{name}={text:?}")),
             "write `true` or `false`",
         )),
     }
@@ -31,7 +32,7 @@ pub(super) fn boolean(name: &str, text: &str) -> Result<bool, Refusal> {
 pub(super) fn integer(name: &str, text: &str) -> Result<i64, Refusal> {
     let refused = || {
         Refusal::new(
-            format!("{name}={text:?} is no whole number"),
+            invalid("whole number", format!("{name}={text:?}")),
             "write a number such as `3`",
         )
     };

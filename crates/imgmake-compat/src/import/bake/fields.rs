@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use hcl::Value;
 
-use super::display::{said, shown};
+use super::display::{as_text, display};
 use super::functions::csv;
 use super::given::{Given, Values, list};
 use super::problem::Problem;
@@ -56,7 +56,7 @@ pub(super) fn fields(given: &Given, key: &str) -> Result<Vec<Vec<(String, String
     let wrong = || {
         let message = format!(
             "`{key}` is a list of `key=value,…` texts, not {}",
-            shown(&given.value)
+            display(&given.value)
         );
         Problem::at(given.line, message)
     };
@@ -82,17 +82,17 @@ pub(super) fn fields(given: &Given, key: &str) -> Result<Vec<Vec<(String, String
         Value::Object(map) => map
             .iter()
             .filter(|(_, value)| !value.is_null())
-            .map(|(key, value)| Ok((key.clone(), said(value).map_err(|_| wrong())?)))
+            .map(|(key, value)| Ok((key.clone(), as_text(value).map_err(|_| wrong())?)))
             .collect(),
         _ => Err(wrong()),
     };
-    let said = elements.iter().filter(|element| !is_empty(element));
-    said.map(one).collect()
+    let elements = elements.iter().filter(|element| !is_empty(element));
+    elements.map(one).collect()
 }
 
 /// What was probably meant.
-pub(super) fn named<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
-    suggest::help(word, known).unwrap_or_default()
+pub(super) fn named<'a>(word: &str, words: impl IntoIterator<Item = &'a str>) -> String {
+    suggest::help(word, words).unwrap_or_default()
 }
 
 pub(super) fn text(values: &Values, key: &str) -> Result<Option<String>, Problem> {
@@ -100,7 +100,7 @@ pub(super) fn text(values: &Values, key: &str) -> Result<Option<String>, Problem
         return Ok(None);
     };
     let text =
-        said(&given.value).map_err(|why| Problem::at(given.line, format!("`{key}`: {why}")))?;
+        as_text(&given.value).map_err(|why| Problem::at(given.line, format!("`{key}`: {why}")))?;
     Ok(Some(text).filter(|text| !text.is_empty()))
 }
 
@@ -138,7 +138,7 @@ pub(super) fn pairs(
     let named = map.iter().filter(|(_, value)| !value.is_null());
     named
         .map(|(name, value)| {
-            let text = said(value)
+            let text = as_text(value)
                 .map_err(|why| Problem::at(given.line, format!("`{key}.{name}`: {why}")))?;
             Ok((name.clone(), plain(&text)))
         })

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use hcl::Value;
 
-use super::display::said;
+use super::display::as_text;
 use super::problem::Problem;
 
-/// One attribute's value and where it stands.
+/// One attribute's value and its line.
 #[derive(Clone, Debug)]
 pub(super) struct Given {
     pub value: Value,
@@ -35,17 +35,17 @@ pub(super) const GROWING: [&str; 9] = [
 
 pub(super) fn merge(values: &mut Values, later: Values) {
     for (key, given) in later {
-        // What is null is not said.
+        // Null is as good as absent.
         if given.value.is_null() {
             continue;
         }
         match (
-            values.get_mut(&key).map(|known| &mut known.value),
+            values.get_mut(&key).map(|before| &mut before.value),
             given.value,
         ) {
             (Some(Value::Object(map)), Value::Object(more)) if MAPS.contains(&key.as_str()) => {
-                let said = more.into_iter().filter(|(_, value)| !value.is_null());
-                map.extend(said);
+                let more = more.into_iter().filter(|(_, value)| !value.is_null());
+                map.extend(more);
             }
             (Some(Value::Array(list)), Value::Array(more)) if GROWING.contains(&key.as_str()) => {
                 list.extend(more);
@@ -62,7 +62,7 @@ pub(super) fn merge(values: &mut Values, later: Values) {
 }
 
 /// # Errors
-/// It is no list of texts.
+/// It is not a list of texts.
 pub(super) fn list(key: &str, value: &Value, line: Option<usize>) -> Result<Vec<String>, Problem> {
     let wrong = || Problem::at(line, format!("`{key}` is a list of texts"));
     match value {
@@ -70,7 +70,7 @@ pub(super) fn list(key: &str, value: &Value, line: Option<usize>) -> Result<Vec<
         Value::Array(values) => values
             .iter()
             .filter(|value| !value.is_null())
-            .map(|value| said(value).map_err(|_| wrong()))
+            .map(|value| as_text(value).map_err(|_| wrong()))
             .collect(),
         _ => Err(wrong()),
     }

@@ -52,7 +52,7 @@ pub struct Request<'a> {
     pub now: &'a str,
 }
 
-/// A variable whose value is a text that stands in the file.
+/// A variable whose value is a text in the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Variable {
     pub name: String,
@@ -76,7 +76,7 @@ pub fn everything(request: &Request) -> Result<Vec<String>, Mistake> {
 /// The names of all variables of a file.
 ///
 /// # Errors
-/// It is no bake file.
+/// It is not a bake file.
 pub fn variable_names(request: &Request) -> Result<Vec<String>, Mistake> {
     let blocks = blocks(request).map_err(|problem| mistake(request, problem))?;
     let names = blocks.into_iter().filter(|block| block.kind == "variable");
@@ -86,7 +86,7 @@ pub fn variable_names(request: &Request) -> Result<Vec<String>, Mistake> {
 /// The variables of a file that can be marked.
 ///
 /// # Errors
-/// It is no bake file.
+/// It is not a bake file.
 pub fn variables(request: &Request) -> Result<Vec<Variable>, Mistake> {
     let blocks = blocks(request).map_err(|problem| mistake(request, problem))?;
     let texts = blocks.iter().filter(|block| block.kind == "variable");
@@ -119,7 +119,7 @@ fn mistake(request: &Request, problem: Problem) -> Mistake {
 fn blocks(request: &Request) -> Result<Vec<syntax::Block>, Problem> {
     let name = request.file.to_ascii_lowercase();
     if name.ends_with(".yml") || name.ends_with(".yaml") {
-        return Err(Problem::at(None, "a Compose file is no bake file")
+        return Err(Problem::at(None, "a Compose file is not a bake file")
             .with_help("write its services as targets of a `docker-bake.hcl`"));
     }
     match name.ends_with(".json") {
@@ -130,9 +130,9 @@ fn blocks(request: &Request) -> Result<Vec<syntax::Block>, Problem> {
 
 fn with_file<T>(
     request: &Request,
-    ask: impl FnOnce(&resolve::File) -> Result<T, Problem>,
+    read: impl FnOnce(&resolve::File) -> Result<T, Problem>,
 ) -> Result<T, Problem> {
-    let _known = functions::Known::new(request.environment, request.now);
+    let _facts = functions::Facts::new(request.environment, request.now);
     let blocks = blocks(request)?;
     if truthy(request, "BUILDX_BAKE_FILE_RELATIVE_PATHS") && request.file.contains('/') {
         let message =
@@ -145,7 +145,7 @@ fn with_file<T>(
         true => &nothing,
         false => request.environment,
     };
-    ask(&resolve::File::new(&blocks, overriding)?)
+    read(&resolve::File::new(&blocks, overriding)?)
 }
 
 fn imported(request: &Request) -> Result<Imported, Problem> {

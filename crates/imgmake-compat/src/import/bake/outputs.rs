@@ -80,7 +80,7 @@ struct Output<'a> {
 
 impl Output<'_> {
     fn field(&self, key: &str) -> Option<&str> {
-        let found = self.fields.iter().rev().find(|(known, _)| known == key);
+        let found = self.fields.iter().rev().find(|(name, _)| name == key);
         found
             .map(|(_, value)| value.as_str())
             .filter(|value| !value.is_empty())
@@ -266,14 +266,14 @@ impl Output<'_> {
                         .refused(&message)
                         .with_help("set PLUGIN_INSECURE, or `insecure` in a registry node"));
                 }
-                known if NO_EFFECT.contains(&known) => notes.push(format!(
+                field if NO_EFFECT.contains(&field) => notes.push(format!(
                     "`{key}={value}` in `output` of `{}` has no effect",
                     self.name
                 )),
                 _ => {
-                    let known = READ.iter().chain(&NO_EFFECT).copied();
+                    let fields = READ.iter().chain(&NO_EFFECT).copied();
                     let problem = self.refused(&format!("has `{key}={value}`, which is unknown"));
-                    return Err(problem.with_help(named(key, known)));
+                    return Err(problem.with_help(named(key, fields)));
                 }
             }
         }

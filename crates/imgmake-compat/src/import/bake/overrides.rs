@@ -1,4 +1,4 @@
-//! `--set PATTERN.KEY[.SUB]=VALUE`: what is said of targets beside the file.
+//! `--set PATTERN.KEY[.SUB]=VALUE`: values of targets beside the file.
 
 use std::collections::BTreeMap;
 
@@ -57,8 +57,11 @@ impl Override {
         environment: &BTreeMap<String, String>,
     ) -> Result<Option<Override>, Problem> {
         let wrong = || {
-            Problem::at(None, format!("--set {text} is no `TARGET.KEY=VALUE`"))
-                .with_help("as in `*.platform=linux/arm64` or `app.args.VERSION=1`")
+            Problem::at(
+                None,
+                format!("invalid `--set {text}`: expected TARGET.KEY=VALUE"),
+            )
+            .with_help("as in `*.platform=linux/arm64` or `app.args.VERSION=1`")
         };
         let (path, value) = match text.split_once('=') {
             Some((path, value)) => (path, Some(value.to_string())),
@@ -136,9 +139,9 @@ impl Override {
             ),
             Change::Secret(id, source) => return self.secret(id, source, values),
             Change::List { values: new, adds } => {
-                let known = values.remove(&self.key).map(|given| given.value);
-                match known {
-                    Some(Value::Array(known)) if *adds => Value::Array([&known[..], new].concat()),
+                let before = values.remove(&self.key).map(|given| given.value);
+                match before {
+                    Some(Value::Array(list)) if *adds => Value::Array([&list[..], new].concat()),
                     _ => Value::Array(new.clone()),
                 }
             }
@@ -161,13 +164,13 @@ impl Override {
         let list = values
             .get_mut("secret")
             .and_then(|given| given.value.as_array_mut());
-        let known = list.and_then(|list| list.iter_mut().find(|value| declares(value)));
-        let Some(known) = known else {
+        let declared = list.and_then(|list| list.iter_mut().find(|value| declares(value)));
+        let Some(declared) = declared else {
             let message = format!("--set {}: the target has no secret `{id}`", self.text);
             return Err(Problem::at(None, message)
                 .with_help("a secret is declared in the file before its source is overridden"));
         };
-        *known = Value::from(format!("id={id},{source}"));
+        *declared = Value::from(format!("id={id},{source}"));
         Ok(())
     }
 }

@@ -45,7 +45,7 @@ impl Problem {
     }
 }
 
-pub(super) fn unknown(line: Option<usize>, key: &str, known: &[&str]) -> Problem {
-    let help = suggest::help(key, known.iter().copied()).unwrap_or_default();
-    Problem::at(line, format!("`{key}` is unknown here")).with_help(help)
+pub(super) fn unknown(line: Option<usize>, key: &str, keys: &[&str]) -> Problem {
+    let help = suggest::help(key, keys.iter().copied()).unwrap_or_default();
+    Problem::at(line, format!("unknown key `{key}`")).with_help(help)
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use hcl::Value;
 use hcl::eval::{Context, ErrorKind, Evaluate};
 
-use super::display::said;
+use super::display::as_text;
 use super::fields::KEYS;
 use super::given::{Given, Values, list, merge};
 use super::overrides::Override;
@@ -55,14 +55,14 @@ impl File {
         Ok(file)
     }
 
-    /// Evaluates what refers to other targets, when those are known.
+    /// Evaluates what refers to other targets, when those are evaluated.
     fn refer(&mut self, mut later: Vec<Later>) -> Result<(), Problem> {
         while !later.is_empty() {
-            let (before, known) = (later.len(), self.as_value());
+            let (before, targets) = (later.len(), self.as_value());
             let mut waiting = Vec::new();
             let mut cause = None;
             for mut one in later {
-                one.context.declare_var("target", known.clone());
+                one.context.declare_var("target", targets.clone());
                 match evaluated(one.attribute, &one.context) {
                     Ok(value) => self.give(&one.target, one.attribute, value),
                     Err(problem) => {
@@ -143,8 +143,8 @@ impl File {
             for (axis, value) in combination {
                 context.declare_var(axis, value);
             }
-            let name =
-                said(&evaluated(name, &context)?).map_err(|why| Problem::at(matrix.line, why))?;
+            let name = as_text(&evaluated(name, &context)?)
+                .map_err(|why| Problem::at(matrix.line, why))?;
             self.member(&name, block, &context, later)?;
             members.push(name);
         }
@@ -162,10 +162,10 @@ impl File {
         let legal = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
         if name.is_empty() || !name.chars().all(legal) {
             let message =
-                format!("{name:?} is no name of a target: letters, digits, `-` and `_` are");
+                format!("invalid target name {name:?}: expected letters, digits, `-` and `_`");
             return Err(Problem::at(block.line, message));
         }
-        if !self.targets.iter().any(|(known, _)| known == name) {
+        if !self.targets.iter().any(|(other, _)| other == name) {
             self.targets.push((name.to_string(), Values::new()));
         }
         for attribute in &block.attributes {
@@ -186,12 +186,12 @@ impl File {
         Ok(())
     }
 
-    /// A target that stands twice is one whose later block adds to the earlier.
+    /// A later block of a target adds to the earlier.
     fn give(&mut self, name: &str, attribute: &Attribute, value: Value) {
         let line = attribute.line;
         let given = [(attribute.key.clone(), Given { value, line })];
-        if let Some((_, known)) = self.targets.iter_mut().find(|(known, _)| known == name) {
-            merge(known, given.into());
+        if let Some((_, values)) = self.targets.iter_mut().find(|(other, _)| other == name) {
+            merge(values, given.into());
         }
     }
 
@@ -226,7 +226,7 @@ impl File {
             }
             for needed in needed_by(&values) {
                 if !names.contains(&needed) {
-                    self.known(&needed)?;
+                    self.values_of(&needed)?;
                     names.push(needed);
                 }
             }
@@ -249,7 +249,7 @@ impl File {
         groups.chain(own).cloned().collect()
     }
 
-    /// The wanted groups and the targets that each stands for.
+    /// The wanted groups and the targets in each.
     ///
     /// # Errors
     /// Groups that hold each other, or what is not there.
@@ -284,11 +284,11 @@ impl File {
                 ));
             }
             // Several for one list are one list.
-            let same = |known: &&mut Override| {
-                known.is_list() && (&known.pattern, &known.key) == (&one.pattern, &one.key)
+            let same = |other: &&mut Override| {
+                other.is_list() && (&other.pattern, &other.key) == (&one.pattern, &one.key)
             };
             match all.iter_mut().find(same) {
-                Some(known) => known.add(one),
+                Some(list) => list.add(one),
                 None => all.push(one),
             }
         }
@@ -312,7 +312,7 @@ impl File {
             ));
         }
         let Some(members) = self.groups.get(name) else {
-            self.known(name)?;
+            self.values_of(name)?;
             if !names.iter().any(|one| one == name) {
                 names.push(name.to_string());
             }
@@ -326,13 +326,13 @@ impl File {
         Ok(())
     }
 
-    fn known(&self, name: &str) -> Result<&Values, Problem> {
-        let found = self.targets.iter().find(|(known, _)| known == name);
+    fn values_of(&self, name: &str) -> Result<&Values, Problem> {
+        let found = self.targets.iter().find(|(other, _)| other == name);
         found.map(|(_, values)| values).ok_or_else(|| {
             let all = self.targets.iter().map(|(name, _)| name.as_str());
             let names = all.chain(self.groups.keys().map(String::as_str));
             let help = suggest::help(name, names).unwrap_or_default();
-            Problem::at(None, format!("there is no target and no group `{name}`")).with_help(help)
+            Problem::at(None, format!("target or group `{name}` not found")).with_help(help)
         })
     }
 
@@ -347,7 +347,7 @@ impl File {
                 format!("targets inherit from each other: {circle}"),
             ));
         }
-        let own = self.known(name)?.clone();
+        let own = self.values_of(name)?.clone();
         path.push(name.to_string());
         let mut values = Values::new();
         if let Some(parents) = own.get("inherits") {
@@ -371,7 +371,7 @@ fn refers_to_targets(attribute: &Attribute, context: &Context) -> bool {
     })
 }
 
-/// `*` stands for any text.
+/// `*` is any text.
 fn matches(pattern: &str, name: &str) -> bool {
     match pattern.split_once('*') {
         None => pattern == name,
@@ -402,7 +402,7 @@ fn combinations(axes: &Value, line: Option<usize>) -> Result<Vec<Vec<(String, Va
         let Value::Array(values) = values else {
             return Err(Problem::at(
                 line,
-                format!("`{axis}` of the matrix is no list"),
+                format!("invalid list `{axis}` of the matrix"),
             ));
         };
         let longer = |one: &Vec<(String, Value)>| {

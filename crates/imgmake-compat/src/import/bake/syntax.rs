@@ -28,11 +28,11 @@ pub(super) struct Attribute {
 const KINDS: [&str; 4] = ["target", "group", "variable", "function"];
 
 /// # Errors
-/// It is no HCL, or holds something that is no block of bake's.
+/// Invalid HCL, or a block that bake does not have.
 pub(super) fn hcl(text: &str) -> Result<Vec<Block>, Problem> {
     let body = hcl_edit::parser::parse_body(text).map_err(|error| {
         let line = error.location().line();
-        Problem::at(Some(line), format!("this is no HCL: {}", error.message()))
+        Problem::at(Some(line), format!("invalid HCL: {}", error.message()))
     })?;
     let mut blocks = Vec::new();
     for structure in &body {
@@ -101,7 +101,7 @@ fn expression(
     let source = span.and_then(|span| text.get(span)).unwrap_or_default();
     source
         .parse()
-        .map_err(|error| Problem::at(line, format!("this is no expression: {error}")))
+        .map_err(|error| Problem::at(line, format!("invalid expression: {error}")))
 }
 
 fn line_of(text: &str, span: Option<std::ops::Range<usize>>) -> Option<usize> {
@@ -113,7 +113,7 @@ fn known_kind(kind: &str, line: Option<usize>) -> Result<(), Problem> {
     if KINDS.contains(&kind) {
         return Ok(());
     }
-    let problem = Problem::at(line, format!("`{kind}` is no block of a bake file"));
+    let problem = Problem::at(line, format!("unknown block `{kind}`"));
     Err(problem.with_help(suggest::help(kind, KINDS).unwrap_or_default()))
 }
 
@@ -123,7 +123,7 @@ fn known_kind(kind: &str, line: Option<usize>) -> Result<(), Problem> {
 /// As [`hcl`].
 pub(super) fn json(text: &str) -> Result<Vec<Block>, Problem> {
     let document: Value = serde_json::from_str(text)
-        .map_err(|error| Problem::at(Some(error.line()), format!("this is no JSON: {error}")))?;
+        .map_err(|error| Problem::at(Some(error.line()), format!("invalid JSON: {error}")))?;
     let kinds = document
         .as_object()
         .ok_or_else(|| Problem::at(None, "a bake file in JSON is an object"))?;
@@ -154,7 +154,7 @@ fn json_block(text: &str, kind: &str, name: &str, body: &Value) -> Result<Block,
     let line = key_line(text, name);
     let body = body
         .as_object()
-        .ok_or_else(|| Problem::at(line, format!("{kind} `{name}` is no object")))?;
+        .ok_or_else(|| Problem::at(line, format!("invalid object: {kind} `{name}`")))?;
     let mut block = Block {
         kind: kind.to_string(),
         name: name.to_string(),
@@ -182,7 +182,7 @@ fn json_block(text: &str, kind: &str, name: &str, body: &Value) -> Result<Block,
     Ok(block)
 }
 
-/// Where a key stands first: near enough to find it.
+/// Where a key is first: near enough to find it.
 fn key_line(text: &str, key: &str) -> Option<usize> {
     let at = text.find(&format!("\"{key}\""))?;
     Some(text[..at].matches('\n').count() + 1)

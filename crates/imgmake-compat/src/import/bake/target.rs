@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use hcl::Value;
 
-use super::display::{said, shown};
+use super::display::{as_text, display};
 use super::fields::{fields, flag, is_empty, named, pairs, text, texts};
 use super::given::{Given, Values};
 use super::imported::{Imported, Inline, Repository};
@@ -16,12 +16,12 @@ use imgmake_core::manifest::{
     Spanned, Target, TargetKind, cache_option,
 };
 
-/// Said, and without a meaning here: none of them changes the image.
+/// Without a meaning here: none of them changes the image.
 const WITHOUT_EFFECT: [(&str, &str); 5] = [
     ("attest", "no attestations are made"),
     (
         "entitlements",
-        "there is no builder to ask for them; `imgmake doctor` says what RUN may do",
+        "they are a builder's; `imgmake doctor` says what RUN may do",
     ),
     ("resources", "RUN has what the step's container has"),
     (
@@ -97,7 +97,7 @@ fn refuse(name: &str, values: &Values) -> Result<(), Problem> {
         if let Some(given) = values.get(key).filter(|given| !is_empty(&given.value)) {
             let message = format!(
                 "target `{name}`: `{key}` is not supported: {}",
-                shown(&given.value)
+                display(&given.value)
             );
             return Err(Problem::at(given.line, message).with_help(instead));
         }
@@ -133,10 +133,8 @@ fn platforms(values: &Values) -> Result<Vec<Spanned<String>>, Problem> {
     }
     if all.contains(&"local") {
         let line = values.get("platforms").and_then(|given| given.line);
-        return Err(
-            Problem::at(line, "the platform `local` stands beside others")
-                .with_help("write `${BAKE_LOCAL_PLATFORM}`"),
-        );
+        return Err(Problem::at(line, "the platform `local` excludes others")
+            .with_help("write `${BAKE_LOCAL_PLATFORM}`"));
     }
     Ok(all.into_iter().map(plain).collect())
 }
@@ -201,11 +199,11 @@ fn cache_texts(given: &Given, key: &str) -> Result<Vec<String>, Problem> {
     };
     let one = |value: &Value| match value {
         Value::Object(map) => {
-            let field = |(key, value): (&String, &Value)| Ok(format!("{key}={}", said(value)?));
+            let field = |(key, value): (&String, &Value)| Ok(format!("{key}={}", as_text(value)?));
             let fields: Result<Vec<String>, String> = map.iter().map(field).collect();
             fields.map(|fields| fields.join(","))
         }
-        other => said(other),
+        other => as_text(other),
     };
     let texts = list.iter().filter(|value| !is_empty(value)).map(one);
     let texts: Result<Vec<String>, String> = texts.collect();
@@ -292,7 +290,7 @@ fn recipe(name: &str, values: &Values, imported: &mut Imported) -> Result<Recipe
     let here = written.strip_prefix("cwd://");
     if here.unwrap_or(&written).contains("://") {
         let line = values.get("dockerfile").and_then(|given| given.line);
-        let message = format!("target `{name}`: the Dockerfile {written:?} is no file");
+        let message = format!("target `{name}`: invalid Dockerfile path {written:?}");
         return Err(Problem::at(line, message).with_help("name a file of the context"));
     }
     let path = match here {
@@ -369,19 +367,19 @@ fn secrets(
             }
         };
         // Said again, in a target that inherits it: the later one holds.
-        if build.secrets.iter().all(|known| known.value != id) {
+        if build.secrets.iter().all(|other| other.value != id) {
             build.secrets.push(plain(&id));
         } else {
-            imported.secrets.retain(|known| known.name.value != id);
+            imported.secrets.retain(|other| other.name.value != id);
         }
-        let known = imported.secrets.iter().find(|known| known.name.value == id);
-        match known {
+        let declared = imported.secrets.iter().find(|other| other.name.value == id);
+        match declared {
             None => imported.secrets.push(SecretNode {
                 name: plain(&id),
                 source,
                 optional: false,
             }),
-            Some(known) if known.source == source => {}
+            Some(declared) if declared.source == source => {}
             Some(_) => {
                 let message = format!("the secret `{id}` has two sources; give them two ids");
                 return Err(Problem::at(given.line, message));
@@ -407,11 +405,11 @@ fn ssh(values: &Values) -> Result<Vec<Agent>, Problem> {
     };
     let one = |value: &Value| match value {
         Value::Object(map) => {
-            let id = map.get("id").map_or(Ok("default".into()), said);
+            let id = map.get("id").map_or(Ok("default".into()), as_text);
             let paths = match map.get("paths") {
-                Some(Value::Array(paths)) => paths.iter().map(said).collect(),
+                Some(Value::Array(paths)) => paths.iter().map(as_text).collect(),
                 Some(Value::Null) | None => Ok(Vec::new()),
-                Some(other) => said(other).map(|path| vec![path]),
+                Some(other) => as_text(other).map(|path| vec![path]),
             };
             let paths: Vec<String> = paths.map_err(|why: String| wrong(&why))?;
             match &paths[..] {
@@ -424,7 +422,7 @@ fn ssh(values: &Values) -> Result<Vec<Agent>, Problem> {
             }
         }
         other => {
-            let text = said(other).map_err(|why| wrong(&why))?;
+            let text = as_text(other).map_err(|why| wrong(&why))?;
             match text.split_once('=') {
                 Some((_, paths)) if paths.contains(',') => {
                     Err(wrong(&format!("{text} has more than one path")))
@@ -450,7 +448,7 @@ fn annotations(values: &Values) -> Result<BTreeMap<String, Spanned<String>>, Pro
     for text in texts(values, "annotations")? {
         let (key, value) = text
             .split_once('=')
-            .ok_or_else(|| Problem::at(line, format!("{text:?} is no `key=value`")))?;
+            .ok_or_else(|| Problem::at(line, format!("invalid `key=value` {text:?}")))?;
         let Some((levels, key)) = key.split_once(':') else {
             map.insert(key.to_string(), plain(value));
             continue;

@@ -328,7 +328,7 @@ fn what_bake_overlooks_is_a_mistake_with_its_line_and_the_nearest_name() {
             "variable \"A\" {\n  default = \"x\"\n  validation {\n    condition = A == \"y\"\n    error_message = \"must be y\"\n  }\n}\ntarget \"default\" {}",
             &["must be y"],
         ),
-        ("target \"default\" {", &["this is no HCL"]),
+        ("target \"default\" {", &["invalid HCL"]),
     ] {
         let said = refused(text);
         assert!(
@@ -560,10 +560,10 @@ target "default" {
     ];
     assert_eq!(args(build(&given, "default")), expected);
     for (name, value, says) in [
-        ("LIST", "3,x", "\"x\" is no number"),
+        ("LIST", "3,x", "invalid number \"x\""),
         ("OBJECT", "m", "written as JSON"),
-        ("OBJECT_JSON", "{", "no JSON"),
-        ("MAP", "a", "\"a\" is no map"),
+        ("OBJECT_JSON", "{", "invalid JSON"),
+        ("MAP", "a", "invalid map(text) \"a\""),
     ] {
         let mistake = read(&[(name, value)]).unwrap_err();
         assert!(mistake.message.contains(says), "{mistake}");

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use hcl::expr::{Object, ObjectKey};
 use hcl::{Expression, Value};
 
-use super::display::{said, shown};
+use super::display::{as_text, display};
 use super::functions::{csv, set};
 
 #[derive(Debug)]
@@ -26,7 +26,7 @@ impl Type {
     /// `string`, `list(number)`, `object({name = string})`; JSON has them as texts.
     ///
     /// # Errors
-    /// It is no type, in words.
+    /// Not a type, in words.
     pub(super) fn parse(expression: &Expression) -> Result<Type, String> {
         let wrong = || {
             "a type is string, number, bool, any, list(…), set(…), map(…), tuple([…]) or object({…})".to_string()
@@ -79,7 +79,7 @@ impl Type {
         }
         match (self, value) {
             (Type::Any, _) => Ok(value.clone()),
-            (Type::Text, _) => said(value).map(Value::from),
+            (Type::Text, _) => as_text(value).map(Value::from),
             (Type::Number, Value::Number(_)) | (Type::Bool, Value::Bool(_)) => Ok(value.clone()),
             (Type::Number | Type::Bool, Value::String(text)) => self.of_text(text),
             (Type::List(inner), Value::Array(list)) => inner.each(list).map(Value::Array),
@@ -103,7 +103,7 @@ impl Type {
                 let all: Result<_, String> = fields.iter().map(one).collect();
                 all.map(Value::Object)
             }
-            _ => Err(format!("{} is no {}", shown(value), self.name())),
+            _ => Err(format!("invalid {} {}", self.name(), display(value))),
         }
     }
 
@@ -114,9 +114,9 @@ impl Type {
     /// What the environment says: one value, or several with commas between them.
     ///
     /// # Errors
-    /// It is none, in words.
+    /// Not a value of it, in words.
     pub(super) fn of_text(&self, text: &str) -> Result<Value, String> {
-        let no = || format!("{text:?} is no {}", self.name());
+        let no = || format!("invalid {} {text:?}", self.name());
         match self {
             Type::Any | Type::Text => Ok(Value::from(text)),
             Type::Bool => match text {
@@ -159,10 +159,10 @@ impl Type {
     /// What the environment says in `NAME_JSON`.
     ///
     /// # Errors
-    /// It is no JSON, or of another type.
+    /// Invalid JSON, or of another type.
     pub(super) fn of_json(&self, text: &str) -> Result<Value, String> {
         let value: Value =
-            serde_json::from_str(text).map_err(|error| format!("it is no JSON: {error}"))?;
+            serde_json::from_str(text).map_err(|error| format!("invalid JSON: {error}"))?;
         self.convert(&value)
     }
 

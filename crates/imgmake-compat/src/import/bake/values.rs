@@ -182,7 +182,7 @@ pub(super) fn evaluated(attribute: &Attribute, context: &Context) -> Result<Valu
         match error.kind() {
             ErrorKind::UndefinedFunc(name) => {
                 let name = name.to_string();
-                let refused = functions::REFUSED.iter().find(|(known, _)| *known == name);
+                let refused = functions::REFUSED.iter().find(|(other, _)| *other == name);
                 if let Some((_, instead)) = refused {
                     let message = format!(
                         "`{}`: the function `{name}` is not supported",

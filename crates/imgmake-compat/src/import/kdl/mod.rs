@@ -1,6 +1,6 @@
 //! What was imported, as the text of a manifest. Whoever reads it goes on from there:
-//! variables stay variables where a text holds their value and nothing else was made
-//! of it; whatever else is said stands with its value.
+//! variables stay variables where a text holds their value and nothing else depends
+//! on it; everything else is written as its value.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -104,16 +104,16 @@ impl Writer<'_> {
     /// the same.
     fn say(&mut self, place: &str, text: &str, twins: &[&str]) -> String {
         if let Some(twin) = self.same(text, twins) {
-            let mut shown = escaped(twin);
+            let mut text = escaped(twin);
             for variable in self.variables {
                 let name = format!("${{{}}}", variable.name);
-                shown = shown.replace(&escaped(&variable.mark), &name);
+                text = text.replace(&escaped(&variable.mark), &name);
             }
-            return format!("\"{shown}\"");
+            return format!("\"{text}\"");
         }
         if twins.iter().any(|twin| *twin != text) {
             self.notes.push(format!(
-                "{place}: {} is made of variables by an expression, and written as its value",
+                "{place}: {} is an expression of variables, and written as its value",
                 quoted(text)
             ));
         }
@@ -141,8 +141,8 @@ impl Writer<'_> {
             let twins = self.elements(&own, at, &twins);
             self.say(place, &own[at], &twins)
         };
-        let said: Vec<String> = (0..own.len()).map(one).collect();
-        said.join(" ")
+        let value: Vec<String> = (0..own.len()).map(one).collect();
+        value.join(" ")
     }
 
     /// The twins of one element: those at its place, and where a list has another length,
@@ -163,12 +163,12 @@ impl Writer<'_> {
         self.line(0, "imgmake version=1 {");
         let mut caches: BTreeMap<&str, (bool, bool, usize)> = BTreeMap::new();
         for (at, cache) in imported.caches.iter().enumerate() {
-            let known = caches
+            let cache_use = caches
                 .entry(&cache.reference.value)
                 .or_insert((false, false, at));
-            known.0 |= matches!(cache.access, CacheAccess::Read | CacheAccess::ReadWrite);
+            cache_use.0 |= matches!(cache.access, CacheAccess::Read | CacheAccess::ReadWrite);
             if matches!(cache.access, CacheAccess::Write | CacheAccess::ReadWrite) {
-                *known = (known.0, true, at);
+                *cache_use = (cache_use.0, true, at);
             }
         }
         if !caches.is_empty() {
@@ -261,8 +261,8 @@ impl Writer<'_> {
         for (key, pick) in lists {
             if !pick(build).is_empty() {
                 let twins: Vec<&[Text]> = twins.iter().map(|twin| pick(twin)).collect();
-                let said = self.texts(&format!("`{key}` of `{name}`"), pick(build), &twins);
-                self.line(1, &format!("{key} {said}"));
+                let value = self.texts(&format!("`{key}` of `{name}`"), pick(build), &twins);
+                self.line(1, &format!("{key} {value}"));
             }
         }
         for (id, socket) in &build.ssh {
@@ -294,8 +294,8 @@ impl Writer<'_> {
             .iter()
             .map(|twin| pick(twin).map_or("", |text| text.value.as_str()))
             .collect();
-        let said = self.say(&format!("`{key}` of `{name}`"), &text.value, &twins);
-        self.line(1, &format!("{key} {said}"));
+        let value = self.say(&format!("`{key}` of `{name}`"), &text.value, &twins);
+        self.line(1, &format!("{key} {value}"));
     }
 
     fn map(
@@ -315,8 +315,8 @@ impl Writer<'_> {
                 .map(|twin| twin.get(inner).map_or("", |text| text.value.as_str()))
                 .collect();
             let place = format!("`{key}.{inner}` of `{name}`");
-            let said = self.say(&place, &text.value, &twins);
-            self.line(2, &format!("{} {said}", word(inner)));
+            let value = self.say(&place, &text.value, &twins);
+            self.line(2, &format!("{} {value}", word(inner)));
         }
         self.line(1, "}");
     }
@@ -339,12 +339,12 @@ impl Writer<'_> {
             .map_or(".", |context| context.value.as_str());
         // The Dockerfile of the context needs no word.
         if path != beside(&format!("{}/Dockerfile", context.trim_end_matches('/'))) {
-            let said = self.say(&format!("`dockerfile` of `{name}`"), &path, &paths);
-            self.line(1, &format!("dockerfile {said}"));
+            let value = self.say(&format!("`dockerfile` of `{name}`"), &path, &paths);
+            self.line(1, &format!("dockerfile {value}"));
         }
         if !stage.is_empty() {
-            let said = self.say(&format!("`target` of `{name}`"), &stage, &stages);
-            self.line(1, &format!("stage {said}"));
+            let value = self.say(&format!("`target` of `{name}`"), &stage, &stages);
+            self.line(1, &format!("stage {value}"));
         }
     }
 
@@ -366,7 +366,7 @@ impl Writer<'_> {
             let twins: Vec<String> = twins.iter().map(same).collect();
             let twins: Vec<&str> = twins.iter().map(String::as_str).collect();
             let place = format!("`contexts.{}` of `{name}`", key.value);
-            let said = match node {
+            let value = match node {
                 ContextNode::Target(target) => format!("(target){}", self.name(&target.value)),
                 ContextNode::Image(image) => {
                     format!("(image){}", self.say(&place, &image.value, &twins))
@@ -375,7 +375,7 @@ impl Writer<'_> {
                     format!("(path){}", self.say(&place, &path.value, &twins))
                 }
             };
-            self.line(2, &format!("{} {said}", word(&key.value)));
+            self.line(2, &format!("{} {value}", word(&key.value)));
         }
         self.line(1, "}");
     }
@@ -390,13 +390,13 @@ impl Writer<'_> {
             };
             let twins: Vec<String> = twins.iter().map(path).collect();
             let twins: Vec<&str> = twins.iter().map(String::as_str).collect();
-            let said = self.say(&place, &tar.path.value, &twins);
+            let value = self.say(&place, &tar.path.value, &twins);
             let format = if tar.format == TarFormat::Oci {
                 " format=oci"
             } else {
                 ""
             };
-            self.line(1, &format!("tar {said}{format}"));
+            self.line(1, &format!("tar {value}{format}"));
         }
         self.one(name, "layout", build, twins, |build| build.layout.as_ref());
         for load in &build.load {
@@ -453,8 +453,8 @@ impl Writer<'_> {
                 let host = self.say(&place, &own.0, &[&twin.0]);
                 let repository = self.say(&place, &own.1, &[&twin.1]);
                 let tag = self.say(&place, &own.2, &[&twin.2]);
-                let known = registries.iter().position(|known| *known == host);
-                let registry = known.unwrap_or_else(|| {
+                let position = registries.iter().position(|other| *other == host);
+                let registry = position.unwrap_or_else(|| {
                     registries.push(host);
                     registries.len() - 1
                 });
@@ -525,7 +525,7 @@ fn has_host(name: &str) -> bool {
     first.is_some_and(|first| first.contains(['.', ':']) || first == "localhost")
 }
 
-/// Host, repository and tag of a name. A mark holds what looks like separators, and is none.
+/// Host, repository and tag of a name. What looks like a separator inside a mark is not one.
 fn parts(name: &str, has_host: bool) -> (String, String, String) {
     let mut plain = String::new();
     let mut inside = false;

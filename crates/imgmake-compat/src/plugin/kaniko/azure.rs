@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use crate::error::{malformed, unreadable};
 use crate::plugin::{Refusal, Workspace};
 use imgmake_core::manifest::PasswordFrom;
 
@@ -27,24 +28,28 @@ pub(super) fn is_registry(host: &str) -> bool {
 /// The options in the file.
 ///
 /// # Errors
-/// It cannot be read, is no such file, or asks for a login that is not made here. No value is repeated.
+/// It cannot be read, is not such a file, or asks for a login that is not supported. No value is repeated.
 pub(super) fn options(
     path: &str,
     workspace: &Workspace,
 ) -> Result<BTreeMap<String, PasswordFrom>, Refusal> {
-    let text = (workspace.read)(path)
-        .map_err(|error| refused(path, &format!("cannot be read: {error}"), "give its path"))?;
+    let text = (workspace.read)(path).map_err(|error| {
+        Refusal::new(
+            unreadable(&format!("{FLAG}={path}"), path, error),
+            "give its path",
+        )
+    })?;
     let file: Value = serde_json::from_str(&text).map_err(|error| {
         refused(
             path,
-            &format!("is not JSON: line {}", error.line()),
-            "mend it",
+            &format!("not JSON: line {}", error.line()),
+            "give Kubernetes' azure.json",
         )
     })?;
     let Value::Object(file) = file else {
         return Err(refused(
             path,
-            "is no JSON object",
+            "not a JSON object",
             "give Kubernetes' azure.json",
         ));
     };
@@ -62,7 +67,7 @@ pub(super) fn options(
     )?;
     fields.refuse(
         "identitySystem",
-        "only Entra ID is asked for tokens",
+        "tokens come from Entra ID alone",
         "give a docker config",
     )?;
     put("authority-host", fields.authority()?);
@@ -79,7 +84,7 @@ pub(super) fn options(
         if !options.contains_key(option) {
             return Err(refused(
                 path,
-                &format!("has no `{name}`"),
+                &format!("`{name}` not found"),
                 "give it, or `useManagedIdentityExtension`",
             ));
         }
@@ -87,7 +92,7 @@ pub(super) fn options(
     if !options.contains_key("client-secret") && !options.contains_key("certificate") {
         return Err(refused(
             path,
-            "has neither `aadClientSecret` nor `aadClientCertPath`",
+            "neither `aadClientSecret` nor `aadClientCertPath` found",
             "give one of them, or `useManagedIdentityExtension`",
         ));
     }
@@ -113,7 +118,7 @@ impl Fields<'_> {
             Some(Value::String(text)) => Ok(Some(text.clone()).filter(|text| !text.is_empty())),
             Some(_) => Err(refused(
                 self.path,
-                &format!("holds a `{name}` that is no text"),
+                &format!("`{name}` is not a text"),
                 "put it between quotes",
             )),
         }
@@ -125,8 +130,8 @@ impl Fields<'_> {
             Some(Value::Bool(on)) => Ok(*on),
             Some(_) => Err(refused(
                 self.path,
-                &format!("holds a `{name}` that is neither true nor false"),
-                "write one of them, without quotes",
+                &format!("`{name}` is not a boolean"),
+                "write true or false, without quotes",
             )),
         }
     }
@@ -134,7 +139,7 @@ impl Fields<'_> {
     fn refuse(&self, name: &str, why: &str, help: &str) -> Result<(), Refusal> {
         match self.text(name)? {
             None => Ok(()),
-            Some(_) => Err(refused(self.path, &format!("has `{name}`: {why}"), help)),
+            Some(_) => Err(refused(self.path, &format!("`{name}`: {why}"), help)),
         }
     }
 
@@ -142,14 +147,14 @@ impl Fields<'_> {
         let Some(cloud) = self.text("cloud")? else {
             return Ok(None);
         };
-        let known = CLOUDS
+        let found = CLOUDS
             .iter()
             .find(|(name, _)| name.eq_ignore_ascii_case(&cloud));
-        match known {
+        match found {
             Some((_, authority)) => Ok(Some((*authority).to_string())),
             None => Err(refused(
                 self.path,
-                &format!("names the `cloud` {cloud:?}, whose directory is not known"),
+                &format!("unknown `cloud` {cloud:?}"),
                 "AZURE_AUTHORITY_HOST, AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET log in anywhere",
             )),
         }
@@ -157,7 +162,7 @@ impl Fields<'_> {
 }
 
 fn refused(path: &str, why: &str, help: &str) -> Refusal {
-    Refusal::new(format!("{FLAG}={path} {why}"), help)
+    Refusal::new(malformed(format!("{FLAG}={path}"), why), help)
 }
 
 #[cfg(test)]
@@ -212,8 +217,8 @@ mod tests {
     #[test]
     fn what_cannot_be_used_is_named_without_its_value() {
         for (file, named) in [
-            ("hunter2", "is not JSON: line 1"),
-            ("[]", "no JSON object"),
+            ("hunter2", "not JSON: line 1"),
+            ("[]", "not a JSON object"),
             (
                 r#"{"tenantId":"t","aadClientSecret":"hunter2"}"#,
                 "`aadClientId`",

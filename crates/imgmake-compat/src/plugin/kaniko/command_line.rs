@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::flags::{Effect, FLAGS, Flag, Kind};
+use crate::error::{self, Fact, invalid, malformed};
 use crate::plugin::{Refusal, value};
 use imgmake_core::manifest::suggest;
 
@@ -95,7 +96,7 @@ impl CommandLine {
         check(flag, &value)?;
         if flag.effect == Effect::NotYet && !is_off(flag, &value) {
             return Err(Refusal::new(
-                format!("--{} is not supported", flag.name),
+                Fact::Unsupported(format!("--{}", flag.name)),
                 flag.does,
             ));
         }
@@ -192,7 +193,7 @@ fn is_off(flag: &Flag, text: &str) -> bool {
     text.is_empty()
         || text == flag.default
         || (flag.kind == Kind::Bool
-            && value::boolean(flag.name, text) == value::boolean(flag.name, flag.default))
+            && value::boolean(flag.name, text).ok() == value::boolean(flag.name, flag.default).ok())
 }
 
 /// Whether a text is a value of its flag's kind.
@@ -200,7 +201,7 @@ fn check(flag: &Flag, text: &str) -> Result<(), Refusal> {
     let name = format!("--{}", flag.name);
     match flag.kind {
         Kind::Bool if text.is_empty() => Err(Refusal::new(
-            format!("{name}= is no boolean"),
+            invalid("boolean", format!("{name}=")),
             "write `true` or `false`",
         )),
         Kind::Bool => value::boolean(&name, text).map(drop),
@@ -208,23 +209,23 @@ fn check(flag: &Flag, text: &str) -> Result<(), Refusal> {
         Kind::Count => match value::integer(&name, text)? {
             0..=1000 => Ok(()),
             _ => Err(Refusal::new(
-                format!("{name}={text} is no number of retries"),
+                invalid("number of retries", format!("{name}={text}")),
                 "write a number from 0 to 1000",
             )),
         },
         Kind::Choice(choices) if !choices.contains(&text) => Err(Refusal::new(
-            format!("{name}={text:?} is none of its values"),
+            invalid("value", format!("{name}={text:?}")),
             suggest::help(text, choices.iter().copied()).unwrap_or_default(),
         )),
         Kind::Pairs => match text.split_once('=') {
             Some((key, _)) if !key.is_empty() => Ok(()),
             _ => Err(Refusal::new(
-                format!("{name}={text:?} is no `key=value`"),
+                invalid("`key=value`", format!("{name}={text:?}")),
                 format!("write {name} key=value"),
             )),
         },
         Kind::Duration if !is_duration(text) => Err(Refusal::new(
-            format!("{name}={text:?} is no duration"),
+            invalid("duration", format!("{name}={text:?}")),
             "write a number and a unit, such as `6h` or `1h30m`",
         )),
         Kind::Choice(_) | Kind::Duration | Kind::Text | Kind::Many => Ok(()),
@@ -274,9 +275,9 @@ fn unknown(name: &str) -> Refusal {
     });
     let help = match near {
         Some(near) => format!("did you mean `--{near}`?"),
-        None => "`imgmake kaniko --help` lists what there is".to_string(),
+        None => "`imgmake kaniko --help` lists all flags".to_string(),
     };
-    Refusal::new(format!("there is no flag `--{name}`"), help)
+    Refusal::new(error::unknown("flag", format!("`--{name}`")), help)
 }
 
 fn unknown_letter(letter: char) -> Refusal {
@@ -285,14 +286,14 @@ fn unknown_letter(letter: char) -> Refusal {
         .filter_map(|flag| Some(format!("`-{}` for `--{}`", flag.short?, flag.name)))
         .collect();
     Refusal::new(
-        format!("there is no flag `-{letter}`"),
-        format!("there are {}", letters.join(", ")),
+        error::unknown("flag", format!("`-{letter}`")),
+        format!("expected one of {}", letters.join(", ")),
     )
 }
 
 fn no_value(flag: &Flag) -> Refusal {
     Refusal::new(
-        format!("--{} lacks its value", flag.name),
+        malformed(format!("--{}", flag.name), "missing value"),
         format!("write `--{}=VALUE`", flag.name),
     )
 }

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::command_line::CommandLine;
+use crate::error::{Fact, invalid, malformed, missing, unknown};
 use crate::hidden::Hidden;
 use crate::plugin::{Refusal, value};
 
@@ -50,7 +51,7 @@ pub(super) fn context(
     let options = line.all("git");
     let written = line.text("context").ok_or_else(|| {
         Refusal::new(
-            "--context is empty",
+            missing("--context", "nothing to build"),
             "give the directory, or `tar://…`, `git://…`, `https://…`",
         )
     })?;
@@ -70,9 +71,9 @@ pub(super) fn context(
         "https" => Context::Https(Hidden(written.clone())),
         _ => {
             return Err(Refusal::new(
-                format!(
-                    "--context={}: contexts at `{scheme}://` are unknown",
-                    shown(&written)
+                malformed(
+                    format!("--context={}", redacted(&written)),
+                    format!("unknown scheme `{scheme}://`"),
                 ),
                 "write a directory, `dir://`, `tar://`, `tar://stdin`, `git://` or `https://`",
             ));
@@ -83,21 +84,21 @@ pub(super) fn context(
 
 fn no_path(written: &str, example: &str) -> Refusal {
     Refusal::new(
-        format!("--context={written} names nothing"),
+        invalid("context", format!("--context={written}")),
         format!("write it as `{example}`"),
     )
 }
 
 /// Buckets have clients of their own, which CI images have anyway.
 fn bucket(kind: &str, written: &str) -> Refusal {
-    let address = shown(written);
+    let address = redacted(written);
     let command = match kind {
         "gs" => format!("gcloud storage cp {address} context.tar.gz"),
         "s3" => format!("aws s3 cp {address} context.tar.gz"),
         _ => format!("az storage blob download --blob-url {address} --file context.tar.gz"),
     };
     Refusal::new(
-        format!("--context={address} is in a bucket, and those are not read"),
+        Fact::Unsupported(format!("--context={address}: a bucket")),
         format!("fetch it first, `{command}`, and give `--context=tar://context.tar.gz`"),
     )
 }
@@ -136,7 +137,10 @@ fn git(
     let commit = part(parts.next());
     if place.is_empty() || parts.next().is_some() {
         return Err(Refusal::new(
-            format!("--context={} is no address of a repository", shown(written)),
+            invalid(
+                "address of a repository",
+                format!("--context={}", redacted(written)),
+            ),
             "write `git://host/path.git#reference#commit`; reference and commit can be left out",
         ));
     }
@@ -171,14 +175,17 @@ fn git(
     Ok(git)
 }
 
-/// What git would take for an option is none of its names.
+/// No name begins as an option of git.
 fn check_name(flag: &str, name: &str) -> Result<(), Refusal> {
     if name.starts_with('-')
         || name.contains(char::is_whitespace)
         || name.contains(char::is_control)
     {
         return Err(Refusal::new(
-            format!("{flag}: {name:?} is no name of a branch, tag or commit"),
+            invalid(
+                "name of a branch, tag or commit",
+                format!("{flag}: {name:?}"),
+            ),
             "write it as `git branch` or `git tag` lists it",
         ));
     }
@@ -220,13 +227,13 @@ fn apply(git: &mut GitContext, option: &str) -> Result<(), Refusal> {
         "depth" => {
             git.depth = u32::try_from(value::integer(&name, text)?).map_err(|_| {
                 Refusal::new(
-                    format!("{name}={text} is no number of commits"),
+                    invalid("number of commits", format!("{name}={text}")),
                     "write 0 for all of them, or how many",
                 )
             })?;
         }
         _ => {
-            let known = [
+            let options = [
                 "branch",
                 "single-branch",
                 "depth",
@@ -234,8 +241,8 @@ fn apply(git: &mut GitContext, option: &str) -> Result<(), Refusal> {
                 "insecure-skip-tls",
             ];
             return Err(Refusal::new(
-                format!("--git has no option `{key}`"),
-                imgmake_core::manifest::suggest::help(key, known).unwrap_or_default(),
+                unknown("option", format!("`{key}` of --git")),
+                imgmake_core::manifest::suggest::help(key, options).unwrap_or_default(),
             ));
         }
     }
@@ -243,7 +250,7 @@ fn apply(git: &mut GitContext, option: &str) -> Result<(), Refusal> {
 }
 
 /// An address without what can be secret in it: user, password and query.
-pub(super) fn shown(address: &str) -> String {
+pub(super) fn redacted(address: &str) -> String {
     let (scheme, rest) = match address.split_once("://") {
         Some((scheme, rest)) => (format!("{scheme}://"), rest),
         None => (String::new(), address),
@@ -266,7 +273,7 @@ impl Context {
             Context::Directory(path) | Context::Tar(path) => path.clone(),
             Context::StandardInput => "standard input".into(),
             Context::Git(git) => git.url.clone(),
-            Context::Https(address) => shown(&address.0),
+            Context::Https(address) => redacted(&address.0),
         }
     }
 }

@@ -1,10 +1,11 @@
-//! Who we are to which registry, and how it is spoken to, as registry nodes.
+//! Logins, transport and mirrors of registries, as nodes.
 
 use std::collections::BTreeMap;
 
 use super::azure;
 use super::command_line::CommandLine;
 use crate::credentials::of_variable;
+use crate::error::{invalid, malformed};
 use crate::nodes::{parts, registry};
 use crate::plugin::names::registry_host;
 use crate::plugin::{Refusal, Workspace};
@@ -112,7 +113,7 @@ fn mirrors(line: &CommandLine, workspace: &Workspace, nodes: &mut Nodes) -> Resu
                 }
                 _ => {
                     return Err(Refusal::new(
-                        format!("{flag} holds {pair:?}, which is no `host=mirror`"),
+                        invalid("`host=mirror`", format!("{pair:?} in {flag}")),
                         "write `host=mirror`, separated by semicolons",
                     ));
                 }
@@ -123,7 +124,7 @@ fn mirrors(line: &CommandLine, workspace: &Workspace, nodes: &mut Nodes) -> Resu
     for (flag, mirror) in given.into_iter().chain(from("KANIKO_REGISTRY_MIRROR")) {
         if mirror.is_empty() || mirror.contains([',', ';', '=', ' ']) {
             return Err(Refusal::new(
-                format!("{flag}={mirror:?} is no host"),
+                invalid("host", format!("{flag}={mirror:?}")),
                 "give one host; the flag can be repeated",
             ));
         }
@@ -148,7 +149,10 @@ fn certificates(line: &CommandLine, nodes: &mut Nodes) -> Result<(), Refusal> {
     for (host, pair) in line.pairs("registry-client-cert") {
         let Some((certificate, key)) = pair.split_once(',') else {
             return Err(Refusal::new(
-                format!("--registry-client-cert={host}={pair} names no key"),
+                malformed(
+                    format!("--registry-client-cert={host}={pair}"),
+                    "names no key",
+                ),
                 "write `host=/certificate,/key`",
             ));
         };
@@ -213,8 +217,8 @@ impl<'a> Credentials<'a> {
         if let Some(azure) = self.azure.as_ref().filter(|_| azure::is_registry(host)) {
             return AuthNode::Azure(azure.clone());
         }
-        let asked = self.helpers.iter();
-        asked
+        let helpers = self.helpers.iter();
+        helpers
             .filter_map(|helper| match helper.as_str() {
                 "env" => self.named_in_environment(host),
                 "google" => self.google(host, used),
@@ -300,21 +304,21 @@ impl<'a> Credentials<'a> {
     }
 
     /// A push needs a credential, so a cloud is asked for one; what is pulled may
-    /// be public, and only somebody who is known to the cloud asks.
+    /// be public, and only where the environment has the cloud's variables is it asked.
     fn cloud(
         &self,
         ours: bool,
         used: Use,
         signs: &[&str],
     ) -> Option<BTreeMap<String, PasswordFrom>> {
-        let known = || {
+        let is_there = || {
             signs.iter().any(|name| {
                 self.environment
                     .get(*name)
                     .is_some_and(|text| !text.is_empty())
             })
         };
-        (ours && (used == Use::Push || known())).then(BTreeMap::new)
+        (ours && (used == Use::Push || is_there())).then(BTreeMap::new)
     }
 }
 

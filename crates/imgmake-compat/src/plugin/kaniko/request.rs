@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::command_line::CommandLine;
-use super::context::{Context, context, shown};
+use super::context::{Context, context, redacted};
 use super::registries::{docker_config, registries};
 use super::secrets::secrets;
+use crate::error::{self, Fact, conflict, invalid, malformed, missing};
 use crate::hidden::Hidden;
 use crate::nodes::{all_plain, parts, plain, plain_values};
 use crate::plugin::{Refusal, Workspace, ignored, log};
@@ -54,7 +55,7 @@ pub fn interpret(arguments: &[String], workspace: &Workspace) -> Result<Invocati
         context: context(&line, workspace.environment)?,
         dockerfile: line.text("dockerfile").ok_or_else(|| {
             Refusal::new(
-                "--dockerfile is empty",
+                missing("--dockerfile", "nothing to build"),
                 "give a path, or leave the flag out",
             )
         })?,
@@ -109,7 +110,13 @@ impl Request {
         let found = [written, &beside].into_iter().find(is_there);
         found.cloned().ok_or_else(|| {
             Refusal::new(
-                format!("--dockerfile={written}: there is no file `{written}`, and none in the context {}", self.context.name()),
+                Fact::NotFound {
+                    setting: format!("--dockerfile={written}"),
+                    place: format!(
+                        "`{written}`, here and in the context {},",
+                        self.context.name()
+                    ),
+                },
                 "give its path, from the working directory or from the context",
             )
         })
@@ -221,17 +228,17 @@ fn build(
 fn stray(word: &str) -> Refusal {
     match word {
         "login" => Refusal::new(
-            "kaniko's `login` is `imgmake login` here",
-            "or write the docker config before this step",
+            Fact::Unsupported("`login` as kaniko has it".into()),
+            "run `imgmake login`, or write the docker config before this step",
         ),
         "push" => Refusal::new(
-            "kaniko's `push` is a push target here",
+            Fact::Unsupported("`push` as kaniko has it".into()),
             "write a `push` target with `from` an archive, and run that",
         ),
         _ => {
             let looks_like = suggest::nearest(word, super::flags::FLAGS.iter().map(|f| f.name));
             Refusal::new(
-                format!("{word:?} belongs to no flag"),
+                error::unknown("argument", format!("{word:?}")),
                 match looks_like {
                     Some(name) => format!("did you mean `--{name}`?"),
                     None => "a boolean takes its value after `=`: `--no-push=false`".to_string(),
@@ -252,7 +259,7 @@ fn check_outputs(line: &CommandLine, workspace: &Workspace) -> Result<(), Refusa
         .or_else(|| line.text("oci-layout-path"));
     if destinations.is_empty() && written.is_none() && !no_push(line, workspace.environment)? {
         return Err(Refusal::new(
-            "there is no --destination",
+            missing("--destination", "no place for the image"),
             "give one, or `--no-push` to build only, `--tar-path` or `--oci-layout-path` for a file",
         ));
     }
@@ -262,7 +269,7 @@ fn check_outputs(line: &CommandLine, workspace: &Workspace) -> Result<(), Refusa
     ] {
         if destinations.is_empty() && line.text(name).is_some() {
             return Err(Refusal::new(
-                format!("--{name} needs a name, and there is no --destination"),
+                missing("--destination", format!("--{name} needs a name")),
                 "give one; with `--no-push` it is not pushed",
             ));
         }
@@ -273,7 +280,7 @@ fn check_outputs(line: &CommandLine, workspace: &Workspace) -> Result<(), Refusa
 fn check_destination(name: &str) -> Result<(), Refusal> {
     let refused = |why: &str, help: &str| {
         Err(Refusal::new(
-            format!("--destination={} {why}", shown(name)),
+            malformed(format!("--destination={}", redacted(name)), why),
             help,
         ))
     };
@@ -298,7 +305,7 @@ fn check_destination(name: &str) -> Result<(), Refusal> {
         .split('/')
         .all(|part| !part.is_empty() && part.chars().all(legal));
     if !parts_are_legal || tag.is_empty() || tag.len() > 128 || !tag.chars().all(legal) {
-        return refused("is no image name", "write `registry/repository:tag`");
+        return refused("not an image name", "write `registry/repository:tag`");
     }
     Ok(())
 }
@@ -328,7 +335,10 @@ fn inside(path: &str) -> Result<String, Refusal> {
             "" | "." => {}
             ".." if parts.pop().is_none() => {
                 return Err(Refusal::new(
-                    format!("--context-sub-path={path} leads out of the context"),
+                    malformed(
+                        format!("--context-sub-path={path}"),
+                        "leads out of the context",
+                    ),
                     "give a directory inside it",
                 ));
             }
@@ -349,7 +359,7 @@ fn stages(line: &CommandLine) -> Result<(Option<String>, Vec<String>), Refusal> 
         .collect();
     if named.iter().any(|stage| stage.is_empty() || stage == "*") {
         return Err(Refusal::new(
-            format!("--target={} names no stage", given.join(",")),
+            invalid("stage", format!("--target={}", given.join(","))),
             "give the names of stages, the one whose image is wanted first",
         ));
     }
@@ -377,7 +387,7 @@ fn platform(line: &CommandLine) -> Result<Option<String>, Refusal> {
     };
     if !(2..=3).contains(&parts.len()) || !parts.iter().all(legal) {
         return Err(Refusal::new(
-            format!("--custom-platform={platform:?} is no platform"),
+            invalid("platform", format!("--custom-platform={platform:?}")),
             "write one as `linux/arm64` or `linux/arm/v7`",
         ));
     }
@@ -400,7 +410,7 @@ fn build_args(
         };
         if name.is_empty() {
             return Err(Refusal::new(
-                "--build-arg has a value without a name",
+                malformed("--build-arg", "a value without a name"),
                 "write `--build-arg NAME=VALUE`",
             ));
         }
@@ -422,9 +432,9 @@ fn compression(line: &CommandLine) -> Result<Option<(String, Option<i32>)>, Refu
             Ok(level) if (0..=most).contains(&level) => Some(level),
             _ => {
                 return Err(Refusal::new(
-                    format!(
-                        "--compression-level={level} is none of {}",
-                        name.as_deref().unwrap_or("gzip")
+                    invalid(
+                        format!("level of {}", name.as_deref().unwrap_or("gzip")),
+                        format!("--compression-level={level}"),
                     ),
                     format!("write -1 for the default, or 0 to {most}"),
                 ));
@@ -441,9 +451,7 @@ fn compression(line: &CommandLine) -> Result<Option<(String, Option<i32>)>, Refu
     ] {
         if zstd && is_given {
             return Err(Refusal::new(
-                format!(
-                    "--compression=zstd and {other} contradict each other: Docker's format has no zstd layers"
-                ),
+                conflict("--compression=zstd", other).because("Docker's format has no zstd layers"),
                 "leave one out; `--oci-layout-path` writes zstd layers",
             ));
         }
@@ -454,7 +462,7 @@ fn compression(line: &CommandLine) -> Result<Option<(String, Option<i32>)>, Refu
     })
 }
 
-/// Looked into only where it is named: whatever lies at kaniko's default place is nothing that was asked for.
+/// Read only where it is named: nobody asked for what lies at kaniko's default place.
 fn warmed(line: &CommandLine) -> Result<Option<Warmed>, Refusal> {
     let Some(directory) = line.text("cache-dir") else {
         return Ok(None);
@@ -467,7 +475,7 @@ fn ttl(line: &CommandLine) -> Result<Duration, Refusal> {
     let text = line.text("cache-ttl").unwrap_or_default();
     cache_ttl(&text).ok_or_else(|| {
         Refusal::new(
-            format!("--cache-ttl={text} is no duration that an entry can have"),
+            invalid("duration", format!("--cache-ttl={text}")),
             "write a whole number and a unit, such as `6h` or `336h`",
         )
     })
@@ -518,7 +526,7 @@ fn cache(
     })
 }
 
-/// kaniko leaves /var/run out unless told otherwise, and with it what its users made there; here it must be said.
+/// kaniko leaves /var/run out by default, and with it what builds write there; here only when asked.
 fn ignored(line: &CommandLine, notes: &mut Vec<String>) -> Result<Vec<String>, Refusal> {
     let mut paths = ignored::paths("--ignore-path", &line.all("ignore-path"), notes)?;
     if line.flag("ignore-var-run") {
@@ -542,7 +550,7 @@ fn epoch(
         None => Ok(Some(0)),
         Some(text) => text.parse().map(Some).map_err(|_| {
             Refusal::new(
-                format!("SOURCE_DATE_EPOCH={text:?} is no number of seconds"),
+                invalid("number of seconds", format!("SOURCE_DATE_EPOCH={text:?}")),
                 "write seconds since 1970, as `git log -1 --format=%ct` prints them",
             )
         }),
@@ -560,15 +568,15 @@ fn attempts(line: &CommandLine) -> Option<u32> {
 }
 
 fn unknown_helpers(line: &CommandLine) -> Option<String> {
-    let known = ["", "env", "google", "ecr", "acr", "gitlab"];
+    let helpers = ["", "env", "google", "ecr", "acr", "gitlab"];
     let unknown: Vec<String> = line
         .all("credential-helpers")
         .into_iter()
-        .filter(|helper| !known.contains(&helper.as_str()))
+        .filter(|helper| !helpers.contains(&helper.as_str()))
         .collect();
     (!unknown.is_empty()).then(|| {
         format!(
-            "--credential-helpers: there is no {}; there are env, google, ecr, acr and gitlab",
+            "--credential-helpers: unknown {}; expected env, google, ecr, acr or gitlab",
             imgmake_guard::printable::list(&unknown)
         )
     })

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::command_line::CommandLine;
+use crate::error::{Fact, malformed, missing};
 use crate::plugin::Refusal;
 use imgmake_core::manifest::SecretFrom;
 
@@ -19,13 +20,13 @@ pub(super) fn secrets(
             && !environment.contains_key(name)
         {
             return Err(Refusal::new(
-                format!("--secret id={id}: the variable {name} is not set"),
+                missing(name, format!("--secret id={id} names it")),
                 "set it, or give `src=FILE`",
             ));
         }
-        if secrets.iter().any(|(known, _)| *known == id) {
+        if secrets.iter().any(|(other, _)| *other == id) {
             return Err(Refusal::new(
-                format!("--secret id={id} is given twice"),
+                Fact::Duplicate(format!("--secret id={id}")),
                 "give it once",
             ));
         }
@@ -41,7 +42,7 @@ fn secret(
     // The text is not repeated: people also try `--secret token=…`.
     let refused = |why: &str| {
         Refusal::new(
-            format!("--secret {why}"),
+            malformed("--secret", why),
             "write `id=ID,src=FILE` or `id=ID,env=NAME`",
         )
     };
@@ -49,10 +50,10 @@ fn secret(
     for part in text.split(',') {
         let (key, value) = part
             .split_once('=')
-            .ok_or_else(|| refused("has a part that is no `key=value`"))?;
+            .ok_or_else(|| refused("a part is not `key=value`"))?;
         let key = if key == "source" { "src" } else { key };
         if !["id", "type", "src", "env"].contains(&key) {
-            return Err(refused("has a key that is none of id, type, src, env"));
+            return Err(refused("unknown key; expected id, type, src or env"));
         }
         fields.insert(key, value);
     }
@@ -62,17 +63,19 @@ fn secret(
             .filter(|v| !v.is_empty())
             .map(|v| v.to_string())
     };
-    let id = field("id").ok_or_else(|| refused("has no id"))?;
+    let id = field("id").ok_or_else(|| refused("`id` not found"))?;
     let from = match (field("type").as_deref(), field("src"), field("env")) {
-        (_, Some(_), Some(_)) => return Err(refused("has both src and env")),
-        (Some("file"), _, Some(_)) => return Err(refused("is a file and has env")),
+        (_, Some(_), Some(_)) => return Err(refused("src and env contradict each other")),
+        (Some("file"), _, Some(_)) => {
+            return Err(refused("type=file and env contradict each other"));
+        }
         (Some("env"), Some(name), None) => SecretFrom::Env(name),
         (None | Some("env"), None, Some(name)) => SecretFrom::Env(name),
         (Some("env"), None, None) => SecretFrom::Env(id.clone()),
         (None | Some("file"), Some(path), None) => SecretFrom::File(path),
         (None, None, None) if environment.contains_key(&id) => SecretFrom::Env(id.clone()),
         (None | Some("file"), None, None) => SecretFrom::File(id.clone()),
-        (Some(_), ..) => return Err(refused("has a type that is neither file nor env")),
+        (Some(_), ..) => return Err(refused("unknown type; expected file or env")),
     };
     Ok((id, from))
 }

@@ -80,12 +80,12 @@ fn options_that_nothing_here_means_are_refused_with_the_nearest() {
         ("--buld-arg=A=1", "did you mean `--build-arg`?"),
         ("--attest=type=sbom", "no attestations"),
         ("--provenance=mode=max", "no attestations"),
-        ("--label", "without a value"),
-        ("hunter", "belongs to no option"),
+        ("--label", "missing value"),
+        ("hunter", "without an option"),
         ("--output=type=local", "not supported"),
-        ("--add-host=x", "is no host"),
+        ("--add-host=x", "invalid host"),
         ("--network=bridge", "default, host or none"),
-        ("--frobnicate", "not known"),
+        ("--frobnicate", "unknown option"),
     ] {
         let pairs = [
             ("PLUGIN_REPO", "acme/app"),

@@ -6,9 +6,9 @@ use jiff::fmt::temporal::{DateTimePrinter, Pieces};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, Zoned};
 
-use super::arguments::{Function, Made, More, object, text_of, whole_of};
+use super::arguments::{Evaluated, Function, More, object, text_of, whole_of};
 use super::outside::outside;
-use crate::import::bake::display::shown;
+use crate::import::bake::display::display;
 
 pub(super) const FUNCTIONS: &[Function] = &[
     ("timestamp", 0, More::None, |_| {
@@ -41,7 +41,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     }),
     ("unixtimestampparse", 1, More::None, |a| match &a[0] {
         Value::Number(_) => parts(&unix(whole_of(&a, 0)?)?),
-        other => Err(format!("{} is no number of seconds", shown(other))),
+        other => Err(format!("invalid number of seconds {}", display(other))),
     }),
 ];
 
@@ -56,7 +56,8 @@ fn parsed(text: &str) -> Result<Zoned, String> {
         let then = pieces.date().to_datetime(pieces.time()?);
         then.to_zoned(zone).ok()
     };
-    read().ok_or_else(|| format!("{text:?} is no time such as 2026-01-31T12:00:00Z"))
+    read()
+        .ok_or_else(|| format!("invalid time {text:?}: expected one such as 2026-01-31T12:00:00Z"))
 }
 
 fn unix(seconds: i64) -> Result<Zoned, String> {
@@ -76,7 +77,7 @@ fn rfc3339(then: &Zoned) -> String {
 
 /// `1h30m`, `-5m`, `1.5s`, `250ms`
 fn duration(text: &str) -> Result<SignedDuration, String> {
-    let wrong = || format!("{text:?} is no duration such as 1h30m");
+    let wrong = || format!("invalid duration {text:?}: expected one such as 1h30m");
     let (sign, mut rest) = match text.strip_prefix('-') {
         Some(rest) => (-1.0, rest),
         None => (1.0, text.strip_prefix('+').unwrap_or(text)),
@@ -112,8 +113,8 @@ fn duration(text: &str) -> Result<SignedDuration, String> {
     }
 }
 
-/// Runs of one letter stand for a part of the time; text in quotes stands for itself.
-fn formatted(format: &str, then: &Zoned) -> Made {
+/// Runs of one letter are a part of the time; text in quotes is itself.
+fn formatted(format: &str, then: &Zoned) -> Evaluated {
     let mut out = String::new();
     let mut rest = format.chars().peekable();
     while let Some(c) = rest.next() {
@@ -177,7 +178,9 @@ fn part(letter: char, count: usize, then: &Zoned) -> Result<String, String> {
         ('Z', 3 | 4) => format!("{sign}{hours:02}{minutes:02}"),
         (letter, count) => {
             let run: String = std::iter::repeat_n(letter, count).collect();
-            return Err(format!("`{run}` is no part of a time; put text in quotes"));
+            return Err(format!(
+                "unknown part of a time `{run}`; put text in quotes"
+            ));
         }
     })
 }
@@ -186,7 +189,7 @@ fn name(then: &Zoned, of: &str) -> String {
     then.strftime(of).to_string()
 }
 
-fn parts(then: &Zoned) -> Made {
+fn parts(then: &Zoned) -> Evaluated {
     let iso = then.date().iso_week_date();
     let weekday: Weekday = then.weekday();
     let numbers = [

@@ -6,7 +6,7 @@ use hcl::Value;
 use md5::Md5;
 use ring::digest;
 
-use super::arguments::{Function, Made, More, object, text_of};
+use super::arguments::{Evaluated, Function, More, object, text_of};
 
 pub(super) const FUNCTIONS: &[Function] = &[
     ("base64encode", 1, More::None, |a| {
@@ -15,8 +15,8 @@ pub(super) const FUNCTIONS: &[Function] = &[
     ("base64decode", 1, More::None, |a| {
         let bytes = STANDARD
             .decode(text_of(&a, 0)?)
-            .map_err(|_| "it is no base64")?;
-        let text = String::from_utf8(bytes).map_err(|_| "what it holds is no text")?;
+            .map_err(|_| "invalid base64")?;
+        let text = String::from_utf8(bytes).map_err(|_| "the bytes are not text")?;
         Ok(text.into())
     }),
     ("urlencode", 1, More::None, |a| {
@@ -25,7 +25,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     ("jsonencode", 1, More::None, |a| Ok(json(&a[0])?.into())),
     ("jsondecode", 1, More::None, |a| {
         let read = serde_json::from_str(&text_of(&a, 0)?);
-        read.map_err(|error| format!("it is no JSON: {error}"))
+        read.map_err(|error| format!("invalid JSON: {error}"))
     }),
     ("csvdecode", 1, More::None, |a| csvdecode(&text_of(&a, 0)?)),
     ("md5", 1, More::None, |a| {
@@ -85,7 +85,7 @@ fn sorted(value: serde_json::Value) -> serde_json::Value {
 }
 
 /// A list of objects whose names are the first line.
-fn csvdecode(text: &str) -> Made {
+fn csvdecode(text: &str) -> Evaluated {
     let mut lines = csv(text)?.into_iter();
     let names = lines.next().ok_or("it has no first line with names")?;
     let row = |fields: Vec<String>| {
@@ -99,7 +99,7 @@ fn csvdecode(text: &str) -> Made {
     lines.map(row).collect::<Result<_, _>>().map(Value::Array)
 }
 
-/// Lines of fields, some in quotes, where a quote is written twice.
+/// Lines of fields, some in quotes, where a quote is doubled.
 pub(in crate::import::bake) fn csv(text: &str) -> Result<Vec<Vec<String>>, String> {
     let mut lines: Vec<Vec<String>> = Vec::new();
     let mut fields: Vec<String> = Vec::new();
@@ -148,7 +148,7 @@ fn uuidv5(space: &str, name: &str) -> Result<String, String> {
         other => other.replace('-', ""),
     };
     let space = hex::decode(&space).ok().filter(|bytes| bytes.len() == 16);
-    let space = space.ok_or("its name space is none of dns, url, oid, x500 and no UUID")?;
+    let space = space.ok_or("invalid name space: expected dns, url, oid, x500 or a UUID")?;
     let all = [&space[..], name.as_bytes()].concat();
     let hash = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, &all);
     let mut bytes = hash.as_ref()[..16].to_vec();

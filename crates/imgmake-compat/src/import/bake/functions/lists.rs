@@ -7,10 +7,10 @@ use hcl::Value;
 use hcl::eval::FuncArgs;
 
 use super::arguments::{
-    Function, Made, More, list_of, map_of, number, number_of, object, text_of, whole_of,
+    Evaluated, Function, More, list_of, map_of, number, number_of, object, text_of, whole_of,
 };
 use super::numbers::same;
-use crate::import::bake::display::{said, shown};
+use crate::import::bake::display::{as_text, display};
 
 /// Longer lists than this are a mistake.
 const LONGEST: usize = 10_000;
@@ -57,7 +57,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     ("length", 1, More::None, |a| match &a[0] {
         Value::Array(list) => Ok((list.len() as u64).into()),
         Value::Object(map) => Ok((map.len() as u64).into()),
-        other => Ok((said(other)?.chars().count() as u64).into()),
+        other => Ok((as_text(other)?.chars().count() as u64).into()),
     }),
     ("element", 2, More::None, |a| {
         let list = list_of(&a, 0)?;
@@ -71,7 +71,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     ("index", 2, More::None, |a| {
         found(&a)
             .cloned()
-            .ok_or_else(|| format!("it has no {}", shown(&a[1])))
+            .ok_or_else(|| format!("{} not found", display(&a[1])))
     }),
     ("hasindex", 2, More::None, |a| {
         Ok(found(&a).is_some().into())
@@ -79,7 +79,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     ("indexof", 2, More::None, |a| {
         let at = list_of(&a, 0)?.iter().position(|value| same(value, &a[1]));
         at.map(|at| Value::from(at as u64))
-            .ok_or_else(|| format!("{} is not in the list", shown(&a[1])))
+            .ok_or_else(|| format!("{} is not in the list", display(&a[1])))
     }),
     ("chunklist", 2, More::None, |a| {
         let list = list_of(&a, 0)?;
@@ -104,7 +104,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         Ok(Value::Array(list_of(&a, 0)?.into_iter().rev().collect()))
     }),
     ("sort", 1, More::None, |a| {
-        let texts: Result<Vec<String>, String> = list_of(&a, 0)?.iter().map(said).collect();
+        let texts: Result<Vec<String>, String> = list_of(&a, 0)?.iter().map(as_text).collect();
         let mut texts = texts?;
         texts.sort();
         Ok(Value::Array(texts.into_iter().map(Value::from).collect()))
@@ -120,7 +120,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     ("lookup", 2, More::Any, |a| {
         let found = map_of(&a, 0)?.remove(&text_of(&a, 1)?);
         let found = found.or_else(|| a.get(2).cloned());
-        found.ok_or_else(|| format!("the map has no {} and there is no default", shown(&a[1])))
+        found.ok_or_else(|| format!("key {} not found, and no default", display(&a[1])))
     }),
     ("merge", 1, More::Any, |a| {
         let mut all = BTreeMap::new();
@@ -134,7 +134,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         if keys.len() != values.len() {
             return Err(format!("{} keys and {} values", keys.len(), values.len()));
         }
-        let keys: Result<Vec<String>, String> = keys.iter().map(said).collect();
+        let keys: Result<Vec<String>, String> = keys.iter().map(as_text).collect();
         Ok(object(keys?.into_iter().zip(values)))
     }),
     ("setunion", 1, More::Any, |a| {
@@ -185,7 +185,7 @@ fn flattened(list: &[Value], flat: &mut Vec<Value>) {
 }
 
 /// `range(end)`, `range(start, end)`, `range(start, end, step)`
-fn range(a: FuncArgs) -> Made {
+fn range(a: FuncArgs) -> Evaluated {
     let (start, end) = match a.len() {
         1 => (0.0, number_of(&a, 0)?),
         2 | 3 => (number_of(&a, 0)?, number_of(&a, 1)?),
@@ -230,7 +230,7 @@ pub(in crate::import::bake) fn set(mut list: Vec<Value>) -> Vec<Value> {
     list
 }
 
-fn folded(a: &[Value], step: fn(Vec<Value>, Vec<Value>) -> Vec<Value>) -> Made {
+fn folded(a: &[Value], step: fn(Vec<Value>, Vec<Value>) -> Vec<Value>) -> Evaluated {
     let mut all = list_of(a, 0)?;
     for at in 1..a.len() {
         all = step(all, list_of(a, at)?);
@@ -238,7 +238,7 @@ fn folded(a: &[Value], step: fn(Vec<Value>, Vec<Value>) -> Vec<Value>) -> Made {
     Ok(Value::Array(set(all)))
 }
 
-fn product(a: FuncArgs) -> Made {
+fn product(a: FuncArgs) -> Evaluated {
     let mut rows: Vec<Vec<Value>> = vec![Vec::new()];
     for at in 0..a.len() {
         let list = list_of(&a, at)?;

@@ -25,7 +25,7 @@ use arguments::{Function, More};
 
 pub(super) use encodings::csv;
 pub(super) use lists::set;
-pub(super) use outside::{Known, remember};
+pub(super) use outside::{Facts, remember};
 
 const SUBJECTS: [&[Function]; 7] = [
     text::FUNCTIONS,

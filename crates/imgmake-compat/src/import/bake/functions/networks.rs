@@ -31,7 +31,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         let full = || format!("{network} has no room for them");
         // How much is taken, from the beginning; none is everything.
         let mut taken = Some(0u128);
-        let mut made = Vec::new();
+        let mut subnets = Vec::new();
         for at in 1..a.len() {
             let mut subnet = network.subnet(whole_of(&a, at)?, 0)?;
             let before = taken.ok_or_else(full)?;
@@ -44,9 +44,9 @@ pub(super) const FUNCTIONS: &[Function] = &[
             let start = start.filter(|start| *start <= last).ok_or_else(full)?;
             subnet.base = network.base + start;
             taken = subnet.size().and_then(|size| start.checked_add(size));
-            made.push(Value::from(subnet.to_string()));
+            subnets.push(Value::from(subnet.to_string()));
         }
-        Ok(Value::Array(made))
+        Ok(Value::Array(subnets))
     }),
 ];
 
@@ -59,7 +59,7 @@ struct Network {
 
 impl Network {
     fn parse(text: &str) -> Result<Network, String> {
-        let wrong = || format!("{text:?} is no network such as 10.0.0.0/8");
+        let wrong = || format!("invalid network {text:?}: expected one such as 10.0.0.0/8");
         let (address, prefix) = text.split_once('/').ok_or_else(wrong)?;
         let (base, bits) = match address.parse().map_err(|_| wrong())? {
             IpAddr::V4(address) => (u128::from(u32::from(address)), 32),

@@ -2,7 +2,7 @@
 
 use hcl::Value;
 
-use super::arguments::{Function, Made, More, flag_of, number, number_of, text_of, whole_of};
+use super::arguments::{Evaluated, Function, More, flag_of, number, number_of, text_of, whole_of};
 
 pub(super) const FUNCTIONS: &[Function] = &[
     ("absolute", 1, More::None, |a| {
@@ -38,7 +38,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         let parsed = i64::from_str_radix(&text, base);
         parsed
             .map(Value::from)
-            .map_err(|_| format!("{text:?} is no whole number to the base {base}"))
+            .map_err(|_| format!("invalid whole number {text:?} in base {base}"))
     }),
     ("equal", 2, More::None, |a| Ok(same(&a[0], &a[1]).into())),
     ("notequal", 2, More::None, |a| {
@@ -61,22 +61,22 @@ pub(super) const FUNCTIONS: &[Function] = &[
     ("not", 1, More::None, |a| Ok((!flag_of(&a, 0)?).into())),
 ];
 
-fn both(a: &[Value], made: fn(f64, f64) -> f64) -> Made {
-    number(made(number_of(a, 0)?, number_of(a, 1)?))
+fn both(a: &[Value], compute: fn(f64, f64) -> f64) -> Evaluated {
+    number(compute(number_of(a, 0)?, number_of(a, 1)?))
 }
 
-fn divided(a: &[Value], made: fn(f64, f64) -> f64) -> Made {
+fn divided(a: &[Value], compute: fn(f64, f64) -> f64) -> Evaluated {
     if number_of(a, 1)? == 0.0 {
         return Err("nothing can be divided by zero".into());
     }
-    both(a, made)
+    both(a, compute)
 }
 
-fn compared(a: &[Value], holds: fn(f64, f64) -> bool) -> Made {
+fn compared(a: &[Value], holds: fn(f64, f64) -> bool) -> Evaluated {
     Ok(holds(number_of(a, 0)?, number_of(a, 1)?).into())
 }
 
-fn extreme(a: &[Value], of: fn(f64, f64) -> f64) -> Made {
+fn extreme(a: &[Value], of: fn(f64, f64) -> f64) -> Evaluated {
     let mut found = number_of(a, 0)?;
     for at in 1..a.len() {
         found = of(found, number_of(a, at)?);

@@ -29,25 +29,25 @@ thread_local! {
     pub(super) static OUTSIDE: RefCell<Outside> = RefCell::default();
 }
 
-pub(super) fn outside<T>(ask: impl FnOnce(&Outside) -> T) -> T {
-    OUTSIDE.with_borrow(ask)
+pub(super) fn outside<T>(read: impl FnOnce(&Outside) -> T) -> T {
+    OUTSIDE.with_borrow(read)
 }
 
-/// Until it is dropped, functions know these facts.
-pub(in crate::import::bake) struct Known;
+/// Until it is dropped, functions see these facts.
+pub(in crate::import::bake) struct Facts;
 
-impl Known {
-    pub(in crate::import::bake) fn new(environment: &BTreeMap<String, String>, now: &str) -> Known {
+impl Facts {
+    pub(in crate::import::bake) fn new(environment: &BTreeMap<String, String>, now: &str) -> Facts {
         OUTSIDE.set(Outside {
             environment: environment.clone(),
             now: now.to_string(),
             ..Outside::default()
         });
-        Known
+        Facts
     }
 }
 
-impl Drop for Known {
+impl Drop for Facts {
     fn drop(&mut self) {
         OUTSIDE.take();
     }

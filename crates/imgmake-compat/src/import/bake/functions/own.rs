@@ -6,7 +6,7 @@
 use hcl::eval::{Context, Evaluate, FuncArgs, FuncDef, ParamType};
 use hcl::{Expression, Value};
 
-use super::arguments::Made;
+use super::arguments::Evaluated;
 use super::outside::{OUTSIDE, Outside, Own};
 use crate::import::bake::problem::{Problem, unknown};
 use crate::import::bake::syntax::Block;
@@ -24,7 +24,7 @@ pub(in crate::import::bake) fn declare(
 ) -> Result<(), Problem> {
     for block in blocks.iter().filter(|block| block.kind == "function") {
         let own = own(block)?;
-        if super::names().any(|known| known == own.name) {
+        if super::names().any(|name| name == own.name) {
             // As bake: its own stay what they are.
             continue;
         }
@@ -92,20 +92,20 @@ fn word(expression: &Expression) -> Option<String> {
 }
 
 /// The result sees the file's variables and the arguments, not what is around the call.
-fn call(at: usize, arguments: FuncArgs) -> Made {
+fn call(at: usize, arguments: FuncArgs) -> Evaluated {
     let (own, mut context) = OUTSIDE.with_borrow_mut(|outside| {
         outside.depth += 1;
         let own = outside.functions.get(at).cloned();
         (own, scope(outside))
     });
     let result = OUTSIDE.with_borrow(|outside| outside.depth <= DEEPEST);
-    let made = match own {
+    let result = match own {
         None => Err("this function is not defined".to_string()),
         Some(own) if !result => Err(format!("`{}` calls itself in a circle", own.name)),
         Some(own) => own.evaluated(arguments.into_values(), &mut context),
     };
     OUTSIDE.with_borrow_mut(|outside| outside.depth -= 1);
-    made
+    result
 }
 
 fn scope(outside: &Outside) -> Context<'static> {
@@ -128,7 +128,7 @@ fn scope(outside: &Outside) -> Context<'static> {
 }
 
 impl Own {
-    fn evaluated(&self, mut arguments: Vec<Value>, context: &mut Context) -> Made {
+    fn evaluated(&self, mut arguments: Vec<Value>, context: &mut Context) -> Evaluated {
         let further = arguments.split_off(self.parameters.len().min(arguments.len()));
         for (name, value) in self.parameters.iter().zip(arguments) {
             context.declare_var(name.as_str(), value);
@@ -136,8 +136,8 @@ impl Own {
         if let Some(rest) = &self.rest {
             context.declare_var(rest.as_str(), Value::Array(further));
         }
-        let made = self.result.evaluate(context);
-        made.map_err(|error| format!("{} (in function `{}`)", error.kind(), self.name))
+        let result = self.result.evaluate(context);
+        result.map_err(|error| format!("{} (in function `{}`)", error.kind(), self.name))
     }
 }
 
@@ -146,7 +146,7 @@ macro_rules! calls {
 }
 
 #[rustfmt::skip]
-const CALLS: [fn(FuncArgs) -> Made; MOST] = calls!(
+const CALLS: [fn(FuncArgs) -> Evaluated; MOST] = calls!(
     0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31
     32 33 34 35 36 37 38 39 40 41 42 43 44 45 46 47 48 49 50 51 52 53 54 55 56 57 58 59 60 61 62 63
 );

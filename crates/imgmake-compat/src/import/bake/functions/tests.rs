@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use hcl::eval::{Context, Evaluate};
 use hcl::{Expression, Value};
 
-use super::{Known, REFUSED, declare, names};
+use super::{Facts, REFUSED, declare, names};
 
 /// The standard library of bake, as buildx 0.30 lists it.
 const OF_BAKE: &str = "absolute add and base64decode base64encode basename bcrypt byteslen bytesslice can
@@ -31,7 +31,7 @@ fn every_function_of_bake_is_here_or_refused_by_name() {
 
 fn evaluated(text: &str) -> Result<String, String> {
     let environment = BTreeMap::from([("HOME".to_string(), "/home/one".to_string())]);
-    let _known = Known::new(&environment, "2026-01-02T03:04:05Z");
+    let _known = Facts::new(&environment, "2026-01-02T03:04:05Z");
     let mut context = Context::new();
     declare(&mut context);
     let expression: Expression = text.parse().unwrap_or_else(|e| panic!("{text}: {e}"));

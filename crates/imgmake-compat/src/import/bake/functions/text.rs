@@ -4,8 +4,8 @@ use hcl::Value;
 use hcl::eval::FuncArgs;
 use regex::Regex;
 
-use super::arguments::{Function, Made, More, list_of, number_of, text_of, whole_of};
-use crate::import::bake::display::said;
+use super::arguments::{Evaluated, Function, More, list_of, number_of, text_of, whole_of};
+use crate::import::bake::display::as_text;
 
 pub(super) const FUNCTIONS: &[Function] = &[
     ("upper", 1, More::None, |a| {
@@ -111,11 +111,11 @@ pub(super) const FUNCTIONS: &[Function] = &[
     ("formatlist", 1, More::Any, formatlist),
 ];
 
-fn join(a: FuncArgs) -> Made {
+fn join(a: FuncArgs) -> Evaluated {
     let mut parts = Vec::new();
     for at in 1..a.len() {
         for value in list_of(&a, at)? {
-            parts.push(said(&value)?);
+            parts.push(as_text(&value)?);
         }
     }
     Ok(parts.join(&text_of(&a, 0)?).into())
@@ -136,7 +136,7 @@ fn title(text: &str) -> String {
 }
 
 /// A start below nothing counts from the end; a length of -1 is all that follows.
-fn substr(whole: &str, start: i64, length: i64) -> Made {
+fn substr(whole: &str, start: i64, length: i64) -> Evaluated {
     let all: Vec<char> = whole.chars().collect();
     let count = all.len() as i64;
     let start = if start < 0 { start + count } else { start };
@@ -179,7 +179,7 @@ fn dirname(path: &str) -> String {
 }
 
 fn pattern(text: &str) -> Result<Regex, String> {
-    Regex::new(text).map_err(|_| format!("{text:?} is no regular expression"))
+    Regex::new(text).map_err(|_| format!("invalid regular expression {text:?}"))
 }
 
 /// Without groups the text that was found, else what the groups hold, by name if they have one.
@@ -197,7 +197,7 @@ fn captured(pattern: &Regex, found: &regex::Captures) -> Value {
     }
 }
 
-fn formatlist(a: FuncArgs) -> Made {
+fn formatlist(a: FuncArgs) -> Evaluated {
     let lengths = a[1..].iter().filter_map(|value| match value {
         Value::Array(list) => Some(list.len()),
         _ => None,
@@ -268,7 +268,7 @@ fn format(pattern: &str, values: &[Value]) -> Result<String, String> {
             continue;
         }
         let value = values.get(next);
-        let value = value.ok_or_else(|| format!("there is no argument for its `%{letter}`"))?;
+        let value = value.ok_or_else(|| format!("missing argument of `%{letter}`"))?;
         next += 1;
         used = used.max(next);
         if verb.width > 10_000 || verb.precision.is_some_and(|p| p > 10_000) {
@@ -302,10 +302,10 @@ impl Verb {
             'v' => match value {
                 Value::Array(_) | Value::Object(_) => super::encodings::json(value)?,
                 Value::Null => "null".into(),
-                other => said(other)?,
+                other => as_text(other)?,
             },
-            's' => cut(said(value)?),
-            'q' => super::encodings::json(&Value::from(cut(said(value)?)))?,
+            's' => cut(as_text(value)?),
+            'q' => super::encodings::json(&Value::from(cut(as_text(value)?)))?,
             't' => super::arguments::flag_of(&one, 0)?.to_string(),
             'd' => whole_of(&one, 0)?.to_string(),
             'b' => std::format!("{:b}", whole_of(&one, 0)?),
@@ -316,8 +316,8 @@ impl Verb {
             },
             'f' => std::format!("{:.*}", self.precision.unwrap_or(6), number_of(&one, 0)?),
             'e' | 'E' => exponential(number_of(&one, 0)?, self.precision.unwrap_or(6)),
-            'g' | 'G' => said(&super::arguments::number(number_of(&one, 0)?)?)?,
-            other => return Err(format!("it has `%{other}`, which is no verb")),
+            'g' | 'G' => as_text(&super::arguments::number(number_of(&one, 0)?)?)?,
+            other => return Err(format!("unknown verb `%{other}`")),
         };
         let text = match letter {
             'X' | 'E' | 'G' => text.to_uppercase(),

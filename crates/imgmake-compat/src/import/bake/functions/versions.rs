@@ -11,7 +11,7 @@ pub(super) const FUNCTIONS: &[Function] = &[("semvercmp", 2, More::None, |a| {
 
 /// `v1.2` is 1.2.0.
 fn parsed(text: &str) -> Result<Version, String> {
-    let wrong = || format!("{text:?} is no version");
+    let wrong = || format!("invalid version {text:?}");
     let text = text.strip_prefix('v').unwrap_or(text);
     let end = text.find(['-', '+']).unwrap_or(text.len());
     let (numbers, rest) = text.split_at(end);
@@ -32,7 +32,7 @@ fn within(version: &Version, constraint: &str) -> Result<bool, String> {
 }
 
 fn every(version: &Version, side: &str, constraint: &str) -> Result<bool, String> {
-    let wrong = || format!("{constraint:?} is no constraint of versions");
+    let wrong = || format!("invalid version constraint {constraint:?}");
     let spaced = side.replace(',', " ");
     let mut words = spaced.split_whitespace().peekable();
     let mut all = words.peek().is_some();
@@ -61,7 +61,7 @@ fn every(version: &Version, side: &str, constraint: &str) -> Result<bool, String
 }
 
 fn holds(version: &Version, operator: &str, bound: &str, constraint: &str) -> Result<bool, String> {
-    let wrong = || format!("{constraint:?} is no constraint of versions");
+    let wrong = || format!("invalid version constraint {constraint:?}");
     let bound = bound
         .strip_prefix('v')
         .unwrap_or(bound)
@@ -71,7 +71,7 @@ fn holds(version: &Version, operator: &str, bound: &str, constraint: &str) -> Re
         "=>" => ">=",
         "=<" => "<=",
         "~>" => "~",
-        known @ ("=" | "!=" | "<" | "<=" | ">" | ">=" | "~" | "^") => known,
+        operator @ ("=" | "!=" | "<" | "<=" | ">" | ">=" | "~" | "^") => operator,
         _ => return Err(wrong()),
     };
     let read = |text: String| VersionReq::parse(&text).map_err(|_| wrong());

@@ -65,7 +65,7 @@ fn the_build_is_as_the_flags_say() {
 }
 
 #[test]
-fn secrets_are_files_or_variables_and_never_shown() {
+fn secrets_are_files_or_variables_and_never_printed() {
     let secrets = |text: &str, pairs: &[(&str, &str)]| {
         let step = attempt(&["-d", "a", "--secret", text], pairs).unwrap();
         let named = &step.build().unwrap().secrets[0];
@@ -101,7 +101,7 @@ fn secrets_are_files_or_variables_and_never_shown() {
         );
     }
     assert!(refused(&["-d", "a", "--secret=id=x,env=UNSET"]).contains("UNSET"));
-    assert!(refused(&["-d", "a", "--secret=id=x", "--secret=id=x"]).contains("twice"));
+    assert!(refused(&["-d", "a", "--secret=id=x", "--secret=id=x"]).contains("duplicate"));
 }
 
 #[test]
