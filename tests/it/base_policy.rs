@@ -241,7 +241,7 @@ fn a_base_is_used_when_one_of_the_keys_signed_it_and_its_layers_are_pulled_only_
                     ..keys[0].sign(payload(d))
                 }]
             }),
-            "there is no signature",
+            "no signature found",
         ),
         (
             "long",
@@ -252,7 +252,7 @@ fn a_base_is_used_when_one_of_the_keys_signed_it_and_its_layers_are_pulled_only_
             }),
             "1 damaged",
         ),
-        ("none", Box::new(|_| Vec::new()), "there is no signature"),
+        ("none", Box::new(|_| Vec::new()), "no signature found"),
     ];
     for (name, make, why) in &bad {
         let digest = ground.image(&format!("bad/{name}"));
@@ -367,12 +367,11 @@ fn a_signature_may_be_among_the_referrers_and_of_the_index_or_of_the_platforms_m
         );
         write(project.path(), "Dockerfile", dockerfile);
         match name {
-            "arm" => drop(ground.imgmake.refused(
-                project.path(),
-                &[],
-                3,
-                &["there is no signature"],
-            )),
+            "arm" => drop(
+                ground
+                    .imgmake
+                    .refused(project.path(), &[], 3, &["no signature found"]),
+            ),
             _ => drop(ground.imgmake.ok(project.path(), &[])),
         }
     }
@@ -530,7 +529,7 @@ fn a_signature_comes_through_a_mirror_with_its_image_and_counts_as_it_does_elsew
     };
     for (name, why) in [
         ("stranger", "1 by another key"),
-        ("none", "there is no signature"),
+        ("none", "no signature found"),
     ] {
         let says = [
             "is not signed by `0.pub` (imgmake.kdl:2)",

@@ -396,7 +396,7 @@ fn entries_of_other_keys_and_foreign_images_are_passed_by() {
     let told = swapped
         .lines
         .iter()
-        .filter(|l| l.contains("is no cache entry of imgmake"))
+        .filter(|l| l.contains("is not a cache entry of imgmake"))
         .count();
     assert_eq!(told, 4, "the last RUN has another key now: {swapped:?}");
 

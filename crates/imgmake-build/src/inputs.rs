@@ -277,8 +277,8 @@ impl<'a> Gathering<'a> {
         definition: &ParsedDefinition,
     ) -> Result<Arc<ContextTree>> {
         let place = directory.unwrap_or(&self.request.context).to_path_buf();
-        if let Some(known) = self.contexts.get(&place) {
-            return Ok(known.clone());
+        if let Some(tree) = self.contexts.get(&place) {
+            return Ok(tree.clone());
         }
         let tree = definition.context(self.request, directory)?;
         let tree = Arc::new(tree.stopped_by(&self.cx.cancel));

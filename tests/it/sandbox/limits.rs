@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use imgmake_build::BuildError;
 use imgmake_build::worker::{RunMount, RunRequest, Sharing};
 use imgmake_sandbox::{Exceeded, IsolationMode, Limit, Limits};
 
@@ -60,7 +61,10 @@ fn killed_by(ground: &Ground, request: &RunRequest, sleeper: &Sleeper) -> Limit 
         Ok(ran) => panic!("it was let go on: {ran:?}"),
         Err(error) => error,
     };
-    let Some(Exceeded(limit)) = error.downcast_ref() else {
+    let exceeded = error
+        .downcast_ref::<BuildError>()
+        .and_then(BuildError::find);
+    let Some(Exceeded(limit)) = exceeded else {
         panic!("{error:#}");
     };
     assert!(!anyone_runs(&sleeper.0), "a process is left");

@@ -54,17 +54,17 @@ impl<'a> Bases<'a> {
                 .get(&name)
                 .and_then(|text| text.parse::<Digest>().ok()),
         };
-        let asked = match &pinned {
+        let wanted = match &pinned {
             Some(digest) => reference.with_digest(digest),
             None => reference.clone(),
         };
-        if let Some(digest) = &asked.digest {
+        if let Some(digest) = &wanted.digest {
             self.take_warmed(&name, digest);
         }
         let resolved =
             self.cx
                 .registry
-                .resolve(&asked, platform, &self.cx.store, &self.cx.operation())?;
+                .resolve(&wanted, platform, &self.cx.store, &self.cx.operation())?;
         self.policy.check_signature(self.cx, reference, &resolved)?;
         if reference.digest.is_none() {
             self.cx.pins.set(&name, resolved.named.digest.as_str());

@@ -251,7 +251,7 @@ impl Search<'_> {
         let keys: Vec<String> = self.policy.keys.iter().map(named).collect();
         let mut found = vec![match signatures {
             0 => format!(
-                "there is no signature with the tag `{}` or among the referrers",
+                "no signature found with the tag `{}` or among the referrers",
                 tag_of(self.digests[0])
             ),
             1 => "of the signatures found, 1 in all,".to_string(),

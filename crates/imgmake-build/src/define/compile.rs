@@ -379,8 +379,8 @@ impl Compiler<'_> {
             let help = format!("the last one is {last}");
             return Err(BuildError::not_found(format!("stage {name}"), help));
         }
-        if let Some(known) = self.external.get(name) {
-            return Ok(known.clone());
+        if let Some(origin) = self.external.get(name) {
+            return Ok(origin.clone());
         }
         let origin = match self.start(name, &self.platform.clone())? {
             (Start::Directory(directory), _) => Origin::Directory(directory),

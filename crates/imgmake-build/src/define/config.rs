@@ -94,12 +94,12 @@ impl Configuring {
         Ok(true)
     }
 
-    pub fn history(&mut self, created_by: String, made: HistoryKind) {
+    pub fn history(&mut self, created_by: String, kind: HistoryKind) {
         self.image.history.push(History {
             created: Some(self.created.clone()),
             created_by,
             comment: "buildkit.dockerfile.v0".into(),
-            empty_layer: made == HistoryKind::Empty,
+            empty_layer: kind == HistoryKind::Empty,
             ..History::default()
         });
     }

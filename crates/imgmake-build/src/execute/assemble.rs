@@ -69,8 +69,8 @@ pub fn root(
     request: &BuildRequest,
     store: &Store,
 ) -> Result<Descriptor> {
-    let asked = request.args.get("BUILDKIT_MULTI_PLATFORM");
-    let always = asked.is_some_and(|v| matches!(v.as_str(), "1" | "true" | "TRUE" | "True"));
+    let setting = request.args.get("BUILDKIT_MULTI_PLATFORM");
+    let always = setting.is_some_and(|v| matches!(v.as_str(), "1" | "true" | "TRUE" | "True"));
     if let ([only], false) = (manifests.as_slice(), always) {
         return Ok(Descriptor {
             platform: None,

@@ -185,7 +185,7 @@ impl<'a> Execution<'a> {
         };
         for layer in &image.layers {
             if layers.cx.store.has_index(&layer.diff_id) {
-                cache.offer(&layers.cx, CacheExport::index(layer));
+                cache.export(&layers.cx, CacheExport::index(layer));
             }
         }
     }

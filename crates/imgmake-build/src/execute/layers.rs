@@ -112,8 +112,8 @@ impl LayerAccess {
     pub fn read_indexes(&self, layers: &[&Layer]) -> Result<()> {
         let store = &self.cx.store;
         let unread = || -> Vec<&Layer> {
-            let known = |l: &&&Layer| store.has_index(&l.diff_id);
-            layers.iter().filter(|l| !known(l)).copied().collect()
+            let is_indexed = |l: &&&Layer| store.has_index(&l.diff_id);
+            layers.iter().filter(|l| !is_indexed(l)).copied().collect()
         };
         if let Some(cache) = &self.cache {
             cache.bring_indexes(&self.cx, &unread());

@@ -281,7 +281,7 @@ mod tests {
 
     /// One thing that a layer says.
     #[derive(Clone, Debug)]
-    enum Said {
+    enum Change {
         Directory(String, u32),
         File(String, u8),
         Symlink(String),
@@ -297,21 +297,21 @@ mod tests {
         .prop_map(String::from)
     }
 
-    fn said() -> impl Strategy<Value = Said> {
+    fn changes() -> impl Strategy<Value = Change> {
         prop_oneof![
-            (path(), 0o700u32..0o704).prop_map(|(p, m)| Said::Directory(p, m)),
-            (path(), any::<u8>()).prop_map(|(p, c)| Said::File(p, c)),
-            (path(), any::<u8>()).prop_map(|(p, c)| Said::File(p, c)),
-            path().prop_map(|p| Said::Symlink(p + "-l")),
-            (path(), path()).prop_map(|(p, t)| Said::Link(p + "-h", t)),
-            (path(), path()).prop_map(|(p, t)| Said::Link(p + "-h", t + "-l")),
-            path().prop_map(Said::Removes),
-            path().prop_map(Said::Opaque),
+            (path(), 0o700u32..0o704).prop_map(|(p, m)| Change::Directory(p, m)),
+            (path(), any::<u8>()).prop_map(|(p, c)| Change::File(p, c)),
+            (path(), any::<u8>()).prop_map(|(p, c)| Change::File(p, c)),
+            path().prop_map(|p| Change::Symlink(p + "-l")),
+            (path(), path()).prop_map(|(p, t)| Change::Link(p + "-h", t)),
+            (path(), path()).prop_map(|(p, t)| Change::Link(p + "-h", t + "-l")),
+            path().prop_map(Change::Removes),
+            path().prop_map(Change::Opaque),
         ]
     }
 
     /// A layer as a builder would write it on what lies below: links name files that are there.
-    fn layer(store: &Store, said: &[Said], below: &[Arc<Index>]) -> (Layer, Arc<Index>) {
+    fn layer(store: &Store, changes: &[Change], below: &[Arc<Index>]) -> (Layer, Arc<Index>) {
         let view = View::new(below);
         let mut entries: BTreeMap<Vec<u8>, (Entry, Vec<u8>)> = BTreeMap::new();
         let mut put = |entry: Entry, content: Vec<u8>| {
@@ -330,22 +330,22 @@ mod tests {
             }
         };
         let mut links = Vec::new();
-        for one in said {
+        for one in changes {
             match one {
-                Said::Directory(path, mode) => put(Entry::directory(path, *mode), Vec::new()),
-                Said::File(path, content) => {
+                Change::Directory(path, mode) => put(Entry::directory(path, *mode), Vec::new()),
+                Change::File(path, content) => {
                     let bytes = vec![*content; usize::from(*content)];
                     put(Entry::file(path, 0o644, bytes.len() as u64), bytes);
                 }
-                Said::Symlink(path) => put(Entry::symlink(path, "x"), Vec::new()),
-                Said::Link(path, target) => links.push((path, target)),
-                Said::Removes(path) => {
+                Change::Symlink(path) => put(Entry::symlink(path, "x"), Vec::new()),
+                Change::Link(path, target) => links.push((path, target)),
+                Change::Removes(path) => {
                     put(
                         Entry::file(whiteout_path(path.as_bytes()), 0o644, 0),
                         Vec::new(),
                     );
                 }
-                Said::Opaque(path) => {
+                Change::Opaque(path) => {
                     put(Entry::directory(path, 0o755), Vec::new());
                     put(
                         Entry::file(format!("{path}/.wh..wh..opq"), 0o644, 0),
@@ -419,14 +419,14 @@ mod tests {
 
         #[test]
         fn one_layer_does_what_several_did(
-            all in prop::collection::vec(prop::collection::vec(said(), 0..7), 1..6),
+            all in prop::collection::vec(prop::collection::vec(changes(), 0..7), 1..6),
             base in 0usize..3,
         ) {
             let directory = tempfile::tempdir().unwrap();
             let store = Store::open(directory.path()).unwrap();
             let (mut blobs, mut layers) = (Vec::new(), Vec::new());
-            for said in &all {
-                let (blob, index) = layer(&store, said, &layers);
+            for changes in &all {
+                let (blob, index) = layer(&store, changes, &layers);
                 blobs.push(blob);
                 layers.push(index);
             }
@@ -449,10 +449,10 @@ mod tests {
         }
 
         #[test]
-        fn leaving_paths_out_changes_nothing_else(all in prop::collection::vec(said(), 0..9)) {
+        fn leaving_paths_out_changes_nothing_else(all in prop::collection::vec(changes(), 0..9)) {
             let directory = tempfile::tempdir().unwrap();
             let store = Store::open(directory.path()).unwrap();
-            let named = [Said::Directory("a".into(), 0o755)];
+            let named = [Change::Directory("a".into(), 0o755)];
             let all = [&named[..], &all].concat();
             let (blob, index) = layer(&store, &all, &[]);
             let hidden = |path: &[u8]| path == b"a/x" || path.starts_with(b"a/x/") || path == b"a/.wh.x";

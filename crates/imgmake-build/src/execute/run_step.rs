@@ -37,12 +37,12 @@ impl RunSteps<'_> {
         let mut class = state
             .class
             .max(OwnershipClass::of(self.engine.worker.isolation()?));
-        let mut shown: Vec<usize> = Vec::new();
+        let mut readable: Vec<usize> = Vec::new();
         let prepared = {
             let mut mounted = |from: Option<&str>, source: &str| {
                 let mounted = self.mounted(from, source, step, &mut class)?;
                 if let Some(Origin::Stage(n)) = from.and_then(|f| step.origins.get(f)) {
-                    shown.push(*n);
+                    readable.push(*n);
                 }
                 Ok(mounted)
             };
@@ -65,7 +65,7 @@ impl RunSteps<'_> {
             .steps
             .cached(&key.hex(), StepKind::Run, state.role, || {
                 let mut needed: Vec<&Layer> = state.layers.iter().collect();
-                for stage in &shown {
+                for stage in &readable {
                     needed.extend(&self.stages.finished(*stage).layers);
                 }
                 self.steps.layers.pull(&needed)?;

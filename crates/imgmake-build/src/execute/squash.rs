@@ -70,13 +70,13 @@ impl Convert<'_> {
                 .add(&layer.diff_id)
                 .add(ignored);
             let text = format!("leave out {}", ignored.display());
-            let made = self.rewritten(image, &key, &text, &[layer], || {
+            let rewritten = self.rewritten(image, &key, &text, &[layer], || {
                 let below: Vec<&Layer> = image.layers[..at].iter().collect();
                 self.steps.layers.read_indexes(&below)?;
                 let below = View::new(&self.steps.layers.indexes(&image.layers)?[..at]);
                 Ok(Rewrite::without(&index, &|path| ignored.hold(path), &below))
             })?;
-            match made {
+            match rewritten {
                 None => {
                     let above = image.layers.len() - 1 - at;
                     image.layers.remove(at);
@@ -95,7 +95,7 @@ impl Convert<'_> {
             .list(image.layers[base..].iter().map(|l| &l.diff_id));
         let text = format!("squash {count} layers");
         let layers = image.layers.clone();
-        let made = self.rewritten(image, &key, &text, &layers, || {
+        let rewritten = self.rewritten(image, &key, &text, &layers, || {
             let all: Vec<&Layer> = layers.iter().collect();
             self.steps.layers.read_indexes(&all)?;
             Rewrite::squash(&self.steps.layers.indexes(&image.layers)?, base)
@@ -105,11 +105,11 @@ impl Convert<'_> {
             nothing_came_of(&mut image.config.image.history, 0);
         }
         let history = format!("{text} # imgmake");
-        let kind = match made {
+        let kind = match rewritten {
             None => HistoryKind::Empty,
             Some(_) => HistoryKind::Layer,
         };
-        image.layers.extend(made);
+        image.layers.extend(rewritten);
         image.config.history(history, kind);
         Ok(())
     }
@@ -133,7 +133,7 @@ impl Convert<'_> {
             true => StepKind::Run,
             false => StepKind::Files,
         };
-        let mut made = None;
+        let mut output = None;
         self.steps.reported(text, "", |_| {
             let (layer, outcome) = self.steps.cached(&key.hex(), kind, StageRole::Final, || {
                 let rewrite = rewrite()?;
@@ -143,10 +143,10 @@ impl Convert<'_> {
                 let store = &self.steps.layers.cx.store;
                 rewrite.write(layers, compression, store, &self.steps.stop)
             })?;
-            made = Some(layer);
+            output = Some(layer);
             Ok(outcome)
         })?;
-        Ok(made.expect("what succeeded has made a layer"))
+        Ok(output.expect("what succeeded has made a layer"))
     }
 }
 

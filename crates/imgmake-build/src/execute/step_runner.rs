@@ -140,7 +140,7 @@ impl<'a> StepRunner<'a> {
         if !self.request.no_cache {
             if let Some(layer) = self.recorded(key) {
                 let empty = self.layers.is_empty(&layer)?;
-                self.offer(key, kind, role, &layer, empty);
+                self.export(key, kind, role, &layer, empty);
                 return Ok(((!empty).then_some(layer), StepOutcome::Cached));
             }
             if let Some(entry) = self.found(key, kind, role) {
@@ -151,7 +151,7 @@ impl<'a> StepRunner<'a> {
         let layer = make()?;
         self.record(key, &layer)?;
         let empty = self.layers.is_empty(&layer)?;
-        self.offer(key, kind, role, &layer, empty);
+        self.export(key, kind, role, &layer, empty);
         Ok(((!empty).then_some(layer), StepOutcome::Done))
     }
 
@@ -170,13 +170,13 @@ impl<'a> StepRunner<'a> {
         Some(found)
     }
 
-    fn offer(&self, key: &str, kind: StepKind, role: StageRole, layer: &Layer, empty: bool) {
+    fn export(&self, key: &str, kind: StepKind, role: StageRole, layer: &Layer, empty: bool) {
         if let Some(cache) = &self.layers.cache
             && cache.wants(kind, role)
         {
             let replace = self.request.no_cache;
             let export = CacheExport::step(key, layer, empty, role, replace);
-            cache.offer(&self.layers.cx, export);
+            cache.export(&self.layers.cx, export);
         }
     }
 
@@ -193,13 +193,13 @@ impl<'a> StepRunner<'a> {
 
     pub fn context(&self, named: Option<&Path>) -> Result<Arc<ContextTree>> {
         let place = named.unwrap_or(&self.request.context).to_path_buf();
-        let mut known = locked(&self.contexts);
-        if let Some(tree) = known.get(&place) {
+        let mut contexts = locked(&self.contexts);
+        if let Some(tree) = contexts.get(&place) {
             return Ok(tree.clone());
         }
         let tree = self.definition.context(self.request, named)?;
         let tree = Arc::new(tree.stopped_by(&self.stop));
-        known.insert(place, tree.clone());
+        contexts.insert(place, tree.clone());
         Ok(tree)
     }
 }

@@ -89,7 +89,7 @@ fn refusal(warnings: &[Warning], who: &str) -> String {
             None => by_rule.push((name, vec![warning.line])),
         }
     }
-    let told = by_rule.iter().map(|(rule, lines)| {
+    let summaries = by_rule.iter().map(|(rule, lines)| {
         let mut lines = lines.clone();
         lines.dedup();
         let word = if lines.len() == 1 { "line" } else { "lines" };
@@ -101,7 +101,7 @@ fn refusal(warnings: &[Warning], who: &str) -> String {
     };
     format!(
         "{count} failed, and {who}: {} (mend them, or leave checks out with `# check=skip=NAME`)",
-        printable::list(told)
+        printable::list(summaries)
     )
 }
 
@@ -120,12 +120,12 @@ pub fn of_unused_args(request: &BuildRequest, cx: &TargetContext, taken: &BTreeS
         return;
     }
     for name in request.args.keys() {
-        let known = taken.contains(name)
+        let is_used = taken.contains(name)
             || PROXY_ARGS.contains(&name.as_str())
             || PLATFORM_ARGS.contains(&name.as_str())
             || BUILDKIT_ARGS.contains(&name.as_str())
             || name == "SOURCE_DATE_EPOCH";
-        if known {
+        if is_used {
             continue;
         }
         let message = match name.starts_with("BUILDKIT_") {

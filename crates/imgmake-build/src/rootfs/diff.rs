@@ -70,11 +70,13 @@ pub fn write_layer(tree: &Path, options: &DiffOptions<'_>, store: &Store) -> Res
         above: Vec::new(),
         tree: Descent::new(root),
     };
-    let (below, shown) = match options.changes {
-        Changes::Above { lowers, marks } => (Baseline::of_overlay(lowers, marks), Shown::Through),
-        Changes::InPlace(before) => (Baseline::of_snapshot(before), Shown::Whole),
+    let (below, absence) = match options.changes {
+        Changes::Above { lowers, marks } => {
+            (Baseline::of_overlay(lowers, marks), Absence::ShowsThrough)
+        }
+        Changes::InPlace(before) => (Baseline::of_snapshot(before), Absence::Deleted),
     };
-    walk.directory(b"", &below, shown)?;
+    walk.directory(b"", &below, absence)?;
     let (layer, index) = walk.writer.finish()?;
     store.adopt_layer(file, &layer, &index)?;
     Ok(layer)
@@ -103,23 +105,23 @@ enum Recorded {
 
 /// What a directory of the tree says about what it does not hold.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Shown {
+enum Absence {
     /// Nothing: the image shows through.
-    Through,
+    ShowsThrough,
     /// That it is gone.
-    Whole,
+    Deleted,
 }
 
 impl Walk<'_> {
     /// The directory that the walk of the tree is in. One call per level, of which a path
     /// that Linux takes has at most half as many as it has bytes.
-    fn directory(&mut self, path: &[u8], below: &Baseline<'_>, shown: Shown) -> Result<()> {
+    fn directory(&mut self, path: &[u8], below: &Baseline<'_>, absence: Absence) -> Result<()> {
         let before = rustix::fs::fstat(self.here())?;
         let mut names = names(self.here())?;
         names.sort_unstable();
-        let gone = match shown {
-            Shown::Whole => missing(below.names()?, &names),
-            Shown::Through => Vec::new(),
+        let gone = match absence {
+            Absence::Deleted => missing(below.names()?, &names),
+            Absence::ShowsThrough => Vec::new(),
         };
         // In the order of names, as whiteouts of an overlay come: every isolation mode
         // writes the same layer.
@@ -137,7 +139,7 @@ impl Walk<'_> {
                 path: &path,
                 name: &name,
                 below,
-                shown,
+                absence,
             };
             if self.entry(&at)? == Recorded::Nothing {
                 self.leave_out(&at).with_context(|| action(&at))?;
@@ -242,10 +244,10 @@ impl Walk<'_> {
     }
 
     fn subdirectory(&mut self, at: &At<'_>, stat: &Stat) -> Result<Recorded> {
-        let (below, shown, known) = self.enter(at, stat).with_context(|| action(at))?;
-        self.directory(at.path, &below, shown)?;
+        let (below, absence, in_image) = self.enter(at, stat).with_context(|| action(at))?;
+        self.directory(at.path, &below, absence)?;
         self.tree.leave().with_context(|| action(at))?;
-        if !known {
+        if !in_image {
             return Ok(Recorded::Something);
         }
         Ok(match self.above.pop() {
@@ -256,29 +258,29 @@ impl Walk<'_> {
 
     /// Goes into a subdirectory, which is recorded, or waits for that in `above` when the
     /// image has it as it is.
-    fn enter<'b>(&mut self, at: &At<'b>, stat: &Stat) -> Result<(Baseline<'b>, Shown, bool)> {
+    fn enter<'b>(&mut self, at: &At<'b>, stat: &Stat) -> Result<(Baseline<'b>, Absence, bool)> {
         at.check_name()?;
         let below = at.below.enter(at.name)?;
-        let known = match at.below.get(at.name)?.filter(Seen::is_directory) {
+        let in_image = match at.below.get(at.name)?.filter(Seen::is_directory) {
             Some(seen) => seen.is_like(self.here(), at.name, stat)?,
             None => false,
         };
         self.tree.enter(at.name)?;
-        let mut shown = at.shown;
+        let mut absence = at.absence;
         if let Changes::Above { marks, .. } = self.options.changes
             && is_opaque(self.here(), marks)?
         {
             // The layer names what is gone, one by one, as its specification prefers.
             rustix::fs::fremovexattr(self.here(), marks.opaque())?;
-            shown = Shown::Whole;
+            absence = Absence::Deleted;
         }
         let mut entry = self.describe(at.path, EntryKind::Directory, stat);
         entry.xattrs = xattrs_of(self.here())?;
-        match known {
+        match in_image {
             true => self.above.push(entry),
             false => drop(self.empty(&entry)?),
         }
-        Ok((below, shown, known))
+        Ok((below, absence, in_image))
     }
 
     fn empty(&mut self, entry: &Entry) -> Result<Recorded> {
@@ -373,7 +375,7 @@ struct At<'a> {
     path: &'a [u8],
     /// What the image has in that directory.
     below: &'a Baseline<'a>,
-    shown: Shown,
+    absence: Absence,
 }
 
 impl At<'_> {

@@ -55,9 +55,9 @@ pub fn merged_directory(trees: &Trees, layers: &[Layer], cancel: &Cancel) -> Res
         }
         let temporary = trees.store().temporary_dir()?;
         let tree = temporary.join("tree");
-        let made = make(trees, layers, &tree, cancel).and_then(|()| keep_tree(&tree, &kept));
+        let merged = make(trees, layers, &tree, cancel).and_then(|()| keep_tree(&tree, &kept));
         drop(remove_unfinished(&temporary, cancel));
-        made?;
+        merged?;
     }
 }
 

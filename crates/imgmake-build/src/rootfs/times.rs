@@ -33,7 +33,7 @@ impl Moment {
         })
     }
 
-    pub(super) fn shown(self, recorded: Timestamp) -> Timestamp {
+    pub(super) fn in_tree(self, recorded: Timestamp) -> Timestamp {
         if recorded == Timestamp::default() {
             self.0
         } else {
@@ -43,10 +43,10 @@ impl Moment {
 }
 
 /// The time that a layer records for something read from a tree.
-pub(super) fn recorded_time(shown: Timestamp) -> Timestamp {
-    if shown.nanos % GRAIN == MARK {
+pub(super) fn recorded_time(in_tree: Timestamp) -> Timestamp {
+    if in_tree.nanos % GRAIN == MARK {
         Timestamp::default()
     } else {
-        shown
+        in_tree
     }
 }

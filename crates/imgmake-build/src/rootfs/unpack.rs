@@ -235,8 +235,8 @@ impl Trees {
             let applied = Whiteouts::Applied;
             let mut tree =
                 Tree::new(directory, applied, self.devices, self.squash, &[])?.stopped_by(cancel);
-            let known = self.store.has_index(&layer.diff_id);
-            let mut listed = (!known).then(Vec::new);
+            let is_indexed = self.store.has_index(&layer.diff_id);
+            let mut listed = (!is_indexed).then(Vec::new);
             read_layer(&self.store, layer, &mut tree, listed.as_mut(), cancel)
                 .with_context(|| format!("cannot unpack layer {}", layer.digest().short()))?;
             if let Some(entries) = listed {

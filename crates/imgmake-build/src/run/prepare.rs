@@ -70,10 +70,10 @@ pub fn prepare(
         ));
     }
     let config = &state.config;
-    let (argv, files, shown) = command(run, config);
+    let (argv, files, text) = command(run, config);
     let mut prepared = Prepared {
         key: step_key::of("run"),
-        history: history(state, &shown),
+        history: history(state, &text),
         request: RunRequest {
             layers: Vec::new(),
             argv,
@@ -120,8 +120,8 @@ pub fn prepare(
 }
 
 /// A Dockerfile may ask for less than its target has, and not for more than `isolated`.
-fn network(asked: RunNetwork, of_target: DefaultNetwork) -> Result<Network> {
-    Ok(match (asked, of_target) {
+fn network(written: RunNetwork, of_target: DefaultNetwork) -> Result<Network> {
+    Ok(match (written, of_target) {
         (RunNetwork::None, _) | (RunNetwork::Default, DefaultNetwork::None) => Network::None,
         (RunNetwork::Default, DefaultNetwork::Isolated) => Network::Isolated,
         (RunNetwork::Host, DefaultNetwork::Isolated) => {
@@ -142,13 +142,13 @@ type ScriptFile = (String, Vec<u8>, u32);
 fn command(run: &Run, config: &Configuring) -> (Vec<String>, Vec<ScriptFile>, String) {
     match run.executes() {
         RunCommand::Exec(argv) => {
-            let shown = argv.join(" ");
-            (argv, Vec::new(), shown)
+            let text = argv.join(" ");
+            (argv, Vec::new(), text)
         }
         RunCommand::Shell(text) => {
             let argv: Vec<String> = config.shell().into_iter().chain([text]).collect();
-            let shown = argv.join(" ");
-            (argv, Vec::new(), shown)
+            let text = argv.join(" ");
+            (argv, Vec::new(), text)
         }
         RunCommand::Script { name, content } => {
             let path = format!("/dev/pipes/{name}");
@@ -238,10 +238,10 @@ impl Prepared {
                 target,
                 access,
             } => {
-                let shown = mounted(from.as_deref(), source)?;
-                key_of_tree(&mut self.key, &shown, source)?;
+                let visible = mounted(from.as_deref(), source)?;
+                key_of_tree(&mut self.key, &visible, source)?;
                 self.request.mounts.push(RunMount::Bind {
-                    from: shown.source,
+                    from: visible.source,
                     source: source.clone(),
                     target: target_path(config, target)?,
                     writable: *access == Access::ReadWrite,
@@ -287,9 +287,9 @@ impl Prepared {
         }
         let seed = match from {
             Some(from) => {
-                let shown = mounted(Some(from), source)?;
-                key_of_tree(&mut beginning, &shown, source)?;
-                Some((shown.source, source.clone()))
+                let visible = mounted(Some(from), source)?;
+                key_of_tree(&mut beginning, &visible, source)?;
+                Some((visible.source, source.clone()))
             }
             None => None,
         };
@@ -436,10 +436,10 @@ fn secret(id: &str, build: &BuildRequest) -> Result<Option<Vec<u8>>> {
 }
 
 /// What a mount shows, by content.
-fn key_of_tree(key: &mut LengthPrefixedHasher, shown: &Mounted, source: &str) -> Result<()> {
-    let path = shown.tree.resolve(&relative(source))?;
-    let Some(node) = shown.tree.get(&path)? else {
-        let hint = shown.tree.hint(&path).unwrap_or_default();
+fn key_of_tree(key: &mut LengthPrefixedHasher, mounted: &Mounted, source: &str) -> Result<()> {
+    let path = mounted.tree.resolve(&relative(source))?;
+    let Some(node) = mounted.tree.get(&path)? else {
+        let hint = mounted.tree.hint(&path).unwrap_or_default();
         return Err(BuildError::not_found(
             format!("source `{source}` of the mount"),
             hint,
@@ -447,10 +447,10 @@ fn key_of_tree(key: &mut LengthPrefixedHasher, shown: &Mounted, source: &str) ->
     };
     let mut nodes = vec![node];
     if nodes[0].is_directory() {
-        nodes.extend(shown.tree.walk(&path)?);
+        nodes.extend(mounted.tree.walk(&path)?);
     }
-    if let Some(context) = &shown.context {
-        shown.hashes.of_nodes(&mut nodes, context)?;
+    if let Some(context) = &mounted.context {
+        mounted.hashes.of_nodes(&mut nodes, context)?;
     }
     key.number(nodes.len() as u64);
     for node in &nodes {

@@ -131,9 +131,9 @@ impl Cache {
     }
 
     pub(super) fn bring_index(&self, cx: &TargetContext, diff_id: &Digest) {
-        let known = locked(&self.indexes).get(diff_id).cloned();
+        let cached = locked(&self.indexes).get(diff_id).cloned();
         let name = Name::Index(diff_id.clone());
-        let found = known.or_else(|| match self.find(cx, &name)? {
+        let found = cached.or_else(|| match self.find(cx, &name)? {
             (at, Entry::Blob(blob)) => Some((at, blob)),
             _ => None,
         });
@@ -166,8 +166,8 @@ impl Cache {
     pub(super) fn find(&self, cx: &TargetContext, name: &Name) -> Option<(Reference, Entry)> {
         self.settings.from.iter().find_map(|at| {
             let key = (at.clone(), name.tag());
-            let known = locked(&self.answers).get(&key).cloned();
-            let answer = match known {
+            let cached = locked(&self.answers).get(&key).cloned();
+            let answer = match cached {
                 Some(answer) => answer,
                 None => self.ask(cx, at, name)?,
             };
@@ -190,8 +190,8 @@ impl Cache {
                     .settings
                     .ttl
                     .map_or(0, |ttl| self.now.saturating_sub(ttl.as_secs()));
-                let said = &fetched.descriptor.media_type;
-                match entry::read(&fetched.bytes, said, name, not_before) {
+                let media_type = &fetched.descriptor.media_type;
+                match entry::read(&fetched.bytes, media_type, name, not_before) {
                     Ok(entry) => Answer::Valid(entry),
                     Err(InvalidEntry::Expired) => Answer::Invalid,
                     Err(InvalidEntry::Foreign(why)) => {

@@ -135,14 +135,19 @@ pub fn write(name: &Name, entry: &Entry, created: u64) -> Written {
 ///
 /// # Errors
 /// It is something else, contradicts itself, names another key, or was made before `not_before`.
-pub fn read(bytes: &[u8], said: &str, name: &Name, not_before: u64) -> Result<Entry, InvalidEntry> {
-    let manifest = match ManifestOrIndex::parse(bytes, Some(said)) {
+pub fn read(
+    bytes: &[u8],
+    media_type: &str,
+    name: &Name,
+    not_before: u64,
+) -> Result<Entry, InvalidEntry> {
+    let manifest = match ManifestOrIndex::parse(bytes, Some(media_type)) {
         Ok(ManifestOrIndex::Manifest(manifest)) => manifest,
         Ok(ManifestOrIndex::Index(_)) => return Err(foreign("it is an index of several images")),
-        Err(_) => return Err(foreign("it is no manifest")),
+        Err(_) => return Err(foreign("it is not a manifest")),
     };
     if manifest.config.media_type != CONFIG {
-        return Err(foreign("it is no cache entry of imgmake"));
+        return Err(foreign("it is not a cache entry of imgmake"));
     }
     let text = manifest
         .annotations
@@ -174,12 +179,12 @@ fn content(
     document: Document,
     layers: Vec<Descriptor>,
 ) -> Result<Entry, InvalidEntry> {
-    let told = || foreign("it does not hold what such an entry holds");
+    let malformed = || foreign("it does not hold what such an entry holds");
     let mut layers = layers.into_iter();
-    let first = layers.next().filter(is_verifiable).ok_or_else(told)?;
+    let first = layers.next().filter(is_verifiable).ok_or_else(malformed)?;
     let second = layers.next();
     if layers.next().is_some() {
-        return Err(told());
+        return Err(malformed());
     }
     match (name, second) {
         (Name::Step(_), Some(index)) => {
@@ -192,12 +197,12 @@ fn content(
                     empty: document.empty,
                     index: bare(&index),
                 }))),
-                _ => Err(told()),
+                _ => Err(malformed()),
             }
         }
         (Name::Index(_), None) if first.media_type == INDEX => Ok(Entry::Blob(bare(&first))),
         (Name::File(_), None) if first.media_type == FILE => Ok(Entry::Blob(bare(&first))),
-        _ => Err(told()),
+        _ => Err(malformed()),
     }
 }
 

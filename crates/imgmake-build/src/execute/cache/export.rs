@@ -43,11 +43,11 @@ impl Cache {
             role,
             replace: false,
         };
-        self.offer(cx, export);
+        self.export(cx, export);
     }
 
     /// Returns at once; [`Cache::finish`] waits.
-    pub fn offer(self: &Arc<Self>, cx: &TargetContext, export: CacheExport) {
+    pub fn export(self: &Arc<Self>, cx: &TargetContext, export: CacheExport) {
         if self.settings.to.is_empty() {
             return;
         }
@@ -173,12 +173,12 @@ impl Cache {
     /// Whether a fitting entry is there, as far as was seen or as asking once more says: another machine may
     /// have been faster, and two entries of one key are as good as each other.
     fn is_there(&self, cx: &TargetContext, to: &CacheTo, name: &Name) -> bool {
-        let known = locked(&self.answers)
+        let cached = locked(&self.answers)
             .get(&(to.at.clone(), name.tag()))
             .cloned();
-        let answer = match known {
+        let answer = match cached {
             Some(Answer::Missing) | None => self.ask(cx, &to.at, name),
-            known => known,
+            cached => cached,
         };
         matches!(answer, Some(Answer::Valid(entry)) if !self.is_unavailable(&entry))
     }

@@ -42,7 +42,7 @@ pub fn remembered_file(
     };
     if fits(&bytes) && bytes.len() as u64 <= MOST {
         cx.store.put_step(&key, &bytes)?;
-        cache.offer(cx, CacheExport::file(hash, bytes.clone()));
+        cache.export(cx, CacheExport::file(hash, bytes.clone()));
     }
     Ok(Some(bytes))
 }

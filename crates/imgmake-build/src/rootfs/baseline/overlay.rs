@@ -69,18 +69,18 @@ impl OverlayLowers {
     }
 
     pub(super) fn names(&self) -> Result<BTreeSet<Vec<u8>>> {
-        let (mut shown, mut decided) = (BTreeSet::new(), BTreeSet::new());
+        let (mut visible, mut decided) = (BTreeSet::new(), BTreeSet::new());
         for directory in &self.directories {
             for entry in fs::read_dir(directory)? {
                 let entry = entry?;
                 let name = entry.file_name().into_vec();
                 let first = decided.insert(name.clone());
                 if first && !is_whiteout(&entry.metadata()?) {
-                    shown.insert(name);
+                    visible.insert(name);
                 }
             }
         }
-        Ok(shown)
+        Ok(visible)
     }
 }
 

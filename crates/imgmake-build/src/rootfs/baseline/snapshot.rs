@@ -29,8 +29,8 @@ impl<'a> SnapshotBaseline<'a> {
     /// `None` also for what was in the tree without being in the image: no layer holds sockets.
     pub(super) fn get(&self, name: &[u8]) -> Option<Seen<'a>> {
         let then = self.snapshot.directory(&self.path)?.get(name)?;
-        let said = self.snapshot.image().get(&join(&self.path, name))?;
-        Some(Seen { then, said })
+        let indexed = self.snapshot.image().get(&join(&self.path, name))?;
+        Some(Seen { then, indexed })
     }
 
     pub(super) fn enter(&self, name: &[u8]) -> SnapshotBaseline<'a> {
@@ -52,7 +52,7 @@ impl<'a> SnapshotBaseline<'a> {
 
 pub(super) struct Seen<'a> {
     then: &'a StatRecord,
-    said: &'a IndexEntry,
+    indexed: &'a IndexEntry,
 }
 
 impl Original for Seen<'_> {
@@ -65,12 +65,12 @@ impl Original for Seen<'_> {
     }
 
     fn xattrs(&self) -> Result<BTreeMap<Vec<u8>, Vec<u8>>> {
-        let all = self.said.entry.xattrs.clone().into_iter();
+        let all = self.indexed.entry.xattrs.clone().into_iter();
         Ok(all.filter(|(name, _)| is_imported(name)).collect())
     }
 
     fn target(&self) -> Result<Vec<u8>> {
-        match &self.said.entry.kind {
+        match &self.indexed.entry.kind {
             EntryKind::Symlink { target } => Ok(target.clone()),
             other => Err(BuildError::damaged(
                 "the index of a layer",
@@ -80,12 +80,14 @@ impl Original for Seen<'_> {
     }
 
     fn has_content_of(&self, file: File) -> Result<bool> {
-        if let EntryKind::CharDevice { .. } | EntryKind::BlockDevice { .. } = self.said.entry.kind {
+        if let EntryKind::CharDevice { .. } | EntryKind::BlockDevice { .. } =
+            self.indexed.entry.kind
+        {
             // The sizes are equal: a placeholder is empty.
-            return Ok(placeholder::device_of(&file).as_ref() == Some(&self.said.entry.kind));
+            return Ok(placeholder::device_of(&file).as_ref() == Some(&self.indexed.entry.kind));
         }
         let mut hash = blake3::Hasher::new();
         hash.update_reader(file).context("cannot read it")?;
-        Ok(self.said.content == Some(*hash.finalize().as_bytes()))
+        Ok(self.indexed.content == Some(*hash.finalize().as_bytes()))
     }
 }

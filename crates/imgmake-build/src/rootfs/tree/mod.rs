@@ -53,7 +53,7 @@ pub(super) struct Tree<'a> {
     pub implied: BTreeSet<Vec<u8>>,
     pub placeholders: Vec<Vec<u8>>,
     /// What this layer made; its whiteouts do not concern it.
-    made: HashSet<Vec<u8>>,
+    created: HashSet<Vec<u8>>,
     /// Directories of lower layers that this one only fills; their times stay.
     filled: std::collections::BTreeMap<Vec<u8>, Timestamp>,
     /// Applied at the end: filling a directory moves its time, and setgid is inherited.
@@ -86,7 +86,7 @@ impl<'a> Tree<'a> {
             followed_links: false,
             implied: BTreeSet::from([Vec::new()]),
             placeholders: Vec::new(),
-            made: HashSet::new(),
+            created: HashSet::new(),
             filled: std::collections::BTreeMap::new(),
             directories: Vec::new(),
         };
@@ -171,7 +171,7 @@ impl<'a> Tree<'a> {
         let actual = self.actual(name);
         check_length(&actual)?;
         if self.whiteouts == Whiteouts::Applied {
-            self.made.insert(actual);
+            self.created.insert(actual);
         }
         match &entry.kind {
             EntryKind::Directory => self.make_directory(name, entry),
@@ -205,7 +205,7 @@ impl<'a> Tree<'a> {
         chmod(&self.root, entry.mode)?;
         set_xattrs(&self.root, entry)?;
         self.directories
-            .push((Vec::new(), self.moment.shown(entry.mtime), entry.mode));
+            .push((Vec::new(), self.moment.in_tree(entry.mtime), entry.mode));
         Ok(())
     }
 
@@ -243,7 +243,7 @@ impl<'a> Tree<'a> {
         let path = self.actual(name);
         self.implied.remove(&path);
         self.directories
-            .push((path, self.moment.shown(entry.mtime), entry.mode));
+            .push((path, self.moment.in_tree(entry.mtime), entry.mode));
         Ok(())
     }
 
@@ -272,7 +272,7 @@ impl<'a> Tree<'a> {
             chmod(&file, entry.mode)?;
         }
         set_xattrs(&file, entry)?;
-        rustix::fs::futimens(&file, &times(self.moment.shown(entry.mtime)))?;
+        rustix::fs::futimens(&file, &times(self.moment.in_tree(entry.mtime)))?;
         Ok(())
     }
 
@@ -314,7 +314,7 @@ impl<'a> Tree<'a> {
         {
             chown_at(self.parent(), name, owner)?;
         }
-        let time = times(self.moment.shown(entry.mtime));
+        let time = times(self.moment.in_tree(entry.mtime));
         rustix::fs::utimensat(self.parent(), name, &time, AtFlags::SYMLINK_NOFOLLOW)?;
         Ok(())
     }

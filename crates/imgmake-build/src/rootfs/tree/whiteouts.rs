@@ -38,7 +38,7 @@ impl Tree<'_> {
         let (directory, name) = split(path);
         self.enter(directory)?;
         if self.whiteouts == Whiteouts::Applied {
-            if self.made.contains(&self.actual(name)) {
+            if self.created.contains(&self.actual(name)) {
                 return Ok(());
             }
             return self.clear(name);
@@ -73,7 +73,7 @@ impl Tree<'_> {
     fn remove_unmade(&mut self, walk: &mut Descent, base: &[u8]) -> Result<()> {
         for name in names(walk.here())? {
             let path = join(base, &name);
-            if !self.made.contains(&path) && !self.implied.contains(&path) {
+            if !self.created.contains(&path) && !self.implied.contains(&path) {
                 remove(walk.here(), &name)?;
                 continue;
             }

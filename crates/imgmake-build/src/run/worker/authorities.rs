@@ -59,7 +59,7 @@ const LONGEST: u64 = 8 << 20;
 pub fn variables(set: &[(String, String)]) -> Vec<(String, String)> {
     VARIABLES
         .iter()
-        .filter(|(name, _)| !set.iter().any(|(known, _)| known == name))
+        .filter(|(name, _)| !set.iter().any(|(present, _)| present == name))
         .map(|(name, value)| ((*name).to_string(), (*value).to_string()))
         .collect()
 }

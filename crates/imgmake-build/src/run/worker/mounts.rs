@@ -40,7 +40,7 @@ impl Prepared {
     /// `temporary` is the step's own directory.
     pub(super) fn new(
         server: &Server,
-        asked: &[RunMount],
+        mounts: &[RunMount],
         scope: &CacheScope,
         temporary: &Path,
         task: &Task,
@@ -49,8 +49,8 @@ impl Prepared {
             cancel: task.cancel.clone(),
             ..Prepared::default()
         };
-        let caches = prepared.lock_caches(server, asked, scope, task)?;
-        for (i, mount) in asked.iter().enumerate() {
+        let caches = prepared.lock_caches(server, mounts, scope, task)?;
+        for (i, mount) in mounts.iter().enumerate() {
             task.cancel.check()?;
             let (target, kind) = prepared
                 .one(server, mount, caches.get(&i), temporary, i)
@@ -84,12 +84,12 @@ impl Prepared {
                 } else {
                     Writes::Refused
                 };
-                let asked = source;
-                let mut source = self.source(server, from, asked, writes)?;
+                let path = source;
+                let mut source = self.source(server, from, path, writes)?;
                 if server.isolation == IsolationMode::Chroot {
                     let to = temporary.join(format!("bind-{number}"));
                     source = copied(&source, &to, server.trees.devices(), &self.cancel)
-                        .with_context(|| format!("cannot copy {}", named(from, asked)))?;
+                        .with_context(|| format!("cannot copy {}", named(from, path)))?;
                 }
                 let readonly = !writable;
                 (target.clone(), MountKind::Bind { source, readonly })
@@ -105,9 +105,9 @@ impl Prepared {
             } => {
                 let directory = cache.expect("every cache was locked").join("data");
                 if fs::symlink_metadata(&directory).is_err() {
-                    let made = self.seeded(server, seed.as_ref(), temporary, number)?;
-                    own(&made, *mode, (*uid, *gid), server.isolation)?;
-                    fs::rename(&made, &directory).context("cannot make a cache")?;
+                    let seeded = self.seeded(server, seed.as_ref(), temporary, number)?;
+                    own(&seeded, *mode, (*uid, *gid), server.isolation)?;
+                    fs::rename(&seeded, &directory).context("cannot make a cache")?;
                 }
                 let kind = MountKind::Bind {
                     source: directory,
@@ -241,12 +241,12 @@ impl Prepared {
     fn lock_caches(
         &mut self,
         server: &Server,
-        asked: &[RunMount],
+        mounts: &[RunMount],
         scope: &CacheScope,
         task: &Task,
     ) -> Result<std::collections::BTreeMap<usize, PathBuf>> {
         let mut wanted: Vec<(PathBuf, usize, &str, Sharing)> = Vec::new();
-        for (i, mount) in asked.iter().enumerate() {
+        for (i, mount) in mounts.iter().enumerate() {
             if let RunMount::Cache { id, sharing, .. } = mount {
                 let path = cache_path(server, scope, id);
                 wanted.push((path, i, id, *sharing));
@@ -320,13 +320,13 @@ impl Prepared {
         temporary: &Path,
         number: usize,
     ) -> Result<PathBuf> {
-        let made = temporary.join(format!("cache-{number}"));
-        modes::make_dir(&made, PRIVATE)?;
+        let directory = temporary.join(format!("cache-{number}"));
+        modes::make_dir(&directory, PRIVATE)?;
         if let Some((from, source)) = seed {
             let source = self.source(server, from, source, Writes::Refused)?;
-            rootfs::copy_directory(&source, &made, server.trees.devices(), &self.cancel)?;
+            rootfs::copy_directory(&source, &directory, server.trees.devices(), &self.cancel)?;
         }
-        Ok(made)
+        Ok(directory)
     }
 }
 

@@ -28,8 +28,8 @@ pub(super) fn main(stage: Stage) -> ! {
     let code = match serve(stage) {
         Ok(()) => 0,
         Err(error) => {
-            let told = format!("imgmake: helper process: {error:#}");
-            eprintln!("{}", printable::message(&told, Colors::Removed));
+            let message = format!("imgmake: helper process: {error:#}");
+            eprintln!("{}", printable::message(&message, Colors::Removed));
             1
         }
     };

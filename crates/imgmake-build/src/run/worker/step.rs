@@ -99,7 +99,7 @@ pub(super) fn run(
 /// The same root, environment, directory, user and mounts; another command.
 fn on_terminal(mut plan: Plan, shell: &ShellRequest) -> Plan {
     for (name, value) in &shell.environment {
-        if !plan.env.iter().any(|(known, _)| known == name) {
+        if !plan.env.iter().any(|(present, _)| present == name) {
             plan.env.push((name.clone(), value.clone()));
         }
     }
@@ -384,8 +384,8 @@ fn follow(mut running: Running, lines: &Lines, isolation: IsolationMode) -> Resu
         let ends = [stdout, stderr, running.gone.as_fd()];
         let wanted = [streams[0].open, streams[1].open, watch_end];
         // What has ended is always ready: asked for, it would take all of a processor.
-        let asked: Vec<usize> = (0..3).filter(|n| wanted[*n]).collect();
-        let mut watched: Vec<PollFd> = asked
+        let polled: Vec<usize> = (0..3).filter(|n| wanted[*n]).collect();
+        let mut watched: Vec<PollFd> = polled
             .iter()
             .map(|n| PollFd::from_borrowed_fd(ends[*n], PollFlags::IN))
             .collect();
@@ -396,7 +396,7 @@ fn follow(mut running: Running, lines: &Lines, isolation: IsolationMode) -> Resu
             Err(error) => return Err(error.into()),
         }
         let mut ready = [false; 3];
-        for (n, watched) in asked.iter().zip(&watched) {
+        for (n, watched) in polled.iter().zip(&watched) {
             ready[*n] = !watched.revents().is_empty();
         }
         if ready[2] {
@@ -427,8 +427,8 @@ fn follow(mut running: Running, lines: &Lines, isolation: IsolationMode) -> Resu
     match lost {
         Some(why) if exit != 0 => return Err(BuildError::NetworkLost { why, exit }),
         Some(why) => lines.warn(&format!(
-            "the isolated network ended while RUN was at work ({why}); the command ended well \
-             all the same"
+            "the isolated network ended while RUN was at work ({why}); the command \
+             succeeded"
         )),
         None => {}
     }

@@ -108,13 +108,13 @@ impl View {
         writes: Writes,
         temporary: PathBuf,
     ) -> Result<View> {
-        let made = |name: &str| -> Result<PathBuf> {
+        let make = |name: &str| -> Result<PathBuf> {
             let path = temporary.join(name);
             // The merged root has the attributes of the upper directory.
             modes::make_dir(&path, VISIBLE)?;
             Ok(path)
         };
-        let (path, upper, work) = (made("view")?, made("upper")?, made("work")?);
+        let (path, upper, work) = (make("view")?, make("upper")?, make("work")?);
         let overlay = Overlay {
             lowers,
             upper: (writes == Writes::Discarded).then_some((&*upper, &*work)),
