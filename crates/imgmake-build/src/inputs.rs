@@ -59,7 +59,7 @@ impl<'a> Gathering<'a> {
         Gathering {
             request,
             cx,
-            hashes: cx.file_hashes(&cx.cancel),
+            hashes: FileHashes::new(cx, &cx.cancel),
             found: BTreeMap::new(),
             taken_args: BTreeSet::new(),
             contexts: BTreeMap::new(),

@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-use crate::files::hash::FileHashes;
 use imgmake_core::files::StatCache;
 use imgmake_event::{Cancel, Event, Events};
 use imgmake_oci::store::Store;
@@ -28,14 +27,6 @@ impl TargetContext {
             target: self.target.clone(),
             events: self.events.clone(),
             cancel: self.cancel.clone(),
-        }
-    }
-
-    /// Content hashes, until somebody cancels.
-    pub fn file_hashes(&self, cancel: &Cancel) -> FileHashes {
-        FileHashes {
-            stats: Arc::clone(&self.stats),
-            cancel: cancel.clone(),
         }
     }
 

@@ -69,7 +69,7 @@ impl<'a> StepRunner<'a> {
     }
 
     pub fn file_hashes(&self) -> FileHashes {
-        self.layers.cx.file_hashes(&self.stop)
+        FileHashes::new(&self.layers.cx, &self.stop)
     }
 
     pub fn counts(&self) -> StepCounts {

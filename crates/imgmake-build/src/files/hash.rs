@@ -10,6 +10,7 @@ use super::context::ContextTree;
 use super::copy::{Content, Plan, Planned};
 use super::tree::Node;
 use crate::error::{Context, Result};
+use crate::target::TargetContext;
 use imgmake_core::files::{Signature, StatCache};
 use imgmake_event::Cancel;
 
@@ -22,6 +23,14 @@ pub struct FileHashes {
 }
 
 impl FileHashes {
+    /// Through the stat cache of a build, until `cancel`.
+    pub fn new(cx: &TargetContext, cancel: &Cancel) -> FileHashes {
+        FileHashes {
+            stats: cx.stats.clone(),
+            cancel: cancel.clone(),
+        }
+    }
+
     /// Fills in the content hashes that the plan lacks.
     ///
     /// # Errors
