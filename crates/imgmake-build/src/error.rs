@@ -275,6 +275,9 @@ impl BuildError {
                 || cause
                     .downcast_ref()
                     .is_some_and(imgmake_registry::RegistryError::is_cancelled)
+                || cause
+                    .downcast_ref()
+                    .is_some_and(imgmake_git::GitError::is_cancelled)
         })
     }
 
