@@ -6,6 +6,7 @@ use std::fmt;
 use url::Url;
 
 use super::{GitError, Login, Result};
+use imgmake_registry::connection::url_problem;
 
 #[derive(Clone, PartialEq, Eq)]
 pub struct Address {
@@ -128,19 +129,10 @@ fn invalid(reason: &str) -> GitError {
     }
 }
 
-fn is_host_ascii(text: &str) -> bool {
-    let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
-    let server = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    server.rsplit('@').next().unwrap_or_default().is_ascii()
-}
-
 fn web(text: &str) -> Result<(Address, Option<Login>)> {
-    // The parser's own words could repeat a password.
-    let url = Url::parse(text).ok().filter(Url::has_host);
-    let mut url = url.ok_or_else(|| match is_host_ascii(text) {
-        true => invalid("expected `https://HOST/PATH`"),
-        false => invalid("its host name is not ASCII; write its `xn--` form"),
-    })?;
+    let url = Url::parse(text).map_err(|error| invalid(&url_problem(error)))?;
+    let url = Some(url).filter(Url::has_host);
+    let mut url = url.ok_or_else(|| invalid("expected `https://HOST/PATH`"))?;
     let decoded = |part: &str| {
         let plus = part.replace('+', "%2B");
         let pair = format!("x={plus}");
@@ -172,13 +164,8 @@ fn web(text: &str) -> Result<(Address, Option<Login>)> {
 }
 
 fn daemon(text: &str) -> Result<Address> {
-    let url = Url::parse(text).map_err(|error| {
-        let reason = match is_host_ascii(text) {
-            true => error.to_string(),
-            false => "its host name is not ASCII; write its `xn--` form".into(),
-        };
-        GitError::invalid("repository address", text, reason)
-    })?;
+    let url = Url::parse(text)
+        .map_err(|error| GitError::invalid("repository address", text, url_problem(error)))?;
     let host = url.host_str();
     let host = host.filter(|host| !host.is_empty() && !host.starts_with('-'));
     let host = host.ok_or_else(|| GitError::invalid("repository address", text, "no host"))?;
@@ -264,7 +251,13 @@ mod tests {
         let (address, login) = Address::parse("https://ann:s%40cret@example.com/a.git").unwrap();
         assert_eq!(address.to_string(), "https://example.com/a.git");
         assert_eq!(login, Some(Login::basic("ann", "s@cret")));
-        for text in ["https://ann:secret@/a.git", "https://ann:secret@a/\u{1}"] {
+        let error = Address::parse("https://b\u{fc}cher.example/a.git").unwrap_err();
+        assert!(error.to_string().contains("`xn--` form"), "{error}");
+        for text in [
+            "https://ann:secret@/a.git",
+            "https://ann:secret@a/\u{1}",
+            "https://ann:secret@b\u{fc}cher.example/a.git",
+        ] {
             let error = Address::parse(text).unwrap_err();
             assert!(!format!("{error} {error:?}").contains("secret"));
         }

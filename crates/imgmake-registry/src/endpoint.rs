@@ -11,7 +11,7 @@ use url::Url;
 
 use super::certificates::{self, Files, Present, Verification};
 use super::{ClientOptions, HostSettings, RegistryError};
-use crate::connection::{self, proxy};
+use crate::connection::{self, proxy, url_problem};
 use imgmake_event::Cancel;
 use imgmake_oci::image::DOCKER_HUB;
 
@@ -106,7 +106,8 @@ impl Endpoint {
 
     pub(super) fn base(&self, scheme: Scheme) -> Result<Url, RegistryError> {
         Url::parse(&format!("{}://{}/", scheme.as_str(), self.host)).map_err(|e| {
-            RegistryError::configuration(format!("`{}` is not a host: {e}", self.host))
+            let reason = url_problem(e);
+            RegistryError::configuration(format!("invalid host `{}`: {reason}", self.host))
         })
     }
 

@@ -13,6 +13,7 @@ use imgmake_dockerfile as dockerfile;
 use imgmake_event::{Direction, Event};
 use imgmake_oci::image::{Descriptor, Digest};
 use imgmake_oci::layer::Timestamp;
+use imgmake_registry::connection::url_problem;
 
 /// One http(s) source.
 #[derive(Clone, Debug)]
@@ -39,7 +40,7 @@ impl Download {
             None => None,
         };
         let parsed = url::Url::parse(url)
-            .map_err(|why| BuildError::invalid(format!("URL `{url}`"), why.to_string()))?;
+            .map_err(|why| BuildError::invalid(format!("URL `{url}`"), url_problem(why)))?;
         let name = parsed
             .path_segments()
             .and_then(|mut parts| parts.next_back().map(str::to_string))

@@ -35,6 +35,16 @@ pub use failure::TlsFailure;
 /// How soon a cancellation is seen.
 const GLANCE: Duration = Duration::from_millis(50);
 
+/// What is wrong with an address, and what to write where its host name is not ASCII.
+pub fn url_problem(error: url::ParseError) -> String {
+    match error {
+        url::ParseError::IdnaError => {
+            "invalid international domain name; write the `xn--` form of the host name".to_string()
+        }
+        other => other.to_string(),
+    }
+}
+
 /// An agent whose connections end with the cancellation.
 pub fn agent(config: Config, cancel: &Cancel) -> ureq::Agent {
     let connector =
