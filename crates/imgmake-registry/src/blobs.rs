@@ -3,6 +3,7 @@
 
 use ureq::http::Method;
 
+use super::error::Fault;
 use super::http::Call;
 use super::session::{Request, Retry, pull_scope};
 use super::{Client, OperationContext, RegistryError};
@@ -34,13 +35,18 @@ impl Client {
             };
             place.session.send_and_read(&request, |answer| {
                 let bytes = answer.bytes(limit)?;
-                match Digest::of(&bytes) == blob.digest {
-                    true => Ok(bytes),
-                    false => Err(RegistryError::invalid(format!(
-                        "the registry gave other bytes for {}",
-                        blob.digest
-                    ))),
+                let found = Digest::of(&bytes);
+                if found == blob.digest {
+                    return Ok(bytes);
                 }
+                let expected = blob.digest.clone();
+                let what = "a blob";
+                Err(Fault::DigestMismatch {
+                    what,
+                    found,
+                    expected,
+                }
+                .into())
             })
         })
     }

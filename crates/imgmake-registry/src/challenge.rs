@@ -47,7 +47,7 @@ impl Challenge {
 
 /// A refusal that asks for nothing which can be given.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Unanswered {
+pub enum Unanswered {
     /// No challenge came at all.
     NoChallenge,
     /// The schemes that it asks for, none of them Basic or a Bearer with a realm.

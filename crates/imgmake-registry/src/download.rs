@@ -7,6 +7,7 @@ use std::io::{Read, Write};
 use ureq::http::Method;
 
 use super::client::PullEndpoint;
+use super::error::ConnectionFault;
 use super::http::{Answer, Call, broken};
 use super::retry::Attempts;
 use super::session::{Request, Retry, pull_scope};
@@ -83,7 +84,7 @@ impl Download<'_> {
     fn writer(&self) -> Result<BlobWriter, RegistryError> {
         self.store
             .blob_writer()
-            .map_err(|e| RegistryError::store(&e))
+            .map_err(|e| RegistryError::store(e))
     }
 
     fn commit(&self, writer: BlobWriter) -> Result<(), RegistryError> {
@@ -91,7 +92,7 @@ impl Download<'_> {
         match writer.commit(Some(self.blob)) {
             Ok(_) => Ok(()),
             Err(error) if error.downcast_ref::<std::io::Error>().is_some() => {
-                Err(RegistryError::store(&error))
+                Err(RegistryError::store(error))
             }
             Err(error) => Err(RegistryError::invalid(format!(
                 "what came is not the blob that the manifest names ({size} bytes): {error:#}"
@@ -134,7 +135,7 @@ impl Download<'_> {
                 Ok(0) => break,
                 Ok(count) => count,
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(broken(&error.into())),
+                Err(error) => return Err(broken(error.into())),
             };
             let known = usize::try_from(skip).unwrap_or(usize::MAX).min(count);
             skip -= known as u64;
@@ -143,18 +144,12 @@ impl Download<'_> {
             }
             writer
                 .write_all(&block[known..count])
-                .map_err(|e| RegistryError::store(&e.into()))?;
+                .map_err(|e| RegistryError::store(e))?;
             progress.at(writer.size());
         }
         if writer.size() < self.blob.size {
-            return Err(RegistryError::new(
-                Failure::Connection,
-                format!(
-                    "the blob ended after {} of {} bytes",
-                    writer.size(),
-                    self.blob.size
-                ),
-            ));
+            let (received, expected) = (writer.size(), self.blob.size);
+            return Err(ConnectionFault::Truncated { received, expected }.into());
         }
         Ok(())
     }

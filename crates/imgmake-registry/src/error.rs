@@ -1,14 +1,21 @@
-//! What can go wrong between us and a registry, and what its reader needs to
-//! know: host, repository, operation, the scope that was asked for, where the
-//! credential came from, the server's own code and text, and what to try.
+//! What can go wrong between us and a registry, as facts, and the one text that they make: host,
+//! repository, operation, the scope that was asked for, where the credential came from, the
+//! server's own code and words, and what to try.
 //!
-//! Knows no request and no secret: credentials are named by their source alone.
+//! Callers decide by [`Failure`] or [`Fault`]. Knows no request and no secret: credentials are
+//! named by their source alone.
 
+use std::error::Error as StdError;
 use std::fmt;
+use std::io;
 use std::time::Duration;
 
 use super::challenge::Unanswered;
+use super::connection::{NameNotFound, TlsFailure};
 use imgmake_event::Cancelled;
+use imgmake_oci::image::Digest;
+
+type Source = Box<dyn StdError + Send + Sync>;
 
 /// What kind of failure it was; callers decide on this, people read the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,12 +50,79 @@ pub(super) fn is_transient_status(status: u16) -> bool {
     matches!(status, 408 | 429 | 500 | 502 | 503 | 504)
 }
 
+/// What went wrong.
+#[derive(Debug)]
+pub enum Fault {
+    /// An answer with a status that is not success.
+    Answer(Refusal),
+    /// Something that a registry's content does not have.
+    NotFound(String),
+    Connection(ConnectionFault),
+    Tls(TlsFailure),
+    /// Bytes that are not those of the digest by which they were asked for.
+    DigestMismatch {
+        what: &'static str,
+        found: Digest,
+        expected: Digest,
+    },
+    /// An answer that is longer than it may be, in bytes.
+    TooLarge {
+        what: &'static str,
+        limit: u64,
+    },
+    /// Another answer that is not what the protocol promises.
+    Invalid(String),
+    /// Settings or credentials of ours that cannot be used.
+    Configuration(String),
+    /// The local store, as it says it.
+    Store(Source),
+    Cancelled(Cancelled),
+}
+
+/// What a server says when it refuses.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Refusal {
+    pub status: u16,
+    pub code: Option<String>,
+    pub message: String,
+    /// The host to which the registry sent the request, where that one answered.
+    pub redirected_to: Option<String>,
+    /// How long it asks us to stay away.
+    pub(super) pause: Option<Duration>,
+    /// A 401 that asks for nothing which can be given.
+    pub(super) unanswered: Option<Unanswered>,
+    /// It speaks TLS and was spoken to without.
+    pub(super) wants_tls: bool,
+    /// The tag exists, and the repository's settings do not let it move.
+    pub(super) is_immutable_tag: bool,
+}
+
+/// Why a connection gave no answer.
+#[derive(Debug)]
+pub enum ConnectionFault {
+    NameNotFound(NameNotFound),
+    TimedOut(ureq::Timeout),
+    /// The server wants https.
+    WantsTls,
+    NotHttp(String),
+    /// Fewer bytes than were promised.
+    Truncated {
+        received: u64,
+        expected: u64,
+    },
+    /// The status of a proxy that does not let us through.
+    Proxy(String),
+    /// No mirror of this registry answered, and the registry itself may not be asked.
+    NoMirror(String),
+    Io(io::Error),
+    Other(String),
+}
+
 /// A failed operation on a registry.
 pub struct RegistryError(Box<Details>);
 
-#[derive(Clone, Default)]
 pub(super) struct Details {
-    failure: Option<Failure>,
+    pub(super) fault: Fault,
     pub(super) host: String,
     pub(super) repository: String,
     pub(super) operation: String,
@@ -56,27 +130,40 @@ pub(super) struct Details {
     pub(super) credential: Option<String>,
     /// `host:port` of the proxy that the request went through.
     pub(super) proxy: Option<String>,
-    pub(super) status: Option<u16>,
-    pub(super) code: Option<String>,
-    pub(super) message: String,
     pub(super) help: Option<String>,
-    /// A 401 that asks for nothing which can be given.
-    pub(super) unanswered: Option<Unanswered>,
-    /// How long the server asks us to stay away.
-    pub(super) pause: Option<Duration>,
     /// How often it was tried, once that was often enough.
     pub(super) exhausted: Option<u32>,
 }
 
-impl RegistryError {
-    pub(super) fn new(failure: Failure, message: impl Into<String>) -> RegistryError {
+impl From<Fault> for RegistryError {
+    fn from(fault: Fault) -> RegistryError {
         RegistryError(Box::new(Details {
-            failure: Some(failure),
-            message: message.into(),
-            ..Details::default()
+            fault,
+            host: String::new(),
+            repository: String::new(),
+            operation: String::new(),
+            scope: None,
+            credential: None,
+            proxy: None,
+            help: None,
+            exhausted: None,
         }))
     }
+}
 
+impl From<ConnectionFault> for RegistryError {
+    fn from(fault: ConnectionFault) -> RegistryError {
+        Fault::Connection(fault).into()
+    }
+}
+
+impl From<Cancelled> for RegistryError {
+    fn from(cancelled: Cancelled) -> RegistryError {
+        Fault::Cancelled(cancelled).into()
+    }
+}
+
+impl RegistryError {
     pub(super) fn with(mut self, change: impl FnOnce(&mut Details)) -> RegistryError {
         change(&mut self.0);
         self
@@ -101,39 +188,42 @@ impl RegistryError {
         self.with(|d| d.help = Some(help.into()))
     }
 
-    pub(super) fn store(error: &anyhow::Error) -> RegistryError {
-        RegistryError::new(Failure::Store, format!("{error:#}"))
+    pub(super) fn store(error: impl Into<Source>) -> RegistryError {
+        Fault::Store(error.into()).into()
     }
 
     pub(super) fn configuration(message: impl Into<String>) -> RegistryError {
-        RegistryError::new(Failure::Configuration, message)
+        Fault::Configuration(message.into()).into()
     }
 
     pub(super) fn invalid(message: impl Into<String>) -> RegistryError {
-        RegistryError::new(Failure::Invalid, message)
+        Fault::Invalid(message.into()).into()
     }
 
-    /// An answer with a status that is not success.
-    pub(super) fn answered(status: u16, code: Option<String>, message: String) -> RegistryError {
-        let missing = ["MANIFEST_UNKNOWN", "NAME_UNKNOWN", "BLOB_UNKNOWN"];
-        let name = code.as_deref().unwrap_or("");
-        let failure = match status {
-            401 => Failure::Unauthorised,
-            404 => Failure::Missing,
-            403 => Failure::Denied,
-            429 => Failure::Throttled,
-            400..=499 if missing.contains(&name) => Failure::Missing,
-            500..=599 => Failure::Server,
-            _ => Failure::Refused,
-        };
-        RegistryError::new(failure, message).with(|d| {
-            d.status = Some(status);
-            d.code = code;
-        })
+    pub(super) fn not_found(message: impl Into<String>) -> RegistryError {
+        Fault::NotFound(message.into()).into()
+    }
+
+    pub fn fault(&self) -> &Fault {
+        &self.0.fault
     }
 
     pub fn failure(&self) -> Failure {
-        self.0.failure.unwrap_or(Failure::Invalid)
+        match &self.0.fault {
+            Fault::Answer(refusal) => refusal.failure(),
+            Fault::NotFound(_) => Failure::Missing,
+            Fault::Connection(ConnectionFault::Proxy(status)) if status.starts_with('4') => {
+                Failure::Refused
+            }
+            Fault::Connection(_) => Failure::Connection,
+            Fault::Tls(_) => Failure::Tls,
+            Fault::DigestMismatch { .. } | Fault::TooLarge { .. } | Fault::Invalid(_) => {
+                Failure::Invalid
+            }
+            Fault::Configuration(_) => Failure::Configuration,
+            Fault::Store(_) => Failure::Store,
+            Fault::Cancelled(_) => Failure::Cancelled,
+        }
     }
 
     /// The manifest, blob or repository does not exist.
@@ -153,46 +243,50 @@ impl RegistryError {
 
     /// The failure says nothing about a later attempt.
     pub(super) fn is_transient(&self) -> bool {
-        match self.failure() {
-            Failure::Throttled | Failure::Connection => true,
-            Failure::Server | Failure::Refused => self.0.status.is_some_and(is_transient_status),
+        match &self.0.fault {
+            Fault::Answer(refusal) => is_transient_status(refusal.status),
+            Fault::Connection(_) => self.failure() == Failure::Connection,
             _ => false,
         }
     }
 
-    /// The tag is there, and the repository's settings do not let it move. There is
-    /// no code for it: these are the words of ECR and of Artifact Registry.
+    /// The tag is there, and the repository's settings do not let it move.
     pub fn is_immutable_tag(&self) -> bool {
-        let words = ["tag is immutable", "tag immutability"];
-        let code = self.code().unwrap_or_default();
-        words.iter().any(|words| self.0.message.contains(words))
-            || code == "ImageTagAlreadyExistsException"
+        self.refusal()
+            .is_some_and(|refusal| refusal.is_immutable_tag)
     }
 
     pub fn is_cancelled(&self) -> bool {
         self.failure() == Failure::Cancelled
     }
 
+    pub(super) fn refusal(&self) -> Option<&Refusal> {
+        match &self.0.fault {
+            Fault::Answer(refusal) => Some(refusal),
+            _ => None,
+        }
+    }
+
     /// The HTTP status, when the registry answered.
     pub fn status(&self) -> Option<u16> {
-        self.0.status
+        Some(self.refusal()?.status)
     }
 
     /// The registry's error code, like `MANIFEST_INVALID`.
     pub fn code(&self) -> Option<&str> {
-        self.0.code.as_deref()
-    }
-
-    pub(super) fn unanswered(&self) -> Option<&Unanswered> {
-        self.0.unanswered.as_ref()
+        self.refusal()?.code.as_deref()
     }
 
     pub(super) fn pause(&self) -> Option<Duration> {
-        self.0.pause
+        self.refusal()?.pause
     }
 
+    /// The fact alone: a server's own words, where it answered.
     pub(super) fn message(&self) -> String {
-        self.0.message.clone()
+        match &self.0.fault {
+            Fault::Answer(refusal) => refusal.message.clone(),
+            fault => fault.to_string(),
+        }
     }
 
     /// What to try next, when we know something.
@@ -201,9 +295,131 @@ impl RegistryError {
     }
 }
 
-impl From<Cancelled> for RegistryError {
-    fn from(_: Cancelled) -> RegistryError {
-        RegistryError::new(Failure::Cancelled, "cancelled")
+impl Refusal {
+    #[cfg(test)]
+    pub(super) fn of_status(status: u16) -> Refusal {
+        Refusal {
+            status,
+            ..Refusal::default()
+        }
+    }
+
+    fn failure(&self) -> Failure {
+        let missing = ["MANIFEST_UNKNOWN", "NAME_UNKNOWN", "BLOB_UNKNOWN"];
+        let code = self.code.as_deref().unwrap_or_default();
+        match self.status {
+            401 => Failure::Unauthorised,
+            404 => Failure::Missing,
+            403 => Failure::Denied,
+            429 => Failure::Throttled,
+            400..=499 if missing.contains(&code) => Failure::Missing,
+            500..=599 => Failure::Server,
+            _ => Failure::Refused,
+        }
+    }
+}
+
+impl Fault {
+    /// Words that came from outside, for those who take secrets out of them.
+    pub(super) fn foreign_texts(&mut self) -> Vec<&mut String> {
+        match self {
+            Fault::Answer(refusal) => {
+                let code = refusal.code.as_mut();
+                code.into_iter().chain([&mut refusal.message]).collect()
+            }
+            Fault::NotFound(text) | Fault::Invalid(text) | Fault::Configuration(text) => {
+                vec![text]
+            }
+            Fault::Connection(ConnectionFault::NotHttp(text) | ConnectionFault::Other(text)) => {
+                vec![text]
+            }
+            _ => Vec::new(),
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fault::Answer(refusal) => refusal.write(f),
+            Fault::Connection(fault) => fault.write(f),
+            Fault::Tls(failure) => write!(f, "{failure}"),
+            Fault::DigestMismatch {
+                what,
+                found,
+                expected,
+            } => write!(
+                f,
+                "the registry sent {what} with digest {found} for {expected}"
+            ),
+            Fault::TooLarge { what, limit } => write!(f, "{what} is longer than {limit} bytes"),
+            Fault::NotFound(text) | Fault::Invalid(text) | Fault::Configuration(text) => {
+                f.write_str(text.trim_end_matches('.'))
+            }
+            Fault::Store(error) => {
+                write!(f, "{error}")?;
+                let mut next = error.source();
+                while let Some(cause) = next {
+                    write!(f, ": {cause}")?;
+                    next = cause.source();
+                }
+                Ok(())
+            }
+            Fault::Cancelled(cancelled) => write!(f, "{cancelled}"),
+        }
+    }
+}
+
+impl Refusal {
+    fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the registry answered {}", self.status)?;
+        if let Some(code) = &self.code {
+            write!(f, " {code}")?;
+        }
+        let message = self.message.trim_end_matches('.');
+        let from = self.redirected_to.as_ref();
+        let from = from.map(|host| format!("(from {host}, where the registry sent us)"));
+        match (message, from) {
+            ("", None) => Ok(()),
+            ("", Some(from)) => write!(f, ": {from}"),
+            (message, None) => write!(f, ": {message}"),
+            (message, Some(from)) => write!(f, ": {message} {from}"),
+        }
+    }
+}
+
+impl ConnectionFault {
+    fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ConnectionFault::NameNotFound(name) => write!(f, "{name}"),
+            ConnectionFault::TimedOut(what) => f.write_str(match what {
+                ureq::Timeout::Connect => "it does not answer: no connection in time",
+                ureq::Timeout::PerRead => "it fell silent: nothing came in time",
+                ureq::Timeout::PerWrite => "it stopped reading: nothing could be sent in time",
+                ureq::Timeout::Resolve => "its name was not resolved in time",
+                _ => "no answer in time",
+            }),
+            ConnectionFault::WantsTls => f.write_str("it wants https"),
+            ConnectionFault::NotHttp(detail) => write!(f, "the answer is not HTTP: {detail}"),
+            ConnectionFault::Truncated { received, expected } => {
+                write!(f, "the blob ended after {received} of {expected} bytes")
+            }
+            ConnectionFault::Proxy(status) => write!(f, "the proxy refused: {status}"),
+            ConnectionFault::NoMirror(registry) => write!(
+                f,
+                "no mirror of `{registry}` can be reached, and falling back to the registry is turned off"
+            ),
+            ConnectionFault::Io(error) => match error.kind() {
+                io::ErrorKind::UnexpectedEof => {
+                    f.write_str("the connection was closed in the middle")
+                }
+                io::ErrorKind::ConnectionRefused => {
+                    f.write_str("nothing listens there (connection refused)")
+                }
+                _ => write!(f, "{error}"),
+            },
+            ConnectionFault::Other(text) => f.write_str(text.trim_end_matches('.')),
+        }
     }
 }
 
@@ -220,16 +436,7 @@ impl fmt::Display for RegistryError {
         if !d.operation.is_empty() {
             write!(f, "cannot {}: ", d.operation)?;
         }
-        if let Some(status) = d.status {
-            write!(f, "the registry answered {status}")?;
-            if let Some(code) = &d.code {
-                write!(f, " {code}")?;
-            }
-            if !d.message.is_empty() {
-                write!(f, ": ")?;
-            }
-        }
-        write!(f, "{}", d.message.trim_end_matches('.'))?;
+        write!(f, "{}", d.fault)?;
         let tried = d.exhausted.filter(|tries| *tries > 1);
         let facts: Vec<String> = [
             tried.map(|tries| format!("tried {tries} times")),
@@ -256,7 +463,8 @@ impl fmt::Debug for RegistryError {
     }
 }
 
-impl std::error::Error for RegistryError {}
+/// Its text has the causes already.
+impl StdError for RegistryError {}
 
 #[cfg(test)]
 mod tests {
@@ -264,8 +472,12 @@ mod tests {
 
     #[test]
     fn an_error_names_place_operation_scope_credential_and_the_servers_words() {
-        let text = "requested access to the resource is denied".to_string();
-        let error = RegistryError::answered(403, Some("DENIED".into()), text)
+        let refusal = Refusal {
+            code: Some("DENIED".into()),
+            message: "requested access to the resource is denied".into(),
+            ..Refusal::of_status(403)
+        };
+        let error = RegistryError::from(Fault::Answer(refusal))
             .during("ghcr.io", "acme/app", "push the manifest")
             .with(|d| {
                 d.scope = Some("repository:acme/app:pull,push".into());
@@ -293,7 +505,7 @@ mod tests {
             (503, true),
         ] {
             assert_eq!(
-                RegistryError::answered(status, None, String::new()).is_retryable(),
+                RegistryError::from(Fault::Answer(Refusal::of_status(status))).is_retryable(),
                 retryable,
                 "{status}"
             );

@@ -6,7 +6,6 @@ use url::Url;
 use super::challenge::Unanswered;
 use super::credentials::AuthMaterial;
 use super::redact::{redact, secrets_in};
-use super::refusal::wants_tls;
 use super::session::{Request, Session};
 use super::{Failure, RegistryError};
 
@@ -36,9 +35,9 @@ impl Session {
             Failure::Throttled if self.endpoint.registry == imgmake_oci::image::DOCKER_HUB => {
                 error.help("Docker Hub limits pulls: log in, wait, or use a mirror")
             }
-            Failure::Refused => match error.status() {
-                Some(413) => error.help(TOO_LARGE),
-                Some(400) if wants_tls(error.message().as_bytes()) => {
+            Failure::Refused => match error.refusal() {
+                Some(refusal) if refusal.status == 413 => error.help(TOO_LARGE),
+                Some(refusal) if refusal.wants_tls => {
                     error.help("TLS is spoken there: write `https://` in place of `http://`")
                 }
                 _ => error,
@@ -77,7 +76,7 @@ impl Session {
         let log_in = format!(
             "log in with `docker login {registry}`, or give credentials in the `registry` node"
         );
-        let help = match (error.unanswered(), nobody) {
+        let help = match (error.refusal().and_then(|r| r.unanswered.as_ref()), nobody) {
             (Some(Unanswered::Schemes(schemes)), _) => format!(
                 "no credential was sent: the registry asks for `{}`, and Basic and Bearer are supported",
                 schemes.join("`, `")

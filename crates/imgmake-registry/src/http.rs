@@ -9,8 +9,9 @@ use flate2::read::MultiGzDecoder;
 use ureq::http::{self, HeaderMap, Method};
 use url::Url;
 
-use super::connection::TlsFailure;
-use super::{Failure, RegistryError};
+use super::RegistryError;
+use super::connection::{NameNotFound, TlsFailure};
+use super::error::{ConnectionFault, Fault};
 use imgmake_event::Cancelled;
 
 /// Error bodies and leftovers are read this far; beyond, the connection is worth less.
@@ -103,7 +104,7 @@ impl Answer {
     /// A whole small document.
     pub(super) fn bytes(self, limit: u64) -> Result<Vec<u8>, RegistryError> {
         let gzipped = self.is_gzipped();
-        let bytes = up_to(limit, self.body.into_reader()).map_err(|e| broken(&e.into()))?;
+        let bytes = up_to(limit, self.body.into_reader()).map_err(|e| broken(e.into()))?;
         let bytes = match gzipped && bytes.starts_with(&GZIP) {
             true => up_to(limit, MultiGzDecoder::new(&bytes[..])).map_err(|e| {
                 RegistryError::invalid(format!("the gzip stream of the answer is damaged: {e}"))
@@ -111,9 +112,8 @@ impl Answer {
             false => bytes,
         };
         if bytes.len() as u64 > limit {
-            return Err(RegistryError::invalid(format!(
-                "the answer is longer than {limit} bytes"
-            )));
+            let what = "the answer";
+            return Err(Fault::TooLarge { what, limit }.into());
         }
         Ok(bytes)
     }
@@ -185,9 +185,8 @@ pub(super) fn exchange(
         Body::None => agent.run(request.body(()).map_err(bad)?),
         Body::Bytes(bytes) => agent.run(request.body(bytes).map_err(bad)?),
         Body::Stream { length, open } => {
-            let mut reader = open().map_err(|e| {
-                RegistryError::new(Failure::Store, format!("a blob cannot be read: {e}"))
-            })?;
+            let mut reader =
+                open().map_err(|e| RegistryError::store(format!("a blob cannot be read: {e}")))?;
             let body = ureq::SendBody::from_reader(&mut reader);
             let mut request = request.header("Content-Length", length);
             if length >= WORTH_ASKING && call.expect == Expect::Continue {
@@ -196,7 +195,7 @@ pub(super) fn exchange(
             agent.run(request.body(body).map_err(bad)?)
         }
     };
-    let (head, body) = result.map_err(|e| broken(&e))?.into_parts();
+    let (head, body) = result.map_err(broken)?.into_parts();
     Ok(Answer {
         status: head.status.as_u16(),
         url: call.url.clone(),
@@ -206,87 +205,62 @@ pub(super) fn exchange(
 }
 
 /// What a failed connection means.
-pub(super) fn broken(error: &ureq::Error) -> RegistryError {
+pub(super) fn broken(error: ureq::Error) -> RegistryError {
     use ureq::Error as E;
-    let of = |failure, text: String| RegistryError::new(failure, text);
     match error {
-        E::Io(e) if e.get_ref().is_some_and(|inner| inner.is::<Cancelled>()) => Cancelled.into(),
-        E::Io(e) => {
-            let inner = e.get_ref();
-            if let Some(failure) = inner.and_then(|inner| inner.downcast_ref::<TlsFailure>()) {
-                return tls(failure);
-            }
-            match inner.and_then(|inner| inner.downcast_ref::<RegistryError>()) {
-                // Our own body reader stopped: cancelled, or the store failed.
-                Some(own) => of(own.failure(), own.message()),
-                None if e.to_string().starts_with(NO_ADDRESS) => no_name(e),
-                None => of(Failure::Connection, io_text(e)),
-            }
-        }
-        E::Tls(e) => of(Failure::Tls, (*e).to_string()),
-        E::Pem(e) => of(Failure::Tls, format!("a certificate cannot be read: {e:?}")),
-        E::Timeout(what) => of(Failure::Connection, timeout_text(*what).to_string()),
-        E::HostNotFound => no_name(&io::Error::other("")),
-        E::ConnectionFailed => of(Failure::Connection, "no connection".to_string()),
-        E::ConnectProxyFailed(e) => proxy_refused(e),
-        E::BadUri(e) => of(Failure::Invalid, format!("this is not an address: {e}")),
-        E::Protocol(e) => of(Failure::Connection, format!("the answer is not HTTP: {e}")),
-        other => of(Failure::Connection, other.to_string()),
+        E::Io(error) => broken_stream(error),
+        E::Timeout(what) => ConnectionFault::TimedOut(what).into(),
+        E::HostNotFound => no_name(NameNotFound::default()),
+        E::ConnectionFailed => ConnectionFault::Other("no connection".to_string()).into(),
+        E::ConnectProxyFailed(text) => proxy_refused(&text),
+        E::BadUri(address) => RegistryError::invalid(format!("invalid address: {address}")),
+        E::Protocol(error) => ConnectionFault::NotHttp(error.to_string()).into(),
+        other => ConnectionFault::Other(other.to_string()).into(),
     }
 }
 
-fn tls(failure: &TlsFailure) -> RegistryError {
-    let error = RegistryError::new(Failure::Tls, failure.to_string());
-    match failure.advice() {
+/// What our own readers and connections give comes back as it is.
+fn broken_stream(error: io::Error) -> RegistryError {
+    match error.get_ref() {
+        Some(inner) if inner.is::<Cancelled>() => Cancelled.into(),
+        Some(inner) if inner.is::<RegistryError>() => match error.downcast() {
+            Ok(own) => own,
+            Err(error) => ConnectionFault::Io(error).into(),
+        },
+        Some(inner) => {
+            let tls = inner.downcast_ref::<TlsFailure>().cloned().map(tls);
+            let name = || inner.downcast_ref::<NameNotFound>().cloned().map(no_name);
+            tls.or_else(name)
+                .unwrap_or_else(|| ConnectionFault::Io(error).into())
+        }
+        None => ConnectionFault::Io(error).into(),
+    }
+}
+
+fn tls(failure: TlsFailure) -> RegistryError {
+    let advice = failure.advice();
+    let error = RegistryError::from(Fault::Tls(failure));
+    match advice {
         Some(advice) => error.help(advice),
         None => error,
     }
 }
 
-fn timeout_text(what: ureq::Timeout) -> &'static str {
-    match what {
-        ureq::Timeout::Connect => "it does not answer: no connection in time",
-        ureq::Timeout::PerRead => "it fell silent: nothing came in time",
-        ureq::Timeout::PerWrite => "it stopped reading: nothing could be sent in time",
-        ureq::Timeout::Resolve => "its name was not resolved in time",
-        _ => "no answer in time",
-    }
-}
-
-/// A proxy that does not let us through.
-fn proxy_refused(said: &str) -> RegistryError {
-    let said = said.trim_start_matches("proxy server responded ");
-    let status = said.split('/').next().unwrap_or(said);
-    let error = |failure| RegistryError::new(failure, format!("the proxy refused: {status}"));
+/// A proxy that does not let us through; ureq has its status in a text alone.
+fn proxy_refused(text: &str) -> RegistryError {
+    let text = text.trim_start_matches("proxy server responded ");
+    let status = text.split('/').next().unwrap_or(text);
+    let error = RegistryError::from(ConnectionFault::Proxy(status.to_string()));
     match status.as_bytes() {
-        b"401" | b"407" => error(Failure::Refused).help("give it `user:password@` in its address"),
-        [b'4', ..] => error(Failure::Refused).help("it has to allow CONNECT to this host and port"),
-        _ => error(Failure::Connection),
+        b"401" | b"407" => error.help("give it `user:password@` in its address"),
+        [b'4', ..] => error.help("it has to allow CONNECT to this host and port"),
+        _ => error,
     }
 }
 
-/// How the standard library begins the failure of a look-up.
-const NO_ADDRESS: &str = "failed to lookup address information";
-
-fn no_name(error: &io::Error) -> RegistryError {
-    let text = error.to_string();
-    let reason = text.trim_start_matches(NO_ADDRESS).trim_start_matches(": ");
-    let told = match reason {
-        "" => "the host name cannot be resolved".to_string(),
-        reason => format!("the host name cannot be resolved: {reason}"),
-    };
-    RegistryError::new(Failure::Connection, told)
+fn no_name(name: NameNotFound) -> RegistryError {
+    RegistryError::from(ConnectionFault::NameNotFound(name))
         .help("check the name; where only a proxy knows it, set HTTPS_PROXY")
-}
-
-fn io_text(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::UnexpectedEof => "the connection was closed in the middle".to_string(),
-        io::ErrorKind::ConnectionRefused => {
-            "nothing listens there (connection refused)".to_string()
-        }
-        _ => error.to_string(),
-    }
 }
 
 /// A request with an empty body that still says its length.

@@ -79,7 +79,7 @@ mod upload;
 pub use cache_push::{CachePush, CacheTag};
 pub use challenge::understands_challenge;
 pub use client::Client;
-pub use error::{Failure, RegistryError};
+pub use error::{ConnectionFault, Failure, Fault, Refusal, RegistryError};
 pub use login::{Forgotten, forget, remember};
 pub use manage::{Checked, LoggedIn};
 pub use options::{

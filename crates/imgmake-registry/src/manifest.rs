@@ -6,10 +6,11 @@
 use ureq::http::Method;
 
 use super::client::PullEndpoint;
+use super::error::Fault;
 use super::http::{Answer, Call};
 use super::refusal::first_line;
 use super::session::{Request, Retry, Session, pull_scope};
-use super::{Failure, Fetched, RegistryError};
+use super::{Fetched, RegistryError};
 use imgmake_oci::image::{
     Descriptor, Digest, ImageIndex, ManifestOrIndex, Platform, Reference, media_type,
 };
@@ -56,13 +57,10 @@ pub(super) fn choose<'i>(
             .iter()
             .filter_map(|d| Some(d.platform.as_ref()?.to_string()))
             .collect();
-        RegistryError::new(
-            Failure::Missing,
-            format!(
-                "the index has no image for {platform}; it has {}",
-                imgmake_guard::printable::list(&have)
-            ),
-        )
+        RegistryError::not_found(format!(
+            "the index has no image for {platform}; it has {}",
+            imgmake_guard::printable::list(&have)
+        ))
     })
 }
 
@@ -122,14 +120,12 @@ fn read_manifest(answer: Answer, expected: Option<&Digest>) -> Result<Fetched, R
     let named: Option<Digest> = answer
         .header("Docker-Content-Digest")
         .and_then(|d| d.parse().ok());
-    let bytes = answer
-        .bytes(MANIFEST_LIMIT)
-        .map_err(|e| match e.failure() {
-            Failure::Invalid => RegistryError::invalid(
-                "the manifest is larger than 4 MiB, which no manifest may be",
-            ),
-            _ => e,
-        })?;
+    let bytes = answer.bytes(MANIFEST_LIMIT).map_err(|e| match e.fault() {
+        Fault::TooLarge { .. } => {
+            RegistryError::invalid("the manifest is larger than 4 MiB, which no manifest may be")
+        }
+        _ => e,
+    })?;
     let digest = Digest::of(&bytes);
     let wanted = expected
         .or(named.as_ref())
@@ -137,9 +133,12 @@ fn read_manifest(answer: Answer, expected: Option<&Digest>) -> Result<Fetched, R
     if let Some(wanted) = wanted
         && *wanted != digest
     {
-        return Err(RegistryError::invalid(format!(
-            "the registry sent a manifest with digest {digest} for {wanted}"
-        )));
+        let mismatch = Fault::DigestMismatch {
+            what: "a manifest",
+            found: digest,
+            expected: wanted.clone(),
+        };
+        return Err(mismatch.into());
     }
     if let Some(other) = expected.filter(|d| d.algorithm() != "sha256") {
         return Err(RegistryError::invalid(format!(

@@ -5,6 +5,7 @@ use url::Url;
 
 use super::challenge::Challenge;
 use super::endpoint::Scheme;
+use super::error::ConnectionFault;
 use super::http::{Call, exchange};
 use super::refusal::wants_tls;
 use super::retry::Attempts;
@@ -74,13 +75,13 @@ impl Session {
                 .is_some_and(|u| u.scheme() == "https");
             answer.drain();
             if secure && self.endpoint.schemes.contains(&Scheme::Https) {
-                return Err(RegistryError::new(Failure::Connection, "it wants https"));
+                return Err(ConnectionFault::WantsTls.into());
             }
             return Ok(base);
         }
         if scheme == Scheme::Http && answer.status == 400 {
             if wants_tls(&answer.excerpt()) {
-                return Err(RegistryError::new(Failure::Connection, "it wants https"));
+                return Err(ConnectionFault::WantsTls.into());
             }
             return Ok(base);
         }

@@ -4,6 +4,7 @@
 
 use super::client::PullEndpoint;
 use super::download::Download;
+use super::error::ConnectionFault;
 use super::manifest::{MANIFEST_LIMIT, choose, get_manifest, head_manifest, media_type_of, parse};
 use super::transfer::in_parallel;
 use super::{Client, Failure, Fetched, OperationContext, RegistryError, Resolved};
@@ -162,7 +163,7 @@ impl Client {
         })?;
         store
             .put_bytes(&fetched.bytes)
-            .map_err(|e| RegistryError::store(&e))?;
+            .map_err(RegistryError::store)?;
         Ok(fetched)
     }
 
@@ -190,13 +191,7 @@ impl Client {
                 other => return other,
             }
         }
-        Err(RegistryError::new(
-            Failure::Connection,
-            format!(
-                "no mirror of `{}` can be reached, and falling back to the registry is turned off",
-                reference.registry
-            ),
-        ))
+        Err(ConnectionFault::NoMirror(reference.registry.clone()).into())
     }
 
     pub(super) fn warn(&self, work: &OperationContext, message: String) {

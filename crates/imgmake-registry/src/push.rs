@@ -39,7 +39,7 @@ impl Tree {
     fn read(root: &Descriptor, store: &Store) -> Result<Tree, RegistryError> {
         let read = |at: &Descriptor| store.read_blob(&at.digest, MANIFEST_LIMIT);
         let tree = ImageTree::read(root, Reach::default(), read).map_err(|error| match error {
-            TreeError::Read { error, .. } => RegistryError::store(&error),
+            TreeError::Read { error, .. } => RegistryError::store(error),
             TreeError::Invalid { digest, error } => {
                 RegistryError::invalid(format!("{digest} in the store: {error}"))
             }
@@ -292,13 +292,10 @@ impl Push<'_> {
             }
         }
         Err(last.unwrap_or_else(|| {
-            RegistryError::new(
-                super::Failure::Store,
-                format!(
-                    "the blob {} is not in the store, and nothing says where it can be had",
-                    blob.digest
-                ),
-            )
+            RegistryError::store(format!(
+                "the blob {} is not in the store, and no source registry is known",
+                blob.digest
+            ))
         }))
     }
 

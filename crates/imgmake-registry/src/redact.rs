@@ -82,8 +82,9 @@ pub(super) fn redact(error: RegistryError, mut secrets: Vec<String>) -> Registry
     // The longest first: one may be a part of another.
     secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
     error.with(|details| {
-        details.message = concealed(&details.message, &secrets);
-        details.code = details.code.take().map(|code| concealed(&code, &secrets));
+        for text in details.fault.foreign_texts() {
+            *text = concealed(text, &secrets);
+        }
     })
 }
 

@@ -9,7 +9,7 @@ use super::http::{Body, Call};
 use super::manage::next_page;
 use super::manifest::{ACCEPT, MANIFEST_LIMIT};
 use super::session::{Request, Retry, Session, pull_scope, push_scope};
-use super::{Client, Failure, RegistryError};
+use super::{Client, RegistryError};
 use imgmake_oci::image::{
     Descriptor, Digest, ImageIndex, ManifestFormat, ManifestOrIndex, Reference, media_type, to_json,
 };
@@ -45,7 +45,7 @@ impl Client {
             };
             match found.is_empty() {
                 // A mirror need not copy referrers: the next place is asked.
-                true => Err(RegistryError::new(Failure::Missing, "nothing refers to it")),
+                true => Err(RegistryError::not_found("nothing refers to it")),
                 false => Ok(found),
             }
         });

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use super::RegistryError;
 use super::challenge::Unanswered;
-use super::error::is_transient_status;
+use super::error::{Fault, Refusal, is_transient_status};
 use super::http::Answer;
 use super::retry::retry_after;
 
@@ -20,7 +20,7 @@ pub(super) enum AnsweredBy {
 /// Turns an unwelcome answer into an error that knows the pause it asks for.
 pub(super) fn refused(answer: Answer, from: AnsweredBy) -> RegistryError {
     let status = answer.status;
-    let asked = answer
+    let pause = answer
         .header("Retry-After")
         .filter(|_| is_transient_status(status))
         .and_then(|v| retry_after(v, SystemTime::now()));
@@ -30,16 +30,17 @@ pub(super) fn refused(answer: Answer, from: AnsweredBy) -> RegistryError {
         _ => None,
     };
     let body = ErrorBody::parse(&answer.excerpt());
-    RegistryError::answered(status, body.code, body.message).with(|d| {
-        d.pause = asked;
-        d.unanswered = unanswered;
-        if from == AnsweredBy::Elsewhere {
-            let text = std::mem::take(&mut d.message);
-            d.message = format!("{text} (from {host}, where the registry sent us)")
-                .trim_start()
-                .to_string();
-        }
-    })
+    let refusal = Refusal {
+        status,
+        redirected_to: (from == AnsweredBy::Elsewhere).then_some(host),
+        pause,
+        unanswered,
+        wants_tls: status == 400 && wants_tls(body.message.as_bytes()),
+        is_immutable_tag: body.is_immutable_tag(),
+        code: body.code,
+        message: body.message,
+    };
+    Fault::Answer(refusal).into()
 }
 
 /// Go's and nginx's words to plain HTTP on a TLS port.
@@ -68,6 +69,13 @@ impl ErrorBody {
                 message: first_line(&text),
             },
         }
+    }
+
+    /// There is no code for it: these are the words of ECR and of Artifact Registry.
+    fn is_immutable_tag(&self) -> bool {
+        let words = ["tag is immutable", "tag immutability"];
+        self.code.as_deref() == Some("ImageTagAlreadyExistsException")
+            || words.iter().any(|words| self.message.contains(words))
     }
 
     fn from_value(value: &serde_json::Value) -> ErrorBody {

@@ -128,6 +128,7 @@ fn random_fraction() -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::error::{ConnectionFault, Fault, Refusal};
     use super::*;
 
     #[test]
@@ -165,7 +166,7 @@ mod tests {
             backoff: (Duration::ZERO, Duration::ZERO),
         };
         let mut attempts = Attempts::new(policy);
-        let error = || RegistryError::new(Failure::Connection, "reset");
+        let error = || RegistryError::from(ConnectionFault::Other("reset".into()));
         assert!(attempts.again(error(), &Cancel::default()).is_ok());
         let last = attempts.again(error(), &Cancel::default()).unwrap_err();
         assert_eq!(last.to_string(), "reset (tried 2 times)");
@@ -183,8 +184,10 @@ mod tests {
         };
         let error = Attempts::new(policy)
             .again(
-                RegistryError::new(Failure::Throttled, "slow down")
-                    .with(|d| d.pause = Some(Duration::from_secs(3600))),
+                RegistryError::from(Fault::Answer(Refusal {
+                    pause: Some(Duration::from_secs(3600)),
+                    ..Refusal::of_status(429)
+                })),
                 &Cancel::default(),
             )
             .unwrap_err();

@@ -280,9 +280,7 @@ fn a_blob_that_stayed_remote_is_carried_to_another_registry() {
         .push(&job, &there.store, &OperationContext::background())
         .unwrap_err();
     assert!(
-        refused
-            .to_string()
-            .contains("nothing says where it can be had"),
+        refused.to_string().contains("no source registry is known"),
         "{refused}"
     );
     job.sources = vec![reference(&base)];

@@ -84,18 +84,13 @@ impl<R: Read> Read for Outgoing<R> {
                 .and_then(|inner| inner.downcast_ref::<Damaged>())
             {
                 // Nobody tries to send the same again.
-                Some(damaged) => io::Error::other(RegistryError::new(
-                    super::Failure::Store,
-                    damaged.to_string(),
-                )),
+                Some(damaged) => io::Error::other(RegistryError::store(damaged.to_string())),
                 None => error,
             }
         })?;
         if count == 0 {
-            let short = RegistryError::new(
-                super::Failure::Store,
-                "a blob of the store is shorter than its manifest says",
-            );
+            let short =
+                RegistryError::store("a blob of the store is shorter than its manifest says");
             return Err(io::Error::other(short));
         }
         self.left -= count as u64;

@@ -449,17 +449,17 @@ fn bytes_held(header: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Failure;
+    use super::super::error::{ConnectionFault, Fault, Refusal};
     use super::*;
 
     fn answered(status: u16) -> RegistryError {
-        RegistryError::answered(status, None, String::new())
+        RegistryError::from(Fault::Answer(Refusal::of_status(status)))
     }
 
     #[test]
     fn each_failure_has_its_way_on() {
         let (whole, chunks) = (UploadMode::Whole, UploadMode::Chunks(CHUNK));
-        let cut = || RegistryError::new(Failure::Connection, "cut");
+        let cut = || RegistryError::from(ConnectionFault::Other("cut".into()));
         for (mode, error, moved, next) in [
             // A stream that breaks with nothing kept goes on in chunks, else where it stopped.
             (whole, cut(), false, RetryAction::Change(chunks)),

@@ -103,12 +103,42 @@ impl Resolver for Names {
         loop {
             check(&self.0)?;
             match answer.recv_timeout(GLANCE) {
-                Ok(found) => return found,
+                Ok(found) => return found.map_err(not_found),
                 Err(mpsc::RecvTimeoutError::Timeout) => {}
                 Err(mpsc::RecvTimeoutError::Disconnected) => return Err(Error::HostNotFound),
             }
         }
     }
+}
+
+/// A name that the resolver does not know, with its reason.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NameNotFound {
+    pub reason: String,
+}
+
+impl fmt::Display for NameNotFound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the host name cannot be resolved")?;
+        match self.reason.as_str() {
+            "" => Ok(()),
+            reason => write!(f, ": {reason}"),
+        }
+    }
+}
+
+impl std::error::Error for NameNotFound {}
+
+/// Whatever input and output fails while a name is looked up is a name that was not found.
+fn not_found(error: Error) -> Error {
+    let Error::Io(error) = error else {
+        return error;
+    };
+    let text = error.to_string();
+    // How the standard library begins it.
+    let reason = text.trim_start_matches("failed to lookup address information: ");
+    let reason = reason.to_string();
+    io::Error::new(error.kind(), NameNotFound { reason }).into()
 }
 
 /// Opens TCP connections where the chain before it did not.
