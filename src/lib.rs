@@ -5,7 +5,11 @@
 
 pub mod cli;
 pub mod daemon;
+pub mod exit;
+pub mod graph;
 pub mod output_file;
+pub mod places;
 pub mod report;
+pub mod step;
 pub mod targets;
 pub mod watch;

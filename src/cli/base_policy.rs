@@ -2,7 +2,7 @@
 
 use std::sync::Mutex;
 
-use super::exit::{Exit, USAGE};
+use crate::exit::{Exit, USAGE};
 use crate::targets::{Project, plain};
 use imgmake_build::{BasePolicy, TrustedKey};
 use imgmake_core::manifest::{Diagnostic, ImagePattern, Spanned};

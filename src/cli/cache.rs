@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use super::args::Global;
 use super::environment::Environment;
-use super::exit::Exit;
 use super::output::print;
 use super::tools::isolation;
 use super::trust::open_store;
+use crate::exit::Exit;
 use crate::report::bytes;
 use imgmake_build::worker::Worker;
 use imgmake_oci::store::{CacheMount, Keep};

@@ -5,8 +5,8 @@ use clap::CommandFactory;
 use clap_complete::Shell;
 
 use super::args::Cli;
-use super::exit::Exit;
 use super::output::print_exactly;
+use crate::exit::Exit;
 
 const BASH: &str = r#"
 _imgmake_targets() {

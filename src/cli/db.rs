@@ -9,10 +9,10 @@ use anyhow::{Context, Result, bail};
 
 use super::args::{DbCommand, Global};
 use super::environment::Environment;
-use super::exit::Exit;
 use super::output::print;
 use super::signals;
 use super::trust::open_store;
+use crate::exit::Exit;
 use imgmake_event::Cancel;
 use imgmake_oci::store::Store;
 use imgmake_scan as scan;

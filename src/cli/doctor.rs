@@ -5,10 +5,10 @@ use std::fmt::Write;
 
 use super::args::Global;
 use super::environment::Environment;
-use super::exit::Exit;
 use super::output::print;
 use super::tools::isolation;
 use super::trust::open_store;
+use crate::exit::Exit;
 use imgmake_build::worker::Worker;
 use imgmake_sandbox::{
     self as sandbox, Controller, Emulation, IsolationMode, Probe, SyscallFilter,
@@ -25,7 +25,7 @@ pub fn doctor(global: &Global, environment: &Environment) -> Result<u8, Exit> {
         Ok(store) => store,
         Err(error) => {
             print(&format!("{text}  ✗ {error}\n"))?;
-            return Ok(super::exit::FAILED);
+            return Ok(crate::exit::FAILED);
         }
     };
     let probes = sandbox::probe();

@@ -84,10 +84,10 @@ impl Environment {
     }
 
     /// `--store`, else `$XDG_CACHE_HOME/imgmake`, else `~/.cache/imgmake`.
-    pub fn store(&self, global: &Global) -> Result<PathBuf, super::exit::Exit> {
+    pub fn store(&self, global: &Global) -> Result<PathBuf, crate::exit::Exit> {
         let store = global.store.clone().or_else(|| self.usual_store());
         store.ok_or_else(|| {
-            super::exit::Exit::usage("cannot find a place for the store: HOME is not set")
+            crate::exit::Exit::usage("cannot find a place for the store: HOME is not set")
                 .with_help("give a directory with `--store` or IMGMAKE_STORE")
         })
     }

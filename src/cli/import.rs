@@ -5,9 +5,9 @@ use std::path::Path;
 
 use super::args::Global;
 use super::environment::Environment;
-use super::exit::{Exit, USAGE};
 use super::output::{print, tell};
 use super::project;
+use crate::exit::{Exit, USAGE};
 use crate::output_file::write_whole;
 use imgmake_compat::import::bake::{self, Imported, Mistake, Request, Variable};
 use imgmake_compat::import::kdl;

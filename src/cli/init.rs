@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::args::Global;
-use super::exit::Exit;
 use super::output::print;
+use crate::exit::Exit;
 use crate::output_file::write_whole;
 
 /// Deeper folders hold dependencies rather than the project's own images.

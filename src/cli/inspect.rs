@@ -7,9 +7,9 @@ use serde_json::json;
 
 use super::args::{Global, ListFormat};
 use super::environment::Environment;
-use super::exit::{self, Exit};
 use super::output::{print, print_json};
 use super::trust::open_store;
+use crate::exit::{self, Exit};
 use crate::report::bytes;
 use crate::targets::images;
 use imgmake_oci::archive;

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::args::Global;
 use super::environment::Environment;
-use super::exit::{self, Exit};
 use super::output::print;
 use super::project;
+use crate::exit::{self, Exit};
 use crate::targets::plain;
 use imgmake_core::manifest::{RecipeNode, TargetKind};
 use imgmake_dockerfile::{Dockerfile, DockerfileError, lint as checks};

@@ -4,9 +4,9 @@ use serde_json::json;
 
 use super::args::{Global, ListFormat};
 use super::environment::Environment;
-use super::exit::Exit;
 use super::output::{print, print_json};
 use super::project;
+use crate::exit::Exit;
 use crate::targets::kind_name;
 
 pub fn list(global: &Global, format: ListFormat, environment: &Environment) -> Result<u8, Exit> {

@@ -4,8 +4,8 @@ use std::io::{IsTerminal, Read};
 
 use super::args::LoginArgs;
 use super::environment::Environment;
-use super::exit::{self, Exit};
 use super::output::print;
+use crate::exit::{self, Exit};
 use imgmake_registry::{
     Checked, Client, ClientOptions, Forgotten, HostSettings, RegistryError, Secret, forget,
 };

@@ -3,19 +3,16 @@
 
 mod args;
 mod base_policy;
-mod bases;
 mod cache;
 mod completions;
 mod db;
 mod doctor;
 mod environment;
-mod exit;
 mod git_facts;
 mod graph;
 mod import;
 mod init;
 mod inspect;
-mod job;
 mod kaniko;
 mod lint;
 mod list;
@@ -26,11 +23,11 @@ mod output;
 mod plan;
 mod plugin;
 mod project;
-mod remote_context;
 mod run;
 mod shared_cache;
 mod shell;
 mod signals;
+mod step;
 mod tools;
 mod trust;
 mod watch;
@@ -41,8 +38,8 @@ use clap::Parser;
 
 use args::{Cli, Command};
 use environment::Environment;
-use exit::Exit;
 
+use crate::exit::{self, Exit};
 use crate::targets::watchdog;
 
 /// Everything that the program does.

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use super::args::{Global, NetworkArgs, PlanArgs};
 use super::environment::Environment;
-use super::exit::{Exit, STALE};
 use super::output::print;
 use super::project::{self, Loaded};
 use super::run::today;
 use super::tools::tools;
 use super::trust::Keys;
+use crate::exit::{Exit, STALE};
 use crate::targets::{RunOptions, TargetRunner, Verdicts};
 use imgmake_core::execute::{self, Action, Decision};
 use imgmake_core::state::State;

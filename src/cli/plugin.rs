@@ -5,16 +5,17 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::environment::Environment;
-use super::exit::{Exit, FAILED};
-use super::{bases, job, remote_context, signals};
+use super::kaniko::standard_input;
+use super::{signals, step};
+use crate::exit::{Exit, FAILED};
+use crate::step::bases;
+use crate::step::context::variables;
 use crate::targets::password;
-use imgmake_compat::Step;
 use imgmake_compat::plugin::{
     EntryPoint, Outcome, Refusal, UnnamedRegistry, Workspace, interpret, unnamed_registry,
     with_env_file,
 };
-use imgmake_compat::step::Transport;
-use imgmake_core::manifest::{PasswordFrom, RecipeNode, SecretNode};
+use imgmake_core::manifest::{PasswordFrom, SecretNode};
 use imgmake_event::Cancel;
 use imgmake_git as git;
 use imgmake_guard::checkout::Checkout;
@@ -74,29 +75,12 @@ pub fn plugin(entry: EntryPoint, environment: &Environment) -> Result<u8, Exit> 
         now: &now,
     };
     match interpret(entry, &facts).map_err(refused)? {
-        Outcome::Run(step) => job::run(with_bases(*step, &read), &workspace, &environment),
+        Outcome::Run(one) => step::run(bases::with_bases(*one, &read), &workspace, &environment),
         Outcome::NothingToDo(why) => {
             super::output::tell(format!("nothing to do: {why}"));
             Ok(0)
         }
     }
-}
-
-/// The step with what it says of base images' registries. What is wrong in the Dockerfile, the build reports.
-fn with_bases(step: Step, read: &dyn Fn(&str) -> std::io::Result<String>) -> Step {
-    if step.preparations.base_transport == Transport::default() {
-        return step;
-    }
-    let names = step.build().and_then(|build| {
-        let RecipeNode::Dockerfile { path, .. } = &build.recipe else {
-            return None;
-        };
-        let args = build.args.iter();
-        let args = args.map(|(name, arg)| (name.clone(), arg.value.clone()));
-        let text = read(&path.value).ok()?;
-        Some(bases::names(text.as_bytes(), &args.collect()))
-    });
-    step.with_bases(&names.unwrap_or_default())
 }
 
 /// A context that had to be fetched.
@@ -112,11 +96,11 @@ fn fetched_context(
     environment: &Environment,
     workspace: &Path,
 ) -> Result<Option<Fetched>, Exit> {
-    if !remote_context::is_remote(environment) {
+    if !variables::is_remote(&environment.variables) {
         return Ok(None);
     }
-    let store = job::store_path(workspace, environment);
-    let place = job::Place::new(workspace.to_path_buf(), store, environment);
+    let store = step::store_path(workspace, environment);
+    let place = step::Place::new(workspace.to_path_buf(), store, environment);
     let store = place
         .map_err(|exit| Exit {
             code: FAILED,
@@ -126,11 +110,18 @@ fn fetched_context(
     let cancel = Cancel::default();
     let stopped = signals::listen(&cancel);
     let client = git::Client::new(environment.variables.clone(), &cancel);
-    let fetched = remote_context::fetched(entry.family, environment, &store, &client);
+    let fetched = variables::fetched(
+        entry.family,
+        &environment.variables,
+        &store,
+        &client,
+        &standard_input,
+    );
     if let Some(code) = stopped.exit_code() {
         return Ok(Some(Fetched::Stopped(code)));
     }
-    Ok(fetched?.map(|environment| Fetched::With(environment, store)))
+    let with = |variables| Fetched::With(environment.with_variables(variables), store);
+    Ok(fetched?.map(with))
 }
 
 /// The registry that a step's keys belong to, for a step that does not name one.

@@ -8,11 +8,12 @@ use std::path::{Path, PathBuf};
 
 use super::args::{Global, NetworkArgs};
 use super::environment::Environment;
-use super::exit::{Exit, USAGE};
 use super::git_facts::git_facts;
 use super::manifest_cache::Source;
 use super::manifest_files::{Disk, LARGEST_MANIFEST};
-use super::trust::{Keys, Trust, refuse_links, refuse_tracked};
+use super::trust::{Keys, Trust, refuse_tracked};
+use crate::exit::{Exit, USAGE};
+use crate::places::refuse_links;
 use crate::targets::{Project, plain};
 use imgmake_core::graph::Graph;
 use imgmake_core::manifest::{self, Diagnostic, Facts, Files, Manifest, Sources};

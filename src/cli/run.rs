@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use super::args::{Global, RunArgs};
 use super::environment::Environment;
-use super::exit::{self, Exit};
 use super::output::tell;
 use super::project::{self, Loaded};
 use super::shared_cache;
@@ -12,6 +11,7 @@ use super::shell::UserTerminal;
 use super::signals::{self, Stopped};
 use super::tools::tools;
 use super::trust::Keys;
+use crate::exit::{self, Exit};
 use crate::report::{Reporter, Style};
 use crate::targets::{Project, RunOptions, TargetRunner, Tools, Verdicts};
 use imgmake_build::worker::Terminals;

@@ -1,7 +1,7 @@
 //! Caches in registries: from the manifest's `cache` and from `--cache-from`, `--cache-to`, `--cache-ttl`.
 
 use super::args::RunArgs;
-use super::exit::Exit;
+use crate::exit::Exit;
 use imgmake_build::cache::{CacheMode, CacheSettings, CacheTo, CachedSteps, OnCacheError};
 use imgmake_core::manifest::{
     self, CacheAccess, CacheDepth, CacheNode, CacheOption, CacheRegistry, cache_option, cache_ttl,

@@ -18,7 +18,7 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize};
 
 use super::environment::Environment;
-use super::exit::Exit;
+use crate::exit::Exit;
 use imgmake_build::worker::{Terminal, TerminalError, Terminals};
 
 pub struct UserTerminal {

@@ -6,8 +6,9 @@ use std::sync::Once;
 
 use super::args::Global;
 use super::environment::Environment;
-use super::exit::Exit;
 use super::output::tell;
+use crate::exit::Exit;
+use crate::places::refuse_links;
 use imgmake_core::state::{DIRECTORY, Ignored};
 use imgmake_git::{Tracked, tracks};
 use imgmake_guard::mac::{self, MacKey};
@@ -71,7 +72,7 @@ impl Trust {
                 ),
             ),
         };
-        let key = key.map_err(|error| Exit::error(super::exit::FAILED, error))?;
+        let key = key.map_err(|error| Exit::error(crate::exit::FAILED, error))?;
         let found_again = match (&given, &no_key) {
             (Some(_), _) => FoundAgain::CacheMounts,
             (None, None) => FoundAgain::Everything,
@@ -102,7 +103,7 @@ impl Trust {
         let given = given_key(environment)?;
         let is_given = given.is_some();
         let key = given.map_or_else(MacKey::random, Ok);
-        let key = key.map_err(|error| Exit::error(super::exit::FAILED, error))?;
+        let key = key.map_err(|error| Exit::error(crate::exit::FAILED, error))?;
         let workspace = workspace.canonicalize().unwrap_or(workspace.to_path_buf());
         let shared = Shared {
             key: key.clone(),
@@ -195,29 +196,6 @@ pub fn refuse_tracked(project: &Path) -> Result<(), Exit> {
         Tracked::Unknown(why) => tell(format!(
             "note: the repository's index does not tell whether git tracks `{DIRECTORY}`: {why}"
         )),
-    }
-    Ok(())
-}
-
-/// A link on the way to a place of ours inside of a checkout could lead anywhere.
-///
-/// # Errors
-/// There is one.
-pub fn refuse_links(place: &Path, project: &Path) -> Result<(), Exit> {
-    let written = std::path::absolute(place).unwrap_or(place.to_path_buf());
-    for path in written.ancestors() {
-        if path == project || !path.starts_with(project) {
-            break;
-        }
-        if path.is_symlink() {
-            let message = format!(
-                "`{}` is a symbolic link, and imgmake writes through none inside of a checkout",
-                path.display()
-            );
-            return Err(Exit::usage(message).with_help(
-                "remove it; a store may be elsewhere: name its directory with `--store` or IMGMAKE_STORE",
-            ));
-        }
     }
     Ok(())
 }

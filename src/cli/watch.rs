@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use super::args::{Global, RunArgs};
 use super::environment::Environment;
-use super::exit::{self, Exit};
 use super::output::tell;
 use super::project::{self, Loaded};
 use super::run::once;
 use super::signals;
 use super::trust::Keys;
+use crate::exit::{self, Exit};
 use crate::targets::Project;
 use crate::watch::{Change, Watcher};
 use imgmake_core::manifest::{Glob, OnBusy, TargetKind};

@@ -1,10 +1,10 @@
 //! The directory that one of kaniko's contexts comes to.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::super::environment::Environment;
-use super::super::exit::{Exit, FAILED};
 use super::{fetch, git};
+use crate::exit::{Exit, FAILED};
 use imgmake_compat::plugin::kaniko::{self, Invocation, Request};
 use imgmake_compat::plugin::{Refusal, Workspace};
 use imgmake_git::Client;
@@ -15,15 +15,16 @@ use imgmake_oci::store::Store;
 ///
 /// # Errors
 /// It is not a context, or cannot be fetched.
-pub fn context(
+pub(super) fn named(
     written: &str,
     sub_path: Option<&str>,
-    environment: &Environment,
+    variables: &BTreeMap<String, String>,
     store: &Store,
     client: &Client,
+    standard_input: fetch::StandardInput<'_>,
 ) -> Result<PathBuf, Exit> {
     let workspace = Workspace {
-        environment: &environment.variables,
+        environment: variables,
         read: &|path| here().read_to_string(Path::new(path)),
         now: "",
     };
@@ -37,13 +38,13 @@ pub fn context(
         client: client.clone(),
         git_directory: git::git_directory(None),
     };
-    let root = fetch::context(&request.context, store, &repositories)
+    let root = fetch::context(&request.context, store, &repositories, standard_input)
         .map_err(|error| fetch_failed(&request, &error))?;
     within(&request, &root)
 }
 
 /// The wanted directory of the context: nothing outside of it, whatever is a link there.
-pub(super) fn within(request: &Request, root: &Path) -> Result<PathBuf, Exit> {
+pub fn within(request: &Request, root: &Path) -> Result<PathBuf, Exit> {
     let sub_path = request.within().map_err(refused)?;
     let whole = match sub_path.as_str() {
         // Joining nothing would add a slash, which a file does not bear.
@@ -80,7 +81,7 @@ pub(super) fn within(request: &Request, root: &Path) -> Result<PathBuf, Exit> {
     Ok(whole)
 }
 
-pub(super) fn fetch_failed(request: &Request, error: &anyhow::Error) -> Exit {
+pub fn fetch_failed(request: &Request, error: &anyhow::Error) -> Exit {
     Exit::error(
         FAILED,
         format!("--context={}: {error:#}", request.context.name()),
@@ -88,11 +89,11 @@ pub(super) fn fetch_failed(request: &Request, error: &anyhow::Error) -> Exit {
 }
 
 /// The working directory, which may be a checkout.
-pub(super) fn here() -> Checkout {
+pub fn here() -> Checkout {
     Checkout::new([Path::new(".")])
 }
 
-pub(super) fn refused(refusal: Refusal) -> Exit {
+pub fn refused(refusal: Refusal) -> Exit {
     let exit = Exit::error(FAILED, refusal.fact);
     if refusal.help.is_empty() {
         return exit;

@@ -158,11 +158,11 @@ impl Layout {
     /// Each cell as near as can be to what it is connected with, from left to right and
     /// back, a few times.
     fn order(&mut self) {
-        let mut neighbours: Vec<Vec<usize>> = vec![Vec::new(); self.cells.len()];
+        let mut neighbors: Vec<Vec<usize>> = vec![Vec::new(); self.cells.len()];
         for (cells, _) in &self.edges {
             for pair in cells.windows(2) {
-                neighbours[pair[0]].push(pair[1]);
-                neighbours[pair[1]].push(pair[0]);
+                neighbors[pair[0]].push(pair[1]);
+                neighbors[pair[1]].push(pair[0]);
             }
         }
         let last = self.column.iter().max().copied().unwrap_or(0);
@@ -176,7 +176,7 @@ impl Layout {
             for step in 0..=last {
                 let column = if forward { step } else { last - step };
                 let wanted = |cell: &usize| {
-                    let side = neighbours[*cell]
+                    let side = neighbors[*cell]
                         .iter()
                         .filter(|other| (self.column[**other] < column) == forward);
                     let rows: Vec<usize> = side.map(|other| self.row[*other]).collect();

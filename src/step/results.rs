@@ -1,6 +1,6 @@
 //! What a step came to, and the files in which platforms read that.
 //!
-//! Learnt from the events of the run, not from its records: what a step records of
+//! Learned from the events of the run, not from its records: what a step records of
 //! itself ends with it, and nothing is recorded when parallel steps write into the
 //! context meanwhile.
 
@@ -12,9 +12,9 @@ use std::time::Duration;
 use anyhow::Context;
 use serde_json::{Value, json};
 
-use super::super::exit::{Exit, FAILED};
-use super::super::kaniko;
 use super::card;
+use super::context::http;
+use crate::exit::{Exit, FAILED};
 use crate::output_file::write_whole;
 use imgmake_compat::nodes::parts;
 use imgmake_compat::{ResultFiles, Step};
@@ -23,7 +23,7 @@ use imgmake_oci::store::Store;
 
 /// Collects from the events what the result files need.
 #[derive(Clone, Default)]
-pub(super) struct ResultCollector(Arc<Mutex<Collected>>);
+pub struct ResultCollector(Arc<Mutex<Collected>>);
 
 #[derive(Default)]
 struct Collected {
@@ -34,7 +34,7 @@ struct Collected {
 
 impl ResultCollector {
     /// Listens to everything on its way to others.
-    pub(super) fn before(&self, others: Events) -> Events {
+    pub fn before(&self, others: Events) -> Events {
         let collector = self.clone();
         Events::to(move |event| {
             collector.on_event(&event);
@@ -61,7 +61,7 @@ impl ResultCollector {
 }
 
 /// What the step came to, for its result files.
-pub(super) struct Results {
+pub struct Results {
     digest: String,
     size: u64,
     media_type: String,
@@ -74,7 +74,7 @@ pub(super) struct Results {
 }
 
 impl Results {
-    pub(super) fn of(collector: &ResultCollector, store: &Store) -> Result<Results, Exit> {
+    pub fn of(collector: &ResultCollector, store: &Store) -> Result<Results, Exit> {
         let collected = collector.0.lock().expect("collecting does not panic");
         let digest = collected.built.clone().or_else(|| collected.pushed.clone());
         let digest = digest.ok_or_else(|| Exit::error(FAILED, "the step built no image"))?;
@@ -100,11 +100,11 @@ impl Results {
         })
     }
 
-    pub(super) fn write(&self, step: &Step, workspace: &Path) -> Result<(), Exit> {
+    pub fn write(&self, step: &Step, workspace: &Path) -> Result<(), Exit> {
         let files = &step.results;
         let put = |path: &str, text: String| match path.starts_with("https://") {
             // kaniko's own: an address that was signed for one upload.
-            true => kaniko::http::put(path, &text).context("cannot upload the digest"),
+            true => http::put(path, &text).context("cannot upload the digest"),
             false => write_whole(&workspace.join(path), text.as_bytes()),
         };
         for path in &files.digest {

@@ -2,12 +2,13 @@
 //! plugins, repositories as Docker writes them for the others. What is fetched lies
 //! among the store's temporary files, and the variables then name it.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::environment::Environment;
-use super::exit::{Exit, FAILED};
-use super::kaniko::context::context;
-use super::kaniko::git::{KEEP_GIT, explained, git_directory};
+use super::fetch::StandardInput;
+use super::git::{KEEP_GIT, explained, git_directory};
+use super::kaniko;
+use crate::exit::{Exit, FAILED};
 use imgmake_compat::plugin::Family;
 use imgmake_git::{Client, GitDirectory, Remote, Submodules};
 use imgmake_oci::store::Store;
@@ -15,45 +16,47 @@ use imgmake_oci::store::Store;
 const CONTEXT: &str = "PLUGIN_CONTEXT";
 
 /// Whether there may be something to fetch.
-pub fn is_remote(environment: &Environment) -> bool {
-    let context = environment.get(CONTEXT).unwrap_or_default();
+pub fn is_remote(variables: &BTreeMap<String, String>) -> bool {
+    let context = get(variables, CONTEXT).unwrap_or_default();
     context.starts_with("git@") || context.contains("://") && !context.starts_with("dir://")
 }
 
-/// The environment with a directory for a context; `None` if nothing is to be fetched.
+/// The variables with a directory for a context; `None` if nothing is to be fetched.
 ///
 /// # Errors
 /// The context cannot be had.
 pub fn fetched(
     family: Family,
-    environment: &Environment,
+    variables: &BTreeMap<String, String>,
     store: &Store,
     client: &Client,
-) -> Result<Option<Environment>, Exit> {
-    let Some(written) = environment.get(CONTEXT) else {
+    standard_input: StandardInput<'_>,
+) -> Result<Option<BTreeMap<String, String>>, Exit> {
+    let Some(written) = get(variables, CONTEXT) else {
         return Ok(None);
     };
     let directory = match family {
         Family::Kaniko if is_kaniko_context(written) => {
-            let sub_path = environment.get("PLUGIN_CONTEXT_SUB_PATH");
-            let context = context(written, sub_path, environment, store, client);
+            let sub_path = get(variables, "PLUGIN_CONTEXT_SUB_PATH");
+            let context =
+                kaniko::named(written, sub_path, variables, store, client, standard_input);
             context.map_err(in_variables)?
         }
         Family::Buildx | Family::Buildah if is_repository(written) => {
-            docker_git_context(written, environment, store, client)?
+            docker_git_context(written, variables, store, client)?
         }
         _ => return Ok(None),
     };
-    let mut variables = environment.variables.clone();
-    variables.remove("PLUGIN_CONTEXT_SUB_PATH");
+    let mut changed = variables.clone();
+    changed.remove("PLUGIN_CONTEXT_SUB_PATH");
     if family != Family::Kaniko {
         // Docker looks nowhere else for it.
-        let dockerfile = environment.get("PLUGIN_DOCKERFILE").unwrap_or("Dockerfile");
+        let dockerfile = get(variables, "PLUGIN_DOCKERFILE").unwrap_or("Dockerfile");
         let dockerfile = directory.join(dockerfile.trim_start_matches("./"));
-        variables.insert("PLUGIN_DOCKERFILE".into(), text(&dockerfile)?);
+        changed.insert("PLUGIN_DOCKERFILE".into(), text(&dockerfile)?);
     }
-    variables.insert(CONTEXT.into(), text(&directory)?);
-    Ok(Some(environment.with_variables(variables)))
+    changed.insert(CONTEXT.into(), text(&directory)?);
+    Ok(Some(changed))
 }
 
 /// What kaniko calls by its flags, by the plugin's variables.
@@ -81,11 +84,11 @@ fn is_repository(written: &str) -> bool {
 
 fn docker_git_context(
     written: &str,
-    environment: &Environment,
+    variables: &BTreeMap<String, String>,
     store: &Store,
     client: &Client,
 ) -> Result<PathBuf, Exit> {
-    let keep = build_arg(environment, KEEP_GIT);
+    let keep = build_arg(variables, KEEP_GIT);
     repository(CONTEXT, written, keep.as_deref(), store, client)
 }
 
@@ -138,10 +141,16 @@ pub fn repository(
         })
 }
 
+/// A variable that is set and not empty.
+fn get<'a>(variables: &'a BTreeMap<String, String>, name: &str) -> Option<&'a str> {
+    let text = variables.get(name).map(String::as_str);
+    text.filter(|text| !text.is_empty())
+}
+
 /// One of a list's build arguments.
-fn build_arg(environment: &Environment, name: &str) -> Option<String> {
+fn build_arg(variables: &BTreeMap<String, String>, name: &str) -> Option<String> {
     let lists = ["PLUGIN_BUILD_ARGS", "PLUGIN_BUILD_ARGS_NEW"];
-    let pairs = lists.iter().filter_map(|list| environment.get(list));
+    let pairs = lists.iter().filter_map(|list| get(variables, list));
     let mut pairs = pairs.flat_map(|list| list.split([',', ';']));
     let found = pairs.find_map(|pair| pair.trim().strip_prefix(name)?.strip_prefix('='));
     found.map(String::from)

@@ -1,14 +1,13 @@
 //! Where push-only takes its image from: an archive, what an earlier step left in
 //! the workspace's store, or a registry.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Context;
 
-use super::super::environment::Environment;
-use super::super::exit::{Exit, FAILED};
-use super::super::output::tell;
 use crate::daemon::{Daemon, Kind};
+use crate::exit::{Exit, FAILED};
 use crate::targets::Tools;
 use imgmake_compat::Step;
 use imgmake_compat::nodes::{parts, plain};
@@ -20,12 +19,13 @@ use imgmake_oci::store::Store;
 
 /// Push-only takes an image that an earlier step left in the workspace, else one
 /// of a registry where the plugin would have looked there too.
-pub(super) fn find(
+pub fn find(
     step: &mut Step,
     store: &Store,
     workspace: &Path,
-    environment: &Environment,
+    variables: &BTreeMap<String, String>,
     cancel: &Cancel,
+    tell: &dyn Fn(String),
 ) -> Result<(), Exit> {
     if let Some(archive) = &step.preparations.archive
         && !workspace.join(archive).exists()
@@ -54,7 +54,7 @@ pub(super) fn find(
         tell(from_where(store, &other));
         step.push_from(&from_store(other));
     } else if remote {
-        match of_daemon(store, &name, environment, cancel)? {
+        match of_daemon(store, &name, variables, cancel, tell)? {
             Some(archive) => {
                 tell(format!("note: `{name}` comes from the Docker daemon"));
                 step.push_from(&PushFrom::Tar {
@@ -83,10 +83,11 @@ pub(super) fn find(
 fn of_daemon(
     store: &Store,
     name: &str,
-    environment: &Environment,
+    variables: &BTreeMap<String, String>,
     cancel: &Cancel,
+    tell: &dyn Fn(String),
 ) -> Result<Option<String>, Exit> {
-    let Some(daemon) = Daemon::find(Kind::Docker, &environment.variables, cancel)? else {
+    let Some(daemon) = Daemon::find(Kind::Docker, variables, cancel)? else {
         return Ok(None);
     };
     match daemon.id(name) {
@@ -159,7 +160,7 @@ fn held(store: &Store) -> String {
 
 /// Asked before the push begins: the registry of an image that the workspace does
 /// not hold. Elsewhere there is nothing to ask.
-pub(super) fn check(step: &Step, tools: &Tools, store: &Store) -> Result<(), Exit> {
+pub fn check(step: &Step, tools: &Tools, store: &Store) -> Result<(), Exit> {
     match &step.preparations.image {
         Some(image) => is_there(&image.name, tools, store),
         None => Ok(()),

@@ -2,16 +2,17 @@
 //! temporary files: it goes when the process ends, or with a later run's sweep.
 
 use std::fs::File;
-use std::io::IsTerminal;
-use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 
 use super::{git, http};
 use imgmake_build::rootfs::unpack_archive;
 use imgmake_compat::plugin::kaniko::Context;
 use imgmake_oci::store::Store;
+
+/// Gives standard input, where it is not a terminal. Only the command line reads it.
+pub type StandardInput<'a> = &'a dyn Fn() -> Result<File>;
 
 /// # Errors
 /// It cannot be fetched; the caller says which context it was.
@@ -19,6 +20,7 @@ pub fn context(
     context: &Context,
     store: &Store,
     repositories: &git::Repositories,
+    standard_input: StandardInput<'_>,
 ) -> Result<PathBuf> {
     let cancel = &repositories.client.cancel;
     if let Context::Directory(path) = context {
@@ -34,14 +36,8 @@ pub fn context(
             unpack_archive(file, &path, cancel)?;
         }
         Context::StandardInput => {
-            let input = std::io::stdin();
-            if input.is_terminal() {
-                bail!(
-                    "standard input is a terminal, not an archive; pipe one in, and with docker or kubectl give `-i`"
-                );
-            }
             // A pipe may stay silent for ever.
-            let input = cancel.attentive(File::from(input.as_fd().try_clone_to_owned()?))?;
+            let input = cancel.attentive(standard_input()?)?;
             unpack_archive(input, &path, cancel)?;
         }
         Context::Git(git) => git::clone(git, &path, repositories)?,

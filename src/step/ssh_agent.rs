@@ -1,6 +1,7 @@
 //! An ssh agent for one step that was given a private key. The key goes to
 //! `ssh-add` through a pipe and is in no file, no argument and no message.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -8,7 +9,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::cli::environment::Environment;
 use imgmake_guard::program::{Kind, Program, Started};
 
 /// The agent, ended when this is dropped, and also when this process dies: its
@@ -26,8 +26,7 @@ const LONGEST_START: Duration = Duration::from_secs(10);
 impl SshAgent {
     /// # Errors
     /// The programs are missing, or cannot read the key.
-    pub(super) fn start(key: &str, environment: &Environment) -> Result<SshAgent> {
-        let variables = &environment.variables;
+    pub(super) fn start(key: &str, variables: &BTreeMap<String, String>) -> Result<SshAgent> {
         let is_there = |name| Program::new(Kind::SshAgent, name, variables).is_ok();
         if !is_there("ssh-agent") || !is_there("ssh-add") {
             bail!("`ssh-agent` not found; install the package openssh-client");
@@ -54,7 +53,7 @@ impl SshAgent {
             _directory: directory,
         };
         agent.wait()?;
-        agent.add(key, environment)?;
+        agent.add(key, variables)?;
         Ok(agent)
     }
 
@@ -72,8 +71,8 @@ impl SshAgent {
         Ok(())
     }
 
-    fn add(&self, key: &str, environment: &Environment) -> Result<()> {
-        let adding = Program::new(Kind::SshAgent, "ssh-add", &environment.variables)?;
+    fn add(&self, key: &str, variables: &BTreeMap<String, String>) -> Result<()> {
+        let adding = Program::new(Kind::SshAgent, "ssh-add", variables)?;
         let adding = adding.configure(|command| {
             command
                 .args(["-q", "-"])
@@ -117,6 +116,11 @@ mod tests {
 
     use super::*;
 
+    fn variables() -> BTreeMap<String, String> {
+        let path = std::env::var("PATH").expect("tests have a PATH");
+        BTreeMap::from([("PATH".to_string(), path)])
+    }
+
     fn listed(socket: &std::path::Path) -> String {
         let output = Command::new("ssh-add")
             .arg("-l")
@@ -138,8 +142,7 @@ mod tests {
         assert!(status.unwrap().success());
         let key = std::fs::read_to_string(&file).unwrap();
         // As platforms hand it over.
-        let agent =
-            SshAgent::start(&key.trim_end().replace('\n', "\r\n"), &Environment::read()).unwrap();
+        let agent = SshAgent::start(&key.trim_end().replace('\n', "\r\n"), &variables()).unwrap();
         let socket = agent.socket.clone();
         assert!(listed(&socket).contains("ED25519"), "{}", listed(&socket));
         drop(agent);
@@ -150,9 +153,7 @@ mod tests {
     #[test]
     #[ignore = "needs ssh-agent: tests/run runs it"]
     fn an_invalid_key_is_refused_and_not_printed() {
-        let error = SshAgent::start("hunter2", &Environment::read())
-            .err()
-            .unwrap();
+        let error = SshAgent::start("hunter2", &variables()).err().unwrap();
         let text = format!("{error:#}");
         assert!(
             text.contains("cannot read the key") && !text.contains("hunter2"),

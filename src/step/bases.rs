@@ -3,6 +3,9 @@
 
 use std::collections::BTreeMap;
 
+use imgmake_compat::Step;
+use imgmake_compat::step::Transport;
+use imgmake_core::manifest::RecipeNode;
 use imgmake_dockerfile::{Dockerfile, StageReference};
 
 /// Names after `FROM`, `COPY --from` and `RUN --mount=from=`, stages left out.
@@ -28,6 +31,23 @@ pub fn names(text: &[u8], args: &BTreeMap<String, String>) -> Vec<String> {
     names.sort();
     names.dedup();
     names
+}
+
+/// The step with what it says of base images' registries. What is wrong in the Dockerfile, the build reports.
+pub fn with_bases(step: Step, read: &dyn Fn(&str) -> std::io::Result<String>) -> Step {
+    if step.preparations.base_transport == Transport::default() {
+        return step;
+    }
+    let images = step.build().and_then(|build| {
+        let RecipeNode::Dockerfile { path, .. } = &build.recipe else {
+            return None;
+        };
+        let args = build.args.iter();
+        let args = args.map(|(name, arg)| (name.clone(), arg.value.clone()));
+        let text = read(&path.value).ok()?;
+        Some(names(text.as_bytes(), &args.collect()))
+    });
+    step.with_bases(&images.unwrap_or_default())
 }
 
 #[cfg(test)]

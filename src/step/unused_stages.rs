@@ -9,7 +9,7 @@ use imgmake_dockerfile::{Dockerfile, Stage};
 use imgmake_guard::checkout::Checkout;
 
 /// A line about stages that run something and are left out; mistakes in the Dockerfile are the build's to report.
-pub(super) fn note(build: &BuildTarget, workspace: &Path) -> Option<String> {
+pub fn note(build: &BuildTarget, workspace: &Path) -> Option<String> {
     let RecipeNode::Dockerfile { path, stage } = &build.recipe else {
         return None;
     };

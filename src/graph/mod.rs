@@ -1,36 +1,17 @@
-//! `graph`: how targets depend on each other, for drawing.
+//! How targets depend on each other, for drawing: Graphviz, Mermaid, JSON, SVG.
 
 mod edge;
 mod svg;
 
 use serde_json::json;
 
-use edge::{edges, why};
-
-use super::args::{Global, GraphFormat};
-use super::environment::Environment;
-use super::exit::Exit;
-use super::output::{print, print_json};
-use super::project;
 use crate::targets::kind_name;
+use edge::{edges, why};
 use imgmake_core::graph::Graph;
 
-pub fn graph(global: &Global, format: GraphFormat, environment: &Environment) -> Result<u8, Exit> {
-    let project = project::load(global, environment)?.project;
-    let text = match format {
-        GraphFormat::Dot => dot(&project.graph),
-        GraphFormat::Mermaid => mermaid(&project.graph),
-        GraphFormat::Json => json_text(&project.graph),
-        GraphFormat::Svg => svg::svg(&project.graph),
-    };
-    match format {
-        GraphFormat::Json => print_json(&text)?,
-        _ => print(&text)?,
-    }
-    Ok(0)
-}
+pub use svg::svg;
 
-fn dot(graph: &Graph) -> String {
+pub fn dot(graph: &Graph) -> String {
     let mut text = String::from("digraph imgmake {\n  rankdir=LR;\n  node [shape=box];\n");
     for id in graph.ids() {
         text.push_str(&format!(
@@ -47,7 +28,7 @@ fn dot(graph: &Graph) -> String {
     text
 }
 
-fn mermaid(graph: &Graph) -> String {
+pub fn mermaid(graph: &Graph) -> String {
     let mut text = String::from("graph LR\n");
     // Names may hold what Mermaid reads as syntax; places in the file do not.
     for id in graph.ids() {
@@ -66,7 +47,7 @@ fn mermaid(graph: &Graph) -> String {
     text
 }
 
-fn json_text(graph: &Graph) -> String {
+pub fn json(graph: &Graph) -> String {
     let nodes: Vec<_> = graph
         .ids()
         .map(|id| json!({"name": graph.name(id), "kind": kind_name(graph, id)}))

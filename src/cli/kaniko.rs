@@ -1,28 +1,20 @@
 //! `imgmake kaniko`, and the program called as `executor`: fetches the context,
 //! finds the Dockerfile, and runs the step that the arguments say.
-//!
-//! ```text
-//! context  the directory that a context comes to
-//! fetch      what is fetched for it
-//! git          a repository
-//! http         an archive or a Dockerfile from a server
-//! ```
 
-pub mod context;
-mod fetch;
-pub mod git;
-pub mod http;
-
+use std::fs::File;
+use std::io::IsTerminal;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
-use super::bases;
 use super::environment::Environment;
-use super::exit::{Exit, FAILED};
-use super::job::{self, Place};
 use super::output::print;
 use super::signals;
-use context::{fetch_failed, here, refused, within};
-use git::KEEP_GIT;
+use super::step::{self, Place};
+use crate::exit::{Exit, FAILED};
+use crate::step::bases;
+use crate::step::context::git::KEEP_GIT;
+use crate::step::context::kaniko::{fetch_failed, here, refused, within};
+use crate::step::context::{fetch, git, http};
 use imgmake_compat::Step;
 use imgmake_compat::plugin::Workspace;
 use imgmake_compat::plugin::kaniko::{self, Context, Invocation, Request};
@@ -92,7 +84,7 @@ fn build(
         print(&describe(&step))?;
         return Ok(0);
     }
-    let ended = job::run_in(step, &place, environment, cancel, &stopped);
+    let ended = step::run_in(step, &place, environment, cancel, &stopped);
     ended.map_err(as_failure)
 }
 
@@ -109,7 +101,7 @@ fn prepare(
         client,
         git_directory: git::git_directory(args.get(KEEP_GIT).map(String::as_str)),
     };
-    let whole = fetch::context(&request.context, store, &repositories)
+    let whole = fetch::context(&request.context, store, &repositories, &standard_input)
         .map_err(|error| fetch_failed(&request, &error))?;
     let context = within(&request, &whole)?;
     if let Some(address) = request.dockerfile_address() {
@@ -134,6 +126,18 @@ fn prepare(
     let mut step = step.map_err(refused)?;
     step.options.whole = Some(utf8(&whole)?);
     Ok((request, step))
+}
+
+/// # Errors
+/// It is a terminal.
+pub fn standard_input() -> anyhow::Result<File> {
+    let input = std::io::stdin();
+    if input.is_terminal() {
+        anyhow::bail!(
+            "standard input is a terminal, not an archive; pipe one in, and with docker or kubectl give `-i`"
+        );
+    }
+    Ok(File::from(input.as_fd().try_clone_to_owned()?))
 }
 
 /// What a dry run would do.
