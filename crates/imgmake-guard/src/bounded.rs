@@ -37,7 +37,7 @@ pub fn take(from: impl Read, most: u64) -> io::Result<Vec<u8>> {
             0 => format!("{most} bytes"),
             mib => format!("{mib} MiB"),
         };
-        let text = format!("it is longer than {most}, which it should not be");
+        let text = format!("longer than the limit of {most}");
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, text));
     }
     Ok(bytes)
@@ -53,8 +53,8 @@ mod tests {
         file.as_file().set_len(LARGEST_TEXT).unwrap();
         assert_eq!(read(file.path()).unwrap().len() as u64, LARGEST_TEXT);
         file.as_file().set_len(1 << 40).unwrap();
-        let told = read(file.path()).unwrap_err().to_string();
-        assert!(told.contains("16 MiB"), "{told}");
+        let text = read(file.path()).unwrap_err().to_string();
+        assert!(text.contains("16 MiB"), "{text}");
         assert!(read("/dev/zero").is_err());
         assert!(
             take(&b"abc"[..], 2)

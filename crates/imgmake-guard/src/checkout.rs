@@ -165,7 +165,7 @@ fn open_beneath(root: &Path, root_fd: &OwnedFd, path: &Path) -> io::Result<File>
             }
             FileType::Directory => trail.push(found),
             FileType::RegularFile if todo.is_empty() => return reopen(here, &name),
-            _ if todo.is_empty() => return Err(io::Error::other("it is no regular file")),
+            _ if todo.is_empty() => return Err(io::Error::other("not a regular file")),
             _ => return Err(io::ErrorKind::NotADirectory.into()),
         }
     }
@@ -178,7 +178,7 @@ fn reopen(directory: &impl AsFd, name: &[u8]) -> io::Result<File> {
     let file = File::from(rustix::fs::openat(directory, name, flags, Mode::empty())?);
     match file.metadata()?.is_file() {
         true => Ok(file),
-        false => Err(io::Error::other("it is no regular file")),
+        false => Err(io::Error::other("not a regular file")),
     }
 }
 

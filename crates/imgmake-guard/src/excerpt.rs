@@ -4,9 +4,9 @@
 /// As many characters are quoted of what is not understood.
 const MOST: usize = 20;
 
-/// The beginning of a text, control characters shown and not sent.
+/// The beginning of a text, control characters visible and not sent.
 pub fn excerpt(text: &str) -> String {
-    let mut shown: String = text
+    let mut excerpt: String = text
         .chars()
         .take(MOST)
         .flat_map(|c| {
@@ -18,9 +18,9 @@ pub fn excerpt(text: &str) -> String {
         })
         .collect();
     if text.chars().nth(MOST).is_some() {
-        shown.push('…');
+        excerpt.push('…');
     }
-    shown
+    excerpt
 }
 
 #[cfg(test)]

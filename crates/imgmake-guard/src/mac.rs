@@ -275,18 +275,18 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let store = directory.path().join("store");
         assert_eq!(MacKey::read(&store).unwrap(), None);
-        let made: Vec<MacKey> = std::thread::scope(|scope| {
+        let keys: Vec<MacKey> = std::thread::scope(|scope| {
             let make = || MacKey::read_or_make(&store).unwrap();
             let threads: Vec<_> = (0..8).map(|_| scope.spawn(make)).collect();
             threads.into_iter().map(|t| t.join().unwrap()).collect()
         });
-        assert!(made.iter().all(|key| *key == made[0]));
+        assert!(keys.iter().all(|key| *key == keys[0]));
         let mode = fs::metadata(store.join("key")).unwrap().mode();
         assert_eq!(mode & 0o777, 0o600);
         let names: Vec<_> = fs::read_dir(&store).unwrap().collect();
         assert_eq!(names.len(), 1, "{names:?}");
         let other = MacKey::read_or_make(directory.path()).unwrap();
-        assert_ne!(other, made[0]);
+        assert_ne!(other, keys[0]);
     }
 
     #[test]

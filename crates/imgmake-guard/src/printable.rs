@@ -47,37 +47,37 @@ pub fn text(text: &str, colors: Colors) -> Cow<'_, str> {
     if is_plain(text) {
         return Cow::Borrowed(text);
     }
-    let mut shown = String::with_capacity(text.len() + 16);
+    let mut output = String::with_capacity(text.len() + 16);
     for (number, line) in text.split('\n').enumerate() {
         if number > 0 {
-            shown.push('\n');
+            output.push('\n');
         }
-        shown.push_str(&one_line(line, colors));
+        output.push_str(&one_line(line, colors));
     }
-    Cow::Owned(shown)
+    Cow::Owned(output)
 }
 
 /// Characters of a message's line; diagnostics show a line of a manifest.
 const LONGEST_LINE: usize = 4000;
 
 /// As [`text`], for a message: what others say in it does not fill a log.
-pub fn message(said: &str, colors: Colors) -> Cow<'_, str> {
+pub fn message(input: &str, colors: Colors) -> Cow<'_, str> {
     const MOST_LINES: usize = 1000;
-    let (length, lines) = (said.len(), said.split('\n').count());
+    let (length, lines) = (input.len(), input.split('\n').count());
     if length <= LONGEST_LINE && lines <= MOST_LINES {
-        return text(said, colors);
+        return text(input, colors);
     }
-    let mut shown = String::new();
-    for (number, line) in said.split('\n').take(MOST_LINES).enumerate() {
+    let mut output = String::new();
+    for (number, line) in input.split('\n').take(MOST_LINES).enumerate() {
         if number > 0 {
-            shown.push('\n');
+            output.push('\n');
         }
-        shown.push_str(&one_line(&cut(line, LONGEST_LINE), colors));
+        output.push_str(&one_line(&cut(line, LONGEST_LINE), colors));
     }
     if lines > MOST_LINES {
-        write!(shown, "\n… and {} lines more", lines - MOST_LINES).expect("a string takes all");
+        write!(output, "\n… and {} lines more", lines - MOST_LINES).expect("a string takes all");
     }
-    Cow::Owned(shown)
+    Cow::Owned(output)
 }
 
 /// One line of it: line ends are shown as well.
@@ -94,21 +94,21 @@ pub fn json(text: &str) -> Cow<'_, str> {
     if !text.contains("##") && !text.contains(special) {
         return Cow::Borrowed(text);
     }
-    let mut shown = String::with_capacity(text.len() + 16);
+    let mut output = String::with_capacity(text.len() + 16);
     let mut before = '\0';
     for c in text.chars() {
         // Outside of strings JSON has neither: these are inside.
         if special(c) || (c == '#' && before == '#') {
             let mut units = [0; 2];
             for unit in c.encode_utf16(&mut units) {
-                write!(shown, "\\u{unit:04x}").expect("a string takes all");
+                write!(output, "\\u{unit:04x}").expect("a string takes all");
             }
         } else {
-            shown.push(c);
+            output.push(c);
         }
         before = c;
     }
-    Cow::Owned(shown)
+    Cow::Owned(output)
 }
 
 /// `a, b, c and 14997 more`: names of others in a message, however many there are.
@@ -164,34 +164,34 @@ fn one_line(text: &str, colors: Colors) -> Cow<'_, str> {
     if is_plain(text) {
         return Cow::Borrowed(text);
     }
-    let mut shown = String::with_capacity(text.len() + 16);
+    let mut output = String::with_capacity(text.len() + 16);
     let mut colored = false;
     let mut rest = text;
     while let Some(c) = rest.chars().next() {
         if let Some(length) = color_sequence(rest) {
             if colors == Colors::Pass {
-                shown.push_str(&rest[..length]);
+                output.push_str(&rest[..length]);
                 colored = !["\x1b[0m", "\x1b[m"].contains(&&rest[..length]);
             }
             rest = &rest[length..];
             continue;
         }
         match c {
-            _ if is_special(c) => show(c, &mut shown),
-            _ => shown.push(c),
+            _ if is_special(c) => show(c, &mut output),
+            _ => output.push(c),
         }
         rest = &rest[c.len_utf8()..];
     }
     // A line that speaks to a CI system loses its colors too: they could stand inside the mark.
-    let bare = without_colors(&shown);
+    let bare = without_colors(&output);
     let harmless = without_commands(&bare);
     if harmless != bare {
         return Cow::Owned(harmless);
     }
     if colored {
-        shown.push_str("\x1b[0m");
+        output.push_str("\x1b[0m");
     }
-    Cow::Owned(shown)
+    Cow::Owned(output)
 }
 
 /// Nothing in it needs to be changed.
@@ -213,12 +213,12 @@ fn is_special(c: char) -> bool {
         || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}' | '\u{61c}')
 }
 
-fn show(c: char, shown: &mut String) {
+fn show(c: char, output: &mut String) {
     match u32::from(c) {
         // Unicode has pictures of these.
-        code @ 0..=0x1f => shown.extend(char::from_u32(0x2400 + code)),
-        0x7f => shown.push('␡'),
-        code => write!(shown, "\\u{{{code:x}}}").expect("a string takes all"),
+        code @ 0..=0x1f => output.extend(char::from_u32(0x2400 + code)),
+        0x7f => output.push('␡'),
+        code => write!(output, "\\u{{{code:x}}}").expect("a string takes all"),
     }
 }
 
@@ -260,33 +260,33 @@ fn conceals(numbers: &str) -> bool {
 /// Azure Pipelines and the older GitHub form look for their marks anywhere in a line, GitHub's
 /// `::command::` at its beginning.
 fn without_commands(line: &str) -> String {
-    let mut shown = String::with_capacity(line.len() + 8);
+    let mut output = String::with_capacity(line.len() + 8);
     let mut rest = line;
     while let Some(at) = rest.find("##") {
         let (before, after) = rest.split_at(at + 1);
-        shown.push_str(before);
+        output.push_str(before);
         let mark = after[1..].chars().take(9).collect::<String>();
         let mark = mark.to_ascii_lowercase();
         if ["[", "vso[", "teamcity["]
             .iter()
             .any(|m| mark.starts_with(m))
         {
-            shown.push_str("# ");
+            output.push_str("# ");
             rest = &after[1..];
         } else {
             rest = after;
         }
     }
-    shown.push_str(rest);
-    let start = shown.trim_start();
+    output.push_str(rest);
+    let start = output.trim_start();
     let named = start.strip_prefix("::").is_some_and(|rest| {
         rest.starts_with(|c: char| c.is_ascii_alphabetic()) && rest.contains("::")
     });
     if named {
-        let at = shown.len() - start.len();
-        shown.insert(at + 1, ' ');
+        let at = output.len() - start.len();
+        output.insert(at + 1, ' ');
     }
-    shown
+    output
 }
 
 fn without_colors(line: &str) -> String {
@@ -312,12 +312,12 @@ mod tests {
 
     #[test]
     fn every_line_that_a_log_would_show_is_one() {
-        let shown = lines_of(
+        let output = lines_of(
             "a\r##vso[x]y\n10%\r20%\r\nb\x0bc\x0cd\u{85}e\u{2028}f\u{2029}g\n\nend",
             Colors::Removed,
         );
         assert_eq!(
-            shown,
+            output,
             [
                 "a",
                 "## vso[x]y",
@@ -339,7 +339,7 @@ mod tests {
 
     #[test]
     fn controls_are_shown_and_only_colors_pass_where_they_are_wanted() {
-        for (said, plain, colored) in [
+        for (input, plain, colored) in [
             ("\x1b[31mred\x1b[0m x", "red x", "\x1b[31mred\x1b[0m x"),
             (
                 "\x1b[1;38;5;200mopen",
@@ -363,8 +363,8 @@ mod tests {
             ("\x1b[38;5;8;8mx", "␛[38;5;8;8mx", "␛[38;5;8;8mx"),
             ("\x1b[38;9;8mx", "␛[38;9;8mx", "␛[38;9;8mx"),
         ] {
-            assert_eq!(line(said, Colors::Removed), plain, "{said:?}");
-            assert_eq!(line(said, Colors::Pass), colored, "{said:?}");
+            assert_eq!(line(input, Colors::Removed), plain, "{input:?}");
+            assert_eq!(line(input, Colors::Pass), colored, "{input:?}");
         }
         assert_eq!(line("a\r\nb", Colors::Removed), "a␍␊b");
         assert_eq!(text("a\r\nb\n", Colors::Removed), "a␍\nb\n");
@@ -372,7 +372,7 @@ mod tests {
 
     #[test]
     fn commands_of_ci_systems_lose_their_meaning() {
-        for (said, shown) in [
+        for (input, output) in [
             ("x ##vso[task.setvariable]", "x ## vso[task.setvariable]"),
             ("###[error]", "### [error]"),
             ("##TeamCity[x]", "## TeamCity[x]"),
@@ -386,19 +386,19 @@ mod tests {
             ("::1 is an address", "::1 is an address"),
             ("std::io::Error", "std::io::Error"),
         ] {
-            assert_eq!(text(said, Colors::Removed), shown);
+            assert_eq!(text(input, Colors::Removed), output);
         }
-        let shown = text("ours\n::warning::theirs\n", Colors::Removed);
-        assert_eq!(shown, "ours\n: :warning::theirs\n");
+        let output = text("ours\n::warning::theirs\n", Colors::Removed);
+        assert_eq!(output, "ours\n: :warning::theirs\n");
     }
 
     #[test]
     fn json_says_the_same() {
         let value = serde_json::json!({"line": "##vso[a] \u{9b} \u{2028} \u{7f} ##", "n": [1, 2]});
         let plain = serde_json::to_string_pretty(&value).unwrap();
-        let shown = json(&plain);
-        assert!(!shown.contains("##") && shown.is_ascii(), "{shown}");
-        let again: serde_json::Value = serde_json::from_str(&shown).unwrap();
+        let output = json(&plain);
+        assert!(!output.contains("##") && output.is_ascii(), "{output}");
+        let again: serde_json::Value = serde_json::from_str(&output).unwrap();
         assert_eq!(again, value);
     }
 
@@ -419,17 +419,17 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_is_said_nothing_is_sent(said in "(?s)[\x00-\x7f\u{80}-\u{9f}\u{2028}##\\[vso:a-c\x1b]{0,60}") {
+        fn whatever_is_said_nothing_is_sent(input in "(?s)[\x00-\x7f\u{80}-\u{9f}\u{2028}##\\[vso:a-c\x1b]{0,60}") {
             for colors in [Colors::Pass, Colors::Removed] {
-                let shown = lines_of(&said, colors);
-                for line in &shown {
+                let output = lines_of(&input, colors);
+                for line in &output {
                     let plain = without_colors(line);
                     prop_assert!(!plain.contains(is_special), "{line:?}");
                     prop_assert!(!plain.to_ascii_lowercase().contains("##vso["), "{line:?}");
                     prop_assert!(!plain.contains("##["), "{line:?}");
                 }
                 if colors == Colors::Removed {
-                    prop_assert!(!shown.iter().any(|l| l.contains('\x1b')));
+                    prop_assert!(!output.iter().any(|l| l.contains('\x1b')));
                 }
             }
         }

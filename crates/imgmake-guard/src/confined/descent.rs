@@ -74,11 +74,11 @@ impl Descent {
         let Some(Level::Open(left)) = self.levels.pop() else {
             return Ok(());
         };
-        if let Some(Level::Closed(known)) = self.levels.last() {
-            let known = *known;
+        if let Some(Level::Closed(expected)) = self.levels.last() {
+            let expected = *expected;
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
             let above = rustix::fs::openat(&left, "..", flags, Mode::empty())?;
-            if identity(&above)? != known {
+            if identity(&above)? != expected {
                 // Still a way up, so that nobody works in the wrong place.
                 self.levels.push(Level::Open(left));
                 return Err(io::Error::other("a directory was moved while it was read"));

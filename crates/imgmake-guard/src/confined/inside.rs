@@ -51,7 +51,7 @@ pub fn open_file(root: impl AsFd, path: &[u8]) -> io::Result<File> {
     let kind = FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode);
     match kind {
         FileType::RegularFile => Ok(File::from(file)),
-        _ => Err(io::Error::other("it is no regular file any more")),
+        _ => Err(io::Error::other("no longer a regular file")),
     }
 }
 

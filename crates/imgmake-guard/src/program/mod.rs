@@ -242,19 +242,19 @@ fn directory_of_ours() -> io::Result<TempDir> {
     builder
         .prefix("imgmake-")
         .permissions(fs::Permissions::from_mode(0o700));
-    let made = builder.tempdir().or_else(|error| {
+    let directory = builder.tempdir().or_else(|error| {
         let elsewhere = ["/dev/shm", "/var/tmp", "/run"];
-        let mut made = elsewhere
+        let mut directories = elsewhere
             .iter()
             .filter_map(|place| builder.tempdir_in(place).ok());
-        made.next().ok_or(error)
+        directories.next().ok_or(error)
     })?;
     // The ceiling of git's search is compared with the real path.
-    let real = fs::canonicalize(made.path())?;
-    if real == made.path() {
-        return Ok(made);
+    let real = fs::canonicalize(directory.path())?;
+    if real == directory.path() {
+        return Ok(directory);
     }
-    drop(made);
+    drop(directory);
     builder.tempdir_in(real.parent().unwrap_or(Path::new("/")))
 }
 

@@ -6,7 +6,7 @@ use std::process::Stdio;
 
 use super::*;
 
-fn said(kind: Kind, line: &str, environment: &[(&str, &str)]) -> String {
+fn output_of(kind: Kind, line: &str, environment: &[(&str, &str)]) -> String {
     let program = Program::shell(kind, line, environment.iter().copied()).unwrap();
     let program = program.configure(|command| command.stdout(Stdio::piped()));
     let output = program.spawn().unwrap().output().unwrap();
@@ -15,7 +15,7 @@ fn said(kind: Kind, line: &str, environment: &[(&str, &str)]) -> String {
 
 #[test]
 fn it_starts_in_an_empty_directory_for_the_owner_alone_which_goes_with_it() {
-    let text = said(Kind::Git, "pwd -P; ls -A; stat -c %a .", &[]);
+    let text = output_of(Kind::Git, "pwd -P; ls -A; stat -c %a .", &[]);
     let (directory, rest) = text.split_once('\n').unwrap();
     assert_eq!(rest, "700\n");
     assert_ne!(Path::new(directory), std::env::current_dir().unwrap());
@@ -81,7 +81,7 @@ fn a_relative_file_is_still_the_one_that_was_meant() {
 #[test]
 fn the_user_may_name_further_variables() {
     let ours = [("IMGMAKE_PROGRAM_ENV", "A, B"), ("A", "1"), ("C", "3")];
-    let text = said(Kind::CredentialHelper, "echo $A$B$C", &ours);
+    let text = output_of(Kind::CredentialHelper, "echo $A$B$C", &ours);
     assert_eq!(text, "1\n");
 }
 
@@ -115,7 +115,7 @@ fn programs_are_found_in_absolute_entries_of_path_alone() {
     // Nor do programs that this one starts find it.
     let path = format!(":{relative}:/usr/bin:/bin");
     assert_eq!(
-        said(Kind::Git, "echo $PATH", &[("PATH", &path)]),
+        output_of(Kind::Git, "echo $PATH", &[("PATH", &path)]),
         "/usr/bin:/bin\n"
     );
 }
