@@ -52,7 +52,7 @@ fn value(event: &Event) -> Value {
             let mut value = json!({"event": "target-finished", "target": target, "outcome": outcome_name(outcome), "seconds": seconds(*took)});
             match outcome {
                 TargetOutcome::Failed { message } => value["message"] = json!(message),
-                TargetOutcome::Skipped { because } => value["because"] = json!(because),
+                TargetOutcome::Skipped { dependency } => value["because"] = json!(dependency),
                 _ => {}
             }
             value
@@ -120,7 +120,7 @@ fn value(event: &Event) -> Value {
 pub(super) fn outcome_name(outcome: &TargetOutcome) -> &'static str {
     match outcome {
         TargetOutcome::Done => "done",
-        TargetOutcome::Fresh => "fresh",
+        TargetOutcome::UpToDate => "fresh",
         TargetOutcome::Unchanged => "unchanged",
         TargetOutcome::Failed { .. } => "failed",
         TargetOutcome::Skipped { .. } => "skipped",

@@ -95,16 +95,16 @@ impl Live {
                 "{} {target}  {took}, the same as before",
                 self.paint("✓", "32")
             )),
-            TargetOutcome::Fresh if self.options.verbose => {
+            TargetOutcome::UpToDate if self.options.verbose => {
                 self.print(&format!("{} {target}  up to date", self.paint("·", "2")))
             }
-            TargetOutcome::Fresh => {}
+            TargetOutcome::UpToDate => {}
             TargetOutcome::Failed { .. } => self.print(&format!(
                 "{} {target}  failed after {took}",
                 self.paint("✗", "31;1")
             )),
-            TargetOutcome::Skipped { because } => self.print(&format!(
-                "{} {target}  skipped: `{because}` failed",
+            TargetOutcome::Skipped { dependency } => self.print(&format!(
+                "{} {target}  skipped: `{dependency}` failed",
                 self.paint("-", "2")
             )),
             TargetOutcome::Cancelled => {

@@ -161,12 +161,12 @@ impl Plain {
             TargetOutcome::Unchanged => {
                 self.say(target, &format!("done in {took}, the same as before"))
             }
-            TargetOutcome::Fresh if self.options.verbose => self.say(target, "up to date"),
-            TargetOutcome::Fresh => {}
+            TargetOutcome::UpToDate if self.options.verbose => self.say(target, "up to date"),
+            TargetOutcome::UpToDate => {}
             // The cause stands at the end of the run, where it is not scrolled away.
             TargetOutcome::Failed { .. } => self.say(target, &format!("failed after {took}")),
-            TargetOutcome::Skipped { because } => {
-                self.say(target, &format!("skipped: `{because}` failed"))
+            TargetOutcome::Skipped { dependency } => {
+                self.say(target, &format!("skipped: `{dependency}` failed"))
             }
             TargetOutcome::Cancelled => self.say(target, "stopped"),
         }

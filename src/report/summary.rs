@@ -60,7 +60,7 @@ impl Summary {
 
     /// One line about all targets.
     pub(super) fn verdict(&self, options: Options, took: Duration) -> String {
-        let fresh = self.count(|o| *o == TargetOutcome::Fresh);
+        let fresh = self.count(|o| *o == TargetOutcome::UpToDate);
         if self.outcomes.is_empty() {
             return String::new();
         }

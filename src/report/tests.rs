@@ -266,7 +266,7 @@ fn a_failed_targets_output_and_cause_come_last() {
 #[test]
 fn a_run_in_which_nothing_had_changed_says_so() {
     let mut summary = Summary::default();
-    summary.event(&finished("a", TargetOutcome::Fresh));
+    summary.event(&finished("a", TargetOutcome::UpToDate));
     let options = Options {
         style: Style::Plain,
         color: false,
@@ -388,7 +388,7 @@ fn hostile_events() -> Vec<Event> {
             },
         },
         finished("a", TargetOutcome::Failed { message: text() }),
-        finished(HOSTILE, TargetOutcome::Skipped { because: text() }),
+        finished(HOSTILE, TargetOutcome::Skipped { dependency: text() }),
     ]
 }
 

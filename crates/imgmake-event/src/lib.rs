@@ -75,15 +75,15 @@ pub struct PlannedTarget {
 pub enum TargetOutcome {
     Done,
     /// Nothing had changed.
-    Fresh,
+    UpToDate,
     /// Made again, to the very outputs that it had.
     Unchanged,
     Failed {
         message: String,
     },
-    /// Not tried, because `because` failed.
+    /// Not run: a target that it depends on failed.
     Skipped {
-        because: String,
+        dependency: String,
     },
     Cancelled,
 }

@@ -72,7 +72,7 @@ fn summary(actions: &[Action], ended: Vec<queue::Ended>, options: &Options) -> S
     let mut outcomes = Vec::with_capacity(ended.len());
     for (action, ended) in actions.iter().zip(ended) {
         let skipped = |because: usize| TargetOutcome::Skipped {
-            because: actions[because].target.clone(),
+            dependency: actions[because].target.clone(),
         };
         let (outcome, told) = match (ended, first) {
             (queue::Ended::Done(outcome), _) => (outcome, true),
@@ -151,7 +151,7 @@ impl<R: Runner> Run<'_, R> {
         if reasons.is_empty() {
             let (digest, outputs) = before.expect("what is not stale was made before");
             self.upstream.keep(action, Artifacts { digest, outputs });
-            return Ok(TargetOutcome::Fresh);
+            return Ok(TargetOutcome::UpToDate);
         }
         self.options.events.send(Event::TargetStarted {
             target: target.clone(),

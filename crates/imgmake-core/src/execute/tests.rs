@@ -176,7 +176,7 @@ fn a_failure_skips_its_dependents_and_with_keep_going_nothing_else() {
     assert_eq!(texts.took(), [0, 2]);
     assert_eq!(summary.failure.unwrap().0, "t0");
     let skipped = TargetOutcome::Skipped {
-        because: "t0".into(),
+        dependency: "t0".into(),
     };
     assert_eq!(summary.outcomes[1], skipped);
     assert_eq!(summary.outcomes[3], skipped);
