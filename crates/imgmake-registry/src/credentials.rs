@@ -213,9 +213,9 @@ pub(super) fn parse(bytes: &[u8], name: &str) -> Result<ConfigFile, RegistryErro
         return Ok(ConfigFile::default());
     }
     imgmake_oci::image::from_json(bytes).map_err(|e| {
-        // serde's text may quote a value, and values here are secrets: only the place is told.
+        // serde's text may quote a value, and values here are secrets: only the place is named.
         RegistryError::configuration(format!(
-            "`{name}` is not a docker credential file: line {}, column {}",
+            "invalid docker credential file `{name}`: line {}, column {}",
             e.line(),
             e.column()
         ))
@@ -263,30 +263,30 @@ impl ConfigFile {
         let helpers: BTreeMap<&String, &String> =
             self.helpers.iter().filter(|(_, p)| !p.is_empty()).collect();
         if let Some((key, program)) = longest(&helpers, registry, repository) {
-            let told = format!("docker-credential-{program} for `{key}` in {source}");
+            let origin = format!("docker-credential-{program} for `{key}` in {source}");
             return match helper::get(program, &server_key(registry), options) {
                 Ok(Some((user, secret))) => {
-                    Ok(Lookup::Found(Credential::basic(&user, &secret, told)))
+                    Ok(Lookup::Found(Credential::basic(&user, &secret, origin)))
                 }
                 Ok(None) => Ok(Lookup::Nothing),
-                Err(why) => Err(RegistryError::configuration(format!("{told}: {why}"))),
+                Err(why) => Err(RegistryError::configuration(format!("{origin}: {why}"))),
             };
         }
         let entries: BTreeMap<&String, &Entry> =
             self.auths.iter().filter(|(_, e)| !e.is_empty()).collect();
         if let Some((key, entry)) = longest(&entries, registry, repository) {
-            let told = format!("`{key}` in {source}");
-            return entry.credential(&told).map(Lookup::Found);
+            let origin = format!("`{key}` in {source}");
+            return entry.credential(&origin).map(Lookup::Found);
         }
         let Some(program) = self.store.as_ref().filter(|p| !p.is_empty()) else {
             return Ok(Lookup::Nothing);
         };
-        let told = format!("docker-credential-{program}, the store of {source}");
+        let origin = format!("docker-credential-{program}, the store of {source}");
         Ok(match helper::get(program, &server_key(registry), options) {
-            Ok(Some((user, secret))) => Lookup::Found(Credential::basic(&user, &secret, told)),
+            Ok(Some((user, secret))) => Lookup::Found(Credential::basic(&user, &secret, origin)),
             Ok(None) => Lookup::Nothing,
             // Left-over stores must not stop the pull of a public image.
-            Err(why) => Lookup::Failed(format!("{told}: {why}")),
+            Err(why) => Lookup::Failed(format!("{origin}: {why}")),
         })
     }
 }

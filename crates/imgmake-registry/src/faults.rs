@@ -383,12 +383,12 @@ fn a_cancelled_push_stops_between_blocks() {
     let here = Shelf::new();
     let image = here.image("linux/amd64", &[random_bytes(30, 8_000_000)]);
     let cancel = Cancel::default();
-    let told = cancel.clone();
+    let sink = cancel.clone();
     let work = OperationContext {
         target: "t".into(),
         events: Events::to(move |event| {
             if matches!(event, Event::Progress { .. }) {
-                told.cancel();
+                sink.cancel();
             }
         }),
         cancel,
@@ -459,11 +459,11 @@ fn a_mirror_is_asked_first_and_the_registry_when_it_fails() {
         }
     });
     let warnings = Arc::new(Mutex::new(Vec::new()));
-    let told = Arc::clone(&warnings);
+    let sink = Arc::clone(&warnings);
     let work = OperationContext {
         events: Events::to(move |e| {
             if let Event::Warning { message, .. } = e {
-                told.lock().unwrap().push(message)
+                sink.lock().unwrap().push(message)
             }
         }),
         ..OperationContext::background()
@@ -503,7 +503,7 @@ fn a_mirror_is_asked_first_and_the_registry_when_it_fails() {
     assert_eq!(
         warnings.lock().unwrap().len(),
         1,
-        "a dead mirror is told once"
+        "a dead mirror is named once"
     );
 
     let strict = client_with(settings(vec![dead], MirrorFallback::Off));

@@ -71,7 +71,7 @@ pub(super) fn erase(program: &str, server: &str, options: &ClientOptions) -> Res
 /// How a program failed.
 pub(super) enum Failed {
     Start(String),
-    /// It ended with another status than 0, and this is what it said.
+    /// It ended with another status than 0, and this is what it printed.
     Said {
         status: String,
         stdout: String,
@@ -89,11 +89,11 @@ impl Failed {
                 stdout,
                 stderr,
             } => {
-                let said = [stdout.trim(), stderr.trim()]
+                let output = [stdout.trim(), stderr.trim()]
                     .into_iter()
                     .find(|text| !text.is_empty())
                     .unwrap_or_default();
-                format!("{said} ({status})").chars().take(300).collect()
+                format!("{output} ({status})").chars().take(300).collect()
             }
         }
     }

@@ -270,7 +270,7 @@ fn many_challenges_and_enormous_ones_do_no_harm() {
         (",".repeat(40_000), false),
     ];
     for (header, lets_in) in cases {
-        let shown: String = header.chars().take(40).collect();
+        let begin: String = header.chars().take(40).collect();
         let world = FaultProxy::new(None, move |seen| match seen.through.as_deref() {
             Some(TOKENS) if seen.target.starts_with("/token") => {
                 answer(200, &[], format!(r#"{{"token":"{TOKEN}"}}"#))
@@ -281,7 +281,7 @@ fn many_challenges_and_enormous_ones_do_no_harm() {
             _ => answer(401, &[("WWW-Authenticate", &header)], ""),
         });
         let got = client(&world, &[]).manifest(&format!("{HOME}/app:1").parse().unwrap());
-        assert_eq!(got.is_ok(), lets_in, "{shown}: {got:?}");
+        assert_eq!(got.is_ok(), lets_in, "{begin}: {got:?}");
     }
 }
 
@@ -289,11 +289,11 @@ fn many_challenges_and_enormous_ones_do_no_harm() {
 fn a_server_that_repeats_what_it_was_sent_tells_nobody_else() {
     // The registry quotes the token; a token server its request, by GET and by POST.
     let quoting = world(|seen| {
-        let said = format!("you sent {}, ann", seen.header("Authorization").unwrap());
+        let text = format!("you sent {}, ann", seen.header("Authorization").unwrap());
         answer(
             400,
             &[],
-            format!(r#"{{"errors":[{{"code":"{TOKEN}","message":"{said}"}}]}}"#),
+            format!(r#"{{"errors":[{{"code":"{TOKEN}","message":"{text}"}}]}}"#),
         )
     });
     let mut told = vec![manifest(&client(&quoting, &[]))];

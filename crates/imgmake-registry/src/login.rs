@@ -100,15 +100,18 @@ impl Held {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),
         };
-        let told = |e: io::Error| {
+        let failed_io = |e: io::Error| {
             RegistryError::configuration(format!("cannot change `{}`: {e}", path.display()))
         };
         // Docker's own mode for it.
         let mut builder = fs::DirBuilder::new();
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        builder.recursive(true).create(directory).map_err(told)?;
-        let lock = fs::File::open(directory).map_err(told)?;
-        lock.lock().map_err(told)?;
+        builder
+            .recursive(true)
+            .create(directory)
+            .map_err(failed_io)?;
+        let lock = fs::File::open(directory).map_err(failed_io)?;
+        lock.lock().map_err(failed_io)?;
         let document = read_document(&path)?;
         let bytes = serde_json::to_vec(&document).unwrap_or_default();
         let helpers = parse(&bytes, &path.display().to_string())?;
@@ -138,18 +141,18 @@ impl Held {
 
     /// Beside, then renamed: a crash loses nobody's logins. 0600 from the first byte.
     fn write(&self) -> Result<(), RegistryError> {
-        let told = |e: io::Error| {
+        let failed_io = |e: io::Error| {
             RegistryError::configuration(format!("cannot write `{}`: {e}", self.path.display()))
         };
         let directory = self.path.parent().unwrap_or(Path::new("."));
         let mut file = tempfile::Builder::new()
             .prefix(".config.json-")
             .tempfile_in(directory)
-            .map_err(told)?;
-        serde_json::to_writer_pretty(&mut file, &self.document).map_err(|e| told(e.into()))?;
-        io::Write::write_all(&mut file, b"\n").map_err(told)?;
-        file.as_file().sync_all().map_err(told)?;
-        file.persist(&self.path).map_err(|e| told(e.error))?;
+            .map_err(failed_io)?;
+        serde_json::to_writer_pretty(&mut file, &self.document).map_err(|e| failed_io(e.into()))?;
+        io::Write::write_all(&mut file, b"\n").map_err(failed_io)?;
+        file.as_file().sync_all().map_err(failed_io)?;
+        file.persist(&self.path).map_err(|e| failed_io(e.error))?;
         Ok(())
     }
 }
@@ -170,17 +173,17 @@ fn login_path(options: &ClientOptions) -> Result<PathBuf, RegistryError> {
 }
 
 fn read_document(path: &Path) -> Result<serde_json::Value, RegistryError> {
-    let told = |e: &dyn std::fmt::Display| {
+    let refused = |e: &dyn std::fmt::Display| {
         RegistryError::configuration(format!("cannot change `{}`: {e}", path.display()))
     };
     match fs::read(path) {
         Ok(bytes) if bytes.trim_ascii().is_empty() => Ok(serde_json::json!({})),
         Ok(bytes) => match serde_json::from_slice::<serde_json::Value>(&bytes) {
             Ok(value) if value.is_object() && has_readable_auths(&value) => Ok(value),
-            _ => Err(told(&"it is not a docker credential file")),
+            _ => Err(refused(&"invalid docker credential file")),
         },
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(serde_json::json!({})),
-        Err(e) => Err(told(&e)),
+        Err(e) => Err(refused(&e)),
     }
 }
 

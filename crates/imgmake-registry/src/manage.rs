@@ -31,7 +31,7 @@ impl Client {
     pub fn tags(&self, of: &Reference) -> Result<Vec<String>, RegistryError> {
         let session = self.session(of);
         let scopes = [pull_scope(&of.repository)];
-        let told = |e: RegistryError| e.during(&of.registry, &of.repository, "list the tags");
+        let located = |e: RegistryError| e.during(&of.registry, &of.repository, "list the tags");
         let mut url = session.url(&format!("v2/{}/tags/list", of.repository))?;
         let mut tags = Vec::new();
         for _ in 0..PAGES {
@@ -49,11 +49,11 @@ impl Client {
                 Ok((answer.bytes(PAGE_LIMIT)?, next))
             })?;
             let page: Page = imgmake_oci::image::from_json(&bytes)
-                .map_err(|e| told(RegistryError::invalid(format!("its list of tags: {e}"))))?;
+                .map_err(|e| located(RegistryError::invalid(format!("its list of tags: {e}"))))?;
             let ended = page.tags.is_empty();
             tags.extend(page.tags);
             match next {
-                Some(next) if !ended => url = session.locate(&url, &next).map_err(told)?,
+                Some(next) if !ended => url = session.locate(&url, &next).map_err(located)?,
                 _ => break,
             }
         }

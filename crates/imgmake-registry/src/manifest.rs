@@ -116,7 +116,7 @@ pub(super) fn get_manifest(
 }
 
 fn read_manifest(answer: Answer, expected: Option<&Digest>) -> Result<Fetched, RegistryError> {
-    let said = answer.header("Content-Type").map(bare_media_type);
+    let media_type = answer.header("Content-Type").map(bare_media_type);
     let named: Option<Digest> = answer
         .header("Docker-Content-Digest")
         .and_then(|d| d.parse().ok());
@@ -149,9 +149,9 @@ fn read_manifest(answer: Answer, expected: Option<&Digest>) -> Result<Fetched, R
         serde_json::from_slice(&bytes),
         Ok(serde_json::Value::Object(_))
     ) {
-        return Err(no_manifest(&bytes, said.as_deref()));
+        return Err(no_manifest(&bytes, media_type.as_deref()));
     }
-    let media_type = media_type_of(&bytes, said.as_deref());
+    let media_type = media_type_of(&bytes, media_type.as_deref());
     Ok(Fetched {
         descriptor: Descriptor::new(media_type, digest, bytes.len() as u64),
         bytes,
@@ -159,9 +159,9 @@ fn read_manifest(answer: Answer, expected: Option<&Digest>) -> Result<Fetched, R
 }
 
 /// A login page of a proxy comes with 200 too.
-fn no_manifest(bytes: &[u8], said: Option<&str>) -> RegistryError {
+fn no_manifest(bytes: &[u8], media_type: Option<&str>) -> RegistryError {
     let begins = first_line(&String::from_utf8_lossy(bytes));
-    let kind = said.filter(|s| !s.is_empty()).unwrap_or("no type");
+    let kind = media_type.filter(|s| !s.is_empty()).unwrap_or("no type");
     RegistryError::invalid(match begins.as_str() {
         "" => format!("invalid manifest: {} bytes of {kind}", bytes.len()),
         json if json.starts_with(['{', '[', '"']) => {
@@ -180,7 +180,7 @@ fn bare_media_type(header: &str) -> String {
 }
 
 /// The document's own word, else the header's, else what its shape says.
-pub(super) fn media_type_of(bytes: &[u8], said: Option<&str>) -> String {
+pub(super) fn media_type_of(bytes: &[u8], media_type: Option<&str>) -> String {
     #[derive(serde::Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Own {
@@ -194,7 +194,7 @@ pub(super) fn media_type_of(bytes: &[u8], said: Option<&str>) -> String {
             media_type: Some(own),
             ..
         }) if !own.is_empty() => own,
-        _ if said.is_some_and(known) => said.unwrap_or_default().to_string(),
+        _ if media_type.is_some_and(known) => media_type.unwrap_or_default().to_string(),
         Some(Own {
             manifests: Some(_), ..
         }) => media_type::OCI_INDEX.to_string(),
@@ -233,9 +233,9 @@ pub(super) fn head_manifest_with(
                 .header("Docker-Content-Digest")
                 .and_then(|d| d.parse().ok());
             let size = answer.header("Content-Length").and_then(|s| s.parse().ok());
-            let said = answer.header("Content-Type").map(bare_media_type);
-            if let (Some(digest), Some(size), Some(said)) = (digest, size, said) {
-                return Ok(Descriptor::new(said, digest, size));
+            let media_type = answer.header("Content-Type").map(bare_media_type);
+            if let (Some(digest), Some(size), Some(media_type)) = (digest, size, media_type) {
+                return Ok(Descriptor::new(media_type, digest, size));
             }
         }
         // HEAD is what small registries and strict proxies leave out.

@@ -16,7 +16,7 @@ impl Client {
     /// The registry cannot be reached, or does not let us push to this repository.
     pub fn check_push(&self, to: &Reference, work: &OperationContext) -> Result<(), RegistryError> {
         let session = self.session(to);
-        let told = |error: RegistryError| match error.status() {
+        let explained = |error: RegistryError| match error.status() {
             Some(405) => error.help(NO_PUSHES),
             _ => repositories::explain(
                 &session,
@@ -30,12 +30,12 @@ impl Client {
         let absent = error.is_missing()
             || (error.failure() == Failure::Connection && error.status().is_none());
         if !session.endpoint.settings.create_repository || !absent {
-            return Err(told(error));
+            return Err(explained(error));
         }
         repositories::create_repository(&session, &to.repository)?;
         match begin_and_abandon(&session, to, work) {
             // Others than ECR make it with the push.
-            Err(error) if !error.is_missing() => Err(told(error)),
+            Err(error) if !error.is_missing() => Err(explained(error)),
             _ => Ok(()),
         }
     }

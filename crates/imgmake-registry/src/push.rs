@@ -99,7 +99,7 @@ struct Push<'a> {
     scopes: [String; 1],
 }
 
-/// What a HEAD by digest said.
+/// What a HEAD by digest answered.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Remote {
     There,
@@ -319,7 +319,7 @@ impl Push<'_> {
                 cancel: &self.work.cancel,
             })
             .map_err(|e| self.explain(document, e))?;
-        let said = answer.header("Docker-Content-Digest").map(str::to_string);
+        let digest = answer.header("Docker-Content-Digest").map(str::to_string);
         let listed = answer.header("OCI-Subject").is_some();
         answer.drain();
         if let Some(subject) = document
@@ -333,13 +333,13 @@ impl Push<'_> {
                 &subject.digest,
             )?;
         }
-        if let Some(said) = said
-            && said != document.descriptor.digest.as_str()
+        if let Some(digest) = digest
+            && digest != document.descriptor.digest.as_str()
         {
             self.client.warn(
                 self.work,
                 format!(
-                    "{} stored `{target}` as {said}, not as {}: it changes manifests",
+                    "{} stored `{target}` as {digest}, not as {}: it changes manifests",
                     self.job.to.name(),
                     document.descriptor.digest
                 ),

@@ -339,12 +339,12 @@ fn a_history_that_artifactory_will_refuse_is_told_before_the_push_and_explains_t
     });
     let hosts = vec![at("acme.jfrog.io", "ann")];
     let client = Client::new(everywhere(&world, hosts, &[])).unwrap();
-    let told = Arc::new(Mutex::new(Vec::new()));
-    let heard = Arc::clone(&told);
+    let warnings = Arc::new(Mutex::new(Vec::new()));
+    let sink = Arc::clone(&warnings);
     let work = OperationContext {
         events: Events::to(move |event| {
             if let Event::Warning { message, .. } = event {
-                heard.lock().unwrap().push(message);
+                sink.lock().unwrap().push(message);
             }
         }),
         ..OperationContext::background()
@@ -356,8 +356,11 @@ fn a_history_that_artifactory_will_refuse_is_told_before_the_push_and_explains_t
             &work,
         )
         .unwrap_err();
-    let said = "has 2 entries with a layer, its manifest 1 layers";
-    assert!(error.to_string().contains(said), "{error}");
-    let told = told.lock().unwrap().clone();
-    assert!(told.len() == 1 && told[0].contains(said), "{told:?}");
+    let mismatch = "has 2 entries with a layer, its manifest 1 layers";
+    assert!(error.to_string().contains(mismatch), "{error}");
+    let warnings = warnings.lock().unwrap().clone();
+    assert!(
+        warnings.len() == 1 && warnings[0].contains(mismatch),
+        "{warnings:?}"
+    );
 }

@@ -10,7 +10,7 @@ use super::{OperationContext, RegistryError};
 use imgmake_event::{Direction, Event};
 use imgmake_oci::store::Damaged;
 
-/// Progress is told at most this often.
+/// Progress is reported at most this often.
 const EVERY: Duration = Duration::from_millis(100);
 /// Bytes moved at once; also the bound of what a transfer holds in memory.
 pub(super) const BLOCK: usize = 128 << 10;
@@ -23,7 +23,7 @@ pub(super) struct Progress {
     what: String,
     direction: Direction,
     total: u64,
-    told: Option<Instant>,
+    last_sent: Option<Instant>,
 }
 
 impl Progress {
@@ -38,14 +38,14 @@ impl Progress {
             what,
             direction,
             total,
-            told: None,
+            last_sent: None,
         }
     }
 
     pub(super) fn at(&mut self, done: u64) {
-        let due = self.told.is_none_or(|t| t.elapsed() >= EVERY) || done == self.total;
+        let due = self.last_sent.is_none_or(|t| t.elapsed() >= EVERY) || done == self.total;
         if due {
-            self.told = Some(Instant::now());
+            self.last_sent = Some(Instant::now());
             self.work.events.send(Event::Progress {
                 target: self.work.target.clone(),
                 what: self.what.clone(),

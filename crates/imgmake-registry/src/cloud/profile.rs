@@ -41,8 +41,8 @@ impl Aws<'_> {
             return Ok(Some(found));
         }
         if let Some(command) = get("credential_process") {
-            let told = format!("the program of {source}");
-            return self.by_program(command, &told).map(Some);
+            let origin = format!("the program of {source}");
+            return self.by_program(command, &origin).map(Some);
         }
         if get("sso_session").or(get("sso_start_url")).is_some() {
             return Err(RegistryError::configuration(format!(
@@ -107,9 +107,9 @@ impl Aws<'_> {
     }
 
     /// Runs `credential_process` and reads what it prints. Neither its command line,
-    /// which may hold a secret, nor what it printed is ever told.
-    fn by_program(&self, command: &str, told: &str) -> Result<Found, RegistryError> {
-        let refused = |why: &str| RegistryError::configuration(format!("AWS: {told}: {why}"));
+    /// which may hold a secret, nor what it printed is ever printed.
+    fn by_program(&self, command: &str, origin: &str) -> Result<Found, RegistryError> {
+        let refused = |why: &str| RegistryError::configuration(format!("AWS: {origin}: {why}"));
         let shell = Program::shell(Kind::CloudCredentials, command, self.environment)
             .map_err(|error| Failed::Start(error.to_string()));
         let output = shell
@@ -126,7 +126,7 @@ impl Aws<'_> {
             field("AccessKeyId")?,
             field("SecretAccessKey")?,
             session.filter(|token| !token.is_empty()),
-            told,
+            origin,
         ))
     }
 

@@ -70,8 +70,8 @@ pub fn tcp(addresses: &[SocketAddr], patience: Duration, cancel: &Cancel) -> io:
 }
 
 fn check(cancel: &Cancel) -> Result<(), Error> {
-    let told = |cancelled: Cancelled| Error::Io(io::Error::other(cancelled));
-    cancel.check().map_err(told)
+    let ended = |cancelled: Cancelled| Error::Io(io::Error::other(cancelled));
+    cancel.check().map_err(ended)
 }
 
 /// Looks names up on a thread of its own: the system's resolver cannot be interrupted.
@@ -94,11 +94,11 @@ impl Resolver for Names {
         if host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok() {
             return DefaultResolver::default().resolve(uri, config, timeout);
         }
-        let (told, answer) = mpsc::channel();
+        let (sender, answer) = mpsc::channel();
         let (uri, config) = (uri.clone(), config.clone());
         std::thread::spawn(move || {
             // Nobody listens any more after a cancellation.
-            drop(told.send(DefaultResolver::default().resolve(&uri, &config, timeout)));
+            drop(sender.send(DefaultResolver::default().resolve(&uri, &config, timeout)));
         });
         loop {
             check(&self.0)?;

@@ -3,9 +3,12 @@
 //!
 //! ```text
 //! pull      blobs and manifests that come broken, late, wrong or from elsewhere
-//! push      uploads that break, are limited, redirected or half refused
+//! push      mounts that are refused, rights, subjects
+//! uploads   uploads that break, are limited, redirected or half refused
+//! unasked   refusals that do not say what is wanted
 //! large     a gigabyte through a proxy that cuts
 //! wire      HTTP itself: old servers, kept connections, compression, slowness
+//! tls       who is trusted, and what is said of others
 //! stopping  a cancellation is seen at once, whatever is waited for
 //! ```
 
@@ -15,4 +18,5 @@ mod push;
 mod stopping;
 mod tls;
 mod unasked;
+mod uploads;
 mod wire;

@@ -427,8 +427,8 @@ fn a_mirror_that_is_skipped_is_told_whatever_was_asked() {
         answer(200, &[], r#"{"schemaVersion":2,"manifests":[]}"#)
     });
     let mirror = FaultProxy::new(None, |_| answer(403, &[], "not for you"));
-    let told = Arc::new(Mutex::new(Vec::new()));
-    let heard = Arc::clone(&told);
+    let warnings = Arc::new(Mutex::new(Vec::new()));
+    let sink = Arc::clone(&warnings);
     let client = Client::new(ClientOptions {
         hosts: vec![crate::HostSettings {
             prefix: origin.host(),
@@ -438,7 +438,7 @@ fn a_mirror_that_is_skipped_is_told_whatever_was_asked() {
         work: OperationContext {
             events: imgmake_event::Events::to(move |event| {
                 if let imgmake_event::Event::Warning { message, .. } = event {
-                    heard.lock().unwrap().push(message);
+                    sink.lock().unwrap().push(message);
                 }
             }),
             ..OperationContext::background()
@@ -448,11 +448,11 @@ fn a_mirror_that_is_skipped_is_told_whatever_was_asked() {
     .unwrap();
     client.manifest(&app(&origin)).unwrap();
     client.head(&app(&origin)).unwrap();
-    let told = told.lock().unwrap();
-    assert_eq!(told.len(), 2, "{told:?}");
+    let warnings = warnings.lock().unwrap();
+    assert_eq!(warnings.len(), 2, "{warnings:?}");
     assert!(
-        told[0].contains(&format!("mirror skipped: {}/app", mirror.host()))
-            && told[0].contains("403: not for you"),
-        "{told:?}"
+        warnings[0].contains(&format!("mirror skipped: {}/app", mirror.host()))
+            && warnings[0].contains("403: not for you"),
+        "{warnings:?}"
     );
 }

@@ -42,9 +42,9 @@ impl Patient {
         begun: impl FnOnce(),
         act: impl FnOnce(&Client, &OperationContext) -> Result<(), RegistryError> + Send + 'static,
     ) {
-        let (told, ended) = mpsc::channel();
+        let (sender, ended) = mpsc::channel();
         let cancel = self.work.cancel.clone();
-        std::thread::spawn(move || told.send(act(&self.client, &self.work)));
+        std::thread::spawn(move || sender.send(act(&self.client, &self.work)));
         begun();
         // Long enough to be in the middle of waiting.
         std::thread::sleep(Duration::from_millis(150));

@@ -137,9 +137,9 @@ impl Amazon {
                 if self.records.lock().unwrap().repositories.insert(name) {
                     return (200, "{}".into());
                 }
-                let said =
+                let text =
                     json!({"__type": "RepositoryAlreadyExistsException", "message": "there"});
-                (400, said.to_string())
+                (400, text.to_string())
             }
             _ => (200, "{}".into()),
         }
