@@ -110,9 +110,10 @@ impl FromStr for Reference {
         if let Some(tag) = tag
             && !is_tag(tag)
         {
-            return Err(refused(
-                "a tag has up to 128 letters, digits, `_`, `.` and `-`, and does not begin with `.` or `-`",
-            ));
+            return Err(refused(&format!(
+                "invalid tag `{}`: a tag has up to 128 letters, digits, `_`, `.` and `-`, and does not begin with `.` or `-`",
+                tag.chars().take(150).collect::<String>()
+            )));
         }
         if name.is_empty() {
             return Err(refused("it is empty"));
