@@ -43,13 +43,13 @@ pub struct Global {
     /// Set a variable
     #[arg(long = "var", value_name = "NAME=VALUE", global = true)]
     pub vars: Vec<String>,
-    /// Override an attribute of every target that fits: `PATTERN.KEY=VALUE`
+    /// Override an attribute of every target that matches: `PATTERN.KEY=VALUE`
     #[arg(long = "set", value_name = "PATTERN.KEY=VALUE", global = true)]
     pub sets: Vec<String>,
     /// Where images and steps are kept
     #[arg(long, value_name = "DIR", env = "IMGMAKE_STORE", global = true)]
     pub store: Option<PathBuf>,
-    /// How progress is shown
+    /// Style of progress
     #[arg(long, value_name = "STYLE", default_value = "auto", global = true)]
     pub progress: Progress,
     #[arg(long, value_name = "WHEN", default_value = "auto", global = true)]
@@ -89,10 +89,10 @@ pub struct RunArgs {
     /// How many targets and steps at once
     #[arg(short, long, value_name = "N")]
     pub jobs: Option<std::num::NonZeroUsize>,
-    /// After a failure, go on with what does not depend on it
+    /// After a failure, continue with what does not depend on it
     #[arg(short, long)]
     pub keep_going: bool,
-    /// Say what would be done, and do nothing
+    /// Print what would be done, and do nothing
     #[arg(short = 'n', long)]
     pub dry_run: bool,
     /// Do everything again, taking nothing from caches
@@ -107,7 +107,7 @@ pub struct RunArgs {
     /// Share the steps that are built here in a registry: `HOST/REPOSITORY[,mode=min]`
     #[arg(long, value_name = "REF")]
     pub cache_to: Vec<String>,
-    /// Leave entries of the registry cache alone that are older: `12h`, `14d`
+    /// Ignore entries of the registry cache that are older: `12h`, `14d`
     #[arg(long, value_name = "TIME")]
     pub cache_ttl: Option<String>,
     /// Fail when a lock file would change
@@ -155,7 +155,7 @@ pub struct NetworkArgs {
 pub enum NetworkMode {
     /// The machine's
     Default,
-    /// No network, unless a RUN says its own
+    /// No network, unless a RUN has its own
     None,
     /// The machine's
     Host,
@@ -179,7 +179,7 @@ impl NetworkMode {
 pub enum Command {
     /// Bring targets up to date
     Run(RunArgs),
-    /// Say what would run and why, touching nothing
+    /// Print what would run and why, and change nothing
     Plan(PlanArgs),
     /// Every input whose change makes a target stale
     Why {
@@ -220,7 +220,7 @@ pub enum Command {
     Cache,
     /// Write a manifest for the Dockerfiles here
     Init,
-    /// Write a manifest that says what a bake file says
+    /// Convert a bake file to a manifest
     Import {
         /// `docker-bake.hcl` or `docker-bake.json` by default
         bake_file: Option<String>,
@@ -231,14 +231,14 @@ pub enum Command {
     Doctor,
     /// Check the Dockerfiles of the targets
     Lint { targets: Vec<String> },
-    /// The advisories that the built-in scanner knows
+    /// Advisories of the built-in scanner
     Db {
         #[command(subcommand)]
         command: DbCommand,
     },
     /// Check a user and a password (on standard input) and remember them as docker does
     Login(LoginArgs),
-    /// Forget them
+    /// Remove a remembered login
     Logout {
         /// Host, with a port if it has one
         #[arg(default_value = "docker.io")]
@@ -263,7 +263,7 @@ pub enum Command {
 
 #[derive(Debug, Subcommand)]
 pub enum DbCommand {
-    /// Get advisories; without a source, again those that are kept
+    /// Fetch advisories; without a source, again those that are kept
     Update {
         /// OSV's name of an ecosystem (`Debian`, `npm`, …), an archive or a URL
         from: Vec<String>,
@@ -279,7 +279,7 @@ pub struct LoginArgs {
     pub registry: String,
     #[arg(short, long, value_name = "USER")]
     pub username: String,
-    /// Read the password from standard input, as is done without it too
+    /// Read the password from standard input (the default)
     #[arg(long, conflicts_with = "password")]
     pub password_stdin: bool,
     /// The password, where everybody on this machine can read it: better on standard input
