@@ -51,7 +51,7 @@ fn value(event: &Event) -> Value {
         } => {
             let mut value = json!({"event": "target-finished", "target": target, "outcome": outcome_name(outcome), "seconds": seconds(*took)});
             match outcome {
-                TargetOutcome::Failed { message } => value["message"] = json!(message),
+                TargetOutcome::Failed { message, .. } => value["message"] = json!(message),
                 TargetOutcome::Skipped { dependency } => value["because"] = json!(dependency),
                 _ => {}
             }

@@ -136,7 +136,7 @@ impl Inner {
             }
             Event::TargetFinished {
                 target,
-                outcome: Failed { message },
+                outcome: Failed { message, .. },
                 ..
             } => ("error", target.clone(), message),
             _ => return,

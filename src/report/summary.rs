@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::options::Options;
 use super::{human, json};
-use imgmake_event::{Event, Product, TargetOutcome};
+use imgmake_event::{Event, MessageForm, Product, TargetOutcome};
 
 /// Lines of a failed target's output that are shown again at the end.
 const LAST_LINES: usize = 30;
@@ -149,7 +149,7 @@ impl Summary {
         let mut text = String::new();
         let width = options.width.clamp(40, 200);
         for (target, outcome) in &self.outcomes {
-            let TargetOutcome::Failed { message } = outcome else {
+            let TargetOutcome::Failed { message, form } = outcome else {
                 continue;
             };
             if let Some(lines) = self
@@ -168,13 +168,12 @@ impl Summary {
             } else {
                 "error"
             };
-            // A message that begins with a label of its own is shown as it is.
-            if message.starts_with("error") || message.starts_with('\x1b') {
-                writeln!(text, "\n{}", message.trim_end()).expect("a string takes all");
-            } else {
-                writeln!(text, "\n{word}: target `{target}`: {}", message.trim_end())
-                    .expect("a string takes all");
+            let message = message.trim_end();
+            match form {
+                MessageForm::Rendered => writeln!(text, "\n{message}"),
+                MessageForm::Sentence => writeln!(text, "\n{word}: target `{target}`: {message}"),
             }
+            .expect("a string takes all");
         }
         text
     }

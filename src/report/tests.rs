@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::*;
-use imgmake_event::{Direction, Event, Product, StepOutcome, Stream, TargetOutcome};
+use imgmake_event::{Direction, Event, MessageForm, Product, StepOutcome, Stream, TargetOutcome};
 
 #[derive(Clone, Default)]
 struct Page(Arc<Mutex<Vec<u8>>>);
@@ -164,6 +164,7 @@ fn a_steps_output_stands_below_it_and_stages_are_told_apart() {
             "a",
             TargetOutcome::Failed {
                 message: "`RUN apt-get install x` failed\n  | E: no".into(),
+                form: MessageForm::Sentence,
             },
         ),
     ] {
@@ -211,6 +212,7 @@ fn json_lines_are_json_and_hold_every_event_and_the_end() {
             "a",
             TargetOutcome::Failed {
                 message: "because".into(),
+                form: MessageForm::Sentence,
             },
         ),
     ] {
@@ -243,6 +245,7 @@ fn a_failed_targets_output_and_cause_come_last() {
             "a",
             TargetOutcome::Failed {
                 message: "exit code 3".into(),
+                form: MessageForm::Sentence,
             },
         ),
     ] {
@@ -387,7 +390,13 @@ fn hostile_events() -> Vec<Event> {
                 digest: text(),
             },
         },
-        finished("a", TargetOutcome::Failed { message: text() }),
+        finished(
+            "a",
+            TargetOutcome::Failed {
+                message: text(),
+                form: MessageForm::Sentence,
+            },
+        ),
         finished(HOSTILE, TargetOutcome::Skipped { dependency: text() }),
     ]
 }

@@ -4,6 +4,7 @@ use std::error::Error;
 
 use imgmake_build::{BuildError, Refused};
 use imgmake_core::execute::{Failure, FailureKind};
+use imgmake_core::files::is_storage_full;
 use imgmake_event::Cancelled;
 use imgmake_git::GitError;
 use imgmake_registry::RegistryError;
@@ -30,7 +31,10 @@ pub fn failure(error: impl Into<anyhow::Error>) -> Failure {
             FailureKind::Registry
         })
     });
-    Failure::new(kind.unwrap_or(FailureKind::Failed), format!("{error:#}"))
+    Failure {
+        is_storage_full: causes(&error).any(is_storage_full),
+        ..Failure::new(kind.unwrap_or(FailureKind::Failed), format!("{error:#}"))
+    }
 }
 
 /// An error and what it follows from, each as the crate has it that it comes from.

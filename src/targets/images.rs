@@ -30,7 +30,7 @@ impl Image {
     /// # Errors
     /// The tools of a build cannot be had.
     pub fn in_store(runner: &TargetRunner<'_>, root: Descriptor) -> Result<Image, Failure> {
-        let engine = runner.tools.engine(&runner.state)?;
+        let engine = runner.engine()?;
         let sources: BTreeSet<Reference> = build::sources_of(&engine, &root.digest)
             .into_values()
             .collect();
@@ -70,7 +70,7 @@ pub fn fetch_missing(
     name: &str,
     root: &Descriptor,
 ) -> anyhow::Result<()> {
-    let store = runner.tools.store()?;
+    let store = runner.store()?;
     let missing: Vec<Descriptor> = blobs(store, root)?
         .into_iter()
         .filter(|blob| !store.holds(blob))
@@ -78,7 +78,7 @@ pub fn fetch_missing(
     if missing.is_empty() {
         return Ok(());
     }
-    let engine = runner.tools.engine(&runner.state)?;
+    let engine = runner.engine()?;
     let sources = build::sources_of(&engine, &root.digest);
     let mut by_source: BTreeMap<&Reference, Vec<Descriptor>> = BTreeMap::new();
     for blob in missing {
@@ -102,7 +102,7 @@ const LARGEST_DOCUMENT: u64 = 4 << 20;
 
 /// An image of the store, by its name.
 pub fn stored(runner: &TargetRunner<'_>, name: &Spanned<String>) -> Result<Descriptor, Failure> {
-    let found = runner.tools.store()?.tagged(&name.value);
+    let found = runner.store()?.tagged(&name.value);
     found.ok_or_else(|| Failure::failed(format!("the store holds no image `{}`", name.value)))
 }
 
@@ -123,17 +123,15 @@ pub fn remote_digest(
     if let Some(digest) = &parsed.digest {
         return Ok(digest.to_string());
     }
-    let found = runner.tools.client()?.head(&parsed).map_err(failure)?;
+    let found = runner.client()?.head(&parsed).map_err(failure)?;
     match found {
         Some(descriptor) => Ok(descriptor.digest.to_string()),
-        None => Err(Failure::new(
-            FailureKind::Registry,
-            runner.project.problem(Diagnostic::at(
-                reference.span,
-                format!("there is no image `{}`", reference.value),
-                "its registry does not have it",
-            )),
-        )),
+        None => {
+            let message = format!("image `{}` not found", reference.value);
+            let label = "its registry does not have it";
+            let diagnostic = Diagnostic::at(reference.span, message, label);
+            Err(runner.project.failed_at(FailureKind::Registry, diagnostic))
+        }
     }
 }
 
@@ -145,14 +143,13 @@ pub fn fetch_remote(
 ) -> Result<Descriptor, Failure> {
     let from = parse(runner, reference)?;
     let root = fetch_manifests(runner, &from)?;
-    let store = runner.tools.store()?;
+    let store = runner.store()?;
     let missing: Vec<Descriptor> = blobs(store, &root)
         .map_err(failure)?
         .into_iter()
         .filter(|blob| !store.holds(blob))
         .collect();
     runner
-        .tools
         .client()?
         .pull_blobs(&from, &missing, store, &runner.tools.operation(name))
         .map_err(failure)?;
@@ -161,8 +158,8 @@ pub fn fetch_remote(
 
 /// The manifest or index that a name stands for, its children and their configs: byte for byte.
 pub fn fetch_manifests(runner: &TargetRunner<'_>, from: &Reference) -> Result<Descriptor, Failure> {
-    let client = runner.tools.client()?;
-    let store = runner.tools.store()?;
+    let client = runner.client()?;
+    let store = runner.store()?;
     let fetched = client.manifest(from).map_err(failure)?;
     fetch_children(client, store, from, &fetched, 0)?;
     Ok(fetched.descriptor)
@@ -191,7 +188,7 @@ fn fetch_children(
             fetch_children(client, store, from, &child, depth + 1)?;
         }
     }
-    store.put_bytes(&parent.bytes)?;
+    store.put_bytes(&parent.bytes).map_err(failure)?;
     Ok(())
 }
 

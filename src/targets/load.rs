@@ -53,7 +53,7 @@ pub(super) fn load(
         },
     };
     let names = names(target, task.target);
-    let store = runner.tools.store()?;
+    let store = runner.store()?;
     images::fetch_missing(runner, target, root)?;
     let image = [(root.clone(), names.clone())];
     let loaded = daemon.load(|out| archive::send_docker(store, &image, out));

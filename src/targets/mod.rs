@@ -121,7 +121,7 @@ impl TargetRunner<'_> {
 
     /// A full disk is mostly the store's, which no message about a layer names.
     fn with_help(&self, mut failure: Failure) -> Failure {
-        if failure.message.contains("No space left on device") {
+        if failure.is_storage_full {
             let store = self.tools.store_path().display();
             failure.message = format!(
                 "{}\n  help: make room with `imgmake gc`, or keep the store, which is `{store}`, elsewhere with `--store`",

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::failure::plain;
-use imgmake_core::execute::{Action, Failure};
+use imgmake_core::execute::{Action, Failure, FailureKind};
 use imgmake_core::graph::{Graph, TargetId};
 use imgmake_core::manifest::{Diagnostic, Sources, Span, Spanned, TargetKind};
 use imgmake_core::plan::Plan;
@@ -64,6 +64,15 @@ impl Project {
         plan.order.iter().map(action).collect()
     }
 
+    /// A target that failed for a place in the manifest, which is shown where there is a manifest.
+    pub fn failed_at(&self, kind: FailureKind, diagnostic: Diagnostic) -> Failure {
+        let failure = Failure::new(kind, self.problem(diagnostic));
+        match self.file.is_empty() {
+            true => failure,
+            false => failure.rendered(),
+        }
+    }
+
     /// A problem at a place in the manifest, rendered; without a manifest, the message alone.
     pub fn problem(&self, diagnostic: Diagnostic) -> String {
         if self.file.is_empty() {
@@ -83,7 +92,8 @@ impl Project {
         message: impl Into<String>,
         label: impl Into<String>,
     ) -> Failure {
-        Failure::failed(self.problem(Diagnostic::at(place, message, label)))
+        let diagnostic = Diagnostic::at(place, message, label);
+        self.failed_at(FailureKind::Failed, diagnostic)
     }
 
     /// A file of the manifest that cannot be read.

@@ -52,8 +52,8 @@ fn push_to_all(
     destinations: &[Destination],
     phase: PushPhase,
 ) -> Result<Vec<Pushed>, Failure> {
-    let store = runner.tools.store()?;
-    let client = runner.tools.client()?;
+    let store = runner.store()?;
+    let client = runner.client()?;
     let results: Vec<Result<Vec<Pushed>, RegistryError>> = std::thread::scope(|scope| {
         let threads: Vec<_> = destinations
             .iter()

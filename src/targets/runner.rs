@@ -7,15 +7,20 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::failure::failure;
 use super::project::Project;
 use super::tools::Tools;
 use super::verdicts::Verdicts;
+use imgmake_build::Engine;
+use imgmake_core::execute::Failure;
 use imgmake_core::files::{self, Signature};
 use imgmake_core::graph::TargetId;
 use imgmake_core::manifest::Target;
 use imgmake_core::plan::Plan;
 use imgmake_core::state::State;
 use imgmake_event::{Event, Product};
+use imgmake_oci::store::Store;
+use imgmake_registry::Client;
 
 /// What a run was asked for besides its targets.
 #[derive(Clone, Copy, Debug, Default)]
@@ -57,6 +62,18 @@ impl TargetRunner<'_> {
     pub(super) fn variable(&self, name: &str) -> Option<&str> {
         let value = self.variables.get(name).map(String::as_str);
         value.filter(|value| !value.is_empty())
+    }
+
+    pub(super) fn store(&self) -> Result<&Store, Failure> {
+        self.tools.store().map_err(failure)
+    }
+
+    pub(super) fn client(&self) -> Result<&Client, Failure> {
+        self.tools.client().map_err(failure)
+    }
+
+    pub(super) fn engine(&self) -> Result<Engine, Failure> {
+        self.tools.engine(&self.state).map_err(failure)
     }
 
     /// blake3 of a file, from the stat cache when it is known.

@@ -281,6 +281,11 @@ impl BuildError {
         })
     }
 
+    /// Whether the disk was full, or the user's quota used up.
+    pub fn is_storage_full(&self) -> bool {
+        self.causes().any(imgmake_core::files::is_storage_full)
+    }
+
     fn causes(&self) -> impl Iterator<Item = &(dyn StdError + 'static)> {
         let mut next = Some(self.as_cause());
         std::iter::from_fn(move || {

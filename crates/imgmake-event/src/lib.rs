@@ -80,12 +80,22 @@ pub enum TargetOutcome {
     Unchanged,
     Failed {
         message: String,
+        form: MessageForm,
     },
     /// Not run: a target that it depends on failed.
     Skipped {
         dependency: String,
     },
     Cancelled,
+}
+
+/// How the message of a failure is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MessageForm {
+    /// What happened; whose failure it is goes in front.
+    Sentence,
+    /// With a label, the place in the manifest and perhaps colors: complete as it is.
+    Rendered,
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::super::failure::plain;
 use super::super::task::BuildTask;
 use super::contexts;
-use imgmake_core::execute::Failure;
+use imgmake_core::execute::{Failure, FailureKind};
 use imgmake_core::manifest::{Diagnostic, Span, Spanned};
 
 /// A Dockerfile that cannot be read is an error with the manifest's place.
@@ -36,7 +36,8 @@ pub(super) fn check_readable(task: &BuildTask<'_>, path: &Spanned<String>) -> Re
             shown.display()
         ));
     }
-    Err(Failure::failed(task.runner.project.problem(diagnostic)))
+    let kind = FailureKind::Failed;
+    Err(task.runner.project.failed_at(kind, diagnostic))
 }
 
 /// Another file in the same directory that looks like what was meant.

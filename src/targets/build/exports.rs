@@ -13,7 +13,7 @@ pub(super) fn write(task: &BuildTask<'_>, root: &Descriptor) -> anyhow::Result<V
     if task.target.tar.is_none() && task.target.layout.is_none() && task.target.load.is_empty() {
         return Ok(exported);
     }
-    let store = task.runner.tools.store()?;
+    let store = task.runner.store()?;
     if task.target.tar.is_some() || task.target.layout.is_some() {
         images::fetch_missing(task.runner, task.name, root)?;
     }

@@ -13,7 +13,7 @@ pub(super) fn add(
     inputs: &mut Inputs,
 ) -> Result<(), Failure> {
     let request = request(task, upstream)?;
-    let engine = task.runner.tools.engine(&task.runner.state)?;
+    let engine = task.runner.engine()?;
     inputs.extend(imgmake_build::inputs(&request, &engine).map_err(failure)?);
     fingerprint::build_settings(inputs, task.target);
     Ok(())

@@ -55,7 +55,7 @@ impl Runnable for BuildTask<'_> {
 
     fn run(&self, upstream: &Upstream<'_>) -> Result<Artifacts, Failure> {
         let request = request::request(self, upstream)?;
-        let engine = self.runner.tools.engine(&self.runner.state)?;
+        let engine = self.runner.engine()?;
         let (built, exported) = loop {
             let built = build::build(&request, &engine).map_err(|error| {
                 let error = error.into();
@@ -69,7 +69,8 @@ impl Runnable for BuildTask<'_> {
             }
         };
         for tag in &self.target.tags {
-            engine.store.tag(&tag.value, &built.root)?;
+            let tagged = engine.store.tag(&tag.value, &built.root);
+            tagged.map_err(failure)?;
         }
         let mut outputs = vec![self.image_output(&built, &engine)?];
         self.announce(&exported);

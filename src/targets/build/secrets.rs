@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use super::super::failure::failure;
 use super::super::secrets::secret_value;
 use super::super::task::BuildTask;
 use imgmake_build::SecretSource;
@@ -17,18 +18,19 @@ pub(super) fn secrets(task: &BuildTask<'_>) -> Result<BTreeMap<String, SecretSou
             .iter()
             .find(|secret| secret.name.value == name.value)
             .expect("the graph checks secrets");
-        match secret_value(
+        let value = secret_value(
             &node.source,
             &task.runner.project.directory,
             task.runner.variables,
             &task.runner.tools.cancel,
-        )? {
+        );
+        match value.map_err(failure)? {
             Some(value) => drop(secrets.insert(name.value.clone(), SecretSource::Value(value))),
             None if node.optional => {}
             None => {
                 return Err(task.problem(
                     &node.name,
-                    format!("the secret `{}` is not there", name.value),
+                    format!("secret `{}` not found", name.value),
                     "set its source, or make it optional=#true",
                 ));
             }
@@ -46,7 +48,7 @@ pub(super) fn ssh(task: &BuildTask<'_>) -> Result<BTreeMap<String, PathBuf>, Fai
         let agent = agent.ok_or_else(|| {
             task.problem(
                 id,
-                "there is no ssh agent: SSH_AUTH_SOCK is not set",
+                "ssh agent not found: SSH_AUTH_SOCK is not set",
                 "referenced here",
             )
         })?;

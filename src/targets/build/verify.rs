@@ -13,7 +13,7 @@ pub(super) fn image(
     sources: &[Reference],
     tags: &[String],
 ) -> Result<Option<String>, Failure> {
-    let store = runner.tools.store()?;
+    let store = runner.store()?;
     let is_lost =
         |(digest, size): &(Digest, u64)| !store.holds(&Descriptor::new("", digest.clone(), *size));
     if blobs.iter().any(is_lost) {
@@ -31,7 +31,7 @@ fn records(
     sources: &[Reference],
     tags: &[String],
 ) -> Result<Option<String>, Failure> {
-    let engine = runner.tools.engine(&runner.state)?;
+    let engine = runner.engine()?;
     if !sources.is_empty() && imgmake_build::sources_of(&engine, digest).is_empty() {
         let lost = "the store has lost where the image's base layers are";
         return Ok(Some(lost.to_string()));

@@ -108,7 +108,7 @@ fn images(task: &PushTask<'_>, upstream: &Upstream<'_>) -> Result<Vec<Image>, Fa
         }
         PushFrom::Tar { path, pick } => {
             let path = runner.path(&path.value);
-            let imported = archive::read(runner.tools.store()?, &path, pick.as_deref());
+            let imported = archive::read(runner.store()?, &path, pick.as_deref());
             Ok(vec![Image {
                 root: imported.map_err(failure)?.root,
                 sources: Vec::new(),
@@ -136,7 +136,7 @@ fn write_digests(task: &PushTask<'_>, path: &str, pushed: &[Pushed]) -> Result<(
         .collect();
     let mut text = serde_json::to_string_pretty(&map).expect("strings are JSON");
     text.push('\n');
-    write_whole(&task.runner.path(path), text.as_bytes())?;
+    write_whole(&task.runner.path(path), text.as_bytes()).map_err(failure)?;
     Ok(())
 }
 
@@ -156,7 +156,7 @@ fn verify_tag(
         .cancel
         .check()
         .map_err(|_| Failure::new(FailureKind::Cancelled, "stopped"))?;
-    match task.runner.tools.client()?.head(&tag) {
+    match task.runner.client()?.head(&tag) {
         Ok(Some(found)) if found.digest == *digest => Ok(None),
         Ok(Some(_)) => Ok(Some(format!("{reference} now points to another digest"))),
         Ok(None) => Ok(Some(format!("{reference} is no longer there"))),

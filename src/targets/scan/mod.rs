@@ -36,7 +36,7 @@ impl Runnable for ScanTask<'_> {
         let tools = self.runner.tools;
         let request = request::request(self, upstream)?;
         let GateOutcome { verdict, passed } =
-            imgmake_scan::scan(&request, tools.store()?, &tools.events, &tools.cancel)
+            imgmake_scan::scan(&request, self.runner.store()?, &tools.events, &tools.cancel)
                 .map_err(failure)?;
         for warning in &verdict.warnings {
             self.runner.warn(self.name, warning.clone());
@@ -110,7 +110,7 @@ fn add_inputs(task: &ScanTask<'_>, inputs: &mut Inputs) -> Result<(), Failure> {
     }
     if task.target.advisories.is_empty() && task.target.scanner == ScannerNode::Builtin {
         // What `imgmake db update` keeps.
-        let kept = advisory_home(task.runner.tools.store()?).map_err(failure)?;
+        let kept = advisory_home(task.runner.store()?).map_err(failure)?;
         inputs.hashed(
             "advisories",
             "database",

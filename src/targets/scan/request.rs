@@ -96,12 +96,9 @@ fn images(task: &ScanTask<'_>, upstream: &Upstream<'_>) -> Result<Vec<ScanImage>
             images.collect()
         }
         ScanFrom::Tar(path) => {
-            let imported = archive::read(
-                task.runner.tools.store()?,
-                &task.runner.path(&path.value),
-                None,
-            )
-            .map_err(failure)?;
+            let imported =
+                archive::read(task.runner.store()?, &task.runner.path(&path.value), None)
+                    .map_err(failure)?;
             Ok(vec![ScanImage {
                 name: path.value.clone(),
                 root: imported.root,

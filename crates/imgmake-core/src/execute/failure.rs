@@ -1,6 +1,8 @@
 //! Why an action did not work out.
 
+use crate::files::is_storage_full;
 use crate::state::StateError;
+use imgmake_event::MessageForm;
 
 /// Why an action did not work out, and what that means for the exit code.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -8,6 +10,9 @@ use crate::state::StateError;
 pub struct Failure {
     pub kind: FailureKind,
     pub message: String,
+    pub form: MessageForm,
+    /// The disk was full, or the user's quota used up.
+    pub is_storage_full: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +31,17 @@ impl Failure {
         Failure {
             kind,
             message: message.into(),
+            form: MessageForm::Sentence,
+            is_storage_full: false,
+        }
+    }
+
+    /// The same, with a message that shows a place of the manifest.
+    #[must_use]
+    pub fn rendered(self) -> Failure {
+        Failure {
+            form: MessageForm::Rendered,
+            ..self
         }
     }
 
@@ -37,14 +53,10 @@ impl Failure {
 impl From<StateError> for Failure {
     fn from(error: StateError) -> Failure {
         let cause = std::error::Error::source(&error);
-        let cause = cause.map_or(String::new(), |cause| format!(": {cause}"));
-        Failure::failed(format!("{error}{cause}"))
-    }
-}
-
-/// The work is done outside of this crate, by what reports its errors so.
-impl From<anyhow::Error> for Failure {
-    fn from(error: anyhow::Error) -> Failure {
-        Failure::failed(format!("{error:#}"))
+        let text = cause.map_or(String::new(), |cause| format!(": {cause}"));
+        Failure {
+            is_storage_full: cause.is_some_and(is_storage_full),
+            ..Failure::failed(format!("{error}{text}"))
+        }
     }
 }

@@ -74,21 +74,21 @@ fn summary(actions: &[Action], ended: Vec<queue::Ended>, options: &Options) -> S
         let skipped = |because: usize| TargetOutcome::Skipped {
             dependency: actions[because].target.clone(),
         };
-        let (outcome, told) = match (ended, first) {
+        let (outcome, is_reported) = match (ended, first) {
             (queue::Ended::Done(outcome), _) => (outcome, true),
             (queue::Ended::Failed(why), _) if why.kind == FailureKind::Cancelled => {
                 (TargetOutcome::Cancelled, true)
             }
             (queue::Ended::Failed(why), _) => {
-                let message = why.message.clone();
+                let outcome = failed(&why);
                 failure.get_or_insert((action.target.clone(), why));
-                (TargetOutcome::Failed { message }, true)
+                (outcome, true)
             }
             (queue::Ended::Skipped { because }, _) => (skipped(because), false),
             (queue::Ended::NotTried, Some(because)) if !cancelled => (skipped(because), false),
             (queue::Ended::NotTried, _) => (TargetOutcome::Cancelled, false),
         };
-        if !told {
+        if !is_reported {
             options.events.send(Event::TargetFinished {
                 target: action.target.clone(),
                 outcome: outcome.clone(),
@@ -101,6 +101,13 @@ fn summary(actions: &[Action], ended: Vec<queue::Ended>, options: &Options) -> S
         outcomes,
         failure,
         cancelled,
+    }
+}
+
+fn failed(failure: &Failure) -> TargetOutcome {
+    TargetOutcome::Failed {
+        message: failure.message.clone(),
+        form: failure.form,
     }
 }
 
@@ -127,9 +134,7 @@ impl<R: Runner> Run<'_, R> {
         let outcome = match &result {
             Ok(outcome) => outcome.clone(),
             Err(failure) if failure.kind == FailureKind::Cancelled => TargetOutcome::Cancelled,
-            Err(failure) => TargetOutcome::Failed {
-                message: failure.message.clone(),
-            },
+            Err(failure) => failed(failure),
         };
         self.options.events.send(Event::TargetFinished {
             target: self.actions[action].target.clone(),

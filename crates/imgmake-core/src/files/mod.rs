@@ -6,6 +6,7 @@
 mod file_at;
 mod signature;
 mod stat_cache;
+mod storage_full;
 #[cfg(test)]
 mod tests;
 mod tree_signature;
@@ -14,5 +15,6 @@ mod walk;
 pub use file_at::FileAt;
 pub use signature::Signature;
 pub use stat_cache::StatCache;
+pub use storage_full::is_storage_full;
 pub use tree_signature::tree_signature;
 pub use walk::{Entry, Visited, Visitor, base_name, tree_order, walk};

@@ -81,3 +81,16 @@ fn a_walk_that_is_cancelled_signs_nothing() {
     let error = tree_signature(directory.path(), &cancel).unwrap_err();
     assert!(imgmake_event::Cancelled::ended(&error));
 }
+
+#[test]
+fn a_full_disk_and_a_quota_are_told_by_their_kind_however_they_are_wrapped() {
+    let raw = |code: i32| io::Error::from_raw_os_error(code);
+    let no_space = rustix::io::Errno::NOSPC.raw_os_error();
+    let quota = rustix::io::Errno::DQUOT.raw_os_error();
+    assert!(is_storage_full(&raw(no_space)) && is_storage_full(&raw(quota)));
+    let wrapped = io::Error::other(io::Error::other(raw(no_space)));
+    assert!(is_storage_full(&wrapped));
+    assert!(!is_storage_full(&io::Error::other(
+        "No space left on device"
+    )));
+}

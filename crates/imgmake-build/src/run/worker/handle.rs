@@ -177,8 +177,16 @@ impl Worker {
                     return Err(Cancelled.into());
                 }
                 Ok(Answer::Exceeded(limit)) => return Err(sandbox::Exceeded(limit).into()),
-                Ok(Answer::Failed { message, damaged }) => {
+                Ok(Answer::Failed {
+                    message,
+                    is_storage_full,
+                    damaged,
+                }) => {
                     damaged.into_iter().for_each(|d| self.store.note_damage(d));
+                    if is_storage_full {
+                        let full = std::io::ErrorKind::StorageFull;
+                        return Err(std::io::Error::new(full, message).into());
+                    }
                     return Err(BuildError::Helper(message));
                 }
                 Ok(answer) => return Ok(answer),

@@ -88,6 +88,8 @@ pub(super) enum Answer {
     Exceeded(Limit),
     Failed {
         message: String,
+        /// For want of room on the disk.
+        is_storage_full: bool,
         /// Of the store, found meanwhile.
         damaged: Vec<Damaged>,
     },

@@ -188,6 +188,7 @@ fn answer_each(
                 let damaged = Vec::new();
                 let answer = Answer::Failed {
                     message: text,
+                    is_storage_full: false,
                     damaged,
                 };
                 answer_to(&server.out, id, answer);
@@ -223,15 +224,22 @@ fn answer_one(server: &Arc<Server>, id: u64, request: Request, task: &Task) {
         lines.warn(&warning);
     }
     let damaged = server.store.take_damage();
-    let failed = |message| Answer::Failed { message, damaged };
+    let failed = |message, is_storage_full| Answer::Failed {
+        message,
+        is_storage_full,
+        damaged,
+    };
     let answer = match worked {
         Ok(Ok(answer)) => answer,
         Ok(Err(_)) if task.cancel.is_cancelled() => Answer::Cancelled,
         Ok(Err(error)) => match error.find().and_then(SandboxError::exceeded) {
             Some(limit) => Answer::Exceeded(limit),
-            None => failed(format!("{error:#}")),
+            None => failed(format!("{error:#}"), error.is_storage_full()),
         },
-        Err(_) => failed("the helper process has a bug: a request panicked".to_string()),
+        Err(_) => failed(
+            "the helper process has a bug: a request panicked".to_string(),
+            false,
+        ),
     };
     server.tasks.lock().expect("no task panics").remove(&id);
     answer_to(&server.out, id, answer);
