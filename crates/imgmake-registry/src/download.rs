@@ -82,9 +82,7 @@ impl Download<'_> {
     }
 
     fn writer(&self) -> Result<BlobWriter, RegistryError> {
-        self.store
-            .blob_writer()
-            .map_err(|e| RegistryError::store(e))
+        self.store.blob_writer().map_err(RegistryError::store)
     }
 
     fn commit(&self, writer: BlobWriter) -> Result<(), RegistryError> {
@@ -144,7 +142,7 @@ impl Download<'_> {
             }
             writer
                 .write_all(&block[known..count])
-                .map_err(|e| RegistryError::store(e))?;
+                .map_err(RegistryError::store)?;
             progress.at(writer.size());
         }
         if writer.size() < self.blob.size {

@@ -12,7 +12,6 @@ use crate::step::{Step, dockerfile_build};
 use imgmake_core::manifest::{BuildTarget, SecretFrom};
 
 /// The target, not yet among those of the step; what belongs to it besides goes into the step.
-
 pub(super) fn build(
     entry: EntryPoint,
     reader: &Reader,

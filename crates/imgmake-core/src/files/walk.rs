@@ -107,7 +107,8 @@ pub fn walk<V: Visitor>(
     Ok(found)
 }
 
-type WithPath<S> = (Vec<u8>, S);
+/// The entries of a directory as the visitor judged them; directories with their paths.
+type Judged<F, S> = Vec<Visited<F, (Vec<u8>, S)>>;
 
 /// Visits what is directly in a directory.
 fn visit_directory<V: Visitor>(
@@ -116,7 +117,7 @@ fn visit_directory<V: Visitor>(
     state: &V::State,
     visitor: &V,
     cancel: &Cancel,
-) -> Result<Vec<Visited<V::Found, WithPath<V::State>>>, V::Error> {
+) -> Result<Judged<V::Found, V::State>, V::Error> {
     cancel.check()?;
     let listed = list(root, path).map_err(|error| visitor.unlisted(path, error))?;
     listed

@@ -435,10 +435,9 @@ fn failure(host: String, error: &rustls::Error) -> TlsFailure {
         ) => TlsFailure::ClientCertificate { host },
         rustls::Error::AlertReceived(alert) => TlsFailure::Alert {
             host,
-            alert: alert.as_str().map_or_else(
-                || format!("number {}", u8::from(*alert)),
-                |name| words(name),
-            ),
+            alert: alert
+                .as_str()
+                .map_or_else(|| format!("number {}", u8::from(*alert)), words),
         },
         other => TlsFailure::Handshake {
             host,

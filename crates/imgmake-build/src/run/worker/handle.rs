@@ -99,7 +99,10 @@ impl Worker {
                 .map_or(Ok(()), |t| t.begin(exit).map_err(BuildError::Other))
         };
         match self.ask_on(request, cancel, on_line, &mut on_shell)? {
-            Answer::Ran { exit, layer } => Ok(RunOutcome { exit, layer }),
+            Answer::Ran { exit, layer } => Ok(RunOutcome {
+                exit,
+                layer: layer.map(|layer| *layer),
+            }),
             other => Err(unexpected(&other, "RUN")),
         }
     }

@@ -80,7 +80,7 @@ pub(super) enum Answer {
     },
     Ran {
         exit: i32,
-        layer: Option<Layer>,
+        layer: Option<Box<Layer>>,
     },
     Deleted,
     Overlay(Result<(), String>),

@@ -93,6 +93,7 @@ pub(super) fn run(
         0 => Some(changes.finish(server, request, &plan, &task.cancel)?),
         _ => None,
     };
+    let layer = layer.map(Box::new);
     Ok(Answer::Ran { exit, layer })
 }
 
