@@ -1,5 +1,6 @@
 //! The architecture holds: which crate may know which, no cycles of files, and where effects are.
 
+mod error_texts;
 mod fingerprints;
 mod imports;
 mod map;
