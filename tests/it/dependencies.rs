@@ -233,7 +233,9 @@ fn every_dependency_is_used_by_the_package_that_names_it() {
     let mut unused = Vec::new();
     for package in packages {
         let manifest: toml::Table = parsed(&package.join("Cargo.toml"));
-        let code = code_below(&package.join("src")) + &code_below(&package.join("tests"));
+        let code: String = ["src", "tests", "benches"]
+            .map(|folder| code_below(&package.join(folder)))
+            .concat();
         let words: BTreeSet<&str> = code
             .split(|c: char| !c.is_alphanumeric() && c != '_')
             .collect();
