@@ -113,7 +113,7 @@ fn start(task: &CommandTask<'_>) -> Result<Child, Failure> {
         let (message, label) = match directory.is_dir() {
             true => (format!("cannot start `{program}`"), plain(&error)),
             false => (
-                format!("there is no directory `{}` to run in", directory.display()),
+                format!("directory `{}` not found", directory.display()),
                 "it is to run there".to_string(),
             ),
         };

@@ -71,7 +71,7 @@ fn named(graph: &Graph, name: &str) -> Result<BTreeSet<TargetId>, SelectError> {
         && let Err(error) = Glob::new(name)
     {
         return Err(SelectError {
-            message: format!("`{name}` is no pattern: {error}"),
+            message: format!("invalid pattern `{name}`: {error}"),
             help: None,
         });
     }
@@ -106,7 +106,7 @@ fn unknown(graph: &Graph, name: &str) -> SelectError {
         .iter()
         .map(|group| group.name.value.as_str());
     SelectError {
-        message: format!("there is no target or group `{name}`"),
+        message: format!("target or group `{name}` not found"),
         help: suggest::help(name, targets.chain(groups))
             .or_else(|| Some("`imgmake list` shows them all".to_string())),
     }

@@ -78,7 +78,7 @@ impl CheckOptions {
                 ("error", other) => return Err(format!("`error={other}` is not true or false")),
                 (other, _) => {
                     return Err(format!(
-                        "there is no check option `{other}`: write skip=, experimental= or error="
+                        "unknown check option `{other}`: write skip=, experimental= or error="
                     ));
                 }
             }

@@ -285,7 +285,7 @@ const SIGNALS: &str = "ABRT ALRM BUS CHLD CLD CONT FPE HUP ILL INT IO IOT KILL P
     STKFLT STOP SYS TERM TRAP TSTP TTIN TTOU URG USR1 USR2 VTALRM WINCH XCPU XFSZ RTMIN RTMAX";
 
 pub(super) fn not_a_signal(signal: &str, word: &str) -> DockerfileError {
-    DockerfileError::new(0, format!("`{signal}` is no signal"))
+    DockerfileError::new(0, format!("invalid signal `{signal}`"))
         .word(word)
         .help("write a name such as SIGTERM or a number such as 15")
 }

@@ -40,7 +40,7 @@ impl Word<'_> {
         let (range, protocol) = container.split_once('/').unwrap_or((container, "tcp"));
         let protocol = if protocol.is_empty() { "tcp" } else { protocol };
         if !["tcp", "udp", "sctp"].contains(&protocol.to_lowercase().as_str()) {
-            return Err(wrong(format!("there is no protocol `{protocol}`")));
+            return Err(wrong(format!("unknown protocol `{protocol}`")));
         }
         let (first, last) = port_range(range).map_err(&wrong)?;
         if !host_port.is_empty() {
@@ -51,7 +51,7 @@ impl Word<'_> {
         }
         let bare = address.trim_start_matches('[').trim_end_matches(']');
         if !address.is_empty() && bare.parse::<std::net::IpAddr>().is_err() {
-            return Err(wrong(format!("`{address}` is no IP address")));
+            return Err(wrong(format!("invalid IP address `{address}`")));
         }
         Ok(Word {
             address,
@@ -66,7 +66,7 @@ impl Word<'_> {
 fn port_range(text: &str) -> Result<(u16, u16), String> {
     let port = |text: &str| {
         let parsed = text.parse::<u16>();
-        parsed.map_err(|_| format!("`{text}` is no port (0 to 65535)"))
+        parsed.map_err(|_| format!("invalid port `{text}` (0 to 65535)"))
     };
     let (first, last) = match text.split_once('-') {
         Some((first, last)) => (port(first)?, port(last)?),

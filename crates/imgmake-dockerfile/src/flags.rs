@@ -67,7 +67,7 @@ pub fn json_strings(text: &str) -> Result<Option<Vec<String>>, DockerfileError> 
     let strings = values.iter().map(|value| match value.as_str() {
         Some(text) => Ok(text.to_owned()),
         None => Err(
-            DockerfileError::new(0, format!("`{value}` in the JSON array is no string"))
+            DockerfileError::new(0, format!("invalid string `{value}` in the JSON array"))
                 .word(value.to_string())
                 .help("put every element in double quotes"),
         ),
@@ -174,7 +174,7 @@ fn missing(name: &str) -> DockerfileError {
 }
 
 fn twice(name: &str) -> DockerfileError {
-    DockerfileError::new(0, format!("the flag `--{name}` stands twice")).word(format!("--{name}"))
+    DockerfileError::new(0, format!("duplicate flag `--{name}`")).word(format!("--{name}"))
 }
 
 #[cfg(test)]

@@ -197,7 +197,7 @@ impl Rule {
         Wildcard::new(cleaned).map_err(bad)?;
         let pattern = Pattern::new(cleaned).ok_or_else(|| {
             error(format!(
-                "`{cleaned}` is no pattern: a class in `[]` is empty or runs backwards"
+                "invalid pattern `{cleaned}`: a class in `[]` is empty or runs backwards"
             ))
         })?;
         Ok(Rule {

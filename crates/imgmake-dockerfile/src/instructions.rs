@@ -73,7 +73,7 @@ fn known(keyword: &str) -> Result<&'static str> {
     let upper = keyword.to_uppercase();
     let name = NAMES.iter().find(|name| **name == upper);
     name.copied().ok_or_else(|| {
-        DockerfileError::new(0, format!("there is no instruction `{}`", excerpt(keyword)))
+        DockerfileError::new(0, format!("unknown instruction `{}`", excerpt(keyword)))
             .word(keyword)
             .nearest(suggest::nearest(&upper, NAMES))
             .help(match keyword.ends_with('\\') || keyword.ends_with('`') {

@@ -52,7 +52,7 @@ impl Reader<'_> {
         while let Some((name, value)) = self.lines.get(self.next).and_then(|l| directive(l)) {
             self.next += 1;
             if seen.contains(&name) {
-                let message = format!("the directive `{name}` stands twice");
+                let message = format!("duplicate directive `{name}`");
                 self.error(DockerfileError::new(self.next, message).word(name));
                 continue;
             }

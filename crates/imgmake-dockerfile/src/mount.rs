@@ -201,7 +201,7 @@ impl MountSpec {
         let lower = written.to_lowercase();
         let known = TYPES.iter().find(|t| **t == lower);
         known.copied().ok_or_else(|| {
-            error(format!("there is no mount type `{written}`"))
+            error(format!("unknown mount type `{written}`"))
                 .word(written)
                 .nearest(suggest::nearest(&lower, TYPES))
                 .help(format!("the types are {}", TYPES.join(", ")))
@@ -376,7 +376,7 @@ fn error(message: impl Into<String>) -> DockerfileError {
 }
 
 fn unknown_key(key: &str, field: &str) -> DockerfileError {
-    error(format!("there is no mount option `{key}` (in `{field}`)"))
+    error(format!("unknown mount option `{key}` (in `{field}`)"))
         .word(field)
         .nearest(suggest::nearest(key, KEYS))
         .help(format!("the options are {}", KEYS.join(", ")))

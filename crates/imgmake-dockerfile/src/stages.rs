@@ -67,7 +67,7 @@ impl Dockerfile {
             true => "no stage has a name: write `FROM image AS name`".to_owned(),
             false => format!("the stages are: {}", imgmake_guard::printable::list(&names)),
         };
-        DockerfileError::new(1, format!("there is no stage `{name}`"))
+        DockerfileError::new(1, format!("stage `{name}` not found"))
             .word(name)
             .nearest(suggest::nearest(&name.to_lowercase(), names))
             .help(help)

@@ -15,7 +15,7 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .map(|(_, candidate)| candidate)
 }
 
-/// Insertions, deletions, replacements and swaps of neighbours.
+/// Insertions, deletions, replacements and swaps of neighbors.
 fn distance(a: &str, b: &str) -> usize {
     let a: Vec<char> = a.chars().collect();
     let b: Vec<char> = b.chars().collect();
@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_slip_of_the_fingers_is_recognised() {
+    fn a_slip_of_the_fingers_is_recognized() {
         assert_eq!(nearest("COPPY", ["RUN", "COPY"]), Some("COPY"));
         assert_eq!(nearest("chonw", ["chown", "chmod"]), Some("chown"));
         assert_eq!(nearest("tpye", ["type", "size"]), Some("type"));

@@ -14,7 +14,7 @@ impl fmt::Display for BadPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "`{}` is no pattern: close `[` with `]`, and let a character follow `\\`",
+            "invalid pattern `{}`: close `[` with `]`, and let a character follow `\\`",
             self.pattern
         )
     }

@@ -172,7 +172,7 @@ impl Session {
             .ok()
             .filter(|u| matches!(u.scheme(), "http" | "https") && u.has_host());
         let Some(realm) = realm else {
-            return refused("the registry sends for a token to what is no address".into());
+            return refused("the registry sends for a token to an invalid address".into());
         };
         let host = realm.host_str().unwrap_or_default();
         if !realm.username().is_empty() || realm.password().is_some() {

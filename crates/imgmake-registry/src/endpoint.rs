@@ -193,7 +193,7 @@ pub(super) fn settings_for(
         })
 }
 
-/// Whole path components: `a.io/team` is no prefix of `a.io/teams`.
+/// Whole path components: `a.io/team` is not a prefix of `a.io/teams`.
 pub(super) fn is_prefix(prefix: &str, name: &str) -> bool {
     name.strip_prefix(prefix)
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))

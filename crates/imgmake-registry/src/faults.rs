@@ -167,7 +167,7 @@ fn a_silent_connection_is_left_and_tried_again() {
 }
 
 #[test]
-fn transient_errors_are_retried_and_retry_after_is_honoured_in_both_forms() {
+fn transient_errors_are_retried_and_retry_after_is_honored_in_both_forms() {
     let date = |ahead: u64| {
         let at = jiff::Timestamp::now() + Duration::from_secs(ahead);
         at.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()

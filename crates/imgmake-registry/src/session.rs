@@ -195,7 +195,7 @@ impl Session {
             .ok()
             .filter(|u| matches!(u.scheme(), "http" | "https"))
             .ok_or_else(|| {
-                RegistryError::invalid(format!("its Location `{location}` is no address"))
+                RegistryError::invalid(format!("invalid address `{location}` in its Location"))
             })?;
         let base = self.base()?;
         if base.scheme() == "https"

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// `None` is no limit.
+/// `None`: without a limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Limits {
     /// Bytes, of all processes together, with what lies in memory file systems.

@@ -247,7 +247,7 @@ pub(super) fn join_new_keyring() {
 /// Signals as a fresh process has them; Rust ignores SIGPIPE, and exec would hand that on.
 pub(super) fn default_signals() {
     // SAFETY: resets dispositions and the mask of a process with one thread that
-    // is about to exec; sigset_t is plain data that sigemptyset initialises.
+    // is about to exec; sigset_t is plain data that sigemptyset initializes.
     unsafe {
         for signal in 1..32 {
             libc::signal(signal, libc::SIG_DFL);

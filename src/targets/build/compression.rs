@@ -38,7 +38,7 @@ pub(super) fn compression(task: &BuildTask<'_>) -> Result<Compression, Failure> 
         }),
         other => Err(task.problem(
             name,
-            format!("`{other}` is no compression"),
+            format!("invalid compression `{other}`"),
             "expected gzip, zstd or none",
         )),
     }

@@ -39,12 +39,20 @@ const NAMES: [(&str, &str); 32] = [
 ];
 
 /// Words of sentences: in comments, messages, README and book.
-const PROSE: [(&str, &str); 5] = [
+const PROSE: [(&str, &str); 13] = [
     ("tier", "isolation mode"),
     ("tiers", "isolation modes"),
     ("rooms", "modules, crates"),
     ("was never made", "not built yet"),
     ("published all the same", "already published"),
+    ("` is no", "invalid X `…`"),
+    ("stands twice", "duplicate X"),
+    ("colour", "color"),
+    ("behaviour", "behavior"),
+    ("licence", "license"),
+    ("neighbour", "neighbor"),
+    ("normalise", "normalize"),
+    ("recognise", "recognize"),
 ];
 
 #[test]

@@ -51,7 +51,7 @@ pub fn run_together(
         let polled = executions[execution].resume(stage, progress)?;
         Ok(match polled {
             Poll::Finished => Poll::Finished,
-            // Stages of one execution are neighbours among the tasks.
+            // Stages of one execution are neighbors among the tasks.
             Poll::Waits { progress, needs } => Poll::Waits {
                 progress,
                 needs: needs.iter().map(|n| task - stage + n).collect(),

@@ -72,7 +72,7 @@ impl Trees {
     pub fn stack(&self, layers: &[Layer], cancel: &Cancel) -> Result<Stack> {
         let unpacked = self.unpack_all(layers, cancel)?;
         let (corrections, root_like) = corrections(&unpacked);
-        // The kernel refuses a directory that stands twice. A layer that does shows through at its
+        // The kernel refuses a directory named twice. A layer that does shows through at its
         // highest place alone: whatever it says, it says again there.
         let mut seen = std::collections::BTreeSet::new();
         let lowers = unpacked.into_iter().rev().map(|u| u.tree.join("fs"));

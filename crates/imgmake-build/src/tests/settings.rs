@@ -68,7 +68,7 @@ fn mistakes_name_file_and_line() {
         ("FROM scratch\nCOPY gone /\n", "Dockerfile:2"),
         (
             "FROM scratch\nCOPY --chmod=99 x /\n",
-            "Dockerfile:2:14: `--chmod=99`",
+            "Dockerfile:2:14: invalid mode `--chmod=99`",
         ),
         (
             "FROM scratch\n\nADD --keep-git-dir=true git://x/y.git?odd=1 /\n",

@@ -21,7 +21,7 @@ fn stages_that_the_image_does_not_need_are_built_where_they_are_asked_for() {
     let error = |also_stages| format!("{:#}", also(also_stages).err().unwrap());
     assert!(error(AlsoStages::Earlier).contains("`gone`"));
     let unknown = error(AlsoStages::Named(vec!["tset".into()]));
-    assert!(unknown.contains("there is no stage `tset`"), "{unknown}");
+    assert!(unknown.contains("stage `tset` not found"), "{unknown}");
 }
 
 #[test]

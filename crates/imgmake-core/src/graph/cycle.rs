@@ -156,7 +156,7 @@ fn unknown_member(
         }
         return;
     }
-    let message = format!("{about}there is no target or group `{}`", member.value);
+    let message = format!("{about}target or group `{}` not found", member.value);
     let mut diagnostic = Diagnostic::at(member.span, message, "not declared");
     let mut known: Vec<&str> = targets
         .keys()

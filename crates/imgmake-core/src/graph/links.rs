@@ -77,7 +77,7 @@ impl<'m> Finder<'m> {
         name: &Spanned<String>,
         known: impl IntoIterator<Item = &'n str>,
     ) {
-        let message = format!("{about}there is no {what} `{}`", name.value);
+        let message = format!("{about}{what} `{}` not found", name.value);
         let mut diagnostic = Diagnostic::at(name.span, message, "not declared");
         let known: Vec<&str> = known.into_iter().collect();
         diagnostic.help = suggest::help(&name.value, known.iter().copied())

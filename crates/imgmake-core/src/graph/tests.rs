@@ -225,32 +225,32 @@ group g bas";
         told,
         [
             (
-                "registry `hub`: there is no secret `tokn`",
+                "registry `hub`: secret `tokn` not found",
                 Some("did you mean `token`?")
             ),
             (
-                "target `app`: there is no target `bse`",
+                "target `app`: target `bse` not found",
                 Some("did you mean `base`?")
             ),
             (
-                "target `app`: there is no secret `tken`",
+                "target `app`: secret `tken` not found",
                 Some("did you mean `token`?")
             ),
             (
-                "target `app`: there is no target `appp`",
+                "target `app`: target `appp` not found",
                 Some("did you mean `app`?")
             ),
             (
-                "target `p`: there is no target `aap`",
+                "target `p`: target `aap` not found",
                 Some("did you mean `app`?")
             ),
             (
-                "target `p`: there is no registry `hbu`",
+                "target `p`: registry `hbu` not found",
                 Some("did you mean `hub`?")
             ),
             ("target `s`: no target matches `zz-*`", None),
             (
-                "group `g`: there is no target or group `bas`",
+                "group `g`: target or group `bas` not found",
                 Some("did you mean `base`?")
             ),
         ]
@@ -364,7 +364,7 @@ fn the_complete_example_is_a_graph_and_a_plan() {
     for (wrong, told) in [
         (
             "rettag",
-            "there is no target or group `rettag`; did you mean `retag`?",
+            "target or group `rettag` not found; did you mean `retag`?",
         ),
         (
             "release",

@@ -303,7 +303,7 @@ fn check_platforms(platforms: &[Spanned<String>], cx: &DecodeContext) {
                     .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'))
         };
         if !(2..=3).contains(&parts.len()) || !parts.iter().all(word) {
-            let message = format!("`{}` is no platform", platform.value);
+            let message = format!("invalid platform `{}`", platform.value);
             let help = match suggest::nearest(
                 &platform.value,
                 ["linux/amd64", "linux/arm64", "linux/arm/v7"],
@@ -328,7 +328,7 @@ fn check_tag(tag: &Spanned<String>, cx: &DecodeContext) {
         .value
         .contains(|c: char| c.is_whitespace() || c.is_control())
     {
-        let message = format!("`{}` is no image name", tag.value);
+        let message = format!("invalid image name `{}`", tag.value);
         cx.error(tag.span, message, "white space cannot stand in it");
     }
 }
@@ -428,7 +428,7 @@ fn check_hosts(hosts: &BTreeMap<String, Spanned<String>>, cx: &DecodeContext) {
         if !name.chars().all(legal) || address.value.parse::<std::net::IpAddr>().is_err() {
             cx.error_help(
                 address.span,
-                format!("`{name} {:?}` is no host with its address", address.value),
+                format!("invalid host and address `{name} {:?}`", address.value),
                 "an address is expected here",
                 "write `name \"10.0.0.5\"`",
             );
@@ -442,7 +442,7 @@ fn check_resolver(servers: &[Spanned<String>], domains: &[Spanned<String>], cx: 
         if server.value.parse::<std::net::IpAddr>().is_err() {
             cx.error_help(
                 server.span,
-                format!("`{}` is no address", server.value),
+                format!("invalid address `{}`", server.value),
                 "a server for names is told by its address",
                 "write `dns \"10.0.0.2\"`",
             );
@@ -451,7 +451,7 @@ fn check_resolver(servers: &[Spanned<String>], domains: &[Spanned<String>], cx: 
     for domain in domains {
         let legal = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
         if domain.value.is_empty() || !domain.value.chars().all(legal) {
-            let message = format!("`{}` is no domain", domain.value);
+            let message = format!("invalid domain `{}`", domain.value);
             cx.error(domain.span, message, "a domain is expected here");
         }
     }

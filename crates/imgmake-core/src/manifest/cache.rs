@@ -45,7 +45,7 @@ fn registry(node: &Node, cx: &DecodeContext) -> Option<CacheRegistry> {
     fields.finish();
     let reference = reference?;
     if let Some(why) = wrong_reference(&reference.value) {
-        let message = format!("`{}` is no place for a cache: {why}", reference.value);
+        let message = format!("invalid cache location `{}`: {why}", reference.value);
         let diagnostic = Diagnostic::at(reference.span, message, "a repository is expected here");
         cx.report(diagnostic.with_help("write `ref=\"host/repository\"`"));
         return None;
@@ -75,7 +75,7 @@ fn registry(node: &Node, cx: &DecodeContext) -> Option<CacheRegistry> {
 /// The grammar of names is `image`'s; here only what no repository's name can have.
 fn wrong_reference(text: &str) -> Option<&'static str> {
     if text.is_empty() || text.contains(|c: char| c.is_whitespace() || c.is_control()) {
-        return Some("it is no name");
+        return Some("it is not a name");
     }
     if text.contains("://") {
         return Some("it has a scheme");
@@ -169,7 +169,7 @@ fn fields(text: &str) -> Result<Vec<(&str, &str)>, String> {
     text.split(',')
         .map(|part| {
             let pair = part.trim().split_once('=');
-            pair.ok_or_else(|| "it has a part that is no `key=value`".to_string())
+            pair.ok_or_else(|| "it has a part that is not `key=value`".to_string())
         })
         .collect()
 }

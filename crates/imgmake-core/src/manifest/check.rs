@@ -7,13 +7,13 @@ use super::types::Spanned;
 /// A path that a file system could hold.
 pub(super) fn check_path(path: &Spanned<String>, cx: &DecodeContext) {
     if path.value.is_empty() || path.value.contains('\0') {
-        cx.error(path.span, "this is no path", "a path is expected here");
+        cx.error(path.span, "invalid path", "a path is expected here");
     }
 }
 
 pub(super) fn check_glob(pattern: &Spanned<String>, cx: &DecodeContext) {
     if let Err(error) = Glob::new(&pattern.value) {
-        let message = format!("`{}` is no pattern: {error}", pattern.value);
+        let message = format!("invalid pattern `{}`: {error}", pattern.value);
         cx.error(pattern.span, message, "a pattern is expected here");
     }
 }
@@ -21,7 +21,7 @@ pub(super) fn check_glob(pattern: &Spanned<String>, cx: &DecodeContext) {
 /// Names of environment variables: what `=` would cut is no name.
 pub(super) fn check_label(key: &Spanned<String>, cx: &DecodeContext) {
     if key.value.is_empty() || key.value.contains(['=', '\0']) {
-        let message = format!("`{}` is no name of a variable", key.value);
+        let message = format!("invalid variable name `{}`", key.value);
         cx.error(key.span, message, "without `=`");
     }
 }

@@ -306,7 +306,7 @@ impl<'s, 'f> DecodeContext<'s, 'f> {
         if parsed.is_none() {
             self.error_help(
                 value.span,
-                format!("`{}` is no duration", text.value),
+                format!("invalid duration `{}`", text.value),
                 "a duration is expected here",
                 "write a number and a unit: \"200ms\", \"5s\", \"1m30s\", \"2h\", \"7d\"",
             );

@@ -75,7 +75,7 @@ fn template(node: &Node, cx: &DecodeContext, names: &mut Names) {
 fn unknown_node(node: &Node, cx: &DecodeContext) {
     let name = &node.name.value;
     let help = suggest::help(name, TOP_LEVEL);
-    let message = format!("there is no node `{name}`");
+    let message = format!("unknown node `{name}`");
     let mut diagnostic = Diagnostic::at(node.name.span, message, "not known here");
     diagnostic.help = help;
     cx.report(diagnostic);
@@ -136,7 +136,7 @@ fn targets(
             about.error_help(
                 name_node.name.span,
                 "`name` belongs to a `matrix`",
-                "there is no `matrix`",
+                "`matrix` not found",
                 "the target's name stands behind its kind: `build NAME { … }`",
             );
         }

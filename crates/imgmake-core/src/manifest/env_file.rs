@@ -35,7 +35,7 @@ pub(super) fn read(
             let help = "add `optional=#true` when it may be missing";
             match error.kind() {
                 std::io::ErrorKind::NotFound => {
-                    cx.error_help(path.span, message, "there is no such file", help)
+                    cx.error_help(path.span, message, "file not found", help)
                 }
                 _ => cx.error(path.span, message, error.to_string()),
             }
@@ -55,7 +55,7 @@ fn parse(text: &str) -> Result<BTreeMap<String, String>, (usize, &'static str)> 
         }
         let line = line.strip_prefix("export ").unwrap_or(line);
         let refuse = |what| (number + 1, what);
-        let (name, value) = line.split_once('=').ok_or(refuse("there is no `=`"))?;
+        let (name, value) = line.split_once('=').ok_or(refuse("`=` expected"))?;
         let name = name.trim();
         let first = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
         if !first
@@ -63,7 +63,7 @@ fn parse(text: &str) -> Result<BTreeMap<String, String>, (usize, &'static str)> 
                 .bytes()
                 .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'))
         {
-            return Err(refuse("what stands before `=` is no name"));
+            return Err(refuse("invalid variable name before `=`"));
         }
         values.insert(name.to_string(), value_of(value.trim()).map_err(refuse)?);
     }
@@ -124,9 +124,9 @@ mod tests {
 
     #[test]
     fn a_bad_line_is_named_by_number_without_its_text() {
-        assert_eq!(parse("A=1\nhunter2\n"), Err((2, "there is no `=`")));
+        assert_eq!(parse("A=1\nhunter2\n"), Err((2, "`=` expected")));
         assert_eq!(parse("A='x"), Err((1, "a quote is not closed")));
-        assert_eq!(parse("1A=x"), Err((1, "what stands before `=` is no name")));
+        assert_eq!(parse("1A=x"), Err((1, "invalid variable name before `=`")));
     }
 
     proptest::proptest! {

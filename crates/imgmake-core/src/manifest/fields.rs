@@ -296,7 +296,7 @@ pub(super) fn pairs(node: &Node, cx: &DecodeContext) -> Vec<(Spanned<String>, Sp
     let mut found: Vec<(Spanned<String>, Spanned<String>)> = Vec::new();
     let mut seen: HashMap<&str, Span> = HashMap::new();
     for (key, value) in fields.any_props() {
-        // A property that stands twice is told by `finish`.
+        // A duplicate property is reported by `finish`.
         if seen.insert(&key.value, key.span).is_none() {
             found.push((key.clone(), cx.text(value).unwrap_or_default()));
         }

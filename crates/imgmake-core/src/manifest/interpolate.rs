@@ -133,7 +133,7 @@ impl Parser<'_> {
 
     fn call(&mut self, name: String, depth: usize) -> Result<Expression, Refusal> {
         if !FUNCTIONS.contains(&name.as_str()) {
-            let refusal = Refusal::new(format!("there is no function `{name}`"));
+            let refusal = Refusal::new(format!("function `{name}` not found"));
             return Err(match suggest::help(&name, FUNCTIONS) {
                 Some(help) => refusal.with_help(help),
                 None => refusal,

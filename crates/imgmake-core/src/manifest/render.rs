@@ -1,4 +1,4 @@
-//! Diagnostics → text for people, as rustc shows its own. Knows no terminal: colour and width are
+//! Diagnostics → text for people, as rustc shows its own. Knows no terminal: color and width are
 //! given.
 
 use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Renderer, Snippet};
@@ -20,26 +20,26 @@ pub fn render(
     diagnostics: &[Diagnostic],
     file: &str,
     text: &str,
-    colour: bool,
+    color: bool,
     width: usize,
 ) -> String {
-    render_sources(diagnostics, &Sources::new(file, text), colour, width)
+    render_sources(diagnostics, &Sources::new(file, text), color, width)
 }
 
 impl Sources {
     /// Renders diagnostics, with the lines that they speak of.
-    pub fn render(&self, diagnostics: &[Diagnostic], colour: bool, width: usize) -> String {
-        render_sources(diagnostics, self, colour, width)
+    pub fn render(&self, diagnostics: &[Diagnostic], color: bool, width: usize) -> String {
+        render_sources(diagnostics, self, color, width)
     }
 }
 
 fn render_sources(
     diagnostics: &[Diagnostic],
     sources: &Sources,
-    colour: bool,
+    color: bool,
     width: usize,
 ) -> String {
-    let renderer = match colour {
+    let renderer = match color {
         true => Renderer::styled(),
         false => Renderer::plain(),
     };

@@ -120,7 +120,7 @@ impl<'f> Scope<'f> {
     fn git(&self, name: &str) -> Result<Binding, Refusal> {
         let fact = name.trim_start_matches("git.");
         if !GIT.contains(&fact) {
-            let refusal = Refusal::new(format!("there is no `{name}`"));
+            let refusal = Refusal::new(format!("unknown fact `{name}`"));
             return Err(match suggest::help(fact, GIT) {
                 Some(help) => refusal.with_help(help),
                 None => refusal,
@@ -153,7 +153,7 @@ impl<'f> Scope<'f> {
     fn undeclared(&self, name: &str) -> Refusal {
         let locals = self.locals.borrow();
         let names = self.variables.keys().chain(locals.keys());
-        let refusal = Refusal::new(format!("there is no variable `{name}`"));
+        let refusal = Refusal::new(format!("variable `{name}` not found"));
         if let Some(near) = suggest::nearest(name, names.map(String::as_str)) {
             return refusal.with_help(format!("did you mean `${{{near}}}`?"));
         }

@@ -66,10 +66,10 @@ impl Sets {
 
 impl Set {
     fn parse(written: &str) -> Result<Set, String> {
-        let (path, value) = written.split_once('=').ok_or("there is no `=`")?;
+        let (path, value) = written.split_once('=').ok_or("`=` expected")?;
         let (pattern, attribute) = path
             .split_once('.')
-            .ok_or("there is no `.` between the target and the attribute")?;
+            .ok_or("`.` expected between the target and the attribute")?;
         let (key, sub) = match attribute.split_once('.') {
             Some((key, sub)) => (key, Some(sub.to_string())),
             None => (attribute, None),

@@ -115,7 +115,7 @@ fn retry(node: &Node, cx: &DecodeContext) -> Retry {
             Some(range) => settings.backoff = range,
             None => cx.error_help(
                 text.span,
-                format!("`{}` is no range of durations", text.value),
+                format!("invalid range of durations `{}`", text.value),
                 "a range is expected here",
                 "write `backoff=\"1s..30s\"`",
             ),
@@ -232,7 +232,7 @@ fn prefix_of(value: &Value, cx: &DecodeContext) -> Option<Spanned<String>> {
     if bad {
         cx.error(
             prefix.span,
-            format!("`{}` is no registry prefix", prefix.value),
+            format!("invalid registry prefix `{}`", prefix.value),
             "`host[:port][/path]` is expected here",
         );
         return None;

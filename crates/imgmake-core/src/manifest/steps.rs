@@ -120,7 +120,7 @@ fn expose(node: &Node, cx: &DecodeContext) -> Vec<String> {
             None => bound(number),
         };
         if !number || !matches!(protocol, "tcp" | "udp" | "sctp") {
-            let message = format!("`{}` is no port", port.value);
+            let message = format!("invalid port `{}`", port.value);
             cx.error_help(
                 port.span,
                 message,
@@ -228,7 +228,7 @@ fn absolute(value: &super::tree::Value, cx: &DecodeContext) -> Option<Spanned<St
     if path.value.contains('\0') || path.value.split('/').any(|part| part == "..") {
         cx.error(
             path.span,
-            format!("`{}` is no path in an image", path.value),
+            format!("invalid path in an image `{}`", path.value),
             "without `..`",
         );
         return None;
@@ -254,7 +254,7 @@ fn mode(fields: &mut Fields) -> Option<String> {
     }
     fields.cx.error_help(
         mode.span,
-        format!("`{}` is no mode", mode.value),
+        format!("invalid mode `{}`", mode.value),
         "a mode is expected here",
         "write it in octal, \"0644\", or as chmod does, \"u=rwx,go=rx\"",
     );
@@ -274,7 +274,7 @@ fn owner(fields: &mut Fields) -> Option<String> {
     }
     fields.cx.error_help(
         owner.span,
-        format!("`{}` is no owner", owner.value),
+        format!("invalid owner `{}`", owner.value),
         "an owner is expected here",
         "write \"user\", \"user:group\" or \"65532:65532\"",
     );

@@ -1,7 +1,7 @@
 //! "Did you mean": the nearest of some names by edit distance. Knows strings only.
 
 /// The candidate that a typing error of `word` most likely meant: at most a third
-/// of its letters differ (swapped neighbours count once), or it differs in case only.
+/// of its letters differ (swapped neighbors count once), or it differs in case only.
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let limit = (word.chars().count() / 3).clamp(1, 4);
     let folded = word.to_lowercase();

@@ -509,7 +509,7 @@ impl<'t> Scan<'t> {
             return refuse(
                 from,
                 from + word.len(),
-                &format!("`{word}` is no keyword"),
+                &format!("invalid keyword `{word}`"),
                 &help,
             );
         }

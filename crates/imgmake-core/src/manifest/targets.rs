@@ -156,7 +156,7 @@ fn ignore(node: &Node, cx: &DecodeContext) -> Option<IgnoreNode> {
     if let Some(until) = &until
         && !is_day(&until.value)
     {
-        let message = format!("`{}` is no date", until.value);
+        let message = format!("invalid date `{}`", until.value);
         cx.error_help(
             until.span,
             message,
@@ -279,7 +279,7 @@ fn check_registry_tag(tag: &Spanned<String>, cx: &DecodeContext) {
     if !fine {
         cx.error_help(
             tag.span,
-            format!("`{}` is no tag", tag.value),
+            format!("invalid tag `{}`", tag.value),
             "a tag is expected here",
             "a tag has up to 128 letters, digits, `_`, `.` and `-`, and does not begin with `.` or `-`",
         );
@@ -296,7 +296,7 @@ fn check_repository(name: &Spanned<String>, cx: &DecodeContext) {
     if !name.value.split('/').all(part) {
         cx.error_help(
             name.span,
-            format!("`{}` is no repository", name.value),
+            format!("invalid repository `{}`", name.value),
             "a repository is expected here",
             "it has lower-case letters, digits, `.`, `_`, `-` and `/`; the tag goes to `tags`, the host to `registry`",
         );

@@ -94,7 +94,7 @@ impl<'n> Templates<'n> {
             if let Some(outer) = self.outer {
                 return outer.parent(name, kind, path, cx);
             }
-            let message = format!("there is no template `{}`", name.value);
+            let message = format!("template `{}` not found", name.value);
             let mut diagnostic = Diagnostic::at(name.span, message, "not declared");
             diagnostic.help = suggest::help(&name.value, self.by_name.keys().copied())
                 .or_else(|| Some("declare it: `template NAME { … }`".to_string()));
@@ -212,7 +212,7 @@ fn merge_map(parent: Node, own: Node, cx: &DecodeContext) -> Node {
                 ),
                 "not inherited",
             ),
-            // A key that stands twice in one map is told when the map is read.
+            // A key duplicated in one map is told when the map is read.
             (Some(at), false) if !is_of(&own, &entries[at]) => entries[at] = entry,
             _ => entries.push(entry),
         }

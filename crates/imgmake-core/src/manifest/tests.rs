@@ -287,7 +287,7 @@ scan s { images app; fail-on severity=low }";
         set(&["app.tagz=x"]).unwrap_err(),
         ["target `app`: `build` has no attribute `tagz`"]
     );
-    assert_eq!(set(&["app"]).unwrap_err(), ["`--set app`: there is no `=`"]);
+    assert_eq!(set(&["app"]).unwrap_err(), ["`--set app`: `=` expected"]);
 }
 
 #[test]
@@ -427,7 +427,7 @@ fn nesting_to_the_limit_is_parsed_and_beyond_is_refused() {
     assert!(
         answer(nested(64).as_bytes())[0]
             .message
-            .contains("no node `a`")
+            .contains("unknown node `a`")
     );
     assert!(
         answer(nested(65).as_bytes())[0]
@@ -764,8 +764,8 @@ fn the_form_of_added_layers_is_read_and_paths_are_absolute() {
         ("ignore-paths \"/a/../b\"", "cannot be ignored"),
         ("ignore-path \"/a\"", "did you mean `ignore-paths`"),
         ("squash \"yes\"", "squash"),
-        ("dns \"ns.example\"", "is no address"),
-        ("dns-search \"a b\"", "is no domain"),
+        ("dns \"ns.example\"", "invalid address"),
+        ("dns-search \"a b\"", "invalid domain"),
         (
             "from scratch; workdir \"/\"; also-stages \"x\"",
             "not from both",

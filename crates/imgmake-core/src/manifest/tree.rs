@@ -49,7 +49,7 @@ impl Data {
     }
 }
 
-/// Enough for `syntax::DEEPEST` levels in an unoptimised build, many times over.
+/// Enough for `syntax::DEEPEST` levels in an unoptimized build, many times over.
 const PARSER_STACK: usize = 128 << 20;
 
 /// `base` is added to every span: included files are numbered on from the first one.

@@ -205,7 +205,7 @@ fn pattern(node: &Node, cx: &DecodeContext) -> Option<(regex::Regex, String)> {
     {
         Ok(regex) => Some((regex, text.value)),
         Err(error) => {
-            let message = format!("`{}` is no regular expression", text.value);
+            let message = format!("invalid regular expression `{}`", text.value);
             let reason = error.to_string();
             let last = reason.lines().last().unwrap_or_default();
             cx.error(text.span, message, last.trim_start_matches("error: "));

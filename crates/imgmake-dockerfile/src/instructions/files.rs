@@ -159,7 +159,7 @@ fn check_mode(mode: &Option<String>) -> Result<()> {
         Ok(0..=0o7777) => Ok(()),
         _ if !is_constant(mode) => Ok(()),
         _ => Err(
-            DockerfileError::new(0, format!("`--chmod={mode}` is no mode"))
+            DockerfileError::new(0, format!("invalid mode `--chmod={mode}`"))
                 .word(mode)
                 .help("write an octal number up to 7777, or symbols such as u=rwX,go=rX"),
         ),

@@ -72,14 +72,14 @@ impl Request<'_> {
             return Ok(None);
         };
         let wrong = |why| {
-            DockerfileError::new(0, format!("`--{flag}={text}` {why}"))
+            DockerfileError::new(0, format!("invalid duration `--{flag}={text}`{why}"))
                 .word(text.as_str())
                 .help("write a duration such as 30s, 1m30s or 500ms")
         };
-        let duration = go_duration(&text).ok_or_else(|| wrong("is no duration"))?;
+        let duration = go_duration(&text).ok_or_else(|| wrong(""))?;
         match duration {
             Duration::ZERO => Ok(None),
-            d if d < Duration::from_millis(1) => Err(wrong("is less than 1ms")),
+            d if d < Duration::from_millis(1) => Err(wrong(": it is less than 1ms")),
             d => Ok(Some(d)),
         }
     }
@@ -93,7 +93,7 @@ impl Request<'_> {
             Some(0) => Ok(None),
             Some(number) => Ok(Some(number)),
             None => {
-                Err(DockerfileError::new(0, format!("`--retries={text}` is no count")).word(text))
+                Err(DockerfileError::new(0, format!("invalid count `--retries={text}`")).word(text))
             }
         }
     }

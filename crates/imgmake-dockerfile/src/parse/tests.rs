@@ -87,7 +87,7 @@ mod directives {
         let found = errors("# escape=`\n# Escape=`\nFROM a\n");
         assert_eq!(
             (found[0].line, found[0].message.as_str()),
-            (2, "the directive `escape` stands twice")
+            (2, "duplicate directive `escape`")
         );
     }
 

@@ -21,7 +21,7 @@ impl DockerImage {
     pub fn of(contents: &Contents, names: &[Name]) -> Result<DockerImage> {
         let manifest = match contents.images.as_slice() {
             [(_, manifest)] => manifest,
-            [] => bail!("there is no image in it, only attestations or other artifacts"),
+            [] => bail!("it holds no image, only attestations or other artifacts"),
             several => {
                 let platforms: Vec<String> = several
                     .iter()

@@ -20,7 +20,7 @@ mod layout;
 mod members;
 mod name;
 mod output;
-mod recognise;
+mod recognize;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -84,7 +84,7 @@ fn docker_members(store: &Store, images: &[(Descriptor, Vec<String>)]) -> Result
         blobs.extend(contents.blobs);
     }
     if images.is_empty() {
-        bail!("there is no image to write");
+        bail!("an archive needs at least one image");
     }
     let mut members = oci_members(&descriptors);
     members.push(Member::bytes("manifest.json", to_json(&docker_images)));

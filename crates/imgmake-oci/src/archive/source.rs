@@ -16,7 +16,7 @@ use imgmake_guard::confined;
 
 use super::contents::MOST_JSON;
 use super::members::{Place, members};
-use super::recognise::what_it_is;
+use super::recognize::what_it_is;
 
 /// Links to links: more are a loop.
 const MOST_LINKS: usize = 40;

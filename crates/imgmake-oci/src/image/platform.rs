@@ -1,4 +1,4 @@
-//! Platforms, `os/architecture[/variant]`, normalised as containerd does.
+//! Platforms, `os/architecture[/variant]`, normalized as containerd does.
 
 use std::fmt;
 use std::str::FromStr;
@@ -30,7 +30,7 @@ pub struct PlatformError(String);
 
 impl Platform {
     pub fn new(os: &str, architecture: &str, variant: Option<&str>) -> Platform {
-        let (architecture, variant) = normalise(architecture, variant.unwrap_or(""));
+        let (architecture, variant) = normalize(architecture, variant.unwrap_or(""));
         Platform {
             architecture,
             os: os.to_ascii_lowercase(),
@@ -56,7 +56,7 @@ impl Platform {
 }
 
 /// containerd's `normalizeArch`: aliases become Go's names, default variants go.
-fn normalise(architecture: &str, variant: &str) -> (String, Option<String>) {
+fn normalize(architecture: &str, variant: &str) -> (String, Option<String>) {
     let architecture = architecture.to_ascii_lowercase();
     let variant = variant.to_ascii_lowercase();
     let (architecture, variant) = match (architecture.as_str(), variant.as_str()) {

@@ -209,5 +209,5 @@ fn octal(field: &[u8]) -> Result<u64, ()> {
 }
 
 fn malformed(what: &str, field: &[u8]) -> anyhow::Error {
-    anyhow::anyhow!("its {what} is no number: `{}`", field.escape_ascii())
+    anyhow::anyhow!("invalid {what} `{}`", field.escape_ascii())
 }

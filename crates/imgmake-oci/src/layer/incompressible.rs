@@ -10,7 +10,7 @@ const SAVING: f64 = 0.004;
 /// One position of 32 is sampled for repetitions; this many equal ones are chance.
 const FEW_REPEATS: u32 = 8;
 
-/// Ranges of a block and whether they are incompressible, in order, neighbours of a kind joined.
+/// Ranges of a block and whether they are incompressible, in order, neighbors of a kind joined.
 pub(super) fn runs(block: &[u8]) -> Vec<(std::ops::Range<usize>, bool)> {
     let mut runs: Vec<(std::ops::Range<usize>, bool)> = Vec::new();
     for (number, piece) in block.chunks(PIECE).enumerate() {
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn neighbours_of_a_kind_are_one_run_and_a_short_rest_is_never_incompressible() {
+    fn neighbors_of_a_kind_are_one_run_and_a_short_rest_is_never_incompressible() {
         let mut block = random(2 * PIECE, 1);
         block.extend(text(PIECE));
         block.extend(random(PIECE - 1, 2));

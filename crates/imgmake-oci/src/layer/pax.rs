@@ -75,7 +75,7 @@ impl Records {
             .map(|value| {
                 parse_time(value).with_context(|| {
                     format!(
-                        "its PAX record `{key}` is no time: `{}`",
+                        "invalid time `{}` in the PAX record `{key}`",
                         value.escape_ascii()
                     )
                 })
@@ -174,7 +174,7 @@ fn split_record(bytes: &[u8]) -> Result<Record<'_>> {
 pub(super) fn decimal(key: &[u8], value: &[u8]) -> Result<u64> {
     parse_decimal(value).with_context(|| {
         let (key, value) = (key.escape_ascii(), value.escape_ascii());
-        format!("its PAX record `{key}` is no number that fits into 64 bits: `{value}`")
+        format!("invalid number `{value}` in the PAX record `{key}`: it must fit into 64 bits")
     })
 }
 

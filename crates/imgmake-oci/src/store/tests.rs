@@ -252,21 +252,21 @@ fn every_changed_byte_of_a_record_makes_it_no_record() {
 }
 
 #[test]
-fn names_of_neighbours_are_found_where_that_is_asked_for_and_told_apart() {
+fn names_of_neighbors_are_found_where_that_is_asked_for_and_told_apart() {
     let directory = tempfile::tempdir().unwrap();
     let open = |key| shared(directory.path(), key, FoundAgain::Nothing, Names::Any);
     let (ours, theirs) = (MacKey::random().unwrap(), MacKey::random().unwrap());
-    let neighbour = open(&theirs);
+    let neighbor = open(&theirs);
     let manifest = Descriptor::of("m", b"manifest");
-    neighbour.put_bytes(b"manifest").unwrap();
-    neighbour.tag("app:1", &manifest).unwrap();
-    neighbour.put_step("aa", b"where").unwrap();
+    neighbor.put_bytes(b"manifest").unwrap();
+    neighbor.tag("app:1", &manifest).unwrap();
+    neighbor.put_step("aa", b"where").unwrap();
 
     let store = open(&ours);
     assert_eq!(store.tagged("app:1"), Some(manifest.clone()));
     assert_eq!(store.images(), [("app:1".to_string(), manifest)]);
     assert!(!store.is_own_name("app:1"));
-    assert!(neighbour.is_own_name("app:1"));
+    assert!(neighbor.is_own_name("app:1"));
     assert_eq!(store.hint("aa").as_deref(), Some(&b"where"[..]));
     assert_eq!(store.step("aa"), None);
 }

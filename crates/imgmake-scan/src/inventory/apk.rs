@@ -1,5 +1,5 @@
 //! Alpine's installed database: `P:` name, `V:` version, `o:` origin, `A:`
-//! architecture, `L:` licence, a blank line after each package.
+//! architecture, `L:` license, a blank line after each package.
 
 use super::package::{Package, PackageKind};
 
@@ -17,7 +17,7 @@ fn package(paragraph: &str) -> Option<Package> {
     Some(Package {
         source: Some((origin.to_string(), version.to_string())),
         architecture: get('A').map(String::from),
-        licence: get('L').map(String::from),
+        license: get('L').map(String::from),
         ..Package::new(PackageKind::Apk, name, version)
     })
 }

@@ -19,7 +19,7 @@ pub fn read_installed(bytes: &[u8]) -> Result<Vec<Package>, serde_json::Error> {
         return Ok(Vec::new());
     };
     Ok(vec![Package {
-        licence: document.license.and_then(|l| l.as_str().map(String::from)),
+        license: document.license.and_then(|l| l.as_str().map(String::from)),
         ..Package::new(PackageKind::Npm, name, version)
     }])
 }

@@ -11,7 +11,7 @@ pub struct Package {
     /// Name and version of the source package that distributions' advisories speak of.
     pub source: Option<(String, String)>,
     pub architecture: Option<String>,
-    pub licence: Option<String>,
+    pub license: Option<String>,
 }
 
 impl Package {
@@ -22,7 +22,7 @@ impl Package {
             version: version.into(),
             source: None,
             architecture: None,
-            licence: None,
+            license: None,
         }
     }
 }

@@ -16,7 +16,7 @@ pub fn read(text: &str) -> Vec<Package> {
         return Vec::new();
     };
     vec![Package {
-        licence: get("License-Expression").or_else(|| get("License")),
+        license: get("License-Expression").or_else(|| get("License")),
         ..Package::new(PackageKind::Python, name, version)
     }]
 }

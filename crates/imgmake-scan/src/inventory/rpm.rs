@@ -12,7 +12,7 @@ const NAME: u32 = 1000;
 const VERSION: u32 = 1001;
 const RELEASE: u32 = 1002;
 const EPOCH: u32 = 1003;
-const LICENCE: u32 = 1014;
+const LICENSE: u32 = 1014;
 const ARCHITECTURE: u32 = 1022;
 const SOURCE_RPM: u32 = 1044;
 
@@ -108,7 +108,7 @@ fn package(header: &[u8]) -> Result<Option<Package>, String> {
     Ok(Some(Package {
         source,
         architecture: header.text(ARCHITECTURE),
-        licence: header.text(LICENCE),
+        license: header.text(LICENSE),
         ..Package::new(PackageKind::Rpm, name, version)
     }))
 }

@@ -68,7 +68,7 @@ fn last_day(date: &str, origin: &str) -> Result<Date> {
 }
 
 /// Which findings a section of the YAML form speaks of; misconfigurations and
-/// licences are not among ours.
+/// licenses are not among ours.
 #[derive(Clone, Copy)]
 enum Section {
     Findings(FindingKind),

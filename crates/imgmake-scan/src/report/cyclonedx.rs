@@ -97,8 +97,8 @@ fn component(located: &Located, inventory: &Inventory, platform: &PlatformVerdic
     if let Some(group) = group {
         component["group"] = json!(group);
     }
-    if let Some(licence) = &package.licence {
-        component["licenses"] = json!([{ "license": { "name": licence } }]);
+    if let Some(license) = &package.license {
+        component["licenses"] = json!([{ "license": { "name": license } }]);
     }
     component
 }

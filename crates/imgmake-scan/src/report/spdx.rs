@@ -70,8 +70,8 @@ fn library(id: &str, located: &Located, inventory: &Inventory) -> Value {
         "found in /{} of layer {}",
         located.path, located.layer
     ));
-    if let Some(licence) = &p.licence {
-        package["licenseComments"] = json!(format!("declared as: {licence}"));
+    if let Some(license) = &p.license {
+        package["licenseComments"] = json!(format!("declared as: {license}"));
     }
     package
 }

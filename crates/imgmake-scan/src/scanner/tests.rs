@@ -263,7 +263,7 @@ fn sarif_tells_packages_severities_and_places() {
     let stage = command("cat {project}/report.json").file("report.json", SARIF_REPORT);
     let verdict = stage.run();
     let findings = &verdict.images[0].platforms[0].findings;
-    assert_eq!(findings.len(), 2, "what passed is no finding");
+    assert_eq!(findings.len(), 2, "what passed is not a finding");
     let first = &findings[0].finding;
     assert_eq!(
         (

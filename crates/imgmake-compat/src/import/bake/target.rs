@@ -154,7 +154,7 @@ fn add_hosts(values: &Values) -> Result<BTreeMap<String, Spanned<String>>, Probl
         let named = !name.is_empty() && name.chars().all(legal);
         if !named || address.value.parse::<std::net::IpAddr>().is_err() {
             let message = format!(
-                "`extra-hosts`: {name} = {:?} is no host with its address",
+                "`extra-hosts`: invalid host and address {name} = {:?}",
                 address.value
             );
             return Err(Problem::at(line, message)

@@ -60,7 +60,7 @@ fn a_hash_is_that_of_its_values_with_their_lengths_however_many_there_are() {
 }
 
 #[test]
-fn neighbouring_values_cannot_run_together() {
+fn neighboring_values_cannot_run_together() {
     let key = |values: [&str; 2]| {
         let mut hasher = LengthPrefixedHasher::of(Semantics::Steps, "t");
         hasher.text(values[0]).text(values[1]).hex()

@@ -53,13 +53,13 @@ fn invocation(arguments: &[&str], pairs: &[(&str, &str)]) -> Result<Invocation, 
 fn request(arguments: &[&str], pairs: &[(&str, &str)]) -> Box<Request> {
     match invocation(arguments, pairs).unwrap() {
         Invocation::Build(request) => request,
-        _ => panic!("{arguments:?} is no build"),
+        _ => panic!("{arguments:?} is not a build"),
     }
 }
 
 fn attempt(arguments: &[&str], pairs: &[(&str, &str)]) -> Result<Step, Refusal> {
     let Invocation::Build(request) = invocation(arguments, pairs)? else {
-        panic!("{arguments:?} is no build")
+        panic!("{arguments:?} is not a build")
     };
     let environment = environment(pairs);
     let workspace = Workspace {
