@@ -10,8 +10,9 @@ pub(super) struct Identity {
     pub home: String,
 }
 
-/// `user` is empty (root), `name`, `id`, and either with `:group`. With a group there
-/// are no supplementary groups; without, those of `/etc/group`.
+/// `user` is empty (root), `name`, `id`, and either with `:group`. The primary group is always
+/// among the supplementary ones: a command could otherwise give it up and pass a permission that is
+/// denied to it. Without a group those of `/etc/group` are there too.
 ///
 /// # Errors
 /// A name that the files do not hold.
@@ -37,10 +38,13 @@ pub(super) fn identify(user: &str, passwd: &str, group: &str) -> Result<Identity
         Some(group_name) => group_id(group_name, group)?,
         None => entry.as_ref().map_or(0, |e| e.gid),
     };
-    let groups = match (&entry, group_name, user.is_empty()) {
-        (Some(entry), None, false) => supplementary(&entry.name, group, gid),
+    let mut groups = match (&entry, group_name, user.is_empty()) {
+        (Some(entry), None, false) => memberships(&entry.name, group),
         _ => Vec::new(),
     };
+    groups.push(gid);
+    groups.sort_unstable();
+    groups.dedup();
     let home = entry.map(|e| e.home).filter(|h| !h.is_empty());
     let home = home.unwrap_or_else(|| if uid == 0 { "/root" } else { "/" }.to_string());
     Ok(Identity {
@@ -58,7 +62,7 @@ struct Entry {
     home: String,
 }
 
-/// A name goes before an id of the same spelling.
+/// A number is an id, even where somebody has that name.
 fn find_user(asked: &str, passwd: &str) -> Option<Entry> {
     let entries = || {
         passwd.lines().filter_map(|line| {
@@ -71,20 +75,22 @@ fn find_user(asked: &str, passwd: &str) -> Option<Entry> {
             })
         })
     };
-    let id: Option<u32> = asked.parse().ok();
-    entries()
-        .find(|e| e.name == asked)
-        .or_else(|| entries().find(|e| Some(e.uid) == id))
+    match asked.parse::<u32>() {
+        Ok(id) => entries().find(|e| e.uid == id),
+        Err(_) => entries().find(|e| e.name == asked),
+    }
 }
 
 fn group_id(asked: &str, group: &str) -> Result<u32> {
-    let by_name = group.lines().find_map(|line| {
-        let fields: Vec<&str> = line.split(':').collect();
-        (fields[0] == asked).then(|| fields.get(2)?.parse().ok())?
-    });
-    match (by_name, asked.parse()) {
-        (Some(gid), _) | (None, Ok(gid)) => Ok(gid),
-        (None, Err(_)) => Err(SandboxError::NotInImage {
+    let by_name = || {
+        group.lines().find_map(|line| {
+            let fields: Vec<&str> = line.split(':').collect();
+            (fields[0] == asked).then(|| fields.get(2)?.parse().ok())?
+        })
+    };
+    match asked.parse().ok().or_else(by_name) {
+        Some(gid) => Ok(gid),
+        None => Err(SandboxError::NotInImage {
             what: "group",
             name: asked.into(),
             file: "/etc/group",
@@ -92,19 +98,16 @@ fn group_id(asked: &str, group: &str) -> Result<u32> {
     }
 }
 
-fn supplementary(name: &str, group: &str, primary: u32) -> Vec<u32> {
-    let mut groups: Vec<u32> = group
+fn memberships(name: &str, group: &str) -> Vec<u32> {
+    group
         .lines()
         .filter_map(|line| {
             let fields: Vec<&str> = line.split(':').collect();
             let member = fields.get(3)?.split(',').any(|m| m == name);
             let gid = fields.get(2)?.parse().ok()?;
-            (member && gid != primary).then_some(gid)
+            member.then_some(gid)
         })
-        .collect();
-    groups.sort_unstable();
-    groups.dedup();
-    groups
+        .collect()
 }
 
 #[cfg(test)]
@@ -118,15 +121,21 @@ mod tests {
     #[test]
     fn a_user_has_the_groups_of_etc_group() {
         let app = identify("app", PASSWD, GROUP).unwrap();
-        assert_eq!((app.uid, app.gid, app.groups), (100, 101, vec![10, 44]));
+        assert_eq!(
+            (app.uid, app.gid, app.groups),
+            (100, 101, vec![10, 44, 101])
+        );
         assert_eq!(app.home, "/home/app");
-        assert_eq!(identify("100", PASSWD, GROUP).unwrap().groups, [10, 44]);
+        assert_eq!(
+            identify("100", PASSWD, GROUP).unwrap().groups,
+            [10, 44, 101]
+        );
     }
 
     #[test]
-    fn a_user_with_a_group_has_no_other_groups() {
+    fn a_user_with_a_group_has_that_one_alone() {
         let app = identify("app:video", PASSWD, GROUP).unwrap();
-        assert_eq!((app.uid, app.gid, app.groups), (100, 44, vec![]));
+        assert_eq!((app.uid, app.gid, app.groups), (100, 44, vec![44]));
     }
 
     #[test]
@@ -136,6 +145,17 @@ mod tests {
         assert_eq!(unknown.home, "/");
         assert!(identify("nobody", PASSWD, GROUP).is_err());
         assert!(identify("app:nogroup", PASSWD, GROUP).is_err());
-        assert_eq!(identify("", "", "").unwrap().home, "/root");
+        let root = identify("", "", "").unwrap();
+        assert_eq!((root.home.as_str(), root.groups), ("/root", vec![0]));
+    }
+
+    #[test]
+    fn a_number_is_a_number_even_where_somebody_has_that_name() {
+        let passwd = "1500:x:7:8::/seven:/bin/sh\n";
+        let group = "1500:x:9:\nextra:x:10:1500\n";
+        let found = identify("1500:1500", passwd, group).unwrap();
+        assert_eq!((found.uid, found.gid), (1500, 1500));
+        let alone = identify("1500", passwd, group).unwrap();
+        assert_eq!((alone.uid, alone.gid, alone.groups), (1500, 0, vec![0]));
     }
 }

@@ -107,6 +107,11 @@ pub fn step(
 
 fn instruct(state: &mut ImageState, instruction: Instruction, step: &StageStep) -> Result<Todo> {
     if state.config.apply(&instruction)? {
+        if let Instruction::Env(pairs) = &instruction {
+            for pair in pairs {
+                state.supersede(&pair.key);
+            }
+        }
         return Ok(Todo::Nothing);
     }
     match instruction {

@@ -52,7 +52,7 @@ impl OwnershipClass {
 #[derive(Clone)]
 pub struct ImageState {
     pub config: Configuring,
-    /// `ARG`s in force: name, value if there is one.
+    /// Every declared `ARG`, with its value while that is in force: an `ENV` of the name takes it away.
     pub args: Vec<(String, Option<String>)>,
     pub layers: Vec<Layer>,
     pub class: OwnershipClass,
@@ -79,34 +79,45 @@ impl ImageState {
         }
     }
 
-    /// What expansion sees: ENV before ARG.
+    /// What expansion sees: of an ENV and an ARG of one name the later.
     pub fn variable(&self, name: &str) -> Option<String> {
-        if let Some(value) = self.config.image.config.env_value(name) {
-            return Some(value.to_string());
+        let declared = self.args.iter().find(|(n, _)| n == name);
+        if let Some((_, Some(value))) = declared {
+            return Some(value.clone());
         }
-        let arg = self.args.iter().rev().find(|(n, _)| n == name)?;
-        arg.1.clone()
+        let environment = &self.config.image.config;
+        environment.env_value(name).map(str::to_string)
     }
 
     /// All of them, for an expansion that may not see what it is about to set.
     pub fn clone_variables(&self) -> std::collections::BTreeMap<String, String> {
-        let mut all: std::collections::BTreeMap<String, String> = self
-            .args
-            .iter()
-            .filter_map(|(name, value)| Some((name.clone(), value.clone()?)))
+        let environment = self.config.image.config.env.iter();
+        let pairs = environment.filter_map(|pair| pair.split_once('='));
+        let mut all: std::collections::BTreeMap<String, String> = pairs
+            .map(|(name, value)| (name.to_string(), value.to_string()))
             .collect();
-        for pair in &self.config.image.config.env {
-            if let Some((name, value)) = pair.split_once('=') {
-                all.insert(name.to_string(), value.to_string());
+        for (name, value) in &self.args {
+            if let Some(value) = value {
+                all.insert(name.clone(), value.clone());
             }
         }
         all
     }
 
+    /// An ARG. Without a value it changes nothing of what the name already has.
     pub fn declare(&mut self, name: &str, value: Option<String>) {
         match self.args.iter_mut().find(|(n, _)| n == name) {
-            Some(slot) => slot.1 = value,
+            Some(slot) => slot.1 = value.or_else(|| slot.1.take()),
             None => self.args.push((name.to_string(), value)),
+        }
+    }
+
+    /// An ENV of that name: it counts from here on, until an ARG has a value for it again.
+    pub fn supersede(&mut self, name: &str) {
+        for (declared, value) in &mut self.args {
+            if declared == name {
+                *value = None;
+            }
         }
     }
 }

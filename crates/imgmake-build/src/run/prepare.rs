@@ -158,7 +158,7 @@ fn command(run: &Run, config: &Configuring) -> (Vec<String>, Vec<ScriptFile>, St
     }
 }
 
-/// ENV, and the ARGs that no ENV hides.
+/// ENV, and the ARGs in force, which hide an ENV before them.
 fn environment(state: &ImageState) -> Vec<(String, String)> {
     let config = &state.config.image.config;
     let mut list: Vec<(String, String)> = config
@@ -170,11 +170,13 @@ fn environment(state: &ImageState) -> Vec<(String, String)> {
         })
         .collect();
     for (name, value) in &state.args {
-        if let Some(value) = value
-            && config.env_value(name).is_none()
-            && !PROXY_ARGS.contains(&name.as_str())
-        {
-            list.push((name.clone(), value.clone()));
+        let Some(value) = value else { continue };
+        if PROXY_ARGS.contains(&name.as_str()) {
+            continue;
+        }
+        match list.iter_mut().find(|(known, _)| known == name) {
+            Some(slot) => slot.1.clone_from(value),
+            None => list.push((name.clone(), value.clone())),
         }
     }
     list
@@ -201,10 +203,7 @@ fn history(state: &ImageState, command: &str) -> String {
         .args
         .iter()
         .filter(|(name, _)| !PROXY_ARGS.contains(&name.as_str()))
-        .map(|(name, value)| {
-            let value = state.variable(name).or_else(|| value.clone());
-            format!("{name}={}", value.unwrap_or_default())
-        })
+        .map(|(name, _)| format!("{name}={}", state.variable(name).unwrap_or_default()))
         .collect();
     match args.is_empty() {
         true => format!("RUN {command} # buildkit"),

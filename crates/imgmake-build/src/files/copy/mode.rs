@@ -5,17 +5,43 @@ use crate::error::{BuildError, Result};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Chmod {
     Octal(u32),
-    Symbolic(Vec<Clause>),
+    Symbolic(Vec<Change>),
 }
 
-/// One `u+x`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Clause {
-    /// Bits of `ugo` as 0o4, 0o2, 0o1.
-    who: u8,
-    operator: char,
-    permissions: String,
+/// What one part of a symbolic mode does, in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    Clear(u32),
+    Set(u32),
+    /// `X`: of directories, and of files that somebody could execute before.
+    SetIfExecutable(u32),
+    /// `g=u`: the bits of one class for others. Set-id bits stay as they are.
+    Copy {
+        from: Class,
+        /// The permissions of the classes that are changed, such as 0o770.
+        to: u32,
+        operator: Operator,
+    },
 }
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    User,
+    Group,
+    Other,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operator {
+    Add,
+    Remove,
+    Assign,
+}
+
+const SET_ID: u32 = 0o6000;
+const STICKY: u32 = 0o1000;
+const PERMISSIONS: u32 = 0o777;
+const OTHERS: u32 = 0o007;
 
 impl Chmod {
     /// # Errors
@@ -28,8 +54,8 @@ impl Chmod {
                 _ => Err(invalid("expected octal digits between 0 and 7777")),
             };
         }
-        let clauses: Option<Vec<Vec<Clause>>> = text.split(',').map(clauses).collect();
-        match clauses {
+        let changes: Option<Vec<Vec<Change>>> = text.split(',').map(clause).collect();
+        match changes {
             Some(list) => Ok(Chmod::Symbolic(list.concat())),
             None => Err(invalid(
                 "expected octal like `0755` or symbolic like `u=rwX,go=rX`",
@@ -40,92 +66,109 @@ impl Chmod {
     pub fn apply(&self, mode: u32, is_directory: bool) -> u32 {
         match self {
             Chmod::Octal(octal) => *octal,
-            Chmod::Symbolic(clauses) => clauses
-                .iter()
-                .fold(mode, |mode, clause| clause.apply(mode, is_directory)),
+            Chmod::Symbolic(changes) => {
+                let executable = is_directory || mode & 0o111 != 0;
+                let change = |mode, change: &Change| change.apply(mode, executable);
+                changes.iter().fold(mode, change)
+            }
         }
     }
 }
 
-/// `u+x-w` is two clauses with the same `who`.
-fn clauses(text: &str) -> Option<Vec<Clause>> {
+/// `u+x-w` is two operations on the same classes.
+fn clause(text: &str) -> Option<Vec<Change>> {
     let operator_at = text.find(['+', '-', '='])?;
     let mut who = 0;
     for c in text[..operator_at].chars() {
         who |= match c {
-            'u' => 4,
-            'g' => 2,
-            'o' => 1,
-            'a' => 7,
+            'u' => 0o4700,
+            'g' => 0o2070,
+            'o' => OTHERS,
+            'a' => SET_ID | PERMISSIONS,
             _ => return None,
         };
     }
-    let who = if who == 0 { 7 } else { who };
-    let mut list = Vec::new();
+    let who = if who == 0 { SET_ID | PERMISSIONS } else { who };
+    let mut changes = Vec::new();
     let mut rest = &text[operator_at..];
     while let Some(operator) = rest.chars().next() {
         let end = rest[1..]
             .find(['+', '-', '='])
             .map_or(rest.len(), |i| i + 1);
-        let permissions = &rest[1..end];
-        if !permissions.chars().all(|c| "rwxXstugo".contains(c)) {
-            return None;
-        }
-        list.push(Clause {
-            who,
-            operator,
-            permissions: permissions.to_string(),
-        });
+        let operator = match operator {
+            '+' => Operator::Add,
+            '-' => Operator::Remove,
+            _ => Operator::Assign,
+        };
+        operation(who, operator, &rest[1..end], &mut changes)?;
         rest = &rest[end..];
     }
-    Some(list)
+    Some(changes)
 }
 
-impl Clause {
-    fn apply(&self, mode: u32, is_directory: bool) -> u32 {
-        let mut triple = 0; // rwx of one class
-        let mut special = 0;
-        for c in self.permissions.chars() {
-            match c {
-                'r' => triple |= 4,
-                'w' => triple |= 2,
-                'x' => triple |= 1,
-                'X' if is_directory || mode & 0o111 != 0 => triple |= 1,
-                's' => {
-                    special |= if self.who & 4 != 0 { 0o4000 } else { 0 };
-                    special |= if self.who & 2 != 0 { 0o2000 } else { 0 };
-                }
-                't' => special |= 0o1000,
-                'u' => triple |= (mode >> 6) & 7,
-                'g' => triple |= (mode >> 3) & 7,
-                'o' => triple |= mode & 7,
-                _ => {}
-            }
-        }
-        let spread = |triple: u32| {
-            let part = |bit: u8, shift: u32| {
-                if self.who & bit != 0 {
-                    triple << shift
-                } else {
-                    0
-                }
-            };
-            part(4, 6) | part(2, 3) | part(1, 0)
-        };
-        let bits = spread(triple) | special;
-        match self.operator {
-            '+' => mode | bits,
-            '-' => mode & !bits,
-            _ => (mode & !spread(7) & !self.specials_cleared(is_directory)) | bits,
+fn operation(who: u32, operator: Operator, written: &str, changes: &mut Vec<Change>) -> Option<()> {
+    let (mut bits, mut executable) = (0, 0);
+    let mut copies = Vec::new();
+    for c in written.chars() {
+        match c {
+            'r' => bits |= 0o444 & who,
+            'w' => bits |= 0o222 & who,
+            'x' => bits |= 0o111 & who,
+            'X' if operator == Operator::Remove => bits |= 0o111 & who,
+            'X' => executable |= 0o111 & who,
+            // Neither belongs to the others.
+            's' => bits |= SET_ID & who,
+            't' if who == OTHERS => {}
+            't' => bits |= STICKY,
+            'u' => copies.push(Class::User),
+            'g' => copies.push(Class::Group),
+            'o' => copies.push(Class::Other),
+            _ => return None,
         }
     }
+    match operator {
+        Operator::Remove => changes.push(Change::Clear(bits)),
+        Operator::Add => changes.push(Change::Set(bits)),
+        // A copy alone clears what it replaces.
+        Operator::Assign if bits == 0 && executable == 0 && !copies.is_empty() => {}
+        Operator::Assign => changes.extend([Change::Clear(who), Change::Set(bits)]),
+    }
+    changes.push(Change::SetIfExecutable(executable));
+    for (at, from) in copies.into_iter().enumerate() {
+        let added = at > 0 || bits != 0 || executable != 0;
+        changes.push(Change::Copy {
+            from,
+            to: who & PERMISSIONS,
+            operator: match operator {
+                Operator::Assign if added => Operator::Add,
+                operator => operator,
+            },
+        });
+    }
+    Some(())
+}
 
-    /// `=` clears the special bits of the classes it names; a directory keeps setuid and setgid.
-    fn specials_cleared(&self, is_directory: bool) -> u32 {
-        if is_directory {
-            return 0;
+impl Change {
+    fn apply(self, mode: u32, executable: bool) -> u32 {
+        match self {
+            Change::Clear(bits) => mode & !bits,
+            Change::Set(bits) => mode | bits,
+            Change::SetIfExecutable(bits) if executable => mode | bits,
+            Change::SetIfExecutable(_) => mode,
+            Change::Copy { from, to, operator } => {
+                let triple = match from {
+                    Class::User => mode >> 6,
+                    Class::Group => mode >> 3,
+                    Class::Other => mode,
+                } & 7;
+                let bits = (triple << 6 | triple << 3 | triple) & to;
+                match operator {
+                    Operator::Add => mode | bits,
+                    Operator::Remove => mode & !bits,
+                    Operator::Assign => (mode & !to) | bits,
+                }
+            }
         }
-        (if self.who & 4 != 0 { 0o4000 } else { 0 }) | (if self.who & 2 != 0 { 0o2000 } else { 0 })
     }
 }
 
@@ -147,6 +190,15 @@ mod tests {
             ("u+s", 0o755, false, 0o4755),
             ("+t", 0o777, true, 0o1777),
             ("u+x-w", 0o644, false, 0o544),
+            ("go=rX", 0o2750, true, 0o755),
+            ("u=rwX", 0o6755, true, 0o2755),
+            ("u=rwX", 0o1777, true, 0o1777),
+            ("u=g", 0o4750, false, 0o4550),
+            ("u=g", 0o6750, true, 0o6550),
+            ("o=u", 0o750, false, 0o757),
+            ("o+t", 0o755, true, 0o755),
+            ("o+s", 0o755, false, 0o755),
+            ("a-x,a+X", 0o755, false, 0o755),
             ("0755", 0o600, false, 0o755),
             ("1777", 0o755, true, 0o1777),
         ] {
