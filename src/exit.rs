@@ -3,6 +3,7 @@
 use imgmake_build::BuildError;
 use imgmake_core::execute::FailureKind;
 use imgmake_core::state::StateError;
+use imgmake_oci::OciError;
 
 pub const FAILED: u8 = 1;
 pub const USAGE: u8 = 2;
@@ -63,6 +64,12 @@ impl From<StateError> for Exit {
 
 impl From<BuildError> for Exit {
     fn from(error: BuildError) -> Exit {
+        anyhow::Error::from(error).into()
+    }
+}
+
+impl From<OciError> for Exit {
+    fn from(error: OciError) -> Exit {
         anyhow::Error::from(error).into()
     }
 }

@@ -199,7 +199,7 @@ fn fetch_children(
 pub fn tree(store: &Store, root: &Descriptor) -> anyhow::Result<ImageTree> {
     let read = |at: &Descriptor| store.read_blob(&at.digest, LARGEST_DOCUMENT);
     ImageTree::read(root, Reach::default(), read).map_err(|error| match error {
-        TreeError::Read { error, .. } => error,
+        TreeError::Read { error, .. } => error.into(),
         TreeError::Invalid { error, .. } => error.into(),
         TreeError::TooDeep { .. } => anyhow!("indexes are nested more than {DEEPEST} deep"),
     })

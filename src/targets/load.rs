@@ -56,7 +56,7 @@ pub(super) fn load(
     let store = runner.store()?;
     images::fetch_missing(runner, target, root)?;
     let image = [(root.clone(), names.clone())];
-    let loaded = daemon.load(|out| archive::send_docker(store, &image, out));
+    let loaded = daemon.load(|out| Ok(archive::send_docker(store, &image, out)?));
     runner.tools.cancel.check()?;
     loaded?;
     let mut ids = Vec::new();

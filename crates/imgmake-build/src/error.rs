@@ -10,6 +10,7 @@ use std::path::PathBuf;
 
 use imgmake_dockerfile::{DockerfileError, DockerfileErrors};
 use imgmake_event::Cancelled;
+use imgmake_oci::OciError;
 
 pub type Result<T, E = BuildError> = std::result::Result<T, E>;
 
@@ -507,31 +508,12 @@ handed_on!(
     ureq::Error,
 );
 
-impl From<anyhow::Error> for BuildError {
-    fn from(error: anyhow::Error) -> BuildError {
-        // A context has a type of anyhow's.
-        if error.chain().nth(1).is_some() {
-            return BuildError::Other(error.into());
-        }
-        let error = match error.downcast::<BuildError>() {
-            Ok(error) => return error,
-            Err(error) => error,
-        };
-        let error = match error.downcast::<io::Error>() {
-            Ok(error) => return error.into(),
-            Err(error) => error,
-        };
-        let error = match error.downcast::<Cancelled>() {
-            Ok(error) => return error.into(),
-            Err(error) => error,
-        };
-        let error = match error.downcast::<imgmake_sandbox::Exceeded>() {
-            Ok(error) => return error.into(),
-            Err(error) => error,
-        };
-        match error.downcast::<imgmake_registry::RegistryError>() {
-            Ok(error) => error.into(),
-            Err(error) => BuildError::Other(error.into()),
+impl From<OciError> for BuildError {
+    fn from(error: OciError) -> BuildError {
+        match error {
+            OciError::Cancelled(error) => BuildError::Cancelled(error),
+            OciError::Io(error) => error.into(),
+            error => BuildError::Other(Box::new(error)),
         }
     }
 }

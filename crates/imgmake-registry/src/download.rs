@@ -89,7 +89,7 @@ impl Download<'_> {
         let size = writer.size();
         match writer.commit(Some(self.blob)) {
             Ok(_) => Ok(()),
-            Err(error) if error.downcast_ref::<std::io::Error>().is_some() => {
+            Err(error) if error.find::<std::io::Error>().is_some() => {
                 Err(RegistryError::store(error))
             }
             Err(error) => Err(RegistryError::invalid(format!(

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use imgmake_event::Cancelled;
+use imgmake_oci::OciError;
 
 pub type Result<T, E = ScanError> = std::result::Result<T, E>;
 
@@ -272,24 +273,12 @@ impl From<tempfile::PersistError> for ScanError {
     }
 }
 
-impl From<anyhow::Error> for ScanError {
-    fn from(error: anyhow::Error) -> ScanError {
-        let cancelled = error.chain().any(|cause| {
-            cause.is::<Cancelled>() || cause.downcast_ref().is_some_and(Cancelled::ended)
-        });
-        if cancelled {
-            return ScanError::Cancelled(Cancelled);
-        }
-        // A context has a type of anyhow's.
-        if error.chain().nth(1).is_some() {
-            return ScanError::Other(error.into());
-        }
-        match error.downcast::<ScanError>() {
-            Ok(error) => error,
-            Err(error) => match error.downcast::<io::Error>() {
-                Ok(error) => error.into(),
-                Err(error) => ScanError::Other(error.into()),
-            },
+impl From<OciError> for ScanError {
+    fn from(error: OciError) -> ScanError {
+        match error {
+            error if error.is_cancelled() => ScanError::Cancelled(Cancelled),
+            OciError::Io(error) => ScanError::Io(error),
+            error => ScanError::Other(Box::new(error)),
         }
     }
 }
@@ -325,8 +314,11 @@ mod tests {
     fn a_cancellation_is_one_however_it_came() {
         let read = ScanError::from(io::Error::from(Cancelled)).during("cannot read a layer");
         assert!(read.is_cancelled());
-        let chained = anyhow::Error::new(read);
-        assert!(chained.chain().any(|cause| cause.is::<Cancelled>()));
+        let mut cause = std::error::Error::source(&read);
+        while let Some(deeper) = cause.filter(|cause| !cause.is::<Cancelled>()) {
+            cause = deeper.source();
+        }
+        assert!(cause.is_some(), "{read:?}");
         assert!(!ScanError::from(io::Error::other("disk")).is_cancelled());
     }
 }

@@ -187,7 +187,7 @@ impl Rewrite {
             let layer = &layers[number];
             store
                 .with_blob(layer.digest(), |blob| {
-                    Ok(copy_files(&mut writer, blob, files, cancel)?)
+                    copy_files(&mut writer, blob, files, cancel)
                 })
                 .with_context(|| format!("cannot read layer {}", layer.digest().short()))?;
         }

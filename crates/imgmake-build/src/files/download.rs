@@ -129,9 +129,9 @@ pub fn fetch(download: &Download, cx: &TargetContext, request: &BuildRequest) ->
     };
     let path = cx.store.blob_path(&pin.digest);
     Ok(Fetched {
-        hash: cx
-            .store
-            .with_blob(&pin.digest, |blob| Ok(hash_reader(cx.cancel.reader(blob))?))?,
+        hash: cx.store.with_blob(&pin.digest, |blob| -> Result<_> {
+            Ok(hash_reader(cx.cancel.reader(blob))?)
+        })?,
         path,
         size: pin.size,
         mtime: Timestamp {

@@ -1,6 +1,6 @@
 //! Which images an archive holds, and which of them is meant.
 
-use anyhow::{Context, Result, bail};
+use crate::error::{Context, OciError, Result};
 
 use crate::image::{Descriptor, Digest, ImageIndex, ManifestOrIndex, Reference, from_json};
 
@@ -51,12 +51,12 @@ pub(super) fn list(source: &Source) -> Result<Vec<Candidate>> {
 pub(super) fn pick(mut candidates: Vec<Candidate>, pick: Option<&str>) -> Result<Candidate> {
     let Some(pick) = pick else {
         return match candidates.len() {
-            0 => bail!("the archive lists no image"),
+            0 => Err(OciError::not_found("image in the archive", "")),
             1 => Ok(candidates.remove(0)),
-            several => bail!(
-                "the archive holds {several} images; say which one is meant:\n{}",
-                listing(&candidates)
-            ),
+            several => {
+                let what = format!("the archive holds {several} images");
+                Err(OciError::ambiguous(what, listing(&candidates)))
+            }
         };
     };
     let mut meant: Vec<usize> = (0..candidates.len())
@@ -70,15 +70,14 @@ pub(super) fn pick(mut candidates: Vec<Candidate>, pick: Option<&str>) -> Result
     }
     match meant.as_slice() {
         [one] => Ok(candidates.remove(*one)),
-        [] => bail!(
-            "the archive holds no image `{pick}`; it holds\n{}",
-            listing(&candidates)
-        ),
-        _ => bail!(
-            "`{pick}` may mean {} images; say which one is meant:\n{}",
-            meant.len(),
-            listing(&candidates)
-        ),
+        [] => {
+            let help = format!("the archive holds\n{}", listing(&candidates));
+            Err(OciError::not_found(format!("image `{pick}`"), help))
+        }
+        several => {
+            let what = format!("`{pick}` may mean {} images", several.len());
+            Err(OciError::ambiguous(what, listing(&candidates)))
+        }
     }
 }
 
@@ -202,13 +201,13 @@ fn parse<T: serde::de::DeserializeOwned>(source: &Source, name: &str) -> Result<
             "it is in skopeo's `dir:` format, where blobs have no fixed names; copy it to `oci:`"
                 .to_string()
         } else {
-            format!("its `{name}` is damaged")
+            format!("invalid `{name}`")
         }
     });
     parsed.map(Some)
 }
 
-fn no_image(source: &Source) -> anyhow::Error {
+fn no_image(source: &Source) -> OciError {
     let what = if source.has("repositories") {
         "it is a docker archive from before Docker 1.10, without manifest.json; \
          load it with a current docker and save it again"
@@ -217,5 +216,5 @@ fn no_image(source: &Source) -> anyhow::Error {
     } else {
         "it holds neither index.json (OCI) nor manifest.json (docker)"
     };
-    anyhow::anyhow!("this is not an image: {what}")
+    OciError::invalid("image archive", what)
 }

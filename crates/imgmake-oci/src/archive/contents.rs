@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::{Error, Result, anyhow};
+use crate::error::{OciError, Result};
 
 use crate::image::{
     Descriptor, ImageManifest, ImageTree, ManifestOrIndex, Reach, TreeError, media_type,
@@ -39,8 +39,12 @@ impl Contents {
         let read = |at: &Descriptor| store.read_blob(&at.digest, MOST_JSON);
         let tree = ImageTree::read(root, reach, read).map_err(|error| match error {
             TreeError::Read { error, .. } => error,
-            TreeError::Invalid { digest, error } => Error::from(error).context(digest.to_string()),
-            TreeError::TooDeep { .. } => anyhow!("indexes are nested more than {MOST_DEPTH} deep"),
+            TreeError::Invalid { digest, error } => {
+                OciError::from(error).during(digest.to_string())
+            }
+            TreeError::TooDeep { .. } => {
+                OciError::limit("indexes nested in each other", MOST_DEPTH)
+            }
         })?;
         let mut contents = Contents {
             blobs: Vec::new(),

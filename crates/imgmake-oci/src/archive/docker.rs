@@ -1,6 +1,6 @@
 //! Docker's `manifest.json`: which file is which image's config and layers.
 
-use anyhow::{Result, bail};
+use crate::error::{OciError, Result};
 use serde::{Deserialize, Serialize};
 
 use super::contents::Contents;
@@ -21,24 +21,26 @@ impl DockerImage {
     pub fn of(contents: &Contents, names: &[Name]) -> Result<DockerImage> {
         let manifest = match contents.images.as_slice() {
             [(_, manifest)] => manifest,
-            [] => bail!("it holds no image, only attestations or other artifacts"),
+            [] => {
+                let help = "it holds only attestations or other artifacts";
+                return Err(OciError::not_found("image", help));
+            }
             several => {
                 let platforms: Vec<String> = several
                     .iter()
                     .filter_map(|(d, _)| d.platform.as_ref().map(ToString::to_string))
                     .collect();
-                bail!(
-                    "a docker archive holds one platform, and this image has {} ({}); write it with format=oci",
+                let what = format!(
+                    "an image of {} platforms ({}) in a docker archive",
                     several.len(),
                     imgmake_guard::printable::list(&platforms)
-                )
+                );
+                return Err(OciError::unsupported(what, "write it with format=oci"));
             }
         };
         if let Some(foreign) = manifest.layers.iter().find(|l| l.is_foreign()) {
-            bail!(
-                "layer {} must not be distributed, and a docker archive would",
-                foreign.digest
-            );
+            let what = format!("layer {} in a docker archive", foreign.digest);
+            return Err(OciError::unsupported(what, "it must not be distributed"));
         }
         Ok(DockerImage {
             config: blob_name(&manifest.config.digest),

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, Read};
 
-use anyhow::{Context, Result, bail, ensure};
+use crate::error::{Context, OciError, Result};
 use rayon::prelude::*;
 
 use crate::image::{
@@ -17,7 +17,7 @@ use crate::store::Store;
 use super::candidate::{Candidate, Form, config_digest};
 use super::contents::{MOST_DEPTH, blob_name, is_image};
 use super::docker::DockerImage;
-use super::source::Source;
+use super::source::{Source, missing};
 
 /// What uncompressed layers are packed with; part of the digests that we give.
 const PACKED: Compression = Compression::Gzip { level: 6 };
@@ -49,10 +49,9 @@ struct Import<'a> {
 impl Import<'_> {
     /// A manifest or an index, with all that it names.
     fn document(&mut self, descriptor: &Descriptor, depth: u32) -> Result<Descriptor> {
-        ensure!(
-            depth <= MOST_DEPTH,
-            "its indexes are nested more than {MOST_DEPTH} deep"
-        );
+        if depth > MOST_DEPTH {
+            return Err(OciError::limit("indexes nested in each other", MOST_DEPTH));
+        }
         let bytes = self.json(descriptor)?;
         let document = ManifestOrIndex::parse(&bytes, Some(&descriptor.media_type))
             .with_context(|| descriptor.digest.to_string())?;
@@ -79,7 +78,8 @@ impl Import<'_> {
             .manifests
             .retain(|child| self.source.has(&blob_name(&child.digest)));
         if index.manifests.is_empty() && all > 0 {
-            bail!("it holds none of the {all} manifests that its index names; is it incomplete?");
+            let what = format!("any of the {all} manifests that the index names");
+            return Err(OciError::not_found(what, "is the archive incomplete?"));
         }
         let mut children = Vec::new();
         for child in &index.manifests {
@@ -110,7 +110,7 @@ impl Import<'_> {
             return self.blob(&manifest.config);
         }
         let bytes = self.json(&manifest.config)?;
-        let config: ImageConfig = from_json(&bytes).context("its config is damaged")?;
+        let config: ImageConfig = from_json(&bytes).context("invalid config")?;
         self.expect_layers(&config, manifest.layers.len())?;
         for (layer, diff_id) in manifest.layers.iter().zip(&config.rootfs.diff_ids) {
             if self.store.has(&layer.digest) && is_tar(&layer.media_type) {
@@ -128,25 +128,20 @@ impl Import<'_> {
 
     fn expect_layers(&self, config: &ImageConfig, layers: usize) -> Result<()> {
         let diff_ids = config.rootfs.diff_ids.len();
-        ensure!(
-            diff_ids == layers,
-            "its config speaks of {diff_ids} layers, its manifest of {layers}"
-        );
-        Ok(())
+        match diff_ids == layers {
+            true => Ok(()),
+            false => {
+                let what = "the number of layers in the config";
+                Err(OciError::mismatch(what, diff_ids, layers))
+            }
+        }
     }
 
     /// A small blob, verified, not yet in the store.
     fn json(&self, descriptor: &Descriptor) -> Result<Vec<u8>> {
         let name = blob_name(&descriptor.digest);
-        let bytes = self
-            .source
-            .json(&name)?
-            .with_context(|| format!("it lacks `{name}`; is it incomplete?"))?;
-        let found = Digest::of(&bytes);
-        ensure!(
-            found == descriptor.digest,
-            "it is damaged: the content of `{name}` has the digest {found}"
-        );
+        let bytes = self.source.json(&name)?.ok_or_else(|| missing(&name))?;
+        check_digest(&name, &bytes, &descriptor.digest)?;
         Ok(bytes)
     }
 
@@ -154,16 +149,17 @@ impl Import<'_> {
         if self.store.holds(descriptor) {
             return Ok(());
         }
-        ensure!(
-            descriptor.digest.algorithm() == "sha256",
-            "{} is not a SHA-256 digest; others are not supported in archives",
-            descriptor.digest
-        );
+        if descriptor.digest.algorithm() != "sha256" {
+            let what = format!("the digest {} in an archive", descriptor.digest);
+            return Err(OciError::unsupported(what, "only SHA-256 is"));
+        }
         let name = blob_name(&descriptor.digest);
         let mut writer = self.store.blob_writer()?;
         io::copy(&mut self.source.member(&name)?, &mut writer)
             .with_context(|| format!("cannot read `{name}`"))?;
-        writer.commit(Some(descriptor)).context("it is damaged")?;
+        writer
+            .commit(Some(descriptor))
+            .with_context(|| format!("`{name}` is damaged"))?;
         Ok(())
     }
 
@@ -172,17 +168,12 @@ impl Import<'_> {
         let bytes = self
             .source
             .json(&image.config)?
-            .with_context(|| format!("it lacks the config `{}`", image.config))?;
+            .ok_or_else(|| missing(&image.config))?;
         if let Some(named) = config_digest(&image.config) {
-            let found = Digest::of(&bytes);
-            ensure!(
-                found == named,
-                "it is damaged: the config `{}` has the digest {found}",
-                image.config
-            );
+            check_digest(&image.config, &bytes, &named)?;
         }
-        let config: ImageConfig = from_json(&bytes)
-            .with_context(|| format!("its config `{}` is damaged", image.config))?;
+        let config: ImageConfig =
+            from_json(&bytes).with_context(|| format!("invalid config `{}`", image.config))?;
         self.expect_layers(&config, image.layers.len())?;
         let mut done: BTreeMap<&str, Layer> = BTreeMap::new();
         let mut layers = Vec::new();
@@ -249,12 +240,12 @@ fn verify(store: &Store, layer: &Layer) -> Result<()> {
     if store.has_index(&layer.diff_id) && known(store, layer) {
         return Ok(());
     }
-    let told = || format!("layer {}", layer.digest());
+    let action = || format!("layer {}", layer.digest());
     let (index, found) = store.with_blob(layer.digest(), |blob| {
         let tar = decompress(store.cancel().reader(blob))?;
-        Index::read_hashing(tar, store.cancel()).with_context(told)
+        Index::read_hashing(tar, store.cancel()).with_context(action)
     })?;
-    check_diff_id(&found, &layer.diff_id).with_context(told)?;
+    check_diff_id(&found, &layer.diff_id).with_context(action)?;
     store.put_index(&layer.diff_id, &index)?;
     store.record_layer(layer)
 }
@@ -270,12 +261,29 @@ fn known(store: &Store, layer: &Layer) -> bool {
     .any(|recorded| recorded.digest() == layer.digest())
 }
 
+fn check_digest(name: &str, bytes: &[u8], expected: &Digest) -> Result<()> {
+    let found = Digest::of(bytes);
+    match found == *expected {
+        true => Ok(()),
+        false => {
+            let what = format!("the digest of the damaged `{name}`");
+            Err(OciError::mismatch(what, found, expected))
+        }
+    }
+}
+
 fn check_diff_id(found: &Digest, expected: &Digest) -> Result<()> {
-    ensure!(
-        found == expected,
-        "it is damaged: a layer unpacks to {found}, but the config says {expected}"
-    );
-    Ok(())
+    match found == expected {
+        true => Ok(()),
+        false => {
+            let expected = format!("{expected}, as the config says");
+            Err(OciError::mismatch(
+                "the content of the damaged layer",
+                found,
+                expected,
+            ))
+        }
+    }
 }
 
 /// Other layers (in-toto statements, charts) have no diff id to verify.

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use crate::error::{Context, OciError, Result};
 
 use crate::image::{Descriptor, Digest, ImageIndex, ManifestFormat, from_json, to_json};
 use crate::store::Store;
@@ -28,10 +28,10 @@ pub(super) const CONTAINERD_NAME: &str = "io.containerd.image.name";
 /// # Errors
 /// The directory holds something else, a blob is not in the store, a name is none.
 pub fn write_layout(store: &Store, root: &Descriptor, names: &[String], dir: &Path) -> Result<()> {
-    let told = || format!("cannot write the OCI layout `{}`", dir.display());
-    let names = Name::parse_all(names).with_context(told)?;
-    let contents = Contents::of(store, root).with_context(told)?;
-    write(store, &contents, &named(root, &names), dir).with_context(told)
+    let action = || format!("cannot write the OCI layout `{}`", dir.display());
+    let names = Name::parse_all(names).with_context(action)?;
+    let contents = Contents::of(store, root).with_context(action)?;
+    write(store, &contents, &named(root, &names), dir).with_context(action)
 }
 
 fn write(store: &Store, contents: &Contents, new: &[Descriptor], dir: &Path) -> Result<()> {
@@ -59,7 +59,7 @@ fn existing(dir: &Path) -> Result<ImageIndex> {
     let index = dir.join("index.json");
     if dir.join("oci-layout").exists() && index.exists() {
         let bytes = fs::read(&index)?;
-        return from_json(&bytes).with_context(|| format!("`{}` is damaged", index.display()));
+        return from_json(&bytes).with_context(|| format!("invalid `{}`", index.display()));
     }
     // `oci-layout` and blobs alone are what an interrupted first write leaves.
     let stranger = fs::read_dir(dir)?
@@ -67,10 +67,13 @@ fn existing(dir: &Path) -> Result<ImageIndex> {
         .map(|entry| entry.file_name())
         .find(|name| name != "oci-layout" && name != "blobs");
     match stranger {
-        Some(name) => bail!(
-            "the directory holds `{}` and is no OCI layout; choose an empty or a new one",
-            name.display()
-        ),
+        Some(name) => {
+            let obstacle = format!(
+                "the directory holds `{}`, not an OCI layout",
+                name.display()
+            );
+            Err(OciError::conflict(obstacle, "choose an empty or a new one"))
+        }
         None => Ok(index_of(Vec::new())),
     }
 }

@@ -13,7 +13,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::FileExt as _;
 
-use anyhow::{Context, Result, bail, ensure};
+use crate::error::{Context, OciError, Result};
 use tar::{Archive, PaxExtensions};
 
 use crate::layer::{Claimed, clean, clean_inside, join, split};
@@ -59,10 +59,9 @@ pub(super) fn members(file: &File, cancel: &Cancel) -> Result<HashMap<Vec<u8>, P
         if let Some((name, place)) = member(&mut entry, &input, &mut claimed)? {
             members.insert(name, place);
         }
-        ensure!(
-            members.len() <= MOST_MEMBERS,
-            "it holds more than {MOST_MEMBERS} files, which no image archive does"
-        );
+        if members.len() > MOST_MEMBERS {
+            return Err(OciError::limit("files in an image archive", MOST_MEMBERS));
+        }
         input.left.set(MOST_METADATA);
     }
     input.expect_end()?;
@@ -97,7 +96,7 @@ fn member(
     };
     check_length(&link).with_context(|| format!("{}: its link", named()))?;
     let path = clean_inside(&name)
-        .context("its name leads out of the root")
+        .ok_or_else(|| OciError::invalid("name", "it leads out of the root"))
         .with_context(named)?;
     claimed.names(path.len() + link.len()).with_context(named)?;
     let place = match entry.header().entry_type().as_byte() {
@@ -105,40 +104,52 @@ fn member(
         b'3'..=b'6' | b'D' => None,
         b'1' => Some(Place::Link(hard_link(&link).with_context(named)?)),
         b'2' => {
-            ensure!(!link.is_empty(), "{}: its symbolic link is empty", named());
+            if link.is_empty() {
+                return Err(OciError::invalid("symbolic link", "it is empty").during(named()));
+            }
             Some(Place::Link(match link.starts_with(b"/") {
                 true => clean(&link),
                 false => clean(&join(split(&path).0, &link)),
             }))
         }
-        b'S' => bail!("`{display_name}` is stored as a sparse file"),
-        b'M' => bail!(
-            "{}: it continues on another volume, which is not supported",
-            named()
-        ),
-        kind @ (b'A'..=b'Z' | b'x') => bail!("{}: unknown type `{}`", named(), kind as char),
+        b'S' => return Err(sparse().during(named())),
+        b'M' => {
+            return Err(OciError::unsupported("a file on several volumes", "").during(named()));
+        }
+        kind @ (b'A'..=b'Z' | b'x') => {
+            let what = format!("type `{}`", kind as char);
+            return Err(OciError::unsupported(what, "").during(named()));
+        }
         // POSIX: other types are to be treated as regular files.
         _ => {
-            ensure!(
-                !records.sparse,
-                "`{display_name}` is stored as a sparse file"
-            );
+            if records.sparse {
+                return Err(sparse().during(named()));
+            }
             claimed.file(entry.size(), 0).with_context(named)?;
             Some(input.place(entry, &display_name)?)
         }
     };
-    let is_root = path.is_empty() && place.is_some();
-    ensure!(!is_root, "{}: the root can only be a directory", named());
+    if path.is_empty() && place.is_some() {
+        let why = "the root can only be a directory";
+        return Err(OciError::invalid("entry", why).during(named()));
+    }
     Ok(place.map(|place| (path, place)))
 }
 
+fn sparse() -> OciError {
+    OciError::unsupported("a sparse file in an image archive", "")
+}
+
 fn hard_link(link: &[u8]) -> Result<Vec<u8>> {
-    let target = clean_inside(link).with_context(|| {
+    let invalid = |why: &str| {
         let link = String::from_utf8_lossy(link);
-        format!("its hard link to `{link}` leads out of the root")
-    })?;
-    ensure!(!target.is_empty(), "its hard link is empty");
-    Ok(target)
+        OciError::invalid(format!("hard link to `{link}`"), why)
+    };
+    match clean_inside(link) {
+        None => Err(invalid("it leads out of the root")),
+        Some(target) if target.is_empty() => Err(invalid("it is empty")),
+        Some(target) => Ok(target),
+    }
 }
 
 /// Records for all entries that follow. None of them matters here, unless it names or sizes
@@ -147,18 +158,15 @@ fn global_records(entry: &mut Entry<'_, '_>) -> Result<()> {
     let at = entry.raw_header_position();
     let mut bytes = Vec::new();
     entry.read_to_end(&mut bytes)?;
-    ensure!(
-        bytes.len() as u64 == entry.size(),
-        "the archive is cut off inside a PAX header, at byte {at}"
-    );
+    if bytes.len() as u64 != entry.size() {
+        return Err(OciError::cut_off(format!("a PAX header, at byte {at}")));
+    }
     for record in PaxExtensions::new(&bytes) {
         let record = record.with_context(|| format!("invalid PAX header at byte {at}"))?;
         let key = record.key_bytes();
         if matches!(key, b"path" | b"linkpath" | b"size") || is_sparse(key) {
-            bail!(
-                "a global PAX header sets `{}` for every entry",
-                key.escape_ascii()
-            );
+            let why = format!("it sets `{}` for every entry", key.escape_ascii());
+            return Err(OciError::invalid("global PAX header", why));
         }
     }
     Ok(())
@@ -190,11 +198,10 @@ impl Records {
             let value = record.value_bytes();
             match record.key_bytes() {
                 key @ (b"path" | b"linkpath") => {
-                    let key = key.escape_ascii();
-                    ensure!(
-                        !value.contains(&0),
-                        "its PAX record `{key}` holds a NUL byte"
-                    );
+                    if value.contains(&0) {
+                        let what = format!("PAX record `{}`", key.escape_ascii());
+                        return Err(OciError::invalid(what, "it holds a NUL byte"));
+                    }
                     // An empty value takes a record back.
                     let value = (!value.is_empty()).then(|| value.to_vec());
                     match record.key_bytes() {
@@ -208,12 +215,13 @@ impl Records {
                         .ok()
                         .and_then(|text| text.parse::<u64>().ok());
                     // The crate takes the first, other readers take the last.
-                    ensure!(!sized, "duplicate PAX record `size`");
-                    ensure!(
-                        size.is_some(),
-                        "invalid PAX record `size`: `{}`",
-                        value.escape_ascii()
-                    );
+                    if sized || size.is_none() {
+                        let why = match sized {
+                            true => "it is a duplicate".to_string(),
+                            false => format!("`{}`", value.escape_ascii()),
+                        };
+                        return Err(OciError::invalid("PAX record `size`", why));
+                    }
                     sized = true;
                 }
                 key => records.sparse |= is_sparse(key),
@@ -238,13 +246,11 @@ impl Input<'_> {
         let (offset, size) = (entry.raw_file_position(), entry.size());
         // The last block is whole in every tar.
         let blocks = size.checked_next_multiple_of(BLOCK);
-        ensure!(
-            blocks
-                .and_then(|blocks| offset.checked_add(blocks))
-                .is_some_and(|end| end <= self.length),
-            "the archive is cut off inside `{display_name}`"
-        );
-        Ok(Place::Here { offset, size })
+        let end = blocks.and_then(|blocks| offset.checked_add(blocks));
+        match end.is_some_and(|end| end <= self.length) {
+            true => Ok(Place::Here { offset, size }),
+            false => Err(OciError::cut_off(format!("`{display_name}`"))),
+        }
     }
 
     /// Two blocks of zeros end an archive, or its file ends: after one block of them others may
@@ -261,20 +267,22 @@ impl Input<'_> {
                 Err(error) => return Err(error.into()),
             }
         }
-        ensure!(
-            block[..filled].iter().all(|byte| *byte == 0),
-            "a block of zeros stands between entries, at byte {}",
-            at.saturating_sub(BLOCK)
-        );
-        Ok(())
+        match block[..filled].iter().all(|byte| *byte == 0) {
+            true => Ok(()),
+            false => {
+                let at = at.saturating_sub(BLOCK);
+                let why = format!("a block of zeros stands between entries, at byte {at}");
+                Err(OciError::invalid("archive", why))
+            }
+        }
     }
 
-    fn damaged(&self, error: io::Error) -> anyhow::Error {
+    fn damaged(&self, error: io::Error) -> OciError {
         if let Err(cancelled) = self.cancel.check() {
             return cancelled.into();
         }
         let at = self.position.get();
-        anyhow::Error::from(error).context(format!("the archive is damaged before byte {at}"))
+        OciError::from(error).during(format!("the archive is damaged before byte {at}"))
     }
 }
 

@@ -27,7 +27,7 @@ mod tests;
 
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use crate::error::{Context, OciError, Result};
 
 use crate::image::{Descriptor, to_json};
 use crate::store::Store;
@@ -53,9 +53,9 @@ pub fn write_docker(
     images: &[(Descriptor, Vec<String>)],
     path: &Path,
 ) -> Result<()> {
-    let told = || format!("cannot write the docker archive `{}`", path.display());
-    let members = docker_members(store, images).with_context(told)?;
-    write_archive(store, &members, path).with_context(told)
+    let action = || format!("cannot write the docker archive `{}`", path.display());
+    let members = docker_members(store, images).with_context(action)?;
+    write_archive(store, &members, path).with_context(action)
 }
 
 /// The same as a stream, for whoever does not want a file.
@@ -84,7 +84,7 @@ fn docker_members(store: &Store, images: &[(Descriptor, Vec<String>)]) -> Result
         blobs.extend(contents.blobs);
     }
     if images.is_empty() {
-        bail!("an archive needs at least one image");
+        return Err(OciError::not_found("image to write", ""));
     }
     let mut members = oci_members(&descriptors);
     members.push(Member::bytes("manifest.json", to_json(&docker_images)));
@@ -102,12 +102,12 @@ pub fn write_oci_archive(
     names: &[String],
     path: &Path,
 ) -> Result<()> {
-    let told = || format!("cannot write the OCI archive `{}`", path.display());
-    let names = Name::parse_all(names).with_context(told)?;
-    let contents = Contents::of(store, root).with_context(told)?;
+    let action = || format!("cannot write the OCI archive `{}`", path.display());
+    let names = Name::parse_all(names).with_context(action)?;
+    let contents = Contents::of(store, root).with_context(action)?;
     let mut members = oci_members(&named(root, &names));
     members.extend(blob_members(contents.blobs));
-    write_archive(store, &members, path).with_context(told)
+    write_archive(store, &members, path).with_context(action)
 }
 
 /// Reads an image from a docker archive, OCI archive or layout (known by content,
@@ -119,11 +119,11 @@ pub fn write_oci_archive(
 /// # Errors
 /// What is there is no image, or damaged, or holds several and `pick` does not say which.
 pub fn read(store: &Store, path: &Path, pick: Option<&str>) -> Result<Imported> {
-    let told = || format!("cannot read an image from `{}`", path.display());
-    let source = Source::open(store, path).with_context(told)?;
-    let candidates = candidate::list(&source).with_context(told)?;
-    let chosen = candidate::pick(candidates, pick).with_context(told)?;
-    import::import(store, &source, chosen).with_context(told)
+    let action = || format!("cannot read an image from `{}`", path.display());
+    let source = Source::open(store, path).with_context(action)?;
+    let candidates = candidate::list(&source).with_context(action)?;
+    let chosen = candidate::pick(candidates, pick).with_context(action)?;
+    import::import(store, &source, chosen).with_context(action)
 }
 
 /// Metadata first: who reads a pipe knows what is coming.

@@ -1,6 +1,6 @@
 //! The names that archives give to images.
 
-use anyhow::{Result, bail};
+use crate::error::{OciError, Result};
 
 use crate::image::Reference;
 
@@ -20,7 +20,8 @@ impl Name {
     pub fn parse(text: &str) -> Result<Name> {
         let reference: Reference = text.parse()?;
         let Some(tag) = reference.tag_or_latest() else {
-            bail!("`{text}` names an image by its digest; an archive needs a tag (`name:tag`)");
+            let why = "an archive needs a tag (`name:tag`), not a digest";
+            return Err(OciError::invalid(format!("name `{text}`"), why));
         };
         let tagged = reference.with_tag(tag);
         Ok(Name {

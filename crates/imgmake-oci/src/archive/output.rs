@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use crate::error::{Context, OciError, Result};
 use tempfile::NamedTempFile;
 
 use crate::image::Descriptor;
@@ -91,7 +91,7 @@ fn pad(out: &mut impl Write, size: u64) -> io::Result<()> {
 /// The file that a link at the end of the path leads to: it is replaced, not the link.
 fn followed(path: &Path) -> Result<PathBuf> {
     if path.is_dir() {
-        bail!("there is a directory of that name");
+        return Err(OciError::conflict("a directory has that name", ""));
     }
     if path.is_symlink()
         && let Ok(target) = path.canonicalize()
@@ -141,14 +141,14 @@ pub(super) fn sweep(directory: &Path, age: Duration) {
 /// A temporary file in the directory of `path`, which is created if need be.
 pub(super) fn beside(path: &Path) -> Result<NamedTempFile> {
     let parent = parent(path);
-    let told = || format!("cannot write into `{}`", parent.display());
-    fs::create_dir_all(parent).with_context(told)?;
+    let action = || format!("cannot write into `{}`", parent.display());
+    fs::create_dir_all(parent).with_context(action)?;
     tempfile::Builder::new()
         .prefix(PREFIX)
         // As for any file that a program makes: the umask takes from it.
         .permissions(Permissions::from_mode(0o666))
         .tempfile_in(parent)
-        .with_context(told)
+        .with_context(action)
 }
 
 pub(super) fn put(file: NamedTempFile, path: &Path) -> Result<()> {

@@ -7,7 +7,7 @@ use std::io::{self, Read, Seek as _, Write as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail, ensure};
+use crate::error::{OciError, Result};
 
 use crate::layer::{Packing, clean, decompress, looks_like_tar};
 use crate::store::Store;
@@ -65,8 +65,7 @@ impl Source {
     }
 
     pub fn member(&self, name: &str) -> Result<Box<dyn Read + Send + '_>> {
-        self.open_member(name)?
-            .with_context(|| format!("it lacks `{name}`, which it should hold; is it incomplete?"))
+        self.open_member(name)?.ok_or_else(|| missing(name))
     }
 
     /// A small member, whole.
@@ -76,11 +75,13 @@ impl Source {
         };
         let mut bytes = Vec::new();
         member.take(MOST_JSON + 1).read_to_end(&mut bytes)?;
-        ensure!(
-            bytes.len() as u64 <= MOST_JSON,
-            "`{name}` is longer than {MOST_JSON} bytes, which no manifest or config should be"
-        );
-        Ok(Some(bytes))
+        match bytes.len() as u64 <= MOST_JSON {
+            true => Ok(Some(bytes)),
+            false => Err(OciError::limit(
+                format!("`{name}`"),
+                format!("{MOST_JSON} bytes"),
+            )),
+        }
     }
 
     /// Does it hold what a root file system holds?
@@ -99,13 +100,17 @@ impl Source {
 fn tar(mut file: File, cancel: &Cancel) -> Result<Source> {
     let start = first_bytes(&mut file)?;
     if !looks_like_tar(&start) || start.iter().all(|b| *b == 0) {
-        match what_it_is(&start) {
-            Some(what) => bail!("this is {what}, not an image archive (a tar)"),
-            None => bail!("this is not an image archive (a tar, plain or packed)"),
-        }
+        let why = what_it_is(&start).map(|what| format!("this is {what}"));
+        let why = why.unwrap_or_else(|| "expected a tar, plain or packed".to_string());
+        return Err(OciError::invalid("image archive", why));
     }
     let members = members(&file, cancel)?;
     Ok(Source::Tar { file, members })
+}
+
+/// What an archive should hold.
+pub(super) fn missing(name: &str) -> OciError {
+    OciError::not_found(format!("`{name}`"), "is the archive incomplete?")
 }
 
 fn find(members: &HashMap<Vec<u8>, Place>, name: &str) -> Result<Option<(u64, u64)>> {
@@ -117,7 +122,10 @@ fn find(members: &HashMap<Vec<u8>, Place>, name: &str) -> Result<Option<(u64, u6
             Some(Place::Link(target)) => path.clone_from(target),
         }
     }
-    bail!("`{name}` is a link that leads in a circle")
+    Err(OciError::invalid(
+        format!("link `{name}`"),
+        "it leads in a circle",
+    ))
 }
 
 /// Names come from the archive's JSON, and links from whoever made the directory: neither leads out.
@@ -129,17 +137,20 @@ fn open_inside(root: &Path, name: &str) -> Result<Option<File>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error.into()),
     };
-    ensure!(
-        path.starts_with(root),
-        "`{}` leads out of the directory",
-        String::from_utf8_lossy(&name)
-    );
+    if !path.starts_with(root) {
+        let name = String::from_utf8_lossy(&name);
+        return Err(OciError::invalid(
+            format!("name `{name}`"),
+            "it leads out of the directory",
+        ));
+    }
     if !path.is_file() {
         return Ok(None);
     }
     // By its real path: what has become a link meanwhile is not followed.
     let directory = confined::open_real(root)?;
-    let inside = path.strip_prefix(root)?.as_os_str().as_bytes();
+    let inside = path.strip_prefix(root).expect("it starts with it");
+    let inside = inside.as_os_str().as_bytes();
     Ok(Some(confined::open_file(directory, inside)?))
 }
 

@@ -1,7 +1,7 @@
 //! How much a layer or an archive may claim: its numbers come from strangers, and cost
 //! those who write them nothing. Far beyond what images hold; the book names them.
 
-use anyhow::{Result, ensure};
+use crate::error::{OciError, Result};
 
 use super::entry::{Entry, EntryKind};
 
@@ -37,27 +37,24 @@ impl Claimed {
     /// # Errors
     /// The file, or the layer with it, claims more than any may.
     pub fn file(&mut self, size: u64, holes: u64) -> Result<()> {
-        ensure!(
-            size <= MOST_FILE,
-            "the file has {size} bytes; a file of a layer may have {} ({MOST_FILE} bytes)",
-            gib(MOST_FILE)
-        );
+        at_most(size, MOST_FILE, || {
+            format!("a file of {size} bytes in a layer")
+        })?;
         self.bytes = self.bytes.saturating_add(size);
         self.holes = self.holes.saturating_add(holes);
-        ensure!(
-            self.holes <= MOST_HOLES,
-            "the file is sparse: {holes} of its {size} bytes are holes, and with those before them a layer \
-             may have {} of holes ({MOST_HOLES} bytes)",
-            gib(MOST_HOLES)
-        );
-        ensure!(
-            self.bytes <= MOST_LAYER,
-            "with the file's {size} bytes the layer has {}; all files of a layer together may have {} \
-             ({MOST_LAYER} bytes)",
-            self.bytes,
-            gib(MOST_LAYER)
-        );
-        Ok(())
+        if self.holes > MOST_HOLES {
+            let what = format!(
+                "the file is sparse: {holes} of its {size} bytes are holes, with those before them {}",
+                self.holes
+            );
+            return Err(OciError::limit(
+                what,
+                format!("{} GiB of holes ({MOST_HOLES} bytes)", MOST_HOLES / GIB),
+            ));
+        }
+        at_most(self.bytes, MOST_LAYER, || {
+            format!("{} bytes in all files of a layer", self.bytes)
+        })
     }
 
     /// Takes one more entry, whatever it is.
@@ -80,20 +77,28 @@ impl Claimed {
     pub fn names(&mut self, bytes: usize) -> Result<()> {
         self.entries += 1;
         self.names += bytes as u64;
-        ensure!(
-            self.entries <= MOST_ENTRIES,
-            "the layer has more than {MOST_ENTRIES} entries"
-        );
-        ensure!(
-            self.names <= MOST_NAMES,
-            "the layer has more than {MOST_NAMES} bytes of paths, links and extended attributes"
-        );
-        Ok(())
+        if self.entries > MOST_ENTRIES {
+            return Err(OciError::limit("entries of a layer", MOST_ENTRIES));
+        }
+        at_most(self.names, MOST_NAMES, || {
+            "paths, links and extended attributes of a layer".to_string()
+        })
     }
 }
 
+fn at_most(bytes: u64, most: u64, what: impl FnOnce() -> String) -> Result<()> {
+    match bytes <= most {
+        true => Ok(()),
+        false => Err(OciError::limit(what(), gib(most))),
+    }
+}
+
+/// Half of one is said in MiB.
 fn gib(bytes: u64) -> String {
-    format!("{} GiB", bytes / GIB)
+    match bytes % GIB {
+        0 => format!("{} GiB ({bytes} bytes)", bytes / GIB),
+        _ => format!("{} MiB ({bytes} bytes)", bytes >> 20),
+    }
 }
 
 #[cfg(test)]

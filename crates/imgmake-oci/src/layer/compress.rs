@@ -9,7 +9,7 @@ use std::collections::btree_map::Entry;
 use std::fs::File;
 use std::io::Write as _;
 
-use anyhow::{Context, Result, anyhow, ensure};
+use crate::error::{Context, OciError, Result};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use sha2::{Digest as _, Sha256};
 
@@ -45,17 +45,23 @@ impl Compression {
 
     fn check(self) -> Result<()> {
         match self {
-            Compression::None => {}
-            Compression::Gzip { level } => {
-                ensure!(level <= 12, "gzip has levels 0 to 12, not {level}");
-            }
-            Compression::Zstd { level } => ensure!(
-                (-7..=22).contains(&level),
-                "zstd has levels -7 to 22, not {level}"
-            ),
+            Compression::Gzip { level: 13.. } => Err(level_of("gzip", self, "0 to 12")),
+            Compression::Zstd { level: ..-7 | 23.. } => Err(level_of("zstd", self, "-7 to 22")),
+            _ => Ok(()),
         }
-        Ok(())
     }
+}
+
+fn level_of(name: &str, compression: Compression, levels: &str) -> OciError {
+    let level = match compression {
+        Compression::None => 0,
+        Compression::Gzip { level } => i32::from(level),
+        Compression::Zstd { level } => i32::from(level),
+    };
+    OciError::invalid(
+        format!("{name} level {level}"),
+        format!("expected {levels}"),
+    )
 }
 
 /// What has left the compressor.
@@ -239,7 +245,7 @@ fn gzip_member(level: u8, bytes: &[u8], output: &mut Vec<u8>) -> Result<()> {
             Entry::Occupied(made) => made.into_mut(),
             Entry::Vacant(place) => {
                 let level_of = libdeflater::CompressionLvl::new(i32::from(level))
-                    .map_err(|_| anyhow!("gzip has no level {level}"))?;
+                    .map_err(|_| level_of("gzip", Compression::Gzip { level }, "0 to 12"))?;
                 place.insert(libdeflater::Compressor::new(level_of))
             }
         };
@@ -247,7 +253,8 @@ fn gzip_member(level: u8, bytes: &[u8], output: &mut Vec<u8>) -> Result<()> {
         output.resize(start + compressor.gzip_compress_bound(bytes.len()), 0);
         let written = compressor
             .gzip_compress(bytes, &mut output[start..])
-            .map_err(|error| anyhow!("cannot compress a block: {error}"))?;
+            .map_err(|error| std::io::Error::other(error.to_string()))
+            .context("cannot compress a block")?;
         output.truncate(start + written);
         Ok(())
     })

@@ -4,7 +4,7 @@ use std::io::{self, BufReader, Cursor, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use anyhow::{Context, Result};
+use crate::error::{Context, Result};
 
 use super::bounds::{FREE_PLAIN, MOST_RATIO};
 use super::header::{BLOCK, Header};
@@ -82,6 +82,7 @@ fn unpack<'a>(packing: Packing, input: impl Read + Send + 'a) -> Result<Box<dyn 
                 XZ_MEMORY,
                 liblzma::stream::CONCATENATED,
             )
+            .map_err(io::Error::from)
             .context("cannot start xz")?;
             Box::new(liblzma::bufread::XzDecoder::new_stream(input, stream))
         }

@@ -1,7 +1,7 @@
 //! The 512-byte block before every entry: POSIX ustar, read also in its v7, GNU
 //! and star dialects. Knows fields and numbers, not what entries mean.
 
-use anyhow::{Result, bail, ensure};
+use crate::error::{OciError, Result};
 
 pub(super) const BLOCK: usize = 512;
 
@@ -92,7 +92,9 @@ impl Header {
     pub fn device(&self) -> Result<(u32, u32)> {
         let part = |at| -> Result<u32> {
             let value = unsigned("device number", self.field(at, 8))?;
-            Ok(u32::try_from(value)?)
+            u32::try_from(value).map_err(|_| {
+                OciError::invalid("device number", format!("{value} is beyond 32 bits"))
+            })
         };
         match self.dialect() {
             Dialect::V7 => Ok((0, 0)),
@@ -165,10 +167,7 @@ pub(super) fn unsigned(what: &str, field: &[u8]) -> Result<u64> {
         return octal(field).map_err(|()| malformed(what, field));
     }
     let value = number(what, field)?;
-    match u64::try_from(value) {
-        Ok(value) => Ok(value),
-        Err(_) => bail!("its {what} is negative ({value})"),
-    }
+    u64::try_from(value).map_err(|_| OciError::invalid(what, format!("{value} is negative")))
 }
 
 /// Octal, or GNU's base 256 (first bit set, two's complement).
@@ -186,11 +185,7 @@ pub(super) fn number(what: &str, field: &[u8]) -> Result<i64> {
         };
         value = (value << 8) | i128::from(byte);
     }
-    ensure!(
-        i64::try_from(value).is_ok(),
-        "its {what} does not fit into 64 bits"
-    );
-    Ok(value as i64)
+    i64::try_from(value).map_err(|_| OciError::invalid(what, "it is beyond 64 bits"))
 }
 
 fn octal(field: &[u8]) -> Result<u64, ()> {
@@ -208,6 +203,9 @@ fn octal(field: &[u8]) -> Result<u64, ()> {
     Ok(value)
 }
 
-fn malformed(what: &str, field: &[u8]) -> anyhow::Error {
-    anyhow::anyhow!("invalid {what} `{}`", field.escape_ascii())
+fn malformed(what: &str, field: &[u8]) -> OciError {
+    OciError::invalid(
+        what,
+        format!("expected a number, not `{}`", field.escape_ascii()),
+    )
 }

@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use anyhow::{Context, Result, ensure};
+use crate::error::{Context, OciError, Result};
 use sha2::Digest as _;
 
 use crate::image::Digest;
@@ -90,14 +90,13 @@ impl Index {
     pub fn decode(bytes: &[u8]) -> Result<Index> {
         let body = bytes
             .strip_prefix(MAGIC)
-            .context("this is not an index of a layer, or of another version")?;
+            .ok_or_else(|| OciError::invalid("index of a layer", "it may be of another version"))?;
         let (index, rest): (Index, _) =
-            postcard::take_from_bytes(body).context("the index of a layer is damaged")?;
-        ensure!(
-            rest.is_empty(),
-            "the index of a layer is damaged: it is too long"
-        );
-        Ok(index)
+            postcard::take_from_bytes(body).context("invalid index of a layer")?;
+        match rest.is_empty() {
+            true => Ok(index),
+            false => Err(OciError::invalid("index of a layer", "it is too long")),
+        }
     }
 }
 

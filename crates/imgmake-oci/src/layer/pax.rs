@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, Result, bail};
+use crate::error::{OciError, Result};
 
 use super::entry::Timestamp;
 
@@ -27,7 +27,9 @@ impl Records {
             match key {
                 b"GNU.sparse.offset" => offset = Some(decimal(key, value)?),
                 b"GNU.sparse.numbytes" => {
-                    let offset = offset.take().context("a sparse length has no offset")?;
+                    let offset = offset
+                        .take()
+                        .ok_or_else(|| OciError::invalid("sparse map", "a length has no offset"))?;
                     records.sparse_pairs.push((offset, decimal(key, value)?));
                 }
                 _ => {
@@ -59,7 +61,10 @@ impl Records {
 
     pub fn text(&self, key: &str) -> Result<Option<Vec<u8>>> {
         match self.get(key) {
-            Some(value) if value.contains(&0) => bail!("its PAX record `{key}` holds a NUL byte"),
+            Some(value) if value.contains(&0) => Err(OciError::invalid(
+                format!("PAX record `{key}`"),
+                "it holds a NUL byte",
+            )),
             value => Ok(value.map(<[u8]>::to_vec)),
         }
     }
@@ -73,11 +78,9 @@ impl Records {
     pub fn time(&self, key: &str) -> Result<Option<Timestamp>> {
         self.get(key)
             .map(|value| {
-                parse_time(value).with_context(|| {
-                    format!(
-                        "invalid time `{}` in the PAX record `{key}`",
-                        value.escape_ascii()
-                    )
+                parse_time(value).ok_or_else(|| {
+                    let why = format!("expected a time, not `{}`", value.escape_ascii());
+                    OciError::invalid(format!("PAX record `{key}`"), why)
                 })
             })
             .transpose()
@@ -159,7 +162,7 @@ type Record<'a> = (&'a [u8], &'a [u8], &'a [u8]);
 fn split_record(bytes: &[u8]) -> Result<Record<'_>> {
     let malformed = || {
         let start = &bytes[..bytes.len().min(40)];
-        format!("a PAX record is malformed: `{}`", start.escape_ascii())
+        OciError::invalid("PAX record", format!("`{}`", start.escape_ascii()))
     };
     let parse = || -> Option<Record<'_>> {
         let space = bytes.iter().take(20).position(|b| *b == b' ')?;
@@ -168,13 +171,14 @@ fn split_record(bytes: &[u8]) -> Result<Record<'_>> {
         let equals = body.iter().position(|b| *b == b'=')?;
         (equals > 0).then(|| (&body[..equals], &body[equals + 1..], &bytes[length..]))
     };
-    parse().with_context(malformed)
+    parse().ok_or_else(malformed)
 }
 
 pub(super) fn decimal(key: &[u8], value: &[u8]) -> Result<u64> {
-    parse_decimal(value).with_context(|| {
+    parse_decimal(value).ok_or_else(|| {
         let (key, value) = (key.escape_ascii(), value.escape_ascii());
-        format!("invalid number `{value}` in the PAX record `{key}`: it must fit into 64 bits")
+        let why = format!("expected a number of 64 bits, not `{value}`");
+        OciError::invalid(format!("PAX record `{key}`"), why)
     })
 }
 

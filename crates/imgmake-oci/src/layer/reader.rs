@@ -3,7 +3,7 @@
 
 use std::io::{self, BufReader, Read};
 
-use anyhow::{Context, Result, bail, ensure};
+use crate::error::{Context, OciError, Result};
 
 use super::bounds::Claimed;
 use super::content::Content as Holes;
@@ -52,6 +52,12 @@ struct Before {
     long_link: Option<Vec<u8>>,
 }
 
+impl Before {
+    fn is_empty(&self) -> bool {
+        self.records.is_none() && self.long_name.is_none() && self.long_link.is_none()
+    }
+}
+
 impl<R: Read> LayerReader<R> {
     pub fn new(tar: R) -> LayerReader<R> {
         LayerReader {
@@ -88,12 +94,13 @@ impl<R: Read> LayerReader<R> {
                 _ => return self.entry(&header, before).map(Some),
             }
         }
-        ensure!(
-            before.records.is_none() && before.long_name.is_none() && before.long_link.is_none(),
-            "the archive ends where an entry was announced, at byte {}",
-            self.position
-        );
-        Ok(None)
+        match before.is_empty() {
+            true => Ok(None),
+            false => Err(OciError::cut_off(format!(
+                "an entry that was announced, at byte {}",
+                self.position
+            ))),
+        }
     }
 
     /// Reads on behind the last entry, to the end of the input (whose digest may be wanted).
@@ -141,18 +148,19 @@ impl<R: Read> LayerReader<R> {
         if block == [0; BLOCK] {
             self.ended = true;
             let next = self.block()?.unwrap_or([0; BLOCK]);
-            ensure!(
-                next == [0; BLOCK],
-                "a block of zeros stands between entries, at byte {at}"
-            );
+            if next != [0; BLOCK] {
+                let why = format!("a block of zeros stands between entries, at byte {at}");
+                return Err(OciError::invalid("archive", why));
+            }
             return Ok(None);
         }
         match Header::parse(block) {
             Some(header) => Ok(Some(header)),
-            None if at == 0 => bail!("this is not a tar archive"),
-            None => bail!(
-                "the archive is damaged: the checksum of the header at byte {at} does not match"
-            ),
+            None if at == 0 => Err(not_a_tar()),
+            None => Err(OciError::invalid(
+                "archive",
+                format!("the checksum of the header at byte {at} does not match"),
+            )),
         }
     }
 
@@ -163,11 +171,11 @@ impl<R: Read> LayerReader<R> {
         while filled < BLOCK {
             match self.input.read(&mut block[filled..]) {
                 Ok(0) if filled == 0 => return Ok(None),
-                Ok(0) if self.position == 0 => bail!("this is not a tar archive"),
-                Ok(0) => bail!(
-                    "the archive is cut off inside a header, at byte {}",
-                    self.position
-                ),
+                Ok(0) if self.position == 0 => return Err(not_a_tar()),
+                Ok(0) => {
+                    let inside = format!("a header, at byte {}", self.position);
+                    return Err(OciError::cut_off(inside));
+                }
                 Ok(read) => {
                     filled += read;
                 }
@@ -187,17 +195,17 @@ impl<R: Read> LayerReader<R> {
     fn global_records(&mut self, header: &Header) -> Result<Records> {
         let records = self.records(header)?;
         if let Some(key) = records.names_one_entry() {
-            bail!(
-                "a global PAX header sets `{}` for every entry",
-                key.escape_ascii()
-            );
+            let why = format!("it sets `{}` for every entry", key.escape_ascii());
+            return Err(OciError::invalid("global PAX header", why));
         }
         let records = records.over(&self.global);
-        ensure!(
-            records.size() <= MOST_METADATA,
-            "global PAX headers hold more than {MOST_METADATA} bytes"
-        );
-        Ok(records)
+        match records.size() <= MOST_METADATA {
+            true => Ok(records),
+            false => Err(OciError::limit(
+                "bytes of global PAX headers",
+                MOST_METADATA,
+            )),
+        }
     }
 
     fn long_text(&mut self, header: &Header) -> Result<Vec<u8>> {
@@ -209,17 +217,17 @@ impl<R: Read> LayerReader<R> {
         let size = header
             .size()
             .with_context(|| format!("header before byte {at}"))?;
-        ensure!(
-            size <= MOST_METADATA,
-            "the header at byte {at} announces {size} bytes of names; {MOST_METADATA} are the most"
-        );
+        if size > MOST_METADATA {
+            let what = format!("{size} bytes of names in the header at byte {at}");
+            return Err(OciError::limit(what, MOST_METADATA));
+        }
         let whole = size + padding(size);
         let mut bytes = Vec::new();
         (&mut self.input).take(whole).read_to_end(&mut bytes)?;
-        ensure!(
-            bytes.len() as u64 == whole,
-            "the archive is cut off inside a long name or PAX header, at byte {at}"
-        );
+        if bytes.len() as u64 != whole {
+            let inside = format!("a long name or PAX header, at byte {at}");
+            return Err(OciError::cut_off(inside));
+        }
         self.position += whole;
         bytes.truncate(size as usize);
         Ok(bytes)
@@ -236,16 +244,15 @@ impl<R: Read> LayerReader<R> {
             .unwrap_or_else(|| header.name());
         // Before anything else is done with it, messages included.
         let at = self.position;
-        let told = || format!("the entry before byte {at}");
-        check_length(&clean(&raw_name)).with_context(told)?;
-        let shown = String::from_utf8_lossy(&raw_name).into_owned();
+        check_length(&clean(&raw_name)).with_context(|| format!("the entry before byte {at}"))?;
+        let display_name = String::from_utf8_lossy(&raw_name).into_owned();
         let raw_link = match records.text("linkpath")? {
             Some(link) => link,
             None => before.long_link.unwrap_or_else(|| header.link().to_vec()),
         };
-        check_length(&raw_link).with_context(|| format!("entry `{shown}`: its link"))?;
+        check_length(&raw_link).with_context(|| format!("entry `{display_name}`: its link"))?;
         self.decode(header, &records, &raw_name, raw_link)
-            .with_context(|| format!("entry `{shown}`"))
+            .with_context(|| format!("entry `{display_name}`"))
     }
 
     fn decode(
@@ -255,12 +262,15 @@ impl<R: Read> LayerReader<R> {
         raw_name: &[u8],
         raw_link: Vec<u8>,
     ) -> Result<Entry> {
-        let path = clean_inside(raw_name).context("its name leads out of the root")?;
+        let path = clean_inside(raw_name)
+            .ok_or_else(|| OciError::invalid("name", "it leads out of the root"))?;
         let kind = self.kind(header, records, raw_name, raw_link)?;
-        ensure!(
-            !path.is_empty() || kind == EntryKind::Directory,
-            "the root can only be a directory"
-        );
+        if path.is_empty() && kind != EntryKind::Directory {
+            return Err(OciError::invalid(
+                "entry",
+                "the root can only be a directory",
+            ));
+        }
         self.content.name = String::from_utf8_lossy(raw_name).into_owned();
         let number = |key, field: Result<u64>| match records.number(key)? {
             Some(number) => Ok(number),
@@ -300,10 +310,10 @@ impl<R: Read> LayerReader<R> {
             b'1' => EntryKind::HardLink {
                 target: hard_link_target(&raw_link)?,
             },
-            b'2' => {
-                ensure!(!raw_link.is_empty(), "it is a symbolic link to nothing");
-                EntryKind::Symlink { target: raw_link }
+            b'2' if raw_link.is_empty() => {
+                return Err(OciError::invalid("symbolic link", "it is empty"));
             }
+            b'2' => EntryKind::Symlink { target: raw_link },
             b'3' => {
                 let (major, minor) = header.device()?;
                 EntryKind::CharDevice { major, minor }
@@ -320,8 +330,13 @@ impl<R: Read> LayerReader<R> {
                 EntryKind::Directory
             }
             b'S' => self.old_sparse_content(header, records)?,
-            b'M' => bail!("it continues on another volume, which is not supported"),
-            vendor @ b'A'..=b'Z' => bail!("its type `{}` is not known", vendor as char),
+            b'M' => return Err(OciError::unsupported("a file on several volumes", "")),
+            vendor @ b'A'..=b'Z' => {
+                return Err(OciError::unsupported(
+                    format!("type `{}`", vendor as char),
+                    "",
+                ));
+            }
             // POSIX: other types are to be treated as regular files.
             _ => self.file_content(header, records)?,
         })
@@ -360,10 +375,12 @@ impl<R: Read> LayerReader<R> {
             Some(size) => size,
             None => header.size()?,
         };
-        ensure!(
-            stored <= i64::MAX as u64,
-            "its size of {stored} bytes is beyond any file"
-        );
+        if stored > i64::MAX as u64 {
+            return Err(OciError::limit(
+                format!("a file of {stored} bytes"),
+                i64::MAX,
+            ));
+        }
         self.content = Content {
             stored,
             padding: padding(stored),
@@ -468,12 +485,20 @@ impl<R: Read> Holes for LayerReader<R> {
     }
 }
 
+fn not_a_tar() -> OciError {
+    OciError::invalid("archive", "expected a tar")
+}
+
 fn hard_link_target(raw: &[u8]) -> Result<Vec<u8>> {
-    let shown = String::from_utf8_lossy(raw);
-    let target = clean_inside(raw)
-        .with_context(|| format!("its hard link to `{shown}` leads out of the root"))?;
-    ensure!(!target.is_empty(), "it is a hard link to nothing");
-    Ok(target)
+    let invalid = |why: &str| {
+        let target = String::from_utf8_lossy(raw);
+        OciError::invalid(format!("hard link to `{target}`"), why)
+    };
+    match clean_inside(raw) {
+        None => Err(invalid("it leads out of the root")),
+        Some(target) if target.is_empty() => Err(invalid("it is empty")),
+        Some(target) => Ok(target),
+    }
 }
 
 fn cut_off(name: &str) -> io::Error {

@@ -3,13 +3,17 @@
 
 use std::io::Read;
 
-use anyhow::{Context, Result, bail, ensure};
+use crate::error::{Context, OciError, Result};
 
 use super::header::{BLOCK, Header, padding, unsigned};
 use super::pax::{Records, decimal};
 
 /// Segments beyond this many are refused: the map is held in memory.
 const MOST_SEGMENTS: usize = 1 << 20;
+
+fn invalid(why: impl Into<String>) -> OciError {
+    OciError::invalid("sparse map", why)
+}
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Segment {
@@ -29,21 +33,25 @@ impl Map {
         let (mut end, mut total) = (0_u64, 0_u64);
         let mut segments = Vec::with_capacity(pairs.len());
         for (offset, length) in pairs {
-            ensure!(offset >= end, "its sparse map is not in order");
+            if offset < end {
+                return Err(invalid("it is not in order"));
+            }
             end = offset
                 .checked_add(length)
-                .context("its sparse map overflows")?;
+                .ok_or_else(|| invalid("it overflows"))?;
             total += length; // At most `end`: the segments do not overlap.
             segments.push(Segment { offset, length });
         }
-        ensure!(
-            end <= size,
-            "its sparse map reaches beyond the file's {size} bytes"
-        );
-        ensure!(
-            total == stored,
-            "its sparse map describes {total} bytes, {stored} are stored"
-        );
+        if end > size {
+            return Err(invalid(format!(
+                "it reaches beyond the file's {size} bytes"
+            )));
+        }
+        if total != stored {
+            return Err(invalid(format!(
+                "it describes {total} bytes, {stored} are stored"
+            )));
+        }
         Ok(Map { segments, size })
     }
 }
@@ -69,16 +77,16 @@ pub(super) fn from_records(
         }
         (None, None, None) => match records.number("GNU.sparse.numblocks")? {
             Some(0) => (Vec::new(), 0),
-            Some(_) => bail!("its sparse map is missing"),
+            Some(_) => return Err(invalid("it is missing")),
             None => return Ok(None),
         },
-        (major, minor, _) => bail!(
-            "its sparse format {}.{} is not known",
-            major.unwrap_or(0),
-            minor.unwrap_or(0)
-        ),
+        (major, minor, _) => {
+            let (major, minor) = (major.unwrap_or(0), minor.unwrap_or(0));
+            let what = format!("the sparse format {major}.{minor}");
+            return Err(OciError::unsupported(what, ""));
+        }
     };
-    let size = size.context("it is sparse, but its real size is missing")?;
+    let size = size.ok_or_else(|| invalid("the real size is missing"))?;
     Ok(Some((Map::checked(pairs, size, stored - used)?, used)))
 }
 
@@ -97,10 +105,9 @@ pub(super) fn from_header(header: &Header, stored: u64, data: &mut dyn Read) -> 
         let before = pairs.len();
         push_pairs(&mut pairs, &block[..21 * 24])?;
         // Or blocks that say nothing could follow each other for ever.
-        ensure!(
-            pairs.len() > before,
-            "its sparse map goes on without a segment"
-        );
+        if pairs.len() == before {
+            return Err(invalid("it goes on without a segment"));
+        }
         extended = block[504] != 0;
     }
     let size = unsigned("real size", header.field(483, 12))?;
@@ -120,10 +127,9 @@ fn push_pairs(pairs: &mut Vec<(u64, u64)>, fields: &[u8]) -> Result<()> {
 }
 
 fn push(pairs: &mut Vec<(u64, u64)>, offset: u64, length: u64) -> Result<()> {
-    ensure!(
-        pairs.len() < MOST_SEGMENTS,
-        "its sparse map holds more than {MOST_SEGMENTS} segments"
-    );
+    if pairs.len() >= MOST_SEGMENTS {
+        return Err(OciError::limit("segments of a sparse map", MOST_SEGMENTS));
+    }
     pairs.push((offset, length));
     Ok(())
 }
@@ -134,7 +140,9 @@ fn parse_map(map: &[u8]) -> Result<Vec<(u64, u64)>> {
         .split(|b| *b == b',')
         .map(|number| decimal(b"GNU.sparse.map", number))
         .collect::<Result<Vec<u64>>>()?;
-    ensure!(numbers.len() % 2 == 0, "its sparse map has an odd length");
+    if !numbers.len().is_multiple_of(2) {
+        return Err(invalid("a length is missing"));
+    }
     let mut pairs = Vec::new();
     for pair in numbers.as_chunks::<2>().0 {
         push(&mut pairs, pair[0], pair[1])?;
@@ -174,7 +182,7 @@ impl Lines<'_> {
         loop {
             match self.byte()? {
                 b'\n' => return decimal(b"GNU.sparse", &digits),
-                _ if digits.len() == 20 => bail!("its sparse map is malformed"),
+                _ if digits.len() == 20 => return Err(invalid("a number is too long")),
                 digit => digits.push(digit),
             }
         }
@@ -184,7 +192,7 @@ impl Lines<'_> {
         if self.at == BLOCK {
             self.data
                 .read_exact(&mut self.block)
-                .context("its sparse map ends too early")?;
+                .context("invalid sparse map")?;
             self.at = 0;
             self.used += BLOCK as u64;
         }

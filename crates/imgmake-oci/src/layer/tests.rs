@@ -38,7 +38,7 @@ fn write_plain(tree: &Tree) -> Vec<u8> {
     write(tree, Compression::None).0
 }
 
-fn read(tar: &[u8]) -> anyhow::Result<Tree> {
+fn read(tar: &[u8]) -> crate::error::Result<Tree> {
     let mut reader = LayerReader::new(tar);
     let mut tree = Vec::new();
     while let Some(entry) = reader.next_entry()? {

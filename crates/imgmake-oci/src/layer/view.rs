@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use anyhow::{Result, bail};
+use crate::error::{OciError, Result};
 
 use super::entry::{Entry, EntryKind, join, push, split};
 use super::index::{Index, IndexEntry};
@@ -146,7 +146,10 @@ impl View {
                 links += 1;
                 if links > MOST_LINKS {
                     let shown = String::from_utf8_lossy(path);
-                    bail!("`{shown}` goes through more than {MOST_LINKS} symbolic links");
+                    return Err(OciError::limit(
+                        format!("symbolic links on the way to `{shown}`"),
+                        MOST_LINKS,
+                    ));
                 }
                 let start = if target.starts_with(b"/") { 0 } else { parent };
                 resolved.truncate(start);

@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::io::Read;
 
-use anyhow::{Context, Result, bail, ensure};
+use crate::error::{Context, OciError, Result};
 use sha2::{Digest as _, Sha256};
 
 use crate::image::{Descriptor, Digest};
@@ -47,12 +47,12 @@ impl LayerWriter {
     /// `content` must give exactly the size of a `File` entry (anything else is an error: the file changed while read); ignored for other kinds.
     /// Gives the blake3 of a file's bytes.
     pub fn append(&mut self, entry: &Entry, content: &mut dyn Read) -> Result<Option<[u8; 32]>> {
-        let told = || format!("cannot put `{}` into a layer", entry.display());
+        let action = || format!("cannot put `{}` into a layer", entry.display());
         self.packer.cancel.check()?;
         // What is written must be readable again, here and elsewhere.
-        self.claimed.entry(entry).with_context(told)?;
-        self.claimed.file(entry.size(), 0).with_context(told)?;
-        let headers = encode_headers(entry).with_context(told)?;
+        self.claimed.entry(entry).with_context(action)?;
+        self.claimed.file(entry.size(), 0).with_context(action)?;
+        let headers = encode_headers(entry).with_context(action)?;
         self.packer.write(&headers)?;
         let content = match entry.kind {
             EntryKind::File { size } => Some(
@@ -85,10 +85,14 @@ impl LayerWriter {
         while left > 0 {
             let target = self.packer.room(left);
             let read = match content.read(target) {
-                Ok(0) => bail!(
-                    "it became shorter while it was read: {} of {size} bytes",
-                    size - left
-                ),
+                Ok(0) => {
+                    let read = size - left;
+                    let what = "it became shorter while it was read";
+                    return Err(OciError::conflict(
+                        format!("{what}: {read} of {size} bytes"),
+                        "",
+                    ));
+                }
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
                 read => read?,
             };
@@ -206,7 +210,10 @@ fn expect_end(content: &mut dyn Read, size: u64) -> Result<()> {
         match content.read(&mut [0]) {
             Ok(0) => return Ok(()),
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Ok(_) => bail!("it became longer than {size} bytes while it was read"),
+            Ok(_) => {
+                let what = format!("it became longer than {size} bytes while it was read");
+                return Err(OciError::conflict(what, ""));
+            }
             Err(error) => return Err(error.into()),
         }
     }
@@ -233,43 +240,52 @@ fn encode_headers(entry: &Entry) -> Result<Vec<u8>> {
 }
 
 fn check(entry: &Entry) -> Result<()> {
-    ensure!(
-        is_clean(&entry.path),
-        "the path is not clean: it has an empty, `.` or `..` component, or a NUL byte"
-    );
-    ensure!(
-        !entry.path.is_empty() || entry.is_directory(),
-        "the root can only be a directory"
-    );
-    ensure!(
-        entry.mode & !0o7777 == 0,
-        "mode {:o} has bits beyond 7777",
-        entry.mode
-    );
-    ensure!(
-        entry.mtime.nanos < 1_000_000_000,
-        "its time has {} nanoseconds",
-        entry.mtime.nanos
-    );
+    if !is_clean(&entry.path) {
+        let why = "it has an empty, `.` or `..` component, or a NUL byte";
+        return Err(OciError::invalid("path", why));
+    }
+    if entry.path.is_empty() && !entry.is_directory() {
+        return Err(OciError::invalid(
+            "path",
+            "the root can only be a directory",
+        ));
+    }
+    if entry.mode & !0o7777 != 0 {
+        return Err(OciError::invalid(
+            format!("mode {:o}", entry.mode),
+            "it has bits beyond 7777",
+        ));
+    }
+    if entry.mtime.nanos >= 1_000_000_000 {
+        let why = format!("it has {} nanoseconds", entry.mtime.nanos);
+        return Err(OciError::invalid("modification time", why));
+    }
     match &entry.kind {
-        EntryKind::Symlink { target } => ensure!(
-            !target.is_empty() && !target.contains(&0),
-            "the text of the link is empty or holds a NUL byte"
-        ),
-        EntryKind::HardLink { target } => ensure!(
-            !target.is_empty() && is_clean(target),
-            "the hard link's target is not a clean path"
-        ),
+        EntryKind::Symlink { target } if target.is_empty() || target.contains(&0) => {
+            let why = "its text is empty or holds a NUL byte";
+            return Err(OciError::invalid("symbolic link", why));
+        }
+        EntryKind::HardLink { target } if target.is_empty() || !is_clean(target) => {
+            return Err(OciError::invalid(
+                "hard link",
+                "its target is not a clean path",
+            ));
+        }
         _ => {}
     }
     for name in entry.xattrs.keys() {
-        ensure!(
-            !name.is_empty() && !name.contains(&b'=') && !name.contains(&0),
-            "a tar cannot hold the extended attribute `{}`: its name is empty or has `=` or NUL",
-            name.escape_ascii()
-        );
+        if name.is_empty() || name.contains(&b'=') || name.contains(&0) {
+            return Err(not_in_tar(format!(
+                "the extended attribute `{}`, whose name is empty or has `=` or NUL,",
+                name.escape_ascii()
+            )));
+        }
     }
     Ok(())
+}
+
+fn not_in_tar(what: String) -> OciError {
+    OciError::unsupported(format!("{what} in a tar"), "")
 }
 
 fn typeflag(kind: &EntryKind) -> u8 {
@@ -367,8 +383,10 @@ fn put_kind(header: &mut HeaderBuilder, records: &mut Records, kind: &EntryKind)
         EntryKind::Directory | EntryKind::File { .. } | EntryKind::Fifo => {}
     }
     let fits = header.octal(329, 8, major_at) && header.octal(337, 8, minor_at);
-    ensure!(fits, "a tar cannot hold the device {major_at}:{minor_at}");
-    Ok(())
+    match fits {
+        true => Ok(()),
+        false => Err(not_in_tar(format!("the device {major_at}:{minor_at}"))),
+    }
 }
 
 /// PAX records being gathered, in a fixed order.

@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Context, Result, bail};
+use crate::error::{Context, OciError, Result};
 use sha2::Digest as _;
 use tempfile::NamedTempFile;
 
@@ -57,9 +57,8 @@ impl Store {
             let mut bytes = Vec::new();
             blob.take(limit + 1).read_to_end(&mut bytes)?;
             if bytes.len() as u64 > limit {
-                bail!(
-                    "{digest} is longer than {limit} bytes, which no manifest or config should be"
-                );
+                let what = format!("{digest} as a manifest or config");
+                return Err(OciError::limit(what, format!("{limit} bytes")));
             }
             Ok(bytes)
         })
@@ -160,15 +159,12 @@ impl BlobWriter {
         let digest = Digest::from_sha256(self.hash.finalize().into());
         if let Some(expected) = expected {
             if self.size != expected.size {
-                bail!(
-                    "{} has {} bytes, not the {} that its descriptor says",
-                    expected.digest,
-                    self.size,
-                    expected.size
-                );
+                let what = format!("the size of {}", expected.digest);
+                return Err(OciError::mismatch(what, self.size, expected.size));
             }
             if expected.digest.algorithm() == "sha256" && digest != expected.digest {
-                bail!("the content of {} has the digest {digest}", expected.digest);
+                let (what, expected) = ("the digest of the content", &expected.digest);
+                return Err(OciError::mismatch(what, &digest, expected));
             }
         }
         let file = self

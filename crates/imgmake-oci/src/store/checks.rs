@@ -9,6 +9,7 @@ use std::sync::Mutex;
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::OciError;
 use crate::image::Digest;
 
 /// A file of the store that is not what was written.
@@ -33,6 +34,12 @@ impl fmt::Display for Damaged {
 }
 
 impl std::error::Error for Damaged {}
+
+impl From<Damaged> for OciError {
+    fn from(error: Damaged) -> OciError {
+        OciError::Other(Box::new(error))
+    }
+}
 
 /// What was found damaged, and what was found sound.
 #[derive(Default)]

@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Context, Result, bail};
+use crate::error::{Context, OciError, Result};
 
 use super::Store;
 use crate::image::{Descriptor, Digest, ManifestOrIndex};
@@ -80,10 +80,11 @@ impl Store {
         lock.unlock().with_context(|| self.cannot_write())?;
         if lock.try_lock().is_err() {
             lock.lock_shared().with_context(|| self.cannot_write())?;
-            bail!(
-                "another run uses the store `{}`; collect again when it is done",
-                self.root().display()
-            );
+            let obstacle = format!("another run uses the store `{}`", self.root().display());
+            return Err(OciError::conflict(
+                obstacle,
+                "collect again when it is done",
+            ));
         }
         let collected = self.collect_alone(keep);
         lock.unlock().with_context(|| self.cannot_write())?;

@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use anyhow::Result;
+use crate::error::Result;
 
 use super::Store;
 use super::trust::{Names, Trust};

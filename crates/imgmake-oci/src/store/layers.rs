@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
+use crate::error::{Context, OciError, Result};
 use sha2::Digest as _;
 use tempfile::NamedTempFile;
 
@@ -102,23 +102,21 @@ impl Store {
     }
 
     fn read_index(&self, layer: &Layer) -> Result<Index> {
-        let told = || format!("cannot read layer {}", layer.digest());
-        let (index, found) = self.with_blob(layer.digest(), |blob| {
+        let action = || format!("cannot read layer {}", layer.digest());
+        let (index, found) = self.with_blob(layer.digest(), |blob| -> Result<_> {
             let mut tar = Hashing {
-                inner: decompress(self.cancel.reader(blob)).with_context(told)?,
+                inner: decompress(self.cancel.reader(blob)).with_context(action)?,
                 hash: sha2::Sha256::new(),
             };
-            let index = Index::read_until(&mut tar, &self.cancel).with_context(told)?;
+            let index = Index::read_until(&mut tar, &self.cancel).with_context(action)?;
             // What follows the end-of-archive blocks belongs to the diff id as well.
-            io::copy(&mut tar, &mut io::sink()).with_context(told)?;
+            io::copy(&mut tar, &mut io::sink()).with_context(action)?;
             Ok((index, Digest::from_sha256(tar.hash.finalize().into())))
         })?;
         if layer.diff_id.algorithm() == "sha256" && found != layer.diff_id {
-            bail!(
-                "layer {} unpacks to {found}, but the image's config says {}",
-                layer.digest(),
-                layer.diff_id
-            );
+            let what = format!("the content of layer {}", layer.digest());
+            let expected = format!("{}, as the image's config says", layer.diff_id);
+            return Err(OciError::mismatch(what, found, expected));
         }
         Ok(index)
     }

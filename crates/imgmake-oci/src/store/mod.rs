@@ -43,7 +43,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
 
-use anyhow::{Context, Result};
+use crate::error::{Context, Result};
 
 pub use blob::BlobWriter;
 pub use cache_mounts::{CacheMount, describe_cache_mount};

@@ -8,7 +8,7 @@ use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Component, Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use crate::error::{Context, OciError, Result};
 
 use imgmake_guard::modes::{self, PRIVATE};
 
@@ -106,15 +106,16 @@ impl Place {
             }
             links += 1;
             if links > MOST_LINKS {
-                bail!("`{}` is a link that leads in a circle", path.display());
+                let link = format!("link `{}`", path.display());
+                return Err(OciError::invalid(link, "it leads in a circle"));
             }
             if !self.is_trusted(meta.uid()) {
-                bail!(
-                    "`{}` is a link that user {} made, who can point it elsewhere at any time; \
-                     name the directory itself",
+                let why = format!(
+                    "`{}` is a link that user {} made, who can point it elsewhere at any time",
                     next.display(),
                     meta.uid()
                 );
+                return Err(OciError::untrusted(why, "name the directory itself"));
             }
             let target = fs::read_link(&next)?;
             if target.is_absolute() {
@@ -135,19 +136,23 @@ impl Place {
             meta => meta?,
         };
         if !self.is_trusted(meta.uid()) {
-            bail!(
-                "the directory `{}` above it belongs to user {}, who can put another in its place; \
-                 choose one below a directory of your own",
+            let why = format!(
+                "the directory `{}` above it belongs to user {}, who can put another in its place",
                 directory.display(),
                 meta.uid()
             );
+            let help = "choose one below a directory of your own";
+            return Err(OciError::untrusted(why, help));
         }
         if meta.mode() & STICKY == 0 && self.others_write(&meta) {
-            bail!(
-                "other users may write to the directory `{0}` above it, and so put another in its place; \
-                 `chmod go-w '{0}'` ends that, or choose one below a directory of your own",
-                directory.display()
+            let directory = directory.display();
+            let why = format!(
+                "other users may write to the directory `{directory}` above it, and so put another in its place"
             );
+            let help = format!(
+                "`chmod go-w '{directory}'` ends that, or choose one below a directory of your own"
+            );
+            return Err(OciError::untrusted(why, help));
         }
         Ok(())
     }
@@ -166,32 +171,34 @@ impl Place {
     fn close(&self, root: &Path) -> Result<()> {
         let meta = fs::symlink_metadata(root)?;
         if meta.uid() != self.user {
-            bail!(
+            let why = format!(
                 "it belongs to user {}, and this is user {}: sharing a store would let one user choose \
-                 what the other builds; give an own directory, which may lie in this one",
+                 what the other builds",
                 meta.uid(),
                 self.user
             );
+            let help = "give an own directory, which may lie in this one";
+            return Err(OciError::untrusted(why, help));
         }
         if meta.mode() & 0o077 == 0 {
             return Ok(());
         }
         let empty = is_empty(root)?;
         if !empty && !is_store(root) {
-            bail!(
-                "the directory holds other things and is open to other users; \
-                 name an empty or a new one, such as `{}`",
-                root.join("imgmake").display()
-            );
+            let obstacle = "the directory holds other things and is open to other users";
+            let new = root.join("imgmake");
+            let help = format!("name an empty or a new one, such as `{}`", new.display());
+            return Err(OciError::conflict(obstacle, help));
         }
         let believed = self.content == Content::Believed;
         if !empty && believed && self.others_write(&meta) && self.neighbors == Neighbors::Possible {
-            bail!(
-                "other users could write to it (its mode is {:o}), so what it holds cannot be trusted; \
-                 remove it (`rm -r '{}'`): what is needed is made again",
-                meta.mode() & 0o7777,
-                root.display()
+            let why = format!(
+                "other users could write to it (its mode is {:o}), so what it holds cannot be trusted",
+                meta.mode() & 0o7777
             );
+            let remove = format!("remove it (`rm -r '{}'`)", root.display());
+            let help = format!("{remove}: what is needed is made again");
+            return Err(OciError::untrusted(why, help));
         }
         make_private(&open_directory(root)?)
     }
@@ -201,11 +208,11 @@ impl Place {
         match fs::symlink_metadata(path) {
             Err(error) if error.kind() == ErrorKind::NotFound => modes::make_dirs(path, PRIVATE)?,
             Err(error) => return Err(error.into()),
-            Ok(meta) if !meta.is_dir() || meta.uid() != self.user => bail!(
-                "`{}` is not a directory of user {}; remove it",
-                path.display(),
-                self.user
-            ),
+            Ok(meta) if !meta.is_dir() || meta.uid() != self.user => {
+                let (path, user) = (path.display(), self.user);
+                let why = format!("`{path}` is not a directory of user {user}");
+                return Err(OciError::untrusted(why, "remove it"));
+            }
             Ok(meta) if meta.mode() & 0o077 != 0 => make_private(&open_directory(path)?)?,
             Ok(_) => {}
         }
@@ -239,10 +246,11 @@ fn make_private(directory: &File) -> Result<()> {
         .context("other users can enter it, and its mode cannot be changed")?;
     let mode = directory.metadata()?.mode() & 0o7777;
     if mode & 0o077 != 0 {
-        bail!(
-            "other users can enter it, and its file system keeps no modes (it is still {mode:o}); \
-             choose a directory on another file system"
+        let why = format!(
+            "other users can enter it, and its file system keeps no modes (it is still {mode:o})"
         );
+        let help = "choose a directory on another file system";
+        return Err(OciError::untrusted(why, help));
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use anyhow::Result;
+use crate::error::Result;
 
 use super::{Store, blob::touch};
 

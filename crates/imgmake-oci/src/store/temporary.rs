@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Context, Result};
+use crate::error::{Context, Result};
 
 use imgmake_guard::confined::remove_tree_within;
 use imgmake_guard::modes::{self, PRIVATE};

@@ -10,7 +10,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use crate::error::{Context, OciError, Result};
 use serde::{Deserialize, Serialize};
 
 use imgmake_guard::mac::MacKey;
@@ -96,11 +96,11 @@ pub(super) fn refuse_links(root: &Path) -> Result<()> {
         for entry in entries {
             let entry = entry.with_context(|| format!("cannot read `{}`", directory.display()))?;
             if entry.file_type().is_ok_and(|kind| kind.is_symlink()) {
-                bail!(
-                    "`{}` is a symbolic link: a store inside a checkout holds none, \
-                     since it could lead anywhere; remove it",
+                let why = format!(
+                    "`{}` is a symbolic link: a store inside a checkout holds none, since it could lead anywhere",
                     entry.path().display()
                 );
+                return Err(OciError::untrusted(why, "remove it"));
             }
         }
     }

@@ -6,7 +6,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use anyhow::{Result, bail};
+use crate::error::{OciError, Result};
 use sha2::Digest as _;
 
 use super::Store;
@@ -99,7 +99,8 @@ impl Store {
     /// The blob is not in the store, or has a digest of another kind than SHA-256.
     pub fn open_blob(&self, digest: &Digest) -> Result<BlobReader> {
         if digest.algorithm() != "sha256" {
-            bail!("{digest} is not a SHA-256 digest, the only kind that the store verifies");
+            let help = "the store verifies SHA-256 digests alone";
+            return Err(OciError::unsupported(format!("the digest {digest}"), help));
         }
         let file = self.raw_blob(digest)?;
         let meta = file.metadata()?;
@@ -122,11 +123,11 @@ impl Store {
     ///
     /// # Errors
     /// [`Damaged`]; those of `read`; the blob is not there.
-    pub fn with_blob<T>(
+    pub fn with_blob<T, E: From<OciError>>(
         &self,
         digest: &Digest,
-        read: impl FnOnce(&mut BlobReader) -> Result<T>,
-    ) -> Result<T> {
+        read: impl FnOnce(&mut BlobReader) -> Result<T, E>,
+    ) -> Result<T, E> {
         let mut blob = self.open_blob(digest)?;
         let result = read(&mut blob);
         if result.is_err() && self.cancel.is_cancelled() {
@@ -159,11 +160,8 @@ impl Store {
             Some(_) => copy(&mut self.cancel.reader(&mut from), out)?,
         };
         if copied != blob.size {
-            bail!(
-                "{} has {copied} bytes in the store, not the {} that its descriptor says",
-                blob.digest,
-                blob.size
-            );
+            let what = format!("the size of {} in the store", blob.digest);
+            return Err(OciError::mismatch(what, copied, blob.size));
         }
         Ok(())
     }
@@ -173,7 +171,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Damaged`], or the error given.
-    pub fn blame<T, E: From<anyhow::Error>>(
+    pub fn blame<T, E: From<OciError>>(
         &self,
         digest: &Digest,
         result: Result<T, E>,

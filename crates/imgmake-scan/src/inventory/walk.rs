@@ -115,7 +115,7 @@ fn each_entry(
 ) -> Result<()> {
     store
         .with_blob(&layer.digest, |blob| {
-            each_of_blob(layer, blob, cancel, visit).map_err(Into::into)
+            each_of_blob(layer, blob, cancel, visit)
         })
         .with_context(|| format!("cannot read layer {}", layer.digest))
 }

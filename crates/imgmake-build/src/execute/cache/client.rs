@@ -140,11 +140,7 @@ impl Cache {
         let Some((at, blob)) = found else { return };
         let read = self
             .blob(cx, &at, &blob)
-            .and_then(|()| {
-                Ok(cx
-                    .store
-                    .with_blob(&blob.digest, |blob| Ok(index::unpack(blob)?))?)
-            })
+            .and_then(|()| cx.store.with_blob(&blob.digest, |blob| index::unpack(blob)))
             .and_then(|index| Ok(cx.store.put_index(diff_id, &index)?));
         if let Err(error) = read {
             self.skip_entry(cx, &at, &name, &format!("{error:#}"));

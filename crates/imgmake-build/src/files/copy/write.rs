@@ -55,9 +55,9 @@ impl FromLayers {
         names: &BTreeMap<Vec<u8>, Vec<Vec<u8>>>,
         cancel: &Cancel,
     ) -> Result<()> {
-        Ok(store.with_blob(layer.digest(), |blob| {
-            Ok(self.spool_files(blob, layer, names, cancel)?)
-        })?)
+        store.with_blob(layer.digest(), |blob| {
+            self.spool_files(blob, layer, names, cancel)
+        })
     }
 
     fn spool_files(

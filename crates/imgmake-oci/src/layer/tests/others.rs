@@ -290,20 +290,23 @@ fn damage_is_named() {
     let mut flipped = good.clone();
     flipped[2048] ^= 1;
     for (tar, said) in [
-        (b"PK\x03\x04 this is a zip".to_vec(), "not a tar archive"),
-        (vec![b'x'; 4096], "not a tar archive"),
+        (
+            b"PK\x03\x04 this is a zip".to_vec(),
+            "invalid archive: expected a tar",
+        ),
+        (vec![b'x'; 4096], "invalid archive: expected a tar"),
         (flipped, "checksum of the header at byte 2048"),
         (good[..1000].to_vec(), "cut off inside `a`"),
         (good[..2100].to_vec(), "cut off inside a header"),
         (
             raw("p", b'x', "", &pax(&[("path", b"x")])),
-            "ends where an entry was announced",
+            "cut off inside an entry that was announced",
         ),
         (
             [raw("p", b'x', "", b"12 path=x\n"), raw("x", b'0', "", b"")].concat(),
-            "PAX record is malformed",
+            "invalid PAX record",
         ),
-        (raw("m", b'M', "", b""), "another volume"),
+        (raw("m", b'M', "", b""), "several volumes is not supported"),
         (
             raw("g", b'g', "", &pax(&[("path", b"x")])),
             "for every entry",
