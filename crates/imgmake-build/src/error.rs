@@ -46,11 +46,6 @@ pub enum BuildError {
     },
     /// A pattern of a flag that cannot be read, in the words of whoever reads patterns.
     Pattern(String),
-    /// Wildcards that no file matches.
-    NoMatch {
-        patterns: String,
-        help: String,
-    },
     Unknown {
         what: String,
         help: String,
@@ -364,9 +359,6 @@ impl BuildError {
                 );
             }
             BuildError::Advised { fact, advice } => return write!(f, "{fact}; {advice}"),
-            BuildError::NoMatch { patterns, help } => {
-                (format!("`{patterns}` matches nothing"), ": ", help)
-            }
             BuildError::Unknown { what, help } => (format!("unknown {what}"), ": ", help),
             BuildError::Invalid { what, why } => (format!("invalid {what}"), ": ", why),
             BuildError::NotFound { what, help } => (format!("{what} not found"), ": ", help),

@@ -188,15 +188,11 @@ impl<'a> Expander<'a> {
             Source::Path(path) => self.word(path).map(Source::Path),
             Source::Inline(heredoc) => self.heredoc(heredoc).map(Source::Inline),
         });
-        let files = Files {
+        Ok(Files {
             sources: sources.collect::<Result<_>>()?,
             destination: self.word(&files.destination)?,
             form: files.form,
-        };
-        if self.values == Values::Final {
-            files.check_destination()?;
-        }
-        Ok(files)
+        })
     }
 
     fn heredoc(&mut self, heredoc: &Heredoc) -> Result<Heredoc> {

@@ -7,7 +7,7 @@ use super::suggest;
 use super::words::{self, Environment};
 use std::collections::BTreeSet;
 
-/// A mount with final values. A relative `target` is below the working directory.
+/// A mount with final values. A relative `target` is below the working directory, an empty one is that.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Mount {
     Bind {
@@ -172,6 +172,12 @@ impl MountSpec {
         }
         let kind = self.kind()?;
         self.reject_foreign(kind)?;
+        let target = self.target();
+        if target.starts_with('/') && clean(&target) == "/" {
+            return Err(error(format!("invalid mount target `{target}`"))
+                .word(target.as_str())
+                .help("mounts lie below the root"));
+        }
         match kind {
             "cache" => self.cache(),
             "tmpfs" => Ok(Mount::Tmpfs {
@@ -544,6 +550,8 @@ mod tests {
             "type=secret,id=a,source=b",
             "type=ssh,source=x",
             "type=cache,target=/x,mode=999",
+            "type=tmpfs,target=/",
+            "type=bind,target=/a/../.",
             "type=bind,from=$STAGE",
             "type=bind,target",
             "ro=perhaps",

@@ -376,16 +376,6 @@ impl Tree for ContextTree {
         self.gather(directory, self.matched_above(directory))
     }
 
-    fn unhidden(&self) -> Option<Box<dyn Tree + '_>> {
-        let all = || ContextTree {
-            ignore: Patterns::default(),
-            ..self.clone()
-        };
-        self.ignore_file
-            .is_some()
-            .then(|| Box::new(all()) as Box<dyn Tree>)
-    }
-
     fn hint(&self, path: &[u8]) -> Option<String> {
         if let (Some(rule), Some(file)) = (self.ignore.reason(path), &self.ignore_file)
             && self.is_there(path)

@@ -87,11 +87,10 @@ fn apply(
             CopyMode::Plain => copy(planner, paths, to, tree, None),
             CopyMode::Unpack => copy(planner, paths, to, tree, Some((contents, cancel))),
             CopyMode::Parents => {
-                let mut count = 0;
                 for path in paths {
-                    count += planner.copy_parents(tree, path, to)?;
+                    planner.copy_parents(tree, path, to)?;
                 }
-                some_source(count, paths, tree)
+                Ok(())
             }
         },
         Resolved::Fetched { name, file, unpack } => {
@@ -121,7 +120,7 @@ fn apply(
     }
 }
 
-/// COPY and ADD: `contents` is there when archives are to be unpacked.
+/// COPY and ADD: `contents` is there when archives are to be unpacked. Wildcards may match nothing.
 fn copy(
     planner: &mut Planner<'_>,
     sources: &[String],
@@ -134,7 +133,6 @@ fn copy(
         let paths = select::sources(tree, source, planner.exclude())?;
         selected.extend(paths.into_iter().map(|p| (source, p)));
     }
-    some_source(selected.len(), sources, tree)?;
     let mut files = 0;
     for (source, path) in &selected {
         let node = select::existing(tree, path, source)?;
@@ -156,29 +154,6 @@ fn copy(
         planner.copy_selected(tree, path, &node, to)?;
     }
     Ok(())
-}
-
-fn some_source(count: usize, sources: &[String], tree: &dyn Tree) -> Result<()> {
-    if count > 0 || sources.is_empty() {
-        return Ok(());
-    }
-    let named = imgmake_guard::printable::listed(sources, "`, `");
-    let hidden = sources.iter().find_map(|s| hidden_match(tree, s));
-    Err(BuildError::NoMatch {
-        patterns: named,
-        help: hidden.map_or(String::new(), |(path, why)| {
-            format!("`{}` would, but {why}", show(&path))
-        }),
-    })
-}
-
-/// What a wildcard would match were it not for the ignore file, and the rule that hides it.
-fn hidden_match(tree: &dyn Tree, source: &str) -> Option<(Vec<u8>, String)> {
-    let all = tree.unhidden()?;
-    let found = select::sources(&*all, source, &Patterns::default()).ok()?;
-    let first = found.into_iter().next()?;
-    let why = tree.hint(&first)?;
-    Some((first, why))
 }
 
 /// The context files that a list of sources selects, for keys: directories with everything in them.

@@ -42,10 +42,6 @@ pub trait Tree: Sync {
     fn children(&self, directory: &[u8]) -> Result<Vec<Node>>;
     /// Everything beneath a directory, sorted by path, without the directory itself.
     fn walk(&self, directory: &[u8]) -> Result<Vec<Node>>;
-    /// The same with nothing hidden, when an ignore file hides something here.
-    fn unhidden(&self) -> Option<Box<dyn Tree + '_>> {
-        None
-    }
     /// What a person should know when a source is missing.
     fn hint(&self, path: &[u8]) -> Option<String>;
 }

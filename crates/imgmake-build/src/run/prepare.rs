@@ -398,13 +398,8 @@ impl Prepared {
     }
 }
 
+/// Relative targets, and the missing one, begin at the working directory.
 fn target_path(config: &Configuring, target: &str) -> Result<String> {
-    if target.is_empty() {
-        return Err(BuildError::required(
-            "the target of a mount",
-            "add `target=/path`",
-        ));
-    }
     let path = config.absolute(target);
     match path.trim_end_matches('/') {
         "" => Err(BuildError::invalid(

@@ -43,7 +43,7 @@ fn several_sources_need_a_directory() {
     p.write("a", "1").write("b", "2");
     let error = p.error("FROM scratch\nCOPY a b /d\n");
     assert!(
-        error.contains("Dockerfile:2:10: ") && error.contains("`/d/`"),
+        error.contains("Dockerfile:2: ") && error.contains("`/d/`"),
         "{error}"
     );
     let error = p.error("FROM scratch\nCOPY * /d\n");
@@ -132,8 +132,9 @@ fn a_wildcard_may_match_nothing_beside_another_source() {
         2
     );
     assert!(
-        p.error("FROM scratch\nCOPY nothing* /d/\n")
-            .contains("matches nothing")
+        p.build("FROM scratch\nCOPY nothing* /d/\n")
+            .files()
+            .is_empty()
     );
     assert!(
         p.error("FROM scratch\nCOPY a.txt gone /d/\n")

@@ -15,6 +15,7 @@ fn prepared(run: &str, request: &BuildRequest) -> Result<run::prepare::Prepared>
         crate::define::state::ImageState::new(config, Vec::new(), request.platforms[0].clone());
     state.declare("A", Some("arg".into()));
     state.declare("E", Some("hidden".into()));
+    state.supersede("E");
     let loaded = crate::define::definition::ParsedDefinition::read(request)?;
     let context = Arc::new(loaded.context(request, None)?);
     run::prepare::prepare(run, &state, request, None, &mut |_, _| {
@@ -31,7 +32,7 @@ fn prepared(run: &str, request: &BuildRequest) -> Result<run::prepare::Prepared>
 }
 
 #[test]
-fn a_run_sees_env_before_arg_and_its_key_no_secret_and_no_proxy() {
+fn a_run_sees_the_env_after_an_arg_and_its_key_no_secret_and_no_proxy() {
     let p = Project::new();
     let mut request = p.request("FROM scratch\n");
     let command = "RUN --mount=type=secret,id=s,env=TOKEN --mount=type=secret,id=s,required echo\n";

@@ -99,37 +99,12 @@ impl Request<'_> {
             let message = format!("{} cannot take a heredoc as its destination", self.name);
             return Err(DockerfileError::new(0, message).word(files.destination.as_str()));
         }
-        let Some(destination) = constant(&files.destination, self.escape) else {
-            return Ok(());
-        };
-        let constant = Files {
-            destination,
-            ..files.clone()
-        };
-        constant.check_destination()
+        Ok(())
     }
 }
 
 fn form_is_heredoc(word: &str, form: ListForm) -> bool {
     form == ListForm::Words && Heredoc::from_word(word).is_some()
-}
-
-impl Files {
-    /// Several sources need a destination that is a directory beyond doubt. For final values.
-    pub fn check_destination(&self) -> Result<()> {
-        let to = self.destination.as_str();
-        let directory = to.ends_with('/')
-            || [".", "..", ""].contains(&to)
-            || to.ends_with("/.")
-            || to.ends_with("/..");
-        if self.sources.len() < 2 || directory {
-            return Ok(());
-        }
-        let message = format!("several sources, but the destination `{to}` does not end in `/`");
-        Err(DockerfileError::new(0, message)
-            .word(to)
-            .help(format!("write `{to}/` to copy into a directory")))
-    }
 }
 
 fn is_url(path: &str) -> bool {

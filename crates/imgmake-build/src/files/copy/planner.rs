@@ -115,8 +115,11 @@ impl<'a> Planner<'a> {
     ///
     /// # Errors
     /// A path without wildcards that is not there.
-    pub fn copy_parents(&mut self, tree: &dyn Tree, source: &str, to: &str) -> Result<usize> {
+    pub fn copy_parents(&mut self, tree: &dyn Tree, source: &str, to: &str) -> Result<()> {
         let found = select::with_parents(tree, source, &self.rules.exclude)?;
+        if found.iter().all(|pivoted| pivoted.nodes.is_empty()) {
+            return Ok(());
+        }
         let target = self.target(true, b"", &format!("{to}/"))?;
         for select::Pivoted { pivot, nodes } in &found {
             for node in nodes {
@@ -124,7 +127,7 @@ impl<'a> Planner<'a> {
                 self.put(node, path)?;
             }
         }
-        Ok(found.iter().map(|f| f.nodes.len()).sum())
+        Ok(())
     }
 
     /// Everything in a checkout. Its modes are git's: a file is executable or not, whatever the umask made of it.
