@@ -370,7 +370,7 @@ mod files {
     }
 
     #[test]
-    fn a_variable_destination_is_checked_when_it_is_known() {
+    fn whether_a_destination_takes_several_sources_is_seen_when_they_are_copied() {
         let file = parsed("FROM a\nCOPY a b $D\n");
         let instruction = &file.stages[0].instructions[0];
         let with = |d: &str| {
@@ -378,7 +378,7 @@ mod files {
             instruction.expand(&move |_| Some(d.clone()), Escape::Backslash)
         };
         assert!(with("/d/").is_ok());
-        assert_eq!(with("/d").unwrap_err().line, 2);
+        assert!(with("/d").is_ok());
     }
 
     #[test]
