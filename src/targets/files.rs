@@ -8,7 +8,7 @@ use rustix::fs::{FileType, Mode, OFlags, Stat};
 
 use super::runner::TargetRunner;
 use imgmake_core::files::{
-    Entry, FileAt, Signature, Visited, Visitor, base_name, tree_order, walk,
+    Entry, FileAt, Signature, Visited, Visitor, base_name, tree_order, walk_opened,
 };
 use imgmake_core::fingerprint::{Inputs, LengthPrefixedHasher};
 use imgmake_core::manifest::Glob;
@@ -95,7 +95,7 @@ impl Gathering<'_> {
             };
             // The pattern's own words: links in them are followed.
             match open_directory(&self.runner.path(&root), OFlags::empty()) {
-                Ok(directory) => self.beneath(&directory, &root, children)?,
+                Ok(directory) => self.beneath(directory, &root, children)?,
                 Err(error) => nothing_there(error)?,
             }
         }
@@ -108,21 +108,21 @@ impl Gathering<'_> {
         let stat = rustix::fs::lstat(&path)?;
         if is_directory(&stat) {
             let directory = open_directory(&path, OFlags::NOFOLLOW)?;
-            return self.beneath(&directory, &name, Children::All);
+            return self.beneath(directory, &name, Children::All);
         }
         let hash = entry_hash(self.runner, FileAt::path(&path), &stat)?;
         self.found.push((name, hash));
         Ok(())
     }
 
-    fn beneath(&mut self, directory: &File, name: &str, children: Children<'_>) -> io::Result<()> {
+    fn beneath(&mut self, directory: File, name: &str, children: Children<'_>) -> io::Result<()> {
         let inputs = InputFiles {
             runner: self.runner,
             outputs: self.outputs,
             root: name,
         };
         let cancel = &self.runner.tools.cancel;
-        let found = walk(directory, b"", children, &inputs, cancel)?;
+        let found = walk_opened(directory, children, &inputs, cancel)?;
         self.found.extend(found);
         Ok(())
     }
@@ -253,7 +253,7 @@ pub(super) fn tree_hash(runner: &TargetRunner<'_>, path: &Path) -> io::Result<[u
     }
     let directory = open_directory(path, OFlags::NOFOLLOW)?;
     let cancel = &runner.tools.cancel;
-    let mut found = walk(directory, b"", (), &OutputFiles { runner }, cancel)?;
+    let mut found = walk_opened(directory, (), &OutputFiles { runner }, cancel)?;
     found.sort_unstable_by(|a, b| tree_order(&a.path, &b.path));
     hasher.bytes(b"directory");
     let mut depth = 0;

@@ -17,4 +17,4 @@ pub use signature::Signature;
 pub use stat_cache::StatCache;
 pub use storage_full::is_storage_full;
 pub use tree_signature::tree_signature;
-pub use walk::{Entry, Visited, Visitor, base_name, tree_order, walk};
+pub use walk::{Entry, Visited, Visitor, base_name, tree_order, walk, walk_opened};

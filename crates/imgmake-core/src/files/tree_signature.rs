@@ -6,7 +6,7 @@ use std::path::Path;
 
 use rustix::fs::{FileType, Mode, OFlags};
 
-use super::{Entry, Signature, Visited, Visitor, tree_order, walk};
+use super::{Entry, Signature, Visited, Visitor, tree_order, walk_opened};
 use crate::fingerprint::LengthPrefixedHasher;
 use imgmake_event::Cancel;
 
@@ -23,7 +23,7 @@ pub fn tree_signature(path: &Path, cancel: &Cancel) -> io::Result<[u8; 32]> {
     }
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let root = rustix::fs::open(path, flags, Mode::empty())?;
-    let mut signed = walk(&root, b"", (), &Signing, cancel)?;
+    let mut signed = walk_opened(root, (), &Signing, cancel)?;
     signed.sort_unstable_by(|(a, _), (b, _)| tree_order(a, b));
     let mut lengths: HashMap<&[u8], u64> = HashMap::new();
     for (path, _) in &signed {

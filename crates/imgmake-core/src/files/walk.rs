@@ -90,75 +90,135 @@ pub fn walk<V: Visitor>(
     visitor: &V,
     cancel: &Cancel,
 ) -> Result<Vec<V::Found>, V::Error> {
-    let root = root.as_fd();
-    let mut found = Vec::new();
-    let mut level = vec![(from.to_vec(), state)];
-    while !level.is_empty() {
-        let visited = level
-            .into_par_iter()
-            .map(|(path, state)| visit_directory(root, &path, &state, visitor, cancel))
-            .collect::<Result<Vec<_>, _>>()?;
-        level = Vec::new();
-        for entry in visited.into_iter().flatten() {
-            found.extend(entry.found);
-            level.extend(entry.enter);
-        }
-    }
-    Ok(found)
+    let walk = Walk {
+        root: root.as_fd(),
+        is_unread: false,
+        visitor,
+        cancel,
+    };
+    walk.beneath(from, state)
+}
+
+/// The same beneath a directory that was opened for this walk alone, so that it is not opened again.
+///
+/// # Errors
+/// As [`walk`].
+pub fn walk_opened<V: Visitor>(
+    root: impl Into<OwnedFd>,
+    state: V::State,
+    visitor: &V,
+    cancel: &Cancel,
+) -> Result<Vec<V::Found>, V::Error> {
+    let root = root.into();
+    let walk = Walk {
+        root: root.as_fd(),
+        is_unread: true,
+        visitor,
+        cancel,
+    };
+    walk.beneath(b"", state)
+}
+
+/// What fewer entries than these hold is not worth the handing over to other threads.
+const MANY: usize = 64;
+
+struct Walk<'a, V> {
+    root: BorrowedFd<'a>,
+    /// Nobody else lists through this descriptor, whose place in the list is at the beginning.
+    is_unread: bool,
+    visitor: &'a V,
+    cancel: &'a Cancel,
 }
 
 /// The entries of a directory as the visitor judged them; directories with their paths.
 type Judged<F, S> = Vec<Visited<F, (Vec<u8>, S)>>;
 
-/// Visits what is directly in a directory.
-fn visit_directory<V: Visitor>(
-    root: BorrowedFd<'_>,
-    path: &[u8],
-    state: &V::State,
-    visitor: &V,
-    cancel: &Cancel,
-) -> Result<Judged<V::Found, V::State>, V::Error> {
-    cancel.check()?;
-    let listed = list(root, path).map_err(|error| visitor.unlisted(path, error))?;
-    listed
-        .entries
-        .into_par_iter()
-        .with_min_len(32)
-        .map(|(path, kind)| {
-            cancel.check()?;
+impl<V: Visitor> Walk<'_, V> {
+    fn beneath(&self, from: &[u8], state: V::State) -> Result<Vec<V::Found>, V::Error> {
+        let mut found = Vec::new();
+        let mut level = vec![(from.to_vec(), state)];
+        while !level.is_empty() {
+            let visited = match level.as_slice() {
+                [(path, state)] => vec![self.directory(path, state)?],
+                several => several
+                    .par_iter()
+                    .map(|(path, state)| self.directory(path, state))
+                    .collect::<Result<Vec<_>, _>>()?,
+            };
+            level = Vec::new();
+            for entry in visited.into_iter().flatten() {
+                found.extend(entry.found);
+                level.extend(entry.enter);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Visits what is directly in a directory.
+    fn directory(
+        &self,
+        path: &[u8],
+        state: &V::State,
+    ) -> Result<Judged<V::Found, V::State>, V::Error> {
+        self.cancel.check()?;
+        let listed = self
+            .list(path)
+            .map_err(|error| self.visitor.unlisted(path, error))?;
+        let directory = listed.opened.as_ref().map_or(self.root, AsFd::as_fd);
+        let visit = |(path, kind)| {
+            self.cancel.check()?;
             let entry = Entry {
                 path,
-                directory: listed.directory.as_fd(),
+                directory,
                 kind,
             };
-            let visited = visitor.visit(&entry, state)?;
+            let visited = self.visitor.visit(&entry, state)?;
             Ok(Visited {
                 found: visited.found,
                 enter: visited.enter.map(|state| (entry.path, state)),
             })
-        })
-        .collect()
+        };
+        match listed.entries.len() < MANY {
+            true => listed.entries.into_iter().map(visit).collect(),
+            false => listed
+                .entries
+                .into_par_iter()
+                .with_min_len(MANY / 2)
+                .map(visit)
+                .collect(),
+        }
+    }
+
+    fn list(&self, path: &[u8]) -> io::Result<Listed> {
+        let opened = match path.is_empty() && self.is_unread {
+            true => None,
+            false => {
+                let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+                Some(confined::open_inside(self.root, path, flags)?)
+            }
+        };
+        let directory = opened.as_ref().map_or(self.root, AsFd::as_fd);
+        let mut buffer = Vec::with_capacity(BUFFER);
+        let mut names = RawDir::new(directory, buffer.spare_capacity_mut());
+        let mut entries = Vec::new();
+        while let Some(entry) = names.next() {
+            let entry = entry?;
+            let name = entry.file_name().to_bytes();
+            if name != b"." && name != b".." {
+                entries.push((join(path, name), entry.file_type()));
+            }
+        }
+        // Whoever orders all that is found has less to do then.
+        entries.sort_unstable_by(|(a, _): &(Vec<u8>, FileType), (b, _)| a.cmp(b));
+        Ok(Listed { opened, entries })
+    }
 }
 
 struct Listed {
-    directory: OwnedFd,
+    /// `None` of the root, which is open already.
+    opened: Option<OwnedFd>,
     /// Paths of entries, and what the directory says of them.
     entries: Vec<(Vec<u8>, FileType)>,
-}
-
-fn list(root: BorrowedFd<'_>, path: &[u8]) -> io::Result<Listed> {
-    let directory = confined::open_inside(root, path, OFlags::RDONLY | OFlags::DIRECTORY)?;
-    let mut buffer = Vec::with_capacity(BUFFER);
-    let mut names = RawDir::new(&directory, buffer.spare_capacity_mut());
-    let mut entries = Vec::new();
-    while let Some(entry) = names.next() {
-        let entry = entry?;
-        let name = entry.file_name().to_bytes();
-        if name != b"." && name != b".." {
-            entries.push((join(path, name), entry.file_type()));
-        }
-    }
-    Ok(Listed { directory, entries })
 }
 
 fn join(directory: &[u8], name: &[u8]) -> Vec<u8> {
