@@ -1,0 +1,27 @@
+//! ONBUILD.
+
+use super::*;
+
+#[test]
+fn it_holds_one_other_instruction() {
+    let Instruction::Onbuild(onbuild) = one("onbuild copy --from=0 a  b") else {
+        panic!("no ONBUILD");
+    };
+    assert_eq!(onbuild.trigger, "copy --from=0 a  b");
+    assert_eq!(onbuild.instruction.name(), "COPY");
+}
+
+#[test]
+fn some_instructions_cannot_be_deferred() {
+    for line in [
+        "ONBUILD",
+        "ONBUILD ONBUILD RUN x",
+        "ONBUILD FROM x",
+        "ONBUILD maintainer x",
+        "ONBUILD NOPE",
+    ] {
+        error(line);
+    }
+    assert!(parse_trigger("FROM x").is_err());
+    assert!(parse_trigger("RUN x\nRUN y").is_err());
+}
