@@ -31,7 +31,7 @@ pub fn find(
         && !workspace.join(archive).exists()
     {
         let message = format!(
-            "archive `{archive}` to push not found in `{}`",
+            "cannot push `{archive}`: archive not found in `{}`",
             workspace.display()
         );
         return Err(Exit::error(FAILED, message)
@@ -66,7 +66,7 @@ pub fn find(
         }
     } else {
         let message = format!(
-            "image `{name}` to push not found in the workspace's store `{}`",
+            "cannot push `{name}`: image not found in the workspace's store `{}`",
             store.root().display()
         );
         return Err(Exit::error(FAILED, message).with_help(format!(
@@ -175,7 +175,7 @@ fn is_there(name: &str, tools: &Tools, store: &Store) -> Result<(), Exit> {
         Err(error) => error.to_string(),
     };
     let message = format!(
-        "image `{name}` to push not found: it is not in the workspace's store `{}`, no Docker daemon has it, and {why}",
+        "cannot push `{name}`: image not found: it is not in the workspace's store `{}`, no Docker daemon has it, and {why}",
         store.root().display()
     );
     Err(Exit::error(FAILED, message).with_help(format!(

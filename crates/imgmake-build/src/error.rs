@@ -9,7 +9,7 @@ use std::io;
 use std::path::PathBuf;
 
 use imgmake_dockerfile::{DockerfileError, DockerfileErrors};
-use imgmake_event::Cancelled;
+use imgmake_event::{Cancelled, causes};
 use imgmake_oci::OciError;
 
 pub type Result<T, E = BuildError> = std::result::Result<T, E>;
@@ -265,16 +265,11 @@ impl BuildError {
 
     /// Whether a cancellation is why it failed.
     pub fn is_cancelled(&self) -> bool {
-        self.causes().any(|cause| {
-            cause.is::<Cancelled>()
-                || cause.downcast_ref().is_some_and(Cancelled::ended)
-                || cause
-                    .downcast_ref()
-                    .is_some_and(imgmake_registry::RegistryError::is_cancelled)
-                || cause
-                    .downcast_ref()
-                    .is_some_and(imgmake_git::GitError::is_cancelled)
-        })
+        use imgmake_git::GitError;
+        use imgmake_registry::RegistryError;
+        Cancelled::caused(self.as_cause())
+            || self.find().is_some_and(RegistryError::is_cancelled)
+            || self.find().is_some_and(GitError::is_cancelled)
     }
 
     /// Whether the disk was full, or the user's quota used up.
@@ -283,12 +278,7 @@ impl BuildError {
     }
 
     fn causes(&self) -> impl Iterator<Item = &(dyn StdError + 'static)> {
-        let mut next = Some(self.as_cause());
-        std::iter::from_fn(move || {
-            let cause = next?;
-            next = cause.source();
-            Some(cause)
-        })
+        causes(self.as_cause())
     }
 }
 

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use imgmake_core::manifest::{
-    AuthNode, BuildTarget, Destination, ImageFormat, LimitsNode, LoadInto, LoadNode, Publish,
-    PushFrom, PushTarget, RecipeNode, RegistryNode, Spanned, Target, TargetKind, WithoutDaemon,
+    AuthNode, Destination, LoadInto, LoadNode, Publish, PushFrom, PushTarget, RegistryNode,
+    Spanned, Target, TargetKind, WithoutDaemon,
 };
 
 /// A value without a place.
@@ -34,40 +34,6 @@ pub(crate) fn target(name: &str, kind: TargetKind) -> Target {
         needs: Vec::new(),
         kind,
         used_variables: Vec::new(),
-    }
-}
-
-/// A build that says nothing but what it is made of.
-pub(crate) fn build_target(context: Spanned<String>, recipe: RecipeNode) -> BuildTarget {
-    BuildTarget {
-        context: Some(context),
-        recipe,
-        contexts: Vec::new(),
-        args: BTreeMap::new(),
-        labels: BTreeMap::new(),
-        annotations: BTreeMap::new(),
-        platforms: Vec::new(),
-        secrets: Vec::new(),
-        ssh: Vec::new(),
-        tags: Vec::new(),
-        tar: None,
-        layout: None,
-        load: Vec::new(),
-        format: ImageFormat::default(),
-        compression: None,
-        compression_level: None,
-        network: None,
-        limits: LimitsNode::default(),
-        allow: Vec::new(),
-        add_hosts: BTreeMap::new(),
-        dns: Vec::new(),
-        dns_search: Vec::new(),
-        trust_ca: Vec::new(),
-        epoch: None,
-        also_stages: Vec::new(),
-        squash: false,
-        ignore_paths: Vec::new(),
-        no_cache: false,
     }
 }
 

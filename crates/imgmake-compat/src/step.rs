@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::credentials::Credentials;
 use crate::hidden::Hidden;
-use crate::nodes::{build_target, parts, plain, push_target, registry, target};
+use crate::nodes::{parts, plain, push_target, registry, target};
 use crate::result_files::ResultFiles;
 use imgmake_core::manifest::{
     AuthNode, BuildTarget, Manifest, PushFrom, RecipeNode, RegistryNode, SecretFrom, SecretNode,
@@ -257,7 +257,7 @@ pub(crate) fn dockerfile_build(context: &str, path: &str, stage: Option<String>)
         path: plain(path),
         stage: stage.map(plain),
     };
-    build_target(plain(context), recipe)
+    BuildTarget::new(Some(plain(context)), recipe)
 }
 
 #[cfg(test)]

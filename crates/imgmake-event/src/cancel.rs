@@ -193,7 +193,21 @@ impl Drop for OnCancel {
 #[error("cancelled")]
 pub struct Cancelled;
 
+/// An error and what it follows from, the outermost first.
+pub fn causes<'e>(
+    error: &'e (dyn std::error::Error + 'static),
+) -> impl Iterator<Item = &'e (dyn std::error::Error + 'static)> {
+    std::iter::successors(Some(error), |cause| cause.source())
+}
+
 impl Cancelled {
+    /// Whether a cancellation is among what an error follows from.
+    pub fn caused(error: &(dyn std::error::Error + 'static)) -> bool {
+        causes(error).any(|cause| {
+            cause.is::<Cancelled>() || cause.downcast_ref().is_some_and(Cancelled::ended)
+        })
+    }
+
     /// Whether a cancellation ended this input or output, which carries it as its cause.
     pub fn ended(error: &std::io::Error) -> bool {
         error.get_ref().is_some_and(|inner| inner.is::<Cancelled>())

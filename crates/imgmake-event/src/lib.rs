@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use attentive::{Attentive, CancelFd};
-pub use cancel::{Cancel, CancellableReader, Cancelled, OnCancel};
+pub use cancel::{Cancel, CancellableReader, Cancelled, OnCancel, causes};
 
 /// What happened. Targets are named as in the manifest.
 #[derive(Clone, Debug, PartialEq)]

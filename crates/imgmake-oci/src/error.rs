@@ -7,7 +7,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::io;
 
-use imgmake_event::Cancelled;
+use imgmake_event::{Cancelled, causes};
 
 pub type Result<T, E = OciError> = std::result::Result<T, E>;
 
@@ -157,9 +157,7 @@ impl OciError {
 
     /// Whether a cancellation is why it failed.
     pub fn is_cancelled(&self) -> bool {
-        self.causes().any(|cause| {
-            cause.is::<Cancelled>() || cause.downcast_ref().is_some_and(Cancelled::ended)
-        })
+        Cancelled::caused(self.as_cause())
     }
 
     /// The error of another crate that this one stands for, else itself.
@@ -173,12 +171,7 @@ impl OciError {
     }
 
     fn causes(&self) -> impl Iterator<Item = &(dyn StdError + 'static)> {
-        let mut next = Some(self.as_cause());
-        std::iter::from_fn(move || {
-            let cause = next?;
-            next = cause.source();
-            Some(cause)
-        })
+        causes(self.as_cause())
     }
 
     /// Without what it follows from.

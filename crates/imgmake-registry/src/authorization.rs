@@ -23,7 +23,7 @@ const SMALL: u64 = 1 << 20;
 
 impl Session {
     /// Sends a request once, answering a challenge if there is one.
-    pub(super) fn authorised(
+    pub(super) fn authorized(
         &self,
         request: &Request,
     ) -> Result<(Answer, AnsweredBy), RegistryError> {

@@ -23,7 +23,7 @@ pub enum Failure {
     /// 404, or a code that says the same.
     Missing,
     /// 401: no credential, or one that the registry does not take.
-    Unauthorised,
+    Unauthorized,
     /// 403: a valid credential without the right.
     Denied,
     /// 429 for longer than we retried.
@@ -232,8 +232,8 @@ impl RegistryError {
     }
 
     /// The credential is missing, refused or lacks the right.
-    pub fn is_unauthorised(&self) -> bool {
-        matches!(self.failure(), Failure::Unauthorised | Failure::Denied)
+    pub fn is_unauthorized(&self) -> bool {
+        matches!(self.failure(), Failure::Unauthorized | Failure::Denied)
     }
 
     /// The same request may succeed later, and was not tried often enough.
@@ -308,7 +308,7 @@ impl Refusal {
         let missing = ["MANIFEST_UNKNOWN", "NAME_UNKNOWN", "BLOB_UNKNOWN"];
         let code = self.code.as_deref().unwrap_or_default();
         match self.status {
-            401 => Failure::Unauthorised,
+            401 => Failure::Unauthorized,
             404 => Failure::Missing,
             403 => Failure::Denied,
             429 => Failure::Throttled,
@@ -489,7 +489,7 @@ mod tests {
              requested access to the resource is denied \
              (scope `repository:acme/app:pull,push`, credential: /root/.docker/config.json)"
         );
-        assert!(error.is_unauthorised() && !error.is_retryable());
+        assert!(error.is_unauthorized() && !error.is_retryable());
     }
 
     #[test]

@@ -31,7 +31,7 @@ impl Session {
         let error = redact(error, self.secrets());
         let error = self.on_the_way(error, &request.call.url);
         match error.failure() {
-            Failure::Unauthorised | Failure::Denied => self.explain_refusal(error, request),
+            Failure::Unauthorized | Failure::Denied => self.explain_refusal(error, request),
             Failure::Throttled if self.endpoint.registry == imgmake_oci::image::DOCKER_HUB => {
                 error.help("Docker Hub limits pulls: log in, wait, or use a mirror")
             }

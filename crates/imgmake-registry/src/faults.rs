@@ -198,7 +198,7 @@ fn transient_errors_are_retried_and_retry_after_is_honored_in_both_forms() {
 #[test]
 fn what_will_not_change_is_asked_once() {
     for (status, failure) in [
-        (401, Failure::Unauthorised),
+        (401, Failure::Unauthorized),
         (403, Failure::Denied),
         (404, Failure::Missing),
         (400, Failure::Refused),

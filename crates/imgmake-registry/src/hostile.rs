@@ -371,7 +371,7 @@ fn an_entry_for_one_host_is_for_no_other() {
         let error = client
             .manifest(&format!("{host}/team/app:1").parse().unwrap())
             .unwrap_err();
-        assert!(error.is_unauthorised(), "{error}");
+        assert!(error.is_unauthorized(), "{error}");
     }
     assert!(*asked.lock().unwrap() >= hosts.len());
 }

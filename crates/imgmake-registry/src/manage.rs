@@ -240,7 +240,7 @@ mod tests {
         })
         .unwrap();
         let login = |password: &str| client.login(&between.host(), "u", &Secret(password.into()));
-        assert!(login("wrong").unwrap_err().is_unauthorised());
+        assert!(login("wrong").unwrap_err().is_unauthorized());
         assert!(!home.path().join(".docker").exists());
         let done = login("p").unwrap();
         assert!(done.place.ends_with(".docker/config.json"));

@@ -135,7 +135,7 @@ impl Session {
         let mut attempts = Attempts::new(self.policy());
         loop {
             request.cancel.check()?;
-            let taken = match self.authorised(request) {
+            let taken = match self.authorized(request) {
                 Ok((answer, _)) if answer.is_success() => take(answer),
                 Ok((answer, from)) => Err(refused(answer, from)),
                 Err(error) => Err(error),

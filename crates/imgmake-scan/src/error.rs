@@ -9,7 +9,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use imgmake_event::Cancelled;
+use imgmake_event::{Cancelled, causes};
 use imgmake_oci::OciError;
 
 pub type Result<T, E = ScanError> = std::result::Result<T, E>;
@@ -150,10 +150,8 @@ impl fmt::Display for ScanError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.write_fact(f)?;
         if f.alternate() {
-            let mut next = self.as_cause().source();
-            while let Some(cause) = next {
+            for cause in causes(self.as_cause()).skip(1) {
                 write!(f, ": {cause}")?;
-                next = cause.source();
             }
         }
         Ok(())
@@ -314,11 +312,7 @@ mod tests {
     fn a_cancellation_is_one_however_it_came() {
         let read = ScanError::from(io::Error::from(Cancelled)).during("cannot read a layer");
         assert!(read.is_cancelled());
-        let mut cause = std::error::Error::source(&read);
-        while let Some(deeper) = cause.filter(|cause| !cause.is::<Cancelled>()) {
-            cause = deeper.source();
-        }
-        assert!(cause.is_some(), "{read:?}");
+        assert!(Cancelled::caused(&read));
         assert!(!ScanError::from(io::Error::other("disk")).is_cancelled());
     }
 }

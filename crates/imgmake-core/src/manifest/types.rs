@@ -295,6 +295,43 @@ pub struct BuildTarget {
     pub ignore_paths: Vec<Spanned<String>>,
     pub no_cache: bool,
 }
+
+impl BuildTarget {
+    /// A build that says nothing but what it is made of.
+    pub fn new(context: Option<Spanned<String>>, recipe: RecipeNode) -> BuildTarget {
+        BuildTarget {
+            context,
+            recipe,
+            contexts: Vec::new(),
+            args: BTreeMap::new(),
+            labels: BTreeMap::new(),
+            annotations: BTreeMap::new(),
+            platforms: Vec::new(),
+            secrets: Vec::new(),
+            ssh: Vec::new(),
+            tags: Vec::new(),
+            tar: None,
+            layout: None,
+            load: Vec::new(),
+            format: ImageFormat::default(),
+            compression: None,
+            compression_level: None,
+            network: None,
+            limits: LimitsNode::default(),
+            allow: Vec::new(),
+            add_hosts: BTreeMap::new(),
+            dns: Vec::new(),
+            dns_search: Vec::new(),
+            trust_ca: Vec::new(),
+            epoch: None,
+            also_stages: Vec::new(),
+            squash: false,
+            ignore_paths: Vec::new(),
+            no_cache: false,
+        }
+    }
+}
+
 /// Limits of a RUN: bytes, processes and threads, bytes, wall time; each above zero.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct LimitsNode {

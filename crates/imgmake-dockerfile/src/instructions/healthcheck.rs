@@ -71,15 +71,18 @@ impl Request<'_> {
         let Some(text) = self.flags.text(flag)? else {
             return Ok(None);
         };
-        let wrong = |why| {
-            DockerfileError::new(0, format!("invalid duration `--{flag}={text}`{why}"))
+        let invalid = format!("invalid duration `--{flag}={text}`");
+        let wrong = |message: String| {
+            DockerfileError::new(0, message)
                 .word(text.as_str())
                 .help("write a duration such as 30s, 1m30s or 500ms")
         };
-        let duration = go_duration(&text).ok_or_else(|| wrong(""))?;
+        let duration = go_duration(&text).ok_or_else(|| wrong(invalid.clone()))?;
         match duration {
             Duration::ZERO => Ok(None),
-            d if d < Duration::from_millis(1) => Err(wrong(": it is less than 1ms")),
+            d if d < Duration::from_millis(1) => {
+                Err(wrong(format!("{invalid}: it is less than 1ms")))
+            }
             d => Ok(Some(d)),
         }
     }

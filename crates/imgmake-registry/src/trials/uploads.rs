@@ -283,7 +283,7 @@ fn a_location_that_leads_nowhere_is_told() {
 }
 
 #[test]
-fn a_large_body_that_is_redirected_or_unauthorised_is_sent_once() {
+fn a_large_body_that_is_redirected_or_unauthorized_is_sent_once() {
     let bytes = random_bytes(206, 3 << 20);
     let taker = UploadServer::new(PLAIN);
     let storage = taker.between.host();

@@ -93,13 +93,13 @@ fn a_password_opens_a_registry_and_a_wrong_one_says_where_it_came_from() {
     };
 
     let error = push(&client()).unwrap_err();
-    assert!(error.is_unauthorised());
+    assert!(error.is_unauthorized());
     assert!(
         error.to_string().contains("docker login 127.0.0.1"),
         "{error}"
     );
     let error = push(&client_with(basic(&registry.host(), "wrong"))).unwrap_err();
-    assert!(error.is_unauthorised());
+    assert!(error.is_unauthorized());
     assert!(
         error.to_string().contains("credential: the test") && !error.to_string().contains("wrong"),
         "{error}"
@@ -243,7 +243,7 @@ fn a_login_is_checked_by_the_token_server_of_a_real_registry() {
     };
     let error = login("wrong-word").unwrap_err();
     assert!(
-        error.is_unauthorised() && !error.to_string().contains("wrong-word"),
+        error.is_unauthorized() && !error.to_string().contains("wrong-word"),
         "{error}"
     );
     assert!(!home.path().join("config.json").exists());

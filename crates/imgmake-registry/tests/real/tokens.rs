@@ -135,7 +135,7 @@ fn refusals_say_scope_and_source() {
             .unwrap_err()
     };
     let denied = push("secret", user(host.clone()));
-    assert!(denied.is_unauthorised());
+    assert!(denied.is_unauthorized());
     assert!(
         denied
             .to_string()
@@ -149,7 +149,7 @@ fn refusals_say_scope_and_source() {
         source: "PLUGIN_PASSWORD".into(),
     };
     let wrong = push("app", wrong);
-    assert!(wrong.is_unauthorised());
+    assert!(wrong.is_unauthorized());
     let text = wrong.to_string();
     assert!(
         text.contains("get a token from 127.0.0.1")

@@ -143,9 +143,9 @@ impl ResultNode {
         let level = level.or_else(|| rule?.default_configuration.level.as_deref());
         let text = &self.message.text;
         Finding {
-            package: labelled(text, "Package:").unwrap_or_default(),
-            version: labelled(text, "Installed Version:").unwrap_or_default(),
-            fixed: labelled(text, "Fixed Version:"),
+            package: labeled(text, "Package:").unwrap_or_default(),
+            version: labeled(text, "Installed Version:").unwrap_or_default(),
+            fixed: labeled(text, "Fixed Version:"),
             path: self.locations.iter().find_map(|l| {
                 l.physical_location
                     .as_ref()?
@@ -175,7 +175,7 @@ fn of_level(level: Option<&str>) -> Severity {
 }
 
 /// Scanners of images write such lines into their messages.
-fn labelled(text: &str, label: &str) -> Option<String> {
+fn labeled(text: &str, label: &str) -> Option<String> {
     let value = text
         .lines()
         .find_map(|l| l.trim().strip_prefix(label))?

@@ -10,7 +10,7 @@ use super::given::{Given, Values};
 use super::imported::{Imported, Inline, Repository};
 use super::outputs::outputs;
 use super::problem::Problem;
-use crate::nodes::{build_target, plain};
+use crate::nodes::plain;
 use imgmake_core::manifest::{
     BuildTarget, CacheAccess, CacheOption, ContextNode, RecipeNode, SecretFrom, SecretNode,
     Spanned, Target, TargetKind, cache_option,
@@ -63,7 +63,7 @@ pub(super) fn add(name: &str, values: &Values, imported: &mut Imported) -> Resul
         network: network(name, values)?,
         add_hosts: add_hosts(values)?,
         no_cache: flag(values, "no-cache")?,
-        ..build_target(context, recipe)
+        ..BuildTarget::new(Some(context), recipe)
     };
     secrets(values, &mut build, imported)?;
     caches(name, values, imported)?;

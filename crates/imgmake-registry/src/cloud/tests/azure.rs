@@ -182,7 +182,7 @@ fn what_is_wrong_is_said_without_the_secret() {
     )
     .unwrap_err();
     let text = format!("{error} {error:?}");
-    assert!(error.is_unauthorised());
+    assert!(error.is_unauthorized());
     assert!(
         text.contains("log in to Azure") && text.contains("wrong secret"),
         "{text}"
