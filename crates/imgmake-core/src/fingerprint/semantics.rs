@@ -16,8 +16,8 @@ pub enum Semantics {
 impl Semantics {
     pub const fn version(self) -> u64 {
         match self {
-            Semantics::Targets => 2,
-            Semantics::Steps => 3,
+            Semantics::Targets => 3,
+            Semantics::Steps => 4,
             Semantics::DecodedManifest => 4,
         }
     }
