@@ -4,7 +4,7 @@ mod error_texts;
 mod fingerprints;
 mod imports;
 mod map;
-mod source;
+pub mod source;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet};

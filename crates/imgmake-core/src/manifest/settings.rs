@@ -285,12 +285,13 @@ const GCP: [(&str, Holds); 4] = [
     ("access-token", Holds::Secret),
     ("endpoint", Holds::Text),
 ];
-const AZURE: [(&str, Holds); 6] = [
+const AZURE: [(&str, Holds); 7] = [
     ("tenant", Holds::Text),
     ("client-id", Holds::Text),
     ("client-secret", Holds::Secret),
     ("certificate", Holds::Text),
     ("federated-token", Holds::Secret),
+    ("managed-identity", Holds::Boolean),
     ("endpoint", Holds::Text),
 ];
 

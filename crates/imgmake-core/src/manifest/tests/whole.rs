@@ -31,6 +31,7 @@ registry ecr "1.dkr.ecr.eu-west-1.amazonaws.com" {
     auth aws-ecr role=r external-id=e session-name=s web-identity-token=(secret)t scan-on-push=#true lifecycle-policy="ecr/l.json" repository-policy="{}" sts-endpoint="https://sts" region=x
 }
 registry acr "a.azurecr.io" { auth azure tenant=t client-id=c certificate="acr.pem" }
+registry own "b.azurecr.io" { auth azure managed-identity=#true client-id=c }
 registry gar "x.pkg.dev" { auth gcp access-token=(secret)t }
 secret t env="T"
 build a { context x }
@@ -42,6 +43,13 @@ build a { context x }
     assert_eq!(options.len(), 9);
     assert_eq!(
         options["scan-on-push"],
+        PasswordFrom::Literal("true".into())
+    );
+    let Some(AuthNode::Azure(options)) = loaded.registries.get(2).map(|r| r.auth.clone()) else {
+        panic!("{:?}", loaded.registries)
+    };
+    assert_eq!(
+        options["managed-identity"],
         PasswordFrom::Literal("true".into())
     );
     let wrong = "registry ecr \"a.io\" { auth aws-ecr scan-on-push=yes }\nbuild a { context x }";

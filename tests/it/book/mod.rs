@@ -1,20 +1,22 @@
 //! The book and the README are run: what they show works.
 //!
-//! Every page has a directory of its own. Fenced blocks mean, by their info string:
+//! Every page has a directory of its own. A fenced block below a line that holds nothing but a path,
+//! as in "`app/run`:", is that file. The others mean, by their info string:
 //!
 //! | block | meaning |
 //! |---|---|
-//! | `LANG,file=PATH` | the file PATH with this content |
 //! | `kdl` | a whole manifest, which must load |
 //! | `kdl,refused` | a whole manifest, which must not (exit 2) |
 //! | `kdl,fragment` | only for reading |
 //! | `sh` | commands, run in the page's directory with `imgmake` on the path; they must succeed |
 //! | `sh,exit=N` | commands whose last one ends with N |
 //! | `sh,norun` | only for reading: needs what a test has not |
-//! | `text,output` | lines that the commands before printed; `…` stands for anything |
+//! | `text,output` | lines that the commands before printed, where times and digests may be others; `…` stands for anything |
 //! | `yaml,platform=NAME` | a pipeline of GitLab, Tekton, Argo, GitHub or Kubernetes: held against its schema |
 //!
 //! On pages that name `$REGISTRY`, it is a registry that takes pushes and holds `library/busybox`.
+
+mod names;
 
 use std::path::{Path, PathBuf};
 
@@ -27,6 +29,8 @@ pub struct Block {
     line: usize,
     language: String,
     options: Vec<String>,
+    /// The path that the line above it names.
+    file: Option<String>,
     pub text: String,
 }
 
@@ -45,6 +49,7 @@ impl Block {
 pub fn blocks(page: &str) -> Vec<Block> {
     let mut found: Vec<Block> = Vec::new();
     let mut fence: Option<(String, usize)> = None;
+    let mut above = "";
     for (number, line) in page.lines().enumerate() {
         let indent = line.len() - line.trim_start().len();
         match &fence {
@@ -63,12 +68,17 @@ pub fn blocks(page: &str) -> Vec<Block> {
                     line: number + 1,
                     language,
                     options: words.collect(),
+                    file: path_above(above).map(String::from),
                     text: String::new(),
                 });
                 fence = Some((ticks, indent));
             }
-            None => {}
-            Some((ticks, _)) if line.trim() == ticks => fence = None,
+            None if line.trim().is_empty() => {}
+            None => above = line,
+            Some((ticks, _)) if line.trim() == ticks => {
+                fence = None;
+                above = "";
+            }
             Some((_, indent)) => {
                 let block = found.last_mut().expect("a fence opened a block");
                 block
@@ -80,6 +90,12 @@ pub fn blocks(page: &str) -> Vec<Block> {
     }
     assert!(fence.is_none(), "a code block is not closed");
     found
+}
+
+/// "`app/run`:" names the file of the block below it.
+fn path_above(line: &str) -> Option<&str> {
+    let path = line.trim().strip_prefix('`')?.strip_suffix("`:")?;
+    (!path.is_empty() && !path.contains(['`', ' '])).then_some(path)
 }
 
 pub fn pages() -> Vec<PathBuf> {
@@ -142,7 +158,7 @@ fn check(
     imgmake: &Imgmake,
     printed: &mut String,
 ) -> Result<(), String> {
-    if let Some(file) = block.option("file") {
+    if let Some(file) = &block.file {
         write(directory, file, &block.text);
         return Ok(());
     }
@@ -209,9 +225,10 @@ fn check(
     }
 }
 
-/// `…` stands for anything.
+/// `…` stands for anything, a time for any time, a digest for any digest.
 fn matches(pattern: &str, text: &str) -> bool {
-    let mut rest = text;
+    let (pattern, text) = (&steady(pattern), &steady(text));
+    let mut rest = text.as_str();
     for (n, piece) in pattern.split('…').enumerate() {
         match rest.find(piece) {
             Some(at) if n > 0 || at == 0 => rest = &rest[at + piece.len()..],
@@ -219,4 +236,53 @@ fn matches(pattern: &str, text: &str) -> bool {
         }
     }
     rest.is_empty() || pattern.ends_with('…')
+}
+
+/// A line without what differs from run to run: `12 ms`, `1.5 s` and hexadecimal digests.
+fn steady(line: &str) -> String {
+    let mut words: Vec<String> = Vec::new();
+    for word in line.split(' ') {
+        let unit = word.trim_end_matches([')', ':', ',', ';']);
+        if let ("ms" | "s", Some(last)) = (unit, words.last_mut()) {
+            let number = last.trim_start_matches('(');
+            if !number.is_empty() && number.chars().all(|c| c.is_ascii_digit() || c == '.') {
+                *last = last.replace(number, "N");
+                words.push(word.replace(unit, "s"));
+                continue;
+            }
+        }
+        let is_hex = |part: &str| {
+            [12, 64].contains(&part.len()) && part.chars().all(|c| c.is_ascii_hexdigit())
+        };
+        let hex = word
+            .split(|c: char| !c.is_ascii_alphanumeric())
+            .find(|part| is_hex(part));
+        words.push(match hex {
+            Some(hex) => word.replace(hex, "D"),
+            None => word.to_string(),
+        });
+    }
+    words.join(" ")
+}
+
+#[test]
+fn times_and_digests_of_two_runs_are_alike_and_nothing_else_is() {
+    let pattern = "app │ built (1.5 s), d232bb771ddf: 2 hints in 4 ms";
+    assert!(matches(
+        pattern,
+        "app │ built (12 ms), 8f1a1f88f209: 2 hints in 0.2 s"
+    ));
+    assert!(!matches(
+        pattern,
+        "app │ built (12 ms), 8f1a1f88f209: 3 hints in 0.2 s"
+    ));
+    assert!(!matches("3 files", "4 files"));
+    assert!(matches("…app/run…", "file app/run changed"));
+}
+
+#[test]
+fn a_path_alone_above_a_block_is_its_file() {
+    let page = "`a/b`:\n\n```sh\nx\n```\n\nsee `c`:\n\n```sh\ny\n```\n\n```sh\nz\n```\n";
+    let files: Vec<Option<String>> = blocks(page).into_iter().map(|block| block.file).collect();
+    assert_eq!(files, [Some("a/b".to_string()), None, None]);
 }
