@@ -122,6 +122,10 @@ pub fn why(
         let mut text = String::new();
         for decision in decisions.iter().filter(|d| !d.reasons.is_empty()) {
             let name = &actions[decision.action].target;
+            if !decision.is_stale() {
+                text.push_str(&format!("{name} is run every time: it has no inputs\n"));
+                continue;
+            }
             text.push_str(&format!("{name} is stale:\n"));
             for reason in &decision.reasons {
                 text.push_str(&format!("  {reason}\n"));
@@ -137,19 +141,20 @@ pub fn why(
 }
 
 pub fn check(global: &Global, args: &PlanArgs, environment: &Environment) -> Result<u8, Exit> {
-    let stale = decide(global, args, environment, |actions, decisions| {
-        let stale = decisions
+    let (listed, is_stale) = decide(global, args, environment, |actions, decisions| {
+        let shown = decisions
             .iter()
             .filter(|decision| !decision.reasons.is_empty());
-        stale
+        let listed = shown
             .map(|decision| {
                 format!(
                     "{}: {}\n",
                     actions[decision.action].target, decision.reasons[0]
                 )
             })
-            .collect::<String>()
+            .collect::<String>();
+        (listed, decisions.iter().any(Decision::is_stale))
     })?;
-    print(&stale)?;
-    Ok(if stale.is_empty() { 0 } else { STALE })
+    print(&listed)?;
+    Ok(if is_stale { STALE } else { 0 })
 }

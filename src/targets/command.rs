@@ -41,8 +41,8 @@ impl Runnable for CommandTask<'_> {
         })
     }
 
-    fn run(&self, _: &Upstream<'_>) -> Result<Artifacts, Failure> {
-        run(self)
+    fn run(&self, seen: &Inputs, _: &Upstream<'_>) -> Result<Artifacts, Failure> {
+        run(self, seen)
     }
 }
 
@@ -67,7 +67,7 @@ fn add_inputs(task: &CommandTask<'_>, inputs: &mut Inputs) -> Result<(), Failure
     })
 }
 
-fn run(task: &CommandTask<'_>) -> Result<Artifacts, Failure> {
+fn run(task: &CommandTask<'_>, seen: &Inputs) -> Result<Artifacts, Failure> {
     for output in &task.target.outputs {
         if let Some(parent) = task.runner.path(&output.value).parent() {
             std::fs::create_dir_all(parent)
@@ -85,7 +85,7 @@ fn run(task: &CommandTask<'_>) -> Result<Artifacts, Failure> {
             describe(status)
         )));
     }
-    artifacts(task)
+    artifacts(task, seen)
 }
 
 fn start(task: &CommandTask<'_>) -> Result<Child, Failure> {
@@ -244,9 +244,14 @@ fn describe(status: ExitStatus) -> String {
     }
 }
 
-fn artifacts(task: &CommandTask<'_>) -> Result<Artifacts, Failure> {
+/// What a command without outputs passes on is what it saw, so that who needs it learns that
+/// it ran. One without inputs is run every time, which is no news.
+fn artifacts(task: &CommandTask<'_>, seen: &Inputs) -> Result<Artifacts, Failure> {
     let mut outputs = Vec::new();
     let mut digest = LengthPrefixedHasher::new();
+    if task.target.outputs.is_empty() && !task.target.inputs.is_empty() {
+        digest.bytes(&seen.key().0);
+    }
     for output in &task.target.outputs {
         let hash =
             files::tree_hash(task.runner, &task.runner.path(&output.value)).map_err(|error| {

@@ -65,15 +65,20 @@ impl Runner for TargetRunner<'_> {
         self.task(self.plan.order[action]).verify_outputs(outputs)
     }
 
-    fn run(&self, action: usize, upstream: &Upstream<'_>) -> Result<Artifacts, Failure> {
+    fn run(
+        &self,
+        action: usize,
+        inputs: &Inputs,
+        upstream: &Upstream<'_>,
+    ) -> Result<Artifacts, Failure> {
         let id = self.plan.order[action];
         let task = self.task(id);
         if matches!(self.target(id).kind, TargetKind::Run(_)) {
             // The user's own command: it is not run twice.
-            return task.run(upstream);
+            return task.run(inputs, upstream);
         }
         after_damage::retry(self, id, || {
-            let made = task.run(upstream);
+            let made = task.run(inputs, upstream);
             made.map_err(|failure| self.with_help(failure))
         })
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::failure::plain;
-use imgmake_core::execute::{Action, Failure, FailureKind};
+use imgmake_core::execute::{Action, Failure, FailureKind, When};
 use imgmake_core::graph::{Graph, TargetId};
 use imgmake_core::manifest::{Diagnostic, Sources, Span, Spanned, TargetKind};
 use imgmake_core::plan::Plan;
@@ -59,9 +59,17 @@ impl Project {
                 target: self.graph.name(*id).to_string(),
                 kind: kind_name(&self.graph, *id),
                 needs,
+                when: self.when(*id),
             }
         };
         plan.order.iter().map(action).collect()
+    }
+
+    fn when(&self, id: TargetId) -> When {
+        match &self.graph.target(id).kind {
+            TargetKind::Run(run) if run.inputs.is_empty() => When::Always,
+            _ => When::Stale,
+        }
     }
 
     /// A target that failed for a place in the manifest, which is shown where there is a manifest.

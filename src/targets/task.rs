@@ -55,11 +55,12 @@ pub trait Runnable {
     /// It cannot be found out.
     fn verify_output(&self, output: &Output) -> Result<Option<String>, Failure>;
 
-    /// Does the work; outputs are in place when it returns.
+    /// Does the work; outputs are in place when it returns. `seen` is what [`Runnable::inputs`]
+    /// and its surroundings gave.
     ///
     /// # Errors
     /// The work failed.
-    fn run(&self, upstream: &Upstream<'_>) -> Result<Artifacts, Failure>;
+    fn run(&self, seen: &Inputs, upstream: &Upstream<'_>) -> Result<Artifacts, Failure>;
 
     /// Why what was recorded is no longer there; `None` when all of it is.
     ///

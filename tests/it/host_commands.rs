@@ -33,6 +33,48 @@ fn everything_is_made_in_order_and_then_nothing() {
 }
 
 #[test]
+fn a_command_without_inputs_is_run_every_time() {
+    let p = Project::new(
+        r#"
+        run now { command "echo x >> runs; cat given > made"; outputs "made" }
+        run after { command "true"; inputs "given-too"; needs now }
+        group default after
+        "#,
+    )
+    .with("given", "1")
+    .with("given-too", "1")
+    .built();
+    p.build().succeeded().ran(["now"]).reused(["after"]);
+    assert_eq!(p.read("runs"), "x\nx\n");
+    let said = p.imgmake.ok(p.path(), &["check"]);
+    assert_eq!(said.stdout, "now: always\n");
+    let said = p.imgmake.ok(p.path(), &["plan"]);
+    assert_eq!(said.stdout, "run    now  always\n");
+    p.write("given", "2");
+    p.build().succeeded().ran(["after", "now"]);
+    std::fs::remove_file(p.file("given")).unwrap();
+    p.build().failed(["now"]).skipped(["after"]);
+}
+
+#[test]
+fn a_command_without_outputs_passes_on_that_it_ran() {
+    let p = Project::new(
+        r#"
+        run test { command "true"; inputs "src" }
+        run after { command "true"; inputs "other"; needs test }
+        group default after
+        "#,
+    )
+    .with("src", "1")
+    .with("other", "1")
+    .built();
+    p.build().succeeded().ran([]);
+    p.write("src", "2");
+    p.build().succeeded().ran(["after", "test"]);
+    p.build().succeeded().ran([]);
+}
+
+#[test]
 fn changing_a_source_remakes_only_its_dependents() {
     let p = web_and_api().built();
     p.write("api/main.c", "int main(){return 1;}");
@@ -156,7 +198,7 @@ fn a_failure_stops_and_keep_going_does_what_it_can() {
 
 #[test]
 fn a_failed_target_is_tried_again_with_unchanged_inputs() {
-    let p = Project::new("run a { command \"test -e flag\" }\ngroup default a\n");
+    let p = Project::new("run a { command \"test -e flag\"; inputs \"in/**\" }\ngroup default a\n");
     p.build().exited(1);
     p.write("flag", "");
     p.build()
@@ -295,7 +337,7 @@ fn started(p: &Project, arguments: &[&str]) -> Child {
     child
 }
 
-const SLOW: &str = "run a { command \"echo at work; sleep 87; touch made\"; outputs \"made\" }\nrun quick { command \"true\" }\ngroup default a\n";
+const SLOW: &str = "run a { command \"echo at work; sleep 87; touch made\"; inputs \"in/**\"; outputs \"made\" }\nrun quick { command \"true\" }\ngroup default a\n";
 
 #[test]
 fn signals_stop_the_commands_and_give_their_codes() {
@@ -325,7 +367,7 @@ fn a_killed_run_makes_it_again_and_leaves_no_process() {
     assert!(!running("sleep 89"));
     p.write(
         "imgmake.kdl",
-        "run a { command \"touch made\"; outputs \"made\" }\ngroup default a\n",
+        "run a { command \"touch made\"; inputs \"in/**\"; outputs \"made\" }\ngroup default a\n",
     );
     p.build().succeeded().ran(["a"]).because("a", "interrupted");
 }

@@ -53,7 +53,7 @@ impl Runnable for BuildTask<'_> {
         }
     }
 
-    fn run(&self, upstream: &Upstream<'_>) -> Result<Artifacts, Failure> {
+    fn run(&self, _: &Inputs, upstream: &Upstream<'_>) -> Result<Artifacts, Failure> {
         let request = request::request(self, upstream)?;
         let engine = self.runner.engine()?;
         let (built, exported) = loop {

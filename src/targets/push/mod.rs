@@ -38,7 +38,7 @@ impl Runnable for PushTask<'_> {
         }
     }
 
-    fn run(&self, upstream: &Upstream<'_>) -> Result<Artifacts, Failure> {
+    fn run(&self, _: &Inputs, upstream: &Upstream<'_>) -> Result<Artifacts, Failure> {
         let images = cleared::clear(self, images(self, upstream)?, upstream)?;
         let destinations = destinations(self)?;
         let publish = self.target.publish;

@@ -32,7 +32,7 @@ impl Runnable for ScanTask<'_> {
         })
     }
 
-    fn run(&self, upstream: &Upstream<'_>) -> Result<Artifacts, Failure> {
+    fn run(&self, _: &Inputs, upstream: &Upstream<'_>) -> Result<Artifacts, Failure> {
         let tools = self.runner.tools;
         let request = request::request(self, upstream)?;
         let GateOutcome { verdict, passed } =

@@ -14,6 +14,16 @@ pub struct Action {
     pub kind: &'static str,
     /// Places, in the list of actions, of what must be done before.
     pub needs: Vec<usize>,
+    pub when: When,
+}
+
+/// When an action is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// What it depends on changed, or what it made is gone.
+    Stale,
+    /// In every run: nothing says what it depends on.
+    Always,
 }
 
 /// What an action made.
@@ -38,11 +48,17 @@ pub trait Runner: Sync {
     /// It cannot be told.
     fn verify_outputs(&self, action: usize, outputs: &[Output]) -> Result<Option<String>, Failure>;
 
-    /// Does the work; outputs are in place when it returns.
+    /// Does the work; outputs are in place when it returns. The inputs are those that it was
+    /// found stale by.
     ///
     /// # Errors
     /// The work failed.
-    fn run(&self, action: usize, upstream: &Upstream<'_>) -> Result<Artifacts, Failure>;
+    fn run(
+        &self,
+        action: usize,
+        inputs: &Inputs,
+        upstream: &Upstream<'_>,
+    ) -> Result<Artifacts, Failure>;
 }
 
 /// What the actions before an action have made.

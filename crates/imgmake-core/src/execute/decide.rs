@@ -1,7 +1,7 @@
 //! Whether a target is stale, and why; for real (`stale`) and as a preview that
 //! touches nothing (`preview`).
 
-use super::action::{Action, Artifacts, Runner, Upstream};
+use super::action::{Action, Artifacts, Runner, Upstream, When};
 use super::failure::Failure;
 use crate::fingerprint::{Change, Inputs};
 use crate::state::{AttemptStatus, State};
@@ -15,6 +15,8 @@ pub enum Reason {
     FailedBefore,
     InputsChanged,
     Forced,
+    /// It is done in every run.
+    Always,
     Input(Change),
     /// An output is gone or different.
     Output(String),
@@ -34,6 +36,7 @@ impl fmt::Display for Reason {
                 f.write_str("inputs changed during the build; result not recorded")
             }
             Reason::Forced => f.write_str("forced"),
+            Reason::Always => f.write_str("always"),
             Reason::Input(change) => change.fmt(f),
             Reason::Output(what) => f.write_str(what),
             Reason::Upstream(target) => write!(f, "dependency {target} will be rebuilt"),
@@ -99,6 +102,13 @@ pub struct Decision {
     pub reasons: Vec<Reason>,
 }
 
+impl Decision {
+    /// Whether something is out of date: what is done in every run anyway is not.
+    pub fn is_stale(&self) -> bool {
+        self.reasons.iter().any(|reason| *reason != Reason::Always)
+    }
+}
+
 /// What a run would do, as far as it can be told before: a target whose upstream
 /// is made again may turn out fresh when that gives what it gave before.
 pub fn preview<R: Runner>(actions: &[Action], runner: &R, state: &State) -> Vec<Decision> {
@@ -108,9 +118,14 @@ pub fn preview<R: Runner>(actions: &[Action], runner: &R, state: &State) -> Vec<
         let first = action
             .needs
             .iter()
-            .find(|need| !decisions[**need].reasons.is_empty());
-        let mut reasons = own_reasons(at, action, runner, state, &upstream);
-        if let Some(need) = first {
+            .find(|need| decisions[**need].is_stale() || never_done(actions, **need, &upstream));
+        let mut reasons = match action.when {
+            When::Always => vec![Reason::Always],
+            When::Stale => own_reasons(at, action, runner, state, &upstream),
+        };
+        if let Some(need) = first
+            && action.when == When::Stale
+        {
             // What it reads may not be there yet, or may be about to change.
             reasons.retain(|reason| !matches!(reason, Reason::Unreadable(_)));
             reasons.push(Reason::Upstream(actions[*need].target.clone()));
@@ -124,6 +139,11 @@ pub fn preview<R: Runner>(actions: &[Action], runner: &R, state: &State) -> Vec<
         });
     }
     decisions
+}
+
+/// Whether a target that is done in every run was done in none yet.
+fn never_done(actions: &[Action], at: usize, upstream: &Upstream<'_>) -> bool {
+    actions[at].when == When::Always && upstream.at(at).is_none()
 }
 
 fn own_reasons<R: Runner>(

@@ -18,7 +18,7 @@ use crate::fingerprint::Inputs;
 use crate::state::{AttemptStatus, Outcome, State};
 use imgmake_event::{Event, Events, PlannedTarget, TargetOutcome};
 
-pub use action::{Action, Artifacts, Runner, Upstream};
+pub use action::{Action, Artifacts, Runner, Upstream, When};
 pub use decide::{Decision, Reason, explain, preview};
 pub use failure::{Failure, FailureKind};
 pub use options::{CacheUse, OnFailure, Options};
@@ -146,11 +146,14 @@ impl<R: Runner> Run<'_, R> {
 
     fn bring_up_to_date(&self, action: usize) -> Result<TargetOutcome, Failure> {
         self.check_cancelled()?;
-        let target = &self.actions[action].target;
+        let Action { target, when, .. } = &self.actions[action];
         let inputs = self.runner.inputs(action, &self.upstream)?;
-        let reasons = match self.options.cache {
-            CacheUse::Ignore => vec![Reason::Forced],
-            CacheUse::Fresh => decide::stale(self.runner, self.state, action, target, &inputs)?,
+        let reasons = match (self.options.cache, when) {
+            (CacheUse::Ignore, _) => vec![Reason::Forced],
+            (CacheUse::Fresh, When::Always) => vec![Reason::Always],
+            (CacheUse::Fresh, When::Stale) => {
+                decide::stale(self.runner, self.state, action, target, &inputs)?
+            }
         };
         let before = self.state.recorded(target);
         if reasons.is_empty() {
@@ -176,7 +179,8 @@ impl<R: Runner> Run<'_, R> {
         let upstream = &self.upstream;
         let target = &self.actions[action].target;
         self.state.started(target)?;
-        let made = self.runner.run(action, upstream).inspect_err(|failure| {
+        let made = self.runner.run(action, inputs, upstream);
+        let made = made.inspect_err(|failure| {
             // A cancelled target was interrupted, not wrong.
             if failure.kind != FailureKind::Cancelled {
                 drop(self.state.attempt(target, AttemptStatus::Failed));

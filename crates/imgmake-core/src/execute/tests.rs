@@ -38,6 +38,7 @@ impl Texts {
             target: format!("t{at}"),
             kind: "run",
             needs: needs.clone(),
+            when: When::Stale,
         };
         self.needs.iter().enumerate().map(action).collect()
     }
@@ -70,7 +71,7 @@ impl Runner for Texts {
         Ok(damaged.then(|| "output is gone".into()))
     }
 
-    fn run(&self, action: usize, _: &Upstream<'_>) -> Result<Artifacts, Failure> {
+    fn run(&self, action: usize, _: &Inputs, _: &Upstream<'_>) -> Result<Artifacts, Failure> {
         self.ran.lock().unwrap().push(action);
         self.damaged.lock().unwrap().retain(|at| *at != action);
         if let Some(text) = self.moves.lock().unwrap().remove(&action) {
