@@ -381,14 +381,28 @@ impl Place {
     }
 
     fn write(&self, f: &mut fmt::Formatter<'_>, source: &BuildError) -> fmt::Result {
+        let place = match source {
+            // The report names its instruction.
+            BuildError::CommandFailed { .. } => Place {
+                trigger: None,
+                ..self.clone()
+            },
+            _ => self.clone(),
+        };
+        write!(f, "{place}")
+    }
+}
+
+/// ``Dockerfile:2``, ``Dockerfile:2: `ONBUILD …` ``.
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.file)?;
         if let Some(line) = self.line {
             write!(f, ":{line}")?;
         }
-        match (&self.trigger, source) {
-            // The report names its instruction.
-            (Some(_), BuildError::CommandFailed { .. }) | (None, _) => Ok(()),
-            (Some(trigger), _) => write!(f, ": `{trigger}`"),
+        match &self.trigger {
+            Some(trigger) => write!(f, ": `{trigger}`"),
+            None => Ok(()),
         }
     }
 }

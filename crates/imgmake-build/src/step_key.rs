@@ -27,6 +27,7 @@ pub fn of_plan(plan: &Plan, times: Times, compression: Compression, class: &str)
         // Where the bytes come from says nothing: their hashes count.
         archives: _,
         changes: _,
+        warnings: _,
     } = plan;
     let mut key = of("files");
     key.add(&compression).text(class);

@@ -26,7 +26,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if login and self.headers.get('Authorization') != wanted:
             return self.answer(401, b'', [('WWW-Authenticate', 'Basic realm="test"')])
         path, _, query = self.path.partition('?')
-        file = root + path
+        file = root + path.rstrip('/')
         if '.git/' in path: return self.git(path, query, body)
         if self.command == 'PUT':
             open(file, 'wb').write(body)

@@ -61,11 +61,14 @@ pub struct StageStep {
 impl StageStep {
     /// An error of this step, at its line. A trigger's line is the FROM that brought it.
     pub fn at(&self, file: &str, error: BuildError) -> BuildError {
-        let place = Place {
+        at_place(self.place(file), error)
+    }
+
+    pub fn place(&self, file: &str) -> Place {
+        Place {
             trigger: self.is_trigger.then(|| self.text.clone()),
             ..line_of(file, self.line)
-        };
-        at_place(place, error)
+        }
     }
 
     /// Whether the step looks at the files below it.
@@ -102,7 +105,7 @@ pub fn at_line(file: &str, line: usize, error: impl Into<BuildError>) -> BuildEr
     at_place(line_of(file, line), error.into())
 }
 
-fn line_of(file: &str, line: usize) -> Place {
+pub fn line_of(file: &str, line: usize) -> Place {
     Place {
         line: (line > 0).then_some(line),
         ..Place::file(file)

@@ -12,9 +12,9 @@ use super::squash::convert_layers;
 use super::stages::Stages;
 use super::step_runner::StepRunner;
 use crate::define::evaluate::{self, Todo};
-use crate::define::graph::{Stage, StageGraph, StageStep, Start, at_line};
+use crate::define::graph::{Stage, StageGraph, StageStep, Start, at_line, line_of};
 use crate::define::state::{ImageState, StageRole};
-use crate::error::{BuildError, Result};
+use crate::error::{BuildError, Place, Result};
 use imgmake_oci::layer::Layer;
 
 /// One platform's run.
@@ -170,7 +170,7 @@ impl<'a> Execution<'a> {
             false => StageRole::Intermediate,
         };
         if let Start::Directory(directory) = &stage.start {
-            self.file_steps()
+            self.file_steps(line_of(&self.stages.graph.file, stage.line))
                 .whole_directory(&mut state, directory)
                 .map_err(|e| at_line(&self.stages.graph.file, stage.line, e))?;
         }
@@ -202,9 +202,10 @@ impl<'a> Execution<'a> {
         self.steps.take_args(taken);
         match todo {
             Todo::Nothing => Ok(()),
-            Todo::Files(work) => self
-                .steps
-                .reported(&step.text, stage, |_| self.file_steps().run(state, &work)),
+            Todo::Files(work) => self.steps.reported(&step.text, stage, |_| {
+                let place = step.place(&self.stages.graph.file);
+                self.file_steps(place).run(state, &work)
+            }),
             Todo::Run(run) => self.steps.reported(&step.text, stage, |id| {
                 let runs = RunSteps {
                     engine: self.engine,
@@ -216,10 +217,11 @@ impl<'a> Execution<'a> {
         }
     }
 
-    fn file_steps(&self) -> FileSteps<'_> {
+    fn file_steps(&self, place: Place) -> FileSteps<'_> {
         FileSteps {
             steps: self.steps,
             stages: &self.stages,
+            place,
         }
     }
 }

@@ -11,7 +11,7 @@ use super::step_runner::StepRunner;
 use crate::define::config::HistoryKind;
 use crate::define::definition::display_path;
 use crate::define::state::{ImageState, OwnershipClass};
-use crate::error::{Context, Result};
+use crate::error::{Context, Place, Result};
 use crate::files::context::ContextTree;
 use crate::files::copy::contents::{Contents, NoContents};
 use crate::files::copy::owner::{self, Accounts};
@@ -30,6 +30,8 @@ use imgmake_oci::layer::{Layer, View};
 pub struct FileSteps<'a> {
     pub steps: &'a StepRunner<'a>,
     pub stages: &'a Stages<'a>,
+    /// Of the instruction, for warnings.
+    pub place: Place,
 }
 
 impl FileSteps<'_> {
@@ -52,6 +54,10 @@ impl FileSteps<'_> {
             self.steps.definition.epoch,
             &self.steps.stop,
         )?;
+        for warning in &plan.warnings {
+            let warning = format!("{}: {warning}", self.place);
+            self.steps.layers.cx.warn(warning);
+        }
         if !plan.changes {
             state
                 .config

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::error::{BuildError, Context, Result};
 use crate::files::hash::hash_reader;
+use crate::files::tree::show;
 use crate::request::BuildRequest;
 use crate::target::TargetContext;
 use imgmake_dockerfile as dockerfile;
@@ -19,8 +20,8 @@ use imgmake_registry::connection::url_problem;
 #[derive(Clone, Debug)]
 pub struct Download {
     pub url: String,
-    /// The file's name: the last part of the URL's path.
-    pub name: String,
+    /// The file's name: the last part of the URL's path, decoded.
+    pub name: Vec<u8>,
     pub checksum: Option<Digest>,
     pub unpack: bool,
 }
@@ -41,11 +42,8 @@ impl Download {
         };
         let parsed = url::Url::parse(url)
             .map_err(|why| BuildError::invalid(format!("URL `{url}`"), url_problem(why)))?;
-        let name = parsed
-            .path_segments()
-            .and_then(|mut parts| parts.next_back().map(str::to_string))
-            .filter(|n| !n.is_empty())
-            .unwrap_or_else(|| "__unnamed__".into());
+        let name = file_name(parsed.path())
+            .map_err(|why| BuildError::invalid(format!("URL `{url}`"), why))?;
         Ok(Download {
             url: url.to_string(),
             name,
@@ -53,6 +51,38 @@ impl Download {
             unpack: add.unpack == Some(true),
         })
     }
+}
+
+/// `a%2Bb` is `a+b`; the last part of `dir/` is `dir`; a URL without a path has no name to give.
+fn file_name(path: &str) -> Result<Vec<u8>, &'static str> {
+    let decoded = percent_decoded(path.as_bytes());
+    let mut parts = decoded.split(|byte| *byte == b'/');
+    match parts.rfind(|part| !part.is_empty()) {
+        None => Ok(b"__unnamed__".to_vec()),
+        Some(b"." | b"..") => Err("its last part names a directory and no file"),
+        Some(name) if name.contains(&0) => Err("its last part has a zero byte in it"),
+        Some(name) => Ok(name.to_vec()),
+    }
+}
+
+/// What is no `%XX` stays as it is.
+fn percent_decoded(text: &[u8]) -> Vec<u8> {
+    let digit = |byte: &u8| char::from(*byte).to_digit(16);
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((first, after)) = rest.split_first() {
+        rest = after;
+        if *first == b'%'
+            && let [high, low, after @ ..] = rest
+            && let (Some(high), Some(low)) = (digit(high), digit(low))
+        {
+            decoded.push(u8::try_from(high * 16 + low).expect("two hexadecimal digits are a byte"));
+            rest = after;
+            continue;
+        }
+        decoded.push(*first);
+    }
+    decoded
 }
 
 pub fn is_url(source: &str) -> bool {
@@ -174,7 +204,7 @@ fn get(
         done += read as u64;
         cx.events.send(Event::Progress {
             target: request.target.clone(),
-            what: download.name.clone(),
+            what: show(&download.name),
             direction: Direction::Pull,
             done,
             total,
@@ -215,6 +245,27 @@ mod tests {
             ("dir/a.git", false),
         ] {
             assert_eq!(is_git(source), git, "{source}");
+        }
+    }
+
+    #[test]
+    fn the_last_part_of_a_url_is_the_files_name() {
+        for (path, name) in [
+            ("/a/tool%2B1.tgz", b"tool+1.tgz".as_slice()),
+            ("/a%20b", b"a b"),
+            ("/a%2Fb", b"b"),
+            ("/dir/", b"dir"),
+            ("/", b"__unnamed__"),
+            ("", b"__unnamed__"),
+            ("/%", b"%"),
+            ("/%4", b"%4"),
+            ("/%zz", b"%zz"),
+            ("/%ff", b"\xff"),
+        ] {
+            assert_eq!(file_name(path).unwrap(), name, "{path}");
+        }
+        for path in ["/a%2F..", "/a%2f%2e", "/a%00b"] {
+            assert!(file_name(path).is_err(), "{path}");
         }
     }
 

@@ -24,7 +24,7 @@ pub enum Resolved {
     },
     /// A file that was fetched; unpacked if asked for.
     Fetched {
-        name: String,
+        name: Vec<u8>,
         file: Fetched,
         unpack: bool,
     },
@@ -115,7 +115,7 @@ fn apply(
             planner.copy_checkout(&checkout, to)
         }
         Resolved::Inline(Inline { name, text, mode }) => {
-            planner.file(name, FreshFile::of(text.as_bytes(), *mode), to)
+            planner.file(name.as_bytes(), FreshFile::of(text.as_bytes(), *mode), to)
         }
     }
 }

@@ -27,6 +27,15 @@ pub struct LayerReader<R: Read> {
     claimed: Claimed,
     cancel: Cancel,
     ended: bool,
+    outside: Outside,
+}
+
+/// What becomes of a name that leads out of the root, and of a root that is no directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outside {
+    Refused,
+    /// `..` at the root stays there, as where an archive is unpacked with its destination as the root.
+    Inside,
 }
 
 /// What is left of the current entry.
@@ -60,6 +69,16 @@ impl Before {
 
 impl<R: Read> LayerReader<R> {
     pub fn new(tar: R) -> LayerReader<R> {
+        LayerReader::reading(tar, Outside::Refused)
+    }
+
+    /// Of an archive that is no layer: `../x` is `x`, and what names the root, with an empty path, may be of any
+    /// kind.
+    pub fn of_archive(tar: R) -> LayerReader<R> {
+        LayerReader::reading(tar, Outside::Inside)
+    }
+
+    fn reading(tar: R, outside: Outside) -> LayerReader<R> {
         LayerReader {
             input: BufReader::with_capacity(64 << 10, tar),
             position: 0,
@@ -68,6 +87,7 @@ impl<R: Read> LayerReader<R> {
             claimed: Claimed::default(),
             cancel: Cancel::default(),
             ended: false,
+            outside,
         }
     }
 
@@ -262,10 +282,12 @@ impl<R: Read> LayerReader<R> {
         raw_name: &[u8],
         raw_link: Vec<u8>,
     ) -> Result<Entry> {
-        let path = clean_inside(raw_name)
+        let path = self
+            .inside(raw_name)
             .ok_or_else(|| OciError::invalid("name", "it leads out of the root"))?;
         let kind = self.kind(header, records, raw_name, raw_link)?;
-        if path.is_empty() && kind != EntryKind::Directory {
+        let strict = self.outside == Outside::Refused;
+        if strict && path.is_empty() && kind != EntryKind::Directory {
             return Err(OciError::invalid(
                 "entry",
                 "the root can only be a directory",
@@ -308,7 +330,7 @@ impl<R: Read> LayerReader<R> {
                 EntryKind::Directory
             }
             b'1' => EntryKind::HardLink {
-                target: hard_link_target(&raw_link)?,
+                target: self.hard_link_target(&raw_link)?,
             },
             b'2' if raw_link.is_empty() => {
                 return Err(OciError::invalid("symbolic link", "it is empty"));
@@ -340,6 +362,26 @@ impl<R: Read> LayerReader<R> {
             // POSIX: other types are to be treated as regular files.
             _ => self.file_content(header, records)?,
         })
+    }
+
+    /// A name as a path inside the root.
+    fn inside(&self, name: &[u8]) -> Option<Vec<u8>> {
+        match self.outside {
+            Outside::Refused => clean_inside(name),
+            Outside::Inside => Some(clean(name)),
+        }
+    }
+
+    fn hard_link_target(&self, raw: &[u8]) -> Result<Vec<u8>> {
+        let invalid = |why: &str| {
+            let target = String::from_utf8_lossy(raw);
+            OciError::invalid(format!("hard link to `{target}`"), why)
+        };
+        match self.inside(raw) {
+            None => Err(invalid("it leads out of the root")),
+            Some(target) if target.is_empty() => Err(invalid("it is empty")),
+            Some(target) => Ok(target),
+        }
     }
 
     fn file_content(&mut self, header: &Header, records: &Records) -> Result<EntryKind> {
@@ -487,18 +529,6 @@ impl<R: Read> Holes for LayerReader<R> {
 
 fn not_a_tar() -> OciError {
     OciError::invalid("archive", "expected a tar")
-}
-
-fn hard_link_target(raw: &[u8]) -> Result<Vec<u8>> {
-    let invalid = |why: &str| {
-        let target = String::from_utf8_lossy(raw);
-        OciError::invalid(format!("hard link to `{target}`"), why)
-    };
-    match clean_inside(raw) {
-        None => Err(invalid("it leads out of the root")),
-        Some(target) if target.is_empty() => Err(invalid("it is empty")),
-        Some(target) => Ok(target),
-    }
 }
 
 fn cut_off(name: &str) -> io::Error {

@@ -1,5 +1,5 @@
-//! ADD of a local archive: its entries become entries of the layer, as if it had been unpacked in the
-//! image. Archives are known by their content, whatever their name.
+//! ADD of a local archive: its entries become entries of the layer, as if it had been unpacked with the destination
+//! as its root. Archives are known by their content, whatever their name.
 
 use std::io::Read;
 
@@ -9,7 +9,12 @@ use super::planner::{DestinationEntry, Planner};
 use crate::error::{BuildError, Context, Result};
 use crate::files::tree::{base_name, join, parent, relative, show};
 use imgmake_event::Cancel;
-use imgmake_oci::layer::{Entry, EntryKind, LayerReader, decompress, looks_like_tar};
+use imgmake_oci::layer::{
+    Entry, EntryKind, LayerReader, WHITEOUT_PREFIX, decompress, looks_like_tar,
+};
+
+/// Of directories that are made for an archive.
+const MODE: u32 = 0o755;
 
 /// Reads an archive's entries, decompressed.
 pub fn reader<'a>(
@@ -18,7 +23,7 @@ pub fn reader<'a>(
     cancel: &Cancel,
 ) -> Result<LayerReader<Box<dyn Read + Send + 'a>>> {
     let packed = cancel.reader(open_content(archive, contents)?);
-    Ok(LayerReader::new(decompress(packed)?).stopped_by(cancel))
+    Ok(LayerReader::of_archive(decompress(packed)?).stopped_by(cancel))
 }
 
 /// Whether these bytes are a tar archive, compressed or not.
@@ -32,8 +37,8 @@ pub fn is_archive(content: &Content, contents: &mut dyn Contents, cancel: &Cance
 }
 
 impl Planner<'_> {
-    /// Unpacks an archive into a directory of the image, which is made when it is not there.
-    /// Gives false, and plans nothing, when the bytes are no archive.
+    /// Unpacks an archive into a directory of the image, which is made when it is not there. `--chmod` has no part
+    /// in it: the archive has the modes. Gives false, and plans nothing, when the bytes are no archive.
     ///
     /// # Errors
     /// A broken archive, or one that holds what no layer can say.
@@ -48,7 +53,7 @@ impl Planner<'_> {
             return Ok(false);
         }
         let written = relative(to);
-        self.ensure_directory(&written)?;
+        self.ensure_directory_as(&written, MODE, self.rules().owner)?;
         let directory = self.resolve(&written, true)?;
         let archives = &mut self.plan_mut().archives;
         archives.push(archive.clone());
@@ -72,9 +77,12 @@ impl Planner<'_> {
         if entry.path.is_empty() {
             return Ok(()); // `./`: the destination keeps what it is.
         }
-        if base_name(&entry.path).starts_with(b".wh.") {
-            let action = format!("the archive holds `{}`", show(&entry.path));
-            return Err(BuildError::WhiteoutName.during(action));
+        if is_whiteout(&entry.path) {
+            self.warn(format!(
+                "`{}` of the archive is left out: in a layer, such a name means that a file is deleted",
+                show(&entry.path)
+            ));
+            return Ok(());
         }
         let path = self.place(directory, &entry.path)?;
         if let EntryKind::HardLink { target } = &entry.kind {
@@ -122,7 +130,7 @@ impl Planner<'_> {
         };
         let nothing = || refused("not found; a file must come before the links to it");
         let written = target;
-        let above = self.resolve(parent(&join(directory, target)), true)?;
+        let above = self.resolve_beneath(directory, parent(target), true)?;
         let target = join(&above, base_name(written));
         // The link takes the place of a directory, which goes with all that it holds.
         if target.starts_with(&join(&path, b"")) {
@@ -166,13 +174,19 @@ impl Planner<'_> {
         Ok(())
     }
 
-    /// Where an archive's path lies once links of the image and of the archive are followed.
+    /// Where an archive's path lies once links of the image and of the archive are followed, all of which lead
+    /// to somewhere beneath the destination. Directories that the archive only implies belong to root.
     fn place(&mut self, directory: &[u8], path: &[u8]) -> Result<Vec<u8>> {
-        let whole = join(directory, path);
-        let above = self.resolve(parent(&whole), true)?;
+        let above = self.resolve_beneath(directory, parent(path), true)?;
         if !matches!(self.standing(&above), DestinationEntry::Directory) {
-            self.ensure_directory(&above)?;
+            self.ensure_directory_as(&above, MODE, None)?;
         }
-        Ok(join(&above, base_name(&whole)))
+        Ok(join(&above, base_name(path)))
     }
+}
+
+/// Whether a path of an archive, or a directory on the way to it, has a name that layers keep for whiteouts.
+fn is_whiteout(path: &[u8]) -> bool {
+    path.split(|b| *b == b'/')
+        .any(|name| name.starts_with(WHITEOUT_PREFIX))
 }

@@ -1,6 +1,6 @@
 //! What a COPY or ADD puts where: the entries of a layer, where their bytes come from, and the rules that made them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::mode::Chmod;
 use crate::files::patterns::Patterns;
@@ -53,6 +53,8 @@ pub struct Plan {
     pub archives: Vec<Content>,
     /// Whether anything is there that the layers below do not have.
     pub changes: bool,
+    /// What people should know of how it came about.
+    pub warnings: BTreeSet<String>,
 }
 
 /// A file given by its bytes or by a path outside of every tree.

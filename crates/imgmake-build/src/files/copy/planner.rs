@@ -137,7 +137,7 @@ impl<'a> Planner<'a> {
         to: &str,
     ) -> Result<()> {
         let target = self.target(true, b"", &format!("{to}/"))?;
-        for mut node in checkout.walk(b"")? {
+        for mut node in select::kept_beneath(checkout, &root(), &self.rules.exclude)? {
             let content = match node.kind {
                 EntryKind::File { .. } => {
                     node.mode = if node.mode & 0o100 == 0 { 0o644 } else { 0o755 };
@@ -165,10 +165,10 @@ impl<'a> Planner<'a> {
     }
 
     /// A file that is in no tree: a heredoc or a download.
-    pub fn file(&mut self, name: &str, file: FreshFile, to: &str) -> Result<()> {
-        let target = self.target(false, name.as_bytes(), to)?;
+    pub fn file(&mut self, name: &[u8], file: FreshFile, to: &str) -> Result<()> {
+        let target = self.target(false, name, to)?;
         let node = Node {
-            path: name.as_bytes().to_vec(),
+            path: name.to_vec(),
             kind: EntryKind::File { size: file.size },
             mode: file.mode,
             mtime: file.mtime.unwrap_or(self.rules.now),
@@ -385,6 +385,20 @@ impl<'a> Planner<'a> {
 
     /// Makes what is missing of a directory path, following links inside the image.
     pub(super) fn ensure_directory(&mut self, path: &[u8]) -> Result<()> {
+        let mode = match self.rules.chmod {
+            Some(Chmod::Octal(mode)) => mode & 0o777,
+            _ => 0o755,
+        };
+        self.ensure_directory_as(path, mode, self.rules.owner)
+    }
+
+    /// The same, with a mode and an owner of its own.
+    pub(super) fn ensure_directory_as(
+        &mut self,
+        path: &[u8],
+        mode: u32,
+        owner: Option<(u64, u64)>,
+    ) -> Result<()> {
         let resolved = self.resolve(path, true)?;
         if resolved.is_empty() {
             return Ok(());
@@ -392,7 +406,7 @@ impl<'a> Planner<'a> {
         for ancestor in ancestors_and_self(&resolved.clone()) {
             match self.standing(ancestor) {
                 DestinationEntry::Directory => self.keep(ancestor),
-                DestinationEntry::Nothing => self.make(ancestor),
+                DestinationEntry::Nothing => self.make(ancestor, mode, owner.unwrap_or((0, 0))),
                 DestinationEntry::Link(_) | DestinationEntry::Other => {
                     let action = format!("make the directory `/{}`", show(ancestor));
                     return Err(BuildError::conflict(action, "the image has a file there"));
@@ -402,12 +416,7 @@ impl<'a> Planner<'a> {
         Ok(())
     }
 
-    fn make(&mut self, path: &[u8]) {
-        let mode = match self.rules.chmod {
-            Some(Chmod::Octal(mode)) => mode & 0o777,
-            _ => 0o755,
-        };
-        let (uid, gid) = self.rules.owner.unwrap_or((0, 0));
+    fn make(&mut self, path: &[u8], mode: u32, (uid, gid): (u64, u64)) {
         let entry = Entry {
             path: path.to_vec(),
             kind: EntryKind::Directory,
@@ -486,6 +495,29 @@ impl<'a> Planner<'a> {
                 _ => None,
             })
         })
+    }
+
+    /// A path as it is below a directory that is the root of it: neither `..` nor a link leads out.
+    pub(super) fn resolve_beneath(
+        &self,
+        directory: &[u8],
+        path: &[u8],
+        follow_last: bool,
+    ) -> Result<Vec<u8>> {
+        let inner = resolve(path, follow_last, |p| {
+            Ok(match self.standing(&join(directory, p)) {
+                DestinationEntry::Link(target) => Some(target),
+                _ => None,
+            })
+        })?;
+        Ok(match inner.is_empty() {
+            true => directory.to_vec(),
+            false => join(directory, &inner),
+        })
+    }
+
+    pub(super) fn warn(&mut self, warning: String) {
+        self.plan.warnings.insert(warning);
     }
 
     pub(super) fn rules(&self) -> &Rules {

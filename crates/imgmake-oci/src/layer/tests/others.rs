@@ -229,6 +229,30 @@ fn pax(records: &[(&str, &[u8])]) -> Vec<u8> {
 }
 
 #[test]
+fn an_archive_that_is_no_layer_may_name_its_root_and_what_is_above() {
+    let tar = [
+        raw("", b'0', "", b"nameless"),
+        raw("/", b'2', "x", b""),
+        raw("a/../../etc/passwd", b'0', "", b"x"),
+        raw("../x", b'1', "../../etc/passwd", b""),
+    ]
+    .concat();
+    let mut reader = LayerReader::of_archive(tar.as_slice());
+    let mut found = Vec::new();
+    while let Some(entry) = reader.next_entry().unwrap() {
+        let target = match entry.kind {
+            EntryKind::HardLink { target } => target,
+            _ => Vec::new(),
+        };
+        found.push([entry.path, target].map(|p| String::from_utf8(p).unwrap()));
+    }
+    assert_eq!(
+        found,
+        [["", ""], ["", ""], ["etc/passwd", ""], ["x", "etc/passwd"]]
+    );
+}
+
+#[test]
 fn names_are_cleaned_and_those_that_climb_out_are_refused_by_name() {
     let tree = read(&[raw("//a/./b/../c", b'0', "", b""), raw("./", b'5', "", b"")].concat());
     let paths: Vec<_> = tree.unwrap().into_iter().map(|(e, _)| e.path).collect();

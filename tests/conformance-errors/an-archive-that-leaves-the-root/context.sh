@@ -1,2 +1,0 @@
-echo x > x
-tar -P --transform='s,^x,../../x,' -cf a.tar x
