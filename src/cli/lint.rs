@@ -89,6 +89,6 @@ fn mistake(file: &str, error: &DockerfileError) -> String {
     let advice = error.advice().map_or(String::new(), |a| format!(" ({a})"));
     format!(
         "{file}:{}{column}: error: {}{advice}\n",
-        error.line, error.message
+        error.line, error.mistake
     )
 }

@@ -44,8 +44,6 @@ pub enum BuildError {
         what: String,
         help: String,
     },
-    /// A pattern of a flag that cannot be read, in the words of whoever reads patterns.
-    Pattern(String),
     Unknown {
         what: String,
         help: String,
@@ -305,9 +303,7 @@ impl BuildError {
             BuildError::Cancelled(error) => return write!(f, "{error}"),
             BuildError::Io(error) => return write!(f, "{error}"),
             BuildError::Other(error) => return write!(f, "{error}"),
-            BuildError::Internal(text) | BuildError::Helper(text) | BuildError::Pattern(text) => {
-                return f.write_str(text);
-            }
+            BuildError::Internal(text) | BuildError::Helper(text) => return f.write_str(text),
             BuildError::CommandFailed { report, .. } => return f.write_str(report),
             BuildError::NetworkLost { why, exit } => {
                 return write!(
@@ -429,8 +425,8 @@ fn write_mistakes(
 /// What is wrong and what to do, without the place.
 fn mistake(error: &DockerfileError) -> String {
     match error.advice() {
-        Some(advice) => format!("{} ({advice})", error.message),
-        None => error.message.clone(),
+        Some(advice) => format!("{} ({advice})", error.mistake),
+        None => error.mistake.to_string(),
     }
 }
 
@@ -486,14 +482,12 @@ macro_rules! handed_on {
 }
 
 handed_on!(
-    imgmake_dockerfile::words::WordError,
+    imgmake_dockerfile::Mistake,
     DockerfileErrors,
     imgmake_oci::image::DigestError,
     imgmake_oci::image::ParseError,
     imgmake_oci::image::PlatformError,
     imgmake_oci::image::ReferenceError,
-    imgmake_dockerfile::ignore::IgnoreError,
-    imgmake_dockerfile::wildcard::BadPattern,
     imgmake_git::GitError,
     imgmake_registry::RegistryError,
     imgmake_sandbox::Exceeded,

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use super::error::{Kind, Mistake};
+
 /// Also the value of the build argument `BUILDKIT_DOCKERFILE_CHECK`, which replaces the directive.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CheckOptions {
@@ -65,8 +67,8 @@ impl Rules {
 }
 
 impl CheckOptions {
-    /// `skip=…`, `experimental=…` and `error=…`, separated by `;`. The error says what is wrong.
-    pub fn parse(text: &str) -> Result<CheckOptions, String> {
+    /// `skip=…`, `experimental=…` and `error=…`, separated by `;`.
+    pub fn parse(text: &str) -> Result<CheckOptions, Mistake> {
         let mut options = CheckOptions::default();
         for part in text.split(';').map(str::trim).filter(|p| !p.is_empty()) {
             let (key, value) = part.split_once('=').unwrap_or((part, ""));
@@ -75,12 +77,11 @@ impl CheckOptions {
                 ("experimental", value) => options.experimental = Rules::parse(value),
                 ("error", "true" | "1" | "t" | "T" | "TRUE" | "True") => options.error = true,
                 ("error", "false" | "0" | "f" | "F" | "FALSE" | "False") => options.error = false,
-                ("error", other) => return Err(format!("`error={other}` is not true or false")),
-                (other, _) => {
-                    return Err(format!(
-                        "unknown check option `{other}`: write skip=, experimental= or error="
-                    ));
+                ("error", other) => {
+                    let what = format!("`error={other}`");
+                    return Err(Mistake::unfit(what, "is not true or false"));
                 }
+                (other, _) => return Err(Mistake::unknown(Kind::CheckOption, other)),
             }
         }
         Ok(options)

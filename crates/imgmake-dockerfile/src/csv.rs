@@ -1,7 +1,9 @@
 //! One line of comma-separated fields, as `--mount` takes them.
 
+use super::error::Mistake;
+
 /// Splits a line; a field in double quotes may hold commas, and `""` for a quote.
-pub fn fields(line: &str) -> Result<Vec<String>, String> {
+pub fn fields(line: &str) -> Result<Vec<String>, Mistake> {
     let mut fields = Vec::new();
     let mut rest = line;
     loop {
@@ -17,22 +19,26 @@ pub fn fields(line: &str) -> Result<Vec<String>, String> {
     }
 }
 
-fn plain_field(rest: &str) -> Result<(String, Option<&str>), String> {
+fn plain_field(rest: &str) -> Result<(String, Option<&str>), Mistake> {
     let (field, after) = match rest.split_once(',') {
         Some((field, after)) => (field, Some(after)),
         None => (rest, None),
     };
     match field.contains('"') {
-        true => Err(format!("a quote inside the unquoted option `{field}`")),
+        true => {
+            let why = format!("a quote inside the unquoted option `{field}`");
+            Err(Mistake::Syntax(why))
+        }
         false => Ok((field.to_owned(), after)),
     }
 }
 
-fn quoted_field(mut rest: &str) -> Result<(String, Option<&str>), String> {
+fn quoted_field(mut rest: &str) -> Result<(String, Option<&str>), Mistake> {
     let mut field = String::new();
     loop {
         let Some((text, after)) = rest.split_once('"') else {
-            return Err(format!("a quote is not closed: `\"{rest}`"));
+            let why = format!("a quote is not closed: `\"{rest}`");
+            return Err(Mistake::Syntax(why));
         };
         field.push_str(text);
         if let Some(after) = after.strip_prefix('"') {
@@ -43,9 +49,8 @@ fn quoted_field(mut rest: &str) -> Result<(String, Option<&str>), String> {
         } else if let Some(after) = after.strip_prefix(',') {
             return Ok((field, Some(after)));
         } else {
-            return Err(format!(
-                "a comma is missing after the quote before `{after}`"
-            ));
+            let why = format!("a comma is missing after the quote before `{after}`");
+            return Err(Mistake::Syntax(why));
         }
     }
 }

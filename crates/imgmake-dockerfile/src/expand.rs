@@ -1,9 +1,9 @@
 //! Instructions with their variables replaced: which fields expand, and which never do.
 
 use super::ast::*;
-use super::error::DockerfileError;
+use super::error::{DockerfileError, Mistake};
 use super::expose;
-use super::words::{self, Environment, Expanded, WordError};
+use super::words::{self, Environment, Expanded};
 use std::collections::BTreeSet;
 
 /// An instruction with final values.
@@ -49,7 +49,7 @@ impl ArgDeclaration {
         &self,
         environment: Environment<'_>,
         escape: Escape,
-    ) -> Result<Option<Expanded>, WordError> {
+    ) -> Result<Option<Expanded>, Mistake> {
         let default = self.default.as_deref();
         default
             .map(|word| words::expand(word, environment, escape))
@@ -63,7 +63,7 @@ impl From {
         &self,
         environment: Environment<'_>,
         escape: Escape,
-    ) -> Result<Expanded, WordError> {
+    ) -> Result<Expanded, Mistake> {
         words::expand(&self.image, environment, escape)
     }
     /// The final platform, if one was written.
@@ -71,22 +71,11 @@ impl From {
         &self,
         environment: Environment<'_>,
         escape: Escape,
-    ) -> Result<Option<Expanded>, WordError> {
+    ) -> Result<Option<Expanded>, Mistake> {
         let platform = self.platform.as_deref();
         platform
             .map(|word| words::expand(word, environment, escape))
             .transpose()
-    }
-}
-
-impl std::convert::From<WordError> for DockerfileError {
-    /// The line is filled in by whoever knows the instruction.
-    fn from(error: WordError) -> DockerfileError {
-        let plain = DockerfileError::new(0, error.to_string()).word(error.word);
-        match error.help {
-            Some(help) => plain.help(help),
-            None => plain,
-        }
     }
 }
 
@@ -267,7 +256,7 @@ impl<'a> Expander<'a> {
             let path = self.word(v)?;
             match path.is_empty() {
                 false => Ok(path),
-                true => Err(DockerfileError::new(0, format!("VOLUME `{v}` is empty")).word(v)),
+                true => Err(Mistake::unfit(format!("VOLUME `{v}`"), "is empty").in_word(v)),
             }
         });
         Ok(WordList {
@@ -281,8 +270,8 @@ const SIGNALS: &str = "ABRT ALRM BUS CHLD CLD CONT FPE HUP ILL INT IO IOT KILL P
     STKFLT STOP SYS TERM TRAP TSTP TTIN TTOU URG USR1 USR2 VTALRM WINCH XCPU XFSZ RTMIN RTMAX";
 
 pub(super) fn not_a_signal(signal: &str, word: &str) -> DockerfileError {
-    DockerfileError::new(0, format!("invalid signal `{signal}`"))
-        .word(word)
+    Mistake::invalid(format!("signal `{signal}`"))
+        .in_word(word)
         .help("write a name such as SIGTERM or a number such as 15")
 }
 

@@ -1,6 +1,6 @@
 //! `EXPOSE` words to ports: `8080`, `53/udp`, `8000-8010/tcp`.
 
-use super::error::DockerfileError;
+use super::error::{DockerfileError, Mistake};
 
 /// One entry per port, as the image's configuration lists them: `8080/tcp`. Words are already expanded.
 ///
@@ -31,8 +31,9 @@ pub(super) struct Word<'a> {
 impl Word<'_> {
     pub(super) fn parse(word: &str) -> Result<Word<'_>, DockerfileError> {
         let wrong = |why: String| {
-            DockerfileError::new(0, format!("EXPOSE `{word}`: {why}"))
-                .word(word)
+            let written = word.to_owned();
+            Mistake::Port { word: written, why }
+                .in_word(word)
                 .help("write PORT, PORT/udp or FIRST-LAST/tcp")
         };
         let (front, container) = word.rsplit_once(':').unwrap_or(("", word));
@@ -83,7 +84,7 @@ mod tests {
     use super::*;
 
     fn ports(word: &str) -> Vec<String> {
-        exposed_ports(&[word.to_owned()]).unwrap_or_else(|e| vec![e.message])
+        exposed_ports(&[word.to_owned()]).unwrap_or_else(|e| vec![e.mistake.to_string()])
     }
 
     #[test]

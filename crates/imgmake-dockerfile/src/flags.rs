@@ -1,7 +1,7 @@
 //! The front of an instruction: its name, its `--flags`, and arguments in JSON.
 
 use super::ast::Escape;
-use super::error::DockerfileError;
+use super::error::{DockerfileError, Kind, Mistake};
 use super::suggest;
 
 /// The blanks that separate words; other Unicode blanks belong to them.
@@ -67,8 +67,8 @@ pub fn json_strings(text: &str) -> Result<Option<Vec<String>>, DockerfileError> 
     let strings = values.iter().map(|value| match value.as_str() {
         Some(text) => Ok(text.to_owned()),
         None => Err(
-            DockerfileError::new(0, format!("invalid string `{value}` in the JSON array"))
-                .word(value.to_string())
+            Mistake::invalid(format!("string `{value}` in the JSON array"))
+                .in_word(value.to_string())
                 .help("put every element in double quotes"),
         ),
     });
@@ -113,7 +113,7 @@ impl Flags {
         let mut values = self.texts(name)?;
         match values.len() {
             0 | 1 => Ok(values.pop().filter(|v| !v.is_empty())),
-            _ => Err(twice(name)),
+            _ => Err(self.duplicate(name)),
         }
     }
 
@@ -131,17 +131,24 @@ impl Flags {
         let value = match values.as_slice() {
             [] => return Ok(None),
             [value] => value,
-            _ => return Err(twice(name)),
+            _ => return Err(self.duplicate(name)),
         };
         match value.as_deref().map(str::to_lowercase).as_deref() {
             None | Some("true") => Ok(Some(true)),
             Some("false") => Ok(Some(false)),
             Some("") => Err(missing(name)),
             Some(other) => {
-                let message = format!("`--{name}={other}` is neither true nor false");
-                Err(DockerfileError::new(0, message).word(other))
+                let what = format!("`--{name}={other}`");
+                Err(Mistake::unfit(what, "is neither true nor false").in_word(other))
             }
         }
+    }
+
+    fn duplicate(&self, name: &str) -> DockerfileError {
+        let kind = Kind::Flag {
+            instruction: self.instruction,
+        };
+        Mistake::duplicate(kind, name).in_word(format!("--{name}"))
     }
 
     /// The name of the first that was given and not taken yet.
@@ -154,27 +161,25 @@ impl Flags {
         let Some((name, _)) = self.given.into_iter().next() else {
             return Ok(());
         };
-        let message = format!("{} has no flag `--{name}`", self.instruction);
         let flags: Vec<String> = self.known.iter().map(|k| format!("--{k}")).collect();
         let help = match flags.is_empty() {
             true => format!("{} takes no flags", self.instruction),
             false => format!("its flags are {}", flags.join(", ")),
         };
-        Err(DockerfileError::new(0, message)
-            .word(format!("--{name}"))
+        let kind = Kind::Flag {
+            instruction: self.instruction,
+        };
+        Err(Mistake::unknown(kind, name.as_str())
+            .in_word(format!("--{name}"))
             .nearest(suggest::nearest(&name, self.known.iter().copied()))
             .help(help))
     }
 }
 
 fn missing(name: &str) -> DockerfileError {
-    DockerfileError::new(0, format!("the flag `--{name}` needs a value"))
-        .word(format!("--{name}"))
+    Mistake::missing(format!("the flag `--{name}`"), "a value")
+        .in_word(format!("--{name}"))
         .help(format!("write --{name}=VALUE"))
-}
-
-fn twice(name: &str) -> DockerfileError {
-    DockerfileError::new(0, format!("duplicate flag `--{name}`")).word(format!("--{name}"))
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! Heredocs: `<<NAME`, `3<<-"NAME"` and the lines up to NAME.
 
 use super::ast::Heredoc;
-use super::words::{self, Quotes, WordError};
+use super::error::Mistake;
+use super::words::{self, Quotes};
 
 impl Heredoc {
     /// Reads a word such as `<<EOF`; `None` if it is no heredoc.
@@ -9,7 +10,7 @@ impl Heredoc {
         Heredoc::read(word).ok().flatten()
     }
 
-    fn read(word: &str) -> Result<Option<Heredoc>, WordError> {
+    fn read(word: &str) -> Result<Option<Heredoc>, Mistake> {
         let digits = word.bytes().take_while(u8::is_ascii_digit).count();
         let Some(rest) = word[digits..].strip_prefix("<<") else {
             return Ok(None);
@@ -38,7 +39,7 @@ impl Heredoc {
     }
 
     /// The heredocs that a line opens, in order.
-    pub(super) fn in_line(line: &str) -> Result<Vec<Heredoc>, WordError> {
+    pub(super) fn in_line(line: &str) -> Result<Vec<Heredoc>, Mistake> {
         // A line whose quotes do not close opens none: the shell will say what is wrong with it.
         let words = words::split(line, Quotes::Kept, true).unwrap_or_default();
         let heredocs = words.iter().map(|word| Heredoc::read(word));

@@ -7,9 +7,9 @@ mod pattern;
 #[cfg(test)]
 mod tests;
 
-use super::wildcard::{BadPattern, Wildcard};
+use super::error::{DockerfileError, Mistake, PatternProblem};
+use super::wildcard::Wildcard;
 use pattern::Pattern;
-use std::fmt;
 
 /// The rules of one ignore file.
 #[derive(Clone, Debug, Default)]
@@ -33,19 +33,6 @@ pub enum Effect {
     /// `!pattern`
     Keep,
 }
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct IgnoreError {
-    pub line: usize,
-    pub message: String,
-}
-
-impl fmt::Display for IgnoreError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "line {}: {}", self.line, self.message)
-    }
-}
-impl std::error::Error for IgnoreError {}
 
 /// What the rules say about one path.
 #[derive(Clone, Copy, Debug)]
@@ -71,7 +58,7 @@ pub struct Parent {
 
 impl Ignore {
     /// Reads an ignore file. `#` starts a comment in column one only.
-    pub fn parse(text: &str) -> Result<Ignore, IgnoreError> {
+    pub fn parse(text: &str) -> Result<Ignore, DockerfileError> {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let lines = text.lines().enumerate();
         let rules = lines.filter(|(_, line)| !line.starts_with('#') && !line.trim().is_empty());
@@ -84,7 +71,7 @@ impl Ignore {
     /// The patterns of `COPY --exclude`, which follow the same rules.
     pub fn from_patterns<'p>(
         patterns: impl IntoIterator<Item = &'p str>,
-    ) -> Result<Ignore, IgnoreError> {
+    ) -> Result<Ignore, DockerfileError> {
         let patterns = patterns.into_iter().map(str::trim).enumerate();
         let rules = patterns.filter(|(_, pattern)| !pattern.is_empty());
         let rules = rules.map(|(index, pattern)| Rule::exact(pattern, pattern, index + 1));
@@ -169,7 +156,7 @@ impl Rule {
     }
 
     /// A line of an ignore file: a leading `/` means nothing.
-    fn parse(written: &str, line: usize) -> Result<Rule, IgnoreError> {
+    fn parse(written: &str, line: usize) -> Result<Rule, DockerfileError> {
         let (mark, pattern) = match written.strip_prefix('!') {
             Some(pattern) => ("!", pattern.trim()),
             None => ("", written),
@@ -185,21 +172,17 @@ impl Rule {
         Rule::exact(&format!("{mark}{relative}"), written, line)
     }
 
-    fn exact(pattern: &str, written: &str, line: usize) -> Result<Rule, IgnoreError> {
-        let error = |message: String| IgnoreError { line, message };
+    fn exact(pattern: &str, written: &str, line: usize) -> Result<Rule, DockerfileError> {
+        let error = |mistake: Mistake| mistake.at(line);
         let cleaned = pattern::clean(pattern);
         let (effect, cleaned) = match cleaned.strip_prefix('!') {
-            Some("") => return Err(error("`!` needs a pattern behind it".to_owned())),
+            Some("") => return Err(error(Mistake::pattern("!", PatternProblem::OnlyNegation))),
             Some(pattern) => (Effect::Keep, pattern),
             None => (Effect::Hide, cleaned.as_str()),
         };
-        let bad = |e: BadPattern| error(e.to_string());
-        Wildcard::new(cleaned).map_err(bad)?;
-        let pattern = Pattern::new(cleaned).ok_or_else(|| {
-            error(format!(
-                "invalid pattern `{cleaned}`: a class in `[]` is empty or runs backwards"
-            ))
-        })?;
+        Wildcard::new(cleaned).map_err(error)?;
+        let pattern = Pattern::new(cleaned)
+            .ok_or_else(|| error(Mistake::pattern(cleaned, PatternProblem::EmptyClass)))?;
         Ok(Rule {
             text: written.to_owned(),
             line,

@@ -1,14 +1,13 @@
 //! One logical line to one [`Instruction`].
 
 use super::ast::*;
-use super::error::DockerfileError;
+use super::error::{DockerfileError, Kind, Mistake, Position};
 use super::expand::{is_signal, not_a_signal};
 use super::expose;
 use super::flags::{self, Flags};
 use super::lines::LogicalLine;
 use super::suggest;
 use super::words;
-use imgmake_guard::excerpt::excerpt;
 
 mod files;
 mod healthcheck;
@@ -73,8 +72,8 @@ fn known(keyword: &str) -> Result<&'static str> {
     let upper = keyword.to_uppercase();
     let name = NAMES.iter().find(|name| **name == upper);
     name.copied().ok_or_else(|| {
-        DockerfileError::new(0, format!("unknown instruction `{}`", excerpt(keyword)))
-            .word(keyword)
+        Mistake::unknown(Kind::Instruction, keyword)
+            .in_word(keyword)
             .nearest(suggest::nearest(&upper, NAMES))
             .help(match keyword.ends_with('\\') || keyword.ends_with('`') {
                 true => "a blank must separate the instruction from the continuation".to_owned(),
@@ -87,7 +86,7 @@ pub fn allowed_in_onbuild(keyword: &str) -> Result<()> {
     let upper = keyword.to_uppercase();
     match upper.as_str() {
         "ONBUILD" | "FROM" | "MAINTAINER" => {
-            Err(DockerfileError::new(0, format!("{upper} cannot stand in ONBUILD")).word(keyword))
+            Err(Mistake::misplaced(upper, Position::InOnbuild).in_word(keyword))
         }
         _ => Ok(()),
     }
@@ -95,7 +94,7 @@ pub fn allowed_in_onbuild(keyword: &str) -> Result<()> {
 
 fn onbuild(rest: &str, heredocs: &[Heredoc], escape: Escape) -> Result<Instruction> {
     if rest.is_empty() {
-        return Err(DockerfileError::new(0, "ONBUILD needs an instruction").word("ONBUILD"));
+        return Err(Mistake::missing("ONBUILD", "an instruction").in_word("ONBUILD"));
     }
     allowed_in_onbuild(flags::keyword(rest).0)?;
     let instruction = instruction(rest, heredocs, escape)?;
@@ -134,18 +133,18 @@ pub fn from(rest: &str, escape: Escape) -> Result<From> {
 
 fn wrong_from(words: &[&str]) -> DockerfileError {
     let error = match words {
-        [] => DockerfileError::new(0, "FROM needs an image").word("FROM"),
+        [] => Mistake::missing("FROM", "an image").in_word("FROM"),
         [_, separator] if separator.eq_ignore_ascii_case("as") => {
-            DockerfileError::new(0, format!("`{separator}` needs a name")).word(*separator)
+            Mistake::missing(format!("`{separator}`"), "a name").in_word(*separator)
         }
         [_, separator, _, word, ..] if separator.eq_ignore_ascii_case("as") => {
-            DockerfileError::new(0, format!("`{word}` is one word too many")).word(*word)
+            Mistake::unexpected(format!("`{word}`"), "is one word too many").in_word(*word)
         }
         [_, word, ..] => {
-            DockerfileError::new(0, format!("FROM does not know what `{word}` means here"))
-                .word(*word)
+            let why = format!("does not know what `{word}` means here");
+            Mistake::unexpected("FROM", why).in_word(*word)
         }
-        [word] => DockerfileError::new(0, "FROM takes one image").word(*word),
+        [word] => Mistake::unexpected("FROM", "takes one image").in_word(*word),
     };
     error.help("write FROM image or FROM image AS name")
 }
@@ -157,8 +156,8 @@ fn stage_name(written: &str) -> Result<String> {
     match starts && name.chars().all(goes_on) {
         true => Ok(name),
         false => Err(
-            DockerfileError::new(0, format!("`{written}` cannot name a stage"))
-                .word(written)
+            Mistake::unfit(format!("`{written}`"), "cannot name a stage")
+                .in_word(written)
                 .help("a name starts with a letter; letters, digits, `-`, `_` and `.` follow"),
         ),
     }
@@ -171,7 +170,7 @@ impl Request<'_> {
             "COPY" => self.copy(),
             "RUN" => self.run(),
             "HEALTHCHECK" => self.healthcheck(),
-            "FROM" => Err(DockerfileError::new(0, "FROM cannot stand here").word("FROM")),
+            "FROM" => Err(Mistake::misplaced("FROM", Position::InStage).in_word("FROM")),
             _ => self.without_flags(),
         }
     }
@@ -196,7 +195,7 @@ impl Request<'_> {
     }
 
     fn needs(&self, what: &str) -> DockerfileError {
-        DockerfileError::new(0, format!("{} needs {what}", self.name)).word(self.name)
+        Mistake::missing(self.name, what).in_word(self.name)
     }
 
     /// The rest of the line, blanks and quotes included.
@@ -236,8 +235,10 @@ impl Request<'_> {
         let network = self.flags.text("network")?;
         let security = self.flags.text("security")?;
         if let [device, ..] = self.flags.texts("device")?.as_slice() {
-            let message = format!("RUN --device={device}: devices are not supported");
-            return Err(DockerfileError::new(0, message).word("--device"));
+            let what = format!("RUN --device={device}");
+            let feature = "devices";
+            let mistake = Mistake::Unsupported { what, feature };
+            return Err(mistake.in_word("--device"));
         }
         let arguments = self.arguments;
         if arguments.is_empty() {
@@ -299,7 +300,7 @@ impl Request<'_> {
         for path in &mut list.words {
             *path = path.trim().to_owned();
             if path.is_empty() {
-                return Err(DockerfileError::new(0, "a VOLUME path is empty").word("VOLUME"));
+                return Err(Mistake::unfit("a VOLUME path", "is empty").in_word("VOLUME"));
             }
         }
         Ok(Instruction::Volume(list))
@@ -323,9 +324,9 @@ fn run_security(text: &str) -> Result<RunSecurity> {
     }
 }
 
-fn choice(flag: &str, word: &str, legal: &[&'static str]) -> DockerfileError {
-    DockerfileError::new(0, format!("`--{flag}` cannot be `{word}`"))
-        .word(word)
+fn choice(flag: &'static str, word: &str, legal: &[&'static str]) -> DockerfileError {
+    Mistake::unknown(Kind::FlagValue { flag }, word)
+        .in_word(word)
         .nearest(suggest::nearest(word, legal.iter().copied()))
         .help(format!("it can be {}", legal.join(", ")))
 }

@@ -31,7 +31,9 @@ mod suggest;
 pub mod wildcard;
 pub mod words;
 
-pub use error::{DockerfileError, DockerfileErrors};
+pub use error::{
+    DockerfileError, DockerfileErrors, Kind, Mistake, PatternProblem, Position, WordProblem,
+};
 pub use expand::{Expansion, is_signal};
 pub use expose::exposed_ports;
 

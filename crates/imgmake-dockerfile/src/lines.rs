@@ -4,7 +4,7 @@
 
 use super::ast::{Directives, Escape, Heredoc};
 use super::checks::CheckOptions;
-use super::error::DockerfileError;
+use super::error::{DockerfileError, Kind, Mistake};
 
 /// One instruction as text.
 #[derive(Debug)]
@@ -52,8 +52,8 @@ impl Reader<'_> {
         while let Some((name, value)) = self.lines.get(self.next).and_then(|l| directive(l)) {
             self.next += 1;
             if seen.contains(&name) {
-                let message = format!("duplicate directive `{name}`");
-                self.error(DockerfileError::new(self.next, message).word(name));
+                let mistake = Mistake::duplicate(Kind::Directive, name.as_str());
+                self.error(mistake.at(self.next).word(name));
                 continue;
             }
             if let Err(error) = self.apply(&name, value) {
@@ -70,12 +70,13 @@ impl Reader<'_> {
             ("escape", "\\") => directives.escape = Escape::Backslash,
             ("escape", "`") => directives.escape = Escape::Backtick,
             ("escape", other) => {
-                let message = format!("`{other}` cannot be the escape character");
-                let error = DockerfileError::new(self.next, message).word(other);
+                let mistake =
+                    Mistake::unfit(format!("`{other}`"), "cannot be the escape character");
+                let error = mistake.at(self.next).word(other);
                 return Err(error.help("write # escape=` or # escape=\\"));
             }
             (_, value) => {
-                let wrong = |e| DockerfileError::new(self.next, e).word(value);
+                let wrong = |mistake: Mistake| mistake.at(self.next).word(value);
                 directives.check = CheckOptions::parse(value).map_err(wrong)?;
             }
         }
@@ -185,10 +186,12 @@ impl Reader<'_> {
         };
         for heredoc in &mut heredocs {
             if !self.body(heredoc) {
-                let message = format!("the heredoc `{}` is never closed", heredoc.written);
                 let help = format!("end it with a line that holds only {}", heredoc.name);
-                let error = DockerfileError::new(line, message).word(heredoc.written.as_str());
-                self.error(error.help(help));
+                let written = heredoc.written.clone();
+                let mistake = Mistake::HeredocNotClosed {
+                    written: written.clone(),
+                };
+                self.error(mistake.at(line).word(written).help(help));
                 break;
             }
         }

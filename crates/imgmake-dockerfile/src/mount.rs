@@ -2,7 +2,7 @@
 
 use super::ast::{Escape, MountOption, MountSpec};
 use super::csv;
-use super::error::DockerfileError;
+use super::error::{DockerfileError, Kind, Mistake};
 use super::suggest;
 use super::words::{self, Environment};
 use std::collections::BTreeSet;
@@ -97,7 +97,7 @@ const KEYS: [&str; 19] = [
 
 impl MountSpec {
     pub(super) fn parse(text: &str) -> Result<MountSpec, DockerfileError> {
-        let fields = csv::fields(text).map_err(|e| error(e).word(text))?;
+        let fields = csv::fields(text).map_err(|mistake| mistake.in_word(text))?;
         let options = fields.iter().map(|field| {
             let (key, value) = match field.split_once('=') {
                 Some((key, value)) => (key, Some(value.to_owned())),
@@ -126,8 +126,9 @@ impl MountSpec {
         if let Some(from) = self.from()
             && from.find('$').is_some_and(|at| at + 1 < from.len())
         {
-            return Err(error(format!("`from={from}` cannot hold a variable"))
-                .word(from)
+            let option = format!("from={from}");
+            return Err(Mistake::Variable { option }
+                .in_word(from)
                 .help("name a stage instead: FROM $IMAGE AS name, then from=name"));
         }
         let values = self.options.iter().filter_map(|o| o.value.as_deref());
@@ -163,19 +164,18 @@ impl MountSpec {
         for option in &self.options {
             let bare = ["readonly", "ro", "readwrite", "rw", "required"];
             if option.value.is_none() && !bare.contains(&option.key.as_str()) {
-                return Err(
-                    error(format!("mount option `{}` needs a value", option.key))
-                        .word(option.key.as_str())
-                        .help(format!("write {}=…", option.key)),
-                );
+                let mistake = Mistake::missing(format!("mount option `{}`", option.key), "a value");
+                return Err(mistake
+                    .in_word(option.key.as_str())
+                    .help(format!("write {}=…", option.key)));
             }
         }
         let kind = self.kind()?;
         self.reject_foreign(kind)?;
         let target = self.target();
         if target.starts_with('/') && clean(&target) == "/" {
-            return Err(error(format!("invalid mount target `{target}`"))
-                .word(target.as_str())
+            return Err(Mistake::invalid(format!("mount target `{target}`"))
+                .in_word(target.as_str())
                 .help("mounts lie below the root"));
         }
         match kind {
@@ -207,8 +207,8 @@ impl MountSpec {
         let lower = written.to_lowercase();
         let known = TYPES.iter().find(|t| **t == lower);
         known.copied().ok_or_else(|| {
-            error(format!("unknown mount type `{written}`"))
-                .word(written)
+            Mistake::unknown(Kind::MountType, written)
+                .in_word(written)
                 .nearest(suggest::nearest(&lower, TYPES))
                 .help(format!("the types are {}", TYPES.join(", ")))
         })
@@ -229,12 +229,13 @@ impl MountSpec {
             .find(|o| foreign.contains(&o.key.as_str()));
         match found {
             None => Ok(()),
-            Some(option) => Err(error(format!(
-                "mount option `{}` means nothing for type `{kind}`",
-                option.key
-            ))
-            .word(option.key.as_str())
-            .help("the type of a mount is `bind` unless `type=` says otherwise")),
+            Some(option) => {
+                let owner = format!("mount option `{}`", option.key);
+                let why = format!("means nothing for type `{kind}`");
+                Err(Mistake::unexpected(owner, why)
+                    .in_word(option.key.as_str())
+                    .help("the type of a mount is `bind` unless `type=` says otherwise"))
+            }
         }
     }
 
@@ -262,11 +263,13 @@ impl MountSpec {
         let source = self.text("source");
         let (id, target) = (self.text("id"), self.non_empty_target());
         if source.is_some() && id.is_some() {
-            return Err(error("a secret mount takes `id` or `source`, not both").word("source"));
+            let why = "takes `id` or `source`, not both";
+            return Err(Mistake::unexpected("a secret mount", why).in_word("source"));
         }
         let named = source.or(id).or_else(|| target.as_deref().map(base_name));
         let Some(id) = named else {
-            return Err(error("a secret mount needs `id` or `target`").help("write id=NAME"));
+            let mistake = Mistake::missing("a secret mount", "`id` or `target`");
+            return Err(DockerfileError::from(mistake).help("write id=NAME"));
         };
         let env = self.last("env").map(|name| match name {
             "" => id.clone(),
@@ -306,12 +309,12 @@ impl MountSpec {
     fn access(&self, default: Access) -> Result<Access, DockerfileError> {
         let mut access = default;
         for option in &self.options {
-            let said = match canonical(&option.key) {
+            let read_only = match canonical(&option.key) {
                 "readonly" => truth(option)?,
                 "readwrite" => !truth(option)?,
                 _ => continue,
             };
-            access = if said {
+            access = if read_only {
                 Access::ReadOnly
             } else {
                 Access::ReadWrite
@@ -345,7 +348,8 @@ impl MountSpec {
             return Ok(None);
         };
         parse(value).map(Some).ok_or_else(|| {
-            error(format!("mount option `{key}={value}` is not {expected}")).word(value)
+            let what = format!("mount option `{key}={value}`");
+            Mistake::unfit(what, format!("is not {expected}")).in_word(value)
         })
     }
 }
@@ -376,14 +380,12 @@ fn canonical(key: &str) -> &str {
     }
 }
 
-fn error(message: impl Into<String>) -> DockerfileError {
-    // The line is filled in by whoever knows the instruction.
-    DockerfileError::new(0, message)
-}
-
 fn unknown_key(key: &str, field: &str) -> DockerfileError {
-    error(format!("unknown mount option `{key}` (in `{field}`)"))
-        .word(field)
+    let kind = Kind::MountOption {
+        field: field.to_owned(),
+    };
+    Mistake::unknown(kind, key)
+        .in_word(field)
         .nearest(suggest::nearest(key, KEYS))
         .help(format!("the options are {}", KEYS.join(", ")))
 }
@@ -394,8 +396,8 @@ fn truth(option: &MountOption) -> Result<bool, DockerfileError> {
         None | Some("1" | "t" | "T" | "true" | "TRUE" | "True") => Ok(true),
         Some("0" | "f" | "F" | "false" | "FALSE" | "False") => Ok(false),
         Some(other) => {
-            let key = &option.key;
-            Err(error(format!("mount option `{key}={other}` is not true or false")).word(other))
+            let what = format!("mount option `{}={other}`", option.key);
+            Err(Mistake::unfit(what, "is not true or false").in_word(other))
         }
     }
 }
@@ -456,8 +458,8 @@ mod tests {
     use super::*;
 
     fn mount(text: &str) -> Result<Mount, String> {
-        let spec = MountSpec::parse(text).map_err(|e| e.message)?;
-        spec.mount().map_err(|e| e.message)
+        let spec = MountSpec::parse(text).map_err(|e| e.mistake.to_string())?;
+        spec.mount().map_err(|e| e.mistake.to_string())
     }
 
     #[test]

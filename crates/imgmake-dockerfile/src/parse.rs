@@ -1,7 +1,7 @@
 //! Logical lines to stages; every independent mistake is collected.
 
 use super::ast::*;
-use super::error::{DockerfileError, DockerfileErrors};
+use super::error::{DockerfileError, DockerfileErrors, Mistake, Position};
 use super::expand::check_syntax;
 use super::flags;
 use super::instructions;
@@ -55,8 +55,9 @@ pub fn parse_trigger(trigger: &str) -> Result<Located<Instruction>, DockerfileEr
         return Err(DockerfileErrors(reading.errors));
     }
     let (Some(line), true) = (reading.lines.pop(), reading.lines.is_empty()) else {
-        let message = format!("the ONBUILD trigger `{trigger}` is not one instruction");
-        return Err(DockerfileErrors(vec![DockerfileError::new(1, message)]));
+        let what = format!("the ONBUILD trigger `{trigger}`");
+        let mistake = Mistake::unfit(what, "is not one instruction");
+        return Err(DockerfileErrors(vec![mistake.at(1)]));
     };
     let (keyword, _) = flags::keyword(&line.text);
     let allowed = instructions::allowed_in_onbuild(keyword);
@@ -72,7 +73,7 @@ fn text(bytes: &[u8]) -> Result<&str, DockerfileErrors> {
         let before = &bytes[..error.valid_up_to()];
         let line = 1 + before.iter().filter(|b| **b == b'\n').count();
         let byte = bytes[error.valid_up_to()];
-        let error = DockerfileError::new(line, format!("the byte 0x{byte:02x} is not UTF-8"));
+        let error = Mistake::NotUtf8 { byte }.at(line);
         DockerfileErrors(vec![error.help("save the file as UTF-8")])
     })
 }
@@ -132,9 +133,8 @@ impl Parser {
         if std::mem::replace(&mut self.orphan, true) {
             return Ok(());
         }
-        let message = format!("{} stands before the first FROM", instruction.name());
-        Err(DockerfileError::new(0, message)
-            .word(instruction.name())
+        Err(Mistake::misplaced(instruction.name(), Position::BeforeFrom)
+            .in_word(instruction.name())
             .help("only ARG may stand there; start with `FROM image`"))
     }
 
@@ -144,7 +144,7 @@ impl Parser {
         empty_continuations: Vec<usize>,
     ) -> Result<Dockerfile, DockerfileErrors> {
         if self.stages.is_empty() && self.errors.is_empty() {
-            let error = DockerfileError::new(1, "the Dockerfile has no FROM");
+            let error = Mistake::NoFrom.at(1);
             self.errors
                 .push(error.help("start with `FROM image` or `FROM scratch`"));
         }

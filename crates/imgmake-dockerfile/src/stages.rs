@@ -1,7 +1,7 @@
 //! Which stage a name or a number means: in FROM, in `--from=`, as the target of a build.
 
 use super::ast::{Dockerfile, Stage};
-use super::error::DockerfileError;
+use super::error::{DockerfileError, Kind, Mistake};
 use super::suggest;
 
 /// What a stage reference (`COPY --from=`, `--mount=from=`, `FROM`) leads to.
@@ -67,7 +67,8 @@ impl Dockerfile {
             true => "no stage has a name: write `FROM image AS name`".to_owned(),
             false => format!("the stages are: {}", imgmake_guard::printable::list(&names)),
         };
-        DockerfileError::new(1, format!("stage `{name}` not found"))
+        Mistake::unknown(Kind::Stage, name)
+            .at(1)
             .word(name)
             .nearest(suggest::nearest(&name.to_lowercase(), names))
             .help(help)

@@ -2,24 +2,7 @@
 //!
 //! `*` and `?` stop at `/`; `[a-c]` and `[^a]` are classes; `\` escapes. No `**`, no `{a,b}`, no `!` in classes.
 
-use std::fmt;
-
-/// The pattern is malformed: an open class, or a trailing `\`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BadPattern {
-    pub pattern: String,
-}
-
-impl fmt::Display for BadPattern {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "invalid pattern `{}`: close `[` with `]`, and let a character follow `\\`",
-            self.pattern
-        )
-    }
-}
-impl std::error::Error for BadPattern {}
+use super::error::{Mistake, PatternProblem};
 
 /// Whether a source is a pattern at all. A named file that is missing is an error, an unmatched pattern is not.
 pub fn is_pattern(source: &str) -> bool {
@@ -54,10 +37,10 @@ enum Token {
 }
 
 impl Wildcard {
-    pub fn new(pattern: &str) -> Result<Wildcard, BadPattern> {
-        let bad = || BadPattern {
-            pattern: pattern.to_owned(),
-        };
+    /// # Errors
+    /// An open class, or a trailing `\`.
+    pub fn new(pattern: &str) -> Result<Wildcard, Mistake> {
+        let bad = || Mistake::pattern(pattern, PatternProblem::Open);
         let mut tokens = Vec::new();
         let mut rest = pattern.chars().peekable();
         while let Some(c) = rest.next() {

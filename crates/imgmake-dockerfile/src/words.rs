@@ -3,8 +3,8 @@
 //! Knows POSIX parameter expansion with the modifiers of the Dockerfile reference. Knows no instruction.
 
 use super::ast::Escape;
+use super::error::{Mistake, WordProblem};
 use std::collections::BTreeSet;
-use std::fmt;
 
 mod pattern;
 #[cfg(test)]
@@ -23,28 +23,12 @@ pub struct Expanded {
     pub unset: BTreeSet<String>,
 }
 
-/// Why a word cannot be expanded.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WordError {
-    pub message: String,
-    /// The word as written.
-    pub word: String,
-    pub help: Option<&'static str>,
-}
-
-impl fmt::Display for WordError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} in `{}`", self.message, self.word)
-    }
-}
-impl std::error::Error for WordError {}
-
 /// Expands variables and removes quotes and escapes; one word stays one word.
 pub fn expand(
     word: &str,
     environment: Environment<'_>,
     escape: Escape,
-) -> Result<Expanded, WordError> {
+) -> Result<Expanded, Mistake> {
     let mut lexer = Lexer::new(word, environment, escape);
     let (text, _) = lexer.whole()?;
     Ok(lexer.expanded(text))
@@ -55,14 +39,14 @@ pub fn expand_words(
     word: &str,
     environment: Environment<'_>,
     escape: Escape,
-) -> Result<(Vec<String>, Expanded), WordError> {
+) -> Result<(Vec<String>, Expanded), Mistake> {
     let mut lexer = Lexer::new(word, environment, escape);
     let (text, words) = lexer.whole()?;
     Ok((words, lexer.expanded(text)))
 }
 
 /// Expands variables in running text (heredoc bodies): quotes are ordinary characters, `\` escapes.
-pub fn expand_text(text: &str, environment: Environment<'_>) -> Result<Expanded, WordError> {
+pub fn expand_text(text: &str, environment: Environment<'_>) -> Result<Expanded, Mistake> {
     let mut lexer = Lexer::new(text, environment, Escape::Backslash);
     lexer.quotes = Quotes::Ordinary;
     let (text, _) = lexer.whole()?;
@@ -79,11 +63,7 @@ pub fn expand_for_display(text: &str, environment: Environment<'_>, escape: Esca
 }
 
 /// Splits a line into words without expanding; quotes and escapes stay if `quotes` says so.
-pub(super) fn split(
-    line: &str,
-    quotes: Quotes,
-    raw_escapes: bool,
-) -> Result<Vec<String>, WordError> {
+pub(super) fn split(line: &str, quotes: Quotes, raw_escapes: bool) -> Result<Vec<String>, Mistake> {
     let mut lexer = Lexer::new(line, &|_| None, Escape::Backslash);
     lexer.quotes = quotes;
     lexer.raw_escapes = raw_escapes;
@@ -167,7 +147,7 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    fn whole(&mut self) -> Result<(String, Vec<String>), WordError> {
+    fn whole(&mut self) -> Result<(String, Vec<String>), Mistake> {
         self.until(None, self.raw_escapes)
     }
 
@@ -179,19 +159,9 @@ impl<'a> Lexer<'a> {
         self.position += c.len_utf8();
         Some(c)
     }
-    fn error<T>(&self, message: impl Into<String>) -> Result<T, WordError> {
-        Err(WordError {
-            message: message.into(),
-            word: self.source.to_owned(),
-            help: None,
-        })
-    }
-    fn error_with<T>(&self, message: &str, help: &'static str) -> Result<T, WordError> {
-        let error = self.error(message);
-        error.map_err(|e| WordError {
-            help: Some(help),
-            ..e
-        })
+    fn error<T>(&self, problem: WordProblem) -> Result<T, Mistake> {
+        let word = self.source.to_owned();
+        Err(Mistake::Word { word, problem })
     }
 
     /// Reads up to `stop` (consumed) or, without one, to the end.
@@ -199,9 +169,9 @@ impl<'a> Lexer<'a> {
         &mut self,
         stop: Option<char>,
         raw_escapes: bool,
-    ) -> Result<(String, Vec<String>), WordError> {
+    ) -> Result<(String, Vec<String>), Mistake> {
         if self.depth == DEEPEST {
-            return self.error("variables are nested too deeply");
+            return self.error(WordProblem::TooDeep);
         }
         self.depth += 1;
         let outer = std::mem::replace(&mut self.raw_escapes, raw_escapes);
@@ -211,7 +181,7 @@ impl<'a> Lexer<'a> {
         result
     }
 
-    fn run(&mut self, stop: Option<char>) -> Result<(String, Vec<String>), WordError> {
+    fn run(&mut self, stop: Option<char>) -> Result<(String, Vec<String>), Mistake> {
         let mut text = String::new();
         let mut words = Words::default();
         while let Some(c) = self.peek() {
@@ -228,8 +198,8 @@ impl<'a> Lexer<'a> {
             }
         }
         match stop {
-            Some('/') => self.error("missing `/` in `${…/pattern/replacement}`"),
-            Some(_) => self.error_with("missing `}`", "close `${` with `}`"),
+            Some('/') => self.error(WordProblem::NoReplacement),
+            Some(_) => self.error(WordProblem::UnclosedBrace),
             None => {
                 words.end();
                 Ok((text, words.done))
@@ -238,7 +208,7 @@ impl<'a> Lexer<'a> {
     }
 
     /// Reads one character, quotation or variable; says whether blanks in it separate words.
-    fn piece(&mut self, c: char, text: &mut String) -> Result<bool, WordError> {
+    fn piece(&mut self, c: char, text: &mut String) -> Result<bool, Mistake> {
         match c {
             '$' => {
                 let value = self.dollar()?;
@@ -288,20 +258,20 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    fn single_quoted(&mut self, text: &mut String) -> Result<(), WordError> {
+    fn single_quoted(&mut self, text: &mut String) -> Result<(), Mistake> {
         self.next();
         self.keep_quote(text, '\'');
         loop {
             match self.next() {
                 Some('\'') => break self.keep_quote(text, '\''),
                 Some(c) => text.push(c),
-                None => return self.unclosed("single quote `'`"),
+                None => return self.error(WordProblem::UnclosedQuote('\'')),
             }
         }
         Ok(())
     }
 
-    fn double_quoted(&mut self, text: &mut String) -> Result<(), WordError> {
+    fn double_quoted(&mut self, text: &mut String) -> Result<(), Mistake> {
         self.next();
         self.keep_quote(text, '"');
         loop {
@@ -320,7 +290,7 @@ impl<'a> Lexer<'a> {
                     self.next();
                     text.push(c);
                 }
-                None => return self.unclosed("double quote `\"`"),
+                None => return self.error(WordProblem::UnclosedQuote('"')),
             }
         }
     }
@@ -345,14 +315,7 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    fn unclosed<T>(&self, what: &str) -> Result<T, WordError> {
-        self.error_with(
-            &format!("unclosed {what}"),
-            "names with blanks or quotes can be written as a JSON array: [\"a b\", \"/to/\"]",
-        )
-    }
-
-    fn dollar(&mut self) -> Result<String, WordError> {
+    fn dollar(&mut self) -> Result<String, Mistake> {
         self.next();
         if self.peek() == Some('{') {
             self.next();
@@ -368,15 +331,15 @@ impl<'a> Lexer<'a> {
         })
     }
 
-    fn braced(&mut self) -> Result<String, WordError> {
+    fn braced(&mut self) -> Result<String, Mistake> {
         match self.peek() {
-            None => return self.error_with("missing `}`", "close `${` with `}`"),
-            Some('{' | '}' | ':') => return self.error("bad substitution"),
+            None => return self.error(WordProblem::UnclosedBrace),
+            Some('{' | '}' | ':') => return self.error(WordProblem::BadSubstitution),
             Some(_) => {}
         }
         let name = self.name();
         match self.next() {
-            None => self.error_with("missing `}`", "close `${` with `}`"),
+            None => self.error(WordProblem::UnclosedBrace),
             Some('}') => Ok(match self.look_up(&name) {
                 None if self.unset_stays => format!("${{{name}}}"),
                 value => value.unwrap_or_default(),
@@ -384,7 +347,7 @@ impl<'a> Lexer<'a> {
             Some(':') => match self.next() {
                 Some(operator @ ('-' | '+' | '?')) => self.alternative(&name, operator, true),
                 Some(other) => self.unsupported(&format!(":{other}")),
-                None => self.error_with("missing `}`", "close `${` with `}`"),
+                None => self.error(WordProblem::UnclosedBrace),
             },
             Some(operator @ ('-' | '+' | '?')) => self.alternative(&name, operator, false),
             Some(operator @ ('#' | '%')) => self.trimmed(&name, operator),
@@ -393,11 +356,8 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    fn unsupported<T>(&self, modifier: &str) -> Result<T, WordError> {
-        self.error_with(
-            &format!("unsupported modifier `{modifier}`"),
-            "the modifiers are :- - :+ + :? ? # ## % %% / //",
-        )
+    fn unsupported<T>(&self, modifier: &str) -> Result<T, Mistake> {
+        self.error(WordProblem::UnsupportedModifier(modifier.to_owned()))
     }
 
     /// `${name:-word}` and its five relatives.
@@ -406,7 +366,7 @@ impl<'a> Lexer<'a> {
         name: &str,
         operator: char,
         empty_counts_as_unset: bool,
-    ) -> Result<String, WordError> {
+    ) -> Result<String, Mistake> {
         let (word, _) = self.until(Some('}'), false)?;
         let value = self.look_up_guarded(name);
         if self.unset_stays && value.is_none() {
@@ -428,13 +388,16 @@ impl<'a> Lexer<'a> {
                     (true, true) => "is not allowed to be empty",
                     (true, false) => "is not allowed to be unset",
                 };
-                self.error(format!("{name}: {why}"))
+                self.error(WordProblem::ValueRequired {
+                    name: name.to_owned(),
+                    why: why.to_owned(),
+                })
             }
         }
     }
 
     /// `${name#pattern}`, `##`, `%`, `%%`.
-    fn trimmed(&mut self, name: &str, operator: char) -> Result<String, WordError> {
+    fn trimmed(&mut self, name: &str, operator: char) -> Result<String, Mistake> {
         let (word, _) = self.until(Some('}'), true)?;
         let Some(value) = self.look_up(name) else {
             return Ok(match self.unset_stays {
@@ -450,11 +413,11 @@ impl<'a> Lexer<'a> {
             '#' => pattern::trim_start(&value, pattern, extent),
             _ => pattern::trim_end(&value, pattern, extent),
         };
-        trimmed.or_else(|message| self.error(message))
+        trimmed.or_else(|problem| self.error(problem))
     }
 
     /// `${name/pattern/replacement}` and `${name//pattern/replacement}`.
-    fn replaced(&mut self, name: &str) -> Result<String, WordError> {
+    fn replaced(&mut self, name: &str) -> Result<String, Mistake> {
         let all = self.peek() == Some('/');
         if all {
             self.next();
@@ -468,7 +431,7 @@ impl<'a> Lexer<'a> {
                 false => String::new(),
             });
         };
-        pattern::replace(&value, &pattern, &replacement, all).or_else(|message| self.error(message))
+        pattern::replace(&value, &pattern, &replacement, all).or_else(|problem| self.error(problem))
     }
 
     /// Letters, digits and `_`; or digits alone; or one special parameter such as `@`.

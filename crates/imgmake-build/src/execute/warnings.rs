@@ -51,7 +51,7 @@ pub fn of_lint(
         .get("BUILDKIT_DOCKERFILE_CHECK")
         .map(|text| CheckOptions::parse(text))
         .transpose()
-        .map_err(|why| BuildError::invalid("BUILDKIT_DOCKERFILE_CHECK", why))?;
+        .map_err(|why| BuildError::invalid("BUILDKIT_DOCKERFILE_CHECK", why.to_string()))?;
     let facts = Facts {
         build_args: Some(&request.args),
         check: check.as_ref(),

@@ -24,8 +24,8 @@ impl Patterns {
     /// A lone `!`, or brackets that are not closed.
     pub fn new<S: AsRef<str>>(patterns: &[S]) -> Result<Patterns> {
         let patterns = patterns.iter().map(AsRef::as_ref);
-        let ignore =
-            Ignore::from_patterns(patterns).map_err(|error| BuildError::Pattern(error.message))?;
+        // Patterns of a flag have no line.
+        let ignore = Ignore::from_patterns(patterns).map_err(|error| *error.mistake)?;
         Ok(Patterns(ignore))
     }
 
@@ -34,7 +34,10 @@ impl Patterns {
     /// # Errors
     /// Names the line of a pattern that cannot be read.
     pub fn from_ignore_file(bytes: &[u8]) -> Result<Patterns> {
-        Ok(Patterns(Ignore::parse(&String::from_utf8_lossy(bytes))?))
+        // With its line, which is that of the ignore file and of no instruction.
+        let ignore = Ignore::parse(&String::from_utf8_lossy(bytes))
+            .map_err(|error| BuildError::Other(Box::new(error)))?;
+        Ok(Patterns(ignore))
     }
 
     pub fn rules(&self) -> &Ignore {

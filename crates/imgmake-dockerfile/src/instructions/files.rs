@@ -20,8 +20,8 @@ impl Request<'_> {
         self.flags.finish()?;
         check_mode(&copy.chmod)?;
         if let Some(path) = copy.files.paths().find(|p| is_url(p)) {
-            let message = format!("COPY cannot fetch `{path}`");
-            return Err(DockerfileError::new(0, message).word(path).help("ADD can"));
+            let mistake = Mistake::unfit("COPY", format!("cannot fetch `{path}`"));
+            return Err(mistake.in_word(path).help("ADD can"));
         }
         Ok(Instruction::Copy(copy))
     }
@@ -40,9 +40,8 @@ impl Request<'_> {
         self.flags.finish()?;
         check_mode(&add.chmod)?;
         if add.checksum.is_some() && add.files.sources.len() != 1 {
-            return Err(
-                DockerfileError::new(0, "--checksum needs exactly one source").word("--checksum"),
-            );
+            let mistake = Mistake::missing("--checksum", "exactly one source");
+            return Err(mistake.in_word("--checksum"));
         }
         Ok(Instruction::Add(add))
     }
@@ -79,12 +78,10 @@ impl Request<'_> {
         match bodies.next() {
             None => Ok(sources),
             Some(left) => {
-                let message = format!(
-                    "the heredoc `{}` cannot be a destination, nor be split by blanks",
-                    left.written
-                );
-                Err(DockerfileError::new(0, message)
-                    .word(left.written.as_str())
+                let what = format!("the heredoc `{}`", left.written);
+                let why = "cannot be a destination, nor be split by blanks";
+                Err(Mistake::unfit(what, why)
+                    .in_word(left.written.as_str())
                     .help(format!(
                         "write {} <<{} /file",
                         self.name,
@@ -96,8 +93,8 @@ impl Request<'_> {
 
     fn check(&self, files: &Files) -> Result<()> {
         if form_is_heredoc(&files.destination, files.form) {
-            let message = format!("{} cannot take a heredoc as its destination", self.name);
-            return Err(DockerfileError::new(0, message).word(files.destination.as_str()));
+            let mistake = Mistake::unfit(self.name, "cannot take a heredoc as its destination");
+            return Err(mistake.in_word(files.destination.as_str()));
         }
         Ok(())
     }
@@ -115,11 +112,10 @@ fn reject_variable(from: &str) -> Result<()> {
     if is_constant(from) {
         return Ok(());
     }
-    Err(
-        DockerfileError::new(0, format!("`--from={from}` cannot hold a variable"))
-            .word(from)
-            .help("name a stage instead: FROM $IMAGE AS name, then --from=name"),
-    )
+    let option = format!("--from={from}");
+    Err(Mistake::Variable { option }
+        .in_word(from)
+        .help("name a stage instead: FROM $IMAGE AS name, then --from=name"))
 }
 
 /// Digits must be an octal mode; symbolic modes are left to whoever applies them.
@@ -133,10 +129,8 @@ fn check_mode(mode: &Option<String>) -> Result<()> {
     match u32::from_str_radix(mode, 8) {
         Ok(0..=0o7777) => Ok(()),
         _ if !is_constant(mode) => Ok(()),
-        _ => Err(
-            DockerfileError::new(0, format!("invalid mode `--chmod={mode}`"))
-                .word(mode)
-                .help("write an octal number up to 7777, or symbols such as u=rwX,go=rX"),
-        ),
+        _ => Err(Mistake::invalid(format!("mode `--chmod={mode}`"))
+            .in_word(mode)
+            .help("write an octal number up to 7777, or symbols such as u=rwX,go=rX")),
     }
 }

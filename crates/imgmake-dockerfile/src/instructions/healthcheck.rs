@@ -18,24 +18,23 @@ impl Request<'_> {
             }
             _ => {
                 let nearest = suggest::nearest(&kind.to_uppercase(), ["CMD", "NONE"]);
-                Err(
-                    DockerfileError::new(0, format!("HEALTHCHECK does not know `{kind}`"))
-                        .word(kind)
-                        .nearest(nearest)
-                        .help("write HEALTHCHECK CMD command or HEALTHCHECK NONE"),
-                )
+                Err(Mistake::unknown(Kind::HealthcheckType, kind)
+                    .in_word(kind)
+                    .nearest(nearest)
+                    .help("write HEALTHCHECK CMD command or HEALTHCHECK NONE"))
             }
         }
     }
 
     fn none(self, rest: &str) -> Result<Instruction> {
         if let Some(flag) = self.flags.first() {
-            let message = format!("HEALTHCHECK NONE takes no flags: `--{flag}`");
-            return Err(DockerfileError::new(0, message).word(format!("--{flag}")));
+            let flag = format!("--{flag}");
+            let why = format!("takes no flags: `{flag}`");
+            return Err(Mistake::unexpected("HEALTHCHECK NONE", why).in_word(flag));
         }
         match rest {
             "" => Ok(Instruction::Healthcheck(Healthcheck::None)),
-            rest => Err(DockerfileError::new(0, "HEALTHCHECK NONE takes no command").word(rest)),
+            rest => Err(Mistake::unexpected("HEALTHCHECK NONE", "takes no command").in_word(rest)),
         }
     }
 
@@ -71,18 +70,17 @@ impl Request<'_> {
         let Some(text) = self.flags.text(flag)? else {
             return Ok(None);
         };
-        let invalid = format!("invalid duration `--{flag}={text}`");
-        let wrong = |message: String| {
-            DockerfileError::new(0, message)
-                .word(text.as_str())
+        let invalid = |why: Option<&str>| {
+            let what = format!("duration `--{flag}={text}`");
+            let why = why.map(str::to_owned);
+            Mistake::Invalid { what, why }
+                .in_word(text.as_str())
                 .help("write a duration such as 30s, 1m30s or 500ms")
         };
-        let duration = go_duration(&text).ok_or_else(|| wrong(invalid.clone()))?;
+        let duration = go_duration(&text).ok_or_else(|| invalid(None))?;
         match duration {
             Duration::ZERO => Ok(None),
-            d if d < Duration::from_millis(1) => {
-                Err(wrong(format!("{invalid}: it is less than 1ms")))
-            }
+            d if d < Duration::from_millis(1) => Err(invalid(Some("it is less than 1ms"))),
             d => Ok(Some(d)),
         }
     }
@@ -95,9 +93,7 @@ impl Request<'_> {
         match number {
             Some(0) => Ok(None),
             Some(number) => Ok(Some(number)),
-            None => {
-                Err(DockerfileError::new(0, format!("invalid count `--retries={text}`")).word(text))
-            }
+            None => Err(Mistake::invalid(format!("count `--retries={text}`")).in_word(text)),
         }
     }
 }

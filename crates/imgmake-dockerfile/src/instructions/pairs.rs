@@ -29,8 +29,8 @@ impl Request<'_> {
 
     fn pair(&self, word: &str) -> Result<Pair> {
         let Some((key, value)) = word.split_once('=') else {
-            return Err(DockerfileError::new(0, format!("`{word}` lacks a `=`"))
-                .word(word)
+            return Err(Mistake::Syntax(format!("`{word}` lacks a `=`"))
+                .in_word(word)
                 .help("every word must be key=value; quote values that hold blanks"));
         };
         if key.is_empty() {
@@ -44,7 +44,7 @@ impl Request<'_> {
     }
 
     fn nameless(&self, word: &str) -> DockerfileError {
-        DockerfileError::new(0, format!("{} `{word}` has no name", self.name)).word(word)
+        Mistake::Syntax(format!("{} `{word}` has no name", self.name)).in_word(word)
     }
 
     pub(super) fn arg(&self) -> Result<Instruction> {

@@ -18,7 +18,8 @@ fn environment(name: &str) -> Option<String> {
 fn text(word: &str) -> String {
     match expand(word, &environment, Escape::Backslash) {
         Ok(expanded) => expanded.text,
-        Err(error) => format!("error: {}", error.message),
+        Err(Mistake::Word { problem, .. }) => format!("error: {problem}"),
+        Err(other) => panic!("not a mistake of words: {other}"),
     }
 }
 

@@ -26,7 +26,7 @@ fn anything_else_ends_the_block() {
 fn each_stands_once() {
     let found = errors("# escape=`\n# Escape=`\nFROM a\n");
     assert_eq!(
-        (found[0].line, found[0].message.as_str()),
+        (found[0].line, found[0].mistake.to_string().as_str()),
         (2, "duplicate directive `escape`")
     );
 }
