@@ -14,9 +14,10 @@
 //! | `text,output` | lines that the commands before printed, where times and digests may be others; `…` stands for anything |
 //! | `yaml,platform=NAME` | a pipeline of GitLab, Tekton, Argo, GitHub or Kubernetes: held against its schema |
 //!
-//! On pages that name `$REGISTRY`, it is a registry that takes pushes and holds `library/busybox`.
+//! On pages that name `$REGISTRY` or `${REGISTRY}`, it is a registry that takes pushes and holds `library/busybox`.
 
 mod names;
+mod picture;
 
 use std::path::{Path, PathBuf};
 
@@ -123,7 +124,8 @@ fn every_snippet_of_the_book_and_the_readme_does_what_it_shows() {
         let text = std::fs::read_to_string(&page).unwrap();
         let directory = temporary();
         let mut imgmake = Imgmake::new();
-        let registry = text.contains("$REGISTRY").then(with_a_base);
+        let asks = text.contains("$REGISTRY") || text.contains("${REGISTRY}");
+        let registry = asks.then(with_a_base);
         if let Some(registry) = &registry {
             imgmake = imgmake.with("REGISTRY", &registry.host);
         }
