@@ -24,17 +24,42 @@ const READERS: [&str; 13] = [
     "text",
     "texts",
 ];
+/// Files that color the manifest in editors.
+const GRAMMARS: [&str; 2] = [
+    "editors/vim/syntax/imgmake.vim",
+    "editors/vscode/syntaxes/imgmake.tmLanguage.json",
+];
 /// What is read to be refused.
 const NOT_SUPPORTED: [&str; 1] = ["lock"];
 
 #[test]
 fn every_name_that_the_manifest_may_hold_is_in_the_book() {
+    let found = names_of_the_manifest();
+    let book = code_of_the_book();
+    let missing: Vec<&String> = found.iter().filter(|name| !has(&book, name)).collect();
+    assert!(missing.is_empty(), "not in {PAGES:?}: {missing:?}");
+}
+
+#[test]
+fn every_name_that_the_manifest_may_hold_is_colored_in_editors() {
+    let found = names_of_the_manifest();
+    for grammar in GRAMMARS {
+        let text = std::fs::read_to_string(root().join(grammar)).unwrap();
+        // In regular expressions a dot and a dash are escaped.
+        let text = text.replace('\\', "");
+        let missing: Vec<&String> = found.iter().filter(|name| !has(&text, name)).collect();
+        assert!(missing.is_empty(), "not in {grammar}: {missing:?}");
+    }
+}
+
+/// Names of nodes, attributes and properties, and values that are words.
+fn names_of_the_manifest() -> BTreeSet<String> {
     let mut names = Names::default();
     let manifest = "crates/imgmake-core/src/manifest/";
     for source in sources().iter().filter(|s| s.path.starts_with(manifest)) {
         names.visit_file(&source.syntax());
     }
-    let found = &mut names.found;
+    let mut found = names.found;
     // One of each way in which the parser names something.
     for known in [
         "matrix",
@@ -48,9 +73,7 @@ fn every_name_that_the_manifest_may_hold_is_in_the_book() {
     for name in NOT_SUPPORTED {
         assert!(found.remove(name), "`{name}` is not read any more");
     }
-    let book = code_of_the_book();
-    let missing: Vec<&String> = found.iter().filter(|name| !has(&book, name)).collect();
-    assert!(missing.is_empty(), "not in {PAGES:?}: {missing:?}");
+    found
 }
 
 #[derive(Default)]

@@ -1,0 +1,1 @@
+autocmd BufNewFile,BufRead imgmake.kdl,*.imgmake.kdl set filetype=imgmake

@@ -1,0 +1,66 @@
+" Vim syntax file
+" Language: imgmake manifest (imgmake.kdl)
+
+if exists("b:current_syntax")
+  finish
+endif
+
+" Words of the manifest hold `-` and `.`, and names of steps are those of Dockerfiles.
+syntax iskeyword @,48-57,_,-,.
+
+syntax keyword imgmakeKind imgmake var secret registry template run build scan push group include
+syntax keyword imgmakeAttribute add-hosts advisories allow also-stages annotations args auth bases
+syntax keyword imgmakeAttribute ca cache cache-mounts client-cert cmd command compression
+syntax keyword imgmakeAttribute concurrency context contexts copy create-repo debounce default-from
+syntax keyword imgmakeAttribute desc dir disk dns dns-search dockerfile entrypoint env env-file
+syntax keyword imgmakeAttribute epoch exclude expose fail-on file format from healthcheck if ignore
+syntax keyword imgmakeAttribute ignore-file ignore-paths images inherits inputs insecure jobs label
+syntax keyword imgmakeAttribute labels layer layout limits load matches matrix max-db-age memory
+syntax keyword imgmakeAttribute mirrors mirrors-only mkdir name needs network no-cache on-busy
+syntax keyword imgmakeAttribute one-of outputs platforms processes publish report repository
+syntax keyword imgmakeAttribute require-signature retry scanner secrets skip-tls-verify squash ssh
+syntax keyword imgmakeAttribute stage steps stopsignal symlink tags tar targets time timeout to
+syntax keyword imgmakeAttribute trust-ca ttl user vex volume watch workdir write-digests
+
+" The value of `(target)base`, `(secret)token` and the like.
+syntax match imgmakeType "([a-z]\+)"
+syntax match imgmakeProperty "\v<%(access|access-key|access-token|attempts|backoff|certificate|client-id|client-secret|cyclonedx|desc|endpoint|env|external-id|federated-token|file|fixable|format|git|image|interval|json|junit|key|key-file|level|lifecycle-policy|managed-identity|max|mode|on-error|optional|owner|password|pick|profile|reason|ref|region|repository-policy|retries|role|sarif|scan-on-push|scope|secret-key|session-name|session-token|severity|spdx|start-interval|start-period|sts-endpoint|table|tar|tenant|timeout|to|token|type|unknown|until|user|version|web-identity-token)\ze\="
+syntax match imgmakeValue "\v%(\s|\=)@1<=%(anonymous|aws-ecr|azure|basic|bearer|bool|branch|builtin|command|copy|critical|default|docker|docker-config|each|fail|gcp|grype|gzip|high|host|image|isolated|list|low|max|medium|min|negligible|none|number|oci|off|podman|project|queue|read|read-write|restart|run|security\.insecure|sha|short-sha|string|tag|target|together|trivy|user|warn|write|zstd)\ze%(\s|;|}|$)"
+syntax match imgmakeConstant "#\(true\|false\|null\)\>"
+syntax match imgmakeNumber "\v%(\s|\=)@1<=[-+]?\d[0-9_]*%(\.\d+)?>"
+
+syntax match imgmakeEscape "\\." contained
+syntax match imgmakeLiteral "\$\${" contained
+syntax region imgmakeInterpolation start="\$\@1<!\${" end="}" contained contains=imgmakeFunction,imgmakeFact,imgmakeInnerText
+syntax match imgmakeFunction "\v<%(default|join|lower|replace|slug|upper)\ze\(" contained
+syntax match imgmakeFact "\v<%(env\.\w+|git\.%(sha|short|branch|tag)>)" contained
+syntax match imgmakeInnerText "'[^']*'" contained
+
+syntax region imgmakeString start=+"+ skip=+\\.+ end=+"+ contains=imgmakeEscape,imgmakeLiteral,imgmakeInterpolation
+syntax region imgmakeString start=+"""+ end=+"""+ contains=imgmakeEscape,imgmakeLiteral,imgmakeInterpolation
+syntax region imgmakeRawString start=+\z(#\+\)"+ end=+"\z1+
+
+syntax keyword imgmakeTodo TODO FIXME XXX contained
+syntax match imgmakeComment "//.*$" contains=imgmakeTodo
+syntax region imgmakeComment start="/\*" end="\*/" contains=imgmakeComment,imgmakeTodo
+syntax match imgmakeComment "/-"
+
+highlight default link imgmakeKind Statement
+highlight default link imgmakeAttribute Identifier
+highlight default link imgmakeProperty Identifier
+highlight default link imgmakeType Type
+highlight default link imgmakeValue Constant
+highlight default link imgmakeConstant Boolean
+highlight default link imgmakeNumber Number
+highlight default link imgmakeString String
+highlight default link imgmakeRawString String
+highlight default link imgmakeEscape SpecialChar
+highlight default link imgmakeLiteral SpecialChar
+highlight default link imgmakeInterpolation PreProc
+highlight default link imgmakeFunction Function
+highlight default link imgmakeFact PreProc
+highlight default link imgmakeInnerText String
+highlight default link imgmakeComment Comment
+highlight default link imgmakeTodo Todo
+
+let b:current_syntax = "imgmake"
