@@ -14,7 +14,7 @@ use super::manifest_files::{Disk, LARGEST_MANIFEST};
 use super::trust::{Keys, Trust, refuse_tracked};
 use crate::exit::{Exit, USAGE};
 use crate::places::refuse_links;
-use crate::targets::{Project, plain};
+use crate::targets::{Dockerfiles, Project, plain};
 use imgmake_core::graph::Graph;
 use imgmake_core::manifest::{self, Diagnostic, Facts, Files, Manifest, Sources};
 use imgmake_core::plan::{self, Plan};
@@ -96,7 +96,12 @@ pub fn load_with(
     let refused = |errors: Vec<Diagnostic>| {
         Exit::rendered(USAGE, sources.render(&errors, color, environment.width))
     };
-    let graph = Graph::new(manifest).map_err(refused)?;
+    let dockerfiles = Dockerfiles::beneath(&directory);
+    let graph = Graph::with_dockerfiles(manifest, &dockerfiles).map_err(refused)?;
+    if !graph.warnings().is_empty() {
+        let warnings = sources.render(graph.warnings(), color, environment.width);
+        super::output::tell(warnings.trim_end());
+    }
     let project = Project {
         directory,
         file,

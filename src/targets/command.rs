@@ -48,12 +48,13 @@ impl Runnable for CommandTask<'_> {
 
 fn add_inputs(task: &CommandTask<'_>, inputs: &mut Inputs) -> Result<(), Failure> {
     fingerprint::run_settings(inputs, task.target);
-    let outputs: Vec<&str> = task
+    let own = task
         .target
         .outputs
         .iter()
-        .map(|output| output.value.as_str())
-        .collect();
+        .map(|output| output.value.as_str());
+    let made_later = task.runner.project.graph.left_out(task.id);
+    let outputs: Vec<&str> = own.chain(made_later.iter().map(String::as_str)).collect();
     let patterns = task
         .target
         .inputs

@@ -16,6 +16,7 @@
 //! images      manifests, children and blobs of images, here and in registries
 //! archives, files, outputs
 //! project     the graph and the place of the manifest
+//! dockerfiles what Dockerfiles read of the files that targets make
 //! ```
 
 mod after_damage;
@@ -23,6 +24,7 @@ mod archives;
 mod build;
 mod cleared;
 mod command;
+mod dockerfiles;
 mod failure;
 mod files;
 pub mod images;
@@ -43,9 +45,10 @@ pub mod watchdog;
 use imgmake_core::execute::{Artifacts, Failure, Runner, Upstream};
 use imgmake_core::fingerprint::{self, Inputs};
 use imgmake_core::graph::{EdgeKind, TargetId};
-use imgmake_core::manifest::{Target, TargetKind};
+use imgmake_core::manifest::{PushFrom, ScanFrom, Target, TargetKind};
 use imgmake_core::state::Output;
 
+pub use dockerfiles::Dockerfiles;
 pub use failure::plain;
 pub use project::{Project, kind_name};
 pub use runner::{RunOptions, TargetRunner};
@@ -59,6 +62,15 @@ impl Runner for TargetRunner<'_> {
     fn inputs(&self, action: usize, upstream: &Upstream<'_>) -> Result<Inputs, Failure> {
         let id = self.plan.order[action];
         after_damage::retry(self, id, || self.inputs_of(id, upstream))
+    }
+
+    fn reads_files(&self, action: usize) -> bool {
+        match &self.target(self.plan.order[action]).kind {
+            TargetKind::Run(run) => !run.inputs.is_empty(),
+            TargetKind::Build(_) => true,
+            TargetKind::Scan(scan) => matches!(scan.from, ScanFrom::Tar(_)),
+            TargetKind::Push(push) => matches!(push.from, PushFrom::Tar { .. }),
+        }
     }
 
     fn verify_outputs(&self, action: usize, outputs: &[Output]) -> Result<Option<String>, Failure> {

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use crate::ground::imgmake::Imgmake;
+use crate::ground::project::Project;
 use crate::ground::{run, temporary, write};
 
 const MANIFEST: &str = r#"
@@ -101,4 +102,69 @@ fn a_manifest_without_targets_is_an_empty_picture() {
     write(project.path(), "imgmake.kdl", "imgmake version=1\n");
     let ran = Imgmake::new().ok(project.path(), &["graph", "--format", "svg"]);
     assert!(ran.stdout.ends_with("</svg>\n"), "{ran:?}");
+}
+
+const REPORTS: &str = r#"
+build base { from "scratch"; file "/base" "1" }
+run report { command "sleep 0.3; cat source > o/report"; inputs "source"; needs base; outputs "o/report" }
+build app { context "."; contexts { base (target)base }; tags "app:1" }
+run smoke { command "echo well > o/smoke"; inputs "smoke"; needs app; outputs "o/smoke" }
+group default smoke
+"#;
+
+#[test]
+fn a_file_that_a_dockerfile_names_is_made_before_it_is_copied() {
+    let p = Project::new(REPORTS)
+        .with("Dockerfile", "FROM base\nCOPY o/report /report\n")
+        .with("source", "1")
+        .with("smoke", "1");
+    let built = p.build();
+    built.succeeded().ran(["app", "base", "report", "smoke"]);
+    assert!(!built.ran.stderr.contains("does not wait"), "{built:?}");
+    p.imgmake.ok(p.path(), &["check"]);
+    p.write("source", "2");
+    p.build().succeeded().ran(["app", "report", "smoke"]);
+    p.imgmake.ok(p.path(), &["check"]);
+}
+
+#[test]
+fn a_circle_of_files_that_are_merely_possible_is_told_of_and_settles() {
+    let p = Project::new(&REPORTS.replace("o/smoke", "along/smoke"))
+        .with(
+            "Dockerfile",
+            "FROM base\nCOPY o/report /report\nCOPY along /along\n",
+        )
+        .with("source", "1")
+        .with("along/there", "1")
+        .with("smoke", "1");
+    let built = p.build();
+    built.succeeded().ran(["app", "base", "report", "smoke"]);
+    let told = "target `app` does not wait for `smoke`, which waits for it";
+    assert!(built.ran.stderr.contains(told), "{built:?}");
+    p.imgmake.ok(p.path(), &["check"]);
+    p.write("smoke", "2");
+    p.build().succeeded().ran(["smoke"]);
+}
+
+#[test]
+fn whoever_reads_what_a_build_writes_waits_for_it() {
+    let p = Project::new(
+        r#"
+        run size { command "wc -c < o/app.tar > size"; inputs "o/app.tar"; outputs "size" }
+        build app { from "scratch"; copy "f" to="/f"; tar "o/app.tar"; layout "o/app" }
+        build outer { from "scratch"; copy "o/app.tar" to="/app.tar" }
+        build named { context "."; dockerfile "Named"; contexts { app (path)"o/app" } }
+        build told { context "o"; dockerfile "Told" }
+        group default size outer named told
+        "#,
+    )
+    .with("Named", "FROM scratch\nCOPY --from=app index.json /\n")
+    .with("Told", "FROM scratch\nCOPY app.tar /\n")
+    .with("f", "1");
+    let all = ["app", "named", "outer", "size", "told"];
+    p.build().succeeded().ran(all);
+    p.imgmake.ok(p.path(), &["check"]);
+    p.write("f", "another");
+    p.build().succeeded().ran(all);
+    p.imgmake.ok(p.path(), &["check"]);
 }

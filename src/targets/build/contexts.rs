@@ -79,6 +79,8 @@ pub(super) fn excluded(task: &BuildTask<'_>, context: &Path) -> Vec<PathBuf> {
             TargetKind::Run(_) => {}
         }
     }
+    let left_out = task.runner.project.graph.left_out(task.id).iter();
+    excluded.extend(left_out.map(|path| task.runner.path(path)));
     excluded
 }
 

@@ -42,6 +42,9 @@ pub trait Runner: Sync {
     /// Something cannot be read.
     fn inputs(&self, action: usize, upstream: &Upstream<'_>) -> Result<Inputs, Failure>;
 
+    /// Whether its inputs are files, which another action may change.
+    fn reads_files(&self, action: usize) -> bool;
+
     /// Why what was recorded is no longer there or no longer the same; `None` when it is.
     ///
     /// # Errors

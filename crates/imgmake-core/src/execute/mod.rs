@@ -8,15 +8,18 @@ mod action;
 mod decide;
 mod failure;
 mod options;
+mod overtaken;
 mod queue;
 #[cfg(test)]
 mod tests;
 
 use std::time::{Duration, Instant};
 
-use crate::fingerprint::Inputs;
+use crate::fingerprint::{CacheKey, Inputs};
 use crate::state::{AttemptStatus, Outcome, State};
 use imgmake_event::{Event, Events, PlannedTarget, TargetOutcome};
+
+use overtaken::Clock;
 
 pub use action::{Action, Artifacts, Runner, Upstream, When};
 pub use decide::{Decision, Reason, explain, preview};
@@ -46,8 +49,10 @@ pub fn execute<R: Runner>(
         state,
         options,
         upstream: Upstream::new(actions),
+        clock: Clock::new(actions.len()),
     };
     let ended = queue::drain(actions, options, |action| run.attempt(action));
+    run.tell_overtaken();
     summary(actions, ended, options)
 }
 
@@ -124,9 +129,33 @@ struct Run<'a, R> {
     state: &'a State,
     options: &'a Options,
     upstream: Upstream<'a>,
+    clock: Clock,
 }
 
 impl<R: Runner> Run<'_, R> {
+    /// Whoever counts as fresh though another action changed its files after they were read.
+    fn tell_overtaken(&self) {
+        let (runner, upstream) = (self.runner, &self.upstream);
+        let is_moved = |action: usize, key: CacheKey| {
+            runner.reads_files(action)
+                && match runner.inputs(action, upstream) {
+                    Ok(now) => now.key() != key,
+                    Err(failure) => failure.kind != FailureKind::Cancelled,
+                }
+        };
+        for action in self.clock.overtaken(self.options, is_moved) {
+            let target = &self.actions[action].target;
+            // It is made again anyway: its key is another one.
+            drop(self.state.attempt(target, AttemptStatus::InputsChanged));
+            self.options.events.send(Event::Warning {
+                target: Some(target.clone()),
+                message: "inputs changed after they were read, while other targets were made; \
+                          the next run makes it again"
+                    .to_string(),
+            });
+        }
+    }
+
     /// One action, from the question whether it is stale to its record.
     fn attempt(&self, action: usize) -> Result<TargetOutcome, Failure> {
         let began = Instant::now();
@@ -146,6 +175,7 @@ impl<R: Runner> Run<'_, R> {
 
     fn bring_up_to_date(&self, action: usize) -> Result<TargetOutcome, Failure> {
         self.check_cancelled()?;
+        let began = Instant::now();
         let Action { target, when, .. } = &self.actions[action];
         let inputs = self.runner.inputs(action, &self.upstream)?;
         let reasons = match (self.options.cache, when) {
@@ -159,6 +189,7 @@ impl<R: Runner> Run<'_, R> {
         if reasons.is_empty() {
             let (digest, outputs) = before.expect("what is not stale was made before");
             self.upstream.keep(action, Artifacts { digest, outputs });
+            self.clock.read(action, began, inputs.key());
             return Ok(TargetOutcome::UpToDate);
         }
         self.options.events.send(Event::TargetStarted {
@@ -180,6 +211,7 @@ impl<R: Runner> Run<'_, R> {
         let target = &self.actions[action].target;
         self.state.started(target)?;
         let made = self.runner.run(action, inputs, upstream);
+        self.clock.worked(action);
         let made = made.inspect_err(|failure| {
             // A cancelled target was interrupted, not wrong.
             if failure.kind != FailureKind::Cancelled {
@@ -187,11 +219,13 @@ impl<R: Runner> Run<'_, R> {
             }
         })?;
         // Whatever the work did not see must not be recorded as seen.
+        let read = Instant::now();
         let after = self.runner.inputs(action, upstream);
         match after {
             Ok(after) if after.key() == inputs.key() => {
                 let outcome = Outcome::new(inputs, made.digest, made.outputs.clone());
                 self.state.finished(target, outcome)?;
+                self.clock.read(action, read, after.key());
             }
             moved => {
                 self.state.attempt(target, AttemptStatus::InputsChanged)?;

@@ -22,6 +22,8 @@ struct Texts {
     ran: Mutex<Vec<usize>>,
     damaged: Mutex<Vec<usize>>,
     moves: Mutex<BTreeMap<usize, String>>,
+    /// Whose work changes which other's input to what.
+    meddles: Mutex<BTreeMap<usize, (usize, String)>>,
 }
 
 impl Texts {
@@ -66,6 +68,10 @@ impl Runner for Texts {
         Ok(inputs)
     }
 
+    fn reads_files(&self, _: usize) -> bool {
+        true
+    }
+
     fn verify_outputs(&self, action: usize, _: &[Output]) -> Result<Option<String>, Failure> {
         let damaged = self.damaged.lock().unwrap().contains(&action);
         Ok(damaged.then(|| "output is gone".into()))
@@ -76,6 +82,9 @@ impl Runner for Texts {
         self.damaged.lock().unwrap().retain(|at| *at != action);
         if let Some(text) = self.moves.lock().unwrap().remove(&action) {
             self.set(action, &text);
+        }
+        if let Some((other, text)) = self.meddles.lock().unwrap().remove(&action) {
+            self.set(other, &text);
         }
         if self.fails.lock().unwrap().contains(&action) {
             return Err(Failure::failed("it said no"));
@@ -214,6 +223,30 @@ fn inputs_that_move_meanwhile_are_not_recorded_and_said_so() {
         project.reasons(&texts),
         ["inputs changed during the build; result not recorded"]
     );
+}
+
+#[test]
+fn what_another_target_changes_after_it_was_read_is_told_of_and_not_fresh() {
+    let (project, texts) = (Project::new(), Texts::new(&[&[], &[0], &[]]));
+    project.ok(&texts);
+    texts.set(2, "two");
+    let meddled = (1, "changed".to_string());
+    texts.meddles.lock().unwrap().insert(2, meddled);
+    assert_eq!(project.ok(&texts), [2]);
+    let events = project.events.lock().unwrap();
+    let warned = |e: &Event| match e {
+        Event::Warning { target, message } => {
+            target.as_deref() == Some("t1") && message.contains("changed after they were read")
+        }
+        _ => false,
+    };
+    assert!(events.iter().any(warned), "{events:?}");
+    drop(events);
+    let reasons = project.reasons(&texts);
+    assert!(reasons[1].contains("inputs changed"), "{reasons:?}");
+    assert_eq!((reasons[0].as_str(), reasons[2].as_str()), ("", ""));
+    assert_eq!(project.ok(&texts), [1]);
+    assert_eq!(project.reasons(&texts), ["", "", ""]);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Who uses whom, and why.
 
+use petgraph::graph::{DiGraph, NodeIndex};
+
 use crate::manifest::Span;
 
 /// Dense id of a target: its place in `Manifest::targets`.
@@ -28,11 +30,25 @@ pub(super) struct Link {
     pub strength: Strength,
 }
 
-/// Whether somebody wrote it.
+/// Whether somebody wrote it. What nobody wrote gives way where it would make a circle: a `run`
+/// that needs a build may well write its report into that build's context.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Strength {
-    /// A context happens to hold an output, or a wildcard reaches it. It gives way where it would
-    /// make a circle: a `run` that needs a build may well write its report into that build's context.
+    /// A context holds an output that its Dockerfile does not read.
+    Held,
+    /// A wildcard reaches it, or a directory that it lies in is read.
     Guessed,
     Written,
+}
+
+/// The links as a graph whose nodes stand in file order.
+pub(super) fn petgraph(targets: usize, links: &[Link]) -> DiGraph<TargetId, EdgeKind> {
+    let mut graph = DiGraph::with_capacity(targets, links.len());
+    let nodes: Vec<NodeIndex> = (0..targets)
+        .map(|at| graph.add_node(TargetId(at)))
+        .collect();
+    for link in links {
+        graph.add_edge(nodes[link.from.0], nodes[link.to.0], link.kind);
+    }
+    graph
 }

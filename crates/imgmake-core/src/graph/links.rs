@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::edge::{EdgeKind, Link, Strength, TargetId};
 use super::paths::{Producers, matching};
+use super::reading::{Reading, Reads};
 use crate::manifest::glob::{clean, is_pattern};
 use crate::manifest::*;
 
@@ -18,6 +19,7 @@ struct Finder<'m> {
     manifest: &'m Manifest,
     by_name: &'m HashMap<String, TargetId>,
     producers: &'m Producers,
+    reads: &'m dyn Reads,
     diagnostics: &'m mut Vec<Diagnostic>,
     found: Found,
 }
@@ -26,12 +28,14 @@ pub(super) fn find(
     manifest: &Manifest,
     by_name: &HashMap<String, TargetId>,
     producers: &Producers,
+    reads: &dyn Reads,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Found {
     let mut finder = Finder {
         manifest,
         by_name,
         producers,
+        reads,
         diagnostics,
         found: Found {
             links: Vec::new(),
@@ -123,11 +127,7 @@ impl<'m> Finder<'m> {
         match &target.kind {
             TargetKind::Build(build) => self.build(id, target, build),
             TargetKind::Run(run) => self.run(id, run),
-            TargetKind::Scan(scan) => match &scan.from {
-                ScanFrom::Images(patterns) => self.images(id, target, patterns),
-                ScanFrom::Tar(path) => self.archive(id, path),
-                ScanFrom::Image(_) => {}
-            },
+            TargetKind::Scan(scan) => self.scan(id, target, scan),
             TargetKind::Push(push) => self.push(id, target, push),
         }
     }
@@ -191,14 +191,14 @@ impl<'m> Finder<'m> {
 
     fn build(&mut self, id: TargetId, target: &'m Target, build: &'m BuildTarget) {
         let about = format!("target `{}`: ", target.name.value);
-        build
-            .secrets
-            .iter()
-            .for_each(|name| self.secret(&about, name));
-        for (_, context) in &build.contexts {
+        for name in &build.secrets {
+            self.secret(&about, name);
+            self.secret_file(id, name);
+        }
+        for (name, context) in &build.contexts {
             match context {
                 ContextNode::Target(name) => self.base(id, target, name),
-                ContextNode::Path(path) => self.context(id, path),
+                ContextNode::Path(path) => self.context(id, build, Some(&name.value), path),
                 ContextNode::Image(_) => {}
             }
         }
@@ -209,8 +209,8 @@ impl<'m> Finder<'m> {
             RecipeNode::Dockerfile { path, .. } => {
                 self.output(id, path);
                 match &build.context {
-                    Some(context) => self.context(id, context),
-                    None => self.whole_directory(id, path.span),
+                    Some(context) => self.context(id, build, None, context),
+                    None => self.whole_directory(id, build, path.span),
                 }
             }
             RecipeNode::Steps { from, base, steps } => {
@@ -244,19 +244,95 @@ impl<'m> Finder<'m> {
         );
     }
 
-    /// A directory that is sent to a build: it depends on every output in it, and on what makes it.
-    fn context(&mut self, id: TargetId, context: &Spanned<String>) {
+    /// A directory that a build reads from: what makes it, and what makes something in it.
+    fn context(
+        &mut self,
+        id: TargetId,
+        build: &BuildTarget,
+        name: Option<&str>,
+        context: &Spanned<String>,
+    ) {
         self.output(id, context);
+        self.held(id, build, name, &context.value, context.span);
+    }
+
+    fn whole_directory(&mut self, id: TargetId, build: &BuildTarget, span: Span) {
+        self.held(id, build, None, "", span);
+    }
+
+    /// Outputs in a context, by how its Dockerfile reads them.
+    fn held(
+        &mut self,
+        id: TargetId,
+        build: &BuildTarget,
+        name: Option<&str>,
+        context: &str,
+        span: Span,
+    ) {
         let producers = self.producers;
-        for (_, run) in producers.beneath(&context.value) {
-            self.output_link(id, run, context.span, Strength::Guessed);
+        let directory = clean(context);
+        let is_made = match &build.recipe {
+            RecipeNode::Dockerfile { path, .. } => !producers.of_path(&path.value).is_empty(),
+            RecipeNode::Steps { .. } => false,
+        };
+        for (path, producer) in producers.beneath(context) {
+            let inside = path
+                .strip_prefix(directory.as_str())
+                .map_or(path, |rest| rest.trim_start_matches('/'));
+            let reading = match inside.is_empty() {
+                // The context itself, which is linked already.
+                true => continue,
+                // What the Dockerfile will say is not known yet.
+                false if is_made => Reading::Unknown,
+                false => self.reads.reading(build, name, inside),
+            };
+            let strength = match (reading, self.is_run(producer)) {
+                (Reading::ByName, _) => Strength::Written,
+                // What builds, scans and pushes write is in no context unless it is named.
+                (_, false) => continue,
+                (Reading::No, true) => Strength::Held,
+                (Reading::Unknown | Reading::Along, true) => Strength::Guessed,
+            };
+            if producer != id {
+                self.output_link(id, producer, span, strength);
+            }
         }
     }
 
-    fn whole_directory(&mut self, id: TargetId, span: Span) {
-        let producers = self.producers;
-        for (_, run) in producers.beneath("") {
-            self.output_link(id, run, span, Strength::Guessed);
+    fn is_run(&self, id: TargetId) -> bool {
+        matches!(self.manifest.targets[id.0].kind, TargetKind::Run(_))
+    }
+
+    /// A secret that a command writes before a build takes it.
+    fn secret_file(&mut self, id: TargetId, name: &Spanned<String>) {
+        let mut secrets = self.manifest.secrets.iter();
+        let secret = secrets.find(|secret| secret.name.value == name.value);
+        if let Some(SecretFrom::File(path)) = secret.map(|secret| &secret.source) {
+            let path = Spanned {
+                value: path.clone(),
+                span: name.span,
+            };
+            self.output(id, &path);
+        }
+    }
+
+    fn scan(&mut self, id: TargetId, target: &Target, scan: &ScanTarget) {
+        match &scan.from {
+            ScanFrom::Images(patterns) => self.images(id, target, patterns),
+            ScanFrom::Tar(path) => self.archive(id, path),
+            ScanFrom::Image(_) => {}
+        }
+        for file in scan.ignore_files.iter().chain(&scan.vex_files) {
+            self.output(id, file);
+        }
+        for directory in &scan.advisories {
+            self.output(id, directory);
+            let producers = self.producers;
+            for (_, producer) in producers.beneath(&directory.value) {
+                if producer != id {
+                    self.link(id, producer, EdgeKind::Output, directory.span);
+                }
+            }
         }
     }
 
@@ -297,8 +373,12 @@ impl<'m> Finder<'m> {
     ) {
         let directory = context.map_or(".", |context| context.value.as_str());
         let path = format!("{directory}/{}", source.value);
-        for (run, strength) in self.producers.of_pattern(&path) {
-            self.output_link(id, run, source.span, strength);
+        for (producer, strength) in self.producers.of_pattern(&path) {
+            let is_named = strength == Strength::Written;
+            // What builds, scans and pushes write is in no context unless it is named.
+            if is_named || (producer != id && self.is_run(producer)) {
+                self.output_link(id, producer, source.span, strength);
+            }
         }
     }
 
@@ -360,14 +440,13 @@ impl<'m> Finder<'m> {
 
     /// An archive that is made here, by a `run` or by a build's `tar`.
     fn archive(&mut self, id: TargetId, path: &Spanned<String>) {
-        self.output(id, path);
-        let wanted = clean(&path.value);
-        for (at, target) in self.manifest.targets.iter().enumerate() {
-            if let TargetKind::Build(build) = &target.kind
-                && let Some(tar) = &build.tar
-                && clean(&tar.path.value) == wanted
-            {
-                self.link(id, TargetId(at), EdgeKind::Image, path.span);
+        for producer in self.producers.of_path(&path.value) {
+            let kind = match is_build(&self.manifest.targets[producer.0]) {
+                true => EdgeKind::Image,
+                false => EdgeKind::Output,
+            };
+            if producer != id {
+                self.link(id, producer, kind, path.span);
             }
         }
     }

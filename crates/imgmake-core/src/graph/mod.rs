@@ -5,19 +5,22 @@ mod cycle;
 mod edge;
 mod links;
 mod paths;
+mod reading;
 #[cfg(test)]
 mod tests;
+mod yielding;
 
 use std::collections::{BTreeMap, HashMap};
 
-use petgraph::algo::tarjan_scc;
-use petgraph::graph::{DiGraph, NodeIndex};
+use petgraph::graph::DiGraph;
 
 use crate::manifest::{Diagnostic, Group, Manifest, Target};
 pub use edge::{EdgeKind, TargetId};
+pub use reading::{Reading, Reads};
 
-use edge::{Link, Strength};
+use edge::Link;
 use paths::Producers;
+use reading::NoDockerfiles;
 
 #[derive(Debug)]
 pub struct Graph {
@@ -29,12 +32,26 @@ pub struct Graph {
     dependents: Vec<Vec<TargetId>>,
     images: Vec<Vec<TargetId>>,
     producers: Producers,
+    /// Per target: outputs of those that would have been its dependencies but for a circle.
+    left_out: Vec<Vec<String>>,
+    warnings: Vec<Diagnostic>,
 }
 
 impl Graph {
-    /// Edges from references (images, contexts, `run` outputs that a copy, context or input uses) and from `needs`.
+    /// Edges from references (images, contexts, files that one target makes and another one reads) and from `needs`.
     /// Errors: unknown names (did you mean), cycles with the whole path, a push of images no gate it needs covers when it needs a gate.
     pub fn new(manifest: Manifest) -> Result<Graph, Vec<Diagnostic>> {
+        Graph::with_dockerfiles(manifest, &NoDockerfiles)
+    }
+
+    /// The same with what Dockerfiles say of the files that targets make.
+    ///
+    /// # Errors
+    /// As for [`Graph::new`].
+    pub fn with_dockerfiles(
+        manifest: Manifest,
+        reads: &dyn Reads,
+    ) -> Result<Graph, Vec<Diagnostic>> {
         let mut diagnostics = Vec::new();
         let by_name: HashMap<String, TargetId> = manifest
             .targets
@@ -43,19 +60,21 @@ impl Graph {
             .map(|(at, target)| (target.name.value.clone(), TargetId(at)))
             .collect();
         let producers = Producers::new(&manifest, &mut diagnostics);
-        let found = links::find(&manifest, &by_name, &producers, &mut diagnostics);
+        let found = links::find(&manifest, &by_name, &producers, reads, &mut diagnostics);
         let disabled = manifest.disabled.iter().map(|name| name.value.as_str());
         let disabled = disabled.collect();
         cycle::check_groups(&manifest.groups, &disabled, &by_name, &mut diagnostics);
         let links = without_duplicates(found.links);
-        let links = without_guessed_circles(manifest.targets.len(), links);
-        let edges = petgraph(manifest.targets.len(), &links);
+        let (links, given_way) = yielding::without_circles(manifest.targets.len(), links);
+        let edges = edge::petgraph(manifest.targets.len(), &links);
         cycle::check(&edges, &links, &manifest, &mut diagnostics);
         if !diagnostics.is_empty() {
             diagnostics.sort_by_key(|one| one.span.start);
             return Err(diagnostics);
         }
         let (dependencies, dependents) = adjacency(manifest.targets.len(), &links);
+        let left_out = yielding::left_out(&manifest, &given_way);
+        let warnings = yielding::warnings(&manifest, &given_way);
         Ok(Graph {
             manifest,
             by_name,
@@ -64,7 +83,19 @@ impl Graph {
             dependents,
             images: found.images,
             producers,
+            left_out,
+            warnings,
         })
+    }
+
+    /// Dependencies that gave way to others, where nobody wrote them.
+    pub fn warnings(&self) -> &[Diagnostic] {
+        &self.warnings
+    }
+
+    /// Outputs of other targets that are not among the files of this one, since they are made after it.
+    pub fn left_out(&self, id: TargetId) -> &[String] {
+        &self.left_out[id.0]
     }
 
     pub fn manifest(&self) -> &Manifest {
@@ -108,7 +139,7 @@ impl Graph {
         self.images[id.0].clone()
     }
 
-    /// `run` targets whose declared outputs a path (relative to the manifest's directory) is in.
+    /// Targets whose declared outputs a path (relative to the manifest's directory) is in.
     pub fn producers(&self, path: &str) -> Vec<TargetId> {
         self.producers.of_path(path)
     }
@@ -134,34 +165,6 @@ fn without_duplicates(links: Vec<Link>) -> Vec<Link> {
             .or_insert(link);
     }
     best.into_values().collect()
-}
-
-/// Leaves out the guessed edges that lie on a circle.
-fn without_guessed_circles(targets: usize, mut links: Vec<Link>) -> Vec<Link> {
-    if links.iter().all(|link| link.strength == Strength::Written) {
-        return links;
-    }
-    let mut component = vec![0; targets];
-    for (at, members) in tarjan_scc(&petgraph(targets, &links)).iter().enumerate() {
-        for node in members {
-            component[node.index()] = at;
-        }
-    }
-    links.retain(|link| {
-        link.strength == Strength::Written || component[link.from.0] != component[link.to.0]
-    });
-    links
-}
-
-fn petgraph(targets: usize, links: &[Link]) -> DiGraph<TargetId, EdgeKind> {
-    let mut graph = DiGraph::with_capacity(targets, links.len());
-    let nodes: Vec<NodeIndex> = (0..targets)
-        .map(|at| graph.add_node(TargetId(at)))
-        .collect();
-    for link in links {
-        graph.add_edge(nodes[link.from.0], nodes[link.to.0], link.kind);
-    }
-    graph
 }
 
 type Adjacency = (Vec<Vec<(TargetId, EdgeKind)>>, Vec<Vec<TargetId>>);

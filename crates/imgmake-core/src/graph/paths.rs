@@ -6,11 +6,11 @@ use super::edge::{Strength, TargetId};
 use crate::manifest::glob::{clean, cleaned};
 use crate::manifest::{Diagnostic, Glob, Manifest, Spanned, TargetKind};
 
-/// Cleaned output path → the `run` target that makes it.
+/// Cleaned output path → the target that makes it.
 #[derive(Debug, Default)]
 pub(super) struct Producers {
     /// For "what lies beneath": a range.
-    runs: BTreeMap<String, TargetId>,
+    made: BTreeMap<String, TargetId>,
     /// For "is this one": most inputs of most targets are nobody's output.
     by_path: HashMap<String, TargetId>,
     /// Every directory that an output lies in.
@@ -27,7 +27,7 @@ struct Output<'m> {
 impl Producers {
     pub fn new(manifest: &Manifest, diagnostics: &mut Vec<Diagnostic>) -> Producers {
         let mut all: BTreeMap<String, Output> = BTreeMap::new();
-        let mut runs = BTreeMap::new();
+        let mut made = BTreeMap::new();
         for (at, target) in manifest.targets.iter().enumerate() {
             let id = TargetId(at);
             for path in outputs(&target.kind) {
@@ -41,20 +41,18 @@ impl Producers {
                     diagnostics.push(duplicate_output(first, &output));
                     continue;
                 }
-                if matches!(target.kind, TargetKind::Run(_)) {
-                    runs.insert(key.clone(), id);
-                }
+                made.insert(key.clone(), id);
                 all.insert(key, output);
             }
         }
-        let by_path = runs.iter().map(|(path, id)| (path.clone(), *id)).collect();
-        let above = runs.keys().flat_map(|path| prefixes(path).skip(1));
+        let by_path = made.iter().map(|(path, id)| (path.clone(), *id)).collect();
+        let above = made.keys().flat_map(|path| prefixes(path).skip(1));
         let mut above: HashSet<String> = above.map(str::to_string).collect();
-        if !runs.is_empty() {
+        if !made.is_empty() {
             above.insert(String::new());
         }
         Producers {
-            runs,
+            made,
             by_path,
             above,
         }
@@ -78,8 +76,8 @@ impl Producers {
             "/" => "/".to_string(),
             other => format!("{other}/"),
         };
-        let itself = self.runs.get_key_value(&directory);
-        let range = self.runs.range(below.clone()..);
+        let itself = self.made.get_key_value(&directory);
+        let range = self.made.range(below.clone()..);
         range
             .take_while(move |(path, _)| path.starts_with(&below))
             // An absolute or climbing output is not within the manifest's directory.
@@ -90,7 +88,7 @@ impl Producers {
             .map(|(path, id)| (path.as_str(), *id))
     }
 
-    /// Runs with an output that a source pattern may select, or that lies in what it selects.
+    /// Targets with an output that a source pattern may select, or that lies in what it selects.
     /// `**/*.go` may select from every output there is: such edges are guessed.
     pub fn of_pattern(&self, pattern: &str) -> BTreeMap<TargetId, Strength> {
         // Compiling is the dear part: only for a pattern with an output near it.
@@ -156,7 +154,7 @@ fn prefixes(path: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-fn outputs(kind: &TargetKind) -> Vec<&Spanned<String>> {
+pub(super) fn outputs(kind: &TargetKind) -> Vec<&Spanned<String>> {
     match kind {
         TargetKind::Run(run) => run.outputs.iter().collect(),
         TargetKind::Build(build) => {

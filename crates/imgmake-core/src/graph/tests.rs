@@ -1,5 +1,5 @@
 use super::*;
-use crate::manifest::{Facts, load};
+use crate::manifest::{BuildTarget, Facts, load};
 
 fn parsed(text: &str) -> Manifest {
     let read = |_: &str| Err(std::io::ErrorKind::NotFound.into());
@@ -171,11 +171,105 @@ fn runs_that_read_all_sources_and_write_beside_each_other_make_no_circle() {
          run b { command \"true\"; inputs \"**/*.go\" \"go.mod\"; outputs \"bin/b\" }
          run gen { command \"true\"; outputs \"gen\" }",
     );
-    let gen_only = vec![("gen".to_string(), EdgeKind::Output)];
+    let waits = |name: &str| {
+        let uses = uses(&graph, name).into_iter();
+        uses.map(|(name, _)| name).collect::<Vec<_>>()
+    };
     assert_eq!(
-        (uses(&graph, "a"), uses(&graph, "b")),
-        (gen_only.clone(), gen_only)
+        (waits("a"), waits("b")),
+        (
+            vec!["b".to_string(), "gen".to_string()],
+            vec!["gen".to_string()]
+        )
     );
+    assert_eq!(graph.left_out(graph.find("b").unwrap()), ["bin/a"]);
+    let told: Vec<&str> = graph
+        .warnings()
+        .iter()
+        .map(|one| one.message.as_str())
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "target `b` does not wait for `a`, which waits for it: what `a` makes is left out of its files"
+        ]
+    );
+}
+
+/// Dockerfiles that read these by name, and everything below `along` along with others.
+struct Said(&'static [&'static str]);
+
+impl Reads for Said {
+    fn reading(&self, _: &BuildTarget, _: Option<&str>, path: &str) -> Reading {
+        match () {
+            () if self.0.contains(&path) => Reading::ByName,
+            () if path.starts_with("along") => Reading::Along,
+            () => Reading::No,
+        }
+    }
+}
+
+#[test]
+fn a_circle_takes_as_few_edges_as_it_needs_and_says_which() {
+    let text = "build base { from scratch; workdir \"/\" }
+         run report { command \"true\"; needs base; outputs \"o/report\" }
+         build app { context \".\"; contexts { base (target)base } }
+         run smoke { command \"true\"; needs app; outputs \"o/smoke\" }
+         run late { command \"true\"; needs app; outputs \"along/late\" }
+         run early { command \"true\"; outputs \"along/early\" }";
+    let graph = Graph::with_dockerfiles(parsed(text), &Said(&["o/report"])).unwrap();
+    let names: Vec<String> = uses(&graph, "app")
+        .into_iter()
+        .map(|(name, _)| name)
+        .collect();
+    assert_eq!(names, ["base", "report", "early"]);
+    let told: Vec<&str> = graph
+        .warnings()
+        .iter()
+        .map(|one| one.message.as_str())
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "target `app` does not wait for `late`, which waits for it: what `late` makes is left out of its files"
+        ]
+    );
+    let left_out = graph.left_out(graph.find("app").unwrap());
+    assert_eq!(left_out, ["along/late", "o/smoke"]);
+    let written = Graph::with_dockerfiles(parsed(text), &Said(&["o/smoke"])).unwrap_err();
+    assert_eq!(
+        written[0].message,
+        "the targets depend on each other: app -> smoke -> app"
+    );
+}
+
+#[test]
+fn whatever_a_target_writes_is_an_edge_to_whoever_reads_it() {
+    let text = "build app { context x; tar \"o/app.tar\"; layout \"o/app\" }
+         scan gate { images app; report json=\"r/scan.json\" }
+         run unpack { command \"true\"; inputs \"o/app.tar\"; outputs u }
+         run all { command \"true\"; inputs \"o/*\" }
+         build steps { from scratch; copy \"r/scan.json\" to=\"/\" }
+         build whole { from scratch; copy \"r\" to=\"/\" }
+         build named { context x; contexts { o (path)\"o/app\" } }
+         build docker { context r }
+         scan again { images docker; ignore-file \"u/ignore\" }
+         secret s file=\"u/secret\"
+         build secretly { context x; secrets s }";
+    let graph = Graph::with_dockerfiles(parsed(text), &Said(&["scan.json"])).unwrap();
+    let output = |name: &str| vec![(name.to_string(), EdgeKind::Output)];
+    for (reader, writer) in [
+        ("unpack", "app"),
+        ("all", "app"),
+        ("steps", "gate"),
+        ("named", "app"),
+        ("docker", "gate"),
+        ("secretly", "unpack"),
+    ] {
+        assert_eq!(uses(&graph, reader), output(writer), "{reader}");
+    }
+    assert_eq!(uses(&graph, "whole"), []);
+    assert!(uses(&graph, "again").contains(&("unpack".to_string(), EdgeKind::Output)));
 }
 
 #[test]

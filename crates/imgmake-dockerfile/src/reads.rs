@@ -1,0 +1,309 @@
+//! Which files a stage reads, as far as the text alone tells: the sources of COPY, ADD and mounts.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::ignore::Ignore;
+use super::wildcard::{self, Wildcard};
+use super::{Dockerfile, Instruction, Located, Mount, StageReference};
+
+/// One source of a COPY, an ADD or a mount.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Read {
+    /// The context by its name in the file; `None` for the one of the build.
+    pub from: Option<String>,
+    /// Relative and clean, empty for the whole context. `None` where a variable decides that
+    /// only the base image or the builder knows.
+    pub path: Option<String>,
+}
+
+/// How far a file or a directory is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Extent {
+    No,
+    /// Along with everything else in a directory, or by a wildcard.
+    Along,
+    /// By its name, or something in it by its.
+    ByName,
+}
+
+impl Dockerfile {
+    /// What the stage and those that it is made of read.
+    pub fn reads(&self, stage: usize, args: &BTreeMap<String, String>) -> Vec<Read> {
+        let globals = self.global_values(args);
+        let needed = self.needed_by(stage, &globals);
+        let mut reads = Vec::new();
+        for number in &needed {
+            let mut walk = Walk {
+                file: self,
+                number: *number,
+                // What ONBUILD says happens in the stage that begins with this one.
+                is_base: *number != stage,
+                args,
+                globals: &globals,
+                variables: BTreeMap::new(),
+                reads: &mut reads,
+            };
+            walk.inherit(&mut BTreeSet::new(), *number);
+            for instruction in &self.stages[*number].instructions {
+                walk.instruction(instruction);
+            }
+        }
+        for number in needed {
+            let image = self.base_of(number, &globals);
+            if self.base_stage(&image, number).is_none() {
+                reads.push(Read {
+                    from: Some(image),
+                    path: Some(String::new()),
+                });
+            }
+        }
+        reads
+    }
+}
+
+struct Walk<'a> {
+    file: &'a Dockerfile,
+    number: usize,
+    is_base: bool,
+    args: &'a BTreeMap<String, String>,
+    globals: &'a BTreeMap<String, String>,
+    /// Those that the file itself gives a value.
+    variables: BTreeMap<String, String>,
+    reads: &'a mut Vec<Read>,
+}
+
+impl Walk<'_> {
+    /// The ENV of the stages that this one begins with.
+    fn inherit(&mut self, seen: &mut BTreeSet<usize>, stage: usize) {
+        let image = self.file.base_of(stage, self.globals);
+        let Some(base) = self.file.base_stage(&image, stage) else {
+            return;
+        };
+        if !seen.insert(base) {
+            return;
+        }
+        self.inherit(seen, base);
+        for instruction in &self.file.stages[base].instructions {
+            self.assign(instruction);
+        }
+    }
+
+    fn assign(&mut self, located: &Located<Instruction>) {
+        let escape = self.file.directives.escape;
+        match &located.value {
+            Instruction::Arg(declarations) => {
+                for declaration in declarations {
+                    let variables = self.variables.clone();
+                    let default = || {
+                        let lookup = |name: &str| variables.get(name).cloned();
+                        let expanded = declaration.expand_default(&lookup, escape);
+                        expanded.ok().flatten().map(|word| word.text)
+                    };
+                    let name = &declaration.name;
+                    let value = self.args.get(name).cloned();
+                    let value = value.or_else(default);
+                    let value = value.or_else(|| self.globals.get(name).cloned());
+                    if let Some(value) = value {
+                        self.variables.insert(name.clone(), value);
+                    }
+                }
+            }
+            Instruction::Env(_) => {
+                let variables = self.variables.clone();
+                let lookup = |name: &str| variables.get(name).cloned();
+                let Ok(expanded) = located.expand(&lookup, escape) else {
+                    return;
+                };
+                let Instruction::Env(pairs) = expanded.instruction else {
+                    return;
+                };
+                for pair in pairs {
+                    match expanded.unset.is_empty() {
+                        true => self.variables.insert(pair.key, pair.value),
+                        // It holds what is not known here.
+                        false => self.variables.remove(&pair.key),
+                    };
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn instruction(&mut self, located: &Located<Instruction>) {
+        self.assign(located);
+        if let Instruction::Onbuild(onbuild) = &located.value {
+            if self.is_base {
+                self.sources(&located.with((*onbuild.instruction).clone()));
+            }
+            return;
+        }
+        self.sources(located);
+    }
+
+    fn sources(&mut self, located: &Located<Instruction>) {
+        let variables = self.variables.clone();
+        let lookup = |name: &str| variables.get(name).cloned();
+        let expanded = located.expand(&lookup, self.file.directives.escape);
+        let (instruction, is_known) = match expanded {
+            Ok(expanded) => (expanded.instruction, expanded.unset.is_empty()),
+            Err(_) => (located.value.clone(), false),
+        };
+        match instruction {
+            Instruction::Copy(copy) => {
+                for path in copy.files.paths() {
+                    self.read(copy.from.as_deref(), is_known.then_some(path));
+                }
+            }
+            Instruction::Add(add) => {
+                for path in add.files.paths() {
+                    self.read(None, is_known.then_some(path));
+                }
+            }
+            Instruction::Run(run) => {
+                for spec in &run.mounts {
+                    match spec.mount() {
+                        Ok(Mount::Bind { from, source, .. }) => {
+                            self.read(from.as_deref(), is_known.then_some(&source));
+                        }
+                        Ok(Mount::Cache {
+                            from: Some(from),
+                            source,
+                            ..
+                        }) => self.read(Some(&from), is_known.then_some(&source)),
+                        Ok(_) => {}
+                        Err(_) => self.read(spec.from(), None),
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn read(&mut self, from: Option<&str>, path: Option<&str>) {
+        if let Some(name) = from
+            && self.file.stage_reference(name, self.number) != StageReference::Other
+        {
+            return;
+        }
+        self.reads.push(Read {
+            from: from.map(str::to_owned),
+            path: path.map(clean),
+        });
+    }
+}
+
+impl Read {
+    /// How far it reads what lies at `path` of its context, relative and clean.
+    pub fn extent(&self, path: &str) -> Extent {
+        let Some(source) = &self.path else {
+            return Extent::Along;
+        };
+        if source.is_empty() {
+            return Extent::Along;
+        }
+        if !wildcard::is_pattern(source) {
+            return match () {
+                () if is_within(source, path) => Extent::ByName,
+                () if is_within(path, source) => Extent::Along,
+                () => Extent::No,
+            };
+        }
+        let literal = source.find(['*', '?', '[', '\\']).unwrap_or(source.len());
+        let root = source[..literal].rfind('/').map_or("", |at| &source[..at]);
+        if is_within(root, path) {
+            return Extent::ByName;
+        }
+        let Ok(pattern) = Wildcard::new(source) else {
+            return Extent::Along;
+        };
+        let depth = source.matches('/').count();
+        let above = path.match_indices('/').map(|(at, _)| &path[..at]);
+        let matches = above
+            .chain([path])
+            .any(|path| pattern.matches(path.as_bytes()));
+        // A directory on the way of a deeper pattern.
+        let leads_on = path.matches('/').count() < depth;
+        match matches || leads_on {
+            true => Extent::Along,
+            false => Extent::No,
+        }
+    }
+}
+
+/// Whether an ignore file leaves a path out, with everything that may be in it.
+pub fn hides_all(ignore: &Ignore, path: &str) -> bool {
+    ignore.is_hidden(path) && !ignore.has_exceptions()
+}
+
+/// Whether `path` is `directory`, or lies in it.
+fn is_within(path: &str, directory: &str) -> bool {
+    path.strip_prefix(directory)
+        .is_some_and(|rest| !directory.is_empty() && (rest.is_empty() || rest.starts_with('/')))
+}
+
+/// A source from the root of its context, which `..` does not leave.
+fn clean(source: &str) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in source.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    parts.join("/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reads(text: &str, args: &[(&str, &str)]) -> Vec<String> {
+        let file = Dockerfile::parse(text.as_bytes()).unwrap();
+        let args = args.iter().map(|(k, v)| (k.to_string(), v.to_string()));
+        let reads = file.reads(file.stages.len() - 1, &args.collect());
+        let told = |read: Read| {
+            let from = read.from.map_or(String::new(), |from| format!("{from}:"));
+            format!("{from}{}", read.path.unwrap_or("?".to_owned()))
+        };
+        reads.into_iter().map(told).collect()
+    }
+
+    #[test]
+    fn sources_are_those_of_the_stages_that_are_needed() {
+        let text = "ARG DIR=o\nFROM a AS base\nARG DIR\nENV SUB=$DIR/x\nCOPY ./$DIR/report /r\n\
+            ONBUILD COPY later /l\nFROM b AS test\nCOPY tests /t\nFROM base\nCOPY $SUB $HOME/y /\n\
+            ADD --chmod=600 ../z* /\nCOPY --from=base /no /no\nCOPY --from=out /f /f\n\
+            RUN --mount=type=bind,source=m,target=/m true\nRUN --mount=type=bind,target=/m true\n\
+            ONBUILD COPY never /n\n";
+        assert_eq!(
+            reads(text, &[]),
+            ["o/report", "later", "?", "?", "z*", "out:f", "m", "", "a:"]
+        );
+        assert_eq!(reads(text, &[("DIR", "p")])[0], "p/report");
+        let known = "FROM a AS base\nENV SUB=x\nFROM base\nCOPY $SUB/y /\n";
+        assert_eq!(reads(known, &[]), ["x/y", "a:"]);
+    }
+
+    #[test]
+    fn a_path_is_read_by_name_along_with_others_or_not() {
+        for (source, path, extent) in [
+            ("o/report", "o/report", Extent::ByName),
+            ("o/report/a", "o/report", Extent::ByName),
+            ("o", "o/report", Extent::Along),
+            ("", "o/report", Extent::Along),
+            ("out", "o", Extent::No),
+            ("o/*.txt", "o/report", Extent::No),
+            ("o/r*", "o/report", Extent::Along),
+            ("o/report/*.txt", "o/report", Extent::ByName),
+            ("*/report", "o", Extent::Along),
+            ("*", "o/report", Extent::Along),
+        ] {
+            let read = Read {
+                from: None,
+                path: Some(source.to_owned()),
+            };
+            assert_eq!(read.extent(path), extent, "{source} {path}");
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! What Dockerfiles read of the files that targets make, for the edges of the graph.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use imgmake_core::graph::{Reading, Reads};
+use imgmake_core::manifest::{BuildTarget, ContextNode, RecipeNode};
+use imgmake_dockerfile::ignore::Ignore;
+use imgmake_dockerfile::{Dockerfile, Extent, Read, hides_all};
+use imgmake_guard::checkout::Checkout;
+
+/// The Dockerfiles beneath a manifest's directory, each read once and only when somebody asks.
+/// One that cannot be read or has mistakes is told of when it is built.
+pub struct Dockerfiles<'a> {
+    directory: &'a Path,
+    parsed: RefCell<HashMap<PathBuf, Option<Rc<Dockerfile>>>>,
+    ignored: RefCell<HashMap<PathBuf, Option<Rc<Ignore>>>>,
+}
+
+impl Dockerfiles<'_> {
+    pub fn beneath(directory: &Path) -> Dockerfiles<'_> {
+        Dockerfiles {
+            directory,
+            parsed: RefCell::default(),
+            ignored: RefCell::default(),
+        }
+    }
+
+    fn read(&self, path: &Path) -> Option<Vec<u8>> {
+        Checkout::new([self.directory]).read(path).ok()
+    }
+
+    fn parsed(&self, path: &Path) -> Option<Rc<Dockerfile>> {
+        let mut parsed = self.parsed.borrow_mut();
+        let file = parsed.entry(path.to_path_buf()).or_insert_with(|| {
+            let parsed = Dockerfile::parse(&self.read(path)?);
+            parsed.ok().map(Rc::new)
+        });
+        file.clone()
+    }
+
+    /// The first of the files that exists; `None` where it cannot be read.
+    fn ignore(&self, candidates: &[PathBuf]) -> Option<Rc<Ignore>> {
+        let Some(path) = candidates.iter().find(|path| path.exists()) else {
+            return Some(Rc::default());
+        };
+        let mut ignored = self.ignored.borrow_mut();
+        let rules = ignored.entry(path.clone()).or_insert_with(|| {
+            let text = self.read(path)?;
+            let rules = Ignore::parse(&String::from_utf8_lossy(&text));
+            rules.ok().map(Rc::new)
+        });
+        rules.clone()
+    }
+
+    /// `None` where nobody can tell.
+    fn extent(&self, build: &BuildTarget, context: Option<&str>, path: &str) -> Option<Extent> {
+        let RecipeNode::Dockerfile { path: file, stage } = &build.recipe else {
+            return None;
+        };
+        let file = self.directory.join(&file.value);
+        let directory = self.context(build, context)?;
+        let mut candidates = vec![directory.join(".dockerignore")];
+        if context.is_none() {
+            let mut beside = file.clone().into_os_string();
+            beside.push(".dockerignore");
+            candidates.insert(0, beside.into());
+        }
+        if hides_all(&*self.ignore(&candidates)?, path) {
+            return Some(Extent::No);
+        }
+        let dockerfile = self.parsed(&file)?;
+        let stage = stage.as_ref().map(|stage| stage.value.as_str());
+        let stages: Vec<usize> = match build.also_stages.is_empty() {
+            true => vec![dockerfile.target(stage).ok()?],
+            false => (0..dockerfile.stages.len()).collect(),
+        };
+        let args: BTreeMap<String, String> = build
+            .args
+            .iter()
+            .map(|(name, value)| (name.clone(), value.value.clone()))
+            .collect();
+        let reads = stages.iter().flat_map(|at| dockerfile.reads(*at, &args));
+        let of_context = |read: &Read| match (&read.from, context) {
+            (None, None) => true,
+            (Some(from), Some(name)) => from.eq_ignore_ascii_case(name),
+            _ => false,
+        };
+        let extents = reads.filter(of_context).map(|read| read.extent(path));
+        Some(extents.max().unwrap_or(Extent::No))
+    }
+
+    fn context(&self, build: &BuildTarget, name: Option<&str>) -> Option<PathBuf> {
+        let Some(name) = name else {
+            let context = build.context.as_ref();
+            return Some(context.map_or(self.directory.to_path_buf(), |context| {
+                self.directory.join(&context.value)
+            }));
+        };
+        let mut contexts = build.contexts.iter();
+        let (_, context) = contexts.find(|(known, _)| known.value == name)?;
+        match context {
+            ContextNode::Path(path) => Some(self.directory.join(&path.value)),
+            ContextNode::Target(_) | ContextNode::Image(_) => None,
+        }
+    }
+}
+
+impl Reads for Dockerfiles<'_> {
+    fn reading(&self, build: &BuildTarget, context: Option<&str>, path: &str) -> Reading {
+        match self.extent(build, context, path) {
+            None => Reading::Unknown,
+            Some(Extent::No) => Reading::No,
+            Some(Extent::Along) => Reading::Along,
+            Some(Extent::ByName) => Reading::ByName,
+        }
+    }
+}
