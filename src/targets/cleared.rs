@@ -2,7 +2,10 @@
 //! without one: it comes from what a gate let pass, or from a plan that demands no gate.
 //! `tests/it/tidy` holds that.
 
+use std::collections::BTreeSet;
+
 use super::images::{Image, short_name};
+use super::joined::{self, Member};
 use super::task::PushTask;
 use imgmake_core::execute::{Artifacts, Failure, FailureKind, Upstream};
 use imgmake_core::graph::TargetId;
@@ -10,6 +13,7 @@ use imgmake_core::manifest::TargetKind;
 use imgmake_core::state::Output;
 use imgmake_guard::printable;
 use imgmake_oci::image::{Descriptor, Reference};
+use imgmake_oci::store::Store;
 use imgmake_scan::Passed;
 
 /// An image that may be published.
@@ -36,6 +40,23 @@ impl Cleared {
     fn new(Image { root, sources }: Image) -> Cleared {
         Cleared { root, sources }
     }
+}
+
+/// One image over several that are cleared, all of whose manifests are theirs.
+///
+/// # Errors
+/// Two of them are of one platform, or one is no image.
+pub fn joined(store: &Store, names: &[String], images: &[Cleared]) -> anyhow::Result<Cleared> {
+    let members = names.iter().zip(images).map(|(name, image)| Member {
+        name,
+        root: &image.root,
+    });
+    let root = joined::index(store, &members.collect::<Vec<_>>())?;
+    let sources: BTreeSet<Reference> = images.iter().flat_map(|i| i.sources.clone()).collect();
+    Ok(Cleared {
+        root,
+        sources: sources.into_iter().collect(),
+    })
 }
 
 /// A push publishes exactly what the gates that it needs let pass, or nothing.

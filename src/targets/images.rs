@@ -156,7 +156,34 @@ pub fn fetch_remote(
     Ok(root)
 }
 
-/// The manifest or index that a name stands for, its children and their configs: byte for byte.
+/// A remote image with the configurations that tell its platforms, where no index does.
+pub fn fetch_platforms(
+    runner: &TargetRunner<'_>,
+    name: &str,
+    reference: &Spanned<String>,
+) -> Result<Image, Failure> {
+    let from = parse(runner, reference)?;
+    let root = fetch_manifests(runner, &from)?;
+    let store = runner.store()?;
+    let tree = tree(store, &root).map_err(failure)?;
+    let unknown = tree
+        .manifests()
+        .filter(|(named, _)| named.platform.is_none());
+    let missing: Vec<Descriptor> = unknown
+        .filter(|(_, manifest)| manifest.is_image() && !store.holds(&manifest.config))
+        .map(|(_, manifest)| manifest.config.clone())
+        .collect();
+    runner
+        .client()?
+        .pull_blobs(&from, &missing, store, &runner.tools.operation(name))
+        .map_err(failure)?;
+    Ok(Image {
+        root,
+        sources: vec![from],
+    })
+}
+
+/// The manifest or index that a name stands for, and its children: byte for byte.
 pub fn fetch_manifests(runner: &TargetRunner<'_>, from: &Reference) -> Result<Descriptor, Failure> {
     let client = runner.client()?;
     let store = runner.store()?;

@@ -13,6 +13,7 @@
 //!
 //! runner      what targets are run with
 //! tools       store, connections, helper process: opened when first needed
+//! joined      one index over images of several platforms
 //! images      manifests, children and blobs of images, here and in registries
 //! archives, files, outputs
 //! project     the graph and the place of the manifest
@@ -28,6 +29,7 @@ mod dockerfiles;
 mod failure;
 mod files;
 pub mod images;
+mod joined;
 mod load;
 mod outputs;
 mod project;

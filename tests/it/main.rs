@@ -22,6 +22,7 @@
 //! | `links_out` | a link in a checkout that leads out of it is not read, and its text in no message |
 //! | `login` | what `login` and `logout` leave in Docker's file, and whom they ask before |
 //! | `networks` | what RUN reaches by `network` of the manifest and by `--network` |
+//! | `joined` | images of several machines become one, each of them judged by the gate |
 //! | `judged` | the specification's own types read what is written, and lose nothing of it |
 //! | `kaniko` | kaniko's arguments: contexts, destinations, files, refusals |
 //! | `permission` | a push that would be refused is refused before the build, for every plugin |
@@ -75,6 +76,7 @@ mod hostile_registry;
 mod hostile_text;
 mod import;
 mod interrupted;
+mod joined;
 mod judged;
 mod kaniko;
 mod limits;

@@ -3,7 +3,6 @@
 use super::error::{Context, Result, ScanError};
 use imgmake_oci::image::{
     Descriptor, ImageConfig, ImageManifest, ImageTree, Platform, Reach, TreeError, from_json,
-    media_type,
 };
 use imgmake_oci::store::Store;
 
@@ -55,8 +54,8 @@ fn unreadable(error: TreeError<ScanError>) -> ScanError {
 }
 
 fn child(descriptor: &Descriptor, manifest: ImageManifest, store: &Store) -> Result<Child> {
-    let kind = manifest.config.media_type.as_str();
-    if ![media_type::OCI_CONFIG, media_type::DOCKER_CONFIG].contains(&kind) {
+    if !manifest.is_image() {
+        let kind = manifest.config.media_type.as_str();
         let what = format!("image manifest {}", descriptor.digest);
         return Err(ScanError::invalid(what, format!("its config is `{kind}`")));
     }

@@ -16,7 +16,9 @@ pub(super) fn destinations(task: &PushTask<'_>) -> Result<Vec<Destination>, Fail
             .into_iter()
             .map(|image| graph.target(image).default_repository())
             .collect(),
-        PushFrom::Tar { .. } | PushFrom::Image(_) | PushFrom::Stored(_) => vec![String::new()],
+        PushFrom::Tar { .. } | PushFrom::Image(_) | PushFrom::Index(_) | PushFrom::Stored(_) => {
+            vec![String::new()]
+        }
     };
     let mut found: BTreeMap<(String, usize), Destination> = BTreeMap::new();
     for destination in &task.target.to {

@@ -13,7 +13,7 @@ use crate::output_file::write_whole;
 use destinations::destinations;
 use imgmake_core::execute::{Artifacts, Failure, FailureKind, Upstream};
 use imgmake_core::fingerprint::{self, Inputs, LengthPrefixedHasher};
-use imgmake_core::manifest::PushFrom;
+use imgmake_core::manifest::{IndexNode, PushFrom};
 use imgmake_core::state::{FileKind, Output};
 use imgmake_event::Product;
 use imgmake_oci::archive;
@@ -39,7 +39,10 @@ impl Runnable for PushTask<'_> {
     }
 
     fn run(&self, _: &Inputs, upstream: &Upstream<'_>) -> Result<Artifacts, Failure> {
-        let images = cleared::clear(self, images(self, upstream)?, upstream)?;
+        let mut images = cleared::clear(self, images(self, upstream)?, upstream)?;
+        if let PushFrom::Index(index) = &self.target.from {
+            images = vec![join(self, index, &images)?];
+        }
         let destinations = destinations(self)?;
         let publish = self.target.publish;
         let pushed = publish::publish(self.runner, self.name, &images, &destinations, publish)?;
@@ -85,6 +88,12 @@ fn add_inputs(task: &PushTask<'_>, inputs: &mut Inputs) -> Result<(), Failure> {
             let digest = images::remote_digest(task.runner, reference)?;
             inputs.value("image", &reference.value, digest.as_bytes());
         }
+        PushFrom::Index(index) => {
+            for reference in &index.from {
+                let digest = images::remote_digest(task.runner, reference)?;
+                inputs.value("image", &reference.value, digest.as_bytes());
+            }
+        }
         PushFrom::Stored(name) => inputs.value(
             "image",
             &name.value,
@@ -101,10 +110,13 @@ fn add_inputs(task: &PushTask<'_>, inputs: &mut Inputs) -> Result<(), Failure> {
 fn images(task: &PushTask<'_>, upstream: &Upstream<'_>) -> Result<Vec<Image>, Failure> {
     let runner = task.runner;
     match &task.target.from {
-        PushFrom::Images(_) => {
-            let images = runner.project.graph.images(task.id).into_iter();
-            let image = |id| Image::in_store(runner, images::of_target(runner, upstream, id));
-            images.map(image).collect()
+        PushFrom::Images(_) => built(task, upstream),
+        PushFrom::Index(index) => {
+            let mut images = built(task, upstream)?;
+            for reference in &index.from {
+                images.push(images::fetch_platforms(runner, task.name, reference)?);
+            }
+            Ok(images)
         }
         PushFrom::Tar { path, pick } => {
             let path = runner.path(&path.value);
@@ -127,6 +139,24 @@ fn images(task: &PushTask<'_>, upstream: &Upstream<'_>) -> Result<Vec<Image>, Fa
             Ok(vec![Image::in_store(runner, root)?])
         }
     }
+}
+
+fn built(task: &PushTask<'_>, upstream: &Upstream<'_>) -> Result<Vec<Image>, Failure> {
+    let runner = task.runner;
+    let images = runner.project.graph.images(task.id).into_iter();
+    let image = |id| Image::in_store(runner, images::of_target(runner, upstream, id));
+    images.map(image).collect()
+}
+
+/// The image of all platforms, when each of its images is cleared.
+fn join(task: &PushTask<'_>, index: &IndexNode, images: &[Cleared]) -> Result<Cleared, Failure> {
+    let runner = task.runner;
+    let built = runner.project.graph.images(task.id).into_iter();
+    let built = built.map(|id| runner.name(id).to_string());
+    let names: Vec<String> = built
+        .chain(index.from.iter().map(|image| image.value.clone()))
+        .collect();
+    cleared::joined(runner.store()?, &names, images).map_err(failure)
 }
 
 fn write_digests(task: &PushTask<'_>, path: &str, pushed: &[Pushed]) -> Result<(), Failure> {

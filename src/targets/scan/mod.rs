@@ -8,7 +8,7 @@ use super::task::{Runnable, ScanTask};
 use super::{archives, images, outputs};
 use imgmake_core::execute::{Artifacts, Failure, FailureKind, Upstream};
 use imgmake_core::fingerprint::{self, Inputs, LengthPrefixedHasher};
-use imgmake_core::manifest::{ScanFrom, ScanTarget, ScannerNode};
+use imgmake_core::manifest::{ScanFrom, ScanTarget, ScannerNode, Spanned};
 use imgmake_core::state::{FileKind, Output};
 use imgmake_guard::printable;
 use imgmake_scan::{GateOutcome, Verdict, advisory_home};
@@ -120,10 +120,22 @@ fn add_inputs(task: &ScanTask<'_>, inputs: &mut Inputs) -> Result<(), Failure> {
     match &task.target.from {
         ScanFrom::Images(_) => {}
         ScanFrom::Tar(path) => archives::add(task.runner, path, inputs)?,
-        ScanFrom::Image(reference) => {
-            let digest = images::remote_digest(task.runner, reference)?;
-            inputs.value("image", &reference.value, digest.as_bytes());
+        ScanFrom::Image(reference) => add_image(task, reference, inputs)?,
+        ScanFrom::Index(index) => {
+            for reference in &index.from {
+                add_image(task, reference, inputs)?;
+            }
         }
     }
+    Ok(())
+}
+
+fn add_image(
+    task: &ScanTask<'_>,
+    reference: &Spanned<String>,
+    inputs: &mut Inputs,
+) -> Result<(), Failure> {
+    let digest = images::remote_digest(task.runner, reference)?;
+    inputs.value("image", &reference.value, digest.as_bytes());
     Ok(())
 }

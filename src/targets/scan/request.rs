@@ -9,7 +9,7 @@ use super::super::images;
 use super::super::task::ScanTask;
 use super::policy::policy;
 use imgmake_core::execute::{Failure, Upstream};
-use imgmake_core::manifest::{ScanFrom, ScannerNode, SecretFrom};
+use imgmake_core::manifest::{ScanFrom, ScannerNode, SecretFrom, Spanned};
 use imgmake_oci::archive;
 use imgmake_scan::{ReportFormat, ReportFormatError, ScanImage, ScanRequest, Scanner};
 
@@ -76,25 +76,8 @@ fn holds_credential(name: &str) -> bool {
 
 /// The images to look into, with all of their layers in the store.
 fn images(task: &ScanTask<'_>, upstream: &Upstream<'_>) -> Result<Vec<ScanImage>, Failure> {
-    let name = task.name;
     match &task.target.from {
-        ScanFrom::Images(_) => {
-            let images = task
-                .runner
-                .project
-                .graph
-                .images(task.id)
-                .into_iter()
-                .map(|image| {
-                    let root = images::of_target(task.runner, upstream, image);
-                    images::fetch_missing(task.runner, name, &root).map_err(failure)?;
-                    Ok(ScanImage {
-                        name: task.runner.project.graph.name(image).to_string(),
-                        root,
-                    })
-                });
-            images.collect()
-        }
+        ScanFrom::Images(_) => built(task, upstream),
         ScanFrom::Tar(path) => {
             let imported =
                 archive::read(task.runner.store()?, &task.runner.path(&path.value), None)
@@ -104,12 +87,34 @@ fn images(task: &ScanTask<'_>, upstream: &Upstream<'_>) -> Result<Vec<ScanImage>
                 root: imported.root,
             }])
         }
-        ScanFrom::Image(reference) => {
-            let root = images::fetch_remote(task.runner, name, reference)?;
-            Ok(vec![ScanImage {
-                name: reference.value.clone(),
-                root,
-            }])
+        ScanFrom::Image(reference) => Ok(vec![remote(task, reference)?]),
+        ScanFrom::Index(index) => {
+            let mut images = built(task, upstream)?;
+            for reference in &index.from {
+                images.push(remote(task, reference)?);
+            }
+            Ok(images)
         }
     }
+}
+
+fn built(task: &ScanTask<'_>, upstream: &Upstream<'_>) -> Result<Vec<ScanImage>, Failure> {
+    let graph = &task.runner.project.graph;
+    let images = graph.images(task.id).into_iter().map(|image| {
+        let root = images::of_target(task.runner, upstream, image);
+        images::fetch_missing(task.runner, task.name, &root).map_err(failure)?;
+        Ok(ScanImage {
+            name: graph.name(image).to_string(),
+            root,
+        })
+    });
+    images.collect()
+}
+
+fn remote(task: &ScanTask<'_>, reference: &Spanned<String>) -> Result<ScanImage, Failure> {
+    let root = images::fetch_remote(task.runner, task.name, reference)?;
+    Ok(ScanImage {
+        name: reference.value.clone(),
+        root,
+    })
 }

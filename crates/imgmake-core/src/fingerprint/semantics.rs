@@ -18,7 +18,7 @@ impl Semantics {
         match self {
             Semantics::Targets => 3,
             Semantics::Steps => 4,
-            Semantics::DecodedManifest => 4,
+            Semantics::DecodedManifest => 5,
         }
     }
 }

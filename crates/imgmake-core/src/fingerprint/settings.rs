@@ -4,7 +4,7 @@
 use super::hasher::LengthPrefixedHasher;
 use super::inputs::Inputs;
 use super::value::Fingerprint;
-use crate::manifest::{BuildTarget, PushFrom, PushTarget, RunTarget, ScanTarget};
+use crate::manifest::{BuildTarget, IndexNode, PushFrom, PushTarget, RunTarget, ScanTarget};
 
 /// What decides what the command of a `run` target does.
 pub fn run_settings(inputs: &mut Inputs, run: &RunTarget) {
@@ -124,6 +124,11 @@ pub fn push_settings(inputs: &mut Inputs, push: &PushTarget) {
     }
     match from {
         PushFrom::Tar { path: _, pick } => inputs.add("setting", "pick", pick),
+        // Its images stand apart when they are pushed each by itself. Which those are is upstream's
+        // and the registries'; in which order the index has them, is here.
+        PushFrom::Index(IndexNode { images, from }) => {
+            inputs.add("setting", "index", &(images, from));
+        }
         PushFrom::Images(_) | PushFrom::Image(_) | PushFrom::Stored(_) => {}
     }
 }

@@ -320,6 +320,7 @@ impl<'m> Finder<'m> {
         match &scan.from {
             ScanFrom::Images(patterns) => self.images(id, target, patterns),
             ScanFrom::Tar(path) => self.archive(id, path),
+            ScanFrom::Index(index) => self.images(id, target, &index.images),
             ScanFrom::Image(_) => {}
         }
         for file in scan.ignore_files.iter().chain(&scan.vex_files) {
@@ -420,6 +421,7 @@ impl<'m> Finder<'m> {
         match &push.from {
             PushFrom::Images(patterns) => self.images(id, target, patterns),
             PushFrom::Tar { path, .. } => self.archive(id, path),
+            PushFrom::Index(index) => self.images(id, target, &index.images),
             PushFrom::Image(_) | PushFrom::Stored(_) => {}
         }
         let manifest = self.manifest;
@@ -434,7 +436,9 @@ impl<'m> Finder<'m> {
                     self.unknown(&about, "registry", name, known.clone());
                 }
             }
-            self.one_repository(id, &about, destination);
+            if matches!(push.from, PushFrom::Images(_)) {
+                self.one_repository(id, &about, destination);
+            }
         }
     }
 
@@ -499,35 +503,38 @@ impl<'m> Finder<'m> {
 
     fn subjects(&self, id: TargetId, push: &PushTarget) -> Vec<Subject> {
         match &push.from {
-            PushFrom::Images(patterns) => {
-                let span = patterns
-                    .first()
-                    .map(|pattern| pattern.span)
-                    .unwrap_or_default();
-                let images = self.found.images[id.0].iter();
-                images
-                    .map(|image| {
-                        let name = self.name(*image);
-                        let own = patterns.iter().find(|pattern| pattern.value == name);
-                        Subject {
-                            shown: format!("`{name}`"),
-                            what: SubjectKind::Build(*image),
-                            span: own.map_or(span, |own| own.span),
-                        }
-                    })
-                    .collect()
-            }
+            PushFrom::Images(patterns) => self.builds(id, patterns),
             PushFrom::Tar { path, .. } => vec![Subject {
                 shown: format!("the archive `{}`", path.value),
                 what: SubjectKind::Tar(clean(&path.value)),
                 span: path.span,
             }],
-            PushFrom::Image(image) | PushFrom::Stored(image) => vec![Subject {
-                shown: format!("the image `{}`", image.value),
-                what: SubjectKind::Image(image.value.clone()),
-                span: image.span,
-            }],
+            PushFrom::Image(image) | PushFrom::Stored(image) => vec![Subject::image(image)],
+            PushFrom::Index(index) => {
+                let mut subjects = self.builds(id, &index.images);
+                subjects.extend(index.from.iter().map(Subject::image));
+                subjects
+            }
         }
+    }
+
+    fn builds(&self, id: TargetId, patterns: &[Spanned<String>]) -> Vec<Subject> {
+        let span = patterns
+            .first()
+            .map(|pattern| pattern.span)
+            .unwrap_or_default();
+        let images = self.found.images[id.0].iter();
+        images
+            .map(|image| {
+                let name = self.name(*image);
+                let own = patterns.iter().find(|pattern| pattern.value == name);
+                Subject {
+                    shown: format!("`{name}`"),
+                    what: SubjectKind::Build(*image),
+                    span: own.map_or(span, |own| own.span),
+                }
+            })
+            .collect()
     }
 
     fn covers(&self, gate: TargetId, subject: &Subject) -> bool {
@@ -535,9 +542,14 @@ impl<'m> Finder<'m> {
             return false;
         };
         match (&scan.from, &subject.what) {
-            (ScanFrom::Images(_), SubjectKind::Build(id)) => self.found.images[gate.0].contains(id),
+            (ScanFrom::Images(_) | ScanFrom::Index(_), SubjectKind::Build(id)) => {
+                self.found.images[gate.0].contains(id)
+            }
             (ScanFrom::Tar(path), SubjectKind::Tar(pushed)) => clean(&path.value) == *pushed,
             (ScanFrom::Image(image), SubjectKind::Image(pushed)) => image.value == *pushed,
+            (ScanFrom::Index(index), SubjectKind::Image(pushed)) => {
+                index.from.iter().any(|image| image.value == *pushed)
+            }
             _ => false,
         }
     }
@@ -553,6 +565,16 @@ enum SubjectKind {
     Build(TargetId),
     Tar(String),
     Image(String),
+}
+
+impl Subject {
+    fn image(image: &Spanned<String>) -> Subject {
+        Subject {
+            shown: format!("the image `{}`", image.value),
+            what: SubjectKind::Image(image.value.clone()),
+            span: image.span,
+        }
+    }
 }
 
 fn ungated(target: &Target, subject: &Subject, gates: &[&str], need: Span) -> Diagnostic {

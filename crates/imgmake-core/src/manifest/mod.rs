@@ -20,6 +20,7 @@ pub mod glob;
 mod golden;
 mod image_pattern;
 mod include;
+mod index;
 mod interpolate;
 mod limits;
 mod matrix;

@@ -127,6 +127,7 @@ impl Rebase<'_> {
         match &mut scan.from {
             ScanFrom::Images(names) => names.iter_mut().for_each(|name| self.name(name)),
             ScanFrom::Tar(path) => self.path(path),
+            ScanFrom::Index(index) => index.images.iter_mut().for_each(|name| self.name(name)),
             ScanFrom::Image(_) => {}
         }
         self.paths(&mut scan.ignore_files);
@@ -143,6 +144,7 @@ impl Rebase<'_> {
         match &mut push.from {
             PushFrom::Images(names) => names.iter_mut().for_each(|name| self.name(name)),
             PushFrom::Tar { path, .. } => self.path(path),
+            PushFrom::Index(index) => index.images.iter_mut().for_each(|name| self.name(name)),
             PushFrom::Image(_) | PushFrom::Stored(_) => {}
         }
         self.paths(&mut push.write_digests);

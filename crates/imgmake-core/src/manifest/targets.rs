@@ -6,37 +6,45 @@ use super::check::{check_glob, check_label, check_path};
 use super::context::DecodeContext;
 use super::diagnostic::Diagnostic;
 use super::fields::{Fields, pairs, twice};
+use super::index;
 use super::tree::Node;
 use super::types::*;
 
-/// Where a scan or push takes its images from: exactly one of the three.
+/// Where a scan or push takes its images from: exactly one of the four.
 enum From {
     Images(Vec<Spanned<String>>),
     Tar(Spanned<String>, Option<Spanned<String>>),
     Image(Spanned<String>),
+    Index(IndexNode),
 }
 
 fn from(fields: &mut Fields, pick: bool) -> Option<From> {
     let cx = fields.cx;
-    let images_node = fields.child("images");
-    let from_node = fields.child("from");
-    match (images_node, from_node) {
-        (Some(images), Some(from)) => {
-            let message = "`images` and `from` exclude each other";
-            let diagnostic = Diagnostic::at(from.span, message, "and here");
-            cx.report(diagnostic.with_related(images.span, "images come from here"));
-            None
-        }
-        (None, None) => {
-            fields.missing("`images NAME…`, `from tar=\"…\"` or `from image=\"…\"`");
-            None
-        }
-        (Some(_), None) => {
+    let nodes = [
+        fields.child("images"),
+        fields.child("from"),
+        fields.child("index"),
+    ];
+    let mut written = nodes.iter().copied().flatten();
+    if let (Some(first), Some(second)) = (written.next(), written.next()) {
+        let (one, other) = (&first.name.value, &second.name.value);
+        let message = format!("`{one}` and `{other}` exclude each other");
+        let diagnostic = Diagnostic::at(second.span, message, "and here");
+        cx.report(diagnostic.with_related(first.span, "images come from here"));
+        return None;
+    }
+    match nodes {
+        [Some(_), ..] => {
             let images = fields.texts("images");
             images.iter().for_each(|image| check_glob(image, cx));
             (!images.is_empty()).then_some(From::Images(images))
         }
-        (None, Some(node)) => archive_or_image(node, cx, pick),
+        [_, Some(node), _] => archive_or_image(node, cx, pick),
+        [.., Some(node)] => index::index(node, cx).map(From::Index),
+        [None, None, None] => {
+            fields.missing("`images NAME…`, `from tar=\"…\"`, `from image=\"…\"` or `index { … }`");
+            None
+        }
     }
 }
 
@@ -74,6 +82,7 @@ pub(super) fn scan(fields: &mut Fields) -> Option<ScanTarget> {
         From::Images(images) => ScanFrom::Images(images),
         From::Tar(path, _) => ScanFrom::Tar(path),
         From::Image(image) => ScanFrom::Image(image),
+        From::Index(index) => ScanFrom::Index(index),
     });
     let scanner = fields.child("scanner").and_then(|node| scanner(node, cx));
     let fail_on = fields.child("fail-on").map(|node| fail_on(node, cx));
@@ -205,15 +214,20 @@ pub(super) fn push(fields: &mut Fields) -> Option<PushTarget> {
             pick: pick.map(|pick| pick.value),
         },
         From::Image(image) => PushFrom::Image(image),
+        From::Index(index) => PushFrom::Index(index),
     });
-    let built = !matches!(from, Some(PushFrom::Tar { .. } | PushFrom::Image(_)));
+    // An image that a target makes is called as the target is.
+    let named = !matches!(
+        from,
+        Some(PushFrom::Tar { .. } | PushFrom::Image(_) | PushFrom::Index(_))
+    );
     let nodes: Vec<&Node> = fields.children("to").collect();
     if nodes.is_empty() {
         fields.missing("`to REGISTRY… { tags \"…\" }`");
     }
     let to: Vec<Destination> = nodes
         .iter()
-        .filter_map(|node| destination(node, cx, built))
+        .filter_map(|node| destination(node, cx, named))
         .collect();
     let publish = fields.text("publish");
     let publish = publish.and_then(|text| cx.choice(&text, &["each", "together"]));
@@ -233,7 +247,7 @@ pub(super) fn push(fields: &mut Fields) -> Option<PushTarget> {
 }
 
 /// `to hub gar { repository "app"; tags "1.0" latest }`
-fn destination(node: &Node, cx: &DecodeContext, built: bool) -> Option<Destination> {
+fn destination(node: &Node, cx: &DecodeContext, named: bool) -> Option<Destination> {
     let mut fields = Fields::new(node, cx);
     let registries = cx.list(fields.rest());
     if node.args.is_empty() {
@@ -250,10 +264,10 @@ fn destination(node: &Node, cx: &DecodeContext, built: bool) -> Option<Destinati
     if !has_tags {
         fields.missing("`{ tags \"…\" }`");
     }
-    if !built && repository.is_none() {
+    if !named && repository.is_none() {
         cx.error_help(
             node.name.span,
-            "nothing is built here, so the repository must be named",
+            "no target gives this image its name, so the repository must be named",
             "`repository` is missing",
             "write `to REGISTRY { repository \"app\"; tags \"1.0\" }`",
         );

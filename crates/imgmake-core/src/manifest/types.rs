@@ -488,6 +488,7 @@ pub enum ScanFrom {
     Images(Vec<Spanned<String>>),
     Tar(Spanned<String>),
     Image(Spanned<String>),
+    Index(IndexNode),
 }
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub enum ScannerNode {
@@ -527,8 +528,18 @@ pub enum PushFrom {
         pick: Option<String>,
     },
     Image(Spanned<String>),
+    /// Published as one image of several platforms.
+    Index(IndexNode),
     /// An image of the store, by its name; only CI steps say this.
     Stored(Spanned<String>),
+}
+/// Images of one platform each, mostly, that belong together.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct IndexNode {
+    /// Globs over target names.
+    pub images: Vec<Spanned<String>>,
+    /// Images of registries.
+    pub from: Vec<Spanned<String>>,
 }
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Destination {

@@ -78,6 +78,14 @@ impl ImageManifest {
     }
 }
 
+impl ImageManifest {
+    /// Whether it is an image's, and no other artifact's.
+    pub fn is_image(&self) -> bool {
+        let kind = self.config.media_type.as_str();
+        [media_type::OCI_CONFIG, media_type::DOCKER_CONFIG].contains(&kind)
+    }
+}
+
 impl ImageIndex {
     pub fn new(format: ManifestFormat, manifests: Vec<Descriptor>) -> ImageIndex {
         ImageIndex {

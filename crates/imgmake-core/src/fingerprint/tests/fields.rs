@@ -262,6 +262,29 @@ fn of_push_targets() {
         repository: None,
         tags: Vec::new(),
     };
+    let index = |images: &[&str], from: &[&str]| {
+        let (images, from) = (texts(images), texts(from));
+        let from = PushFrom::Index(IndexNode { images, from });
+        key_by(push_settings)(&PushTarget {
+            from,
+            ..push.clone()
+        })
+    };
+    // Each alone, and as one: the images that a glob finds are upstream.
+    let apart = PushTarget {
+        from: PushFrom::Images(texts(&["a", "b"])),
+        ..push.clone()
+    };
+    let keys = [
+        key_by(push_settings)(&apart),
+        index(&["a", "b"], &[]),
+        index(&["a"], &["b"]),
+        index(&[], &["a", "b"]),
+        index(&[], &["b", "a"]),
+    ];
+    for (at, key) in keys.iter().enumerate() {
+        assert!(!keys[..at].contains(key), "{at}");
+    }
     each_field!(key_by(push_settings), push, PushTarget {
         from: PushFrom::Tar { path: text("a.tar"), pick: Some("app".into()) },
         publish: Publish::Together,
