@@ -200,3 +200,80 @@ fn no_refusal_shows_the_password_that_was_refused() {
     );
     assert!(search_tree(project.path(), Path::new("")) > 5);
 }
+
+/// Needs the secret `tok` in its second stage alone.
+fn project_with_a_secret() -> tempfile::TempDir {
+    let project = temporary();
+    std::fs::copy("/bin/busybox", project.path().join("sh")).unwrap();
+    write(
+        project.path(),
+        "Dockerfile",
+        "FROM scratch AS base\nCOPY sh /bin/sh\nFROM base AS needs\n\
+         RUN --mount=type=secret,id=tok,env=TOK,required=true echo \"<$TOK>\" > /seen\n",
+    );
+    project
+}
+
+#[test]
+fn a_secret_without_its_source_fails_the_step_that_needs_it() {
+    let project = project_with_a_secret();
+    for (source, why) in [
+        ("env=\"TOKEN\"", "the variable `TOKEN` is not set"),
+        ("file=\"no/token\"", "the file `no/token` does not exist"),
+    ] {
+        let manifest = format!(
+            "secret tok {source}\n\
+             build other {{ context \".\"; stage \"base\"; secrets tok }}\n\
+             build needs {{ context \".\"; secrets tok }}\n"
+        );
+        write(project.path(), "imgmake.kdl", &manifest);
+        Imgmake::new().ok(project.path(), &["other"]);
+        let says = [
+            "Dockerfile:4",
+            "secret `tok` not found",
+            why,
+            "optional=#true",
+        ];
+        Imgmake::new().refused(project.path(), &["needs"], 1, &says);
+    }
+    let optional =
+        "secret tok env=\"TOKEN\" optional=#true\nbuild needs { context \".\"; secrets tok }\n";
+    write(project.path(), "imgmake.kdl", optional);
+    Imgmake::new().refused(project.path(), &["needs"], 1, &["secret `tok` is required"]);
+    Imgmake::new()
+        .with("TOKEN", "given")
+        .ok(project.path(), &["needs"]);
+}
+
+#[test]
+fn a_variable_that_is_not_set_is_an_empty_secret_of_a_step() {
+    let project = project_with_a_secret();
+    let note = "secret `tok` is empty: the variable `TOKEN` is not set";
+    let plugin = ["plugin", "--as", "drone-docker"];
+    let kaniko = [
+        "kaniko",
+        "--no-push",
+        "--context=.",
+        "--secret=id=tok,env=TOKEN",
+    ];
+    for (arguments, variables) in [
+        (
+            &plugin[..],
+            &[
+                ("PLUGIN_DRY_RUN", "true"),
+                ("PLUGIN_REPO", "r/app"),
+                ("PLUGIN_SECRET", "id=tok,env=TOKEN"),
+            ][..],
+        ),
+        (&kaniko[..], &[]),
+    ] {
+        let imgmake = variables
+            .iter()
+            .fold(Imgmake::new(), |imgmake, (name, value)| {
+                imgmake.with(name, value)
+            });
+        let ran = imgmake.ok(project.path(), arguments);
+        let said = format!("{}{}", ran.stdout, ran.stderr);
+        assert!(said.contains(note), "{said}");
+    }
+}

@@ -151,6 +151,11 @@ pub enum NamedContext {
 pub enum SecretSource {
     Value(Vec<u8>),
     File(PathBuf),
+    /// Declared, and not to be had: a step that needs it fails.
+    Absent {
+        /// "the variable `TOKEN` is not set".
+        why: String,
+    },
 }
 
 /// The form of what is added.

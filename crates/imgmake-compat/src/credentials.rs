@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use crate::hidden::Hidden;
 use crate::nodes::plain;
-use imgmake_core::manifest::{AuthNode, PasswordFrom, RegistryNode, SecretFrom, SecretNode};
+use imgmake_core::manifest::{
+    Absence, AuthNode, PasswordFrom, RegistryNode, SecretFrom, SecretNode,
+};
 
 /// Begins the names of secrets that are the value of a variable.
 const OF_VARIABLE: &str = "credential ";
@@ -69,7 +71,7 @@ impl Credentials {
             self.secrets.push(SecretNode {
                 name: name.clone(),
                 source: SecretFrom::Env(variable.unwrap_or(&name.value).to_string()),
-                optional: false,
+                absence: Absence::Fails,
             });
         }
     }

@@ -10,8 +10,8 @@ use crate::hidden::Hidden;
 use crate::nodes::{parts, plain, push_target, registry, target};
 use crate::result_files::ResultFiles;
 use imgmake_core::manifest::{
-    AuthNode, BuildTarget, Manifest, PushFrom, RecipeNode, RegistryNode, SecretFrom, SecretNode,
-    TargetKind,
+    Absence, AuthNode, BuildTarget, Manifest, PushFrom, RecipeNode, RegistryNode, SecretFrom,
+    SecretNode, TargetKind,
 };
 
 /// The names of the targets of a step that has one image.
@@ -208,7 +208,7 @@ impl Step {
         self.manifest.secrets.push(SecretNode {
             name: plain(id),
             source,
-            optional: false,
+            absence: Absence::Empty,
         });
     }
 

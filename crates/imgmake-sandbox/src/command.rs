@@ -127,6 +127,8 @@ fn identify(plan: &Plan) -> Result<Identity> {
 
 fn environment(plan: &Plan, identity: &Identity) -> Vec<(String, String)> {
     let mut env = plan.env.clone();
+    // As runc has it: an empty one counts as none.
+    env.retain(|(name, value)| name != "HOME" || !value.is_empty());
     for (name, value) in [("PATH", DEFAULT_PATH), ("HOME", &identity.home)] {
         if !env.iter().any(|(n, _)| n == name) {
             env.push((name.to_string(), value.to_string()));

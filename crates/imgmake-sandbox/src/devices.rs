@@ -8,11 +8,12 @@ use rustix::mount::MountFlags;
 
 use super::bind::{bind, bind_over};
 use super::error::{During as _, Result, SandboxError};
-use super::plan::{Network, Plan};
+use super::plan::{Mount, Network, Plan};
 use super::{IsolationMode, system};
 use imgmake_guard::confined::{descriptor_path, make, resolve};
 
 const NODES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
+const SHARED_MEMORY: &str = "/dev/shm";
 const LINKS: [(&str, &str); 6] = [
     ("fd", "/proc/self/fd"),
     ("stdin", "/proc/self/fd/0"),
@@ -49,7 +50,7 @@ const READ_ONLY: [&str; 5] = [
 pub(super) fn mount_system(root: &OwnedFd, plan: &Plan) -> Result<()> {
     mount_proc(root)?;
     mount_sys(root, plan.network)?;
-    mount_dev(root, plan.isolation).during("cannot set up /dev")?;
+    mount_dev(root, plan).during("cannot set up /dev")?;
     let masked: &[&str] = match plan.insecure {
         true => &[KEYS],
         false => &MASKED,
@@ -109,9 +110,15 @@ fn mount_sys(root: &OwnedFd, network: Network) -> Result<()> {
     Ok(())
 }
 
-fn mount_dev(root: &OwnedFd, isolation: IsolationMode) -> Result<()> {
+fn mount_dev(root: &OwnedFd, plan: &Plan) -> Result<()> {
     // Nodes that a command makes here open nothing; those below are mounts of their own.
-    mount_new(root, "/dev", "tmpfs", restricted(), "mode=755,size=64k")?;
+    mount_new(
+        root,
+        "/dev",
+        ("tmpfs", "tmpfs"),
+        restricted(),
+        "mode=755,size=64k",
+    )?;
     let dev = resolve(root, Path::new("/dev"))?
         .found
         .ok_or_else(|| SandboxError::Vanished {
@@ -135,7 +142,7 @@ fn mount_dev(root: &OwnedFd, isolation: IsolationMode) -> Result<()> {
     for name in ["pts", "shm", "mqueue"] {
         rustix::fs::mkdirat(&dev, name, Mode::from(0o755))?;
     }
-    let tty_group = if isolation == IsolationMode::SingleId {
+    let tty_group = if plan.isolation == IsolationMode::SingleId {
         ""
     } else {
         ",gid=5"
@@ -144,29 +151,34 @@ fn mount_dev(root: &OwnedFd, isolation: IsolationMode) -> Result<()> {
     // Terminals are devices: the one file system here that has to open them. Nobody can
     // make nodes in it.
     let flags = MountFlags::NOSUID | MountFlags::NOEXEC;
-    mount_new(root, "/dev/pts", "devpts", flags, &options)?;
-    mount_new(
-        root,
-        "/dev/shm",
-        "tmpfs",
-        restricted(),
-        "mode=1777,size=64m",
-    )?;
+    mount_new(root, "/dev/pts", ("devpts", "devpts"), flags, &options)?;
+    // A mount of the command's own takes its place.
+    let is_shared_memory = |mount: &Mount| mount.target == Path::new(SHARED_MEMORY);
+    if !plan.mounts.iter().any(is_shared_memory) {
+        mount_new(
+            root,
+            SHARED_MEMORY,
+            ("tmpfs", "shm"),
+            restricted(),
+            "mode=1777,size=64m",
+        )?;
+    }
     // Kernels without message queues exist.
-    drop(mount_new(root, "/dev/mqueue", "mqueue", restricted(), ""));
+    let queues = ("mqueue", "mqueue");
+    drop(mount_new(root, "/dev/mqueue", queues, restricted(), ""));
     Ok(())
 }
 
 fn mount_new(
     root: &OwnedFd,
     path: &str,
-    kind: &str,
+    (kind, source): (&str, &str),
     flags: MountFlags,
     options: &str,
 ) -> Result<()> {
     let at = point(root, path)?;
     let options = std::ffi::CString::new(options).expect("options hold no NUL");
-    rustix::mount::mount(kind, descriptor_path(&at), kind, flags, &*options)
+    rustix::mount::mount(source, descriptor_path(&at), kind, flags, &*options)
         .with_during(|| format!("cannot mount {path}"))
 }
 

@@ -8,6 +8,7 @@ use super::super::secrets::secret_value;
 use super::super::task::BuildTask;
 use imgmake_build::SecretSource;
 use imgmake_core::execute::Failure;
+use imgmake_core::manifest::{Absence, SecretFrom, SecretNode};
 
 pub(super) fn secrets(task: &BuildTask<'_>) -> Result<BTreeMap<String, SecretSource>, Failure> {
     let mut secrets = BTreeMap::new();
@@ -26,17 +27,33 @@ pub(super) fn secrets(task: &BuildTask<'_>) -> Result<BTreeMap<String, SecretSou
         );
         match value.map_err(failure)? {
             Some(value) => drop(secrets.insert(name.value.clone(), SecretSource::Value(value))),
-            None if node.optional => {}
             None => {
-                return Err(task.problem(
-                    &node.name,
-                    format!("secret `{}` not found", name.value),
-                    "set its source, or make it optional=#true",
-                ));
+                let absent = absent(task, node);
+                secrets.extend(absent.map(|absent| (name.value.clone(), absent)));
             }
         }
     }
     Ok(secrets)
+}
+
+/// What a build has of a secret whose source is not there.
+fn absent(task: &BuildTask<'_>, node: &SecretNode) -> Option<SecretSource> {
+    let why = match &node.source {
+        SecretFrom::Env(name) => format!("the variable `{name}` is not set"),
+        SecretFrom::File(path) => format!("the file `{path}` does not exist"),
+    };
+    match (node.absence, &node.source) {
+        (Absence::Undeclared, _) => None,
+        (Absence::Empty, SecretFrom::Env(_)) => {
+            let note = format!("secret `{}` is empty: {why}", node.name.value);
+            task.runner.note(task.name, note);
+            Some(SecretSource::Value(Vec::new()))
+        }
+        (Absence::Fails, _) => Some(SecretSource::Absent {
+            why: format!("{why}; `optional=#true` lets it be missing"),
+        }),
+        (Absence::Empty, SecretFrom::File(_)) => Some(SecretSource::Absent { why }),
+    }
 }
 
 pub(super) fn ssh(task: &BuildTask<'_>) -> Result<BTreeMap<String, PathBuf>, Failure> {

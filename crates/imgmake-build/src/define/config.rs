@@ -119,15 +119,21 @@ impl Configuring {
         }
     }
 
-    /// The working directory after `WORKDIR path`; a relative one goes on from where it was.
+    /// The working directory after `WORKDIR path`: an absolute one as it is written, a relative one joined to
+    /// where it was.
     pub fn workdir(&mut self, path: &str) -> String {
-        let joined = if path.starts_with('/') {
-            path.to_string()
-        } else {
-            format!("{}/{path}", self.image.config.working_dir)
+        let current = match self.image.config.working_dir.as_str() {
+            "" => "/",
+            current => current,
         };
-        let cleaned = clean(format!("/{joined}").as_bytes());
-        let workdir = String::from_utf8(cleaned).expect("cleaning keeps UTF-8");
+        let workdir = match path {
+            "" => current.to_string(),
+            path if path.starts_with('/') => path.to_string(),
+            path => {
+                let cleaned = clean(format!("/{current}/{path}").as_bytes());
+                String::from_utf8(cleaned).expect("cleaning keeps UTF-8")
+            }
+        };
         self.image.config.working_dir.clone_from(&workdir);
         workdir
     }

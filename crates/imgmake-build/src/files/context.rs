@@ -1,5 +1,6 @@
 //! A context directory as COPY sees it: what the ignore file keeps, minus declared outputs.
-//! Metadata only; owners are 0:0 and times one fixed moment, because neither may reach an image or a key.
+//! Metadata only; owners are 0:0, times one fixed moment, and there are no extended attributes, because none of
+//! these may reach an image or a key.
 
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsStr;
@@ -131,10 +132,6 @@ impl ContextTree {
         let is_file = matches!(kind, EntryKind::File { .. });
         let identity = (is_file && stat.st_nlink > 1)
             .then(|| [stat.st_dev.to_le_bytes(), stat.st_ino.to_le_bytes()].concat());
-        let xattrs = match kind {
-            EntryKind::Symlink { .. } => BTreeMap::new(),
-            _ => kept_xattrs(above, name),
-        };
         Ok(Some(Node {
             mode: match kind {
                 EntryKind::Symlink { .. } => 0o777,
@@ -145,7 +142,8 @@ impl ContextTree {
             uid: 0,
             gid: 0,
             mtime: self.time,
-            xattrs,
+            // Labels of this machine and tags of its desktop say nothing about the image.
+            xattrs: BTreeMap::new(),
             identity,
             content: None,
             stat: is_file.then(|| Signature::of_stat(&stat)),
@@ -471,35 +469,4 @@ fn kind_of(above: BorrowedFd<'_>, name: &[u8], stat: &Stat) -> io::Result<Option
             size: u64::try_from(stat.st_size).unwrap_or(0),
         },
     }))
-}
-
-/// File capabilities and `user.*`; labels of this machine (SELinux, overlay) stay here.
-fn kept_xattrs(above: BorrowedFd<'_>, name: &[u8]) -> BTreeMap<Vec<u8>, Vec<u8>> {
-    // No call takes a directory and a name; the last component is not followed.
-    let path = confined::descriptor_path(above).join(OsStr::from_bytes(name));
-    let mut names = [0u8; 2048];
-    let listed = match rustix::fs::llistxattr(&path, &mut names[..]) {
-        Ok(0) | Err(rustix::io::Errno::NOTSUP) => return BTreeMap::new(),
-        Ok(length) => names[..length].to_vec(),
-        // Longer than usual: ask at leisure.
-        Err(_) => match xattr::list(&path) {
-            Ok(list) => list.fold(Vec::new(), |mut all, name| {
-                all.extend_from_slice(name.as_bytes());
-                all.push(0);
-                all
-            }),
-            Err(_) => return BTreeMap::new(),
-        },
-    };
-    listed
-        .split(|b| *b == 0)
-        .filter(|name| {
-            *name == b"security.capability"
-                || (name.starts_with(b"user.") && !name.starts_with(b"user.overlay."))
-        })
-        .filter_map(|name| {
-            let value = xattr::get(&path, OsStr::from_bytes(name)).ok()??;
-            Some((name.to_vec(), value))
-        })
-        .collect()
 }

@@ -152,6 +152,9 @@ fn secret(request: &BuildRequest, name: &str) -> Result<Option<String>> {
     let bytes = match request.secrets.get(name) {
         None => return Ok(None),
         Some(SecretSource::Value(bytes)) => bytes.clone(),
+        Some(SecretSource::Absent { why }) => {
+            return Err(BuildError::not_found(format!("secret `{name}`"), why));
+        }
         Some(SecretSource::File(path)) => {
             std::fs::read(path).with_context(|| format!("cannot read the secret {name}"))?
         }

@@ -327,22 +327,24 @@ impl Prepared {
         else {
             return Ok(());
         };
-        let Some(bytes) = secret(id, build)? else {
-            if *required {
-                let what = format!("secret `{id}`");
-                return Err(BuildError::required(
-                    what,
-                    "the target has no secret of that name",
-                ));
-            }
-            return Ok(());
-        };
+        let found = secret(id, build)?;
+        if found.is_none() && *required {
+            let what = format!("secret `{id}`");
+            return Err(BuildError::required(
+                what,
+                "the target has no secret of that name",
+            ));
+        }
         if let Some(env) = env {
-            let text = String::from_utf8(bytes.clone()).ok().ok_or_else(|| {
+            // Without the secret the variable is there all the same, and empty.
+            let text = String::from_utf8(found.clone().unwrap_or_default());
+            let text = text.ok().ok_or_else(|| {
                 BuildError::invalid(format!("secret `{id}`"), "a variable must be UTF-8")
             })?;
+            self.request.env.retain(|(name, _)| name != env);
             self.request.env.push((env.clone(), text));
         }
+        let Some(bytes) = found else { return Ok(()) };
         if let Some(target) = target {
             let (uid, gid, mode) = owned(*ownership, 0o400);
             self.request.mounts.push(RunMount::Secret {
@@ -425,6 +427,9 @@ fn secret(id: &str, build: &BuildRequest) -> Result<Option<Vec<u8>>> {
             std::fs::read(path)
                 .with_context(|| format!("cannot read secret `{id}` from `{}`", path.display()))?,
         ),
+        Some(SecretSource::Absent { why }) => {
+            return Err(BuildError::not_found(format!("secret `{id}`"), why));
+        }
         None => None,
     })
 }

@@ -16,9 +16,9 @@ pub enum Semantics {
 impl Semantics {
     pub const fn version(self) -> u64 {
         match self {
-            Semantics::Targets => 3,
-            Semantics::Steps => 4,
-            Semantics::DecodedManifest => 5,
+            Semantics::Targets => 4,
+            Semantics::Steps => 5,
+            Semantics::DecodedManifest => 6,
         }
     }
 }

@@ -138,7 +138,10 @@ pub(super) fn secret(node: &Node, cx: &DecodeContext, names: &mut Names) -> Opti
         .and_then(|value| cx.name(value, super::context::SECRET));
     let env = fields.prop_text("env");
     let file = fields.prop_text("file");
-    let optional = fields.prop_boolean("optional").unwrap_or(false);
+    let absence = match fields.prop_boolean("optional") {
+        Some(true) => Absence::Undeclared,
+        _ => Absence::Fails,
+    };
     let source = match (env, file) {
         (Some(env), None) => Some(SecretFrom::Env(env.value)),
         (None, Some(file)) => Some(SecretFrom::File(file.value)),
@@ -164,7 +167,7 @@ pub(super) fn secret(node: &Node, cx: &DecodeContext, names: &mut Names) -> Opti
     Some(SecretNode {
         name,
         source: source?,
-        optional,
+        absence,
     })
 }
 

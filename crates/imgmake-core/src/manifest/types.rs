@@ -166,8 +166,20 @@ pub struct Variable {
 pub struct SecretNode {
     pub name: Spanned<String>,
     pub source: SecretFrom,
-    pub optional: bool,
+    pub absence: Absence,
 }
+
+/// What a secret is whose source is not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Absence {
+    /// An error in whatever needs it.
+    Fails,
+    /// As if it were not declared: `optional=#true`.
+    Undeclared,
+    /// For a variable that is not set, an empty secret, as with Docker's `--secret id=x,env=NAME`.
+    Empty,
+}
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum SecretFrom {
     Env(String),

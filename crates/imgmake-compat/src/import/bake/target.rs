@@ -12,8 +12,8 @@ use super::outputs::outputs;
 use super::problem::Problem;
 use crate::nodes::plain;
 use imgmake_core::manifest::{
-    BuildTarget, CacheAccess, CacheOption, ContextNode, RecipeNode, SecretFrom, SecretNode,
-    Spanned, Target, TargetKind, cache_option,
+    Absence, BuildTarget, CacheAccess, CacheOption, ContextNode, RecipeNode, SecretFrom,
+    SecretNode, Spanned, Target, TargetKind, cache_option,
 };
 
 /// Without a meaning here: none of them changes the image.
@@ -377,7 +377,7 @@ fn secrets(
             None => imported.secrets.push(SecretNode {
                 name: plain(&id),
                 source,
-                optional: false,
+                absence: Absence::Empty,
             }),
             Some(declared) if declared.source == source => {}
             Some(_) => {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::command_line::CommandLine;
-use crate::error::{Fact, malformed, missing};
+use crate::error::{Fact, malformed};
 use crate::plugin::Refusal;
 use imgmake_core::manifest::SecretFrom;
 
@@ -16,14 +16,6 @@ pub(super) fn secrets(
     let mut secrets: Vec<(String, SecretFrom)> = Vec::new();
     for text in line.all("secret") {
         let (id, from) = secret(&text, environment)?;
-        if let SecretFrom::Env(name) = &from
-            && !environment.contains_key(name)
-        {
-            return Err(Refusal::new(
-                missing(name, format!("--secret id={id} names it")),
-                "set it, or give `src=FILE`",
-            ));
-        }
         if secrets.iter().any(|(other, _)| *other == id) {
             return Err(Refusal::new(
                 Fact::Duplicate(format!("--secret id={id}")),
