@@ -18,6 +18,7 @@
 //! | `same_as_buildah` | Dockerfiles give the peers' trees and configs; peers take what we write |
 //! | `release` | build, scan, push to many; push-only; credentials |
 //! | `registry_cache` | machines share steps through a registry, and none of its moods breaks a build |
+//! | `inputs` | which files a `run` target depends on |
 //! | `interrupted` | kills and signals lose nothing and leave nothing |
 //! | `links_out` | a link in a checkout that leads out of it is not read, and its text in no message |
 //! | `login` | what `login` and `logout` leave in Docker's file, and whom they ask before |
@@ -75,6 +76,7 @@ mod host_commands;
 mod hostile_registry;
 mod hostile_text;
 mod import;
+mod inputs;
 mod interrupted;
 mod joined;
 mod judged;

@@ -380,10 +380,10 @@ fn relative_to(base: &Path, path: &Path) -> String {
     relative.display().to_string()
 }
 
-/// Two names must not look alike: odd bytes are escaped, not replaced.
+/// Two names must not look alike: odd bytes are escaped, not replaced, and so is what escapes them.
 fn name_of(path: &[u8]) -> String {
     match std::str::from_utf8(path) {
-        Ok(text) => text.to_string(),
+        Ok(text) => text.replace('\\', "\\\\"),
         Err(_) => path.escape_ascii().to_string(),
     }
 }

@@ -85,7 +85,7 @@ fn of_status(status: AttemptStatus) -> Option<Reason> {
         AttemptStatus::Finished => None,
         AttemptStatus::Interrupted => Some(Reason::Interrupted),
         AttemptStatus::Failed => Some(Reason::FailedBefore),
-        AttemptStatus::InputsChanged => Some(Reason::InputsChanged),
+        AttemptStatus::InputsChanged | AttemptStatus::InputsTouched => Some(Reason::InputsChanged),
     }
 }
 

@@ -209,6 +209,7 @@ impl<R: Runner> Run<'_, R> {
     fn run(&self, action: usize, inputs: &Inputs) -> Result<Artifacts, Failure> {
         let upstream = &self.upstream;
         let target = &self.actions[action].target;
+        let before = self.state.status(target);
         self.state.started(target)?;
         let made = self.runner.run(action, inputs, upstream);
         self.clock.worked(action);
@@ -223,6 +224,14 @@ impl<R: Runner> Run<'_, R> {
         let after = self.runner.inputs(action, upstream);
         match after {
             Ok(after) if after.key() == inputs.key() => {
+                // Touched once more, it is its own command that does so.
+                if before != AttemptStatus::InputsTouched
+                    && let Some(file) = after.touched_since(inputs)
+                {
+                    self.state.attempt(target, AttemptStatus::InputsTouched)?;
+                    self.warn_of_a_touched_input(target, file);
+                    return Ok(made);
+                }
                 let outcome = Outcome::new(inputs, made.digest, made.outputs.clone());
                 self.state.finished(target, outcome)?;
                 self.clock.read(action, read, after.key());
@@ -233,6 +242,16 @@ impl<R: Runner> Run<'_, R> {
             }
         }
         Ok(made)
+    }
+
+    fn warn_of_a_touched_input(&self, target: &str, file: &str) {
+        self.options.events.send(Event::Warning {
+            target: Some(target.to_string()),
+            message: format!(
+                "input {file} was written or replaced during the build and holds what it held; \
+                 result not recorded, the next run repeats it"
+            ),
+        });
     }
 
     fn warn_of_changed_inputs(

@@ -33,6 +33,11 @@ impl Entry<'_> {
         }
     }
 
+    /// False of what its directory knows to be something else.
+    pub fn may_be_link(&self) -> bool {
+        matches!(self.kind, FileType::Symlink | FileType::Unknown)
+    }
+
     /// # Errors
     /// The entry is gone, where its directory did not know what it is.
     pub fn is_directory(&self) -> io::Result<bool> {

@@ -4,6 +4,7 @@ use super::cache_key::CacheKey;
 use super::explanation::Explanation;
 use super::hasher::LengthPrefixedHasher;
 use super::input::Input;
+use super::seen::Seen;
 use super::semantics::Semantics;
 use super::value::{Fingerprint, fingerprint_of};
 
@@ -11,6 +12,8 @@ use super::value::{Fingerprint, fingerprint_of};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Inputs {
     entries: Vec<Input>,
+    /// Of files: the place in the entries, and how the file was. In no key.
+    seen: Vec<(usize, Seen)>,
 }
 
 impl Inputs {
@@ -62,8 +65,33 @@ impl Inputs {
         });
     }
 
+    /// A file, with how it and what it leads to were when they were read.
+    pub fn file(
+        &mut self,
+        name: impl Into<String>,
+        hash: [u8; 32],
+        seen: impl IntoIterator<Item = Seen>,
+    ) {
+        let at = self.entries.len();
+        self.seen.extend(seen.into_iter().map(|seen| (at, seen)));
+        self.hashed("file", name, hash);
+    }
+
+    /// A file that somebody wrote or replaced since, where the key is the same: it may have held
+    /// something else in between.
+    pub fn touched_since(&self, before: &Inputs) -> Option<&str> {
+        let pairs = self.seen.iter().zip(&before.seen);
+        let mut touched = pairs.filter(|((_, now), (_, before))| !now.is_as(before));
+        touched
+            .next()
+            .map(|((at, _), _)| self.entries[*at].name.as_str())
+    }
+
     /// Goes on with what somebody else found.
     pub fn extend(&mut self, more: Inputs) {
+        let offset = self.entries.len();
+        let seen = more.seen.into_iter();
+        self.seen.extend(seen.map(|(at, seen)| (at + offset, seen)));
         self.entries.extend(more.entries);
     }
 

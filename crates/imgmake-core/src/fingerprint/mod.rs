@@ -18,6 +18,7 @@ mod image;
 mod input;
 mod inputs;
 mod manifest;
+mod seen;
 mod semantics;
 mod settings;
 #[cfg(test)]
@@ -29,6 +30,7 @@ pub use explanation::{Change, Explanation, How};
 pub use hasher::LengthPrefixedHasher;
 pub use input::Input;
 pub use inputs::Inputs;
+pub use seen::Seen;
 pub use semantics::Semantics;
 pub use settings::{build_settings, push_settings, run_settings, scan_settings, upstream};
 pub use value::{Bytes, Fingerprint, fingerprint_of};

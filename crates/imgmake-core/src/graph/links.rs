@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use super::edge::{EdgeKind, Link, Strength, TargetId};
 use super::paths::{Producers, matching};
 use super::reading::{Reading, Reads};
-use crate::manifest::glob::{clean, is_pattern};
+use crate::manifest::glob::{clean, excluded, is_pattern};
 use crate::manifest::*;
 
 #[derive(Default)]
@@ -374,7 +374,7 @@ impl<'m> Finder<'m> {
     ) {
         let directory = context.map_or(".", |context| context.value.as_str());
         let path = format!("{directory}/{}", source.value);
-        for (producer, strength) in self.producers.of_pattern(&path) {
+        for (producer, strength) in self.producers.of_pattern(&path, &[]) {
             let is_named = strength == Strength::Written;
             // What builds, scans and pushes write is in no context unless it is named.
             if is_named || (producer != id && self.is_run(producer)) {
@@ -384,8 +384,15 @@ impl<'m> Finder<'m> {
     }
 
     fn run(&mut self, id: TargetId, run: &RunTarget) {
-        for input in &run.inputs {
-            for (producer, strength) in self.producers.of_pattern(&input.value) {
+        let taken_out = run.inputs.iter().filter_map(|input| excluded(&input.value));
+        let taken_out: Vec<Glob> = taken_out.filter_map(|text| Glob::new(text).ok()).collect();
+        let inputs = run
+            .inputs
+            .iter()
+            .filter(|input| excluded(&input.value).is_none());
+        for input in inputs {
+            let found = self.producers.of_pattern(&input.value, &taken_out);
+            for (producer, strength) in found {
                 // Its own outputs among its inputs make no circle: they are left out of the inputs.
                 if producer != id {
                     self.output_link(id, producer, input.span, strength);

@@ -90,7 +90,8 @@ impl Producers {
 
     /// Targets with an output that a source pattern may select, or that lies in what it selects.
     /// `**/*.go` may select from every output there is: such edges are guessed.
-    pub fn of_pattern(&self, pattern: &str) -> BTreeMap<TargetId, Strength> {
+    /// What is taken out with all that lies in it is of no matter.
+    pub fn of_pattern(&self, pattern: &str, taken_out: &[Glob]) -> BTreeMap<TargetId, Strength> {
         // Compiling is the dear part: only for a pattern with an output near it.
         if pattern.find(['{', '\\']).is_none() {
             let root = cleaned(literal_root(pattern));
@@ -106,7 +107,9 @@ impl Producers {
             return found;
         };
         for root in glob.roots() {
-            let matching = self.beneath(&root).filter(|(path, _)| {
+            let is_taken_out = |path: &str| taken_out.iter().any(|glob| covers(glob, path));
+            let near = self.beneath(&root).filter(|(path, _)| !is_taken_out(path));
+            let matching = near.filter(|(path, _)| {
                 glob.matches(path) || glob.may_match_under(path) || covers(&glob, path)
             });
             for (_, id) in matching {

@@ -1,7 +1,7 @@
 //! Values that several nodes check alike: paths, patterns, names of variables.
 
 use super::context::DecodeContext;
-use super::glob::Glob;
+use super::glob::{Glob, excluded};
 use super::types::Spanned;
 
 /// A path that a file system could hold.
@@ -12,7 +12,8 @@ pub(super) fn check_path(path: &Spanned<String>, cx: &DecodeContext) {
 }
 
 pub(super) fn check_glob(pattern: &Spanned<String>, cx: &DecodeContext) {
-    if let Err(error) = Glob::new(&pattern.value) {
+    let text = excluded(&pattern.value).unwrap_or(&pattern.value);
+    if let Err(error) = Glob::new(text) {
         let message = format!("invalid pattern `{}`: {error}", pattern.value);
         cx.error(pattern.span, message, "a pattern is expected here");
     }

@@ -50,6 +50,12 @@ pub fn is_pattern(text: &str) -> bool {
     text.contains(['*', '?', '[', '{'])
 }
 
+/// What a pattern of a list takes out of what the others select: `!src/gen/**`. A name that begins
+/// with `!` is written `./!name`.
+pub fn excluded(pattern: &str) -> Option<&str> {
+    pattern.strip_prefix('!')
+}
+
 /// `a/./b//../c` → `a/c`, by text alone. `..` that leaves the start stays; `.` is the empty text.
 pub fn clean(path: &str) -> String {
     let mut parts: Vec<&str> = Vec::new();

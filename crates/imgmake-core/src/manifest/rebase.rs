@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::glob::{Glob, clean, is_pattern};
+use super::glob::{Glob, clean, excluded, is_pattern};
 use super::tree::Node;
 use super::types::*;
 
@@ -79,7 +79,11 @@ impl Rebase<'_> {
     }
 
     fn pattern(&self, pattern: &mut Spanned<String>) {
-        pattern.value = joined(&escaped(self.directory, "*"), &pattern.value);
+        let directory = escaped(self.directory, "*");
+        pattern.value = match excluded(&pattern.value) {
+            Some(taken_out) => format!("!{}", joined(&directory, taken_out)),
+            None => joined(&directory, &pattern.value),
+        };
     }
 
     fn here(&self, span: Span) -> Option<Spanned<String>> {

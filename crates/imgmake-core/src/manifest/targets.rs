@@ -6,6 +6,7 @@ use super::check::{check_glob, check_label, check_path};
 use super::context::DecodeContext;
 use super::diagnostic::Diagnostic;
 use super::fields::{Fields, pairs, twice};
+use super::glob::excluded;
 use super::index;
 use super::tree::Node;
 use super::types::*;
@@ -334,6 +335,18 @@ pub(super) fn run(fields: &mut Fields) -> Option<RunTarget> {
     env.iter().for_each(|(key, _)| check_label(key, cx));
     let inputs = fields.all_texts("inputs");
     inputs.iter().for_each(|input| check_glob(input, cx));
+    if let Some(first) = inputs.first()
+        && inputs.iter().all(|input| excluded(&input.value).is_some())
+    {
+        let message = "`inputs` takes files out of none".to_string();
+        let help = "name what is read first: inputs \"src/**\" \"!src/generated/**\"";
+        cx.error_help(
+            first.span,
+            message,
+            "a file or a pattern is expected here",
+            help,
+        );
+    }
     let outputs = fields.all_texts("outputs");
     outputs.iter().for_each(|output| check_output(output, cx));
     let timeout = fields.duration("timeout");

@@ -84,6 +84,8 @@ pub enum AttemptStatus {
     Failed,
     /// It was made, but from inputs that moved meanwhile.
     InputsChanged,
+    /// It was made from inputs that somebody wrote meanwhile, though they hold what they held.
+    InputsTouched,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -230,6 +232,15 @@ impl State {
         let inner = self.inner();
         let known = inner.targets.get(target)?;
         Some((known.outcome.as_ref()?.key, known.status))
+    }
+
+    /// What became of the last attempt.
+    pub fn status(&self, target: &str) -> AttemptStatus {
+        let inner = self.inner();
+        inner
+            .targets
+            .get(target)
+            .map_or_else(AttemptStatus::default, |known| known.status)
     }
 
     /// The digest and outputs of the last outcome.

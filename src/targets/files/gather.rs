@@ -1,0 +1,226 @@
+//! The files that patterns name, for a key.
+
+use std::collections::HashSet;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
+use rustix::fs::OFlags;
+
+use super::super::runner::TargetRunner;
+use super::found::Found;
+use super::hash::{is_directory, open_directory};
+use super::walk::{Children, InputFiles, LeftOut, found};
+use imgmake_core::files::{FileAt, walk_opened};
+use imgmake_core::fingerprint::Inputs;
+use imgmake_core::manifest::Glob;
+use imgmake_core::manifest::glob::{clean, excluded, is_pattern};
+
+/// Adds every file that the patterns name, in the order of their paths. A plain
+/// name is a file or a whole directory, and must exist. What is below
+/// `outputs` is left out: making a target must not make it stale.
+///
+/// # Errors
+/// The place of the pattern, and why its files cannot be read.
+pub fn add<'p>(
+    runner: &TargetRunner<'_>,
+    patterns: impl Iterator<Item = &'p str>,
+    outputs: &[&str],
+    inputs: &mut Inputs,
+) -> Result<(), (usize, io::Error)> {
+    let outputs: Vec<String> = outputs.iter().map(|output| clean(output)).collect();
+    let mut wanted = Vec::new();
+    let mut taken_out = Vec::new();
+    for (at, pattern) in patterns.enumerate() {
+        match excluded(pattern) {
+            None => wanted.push((at, pattern)),
+            Some(pattern) => {
+                let glob = Glob::new(pattern).map_err(|error| (at, invalid(&error)))?;
+                taken_out.push(glob);
+            }
+        }
+    }
+    let left_out = LeftOut {
+        outputs: &outputs,
+        excluded: &taken_out,
+    };
+    let mut gathering = Gathering {
+        runner,
+        left_out: &left_out,
+        found: Vec::new(),
+        followed: HashSet::new(),
+    };
+    for (at, pattern) in wanted {
+        gathering.pattern(pattern).map_err(|error| (at, error))?;
+    }
+    let mut found = gathering.found;
+    // Sorted: readdir order differs between machines; keys must not.
+    found.sort_unstable_by(|a, b| (&a.path, &a.hash).cmp(&(&b.path, &b.hash)));
+    found.dedup_by(|a, b| (&a.path, &a.hash) == (&b.path, &b.hash));
+    for found in found {
+        let seen = [Some(found.seen), found.behind];
+        if let Some((name, hash)) = found.named() {
+            inputs.file(name, hash, seen.into_iter().flatten());
+        }
+    }
+    Ok(())
+}
+
+fn invalid(error: &impl ToString) -> io::Error {
+    io::Error::other(error.to_string())
+}
+
+/// A pattern may match nothing; only what cannot be read is an error.
+fn nothing_there(error: io::Error) -> io::Result<()> {
+    match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Ok(()),
+        _ => Err(error),
+    }
+}
+
+/// `src/*` and `src/**` take every child of `src`: by far the most common
+/// patterns, and matching each name would cost more than looking at the file.
+fn has_all_children(pattern: &str, root: &str) -> bool {
+    let rest = match root {
+        "" => Some(pattern),
+        root => pattern
+            .strip_prefix(root)
+            .and_then(|rest| rest.strip_prefix('/')),
+    };
+    matches!(rest, Some("*" | "**"))
+}
+
+struct Gathering<'a> {
+    runner: &'a TargetRunner<'a>,
+    left_out: &'a LeftOut<'a>,
+    found: Vec<Found>,
+    /// Device and inode of each directory that a link led to: none is read twice, so that links
+    /// in a circle end.
+    followed: HashSet<(u64, u64)>,
+}
+
+impl Gathering<'_> {
+    fn pattern(&mut self, pattern: &str) -> io::Result<()> {
+        if !is_pattern(pattern) {
+            return self.named(&clean(pattern));
+        }
+        let glob = Glob::new(pattern).map_err(|error| invalid(&error))?;
+        for root in glob.roots() {
+            if glob.matches(&root) {
+                self.named(&root).or_else(nothing_there)?;
+                continue;
+            }
+            if self.takes_out(&root) {
+                continue;
+            }
+            let children = match has_all_children(pattern, &root) {
+                true => Children::All,
+                false => Children::Matching(&glob),
+            };
+            // The pattern's own words: links in them are followed.
+            match open_directory(&self.runner.path(&root), OFlags::empty()) {
+                Ok(directory) => self.beneath(directory, root.as_bytes(), None, children)?,
+                Err(error) => nothing_there(error)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the manifest takes a whole directory out.
+    fn takes_out(&self, name: &str) -> bool {
+        let excluded = self.left_out.excluded;
+        !excluded.is_empty() && self.left_out.has_above(name.as_bytes())
+    }
+
+    /// A file, or everything below a directory.
+    fn named(&mut self, name: &str) -> io::Result<()> {
+        let path = self.runner.path(name);
+        let stat = rustix::fs::lstat(&path)?;
+        if self.takes_out(name) {
+            return Ok(());
+        }
+        if is_directory(&stat) {
+            let directory = open_directory(&path, OFlags::NOFOLLOW)?;
+            return self.beneath(directory, name.as_bytes(), None, Children::All);
+        }
+        let file = FileAt::path(&path);
+        let found = found(self.runner, name.as_bytes().to_vec(), file, &stat)?;
+        if found.leads_on {
+            self.follow(name.as_bytes(), Children::All)?;
+        }
+        self.found.push(found);
+        Ok(())
+    }
+
+    fn beneath(
+        &mut self,
+        directory: File,
+        root: &[u8],
+        real: Option<&[u8]>,
+        children: Children<'_>,
+    ) -> io::Result<()> {
+        let inputs = InputFiles {
+            runner: self.runner,
+            left_out: self.left_out,
+            root,
+            real,
+        };
+        let cancel = &self.runner.tools.cancel;
+        let found = walk_opened(directory, children, &inputs, cancel)?;
+        let mut links: Vec<Vec<u8>> = found
+            .iter()
+            .filter(|found| found.leads_on)
+            .map(|found| found.path.clone())
+            .collect();
+        self.found.extend(found);
+        if !links.is_empty() {
+            // A link that leads back to where the walk began leads to nothing new.
+            self.note(root)?;
+        }
+        // The first by name is the one that is followed.
+        links.sort_unstable();
+        for link in links {
+            let children = match children {
+                Children::Matching(glob) if !matches(glob, &link) => children,
+                _ => Children::All,
+            };
+            self.follow(&link, children)?;
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, path: &[u8]) -> io::Result<()> {
+        let stat = rustix::fs::stat(self.path(path))?;
+        self.followed.insert((stat.st_dev, stat.st_ino));
+        Ok(())
+    }
+
+    /// What a link to a directory leads to, under the link's name.
+    fn follow(&mut self, link: &[u8], children: Children<'_>) -> io::Result<()> {
+        let path = self.path(link);
+        let opened = open_directory(&path, OFlags::empty());
+        let (directory, real) = match opened.and_then(|file| Ok((file, path.canonicalize()?))) {
+            Ok(opened) => opened,
+            Err(error) => return nothing_there(error),
+        };
+        let stat = rustix::fs::fstat(&directory)?;
+        let real = real.strip_prefix(&self.runner.project.directory).ok();
+        let real = real.map(|path| path.as_os_str().as_bytes());
+        if real.is_some_and(|real| self.left_out.has_above(real))
+            || !self.followed.insert((stat.st_dev, stat.st_ino))
+        {
+            return Ok(());
+        }
+        self.beneath(directory, link, real, children)
+    }
+
+    fn path(&self, path: &[u8]) -> PathBuf {
+        self.runner.project.directory.join(OsStr::from_bytes(path))
+    }
+}
+
+fn matches(glob: &Glob, path: &[u8]) -> bool {
+    glob.matches(&String::from_utf8_lossy(path))
+}

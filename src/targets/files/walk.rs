@@ -1,0 +1,180 @@
+//! Input files beneath one directory.
+
+use std::borrow::Cow;
+use std::io;
+
+use rustix::fs::Stat;
+
+use super::super::runner::TargetRunner;
+use super::found::Found;
+use super::hash::{self, is_directory};
+use imgmake_core::files::{Entry, FileAt, Visited, Visitor, base_name};
+use imgmake_core::fingerprint::Seen;
+use imgmake_core::manifest::Glob;
+
+/// Which entries of a directory are wanted.
+#[derive(Clone, Copy)]
+pub enum Children<'g> {
+    All,
+    Matching(&'g Glob),
+}
+
+/// What never counts: outputs of this target and of those after it, the project's state, git's own
+/// files, and what the manifest takes out.
+pub struct LeftOut<'a> {
+    pub outputs: &'a [String],
+    pub excluded: &'a [Glob],
+}
+
+impl LeftOut<'_> {
+    pub fn has(&self, path: &[u8]) -> bool {
+        if base_name(path) == b".git" {
+            return true;
+        }
+        let is = |name: &str| name.as_bytes() == path;
+        is(imgmake_core::state::DIRECTORY)
+            || self.outputs.iter().any(|output| is(output))
+            || self.takes_out(path)
+    }
+
+    /// The same of the directories above it.
+    pub fn has_above(&self, path: &[u8]) -> bool {
+        let slashes = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
+        slashes.into_iter().any(|(at, _)| self.has(&path[..at])) || self.has(path)
+    }
+
+    fn takes_out(&self, path: &[u8]) -> bool {
+        !self.excluded.is_empty() && {
+            let name = text(path);
+            self.excluded.iter().any(|glob| glob.matches(&name))
+        }
+    }
+}
+
+/// Patterns are texts: odd bytes of a name are one character to them.
+fn text(path: &[u8]) -> Cow<'_, str> {
+    String::from_utf8_lossy(path)
+}
+
+/// Looks for input files beneath `root`.
+pub struct InputFiles<'a> {
+    pub runner: &'a TargetRunner<'a>,
+    pub left_out: &'a LeftOut<'a>,
+    /// As the pattern has it, relative to the project.
+    pub root: &'a [u8],
+    /// Where a link led to, if that is in the project.
+    pub real: Option<&'a [u8]>,
+}
+
+impl InputFiles<'_> {
+    /// The entry's path; `None` for what never counts.
+    fn path_of(&self, entry: &Entry<'_>) -> Option<Vec<u8>> {
+        let path = joined(self.root, &entry.path);
+        let is_left_out = self.left_out.has(&path)
+            || self
+                .real
+                .is_some_and(|real| self.left_out.has(&joined(real, &entry.path)));
+        (!is_left_out).then_some(path)
+    }
+}
+
+/// An entry that is no directory.
+///
+/// # Errors
+/// It cannot be read.
+pub fn found(
+    runner: &TargetRunner<'_>,
+    path: Vec<u8>,
+    file: FileAt<'_>,
+    stat: &Stat,
+) -> io::Result<Found> {
+    let hash::Entry { hash, behind } = hash::entry(runner, file, stat)?;
+    Ok(Found {
+        path,
+        hash: Some(hash),
+        seen: seen(stat),
+        leads_on: behind.as_ref().is_some_and(is_directory),
+        behind: behind.as_ref().map(seen),
+    })
+}
+
+fn seen(stat: &Stat) -> Seen {
+    let signature = imgmake_core::files::Signature::of_stat(stat);
+    Seen {
+        identity: [signature.device, signature.inode, signature.size],
+        modified: signature.mtime,
+        changed: signature.ctime,
+        links: u64::try_from(stat.st_nlink).unwrap_or(u64::MAX),
+    }
+}
+
+pub fn joined(root: &[u8], path: &[u8]) -> Vec<u8> {
+    match root {
+        b"" => path.to_vec(),
+        root => [root, b"/", path].concat(),
+    }
+}
+
+impl<'a> Visitor for InputFiles<'a> {
+    type Found = Found;
+    type State = Children<'a>;
+    type Error = io::Error;
+
+    fn visit(
+        &self,
+        entry: &Entry<'_>,
+        children: &Children<'a>,
+    ) -> io::Result<Visited<Found, Children<'a>>> {
+        let Some(path) = self.path_of(entry) else {
+            return Ok(Visited::skipped());
+        };
+        if let Children::Matching(glob) = children
+            && let name = text(&path)
+            && !glob.matches(&name)
+        {
+            if !glob.may_match_under(&name) {
+                return Ok(Visited::skipped());
+            }
+            if entry.is_directory()? {
+                return Ok(Visited {
+                    found: None,
+                    enter: Some(*children),
+                });
+            }
+            return Ok(Visited {
+                found: way(entry, path),
+                enter: None,
+            });
+        }
+        let stat = entry.file().stat()?;
+        if is_directory(&stat) {
+            return Ok(Visited {
+                found: None,
+                enter: Some(Children::All),
+            });
+        }
+        Ok(Visited {
+            found: Some(found(self.runner, path, entry.file(), &stat)?),
+            enter: None,
+        })
+    }
+
+    fn unlisted(&self, _: &[u8], error: io::Error) -> io::Error {
+        error
+    }
+}
+
+/// A link to a directory in which something may match.
+fn way(entry: &Entry<'_>, path: Vec<u8>) -> Option<Found> {
+    if !entry.may_be_link() {
+        return None;
+    }
+    let stat = entry.file().stat_followed().ok()?;
+    is_directory(&stat).then(|| Found {
+        path,
+        hash: None,
+        seen: seen(&stat),
+        behind: None,
+        leads_on: true,
+    })
+}

@@ -1,0 +1,133 @@
+//! Which files a `run` target depends on: links, odd names, what is taken out, what moves meanwhile.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::symlink;
+
+use crate::ground::project::Project;
+
+fn one(inputs: &str) -> Project {
+    Project::new(&format!(
+        "run a {{ command \"echo made >> log\"; inputs {inputs} }}\ngroup default a\n"
+    ))
+}
+
+#[test]
+fn a_link_to_a_directory_counts_with_what_is_in_it() {
+    for (inputs, link, target) in [
+        ("\"l\"", "l", "o"),
+        ("\"in/**\"", "in/l", "../o"),
+        ("\"in/*/deep/*.txt\"", "in/l", "../o"),
+    ] {
+        let p = one(inputs).with("o/deep/f.txt", "1").with("in/there", "1");
+        symlink(target, p.file(link)).unwrap();
+        symlink("..", p.file("o/deep/back")).unwrap();
+        symlink("/nowhere", p.file("o/deep/broken")).unwrap();
+        p.build().succeeded().ran(["a"]);
+        p.build().succeeded().reused(["a"]);
+        p.write("o/deep/f.txt", "2");
+        p.build().succeeded().ran(["a"]);
+        p.write("o/deep/new.txt", "1");
+        p.build().succeeded().ran(["a"]);
+        p.build().succeeded().reused(["a"]);
+    }
+}
+
+#[test]
+fn a_link_to_the_project_holds_neither_outputs_nor_the_state() {
+    let p = Project::new(
+        "run a { command \"cat f > out/f; date +%N >> out/g\"; inputs \"in/**\"; outputs \"out\" }\ngroup default a\n",
+    )
+    .with("f", "1")
+    .with("in/there", "1");
+    symlink("..", p.file("in/all")).unwrap();
+    std::fs::create_dir(p.file("out")).unwrap();
+    p.build().succeeded().ran(["a"]);
+    p.build().succeeded().reused(["a"]);
+    p.write("f", "2");
+    p.build().succeeded().ran(["a"]);
+}
+
+#[test]
+fn names_that_only_look_alike_are_two() {
+    let p = one("\"in/**\"").with("in/there", "1");
+    let odd = |byte: u8| {
+        let name = [b"in/odd-".as_slice(), &[byte]].concat();
+        p.path().join(OsStr::from_bytes(&name))
+    };
+    std::fs::write(odd(0xff), "1").unwrap();
+    std::fs::write(odd(0xfe), "2").unwrap();
+    p.build().succeeded().ran(["a"]);
+    p.build().succeeded().reused(["a"]);
+    std::fs::write(odd(0xff), "2").unwrap();
+    std::fs::write(odd(0xfe), "1").unwrap();
+    p.build().succeeded().ran(["a"]);
+    std::fs::rename(odd(0xff), odd(0xfd)).unwrap();
+    p.build().succeeded().ran(["a"]);
+    let shown = p.file("in/odd-\\\\xfd");
+    std::fs::rename(odd(0xfd), shown).unwrap();
+    p.build().succeeded().ran(["a"]);
+}
+
+#[test]
+fn what_is_taken_out_of_the_inputs_changes_nothing() {
+    let p = one("\"src/**\" \"*.txt\" \"!src/gen\" \"!**/*.tmp\" \"!b.txt\"")
+        .with("src/a.c", "1")
+        .with("src/gen/x.c", "1")
+        .with("a.txt", "1")
+        .with("b.txt", "1");
+    p.build().succeeded().ran(["a"]);
+    for path in ["src/gen/x.c", "src/gen/deep/y.c", "src/n.tmp", "b.txt"] {
+        p.write(path, "2");
+        p.build().succeeded().reused(["a"]);
+    }
+    for path in ["src/a.c", "a.txt", "src/other/x.c"] {
+        p.write(path, "2");
+        p.build().succeeded().ran(["a"]);
+    }
+    p.write("imgmake.kdl", "run a { command \"true\"; inputs \"!x\" }\n");
+    p.imgmake.refused(
+        p.path(),
+        &["a"],
+        2,
+        &["takes files out of none", "!src/generated"],
+    );
+}
+
+#[test]
+fn an_input_that_changes_and_changes_back_is_not_recorded() {
+    for meanwhile in [
+        "echo 2 > in; cat in > out; echo 1 > in",
+        "mv in away; echo 2 > in; cat in > out; mv away in",
+    ] {
+        let p = Project::new(&format!(
+            "run a {{ command \"test -e calm || sh -c '{meanwhile}'; test ! -e calm || cat in > out\"; inputs \"in\"; outputs \"out\" }}\ngroup default a\n"
+        ))
+        .with("in", "1\n");
+        p.build()
+            .succeeded()
+            .warned("in was written or replaced during the build");
+        assert_eq!(p.read("out"), "2\n");
+        p.imgmake.refused(p.path(), &["check"], 5, &[]);
+        p.write("calm", "");
+        p.build().succeeded().ran(["a"]);
+        assert_eq!(p.read("out"), "1\n");
+        p.build().succeeded().reused(["a"]);
+    }
+}
+
+#[test]
+fn a_command_that_touches_its_own_inputs_is_done_twice_at_most() {
+    let p = Project::new(
+        "run a { command \"ln -f in linked; cat in > out\"; inputs \"in\"; outputs \"out\" }
+         run b { command \"chmod +x in; cat in > two\"; inputs \"in\"; outputs \"two\" }\n",
+    )
+    .with("in", "1");
+    p.run(&["a"]).succeeded().ran(["a"]);
+    p.run(&["a"]).succeeded().reused(["a"]);
+    std::fs::remove_file(p.file("linked")).unwrap();
+    p.run(&["b"]).succeeded().ran(["b"]);
+    p.run(&["b"]).succeeded().ran(["b"]);
+    p.run(&["b"]).succeeded().ran(["b"]);
+    p.run(&["b"]).succeeded().reused(["b"]);
+}
