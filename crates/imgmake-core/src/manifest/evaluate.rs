@@ -29,14 +29,32 @@ pub(super) fn call(
             if from.is_empty() {
                 return Err(Refusal::new("`replace` needs something to replace"));
             }
-            text(0)?.replace(&from, &text(2)?)
+            let (text, to) = (text(0)?, text(2)?);
+            bounded(text.len() + text.matches(&from).count() * to.len())?;
+            text.replace(&from, &to)
         }
         _ => match evaluate(&arguments[0], scope)? {
-            Binding::List(items) => items.join(&text(1)?),
+            Binding::List(items) => {
+                let between = text(1)?;
+                let length: usize = items.iter().map(|item| item.len() + between.len()).sum();
+                bounded(length)?;
+                items.join(&between)
+            }
             Binding::Text(one) => one,
         },
     };
     Ok(Binding::Text(done))
+}
+
+/// Values of values grow tenfold at each step: beyond this they are no text that a person means.
+const LONGEST: usize = 1 << 20;
+
+fn bounded(length: usize) -> Result<(), Refusal> {
+    match length > LONGEST {
+        true => Err(Refusal::new("the value is longer than 1 MiB, the limit")
+            .with_help("the variables in it hold each other many times over")),
+        false => Ok(()),
+    }
 }
 
 /// Like the shell's `:-`: an empty value takes the default too. A name that was never
@@ -73,10 +91,13 @@ impl Scope<'_> {
             match piece {
                 Piece::Literal(literal) => done.push_str(&literal),
                 Piece::Expression(expression) => {
-                    done.push_str(&evaluate(&expression, self)?.text()?)
+                    let value = evaluate(&expression, self)?.text()?;
+                    bounded(done.len() + value.len())?;
+                    done.push_str(&value);
                 }
             }
         }
+        self.count(done.len())?;
         Ok(done)
     }
 
@@ -86,6 +107,7 @@ impl Scope<'_> {
         if let [Piece::Expression(expression)] = pieces.as_slice()
             && let Binding::List(items) = evaluate(expression, self)?
         {
+            self.count(items.iter().map(String::len).sum())?;
             return Ok(items);
         }
         Ok(vec![self.text(text)?])

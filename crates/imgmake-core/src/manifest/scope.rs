@@ -1,7 +1,7 @@
 //! The values that interpolation sees: variables, the environment, a matrix's axes.
 //! Remembers which of them were used, for keys and for the manifest cache.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::binding::{Binding, Refusal};
@@ -30,7 +30,12 @@ pub(super) struct Scope<'f> {
     used: RefCell<BTreeSet<String>>,
     /// Every environment variable that was looked at, found or not.
     looked_at: RefCell<BTreeSet<String>>,
+    /// Bytes of all values so far.
+    length: Cell<usize>,
 }
+
+/// Bytes of all values of a manifest: a small one must not fill the memory.
+const MOST_BYTES: usize = 64 << 20;
 
 impl<'f> Scope<'f> {
     pub fn facts(&self) -> &Facts {
@@ -45,6 +50,7 @@ impl<'f> Scope<'f> {
             locals: RefCell::default(),
             used: RefCell::default(),
             looked_at: RefCell::default(),
+            length: Cell::new(0),
         }
     }
 
@@ -54,6 +60,17 @@ impl<'f> Scope<'f> {
             env_file: self.env_file.clone(),
             variables: self.variables.clone(),
             ..Scope::new(self.facts)
+        }
+    }
+
+    pub fn count(&self, bytes: usize) -> Result<(), Refusal> {
+        self.length.set(self.length.get().saturating_add(bytes));
+        match self.length.get() > MOST_BYTES {
+            true => Err(
+                Refusal::new("the values are longer than 64 MiB together, the limit")
+                    .with_help("one value is repeated in many places: keep it in a file"),
+            ),
+            false => Ok(()),
         }
     }
 

@@ -33,6 +33,8 @@ pub(super) struct Templates<'n> {
     by_name: BTreeMap<&'n str, &'n Node>,
     used: RefCell<BTreeSet<String>>,
     copied: Cell<usize>,
+    /// By template and kind of target: one that many inherit is put together once.
+    resolved: RefCell<BTreeMap<(String, String), Option<Vec<Node>>>>,
 }
 
 impl<'n> Templates<'n> {
@@ -48,6 +50,7 @@ impl<'n> Templates<'n> {
             by_name,
             used: RefCell::default(),
             copied: Cell::new(0),
+            resolved: RefCell::default(),
         }
     }
 
@@ -114,15 +117,38 @@ impl<'n> Templates<'n> {
             cx.error(name.span, message, "here");
             return None;
         }
-        path.push(name.value.clone());
+        let place = (name.value.clone(), kind.to_string());
+        let known = self.resolved.borrow().get(&place).cloned();
+        let attributes = match known {
+            Some(known) => known,
+            None => {
+                let resolved = self.attributes(template, kind, path, cx);
+                let resolved = Some(resolved).filter(|_| self.copied.get() <= MOST_COPIED);
+                let mut all = self.resolved.borrow_mut();
+                all.insert(place, resolved.clone());
+                resolved
+            }
+        };
+        let attributes = attributes?;
+        self.copied
+            .set(self.copied.get() + attributes.iter().map(weight).sum::<usize>());
+        Some(attributes)
+    }
+
+    fn attributes(
+        &self,
+        template: &Node,
+        kind: &str,
+        path: &mut Vec<String>,
+        cx: &DecodeContext,
+    ) -> Vec<Node> {
+        path.push(template_name(template));
         let resolved = self.resolve(template, kind, path, cx);
         path.pop();
         let mut attributes = resolved.children.unwrap_or_default();
-        self.copied
-            .set(self.copied.get() + attributes.iter().map(weight).sum::<usize>());
         // It describes the template.
         attributes.retain(|attribute| attribute.name.value != "desc");
-        Some(attributes)
+        attributes
     }
 
     /// A template that nobody inherits is a slip of the pen somewhere else.
@@ -139,6 +165,13 @@ impl<'n> Templates<'n> {
                 );
             }
         }
+    }
+}
+
+fn template_name(template: &Node) -> String {
+    match template.args.first().map(|value| &value.data) {
+        Some(Data::Text(name)) => name.clone(),
+        _ => String::new(),
     }
 }
 
@@ -195,14 +228,17 @@ fn removes(node: &Node) -> bool {
 }
 
 fn merge_map(parent: Node, own: Node, cx: &DecodeContext) -> Node {
-    let mut entries = entries(&parent);
-    for entry in self::entries(&own) {
-        let at = entries
+    let mut merged: Vec<(Node, Whose)> = entries(&parent)
+        .into_iter()
+        .map(|entry| (entry, Whose::Parents))
+        .collect();
+    for entry in entries(&own) {
+        let at = merged
             .iter()
-            .position(|known| known.name.value == entry.name.value);
+            .position(|(known, _)| known.name.value == entry.name.value);
         match (at, removes(&entry)) {
             (Some(at), true) => {
-                entries.remove(at);
+                merged.remove(at);
             }
             (None, true) => cx.error(
                 entry.name.span,
@@ -212,25 +248,22 @@ fn merge_map(parent: Node, own: Node, cx: &DecodeContext) -> Node {
                 ),
                 "not inherited",
             ),
+            (Some(at), false) if merged[at].1 == Whose::Parents => merged[at] = (entry, Whose::Own),
             // A key duplicated in one map is told when the map is read.
-            (Some(at), false) if !is_of(&own, &entries[at]) => entries[at] = entry,
-            _ => entries.push(entry),
+            _ => merged.push((entry, Whose::Own)),
         }
     }
     Node {
         props: Vec::new(),
-        children: Some(entries),
+        children: Some(merged.into_iter().map(|(entry, _)| entry).collect()),
         ..own
     }
 }
 
-fn is_of(map: &Node, entry: &Node) -> bool {
-    entry.name.span.start >= map.span.start
-        && map
-            .children
-            .iter()
-            .flatten()
-            .any(|own| own.name.span == entry.name.span)
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Whose {
+    Parents,
+    Own,
 }
 
 /// Properties and children of a map in one form.

@@ -3,6 +3,8 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
+use imgmake_guard::printable;
+
 use super::binding::Binding;
 use super::context::DecodeContext;
 use super::diagnostic::Diagnostic;
@@ -268,7 +270,8 @@ fn circle(
         .map(|(at, _)| declared[*at].name.value.as_str())
         .collect();
     names.push(&declared[to].name.value);
-    let message = format!("variables need each other: {}", names.join(" -> "));
+    let names = printable::listed(&names, " -> ");
+    let message = format!("variables need each other: {names}");
     cx.error(
         declared[to].name.span,
         message,

@@ -117,6 +117,45 @@ fn hostile_rows_of_anything_are_refused_quickly() {
 }
 
 #[test]
+fn values_in_values_and_templates_in_templates_get_an_answer_at_once() {
+    let begun = std::time::Instant::now();
+    let mut text = "var V0 \"0123456789\"\n".to_string();
+    for depth in 1..13 {
+        let ten = format!("${{V{}}}", depth - 1).repeat(10);
+        text += &format!("var V{depth} \"{ten}\"\n");
+    }
+    let found = answer(format!("{text}build a {{ context \"${{V12}}\" }}").as_bytes());
+    assert!(found[0].message.contains("longer than 1 MiB"), "{found:?}");
+    let many = "x".repeat(500_000);
+    let mut text = format!("var V \"{many}\"\n");
+    for number in 0..200 {
+        text += &format!("build b{number} {{ context \"${{V}}\" }}\n");
+    }
+    let found = answer(text.as_bytes());
+    assert!(found[0].message.contains("64 MiB together"), "{found:?}");
+    let grown = "var A \"aaaaaaaaaa\"\n".to_string()
+        + &(0..12)
+            .map(|_| "${replace(A,'a',A)}")
+            .fold(String::new(), |text, call| text + call);
+    drop(answer(grown.as_bytes()));
+    for (deep, is_fine) in [(14, true), (30, false)] {
+        let mut text =
+            "template t0 { args { A \"1\"; B \"0\" }; labels { l \"m\" } }\n".to_string();
+        for depth in 1..=deep {
+            let low = depth - 1;
+            text += &format!(
+                "template l{depth} {{ inherits t{low} }}\ntemplate r{depth} {{ inherits t{low}; args {{ B \"{depth}\" }} }}\ntemplate t{depth} {{ inherits l{depth} r{depth} }}\n"
+            );
+        }
+        text += &format!("build a {{ context \".\"; inherits t{deep} }}\n");
+        let found = answer(text.as_bytes());
+        assert_eq!(found.is_empty(), is_fine, "{deep}: {found:?}");
+    }
+    // Unoptimized, beside other tests.
+    assert!(begun.elapsed().as_secs() < 20, "{:?}", begun.elapsed());
+}
+
+#[test]
 fn nesting_to_the_limit_is_parsed_and_beyond_is_refused() {
     let nested = |depth: usize| format!("{}{}", "a {\n".repeat(depth), "}\n".repeat(depth));
     assert!(

@@ -41,6 +41,28 @@ build replaced { inherits base steps; run "three" }
 }
 
 #[test]
+fn what_two_parents_have_from_one_is_merged_per_key() {
+    let text = r#"
+template base { args { A "base"; B "base"; C "base" }; labels { one "1" } }
+template left { inherits base; args { B "left" } }
+template right { inherits base; args { C "right" } }
+build app { context "."; inherits left right; args { D "own" } }
+"#;
+    let manifest =
+        load_text(text).unwrap_or_else(|f| panic!("{}", render(&f, "x", text, false, 100)));
+    let args: Vec<(&str, &str)> = build_of(&manifest, "app")
+        .args
+        .iter()
+        .map(|(k, v)| (k.as_str(), v.value.as_str()))
+        .collect();
+    // Later parents win, with all that they have.
+    assert_eq!(
+        args,
+        [("A", "base"), ("B", "base"), ("C", "right"), ("D", "own")]
+    );
+}
+
+#[test]
 fn a_matrix_makes_a_target_of_each_combination() {
     let text = r#"
 build w { matrix { py "3.12" "3.13"; os slim full; exclude py="3.12" os=full }; args { P "${py}-${os}" } }
