@@ -167,6 +167,9 @@ fn take_lock(
         LockError::Held { .. } => {
             Exit::error(exit::LOCKED, error).with_help("without `--no-wait` imgmake waits for it")
         }
+        LockError::Ours { .. } => Exit::error(exit::LOCKED, error).with_help(
+            "it would wait for itself: name what the command needs with `needs`; `plan`, `why`, `check` and `list` work everywhere",
+        ),
         LockError::Cancelled => Exit::silent(stopped.exit_code().unwrap_or(exit::FAILED)),
         LockError::Io { .. } => Exit::error(exit::FAILED, error),
     })

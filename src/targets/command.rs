@@ -1,6 +1,5 @@
 //! `run` targets: commands on the host.
 
-use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
@@ -10,6 +9,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
 use super::failure::plain;
+use super::said::{self, Pipe};
 use super::task::{CommandTask, Runnable};
 use super::{files, outputs};
 use imgmake_core::execute::{Artifacts, Failure, FailureKind, Upstream};
@@ -144,17 +144,29 @@ fn attend(task: &CommandTask<'_>, child: &mut Child) -> Result<ExitStatus, Failu
     let cancelled = waker.clone();
     let cancel = &task.runner.tools.cancel;
     let _registered = cancel.on_cancel(move || drop(cancelled.send(Wake::Cancelled)));
+    let (ended, end) = std::io::pipe().map_err(|error| Failure::failed(error.to_string()))?;
+    let pass_on = |pipe: &dyn Pipe, stream| {
+        said::lines(pipe, &ended, |line| {
+            task.runner.tools.events.send(Event::Output {
+                target: task.name.to_string(),
+                step: None,
+                stream,
+                line,
+            });
+        });
+    };
     let stopped = std::thread::scope(|scope| {
-        scope.spawn(|| pass_on(task, stdout, Stream::Stdout));
-        scope.spawn(|| pass_on(task, stderr, Stream::Stderr));
+        scope.spawn(|| pass_on(&stdout, Stream::Stdout));
+        scope.spawn(|| pass_on(&stderr, Stream::Stderr));
         scope.spawn(move || {
             wait_for_end(group);
             drop(waker.send(Wake::Ended));
         });
         let stopped = stop_when_asked(task, group, &wakes);
-        // What the command left running holds the pipes open; it is stopped with it. The command
+        // What the command left running is stopped with it, unless it left the group. The command
         // was not waited for yet, so the number is still its group's.
         kill(group, Signal::KILL);
+        drop(end);
         stopped
     });
     let status = child
@@ -213,27 +225,6 @@ fn wait_for_end(child: Pid) {
 fn kill(group: Pid, signal: Signal) {
     // A group that is gone already is what was wanted.
     let _ = kill_process_group(group, signal);
-}
-
-fn pass_on(task: &CommandTask<'_>, pipe: impl Read, stream: Stream) {
-    let mut reader = BufReader::new(pipe);
-    loop {
-        let mut line = Vec::new();
-        // A line without end is passed on in pieces.
-        match reader.by_ref().take(64 << 10).read_until(b'\n', &mut line) {
-            Ok(0) | Err(_) => return,
-            Ok(_) => {}
-        }
-        if line.last() == Some(&b'\n') {
-            line.pop();
-        }
-        task.runner.tools.events.send(Event::Output {
-            target: task.name.to_string(),
-            step: None,
-            stream,
-            line,
-        });
-    }
 }
 
 fn describe(status: ExitStatus) -> String {

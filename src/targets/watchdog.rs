@@ -2,13 +2,16 @@
 //!
 //! Commands on the host run in process groups of their own, which a killed run
 //! could no longer stop. A helper process hears of each group over a pipe; when
-//! the pipe closes, the run is gone, and so are the groups that it left.
+//! the pipe closes without a word, the run was killed: the helper stops the groups that it
+//! left, and every process that has inherited the project's lock, which it holds until they are gone.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{ChildStdin, Stdio};
 use std::sync::Mutex;
+
+use super::heirs;
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
@@ -61,6 +64,18 @@ impl Watchdog {
     }
 }
 
+/// The run has ended by itself: what its commands left behind was meant to stay.
+impl Drop for Watchdog {
+    fn drop(&mut self) {
+        let pipe = self.pipe.get_mut();
+        if let Some(pipe) = pipe.ok().and_then(Option::as_mut) {
+            drop(pipe.write_all(GOODBYE));
+        }
+    }
+}
+
+const GOODBYE: &[u8] = b".\n";
+
 impl Drop for Guard<'_> {
     fn drop(&mut self) {
         self.watchdog.tell('-', self.group);
@@ -81,6 +96,7 @@ fn watch(orders: impl BufRead) {
         match (line.get(..1), line.get(1..).and_then(|id| id.parse().ok())) {
             (Some("+"), Some(id)) => groups.insert(id),
             (Some("-"), Some(id)) => groups.remove(&id),
+            (Some("."), _) => return,
             _ => false,
         };
     }
@@ -91,4 +107,5 @@ fn watch(orders: impl BufRead) {
         // A group that is gone already is what was wanted.
         let _ = kill_process_group(group, Signal::KILL);
     }
+    heirs::stop();
 }

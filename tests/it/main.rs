@@ -21,6 +21,7 @@
 //! | `inputs` | which files a `run` target depends on |
 //! | `interrupted` | kills and signals lose nothing and leave nothing |
 //! | `links_out` | a link in a checkout that leads out of it is not read, and its text in no message |
+//! | `locks` | one run works in a project; what a killed one left is stopped first; daemons keep nobody waiting |
 //! | `login` | what `login` and `logout` leave in Docker's file, and whom they ask before |
 //! | `networks` | what RUN reaches by `network` of the manifest and by `--network` |
 //! | `joined` | images of several machines become one, each of them judged by the gate |
@@ -83,6 +84,7 @@ mod judged;
 mod kaniko;
 mod limits;
 mod links_out;
+mod locks;
 mod login;
 mod networks;
 mod own_image;

@@ -1,5 +1,6 @@
-//! One run per project at a time. The lock goes with its holder: the kernel
-//! releases it when the process dies, however it dies.
+//! One run per project at a time. The lock goes with its holders: whatever the run starts inherits
+//! the descriptor, so that the kernel releases it when the last of these processes has died, however
+//! they die. A run that ends by itself lets go of it for all: what it leaves behind is on its own.
 
 use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, Write};
@@ -7,13 +8,13 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::ancestors;
 use super::directory::{DIRECTORY, Directory};
 
 /// Held until dropped.
 #[derive(Debug)]
 pub struct Lock {
-    /// The lock itself: it is let go when this is closed.
-    _file: File,
+    file: File,
     directory: PathBuf,
 }
 
@@ -31,6 +32,9 @@ pub enum Wait<'a> {
 pub enum LockError {
     #[error("another run works in this project ({holder})")]
     Held { holder: String },
+    /// It would wait for itself.
+    #[error("this is a command of the run that works in this project ({holder})")]
+    Ours { holder: String },
     #[error("cancelled")]
     Cancelled,
     #[error("cannot lock the project's state in `{path}`: {error}")]
@@ -57,6 +61,11 @@ impl Lock {
                 Err(TryLockError::Error(error)) => return Err(io(error)),
                 Err(TryLockError::WouldBlock) => {}
             }
+            if pid(&mut file).is_some_and(ancestors::has) {
+                return Err(LockError::Ours {
+                    holder: holder(&mut file),
+                });
+            }
             let Wait::Yes { told, give_up } = wait else {
                 return Err(LockError::Held {
                     holder: holder(&mut file),
@@ -82,10 +91,9 @@ impl Lock {
             file.write_all(format!("{pid}\n").as_bytes())
         };
         write().map_err(io)?;
-        Ok(Lock {
-            _file: file,
-            directory,
-        })
+        rustix::io::fcntl_setfd(&file, rustix::io::FdFlags::empty())
+            .map_err(|error| io(error.into()))?;
+        Ok(Lock { file, directory })
     }
 
     pub fn is_of(&self, directory: &Path) -> bool {
@@ -93,13 +101,26 @@ impl Lock {
     }
 }
 
-fn holder(file: &mut File) -> String {
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing it lets go of it too, unless somebody inherited it.
+        drop(self.file.unlock());
+    }
+}
+
+fn pid(file: &mut File) -> Option<u32> {
     let mut text = Vec::new();
     drop(file.rewind());
     drop(file.take(20).read_to_end(&mut text));
-    let text = String::from_utf8_lossy(&text);
-    match text.trim().parse::<u32>() {
-        Ok(pid) => format!("process {pid}"),
-        Err(_) => "an unknown process".to_string(),
+    String::from_utf8_lossy(&text).trim().parse().ok()
+}
+
+fn holder(file: &mut File) -> String {
+    match pid(file) {
+        Some(pid) if Path::new("/proc/self").exists() && !ancestors::is_there(pid) => {
+            format!("what the killed process {pid} started, which is being stopped")
+        }
+        Some(pid) => format!("process {pid}"),
+        None => "an unknown process".to_string(),
     }
 }

@@ -12,6 +12,7 @@
 //!
 //! Knows keys, explanations and what targets make ([`Output`]). Knows no graph, store or terminal.
 
+mod ancestors;
 mod directory;
 mod error;
 mod lock;

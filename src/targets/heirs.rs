@@ -1,0 +1,72 @@
+//! Processes that have inherited the project's lock from a run that was killed.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use imgmake_guard::program::process_of;
+use rustix::process::{Signal, kill_process};
+
+/// What the kernel cannot stop by then keeps the lock itself.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Kills all of them but this one, and returns when they are gone.
+pub fn stop() {
+    let Some(lock) = own_lock() else {
+        return;
+    };
+    let begun = Instant::now();
+    while begun.elapsed() < PATIENCE {
+        let heirs = heirs(lock);
+        if heirs.is_empty() {
+            return;
+        }
+        for heir in heirs.into_iter().filter_map(process_of) {
+            // One that is gone already is what was wanted.
+            let _ = kill_process(heir, Signal::KILL);
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Device and inode.
+type File = (u64, u64);
+
+/// The file that this process holds a lock on.
+fn own_lock() -> Option<File> {
+    let process = Path::new("/proc/self");
+    descriptors(process).find_map(|number| held(process, &number))
+}
+
+fn heirs(lock: File) -> Vec<i32> {
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let numbers = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    let ours = i32::try_from(std::process::id()).unwrap_or(0);
+    let is_heir = |number: &i32| {
+        let process = format!("/proc/{number}");
+        let process = Path::new(&process);
+        *number != ours && descriptors(process).any(|fd| held(process, &fd) == Some(lock))
+    };
+    numbers.filter(is_heir).collect()
+}
+
+fn descriptors(process: &Path) -> impl Iterator<Item = String> + use<> {
+    let entries = fs::read_dir(process.join("fd")).into_iter().flatten();
+    let names = entries.flatten().map(|entry| entry.file_name());
+    names.filter_map(|name| name.into_string().ok())
+}
+
+/// The file behind a descriptor, if it is by this one that it is locked: a run that waits for
+/// the lock has opened the file as well.
+fn held(process: &Path, descriptor: &str) -> Option<File> {
+    let file = fs::metadata(process.join("fd").join(descriptor)).ok()?;
+    if !file.is_file() {
+        return None;
+    }
+    let facts = fs::read_to_string(process.join("fdinfo").join(descriptor)).ok()?;
+    let is_locked = facts
+        .lines()
+        .any(|line| line.starts_with("lock:") && line.contains("FLOCK"));
+    is_locked.then(|| (file.dev(), file.ino()))
+}

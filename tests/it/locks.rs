@@ -1,0 +1,99 @@
+//! One run per project: what a killed one leaves is stopped before the next one works, and nobody
+//! waits for himself or for what was left behind on purpose.
+
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::ground::project::Project;
+
+fn spawned(p: &Project, arguments: &[&str]) -> Child {
+    let mut command = p.imgmake.command(p.path());
+    command.args(arguments);
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    command.spawn().unwrap()
+}
+
+fn wait_for(p: &Project, path: &str) {
+    for _ in 0..1000 {
+        if p.file(path).exists() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    panic!("{path} did not come");
+}
+
+/// Some are in a session of their own, where no signal to a group reaches them.
+const LATE: &str = r#"
+run a {
+    command "touch began; (sleep 0.3; echo old > made) & setsid sh -c 'sleep 0.3; echo old > made' & cat in > made; sleep 0.2; touch done"
+    inputs "in"
+    outputs "made"
+}
+group default a
+"#;
+
+#[test]
+fn what_a_killed_run_left_writes_nothing_into_the_next_one() {
+    let p = Project::new(LATE).with("in", "1");
+    for round in 0..10 {
+        p.write("in", &format!("{round}"));
+        drop(std::fs::remove_file(p.file("began")));
+        let mut child = spawned(&p, &[]);
+        wait_for(&p, "began");
+        child.kill().unwrap();
+        child.wait().unwrap();
+        p.write(
+            "imgmake.kdl",
+            "run a { command \"cat in > made; sleep 0.1\"; inputs \"in\"; outputs \"made\" }\ngroup default a\n",
+        );
+        p.build().succeeded();
+        std::thread::sleep(Duration::from_millis(350));
+        assert_eq!(p.read("made"), format!("{round}"));
+        p.imgmake.ok(p.path(), &["check"]);
+        p.write("imgmake.kdl", LATE);
+    }
+}
+
+#[test]
+fn imgmake_in_a_command_of_its_own_project_is_refused_at_once() {
+    let own = env!("CARGO_BIN_EXE_imgmake");
+    let p = Project::new(&format!(
+        "run a {{ command \"{own} b\"; inputs \"in\" }}\nrun b {{ command \"true\" }}\nrun c {{ command \"{own} check a; test $? = 5\" }}\n"
+    ))
+    .with("in", "");
+    let begun = Instant::now();
+    let built = p.run(&["a"]);
+    built.exited(1);
+    let said = format!("{:?}", built.events);
+    assert!(
+        said.contains("a command of the run that works in this project"),
+        "{said}"
+    );
+    assert!(begun.elapsed() < Duration::from_secs(20));
+    p.run(&["c"]).succeeded();
+}
+
+#[test]
+fn a_daemon_that_a_command_leaves_behind_keeps_nobody_waiting() {
+    let p = Project::new(
+        r#"
+        run leaves { command "setsid sleep 50 & echo said" }
+        run slow timeout="1s" { command "setsid sleep 50 & sleep 50" }
+        run talks { command "setsid sh -c 'for i in $(seq 3000); do sleep 0.01; echo on; done' & true" }
+        "#
+        .replace(" timeout=\"1s\" {", " { timeout \"1s\";")
+        .as_str(),
+    );
+    let begun = Instant::now();
+    let built = p.run(&["leaves"]);
+    built.succeeded();
+    assert!(format!("{:?}", built.events).contains("said"), "{built:?}");
+    p.run(&["slow"]).exited(124);
+    p.run(&["talks"]).succeeded();
+    assert!(
+        begun.elapsed() < Duration::from_secs(40),
+        "{:?}",
+        begun.elapsed()
+    );
+}
