@@ -3,17 +3,66 @@
 //! Knows paths alone, no manifest and no target. Directories are watched, not
 //! files: editors replace files, and a watch on the old one would go blind.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
-use notify::{EventKind, RecursiveMode, Watcher as _};
+use notify::{ErrorKind, EventKind, RecursiveMode, Watcher as _};
+
+/// Where to look.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Places {
+    /// Directories with everything below them.
+    pub trees: BTreeSet<PathBuf>,
+    /// Directories alone.
+    pub flat: BTreeSet<PathBuf>,
+    /// Files that lie elsewhere, and the links under which they are known.
+    pub behind: BTreeMap<PathBuf, PathBuf>,
+}
+
+impl Places {
+    /// A file by its name: the directory that it is in, or would be in.
+    pub fn names(&mut self, path: &Path) {
+        let above = path.ancestors().skip(1);
+        let directory = above
+            .into_iter()
+            .find_map(|above| above.canonicalize().ok());
+        self.flat.extend(directory);
+    }
+
+    /// Each directory once.
+    fn modes(&self) -> BTreeMap<PathBuf, RecursiveMode> {
+        let mut modes = BTreeMap::new();
+        let mut top: Vec<&PathBuf> = Vec::new();
+        for tree in self.trees.iter().filter(|tree| tree.is_dir()) {
+            if !top.iter().any(|parent| tree.starts_with(parent)) {
+                top.push(tree);
+                modes.insert(tree.clone(), RecursiveMode::Recursive);
+            }
+        }
+        for flat in self.flat.iter().filter(|flat| flat.is_dir()) {
+            if !top.iter().any(|parent| flat.starts_with(parent)) {
+                modes.insert(flat.clone(), RecursiveMode::NonRecursive);
+            }
+        }
+        modes
+    }
+}
+
+enum Notice {
+    Files(notify::Result<notify::Event>),
+    /// Somebody wants a run.
+    Asked,
+    /// Somebody wants whoever waits to look around.
+    Woken,
+}
 
 pub struct Watcher {
-    notices: Receiver<notify::Result<notify::Event>>,
-    // Kept alive: dropping it ends the notices.
-    _watcher: notify::RecommendedWatcher,
+    notices: Receiver<Notice>,
+    sender: Sender<Notice>,
+    watcher: notify::RecommendedWatcher,
+    watched: BTreeMap<PathBuf, RecursiveMode>,
     debounce: Duration,
     longest: Duration,
 }
@@ -25,33 +74,80 @@ pub enum Change {
     Paths(Vec<PathBuf>),
     /// The kernel lost count: anything may have changed.
     Unknown,
+    /// Nothing changed, and somebody wants a run all the same.
+    Asked,
     /// Nothing within the time.
     Nothing,
 }
 
 impl Watcher {
-    /// Watches directories with everything below them. A change is told once
-    /// nothing more has come for `debounce`, at the latest after `longest`.
+    /// # Errors
+    /// The kernel has no notices left to give.
+    pub fn new() -> notify::Result<Watcher> {
+        let (sender, notices) = channel();
+        let tell = sender.clone();
+        let watcher = notify::recommended_watcher(move |notice| {
+            drop(tell.send(Notice::Files(notice)));
+        })?;
+        Ok(Watcher {
+            notices,
+            sender,
+            watcher,
+            watched: BTreeMap::new(),
+            debounce: Duration::ZERO,
+            longest: Duration::ZERO,
+        })
+    }
+
+    /// A change is told once nothing more has come for `debounce`, at the latest after `longest`.
+    pub fn pace(&mut self, debounce: Duration, longest: Duration) {
+        (self.debounce, self.longest) = (debounce, longest);
+    }
+
+    /// Watches these from now on, and no others; what is watched already goes on.
     ///
     /// # Errors
     /// A directory cannot be watched, mostly because the user's limit of inotify
     /// watches is reached.
-    pub fn new(
-        directories: &[PathBuf],
-        debounce: Duration,
-        longest: Duration,
-    ) -> notify::Result<Watcher> {
-        let (sender, notices) = channel();
-        let mut watcher = notify::recommended_watcher(move |notice| drop(sender.send(notice)))?;
-        for directory in topmost(directories) {
-            watcher.watch(&directory, RecursiveMode::Recursive)?;
+    pub fn observe(&mut self, places: &Places) -> notify::Result<()> {
+        let wanted = places.modes();
+        let is_wanted = |path: &PathBuf, mode: &RecursiveMode| wanted.get(path) == Some(mode);
+        let gone: Vec<PathBuf> = self
+            .watched
+            .iter()
+            .filter(|(path, mode)| !is_wanted(path, mode))
+            .map(|(path, _)| path.clone())
+            .collect();
+        for path in gone {
+            self.watched.remove(&path);
+            // It went with its directory.
+            drop(self.watcher.unwatch(&path));
         }
-        Ok(Watcher {
-            notices,
-            _watcher: watcher,
-            debounce,
-            longest,
-        })
+        for (path, mode) in wanted {
+            if self.watched.contains_key(&path) {
+                continue;
+            }
+            match self.watcher.watch(&path, mode) {
+                Err(error) if matches!(error.kind, ErrorKind::PathNotFound) => {}
+                watched => {
+                    watched?;
+                    self.watched.insert(path, mode);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// For who wants a run.
+    pub fn asker(&self) -> impl Fn() + Send + 'static {
+        let sender = self.sender.clone();
+        move || drop(sender.send(Notice::Asked))
+    }
+
+    /// For who wants the one who waits to look around.
+    pub fn waker(&self) -> impl Fn() + Send + 'static {
+        let sender = self.sender.clone();
+        move || drop(sender.send(Notice::Woken))
     }
 
     /// Waits up to `patience` for something to change that `counts`.
@@ -63,7 +159,9 @@ impl Watcher {
                 return Change::Nothing;
             };
             match self.notices.recv_timeout(left) {
-                Ok(notice) => {
+                Ok(Notice::Asked) => return Change::Asked,
+                Ok(Notice::Woken) => return Change::Nothing,
+                Ok(Notice::Files(notice)) => {
                     if gather(notice, counts, &mut changed).is_none() {
                         return Change::Unknown;
                     }
@@ -75,12 +173,14 @@ impl Watcher {
         let first = Instant::now();
         while first.elapsed() < self.longest {
             match self.notices.recv_timeout(self.debounce) {
-                Ok(notice) => {
+                Ok(Notice::Files(notice)) => {
                     if gather(notice, counts, &mut changed).is_none() {
                         return Change::Unknown;
                     }
                 }
-                Err(_) => break,
+                // It is about to be done anyway.
+                Ok(Notice::Asked) => {}
+                Ok(Notice::Woken) | Err(_) => break,
             }
         }
         Change::Paths(changed.into_iter().collect())
@@ -105,31 +205,26 @@ fn gather(
     Some(())
 }
 
-/// Directories that no other of them contains.
-fn topmost(directories: &[PathBuf]) -> Vec<PathBuf> {
-    let all: BTreeSet<&PathBuf> = directories.iter().filter(|d| d.is_dir()).collect();
-    let mut top: Vec<PathBuf> = Vec::new();
-    for directory in all {
-        if !top.iter().any(|parent| directory.starts_with(parent)) {
-            top.push(directory.clone());
-        }
-    }
-    top
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const LONG: Duration = Duration::from_secs(20);
 
+    fn places(trees: &[&Path], flat: &[&Path]) -> Places {
+        let owned = |paths: &[&Path]| paths.iter().map(|path| path.to_path_buf()).collect();
+        Places {
+            trees: owned(trees),
+            flat: owned(flat),
+            behind: BTreeMap::new(),
+        }
+    }
+
     fn watcher(directory: &Path) -> Watcher {
-        Watcher::new(
-            &[directory.to_path_buf()],
-            Duration::from_millis(50),
-            Duration::from_secs(1),
-        )
-        .unwrap()
+        let mut watcher = Watcher::new().unwrap();
+        watcher.pace(Duration::from_millis(50), Duration::from_secs(1));
+        watcher.observe(&places(&[directory], &[])).unwrap();
+        watcher
     }
 
     #[test]
@@ -141,10 +236,9 @@ mod tests {
         let Change::Paths(paths) = watcher.wait(LONG, &|_| true) else {
             panic!()
         };
+        let inside = directory.path().join("a");
         assert!(
-            paths
-                .iter()
-                .any(|path| path.starts_with(directory.path().join("a"))),
+            paths.iter().any(|path| path.starts_with(&inside)),
             "{paths:?}"
         );
     }
@@ -159,16 +253,31 @@ mod tests {
             watcher.wait(Duration::from_millis(300), &|path| !path.ends_with("noise")),
             Change::Nothing
         );
+        watcher.asker()();
+        assert_eq!(watcher.wait(LONG, &|_| true), Change::Asked);
     }
 
     #[test]
-    fn a_directory_within_another_is_watched_once() {
+    fn a_directory_within_another_is_watched_once_and_others_no_more() {
         let directory = tempfile::tempdir().unwrap();
-        let inner = directory.path().join("inner");
+        let (inner, beside) = (
+            directory.path().join("inner"),
+            directory.path().join("beside"),
+        );
         std::fs::create_dir(&inner).unwrap();
-        assert_eq!(
-            topmost(&[inner, directory.path().to_path_buf()]),
-            [directory.path()]
+        std::fs::create_dir(&beside).unwrap();
+        let modes = places(&[&inner, directory.path()], &[&inner]).modes();
+        assert_eq!(modes.keys().collect::<Vec<_>>(), [directory.path()]);
+        let mut watcher = watcher(directory.path());
+        watcher.observe(&places(&[&inner], &[])).unwrap();
+        std::fs::write(beside.join("f"), "x").unwrap();
+        std::fs::write(inner.join("g"), "x").unwrap();
+        let Change::Paths(paths) = watcher.wait(LONG, &|_| true) else {
+            panic!()
+        };
+        assert!(
+            paths.iter().all(|path| path.starts_with(&inner)),
+            "{paths:?}"
         );
     }
 }

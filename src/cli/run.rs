@@ -18,7 +18,7 @@ use imgmake_build::worker::Terminals;
 use imgmake_core::execute::{self, CacheUse, OnFailure};
 use imgmake_core::plan::Plan;
 use imgmake_core::state::{Lock, LockError, State, Wait};
-use imgmake_event::Cancel;
+use imgmake_event::{Cancel, Event, Events};
 
 pub fn run(global: &Global, args: &RunArgs, environment: &Environment) -> Result<u8, Exit> {
     if args.shell_on_fail {
@@ -28,8 +28,11 @@ pub fn run(global: &Global, args: &RunArgs, environment: &Environment) -> Result
     let loaded = project::load_with(global, environment, Keys::Make, args.network)?;
     let cancel = Cancel::default();
     let stopped = signals::listen(&cancel);
-    once(&loaded, global, args, environment, &cancel, &stopped)
+    once(&loaded, global, args, environment, &cancel, &stopped, None)
 }
+
+/// Hears of everything that happens in a run.
+pub type Listener = Arc<dyn Fn(&Event) + Send + Sync>;
 
 /// One run, from the lock to the summary.
 pub fn once(
@@ -39,6 +42,7 @@ pub fn once(
     environment: &Environment,
     cancel: &Cancel,
     stopped: &Stopped,
+    listener: Option<Listener>,
 ) -> Result<u8, Exit> {
     if args.locked {
         return Err(Exit::usage("`--locked`: lock files are not supported yet"));
@@ -66,7 +70,7 @@ pub fn once(
         trust.of_store(),
         environment,
         environment.store(global)?,
-        reporter.events(),
+        heard_by(listener, reporter.events()),
         cancel.clone(),
     )?;
     tools.add_caches(caches);
@@ -79,6 +83,16 @@ pub fn once(
     Ok(summary
         .failure
         .map_or(0, |(_, failure)| exit::code_of(failure.kind)))
+}
+
+fn heard_by(listener: Option<Listener>, events: Events) -> Events {
+    match listener {
+        None => events,
+        Some(listener) => Events::to(move |event| {
+            listener(&event);
+            events.send(event);
+        }),
+    }
 }
 
 /// Executes a plan with everything in place.

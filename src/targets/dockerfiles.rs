@@ -57,21 +57,38 @@ impl Dockerfiles<'_> {
 
     /// `None` where nobody can tell.
     fn extent(&self, build: &BuildTarget, context: Option<&str>, path: &str) -> Option<Extent> {
+        if hides_all(&*self.ignore_of(build, context)?, path) {
+            return Some(Extent::No);
+        }
+        let reads = self.reads(build, context)?.into_iter();
+        let extents = reads.map(|read| read.extent(path));
+        Some(extents.max().unwrap_or(Extent::No))
+    }
+
+    /// The ignore files of a context: the first that exists counts.
+    pub fn ignore_files(&self, build: &BuildTarget, context: Option<&str>) -> Vec<PathBuf> {
+        let mut candidates = Vec::new();
+        if let (None, RecipeNode::Dockerfile { path, .. }) = (context, &build.recipe) {
+            let mut beside = self.directory.join(&path.value).into_os_string();
+            beside.push(".dockerignore");
+            candidates.push(beside.into());
+        }
+        let directory = self.context(build, context);
+        candidates.extend(directory.map(|directory| directory.join(".dockerignore")));
+        candidates
+    }
+
+    /// What the ignore file of a context says; `None` where it cannot be read.
+    pub fn ignore_of(&self, build: &BuildTarget, context: Option<&str>) -> Option<Rc<Ignore>> {
+        self.ignore(&self.ignore_files(build, context))
+    }
+
+    /// What the Dockerfile of a build reads from one of its contexts; `None` where nobody can tell.
+    pub fn reads(&self, build: &BuildTarget, context: Option<&str>) -> Option<Vec<Read>> {
         let RecipeNode::Dockerfile { path: file, stage } = &build.recipe else {
             return None;
         };
-        let file = self.directory.join(&file.value);
-        let directory = self.context(build, context)?;
-        let mut candidates = vec![directory.join(".dockerignore")];
-        if context.is_none() {
-            let mut beside = file.clone().into_os_string();
-            beside.push(".dockerignore");
-            candidates.insert(0, beside.into());
-        }
-        if hides_all(&*self.ignore(&candidates)?, path) {
-            return Some(Extent::No);
-        }
-        let dockerfile = self.parsed(&file)?;
+        let dockerfile = self.parsed(&self.directory.join(&file.value))?;
         let stage = stage.as_ref().map(|stage| stage.value.as_str());
         let stages: Vec<usize> = match build.also_stages.is_empty() {
             true => vec![dockerfile.target(stage).ok()?],
@@ -88,8 +105,7 @@ impl Dockerfiles<'_> {
             (Some(from), Some(name)) => from.eq_ignore_ascii_case(name),
             _ => false,
         };
-        let extents = reads.filter(of_context).map(|read| read.extent(path));
-        Some(extents.max().unwrap_or(Extent::No))
+        Some(reads.filter(of_context).collect())
     }
 
     fn context(&self, build: &BuildTarget, name: Option<&str>) -> Option<PathBuf> {

@@ -56,7 +56,7 @@ pub use dockerfiles::Dockerfiles;
 pub use failure::plain;
 pub use project::{Project, kind_name};
 pub use runner::{RunOptions, TargetRunner};
-pub use secrets::{password, secret_value};
+pub use secrets::{file_of_secret, password, secret_value};
 pub use tools::{ImmutableTags, ToolOptions, Tools};
 pub use verdicts::Verdicts;
 

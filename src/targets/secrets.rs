@@ -5,7 +5,7 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use super::failure::plain;
-use imgmake_core::manifest::{PasswordFrom, SecretFrom, SecretNode};
+use imgmake_core::manifest::{PasswordFrom, SecretFrom, SecretNode, Spanned};
 use imgmake_event::{Cancel, Cancelled};
 use imgmake_registry::Secret;
 
@@ -27,6 +27,22 @@ pub fn secret_value(
                 plain(&error)
             )),
         },
+    }
+}
+
+/// Where the file of a secret is, if it is one.
+pub fn file_of_secret(
+    secrets: &[SecretNode],
+    name: &Spanned<String>,
+    directory: &Path,
+    variables: &BTreeMap<String, String>,
+) -> Option<PathBuf> {
+    let secret = secrets
+        .iter()
+        .find(|secret| secret.name.value == name.value)?;
+    match &secret.source {
+        SecretFrom::File(path) => Some(expand_home(path, directory, variables)),
+        SecretFrom::Env(_) => None,
     }
 }
 

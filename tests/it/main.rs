@@ -50,6 +50,7 @@
 //! | `templates` | each pipeline of `examples/ci` does what it shows |
 //! | `toolchains` | compilers and package managers work inside of images (`tests/run --long`) |
 //! | `shell_on_fail` | a terminal leads into the step that failed |
+//! | `watching` | `watch` runs again for what a target reads, and for nothing else |
 //! | `ground` | no claims: registries, base images, users, peers |
 
 mod ground;
@@ -106,3 +107,4 @@ mod templates;
 mod tidy;
 mod toolchains;
 mod trust_ca;
+mod watching;

@@ -193,6 +193,14 @@ impl Walk<'_> {
 }
 
 impl Read {
+    /// A source from the build's own context.
+    pub fn of_context(source: &str) -> Read {
+        Read {
+            from: None,
+            path: Some(clean(source)),
+        }
+    }
+
     /// How far it reads what lies at `path` of its context, relative and clean.
     pub fn extent(&self, path: &str) -> Extent {
         let Some(source) = &self.path else {

@@ -93,6 +93,12 @@ impl Graph {
         &self.warnings
     }
 
+    /// The files that a target makes, as the manifest has them.
+    pub fn outputs(&self, id: TargetId) -> Vec<&str> {
+        let outputs = paths::outputs(&self.target(id).kind).into_iter();
+        outputs.map(|path| path.value.as_str()).collect()
+    }
+
     /// Outputs of other targets that are not among the files of this one, since they are made after it.
     pub fn left_out(&self, id: TargetId) -> &[String] {
         &self.left_out[id.0]

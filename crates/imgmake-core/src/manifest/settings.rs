@@ -89,8 +89,9 @@ fn watch(node: &Node, cx: &DecodeContext) -> WatchSettings {
         fields.finish();
     }
     if let Some(word) = fields.text("on-busy") {
-        settings.on_busy = match cx.choice(&word, &["restart", "queue"]) {
+        settings.on_busy = match cx.choice(&word, &["restart", "queue", "ignore"]) {
             Some("queue") => OnBusy::Queue,
+            Some("ignore") => OnBusy::Ignore,
             _ => OnBusy::Restart,
         };
     }

@@ -86,6 +86,7 @@ pub enum OnBusy {
     #[default]
     Restart,
     Queue,
+    Ignore,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

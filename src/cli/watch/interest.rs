@@ -1,0 +1,93 @@
+//! Which files one target reads, so that others may change.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use imgmake_core::manifest::Glob;
+use imgmake_dockerfile::ignore::Ignore;
+use imgmake_dockerfile::{Extent, Read};
+
+#[derive(Default)]
+pub struct Interest {
+    pub target: String,
+    /// By name, wherever they lie.
+    pub files: HashSet<PathBuf>,
+    pub trees: Vec<Tree>,
+}
+
+/// A directory of which some files count.
+pub struct Tree {
+    /// As the notices name it.
+    pub root: PathBuf,
+    pub taken: Taken,
+}
+
+pub enum Taken {
+    All,
+    /// What a pattern selects, whose names begin with this.
+    Matching {
+        prefix: String,
+        glob: Glob,
+    },
+    /// What a Dockerfile or steps copy; everything where nobody can tell.
+    Copied {
+        reads: Option<Vec<Read>>,
+        ignore: Option<Rc<Ignore>>,
+    },
+}
+
+impl Interest {
+    pub fn counts(&self, path: &Path) -> bool {
+        self.files.contains(path)
+            || self.trees.iter().any(|tree| {
+                let inside = path.strip_prefix(&tree.root);
+                inside.is_ok_and(|inside| tree.taken.has(&inside.to_string_lossy()))
+            })
+    }
+
+    /// Whether files in a directory that is gone may have counted.
+    pub fn may_have_counted(&self, directory: &Path) -> bool {
+        self.trees.iter().any(|tree| {
+            let inside = directory.strip_prefix(&tree.root);
+            inside.is_ok_and(|inside| match &tree.taken {
+                Taken::Matching { prefix, glob } => {
+                    glob.may_match_under(&name(prefix, &inside.to_string_lossy()))
+                }
+                taken => taken.has(&inside.to_string_lossy()),
+            })
+        })
+    }
+}
+
+fn name(prefix: &str, inside: &str) -> String {
+    match (prefix, inside) {
+        ("", inside) => inside.to_string(),
+        (prefix, "") => prefix.to_string(),
+        (prefix, inside) => format!("{prefix}/{inside}"),
+    }
+}
+
+impl Taken {
+    fn has(&self, inside: &str) -> bool {
+        match self {
+            Taken::All => true,
+            Taken::Matching { prefix, glob } => {
+                let name = name(prefix, inside);
+                // What lies in a directory that matches is selected too.
+                let above = name.match_indices('/').map(|(at, _)| &name[..at]);
+                glob.matches(&name) || above.into_iter().any(|above| glob.matches(above))
+            }
+            Taken::Copied { reads, ignore } => {
+                let is_hidden = ignore
+                    .as_ref()
+                    .is_some_and(|ignore| ignore.is_hidden(inside));
+                let is_read = |reads: &Vec<Read>| {
+                    let mut extents = reads.iter().map(|read| read.extent(inside));
+                    extents.any(|extent| extent != Extent::No)
+                };
+                !is_hidden && reads.as_ref().is_none_or(is_read)
+            }
+        }
+    }
+}

@@ -1,0 +1,485 @@
+//! What of a project counts, and for whom; and where it lies.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashSet};
+use std::path::{Component, Path, PathBuf};
+use std::time::Duration;
+
+use super::super::args::{Global, RunArgs};
+use super::super::project;
+use super::interest::{Interest, Taken, Tree};
+use crate::exit::Exit;
+use crate::targets::{Dockerfiles, Project, file_of_secret};
+use crate::watch::Places;
+use imgmake_core::graph::Graph;
+use imgmake_core::manifest::glob::{clean, excluded, is_pattern};
+use imgmake_core::manifest::{
+    BuildTarget, ContextNode, Glob, Manifest, PushFrom, RecipeNode, RunTarget, ScanFrom,
+    ScanTarget, Spanned, StepNode, TargetKind,
+};
+use imgmake_dockerfile::Read;
+
+/// Entries that are looked at for links and directories: a tree that has more is watched all the
+/// same, and only what its links lead to is not.
+const MOST_ENTRIES: usize = 400_000;
+
+pub struct Watched {
+    root: PathBuf,
+    /// The manifest and what it is read with: whatever changes there is read again.
+    manifest: Interest,
+    interests: Vec<Interest>,
+    /// Of every target that is run: they change with each run.
+    outputs: Vec<PathBuf>,
+    /// Per target: what its own inputs leave out.
+    left_out: BTreeMap<String, Vec<Glob>>,
+    ignored: Vec<Glob>,
+    places: RefCell<Places>,
+    /// What is known to be a directory: of one that is gone, nobody can tell any more.
+    directories: RefCell<HashSet<PathBuf>>,
+    pub targets: Vec<String>,
+    pub debounce: Duration,
+    pub longest: Duration,
+}
+
+impl Watched {
+    pub fn of(
+        project: &Project,
+        args: &RunArgs,
+        variables: &BTreeMap<String, String>,
+    ) -> Result<Watched, Exit> {
+        let settings = &project.graph.manifest().settings.watch;
+        let declared = settings.targets.iter().map(|target| target.value.clone());
+        let targets = match args.targets.is_empty() {
+            true => declared.collect(),
+            false => args.targets.clone(),
+        };
+        let plan = project::select(project, &targets)?;
+        let ignored = settings.ignore.iter().map(|pattern| {
+            Glob::new(pattern)
+                .map_err(|error| Exit::usage(format!("watch ignore `{pattern}`: {error}")))
+        });
+        let mut gathering = Gathering {
+            root: &project.directory,
+            graph: &project.graph,
+            dockerfiles: Dockerfiles::beneath(&project.directory),
+            variables,
+            manifest: Interest::default(),
+            left_out: BTreeMap::new(),
+            outputs: vec![project.directory.join(imgmake_core::state::DIRECTORY)],
+            places: Places::default(),
+        };
+        gathering.manifest(project);
+        let mut interests = Vec::new();
+        for id in plan.order {
+            let target = project.graph.target(id);
+            let mut interest = Interest {
+                target: target.name.value.clone(),
+                ..Interest::default()
+            };
+            match &target.kind {
+                TargetKind::Build(build) => gathering.build(build, &mut interest),
+                TargetKind::Run(run) => gathering.run(run, &mut interest),
+                TargetKind::Scan(scan) => gathering.scan(scan, &mut interest),
+                TargetKind::Push(push) => {
+                    if let PushFrom::Tar { path, .. } = &push.from {
+                        gathering.tree_or_file(&path.value, &mut interest);
+                    }
+                }
+            }
+            let outputs = project.graph.outputs(id).into_iter();
+            gathering
+                .outputs
+                .extend(outputs.map(|path| project.directory.join(clean(path))));
+            interests.push(interest);
+        }
+        let Gathering {
+            manifest,
+            left_out,
+            outputs,
+            places,
+            ..
+        } = gathering;
+        let watched = Watched {
+            root: project.directory.clone(),
+            manifest,
+            interests,
+            outputs,
+            left_out,
+            ignored: ignored.collect::<Result<_, _>>()?,
+            places: RefCell::new(places),
+            directories: RefCell::default(),
+            targets,
+            debounce: settings.debounce,
+            longest: settings.max,
+        };
+        watched.look_again();
+        Ok(watched)
+    }
+
+    /// Of a manifest that cannot be read: everything beside it may be what is wrong with it.
+    pub fn manifest_only(global: &Global) -> Watched {
+        let root = global
+            .directory
+            .clone()
+            .unwrap_or_else(|| PathBuf::from("."));
+        let root = root.canonicalize().unwrap_or(root);
+        let mut places = Places::default();
+        places.trees.insert(root.clone());
+        let tree = Tree {
+            root: root.clone(),
+            taken: Taken::All,
+        };
+        Watched {
+            manifest: Interest {
+                trees: vec![tree],
+                ..Interest::default()
+            },
+            interests: Vec::new(),
+            outputs: vec![root.join(imgmake_core::state::DIRECTORY)],
+            left_out: BTreeMap::new(),
+            ignored: Vec::new(),
+            places: RefCell::new(places),
+            directories: RefCell::default(),
+            root,
+            targets: Vec::new(),
+            debounce: Duration::from_millis(200),
+            longest: Duration::from_secs(5),
+        }
+    }
+
+    pub fn places(&self) -> Places {
+        self.places.borrow().clone()
+    }
+
+    /// Links among the inputs, and what they lead to; directories.
+    pub fn look_again(&self) {
+        let mut places = self.places.borrow_mut();
+        let mut directories = HashSet::new();
+        let mut left = MOST_ENTRIES;
+        for tree in places.trees.clone() {
+            let mut todo = vec![tree];
+            while let Some(directory) = todo.pop() {
+                let entries = std::fs::read_dir(&directory)
+                    .into_iter()
+                    .flatten()
+                    .flatten();
+                for entry in entries {
+                    left = left.saturating_sub(1);
+                    if left == 0 {
+                        break;
+                    }
+                    let Ok(kind) = entry.file_type() else {
+                        continue;
+                    };
+                    if kind.is_dir() && !is_passed_over(&entry.path()) {
+                        todo.push(entry.path());
+                    } else if kind.is_symlink()
+                        && self.counts_as_file(&entry.path())
+                        && let Ok(real) = entry.path().canonicalize()
+                        && real.is_file()
+                    {
+                        places.names(&real);
+                        places.behind.insert(real, entry.path());
+                    }
+                }
+                directories.insert(directory);
+            }
+        }
+        *self.directories.borrow_mut() = directories;
+    }
+
+    pub fn display(&self) -> String {
+        let places = self.places.borrow();
+        match places.trees.len() + places.flat.len() {
+            0 | 1 => format!("`{}`", self.root.display()),
+            n => format!("{n} directories"),
+        }
+    }
+
+    pub fn shown(&self, path: &Path) -> String {
+        path.strip_prefix(&self.root)
+            .unwrap_or(path)
+            .display()
+            .to_string()
+    }
+
+    pub fn counts(&self, path: &Path) -> bool {
+        if self.is_left_out(path) {
+            return false;
+        }
+        if path.is_dir() {
+            self.directories.borrow_mut().insert(path.to_path_buf());
+            return self.holds_what_counts(path);
+        }
+        if self.counts_as_file(path) {
+            return true;
+        }
+        let was_directory = !path.exists() && self.directories.borrow().contains(path);
+        was_directory && self.interests.iter().any(|one| one.may_have_counted(path))
+    }
+
+    pub fn is_of_manifest(&self, path: &Path) -> bool {
+        self.manifest
+            .counts(self.named(path).as_deref().unwrap_or(path))
+    }
+
+    /// Who reads it.
+    pub fn readers(&self, path: &Path) -> Vec<String> {
+        let named = self.named(path);
+        let path = named.as_deref().unwrap_or(path);
+        let is_directory = path.is_dir() || !path.exists();
+        let reads =
+            |one: &&Interest| self.reads(one, path) || (is_directory && one.may_have_counted(path));
+        self.interests
+            .iter()
+            .filter(reads)
+            .map(|one| one.target.clone())
+            .collect()
+    }
+
+    /// The link under which a file counts that lies elsewhere.
+    fn named(&self, path: &Path) -> Option<PathBuf> {
+        self.places.borrow().behind.get(path).cloned()
+    }
+
+    fn reads(&self, interest: &Interest, path: &Path) -> bool {
+        let own = self.left_out.get(&interest.target);
+        let is_left_out = own.is_some_and(|globs| {
+            let name = self.shown(path);
+            let above = name.match_indices('/').map(|(at, _)| &name[..at]);
+            above
+                .chain([name.as_str()])
+                .any(|name| globs.iter().any(|glob| glob.matches(name)))
+        });
+        !is_left_out && interest.counts(path)
+    }
+
+    fn counts_as_file(&self, path: &Path) -> bool {
+        let named = self
+            .places
+            .try_borrow()
+            .ok()
+            .and_then(|p| p.behind.get(path).cloned());
+        let path = named.as_deref().unwrap_or(path);
+        self.manifest.counts(path) || self.interests.iter().any(|one| self.reads(one, path))
+    }
+
+    /// A directory came, perhaps with files in it: who made them is not told of each.
+    fn holds_what_counts(&self, directory: &Path) -> bool {
+        let mut todo = vec![directory.to_path_buf()];
+        let mut left = 10_000;
+        while let Some(directory) = todo.pop() {
+            for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
+                let path = entry.path();
+                left -= 1;
+                if left == 0 {
+                    return true;
+                }
+                if self.is_left_out(&path) {
+                    continue;
+                }
+                match entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                    true => todo.push(path),
+                    false if self.counts_as_file(&path) => return true,
+                    false => {}
+                }
+            }
+        }
+        false
+    }
+
+    fn is_left_out(&self, path: &Path) -> bool {
+        if self.outputs.iter().any(|output| path.starts_with(output)) || is_passed_over(path) {
+            return true;
+        }
+        let name = self.shown(path);
+        self.ignored.iter().any(|glob| glob.matches(&name))
+    }
+}
+
+/// Git's own files, and what is being written beside its final name.
+fn is_passed_over(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+    name.starts_with(b".tmp")
+        || name.starts_with(b".imgmake")
+        || path
+            .components()
+            .any(|part| part == Component::Normal(".git".as_ref()))
+}
+
+struct Gathering<'a> {
+    root: &'a Path,
+    graph: &'a Graph,
+    dockerfiles: Dockerfiles<'a>,
+    variables: &'a BTreeMap<String, String>,
+    manifest: Interest,
+    left_out: BTreeMap<String, Vec<Glob>>,
+    outputs: Vec<PathBuf>,
+    places: Places,
+}
+
+impl Gathering<'_> {
+    fn manifest(&mut self, project: &Project) {
+        let manifest: &Manifest = self.graph.manifest();
+        let file = Path::new(&project.file).file_name();
+        let own = file.map(|name| self.root.join(name));
+        let read = manifest
+            .read_files
+            .iter()
+            .map(|path| self.root.join(clean(path)));
+        for path in own.into_iter().chain(read).collect::<Vec<_>>() {
+            self.file_of_manifest(&path);
+        }
+        for pattern in &manifest.read_patterns {
+            let mut interest = std::mem::take(&mut self.manifest);
+            self.pattern(pattern, &mut interest);
+            self.manifest = interest;
+        }
+    }
+
+    fn file_of_manifest(&mut self, path: &Path) {
+        let mut interest = std::mem::take(&mut self.manifest);
+        self.absolute(path, &mut interest);
+        self.manifest = interest;
+    }
+
+    /// A file by its name, and by the one that it really has.
+    fn absolute(&mut self, path: &Path, interest: &mut Interest) {
+        self.places.names(path);
+        interest.files.insert(real_parent(path));
+        if let Ok(real) = path.canonicalize() {
+            self.places.names(&real);
+            interest.files.insert(real);
+        }
+    }
+
+    fn file(&mut self, path: &str, interest: &mut Interest) {
+        self.absolute(&self.root.join(clean(path)), interest);
+    }
+
+    fn tree(&mut self, path: &str, taken: Taken, interest: &mut Interest) {
+        let path = self.root.join(clean(path));
+        // It may be exchanged for another.
+        self.absolute(&path, interest);
+        if let Ok(root) = path.canonicalize()
+            && root.is_dir()
+        {
+            self.places.trees.insert(root.clone());
+            interest.trees.push(Tree { root, taken });
+        }
+    }
+
+    fn tree_or_file(&mut self, path: &str, interest: &mut Interest) {
+        match self.root.join(clean(path)).is_dir() {
+            true => self.tree(path, Taken::All, interest),
+            false => self.file(path, interest),
+        }
+    }
+
+    fn pattern(&mut self, pattern: &str, interest: &mut Interest) {
+        if !is_pattern(pattern) {
+            return self.tree_or_file(pattern, interest);
+        }
+        let Ok(glob) = Glob::new(pattern) else {
+            return;
+        };
+        for root in glob.roots() {
+            let taken = Taken::Matching {
+                prefix: root.clone(),
+                glob: glob.clone(),
+            };
+            self.tree(&root, taken, interest);
+        }
+    }
+
+    fn run(&mut self, run: &RunTarget, interest: &mut Interest) {
+        let mut left_out = Vec::new();
+        for input in &run.inputs {
+            match excluded(&input.value) {
+                Some(pattern) => left_out.extend(Glob::new(pattern)),
+                None => self.pattern(&input.value, interest),
+            }
+        }
+        self.left_out.insert(interest.target.clone(), left_out);
+    }
+
+    fn scan(&mut self, scan: &ScanTarget, interest: &mut Interest) {
+        if let ScanFrom::Tar(path) = &scan.from {
+            self.tree_or_file(&path.value, interest);
+        }
+        for path in scan.ignore_files.iter().chain(&scan.vex_files) {
+            self.file(&path.value, interest);
+        }
+        for path in &scan.advisories {
+            self.tree_or_file(&path.value, interest);
+        }
+    }
+
+    fn build(&mut self, build: &BuildTarget, interest: &mut Interest) {
+        if let RecipeNode::Dockerfile { path, .. } = &build.recipe {
+            // What it copies, and so what needs what, is read again with the manifest.
+            let file = self.root.join(clean(&path.value));
+            self.file_of_manifest(&file);
+            self.absolute(&file, interest);
+        }
+        let named = build
+            .contexts
+            .iter()
+            .filter_map(|(name, context)| match context {
+                ContextNode::Path(path) => Some((Some(name.value.as_str()), path.value.as_str())),
+                ContextNode::Target(_) | ContextNode::Image(_) => None,
+            });
+        let own = build
+            .context
+            .as_ref()
+            .map_or(".", |context| context.value.as_str());
+        for (name, path) in named.chain([(None, own)]).collect::<Vec<_>>() {
+            let reads = match &build.recipe {
+                RecipeNode::Dockerfile { .. } => self.dockerfiles.reads(build, name),
+                RecipeNode::Steps { steps, .. } if name.is_none() => Some(copied(steps)),
+                RecipeNode::Steps { .. } => None,
+            };
+            for candidate in self.dockerfiles.ignore_files(build, name) {
+                self.file_of_manifest(&candidate);
+                self.absolute(&candidate, interest);
+            }
+            let ignore = self.dockerfiles.ignore_of(build, name);
+            // Nothing of a context that nobody copies from.
+            if reads.as_ref().is_some_and(Vec::is_empty) {
+                continue;
+            }
+            self.tree(path, Taken::Copied { reads, ignore }, interest);
+        }
+        for path in &build.trust_ca {
+            self.file(&path.value, interest);
+        }
+        for name in &build.secrets {
+            let secrets = &self.graph.manifest().secrets;
+            if let Some(path) = file_of_secret(secrets, name, self.root, self.variables) {
+                self.absolute(&path, interest);
+            }
+        }
+    }
+}
+
+/// What the steps of a manifest copy.
+fn copied(steps: &[Spanned<StepNode>]) -> Vec<Read> {
+    let of = |step: &Spanned<StepNode>| match &step.value {
+        StepNode::Copy { sources, .. } => sources
+            .iter()
+            .map(|source| Read::of_context(&source.value))
+            .collect(),
+        StepNode::Layer(steps) => copied(steps),
+        _ => Vec::new(),
+    };
+    steps.iter().flat_map(of).collect()
+}
+
+/// As the notices name it: the directory that is watched, and the name in it.
+fn real_parent(path: &Path) -> PathBuf {
+    let parent = path.parent().and_then(|parent| parent.canonicalize().ok());
+    match (parent, path.file_name()) {
+        (Some(parent), Some(name)) => parent.join(name),
+        _ => path.to_path_buf(),
+    }
+}

@@ -1,0 +1,219 @@
+//! `watch` runs again for what a target reads, and for nothing else.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use crate::ground::project::Project;
+use crate::ground::terminal::at_a_terminal;
+
+struct Watching {
+    child: Child,
+    said: Arc<Mutex<Vec<String>>>,
+}
+
+/// Long after what would have come had come.
+const QUIET: Duration = Duration::from_millis(1500);
+
+impl Watching {
+    fn of(p: &Project, arguments: &[&str]) -> Watching {
+        let mut command = p.imgmake.command(p.path());
+        command.arg("watch").args(arguments).arg("--progress=json");
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let said = Arc::new(Mutex::new(Vec::new()));
+        let (stdout, stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
+        let into = Arc::clone(&said);
+        std::thread::spawn(move || gather(stdout, &into));
+        let into = Arc::clone(&said);
+        std::thread::spawn(move || gather(stderr, &into));
+        Watching { child, said }
+    }
+
+    fn count(&self, what: &str) -> usize {
+        let said = self.said.lock().unwrap();
+        said.iter().filter(|line| line.contains(what)).count()
+    }
+
+    #[track_caller]
+    fn wait_for(&self, what: &str, times: usize) {
+        let begun = Instant::now();
+        while self.count(what) < times {
+            let said = || self.said.lock().unwrap().join("\n");
+            assert!(
+                begun.elapsed() < Duration::from_secs(40),
+                "{what}:\n{}",
+                said()
+            );
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// So many runs have ended, and no other has begun.
+    #[track_caller]
+    fn settles(&self, runs: usize) {
+        self.wait_for("for changes; Ctrl-C ends it", runs);
+        std::thread::sleep(QUIET);
+        let said = self.said.lock().unwrap().join("\n");
+        assert_eq!(self.count("\"planned\""), runs, "{said}");
+    }
+
+    fn ends(mut self) {
+        crate::ground::run("kill", &["-INT", &self.child.id().to_string()]);
+        assert_eq!(self.child.wait().unwrap().code(), Some(130));
+    }
+}
+
+fn gather(pipe: impl std::io::Read, into: &Mutex<Vec<String>>) {
+    for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+        into.lock().unwrap().push(line);
+    }
+}
+
+#[test]
+fn what_a_command_writes_beside_its_outputs_starts_nothing() {
+    let p = Project::new(
+        r#"
+        imgmake version=1 { watch { debounce "50ms" } }
+        run a { command "echo x >> log; mkdir -p cache/deep tmp; echo x > cache/deep/x; rm -r tmp; cat src/in > made/out"; inputs "src/**"; outputs "made/out" }
+        run now { command "echo y >> log" }
+        run wrong { command "echo z >> log; exit 1"; inputs "src/**" }
+        group default a now
+        group all a now wrong
+        "#,
+    )
+    .with("src/in", "1");
+    let watching = Watching::of(&p, &[]);
+    watching.settles(1);
+    p.write("README", "other");
+    p.write("src/in", "2");
+    watching.settles(2);
+    assert_eq!(p.read("made/out"), "2");
+    watching.ends();
+    let watching = Watching::of(&p, &["-k", "all"]);
+    watching.settles(1);
+    p.write("src/deep/new", "2");
+    watching.settles(2);
+    watching.ends();
+}
+
+#[test]
+fn inputs_outside_of_the_project_count_and_links_lead_to_what_counts() {
+    let outside = crate::ground::temporary();
+    let shown = outside.path().display().to_string();
+    crate::ground::write(outside.path(), "shared/f", "1");
+    crate::ground::write(outside.path(), "linked", "1");
+    crate::ground::write(outside.path(), "tree/f", "1");
+    crate::ground::write(
+        outside.path(),
+        "Dockerfile",
+        "FROM scratch\nCOPY in/there /f\n",
+    );
+    let p = Project::new(&format!(
+        r#"
+        imgmake version=1 {{ watch {{ debounce "50ms" }}; env-file "more/.env" }}
+        var V "1"
+        include "sub/imgmake.kdl"
+        run a {{ command "echo ${{V}} > out"; inputs "{shown}/shared/**" "in/**"; outputs "out" }}
+        build b {{ context "."; dockerfile "{shown}/Dockerfile" }}
+        group default a b sub:c
+        "#
+    ))
+    .with("in/there", "1")
+    .with("more/.env", "V=1\n")
+    .with("sub/f", "1")
+    .with(
+        "sub/imgmake.kdl",
+        "run c { command \"true\"; inputs \"f\" }\n",
+    );
+    std::os::unix::fs::symlink(outside.path().join("linked"), p.file("in/link")).unwrap();
+    std::os::unix::fs::symlink(outside.path().join("tree"), p.file("in/tree")).unwrap();
+    let watching = Watching::of(&p, &[]);
+    watching.settles(1);
+    for (round, path) in [
+        "shared/f",
+        "linked",
+        "tree/f",
+        "shared/new/deep",
+        "Dockerfile",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let text = "FROM scratch\nCOPY in/there /g\n";
+        crate::ground::write(outside.path(), path, text);
+        watching.settles(round + 2);
+        assert_eq!(watching.count("nothing to do"), 0, "{path}");
+    }
+    p.write("more/.env", "V=2\n");
+    watching.settles(7);
+    assert_eq!(p.read("out"), "2\n");
+    p.write("sub/f", "2");
+    watching.settles(8);
+    p.write(
+        "sub/imgmake.kdl",
+        "run c { command \"echo sub\"; inputs \"f\" }\n",
+    );
+    watching.settles(9);
+    watching.ends();
+}
+
+#[test]
+fn a_change_stops_those_who_read_it_and_nobody_else() {
+    for (on_busy, stops, runs) in [("restart", 1, 2), ("queue", 0, 2), ("ignore", 0, 1)] {
+        let p = Project::new(&format!(
+            r#"
+            imgmake version=1 {{ watch {{ debounce "50ms"; on-busy {on_busy} }} }}
+            run slow {{ command "echo at work; sleep 3; cat a > out"; inputs "a"; outputs "out" }}
+            run other {{ command "true"; inputs "b" }}
+            group default slow other
+            "#
+        ))
+        .with("a", "1")
+        .with("b", "1");
+        let watching = Watching::of(&p, &["-j2"]);
+        watching.wait_for("at work", 1);
+        p.write("README", "1");
+        p.write("b", "2");
+        std::thread::sleep(Duration::from_millis(500));
+        assert_eq!(watching.count("\"outcome\":\"cancelled\""), 0, "{on_busy}");
+        p.write("a", "2");
+        watching.settles(runs);
+        assert_eq!(
+            watching.count("\"outcome\":\"cancelled\"").min(1),
+            stops,
+            "{on_busy}"
+        );
+        if on_busy != "ignore" {
+            assert_eq!(p.read("out"), "2");
+        }
+        watching.ends();
+    }
+}
+
+#[test]
+fn a_manifest_that_is_wrong_for_a_while_ends_nothing() {
+    let p = Project::new("run a { command \"true\"; inputs \"in\" }\n").with("in", "1");
+    let watching = Watching::of(&p, &["a"]);
+    watching.settles(1);
+    p.write("imgmake.kdl", "run b { command \"true\" }\n");
+    watching.wait_for("target or group `a` not found", 1);
+    p.write("imgmake.kdl", "run a {\n");
+    watching.wait_for("for changes; Ctrl-C ends it", 3);
+    p.write(
+        "imgmake.kdl",
+        "run a { command \"echo again\"; inputs \"in\" }\n",
+    );
+    watching.wait_for("again", 1);
+    watching.ends();
+}
+
+#[test]
+fn q_ends_it() {
+    let p = Project::new("run a { command \"true\" }\n");
+    let command = p.imgmake.command(p.path());
+    let shown = at_a_terminal(&command, &["watch", "a"], "q\\n", "Ctrl-C ends it");
+    let text = String::from_utf8_lossy(&shown.stdout);
+    assert_eq!(shown.status.code(), Some(0), "{text}");
+}
