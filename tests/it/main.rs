@@ -23,6 +23,7 @@
 //! | `links_out` | a link in a checkout that leads out of it is not read, and its text in no message |
 //! | `locks` | one run works in a project; what a killed one left is stopped first; daemons keep nobody waiting |
 //! | `login` | what `login` and `logout` leave in Docker's file, and whom they ask before |
+//! | `models` | random projects, edited, killed and run twice at once, end as a build from nothing does |
 //! | `networks` | what RUN reaches by `network` of the manifest and by `--network` |
 //! | `joined` | images of several machines become one, each of them judged by the gate |
 //! | `judged` | the specification's own types read what is written, and lose nothing of it |
@@ -87,6 +88,7 @@ mod limits;
 mod links_out;
 mod locks;
 mod login;
+mod models;
 mod networks;
 mod own_image;
 mod packages;

@@ -104,7 +104,7 @@ fn seen(stat: &Stat) -> Seen {
         identity: [signature.device, signature.inode, signature.size],
         modified: signature.mtime,
         changed: signature.ctime,
-        links: u64::try_from(stat.st_nlink).unwrap_or(u64::MAX),
+        links: i64::try_from(stat.st_nlink).unwrap_or(i64::MAX),
     }
 }
 

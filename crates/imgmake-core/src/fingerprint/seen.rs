@@ -8,7 +8,7 @@ pub struct Seen {
     /// Nanoseconds since the epoch.
     pub modified: i64,
     pub changed: i64,
-    pub links: u64,
+    pub links: i64,
 }
 
 impl Seen {

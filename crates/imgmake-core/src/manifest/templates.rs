@@ -34,8 +34,11 @@ pub(super) struct Templates<'n> {
     used: RefCell<BTreeSet<String>>,
     copied: Cell<usize>,
     /// By template and kind of target: one that many inherit is put together once.
-    resolved: RefCell<BTreeMap<(String, String), Option<Vec<Node>>>>,
+    resolved: RefCell<BTreeMap<(String, String), Attributes>>,
 }
+
+/// `None` of those that inherit too much.
+type Attributes = Option<Vec<Node>>;
 
 impl<'n> Templates<'n> {
     pub fn collect(nodes: &'n [Node], outer: Option<&'n Templates<'n>>) -> Templates<'n> {
