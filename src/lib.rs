@@ -6,9 +6,9 @@
 pub mod cli;
 pub mod daemon;
 pub mod exit;
-pub mod graph;
+pub mod graph_drawing;
+pub mod no_links;
 pub mod output_file;
-pub mod places;
 pub mod report;
 pub mod step;
 pub mod targets;

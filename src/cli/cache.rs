@@ -1,4 +1,4 @@
-//! `cache` and `gc`: what the store holds, and less of it.
+//! `cache` shows what the store holds, `gc` removes what is old.
 
 use std::time::Duration;
 

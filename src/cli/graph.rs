@@ -5,7 +5,7 @@ use super::environment::Environment;
 use super::output::{print, print_json};
 use super::project;
 use crate::exit::Exit;
-use crate::graph::{dot, json, mermaid, svg};
+use crate::graph_drawing::{dot, json, mermaid, svg};
 
 pub fn graph(global: &Global, format: GraphFormat, environment: &Environment) -> Result<u8, Exit> {
     let project = project::load(global, environment)?.project;

@@ -13,7 +13,7 @@ use super::manifest_cache::Source;
 use super::manifest_files::{Disk, LARGEST_MANIFEST};
 use super::trust::{Keys, Trust, refuse_tracked};
 use crate::exit::{Exit, USAGE};
-use crate::places::refuse_links;
+use crate::no_links::refuse_links;
 use crate::targets::{Dockerfiles, Project, plain};
 use imgmake_core::graph::Graph;
 use imgmake_core::manifest::{self, Diagnostic, Facts, Files, Manifest, Sources};

@@ -32,7 +32,7 @@ pub fn listen(cancel: &Cancel) -> Stopped {
     std::thread::spawn(move || {
         for signal in &mut signals {
             if remembered.swap(signal, Ordering::SeqCst) != 0 {
-                // Asked twice: what could not end by then is ended by the kernel.
+                // The second signal: exit at once; the kernel kills what is left.
                 std::process::exit(128 + signal);
             }
             cancel.cancel();

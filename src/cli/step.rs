@@ -16,7 +16,7 @@ use super::signals::{self, Stopped};
 use super::tools::tools;
 use super::trust::{Trust, refuse_tracked};
 use crate::exit::{Exit, FAILED};
-use crate::places::refuse_links;
+use crate::no_links::refuse_links;
 use crate::report::{Options, Reporter, Style};
 use crate::step::preparations::{self, Surroundings};
 use crate::step::results::{ResultCollector, Results};

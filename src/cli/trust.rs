@@ -8,7 +8,7 @@ use super::args::Global;
 use super::environment::Environment;
 use super::output::tell;
 use crate::exit::Exit;
-use crate::places::refuse_links;
+use crate::no_links::refuse_links;
 use imgmake_core::state::{DIRECTORY, Ignored};
 use imgmake_git::{Tracked, tracks};
 use imgmake_guard::mac::{self, MacKey};

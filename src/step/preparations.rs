@@ -8,7 +8,7 @@ use super::context::variables;
 use super::ssh_agent::SshAgent;
 use super::{image, unused_stages};
 use crate::exit::{Exit, FAILED};
-use crate::places::refuse_links;
+use crate::no_links::refuse_links;
 use crate::targets::{Tools, secret_value};
 use imgmake_compat::Step;
 use imgmake_compat::nodes::plain;

@@ -20,7 +20,6 @@
 //! dockerfiles what Dockerfiles read of the files that targets make
 //! ```
 
-mod after_damage;
 mod archives;
 mod build;
 mod cleared;
@@ -37,6 +36,7 @@ mod project;
 mod publish;
 mod push;
 mod registries;
+mod retry_after_damage;
 mod runner;
 mod said;
 mod scan;
@@ -65,7 +65,7 @@ use task::{Runnable, Task};
 impl Runner for TargetRunner<'_> {
     fn inputs(&self, action: usize, upstream: &Upstream<'_>) -> Result<Inputs, Failure> {
         let id = self.plan.order[action];
-        after_damage::retry(self, id, || self.inputs_of(id, upstream))
+        retry_after_damage::retry(self, id, || self.inputs_of(id, upstream))
     }
 
     fn reads_files(&self, action: usize) -> bool {
@@ -93,7 +93,7 @@ impl Runner for TargetRunner<'_> {
             // The user's own command: it is not run twice.
             return task.run(inputs, upstream);
         }
-        after_damage::retry(self, id, || {
+        retry_after_damage::retry(self, id, || {
             let made = task.run(inputs, upstream);
             made.map_err(|failure| self.with_help(failure))
         })

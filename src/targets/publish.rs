@@ -1,4 +1,4 @@
-//! The only way to tags of images: takes [`Cleared`] images to registries.
+//! Pushes [`Cleared`] images to registries. Nothing else may write the tags of a push target.
 
 use std::collections::BTreeSet;
 

@@ -22,10 +22,10 @@ mod files;
 mod fingerprint;
 mod ignored_paths;
 mod inputs;
+mod layer_sources;
 mod request;
 pub mod rootfs;
 mod run;
-mod sources;
 mod step_key;
 mod target;
 #[cfg(test)]

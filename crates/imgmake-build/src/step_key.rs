@@ -1,5 +1,6 @@
-//! Keys of steps: everything that the layer of a step follows from, and nothing else. Never a secret,
-//! a proxy variable, or the time of a source.
+//! Keys of steps: how each begins, and the whole key of a layer of files. The key of a RUN is in
+//! `run::prepare`. A key holds everything that the layer of a step follows from, and nothing else:
+//! never a secret, a proxy variable, or the time of a source.
 
 use imgmake_core::fingerprint::{Bytes, LengthPrefixedHasher, Semantics};
 use imgmake_oci::layer::{Compression, Entry};
@@ -15,16 +16,16 @@ pub fn of(kind: &str) -> LengthPrefixedHasher {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Times {
     /// All in the plan: they follow from inputs alone.
-    Count,
-    /// Copied files carry the time at which some RUN happened to run, which says nothing about them.
-    OfCopiesDoNot,
+    All,
+    /// The times of copied files are left out: they are those at which some RUN happened to run.
+    ExceptOfCopies,
 }
 
 /// The key of a layer that a plan describes in full: nothing but the plan and how it is written counts.
 pub fn of_plan(plan: &Plan, times: Times, compression: Compression, class: &str) -> String {
     let Plan {
         entries,
-        // Where the bytes come from says nothing: their hashes count.
+        // Where the bytes come from is not in the key: their hashes are.
         archives: _,
         changes: _,
         warnings: _,
@@ -40,7 +41,7 @@ pub fn of_plan(plan: &Plan, times: Times, compression: Compression, class: &str)
             kept,
         } = planned;
         metadata(&mut key, entry);
-        let counts = *kept || times == Times::Count;
+        let counts = *kept || times == Times::All;
         key.add(hash).add(&counts.then_some(entry.mtime));
     }
     key.hex()

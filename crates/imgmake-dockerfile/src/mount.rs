@@ -7,7 +7,7 @@ use super::suggest;
 use super::words::{self, Environment};
 use std::collections::BTreeSet;
 
-/// A mount with final values. A relative `target` is below the working directory, an empty one is that.
+/// A mount with final values. A relative `target` is below the working directory; an empty one is the working directory itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Mount {
     Bind {

@@ -84,7 +84,7 @@ impl Cancel {
         self.0.is_set()
     }
 
-    /// For a part of the work: cancelled with the whole, and alone without it.
+    /// For a part of the work: it is cancelled with the whole; cancelling it leaves the whole alone.
     #[must_use]
     pub fn child(&self) -> Cancel {
         let child = Cancel::default();
@@ -117,8 +117,8 @@ impl Cancel {
         self.is_cancelled()
     }
 
-    /// Calls `wake` once, from the thread that cancels; at once where that was before. Not any
-    /// more after the returned value is dropped.
+    /// Calls `wake` once, from the thread that cancels; immediately if the run is cancelled already.
+    /// Dropping the returned value takes the registration back.
     pub fn on_cancel(&self, wake: impl FnOnce() + Send + 'static) -> OnCancel {
         let mut waiting = self.0.waiting();
         let id = waiting.next;

@@ -45,7 +45,7 @@ pub enum Failure {
     Cancelled,
 }
 
-/// Statuses that say nothing about the next attempt. Never 401, 403 or 404.
+/// Transient statuses: the next attempt may succeed. Never 401, 403 or 404.
 pub(super) fn is_transient_status(status: u16) -> bool {
     matches!(status, 408 | 429 | 500 | 502 | 503 | 504)
 }
@@ -241,7 +241,7 @@ impl RegistryError {
         self.0.exhausted.is_none() && self.is_transient()
     }
 
-    /// The failure says nothing about a later attempt.
+    /// The failure is transient: a later attempt may succeed.
     pub(super) fn is_transient(&self) -> bool {
         match &self.0.fault {
             Fault::Answer(refusal) => is_transient_status(refusal.status),

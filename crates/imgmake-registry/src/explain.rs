@@ -1,5 +1,5 @@
-//! What a failed request is called: where and during what it failed, the proxy on the way, which
-//! credential was sent, and what to do. No secret stays in it.
+//! The message of a failed request: where and during what it failed, the proxy on the way, which
+//! credential was sent, and what to do. Secrets are removed from it.
 
 use url::Url;
 

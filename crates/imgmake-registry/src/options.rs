@@ -122,7 +122,7 @@ impl Default for ClientOptions {
     }
 }
 
-/// On whose behalf, who listens, and whether it is still wanted.
+/// The target of an operation, the receiver of its events, and its cancellation.
 #[derive(Clone)]
 pub struct OperationContext {
     pub target: String,

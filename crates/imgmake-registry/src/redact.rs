@@ -54,7 +54,7 @@ pub(super) fn secrets_of(call: &Call, authorization: Option<&str>) -> Vec<String
     secrets
 }
 
-/// What a credential consists of, as it is sent too.
+/// The secret parts of a credential: as they are, and as headers encode them.
 pub(super) fn secrets_in(credential: &Credential) -> Vec<String> {
     match &credential.proof {
         AuthMaterial::Anonymous => Vec::new(),

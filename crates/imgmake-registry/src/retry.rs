@@ -1,7 +1,6 @@
-//! How often to try again, and how long to wait before. What is worth a try: `error` says it of an
-//! answer, `session` of a request, `upload` of a stream that broke.
-//!
-//! Knows statuses, `Retry-After` and the clock; knows no request.
+//! How often to try again, and how long to wait before the next attempt (`Retry-After`, backoff).
+//! Whether to retry is decided elsewhere: in `error` for answers, in `session` for requests, in
+//! `upload` for broken streams.
 
 use std::time::{Duration, Instant, SystemTime};
 

@@ -111,7 +111,7 @@ impl Upload<'_> {
         ) {
             Ok(_) => Ok(true),
             Err(error) if error.is_missing() => Ok(false),
-            // Who cannot be asked is sent it; a GET would fetch the whole blob.
+            // HEAD is not supported: the blob is uploaded without asking. A GET would fetch all of it.
             Err(error) if matches!(error.status(), Some(405 | 501)) => Ok(false),
             Err(error) => Err(error),
         }

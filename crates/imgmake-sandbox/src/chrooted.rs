@@ -11,10 +11,10 @@ use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions};
 
 use super::command::{exit_code, run_command};
 use super::device_group::{self, Join};
+use super::direct_mount_points::CHROOT_NODES;
 use super::error::{During as _, Result, SandboxError};
-use super::placed::PlacedAll;
+use super::mount_substitutes::PlacedAll;
 use super::plan::{Network, Plan, Root};
-use super::points::CHROOT_NODES;
 use super::system::{self, Forked};
 use imgmake_guard::program::process_of;
 

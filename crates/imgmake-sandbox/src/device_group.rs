@@ -2,7 +2,7 @@
 //! mounts that are `nodev` and capabilities that are missing. Where it cannot be had a
 //! command runs without.
 //!
-//! As in Docker's containers any node may be made, which opens nothing yet.
+//! As in Docker's containers `mknod` is allowed; opening the device is what is restricted.
 
 use std::fs::File;
 use std::io;

@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use rustix::mount::{MountFlags, UnmountFlags};
 
 use super::bind::bind;
+use super::direct_mount_points::{leaf, mount_points};
 use super::error::{During as _, Result};
 use super::overlay::Overlay;
+use super::overlay_mount_points::{Stubs, Wanted};
 use super::plan::{Mount, MountKind, Plan, PlanFile, Root};
-use super::points::{leaf, mount_points};
-use super::stub::{Stubs, Wanted};
 use super::{devices, system};
 use imgmake_guard::confined::{descriptor_path, make, open_root, remove_tree, resolve};
 use imgmake_guard::modes::{self, PRIVATE, VISIBLE};

@@ -13,9 +13,9 @@ use rustix::process::{Pid, PidfdFlags};
 
 use super::device_group::DeviceGroup;
 use super::error::{During as _, Result, SandboxError};
+use super::limit_watch::{Watch, Watching};
 use super::limits::Limits;
 use super::network::{self, Connected};
-use super::watch::{Watch, Watching};
 use super::{ARGV0, IsolationMode, Network, Plan};
 
 /// A plan that is being carried out. Dropping it kills everything.

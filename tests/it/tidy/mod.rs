@@ -61,7 +61,7 @@ const CRATES: [(&str, &[&str]); 13] = [
 
 /// What runs in helper processes: their standard input is a socket or a pipe to the run.
 const HELPERS: [&str; 3] = [
-    "crates/imgmake-build/src/run/worker/serve.rs",
+    "crates/imgmake-build/src/run/worker/helper.rs",
     "crates/imgmake-sandbox/src/child.rs",
     "src/targets/watchdog.rs",
 ];

@@ -8,7 +8,7 @@ use super::policy::BasePolicy;
 use super::warmed::Warmed;
 use crate::define::base::{BaseImage, BaseImages};
 use crate::error::{BuildError, Context, Result};
-use crate::sources;
+use crate::layer_sources;
 use crate::target::TargetContext;
 use imgmake_oci::image::{
     Descriptor, Digest, ImageConfig, ManifestOrIndex, Platform, Reference, from_json,
@@ -138,7 +138,7 @@ impl BaseImages for Bases<'_> {
     }
 
     fn built(&self, name: &str, root: &Descriptor, platform: &Platform) -> Result<Arc<BaseImage>> {
-        let sources = sources::of_image(&self.cx.store, &root.digest);
+        let sources = layer_sources::of_image(&self.cx.store, &root.digest);
         let manifest = choose(&self.cx.store, root, platform)
             .with_context(|| format!("cannot use the image of target `{name}`"))?;
         let here = |l: &Descriptor| match self.cx.store.holds(l) {

@@ -68,8 +68,8 @@ impl FileSteps<'_> {
         hashes.of_plan(&mut plan, sources.context.as_deref())?;
         state.class = state.class.max(sources.class);
         let times = match sources.ran && self.steps.definition.epoch.is_none() {
-            true => Times::OfCopiesDoNot,
-            false => Times::Count,
+            true => Times::ExceptOfCopies,
+            false => Times::All,
         };
         state.ran |= sources.ran;
         let key = step_key::of_plan(

@@ -19,8 +19,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::define::compile::compile;
 use crate::define::definition::ParsedDefinition;
 use crate::error::Result;
+use crate::layer_sources::{self, Sources};
 use crate::request::BuildRequest;
-use crate::sources::{self, Sources};
 use crate::target::TargetContext;
 pub use engine::Engine;
 use executor::{Execution, run_together};
@@ -124,7 +124,7 @@ fn attempt(request: &BuildRequest, engine: &Engine, cx: &TargetContext) -> Resul
         manifests.push(assemble::manifest(&image, request, &cx.store)?);
     }
     let root = assemble::root(manifests, request, &cx.store)?;
-    sources::remember(&cx.store, &root.digest, &sources)?;
+    layer_sources::remember(&cx.store, &root.digest, &sources)?;
     warnings::of_unused_args(request, cx, &steps.taken_args());
     sources.retain(|digest, _| digest.parse().is_ok_and(|d| !cx.store.has(&d)));
     let sources: BTreeSet<Reference> = sources.into_values().collect();
@@ -143,5 +143,5 @@ pub fn sources_of(
     engine: &Engine,
     root: &imgmake_oci::image::Digest,
 ) -> BTreeMap<String, Reference> {
-    sources::of_image(&engine.store, root)
+    layer_sources::of_image(&engine.store, root)
 }

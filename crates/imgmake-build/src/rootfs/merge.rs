@@ -20,7 +20,7 @@ use super::Devices;
 use super::attributes::{chmod, chown, chown_at, times, xattrs_of};
 use super::data::copy_data;
 use super::diff::modified;
-use super::unpack::{Trees, chain_name, keep_tree, make_tree_directory};
+use super::kept_layers::{Trees, chain_name, keep_tree, make_tree_directory};
 use crate::error::{Context, Result};
 use imgmake_event::Cancel;
 use imgmake_guard::confined::{
@@ -244,7 +244,7 @@ fn copy_file(
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let source = rustix::fs::openat(from, name, flags, Mode::empty())?;
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-    let _open = super::etxtbsy::writing();
+    let _open = super::fork_lock::writing();
     let target = rustix::fs::openat(to, name, flags, Mode::from(0o600))?;
     if rustix::fs::ioctl_ficlone(&target, &source).is_err() {
         let (source, target) = (source.try_clone()?.into(), target.try_clone()?.into());

@@ -15,9 +15,10 @@ mod attributes;
 mod baseline;
 mod data;
 mod diff;
-mod etxtbsy;
+mod fork_lock;
 mod inflate;
 mod inode;
+mod kept_layers;
 mod merge;
 mod placeholder;
 mod snapshot;
@@ -26,16 +27,15 @@ mod stack;
 mod tests;
 mod times;
 mod tree;
-mod unpack;
 
 pub use archive::unpack_archive;
 pub use data::copy_file;
 pub use diff::{Changes, DiffOptions, Owners, write_layer};
-pub use etxtbsy::fork_exclusive;
+pub use fork_lock::fork_exclusive;
+pub use kept_layers::Trees;
 pub use merge::{Merged, copy_directory, keep_merged, merged_directory, take_merged};
 pub use snapshot::Snapshot;
 pub use stack::{Correction, Stack};
-pub use unpack::Trees;
 
 /// Where overlay keeps its marks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

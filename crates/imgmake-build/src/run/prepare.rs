@@ -158,7 +158,7 @@ fn command(run: &Run, config: &Configuring) -> (Vec<String>, Vec<ScriptFile>, St
     }
 }
 
-/// ENV, and the ARGs in force, which hide an ENV before them.
+/// ENV and the ARGs in scope; an ARG overrides an earlier ENV of the same name.
 fn environment(state: &ImageState) -> Vec<(String, String)> {
     let config = &state.config.image.config;
     let mut list: Vec<(String, String)> = config
@@ -297,7 +297,7 @@ impl Prepared {
             // Another cache: a user who may not write into root's has one of its own.
             _ => format!("{id}\0{}", beginning.hex()),
         };
-        // With what it begins with.
+        // The id includes the hash of the initial content.
         self.key.text(&id);
         self.request.mounts.push(RunMount::Cache {
             id,

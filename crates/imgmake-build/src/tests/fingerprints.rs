@@ -333,7 +333,7 @@ fn plan_of(planned: &Planned) -> Plan {
 
 #[test]
 fn of_a_plan() {
-    let key = |planned: &Planned| of_plan(&plan_of(planned), Times::Count, Compression::None, "");
+    let key = |planned: &Planned| of_plan(&plan_of(planned), Times::All, Compression::None, "");
     let of_entry = |entry: &Entry| {
         key(&Planned {
             entry: entry.clone(),
@@ -364,7 +364,7 @@ fn of_a_plan() {
     };
     let copied = |planned: &Planned| {
         let plan = plan_of(planned);
-        of_plan(&plan, Times::OfCopiesDoNot, Compression::None, "")
+        of_plan(&plan, Times::ExceptOfCopies, Compression::None, "")
     };
     // Kept directories carry their time into the layer.
     each_field!(copied, planned.clone(), Planned {
@@ -375,10 +375,10 @@ fn of_a_plan() {
     let plan = plan_of(&planned);
     let by = |times, compression, class| of_plan(&plan, times, compression, class);
     let keys = [
-        by(Times::Count, Compression::None, ""),
-        by(Times::OfCopiesDoNot, Compression::None, ""),
-        by(Times::Count, Compression::Gzip { level: 1 }, ""),
-        by(Times::Count, Compression::None, "single"),
+        by(Times::All, Compression::None, ""),
+        by(Times::ExceptOfCopies, Compression::None, ""),
+        by(Times::All, Compression::Gzip { level: 1 }, ""),
+        by(Times::All, Compression::None, "single"),
     ];
     for (at, key) in keys.iter().enumerate() {
         assert!(!keys[at + 1..].contains(key), "{at}");

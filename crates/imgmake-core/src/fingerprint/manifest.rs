@@ -1,4 +1,4 @@
-//! What of the manifest's types counts: values, never where they stand.
+//! The keys of the manifest's types: their values, never their place in the file.
 
 use crate::manifest::{
     CommandNode, FailOn, IgnoreNode, LoadInto, LoadNode, Publish, ScannerNode, Spanned, TarFormat,

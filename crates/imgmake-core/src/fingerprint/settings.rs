@@ -6,7 +6,7 @@ use super::inputs::Inputs;
 use super::value::Fingerprint;
 use crate::manifest::{BuildTarget, IndexNode, PushFrom, PushTarget, RunTarget, ScanTarget};
 
-/// What decides what the command of a `run` target does.
+/// The settings of a `run` target that affect its result.
 pub fn run_settings(inputs: &mut Inputs, run: &RunTarget) {
     let RunTarget {
         command,
@@ -15,7 +15,7 @@ pub fn run_settings(inputs: &mut Inputs, run: &RunTarget) {
         // By their files.
         inputs: _,
         outputs,
-        // Decides only whether.
+        // Affects only whether it finishes, not the result.
         timeout: _,
     } = run;
     inputs.add("setting", "command", command);
@@ -102,7 +102,7 @@ impl Fingerprint for ScanPolicy<'_> {
             ignore_files: _,
             vex_files: _,
             advisories: _,
-            // Decides only whether.
+            // Affects only whether it finishes, not the result.
             timeout: _,
         }) = self;
         hasher.add(scanner).add(fail_on).add(ignores);

@@ -39,7 +39,7 @@ pub struct Graph {
 
 impl Graph {
     /// Edges from references (images, contexts, files that one target makes and another one reads) and from `needs`.
-    /// Errors: unknown names (did you mean), cycles with the whole path, a push of images no gate it needs covers when it needs a gate.
+    /// Errors: unknown names (did you mean), cycles with the whole path, a push that needs a gate, with an image that none of its gates scans.
     pub fn new(manifest: Manifest) -> Result<Graph, Vec<Diagnostic>> {
         Graph::with_dockerfiles(manifest, &NoDockerfiles)
     }

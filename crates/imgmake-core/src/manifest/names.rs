@@ -1,4 +1,4 @@
-//! Names that are taken: two of one name space cannot be the same.
+//! Reports duplicate names within one name space.
 
 use std::collections::BTreeMap;
 

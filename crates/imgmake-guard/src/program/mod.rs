@@ -9,7 +9,7 @@
 
 mod environment;
 mod kind;
-mod number;
+mod process_id;
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -25,7 +25,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use tempfile::TempDir;
 
 pub use kind::Kind;
-pub use number::{group_of, process_of};
+pub use process_id::{group_of, process_of};
 
 /// Why a program was not started.
 #[derive(Debug, thiserror::Error)]

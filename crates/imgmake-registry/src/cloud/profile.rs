@@ -1,7 +1,7 @@
 //! AWS profiles: `~/.aws/config` and `~/.aws/credentials`, and the ways in which a
 //! profile says where its keys come from: a role, keys, a program.
 //!
-//! Signing in with a browser (SSO) or a one-time code is not for a build: said so.
+//! Signing in with a browser (SSO) or a one-time code is not supported; the error says so.
 
 use std::collections::BTreeMap;
 

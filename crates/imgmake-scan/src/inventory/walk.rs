@@ -14,7 +14,7 @@ use super::{php, python, rpm, ruby, rust};
 use crate::error::{Context, Result};
 use imgmake_event::Cancel;
 use imgmake_oci::image::{Descriptor, Digest};
-use imgmake_oci::layer::{self, Entry, EntryKind, LayerReader};
+use imgmake_oci::layer::{self, Entry, EntryKind, LayerReader, Whiteout};
 use imgmake_oci::store::{BlobReader, Store};
 
 /// Bytes of a file that is read as text; dpkg's largest databases have a tenth.
@@ -152,8 +152,8 @@ impl LayerFacts {
         auditable: &mut Vec<Vec<u8>>,
         cancel: &Cancel,
     ) -> Result<()> {
-        if let Some(change) = whiteout(&entry.path) {
-            self.changes.push(change);
+        if let Some(whiteout) = Whiteout::parse(&entry.path) {
+            self.changes.extend(change_of(whiteout));
             return Ok(());
         }
         if entry.kind == EntryKind::Directory {
@@ -243,22 +243,13 @@ impl LayerFacts {
     }
 }
 
-/// OCI image specification, layer.md, "Whiteouts".
-fn whiteout(path: &[u8]) -> Option<Change> {
-    let (directory, name) = match path.iter().rposition(|b| *b == b'/') {
-        Some(at) => (&path[..at], &path[at + 1..]),
-        None => (&path[..0], path),
-    };
-    let hidden = name.strip_prefix(b".wh.")?;
-    if hidden == b".wh..opq" {
-        return Some(Change::Opaque(directory.to_vec()));
+/// What a whiteout changes. aufs' own bookkeeping removes nothing, as when the image is unpacked.
+fn change_of(whiteout: Whiteout) -> Option<Change> {
+    match whiteout {
+        Whiteout::Removes(path) => Some(Change::Remove(path)),
+        Whiteout::Opaque(directory) => Some(Change::Opaque(directory)),
+        Whiteout::Reserved => None,
     }
-    let mut path = directory.to_vec();
-    if !path.is_empty() {
-        path.push(b'/');
-    }
-    path.extend_from_slice(hidden);
-    Some(Change::Remove(path))
 }
 
 fn oddity(mode: u32) -> Option<OddityRule> {

@@ -104,6 +104,29 @@ fn a_whiteout_hides_a_package_but_not_a_secret() {
 }
 
 #[test]
+fn what_aufs_keeps_for_itself_is_not_in_the_image() {
+    let ground = Ground::new().advisory(json!({"id": "NPM-1", "affected": [{"package": {"ecosystem": "npm", "name": "left-pad"},
+        "ranges": [{"type": "SEMVER", "events": [{"introduced": "0"}]}]}], "database_specific": {"severity": "HIGH"}}));
+    let package = r#"{"name":"left-pad","version":"1.0.0"}"#;
+    let kept = ground.image(
+        "kept",
+        &[&[file(
+            ".wh..wh.plnk/node_modules/left-pad/package.json",
+            package,
+        )]],
+    );
+    assert!(ground.scan(std::slice::from_ref(&kept)).passed);
+    let installed = ground.image(
+        "installed",
+        &[
+            &[file("app/node_modules/left-pad/package.json", package)],
+            &[file("app/.wh..wh.node_modules", "")],
+        ],
+    );
+    assert!(!ground.scan(std::slice::from_ref(&installed)).passed);
+}
+
+#[test]
 fn verdicts_are_judged_anew_from_cached_findings() {
     let ground = Ground::new().advisory(OPENSSL);
     let image = ground.debian("app", "3.0.0-1");

@@ -1,4 +1,4 @@
-//! What is to be written into the caches, and how far that is.
+//! Uploads into the caches: those that wait, and how far each has come.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Condvar, Mutex};

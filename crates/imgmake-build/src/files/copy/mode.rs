@@ -116,7 +116,7 @@ fn operation(who: u32, operator: Operator, written: &str, changes: &mut Vec<Chan
             'x' => bits |= 0o111 & who,
             'X' if operator == Operator::Remove => bits |= 0o111 & who,
             'X' => executable |= 0o111 & who,
-            // Neither belongs to the others.
+            // The set-id bits do not apply to others, the sticky bit does not apply to them alone.
             's' => bits |= SET_ID & who,
             't' if who == OTHERS => {}
             't' => bits |= STICKY,

@@ -99,7 +99,7 @@ impl<'a> Planner<'a> {
         Ok(target)
     }
 
-    /// The contents of a directory; what it is itself does not travel, except to be made where nothing was.
+    /// The contents of a directory. The directory itself is not copied, only made if it does not exist.
     fn put_tree(&mut self, tree: &dyn Tree, directory: &Node, target: &[u8]) -> Result<()> {
         if !matches!(self.standing(target), DestinationEntry::Directory) {
             return Err(onto_another_kind(directory, target));

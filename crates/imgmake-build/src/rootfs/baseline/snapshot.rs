@@ -1,5 +1,5 @@
-//! An image whose tree the command itself has changed: of everything, a snapshot has the
-//! inode, and the layers' indexes have contents, targets and attributes.
+//! The state before a command that changed the image's tree in place. The snapshot remembers each
+//! inode; contents, link targets and attributes are looked up in the indexes of the layers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;

@@ -14,7 +14,7 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use super::attributes::{chmod, chown, chown_at, ids, set_xattrs, times};
-use super::etxtbsy;
+use super::fork_lock;
 use super::times::Moment;
 use super::{Devices, Marks, placeholder};
 use crate::error::{BuildError, Context, Result};
@@ -29,8 +29,8 @@ pub(super) enum Whiteouts {
     Kept(Marks),
     /// What lies there from lower layers is removed.
     Applied,
-    /// This is no layer: names that begin with `.wh.` are names, modes of directories come
-    /// last, for an ordinary user could not fill one that forbids it.
+    /// Not a layer: `.wh.` is an ordinary beginning of a name. Modes of directories are set
+    /// last, since an ordinary user could not fill a read-only directory.
     None,
 }
 
@@ -250,7 +250,7 @@ impl<'a> Tree<'a> {
     fn make_file(&mut self, name: &[u8], entry: &Entry, content: &mut dyn Content) -> Result<()> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let mode = Mode::from_raw_mode(entry.mode);
-        let _open = etxtbsy::writing();
+        let _open = fork_lock::writing();
         let fd = match rustix::fs::openat(self.parent(), name, flags, mode) {
             Err(Errno::EXIST) => {
                 self.clear(name)?;

@@ -1,9 +1,8 @@
 //! `trust-ca`: certificates that a RUN trusts and no layer has.
 //!
-//! Nothing of the image is changed or covered: `update-ca-certificates` renames a new
-//! bundle over the old one, which no mounted file lets it do. What programs read is
-//! told by variables, which name files in a place of ours; they are mounted for the one
-//! RUN, like secrets.
+//! No file of the image is changed, and none is mounted over: `update-ca-certificates` replaces
+//! its bundle by a rename, which fails on a mounted file. Instead variables (`SSL_CERT_FILE`, …)
+//! name files in a directory of imgmake's, mounted for the one RUN as secrets are.
 
 use std::fs::File;
 use std::io::Read;
@@ -11,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
 
-use super::server::Server;
+use super::helper_state::Server;
 use super::views::View;
 use crate::error::{BuildError, Context, Result};
 use imgmake_event::Cancel;

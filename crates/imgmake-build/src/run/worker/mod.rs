@@ -8,27 +8,27 @@
 //! the helper and everything below it; the mounts go with their namespaces.
 //!
 //! ```text
-//! handle ── parent's side        serve ── helper's side, server ── what its requests share
+//! client ── parent's side        helper ── helper's side, helper_state ── what its requests share
 //!                                 ├─ step     one RUN
 //!                                 │   └─ mounts, authorities, ssh, names
 //!                                 └─ views    merged layers to read from
 //! ```
 
 mod authorities;
-mod handle;
+mod client;
+mod helper;
+mod helper_state;
 mod mounts;
 mod names;
 mod protocol;
 mod request;
-mod serve;
-mod server;
 mod shell;
 mod ssh;
 mod step;
 mod views;
 
 pub use authorities::variables as authority_variables;
-pub use handle::Worker;
+pub use client::Worker;
 pub use request::{CacheScope, Network, RunMount, RunRequest, Sharing, TreeSource};
 pub use shell::{Terminal, TerminalError, Terminals};
 
@@ -49,10 +49,10 @@ pub fn reexec_entry() {
         imgmake_sandbox::run_plan();
     }
     if name == protocol::ARGV0 {
-        serve::main(serve::Stage::Outside);
+        helper::main(helper::Stage::Outside);
     }
     if name == protocol::ARGV0_INSIDE {
-        serve::main(serve::Stage::Inside);
+        helper::main(helper::Stage::Inside);
     }
 }
 

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use rustix::fs::{Mode, OFlags};
 
+use super::helper_state::{Server, Task};
 use super::request::{CacheScope, RunMount, Sharing, TreeSource};
-use super::server::{Server, Task};
 use super::ssh::Agent;
 use super::views::{View, Writes};
 use crate::error::{BuildError, Context, Result};

@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 use rustix::event::{PollFd, PollFlags, Timespec};
 
 use super::authorities;
+use super::helper_state::{Lines, Server, Task};
 use super::mounts::Prepared;
 use super::names;
 use super::protocol::Answer;
 use super::request::{Network, RunRequest};
-use super::server::{Lines, Server, Task};
 use super::shell::{ShellRequest, shell_of};
 use super::views::{stubs, uses_overlay};
 use crate::error::{BuildError, Context, Result};

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::FileType;
 use rustix::mount::UnmountFlags;
 
-use super::server::Server;
+use super::helper_state::Server;
 use crate::error::{Context, Result};
 use crate::rootfs::{self, Stack};
 use imgmake_event::Cancel;

@@ -1,4 +1,4 @@
-//! Files of a tree are open for writing, or a child is forked: never both at a time. A child
+//! A lock: no child is forked while a file of a tree is open for writing. A child
 //! holds every descriptor until it has executed its program, and for so long the kernel
 //! refuses to execute a file that somebody could still write to (ETXTBSY). So a RUN could
 //! fail because another one began while its base was being unpacked.

@@ -10,8 +10,8 @@ use rustix::fs::FileType;
 
 use super::IsolationMode;
 use super::error::{During as _, Result};
+use super::overlay_mount_points::Wanted;
 use super::plan::{MountKind, Plan, Root};
-use super::stub::Wanted;
 use imgmake_guard::confined::{Held, keeping_time, make, open_beneath, open_root, resolve};
 
 /// What was made, parents first. A root that is thrown away needs no removal.

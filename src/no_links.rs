@@ -1,4 +1,4 @@
-//! Places of ours inside of a checkout, whose files are those of strangers.
+//! Refuses symbolic links on the way to imgmake's own files in a checkout, which strangers may have written.
 
 use std::path::Path;
 

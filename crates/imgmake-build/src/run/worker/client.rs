@@ -44,7 +44,7 @@ impl Worker {
     }
 
     /// Another program to execute as the helper: one whose `main` begins with
-    /// [`super::reexec_entry`]. For programs of which that is not true, as tests.
+    /// [`super::reexec_entry`]. For callers whose own `main` does not, such as tests.
     #[must_use]
     pub fn with_program(mut self, program: PathBuf) -> Worker {
         self.program = program;
@@ -226,8 +226,8 @@ struct Connection {
     reader: std::thread::ThreadId,
 }
 
-/// A helper that was told to leave removes what it had begun; where this process is the first of a container,
-/// everything dies with it, so it gives that much time.
+/// How long a helper that was asked to end may remove what it had begun. If this process is the
+/// first one of a container, its exit kills the helper, so it waits that long.
 const LEAVING: Duration = Duration::from_secs(5);
 
 impl Connection {

@@ -19,7 +19,8 @@ use imgmake_oci::image::Digest;
 use imgmake_oci::layer::{Index, Layer};
 use imgmake_oci::store::{Damaged, Store};
 
-/// The record of a kept tree: it is whole, and these directories stand in it for others' sake.
+/// The record of a kept tree. Its existence says that the tree is complete; it lists the parent
+/// directories that the layer itself did not contain.
 const IMPLIED: &str = "implied";
 
 /// Trees of one id map.
@@ -72,8 +73,8 @@ impl Trees {
     pub fn stack(&self, layers: &[Layer], cancel: &Cancel) -> Result<Stack> {
         let unpacked = self.unpack_all(layers, cancel)?;
         let (corrections, root_like) = corrections(&unpacked);
-        // The kernel refuses a directory named twice. A layer that does shows through at its
-        // highest place alone: whatever it says, it says again there.
+        // The kernel refuses a directory named twice. Of a layer that appears twice only the
+        // topmost place matters.
         let mut seen = std::collections::BTreeSet::new();
         let lowers = unpacked.into_iter().rev().map(|u| u.tree.join("fs"));
         Ok(Stack {

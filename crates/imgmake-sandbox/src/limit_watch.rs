@@ -1,5 +1,5 @@
-//! Holds one command to its limits: a thread that looks at what the kernel counted, and
-//! at everything itself that no control group holds, and kills the whole command.
+//! Holds one command to its limits: a thread reads the kernel's counters, measures itself what no
+//! control group enforces, and kills the whole command at a limit.
 
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;

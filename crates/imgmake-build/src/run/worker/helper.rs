@@ -6,8 +6,8 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::helper_state::{Lines, Server, Task, answer_to};
 use super::protocol::{ARGV0_INSIDE, Answer, Asked, Hello, Request, Start, receive, send};
-use super::server::{Lines, Server, Task, answer_to};
 use super::step;
 use crate::error::{BuildError, Context, Result};
 use imgmake_guard::confined::remove_tree;
@@ -261,7 +261,7 @@ fn delete(root: &Path, paths: &[PathBuf]) -> Result<Answer> {
     Ok(Answer::Deleted)
 }
 
-/// What killed runs left and only this namespace may remove; nobody waits for it.
+/// Removes in the background what killed runs left and only this namespace may delete.
 fn sweep(server: &Server) {
     sandbox::remove_left_groups();
     let leftovers = server.store.leftovers();
