@@ -3,6 +3,7 @@
 //! What the program itself does: the command line, and what runs its targets, reports and watches.
 //! The domain is in `crates/`; `main.rs` is a thin binary.
 
+pub mod ci;
 pub mod cli;
 pub mod daemon;
 pub mod exit;

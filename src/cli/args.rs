@@ -197,6 +197,8 @@ pub enum Command {
         #[arg(long, default_value = "dot")]
         format: GraphFormat,
     },
+    /// Write targets as jobs of a CI system, one a target
+    Ci(CiArgs),
     /// Run, and again whenever an input changes
     Watch(RunArgs),
     /// Exit with 5 when something is stale; do nothing
@@ -259,6 +261,41 @@ pub enum Command {
         #[arg(long = "as", value_name = "NAME")]
         name: String,
     },
+}
+
+#[derive(Debug, Args)]
+pub struct CiArgs {
+    /// For which system
+    #[arg(long, value_name = "SYSTEM")]
+    pub to: CiSystem,
+    /// Write to this file instead of standard output
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Where jobs share what they built: `HOST/REPOSITORY`; by default the manifest's cache, or GitHub's or GitLab's own registry
+    #[arg(long, value_name = "REF")]
+    pub cache: Option<String>,
+    /// The image that jobs run in; for GitHub, the one that the program is taken from
+    #[arg(long, value_name = "IMAGE")]
+    pub image: Option<String>,
+    /// A variable of every job; the value is written as it is: `TAG=${{ github.sha }}`
+    #[arg(long = "env", value_name = "NAME=VALUE")]
+    pub variables: Vec<String>,
+    /// Targets, groups or globs; what they need becomes jobs, too
+    #[arg(value_name = "TARGET")]
+    pub targets: Vec<String>,
+}
+
+/// As `crate::ci::System`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum CiSystem {
+    /// A workflow of GitHub Actions
+    Github,
+    /// A pipeline of GitLab CI
+    Gitlab,
+    /// A Pipeline of Tekton
+    Tekton,
+    /// A Workflow of Argo
+    Argo,
 }
 
 #[derive(Debug, Subcommand)]

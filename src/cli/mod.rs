@@ -4,6 +4,7 @@
 mod args;
 mod base_policy;
 mod cache;
+mod ci;
 mod completions;
 mod db;
 mod doctor;
@@ -98,6 +99,7 @@ fn dispatch(cli: Cli, environment: &Environment) -> Result<u8, Exit> {
         Some(Command::Check(args)) => plan::check(&global, &args, environment),
         Some(Command::List { format }) => list::list(&global, format, environment),
         Some(Command::Graph { format }) => graph::graph(&global, format, environment),
+        Some(Command::Ci(args)) => ci::ci(&global, &args, environment),
         Some(Command::Watch(run)) => watch::watch(&global, &run, environment),
         Some(Command::Inspect { image, format }) => {
             inspect::inspect(&global, &image, format, environment)

@@ -185,7 +185,9 @@ fn from_files(
 /// The credential files that exist, in order, with their names.
 fn files(options: &ClientOptions) -> Result<Vec<(String, ConfigFile)>, RegistryError> {
     let mut found = Vec::new();
-    if let Some(json) = options.environment.get("DOCKER_AUTH_CONFIG") {
+    // CI systems set a variable whose secret does not exist to an empty text.
+    let given = options.environment.get("DOCKER_AUTH_CONFIG");
+    if let Some(json) = given.filter(|json| !json.trim().is_empty()) {
         let file = parse(json.as_bytes(), "DOCKER_AUTH_CONFIG")?;
         found.push(("DOCKER_AUTH_CONFIG".to_string(), file));
     }
@@ -517,6 +519,12 @@ mod tests {
             .environment
             .insert("REGISTRY_AUTH_FILE".into(), auth_file.display().to_string());
         assert_eq!(found(&options, "a.io", "x"), basic("authfile", "p"));
+        let variable = "DOCKER_AUTH_CONFIG".to_string();
+        options.environment.insert(variable.clone(), " \n".into());
+        assert_eq!(found(&options, "a.io", "x"), basic("authfile", "p"));
+        let json = r#"{"auths":{"a.io":{"username":"ci","password":"p"}}}"#;
+        options.environment.insert(variable, json.into());
+        assert_eq!(found(&options, "a.io", "x"), basic("ci", "p"));
         let explicit = Auth::Basic {
             user: "u".into(),
             password: Secret("q".into()),

@@ -7,9 +7,11 @@
 //! | `site` | repository, registries, volumes, secrets |
 //! | `container` | one container: image, command, environment, mounts |
 //! | `platforms` | how each platform reads its file |
+//! | `exported` | what `imgmake ci` writes of the same project, run the same way |
 //! | `schemas` | what the platforms' published schemas say of it |
 
 mod container;
+mod exported;
 mod platforms;
 mod schemas;
 mod site;

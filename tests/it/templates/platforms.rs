@@ -22,7 +22,7 @@ pub fn yaml(text: &str) -> Value {
 
 /// Fails for a key that no rule below reads.
 #[track_caller]
-fn only(value: &Value, keys: &[&str]) {
+pub fn only(value: &Value, keys: &[&str]) {
     for key in value.as_object().unwrap().keys() {
         assert!(
             keys.contains(&key.as_str()),
@@ -31,7 +31,7 @@ fn only(value: &Value, keys: &[&str]) {
     }
 }
 
-fn text(value: &Value) -> String {
+pub fn text(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         Value::Null => String::new(),
@@ -39,11 +39,11 @@ fn text(value: &Value) -> String {
     }
 }
 
-fn texts(value: &Value) -> Vec<String> {
+pub fn texts(value: &Value) -> Vec<String> {
     value.as_array().into_iter().flatten().map(text).collect()
 }
 
-fn pairs(value: &Value) -> Vec<(String, String)> {
+pub fn pairs(value: &Value) -> Vec<(String, String)> {
     let map = value.as_object().into_iter().flatten();
     map.map(|(name, value)| (name.clone(), text(value)))
         .collect()
@@ -62,7 +62,7 @@ fn in_turn(containers: impl IntoIterator<Item = Container>, site: &Site) -> Vec<
 }
 
 /// A container of a pod, as Kubernetes and Argo write it.
-fn container(value: &Value, volumes: &BTreeMap<String, PathBuf>) -> Container {
+pub fn container(value: &Value, volumes: &BTreeMap<String, PathBuf>) -> Container {
     let known = [
         "name",
         "image",
@@ -94,7 +94,7 @@ fn container(value: &Value, volumes: &BTreeMap<String, PathBuf>) -> Container {
 }
 
 /// Volumes of a pod: empty ones, and the secret with the docker config.
-fn volumes(value: &Value, site: &Site) -> BTreeMap<String, PathBuf> {
+pub fn volumes(value: &Value, site: &Site) -> BTreeMap<String, PathBuf> {
     let volume = |volume: &Value| {
         let name = text(&volume["name"]);
         if volume.get("emptyDir").is_some() {
@@ -275,7 +275,7 @@ pub fn gitlab(file: &str, site: &Site) -> Vec<Ran> {
     ran
 }
 
-fn gitlab_variables(own: &Value, site: &Site) -> Vec<(String, String)> {
+pub fn gitlab_variables(own: &Value, site: &Site) -> Vec<(String, String)> {
     let east = &site.east.host;
     let mut all: BTreeMap<String, String> = [
         ("CI_PROJECT_DIR", "/builds/team/app".to_string()),

@@ -23,7 +23,7 @@ use crate::ground::temporary;
 
 /// Gives a file to its judge: what to run.
 #[derive(Clone, Copy)]
-enum Judge {
+pub enum Judge {
     JsonSchema(&'static [&'static str]),
     Kubernetes,
     Argo,
@@ -39,18 +39,21 @@ struct Case {
     says: &'static str,
 }
 
+pub const GITHUB: Judge = Judge::JsonSchema(&["vendor.github-workflows"]);
+pub const GITLAB: Judge = Judge::JsonSchema(&["vendor.gitlab-ci", "--data-transform", "gitlab-ci"]);
+
 const CASES: [Case; 8] = [
     Case {
         file: "github-actions.yml",
         part: whole,
-        judge: Judge::JsonSchema(&["vendor.github-workflows"]),
+        judge: GITHUB,
         mistake: ("runs-on:", "run-on:"),
         says: "run-on",
     },
     Case {
         file: "gitlab-ci.yml",
         part: whole,
-        judge: Judge::JsonSchema(&["vendor.gitlab-ci", "--data-transform", "gitlab-ci"]),
+        judge: GITLAB,
         mistake: ("junit: out/scan.xml", "junitt: out/scan.xml"),
         says: "junitt",
     },
@@ -111,7 +114,7 @@ fn pod_of_jenkins(text: &str) -> String {
 }
 
 /// A pod whose containers are the steps.
-fn steps_of_tekton(text: &str) -> String {
+pub fn steps_of_tekton(text: &str) -> String {
     let mut task = yaml(text);
     let Value::Array(steps) = task["spec"]["steps"].take() else {
         panic!("this task has no steps: {text}")
@@ -141,7 +144,7 @@ fn tools() -> PathBuf {
 
 impl Judge {
     /// Whether the text passes, and what the judge says of it.
-    fn judges(self, text: &str) -> (bool, String) {
+    pub fn judges(self, text: &str) -> (bool, String) {
         let folder = temporary();
         let file = folder.path().join("judged.yaml");
         std::fs::write(&file, text).unwrap();
@@ -212,8 +215,8 @@ fn every_pipeline_of_the_book_passes_its_platforms_schema() {
                 let page = page.clone();
                 scope.spawn(move || {
                     let (judge, part): (Judge, fn(&str) -> String) = match platform.as_str() {
-                        "github" => (CASES[0].judge, whole),
-                        "gitlab" => (CASES[1].judge, whole),
+                        "github" => (GITHUB, whole),
+                        "gitlab" => (GITLAB, whole),
                         "kubernetes" => (Judge::Kubernetes, whole),
                         "argo" => (Judge::Argo, whole),
                         "tekton" => (Judge::Kubernetes, steps_of_tekton),
