@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use imgmake_core::graph::{Graph, TargetId};
 use imgmake_core::manifest::{
-    AuthNode, PasswordFrom, RegistryNode, RunTarget, SecretFrom, SecretNode, TargetKind,
+    Absence, AuthNode, PasswordFrom, RegistryNode, RunTarget, SecretFrom, SecretNode, TargetKind,
 };
 use imgmake_core::plan::Plan;
 use imgmake_guard::printable;
@@ -215,12 +215,12 @@ fn secret(node: &SecretNode) -> Secret {
         SecretFrom::Env(variable) => Secret {
             variable: variable.clone(),
             kind: SecretKind::Variable,
-            optional: node.optional,
+            optional: node.absence != Absence::Fails,
         },
         SecretFrom::File(path) => Secret {
             variable: node.name.value.to_uppercase().replace('-', "_"),
             kind: SecretKind::File(path.clone()),
-            optional: node.optional,
+            optional: node.absence != Absence::Fails,
         },
     }
 }
