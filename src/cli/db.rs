@@ -78,7 +78,7 @@ fn update(
 ) -> Result<()> {
     if !store.keeps_database() {
         bail!(
-            "advisories cannot be kept: the store lies in a checkout, where others may change them, and the user has no other\n  help: set HOME, or a store outside with `--store` or IMGMAKE_STORE"
+            "advisories cannot be kept: the store is in a checkout, where others can change them, and the user has no other store\n  help: set HOME, or a store outside with `--store` or IMGMAKE_STORE"
         );
     }
     let home = scan::advisory_home(store)?;
@@ -92,7 +92,7 @@ fn update(
     };
     if again.is_empty() {
         bail!(
-            "nothing says which advisories to get\n  help: name ecosystems as OSV does (`Debian`, `Alpine`, `npm`, `PyPI`, `Go`, …), archives or URLs"
+            "no source of advisories is known\n  help: name ecosystems as OSV does (`Debian`, `Alpine`, `npm`, `PyPI`, `Go`, …), archives or URLs"
         );
     }
     for source in &again {

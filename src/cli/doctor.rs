@@ -116,12 +116,10 @@ fn choice(probes: &[Probe], wanted: Option<IsolationMode>) -> String {
                 Some(best) => format!(", although {best} would work"),
                 None => String::new(),
             };
-            format!("\nRUN will use: {wanted}, because IMGMAKE_ISOLATION says so{but}\n")
+            format!("\nRUN will use: {wanted}, as IMGMAKE_ISOLATION demands{but}\n")
         }
         (None, Some(best)) => format!("\nRUN will use: {best}, the best that works\n"),
-        (None, None) => {
-            "\nRUN cannot work here. Builds without RUN work all the same.\n".to_string()
-        }
+        (None, None) => "\nRUN cannot work here. Builds without RUN work.\n".to_string(),
     }
 }
 

@@ -66,7 +66,7 @@ pub fn import(
         for path in paths.chain([manifest.as_path()]) {
             drop(std::fs::remove_file(path));
         }
-        tell(format!("error: `{file}` says what no manifest can"));
+        tell(format!("error: `{file}` cannot be converted to a manifest"));
         return Err(exit);
     }
     for note in &written.notes {

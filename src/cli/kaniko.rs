@@ -45,7 +45,7 @@ pub fn kaniko(arguments: &[String], environment: &Environment) -> Result<u8, Exi
     match kaniko::interpret(arguments, &workspace).map_err(refused)? {
         Invocation::Help => print(&kaniko::flags::help())?,
         Invocation::Version => print(&format!(
-            "imgmake {}, in the place of kaniko 1.24\n",
+            "imgmake {}, compatible with kaniko 1.24\n",
             env!("CARGO_PKG_VERSION")
         ))?,
         Invocation::Build(request) => return build(*request, &workspace, environment, &cancel),

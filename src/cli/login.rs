@@ -32,7 +32,7 @@ pub fn login(args: &LoginArgs, environment: &Environment) -> Result<u8, Exit> {
         }
     };
     print(&format!(
-        "logged in to {}; remembered in {}{unseen}\n",
+        "logged in to {}; stored in {}{unseen}\n",
         args.registry, done.place
     ))?;
     Ok(0)
@@ -42,7 +42,7 @@ pub fn logout(registry: &str, environment: &Environment) -> Result<u8, Exit> {
     let found = forget(&options(environment), registry).map_err(refused)?;
     print(&match found {
         Forgotten::Entry => format!("logged out of {registry}\n"),
-        Forgotten::Nothing => format!("nothing was remembered for {registry}\n"),
+        Forgotten::Nothing => format!("no login is stored for {registry}\n"),
     })?;
     Ok(0)
 }
@@ -60,7 +60,7 @@ fn password(args: &LoginArgs) -> Result<Secret, Exit> {
     let text = match &args.password {
         Some(password) => {
             eprintln!(
-                "warning: everybody on this machine can read the password on the command line; `--password-stdin` keeps it"
+                "warning: every user of this machine can read the password on the command line; `--password-stdin` keeps it"
             );
             password.clone()
         }

@@ -119,7 +119,7 @@ pub fn run_in(
     let store = place.open_store()?;
     if !place.trust.has_key() && store.is_shared() && store.has_steps() {
         step.notes.push(format!(
-            "steps recorded in `{}` are not used: anybody who writes into the workspace could have \
+            "steps recorded in `{}` are not used: anyone who can write to the workspace could have \
              recorded them; give the steps of a pipeline a key in {}",
             store.root().display(),
             imgmake_guard::mac::VARIABLE

@@ -190,11 +190,11 @@ pub fn refuse_tracked(project: &Path) -> Result<(), Exit> {
                 "git tracks `{DIRECTORY}`: state does not come with a checkout"
             ))
             .with_help(format!(
-                "`git rm -r --cached {DIRECTORY}` takes it out of the repository; it may hold what somebody else wrote, so remove the directory as well"
+                "`git rm -r --cached {DIRECTORY}` takes it out of the repository; it may contain files of others, so remove the directory as well"
             )));
         }
         Tracked::Unknown(why) => tell(format!(
-            "note: the repository's index does not tell whether git tracks `{DIRECTORY}`: {why}"
+            "note: cannot read from the repository's index whether git tracks `{DIRECTORY}`: {why}"
         )),
     }
     Ok(())

@@ -57,7 +57,7 @@ pub fn sockets(kind: Kind, environment: &BTreeMap<String, String>) -> Result<Vec
     if let Some(address) = set(variable) {
         let path = address.strip_prefix("unix://").with_context(|| {
             format!(
-                "{variable}={address}: only a socket on this machine, `unix:///path`, is spoken to"
+                "{variable}={address}: only a socket on this machine, `unix:///path`, is supported"
             )
         })?;
         return Ok(vec![PathBuf::from(path)]);
@@ -226,7 +226,7 @@ impl Daemon {
             );
         }
         io::copy(&mut body, out)
-            .with_context(|| format!("{} broke off while it gave `{name}`", self.name()))?;
+            .with_context(|| format!("{} ended the transfer of `{name}` early", self.name()))?;
         Ok(())
     }
 
@@ -243,9 +243,9 @@ impl Daemon {
         let why = match error {
             ureq::Error::Io(error) => match error.kind() {
                 io::ErrorKind::PermissionDenied => {
-                    "this user may not speak to it (is the group `docker` missing?)".to_string()
+                    "this user may not connect to it (is the group `docker` missing?)".to_string()
                 }
-                io::ErrorKind::ConnectionRefused => "nothing listens there any more".to_string(),
+                io::ErrorKind::ConnectionRefused => "nothing listens there".to_string(),
                 _ => error.to_string(),
             },
             other => other.to_string(),
@@ -306,7 +306,7 @@ fn read_progress(body: impl Read) -> Result<()> {
             Ok(value) => value,
             // Words that are no JSON: older versions end with a plain line.
             Err(error) if error.is_syntax() => return Ok(()),
-            Err(error) => bail!("it broke off: {error}"),
+            Err(error) => bail!("the transfer ended early: {error}"),
         };
         let error = value["errorDetail"]["message"]
             .as_str()

@@ -139,7 +139,7 @@ fn from_where(store: &Store, name: &str) -> String {
     let digest = store.tagged(name).map(|image| image.digest.to_string());
     let proof = match store.is_own_name(name) {
         true => "",
-        false => ", by the name that somebody who writes into the workspace gave it",
+        false => ", under a name that anyone who can write to the workspace could have given it",
     };
     format!(
         "note: `{name}` is {} of the store `{}`{proof}",

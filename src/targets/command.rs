@@ -115,7 +115,7 @@ fn start(task: &CommandTask<'_>) -> Result<Child, Failure> {
             true => (format!("cannot start `{program}`"), plain(&error)),
             false => (
                 format!("directory `{}` not found", directory.display()),
-                "it is to run there".to_string(),
+                "the command runs there".to_string(),
             ),
         };
         let span = task

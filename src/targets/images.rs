@@ -85,7 +85,7 @@ pub fn fetch_missing(
         let source = sources.get(blob.digest.as_str());
         let source = source.ok_or_else(|| {
             anyhow!(
-                "the store has lost {}; build again with `--force`",
+                "{} is no longer in the store; build again with `--force`",
                 blob.digest
             )
         })?;

@@ -83,7 +83,7 @@ pub(super) fn verify(
     let name_of_daemon = kind.name();
     let found = Daemon::find(kind, runner.variables, &runner.tools.cancel);
     let Ok(Some(daemon)) = found else {
-        return Some(format!("there is no {name_of_daemon} daemon any more"));
+        return Some(format!("the {name_of_daemon} daemon no longer runs"));
     };
     let lost = ids
         .iter()

@@ -120,7 +120,7 @@ fn push_each_tag(
             Ok(done) => pushed.extend(done),
             Err(error) if is_acceptable(runner, &error) => {
                 let repository = job.to.name();
-                let message = format!("{repository}:{tag} cannot be moved and stays what it is");
+                let message = format!("{repository}:{tag} is immutable and was not changed");
                 runner.warn(name, message);
             }
             Err(error) => return Err(error),

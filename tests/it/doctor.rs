@@ -75,7 +75,7 @@ fn a_user_with_subordinate_ids_lacks_nothing() {
         &[
             "  ✗ root: this user is not root",
             "      devices: mknod is not possible, and every mount is nodev; no device controller \
-             (the kernel lets nobody set it from a user namespace)\n",
+             (it cannot be set from a user namespace)\n",
             "to get it: nothing is missing where an isolation mode below works",
             "RUN will use: rootless, the best that works",
         ],
@@ -130,14 +130,14 @@ fn a_choice_by_hand_is_told_with_what_would_be_better() {
     says(
         &chosen("chroot"),
         &[
-            "RUN will use: chroot, because IMGMAKE_ISOLATION says so, although root would work",
+            "RUN will use: chroot, as IMGMAKE_ISOLATION demands, although root would work",
             "RUN works in one directory per stage and looks for what changed, slower",
         ],
     );
     let plain = Imgmake::run_by(User::Plain).with("IMGMAKE_ISOLATION", "root");
     says(
         &doctor(&plain),
-        &["RUN will use: root, because IMGMAKE_ISOLATION says so, which does not work here"],
+        &["RUN will use: root, as IMGMAKE_ISOLATION demands, which does not work here"],
     );
 }
 
@@ -169,7 +169,7 @@ fn in_a_container_it_names_the_options_that_help() {
         &[
             "  ✗ chroot: this user is not root",
             "to get it: in a container: run it as root (Docker: `--user 0`",
-            "RUN cannot work here. Builds without RUN work all the same.",
+            "RUN cannot work here. Builds without RUN work.",
         ],
     );
 }

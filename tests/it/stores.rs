@@ -1,5 +1,5 @@
 //! Where a store can be: a container's volume, a directory that cannot be written, a file system
-//! that keeps no modes. It works there, or it is refused in words that say what to do.
+//! that does not store modes. It works there, or it is refused in words that say what to do.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -178,7 +178,7 @@ fn a_file_system_without_modes_and_links_holds_what_needs_none_and_is_refused_fo
     imgmake.refused(work.path(), &[&on(&open)], 1, &says);
 
     let private = Fat::mounted(0o077);
-    let says = ["Dockerfile:2", "keeps no modes", "IMGMAKE_STORE"];
+    let says = ["Dockerfile:2", "does not store modes", "IMGMAKE_STORE"];
     for _ in 0..2 {
         imgmake.refused(work.path(), &["--force", &on(&private)], 1, &says);
     }

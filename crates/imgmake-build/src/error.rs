@@ -308,8 +308,8 @@ impl BuildError {
             BuildError::NetworkLost { why, exit } => {
                 return write!(
                     f,
-                    "the isolated network ended while RUN was at work ({why}); the command then failed with exit \
-                     code {exit}, which may be of that: run it again"
+                    "the isolated network ended during the RUN ({why}); the command then failed with exit \
+                     code {exit}, perhaps because of that: run it again"
                 );
             }
             BuildError::Checks { file, report } => return write!(f, "{file}: {report}"),
@@ -325,7 +325,7 @@ impl BuildError {
             BuildError::NoModes { path, given, found } => {
                 return write!(
                     f,
-                    "the file system of `{}` keeps no modes (a directory of {given:o} has {found:o}), which unpacked \
+                    "the file system of `{}` does not store modes (a directory of {given:o} has {found:o}), which unpacked \
                      layers need; `--store` or IMGMAKE_STORE names a directory on another one",
                     path.display()
                 );

@@ -82,7 +82,7 @@ fn named(graph: &Graph, name: &str) -> Result<BTreeSet<TargetId>, SelectError> {
     let mut disabled = graph.manifest().disabled.iter();
     if disabled.any(|off| off.value == name) {
         return Err(SelectError {
-            message: format!("target `{name}` is switched off by its `if`"),
+            message: format!("target `{name}` is disabled by its `if`"),
             help: Some("set the variable that its `if` reads".to_string()),
         });
     }

@@ -216,9 +216,9 @@ impl fmt::Display for Mistake {
             },
             Mistake::Missing { owner, what } => write!(f, "{owner} needs {what}"),
             Mistake::Misplaced { instruction, place } => match place {
-                Position::BeforeFrom => write!(f, "{instruction} stands before the first FROM"),
-                Position::InStage => write!(f, "{instruction} cannot stand here"),
-                Position::InOnbuild => write!(f, "{instruction} cannot stand in ONBUILD"),
+                Position::BeforeFrom => write!(f, "{instruction} before the first FROM"),
+                Position::InStage => write!(f, "{instruction} is not allowed here"),
+                Position::InOnbuild => write!(f, "{instruction} is not allowed in ONBUILD"),
             },
             Mistake::Unexpected { owner, why } => write!(f, "{owner} {why}"),
             Mistake::Invalid { what, why: None } => write!(f, "invalid {what}"),

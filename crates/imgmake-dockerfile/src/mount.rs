@@ -231,10 +231,10 @@ impl MountSpec {
             None => Ok(()),
             Some(option) => {
                 let owner = format!("mount option `{}`", option.key);
-                let why = format!("means nothing for type `{kind}`");
+                let why = format!("is not an option of type `{kind}`");
                 Err(Mistake::unexpected(owner, why)
                     .in_word(option.key.as_str())
-                    .help("the type of a mount is `bind` unless `type=` says otherwise"))
+                    .help("the type of a mount is `bind` unless `type=` is given"))
             }
         }
     }

@@ -171,7 +171,7 @@ impl<R: Read> BufRead for Pack<'_, R> {
             self.broken.get_or_insert(error);
         }
         match (self.ended, &self.broken) {
-            (_, Some(_)) => Err(io::Error::other("the pack broke off")),
+            (_, Some(_)) => Err(io::Error::other("the pack ended early")),
             (true, None) => Ok(&[]),
             (false, None) => Ok(&self.lines.line[self.at..]),
         }

@@ -66,7 +66,7 @@ impl MacKey {
     pub fn random() -> io::Result<MacKey> {
         let mut key = [0; 32];
         let filled = SystemRandom::new().fill(&mut key);
-        filled.map_err(|_| io::Error::other("the system gives no random numbers"))?;
+        filled.map_err(|_| io::Error::other("the system provides no random numbers"))?;
         Ok(MacKey(key))
     }
 

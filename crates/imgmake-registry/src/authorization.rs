@@ -172,12 +172,12 @@ impl Session {
             .ok()
             .filter(|u| matches!(u.scheme(), "http" | "https") && u.has_host());
         let Some(realm) = realm else {
-            return refused("the registry sends for a token to an invalid address".into());
+            return refused("the registry names a token server with an invalid address".into());
         };
         let host = realm.host_str().unwrap_or_default();
         if !realm.username().is_empty() || realm.password().is_some() {
             return refused(format!(
-                "the registry sends for a token to `{host}` with a user in the address, which hides where it leads"
+                "the registry names the token server `{host}` with a user in the address, which hides the real host"
             ));
         }
         if self.endpoint.schemes.contains(&Scheme::Http) {
@@ -185,12 +185,12 @@ impl Session {
         }
         if proxy::is_loopback(host) || proxy::is_link_local(host) {
             return refused(format!(
-                "the registry sends for a token to `{host}`, which is this machine and not its own"
+                "the registry names the token server `{host}`, which is on this machine"
             ));
         }
         if realm.scheme() == "http" && credential.proof != AuthMaterial::Anonymous {
             return Err(RegistryError::configuration(format!(
-                "the registry wants the credential sent in clear to `{host}`"
+                "the registry asks for the credential over plain HTTP, for `{host}`"
             ))
             .help("declare the registry `insecure` if that is meant"));
         }

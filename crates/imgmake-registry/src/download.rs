@@ -74,7 +74,9 @@ impl Download<'_> {
                     attempts.again(error, &self.work.cancel)?;
                 }
                 Err(error) if error.is_missing() => {
-                    return Err(error.help("the registry has lost a blob that its manifest names"));
+                    return Err(
+                        error.help("the registry does not have a blob that its manifest names")
+                    );
                 }
                 Err(error) => return Err(error),
             }

@@ -141,7 +141,7 @@ impl Endpoint {
             .map(|p| {
                 if p.starts_with("socks") {
                     return Err(RegistryError::configuration(
-                        "the environment names a SOCKS proxy; only HTTP proxies are spoken to",
+                        "the environment names a SOCKS proxy; only HTTP proxies are supported",
                     ));
                 }
                 ureq::Proxy::new(&p).map_err(|_| {

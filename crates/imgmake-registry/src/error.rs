@@ -410,9 +410,7 @@ impl ConnectionFault {
                 "no mirror of `{registry}` can be reached, and falling back to the registry is turned off"
             ),
             ConnectionFault::Io(error) => match error.kind() {
-                io::ErrorKind::UnexpectedEof => {
-                    f.write_str("the connection was closed in the middle")
-                }
+                io::ErrorKind::UnexpectedEof => f.write_str("the connection was closed early"),
                 io::ErrorKind::ConnectionRefused => {
                     f.write_str("nothing listens there (connection refused)")
                 }

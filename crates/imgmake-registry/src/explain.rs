@@ -38,7 +38,7 @@ impl Session {
             Failure::Refused => match error.refusal() {
                 Some(refusal) if refusal.status == 413 => error.help(TOO_LARGE),
                 Some(refusal) if refusal.wants_tls => {
-                    error.help("TLS is spoken there: write `https://` in place of `http://`")
+                    error.help("it uses TLS: write `https://` instead of `http://`")
                 }
                 _ => error,
             },

@@ -160,7 +160,7 @@ pub(super) fn talk(program: Program, input: &[u8], cancel: &Cancel) -> Result<Ve
     let (stdout, stderr) = (awaited(&stdout, cancel)?, awaited(&stderr, cancel)?);
     let status = child
         .wait()
-        .map_err(|e| Failed::Start(format!("the program was lost: {e}")))?;
+        .map_err(|e| Failed::Start(format!("cannot wait for the program: {e}")))?;
     if status.success() {
         return Ok(stdout);
     }

@@ -166,7 +166,7 @@ fn login_path(options: &ClientOptions) -> Result<PathBuf, RegistryError> {
         Some(path) if options.docker_config.is_none() => Ok(path.into()),
         _ => paths(options).into_iter().next().ok_or_else(|| {
             RegistryError::configuration(
-                "no directory for credentials is known: set HOME or DOCKER_CONFIG",
+                "no directory for credentials found: set HOME or DOCKER_CONFIG",
             )
         }),
     }

@@ -367,7 +367,7 @@ impl Push<'_> {
         let digest = document.descriptor.digest.short();
         if diff_ids != layers {
             return Some(format!(
-                "the config of {digest} speaks of {diff_ids} layers, its manifest of {layers}"
+                "the config of {digest} has {diff_ids} layers, its manifest {layers}"
             ));
         }
         (!config.history.is_empty() && entries != layers).then(|| {
@@ -382,7 +382,7 @@ impl Push<'_> {
                 None => error.help("it may know older media types alone; try `format docker`"),
             },
             Some("MANIFEST_BLOB_UNKNOWN") => {
-                error.help("the registry lost a blob that it had confirmed; push again")
+                error.help("the registry no longer has a blob that it confirmed; push again")
             }
             _ => error,
         }

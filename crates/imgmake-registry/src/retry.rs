@@ -78,7 +78,7 @@ impl Attempts {
 /// What remains when all attempts failed.
 fn advise(error: RegistryError) -> RegistryError {
     match error.failure() {
-        Failure::Server => error.help("the trouble is on its side: try later, or `retry` longer"),
+        Failure::Server => error.help("the server has a problem: try later, or raise `retry`"),
         Failure::Throttled => {
             error.help("it limits requests: try later, use a mirror, or lower `concurrency`")
         }

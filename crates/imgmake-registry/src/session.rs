@@ -118,7 +118,7 @@ impl Session {
     pub(super) fn url(&self, path: &str) -> Result<Url, RegistryError> {
         let base = self.base()?;
         base.join(path)
-            .map_err(|e| RegistryError::invalid(format!("`{path}` makes no address: {e}")))
+            .map_err(|e| RegistryError::invalid(format!("invalid address `{path}`: {e}")))
     }
 
     /// Sends a request until it succeeds or cannot: the answer is a 2xx.

@@ -21,7 +21,7 @@ use imgmake_oci::store::Store;
 const CHUNK: u64 = 16 << 20;
 /// What a 405 to the beginning of an upload means.
 pub(super) const NO_PUSHES: &str =
-    "it takes no pushes: it may be a pull-through mirror, or read-only";
+    "the registry does not accept pushes: it may be a pull-through mirror, or read-only";
 /// Proxies that take less than this in one request are beyond help.
 const SMALLEST_CHUNK: u64 = 256 << 10;
 

@@ -91,7 +91,7 @@ impl DeviceGroup {
 /// Why not.
 pub fn device_controller(isolation: IsolationMode) -> Result<u8, String> {
     if !can_be_set(isolation) {
-        return Err("the kernel lets nobody set it from a user namespace".to_string());
+        return Err("it cannot be set from a user namespace".to_string());
     }
     let parent = parent().ok_or("no control groups are mounted here")?;
     match DeviceGroup::below(&parent, None) {

@@ -319,7 +319,7 @@ fn advice(machine: &Machine) -> String {
     let architecture = machine.architecture;
     format!(
         "install Debian's `qemu-user-static` (`qemu-{qemu}-static`), which rootless builds register \
-         by themselves (Linux 6.7), or register an emulator for everybody: \
+         by themselves (Linux 6.7), or register an emulator for all users: \
          `docker run --privileged --rm tonistiigi/binfmt --install {architecture}`"
     )
 }

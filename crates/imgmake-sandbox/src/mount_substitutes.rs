@@ -134,8 +134,8 @@ impl Placed {
                 }
                 Put::Moved(..) => {
                     complain(&format!(
-                        "warning: the command moved or removed what was mounted at `{}`; a cache \
-                         begins anew",
+                        "warning: the command moved or removed what was mounted at `{}`; the \
+                         cache starts empty",
                         self.target
                     ));
                     remove(parent, name)?;

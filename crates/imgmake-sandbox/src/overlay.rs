@@ -146,7 +146,7 @@ pub fn probe_overlay(scratch: &Path, xattrs: OverlayXattrs) -> Result<()> {
     let marked = xattr::get(upper.join("d"), xattrs.opaque())?;
     if marked.as_deref() != Some(b"y") {
         return Err(SandboxError::Unsupported(
-            "overlay keeps no marks of opaque directories on this file system".into(),
+            "overlay cannot mark opaque directories on this file system".into(),
         ));
     }
     Ok(())

@@ -80,7 +80,7 @@ pub fn scan(
     }
     if images.is_empty() && run.refusals.is_empty() {
         run.refusals
-            .push("no image was given: a gate that looks at nothing passes nothing".into());
+            .push("no image was given: a scan needs at least one".into());
     }
     let verdict = run.verdict(images);
     report::write(request, &verdict, events)?;
@@ -321,7 +321,7 @@ fn too_old(date: Option<&str>, limit: std::time::Duration, now: Timestamp) -> Op
     let limit_days = limit.as_secs_f64() / 86400.0;
     let Some(date) = date else {
         return Some(format!(
-            "the advisory database does not tell how old it is; at most {limit_days:.1} days are allowed"
+            "the age of the advisory database is unknown; at most {limit_days:.1} days are allowed"
         ));
     };
     let Ok(then) = date.parse::<Timestamp>() else {

@@ -33,9 +33,9 @@ fn records(
 ) -> Result<Option<String>, Failure> {
     let engine = runner.engine()?;
     if !sources.is_empty() && imgmake_build::sources_of(&engine, digest).is_empty() {
-        let lost = "the store has lost where the image's base layers are";
+        let lost = "the store no longer knows where the image's base layers can be pulled";
         return Ok(Some(lost.to_string()));
     }
     let lost = tags.iter().find(|tag| store.tagged(tag).is_none());
-    Ok(lost.map(|tag| format!("the store has lost the name `{tag}`")))
+    Ok(lost.map(|tag| format!("the name `{tag}` is no longer in the store")))
 }

@@ -290,7 +290,7 @@ fn what_a_killed_run_left_behind_swapped_names_is_cleaned_up_inside_alone() {
         });
         assert_eq!(listing(&victim), before, "{which}");
         // Whoever is left to clean up puts the cache back where it was; what nobody could
-        // put back begins anew. Elsewhere `mv` has copied what was in it.
+        // put back starts empty. Elsewhere `mv` has copied what was in it.
         let next = after(
             &ground,
             std::slice::from_ref(&ground.base),

@@ -49,6 +49,39 @@ const PROSE: [(&str, &str); 7] = [
     ("stands twice", "duplicate X"),
 ];
 
+/// Phrases that readers stumbled over: in README and book, and in texts of the code.
+const PLAIN: [(&str, &str); 29] = [
+    ("all the same", "nevertheless, or nothing"),
+    ("anew", "again"),
+    ("anybody", "anyone, any user"),
+    ("as ever", "as usual"),
+    ("be had", "is available"),
+    ("cannot stand", "is not allowed"),
+    ("everybody", "every user, anyone"),
+    ("goes before", "has priority over"),
+    ("in clear", "over plain HTTP"),
+    ("in no key", "never part of a cache key"),
+    ("in no layer", "never part of a layer"),
+    ("in no log", "never part of a log"),
+    ("in the place of", "replaces"),
+    ("is none", "is not …"),
+    ("keeps no", "does not store"),
+    ("leave alone", "ignore"),
+    ("left alone", "ignored"),
+    ("lies beside", "is beside"),
+    ("mend", "fix"),
+    ("mends", "fixes"),
+    ("of ours", "of imgmake"),
+    ("outright", "explicitly"),
+    ("passed over", "skipped"),
+    ("passes over", "skips"),
+    ("somebody", "another user, a stranger"),
+    ("spent", "exchanged"),
+    ("spoken", "supported"),
+    ("takes the place", "replaces"),
+    ("told", "reported"),
+];
+
 /// Parts of words as the British write them, within names too.
 const BRITISH: [(&str, &str); 15] = [
     ("authoris", "authoriz"),
@@ -74,12 +107,21 @@ fn retired_words_stay_retired() {
     for path in texts() {
         let text = std::fs::read_to_string(root().join(&path)).unwrap();
         let is_code = path.ends_with(".rs");
+        let before_tests = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
+        let lines_before_tests = before_tests.lines().count();
         for (number, line) in text.lines().enumerate() {
             let names = NAMES.iter().filter(|_| is_code);
             for (word, instead) in names.chain(&PROSE) {
                 if has_word(line, word) {
                     found.push(format!("{path}:{}: `{word}`: {instead}", number + 1));
                 }
+            }
+            let for_users = match number < lines_before_tests {
+                true => read_by_users(&path, line),
+                false => Vec::new(),
+            };
+            for (phrase, instead) in for_users {
+                found.push(format!("{path}:{}: `{phrase}`: {instead}", number + 1));
             }
             let lower = line.to_lowercase();
             for (part, instead) in BRITISH.iter().filter(|(part, _)| lower.contains(part)) {
@@ -88,6 +130,35 @@ fn retired_words_stay_retired() {
         }
     }
     assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+/// What of a line users read: all of a page, and the texts between quotes of code. The table of
+/// modules in the page about architecture is of comments.
+fn read_by_users(path: &str, line: &str) -> Vec<(&'static str, &'static str)> {
+    let is_code = path.ends_with(".rs");
+    if path.ends_with("architecture.md") || is_code && is_for_tests(path, line) {
+        return Vec::new();
+    }
+    let texts: String = match is_code {
+        true => line
+            .split('"')
+            .skip(1)
+            .step_by(2)
+            .collect::<Vec<_>>()
+            .join("\n"),
+        false => line.to_string(),
+    };
+    let stumbled = PLAIN.iter().filter(|(phrase, _)| has_word(&texts, phrase));
+    stumbled.copied().collect()
+}
+
+/// Tests quote what others say, and panics are read by nobody but us.
+fn is_for_tests(path: &str, line: &str) -> bool {
+    let of_tests = ["/tests", "/trials", "testkit", "_tests", "golden"];
+    let states_a_promise = [".expect(", "assert", "panic!"];
+    of_tests.iter().any(|part| path.contains(part))
+        || states_a_promise.iter().any(|part| line.contains(part))
+        || line.trim_start().starts_with("//")
 }
 
 fn has_word(line: &str, word: &str) -> bool {

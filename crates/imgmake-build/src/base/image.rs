@@ -83,9 +83,9 @@ impl<'a> Bases<'a> {
             Ok(Some(path)) => self
                 .cx
                 .note(format!("{name} comes from `{}`", path.display())),
-            Err(error) => self
-                .cx
-                .warn(format!("{name} is pulled after all: {error:#}")),
+            Err(error) => self.cx.warn(format!(
+                "the warmed copy of {name} is not used, and it is pulled: {error:#}"
+            )),
         }
     }
 

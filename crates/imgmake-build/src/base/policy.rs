@@ -264,7 +264,7 @@ impl Search<'_> {
         }
         found.extend(odd.iter().take(3).cloned());
         if *signatures >= MOST {
-            found.push(format!("and no more than {MOST} are tried"));
+            found.push(format!("and at most {MOST} are tried"));
         }
         if *bundles > 0 {
             found.push(format!(

@@ -139,7 +139,7 @@ impl LayerAccess {
             }
             let source = layer.source.as_ref().ok_or_else(|| {
                 let what = format!("layer {}", layer.digest().short());
-                let help = "it is not in the store any more, and no registry is known to have it";
+                let help = "it is no longer in the store, and no registry is known to have it";
                 BuildError::not_found(what, help)
             })?;
             match sources.iter_mut().find(|(s, _)| *s == source) {

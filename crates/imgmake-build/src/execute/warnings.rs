@@ -14,7 +14,7 @@ use imgmake_guard::printable;
 /// The build checks, with file and line.
 ///
 /// # Errors
-/// There are some, and the file says `check=error=true`.
+/// There are some, and the file has `check=error=true`.
 pub fn of_lint(
     request: &BuildRequest,
     cx: &TargetContext,
@@ -68,8 +68,8 @@ pub fn of_lint(
     }
     if is_fatal(parsed, &facts, &warnings) {
         let who = match check {
-            Some(_) => "BUILDKIT_DOCKERFILE_CHECK says `error=true`",
-            None => "the file says `check=error=true`",
+            Some(_) => "BUILDKIT_DOCKERFILE_CHECK has `error=true`",
+            None => "the file has `check=error=true`",
         };
         return Err(BuildError::Checks {
             file: graph.file.clone(),
@@ -100,7 +100,7 @@ fn refusal(warnings: &[Warning], who: &str) -> String {
         n => format!("{n} build checks"),
     };
     format!(
-        "{count} failed, and {who}: {} (mend them, or leave checks out with `# check=skip=NAME`)",
+        "{count} failed, and {who}: {} (fix them, or skip checks with `# check=skip=NAME`)",
         printable::list(summaries)
     )
 }
@@ -130,7 +130,7 @@ pub fn of_unused_args(request: &BuildRequest, cx: &TargetContext, taken: &BTreeS
         }
         let message = match name.starts_with("BUILDKIT_") {
             true => format!("the build argument `{name}` is for BuildKit and has no effect here"),
-            false => format!("no ARG takes the build argument `{name}`"),
+            false => format!("no ARG declares the build argument `{name}`"),
         };
         cx.warn(message);
     }

@@ -213,7 +213,7 @@ fn get(
     let expected = wanted.map(|d| Descriptor::new("", d.clone(), done));
     let committed = writer.commit(expected.as_ref());
     let (digest, size) = committed.context(match download.checksum {
-        Some(_) => "it is not what --checksum says",
+        Some(_) => "it does not match --checksum",
         None => "it has changed since it was first downloaded (--pull takes the new one)",
     })?;
     Ok(Pin {

@@ -65,7 +65,7 @@ pub fn prepare(
     if *security == RunSecurity::Insecure && request.network == DefaultNetwork::Isolated {
         return Err(BuildError::forbidden(
             "`RUN --security=insecure`",
-            "it has the capabilities to undo the network of the target, which is `isolated`, by the manifest \
+            "it has the capabilities to change the network of the target, which is `isolated`, by the manifest \
              or by `--network`",
         ));
     }

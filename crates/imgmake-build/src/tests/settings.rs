@@ -58,7 +58,7 @@ fn a_build_argument_that_nothing_takes_is_reported() {
     request.args.insert("HTTP_PROXY".into(), "http://p".into());
     p.run(&request).unwrap();
     let warnings = p.warnings();
-    assert_eq!(warnings, ["no ARG takes the build argument `MISSPELT`"]);
+    assert_eq!(warnings, ["no ARG declares the build argument `MISSPELT`"]);
 }
 
 #[test]

@@ -157,7 +157,7 @@ pub const VARIABLES: &[Variable] = variables! {
     "PLUGIN_IGNORE_PATHS": List(','), "", [Kaniko(Docker)], Used;
     "PLUGIN_IGNORE_VAR_RUN": Bool, "", [Kaniko], Used;
     "PLUGIN_IMAGE_DOWNLOAD_RETRY": Int, "", [Kaniko], Used;
-    "PLUGIN_IMAGE_FS_EXTRACT_RETRY": Int, "", [Kaniko], Inherent("unpacking either works or says why; transfers have retries of their own");
+    "PLUGIN_IMAGE_FS_EXTRACT_RETRY": Int, "", [Kaniko], Inherent("unpacking is not retried; transfers have their own retries");
     "PLUGIN_IMAGE_NAME_TAG_WITH_DIGEST_FILE": Text, "", [Kaniko], Used;
     "PLUGIN_IMAGE_NAME_WITH_DIGEST_FILE": Text, "", [Kaniko(Docker Ecr Gcr Gar)], Used;
     "PLUGIN_IMAGE_NAME_WITH_DIGEST_FILE": List(','), "", [Kaniko(Acr)], Used;

@@ -167,11 +167,13 @@ impl<'m> Finder<'m> {
         let about = format!("target `{}`: ", target.name.value);
         let mut disabled = self.manifest.disabled.iter();
         if let Some(off) = disabled.find(|off| off.value == name.value) {
-            let message = format!("{about}`{}` is switched off by its `if`", name.value);
+            let message = format!("{about}`{}` is disabled by its `if`", name.value);
             self.diagnostics.push(
                 Diagnostic::at(name.span, message, "used here")
-                    .with_related(off.span, "switched off")
-                    .with_help("give this target the same `if`, or name them in a group, which passes over it"),
+                    .with_related(off.span, "disabled here")
+                    .with_help(
+                        "give this target the same `if`, or name them in a group, which skips it",
+                    ),
             );
             return;
         }
@@ -235,7 +237,7 @@ impl<'m> Finder<'m> {
 
     fn not_a_build(&mut self, target: &Target, name: &Spanned<String>) {
         let message = format!(
-            "target `{}`: `{}` makes no image",
+            "target `{}`: `{}` is not an image",
             target.name.value, name.value
         );
         self.diagnostics.push(

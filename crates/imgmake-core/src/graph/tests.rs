@@ -462,7 +462,7 @@ fn the_complete_example_is_a_graph_and_a_plan() {
         ),
         (
             "release",
-            "target `release` is switched off by its `if`; set the variable that its `if` reads",
+            "target `release` is disabled by its `if`; set the variable that its `if` reads",
         ),
         (
             "zz*",

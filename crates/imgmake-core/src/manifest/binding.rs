@@ -10,7 +10,7 @@ impl Binding {
     pub fn text(self) -> Result<String, Refusal> {
         match self {
             Binding::Text(text) => Ok(text),
-            Binding::List(_) => Err(Refusal::new("a list cannot stand within a string")
+            Binding::List(_) => Err(Refusal::new("a list cannot be part of a string")
                 .with_help("join it: `${join(NAME, ',')}`")),
         }
     }

@@ -212,7 +212,7 @@ fn from_steps(from: Option<&Node>, steps: &[&Node], fields: &Fields) -> Option<R
     if let Some(step) = before {
         let diagnostic =
             Diagnostic::at(from_node.span, "`from` comes before the steps", "too late");
-        cx.report(diagnostic.with_related(step.span, "this step stands before it"));
+        cx.report(diagnostic.with_related(step.span, "this step comes before it"));
     }
     Some(RecipeNode::Steps {
         from,
@@ -274,7 +274,7 @@ fn named_context(value: &super::tree::Value, cx: &DecodeContext) -> Option<Conte
     let Some(ty) = &value.ty else {
         cx.error_help(
             value.span,
-            "a named context says what it is",
+            "a named context needs a type",
             "a type annotation is missing",
             "write `(target)NAME`, `(image)\"alpine:3.22\"` or `(path)\"../dir\"`",
         );
@@ -329,7 +329,7 @@ fn check_tag(tag: &Spanned<String>, cx: &DecodeContext) {
         .contains(|c: char| c.is_whitespace() || c.is_control())
     {
         let message = format!("invalid image name `{}`", tag.value);
-        cx.error(tag.span, message, "white space cannot stand in it");
+        cx.error(tag.span, message, "it contains white space");
     }
 }
 
@@ -443,7 +443,7 @@ fn check_resolver(servers: &[Spanned<String>], domains: &[Spanned<String>], cx: 
             cx.error_help(
                 server.span,
                 format!("invalid address `{}`", server.value),
-                "a server for names is told by its address",
+                "the IP address of a DNS server is expected here",
                 "write `dns \"10.0.0.2\"`",
             );
         }

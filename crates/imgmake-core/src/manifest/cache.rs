@@ -115,7 +115,9 @@ pub fn cache_option(text: &str, access: CacheAccess) -> Result<CacheOption, Stri
     if kind != "registry" {
         return match ["local", "inline", "gha", "s3", "azblob"].contains(&kind) {
             true => Ok(CacheOption::Other(kind.to_string())),
-            false => Err("its `type=` is none of registry, local, inline, gha, s3, azblob".into()),
+            false => {
+                Err("its `type=` is not one of registry, local, inline, gha, s3, azblob".into())
+            }
         };
     }
     let known = [
@@ -135,9 +137,7 @@ pub fn cache_option(text: &str, access: CacheAccess) -> Result<CacheOption, Stri
         "use_path_style",
     ];
     if let Some((unknown, _)) = fields.iter().find(|(key, _)| !known.contains(key)) {
-        return Err(format!(
-            "`{unknown}=` means nothing to a cache in a registry"
-        ));
+        return Err(format!("a cache in a registry has no option `{unknown}=`"));
     }
     let reference =
         field("ref").ok_or("it has no `ref=`; write `type=registry,ref=host/repository`")?;

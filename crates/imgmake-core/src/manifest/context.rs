@@ -318,7 +318,7 @@ impl<'s, 'f> DecodeContext<'s, 'f> {
         if let Some(ty) = &value.ty {
             self.error_help(
                 ty.span,
-                format!("the type annotation `({})` means nothing here", ty.value),
+                format!("unexpected type annotation `({})`", ty.value),
                 "not expected here",
                 "take it out",
             );

@@ -137,7 +137,7 @@ fn targets(
                 name_node.name.span,
                 "`name` belongs to a `matrix`",
                 "`matrix` not found",
-                "the target's name stands behind its kind: `build NAME { … }`",
+                "the target's name follows its kind: `build NAME { … }`",
             );
         }
         names.book("target", &name, cx);

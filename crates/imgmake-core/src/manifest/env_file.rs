@@ -95,7 +95,7 @@ fn value_of(written: &str) -> Result<String, &'static str> {
     if rest.is_empty() || rest.starts_with('#') {
         return Ok(value);
     }
-    Err("something stands after the closing quote")
+    Err("unexpected text after the closing quote")
 }
 
 #[cfg(test)]

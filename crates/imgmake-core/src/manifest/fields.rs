@@ -123,7 +123,7 @@ impl<'n, 'c, 's, 'f> Fields<'n, 'c, 's, 'f> {
         if let Some(ty) = &self.node.ty {
             self.cx.error_help(
                 ty.span,
-                format!("the type annotation `({})` means nothing here", ty.value),
+                format!("unexpected type annotation `({})`", ty.value),
                 "not expected here",
                 "take it out",
             );

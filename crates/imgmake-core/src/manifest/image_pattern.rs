@@ -39,7 +39,7 @@ impl ImagePattern {
         check_name(name)?;
         if tag.as_deref() == Some("") || digest.as_deref().is_some_and(|d| !is_digest(d)) {
             let help = "write `…:TAG`, or `…@sha256:` with 64 hexadecimal digits";
-            return Err(("its tag or digest is none", help.to_string()));
+            return Err(("its tag or digest is invalid", help.to_string()));
         }
         Ok(ImagePattern {
             name: name.to_string(),
@@ -95,14 +95,14 @@ fn check_name(name: &str) -> Result<(), (&'static str, String)> {
     }
     if host.trim_start_matches("*.").contains('*') && host != "*" {
         return Err((
-            "`*` stands for a whole beginning of a host, as in `*.example.com`",
+            "`*` replaces the beginning of a host, as in `*.example.com`",
             "otherwise another's host could fit".to_string(),
         ));
     }
     let odd = |part: &str| part.is_empty() || part != "**" && part.contains("**");
     if path.split('/').any(odd) {
         return Err((
-            "`**` stands alone between `/`, and nothing else is empty there",
+            "`**` must be a whole component, and no component may be empty",
             "write `registry.example.com/**` for everything of a registry".to_string(),
         ));
     }

@@ -80,7 +80,7 @@ impl Parser<'_> {
         }
         let refusal = match self.rest.chars().next() {
             None => Refusal::new("a `${` has no `}`"),
-            Some(c) => Refusal::new(format!("`{c}` cannot stand in `${{…}}`")),
+            Some(c) => Refusal::new(format!("`{c}` is not allowed in `${{…}}`")),
         };
         Err(match self.rest.starts_with(':') {
             true => refusal.with_help(

@@ -52,7 +52,7 @@ fn size(value: &Value, cx: &DecodeContext) -> Option<Spanned<u64>> {
         None
     };
     match bytes(&text.value) {
-        Ok(0) => refuse(format!("a limit of `{}` lets no RUN work", text.value)),
+        Ok(0) => refuse(format!("with a limit of `{}` no RUN can work", text.value)),
         Ok(value) => Some(Spanned {
             value,
             span: text.span,
@@ -110,7 +110,7 @@ fn time_span(value: &Value, cx: &DecodeContext) -> Option<Spanned<std::time::Dur
     if time.is_zero() {
         cx.error_help(
             value.span,
-            "a limit of no time lets no RUN work",
+            "with a limit of no time no RUN can work",
             "a duration above zero is expected here",
             "write a number and a unit: \"90s\", \"30m\", \"2h\"",
         );

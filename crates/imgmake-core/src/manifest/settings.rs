@@ -391,7 +391,7 @@ fn warn_of_literal(password: &PasswordFrom, value: &Value, cx: &DecodeContext) {
     if let PasswordFrom::Literal(_) = password {
         cx.warn(
             value.span,
-            "a credential stands in the manifest",
+            "the manifest contains a credential",
             "declare `secret NAME env=\"…\"` and write `(secret)NAME` here",
         );
     }

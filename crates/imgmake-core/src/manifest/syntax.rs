@@ -67,7 +67,7 @@ fn forbidden_character(text: &str) -> Result<(), Box<Diagnostic>> {
             Diagnostic::at(
                 Span::new(at, at + c.len_utf8()),
                 format!(
-                    "the character U+{:04X} may not stand in a manifest",
+                    "the character U+{:04X} is not allowed in a manifest",
                     c as u32
                 ),
                 "here",
@@ -181,7 +181,7 @@ impl<'t> Scan<'t> {
             ')' | '[' | ']' => refuse(
                 from,
                 from + 1,
-                &format!("`{c}` cannot stand here"),
+                &format!("`{c}` is not allowed here"),
                 "put text with this character in quotes",
             ),
             _ => self.bare(),
@@ -229,7 +229,7 @@ impl<'t> Scan<'t> {
                 return refuse(
                     from,
                     from + 2,
-                    "`/-` cannot stand here",
+                    "`/-` is not allowed here",
                     "it goes in front of a whole node, value or block",
                 );
             }
@@ -241,7 +241,7 @@ impl<'t> Scan<'t> {
         refuse(
             from,
             from + 1,
-            "`/` cannot stand here",
+            "`/` is not allowed here",
             "put paths in quotes: \"a/b\"; a comment begins with `//`",
         )
     }
@@ -313,7 +313,7 @@ impl<'t> Scan<'t> {
             return refuse(
                 from,
                 from + 1,
-                "nothing stands before this `;`",
+                "nothing comes before this `;`",
                 "take it out",
             );
         }
@@ -390,7 +390,7 @@ impl<'t> Scan<'t> {
             return refuse(
                 from,
                 from + 1,
-                "`(` cannot stand here",
+                "`(` is not allowed here",
                 "put text with parentheses in quotes",
             );
         }
@@ -432,8 +432,8 @@ impl<'t> Scan<'t> {
             return refuse(
                 from,
                 from + 1,
-                "`=` must stand between a property's name and its value",
-                "a node's own value stands after a space: `tags \"a\"`; put text with `=` in quotes",
+                "`=` must be between a property's name and its value",
+                "a node's value follows a space: `tags \"a\"`; put text with `=` in quotes",
             );
         }
         self.at += 1;
@@ -559,7 +559,7 @@ fn unclosed(rest: &str, from: usize) -> Step {
     let help = if rest[hashes..].starts_with("\"\"\"") {
         "close it with `\"\"\"` on a line of its own".to_string()
     } else {
-        "close it on its line; text over several lines stands between `\"\"\"` lines".to_string()
+        "close it on its line; text of several lines is written between `\"\"\"` lines".to_string()
     };
     refuse(from, from + line, "this string is not closed", &help)
 }

@@ -163,7 +163,7 @@ impl<'n> Templates<'n> {
                 cx.error_help(
                     span,
                     format!("the template `{name}` is never used"),
-                    "nobody inherits it",
+                    "no target inherits it",
                     format!("write `inherits {name}` in a target, or take it out"),
                 );
             }

@@ -95,7 +95,7 @@ fn stage_name(from: &Located<From>, names: &mut BTreeSet<String>, report: &mut R
         _ => separator.clone(),
     };
     if *separator != expected {
-        let message = format!("write `{expected}` beside `{keyword}`, not `{separator}`");
+        let message = format!("write `{expected}` together with `{keyword}`, not `{separator}`");
         report.at(from, Rule::FromAsCasing, message);
     }
     if ["context", "scratch"].contains(&name.as_str()) {
@@ -159,7 +159,7 @@ fn platform(file: &Dockerfile, from: &Located<From>, report: &mut Report) {
         return;
     };
     if ["$TARGETPLATFORM", "${TARGETPLATFORM}"].contains(&word.as_str()) {
-        let message = format!("--platform={word} says what is the case anyway");
+        let message = format!("--platform={word} is the default; leave it out");
         report.at(from, Rule::RedundantTargetPlatform, message);
     }
     let nothing = |_: &str| None;

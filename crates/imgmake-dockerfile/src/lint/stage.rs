@@ -191,7 +191,7 @@ impl Walk<'_> {
             if self.scope.open && nearest.is_none() {
                 continue;
             }
-            let message = format!("`${name}` is defined nowhere above{}", suggestion(nearest));
+            let message = format!("`${name}` is not defined above{}", suggestion(nearest));
             self.report.at(place, Rule::UndefinedVar, message);
         }
     }
@@ -289,7 +289,7 @@ impl Walk<'_> {
                 self.report.at(place, Rule::ExposeProtoCasing, message);
             }
             if !port.address.is_empty() || !port.host_port.is_empty() {
-                let message = format!("EXPOSE knows no addresses or host ports: `{word}`");
+                let message = format!("EXPOSE does not support addresses or host ports: `{word}`");
                 self.report.at(place, Rule::ExposeInvalidFormat, message);
             }
         }

@@ -278,7 +278,6 @@ fn warnings_can_be_fatal() {
 fn messages_say_what_to_do() {
     let file = Dockerfile::parse(b"FROM scratch\nARG VERSION=1\nUSER $VERSOIN\n").unwrap();
     let found = lint(&file, &Facts::default());
-    let expected =
-        "line 3: UndefinedVar: `$VERSOIN` is defined nowhere above; did you mean `VERSION`?";
+    let expected = "line 3: UndefinedVar: `$VERSOIN` is not defined above; did you mean `VERSION`?";
     assert_eq!(found[0].to_string(), expected);
 }

@@ -135,7 +135,7 @@ impl Parser {
         }
         Err(Mistake::misplaced(instruction.name(), Position::BeforeFrom)
             .in_word(instruction.name())
-            .help("only ARG may stand there; start with `FROM image`"))
+            .help("only ARG is allowed there; start with `FROM image`"))
     }
 
     fn finish(

@@ -24,7 +24,7 @@ impl std::fmt::Debug for PublicKey {
 pub enum KeyError {
     #[error("it holds no `-----BEGIN PUBLIC KEY-----`")]
     NotFound,
-    #[error("it holds a private key, which only whoever signs may have")]
+    #[error("it holds a private key; only the signer may have it")]
     Private,
     #[error("it holds several public keys; name each file of one key")]
     Several,

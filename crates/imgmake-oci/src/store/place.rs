@@ -247,7 +247,7 @@ fn make_private(directory: &File) -> Result<()> {
     let mode = directory.metadata()?.mode() & 0o7777;
     if mode & 0o077 != 0 {
         let why = format!(
-            "other users can enter it, and its file system keeps no modes (it is still {mode:o})"
+            "other users can enter it, and its file system does not store modes (it is still {mode:o})"
         );
         let help = "choose a directory on another file system";
         return Err(OciError::untrusted(why, help));

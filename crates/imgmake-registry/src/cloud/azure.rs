@@ -129,7 +129,7 @@ fn access_token(
     };
     let (Some(client), Some(_)) = (client, tenant) else {
         return Err(RegistryError::configuration(format!(
-            "Azure: {source} needs `tenant` and `client-id` beside it"
+            "Azure: {source} also needs `tenant` and `client-id`"
         )));
     };
     let scope = format!("{}/.default", audience(&authority));
@@ -219,7 +219,7 @@ fn assertion(
     let mut id = [0; 16];
     let random = ring::rand::SystemRandom::new();
     ring::rand::SecureRandom::fill(&random, &mut id)
-        .map_err(|_| RegistryError::configuration("the system gives no random numbers"))?;
+        .map_err(|_| RegistryError::configuration("the system provides no random numbers"))?;
     let claims = json!({
         "aud": url, "iss": client, "sub": client, "jti": hex::encode(id),
         "nbf": now.saturating_sub(60), "iat": now, "exp": now + 600,

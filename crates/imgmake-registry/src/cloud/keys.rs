@@ -28,7 +28,7 @@ impl Aws<'_> {
         let role = self.settings.first(&["role", "assume-role"]);
         if let Some(token) = self.settings.get("web-identity-token") {
             let role = role.ok_or_else(|| {
-                RegistryError::configuration("AWS: a web identity token needs a `role` beside it")
+                RegistryError::configuration("AWS: a web identity token also needs a `role`")
             })?;
             return self.web_identity(token, role, None, "the web identity token in the settings");
         }

@@ -73,7 +73,7 @@ impl Aws<'_> {
         }
         if get("mfa_serial").is_some() {
             return refused(format!(
-                "the role of profile `{name}` wants a one-time code (`mfa_serial`), which nobody can type in a build"
+                "the role of profile `{name}` wants a one-time code (`mfa_serial`), which cannot be typed during a build"
             ));
         }
         let base = match (get("source_profile"), get("credential_source")) {

@@ -103,7 +103,7 @@ impl fmt::Display for TlsFailure {
             TlsFailure::WrongName { host, names } if names.is_empty() => {
                 write!(
                     f,
-                    "the certificate that `{host}` presents has no name of a server (subjectAltName)"
+                    "the certificate of `{host}` contains no host name (subjectAltName)"
                 )
             }
             TlsFailure::WrongName { host, names } => {
@@ -111,7 +111,7 @@ impl fmt::Display for TlsFailure {
                 let listed: Vec<String> = listed.iter().map(|name| format!("`{name}`")).collect();
                 write!(
                     f,
-                    "the certificate that `{host}` presents is for other names: {}",
+                    "the certificate of `{host}` is for other names: {}",
                     listed.join(", ")
                 )?;
                 match more.len() {
@@ -138,7 +138,7 @@ impl fmt::Display for TlsFailure {
             ),
             TlsFailure::NotTls { host } => write!(f, "`{host}` does not speak TLS"),
             TlsFailure::ClientCertificate { host } => {
-                write!(f, "`{host}` wants a client certificate that it knows")
+                write!(f, "`{host}` requires a client certificate that it trusts")
             }
             TlsFailure::Alert { host, alert } => {
                 write!(f, "`{host}` ended the TLS handshake: {alert}")

@@ -98,7 +98,7 @@ fn a_server_that_never_sends_a_byte_ends_with_the_number_of_attempts() {
     let text = error.to_string();
     assert!(
         text.contains("app: cannot pull the blob sha256:")
-            && text.ends_with("the connection was closed in the middle (tried 4 times)"),
+            && text.ends_with("the connection was closed early (tried 4 times)"),
         "{text}"
     );
 }

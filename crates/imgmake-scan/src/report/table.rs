@@ -176,11 +176,7 @@ fn summary(verdict: &Verdict) -> String {
     } else if refused == 0 {
         format!("refused: {images} image{s}{ignored}")
     } else {
-        let speak = if refused == 1 {
-            "finding speaks"
-        } else {
-            "findings speak"
-        };
-        format!("refused: {images} image{s}, {refused} {speak} against a pass{ignored}")
+        let findings = if refused == 1 { "finding" } else { "findings" };
+        format!("refused: {images} image{s}, {refused} {findings} not accepted{ignored}")
     }
 }

@@ -76,7 +76,7 @@ fn the_table_names_what_refuses_first_and_keeps_to_its_width() {
         lines
             .last()
             .unwrap()
-            .starts_with("refused: 1 image, 1 finding speaks against a pass, 2 ignored"),
+            .starts_with("refused: 1 image, 1 finding not accepted, 2 ignored"),
         "{}",
         verdict.table
     );

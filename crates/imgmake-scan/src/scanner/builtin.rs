@@ -93,7 +93,7 @@ fn distribution_ecosystem(
     let covered = ecosystem.as_deref().is_some_and(|e| database.covers(e));
     if !covered {
         scanned.warnings.push(format!(
-            "the advisory database knows nothing about {}: its {count} packages are not judged",
+            "the advisory database has no entries for {}: its {count} packages are not judged",
             ecosystem.as_deref().unwrap_or(&distribution.name)
         ));
     }
@@ -224,7 +224,7 @@ fn secrets(inventory: &Inventory) -> impl Iterator<Item = Finding> {
             FindingKind::Secret,
             &secret.rule,
             Severity::High,
-            "a secret in a layer: everybody who can pull the image can read it, even if a later layer deletes the file",
+            "a secret in a layer: anyone who can pull the image can read it, even if a later layer deletes the file",
         )
     })
 }
@@ -242,7 +242,7 @@ fn hygiene(inventory: &Inventory, child: &Child) -> Vec<Finding> {
         add(
             "runs-as-root",
             Severity::Medium,
-            "the image runs as root: USER names somebody else",
+            "the image runs as root: set another USER",
         );
     }
     let check = config.config.healthcheck.as_ref();
@@ -261,14 +261,14 @@ fn hygiene(inventory: &Inventory, child: &Child) -> Vec<Finding> {
         add(
             "latest-base",
             Severity::Low,
-            "the base image is whatever `latest` was that day: name a version",
+            "the base image has the tag `latest`, which changes: name a version",
         );
     }
     for variable in &config.config.env {
         for rule in inventory::secrets_in(variable.as_bytes()) {
             let name = variable.split('=').next().unwrap_or_default();
             let title = format!(
-                "a secret in the environment variable {name}: everybody who can pull the image can read it"
+                "a secret in the environment variable {name}: anyone who can pull the image can read it"
             );
             found.push(about_image(
                 FindingKind::Secret,
@@ -280,11 +280,8 @@ fn hygiene(inventory: &Inventory, child: &Child) -> Vec<Finding> {
     }
     found.extend(inventory.oddities.iter().map(|oddity| {
         let (id, title) = match oddity.rule {
-            OddityRule::SetUserId => (
-                "setuid-file",
-                "runs with its owner's rights, whoever starts it",
-            ),
-            OddityRule::WorldWritable => ("world-writable-file", "everybody may change it"),
+            OddityRule::SetUserId => ("setuid-file", "runs with its owner's rights for every user"),
+            OddityRule::WorldWritable => ("world-writable-file", "every user can change it"),
         };
         Finding {
             path: Some(oddity.path.clone()),

@@ -273,7 +273,7 @@ impl Cache {
         let why = why.replace('\n', "; ");
         let layer_text = layer.short();
         let message = format!(
-            "a layer of the cache, {layer_text}, cannot be had; its step is made again: {why}"
+            "a layer of the cache, {layer_text}, is not available; its step is run again: {why}"
         );
         cx.warn(message);
         locked(&self.unavailable).insert(layer.clone());
@@ -303,7 +303,7 @@ impl Cache {
                 let why = match self.lookups.blob_size(from, &blob.digest) {
                     Ok(Some(size)) if size == blob.size => continue,
                     Ok(Some(size)) => format!("it has {size} bytes, not {}", blob.size),
-                    Ok(None) => "the registry does not have it any more".to_string(),
+                    Ok(None) => "the registry no longer has it".to_string(),
                     Err(error) => one_line(&error),
                 };
                 self.mark_unavailable(cx, &blob.digest, &why);

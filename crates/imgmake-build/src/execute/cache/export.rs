@@ -113,7 +113,7 @@ impl Cache {
         for to in &self.settings.to {
             if to.on_error == OnCacheError::Fail && self.is_given_up(&to.at) {
                 let action = format!("write the cache `{}`", to.at.familiar());
-                let obstacle = "the registry did not accept it; the build is set to fail then";
+                let obstacle = "the registry did not accept it, and `on-error=fail` is set";
                 return Err(BuildError::conflict(action, obstacle));
             }
         }

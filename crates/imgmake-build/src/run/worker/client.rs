@@ -197,7 +197,8 @@ impl Worker {
                     return Err(Cancelled.into());
                 }
                 Err(_) => {
-                    let text = "the helper process ended in the middle of its work (was it killed, or out of memory?)";
+                    let text =
+                        "the helper process ended unexpectedly (was it killed, or out of memory?)";
                     return Err(BuildError::Helper(text.to_string()));
                 }
             }

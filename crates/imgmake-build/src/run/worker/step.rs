@@ -55,7 +55,7 @@ pub(super) fn run(
     if request.insecure && request.network == Network::Isolated {
         return Err(BuildError::forbidden(
             "`RUN --security=insecure`",
-            "it has the capabilities to undo `network isolated`",
+            "it has the capabilities to change `network isolated`",
         ));
     }
     let scratch = Scratch(server.store.temporary_dir()?, task.cancel.clone());
@@ -428,7 +428,7 @@ fn follow(mut running: Running, lines: &Lines, isolation: IsolationMode) -> Resu
     match lost {
         Some(why) if exit != 0 => return Err(BuildError::NetworkLost { why, exit }),
         Some(why) => lines.warn(&format!(
-            "the isolated network ended while RUN was at work ({why}); the command \
+            "the isolated network ended during the RUN ({why}); the command \
              succeeded"
         )),
         None => {}

@@ -35,7 +35,7 @@ const WITHOUT_EFFECT: [(&str, &str); 5] = [
 const REFUSED: [(&str, &str); 2] = [
     (
         "no-cache-filter",
-        "`no-cache` builds every stage anew; leave it out to take unchanged stages from the cache",
+        "`no-cache` builds every stage again; leave it out to use the cache for unchanged stages",
     ),
     (
         "policy",

@@ -114,7 +114,7 @@ group all app rel
     let found = crate::graph::Graph::new(found).unwrap_err();
     assert_eq!(
         found[0].message,
-        "target `b`: `rel` is switched off by its `if`"
+        "target `b`: `rel` is disabled by its `if`"
     );
 }
 

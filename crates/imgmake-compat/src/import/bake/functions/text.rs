@@ -87,7 +87,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         let found = pattern
             .captures(&whole)
             .map(|found| captured(&pattern, &found));
-        found.ok_or_else(|| format!("the pattern is nowhere in {whole:?}"))
+        found.ok_or_else(|| format!("the pattern does not match in {whole:?}"))
     }),
     ("regexall", 2, More::None, |a| {
         let pattern = pattern(&text_of(&a, 0)?)?;
