@@ -5,6 +5,16 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+const AFTER_HELP: &str = "\
+`imgmake [TARGET…]` is short for `imgmake run [TARGET…]`. Without targets: the group `default`, or every build.
+`imgmake build`, `push`, `scan` and `load` run the targets of that kind.
+`imgmake help COMMAND` explains a command; so does the book, https://github.com/imgmake/imgmake/tree/main/book/src.";
+
+/// Headings of `--help`.
+const EVERYWHERE: &str = "Options of every command";
+const REGISTRY_CACHE: &str = "Registry cache";
+const ISOLATION: &str = "RUN";
+
 /// make for container images: build, scan, push and run what has changed
 #[derive(Debug, Parser)]
 #[command(
@@ -13,9 +23,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
     args_conflicts_with_subcommands = true,
     disable_help_subcommand = true
 )]
-#[command(
-    after_help = "`imgmake [TARGET…]` is short for `imgmake run [TARGET…]`. Without targets: the group `default`, else every build."
-)]
+#[command(after_help = AFTER_HELP)]
 pub struct Cli {
     #[command(flatten)]
     pub global: Global,
@@ -25,8 +33,9 @@ pub struct Cli {
     pub command: Option<Command>,
 }
 
-/// What every command knows.
+/// What every command knows. The rarer options are in the long help alone.
 #[derive(Clone, Debug, Args)]
+#[command(next_help_heading = EVERYWHERE)]
 pub struct Global {
     /// Work in this directory
     #[arg(short = 'C', long = "directory", value_name = "DIR", global = true)]
@@ -43,81 +52,125 @@ pub struct Global {
     /// Set a variable
     #[arg(long = "var", value_name = "NAME=VALUE", global = true)]
     pub vars: Vec<String>,
-    /// Override an attribute of every target that matches: `PATTERN.KEY=VALUE`
-    #[arg(long = "set", value_name = "PATTERN.KEY=VALUE", global = true)]
+    /// Override an attribute of every target that matches
+    ///
+    /// For instance `--set 'app.args.VERSION=2'` or `--set '*.platforms=linux/arm64'`.
+    #[arg(
+        long = "set",
+        value_name = "PATTERN.KEY=VALUE",
+        global = true,
+        hide_short_help = true
+    )]
     pub sets: Vec<String>,
-    /// Where images and steps are kept
-    #[arg(long, value_name = "DIR", env = "IMGMAKE_STORE", global = true)]
+    /// The directory in which images and steps are kept
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "IMGMAKE_STORE",
+        hide_env_values = true,
+        global = true,
+        hide_short_help = true
+    )]
     pub store: Option<PathBuf>,
-    /// Style of progress
-    #[arg(long, value_name = "STYLE", default_value = "auto", global = true)]
+    /// How progress is shown
+    #[arg(
+        long,
+        value_name = "STYLE",
+        default_value = "auto",
+        global = true,
+        hide_short_help = true
+    )]
     pub progress: Progress,
-    #[arg(long, value_name = "WHEN", default_value = "auto", global = true)]
+    /// When output has colors
+    #[arg(
+        long,
+        value_name = "WHEN",
+        default_value = "auto",
+        global = true,
+        hide_short_help = true
+    )]
     pub color: When,
-    /// Lines of progress begin with the time, in UTC
-    #[arg(long, global = true)]
+    /// Begin each line of progress with the time, in UTC
+    #[arg(long, global = true, hide_short_help = true)]
     pub timestamps: bool,
-    /// Only warnings and errors
+    /// Show only warnings and errors
     #[arg(short, long, global = true)]
     pub quiet: bool,
-    /// Also what is fresh or cached
+    /// Also show what is up to date or cached
     #[arg(short, long, global = true)]
     pub verbose: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Progress {
+    /// Moving lines on a terminal, plain lines elsewhere
     Auto,
+    /// Moving lines
     Tty,
+    /// A line for each event
     Plain,
+    /// A JSON object on each line
     Json,
+    /// Only warnings and errors
     Quiet,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum When {
+    /// On a terminal; NO_COLOR and CLICOLOR_FORCE override it
     Auto,
+    /// Always
     Always,
+    /// Never
     Never,
 }
 
 #[derive(Clone, Debug, Default, Args)]
 pub struct RunArgs {
-    /// Targets, groups or globs
+    /// Targets, groups, patterns such as `'web-*'`, or a kind: build, push, scan, load
     #[arg(value_name = "TARGET")]
     pub targets: Vec<String>,
-    /// How many targets and steps at once
+    /// How many targets and steps run at the same time
     #[arg(short, long, value_name = "N")]
     pub jobs: Option<std::num::NonZeroUsize>,
-    /// After a failure, continue with what does not depend on it
+    /// After a failure, continue with everything that does not depend on it
     #[arg(short, long)]
     pub keep_going: bool,
     /// Print what would be done, and do nothing
     #[arg(short = 'n', long)]
     pub dry_run: bool,
-    /// Do everything again, taking nothing from caches
+    /// Do everything again, and use no cache
     #[arg(long, visible_alias = "no-cache")]
     pub force: bool,
-    /// Always re-resolve base images and URLs
+    /// Resolve the tags of base images and the URLs of ADD again
     #[arg(long)]
     pub pull: bool,
-    /// Take steps from a registry: `HOST/REPOSITORY`, or as buildx writes it
-    #[arg(long, value_name = "REF")]
+    /// Use steps from a registry: `HOST/REPOSITORY`
+    ///
+    /// Options follow after commas, and the syntax of buildx works, too:
+    /// `type=registry,ref=HOST/REPOSITORY`.
+    #[arg(long, value_name = "REF", help_heading = REGISTRY_CACHE)]
     pub cache_from: Vec<String>,
     /// Share the steps that are built here in a registry: `HOST/REPOSITORY[,mode=min]`
-    #[arg(long, value_name = "REF")]
+    ///
+    /// `mode=max`, the default, shares the steps of every stage that is built, `mode=min` only those of
+    /// the stages whose layers are in the image.
+    #[arg(long, value_name = "REF", help_heading = REGISTRY_CACHE)]
     pub cache_to: Vec<String>,
-    /// Ignore entries of the registry cache that are older: `12h`, `14d`
-    #[arg(long, value_name = "TIME")]
+    /// Ignore entries that are older: `12h`, `14d`
+    #[arg(long, value_name = "TIME", help_heading = REGISTRY_CACHE)]
     pub cache_ttl: Option<String>,
     /// Fail when a lock file would change
     #[arg(long, hide = true)]
     pub locked: bool,
-    /// Give up at once when another run works in the project
+    /// Exit with 9 if another run works in the project, instead of waiting
     #[arg(long)]
     pub no_wait: bool,
-    /// Open a shell in the root of a RUN that failed (one step at a time, plain progress)
-    #[arg(long)]
+    /// Open a shell where a RUN failed
+    ///
+    /// In its root as the command left it, with its user, environment, directory and mounts. What is changed
+    /// there is discarded. Needs a terminal, runs one step at a time, and shows plain progress.
+    #[arg(long, help_heading = ISOLATION)]
     pub shell_on_fail: bool,
     #[command(flatten)]
     pub network: NetworkArgs,
@@ -136,7 +189,7 @@ impl RunArgs {
 /// What a run has in common with the commands that say what it would do.
 #[derive(Clone, Debug, Default, Args)]
 pub struct PlanArgs {
-    /// Targets, groups or globs
+    /// Targets, groups, patterns such as `'web-*'`, or a kind: build, push, scan, load
     #[arg(value_name = "TARGET")]
     pub targets: Vec<String>,
     #[command(flatten)]
@@ -145,21 +198,21 @@ pub struct PlanArgs {
 
 #[derive(Clone, Copy, Debug, Default, Args)]
 pub struct NetworkArgs {
-    /// The network of RUN in every build target, in place of the manifest's `network`
-    #[arg(long = "network", value_name = "MODE")]
+    /// The network of RUN in every build target, instead of the manifest's `network`
+    #[arg(long = "network", value_name = "MODE", help_heading = ISOLATION)]
     pub mode: Option<NetworkMode>,
 }
 
 /// The values of a build target's `network`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum NetworkMode {
-    /// The machine's
+    /// The network of the machine
     Default,
-    /// No network, unless a RUN has its own
+    /// No network, unless a RUN asks for one
     None,
-    /// The machine's
+    /// The network of the machine
     Host,
-    /// Servers elsewhere, and nothing of the machine
+    /// Other machines, and nothing of this one
     Isolated,
 }
 
@@ -179,75 +232,99 @@ impl NetworkMode {
 pub enum Command {
     /// Bring targets up to date
     Run(RunArgs),
+    /// Run, and again whenever an input changes
+    Watch(RunArgs),
     /// Print what would run and why, and change nothing
-    Plan(PlanArgs),
-    /// Every input whose change makes a target stale
+    Plan {
+        #[command(flatten)]
+        args: PlanArgs,
+        /// Print what a run with `--force` would do
+        #[arg(long, visible_alias = "no-cache")]
+        force: bool,
+    },
+    /// Print every input that makes a target stale
     Why {
+        /// The target
         target: String,
         #[command(flatten)]
         network: NetworkArgs,
     },
-    /// The targets, with kinds and descriptions
+    /// Exit with 5 if something is stale; run nothing
+    Check(PlanArgs),
+    /// List the targets, with kinds and descriptions
     List {
+        /// The form of the list
         #[arg(long, default_value = "text")]
         format: ListFormat,
     },
-    /// How targets depend on each other
+    /// Show how targets depend on each other
     Graph {
+        /// `svg` is a picture and needs no other program
         #[arg(long, default_value = "dot")]
         format: GraphFormat,
     },
-    /// Write targets as jobs of a CI system, one a target
+    /// Write targets as jobs of a CI system, one for each target
     Ci(CiArgs),
-    /// Run, and again whenever an input changes
-    Watch(RunArgs),
-    /// Exit with 5 when something is stale; do nothing
-    Check(PlanArgs),
-    /// What an archive, a layout or an image of the store holds
+    /// Check the Dockerfiles of the targets
+    Lint {
+        /// Targets or patterns; all by default
+        #[arg(value_name = "TARGET")]
+        targets: Vec<String>,
+    },
+    /// Show config, layers and files of an image
     Inspect {
+        /// An archive, a directory in the OCI layout, or the name or digest of an image in the store
         image: String,
+        /// The form of the answer
         #[arg(long, default_value = "text")]
         format: ListFormat,
     },
-    /// Remove from the store what has not been used for long
+    /// Show what the store holds
+    Cache,
+    /// Remove from the store what has not been used for a long time
     Gc {
         /// Keep what was used within this time: `12h`, `7d`, `4w`
         #[arg(long, value_name = "TIME", default_value = "14d")]
         keep: String,
-        /// Then the oldest, until the store is this small: `500MB`, `20GB`
+        /// Then remove the least recently used until the store has this size: `500MB`, `20GB`
         #[arg(long, value_name = "SIZE")]
         max_size: Option<String>,
     },
-    /// What the store holds
-    Cache,
     /// Write a manifest for the Dockerfiles here
     Init,
     /// Convert a bake file to a manifest
     Import {
-        /// `docker-bake.hcl` or `docker-bake.json` by default
+        /// The file; `docker-bake.hcl` or `docker-bake.json` by default
         bake_file: Option<String>,
         /// Its groups and targets; all by default
         targets: Vec<String>,
     },
-    /// Which ways of isolating RUN work here, and why the others do not
-    Doctor,
-    /// Check the Dockerfiles of the targets
-    Lint { targets: Vec<String> },
-    /// Advisories of the built-in scanner
+    /// Fetch and show advisories of the built-in scanner
     Db {
         #[command(subcommand)]
         command: DbCommand,
     },
-    /// Check a user and a password (on standard input) and remember them as docker does
+    /// Check a user and a password, and store them where docker does
     Login(LoginArgs),
-    /// Remove a remembered login
+    /// Remove a stored login
     Logout {
         /// Host, with a port if it has one
         #[arg(default_value = "docker.io")]
         registry: String,
     },
-    /// Completions for a shell
-    Completions { shell: clap_complete::Shell },
+    /// Show which ways of isolating RUN work here, and why the others do not
+    Doctor,
+    /// Print completions for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual pages into a directory
+    Man {
+        /// Is created if it does not exist
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
+    },
     /// Build and push as kaniko's executor does, with its arguments
     #[command(disable_help_flag = true)]
     Kaniko {
@@ -260,6 +337,12 @@ pub enum Command {
         /// The plugin that is replaced: kaniko-docker, drone-ecr, buildah-docker, …
         #[arg(long = "as", value_name = "NAME")]
         name: String,
+    },
+    /// Explain a command
+    Help {
+        /// The command, as in `imgmake help db update`
+        #[arg(value_name = "COMMAND")]
+        command: Vec<String>,
     },
 }
 
@@ -300,12 +383,13 @@ pub enum CiSystem {
 
 #[derive(Debug, Subcommand)]
 pub enum DbCommand {
-    /// Fetch advisories; without a source, again those that are kept
+    /// Fetch advisories; without a source, those that were fetched before
     Update {
-        /// OSV's name of an ecosystem (`Debian`, `npm`, …), an archive or a URL
+        /// An ecosystem as OSV names it (`Debian`, `npm`, …), an archive or a URL
+        #[arg(value_name = "SOURCE")]
         from: Vec<String>,
     },
-    /// What is kept
+    /// Show which advisories are stored
     Status,
 }
 
@@ -314,15 +398,16 @@ pub struct LoginArgs {
     /// Host, with a port if it has one
     #[arg(default_value = "docker.io")]
     pub registry: String,
+    /// The user
     #[arg(short, long, value_name = "USER")]
     pub username: String,
     /// Read the password from standard input (the default)
     #[arg(long, conflicts_with = "password")]
     pub password_stdin: bool,
-    /// The password, where everybody on this machine can read it: better on standard input
+    /// The password, which every user of this machine can read in the list of processes
     #[arg(short, long, value_name = "PASSWORD")]
     pub password: Option<String>,
-    /// Plain HTTP, or TLS with a certificate that is not checked
+    /// Plain HTTP, or TLS without a check of the certificate
     #[arg(long)]
     pub insecure: bool,
 }
@@ -369,15 +454,21 @@ pub fn command_first(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsStr
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ListFormat {
+    /// For people
     Text,
+    /// For programs
     Json,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum GraphFormat {
+    /// For Graphviz
     Dot,
+    /// For Markdown
     Mermaid,
+    /// For programs
     Json,
+    /// A picture
     Svg,
 }
 

@@ -3,6 +3,8 @@
 
 mod args;
 mod base_policy;
+#[cfg(test)]
+mod book;
 mod cache;
 mod ci;
 mod completions;
@@ -11,13 +13,16 @@ mod doctor;
 mod environment;
 mod git_facts;
 mod graph;
+mod help;
 mod import;
 mod init;
 mod inspect;
 mod kaniko;
+mod kinds;
 mod lint;
 mod list;
 mod login;
+mod man;
 mod manifest_cache;
 mod manifest_files;
 mod output;
@@ -29,6 +34,7 @@ mod shared_cache;
 mod shell;
 mod signals;
 mod step;
+mod tips;
 mod tools;
 mod trust;
 mod watch;
@@ -59,6 +65,7 @@ pub fn main() -> ExitCode {
     let code = match Cli::try_parse_from(args::command_first(std::env::args_os())) {
         Ok(cli) => return ended(dispatch(cli, &environment)),
         Err(error) => {
+            let error = tips::improved(error);
             // Help and version come this way too, with 0.
             if error.use_stderr() {
                 output::allow_colors(environment.color(args::When::Auto));
@@ -90,11 +97,13 @@ fn dispatch(cli: Cli, environment: &Environment) -> Result<u8, Exit> {
     } = cli;
     output::allow_colors(environment.color(global.color));
     match command {
-        None if run.dry_run => plan::plan(&global, &run.planned(), environment),
+        None if run.dry_run => plan::plan(&global, &run.planned(), run.force, environment),
         None => run::run(&global, &run, environment),
-        Some(Command::Run(run)) if run.dry_run => plan::plan(&global, &run.planned(), environment),
+        Some(Command::Run(run)) if run.dry_run => {
+            plan::plan(&global, &run.planned(), run.force, environment)
+        }
         Some(Command::Run(run)) => run::run(&global, &run, environment),
-        Some(Command::Plan(args)) => plan::plan(&global, &args, environment),
+        Some(Command::Plan { args, force }) => plan::plan(&global, &args, force, environment),
         Some(Command::Why { target, network }) => plan::why(&global, &target, network, environment),
         Some(Command::Check(args)) => plan::check(&global, &args, environment),
         Some(Command::List { format }) => list::list(&global, format, environment),
@@ -118,6 +127,8 @@ fn dispatch(cli: Cli, environment: &Environment) -> Result<u8, Exit> {
         Some(Command::Login(args)) => login::login(&args, environment),
         Some(Command::Logout { registry }) => login::logout(&registry, environment),
         Some(Command::Completions { shell }) => completions::completions(shell),
+        Some(Command::Man { directory }) => man::man(&directory),
+        Some(Command::Help { command }) => help::help(&command, environment),
         Some(Command::Kaniko { arguments }) => kaniko::kaniko(&arguments, environment),
         Some(Command::Plugin { name }) => plugin::named(&name, environment),
     }

@@ -55,11 +55,17 @@ fn decide<T>(
     Ok(then(&actions, &decisions))
 }
 
-pub fn plan(global: &Global, args: &PlanArgs, environment: &Environment) -> Result<u8, Exit> {
+/// `is_forced`: what a run with `--force` would do.
+pub fn plan(
+    global: &Global,
+    args: &PlanArgs,
+    is_forced: bool,
+    environment: &Environment,
+) -> Result<u8, Exit> {
     let text = decide(global, args, environment, |actions, decisions| {
         let stale: Vec<&Decision> = decisions
             .iter()
-            .filter(|decision| !decision.reasons.is_empty())
+            .filter(|decision| is_forced || !decision.reasons.is_empty())
             .collect();
         let width = stale
             .iter()
@@ -69,12 +75,11 @@ pub fn plan(global: &Global, args: &PlanArgs, environment: &Environment) -> Resu
         let mut text = String::new();
         for decision in &stale {
             let action = &actions[decision.action];
-            let reasons: Vec<String> = decision
-                .reasons
-                .iter()
-                .take(3)
-                .map(ToString::to_string)
-                .collect();
+            let reasons = decision.reasons.iter().take(3);
+            let mut reasons: Vec<String> = reasons.map(ToString::to_string).collect();
+            if reasons.is_empty() {
+                reasons.push("up to date, but `--force` is given".to_string());
+            }
             let more = decision.reasons.len().saturating_sub(3);
             let more = if more > 0 {
                 format!(" and {more} more")

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use super::args::{Global, NetworkArgs};
 use super::environment::Environment;
 use super::git_facts::git_facts;
+use super::kinds;
 use super::manifest_cache::Source;
 use super::manifest_files::{Disk, LARGEST_MANIFEST};
 use super::trust::{Keys, Trust, refuse_tracked};
@@ -17,7 +18,7 @@ use crate::no_links::refuse_links;
 use crate::targets::{Dockerfiles, Project, plain};
 use imgmake_core::graph::Graph;
 use imgmake_core::manifest::{self, Diagnostic, Facts, Files, Manifest, Sources};
-use imgmake_core::plan::{self, Plan};
+use imgmake_core::plan::Plan;
 
 /// A project and what of its surroundings is believed.
 pub struct Loaded {
@@ -138,15 +139,10 @@ pub fn in_memory(
     })
 }
 
-/// The plan for the requested names.
+/// The plan for the requested names, or for the targets of a kind.
 pub fn select(project: &Project, requested: &[String]) -> Result<Plan, Exit> {
-    plan::select(&project.graph, requested).map_err(|error| {
-        let exit = Exit::usage(&error.message);
-        match error.help {
-            Some(help) => exit.with_help(help),
-            None => exit,
-        }
-    })
+    let names = kinds::expanded(&project.graph, requested)?;
+    kinds::select(&project.graph, &names)
 }
 
 fn variables(written: &[String]) -> Result<Vec<(String, String)>, Exit> {
@@ -186,6 +182,7 @@ fn read(global: &Global) -> Result<(PathBuf, String, String), Exit> {
         ));
     }
     let path = base.join(&global.file);
+    refuse_dockerfile(&global.file)?;
     let display_path = path
         .strip_prefix(".")
         .unwrap_or(&path)
@@ -212,6 +209,22 @@ fn read(global: &Global) -> Result<(PathBuf, String, String), Exit> {
         display_path.clone(),
         text_of(bytes, &display_path)?,
     ))
+}
+
+/// docker's `-f` names a Dockerfile.
+fn refuse_dockerfile(file: &Path) -> Result<(), Exit> {
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    let kdl = file.extension().is_some_and(|extension| extension == "kdl");
+    if kdl || !(name.contains("Dockerfile") || name.contains("Containerfile")) {
+        return Ok(());
+    }
+    let shown = file.display();
+    Err(Exit::usage(format!(
+        "`-f {shown}`: a manifest is expected, not a Dockerfile"
+    ))
+    .with_help(format!(
+        "write `dockerfile \"{shown}\"` in a `build` target of imgmake.kdl"
+    )))
 }
 
 fn absolute(directory: &Path) -> Result<PathBuf, Exit> {

@@ -38,6 +38,14 @@ pub fn duration(took: Duration) -> String {
     }
 }
 
+/// `stopped: RUN make, RUN npm ci`, with the steps that a target was at.
+pub(super) fn stopped(steps: &[String]) -> String {
+    match steps {
+        [] => "stopped".to_string(),
+        steps => format!("stopped: {}", steps.join(", ")),
+    }
+}
+
 /// Lines with the time before each, where that is wished: `2026-01-31T23:59:59.123Z `.
 pub(super) fn stamped(lines: &[u8], options: Options) -> Cow<'_, [u8]> {
     if !options.timestamps || lines.is_empty() {

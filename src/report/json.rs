@@ -75,6 +75,7 @@ fn value(event: &Event) -> Value {
                 StepOutcome::Done => ("done", None),
                 StepOutcome::Cached => ("cached", None),
                 StepOutcome::Failed { message } => ("failed", Some(message)),
+                StepOutcome::Cancelled => ("cancelled", None),
             };
             json!({"event": "step-finished", "target": target, "id": id, "outcome": name, "message": message, "seconds": seconds(*took)})
         }

@@ -26,6 +26,8 @@ struct Running {
     begun: Instant,
     steps: BTreeMap<u32, String>,
     last: String,
+    /// Steps that were stopped.
+    stopped: Vec<String>,
     /// Per transfer: direction, bytes, of how many.
     transfers: BTreeMap<String, (Direction, u64, Option<u64>)>,
 }
@@ -76,15 +78,18 @@ impl Live {
             begun: Instant::now(),
             steps: BTreeMap::new(),
             last: String::new(),
+            stopped: Vec::new(),
             transfers: BTreeMap::new(),
         };
         self.targets.insert(target.to_string(), running);
     }
 
     fn finish(&mut self, target: &str, outcome: &TargetOutcome, took: Duration) {
+        let mut stopped = Vec::new();
         if let Some(running) = self.targets.remove(target) {
             running.bar.finish_and_clear();
             self.screen.remove(&running.bar);
+            stopped = running.stopped;
         }
         let took = human::duration(took);
         match outcome {
@@ -107,9 +112,11 @@ impl Live {
                 "{} {target}  skipped: `{dependency}` failed",
                 self.paint("-", "2")
             )),
-            TargetOutcome::Cancelled => {
-                self.print(&format!("{} {target}  stopped", self.paint("-", "33")))
-            }
+            TargetOutcome::Cancelled => self.print(&format!(
+                "{} {target}  {}",
+                self.paint("-", "33"),
+                human::stopped(&stopped)
+            )),
         }
     }
 
@@ -191,7 +198,12 @@ impl View for Live {
                     .get_mut(target)
                     .and_then(|running| running.steps.remove(id))
                     .unwrap_or_default();
+                if *outcome == StepOutcome::Cancelled {
+                    // The target's own line names it.
+                    return self.update(target, |running| running.stopped.push(said));
+                }
                 let how = match outcome {
+                    StepOutcome::Cancelled => "stopped".to_string(),
                     StepOutcome::Done => human::duration(*took),
                     StepOutcome::Cached => "cached".to_string(),
                     StepOutcome::Failed { .. } => "failed".to_string(),

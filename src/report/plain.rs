@@ -22,6 +22,8 @@ pub(super) struct Plain {
     running: Vec<(String, Vec<u8>)>,
     /// Steps that run, by target and id.
     steps: BTreeMap<(String, u32), Step>,
+    /// Steps that were stopped, by target.
+    stopped: BTreeMap<String, Vec<String>>,
 }
 
 struct Step {
@@ -40,6 +42,7 @@ impl Plain {
             quiet: false,
             running: Vec::new(),
             steps: BTreeMap::new(),
+            stopped: BTreeMap::new(),
         }
     }
 
@@ -99,6 +102,11 @@ impl Plain {
             (StepOutcome::Cached, _) => format!("{stage}{text} (cached)"),
             (StepOutcome::Failed { .. }, true) => format!("{stage}failed after {took}"),
             (StepOutcome::Failed { .. }, false) => format!("{stage}{text} (failed)"),
+            // The target's own line names what was stopped.
+            (StepOutcome::Cancelled, _) => {
+                let stopped = self.stopped.entry(target.to_string()).or_default();
+                return stopped.push(format!("{stage}{text}"));
+            }
         };
         self.say(target, &said);
     }
@@ -168,7 +176,10 @@ impl Plain {
             TargetOutcome::Skipped { dependency } => {
                 self.say(target, &format!("skipped: `{dependency}` failed"))
             }
-            TargetOutcome::Cancelled => self.say(target, "stopped"),
+            TargetOutcome::Cancelled => {
+                let steps = self.stopped.remove(target).unwrap_or_default();
+                self.say(target, &human::stopped(&steps));
+            }
         }
         self.done(target);
     }

@@ -224,6 +224,7 @@ fn cache_metrics(steps: &BTreeMap<u32, (StepOutcome, Duration)>) -> Value {
         StepOutcome::Done => "DONE",
         StepOutcome::Cached => "CACHED",
         StepOutcome::Failed { .. } => "ERROR",
+        StepOutcome::Cancelled => "CANCELED",
     };
     let count = |wanted: &str| {
         let all = steps.values();

@@ -120,7 +120,7 @@ fn a_stopped_build_stops_its_commands_and_leaves_no_half_file() {
     );
     let imgmake = Imgmake::new();
     for (signal, code) in [("INT", 130), ("TERM", 143)] {
-        let mut child = imgmake
+        let child = imgmake
             .command(directory.path())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -128,7 +128,12 @@ fn a_stopped_build_stops_its_commands_and_leaves_no_half_file() {
             .unwrap();
         wait_for_sleep(&child);
         crate::ground::run("kill", &[&format!("-{signal}"), &child.id().to_string()]);
-        assert_eq!(child.wait().unwrap().code(), Some(code));
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(code));
+        let said = String::from_utf8_lossy(&output.stderr);
+        let stopped = "app │ stopped: RUN echo started; sleep 987";
+        assert_eq!(said.matches(stopped).count(), 1, "{said}");
+        assert!(!said.contains("failed"), "{said}");
         assert!(!directory.path().join("out.tar").exists());
         std::thread::sleep(Duration::from_millis(100));
         let left = processes_of(imgmake.home().parent().unwrap());

@@ -109,4 +109,5 @@ mod templates;
 mod tidy;
 mod toolchains;
 mod trust_ca;
+mod typed;
 mod watching;

@@ -102,7 +102,11 @@ pub enum MessageForm {
 pub enum StepOutcome {
     Done,
     Cached,
-    Failed { message: String },
+    Failed {
+        message: String,
+    },
+    /// The run was stopped, or another stage of the target failed, before it was done.
+    Cancelled,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

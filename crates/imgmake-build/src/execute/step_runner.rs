@@ -107,6 +107,9 @@ impl<'a> StepRunner<'a> {
         let result = act(id);
         let outcome = match &result {
             Ok(outcome) => outcome.clone(),
+            Err(error) if error.is_cancelled() || self.stop.is_cancelled() => {
+                StepOutcome::Cancelled
+            }
             Err(error) => StepOutcome::Failed {
                 message: format!("{error:#}"),
             },
@@ -114,7 +117,7 @@ impl<'a> StepRunner<'a> {
         match outcome {
             StepOutcome::Done => self.run.fetch_add(1, Ordering::Relaxed),
             StepOutcome::Cached => self.cached.fetch_add(1, Ordering::Relaxed),
-            StepOutcome::Failed { .. } => 0,
+            StepOutcome::Failed { .. } | StepOutcome::Cancelled => 0,
         };
         self.layers.cx.events.send(Event::StepFinished {
             target,

@@ -13,6 +13,7 @@ mod queue;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use crate::fingerprint::{CacheKey, Inputs};
@@ -73,6 +74,8 @@ fn announce(actions: &[Action], events: &Events) {
 fn summary(actions: &[Action], ended: Vec<queue::Ended>, options: &Options) -> Summary {
     let cancelled = options.cancel.is_cancelled();
     let first = first_failure(&ended);
+    let is_stopped = |at: &usize| matches!(&ended[*at], queue::Ended::Failed(why) if why.kind == FailureKind::Cancelled);
+    let stopped: BTreeSet<usize> = (0..ended.len()).filter(is_stopped).collect();
     let mut failure = None;
     let mut outcomes = Vec::with_capacity(ended.len());
     for (action, ended) in actions.iter().zip(ended) {
@@ -88,6 +91,9 @@ fn summary(actions: &[Action], ended: Vec<queue::Ended>, options: &Options) -> S
                 let outcome = failed(&why);
                 failure.get_or_insert((action.target.clone(), why));
                 (outcome, true)
+            }
+            (queue::Ended::Skipped { because }, _) if stopped.contains(&because) => {
+                (TargetOutcome::Cancelled, false)
             }
             (queue::Ended::Skipped { because }, _) => (skipped(because), false),
             (queue::Ended::NotTried, Some(because)) if !cancelled => (skipped(because), false),

@@ -259,6 +259,27 @@ fn a_missing_output_is_made_again() {
 }
 
 #[test]
+fn what_depends_on_something_stopped_is_stopped_and_not_skipped() {
+    let ended = vec![
+        queue::Ended::Failed(Failure::new(FailureKind::Cancelled, "cancelled")),
+        queue::Ended::Skipped { because: 0 },
+    ];
+    let (project, texts) = (Project::new(), Texts::new(&[&[], &[0]]));
+    let options = Options {
+        jobs: 1,
+        on_failure: OnFailure::Stop,
+        cache: CacheUse::Fresh,
+        events: Events::discard(),
+        cancel: Cancel::default(),
+    };
+    options.cancel.cancel();
+    let summary = summary(&texts.actions(), ended, &options);
+    drop(project);
+    assert_eq!(summary.outcomes, vec![TargetOutcome::Cancelled; 2]);
+    assert!(summary.failure.is_none());
+}
+
+#[test]
 fn a_cancelled_run_starts_nothing() {
     let (project, texts) = (Project::new(), Texts::new(&[&[], &[]]));
     let state = State::open(project.directory.path(), &key(), &project.lock).unwrap();

@@ -80,8 +80,12 @@ fn wrong_reference(text: &str) -> Option<&'static str> {
     if text.contains("://") {
         return Some("it has a scheme");
     }
-    text.contains('@')
-        .then_some("it names one image by its digest")
+    if text.contains('@') {
+        return Some("it names one image by its digest");
+    }
+    // `localhost:5000` alone would be an image of Docker Hub with the tag 5000.
+    (!text.trim_end_matches('/').contains('/'))
+        .then_some("a repository follows the host, as in `host/repository`")
 }
 
 /// One `--cache-from` or `--cache-to`.
@@ -92,15 +96,22 @@ pub enum CacheOption {
     Other(String),
 }
 
-/// Reads `REF` or `type=registry,ref=REF,mode=max,…`, as `docker buildx` does.
+/// Reads `REF`, `REF,mode=min` or `type=registry,ref=REF,mode=max,…`, as `docker buildx` writes it.
 ///
 /// # Errors
 /// What is wrong, in words without the text itself: caches of other kinds hold credentials there.
 pub fn cache_option(text: &str, access: CacheAccess) -> Result<CacheOption, String> {
     let text = text.trim();
-    let plain = !text.contains('=') && !text.contains(',');
+    let first = text.split(',').next().unwrap_or_default();
+    let plain = !first.contains('=');
     let fields = match plain {
-        true => vec![("type", "registry"), ("ref", text)],
+        true => {
+            let mut all = vec![("type", "registry"), ("ref", first.trim())];
+            if let Some((_, more)) = text.split_once(',') {
+                all.extend(fields(more)?);
+            }
+            all
+        }
         false => fields(text)?,
     };
     let field = |name: &str| {
@@ -201,6 +212,12 @@ mod tests {
         );
         assert_eq!(max.on_error, OnCacheError::Warn);
         assert_eq!(registry("r.io/a").reference.value, "r.io/a");
+        assert_eq!(registry("r.io/a").mode, CacheDepth::Max);
+        let min = registry("r.io:5000/a, mode=min,ignore-error=false");
+        assert_eq!(
+            (min.reference.value.as_str(), min.mode, min.on_error),
+            ("r.io:5000/a", CacheDepth::Min, OnCacheError::Fail)
+        );
         assert_eq!(registry("type=registry,ref=r.io/a").mode, CacheDepth::Min);
         assert_eq!(
             registry("type=registry,ref=a/b,ignore-error=false").on_error,
@@ -229,6 +246,10 @@ mod tests {
             "type=registry,ref=a/b,modus=max",
             "type=registry,ref=a b",
             "type=registry,ref=a/b@sha256:00",
+            "localhost:5000",
+            "localhost:5000/",
+            "r.io/a,hunter2",
+            "r.io/a,mode=most",
         ] {
             let error = cache_option(text, CacheAccess::Read).unwrap_err();
             assert!(!error.contains("hunter2"), "{error}");

@@ -1,0 +1,124 @@
+//! Tips for a command line that clap refuses: what docker's flags are here, and which command has an option.
+
+use clap::CommandFactory;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+use super::args::Cli;
+
+/// Flags of `docker build` and `docker buildx build`, and what they are in a manifest.
+const OF_DOCKER: [(&[&str], &str); 16] = [
+    (&["-t", "--tag"], "`tags \"NAME\"` in the `build` target"),
+    (
+        &["--build-arg"],
+        "`args { NAME \"VALUE\" }` in the `build` target, or once `--set 'TARGET.args.NAME=VALUE'`",
+    ),
+    (
+        &["--platform"],
+        "`platforms \"linux/arm64\"` in the `build` target, or once `--set '*.platforms=linux/arm64'`",
+    ),
+    (&["--target"], "`stage NAME` in the `build` target"),
+    (&["--push"], "a `push` target; `imgmake push` runs it"),
+    (
+        &["--load"],
+        "`load docker` in the `build` target; `imgmake load` runs it",
+    ),
+    (
+        &["-o", "--output"],
+        "`tar \"FILE\"`, `tar \"FILE\" format=oci` or `layout \"DIR\"` in the `build` target",
+    ),
+    (
+        &["--label"],
+        "`labels { KEY \"VALUE\" }` in the `build` target",
+    ),
+    (
+        &["--annotation"],
+        "`annotations { KEY \"VALUE\" }` in the `build` target",
+    ),
+    (
+        &["--secret"],
+        "`secret NAME env=\"VARIABLE\"`, and `secrets NAME` in the `build` target",
+    ),
+    (&["--ssh"], "`ssh default` in the `build` target"),
+    (
+        &["--add-host"],
+        "`add-hosts { NAME \"10.0.0.5\" }` in the `build` target",
+    ),
+    (
+        &["--build-context"],
+        "`contexts { NAME (path)\"DIR\" }` in the `build` target",
+    ),
+    (
+        &["--allow"],
+        "`allow \"security.insecure\"` in the `build` target",
+    ),
+    (
+        &["--metadata-file", "--iidfile"],
+        "`write-digests \"FILE\"` in a `push` target, or `--progress json`",
+    ),
+    (&["--squash"], "`squash #true` in the `build` target"),
+];
+
+/// clap proposes to pass what it does not know as a value, which helps nobody here.
+pub fn improved(mut error: clap::Error) -> clap::Error {
+    if error.kind() != ErrorKind::UnknownArgument {
+        return error;
+    }
+    let Some(ContextValue::String(unknown)) = error.get(ContextKind::InvalidArg) else {
+        return error;
+    };
+    let name = unknown.split('=').next().unwrap_or_default().to_string();
+    error.remove(ContextKind::Suggested);
+    let tip = of_docker(&name).or_else(|| of_another_command(&name));
+    if let Some(tip) = tip {
+        error.remove(ContextKind::SuggestedArg);
+        error.insert(
+            ContextKind::Suggested,
+            ContextValue::StyledStrs(vec![tip.into()]),
+        );
+    }
+    error
+}
+
+fn of_docker(name: &str) -> Option<String> {
+    let found = OF_DOCKER.iter().find(|(names, _)| names.contains(&name));
+    found.map(|(_, here)| format!("docker's `{name}` is {here}"))
+}
+
+fn of_another_command(name: &str) -> Option<String> {
+    let has = |command: &clap::Command| {
+        command.get_arguments().any(|argument| {
+            let short = argument.get_short().map(|short| format!("-{short}"));
+            let longs = argument.get_long_and_visible_aliases().unwrap_or_default();
+            short.as_deref() == Some(name) || longs.iter().any(|long| format!("--{long}") == name)
+        })
+    };
+    let cli = Cli::command();
+    let command = cli.get_subcommands().find(|command| has(command))?;
+    Some(format!("`imgmake {}` has `{name}`", command.get_name()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_of_docker_that_are_ours_are_not_explained() {
+        let own = Cli::command();
+        let run = own.find_subcommand("run").unwrap();
+        for name in OF_DOCKER.iter().flat_map(|(names, _)| *names) {
+            let is_own = |argument: &clap::Arg| {
+                argument
+                    .get_short()
+                    .map(|short| format!("-{short}"))
+                    .as_deref()
+                    == Some(name)
+                    || argument
+                        .get_long()
+                        .map(|long| format!("--{long}"))
+                        .as_deref()
+                        == Some(name)
+            };
+            assert!(!run.get_arguments().any(is_own), "{name}");
+        }
+    }
+}
