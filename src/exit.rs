@@ -1,8 +1,8 @@
 //! Exit codes, and the errors that carry one.
 
 use imgmake_build::BuildError;
+use imgmake_core::error::CoreError;
 use imgmake_core::execute::FailureKind;
-use imgmake_core::state::StateError;
 use imgmake_oci::OciError;
 
 pub const FAILED: u8 = 1;
@@ -56,8 +56,8 @@ impl Exit {
     }
 }
 
-impl From<StateError> for Exit {
-    fn from(error: StateError) -> Exit {
+impl From<CoreError> for Exit {
+    fn from(error: CoreError) -> Exit {
         anyhow::Error::from(error).into()
     }
 }

@@ -100,9 +100,9 @@ fn is_declared(graph: &Graph, name: &str) -> bool {
 /// A name that is not there.
 pub fn select(graph: &Graph, names: &[String]) -> Result<Plan, Exit> {
     plan::select(graph, names).map_err(|error| {
-        let exit = Exit::usage(&error.message);
+        let exit = Exit::usage(error.to_string());
         let is_directory = |name: &String| name == "." || name.starts_with("./") || name.starts_with('/');
-        match (names.iter().any(is_directory), error.help) {
+        match (names.iter().any(is_directory), error.help()) {
             (true, _) => exit.with_help(
                 "a directory is the `context` of a `build` target; `imgmake build` builds all of them",
             ),

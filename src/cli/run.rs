@@ -15,9 +15,10 @@ use crate::exit::{self, Exit};
 use crate::report::{Reporter, Style};
 use crate::targets::{Project, RunOptions, TargetRunner, Tools, Verdicts};
 use imgmake_build::worker::Terminals;
+use imgmake_core::error::CoreError;
 use imgmake_core::execute::{self, CacheUse, OnFailure};
 use imgmake_core::plan::Plan;
-use imgmake_core::state::{Lock, LockError, State, Wait};
+use imgmake_core::state::{Lock, State, Wait};
 use imgmake_event::{Cancel, Event, Events};
 
 pub fn run(global: &Global, args: &RunArgs, environment: &Environment) -> Result<u8, Exit> {
@@ -173,18 +174,18 @@ fn take_lock(
         Wait::No
     } else {
         Wait::Yes {
-            told: &on_wait,
+            on_wait: &on_wait,
             give_up: &give_up,
         }
     };
     Lock::take(&project.directory, &wait).map_err(|error| match error {
-        LockError::Held { .. } => {
+        CoreError::Locked { .. } => {
             Exit::error(exit::LOCKED, error).with_help("without `--no-wait` imgmake waits for it")
         }
-        LockError::Ours { .. } => Exit::error(exit::LOCKED, error).with_help(
+        CoreError::LockedByOurs { .. } => Exit::error(exit::LOCKED, error).with_help(
             "it would wait for itself: name what the command needs with `needs`; `plan`, `why`, `check` and `list` work everywhere",
         ),
-        LockError::Cancelled => Exit::silent(stopped.exit_code().unwrap_or(exit::FAILED)),
-        LockError::Io { .. } => Exit::error(exit::FAILED, error),
+        CoreError::Cancelled => Exit::silent(stopped.exit_code().unwrap_or(exit::FAILED)),
+        error => error.into(),
     })
 }

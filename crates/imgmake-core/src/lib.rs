@@ -1,5 +1,6 @@
 //! What a project declares and what is known of it: manifest, graph, plan, keys, state, execution.
 
+pub mod error;
 pub mod execute;
 pub mod files;
 pub mod fingerprint;

@@ -7,6 +7,7 @@ use std::collections::{BTreeSet, BinaryHeap};
 use petgraph::graph::NodeIndex;
 use petgraph::visit::Dfs;
 
+use crate::error::{CoreError, Result};
 use crate::graph::{Graph, TargetId};
 use crate::manifest::glob::is_pattern;
 use crate::manifest::{Glob, TargetKind, suggest};
@@ -20,7 +21,7 @@ pub struct Plan {
 }
 
 /// Names, group names or globs; none = group `default`, else every build target. Unknown names: error with suggestions.
-pub fn select(graph: &Graph, requested: &[String]) -> Result<Plan, SelectError> {
+pub fn select(graph: &Graph, requested: &[String]) -> Result<Plan> {
     let nothing_named = requested.is_empty() && graph.group("default").is_none();
     let requested: BTreeSet<TargetId> = match requested {
         [] => by_default(graph),
@@ -34,22 +35,12 @@ pub fn select(graph: &Graph, requested: &[String]) -> Result<Plan, SelectError> 
     };
     // A group of switched-off targets is no mistake: there is nothing to do.
     if requested.is_empty() && nothing_named {
-        return Err(SelectError {
-            message: "there is nothing to build: the manifest has no `build` target".to_string(),
-            help: Some("name targets, or declare `group default …`".to_string()),
-        });
+        return Err(CoreError::NothingToBuild);
     }
     Ok(Plan {
         order: ordered(graph, &closure(graph, &requested)),
         requested: requested.into_iter().collect(),
     })
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub struct SelectError {
-    pub message: String,
-    pub help: Option<String>,
 }
 
 fn by_default(graph: &Graph) -> BTreeSet<TargetId> {
@@ -66,14 +57,12 @@ fn by_default(graph: &Graph) -> BTreeSet<TargetId> {
     }
 }
 
-fn named(graph: &Graph, name: &str) -> Result<BTreeSet<TargetId>, SelectError> {
+fn named(graph: &Graph, name: &str) -> Result<BTreeSet<TargetId>> {
     if is_pattern(name)
-        && let Err(error) = Glob::new(name)
+        && let Err(problem) = Glob::new(name)
     {
-        return Err(SelectError {
-            message: format!("invalid pattern `{name}`: {error}"),
-            help: None,
-        });
+        let pattern = name.to_string();
+        return Err(CoreError::Pattern { pattern, problem });
     }
     let found = expanded(graph, name);
     if !found.is_empty() || graph.group(name).is_some() {
@@ -81,21 +70,18 @@ fn named(graph: &Graph, name: &str) -> Result<BTreeSet<TargetId>, SelectError> {
     }
     let mut disabled = graph.manifest().disabled.iter();
     if disabled.any(|off| off.value == name) {
-        return Err(SelectError {
-            message: format!("target `{name}` is disabled by its `if`"),
-            help: Some("set the variable that its `if` reads".to_string()),
-        });
+        let name = name.to_string();
+        return Err(CoreError::Disabled { name });
     }
     Err(match is_pattern(name) {
-        true => SelectError {
-            message: format!("no target or group matches `{name}`"),
-            help: Some("`imgmake list` shows them all".to_string()),
+        true => CoreError::NoMatch {
+            pattern: name.to_string(),
         },
         false => unknown(graph, name),
     })
 }
 
-fn unknown(graph: &Graph, name: &str) -> SelectError {
+fn unknown(graph: &Graph, name: &str) -> CoreError {
     let manifest = graph.manifest();
     let targets = manifest
         .targets
@@ -105,10 +91,9 @@ fn unknown(graph: &Graph, name: &str) -> SelectError {
         .groups
         .iter()
         .map(|group| group.name.value.as_str());
-    SelectError {
-        message: format!("target or group `{name}` not found"),
-        help: suggest::help(name, targets.chain(groups))
-            .or_else(|| Some("`imgmake list` shows them all".to_string())),
+    CoreError::NotFound {
+        name: name.to_string(),
+        help: suggest::help(name, targets.chain(groups)),
     }
 }
 

@@ -121,7 +121,7 @@ pub(super) fn option(
             Ok(None)
         }
         Err(why) => Err(Refusal::new(
-            malformed(name, why),
+            malformed(name, why.to_string()),
             "write `type=registry,ref=host/repository`, and `;` between several",
         )),
     }

@@ -1,7 +1,7 @@
 //! Why an action did not work out.
 
+use crate::error::CoreError;
 use crate::files::is_storage_full;
-use crate::state::StateError;
 use imgmake_event::MessageForm;
 
 /// Why an action did not work out, and what that means for the exit code.
@@ -9,6 +9,7 @@ use imgmake_event::MessageForm;
 #[error("{message}")]
 pub struct Failure {
     pub kind: FailureKind,
+    /// For people alone: it is rendered by whoever executes, who knows the errors of builds, scans and pushes.
     pub message: String,
     pub form: MessageForm,
     /// The disk was full, or the user's quota used up.
@@ -50,8 +51,8 @@ impl Failure {
     }
 }
 
-impl From<StateError> for Failure {
-    fn from(error: StateError) -> Failure {
+impl From<CoreError> for Failure {
+    fn from(error: CoreError) -> Failure {
         let cause = std::error::Error::source(&error);
         let text = cause.map_or(String::new(), |cause| format!(": {cause}"));
         Failure {

@@ -433,7 +433,7 @@ fn the_complete_example_is_a_graph_and_a_plan() {
         let requested: Vec<String> = requested.iter().map(|name| name.to_string()).collect();
         let plan = crate::plan::select(&graph, &requested);
         let plan =
-            plan.map_err(|error| format!("{error}; {}", error.help.clone().unwrap_or_default()))?;
+            plan.map_err(|error| format!("{error}; {}", error.help().unwrap_or_default()))?;
         Ok::<_, String>(
             plan.order
                 .iter()

@@ -1,5 +1,7 @@
 //! What a name in `${…}` stands for, and why it stands for nothing.
 
+use crate::error::ExpressionProblem;
+
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Binding {
     Text(String),
@@ -10,7 +12,7 @@ impl Binding {
     pub fn text(self) -> Result<String, Refusal> {
         match self {
             Binding::Text(text) => Ok(text),
-            Binding::List(_) => Err(Refusal::new("a list cannot be part of a string")
+            Binding::List(_) => Err(Refusal::new(ExpressionProblem::ListInText)
                 .with_help("join it: `${join(NAME, ',')}`")),
         }
     }
@@ -27,20 +29,19 @@ impl Binding {
 /// What went wrong, and what to do about it.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Refusal {
-    pub message: String,
+    pub problem: ExpressionProblem,
     pub help: Option<String>,
 }
 
 impl Refusal {
-    pub fn new(message: impl Into<String>) -> Refusal {
+    pub fn new(problem: ExpressionProblem) -> Refusal {
         Refusal {
-            message: message.into(),
+            problem,
             help: None,
         }
     }
-    /// Uses something that is broken: its error has been told.
-    pub fn told_before() -> Refusal {
-        Refusal::new("")
+    pub fn syntax(problem: impl Into<String>) -> Refusal {
+        Refusal::new(ExpressionProblem::Syntax(problem.into()))
     }
     pub fn with_help(mut self, help: impl Into<String>) -> Refusal {
         self.help = Some(help.into());

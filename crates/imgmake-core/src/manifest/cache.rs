@@ -8,6 +8,7 @@ use super::duration;
 use super::fields::Fields;
 use super::tree::Node;
 use super::types::*;
+use crate::error::CacheOptionProblem;
 
 /// `registry ref="ghcr.io/acme/cache" mode=max access=read; ttl "14d"; steps run copy`
 pub(super) fn cache(node: &Node, cx: &DecodeContext) -> CacheNode {
@@ -99,8 +100,8 @@ pub enum CacheOption {
 /// Reads `REF`, `REF,mode=min` or `type=registry,ref=REF,mode=max,…`, as `docker buildx` writes it.
 ///
 /// # Errors
-/// What is wrong, in words without the text itself: caches of other kinds hold credentials there.
-pub fn cache_option(text: &str, access: CacheAccess) -> Result<CacheOption, String> {
+/// What is wrong, without the text itself: caches of other kinds hold credentials there.
+pub fn cache_option(text: &str, access: CacheAccess) -> Result<CacheOption, CacheOptionProblem> {
     let text = text.trim();
     let first = text.split(',').next().unwrap_or_default();
     let plain = !first.contains('=');
@@ -121,14 +122,12 @@ pub fn cache_option(text: &str, access: CacheAccess) -> Result<CacheOption, Stri
             .filter(|value| !value.is_empty())
     };
     let Some(kind) = field("type") else {
-        return Err("it has no `type=`; write `type=registry,ref=…`".into());
+        return Err(CacheOptionProblem::NoType);
     };
     if kind != "registry" {
         return match ["local", "inline", "gha", "s3", "azblob"].contains(&kind) {
             true => Ok(CacheOption::Other(kind.to_string())),
-            false => {
-                Err("its `type=` is not one of registry, local, inline, gha, s3, azblob".into())
-            }
+            false => Err(CacheOptionProblem::UnknownType),
         };
     }
     let known = [
@@ -148,12 +147,11 @@ pub fn cache_option(text: &str, access: CacheAccess) -> Result<CacheOption, Stri
         "use_path_style",
     ];
     if let Some((unknown, _)) = fields.iter().find(|(key, _)| !known.contains(key)) {
-        return Err(format!("a cache in a registry has no option `{unknown}=`"));
+        return Err(CacheOptionProblem::UnknownKey(unknown.to_string()));
     }
-    let reference =
-        field("ref").ok_or("it has no `ref=`; write `type=registry,ref=host/repository`")?;
+    let reference = field("ref").ok_or(CacheOptionProblem::NoReference)?;
     if let Some(why) = wrong_reference(reference) {
-        return Err(format!("`ref=` names no repository: {why}"));
+        return Err(CacheOptionProblem::InvalidReference(why));
     }
     Ok(CacheOption::Registry(CacheRegistry {
         reference: Spanned {
@@ -166,21 +164,25 @@ pub fn cache_option(text: &str, access: CacheAccess) -> Result<CacheOption, Stri
             // BuildKit's default.
             None | Some("min") => CacheDepth::Min,
             Some("max") => CacheDepth::Max,
-            Some(_) => return Err("its `mode=` is neither min nor max".into()),
+            Some(_) => return Err(invalid("mode", "min", "max")),
         },
         on_error: match field("ignore-error") {
             None | Some("true" | "1") => OnCacheError::Warn,
             Some("false" | "0") => OnCacheError::Fail,
-            Some(_) => return Err("its `ignore-error=` is neither true nor false".into()),
+            Some(_) => return Err(invalid("ignore-error", "true", "false")),
         },
     }))
 }
 
-fn fields(text: &str) -> Result<Vec<(&str, &str)>, String> {
+fn invalid(key: &'static str, one: &'static str, other: &'static str) -> CacheOptionProblem {
+    CacheOptionProblem::InvalidValue { key, one, other }
+}
+
+fn fields(text: &str) -> Result<Vec<(&str, &str)>, CacheOptionProblem> {
     text.split(',')
         .map(|part| {
             let pair = part.trim().split_once('=');
-            pair.ok_or_else(|| "it has a part that is not `key=value`".to_string())
+            pair.ok_or(CacheOptionProblem::NotKeyValue)
         })
         .collect()
 }
@@ -252,7 +254,7 @@ mod tests {
             "r.io/a,mode=most",
         ] {
             let error = cache_option(text, CacheAccess::Read).unwrap_err();
-            assert!(!error.contains("hunter2"), "{error}");
+            assert!(!error.to_string().contains("hunter2"), "{error}");
         }
     }
 }

@@ -5,13 +5,11 @@ use std::cell::RefCell;
 use std::time::Duration;
 
 use super::binding::Refusal;
-use super::diagnostic::{Diagnostic, Severity};
+use super::diagnostic::{Diagnostic, Origin, Severity};
 use super::scope::Scope;
 use super::tree::{Data, Value};
 use super::{Span, Spanned, duration, suggest};
-
-/// The label of everything that interpolation refuses.
-pub(super) const USED_HERE: &str = "used here";
+use crate::error::ExpressionProblem;
 
 /// Where decoding stands: the values in scope, the place for messages, the node that they are about.
 pub(super) struct DecodeContext<'s, 'f> {
@@ -122,10 +120,11 @@ impl<'s, 'f> DecodeContext<'s, 'f> {
     }
 
     fn refused(&self, span: Span, refusal: Refusal) {
-        if refusal == Refusal::told_before() {
+        if refusal.problem == ExpressionProblem::Reported {
             return;
         }
-        let mut diagnostic = Diagnostic::at(span, refusal.message, USED_HERE);
+        let mut diagnostic = Diagnostic::at(span, refusal.problem.to_string(), "used here");
+        diagnostic.origin = Origin::Expression;
         diagnostic.help = refusal.help;
         self.report(diagnostic);
     }

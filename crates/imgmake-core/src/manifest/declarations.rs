@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use super::context::{self, DecodeContext};
-use super::diagnostic::Diagnostic;
+use super::diagnostic::{Diagnostic, Origin};
 use super::fields::{self, Fields};
 use super::names::Names;
 use super::sets::Sets;
@@ -209,7 +209,7 @@ fn add(
     let target = target(&overridden, name.clone(), &inner);
     let mut found = own.into_inner();
     if !enabled {
-        found.retain(|one: &Diagnostic| one.label != context::USED_HERE);
+        found.retain(|one: &Diagnostic| one.origin != Origin::Expression);
         manifest.disabled.push(name);
     } else {
         manifest.targets.extend(target);

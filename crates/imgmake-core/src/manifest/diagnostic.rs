@@ -6,6 +6,7 @@ use super::types::Span;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Diagnostic {
     pub severity: Severity,
+    pub(super) origin: Origin,
     pub message: String,
     /// What stands under the span; without one (and without a span) no source is shown.
     pub label: String,
@@ -21,11 +22,20 @@ pub enum Severity {
     Warning,
 }
 
+/// What a message is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    Declaration,
+    /// A `${…}` that stands for nothing: no matter where a target is switched off.
+    Expression,
+}
+
 impl Diagnostic {
     /// An error at a place.
     pub fn at(span: Span, message: impl Into<String>, label: impl Into<String>) -> Diagnostic {
         Diagnostic {
             severity: Severity::Error,
+            origin: Origin::Declaration,
             message: message.into(),
             label: label.into(),
             span,

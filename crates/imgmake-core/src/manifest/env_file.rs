@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Spanned;
 use super::context::DecodeContext;
+use crate::error::EnvFileProblem;
 
 pub(super) struct EnvFile {
     pub path: Spanned<String>,
@@ -17,8 +18,8 @@ pub(super) fn read(
 ) -> BTreeMap<String, String> {
     let path = &file.path;
     match read(&path.value) {
-        Ok(text) => parse(&text).unwrap_or_else(|(line, what)| {
-            let message = format!("env-file `{}`, line {line}: {what}", path.value);
+        Ok(text) => parse(&text).unwrap_or_else(|(line, problem)| {
+            let message = format!("env-file `{}`, line {line}: {problem}", path.value);
             cx.error_help(
                 path.span,
                 message,
@@ -45,7 +46,7 @@ pub(super) fn read(
 }
 
 /// Errors carry the line's number, never its text: it may be a secret.
-fn parse(text: &str) -> Result<BTreeMap<String, String>, (usize, &'static str)> {
+fn parse(text: &str) -> Result<BTreeMap<String, String>, (usize, EnvFileProblem)> {
     let mut values = BTreeMap::new();
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     for (number, line) in text.lines().enumerate() {
@@ -54,8 +55,10 @@ fn parse(text: &str) -> Result<BTreeMap<String, String>, (usize, &'static str)> 
             continue;
         }
         let line = line.strip_prefix("export ").unwrap_or(line);
-        let refuse = |what| (number + 1, what);
-        let (name, value) = line.split_once('=').ok_or(refuse("`=` expected"))?;
+        let refuse = |problem| (number + 1, problem);
+        let (name, value) = line
+            .split_once('=')
+            .ok_or(refuse(EnvFileProblem::NoValue))?;
         let name = name.trim();
         let first = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
         if !first
@@ -63,14 +66,14 @@ fn parse(text: &str) -> Result<BTreeMap<String, String>, (usize, &'static str)> 
                 .bytes()
                 .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'))
         {
-            return Err(refuse("invalid variable name before `=`"));
+            return Err(refuse(EnvFileProblem::InvalidName));
         }
         values.insert(name.to_string(), value_of(value.trim()).map_err(refuse)?);
     }
     Ok(values)
 }
 
-fn value_of(written: &str) -> Result<String, &'static str> {
+fn value_of(written: &str) -> Result<String, EnvFileProblem> {
     let quote = written.chars().next().filter(|c| matches!(c, '"' | '\''));
     let Some(quote) = quote else {
         let end = written.find(" #").unwrap_or(written.len());
@@ -79,9 +82,9 @@ fn value_of(written: &str) -> Result<String, &'static str> {
     let mut value = String::new();
     let mut chars = written[1..].chars();
     loop {
-        match chars.next().ok_or("a quote is not closed")? {
+        match chars.next().ok_or(EnvFileProblem::UnclosedQuote)? {
             c if c == quote => break,
-            '\\' if quote == '"' => match chars.next().ok_or("a quote is not closed")? {
+            '\\' if quote == '"' => match chars.next().ok_or(EnvFileProblem::UnclosedQuote)? {
                 'n' => value.push('\n'),
                 't' => value.push('\t'),
                 'r' => value.push('\r'),
@@ -95,7 +98,7 @@ fn value_of(written: &str) -> Result<String, &'static str> {
     if rest.is_empty() || rest.starts_with('#') {
         return Ok(value);
     }
-    Err("unexpected text after the closing quote")
+    Err(EnvFileProblem::AfterQuote)
 }
 
 #[cfg(test)]
@@ -124,9 +127,12 @@ mod tests {
 
     #[test]
     fn a_bad_line_is_named_by_number_without_its_text() {
-        assert_eq!(parse("A=1\nhunter2\n"), Err((2, "`=` expected")));
-        assert_eq!(parse("A='x"), Err((1, "a quote is not closed")));
-        assert_eq!(parse("1A=x"), Err((1, "invalid variable name before `=`")));
+        let refused =
+            |text: &str| parse(text).map_err(|(line, problem)| (line, problem.to_string()));
+        let at = |line: usize, text: &str| Err((line, text.to_string()));
+        assert_eq!(refused("A=1\nhunter2\n"), at(2, "`=` expected"));
+        assert_eq!(refused("A='x"), at(1, "a quote is not closed"));
+        assert_eq!(refused("1A=x"), at(1, "invalid variable name before `=`"));
     }
 
     proptest::proptest! {

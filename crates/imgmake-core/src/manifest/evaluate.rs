@@ -3,6 +3,7 @@
 use super::binding::{Binding, Refusal};
 use super::interpolate::{self, Expression, Piece};
 use super::scope::Scope;
+use crate::error::ExpressionProblem;
 
 /// The value of an expression: text, or a list that only `join` and list positions take.
 fn evaluate(expression: &Expression, scope: &Scope) -> Result<Binding, Refusal> {
@@ -27,7 +28,7 @@ pub(super) fn call(
         "replace" => {
             let from = text(1)?;
             if from.is_empty() {
-                return Err(Refusal::new("`replace` needs something to replace"));
+                return Err(Refusal::new(ExpressionProblem::NothingToReplace));
             }
             let (text, to) = (text(0)?, text(2)?);
             bounded(text.len() + text.matches(&from).count() * to.len())?;

@@ -4,7 +4,8 @@
 
 use std::borrow::Cow;
 use std::collections::HashSet;
-use std::fmt;
+
+use crate::error::GlobProblem;
 
 /// A compiled pattern. `*` and `?` stop at `/`; `**` as a whole component stands
 /// for any number of components, none included. A trailing `/` is ignored.
@@ -32,15 +33,6 @@ enum Piece {
         ranges: Vec<(char, char)>,
     },
 }
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct GlobError(String);
-impl fmt::Display for GlobError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-impl std::error::Error for GlobError {}
 
 /// `{a,b}{c,d}…` multiplies; a pattern beyond this is a mistake or an attack.
 const MOST_ALTERNATIVES: usize = 256;
@@ -89,7 +81,7 @@ pub fn cleaned(path: &str) -> Cow<'_, str> {
 }
 
 impl Glob {
-    pub fn new(text: &str) -> Result<Glob, GlobError> {
+    pub fn new(text: &str) -> Result<Glob, GlobProblem> {
         let mut alternatives = Vec::new();
         for spread in spread(text)? {
             alternatives.push(
@@ -168,7 +160,7 @@ fn literal_prefix(components: &[Component]) -> String {
 }
 
 /// Spreads the first `{…}` and recurses over the rest, without recursion on the stack.
-fn spread(text: &str) -> Result<Vec<String>, GlobError> {
+fn spread(text: &str) -> Result<Vec<String>, GlobProblem> {
     let mut done = Vec::new();
     let mut todo = vec![text.to_string()];
     while let Some(next) = todo.pop() {
@@ -181,9 +173,9 @@ fn spread(text: &str) -> Result<Vec<String>, GlobError> {
             }
         }
         if todo.len() + done.len() > MOST_ALTERNATIVES {
-            return Err(GlobError(format!(
-                "the braces spread to more than {MOST_ALTERNATIVES} patterns"
-            )));
+            return Err(GlobProblem::TooManyAlternatives {
+                limit: MOST_ALTERNATIVES,
+            });
         }
     }
     Ok(done)
@@ -191,7 +183,7 @@ fn spread(text: &str) -> Result<Vec<String>, GlobError> {
 
 type Braces = (usize, Vec<String>, usize);
 
-fn first_braces(text: &str) -> Result<Option<Braces>, GlobError> {
+fn first_braces(text: &str) -> Result<Option<Braces>, GlobProblem> {
     let mut depth = 0usize;
     let (mut open, mut from) = (0, 0);
     let mut choices = Vec::new();
@@ -225,11 +217,15 @@ fn first_braces(text: &str) -> Result<Option<Braces>, GlobError> {
     }
     match depth {
         0 => Ok(None),
-        _ => Err(GlobError("a `{` has no `}`".to_string())),
+        _ => Err(unclosed('{', '}')),
     }
 }
 
-fn component(text: &str) -> Result<Component, GlobError> {
+fn unclosed(open: char, close: char) -> GlobProblem {
+    GlobProblem::Unclosed { open, close }
+}
+
+fn component(text: &str) -> Result<Component, GlobProblem> {
     if text == "**" {
         return Ok(Component::AnyDepth);
     }
@@ -258,12 +254,12 @@ fn component(text: &str) -> Result<Component, GlobError> {
     })
 }
 
-fn class(chars: &mut std::iter::Peekable<std::str::Chars>) -> Result<Piece, GlobError> {
+fn class(chars: &mut std::iter::Peekable<std::str::Chars>) -> Result<Piece, GlobProblem> {
     let negated = chars.next_if(|c| matches!(c, '!' | '^')).is_some();
     let mut ranges = Vec::new();
     loop {
         let low = match chars.next() {
-            None => return Err(GlobError("a `[` has no `]`".to_string())),
+            None => return Err(unclosed('[', ']')),
             Some(']') if !ranges.is_empty() => break,
             Some('\\') => chars.next().unwrap_or('\\'),
             Some(c) => c,
@@ -278,7 +274,7 @@ fn class(chars: &mut std::iter::Peekable<std::str::Chars>) -> Result<Piece, Glob
             }
         }
         if high < low {
-            return Err(GlobError(format!("the range `{low}-{high}` is empty")));
+            return Err(GlobProblem::EmptyRange { low, high });
         }
         ranges.push((low, high));
     }

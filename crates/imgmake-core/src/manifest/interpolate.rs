@@ -3,6 +3,7 @@
 
 use super::binding::Refusal;
 use super::suggest;
+use crate::error::ExpressionProblem;
 
 const FUNCTIONS: [&str; 6] = ["slug", "join", "lower", "upper", "replace", "default"];
 
@@ -79,8 +80,8 @@ impl Parser<'_> {
             return Ok(());
         }
         let refusal = match self.rest.chars().next() {
-            None => Refusal::new("a `${` has no `}`"),
-            Some(c) => Refusal::new(format!("`{c}` is not allowed in `${{…}}`")),
+            None => Refusal::syntax("a `${` has no `}`"),
+            Some(c) => Refusal::syntax(format!("`{c}` is not allowed in `${{…}}`")),
         };
         Err(match self.rest.starts_with(':') {
             true => refusal.with_help(
@@ -92,9 +93,7 @@ impl Parser<'_> {
 
     fn expression(&mut self, depth: usize) -> Result<Expression, Refusal> {
         if depth > DEEPEST {
-            return Err(Refusal::new(format!(
-                "functions nest deeper than {DEEPEST} levels"
-            )));
+            return Err(Refusal::new(ExpressionProblem::TooDeep(DEEPEST)));
         }
         self.space();
         if let Some(quote) = self.rest.chars().next().filter(|c| matches!(c, '\'' | '"')) {
@@ -108,8 +107,8 @@ impl Parser<'_> {
         self.rest = &self.rest[length..];
         if word.is_empty() {
             return Err(match self.rest.starts_with('}') {
-                true => Refusal::new("`${}` names nothing"),
-                false => Refusal::new("a name or a function must follow `${`"),
+                true => Refusal::syntax("`${}` names nothing"),
+                false => Refusal::syntax("a name or a function must follow `${`"),
             }
             .with_help("write `${NAME}`, or `$${` for a literal `${`"));
         }
@@ -126,15 +125,19 @@ impl Parser<'_> {
         let body = &self.rest[1..];
         let end = body
             .find(quote)
-            .ok_or_else(|| Refusal::new(format!("a {quote} in `${{…}}` is not closed")))?;
+            .ok_or_else(|| Refusal::syntax(format!("a {quote} in `${{…}}` is not closed")))?;
         self.rest = &body[end + 1..];
         Ok(Expression::Text(body[..end].to_string()))
     }
 
     fn call(&mut self, name: String, depth: usize) -> Result<Expression, Refusal> {
         if !FUNCTIONS.contains(&name.as_str()) {
-            let refusal = Refusal::new(format!("function `{name}` not found"));
-            return Err(match suggest::help(&name, FUNCTIONS) {
+            let help = suggest::help(&name, FUNCTIONS);
+            let refusal = Refusal::new(ExpressionProblem::NotFound {
+                what: "function",
+                name,
+            });
+            return Err(match help {
                 Some(help) => refusal.with_help(help),
                 None => refusal,
             });
@@ -147,7 +150,7 @@ impl Parser<'_> {
                     break;
                 }
                 if !self.eat(',') {
-                    return Err(Refusal::new(format!(
+                    return Err(Refusal::syntax(format!(
                         "`,` or `)` is missing in `{name}(…)`"
                     )));
                 }
@@ -159,11 +162,11 @@ impl Parser<'_> {
             _ => 1,
         };
         if arguments.len() != wanted {
-            return Err(Refusal::new(format!(
-                "`{name}` takes {wanted} argument{}, not {}",
-                if wanted == 1 { "" } else { "s" },
-                arguments.len()
-            ))
+            return Err(Refusal::new(ExpressionProblem::ArgumentCount {
+                function: name.clone(),
+                wanted,
+                given: arguments.len(),
+            })
             .with_help(match name.as_str() {
                 "replace" => "`${replace(NAME, 'from', 'to')}`",
                 "join" => "`${join(LIST, ',')}`",

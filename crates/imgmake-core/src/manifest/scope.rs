@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::binding::{Binding, Refusal};
 use super::facts::Facts;
 use super::suggest;
+use crate::error::ExpressionProblem;
 
 /// What `${git.…}` knows.
 pub(super) const GIT: [&str; 4] = ["sha", "short", "branch", "tag"];
@@ -125,11 +126,13 @@ impl<'f> Scope<'f> {
         }
         match self.variables.get(name) {
             Some(Slot::Value(value)) => Ok(value.clone()),
-            Some(Slot::Broken) => Err(Refusal::told_before()),
-            Some(Slot::Unset) => Err(Refusal::new(format!("the variable `{name}` is not set"))
-                .with_help(format!(
-                    "give it a default, set `{name}` in the environment, or pass `--var {name}=…`"
-                ))),
+            Some(Slot::Broken) => Err(Refusal::new(ExpressionProblem::Reported)),
+            Some(Slot::Unset) => Err(Refusal::new(ExpressionProblem::VariableNotSet(
+                name.to_string(),
+            ))
+            .with_help(format!(
+                "give it a default, set `{name}` in the environment, or pass `--var {name}=…`"
+            ))),
             None => Err(self.undeclared(name)),
         }
     }
@@ -137,7 +140,7 @@ impl<'f> Scope<'f> {
     fn git(&self, name: &str) -> Result<Binding, Refusal> {
         let fact = name.trim_start_matches("git.");
         if !GIT.contains(&fact) {
-            let refusal = Refusal::new(format!("unknown fact `{name}`"));
+            let refusal = Refusal::new(ExpressionProblem::UnknownFact(name.to_string()));
             return Err(match suggest::help(fact, GIT) {
                 Some(help) => refusal.with_help(help),
                 None => refusal,
@@ -146,12 +149,18 @@ impl<'f> Scope<'f> {
         match self.facts.git.get(fact) {
             Some(value) => Ok(Binding::Text(value.clone())),
             None => Err(
-                Refusal::new(format!("`{name}` is not known here")).with_help(match fact {
-                    "branch" | "tag" => {
-                        format!("the checkout has no {fact}; write `${{default({name}, 'text')}}`")
-                    }
-                    _ => format!("is this a git checkout? Write `${{default({name}, 'text')}}`"),
-                }),
+                Refusal::new(ExpressionProblem::FactNotKnown(name.to_string())).with_help(
+                    match fact {
+                        "branch" | "tag" => {
+                            format!(
+                                "the checkout has no {fact}; write `${{default({name}, 'text')}}`"
+                            )
+                        }
+                        _ => {
+                            format!("is this a git checkout? Write `${{default({name}, 'text')}}`")
+                        }
+                    },
+                ),
             ),
         }
     }
@@ -159,7 +168,7 @@ impl<'f> Scope<'f> {
     fn unset_environment(&self, variable: &str) -> Refusal {
         let names = self.facts.environment.keys().chain(self.env_file.keys());
         let near = suggest::nearest(variable, names.map(String::as_str));
-        Refusal::new(format!("the environment variable `{variable}` is not set")).with_help(
+        Refusal::new(ExpressionProblem::EnvironmentNotSet(variable.to_string())).with_help(
             match near {
                 Some(near) => format!("did you mean `${{env.{near}}}`?"),
                 None => format!("set it, or write `${{default(env.{variable}, 'text')}}`"),
@@ -170,7 +179,10 @@ impl<'f> Scope<'f> {
     fn undeclared(&self, name: &str) -> Refusal {
         let locals = self.locals.borrow();
         let names = self.variables.keys().chain(locals.keys());
-        let refusal = Refusal::new(format!("variable `{name}` not found"));
+        let refusal = Refusal::new(ExpressionProblem::NotFound {
+            what: "variable",
+            name: name.to_string(),
+        });
         if let Some(near) = suggest::nearest(name, names.map(String::as_str)) {
             return refusal.with_help(format!("did you mean `${{{near}}}`?"));
         }

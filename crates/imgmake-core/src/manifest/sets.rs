@@ -9,6 +9,7 @@ use super::glob::Glob;
 use super::suggest;
 use super::tree::{Data, Node, Value};
 use super::types::{Manifest, Span, Spanned};
+use crate::error::SetProblem;
 
 pub(super) struct Sets {
     all: Vec<Set>,
@@ -27,8 +28,8 @@ impl Sets {
     pub fn parse(written: &[String], cx: &DecodeContext) -> Sets {
         let all = written.iter().filter_map(|one| match Set::parse(one) {
             Ok(set) => Some(set),
-            Err(reason) => {
-                let message = format!("`--set {one}`: {reason}");
+            Err(problem) => {
+                let message = format!("`--set {one}`: {problem}");
                 let help =
                     "write `--set 'TARGET.ATTRIBUTE=value'` or `--set 'TARGET.args.NAME=value'`";
                 cx.report(Diagnostic::plain(message).with_help(help));
@@ -65,24 +66,22 @@ impl Sets {
 }
 
 impl Set {
-    fn parse(written: &str) -> Result<Set, String> {
-        let (path, value) = written.split_once('=').ok_or("`=` expected")?;
-        let (pattern, attribute) = path
-            .split_once('.')
-            .ok_or("`.` expected between the target and the attribute")?;
+    fn parse(written: &str) -> Result<Set, SetProblem> {
+        let (path, value) = written.split_once('=').ok_or(SetProblem::NoValue)?;
+        let (pattern, attribute) = path.split_once('.').ok_or(SetProblem::NoAttribute)?;
         let (key, sub) = match attribute.split_once('.') {
             Some((key, sub)) => (key, Some(sub.to_string())),
             None => (attribute, None),
         };
         if pattern.is_empty() || key.is_empty() || sub.as_deref() == Some("") {
-            return Err("a part is empty".to_string());
+            return Err(SetProblem::EmptyPart);
         }
         if matches!(key, "matrix" | "name" | "inherits") {
-            return Err(format!("`{key}` cannot be set from outside"));
+            return Err(SetProblem::Fixed(key.to_string()));
         }
         Ok(Set {
             written: written.to_string(),
-            pattern: Glob::new(pattern).map_err(|error| error.to_string())?,
+            pattern: Glob::new(pattern)?,
             key: key.to_string(),
             sub,
             value: value.to_string(),

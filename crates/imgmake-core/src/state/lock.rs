@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::ancestors;
 use super::directory::{DIRECTORY, Directory};
+use crate::error::{CoreError, Result};
 
 /// Held until dropped.
 #[derive(Debug)]
@@ -21,24 +22,12 @@ pub struct Lock {
 /// What to do while another run holds it.
 pub enum Wait<'a> {
     No,
-    /// Told once of the holder; asked between tries whether to give up.
     Yes {
-        told: &'a dyn Fn(&str),
+        /// Called once, with the holder.
+        on_wait: &'a dyn Fn(&str),
+        /// Asked between tries.
         give_up: &'a dyn Fn() -> bool,
     },
-}
-
-#[derive(Debug, thiserror::Error)]
-pub enum LockError {
-    #[error("another run works in this project ({holder})")]
-    Held { holder: String },
-    /// It would wait for itself.
-    #[error("this is a command of the run that works in this project ({holder})")]
-    Ours { holder: String },
-    #[error("cancelled")]
-    Cancelled,
-    #[error("cannot lock the project's state in `{path}`: {error}")]
-    Io { path: String, error: std::io::Error },
 }
 
 impl Lock {
@@ -46,15 +35,15 @@ impl Lock {
     ///
     /// # Errors
     /// Another run holds it and waiting was not asked for; the directory cannot be written.
-    pub fn take(project: &Path, wait: &Wait<'_>) -> Result<Lock, LockError> {
+    pub fn take(project: &Path, wait: &Wait<'_>) -> Result<Lock> {
         let directory = project.join(DIRECTORY);
-        let io = |error| LockError::Io {
-            path: directory.display().to_string(),
-            error,
+        let io = |source| CoreError::Lock {
+            path: directory.clone(),
+            source,
         };
         let opened = Directory::open_or_make(project);
         let mut file = opened.and_then(|d| d.read_or_make("lock")).map_err(io)?;
-        let mut told_already = false;
+        let mut announced = false;
         loop {
             match file.try_lock() {
                 Ok(()) => break,
@@ -62,21 +51,21 @@ impl Lock {
                 Err(TryLockError::WouldBlock) => {}
             }
             if pid(&mut file).is_some_and(ancestors::has) {
-                return Err(LockError::Ours {
+                return Err(CoreError::LockedByOurs {
                     holder: holder(&mut file),
                 });
             }
-            let Wait::Yes { told, give_up } = wait else {
-                return Err(LockError::Held {
+            let Wait::Yes { on_wait, give_up } = wait else {
+                return Err(CoreError::Locked {
                     holder: holder(&mut file),
                 });
             };
-            if !told_already {
-                told(&holder(&mut file));
-                told_already = true;
+            if !announced {
+                on_wait(&holder(&mut file));
+                announced = true;
             }
             if give_up() {
-                return Err(LockError::Cancelled);
+                return Err(CoreError::Cancelled);
             }
             std::thread::sleep(Duration::from_millis(50));
         }

@@ -14,7 +14,6 @@
 
 mod ancestors;
 mod directory;
-mod error;
 mod lock;
 mod log;
 mod output;
@@ -27,13 +26,13 @@ use std::sync::{Arc, Mutex};
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::{CoreError, Result};
 use crate::files::StatCache;
 use crate::fingerprint::{CacheKey, Explanation, Inputs};
 use imgmake_guard::mac::MacKey;
 
 pub use directory::{DIRECTORY, Sealed};
-pub use error::StateError;
-pub use lock::{Lock, LockError, Wait};
+pub use lock::{Lock, Wait};
 pub use output::{FileKind, Output};
 
 use directory::Directory;
@@ -152,9 +151,9 @@ impl State {
     ///
     /// # Errors
     /// The directory cannot be written.
-    pub fn open(project: &Path, key: &MacKey, lock: &Lock) -> Result<State, StateError> {
+    pub fn open(project: &Path, key: &MacKey, lock: &Lock) -> Result<State> {
         debug_assert!(lock.is_of(&project.join(DIRECTORY)));
-        let unwritable = |source| StateError::Directory {
+        let unwritable = |source| CoreError::StateDirectory {
             project: project.to_path_buf(),
             source,
         };
@@ -255,7 +254,7 @@ impl State {
     ///
     /// # Errors
     /// The log cannot be written.
-    pub fn started(&self, target: &str) -> Result<(), StateError> {
+    pub fn started(&self, target: &str) -> Result<()> {
         self.attempt(target, AttemptStatus::Interrupted)
     }
 
@@ -263,7 +262,7 @@ impl State {
     ///
     /// # Errors
     /// The log cannot be written.
-    pub fn attempt(&self, target: &str, status: AttemptStatus) -> Result<(), StateError> {
+    pub fn attempt(&self, target: &str, status: AttemptStatus) -> Result<()> {
         let mut inner = self.inner();
         inner.append(&Record::Attempt { target, status })?;
         inner.entry(target).status = status;
@@ -272,7 +271,7 @@ impl State {
 
     /// # Errors
     /// The log cannot be written.
-    pub fn finished(&self, target: &str, outcome: Outcome) -> Result<(), StateError> {
+    pub fn finished(&self, target: &str, outcome: Outcome) -> Result<()> {
         let mut inner = self.inner();
         inner.append(&outcome.record(target))?;
         let known = TargetRecord {
@@ -409,12 +408,12 @@ impl Inner {
         self.targets.get_mut(target).expect("it was just put there")
     }
 
-    fn append(&mut self, record: &Record<'_>) -> Result<(), StateError> {
+    fn append(&mut self, record: &Record<'_>) -> Result<()> {
         let Some(log) = &mut self.log else {
             return Ok(());
         };
         let payload = postcard::to_stdvec(record).expect("records hold strings and numbers");
-        log.append(&payload).map_err(StateError::Log)
+        log.append(&payload).map_err(CoreError::StateLog)
     }
 
     /// The length up to which the log is left as it is: twice what is live.

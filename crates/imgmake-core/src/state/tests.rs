@@ -344,6 +344,13 @@ fn no_link_is_followed_and_nothing_special_makes_anybody_wait() {
     }
 }
 
+/// Why the lock cannot be taken, with the cause.
+fn refusal(project: &Path) -> String {
+    let error = Lock::take(project, &Wait::No).unwrap_err();
+    let cause = std::error::Error::source(&error).map(ToString::to_string);
+    format!("{error}: {}", cause.unwrap_or_default())
+}
+
 #[test]
 fn a_lock_that_leads_elsewhere_leaves_its_target_as_it_is() {
     let directory = tempfile::tempdir().unwrap();
@@ -354,11 +361,8 @@ fn a_lock_that_leads_elsewhere_leaves_its_target_as_it_is() {
     fs::create_dir(&state).unwrap();
     fs::write(&victim, "precious").unwrap();
     symlink(&victim, state.join("lock")).unwrap();
-    let refused = Lock::take(directory.path(), &Wait::No).unwrap_err();
-    assert!(
-        refused.to_string().contains("`lock` in it is a link"),
-        "{refused}"
-    );
+    let refused = refusal(directory.path());
+    assert!(refused.contains("`lock` in it is a link"), "{refused}");
     fs::remove_file(state.join("lock")).unwrap();
     symlink(directory.path().join("new"), state.join("lock")).unwrap();
     Lock::take(directory.path(), &Wait::No).unwrap_err();
@@ -377,11 +381,8 @@ fn a_directory_that_is_a_link_is_refused_for_writing_and_ignored_for_reading() {
     let link = directory.path().join(".imgmake");
     for target in [other.path().join(".imgmake"), other.path().join("f")] {
         symlink(&target, &link).unwrap();
-        let refused = Lock::take(directory.path(), &Wait::No).unwrap_err();
-        assert!(
-            refused.to_string().contains("not a directory but"),
-            "{refused}"
-        );
+        let refused = refusal(directory.path());
+        assert!(refused.contains("not a directory but"), "{refused}");
         let state = read(directory.path());
         assert_eq!(state.ignored(), Some(Ignored::Foreign));
         assert!(matches!(

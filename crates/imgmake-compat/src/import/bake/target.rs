@@ -11,6 +11,7 @@ use super::imported::{Imported, Inline, Repository};
 use super::outputs::outputs;
 use super::problem::Problem;
 use crate::nodes::plain;
+use imgmake_core::error::CacheOptionProblem;
 use imgmake_core::manifest::{
     Absence, BuildTarget, CacheAccess, CacheOption, ContextNode, RecipeNode, SecretFrom,
     SecretNode, Spanned, Target, TargetKind, cache_option,
@@ -174,7 +175,7 @@ fn caches(name: &str, values: &Values, imported: &mut Imported) -> Result<(), Pr
             continue;
         };
         for text in cache_texts(given, key)? {
-            let wrong = |why| {
+            let wrong = |why: CacheOptionProblem| {
                 Problem::at(given.line, format!("target `{name}`: `{key}`: {why}"))
                     .with_help("write `type=registry,ref=host/repository`")
             };
