@@ -1,9 +1,14 @@
-//! What of a RUN counts in keys: its command and its mounts.
+//! What of a RUN counts in keys: its command, its mounts and what they show, what its caches begin with.
 
 use imgmake_core::fingerprint::{Bytes, Fingerprint, LengthPrefixedHasher};
 use imgmake_dockerfile::{Access, Mount, Ownership};
 
+use super::mounted::Mounted;
 use super::worker::{Network, RunRequest};
+use crate::define::state::ImageState;
+use crate::error::{BuildError, Result};
+use crate::files::tree::{Node, relative};
+use crate::step_key;
 
 impl Fingerprint for Network {
     fn fingerprint(&self, hasher: &mut LengthPrefixedHasher) {
@@ -52,6 +57,12 @@ impl Fingerprint for RunRequest {
         hasher.add(network).add(insecure).add(hostname);
         hasher.add(add_hosts).add(compression).add(epoch);
     }
+}
+
+/// The state that a command runs in, and the command.
+pub fn add_command(key: &mut LengthPrefixedHasher, request: &RunRequest, state: &ImageState) {
+    key.list(state.layers.iter().map(|layer| &layer.diff_id));
+    key.add(request).add(&state.platform);
 }
 
 /// A mount of a RUN as the Dockerfile has it. What it shows is added by whoever reads that; the bytes
@@ -124,4 +135,79 @@ fn add_access(hasher: &mut LengthPrefixedHasher, access: Access) {
 fn add_ownership(hasher: &mut LengthPrefixedHasher, ownership: Ownership) {
     let Ownership { uid, gid, mode } = ownership;
     hasher.add(&uid).add(&gid).add(&mode);
+}
+
+/// What a mount shows, by content.
+pub fn add_tree(key: &mut LengthPrefixedHasher, mounted: &Mounted, source: &str) -> Result<()> {
+    let path = mounted.tree.resolve(&relative(source))?;
+    let Some(node) = mounted.tree.get(&path)? else {
+        let hint = mounted.tree.hint(&path).unwrap_or_default();
+        return Err(BuildError::not_found(
+            format!("source `{source}` of the mount"),
+            hint,
+        ));
+    };
+    let mut nodes = vec![node];
+    if nodes[0].is_directory() {
+        nodes.extend(mounted.tree.walk(&path)?);
+    }
+    if let Some(context) = &mounted.context {
+        mounted.hashes.of_nodes(&mut nodes, context)?;
+    }
+    key.number(nodes.len() as u64);
+    for node in &nodes {
+        let Node {
+            path: below,
+            kind,
+            mode,
+            uid,
+            gid,
+            // Commands are not keyed by times, attributes and further names of what they are shown.
+            mtime: _,
+            xattrs: _,
+            identity: _,
+            content,
+            stat: _,
+        } = node;
+        key.bytes(&below[path.len()..]).add(kind);
+        key.add(mode).add(uid).add(gid).add(content);
+    }
+    Ok(())
+}
+
+/// What a cache mount begins with. Caches that begin with something else are other caches.
+pub struct CacheBeginning {
+    hasher: LengthPrefixedHasher,
+    /// Empty, and root's.
+    is_plain: bool,
+}
+
+impl CacheBeginning {
+    pub fn new(uid: u32, gid: u32, mode: u32) -> CacheBeginning {
+        let mut hasher = step_key::of("cache beginning");
+        for number in [uid, gid, mode] {
+            hasher.number(u64::from(number));
+        }
+        CacheBeginning {
+            hasher,
+            is_plain: (uid, gid, mode) == (0, 0, 0o755),
+        }
+    }
+
+    /// The tree that is copied into it.
+    ///
+    /// # Errors
+    /// The source is not there, or cannot be read.
+    pub fn add_seed(&mut self, mounted: &Mounted, source: &str) -> Result<()> {
+        self.is_plain = false;
+        add_tree(&mut self.hasher, mounted, source)
+    }
+
+    /// The name of the cache: a user who may not write into root's has one of its own.
+    pub fn cache_id(self, id: &str) -> String {
+        match self.is_plain {
+            true => id.to_owned(),
+            false => format!("{id}\0{}", self.hasher.hex()),
+        }
+    }
 }

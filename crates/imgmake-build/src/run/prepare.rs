@@ -1,16 +1,12 @@
 //! RUN: an instruction with final values becomes a request to the helper process, and a key.
 
-use std::sync::Arc;
-
 use crate::define::config::Configuring;
 use crate::define::state::ImageState;
 use crate::error::{BuildError, Context, Result};
-use crate::files::context::ContextTree;
-use crate::files::hash::FileHashes;
-use crate::files::tree::{Node, Tree, relative};
 use crate::request::{BuildRequest, DefaultNetwork, Insecure, SecretSource};
-use crate::run::fingerprint::WrittenMount;
-use crate::run::worker::{Network, RunMount, RunRequest, Sharing, TreeSource, authority_variables};
+use crate::run::fingerprint::{self, CacheBeginning, WrittenMount};
+use crate::run::mounted::Mounted;
+use crate::run::worker::{Network, RunMount, RunRequest, Sharing, authority_variables};
 use crate::step_key;
 use imgmake_core::fingerprint::LengthPrefixedHasher;
 use imgmake_dockerfile::{
@@ -23,15 +19,6 @@ pub struct Prepared {
     pub key: LengthPrefixedHasher,
     /// What the history says after `RUN`.
     pub history: String,
-}
-
-/// A tree that a mount shows.
-pub struct Mounted {
-    pub tree: Arc<dyn Tree + Send>,
-    pub source: TreeSource,
-    /// The same where it is a directory on this machine, for content hashes.
-    pub context: Option<Arc<ContextTree>>,
-    pub hashes: FileHashes,
 }
 
 /// Puts everything together but `layers`, which the caller adds once the key was not found.
@@ -105,7 +92,7 @@ pub fn prepare(
             epoch,
         },
     };
-    prepared.key_of_command(state);
+    fingerprint::add_command(&mut prepared.key, &prepared.request, state);
     for spec in mounts {
         prepared.mount(&spec.mount()?, config, request, mounted)?;
     }
@@ -216,12 +203,6 @@ fn history(state: &ImageState, command: &str) -> String {
 }
 
 impl Prepared {
-    fn key_of_command(&mut self, state: &ImageState) {
-        let key = &mut self.key;
-        key.list(state.layers.iter().map(|layer| &layer.diff_id));
-        key.add(&self.request).add(&state.platform);
-    }
-
     fn mount(
         &mut self,
         mount: &Mount,
@@ -238,7 +219,7 @@ impl Prepared {
                 access,
             } => {
                 let visible = mounted(from.as_deref(), source)?;
-                key_of_tree(&mut self.key, &visible, source)?;
+                fingerprint::add_tree(&mut self.key, &visible, source)?;
                 self.request.mounts.push(RunMount::Bind {
                     from: visible.source,
                     source: source.clone(),
@@ -280,24 +261,17 @@ impl Prepared {
             return Ok(());
         };
         let (uid, gid, mode) = owned(*ownership, 0o755);
-        let mut beginning = step_key::of("cache beginning");
-        for number in [uid, gid, mode] {
-            beginning.number(u64::from(number));
-        }
+        let mut beginning = CacheBeginning::new(uid, gid, mode);
         let seed = match from {
             Some(from) => {
                 let visible = mounted(Some(from), source)?;
-                key_of_tree(&mut beginning, &visible, source)?;
+                beginning.add_seed(&visible, source)?;
                 Some((visible.source, source.clone()))
             }
             None => None,
         };
-        let id = match (&seed, (uid, gid, mode)) {
-            (None, (0, 0, 0o755)) => id.clone(),
-            // Another cache: a user who may not write into root's has one of its own.
-            _ => format!("{id}\0{}", beginning.hex()),
-        };
         // The id includes the hash of the initial content.
+        let id = beginning.cache_id(id);
         self.key.text(&id);
         self.request.mounts.push(RunMount::Cache {
             id,
@@ -432,42 +406,4 @@ fn secret(id: &str, build: &BuildRequest) -> Result<Option<Vec<u8>>> {
         }
         None => None,
     })
-}
-
-/// What a mount shows, by content.
-fn key_of_tree(key: &mut LengthPrefixedHasher, mounted: &Mounted, source: &str) -> Result<()> {
-    let path = mounted.tree.resolve(&relative(source))?;
-    let Some(node) = mounted.tree.get(&path)? else {
-        let hint = mounted.tree.hint(&path).unwrap_or_default();
-        return Err(BuildError::not_found(
-            format!("source `{source}` of the mount"),
-            hint,
-        ));
-    };
-    let mut nodes = vec![node];
-    if nodes[0].is_directory() {
-        nodes.extend(mounted.tree.walk(&path)?);
-    }
-    if let Some(context) = &mounted.context {
-        mounted.hashes.of_nodes(&mut nodes, context)?;
-    }
-    key.number(nodes.len() as u64);
-    for node in &nodes {
-        let Node {
-            path: below,
-            kind,
-            mode,
-            uid,
-            gid,
-            // Commands are not keyed by times, attributes and further names of what they are shown.
-            mtime: _,
-            xattrs: _,
-            identity: _,
-            content,
-            stat: _,
-        } = node;
-        key.bytes(&below[path.len()..]).add(kind);
-        key.add(mode).add(uid).add(gid).add(content);
-    }
-    Ok(())
 }

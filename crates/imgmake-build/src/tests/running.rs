@@ -19,7 +19,7 @@ fn prepared(run: &str, request: &BuildRequest) -> Result<run::prepare::Prepared>
     let loaded = crate::define::definition::ParsedDefinition::read(request)?;
     let context = Arc::new(loaded.context(request, None)?);
     run::prepare::prepare(run, &state, request, None, &mut |_, _| {
-        Ok(run::prepare::Mounted {
+        Ok(run::mounted::Mounted {
             tree: context.clone(),
             source: worker::TreeSource::Empty,
             context: Some(context.clone()),
