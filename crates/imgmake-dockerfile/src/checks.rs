@@ -79,7 +79,7 @@ impl CheckOptions {
                 ("error", "false" | "0" | "f" | "F" | "FALSE" | "False") => options.error = false,
                 ("error", other) => {
                     let what = format!("`error={other}`");
-                    return Err(Mistake::unfit(what, "is not true or false"));
+                    return Err(Mistake::unusable(what, "is not true or false"));
                 }
                 (other, _) => return Err(Mistake::unknown(Kind::CheckOption, other)),
             }

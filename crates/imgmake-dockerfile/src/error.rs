@@ -46,7 +46,7 @@ pub enum Mistake {
         why: Option<String>,
     },
     /// A value that can be read, but not be used where it is.
-    Unfit {
+    Unusable {
         what: String,
         why: String,
     },
@@ -176,9 +176,9 @@ impl Mistake {
         Mistake::Invalid { what, why: None }
     }
 
-    pub(crate) fn unfit(what: impl Into<String>, why: impl Into<String>) -> Mistake {
+    pub(crate) fn unusable(what: impl Into<String>, why: impl Into<String>) -> Mistake {
         let (what, why) = (what.into(), why.into());
-        Mistake::Unfit { what, why }
+        Mistake::Unusable { what, why }
     }
 
     pub(crate) fn pattern(pattern: &str, problem: PatternProblem) -> Mistake {
@@ -226,7 +226,7 @@ impl fmt::Display for Mistake {
                 what,
                 why: Some(why),
             } => write!(f, "invalid {what}: {why}"),
-            Mistake::Unfit { what, why } => write!(f, "{what} {why}"),
+            Mistake::Unusable { what, why } => write!(f, "{what} {why}"),
             Mistake::Syntax(why) => f.write_str(why),
             Mistake::Variable { option } => write!(f, "`{option}` cannot hold a variable"),
             Mistake::Unsupported { what, feature } => {

@@ -256,7 +256,7 @@ impl<'a> Expander<'a> {
             let path = self.word(v)?;
             match path.is_empty() {
                 false => Ok(path),
-                true => Err(Mistake::unfit(format!("VOLUME `{v}`"), "is empty").in_word(v)),
+                true => Err(Mistake::unusable(format!("VOLUME `{v}`"), "is empty").in_word(v)),
             }
         });
         Ok(WordList {

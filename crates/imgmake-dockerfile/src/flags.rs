@@ -139,7 +139,7 @@ impl Flags {
             Some("") => Err(missing(name)),
             Some(other) => {
                 let what = format!("`--{name}={other}`");
-                Err(Mistake::unfit(what, "is neither true nor false").in_word(other))
+                Err(Mistake::unusable(what, "is neither true nor false").in_word(other))
             }
         }
     }

@@ -71,7 +71,7 @@ impl Reader<'_> {
             ("escape", "`") => directives.escape = Escape::Backtick,
             ("escape", other) => {
                 let mistake =
-                    Mistake::unfit(format!("`{other}`"), "cannot be the escape character");
+                    Mistake::unusable(format!("`{other}`"), "cannot be the escape character");
                 let error = mistake.at(self.next).word(other);
                 return Err(error.help("write # escape=` or # escape=\\"));
             }

@@ -349,7 +349,7 @@ impl MountSpec {
         };
         parse(value).map(Some).ok_or_else(|| {
             let what = format!("mount option `{key}={value}`");
-            Mistake::unfit(what, format!("is not {expected}")).in_word(value)
+            Mistake::unusable(what, format!("is not {expected}")).in_word(value)
         })
     }
 }
@@ -397,7 +397,7 @@ fn truth(option: &MountOption) -> Result<bool, DockerfileError> {
         Some("0" | "f" | "F" | "false" | "FALSE" | "False") => Ok(false),
         Some(other) => {
             let what = format!("mount option `{}={other}`", option.key);
-            Err(Mistake::unfit(what, "is not true or false").in_word(other))
+            Err(Mistake::unusable(what, "is not true or false").in_word(other))
         }
     }
 }

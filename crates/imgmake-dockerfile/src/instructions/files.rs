@@ -20,7 +20,7 @@ impl Request<'_> {
         self.flags.finish()?;
         check_mode(&copy.chmod)?;
         if let Some(path) = copy.files.paths().find(|p| is_url(p)) {
-            let mistake = Mistake::unfit("COPY", format!("cannot fetch `{path}`"));
+            let mistake = Mistake::unusable("COPY", format!("cannot fetch `{path}`"));
             return Err(mistake.in_word(path).help("ADD can"));
         }
         Ok(Instruction::Copy(copy))
@@ -80,7 +80,7 @@ impl Request<'_> {
             Some(left) => {
                 let what = format!("the heredoc `{}`", left.written);
                 let why = "cannot be a destination, nor be split by blanks";
-                Err(Mistake::unfit(what, why)
+                Err(Mistake::unusable(what, why)
                     .in_word(left.written.as_str())
                     .help(format!(
                         "write {} <<{} /file",
@@ -93,7 +93,7 @@ impl Request<'_> {
 
     fn check(&self, files: &Files) -> Result<()> {
         if form_is_heredoc(&files.destination, files.form) {
-            let mistake = Mistake::unfit(self.name, "cannot take a heredoc as its destination");
+            let mistake = Mistake::unusable(self.name, "cannot take a heredoc as its destination");
             return Err(mistake.in_word(files.destination.as_str()));
         }
         Ok(())

@@ -156,7 +156,7 @@ fn stage_name(written: &str) -> Result<String> {
     match starts && name.chars().all(goes_on) {
         true => Ok(name),
         false => Err(
-            Mistake::unfit(format!("`{written}`"), "cannot name a stage")
+            Mistake::unusable(format!("`{written}`"), "cannot name a stage")
                 .in_word(written)
                 .help("a name starts with a letter; letters, digits, `-`, `_` and `.` follow"),
         ),
@@ -300,7 +300,7 @@ impl Request<'_> {
         for path in &mut list.words {
             *path = path.trim().to_owned();
             if path.is_empty() {
-                return Err(Mistake::unfit("a VOLUME path", "is empty").in_word("VOLUME"));
+                return Err(Mistake::unusable("a VOLUME path", "is empty").in_word("VOLUME"));
             }
         }
         Ok(Instruction::Volume(list))

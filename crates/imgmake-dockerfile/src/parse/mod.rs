@@ -56,7 +56,7 @@ pub fn parse_trigger(trigger: &str) -> Result<Located<Instruction>, DockerfileEr
     }
     let (Some(line), true) = (reading.lines.pop(), reading.lines.is_empty()) else {
         let what = format!("the ONBUILD trigger `{trigger}`");
-        let mistake = Mistake::unfit(what, "is not one instruction");
+        let mistake = Mistake::unusable(what, "is not one instruction");
         return Err(DockerfileErrors(vec![mistake.at(1)]));
     };
     let (keyword, _) = flags::keyword(&line.text);
