@@ -1,6 +1,7 @@
 //! Reads a layer into a tree: one thread inflates, the other makes files; the diff ID is checked at the end.
 
 use std::io::{self, Read};
+use std::sync::mpsc;
 
 use sha2::Digest as _;
 
@@ -35,8 +36,8 @@ fn read_unpacking(
     cancel: &Cancel,
 ) -> Result<()> {
     let blob = cancel.reader(store.raw_blob(layer.digest())?);
-    let (send, receive) = crossbeam_channel::bounded::<io::Result<Vec<u8>>>(8);
-    let (recycle, reuse) = crossbeam_channel::bounded::<Vec<u8>>(10);
+    let (send, receive) = mpsc::sync_channel::<io::Result<Vec<u8>>>(8);
+    let (recycle, reuse) = mpsc::sync_channel::<Vec<u8>>(10);
     std::thread::scope(|scope| {
         let inflater = scope.spawn(move || inflate(blob, &send, &reuse));
         let stream = Blocks {
@@ -88,8 +89,8 @@ fn read_unpacking(
 
 fn inflate(
     blob: impl Read + Send,
-    send: &crossbeam_channel::Sender<io::Result<Vec<u8>>>,
-    reuse: &crossbeam_channel::Receiver<Vec<u8>>,
+    send: &mpsc::SyncSender<io::Result<Vec<u8>>>,
+    reuse: &mpsc::Receiver<Vec<u8>>,
 ) -> Result<Digest> {
     const BLOCK: usize = 256 << 10;
     let mut plain = match decompress(blob) {
@@ -185,8 +186,8 @@ impl<R: Read> Read for Hashed<R> {
 
 /// What the inflating thread sends, as a stream.
 struct Blocks {
-    receive: crossbeam_channel::Receiver<io::Result<Vec<u8>>>,
-    recycle: crossbeam_channel::Sender<Vec<u8>>,
+    receive: mpsc::Receiver<io::Result<Vec<u8>>>,
+    recycle: mpsc::SyncSender<Vec<u8>>,
     block: Vec<u8>,
     at: usize,
 }

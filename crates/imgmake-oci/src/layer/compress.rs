@@ -10,6 +10,7 @@ use std::fs::File;
 use std::io::Write as _;
 
 use crate::error::{Context, OciError, Result};
+// Not the standard library's: every compressing thread takes blocks from one queue.
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use sha2::{Digest as _, Sha256};
 

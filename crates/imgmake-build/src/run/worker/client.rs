@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
+// Not the standard library's: a wait is for an answer or for the cancellation, whichever comes first.
 use crossbeam_channel::{Receiver, Sender};
 
 use super::protocol::{ARGV0, Answer, Answered, Asked, Hello, Request, Start, receive, send};
