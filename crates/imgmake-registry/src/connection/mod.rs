@@ -1,6 +1,6 @@
 //! TCP connections that are given up the moment a run is cancelled: looking a name
-//! up, reaching a host, waiting for it and sending to it all look at the
-//! cancellation several times a second, however long their time-outs are.
+//! up, reaching a host, waiting for it and sending to it all wake up then, however
+//! long their time-outs are. Whoever cancels shuts the sockets down; no thread waits for it.
 //!
 //! Knows ureq's transport interface; knows no HTTP, no registry and no repository.
 //! [`proxy`] says what stands between here and a host, `tls` whom a connection trusts.
@@ -13,8 +13,8 @@ pub mod trust;
 
 use std::fmt;
 use std::io::{self, Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpStream};
-use std::sync::mpsc;
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -28,12 +28,9 @@ use ureq::unversioned::transport::{
 };
 use ureq::{Error, Timeout};
 
-use imgmake_event::{Cancel, Cancelled};
+use imgmake_event::{Cancel, Cancelled, OnCancel};
 
 pub use failure::TlsFailure;
-
-/// How soon a cancellation is seen.
-const GLANCE: Duration = Duration::from_millis(50);
 
 /// What is wrong with an address, and what to write where its host name is not ASCII.
 pub fn url_problem(error: url::ParseError) -> String {
@@ -63,7 +60,8 @@ pub fn tcp(addresses: &[SocketAddr], patience: Duration, cancel: &Cancel) -> io:
     for address in addresses {
         match Tcp(cancel.clone()).one(address, Some(patience)) {
             Err(error) if !cancel.is_cancelled() => failed = error.into_io(),
-            other => return other.map_err(Error::into_io),
+            Ok(socket) => return socket.into_stream(),
+            Err(error) => return Err(error.into_io()),
         }
     }
     Err(failed)
@@ -96,17 +94,20 @@ impl Resolver for Names {
         }
         let (sender, answer) = mpsc::channel();
         let (uri, config) = (uri.clone(), config.clone());
+        let cancelled = sender.clone();
+        let _wakes = self.0.on_cancel(move || drop(cancelled.send(None)));
         std::thread::spawn(move || {
             // Nobody listens any more after a cancellation.
-            drop(sender.send(DefaultResolver::default().resolve(&uri, &config, timeout)));
+            drop(sender.send(Some(
+                DefaultResolver::default().resolve(&uri, &config, timeout),
+            )));
         });
-        loop {
-            check(&self.0)?;
-            match answer.recv_timeout(GLANCE) {
-                Ok(found) => return found.map_err(not_found),
-                Err(mpsc::RecvTimeoutError::Timeout) => {}
-                Err(mpsc::RecvTimeoutError::Disconnected) => return Err(Error::HostNotFound),
-            }
+        let answer = answer.recv();
+        check(&self.0)?;
+        match answer {
+            Ok(Some(found)) => found.map_err(not_found),
+            // The thread ended without an answer.
+            Ok(None) | Err(mpsc::RecvError) => Err(Error::HostNotFound),
         }
     }
 }
@@ -161,13 +162,11 @@ impl<In: Transport> Connector<In> for Tcp {
         if let Some(chained) = chained {
             return Ok(Some(Either::A(chained)));
         }
-        let stream = self.any(&details.addrs, details.timeout)?;
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(GLANCE))?;
-        stream.set_write_timeout(Some(GLANCE))?;
+        let socket = self.any(&details.addrs, details.timeout)?;
+        socket.stream.set_nodelay(true)?;
         let config = details.config;
         Ok(Some(Either::B(Connection {
-            stream,
+            socket,
             buffers: LazyBuffers::new(config.input_buffer_size(), config.output_buffer_size()),
             cancel: self.0.clone(),
         })))
@@ -177,7 +176,7 @@ impl<In: Transport> Connector<In> for Tcp {
 impl Tcp {
     /// The first address that answers. Each but the last may take half of the time
     /// that is left, so that a dead one hides none of the others.
-    fn any(&self, addresses: &[SocketAddr], timeout: NextTimeout) -> Result<TcpStream, Error> {
+    fn any(&self, addresses: &[SocketAddr], timeout: NextTimeout) -> Result<Socket, Error> {
         let until = timeout.not_zero().map(|t| Instant::now() + *t);
         let mut failed = Error::ConnectionFailed;
         for (at, address) in addresses.iter().enumerate() {
@@ -194,7 +193,7 @@ impl Tcp {
         Err(failed)
     }
 
-    fn one(&self, address: &SocketAddr, share: Option<Duration>) -> Result<TcpStream, Error> {
+    fn one(&self, address: &SocketAddr, share: Option<Duration>) -> Result<Socket, Error> {
         let until = share.map(|share| Instant::now() + share);
         let family = match address {
             SocketAddr::V4(_) => AddressFamily::INET,
@@ -207,60 +206,107 @@ impl Tcp {
             Ok(()) | Err(rustix::io::Errno::INPROGRESS | rustix::io::Errno::INTR) => {}
             Err(error) => return Err(io::Error::from(error).into()),
         }
-        while !ready(&socket, PollFlags::OUT, GLANCE)? {
-            check(&self.0)?;
-            if until.is_some_and(|until| until <= Instant::now()) {
-                return Err(Error::Timeout(Timeout::Connect));
-            }
-        }
-        rustix::net::sockopt::socket_error(&socket)
+        let socket = Socket::new(TcpStream::from(socket), &self.0);
+        socket.wait(PollFlags::OUT, until, &self.0, Timeout::Connect)?;
+        rustix::net::sockopt::socket_error(&socket.stream)
             .map_err(io::Error::from)?
             .map_err(io::Error::from)?;
-        let stream = TcpStream::from(socket);
-        stream.set_nonblocking(false)?;
-        Ok(stream)
+        Ok(socket)
     }
 }
 
-/// Waits until a socket can be read or written, or has failed.
+/// A socket that never blocks, and that a cancellation shuts down: a wait for it ends then.
+struct Socket {
+    stream: Arc<TcpStream>,
+    _shut_down: OnCancel,
+}
+
+impl Socket {
+    fn new(stream: TcpStream, cancel: &Cancel) -> Socket {
+        let stream = Arc::new(stream);
+        let shared = Arc::clone(&stream);
+        Socket {
+            stream,
+            // One that is not connected yet is taken back by the same call.
+            _shut_down: cancel.on_cancel(move || drop(shared.shutdown(Shutdown::Both))),
+        }
+    }
+
+    /// For whoever reads and writes it in the usual way.
+    fn into_stream(self) -> io::Result<TcpStream> {
+        let stream = self.stream.try_clone()?;
+        stream.set_nonblocking(false)?;
+        Ok(stream)
+    }
+
+    /// Until it can be read or written, or has failed.
+    fn wait(
+        &self,
+        what: PollFlags,
+        until: Option<Instant>,
+        cancel: &Cancel,
+        reason: Timeout,
+    ) -> Result<(), Error> {
+        loop {
+            check(cancel)?;
+            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+            let is_ready = ready(&self.stream, what, left)?;
+            check(cancel)?;
+            if is_ready {
+                return Ok(());
+            }
+            if until.is_some_and(|until| until <= Instant::now()) {
+                return Err(Error::Timeout(reason));
+            }
+        }
+    }
+}
+
+/// Waits until a socket can be read or written, or has failed; without a limit, for ever.
 fn ready(
     socket: &impl std::os::fd::AsFd,
     what: PollFlags,
-    patience: Duration,
+    patience: Option<Duration>,
 ) -> Result<bool, Error> {
-    let patience = Timespec::try_from(patience).expect("some milliseconds can be counted");
-    match rustix::event::poll(&mut [PollFd::new(socket, what)], Some(&patience)) {
+    // What cannot be counted is longer than any run.
+    let patience = patience.and_then(|patience| Timespec::try_from(patience).ok());
+    match rustix::event::poll(&mut [PollFd::new(socket, what)], patience.as_ref()) {
         Ok(events) => Ok(events > 0),
         Err(rustix::io::Errno::INTR) => Ok(false),
         Err(error) => Err(io::Error::from(error).into()),
     }
 }
 
-/// One open connection. Its socket wakes up every [`GLANCE`].
+/// One open connection.
 struct Connection {
-    stream: TcpStream,
+    socket: Socket,
     buffers: LazyBuffers,
     cancel: Cancel,
 }
 
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Connection({:?})", self.stream.peer_addr().ok())
+        write!(f, "Connection({:?})", self.socket.stream.peer_addr().ok())
     }
 }
 
 impl Connection {
-    /// What a read or write that did not succeed means: look again, or give up.
-    fn again(&self, error: io::Error, since: Instant, timeout: NextTimeout) -> Result<(), Error> {
-        use io::ErrorKind::{Interrupted, TimedOut, WouldBlock};
+    /// What a read or write that did not succeed means: wait, or give up.
+    fn wait_after(
+        &self,
+        error: io::Error,
+        what: PollFlags,
+        since: Instant,
+        timeout: NextTimeout,
+    ) -> Result<(), Error> {
+        use io::ErrorKind::{Interrupted, WouldBlock};
         check(&self.cancel)?;
         match error.kind() {
-            WouldBlock | TimedOut | Interrupted => {
-                let patience = timeout.not_zero();
-                match patience.is_some_and(|patience| since.elapsed() >= *patience) {
-                    true => Err(Error::Timeout(timeout.reason)),
-                    false => Ok(()),
-                }
+            Interrupted => Ok(()),
+            WouldBlock => {
+                // What cannot be counted is longer than any run.
+                let until = timeout.not_zero().and_then(|t| since.checked_add(*t));
+                self.socket.wait(what, until, &self.cancel, timeout.reason)
             }
             _ => Err(error.into()),
         }
@@ -278,14 +324,14 @@ impl Transport for Connection {
         let mut moved = Instant::now();
         while sent < amount {
             let rest = &self.buffers.output()[sent..amount];
-            match (&self.stream).write(rest) {
+            match (&*self.socket.stream).write(rest) {
                 Ok(0) => return Err(io::Error::from(io::ErrorKind::WriteZero).into()),
                 Ok(count) => {
                     sent += count;
                     moved = Instant::now();
                     check(&self.cancel)?;
                 }
-                Err(error) => self.again(error, moved, timeout)?,
+                Err(error) => self.wait_after(error, PollFlags::OUT, moved, timeout)?,
             }
         }
         Ok(())
@@ -295,12 +341,14 @@ impl Transport for Connection {
         let timeout = timeout.for_read();
         let since = Instant::now();
         loop {
-            match (&self.stream).read(self.buffers.input_append_buf()) {
+            match (&*self.socket.stream).read(self.buffers.input_append_buf()) {
                 Ok(count) => {
+                    // The end of a stream that a cancellation shut down is not the host's.
+                    check(&self.cancel)?;
                     self.buffers.input_appended(count);
                     return Ok(count > 0);
                 }
-                Err(error) => self.again(error, since, timeout)?,
+                Err(error) => self.wait_after(error, PollFlags::IN, since, timeout)?,
             }
         }
     }
@@ -309,7 +357,7 @@ impl Transport for Connection {
     fn is_open(&mut self) -> bool {
         !self.cancel.is_cancelled()
             && matches!(
-                ready(&self.stream, PollFlags::IN, Duration::ZERO),
+                ready(&self.socket.stream, PollFlags::IN, Some(Duration::ZERO)),
                 Ok(false)
             )
     }
