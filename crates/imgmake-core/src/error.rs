@@ -149,6 +149,8 @@ pub(crate) enum ExpressionProblem {
     ListInText,
     #[error("functions nest deeper than {0} levels")]
     TooDeep(usize),
+    #[error("{0}, the limit")]
+    TooLong(&'static str),
     /// What the text does not follow the grammar with.
     #[error("{0}")]
     Syntax(String),

@@ -52,8 +52,10 @@ const LONGEST: usize = 1 << 20;
 
 fn bounded(length: usize) -> Result<(), Refusal> {
     match length > LONGEST {
-        true => Err(Refusal::new("the value is longer than 1 MiB, the limit")
-            .with_help("the variables in it hold each other many times over")),
+        true => Err(
+            Refusal::new(ExpressionProblem::TooLong("the value is longer than 1 MiB"))
+                .with_help("the variables in it hold each other many times over"),
+        ),
         false => Ok(()),
     }
 }

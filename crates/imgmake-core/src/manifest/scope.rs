@@ -67,10 +67,10 @@ impl<'f> Scope<'f> {
     pub fn count(&self, bytes: usize) -> Result<(), Refusal> {
         self.length.set(self.length.get().saturating_add(bytes));
         match self.length.get() > MOST_BYTES {
-            true => Err(
-                Refusal::new("the values are longer than 64 MiB together, the limit")
-                    .with_help("one value is repeated in many places: keep it in a file"),
-            ),
+            true => Err(Refusal::new(ExpressionProblem::TooLong(
+                "the values are longer than 64 MiB together",
+            ))
+            .with_help("one value is repeated in many places: keep it in a file")),
             false => Ok(()),
         }
     }
