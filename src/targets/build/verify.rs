@@ -37,5 +37,5 @@ fn records(
         return Ok(Some(lost.to_string()));
     }
     let lost = tags.iter().find(|tag| store.tagged(tag).is_none());
-    Ok(lost.map(|tag| format!("the name `{tag}` is no longer in the store")))
+    Ok(lost.map(|tag| format!("the store no longer has the name `{tag}`")))
 }
