@@ -543,8 +543,9 @@ fn a_later_step_pushes_by_name_and_says_whose_name_it_is() {
             output.contains(&format!("is {digest} of the store `{store}`")),
             "{output}"
         );
-        let by_anybody =
-            output.contains("by the name that somebody who writes into the workspace gave it");
+        let by_anybody = output.contains(
+            "under a name that anyone who can write to the workspace could have given it",
+        );
         assert_eq!(by_anybody, key.is_none(), "{output}");
     }
     let mut platform = Platform::with_registries(&["docker"]);

@@ -93,7 +93,7 @@ fn wrong_reference(text: &str) -> Option<&'static str> {
 #[derive(Clone, Debug, PartialEq)]
 pub enum CacheOption {
     Registry(CacheRegistry),
-    /// A kind of cache that means nothing here: its name.
+    /// A kind of cache that has no effect here: its name.
     Other(String),
 }
 

@@ -74,7 +74,7 @@ fn a_certificate_that_is_given_still_needs_the_name_and_the_time() {
     let other = presenting("other-names.crt");
     assert_eq!(
         refused(&other.host(), Some(&path("other-names.crt"))),
-        "HOST: cannot reach the registry: the certificate that `127.0.0.1` presents is for other names: \
+        "HOST: cannot reach the registry: the certificate of `127.0.0.1` is for other names: \
          `registry.example`, `mirror.example`; use a name that the certificate has, or declare the registry \
          `skip-tls-verify`"
     );
@@ -110,7 +110,7 @@ fn what_is_not_trusted_is_named_with_what_to_do() {
     let strict = TlsRegistry::new("signed.crt", ClientCertificates::Wanted);
     assert_eq!(
         refused(&strict.host(), Some(&ca)),
-        "HOST: cannot reach the registry: `127.0.0.1` wants a client certificate that it knows; \
+        "HOST: cannot reach the registry: `127.0.0.1` requires a client certificate that it trusts; \
          give one with `client-cert`"
     );
     let error = ask(&strict.host(), Some(&no_bundle), options()).unwrap_err();
