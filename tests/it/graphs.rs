@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use crate::ground::imgmake::Imgmake;
-use crate::ground::project::Project;
+use crate::ground::project::{Built, Project};
 use crate::ground::{run, temporary, write};
 
 const MANIFEST: &str = r#"
@@ -167,4 +167,43 @@ fn whoever_reads_what_a_build_writes_waits_for_it() {
     p.write("f", "another");
     p.build().succeeded().ran(all);
     p.imgmake.ok(p.path(), &["check"]);
+}
+
+#[test]
+fn the_longest_chain_is_begun_first() {
+    let mut manifest = String::new();
+    for short in 0..6 {
+        manifest += &format!("run s{short} {{ command \"sleep 0.1\"; inputs \"in\" }}\n");
+    }
+    manifest += "run long { command \"sleep 0.5\"; inputs \"in\" }\n";
+    for at in 0..3 {
+        let need = match at {
+            0 => String::new(),
+            at => format!("; needs c{}", at - 1),
+        };
+        manifest += &format!("run c{at} {{ command \"sleep 0.1\"; inputs \"in\"{need} }}\n");
+    }
+    manifest += "group default \"s*\" \"c*\" long\n";
+    let p = Project::new(&manifest).with("in", "1");
+    // Two threads begin at once.
+    let first = |built: &Built, threads: usize| {
+        let events = built.events.iter();
+        let started = events.filter(|event| event["event"] == "target-started");
+        let names = started.map(|event| event["target"].as_str().unwrap().to_string());
+        names.take(threads).collect::<Vec<_>>()
+    };
+    // By its length at first, then by how long each took.
+    let built = p.run(&["-j2"]);
+    assert!(
+        first(built.succeeded(), 2).contains(&"c0".to_string()),
+        "{built:?}"
+    );
+    p.write("in", "2");
+    let built = p.run(&["-j2"]);
+    assert!(
+        first(built.succeeded(), 2).contains(&"long".to_string()),
+        "{built:?}"
+    );
+    let built = p.run(&["-j1", "--force"]);
+    assert_eq!(first(built.succeeded(), 1), ["s0"]);
 }

@@ -5,6 +5,7 @@
 //! work leaves through [`Runner`], news through [`Event`].
 
 mod action;
+mod critical;
 mod decide;
 mod failure;
 mod options;
@@ -52,7 +53,12 @@ pub fn execute<R: Runner>(
         upstream: Upstream::new(actions),
         clock: Clock::new(actions.len()),
     };
-    let ended = queue::drain(actions, options, |action| run.attempt(action));
+    // One at a time, no order is faster than that of the file.
+    let lengths = match options.jobs {
+        0 | 1 => vec![0; actions.len()],
+        _ => critical::lengths(actions, |target| state.took(target)),
+    };
+    let ended = queue::drain(actions, lengths, options, |action| run.attempt(action));
     run.tell_overtaken();
     summary(actions, ended, options)
 }
@@ -217,8 +223,12 @@ impl<R: Runner> Run<'_, R> {
         let target = &self.actions[action].target;
         let before = self.state.status(target);
         self.state.started(target)?;
+        let began = Instant::now();
         let made = self.runner.run(action, inputs, upstream);
         self.clock.worked(action);
+        if made.is_ok() {
+            self.state.set_took(target, began.elapsed());
+        }
         let made = made.inspect_err(|failure| {
             // A cancelled target was interrupted, not wrong.
             if failure.kind != FailureKind::Cancelled {

@@ -1,6 +1,7 @@
-//! The ready queue: actions start in plan order as soon as what they need is
-//! done, at most `jobs` at once.
+//! The ready queue: actions start as soon as what they need is done, at most `jobs` at once;
+//! of several the one with the longest chain behind it, else the first of the plan.
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::sync::{Condvar, Mutex};
 
@@ -20,7 +21,9 @@ pub enum Ended {
 }
 
 struct Queue {
-    ready: BTreeSet<usize>,
+    /// By how long the rest of the run takes from there.
+    ready: BTreeSet<(Reverse<u64>, usize)>,
+    lengths: Vec<u64>,
     /// How many needs of each action are not done yet.
     waiting_for: Vec<usize>,
     ended: Vec<Option<Ended>>,
@@ -33,11 +36,12 @@ struct Queue {
 /// Calls `attempt` for each action from up to `jobs` threads; one ending for each.
 pub fn drain(
     actions: &[Action],
+    lengths: Vec<u64>,
     options: &Options,
     attempt: impl Fn(usize) -> Result<TargetOutcome, Failure> + Sync,
 ) -> Vec<Ended> {
     let dependents = dependents(actions);
-    let queue = Mutex::new(Queue::new(actions));
+    let queue = Mutex::new(Queue::new(actions, lengths));
     let changed = Condvar::new();
     let work = || {
         while let Some(action) = next(&queue, &changed, options) {
@@ -71,7 +75,7 @@ fn next(queue: &Mutex<Queue>, changed: &Condvar, options: &Options) -> Option<us
         if queue.stopping || options.cancel.is_cancelled() {
             return None;
         }
-        if let Some(action) = queue.ready.pop_first() {
+        if let Some((_, action)) = queue.ready.pop_first() {
             queue.running += 1;
             return Some(action);
         }
@@ -97,12 +101,14 @@ fn dependents(actions: &[Action]) -> Vec<Vec<usize>> {
 }
 
 impl Queue {
-    fn new(actions: &[Action]) -> Queue {
+    fn new(actions: &[Action], lengths: Vec<u64>) -> Queue {
         let waiting_for: Vec<usize> = actions.iter().map(|a| a.needs.len()).collect();
         Queue {
             ready: (0..actions.len())
                 .filter(|at| waiting_for[*at] == 0)
+                .map(|at| (Reverse(lengths[at]), at))
                 .collect(),
+            lengths,
             waiting_for,
             ended: actions.iter().map(|_| None).collect(),
             running: 0,
@@ -125,7 +131,8 @@ impl Queue {
                 for dependent in &dependents[action] {
                     self.waiting_for[*dependent] -= 1;
                     if self.waiting_for[*dependent] == 0 {
-                        self.ready.insert(*dependent);
+                        let length = Reverse(self.lengths[*dependent]);
+                        self.ready.insert((length, *dependent));
                     }
                 }
             }

@@ -23,6 +23,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -106,6 +107,10 @@ enum Record<'a> {
         name: &'a str,
         value: &'a str,
     },
+    Took {
+        target: &'a str,
+        millis: u64,
+    },
 }
 
 /// The project's memory. Many threads may read and record at once.
@@ -130,6 +135,8 @@ pub enum Ignored {
 struct Inner {
     targets: BTreeMap<String, TargetRecord>,
     pins: BTreeMap<String, String>,
+    /// How long the work at a target took the last time, in milliseconds.
+    took: BTreeMap<String, u64>,
     /// `None` when this process may only read.
     log: Option<Log>,
 }
@@ -282,6 +289,23 @@ impl State {
         Ok(())
     }
 
+    /// How long the work at a target took the last time.
+    pub fn took(&self, target: &str) -> Option<Duration> {
+        self.inner()
+            .took
+            .get(target)
+            .copied()
+            .map(Duration::from_millis)
+    }
+
+    pub fn set_took(&self, target: &str, time: Duration) {
+        let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let mut inner = self.inner();
+        // One that is lost costs a worse order.
+        drop(inner.append(&Record::Took { target, millis }));
+        inner.took.insert(target.to_string(), millis);
+    }
+
     /// What a FROM tag or an ADD URL was resolved to.
     pub fn pin(&self, name: &str) -> Option<String> {
         self.inner().pins.get(name).cloned()
@@ -397,6 +421,9 @@ impl Inner {
             Record::Pin { name, value } => {
                 self.pins.insert(name.to_string(), value.to_string());
             }
+            Record::Took { target, millis } => {
+                self.took.insert(target.to_string(), millis);
+            }
         }
     }
 
@@ -434,6 +461,10 @@ impl Inner {
                 |record: &Record<'_>| postcard::to_stdvec(record).expect("records hold strings");
             for (name, value) in &self.pins {
                 log.append(&encode(&Record::Pin { name, value }))?;
+            }
+            for (target, millis) in &self.took {
+                let millis = *millis;
+                log.append(&encode(&Record::Took { target, millis }))?;
             }
             for (target, known) in &self.targets {
                 if let Some(outcome) = &known.outcome {
