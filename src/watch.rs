@@ -171,13 +171,18 @@ impl Watcher {
             }
         }
         let first = Instant::now();
+        let mut last = first;
         while first.elapsed() < self.longest {
-            match self.notices.recv_timeout(self.debounce) {
-                Ok(Notice::Files(notice)) => {
-                    if gather(notice, counts, &mut changed).is_none() {
-                        return Change::Unknown;
-                    }
-                }
+            let Some(left) = self.debounce.checked_sub(last.elapsed()) else {
+                break;
+            };
+            match self.notices.recv_timeout(left) {
+                Ok(Notice::Files(notice)) => match gather(notice, counts, &mut changed) {
+                    None => return Change::Unknown,
+                    // Only what counts is waited for.
+                    Some(true) => last = Instant::now(),
+                    Some(false) => {}
+                },
                 // It is about to be done anyway.
                 Ok(Notice::Asked) => {}
                 Ok(Notice::Woken) | Err(_) => break,
@@ -187,22 +192,25 @@ impl Watcher {
     }
 }
 
-/// Adds what a notice says; `None` when notices were lost.
+/// Adds what a notice says, and says whether anything of it counts; `None` when notices were lost.
 fn gather(
     notice: notify::Result<notify::Event>,
     counts: &dyn Fn(&Path) -> bool,
     changed: &mut BTreeSet<PathBuf>,
-) -> Option<()> {
+) -> Option<bool> {
     let event = notice.ok()?;
     if event.need_rescan() {
         return None;
     }
     // Our own reading arrives as `Access`.
     if matches!(event.kind, EventKind::Access(_)) {
-        return Some(());
+        return Some(false);
     }
-    changed.extend(event.paths.into_iter().filter(|path| counts(path)));
-    Some(())
+    let mut counting = event.paths;
+    counting.retain(|path| counts(path));
+    let any = !counting.is_empty();
+    changed.extend(counting);
+    Some(any)
 }
 
 #[cfg(test)]

@@ -4,7 +4,9 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 
+use crate::ground::imgmake::{Imgmake, User};
 use crate::ground::project::Project;
+use crate::ground::{temporary, write};
 
 fn one(inputs: &str) -> Project {
     Project::new(&format!(
@@ -130,4 +132,24 @@ fn a_command_that_touches_its_own_inputs_is_done_twice_at_most() {
     p.run(&["b"]).succeeded().ran(["b"]);
     p.run(&["b"]).succeeded().ran(["b"]);
     p.run(&["b"]).succeeded().reused(["b"]);
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_named_and_not_only_its_pattern() {
+    use std::os::unix::fs::PermissionsExt;
+    let imgmake = Imgmake::run_by(User::Plain);
+    let project = temporary();
+    let manifest = "run a { command \"true\"; inputs \"in/**\" }\nrun b { command \"true\"; inputs \"dir/**\" }\n";
+    write(project.path(), "imgmake.kdl", manifest);
+    write(project.path(), "in/deep/closed", "");
+    write(project.path(), "dir/deep/f", "");
+    imgmake.give(project.path());
+    for closed in ["in/deep/closed", "dir/deep"] {
+        let mode = std::fs::Permissions::from_mode(0o000);
+        std::fs::set_permissions(project.path().join(closed), mode).unwrap();
+    }
+    for (target, file) in [("a", "in/deep/closed"), ("b", "dir/deep")] {
+        let said = format!("`{file}`: Permission denied");
+        imgmake.refused(project.path(), &[target], 1, &[&said]);
+    }
 }

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::ground::imgmake::Imgmake;
-use crate::ground::{temporary, write};
+use crate::ground::{run, temporary, write};
 
 /// xorshift64*.
 struct Random(u64);
@@ -270,7 +270,9 @@ impl Case {
         let model = Model::new(&mut random, kinds);
         let imgmake = Imgmake::new();
         if let Some(program) = std::env::var_os("MODEL_PROGRAM") {
-            std::fs::copy(program, imgmake.program()).unwrap();
+            // As in `Imgmake::new`: no handle for writing while others fork.
+            let to = imgmake.program();
+            run("cp", &[program.to_str().unwrap(), to.to_str().unwrap()]);
         }
         let project = temporary();
         model.lay_out(project.path());

@@ -174,6 +174,7 @@ fn a_change_stops_those_who_read_it_and_nobody_else() {
         .with("b", "1");
         let watching = Watching::of(&p, &["-j2"]);
         watching.wait_for("at work", 1);
+        watching.wait_for("\"target-finished\",\"target\":\"other\"", 1);
         p.write("README", "1");
         p.write("b", "2");
         std::thread::sleep(Duration::from_millis(500));

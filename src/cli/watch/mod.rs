@@ -14,7 +14,7 @@ mod watched;
 use std::collections::BTreeSet;
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use super::args::{Global, RunArgs};
 use super::environment::Environment;
@@ -46,7 +46,9 @@ pub fn watch(global: &Global, args: &RunArgs, environment: &Environment) -> Resu
     let mut project: Option<(Loaded, Watched)> = None;
     let mut reads_again = true;
     let mut is_first = true;
+    let mut repeats = 0;
     loop {
+        let since = SystemTime::now();
         if reads_again {
             project = session.load(is_first)?;
         }
@@ -65,6 +67,12 @@ pub fn watch(global: &Global, args: &RunArgs, environment: &Environment) -> Resu
             observed.map_err(|error| unwatchable(&error))
         };
         observe(&mut watcher)?;
+        // Between the reading and the watching nobody looked. A clock that is wrong is asked twice.
+        if reads_again && repeats < 2 && watched.has_moved_since(since) {
+            repeats += 1;
+            continue;
+        }
+        repeats = 0;
         let mut news = News::default();
         if let Some((loaded, watched)) = &project {
             news = session.run_until_change(loaded, watched, &watcher)?;

@@ -2,8 +2,9 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashSet};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::super::args::{Global, RunArgs};
 use super::super::project;
@@ -22,6 +23,9 @@ use imgmake_dockerfile::Read;
 /// Entries that are looked at for links and directories: a tree that has more is watched all the
 /// same, and only what its links lead to is not.
 const MOST_ENTRIES: usize = 400_000;
+
+/// How far the time of a file may be behind.
+const TICK: Duration = Duration::from_millis(10);
 
 pub struct Watched {
     root: PathBuf,
@@ -118,10 +122,11 @@ impl Watched {
 
     /// Of a manifest that cannot be read: everything beside it may be what is wrong with it.
     pub fn manifest_only(global: &Global) -> Watched {
-        let root = global
-            .directory
-            .clone()
-            .unwrap_or_else(|| PathBuf::from("."));
+        let manifest = project::manifest_path(global);
+        let directory = manifest
+            .parent()
+            .filter(|path| !path.as_os_str().is_empty());
+        let root = directory.unwrap_or(Path::new(".")).to_path_buf();
         let root = root.canonicalize().unwrap_or(root);
         let mut places = Places::default();
         places.trees.insert(root.clone());
@@ -132,6 +137,7 @@ impl Watched {
         Watched {
             manifest: Interest {
                 trees: vec![tree],
+                files: HashSet::from([root.join(manifest.file_name().unwrap_or_default())]),
                 ..Interest::default()
             },
             interests: Vec::new(),
@@ -221,6 +227,20 @@ impl Watched {
     pub fn is_of_manifest(&self, path: &Path) -> bool {
         self.manifest
             .counts(self.named(path).as_deref().unwrap_or(path))
+    }
+
+    /// Whether somebody wrote a file of the manifest since then; clocks of files are coarse.
+    pub fn has_moved_since(&self, since: SystemTime) -> bool {
+        let since = since.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let since = since.saturating_sub(TICK);
+        self.manifest.files.iter().any(|path| {
+            let changed = path.symlink_metadata().map(|meta| {
+                let seconds = u64::try_from(meta.ctime()).unwrap_or(0);
+                let nanos = u32::try_from(meta.ctime_nsec()).unwrap_or(0);
+                Duration::new(seconds, nanos)
+            });
+            changed.is_ok_and(|changed| changed > since)
+        })
     }
 
     /// Who reads it.

@@ -5,12 +5,14 @@ use std::io;
 
 use rustix::fs::Stat;
 
+use super::super::failure::plain;
 use super::super::runner::TargetRunner;
 use super::found::Found;
 use super::hash::{self, is_directory};
 use imgmake_core::files::{Entry, FileAt, Visited, Visitor, base_name};
 use imgmake_core::fingerprint::Seen;
 use imgmake_core::manifest::Glob;
+use imgmake_event::Cancelled;
 
 /// Which entries of a directory are wanted.
 #[derive(Clone, Copy)]
@@ -88,7 +90,8 @@ pub fn found(
     file: FileAt<'_>,
     stat: &Stat,
 ) -> io::Result<Found> {
-    let hash::Entry { hash, behind } = hash::entry(runner, file, stat)?;
+    let hashed = hash::entry(runner, file, stat);
+    let hash::Entry { hash, behind } = hashed.map_err(|error| of_file(&path, error))?;
     Ok(Found {
         path,
         hash: Some(hash),
@@ -146,7 +149,8 @@ impl<'a> Visitor for InputFiles<'a> {
                 enter: None,
             });
         }
-        let stat = entry.file().stat()?;
+        let stat = entry.file().stat();
+        let stat = stat.map_err(|error| of_file(&path, error))?;
         if is_directory(&stat) {
             return Ok(Visited {
                 found: None,
@@ -159,9 +163,18 @@ impl<'a> Visitor for InputFiles<'a> {
         })
     }
 
-    fn unlisted(&self, _: &[u8], error: io::Error) -> io::Error {
-        error
+    fn unlisted(&self, directory: &[u8], error: io::Error) -> io::Error {
+        of_file(&joined(self.root, directory), error)
     }
+}
+
+/// A pattern alone does not say which file it is.
+fn of_file(path: &[u8], error: io::Error) -> io::Error {
+    if Cancelled::ended(&error) {
+        return error;
+    }
+    let text = format!("`{}`: {}", text(path), plain(&error));
+    io::Error::new(error.kind(), text)
 }
 
 /// A link to a directory in which something may match.
