@@ -174,6 +174,9 @@ pub struct RunArgs {
     pub shell_on_fail: bool,
     #[command(flatten)]
     pub network: NetworkArgs,
+    /// Arguments for the command of the `run` target that is named
+    #[arg(last = true, value_name = "ARGUMENT")]
+    pub arguments: Vec<String>,
 }
 
 impl RunArgs {
@@ -182,6 +185,7 @@ impl RunArgs {
         PlanArgs {
             targets: self.targets.clone(),
             network: self.network,
+            arguments: self.arguments.clone(),
         }
     }
 }
@@ -194,6 +198,9 @@ pub struct PlanArgs {
     pub targets: Vec<String>,
     #[command(flatten)]
     pub network: NetworkArgs,
+    /// As for `run`
+    #[arg(last = true, value_name = "ARGUMENT")]
+    pub arguments: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, Default, Args)]

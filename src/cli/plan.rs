@@ -6,7 +6,7 @@ use super::args::{Global, NetworkArgs, PlanArgs};
 use super::environment::Environment;
 use super::output::print;
 use super::project::{self, Loaded};
-use super::run::today;
+use super::run::{arguments_of, today};
 use super::tools::tools;
 use super::trust::Keys;
 use crate::exit::{Exit, STALE};
@@ -25,6 +25,7 @@ fn decide<T>(
     let Loaded { project, trust } =
         project::load_with(global, environment, Keys::Read, args.network)?;
     let plan = project::select(&project, &args.targets)?;
+    let arguments = arguments_of(&project, &plan, &args.arguments)?;
     let state = Arc::new(State::read(&project.directory, &trust.key));
     if let Some(ignored) = state.ignored() {
         trust.tell_ignored(ignored);
@@ -38,6 +39,7 @@ fn decide<T>(
         Cancel::default(),
     )?;
     let runner = TargetRunner {
+        arguments,
         project: &project,
         plan: &plan,
         variables: &environment.variables,
@@ -122,6 +124,7 @@ pub fn why(
     let args = PlanArgs {
         targets: vec![target.to_string()],
         network,
+        arguments: Vec::new(),
     };
     let text = decide(global, &args, environment, |actions, decisions| {
         let mut text = String::new();

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::args::{Global, NetworkArgs};
@@ -158,6 +159,35 @@ fn variables(written: &[String]) -> Result<Vec<(String, String)>, Exit> {
         .collect()
 }
 
+/// The manifest that the options name. One of the usual name is looked for in the directories above,
+/// too: only those of the user, of root, or of whoever has the directory itself are believed.
+pub fn manifest_path(global: &Global) -> PathBuf {
+    let base = global
+        .directory
+        .clone()
+        .unwrap_or_else(|| PathBuf::from("."));
+    let here = base.join(&global.file);
+    if global.file != Path::new(MANIFEST) || here.symlink_metadata().is_ok() {
+        return here;
+    }
+    let Ok(real) = base.canonicalize() else {
+        return here;
+    };
+    let owner = fs::metadata(&real).map_or(0, |meta| meta.uid());
+    let believed = [0, owner, rustix::process::geteuid().as_raw()];
+    let is_believed = |path: &PathBuf| {
+        let directory = path.parent().and_then(|above| fs::metadata(above).ok());
+        // Where everybody may write, such as in `/tmp`, nobody's project lies.
+        directory.is_some_and(|meta| meta.mode() & 0o002 == 0)
+            && fs::metadata(path).is_ok_and(|meta| meta.is_file() && believed.contains(&meta.uid()))
+    };
+    let mut above = real.ancestors().skip(1).map(|above| above.join(MANIFEST));
+    above.find(is_believed).unwrap_or(here)
+}
+
+/// Without `-f`.
+const MANIFEST: &str = "imgmake.kdl";
+
 /// The manifest's directory, its name and its text.
 fn read(global: &Global) -> Result<(PathBuf, String, String), Exit> {
     let base = global
@@ -181,8 +211,8 @@ fn read(global: &Global) -> Result<(PathBuf, String, String), Exit> {
             text_of(bytes, "<stdin>")?,
         ));
     }
-    let path = base.join(&global.file);
     refuse_dockerfile(&global.file)?;
+    let path = manifest_path(global);
     let display_path = path
         .strip_prefix(".")
         .unwrap_or(&path)

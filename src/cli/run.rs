@@ -1,5 +1,6 @@
 //! `imgmake run`: brings targets up to date.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::args::{Global, RunArgs};
@@ -17,9 +18,12 @@ use crate::targets::{Project, RunOptions, TargetRunner, Tools, Verdicts};
 use imgmake_build::worker::Terminals;
 use imgmake_core::error::CoreError;
 use imgmake_core::execute::{self, CacheUse, OnFailure};
+use imgmake_core::graph::TargetId;
+use imgmake_core::manifest::TargetKind;
 use imgmake_core::plan::Plan;
 use imgmake_core::state::{Lock, State, Wait};
 use imgmake_event::{Cancel, Event, Events};
+use imgmake_oci::image::Reference;
 
 pub fn run(global: &Global, args: &RunArgs, environment: &Environment) -> Result<u8, Exit> {
     if args.shell_on_fail {
@@ -54,6 +58,7 @@ pub fn once(
         false => None,
     };
     let plan = project::select(project, &args.targets)?;
+    arguments_of(project, &plan, &args.arguments)?;
     let caches = shared_cache::of_arguments(args)?;
     let lock = take_lock(project, args, cancel, stopped)?;
     let state = Arc::new(State::open(&project.directory, &trust.key, &lock)?);
@@ -86,6 +91,51 @@ pub fn once(
         .map_or(0, |(_, failure)| exit::code_of(failure.kind)))
 }
 
+/// Arguments go to one command: whose they are is never guessed.
+///
+/// # Errors
+/// Something else than one `run` target was asked for.
+pub fn arguments_of(
+    project: &Project,
+    plan: &Plan,
+    arguments: &[String],
+) -> Result<Option<(TargetId, Vec<String>)>, Exit> {
+    let is_run = |id: &TargetId| matches!(project.graph.target(*id).kind, TargetKind::Run(_));
+    match plan.requested.as_slice() {
+        _ if arguments.is_empty() => Ok(None),
+        [only] if is_run(only) => Ok(Some((*only, arguments.to_vec()))),
+        _ => Err(Exit::usage(
+            "what follows `--` are arguments of a command: name one `run` target",
+        )
+        .with_help("such as `imgmake test -- --verbose`")),
+    }
+}
+
+/// The name that two builds of a plan give to their images.
+fn warn_of_shared_tags(project: &Project, plan: &Plan, events: &Events) {
+    let mut known: BTreeMap<String, &str> = BTreeMap::new();
+    for id in &plan.order {
+        let TargetKind::Build(build) = &project.graph.target(*id).kind else {
+            continue;
+        };
+        let name = project.graph.name(*id);
+        for tag in &build.tags {
+            let full = tag.value.parse::<Reference>();
+            let full = full.map_or_else(|_| tag.value.clone(), |tag| tag.to_string());
+            let Some(first) = known.insert(full, name).filter(|first| *first != name) else {
+                continue;
+            };
+            let tag = &tag.value;
+            events.send(Event::Warning {
+                target: Some(name.to_string()),
+                message: format!(
+                    "tag `{tag}` is given by `{first}` too: the one that ends last keeps it"
+                ),
+            });
+        }
+    }
+}
+
 fn heard_by(listener: Option<Listener>, events: Events) -> Events {
     match listener {
         None => events,
@@ -106,7 +156,9 @@ pub fn bring_up_to_date(
     args: &RunArgs,
 ) -> execute::Summary {
     let jobs = jobs(args, project);
+    warn_of_shared_tags(project, plan, &tools.events);
     let runner = TargetRunner {
+        arguments: arguments_of(project, plan, &args.arguments).ok().flatten(),
         project,
         plan,
         variables: &environment.variables,

@@ -48,6 +48,10 @@ impl Runnable for CommandTask<'_> {
 
 fn add_inputs(task: &CommandTask<'_>, inputs: &mut Inputs) -> Result<(), Failure> {
     fingerprint::run_settings(inputs, task.target);
+    let arguments = task.runner.arguments(task.id);
+    if !arguments.is_empty() {
+        inputs.list("arguments", "--", arguments);
+    }
     let own = task
         .target
         .outputs
@@ -94,10 +98,13 @@ fn start(task: &CommandTask<'_>) -> Result<Child, Failure> {
         || task.runner.project.directory.clone(),
         |dir| task.runner.path(&dir.value),
     );
-    let (program, arguments): (&str, Vec<&str>) = match &task.target.command.value {
-        CommandNode::Shell(text) => ("sh", vec!["-ec", text]),
+    let (program, mut arguments): (&str, Vec<&str>) = match &task.target.command.value {
+        // The shell's own name, then what it has as `$@`.
+        CommandNode::Shell(text) => ("sh", vec!["-ec", text, "sh"]),
         CommandNode::Argv(argv) => (&argv[0], argv[1..].iter().map(String::as_str).collect()),
     };
+    let further = task.runner.arguments(task.id).iter();
+    arguments.extend(further.map(String::as_str));
     let mut command = Command::new(program);
     command
         .args(arguments)

@@ -40,6 +40,8 @@ pub struct TargetRunner<'a> {
     pub tools: &'a Tools,
     pub state: Arc<State>,
     pub options: RunOptions,
+    /// What follows `--` on the command line, for the command of one target.
+    pub arguments: Option<(TargetId, Vec<String>)>,
     pub verdicts: Verdicts,
     /// RFC 3339 date of today, UTC: gates judge by it.
     pub today: String,
@@ -56,6 +58,13 @@ impl TargetRunner<'_> {
 
     pub(super) fn path(&self, written: &str) -> PathBuf {
         self.project.directory.join(written)
+    }
+
+    pub(super) fn arguments(&self, id: TargetId) -> &[String] {
+        match &self.arguments {
+            Some((target, arguments)) if *target == id => arguments,
+            _ => &[],
+        }
     }
 
     /// The value of a variable of the environment that is set and not empty.

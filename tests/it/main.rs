@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `adversary` | who may write what, and what happens when they lie; what a RUN is refused, in every isolation mode |
 //! | `conformance` | what each rule of a Dockerfile gives, case by case, as data |
+//! | `command_line` | what the command line says beyond the names of targets |
 //! | `checkouts` | what lies beside a manifest is believed only with the user's MAC |
 //! | `containers` | imgmake inside of Docker's containers: with the usual profile, read-only, as process 1, as a user |
 //! | `daemons` | images go into Docker's and Podman's own stores, and come out of Docker's |
@@ -63,6 +64,7 @@ mod base_policy;
 mod book;
 mod cache_mounts;
 mod checkouts;
+mod command_line;
 mod conformance;
 mod containers;
 mod daemons;

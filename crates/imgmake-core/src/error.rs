@@ -102,6 +102,8 @@ pub(crate) enum SetProblem {
     NoAttribute,
     #[error("a part is empty")]
     EmptyPart,
+    #[error("`+=` adds to lists, such as `inputs` and `tags`")]
+    NoList,
     #[error("`{0}` cannot be set from outside")]
     Fixed(String),
     #[error(transparent)]

@@ -21,7 +21,15 @@ struct Set {
     key: String,
     sub: Option<String>,
     value: String,
+    how: How,
     matched: Cell<bool>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum How {
+    Replace,
+    /// `+=`: behind what the list has.
+    Append,
 }
 
 impl Sets {
@@ -68,6 +76,10 @@ impl Sets {
 impl Set {
     fn parse(written: &str) -> Result<Set, SetProblem> {
         let (path, value) = written.split_once('=').ok_or(SetProblem::NoValue)?;
+        let (path, how) = match path.strip_suffix('+') {
+            Some(path) => (path, How::Append),
+            None => (path, How::Replace),
+        };
         let (pattern, attribute) = path.split_once('.').ok_or(SetProblem::NoAttribute)?;
         let (key, sub) = match attribute.split_once('.') {
             Some((key, sub)) => (key, Some(sub.to_string())),
@@ -75,6 +87,9 @@ impl Set {
         };
         if pattern.is_empty() || key.is_empty() || sub.as_deref() == Some("") {
             return Err(SetProblem::EmptyPart);
+        }
+        if how == How::Append && sub.is_some() {
+            return Err(SetProblem::NoList);
         }
         if matches!(key, "matrix" | "name" | "inherits") {
             return Err(SetProblem::Fixed(key.to_string()));
@@ -85,6 +100,7 @@ impl Set {
             key: key.to_string(),
             sub,
             value: value.to_string(),
+            how,
             matched: Cell::new(false),
         })
     }
@@ -100,6 +116,13 @@ impl Set {
         ) || (self.key == "env"
             && matches!(target.name.value.as_str(), "run" | "build"));
         let children = target.children.get_or_insert_default();
+        let last = children
+            .iter()
+            .rposition(|child| child.name.value == self.key);
+        if let (How::Append, Some(last)) = (self.how, last) {
+            children[last].args.push(loose(&self.value, span));
+            return;
+        }
         let Some(sub) = &self.sub else {
             children.retain(|child| child.name.value != self.key);
             children.push(leaf(&self.key, Some(&self.value), span));

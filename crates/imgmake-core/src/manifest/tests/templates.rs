@@ -167,6 +167,17 @@ scan s { images app; fail-on severity=low }";
         (web.no_cache, web.platforms.len(), web.epoch),
         (true, 2, Some(5))
     );
+    let more = set(&[
+        "app.platforms+=linux/arm64",
+        "web.platforms+=linux/arm64,linux/s390x",
+    ])
+    .unwrap();
+    let platforms = |name: &str| build_of(&more, name).platforms.len();
+    assert_eq!((platforms("app"), platforms("web")), (1, 3));
+    assert_eq!(
+        set(&["app.args.A+=x"]).unwrap_err(),
+        ["`--set app.args.A+=x`: `+=` adds to lists, such as `inputs` and `tags`"]
+    );
     assert_eq!(
         set(&["ap.tags=x"]).unwrap_err(),
         ["`--set ap.tags=x`: no target matches `ap`"]

@@ -1,0 +1,94 @@
+//! What the command line says beyond the names of targets.
+
+use crate::ground::project::Project;
+
+#[test]
+fn the_manifest_is_found_in_a_directory_above() {
+    let p = Project::new(
+        "run a { command \"pwd > where; cat in\"; inputs \"in\"; outputs \"where\" }\n",
+    )
+    .with("in", "1")
+    .with("deep/er/f", "");
+    let below = p.file("deep/er");
+    p.imgmake.ok(&below, &["a"]);
+    assert_eq!(
+        p.read("where").trim(),
+        p.path().canonicalize().unwrap().to_str().unwrap()
+    );
+    let said = p.imgmake.ok(&below, &["check", "a"]);
+    assert_eq!(said.stdout, "");
+    p.imgmake.ok(p.path(), &["-C", "deep/er", "check", "a"]);
+    // One that is named is meant as it stands, and what strangers put above is not believed.
+    p.imgmake.refused(
+        &below,
+        &["-f", "other.kdl"],
+        2,
+        &["cannot read the manifest"],
+    );
+    let manifest = p.file("imgmake.kdl");
+    std::os::unix::fs::chown(&manifest, Some(12345), None).unwrap();
+    p.imgmake
+        .refused(&below, &["a"], 2, &["cannot read the manifest"]);
+    p.imgmake.ok(p.path(), &["a"]);
+}
+
+#[test]
+fn what_follows_two_dashes_are_arguments_of_the_command() {
+    let p = Project::new(
+        "run shell { command \"echo got $# $@\"; inputs \"in\" }
+         run argv { command \"echo\" \"got\"; inputs \"in\" }
+         group both shell argv\n",
+    )
+    .with("in", "");
+    for (target, got) in [
+        ("shell", "got 2 --one two words"),
+        ("argv", "got --one two words"),
+    ] {
+        let ran = p
+            .imgmake
+            .ok(p.path(), &[target, "--", "--one", "two words"]);
+        assert!(ran.stderr.contains(got), "{ran:?}");
+        p.run(&[target, "--", "--one", "two words"])
+            .succeeded()
+            .ran([]);
+        p.run(&[target, "--", "--one"]).succeeded().ran([target]);
+        p.run(&[target]).succeeded().ran([target]);
+    }
+    p.imgmake.refused(
+        p.path(),
+        &["both", "--", "x"],
+        2,
+        &["name one `run` target"],
+    );
+}
+
+#[test]
+fn a_list_is_added_to_from_outside() {
+    let p = Project::new("run a { command \"true\"; inputs \"in\" }\n")
+        .with("in", "1")
+        .with("more/f", "1")
+        .with("most", "1");
+    let more = ["--set", "a.inputs+=more/**,most"];
+    let run = |p: &Project| p.run(&["a", more[0], more[1]]);
+    run(&p).succeeded().ran(["a"]);
+    p.write("more/f", "2");
+    run(&p).succeeded().ran(["a"]);
+    p.write("in", "2");
+    run(&p).succeeded().ran(["a"]);
+    run(&p).succeeded().reused(["a"]);
+}
+
+#[test]
+fn one_tag_of_two_builds_is_warned_of_where_both_are_done() {
+    let p = Project::new(
+        "build a { from scratch; workdir \"/a\"; tags \"x:1\" }
+         build b { from scratch; workdir \"/b\"; tags \"docker.io/library/x:1\" \"y:1\" }\n",
+    );
+    p.build().succeeded().warned("is given by `a` too");
+    let alone = p.run(&["b"]);
+    alone.succeeded();
+    assert!(
+        !format!("{:?}", alone.events).contains("is given by"),
+        "{alone:?}"
+    );
+}
