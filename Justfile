@@ -5,7 +5,7 @@ default:
 
 # The first thing to try: builds, scans and writes the example image.
 hello:
-    cargo run --release -- -C examples/hello
+    cargo run --profile quick -- -C examples/hello
 
 # The tests, with the Debian packages that they need.
 test *arguments:
@@ -33,7 +33,7 @@ fuzz-stable seconds="60" target="":
 
 # Speed and memory beside buildah, skopeo, ninja: ratios in one run.
 bench *workloads:
-    cargo build --release
+    cargo build --profile dist
     benches/run {{workloads}}
 
 # The book, opened in a browser.
@@ -42,7 +42,7 @@ book:
 
 # The images of imgmake: out/imgmake.tar and out/debug.tar in examples/self.
 image *arguments:
-    cargo run --release -- -C examples/self {{arguments}}
+    cargo run --profile quick -- -C examples/self {{arguments}}
 
 # A static binary, in examples/self/out.
 static:
