@@ -44,6 +44,10 @@ pub fn lint(global: &Global, targets: &[String], environment: &Environment) -> R
                 }
             }
             Ok(file) => {
+                for error in file.stages.iter().flat_map(|stage| &stage.mistakes) {
+                    code = exit::FAILED;
+                    text.push_str(&mistake(&path.value, error));
+                }
                 let args: BTreeMap<String, String> = build
                     .args
                     .iter()

@@ -32,14 +32,14 @@ use imgmake_dockerfile::{Mount, Run};
 /// # Errors
 /// Whatever a build would refuse before running anything, with file and line.
 pub fn inputs(request: &BuildRequest, engine: &Engine) -> Result<Inputs> {
-    let definition = ParsedDefinition::read(request)?;
     let cx = engine.for_target(&request.target);
+    let (definition, request) = &ParsedDefinition::prepare(request, &cx)?;
     let bases = engine.bases(&cx, request.pull);
     let mut gathering = Gathering::new(request, &cx);
-    gathering.definition(&definition);
+    gathering.definition(definition);
     for platform in request.platforms() {
-        let graph = compile(&definition, request, &bases, &platform)?;
-        gathering.graph(&graph, &definition)?;
+        let graph = compile(definition, request, &bases, &platform)?;
+        gathering.graph(&graph, definition)?;
     }
     Ok(gathering.finish())
 }
@@ -140,7 +140,7 @@ impl<'a> Gathering<'a> {
         self.add_setting("setting", "platforms", &self.request.platforms());
         self.add_setting("setting", "format", format);
         self.add_setting("setting", "compression", compression);
-        self.add_setting("setting", "epoch", &parsed.epoch);
+        self.add_setting("setting", "epoch", &parsed.epoch.seconds);
         if *also != AlsoStages::None {
             self.add_setting("setting", "also-stages", also);
         }

@@ -1,6 +1,7 @@
 //! What a Dockerfile says, as types. Words are still unexpanded: `$VERSION` stands as it was written.
 
 use super::checks::CheckOptions;
+use super::error::DockerfileError;
 use std::time::Duration;
 
 /// A whole Dockerfile.
@@ -75,6 +76,9 @@ impl<T> Located<T> {
 pub struct Stage {
     pub from: Located<From>,
     pub instructions: Vec<Located<Instruction>>,
+    /// Values that cannot be used, with their places: they matter when the stage is built. The instructions that
+    /// they stand in are left out.
+    pub mistakes: Vec<DockerfileError>,
 }
 
 impl Stage {
@@ -290,7 +294,8 @@ pub struct Check {
 pub struct Onbuild {
     /// What the image's configuration stores; [`super::parse_trigger`] reads it back in a child.
     pub trigger: String,
-    pub instruction: Box<Instruction>,
+    /// `None` where it cannot be read, which is a mistake of whoever builds on the image.
+    pub instruction: Option<Box<Instruction>>,
 }
 
 /// Proxy arguments that need no ARG, never reach the image and never count for a key.

@@ -84,8 +84,9 @@ impl Instruction {
             Instruction::Onbuild(onbuild) => {
                 // The trigger is kept as written, bodies behind it.
                 let line = onbuild.trigger.lines().next().unwrap_or_default();
-                let (_, heredocs) = onbuild.instruction.line(escape);
-                return (format!("{name} {line}"), heredocs);
+                let readable = onbuild.instruction.as_ref();
+                let heredocs = readable.map(|instruction| instruction.line(escape).1);
+                return (format!("{name} {line}"), heredocs.unwrap_or_default());
             }
             Instruction::Arg(args) => words_text(name, &arg_words(args), escape),
             Instruction::Cmd(command) | Instruction::Entrypoint(command) => {

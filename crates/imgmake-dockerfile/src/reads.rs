@@ -132,8 +132,8 @@ impl Walk<'_> {
     fn instruction(&mut self, located: &Located<Instruction>) {
         self.assign(located);
         if let Instruction::Onbuild(onbuild) = &located.value {
-            if self.is_base {
-                self.sources(&located.with((*onbuild.instruction).clone()));
+            if let (true, Some(instruction)) = (self.is_base, &onbuild.instruction) {
+                self.sources(&located.with((**instruction).clone()));
             }
             return;
         }

@@ -32,6 +32,18 @@ impl Client {
         }
     }
 
+    /// When a commit was made, by its committer: seconds since the epoch. It is fetched into an empty directory.
+    ///
+    /// # Errors
+    /// The commit is not there; the server's; the disk's.
+    pub fn time(&self, remote: &Remote, commit: &str, scratch: &Path) -> Result<i64> {
+        let id = ObjectId::from_hex(commit.as_bytes());
+        let id = id.map_err(|_| GitError::invalid("commit", commit, "not a hash"))?;
+        let repository = Repository::create(&scratch.join(".git"), id.kind())?;
+        commit_alone(self, remote, &repository, id)?;
+        repository.time_of(repository.commit(id)?)
+    }
+
     /// The files of a commit in an empty directory.
     ///
     /// # Errors

@@ -131,6 +131,16 @@ impl Repository {
         tree.map_err(|_| GitError::damaged(format!("commit {commit}")))
     }
 
+    /// When a commit was made, by its committer: seconds since the epoch.
+    pub(super) fn time_of(&self, commit: ObjectId) -> Result<i64> {
+        let (objects, mut buffer) = (self.objects()?, Vec::new());
+        let data = find(&objects, commit, &mut buffer)?.data;
+        let committer = CommitRefIter::from_bytes(data, self.kind).committer();
+        let time = committer.ok().and_then(|committer| committer.time().ok());
+        let time = time.ok_or_else(|| GitError::damaged(format!("commit {commit}")))?;
+        Ok(time.seconds)
+    }
+
     pub(super) fn add_config(&mut self, text: &str) {
         self.config.push_str(text);
     }

@@ -10,6 +10,8 @@ pub(super) struct Identity {
     pub home: String,
 }
 
+const ROOT: &str = "root";
+
 /// `user` is empty (root), `name`, `id`, and either with `:group`. The primary group is always
 /// among the supplementary ones: a command could otherwise give it up and pass a permission that is
 /// denied to it. Without a group those of `/etc/group` are there too.
@@ -26,6 +28,8 @@ pub(super) fn identify(user: &str, passwd: &str, group: &str) -> Result<Identity
     let uid = match (&entry, asked.parse::<u32>()) {
         (Some(entry), _) => entry.uid,
         (None, Ok(uid)) => uid,
+        // Without any file, too.
+        (None, Err(_)) if name == ROOT => 0,
         (None, Err(_)) => {
             return Err(SandboxError::NotInImage {
                 what: "user",
@@ -90,6 +94,7 @@ fn group_id(asked: &str, group: &str) -> Result<u32> {
     };
     match asked.parse().ok().or_else(by_name) {
         Some(gid) => Ok(gid),
+        None if asked == ROOT => Ok(0),
         None => Err(SandboxError::NotInImage {
             what: "group",
             name: asked.into(),
@@ -145,6 +150,8 @@ mod tests {
         assert_eq!(unknown.home, "/");
         assert!(identify("nobody", PASSWD, GROUP).is_err());
         assert!(identify("app:nogroup", PASSWD, GROUP).is_err());
+        let named = identify("root:root", "", "").unwrap();
+        assert_eq!((named.uid, named.gid, named.home.as_str()), (0, 0, "/root"));
         let root = identify("", "", "").unwrap();
         assert_eq!((root.home.as_str(), root.groups), ("/root", vec![0]));
     }

@@ -17,6 +17,8 @@ use imgmake_core::execute::{Failure, Upstream};
 use imgmake_core::manifest::{BaseKind, ImageFormat, RecipeNode, Spanned};
 use imgmake_oci::image::ManifestFormat;
 
+const EPOCH: &str = "SOURCE_DATE_EPOCH";
+
 /// The target's values as the build wants them; images of other targets are among what is upstream.
 pub(super) fn request(
     task: &BuildTask<'_>,
@@ -28,7 +30,14 @@ pub(super) fn request(
         .target
         .epoch
         .or(settings.epoch)
-        .or_else(|| task.runner.variable("SOURCE_DATE_EPOCH")?.parse().ok());
+        .or_else(|| task.runner.variable(EPOCH)?.parse().ok());
+    let mut args = values(&task.target.args);
+    // A name of what has a time is for whoever reads the Dockerfile.
+    if let (None, Some(name)) = (epoch, task.runner.variable(EPOCH))
+        && !name.is_empty()
+    {
+        args.entry(EPOCH.into()).or_insert_with(|| name.into());
+    }
     let context = contexts::main(task)?;
     Ok(BuildRequest {
         target: name.to_string(),
@@ -41,7 +50,7 @@ pub(super) fn request(
             .stopped_by(&task.runner.tools.cancel),
         context,
         contexts: contexts::named(task, upstream)?,
-        args: values(&task.target.args),
+        args,
         labels: values(&task.target.labels),
         annotations: values(&task.target.annotations),
         platforms: parsed(task, &task.target.platforms)?,

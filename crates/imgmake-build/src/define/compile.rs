@@ -3,16 +3,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::arguments::Globals;
 use super::base::BaseImages;
 use super::definition::ParsedDefinition;
+use super::epoch::Epoch;
 use super::graph::{Action, Stage, StageGraph, StageStep, Start, at_line};
 use super::steps::describe;
 use crate::error::{BuildError, Context, Place, Result};
 use crate::files::source::Origin;
 use crate::request::{AlsoStages, BuildDefinition, BuildRequest, NamedContext, Step};
 use imgmake_dockerfile::{
-    ArgDeclaration, Dockerfile, Escape, Instruction, Located, PLATFORM_ARGS, StageReference,
-    parse_trigger,
+    Dockerfile, DockerfileErrors, Escape, Instruction, Located, StageReference, parse_trigger,
 };
 use imgmake_oci::image::{Platform, Reference};
 
@@ -45,7 +46,7 @@ pub fn compile(
     };
     match (&request.definition, definition.dockerfile()) {
         (BuildDefinition::Dockerfile { stage, .. }, Some((file, parsed))) => {
-            compiler.dockerfile(file, parsed, stage.as_deref())?;
+            compiler.dockerfile(file, parsed, stage.as_deref(), &definition.epoch)?;
         }
         (BuildDefinition::Dockerfile { .. }, None) => {
             unreachable!("the Dockerfile of the request was read and parsed")
@@ -72,13 +73,24 @@ struct Compiler<'a> {
 const DEEPEST: usize = 500;
 
 impl Compiler<'_> {
-    fn dockerfile(&mut self, file: &str, parsed: &Dockerfile, stage: Option<&str>) -> Result<()> {
+    fn dockerfile(
+        &mut self,
+        file: &str,
+        parsed: &Dockerfile,
+        stage: Option<&str>,
+        epoch: &Epoch,
+    ) -> Result<()> {
         self.program.file = file.to_string();
         self.program.escape = parsed.directives.escape;
         let target = parsed
             .target(stage)
             .map_err(|error| BuildError::from(error).at(Place::file(file)))?;
-        self.globals(parsed, target)?;
+        let globals = Globals::of((file, parsed), self.request, self.platform, target)?;
+        self.program.globals = globals.values;
+        self.program.taken_args = globals.taken;
+        self.program.taken_args.extend(epoch.taken.iter().cloned());
+        epoch.instead_of(&mut self.program.globals);
+        self.check_stages(parsed)?;
         self.program.target = self.stage(parsed, target)?;
         for stage in self.also(file, parsed, target)? {
             self.stage(parsed, stage)?;
@@ -119,42 +131,6 @@ impl Compiler<'_> {
             line: 0,
         });
         self.program.target = self.program.stages.len() - 1;
-        Ok(())
-    }
-
-    /// Platform arguments, then the ARGs before the first FROM, each seeing those before it.
-    fn globals(&mut self, parsed: &Dockerfile, target: usize) -> Result<()> {
-        let stage = parsed.stages[target].name().unwrap_or("default");
-        for (name, value) in platform_args(self.platform, stage) {
-            let value = self.request.args.get(name).cloned().unwrap_or(value);
-            self.program.globals.insert(name.to_string(), value);
-        }
-        for located in &parsed.global_args {
-            for declaration in &located.value {
-                self.global(declaration)
-                    .map_err(|e| at_line(&self.program.file, located.first_line, e))?;
-            }
-        }
-        Ok(())
-    }
-
-    fn global(&mut self, declaration: &ArgDeclaration) -> Result<()> {
-        let name = &declaration.name;
-        let value = match self.request.args.get(name) {
-            Some(value) => {
-                self.program.taken_args.insert(name.clone());
-                Some(value.clone())
-            }
-            None => {
-                let globals = &self.program.globals;
-                declaration
-                    .expand_default(&|n| globals.get(n).cloned(), self.program.escape)?
-                    .map(|e| e.text)
-            }
-        };
-        if let Some(value) = value {
-            self.program.globals.insert(name.clone(), value);
-        }
         Ok(())
     }
 
@@ -199,6 +175,12 @@ impl Compiler<'_> {
             steps: Vec::new(),
             line: stage.line(),
         };
+        if !replaced && !stage.mistakes.is_empty() {
+            return Err(BuildError::Dockerfile {
+                file,
+                errors: DockerfileErrors(stage.mistakes.clone()),
+            });
+        }
         if !replaced {
             let triggers = self.triggers(&compiled.start, stage.line()).map_err(at)?;
             for (instruction, text, is_trigger) in triggers
@@ -226,7 +208,49 @@ impl Compiler<'_> {
         Ok(place)
     }
 
-    fn start_of_stage(&mut self, parsed: &Dockerfile, number: usize) -> Result<(Start, Platform)> {
+    /// What must be right in stages that nothing needs, too, as BuildKit has it: their FROM, and the numbers of
+    /// stages in COPY.
+    fn check_stages(&self, parsed: &Dockerfile) -> Result<()> {
+        for (number, stage) in parsed.stages.iter().enumerate() {
+            let at = |line, error| at_line(&self.program.file, line, error);
+            let replaced = stage.name().and_then(|name| self.named_context(name));
+            let (image, _) = self
+                .from(parsed, number)
+                .map_err(|error| at(stage.line(), error))?;
+            let is_known = image.eq_ignore_ascii_case("scratch")
+                || replaced.is_some()
+                || parsed.base_stage(&image, number).is_some()
+                || self.named_context(&image).is_some();
+            if !is_known {
+                let reference: Result<Reference, _> = image.parse();
+                reference.map_err(|error| at(stage.line(), BuildError::from(error)))?;
+            }
+            for located in &stage.instructions {
+                if let Instruction::Copy(copy) = &located.value
+                    && let Some(name) = &copy.from
+                    && parsed.stage_reference(name, number) == StageReference::Other
+                {
+                    self.check_number(parsed, name)
+                        .map_err(|error| at(located.first_line, error))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A number never means an image: one stage too few must not pull `library/4`.
+    fn check_number(&self, parsed: &Dockerfile, name: &str) -> Result<()> {
+        let number = !name.is_empty() && name.bytes().all(|b| b.is_ascii_digit());
+        if number && self.named_context(name).is_none() {
+            let last = parsed.stages.len() - 1;
+            let help = format!("the last one is {last}");
+            return Err(BuildError::not_found(format!("stage {name}"), help));
+        }
+        Ok(())
+    }
+
+    /// The image and the platform of a FROM, without variables.
+    fn from(&self, parsed: &Dockerfile, number: usize) -> Result<(String, Platform)> {
         let from = &parsed.stages[number].from.value;
         let escape = self.program.escape;
         let globals = self.program.globals.clone();
@@ -245,6 +269,11 @@ impl Compiler<'_> {
             Some(p) => p.text.parse()?,
             None => self.platform.clone(),
         };
+        Ok((image, platform))
+    }
+
+    fn start_of_stage(&mut self, parsed: &Dockerfile, number: usize) -> Result<(Start, Platform)> {
+        let (image, platform) = self.from(parsed, number)?;
         if let Some(base) = parsed.base_stage(&image, number) {
             let base = self.stage(parsed, base)?;
             let platform = self.program.stages[base].platform.clone();
@@ -372,13 +401,7 @@ impl Compiler<'_> {
             }
             StageReference::Other => {}
         }
-        // A number never means an image: one stage too few must not pull `library/4`.
-        let number = !name.is_empty() && name.bytes().all(|b| b.is_ascii_digit());
-        if number && self.named_context(name).is_none() {
-            let last = parsed.stages.len() - 1;
-            let help = format!("the last one is {last}");
-            return Err(BuildError::not_found(format!("stage {name}"), help));
-        }
+        self.check_number(parsed, name)?;
         if let Some(origin) = self.external.get(name) {
             return Ok(origin.clone());
         }
@@ -398,29 +421,4 @@ impl Compiler<'_> {
         self.external.insert(name.to_string(), origin.clone());
         Ok(origin)
     }
-}
-
-fn platform_args(target: &Platform, stage: &str) -> Vec<(&'static str, String)> {
-    let host = Platform::host();
-    PLATFORM_ARGS
-        .into_iter()
-        .map(|name| {
-            let platform = if name.starts_with("BUILD") {
-                &host
-            } else {
-                target
-            };
-            let value = match name
-                .trim_start_matches("BUILD")
-                .trim_start_matches("TARGET")
-            {
-                "PLATFORM" => platform.to_string(),
-                "OS" => platform.os.clone(),
-                "ARCH" => platform.architecture.clone(),
-                "VARIANT" => platform.variant.clone().unwrap_or_default(),
-                _ => stage.to_string(),
-            };
-            (name, value)
-        })
-        .collect()
 }

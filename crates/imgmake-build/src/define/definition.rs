@@ -2,27 +2,45 @@
 
 use std::path::{Path, PathBuf};
 
+use super::epoch::{self, Epoch};
 use crate::error::{BuildError, Context, Result};
 use crate::files::context::{ContextTree, IgnoreFiles};
 use crate::files::plan::fixed_time;
 use crate::request::{BuildDefinition, BuildRequest};
+use crate::target::TargetContext;
 use imgmake_dockerfile::Dockerfile;
 
 pub struct ParsedDefinition {
     /// Name for messages, and the bytes.
     pub text: Option<(String, Vec<u8>)>,
     parsed: Option<Dockerfile>,
-    pub epoch: Option<i64>,
+    pub epoch: Epoch,
 }
 
 impl ParsedDefinition {
+    /// Reads it, and finds out which time its files get. Instructions see the arguments of the request that comes
+    /// back.
+    ///
+    /// # Errors
+    /// As [`ParsedDefinition::read`]; a time that cannot be found out.
+    pub fn prepare(
+        request: &BuildRequest,
+        cx: &TargetContext,
+    ) -> Result<(ParsedDefinition, BuildRequest)> {
+        let mut definition = ParsedDefinition::read(request)?;
+        definition.epoch = epoch::resolve(request, cx, definition.dockerfile())?;
+        let mut request = request.clone();
+        definition.epoch.instead_of(&mut request.args);
+        Ok((definition, request))
+    }
+
     /// # Errors
     /// A Dockerfile that is not there or has mistakes; each is named with its line.
     pub fn read(request: &BuildRequest) -> Result<ParsedDefinition> {
         let mut loaded = ParsedDefinition {
             text: None,
             parsed: None,
-            epoch: epoch(request)?,
+            epoch: Epoch::default(),
         };
         if let BuildDefinition::Dockerfile { path, .. } = &request.definition {
             let name = display_path(path);
@@ -72,20 +90,8 @@ impl ParsedDefinition {
                 read: &read,
             },
             &request.excluded,
-            fixed_time(self.epoch),
+            fixed_time(self.epoch.seconds),
         )
-    }
-}
-
-/// The request's, or the build argument SOURCE_DATE_EPOCH.
-fn epoch(request: &BuildRequest) -> Result<Option<i64>> {
-    match (request.epoch, request.args.get("SOURCE_DATE_EPOCH")) {
-        (Some(epoch), _) => Ok(Some(epoch)),
-        (None, Some(text)) if !text.is_empty() => text.parse().map(Some).map_err(|_| {
-            let what = format!("SOURCE_DATE_EPOCH `{text}`");
-            BuildError::invalid(what, "expected a number of seconds")
-        }),
-        _ => Ok(None),
     }
 }
 

@@ -9,6 +9,7 @@ use crate::define::state::ImageState;
 use crate::define::steps::{Meaning, meaning};
 use crate::error::{BuildError, Context, Result};
 use crate::files::copy::mode::Chmod;
+use crate::files::copy::owner::UnknownNames;
 use crate::files::download::{self, Download};
 use crate::files::git::GitSource;
 use crate::files::patterns::Patterns;
@@ -88,6 +89,8 @@ pub fn step(
                 Meaning::Files(steps) => Ok(Todo::Files(FileWork {
                     steps,
                     link: false,
+                    unknown_names: UnknownNames::Refused,
+                    is_one_instruction: false,
                     history: format!("{} # imgmake", step.text),
                 })),
                 Meaning::Instruction(instruction) => instruct(state, instruction, step),
@@ -128,6 +131,8 @@ fn instruct(state: &mut ImageState, instruction: Instruction, step: &StageStep) 
             Ok(Todo::Files(FileWork {
                 steps: vec![directory],
                 link: false,
+                unknown_names: UnknownNames::Root,
+                is_one_instruction: true,
                 history: format!("WORKDIR {path}"),
             }))
         }
@@ -204,6 +209,8 @@ fn copied(state: &ImageState, copy: &dockerfile::Copy, step: &StageStep) -> Resu
         steps: operations.into_iter().map(flags).collect(),
         // BuildKit links only when no mode is to be set.
         link: copy.link && chmod.is_none(),
+        unknown_names: UnknownNames::Root,
+        is_one_instruction: true,
         history: history + &sources_text(&copy.files),
     })
 }
@@ -213,32 +220,32 @@ fn added(state: &ImageState, add: &dockerfile::Add) -> Result<FileWork> {
     let exclude = Patterns::new(&add.exclude).context("--exclude")?;
     let owner = add.chown.clone().filter(|o| !o.is_empty());
     let to = state.config.absolute(&add.files.destination);
+    // In the order in which they are written: an archive may make the directory that the next one goes into.
     let mut sources = Vec::new();
-    let mut paths = Vec::new();
-    let mut downloads = false;
+    let mut remote = 0;
     for source in add.files.paths() {
         if download::is_git(source) {
+            remote += 1;
             sources.push(Source::Git(GitSource::parse(source, add)?));
         } else if download::is_url(source) {
-            downloads = true;
+            remote += 1;
             sources.push(Source::Download(Download::new(source, add)?));
+        } else if let Some(Source::Tree(tree)) = sources.last_mut() {
+            tree.paths.push(source.to_string());
         } else {
-            paths.push(source.to_string());
+            sources.push(Source::Tree(TreeSource {
+                from: Origin::Context,
+                paths: vec![source.to_string()],
+                mode: match add.unpack {
+                    Some(false) => CopyMode::Plain,
+                    _ => CopyMode::Unpack,
+                },
+            }));
         }
     }
-    if add.checksum.is_some() && sources.len() != 1 {
+    if add.checksum.is_some() && (remote != 1 || sources.len() != 1) {
         let why = "it needs exactly one http(s) or git source";
         return Err(BuildError::invalid("--checksum", why));
-    }
-    if !paths.is_empty() {
-        sources.push(Source::Tree(TreeSource {
-            from: Origin::Context,
-            paths,
-            mode: match add.unpack {
-                Some(false) => CopyMode::Plain,
-                _ => CopyMode::Unpack,
-            },
-        }));
     }
     let copy = |source| Operation::Copy {
         source,
@@ -246,13 +253,6 @@ fn added(state: &ImageState, add: &dockerfile::Add) -> Result<FileWork> {
     };
     let mut operations: Vec<Operation> = sources.into_iter().map(copy).collect();
     operations.extend(inline(&add.files, &to));
-    let several = add.files.sources.len() > 1;
-    if several && !crate::files::copy::planner::names_directory(&to) && downloads {
-        return Err(BuildError::required(
-            "a directory as the destination of several sources",
-            format!("write it as `{to}/`"),
-        ));
-    }
     let steps = operations
         .into_iter()
         .map(|operation| FileStep {
@@ -265,6 +265,8 @@ fn added(state: &ImageState, add: &dockerfile::Add) -> Result<FileWork> {
     Ok(FileWork {
         steps,
         link: add.link && chmod.is_none(),
+        unknown_names: UnknownNames::Root,
+        is_one_instruction: true,
         history: format!(
             "ADD{}{}",
             flags_text(add.chown.as_deref(), add.chmod.as_deref()),

@@ -116,6 +116,7 @@ fn at_place(place: Place, error: BuildError) -> BuildError {
     match &error {
         // A stage that this line needs: its own line says more.
         BuildError::At { place: nearer, .. } if nearer.file == place.file => error,
+        BuildError::Dockerfile { file, .. } if *file == place.file => error,
         _ => error.at(place),
     }
 }

@@ -164,7 +164,7 @@ impl<'a> Execution<'a> {
             Start::Stage(base) => Some(self.stages.finished(base)),
             _ => None,
         };
-        let mut state = evaluate::start(stage, base, self.steps.definition.epoch);
+        let mut state = evaluate::start(stage, base, self.steps.definition.epoch.seconds);
         state.role = match self.in_image.contains(&number) {
             true => StageRole::Final,
             false => StageRole::Intermediate,

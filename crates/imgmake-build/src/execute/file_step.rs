@@ -14,7 +14,7 @@ use crate::define::state::{ImageState, OwnershipClass};
 use crate::error::{Context, Place, Result};
 use crate::files::context::ContextTree;
 use crate::files::copy::contents::{Contents, NoContents};
-use crate::files::copy::owner::{self, Accounts};
+use crate::files::copy::owner::{self, Accounts, UnknownNames};
 use crate::files::copy::write::{FromLayers, write_layer};
 use crate::files::copy::{Content, Plan};
 use crate::files::download;
@@ -47,16 +47,15 @@ impl FileSteps<'_> {
         };
         let mut sources = self.sources(work)?;
         let mut plan = plan::plan(
-            &steps,
+            (&steps, work.is_one_instruction),
             &*sources.tree,
             &mut *sources.contents,
             &below,
-            self.steps.definition.epoch,
+            self.steps.definition.epoch.seconds,
             &self.steps.stop,
         )?;
         for warning in &plan.warnings {
-            let warning = format!("{}: {warning}", self.place);
-            self.steps.layers.cx.warn(warning);
+            self.warn(warning);
         }
         if !plan.changes {
             state
@@ -67,7 +66,7 @@ impl FileSteps<'_> {
         let hashes = self.steps.file_hashes();
         hashes.of_plan(&mut plan, sources.context.as_deref())?;
         state.class = state.class.max(sources.class);
-        let times = match sources.ran && self.steps.definition.epoch.is_none() {
+        let times = match sources.ran && self.steps.definition.epoch.seconds.is_none() {
             true => Times::ExceptOfCopies,
             false => Times::All,
         };
@@ -85,6 +84,11 @@ impl FileSteps<'_> {
             .layers
             .push_layer(state, layer, work.history.clone())?;
         Ok(outcome)
+    }
+
+    fn warn(&self, warning: &str) {
+        let cx = &self.steps.layers.cx;
+        cx.warn(format!("{}: {warning}", self.place));
     }
 
     fn write(&self, plan: &Plan, sources: &mut Sources) -> Result<Layer> {
@@ -130,7 +134,14 @@ impl FileSteps<'_> {
         };
         let resolve = |owner: &String| {
             owner::check(owner)?;
-            owner::resolve(owner, &accounts)
+            let found = owner::resolve(owner, &accounts)?;
+            for unknown in found.unknown {
+                match work.unknown_names {
+                    UnknownNames::Root => self.warn(&unknown.warning()),
+                    UnknownNames::Refused => return Err(unknown.into_error()),
+                }
+            }
+            Ok(found.ids)
         };
         let owners = work
             .steps
@@ -250,6 +261,8 @@ impl FileSteps<'_> {
         let work = FileWork {
             steps: vec![FileStep::plain(operation)],
             link: false,
+            unknown_names: UnknownNames::Refused,
+            is_one_instruction: true,
             history: format!("FROM {}", display_path(directory)),
         };
         self.run(state, &work).map(drop)

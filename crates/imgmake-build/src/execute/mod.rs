@@ -93,17 +93,17 @@ fn layers_of(engine: &Engine, cx: &TargetContext) -> LayerAccess {
 }
 
 fn attempt(request: &BuildRequest, engine: &Engine, cx: &TargetContext) -> Result<Built> {
-    let definition = ParsedDefinition::read(request)?;
+    let (definition, request) = &ParsedDefinition::prepare(request, cx)?;
     let bases = engine.bases(cx, request.pull);
     let graphs = request
         .platforms()
         .iter()
-        .map(|platform| compile(&definition, request, &bases, platform))
+        .map(|platform| compile(definition, request, &bases, platform))
         .collect::<Result<Vec<_>>>()?;
     if let Some(first) = graphs.first() {
-        warnings::of_lint(request, cx, &definition, first)?;
+        warnings::of_lint(request, cx, definition, first)?;
     }
-    let steps = StepRunner::new(request, &definition, layers_of(engine, cx));
+    let steps = StepRunner::new(request, definition, layers_of(engine, cx));
     let executions: Vec<_> = graphs
         .iter()
         .map(|graph| Execution::new(engine, &steps, graph))

@@ -51,7 +51,7 @@ impl RunSteps<'_> {
                 run,
                 state,
                 self.steps.request,
-                self.steps.definition.epoch,
+                self.steps.definition.epoch.seconds,
                 &mut mounted,
             )?
         };

@@ -374,6 +374,15 @@ impl Tree for ContextTree {
         self.gather(directory, self.matched_above(directory))
     }
 
+    fn unfiltered(&self) -> Option<Box<dyn Tree>> {
+        (!self.ignore.is_empty()).then(|| {
+            Box::new(ContextTree {
+                ignore: Patterns::default(),
+                ..self.clone()
+            }) as Box<dyn Tree>
+        })
+    }
+
     fn hint(&self, path: &[u8]) -> Option<String> {
         if let (Some(rule), Some(file)) = (self.ignore.reason(path), &self.ignore_file)
             && self.is_there(path)

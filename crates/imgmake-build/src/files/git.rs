@@ -112,6 +112,24 @@ pub fn resolve(source: &GitSource, cx: &TargetContext, request: &BuildRequest) -
     checked(source, commit)
 }
 
+/// When the commit was made that the source means: asked once for each commit.
+///
+/// # Errors
+/// As [`resolve`] and [`checkout`].
+pub fn time(source: &GitSource, cx: &TargetContext, request: &BuildRequest) -> Result<i64> {
+    let commit = resolve(source, cx, request)?;
+    let name = format!("time of git commit {commit}");
+    if let Some(seconds) = cx.pins.get(&name).and_then(|text| text.parse().ok()) {
+        return Ok(seconds);
+    }
+    let remote = with_login(source, request)?;
+    let scratch = Checkout::empty(cx)?;
+    let time = client(cx, request).time(&remote, &commit, &scratch.directory);
+    let time = time.map_err(explained)?;
+    cx.pins.set(&name, &time.to_string());
+    Ok(time)
+}
+
 /// ssh asks the agent that the build was given.
 fn client(cx: &TargetContext, request: &BuildRequest) -> Client {
     let agent = request
@@ -202,6 +220,17 @@ pub struct Checkout {
     pub root: PathBuf,
 }
 
+impl Checkout {
+    fn empty(cx: &TargetContext) -> Result<Checkout> {
+        let directory = cx.store.temporary_dir()?;
+        Ok(Checkout {
+            root: directory.clone(),
+            cancel: cx.cancel.clone(),
+            directory,
+        })
+    }
+}
+
 impl Drop for Checkout {
     fn drop(&mut self) {
         drop(remove_unfinished(&self.directory, &self.cancel));
@@ -216,12 +245,7 @@ pub fn checkout(
     cx: &TargetContext,
     request: &BuildRequest,
 ) -> Result<Checkout> {
-    let directory = cx.store.temporary_dir()?;
-    let mut checkout = Checkout {
-        root: directory.clone(),
-        cancel: cx.cancel.clone(),
-        directory,
-    };
+    let mut checkout = Checkout::empty(cx)?;
     let remote = with_login(source, request)?;
     let keep = match source.keep_git_directory {
         true => GitDirectory::Keep,

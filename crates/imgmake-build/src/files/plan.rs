@@ -43,12 +43,12 @@ pub fn fixed_time(epoch: Option<i64>) -> Timestamp {
     }
 }
 
-/// Plans a whole layer: every step in order, onto what is below.
+/// Plans a whole layer: every step in order, onto what is below. `are_one`: their sources share a destination.
 ///
 /// # Errors
 /// A source that is missing, or files and directories in each other's place.
 pub fn plan(
-    steps: &[ResolvedStep],
+    (steps, are_one): (&[ResolvedStep], bool),
     tree: &dyn Tree,
     contents: &mut dyn Contents,
     below: &View,
@@ -56,7 +56,15 @@ pub fn plan(
     cancel: &Cancel,
 ) -> Result<Plan> {
     let mut planner = Planner::new(below, Rules::default());
-    for step in steps {
+    let counts = match are_one && steps.len() > 1 {
+        true => steps
+            .iter()
+            .map(|step| count(step, tree))
+            .collect::<Result<Vec<_>>>()?,
+        false => vec![0; steps.len()],
+    };
+    let all: usize = counts.iter().sum();
+    for (step, own) in steps.iter().zip(counts) {
         planner.set_rules(Rules {
             owner: step.owner,
             chmod: step.chmod.clone(),
@@ -65,14 +73,46 @@ pub fn plan(
             clamp: epoch,
         });
         cancel.check()?;
-        apply(&mut planner, &step.operation, tree, contents, cancel)?;
+        let others = all - own;
+        apply(
+            &mut planner,
+            (&step.operation, others),
+            tree,
+            contents,
+            cancel,
+        )?;
     }
     Ok(planner.finish())
 }
 
+/// Sources by now: a wildcard may have matched nothing. Heredocs to one file replace each other.
+fn count(step: &ResolvedStep, tree: &dyn Tree) -> Result<usize> {
+    let Operation::Copy { source, .. } = &step.operation else {
+        return Ok(0);
+    };
+    match source {
+        Resolved::Tree { paths, .. } => paths.iter().try_fold(0, |sum, path| {
+            Ok(sum + select::sources(tree, path, &step.exclude)?.len())
+        }),
+        Resolved::Fetched { .. } | Resolved::Checkout(_) => Ok(1),
+        Resolved::Inline(_) => Ok(0),
+    }
+}
+
+/// A file that would be replaced by the next one.
+fn refuse_several(planner: &Planner<'_>, to: &str) -> Result<()> {
+    match planner.is_directory(to) {
+        true => Ok(()),
+        false => Err(BuildError::required(
+            "a directory as the destination of several sources",
+            format!("write it as `{}/`", to.trim_end_matches('/')),
+        )),
+    }
+}
+
 fn apply(
     planner: &mut Planner<'_>,
-    operation: &Operation<Resolved>,
+    (operation, others): (&Operation<Resolved>, usize),
     tree: &dyn Tree,
     contents: &mut dyn Contents,
     cancel: &Cancel,
@@ -84,11 +124,16 @@ fn apply(
     };
     match source {
         Resolved::Tree { paths, mode } => match mode {
-            CopyMode::Plain => copy(planner, paths, to, tree, None),
-            CopyMode::Unpack => copy(planner, paths, to, tree, Some((contents, cancel))),
+            CopyMode::Plain => copy(planner, (paths, others), to, tree, None),
+            CopyMode::Unpack => {
+                let contents = Some((contents, cancel));
+                copy(planner, (paths, others), to, tree, contents)
+            }
             CopyMode::Parents => {
                 for path in paths {
-                    planner.copy_parents(tree, path, to)?;
+                    if planner.copy_parents(tree, path, to)? == 0 {
+                        warn_of_hidden(planner, tree, path)?;
+                    }
                 }
                 Ok(())
             }
@@ -97,6 +142,9 @@ fn apply(
             let content = Content::File(file.path.clone());
             if *unpack && planner.unpack(content.clone(), &mut NoContents, to, cancel)? {
                 return Ok(());
+            }
+            if others > 0 {
+                refuse_several(planner, to)?;
             }
             let fresh = FreshFile {
                 content,
@@ -123,7 +171,7 @@ fn apply(
 /// COPY and ADD: `contents` is there when archives are to be unpacked. Wildcards may match nothing.
 fn copy(
     planner: &mut Planner<'_>,
-    sources: &[String],
+    (sources, others): (&[String], usize),
     to: &str,
     tree: &dyn Tree,
     mut contents: Option<(&mut dyn Contents, &Cancel)>,
@@ -131,18 +179,15 @@ fn copy(
     let mut selected = Vec::new();
     for source in sources {
         let paths = select::sources(tree, source, planner.exclude())?;
+        if paths.is_empty() {
+            warn_of_hidden(planner, tree, source)?;
+        }
         selected.extend(paths.into_iter().map(|p| (source, p)));
     }
     let mut files = 0;
     for (source, path) in &selected {
         let node = select::existing(tree, path, source)?;
         files += usize::from(!node.is_directory());
-        if files > 0 && selected.len() > 1 && !planner.is_directory(to) {
-            return Err(BuildError::required(
-                "a directory as the destination of several sources",
-                format!("write it as `{}/`", to.trim_end_matches('/')),
-            ));
-        }
         if let Some((contents, cancel)) = &mut contents
             && matches!(node.kind, EntryKind::File { .. })
             && planner
@@ -151,7 +196,28 @@ fn copy(
         {
             continue;
         }
+        if files > 0 && selected.len() + others > 1 {
+            refuse_several(planner, to)?;
+        }
         planner.copy_selected(tree, path, &node, to)?;
+    }
+    Ok(())
+}
+
+/// A wildcard may match nothing; that it would without the ignore file is worth a word.
+fn warn_of_hidden(planner: &mut Planner<'_>, tree: &dyn Tree, source: &str) -> Result<()> {
+    let Some(whole) = tree.unfiltered() else {
+        return Ok(());
+    };
+    let (pivot, pattern) = source.split_once("/./").unwrap_or(("", source));
+    let pattern = format!("{pivot}/{pattern}");
+    let found = select::sources(&*whole, &pattern, planner.exclude())?;
+    if let Some(path) = found.first() {
+        let hint = tree.hint(path).unwrap_or_default();
+        planner.warn(format!(
+            "source `{source}` matches nothing that is left in the context; `{}`: {hint}",
+            show(path)
+        ));
     }
     Ok(())
 }

@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 use super::copy::mode::Chmod;
+use super::copy::owner::UnknownNames;
 use super::download::Download;
 use super::git::GitSource;
 use super::patterns::Patterns;
@@ -108,6 +109,9 @@ impl FileStep {
 pub struct FileWork {
     pub steps: Vec<FileStep>,
     pub link: bool,
+    pub unknown_names: UnknownNames,
+    /// All steps are of one instruction, whose sources share its destination.
+    pub is_one_instruction: bool,
     pub history: String,
 }
 

@@ -42,6 +42,10 @@ pub trait Tree: Sync {
     fn children(&self, directory: &[u8]) -> Result<Vec<Node>>;
     /// Everything beneath a directory, sorted by path, without the directory itself.
     fn walk(&self, directory: &[u8]) -> Result<Vec<Node>>;
+    /// The same with what an ignore file hides; `None` where nothing is hidden.
+    fn unfiltered(&self) -> Option<Box<dyn Tree>> {
+        None
+    }
     /// What a person should know when a source is missing.
     fn hint(&self, path: &[u8]) -> Option<String>;
 }

@@ -416,11 +416,21 @@ fn owners_by_name_come_from_the_image() {
         ["755 1000:1001 home/", "755 1000:1001 home/app/"]
     );
     assert_eq!(image.layers[4][2], "644 0:0 home/app/f 1");
-    let error = p.error("FROM scratch\nCOPY --chown=nobody f /a\n");
-    assert!(
-        error.contains("Dockerfile:2") && error.contains("/etc/passwd"),
-        "{error}"
-    );
+    let image = p.build("FROM scratch\nCOPY --chown=nobody f /a\n");
+    assert_eq!(image.layers[0], ["644 0:0 a 1"]);
+    let steps = vec![Step::Copy {
+        sources: vec!["f".into()],
+        to: "/a".into(),
+        mode: None,
+        owner: Some("nobody".into()),
+    }];
+    let mut request = p.request("FROM scratch\n");
+    request.definition = BuildDefinition::Steps {
+        base: "scratch".into(),
+        steps,
+    };
+    let error = format!("{:#}", p.run(&request).err().unwrap());
+    assert!(error.contains("/etc/passwd"), "{error}");
 }
 
 #[test]

@@ -107,6 +107,68 @@ fn urls_are_added_once_and_checked() {
     assert!(p.error(&wrong).contains("Dockerfile:2"));
 }
 
+/// A server that says nothing of when a file was changed.
+fn timeless(body: Vec<u8>) -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/f", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            use std::io::{Read, Write};
+            let mut stream = stream.unwrap();
+            let _ = stream.read(&mut [0; 4096]);
+            let head = format!(
+                "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
+                body.len()
+            );
+            let _ = stream.write_all(&[head.as_bytes(), &body].concat());
+        }
+    });
+    url
+}
+
+#[test]
+fn the_newest_file_of_an_archive_is_the_time_of_a_url_that_has_none() {
+    let mut tar = tar::Builder::new(Vec::new());
+    for (path, kind, mtime) in [
+        ("old", tar::EntryType::Regular, 4000),
+        ("new", tar::EntryType::Regular, 5000),
+        ("directory", tar::EntryType::Directory, 6000),
+    ] {
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(kind);
+        header.set_size(0);
+        header.set_mtime(mtime);
+        tar.append_data(&mut header, path, &b""[..]).unwrap();
+    }
+    let packed = zstd::encode_all(tar.into_inner().unwrap().as_slice(), 1).unwrap();
+    let p = Project::new();
+    let of = |body: Vec<u8>| {
+        format!(
+            "ARG SOURCE_DATE_EPOCH=Times\nFROM scratch AS times\nADD {} /\n\
+             FROM scratch\nARG SOURCE_DATE_EPOCH\nLABEL at=[$SOURCE_DATE_EPOCH]\n",
+            timeless(body)
+        )
+    };
+    for (body, label, created) in [
+        (packed.clone(), "[5000]", "1970-01-01T01:23:20Z"),
+        (
+            packed[..packed.len() - 9].to_vec(),
+            "[]",
+            "1970-01-01T00:00:00Z",
+        ),
+        (b"text".to_vec(), "[]", "1970-01-01T00:00:00Z"),
+    ] {
+        let image = p.build(&of(body));
+        assert_eq!(image.config.config.labels["at"], label);
+        assert_eq!(image.config.created.as_deref(), Some(created));
+    }
+    // A time that the request has goes before, and nothing is fetched for it.
+    let mut request = p.request(&of(packed).replace("http://", "http://0.0.0.0:1/"));
+    request.epoch = Some(7);
+    let image = p.run(&request).unwrap();
+    assert_eq!(image.config.config.labels["at"], "[7]");
+}
+
 #[test]
 #[ignore = "needs git and its daemon: tests/run runs it"]
 fn repositories_are_added_at_the_commit_they_were_first_seen_at() {

@@ -18,7 +18,6 @@ impl Request<'_> {
             files: self.files()?,
         };
         self.flags.finish()?;
-        check_mode(&copy.chmod)?;
         if let Some(path) = copy.files.paths().find(|p| is_url(p)) {
             let mistake = Mistake::unusable("COPY", format!("cannot fetch `{path}`"));
             return Err(mistake.in_word(path).help("ADD can"));
@@ -38,7 +37,6 @@ impl Request<'_> {
             files: self.files()?,
         };
         self.flags.finish()?;
-        check_mode(&add.chmod)?;
         if add.checksum.is_some() && add.files.sources.len() != 1 {
             let mistake = Mistake::missing("--checksum", "exactly one source");
             return Err(mistake.in_word("--checksum"));
@@ -119,7 +117,7 @@ fn reject_variable(from: &str) -> Result<()> {
 }
 
 /// Digits must be an octal mode; symbolic modes are left to whoever applies them.
-fn check_mode(mode: &Option<String>) -> Result<()> {
+pub(super) fn check_mode(mode: &Option<String>) -> Result<()> {
     let Some(mode) = mode
         .as_deref()
         .filter(|m| m.starts_with(|c: char| c.is_ascii_digit()))

@@ -97,15 +97,42 @@ fn onbuild(rest: &str, heredocs: &[Heredoc], escape: Escape) -> Result<Instructi
         return Err(Mistake::missing("ONBUILD", "an instruction").in_word("ONBUILD"));
     }
     allowed_in_onbuild(flags::keyword(rest).0)?;
-    let instruction = instruction(rest, heredocs, escape)?;
     let bodies = heredocs.iter();
     let trigger = bodies.fold(rest.to_owned(), |trigger, heredoc| {
         trigger + "\n" + &heredoc.content + &heredoc.name
     });
     Ok(Instruction::Onbuild(Onbuild {
         trigger,
-        instruction: Box::new(instruction),
+        instruction: instruction(rest, heredocs, escape).ok().map(Box::new),
     }))
+}
+
+/// Values that are the same with every environment, and can be used in none: of ports, signals and
+/// modes.
+///
+/// # Errors
+/// The first of them.
+pub fn check_values(instruction: &Instruction, escape: Escape) -> Result<()> {
+    match instruction {
+        Instruction::Expose(words) => {
+            let plain = words
+                .iter()
+                .filter(|w| !w.contains(['$', '\'', '"', '\\', '`']));
+            for word in plain {
+                expose::Word::parse(word)?;
+            }
+            Ok(())
+        }
+        Instruction::Stopsignal(word) => {
+            match constant(word, escape).filter(|signal| !is_signal(signal)) {
+                Some(signal) => Err(not_a_signal(&signal, word)),
+                None => Ok(()),
+            }
+        }
+        Instruction::Copy(copy) => files::check_mode(&copy.chmod),
+        Instruction::Add(add) => files::check_mode(&add.chmod),
+        _ => Ok(()),
+    }
 }
 
 /// The rest of a FROM line.
@@ -187,7 +214,7 @@ impl Request<'_> {
             "LABEL" => self.pairs().map(Instruction::Label),
             "MAINTAINER" => self.one().map(Instruction::Maintainer),
             "SHELL" => self.shell(),
-            "STOPSIGNAL" => self.stopsignal(),
+            "STOPSIGNAL" => self.one().map(Instruction::Stopsignal),
             "USER" => self.one().map(Instruction::User),
             "VOLUME" => self.volume(),
             _ => self.one().map(Instruction::Workdir),
@@ -222,10 +249,7 @@ impl Request<'_> {
     fn command_line(&self) -> Result<CommandLine> {
         match flags::json_strings(self.arguments)? {
             Some(arguments) => Ok(CommandLine::Exec(arguments)),
-            None if self.arguments.is_empty() => {
-                let help = format!("write {} [] to clear an inherited one", self.name);
-                Err(self.needs("a command").help(help))
-            }
+            // Also an empty one, which the shell runs.
             None => Ok(CommandLine::Shell(self.arguments.to_owned())),
         }
     }
@@ -240,13 +264,9 @@ impl Request<'_> {
             let mistake = Mistake::Unsupported { what, feature };
             return Err(mistake.in_word("--device"));
         }
-        let arguments = self.arguments;
-        if arguments.is_empty() {
-            return Err(self.needs("a command"));
-        }
         let command = self.command_line()?;
         if command == CommandLine::Exec(Vec::new()) {
-            return Err(self.needs("a command").word(arguments));
+            return Err(self.needs("a command").word(self.arguments));
         }
         self.flags.finish()?;
         Ok(Instruction::Run(Run {
@@ -266,21 +286,7 @@ impl Request<'_> {
         if words.is_empty() {
             return Err(self.needs("a port"));
         }
-        let plain = words
-            .iter()
-            .filter(|w| !w.contains(['$', '\'', '"', '\\', '`']));
-        for word in plain {
-            expose::Word::parse(word)?;
-        }
         Ok(Instruction::Expose(words))
-    }
-
-    fn stopsignal(&self) -> Result<Instruction> {
-        let word = self.one()?;
-        match constant(&word, self.escape).filter(|signal| !is_signal(signal)) {
-            Some(signal) => Err(not_a_signal(&signal, &word)),
-            None => Ok(Instruction::Stopsignal(word)),
-        }
     }
 
     fn shell(&self) -> Result<Instruction> {

@@ -46,10 +46,13 @@ pub enum Rule {
     InvalidDefinitionDescription,
     ExposeProtoCasing,
     ExposeInvalidFormat,
+    // Ours.
+    UnknownOwner,
+    InvalidOnbuild,
 }
 
 impl Rule {
-    pub const ALL: [Rule; 22] = [
+    pub const ALL: [Rule; 24] = [
         Rule::StageNameCasing,
         Rule::FromAsCasing,
         Rule::NoEmptyContinuation,
@@ -72,6 +75,8 @@ impl Rule {
         Rule::InvalidDefinitionDescription,
         Rule::ExposeProtoCasing,
         Rule::ExposeInvalidFormat,
+        Rule::UnknownOwner,
+        Rule::InvalidOnbuild,
     ];
 
     pub fn name(self) -> String {

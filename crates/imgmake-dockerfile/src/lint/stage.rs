@@ -40,6 +40,8 @@ struct Scope {
     declared: BTreeSet<String>,
     /// The base's environment is unknown: an undefined variable may well come from there.
     open: bool,
+    /// From scratch, and nothing was put into it so far.
+    is_empty: bool,
     workdir_is_set: bool,
     shell_is_set: bool,
 }
@@ -63,6 +65,7 @@ impl Scope {
         Scope {
             environment,
             open: known.is_none() && image != "scratch",
+            is_empty: image == "scratch",
             ..Scope::default()
         }
     }
@@ -160,6 +163,10 @@ impl Walk<'_> {
             Instruction::Healthcheck(_) => self.once(place),
             Instruction::Expose(words) => self.ports(place, words),
             Instruction::Arg(args) => self.arg(place, args),
+            Instruction::Onbuild(onbuild) if onbuild.instruction.is_none() => {
+                let message = "the trigger cannot be read: whoever builds on this image fails";
+                self.report.at(place, Rule::InvalidOnbuild, message);
+            }
             _ => {}
         }
     }
@@ -177,9 +184,37 @@ impl Walk<'_> {
             Instruction::Label(pairs) => self.legacy(place, pairs),
             Instruction::Workdir(path) => self.workdir(place, path),
             Instruction::Shell(_) => self.scope.shell_is_set = true,
-            Instruction::Copy(copy) if copy.from.is_none() => self.ignored(place, &copy.files),
-            Instruction::Add(add) => self.ignored(place, &add.files),
+            Instruction::Copy(copy) => {
+                self.owner(place, copy.chown.as_deref());
+                if copy.from.is_none() {
+                    self.ignored(place, &copy.files);
+                }
+                self.scope.is_empty = false;
+            }
+            Instruction::Add(add) => {
+                self.owner(place, add.chown.as_deref());
+                self.ignored(place, &add.files);
+                self.scope.is_empty = false;
+            }
+            Instruction::Run(_) => self.scope.is_empty = false,
             _ => {}
+        }
+    }
+
+    /// Names that no file can know, because there is none. A build looks into the image itself, and says more.
+    fn owner(&mut self, place: &Located<Instruction>, owner: Option<&str>) {
+        if !self.scope.is_empty || self.facts.base_environments.is_some() {
+            return;
+        }
+        let names = owner.unwrap_or_default().split(':');
+        let is_name = |part: &&str| {
+            !part.is_empty() && *part != "root" && !part.bytes().all(|b| b.is_ascii_digit())
+        };
+        for name in names.filter(is_name) {
+            let message = format!(
+                "--chown names `{name}`, and an empty image knows no names: 0 is set instead"
+            );
+            self.report.at(place, Rule::UnknownOwner, message);
         }
     }
 

@@ -43,6 +43,26 @@ fn stage_names_are_checked() {
 }
 
 #[test]
+fn owners_of_an_empty_image_have_no_names() {
+    assert_eq!(
+        body("COPY --chown=app:root x /\nCOPY --chown=app x /"),
+        [(2, Rule::UnknownOwner)]
+    );
+    assert_eq!(body("ADD --chown=1:staff x /"), [(2, Rule::UnknownOwner)]);
+    assert_eq!(body("COPY --chown=1:root x /\nRUN x"), []);
+    assert_eq!(warnings("FROM a\nCOPY --chown=app x /\n"), []);
+    let two = "FROM scratch AS low\nENV A=b\nFROM low\nCOPY --chown=app x /\n";
+    assert_eq!(warnings(two), [(4, Rule::UnknownOwner)]);
+}
+
+#[test]
+fn triggers_that_cannot_be_read_are_told() {
+    let text = "ONBUILD FOO x\nONBUILD COPY --nope a b\nONBUILD RUN x";
+    let rule = Rule::InvalidOnbuild;
+    assert_eq!(body(text), [(2, rule), (3, rule)]);
+}
+
+#[test]
 fn the_majority_decides_about_casing() {
     assert_eq!(
         body("run x\nRUN y"),

@@ -39,10 +39,11 @@ fn parse(bytes: &[u8]) -> Result<Dockerfile, DockerfileErrors> {
         }
         let last_line = line.last_line;
         let first_line = line.first_line;
-        if let Err(error) = parser.line(line) {
-            parser
-                .errors
-                .push(place(error, first_line, last_line, text));
+        let place = |error| place(error, first_line, last_line, text);
+        match parser.line(line) {
+            Ok(None) => {}
+            Ok(Some(mistake)) => parser.mistake(place(mistake)),
+            Err(error) => parser.errors.push(place(error)),
         }
     }
     parser.finish(reading.directives, reading.empty_continuations)
@@ -88,20 +89,33 @@ struct Parser {
 }
 
 impl Parser {
-    fn line(&mut self, line: LogicalLine) -> Result<(), DockerfileError> {
+    /// Gives a mistake that matters only when its stage is built.
+    fn line(&mut self, line: LogicalLine) -> Result<Option<DockerfileError>, DockerfileError> {
         let (keyword, rest) = flags::keyword(&line.text);
         if keyword.eq_ignore_ascii_case("FROM") {
             let from = instructions::from(rest, self.escape);
-            return self.stage(line, from);
+            return self.stage(line, from).map(|()| None);
         }
         let instruction = instructions::parse(&line, self.escape)?;
-        check_syntax(&instruction, self.escape)?;
         match (self.stages.last_mut(), instruction) {
-            (Some(stage), instruction) => stage.instructions.push(located(line, instruction)),
+            (Some(stage), instruction) => {
+                let values = instructions::check_values(&instruction, self.escape);
+                if let Err(error) = values.and_then(|()| check_syntax(&instruction, self.escape)) {
+                    return Ok(Some(error));
+                }
+                stage.instructions.push(located(line, instruction));
+            }
             (None, Instruction::Arg(args)) => self.global_args.push(located(line, args)),
-            (None, instruction) => return self.outside_of_stage(&instruction),
+            (None, instruction) => self.outside_of_stage(&instruction)?,
         }
-        Ok(())
+        Ok(None)
+    }
+
+    fn mistake(&mut self, mistake: DockerfileError) {
+        match self.stages.last_mut() {
+            Some(stage) if stage.mistakes.len() < MOST_ERRORS => stage.mistakes.push(mistake),
+            _ => {}
+        }
     }
 
     /// A broken FROM still opens a stage: what follows must not be reported as homeless.
@@ -118,6 +132,7 @@ impl Parser {
         self.stages.push(Stage {
             from: located(line, from),
             instructions: Vec::new(),
+            mistakes: Vec::new(),
         });
         result
     }
@@ -149,7 +164,11 @@ impl Parser {
                 .push(error.help("start with `FROM image` or `FROM scratch`"));
         }
         if !self.errors.is_empty() {
+            // One list, where it is a refusal anyway.
+            let mistakes = self.stages.into_iter().flat_map(|stage| stage.mistakes);
+            self.errors.extend(mistakes);
             self.errors.sort_by_key(|e| e.line);
+            self.errors.truncate(MOST_ERRORS);
             return Err(DockerfileErrors(self.errors));
         }
         Ok(Dockerfile {

@@ -4,7 +4,7 @@
 //! metadata only, so that its key is known before a byte is copied. Knows layers and the store; no
 //! Dockerfile, no registry, no sandbox.
 
-mod archive;
+pub mod archive;
 pub mod contents;
 pub mod mode;
 pub mod owner;

@@ -9,33 +9,98 @@ pub struct Accounts {
     pub group: Vec<u8>,
 }
 
+/// Ids, and the names that the image does not have, for which others stand in.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Owner {
+    pub ids: (u64, u64),
+    pub unknown: Vec<UnknownName>,
+}
+
+/// A name in no file of the image.
+#[derive(Debug, PartialEq, Eq)]
+pub struct UnknownName {
+    what: &'static str,
+    name: String,
+    file: &'static str,
+    /// As in BuildKit: 0, and for a group the one that the user has without it.
+    instead: u64,
+}
+
+impl UnknownName {
+    pub fn warning(&self) -> String {
+        let UnknownName {
+            what,
+            name,
+            file,
+            instead,
+        } = self;
+        format!("{what} `{name}` not found in the image's {file}: {instead} is set instead")
+    }
+
+    pub fn into_error(self) -> BuildError {
+        BuildError::not_found(
+            format!("{} `{}`", self.what, self.name),
+            format!(
+                "it is not in the image's {}; add it before, or write its number",
+                self.file
+            ),
+        )
+    }
+}
+
+/// What a name of an owner that the image does not have comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnknownNames {
+    /// In Dockerfiles, as with BuildKit: a warning, and root.
+    Root,
+    /// In steps of a manifest.
+    Refused,
+}
+
 /// `user[:group]`, each a name or a number.
 ///
 /// # Errors
-/// A name that the image does not know.
-pub fn resolve(text: &str, accounts: &Accounts) -> Result<(u64, u64)> {
+/// A number that no id can be.
+pub fn resolve(text: &str, accounts: &Accounts) -> Result<Owner> {
     let (user, group) = match text.split_once(':') {
         Some((user, group)) => (user, (!group.is_empty()).then_some(group)),
         None => (text, None),
     };
+    let mut unknown = Vec::new();
     let (uid, primary) = match number(user) {
         // A number without a group: the group is that number too.
         Some(uid) => (uid, uid),
         None if user.is_empty() => (0, 0),
-        None => named(&accounts.passwd, user)
-            .and_then(|fields| Some((field(&fields, 2)?, field(&fields, 3)?)))
-            .ok_or_else(|| unknown("user", user, "/etc/passwd"))?,
+        None => {
+            let fields = named(&accounts.passwd, user);
+            let ids = fields.and_then(|fields| Some((field(&fields, 2)?, field(&fields, 3)?)));
+            match ids {
+                Some(ids) => ids,
+                None => {
+                    unknown.push(not_found("user", user, "/etc/passwd", 0)?);
+                    (0, 0)
+                }
+            }
+        }
     };
-    let gid = match group {
+    let gid = match group.map(|group| (group, number(group))) {
         None => primary,
-        Some(group) => match number(group) {
-            Some(gid) => gid,
-            None => named(&accounts.group, group)
-                .and_then(|fields| field(&fields, 2))
-                .ok_or_else(|| unknown("group", group, "/etc/group"))?,
-        },
+        Some((_, Some(gid))) => gid,
+        Some((group, None)) => {
+            let fields = named(&accounts.group, group);
+            match fields.and_then(|fields| field(&fields, 2)) {
+                Some(gid) => gid,
+                None => {
+                    unknown.push(not_found("group", group, "/etc/group", primary)?);
+                    primary
+                }
+            }
+        }
     };
-    Ok((uid, gid))
+    Ok(Owner {
+        ids: (uid, gid),
+        unknown,
+    })
 }
 
 /// Whether a look-up in the image is needed at all.
@@ -44,8 +109,12 @@ pub fn needs_accounts(text: &str) -> bool {
         .any(|part| !part.is_empty() && number(part).is_none())
 }
 
+/// `root` is 0, whatever the files say.
 fn number(text: &str) -> Option<u64> {
-    text.parse::<u32>().ok().map(u64::from)
+    match text {
+        "root" => Some(0),
+        text => text.parse::<u32>().ok().map(u64::from),
+    }
 }
 
 fn named(file: &[u8], name: &str) -> Option<Vec<String>> {
@@ -59,19 +128,24 @@ fn field(fields: &[String], at: usize) -> Option<u64> {
     number(fields.get(at)?.trim())
 }
 
-fn unknown(what: &str, name: &str, file: &str) -> BuildError {
-    let is_number = || name.bytes().all(|b| b.is_ascii_digit());
-    match name.is_empty() {
-        true => BuildError::invalid(what, "it is empty"),
-        false if is_number() => BuildError::invalid(
+fn not_found(
+    what: &'static str,
+    name: &str,
+    file: &'static str,
+    instead: u64,
+) -> Result<UnknownName> {
+    if name.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(BuildError::invalid(
             format!("{what} `{name}`"),
             format!("numbers go up to {}", u32::MAX),
-        ),
-        false => BuildError::not_found(
-            format!("{what} `{name}`"),
-            format!("it is not in the image's {file}; add it before, or write its number"),
-        ),
+        ));
     }
+    Ok(UnknownName {
+        what,
+        name: name.to_string(),
+        file,
+        instead,
+    })
 }
 
 /// Refuses what is no owner before anything is looked up.
@@ -106,13 +180,29 @@ mod tests {
             ("12:34", (12, 34)),
             ("12:staff", (12, 50)),
             ("0:0", (0, 0)),
+            ("root", (0, 0)),
+            ("12:root", (12, 0)),
         ] {
-            assert_eq!(resolve(text, &accounts).unwrap(), owner, "{text}");
+            let found = resolve(text, &accounts).unwrap();
+            assert_eq!((found.ids, found.unknown), (owner, Vec::new()), "{text}");
         }
-        let error = resolve("nobody", &accounts).unwrap_err().to_string();
-        assert!(
-            error.contains("nobody") && error.contains("/etc/passwd"),
-            "{error}"
-        );
+        let none = Accounts::default();
+        assert!(resolve("root:root", &none).unwrap().unknown.is_empty());
+        for (text, owner, unknown) in [
+            ("nobody", (0, 0), &["user `nobody`"][..]),
+            ("nobody:staff", (0, 50), &["user `nobody`"]),
+            ("www:x", (33, 44), &["group `x`"]),
+            ("12:x", (12, 12), &["group `x`"]),
+            ("a:b", (0, 0), &["user `a`", "group `b`"]),
+        ] {
+            let found = resolve(text, &accounts).unwrap();
+            assert_eq!(found.ids, owner, "{text}");
+            let warnings: Vec<String> = found.unknown.iter().map(UnknownName::warning).collect();
+            assert_eq!(warnings.len(), unknown.len());
+            for (warning, begin) in warnings.iter().zip(unknown) {
+                assert!(warning.starts_with(begin), "{warning}");
+            }
+        }
+        assert!(resolve("99999999999", &accounts).is_err());
     }
 }

@@ -111,14 +111,16 @@ impl<'a> Planner<'a> {
         Ok(())
     }
 
-    /// `--parents`: what the pattern selects beneath the pivot (`/./`), with the directories on the way.
+    /// `--parents`: what the pattern selects beneath the pivot (`/./`), with the directories on the way. Gives how
+    /// many there are.
     ///
     /// # Errors
     /// A path without wildcards that is not there.
-    pub fn copy_parents(&mut self, tree: &dyn Tree, source: &str, to: &str) -> Result<()> {
+    pub fn copy_parents(&mut self, tree: &dyn Tree, source: &str, to: &str) -> Result<usize> {
         let found = select::with_parents(tree, source, &self.rules.exclude)?;
-        if found.iter().all(|pivoted| pivoted.nodes.is_empty()) {
-            return Ok(());
+        let count = found.iter().map(|pivoted| pivoted.nodes.len()).sum();
+        if count == 0 {
+            return Ok(0);
         }
         let target = self.target(true, b"", &format!("{to}/"))?;
         for select::Pivoted { pivot, nodes } in &found {
@@ -127,7 +129,7 @@ impl<'a> Planner<'a> {
                 self.put(node, path)?;
             }
         }
-        Ok(())
+        Ok(count)
     }
 
     /// Everything in a checkout. Its modes are git's: a file is executable or not, whatever the umask made of it.
@@ -516,7 +518,7 @@ impl<'a> Planner<'a> {
         })
     }
 
-    pub(super) fn warn(&mut self, warning: String) {
+    pub fn warn(&mut self, warning: String) {
         self.plan.warnings.insert(warning);
     }
 

@@ -57,9 +57,7 @@ fn healthchecks_have_five_flags() {
 #[test]
 fn mistakes_in_commands_are_errors() {
     for line in [
-        "RUN",
         "RUN []",
-        "CMD",
         "SHELL sh -c",
         "SHELL []",
         "RUN [1]",

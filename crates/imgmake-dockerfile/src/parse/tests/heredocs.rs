@@ -75,7 +75,7 @@ fn they_stand_in_onbuild_too() {
     assert_eq!(onbuild.trigger, "RUN <<EOF\nx\nEOF");
     assert_eq!(
         parse_trigger(&onbuild.trigger).unwrap().value,
-        *onbuild.instruction
+        *onbuild.instruction.unwrap()
     );
 }
 

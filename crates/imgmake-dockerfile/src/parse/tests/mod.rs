@@ -27,7 +27,15 @@ fn one(text: &str) -> Instruction {
 }
 
 fn errors(text: &str) -> Vec<DockerfileError> {
-    Dockerfile::parse(text.as_bytes()).expect_err(text).0
+    match Dockerfile::parse(text.as_bytes()) {
+        Err(DockerfileErrors(errors)) => errors,
+        Ok(file) => {
+            let mistakes = file.stages.into_iter().flat_map(|stage| stage.mistakes);
+            let mistakes: Vec<DockerfileError> = mistakes.collect();
+            assert!(!mistakes.is_empty(), "{text}");
+            mistakes
+        }
+    }
 }
 
 fn error(instruction: &str) -> DockerfileError {

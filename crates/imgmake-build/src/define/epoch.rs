@@ -1,0 +1,262 @@
+//! `SOURCE_DATE_EPOCH`: the time of everything that a build makes.
+//!
+//! As in BuildKit's frontend, the argument is a number of seconds, or names what has a time: `context`, a named
+//! context, or a stage that holds nothing but one remote ADD. A commit has the time of its committer, a URL its
+//! `Last-Modified`, an archive without one the time of its newest file. Directories and images have none.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::arguments::Globals;
+use super::graph::at_line;
+use crate::error::{BuildError, Result};
+use crate::files::copy::Content;
+use crate::files::copy::archive::{is_archive, reader};
+use crate::files::copy::contents::NoContents;
+use crate::files::download::{self, Download, Fetched};
+use crate::files::git::{self, GitSource};
+use crate::request::{BuildDefinition, BuildRequest};
+use crate::target::TargetContext;
+use imgmake_dockerfile::{Add, Dockerfile, Instruction, Stage};
+use imgmake_oci::layer::EntryKind;
+
+const NAME: &str = "SOURCE_DATE_EPOCH";
+
+/// The time, and what instructions see of the argument.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Epoch {
+    pub seconds: Option<i64>,
+    pub argument: Argument,
+    /// Build arguments that the stage takes which has the time.
+    pub taken: BTreeSet<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Argument {
+    #[default]
+    AsGiven,
+    /// In place of the name of a source.
+    Seconds(String),
+    /// It named something that has no time.
+    Gone,
+}
+
+impl Epoch {
+    /// Puts the number in the place of a name, where the argument is among these.
+    pub fn instead_of(&self, arguments: &mut BTreeMap<String, String>) {
+        match &self.argument {
+            Argument::AsGiven => {}
+            Argument::Gone => drop(arguments.remove(NAME)),
+            Argument::Seconds(seconds) => {
+                if let Some(value) = arguments.get_mut(NAME) {
+                    value.clone_from(seconds);
+                }
+            }
+        }
+    }
+}
+
+/// # Errors
+/// The argument names nothing, or a stage that is no source; the source cannot be had.
+pub fn resolve(
+    request: &BuildRequest,
+    cx: &TargetContext,
+    dockerfile: Option<(&str, &Dockerfile)>,
+) -> Result<Epoch> {
+    let Some((file, parsed)) = dockerfile else {
+        return of_number(request);
+    };
+    let BuildDefinition::Dockerfile { stage, .. } = &request.definition else {
+        return of_number(request);
+    };
+    // A target that is not there is told about with its place, later.
+    let target = parsed.target(stage.as_deref()).unwrap_or_default();
+    let platform = request.platforms().remove(0);
+    let mut globals = Globals::of((file, parsed), request, &platform, target)?;
+    let declared = globals.values.remove(NAME);
+    let Some(written) = request.args.get(NAME).cloned().or(declared) else {
+        return of_number(request);
+    };
+    if written.is_empty() || seconds(&written).is_some() {
+        return Ok(Epoch {
+            seconds: request.epoch.or_else(|| seconds(&written)),
+            ..Epoch::default()
+        });
+    }
+    let found = match request.epoch {
+        Some(epoch) => Some(epoch),
+        None => of_source(&written, (file, parsed), request, cx, &mut globals)?,
+    };
+    if found.is_none() {
+        cx.note(format!(
+            "{NAME} `{written}` has no time, as directories and images have none: it sets nothing"
+        ));
+    }
+    Ok(Epoch {
+        seconds: found,
+        argument: match found {
+            Some(seconds) => Argument::Seconds(seconds.to_string()),
+            None => Argument::Gone,
+        },
+        taken: globals.taken,
+    })
+}
+
+/// Where there is nothing that a name could mean.
+fn of_number(request: &BuildRequest) -> Result<Epoch> {
+    let written = request.args.get(NAME).filter(|text| !text.is_empty());
+    let given = match (request.epoch, written) {
+        (Some(epoch), _) => Some(epoch),
+        (None, Some(text)) => Some(seconds(text).ok_or_else(|| {
+            BuildError::invalid(format!("{NAME} `{text}`"), "expected a number of seconds")
+        })?),
+        (None, None) => None,
+    };
+    Ok(Epoch {
+        seconds: given,
+        ..Epoch::default()
+    })
+}
+
+fn seconds(text: &str) -> Option<i64> {
+    text.parse().ok()
+}
+
+fn of_source(
+    name: &str,
+    (file, parsed): (&str, &Dockerfile),
+    request: &BuildRequest,
+    cx: &TargetContext,
+    globals: &mut Globals,
+) -> Result<Option<i64>> {
+    let is_context = |known: &String| known.eq_ignore_ascii_case(name);
+    if name == "context" || request.contexts.keys().any(is_context) {
+        return Ok(None);
+    }
+    let named = |stage: &&Stage| {
+        stage
+            .name()
+            .is_some_and(|known| known.eq_ignore_ascii_case(name))
+    };
+    let Some(stage) = parsed.stages.iter().find(named) else {
+        let error = BuildError::invalid(
+            format!("{NAME} `{name}`"),
+            "expected a number of seconds, `context`, a named context or a stage",
+        );
+        let mut declared = parsed.global_args.iter().filter(|located| {
+            let names = located.value.iter().map(|declaration| &declaration.name);
+            !request.args.contains_key(NAME) && names.into_iter().any(|known| known == NAME)
+        });
+        return Err(match declared.next_back() {
+            Some(located) => at_line(file, located.first_line, error),
+            None => error,
+        });
+    };
+    of_stage(stage, file, parsed, request, cx, globals)
+}
+
+/// Of a stage that is `FROM scratch`, ARGs and one ADD of a URL or a repository.
+fn of_stage(
+    stage: &Stage,
+    file: &str,
+    parsed: &Dockerfile,
+    request: &BuildRequest,
+    cx: &TargetContext,
+    globals: &mut Globals,
+) -> Result<Option<i64>> {
+    let escape = parsed.directives.escape;
+    let refused = |line: usize, why: &str| {
+        let name = stage.name().unwrap_or_default();
+        let error = BuildError::invalid(format!("stage `{name}` of {NAME}"), why);
+        at_line(file, line, error)
+    };
+    let at_from = |error: BuildError| at_line(file, stage.line(), error);
+    let values = globals.values.clone();
+    let from = &stage.from.value;
+    let image = from.expand_image(&|n| values.get(n).cloned(), escape);
+    let image = image.map_err(|error| at_from(error.into()))?.text;
+    if image != "scratch" {
+        return Err(refused(stage.line(), "it must be `FROM scratch`"));
+    }
+    let mut added = None;
+    for located in &stage.instructions {
+        let line = located.first_line;
+        match &located.value {
+            Instruction::Arg(declarations) => {
+                for declaration in declarations {
+                    let declared = globals.declare(declaration, request, escape);
+                    declared.map_err(|error| at_line(file, line, error))?;
+                }
+            }
+            Instruction::Add(_) if added.is_some() => {
+                return Err(refused(line, "it must have exactly one ADD"));
+            }
+            Instruction::Add(_) => {
+                let values = &globals.values;
+                let expanded = located.expand(&|n| values.get(n).cloned(), escape);
+                let expanded = expanded.map_err(|error| at_line(file, line, error))?;
+                added = Some((expanded.instruction, line));
+            }
+            other => {
+                let why = format!(
+                    "it may hold ARG and one ADD of a URL or a repository, and no {}",
+                    other.name()
+                );
+                return Err(refused(line, &why));
+            }
+        }
+    }
+    let Some((Instruction::Add(add), line)) = added else {
+        return Err(refused(stage.line(), "it must have exactly one ADD"));
+    };
+    let time = of_add(&add, request, cx).map_err(|error| at_line(file, line, error))?;
+    time.ok_or_else(|| refused(line, "its ADD must be of one URL or one repository"))
+}
+
+/// `None` when it is no remote source; else its time, if it has one.
+fn of_add(add: &Add, request: &BuildRequest, cx: &TargetContext) -> Result<Option<Option<i64>>> {
+    let sources: Vec<&str> = add.files.paths().collect();
+    let [source] = sources[..] else {
+        return Ok(None);
+    };
+    if add.files.sources.len() != 1 {
+        return Ok(None);
+    }
+    if download::is_git(source) {
+        let source = GitSource::parse(source, add)?;
+        return Ok(Some(Some(git::time(&source, cx, request)?)));
+    }
+    if !download::is_url(source) {
+        return Ok(None);
+    }
+    let fetched = download::fetch(&Download::new(source, add)?, cx, request)?;
+    Ok(Some(match fetched.mtime.seconds {
+        0 => newest(&fetched, cx)?,
+        modified => Some(modified),
+    }))
+}
+
+/// The time of the newest file in an archive; `None` for what is no archive, or a damaged one.
+fn newest(fetched: &Fetched, cx: &TargetContext) -> Result<Option<i64>> {
+    let content = Content::File(fetched.path.clone());
+    if !is_archive(&content, &mut NoContents, &cx.cancel) {
+        return Ok(None);
+    }
+    let mut contents = NoContents;
+    let mut entries = reader(&content, &mut contents, &cx.cancel)?;
+    let mut newest = None;
+    loop {
+        cx.cancel.check()?;
+        match entries.next_entry() {
+            Ok(Some(entry)) => {
+                if matches!(
+                    entry.kind,
+                    EntryKind::File { .. } | EntryKind::HardLink { .. }
+                ) {
+                    newest = newest.max(Some(entry.mtime.seconds));
+                }
+            }
+            Ok(None) => return Ok(newest),
+            Err(_) => return Ok(None),
+        }
+    }
+}

@@ -1,0 +1,1 @@
+echo u > u; echo v > v
