@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use imgmake_dockerfile::compat::Builder;
 
 const AFTER_HELP: &str = "\
 `imgmake [TARGET…]` is short for `imgmake run [TARGET…]`. Without targets: the group `default`, or every build.
@@ -272,12 +273,8 @@ pub enum Command {
     },
     /// Write targets as jobs of a CI system, one for each target
     Ci(CiArgs),
-    /// Check the Dockerfiles of the targets
-    Lint {
-        /// Targets or patterns; all by default
-        #[arg(value_name = "TARGET")]
-        targets: Vec<String>,
-    },
+    /// Check the Dockerfiles of the targets, or compare other builders
+    Lint(LintArgs),
     /// Show config, layers and files of an image
     Inspect {
         /// An archive, a directory in the OCI layout, or the name or digest of an image in the store
@@ -398,6 +395,26 @@ pub enum DbCommand {
     },
     /// Show which advisories are stored
     Status,
+}
+
+#[derive(Debug, Args)]
+pub struct LintArgs {
+    /// Targets or patterns; all by default
+    #[arg(value_name = "TARGET")]
+    pub targets: Vec<String>,
+    /// Say instead what other builders would do differently: buildah, kaniko, docker, buildkit; all by default
+    #[arg(
+        long,
+        value_name = "BUILDER,…",
+        num_args = 0..=1,
+        require_equals = true,
+        value_delimiter = ',',
+        default_missing_value = "buildah,kaniko,docker,buildkit"
+    )]
+    pub compat: Option<Vec<Builder>>,
+    /// `json` is for programs
+    #[arg(long, default_value = "text")]
+    pub format: ListFormat,
 }
 
 #[derive(Debug, Args)]

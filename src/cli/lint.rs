@@ -1,98 +1,186 @@
-//! `lint`: the build checks of the reference, for the Dockerfiles of targets.
+//! `lint`: the build checks of the reference, for the Dockerfiles of targets, or what other
+//! builders would do differently.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::args::Global;
+use serde_json::{Value, json};
+
+use super::args::{Global, LintArgs, ListFormat};
 use super::environment::Environment;
-use super::output::print;
+use super::output::{print, print_json};
 use super::project;
 use crate::exit::{self, Exit};
-use crate::targets::plain;
-use imgmake_core::manifest::{RecipeNode, TargetKind};
+use crate::targets::{Project, plain};
+use imgmake_core::manifest::{BuildTarget, RecipeNode, TargetKind};
+use imgmake_dockerfile::compat::{Asked, Builder, Finding, compare};
 use imgmake_dockerfile::{Dockerfile, DockerfileError, lint as checks};
 
-pub fn lint(global: &Global, targets: &[String], environment: &Environment) -> Result<u8, Exit> {
+/// One thing to tell, in both forms.
+struct Told {
+    text: String,
+    json: Value,
+}
+
+pub fn lint(global: &Global, args: &LintArgs, environment: &Environment) -> Result<u8, Exit> {
     let project = project::load(global, environment)?.project;
-    let plan = project::select(&project, targets)?;
-    let mut text = String::new();
-    let mut code = 0;
+    let plan = project::select(&project, &args.targets)?;
+    let mut told = Vec::new();
     let mut seen = BTreeSet::new();
     for id in plan.order {
         let TargetKind::Build(build) = &project.graph.target(id).kind else {
             continue;
         };
-        let RecipeNode::Dockerfile { path, .. } = &build.recipe else {
+        let RecipeNode::Dockerfile { path, stage } = &build.recipe else {
             continue;
         };
-        if !seen.insert(path.value.clone()) {
-            continue;
-        }
-        let bytes = project
-            .checkout(&project.directory)
-            .read(&project.directory.join(&path.value))
-            .map_err(|error| {
-                Exit::error(
-                    exit::FAILED,
-                    format!("cannot read `{}`: {}", path.value, plain(&error)),
-                )
-            })?;
-        match Dockerfile::parse(&bytes) {
-            Err(errors) => {
-                code = exit::FAILED;
-                for error in &errors.0 {
-                    text.push_str(&mistake(&path.value, error));
-                }
-            }
-            Ok(file) => {
-                for error in file.stages.iter().flat_map(|stage| &stage.mistakes) {
-                    code = exit::FAILED;
-                    text.push_str(&mistake(&path.value, error));
-                }
-                let args: BTreeMap<String, String> = build
-                    .args
-                    .iter()
-                    .map(|(n, v)| (n.clone(), v.value.clone()))
-                    .collect();
-                let options = args.get("BUILDKIT_DOCKERFILE_CHECK");
-                let options = options.map(|text| checks::CheckOptions::parse(text));
-                let options = options.transpose().map_err(|error| {
-                    Exit::error(exit::FAILED, format!("BUILDKIT_DOCKERFILE_CHECK: {error}"))
-                })?;
-                let facts = checks::Facts {
-                    build_args: Some(&args),
-                    check: options.as_ref(),
-                    ..checks::Facts::default()
-                };
-                for warning in checks::lint(&file, &facts) {
-                    text.push_str(&format!(
-                        "{}:{}: {}: {}\n",
-                        path.value,
-                        warning.line,
-                        warning.rule.name(),
-                        warning.message
-                    ));
-                    code = exit::FAILED;
-                }
-            }
+        if seen.insert(path.value.clone()) {
+            let file = Linted {
+                path: &path.value,
+                bytes: read(&project, &path.value)?,
+                stage: stage.as_ref().map(|stage| stage.value.as_str()),
+                args: arguments(build),
+            };
+            told.extend(file.look(args.compat.as_deref())?);
         }
     }
-    if text.is_empty() {
-        text = format!(
-            "{} Dockerfile{} without a finding\n",
-            seen.len(),
-            if seen.len() == 1 { "" } else { "s" }
-        );
+    match args.format {
+        ListFormat::Text => print(&as_text(&told, seen.len(), args.compat.is_some()))?,
+        ListFormat::Json => {
+            let all: Vec<&Value> = told.iter().map(|told| &told.json).collect();
+            let text = serde_json::to_string_pretty(&all).expect("strings are JSON");
+            print_json(&format!("{text}\n"))?;
+        }
     }
-    print(&text)?;
-    Ok(code)
+    Ok(if told.is_empty() { 0 } else { exit::FAILED })
+}
+
+fn read(project: &Project, path: &str) -> Result<Vec<u8>, Exit> {
+    project
+        .checkout(&project.directory)
+        .read(&project.directory.join(path))
+        .map_err(|error| {
+            Exit::error(
+                exit::FAILED,
+                format!("cannot read `{path}`: {}", plain(&error)),
+            )
+        })
+}
+
+fn arguments(build: &BuildTarget) -> BTreeMap<String, String> {
+    let args = build.args.iter();
+    args.map(|(n, v)| (n.clone(), v.value.clone())).collect()
+}
+
+fn as_text(told: &[Told], files: usize, compat: bool) -> String {
+    if !told.is_empty() {
+        return told.iter().map(|told| told.text.as_str()).collect();
+    }
+    let plural = if files == 1 { "" } else { "s" };
+    match compat {
+        true => format!("{files} Dockerfile{plural} without a known difference\n"),
+        false => format!("{files} Dockerfile{plural} without a finding\n"),
+    }
+}
+
+struct Linted<'a> {
+    path: &'a str,
+    bytes: Vec<u8>,
+    stage: Option<&'a str>,
+    args: BTreeMap<String, String>,
+}
+
+impl Linted<'_> {
+    fn look(&self, builders: Option<&[Builder]>) -> Result<Vec<Told>, Exit> {
+        let file = match Dockerfile::parse(&self.bytes) {
+            Err(errors) => return Ok(errors.0.iter().map(|e| mistake(self.path, e)).collect()),
+            Ok(file) => file,
+        };
+        let mistakes = file.stages.iter().flat_map(|stage| &stage.mistakes);
+        let mut told: Vec<Told> = mistakes.map(|e| mistake(self.path, e)).collect();
+        told.extend(match builders {
+            None => self.checked(&file)?,
+            Some(builders) => self.compared(&file, builders),
+        });
+        Ok(told)
+    }
+
+    fn checked(&self, file: &Dockerfile) -> Result<Vec<Told>, Exit> {
+        let options = self.args.get("BUILDKIT_DOCKERFILE_CHECK");
+        let options = options.map(|text| checks::CheckOptions::parse(text));
+        let options = options.transpose().map_err(|error| {
+            Exit::error(exit::FAILED, format!("BUILDKIT_DOCKERFILE_CHECK: {error}"))
+        })?;
+        let facts = checks::Facts {
+            build_args: Some(&self.args),
+            check: options.as_ref(),
+            ..checks::Facts::default()
+        };
+        let told = |warning: checks::Warning| {
+            let (path, line, check) = (self.path, warning.line, warning.rule.name());
+            let message = warning.message;
+            Told {
+                text: format!("{path}:{line}: {check}: {message}\n"),
+                json: json!({"file": path, "line": line, "check": check, "message": message}),
+            }
+        };
+        Ok(checks::lint(file, &facts).into_iter().map(told).collect())
+    }
+
+    fn compared(&self, file: &Dockerfile, builders: &[Builder]) -> Vec<Told> {
+        let asked = Asked {
+            args: &self.args,
+            stage: self.stage,
+        };
+        let found = compare(file, &self.bytes, &asked, builders);
+        let told = found.iter().map(|f| difference(self.path, f, builders));
+        told.collect()
+    }
+}
+
+/// The place and what happens here, then a line for each builder that does something else.
+fn difference(path: &str, finding: &Finding, builders: &[Builder]) -> Told {
+    let (line, words) = (finding.place.line, &finding.place.words);
+    let row = finding.difference;
+    let depends = row.depends_on_files();
+    let sure = if depends {
+        " (may make no difference)"
+    } else {
+        ""
+    };
+    let mut text = format!("{path}:{line}: {}: {words}{sure}\n", row.name);
+    text += &format!("    here: {}\n", row.here);
+    let mut others = Vec::new();
+    for other in row
+        .elsewhere
+        .iter()
+        .filter(|e| builders.contains(&e.builder))
+    {
+        let (builder, does) = (other.builder.name(), other.does);
+        let before = other.until.map(|v| format!(" before {v}"));
+        text += &format!("    {builder}{}: {does}\n", before.unwrap_or_default());
+        others.push(json!({"builder": builder, "before": other.until, "does": does}));
+    }
+    Told {
+        text,
+        json: json!({
+            "file": path, "line": line, "difference": row.name, "words": words,
+            "here": row.here, "elsewhere": others, "depends-on-files": depends,
+        }),
+    }
 }
 
 /// `Dockerfile:2:14: error: what is wrong (what to do)`.
-fn mistake(file: &str, error: &DockerfileError) -> String {
+fn mistake(file: &str, error: &DockerfileError) -> Told {
     let column = error.column.map_or(String::new(), |c| format!(":{c}"));
     let advice = error.advice().map_or(String::new(), |a| format!(" ({a})"));
-    format!(
-        "{file}:{}{column}: error: {}{advice}\n",
-        error.line, error.mistake
-    )
+    Told {
+        text: format!(
+            "{file}:{}{column}: error: {}{advice}\n",
+            error.line, error.mistake
+        ),
+        json: json!({
+            "file": file, "line": error.line, "column": error.column,
+            "error": error.mistake.to_string(), "help": error.advice(),
+        }),
+    }
 }

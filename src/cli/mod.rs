@@ -122,7 +122,7 @@ fn dispatch(cli: Cli, environment: &Environment) -> Result<u8, Exit> {
             import::import(&global, bake_file.as_deref(), &targets, environment)
         }
         Some(Command::Doctor) => doctor::doctor(&global, environment),
-        Some(Command::Lint { targets }) => lint::lint(&global, &targets, environment),
+        Some(Command::Lint(args)) => lint::lint(&global, &args, environment),
         Some(Command::Db { command }) => db::db(&command, &global, environment),
         Some(Command::Login(args)) => login::login(&args, environment),
         Some(Command::Logout { registry }) => login::logout(&registry, environment),

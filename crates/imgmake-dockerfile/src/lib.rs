@@ -10,6 +10,7 @@
 
 mod ast;
 mod checks;
+pub mod compat;
 mod csv;
 mod error;
 mod expand;

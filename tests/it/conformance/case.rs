@@ -8,10 +8,14 @@
 //! stage NAME              platform linux/arm64    context NAME DIRECTORY
 //! image NAME FILE         epoch SECONDS           absent TEXT
 //! show times              show created
-//! differs how buildah differs, and who is right
+//! differs ROW ROW…
+//! alone why no other builder is asked
 //! isolation NAME why the image is another one there
 //! not-in NAME why it says nothing there
 //! ```
+//!
+//! `differs` names rows of the table of other builders (`imgmake lint --compat`); one that shows
+//! in the Dockerfile counts without being named.
 //!
 //! `absent` is a text that must be in no layer, config or manifest. `image` builds
 //! another file of the case first, with an annotation and a time of its own, and
@@ -24,7 +28,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::ground::images::path;
-use crate::ground::run;
+use crate::ground::{run, temporary};
 
 pub struct Case {
     pub directory: PathBuf,
@@ -47,7 +51,10 @@ pub struct Request {
     pub times: bool,
     pub created: bool,
     pub absent: Vec<String>,
-    pub differs: Option<String>,
+    /// Rows of the table of other builders.
+    pub differs: Vec<String>,
+    /// Why it is compared with no other builder.
+    pub alone: Option<String>,
     /// Isolation mode to reason.
     pub isolation_modes: BTreeMap<String, String>,
     /// The same, of isolation modes in which the case says nothing.
@@ -96,6 +103,27 @@ impl Case {
         ["Dockerfile", "Dockerfile.parent", "context.sh"]
             .into_iter()
             .any(runs)
+    }
+
+    /// The text of each of its Dockerfiles, once it is laid out where a script writes it.
+    pub fn dockerfiles(&self) -> Vec<Vec<u8>> {
+        let written = temporary();
+        let scripted = self.directory.join("context.sh").exists();
+        let directory = match scripted {
+            true => {
+                self.lay_out(written.path());
+                written.path()
+            }
+            false => &self.directory,
+        };
+        let entries = fs::read_dir(directory).unwrap().map(|e| e.unwrap().path());
+        let is_one = |path: &PathBuf| {
+            let name = path.file_name().unwrap().to_str().unwrap();
+            name.starts_with("Dockerfile") && !name.ends_with("ignore")
+        };
+        let mut files: Vec<PathBuf> = entries.filter(is_one).collect();
+        files.sort();
+        files.iter().map(|path| fs::read(path).unwrap()).collect()
     }
 
     /// What the server shows for this case, if it has one.
@@ -154,7 +182,8 @@ impl Request {
                 "show" if rest == "times" => request.times = true,
                 "show" if rest == "created" => request.created = true,
                 "absent" => request.absent.push(rest.into()),
-                "differs" => request.differs = Some(rest.into()),
+                "differs" => request.differs.extend(rest.split(' ').map(String::from)),
+                "alone" => request.alone = Some(rest.into()),
                 "isolation" => request.isolation_modes.extend([pair(' ')]),
                 "not-in" => request.not_in.extend([pair(' ')]),
                 other => panic!("a request knows no `{other}`"),

@@ -9,13 +9,16 @@
 //! `UPDATE=1` writes what was seen: to be read before it is committed.
 //! `CASE=words` takes the cases whose names contain the words.
 //!
-//! What the texts say is compared with buildah's images, where buildah does as BuildKit
-//! does; a case in which it does not carries a `differs` line that says how.
+//! What the texts say is compared with the images of other builders ([`agreements`]), where they do as
+//! BuildKit does; where one does not, a row of the table of other builders says how.
 
+mod agreements;
 mod case;
+mod grammar;
 mod isolation_modes;
 mod peer;
 mod rules;
+mod sample;
 mod text;
 mod workshop;
 
@@ -82,7 +85,7 @@ fn every_dockerfile_gives_the_same_image_in_one_layer() {
             return Some(format!("{most} layers were added\n"));
         }
         if case.name() == "hard-links-stay-one-file" {
-            peer::umoci_finds_the_same(&workshop, &plain, &squashed);
+            peer::umoci::finds_the_same(&workshop, &plain, &squashed);
         }
         difference(&plain.essence(), &squashed.essence())
     });
@@ -99,31 +102,8 @@ fn the_described_trees_are_what_umoci_unpacks() {
     ] {
         let case = Case::read(&case::cases("conformance").join(name));
         let image = workshop.build(&case).unwrap();
-        peer::umoci_unpacks(&workshop, &image);
+        peer::umoci::unpacks(&workshop, &image);
     }
-}
-
-/// The longest test, a minute: every RUN of buildah costs a fraction of a second.
-#[test]
-fn buildah_gives_the_same_image_unless_the_case_says_how_it_differs() {
-    let workshop = Workshop::new();
-    let buildah = peer::Buildah::new();
-    let mut failures = String::new();
-    for case in Case::all("conformance") {
-        if case.request.differs.is_some() {
-            continue;
-        }
-        let ours = workshop.build(&case).unwrap_or_else(|e| panic!("{e:#}"));
-        match buildah.build(&workshop, &case) {
-            Ok(theirs) => {
-                if let Some(difference) = difference(&theirs.essence(), &ours.essence()) {
-                    failures += &format!("{}:\n{difference}\n", case.name());
-                }
-            }
-            Err(error) => failures += &format!("{}: buildah: {error}\n", case.name()),
-        }
-    }
-    assert!(failures.is_empty(), "{failures}");
 }
 
 /// What each case is blamed for, if anything. Two at a time: parallel stages within a case take the rest.

@@ -34,6 +34,7 @@ pub fn start(stage: &Stage, base: Option<&ImageState>, epoch: Option<i64>) -> Im
             let mut state = base.clone();
             state.config.image.config.on_build.clear();
             state.config.cmd_is_own = false;
+            state.begin_again();
             state
         }
         (Start::Image(image), _) => {

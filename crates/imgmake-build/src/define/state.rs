@@ -112,6 +112,17 @@ impl ImageState {
         }
     }
 
+    /// A stage that continues this one has its config's ENV first: an ARG that came after one of them wins no more.
+    pub fn begin_again(&mut self) {
+        let environment = &self.config.image.config.env;
+        for (declared, value) in &mut self.args {
+            let is_set = |pair: &String| pair.split_once('=').is_some_and(|(n, _)| n == declared);
+            if environment.iter().any(is_set) {
+                *value = None;
+            }
+        }
+    }
+
     /// An ENV of that name: it counts from here on, until an ARG has a value for it again.
     pub fn supersede(&mut self, name: &str) {
         for (declared, value) in &mut self.args {

@@ -1,0 +1,190 @@
+//! What an image's config says: volumes, ports, users, commands.
+
+use super::super::builder::Builder::*;
+use super::super::difference::{Difference, Shown, says, until};
+use super::super::sight::{Place, Sight};
+use crate::ast::{CommandLine, Healthcheck, Instruction};
+
+pub const ROWS: &[Difference] = &[
+    Difference {
+        name: "volume-makes-a-directory",
+        here: "VOLUME makes no directory",
+        elsewhere: &[
+            says(Buildah, "makes the directory"),
+            says(Kaniko, "makes the directory"),
+            says(Docker, "makes the directory"),
+        ],
+        shown: Shown::Sometimes(|sight| {
+            sight.each(|step| match step.written {
+                Instruction::Volume(list) => list.words.first().map(|w| format!("VOLUME {w}")),
+                _ => None,
+            })
+        }),
+    },
+    Difference {
+        name: "changes-below-a-volume",
+        here: "what is written below a VOLUME stays",
+        elsewhere: &[
+            says(Buildah, "what RUN writes there is thrown away"),
+            says(Kaniko, "what RUN writes there is in no layer"),
+            says(Docker, "what RUN writes there is thrown away"),
+        ],
+        shown: Shown::Sometimes(|sight| {
+            sight.each(|step| match step.written {
+                Instruction::Run(_) => {
+                    let volume = step.before.volumes.first()?;
+                    Some(format!("RUN after VOLUME {volume}"))
+                }
+                _ => None,
+            })
+        }),
+    },
+    Difference {
+        name: "expose-range",
+        here: "`EXPOSE 8000-8002` is three ports",
+        elsewhere: &[
+            says(Buildah, "the range stays as it is written"),
+            says(Kaniko, "the range stays as it is written"),
+        ],
+        shown: Shown::Always(|sight| {
+            written_ports(sight, |word| {
+                let ports = word.split('/').next().unwrap_or_default();
+                ports.contains('-')
+            })
+        }),
+    },
+    Difference {
+        name: "expose-protocol-case",
+        here: "the protocol of EXPOSE is written in small letters",
+        elsewhere: &[
+            says(Buildah, "capitals stay"),
+            says(Kaniko, "refuses capitals"),
+        ],
+        shown: Shown::Always(|sight| {
+            written_ports(sight, |word| {
+                word.split_once('/')
+                    .is_some_and(|(_, p)| p != p.to_lowercase())
+            })
+        }),
+    },
+    Difference {
+        name: "expose-address",
+        here: "addresses and host ports of EXPOSE are dropped, with a warning",
+        elsewhere: &[says(Buildah, "refuses them"), says(Kaniko, "they stay")],
+        shown: Shown::Always(|sight| written_ports(sight, |word| word.contains(':'))),
+    },
+    Difference {
+        name: "expose-other-protocol",
+        here: "`EXPOSE 53/tcp` and `53/udp` of the base are two ports",
+        elsewhere: &[says(Buildah, "the base's is dropped")],
+        shown: Shown::Always(expose_other_protocol),
+    },
+    Difference {
+        name: "workdir-with-dots",
+        here: "a RUN makes each directory on the way of `/a/../b`, as BuildKit's does",
+        elsewhere: &[says(Buildah, "makes `/b` alone")],
+        shown: Shown::Sometimes(|sight| {
+            sight.each(|step| match &step.meant {
+                Instruction::Workdir(path) => {
+                    path.contains("..").then(|| format!("WORKDIR {path}"))
+                }
+                _ => None,
+            })
+        }),
+    },
+    Difference {
+        name: "owner-of-workdir",
+        here: "a directory that WORKDIR makes belongs to the user of that moment",
+        elsewhere: &[says(Docker, "belongs to root")],
+        shown: Shown::Sometimes(|sight| {
+            sight.each(|step| match step.written {
+                Instruction::Workdir(path) => {
+                    let user = step.before.user.as_deref()?;
+                    (!["0", "root"].contains(&user)).then(|| format!("WORKDIR {path}"))
+                }
+                _ => None,
+            })
+        }),
+    },
+    Difference {
+        name: "shell-of-commands",
+        here: "CMD and ENTRYPOINT in shell form run in the shell that SHELL names",
+        elsewhere: &[says(Buildah, "run in `/bin/sh -c`")],
+        shown: Shown::Always(|sight| {
+            sight.each(|step| {
+                let (Instruction::Cmd(command) | Instruction::Entrypoint(command)) = step.written
+                else {
+                    return None;
+                };
+                let shell = step.before.shell.as_ref()?;
+                let usual = *shell == ["/bin/sh", "-c"];
+                let is_shell = matches!(command, CommandLine::Shell(_));
+                (is_shell && !usual).then(|| format!("{} after SHELL", step.written.name()))
+            })
+        }),
+    },
+    Difference {
+        name: "healthcheck-start-interval",
+        here: "HEALTHCHECK has `--start-interval`",
+        elsewhere: &[
+            until(Buildah, "1.43", "refuses the flag"),
+            says(Kaniko, "drops it"),
+        ],
+        shown: Shown::Always(|sight| {
+            sight.each(|step| match step.written {
+                Instruction::Healthcheck(Healthcheck::Check(check)) => {
+                    check.start_interval.map(|_| "--start-interval".into())
+                }
+                _ => None,
+            })
+        }),
+    },
+    Difference {
+        name: "healthcheck-zero",
+        here: "a time of HEALTHCHECK may be 0: the engine's default",
+        elsewhere: &[says(Buildah, "refuses a timeout of 0s")],
+        shown: Shown::Always(|sight| {
+            sight.each(|step| match step.written {
+                Instruction::Healthcheck(_) => step
+                    .text
+                    .contains("--timeout=0s")
+                    .then(|| "--timeout=0s".into()),
+                _ => None,
+            })
+        }),
+    },
+    Difference {
+        name: "maintainer",
+        here: "MAINTAINER is the image's author",
+        elsewhere: &[says(Kaniko, "skips it")],
+        shown: Shown::Always(|sight| {
+            sight.each(|step| match step.written {
+                Instruction::Maintainer(_) => Some("MAINTAINER".into()),
+                _ => None,
+            })
+        }),
+    },
+];
+
+fn written_ports(sight: &Sight<'_>, counts: fn(&str) -> bool) -> Vec<Place> {
+    sight.each(|step| match step.written {
+        Instruction::Expose(words) => words.iter().find(|word| counts(word)).cloned(),
+        _ => None,
+    })
+}
+
+fn expose_other_protocol(sight: &Sight<'_>) -> Vec<Place> {
+    sight.each(|step| {
+        let Instruction::Expose(ports) = &step.meant else {
+            return None;
+        };
+        let number = |port: &str| port.split('/').next().unwrap_or_default().to_owned();
+        let other = |port: &&String| {
+            let before = step.before.ports.iter();
+            let mut same = before.filter(|p| number(p) == number(port));
+            same.any(|p| p != *port)
+        };
+        sight.base(step.stage)?;
+        ports.iter().find(other).cloned()
+    })
+}

@@ -1,0 +1,517 @@
+//! COPY, ADD and heredocs.
+
+use super::super::builder::Builder::*;
+use super::super::difference::{Difference, Shown, says, until};
+use super::super::sight::{Place, Sight, Step};
+use crate::ast::{Add, Copy, Files, Instruction};
+
+pub const ROWS: &[Difference] = &[
+    Difference {
+        name: "heredocs",
+        here: "a heredoc is a file, or the script of a RUN",
+        elsewhere: &[
+            until(Buildah, "1.43", "refuses it"),
+            says(
+                Kaniko,
+                "RUN gets none of its lines, COPY and ADD write no file",
+            ),
+            says(Docker, "refuses it"),
+        ],
+        shown: Shown::Always(heredocs),
+    },
+    Difference {
+        name: "heredoc-details",
+        here: "a heredoc stands in a trigger, too, may be empty, and `\\$` in it is `$`",
+        elsewhere: &[says(
+            Buildah,
+            "not in a trigger, an empty one is a line, and `\\$` stays",
+        )],
+        shown: Shown::Always(heredoc_details),
+    },
+    Difference {
+        name: "copy-link",
+        here: "`--link` copies into a layer that stands on any base: links on the way are not followed",
+        elsewhere: &[
+            says(
+                Buildah,
+                "refuses the flag; 1.43 ignores it without `--layers`",
+            ),
+            says(Kaniko, "ignores the flag"),
+            says(Docker, "ignores the flag"),
+        ],
+        shown: Shown::Always(|sight| flag(sight, "--link", |c| c.link, |a| a.link)),
+    },
+    Difference {
+        name: "copy-parents",
+        here: "`--parents` keeps the directories of a source",
+        elsewhere: &[
+            says(
+                Buildah,
+                "refuses the flag; 1.43 reads `/./` after a wildcard otherwise",
+            ),
+            says(Kaniko, "refuses the flag"),
+            says(Docker, "refuses the flag"),
+        ],
+        shown: Shown::Always(|sight| flag(sight, "--parents", |c| c.parents, |_| false)),
+    },
+    Difference {
+        name: "copy-exclude",
+        here: "`--exclude` leaves files out",
+        elsewhere: &[
+            says(
+                Buildah,
+                "refuses the flag; 1.43 takes patterns for names at other depths",
+            ),
+            says(Kaniko, "refuses the flag"),
+            says(Docker, "refuses the flag"),
+        ],
+        shown: Shown::Always(|sight| {
+            flag(
+                sight,
+                "--exclude",
+                |c| !c.exclude.is_empty(),
+                |a| !a.exclude.is_empty(),
+            )
+        }),
+    },
+    Difference {
+        name: "copy-chmod",
+        here: "`--chmod` sets the mode of what is copied",
+        elsewhere: &[says(Docker, "refuses the flag")],
+        shown: Shown::Always(|sight| {
+            flag(
+                sight,
+                "--chmod",
+                |c| c.chmod.is_some(),
+                |a| a.chmod.is_some(),
+            )
+        }),
+    },
+    Difference {
+        name: "chmod-of-new-directories",
+        here: "`--chmod` is the mode of directories that are made for what is copied, too",
+        elsewhere: &[says(Buildah, "they have 0755")],
+        shown: Shown::Sometimes(|sight| {
+            flag(
+                sight,
+                "--chmod",
+                |c| c.chmod.is_some(),
+                |a| a.chmod.is_some(),
+            )
+        }),
+    },
+    Difference {
+        name: "symbolic-chmod",
+        here: "`--chmod` takes symbolic modes, such as `u+x`",
+        elsewhere: &[
+            says(Buildah, "takes octal modes only"),
+            says(Kaniko, "takes octal modes only"),
+        ],
+        shown: Shown::Always(symbolic_chmod),
+    },
+    Difference {
+        name: "add-checksum",
+        here: "`ADD --checksum` checks what was fetched",
+        elsewhere: &[
+            until(Buildah, "1.43", "refuses the flag"),
+            says(Kaniko, "ignores the flag: checks nothing"),
+            says(Docker, "refuses the flag"),
+        ],
+        shown: Shown::Always(|sight| add_flag(sight, "--checksum", |a| a.checksum.is_some())),
+    },
+    Difference {
+        name: "add-keep-git-dir",
+        here: "`ADD --keep-git-dir` keeps `.git`",
+        elsewhere: &[
+            says(
+                Buildah,
+                "refuses the flag, also in 1.43 for `https://….git`",
+            ),
+            says(Kaniko, "adds no repositories"),
+            says(Docker, "refuses the flag"),
+        ],
+        shown: Shown::Always(|sight| {
+            add_flag(sight, "--keep-git-dir", |a| a.keep_git_dir.is_some())
+        }),
+    },
+    Difference {
+        name: "add-unpack",
+        here: "`ADD --unpack` says whether archives are unpacked",
+        elsewhere: &[
+            says(Buildah, "refuses the flag"),
+            says(Kaniko, "ignores the flag"),
+            says(Docker, "refuses the flag"),
+        ],
+        shown: Shown::Always(|sight| add_flag(sight, "--unpack", |a| a.unpack.is_some())),
+    },
+    Difference {
+        name: "add-git",
+        here: "ADD of a repository takes a branch, a directory, options",
+        elsewhere: &[
+            until(Buildah, "1.43", "fetches `https://….git` as a file"),
+            says(Kaniko, "adds no repositories"),
+            says(Docker, "refuses it"),
+        ],
+        shown: Shown::Always(add_git),
+    },
+    Difference {
+        name: "archive-chown",
+        here: "`ADD --chown` gives an archive's files that owner",
+        elsewhere: &[
+            says(Buildah, "they keep the archive's owners"),
+            says(Kaniko, "they keep the archive's owners"),
+            says(Docker, "they keep the archive's owners"),
+        ],
+        shown: Shown::Sometimes(|sight| archives(sight, |add| add.chown.is_some())),
+    },
+    Difference {
+        name: "archive-root",
+        here: "an archive's entry for its root changes nothing",
+        elsewhere: &[says(
+            Buildah,
+            "it changes mode and owner of the destination",
+        )],
+        shown: Shown::Sometimes(|sight| archives(sight, |_| true)),
+    },
+    Difference {
+        name: "archive-root-file",
+        here: "an archive's entry for its root that is no directory is skipped",
+        elsewhere: &[
+            says(Buildah, "refuses the archive"),
+            says(BuildKit, "refuses the archive"),
+        ],
+        shown: Shown::Never,
+    },
+    Difference {
+        name: "several-sources-one-file",
+        here: "a destination without `/` is a directory where several sources need one",
+        elsewhere: &[
+            says(
+                Buildah,
+                "wants a `/` at the end; 1.43 makes a directory of it",
+            ),
+            says(Kaniko, "wants a `/` at the end"),
+            says(Docker, "wants a `/` at the end"),
+        ],
+        shown: Shown::Always(several_sources),
+    },
+    Difference {
+        name: "wildcard-without-match",
+        here: "a wildcard may match nothing",
+        elsewhere: &[
+            says(Buildah, "refuses it"),
+            says(Docker, "refuses it where no source is left"),
+        ],
+        shown: Shown::Sometimes(wildcards),
+    },
+    Difference {
+        name: "wildcard-below-nothing",
+        here: "a wildcard may match nothing, whether or not the directory before it is there",
+        elsewhere: &[says(BuildKit, "refuses a directory that is not there")],
+        shown: Shown::Sometimes(|sight| {
+            sight.copies(|_, files| {
+                let below = |path: &&str| {
+                    let first = path.find(['*', '?', '[']);
+                    first.is_some_and(|at| path[..at].trim_start_matches("./").contains('/'))
+                };
+                files.paths().find(below).map(str::to_owned)
+            })
+        }),
+    },
+    Difference {
+        name: "wildcard-escaped",
+        here: "`\\*` in a source is the character `*`",
+        elsewhere: &[
+            says(Docker, "looks for a name with the `\\`"),
+            says(
+                BuildKit,
+                "looks for a name with the `\\`, where no other wildcard is there",
+            ),
+        ],
+        shown: Shown::Always(|sight| {
+            sight.copies(|_, files| {
+                let escaped = |path: &&str| {
+                    let rest = path
+                        .replace("\\*", "")
+                        .replace("\\?", "")
+                        .replace("\\[", "");
+                    rest.len() < path.len() && !rest.contains(['*', '?', '['])
+                };
+                files.paths().find(escaped).map(str::to_owned)
+            })
+        }),
+    },
+    Difference {
+        name: "wildcard-class",
+        here: "`[^…]` in a source excludes, and `[*]`, `[[]` and `\\*` are the character",
+        elsewhere: &[until(
+            Buildah,
+            "1.43",
+            "takes `^` and `\\` for characters, and `[*]` for a wildcard",
+        )],
+        shown: Shown::Sometimes(|sight| {
+            sight.copies(|_, files| {
+                let odd = |path: &&str| ["[*]", "[[]", "[^", "\\"].iter().any(|o| path.contains(o));
+                files.paths().find(odd).map(str::to_owned)
+            })
+        }),
+    },
+    Difference {
+        name: "destination-above-the-root",
+        here: "`..` in a destination ends at the root",
+        elsewhere: &[says(Docker, "refuses `/..`")],
+        shown: Shown::Sometimes(|sight| {
+            sight.copies(|_, files| {
+                let to = &files.destination;
+                to.split('/').any(|part| part == "..").then(|| to.clone())
+            })
+        }),
+    },
+    Difference {
+        name: "fifos",
+        here: "fifos are copied as such",
+        elsewhere: &[says(Docker, "waits for what nobody writes")],
+        shown: Shown::Never,
+    },
+    Difference {
+        name: "ignore-file-of-the-dockerfile",
+        here: "`<Dockerfile>.dockerignore` goes first",
+        elsewhere: &[says(Docker, "does not read it")],
+        shown: Shown::Never,
+    },
+    Difference {
+        name: "links-at-the-destination",
+        here: "a file is written where a link at its destination leads",
+        elsewhere: &[says(Buildah, "the file takes the link's place")],
+        shown: Shown::Never,
+    },
+    Difference {
+        name: "links-as-sources",
+        here: "a source that is a link is followed, those below it are copied as links",
+        elsewhere: &[says(Kaniko, "is copied as a link")],
+        shown: Shown::Never,
+    },
+    Difference {
+        name: "hard-links",
+        here: "hard links stay names of one file",
+        elsewhere: &[
+            says(Buildah, "each name becomes a file"),
+            says(Kaniko, "each name becomes a file"),
+        ],
+        shown: Shown::Never,
+    },
+    Difference {
+        name: "special-bits",
+        here: "set-id and sticky bits of a context are copied",
+        elsewhere: &[
+            says(Buildah, "they are dropped"),
+            says(Docker, "those of files are dropped"),
+        ],
+        shown: Shown::Never,
+    },
+    Difference {
+        name: "archive-attributes",
+        here: "an archive's `user.*` attributes are kept",
+        elsewhere: &[
+            says(Buildah, "they are dropped"),
+            says(Docker, "they are dropped"),
+            says(BuildKit, "they are dropped"),
+        ],
+        shown: Shown::Never,
+    },
+    Difference {
+        name: "attributes-through-chown",
+        here: "`COPY --from` with `--chown` keeps attributes and capabilities",
+        elsewhere: &[
+            says(Docker, "they are lost"),
+            says(BuildKit, "they are lost"),
+        ],
+        shown: Shown::Sometimes(|sight| {
+            sight.each(|step| {
+                let copy = copy_of(step)?;
+                let both = copy.from.is_some() && copy.chown.is_some();
+                both.then(|| "COPY --from --chown".into())
+            })
+        }),
+    },
+    Difference {
+        name: "sockets",
+        here: "sockets stay behind",
+        elsewhere: &[says(BuildKit, "they become empty files")],
+        shown: Shown::Never,
+    },
+    Difference {
+        name: "block-devices",
+        here: "block devices of a stage are copied as such",
+        elsewhere: &[says(BuildKit, "they become character devices")],
+        shown: Shown::Never,
+    },
+    Difference {
+        name: "same-size-and-time",
+        here: "a file that is copied over another one takes its place",
+        elsewhere: &[says(
+            BuildKit,
+            "does not, after `COPY --link`, where size and time are the same",
+        )],
+        shown: Shown::Sometimes(|sight| flag(sight, "--link", |c| c.link, |a| a.link)),
+    },
+    Difference {
+        name: "xz-archives",
+        here: "archives packed by xz are unpacked",
+        elsewhere: &[
+            says(Docker, "only where a program `xz` is installed"),
+            says(BuildKit, "only where a program `xz` is installed"),
+        ],
+        shown: Shown::Never,
+    },
+    Difference {
+        name: "source-date-epoch",
+        here: "SOURCE_DATE_EPOCH is the time of the image and of its files",
+        elsewhere: &[
+            says(Buildah, "of nothing that is copied"),
+            says(Kaniko, "does not know it"),
+            says(Docker, "does not know it"),
+            says(
+                BuildKit,
+                "of the image alone, unless the output has `rewrite-timestamp=true`",
+            ),
+        ],
+        shown: Shown::Never,
+    },
+    Difference {
+        name: "ignore-file-of-a-named-context",
+        here: "a named context has an ignore file of its own",
+        elsewhere: &[until(Buildah, "1.43", "it has none")],
+        shown: Shown::Never,
+    },
+    Difference {
+        name: "times-of-a-context",
+        here: "files of a context have one fixed time, so that images are the same everywhere",
+        elsewhere: &[
+            says(Buildah, "they keep their times"),
+            says(Kaniko, "they have the time of the build"),
+            says(Docker, "they keep their times"),
+            says(BuildKit, "they keep their times"),
+        ],
+        shown: Shown::Never,
+    },
+];
+
+fn copy_of<'s>(step: &Step<'s>) -> Option<&'s Copy> {
+    match step.written {
+        Instruction::Copy(copy) => Some(copy),
+        _ => None,
+    }
+}
+
+fn add_of<'s>(step: &Step<'s>) -> Option<&'s Add> {
+    match step.written {
+        Instruction::Add(add) => Some(add),
+        _ => None,
+    }
+}
+
+fn flag(
+    sight: &Sight<'_>,
+    name: &str,
+    copy: fn(&Copy) -> bool,
+    add: fn(&Add) -> bool,
+) -> Vec<Place> {
+    sight.each(|step| {
+        let found = copy_of(step).is_some_and(copy) || add_of(step).is_some_and(add);
+        found.then(|| format!("{} {name}", step.written.name()))
+    })
+}
+
+fn add_flag(sight: &Sight<'_>, name: &str, has: fn(&Add) -> bool) -> Vec<Place> {
+    flag(sight, name, |_| false, has)
+}
+
+fn heredocs(sight: &Sight<'_>) -> Vec<Place> {
+    sight.each(|step| {
+        let first = match step.written {
+            Instruction::Run(run) => run.heredocs.first(),
+            Instruction::Copy(copy) => copy.files.inline().next(),
+            Instruction::Add(add) => add.files.inline().next(),
+            _ => None,
+        };
+        first.map(|heredoc| heredoc.written.clone())
+    })
+}
+
+fn heredoc_details(sight: &Sight<'_>) -> Vec<Place> {
+    sight.each(|step| {
+        let files = match step.written {
+            Instruction::Copy(copy) => Some(&copy.files),
+            Instruction::Add(add) => Some(&add.files),
+            _ => None,
+        };
+        let mut inline = files.into_iter().flat_map(Files::inline);
+        let odd = inline.find(|h| h.content.is_empty() || h.expand && h.content.contains("\\$"));
+        let of_a_trigger = match step.written {
+            Instruction::Run(run) => run.heredocs.first(),
+            _ => files.and_then(|files| files.inline().next()),
+        };
+        let of_a_trigger = of_a_trigger.filter(|_| step.is_trigger);
+        odd.or(of_a_trigger).map(|heredoc| heredoc.written.clone())
+    })
+}
+
+fn symbolic_chmod(sight: &Sight<'_>) -> Vec<Place> {
+    sight.each(|step| {
+        let mode = match &step.meant {
+            Instruction::Copy(copy) => copy.chmod.as_deref(),
+            Instruction::Add(add) => add.chmod.as_deref(),
+            _ => None,
+        }?;
+        let octal = mode.bytes().all(|b| b.is_ascii_digit());
+        (!octal).then(|| format!("--chmod={mode}"))
+    })
+}
+
+fn is_git(source: &str) -> bool {
+    let (base, _) = source.split_once('#').unwrap_or((source, ""));
+    let (base, _) = base.split_once('?').unwrap_or((base, ""));
+    let remote = base.contains("://");
+    base.starts_with("git://")
+        || base.starts_with("ssh://")
+        || base.starts_with("git@")
+        || remote && base.ends_with(".git")
+}
+
+fn add_git(sight: &Sight<'_>) -> Vec<Place> {
+    sight.each(|step| match &step.meant {
+        Instruction::Add(add) => {
+            let written = add_of(step)?.files.paths().find(|path| is_git(path));
+            let meant = add.files.paths().find(|path| is_git(path));
+            meant.or(written).map(str::to_owned)
+        }
+        _ => None,
+    })
+}
+
+/// Sources of ADD that may be archives: what they are is known by their bytes alone.
+fn archives(sight: &Sight<'_>, counts: fn(&Add) -> bool) -> Vec<Place> {
+    sight.each(|step| match &step.meant {
+        Instruction::Add(add) if add.unpack != Some(false) && counts(add) => {
+            let local = |path: &&str| !path.contains("://") && !is_git(path);
+            add.files.paths().find(local).map(str::to_owned)
+        }
+        _ => None,
+    })
+}
+
+fn several_sources(sight: &Sight<'_>) -> Vec<Place> {
+    sight.copies(|_, files: &Files| {
+        let to = &files.destination;
+        let directory = to.ends_with('/') || to == "." || to.ends_with("/.");
+        (files.sources.len() > 1 && !directory).then(|| to.clone())
+    })
+}
+
+fn wildcards(sight: &Sight<'_>) -> Vec<Place> {
+    sight.copies(|_, files| {
+        let pattern = |path: &&str| crate::wildcard::is_pattern(path) && !path.contains("://");
+        files.paths().find(pattern).map(str::to_owned)
+    })
+}
