@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
+use super::command_output::{self, Pipe};
 use super::failure::plain;
-use super::said::{self, Pipe};
 use super::task::{CommandTask, Runnable};
 use super::{files, outputs};
 use imgmake_core::execute::{Artifacts, Failure, FailureKind, Upstream};
@@ -153,7 +153,7 @@ fn attend(task: &CommandTask<'_>, child: &mut Child) -> Result<ExitStatus, Failu
     let _registered = cancel.on_cancel(move || drop(cancelled.send(Wake::Cancelled)));
     let (ended, end) = std::io::pipe().map_err(|error| Failure::failed(error.to_string()))?;
     let pass_on = |pipe: &dyn Pipe, stream| {
-        said::lines(pipe, &ended, |line| {
+        command_output::lines(pipe, &ended, |line| {
             task.runner.tools.events.send(Event::Output {
                 target: task.name.to_string(),
                 step: None,

@@ -14,8 +14,7 @@ use imgmake_scan::ScanError;
 pub fn failure(error: impl Into<anyhow::Error>) -> Failure {
     let error = error.into();
     let kind = causes(&error).find_map(|cause| {
-        let ended = |error: &std::io::Error| Cancelled::ended(error);
-        if cause.is::<Cancelled>() || cause.downcast_ref().is_some_and(ended) {
+        if cause.is::<Cancelled>() || cause.downcast_ref().is_some_and(Cancelled::ended) {
             return Some(FailureKind::Cancelled);
         }
         if cause.downcast_ref().is_some_and(GitError::is_cancelled) {

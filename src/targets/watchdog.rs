@@ -11,7 +11,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{ChildStdin, Stdio};
 use std::sync::Mutex;
 
-use super::heirs;
+use super::lock_holders;
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
@@ -107,5 +107,5 @@ fn watch(orders: impl BufRead) {
         // A group that is gone already is what was wanted.
         let _ = kill_process_group(group, Signal::KILL);
     }
-    heirs::stop();
+    lock_holders::stop();
 }

@@ -134,16 +134,14 @@ fn definition(task: &BuildTask<'_>) -> Result<BuildDefinition, Failure> {
                 stage: stage.as_ref().map(|s| s.value.clone()),
             })
         }
-        RecipeNode::Steps { from, base, steps } => {
-            let base = match base {
-                BaseKind::Image => from.value.clone(),
-                // The contexts hold the target's image under its name.
-                BaseKind::Target => from.value.clone(),
-            };
-            Ok(BuildDefinition::Steps {
-                base,
-                steps: steps.iter().map(|step| step_of(&step.value)).collect(),
-            })
-        }
+        // An image's reference, or the name of a target, under which the contexts hold its image.
+        RecipeNode::Steps {
+            from,
+            base: BaseKind::Image | BaseKind::Target,
+            steps,
+        } => Ok(BuildDefinition::Steps {
+            base: from.value.clone(),
+            steps: steps.iter().map(|step| step_of(&step.value)).collect(),
+        }),
     }
 }

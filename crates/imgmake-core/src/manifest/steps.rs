@@ -246,7 +246,7 @@ fn mode(fields: &mut Fields) -> Option<String> {
         let operator = part.find(['+', '-', '=']);
         operator.is_some_and(|at| {
             part[..at].bytes().all(|b| b"ugoa".contains(&b))
-                && part[at + 1..].bytes().all(|b| b"rwxXstugo".contains(&b))
+                && part[at + 1..].bytes().all(|b| b"rwxXstugo+-=".contains(&b))
         })
     });
     if octal || symbolic {

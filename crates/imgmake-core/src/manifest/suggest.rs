@@ -1,19 +1,23 @@
 //! "Did you mean": the nearest of some names by edit distance. Knows strings only.
 
+use strsim::osa_distance;
+
+/// Bytes of a word that is compared.
+const LONGEST: usize = 256;
+
 /// The candidate that a typing error of `word` most likely meant: at most a third
 /// of its letters differ (swapped neighbors count once), or it differs in case only.
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    // Longer words are no typing errors, and would cost quadratic time.
+    if word.len() > LONGEST {
+        return None;
+    }
     let limit = (word.chars().count() / 3).clamp(1, 4);
     let folded = word.to_lowercase();
     candidates
         .into_iter()
-        .filter(|candidate| !candidate.is_empty())
-        .map(|candidate| {
-            (
-                distance(&folded, &candidate.to_lowercase(), limit),
-                candidate,
-            )
-        })
+        .filter(|candidate| (1..=LONGEST).contains(&candidate.len()))
+        .map(|candidate| (osa_distance(&folded, &candidate.to_lowercase()), candidate))
         .filter(|(distance, candidate)| *distance <= limit && *distance < candidate.chars().count())
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
@@ -37,36 +41,6 @@ pub fn one_of(words: &[&str]) -> String {
         [one, other] => format!("{one} or {other}"),
         many => format!("one of {}", imgmake_guard::printable::list(many)),
     }
-}
-
-/// Optimal string alignment distance; anything over `limit` is only known to be over it.
-fn distance(left: &str, right: &str, limit: usize) -> usize {
-    let left: Vec<char> = left.chars().take(64).collect();
-    let right: Vec<char> = right.chars().take(64).collect();
-    if left.len().abs_diff(right.len()) > limit {
-        return limit + 1;
-    }
-    let mut before: Vec<usize> = Vec::new();
-    let mut above: Vec<usize> = (0..=right.len()).collect();
-    for row in 1..=left.len() {
-        let mut current = vec![row; right.len() + 1];
-        for column in 1..=right.len() {
-            let differs = usize::from(left[row - 1] != right[column - 1]);
-            let mut best = (above[column] + 1)
-                .min(current[column - 1] + 1)
-                .min(above[column - 1] + differs);
-            let swapped = row > 1
-                && column > 1
-                && left[row - 1] == right[column - 2]
-                && left[row - 2] == right[column - 1];
-            if swapped {
-                best = best.min(before[column - 2] + 1);
-            }
-            current[column] = best;
-        }
-        before = std::mem::replace(&mut above, current);
-    }
-    above[right.len()]
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use imgmake_guard::program::process_of;
 use rustix::process::{Signal, kill_process};
 
-/// What the kernel cannot stop by then keeps the lock itself.
+/// A process that the kernel cannot stop by then goes on holding the lock.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Kills all of them but this one, and returns when they are gone.
@@ -18,13 +18,13 @@ pub fn stop() {
     };
     let begun = Instant::now();
     while begun.elapsed() < PATIENCE {
-        let heirs = heirs(lock);
-        if heirs.is_empty() {
+        let holders = holders(lock);
+        if holders.is_empty() {
             return;
         }
-        for heir in heirs.into_iter().filter_map(process_of) {
+        for holder in holders.into_iter().filter_map(process_of) {
             // One that is gone already is what was wanted.
-            let _ = kill_process(heir, Signal::KILL);
+            let _ = kill_process(holder, Signal::KILL);
         }
         std::thread::sleep(Duration::from_millis(5));
     }
@@ -39,16 +39,16 @@ fn own_lock() -> Option<File> {
     descriptors(process).find_map(|number| held(process, &number))
 }
 
-fn heirs(lock: File) -> Vec<i32> {
+fn holders(lock: File) -> Vec<i32> {
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
     let numbers = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
     let ours = i32::try_from(std::process::id()).unwrap_or(0);
-    let is_heir = |number: &i32| {
+    let is_holder = |number: &i32| {
         let process = format!("/proc/{number}");
         let process = Path::new(&process);
         *number != ours && descriptors(process).any(|fd| held(process, &fd) == Some(lock))
     };
-    numbers.filter(is_heir).collect()
+    numbers.filter(is_holder).collect()
 }
 
 fn descriptors(process: &Path) -> impl Iterator<Item = String> + use<> {

@@ -1,5 +1,5 @@
-//! What a command says, line by line, until it has ended: whoever inherited its pipe and stays
-//! behind keeps nobody waiting.
+//! The output of a command, line by line, until the command has ended. A process that inherited its
+//! pipe and stays behind does not delay the end.
 
 use std::io::{ErrorKind, PipeReader};
 use std::os::fd::AsFd;
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-/// The command's end of it.
+/// A pipe that the command writes to.
 pub trait Pipe: AsFd + Sync {}
 impl<T: AsFd + Sync> Pipe for T {}
 
@@ -15,11 +15,11 @@ impl<T: AsFd + Sync> Pipe for T {}
 const LONGEST: usize = 64 << 10;
 /// How long after the end more may come: what is in the pipe is there already.
 const GRACE: Duration = Duration::from_millis(50);
-/// How long one that stays behind and goes on talking is listened to.
+/// How long the output of a process that stays behind is still read.
 const LONGEST_GRACE: Duration = Duration::from_secs(1);
 
 /// Reads until nobody can write any more, or, once `ended` is closed, until nothing more comes.
-pub fn lines(pipe: &dyn Pipe, ended: &PipeReader, mut told: impl FnMut(Vec<u8>)) {
+pub fn lines(pipe: &dyn Pipe, ended: &PipeReader, mut on_line: impl FnMut(Vec<u8>)) {
     let mut line = Vec::new();
     let mut until: Option<Instant> = None;
     let mut buffer = vec![0; 8 << 10];
@@ -40,16 +40,16 @@ pub fn lines(pipe: &dyn Pipe, ended: &PipeReader, mut told: impl FnMut(Vec<u8>))
         };
         for byte in &buffer[..count] {
             match *byte {
-                b'\n' => told(std::mem::take(&mut line)),
+                b'\n' => on_line(std::mem::take(&mut line)),
                 byte => line.push(byte),
             }
             if line.len() == LONGEST {
-                told(std::mem::take(&mut line));
+                on_line(std::mem::take(&mut line));
             }
         }
     }
     if !line.is_empty() {
-        told(line);
+        on_line(line);
     }
 }
 
@@ -78,7 +78,8 @@ fn wait(pipe: &dyn Pipe, ended: &PipeReader, until: Option<Instant>) -> Woken {
             Ok(0) | Err(_) => return Woken::Silent,
             Ok(_) => {}
         }
-        // Who goes on talking must not hide the end. Hung up counts: the read says so.
+        // A process that goes on writing must not hide the end of the command. A closed pipe counts
+        // as more: the read finds its end.
         return match watched
             .get(1)
             .is_some_and(|ended| !ended.revents().is_empty())
