@@ -440,7 +440,7 @@ fn a_flood_of_signatures_is_tried_up_to_a_number() {
     let project = ground.project("flood:1", &[&key]);
     ground
         .imgmake
-        .refused(project.path(), &[], 3, &["no more than 100 are tried"]);
+        .refused(project.path(), &[], 3, &["at most 100 are tried"]);
 }
 
 #[test]
