@@ -460,12 +460,15 @@ pub fn bake(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     for file in ["docker-bake.hcl", "docker-bake.json"] {
         let _ = imgmake_compat::import::bake::read(&imgmake_compat::import::bake::Request {
-            file,
-            text: &text,
+            files: &[imgmake_compat::import::bake::File {
+                name: file,
+                text: &text,
+            }],
             environment: &BTreeMap::new(),
             wanted: &[],
             overrides: &[],
             now: "2026-01-31T23:59:59Z",
+            unsayable: imgmake_compat::import::bake::Unsayable::Refused,
         });
     }
 }

@@ -279,6 +279,12 @@ pub enum Command {
     Inspect {
         /// An archive, a directory in the OCI layout, or the name or digest of an image in the store
         image: String,
+        /// Of an archive that holds several: a name, a tag, a digest or a platform
+        #[arg(long = "image", value_name = "NAME", conflicts_with = "index")]
+        of_archive: Option<String>,
+        /// Of an archive that holds several: its number, from 1
+        #[arg(long, value_name = "N")]
+        index: Option<usize>,
         /// The form of the answer
         #[arg(long, default_value = "text")]
         format: ListFormat,
@@ -302,6 +308,9 @@ pub enum Command {
         bake_file: Option<String>,
         /// Its groups and targets; all by default
         targets: Vec<String>,
+        /// Further bake files: what they say adds to the first, or takes its place
+        #[arg(long, value_name = "FILE")]
+        merge: Vec<String>,
     },
     /// Fetch and show advisories of the built-in scanner
     Db {

@@ -13,15 +13,24 @@ use crate::exit::{self, Exit};
 use crate::report::bytes;
 use crate::targets::images;
 use imgmake_oci::archive;
-use imgmake_oci::image::{Descriptor, ImageConfig, ImageManifest, from_json};
+use imgmake_oci::image::{Descriptor, ImageConfig, ImageManifest, from_json, is_image};
 use imgmake_oci::layer::{Entry, EntryKind, Layer};
 use imgmake_oci::store::Store;
 
 const LARGEST: u64 = 4 << 20;
 
+/// Which image of an archive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Chosen<'a> {
+    Only,
+    Named(&'a str),
+    Numbered(usize),
+}
+
 pub fn inspect(
     global: &Global,
     image: &str,
+    chosen: Chosen,
     format: ListFormat,
     environment: &Environment,
 ) -> Result<u8, Exit> {
@@ -32,8 +41,26 @@ pub fn inspect(
         .unwrap_or(Path::new("."))
         .join(image);
     let (root, names) = if path.exists() {
-        let imported = archive::read(&store, &path, None)?;
+        let imported = match chosen {
+            Chosen::Only => archive::read(&store, &path, None),
+            Chosen::Named(name) => archive::read(&store, &path, Some(name)),
+            Chosen::Numbered(number) => archive::read_numbered(&store, &path, number),
+        };
+        let imported = imported.map_err(|error| {
+            let ambiguous = error.is_ambiguous();
+            let exit = Exit::from(error);
+            match ambiguous {
+                true => exit.with_help("choose one with `--image NAME` or `--index N`"),
+                false => exit,
+            }
+        })?;
         (imported.root, imported.tags)
+    } else if chosen != Chosen::Only {
+        return Err(Exit::error(
+            exit::FAILED,
+            format!("archive or layout `{image}` not found"),
+        )
+        .with_help("`--image` and `--index` choose from one"));
     } else if let Some(root) = store.tagged(image) {
         (root, vec![image.to_string()])
     } else {
@@ -83,6 +110,10 @@ fn text(store: &Store, root: &Descriptor, names: &[String]) -> anyhow::Result<St
         text.push_str(&format!("names     {}\n", names.join(", ")));
     }
     for (descriptor, manifest) in images::tree(store, root)?.manifests() {
+        if !is_image(descriptor, manifest) {
+            text.push_str(&format!("{}\n", beside(descriptor)));
+            continue;
+        }
         let config = config(store, manifest)?;
         text.push_str(&format!("platform  {}\n", config.platform()));
         if descriptor.digest != root.digest {
@@ -137,6 +168,21 @@ fn text(store: &Store, root: &Descriptor, names: &[String]) -> anyhow::Result<St
     Ok(text)
 }
 
+/// What lies in an index beside images: attestations say of which image they are.
+fn beside(descriptor: &Descriptor) -> String {
+    let (kind, of) = (
+        "vnd.docker.reference.type",
+        descriptor.annotations.get("vnd.docker.reference.digest"),
+    );
+    let kind = descriptor.annotations.get(kind);
+    let what = match kind.map(String::as_str) {
+        Some("attestation-manifest") => "attests  ",
+        _ => "artifact ",
+    };
+    let of = of.map(|digest| format!(" of {digest}"));
+    format!("{what} {}{}", descriptor.digest, of.unwrap_or_default())
+}
+
 fn layers(
     store: &Store,
     manifest: &ImageManifest,
@@ -187,9 +233,17 @@ fn line(entry: &Entry) -> String {
 }
 
 fn value(store: &Store, root: &Descriptor, names: &[String]) -> anyhow::Result<serde_json::Value> {
-    let mut images = Vec::new();
+    let (mut images, mut others) = (Vec::new(), Vec::new());
     for (descriptor, manifest) in images::tree(store, root)?.manifests() {
+        if !is_image(descriptor, manifest) {
+            others.push(json!({"digest": descriptor.digest, "annotations": descriptor.annotations, "manifest": manifest}));
+            continue;
+        }
         images.push(json!({"digest": descriptor.digest, "manifest": manifest, "config": config(store, manifest)?}));
     }
-    Ok(json!({"digest": root.digest, "names": names, "images": images}))
+    let mut value = json!({"digest": root.digest, "names": names, "images": images});
+    if !others.is_empty() {
+        value["others"] = others.into();
+    }
+    Ok(value)
 }

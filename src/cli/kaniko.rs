@@ -21,6 +21,7 @@ use imgmake_compat::plugin::kaniko::{self, Context, Invocation, Request};
 use imgmake_core::manifest::RecipeNode;
 use imgmake_event::Cancel;
 use imgmake_git::Client;
+use imgmake_guard::bounded;
 use imgmake_guard::checkout::Checkout;
 use imgmake_oci::store::Store;
 
@@ -110,6 +111,9 @@ fn prepare(
             .map_err(|error| Exit::error(FAILED, format!("--dockerfile: {error:#}")))?;
         request.dockerfile = utf8(&file)?;
     }
+    if let Some(file) = piped(&request.dockerfile, store, &cancel)? {
+        request.dockerfile = utf8(&file)?;
+    }
     let context = utf8(&context)?;
     let dockerfile = request
         .find_dockerfile(&context, workspace)
@@ -128,13 +132,34 @@ fn prepare(
     Ok((request, step))
 }
 
+/// A Dockerfile that comes through a pipe (`/dev/stdin`, `<(…)`) can be read once: it becomes a file.
+fn piped(written: &str, store: &Store, cancel: &Cancel) -> Result<Option<PathBuf>, Exit> {
+    let path = Path::new(written);
+    let passes = std::fs::metadata(path).is_ok_and(|meta| !meta.is_file() && !meta.is_dir());
+    if !passes {
+        return Ok(None);
+    }
+    let read = || -> anyhow::Result<Vec<u8>> {
+        let source = match written {
+            "/dev/stdin" | "/dev/fd/0" | "/proc/self/fd/0" => cancel.attentive(standard_input()?)?,
+            _ => cancel.open(path)?,
+        };
+        Ok(bounded::take(source, bounded::LARGEST_TEXT)?)
+    };
+    let failed = |error| Exit::error(FAILED, format!("--dockerfile={written}: {error:#}"));
+    let text = read().map_err(failed)?;
+    let file = store.temporary_dir()?.join("Dockerfile");
+    std::fs::write(&file, text).map_err(|error| failed(error.into()))?;
+    Ok(Some(file))
+}
+
 /// # Errors
 /// It is a terminal.
 pub fn standard_input() -> anyhow::Result<File> {
     let input = std::io::stdin();
     if input.is_terminal() {
         anyhow::bail!(
-            "standard input is a terminal, not an archive; pipe one in, and with docker or kubectl give `-i`"
+            "standard input is a terminal; pipe into it, and with docker or kubectl give `-i`"
         );
     }
     Ok(File::from(input.as_fd().try_clone_to_owned()?))

@@ -110,17 +110,27 @@ fn dispatch(cli: Cli, environment: &Environment) -> Result<u8, Exit> {
         Some(Command::Graph { format }) => graph::graph(&global, format, environment),
         Some(Command::Ci(args)) => ci::ci(&global, &args, environment),
         Some(Command::Watch(run)) => watch::watch(&global, &run, environment),
-        Some(Command::Inspect { image, format }) => {
-            inspect::inspect(&global, &image, format, environment)
+        Some(Command::Inspect {
+            image,
+            of_archive,
+            index,
+            format,
+        }) => {
+            let named = of_archive.as_deref().map(inspect::Chosen::Named);
+            let numbered = index.map(inspect::Chosen::Numbered);
+            let chosen = named.or(numbered).unwrap_or(inspect::Chosen::Only);
+            inspect::inspect(&global, &image, chosen, format, environment)
         }
         Some(Command::Gc { keep, max_size }) => {
             cache::gc(&global, &keep, max_size.as_deref(), environment)
         }
         Some(Command::Cache) => cache::usage(&global, environment),
         Some(Command::Init) => init::init(&global),
-        Some(Command::Import { bake_file, targets }) => {
-            import::import(&global, bake_file.as_deref(), &targets, environment)
-        }
+        Some(Command::Import {
+            bake_file,
+            targets,
+            merge,
+        }) => import::import(&global, bake_file.as_deref(), &merge, &targets, environment),
         Some(Command::Doctor) => doctor::doctor(&global, environment),
         Some(Command::Lint(args)) => lint::lint(&global, &args, environment),
         Some(Command::Db { command }) => db::db(&command, &global, environment),

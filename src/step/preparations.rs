@@ -16,7 +16,7 @@ use imgmake_compat::step::{PUSH, TextFile};
 use imgmake_core::manifest::{ContextNode, RecipeNode, TargetKind};
 use imgmake_event::Cancel;
 use imgmake_git::Client;
-use imgmake_oci::image::Reference;
+use imgmake_oci::image::{Reference, ReferenceError};
 use imgmake_oci::store::Store;
 
 /// What goes when the step ends.
@@ -156,13 +156,8 @@ fn with_agent(
 /// later step means to.
 pub fn check_names(step: &Step) -> Result<(), Exit> {
     for destination in &step.names {
-        let parsed: Result<Reference, _> = destination.parse();
-        parsed.map_err(|error| {
-            Exit::error(
-                FAILED,
-                format!("invalid image name `{destination}`: {error}"),
-            )
-        })?;
+        let parsed: Result<Reference, ReferenceError> = destination.parse();
+        parsed.map_err(|error| Exit::error(FAILED, error))?;
     }
     Ok(())
 }
@@ -177,7 +172,7 @@ fn check_permission(step: &Step, tools: &Tools) -> Result<(), Exit> {
     for destination in &step.names {
         let to: Reference = destination
             .parse()
-            .map_err(|error| Exit::error(FAILED, format!("`{destination}`: {error}")))?;
+            .map_err(|error: ReferenceError| Exit::error(FAILED, error))?;
         if checked.contains(&to.name()) {
             continue;
         }

@@ -1,10 +1,30 @@
 //! Archives and layouts that targets read, as inputs of their keys.
 
+use super::failure::failure;
 use super::runner::TargetRunner;
 use imgmake_core::execute::Failure;
 use imgmake_core::files::Signature;
 use imgmake_core::fingerprint::Inputs;
-use imgmake_core::manifest::Spanned;
+use imgmake_core::manifest::{ArchiveImage, Spanned};
+use imgmake_oci::archive::{self, Imported};
+
+/// The image of an archive, or the one that is meant.
+///
+/// # Errors
+/// As [`archive::read`].
+pub fn read(
+    runner: &TargetRunner<'_>,
+    path: &str,
+    image: Option<&ArchiveImage>,
+) -> Result<Imported, Failure> {
+    let (store, path) = (runner.store()?, runner.path(path));
+    let imported = match image {
+        None => archive::read(store, &path, None),
+        Some(ArchiveImage::Named(name)) => archive::read(store, &path, Some(name)),
+        Some(ArchiveImage::Numbered(number)) => archive::read_numbered(store, &path, *number),
+    };
+    imported.map_err(failure)
+}
 
 /// # Errors
 /// It cannot be read.

@@ -72,7 +72,7 @@ impl Runner for TargetRunner<'_> {
         match &self.target(self.plan.order[action]).kind {
             TargetKind::Run(run) => !run.inputs.is_empty(),
             TargetKind::Build(_) => true,
-            TargetKind::Scan(scan) => matches!(scan.from, ScanFrom::Tar(_)),
+            TargetKind::Scan(scan) => matches!(scan.from, ScanFrom::Tar { .. }),
             TargetKind::Push(push) => matches!(push.from, PushFrom::Tar { .. }),
         }
     }

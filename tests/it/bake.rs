@@ -89,7 +89,7 @@ fn mistakes_in_it_or_in_its_options_stop_the_step_before_anything_happens() {
     imgmake("typo.hcl").refused(workspace.path(), &PLUGIN, 1, &says);
     for (options, says) in [
         ("--print", "`--print` is not supported"),
-        ("-f other.hcl", "name it in PLUGIN_BAKE_FILE"),
+        ("-f other.hcl", "cannot read `other.hcl`"),
         ("--call=check", "imgmake lint"),
         ("--no-cash", "did you mean `--no-cache`?"),
         ("--var", "missing value of `--var`"),
@@ -106,8 +106,8 @@ fn mistakes_in_it_or_in_its_options_stop_the_step_before_anything_happens() {
 #[test]
 fn every_option_has_its_effect() {
     let (workspace, registry) = (workspace(), Registry::start());
-    let options = "app --var TAG=9;--metadata-file=out/metadata.json;--progress plain;--allow=network.host \
-        --builder any --provenance=false --call=build --no-cache";
+    let options = "app;--var TAG=9;--metadata-file=out/metadata.json;--progress plain;--allow=network.host;\
+        --builder any;--provenance=false;--call=build;--no-cache";
     let ran = Imgmake::new()
         .with("PLUGIN_BAKE_FILE", "docker-bake.hcl")
         .with("HOST", &registry.host)

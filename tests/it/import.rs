@@ -126,3 +126,38 @@ fn nothing_is_written_over_and_nothing_half() {
         &["a Compose file is not a bake file"],
     );
 }
+
+#[test]
+fn override_files_count_and_what_no_manifest_can_say_is_left_out() {
+    let project = project();
+    let path = project.path();
+    write(
+        path,
+        "docker-bake.override.hcl",
+        "target \"app\" { args = { EXTRA = \"override\" } }\ntarget \"cloned\" { context = \"https://h.example.com/a.git\" }\n",
+    );
+    write(
+        path,
+        "more.json",
+        r#"{"target": {"app": {"args": {"MORE": "merged"}}}}"#,
+    );
+    let ran = Imgmake::new().ok(path, &["import", "--merge", "more.json"]);
+    let says = "target `cloned` is left out: docker-bake.override.hcl:2: a context is a repository";
+    assert!(ran.stderr.contains(says), "{}", ran.stderr);
+    let manifest = std::fs::read_to_string(path.join("imgmake.kdl")).unwrap();
+    for line in ["EXTRA override", "MORE merged"] {
+        let (name, value) = line.split_once(' ').unwrap();
+        assert!(
+            manifest.contains(&format!("{name} \"{value}\"")),
+            "{manifest}"
+        );
+    }
+    assert!(!manifest.contains("cloned"), "{manifest}");
+    std::fs::remove_file(path.join("imgmake.kdl")).unwrap();
+    Imgmake::new().refused(
+        path,
+        &["import", "docker-bake.override.hcl", "cloned"],
+        2,
+        &["docker-bake.override.hcl:2", "a context is a repository"],
+    );
+}

@@ -58,6 +58,7 @@
 mod ground;
 
 mod adversary;
+mod archives;
 mod bad_input;
 mod bake;
 mod base_policy;

@@ -160,6 +160,14 @@ impl OciError {
         Cancelled::caused(self.as_cause())
     }
 
+    /// Whether several things answer to what was asked for.
+    pub fn is_ambiguous(&self) -> bool {
+        let ambiguous = |cause: &&(dyn StdError + 'static)| {
+            matches!(cause.downcast_ref(), Some(OciError::Ambiguous { .. }))
+        };
+        self.causes().any(|cause| ambiguous(&cause))
+    }
+
     /// The error of another crate that this one stands for, else itself.
     fn as_cause(&self) -> &(dyn StdError + 'static) {
         match self {

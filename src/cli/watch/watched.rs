@@ -424,7 +424,7 @@ impl Gathering<'_> {
     }
 
     fn scan(&mut self, scan: &ScanTarget, interest: &mut Interest) {
-        if let ScanFrom::Tar(path) = &scan.from {
+        if let ScanFrom::Tar { path, .. } = &scan.from {
             self.tree_or_file(&path.value, interest);
         }
         for path in scan.ignore_files.iter().chain(&scan.vex_files) {

@@ -16,7 +16,6 @@ use imgmake_core::fingerprint::{self, Inputs, LengthPrefixedHasher};
 use imgmake_core::manifest::{IndexNode, PushFrom};
 use imgmake_core::state::{FileKind, Output};
 use imgmake_event::Product;
-use imgmake_oci::archive;
 use imgmake_oci::image::{Digest, Reference};
 use imgmake_registry::Pushed;
 
@@ -119,10 +118,9 @@ fn images(task: &PushTask<'_>, upstream: &Upstream<'_>) -> Result<Vec<Image>, Fa
             Ok(images)
         }
         PushFrom::Tar { path, pick } => {
-            let path = runner.path(&path.value);
-            let imported = archive::read(runner.store()?, &path, pick.as_deref());
+            let imported = archives::read(runner, &path.value, pick.as_ref())?;
             Ok(vec![Image {
-                root: imported.map_err(failure)?.root,
+                root: imported.root,
                 sources: Vec::new(),
             }])
         }

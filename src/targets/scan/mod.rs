@@ -119,7 +119,12 @@ fn add_inputs(task: &ScanTask<'_>, inputs: &mut Inputs) -> Result<(), Failure> {
     }
     match &task.target.from {
         ScanFrom::Images(_) => {}
-        ScanFrom::Tar(path) => archives::add(task.runner, path, inputs)?,
+        ScanFrom::Tar { path, pick } => {
+            archives::add(task.runner, path, inputs)?;
+            if let Some(image) = pick {
+                fingerprint::archive_image(inputs, image);
+            }
+        }
         ScanFrom::Image(reference) => add_image(task, reference, inputs)?,
         ScanFrom::Index(index) => {
             for reference in &index.from {

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use super::super::archives;
 use super::super::failure::failure;
 use super::super::images;
 use super::super::task::ScanTask;
 use super::policy::policy;
 use imgmake_core::execute::{Failure, Upstream};
 use imgmake_core::manifest::{ScanFrom, ScannerNode, SecretFrom, Spanned};
-use imgmake_oci::archive;
 use imgmake_scan::{ReportFormat, ReportFormatError, ScanImage, ScanRequest, Scanner};
 
 pub(super) fn request(
@@ -78,10 +78,8 @@ fn holds_credential(name: &str) -> bool {
 fn images(task: &ScanTask<'_>, upstream: &Upstream<'_>) -> Result<Vec<ScanImage>, Failure> {
     match &task.target.from {
         ScanFrom::Images(_) => built(task, upstream),
-        ScanFrom::Tar(path) => {
-            let imported =
-                archive::read(task.runner.store()?, &task.runner.path(&path.value), None)
-                    .map_err(failure)?;
+        ScanFrom::Tar { path, pick } => {
+            let imported = archives::read(task.runner, &path.value, pick.as_ref())?;
             Ok(vec![ScanImage {
                 name: path.value.clone(),
                 root: imported.root,

@@ -339,3 +339,40 @@ fn contexts_and_dockerfiles_are_downloaded_and_digests_uploaded() {
         &["/c.tar.xz"],
     );
 }
+
+/// Each of these can be read once: a second look would find nothing.
+#[test]
+fn a_dockerfile_may_come_through_a_pipe() {
+    let directory = temporary();
+    let directory = directory.path();
+    write(directory, "context/app.txt", "the application\n");
+    let recipe = "FROM scratch\nCOPY app.txt /\n";
+    write(directory, "Dockerfile", recipe);
+    let imgmake = Imgmake::new();
+    let program = imgmake.program().display().to_string();
+    let arguments = "kaniko --context=context --no-push --digest-file=digest";
+    let digest = |script: &str| {
+        let mut shell = std::process::Command::new("bash");
+        let ran = shell
+            .args(["-c", script])
+            .current_dir(directory)
+            .env("IMGMAKE_STORE", directory.join("store"))
+            .output()
+            .unwrap();
+        assert!(
+            ran.status.success(),
+            "{script}: {}",
+            String::from_utf8_lossy(&ran.stderr)
+        );
+        std::fs::read_to_string(directory.join("digest")).unwrap()
+    };
+    let of_file = digest(&format!("{program} {arguments} --dockerfile=Dockerfile"));
+    for script in [
+        format!("cat Dockerfile | {program} {arguments} --dockerfile=/dev/stdin"),
+        format!("cat Dockerfile | {program} {arguments} --dockerfile=/dev/fd/0"),
+        format!("{program} {arguments} --dockerfile=<(cat Dockerfile)"),
+        format!("mkfifo pipe; cat Dockerfile > pipe & {program} {arguments} --dockerfile=pipe"),
+    ] {
+        assert_eq!(digest(&script), of_file, "{script}");
+    }
+}

@@ -39,7 +39,6 @@ fn refusals_name_the_flag_and_what_would_be_right() {
             &["--no-push", "-c", "context", "--custom-platform=plan9"],
             &["--custom-platform"],
         ),
-        (&["--no-push", "-c", "context", "--secret=id=x"], &["x"]),
         (&["--no-push", "-c", "context", "--target=gone"], &["gone"]),
         (
             &["--no-push", "-c", "context", "--digest-file=context"],

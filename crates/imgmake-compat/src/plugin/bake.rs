@@ -3,6 +3,7 @@
 use super::family::EntryPoint;
 use super::reader::Reader;
 use super::results;
+use super::tags::{check_tag, written_tag};
 use super::workspace::Workspace;
 use super::{Refusal, cache, registries, value};
 use crate::error::{Fact, malformed, missing, unreadable};
@@ -13,10 +14,11 @@ use crate::step::{PUSH, RepositoryContext, Step, TextFile};
 use imgmake_core::manifest::{CacheNode, PushFrom, suggest};
 
 /// What is read here of `PLUGIN_BAKE_OPTIONS`.
-const OPTIONS: [&str; 11] = [
+const OPTIONS: [&str; 12] = [
     "--allow",
     "--builder",
     "--debug",
+    "--file",
     "--load",
     "--metadata-file",
     "--no-cache",
@@ -28,10 +30,9 @@ const OPTIONS: [&str; 11] = [
 ];
 
 /// What a bake file could be asked for beside a build.
-const REFUSED: [(&str, &str); 9] = [
+const REFUSED: [(&str, &str); 7] = [
     ("--call", "`imgmake lint` checks a Dockerfile"),
     ("--check", "`imgmake lint` checks a Dockerfile"),
-    ("--file", "one file is read: name it in PLUGIN_BAKE_FILE"),
     ("--list", "the step builds; read the file for its targets"),
     (
         "--list-targets",
@@ -43,7 +44,6 @@ const REFUSED: [(&str, &str); 9] = [
     ),
     ("--policy", "nothing would check it here"),
     ("--print", "the step builds; it prints what it does"),
-    ("-f", "one file is read: name it in PLUGIN_BAKE_FILE"),
 ];
 
 /// # Errors
@@ -55,12 +55,6 @@ pub(super) fn step(
     file: &str,
     push: bool,
 ) -> Result<Step, Refusal> {
-    let text = (workspace.read)(file).map_err(|error| {
-        Refusal::new(
-            unreadable("PLUGIN_BAKE_FILE", file, error),
-            "give its path from the working directory",
-        )
-    })?;
     let mut step = Step {
         notes: reader.notes(),
         ..Step::default()
@@ -68,19 +62,46 @@ pub(super) fn step(
     let options = Options::read(&reader.text("PLUGIN_BAKE_OPTIONS"), &mut step.notes)?;
     let mut environment = workspace.environment.clone();
     environment.extend(options.variables);
+    let mut names = vec![("PLUGIN_BAKE_FILE", file)];
+    names.extend(
+        options
+            .files
+            .iter()
+            .map(|name| ("PLUGIN_BAKE_OPTIONS", name.as_str())),
+    );
+    names.dedup_by(|one, other| one.1 == other.1);
+    let mut texts = Vec::new();
+    for (setting, name) in &names {
+        let text = (workspace.read)(name).map_err(|error| {
+            Refusal::new(
+                unreadable(setting, name, error),
+                "give its path from the working directory",
+            )
+        })?;
+        texts.push((*name, text));
+    }
+    let files = texts.iter().map(|(name, text)| bake::File { name, text });
+    let files: Vec<bake::File> = files.collect();
     let imported = bake::read(&bake::Request {
-        file,
-        text: &text,
+        files: &files,
         environment: &environment,
         wanted: &options.wanted,
         overrides: &options.overrides,
         now: workspace.now,
+        unsayable: bake::Unsayable::Refused,
     });
     let imported = imported.map_err(|mistake| {
         let help = mistake.help.clone().unwrap_or_default();
         Refusal::new(Fact::Bake(mistake), help)
     })?;
     step.notes.extend(imported.notes);
+    for (target, names) in &imported.published {
+        let place = imported.tag_lines.get(target);
+        let place = place.map_or(file, |place| place.place.as_str());
+        for tag in names.iter().filter_map(|name| written_tag(name)) {
+            check_tag(place, tag)?;
+        }
+    }
     let published = imported.published.iter();
     step.names = published.flat_map(|(_, names)| names.clone()).collect();
     step.names.dedup();
@@ -108,7 +129,7 @@ pub(super) fn step(
         files = ResultFiles::default();
     }
     step.results = files;
-    step.options.log = results::log(reader)?;
+    step.options.log = results::log(reader, &mut step.notes);
     step.options.pull = true;
     step.preparations.check_permission = push && !reader.flag("PLUGIN_SKIP_PUSH_PERMISSION_CHECK");
     let unasked = reader.unasked().into_iter();
@@ -132,13 +153,10 @@ pub(super) fn step(
         .collect();
     let repositories = imported.repositories.into_iter();
     step.preparations.repositories = repositories
-        .map(|one| {
-            let line = one.line.map(|line| format!(":{line}"));
-            RepositoryContext {
-                target: one.target,
-                address: one.address,
-                place: format!("{file}{}: context", line.unwrap_or_default()),
-            }
+        .map(|one| RepositoryContext {
+            target: one.target,
+            address: one.address,
+            place: format!("{}: context", one.place),
         })
         .collect();
     Ok(step)
@@ -151,15 +169,21 @@ struct Options {
     /// `--var`: what the environment would say.
     variables: Vec<(String, String)>,
     metadata: Option<String>,
+    /// Further files.
+    files: Vec<String>,
 }
 
 impl Options {
-    /// Words, separated by semicolons or blanks: options of `buildx bake`, and targets.
+    /// Words: options of `buildx bake`, and targets. Semicolons separate them; blanks do only
+    /// where there is no semicolon, since a value may hold some.
     fn read(text: &str, notes: &mut Vec<String>) -> Result<Options, Refusal> {
         let mut options = Options::default();
-        let mut words = text
-            .split(|c: char| c == ';' || c.is_whitespace())
-            .filter(|word| !word.is_empty());
+        let words: Vec<&str> = match text.contains(';') {
+            // A line may still hold an option and its value, or two targets.
+            true => text.split(';').flat_map(own_words).collect(),
+            false => text.split_whitespace().collect(),
+        };
+        let mut words = words.into_iter().filter(|word| !word.is_empty());
         while let Some(word) = words.next() {
             if !word.starts_with('-') {
                 options.wanted.push(word.to_string());
@@ -178,6 +202,7 @@ impl Options {
             match name {
                 "--set" => options.overrides.push(value()?),
                 "--var" => options.variable(&value()?)?,
+                "--file" | "-f" => options.files.push(value()?),
                 "--metadata-file" => options.metadata = Some(value()?),
                 // Neither entitlements nor builders exist here.
                 "--allow" | "--builder" | "--progress" => drop(value()?),
@@ -225,6 +250,17 @@ impl Options {
     }
 }
 
+/// What stands between two semicolons: one word, or an option that its value follows.
+fn own_words(part: &str) -> Vec<&str> {
+    let part = part.trim();
+    match part.split_once(char::is_whitespace) {
+        Some((option, value)) if option.starts_with('-') && !option.contains('=') => {
+            vec![option, value.trim()]
+        }
+        _ => vec![part],
+    }
+}
+
 fn unsupported(name: &str) -> Refusal {
     let help = match REFUSED.iter().find(|(option, _)| *option == name) {
         Some((_, help)) => (*help).to_string(),
@@ -235,4 +271,29 @@ fn unsupported(name: &str) -> Refusal {
 
 fn refused(why: &str, help: &str) -> Refusal {
     Refusal::new(malformed("PLUGIN_BAKE_OPTIONS", why), help)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Options {
+        Options::read(text, &mut Vec::new()).unwrap_or_else(|refusal| panic!("{refusal}"))
+    }
+
+    #[test]
+    fn a_blank_separates_only_where_no_semicolon_does() {
+        let blanks = read("app --set app.args.A=1 -f b.hcl");
+        assert_eq!(blanks.wanted, ["app"]);
+        assert_eq!(blanks.overrides, ["app.args.A=1"]);
+        assert_eq!(blanks.files, ["b.hcl"]);
+        let semicolons =
+            read("app; --set=app.args.A=one other ;--set app.args.B=x y;--file=c.hcl;");
+        assert_eq!(semicolons.wanted, ["app"]);
+        assert_eq!(
+            semicolons.overrides,
+            ["app.args.A=one other", "app.args.B=x y"]
+        );
+        assert_eq!(semicolons.files, ["c.hcl"]);
+    }
 }

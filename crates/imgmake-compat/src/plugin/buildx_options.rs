@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use super::building::{add_host, secret_option};
 use super::reader::Reader;
+use super::tags::{check_tag, written_tag};
 use super::{Refusal, cache, value};
 use crate::error::malformed;
 use crate::nodes::{all_plain, plain};
@@ -232,6 +233,9 @@ impl Options<'_> {
             "cache-to" => self.cache(&value, CacheAccess::Write),
             "output" => self.output(&value),
             "tag" => {
+                if let Some(tag) = written_tag(&value) {
+                    check_tag(&format!("{}: --tag", self.name), tag)?;
+                }
                 self.more.tags.push(value);
                 Ok(())
             }

@@ -94,7 +94,14 @@ fn of_buildx(reader: &Reader, notes: &mut Vec<String>) -> Result<CacheNode, Refu
         ("PLUGIN_CACHE_TO", CacheAccess::Write),
     ] {
         for text in reader.list(name) {
-            node.registries.extend(option(name, &text, access, notes)?);
+            // Plain references are also written with commas between them.
+            let parts: Vec<&str> = match text.contains('=') {
+                true => vec![&text],
+                false => text.split(',').map(str::trim).collect(),
+            };
+            for part in parts.into_iter().filter(|part| !part.is_empty()) {
+                node.registries.extend(option(name, part, access, notes)?);
+            }
         }
     }
     Ok(node)

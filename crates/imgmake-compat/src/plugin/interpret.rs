@@ -8,14 +8,16 @@ use super::family::{Cloud, EntryPoint, Family};
 use super::names::repositories;
 use super::reader::Reader;
 use super::results;
-use super::tags::{AutoTags, auto_tags, expand_tag};
+use super::tags::{AutoTags, auto_tags, check_tag, expand_tag, written_tag};
 use super::workspace::{Outcome, Workspace};
 use super::{Refusal, cache, names, registries};
 use crate::credentials::Credentials;
 use crate::error::{conflict, invalid, malformed, missing, unreadable};
 use crate::nodes::{into_docker, plain};
 use crate::step::{BUILD, NamedImage, PUSH, Preparations, Step, Warmed};
-use imgmake_core::manifest::{PasswordFrom, PushFrom, SecretNode, TarFormat, TarOutput};
+use imgmake_core::manifest::{
+    ArchiveImage, PasswordFrom, PushFrom, SecretNode, TarFormat, TarOutput,
+};
 
 /// Reads one step's variables.
 ///
@@ -95,10 +97,13 @@ fn interpret_with(
     let mut destinations: Vec<String> = Vec::new();
     for name in named {
         // A name in the list may bring a tag of its own.
-        let own = listed.then(|| names::own_tag(&name)).flatten();
+        let own = listed.then(|| written_tag(&name)).flatten();
         let repository = own.map_or(name.as_str(), |tag| &name[..name.len() - tag.len() - 1]);
         match own {
-            Some(_) => destinations.push(name.clone()),
+            Some(tag) => {
+                check_tag("PLUGIN_DESTINATIONS", tag)?;
+                destinations.push(name.clone());
+            }
             None => destinations.extend(tags.iter().map(|tag| format!("{repository}:{tag}"))),
         }
         repositories.push(repository.to_string());
@@ -128,7 +133,7 @@ fn interpret_with(
     } else {
         add_build(entry, reader, workspace, &mode, &repositories, &mut step)?;
     }
-    step.options.log = results::log(reader)?;
+    step.options.log = results::log(reader, &mut step.notes);
     step.options.warmed = warmed(reader)?;
     step.preparations.base_transport = registries::base_transport(reader);
     step.preparations.check_permission =
@@ -270,7 +275,22 @@ fn step_tags(
         tags_file(workspace)
     };
     if auto {
-        return automatic(entry, reader, auto_name, tags_name, suffix_name, &written);
+        let tags = automatic(entry, reader, auto_name, tags_name, suffix_name, &written)?;
+        for tag in tags.iter().flatten() {
+            check_tag(suffix_name, tag)?;
+        }
+        return Ok(tags);
+    }
+    let setting = reader.variable(tags_name).unwrap_or(".tags");
+    for tag in &written {
+        let expanded = if expand {
+            expand_tag(tag)
+        } else {
+            vec![tag.clone()]
+        };
+        for tag in &expanded {
+            check_tag(setting, tag)?;
+        }
     }
     let written = if written.is_empty() {
         vec!["latest".to_string()]
@@ -281,8 +301,10 @@ fn step_tags(
         return Ok(Some(written));
     }
     let mut expanded: Vec<String> = Vec::new();
-    for tag in &written {
-        expanded.extend(expand_tag(tag)?);
+    for tag in written.iter().flat_map(|tag| expand_tag(tag)) {
+        if !expanded.contains(&tag) {
+            expanded.push(tag);
+        }
     }
     Ok(Some(expanded))
 }
@@ -342,7 +364,9 @@ fn push_source(
         preparations.archive = Some(path.clone());
         return PushFrom::Tar {
             path: plain(path),
-            pick: None,
+            pick: reader
+                .first_set(&["PLUGIN_SOURCE_IMAGE"])
+                .map(ArchiveImage::Named),
         };
     }
     let name = reader.some("PLUGIN_SOURCE_IMAGE");

@@ -1,7 +1,5 @@
 //! How much a step writes to its log, and in which form: kaniko's words for it.
 
-use super::Refusal;
-use crate::error::invalid;
 use crate::step::Verbosity;
 use imgmake_core::manifest::suggest;
 
@@ -20,15 +18,18 @@ pub(super) fn verbosity(format: &str, level: &str) -> Verbosity {
     }
 }
 
+/// The word as it is known, in any case.
+///
 /// # Errors
-/// The word is not one of the choices.
-pub(super) fn choice(name: &str, text: &str, choices: &[&str]) -> Result<(), Refusal> {
-    if text.is_empty() || choices.contains(&text) {
-        return Ok(());
+/// It is not one of the choices, in words.
+pub(super) fn choice(name: &str, text: &str, choices: &[&str]) -> Result<String, String> {
+    let lower = text.to_lowercase();
+    if text.is_empty() || choices.contains(&lower.as_str()) {
+        return Ok(lower);
     }
-    Err(Refusal::new(
-        invalid("value", format!("{name}={text:?}")),
-        suggest::help(text, choices.iter().copied())
-            .unwrap_or_else(|| format!("write one of {}", choices.join(", "))),
+    let help = suggest::help(&lower, choices.iter().copied())
+        .unwrap_or_else(|| format!("write one of {}", choices.join(", ")));
+    Err(format!(
+        "{name}={text:?} has no effect: unknown value; {help}"
     ))
 }

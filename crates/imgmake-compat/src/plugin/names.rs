@@ -64,12 +64,6 @@ pub(super) fn own_host(repository: &str) -> Option<&str> {
     (first.contains(['.', ':']) || first == "localhost").then_some(first)
 }
 
-/// The tag at the end of a name: a colon before the last slash is a port's.
-pub(super) fn own_tag(name: &str) -> Option<&str> {
-    let (_, tag) = name.rsplit_once(':')?;
-    (!tag.contains('/')).then_some(tag)
-}
-
 /// The registry that a plugin prefixes its repository with. The general default,
 /// Docker's own, is nobody's cloud.
 fn push_registry(entry: EntryPoint, reader: &Reader) -> Result<String, Refusal> {

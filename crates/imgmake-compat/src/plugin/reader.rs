@@ -102,7 +102,8 @@ impl<'a> Reader<'a> {
 
     pub(super) fn number(&self, name: &str) -> Option<i64> {
         let (_, text) = self.find(name)?;
-        Some(value::integer(name, text?).expect("every variable was checked at the door"))
+        let text = text.filter(|text| !text.is_empty())?;
+        Some(value::integer(name, text).expect("every variable was checked at the door"))
     }
 
     /// The elements that are not empty.

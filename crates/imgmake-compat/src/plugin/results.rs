@@ -5,27 +5,30 @@ use std::collections::BTreeMap;
 use super::family::{Cloud, EntryPoint};
 use super::log;
 use super::reader::Reader;
-use crate::error::Refusal;
 use crate::result_files::ResultFiles;
 use crate::step::{Log, Verbosity};
 
 /// kaniko's variables, and the switches of the others.
-pub(super) fn log(reader: &Reader) -> Result<Log, Refusal> {
-    let (format, level) = (
-        reader.text("PLUGIN_LOG_FORMAT"),
-        reader.text("PLUGIN_VERBOSITY"),
-    );
-    log::choice("PLUGIN_LOG_FORMAT", &format, &log::FORMATS)?;
-    log::choice("PLUGIN_VERBOSITY", &level, &log::LEVELS)?;
+/// How much is written to the log stops no build: an unknown word is a note.
+pub(super) fn log(reader: &Reader, notes: &mut Vec<String>) -> Log {
+    let mut word = |name: &str, choices: &[&str]| {
+        let known = log::choice(name, &reader.text(name), choices);
+        known.unwrap_or_else(|note| {
+            notes.push(note);
+            String::new()
+        })
+    };
+    let format = word("PLUGIN_LOG_FORMAT", &log::FORMATS);
+    let level = word("PLUGIN_VERBOSITY", &log::LEVELS);
     let verbosity = match (reader.flag("PLUGIN_QUIET"), reader.flag("PLUGIN_DEBUG")) {
         (true, _) => Verbosity::Quiet,
         (false, true) => Verbosity::Verbose,
         (false, false) => log::verbosity(&format, &level),
     };
-    Ok(Log {
+    Log {
         verbosity,
         timestamps: reader.flag("PLUGIN_LOG_TIMESTAMP"),
-    })
+    }
 }
 
 pub(super) fn files(

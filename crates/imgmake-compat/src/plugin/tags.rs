@@ -1,7 +1,7 @@
-//! Tags made from the git ref of the build.
+//! Tags: made from the git ref of the build, expanded, checked.
 
-use super::Refusal;
-use crate::error::invalid;
+use crate::error::{Refusal, invalid};
+use imgmake_core::manifest::{TAG_RULE, is_tag};
 
 /// What a ref gives.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,27 +66,25 @@ fn version_tags(tag: &str) -> Vec<String> {
     }
 }
 
-/// `expand_tag`: one tag `1.2.3` or `v1.2.3` becomes `1`, `1.2` and `1.2.3`;
-/// a prerelease stays alone.
-///
-/// # Errors
-/// The tag is not a version.
-pub fn expand_tag(tag: &str) -> Result<Vec<String>, Refusal> {
-    let version = semver::Version::parse(tag.strip_prefix('v').unwrap_or(tag)).map_err(|_| {
-        Refusal::new(
-            invalid("version", format!("{tag:?} for PLUGIN_EXPAND_TAG")),
-            "give one tag of the form `1.2.3`, or switch it off",
-        )
-    })?;
+/// `expand_tag`: `1.2.3` or `v1.2.3` becomes `1`, `1.2` and `1.2.3`, and `1.2` the same of
+/// `1.2.0`; a prerelease stays alone. What is no version (`latest`, a commit, a build's
+/// number) passes through. Versions have no underscores: they are dashes here.
+pub fn expand_tag(tag: &str) -> Vec<String> {
+    let dashed = tag.replace('_', "-");
+    let written = dashed.strip_prefix('v').unwrap_or(&dashed);
+    let version = lenient_version(written).filter(|_| written.contains('.'));
+    let Some(version) = version else {
+        return vec![tag.to_string()];
+    };
     if !version.pre.is_empty() {
-        return Ok(vec![legal(&version.to_string())]);
+        return vec![legal(&version.to_string())];
     }
     let semver::Version { major, minor, .. } = version;
-    Ok(vec![
+    vec![
         major.to_string(),
         format!("{major}.{minor}"),
         legal(&version.to_string()),
-    ])
+    ]
 }
 
 /// `+` introduces build metadata in versions and is not legal in a tag.
@@ -106,6 +104,24 @@ fn lenient_version(text: &str) -> Option<semver::Version> {
         _ => "",
     };
     semver::Version::parse(&format!("{numbers}{missing}{rest}")).ok()
+}
+
+/// The tag at the end of a name: a colon before the last slash is a port's.
+pub(crate) fn written_tag(name: &str) -> Option<&str> {
+    let at = name.rfind(':').filter(|at| !name[*at..].contains('/'))?;
+    Some(&name[at + 1..])
+}
+
+/// # Errors
+/// It is no tag, in the name of the setting that it comes from.
+pub(crate) fn check_tag(setting: &str, tag: &str) -> Result<(), Refusal> {
+    match is_tag(tag) {
+        true => Ok(()),
+        false => Err(Refusal::new(
+            invalid("tag", format!("`{tag}` ({setting})")),
+            TAG_RULE,
+        )),
+    }
 }
 
 #[cfg(test)]
@@ -140,10 +156,20 @@ mod tests {
     }
 
     #[test]
-    fn expanding_takes_a_version_and_nothing_else() {
-        assert_eq!(expand_tag("v1.2.3").unwrap(), ["1", "1.2", "1.2.3"]);
-        assert_eq!(expand_tag("1.2.3-rc1").unwrap(), ["1.2.3-rc1"]);
-        assert_eq!(expand_tag("1.2.3+b7").unwrap(), ["1", "1.2", "1.2.3_b7"]);
-        assert!(expand_tag("latest").is_err());
+    fn expanding_takes_versions_and_leaves_everything_else() {
+        for (tag, expanded) in [
+            ("v1.2.3", &["1", "1.2", "1.2.3"][..]),
+            ("1.2", &["1", "1.2", "1.2.0"]),
+            ("1.2.3-rc1", &["1.2.3-rc1"]),
+            ("1.2.3_rc1", &["1.2.3-rc1"]),
+            ("1.2.3+b7", &["1", "1.2", "1.2.3_b7"]),
+            ("latest", &["latest"]),
+            ("0f3c9ab", &["0f3c9ab"]),
+            ("1234567", &["1234567"]),
+            ("feature_x", &["feature_x"]),
+            ("1.2.3.4", &["1.2.3.4"]),
+        ] {
+            assert_eq!(expand_tag(tag), expanded, "{tag}");
+        }
     }
 }

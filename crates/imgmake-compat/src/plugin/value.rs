@@ -67,6 +67,8 @@ pub(super) fn list(text: &str, separator: char) -> Vec<String> {
 pub(super) fn check(name: &str, text: &str, kind: Kind) -> Result<(), Refusal> {
     match kind {
         Kind::Bool => boolean(name, text).map(drop),
+        // Pipelines pass variables that may be empty.
+        Kind::Int if text.is_empty() => Ok(()),
         Kind::Int => integer(name, text).map(drop),
         Kind::Text | Kind::List(_) => Ok(()),
     }

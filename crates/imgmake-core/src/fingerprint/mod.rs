@@ -32,5 +32,7 @@ pub use input::Input;
 pub use inputs::Inputs;
 pub use seen::Seen;
 pub use semantics::Semantics;
-pub use settings::{build_settings, push_settings, run_settings, scan_settings, upstream};
+pub use settings::{
+    archive_image, build_settings, push_settings, run_settings, scan_settings, upstream,
+};
 pub use value::{Bytes, Fingerprint, fingerprint_of};

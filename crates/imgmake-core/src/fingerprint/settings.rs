@@ -4,7 +4,9 @@
 use super::hasher::LengthPrefixedHasher;
 use super::inputs::Inputs;
 use super::value::Fingerprint;
-use crate::manifest::{BuildTarget, IndexNode, PushFrom, PushTarget, RunTarget, ScanTarget};
+use crate::manifest::{
+    ArchiveImage, BuildTarget, IndexNode, PushFrom, PushTarget, RunTarget, ScanTarget,
+};
 
 /// The settings of a `run` target that affect its result.
 pub fn run_settings(inputs: &mut Inputs, run: &RunTarget) {
@@ -123,13 +125,24 @@ pub fn push_settings(inputs: &mut Inputs, push: &PushTarget) {
         inputs.add("setting", "write-digests", path);
     }
     match from {
-        PushFrom::Tar { path: _, pick } => inputs.add("setting", "pick", pick),
+        PushFrom::Tar { path: _, pick } => match pick {
+            None => inputs.add("setting", "pick", &None::<String>),
+            Some(pick) => archive_image(inputs, pick),
+        },
         // Its images stand apart when they are pushed each by itself. Which those are is upstream's
         // and the registries'; in which order the index has them, is here.
         PushFrom::Index(IndexNode { images, from }) => {
             inputs.add("setting", "index", &(images, from));
         }
         PushFrom::Images(_) | PushFrom::Image(_) | PushFrom::Stored(_) => {}
+    }
+}
+
+/// Which image of an archive.
+pub fn archive_image(inputs: &mut Inputs, image: &ArchiveImage) {
+    match image {
+        ArchiveImage::Named(name) => inputs.add("setting", "pick", &Some(name.clone())),
+        ArchiveImage::Numbered(number) => inputs.add("setting", "index", &(*number as u64)),
     }
 }
 

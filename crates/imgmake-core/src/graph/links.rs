@@ -321,7 +321,7 @@ impl<'m> Finder<'m> {
     fn scan(&mut self, id: TargetId, target: &Target, scan: &ScanTarget) {
         match &scan.from {
             ScanFrom::Images(patterns) => self.images(id, target, patterns),
-            ScanFrom::Tar(path) => self.archive(id, path),
+            ScanFrom::Tar { path, .. } => self.archive(id, path),
             ScanFrom::Index(index) => self.images(id, target, &index.images),
             ScanFrom::Image(_) => {}
         }
@@ -513,9 +513,17 @@ impl<'m> Finder<'m> {
     fn subjects(&self, id: TargetId, push: &PushTarget) -> Vec<Subject> {
         match &push.from {
             PushFrom::Images(patterns) => self.builds(id, patterns),
-            PushFrom::Tar { path, .. } => vec![Subject {
-                shown: format!("the archive `{}`", path.value),
-                what: SubjectKind::Tar(clean(&path.value)),
+            PushFrom::Tar { path, pick } => vec![Subject {
+                shown: match pick {
+                    None => format!("the archive `{}`", path.value),
+                    Some(ArchiveImage::Named(name)) => {
+                        format!("`{name}` of the archive `{}`", path.value)
+                    }
+                    Some(ArchiveImage::Numbered(number)) => {
+                        format!("image {number} of the archive `{}`", path.value)
+                    }
+                },
+                what: SubjectKind::Tar(clean(&path.value), pick.clone()),
                 span: path.span,
             }],
             PushFrom::Image(image) | PushFrom::Stored(image) => vec![Subject::image(image)],
@@ -554,7 +562,9 @@ impl<'m> Finder<'m> {
             (ScanFrom::Images(_) | ScanFrom::Index(_), SubjectKind::Build(id)) => {
                 self.found.images[gate.0].contains(id)
             }
-            (ScanFrom::Tar(path), SubjectKind::Tar(pushed)) => clean(&path.value) == *pushed,
+            (ScanFrom::Tar { path, pick }, SubjectKind::Tar(pushed, of_it)) => {
+                clean(&path.value) == *pushed && pick == of_it
+            }
             (ScanFrom::Image(image), SubjectKind::Image(pushed)) => image.value == *pushed,
             (ScanFrom::Index(index), SubjectKind::Image(pushed)) => {
                 index.from.iter().any(|image| image.value == *pushed)
@@ -572,7 +582,7 @@ struct Subject {
 }
 enum SubjectKind {
     Build(TargetId),
-    Tar(String),
+    Tar(String, Option<ArchiveImage>),
     Image(String),
 }
 

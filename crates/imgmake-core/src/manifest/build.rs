@@ -11,6 +11,7 @@ use super::steps::{self, STEPS};
 use super::suggest;
 use super::tree::Node;
 use super::types::*;
+use imgmake_oci::image::{Reference, ReferenceError, TAG_RULE};
 
 /// The values of `network`.
 pub const NETWORKS: [&str; 4] = ["default", "none", "host", "isolated"];
@@ -322,14 +323,19 @@ fn check_platforms(platforms: &[Spanned<String>], cx: &DecodeContext) {
     }
 }
 
-/// The grammar of image names is `image`'s; here only what no name can have.
+/// `tags` of a build are complete names of the image.
 fn check_tag(tag: &Spanned<String>, cx: &DecodeContext) {
-    if tag
-        .value
-        .contains(|c: char| c.is_whitespace() || c.is_control())
-    {
-        let message = format!("invalid image name `{}`", tag.value);
-        cx.error(tag.span, message, "it contains white space");
+    match tag.value.parse::<Reference>() {
+        Ok(_) => {}
+        Err(ReferenceError::Tag { tag: wrong, .. }) => cx.error_help(
+            tag.span,
+            format!("invalid tag `{wrong}`"),
+            "of this image",
+            TAG_RULE,
+        ),
+        Err(ReferenceError::Name { text, reason }) => {
+            cx.error(tag.span, format!("invalid image name `{text}`"), reason);
+        }
     }
 }
 

@@ -50,6 +50,8 @@ pub use diagnostic::{Diagnostic, Severity};
 pub use facts::Facts;
 pub use glob::Glob;
 pub use image_pattern::ImagePattern;
+/// What a tag may be: the front ends name the setting that a wrong one comes from.
+pub use imgmake_oci::image::{TAG_RULE, is_tag};
 pub use include::Files;
 pub use render::render;
 pub use sources::Sources;

@@ -130,7 +130,7 @@ impl Rebase<'_> {
     fn scan(&self, scan: &mut ScanTarget) {
         match &mut scan.from {
             ScanFrom::Images(names) => names.iter_mut().for_each(|name| self.name(name)),
-            ScanFrom::Tar(path) => self.path(path),
+            ScanFrom::Tar { path, .. } => self.path(path),
             ScanFrom::Index(index) => index.images.iter_mut().for_each(|name| self.name(name)),
             ScanFrom::Image(_) => {}
         }

@@ -10,16 +10,17 @@ use super::glob::excluded;
 use super::index;
 use super::tree::Node;
 use super::types::*;
+use imgmake_oci::image::{TAG_RULE, is_tag};
 
 /// Where a scan or push takes its images from: exactly one of the four.
 enum From {
     Images(Vec<Spanned<String>>),
-    Tar(Spanned<String>, Option<Spanned<String>>),
+    Tar(Spanned<String>, Option<ArchiveImage>),
     Image(Spanned<String>),
     Index(IndexNode),
 }
 
-fn from(fields: &mut Fields, pick: bool) -> Option<From> {
+fn from(fields: &mut Fields) -> Option<From> {
     let cx = fields.cx;
     let nodes = [
         fields.child("images"),
@@ -40,7 +41,7 @@ fn from(fields: &mut Fields, pick: bool) -> Option<From> {
             images.iter().for_each(|image| check_glob(image, cx));
             (!images.is_empty()).then_some(From::Images(images))
         }
-        [_, Some(node), _] => archive_or_image(node, cx, pick),
+        [_, Some(node), _] => archive_or_image(node, cx),
         [.., Some(node)] => index::index(node, cx).map(From::Index),
         [None, None, None] => {
             fields.missing("`images NAME…`, `from tar=\"…\"`, `from image=\"…\"` or `index { … }`");
@@ -49,39 +50,46 @@ fn from(fields: &mut Fields, pick: bool) -> Option<From> {
     }
 }
 
-fn archive_or_image(node: &Node, cx: &DecodeContext, with_pick: bool) -> Option<From> {
+/// `from tar="x.tar"`, with `image=` or `index=` where it holds several; or `from image="…"`.
+fn archive_or_image(node: &Node, cx: &DecodeContext) -> Option<From> {
     let mut fields = Fields::new(node, cx);
+    let said = |name: &str| node.props.iter().any(|(key, _)| key.value == name);
     let tar = fields.prop_text("tar");
     let image = fields.prop_text("image");
-    let pick = match with_pick {
-        true => fields.prop_text("pick"),
-        false => None,
-    };
-    let said = |name: &str| node.props.iter().any(|(key, _)| key.value == name);
-    if said("tar") == said("image") {
+    let index = fields.prop("index").and_then(|value| {
+        let number = cx.integer(value, 1..=1_000_000)?;
+        Some((value.span, number as usize))
+    });
+    if !said("tar") && !said("image") {
         fields.missing("either `tar=\"path\"` or `image=\"name\"`");
     }
     fields.finish();
-    match (tar, image) {
-        (Some(tar), None) => {
-            check_path(&tar, cx);
-            Some(From::Tar(tar, pick))
+    let Some(tar) = tar else {
+        if let (Some((span, _)), false) = (index, said("tar")) {
+            cx.error(span, "`index=` chooses from a tar", "write `tar=` too");
         }
-        (None, Some(image)) => {
-            if let Some(pick) = pick {
-                cx.error(pick.span, "`pick=` chooses from a tar", "not with `image=`");
-            }
-            Some(From::Image(image))
+        return image.filter(|_| !said("tar")).map(From::Image);
+    };
+    check_path(&tar, cx);
+    let pick = match (image, index) {
+        (Some(image), Some((span, _))) => {
+            let message = "`image=` and `index=` exclude each other";
+            let diagnostic = Diagnostic::at(span, message, "and here");
+            cx.report(diagnostic.with_related(image.span, "the image is named here"));
+            None
         }
-        _ => None,
-    }
+        (Some(image), None) => Some(ArchiveImage::Named(image.value)),
+        (None, Some((_, number))) => Some(ArchiveImage::Numbered(number)),
+        (None, None) => None,
+    };
+    Some(From::Tar(tar, pick))
 }
 
 pub(super) fn scan(fields: &mut Fields) -> Option<ScanTarget> {
     let cx = fields.cx;
-    let from = from(fields, false).map(|from| match from {
+    let from = from(fields).map(|from| match from {
         From::Images(images) => ScanFrom::Images(images),
-        From::Tar(path, _) => ScanFrom::Tar(path),
+        From::Tar(path, pick) => ScanFrom::Tar { path, pick },
         From::Image(image) => ScanFrom::Image(image),
         From::Index(index) => ScanFrom::Index(index),
     });
@@ -208,12 +216,9 @@ fn reports(fields: &mut Fields) -> BTreeMap<String, Spanned<String>> {
 
 pub(super) fn push(fields: &mut Fields) -> Option<PushTarget> {
     let cx = fields.cx;
-    let from = from(fields, true).map(|from| match from {
+    let from = from(fields).map(|from| match from {
         From::Images(images) => PushFrom::Images(images),
-        From::Tar(path, pick) => PushFrom::Tar {
-            path,
-            pick: pick.map(|pick| pick.value),
-        },
+        From::Tar(path, pick) => PushFrom::Tar { path, pick },
         From::Image(image) => PushFrom::Image(image),
         From::Index(index) => PushFrom::Index(index),
     });
@@ -285,18 +290,13 @@ fn destination(node: &Node, cx: &DecodeContext, named: bool) -> Option<Destinati
     })
 }
 
-/// The distribution specification: `[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}`.
 fn check_registry_tag(tag: &Spanned<String>, cx: &DecodeContext) {
-    let word = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
-    let fine = tag.value.len() <= 128
-        && tag.value.bytes().next().is_some_and(word)
-        && tag.value.bytes().all(|b| word(b) || b == b'.' || b == b'-');
-    if !fine {
+    if !is_tag(&tag.value) {
         cx.error_help(
             tag.span,
             format!("invalid tag `{}`", tag.value),
             "a tag is expected here",
-            "a tag has up to 128 letters, digits, `_`, `.` and `-`, and does not begin with `.` or `-`",
+            TAG_RULE,
         );
     }
 }

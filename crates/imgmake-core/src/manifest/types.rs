@@ -499,9 +499,20 @@ pub struct ScanTarget {
 pub enum ScanFrom {
     /** Globs over target names. */
     Images(Vec<Spanned<String>>),
-    Tar(Spanned<String>),
+    Tar {
+        path: Spanned<String>,
+        pick: Option<ArchiveImage>,
+    },
     Image(Spanned<String>),
     Index(IndexNode),
+}
+/** Which image of several in an archive. */
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ArchiveImage {
+    /** A name, a tag, a digest or a platform. */
+    Named(String),
+    /** Its place, from 1. */
+    Numbered(usize),
 }
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub enum ScannerNode {
@@ -537,8 +548,7 @@ pub enum PushFrom {
     Images(Vec<Spanned<String>>),
     Tar {
         path: Spanned<String>,
-        /** Which image of several: a RepoTag or a number. */
-        pick: Option<String>,
+        pick: Option<ArchiveImage>,
     },
     Image(Spanned<String>),
     /// Published as one image of several platforms.

@@ -81,6 +81,14 @@ pub(super) fn pick(mut candidates: Vec<Candidate>, pick: Option<&str>) -> Result
     }
 }
 
+pub(super) fn numbered(mut candidates: Vec<Candidate>, number: usize) -> Result<Candidate> {
+    if (1..=candidates.len()).contains(&number) {
+        return Ok(candidates.remove(number - 1));
+    }
+    let help = format!("the archive holds\n{}", listing(&candidates));
+    Err(OciError::not_found(format!("image number {number}"), help))
+}
+
 fn listing(candidates: &[Candidate]) -> String {
     let line =
         |(at, candidate): (usize, &Candidate)| format!("  {}. {}", at + 1, candidate.shown());

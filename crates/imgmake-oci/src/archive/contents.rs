@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::error::{OciError, Result};
 
 use crate::image::{
-    Descriptor, ImageManifest, ImageTree, ManifestOrIndex, Reach, TreeError, media_type,
+    Descriptor, ImageManifest, ImageTree, ManifestOrIndex, Reach, TreeError, is_image,
 };
 use crate::store::Store;
 
@@ -71,22 +71,6 @@ impl Contents {
         }
         Ok(contents)
     }
-}
-
-/// Attestations have the platform `unknown/unknown`; artifacts another config.
-pub(super) fn is_image(descriptor: &Descriptor, manifest: &ImageManifest) -> bool {
-    let known_config = matches!(
-        manifest.config.media_type.as_str(),
-        media_type::OCI_CONFIG | media_type::DOCKER_CONFIG
-    );
-    let attestation = descriptor
-        .platform
-        .as_ref()
-        .is_some_and(|p| p.os == "unknown")
-        || descriptor
-            .annotations
-            .contains_key("vnd.docker.reference.type");
-    known_config && !attestation
 }
 
 /// `blobs/sha256/…`, in archives and layouts.

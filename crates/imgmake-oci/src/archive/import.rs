@@ -9,13 +9,13 @@ use rayon::prelude::*;
 
 use crate::image::{
     Descriptor, Digest, ImageConfig, ImageIndex, ImageManifest, ManifestFormat, ManifestOrIndex,
-    from_json, media_type, to_json,
+    from_json, is_image, media_type, to_json,
 };
 use crate::layer::{Compression, Index, Layer, Packing, decompress, pack};
 use crate::store::Store;
 
 use super::candidate::{Candidate, Form, config_digest};
-use super::contents::{MOST_DEPTH, blob_name, is_image};
+use super::contents::{MOST_DEPTH, blob_name};
 use super::docker::DockerImage;
 use super::source::{Source, missing};
 

@@ -126,6 +126,18 @@ pub fn read(store: &Store, path: &Path, pick: Option<&str>) -> Result<Imported> 
     import::import(store, &source, chosen).with_context(action)
 }
 
+/// The same for the image with this number, from 1, in the order in which an archive has them.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_numbered(store: &Store, path: &Path, number: usize) -> Result<Imported> {
+    let action = || format!("cannot read an image from `{}`", path.display());
+    let source = Source::open(store, path).with_context(action)?;
+    let candidates = candidate::list(&source).with_context(action)?;
+    let chosen = candidate::numbered(candidates, number).with_context(action)?;
+    import::import(store, &source, chosen).with_context(action)
+}
+
 /// Metadata first: who reads a pipe knows what is coming.
 fn oci_members(descriptors: &[Descriptor]) -> Vec<Member> {
     vec![

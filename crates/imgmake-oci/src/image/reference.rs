@@ -22,11 +22,16 @@ pub struct Reference {
     pub digest: Option<Digest>,
 }
 
+/// What a tag may be, for messages.
+pub const TAG_RULE: &str =
+    "a tag has up to 128 letters, digits, `_`, `.` and `-`, and does not begin with `.` or `-`";
+
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is not an image name: {reason}")]
-pub struct ReferenceError {
-    pub text: String,
-    pub reason: String,
+pub enum ReferenceError {
+    #[error("invalid image name `{text}`: {reason}")]
+    Name { text: String, reason: String },
+    #[error("invalid tag `{tag}` in `{text}`: {TAG_RULE}")]
+    Tag { text: String, tag: String },
 }
 
 impl Reference {
@@ -87,8 +92,9 @@ impl FromStr for Reference {
     type Err = ReferenceError;
 
     fn from_str(text: &str) -> Result<Reference, ReferenceError> {
-        let refused = |reason: &str| ReferenceError {
-            text: text.chars().take(300).collect(),
+        let shortened = || text.chars().take(300).collect();
+        let refused = |reason: &str| ReferenceError::Name {
+            text: shortened(),
             reason: reason.to_string(),
         };
         let (rest, digest) = match text.split_once('@') {
@@ -110,10 +116,10 @@ impl FromStr for Reference {
         if let Some(tag) = tag
             && !is_tag(tag)
         {
-            return Err(refused(&format!(
-                "invalid tag `{}`: a tag has up to 128 letters, digits, `_`, `.` and `-`, and does not begin with `.` or `-`",
-                tag.chars().take(150).collect::<String>()
-            )));
+            return Err(ReferenceError::Tag {
+                text: shortened(),
+                tag: tag.chars().take(150).collect(),
+            });
         }
         if name.is_empty() {
             return Err(refused("it is empty"));
@@ -161,7 +167,8 @@ impl FromStr for Reference {
     }
 }
 
-fn is_tag(tag: &str) -> bool {
+/// The distribution specification: `[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}`.
+pub fn is_tag(tag: &str) -> bool {
     let word = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
     tag.len() <= 128
         && tag.bytes().next().is_some_and(word)

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::manifest::ParseError;
-use super::{Descriptor, Digest, ImageManifest, ManifestOrIndex};
+use super::{Descriptor, Digest, ImageManifest, ManifestOrIndex, media_type};
 
 /// An index in an index in an index is a trap: below the root there are at most as many levels.
 pub const DEEPEST: u32 = 4;
@@ -114,6 +114,22 @@ impl ImageTree {
                 ManifestOrIndex::Index(_) => None,
             })
     }
+}
+
+/// Whether a manifest is that of an image to be run. Attestations have the platform `unknown/unknown`; artifacts another config.
+pub fn is_image(descriptor: &Descriptor, manifest: &ImageManifest) -> bool {
+    let known_config = matches!(
+        manifest.config.media_type.as_str(),
+        media_type::OCI_CONFIG | media_type::DOCKER_CONFIG
+    );
+    let attestation = descriptor
+        .platform
+        .as_ref()
+        .is_some_and(|p| p.os == "unknown")
+        || descriptor
+            .annotations
+            .contains_key("vnd.docker.reference.type");
+    known_config && !attestation
 }
 
 struct Reading<R> {

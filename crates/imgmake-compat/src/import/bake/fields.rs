@@ -4,12 +4,11 @@
 
 use std::collections::BTreeMap;
 
-use hcl::Value;
-
 use super::display::{as_text, display};
 use super::functions::csv;
 use super::given::{Given, Values, list};
 use super::problem::Problem;
+use super::value::Value;
 use crate::nodes::plain;
 use imgmake_core::manifest::{Spanned, suggest};
 

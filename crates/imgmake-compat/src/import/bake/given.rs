@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use hcl::Value;
-
 use super::display::as_text;
 use super::problem::Problem;
+use super::value::Value;
 
 /// One attribute's value and its line.
 #[derive(Clone, Debug)]

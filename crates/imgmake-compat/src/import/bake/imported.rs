@@ -1,5 +1,7 @@
 //! What a bake file comes to: targets of a manifest, and what belongs to them.
 
+use std::collections::BTreeMap;
+
 use imgmake_core::manifest::{CacheRegistry, SecretNode, Target};
 
 /// The targets that are wanted, and those that they need.
@@ -9,6 +11,10 @@ pub struct Imported {
     pub secrets: Vec<SecretNode>,
     /// Complete names under which each target is to be published.
     pub published: Vec<(String, Vec<String>)>,
+    /// Where the names of each target stand.
+    pub tag_lines: BTreeMap<String, Place>,
+    /// Targets that say `pull`.
+    pub pulled: Vec<String>,
     /// The groups that are wanted, with all of their targets.
     pub groups: Vec<(String, Vec<String>)>,
     /// Where steps are shared: those of all targets.
@@ -21,12 +27,21 @@ pub struct Imported {
     pub notes: Vec<String>,
 }
 
+/// A line, counted through all files, and what people call it: `b.hcl:4`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    pub line: Option<usize>,
+    pub place: String,
+}
+
 /// A context to fetch, in Docker's way of writing, and the target that it is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Repository {
     pub target: String,
     pub address: String,
     pub line: Option<usize>,
+    /// The same for people.
+    pub place: String,
 }
 
 /// A Dockerfile, and where its target looks for it.

@@ -5,10 +5,12 @@
 //! and the nearest name.
 //!
 //! ```text
-//! syntax     text → blocks of expressions, with lines
+//! syntax     text → blocks of expressions, with lines (json: one of the two texts)
+//! expression what a text says; evaluate: what it comes to, in a context
+//! value      what it can come to; number: as exact as HCL's
 //! values     variables, what the environment makes of them; expressions → values
 //! types      what a variable may be
-//! functions  bake's own, and the file's
+//! functions  bake's own; defined: the file's
 //! resolve    matrix, inherits, groups: blocks → values of each target
 //! overrides  `--set`
 //! given      a target's values, and how later ones add to earlier ones
@@ -17,11 +19,18 @@
 //! outputs    archives, layouts, daemons and registries of one target
 //! ```
 
+mod context;
+mod defined;
 mod display;
+mod evaluate;
+mod expression;
+mod failed;
 mod fields;
 mod functions;
 mod given;
 mod imported;
+mod json;
+mod number;
 mod outputs;
 mod overrides;
 mod problem;
@@ -29,20 +38,20 @@ mod resolve;
 mod syntax;
 mod target;
 mod types;
+mod value;
 mod values;
 
 use std::collections::BTreeMap;
 
-pub use imported::{Imported, Inline, Repository};
+pub use imported::{Imported, Inline, Place, Repository};
 pub use problem::Mistake;
 use problem::Problem;
 
 /// What to read, and which part of it is wanted.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
-    /// Its name, for messages; one that ends with `.json` is JSON.
-    pub file: &'a str,
-    pub text: &'a str,
+    /// At least one; what a later one says adds to the earlier, or takes its place.
+    pub files: &'a [File<'a>],
     pub environment: &'a BTreeMap<String, String>,
     /// Groups and targets; none is the group or target `default`.
     pub wanted: &'a [String],
@@ -50,6 +59,43 @@ pub struct Request<'a> {
     pub overrides: &'a [String],
     /// RFC 3339, for `timestamp()`.
     pub now: &'a str,
+    /// Whether a target that cannot be said is left out with a note.
+    pub unsayable: Unsayable,
+}
+
+/// What becomes of targets that no manifest can say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unsayable {
+    Refused,
+    /// Left out, each with a note; they were not named one by one. A context that is a repository
+    /// cannot be said either.
+    LeftOut,
+}
+
+/// A bake file.
+#[derive(Clone, Copy, Debug)]
+pub struct File<'a> {
+    /// Its name, for messages; one that ends with `.json` is JSON.
+    pub name: &'a str,
+    pub text: &'a str,
+}
+
+/// The file of a line, and the line in it. Lines are counted through all files of a request.
+fn place<'a>(files: &[File<'a>], line: Option<usize>) -> (&'a str, Option<usize>) {
+    let mut rest = line;
+    for file in files {
+        let own = lines(file.text);
+        match rest {
+            Some(line) if line > own => rest = Some(line - own),
+            Some(line) => return (file.name, Some(line)),
+            None => break,
+        }
+    }
+    (files.first().map_or("", |file| file.name), None)
+}
+
+fn lines(text: &str) -> usize {
+    text.matches('\n').count() + 1
 }
 
 /// A variable whose value is a text in the file.
@@ -108,24 +154,49 @@ pub fn read(request: &Request) -> Result<Imported, Mistake> {
 }
 
 fn mistake(request: &Request, problem: Problem) -> Mistake {
+    let (file, line) = place(request.files, problem.line);
     Mistake {
-        file: request.file.to_string(),
-        line: problem.line,
+        file: file.to_string(),
+        line,
         message: problem.message,
         help: problem.help,
     }
 }
 
 fn blocks(request: &Request) -> Result<Vec<syntax::Block>, Problem> {
-    let name = request.file.to_ascii_lowercase();
-    if name.ends_with(".yml") || name.ends_with(".yaml") {
-        return Err(Problem::at(None, "a Compose file is not a bake file")
-            .with_help("write its services as targets of a `docker-bake.hcl`"));
+    let mut all: Vec<syntax::Block> = Vec::new();
+    let mut before = 0;
+    for file in request.files {
+        let name = file.name.to_ascii_lowercase();
+        if name.ends_with(".yml") || name.ends_with(".yaml") {
+            let message = format!("`{}`: a Compose file is not a bake file", file.name);
+            return Err(Problem::at(None, message)
+                .with_help("write its services as targets of a `docker-bake.hcl`"));
+        }
+        let blocks = match name.ends_with(".json") {
+            true => syntax::json(file.text),
+            false => syntax::hcl(file.text),
+        };
+        let mut blocks = blocks.map_err(|problem| Problem {
+            line: problem.line.map(|line| line + before),
+            ..problem
+        })?;
+        blocks.iter_mut().for_each(|block| block.move_down(before));
+        let names = |kind: &str| -> Vec<String> {
+            let of_kind = blocks.iter().filter(|block| block.kind == kind);
+            of_kind.map(|block| block.name.clone()).collect()
+        };
+        // A variable or function of a later file takes the place of the earlier.
+        let (variables, functions) = (names("variable"), names("function"));
+        all.retain(|block| match block.kind.as_str() {
+            "variable" => !variables.contains(&block.name),
+            "function" => !functions.contains(&block.name),
+            _ => true,
+        });
+        all.extend(blocks);
+        before += lines(file.text);
     }
-    match name.ends_with(".json") {
-        true => syntax::json(request.text),
-        false => syntax::hcl(request.text),
-    }
+    Ok(all)
 }
 
 fn with_file<T>(
@@ -134,7 +205,9 @@ fn with_file<T>(
 ) -> Result<T, Problem> {
     let _facts = functions::Facts::new(request.environment, request.now);
     let blocks = blocks(request)?;
-    if truthy(request, "BUILDX_BAKE_FILE_RELATIVE_PATHS") && request.file.contains('/') {
+    if truthy(request, "BUILDX_BAKE_FILE_RELATIVE_PATHS")
+        && request.files.iter().any(|file| file.name.contains('/'))
+    {
         let message =
             "BUILDX_BAKE_FILE_RELATIVE_PATHS is set, and the file is in another directory";
         return Err(Problem::at(None, message)
@@ -155,11 +228,76 @@ fn imported(request: &Request) -> Result<Imported, Problem> {
             groups: file.groups(request.wanted)?,
             ..Imported::default()
         };
-        for (name, values) in &resolved {
-            target::add(name, values, &mut imported)?;
+        match request.unsayable {
+            Unsayable::Refused => {
+                for (name, values) in &resolved {
+                    target::add(name, values, &mut imported)?;
+                }
+            }
+            Unsayable::LeftOut => sayable(request.files, &resolved, &mut imported),
+        }
+        // Said of each of several targets, it is said once.
+        let mut said = std::collections::BTreeSet::new();
+        imported.notes.retain(|note| said.insert(note.clone()));
+        for line in imported.tag_lines.values_mut() {
+            let (file, own) = place(request.files, line.line);
+            line.place = own.map_or_else(|| file.to_string(), |own| format!("{file}:{own}"));
+        }
+        for one in &mut imported.repositories {
+            let (file, own) = place(request.files, one.line);
+            one.place = own.map_or_else(|| file.to_string(), |own| format!("{file}:{own}"));
         }
         Ok(imported)
     })
+}
+
+/// Those of the targets that can be said, and whose contexts can.
+fn sayable(files: &[File], resolved: &[(String, given::Values)], imported: &mut Imported) {
+    let mut left_out: BTreeMap<String, String> = BTreeMap::new();
+    let groups = imported.groups.clone();
+    loop {
+        let before = left_out.len();
+        *imported = Imported {
+            groups: groups.clone(),
+            ..Imported::default()
+        };
+        for (name, values) in resolved {
+            if left_out.contains_key(name) {
+                continue;
+            }
+            let kept = imported.clone();
+            let needed = resolve::needed_by(values);
+            let gone = needed.iter().find(|needed| left_out.contains_key(*needed));
+            let added = match gone {
+                Some(gone) => Err(Problem::at(
+                    None,
+                    format!("its context `{gone}` is left out"),
+                )),
+                None => target::add(name, values, imported),
+            };
+            let repository = imported.repositories.first().map(|one| {
+                Problem::at(
+                    one.line,
+                    "a context is a repository, and a manifest's is a directory",
+                )
+            });
+            if let Some(problem) = added.err().or(repository) {
+                let (file, line) = place(files, problem.line);
+                let line = line.map_or_else(String::new, |line| format!("{file}:{line}: "));
+                let note = format!("target `{name}` is left out: {line}{}", problem.message);
+                left_out.insert(name.clone(), note);
+                *imported = kept;
+            }
+        }
+        if left_out.len() == before {
+            break;
+        }
+    }
+    for (_, members) in &mut imported.groups {
+        members.retain(|member| !left_out.contains_key(member));
+    }
+    imported.groups.retain(|(_, members)| !members.is_empty());
+    imported.notes.extend(left_out.into_values());
 }
 
 fn truthy(request: &Request, name: &str) -> bool {

@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use hcl::Value;
-
 use super::fields::KEYS;
 use super::given::{Given, MAPS, Values, merge};
 use super::problem::{Problem, unknown};
+use super::value::Value;
 
 /// Lists; several overrides of one are its elements.
 const LISTS: [&str; 13] = [
@@ -163,7 +162,10 @@ impl Override {
         };
         let list = values
             .get_mut("secret")
-            .and_then(|given| given.value.as_array_mut());
+            .and_then(|given| match &mut given.value {
+                Value::Array(list) => Some(list),
+                _ => None,
+            });
         let declared = list.and_then(|list| list.iter_mut().find(|value| declares(value)));
         let Some(declared) = declared else {
             let message = format!("--set {}: the target has no secret `{id}`", self.text);

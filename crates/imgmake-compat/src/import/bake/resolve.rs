@@ -2,15 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use hcl::Value;
-use hcl::eval::{Context, ErrorKind, Evaluate};
-
+use super::context::Context;
 use super::display::as_text;
 use super::fields::KEYS;
 use super::given::{Given, Values, list, merge};
 use super::overrides::Override;
 use super::problem::{Problem, unknown};
 use super::syntax::{Attribute, Block};
+use super::value::Value;
 use super::values::{self, evaluated};
 use imgmake_core::manifest::suggest;
 
@@ -28,7 +27,7 @@ pub(super) struct File {
 struct Later<'a> {
     target: String,
     attribute: &'a Attribute,
-    context: Context<'a>,
+    context: Context,
 }
 
 impl File {
@@ -62,7 +61,7 @@ impl File {
             let mut waiting = Vec::new();
             let mut cause = None;
             for mut one in later {
-                one.context.declare_var("target", targets.clone());
+                one.context.declare("target", targets.clone());
                 match evaluated(one.attribute, &one.context) {
                     Ok(value) => self.give(&one.target, one.attribute, value),
                     Err(problem) => {
@@ -104,17 +103,15 @@ impl File {
                 other => return Err(unknown(attribute.line, other, &["targets", "description"])),
             }
         }
-        self.groups
-            .entry(block.name.clone())
-            .or_default()
-            .extend(members);
+        // As bake: a later group of this name takes its place.
+        self.groups.insert(block.name.clone(), members);
         Ok(())
     }
 
     fn target<'a>(
         &mut self,
         block: &'a Block,
-        context: &Context<'a>,
+        context: &Context,
         later: &mut Vec<Later<'a>>,
     ) -> Result<(), Problem> {
         if let Some(inner) = block.blocks.first() {
@@ -127,28 +124,46 @@ impl File {
         }
         let find = |key: &str| block.attributes.iter().find(|one| one.key == key);
         let Some(matrix) = find("matrix") else {
+            if let Some(name) = find("name") {
+                let message = format!("target `{}` has a `name` and no `matrix`", block.name);
+                return Err(Problem::at(name.line, message)
+                    .with_help("`name` is for the members of a matrix"));
+            }
             return self.member(&block.name, block, context, later);
         };
         let axes = evaluated(matrix, context)?;
-        let Some(name) = find("name") else {
+        let combinations = combinations(&axes, matrix.line)?;
+        let name = find("name");
+        if name.is_none() && combinations.len() > 1 {
             let message = format!(
                 "target `{}` has a matrix and no `name` for its members",
                 block.name
             );
             return Err(Problem::at(matrix.line, message));
-        };
-        let mut members = Vec::new();
-        for combination in combinations(&axes, matrix.line)? {
+        }
+        let mut members: Vec<String> = Vec::new();
+        for combination in combinations {
             let mut context = context.clone();
             for (axis, value) in combination {
-                context.declare_var(axis, value);
+                context.declare(&axis, value);
             }
-            let name = as_text(&evaluated(name, &context)?)
-                .map_err(|why| Problem::at(matrix.line, why))?;
+            let name = match name {
+                Some(name) => as_text(&evaluated(name, &context)?)
+                    .map_err(|why| Problem::at(name.line, why))?,
+                None => block.name.clone(),
+            };
+            if members.contains(&name) {
+                let message = format!("duplicate name `{name}` in the matrix of `{}`", block.name);
+                return Err(Problem::at(matrix.line, message)
+                    .with_help("make the name of what each member differs in"));
+            }
             self.member(&name, block, &context, later)?;
             members.push(name);
         }
-        self.groups.insert(block.name.clone(), members);
+        // A member that has the block's own name needs no group.
+        if members != [block.name.clone()] {
+            self.groups.insert(block.name.clone(), members);
+        }
         Ok(())
     }
 
@@ -156,7 +171,7 @@ impl File {
         &mut self,
         name: &str,
         block: &'a Block,
-        context: &Context<'a>,
+        context: &Context,
         later: &mut Vec<Later<'a>>,
     ) -> Result<(), Problem> {
         let legal = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
@@ -172,7 +187,7 @@ impl File {
             if ["matrix", "name"].contains(&attribute.key.as_str()) {
                 continue;
             }
-            if refers_to_targets(attribute, context) {
+            if attribute.value.reads("target") && context.variable("target").is_err() {
                 later.push(Later {
                     target: name.to_string(),
                     attribute,
@@ -212,8 +227,8 @@ impl File {
             wanted
         };
         let mut names: Vec<String> = Vec::new();
-        for name in wanted {
-            self.expand(name, &mut Vec::new(), &mut names)?;
+        for name in self.named(wanted)? {
+            self.expand(&name, &mut Vec::new(), &mut names)?;
         }
         let overrides = self.overrides(overrides, environment)?;
         let mut resolved: Vec<(String, Values)> = Vec::new();
@@ -236,6 +251,26 @@ impl File {
         Ok(resolved)
     }
 
+    /// The names that are wanted, with those that a pattern such as `tool-*` means.
+    fn named(&self, wanted: &[String]) -> Result<Vec<String>, Problem> {
+        let mut names = Vec::new();
+        for pattern in wanted {
+            if !pattern.contains('*') {
+                names.push(pattern.clone());
+                continue;
+            }
+            let targets = self.targets.iter().map(|(name, _)| name);
+            let all = targets.chain(self.groups.keys());
+            let found: Vec<String> = all.filter(|name| matches(pattern, name)).cloned().collect();
+            if found.is_empty() {
+                let message = format!("no target or group is called like `{pattern}`");
+                return Err(Problem::at(None, message));
+            }
+            names.extend(found);
+        }
+        Ok(names)
+    }
+
     pub(super) fn everything(&self) -> Vec<String> {
         let parents: Vec<String> = self
             .targets
@@ -254,11 +289,12 @@ impl File {
     /// # Errors
     /// Groups that hold each other, or what is not there.
     pub(super) fn groups(&self, wanted: &[String]) -> Result<Vec<(String, Vec<String>)>, Problem> {
-        let wanted = wanted.iter().filter(|name| self.groups.contains_key(*name));
-        let members = |name: &String| {
+        let wanted = self.named(wanted)?.into_iter();
+        let wanted = wanted.filter(|name| self.groups.contains_key(name));
+        let members = |name: String| {
             let mut members = Vec::new();
-            self.expand(name, &mut Vec::new(), &mut members)?;
-            Ok((name.clone(), members))
+            self.expand(&name, &mut Vec::new(), &mut members)?;
+            Ok((name, members))
         };
         wanted.map(members).collect()
     }
@@ -301,7 +337,10 @@ impl File {
         path: &mut Vec<String>,
         names: &mut Vec<String>,
     ) -> Result<(), Problem> {
-        if path.iter().any(|one| one == name) {
+        // Within a group of its name it is the target.
+        let inside = path.iter().any(|one| one == name);
+        let is_target = self.targets.iter().any(|(other, _)| other == name);
+        if inside && !is_target {
             let circle = imgmake_guard::printable::listed(
                 path.iter().map(String::as_str).chain([name]),
                 " → ",
@@ -311,7 +350,7 @@ impl File {
                 format!("groups hold each other: {circle}"),
             ));
         }
-        let Some(members) = self.groups.get(name) else {
+        let Some(members) = self.groups.get(name).filter(|_| !inside) else {
             self.values_of(name)?;
             if !names.iter().any(|one| one == name) {
                 names.push(name.to_string());
@@ -362,15 +401,6 @@ impl File {
     }
 }
 
-/// Whether it cannot be evaluated before other targets are.
-fn refers_to_targets(attribute: &Attribute, context: &Context) -> bool {
-    let error = attribute.value.evaluate(context).err();
-    error.is_some_and(|error| match error.kind() {
-        ErrorKind::UndefinedVar(name) => name.as_str() == "target",
-        _ => false,
-    })
-}
-
 /// `*` is any text.
 fn matches(pattern: &str, name: &str) -> bool {
     match pattern.split_once('*') {
@@ -383,7 +413,7 @@ fn matches(pattern: &str, name: &str) -> bool {
 }
 
 /// Targets whose images are contexts of this one.
-fn needed_by(values: &Values) -> Vec<String> {
+pub(super) fn needed_by(values: &Values) -> Vec<String> {
     let Some(Value::Object(contexts)) = values.get("contexts").map(|given| &given.value) else {
         return Vec::new();
     };
@@ -397,16 +427,21 @@ fn combinations(axes: &Value, line: Option<usize>) -> Result<Vec<Vec<(String, Va
     let Value::Object(axes) = axes else {
         return Err(Problem::at(line, "`matrix` is an object of lists"));
     };
+    if axes.is_empty() {
+        return Ok(Vec::new());
+    }
     let mut all: Vec<Vec<(String, Value)>> = vec![Vec::new()];
     for (axis, values) in axes {
-        let Value::Array(values) = values else {
-            return Err(Problem::at(
-                line,
-                format!("invalid list `{axis}` of the matrix"),
-            ));
+        let values: Vec<&Value> = match values {
+            Value::Array(values) => values.iter().collect(),
+            Value::Object(values) => values.values().collect(),
+            _ => {
+                let message = format!("invalid list `{axis}` of the matrix");
+                return Err(Problem::at(line, message));
+            }
         };
         let longer = |one: &Vec<(String, Value)>| {
-            let with = |value: &Value| [&one[..], &[(axis.clone(), value.clone())]].concat();
+            let with = |value: &&Value| [&one[..], &[(axis.clone(), (*value).clone())]].concat();
             values.iter().map(with).collect::<Vec<_>>()
         };
         all = all.iter().flat_map(longer).collect();

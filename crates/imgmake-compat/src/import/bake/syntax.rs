@@ -1,12 +1,13 @@
 //! The two ways of writing a bake file, as blocks whose attributes are expressions.
 
-use hcl::Expression;
-use hcl::expr::TemplateExpr;
 use hcl_edit::Span;
 use hcl_edit::structure::Body;
-use serde_json::Value;
 
+use super::expression::Expression;
+use super::json::{self, Json, Kind, Name};
+use super::number::Number;
 use super::problem::Problem;
+use super::value::Value;
 use imgmake_core::manifest::suggest;
 
 pub(super) struct Block {
@@ -17,6 +18,22 @@ pub(super) struct Block {
     pub attributes: Vec<Attribute>,
     /// `validation` in a variable.
     pub blocks: Vec<Block>,
+}
+
+impl Block {
+    /// Its lines are counted on from those of the files before.
+    pub(super) fn move_down(&mut self, by: usize) {
+        let own = std::iter::once(&mut self.line);
+        let lines = own.chain(
+            self.attributes
+                .iter_mut()
+                .map(|attribute| &mut attribute.line),
+        );
+        for line in lines {
+            *line = line.map(|line| line + by);
+        }
+        self.blocks.iter_mut().for_each(|block| block.move_down(by));
+    }
 }
 
 pub(super) struct Attribute {
@@ -40,7 +57,7 @@ pub(super) fn hcl(text: &str) -> Result<Vec<Block>, Problem> {
             // `TAG = "1"` at the top is a variable in short.
             let key = attribute.key.as_str().to_string();
             let line = line_of(text, attribute.key.span());
-            let value = expression(text, attribute.value.span(), line)?;
+            let value = expression(&attribute.value, line)?;
             let default = Attribute {
                 key: "default".into(),
                 line,
@@ -55,11 +72,16 @@ pub(super) fn hcl(text: &str) -> Result<Vec<Block>, Problem> {
             });
         }
         if let Some(block) = structure.as_block() {
+            let line = line_of(text, block.ident.span());
+            known_kind(block.ident.as_str(), line)?;
+            if block.labels.len() != 1 {
+                let message = format!("a `{}` has one name", block.ident.as_str());
+                return Err(
+                    Problem::at(line, message).with_help("write it in quotes before the `{`")
+                );
+            }
             blocks.push(block_of(text, block)?);
         }
-    }
-    for block in &blocks {
-        known_kind(&block.kind, block.line)?;
     }
     Ok(blocks)
 }
@@ -86,22 +108,17 @@ fn attributes_of(text: &str, body: &Body) -> Result<Vec<Attribute>, Problem> {
         Ok(Attribute {
             key: attribute.key.as_str().to_string(),
             line,
-            value: expression(text, attribute.value.span(), line)?,
+            value: expression(&attribute.value, line)?,
         })
     };
     body.attributes().map(one).collect()
 }
 
-/// The two crates of one parser: one knows places, the other evaluates.
 fn expression(
-    text: &str,
-    span: Option<std::ops::Range<usize>>,
+    written: &hcl_edit::expr::Expression,
     line: Option<usize>,
 ) -> Result<Expression, Problem> {
-    let source = span.and_then(|span| text.get(span)).unwrap_or_default();
-    source
-        .parse()
-        .map_err(|error| Problem::at(line, format!("invalid expression: {error}")))
+    Expression::read(written).map_err(|why| Problem::at(line, why))
 }
 
 fn line_of(text: &str, span: Option<std::ops::Range<usize>>) -> Option<usize> {
@@ -118,97 +135,114 @@ fn known_kind(kind: &str, line: Option<usize>) -> Result<(), Problem> {
 }
 
 /// `{"target": {"app": {…}}, "group": …, "variable": …}`; texts are templates, as in HCL.
+/// What holds blocks, at any level, may be an object or a list of objects; `//` is a comment.
 ///
 /// # Errors
 /// As [`hcl`].
 pub(super) fn json(text: &str) -> Result<Vec<Block>, Problem> {
-    let document: Value = serde_json::from_str(text)
-        .map_err(|error| Problem::at(Some(error.line()), format!("invalid JSON: {error}")))?;
-    let kinds = document
-        .as_object()
-        .ok_or_else(|| Problem::at(None, "a bake file in JSON is an object"))?;
+    let document = json::parse(text)?;
     let mut blocks = Vec::new();
-    for (kind, named) in kinds {
-        known_kind(kind, key_line(text, kind))?;
-        let expected = || {
-            Problem::at(
-                key_line(text, kind),
-                format!("`{kind}` holds objects by name"),
-            )
-        };
-        // One object, or a list of them.
-        let objects = match named {
-            Value::Array(list) => list.iter().collect(),
-            other => vec![other],
-        };
-        for object in objects {
-            for (name, body) in object.as_object().ok_or_else(expected)? {
-                blocks.push(json_block(text, kind, name, body)?);
+    for (kind, named) in members(&document, "a bake file in JSON is an object")? {
+        let line = Some(kind.line);
+        if !KINDS.contains(&kind.text.as_str()) && !matches!(named.kind, Kind::Object(_)) {
+            // As `TAG = "1"` in HCL.
+            let default = attribute("default", line, named)?;
+            blocks.push(block("variable", &kind.text, line, vec![default]));
+            continue;
+        }
+        known_kind(&kind.text, line)?;
+        let expected = format!("`{}` holds objects by name", kind.text);
+        for (name, bodies) in members(named, &expected)? {
+            for body in bodies_of(bodies) {
+                blocks.push(json_block(&kind.text, &name.text, Some(name.line), body)?);
             }
         }
     }
     Ok(blocks)
 }
 
-fn json_block(text: &str, kind: &str, name: &str, body: &Value) -> Result<Block, Problem> {
-    let line = key_line(text, name);
-    let body = body
-        .as_object()
-        .ok_or_else(|| Problem::at(line, format!("invalid object: {kind} `{name}`")))?;
-    let mut block = Block {
+fn block(kind: &str, name: &str, line: Option<usize>, attributes: Vec<Attribute>) -> Block {
+    Block {
         kind: kind.to_string(),
         name: name.to_string(),
         line,
-        attributes: Vec::new(),
+        attributes,
         blocks: Vec::new(),
-    };
-    for (key, value) in body {
-        if kind == "variable" && key == "validation" {
-            let inner = match value {
-                Value::Array(list) => list.iter().collect(),
-                other => vec![other],
-            };
-            for value in inner {
-                block.blocks.push(json_block(text, key, key, value)?);
+    }
+}
+
+fn attribute(key: &str, line: Option<usize>, value: &Json) -> Result<Attribute, Problem> {
+    Ok(Attribute {
+        key: key.to_string(),
+        line,
+        value: from_json(value)?,
+    })
+}
+
+fn json_block(kind: &str, name: &str, line: Option<usize>, body: &Json) -> Result<Block, Problem> {
+    let mut block = block(kind, name, line, Vec::new());
+    for (key, value) in members(body, &format!("invalid object: {kind} `{name}`"))? {
+        let line = Some(key.line);
+        if kind == "variable" && key.text == "validation" {
+            for body in bodies_of(value) {
+                block
+                    .blocks
+                    .push(json_block("validation", "validation", line, body)?);
             }
             continue;
         }
-        block.attributes.push(Attribute {
-            key: key.clone(),
-            line: key_line(text, key),
-            value: from_json(value),
-        });
+        block.attributes.push(attribute(&key.text, line, value)?);
     }
     Ok(block)
 }
 
-/// Where a key is first: near enough to find it.
-fn key_line(text: &str, key: &str) -> Option<usize> {
-    let at = text.find(&format!("\"{key}\""))?;
-    Some(text[..at].matches('\n').count() + 1)
+/// One block, or several in a list; null is none.
+fn bodies_of(value: &Json) -> Vec<&Json> {
+    match &value.kind {
+        Kind::Null => Vec::new(),
+        Kind::List(list) => list.iter().flat_map(bodies_of).collect(),
+        _ => vec![value],
+    }
 }
 
-fn from_json(value: &Value) -> Expression {
-    match value {
-        Value::String(text) => TemplateExpr::from(text.as_str()).into(),
-        Value::Array(list) => Expression::Array(list.iter().map(from_json).collect()),
-        Value::Object(map) => {
-            let pair = |(key, value): (&String, &Value)| {
-                (
-                    hcl::ObjectKey::Expression(Expression::String(key.clone())),
-                    from_json(value),
-                )
-            };
-            Expression::Object(map.iter().map(pair).collect())
+/// What an object holds, or all objects of a list.
+fn members<'a>(value: &'a Json, expected: &str) -> Result<Vec<(&'a Name, &'a Json)>, Problem> {
+    match &value.kind {
+        Kind::Object(pairs) => {
+            let said = pairs.iter().filter(|(name, _)| name.text != "//");
+            Ok(said.map(|(name, value)| (name, value)).collect())
         }
-        Value::Null => Expression::Null,
-        Value::Bool(bool) => Expression::Bool(*bool),
-        Value::Number(number) => match number.as_i64() {
-            Some(whole) => Expression::Number(whole.into()),
-            None => number
-                .as_f64()
-                .and_then(hcl::Number::from_f64)
-                .map_or(Expression::Null, Expression::Number),
-        },
+        Kind::List(list) => {
+            let each = list.iter().map(|one| members(one, expected));
+            Ok(each.collect::<Result<Vec<_>, _>>()?.concat())
+        }
+        _ => Err(Problem::at(Some(value.line), expected)),
     }
+}
+
+fn from_json(value: &Json) -> Result<Expression, Problem> {
+    Ok(match &value.kind {
+        Kind::Null => Expression::Value(Value::Null),
+        Kind::Bool(flag) => Expression::Value(Value::Bool(*flag)),
+        Kind::Number(text) => {
+            let wrong = || Problem::at(Some(value.line), format!("invalid number `{text}`"));
+            Expression::Value(Value::Number(Number::parse(text).ok_or_else(wrong)?))
+        }
+        Kind::Text(text) => template(text, value.line)?,
+        Kind::List(list) => {
+            Expression::Array(list.iter().map(from_json).collect::<Result<_, _>>()?)
+        }
+        Kind::Object(pairs) => {
+            let pair = |(name, value): &(Name, Json)| {
+                Ok((template(&name.text, name.line)?, from_json(value)?))
+            };
+            Expression::Object(pairs.iter().map(pair).collect::<Result<_, Problem>>()?)
+        }
+    })
+}
+
+fn template(text: &str, line: usize) -> Result<Expression, Problem> {
+    let wrong = |why: &str| Problem::at(Some(line), format!("invalid template: {why}"));
+    let parsed = hcl_edit::parser::parse_template(text).map_err(|error| wrong(error.message()))?;
+    Expression::template(&parsed).map_err(|why| wrong(&why))
 }

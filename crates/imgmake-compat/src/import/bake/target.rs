@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use hcl::Value;
-
 use super::display::{as_text, display};
 use super::fields::{fields, flag, is_empty, named, pairs, text, texts};
 use super::given::{Given, Values};
-use super::imported::{Imported, Inline, Repository};
+use super::imported::{Imported, Inline, Place, Repository};
 use super::outputs::outputs;
 use super::problem::Problem;
+use super::value::Value;
 use crate::nodes::plain;
 use imgmake_core::error::CacheOptionProblem;
 use imgmake_core::manifest::{
@@ -80,6 +79,14 @@ pub(super) fn add(name: &str, values: &Values, imported: &mut Imported) -> Resul
     }
     build.tags = tags.iter().map(plain).collect();
     repositories(name, values, &build, imported);
+    let place = Place {
+        line: values.get("tags").and_then(|given| given.line),
+        place: String::new(),
+    };
+    imported.tag_lines.insert(name.to_string(), place);
+    if flag(values, "pull")? {
+        imported.pulled.push(name.to_string());
+    }
     if outputs.publishable {
         imported.published.push((name.to_string(), tags));
     }
@@ -262,6 +269,7 @@ fn repositories(name: &str, values: &Values, build: &BuildTarget, imported: &mut
                 target: name.to_string(),
                 address: path.value.clone(),
                 line,
+                place: String::new(),
             });
         }
     }

@@ -3,11 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use hcl::expr::{Object, ObjectKey};
-use hcl::{Expression, Value};
-
 use super::display::{as_text, display};
+use super::expression::{Call, Expression};
 use super::functions::{csv, set};
+use super::number::Number;
+use super::value::Value;
 
 #[derive(Debug)]
 pub(super) enum Type {
@@ -39,12 +39,14 @@ impl Type {
                 "bool" => Ok(Type::Bool),
                 _ => Err(wrong()),
             },
-            Expression::FuncCall(call) => {
-                let [inner] = &call.args[..] else {
+            Expression::Call(Call {
+                name, arguments, ..
+            }) => {
+                let [inner] = &arguments[..] else {
                     return Err(wrong());
                 };
                 let of = || Type::parse(inner).map(Box::new);
-                match (call.name.name.as_str(), inner) {
+                match (name.as_str(), inner) {
                     ("list", _) => of().map(Type::List),
                     ("set", _) => of().map(Type::Set),
                     ("map", _) => of().map(Type::Map),
@@ -56,12 +58,10 @@ impl Type {
                     _ => Err(wrong()),
                 }
             }
-            Expression::TemplateExpr(text) => {
-                let parsed: Result<Expression, _> = text.to_string().parse();
-                match parsed {
-                    Ok(inner @ (Expression::Variable(_) | Expression::FuncCall(_))) => {
-                        Type::parse(&inner)
-                    }
+            Expression::Value(Value::String(text)) => {
+                let parsed = hcl_edit::parser::parse_expr(text).map_err(|_| wrong())?;
+                match Expression::read(&parsed)? {
+                    inner @ (Expression::Variable(_) | Expression::Call(_)) => Type::parse(&inner),
                     _ => Err(wrong()),
                 }
             }
@@ -81,7 +81,14 @@ impl Type {
             (Type::Any, _) => Ok(value.clone()),
             (Type::Text, _) => as_text(value).map(Value::from),
             (Type::Number, Value::Number(_)) | (Type::Bool, Value::Bool(_)) => Ok(value.clone()),
-            (Type::Number | Type::Bool, Value::String(text)) => self.of_text(text),
+            (Type::Number, Value::String(_)) => {
+                let number = value.to_number().map(Value::Number);
+                number.ok_or_else(|| format!("invalid number {}", display(value)))
+            }
+            (Type::Bool, Value::String(_)) => {
+                let flag = value.to_bool().map(Value::Bool);
+                flag.ok_or_else(|| format!("invalid boolean {}", display(value)))
+            }
             (Type::List(inner), Value::Array(list)) => inner.each(list).map(Value::Array),
             (Type::Set(inner), Value::Array(list)) => inner.each(list).map(set).map(Value::Array),
             (Type::Tuple(inner), Value::Array(list)) if inner.len() == list.len() => {
@@ -124,14 +131,7 @@ impl Type {
                 "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(Value::Bool(false)),
                 _ => Err(no()),
             },
-            Type::Number => {
-                let whole = text.parse::<i64>().map(Value::from);
-                let float = || text.parse().ok().and_then(hcl::Number::from_f64);
-                whole
-                    .ok()
-                    .or_else(|| float().map(Value::Number))
-                    .ok_or_else(no)
-            }
+            Type::Number => Number::parse(text).map(Value::Number).ok_or_else(no),
             Type::List(inner) | Type::Set(inner) => {
                 let values = parts(text)?.into_iter().map(|part| inner.of_text(&part));
                 self.convert(&Value::Array(values.collect::<Result<_, _>>()?))
@@ -161,9 +161,7 @@ impl Type {
     /// # Errors
     /// Invalid JSON, or of another type.
     pub(super) fn of_json(&self, text: &str) -> Result<Value, String> {
-        let value: Value =
-            serde_json::from_str(text).map_err(|error| format!("invalid JSON: {error}"))?;
-        self.convert(&value)
+        self.convert(&Value::from_json(text)?)
     }
 
     fn name(&self) -> String {
@@ -185,14 +183,10 @@ fn parts(text: &str) -> Result<Vec<String>, String> {
     Ok(csv(text)?.into_iter().next().unwrap_or_default())
 }
 
-fn fields(map: &Object<ObjectKey, Expression>) -> Result<BTreeMap<String, Type>, String> {
-    let one = |(key, of): (&ObjectKey, &Expression)| {
-        let key = match key {
-            ObjectKey::Identifier(name) => name.to_string(),
-            ObjectKey::Expression(Expression::String(name)) => name.clone(),
-            _ => return Err("a field of an object has a plain name".to_string()),
-        };
-        Ok((key, Type::parse(of)?))
+fn fields(pairs: &[(Expression, Expression)]) -> Result<BTreeMap<String, Type>, String> {
+    let one = |(key, of): &(Expression, Expression)| match key {
+        Expression::Value(Value::String(name)) => Ok((name.clone(), Type::parse(of)?)),
+        _ => Err("a field of an object has a plain name".to_string()),
     };
-    map.iter().map(one).collect()
+    pairs.iter().map(one).collect()
 }

@@ -2,29 +2,31 @@
 
 use std::collections::BTreeMap;
 
-use hcl::eval::{Context, ErrorKind, Evaluate};
-use hcl::{Expression, Value};
-
-use super::functions::{self, own, remember};
+use super::context::Context;
+use super::defined;
+use super::expression::Expression;
+use super::failed::Failed;
+use super::functions;
 use super::problem::{Problem, unknown};
 use super::syntax::{Attribute, Block};
 use super::types::Type;
+use super::value::Value;
 use imgmake_core::manifest::suggest;
 
 /// Every variable's value and every function.
 ///
 /// # Errors
 /// A variable that refers to none, to itself in a circle, or fails its validation.
-pub(super) fn context<'a>(
-    blocks: &'a [Block],
+pub(super) fn context(
+    blocks: &[Block],
     environment: &BTreeMap<String, String>,
-) -> Result<Context<'a>, Problem> {
-    let mut context = Context::new();
-    functions::declare(&mut context);
-    own::declare(blocks, &mut context)?;
-    declare(&mut context, "BAKE_CMD_CONTEXT", "cwd://".into());
-    declare(&mut context, "BAKE_LOCAL_PLATFORM", local_platform().into());
-    let mut open: Vec<&Block> = blocks.iter().filter(|b| b.kind == "variable").collect();
+) -> Result<Context, Problem> {
+    let variables = || blocks.iter().filter(|block| block.kind == "variable");
+    let names = variables().map(|block| block.name.clone()).collect();
+    let mut context = Context::new(defined::defined(blocks)?, names);
+    context.define("BAKE_CMD_CONTEXT", "cwd://".into());
+    context.define("BAKE_LOCAL_PLATFORM", local_platform().into());
+    let mut open: Vec<&Block> = variables().collect();
     // A variable may use those that stand after it.
     while !open.is_empty() {
         let mut waiting = Vec::new();
@@ -32,7 +34,7 @@ pub(super) fn context<'a>(
         let before = open.len();
         for variable in open {
             match value_of(variable, environment, &context) {
-                Ok(value) => declare(&mut context, &variable.name, value),
+                Ok(value) => context.define(&variable.name, value),
                 Err(problem) => {
                     waiting.push(variable);
                     cause = cause.or(Some(problem));
@@ -54,11 +56,7 @@ pub(super) fn context<'a>(
 pub(super) fn plain_text(variable: &Block) -> Option<(String, String, Option<String>)> {
     let find = |key: &str| variable.attributes.iter().find(|one| one.key == key);
     let text = |key: &str| match find(key).map(|one| &one.value) {
-        Some(Expression::String(text)) => Some(text.clone()),
-        Some(Expression::TemplateExpr(text)) => {
-            let text = text.to_string();
-            (!text.contains(['$', '%', '\\'])).then_some(text)
-        }
+        Some(Expression::Value(Value::String(text))) => Some(text.clone()),
         _ => None,
     };
     let legal = |c: char| c.is_ascii_alphanumeric() || c == '_';
@@ -73,11 +71,6 @@ pub(super) fn plain_text(variable: &Block) -> Option<(String, String, Option<Str
         None => String::new(),
     };
     Some((variable.name.clone(), value, text("description")))
-}
-
-fn declare(context: &mut Context, name: &str, value: Value) {
-    remember(name, &value);
-    context.declare_var(name, value);
 }
 
 fn local_platform() -> &'static str {
@@ -176,29 +169,28 @@ fn validated(variable: &Block, context: &Context) -> Result<(), Problem> {
 /// # Errors
 /// The expression's own, with the place of its attribute.
 pub(super) fn evaluated(attribute: &Attribute, context: &Context) -> Result<Value, Problem> {
-    attribute.value.evaluate(context).map_err(|error| {
-        let message = format!("`{}`: {}", attribute.key, error.kind());
-        let problem = Problem::at(attribute.line, message);
-        match error.kind() {
-            ErrorKind::UndefinedFunc(name) => {
-                let name = name.to_string();
+    attribute.value.evaluate(context).map_err(|failed| {
+        let key = &attribute.key;
+        let problem = Problem::at(attribute.line, format!("`{key}`: {failed}"));
+        match failed {
+            Failed::Function(name) => {
                 let refused = functions::REFUSED.iter().find(|(other, _)| *other == name);
                 if let Some((_, instead)) = refused {
-                    let message = format!(
-                        "`{}`: the function `{name}` is not supported",
-                        attribute.key
-                    );
+                    let message = format!("`{key}`: the function `{name}` is not supported");
                     return Problem::at(attribute.line, message).with_help(*instead);
                 }
-                problem.with_help(suggest::help(&name, functions::names()).unwrap_or_default())
+                let own: Vec<&str> = context.function_names().collect();
+                let names = functions::names().map(|name| -> &str { name });
+                let names = names.chain(own.iter().copied());
+                problem.with_help(suggest::help(&name, names).unwrap_or_default())
             }
-            ErrorKind::UndefinedVar(name) if name.as_str() == "target" => {
+            Failed::Variable(name) if name == "target" => {
                 problem.with_help("`target.NAME.KEY` is what another target's block says")
             }
-            ErrorKind::UndefinedVar(name) => problem.with_help(format!(
+            Failed::Variable(name) => problem.with_help(format!(
                 "declare it: `variable \"{name}\" {{ default = \"…\" }}`"
             )),
-            _ => problem,
+            Failed::NotYet(_) | Failed::Other(_) => problem,
         }
     })
 }

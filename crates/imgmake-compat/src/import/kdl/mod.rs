@@ -2,6 +2,9 @@
 //! variables stay variables where a text holds their value and nothing else depends
 //! on it; everything else is written as its value.
 
+mod pushes;
+mod words;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -10,6 +13,7 @@ use imgmake_core::manifest::{
     BuildTarget, CacheAccess, CacheDepth, ContextNode, ImageFormat, LoadInto, OnCacheError,
     RecipeNode, SecretFrom, Spanned, TarFormat, Target, TargetKind,
 };
+use words::{beside, escaped, quoted, word};
 
 /// A manifest, and files that stand beside it.
 #[derive(Debug)]
@@ -21,22 +25,35 @@ pub struct Written {
 }
 
 /// `marked` is the same import with variables' values replaced by their marks: all of
-/// them, then one by one, since one alone may decide what a list holds.
+/// them, then one by one, since one alone may decide what a list holds. `later` is the same import
+/// at another time.
 pub fn manifest(
     imported: &Imported,
     marked: &[Imported],
+    later: Option<&Imported>,
     variables: &[Variable],
     from: &str,
 ) -> Written {
+    // The last of the twins, where there is one.
+    let marked: Vec<Imported> = marked.iter().chain(later).cloned().collect();
+    let marked = &marked[..];
     let mut writer = Writer {
         text: format!("// From {from}.\n"),
         variables,
         notes: imported.notes.clone(),
         names: BTreeMap::new(),
+        has_later: later.is_some(),
+        times: Vec::new(),
     };
+    let pulled = imported
+        .pulled
+        .iter()
+        .map(|name| format!("`pull` of `{name}`: `imgmake run --pull` looks base tags up again"));
+    writer.notes.extend(pulled);
     writer.names(imported);
     writer.settings(imported, marked);
     writer.variables();
+    let after_variables = writer.text.len();
     for secret in &imported.secrets {
         let source = match &secret.source {
             SecretFrom::Env(name) => format!("env={}", quoted(name)),
@@ -54,6 +71,16 @@ pub fn manifest(
     }
     writer.text.push_str(&pushes);
     writer.groups(imported);
+    let times = writer.times.iter().map(|(value, name)| {
+        format!(
+            "var {name} {} desc=\"the time, where the bake file asks for it\"\n",
+            quoted(value)
+        )
+    });
+    let times: String = times.collect();
+    writer.text.insert_str(after_variables, &times);
+    let mut said = std::collections::BTreeSet::new();
+    writer.notes.retain(|note| said.insert(note.clone()));
     let files = imported.inline.iter();
     let files = files.map(|inline| (beside(&inline.path), inline.text.clone()));
     Written {
@@ -69,6 +96,10 @@ struct Writer<'a> {
     notes: Vec<String>,
     /// Names in the file → names here, which begin with a letter or digit.
     names: BTreeMap<String, String>,
+    /// Whether the last of all twins is that of another time.
+    has_later: bool,
+    /// Values that depend on the time, and the variables that hold them.
+    times: Vec<(String, String)>,
 }
 
 type Text = Spanned<String>;
@@ -103,11 +134,21 @@ impl Writer<'_> {
     /// A text in quotes, with variables where one of its twins has their marks and says
     /// the same.
     fn say(&mut self, place: &str, text: &str, twins: &[&str]) -> String {
+        let own = text;
+        if let Some(later) = twins.last().filter(|_| self.has_later)
+            && !later.is_empty()
+            && *later != text
+        {
+            return self.time(place, text, later);
+        }
         if let Some(twin) = self.same(text, twins) {
             let mut text = escaped(twin);
             for variable in self.variables {
                 let name = format!("${{{}}}", variable.name);
                 text = text.replace(&escaped(&variable.mark), &name);
+            }
+            if place.starts_with("`tags`") && (own.is_empty() || own.ends_with(':')) {
+                text = self.with_latest(place, text);
             }
             return format!("\"{text}\"");
         }
@@ -120,6 +161,57 @@ impl Writer<'_> {
         quoted(text)
     }
 
+    /// An empty variable makes no tag: until it is given, `latest` takes its place.
+    fn with_latest(&mut self, place: &str, text: String) -> String {
+        let mut names = self.variables.iter().map(|variable| &variable.name);
+        let Some(name) = names.find(|name| text.ends_with(&format!("${{{name}}}"))) else {
+            return text;
+        };
+        let start = text.len() - name.len() - 3;
+        let text = format!("{}${{default({name}, 'latest')}}", &text[..start]);
+        self.notes.push(format!(
+            "{place}: `{name}` is empty, which is no tag: `latest` takes its place until it is given"
+        ));
+        text
+    }
+
+    /// A text whose middle depends on the time, which a variable holds.
+    fn time(&mut self, place: &str, text: &str, later: &str) -> String {
+        let same = |(one, other): &(char, char)| one == other;
+        let common = text.chars().zip(later.chars()).take_while(same);
+        let common: usize = common.map(|(c, _)| c.len_utf8()).sum();
+        // Digits in common are part of the time all the same.
+        let digit = |c: char| c.is_ascii_digit();
+        let start = text[..common].trim_end_matches(digit).len();
+        let ends = text[start..]
+            .chars()
+            .rev()
+            .zip(later[start..].chars().rev());
+        let ends = ends.take_while(|pair| same(pair) && !digit(pair.0));
+        let end: usize = ends.map(|(c, _)| c.len_utf8()).sum();
+        let value = &text[start..text.len() - end];
+        let known = self.times.iter().find(|(known, _)| known == value);
+        let name = known.map(|(_, name)| name.clone()).unwrap_or_else(|| {
+            let numbered = (1..).map(|number| match number {
+                1 => "BUILD_TIME".to_string(),
+                number => format!("BUILD_TIME_{number}"),
+            });
+            let is_free = |name: &String| {
+                self.times.iter().all(|(_, taken)| taken != name)
+                    && self.variables.iter().all(|variable| variable.name != *name)
+            };
+            let mut free = numbered.filter(is_free);
+            let name = free.next().expect("numbers do not end");
+            self.times.push((value.to_string(), name.clone()));
+            name
+        });
+        self.notes.push(format!(
+            "{place}: depends on the time; the variable `{name}` holds that of the import, and `--var {name}=…` or the environment gives another"
+        ));
+        let (before, after) = (&text[..start], &text[text.len() - end..]);
+        format!("\"{}${{{name}}}{}\"", escaped(before), escaped(after))
+    }
+
     /// The twin that has marks where the text has their values.
     fn same<'t>(&self, text: &str, twins: &[&'t str]) -> Option<&'t str> {
         let fills = |twin: &&&str| {
@@ -130,6 +222,15 @@ impl Writer<'_> {
             **twin != text && filled == text
         };
         twins.iter().find(fills).copied()
+    }
+
+    /// Values in the place of marks.
+    fn filled(&self, text: &str) -> String {
+        let mut filled = text.to_string();
+        for variable in self.variables {
+            filled = filled.replace(&variable.mark, &variable.value);
+        }
+        filled
     }
 
     fn texts(&mut self, place: &str, list: &[Text], twins: &[&[Text]]) -> String {
@@ -423,68 +524,6 @@ impl Writer<'_> {
         }
     }
 
-    /// A push for each target that has names, and a node for each of their registries.
-    fn pushes(&mut self, imported: &Imported, marked: &[Imported]) -> String {
-        let mut registries: Vec<String> = Vec::new();
-        let mut text = String::new();
-        let mut pushes = Vec::new();
-        for (target, names) in &imported.published {
-            if names.is_empty() {
-                continue;
-            }
-            let same = |all: &Imported| {
-                let found = all.published.iter().find(|(one, _)| one == target);
-                found.map(|(_, names)| names.clone()).unwrap_or_default()
-            };
-            let twins: Vec<Vec<String>> = marked.iter().map(same).collect();
-            let push = format!("push-{}", self.names.get(target).unwrap_or(target));
-            let _ = writeln!(
-                text,
-                "\npush {} {{\n    images {}",
-                word(&push),
-                self.name(target)
-            );
-            let mut lines: BTreeMap<(usize, String), Vec<String>> = BTreeMap::new();
-            for (at, name) in names.iter().enumerate() {
-                let own = parts(name, has_host(name));
-                let twin = self.same(name, &self.elements(names, at, &twins));
-                let twin = twin.map_or_else(|| own.clone(), |twin| parts(twin, has_host(name)));
-                let place = format!("`tags` of `{target}`");
-                let host = self.say(&place, &own.0, &[&twin.0]);
-                let repository = self.say(&place, &own.1, &[&twin.1]);
-                let tag = self.say(&place, &own.2, &[&twin.2]);
-                let position = registries.iter().position(|other| *other == host);
-                let registry = position.unwrap_or_else(|| {
-                    registries.push(host);
-                    registries.len() - 1
-                });
-                lines.entry((registry, repository)).or_default().push(tag);
-            }
-            for ((registry, repository), tags) in lines {
-                let tags = tags.join(" ");
-                let name = registry_name(registry);
-                let _ = writeln!(
-                    text,
-                    "    to {name} {{ repository {repository}; tags {tags} }}"
-                );
-            }
-            text.push_str("}\n");
-            pushes.push(push);
-        }
-        if !registries.is_empty() {
-            self.text.push('\n');
-        }
-        for (at, host) in registries.iter().enumerate() {
-            self.line(0, &format!("registry {} {host}", registry_name(at)));
-        }
-        let taken = self.names.values().any(|name| name == "release");
-        if !pushes.is_empty() && !taken {
-            let all: Vec<String> = pushes.iter().map(|name| word(name)).collect();
-            let _ = writeln!(text, "\ngroup release {}", all.join(" "));
-        }
-        text
-    }
-
     fn groups(&mut self, imported: &Imported) {
         if !imported.groups.is_empty() {
             self.text.push('\n');
@@ -502,91 +541,6 @@ fn build_of(target: &Target) -> Option<&BuildTarget> {
         TargetKind::Build(build) => Some(build),
         _ => None,
     }
-}
-
-fn registry_name(at: usize) -> String {
-    match at {
-        0 => "registry".into(),
-        at => format!("registry-{}", at + 1),
-    }
-}
-
-/// Dockerfiles that the bake file holds lie beside the manifest.
-fn beside(path: &str) -> String {
-    let path = path.strip_prefix("./").unwrap_or(path);
-    path.strip_prefix(".imgmake/bake/")
-        .unwrap_or(path)
-        .to_string()
-}
-
-/// Whether a name begins with a registry, as the grammar of names says.
-fn has_host(name: &str) -> bool {
-    let first = name.split_once('/').map(|(first, _)| first);
-    first.is_some_and(|first| first.contains(['.', ':']) || first == "localhost")
-}
-
-/// Host, repository and tag of a name. What looks like a separator inside a mark is not one.
-fn parts(name: &str, has_host: bool) -> (String, String, String) {
-    let mut plain = String::new();
-    let mut inside = false;
-    for c in name.chars() {
-        inside |= c == '\u{e000}';
-        // As long as it was, so that places stay.
-        match inside {
-            true => plain.extend(std::iter::repeat_n('x', c.len_utf8())),
-            false => plain.push(c),
-        }
-        inside &= c != '\u{e001}';
-    }
-    let end = plain.rfind(':').filter(|at| !plain[*at..].contains('/'));
-    let (whole, tag) = match end {
-        Some(at) => (&name[..at], &name[at + 1..]),
-        None => (name, "latest"),
-    };
-    match plain[..whole.len()].find('/') {
-        Some(at) if has_host => (name[..at].into(), whole[at + 1..].into(), tag.into()),
-        Some(_) => ("docker.io".into(), whole.into(), tag.into()),
-        None => ("docker.io".into(), format!("library/{whole}"), tag.into()),
-    }
-}
-
-/// A name without quotes where KDL reads it so.
-fn word(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
-    let starts = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
-    let keyword = ["true", "false", "null", "inf", "nan"].contains(&text);
-    match starts && !keyword && text.chars().all(plain) {
-        true => text.to_string(),
-        false => quoted(text),
-    }
-}
-
-fn quoted(text: &str) -> String {
-    format!("\"{}\"", escaped(text))
-}
-
-/// What KDL takes for the end of a line, or not at all since it turns text around.
-fn may_not_stand(c: char) -> bool {
-    matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
-}
-
-/// As KDL writes it; `${` would be a variable.
-fn escaped(text: &str) -> String {
-    let mut out = String::new();
-    for c in text.replace("${", "$${").chars() {
-        match c {
-            '\\' => out.push_str("\\\\"),
-            '"' => out.push_str("\\\""),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            c if c.is_control() || may_not_stand(c) => {
-                let _ = write!(out, "\\u{{{:x}}}", c as u32);
-            }
-            c => out.push(c),
-        }
-    }
-    out
 }
 
 #[cfg(test)]

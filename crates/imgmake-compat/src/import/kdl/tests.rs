@@ -3,22 +3,25 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::import::bake::{self, Request};
+use crate::import::bake::{self, File, Request};
 use imgmake_core::manifest::{Facts, load};
 
 /// The build `a` of the manifest that is made of this bake file.
 fn through(bake: &serde_json::Value) -> BuildTarget {
     let text = bake.to_string();
     let request = Request {
-        file: "b.json",
-        text: &text,
+        files: &[File {
+            name: "b.json",
+            text: &text,
+        }],
         environment: &BTreeMap::new(),
         wanted: &["a".to_string()],
         overrides: &[],
         now: "",
+        unsayable: bake::Unsayable::Refused,
     };
     let imported = bake::read(&request).unwrap_or_else(|mistake| panic!("{mistake}"));
-    let written = manifest(&imported, &[], &[], "b.json");
+    let written = manifest(&imported, &[], None, &[], "b.json");
     let nothing = |_: &str| Err(std::io::ErrorKind::NotFound.into());
     let loaded = load("imgmake.kdl", &written.text, &Facts::default(), &nothing);
     let (manifest, _) = loaded.unwrap_or_else(|errors| panic!("{errors:?}\n{}", written.text));
@@ -53,12 +56,15 @@ target "a" {
             .collect();
         let wanted = ["a".to_string()];
         let request = Request {
-            file: "b.hcl",
-            text,
+            files: &[File {
+                name: "b.hcl",
+                text,
+            }],
             environment: &environment,
             wanted: &wanted,
             overrides: &[],
             now: "",
+            unsayable: bake::Unsayable::Refused,
         };
         (
             bake::read(&request).unwrap(),
@@ -71,10 +77,10 @@ target "a" {
         .map(|variable| (variable.name.as_str(), variable.mark.as_str()))
         .collect();
     let (marked, _) = read(&marks);
-    let written = manifest(&imported, &[marked], &variables, "b.hcl");
+    let written = manifest(&imported, &[marked], None, &variables, "b.hcl");
     for line in [
         "var TAG \"dev\"",
-        "registry registry \"reg.io\"",
+        "registry registry \"${REPO}\"",
         "LOWER \"dev\"",
         "PART \"dev\"",
         "PLAIN \"v${TAG}\"",
@@ -93,4 +99,100 @@ target "a" {
         "{:?}",
         written.notes
     );
+}
+
+fn written(text: &str) -> Written {
+    let files = [File {
+        name: "b.hcl",
+        text,
+    }];
+    let read = |environment: &BTreeMap<String, String>, now: &str| {
+        let wanted = ["a".to_string()];
+        let request = Request {
+            files: &files,
+            environment,
+            wanted: &wanted,
+            overrides: &[],
+            now,
+            unsayable: bake::Unsayable::Refused,
+        };
+        let variables = bake::variables(&request).unwrap();
+        (
+            bake::read(&request).unwrap_or_else(|m| panic!("{m}")),
+            variables,
+        )
+    };
+    let now = "2026-01-02T03:04:05Z";
+    let (imported, variables) = read(&BTreeMap::new(), now);
+    let marks = variables
+        .iter()
+        .map(|v| (v.name.clone(), v.mark.clone()))
+        .collect();
+    let (marked, _) = read(&marks, now);
+    let (later, _) = read(&BTreeMap::new(), "1970-12-30T22:58:57Z");
+    manifest(&imported, &[marked], Some(&later), &variables, "b.hcl")
+}
+
+#[test]
+fn what_depends_on_the_time_is_a_variable_and_noted() {
+    let written = written(
+        "target \"a\" {\n  labels = { created = timestamp(), one = \"1\" }\n  tags = [\"reg.io/a:${formatdate(\"YYYYMMDD\", timestamp())}\"]\n}",
+    );
+    for line in [
+        "var BUILD_TIME_2 \"2026-01-02T03:04:05\"",
+        "created \"${BUILD_TIME_2}Z\"",
+        "var BUILD_TIME \"20260102\"",
+        "tags \"reg.io/a:${BUILD_TIME}\"",
+        "to registry { repository \"a\"; tags \"${BUILD_TIME}\" }",
+        "one \"1\"",
+    ] {
+        assert!(
+            written.text.contains(line),
+            "{line} is not in\n{}",
+            written.text
+        );
+    }
+    let noted = |says: &str| written.notes.iter().any(|note| note.contains(says));
+    assert!(
+        noted("`labels.created` of `a`: depends on the time"),
+        "{:?}",
+        written.notes
+    );
+    assert!(
+        noted("`tags` of `a`: depends on the time"),
+        "{:?}",
+        written.notes
+    );
+}
+
+#[test]
+fn registries_stay_variables_and_an_empty_default_is_no_tag() {
+    let written = written(
+        "variable \"REG\" { default = \"reg.io\" }\nvariable \"REPO\" { default = \"reg.io/team\" }\nvariable \"TAG\" {}\n\
+         target \"a\" {\n  tags = [\"${REG}/one:${TAG}\", \"${REPO}/two:2\"]\n}",
+    );
+    for line in [
+        "registry registry \"${REG}\"",
+        "registry registry-2 \"${REPO}\"",
+        "to registry { repository \"one\"; tags \"${default(TAG, 'latest')}\" }",
+        "to registry-2 { repository \"two\"; tags \"2\" }",
+        "tags \"${REG}/one:${default(TAG, 'latest')}\" \"${REPO}/two:2\"",
+    ] {
+        assert!(
+            written.text.contains(line),
+            "{line} is not in\n{}",
+            written.text
+        );
+    }
+    assert!(
+        written
+            .notes
+            .iter()
+            .any(|note| note.contains("`TAG` is empty")),
+        "{:?}",
+        written.notes
+    );
+    let nothing = |_: &str| Err(std::io::ErrorKind::NotFound.into());
+    let loaded = load("imgmake.kdl", &written.text, &Facts::default(), &nothing);
+    assert!(loaded.is_ok(), "{:?}\n{}", loaded.err(), written.text);
 }

@@ -6,8 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::flags::{Effect, FLAGS, Flag, Kind};
 use crate::error::{self, Fact, invalid, malformed};
-use crate::plugin::{Refusal, value};
+use crate::plugin::{Refusal, log, value};
 use imgmake_core::manifest::suggest;
+
+/// Flags whose empty value is not as good as none: something is to be built, and to go somewhere;
+/// no helpers are none.
+const MEANT: [&str; 4] = ["context", "credential-helpers", "destination", "dockerfile"];
 
 /// What was written, by the flags' own names (aliases are resolved).
 #[derive(Default)]
@@ -16,6 +20,8 @@ pub(super) struct CommandLine {
     /// What people wrote, for notes: `--tarPath` for `tar-path`.
     written: BTreeSet<&'static str>,
     pub(super) positional: Vec<String>,
+    /// What was said about the log and means nothing.
+    remarks: Vec<String>,
     /// Names that were asked for; a test compares them with the table.
     asked: RefCell<BTreeSet<&'static str>>,
 }
@@ -92,7 +98,20 @@ impl CommandLine {
         Ok(())
     }
 
-    fn set(&mut self, flag: &'static Flag, value: String) -> Result<(), Refusal> {
+    fn set(&mut self, flag: &'static Flag, mut value: String) -> Result<(), Refusal> {
+        if value.is_empty() && !MEANT[..].contains(&flag.name) && flag.kind != Kind::Bool {
+            // Pipelines pass variables that may be empty.
+            return Ok(());
+        }
+        if let (Kind::Choice(choices), "verbosity" | "log-format") = (flag.kind, flag.name) {
+            match log::choice(&format!("--{}", flag.name), &value, choices) {
+                Ok(known) => value = known,
+                Err(remark) => {
+                    self.remarks.push(remark);
+                    return Ok(());
+                }
+            }
+        }
         check(flag, &value)?;
         if flag.effect == Effect::NotYet && !is_off(flag, &value) {
             return Err(Refusal::new(
@@ -179,6 +198,7 @@ impl CommandLine {
                 last.is_some_and(|value| !is_off(row, value))
             })
             .map(|(flag, row)| format!("--{}: {}", flag.name, row.does))
+            .chain(self.remarks.clone())
             .collect()
     }
 

@@ -10,6 +10,7 @@ use super::secrets::secrets;
 use crate::error::{self, Fact, conflict, invalid, malformed, missing};
 use crate::hidden::Hidden;
 use crate::nodes::{all_plain, parts, plain, plain_values};
+use crate::plugin::tags::{check_tag, written_tag};
 use crate::plugin::{Refusal, Workspace, ignored, log};
 use crate::result_files::ResultFiles;
 use crate::step::{BUILD, ImmutableTags, Log, PUSH, Step, StepOptions, Warmed, dockerfile_build};
@@ -300,11 +301,14 @@ fn check_destination(name: &str) -> Result<(), Refusal> {
     if repository.chars().any(char::is_uppercase) {
         return refused("has capital letters", "repositories are in lower case");
     }
+    if written_tag(name).is_some() {
+        check_tag(&format!("--destination={}", redacted(name)), &tag)?;
+    }
     let legal = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     let parts_are_legal = repository
         .split('/')
         .all(|part| !part.is_empty() && part.chars().all(legal));
-    if !parts_are_legal || tag.is_empty() || tag.len() > 128 || !tag.chars().all(legal) {
+    if !parts_are_legal {
         return refused("not an image name", "write `registry/repository:tag`");
     }
     Ok(())

@@ -85,3 +85,18 @@ fn a_cache_that_cannot_be_meant_is_refused_by_the_name_of_its_variable() {
         );
     }
 }
+
+#[test]
+fn plain_references_of_a_cache_may_have_commas_between_them() {
+    let pairs = [
+        ("PLUGIN_REPO", "a"),
+        (
+            "PLUGIN_CACHE_FROM",
+            "reg.io/a:1, reg.io/b ;type=registry,ref=reg.io/c",
+        ),
+    ];
+    let step = step("drone-docker", &pairs);
+    let caches = step.manifest.settings.cache.registries.iter();
+    let caches: Vec<&str> = caches.map(|one| one.reference.value.as_str()).collect();
+    assert_eq!(caches, ["reg.io/a:1", "reg.io/b", "reg.io/c"]);
+}

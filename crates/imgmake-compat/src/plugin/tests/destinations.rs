@@ -170,3 +170,41 @@ fn a_destination_may_bring_its_own_tag() {
         ["h:5000/a/b:own", "h:5000/c:1", "h:5000/c:2", "d.io/e:x"]
     );
 }
+
+#[test]
+fn a_wrong_tag_is_called_one_with_the_setting_that_it_comes_from() {
+    for (name, pairs, says) in [
+        (
+            "kaniko-docker",
+            &[("PLUGIN_TAGS", "1,feature/x")][..],
+            "invalid tag `feature/x` (PLUGIN_TAGS)",
+        ),
+        (
+            "drone-docker",
+            &[("PLUGIN_TAG", "-1")],
+            "invalid tag `-1` (PLUGIN_TAG)",
+        ),
+        (
+            "kaniko-docker",
+            &[
+                ("PLUGIN_AUTO_TAG", "true"),
+                ("PLUGIN_AUTO_TAG_SUFFIX", "a b"),
+            ],
+            "invalid tag `a b` (PLUGIN_AUTO_TAG_SUFFIX)",
+        ),
+        (
+            "drone-docker",
+            &[("PLUGIN_BUILDX_OPTIONS", "--tag=a:b@c")],
+            "invalid tag `b@c` (PLUGIN_BUILDX_OPTIONS: --tag)",
+        ),
+        (
+            "kaniko-docker",
+            &[("PLUGIN_DESTINATIONS", "reg.io/a:.1")],
+            "invalid tag `.1` (PLUGIN_DESTINATIONS)",
+        ),
+    ] {
+        let message = refused(name, &[&[("PLUGIN_REPO", "a")][..], pairs].concat());
+        assert!(message.starts_with(says), "{message}");
+        assert!(message.contains("128 letters"), "{message}");
+    }
+}

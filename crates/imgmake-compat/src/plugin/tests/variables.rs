@@ -187,14 +187,20 @@ fn steps_tell_as_much_as_their_variables_ask_for() {
         assert_eq!(told(entry, pairs).verbosity, verbosity, "{entry} {pairs:?}");
     }
     assert!(told("kaniko-gcr", &[("PLUGIN_LOG_TIMESTAMP", "true")]).timestamps);
-    let refusal = refused(
+    let odd = step(
         "kaniko-docker",
-        &[("PLUGIN_REPO", "acme/app"), ("PLUGIN_VERBOSITY", "inf")],
+        &[
+            ("PLUGIN_REPO", "acme/app"),
+            ("PLUGIN_VERBOSITY", "inf"),
+            ("PLUGIN_PUSH_RETRY", ""),
+        ],
     );
-    assert!(
-        refusal.contains("PLUGIN_VERBOSITY") && refusal.contains("`info`"),
-        "{refusal}"
-    );
+    assert_eq!(odd.options.log.verbosity, Verbosity::Plain);
+    let said = |note: &String| note.contains("PLUGIN_VERBOSITY") && note.contains("`info`");
+    assert!(odd.notes.iter().any(said), "{:?}", odd.notes);
+    let upper = [("PLUGIN_REPO", "a"), ("PLUGIN_VERBOSITY", "DEBUG")];
+    let upper = step("kaniko-docker", &upper);
+    assert_eq!(upper.options.log.verbosity, Verbosity::Verbose);
 }
 
 #[test]

@@ -238,7 +238,7 @@ fn of_scan_targets() {
         max_db_age: Some(Duration::from_secs(1)),
         reports: map("out/scan.json"),
     } ignoring {
-        from: ScanFrom::Tar(text("a.tar")),
+        from: ScanFrom::Tar { path: text("a.tar"), pick: None },
         ignore_files: texts(&["a"]),
         vex_files: texts(&["a"]),
         advisories: texts(&["a"]),
@@ -286,7 +286,7 @@ fn of_push_targets() {
         assert!(!keys[..at].contains(key), "{at}");
     }
     each_field!(key_by(push_settings), push, PushTarget {
-        from: PushFrom::Tar { path: text("a.tar"), pick: Some("app".into()) },
+        from: PushFrom::Tar { path: text("a.tar"), pick: Some(ArchiveImage::Named("app".into())) },
         publish: Publish::Together,
         write_digests: Some(text("out/digests.json")),
     } ignoring { to: vec![destination] });

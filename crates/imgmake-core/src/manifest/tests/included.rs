@@ -167,9 +167,9 @@ fn a_mistake_in_an_included_file_is_shown_there() {
 
 #[test]
 fn of_a_line_that_nobody_can_read_only_the_surroundings_are_shown() {
-    let mut text = String::from("build app { context \".\" }\nbuild base { tags");
+    let mut text = String::from("build app { context \".\" }\nbuild base { ignore-paths");
     for number in 0..20_000 {
-        text.push_str(&format!(" \"é:{number}\""));
+        text.push_str(&format!(" \"/é{number}\""));
     }
     text.push_str("; contxt \".\" }");
     let found = load_text(&text).unwrap_err();

@@ -1,6 +1,6 @@
 //! Functions about times. What "now" is, the caller says.
 
-use hcl::Value;
+use crate::import::bake::value::Value;
 use jiff::civil::Weekday;
 use jiff::fmt::temporal::{DateTimePrinter, Pieces};
 use jiff::tz::TimeZone;
@@ -21,26 +21,26 @@ pub(super) const FUNCTIONS: &[Function] = &[
         })
     }),
     ("timeadd", 2, More::None, |a| {
-        let then = parsed(&text_of(&a, 0)?)?;
-        let sum = then.checked_add(duration(&text_of(&a, 1)?)?);
+        let then = parsed(&text_of(a, 0)?)?;
+        let sum = then.checked_add(duration(&text_of(a, 1)?)?);
         let sum = sum.map_err(|_| "the sum is beyond all dates")?;
         Ok(rfc3339(&sum).into())
     }),
     ("formatdate", 2, More::None, |a| {
-        formatted(&text_of(&a, 0)?, &parsed(&text_of(&a, 1)?)?)
+        formatted(&text_of(a, 0)?, &parsed(&text_of(a, 1)?)?)
     }),
     ("formattimestamp", 2, More::None, |a| {
         let then = match &a[1] {
-            Value::Number(_) => unix(whole_of(&a, 1)?)?,
-            _ => parsed(&text_of(&a, 1)?)?,
+            Value::Number(_) => unix(whole_of(a, 1)?)?,
+            _ => parsed(&text_of(a, 1)?)?,
         };
-        match text_of(&a, 0)?.as_str() {
+        match text_of(a, 0)?.as_str() {
             "X" => Ok(then.timestamp().as_second().to_string().into()),
             format => formatted(format, &then),
         }
     }),
     ("unixtimestampparse", 1, More::None, |a| match &a[0] {
-        Value::Number(_) => parts(&unix(whole_of(&a, 0)?)?),
+        Value::Number(_) => parts(&unix(whole_of(a, 0)?)?),
         other => Err(format!("invalid number of seconds {}", display(other))),
     }),
 ];

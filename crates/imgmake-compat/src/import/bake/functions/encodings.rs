@@ -1,8 +1,8 @@
 //! Functions that write values as other texts, read them, or hash them.
 
+use crate::import::bake::value::Value;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use hcl::Value;
 use md5::Md5;
 use ring::digest;
 
@@ -10,39 +10,38 @@ use super::arguments::{Evaluated, Function, More, object, text_of};
 
 pub(super) const FUNCTIONS: &[Function] = &[
     ("base64encode", 1, More::None, |a| {
-        Ok(STANDARD.encode(text_of(&a, 0)?).into())
+        Ok(STANDARD.encode(text_of(a, 0)?).into())
     }),
     ("base64decode", 1, More::None, |a| {
         let bytes = STANDARD
-            .decode(text_of(&a, 0)?)
+            .decode(text_of(a, 0)?)
             .map_err(|_| "invalid base64")?;
         let text = String::from_utf8(bytes).map_err(|_| "the bytes are not text")?;
         Ok(text.into())
     }),
     ("urlencode", 1, More::None, |a| {
-        Ok(urlencode(&text_of(&a, 0)?).into())
+        Ok(urlencode(&text_of(a, 0)?).into())
     }),
-    ("jsonencode", 1, More::None, |a| Ok(json(&a[0])?.into())),
+    ("jsonencode", 1, More::None, |a| Ok(a[0].to_json().into())),
     ("jsondecode", 1, More::None, |a| {
-        let read = serde_json::from_str(&text_of(&a, 0)?);
-        read.map_err(|error| format!("invalid JSON: {error}"))
+        Value::from_json(&text_of(a, 0)?)
     }),
-    ("csvdecode", 1, More::None, |a| csvdecode(&text_of(&a, 0)?)),
+    ("csvdecode", 1, More::None, |a| csvdecode(&text_of(a, 0)?)),
     ("md5", 1, More::None, |a| {
         use md5::Digest;
-        Ok(hex::encode(Md5::digest(text_of(&a, 0)?)).into())
+        Ok(hex::encode(Md5::digest(text_of(a, 0)?)).into())
     }),
     ("sha1", 1, More::None, |a| {
-        Ok(hash(&digest::SHA1_FOR_LEGACY_USE_ONLY, &text_of(&a, 0)?))
+        Ok(hash(&digest::SHA1_FOR_LEGACY_USE_ONLY, &text_of(a, 0)?))
     }),
     ("sha256", 1, More::None, |a| {
-        Ok(hash(&digest::SHA256, &text_of(&a, 0)?))
+        Ok(hash(&digest::SHA256, &text_of(a, 0)?))
     }),
     ("sha512", 1, More::None, |a| {
-        Ok(hash(&digest::SHA512, &text_of(&a, 0)?))
+        Ok(hash(&digest::SHA512, &text_of(a, 0)?))
     }),
     ("uuidv5", 2, More::None, |a| {
-        uuidv5(&text_of(&a, 0)?, &text_of(&a, 1)?).map(Value::from)
+        uuidv5(&text_of(a, 0)?, &text_of(a, 1)?).map(Value::from)
     }),
 ];
 
@@ -59,29 +58,6 @@ fn urlencode(text: &str) -> String {
         byte => format!("%{byte:02X}"),
     };
     text.bytes().map(one).collect()
-}
-
-/// Names sorted, and safe within HTML, as Go writes it.
-pub(super) fn json(value: &Value) -> Result<String, String> {
-    let value = serde_json::to_value(value).map_err(|error| error.to_string())?;
-    let text = sorted(value).to_string();
-    Ok(text
-        .replace('<', "\\u003c")
-        .replace('>', "\\u003e")
-        .replace('&', "\\u0026"))
-}
-
-fn sorted(value: serde_json::Value) -> serde_json::Value {
-    match value {
-        serde_json::Value::Object(map) => {
-            let mut pairs: Vec<_> = map.into_iter().collect();
-            pairs.sort_by(|one, other| one.0.cmp(&other.0));
-            let pairs = pairs.into_iter().map(|(key, value)| (key, sorted(value)));
-            serde_json::Value::Object(pairs.collect())
-        }
-        serde_json::Value::Array(list) => list.into_iter().map(sorted).collect(),
-        other => other,
-    }
 }
 
 /// A list of objects whose names are the first line.

@@ -3,31 +3,30 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-use hcl::Value;
-use hcl::eval::FuncArgs;
+use crate::import::bake::value::{Value, of_one_type};
 
 use super::arguments::{
-    Evaluated, Function, More, list_of, map_of, number, number_of, object, text_of, whole_of,
+    Evaluated, Function, More, list_of, map_of, number_of, object, text_of, whole_of,
 };
-use super::numbers::same;
 use crate::import::bake::display::{as_text, display};
+use crate::import::bake::number::Number;
 
 /// Longer lists than this are a mistake.
 const LONGEST: usize = 10_000;
 
 pub(super) const FUNCTIONS: &[Function] = &[
     ("concat", 1, More::Any, |a| {
-        let lists: Result<Vec<_>, _> = (0..a.len()).map(|at| list_of(&a, at)).collect();
+        let lists: Result<Vec<_>, _> = (0..a.len()).map(|at| list_of(a, at)).collect();
         Ok(Value::Array(lists?.concat()))
     }),
     ("coalesce", 1, More::Any, |a| {
-        let mut given = a.iter().filter(|v| !v.is_null() && v.as_str() != Some(""));
-        let first = given.next().cloned();
-        first.ok_or_else(|| "every argument is null or empty".into())
+        let given = a.iter().filter(|value| !value.is_null()).cloned();
+        let mut given = of_one_type(given.collect()).into_iter();
+        given.next().ok_or_else(|| "every argument is null".into())
     }),
     ("coalescelist", 1, More::Any, |a| {
         for at in 0..a.len() {
-            let list = list_of(&a, at)?;
+            let list = list_of(a, at)?;
             if !list.is_empty() {
                 return Ok(Value::Array(list));
             }
@@ -35,13 +34,13 @@ pub(super) const FUNCTIONS: &[Function] = &[
         Err("every list is empty".into())
     }),
     ("compact", 1, More::None, |a| {
-        let mut kept = list_of(&a, 0)?;
+        let mut kept = list_of(a, 0)?;
         kept.retain(|value| !value.is_null() && value.as_str() != Some(""));
         Ok(Value::Array(kept))
     }),
     ("distinct", 1, More::None, |a| {
         let mut kept: Vec<Value> = Vec::new();
-        for value in list_of(&a, 0)? {
+        for value in of_one_type(list_of(a, 0)?) {
             if !holds(&kept, &value) {
                 kept.push(value);
             }
@@ -49,88 +48,89 @@ pub(super) const FUNCTIONS: &[Function] = &[
         Ok(Value::Array(kept))
     }),
     ("contains", 2, More::None, |a| {
-        Ok(holds(&list_of(&a, 0)?, &a[1]).into())
+        Ok(holds(&list_of(a, 0)?, &a[1]).into())
     }),
     ("sethaselement", 2, More::None, |a| {
-        Ok(holds(&list_of(&a, 0)?, &a[1]).into())
+        Ok(holds(&list_of(a, 0)?, &a[1]).into())
     }),
     ("length", 1, More::None, |a| match &a[0] {
-        Value::Array(list) => Ok((list.len() as u64).into()),
-        Value::Object(map) => Ok((map.len() as u64).into()),
-        other => Ok((as_text(other)?.chars().count() as u64).into()),
+        Value::Array(list) => Ok(list.len().into()),
+        Value::Object(map) => Ok(map.len().into()),
+        other => Err(format!(
+            "{} is not a list; `strlen` is for texts",
+            display(other)
+        )),
     }),
     ("element", 2, More::None, |a| {
-        let list = list_of(&a, 0)?;
+        let list = list_of(a, 0)?;
         let count = i64::try_from(list.len()).unwrap_or(i64::MAX);
         if count == 0 {
             return Err("an empty list has no elements".into());
         }
         // Beyond the end it begins again.
-        Ok(list[whole_of(&a, 1)?.rem_euclid(count) as usize].clone())
+        Ok(list[whole_of(a, 1)?.rem_euclid(count) as usize].clone())
     }),
     ("index", 2, More::None, |a| {
-        found(&a)
+        found(a)
             .cloned()
             .ok_or_else(|| format!("{} not found", display(&a[1])))
     }),
-    ("hasindex", 2, More::None, |a| {
-        Ok(found(&a).is_some().into())
-    }),
+    ("hasindex", 2, More::None, |a| Ok(found(a).is_some().into())),
     ("indexof", 2, More::None, |a| {
-        let at = list_of(&a, 0)?.iter().position(|value| same(value, &a[1]));
-        at.map(|at| Value::from(at as u64))
+        let at = list_of(a, 0)?.iter().position(|value| *value == a[1]);
+        at.map(Value::from)
             .ok_or_else(|| format!("{} is not in the list", display(&a[1])))
     }),
     ("chunklist", 2, More::None, |a| {
-        let list = list_of(&a, 0)?;
-        let size = usize::try_from(whole_of(&a, 1)?).map_err(|_| "a size is 0 or more")?;
+        let list = list_of(a, 0)?;
+        let size = usize::try_from(whole_of(a, 1)?).map_err(|_| "a size is 0 or more")?;
         let size = if size == 0 { list.len().max(1) } else { size };
         let chunks = list.chunks(size).map(|chunk| Value::Array(chunk.to_vec()));
         Ok(Value::Array(chunks.collect()))
     }),
     ("flatten", 1, More::None, |a| {
         let mut flat = Vec::new();
-        flattened(&list_of(&a, 0)?, &mut flat);
+        flattened(&list_of(a, 0)?, &mut flat);
         Ok(Value::Array(flat))
     }),
     ("slice", 3, More::None, |a| {
-        let list = list_of(&a, 0)?;
-        let place = |at: usize| usize::try_from(whole_of(&a, at)?).map_err(|e| e.to_string());
+        let list = list_of(a, 0)?;
+        let place = |at: usize| usize::try_from(whole_of(a, at)?).map_err(|e| e.to_string());
         let kept = list.get(place(1)?..place(2)?);
         kept.map(|kept| Value::Array(kept.to_vec()))
             .ok_or_else(|| format!("a list of {} has no such part", list.len()))
     }),
     ("reverselist", 1, More::None, |a| {
-        Ok(Value::Array(list_of(&a, 0)?.into_iter().rev().collect()))
+        Ok(Value::Array(list_of(a, 0)?.into_iter().rev().collect()))
     }),
     ("sort", 1, More::None, |a| {
-        let texts: Result<Vec<String>, String> = list_of(&a, 0)?.iter().map(as_text).collect();
+        let texts: Result<Vec<String>, String> = list_of(a, 0)?.iter().map(as_text).collect();
         let mut texts = texts?;
         texts.sort();
         Ok(Value::Array(texts.into_iter().map(Value::from).collect()))
     }),
     ("range", 1, More::Any, range),
     ("keys", 1, More::None, |a| {
-        let keys = map_of(&a, 0)?.into_keys();
+        let keys = map_of(a, 0)?.into_keys();
         Ok(Value::Array(keys.map(Value::from).collect()))
     }),
     ("values", 1, More::None, |a| {
-        Ok(Value::Array(map_of(&a, 0)?.into_values().collect()))
+        Ok(Value::Array(map_of(a, 0)?.into_values().collect()))
     }),
     ("lookup", 2, More::Any, |a| {
-        let found = map_of(&a, 0)?.remove(&text_of(&a, 1)?);
+        let found = map_of(a, 0)?.remove(&text_of(a, 1)?);
         let found = found.or_else(|| a.get(2).cloned());
         found.ok_or_else(|| format!("key {} not found, and no default", display(&a[1])))
     }),
     ("merge", 1, More::Any, |a| {
         let mut all = BTreeMap::new();
         for at in (0..a.len()).filter(|at| !a[*at].is_null()) {
-            all.extend(map_of(&a, at)?);
+            all.extend(map_of(a, at)?);
         }
         Ok(object(all))
     }),
     ("zipmap", 2, More::None, |a| {
-        let (keys, values) = (list_of(&a, 0)?, list_of(&a, 1)?);
+        let (keys, values) = (list_of(a, 0)?, list_of(a, 1)?);
         if keys.len() != values.len() {
             return Err(format!("{} keys and {} values", keys.len(), values.len()));
         }
@@ -138,20 +138,20 @@ pub(super) const FUNCTIONS: &[Function] = &[
         Ok(object(keys?.into_iter().zip(values)))
     }),
     ("setunion", 1, More::Any, |a| {
-        folded(&a, |mut all, more| {
+        folded(a, |mut all, more| {
             all.extend(more);
             all
         })
     }),
     ("setintersection", 1, More::Any, |a| {
-        folded(&a, |mut all, other| {
+        folded(a, |mut all, other| {
             all.retain(|value| holds(&other, value));
             all
         })
     }),
-    ("setsubtract", 2, More::None, |a| folded(&a, without)),
+    ("setsubtract", 2, More::None, |a| folded(a, without)),
     ("setsymmetricdifference", 1, More::Any, |a| {
-        folded(&a, |one, other| {
+        folded(a, |one, other| {
             [without(one.clone(), other.clone()), without(other, one)].concat()
         })
     }),
@@ -159,7 +159,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
 ];
 
 fn holds(list: &[Value], wanted: &Value) -> bool {
-    list.iter().any(|value| same(value, wanted))
+    list.contains(wanted)
 }
 
 fn without(mut list: Vec<Value>, gone: Vec<Value>) -> Vec<Value> {
@@ -185,63 +185,68 @@ fn flattened(list: &[Value], flat: &mut Vec<Value>) {
 }
 
 /// `range(end)`, `range(start, end)`, `range(start, end, step)`
-fn range(a: FuncArgs) -> Evaluated {
+fn range(a: &[Value]) -> Evaluated {
+    let zero = Number::from(0);
     let (start, end) = match a.len() {
-        1 => (0.0, number_of(&a, 0)?),
-        2 | 3 => (number_of(&a, 0)?, number_of(&a, 1)?),
+        1 => (zero.clone(), number_of(a, 0)?),
+        2 | 3 => (number_of(a, 0)?, number_of(a, 1)?),
         _ => return Err("it takes one to three numbers".into()),
     };
     let step = match a.len() {
-        3 => number_of(&a, 2)?,
-        _ if end < start => -1.0,
-        _ => 1.0,
+        3 => number_of(a, 2)?,
+        _ if end < start => Number::from(-1),
+        _ => Number::from(1),
     };
-    if step == 0.0 || (end - start) * step < 0.0 {
+    let up = !step.is_negative();
+    if step.is_zero() || (up && end < start) || (!up && end > start) {
         return Err(format!(
             "a step of {step} does not lead from {start} to {end}"
         ));
     }
     let mut list = Vec::new();
     let mut at = start;
-    while (step > 0.0 && at < end) || (step < 0.0 && at > end) {
+    while if up { at < end } else { at > end } {
         if list.len() == LONGEST {
             return Err(format!("it has more than {LONGEST} elements"));
         }
-        list.push(number(at)?);
-        at += step;
+        list.push(Value::from(at.clone()));
+        at = at.plus(&step)?;
     }
     Ok(Value::Array(list))
 }
 
 fn order(one: &Value, other: &Value) -> Ordering {
     match (one, other) {
-        (Value::Number(one), Value::Number(other)) => {
-            let pair = one.as_f64().zip(other.as_f64());
-            pair.map_or(Ordering::Equal, |(one, other)| one.total_cmp(&other))
-        }
+        (Value::Number(one), Value::Number(other)) => one.cmp(other),
         (Value::String(one), Value::String(other)) => one.cmp(other),
-        _ => one.to_string().cmp(&other.to_string()),
+        _ => one.to_json().cmp(&other.to_json()),
     }
 }
 
 pub(in crate::import::bake) fn set(mut list: Vec<Value>) -> Vec<Value> {
     list.sort_by(order);
-    list.dedup_by(|one, other| same(one, other));
+    list.dedup();
     list
 }
 
 fn folded(a: &[Value], step: fn(Vec<Value>, Vec<Value>) -> Vec<Value>) -> Evaluated {
-    let mut all = list_of(a, 0)?;
-    for at in 1..a.len() {
-        all = step(all, list_of(a, at)?);
+    let lists: Result<Vec<_>, _> = (0..a.len()).map(|at| list_of(a, at)).collect();
+    let lists = lists?;
+    let mut elements = of_one_type(lists.concat()).into_iter();
+    let mut lists = lists
+        .iter()
+        .map(|list| elements.by_ref().take(list.len()).collect());
+    let mut all: Vec<Value> = lists.next().unwrap_or_default();
+    for list in lists {
+        all = step(all, list);
     }
     Ok(Value::Array(set(all)))
 }
 
-fn product(a: FuncArgs) -> Evaluated {
+fn product(a: &[Value]) -> Evaluated {
     let mut rows: Vec<Vec<Value>> = vec![Vec::new()];
     for at in 0..a.len() {
-        let list = list_of(&a, at)?;
+        let list = list_of(a, at)?;
         if rows.len().saturating_mul(list.len()) > LONGEST {
             return Err(format!("it has more than {LONGEST} elements"));
         }

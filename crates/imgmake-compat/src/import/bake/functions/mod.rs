@@ -1,10 +1,8 @@
-//! The functions of bake files: those that bake brings along, and those that a file
-//! defines itself. Values in, a value out; what they learn of the outside (the time,
+//! The functions that bake brings along. Values in, a value out; what they learn of the outside (the time,
 //! the home directory) is handed in.
 //!
 //! ```text
 //! text, numbers, lists, encodings, dates, networks, versions   bake's own, by subject
-//! own                                                          `function` blocks
 //! arguments, outside                                           what functions are given
 //! ```
 
@@ -15,17 +13,17 @@ mod lists;
 mod networks;
 mod numbers;
 mod outside;
-pub(super) mod own;
 mod text;
 mod versions;
 
-use hcl::eval::{Context, FuncDef, ParamType};
-
 use arguments::{Function, More};
+
+use super::failed::{Evaluated, Failed};
+use super::value::Value;
 
 pub(super) use encodings::csv;
 pub(super) use lists::set;
-pub(super) use outside::{Facts, remember};
+pub(super) use outside::Facts;
 
 const SUBJECTS: [&[Function]; 7] = [
     text::FUNCTIONS,
@@ -38,39 +36,37 @@ const SUBJECTS: [&[Function]; 7] = [
 ];
 
 /// Functions of bake's that are not here, and what to do instead.
-pub(super) const REFUSED: [(&str, &str); 8] = [
+pub(super) const REFUSED: [(&str, &str); 5] = [
     ("bcrypt", "it gives another text each time"),
     ("byteslen", "no other function gives bytes; use `strlen`"),
     ("bytesslice", "no other function gives bytes; use `substr`"),
-    ("can", "give what might be missing a default: `lookup`"),
-    ("convert", "give the variable a `type`"),
     ("rsadecrypt", "hand the secret in as a `secret`"),
-    (
-        "try",
-        "give what might be missing a default: `lookup`, `coalesce`",
-    ),
     (
         "uuidv4",
         "it gives another text each time; use `uuidv5`, or a variable",
     ),
 ];
 
+/// Those that see expressions, and not their values: the evaluator has them.
+const OF_EXPRESSIONS: [&str; 3] = ["can", "convert", "try"];
+
 pub(super) fn names() -> impl Iterator<Item = &'static str> {
     let all = SUBJECTS.iter().flat_map(|subject| subject.iter());
-    all.map(|(name, ..)| *name)
+    all.map(|(name, ..)| *name).chain(OF_EXPRESSIONS)
 }
 
-pub(super) fn declare(context: &mut Context) {
-    for (name, needed, more, function) in SUBJECTS.iter().flat_map(|subject| subject.iter()) {
-        let mut builder = FuncDef::builder();
-        for _ in 0..*needed {
-            builder = builder.param(ParamType::Any);
-        }
-        if matches!(more, More::Any) {
-            builder = builder.variadic_param(ParamType::Any);
-        }
-        context.declare_func(*name, builder.build(*function));
+/// # Errors
+/// No such function, too few or too many arguments, or what the function refuses.
+pub(super) fn call(name: &str, arguments: &[Value]) -> Evaluated {
+    let mut all = SUBJECTS.iter().flat_map(|subject| subject.iter());
+    let Some((_, needed, more, function)) = all.find(|(known, ..)| *known == name) else {
+        return Err(Failed::Function(name.to_string()));
+    };
+    let takes_more = matches!(more, More::Any);
+    if arguments.len() < *needed || !takes_more && arguments.len() > *needed {
+        return Err(Failed::count(name, *needed, takes_more, arguments.len()));
     }
+    function(arguments).map_err(|why| Failed::Other(format!("{name}: {why}")))
 }
 
 #[cfg(test)]

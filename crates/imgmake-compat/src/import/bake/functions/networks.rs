@@ -2,38 +2,38 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use hcl::Value;
+use crate::import::bake::value::Value;
 
 use super::arguments::{Function, More, text_of, whole_of};
 
 pub(super) const FUNCTIONS: &[Function] = &[
     ("cidrhost", 2, More::None, |a| {
-        let network = Network::parse(&text_of(&a, 0)?)?;
-        network.host(whole_of(&a, 1)?).map(Value::from)
+        let network = Network::parse(&text_of(a, 0)?)?;
+        network.host(whole_of(a, 1)?).map(Value::from)
     }),
     ("cidrnetmask", 1, More::None, |a| {
-        let network = Network::parse(&text_of(&a, 0)?)?;
+        let network = Network::parse(&text_of(a, 0)?)?;
         match network.bits {
             32 => Ok(network.address(network.mask()).into()),
             _ => Err("only networks of IPv4 have a mask".into()),
         }
     }),
     ("cidrsubnet", 3, More::None, |a| {
-        let network = Network::parse(&text_of(&a, 0)?)?;
-        let (more, number) = (whole_of(&a, 1)?, whole_of(&a, 2)?);
+        let network = Network::parse(&text_of(a, 0)?)?;
+        let (more, number) = (whole_of(a, 1)?, whole_of(a, 2)?);
         let number = u128::try_from(number).map_err(|_| "a number is 0 or more")?;
         network
             .subnet(more, number)
             .map(|net| net.to_string().into())
     }),
     ("cidrsubnets", 1, More::Any, |a| {
-        let network = Network::parse(&text_of(&a, 0)?)?;
+        let network = Network::parse(&text_of(a, 0)?)?;
         let full = || format!("{network} has no room for them");
         // How much is taken, from the beginning; none is everything.
         let mut taken = Some(0u128);
         let mut subnets = Vec::new();
         for at in 1..a.len() {
-            let mut subnet = network.subnet(whole_of(&a, at)?, 0)?;
+            let mut subnet = network.subnet(whole_of(a, at)?, 0)?;
             let before = taken.ok_or_else(full)?;
             // Each begins where one of its size can.
             let start = match subnet.size() {

@@ -1,93 +1,94 @@
 //! Functions about numbers and truth.
 
-use hcl::Value;
+use std::cmp::Ordering;
 
-use super::arguments::{Evaluated, Function, More, flag_of, number, number_of, text_of, whole_of};
+use crate::import::bake::value::Value;
+
+use super::arguments::{
+    Evaluated, Function, More, flag_of, float, float_of, number_of, text_of, whole_of,
+};
+use crate::import::bake::number::{Computed, Number};
 
 pub(super) const FUNCTIONS: &[Function] = &[
     ("absolute", 1, More::None, |a| {
-        number(number_of(&a, 0)?.abs())
+        Ok(number_of(a, 0)?.absolute().into())
     }),
-    ("negate", 1, More::None, |a| number(-number_of(&a, 0)?)),
-    ("ceil", 1, More::None, |a| number(number_of(&a, 0)?.ceil())),
+    ("negate", 1, More::None, |a| {
+        Ok(number_of(a, 0)?.negated().into())
+    }),
+    ("ceil", 1, More::None, |a| {
+        Ok(number_of(a, 0)?.ceil()?.into())
+    }),
     ("floor", 1, More::None, |a| {
-        number(number_of(&a, 0)?.floor())
+        Ok(number_of(a, 0)?.floor()?.into())
     }),
-    ("int", 1, More::None, |a| number(number_of(&a, 0)?.trunc())),
+    ("int", 1, More::None, |a| {
+        Ok(number_of(a, 0)?.truncated().into())
+    }),
     ("signum", 1, More::None, |a| {
-        let value = number_of(&a, 0)?;
-        number(if value == 0.0 { 0.0 } else { value.signum() })
+        let value = number_of(a, 0)?.cmp(&Number::from(0));
+        Ok(Value::from(value as i64))
     }),
-    ("add", 2, More::None, |a| both(&a, |x, y| x + y)),
-    ("subtract", 2, More::None, |a| both(&a, |x, y| x - y)),
-    ("multiply", 2, More::None, |a| both(&a, |x, y| x * y)),
-    ("divide", 2, More::None, |a| divided(&a, |x, y| x / y)),
-    ("modulo", 2, More::None, |a| divided(&a, |x, y| x % y)),
-    ("pow", 2, More::None, |a| both(&a, f64::powf)),
+    ("add", 2, More::None, |a| both(a, Number::plus)),
+    ("subtract", 2, More::None, |a| both(a, Number::minus)),
+    ("multiply", 2, More::None, |a| both(a, Number::times)),
+    ("divide", 2, More::None, |a| both(a, Number::divided)),
+    ("modulo", 2, More::None, |a| both(a, Number::modulo)),
+    ("pow", 2, More::None, |a| {
+        float(float_of(a, 0)?.powf(float_of(a, 1)?))
+    }),
     ("log", 2, More::None, |a| {
-        both(&a, |x, base| x.ln() / base.ln())
+        float(float_of(a, 0)?.ln() / float_of(a, 1)?.ln())
     }),
-    ("max", 1, More::Any, |a| extreme(&a, f64::max)),
-    ("min", 1, More::Any, |a| extreme(&a, f64::min)),
+    ("max", 1, More::Any, |a| extreme(a, Ordering::is_gt)),
+    ("min", 1, More::Any, |a| extreme(a, Ordering::is_lt)),
     ("parseint", 2, More::None, |a| {
-        let (text, base) = (text_of(&a, 0)?, whole_of(&a, 1)?);
+        let (text, base) = (text_of(a, 0)?, whole_of(a, 1)?);
         let base = u32::try_from(base)
             .ok()
             .filter(|base| (2..=36).contains(base));
         let base = base.ok_or("a base is from 2 to 36")?;
-        let parsed = i64::from_str_radix(&text, base);
+        let parsed = Number::parse_whole(&text, base);
         parsed
             .map(Value::from)
-            .map_err(|_| format!("invalid whole number {text:?} in base {base}"))
+            .ok_or_else(|| format!("invalid whole number {text:?} in base {base}"))
     }),
-    ("equal", 2, More::None, |a| Ok(same(&a[0], &a[1]).into())),
-    ("notequal", 2, More::None, |a| {
-        Ok((!same(&a[0], &a[1])).into())
+    ("equal", 2, More::None, |a| Ok((a[0] == a[1]).into())),
+    ("notequal", 2, More::None, |a| Ok((a[0] != a[1]).into())),
+    ("greaterthan", 2, More::None, |a| {
+        compared(a, Ordering::is_gt)
     }),
-    ("greaterthan", 2, More::None, |a| compared(&a, |x, y| x > y)),
     ("greaterthanorequalto", 2, More::None, |a| {
-        compared(&a, |x, y| x >= y)
+        compared(a, Ordering::is_ge)
     }),
-    ("lessthan", 2, More::None, |a| compared(&a, |x, y| x < y)),
+    ("lessthan", 2, More::None, |a| compared(a, Ordering::is_lt)),
     ("lessthanorequalto", 2, More::None, |a| {
-        compared(&a, |x, y| x <= y)
+        compared(a, Ordering::is_le)
     }),
     ("and", 2, More::None, |a| {
-        Ok((flag_of(&a, 0)? && flag_of(&a, 1)?).into())
+        Ok((flag_of(a, 0)? && flag_of(a, 1)?).into())
     }),
     ("or", 2, More::None, |a| {
-        Ok((flag_of(&a, 0)? || flag_of(&a, 1)?).into())
+        Ok((flag_of(a, 0)? || flag_of(a, 1)?).into())
     }),
-    ("not", 1, More::None, |a| Ok((!flag_of(&a, 0)?).into())),
+    ("not", 1, More::None, |a| Ok((!flag_of(a, 0)?).into())),
 ];
 
-fn both(a: &[Value], compute: fn(f64, f64) -> f64) -> Evaluated {
-    number(compute(number_of(a, 0)?, number_of(a, 1)?))
+fn both(a: &[Value], compute: fn(&Number, &Number) -> Computed) -> Evaluated {
+    Ok(compute(&number_of(a, 0)?, &number_of(a, 1)?)?.into())
 }
 
-fn divided(a: &[Value], compute: fn(f64, f64) -> f64) -> Evaluated {
-    if number_of(a, 1)? == 0.0 {
-        return Err("nothing can be divided by zero".into());
-    }
-    both(a, compute)
+fn compared(a: &[Value], holds: fn(Ordering) -> bool) -> Evaluated {
+    Ok(holds(number_of(a, 0)?.cmp(&number_of(a, 1)?)).into())
 }
 
-fn compared(a: &[Value], holds: fn(f64, f64) -> bool) -> Evaluated {
-    Ok(holds(number_of(a, 0)?, number_of(a, 1)?).into())
-}
-
-fn extreme(a: &[Value], of: fn(f64, f64) -> f64) -> Evaluated {
+fn extreme(a: &[Value], better: fn(Ordering) -> bool) -> Evaluated {
     let mut found = number_of(a, 0)?;
     for at in 1..a.len() {
-        found = of(found, number_of(a, at)?);
+        let next = number_of(a, at)?;
+        if better(next.cmp(&found)) {
+            found = next;
+        }
     }
-    number(found)
-}
-
-/// 1 and 1.0 are one number.
-pub(super) fn same(one: &Value, other: &Value) -> bool {
-    match (one, other) {
-        (Value::Number(one), Value::Number(other)) => one.as_f64() == other.as_f64(),
-        _ => one == other,
-    }
+    Ok(found.into())
 }

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use hcl::eval::{Context, Evaluate};
-use hcl::{Expression, Value};
-
-use super::{Facts, REFUSED, declare, names};
+use super::{Facts, REFUSED, names};
+use crate::import::bake::context::Context;
+use crate::import::bake::expression::Expression;
+use crate::import::bake::value::Value;
 
 /// The standard library of bake, as buildx 0.30 lists it.
 const OF_BAKE: &str = "absolute add and base64decode base64encode basename bcrypt byteslen bytesslice can
@@ -32,15 +32,13 @@ fn every_function_of_bake_is_here_or_refused_by_name() {
 fn evaluated(text: &str) -> Result<String, String> {
     let environment = BTreeMap::from([("HOME".to_string(), "/home/one".to_string())]);
     let _known = Facts::new(&environment, "2026-01-02T03:04:05Z");
-    let mut context = Context::new();
-    declare(&mut context);
-    let expression: Expression = text.parse().unwrap_or_else(|e| panic!("{text}: {e}"));
-    let value = expression
-        .evaluate(&context)
-        .map_err(|e| e.kind().to_string())?;
+    let written = hcl_edit::parser::parse_expr(text).unwrap_or_else(|e| panic!("{text}: {e}"));
+    let value = Expression::read(&written)?
+        .evaluate(&Context::default())
+        .map_err(|failed| failed.to_string())?;
     Ok(match value {
         Value::String(text) => text,
-        other => serde_json::to_string(&other).unwrap(),
+        other => other.to_json(),
     })
 }
 
@@ -87,8 +85,13 @@ cidrsubnets("::/0", 1, 1, 8) !
 cidrsubnets("10.0.0.0/8", 0) => ["10.0.0.0/8"]
 cidrhost("::/0", -1) => ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff
 cidrsubnet("10.0.0.0/8", 4294967295, 0) !
-coalesce("", null, "c") => c
-coalesce("") !
+coalesce(null, "", "c") == "" => true
+coalesce(null) !
+can(1) => true
+can(nosuch) => false
+try(nosuch, "a") => a
+try(nosuch) !
+convert("1", number) => 1
 coalescelist([], [1]) => [1]
 compact(["a", "", "b"]) => ["a","b"]
 concat(["a"], ["b", "c"]) => ["a","b","c"]

@@ -1,55 +1,59 @@
 //! Functions about texts.
 
-use hcl::Value;
-use hcl::eval::FuncArgs;
+use crate::import::bake::value::Value;
 use regex::Regex;
 
-use super::arguments::{Evaluated, Function, More, list_of, number_of, text_of, whole_of};
+use super::arguments::{
+    Evaluated, Function, More, float_of, list_of, number_of, text_of, whole_of,
+};
 use crate::import::bake::display::as_text;
 
 pub(super) const FUNCTIONS: &[Function] = &[
     ("upper", 1, More::None, |a| {
-        Ok(text_of(&a, 0)?.to_uppercase().into())
+        Ok(text_of(a, 0)?.to_uppercase().into())
     }),
     ("lower", 1, More::None, |a| {
-        Ok(text_of(&a, 0)?.to_lowercase().into())
+        Ok(text_of(a, 0)?.to_lowercase().into())
     }),
-    ("title", 1, More::None, |a| {
-        Ok(title(&text_of(&a, 0)?).into())
-    }),
+    (
+        "title",
+        1,
+        More::None,
+        |a| Ok(title(&text_of(a, 0)?).into()),
+    ),
     ("reverse", 1, More::None, |a| {
-        Ok(text_of(&a, 0)?.chars().rev().collect::<String>().into())
+        Ok(text_of(a, 0)?.chars().rev().collect::<String>().into())
     }),
     ("chomp", 1, More::None, |a| {
-        Ok(text_of(&a, 0)?.trim_end_matches(['\n', '\r']).into())
+        Ok(text_of(a, 0)?.trim_end_matches(['\n', '\r']).into())
     }),
     ("indent", 2, More::None, |a| {
-        let spaces = usize::try_from(whole_of(&a, 0)?).unwrap_or(0).min(1000);
+        let spaces = usize::try_from(whole_of(a, 0)?).unwrap_or(0).min(1000);
         let margin = format!("\n{}", " ".repeat(spaces));
-        Ok(text_of(&a, 1)?.replace('\n', &margin).into())
+        Ok(text_of(a, 1)?.replace('\n', &margin).into())
     }),
     ("trim", 2, More::None, |a| {
-        let cut: Vec<char> = text_of(&a, 1)?.chars().collect();
-        Ok(text_of(&a, 0)?.trim_matches(cut.as_slice()).into())
+        let cut: Vec<char> = text_of(a, 1)?.chars().collect();
+        Ok(text_of(a, 0)?.trim_matches(cut.as_slice()).into())
     }),
     ("trimspace", 1, More::None, |a| {
-        Ok(text_of(&a, 0)?.trim().into())
+        Ok(text_of(a, 0)?.trim().into())
     }),
     ("trimprefix", 2, More::None, |a| {
-        let (whole, start) = (text_of(&a, 0)?, text_of(&a, 1)?);
+        let (whole, start) = (text_of(a, 0)?, text_of(a, 1)?);
         Ok(whole.strip_prefix(&start).unwrap_or(&whole).into())
     }),
     ("trimsuffix", 2, More::None, |a| {
-        let (whole, end) = (text_of(&a, 0)?, text_of(&a, 1)?);
+        let (whole, end) = (text_of(a, 0)?, text_of(a, 1)?);
         Ok(whole.strip_suffix(&end).unwrap_or(&whole).into())
     }),
     ("replace", 3, More::None, |a| {
-        let (from, to) = (text_of(&a, 1)?, text_of(&a, 2)?);
-        Ok(text_of(&a, 0)?.replace(&from, &to).into())
+        let (from, to) = (text_of(a, 1)?, text_of(a, 2)?);
+        Ok(text_of(a, 0)?.replace(&from, &to).into())
     }),
     ("join", 2, More::Any, join),
     ("split", 2, More::None, |a| {
-        let (by, whole) = (text_of(&a, 0)?, text_of(&a, 1)?);
+        let (by, whole) = (text_of(a, 0)?, text_of(a, 1)?);
         let parts: Vec<Value> = match by.is_empty() {
             true => whole.chars().map(|c| c.to_string().into()).collect(),
             false => whole.split(by.as_str()).map(Value::from).collect(),
@@ -57,20 +61,20 @@ pub(super) const FUNCTIONS: &[Function] = &[
         Ok(Value::Array(parts))
     }),
     ("strlen", 1, More::None, |a| {
-        Ok((text_of(&a, 0)?.chars().count() as u64).into())
+        Ok(text_of(a, 0)?.chars().count().into())
     }),
     ("substr", 3, More::None, |a| {
-        let whole = text_of(&a, 0)?;
-        substr(&whole, whole_of(&a, 1)?, whole_of(&a, 2)?)
+        let whole = text_of(a, 0)?;
+        substr(&whole, whole_of(a, 1)?, whole_of(a, 2)?)
     }),
     // What names of targets cannot hold becomes `_`.
     ("sanitize", 1, More::None, |a| {
         let legal = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
         let kept = |c| if legal(c) { c } else { '_' };
-        Ok(text_of(&a, 0)?.chars().map(kept).collect::<String>().into())
+        Ok(text_of(a, 0)?.chars().map(kept).collect::<String>().into())
     }),
     ("basename", 1, More::None, |a| {
-        let path = text_of(&a, 0)?;
+        let path = text_of(a, 0)?;
         let cut = path.trim_end_matches('/');
         Ok(match cut.rsplit('/').next() {
             _ if path.is_empty() => ".".into(),
@@ -79,46 +83,46 @@ pub(super) const FUNCTIONS: &[Function] = &[
         })
     }),
     ("dirname", 1, More::None, |a| {
-        Ok(dirname(&text_of(&a, 0)?).into())
+        Ok(dirname(&text_of(a, 0)?).into())
     }),
     ("regex", 2, More::None, |a| {
-        let pattern = pattern(&text_of(&a, 0)?)?;
-        let whole = text_of(&a, 1)?;
+        let pattern = pattern(&text_of(a, 0)?)?;
+        let whole = text_of(a, 1)?;
         let found = pattern
             .captures(&whole)
             .map(|found| captured(&pattern, &found));
         found.ok_or_else(|| format!("the pattern does not match in {whole:?}"))
     }),
     ("regexall", 2, More::None, |a| {
-        let pattern = pattern(&text_of(&a, 0)?)?;
-        let whole = text_of(&a, 1)?;
+        let pattern = pattern(&text_of(a, 0)?)?;
+        let whole = text_of(a, 1)?;
         let all = pattern.captures_iter(&whole);
         Ok(Value::Array(
             all.map(|found| captured(&pattern, &found)).collect(),
         ))
     }),
     ("regex_replace", 3, More::None, |a| {
-        let replaced = text_of(&a, 2)?;
-        let pattern = pattern(&text_of(&a, 1)?)?;
+        let replaced = text_of(a, 2)?;
+        let pattern = pattern(&text_of(a, 1)?)?;
         Ok(pattern
-            .replace_all(&text_of(&a, 0)?, &replaced)
+            .replace_all(&text_of(a, 0)?, &replaced)
             .as_ref()
             .into())
     }),
     ("format", 1, More::Any, |a| {
-        format(&text_of(&a, 0)?, &a[1..]).map(Value::from)
+        format(&text_of(a, 0)?, &a[1..]).map(Value::from)
     }),
     ("formatlist", 1, More::Any, formatlist),
 ];
 
-fn join(a: FuncArgs) -> Evaluated {
+fn join(a: &[Value]) -> Evaluated {
     let mut parts = Vec::new();
     for at in 1..a.len() {
-        for value in list_of(&a, at)? {
+        for value in list_of(a, at)? {
             parts.push(as_text(&value)?);
         }
     }
-    Ok(parts.join(&text_of(&a, 0)?).into())
+    Ok(parts.join(&text_of(a, 0)?).into())
 }
 
 fn title(text: &str) -> String {
@@ -197,7 +201,7 @@ fn captured(pattern: &Regex, found: &regex::Captures) -> Value {
     }
 }
 
-fn formatlist(a: FuncArgs) -> Evaluated {
+fn formatlist(a: &[Value]) -> Evaluated {
     let lengths = a[1..].iter().filter_map(|value| match value {
         Value::Array(list) => Some(list.len()),
         _ => None,
@@ -206,7 +210,7 @@ fn formatlist(a: FuncArgs) -> Evaluated {
     if lengths.iter().any(|length| *length != lengths[0]) {
         return Err("its lists differ in length".into());
     }
-    let pattern = text_of(&a, 0)?;
+    let pattern = text_of(a, 0)?;
     let line = |at: usize| {
         let values = a[1..].iter().map(|value| match value {
             Value::Array(list) => list[at].clone(),
@@ -298,25 +302,25 @@ impl Verb {
             None => text,
         };
         let text = match letter {
-            'v' if self.alternate => super::encodings::json(value)?,
+            'v' if self.alternate => value.to_json(),
             'v' => match value {
-                Value::Array(_) | Value::Object(_) => super::encodings::json(value)?,
+                Value::Array(_) | Value::Object(_) => value.to_json(),
                 Value::Null => "null".into(),
                 other => as_text(other)?,
             },
             's' => cut(as_text(value)?),
-            'q' => super::encodings::json(&Value::from(cut(as_text(value)?)))?,
+            'q' => Value::from(cut(as_text(value)?)).to_json(),
             't' => super::arguments::flag_of(&one, 0)?.to_string(),
-            'd' => whole_of(&one, 0)?.to_string(),
-            'b' => std::format!("{:b}", whole_of(&one, 0)?),
-            'o' => std::format!("{:o}", whole_of(&one, 0)?),
+            'd' => whole(&one, 10)?,
+            'b' => whole(&one, 2)?,
+            'o' => whole(&one, 8)?,
             'x' | 'X' => match value {
                 Value::String(text) if text.parse::<f64>().is_err() => hex::encode(text),
-                _ => std::format!("{:x}", whole_of(&one, 0)?),
+                _ => whole(&one, 16)?,
             },
-            'f' => std::format!("{:.*}", self.precision.unwrap_or(6), number_of(&one, 0)?),
-            'e' | 'E' => exponential(number_of(&one, 0)?, self.precision.unwrap_or(6)),
-            'g' | 'G' => as_text(&super::arguments::number(number_of(&one, 0)?)?)?,
+            'f' => std::format!("{:.*}", self.precision.unwrap_or(6), float_of(&one, 0)?),
+            'e' | 'E' => exponential(float_of(&one, 0)?, self.precision.unwrap_or(6)),
+            'g' | 'G' => number_of(&one, 0)?.to_string(),
             other => return Err(format!("unknown verb `%{other}`")),
         };
         let text = match letter {
@@ -342,6 +346,12 @@ impl Verb {
         }
         " ".repeat(missing) + &text
     }
+}
+
+fn whole(one: &[Value], base: u32) -> Result<String, String> {
+    let number = number_of(one, 0)?;
+    let digits = number.whole_digits(base);
+    digits.ok_or_else(|| std::format!("invalid whole number {number}"))
 }
 
 /// As C writes it: at least two digits after the `e`, with their sign.

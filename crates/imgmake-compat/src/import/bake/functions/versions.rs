@@ -5,7 +5,7 @@ use semver::{Version, VersionReq};
 use super::arguments::{Function, More, text_of};
 
 pub(super) const FUNCTIONS: &[Function] = &[("semvercmp", 2, More::None, |a| {
-    let (version, constraint) = (text_of(&a, 0)?, text_of(&a, 1)?);
+    let (version, constraint) = (text_of(a, 0)?, text_of(a, 1)?);
     Ok(within(&parsed(&version)?, &constraint)?.into())
 })];
 

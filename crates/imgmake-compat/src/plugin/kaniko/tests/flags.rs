@@ -53,6 +53,10 @@ fn every_flag_that_is_used_is_asked_for() {
 fn values_that_mean_nothing_are_refused_by_their_flag() {
     for (arguments, says) in [
         (&["--target=a,,b"][..], "--target=a,,b"),
+        (
+            &["--destination=reg.io/a:1+b"],
+            "invalid tag `1+b` (--destination=reg.io/a:1+b)",
+        ),
         (&["--custom-platform=linux"], "--custom-platform"),
         (&["--compression=lzma"], "--compression"),
         (&["--compression-level=12"], "--compression-level"),
@@ -62,7 +66,6 @@ fn values_that_mean_nothing_are_refused_by_their_flag() {
             "--image-format",
         ),
         (&["--snapshot-mode=fast"], "`full`"),
-        (&["--verbosity=loud"], "--verbosity"),
         (&["--label=k"], "--label"),
         (&["--build-arg==v"], "--build-arg"),
         (&["--push-retry=-1"], "--push-retry"),
@@ -103,6 +106,37 @@ fn what_changes_nothing_is_accepted_with_one_line() {
         assert!(!flag.does.is_empty(), "--{}", flag.name);
     }
     assert!(step(&["-d", "a", "--credential-helpers=vault"]).notes[0].contains("vault"));
+}
+
+#[test]
+fn neither_a_log_level_nor_an_empty_optional_stops_a_build() {
+    let loud = step(&["-d", "a", "--verbosity=loud", "--log-format=JSON"]);
+    assert_eq!(loud.notes.len(), 1, "{:?}", loud.notes);
+    assert!(
+        loud.notes[0].contains("--verbosity=\"loud\""),
+        "{:?}",
+        loud.notes
+    );
+    assert_eq!(loud.options.log.verbosity, Verbosity::Json);
+    let debug = step(&["-d", "a", "--verbosity=DEBUG"]);
+    assert_eq!(debug.options.log.verbosity, Verbosity::Verbose);
+    let empty = [
+        "--build-arg=",
+        "--target=",
+        "--custom-platform=",
+        "--compression=",
+        "--cache-ttl=",
+        "--label=",
+        "--push-retry=",
+        "--cache-repo=",
+        "--registry-mirror=",
+        "--tar-path=",
+        "--snapshot-mode=",
+    ];
+    let all: Vec<&str> = ["-d", "a"].into_iter().chain(empty).collect();
+    let (empty, plain) = (step(&all), step(&["-d", "a"]));
+    assert_eq!(empty.manifest, plain.manifest);
+    assert!(empty.notes.is_empty(), "{:?}", empty.notes);
 }
 
 #[test]
