@@ -26,7 +26,7 @@ pub const ROWS: &[Difference] = &[
         here: "what is written below a VOLUME stays",
         elsewhere: &[
             says(Buildah, "what RUN writes there is thrown away"),
-            says(Kaniko, "what RUN writes there is in no layer"),
+            says(Kaniko, "what RUN writes there is not part of a layer"),
             says(Docker, "what RUN writes there is thrown away"),
         ],
         shown: Shown::Sometimes(|sight| {

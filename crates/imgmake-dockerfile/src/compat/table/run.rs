@@ -19,7 +19,7 @@ pub const ROWS: &[Difference] = &[
     },
     Difference {
         name: "mount-points-left",
-        here: "mount points are in no layer",
+        here: "mount points are not part of a layer",
         elsewhere: &[until(
             Buildah,
             "1.43",
