@@ -174,6 +174,7 @@ mod tests {
         }
     }
 
+    /// end-1: `WWW-Authenticate` of Bearer is read: realm, service and scope.
     #[test]
     fn the_docker_hub_challenge_is_read_with_commas_inside_its_scope() {
         let read = bearer(

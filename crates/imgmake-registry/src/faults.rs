@@ -65,6 +65,7 @@ fn a_download_that_breaks_goes_on_where_it_stopped() {
     assert_eq!(ranges[3].as_deref(), Some("bytes=750000-"));
 }
 
+/// end-2: 200 in answer to `Range` is the whole blob: the part that is here is skipped.
 #[test]
 fn a_server_without_ranges_sends_all_again_and_the_known_part_is_skipped() {
     let bytes = random_bytes(21, 300_000);
@@ -93,6 +94,7 @@ fn a_server_without_ranges_sends_all_again_and_the_known_part_is_skipped() {
     assert!(shelf.store.holds(&blob));
 }
 
+/// end-2: A blob whose bytes are not its digest never reaches the store.
 #[test]
 fn bytes_that_are_not_the_blob_never_reach_the_store() {
     let blob = Descriptor::of("x", b"right");
@@ -123,6 +125,7 @@ fn bytes_that_are_not_the_blob_never_reach_the_store() {
     assert!(error.to_string().contains("4 of 5 bytes"), "{error}");
 }
 
+/// end-3: A manifest whose bytes are not the digest that was asked for is refused.
 #[test]
 fn a_manifest_that_is_not_its_digest_is_refused() {
     let between = FaultProxy::new(None, |_| {
@@ -166,6 +169,7 @@ fn a_silent_connection_is_left_and_tried_again() {
         .unwrap();
 }
 
+/// errors: 429 and 5xx are tried again; `Retry-After` counts as seconds and as a date.
 #[test]
 fn transient_errors_are_retried_and_retry_after_is_honored_in_both_forms() {
     let date = |ahead: u64| {
@@ -195,6 +199,7 @@ fn transient_errors_are_retried_and_retry_after_is_honored_in_both_forms() {
     );
 }
 
+/// errors: 400, 401, 403 and 404 are final.
 #[test]
 fn what_will_not_change_is_asked_once() {
     for (status, failure) in [
@@ -210,6 +215,7 @@ fn what_will_not_change_is_asked_once() {
     }
 }
 
+/// end-2: A redirect to another host takes no credential along.
 #[test]
 fn a_credential_is_dropped_on_a_redirect_to_another_host() {
     let bytes = random_bytes(23, 5000);
@@ -256,6 +262,7 @@ fn a_credential_is_dropped_on_a_redirect_to_another_host() {
     );
 }
 
+/// end-6: 307 sends the body again to the new address.
 #[test]
 fn an_upload_follows_a_307_with_its_body() {
     let registry = start_registry();
@@ -322,6 +329,7 @@ fn an_upload_that_breaks_restarts_where_its_status_is_lost() {
     assert!(cuts.load(Ordering::SeqCst) >= 2);
 }
 
+/// end-11: 202 in answer to a mount is an upload that has begun: it goes on at its `Location`.
 #[test]
 fn a_refused_mount_is_an_upload() {
     let registry = start_registry();

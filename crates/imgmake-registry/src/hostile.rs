@@ -137,6 +137,7 @@ fn uploads_that_are_sent_elsewhere_carry_the_bytes_and_no_credential() {
     }
 }
 
+/// end-8a, end-8b: A `Link` to another host is not followed.
 #[test]
 fn the_next_page_may_not_be_somewhere_else() {
     let world = world(|_| {

@@ -33,6 +33,8 @@ mod certificates;
 mod challenge;
 mod client;
 mod cloud;
+#[cfg(test)]
+mod conformance;
 pub mod connection;
 mod credentials;
 mod download;
@@ -75,6 +77,7 @@ mod transfer;
 #[cfg(test)]
 mod trials;
 mod upload;
+mod warnings;
 
 pub use cache_push::{CachePush, CacheTag};
 pub use challenge::understands_challenge;

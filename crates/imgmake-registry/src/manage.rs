@@ -183,6 +183,7 @@ mod tests {
     use super::*;
     use crate::{ClientOptions, OperationContext};
 
+    /// end-8a, end-8b: Tags are listed page by page, by the `Link` of each answer.
     #[test]
     fn tags_are_listed_page_by_page() {
         let between = FaultProxy::new(None, |seen| {
@@ -199,6 +200,7 @@ mod tests {
         assert!(client().tags(&of).unwrap().is_empty());
     }
 
+    /// end-9: A manifest is deleted by its digest; what is missing is reported as missing.
     #[test]
     fn what_is_deleted_is_gone() {
         let registry = start_registry();

@@ -198,6 +198,7 @@ mod tests {
     use crate::OperationContext;
     use imgmake_oci::image::ImageManifest;
 
+    /// end-12a: 404 of the referrers API: the index of the fallback tag `sha256-…` is read, and filtered here.
     #[test]
     fn a_registry_without_the_api_lists_referrers_in_the_fallback_tag() {
         let registry = start_registry();
@@ -247,6 +248,7 @@ mod tests {
         assert_eq!(one[0].digest, digests[0]);
     }
 
+    /// end-12a, end-12b: Referrers come from the API; a filter that the registry did not apply is applied here.
     #[test]
     fn the_api_is_used_where_it_is() {
         let other = Digest::of(b"other");

@@ -148,6 +148,7 @@ pub(super) fn first_line(text: &str) -> String {
 mod tests {
     use super::*;
 
+    /// errors: A body that is not the JSON of the specification is reported by its first line.
     #[test]
     fn bodies_that_are_not_json_give_their_first_line() {
         let body =

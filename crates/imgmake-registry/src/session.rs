@@ -22,8 +22,8 @@ use super::redact::{redact, secrets_of};
 use super::refusal::{AnsweredBy, refused};
 use super::retry::{Attempts, Policy};
 use super::token::Tokens;
-use super::{ClientOptions, RegistryError};
-use imgmake_event::Cancel;
+use super::{ClientOptions, RegistryError, warnings};
+use imgmake_event::{Cancel, Event};
 
 const REDIRECTS: usize = 10;
 /// Transfers at once with one registry, unless its settings say otherwise.
@@ -44,6 +44,8 @@ pub(super) struct Session {
     pub expects_nothing: AtomicBool,
     /// Repositories that were made in this run.
     pub created: Mutex<BTreeSet<String>>,
+    /// What its `Warning` headers said so far.
+    warned: Mutex<BTreeSet<String>>,
 }
 
 /// A credential, and how long it lasts.
@@ -85,6 +87,7 @@ impl Session {
             given_up: AtomicBool::new(false),
             expects_nothing: AtomicBool::new(false),
             created: Mutex::default(),
+            warned: Mutex::default(),
         }
     }
 
@@ -167,6 +170,9 @@ impl Session {
             let agent = self.endpoint.agent(&call.url)?;
             let proof = authorization.filter(|_| from == AnsweredBy::Registry);
             let answer = exchange(&agent, &call, proof)?;
+            if from == AnsweredBy::Registry {
+                self.hand_on_warnings(&answer);
+            }
             let location = match answer.status {
                 301 | 302 | 303 | 307 | 308 => answer.header("Location"),
                 _ => None,
@@ -185,6 +191,16 @@ impl Session {
         Err(RegistryError::invalid(format!(
             "more than {REDIRECTS} redirects"
         )))
+    }
+
+    fn hand_on_warnings(&self, answer: &Answer) {
+        let mut warned = self.warned.lock().expect("no panic while remembering");
+        for text in warnings::new(answer.headers("Warning"), &mut warned) {
+            self.options.work.events.send(Event::Warning {
+                target: None,
+                message: format!("{} warns: {text}", self.endpoint.host),
+            });
+        }
     }
 
     /// Where a `Location` leads. Registries behind a proxy that ends TLS name

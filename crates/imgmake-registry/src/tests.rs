@@ -14,6 +14,7 @@ fn amd64() -> Platform {
     "linux/amd64".parse().unwrap()
 }
 
+/// end-3: A manifest is pulled by its tag and by its digest, and what it names with it.
 #[test]
 fn what_is_pushed_can_be_pulled_by_tag_and_by_digest() {
     let registry = start_registry();
@@ -64,6 +65,7 @@ fn what_is_pushed_can_be_pulled_by_tag_and_by_digest() {
     assert!(manifest.layers.iter().all(|l| there.store.holds(l)));
 }
 
+/// end-3: HEAD tells whether a manifest is there; then nothing is sent.
 #[test]
 fn pushing_again_sends_nothing_but_two_questions() {
     let registry = start_registry();
@@ -98,6 +100,7 @@ fn pushing_again_sends_nothing_but_two_questions() {
     );
 }
 
+/// end-4a, end-6, end-7: Blobs by POST and PUT, then the manifest by its digest, then the tags.
 #[test]
 fn each_blob_is_sent_once_and_tags_come_last() {
     let registry = start_registry();
@@ -209,6 +212,7 @@ fn content_and_tags_can_be_pushed_apart() {
     );
 }
 
+/// end-11: A blob that another repository of the registry has is mounted from it: `mount=` with `from=`.
 #[test]
 fn a_blob_that_stayed_remote_is_mounted_within_a_registry() {
     let registry = start_registry();
@@ -322,6 +326,7 @@ fn foreign_layers_stay_where_they_are() {
     );
 }
 
+/// end-3: 404 means that the manifest is missing, and is not a failure of the registry.
 #[test]
 fn a_missing_image_is_told_apart_from_a_failure() {
     let registry = start_registry();
@@ -378,6 +383,7 @@ fn a_platform_that_is_not_there_is_named_with_those_that_are() {
     );
 }
 
+/// end-4a: A relative `Location` is followed.
 #[test]
 fn relative_upload_locations_are_followed() {
     let registry = start_relative_registry();

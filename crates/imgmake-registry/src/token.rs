@@ -241,6 +241,7 @@ mod tests {
         assert_eq!(fetched.into_inner(), 1);
     }
 
+    /// errors: 401 with a token that was given fetches another one, once.
     #[test]
     fn a_refused_token_is_fetched_again_once() {
         let tokens = Tokens::default();

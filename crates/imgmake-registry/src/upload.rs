@@ -509,6 +509,7 @@ mod tests {
         );
     }
 
+    /// end-13: `Range: 0-N` means N + 1 bytes; a missing one means none.
     #[test]
     fn the_range_of_an_upload_says_how_many_bytes_are_there() {
         assert_eq!(bytes_held("0-1023"), Some(1024));

@@ -18,6 +18,7 @@
 
 mod names;
 mod picture;
+mod specification;
 
 use std::path::{Path, PathBuf};
 

@@ -17,7 +17,7 @@ use crate::ground::write;
 
 const CACHE: &str = "--cache=registry.example.com/team/cache";
 
-fn exported(site: &Site, system: &str, options: &[&str]) -> String {
+pub fn exported(site: &Site, system: &str, options: &[&str]) -> String {
     let project = site.checkout(&format!("exporter-for-{system}"));
     let words = [&["ci", "--to", system], options, &["release-east"]].concat();
     Imgmake::new().ok(&project, &words).stdout

@@ -4,12 +4,14 @@
 //!
 //! | module | what is in it |
 //! |---|---|
+//! | `act` | workflows of GitHub, the template and what is exported, run by `act` |
 //! | `site` | repository, registries, volumes, secrets |
 //! | `container` | one container: image, command, environment, mounts |
 //! | `platforms` | how each platform reads its file |
 //! | `exported` | what `imgmake ci` writes of the same project, run the same way |
 //! | `schemas` | what the platforms' published schemas say of it |
 
+mod act;
 mod container;
 mod exported;
 mod platforms;

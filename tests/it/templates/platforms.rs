@@ -14,7 +14,7 @@ use crate::ground::{run, temporary, write};
 pub const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
 /// Of the project's or the repository's secrets.
-const STATE_KEY: &str = "0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a69788796a5b4c3d2e1f0";
+pub const STATE_KEY: &str = "0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a69788796a5b4c3d2e1f0";
 
 pub fn yaml(text: &str) -> Value {
     serde_norway::from_str(text).unwrap()
@@ -301,7 +301,7 @@ pub fn gitlab_variables(own: &Value, site: &Site) -> Vec<(String, String)> {
 }
 
 /// A docker client that hands out the program: all that the file wants of one.
-const DOCKER: &str = r#"#!/bin/sh
+pub const DOCKER: &str = r#"#!/bin/sh
 case $1 in
 create) case $2 in registry.example.com/imgmake/imgmake:*) echo container ;; *) exit 1 ;; esac ;;
 cp) [ "$2" = container:/usr/local/bin/imgmake ] && cp -L "$PROGRAM" "$3" ;;
@@ -375,7 +375,11 @@ fn expressions(text: &str, site: &Site) -> String {
         .replace("${{ secrets.GITHUB_TOKEN }}", PASSWORD)
         .replace("${{ secrets.IMGMAKE_STATE_KEY }}", STATE_KEY);
     assert!(!text.contains("${{"), "{text}");
-    // The name of our own image is the docker client's business.
+    with_hosts(&text, site)
+}
+
+/// The name of our own image is the docker client's business.
+pub fn with_hosts(text: &str, site: &Site) -> String {
     let (ours, elsewhere) = ("registry.example.com/imgmake", "imgmake-of-the-site");
     site.hosts(&text.replace(ours, elsewhere))
         .replace(elsewhere, ours)
@@ -421,6 +425,15 @@ pub fn jenkins(file: &str, site: &Site) -> Vec<Ran> {
     in_turn(stages.lines().filter_map(shell), site)
 }
 
+/// What Drone's documentation lists of the environment of a step: names of its own, and values as a push has them.
+fn of_drone() -> impl Iterator<Item = (String, String)> {
+    let recorded = include_str!("../../data/environments/drone.env").lines();
+    recorded.map(|line| {
+        let (name, value) = line.split_once('=').unwrap();
+        (name.to_string(), value.to_string())
+    })
+}
+
 pub fn drone(file: &str, site: &Site) -> Vec<Ran> {
     let pipeline = yaml(&file.replace("${DRONE_BUILD_NUMBER}", "7"));
     only(&pipeline, &["kind", "type", "name", "steps"]);
@@ -441,11 +454,8 @@ pub fn drone(file: &str, site: &Site) -> Vec<Ran> {
         Container {
             name: text(&step["name"]),
             image: text(&step["image"]),
-            env: step["settings"]
-                .as_object()
-                .unwrap()
-                .iter()
-                .map(setting)
+            env: of_drone()
+                .chain(step["settings"].as_object().unwrap().iter().map(setting))
                 .collect(),
             directory: "/drone/src".into(),
             mounts: vec![("/drone/src".into(), clone.clone())],

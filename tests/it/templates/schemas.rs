@@ -131,15 +131,16 @@ pub fn steps_of_tekton(text: &str) -> String {
     .to_string()
 }
 
-fn tools() -> PathBuf {
+/// A program of others, which `tests/run` installs beside the build.
+pub fn tool(name: &str) -> PathBuf {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
-    let tools = target.join("tools/schemas/bin");
+    let tool = target.join("tools/schemas/bin").join(name);
     assert!(
-        tools.join("check-jsonschema").exists(),
-        "the judges are missing in {}: run tests/run --install-only",
-        tools.display()
+        tool.exists(),
+        "{} is missing: run tests/run --install-only",
+        tool.display()
     );
-    tools
+    tool
 }
 
 impl Judge {
@@ -148,20 +149,19 @@ impl Judge {
         let folder = temporary();
         let file = folder.path().join("judged.yaml");
         std::fs::write(&file, text).unwrap();
-        let tools = tools();
         let mut command = match self {
             Judge::JsonSchema(schema) => {
-                let mut command = Command::new(tools.join("check-jsonschema"));
+                let mut command = Command::new(tool("check-jsonschema"));
                 command.arg("--builtin-schema").args(schema);
                 command
             }
             Judge::Kubernetes => {
-                let mut command = Command::new(tools.join("kubernetes-validate"));
+                let mut command = Command::new(tool("kubernetes-validate"));
                 command.arg("--strict");
                 command
             }
             Judge::Argo => {
-                let mut command = Command::new(tools.join("python"));
+                let mut command = Command::new(tool("python"));
                 command.arg(concat!(
                     env!("CARGO_MANIFEST_DIR"),
                     "/tests/schemas/argo.py"

@@ -70,10 +70,13 @@ pub fn sources() -> &'static [Source] {
 
 /// The text of every file, tests included.
 pub fn texts() -> Vec<String> {
+    packages().keys().flat_map(|name| texts_of(name)).collect()
+}
+
+/// The text of every file of a package, tests included.
+pub fn texts_of(package: &str) -> Vec<String> {
     let mut paths = Vec::new();
-    for directory in packages().values() {
-        rust_files(directory, &mut paths);
-    }
+    rust_files(&packages()[package], &mut paths);
     let read = |path: PathBuf| std::fs::read_to_string(path).unwrap();
     paths.into_iter().map(read).collect()
 }

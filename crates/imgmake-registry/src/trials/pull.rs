@@ -59,6 +59,7 @@ fn pull(client: &Client, between: &FaultProxy, blob: &Descriptor) -> Result<(), 
     result
 }
 
+/// end-2: A blob whose connection breaks is resumed with `Range` at that byte.
 #[test]
 fn a_cut_anywhere_is_resumed_at_that_byte() {
     let bytes = random_bytes(100, 300_000);
@@ -149,6 +150,7 @@ fn a_blob_that_stays_short_says_how_short() {
     );
 }
 
+/// end-2: A `Content-Length` beyond the size that the descriptor says is refused before a byte is read.
 #[test]
 fn a_length_beyond_the_blob_is_refused_before_a_byte_is_read() {
     let (between, blob) = serving(b"short", |_, _| {
@@ -218,6 +220,7 @@ fn wrong_bytes_are_fetched_once_more_and_then_refused() {
     }
 }
 
+/// end-2: 206 with another `Content-Range` than was asked for starts the blob again from its start.
 #[test]
 fn another_range_than_was_asked_starts_the_blob_anew() {
     let bytes = random_bytes(107, 9000);
@@ -234,6 +237,7 @@ fn another_range_than_was_asked_starts_the_blob_anew() {
     assert_eq!(asked_from(&between), [0, 5000, 0]);
 }
 
+/// end-2: 416 starts the blob again from its start.
 #[test]
 fn a_range_that_is_refused_starts_the_blob_anew() {
     let bytes = random_bytes(108, 9000);
@@ -357,6 +361,7 @@ fn a_manifest_that_breaks_is_fetched_again_whole() {
     assert_eq!(between.lines().len(), 2);
 }
 
+/// end-3: `Docker-Content-Digest` may be missing; a wrong one is refused.
 #[test]
 fn a_manifest_needs_no_digest_header_but_a_wrong_one_is_refused() {
     let bytes = r#"{"schemaVersion":2,"manifests":[]}"#;
@@ -378,6 +383,7 @@ fn a_manifest_needs_no_digest_header_but_a_wrong_one_is_refused() {
     );
 }
 
+/// end-3: `Accept` names every kind of manifest; the `Content-Type` of the answer counts.
 #[test]
 fn every_kind_of_manifest_is_asked_for_and_their_answer_is_believed() {
     for kind in [
@@ -405,6 +411,7 @@ fn every_kind_of_manifest_is_asked_for_and_their_answer_is_believed() {
     }
 }
 
+/// end-3: Where HEAD is not supported, GET is asked.
 #[test]
 fn head_is_replaced_by_get_where_a_registry_has_none() {
     for status in [405, 501] {

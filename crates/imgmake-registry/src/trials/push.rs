@@ -53,6 +53,7 @@ pub(super) fn one_500_for_every_address_stops_neither_push_nor_pull() {
     assert_eq!(resolved.manifest.digest, image.digest);
 }
 
+/// end-11: Whatever error answers a mount, the blob is sent.
 #[test]
 pub(super) fn whatever_a_registry_says_to_a_mount_the_blob_arrives() {
     for status in [202, 400, 403, 404, 405, 500] {
@@ -157,6 +158,7 @@ pub(super) fn whoever_may_read_and_not_push_is_told_before_the_push() {
     }
 }
 
+/// end-7, end-12a: A manifest with `subject` whose answer has no `OCI-Subject` is entered in the fallback tag.
 #[test]
 pub(super) fn a_subject_is_entered_by_the_registry_or_by_us() {
     for registry_does in [true, false] {

@@ -156,6 +156,7 @@ fn send(
     .mount_or_send(&[])
 }
 
+/// end-13: The status of a broken upload tells where it goes on.
 #[test]
 fn an_upload_that_is_cut_goes_on_at_that_byte() {
     let bytes = random_bytes(200, 700_000);
@@ -172,6 +173,7 @@ fn an_upload_that_is_cut_goes_on_at_that_byte() {
     assert_eq!(taker.received(), 700_000, "nothing is sent twice");
 }
 
+/// end-5, end-6: Chunks by PATCH with `Content-Range`, each at the `Location` of the answer before.
 #[test]
 fn where_nothing_is_kept_the_upload_goes_in_chunks() {
     let bytes = random_bytes(201, 40 << 20);
@@ -230,6 +232,7 @@ fn an_upload_that_is_no_longer_read_is_left_and_resumed() {
     send(&client, &between, &shelf, &blob).unwrap();
 }
 
+/// end-6: `digest=` is appended to a `Location` with a query, and to one without.
 #[test]
 fn digest_is_appended_to_every_kind_of_location() {
     for (location, expected) in [
@@ -263,6 +266,7 @@ fn digest_is_appended_to_every_kind_of_location() {
     }
 }
 
+/// end-4a: A missing or invalid `Location` is an error that says so.
 #[test]
 fn a_location_that_leads_nowhere_is_told() {
     for (headers, words) in [
@@ -405,6 +409,7 @@ fn a_proxy_that_takes_nearly_nothing_is_named_as_the_reason() {
     );
 }
 
+/// end-4a, end-5: `OCI-Chunk-Min-Length` is the least length of a chunk.
 #[test]
 fn chunks_are_as_large_as_the_registry_wants_them() {
     let bytes = random_bytes(212, 50 << 20);
@@ -422,6 +427,7 @@ fn chunks_are_as_large_as_the_registry_wants_them() {
     );
 }
 
+/// end-5: The `Range` of an answer decides where the next chunk begins.
 #[test]
 fn what_a_registry_kept_of_a_part_decides_where_the_next_begins() {
     let shelf = Shelf::new();
@@ -471,6 +477,7 @@ fn a_lost_answer_to_the_last_byte_is_looked_up_and_nothing_sent_again() {
     assert!(lines.last().unwrap().starts_with("HEAD"), "{lines:#?}");
 }
 
+/// errors: `Retry-After` counts for uploads, too.
 #[test]
 fn retry_after_counts_for_uploads_too() {
     let between = FaultProxy::new(None, |seen| match seen.method.as_str() {
@@ -485,6 +492,7 @@ fn retry_after_counts_for_uploads_too() {
     assert!(error.to_string().contains("86400 s"), "{error}");
 }
 
+/// end-6: DIGEST_INVALID is reported, with what to try.
 #[test]
 fn a_digest_that_the_registry_disputes_is_told_with_what_to_try() {
     let between = FaultProxy::new(None, |seen| match seen.method.as_str() {
