@@ -132,13 +132,18 @@ impl Model {
             }
             let output = format!("o/{at}");
             // Read first, written later: whoever is killed in between holds what is old.
-            let pause = ["", "sleep 0.02; ", "sleep 0.1; "][random.below(3)];
+            let is_alone = has(Kind::Kills) && random.chance(40);
+            let pause = match ["", "sleep 0.02; ", "sleep 0.1; "][random.below(3)] {
+                // As long as its first input says: one that was killed may be late.
+                _ if is_alone => format!("sleep 0.$(cat {}); ", inputs[0]),
+                pause => pause.to_string(),
+            };
             let command = format!(
                 "x=$(cat {} | cksum); {pause}echo \\\"{name} $x\\\" > {output}",
                 inputs.join(" ")
             );
             // Where no signal to its group reaches it.
-            let command = match has(Kind::Kills) && random.chance(30) {
+            let command = match is_alone {
                 true => format!("setsid -w sh -ec '{command}'"),
                 false => command,
             };
@@ -260,6 +265,7 @@ struct Case {
     imgmake: Imgmake,
     project: tempfile::TempDir,
     kinds: Vec<Kind>,
+    is_killed: bool,
     /// What was done, for whoever reads of a failure.
     story: Vec<String>,
 }
@@ -282,6 +288,7 @@ impl Case {
             imgmake,
             project,
             kinds: kinds.to_vec(),
+            is_killed: false,
             story: Vec::new(),
         }
     }
@@ -302,10 +309,14 @@ impl Case {
                 self.edit();
                 let mut run = self.spawn(&[]);
                 self.pause();
-                self.edit();
+                // Most of what the run has read.
+                for _ in 0..6 {
+                    self.edit();
+                }
                 if self.kinds.contains(&Kind::Kills) {
                     self.story.push("killed".into());
                     run.kill().unwrap();
+                    self.is_killed = true;
                 }
                 run.wait().unwrap();
                 return self.kinds.contains(&Kind::Kills);
@@ -406,13 +417,9 @@ impl Case {
             from_nothing.stderr
         );
         // Whoever was killed may write late.
-        std::thread::sleep(Duration::from_millis(
-            if self.kinds.contains(&Kind::Kills) {
-                120
-            } else {
-                0
-            },
-        ));
+        if std::mem::take(&mut self.is_killed) {
+            std::thread::sleep(Duration::from_secs(1));
+        }
         let (here, there) = (made(self.project.path()), made(fresh.path()));
         let names = here.keys().chain(there.keys());
         let differs: Vec<&String> = names
