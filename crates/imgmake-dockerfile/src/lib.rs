@@ -30,6 +30,7 @@ mod run_command;
 mod stages;
 mod suggest;
 
+mod values;
 pub mod wildcard;
 pub mod words;
 

@@ -115,20 +115,3 @@ fn reject_variable(from: &str) -> Result<()> {
         .in_word(from)
         .help("name a stage instead: FROM $IMAGE AS name, then --from=name"))
 }
-
-/// Digits must be an octal mode; symbolic modes are left to whoever applies them.
-pub(super) fn check_mode(mode: &Option<String>) -> Result<()> {
-    let Some(mode) = mode
-        .as_deref()
-        .filter(|m| m.starts_with(|c: char| c.is_ascii_digit()))
-    else {
-        return Ok(());
-    };
-    match u32::from_str_radix(mode, 8) {
-        Ok(0..=0o7777) => Ok(()),
-        _ if !is_constant(mode) => Ok(()),
-        _ => Err(Mistake::invalid(format!("mode `--chmod={mode}`"))
-            .in_word(mode)
-            .help("write an octal number up to 7777, or symbols such as u=rwX,go=rX")),
-    }
-}

@@ -2,12 +2,9 @@
 
 use super::ast::*;
 use super::error::{DockerfileError, Kind, Mistake, Position};
-use super::expand::{is_signal, not_a_signal};
-use super::expose;
 use super::flags::{self, Flags};
 use super::lines::LogicalLine;
 use super::suggest;
-use super::words;
 
 mod files;
 mod healthcheck;
@@ -105,34 +102,6 @@ fn onbuild(rest: &str, heredocs: &[Heredoc], escape: Escape) -> Result<Instructi
         trigger,
         instruction: instruction(rest, heredocs, escape).ok().map(Box::new),
     }))
-}
-
-/// Values that are the same with every environment, and can be used in none: of ports, signals and
-/// modes.
-///
-/// # Errors
-/// The first of them.
-pub fn check_values(instruction: &Instruction, escape: Escape) -> Result<()> {
-    match instruction {
-        Instruction::Expose(words) => {
-            let plain = words
-                .iter()
-                .filter(|w| !w.contains(['$', '\'', '"', '\\', '`']));
-            for word in plain {
-                expose::Word::parse(word)?;
-            }
-            Ok(())
-        }
-        Instruction::Stopsignal(word) => {
-            match constant(word, escape).filter(|signal| !is_signal(signal)) {
-                Some(signal) => Err(not_a_signal(&signal, word)),
-                None => Ok(()),
-            }
-        }
-        Instruction::Copy(copy) => files::check_mode(&copy.chmod),
-        Instruction::Add(add) => files::check_mode(&add.chmod),
-        _ => Ok(()),
-    }
 }
 
 /// The rest of a FROM line.
@@ -340,10 +309,4 @@ fn choice(flag: &'static str, word: &str, legal: &[&'static str]) -> DockerfileE
 /// Whether a word says the same with every environment.
 fn is_constant(word: &str) -> bool {
     !word.contains('$')
-}
-
-/// The word without quotes and escapes, if it says the same with every environment.
-fn constant(word: &str, escape: Escape) -> Option<String> {
-    let expanded = is_constant(word).then(|| words::expand(word, &|_| None, escape))?;
-    expanded.ok().map(|e| e.text)
 }

@@ -6,6 +6,7 @@ use super::expand::check_syntax;
 use super::flags;
 use super::instructions;
 use super::lines::{self, LogicalLine};
+use super::values;
 use super::words;
 
 #[cfg(test)]
@@ -99,7 +100,7 @@ impl Parser {
         let instruction = instructions::parse(&line, self.escape)?;
         match (self.stages.last_mut(), instruction) {
             (Some(stage), instruction) => {
-                let values = instructions::check_values(&instruction, self.escape);
+                let values = values::check(&instruction, self.escape);
                 if let Err(error) = values.and_then(|()| check_syntax(&instruction, self.escape)) {
                     return Ok(Some(error));
                 }
