@@ -80,6 +80,12 @@ pub const ROWS: &[Difference] = &[
         shown: Shown::Always(expose_other_protocol),
     },
     Difference {
+        name: "workdir-as-written",
+        here: "WORKDIR stays in the config as it is written, with `/` at its end or twice",
+        elsewhere: &[says(Docker, "writes the shortest path")],
+        shown: Shown::Never,
+    },
+    Difference {
         name: "workdir-with-dots",
         here: "a RUN makes each directory on the way of `/a/../b`, as BuildKit's does",
         elsewhere: &[says(Buildah, "makes `/b` alone")],
