@@ -1,8 +1,8 @@
 //! Dockerfiles that a grammar writes ([`super::sample`]) give what buildah gives, trees and configs.
 //! What the table of other builders knows is left out; what is left and differs is a finding.
 //!
-//! `DOCKERFILE_FUZZ_SECONDS` (60) is for how long, `DOCKERFILE_FUZZ_SEED` where it begins: a finding
-//! names its own, with which it is the first to be tried.
+//! `DOCKERFILE_FUZZ_SECONDS` is for how long, and takes other ones each time; without it, it is a minute
+//! from seed 1. `DOCKERFILE_FUZZ_SEED` is where it begins: a finding names its own.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -44,14 +44,17 @@ fn number(variable: &str) -> Option<u64> {
 
 #[test]
 fn whatever_a_grammar_writes_is_what_buildah_makes_of_it() {
-    let seconds = number("DOCKERFILE_FUZZ_SECONDS").unwrap_or(60);
-    let clock = || {
+    let seconds = number("DOCKERFILE_FUZZ_SECONDS");
+    // With the other tests the same ones every time: what is found by chance is for those who look for it.
+    let clock = |_| {
         SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap()
             .as_millis() as u64
     };
-    let first = number("DOCKERFILE_FUZZ_SEED").unwrap_or_else(clock);
+    let usual = seconds.map_or(1, clock);
+    let first = number("DOCKERFILE_FUZZ_SEED").unwrap_or(usual);
+    let seconds = seconds.unwrap_or(60);
     let (workshop, buildah) = (Workshop::new(), Buildah::new());
     let (begun, limit) = (Instant::now(), Duration::from_secs(seconds));
     let [mut same, mut refused, mut left_out, mut foretold] = [0; 4];
@@ -118,6 +121,8 @@ fn judge(sample: &Sample, workshop: &Workshop, buildah: &Buildah) -> Verdict {
         (Err(_), Err(_)) => return Verdict::Refused,
         (Ok(ours), Ok(theirs)) => match difference(&theirs.essence(), &ours.essence()) {
             None => return Verdict::Same,
+            // The row `order-of-env`.
+            Some(text) if text.starts_with("the same lines") => return Verdict::Foretold,
             Some(text) => text,
         },
         (Err(error), Ok(_)) => format!("refused here alone: {error:#}\n"),

@@ -80,6 +80,12 @@ pub const ROWS: &[Difference] = &[
         shown: Shown::Always(expose_other_protocol),
     },
     Difference {
+        name: "order-of-env",
+        here: "an ENV that is set again keeps its place among the others",
+        elsewhere: &[says(Buildah, "may stand elsewhere")],
+        shown: Shown::Never,
+    },
+    Difference {
         name: "workdir-as-written",
         here: "WORKDIR stays in the config as it is written, with `/` at its end or twice",
         elsewhere: &[says(Docker, "writes the shortest path")],
