@@ -80,6 +80,12 @@ pub const ROWS: &[Difference] = &[
         shown: Shown::Always(expose_other_protocol),
     },
     Difference {
+        name: "root-without-passwd",
+        here: "`root` is 0 without a passwd file, too",
+        elsewhere: &[says(Buildah, "finds no root there")],
+        shown: Shown::Never,
+    },
+    Difference {
         name: "order-of-env",
         here: "an ENV that is set again keeps its place among the others",
         elsewhere: &[says(Buildah, "may stand elsewhere")],
