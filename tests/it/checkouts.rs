@@ -32,8 +32,9 @@ fn key_of(imgmake: &Imgmake, project: &Path) -> MacKey {
 #[test]
 fn a_manifest_cache_with_another_command_is_not_run() {
     let project = temporary();
-    let innocent = "run hello { command \"echo hello\" }\n";
-    let evil = "run hello { command \"touch evil\" }\n";
+    let innocent = "run hello { inputs \"input\"; command \"echo hello\" }\n";
+    let evil = "run hello { inputs \"input\"; command \"touch evil\" }\n";
+    write(project.path(), "input", "");
     let cache = project.path().join(".imgmake/manifest.cache");
     let (attacker, victim) = (Imgmake::new(), Imgmake::new());
     let content = |manifest: &str| {
@@ -92,8 +93,12 @@ fn flagged() -> (tempfile::TempDir, PathBuf) {
     write(
         project.path(),
         "imgmake.kdl",
-        format!("run test {{ command \"test -e '{}'\" }}\n", flag.display()),
+        format!(
+            "run test {{ inputs \"input\"; command \"test -e '{}'\" }}\n",
+            flag.display()
+        ),
     );
+    write(project.path(), "input", "");
     fs::write(&flag, "").unwrap();
     (project, flag)
 }
@@ -280,8 +285,9 @@ fn state_that_git_tracks_is_refused() {
         write(
             &project,
             "imgmake.kdl",
-            "run hello { command \"echo hello\" }\n",
+            "run hello { inputs \"input\"; command \"echo hello\" }\n",
         );
+        write(&project, "input", "");
         for before in [
             ".gitignore",
             ".imgmake-notes",
@@ -321,7 +327,7 @@ fn state_that_git_tracks_is_refused() {
         // What git keeps in more than one file, or in none that we know, is said.
         git(top.path(), &["update-index", "--split-index"]);
         let ran = imgmake.ok(&project, &["hello"]);
-        assert!(ran.stderr.contains("does not tell"), "{ran:?}");
+        assert!(ran.stderr.contains("it is split"), "{ran:?}");
         let mut index = fs::read(top.path().join(".git/index")).unwrap();
         index[7] = 9;
         fs::write(top.path().join(".git/index"), index).unwrap();
@@ -337,7 +343,7 @@ fn a_linked_work_tree_has_an_index_of_its_own() {
     write(
         top.path(),
         "imgmake.kdl",
-        "run hello { command \"echo hello\" }\n",
+        "run hello { inputs \"input\"; command \"echo hello\" }\n",
     );
     git(top.path(), &["add", "."]);
     git(top.path(), &["commit", "-q", "-m", "1"]);

@@ -126,7 +126,7 @@ fn its_debug_variant_has_a_shell_that_finds_the_executor() {
     );
     succeeded(&ran);
     assert_eq!(
-        ran.stdout.matches("in the place of kaniko").count(),
+        ran.stdout.matches("compatible with kaniko").count(),
         2,
         "{}",
         ran.stdout
