@@ -464,7 +464,7 @@ fn blobs_that_were_cut_short_or_lost_are_made_again() {
         assert!(
             did.lines
                 .iter()
-                .any(|l| l.contains("its step is made again")),
+                .any(|l| l.contains("its step is run again")),
             "{loss}: {did:?}"
         );
     }
@@ -485,7 +485,7 @@ fn a_layer_with_other_bytes_of_the_same_length_is_made_again() {
     }
     let machine = Machine::new(&ours(&registry), tar);
     let did = machine.build();
-    did.says("its step is made again");
+    did.says("its step is run again");
     let list = run(
         "tar",
         &[
