@@ -345,6 +345,7 @@ fn a_linked_work_tree_has_an_index_of_its_own() {
         "imgmake.kdl",
         "run hello { inputs \"input\"; command \"echo hello\" }\n",
     );
+    write(top.path(), "input", "");
     git(top.path(), &["add", "."]);
     git(top.path(), &["commit", "-q", "-m", "1"]);
     let tree = other.path().join("tree");
