@@ -79,7 +79,7 @@ impl Waiting {
         let project = temporary();
         let host = &bases().host;
         let steps = "RUN cp /bin/busybox /bin/root && chmod 4755 /bin/root\n\
-             RUN --mount=type=cache,target=/c touch /c/started; cp /bin/root /tmp/another; \
+             RUN --mount=type=cache,target=/c cp /bin/root /tmp/another; touch /c/started; \
              while ! test -e /c/go; do sleep 0.05; done\n";
         let dockerfile = format!("FROM {host}/library/busybox:latest\n{steps}");
         write(project.path(), "Dockerfile", dockerfile);
