@@ -8,6 +8,8 @@ use super::options::{CACHE, Options};
 use super::shell::{self, Cache};
 
 const IMAGE: &str = "registry.example.com/imgmake/imgmake:latest";
+/// What a pull request leaves, no push takes.
+const APART: &str = "-${{ github.event_name }}";
 const OF_DEFAULT_BRANCH: &str =
     "github.ref == format('refs/heads/{0}', github.event.repository.default_branch)";
 
@@ -25,7 +27,7 @@ pub fn workflow(pipeline: &Pipeline, options: &Options) -> Value {
         json!(["push", "pull_request", "workflow_dispatch"]),
     );
     workflow.insert("permissions".into(), own.permissions());
-    let variables = options.variables();
+    let variables = options.variables(APART);
     if !variables.is_empty() {
         workflow.insert("env".into(), Value::Object(variables));
     }
@@ -146,9 +148,9 @@ impl<'a> Own<'a> {
     }
 
     fn script(&self, job: &Job) -> String {
-        let mut lines = shell::secret_files(job);
+        let mut lines = shell::secret_files(job, self.options);
         if self.cache == Cache::OfJobs && self.options.cache.is_none() {
-            // Names of repositories are in lower case. What a pull request leaves, no push takes.
+            // Names of repositories are in lower case. As `APART`.
             lines.push(format!(
                 "{CACHE}=ghcr.io/${{GITHUB_REPOSITORY,,}}/imgmake-cache-$GITHUB_EVENT_NAME"
             ));

@@ -8,7 +8,8 @@ use super::options::{CACHE, Options};
 use super::shell::{self, Cache};
 
 /// Protected branches and those of anybody share nothing.
-const OWN_CACHE: &str = "$CI_REGISTRY_IMAGE/imgmake-cache-$CI_COMMIT_REF_PROTECTED";
+const APART: &str = "-$CI_COMMIT_REF_PROTECTED";
+const OWN_CACHE: &str = "$CI_REGISTRY_IMAGE/imgmake-cache";
 const LOGIN: &str = "printf %s \"$CI_REGISTRY_PASSWORD\" | imgmake login --username \"$CI_REGISTRY_USER\" \"$CI_REGISTRY\"";
 
 pub fn pipeline(pipeline: &Pipeline, options: &Options) -> Value {
@@ -23,9 +24,9 @@ pub fn pipeline(pipeline: &Pipeline, options: &Options) -> Value {
     if is_own || options.mentions("CI_REGISTRY") {
         default.insert("before_script".into(), json!([LOGIN]));
     }
-    let mut variables = options.variables();
+    let mut variables = options.variables(APART);
     if is_own {
-        variables.insert(CACHE.into(), json!(OWN_CACHE));
+        variables.insert(CACHE.into(), json!(format!("{OWN_CACHE}{APART}")));
     }
     let mut file = Map::new();
     file.insert("default".into(), Value::Object(default));
@@ -51,7 +52,7 @@ fn job(job: &Job, options: &Options, cache: Cache) -> Value {
         let rules = json!([{"if": "$CI_COMMIT_BRANCH == $CI_DEFAULT_BRANCH"}]);
         found.insert("rules".into(), rules);
     }
-    let mut lines = shell::secret_files(job);
+    let mut lines = shell::secret_files(job, options);
     lines.push(shell::run(job, &options.arguments, cache));
     found.insert("script".into(), json!(lines));
     if !job.files.is_empty() {

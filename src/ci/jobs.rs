@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use imgmake_core::graph::{Graph, TargetId};
 use imgmake_core::manifest::{
-    Absence, AuthNode, PasswordFrom, RegistryNode, RunTarget, SecretFrom, SecretNode, TargetKind,
+    Absence, AuthNode, CacheAccess, CacheRegistry, PasswordFrom, RegistryNode, RunTarget,
+    SecretFrom, SecretNode, TargetKind,
 };
 use imgmake_core::plan::Plan;
-use imgmake_guard::printable;
+
+use super::error::CiError;
 
 /// Jobs in the order of the plan: each after those that it needs.
 #[derive(Clone, Debug)]
@@ -15,6 +17,8 @@ pub struct Pipeline {
     pub jobs: Vec<Job>,
     /// Whether the manifest itself names a registry cache.
     pub has_cache: bool,
+    /// Whether the manifest lets every job write one.
+    pub writes_cache: bool,
     /// Hosts of registries whose credentials are docker's.
     pub docker_hosts: BTreeSet<String>,
     /// Whether a cloud gives credentials to the job itself.
@@ -38,6 +42,8 @@ pub struct Job {
 /// A secret of the system's own store.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Secret {
+    /// Its name in the manifest.
+    pub name: String,
     /// As a variable: what the job finds it in.
     pub variable: String,
     pub kind: SecretKind,
@@ -49,23 +55,6 @@ pub enum SecretKind {
     Variable,
     /// The job writes it to this file.
     File(String),
-}
-
-/// Why targets cannot be jobs.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum CiError {
-    #[error(
-        "target `{target}` is run every time, so the jobs of {} would run it again\n  help: give it `inputs`, or export {} without it",
-        printable::list(.needed_by), printable::list(.needed_by)
-    )]
-    RunAgain {
-        target: String,
-        needed_by: Vec<String>,
-    },
-    #[error(
-        "there is no registry in which the jobs can share what they built\n  help: name one with `--cache HOST/REPOSITORY`, or in the manifest with `cache {{ registry ref=\"…\" }}`"
-    )]
-    NoCache,
 }
 
 /// # Errors
@@ -100,9 +89,13 @@ pub fn pipeline(graph: &Graph, plan: &Plan) -> Result<Pipeline, CiError> {
     }
     let of_docker = |node: &&RegistryNode| matches!(node.auth, AuthNode::DockerConfig);
     let hosts = manifest.registries.iter().filter(of_docker);
+    let caches = &manifest.settings.cache.registries;
+    let is_written =
+        |cache: &CacheRegistry| matches!(cache.access, CacheAccess::ReadWrite | CacheAccess::Write);
     Ok(Pipeline {
         jobs,
-        has_cache: !manifest.settings.cache.registries.is_empty(),
+        has_cache: !caches.is_empty(),
+        writes_cache: caches.iter().any(is_written),
         docker_hosts: hosts.map(|node| host(&node.prefix.value)).collect(),
         wants_identity: manifest.registries.iter().any(|node| is_cloud(&node.auth)),
     })
@@ -188,12 +181,21 @@ fn secrets(graph: &Graph, id: TargetId) -> Vec<Secret> {
         .iter()
         .map(|node| (node.name.value.as_str(), node))
         .collect();
-    let found: BTreeSet<Secret> = wanted
-        .into_iter()
-        .filter_map(|name| by_name.get(name))
-        .map(|node| secret(node))
-        .collect();
-    found.into_iter().collect()
+    let nodes = wanted.into_iter().filter_map(|name| by_name.get(name));
+    let mut found: Vec<Secret> = Vec::new();
+    for one in nodes.map(|node| secret(node)) {
+        let same = |known: &&mut Secret| {
+            let kinds = (&known.kind, &one.kind);
+            known.variable == one.variable
+                && matches!(kinds, (SecretKind::Variable, SecretKind::Variable))
+        };
+        match found.iter_mut().find(same) {
+            Some(known) => known.optional &= one.optional,
+            None => found.push(one),
+        }
+    }
+    found.sort_by(|one, other| (&one.variable, &one.kind).cmp(&(&other.variable, &other.kind)));
+    found
 }
 
 fn credentials(auth: &AuthNode) -> Vec<&str> {
@@ -211,16 +213,18 @@ fn credentials(auth: &AuthNode) -> Vec<&str> {
 }
 
 fn secret(node: &SecretNode) -> Secret {
-    match &node.source {
-        SecretFrom::Env(variable) => Secret {
-            variable: variable.clone(),
-            kind: SecretKind::Variable,
-            optional: node.absence != Absence::Fails,
-        },
-        SecretFrom::File(path) => Secret {
-            variable: node.name.value.to_uppercase().replace('-', "_"),
-            kind: SecretKind::File(path.clone()),
-            optional: node.absence != Absence::Fails,
-        },
+    let name = node.name.value.clone();
+    let (variable, kind) = match &node.source {
+        SecretFrom::Env(variable) => (variable.clone(), SecretKind::Variable),
+        SecretFrom::File(path) => (
+            name.to_uppercase().replace(['-', '.'], "_"),
+            SecretKind::File(path.clone()),
+        ),
+    };
+    Secret {
+        name,
+        variable,
+        kind,
+        optional: node.absence != Absence::Fails,
     }
 }

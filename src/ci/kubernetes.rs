@@ -31,7 +31,7 @@ pub fn environment(job: &Job, options: &Options, own: &[(&str, &str)]) -> Vec<Va
 
 pub fn script(pipeline: &Pipeline, job: &Job, options: &Options) -> String {
     let mut lines = vec!["set -eu".to_string()];
-    lines.extend(shell::secret_files(job));
+    lines.extend(shell::secret_files(job, options));
     let cache = Cache::of(pipeline, options.cache.as_ref());
     lines.push(shell::run(job, &options.arguments, cache));
     lines.join("\n") + "\n"

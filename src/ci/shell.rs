@@ -1,7 +1,7 @@
 //! Lines for a POSIX shell.
 
 use super::jobs::{Job, Pipeline, SecretKind};
-use super::options::CACHE;
+use super::options::{CACHE, Options};
 
 /// Who says where steps are shared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,23 +29,28 @@ pub fn word(text: &str) -> String {
     }
 }
 
-/// A path of the manifest: `~/` is the home directory.
-fn path(text: &str) -> String {
-    match text.strip_prefix("~/") {
-        Some(rest) => format!("\"$HOME\"/{}", word(rest)),
-        None => word(text),
+/// A path of the manifest, from the checkout: `~/` is the home directory.
+fn path(text: &str, options: &Options) -> String {
+    if let Some(rest) = text.strip_prefix("~/") {
+        return format!("\"$HOME\"/{}", word(rest));
+    }
+    let path = options.path(text);
+    match path.starts_with('-') {
+        true => word(&format!("./{path}")),
+        false => word(&path),
     }
 }
 
-/// Files of secrets, for this job alone.
-pub fn secret_files(job: &Job) -> Vec<String> {
+/// Files of secrets, where the program looks for them. Some secrets may not be there: then the variable is
+/// unset or empty.
+pub fn secret_files(job: &Job, options: &Options) -> Vec<String> {
     let mut lines = Vec::new();
     for secret in &job.secrets {
         if let SecretKind::File(file) = &secret.kind {
-            let file = path(file);
+            let file = path(file, options);
             let variable = &secret.variable;
             lines.push(format!(
-                "[ -z \"${variable}\" ] || [ -e {file} ] || (umask 077 && mkdir -p \"$(dirname {file})\" && printf '%s\\n' \"${variable}\" > {file})"
+                "[ -z \"${{{variable}:-}}\" ] || [ -e {file} ] || (umask 077 && mkdir -p \"$(dirname {file})\" && printf '%s\\n' \"${variable}\" > {file})"
             ));
         }
     }

@@ -1,7 +1,10 @@
+mod apart;
+mod refused;
+
 use serde_json::{Value, json};
 
 use super::jobs::{Job, Secret, SecretKind};
-use super::{CiError, Options, Pipeline, System, export, names, pipeline, shell, yaml};
+use super::{CiError, Options, Pipeline, System, export, names, note, pipeline, shell, yaml};
 use imgmake_core::graph::Graph;
 use imgmake_core::manifest::{Facts, load};
 use imgmake_core::plan;
@@ -207,43 +210,59 @@ fn secrets_come_from_the_systems_own_store_and_only_where_they_are_needed() {
     );
 }
 
-/// As a shell reads it: nothing is written without the secret, and nothing over a file that is there.
+/// As a shell of Kubernetes reads it, in the checkout: nothing is written without the secret, and nothing
+/// over a file that is there.
 #[test]
 fn a_secrets_file_is_written_for_its_owner_alone() {
     let directory = tempfile::tempdir().unwrap();
-    let file = "deep/a 'quoted' name";
-    let job = Job {
+    let secret = |file: String| Secret {
+        name: "token".into(),
+        variable: "TOKEN".into(),
+        kind: SecretKind::File(file),
+        optional: true,
+    };
+    let job = |file: String| Job {
         target: "app".into(),
         needs: Vec::new(),
         publishes: false,
-        secrets: vec![Secret {
-            variable: "TOKEN".into(),
-            kind: SecretKind::File(file.into()),
-            optional: false,
-        }],
+        secrets: vec![secret(file)],
         files: Vec::new(),
         junit: Vec::new(),
     };
-    let run = |value: &str| {
-        let script = shell::secret_files(&job).join("\n");
-        let status = std::process::Command::new("sh")
-            .args(["-euc", &script])
-            .env("TOKEN", value)
-            .current_dir(directory.path())
-            .status();
-        assert!(status.unwrap().success());
-        std::fs::read_to_string(directory.path().join(file)).ok()
+    let run = |job: &Job, options: &Options, value: Option<&str>| {
+        let script = shell::secret_files(job, options).join("\n");
+        let mut shell = std::process::Command::new("sh");
+        shell.args(["-euc", &script]).env_remove("TOKEN");
+        shell.envs(value.map(|value| ("TOKEN", value)));
+        let status = shell.current_dir(directory.path()).status();
+        assert!(status.unwrap().success(), "{script}");
     };
-    assert_eq!(run(""), None);
-    assert_eq!(run("first $(id)").as_deref(), Some("first $(id)\n"));
-    assert_eq!(run("second").as_deref(), Some("first $(id)\n"));
-    let mode = std::fs::metadata(directory.path().join(file))
-        .unwrap()
-        .permissions();
-    assert_eq!(
-        std::os::unix::fs::PermissionsExt::mode(&mode) & 0o777,
-        0o600
-    );
+    let below = Options {
+        directory: "shop".into(),
+        ..Options::default()
+    };
+    let relative = "deep/a 'quoted' name".to_string();
+    let absolute = directory.path().join("absolute").display().to_string();
+    // Where the program looks: beside the manifest.
+    for (file, options, at) in [
+        (relative.clone(), Options::default(), relative.clone()),
+        (relative.clone(), below.clone(), format!("shop/{relative}")),
+        ("-n".into(), Options::default(), "-n".into()),
+        (absolute, below, "absolute".into()),
+    ] {
+        let job = job(file);
+        let path = directory.path().join(&at);
+        let read = || std::fs::read_to_string(&path).ok();
+        run(&job, &options, None);
+        run(&job, &options, Some(""));
+        assert_eq!(read(), None, "{at}");
+        run(&job, &options, Some("first $(id)"));
+        run(&job, &options, Some("second"));
+        assert_eq!(read().as_deref(), Some("first $(id)\n"), "{at}");
+        let mode = std::fs::metadata(&path).unwrap().permissions();
+        let mode = std::os::unix::fs::PermissionsExt::mode(&mode);
+        assert_eq!(mode & 0o777, 0o600, "{at}");
+    }
 }
 
 #[test]
@@ -273,43 +292,6 @@ fn kubernetes_has_no_registry_of_its_own() {
         let text = export(&jobs, system, &Options::default()).unwrap();
         assert!(!text.contains("--cache-from"), "{text}");
     }
-}
-
-#[test]
-fn no_two_targets_become_one_job() {
-    let targets = [
-        "a:b",
-        "a-b",
-        "a/b",
-        "A:b",
-        "A-B",
-        "a-b-",
-        "1",
-        "image",
-        "imgmake-dag",
-        "services/api:app",
-    ];
-    let github = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-    let label = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    for name in [names::github, names::gitlab, names::kubernetes] {
-        let mut found: Vec<String> = targets.iter().map(|target| name(target)).collect();
-        found.sort();
-        found.dedup();
-        assert_eq!(found.len(), targets.len(), "{found:?}");
-    }
-    for target in targets {
-        let job = names::github(target);
-        assert!(
-            job.chars().all(github) && !job.starts_with(|c: char| c.is_ascii_digit() || c == '-')
-        );
-        let label_of = names::kubernetes(target);
-        assert!(
-            label_of.chars().all(label) && label_of.len() <= 63 && !label_of.ends_with('-'),
-            "{label_of}"
-        );
-        assert_ne!(names::gitlab(target), "image");
-    }
-    assert_eq!(names::kubernetes("app"), "app");
 }
 
 #[test]

@@ -367,7 +367,7 @@ pub struct CiArgs {
     /// Write to this file instead of standard output
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
-    /// Where jobs share what they built: `HOST/REPOSITORY`; by default the manifest's cache, or GitHub's or GitLab's own registry
+    /// Where jobs share what they built: `HOST/REPOSITORY`; by default the manifest's cache, or GitHub's or GitLab's own registry. Pull requests get a repository of their own beside it
     #[arg(long, value_name = "REF")]
     pub cache: Option<String>,
     /// The image that jobs run in; for GitHub, the one that the program is taken from

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::args::{CiArgs, CiSystem, Global};
 use super::environment::Environment;
-use super::output::print_exactly;
+use super::output::{print_exactly, tell};
 use super::project;
 use crate::ci::{self, Options, System};
 use crate::exit::{Exit, FAILED};
@@ -38,6 +38,9 @@ pub fn ci(global: &Global, args: &CiArgs, environment: &Environment) -> Result<u
         }
         None => print_exactly(&text)?,
     }
+    if let Some(note) = ci::note(&pipeline, system) {
+        tell(format!("note: {note}"));
+    }
     Ok(0)
 }
 
@@ -45,7 +48,7 @@ fn options(global: &Global, args: &CiArgs, project: &Project) -> Result<Options,
     let mut variables = Vec::new();
     for text in &args.variables {
         match text.split_once('=') {
-            Some((name, value)) if is_variable(name) => {
+            Some((name, value)) if ci::is_variable(name) => {
                 variables.push((name.to_string(), value.to_string()));
             }
             _ => {
@@ -75,11 +78,6 @@ fn options(global: &Global, args: &CiArgs, project: &Project) -> Result<Options,
         arguments,
         directory,
     })
-}
-
-fn is_variable(name: &str) -> bool {
-    let fits = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    !name.is_empty() && name.chars().all(fits) && !name.starts_with(|c: char| c.is_ascii_digit())
 }
 
 /// Where the manifest lies in its checkout; empty at the top of it, and where there is none.

@@ -253,3 +253,32 @@ fn jobs_find_the_manifest_where_it_is() {
         imgmake.refused(path, words, 2, says);
     }
 }
+
+/// It is said where people see it, and not in the file.
+#[test]
+fn a_cache_of_the_manifest_is_noted_where_pull_requests_write_it() {
+    let directory = crate::ground::temporary();
+    let path = directory.path();
+    let manifest = r#"imgmake version=1 { cache { registry ref="registry.example.com/c" access="${CACHE}" } }
+var CACHE "read-write"
+build app { from "scratch"; copy "a" to="/" }
+"#;
+    write(path, "imgmake.kdl", manifest);
+    let imgmake = Imgmake::new();
+    for (words, is_noted) in [
+        (&["ci", "--to", "github"][..], true),
+        (&["ci", "--to", "gitlab"], true),
+        (&["ci", "--to", "argo"], false),
+    ] {
+        let ran = imgmake.ok(path, words);
+        let noted = ran.stderr.contains("note: the jobs of pull requests");
+        assert_eq!(noted, is_noted, "{}", ran.stderr);
+        assert!(!ran.stdout.contains("note:"), "{}", ran.stdout);
+    }
+    write(
+        path,
+        "imgmake.kdl",
+        &manifest.replace("\"read-write\"", "\"read\""),
+    );
+    assert_eq!(imgmake.ok(path, &["ci", "--to", "github"]).stderr, "");
+}
