@@ -36,6 +36,65 @@ fn a_link_to_a_directory_counts_with_what_is_in_it() {
 }
 
 #[test]
+fn each_pattern_follows_links_for_itself() {
+    for (inputs, link, other) in [
+        // A narrower one came before; and one of the same words.
+        ("\"web/**/*.ts\" \"web/**/*.css\"", "web/l", None),
+        ("\"web/l/*.ts\" \"web/**/*.css\"", "web/l", None),
+        ("\"web/**/*.{ts,css}\"", "web/l", None),
+        // A link that comes before leads to the same, and nothing matches there.
+        ("\"web/**/b/*.css\"", "web/q/b", Some("web/p/a")),
+        ("\"{web,src}/q/**/*.css\"", "web/q/b", Some("src/q/b")),
+        // Nothing matches but the directory that holds the link.
+        ("\"w?b/q\"", "web/q/b", None),
+        // It is taken out under one name, not under the other.
+        ("\"web/**\" \"!web/a/**\"", "web/b", Some("web/a/l")),
+        ("\"web/**\" \"!web/a/*.css\"", "web/b", Some("web/a")),
+    ] {
+        let p = one(inputs).with("lib/x.css", "1").with("lib/x.ts", "1");
+        let links = [Some(link), other];
+        for link in links.into_iter().flatten() {
+            let depth = link.matches('/').count();
+            std::fs::create_dir_all(p.file(link).parent().unwrap()).unwrap();
+            symlink(format!("{}lib", "../".repeat(depth)), p.file(link)).unwrap();
+        }
+        p.build().succeeded().ran(["a"]);
+        p.build().succeeded().reused(["a"]);
+        p.write("lib/x.css", "2");
+        p.build().succeeded().ran(["a"]);
+        p.build().succeeded().reused(["a"]);
+    }
+}
+
+#[test]
+fn many_ways_to_one_directory_are_gone_once() {
+    let p = one("\"d0/**/*.txt\"");
+    for at in 0..40 {
+        p.write(&format!("d{at}/f.txt"), "1");
+        for link in ["a", "b"] {
+            let next = (at + 1) % 40;
+            symlink(format!("../d{next}"), p.file(&format!("d{at}/{link}"))).unwrap();
+        }
+    }
+    p.build().succeeded().ran(["a"]);
+    p.write("d39/f.txt", "2");
+    p.build().succeeded().ran(["a"]);
+    p.build().succeeded().reused(["a"]);
+}
+
+#[test]
+fn a_file_that_is_made_where_a_link_leads_touches_no_input() {
+    let p = Project::new(
+        "run assets { command \"mkdir -p web/dist; echo x > web/dist/$(date +%N)\"; inputs \"web/**\"; outputs \"web/dist\" }\ngroup default assets\n",
+    )
+    .with("web/a", "1")
+    .with("web/dist/old", "1");
+    symlink("dist", p.file("web/current")).unwrap();
+    p.build().succeeded().ran(["assets"]);
+    p.build().succeeded().reused(["assets"]);
+}
+
+#[test]
 fn a_link_to_the_project_holds_neither_outputs_nor_the_state() {
     let p = Project::new(
         "run a { command \"cat f > out/f; date +%N >> out/g\"; inputs \"in/**\"; outputs \"out\" }\ngroup default a\n",

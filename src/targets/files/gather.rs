@@ -7,7 +7,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use rustix::fs::OFlags;
+use rustix::fs::{OFlags, Stat};
 
 use super::super::runner::TargetRunner;
 use super::found::Found;
@@ -16,7 +16,7 @@ use super::walk::{Children, InputFiles, LeftOut, found};
 use imgmake_core::files::{FileAt, walk_opened};
 use imgmake_core::fingerprint::Inputs;
 use imgmake_core::manifest::Glob;
-use imgmake_core::manifest::glob::{clean, excluded, is_pattern};
+use imgmake_core::manifest::glob::{Progress, clean, excluded, is_pattern};
 
 /// Adds every file that the patterns name, in the order of their paths. A plain
 /// name is a file or a whole directory, and must exist. What is below
@@ -96,13 +96,24 @@ struct Gathering<'a> {
     runner: &'a TargetRunner<'a>,
     left_out: &'a LeftOut<'a>,
     found: Vec<Found>,
-    /// Device and inode of each directory that a link led to: none is read twice, so that links
-    /// in a circle end.
-    followed: HashSet<(u64, u64)>,
+    /// Where links led to, for one pattern: nothing is read twice, so that links in a circle end.
+    followed: HashSet<Followed>,
+}
+
+/// A directory that a link led to, and what of it is wanted: the same twice, and whatever changes
+/// in it is seen already.
+#[derive(PartialEq, Eq, Hash)]
+struct Followed {
+    device: u64,
+    inode: u64,
+    /// `None` where everything is wanted.
+    wanted: Option<Progress>,
+    taken_out: Vec<Progress>,
 }
 
 impl Gathering<'_> {
     fn pattern(&mut self, pattern: &str) -> io::Result<()> {
+        self.followed.clear();
         if !is_pattern(pattern) {
             return self.named(&clean(pattern));
         }
@@ -177,13 +188,14 @@ impl Gathering<'_> {
         self.found.extend(found);
         if !links.is_empty() {
             // A link that leads back to where the walk began leads to nothing new.
-            self.note(root)?;
+            let stat = rustix::fs::stat(self.path(root))?;
+            self.is_new(root, &stat, children);
         }
         // The first by name is the one that is followed.
         links.sort_unstable();
         for link in links {
             let children = match children {
-                Children::Matching(glob) if !matches(glob, &link) => children,
+                Children::Matching(glob) if !takes(glob, &link) => children,
                 _ => Children::All,
             };
             self.follow(&link, children)?;
@@ -191,10 +203,19 @@ impl Gathering<'_> {
         Ok(())
     }
 
-    fn note(&mut self, path: &[u8]) -> io::Result<()> {
-        let stat = rustix::fs::stat(self.path(path))?;
-        self.followed.insert((stat.st_dev, stat.st_ino));
-        Ok(())
+    /// Whether nobody has been there for what is wanted there.
+    fn is_new(&mut self, path: &[u8], stat: &Stat, children: Children<'_>) -> bool {
+        let path = String::from_utf8_lossy(path);
+        let excluded = self.left_out.excluded.iter();
+        self.followed.insert(Followed {
+            device: stat.st_dev,
+            inode: stat.st_ino,
+            wanted: match children {
+                Children::All => None,
+                Children::Matching(glob) => Some(glob.progress(&path)),
+            },
+            taken_out: excluded.map(|glob| glob.progress(&path)).collect(),
+        })
     }
 
     /// What a link to a directory leads to, under the link's name.
@@ -209,7 +230,7 @@ impl Gathering<'_> {
         let real = real.strip_prefix(&self.runner.project.directory).ok();
         let real = real.map(|path| path.as_os_str().as_bytes());
         if real.is_some_and(|real| self.left_out.has_above(real))
-            || !self.followed.insert((stat.st_dev, stat.st_ino))
+            || !self.is_new(link, &stat, children)
         {
             return Ok(());
         }
@@ -221,6 +242,9 @@ impl Gathering<'_> {
     }
 }
 
-fn matches(glob: &Glob, path: &[u8]) -> bool {
-    glob.matches(&String::from_utf8_lossy(path))
+/// Whether a pattern selects it, or a directory that it is in.
+fn takes(glob: &Glob, path: &[u8]) -> bool {
+    let name = String::from_utf8_lossy(path);
+    let mut above = name.match_indices('/').map(|(at, _)| &name[..at]);
+    above.any(|above| glob.matches(above)) || glob.matches(&name)
 }

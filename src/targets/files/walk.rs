@@ -92,12 +92,14 @@ pub fn found(
 ) -> io::Result<Found> {
     let hashed = hash::entry(runner, file, stat);
     let hash::Entry { hash, behind } = hashed.map_err(|error| of_file(&path, error))?;
+    let leads_on = behind.as_ref().is_some_and(is_directory);
     Ok(Found {
         path,
         hash: Some(hash),
         seen: seen(stat),
-        leads_on: behind.as_ref().is_some_and(is_directory),
-        behind: behind.as_ref().map(seen),
+        leads_on,
+        // A directory changes with whatever is made in it; what counts of that is found there.
+        behind: behind.filter(|_| !leads_on).as_ref().map(seen),
     })
 }
 

@@ -34,6 +34,11 @@ enum Piece {
     },
 }
 
+/// How far a directory takes a pattern: beneath two directories with the same progress, the same
+/// names match.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Progress(Vec<(usize, usize)>);
+
 /// `{a,b}{c,d}…` multiplies; a pattern beyond this is a mistake or an attack.
 const MOST_ALTERNATIVES: usize = 256;
 
@@ -112,14 +117,39 @@ impl Glob {
 
     /// Whether something beneath this directory could match: a walk may skip it otherwise.
     pub fn may_match_under(&self, directory: &str) -> bool {
-        let directory = clean(directory);
-        let parts: Vec<&str> = directory
-            .split('/')
-            .filter(|part| !part.is_empty())
-            .collect();
+        let directory = cleaned(directory);
+        let parts = parts_above(&directory);
         self.alternatives
             .iter()
             .any(|components| match_prefix(components, &parts))
+    }
+
+    /// What of the pattern is left beneath this directory.
+    pub fn progress(&self, directory: &str) -> Progress {
+        let directory = cleaned(directory);
+        let parts = parts_above(&directory);
+        let mut left = Vec::new();
+        for (alternative, components) in self.alternatives.iter().enumerate() {
+            let mut places = vec![false; components.len() + 1];
+            places[0] = true;
+            pass_depths(components, &mut places);
+            for part in &parts {
+                let mut next = vec![false; places.len()];
+                for (at, component) in components.iter().enumerate() {
+                    match component {
+                        _ if !places[at] => {}
+                        Component::AnyDepth => next[at] = true,
+                        component => next[at + 1] |= match_one(component, part),
+                    }
+                }
+                pass_depths(components, &mut next);
+                places = next;
+            }
+            // At its end, nothing is left.
+            let at = (0..components.len()).filter(|at| places[*at]);
+            left.extend(at.map(|at| (alternative, at)));
+        }
+        Progress(left)
     }
 
     /// The directories (or whole paths, for a pattern without wildcards) that hold all matches:
@@ -308,6 +338,23 @@ fn match_components(components: &[Component], parts: &[&str]) -> bool {
     components[at..].iter().all(|c| *c == Component::AnyDepth)
 }
 
+/// Those of a directory: an empty one in front of an absolute path, as in patterns, and none of the
+/// start itself.
+fn parts_above(directory: &str) -> Vec<&str> {
+    let root = directory.starts_with('/').then_some("");
+    let parts = directory.split('/').filter(|part| !part.is_empty());
+    root.into_iter().chain(parts).collect()
+}
+
+/// `**` stands for no component too.
+fn pass_depths(components: &[Component], places: &mut [bool]) {
+    for (at, component) in components.iter().enumerate() {
+        if places[at] && *component == Component::AnyDepth {
+            places[at + 1] = true;
+        }
+    }
+}
+
 fn match_prefix(components: &[Component], parts: &[&str]) -> bool {
     for (at, part) in parts.iter().enumerate() {
         match components.get(at) {
@@ -416,6 +463,25 @@ mod tests {
         assert!(glob.may_match_under("web/a/src/deep/er"));
         assert!(!glob.may_match_under("api"));
         assert!(!glob.may_match_under("web/a/test"));
+        assert!(Glob::new("/abs/*/x").unwrap().may_match_under("/abs/a"));
+    }
+
+    #[test]
+    fn two_directories_with_one_progress_hold_the_same_matches() {
+        for (pattern, one, other, is_same) in [
+            ("**/*.ts", "", "a/b", true),
+            ("web/**/*.ts", "web", "web/a/b", true),
+            ("src/**/b/*.ts", "src/p/a", "src/q/b", false),
+            ("src/**/b/*.ts", "src/b", "src/q/b", true),
+            ("*/x", "a", "b", true),
+            ("*/x", "", "b", false),
+            ("{a,b}/**", "a", "b", false),
+            ("/abs/*", "/abs", "abs", false),
+        ] {
+            let glob = Glob::new(pattern).unwrap();
+            let same = glob.progress(one) == glob.progress(other);
+            assert_eq!(same, is_same, "{pattern} {one} {other}");
+        }
     }
 
     #[test]
@@ -431,7 +497,21 @@ mod tests {
             if let Ok(glob) = Glob::new(&pattern) {
                 glob.matches(&path);
                 glob.may_match_under(&path);
+                glob.progress(&path);
                 glob.roots();
+            }
+        }
+
+        #[test]
+        fn what_matches_beneath_is_said_by_the_progress(
+            pattern in r"[ab*?{},/]{1,16}", one in "[ab]{1,2}(/[ab]{1,2}){0,3}",
+            other in "[ab]{1,2}(/[ab]{1,2}){0,3}", inside in "[ab]{1,2}(/[ab]{1,2}){0,2}",
+        ) {
+            if let Ok(glob) = Glob::new(&pattern)
+                && glob.progress(&one) == glob.progress(&other)
+            {
+                let matches = |directory: &str| glob.matches(&format!("{directory}/{inside}"));
+                proptest::prop_assert_eq!(matches(&one), matches(&other));
             }
         }
 
