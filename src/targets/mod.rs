@@ -49,7 +49,7 @@ pub mod watchdog;
 use imgmake_core::execute::{Artifacts, Failure, Runner, Upstream};
 use imgmake_core::fingerprint::{self, Inputs};
 use imgmake_core::graph::{EdgeKind, TargetId};
-use imgmake_core::manifest::{PushFrom, ScanFrom, Target, TargetKind};
+use imgmake_core::manifest::{PushFrom, ScanFrom, ScannerNode, Target, TargetKind};
 use imgmake_core::state::Output;
 
 pub use dockerfiles::Dockerfiles;
@@ -75,6 +75,16 @@ impl Runner for TargetRunner<'_> {
             TargetKind::Scan(scan) => matches!(scan.from, ScanFrom::Tar { .. }),
             TargetKind::Push(push) => matches!(push.from, PushFrom::Tar { .. }),
         }
+    }
+
+    fn may_write_files(&self, action: usize) -> bool {
+        let id = self.plan.order[action];
+        let runs_command = match &self.target(id).kind {
+            TargetKind::Run(_) => true,
+            TargetKind::Scan(scan) => scan.scanner != ScannerNode::Builtin,
+            TargetKind::Build(_) | TargetKind::Push(_) => false,
+        };
+        runs_command || !self.project.graph.outputs(id).is_empty()
     }
 
     fn verify_outputs(&self, action: usize, outputs: &[Output]) -> Result<Option<String>, Failure> {

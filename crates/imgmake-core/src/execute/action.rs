@@ -45,6 +45,9 @@ pub trait Runner: Sync {
     /// Whether its inputs are files, which another action may change.
     fn reads_files(&self, action: usize) -> bool;
 
+    /// Whether its work may write files that another action reads.
+    fn may_write_files(&self, action: usize) -> bool;
+
     /// Why what was recorded is no longer there or no longer the same; `None` when it is.
     ///
     /// # Errors

@@ -225,7 +225,9 @@ impl<R: Runner> Run<'_, R> {
         self.state.started(target)?;
         let began = Instant::now();
         let made = self.runner.run(action, inputs, upstream);
-        self.clock.worked(action);
+        if self.runner.may_write_files(action) {
+            self.clock.worked(action);
+        }
         if made.is_ok() {
             self.state.set_took(target, began.elapsed());
         }

@@ -31,7 +31,7 @@ impl Clock {
         self.times()[action].read = Some((since, key));
     }
 
-    /// The work of an action has ended.
+    /// The work of an action that may write files has ended.
     pub fn worked(&self, action: usize) {
         self.times()[action].worked = Some(Instant::now());
     }

@@ -24,6 +24,10 @@ struct Texts {
     moves: Mutex<BTreeMap<usize, String>>,
     /// Whose work changes which other's input to what.
     meddles: Mutex<BTreeMap<usize, (usize, String)>>,
+    /// Who writes no files.
+    writes_nothing: Vec<usize>,
+    /// How often each one's inputs were read.
+    reads: Mutex<BTreeMap<usize, usize>>,
 }
 
 impl Texts {
@@ -59,6 +63,7 @@ impl Texts {
 impl Runner for Texts {
     fn inputs(&self, action: usize, upstream: &Upstream<'_>) -> Result<Inputs, Failure> {
         let mut inputs = Inputs::new();
+        *self.reads.lock().unwrap().entry(action).or_default() += 1;
         let text = self.inputs.lock().unwrap()[action].clone();
         inputs.value("file", format!("f{action}"), text.as_bytes());
         for need in &self.needs[action] {
@@ -70,6 +75,10 @@ impl Runner for Texts {
 
     fn reads_files(&self, _: usize) -> bool {
         true
+    }
+
+    fn may_write_files(&self, action: usize) -> bool {
+        !self.writes_nothing.contains(&action)
     }
 
     fn verify_outputs(&self, action: usize, _: &[Output]) -> Result<Option<String>, Failure> {
@@ -247,6 +256,20 @@ fn what_another_target_changes_after_it_was_read_is_told_of_and_not_fresh() {
     assert_eq!((reasons[0].as_str(), reasons[2].as_str()), ("", ""));
     assert_eq!(project.ok(&texts), [1]);
     assert_eq!(project.reasons(&texts), ["", "", ""]);
+}
+
+#[test]
+fn inputs_are_read_again_only_after_the_work_of_one_that_may_write_files() {
+    for (writes_nothing, reads) in [(vec![], 2), (vec![1], 1)] {
+        let mut texts = Texts::new(&[&[], &[0]]);
+        texts.writes_nothing = writes_nothing;
+        let project = Project::new();
+        project.ok(&texts);
+        texts.set(1, "two");
+        texts.reads.lock().unwrap().clear();
+        assert_eq!(project.ok(&texts), [1]);
+        assert_eq!(texts.reads.lock().unwrap()[&0], reads);
+    }
 }
 
 #[test]
