@@ -1,7 +1,7 @@
 //! `lint`: the build checks of the reference, for the Dockerfiles of targets, or what other
 //! builders would do differently.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use serde_json::{Value, json};
 
@@ -17,6 +17,7 @@ use imgmake_dockerfile::{Dockerfile, DockerfileError, lint as checks};
 
 /// One thing to tell, in both forms.
 struct Told {
+    line: usize,
     text: String,
     json: Value,
 }
@@ -24,8 +25,8 @@ struct Told {
 pub fn lint(global: &Global, args: &LintArgs, environment: &Environment) -> Result<u8, Exit> {
     let project = project::load(global, environment)?.project;
     let plan = project::select(&project, &args.targets)?;
-    let mut told = Vec::new();
-    let mut seen = BTreeSet::new();
+    let mut files: Vec<Linted> = Vec::new();
+    let mut places = BTreeMap::new();
     for id in plan.order {
         let TargetKind::Build(build) = &project.graph.target(id).kind else {
             continue;
@@ -33,18 +34,21 @@ pub fn lint(global: &Global, args: &LintArgs, environment: &Environment) -> Resu
         let RecipeNode::Dockerfile { path, stage } = &build.recipe else {
             continue;
         };
-        if seen.insert(path.value.clone()) {
-            let file = Linted {
-                path: &path.value,
-                bytes: read(&project, &path.value)?,
-                stage: stage.as_ref().map(|stage| stage.value.as_str()),
-                args: arguments(build),
-            };
-            told.extend(file.look(args.compat.as_deref())?);
+        let place = *places.entry(path.value.as_str()).or_insert(files.len());
+        if place == files.len() {
+            files.push(Linted::read(&project, &path.value)?);
         }
+        files[place].uses.insert(Use {
+            stage: stage.as_ref().map(|stage| stage.value.as_str()),
+            args: arguments(build),
+        });
+    }
+    let mut told = Vec::new();
+    for file in &files {
+        told.extend(file.look(args.compat.as_deref())?);
     }
     match args.format {
-        ListFormat::Text => print(&as_text(&told, seen.len(), args.compat.is_some()))?,
+        ListFormat::Text => print(&as_text(&told, files.len(), args.compat.is_some()))?,
         ListFormat::Json => {
             let all: Vec<&Value> = told.iter().map(|told| &told.json).collect();
             let text = serde_json::to_string_pretty(&all).expect("strings are JSON");
@@ -82,14 +86,29 @@ fn as_text(told: &[Told], files: usize, compat: bool) -> String {
     }
 }
 
+/// A Dockerfile, and what its targets make of it: another stage or other arguments may find more.
 struct Linted<'a> {
     path: &'a str,
     bytes: Vec<u8>,
+    uses: BTreeSet<Use<'a>>,
+}
+
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Use<'a> {
     stage: Option<&'a str>,
     args: BTreeMap<String, String>,
 }
 
-impl Linted<'_> {
+impl<'a> Linted<'a> {
+    fn read(project: &Project, path: &'a str) -> Result<Linted<'a>, Exit> {
+        Ok(Linted {
+            path,
+            bytes: read(project, path)?,
+            uses: BTreeSet::new(),
+        })
+    }
+
+    /// What is the same for two targets is told once.
     fn look(&self, builders: Option<&[Builder]>) -> Result<Vec<Told>, Exit> {
         let file = match Dockerfile::parse(&self.bytes) {
             Err(errors) => return Ok(errors.0.iter().map(|e| mistake(self.path, e)).collect()),
@@ -97,21 +116,29 @@ impl Linted<'_> {
         };
         let mistakes = file.stages.iter().flat_map(|stage| &stage.mistakes);
         let mut told: Vec<Told> = mistakes.map(|e| mistake(self.path, e)).collect();
-        told.extend(match builders {
-            None => self.checked(&file)?,
-            Some(builders) => self.compared(&file, builders),
-        });
+        let mut found = Vec::new();
+        for used in &self.uses {
+            found.extend(match builders {
+                None => self.checked(&file, used)?,
+                Some(builders) => self.compared(&file, used, builders),
+            });
+        }
+        let mut seen = HashSet::new();
+        found.retain(|told: &Told| seen.insert(told.text.clone()));
+        // One target's are in this order already.
+        found.sort_by_key(|told| told.line);
+        told.extend(found);
         Ok(told)
     }
 
-    fn checked(&self, file: &Dockerfile) -> Result<Vec<Told>, Exit> {
-        let options = self.args.get("BUILDKIT_DOCKERFILE_CHECK");
+    fn checked(&self, file: &Dockerfile, used: &Use<'_>) -> Result<Vec<Told>, Exit> {
+        let options = used.args.get("BUILDKIT_DOCKERFILE_CHECK");
         let options = options.map(|text| checks::CheckOptions::parse(text));
         let options = options.transpose().map_err(|error| {
             Exit::error(exit::FAILED, format!("BUILDKIT_DOCKERFILE_CHECK: {error}"))
         })?;
         let facts = checks::Facts {
-            build_args: Some(&self.args),
+            build_args: Some(&used.args),
             check: options.as_ref(),
             ..checks::Facts::default()
         };
@@ -119,6 +146,7 @@ impl Linted<'_> {
             let (path, line, check) = (self.path, warning.line, warning.rule.name());
             let message = warning.message;
             Told {
+                line,
                 text: format!("{path}:{line}: {check}: {message}\n"),
                 json: json!({"file": path, "line": line, "check": check, "message": message}),
             }
@@ -126,10 +154,10 @@ impl Linted<'_> {
         Ok(checks::lint(file, &facts).into_iter().map(told).collect())
     }
 
-    fn compared(&self, file: &Dockerfile, builders: &[Builder]) -> Vec<Told> {
+    fn compared(&self, file: &Dockerfile, used: &Use<'_>, builders: &[Builder]) -> Vec<Told> {
         let asked = Asked {
-            args: &self.args,
-            stage: self.stage,
+            args: &used.args,
+            stage: used.stage,
         };
         let found = compare(file, &self.bytes, &asked, builders);
         let told = found.iter().map(|f| difference(self.path, f, builders));
@@ -161,6 +189,7 @@ fn difference(path: &str, finding: &Finding, builders: &[Builder]) -> Told {
         others.push(json!({"builder": builder, "before": other.until, "does": does}));
     }
     Told {
+        line,
         text,
         json: json!({
             "file": path, "line": line, "difference": row.name, "words": words,
@@ -174,6 +203,7 @@ fn mistake(file: &str, error: &DockerfileError) -> Told {
     let column = error.column.map_or(String::new(), |c| format!(":{c}"));
     let advice = error.advice().map_or(String::new(), |a| format!(" ({a})"));
     Told {
+        line: error.line,
         text: format!(
             "{file}:{}{column}: error: {}{advice}\n",
             error.line, error.mistake

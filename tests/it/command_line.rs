@@ -92,3 +92,45 @@ fn one_tag_of_two_builds_is_warned_of_where_both_are_done() {
         "{alone:?}"
     );
 }
+
+#[test]
+fn every_stage_and_argument_of_a_dockerfile_that_targets_use_is_linted_and_told_of_once() {
+    let p = Project::new(
+        r#"
+        build a { stage a }
+        build b { stage b; args { BASE "x" } }
+        build c { stage c; args { BASE "" } }
+        group default a b c
+        "#,
+    )
+    .with(
+        "Dockerfile",
+        "ARG BASE=y\nFROM scratch AS a\nCOPY f /\nFROM scratch AS b\nCOPY f /\nFROM scratch AS c\nCOPY f /\n",
+    );
+    let linted = |arguments: &[&str]| {
+        let all = [&["lint", "--compat"], arguments].concat();
+        p.imgmake.run(p.path(), &all).stdout
+    };
+    let count = |text: &str, line: usize| {
+        let place = format!("Dockerfile:{line}: unneeded-stages:");
+        text.matches(&place).count()
+    };
+    let of_c = linted(&["c"]);
+    assert_eq!((count(&of_c, 2), count(&of_c, 4)), (1, 1), "{of_c}");
+    let of_a = linted(&["a"]);
+    assert_eq!((count(&of_a, 2), count(&of_a, 4)), (0, 0), "{of_a}");
+    let of_all = linted(&[]);
+    assert_eq!((count(&of_all, 2), count(&of_all, 4)), (1, 1), "{of_all}");
+    assert!(
+        linted(&["--format", "json"])
+            .matches("unneeded-stages")
+            .count()
+            == 2
+    );
+    p.write(
+        "Dockerfile",
+        "FROM scratch AS a\nFROM scratch AS b\nFROM scratch AS c\n",
+    );
+    let plain = p.imgmake.run(p.path(), &["lint"]).stdout;
+    assert_eq!(plain, "1 Dockerfile without a finding\n");
+}
