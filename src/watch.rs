@@ -86,9 +86,10 @@ impl Watcher {
     pub fn new() -> notify::Result<Watcher> {
         let (sender, notices) = channel();
         let tell = sender.clone();
-        let watcher = notify::recommended_watcher(move |notice| {
-            drop(tell.send(Notice::Files(notice)));
-        })?;
+        let handler = move |notice| drop(tell.send(Notice::Files(notice)));
+        // Each directory has one name, the real one: where links lead is among the places.
+        let config = notify::Config::default().with_follow_symlinks(false);
+        let watcher = notify::RecommendedWatcher::new(handler, config)?;
         Ok(Watcher {
             notices,
             sender,

@@ -160,6 +160,59 @@ fn inputs_outside_of_the_project_count_and_links_lead_to_what_counts() {
 }
 
 #[test]
+fn what_a_link_to_a_directory_leads_to_is_seen_under_its_real_name() {
+    let p = Project::new(
+        r#"
+        imgmake version=1 { watch { debounce "50ms" } }
+        run a { command "true"; inputs "web/**/*.ts" "!web/**/*.tmp.ts" }
+        run b { command "true"; inputs "all/**"; outputs "lib/out" }
+        group default a b
+        "#,
+    )
+    .with("web/there.ts", "1")
+    .with("all/there", "1")
+    .with("lib/x.ts", "1")
+    .with("other/in/x.ts", "1");
+    let link = |to: &str, at: &str| std::os::unix::fs::symlink(to, p.file(at)).unwrap();
+    link("../lib", "web/shared");
+    link("../lib", "all/lib");
+    link("../other", "lib/other");
+    std::fs::create_dir(p.file("lib/out")).unwrap();
+    let watching = Watching::of(&p, &[]);
+    watching.settles(1);
+    let mut runs = 1;
+    let mut seen = |is_seen: bool| {
+        runs += usize::from(is_seen);
+        watching.settles(runs);
+    };
+    p.write("lib/x.ts", "2");
+    seen(true);
+    p.write("lib/new/x.ts", "2");
+    seen(true);
+    p.write("other/in/x.ts", "2");
+    seen(true);
+    p.write("lib/out/x", "2");
+    p.write("unread/x.ts", "2");
+    seen(false);
+    std::fs::remove_file(p.file("all/lib")).unwrap();
+    seen(true);
+    p.write("lib/x.css", "2");
+    p.write("lib/x.tmp.ts", "2");
+    seen(false);
+    // A link on the way of a pattern that it does not match.
+    p.write("third/x.ts", "2");
+    link("../third", "web/third");
+    seen(true);
+    p.write("third/x.ts", "3");
+    seen(true);
+    std::fs::remove_file(p.file("web/third")).unwrap();
+    seen(true);
+    p.write("third/x.ts", "4");
+    seen(false);
+    watching.ends();
+}
+
+#[test]
 fn a_change_stops_those_who_read_it_and_nobody_else() {
     for (on_busy, stops, runs) in [("restart", 1, 2), ("queue", 0, 2), ("ignore", 0, 1)] {
         let p = Project::new(&format!(

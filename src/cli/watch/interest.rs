@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use imgmake_core::manifest::Glob;
+use imgmake_core::manifest::glob::Progress;
 use imgmake_dockerfile::ignore::Ignore;
 use imgmake_dockerfile::{Extent, Read};
 
@@ -22,6 +23,9 @@ pub struct Tree {
     pub root: PathBuf,
     pub taken: Taken,
 }
+
+/// What is wanted of a directory: everything, or what a pattern selects from there on.
+pub type Wanted = Option<Progress>;
 
 pub enum Taken {
     All,
@@ -44,6 +48,16 @@ impl Interest {
                 let inside = path.strip_prefix(&tree.root);
                 inside.is_ok_and(|inside| tree.taken.has(&inside.to_string_lossy()))
             })
+    }
+
+    /// What is wanted of a directory that a link of this name leads to, tree by tree.
+    pub fn wanted_behind(&self, link: &Path) -> Vec<(usize, Wanted)> {
+        let trees = self.trees.iter().enumerate();
+        let wanted = trees.filter_map(|(at, tree)| {
+            let inside = link.strip_prefix(&tree.root).ok()?;
+            Some((at, tree.taken.wanted_behind(&inside.to_string_lossy())?))
+        });
+        wanted.collect()
     }
 
     /// Whether files in a directory that is gone may have counted.
@@ -69,6 +83,27 @@ fn name(prefix: &str, inside: &str) -> String {
 }
 
 impl Taken {
+    /// `None` where nobody follows the link.
+    fn wanted_behind(&self, inside: &str) -> Option<Wanted> {
+        match self {
+            Taken::All => Some(None),
+            Taken::Matching { .. } if self.has(inside) => Some(None),
+            Taken::Matching { prefix, glob } => {
+                let name = name(prefix, inside);
+                let leads_on = glob.may_match_under(&name);
+                leads_on.then(|| Some(glob.progress(&name)))
+            }
+            // Links are copied as such, but for those on the way to a source.
+            Taken::Copied { reads, .. } => {
+                let is_way = |read: &Read| read.extent(inside) == Extent::ByName;
+                let reads = reads.as_ref();
+                reads
+                    .is_none_or(|reads| reads.iter().any(is_way))
+                    .then_some(None)
+            }
+        }
+    }
+
     fn has(&self, inside: &str) -> bool {
         match self {
             Taken::All => true,

@@ -4,11 +4,13 @@
 //! ```text
 //! watched     what of a project counts, and for whom; where it lies
 //!   interest    the files of one target
+//!   linked      directories elsewhere, by the links that lead there
 //! keys        what is typed meanwhile
 //! ```
 
 mod interest;
 mod keys;
+mod linked;
 mod watched;
 
 use std::collections::BTreeSet;

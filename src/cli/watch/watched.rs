@@ -1,19 +1,20 @@
 //! What of a project counts, and for whom; and where it lies.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::super::args::{Global, RunArgs};
 use super::super::project;
-use super::interest::{Interest, Taken, Tree};
+use super::interest::{Interest, Taken, Tree, Wanted};
+use super::linked::Linked;
 use crate::exit::Exit;
 use crate::targets::{Dockerfiles, Project, file_of_secret};
 use crate::watch::Places;
 use imgmake_core::graph::Graph;
-use imgmake_core::manifest::glob::{clean, excluded, is_pattern};
+use imgmake_core::manifest::glob::{Progress, clean, excluded, is_pattern};
 use imgmake_core::manifest::{
     BuildTarget, ContextNode, Glob, Manifest, PushFrom, RecipeNode, RunTarget, ScanFrom,
     ScanTarget, Spanned, StepNode, TargetKind,
@@ -38,6 +39,9 @@ pub struct Watched {
     left_out: BTreeMap<String, Vec<Glob>>,
     ignored: Vec<Glob>,
     places: RefCell<Places>,
+    /// The trees that are named, without those that links lead to.
+    trees: BTreeSet<PathBuf>,
+    linked: RefCell<Linked>,
     /// What is known to be a directory: of one that is gone, nobody can tell any more.
     directories: RefCell<HashSet<PathBuf>>,
     pub targets: Vec<String>,
@@ -110,7 +114,9 @@ impl Watched {
             outputs,
             left_out,
             ignored: ignored.collect::<Result<_, _>>()?,
+            trees: places.trees.clone(),
             places: RefCell::new(places),
+            linked: RefCell::default(),
             directories: RefCell::default(),
             targets,
             debounce: settings.debounce,
@@ -144,7 +150,9 @@ impl Watched {
             outputs: vec![root.join(imgmake_core::state::DIRECTORY)],
             left_out: BTreeMap::new(),
             ignored: Vec::new(),
+            trees: places.trees.clone(),
             places: RefCell::new(places),
+            linked: RefCell::default(),
             directories: RefCell::default(),
             root,
             targets: Vec::new(),
@@ -160,38 +168,72 @@ impl Watched {
     /// Links among the inputs, and what they lead to; directories.
     pub fn look_again(&self) {
         let mut places = self.places.borrow_mut();
-        let mut directories = HashSet::new();
+        let (mut directories, mut linked) = (HashSet::new(), Linked::default());
+        let mut followed = HashSet::new();
         let mut left = MOST_ENTRIES;
-        for tree in places.trees.clone() {
-            let mut todo = vec![tree];
-            while let Some(directory) = todo.pop() {
-                let entries = std::fs::read_dir(&directory)
-                    .into_iter()
-                    .flatten()
-                    .flatten();
-                for entry in entries {
-                    left = left.saturating_sub(1);
-                    if left == 0 {
-                        break;
-                    }
-                    let Ok(kind) = entry.file_type() else {
-                        continue;
-                    };
-                    if kind.is_dir() && !is_passed_over(&entry.path()) {
-                        todo.push(entry.path());
-                    } else if kind.is_symlink()
-                        && self.counts_as_file(&entry.path())
-                        && let Ok(real) = entry.path().canonicalize()
-                        && real.is_file()
-                    {
+        // As the notices name them, and as they are reached.
+        let trees = self.trees.iter().cloned();
+        let mut todo: Vec<(PathBuf, PathBuf)> = trees.map(|tree| (tree.clone(), tree)).collect();
+        while let Some((directory, name)) = todo.pop() {
+            let entries = std::fs::read_dir(&directory)
+                .into_iter()
+                .flatten()
+                .flatten();
+            for entry in entries {
+                left = left.saturating_sub(1);
+                if left == 0 {
+                    break;
+                }
+                let Ok(kind) = entry.file_type() else {
+                    continue;
+                };
+                let name = name.join(entry.file_name());
+                if kind.is_dir() && !is_passed_over(&entry.path()) {
+                    todo.push((entry.path(), name));
+                } else if kind.is_symlink()
+                    && let Ok(real) = entry.path().canonicalize()
+                {
+                    if real.is_file() && self.counts_by_name(&name) {
                         places.names(&real);
-                        places.behind.insert(real, entry.path());
+                        places.behind.insert(real, name);
+                    } else if real.is_dir()
+                        && !self.is_left_out(&entry.path())
+                        && !self.is_left_out(&real)
+                        && let wanted = self.wanted_behind(&name)
+                        && !wanted.is_empty()
+                        && followed.insert((real.clone(), wanted))
+                    {
+                        linked.add(&real, &name);
+                        todo.push((real, name));
                     }
                 }
-                directories.insert(directory);
             }
+            directories.insert(directory);
         }
+        places.trees = self.trees.clone();
+        places.trees.extend(linked.directories().cloned());
+        *self.linked.borrow_mut() = linked;
         *self.directories.borrow_mut() = directories;
+    }
+
+    /// What of a directory is wanted that a link of this name leads to.
+    fn wanted_behind(&self, link: &Path) -> Vec<WantedBy> {
+        let name = self.shown(link);
+        let interests = std::iter::once(&self.manifest).chain(&self.interests);
+        let wanted = interests.enumerate().filter_map(|(at, one)| {
+            let wanted = one.wanted_behind(link);
+            if wanted.is_empty() || self.takes_out(one, link) {
+                return None;
+            }
+            let taken_out = self.left_out.get(&one.target).into_iter().flatten();
+            let taken_out = taken_out.map(|glob| glob.progress(&name)).collect();
+            Some(WantedBy {
+                interest: at,
+                wanted,
+                taken_out,
+            })
+        });
+        wanted.collect()
     }
 
     pub fn display(&self) -> String {
@@ -213,6 +255,9 @@ impl Watched {
         if self.is_left_out(path) {
             return false;
         }
+        if self.is_way(path) {
+            return true;
+        }
         if path.is_dir() {
             self.directories.borrow_mut().insert(path.to_path_buf());
             return self.holds_what_counts(path);
@@ -221,12 +266,26 @@ impl Watched {
             return true;
         }
         let was_directory = !path.exists() && self.directories.borrow().contains(path);
-        was_directory && self.interests.iter().any(|one| one.may_have_counted(path))
+        was_directory
+            && self
+                .interests
+                .iter()
+                .any(|one| self.may_have_held(one, path))
+    }
+
+    /// A link to a directory that is followed, or was.
+    fn is_way(&self, path: &Path) -> bool {
+        let names = self.linked.borrow().names(path);
+        let mut names = names.iter().map(PathBuf::as_path).chain([path]);
+        match path.is_symlink() {
+            true => path.is_dir() && names.any(|name| !self.wanted_behind(name).is_empty()),
+            false => !path.exists() && names.any(|name| self.linked.borrow().has(name)),
+        }
     }
 
     pub fn is_of_manifest(&self, path: &Path) -> bool {
-        self.manifest
-            .counts(self.named(path).as_deref().unwrap_or(path))
+        let names = self.names(path);
+        names.iter().any(|name| self.manifest.counts(name))
     }
 
     /// Whether somebody wrote a file of the manifest since then; clocks of files are coarse.
@@ -245,11 +304,10 @@ impl Watched {
 
     /// Who reads it.
     pub fn readers(&self, path: &Path) -> Vec<String> {
-        let named = self.named(path);
-        let path = named.as_deref().unwrap_or(path);
         let is_directory = path.is_dir() || !path.exists();
-        let reads =
-            |one: &&Interest| self.reads(one, path) || (is_directory && one.may_have_counted(path));
+        let reads = |one: &&Interest| {
+            self.reads(one, path) || (is_directory && self.may_have_held(one, path))
+        };
         self.interests
             .iter()
             .filter(reads)
@@ -257,31 +315,52 @@ impl Watched {
             .collect()
     }
 
-    /// The link under which a file counts that lies elsewhere.
-    fn named(&self, path: &Path) -> Option<PathBuf> {
-        self.places.borrow().behind.get(path).cloned()
+    /// Under what it may count: the link to a file that lies elsewhere, a link to a directory
+    /// above it, or itself.
+    fn names(&self, path: &Path) -> Vec<PathBuf> {
+        let mut names = self.linked.borrow().names(path);
+        names.extend(self.places.borrow().behind.get(path).cloned());
+        names.push(path.to_path_buf());
+        names
     }
 
     fn reads(&self, interest: &Interest, path: &Path) -> bool {
+        self.reads_any(interest, &self.names(path))
+    }
+
+    fn reads_any(&self, interest: &Interest, names: &[PathBuf]) -> bool {
+        let reads = |name: &PathBuf| interest.counts(name) && !self.takes_out(interest, name);
+        names.iter().any(reads)
+    }
+
+    fn may_have_held(&self, interest: &Interest, directory: &Path) -> bool {
+        let names = self.names(directory);
+        names.iter().any(|name| interest.may_have_counted(name))
+    }
+
+    /// Whether a target leaves it out of its own inputs.
+    fn takes_out(&self, interest: &Interest, path: &Path) -> bool {
         let own = self.left_out.get(&interest.target);
-        let is_left_out = own.is_some_and(|globs| {
+        own.is_some_and(|globs| {
             let name = self.shown(path);
             let above = name.match_indices('/').map(|(at, _)| &name[..at]);
             above
                 .chain([name.as_str()])
                 .any(|name| globs.iter().any(|glob| glob.matches(name)))
-        });
-        !is_left_out && interest.counts(path)
+        })
     }
 
     fn counts_as_file(&self, path: &Path) -> bool {
-        let named = self
-            .places
-            .try_borrow()
-            .ok()
-            .and_then(|p| p.behind.get(path).cloned());
-        let path = named.as_deref().unwrap_or(path);
-        self.manifest.counts(path) || self.interests.iter().any(|one| self.reads(one, path))
+        self.count_any(&self.names(path))
+    }
+
+    fn counts_by_name(&self, path: &Path) -> bool {
+        self.count_any(&[path.to_path_buf()])
+    }
+
+    fn count_any(&self, names: &[PathBuf]) -> bool {
+        names.iter().any(|name| self.manifest.counts(name))
+            || self.interests.iter().any(|one| self.reads_any(one, names))
     }
 
     /// A directory came, perhaps with files in it: who made them is not told of each.
@@ -315,6 +394,15 @@ impl Watched {
         let name = self.shown(path);
         self.ignored.iter().any(|glob| glob.matches(&name))
     }
+}
+
+/// What one target wants of a directory: two that are alike are told of the same changes.
+#[derive(PartialEq, Eq, Hash)]
+struct WantedBy {
+    interest: usize,
+    /// By the tree that the link is in.
+    wanted: Vec<(usize, Wanted)>,
+    taken_out: Vec<Progress>,
 }
 
 /// Git's own files, and what is being written beside its final name.
