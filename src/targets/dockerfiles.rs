@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use imgmake_core::graph::{Reading, Reads};
+use imgmake_core::graph::{Judge, Reading, Reads};
 use imgmake_core::manifest::{BuildTarget, ContextNode, RecipeNode};
 use imgmake_dockerfile::ignore::Ignore;
 use imgmake_dockerfile::{Dockerfile, Extent, Read, hides_all};
@@ -53,16 +53,6 @@ impl Dockerfiles<'_> {
             rules.ok().map(Rc::new)
         });
         rules.clone()
-    }
-
-    /// `None` where nobody can tell.
-    fn extent(&self, build: &BuildTarget, context: Option<&str>, path: &str) -> Option<Extent> {
-        if hides_all(&*self.ignore_of(build, context)?, path) {
-            return Some(Extent::No);
-        }
-        let reads = self.reads(build, context)?.into_iter();
-        let extents = reads.map(|read| read.extent(path));
-        Some(extents.max().unwrap_or(Extent::No))
     }
 
     /// The ignore files of a context: the first that exists counts.
@@ -125,12 +115,23 @@ impl Dockerfiles<'_> {
 }
 
 impl Reads for Dockerfiles<'_> {
-    fn reading(&self, build: &BuildTarget, context: Option<&str>, path: &str) -> Reading {
-        match self.extent(build, context, path) {
-            None => Reading::Unknown,
-            Some(Extent::No) => Reading::No,
-            Some(Extent::Along) => Reading::Along,
-            Some(Extent::ByName) => Reading::ByName,
-        }
+    fn of<'r>(&'r self, build: &'r BuildTarget, context: Option<&'r str>) -> Judge<'r> {
+        let Some(ignore) = self.ignore_of(build, context) else {
+            return Box::new(|_| Reading::Unknown);
+        };
+        let reads = self.reads(build, context);
+        Box::new(move |path| {
+            if hides_all(&ignore, path) {
+                return Reading::No;
+            }
+            let Some(reads) = &reads else {
+                return Reading::Unknown;
+            };
+            match reads.iter().map(|read| read.extent(path)).max() {
+                None | Some(Extent::No) => Reading::No,
+                Some(Extent::Along) => Reading::Along,
+                Some(Extent::ByName) => Reading::ByName,
+            }
+        })
     }
 }

@@ -277,6 +277,7 @@ impl<'m> Finder<'m> {
             RecipeNode::Dockerfile { path, .. } => !producers.of_path(&path.value).is_empty(),
             RecipeNode::Steps { .. } => false,
         };
+        let (reads, mut judge) = (self.reads, None);
         for (path, producer) in producers.beneath(context) {
             let inside = path
                 .strip_prefix(directory.as_str())
@@ -286,7 +287,7 @@ impl<'m> Finder<'m> {
                 true => continue,
                 // What the Dockerfile will say is not known yet.
                 false if is_made => Reading::Unknown,
-                false => self.reads.reading(build, name, inside),
+                false => judge.get_or_insert_with(|| reads.of(build, name))(inside),
             };
             let strength = match (reading, self.is_run(producer)) {
                 (Reading::ByName, _) => Strength::Written,

@@ -5,6 +5,7 @@ mod cycle;
 mod edge;
 mod links;
 mod paths;
+mod reach;
 mod reading;
 #[cfg(test)]
 mod tests;
@@ -16,7 +17,7 @@ use petgraph::graph::DiGraph;
 
 use crate::manifest::{Diagnostic, Group, Manifest, Target};
 pub use edge::{EdgeKind, TargetId};
-pub use reading::{Reading, Reads};
+pub use reading::{Judge, Reading, Reads};
 
 use edge::Link;
 use paths::Producers;
@@ -65,16 +66,18 @@ impl Graph {
         let disabled = disabled.collect();
         cycle::check_groups(&manifest.groups, &disabled, &by_name, &mut diagnostics);
         let links = without_duplicates(found.links);
-        let (links, given_way) = yielding::without_circles(manifest.targets.len(), links);
-        let edges = edge::petgraph(manifest.targets.len(), &links);
-        cycle::check(&edges, &links, &manifest, &mut diagnostics);
+        let limits = yielding::Limits::default();
+        let resolved = yielding::without_circles(manifest.targets.len(), links, &limits);
+        let links = &resolved.kept;
+        let edges = edge::petgraph(manifest.targets.len(), links);
+        cycle::check(&edges, links, &manifest, &mut diagnostics);
         if !diagnostics.is_empty() {
             diagnostics.sort_by_key(|one| one.span.start);
             return Err(diagnostics);
         }
-        let (dependencies, dependents) = adjacency(manifest.targets.len(), &links);
-        let left_out = yielding::left_out(&manifest, &given_way);
-        let warnings = yielding::warnings(&manifest, &given_way);
+        let (dependencies, dependents) = adjacency(manifest.targets.len(), links);
+        let left_out = yielding::left_out(&manifest, &resolved);
+        let warnings = yielding::warnings(&manifest, &resolved);
         Ok(Graph {
             manifest,
             by_name,

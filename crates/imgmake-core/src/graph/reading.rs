@@ -15,15 +15,19 @@ pub enum Reading {
 
 /// Whoever can read Dockerfiles: the graph knows no files.
 pub trait Reads {
-    /// `path` is relative to the context, which is the build's own or the one of that name.
-    fn reading(&self, build: &BuildTarget, context: Option<&str>, path: &str) -> Reading;
+    /// Of one context, which is the build's own or the one of that name.
+    fn of<'r>(&'r self, build: &'r BuildTarget, context: Option<&'r str>) -> Judge<'r>;
 }
+
+/// Says how far one context is read, by paths relative to it: a build is looked at once, whatever
+/// number of outputs lies there.
+pub type Judge<'r> = Box<dyn Fn(&str) -> Reading + 'r>;
 
 /// Of manifests whose Dockerfiles nobody looks at.
 pub(super) struct NoDockerfiles;
 
 impl Reads for NoDockerfiles {
-    fn reading(&self, _: &BuildTarget, _: Option<&str>, _: &str) -> Reading {
-        Reading::Unknown
+    fn of<'r>(&'r self, _: &'r BuildTarget, _: Option<&'r str>) -> Judge<'r> {
+        Box::new(|_| Reading::Unknown)
     }
 }

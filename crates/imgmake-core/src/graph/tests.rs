@@ -1,5 +1,6 @@
+use super::edge::Strength;
 use super::*;
-use crate::manifest::{BuildTarget, Facts, load};
+use crate::manifest::{BuildTarget, Facts, Span, load};
 
 fn parsed(text: &str) -> Manifest {
     let read = |_: &str| Err(std::io::ErrorKind::NotFound.into());
@@ -200,12 +201,12 @@ fn runs_that_read_all_sources_and_write_beside_each_other_make_no_circle() {
 struct Said(&'static [&'static str]);
 
 impl Reads for Said {
-    fn reading(&self, _: &BuildTarget, _: Option<&str>, path: &str) -> Reading {
-        match () {
+    fn of<'r>(&'r self, _: &'r BuildTarget, _: Option<&'r str>) -> Judge<'r> {
+        Box::new(|path| match () {
             () if self.0.contains(&path) => Reading::ByName,
             () if path.starts_with("along") => Reading::Along,
             () => Reading::No,
-        }
+        })
     }
 }
 
@@ -241,6 +242,84 @@ fn a_circle_takes_as_few_edges_as_it_needs_and_says_which() {
         written[0].message,
         "the targets depend on each other: app -> smoke -> app"
     );
+}
+
+/// Builds that read what tests write, each of which needs one build.
+fn builds_and_tests(count: usize) -> String {
+    let pair = |at: usize| {
+        format!(
+            "build app{at} {{ context \".\" }}\n\
+             run test{at} {{ command \"true\"; needs app{at}; outputs \"along/{at}\" }}\n"
+        )
+    };
+    (0..count).map(pair).collect()
+}
+
+#[test]
+fn many_builds_that_read_what_many_tests_write_wait_for_all_that_make_no_circle() {
+    let text = builds_and_tests(400);
+    let graph = Graph::with_dockerfiles(parsed(&text), &Said(&[])).unwrap();
+    for at in 0..400 {
+        let app = graph.find(&format!("app{at}")).unwrap();
+        assert_eq!(graph.dependencies(app).len(), 399 - at);
+    }
+    assert_eq!(graph.warnings().len(), 400);
+}
+
+#[test]
+fn a_search_for_circles_that_is_given_up_says_so_and_nothing_untrue() {
+    let manifest = parsed(&builds_and_tests(10));
+    let mut links = Vec::new();
+    for (from, to, strength) in (0..10).flat_map(|at| {
+        let guessed = (0..10).map(move |test| (2 * at, 2 * test + 1, Strength::Guessed));
+        guessed.chain([(2 * at + 1, 2 * at, Strength::Written)])
+    }) {
+        links.push(Link {
+            from: TargetId(from),
+            to: TargetId(to),
+            kind: EdgeKind::Output,
+            span: Span::default(),
+            strength,
+        });
+    }
+    let resolve = |known, steps| {
+        let limits = yielding::Limits { known, steps };
+        yielding::without_circles(20, links.clone(), &limits)
+    };
+    let known = resolve(20, 0);
+    assert_eq!((known.kept.len(), known.given_way.len()), (10 + 45, 55));
+    let ends = |links: &[Link]| -> Vec<_> { links.iter().map(|l| (l.from, l.to)).collect() };
+    let searched = resolve(19, 10_000);
+    assert_eq!(ends(&searched.kept), ends(&known.kept));
+    assert!(searched.given_up.is_empty());
+    let given_up = resolve(19, 10);
+    let warnings = yielding::warnings(&manifest, &given_up);
+    let (last, others) = warnings.split_last().unwrap();
+    assert!(others.len() < 10, "{warnings:?}");
+    let told = "too many targets may read what others make to look for circles among them: `app";
+    assert!(last.message.starts_with(told), "{}", last.message);
+    let left_out = yielding::left_out(&manifest, &given_up);
+    let left_out: usize = left_out.iter().map(Vec::len).sum();
+    let counted = given_up.given_way.len() + given_up.given_up.len();
+    assert_eq!((left_out, given_up.kept.len()), (counted, 110 - counted));
+}
+
+/// Counts how often somebody asks for a build.
+struct Counted(std::cell::Cell<usize>);
+
+impl Reads for Counted {
+    fn of<'r>(&'r self, _: &'r BuildTarget, _: Option<&'r str>) -> Judge<'r> {
+        self.0.set(self.0.get() + 1);
+        Box::new(|_| Reading::No)
+    }
+}
+
+#[test]
+fn a_build_is_looked_at_once_whatever_number_of_outputs_lies_in_its_context() {
+    let text = (0..20).map(|at| format!("build b{at} {{ context \".\"; tar \"o/{at}\" }}\n"));
+    let counted = Counted(std::cell::Cell::new(0));
+    Graph::with_dockerfiles(parsed(&text.collect::<String>()), &counted).unwrap();
+    assert_eq!(counted.0.get(), 20);
 }
 
 #[test]
