@@ -2,7 +2,8 @@
 
 use syn::visit::Visit;
 
-use crate::tidy::source::{root, texts_of};
+use crate::ground::expected::assert_part;
+use crate::tidy::source::texts_of;
 
 const PAGE: &str = "book/src/registries.md";
 const START: &str = "<!-- The table is made from the tests: UPDATE=1 cargo test --test it book::specification -->\n";
@@ -93,17 +94,5 @@ fn table() -> String {
 
 #[test]
 fn the_books_table_of_the_specification_is_what_the_tests_say() {
-    let path = root().join(PAGE);
-    let page = std::fs::read_to_string(&path).unwrap();
-    let (before, rest) = page.split_once(START).expect("the page has a table");
-    let (written, after) = rest.split_once(END).expect("the table ends");
-    let table = table();
-    if std::env::var_os("UPDATE").is_some() {
-        std::fs::write(path, format!("{before}{START}{table}{END}{after}")).unwrap();
-        return;
-    }
-    assert!(
-        written == table,
-        "{PAGE} is behind: UPDATE=1 cargo test --test it book::specification\n{table}"
-    );
+    assert_part(PAGE, START, END, &table());
 }

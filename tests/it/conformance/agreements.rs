@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::path::Path;
 
 use imgmake_dockerfile::Dockerfile;
 use imgmake_dockerfile::compat::{Asked, Builder, Difference, Shown, Version, compare};
@@ -12,6 +11,7 @@ use super::case::Case;
 use super::difference;
 use super::peer::{self, Buildah, Peer};
 use super::workshop::Workshop;
+use crate::ground::expected::assert_part;
 
 /// Rows that a case's Dockerfiles show for a builder and a version of it.
 fn found(case: &Case, builder: Builder, version: &Version) -> BTreeSet<&'static str> {
@@ -124,19 +124,7 @@ const END: &str = "<!-- End of the table. -->\n";
 
 #[test]
 fn the_book_has_every_row_of_the_table_of_other_builders() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(PAGE);
-    let page = std::fs::read_to_string(&path).unwrap();
-    let (before, rest) = page.split_once(START).expect("the page has a table");
-    let (written, after) = rest.split_once(END).expect("the table ends");
-    let table = table_of_rows();
-    if std::env::var_os("UPDATE").is_some() {
-        std::fs::write(path, format!("{before}{START}{table}{END}{after}")).unwrap();
-        return;
-    }
-    assert!(
-        written == table,
-        "{PAGE} is behind: UPDATE=1 cargo test --test it conformance::agreements\n{table}"
-    );
+    assert_part(PAGE, START, END, &table_of_rows());
 }
 
 /// Each row with what other builders do; lint finds those with a mark.

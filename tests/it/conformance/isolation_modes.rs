@@ -13,6 +13,7 @@ use imgmake_sandbox::IsolationMode;
 use super::case::Case;
 use super::workshop::{Place, Workshop};
 use super::{compare, for_each};
+use crate::ground::expected::is_update;
 use crate::ground::images::{busybox, path};
 use crate::ground::{run, temporary};
 
@@ -64,7 +65,7 @@ fn every_kind_of_isolation_gives_the_image_of_the_case_or_the_one_it_says() {
                 String::from_utf8_lossy(&output.stderr)
             );
         }
-        if std::env::var_os("UPDATE").is_some() {
+        if is_update() {
             keep(isolation_mode, files, &cases);
         }
     }

@@ -30,6 +30,8 @@ use case::Case;
 use imgmake_build::{AddedLayers, LayerCount};
 use workshop::Workshop;
 
+use crate::ground::expected::is_update;
+
 #[test]
 fn every_dockerfile_gives_the_image_that_its_case_describes() {
     let cases = Case::all("conformance");
@@ -128,7 +130,7 @@ fn for_each(cases: &[Case], check: impl Fn(&Case) -> Option<String> + Sync) -> S
 }
 
 fn compare(expected: &Path, seen: &str) -> Option<String> {
-    if std::env::var_os("UPDATE").is_some() {
+    if is_update() {
         std::fs::write(expected, seen).unwrap();
         return None;
     }

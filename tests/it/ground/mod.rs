@@ -8,6 +8,7 @@ pub mod cosign;
 pub mod deb;
 pub mod docker;
 pub mod ecr;
+pub mod expected;
 pub mod fat;
 pub mod images;
 pub mod imgmake;

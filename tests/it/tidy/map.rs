@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::source::{self, Source, root};
+use crate::ground::expected::assert_part;
 
 const PAGE: &str = "book/src/architecture.md";
 const START: &str =
@@ -26,19 +27,7 @@ pub fn dependencies(package: &str) -> BTreeSet<String> {
 
 #[test]
 fn the_books_table_is_what_the_code_says() {
-    let path = root().join(PAGE);
-    let page = std::fs::read_to_string(&path).unwrap();
-    let (before, rest) = page.split_once(START).expect("the page has a table");
-    let (written, after) = rest.split_once(END).expect("the table ends");
-    let table = table();
-    if std::env::var_os("UPDATE").is_some() {
-        std::fs::write(path, format!("{before}{START}{table}{END}{after}")).unwrap();
-        return;
-    }
-    assert!(
-        written == table,
-        "{PAGE} is behind: UPDATE=1 cargo test --test it tidy::\n{table}"
-    );
+    assert_part(PAGE, START, END, &table());
 }
 
 fn table() -> String {

@@ -8,7 +8,7 @@ use imgmake_dockerfile::compat::{Builder, Version};
 use super::super::case::Case;
 use super::super::text::Image;
 use super::super::workshop::Workshop;
-use super::{Peer, output, program, read, secrets};
+use super::{Peer, arguments, output, program, read};
 use crate::ground::images::{busybox, path};
 use crate::ground::temporary;
 
@@ -92,25 +92,7 @@ impl Peer for Buildah {
             let rest = ["-t", name, "-f", path(&file), path(&context)];
             self.run(&place, &[&BUILD[..], &rest[..]].concat())?;
         }
-        let mut arguments = Vec::new();
-        for (name, value) in &workshop.arguments(case) {
-            arguments.push(format!("--build-arg={name}={value}"));
-        }
-        for (name, value) in &asked.labels {
-            arguments.push(format!("--label={name}={value}"));
-        }
-        for (name, folder) in &asked.contexts {
-            let folder = place.join("context").join(folder);
-            arguments.push(format!("--build-context={name}={}", folder.display()));
-        }
-        let secrets = secrets(case, &place).into_iter();
-        arguments.extend(secrets.map(|secret| format!("--secret={secret}")));
-        for id in &asked.ssh {
-            let socket = workshop.agent().socket();
-            arguments.push(format!("--ssh={id}={}", socket.display()));
-        }
-        arguments.extend(asked.stage.iter().map(|stage| format!("--target={stage}")));
-        arguments.extend(asked.platforms.iter().map(|p| format!("--platform={p}")));
+        let arguments = arguments(workshop, case, &place);
         let archive = place.join("buildah.tar");
         self.build_to(&place, &arguments, &archive)?;
         read(workshop, case, &archive)

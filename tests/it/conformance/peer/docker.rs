@@ -7,7 +7,7 @@ use imgmake_dockerfile::compat::{Builder, Version};
 use super::super::case::Case;
 use super::super::text::Image;
 use super::super::workshop::Workshop;
-use super::{Peer, output, program, read, secrets};
+use super::{Peer, arguments, output, program, read};
 use crate::ground::images::{busybox, path};
 use crate::ground::{run, temporary};
 
@@ -104,27 +104,9 @@ impl Peer for Docker {
         for (name, file) in &asked.images {
             self.build_image(&place, name, file, &[])?;
         }
-        let mut arguments = Vec::new();
-        for (name, value) in &workshop.arguments(case) {
-            arguments.push(format!("--build-arg={name}={value}"));
-        }
+        let mut arguments = arguments(workshop, case, &place);
         let epoch = asked.epoch.iter();
         arguments.extend(epoch.map(|e| format!("--build-arg=SOURCE_DATE_EPOCH={e}")));
-        for (name, value) in &asked.labels {
-            arguments.push(format!("--label={name}={value}"));
-        }
-        for (name, folder) in &asked.contexts {
-            let folder = place.join("context").join(folder);
-            arguments.push(format!("--build-context={name}={}", folder.display()));
-        }
-        let secrets = secrets(case, &place).into_iter();
-        arguments.extend(secrets.map(|secret| format!("--secret={secret}")));
-        for id in &asked.ssh {
-            let socket = workshop.agent().socket();
-            arguments.push(format!("--ssh={id}={}", socket.display()));
-        }
-        arguments.extend(asked.stage.iter().map(|stage| format!("--target={stage}")));
-        arguments.extend(asked.platforms.iter().map(|p| format!("--platform={p}")));
         let text = std::fs::read_to_string(place.join("Dockerfile")).unwrap_or_default();
         if self.frontend == Frontend::BuildKit && text.contains("--security=insecure") {
             arguments.push("--allow=security.insecure".into());

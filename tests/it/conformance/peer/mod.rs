@@ -69,6 +69,31 @@ pub fn read(workshop: &Workshop, case: &Case, file: &Path) -> Result<Image, Stri
     Ok(workshop.read(case, &read.root))
 }
 
+/// What a case asks for, as the options that docker and buildah both have.
+fn arguments(workshop: &Workshop, case: &Case, place: &Path) -> Vec<String> {
+    let asked = &case.request;
+    let mut arguments = Vec::new();
+    for (name, value) in &workshop.arguments(case) {
+        arguments.push(format!("--build-arg={name}={value}"));
+    }
+    for (name, value) in &asked.labels {
+        arguments.push(format!("--label={name}={value}"));
+    }
+    for (name, folder) in &asked.contexts {
+        let folder = place.join("context").join(folder);
+        arguments.push(format!("--build-context={name}={}", folder.display()));
+    }
+    let secrets = secrets(case, place).into_iter();
+    arguments.extend(secrets.map(|secret| format!("--secret={secret}")));
+    for id in &asked.ssh {
+        let socket = workshop.agent().socket();
+        arguments.push(format!("--ssh={id}={}", socket.display()));
+    }
+    arguments.extend(asked.stage.iter().map(|stage| format!("--target={stage}")));
+    arguments.extend(asked.platforms.iter().map(|p| format!("--platform={p}")));
+    arguments
+}
+
 /// Secrets as files, each as `id=ID,src=FILE`.
 fn secrets(case: &Case, place: &Path) -> Vec<String> {
     let asked = &case.request;
