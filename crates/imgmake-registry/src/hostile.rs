@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use imgmake_event::{Event, Events};
+
 use super::challenge::Bearer;
 use super::credentials::Credential;
 use super::endpoint::{Declared, Endpoint};
@@ -14,7 +16,7 @@ use super::testing::{
     Action, FaultProxy, RecordedRequest, Shelf, answer, everywhere, job, options, random_bytes,
     reply,
 };
-use super::{Auth, Client, HostSettings, OperationContext, RegistryError, Secret};
+use super::{Auth, Client, ClientOptions, HostSettings, OperationContext, RegistryError, Secret};
 
 const HOME: &str = "reg.example";
 const TOKENS: &str = "auth.example";
@@ -335,6 +337,44 @@ fn a_server_that_repeats_what_it_was_sent_tells_nobody_else() {
             assert!(!text.contains(secret), "{secret}: {text}");
         }
     }
+}
+
+#[test]
+fn a_warning_that_repeats_what_was_sent_tells_nobody_else() {
+    let quoting = world(|seen| {
+        let warning = format!(
+            "299 - \"you sent {}\"",
+            seen.header("Authorization").unwrap()
+        );
+        let index = r#"{"schemaVersion":2,"manifests":[]}"#;
+        answer(200, &[("Warning", &warning)], index)
+    });
+    let heard: Arc<Mutex<Vec<String>>> = Arc::default();
+    let listener = Arc::clone(&heard);
+    let host = HostSettings {
+        prefix: HOME.into(),
+        auth: Auth::Basic {
+            user: "ann".into(),
+            password: Secret(PASSWORD.into()),
+            source: "imgmake.kdl:1".into(),
+        },
+        ..HostSettings::default()
+    };
+    let options = everywhere(&quoting, vec![host], &[]);
+    let work = OperationContext {
+        events: Events::to(move |event| {
+            if let Event::Warning { message, .. } = event {
+                listener.lock().unwrap().push(message);
+            }
+        }),
+        ..options.work.clone()
+    };
+    let client = Client::new(ClientOptions { work, ..options }).unwrap();
+    client
+        .manifest(&format!("{HOME}/app:1").parse().unwrap())
+        .unwrap();
+    let expected = format!("{HOME} warns: you sent Bearer [secret]");
+    assert_eq!(*heard.lock().unwrap(), [expected]);
 }
 
 #[test]

@@ -18,7 +18,7 @@ use super::upload::Upload;
 use super::{Client, OperationContext, PushJob, PushPhase, Pushed, RegistryError};
 use imgmake_event::{Event, Product};
 use imgmake_oci::image::{
-    Descriptor, Digest, ImageConfig, ImageTree, ManifestOrIndex, Reach, Reference, TreeError,
+    DEEPEST, Descriptor, Digest, ImageConfig, ImageTree, ManifestOrIndex, Reference, TreeError,
     media_type,
 };
 use imgmake_oci::store::Store;
@@ -38,7 +38,7 @@ struct Tree {
 impl Tree {
     fn read(root: &Descriptor, store: &Store) -> Result<Tree, RegistryError> {
         let read = |at: &Descriptor| store.read_blob(&at.digest, MANIFEST_LIMIT);
-        let tree = ImageTree::read(root, Reach::default(), read).map_err(|error| match error {
+        let tree = ImageTree::read(root, DEEPEST, read).map_err(|error| match error {
             TreeError::Read { error, .. } => RegistryError::store(error),
             TreeError::Invalid { digest, error } => {
                 RegistryError::invalid(format!("{digest} in the store: {error}"))

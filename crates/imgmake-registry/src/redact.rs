@@ -75,17 +75,28 @@ fn password_in(proof: &str) -> Option<String> {
 }
 
 /// The error without these secrets.
-pub(super) fn redact(error: RegistryError, mut secrets: Vec<String>) -> RegistryError {
-    let encoded =
-        |secret: &String| url::form_urlencoded::byte_serialize(secret.as_bytes()).collect();
-    secrets.extend(secrets.iter().map(encoded).collect::<Vec<String>>());
-    // The longest first: one may be a part of another.
-    secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+pub(super) fn redact(error: RegistryError, secrets: Vec<String>) -> RegistryError {
+    let secrets = as_written(secrets);
     error.with(|details| {
         for text in details.fault.foreign_texts() {
             *text = concealed(text, &secrets);
         }
     })
+}
+
+/// A text of a registry's without these secrets.
+pub(super) fn redacted(text: &str, secrets: Vec<String>) -> String {
+    concealed(text, &as_written(secrets))
+}
+
+/// Secrets in every form in which an answer may quote them. The longest first: one may be a part
+/// of another.
+fn as_written(mut secrets: Vec<String>) -> Vec<String> {
+    let encoded =
+        |secret: &String| url::form_urlencoded::byte_serialize(secret.as_bytes()).collect();
+    secrets.extend(secrets.iter().map(encoded).collect::<Vec<String>>());
+    secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+    secrets
 }
 
 fn concealed(text: &str, secrets: &[String]) -> String {

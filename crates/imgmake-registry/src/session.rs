@@ -18,7 +18,7 @@ use super::credentials::Credential;
 use super::endpoint::Endpoint;
 use super::http::{Answer, Body, Call, exchange};
 use super::limiter::ConnectionLimiter;
-use super::redact::{redact, secrets_of};
+use super::redact::{redact, redacted, secrets_of};
 use super::refusal::{AnsweredBy, refused};
 use super::retry::{Attempts, Policy};
 use super::token::Tokens;
@@ -171,7 +171,7 @@ impl Session {
             let proof = authorization.filter(|_| from == AnsweredBy::Registry);
             let answer = exchange(&agent, &call, proof)?;
             if from == AnsweredBy::Registry {
-                self.hand_on_warnings(&answer);
+                self.hand_on_warnings(&answer, &call, proof);
             }
             let location = match answer.status {
                 301 | 302 | 303 | 307 | 308 => answer.header("Location"),
@@ -193,9 +193,11 @@ impl Session {
         )))
     }
 
-    fn hand_on_warnings(&self, answer: &Answer) {
+    fn hand_on_warnings(&self, answer: &Answer, call: &Call, proof: Option<&str>) {
         let mut warned = self.warned.lock().expect("no panic while remembering");
         for text in warnings::new(answer.headers("Warning"), &mut warned) {
+            let secrets = [secrets_of(call, proof), self.secrets()].concat();
+            let text = redacted(&text, secrets);
             self.options.work.events.send(Event::Warning {
                 target: None,
                 message: format!("{} warns: {text}", self.endpoint.host),

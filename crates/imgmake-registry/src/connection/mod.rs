@@ -94,8 +94,14 @@ impl Resolver for Names {
         }
         let (sender, answer) = mpsc::channel();
         let (uri, config) = (uri.clone(), config.clone());
-        let cancelled = sender.clone();
-        let _wakes = self.0.on_cancel(move || drop(cancelled.send(None)));
+        // A sender that only the thread keeps: one that ends without an answer ends the wait.
+        let sender = Arc::new(sender);
+        let cancelled = Arc::downgrade(&sender);
+        let _wakes = self.0.on_cancel(move || {
+            if let Some(sender) = cancelled.upgrade() {
+                drop(sender.send(None));
+            }
+        });
         std::thread::spawn(move || {
             // Nobody listens any more after a cancellation.
             drop(sender.send(Some(
