@@ -13,7 +13,7 @@ use imgmake_core::graph::TargetId;
 use imgmake_core::manifest::{Diagnostic, Spanned};
 use imgmake_core::state::Output;
 use imgmake_oci::image::{
-    DEEPEST, Descriptor, ImageTree, ManifestOrIndex, Reach, Reference, ReferenceError, TreeError,
+    DEEPEST, Descriptor, ImageTree, ManifestOrIndex, Reference, ReferenceError, TreeError,
 };
 use imgmake_oci::store::Store;
 use imgmake_registry::{Client, Fetched};
@@ -225,7 +225,7 @@ fn fetch_children(
 /// One of them is not there, or is none.
 pub fn tree(store: &Store, root: &Descriptor) -> anyhow::Result<ImageTree> {
     let read = |at: &Descriptor| store.read_blob(&at.digest, LARGEST_DOCUMENT);
-    ImageTree::read(root, Reach::default(), read).map_err(|error| match error {
+    ImageTree::read(root, DEEPEST, read).map_err(|error| match error {
         TreeError::Read { error, .. } => error.into(),
         TreeError::Invalid { error, .. } => error.into(),
         TreeError::TooDeep { .. } => anyhow!("indexes are nested more than {DEEPEST} deep"),

@@ -13,8 +13,6 @@ use imgmake_oci::store::Store;
 
 /// Bytes of a configuration.
 const LARGEST_CONFIG: u64 = 4 << 20;
-/// By which BuildKit's attestations name the image that they are of.
-const ATTESTED: &str = "vnd.docker.reference.digest";
 
 /// One of the images that are joined.
 pub struct Member<'a> {
@@ -35,13 +33,13 @@ pub fn index(store: &Store, members: &[Member<'_>]) -> Result<Descriptor> {
     let mut known: BTreeSet<Digest> = BTreeSet::new();
     for member in members {
         let tree = images::tree(store, member.root)?;
-        for (named, manifest) in tree.manifests() {
-            if named.annotations.contains_key(ATTESTED) {
-                if known.insert(named.digest.clone()) {
-                    beside.push(named.clone());
-                }
-                continue;
+        // What the gate scans is what becomes a platform: both take the tree's word for it.
+        for (attestation, of) in tree.attestations() {
+            if known.insert(attestation.digest.clone()) {
+                beside.push((attestation.clone(), of));
             }
+        }
+        for (named, manifest) in tree.images() {
             let platform =
                 platform(store, named, manifest).with_context(|| format!("`{}`", member.name))?;
             let twice = found.iter().find(|(_, other, _)| is_same(other, &platform));
@@ -58,15 +56,15 @@ pub fn index(store: &Store, members: &[Member<'_>]) -> Result<Descriptor> {
             found.push((member.name, platform, descriptor));
         }
     }
-    let images: BTreeSet<String> = found
+    let images: BTreeSet<Digest> = found
         .iter()
-        .map(|(.., image)| image.digest.to_string())
+        .map(|(.., image)| image.digest.clone())
         .collect();
-    beside.retain(|one| images.contains(&one.annotations[ATTESTED]));
+    beside.retain(|(_, of)| images.contains(of));
     let children: Vec<Descriptor> = found
         .into_iter()
         .map(|(.., image)| image)
-        .chain(beside)
+        .chain(beside.into_iter().map(|(attestation, _)| attestation))
         .collect();
     let is_docker = children
         .iter()
@@ -109,6 +107,8 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+
+    const ATTESTED: &str = "vnd.docker.reference.digest";
 
     struct Shelf {
         store: Store,
@@ -192,6 +192,29 @@ mod tests {
         let of = &index.manifests[2].annotations[ATTESTED];
         assert_eq!(*of, index.manifests[0].digest.to_string());
         assert_eq!(index.media_type, media_type::OCI_INDEX);
+    }
+
+    #[test]
+    fn what_is_only_called_an_attestation_is_an_image_as_the_gate_has_it() {
+        let shelf = Shelf::new();
+        let hidden = shelf.image("linux/arm64");
+        let index = ImageIndex::new(ManifestFormat::Oci, vec![hidden.clone()]);
+        let mut pretends = shelf.put(media_type::OCI_INDEX, &to_json(&index));
+        let attested = shelf.attested("linux/amd64", None);
+        let mut outer: ImageIndex =
+            from_json(&shelf.store.read_blob(&attested.digest, 1 << 20).unwrap()).unwrap();
+        pretends.platform = outer.manifests[1].platform.clone();
+        pretends.annotations = outer.manifests[1].annotations.clone();
+        outer.manifests[1] = pretends;
+        let root = shelf.put(media_type::OCI_INDEX, &to_json(&outer));
+
+        // The gate scans the images of the tree: the same ones.
+        let joined = shelf.join(&[&root]).unwrap();
+        assert_eq!(platforms(&joined), ["linux/amd64", "linux/arm64"]);
+        let tree = images::tree(&shelf.store, &root).unwrap();
+        let scanned: Vec<&Digest> = tree.images().map(|(named, _)| &named.digest).collect();
+        let published: Vec<&Digest> = joined.manifests.iter().map(|m| &m.digest).collect();
+        assert_eq!(published, scanned);
     }
 
     #[test]

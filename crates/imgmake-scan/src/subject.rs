@@ -2,7 +2,7 @@
 
 use super::error::{Context, Result, ScanError};
 use imgmake_oci::image::{
-    Descriptor, ImageConfig, ImageManifest, ImageTree, Platform, Reach, TreeError, from_json,
+    Descriptor, ImageConfig, ImageManifest, ImageTree, Platform, TreeError, from_json,
 };
 use imgmake_oci::store::Store;
 
@@ -19,18 +19,14 @@ pub struct Child {
     pub config: ImageConfig,
 }
 
-/// Every image of a manifest or index.
+/// Every image of a manifest or index: all but attestations.
 ///
 /// # Errors
 /// Blobs that are not in the store; manifests of things that are no images.
 pub fn children(root: &Descriptor, store: &Store) -> Result<Vec<Child>> {
-    let reach = Reach {
-        deepest: DEEPEST,
-        wanted: |child| !is_attestation(child),
-    };
-    let tree = ImageTree::read(root, reach, |at| document(at, store)).map_err(unreadable)?;
+    let tree = ImageTree::read(root, DEEPEST, |at| document(at, store)).map_err(unreadable)?;
     let mut found = Vec::new();
-    for (descriptor, manifest) in tree.manifests() {
+    for (descriptor, manifest) in tree.images() {
         found.push(child(descriptor, manifest.clone(), store)?);
     }
     if found.is_empty() {
@@ -78,15 +74,4 @@ fn document(descriptor: &Descriptor, store: &Store) -> Result<Vec<u8>> {
     store
         .read_blob(&descriptor.digest, LARGEST_DOCUMENT)
         .with_context(|| format!("cannot read {} in the store", descriptor.digest))
-}
-
-/// BuildKit's provenance beside images: for no platform that a runtime would pick.
-fn is_attestation(child: &Descriptor) -> bool {
-    let nowhere = |p: &Platform| p.os == "unknown" && p.architecture == "unknown";
-    child.platform.as_ref().is_some_and(nowhere)
-        && child
-            .annotations
-            .get("vnd.docker.reference.type")
-            .map(String::as_str)
-            == Some("attestation-manifest")
 }

@@ -4,9 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::error::{OciError, Result};
 
-use crate::image::{
-    Descriptor, ImageManifest, ImageTree, ManifestOrIndex, Reach, TreeError, is_image,
-};
+use crate::image::{Descriptor, ImageManifest, ImageTree, ManifestOrIndex, TreeError, is_image};
 use crate::store::Store;
 
 /// As registries limit manifests; configs are smaller.
@@ -32,12 +30,8 @@ pub fn blobs(store: &Store, root: &Descriptor) -> Result<Vec<Descriptor>> {
 
 impl Contents {
     pub fn of(store: &Store, root: &Descriptor) -> Result<Contents> {
-        let reach = Reach {
-            deepest: MOST_DEPTH,
-            ..Reach::default()
-        };
         let read = |at: &Descriptor| store.read_blob(&at.digest, MOST_JSON);
-        let tree = ImageTree::read(root, reach, read).map_err(|error| match error {
+        let tree = ImageTree::read(root, MOST_DEPTH, read).map_err(|error| match error {
             TreeError::Read { error, .. } => error,
             TreeError::Invalid { digest, error } => {
                 OciError::from(error).during(digest.to_string())

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::manifest::ParseError;
-use super::{Descriptor, Digest, ImageManifest, ManifestOrIndex, media_type};
+use super::{Descriptor, Digest, ImageManifest, ManifestOrIndex, Platform};
 
 /// An index in an index in an index is a trap: below the root there are at most as many levels.
 pub const DEEPEST: u32 = 4;
@@ -37,37 +37,19 @@ pub enum TreeError<E> {
     TooDeep { digest: Digest },
 }
 
-/// What of a tree is read.
-#[derive(Clone, Copy, Debug)]
-pub struct Reach {
-    /// Levels below the root.
-    pub deepest: u32,
-    /// Which children of an index count.
-    pub wanted: fn(&Descriptor) -> bool,
-}
-
-impl Default for Reach {
-    fn default() -> Reach {
-        Reach {
-            deepest: DEEPEST,
-            wanted: |_| true,
-        }
-    }
-}
-
 impl ImageTree {
-    /// Reads each document once.
+    /// Reads each document once, at most `deepest` levels below the root.
     ///
     /// # Errors
     /// The first document that cannot be had or read, in the order of the indexes.
     pub fn read<E>(
         root: &Descriptor,
-        reach: Reach,
+        deepest: u32,
         read: impl FnMut(&Descriptor) -> Result<Vec<u8>, E>,
     ) -> Result<ImageTree, TreeError<E>> {
         let mut reading = Reading {
             read,
-            reach,
+            deepest,
             places: BTreeMap::new(),
             documents: Vec::new(),
         };
@@ -89,52 +71,115 @@ impl ImageTree {
     /// From the root downwards in the order of the indexes, with the descriptor by which each is
     /// named. A manifest that is named twice is there twice; an index is followed once.
     pub fn walk(&self) -> Vec<(&Descriptor, &Document)> {
+        let parts = self.parts().into_iter();
+        parts.map(|part| (part.named, part.document)).collect()
+    }
+
+    /// The manifests, in the order of the indexes.
+    pub fn manifests(&self) -> impl Iterator<Item = (&Descriptor, &ImageManifest)> {
+        let parts = self.parts().into_iter();
+        parts.filter_map(|part| Some((part.named, part.manifest()?)))
+    }
+
+    /// The manifests but attestations: everything that a runtime could be brought to run.
+    pub fn images(&self) -> impl Iterator<Item = (&Descriptor, &ImageManifest)> {
+        let parts = self.parts().into_iter().filter(|p| !p.is_attestation());
+        parts.filter_map(|part| Some((part.named, part.manifest()?)))
+    }
+
+    /// The attestations, with the image that each is of.
+    pub fn attestations(&self) -> impl Iterator<Item = (&Descriptor, Digest)> {
+        let parts = self.parts().into_iter().filter(Part::is_attestation);
+        parts.filter_map(|part| Some((part.named, part.attested()?)))
+    }
+
+    fn parts(&self) -> Vec<Part<'_>> {
         let root = self.documents.last().expect("a tree has its root");
         let mut found = Vec::new();
         let mut followed = BTreeSet::new();
-        let mut waiting = vec![(&root.descriptor, root)];
-        while let Some((descriptor, document)) = waiting.pop() {
+        let mut waiting = vec![Part {
+            named: &root.descriptor,
+            document: root,
+            siblings: &[],
+        }];
+        while let Some(part) = waiting.pop() {
+            let document = part.document;
             let is_manifest = document.children.is_empty();
+            found.push(part);
             if !is_manifest && !followed.insert(&document.descriptor.digest) {
+                found.pop();
                 continue;
             }
-            found.push((descriptor, document));
             let children = document.children.iter().rev();
-            waiting.extend(children.map(|(named, at)| (named, &self.documents[*at])));
+            waiting.extend(children.map(|(named, at)| Part {
+                named,
+                document: &self.documents[*at],
+                siblings: &document.children,
+            }));
         }
         found
     }
+}
 
-    /// The image manifests, in the order of the indexes.
-    pub fn manifests(&self) -> impl Iterator<Item = (&Descriptor, &ImageManifest)> {
-        self.walk()
-            .into_iter()
-            .filter_map(|(descriptor, document)| match &document.content {
-                ManifestOrIndex::Manifest(manifest) => Some((descriptor, manifest)),
-                ManifestOrIndex::Index(_) => None,
-            })
+/// A document, as one index names it.
+struct Part<'a> {
+    named: &'a Descriptor,
+    document: &'a Document,
+    /// Everything in that index.
+    siblings: &'a [(Descriptor, usize)],
+}
+
+impl<'a> Part<'a> {
+    fn manifest(&self) -> Option<&'a ImageManifest> {
+        match &self.document.content {
+            ManifestOrIndex::Manifest(manifest) => Some(manifest),
+            ManifestOrIndex::Index(_) => None,
+        }
+    }
+
+    /// What BuildKit puts beside an image: called an attestation, for no platform that a runtime looks
+    /// for, made of in-toto statements alone, of an image in the same index. What only says so of
+    /// itself may be an image.
+    fn is_attestation(&self) -> bool {
+        let is_nowhere = |p: &Platform| p.os == "unknown" && p.architecture == "unknown";
+        let kind = self.named.annotations.get(REFERENCE_TYPE);
+        let statements = |manifest: &ImageManifest| {
+            let is_statement = |layer: &Descriptor| layer.media_type == IN_TOTO;
+            !manifest.layers.is_empty() && manifest.layers.iter().all(is_statement)
+        };
+        kind.map(String::as_str) == Some("attestation-manifest")
+            && self.named.platform.as_ref().is_some_and(is_nowhere)
+            && self.manifest().is_some_and(statements)
+            && self.attested().is_some()
+    }
+
+    fn attested(&self) -> Option<Digest> {
+        let of = self.named.annotations.get(REFERENCE_DIGEST)?;
+        let others = self.siblings.iter().map(|(sibling, _)| &sibling.digest);
+        let mut others = others.filter(|digest| **digest != self.named.digest);
+        others.find(|digest| digest.as_str() == of).cloned()
     }
 }
 
+/// By which BuildKit says what a child of an index is, and of which other child.
+const REFERENCE_TYPE: &str = "vnd.docker.reference.type";
+const REFERENCE_DIGEST: &str = "vnd.docker.reference.digest";
+/// The media type of statements (in-toto attestation framework, "Media types").
+const IN_TOTO: &str = "application/vnd.in-toto+json";
+
 /// Whether a manifest is that of an image to be run. Attestations have the platform `unknown/unknown`; artifacts another config.
 pub fn is_image(descriptor: &Descriptor, manifest: &ImageManifest) -> bool {
-    let known_config = matches!(
-        manifest.config.media_type.as_str(),
-        media_type::OCI_CONFIG | media_type::DOCKER_CONFIG
-    );
     let attestation = descriptor
         .platform
         .as_ref()
         .is_some_and(|p| p.os == "unknown")
-        || descriptor
-            .annotations
-            .contains_key("vnd.docker.reference.type");
-    known_config && !attestation
+        || descriptor.annotations.contains_key(REFERENCE_TYPE);
+    manifest.is_image() && !attestation
 }
 
 struct Reading<R> {
     read: R,
-    reach: Reach,
+    deepest: u32,
     places: BTreeMap<Digest, usize>,
     documents: Vec<Document>,
 }
@@ -146,7 +191,7 @@ impl<R> Reading<R> {
         R: FnMut(&Descriptor) -> Result<Vec<u8>, E>,
     {
         let digest = || at.digest.clone();
-        if depth > self.reach.deepest {
+        if depth > self.deepest {
             return Err(TreeError::TooDeep { digest: digest() });
         }
         if let Some(place) = self.places.get(&at.digest) {
@@ -164,8 +209,7 @@ impl<R> Reading<R> {
         })?;
         let mut children = Vec::new();
         if let ManifestOrIndex::Index(index) = &content {
-            let wanted = self.reach.wanted;
-            for child in index.manifests.iter().filter(|child| wanted(child)) {
+            for child in &index.manifests {
                 children.push((child.clone(), self.document(child, depth + 1)?));
             }
         }
@@ -213,9 +257,9 @@ mod tests {
             self.put(media_type::OCI_INDEX, to_json(&index))
         }
 
-        fn tree(&self, root: &Descriptor, reach: Reach) -> Result<ImageTree, TreeError<()>> {
+        fn tree(&self, root: &Descriptor, deepest: u32) -> Result<ImageTree, TreeError<()>> {
             self.read.borrow_mut().clear();
-            ImageTree::read(root, reach, |descriptor| {
+            ImageTree::read(root, deepest, |descriptor| {
                 self.read.borrow_mut().push(descriptor.digest.clone());
                 self.blobs.get(&descriptor.digest).cloned().ok_or(())
             })
@@ -232,7 +276,7 @@ mod tests {
         let (a, b) = (blobs.image("a"), blobs.image("b"));
         let inner = blobs.index(&[&b, &a]);
         let root = blobs.index(&[&a, &inner, &a, &inner]);
-        let tree = blobs.tree(&root, Reach::default()).unwrap();
+        let tree = blobs.tree(&root, DEEPEST).unwrap();
         assert_eq!(blobs.read.borrow().len(), 4);
         let order: Vec<&Digest> = tree
             .documents()
@@ -249,30 +293,73 @@ mod tests {
     fn a_manifest_alone_is_its_own_root() {
         let mut blobs = Blobs::default();
         let a = blobs.image("a");
-        let tree = blobs.tree(&a, Reach::default()).unwrap();
+        let tree = blobs.tree(&a, DEEPEST).unwrap();
         assert_eq!(named(&tree), [&a.digest]);
     }
 
+    /// As BuildKit names the attestation of an image.
+    fn beside(mut descriptor: Descriptor, of: &Descriptor) -> Descriptor {
+        descriptor.platform = Some("unknown/unknown".parse().unwrap());
+        descriptor.annotations = BTreeMap::from([
+            (
+                REFERENCE_TYPE.to_string(),
+                "attestation-manifest".to_string(),
+            ),
+            (REFERENCE_DIGEST.to_string(), of.digest.to_string()),
+        ]);
+        descriptor
+    }
+
     #[test]
-    fn unwanted_children_are_not_even_read() {
+    fn only_what_is_an_attestation_is_no_image() {
         let mut blobs = Blobs::default();
-        let mut absent = blobs.image("attestation");
-        blobs.blobs.clear();
-        absent.artifact_type = Some("attestation".to_string());
-        let a = blobs.image("a");
-        let root = blobs.index(&[&a, &absent]);
-        let reach = Reach {
-            wanted: |child| child.artifact_type.is_none(),
-            ..Reach::default()
+        let (app, other) = (blobs.image("app"), blobs.image("other"));
+        let mut manifest = |layers: &[&str]| {
+            let layers = layers
+                .iter()
+                .map(|kind| Descriptor::of(*kind, kind.as_bytes()));
+            let config = Descriptor::of(media_type::OCI_CONFIG, b"{}");
+            let mut manifest = ImageManifest::new(ManifestFormat::Oci, config, Vec::new());
+            manifest.layers = layers.collect();
+            blobs.put(media_type::OCI_MANIFEST, to_json(&manifest))
         };
+        let statements = manifest(&[IN_TOTO, IN_TOTO]);
+        let mixed = manifest(&[IN_TOTO, media_type::OCI_LAYER_GZIP]);
+        let inner = blobs.index(&[&other]);
+        let images = |blobs: &Blobs, root: &Descriptor| -> Vec<Digest> {
+            let tree = blobs.tree(root, DEEPEST).unwrap();
+            let images = tree.images().map(|(named, _)| named.digest.clone());
+            images.collect()
+        };
+
+        let root = blobs.index(&[&app, &beside(statements.clone(), &app)]);
+        assert_eq!(images(&blobs, &root), [app.digest.clone()]);
+        let tree = blobs.tree(&root, DEEPEST).unwrap();
+        let found: Vec<_> = tree.attestations().collect();
+        assert_eq!(found.len(), 1);
         assert_eq!(
-            named(&blobs.tree(&root, reach).unwrap()),
-            [&root.digest, &a.digest]
+            (&found[0].0.digest, &found[0].1),
+            (&statements.digest, &app.digest)
         );
-        assert!(matches!(
-            blobs.tree(&root, Reach::default()),
-            Err(TreeError::Read { digest, .. }) if digest == absent.digest
-        ));
+
+        // Called one, and an image, an index, of something else, or for a platform that runs it.
+        let mut elsewhere = beside(statements.clone(), &app);
+        elsewhere.platform = Some("linux/arm64".parse().unwrap());
+        for (pretends, image) in [
+            (beside(other.clone(), &app), &other.digest),
+            (beside(mixed.clone(), &app), &mixed.digest),
+            (beside(inner, &app), &other.digest),
+            (beside(statements.clone(), &other), &statements.digest),
+            (beside(statements.clone(), &statements), &statements.digest),
+            (elsewhere, &statements.digest),
+        ] {
+            let root = blobs.index(&[&app, &pretends]);
+            assert_eq!(images(&blobs, &root), [app.digest.clone(), image.clone()]);
+            assert_eq!(
+                blobs.tree(&root, DEEPEST).unwrap().attestations().count(),
+                0
+            );
+        }
     }
 
     #[test]
@@ -282,15 +369,15 @@ mod tests {
         for _ in 0..DEEPEST {
             root = blobs.index(&[&root]);
         }
-        assert!(blobs.tree(&root, Reach::default()).is_ok());
+        assert!(blobs.tree(&root, DEEPEST).is_ok());
         root = blobs.index(&[&root]);
         assert!(matches!(
-            blobs.tree(&root, Reach::default()),
+            blobs.tree(&root, DEEPEST),
             Err(TreeError::TooDeep { .. })
         ));
         let text = blobs.put(media_type::OCI_MANIFEST, b"{}".to_vec());
         assert!(matches!(
-            blobs.tree(&text, Reach::default()),
+            blobs.tree(&text, DEEPEST),
             Err(TreeError::Invalid { digest, .. }) if digest == text.digest
         ));
     }

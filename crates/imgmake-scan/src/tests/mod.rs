@@ -67,6 +67,35 @@ fn an_index_passes_only_if_every_child_does() {
 }
 
 #[test]
+fn an_image_that_is_called_an_attestation_is_scanned() {
+    let ground = Ground::new().advisory(OPENSSL);
+    let (good, bad) = (
+        ground.debian("good", "3.0.11-1~deb12u2"),
+        ground.debian("bad", "3.0.0-1"),
+    );
+    let nested = ground.index("nested", &[&bad]);
+    for hidden in [bad, nested] {
+        let mut root = hidden.root;
+        root.platform = Some("unknown/unknown".parse().unwrap());
+        let type_of = ("vnd.docker.reference.type", "attestation-manifest");
+        let digest = good.root.digest.to_string();
+        for (name, value) in [type_of, ("vnd.docker.reference.digest", &digest)] {
+            root.annotations.insert(name.to_string(), value.to_string());
+        }
+        let hidden = ScanImage {
+            name: "hidden".to_string(),
+            root,
+        };
+        assert!(ground.scan(&[ground.index("app", &[&good, &good])]).passed);
+        assert!(
+            !ground
+                .scan(&[ground.index("app", &[&good, &hidden])])
+                .passed
+        );
+    }
+}
+
+#[test]
 fn a_whiteout_hides_a_package_but_not_a_secret() {
     let ground = Ground::new().advisory(json!({"id": "NPM-1", "affected": [{"package": {"ecosystem": "npm", "name": "left-pad"},
         "ranges": [{"type": "SEMVER", "events": [{"introduced": "0"}]}]}], "database_specific": {"severity": "HIGH"}}));
