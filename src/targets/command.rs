@@ -146,7 +146,7 @@ fn attend(task: &CommandTask<'_>, child: &mut Child) -> Result<ExitStatus, Failu
     let stdout = child.stdout.take().expect("it was piped");
     let stderr = child.stderr.take().expect("it was piped");
     let group = Pid::from_child(child);
-    let _guard = task.runner.tools.watchdog().guard(group);
+    let _guard = task.runner.watchdog().guard(group);
     let (waker, wakes) = mpsc::channel();
     let cancelled = waker.clone();
     let cancel = &task.runner.tools.cancel;

@@ -11,11 +11,16 @@ use rustix::process::{Signal, kill_process};
 /// A process that the kernel cannot stop by then goes on holding the lock.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Kills all of them but this one, and returns when they are gone.
-pub fn stop() {
-    let Some(lock) = own_lock() else {
+/// Device and inode.
+type File = (u64, u64);
+
+/// Kills all of them but this one, and returns when they are gone. `lock` is the project's: this
+/// process may have inherited locks of others, such as that of a shell that it was started from.
+pub fn stop(lock: File) {
+    let own = Path::new("/proc/self");
+    if !descriptors(own).any(|descriptor| held(own, &descriptor) == Some(lock)) {
         return;
-    };
+    }
     let begun = Instant::now();
     while begun.elapsed() < PATIENCE {
         let holders = holders(lock);
@@ -28,15 +33,6 @@ pub fn stop() {
         }
         std::thread::sleep(Duration::from_millis(5));
     }
-}
-
-/// Device and inode.
-type File = (u64, u64);
-
-/// The file that this process holds a lock on.
-fn own_lock() -> Option<File> {
-    let process = Path::new("/proc/self");
-    descriptors(process).find_map(|number| held(process, &number))
 }
 
 fn holders(lock: File) -> Vec<i32> {

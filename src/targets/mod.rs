@@ -72,7 +72,12 @@ impl Runner for TargetRunner<'_> {
         match &self.target(self.plan.order[action]).kind {
             TargetKind::Run(run) => !run.inputs.is_empty(),
             TargetKind::Build(_) => true,
-            TargetKind::Scan(scan) => matches!(scan.from, ScanFrom::Tar { .. }),
+            TargetKind::Scan(scan) => {
+                matches!(scan.from, ScanFrom::Tar { .. })
+                    || !scan.ignore_files.is_empty()
+                    || !scan.vex_files.is_empty()
+                    || !scan.advisories.is_empty()
+            }
             TargetKind::Push(push) => matches!(push.from, PushFrom::Tar { .. }),
         }
     }

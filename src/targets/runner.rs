@@ -11,6 +11,7 @@ use super::failure::failure;
 use super::project::Project;
 use super::tools::Tools;
 use super::verdicts::Verdicts;
+use super::watchdog::Watchdog;
 use imgmake_build::Engine;
 use imgmake_core::execute::Failure;
 use imgmake_core::files::{self, Signature};
@@ -54,6 +55,11 @@ impl TargetRunner<'_> {
 
     pub(super) fn target(&self, id: TargetId) -> &Target {
         self.project.graph.target(id)
+    }
+
+    /// Stops what this run started, should it be killed.
+    pub(super) fn watchdog(&self) -> &Watchdog {
+        self.tools.watchdog(&self.project.directory)
     }
 
     pub(super) fn path(&self, written: &str) -> PathBuf {

@@ -199,9 +199,9 @@ impl Tools {
         Ok(self.cache.get_or_init(|| Some(Arc::new(cache))).clone())
     }
 
-    /// Started with the first command on the host.
-    pub fn watchdog(&self) -> &Watchdog {
-        self.watchdog.get_or_init(Watchdog::start)
+    /// Started with the first command on the host, or the first scanner that is a program.
+    pub fn watchdog(&self, project: &Path) -> &Watchdog {
+        self.watchdog.get_or_init(|| Watchdog::start(project))
     }
 
     /// What a registry is asked for on behalf of a target.

@@ -8,11 +8,13 @@
 use std::collections::BTreeSet;
 use std::io::{BufRead, Write};
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{ChildStdin, Stdio};
 use std::sync::Mutex;
 
 use super::lock_holders;
 
+use imgmake_core::state::Lock;
 use rustix::process::{Pid, Signal, kill_process_group};
 
 /// No target can have this name.
@@ -32,9 +34,14 @@ pub struct Guard<'a> {
 impl Watchdog {
     /// Without a helper (no `/proc`, no room for processes) commands still run;
     /// only a killed run may then leave them.
-    pub fn start() -> Watchdog {
+    pub fn start(project: &Path) -> Watchdog {
+        let lock = Lock::identity(project);
         let started = imgmake_guard::program::ourselves("/proc/self/exe".as_ref())
             .arg(ARGUMENT)
+            .args(
+                lock.into_iter()
+                    .flat_map(|(device, inode)| [device.to_string(), inode.to_string()]),
+            )
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -84,13 +91,17 @@ impl Drop for Guard<'_> {
 
 /// Does the helper's work, and never returns, when this process is one.
 pub fn entry() {
-    if std::env::args_os().nth(1).is_some_and(|a| a == ARGUMENT) {
-        watch(std::io::stdin().lock());
+    let mut arguments = std::env::args_os().skip(1);
+    if arguments.next().is_some_and(|a| a == ARGUMENT) {
+        let mut number = || arguments.next()?.to_str()?.parse().ok();
+        let lock = number().zip(number());
+        watch(std::io::stdin().lock(), lock);
         std::process::exit(0);
     }
 }
 
-fn watch(orders: impl BufRead) {
+/// `lock`: device and inode of the project's.
+fn watch(orders: impl BufRead, lock: Option<(u64, u64)>) {
     let mut groups: BTreeSet<i32> = BTreeSet::new();
     for line in orders.lines().map_while(Result::ok) {
         match (line.get(..1), line.get(1..).and_then(|id| id.parse().ok())) {
@@ -107,5 +118,7 @@ fn watch(orders: impl BufRead) {
         // A group that is gone already is what was wanted.
         let _ = kill_process_group(group, Signal::KILL);
     }
-    lock_holders::stop();
+    if let Some(lock) = lock {
+        lock_holders::stop(lock);
+    }
 }

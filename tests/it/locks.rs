@@ -97,3 +97,60 @@ fn a_daemon_that_a_command_leaves_behind_keeps_nobody_waiting() {
         begun.elapsed()
     );
 }
+
+/// A shell that holds a lock of its own and has imgmake's pid written to `pid`.
+fn shell(p: &Project, script: &str) -> Child {
+    let command = p.imgmake.command(p.path());
+    let mut outer = std::process::Command::new("sh");
+    outer.args(["-c", script, env!("CARGO_BIN_EXE_imgmake")]);
+    outer
+        .current_dir(p.path())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => outer.env(name, value),
+            None => outer.env_remove(name),
+        };
+    }
+    outer.spawn().unwrap()
+}
+
+#[test]
+fn a_lock_of_the_shell_around_a_killed_run_is_not_the_projects() {
+    let p =
+        Project::new("run a { command \"touch began; sleep 30\"; inputs \"in\" }").with("in", "");
+    let script = "exec 3> own; flock 3; \"$0\" run a & echo $! > pid.new; mv pid.new pid; wait; sleep 1; touch alive";
+    let mut outer = shell(&p, script);
+    wait_for(&p, "began");
+    wait_for(&p, "pid");
+    let pid: i32 = p.read("pid").trim().parse().unwrap();
+    let pid = rustix::process::Pid::from_raw(pid).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    wait_for(&p, "alive");
+    assert!(outer.wait().unwrap().success());
+    // What it left is gone: the lock can be had.
+    p.write("imgmake.kdl", "run a { command \"true\"; inputs \"in\" }");
+    p.run(&["a"]).succeeded();
+}
+
+#[test]
+fn a_killed_run_in_a_command_of_another_project_takes_nobody_along() {
+    let own = env!("CARGO_BIN_EXE_imgmake");
+    let p = Project::new(&format!(
+        "run a {{ command \"{own} -C inner run b & echo $! > pid.new; mv pid.new pid; wait; touch alive\"; inputs \"in\" }}"
+    ))
+    .with("in", "")
+    .with(
+        "inner/imgmake.kdl",
+        "run b { command \"touch began; sleep 30\" }",
+    );
+    let mut outer = spawned(&p, &["run", "a"]);
+    wait_for(&p, "inner/began");
+    wait_for(&p, "pid");
+    let pid: i32 = p.read("pid").trim().parse().unwrap();
+    let pid = rustix::process::Pid::from_raw(pid).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    assert!(outer.wait().unwrap().success());
+    assert!(p.file("alive").exists());
+}

@@ -35,6 +35,9 @@ impl Runnable for ScanTask<'_> {
     fn run(&self, _: &Inputs, upstream: &Upstream<'_>) -> Result<Artifacts, Failure> {
         let tools = self.runner.tools;
         let request = request::request(self, upstream)?;
+        if self.target.scanner != ScannerNode::Builtin {
+            self.runner.watchdog();
+        }
         let GateOutcome { verdict, passed } =
             imgmake_scan::scan(&request, self.runner.store()?, &tools.events, &tools.cancel)
                 .map_err(failure)?;

@@ -14,6 +14,8 @@ pub enum Reason {
     Interrupted,
     FailedBefore,
     InputsChanged,
+    /// An input was written while the target was made, and holds the same.
+    InputsTouched,
     Forced,
     /// It is done in every run.
     Always,
@@ -35,6 +37,9 @@ impl fmt::Display for Reason {
             Reason::InputsChanged => {
                 f.write_str("inputs changed during the build; result not recorded")
             }
+            Reason::InputsTouched => f.write_str(
+                "an input was written during the build, though it holds what it held; done once more",
+            ),
             Reason::Forced => f.write_str("forced"),
             Reason::Always => f.write_str("always"),
             Reason::Input(change) => change.fmt(f),
@@ -85,7 +90,8 @@ fn of_status(status: AttemptStatus) -> Option<Reason> {
         AttemptStatus::Finished => None,
         AttemptStatus::Interrupted => Some(Reason::Interrupted),
         AttemptStatus::Failed => Some(Reason::FailedBefore),
-        AttemptStatus::InputsChanged | AttemptStatus::InputsTouched => Some(Reason::InputsChanged),
+        AttemptStatus::InputsChanged => Some(Reason::InputsChanged),
+        AttemptStatus::InputsTouched => Some(Reason::InputsTouched),
     }
 }
 

@@ -463,6 +463,13 @@ impl<'m> Finder<'m> {
                 self.link(id, producer, kind, path.span);
             }
         }
+        // A layout whose files are outputs each.
+        let producers = self.producers;
+        for (_, producer) in producers.beneath(&path.value) {
+            if producer != id && !producers.of_path(&path.value).contains(&producer) {
+                self.link(id, producer, EdgeKind::Output, path.span);
+            }
+        }
     }
 
     /// Several images under one name and tag: only the last would remain.

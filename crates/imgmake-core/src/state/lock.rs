@@ -12,6 +12,9 @@ use super::ancestors;
 use super::directory::{DIRECTORY, Directory};
 use crate::error::{CoreError, Result};
 
+/// In the project's directory for state.
+const NAME: &str = "lock";
+
 /// Held until dropped.
 #[derive(Debug)]
 pub struct Lock {
@@ -42,7 +45,7 @@ impl Lock {
             source,
         };
         let opened = Directory::open_or_make(project);
-        let mut file = opened.and_then(|d| d.read_or_make("lock")).map_err(io)?;
+        let mut file = opened.and_then(|d| d.read_or_make(NAME)).map_err(io)?;
         let mut announced = false;
         loop {
             match file.try_lock() {
@@ -69,7 +72,7 @@ impl Lock {
             }
             std::thread::sleep(Duration::from_millis(50));
         }
-        let pid = std::process::id();
+        let own = format!("{} {}\n", std::process::id(), pid_namespace());
         let mut write = || {
             // Another name of the file could be anybody's: it is locked, and not written.
             if file.metadata()?.nlink() != 1 {
@@ -77,7 +80,7 @@ impl Lock {
             }
             file.set_len(0)?;
             file.rewind()?;
-            file.write_all(format!("{pid}\n").as_bytes())
+            file.write_all(own.as_bytes())
         };
         write().map_err(io)?;
         rustix::io::fcntl_setfd(&file, rustix::io::FdFlags::empty())
@@ -88,6 +91,12 @@ impl Lock {
     pub fn is_of(&self, directory: &Path) -> bool {
         self.directory == directory
     }
+
+    /// Device and inode of a project's lock, by which those who inherited it are found.
+    pub fn identity(project: &Path) -> Option<(u64, u64)> {
+        let file = std::fs::symlink_metadata(project.join(DIRECTORY).join(NAME)).ok()?;
+        Some((file.dev(), file.ino()))
+    }
 }
 
 impl Drop for Lock {
@@ -97,17 +106,27 @@ impl Drop for Lock {
     }
 }
 
+/// The process that took the lock. Numbers of another container's processes mean nothing here.
 fn pid(file: &mut File) -> Option<u32> {
     let mut text = Vec::new();
     drop(file.rewind());
-    drop(file.take(20).read_to_end(&mut text));
-    String::from_utf8_lossy(&text).trim().parse().ok()
+    drop(file.take(64).read_to_end(&mut text));
+    let text = String::from_utf8_lossy(&text);
+    let (pid, namespace) = text.trim().split_once(' ')?;
+    (namespace == pid_namespace().to_string())
+        .then(|| pid.parse().ok())
+        .flatten()
+}
+
+/// The inode of this process's namespace of process numbers; 0 without `/proc`.
+fn pid_namespace() -> u64 {
+    std::fs::metadata("/proc/self/ns/pid").map_or(0, |namespace| namespace.ino())
 }
 
 fn holder(file: &mut File) -> String {
     match pid(file) {
         Some(pid) if Path::new("/proc/self").exists() && !ancestors::is_there(pid) => {
-            format!("what the killed process {pid} started, which is being stopped")
+            format!("what the killed process {pid} started")
         }
         Some(pid) => format!("process {pid}"),
         None => "an unknown process".to_string(),
