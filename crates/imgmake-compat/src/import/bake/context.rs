@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
+use super::budget::{Budget, EACH};
 use super::defined::Own;
 use super::failed::{Evaluated, Failed};
 use super::value::Value;
@@ -12,19 +13,25 @@ pub(super) struct Context {
     /// Those of the file, which its functions see wherever they are called.
     file: Rc<BTreeMap<String, Value>>,
     /// Those around one expression: elements of `for`, axes of a matrix, parameters.
-    local: BTreeMap<String, Value>,
+    local: BTreeMap<Rc<str>, Rc<Value>>,
     /// Declared, and not evaluated yet.
     waiting: Rc<BTreeSet<String>>,
     functions: Rc<BTreeMap<String, Own>>,
     /// Calls within calls.
     pub(super) depth: usize,
+    pub(super) budget: Budget,
 }
 
 impl Context {
-    pub(super) fn new(functions: BTreeMap<String, Own>, waiting: BTreeSet<String>) -> Context {
+    pub(super) fn new(
+        functions: BTreeMap<String, Own>,
+        waiting: BTreeSet<String>,
+        budget: &Budget,
+    ) -> Context {
         Context {
             functions: Rc::new(functions),
             waiting: Rc::new(waiting),
+            budget: budget.clone(),
             ..Context::default()
         }
     }
@@ -36,18 +43,30 @@ impl Context {
     }
 
     /// A variable of what is evaluated in this context alone.
-    pub(super) fn declare(&mut self, name: &str, value: Value) {
-        self.local.insert(name.to_string(), value);
+    pub(super) fn declare(&mut self, name: &str, value: impl Into<Rc<Value>>) {
+        self.local.insert(name.into(), value.into());
     }
 
-    pub(super) fn variable(&self, name: &str) -> Evaluated {
-        let found = self.local.get(name).or_else(|| self.file.get(name));
-        found
-            .cloned()
-            .ok_or_else(|| match self.waiting.contains(name) {
-                true => Failed::NotYet(name.to_string()),
-                false => Failed::Variable(name.to_string()),
-            })
+    /// For one round of a `for`.
+    pub(super) fn inner(&self) -> Result<Context, Failed> {
+        self.budget.spend(EACH * (self.local.len() + 1))?;
+        Ok(self.clone())
+    }
+
+    pub(super) fn variable(&self, name: &str) -> Result<&Value, Failed> {
+        let local = self.local.get(name).map(|value| &**value);
+        let found = local.or_else(|| self.file.get(name));
+        found.ok_or_else(|| match self.waiting.contains(name) {
+            true => Failed::NotYet(name.to_string()),
+            false => Failed::Variable(name.to_string()),
+        })
+    }
+
+    /// # Errors
+    /// There is no room for another one.
+    pub(super) fn copy(&self, value: &Value) -> Evaluated {
+        self.budget.spend(value.weight())?;
+        Ok(value.clone())
     }
 
     pub(super) fn function(&self, name: &str) -> Option<&Own> {
@@ -59,9 +78,10 @@ impl Context {
     }
 
     /// What a function of the file sees: not what is around its call.
-    pub(super) fn of_function(&self, parameters: BTreeMap<String, Value>) -> Context {
+    pub(super) fn of_function(&self, parameters: impl Iterator<Item = (String, Value)>) -> Context {
+        let parameters = parameters.map(|(name, value)| (name.into(), value.into()));
         Context {
-            local: parameters,
+            local: parameters.collect(),
             depth: self.depth + 1,
             ..self.clone()
         }

@@ -12,7 +12,8 @@ pub(super) fn as_text(value: &Value) -> Result<String, String> {
 /// A value on one line, for messages.
 pub(super) fn display(value: &Value) -> String {
     const LONGEST: usize = 80;
-    let text = value.to_json();
+    // A character has four bytes at most.
+    let text = value.to_json_start(4 * (LONGEST + 1));
     match text.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text,

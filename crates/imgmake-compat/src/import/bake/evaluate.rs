@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use hcl_edit::expr::{BinaryOperator, UnaryOperator};
 
+use super::budget::{EACH, LARGEST};
 use super::context::Context;
 use super::defined::Own;
 use super::display::{as_text, display};
@@ -15,17 +16,23 @@ use super::number::Number;
 use super::types::Type;
 use super::value::Value;
 
-/// More elements or characters than this are a mistake in a bake file.
-const LARGEST: usize = 1 << 20;
 /// Calls within calls; more are a circle.
 const DEEPEST: usize = 32;
 
 impl Expression {
     /// # Errors
-    /// What HCL refuses.
+    /// What HCL refuses, and what takes more than the file may.
     pub(super) fn evaluate(&self, context: &Context) -> Evaluated {
+        let _level = context.budget.deeper()?;
+        context.budget.spend(EACH)?;
+        let value = self.found(context)?;
+        context.budget.spend(value.weight())?;
+        Ok(value)
+    }
+
+    fn found(&self, context: &Context) -> Evaluated {
         match self {
-            Expression::Value(value) => Ok(value.clone()),
+            Expression::Value(value) => context.copy(value),
             Expression::Array(list) => Ok(Value::Array(all(list, context)?)),
             Expression::Object(pairs) => {
                 let mut map = BTreeMap::new();
@@ -35,12 +42,13 @@ impl Expression {
                 Ok(Value::Object(map))
             }
             Expression::Template(parts) => Ok(Value::String(text(parts, context)?)),
-            Expression::Variable(name) => context.variable(name),
+            Expression::Variable(name) => context.copy(context.variable(name)?),
             Expression::Conditional(all) => conditional(all, context),
             Expression::Call(call) => called(call, context),
-            Expression::Traversal(from, steps) => {
-                traversed(from.evaluate(context)?, steps, context)
-            }
+            Expression::Traversal(from, steps) => match &**from {
+                Expression::Variable(name) => within(context.variable(name)?, steps, context),
+                from => traversed(from.evaluate(context)?, steps, context),
+            },
             Expression::Unary(operator, of) => unary(*operator, &of.evaluate(context)?),
             Expression::Binary(operator, sides) => binary(*operator, sides, context),
             Expression::For(each) => repeated(each, context),
@@ -60,7 +68,10 @@ fn text(parts: &[Part], context: &Context) -> Result<String, Failed> {
     let mut out = String::new();
     for part in parts {
         match part {
-            Part::Text(text) => out.push_str(text),
+            Part::Text(text) => {
+                context.budget.spend(text.len())?;
+                out.push_str(text);
+            }
             Part::Expression(expression) => match expression.evaluate(context)? {
                 Value::Null => return Err("null cannot be a part of a text".into()),
                 value => out.push_str(&as_text(&value)?),
@@ -71,7 +82,7 @@ fn text(parts: &[Part], context: &Context) -> Result<String, Failed> {
             }
             Part::For(key_name, value_name, collection, each) => {
                 for (key, value) in elements(collection.evaluate(context)?)? {
-                    let mut inner = context.clone();
+                    let mut inner = context.inner()?;
                     if let Some(name) = key_name {
                         inner.declare(name, key);
                     }
@@ -103,12 +114,8 @@ fn holds(condition: &Value) -> Result<bool, Failed> {
 
 /// Both results count for the type; an error in the one that is not taken does not.
 fn conditional([condition, yes, no]: &[Expression; 3], context: &Context) -> Evaluated {
-    let (yes, no) = (yes.evaluate(context), no.evaluate(context));
-    for one in [&yes, &no] {
-        if let Err(Failed::NotYet(name)) = one {
-            return Err(Failed::NotYet(name.clone()));
-        }
-    }
+    let yes = tried(yes.evaluate(context))?;
+    let no = tried(no.evaluate(context))?;
     let taken = holds(&condition.evaluate(context)?)?;
     let (Ok(one), Ok(other)) = (&yes, &no) else {
         return if taken { yes } else { no };
@@ -184,11 +191,17 @@ fn binary(
     context: &Context,
 ) -> Evaluated {
     use BinaryOperator as Op;
-    let (one, other) = (one.evaluate(context), other.evaluate(context));
     if matches!(operator, Op::And | Op::Or) {
+        let one = tried(one.evaluate(context))?;
+        let other = tried(other.evaluate(context))?;
         return logical(operator == Op::Or, one, other);
     }
-    let (one, other) = (one?, other?);
+    // What fails on the left is not computed on the right.
+    let one = one.evaluate(context)?;
+    let other = other.evaluate(context)?;
+    context
+        .budget
+        .spend(one.number_cost() + other.number_cost())?;
     let compared = || Ok::<_, Failed>(number(&one)?.cmp(&number(&other)?));
     Ok(match operator {
         Op::Eq => (one == other).into(),
@@ -206,11 +219,18 @@ fn binary(
     })
 }
 
+/// What no other way of an expression makes good is an error of the whole.
+fn tried(found: Evaluated) -> Result<Evaluated, Failed> {
+    match found {
+        Err(why @ (Failed::NotYet(_) | Failed::Exhausted)) => Err(why),
+        found => Ok(found),
+    }
+}
+
 /// `&&` and `||`: what one side decides is not spoilt by an error of the other.
 fn logical(deciding: bool, one: Evaluated, other: Evaluated) -> Evaluated {
     for side in [&one, &other] {
         match side {
-            Err(Failed::NotYet(name)) => return Err(Failed::NotYet(name.clone())),
             Err(_) | Ok(Value::Null) => {}
             Ok(value) => drop(holds(value)?),
         }
@@ -232,15 +252,14 @@ fn logical(deciding: bool, one: Evaluated, other: Evaluated) -> Evaluated {
 fn called(call: &Call, context: &Context) -> Evaluated {
     match (call.name.as_str(), &call.arguments[..]) {
         // The only ones that see expressions, and not their values.
-        ("can", [of]) => match of.evaluate(context) {
-            Err(Failed::NotYet(name)) => Err(Failed::NotYet(name)),
-            tried => Ok(Value::Bool(tried.is_ok())),
-        },
+        ("can", [of]) => {
+            let found = tried(of.evaluate(context))?;
+            Ok(Value::Bool(found.is_ok()))
+        }
         ("try", [_, ..]) => {
             let mut last = Failed::Other("no argument".into());
             for one in &call.arguments {
-                match one.evaluate(context) {
-                    Err(Failed::NotYet(name)) => return Err(Failed::NotYet(name)),
+                match tried(one.evaluate(context))? {
                     Err(why) => last = why,
                     found => return found,
                 }
@@ -251,7 +270,9 @@ fn called(call: &Call, context: &Context) -> Evaluated {
         }
         ("convert", [value, kind]) => {
             let kind = Type::parse(kind)?;
-            Ok(kind.convert(&value.evaluate(context)?)?)
+            let value = value.evaluate(context)?;
+            kind.spend(&value, &context.budget)?;
+            Ok(kind.convert(&value)?)
         }
         ("can" | "convert", arguments) => Err(Failed::Other(format!(
             "`{}` does not take {} arguments",
@@ -268,7 +289,14 @@ fn called(call: &Call, context: &Context) -> Evaluated {
             }
             let result = match context.function(name) {
                 Some(own) => defined(own, &values, context)?,
-                None => functions::call(name, &values)?,
+                None => {
+                    context.budget.spend(EACH * (values.len() + 4))?;
+                    let called = functions::call(name, &values);
+                    called.map_err(|why| match context.budget.is_exhausted() {
+                        true => Failed::Exhausted,
+                        false => why,
+                    })?
+                }
             };
             within_bounds(result.as_str().map_or(0, str::len))?;
             Ok(result)
@@ -292,28 +320,42 @@ fn defined(own: &Own, arguments: &[Value], context: &Context) -> Evaluated {
             arguments.len(),
         ));
     }
+    let all = arguments.iter().map(Value::weight).sum();
+    context.budget.spend(all)?;
     let (named, rest) = arguments.split_at(wanted);
     let named = own.parameters.iter().cloned().zip(named.iter().cloned());
     let rest = own
         .rest
         .iter()
         .map(|name| (name.clone(), Value::Array(rest.to_vec())));
-    let inner = context.of_function(named.chain(rest).collect());
+    let inner = context.of_function(named.chain(rest));
     own.result.evaluate(&inner).map_err(|why| match why {
-        Failed::NotYet(name) => Failed::NotYet(name),
+        why @ (Failed::NotYet(_) | Failed::Exhausted) => why,
         why => Failed::Other(format!("{why} (in function `{name}`)")),
     })
 }
 
+/// Only what is found is copied, and not all that a variable holds.
+fn within(mut value: &Value, mut steps: &[Step], context: &Context) -> Evaluated {
+    while let Some((Step::Index(at), rest)) = steps.split_first() {
+        value = indexed(value, &at.evaluate(context)?)?;
+        steps = rest;
+    }
+    let found = context.copy(value)?;
+    match steps {
+        [] => Ok(found),
+        steps => traversed(found, steps, context),
+    }
+}
+
 fn traversed(value: Value, steps: &[Step], context: &Context) -> Evaluated {
+    let _level = context.budget.deeper()?;
+    context.budget.spend(EACH)?;
     let Some((step, rest)) = steps.split_first() else {
         return Ok(value);
     };
     let (each, after) = match step {
-        Step::Index(at) => {
-            let found = indexed(&value, &at.evaluate(context)?)?;
-            return traversed(found, rest, context);
-        }
+        Step::Index(_) => return within(&value, steps, context),
         Step::FullSplat => (rest, &rest[rest.len()..]),
         Step::AttributeSplat => {
             let name =
@@ -330,7 +372,7 @@ fn traversed(value: Value, steps: &[Step], context: &Context) -> Evaluated {
     traversed(Value::Array(all.collect::<Result<_, _>>()?), after, context)
 }
 
-fn indexed(value: &Value, at: &Value) -> Evaluated {
+fn indexed<'a>(value: &'a Value, at: &Value) -> Result<&'a Value, Failed> {
     let found = match value {
         Value::Array(list) => {
             let at = number(at)?.to_i64().and_then(|at| usize::try_from(at).ok());
@@ -345,9 +387,7 @@ fn indexed(value: &Value, at: &Value) -> Evaluated {
         }
         other => return Err(Failed::Other(format!("{} has no elements", display(other)))),
     };
-    found
-        .cloned()
-        .ok_or_else(|| Failed::Other(format!("element {} not found", display(at))))
+    found.ok_or_else(|| Failed::Other(format!("element {} not found", display(at))))
 }
 
 /// Keys and values, in the order in which HCL walks.
@@ -373,7 +413,7 @@ fn repeated(each: &For, context: &Context) -> Evaluated {
     let mut list = Vec::new();
     let mut map: BTreeMap<String, Value> = BTreeMap::new();
     for (key, value) in elements(each.collection.evaluate(context)?)? {
-        let mut inner = context.clone();
+        let mut inner = context.inner()?;
         if let Some(name) = &each.key_name {
             inner.declare(name, key);
         }

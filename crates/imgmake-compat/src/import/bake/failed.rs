@@ -13,6 +13,8 @@ pub(super) enum Failed {
     NotYet(String),
     Function(String),
     Other(String),
+    /// The file takes more than it may: nothing makes that good.
+    Exhausted,
 }
 
 impl fmt::Display for Failed {
@@ -22,6 +24,7 @@ impl fmt::Display for Failed {
             Failed::NotYet(name) => write!(f, "variable `{name}` refers to itself in a circle"),
             Failed::Function(name) => write!(f, "undefined function `{name}`"),
             Failed::Other(why) => write!(f, "{why}"),
+            Failed::Exhausted => write!(f, "{}", Exhausted::MESSAGE),
         }
     }
 }
@@ -47,5 +50,27 @@ impl Failed {
         Failed::Other(format!(
             "`{name}` takes {needed}{more} arguments, and has {given}"
         ))
+    }
+}
+
+/// More was asked for than is left of what the file may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Exhausted;
+
+impl Exhausted {
+    pub(super) const MESSAGE: &'static str = "the file takes too much time or memory";
+    pub(super) const HELP: &'static str =
+        "look for functions that call themselves, and for texts and lists that double";
+}
+
+impl From<Exhausted> for Failed {
+    fn from(_: Exhausted) -> Failed {
+        Failed::Exhausted
+    }
+}
+
+impl From<Exhausted> for String {
+    fn from(_: Exhausted) -> String {
+        Exhausted::MESSAGE.into()
     }
 }

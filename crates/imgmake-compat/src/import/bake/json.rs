@@ -31,6 +31,7 @@ pub(super) fn parse(text: &str) -> Result<Json, Problem> {
     let mut reader = Reader {
         text,
         at: 0,
+        counted: (0, 1),
         depth: 0,
     };
     let value = reader.value()?;
@@ -44,6 +45,8 @@ pub(super) fn parse(text: &str) -> Result<Json, Problem> {
 struct Reader<'a> {
     text: &'a str,
     at: usize,
+    /// A place that was passed, and its line.
+    counted: (usize, usize),
     depth: usize,
 }
 
@@ -52,11 +55,16 @@ impl Reader<'_> {
         &self.text[self.at..]
     }
 
-    fn line(&self) -> usize {
-        self.text[..self.at].matches('\n').count() + 1
+    /// Counted on from where it was counted last.
+    fn line(&mut self) -> usize {
+        let (from, line) = self.counted;
+        let more = self.text.as_bytes()[from..self.at].iter();
+        let line = line + more.filter(|byte| **byte == b'\n').count();
+        self.counted = (self.at, line);
+        line
     }
 
-    fn wrong(&self, what: &str) -> Problem {
+    fn wrong(&mut self, what: &str) -> Problem {
         Problem::at(Some(self.line()), format!("invalid JSON: {what}"))
     }
 

@@ -9,6 +9,7 @@
 //! expression what a text says; evaluate: what it comes to, in a context
 //! value      what it can come to; number: as exact as HCL's
 //! values     variables, what the environment makes of them; expressions → values
+//! budget     what all of that may take
 //! types      what a variable may be
 //! functions  bake's own; defined: the file's
 //! resolve    matrix, inherits, groups: blocks → values of each target
@@ -19,6 +20,7 @@
 //! outputs    archives, layouts, daemons and registries of one target
 //! ```
 
+mod budget;
 mod context;
 mod defined;
 mod display;
@@ -41,11 +43,15 @@ mod types;
 mod value;
 mod values;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use budget::Budget;
 pub use imported::{Imported, Inline, Place, Repository};
 pub use problem::Mistake;
 use problem::Problem;
+
+/// All files of a request; bake files that people write have some thousands of bytes.
+const LARGEST: usize = 1 << 20;
 
 /// What to read, and which part of it is wanted.
 #[derive(Clone, Copy, Debug)]
@@ -166,6 +172,15 @@ fn mistake(request: &Request, problem: Problem) -> Mistake {
 fn blocks(request: &Request) -> Result<Vec<syntax::Block>, Problem> {
     let mut all: Vec<syntax::Block> = Vec::new();
     let mut before = 0;
+    if request
+        .files
+        .iter()
+        .map(|file| file.text.len())
+        .sum::<usize>()
+        > LARGEST
+    {
+        return Err(Problem::at(None, "the bake files are larger than 1 MiB"));
+    }
     for file in request.files {
         let name = file.name.to_ascii_lowercase();
         if name.ends_with(".yml") || name.ends_with(".yaml") {
@@ -182,7 +197,7 @@ fn blocks(request: &Request) -> Result<Vec<syntax::Block>, Problem> {
             ..problem
         })?;
         blocks.iter_mut().for_each(|block| block.move_down(before));
-        let names = |kind: &str| -> Vec<String> {
+        let names = |kind: &str| -> BTreeSet<String> {
             let of_kind = blocks.iter().filter(|block| block.kind == kind);
             of_kind.map(|block| block.name.clone()).collect()
         };
@@ -203,7 +218,8 @@ fn with_file<T>(
     request: &Request,
     read: impl FnOnce(&resolve::File) -> Result<T, Problem>,
 ) -> Result<T, Problem> {
-    let _facts = functions::Facts::new(request.environment, request.now);
+    let budget = Budget::default();
+    let _facts = functions::Facts::new(request.environment, request.now, &budget);
     let blocks = blocks(request)?;
     if truthy(request, "BUILDX_BAKE_FILE_RELATIVE_PATHS")
         && request.files.iter().any(|file| file.name.contains('/'))
@@ -218,7 +234,7 @@ fn with_file<T>(
         true => &nothing,
         false => request.environment,
     };
-    read(&resolve::File::new(&blocks, overriding)?)
+    read(&resolve::File::new(&blocks, overriding, &budget)?)
 }
 
 fn imported(request: &Request) -> Result<Imported, Problem> {
@@ -237,7 +253,7 @@ fn imported(request: &Request) -> Result<Imported, Problem> {
             Unsayable::LeftOut => sayable(request.files, &resolved, &mut imported),
         }
         // Said of each of several targets, it is said once.
-        let mut said = std::collections::BTreeSet::new();
+        let mut said = BTreeSet::new();
         imported.notes.retain(|note| said.insert(note.clone()));
         for line in imported.tag_lines.values_mut() {
             let (file, own) = place(request.files, line.line);

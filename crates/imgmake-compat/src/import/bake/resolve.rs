@@ -1,7 +1,9 @@
 //! From blocks to the values of each target: matrix, `inherits`, groups, `--set`.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
+use super::budget::{Budget, EACH};
 use super::context::Context;
 use super::display::as_text;
 use super::fields::KEYS;
@@ -21,6 +23,7 @@ pub(super) struct File {
     targets: Vec<(String, Values)>,
     /// Groups, and a group for each matrix.
     groups: BTreeMap<String, Vec<String>>,
+    budget: Budget,
 }
 
 /// An attribute that refers to other targets.
@@ -36,11 +39,13 @@ impl File {
     pub(super) fn new(
         blocks: &[Block],
         environment: &BTreeMap<String, String>,
+        budget: &Budget,
     ) -> Result<File, Problem> {
-        let context = values::context(blocks, environment)?;
+        let context = values::context(blocks, environment, budget)?;
         let mut file = File {
             targets: Vec::new(),
             groups: BTreeMap::new(),
+            budget: budget.clone(),
         };
         let mut later = Vec::new();
         for block in blocks {
@@ -57,13 +62,14 @@ impl File {
     /// Evaluates what refers to other targets, when those are evaluated.
     fn refer(&mut self, mut later: Vec<Later>) -> Result<(), Problem> {
         while !later.is_empty() {
-            let (before, targets) = (later.len(), self.as_value());
+            let (before, targets) = (later.len(), Rc::new(self.as_value()?));
             let mut waiting = Vec::new();
             let mut cause = None;
             for mut one in later {
                 one.context.declare("target", targets.clone());
                 match evaluated(one.attribute, &one.context) {
-                    Ok(value) => self.give(&one.target, one.attribute, value),
+                    Ok(value) => self.give(&one.target, one.attribute, value)?,
+                    Err(problem) if self.budget.is_exhausted() => return Err(problem),
                     Err(problem) => {
                         cause = cause.or(Some(problem));
                         waiting.push(one);
@@ -78,14 +84,17 @@ impl File {
         Ok(())
     }
 
-    fn as_value(&self) -> Value {
+    fn as_value(&self) -> Result<Value, Problem> {
+        for (name, values) in &self.targets {
+            self.budget.spend(weight(values) + name.len())?;
+        }
         let one = |(name, values): &(String, Values)| {
             let pairs = values
                 .iter()
                 .map(|(key, given)| (key.clone(), given.value.clone()));
             (name.clone(), Value::Object(pairs.collect()))
         };
-        Value::Object(self.targets.iter().map(one).collect())
+        Ok(Value::Object(self.targets.iter().map(one).collect()))
     }
 
     fn group(&mut self, block: &Block, context: &Context) -> Result<(), Problem> {
@@ -132,7 +141,7 @@ impl File {
             return self.member(&block.name, block, context, later);
         };
         let axes = evaluated(matrix, context)?;
-        let combinations = combinations(&axes, matrix.line)?;
+        let combinations = combinations(&axes, matrix.line, &self.budget)?;
         let name = find("name");
         if name.is_none() && combinations.len() > 1 {
             let message = format!(
@@ -180,6 +189,7 @@ impl File {
                 format!("invalid target name {name:?}: expected letters, digits, `-` and `_`");
             return Err(Problem::at(block.line, message));
         }
+        self.budget.spend(self.targets.len())?;
         if !self.targets.iter().any(|(other, _)| other == name) {
             self.targets.push((name.to_string(), Values::new()));
         }
@@ -196,18 +206,20 @@ impl File {
                 continue;
             }
             let value = evaluated(attribute, context)?;
-            self.give(name, attribute, value);
+            self.give(name, attribute, value)?;
         }
         Ok(())
     }
 
     /// A later block of a target adds to the earlier.
-    fn give(&mut self, name: &str, attribute: &Attribute, value: Value) {
+    fn give(&mut self, name: &str, attribute: &Attribute, value: Value) -> Result<(), Problem> {
+        self.budget.spend(self.targets.len())?;
         let line = attribute.line;
         let given = [(attribute.key.clone(), Given { value, line })];
         if let Some((_, values)) = self.targets.iter_mut().find(|(other, _)| other == name) {
             merge(values, given.into());
         }
+        Ok(())
     }
 
     /// Values of the wanted targets, and of those that their contexts name.
@@ -240,6 +252,7 @@ impl File {
                 one.apply(&mut values)?;
             }
             for needed in needed_by(&values) {
+                self.budget.spend(EACH + names.len())?;
                 if !names.contains(&needed) {
                     self.values_of(&needed)?;
                     names.push(needed);
@@ -337,6 +350,8 @@ impl File {
         path: &mut Vec<String>,
         names: &mut Vec<String>,
     ) -> Result<(), Problem> {
+        self.budget
+            .spend(EACH + path.len() + names.len() + self.targets.len())?;
         // Within a group of its name it is the target.
         let inside = path.iter().any(|one| one == name);
         let is_target = self.targets.iter().any(|(other, _)| other == name);
@@ -366,6 +381,7 @@ impl File {
     }
 
     fn values_of(&self, name: &str) -> Result<&Values, Problem> {
+        self.budget.spend(EACH + self.targets.len())?;
         let found = self.targets.iter().find(|(other, _)| other == name);
         found.map(|(_, values)| values).ok_or_else(|| {
             let all = self.targets.iter().map(|(name, _)| name.as_str());
@@ -376,6 +392,7 @@ impl File {
     }
 
     fn inherited(&self, name: &str, path: &mut Vec<String>) -> Result<Values, Problem> {
+        self.budget.spend(EACH + path.len())?;
         if path.iter().any(|one| one == name) {
             let circle = imgmake_guard::printable::listed(
                 path.iter().map(String::as_str).chain([name]),
@@ -386,12 +403,16 @@ impl File {
                 format!("targets inherit from each other: {circle}"),
             ));
         }
-        let own = self.values_of(name)?.clone();
+        let own = self.values_of(name)?;
+        self.budget.spend(weight(own))?;
+        let own = own.clone();
         path.push(name.to_string());
         let mut values = Values::new();
         if let Some(parents) = own.get("inherits") {
             for parent in list("inherits", &parents.value, parents.line)? {
-                merge(&mut values, self.inherited(&parent, path)?);
+                let inherited = self.inherited(&parent, path)?;
+                self.budget.spend(weight(&inherited))?;
+                merge(&mut values, inherited);
             }
         }
         path.pop();
@@ -399,6 +420,11 @@ impl File {
         values.remove("inherits");
         Ok(values)
     }
+}
+
+fn weight(values: &Values) -> usize {
+    let values = values.values();
+    values.map(|given| 2 * EACH + given.value.weight()).sum()
 }
 
 /// `*` is any text.
@@ -423,34 +449,44 @@ pub(super) fn needed_by(values: &Values) -> Vec<String> {
     names.map(String::from).collect()
 }
 
-fn combinations(axes: &Value, line: Option<usize>) -> Result<Vec<Vec<(String, Value)>>, Problem> {
+/// Each axis of a matrix and its value.
+type Member = Vec<(String, Rc<Value>)>;
+
+fn combinations(
+    axes: &Value,
+    line: Option<usize>,
+    budget: &Budget,
+) -> Result<Vec<Member>, Problem> {
     let Value::Object(axes) = axes else {
         return Err(Problem::at(line, "`matrix` is an object of lists"));
     };
     if axes.is_empty() {
         return Ok(Vec::new());
     }
-    let mut all: Vec<Vec<(String, Value)>> = vec![Vec::new()];
+    let mut all: Vec<Member> = vec![Vec::new()];
     for (axis, values) in axes {
-        let values: Vec<&Value> = match values {
-            Value::Array(values) => values.iter().collect(),
-            Value::Object(values) => values.values().collect(),
+        let values: Vec<Rc<Value>> = match values {
+            Value::Array(values) => values.iter().cloned().map(Rc::new).collect(),
+            Value::Object(values) => values.values().cloned().map(Rc::new).collect(),
             _ => {
                 let message = format!("invalid list `{axis}` of the matrix");
                 return Err(Problem::at(line, message));
             }
         };
-        let longer = |one: &Vec<(String, Value)>| {
-            let with = |value: &&Value| [&one[..], &[(axis.clone(), (*value).clone())]].concat();
-            values.iter().map(with).collect::<Vec<_>>()
-        };
-        all = all.iter().flat_map(longer).collect();
-        if all.len() > MOST_MEMBERS {
+        let members = all.len().saturating_mul(values.len());
+        if members > MOST_MEMBERS {
             return Err(Problem::at(
                 line,
                 format!("the matrix has more than {MOST_MEMBERS} members"),
             ));
         }
+        let names: usize = axes.keys().map(|name| EACH + name.len()).sum();
+        budget.spend(members * names)?;
+        let longer = |one: &Member| {
+            let with = |value: &Rc<Value>| [&one[..], &[(axis.clone(), value.clone())]].concat();
+            values.iter().map(with).collect::<Vec<_>>()
+        };
+        all = all.iter().flat_map(longer).collect();
     }
     Ok(all)
 }

@@ -51,12 +51,13 @@ pub(super) fn hcl(text: &str) -> Result<Vec<Block>, Problem> {
         let line = error.location().line();
         Problem::at(Some(line), format!("invalid HCL: {}", error.message()))
     })?;
+    let lines = &Lines::new(text);
     let mut blocks = Vec::new();
     for structure in &body {
         if let Some(attribute) = structure.as_attribute() {
             // `TAG = "1"` at the top is a variable in short.
             let key = attribute.key.as_str().to_string();
-            let line = line_of(text, attribute.key.span());
+            let line = lines.of(attribute.key.span());
             let value = expression(&attribute.value, line)?;
             let default = Attribute {
                 key: "default".into(),
@@ -72,7 +73,7 @@ pub(super) fn hcl(text: &str) -> Result<Vec<Block>, Problem> {
             });
         }
         if let Some(block) = structure.as_block() {
-            let line = line_of(text, block.ident.span());
+            let line = lines.of(block.ident.span());
             known_kind(block.ident.as_str(), line)?;
             if block.labels.len() != 1 {
                 let message = format!("a `{}` has one name", block.ident.as_str());
@@ -80,31 +81,31 @@ pub(super) fn hcl(text: &str) -> Result<Vec<Block>, Problem> {
                     Problem::at(line, message).with_help("write it in quotes before the `{`")
                 );
             }
-            blocks.push(block_of(text, block)?);
+            blocks.push(block_of(lines, block)?);
         }
     }
     Ok(blocks)
 }
 
-fn block_of(text: &str, block: &hcl_edit::structure::Block) -> Result<Block, Problem> {
-    let line = line_of(text, block.ident.span());
+fn block_of(lines: &Lines, block: &hcl_edit::structure::Block) -> Result<Block, Problem> {
+    let line = lines.of(block.ident.span());
     let name = block.labels.first().map(|label| label.as_str().to_string());
     Ok(Block {
         kind: block.ident.as_str().to_string(),
         name: name.unwrap_or_default(),
         line,
-        attributes: attributes_of(text, &block.body)?,
+        attributes: attributes_of(lines, &block.body)?,
         blocks: block
             .body
             .blocks()
-            .map(|inner| block_of(text, inner))
+            .map(|inner| block_of(lines, inner))
             .collect::<Result<_, _>>()?,
     })
 }
 
-fn attributes_of(text: &str, body: &Body) -> Result<Vec<Attribute>, Problem> {
+fn attributes_of(lines: &Lines, body: &Body) -> Result<Vec<Attribute>, Problem> {
     let one = |attribute: &hcl_edit::structure::Attribute| {
-        let line = line_of(text, attribute.key.span());
+        let line = lines.of(attribute.key.span());
         Ok(Attribute {
             key: attribute.key.as_str().to_string(),
             line,
@@ -121,9 +122,18 @@ fn expression(
     Expression::read(written).map_err(|why| Problem::at(line, why))
 }
 
-fn line_of(text: &str, span: Option<std::ops::Range<usize>>) -> Option<usize> {
-    let before = text.get(..span?.start)?;
-    Some(before.matches('\n').count() + 1)
+/// Where each line of a text ends.
+struct Lines(Vec<usize>);
+
+impl Lines {
+    fn new(text: &str) -> Lines {
+        Lines(text.match_indices('\n').map(|(at, _)| at).collect())
+    }
+
+    fn of(&self, span: Option<std::ops::Range<usize>>) -> Option<usize> {
+        let start = span?.start;
+        Some(self.0.partition_point(|end| *end < start) + 1)
+    }
 }
 
 fn known_kind(kind: &str, line: Option<usize>) -> Result<(), Problem> {

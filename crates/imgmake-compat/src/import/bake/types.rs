@@ -3,8 +3,10 @@
 
 use std::collections::BTreeMap;
 
+use super::budget::Budget;
 use super::display::{as_text, display};
 use super::expression::{Call, Expression};
+use super::failed::Exhausted;
 use super::functions::{csv, set};
 use super::number::Number;
 use super::value::Value;
@@ -67,6 +69,15 @@ impl Type {
             }
             _ => Err(wrong()),
         }
+    }
+
+    /// What it takes to convert the value, about.
+    ///
+    /// # Errors
+    /// As much is not left.
+    pub(super) fn spend(&self, value: &Value, budget: &Budget) -> Result<(), Exhausted> {
+        // A text may be read as a number.
+        budget.spend(value.weight().saturating_mul(32))
     }
 
     /// The value as one of this type.

@@ -66,23 +66,80 @@ impl Value {
         matches!(self, Value::Bool(_) | Value::Number(_) | Value::String(_))
     }
 
+    /// What it takes, in memory and to be written as a text, about.
+    pub(super) fn weight(&self) -> usize {
+        const NODE: usize = 64;
+        let held = match self {
+            Value::Null | Value::Bool(_) => 0,
+            Value::Number(number) => number.text_cost(),
+            Value::String(text) => text.len(),
+            Value::Array(list) => list.iter().map(Value::weight).sum(),
+            Value::Object(map) => {
+                let pairs = map.iter();
+                pairs
+                    .map(|(key, value)| NODE + key.len() + value.weight())
+                    .sum()
+            }
+        };
+        NODE + held
+    }
+
+    /// What it takes to read it as a number, about.
+    pub(super) fn number_cost(&self) -> usize {
+        match self {
+            Value::String(text) => Number::parse_cost(text),
+            _ => 0,
+        }
+    }
+
     /// As JSON on one line, names sorted, and safe within HTML, as Go writes it.
     pub(super) fn to_json(&self) -> String {
+        let mut out = String::new();
+        self.write_json(&mut out, usize::MAX);
+        out
+    }
+
+    /// At least `most` bytes of it, if it has so many, and few more.
+    pub(super) fn to_json_start(&self, most: usize) -> String {
+        let mut out = String::new();
+        self.write_json(&mut out, most);
+        out
+    }
+
+    fn write_json(&self, out: &mut String, most: usize) {
+        let start = |text: &str| match text.char_indices().map(|(at, _)| at).find(|at| *at >= most)
+        {
+            Some(end) => json_text(&text[..end]),
+            None => json_text(text),
+        };
         match self {
-            Value::Null => "null".into(),
-            Value::Bool(value) => value.to_string(),
-            Value::Number(number) => number.to_string(),
-            Value::String(text) => json_text(text),
+            Value::Null => out.push_str("null"),
+            Value::Bool(value) => out.push_str(&value.to_string()),
+            Value::Number(number) => out.push_str(&number.to_string()),
+            Value::String(text) => out.push_str(&start(text)),
             Value::Array(list) => {
-                let all: Vec<String> = list.iter().map(Value::to_json).collect();
-                format!("[{}]", all.join(","))
+                out.push('[');
+                for (at, value) in list.iter().enumerate() {
+                    out.push_str(if at == 0 { "" } else { "," });
+                    value.write_json(out, most);
+                    if out.len() > most {
+                        return;
+                    }
+                }
+                out.push(']');
             }
             Value::Object(map) => {
-                let pair = |(key, value): (&String, &Value)| {
-                    format!("{}:{}", json_text(key), value.to_json())
-                };
-                let all: Vec<String> = map.iter().map(pair).collect();
-                format!("{{{}}}", all.join(","))
+                out.push('{');
+                for (at, (key, value)) in map.iter().enumerate() {
+                    out.push_str(if at == 0 { "" } else { "," });
+                    out.push_str(&start(key));
+                    out.push(':');
+                    value.write_json(out, most);
+                    if out.len() > most {
+                        return;
+                    }
+                }
+                out.push('}');
             }
         }
     }

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use super::budget::{Budget, EACH};
 use super::context::Context;
 use super::defined;
 use super::expression::Expression;
-use super::failed::Failed;
+use super::failed::{Exhausted, Failed};
 use super::functions;
 use super::problem::{Problem, unknown};
 use super::syntax::{Attribute, Block};
@@ -20,10 +21,11 @@ use imgmake_core::manifest::suggest;
 pub(super) fn context(
     blocks: &[Block],
     environment: &BTreeMap<String, String>,
+    budget: &Budget,
 ) -> Result<Context, Problem> {
     let variables = || blocks.iter().filter(|block| block.kind == "variable");
     let names = variables().map(|block| block.name.clone()).collect();
-    let mut context = Context::new(defined::defined(blocks)?, names);
+    let mut context = Context::new(defined::defined(blocks)?, names, budget);
     context.define("BAKE_CMD_CONTEXT", "cwd://".into());
     context.define("BAKE_LOCAL_PLATFORM", local_platform().into());
     let mut open: Vec<&Block> = variables().collect();
@@ -35,6 +37,7 @@ pub(super) fn context(
         for variable in open {
             match value_of(variable, environment, &context) {
                 Ok(value) => context.define(&variable.name, value),
+                Err(problem) if budget.is_exhausted() => return Err(problem),
                 Err(problem) => {
                     waiting.push(variable);
                     cause = cause.or(Some(problem));
@@ -136,7 +139,9 @@ fn value_of(
         let read = kind.of_text(given);
         return read.map_err(|why| refused("the environment's value", why));
     }
-    let converted = kind.convert(&default.unwrap_or(Value::Null));
+    let default = default.unwrap_or(Value::Null);
+    kind.spend(&default, &context.budget)?;
+    let converted = kind.convert(&default);
     converted.map_err(|why| refused("the default", why))
 }
 
@@ -179,6 +184,10 @@ pub(super) fn evaluated(attribute: &Attribute, context: &Context) -> Result<Valu
                     let message = format!("`{key}`: the function `{name}` is not supported");
                     return Problem::at(attribute.line, message).with_help(*instead);
                 }
+                if exhausted(context) {
+                    return Problem::at(attribute.line, format!("`{key}`: {}", Exhausted::MESSAGE))
+                        .with_help(Exhausted::HELP);
+                }
                 let own: Vec<&str> = context.function_names().collect();
                 let names = functions::names().map(|name| -> &str { name });
                 let names = names.chain(own.iter().copied());
@@ -190,7 +199,14 @@ pub(super) fn evaluated(attribute: &Attribute, context: &Context) -> Result<Valu
             Failed::Variable(name) => problem.with_help(format!(
                 "declare it: `variable \"{name}\" {{ default = \"…\" }}`"
             )),
+            Failed::Exhausted => problem.with_help(Exhausted::HELP),
             Failed::NotYet(_) | Failed::Other(_) => problem,
         }
     })
+}
+
+/// Whether so much is spent that no name like the one that was not found can be looked for.
+fn exhausted(context: &Context) -> bool {
+    let names = context.function_names().count() + functions::names().count();
+    context.budget.spend(EACH * names).is_err()
 }

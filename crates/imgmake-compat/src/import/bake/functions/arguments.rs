@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::import::bake::value::Value;
 
+use super::outside::spend;
 use crate::import::bake::display::{as_text, display};
 use crate::import::bake::number::Number;
 
@@ -24,6 +25,7 @@ pub(super) fn text_of(arguments: &[Value], at: usize) -> Result<String, String> 
 
 /// A number, or a text that is one.
 pub(super) fn number_of(arguments: &[Value], at: usize) -> Result<Number, String> {
+    spend(arguments[at].number_cost())?;
     let number = arguments[at].to_number();
     number.ok_or_else(|| format!("invalid number {}", display(&arguments[at])))
 }

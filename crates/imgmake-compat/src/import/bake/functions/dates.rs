@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, Zoned};
 
 use super::arguments::{Evaluated, Function, More, object, text_of, whole_of};
-use super::outside::outside;
+use super::outside::{outside, spend};
 use crate::import::bake::display::display;
 
 pub(super) const FUNCTIONS: &[Function] = &[
@@ -115,6 +115,7 @@ fn duration(text: &str) -> Result<SignedDuration, String> {
 
 /// Runs of one letter are a part of the time; text in quotes is itself.
 fn formatted(format: &str, then: &Zoned) -> Evaluated {
+    spend(format.len().saturating_mul(256))?;
     let mut out = String::new();
     let mut rest = format.chars().peekable();
     while let Some(c) = rest.next() {

@@ -7,6 +7,7 @@ use md5::Md5;
 use ring::digest;
 
 use super::arguments::{Evaluated, Function, More, object, text_of};
+use super::outside::spend;
 
 pub(super) const FUNCTIONS: &[Function] = &[
     ("base64encode", 1, More::None, |a| {
@@ -24,7 +25,14 @@ pub(super) const FUNCTIONS: &[Function] = &[
     }),
     ("jsonencode", 1, More::None, |a| Ok(a[0].to_json().into())),
     ("jsondecode", 1, More::None, |a| {
-        Value::from_json(&text_of(a, 0)?)
+        let text = text_of(a, 0)?;
+        // An element of two bytes takes as much, and a power of ten has to be computed.
+        let powers = text
+            .bytes()
+            .filter(|byte| matches!(byte, b'e' | b'E' | b'.'))
+            .count();
+        spend(64 * text.len() + 1024 * powers)?;
+        Value::from_json(&text)
     }),
     ("csvdecode", 1, More::None, |a| csvdecode(&text_of(a, 0)?)),
     ("md5", 1, More::None, |a| {
@@ -62,9 +70,12 @@ fn urlencode(text: &str) -> String {
 
 /// A list of objects whose names are the first line.
 fn csvdecode(text: &str) -> Evaluated {
+    spend(64 * text.len())?;
     let mut lines = csv(text)?.into_iter();
     let names = lines.next().ok_or("it has no first line with names")?;
+    let named: usize = names.iter().map(|name| 128 + name.len()).sum();
     let row = |fields: Vec<String>| {
+        spend(named)?;
         if fields.len() != names.len() {
             let (has, wanted) = (fields.len(), names.len());
             return Err(format!("a line has {has} fields where {wanted} have names"));

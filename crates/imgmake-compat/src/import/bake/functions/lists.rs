@@ -1,13 +1,14 @@
 //! Functions about lists, sets and maps. A set is a sorted list without repetition.
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use crate::import::bake::value::{Value, of_one_type};
 
 use super::arguments::{
     Evaluated, Function, More, list_of, map_of, number_of, object, text_of, whole_of,
 };
+use super::outside::spend;
 use crate::import::bake::display::{as_text, display};
 use crate::import::bake::number::Number;
 
@@ -39,12 +40,9 @@ pub(super) const FUNCTIONS: &[Function] = &[
         Ok(Value::Array(kept))
     }),
     ("distinct", 1, More::None, |a| {
-        let mut kept: Vec<Value> = Vec::new();
-        for value in of_one_type(list_of(a, 0)?) {
-            if !holds(&kept, &value) {
-                kept.push(value);
-            }
-        }
+        let mut kept = of_one_type(list_of(a, 0)?);
+        let mut seen = HashSet::new();
+        kept.retain(|value| seen.insert(value.to_json()));
         Ok(Value::Array(kept))
     }),
     ("contains", 2, More::None, |a| {
@@ -145,7 +143,8 @@ pub(super) const FUNCTIONS: &[Function] = &[
     }),
     ("setintersection", 1, More::Any, |a| {
         folded(a, |mut all, other| {
-            all.retain(|value| holds(&other, value));
+            let other = texts(&other);
+            all.retain(|value| other.contains(&value.to_json()));
             all
         })
     }),
@@ -162,8 +161,14 @@ fn holds(list: &[Value], wanted: &Value) -> bool {
     list.contains(wanted)
 }
 
+/// Values that are equal have one text, and others have others.
+fn texts(list: &[Value]) -> HashSet<String> {
+    list.iter().map(Value::to_json).collect()
+}
+
 fn without(mut list: Vec<Value>, gone: Vec<Value>) -> Vec<Value> {
-    list.retain(|value| !holds(&gone, value));
+    let gone = texts(&gone);
+    list.retain(|value| !gone.contains(&value.to_json()));
     list
 }
 
@@ -215,18 +220,20 @@ fn range(a: &[Value]) -> Evaluated {
     Ok(Value::Array(list))
 }
 
-fn order(one: &Value, other: &Value) -> Ordering {
+fn order((text, one): &(String, Value), (other_text, other): &(String, Value)) -> Ordering {
     match (one, other) {
         (Value::Number(one), Value::Number(other)) => one.cmp(other),
         (Value::String(one), Value::String(other)) => one.cmp(other),
-        _ => one.to_json().cmp(&other.to_json()),
+        _ => text.cmp(other_text),
     }
 }
 
-pub(in crate::import::bake) fn set(mut list: Vec<Value>) -> Vec<Value> {
+pub(in crate::import::bake) fn set(list: Vec<Value>) -> Vec<Value> {
+    let with_text = |value: Value| (value.to_json(), value);
+    let mut list: Vec<(String, Value)> = list.into_iter().map(with_text).collect();
     list.sort_by(order);
-    list.dedup();
-    list
+    list.dedup_by(|(one, _), (other, _)| one == other);
+    list.into_iter().map(|(_, value)| value).collect()
 }
 
 fn folded(a: &[Value], step: fn(Vec<Value>, Vec<Value>) -> Vec<Value>) -> Evaluated {
@@ -244,17 +251,32 @@ fn folded(a: &[Value], step: fn(Vec<Value>, Vec<Value>) -> Vec<Value>) -> Evalua
 }
 
 fn product(a: &[Value]) -> Evaluated {
-    let mut rows: Vec<Vec<Value>> = vec![Vec::new()];
-    for at in 0..a.len() {
-        let list = list_of(a, at)?;
-        if rows.len().saturating_mul(list.len()) > LONGEST {
-            return Err(format!("it has more than {LONGEST} elements"));
-        }
-        let longer = |row: &Vec<Value>| {
-            let with = |value: &Value| [&row[..], std::slice::from_ref(value)].concat();
-            list.iter().map(with).collect::<Vec<_>>()
-        };
-        rows = rows.iter().flat_map(longer).collect();
+    let lists: Result<Vec<_>, _> = (0..a.len()).map(|at| list_of(a, at)).collect();
+    let lists = lists?;
+    let lengths = lists.iter().map(Vec::len);
+    let count = match lists.iter().any(Vec::is_empty) {
+        true => 0,
+        false => lengths.fold(1usize, usize::saturating_mul),
+    };
+    if count > LONGEST {
+        return Err(format!("it has more than {LONGEST} elements"));
     }
-    Ok(Value::Array(rows.into_iter().map(Value::Array).collect()))
+    // Each element stands in as many rows as the others make.
+    let weight = |list: &Vec<Value>| -> usize {
+        let own: usize = list.iter().map(Value::weight).sum();
+        own.saturating_mul(count / list.len().max(1))
+    };
+    spend(lists.iter().map(weight).fold(0, usize::saturating_add))?;
+    let row = |at: usize| {
+        let mut rest = at;
+        let mut row: Vec<Value> = Vec::with_capacity(lists.len());
+        // The last list is walked through first.
+        for list in lists.iter().rev() {
+            row.push(list[rest % list.len()].clone());
+            rest /= list.len();
+        }
+        row.reverse();
+        Value::Array(row)
+    };
+    Ok(Value::Array((0..count).map(row).collect()))
 }

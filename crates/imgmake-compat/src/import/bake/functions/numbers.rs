@@ -7,6 +7,7 @@ use crate::import::bake::value::Value;
 use super::arguments::{
     Evaluated, Function, More, flag_of, float, float_of, number_of, text_of, whole_of,
 };
+use super::outside::spend;
 use crate::import::bake::number::{Computed, Number};
 
 pub(super) const FUNCTIONS: &[Function] = &[
@@ -48,6 +49,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
             .ok()
             .filter(|base| (2..=36).contains(base));
         let base = base.ok_or("a base is from 2 to 36")?;
+        spend(Number::parse_cost(&text))?;
         let parsed = Number::parse_whole(&text, base);
         parsed
             .map(Value::from)

@@ -31,10 +31,11 @@ fn every_function_of_bake_is_here_or_refused_by_name() {
 
 fn evaluated(text: &str) -> Result<String, String> {
     let environment = BTreeMap::from([("HOME".to_string(), "/home/one".to_string())]);
-    let _known = Facts::new(&environment, "2026-01-02T03:04:05Z");
+    let context = Context::default();
+    let _known = Facts::new(&environment, "2026-01-02T03:04:05Z", &context.budget);
     let written = hcl_edit::parser::parse_expr(text).unwrap_or_else(|e| panic!("{text}: {e}"));
     let value = Expression::read(&written)?
-        .evaluate(&Context::default())
+        .evaluate(&context)
         .map_err(|failed| failed.to_string())?;
     Ok(match value {
         Value::String(text) => text,

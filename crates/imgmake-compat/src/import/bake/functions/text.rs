@@ -1,11 +1,14 @@
 //! Functions about texts.
 
 use crate::import::bake::value::Value;
-use regex::Regex;
+use regex::{Regex, RegexBuilder};
+use std::collections::HashSet;
 
 use super::arguments::{
     Evaluated, Function, More, float_of, list_of, number_of, text_of, whole_of,
 };
+use super::outside::{self, room, spend};
+use crate::import::bake::budget::{EACH, LARGEST};
 use crate::import::bake::display::as_text;
 
 pub(super) const FUNCTIONS: &[Function] = &[
@@ -30,11 +33,14 @@ pub(super) const FUNCTIONS: &[Function] = &[
     ("indent", 2, More::None, |a| {
         let spaces = usize::try_from(whole_of(a, 0)?).unwrap_or(0).min(1000);
         let margin = format!("\n{}", " ".repeat(spaces));
-        Ok(text_of(a, 1)?.replace('\n', &margin).into())
+        let text = text_of(a, 1)?;
+        room(text.len() + text.matches('\n').count() * spaces)?;
+        Ok(text.replace('\n', &margin).into())
     }),
     ("trim", 2, More::None, |a| {
-        let cut: Vec<char> = text_of(a, 1)?.chars().collect();
-        Ok(text_of(a, 0)?.trim_matches(cut.as_slice()).into())
+        let cut: HashSet<char> = text_of(a, 1)?.chars().collect();
+        let text = text_of(a, 0)?;
+        Ok(text.trim_matches(|c| cut.contains(&c)).into())
     }),
     ("trimspace", 1, More::None, |a| {
         Ok(text_of(a, 0)?.trim().into())
@@ -48,12 +54,19 @@ pub(super) const FUNCTIONS: &[Function] = &[
         Ok(whole.strip_suffix(&end).unwrap_or(&whole).into())
     }),
     ("replace", 3, More::None, |a| {
-        let (from, to) = (text_of(a, 1)?, text_of(a, 2)?);
-        Ok(text_of(a, 0)?.replace(&from, &to).into())
+        let (whole, from, to) = (text_of(a, 0)?, text_of(a, 1)?, text_of(a, 2)?);
+        let found = whole.matches(from.as_str()).count();
+        room((whole.len() - found * from.len()).saturating_add(found.saturating_mul(to.len())))?;
+        Ok(whole.replace(&from, &to).into())
     }),
     ("join", 2, More::Any, join),
     ("split", 2, More::None, |a| {
         let (by, whole) = (text_of(a, 0)?, text_of(a, 1)?);
+        let count = match by.is_empty() {
+            true => whole.len(),
+            false => whole.matches(by.as_str()).count() + 1,
+        };
+        spend(count * EACH)?;
         let parts: Vec<Value> = match by.is_empty() {
             true => whole.chars().map(|c| c.to_string().into()).collect(),
             false => whole.split(by.as_str()).map(Value::from).collect(),
@@ -86,28 +99,32 @@ pub(super) const FUNCTIONS: &[Function] = &[
         Ok(dirname(&text_of(a, 0)?).into())
     }),
     ("regex", 2, More::None, |a| {
-        let pattern = pattern(&text_of(a, 0)?)?;
+        let text = text_of(a, 0)?;
+        let pattern = pattern(&text)?;
         let whole = text_of(a, 1)?;
+        search(&text, whole.len())?;
         let found = pattern
             .captures(&whole)
             .map(|found| captured(&pattern, &found));
         found.ok_or_else(|| format!("the pattern does not match in {whole:?}"))
     }),
     ("regexall", 2, More::None, |a| {
-        let pattern = pattern(&text_of(a, 0)?)?;
+        let text = text_of(a, 0)?;
+        let pattern = pattern(&text)?;
         let whole = text_of(a, 1)?;
-        let all = pattern.captures_iter(&whole);
-        Ok(Value::Array(
-            all.map(|found| captured(&pattern, &found)).collect(),
-        ))
+        search(&text, whole.len())?;
+        let mut all = Vec::new();
+        for found in pattern.captures_iter(&whole) {
+            let value = captured(&pattern, &found);
+            spend(value.weight())?;
+            all.push(value);
+            search(&text, whole.len() - found.get_match().end())?;
+        }
+        Ok(Value::Array(all))
     }),
     ("regex_replace", 3, More::None, |a| {
-        let replaced = text_of(a, 2)?;
-        let pattern = pattern(&text_of(a, 1)?)?;
-        Ok(pattern
-            .replace_all(&text_of(a, 0)?, &replaced)
-            .as_ref()
-            .into())
+        let (whole, text, by) = (text_of(a, 0)?, text_of(a, 1)?, text_of(a, 2)?);
+        replaced(&whole, &text, &by).map(Value::from)
     }),
     ("format", 1, More::Any, |a| {
         format(&text_of(a, 0)?, &a[1..]).map(Value::from)
@@ -122,7 +139,11 @@ fn join(a: &[Value]) -> Evaluated {
             parts.push(as_text(&value)?);
         }
     }
-    Ok(parts.join(&text_of(a, 0)?).into())
+    let between = text_of(a, 0)?;
+    let own: usize = parts.iter().map(String::len).sum();
+    let all = parts.len().saturating_sub(1).saturating_mul(between.len());
+    room(all.saturating_add(own))?;
+    Ok(parts.join(&between).into())
 }
 
 fn title(text: &str) -> String {
@@ -182,8 +203,60 @@ fn dirname(path: &str) -> String {
     }
 }
 
+/// Programs of patterns are no larger than this.
+const LARGEST_PATTERN: usize = 1 << 20;
+
 fn pattern(text: &str) -> Result<Regex, String> {
-    Regex::new(text).map_err(|_| format!("invalid regular expression {text:?}"))
+    outside::pattern(text, || {
+        // A class of Unicode's is some thousands of bytes.
+        spend(states(text).saturating_mul(4096).min(2 * LARGEST_PATTERN) + text.len())?;
+        let mut builder = RegexBuilder::new(text);
+        let built = builder
+            .size_limit(LARGEST_PATTERN)
+            .dfa_size_limit(LARGEST_PATTERN)
+            .build();
+        built.map_err(|_| format!("invalid regular expression {text:?}"))
+    })
+}
+
+/// How many states a pattern may be in, about: what is repeated counts as often.
+fn states(pattern: &str) -> usize {
+    let counts = pattern.split('{').skip(1).filter_map(|after| {
+        let count = after
+            .split('}')
+            .next()?
+            .rsplit(',')
+            .find(|part| !part.is_empty())?;
+        count.trim().parse::<usize>().ok()
+    });
+    counts.fold(pattern.len(), usize::saturating_mul)
+}
+
+/// A search looks at all that is left of the text, once for each state at worst.
+fn search(pattern: &str, left: usize) -> Result<(), String> {
+    let states = states(pattern).min(LARGEST_PATTERN / 32);
+    spend(left.saturating_mul(1 + states / 16) + EACH)
+}
+
+fn replaced(whole: &str, text: &str, by: &str) -> Result<String, String> {
+    let pattern = pattern(text)?;
+    search(text, whole.len())?;
+    let groups = by.matches('$').count();
+    let mut out = String::new();
+    let mut after = 0;
+    for found in pattern.captures_iter(whole) {
+        let range = found.get_match().range();
+        // No group is longer than all that was found.
+        let most = groups.saturating_mul(range.len()).saturating_add(by.len());
+        room((out.len() + range.start - after).saturating_add(most))?;
+        out.push_str(&whole[after..range.start]);
+        found.expand(by, &mut out);
+        after = range.end;
+        search(text, whole.len() - after)?;
+    }
+    room(out.len() + whole.len() - after)?;
+    out.push_str(&whole[after..]);
+    Ok(out)
 }
 
 /// Without groups the text that was found, else what the groups hold, by name if they have one.
@@ -211,7 +284,13 @@ fn formatlist(a: &[Value]) -> Evaluated {
         return Err("its lists differ in length".into());
     }
     let pattern = text_of(a, 0)?;
+    let copied: usize = a
+        .iter()
+        .filter(|value| !matches!(value, Value::Array(_)))
+        .map(Value::weight)
+        .sum();
     let line = |at: usize| {
+        spend(copied)?;
         let values = a[1..].iter().map(|value| match value {
             Value::Array(list) => list[at].clone(),
             other => other.clone(),
@@ -278,7 +357,11 @@ fn format(pattern: &str, values: &[Value]) -> Result<String, String> {
         if verb.width > 10_000 || verb.precision.is_some_and(|p| p > 10_000) {
             return Err("it asks for more than 10000 characters".into());
         }
+        spend(2 * value.weight() + verb.width + verb.precision.unwrap_or(0))?;
         out.push_str(&verb.padded(verb.written(letter, value)?, letter));
+        if out.len() > LARGEST {
+            return Err("the value is too long".into());
+        }
     }
     match used < values.len() {
         true => Err(format!("it has {} arguments and uses {used}", values.len())),

@@ -14,7 +14,7 @@ const BITS: usize = 512;
 /// Powers of two beyond this (about 1e1200) are a mistake in a bake file.
 const LARGEST_POWER: i64 = 4096;
 /// The same for a literal's power of ten.
-const LARGEST_EXPONENT: i64 = 1000;
+const LARGEST_EXPONENT: u64 = 1000;
 /// A literal with more characters than this is a mistake.
 const LONGEST: usize = 2000;
 
@@ -83,10 +83,10 @@ impl Number {
             None => (rest, 0),
         };
         let (whole, part) = digits.split_once('.').unwrap_or((digits, ""));
-        let mantissa = Natural::parse(&format!("{whole}{part}"), 10)?;
-        if exponent.abs() > LARGEST_EXPONENT {
+        if exponent.unsigned_abs() > LARGEST_EXPONENT {
             return None;
         }
+        let mantissa = Natural::parse(&format!("{whole}{part}"), 10)?;
         let exponent = exponent - part.len() as i64;
         let ten = |power: i64| Natural::from_u64(10).to_the(power.unsigned_abs() as usize);
         let number = match exponent {
@@ -106,6 +106,27 @@ impl Number {
         let digits = Some(digits).filter(|digits| digits.len() <= LONGEST);
         let mantissa = Natural::parse(digits?, base)?;
         Number::rounded(negative, mantissa, 0, false).ok()
+    }
+
+    /// What it takes to read this text, about.
+    pub(super) fn parse_cost(text: &str) -> usize {
+        let power = if text.contains(['e', 'E', '.']) {
+            4096
+        } else {
+            0
+        };
+        let digits = text.len().min(LONGEST);
+        power + digits * digits / 16
+    }
+
+    /// What it takes to write it as a text, about.
+    pub(super) fn text_cost(&self) -> usize {
+        let bits = self.mantissa.bits() + self.power.unsigned_abs() as usize;
+        if self.is_whole() && bits <= BITS {
+            return 0;
+        }
+        let words = (bits + BITS) / 32;
+        words * words * words / 32
     }
 
     fn ratio(negative: bool, one: &Natural, by: &Natural, power: i64) -> Computed {

@@ -85,8 +85,14 @@ impl Natural {
     }
 
     pub(super) fn to_the(&self, power: usize) -> Natural {
-        let one = Natural::from_u64(1);
-        (0..power).fold(one, |product, _| product.times(self))
+        let mut product = Natural::from_u64(1);
+        for bit in (0..power.checked_ilog2().map_or(0, |last| last + 1)).rev() {
+            product = product.times(&product);
+            if power >> bit & 1 == 1 {
+                product = product.times(self);
+            }
+        }
+        product
     }
 
     pub(super) fn shifted_left(&self, by: usize) -> Natural {
@@ -112,50 +118,107 @@ impl Natural {
         Natural(shifted.collect()).trimmed()
     }
 
-    /// Quotient and remainder; the divisor is not zero.
+    /// Quotient and remainder; the divisor is not zero. By hand, digit after digit (Knuth's D).
     pub(super) fn divided(&self, by: &Natural) -> (Natural, Natural) {
-        let mut quotient = vec![0u32; self.0.len()];
-        let mut rest = Natural::default();
-        for at in (0..self.bits()).rev() {
-            rest = rest.shifted_left(1);
-            if self.0[at / 32] >> (at % 32) & 1 == 1 {
-                rest = rest.plus(&Natural::from_u64(1));
-            }
-            if rest >= *by {
-                rest = rest.minus(by);
-                quotient[at / 32] |= 1 << (at % 32);
-            }
+        if self < by {
+            return (Natural::default(), self.clone());
         }
+        let count = by.0.len();
+        if let [by] = by.0[..] {
+            let (quotient, rest) = self.divided_by_digit(by);
+            return (quotient, Natural::from_u64(u64::from(rest)));
+        }
+        // The divisor's first bit is set, so that a digit is guessed too large by two at most.
+        let shift = by.0[count - 1].leading_zeros() as usize;
+        let by = by.shifted_left(shift).0;
+        let mut rest = self.shifted_left(shift).0;
+        rest.resize(self.0.len() + 1, 0);
+        let mut quotient = vec![0u32; rest.len() - count];
+        let (first, second) = (u64::from(by[count - 1]), u64::from(by[count - 2]));
+        for at in (0..quotient.len()).rev() {
+            let head = u64::from(rest[at + count]) << 32 | u64::from(rest[at + count - 1]);
+            let (mut digit, mut left) = (head / first, head % first);
+            while digit >> 32 != 0
+                || digit * second > (left << 32 | u64::from(rest[at + count - 2]))
+            {
+                digit -= 1;
+                left += first;
+                if left >> 32 != 0 {
+                    break;
+                }
+            }
+            let (mut carry, mut borrow) = (0u64, 0i64);
+            for (place, of) in by.iter().enumerate() {
+                carry += digit * u64::from(*of);
+                let taken = i64::from(rest[at + place]) - i64::from(carry as u32) - borrow;
+                rest[at + place] = taken as u32;
+                borrow = i64::from(taken < 0);
+                carry >>= 32;
+            }
+            let taken = i64::from(rest[at + count]) - carry as i64 - borrow;
+            rest[at + count] = taken as u32;
+            if taken < 0 {
+                // One too many was taken: it is given back.
+                digit -= 1;
+                let mut carry = 0u64;
+                for (place, of) in by.iter().enumerate() {
+                    carry += u64::from(rest[at + place]) + u64::from(*of);
+                    rest[at + place] = carry as u32;
+                    carry >>= 32;
+                }
+                rest[at + count] = rest[at + count].wrapping_add(carry as u32);
+            }
+            quotient[at] = digit as u32;
+        }
+        let rest = Natural(rest).trimmed().shifted_right(shift);
         (Natural(quotient).trimmed(), rest)
+    }
+
+    fn divided_by_digit(&self, by: u32) -> (Natural, u32) {
+        let mut quotient = self.0.clone();
+        let mut rest = 0u64;
+        for digit in quotient.iter_mut().rev() {
+            rest = rest << 32 | u64::from(*digit);
+            *digit = (rest / u64::from(by)) as u32;
+            rest %= u64::from(by);
+        }
+        (Natural(quotient).trimmed(), rest as u32)
     }
 
     /// # Errors
     /// Not digits to this base (2 to 36).
     pub(super) fn parse(digits: &str, base: u32) -> Option<Natural> {
-        let base_number = Natural::from_u64(u64::from(base));
-        let next = |number: Natural, c: char| {
-            let digit = Natural::from_u64(u64::from(c.to_digit(base)?));
-            Some(number.times(&base_number).plus(&digit))
-        };
-        let number = digits.chars().try_fold(Natural::default(), next);
-        number.filter(|_| !digits.is_empty())
+        let mut number = Natural::default();
+        for c in digits.chars() {
+            let mut carry = u64::from(c.to_digit(base)?);
+            for digit in &mut number.0 {
+                carry += u64::from(*digit) * u64::from(base);
+                *digit = carry as u32;
+                carry >>= 32;
+            }
+            if carry > 0 {
+                number.0.push(carry as u32);
+            }
+        }
+        Some(number).filter(|_| !digits.is_empty())
     }
 
     /// To this base, 2 to 36.
     pub(super) fn digits(&self, base: u32) -> String {
-        let mut rest = self.0.clone();
+        // As many digits at a time as one division gives.
+        let places = u32::MAX.ilog(base);
+        let mut rest = self.clone();
         let mut text = Vec::new();
-        while !rest.is_empty() {
-            let mut carry = 0u64;
-            for digit in rest.iter_mut().rev() {
-                carry = carry << 32 | u64::from(*digit);
-                *digit = (carry / u64::from(base)) as u32;
-                carry %= u64::from(base);
+        while !rest.is_zero() {
+            let (quotient, mut part) = rest.divided_by_digit(base.pow(places));
+            rest = quotient;
+            for _ in 0..places {
+                text.push(char::from_digit(part % base, base).expect("it is below the base"));
+                part /= base;
             }
-            text.push(char::from_digit(carry as u32, base).expect("a remainder is below the base"));
-            while rest.last() == Some(&0) {
-                rest.pop();
-            }
+        }
+        while text.last() == Some(&'0') {
+            text.pop();
         }
         if text.is_empty() {
             text.push('0');

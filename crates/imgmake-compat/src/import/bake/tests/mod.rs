@@ -1,4 +1,5 @@
 mod expressions;
+mod hostile;
 mod several;
 
 use std::collections::BTreeMap;
