@@ -98,7 +98,7 @@ pub fn load_with(
     let refused = |errors: Vec<Diagnostic>| {
         Exit::rendered(USAGE, sources.render(&errors, color, environment.width))
     };
-    let dockerfiles = Dockerfiles::beneath(&directory);
+    let dockerfiles = Dockerfiles::of(&directory, &manifest);
     let graph = Graph::with_dockerfiles(manifest, &dockerfiles).map_err(refused)?;
     if !graph.warnings().is_empty() {
         let warnings = sources.render(graph.warnings(), color, environment.width);

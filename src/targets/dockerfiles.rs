@@ -6,23 +6,33 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use imgmake_core::graph::{Judge, Reading, Reads};
-use imgmake_core::manifest::{BuildTarget, ContextNode, RecipeNode};
+use imgmake_core::manifest::{BuildTarget, ContextNode, Manifest, RecipeNode, TargetKind};
 use imgmake_dockerfile::ignore::Ignore;
 use imgmake_dockerfile::{Dockerfile, Extent, Read, hides_all};
 use imgmake_guard::checkout::Checkout;
+use imgmake_oci::image::Reference;
 
 /// The Dockerfiles beneath a manifest's directory, each read once and only when somebody asks.
 /// One that cannot be read or has mistakes is told of when it is built.
 pub struct Dockerfiles<'a> {
     directory: &'a Path,
+    /// Of the builds, by their names: what images that others begin with are made of.
+    recipes: HashMap<String, RecipeNode>,
     parsed: RefCell<HashMap<PathBuf, Option<Rc<Dockerfile>>>>,
     ignored: RefCell<HashMap<PathBuf, Option<Rc<Ignore>>>>,
 }
 
 impl Dockerfiles<'_> {
-    pub fn beneath(directory: &Path) -> Dockerfiles<'_> {
+    pub fn of<'a>(directory: &'a Path, manifest: &Manifest) -> Dockerfiles<'a> {
+        let builds = manifest.targets.iter().filter_map(|target| {
+            let TargetKind::Build(build) = &target.kind else {
+                return None;
+            };
+            Some((target.name.value.clone(), build.recipe.clone()))
+        });
         Dockerfiles {
             directory,
+            recipes: builds.collect(),
             parsed: RefCell::default(),
             ignored: RefCell::default(),
         }
@@ -90,12 +100,38 @@ impl Dockerfiles<'_> {
             .map(|(name, value)| (name.clone(), value.value.clone()))
             .collect();
         let reads = stages.iter().flat_map(|at| dockerfile.reads(*at, &args));
+        let bases = || stages.iter().flat_map(|at| dockerfile.bases(*at, &args));
         let of_context = |read: &Read| match (&read.from, context) {
             (None, None) => true,
             (Some(from), Some(name)) => from.eq_ignore_ascii_case(name),
             _ => false,
         };
-        Some(reads.filter(of_context).collect())
+        let mut reads: Vec<Read> = reads.filter(of_context).collect();
+        let reads_more = context.is_none() && bases().any(|image| self.has_triggers(build, &image));
+        let directory = self.context(build, context);
+        if reads_more || directory.is_some_and(|at| reads.iter().any(|read| is_linked(&at, read))) {
+            reads.push(Read::of_context("."));
+        }
+        Some(reads)
+    }
+
+    /// Whether a target or an image of the manifest, which a build begins with, may leave something for it to do.
+    fn has_triggers(&self, build: &BuildTarget, image: &str) -> bool {
+        let mut contexts = build.contexts.iter();
+        let named = contexts.find(|(name, _)| is_same_image(&name.value, image));
+        let target = match named {
+            None | Some((_, ContextNode::Path(_))) => return false,
+            Some((_, ContextNode::Image(_))) => return true,
+            Some((_, ContextNode::Target(target))) => &target.value,
+        };
+        let Some(RecipeNode::Dockerfile { path, stage }) = self.recipes.get(target) else {
+            return false;
+        };
+        let Some(dockerfile) = self.parsed(&self.directory.join(&path.value)) else {
+            return true;
+        };
+        let stage = dockerfile.target(stage.as_ref().map(|stage| stage.value.as_str()));
+        stage.map_or(true, |stage| dockerfile.stages[stage].has_triggers())
     }
 
     fn context(&self, build: &BuildTarget, name: Option<&str>) -> Option<PathBuf> {
@@ -112,6 +148,40 @@ impl Dockerfiles<'_> {
             ContextNode::Target(_) | ContextNode::Image(_) => None,
         }
     }
+}
+
+/// `alpine`, `alpine:latest` and `docker.io/library/alpine` are one.
+fn is_same_image(one: &str, other: &str) -> bool {
+    let familiar = |text: &str| {
+        let full = text.parse::<Reference>().ok()?.familiar();
+        Some(full.strip_suffix(":latest").unwrap_or(&full).to_string())
+    };
+    one.eq_ignore_ascii_case(other)
+        || familiar(one).is_some_and(|one| familiar(other).as_ref() == Some(&one))
+}
+
+/// Entries of a directory that are looked at for links.
+const MOST_ENTRIES: usize = 10_000;
+
+/// Whether a symlink stands on the way to what is read, so that other files are read than are named. Of a pattern,
+/// all that lies in the directory where it begins is on the way.
+fn is_linked(context: &Path, read: &Read) -> bool {
+    let Some(path) = read.path.as_deref().filter(|path| !path.is_empty()) else {
+        return false;
+    };
+    let mut at = context.to_path_buf();
+    for part in path.split('/') {
+        if part.contains(['*', '?', '[', '\\']) {
+            let entries = at.read_dir().into_iter().flatten().take(MOST_ENTRIES);
+            let mut kinds = entries.filter_map(|entry| entry.ok()?.file_type().ok());
+            return kinds.any(|kind| kind.is_symlink());
+        }
+        at.push(part);
+        if at.is_symlink() {
+            return true;
+        }
+    }
+    false
 }
 
 impl Reads for Dockerfiles<'_> {

@@ -147,6 +147,37 @@ fn a_circle_of_files_that_are_merely_possible_is_told_of_and_settles() {
 }
 
 #[test]
+fn triggers_and_links_of_a_context_read_what_no_line_names() {
+    let manifest = REPORTS
+        .replace(
+            r#"from "scratch"; file "/base" "1""#,
+            r#"dockerfile "Dockerfile.base""#,
+        )
+        .replace("needs base; ", "");
+    let dockerfiles = [
+        (
+            "FROM scratch\nONBUILD COPY o/report /report\n",
+            "FROM base\n",
+        ),
+        ("FROM scratch\n", "FROM base\nCOPY link /link\n"),
+    ];
+    for (base, own) in dockerfiles {
+        let p = Project::new(&manifest)
+            .with("Dockerfile.base", base)
+            .with("Dockerfile", own)
+            .with("source", "1")
+            .with("o/there", "1")
+            .with("smoke", "1");
+        std::os::unix::fs::symlink("o", p.path().join("link")).unwrap();
+        p.build().succeeded();
+        p.imgmake.ok(p.path(), &["check"]);
+        p.write("source", "2");
+        p.build().succeeded().ran(["app", "report", "smoke"]);
+        p.imgmake.ok(p.path(), &["check"]);
+    }
+}
+
+#[test]
 fn whoever_reads_what_a_build_writes_waits_for_it() {
     let p = Project::new(
         r#"

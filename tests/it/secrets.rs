@@ -243,6 +243,20 @@ fn a_secret_without_its_source_fails_the_step_that_needs_it() {
     Imgmake::new()
         .with("TOKEN", "given")
         .ok(project.path(), &["needs"]);
+    // Where the layer is known, nothing is run that would need it.
+    let imgmake = Imgmake::new();
+    let of_file = "secret tok file=\"token\"\nbuild needs { context \".\"; secrets tok }\n";
+    write(project.path(), "imgmake.kdl", of_file);
+    write(project.path(), "token", "given");
+    imgmake.ok(project.path(), &["needs"]);
+    std::fs::remove_file(project.path().join("token")).unwrap();
+    let dockerfile = std::fs::read_to_string(project.path().join("Dockerfile")).unwrap();
+    let labelled = dockerfile + "LABEL later=1\n";
+    write(project.path(), "Dockerfile", &labelled);
+    imgmake.ok(project.path(), &["needs"]);
+    let changed = labelled.replace("> /seen", "> /also");
+    write(project.path(), "Dockerfile", &changed);
+    imgmake.refused(project.path(), &["needs"], 1, &["secret `tok` not found"]);
 }
 
 #[test]

@@ -150,7 +150,6 @@ pub enum NamedContext {
 #[derive(Clone, Debug)]
 pub enum SecretSource {
     Value(Vec<u8>),
-    File(PathBuf),
     /// Declared, and not to be had: a step that needs it fails.
     Absent {
         /// "the variable `TOKEN` is not set".

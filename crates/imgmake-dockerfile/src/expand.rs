@@ -96,7 +96,14 @@ enum Values {
 
 /// Finds words that no environment can expand: open quotes, unknown modifiers.
 pub(super) fn check_syntax(instruction: &Instruction, escape: Escape) -> Result<()> {
-    let mut expander = Expander::new(&|_| Some("1".to_owned()), escape);
+    let anything = |_: &str| Some("1".to_owned());
+    if let Instruction::Arg(declarations) = instruction {
+        for declaration in declarations {
+            declaration.expand_default(&anything, escape)?;
+        }
+        return Ok(());
+    }
+    let mut expander = Expander::new(&anything, escape);
     expander.values = Values::Placeholders;
     expander.instruction(instruction).map(drop)
 }

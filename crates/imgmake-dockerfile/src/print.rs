@@ -62,6 +62,9 @@ fn finished(mut text: String, escape: Escape) -> String {
 impl Instruction {
     /// The instruction as a line, heredoc bodies below, no line end.
     pub fn to_text(&self, escape: Escape) -> String {
+        if let Instruction::Onbuild(onbuild) = self {
+            return onbuild_text(onbuild, escape);
+        }
         let (line, heredocs) = self.line(escape);
         let mut text = finished(line, escape);
         for heredoc in heredocs {
@@ -82,11 +85,7 @@ impl Instruction {
             }
             Instruction::Run(run) => return (run_text(run, escape), run.heredocs.iter().collect()),
             Instruction::Onbuild(onbuild) => {
-                // The trigger is kept as written, bodies behind it.
-                let line = onbuild.trigger.lines().next().unwrap_or_default();
-                let readable = onbuild.instruction.as_ref();
-                let heredocs = readable.map(|instruction| instruction.line(escape).1);
-                return (format!("{name} {line}"), heredocs.unwrap_or_default());
+                return (onbuild_text(onbuild, escape), Vec::new());
             }
             Instruction::Arg(args) => words_text(name, &arg_words(args), escape),
             Instruction::Cmd(command) | Instruction::Entrypoint(command) => {
@@ -133,6 +132,14 @@ fn flag(name: &str, value: &str, escape: Escape) -> String {
         quoted.push(c);
     }
     format!("--{name}=\"{quoted}\"")
+}
+
+/// The trigger is kept as written, readable or not, its bodies behind it.
+fn onbuild_text(onbuild: &Onbuild, escape: Escape) -> String {
+    let trigger = onbuild.trigger.as_str();
+    let (line, bodies) = trigger.split_once('\n').unwrap_or((trigger, ""));
+    let text = finished(format!("ONBUILD {line}"), escape) + bodies;
+    text.strip_suffix('\n').map_or(text.clone(), str::to_owned)
 }
 
 fn from_text(from: &From, escape: Escape) -> String {

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::ignore::Ignore;
+use super::instructions::is_url;
 use super::wildcard::{self, Wildcard};
-use super::{Dockerfile, Instruction, Located, Mount, StageReference};
+use super::{Dockerfile, Instruction, Located, Mount, Stage, StageReference};
 
 /// One source of a COPY, an ADD or a mount.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,16 +49,31 @@ impl Dockerfile {
                 walk.instruction(instruction);
             }
         }
-        for number in needed {
-            let image = self.base_of(number, &globals);
-            if self.base_stage(&image, number).is_none() {
-                reads.push(Read {
-                    from: Some(image),
-                    path: Some(String::new()),
-                });
-            }
-        }
+        reads.extend(self.bases(stage, args).into_iter().map(|image| Read {
+            from: Some(image),
+            path: Some(String::new()),
+        }));
         reads
+    }
+
+    /// What the stage and those that it is made of begin with that is no stage: their triggers, which only whoever
+    /// has them knows, read too.
+    pub fn bases(&self, stage: usize, args: &BTreeMap<String, String>) -> Vec<String> {
+        let globals = self.global_values(args);
+        let needed = self.needed_by(stage, &globals).into_iter();
+        let images = needed.map(|number| (number, self.base_of(number, &globals)));
+        images
+            .filter(|(number, image)| self.base_stage(image, *number).is_none())
+            .map(|(_, image)| image)
+            .collect()
+    }
+}
+
+impl Stage {
+    /// Whether it leaves something to do to whatever begins with it.
+    pub fn has_triggers(&self) -> bool {
+        let mut instructions = self.instructions.iter();
+        instructions.any(|located| matches!(located.value, Instruction::Onbuild(_)))
     }
 }
 
@@ -155,7 +171,7 @@ impl Walk<'_> {
                 }
             }
             Instruction::Add(add) => {
-                for path in add.files.paths() {
+                for path in add.files.paths().filter(|path| !is_remote(path)) {
                     self.read(None, is_known.then_some(path));
                 }
             }
@@ -221,6 +237,13 @@ impl Read {
         if is_within(root, path) {
             return Extent::ByName;
         }
+        // Of any depth, with --parents.
+        if source[literal..].contains("**") {
+            return match root.is_empty() || is_within(path, root) {
+                true => Extent::Along,
+                false => Extent::No,
+            };
+        }
         let Ok(pattern) = Wildcard::new(source) else {
             return Extent::Along;
         };
@@ -241,6 +264,14 @@ impl Read {
 /// Whether an ignore file leaves a path out, with everything that may be in it.
 pub fn hides_all(ignore: &Ignore, path: &str) -> bool {
     ignore.is_hidden(path) && !ignore.has_exceptions()
+}
+
+/// What ADD fetches: an address, or a repository.
+fn is_remote(source: &str) -> bool {
+    is_url(source)
+        || ["git://", "ssh://", "git@"]
+            .iter()
+            .any(|scheme| source.starts_with(scheme))
 }
 
 /// Whether `path` is `directory`, or lies in it.
@@ -294,6 +325,25 @@ mod tests {
     }
 
     #[test]
+    fn what_add_fetches_is_no_path_of_the_context() {
+        let text = "FROM scratch\nADD https://example.org/a.tgz http://example.org/$V git@example.org:a/b.git \\\n\
+            ssh://git@example.org/a.git a.tgz /\n";
+        assert_eq!(reads(text, &[]), ["?", "scratch:"]);
+        let text = text.replace("$V", "v");
+        assert_eq!(reads(&text, &[]), ["a.tgz", "scratch:"]);
+    }
+
+    #[test]
+    fn bases_outside_of_the_file_are_those_of_all_stages_that_are_needed() {
+        let text = "ARG B=b\nFROM a AS base\nONBUILD COPY x /\nFROM c AS unused\nFROM $B AS other\nFROM base\n\
+            COPY --from=other /f /f\n";
+        let file = Dockerfile::parse(text.as_bytes()).unwrap();
+        assert_eq!(file.bases(3, &BTreeMap::new()), ["a", "b"]);
+        let triggers: Vec<bool> = file.stages.iter().map(Stage::has_triggers).collect();
+        assert_eq!(triggers, [true, false, false, false]);
+    }
+
+    #[test]
     fn a_path_is_read_by_name_along_with_others_or_not() {
         for (source, path, extent) in [
             ("o/report", "o/report", Extent::ByName),
@@ -306,6 +356,11 @@ mod tests {
             ("o/report/*.txt", "o/report", Extent::ByName),
             ("*/report", "o", Extent::Along),
             ("*", "o/report", Extent::Along),
+            ("**/*.go", "a/b/c.go", Extent::Along),
+            ("a/**/*.go", "a/b/c.go", Extent::Along),
+            ("a/**/*.go", "b/c.go", Extent::No),
+            ("a/**/*.go", "a", Extent::ByName),
+            ("a*/**/c.go", "ab/x/y/c.go", Extent::Along),
         ] {
             let read = Read {
                 from: None,

@@ -69,7 +69,7 @@ impl Watched {
         let mut gathering = Gathering {
             root: &project.directory,
             graph: &project.graph,
-            dockerfiles: Dockerfiles::beneath(&project.directory),
+            dockerfiles: Dockerfiles::of(&project.directory, project.graph.manifest()),
             variables,
             manifest: Interest::default(),
             left_out: BTreeMap::new(),

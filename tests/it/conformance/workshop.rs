@@ -215,13 +215,12 @@ impl Workshop {
         let value = |(id, value): &(String, String)| {
             (id.clone(), SecretSource::Value(value.clone().into_bytes()))
         };
-        let file = |(id, value): &(String, String)| {
-            let file = place.join(format!("secret-file-{id}"));
-            std::fs::write(&file, value).unwrap();
-            (id.clone(), SecretSource::File(file))
-        };
-        let secrets = asked.secrets.iter().map(value);
-        let secrets = secrets.chain(asked.secret_files.iter().map(file)).collect();
+        // Other builders are given the file.
+        for (id, value) in &asked.secret_files {
+            std::fs::write(place.join(format!("secret-file-{id}")), value).unwrap();
+        }
+        let secrets = asked.secrets.iter().chain(&asked.secret_files);
+        let secrets = secrets.map(value).collect();
         let socket = |id: &String| (id.clone(), self.agent().socket());
         let platforms = match asked.platforms.is_empty() {
             true => vec!["linux/amd64".parse().unwrap()],

@@ -17,7 +17,8 @@ pub struct Globals {
 }
 
 impl Globals {
-    /// Platform arguments, then the ARGs before the first FROM, each seeing those before it.
+    /// Platform arguments, which build arguments beat, then the ARGs before the first FROM, each seeing those
+    /// before it.
     ///
     /// # Errors
     /// A default that cannot be expanded, with its line.
@@ -29,8 +30,14 @@ impl Globals {
     ) -> Result<Globals> {
         let stage = parsed.stages[target].name().unwrap_or("default");
         let mut globals = Globals::default();
-        for (name, value) in platform_args(platform, stage) {
-            globals.values.insert(name.to_string(), value);
+        for (name, own) in platform_args(platform, stage) {
+            let given = request.args.get(name).cloned();
+            if given.is_some() {
+                globals.taken.insert(name.to_string());
+            }
+            globals
+                .values
+                .insert(name.to_string(), given.unwrap_or(own));
         }
         for located in &parsed.global_args {
             for declaration in &located.value {

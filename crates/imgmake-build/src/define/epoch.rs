@@ -11,12 +11,13 @@ use super::graph::at_line;
 use crate::error::{BuildError, Result};
 use crate::files::copy::Content;
 use crate::files::copy::archive::{is_archive, reader};
-use crate::files::copy::contents::NoContents;
+use crate::files::copy::contents::StoredFile;
 use crate::files::download::{self, Download, Fetched};
 use crate::files::git::{self, GitSource};
 use crate::request::{BuildDefinition, BuildRequest};
 use crate::target::TargetContext;
-use imgmake_dockerfile::{Add, Dockerfile, Instruction, Stage};
+use imgmake_dockerfile::{Add, Dockerfile, DockerfileErrors, Instruction, Stage};
+use imgmake_oci::image::Platform;
 use imgmake_oci::layer::EntryKind;
 
 const NAME: &str = "SOURCE_DATE_EPOCH";
@@ -36,16 +37,26 @@ pub enum Argument {
     AsGiven,
     /// In place of the name of a source.
     Seconds(String),
-    /// It named something that has no time.
-    Gone,
+    /// It named something that has no time: this.
+    Gone(String),
 }
 
 impl Epoch {
+    /// What a person should know before a build.
+    pub fn note(&self) -> Option<String> {
+        match &self.argument {
+            Argument::Gone(written) => Some(format!(
+                "{NAME} `{written}` has no time, as directories and images have none: it sets nothing"
+            )),
+            Argument::AsGiven | Argument::Seconds(_) => None,
+        }
+    }
+
     /// Puts the number in the place of a name, where the argument is among these.
     pub fn instead_of(&self, arguments: &mut BTreeMap<String, String>) {
         match &self.argument {
             Argument::AsGiven => {}
-            Argument::Gone => drop(arguments.remove(NAME)),
+            Argument::Gone(_) => drop(arguments.remove(NAME)),
             Argument::Seconds(seconds) => {
                 if let Some(value) = arguments.get_mut(NAME) {
                     value.clone_from(seconds);
@@ -56,7 +67,8 @@ impl Epoch {
 }
 
 /// # Errors
-/// The argument names nothing, or a stage that is no source; the source cannot be had.
+/// The argument names nothing, or a stage that is no source; the source cannot be had; platforms have different
+/// times.
 pub fn resolve(
     request: &BuildRequest,
     cx: &TargetContext,
@@ -70,8 +82,39 @@ pub fn resolve(
     };
     // A target that is not there is told about with its place, later.
     let target = parsed.target(stage.as_deref()).unwrap_or_default();
-    let platform = request.platforms().remove(0);
-    let mut globals = Globals::of((file, parsed), request, &platform, target)?;
+    let mut platforms = request.platforms().into_iter();
+    let first = platforms.next().unwrap_or_else(Platform::host);
+    let mut epoch = of_platform(request, cx, (file, parsed), &first, target)?;
+    for platform in platforms {
+        let other = of_platform(request, cx, (file, parsed), &platform, target)?;
+        if (other.seconds, &other.argument) != (epoch.seconds, &epoch.argument) {
+            let told = |epoch: &Epoch| match epoch.seconds {
+                Some(seconds) => seconds.to_string(),
+                None => "none".to_string(),
+            };
+            return Err(BuildError::invalid(
+                NAME,
+                format!(
+                    "it is {} for {first} and {} for {platform}; expected one time for all platforms of an image: \
+                     give a number of seconds, or build each platform by itself",
+                    told(&epoch),
+                    told(&other),
+                ),
+            ));
+        }
+        epoch.taken.extend(other.taken);
+    }
+    Ok(epoch)
+}
+
+fn of_platform(
+    request: &BuildRequest,
+    cx: &TargetContext,
+    (file, parsed): (&str, &Dockerfile),
+    platform: &Platform,
+    target: usize,
+) -> Result<Epoch> {
+    let mut globals = Globals::of((file, parsed), request, platform, target)?;
     let declared = globals.values.remove(NAME);
     let Some(written) = request.args.get(NAME).cloned().or(declared) else {
         return of_number(request);
@@ -86,16 +129,11 @@ pub fn resolve(
         Some(epoch) => Some(epoch),
         None => of_source(&written, (file, parsed), request, cx, &mut globals)?,
     };
-    if found.is_none() {
-        cx.note(format!(
-            "{NAME} `{written}` has no time, as directories and images have none: it sets nothing"
-        ));
-    }
     Ok(Epoch {
         seconds: found,
         argument: match found {
             Some(seconds) => Argument::Seconds(seconds.to_string()),
-            None => Argument::Gone,
+            None => Argument::Gone(written),
         },
         taken: globals.taken,
     })
@@ -163,6 +201,12 @@ fn of_stage(
     cx: &TargetContext,
     globals: &mut Globals,
 ) -> Result<Option<i64>> {
+    if !stage.mistakes.is_empty() {
+        return Err(BuildError::Dockerfile {
+            file: file.to_string(),
+            errors: DockerfileErrors(stage.mistakes.clone()),
+        });
+    }
     let escape = parsed.directives.escape;
     let refused = |line: usize, why: &str| {
         let name = stage.name().unwrap_or_default();
@@ -230,33 +274,83 @@ fn of_add(add: &Add, request: &BuildRequest, cx: &TargetContext) -> Result<Optio
     }
     let fetched = download::fetch(&Download::new(source, add)?, cx, request)?;
     Ok(Some(match fetched.mtime.seconds {
-        0 => newest(&fetched, cx)?,
+        0 => time_of_archive(&fetched, cx)?,
         modified => Some(modified),
     }))
 }
 
-/// The time of the newest file in an archive; `None` for what is no archive, or a damaged one.
-fn newest(fetched: &Fetched, cx: &TargetContext) -> Result<Option<i64>> {
-    let content = Content::File(fetched.path.clone());
-    if !is_archive(&content, &mut NoContents, &cx.cancel) {
-        return Ok(None);
+/// As a pin has it.
+const NO_TIME: &str = "none";
+
+/// The time of the newest file in what was fetched: looked for once for each content.
+fn time_of_archive(fetched: &Fetched, cx: &TargetContext) -> Result<Option<i64>> {
+    let name = format!("time of archive {}", blake3::Hash::from(fetched.hash));
+    match cx.pins.get(&name).as_deref() {
+        Some(NO_TIME) => return Ok(None),
+        Some(text) if seconds(text).is_some() => return Ok(seconds(text)),
+        _ => {}
     }
-    let mut contents = NoContents;
-    let mut entries = reader(&content, &mut contents, &cx.cancel)?;
+    let found = newest(fetched, cx)?;
+    let text = found.map_or(NO_TIME.to_string(), |seconds| seconds.to_string());
+    cx.pins.set(&name, &text);
+    Ok(found)
+}
+
+/// The time of the newest file in an archive; `None` for what is no archive, or a damaged one.
+///
+/// # Errors
+/// The store cannot be read.
+fn newest(fetched: &Fetched, cx: &TargetContext) -> Result<Option<i64>> {
+    let mut file = StoredFile::new(&fetched.path);
+    let content = Content::Source(Vec::new());
+    let found = match is_archive(&content, &mut file, &cx.cancel) {
+        true => newest_entry(&content, &mut file, cx),
+        false => Ok(None),
+    };
+    cx.cancel.check()?;
+    file.check()?;
+    // Whatever else fails is in the archive.
+    Ok(found.unwrap_or(None))
+}
+
+fn newest_entry(
+    content: &Content,
+    file: &mut StoredFile,
+    cx: &TargetContext,
+) -> Result<Option<i64>> {
+    let mut entries = reader(content, file, &cx.cancel)?;
     let mut newest = None;
-    loop {
-        cx.cancel.check()?;
-        match entries.next_entry() {
-            Ok(Some(entry)) => {
-                if matches!(
-                    entry.kind,
-                    EntryKind::File { .. } | EntryKind::HardLink { .. }
-                ) {
-                    newest = newest.max(Some(entry.mtime.seconds));
-                }
-            }
-            Ok(None) => return Ok(newest),
-            Err(_) => return Ok(None),
+    while let Some(entry) = entries.next_entry()? {
+        if matches!(
+            entry.kind,
+            EntryKind::File { .. } | EntryKind::HardLink { .. }
+        ) {
+            newest = newest.max(Some(entry.mtime.seconds));
         }
+    }
+    Ok(newest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use imgmake_event::Cancel;
+
+    #[test]
+    fn what_cannot_be_read_is_no_archive_without_a_time() {
+        let directory = tempfile::tempdir().unwrap();
+        // It opens, and gives an error when it is read.
+        let mut file = StoredFile::new(directory.path());
+        let content = Content::Source(Vec::new());
+        assert!(!is_archive(&content, &mut file, &Cancel::default()));
+        assert!(file.check().is_err());
+        let mut gone = StoredFile::new(&directory.path().join("gone"));
+        assert!(!is_archive(&content, &mut gone, &Cancel::default()));
+        assert!(gone.check().is_err());
+        let path = directory.path().join("text");
+        std::fs::write(&path, "text").unwrap();
+        let mut text = StoredFile::new(&path);
+        assert!(!is_archive(&content, &mut text, &Cancel::default()));
+        text.check().unwrap();
     }
 }

@@ -1,6 +1,7 @@
 //! COPY, ADD, WORKDIR and the manifest's file steps, executed: owners looked up, sources fetched, the plan
 //! keyed, and the layer written unless the store has it.
 
+use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
@@ -132,12 +133,14 @@ impl FileSteps<'_> {
             true => self.steps.layers.accounts(state)?,
             false => Accounts::default(),
         };
-        let resolve = |owner: &String| {
+        // Sources of one instruction have one owner.
+        let mut told = Vec::new();
+        let mut resolve = |owner: &String| {
             owner::check(owner)?;
             let found = owner::resolve(owner, &accounts)?;
             for unknown in found.unknown {
                 match work.unknown_names {
-                    UnknownNames::Root => self.warn(&unknown.warning()),
+                    UnknownNames::Root => told.push(unknown.warning()),
                     UnknownNames::Refused => return Err(unknown.into_error()),
                 }
             }
@@ -146,8 +149,11 @@ impl FileSteps<'_> {
         let owners = work
             .steps
             .iter()
-            .map(|step| step.owner.as_ref().map(resolve).transpose())
+            .map(|step| step.owner.as_ref().map(&mut resolve).transpose())
             .collect::<Result<Vec<_>>>()?;
+        let mut known = BTreeSet::new();
+        told.retain(|warning| known.insert(warning.clone()));
+        told.iter().for_each(|warning| self.warn(warning));
         let with_owner = work.steps.iter().zip(owners);
         with_owner
             .map(|(step, owner)| {

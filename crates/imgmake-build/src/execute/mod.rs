@@ -100,6 +100,9 @@ fn attempt(request: &BuildRequest, engine: &Engine, cx: &TargetContext) -> Resul
         .iter()
         .map(|platform| compile(definition, request, &bases, platform))
         .collect::<Result<Vec<_>>>()?;
+    if let Some(note) = definition.epoch.note() {
+        cx.note(note);
+    }
     if let Some(first) = graphs.first() {
         warnings::of_lint(request, cx, definition, first)?;
     }

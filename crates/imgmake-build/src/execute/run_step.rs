@@ -59,12 +59,16 @@ impl RunSteps<'_> {
         let Prepared {
             mut request,
             mut key,
+            absent,
             history,
         } = prepared;
         key.text(class.name());
         let (layer, outcome) = self
             .steps
             .cached(&key.hex(), StepKind::Run, state.role, || {
+                if let Some(error) = absent {
+                    return Err(error);
+                }
                 let mut needed: Vec<&Layer> = state.layers.iter().collect();
                 for stage in &readable {
                     needed.extend(&self.stages.finished(*stage).layers);

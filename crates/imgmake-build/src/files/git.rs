@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use crate::error::{BuildError, Context, Result};
+use crate::error::{BuildError, Result};
 use crate::request::{BuildRequest, SecretSource};
 use crate::target::TargetContext;
 use imgmake_core::manifest::suggest;
@@ -172,9 +172,6 @@ fn secret(request: &BuildRequest, name: &str) -> Result<Option<String>> {
         Some(SecretSource::Value(bytes)) => bytes.clone(),
         Some(SecretSource::Absent { why }) => {
             return Err(BuildError::not_found(format!("secret `{name}`"), why));
-        }
-        Some(SecretSource::File(path)) => {
-            std::fs::read(path).with_context(|| format!("cannot read the secret {name}"))?
         }
     };
     let text = String::from_utf8(bytes).ok();

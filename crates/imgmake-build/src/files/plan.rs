@@ -82,7 +82,7 @@ pub fn plan(
             cancel,
         )?;
     }
-    Ok(planner.finish())
+    planner.finish()
 }
 
 /// Sources by now: a wildcard may have matched nothing. Heredocs to one file replace each other.
@@ -211,13 +211,17 @@ fn warn_of_hidden(planner: &mut Planner<'_>, tree: &dyn Tree, source: &str) -> R
     };
     let (pivot, pattern) = source.split_once("/./").unwrap_or(("", source));
     let pattern = format!("{pivot}/{pattern}");
-    let found = select::sources(&*whole, &pattern, planner.exclude())?;
-    if let Some(path) = found.first() {
-        let hint = tree.hint(path).unwrap_or_default();
+    for path in select::sources(&*whole, &pattern, planner.exclude())? {
+        // `--exclude` may have taken it instead.
+        if tree.get(&path)?.is_some() {
+            continue;
+        }
+        let hint = tree.hint(&path).unwrap_or_default();
         planner.warn(format!(
             "source `{source}` matches nothing that is left in the context; `{}`: {hint}",
-            show(path)
+            show(&path)
         ));
+        break;
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use crate::define::config::Configuring;
 use crate::define::state::ImageState;
-use crate::error::{BuildError, Context, Result};
+use crate::error::{BuildError, Result};
 use crate::request::{BuildRequest, DefaultNetwork, Insecure, SecretSource};
 use crate::run::fingerprint::{self, CacheBeginning, WrittenMount};
 use crate::run::mounted::Mounted;
@@ -17,6 +17,8 @@ use imgmake_dockerfile::{
 pub struct Prepared {
     pub request: RunRequest,
     pub key: LengthPrefixedHasher,
+    /// A secret that cannot be had: an error once the step runs, and none where its layer is known.
+    pub absent: Option<BuildError>,
     /// What the history says after `RUN`.
     pub history: String,
 }
@@ -60,6 +62,7 @@ pub fn prepare(
     let (argv, files, text) = command(run, config);
     let mut prepared = Prepared {
         key: step_key::of("run"),
+        absent: None,
         history: history(state, &text),
         request: RunRequest {
             layers: Vec::new(),
@@ -301,7 +304,15 @@ impl Prepared {
         else {
             return Ok(());
         };
-        let found = secret(id, build)?;
+        let found = match build.secrets.get(id) {
+            Some(SecretSource::Value(bytes)) => Some(bytes.clone()),
+            Some(SecretSource::Absent { why }) => {
+                let error = || BuildError::not_found(format!("secret `{id}`"), why);
+                self.absent.get_or_insert_with(error);
+                return Ok(());
+            }
+            None => None,
+        };
         if found.is_none() && *required {
             let what = format!("secret `{id}`");
             return Err(BuildError::required(
@@ -392,18 +403,4 @@ fn owned(ownership: Ownership, mode: u32) -> (u32, u32, u32) {
         ownership.gid.unwrap_or(0),
         ownership.mode.unwrap_or(mode),
     )
-}
-
-fn secret(id: &str, build: &BuildRequest) -> Result<Option<Vec<u8>>> {
-    Ok(match build.secrets.get(id) {
-        Some(SecretSource::Value(bytes)) => Some(bytes.clone()),
-        Some(SecretSource::File(path)) => Some(
-            std::fs::read(path)
-                .with_context(|| format!("cannot read secret `{id}` from `{}`", path.display()))?,
-        ),
-        Some(SecretSource::Absent { why }) => {
-            return Err(BuildError::not_found(format!("secret `{id}`"), why));
-        }
-        None => None,
-    })
 }

@@ -21,6 +21,32 @@ fn a_file_goes_to_a_file_or_into_a_directory() {
 }
 
 #[test]
+fn no_name_of_a_whiteout_comes_into_a_layer_by_any_way() {
+    let p = Project::new();
+    p.write("f", "x").write("root/a", "1");
+    p.link("root/up", ".wh.a")
+        .link("root/opaque", ".wh..wh..opq");
+    for written in [
+        "WORKDIR /x/.wh.y",
+        "COPY f /x/.wh.y/",
+        "COPY f /.wh.y",
+        "COPY --link f /.wh..wh..opq/f",
+        "COPY f /up/",
+        "COPY f /up/inner/f",
+        "COPY root/ /opaque/inner/",
+        "WORKDIR /opaque/w",
+        "COPY <<E /up/f\nE",
+    ] {
+        let error = p.error(&format!("FROM scratch\nCOPY root /\n{written}\n"));
+        let told = "names that begin with `.wh.` mean deletion in an image layer";
+        assert!(
+            error.contains("Dockerfile:3: ") && error.contains(told),
+            "{written}: {error}"
+        );
+    }
+}
+
+#[test]
 fn a_directory_gives_its_contents() {
     let p = Project::new();
     p.write("src/a", "1").write("src/sub/b", "22");
@@ -185,6 +211,32 @@ fn what_another_run_is_writing_is_not_in_the_context() {
         image.layers[0],
         ["644 0:0 .imgmake-notes.md 1", "644 0:0 f 1"]
     );
+}
+
+#[test]
+fn what_exclude_takes_is_not_blamed_on_the_ignore_file() {
+    let p = Project::new();
+    p.write("d/a.log", "1").write("d/b.txt", "2");
+    p.write(".dockerignore", "**/*.txt\n");
+    let copies = "COPY --parents --exclude=d/*.log d/*.log /\nCOPY --parents d/*.txt /\n";
+    p.build(&format!("FROM scratch\n{copies}"));
+    let warnings = p.warnings();
+    let empty: Vec<&String> = warnings
+        .iter()
+        .filter(|warning| warning.contains("matches nothing"))
+        .collect();
+    assert_eq!(empty.len(), 1, "{warnings:?}");
+    assert!(empty[0].contains("Dockerfile:3: ") && empty[0].contains("`d/b.txt`"));
+}
+
+#[test]
+fn an_unknown_owner_is_told_of_once_per_instruction() {
+    let p = Project::new();
+    p.write("f", "1");
+    p.build("FROM scratch\nCOPY --chown=ghost <<a f <<b /d/\n1\na\n2\nb\n");
+    let warnings = p.warnings();
+    let told = warnings.iter().filter(|warning| warning.contains("ghost"));
+    assert_eq!(told.count(), 1, "{warnings:?}");
 }
 
 #[test]

@@ -197,6 +197,15 @@ impl Project {
         }
     }
 
+    fn notes(&self) -> Vec<String> {
+        let events = self.events.lock().unwrap();
+        let notes = events.iter().filter_map(|e| match e {
+            imgmake_event::Event::Note { message, .. } => Some(message.clone()),
+            _ => None,
+        });
+        notes.collect()
+    }
+
     fn warnings(&self) -> Vec<String> {
         let events = self.events.lock().unwrap();
         let warnings = events.iter().filter_map(|e| match e {

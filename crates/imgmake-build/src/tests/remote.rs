@@ -127,6 +127,38 @@ fn timeless(body: Vec<u8>) -> String {
 }
 
 #[test]
+fn platforms_have_one_time_or_none() {
+    let p = Project::new();
+    let url = timeless(b"text".to_vec());
+    let mut request = p.request(&format!(
+        "ARG SOURCE_DATE_EPOCH=times\nFROM scratch AS times\nARG TARGETARCH\nADD {url}/$TARGETARCH /\n\
+         FROM scratch\nLABEL a=b\n"
+    ));
+    request.platforms = vec![
+        "linux/amd64".parse().unwrap(),
+        "linux/arm64".parse().unwrap(),
+    ];
+    inputs(&request, &p.engine).unwrap();
+    build(&request, &p.engine).unwrap();
+    let notes = p.notes();
+    assert_eq!(notes.len(), 1, "{notes:?}");
+    assert!(notes[0].contains("SOURCE_DATE_EPOCH `times` has no time"));
+    let modified = |architecture: &str, seconds: &str| {
+        let name = format!("{url}/{architecture}");
+        let pin = p.engine.pins.get(&name).unwrap();
+        let words: Vec<&str> = pin.split(' ').collect();
+        let changed = format!("{} {seconds} {}", words[0], words[2]);
+        p.engine.pins.set(&name, &changed);
+    };
+    modified("arm64", "77");
+    let error = build(&request, &p.engine).unwrap_err().to_string();
+    let told = "it is none for linux/amd64 and 77 for linux/arm64";
+    assert!(error.contains(told), "{error}");
+    modified("amd64", "77");
+    build(&request, &p.engine).unwrap();
+}
+
+#[test]
 fn the_newest_file_of_an_archive_is_the_time_of_a_url_that_has_none() {
     let mut tar = tar::Builder::new(Vec::new());
     for (path, kind, mtime) in [
@@ -162,6 +194,13 @@ fn the_newest_file_of_an_archive_is_the_time_of_a_url_that_has_none() {
         assert_eq!(image.config.config.labels["at"], label);
         assert_eq!(image.config.created.as_deref(), Some(created));
     }
+    // Looked for once: by the content, whatever its address is.
+    let digest = blake3::hash(&packed);
+    let pin = format!("time of archive {digest}");
+    assert_eq!(p.engine.pins.get(&pin).as_deref(), Some("5000"));
+    p.engine.pins.set(&pin, "5001");
+    let image = p.build(&of(packed.clone()));
+    assert_eq!(image.config.config.labels["at"], "[5001]");
     // A time that the request has goes before, and nothing is fetched for it.
     let mut request = p.request(&of(packed).replace("http://", "http://0.0.0.0:1/"));
     request.epoch = Some(7);

@@ -66,6 +66,28 @@ fn a_run_sees_the_env_after_an_arg_and_its_key_no_secret_and_no_proxy() {
 }
 
 #[test]
+fn a_secret_that_cannot_be_had_is_an_error_of_the_step_that_runs() {
+    let p = Project::new();
+    let mut request = p.request("FROM scratch\n");
+    let command = "RUN --mount=type=secret,id=s,env=TOKEN,required --mount=type=secret,id=t echo\n";
+    for name in ["s", "t"] {
+        let value = SecretSource::Value(b"1".to_vec());
+        request.secrets.insert(name.into(), value);
+    }
+    let had = prepared(command, &request).unwrap();
+    assert!(had.absent.is_none());
+    for name in ["s", "t"] {
+        let why = format!("the variable `{name}` is not set");
+        let absent = SecretSource::Absent { why };
+        request.secrets.insert(name.into(), absent);
+    }
+    let lacking = prepared(command, &request).unwrap();
+    assert_eq!(had.key.hex(), lacking.key.hex());
+    let error = lacking.absent.unwrap().to_string();
+    assert!(error.contains("secret `s` not found"), "{error}");
+}
+
+#[test]
 fn a_bind_mount_counts_by_content_and_a_cache_by_name() {
     let p = Project::new();
     p.write("src/a", "1");

@@ -124,6 +124,31 @@ fn platforms_become_one_index() {
 }
 
 #[test]
+fn build_arguments_beat_those_of_platforms_in_from() {
+    let p = Project::new();
+    let dockerfile =
+        "FROM --platform=$BUILDPLATFORM scratch\nARG TARGETARCH\nCOPY <<f /f\n$TARGETARCH\nf\n";
+    let mut request = p.request(dockerfile);
+    let own = inputs(&request, &p.engine).unwrap();
+    for (name, value) in [("BUILDPLATFORM", "linux/s390x"), ("TARGETARCH", "mine")] {
+        request.args.insert(name.into(), value.into());
+    }
+    let image = p.run(&request).unwrap();
+    assert_eq!(image.config.architecture, "s390x");
+    assert_eq!(image.layers[0], ["644 0:0 f 5"]);
+    let found = inputs(&request, &p.engine).unwrap();
+    let args = |inputs: &imgmake_core::fingerprint::Inputs| {
+        let args = inputs.entries().iter().filter(|input| input.kind == "arg");
+        args.map(|input| input.name.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(args(&own), Vec::<String>::new());
+    assert_eq!(args(&found), ["BUILDPLATFORM", "TARGETARCH"]);
+    request.args.insert("BUILDPLATFORM".into(), "none".into());
+    let error = p.run(&request).err().unwrap().to_string();
+    assert!(error.contains("Dockerfile:1"), "{error}");
+}
+
+#[test]
 fn steps_of_a_manifest_need_no_dockerfile() {
     let p = Project::new();
     p.write("web/index.html", "hi");

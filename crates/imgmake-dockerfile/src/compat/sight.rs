@@ -49,6 +49,8 @@ pub struct Scope {
     pub env: BTreeMap<String, String>,
     /// ARGs with their values.
     pub args: BTreeMap<String, Option<String>>,
+    /// ARGs that got a value after the ENV of their name.
+    pub superseding: BTreeSet<String>,
     pub shell: Option<Vec<String>>,
     pub user: Option<String>,
     /// What VOLUME named.
@@ -175,9 +177,14 @@ impl<'a> Sight<'a> {
 }
 
 impl Scope {
+    /// As a build has it: of an ENV and an ARG with a value, the later one.
     pub fn look_up(&self, name: &str) -> Option<String> {
         let arg = || self.args.get(name).cloned().flatten();
-        self.env.get(name).cloned().or_else(arg)
+        let env = || self.env.get(name).cloned();
+        match self.superseding.contains(name) {
+            true => arg().or_else(env),
+            false => env().or_else(arg),
+        }
     }
 
     fn take(
@@ -189,18 +196,22 @@ impl Scope {
     ) {
         match &step.meant {
             Instruction::Env(pairs) => {
-                let pairs = pairs.iter().map(|p| (p.key.clone(), p.value.clone()));
-                self.env.extend(pairs);
+                for pair in pairs {
+                    self.superseding.remove(&pair.key);
+                    self.env.insert(pair.key.clone(), pair.value.clone());
+                }
             }
             Instruction::Arg(args) => {
                 for arg in args {
                     let default = arg.expand_default(&|name| self.look_up(name), escape);
                     let default = default.ok().flatten().map(|word| word.text);
                     let given = given.get(&arg.name).cloned();
-                    let value = given
-                        .or(default)
-                        .or_else(|| globals.get(&arg.name).cloned())
-                        .or_else(|| self.args.get(&arg.name).cloned().flatten());
+                    let own = given.or(default);
+                    let own = own.or_else(|| globals.get(&arg.name).cloned());
+                    if own.is_some() {
+                        self.superseding.insert(arg.name.clone());
+                    }
+                    let value = own.or_else(|| self.args.get(&arg.name).cloned().flatten());
                     self.args.insert(arg.name.clone(), value);
                 }
             }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::sight::Sight;
 use super::{Asked, Builder, Difference, Shown, Version, compare};
 use crate::Dockerfile;
 
@@ -317,4 +318,24 @@ fn versions_are_read_from_what_programs_say() {
     assert_eq!(parse("github.com/moby/buildkit"), None);
     assert_eq!(parse("28"), None);
     assert!(Version::parse("1.28.2") < Version::parse("1.43"));
+}
+
+#[test]
+fn of_an_env_and_an_arg_the_later_one_with_a_value_counts() {
+    let text = "ARG G=global\nFROM a AS base\nENV A=env B=env C=env\nARG A=arg\nARG B\nARG G\nENV C=later\nLABEL x=y\n\
+        FROM base\nENV A=again\nLABEL x=y\n";
+    let file = Dockerfile::parse(text.as_bytes()).unwrap();
+    let args = BTreeMap::new();
+    let asked = Asked {
+        args: &args,
+        stage: None,
+    };
+    let sight = Sight::new(&file, text.as_bytes(), &asked);
+    let mut labels = sight.steps.iter().filter(|step| step.text == "LABEL x=y");
+    let mut seen = || {
+        let scope = &labels.next().unwrap().before;
+        ["A", "B", "C", "G"].map(|name| scope.look_up(name).unwrap_or_default())
+    };
+    assert_eq!(seen(), ["arg", "env", "later", "global"]);
+    assert_eq!(seen(), ["again", "env", "later", "global"]);
 }

@@ -102,7 +102,8 @@ fn form_is_heredoc(word: &str, form: ListForm) -> bool {
     form == ListForm::Words && Heredoc::from_word(word).is_some()
 }
 
-fn is_url(path: &str) -> bool {
+/// Whether ADD would download it.
+pub(crate) fn is_url(path: &str) -> bool {
     path.starts_with("http://") || path.starts_with("https://")
 }
 

@@ -10,6 +10,8 @@ mod files;
 mod healthcheck;
 mod pairs;
 
+pub(crate) use files::is_url;
+
 type Result<T, E = DockerfileError> = std::result::Result<T, E>;
 
 /// Every instruction there is.

@@ -106,8 +106,13 @@ impl Parser {
                 }
                 stage.instructions.push(located(line, instruction));
             }
-            (None, Instruction::Arg(args)) => self.global_args.push(located(line, args)),
-            (None, instruction) => self.outside_of_stage(&instruction)?,
+            (None, instruction) => {
+                check_syntax(&instruction, self.escape)?;
+                match instruction {
+                    Instruction::Arg(args) => self.global_args.push(located(line, args)),
+                    other => self.outside_of_stage(&other)?,
+                }
+            }
         }
         Ok(None)
     }

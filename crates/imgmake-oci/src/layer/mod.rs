@@ -46,5 +46,5 @@ pub use index::{Index, IndexEntry};
 pub use reader::LayerReader;
 pub use record::Layer;
 pub use view::{FollowLast, View};
-pub use whiteout::{OPAQUE, WHITEOUT_PREFIX, Whiteout, opaque_path, whiteout_path};
+pub use whiteout::{OPAQUE, WHITEOUT_PREFIX, Whiteout, is_reserved, opaque_path, whiteout_path};
 pub use writer::{LayerWriter, pack};

@@ -41,6 +41,12 @@ impl Whiteout {
     }
 }
 
+/// Whether a name on the way is one that layers keep for whiteouts: nothing of an image can lie there.
+pub fn is_reserved(path: &[u8]) -> bool {
+    path.split(|byte| *byte == b'/')
+        .any(|name| name.starts_with(WHITEOUT_PREFIX))
+}
+
 /// `a/.wh.b` for `a/b`.
 pub fn whiteout_path(path: &[u8]) -> Vec<u8> {
     let (directory, name) = split(path);

@@ -9,9 +9,7 @@ use super::planner::{DestinationEntry, Planner};
 use crate::error::{BuildError, Context, Result};
 use crate::files::tree::{base_name, join, parent, relative, show};
 use imgmake_event::Cancel;
-use imgmake_oci::layer::{
-    Entry, EntryKind, LayerReader, WHITEOUT_PREFIX, decompress, looks_like_tar,
-};
+use imgmake_oci::layer::{Entry, EntryKind, LayerReader, decompress, is_reserved, looks_like_tar};
 
 /// Of directories that are made for an archive.
 const MODE: u32 = 0o755;
@@ -77,14 +75,13 @@ impl Planner<'_> {
         if entry.path.is_empty() {
             return Ok(()); // `./`: the destination keeps what it is.
         }
-        if is_whiteout(&entry.path) {
+        let Some(path) = self.place(directory, &entry.path)? else {
             self.warn(format!(
                 "`{}` of the archive is left out: in a layer, such a name means that a file is deleted",
                 show(&entry.path)
             ));
             return Ok(());
-        }
-        let path = self.place(directory, &entry.path)?;
+        };
         if let EntryKind::HardLink { target } = &entry.kind {
             return self.link(&entry, path, directory, target);
         }
@@ -108,8 +105,7 @@ impl Planner<'_> {
             content,
             hash: None,
             kept: false,
-        });
-        Ok(())
+        })
     }
 
     /// Another name for what is there already. As when BuildKit unpacks, that is what lies there at
@@ -170,23 +166,20 @@ impl Planner<'_> {
             linked.content = Content::None;
             linked.hash = None;
         }
-        self.insert(linked);
-        Ok(())
+        self.insert(linked)
     }
 
     /// Where an archive's path lies once links of the image and of the archive are followed, all of which lead
-    /// to somewhere beneath the destination. Directories that the archive only implies belong to root.
-    fn place(&mut self, directory: &[u8], path: &[u8]) -> Result<Vec<u8>> {
+    /// to somewhere beneath the destination. Directories that the archive only implies belong to root. `None` where
+    /// the path, as written or by a link, has a name that layers keep for whiteouts.
+    fn place(&mut self, directory: &[u8], path: &[u8]) -> Result<Option<Vec<u8>>> {
         let above = self.resolve_beneath(directory, parent(path), true)?;
+        if is_reserved(path) || is_reserved(&above) {
+            return Ok(None);
+        }
         if !matches!(self.standing(&above), DestinationEntry::Directory) {
             self.ensure_directory_as(&above, MODE, None)?;
         }
-        Ok(join(&above, base_name(path)))
+        Ok(Some(join(&above, base_name(path))))
     }
-}
-
-/// Whether a path of an archive, or a directory on the way to it, has a name that layers keep for whiteouts.
-fn is_whiteout(path: &[u8]) -> bool {
-    path.split(|b| *b == b'/')
-        .any(|name| name.starts_with(WHITEOUT_PREFIX))
 }

@@ -11,7 +11,7 @@ use super::select::{self, inner};
 use crate::error::{BuildError, Result};
 use crate::files::patterns::{Patterns, ancestors_and_self};
 use crate::files::tree::{Node, Tree, base_name, join, parent, relative, resolve, root, show};
-use imgmake_oci::layer::{Entry, EntryKind, Timestamp, View, WHITEOUT_PREFIX};
+use imgmake_oci::layer::{Entry, EntryKind, Timestamp, View, is_reserved};
 
 pub struct Planner<'a> {
     below: &'a View,
@@ -200,8 +200,7 @@ impl<'a> Planner<'a> {
             (planned.entry.uid, planned.entry.gid) = (uid, gid);
         }
         self.plan.changes = before;
-        self.insert(planned);
-        Ok(())
+        self.insert(planned)
     }
 
     /// Makes a symlink; its parents are made too.
@@ -230,7 +229,7 @@ impl<'a> Planner<'a> {
     }
 
     fn put_content(&mut self, node: &Node, path: Vec<u8>, content: Content) -> Result<()> {
-        if base_name(&path).starts_with(WHITEOUT_PREFIX) {
+        if is_reserved(&path) {
             let action = format!("cannot copy `{}`", show(&node.path));
             return Err(BuildError::WhiteoutName.during(action));
         }
@@ -246,8 +245,7 @@ impl<'a> Planner<'a> {
             hash: node.content,
             kept: false,
         };
-        self.insert(self.linked(node, planned));
-        Ok(())
+        self.insert(self.linked(node, planned))
     }
 
     /// The second name of a file becomes a hard link to the first.
@@ -304,10 +302,10 @@ impl<'a> Planner<'a> {
         }
     }
 
-    pub(super) fn insert(&mut self, planned: Planned) {
+    pub(super) fn insert(&mut self, planned: Planned) -> Result<()> {
         let path = &planned.entry.path;
         if path.is_empty() {
-            return; // The root's metadata belongs to the base.
+            return Ok(()); // The root's metadata belongs to the base.
         }
         if planned.entry.kind != EntryKind::Directory {
             self.forget_beneath(&path.clone());
@@ -316,7 +314,18 @@ impl<'a> Planner<'a> {
         self.keep_names_of(&path);
         self.has_links |= matches!(planned.entry.kind, EntryKind::HardLink { .. });
         self.plan.changes = true;
+        self.add(planned)
+    }
+
+    /// Every entry comes into the layer here, its path resolved.
+    fn add(&mut self, planned: Planned) -> Result<()> {
+        let path = planned.entry.path.clone();
+        if is_reserved(&path) {
+            let action = format!("cannot put `/{}` into a layer", show(&path));
+            return Err(BuildError::WhiteoutName.during(action));
+        }
         self.plan.entries.insert(path, planned);
+        Ok(())
     }
 
     /// What is beneath a directory goes with it when something else takes its place.
@@ -407,8 +416,8 @@ impl<'a> Planner<'a> {
         }
         for ancestor in ancestors_and_self(&resolved.clone()) {
             match self.standing(ancestor) {
-                DestinationEntry::Directory => self.keep(ancestor),
-                DestinationEntry::Nothing => self.make(ancestor, mode, owner.unwrap_or((0, 0))),
+                DestinationEntry::Directory => self.keep(ancestor)?,
+                DestinationEntry::Nothing => self.make(ancestor, mode, owner.unwrap_or((0, 0)))?,
                 DestinationEntry::Link(_) | DestinationEntry::Other => {
                     let action = format!("make the directory `/{}`", show(ancestor));
                     return Err(BuildError::conflict(action, "the image has a file there"));
@@ -418,7 +427,7 @@ impl<'a> Planner<'a> {
         Ok(())
     }
 
-    fn make(&mut self, path: &[u8], mode: u32, (uid, gid): (u64, u64)) {
+    fn make(&mut self, path: &[u8], mode: u32, (uid, gid): (u64, u64)) -> Result<()> {
         let entry = Entry {
             path: path.to_vec(),
             kind: EntryKind::Directory,
@@ -433,13 +442,13 @@ impl<'a> Planner<'a> {
             content: Content::None,
             hash: None,
             kept: false,
-        });
+        })
     }
 
     /// A directory of the layers below is in the new layer too, as it was: so is it in an overlay's difference.
-    fn keep(&mut self, path: &[u8]) {
+    fn keep(&mut self, path: &[u8]) -> Result<()> {
         if self.plan.entries.contains_key(path) {
-            return;
+            return Ok(());
         }
         let entry = match self.below.get(path) {
             Some(found) => found.entry.clone(),
@@ -453,15 +462,12 @@ impl<'a> Planner<'a> {
                 xattrs: BTreeMap::new(),
             },
         };
-        self.plan.entries.insert(
-            path.to_vec(),
-            Planned {
-                entry,
-                content: Content::None,
-                hash: None,
-                kept: true,
-            },
-        );
+        self.add(Planned {
+            entry,
+            content: Content::None,
+            hash: None,
+            kept: true,
+        })
     }
 
     pub(super) fn standing(&self, path: &[u8]) -> DestinationEntry {
@@ -531,7 +537,10 @@ impl<'a> Planner<'a> {
     }
 
     /// Adds the directories above everything that is there already, so that the layer names them.
-    pub fn finish(mut self) -> Plan {
+    ///
+    /// # Errors
+    /// One of them has a name that layers keep for whiteouts.
+    pub fn finish(mut self) -> Result<Plan> {
         let parents: BTreeSet<Vec<u8>> = self
             .plan
             .entries
@@ -541,9 +550,9 @@ impl<'a> Planner<'a> {
             .map(<[u8]>::to_vec)
             .collect();
         for path in parents {
-            self.keep(&path);
+            self.keep(&path)?;
         }
-        self.plan
+        Ok(self.plan)
     }
 }
 

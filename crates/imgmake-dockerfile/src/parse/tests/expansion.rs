@@ -40,6 +40,17 @@ fn final_values_replace_words() {
 }
 
 #[test]
+fn defaults_that_no_environment_can_expand_are_mistakes_wherever_they_stand() {
+    for text in ["ARG V=${x\nFROM a\n", "FROM a\nARG A V=${x\n"] {
+        let found = errors(text);
+        assert_eq!(found.len(), 1, "{text}");
+        assert!(found[0].to_string().contains("missing `}` in `${x`"));
+    }
+    assert_eq!(errors("ARG V=${x\nFROM a\n")[0].line, 1);
+    parsed("ARG V=${x:?unset}\nFROM a\nARG W=${y:?unset}\n");
+}
+
+#[test]
 fn used_and_unset_names_are_reported() {
     let file = parsed("FROM x\nCOPY $A $B$C /d/\n");
     let environment = |name: &str| (name == "A").then(|| "a".to_owned());

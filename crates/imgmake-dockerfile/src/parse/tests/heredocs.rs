@@ -80,6 +80,20 @@ fn they_stand_in_onbuild_too() {
 }
 
 #[test]
+fn a_trigger_is_printed_with_its_bodies_whether_it_can_be_read_or_not() {
+    for text in [
+        "ONBUILD RUN <<E\nx\nE",
+        "ONBUILD RUN --bogus <<E\nx\ny\nE",
+        "ONBUILD COPY <<A <<-B /d/\nx\nA\n\ty\nB",
+    ] {
+        let trigger = one(text);
+        let printed = trigger.to_text(Escape::Backslash);
+        assert_eq!(one(&printed), trigger, "{text}");
+        assert_eq!(printed.lines().count(), text.lines().count());
+    }
+}
+
+#[test]
 fn a_body_without_end_is_an_error() {
     let found = errors("FROM a\nRUN <<EOF\nx\nUSER y\n");
     assert_eq!((found.len(), found[0].line), (1, 2));
