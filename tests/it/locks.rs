@@ -125,7 +125,7 @@ fn a_lock_of_the_shell_around_a_killed_run_is_not_the_projects() {
     wait_for(&p, "began");
     wait_for(&p, "pid");
     let pid: i32 = p.read("pid").trim().parse().unwrap();
-    let pid = rustix::process::Pid::from_raw(pid).unwrap();
+    let pid = imgmake_guard::program::process_of(pid).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
     wait_for(&p, "alive");
     assert!(outer.wait().unwrap().success());
@@ -149,7 +149,7 @@ fn a_killed_run_in_a_command_of_another_project_takes_nobody_along() {
     wait_for(&p, "inner/began");
     wait_for(&p, "pid");
     let pid: i32 = p.read("pid").trim().parse().unwrap();
-    let pid = rustix::process::Pid::from_raw(pid).unwrap();
+    let pid = imgmake_guard::program::process_of(pid).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
     assert!(outer.wait().unwrap().success());
     assert!(p.file("alive").exists());

@@ -278,7 +278,7 @@ build app { from "scratch"; copy "a" to="/" }
     write(
         path,
         "imgmake.kdl",
-        &manifest.replace("\"read-write\"", "\"read\""),
+        manifest.replace("\"read-write\"", "\"read\""),
     );
     assert_eq!(imgmake.ok(path, &["ci", "--to", "github"]).stderr, "");
 }

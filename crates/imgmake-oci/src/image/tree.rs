@@ -333,7 +333,7 @@ mod tests {
         };
 
         let root = blobs.index(&[&app, &beside(statements.clone(), &app)]);
-        assert_eq!(images(&blobs, &root), [app.digest.clone()]);
+        assert_eq!(images(&blobs, &root), std::slice::from_ref(&app.digest));
         let tree = blobs.tree(&root, DEEPEST).unwrap();
         let found: Vec<_> = tree.attestations().collect();
         assert_eq!(found.len(), 1);
