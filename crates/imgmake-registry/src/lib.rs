@@ -33,19 +33,13 @@ mod certificates;
 mod challenge;
 mod client;
 mod cloud;
-#[cfg(test)]
-mod conformance;
 pub mod connection;
 mod credentials;
 mod download;
 mod endpoint;
 mod error;
 mod explain;
-#[cfg(test)]
-mod faults;
 mod helper;
-#[cfg(test)]
-mod hostile;
 mod http;
 mod limiter;
 mod login;
@@ -57,25 +51,18 @@ mod permission;
 mod probe;
 mod pull;
 mod push;
-#[cfg(test)]
-mod quirks;
 mod redact;
-mod refusal;
-
 mod referrers;
+mod refusal;
 mod repositories;
 mod retry;
 mod session;
-#[cfg(test)]
-mod sharing;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;
 mod token;
 mod transfer;
-#[cfg(test)]
-mod trials;
 mod upload;
 mod warnings;
 

@@ -26,7 +26,7 @@ use super::run::{Listener, once};
 use super::signals;
 use super::trust::Keys;
 use crate::exit::{self, Exit};
-use crate::watch::{Change, Watcher};
+use crate::file_notices::{Change, Watcher};
 use imgmake_core::manifest::OnBusy;
 use imgmake_event::{Cancel, Event};
 use watched::Watched;

@@ -11,8 +11,8 @@ use super::super::project;
 use super::interest::{Interest, Taken, Tree, Wanted};
 use super::linked::Linked;
 use crate::exit::Exit;
+use crate::file_notices::Places;
 use crate::targets::{Dockerfiles, Project, file_of_secret};
-use crate::watch::Places;
 use imgmake_core::graph::Graph;
 use imgmake_core::manifest::glob::{Progress, clean, excluded, is_pattern};
 use imgmake_core::manifest::{

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::Refusal;
 use super::family::{EntryPoint, Family};
-use super::names::prefixed;
 use super::reader::Reader;
+use super::repositories::prefixed;
 use crate::error::{invalid, malformed};
 use imgmake_core::manifest::{
     CacheAccess, CacheDepth, CacheNode, CacheOption, CacheRegistry, CacheSteps, OnCacheError,

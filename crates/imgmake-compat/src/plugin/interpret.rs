@@ -5,12 +5,11 @@ use std::collections::BTreeMap;
 use super::building::build;
 use super::buildx_options::{self, More};
 use super::family::{Cloud, EntryPoint, Family};
-use super::names::repositories;
 use super::reader::Reader;
 use super::results;
 use super::tags::{AutoTags, auto_tags, check_tag, expand_tag, written_tag};
 use super::workspace::{Outcome, Workspace};
-use super::{Refusal, cache, names, registries};
+use super::{Refusal, cache, registries, repositories};
 use crate::credentials::Credentials;
 use crate::error::{conflict, invalid, malformed, missing, unreadable};
 use crate::nodes::{into_docker, plain};
@@ -57,10 +56,10 @@ pub fn unnamed_registry(
     let mode = Mode::read(entry, &reader)?;
     let listed = reader.first_set(&["PLUGIN_DESTINATIONS"]).is_some();
     let repository = reader.text("PLUGIN_REPO");
-    if !names::registry_is_unnamed(entry, &reader) || listed || repository.is_empty() {
+    if !repositories::registry_is_unnamed(entry, &reader) || listed || repository.is_empty() {
         return Ok(None);
     }
-    Ok(match names::own_host(&repository) {
+    Ok(match repositories::own_host(&repository) {
         Some(host) => Some(UnnamedRegistry::OfTheName(host.to_string())),
         // The cache is prefixed with it, too.
         None if mode.push || mode.push_only || reader.flag("PLUGIN_ENABLE_CACHE") => {
@@ -91,7 +90,7 @@ fn interpret_with(
         ));
     };
     let publishes = mode.push || mode.push_only;
-    let named = repositories(entry, reader, publishes)?;
+    let named = repositories::complete(entry, reader, publishes)?;
     let listed = reader.first_set(&["PLUGIN_DESTINATIONS"]).is_some();
     let mut repositories = Vec::new();
     let mut destinations: Vec<String> = Vec::new();

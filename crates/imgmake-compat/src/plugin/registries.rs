@@ -6,8 +6,8 @@ use base64::Engine as _;
 
 use super::Refusal;
 use super::family::{Cloud, EntryPoint, Family};
-use super::names::registry_host;
 use super::reader::Reader;
+use super::repositories::registry_host;
 use crate::credentials::of_variable;
 use crate::error::{self, missing};
 use crate::nodes::{parts, registry};

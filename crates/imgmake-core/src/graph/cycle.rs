@@ -5,30 +5,30 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use petgraph::algo::tarjan_scc;
 use petgraph::graph::DiGraph;
 
-use super::edge::{EdgeKind, Link, TargetId};
+use super::edge::{Edge, EdgeKind, TargetId};
 use crate::manifest::glob::is_pattern;
 use crate::manifest::{Diagnostic, Group, Manifest, Span, suggest};
 use imgmake_guard::printable;
 
 pub(super) fn check(
     graph: &DiGraph<TargetId, EdgeKind>,
-    links: &[Link],
+    edges: &[Edge],
     manifest: &Manifest,
     diagnostics: &mut Vec<Diagnostic>,
 ) {
-    let spans: HashMap<(usize, usize), Span> = links
+    let spans: HashMap<(usize, usize), Span> = edges
         .iter()
-        .map(|link| ((link.from.0, link.to.0), link.span))
+        .map(|edge| ((edge.from.0, edge.to.0), edge.span))
         .collect();
-    let mut edges: Vec<Vec<usize>> = vec![Vec::new(); manifest.targets.len()];
-    for link in links {
-        edges[link.from.0].push(link.to.0);
+    let mut targets: Vec<Vec<usize>> = vec![Vec::new(); manifest.targets.len()];
+    for edge in edges {
+        targets[edge.from.0].push(edge.to.0);
     }
     let name = |at: usize| manifest.targets[at].name.value.as_str();
     for component in tarjan_scc(graph) {
         let mut members: Vec<usize> = component.iter().map(|node| node.index()).collect();
         members.sort_unstable();
-        if let Some(path) = shortest_cycle(&edges, &members) {
+        if let Some(path) = shortest_cycle(&targets, &members) {
             let names: Vec<&str> = path.iter().map(|at| name(*at)).collect();
             let places = path.windows(2).map(|pair| spans[&(pair[0], pair[1])]);
             diagnostics.push(cycle_diagnostic(

@@ -22,7 +22,7 @@ pub enum EdgeKind {
 
 /// A reference as written: who uses whom, why, and where that stands.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Link {
+pub(super) struct Edge {
     pub from: TargetId,
     pub to: TargetId,
     pub kind: EdgeKind,
@@ -41,14 +41,14 @@ pub(super) enum Strength {
     Written,
 }
 
-/// The links as a graph whose nodes stand in file order.
-pub(super) fn petgraph(targets: usize, links: &[Link]) -> DiGraph<TargetId, EdgeKind> {
-    let mut graph = DiGraph::with_capacity(targets, links.len());
+/// The edges as a graph whose nodes stand in file order.
+pub(super) fn petgraph(targets: usize, edges: &[Edge]) -> DiGraph<TargetId, EdgeKind> {
+    let mut graph = DiGraph::with_capacity(targets, edges.len());
     let nodes: Vec<NodeIndex> = (0..targets)
         .map(|at| graph.add_node(TargetId(at)))
         .collect();
-    for link in links {
-        graph.add_edge(nodes[link.from.0], nodes[link.to.0], link.kind);
+    for edge in edges {
+        graph.add_edge(nodes[edge.from.0], nodes[edge.to.0], edge.kind);
     }
     graph
 }

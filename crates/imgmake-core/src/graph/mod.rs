@@ -3,7 +3,7 @@
 
 mod cycle;
 mod edge;
-mod links;
+mod inference;
 mod paths;
 mod reach;
 mod reading;
@@ -19,7 +19,7 @@ use crate::manifest::{Diagnostic, Group, Manifest, Target};
 pub use edge::{EdgeKind, TargetId};
 pub use reading::{Judge, Reading, Reads};
 
-use edge::Link;
+use edge::Edge;
 use paths::Producers;
 use reading::NoDockerfiles;
 
@@ -61,27 +61,27 @@ impl Graph {
             .map(|(at, target)| (target.name.value.clone(), TargetId(at)))
             .collect();
         let producers = Producers::new(&manifest, &mut diagnostics);
-        let found = links::find(&manifest, &by_name, &producers, reads, &mut diagnostics);
+        let found = inference::find(&manifest, &by_name, &producers, reads, &mut diagnostics);
         let disabled = manifest.disabled.iter().map(|name| name.value.as_str());
         let disabled = disabled.collect();
         cycle::check_groups(&manifest.groups, &disabled, &by_name, &mut diagnostics);
-        let links = without_duplicates(found.links);
+        let edges = without_duplicates(found.edges);
         let limits = yielding::Limits::default();
-        let resolved = yielding::without_circles(manifest.targets.len(), links, &limits);
-        let links = &resolved.kept;
-        let edges = edge::petgraph(manifest.targets.len(), links);
-        cycle::check(&edges, links, &manifest, &mut diagnostics);
+        let resolved = yielding::without_circles(manifest.targets.len(), edges, &limits);
+        let edges = &resolved.kept;
+        let graph = edge::petgraph(manifest.targets.len(), edges);
+        cycle::check(&graph, edges, &manifest, &mut diagnostics);
         if !diagnostics.is_empty() {
             diagnostics.sort_by_key(|one| one.span.start);
             return Err(diagnostics);
         }
-        let (dependencies, dependents) = adjacency(manifest.targets.len(), links);
+        let (dependencies, dependents) = adjacency(manifest.targets.len(), edges);
         let left_out = yielding::left_out(&manifest, &resolved);
         let warnings = yielding::warnings(&manifest, &resolved);
         Ok(Graph {
             manifest,
             by_name,
-            edges,
+            edges: graph,
             dependencies,
             dependents,
             images: found.images,
@@ -160,31 +160,31 @@ impl Graph {
 }
 
 /// One edge per pair of targets: the most telling kind, at its first place.
-fn without_duplicates(links: Vec<Link>) -> Vec<Link> {
-    let mut best: BTreeMap<(TargetId, TargetId), Link> = BTreeMap::new();
-    for link in links {
-        best.entry((link.from, link.to))
+fn without_duplicates(edges: Vec<Edge>) -> Vec<Edge> {
+    let mut best: BTreeMap<(TargetId, TargetId), Edge> = BTreeMap::new();
+    for edge in edges {
+        best.entry((edge.from, edge.to))
             .and_modify(|known| {
-                let strength = link.strength.max(known.strength);
-                if link.kind > known.kind {
-                    *known = link;
+                let strength = edge.strength.max(known.strength);
+                if edge.kind > known.kind {
+                    *known = edge;
                 }
                 known.strength = strength;
             })
-            .or_insert(link);
+            .or_insert(edge);
     }
     best.into_values().collect()
 }
 
 type Adjacency = (Vec<Vec<(TargetId, EdgeKind)>>, Vec<Vec<TargetId>>);
 
-fn adjacency(targets: usize, links: &[Link]) -> Adjacency {
+fn adjacency(targets: usize, edges: &[Edge]) -> Adjacency {
     let mut dependencies = vec![Vec::new(); targets];
     let mut dependents = vec![Vec::new(); targets];
-    // Links come sorted by both ends, so every list is in file order.
-    for link in links {
-        dependencies[link.from.0].push((link.to, link.kind));
-        dependents[link.to.0].push(link.from);
+    // Edges come sorted by both ends, so every list is in file order.
+    for edge in edges {
+        dependencies[edge.from.0].push((edge.to, edge.kind));
+        dependents[edge.to.0].push(edge.from);
     }
     (dependencies, dependents)
 }

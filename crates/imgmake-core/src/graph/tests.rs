@@ -269,12 +269,12 @@ fn many_builds_that_read_what_many_tests_write_wait_for_all_that_make_no_circle(
 #[test]
 fn a_search_for_circles_that_is_given_up_says_so_and_nothing_untrue() {
     let manifest = parsed(&builds_and_tests(10));
-    let mut links = Vec::new();
+    let mut edges = Vec::new();
     for (from, to, strength) in (0..10).flat_map(|at| {
         let guessed = (0..10).map(move |test| (2 * at, 2 * test + 1, Strength::Guessed));
         guessed.chain([(2 * at + 1, 2 * at, Strength::Written)])
     }) {
-        links.push(Link {
+        edges.push(Edge {
             from: TargetId(from),
             to: TargetId(to),
             kind: EdgeKind::Output,
@@ -284,11 +284,11 @@ fn a_search_for_circles_that_is_given_up_says_so_and_nothing_untrue() {
     }
     let resolve = |known, steps| {
         let limits = yielding::Limits { known, steps };
-        yielding::without_circles(20, links.clone(), &limits)
+        yielding::without_circles(20, edges.clone(), &limits)
     };
     let known = resolve(20, 0);
     assert_eq!((known.kept.len(), known.given_way.len()), (10 + 45, 55));
-    let ends = |links: &[Link]| -> Vec<_> { links.iter().map(|l| (l.from, l.to)).collect() };
+    let ends = |edges: &[Edge]| -> Vec<_> { edges.iter().map(|l| (l.from, l.to)).collect() };
     let searched = resolve(19, 10_000);
     assert_eq!(ends(&searched.kept), ends(&known.kept));
     assert!(searched.given_up.is_empty());

@@ -2,7 +2,7 @@
 
 use petgraph::algo::tarjan_scc;
 
-use super::edge::{Link, Strength, TargetId, petgraph};
+use super::edge::{Edge, Strength, TargetId, petgraph};
 use super::paths::outputs;
 use super::reach::Reach;
 use crate::manifest::glob::clean;
@@ -25,49 +25,49 @@ impl Default for Limits {
     }
 }
 
-/// What became of the links.
+/// What became of the edges.
 #[derive(Default)]
 pub(super) struct Resolved {
     /// Sorted as they were.
-    pub kept: Vec<Link>,
+    pub kept: Vec<Edge>,
     /// Each would have made a circle.
-    pub given_way: Vec<Link>,
+    pub given_way: Vec<Edge>,
     /// Left out too, since nobody knows whether they would.
-    pub given_up: Vec<Link>,
+    pub given_up: Vec<Edge>,
 }
 
-pub(super) fn without_circles(targets: usize, links: Vec<Link>, limits: &Limits) -> Resolved {
+pub(super) fn without_circles(targets: usize, edges: Vec<Edge>, limits: &Limits) -> Resolved {
     let mut resolved = Resolved::default();
-    if links.iter().all(|link| link.strength == Strength::Written) {
-        resolved.kept = links;
+    if edges.iter().all(|edge| edge.strength == Strength::Written) {
+        resolved.kept = edges;
         return resolved;
     }
-    let components = Components::of(targets, &links);
+    let components = Components::of(targets, &edges);
     let may_yield =
-        |link: &Link| link.strength != Strength::Written && components.is_within_one(link);
-    let (mut candidates, kept): (Vec<Link>, Vec<Link>) = links.into_iter().partition(may_yield);
+        |edge: &Edge| edge.strength != Strength::Written && components.is_within_one(edge);
+    let (mut candidates, kept): (Vec<Edge>, Vec<Edge>) = edges.into_iter().partition(may_yield);
     resolved.kept = kept;
     if candidates.is_empty() {
         return resolved;
     }
     // Those that are most likely meant first, then in file order.
-    candidates.sort_by_key(|link| (std::cmp::Reverse(link.strength), link.from, link.to));
+    candidates.sort_by_key(|edge| (std::cmp::Reverse(edge.strength), edge.from, edge.to));
     let mut growing = Growing::new(&components, &candidates, limits);
     // No circle leads out of a component.
-    for link in resolved.kept.iter().filter(|l| components.is_within_one(l)) {
-        growing.add(link);
+    for edge in resolved.kept.iter().filter(|l| components.is_within_one(l)) {
+        growing.add(edge);
     }
-    for link in candidates {
-        match growing.leads(link.to, link.from) {
-            Some(true) => resolved.given_way.push(link),
-            None => resolved.given_up.push(link),
+    for edge in candidates {
+        match growing.leads(edge.to, edge.from) {
+            Some(true) => resolved.given_way.push(edge),
+            None => resolved.given_up.push(edge),
             Some(false) => {
-                growing.add(&link);
-                resolved.kept.push(link);
+                growing.add(&edge);
+                resolved.kept.push(edge);
             }
         }
     }
-    resolved.kept.sort_by_key(|link| (link.from, link.to));
+    resolved.kept.sort_by_key(|edge| (edge.from, edge.to));
     resolved
 }
 
@@ -75,9 +75,9 @@ pub(super) fn without_circles(targets: usize, links: Vec<Link>, limits: &Limits)
 struct Components(Vec<usize>);
 
 impl Components {
-    fn of(targets: usize, links: &[Link]) -> Components {
+    fn of(targets: usize, edges: &[Edge]) -> Components {
         let mut component = vec![0; targets];
-        for (at, members) in tarjan_scc(&petgraph(targets, links)).iter().enumerate() {
+        for (at, members) in tarjan_scc(&petgraph(targets, edges)).iter().enumerate() {
             for node in members {
                 component[node.index()] = at;
             }
@@ -85,8 +85,8 @@ impl Components {
         Components(component)
     }
 
-    fn is_within_one(&self, link: &Link) -> bool {
-        self.0[link.from.0] == self.0[link.to.0]
+    fn is_within_one(&self, edge: &Edge) -> bool {
+        self.0[edge.from.0] == self.0[edge.to.0]
     }
 }
 
@@ -103,10 +103,10 @@ enum Ways {
 }
 
 impl Growing {
-    fn new(components: &Components, candidates: &[Link], limits: &Limits) -> Growing {
+    fn new(components: &Components, candidates: &[Edge], limits: &Limits) -> Growing {
         let mut matters = vec![false; components.0.len()];
-        for link in candidates {
-            matters[components.0[link.from.0]] = true;
+        for edge in candidates {
+            matters[components.0[edge.from.0]] = true;
         }
         let mut count = 0;
         let mut place = |component: &usize| {
@@ -123,8 +123,8 @@ impl Growing {
         Growing { places, ways }
     }
 
-    fn add(&mut self, link: &Link) {
-        let (Some(from), Some(to)) = (self.places[link.from.0], self.places[link.to.0]) else {
+    fn add(&mut self, edge: &Edge) {
+        let (Some(from), Some(to)) = (self.places[edge.from.0], self.places[edge.to.0]) else {
             return;
         };
         match &mut self.ways {
@@ -186,9 +186,9 @@ impl Search {
 /// What is made after a target is not among its files, whatever pattern or directory reaches it.
 pub(super) fn left_out(manifest: &Manifest, resolved: &Resolved) -> Vec<Vec<String>> {
     let mut left_out = vec![Vec::new(); manifest.targets.len()];
-    for link in resolved.given_way.iter().chain(&resolved.given_up) {
-        let made = outputs(&manifest.targets[link.to.0].kind);
-        left_out[link.from.0].extend(made.iter().map(|path| clean(&path.value)));
+    for edge in resolved.given_way.iter().chain(&resolved.given_up) {
+        let made = outputs(&manifest.targets[edge.to.0].kind);
+        left_out[edge.from.0].extend(made.iter().map(|path| clean(&path.value)));
     }
     left_out
 }
@@ -198,33 +198,33 @@ pub(super) fn left_out(manifest: &Manifest, resolved: &Resolved) -> Vec<Vec<Stri
 pub(super) fn warnings(manifest: &Manifest, resolved: &Resolved) -> Vec<Diagnostic> {
     let name = |id: TargetId| manifest.targets[id.0].name.value.as_str();
     // What its Dockerfile does not read is missed by nobody.
-    let mut told: Vec<&Link> = resolved.given_way.iter().collect();
-    told.retain(|link| link.strength == Strength::Guessed);
-    told.sort_by_key(|link| (link.from, link.to));
+    let mut told: Vec<&Edge> = resolved.given_way.iter().collect();
+    told.retain(|edge| edge.strength == Strength::Guessed);
+    told.sort_by_key(|edge| (edge.from, edge.to));
     let by_target = told.chunk_by(|one, other| one.from == other.from);
-    let warning = |links: &[&Link]| {
-        let (from, to) = (name(links[0].from), name(links[0].to));
-        let others = match links.len() - 1 {
+    let warning = |edges: &[&Edge]| {
+        let (from, to) = (name(edges[0].from), name(edges[0].to));
+        let others = match edges.len() - 1 {
             0 => String::new(),
             1 => " and 1 more".to_string(),
             more => format!(" and {more} more"),
         };
-        let output = outputs(&manifest.targets[links[0].to.0].kind);
+        let output = outputs(&manifest.targets[edges[0].to.0].kind);
         let output = output.first().map_or("", |path| path.value.as_str());
         let message = format!(
             "target `{from}` does not wait for `{to}`{others}, which waits for it: what `{to}` makes is left out of its files"
         );
-        Diagnostic::at(links[0].span, message, format!("may read `{output}`"))
+        Diagnostic::at(edges[0].span, message, format!("may read `{output}`"))
             .with_help("write `needs`, or leave the output out of what is read")
     };
     let given_up = given_up(manifest, &resolved.given_up);
     by_target.map(warning).chain(given_up).collect()
 }
 
-fn given_up(manifest: &Manifest, links: &[Link]) -> Option<Diagnostic> {
-    let first = links.iter().min_by_key(|link| (link.from, link.to))?;
+fn given_up(manifest: &Manifest, edges: &[Edge]) -> Option<Diagnostic> {
+    let first = edges.iter().min_by_key(|edge| (edge.from, edge.to))?;
     let name = |id: TargetId| manifest.targets[id.0].name.value.as_str();
-    let others = match links.len() - 1 {
+    let others = match edges.len() - 1 {
         0 => String::new(),
         more => format!(" and {more} more like it"),
     };

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use super::context::{self, DecodeContext};
 use super::diagnostic::{Diagnostic, Origin};
+use super::duplicates::Names;
 use super::fields::{self, Fields};
-use super::names::Names;
 use super::sets::Sets;
 use super::templates::Templates;
 use super::tree::{self, Node};

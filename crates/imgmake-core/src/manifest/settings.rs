@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use super::context::DecodeContext;
 use super::diagnostic::Diagnostic;
+use super::duplicates::Names;
 use super::duration;
 use super::env_file::EnvFile;
 use super::fields::Fields;
 use super::fields::not_yet;
-use super::names::Names;
 use super::tree::{Node, Value};
 use super::types::*;
 

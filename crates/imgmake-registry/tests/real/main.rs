@@ -8,17 +8,17 @@ use imgmake_registry::{
     PushJob, PushPhase, RegistryError, Secret,
 };
 
-#[path = "../../src/faults.rs"]
+#[path = "../../src/tests/both/faults.rs"]
 mod faults;
 mod mirrors;
 mod proxies;
-#[path = "../../src/quirks.rs"]
+#[path = "../../src/tests/both/quirks.rs"]
 mod quirks;
 mod refusals;
 mod servers;
-#[path = "../../src/sharing.rs"]
+#[path = "../../src/tests/both/sharing.rs"]
 mod sharing;
 mod testing;
-#[path = "../../src/tests.rs"]
-mod tests;
 mod tokens;
+#[path = "../../src/tests/both/transfers.rs"]
+mod transfers;

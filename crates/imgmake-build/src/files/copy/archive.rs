@@ -4,7 +4,7 @@
 use std::io::Read;
 
 use super::contents::{Contents, open_content};
-use super::plan::{Content, Planned};
+use super::entries::{Content, Planned};
 use super::planner::{DestinationEntry, Planner};
 use crate::error::{BuildError, Context, Result};
 use crate::files::tree::{base_name, join, parent, relative, show};

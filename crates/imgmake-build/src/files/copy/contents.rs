@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use super::plan::Content;
+use super::entries::Content;
 use crate::error::{BuildError, Context, Result};
 use crate::files::tree::show;
 

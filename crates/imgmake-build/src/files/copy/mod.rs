@@ -6,12 +6,12 @@
 
 pub mod archive;
 pub mod contents;
+pub mod entries;
 pub mod mode;
 pub mod owner;
-pub mod plan;
 pub mod planner;
 pub mod select;
 pub mod write;
 
-pub use plan::{Content, FreshFile, Plan, Planned, Rules};
+pub use entries::{Content, FreshFile, Plan, Planned, Rules};
 pub use planner::Planner;

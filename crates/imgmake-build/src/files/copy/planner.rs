@@ -5,8 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use super::entries::{Content, FreshFile, Plan, Planned, Rules};
 use super::mode::Chmod;
-use super::plan::{Content, FreshFile, Plan, Planned, Rules};
 use super::select::{self, inner};
 use crate::error::{BuildError, Result};
 use crate::files::patterns::{Patterns, ancestors_and_self};

@@ -6,7 +6,7 @@ use std::io::{Read, Seek, SeekFrom};
 use std::sync::Arc;
 
 use super::contents::{Contents, open_content};
-use super::plan::{Content, Plan, Planned};
+use super::entries::{Content, Plan, Planned};
 use crate::error::{BuildError, Context, Result};
 use crate::files::tree::show;
 use imgmake_event::Cancel;

@@ -7,7 +7,7 @@ use super::command_line::CommandLine;
 use crate::credentials::of_variable;
 use crate::error::{invalid, malformed};
 use crate::nodes::{parts, registry};
-use crate::plugin::names::registry_host;
+use crate::plugin::repositories::registry_host;
 use crate::plugin::{Refusal, Workspace};
 use imgmake_core::manifest::{AuthNode, PasswordFrom, RegistryNode};
 

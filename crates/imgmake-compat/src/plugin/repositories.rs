@@ -6,7 +6,7 @@ use super::reader::Reader;
 use crate::error::missing;
 
 /// Complete repository names: the cloud plugins prefix theirs with the registry.
-pub(super) fn repositories(
+pub(super) fn complete(
     entry: EntryPoint,
     reader: &Reader,
     publishes: bool,

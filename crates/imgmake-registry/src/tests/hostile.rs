@@ -8,15 +8,15 @@ use base64::engine::general_purpose::STANDARD;
 
 use imgmake_event::{Event, Events};
 
-use super::challenge::Bearer;
-use super::credentials::Credential;
-use super::endpoint::{Declared, Endpoint};
-use super::session::Session;
-use super::testing::{
+use crate::challenge::Bearer;
+use crate::credentials::Credential;
+use crate::endpoint::{Declared, Endpoint};
+use crate::session::Session;
+use crate::testing::{
     Action, FaultProxy, RecordedRequest, Shelf, answer, everywhere, job, options, random_bytes,
     reply,
 };
-use super::{Auth, Client, ClientOptions, HostSettings, OperationContext, RegistryError, Secret};
+use crate::{Auth, Client, ClientOptions, HostSettings, OperationContext, RegistryError, Secret};
 
 const HOME: &str = "reg.example";
 const TOKENS: &str = "auth.example";

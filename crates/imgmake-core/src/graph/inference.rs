@@ -1,8 +1,8 @@
-//! Every reference in the manifest, as links between targets; names that are unknown.
+//! Every reference in the manifest, as edges between targets; names that are unknown.
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::edge::{EdgeKind, Link, Strength, TargetId};
+use super::edge::{Edge, EdgeKind, Strength, TargetId};
 use super::paths::{Producers, matching};
 use super::reading::{Reading, Reads};
 use crate::manifest::glob::{clean, excluded, is_pattern};
@@ -10,7 +10,7 @@ use crate::manifest::*;
 
 #[derive(Default)]
 pub(super) struct Found {
-    pub links: Vec<Link>,
+    pub edges: Vec<Edge>,
     /// Per target: the builds that a scan or push names.
     pub images: Vec<Vec<TargetId>>,
 }
@@ -38,7 +38,7 @@ pub(super) fn find(
         reads,
         diagnostics,
         found: Found {
-            links: Vec::new(),
+            edges: Vec::new(),
             images: vec![Vec::new(); manifest.targets.len()],
         },
     };
@@ -54,8 +54,8 @@ pub(super) fn find(
 }
 
 impl<'m> Finder<'m> {
-    fn link(&mut self, from: TargetId, to: TargetId, kind: EdgeKind, span: Span) {
-        self.found.links.push(Link {
+    fn edge(&mut self, from: TargetId, to: TargetId, kind: EdgeKind, span: Span) {
+        self.found.edges.push(Edge {
             from,
             to,
             kind,
@@ -64,8 +64,8 @@ impl<'m> Finder<'m> {
         });
     }
 
-    fn output_link(&mut self, from: TargetId, to: TargetId, span: Span, strength: Strength) {
-        self.found.links.push(Link {
+    fn output_edge(&mut self, from: TargetId, to: TargetId, span: Span, strength: Strength) {
+        self.found.edges.push(Edge {
             from,
             to,
             kind: EdgeKind::Output,
@@ -141,7 +141,7 @@ impl<'m> Finder<'m> {
         for member in members {
             // A glob may well match the target itself.
             if member != id || !is_pattern(&need.value) {
-                self.link(id, member, EdgeKind::Needs, need.span);
+                self.edge(id, member, EdgeKind::Needs, need.span);
             }
         }
     }
@@ -228,7 +228,7 @@ impl<'m> Finder<'m> {
     fn base(&mut self, id: TargetId, target: &Target, name: &Spanned<String>) {
         match self.by_name.get(&name.value) {
             Some(base) if is_build(&self.manifest.targets[base.0]) => {
-                self.link(id, *base, EdgeKind::Context, name.span)
+                self.edge(id, *base, EdgeKind::Context, name.span)
             }
             Some(_) => self.not_a_build(target, name),
             None => self.no_target(target, name),
@@ -297,7 +297,7 @@ impl<'m> Finder<'m> {
                 (Reading::Unknown | Reading::Along, true) => Strength::Guessed,
             };
             if producer != id {
-                self.output_link(id, producer, span, strength);
+                self.output_edge(id, producer, span, strength);
             }
         }
     }
@@ -334,7 +334,7 @@ impl<'m> Finder<'m> {
             let producers = self.producers;
             for (_, producer) in producers.beneath(&directory.value) {
                 if producer != id {
-                    self.link(id, producer, EdgeKind::Output, directory.span);
+                    self.edge(id, producer, EdgeKind::Output, directory.span);
                 }
             }
         }
@@ -344,7 +344,7 @@ impl<'m> Finder<'m> {
     fn output(&mut self, id: TargetId, path: &Spanned<String>) {
         for run in self.producers.of_path(&path.value) {
             if run != id {
-                self.link(id, run, EdgeKind::Output, path.span);
+                self.edge(id, run, EdgeKind::Output, path.span);
             }
         }
     }
@@ -381,7 +381,7 @@ impl<'m> Finder<'m> {
             let is_named = strength == Strength::Written;
             // What builds, scans and pushes write is in no context unless it is named.
             if is_named || (producer != id && self.is_run(producer)) {
-                self.output_link(id, producer, source.span, strength);
+                self.output_edge(id, producer, source.span, strength);
             }
         }
     }
@@ -398,7 +398,7 @@ impl<'m> Finder<'m> {
             for (producer, strength) in found {
                 // Its own outputs among its inputs make no circle: they are left out of the inputs.
                 if producer != id {
-                    self.output_link(id, producer, input.span, strength);
+                    self.output_edge(id, producer, input.span, strength);
                 }
             }
         }
@@ -420,7 +420,7 @@ impl<'m> Finder<'m> {
                 _ => {}
             }
             for build in &builds {
-                self.link(id, *build, EdgeKind::Image, pattern.span);
+                self.edge(id, *build, EdgeKind::Image, pattern.span);
             }
             images.extend(builds);
         }
@@ -460,14 +460,14 @@ impl<'m> Finder<'m> {
                 false => EdgeKind::Output,
             };
             if producer != id {
-                self.link(id, producer, kind, path.span);
+                self.edge(id, producer, kind, path.span);
             }
         }
         // A layout whose files are outputs each.
         let producers = self.producers;
         for (_, producer) in producers.beneath(&path.value) {
             if producer != id && !producers.of_path(&path.value).contains(&producer) {
-                self.link(id, producer, EdgeKind::Output, path.span);
+                self.edge(id, producer, EdgeKind::Output, path.span);
             }
         }
     }
@@ -503,7 +503,7 @@ impl<'m> Finder<'m> {
             return;
         };
         for (gate, span) in &gates {
-            self.link(id, *gate, EdgeKind::Gate, *span);
+            self.edge(id, *gate, EdgeKind::Gate, *span);
         }
         for subject in self.subjects(id, push) {
             if !gates.iter().any(|(gate, _)| self.covers(*gate, &subject)) {

@@ -560,7 +560,7 @@ fn an_upload_that_breaks_goes_on_from_its_status() {
     let between = resuming(400_000, Arc::clone(&content));
     let client = client();
     let session = client.session(&app(&between));
-    let upload = super::super::upload::Upload {
+    let upload = Upload {
         session: &session,
         repository: "app",
         blob: &blob,
