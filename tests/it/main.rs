@@ -35,6 +35,7 @@
 //! | `bad_input` | every refusal has a place, a reason and a next step |
 //! | `book` | every snippet of the book and the README does what it shows |
 //! | `fuzz` | whatever reads bytes from outside takes any bytes |
+//! | `gates` | what no gate passes: databases that changed, what nobody judged, pushes without one |
 //! | `graphs` | what needs what, in every format |
 //! | `hostile_registry` | what registries and scanned images say is shown, and not sent |
 //! | `hostile_text` | no words of others speak to the terminal or to the CI system |
@@ -77,6 +78,7 @@ mod examples;
 mod exhausted;
 mod fan_out;
 mod fuzz;
+mod gates;
 mod graphs;
 mod host_commands;
 mod hostile_registry;

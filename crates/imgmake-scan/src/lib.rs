@@ -23,7 +23,7 @@ mod tests;
 mod verdict;
 mod version;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use imgmake_event::{Cancel, Events};
 use imgmake_oci::store::Store;
@@ -64,6 +64,15 @@ pub fn import_advisories(
         advisories: database.advisories(),
         newest: database.newest().map(String::from),
     })
+}
+
+/// Whether a database of advisories is as it was: of exactly the files that a scan reads of it,
+/// by way of whatever links.
+///
+/// # Errors
+/// It does not exist, or something in it cannot be read.
+pub fn advisories_signature(path: &Path, cancel: &Cancel) -> Result<[u8; 32]> {
+    advisory::signature(path, cancel)
 }
 
 /// How many packages one file of an image tells of, by its path there.

@@ -3,6 +3,8 @@
 mod policy;
 mod request;
 
+use std::path::Path;
+
 use super::failure::failure;
 use super::task::{Runnable, ScanTask};
 use super::{archives, images, outputs};
@@ -11,7 +13,7 @@ use imgmake_core::fingerprint::{self, Inputs, LengthPrefixedHasher};
 use imgmake_core::manifest::{ScanFrom, ScanTarget, ScannerNode, Spanned};
 use imgmake_core::state::{FileKind, Output};
 use imgmake_guard::printable;
-use imgmake_scan::{GateOutcome, Verdict, advisory_home};
+use imgmake_scan::{GateOutcome, ScanError, Verdict, advisory_home};
 use policy::read;
 
 impl Runnable for ScanTask<'_> {
@@ -105,20 +107,18 @@ fn add_inputs(task: &ScanTask<'_>, inputs: &mut Inputs) -> Result<(), Failure> {
     }
     for directory in &task.target.advisories {
         let path = task.runner.path(&directory.value);
-        let signature = task
-            .runner
-            .tree_signature(&path)
-            .map_err(|error| task.runner.project.unreadable(directory, &error))?;
+        let signature = sign(task, &path).map_err(|error| unreadable(task, directory, error))?;
         inputs.hashed("advisories", &directory.value, signature);
     }
     if task.target.advisories.is_empty() && task.target.scanner == ScannerNode::Builtin {
         // What `imgmake db update` keeps.
         let kept = advisory_home(task.runner.store()?).map_err(failure)?;
-        inputs.hashed(
-            "advisories",
-            "database",
-            task.runner.tree_signature(&kept).unwrap_or_default(),
-        );
+        let signature = match kept.exists() {
+            true => sign(task, &kept).map_err(failure)?,
+            // The scan says what is missing.
+            false => [0; 32],
+        };
+        inputs.hashed("advisories", "database", signature);
     }
     match &task.target.from {
         ScanFrom::Images(_) => {}
@@ -136,6 +136,25 @@ fn add_inputs(task: &ScanTask<'_>, inputs: &mut Inputs) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+fn sign(task: &ScanTask<'_>, path: &Path) -> Result<[u8; 32], ScanError> {
+    imgmake_scan::advisories_signature(path, &task.runner.tools.cancel)
+}
+
+fn unreadable(task: &ScanTask<'_>, path: &Spanned<String>, error: ScanError) -> Failure {
+    match error.root() {
+        ScanError::Cancelled(_) => failure(error),
+        ScanError::Io(error) if !task.runner.path(&path.value).exists() => {
+            task.runner.project.unreadable(path, error)
+        }
+        // What of it.
+        _ => task.problem(
+            path,
+            format!("cannot read `{}`", path.value),
+            format!("{error:#}"),
+        ),
+    }
 }
 
 fn add_image(

@@ -1,4 +1,4 @@
-//! Whether a file or a tree is still the one that was written, by `lstat` alone.
+//! Whether a file or a tree is still the one that was written, by what `stat` says alone.
 
 use std::collections::HashMap;
 use std::io;
@@ -10,18 +10,19 @@ use super::{Entry, Signature, Visited, Visitor, tree_order, walk_opened};
 use crate::fingerprint::LengthPrefixedHasher;
 use imgmake_event::Cancel;
 
-/// Signs a file, or a directory with everything below it.
+/// Signs a file, or a directory with everything below it. A path that is a link stands for what it
+/// leads to, as it does for whoever reads it; links below are signed as links.
 ///
 /// # Errors
 /// Something cannot be read, such as because it is gone; somebody cancelled.
 pub fn tree_signature(path: &Path, cancel: &Cancel) -> io::Result<[u8; 32]> {
     let mut hasher = LengthPrefixedHasher::new();
-    let stat = rustix::fs::lstat(path)?;
+    let stat = rustix::fs::stat(path)?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
         hasher.bytes(&Signature::of_stat(&stat).bytes());
         return Ok(hasher.finish());
     }
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let root = rustix::fs::open(path, flags, Mode::empty())?;
     let mut signed = walk_opened(root, (), &Signing, cancel)?;
     signed.sort_unstable_by(|(a, _), (b, _)| tree_order(a, b));

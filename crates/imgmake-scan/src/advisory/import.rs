@@ -1,15 +1,15 @@
-//! Finds OSV documents in directories and zips and keeps their index: made once,
+//! Reads OSV documents of directories and zips and keeps their index: made once,
 //! used until a file comes, goes or changes.
 
 use std::fs::{self, File};
 use std::io::Read;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
 use super::index::{Builder, Database};
 use super::osv::Document;
+use super::sources::{self, Kind, Source};
 use crate::error::{Context, Result, ScanError};
 use imgmake_event::Cancel;
 
@@ -18,19 +18,7 @@ const LARGEST_DOCUMENT: u64 = 64 << 20;
 /// Documents in memory at once.
 const BATCH: usize = 512;
 /// Part of the index's name: another reading of OSV makes another index.
-const READING: &str = "osv reading 1";
-
-/// One file of a database.
-struct Source {
-    path: PathBuf,
-    kind: Kind,
-}
-
-#[derive(Clone, Copy, PartialEq)]
-enum Kind {
-    Json,
-    Zip,
-}
+const READING: &str = "osv reading 2";
 
 /// Opens the database that the given directories and files make, importing it
 /// first if `index_dir` holds no index of exactly these files.
@@ -38,7 +26,7 @@ enum Kind {
 /// # Errors
 /// Paths that do not exist or hold no advisory; documents that are not OSV, by name.
 pub fn open(paths: &[PathBuf], index_dir: &Path, cancel: &Cancel) -> Result<Database> {
-    let sources = find(paths)?;
+    let sources = sources::find(paths, cancel)?;
     if sources.is_empty() {
         return Err(ScanError::not_found(
             format!("advisories in {}", named(paths)),
@@ -60,61 +48,7 @@ fn named(paths: &[PathBuf]) -> String {
     imgmake_guard::printable::list(paths.iter().map(|p| format!("`{}`", p.display())))
 }
 
-fn find(paths: &[PathBuf]) -> Result<Vec<Source>> {
-    let mut sources = Vec::new();
-    for path in paths {
-        let metadata = fs::metadata(path)
-            .with_context(|| format!("cannot read advisories `{}`", path.display()))?;
-        if metadata.is_dir() {
-            walk(path, &mut sources)?;
-        } else {
-            match kind(path) {
-                Some(kind) => sources.push(Source {
-                    path: path.clone(),
-                    kind,
-                }),
-                None => {
-                    let what = format!("advisories `{}`", path.display());
-                    let expected = "expected a directory, a `.json` or a `.zip`";
-                    return Err(ScanError::invalid(what, expected));
-                }
-            }
-        }
-    }
-    Ok(sources)
-}
-
-fn walk(directory: &Path, sources: &mut Vec<Source>) -> Result<()> {
-    let context = || format!("cannot read advisories `{}`", directory.display());
-    let mut entries = fs::read_dir(directory)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .with_context(context)?;
-    entries.sort_by_key(fs::DirEntry::file_name);
-    for entry in entries {
-        let path = entry.path();
-        let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
-        // Links to directories are not followed: they could lead in circles.
-        if entry.file_type().with_context(context)?.is_dir() {
-            if !hidden {
-                walk(&path, sources)?;
-            }
-        } else if let Some(kind) = kind(&path) {
-            sources.push(Source { path, kind });
-        }
-    }
-    Ok(())
-}
-
-fn kind(path: &Path) -> Option<Kind> {
-    match path.extension()?.to_str()? {
-        "json" => Some(Kind::Json),
-        "zip" => Some(Kind::Zip),
-        _ => None,
-    }
-}
-
-/// `<paths>-<files>`: change times tell of every edit, even one that keeps the
-/// modification time.
+/// `<paths>-<files>`.
 fn index_name(paths: &[PathBuf], sources: &[Source]) -> Result<String> {
     let mut place = blake3::Hasher::new();
     for path in paths {
@@ -124,22 +58,7 @@ fn index_name(paths: &[PathBuf], sources: &[Source]) -> Result<String> {
     }
     let mut state = blake3::Hasher::new();
     state.update(READING.as_bytes());
-    for source in sources {
-        let m = fs::metadata(&source.path)
-            .with_context(|| format!("cannot read advisory `{}`", source.path.display()))?;
-        state.update(source.path.as_os_str().as_encoded_bytes());
-        state.update(&[0]);
-        for number in [
-            m.size() as i64,
-            m.ino() as i64,
-            m.mtime(),
-            m.mtime_nsec(),
-            m.ctime(),
-            m.ctime_nsec(),
-        ] {
-            state.update(&number.to_le_bytes());
-        }
-    }
+    sources::add_state(sources, &mut state)?;
     let (place, state) = (place.finalize().to_hex(), state.finalize().to_hex());
     Ok(format!("{}-{}.osv", &place[..16], &state[..32]))
 }

@@ -7,6 +7,7 @@ mod index;
 mod osv;
 mod range;
 mod rating;
+mod sources;
 #[cfg(test)]
 mod tests;
 
@@ -24,6 +25,7 @@ pub use index::Database;
 pub use osv::Document;
 use range::Range;
 pub use rating::score;
+pub use sources::signature;
 
 /// One advisory as it concerns one package of one ecosystem.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -1,0 +1,217 @@
+//! Which files a database consists of, and whether they are still the ones that were read.
+//! Whoever signs a database and whoever reads it walk the same way: a link counts as what it
+//! leads to, so that a volume of Kubernetes is read like any directory.
+
+use std::collections::BTreeSet;
+use std::fs::{self, Metadata};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+
+use crate::error::{Context, Result, ScanError};
+use imgmake_event::Cancel;
+
+/// Directories in each other; links may have made more of them than there are.
+const DEEPEST: usize = 64;
+
+/// One file of a database.
+#[derive(Debug)]
+pub struct Source {
+    pub path: PathBuf,
+    /// As the database was named, and beneath it.
+    name: PathBuf,
+    pub kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Kind {
+    Json,
+    Zip,
+}
+
+/// Of the files that a reader of `path` would read: who they are, and when they changed.
+///
+/// # Errors
+/// It does not exist, or something in it cannot be read.
+pub fn signature(path: &Path, cancel: &Cancel) -> Result<[u8; 32]> {
+    let mut hash = blake3::Hasher::new();
+    add_state(&find(&[path.to_path_buf()], cancel)?, &mut hash)?;
+    Ok(*hash.finalize().as_bytes())
+}
+
+pub fn find(paths: &[PathBuf], cancel: &Cancel) -> Result<Vec<Source>> {
+    let mut sources = Vec::new();
+    for path in paths {
+        let metadata = fs::metadata(path)
+            .with_context(|| format!("cannot read advisories `{}`", path.display()))?;
+        if metadata.is_dir() {
+            let mut walk = Walk {
+                visited: BTreeSet::from([identity(&metadata)]),
+                sources: &mut sources,
+                cancel,
+            };
+            walk.directory(path, Path::new(""), 0)?;
+        } else {
+            match kind(path) {
+                Some(kind) => sources.push(Source {
+                    path: path.clone(),
+                    name: PathBuf::new(),
+                    kind,
+                }),
+                None => {
+                    let what = format!("advisories `{}`", path.display());
+                    let expected = "expected a directory, a `.json` or a `.zip`";
+                    return Err(ScanError::invalid(what, expected));
+                }
+            }
+        }
+    }
+    Ok(sources)
+}
+
+struct Walk<'a> {
+    /// Directories that were read already, by whatever name: links may lead in circles.
+    visited: BTreeSet<(u64, u64)>,
+    sources: &'a mut Vec<Source>,
+    cancel: &'a Cancel,
+}
+
+impl Walk<'_> {
+    fn directory(&mut self, directory: &Path, name: &Path, depth: usize) -> Result<()> {
+        self.cancel.check()?;
+        let context = || format!("cannot read advisories `{}`", directory.display());
+        if depth > DEEPEST {
+            let what = format!("the nesting of `{}`", directory.display());
+            return Err(ScanError::limit(what, format!("{DEEPEST} directories")));
+        }
+        let mut entries = fs::read_dir(directory)
+            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+            .with_context(context)?;
+        entries.sort_by_key(fs::DirEntry::file_name);
+        for entry in entries {
+            let (path, name) = (entry.path(), name.join(entry.file_name()));
+            let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
+            let file_type = entry.file_type().with_context(context)?;
+            let kind = kind(&path);
+            // What nobody reads may be missing; what is read may not.
+            if hidden && (kind.is_none() || file_type.is_dir()) {
+                continue;
+            }
+            let enters = match file_type.is_symlink() {
+                false => file_type.is_dir().then(|| entry.metadata()),
+                true => match fs::metadata(&path) {
+                    Ok(target) if target.is_dir() => Some(Ok(target)),
+                    Ok(_) => None,
+                    Err(error) => Some(Err(error)),
+                },
+            };
+            if let Some(metadata) = enters {
+                let context = || format!("cannot read advisories `{}`", path.display());
+                if self
+                    .visited
+                    .insert(identity(&metadata.with_context(context)?))
+                {
+                    self.directory(&path, &name, depth + 1)?;
+                }
+            } else if let Some(kind) = kind {
+                self.sources.push(Source { path, name, kind });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn identity(metadata: &Metadata) -> (u64, u64) {
+    (metadata.dev(), metadata.ino())
+}
+
+fn kind(path: &Path) -> Option<Kind> {
+    match path.extension()?.to_str()? {
+        "json" => Some(Kind::Json),
+        "zip" => Some(Kind::Zip),
+        _ => None,
+    }
+}
+
+/// Change times tell of every edit, even one that keeps the modification time.
+pub fn add_state(sources: &[Source], hash: &mut blake3::Hasher) -> Result<()> {
+    let stats: Vec<Result<Metadata>> = sources
+        .par_iter()
+        .map(|source| {
+            fs::metadata(&source.path)
+                .with_context(|| format!("cannot read advisory `{}`", source.path.display()))
+        })
+        .collect();
+    for (source, metadata) in sources.iter().zip(stats) {
+        let m = metadata?;
+        let name = source.name.as_os_str().as_encoded_bytes();
+        hash.update(&(name.len() as u64).to_le_bytes()).update(name);
+        for number in [
+            m.size() as i64,
+            m.dev() as i64,
+            m.ino() as i64,
+            m.mtime(),
+            m.mtime_nsec(),
+            m.ctime(),
+            m.ctime_nsec(),
+        ] {
+            hash.update(&number.to_le_bytes());
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn names(path: &Path) -> Vec<String> {
+        let found = find(&[path.to_path_buf()], &Cancel::default()).unwrap();
+        found.iter().map(|s| s.name.display().to_string()).collect()
+    }
+
+    #[test]
+    fn a_volume_of_links_is_read_and_signed_as_what_it_leads_to() {
+        let keep = tempfile::tempdir().unwrap();
+        let at = |name: &str| keep.path().join(name);
+        for (directory, text) in [("v/..1", "{}"), ("v/..2", "{\"a\":1}")] {
+            fs::create_dir_all(at(directory).join("npm")).unwrap();
+            fs::write(at(directory).join("a.json"), text).unwrap();
+            fs::write(at(directory).join("npm/b.json"), text).unwrap();
+        }
+        // As Kubernetes mounts a volume: its names are links by way of `..data`.
+        symlink("..1", at("v/..data")).unwrap();
+        symlink("..data/a.json", at("v/a.json")).unwrap();
+        symlink("..data/npm", at("v/npm")).unwrap();
+        symlink("v", at("named")).unwrap();
+        let sign = || signature(&at("named"), &Cancel::default()).unwrap();
+        assert_eq!(names(&at("named")), ["a.json", "npm/b.json"]);
+        let first = sign();
+        assert_eq!(first, signature(&at("v"), &Cancel::default()).unwrap());
+        fs::remove_file(at("v/..data")).unwrap();
+        symlink("..2", at("v/..data")).unwrap();
+        let second = sign();
+        assert_ne!(first, second);
+        fs::write(at("v/..2/npm/b.json"), "{\"b\":2}").unwrap();
+        assert_ne!(second, sign());
+    }
+
+    #[test]
+    fn links_in_circles_end_and_links_to_nowhere_are_errors() {
+        let keep = tempfile::tempdir().unwrap();
+        let at = |name: &str| keep.path().join(name);
+        fs::create_dir(at("d")).unwrap();
+        fs::write(at("d/a.json"), "{}").unwrap();
+        symlink("..", at("d/up")).unwrap();
+        symlink("a.json", at("d/b.json")).unwrap();
+        symlink("nowhere", at("d/.hidden")).unwrap();
+        assert_eq!(names(&at("d")), ["a.json", "b.json"]);
+        assert!(signature(&at("d"), &Cancel::default()).is_ok());
+        symlink("nowhere", at("d/npm")).unwrap();
+        let error = signature(&at("d"), &Cancel::default()).unwrap_err();
+        assert!(format!("{error:#}").contains("d/npm"), "{error:#}");
+    }
+}

@@ -1,0 +1,82 @@
+//! What a gate must not pass: databases that changed, and what nobody has judged.
+
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use crate::ground::imgmake::Imgmake;
+use crate::ground::{temporary, write};
+
+const LOCK: &str = r#"{"name":"app","lockfileVersion":3,"packages":{"node_modules/left-pad":{"version":"1.3.0"}}}"#;
+
+/// What is known against left-pad.
+fn advisory(id: &str, introduced: &str) -> String {
+    format!(
+        r#"{{"id":"{id}","modified":"2026-01-01T00:00:00Z",
+            "severity":[{{"type":"CVSS_V3","score":"CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H"}}],
+            "affected":[{{"package":{{"ecosystem":"npm","name":"left-pad"}},
+                "ranges":[{{"type":"SEMVER","events":[{{"introduced":"{introduced}"}}]}}]}}]}}"#
+    )
+}
+
+/// A project whose image has left-pad 1.3.0, and the gate with these lines in it.
+fn project(path: &Path, gate: &str) {
+    write(path, "package-lock.json", LOCK);
+    write(
+        path,
+        "Dockerfile",
+        "FROM scratch\nCOPY package-lock.json /app/\n",
+    );
+    let manifest =
+        format!("build app {{ context \".\" }}\nscan gate {{\n    images app\n{gate}\n}}\n");
+    write(path, "imgmake.kdl", manifest);
+    write(path, ".dockerignore", "*\n!package-lock.json\n");
+}
+
+/// As Kubernetes mounts a volume: names are links by way of `..data`; and as people share a
+/// directory: by a link to it.
+#[test]
+fn advisories_behind_links_are_noticed_when_they_change() {
+    let (directory, imgmake) = (temporary(), Imgmake::new());
+    let path = directory.path();
+    project(path, "    advisories \"advisories\"");
+    write(path, "volume/..1/npm/a.json", advisory("A-1", "9.0.0"));
+    write(path, "volume/..2/npm/a.json", advisory("A-1", "0"));
+    symlink("..1", path.join("volume/..data")).unwrap();
+    symlink("..data/npm", path.join("volume/npm")).unwrap();
+    symlink("volume", path.join("advisories")).unwrap();
+    imgmake.ok(path, &["gate"]);
+    let said = imgmake.ok(path, &["gate"]);
+    assert!(said.stderr.contains("nothing to do"), "{}", said.stderr);
+
+    std::fs::remove_file(path.join("volume/..data")).unwrap();
+    symlink("..2", path.join("volume/..data")).unwrap();
+
+    let stale = imgmake.run(path, &["check", "gate"]);
+    assert_eq!(stale.code, 5, "{}{}", stale.stdout, stale.stderr);
+    imgmake.refused(path, &["gate"], 3, &["A-1"]);
+}
+
+#[test]
+fn a_layout_behind_a_link_is_scanned_again_when_it_changes() {
+    let (directory, imgmake) = (temporary(), Imgmake::new());
+    let path = directory.path();
+    write(path, "advisories/a.json", advisory("A-1", "1.3.0"));
+    let layout = |version: &str| {
+        write(path, "package-lock.json", LOCK.replace("1.3.0", version));
+        write(
+            path,
+            "Dockerfile",
+            "FROM scratch\nCOPY package-lock.json /app/\n",
+        );
+        let build = "build app { context \".\"; layout \"kept/image\" }\n";
+        write(path, "build.kdl", build);
+        imgmake.ok(path, &["-f", "build.kdl", "app"]);
+    };
+    symlink("kept/image", path.join("image")).unwrap();
+    let gate = "scan gate { from tar=\"image\"; advisories \"advisories\" }\n";
+    write(path, "imgmake.kdl", gate);
+    layout("1.2.0");
+    imgmake.ok(path, &["gate"]);
+    layout("1.3.0");
+    imgmake.refused(path, &["gate"], 3, &["A-1"]);
+}
