@@ -100,7 +100,7 @@ fn project(registries: &[Registry; 3], ecr: &Ecr) -> tempfile::TempDir {
         path,
         "scanner.sh",
         format!(
-            "#!/bin/sh\n{{ echo \"$@\"; {GIVEN}; }} > \"$(dirname \"$0\")/scanner-saw\"\nprintf '{{\"version\":\"2.1.0\",\"runs\":[]}}' > \"$1\"\n"
+            "#!/bin/sh\n{{ echo \"$@\"; {GIVEN}; }} > \"$(dirname \"$0\")/scanner-saw\"\nprintf '{{\"version\":\"2.1.0\",\"runs\":[{{\"tool\":{{\"driver\":{{\"name\":\"sh\"}}}},\"results\":[]}}]}}' > \"$1\"\n"
         ),
     );
     run("chmod", &["+x", path.join("scanner.sh").to_str().unwrap()]);

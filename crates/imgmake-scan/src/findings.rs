@@ -92,6 +92,10 @@ pub enum FindingKind {
     Vulnerability,
     /// A key, token or password file in a layer, even one that a later layer deletes.
     Secret,
+    /// A setting that a scanner's check refuses.
+    Misconfiguration,
+    /// A license that a scanner rates.
+    License,
     /// How the image is made: runs as root, setuid files, no HEALTHCHECK.
     Hygiene,
 }

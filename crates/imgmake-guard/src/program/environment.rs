@@ -61,6 +61,49 @@ const CLOUDS: &[&str] = &[
 
 const FORGES: &[&str] = &["GITHUB_*", "GH_*", "GITLAB_*", "GCM_*"];
 
+/// Where scanners keep and fetch their databases. Neither a filter nor a password is among
+/// them: what counts is one policy's decision, and a scanner reads files of strangers.
+const SCANNERS: &[&str] = &[
+    "DOCKER_CONFIG",
+    "TRIVY_CACHE_DIR",
+    "TRIVY_CACHE_BACKEND",
+    "TRIVY_CACHE_TTL",
+    "TRIVY_CACERT",
+    "TRIVY_CHECKS_BUNDLE_REPOSITORY",
+    "TRIVY_DB_REPOSITORY",
+    "TRIVY_DEBUG",
+    "TRIVY_DETECTION_PRIORITY",
+    "TRIVY_INSECURE",
+    "TRIVY_JAVA_DB_REPOSITORY",
+    "TRIVY_OFFLINE_SCAN",
+    "TRIVY_PARALLEL",
+    "TRIVY_SERVER",
+    "TRIVY_SKIP_CHECK_UPDATE",
+    "TRIVY_SKIP_DB_UPDATE",
+    "TRIVY_SKIP_JAVA_DB_UPDATE",
+    "TRIVY_TIMEOUT",
+    "GRYPE_DB_AUTO_UPDATE",
+    "GRYPE_DB_CACHE_DIR",
+    "GRYPE_DB_CA_CERT",
+    "GRYPE_DB_MAX_ALLOWED_BUILT_AGE",
+    "GRYPE_DB_REQUIRE_UPDATE_CHECK",
+    "GRYPE_DB_UPDATE_AVAILABLE_TIMEOUT",
+    "GRYPE_DB_UPDATE_DOWNLOAD_TIMEOUT",
+    "GRYPE_DB_UPDATE_URL",
+    "GRYPE_DB_VALIDATE_AGE",
+    "GRYPE_DB_VALIDATE_BY_HASH_ON_START",
+    "SYFT_CACHE_DIR",
+];
+
+/// Where programs look for their settings. Scanners find none there: `~/.grype.yaml` can
+/// ignore whatever it likes, and no report says so.
+const SETTINGS: &[&str] = &[
+    "HOME",
+    "XDG_CONFIG_HOME",
+    "XDG_CONFIG_DIRS",
+    "XDG_DATA_HOME",
+];
+
 fn table(kind: Kind) -> &'static [&'static [&'static str]] {
     match kind {
         Kind::Git => &[EVERY, KEYRINGS, FORGES],
@@ -74,8 +117,7 @@ fn table(kind: Kind) -> &'static [&'static [&'static str]] {
             &["DOCKER_*", "REGISTRY_AUTH_FILE"],
         ],
         Kind::CloudCredentials => &[EVERY, KEYRINGS, CLOUDS],
-        Kind::Scanner => &[EVERY, &["TRIVY_*", "GRYPE_*", "SYFT_*", "DOCKER_CONFIG"]],
-        Kind::ScanCommand => &[&["*"]],
+        Kind::Scanner | Kind::ScanCommand => &[EVERY, SCANNERS],
         Kind::IdMap | Kind::Network => &[&[]],
     }
 }
@@ -148,7 +190,29 @@ pub(super) fn allowed<K: AsRef<OsStr>, V: AsRef<OsStr>>(
     for (name, value) in GIT {
         seen.insert((*name).into(), (*value).into());
     }
+    if finds_no_settings(kind) {
+        without_settings(&mut seen, &further);
+    }
     seen
+}
+
+pub(super) fn finds_no_settings(kind: Kind) -> bool {
+    matches!(kind, Kind::Scanner | Kind::ScanCommand)
+}
+
+/// Takes the ways to somebody's settings out, and keeps the one to the databases, which are
+/// beneath the cache directory.
+fn without_settings(seen: &mut BTreeMap<OsString, OsString>, named: &[&str]) {
+    let cache = OsStr::new("XDG_CACHE_HOME");
+    if seen.get(cache).is_none_or(|path| path.is_empty())
+        && let Some(home) = seen.get(OsStr::new("HOME")).filter(|h| !h.is_empty())
+    {
+        let default = Path::new(home).join(".cache");
+        seen.insert(cache.into(), default.into());
+    }
+    for name in SETTINGS.iter().filter(|name| !named.contains(name)) {
+        seen.remove(OsStr::new(name));
+    }
 }
 
 /// Git may be started by any of them.

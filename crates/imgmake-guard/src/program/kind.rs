@@ -13,9 +13,9 @@ pub enum Kind {
     CredentialHelper,
     /// `credential_process` of a cloud's profile.
     CloudCredentials,
-    /// Trivy and Grype.
+    /// Trivy and Grype. They find no home, so no settings of their own.
     Scanner,
-    /// The line of `command "…"`: the caller chooses its variables.
+    /// The line of `command "…"`: as for Trivy and Grype, which it often starts.
     ScanCommand,
     /// `newuidmap` and `newgidmap`.
     IdMap,

@@ -64,7 +64,7 @@ impl Program {
         K: AsRef<OsStr>,
         V: AsRef<OsStr>,
     {
-        let environment = environment::allowed(kind, environment);
+        let mut environment = environment::allowed(kind, environment);
         let program = program.as_ref();
         let name = program.to_string_lossy().into_owned();
         let path = located(program, environment.get(OsStr::new("PATH")))?;
@@ -72,6 +72,12 @@ impl Program {
             program: name.clone(),
             error,
         })?;
+        // Without the variable, programs ask the system where their home is.
+        if environment::finds_no_settings(kind) {
+            environment
+                .entry("HOME".into())
+                .or_insert_with(|| directory.path().into());
+        }
         let mut command = Command::new(path);
         command
             .env_clear()
@@ -208,6 +214,14 @@ pub fn may_be_stopped(status: ExitStatus) -> bool {
 /// unless the caller clears it.
 pub fn ourselves(program: &Path) -> Command {
     Command::new(program)
+}
+
+/// What a program of this kind is given of an environment.
+pub fn seen(
+    kind: Kind,
+    environment: &BTreeMap<OsString, OsString>,
+) -> BTreeMap<OsString, OsString> {
+    environment::allowed(kind, environment)
 }
 
 /// Where a program of this name is, by absolute entries of `PATH` alone.

@@ -52,8 +52,9 @@ fn it_sees_the_variables_of_its_kind_alone() {
     );
     assert_eq!(
         seen(Kind::Scanner),
-        "DOCKER_CONFIG HOME LC_ALL PATH TRIVY_CACHE_DIR https_proxy"
+        "DOCKER_CONFIG LC_ALL PATH TRIVY_CACHE_DIR XDG_CACHE_HOME https_proxy"
     );
+    assert_eq!(seen(Kind::ScanCommand), seen(Kind::Scanner));
     assert_eq!(seen(Kind::IdMap), "PATH");
     for kind in [Kind::Git, Kind::ScanCommand] {
         let allowed = environment::allowed(kind, ours);
@@ -69,6 +70,35 @@ fn it_sees_the_variables_of_its_kind_alone() {
             assert_eq!(value(lost), None, "{lost}");
         }
     }
+}
+
+#[test]
+fn a_scanner_finds_databases_but_neither_settings_nor_filters_nor_passwords() {
+    let home = tempfile::tempdir().unwrap();
+    fs::write(home.path().join(".grype.yaml"), "ignore: []").unwrap();
+    let home = home.path().to_str().unwrap();
+    let ours = [
+        ("HOME", home),
+        ("XDG_CONFIG_HOME", home),
+        ("TRIVY_SEVERITY", "CRITICAL"),
+        ("TRIVY_IGNOREFILE", "/all"),
+        ("TRIVY_PASSWORD", "secret"),
+        ("TRIVY_DB_REPOSITORY", "mirror"),
+        ("GRYPE_EXCLUDE", "/**"),
+        ("SYFT_EXCLUDE", "/**"),
+        ("ANYTHING", "else"),
+    ];
+    let line = "ls -A \"$HOME\"; echo $XDG_CONFIG_HOME $TRIVY_SEVERITY $TRIVY_IGNOREFILE $TRIVY_PASSWORD \
+                $GRYPE_EXCLUDE $SYFT_EXCLUDE $ANYTHING; echo $TRIVY_DB_REPOSITORY $XDG_CACHE_HOME";
+    for kind in [Kind::Scanner, Kind::ScanCommand] {
+        let text = output_of(kind, line, &ours);
+        assert_eq!(text, format!("\nmirror {home}/.cache\n"));
+    }
+    // What the user names is the user's decision.
+    let mut ours = ours.to_vec();
+    ours.push(("IMGMAKE_PROGRAM_ENV", "HOME,ANYTHING"));
+    let text = output_of(Kind::ScanCommand, "echo $HOME $ANYTHING", &ours);
+    assert_eq!(text, format!("{home} else\n"));
 }
 
 #[test]

@@ -67,19 +67,13 @@ fn last_day(date: &str, origin: &str) -> Result<Date> {
         })
 }
 
-/// Which findings a section of the YAML form speaks of; misconfigurations and
-/// licenses are not among ours.
-#[derive(Clone, Copy)]
-enum Section {
-    Findings(FindingKind),
-    Other,
-}
-
-fn section(line: &str) -> Option<Section> {
+/// Which findings a section of the YAML form speaks of.
+fn section(line: &str) -> Option<FindingKind> {
     Some(match line.strip_suffix(':')? {
-        "vulnerabilities" => Section::Findings(FindingKind::Vulnerability),
-        "secrets" => Section::Findings(FindingKind::Secret),
-        "misconfigurations" | "licenses" => Section::Other,
+        "vulnerabilities" => FindingKind::Vulnerability,
+        "secrets" => FindingKind::Secret,
+        "misconfigurations" => FindingKind::Misconfiguration,
+        "licenses" => FindingKind::License,
         _ => return None,
     })
 }
@@ -113,7 +107,7 @@ fn without_comment(line: &str) -> &str {
 
 #[derive(Default)]
 struct Yaml {
-    section: Option<Section>,
+    section: Option<FindingKind>,
     rules: Vec<Rule>,
     /// Columns of the items of this section and of the list that is being read.
     item_column: Option<usize>,
@@ -154,11 +148,7 @@ impl Yaml {
                 self.item_column = Some(column);
                 self.list = None;
                 let mut rule = Rule::new("", origin.to_string());
-                rule.kind = match self.section {
-                    Some(Section::Findings(kind)) => Some(kind),
-                    _ => None,
-                };
-                rule.inert = matches!(self.section, Some(Section::Other));
+                rule.kind = self.section;
                 self.rules.push(rule);
                 if item.trim().is_empty() {
                     Ok(())
@@ -232,7 +222,7 @@ impl Yaml {
                 "it has no `id`",
             ));
         }
-        Ok(self.rules.into_iter().filter(|r| !r.inert).collect())
+        Ok(self.rules)
     }
 }
 

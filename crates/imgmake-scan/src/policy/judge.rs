@@ -80,7 +80,7 @@ impl<'a> Rules<'a> {
                 return Judgement::Tolerated("secrets only warn here".into());
             }
             FindingKind::Secret => return Judgement::Refused("a secret in the image".into()),
-            FindingKind::Vulnerability => {}
+            FindingKind::Vulnerability | FindingKind::Misconfiguration | FindingKind::License => {}
         }
         let severity = finding.severity;
         if severity == Severity::Unknown && policy.unknown == Gate::Warn {
@@ -89,7 +89,9 @@ impl<'a> Rules<'a> {
         if severity != Severity::Unknown && severity < policy.threshold {
             return Judgement::Tolerated(format!("{severity} is below {}", policy.threshold));
         }
-        if policy.fixable == FixableOnly::Yes && finding.fixed.is_none() {
+        // Only vulnerabilities wait for somebody else's fix.
+        let waits = finding.kind == FindingKind::Vulnerability && finding.fixed.is_none();
+        if policy.fixable == FixableOnly::Yes && waits {
             return Judgement::Tolerated("no fixed version exists".into());
         }
         Judgement::Refused(if severity == Severity::Unknown {

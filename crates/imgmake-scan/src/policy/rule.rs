@@ -16,8 +16,6 @@ pub struct Rule {
     pub reason: Option<String>,
     pub origin: String,
     pub kind: Option<FindingKind>,
-    /// Of a section that speaks of nothing we find.
-    pub inert: bool,
     /// Where any of these matches; everywhere without any.
     pub paths: Vec<String>,
     pub purls: Vec<String>,
@@ -31,7 +29,6 @@ impl Rule {
             reason: None,
             origin,
             kind: None,
-            inert: false,
             paths: Vec::new(),
             purls: Vec::new(),
         }

@@ -66,6 +66,8 @@ fn rule(finding: &Finding) -> Value {
                 FindingKind::Vulnerability => "vulnerability",
                 FindingKind::Secret => "secret",
                 FindingKind::Hygiene => "hygiene",
+                FindingKind::Misconfiguration => "misconfiguration",
+                FindingKind::License => "license",
             }, "security"],
             "precision": "very-high",
             "security-severity": format!("{:.1}", score(finding)),

@@ -3,12 +3,13 @@
 //! stdout. Its exit code alone is a gate too.
 
 use std::fs::File;
-use std::io::{Read, Seek};
+use std::io::Seek;
 use std::path::Path;
 
 use serde_json::Value;
 
 use super::handover::Handover;
+use super::output::Form;
 use super::process::{self, Ended, invalid_report, json};
 use super::{Scanned, grype, sarif, trivy};
 use crate::ScanRequest;
@@ -138,40 +139,66 @@ fn quoted(path: &Path) -> Result<String> {
     })
 }
 
-/// What there is to read: the report file, or stdout if it begins as JSON does.
+/// What there is to read: the report file, or stdout if it is one. Words that are none are
+/// for people; what holds a report without being one is refused, since nobody would judge it.
 fn report(line: &str, handover: &Handover, ended: Ended) -> Result<Option<File>> {
     if line.contains(REPORT) {
-        return Ok(File::open(handover.report()).ok());
+        return report_file(&handover.report());
     }
     let mut stdout = ended.stdout;
-    let mut first = [0; 64];
-    let read = stdout
-        .read(&mut first)
-        .and_then(|n| stdout.rewind().map(|()| n));
-    let begins = first[..read?].iter().find(|b| !b.is_ascii_whitespace());
-    Ok((begins == Some(&b'{')).then_some(stdout))
+    let form = Form::of(&stdout);
+    stdout.rewind()?;
+    match form? {
+        Form::Json => Ok(Some(stdout)),
+        Form::Words => Ok(None),
+        Form::Unreadable(why) => Err(ScanError::program(NAME, invalid_report(why))),
+    }
+}
+
+/// A pipe or a device under the report's name would never end.
+fn report_file(path: &Path) -> Result<Option<File>> {
+    use rustix::fs::{Mode, OFlags, open};
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = match open(path, flags, Mode::empty()) {
+        Ok(file) => File::from(file),
+        Err(rustix::io::Errno::NOENT) => return Ok(None),
+        Err(error) => return Err(unreadable(format!("it cannot be opened: {error}"))),
+    };
+    match file.metadata()?.is_file() {
+        true => Ok(Some(file)),
+        false => Err(unreadable("it is not a regular file".to_string())),
+    }
+}
+
+fn unreadable(why: String) -> ScanError {
+    ScanError::program(NAME, invalid_report(why))
 }
 
 /// The three formats are told apart by what only one of them has.
 fn read(report: File) -> Result<Scanned> {
     let value: Value = json(report, NAME)?;
-    let wrong = |e: serde_json::Error| ScanError::program(NAME, invalid_report(e.to_string()));
-    if value.get("runs").is_some() {
-        Ok(sarif::findings(
+    let wrong = |e: serde_json::Error| unreadable(e.to_string());
+    let known = ["runs", "SchemaVersion", "matches"].map(|key| value.get(key).is_some());
+    match known {
+        [true, false, false] => {
+            sarif::findings(serde_json::from_value(value).map_err(wrong)?).map_err(unreadable)
+        }
+        [false, true, false] => {
+            let report = serde_json::from_value(value).map_err(wrong)?;
+            trivy::findings(report, None).map_err(unreadable)
+        }
+        [false, false, true] => Ok(grype::findings(
             serde_json::from_value(value).map_err(wrong)?,
-        ))
-    } else if value.get("SchemaVersion").is_some() {
-        Ok(trivy::findings(
-            serde_json::from_value(value).map_err(wrong)?,
-            None,
-        ))
-    } else if value.get("matches").is_some() {
-        Ok(grype::findings(
-            serde_json::from_value(value).map_err(wrong)?,
-        ))
-    } else {
-        let why = "it is neither SARIF, Trivy's JSON nor Grype's JSON";
-        Err(ScanError::program(NAME, invalid_report(why)))
+        )),
+        [false, false, false] => {
+            let why = "it is neither SARIF, Trivy's JSON nor Grype's JSON";
+            Err(unreadable(why.to_string()))
+        }
+        _ => {
+            let why =
+                "it has what only one of SARIF, Trivy's JSON and Grype's JSON has, of several";
+            Err(unreadable(why.to_string()))
+        }
     }
 }
 

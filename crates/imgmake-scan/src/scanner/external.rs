@@ -50,7 +50,8 @@ fn supported(
             "it is not in PATH: install it, or use `scanner builtin`",
         )
     })?;
-    let environment = without_policy(name, &request.environment);
+    // What decides where its database is, and is part of what its findings depend on.
+    let environment = program::seen(Kind::Scanner, &request.environment);
     let digest = child.descriptor.digest.as_str();
     let state = state(name, &path, &environment, request);
     let scanned = state.as_ref().and_then(|s| cache.get(&[name, digest, s]));
@@ -63,15 +64,21 @@ fn supported(
     };
     // In a directory of its own: `.trivyignore`, `trivy.yaml` and `.grype.yaml` of
     // the project are not theirs to apply; the policy is judged here.
-    let program = Program::new(Kind::Scanner, &path, &environment)
-        .map(|program| program.configure(|command| command.args(arguments)));
+    let program = Program::new(Kind::Scanner, &path, &request.environment).map(|program| {
+        program.configure(|command| {
+            command
+                .args(arguments)
+                .env("GRYPE_CHECK_FOR_APP_UPDATE", "false")
+        })
+    });
     let ended = process::run(name, program, request.timeout, cancel)?;
     if !ended.status.success() {
         let failure = ProgramFailure::Ended(process::describe(&ended));
         return Err(ScanError::program(name, failure));
     }
     let scanned = match name {
-        "trivy" => trivy::findings(json(ended.stdout, name)?, database(name, &environment)),
+        "trivy" => trivy::findings(json(ended.stdout, name)?, database(name, &environment))
+            .map_err(|why| ScanError::program(name, process::invalid_report(why)))?,
         _ => grype::findings(json(ended.stdout, name)?),
     };
     // The database may have been renewed by this very run.
@@ -79,49 +86,6 @@ fn supported(
         cache.put(&[name, digest, &state], &scanned)?;
     }
     Ok(scanned)
-}
-
-/// Variables that would filter, redirect or gate: what is acceptable is decided
-/// by one policy, here.
-fn without_policy(
-    name: &str,
-    environment: &BTreeMap<OsString, OsString>,
-) -> BTreeMap<OsString, OsString> {
-    const FILTERS: [&str; 24] = [
-        "TRIVY_CONFIG",
-        "TRIVY_EXIT_CODE",
-        "TRIVY_EXIT_ON_EOL",
-        "TRIVY_FORMAT",
-        "TRIVY_IGNOREFILE",
-        "TRIVY_IGNORE_POLICY",
-        "TRIVY_IGNORE_STATUS",
-        "TRIVY_IGNORE_UNFIXED",
-        "TRIVY_INPUT",
-        "TRIVY_OUTPUT",
-        "TRIVY_PKG_TYPES",
-        "TRIVY_SCANNERS",
-        "TRIVY_SEVERITY",
-        "TRIVY_SKIP_DIRS",
-        "TRIVY_SKIP_FILES",
-        "TRIVY_TEMPLATE",
-        "TRIVY_VEX",
-        "TRIVY_VULN_TYPE",
-        "GRYPE_EXCLUDE",
-        "GRYPE_FAIL_ON_SEVERITY",
-        "GRYPE_FILE",
-        "GRYPE_ONLY_FIXED",
-        "GRYPE_ONLY_NOTFIXED",
-        "GRYPE_OUTPUT",
-    ];
-    let kept = environment
-        .iter()
-        .filter(|(k, _)| !FILTERS.iter().any(|f| *f == k.as_os_str()));
-    let mut kept: BTreeMap<OsString, OsString> =
-        kept.map(|(k, v)| (k.clone(), v.clone())).collect();
-    if name == "grype" {
-        kept.insert("GRYPE_CHECK_FOR_APP_UPDATE".into(), "false".into());
-    }
-    kept
 }
 
 /// Program, settings and database as one text; none if the next run may use
@@ -155,12 +119,9 @@ fn state(
     ] {
         hash.update(&number.to_le_bytes());
     }
-    let prefix = format!("{}_", name.to_ascii_uppercase());
     for (key, value) in environment {
-        if key.as_encoded_bytes().starts_with(prefix.as_bytes()) {
-            hash.update(key.as_encoded_bytes()).update(b"=");
-            hash.update(value.as_encoded_bytes()).update(&[0]);
-        }
+        hash.update(key.as_encoded_bytes()).update(b"=");
+        hash.update(value.as_encoded_bytes()).update(&[0]);
     }
     hash.update(&database(name, environment)?);
     Some(hash.finalize().to_hex().to_string())

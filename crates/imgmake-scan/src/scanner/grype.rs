@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::{Finding, Scanned, Severity, first_line, reported_by};
+use super::{Finding, Scanned, Severity, first_line, left_out, reported_by};
 
 pub fn arguments(archive: &Path) -> Vec<OsString> {
     let mut image = OsString::from("docker-archive:");
@@ -17,6 +17,9 @@ pub fn arguments(archive: &Path) -> Vec<OsString> {
 #[derive(Deserialize)]
 pub struct Report {
     matches: Vec<Match>,
+    /// What its own settings, and rules that it brings along, took out of `matches`.
+    #[serde(rename = "ignoredMatches", default)]
+    ignored: Option<Vec<Match>>,
     #[serde(default)]
     descriptor: Descriptor,
 }
@@ -105,7 +108,12 @@ struct Location {
 pub fn findings(report: Report) -> Scanned {
     let db = report.descriptor.db;
     let built = db.and_then(|db| db.status.and_then(|s| s.built).or(db.built));
+    let ignored = report.ignored.into_iter().flatten();
+    let ignored: Vec<String> = ignored
+        .map(|m| format!("{} in {}", m.vulnerability.id, m.artifact.name))
+        .collect();
     Scanned {
+        warnings: left_out("Grype", &ignored).into_iter().collect(),
         findings: report.matches.into_iter().map(Match::finding).collect(),
         database_date: built,
         ..Scanned::default()

@@ -5,8 +5,10 @@ mod command;
 mod external;
 mod grype;
 mod handover;
+mod output;
 mod process;
 mod sarif;
+mod sarif_rules;
 #[cfg(test)]
 mod tests;
 mod trivy;
@@ -14,6 +16,7 @@ mod trivy;
 use serde::{Deserialize, Serialize};
 
 use super::{Finding, FindingKind, Severity};
+use imgmake_guard::printable;
 
 pub use external::scan as external;
 
@@ -56,6 +59,20 @@ fn reported_by(source: &str, id: &str) -> Finding {
         source: source.to_string(),
         title: String::new(),
     }
+}
+
+/// What a scanner found and left out by rules of its own: nobody here has judged it.
+fn left_out(scanner: &str, findings: &[String]) -> Option<String> {
+    (!findings.is_empty()).then(|| {
+        format!(
+            "{scanner} left {} out by rules of its own: {}",
+            match findings.len() {
+                1 => "1 finding".to_string(),
+                many => format!("{many} findings"),
+            },
+            printable::list(findings)
+        )
+    })
 }
 
 /// The first line of a text, for people.

@@ -2,7 +2,7 @@
 //! when it is over, nothing of it is left.
 
 use std::fs::File;
-use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
@@ -169,9 +169,13 @@ pub fn describe(ended: &Ended) -> String {
     }
 }
 
-/// A report, with what it should have been in the error.
+/// A report, with what it should have been in the error. A byte order mark before it is
+/// skipped: programs of other systems write one.
 pub fn json<T: DeserializeOwned>(report: File, name: &str) -> Result<T> {
-    let reader = BufReader::new(report.take(LARGEST_REPORT));
+    let mut reader = BufReader::new(report.take(LARGEST_REPORT));
+    if reader.fill_buf()?.starts_with(BYTE_ORDER_MARK) {
+        reader.consume(BYTE_ORDER_MARK.len());
+    }
     serde_json::from_reader(reader).map_err(|error| {
         let failure = match error.is_eof() && error.column() == 0 {
             true => ProgramFailure::NoReport,
@@ -180,6 +184,8 @@ pub fn json<T: DeserializeOwned>(report: File, name: &str) -> Result<T> {
         ScanError::program(name, failure)
     })
 }
+
+pub const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 pub fn invalid_report(why: impl Into<String>) -> ProgramFailure {
     ProgramFailure::InvalidReport {

@@ -2,20 +2,33 @@
 
 use serde::Deserialize;
 
+use super::sarif_rules::{Message, Properties, Rule, RuleReference, Tool};
 use super::{Finding, Scanned, Severity, first_line, reported_by};
+use imgmake_guard::printable;
 
 #[derive(Deserialize)]
 pub struct Log {
-    runs: Vec<Run>,
+    #[serde(default)]
+    version: Option<String>,
+    runs: Option<Vec<Run>>,
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Run {
     tool: Tool,
     #[serde(default)]
     results: Option<Vec<ResultNode>>,
     #[serde(default)]
-    invocations: Vec<Invocation>,
+    invocations: Option<Vec<Invocation>>,
+    #[serde(default)]
+    external_property_file_references: Option<ExternalFiles>,
+}
+
+#[derive(Deserialize)]
+struct ExternalFiles {
+    #[serde(default)]
+    results: Option<Vec<serde_json::Value>>,
 }
 
 #[derive(Deserialize)]
@@ -23,40 +36,18 @@ struct Run {
 struct Invocation {
     #[serde(default)]
     execution_successful: Option<bool>,
+    #[serde(default)]
+    tool_execution_notifications: Option<Vec<Notification>>,
+    #[serde(default)]
+    tool_configuration_notifications: Option<Vec<Notification>>,
 }
 
 #[derive(Deserialize)]
-struct Tool {
-    driver: Driver,
-}
-
-#[derive(Deserialize)]
-struct Driver {
+struct Notification {
     #[serde(default)]
-    name: String,
-    #[serde(default)]
-    rules: Vec<Rule>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Rule {
-    id: String,
-    #[serde(default)]
-    default_configuration: Configuration,
-    #[serde(default)]
-    properties: Properties,
-}
-
-#[derive(Deserialize, Default)]
-struct Configuration {
     level: Option<String>,
-}
-
-#[derive(Deserialize, Default)]
-struct Properties {
-    #[serde(rename = "security-severity")]
-    security_severity: Option<serde_json::Value>,
+    #[serde(default)]
+    message: Message,
 }
 
 #[derive(Deserialize)]
@@ -65,23 +56,21 @@ struct ResultNode {
     #[serde(default)]
     rule_id: Option<String>,
     #[serde(default)]
-    rule_index: Option<usize>,
+    rule_index: Option<i64>,
+    #[serde(default)]
+    rule: Option<RuleReference>,
     #[serde(default)]
     kind: Option<String>,
     #[serde(default)]
     level: Option<String>,
     #[serde(default)]
+    baseline_state: Option<String>,
+    #[serde(default)]
     message: Message,
     #[serde(default)]
-    locations: Vec<Location>,
+    locations: Option<Vec<Location>>,
     #[serde(default)]
     properties: Properties,
-}
-
-#[derive(Deserialize, Default)]
-struct Message {
-    #[serde(default)]
-    text: String,
 }
 
 #[derive(Deserialize)]
@@ -102,51 +91,102 @@ struct ArtifactLocation {
 }
 
 /// Suppressions of the tool are not ours: whatever it names is judged here.
-pub fn findings(log: Log) -> Scanned {
+///
+/// # Errors
+/// Another version of SARIF, whose results may be elsewhere.
+pub fn findings(log: Log) -> Result<Scanned, String> {
+    if let Some(version) = log.version.filter(|version| version != "2.1.0") {
+        return Err(format!(
+            "unknown version `{version}` of SARIF: 2.1.0 is expected"
+        ));
+    }
     let mut scanned = Scanned::default();
-    for run in log.runs {
-        if run
-            .invocations
-            .iter()
-            .any(|i| i.execution_successful == Some(false))
-        {
-            let name = &run.tool.driver.name;
-            scanned
-                .gaps
-                .push(format!("{name} says that its run was not successful"));
-        }
+    let runs = log.runs.unwrap_or_default();
+    if runs.is_empty() {
+        let why = "the SARIF report has no run: nothing was scanned";
+        scanned.gaps.push(why.to_string());
+    }
+    for run in runs {
+        scanned.gaps.extend(run.gaps());
         let results = run.results.into_iter().flatten();
-        let failed = results.filter(|r| r.kind.as_deref().is_none_or(|k| k == "fail"));
+        let here = results.filter(ResultNode::speaks_against);
         scanned
             .findings
-            .extend(failed.map(|r| r.finding(&run.tool.driver)));
+            .extend(here.map(|result| result.finding(&run.tool)));
     }
-    scanned.settled()
+    Ok(scanned.settled())
+}
+
+impl Run {
+    /// What it should have looked into and did not, or could not.
+    fn gaps(&self) -> Vec<String> {
+        let name = &self.tool.driver.name;
+        let mut gaps = Vec::new();
+        let elsewhere = self.external_property_file_references.as_ref();
+        let elsewhere = elsewhere.and_then(|files| files.results.as_ref());
+        if elsewhere.is_some_and(|files| !files.is_empty()) {
+            gaps.push(format!(
+                "{name} keeps its results in other files, which are not read"
+            ));
+        } else if self.results.is_none() {
+            // 3.14.23: an empty list says that nothing was found, none that nobody looked.
+            gaps.push(format!("{name} has no `results`: it did not scan"));
+        }
+        for invocation in self.invocations.iter().flatten() {
+            let errors = invocation.errors();
+            if !errors.is_empty() {
+                let errors = printable::sentences(errors, "; ");
+                gaps.push(format!("{name} reports an error: {errors}"));
+            } else if invocation.execution_successful == Some(false) {
+                gaps.push(format!("{name} says that its run was not successful"));
+            }
+        }
+        gaps
+    }
+}
+
+impl Invocation {
+    fn errors(&self) -> Vec<String> {
+        let execution = self.tool_execution_notifications.iter().flatten();
+        let configuration = self.tool_configuration_notifications.iter().flatten();
+        let all = execution.chain(configuration);
+        let errors = all.filter(|n| n.level.as_deref() == Some("error"));
+        let text = |n: &Notification| match first_line(&n.message.text) {
+            text if text.is_empty() => "without a text".to_string(),
+            text => text,
+        };
+        errors.map(text).collect()
+    }
 }
 
 impl ResultNode {
-    fn finding(self, tool: &Driver) -> Finding {
-        let by_index = self.rule_index.and_then(|i| tool.rules.get(i));
-        let by_id = || {
-            tool.rules
-                .iter()
-                .find(|r| Some(&r.id) == self.rule_id.as_ref())
-        };
-        let rule = by_index.or_else(by_id);
-        let id = self
-            .rule_id
-            .as_deref()
-            .or(rule.map(|r| r.id.as_str()))
-            .unwrap_or("unnamed");
-        let score = number(&self.properties).or_else(|| number(&rule?.properties));
-        let level = self.level.as_deref();
+    /// What is not there any more, and what is known to be fine, do not; what waits for
+    /// somebody's review does.
+    fn speaks_against(&self) -> bool {
+        let fine = ["pass", "informational", "notApplicable"];
+        let kind = self.kind.as_deref().unwrap_or("fail");
+        !fine.contains(&kind) && self.baseline_state.as_deref() != Some("absent")
+    }
+
+    fn finding(self, tool: &Tool) -> Finding {
+        let reference = self.rule.unwrap_or_default();
+        let id = self.rule_id.or_else(|| reference.id.clone());
+        let rule = tool.rule(id.as_deref(), self.rule_index, &reference);
+        let id = id.as_deref().or(rule.map(|r| r.id.as_str()));
+        let score = self.properties.score().or_else(|| rule?.properties.score());
+        // 3.27.10: of what did not fail, the level says nothing.
+        let failed = self.kind.as_deref().is_none_or(|kind| kind == "fail");
+        let level = self.level.as_deref().filter(|_| failed);
         let level = level.or_else(|| rule?.default_configuration.level.as_deref());
-        let text = &self.message.text;
+        let text = match self.message.text.as_str() {
+            "" => rule.map_or("", Rule::text),
+            text => text,
+        };
         Finding {
             package: labeled(text, "Package:").unwrap_or_default(),
             version: labeled(text, "Installed Version:").unwrap_or_default(),
             fixed: labeled(text, "Fixed Version:"),
-            path: self.locations.iter().find_map(|l| {
+            path: self.locations.iter().flatten().find_map(|l| {
                 l.physical_location
                     .as_ref()?
                     .artifact_location
@@ -157,16 +197,9 @@ impl ResultNode {
             severity: score.map_or_else(|| of_level(level), Severity::of_score),
             score,
             title: first_line(text),
-            ..reported_by(&tool.name, id)
+            ..reported_by(&tool.driver.name, id.unwrap_or("unnamed"))
         }
     }
-}
-
-/// A number, or one in quotes, as code hosts want it.
-fn number(properties: &Properties) -> Option<f64> {
-    let value = properties.security_severity.as_ref()?;
-    let score = value.as_f64().or_else(|| value.as_str()?.parse().ok())?;
-    (0.0..=10.0).contains(&score).then_some(score)
 }
 
 /// Without a level a result is a warning (3.27.10).

@@ -198,17 +198,27 @@ fn a_cancelled_scanner_ends_with_its_children_even_if_it_does_not_want_to() {
 }
 
 #[test]
-fn filters_in_the_environment_or_the_project_do_not_reach_the_scanner() {
-    let script =
-        format!("env | grep -q TRIVY_SEVERITY && exit 8\n[ -e .trivyignore ] && exit 7\n{TRIVY}");
+fn filters_in_the_environment_the_project_or_the_home_do_not_reach_the_scanner() {
+    let script = format!(
+        "env | grep -q -e TRIVY_SEVERITY -e TRIVY_PASSWORD -e TRIVY_IGNORE && exit 8\n[ -e .trivyignore ] && exit 7\n[ -e \"$HOME/.trivyignore\" ] && exit 6\n{TRIVY}"
+    );
     let mut stage = trivy()
         .with("trivy", &script)
         .file(".trivyignore", "CVE-2026-2\n");
-    stage
-        .request
-        .environment
-        .insert("TRIVY_SEVERITY".into(), "CRITICAL".into());
+    let home = stage.ground.directory.path().to_path_buf();
+    for (name, value) in [
+        ("TRIVY_SEVERITY", "CRITICAL"),
+        ("TRIVY_PASSWORD", "secret"),
+        ("TRIVY_IGNORE_SOMETHING_NEW", "1"),
+        ("HOME", home.to_str().unwrap()),
+    ] {
+        stage.request.environment.insert(name.into(), value.into());
+    }
     stage.refused_because("CVE-2026-2");
+    stage.request.scanner = Scanner::Command(
+        "[ -e ~/.trivyignore ] && exit 6; env | grep TRIVY_ && exit 8; exit 0".into(),
+    );
+    assert!(stage.run().passed);
 }
 
 #[test]
@@ -274,6 +284,175 @@ fn sarif_tells_packages_severities_and_places() {
         ("curl", Some("8.1"), Severity::Critical)
     );
     assert_eq!(findings[1].finding.severity, Severity::Low);
+}
+
+/// A run of SARIF that found nothing, with these further fields.
+fn sarif_run(fields: &str) -> String {
+    format!(
+        r#"{{"version":"2.1.0","runs":[{{"tool":{{"driver":{{"name":"checker"}}}}{fields}}}]}}"#
+    )
+}
+
+#[test]
+fn a_command_whose_report_cannot_be_read_is_refused() {
+    let clean = sarif_run(r#","results":[]"#);
+    let printed = |text: &str| command("cat {project}/output").file("output", text);
+    assert!(printed(&clean).run().passed);
+    assert!(printed(&format!("\u{feff}{clean}")).run().passed);
+    assert!(printed("[INFO] nothing found\n").run().passed);
+    for (output, why) in [
+        (format!("[INFO] scanning\n{SARIF_REPORT}"), "line 2"),
+        (format!("[{SARIF_REPORT}]"), "it is a list"),
+        (format!("{clean}\ndone\n"), "trailing characters"),
+        (
+            r#"{"runs":[],"matches":[]}"#.to_string(),
+            "only one of SARIF",
+        ),
+        (
+            r#"{"SchemaVersion":3,"Results":[]}"#.to_string(),
+            "unknown `SchemaVersion` 3",
+        ),
+    ] {
+        printed(&output).refused_because(why);
+        command("cat {project}/output >&2; cp {project}/output {report}")
+            .file("output", &output)
+            .refused_because("invalid report of `the scan command`");
+    }
+    let marked = format!("\u{feff}{clean}");
+    assert!(
+        command("cp {project}/output {report}")
+            .file("output", &marked)
+            .run()
+            .passed
+    );
+    command("mkfifo {report}").refused_because("not a regular file");
+    command("mkdir {report}").refused_because("not a regular file");
+}
+
+#[test]
+fn a_run_of_sarif_that_did_not_scan_is_refused() {
+    for (fields, why) in [
+        ("", "has no `results`"),
+        (r#","results":null"#, "has no `results`"),
+        (
+            r#","results":[],"externalPropertyFileReferences":{"results":[{"itemCount":3}]}"#,
+            "in other files",
+        ),
+        (
+            r#","results":[],"invocations":[{"executionSuccessful":false}]"#,
+            "not successful",
+        ),
+        (
+            r#","results":[],"invocations":[{"executionSuccessful":true,"toolExecutionNotifications":[{"level":"error","message":{"text":"no database"}}]}]"#,
+            "reports an error: no database",
+        ),
+        (
+            r#","results":[],"invocations":[{"executionSuccessful":true,"toolConfigurationNotifications":[{"level":"error","message":{"text":"no rules"}}]}]"#,
+            "reports an error: no rules",
+        ),
+    ] {
+        let stage = command("cat {project}/output").file("output", &sarif_run(fields));
+        stage.refused_because(why);
+    }
+    let warned = r#","results":[],"invocations":[{"executionSuccessful":true,"toolExecutionNotifications":[{"message":{"text":"slow"}}]}]"#;
+    let stage = command("cat {project}/output").file("output", &sarif_run(warned));
+    assert!(stage.run().passed);
+    for (report, why) in [
+        (r#"{"version":"2.1.0","runs":[]}"#, "has no run"),
+        (
+            r#"{"version":"2.2.0","runs":[]}"#,
+            "unknown version `2.2.0`",
+        ),
+    ] {
+        command("cat {project}/output")
+            .file("output", report)
+            .refused_because(why);
+    }
+}
+
+#[test]
+fn rules_of_sarif_are_found_in_extensions_by_index_and_by_id() {
+    let rule = |id: &str, score: &str| {
+        format!(r#"{{"id":"{id}","properties":{{"security-severity":"{score}"}}}}"#)
+    };
+    let report = format!(
+        r#"{{"version":"2.1.0","runs":[{{"tool":{{"driver":{{"name":"checker","rules":[{}]}},"extensions":[{{"name":"pack","guid":"g","rules":[{},{}]}}]}},"results":[
+        {{"ruleId":"A","rule":{{"index":0,"toolComponent":{{"index":0}}}},"message":{{}}}},
+        {{"rule":{{"id":"B","index":1,"toolComponent":{{"name":"pack"}}}},"message":{{}}}},
+        {{"ruleId":"B/1","message":{{}}}},
+        {{"ruleId":"B","ruleIndex":0,"message":{{}}}},
+        {{"ruleId":"C","rule":{{"toolComponent":{{"index":9}}}},"message":{{}}}},
+        {{"ruleId":"B","baselineState":"absent","message":{{}}}},
+        {{"ruleId":"D","kind":"review","level":"none","message":{{}}}},
+        {{"ruleId":"D","kind":"notApplicable","message":{{}}}}]}}]}}"#,
+        rule("D", "1.0"),
+        rule("A", "9.5"),
+        rule("B", "8.0"),
+    );
+    let verdict = command("cat {project}/output")
+        .file("output", &report)
+        .run();
+    let findings = verdict.images[0].platforms[0].findings.iter();
+    let found: Vec<(&str, Severity)> = findings
+        .map(|judged| (judged.finding.id.as_str(), judged.finding.severity))
+        .collect();
+    assert_eq!(
+        found,
+        [
+            ("A", Severity::Critical),
+            ("B", Severity::High),
+            ("B/1", Severity::High),
+            ("C", Severity::Medium),
+            ("D", Severity::Low),
+        ]
+    );
+}
+
+#[test]
+fn misconfigurations_secrets_and_licenses_of_trivy_count_and_what_it_left_out_is_shown() {
+    let report = r#"{"SchemaVersion":2,"Results":[{"Target":"/etc/app.yaml","Misconfigurations":[
+        {"ID":"DS002","AVDID":"AVD-DS-0002","Title":"root","Severity":"HIGH","Status":"FAIL"},
+        {"ID":"DS003","Severity":"CRITICAL","Status":"PASS"}],
+        "Secrets":[{"RuleID":"aws-access-key-id","Severity":"CRITICAL","Title":"key"}],
+        "Licenses":[{"Severity":"CRITICAL","Category":"forbidden","PkgName":"a","FilePath":"","Name":"AGPL-3.0","Confidence":1}],
+        "ExperimentalModifiedFindings":[{"Type":"vulnerability","Status":"ignored","Finding":{"VulnerabilityID":"CVE-2026-9","PkgName":"b"}}]}]}"#;
+    let mut stage = command("cat {project}/output").file("output", report);
+    let refused = |stage: &Stage| {
+        let verdict = stage.run();
+        let all = verdict.images[0].platforms[0].findings.iter();
+        let refused = all.filter(|j| matches!(j.judgement, crate::Judgement::Refused(_)));
+        let ids: Vec<String> = refused.map(|j| j.finding.id.clone()).collect();
+        (ids.join(" "), verdict.warnings.join("\n"))
+    };
+    let (ids, warnings) = refused(&stage);
+    assert_eq!(ids, "DS002 AGPL-3.0");
+    assert!(
+        warnings.contains("Trivy left 1 finding out by rules of its own: CVE-2026-9 in b"),
+        "{warnings}"
+    );
+    stage.request.policy.secrets = crate::Gate::Refuse;
+    assert_eq!(refused(&stage).0, "aws-access-key-id DS002 AGPL-3.0");
+    let text = "misconfigurations:\n  - id: AVD-DS-0002\nlicenses:\n  - id: AGPL-3.0\n";
+    stage.request.policy.ignore_files = vec![crate::TextFile {
+        name: "ignore.yaml".into(),
+        text: text.into(),
+    }];
+    assert_eq!(refused(&stage).0, "aws-access-key-id");
+}
+
+#[test]
+fn what_grype_ignored_is_shown() {
+    let report = r#"{"matches":[],"ignoredMatches":[{"vulnerability":{"id":"CVE-2026-7","severity":"High"},"artifact":{"name":"linux-libc-dev"},"appliedIgnoreRules":[{"namespace":""}]}]}"#;
+    let stage = Stage::new(Scanner::Grype)
+        .with("grype", "cat $here/report.json")
+        .file("report.json", report);
+    let verdict = stage.run();
+    let shown = "Grype left 1 finding out by rules of its own: CVE-2026-7 in linux-libc-dev";
+    assert!(
+        verdict.warnings[0].ends_with(shown),
+        "{:?}",
+        verdict.warnings
+    );
 }
 
 #[test]

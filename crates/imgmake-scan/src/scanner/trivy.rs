@@ -8,7 +8,7 @@ use std::path::Path;
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use super::{Finding, FindingKind, Scanned, Severity, first_line, reported_by};
+use super::{Finding, FindingKind, Scanned, Severity, first_line, left_out, reported_by};
 
 /// It refuses OCI archives; the archive is a docker one.
 pub fn arguments(archive: &Path) -> Vec<OsString> {
@@ -32,7 +32,7 @@ pub fn arguments(archive: &Path) -> Vec<OsString> {
 pub struct Report {
     /// Present in every report since 2021; tells a report from other JSON.
     #[serde(rename = "SchemaVersion")]
-    _schema_version: u32,
+    schema_version: u32,
     #[serde(default)]
     metadata: Metadata,
     #[serde(default)]
@@ -64,6 +64,13 @@ struct ResultNode {
     vulnerabilities: Option<Vec<Vulnerability>>,
     #[serde(default)]
     secrets: Option<Vec<Secret>>,
+    #[serde(default)]
+    misconfigurations: Option<Vec<Misconfiguration>>,
+    #[serde(default)]
+    licenses: Option<Vec<License>>,
+    /// What Trivy left out by rules of its own, if it was asked to tell.
+    #[serde(default)]
+    experimental_modified_findings: Option<Vec<Modified>>,
 }
 
 #[derive(Deserialize)]
@@ -130,8 +137,75 @@ struct Secret {
     title: String,
 }
 
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Misconfiguration {
+    #[serde(rename = "ID")]
+    id: String,
+    #[serde(rename = "AVDID", default)]
+    avd_id: Option<String>,
+    #[serde(default)]
+    title: String,
+    #[serde(default)]
+    message: String,
+    #[serde(default)]
+    severity: String,
+    /// `PASS`, `FAIL` or `EXCEPTION`.
+    #[serde(default)]
+    status: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct License {
+    name: String,
+    #[serde(default)]
+    severity: String,
+    #[serde(default)]
+    category: String,
+    #[serde(default)]
+    pkg_name: String,
+    #[serde(default)]
+    file_path: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Modified {
+    #[serde(default)]
+    status: String,
+    #[serde(default)]
+    finding: ModifiedFinding,
+}
+
+#[derive(Deserialize, Default)]
+struct ModifiedFinding {
+    #[serde(
+        alias = "VulnerabilityID",
+        alias = "RuleID",
+        alias = "ID",
+        alias = "Name",
+        default
+    )]
+    id: String,
+    #[serde(rename = "PkgName", default)]
+    package: String,
+}
+
+/// The one that Trivy has written since 0.20: another may hold its results elsewhere.
+const SCHEMA_VERSION: u32 = 2;
+
 /// `database` is Trivy's own `metadata.json`, if it lies where it should.
-pub fn findings(report: Report, database: Option<Vec<u8>>) -> Scanned {
+///
+/// # Errors
+/// A schema that this reader does not know, and what to do.
+pub fn findings(report: Report, database: Option<Vec<u8>>) -> Result<Scanned, String> {
+    if report.schema_version != SCHEMA_VERSION {
+        return Err(format!(
+            "unknown `SchemaVersion` {} of Trivy's JSON: {SCHEMA_VERSION} is expected; use a release of Trivy that writes it",
+            report.schema_version
+        ));
+    }
     let mut scanned = Scanned {
         database_date: database.and_then(|d| metadata(&d)?.updated_at),
         ..Scanned::default()
@@ -142,6 +216,7 @@ pub fn findings(report: Report, database: Option<Vec<u8>>) -> Scanned {
             os.family, os.name
         ));
     }
+    let mut gone = Vec::new();
     for result in report.results.unwrap_or_default() {
         let vulnerabilities = result.vulnerabilities.into_iter().flatten();
         scanned
@@ -155,8 +230,62 @@ pub fn findings(report: Report, database: Option<Vec<u8>>) -> Scanned {
             title: s.title,
             ..reported_by("trivy", &s.id)
         }));
+        let failed = result.misconfigurations.into_iter().flatten();
+        let failed = failed.filter(|m| m.status != "PASS");
+        scanned
+            .findings
+            .extend(failed.map(|m| m.finding(&result.target)));
+        let licenses = result.licenses.into_iter().flatten();
+        scanned
+            .findings
+            .extend(licenses.map(|l| l.finding(&result.target)));
+        let modified = result.experimental_modified_findings.into_iter().flatten();
+        gone.extend(modified.map(Modified::words));
     }
-    scanned.settled()
+    scanned.warnings.extend(left_out("Trivy", &gone));
+    Ok(scanned.settled())
+}
+
+impl Modified {
+    fn words(self) -> String {
+        let (id, package, status) = (self.finding.id, self.finding.package, self.status);
+        match package.as_str() {
+            "" => format!("{id} ({status})"),
+            package => format!("{id} in {package} ({status})"),
+        }
+    }
+}
+
+impl Misconfiguration {
+    fn finding(self, target: &str) -> Finding {
+        let text = match self.message.is_empty() {
+            true => &self.title,
+            false => &self.message,
+        };
+        Finding {
+            kind: FindingKind::Misconfiguration,
+            aliases: self.avd_id.into_iter().filter(|a| *a != self.id).collect(),
+            path: Some(target.trim_start_matches('/').to_string()),
+            severity: Severity::of_word(&self.severity),
+            title: first_line(text),
+            ..reported_by("trivy", &self.id)
+        }
+    }
+}
+
+impl License {
+    fn finding(self, target: &str) -> Finding {
+        let file = self.file_path.filter(|p| !p.is_empty());
+        let path = file.unwrap_or_else(|| target.to_string());
+        Finding {
+            kind: FindingKind::License,
+            package: self.pkg_name,
+            path: Some(path.trim_start_matches('/').to_string()),
+            severity: Severity::of_word(&self.severity),
+            title: first_line(&format!("license {} ({})", self.name, self.category)),
+            ..reported_by("trivy", &self.name)
+        }
+    }
 }
 
 impl Vulnerability {
