@@ -80,3 +80,30 @@ fn a_layout_behind_a_link_is_scanned_again_when_it_changes() {
     layout("1.3.0");
     imgmake.refused(path, &["gate"], 3, &["A-1"]);
 }
+
+/// pnpm's store and links to it, a directory of modules that is elsewhere, and Debian's database too.
+#[test]
+fn packages_behind_links_of_the_image_are_found() {
+    let (directory, imgmake) = (temporary(), Imgmake::new());
+    let path = directory.path();
+    write(path, "advisories/a.json", advisory("A-1", "0"));
+    write(
+        path,
+        "package.json",
+        r#"{"name":"left-pad","version":"1.3.0"}"#,
+    );
+    let build = |steps: &str| {
+        let manifest = format!(
+            "build app {{ from scratch; layer {{ {steps} }} }}\nscan gate {{ images app; advisories \"advisories\" }}\n"
+        );
+        write(path, "imgmake.kdl", manifest);
+    };
+    let copy = "copy \"package.json\" to=";
+    build(&format!("{copy}\"/deps/left-pad/package.json\""));
+    imgmake.ok(path, &["gate"]);
+    build(&format!(
+        "{copy}\"/deps/left-pad/package.json\"; symlink \"/deps\" to=\"/app/node_modules\""
+    ));
+    let says = ["A-1", "left-pad 1.3.0"];
+    imgmake.refused(path, &["gate"], 3, &says);
+}

@@ -1,9 +1,41 @@
-//! Which files tell of packages, by their path.
+//! Which files tell of packages or passwords, by their path.
 
-use super::java;
+use super::{java, secrets};
+
+/// What a name says of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Meaning {
+    Packages(Reading),
+    /// A file in which programs keep passwords.
+    Passwords,
+}
+
+pub fn meaning(path: &str) -> Option<Meaning> {
+    let reading = classify(path).map(Meaning::Packages);
+    reading.or_else(|| secrets::is_password_file(path).then_some(Meaning::Passwords))
+}
+
+/// Files and directories that are known by where they are, not by how they are called: a link
+/// may stand anywhere on the way to them.
+pub const PLACES: [&str; 10] = [
+    OS_RELEASE[0],
+    OS_RELEASE[1],
+    "var/lib/dpkg",
+    "var/lib/dpkg/status.d",
+    "lib/apk/db",
+    "usr/lib/apk/db",
+    "var/lib/apk/db",
+    RPM[0],
+    RPM[1],
+    RPM[2],
+];
+
+/// The first that there is counts.
+pub const OS_RELEASE: [&str; 2] = ["etc/os-release", "usr/lib/os-release"];
+const RPM: [&str; 3] = ["var/lib/rpm", "usr/lib/sysimage/rpm", "usr/share/rpm"];
 
 /// What a file is read as.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reading {
     OsRelease,
     DpkgStatus,
@@ -56,8 +88,8 @@ pub fn classify(path: &str) -> Option<Reading> {
 }
 
 fn by_place(path: &str) -> Option<Reading> {
-    let rpm = ["var/lib/rpm/", "usr/lib/sysimage/rpm/", "usr/share/rpm/"];
-    if let Some(file) = rpm.iter().find_map(|d| path.strip_prefix(d)) {
+    let in_directory = |d: &&str| path.strip_prefix(d)?.strip_prefix('/');
+    if let Some(file) = RPM.iter().find_map(in_directory) {
         return match file {
             "rpmdb.sqlite" => Some(Reading::RpmSqlite),
             "Packages.db" => Some(Reading::RpmNdb),

@@ -2,107 +2,171 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::contents::{Inventory, Located, Oddity};
+use super::classify::{Meaning, OS_RELEASE, Reading};
+use super::contents::{Inventory, Located, Oddity, OddityRule};
+use super::file_id::FileId;
+use super::names::{Name, Names};
 use super::package::PackageKind;
-use super::walk::{Change, Fact, LayerFacts};
+use super::secrets::Secret;
+use super::walk::{Fact, LayerFacts, Named};
 use imgmake_oci::image::Digest;
+use imgmake_oci::layer::{FollowLast, Index, View};
 
-/// The facts that hold, by path, each with the layer that it came with.
-#[derive(Default)]
-struct Tree {
-    files: BTreeMap<Vec<u8>, (Digest, Fact)>,
+/// The final tree, and what its files tell.
+pub struct Merged {
+    pub view: View,
+    layers: Vec<Digest>,
+    facts: BTreeMap<(FileId, Option<Meaning>), Fact>,
+    meanings: BTreeMap<FileId, Meaning>,
+    secrets: Vec<Secret>,
 }
 
-pub fn merge(layers: Vec<LayerFacts>) -> Inventory {
-    let mut tree = Tree::default();
-    let mut inventory = Inventory::default();
-    for mut layer in layers {
-        inventory.secrets.append(&mut layer.secrets);
-        tree.apply(layer);
+pub fn merge(layers: Vec<LayerFacts>) -> Merged {
+    let mut merged = Merged {
+        view: View::default(),
+        layers: Vec::new(),
+        facts: BTreeMap::new(),
+        meanings: BTreeMap::new(),
+        secrets: Vec::new(),
+    };
+    for layer in layers {
+        merged.view.push(&Index::new(layer.entries));
+        merged.layers.push(layer.layer);
+        merged.secrets.extend(layer.secrets);
+        let key = |file| (file, layer.meanings.get(&file).copied());
+        let facts = layer.facts.into_iter();
+        merged
+            .facts
+            .extend(facts.map(|(file, fact)| (key(file), fact)));
+        merged.meanings.extend(layer.meanings);
     }
-    inventory.secrets.sort();
-    inventory.secrets.dedup();
-    tree.tell(&mut inventory);
-    inventory
+    merged
 }
 
-impl Tree {
-    /// Removals speak of the layers below only, wherever they stand in the archive.
-    fn apply(&mut self, layer: LayerFacts) {
-        for change in &layer.changes {
-            match change {
-                Change::Remove(path) => {
-                    self.files.remove(path);
-                    self.remove_under(path);
-                }
-                Change::Opaque(path) => self.remove_under(path),
-                Change::Found(..) | Change::Link { .. } => {}
+impl Merged {
+    /// The names that say something of files which were not read so yet: by layer, each file and
+    /// meaning once.
+    pub fn unread<'n>(&self, names: &'n Names) -> BTreeMap<u32, Vec<&'n Name>> {
+        let mut seen = BTreeSet::new();
+        let mut unread: BTreeMap<u32, Vec<&Name>> = BTreeMap::new();
+        for name in &names.found {
+            let is_read = self.meanings.get(&name.file) == Some(&name.meaning);
+            if !is_read && seen.insert((name.file, name.meaning)) {
+                unread.entry(name.file.layer).or_default().push(name);
             }
         }
-        for change in layer.changes {
-            match change {
-                Change::Found(path, fact) => {
-                    self.files.insert(path, (layer.layer.clone(), *fact));
-                }
-                Change::Link { path, target } => {
-                    if let Some(same) = self.files.get(&target).cloned() {
-                        self.files.insert(path, same);
-                    }
-                }
-                Change::Remove(_) | Change::Opaque(_) => {}
-            }
-        }
+        unread
     }
 
-    fn remove_under(&mut self, path: &[u8]) {
-        let mut start = path.to_vec();
-        if !start.is_empty() {
-            start.push(b'/');
-        }
-        let under = self.files.range(start.clone()..);
-        let under = under.take_while(|(p, _)| p.starts_with(&start));
-        let under: Vec<Vec<u8>> = under.map(|(p, _)| p.clone()).collect();
-        for path in under {
-            self.files.remove(&path);
-        }
-    }
-
-    fn tell(self, inventory: &mut Inventory) {
-        let release = |path: &str| {
-            let (_, fact) = self.files.get(path.as_bytes())?;
-            fact.distribution.clone()
+    /// What the files tell by all of their names, `named` being the further ones.
+    pub fn tell(mut self, names: &Names, named: Vec<Named>) -> Inventory {
+        let mut inventory = Inventory {
+            secrets: std::mem::take(&mut self.secrets),
+            ..Inventory::default()
         };
-        inventory.distribution =
-            release("etc/os-release").or_else(|| release("usr/lib/os-release"));
-        let mut locked = Vec::new();
-        for (path, (layer, fact)) in self.files {
-            let path = String::from_utf8_lossy(&path).into_owned();
-            if let Some(why) = fact.gap {
-                inventory
-                    .gaps
-                    .push(format!("package database `/{path}`: {why}"));
-            }
-            if let Some(warning) = fact.warning {
-                inventory.warnings.push(format!("`/{path}`: {warning}"));
-            }
-            if let Some(rule) = fact.oddity {
-                let (path, layer) = (path.clone(), layer.clone());
-                inventory.oddities.push(Oddity { rule, path, layer });
-            }
-            let list = if fact.lockfile {
-                &mut locked
-            } else {
-                &mut inventory.packages
-            };
-            list.extend(fact.packages.into_iter().map(|package| Located {
-                package,
-                path: path.clone(),
-                layer: layer.clone(),
-            }));
+        if names.are_too_many {
+            let why = "too many names beneath symbolic links: what they lead to was not looked at";
+            inventory.gaps.push(why.to_string());
         }
+        let mut broken: BTreeMap<FileId, Vec<String>> = BTreeMap::new();
+        for one in named {
+            broken.entry(one.file).or_default().extend(one.secrets);
+            let fact = self.facts.entry((one.file, Some(one.meaning)));
+            *fact.or_default() = one.fact;
+        }
+        inventory.distribution = self.distribution();
+        let mut locked = Vec::new();
+        for name in &names.found {
+            if let Some(fact) = self.facts.get(&(name.file, Some(name.meaning))) {
+                self.tell_fact(&name.path, name.file, fact, &mut inventory, &mut locked);
+            }
+            if name.meaning == Meaning::Passwords {
+                let rules = broken.get(&name.file).into_iter().flatten();
+                inventory.secrets.extend(rules.map(|rule| Secret {
+                    rule: rule.clone(),
+                    path: String::from_utf8_lossy(&name.path).into_owned(),
+                    layer: self.layer(name.file),
+                }));
+            }
+        }
+        self.tell_files(&mut inventory, &mut locked);
+        inventory.secrets.sort();
+        inventory.secrets.dedup();
         add_locked(&mut inventory.packages, locked);
         inventory.packages.sort();
         inventory.packages.dedup();
+        inventory
+    }
+
+    /// What files tell whatever they are called.
+    fn tell_files(&self, inventory: &mut Inventory, locked: &mut Vec<Located>) {
+        for entry in self.view.walk(b"") {
+            let Some(file) = FileId::of(entry) else {
+                continue;
+            };
+            if let Some(rule) = oddity(entry.entry.mode) {
+                inventory.oddities.push(Oddity {
+                    rule,
+                    path: String::from_utf8_lossy(&entry.entry.path).into_owned(),
+                    layer: self.layer(file),
+                });
+            }
+            let whatever = [None, Some(Meaning::Passwords)];
+            for fact in whatever.iter().filter_map(|m| self.facts.get(&(file, *m))) {
+                self.tell_fact(&entry.entry.path, file, fact, inventory, locked);
+            }
+        }
+    }
+
+    fn tell_fact(
+        &self,
+        path: &[u8],
+        file: FileId,
+        fact: &Fact,
+        inventory: &mut Inventory,
+        locked: &mut Vec<Located>,
+    ) {
+        let path = String::from_utf8_lossy(path).into_owned();
+        if let Some(why) = &fact.gap {
+            let gap = format!("package database `/{path}`: {why}");
+            inventory.gaps.push(gap);
+        }
+        if let Some(warning) = &fact.warning {
+            inventory.warnings.push(format!("`/{path}`: {warning}"));
+        }
+        let list = match fact.lockfile {
+            true => locked,
+            false => &mut inventory.packages,
+        };
+        let layer = self.layer(file);
+        list.extend(fact.packages.iter().map(|package| Located {
+            package: package.clone(),
+            path: path.clone(),
+            layer: layer.clone(),
+        }));
+    }
+
+    fn distribution(&self) -> Option<super::Distribution> {
+        OS_RELEASE.iter().find_map(|place| {
+            let path = self.view.resolve(place.as_bytes(), FollowLast::Yes).ok()?;
+            let file = FileId::of(self.view.get(&path)?)?;
+            let release = Meaning::Packages(Reading::OsRelease);
+            self.facts.get(&(file, Some(release)))?.distribution.clone()
+        })
+    }
+
+    fn layer(&self, file: FileId) -> Digest {
+        self.layers[file.layer as usize].clone()
+    }
+}
+
+fn oddity(mode: u32) -> Option<OddityRule> {
+    if mode & 0o4000 != 0 && mode & 0o111 != 0 {
+        Some(OddityRule::SetUserId)
+    } else if mode & 0o002 != 0 {
+        Some(OddityRule::WorldWritable)
+    } else {
+        None
     }
 }
 

@@ -8,9 +8,11 @@ mod contents;
 mod distribution;
 mod dotnet;
 mod dpkg;
+mod file_id;
 mod golang;
 mod java;
 mod merge;
+mod names;
 mod npm;
 mod npm_lock;
 mod package;
@@ -52,7 +54,15 @@ pub fn packages_in(path: &str, content: &[u8]) -> Result<usize> {
 pub fn take(layers: &[Descriptor], store: &Store, cancel: &Cancel) -> Result<Inventory> {
     let read: Result<Vec<walk::LayerFacts>> = layers
         .par_iter()
-        .map(|layer| walk::read_layer(layer, store, cancel))
+        .enumerate()
+        .map(|(number, layer)| walk::read_layer(number, layer, store, cancel))
         .collect();
-    Ok(merge::merge(read?))
+    let merged = merge::merge(read?);
+    let names = names::of(&merged.view, cancel)?;
+    let named: Result<Vec<Vec<walk::Named>>> = merged
+        .unread(&names)
+        .into_par_iter()
+        .map(|(layer, names)| walk::read_named(&layers[layer as usize], &names, store, cancel))
+        .collect();
+    Ok(merged.tell(&names, named?.into_iter().flatten().collect()))
 }

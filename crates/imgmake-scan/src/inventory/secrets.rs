@@ -86,18 +86,35 @@ pub fn scan(path: &str, size: u64, head: Vec<u8>, rest: &mut dyn Read) -> io::Re
     Ok(rules(path, &text))
 }
 
+/// The rules for password files that a file breaks under a further name.
+pub fn scan_passwords(path: &str, size: u64, content: &mut dyn Read) -> io::Result<Vec<String>> {
+    let mut text = Vec::new();
+    if size <= LARGEST {
+        content.take(LARGEST).read_to_end(&mut text)?;
+    }
+    Ok(password_rules(path, &text))
+}
+
 fn rules(path: &str, text: &[u8]) -> Vec<String> {
     let mut found = in_text(text);
-    let suspicious = NAMED.iter().any(|(_, end, _)| ends_with(path, end));
-    if suspicious {
-        let matches = NAMED_SET.matches(text);
-        let named = NAMED.iter().enumerate();
-        let named = named.filter(|(i, (_, end, _))| matches.matched(*i) && ends_with(path, end));
-        found.extend(named.map(|(_, (rule, ..))| (*rule).to_string()));
+    if is_password_file(path) {
+        found.extend(password_rules(path, text));
     }
     found.sort();
     found.dedup();
     found
+}
+
+fn password_rules(path: &str, text: &[u8]) -> Vec<String> {
+    let matches = NAMED_SET.matches(text);
+    let named = NAMED.iter().enumerate();
+    let named = named.filter(|(i, (_, end, _))| matches.matched(*i) && ends_with(path, end));
+    named.map(|(_, (rule, ..))| (*rule).to_string()).collect()
+}
+
+/// Whether programs keep passwords in files of that name.
+pub fn is_password_file(path: &str) -> bool {
+    NAMED.iter().any(|(_, end, _)| ends_with(path, end))
 }
 
 /// The rules that some text breaks wherever it stands, such as a variable of the

@@ -1,9 +1,7 @@
 use proptest::prelude::*;
 
 use super::classify::{Reading, classify};
-use super::walk::{Change, Fact, LayerFacts};
 use super::*;
-use imgmake_oci::image::Digest;
 
 fn named(packages: &[Package]) -> Vec<String> {
     packages
@@ -303,113 +301,6 @@ fn files_are_known_by_their_place() {
     ] {
         assert_eq!(classify(path), reading, "{path}");
     }
-}
-
-fn layer(name: &str, changes: Vec<Change>) -> LayerFacts {
-    LayerFacts {
-        layer: Digest::of(name.as_bytes()),
-        changes,
-        secrets: Vec::new(),
-    }
-}
-
-fn found(path: &str, version: &str) -> Change {
-    let packages = vec![Package::new(PackageKind::Npm, "a", version)];
-    Change::Found(
-        path.into(),
-        Box::new(Fact {
-            packages,
-            ..Fact::default()
-        }),
-    )
-}
-
-#[test]
-fn the_last_layer_wins_and_whiteouts_hide_only_what_is_below() {
-    let remove = |p: &str| Change::Remove(p.into());
-    let inventory = merge::merge(vec![
-        layer(
-            "one",
-            vec![
-                found("a/x", "1.0"),
-                found("b/x", "1.0"),
-                found("c/d/x", "1.0"),
-                found("c2", "1.0"),
-                found("e/x", "1.0"),
-            ],
-        ),
-        layer(
-            "two",
-            vec![
-                found("a/x", "2.0"),
-                remove("b"),
-                Change::Opaque("c".into()),
-                found("e/y", "2.0"),
-                Change::Opaque("e".into()),
-            ],
-        ),
-    ]);
-    let found: Vec<_> = inventory
-        .packages
-        .iter()
-        .map(|l| {
-            (
-                l.path.as_str(),
-                l.package.version.as_str(),
-                l.layer == Digest::of(b"two"),
-            )
-        })
-        .collect();
-    assert_eq!(
-        found,
-        [
-            ("c2", "1.0", false),
-            ("a/x", "2.0", true),
-            ("e/y", "2.0", true)
-        ]
-    );
-}
-
-#[test]
-fn a_hard_link_tells_what_its_target_tells() {
-    let link = Change::Link {
-        path: "b".into(),
-        target: "a".into(),
-    };
-    let inventory = merge::merge(vec![layer("one", vec![found("a", "1.0"), link])]);
-    let paths: Vec<_> = inventory.packages.iter().map(|l| l.path.as_str()).collect();
-    assert_eq!(paths, ["a", "b"]);
-}
-
-#[test]
-fn what_is_locked_and_installed_is_told_once() {
-    let mut locked = Fact {
-        packages: vec![
-            Package::new(PackageKind::Npm, "a", "1.0"),
-            Package::new(PackageKind::Npm, "b", "1.0"),
-        ],
-        ..Fact::default()
-    };
-    locked.lockfile = true;
-    let inventory = merge::merge(vec![layer(
-        "one",
-        vec![
-            Change::Found("package-lock.json".into(), Box::new(locked)),
-            found("node_modules/a/package.json", "1.0"),
-        ],
-    )]);
-    let found: Vec<_> = inventory
-        .packages
-        .iter()
-        .map(|l| (l.package.name.as_str(), l.path.as_str()))
-        .collect();
-    assert_eq!(
-        found,
-        [
-            ("a", "node_modules/a/package.json"),
-            ("b", "package-lock.json")
-        ]
-    );
 }
 
 proptest! {

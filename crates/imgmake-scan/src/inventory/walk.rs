@@ -1,12 +1,13 @@
-//! One layer, read once from front to back: what it adds, replaces and removes,
-//! as far as an inventory cares.
+//! One layer, read from front to back: its entries, and what its files tell by their own names.
 
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
 use std::io::{self, Cursor, Read, Seek};
 
-use super::classify::{Reading, classify};
-use super::contents::OddityRule;
+use super::classify::{Meaning, Reading, meaning};
 use super::distribution::Distribution;
+use super::file_id::FileId;
+use super::names::Name;
 use super::package::Package;
 use super::secrets::{self, Secret};
 use super::{apk, dotnet, dpkg, golang, java, npm, npm_lock};
@@ -14,7 +15,7 @@ use super::{php, python, rpm, ruby, rust};
 use crate::error::{Context, Result};
 use imgmake_event::Cancel;
 use imgmake_oci::image::{Descriptor, Digest};
-use imgmake_oci::layer::{self, Entry, EntryKind, LayerReader, Whiteout};
+use imgmake_oci::layer::{self, Entry, EntryKind, IndexEntry, LayerReader, Whiteout};
 use imgmake_oci::store::{BlobReader, Store};
 
 /// Bytes of a file that is read as text; dpkg's largest databases have a tenth.
@@ -24,31 +25,21 @@ const HEAD: u64 = 4096;
 
 pub struct LayerFacts {
     pub layer: Digest,
-    pub changes: Vec<Change>,
+    /// What is in the layer; in `content` of a file stands its [`FileId`].
+    pub entries: Vec<IndexEntry>,
+    /// What files tell, read as their own names in the layer say.
+    pub facts: BTreeMap<FileId, Fact>,
+    /// What those names say.
+    pub meanings: BTreeMap<FileId, Meaning>,
     pub secrets: Vec<Secret>,
 }
 
-/// What a layer does to the tree below it. Paths as in [`Entry::path`].
-pub enum Change {
-    /// Gone, with everything under it.
-    Remove(Vec<u8>),
-    /// Everything under it is gone.
-    Opaque(Vec<u8>),
-    Found(Vec<u8>, Box<Fact>),
-    /// The same file as another of this tree.
-    Link {
-        path: Vec<u8>,
-        target: Vec<u8>,
-    },
-}
-
 /// What one file tells.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Fact {
     pub packages: Vec<Package>,
     pub lockfile: bool,
     pub distribution: Option<Distribution>,
-    pub oddity: Option<OddityRule>,
     /// A package database that could not be read, and why.
     pub gap: Option<String>,
     pub warning: Option<String>,
@@ -58,60 +49,104 @@ impl Fact {
     fn says_something(&self) -> bool {
         !self.packages.is_empty()
             || self.distribution.is_some()
-            || self.oddity.is_some()
             || self.gap.is_some()
             || self.warning.is_some()
     }
 }
 
-pub fn read_layer(layer: &Descriptor, store: &Store, cancel: &Cancel) -> Result<LayerFacts> {
-    let mut facts = LayerFacts {
-        layer: layer.digest.clone(),
-        changes: Vec::new(),
-        secrets: Vec::new(),
-    };
-    // Programs that hold a list which only their section table leads to.
-    let mut auditable = Vec::new();
-    each_entry(layer, store, cancel, |entry, content| {
-        facts.take(entry, content, &mut auditable, cancel)
+/// `number` counts the layers of the image.
+pub fn read_layer(
+    number: usize,
+    layer: &Descriptor,
+    store: &Store,
+    cancel: &Cancel,
+) -> Result<LayerFacts> {
+    let mut walk = Walk::of(number, &layer.digest, cancel);
+    each_entry(layer, store, cancel, |_, entry, content| {
+        walk.take(entry, content)
     })?;
+    let auditable = std::mem::take(&mut walk.auditable);
     if !auditable.is_empty() {
-        each_entry(layer, store, cancel, |entry, content| {
-            if auditable.contains(&entry.path) {
-                facts.take_auditable(entry, content)?;
+        each_entry(layer, store, cancel, |number, _, content| {
+            match auditable.contains(&number) {
+                true => walk.take_auditable(number, content),
+                false => Ok(()),
             }
-            Ok(())
         })?;
     }
-    Ok(facts)
+    Ok(walk.facts)
+}
+
+/// Reads files of a layer once more, as further names of theirs say.
+pub fn read_named(
+    layer: &Descriptor,
+    names: &[&Name],
+    store: &Store,
+    cancel: &Cancel,
+) -> Result<Vec<Named>> {
+    let mut by_entry: BTreeMap<u32, Vec<&Name>> = BTreeMap::new();
+    for name in names {
+        by_entry.entry(name.file.entry).or_default().push(name);
+    }
+    let mut read = Vec::new();
+    each_entry(layer, store, cancel, |number, entry, content| {
+        let Some(names) = by_entry.get(&number) else {
+            return Ok(());
+        };
+        let mut file = spool(content)?;
+        for name in names {
+            file.rewind()?;
+            read.push(read_name(name, entry.size(), &mut file, cancel)?);
+        }
+        Ok(())
+    })?;
+    Ok(read)
+}
+
+/// What a file tells by a further name.
+pub struct Named {
+    pub file: FileId,
+    pub meaning: Meaning,
+    pub fact: Fact,
+    /// Rules that it breaks.
+    pub secrets: Vec<String>,
+}
+
+fn read_name(name: &Name, size: u64, file: &mut File, cancel: &Cancel) -> Result<Named> {
+    let (mut fact, mut found) = (Fact::default(), Vec::new());
+    match name.meaning {
+        Meaning::Packages(reading) => fact = read_as(reading, size, file, cancel)?,
+        Meaning::Passwords => {
+            let path = String::from_utf8_lossy(&name.path);
+            found = secrets::scan_passwords(&path, size, file)?;
+        }
+    }
+    Ok(Named {
+        file: name.file,
+        meaning: name.meaning,
+        fact,
+        secrets: found,
+    })
 }
 
 /// How many packages one file tells of, by its path.
 pub fn packages_in(path: &str, content: &[u8]) -> Result<usize> {
-    let mut facts = LayerFacts {
-        layer: Digest::of(content),
-        changes: Vec::new(),
-        secrets: Vec::new(),
-    };
-    let entry = Entry::file(path, 0o644, content.len() as u64);
-    let mut auditable = Vec::new();
     let never = Cancel::default();
-    facts.take(&entry, &mut &content[..], &mut auditable, &never)?;
-    if !auditable.is_empty() {
-        facts.take_auditable(&entry, &mut &content[..])?;
+    let mut walk = Walk::of(0, &Digest::of(content), &never);
+    let entry = Entry::file(path, 0o644, content.len() as u64);
+    walk.take(&entry, &mut &content[..])?;
+    if !walk.auditable.is_empty() {
+        walk.take_auditable(0, &mut &content[..])?;
     }
-    let found = facts.changes.iter().map(|change| match change {
-        Change::Found(_, fact) => fact.packages.len(),
-        _ => 0,
-    });
-    Ok(found.sum())
+    let facts = walk.facts.facts.values();
+    Ok(facts.map(|fact| fact.packages.len()).sum())
 }
 
 fn each_entry(
     layer: &Descriptor,
     store: &Store,
     cancel: &Cancel,
-    visit: impl FnMut(&Entry, &mut dyn Read) -> Result<()>,
+    visit: impl FnMut(u32, &Entry, &mut dyn Read) -> Result<()>,
 ) -> Result<()> {
     store
         .with_blob(&layer.digest, |blob| {
@@ -124,14 +159,15 @@ fn each_of_blob(
     layer: &Descriptor,
     blob: &mut BlobReader,
     cancel: &Cancel,
-    mut visit: impl FnMut(&Entry, &mut dyn Read) -> Result<()>,
+    mut visit: impl FnMut(u32, &Entry, &mut dyn Read) -> Result<()>,
 ) -> Result<()> {
     let context = || format!("cannot read layer {}", layer.digest);
     let plain = layer::decompress(cancel.reader(blob)).with_context(context)?;
     let mut reader = LayerReader::new(plain).stopped_by(cancel);
+    let mut number = 0;
     while let Some(entry) = reader.next_entry().with_context(context)? {
         cancel.check()?;
-        visit(&entry, &mut reader).with_context(|| {
+        visit(number, &entry, &mut reader).with_context(|| {
             format!(
                 "layer {}: `{}`",
                 layer.digest,
@@ -140,125 +176,139 @@ fn each_of_blob(
         })?;
         // A file that a cancellation cut short is not damaged.
         cancel.check()?;
+        number += 1;
     }
     Ok(())
 }
 
-impl LayerFacts {
-    fn take(
-        &mut self,
-        entry: &Entry,
-        content: &mut dyn Read,
-        auditable: &mut Vec<Vec<u8>>,
-        cancel: &Cancel,
-    ) -> Result<()> {
-        if let Some(whiteout) = Whiteout::parse(&entry.path) {
-            self.changes.extend(change_of(whiteout));
-            return Ok(());
+/// The way through one layer.
+struct Walk<'a> {
+    number: u32,
+    cancel: &'a Cancel,
+    /// Where the layer's files are in its entries, by their names so far.
+    files: HashMap<Vec<u8>, usize>,
+    /// Programs that hold a list which only their section table leads to, by their numbers.
+    auditable: BTreeSet<u32>,
+    facts: LayerFacts,
+}
+
+impl Walk<'_> {
+    fn of<'a>(number: usize, layer: &Digest, cancel: &'a Cancel) -> Walk<'a> {
+        Walk {
+            number: u32::try_from(number).expect("an image has less than four billion layers"),
+            cancel,
+            files: HashMap::new(),
+            auditable: BTreeSet::new(),
+            facts: LayerFacts {
+                layer: layer.clone(),
+                entries: Vec::new(),
+                facts: BTreeMap::new(),
+                meanings: BTreeMap::new(),
+                secrets: Vec::new(),
+            },
         }
-        if entry.kind == EntryKind::Directory {
-            return Ok(());
-        }
-        self.changes.push(Change::Remove(entry.path.clone()));
+    }
+
+    /// Entries are taken in their order, each of them.
+    fn take(&mut self, entry: &Entry, content: &mut dyn Read) -> Result<()> {
+        let at = self.facts.entries.len();
+        let id = self.id(u32::try_from(at).expect("a layer has less than four billion entries"));
+        let mut taken = IndexEntry {
+            entry: Entry {
+                xattrs: BTreeMap::new(),
+                ..entry.clone()
+            },
+            content: None,
+        };
+        let is_whiteout = Whiteout::parse(&entry.path).is_some();
         match &entry.kind {
-            EntryKind::HardLink { target } => self.changes.push(Change::Link {
-                path: entry.path.clone(),
-                target: target.clone(),
-            }),
-            EntryKind::File { size } => {
-                let fact = self.read_file(entry, *size, content, auditable, cancel)?;
-                if fact.says_something() {
-                    self.changes
-                        .push(Change::Found(entry.path.clone(), Box::new(fact)));
+            EntryKind::File { size } if !is_whiteout => {
+                self.read_file(id, entry, *size, content)?;
+                taken.content = Some(id.to_content());
+                self.files.insert(entry.path.clone(), at);
+            }
+            // The file that has the name now: a later entry may take it.
+            EntryKind::HardLink { target } if !is_whiteout => {
+                if let Some(target) = self.files.get(target) {
+                    taken = self.facts.entries[*target].clone();
+                    taken.entry.path.clone_from(&entry.path);
+                    self.files.insert(entry.path.clone(), at);
                 }
             }
             _ => {}
         }
+        self.facts.entries.push(taken);
         Ok(())
+    }
+
+    fn id(&self, entry: u32) -> FileId {
+        FileId {
+            layer: self.number,
+            entry,
+        }
     }
 
     fn read_file(
         &mut self,
+        id: FileId,
         entry: &Entry,
         size: u64,
         content: &mut dyn Read,
-        auditable: &mut Vec<Vec<u8>>,
-        cancel: &Cancel,
-    ) -> Result<Fact> {
+    ) -> Result<()> {
         let path = String::from_utf8_lossy(&entry.path);
-        let mut fact = match classify(&path) {
-            Some(reading) => read_as(reading, size, content, cancel)?,
-            None => {
-                let mut head = Vec::new();
-                content.take(HEAD).read_to_end(&mut head)?;
-                if head.starts_with(b"\x7fELF") {
-                    let found = golang::scan(Cursor::new(head).chain(content))?;
-                    let rust = found.rust;
-                    let mut fact = program(found);
-                    if rust && size <= LARGEST_SPOOLED {
-                        auditable.push(entry.path.clone());
-                    } else if rust {
-                        let bound = LARGEST_SPOOLED >> 30;
-                        fact.warning = Some(format!("not read: larger than {bound} GiB"));
-                    }
-                    fact
-                } else {
-                    let found = secrets::scan(&path, size, head, content)?;
-                    self.secrets.extend(found.into_iter().map(|rule| Secret {
-                        rule,
-                        path: path.to_string(),
-                        layer: self.layer.clone(),
-                    }));
-                    Fact::default()
-                }
-            }
+        let meaning = meaning(&path);
+        if let Some(meaning) = meaning {
+            self.facts.meanings.insert(id, meaning);
+        }
+        let fact = match meaning {
+            Some(Meaning::Packages(reading)) => read_as(reading, size, content, self.cancel)?,
+            Some(Meaning::Passwords) | None => self.read_any(id, &path, size, content)?,
         };
-        fact.oddity = oddity(entry.mode);
-        Ok(fact)
-    }
-
-    fn take_auditable(&mut self, entry: &Entry, content: &mut dyn Read) -> Result<()> {
-        let Some(packages) = rust::read_program(&spool(content)?) else {
-            return Ok(());
-        };
-        let earlier = self
-            .changes
-            .iter_mut()
-            .rev()
-            .find_map(|change| match change {
-                Change::Found(path, fact) if *path == entry.path => Some(fact),
-                _ => None,
-            });
-        match earlier {
-            Some(fact) => fact.packages.extend(packages),
-            None => self.changes.push(Change::Found(
-                entry.path.clone(),
-                Box::new(Fact {
-                    packages,
-                    ..Fact::default()
-                }),
-            )),
+        if fact.says_something() {
+            self.facts.facts.insert(id, fact);
         }
         Ok(())
     }
-}
 
-/// What a whiteout changes. aufs' own bookkeeping removes nothing, as when the image is unpacked.
-fn change_of(whiteout: Whiteout) -> Option<Change> {
-    match whiteout {
-        Whiteout::Removes(path) => Some(Change::Remove(path)),
-        Whiteout::Opaque(directory) => Some(Change::Opaque(directory)),
-        Whiteout::Reserved => None,
+    /// A file whose name says nothing of packages.
+    fn read_any(
+        &mut self,
+        id: FileId,
+        path: &str,
+        size: u64,
+        content: &mut dyn Read,
+    ) -> Result<Fact> {
+        let mut head = Vec::new();
+        content.take(HEAD).read_to_end(&mut head)?;
+        if !head.starts_with(b"\x7fELF") {
+            let found = secrets::scan(path, size, head, content)?;
+            self.facts
+                .secrets
+                .extend(found.into_iter().map(|rule| Secret {
+                    rule,
+                    path: path.to_string(),
+                    layer: self.facts.layer.clone(),
+                }));
+            return Ok(Fact::default());
+        }
+        let found = golang::scan(Cursor::new(head).chain(content))?;
+        let rust = found.rust;
+        let mut fact = program(found);
+        if rust && size <= LARGEST_SPOOLED {
+            self.auditable.insert(id.entry);
+        } else if rust {
+            let bound = LARGEST_SPOOLED >> 30;
+            fact.warning = Some(format!("not read: larger than {bound} GiB"));
+        }
+        Ok(fact)
     }
-}
 
-fn oddity(mode: u32) -> Option<OddityRule> {
-    if mode & 0o4000 != 0 && mode & 0o111 != 0 {
-        Some(OddityRule::SetUserId)
-    } else if mode & 0o002 != 0 {
-        Some(OddityRule::WorldWritable)
-    } else {
-        None
+    fn take_auditable(&mut self, number: u32, content: &mut dyn Read) -> Result<()> {
+        if let Some(packages) = rust::read_program(&spool(content)?) {
+            let fact = self.facts.facts.entry(self.id(number)).or_default();
+            fact.packages.extend(packages);
+        }
+        Ok(())
     }
 }
 

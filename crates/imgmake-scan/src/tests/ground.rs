@@ -10,7 +10,7 @@ use imgmake_event::{Cancel, Events};
 use imgmake_oci::image::{
     Descriptor, ImageConfig, ImageIndex, ImageManifest, ManifestFormat, Platform, to_json,
 };
-use imgmake_oci::layer::{Compression, Entry, EntryKind, LayerWriter, Timestamp};
+use imgmake_oci::layer::{Compression, Entry, LayerWriter};
 use imgmake_oci::store::Store;
 
 pub struct Ground {
@@ -67,11 +67,21 @@ impl Ground {
     }
 
     pub fn image(&self, name: &str, layers: &[&[File]]) -> ScanImage {
+        let entry = |(path, mode, bytes): &File| {
+            let size = bytes.len() as u64;
+            (Entry::file(path, *mode, size), bytes.clone())
+        };
+        let layers = layers.iter().map(|files| files.iter().map(entry).collect());
+        self.image_of(name, layers.collect())
+    }
+
+    /// An image of layers with entries of any kind, in this order.
+    pub fn image_of(&self, name: &str, layers: Vec<Vec<(Entry, Vec<u8>)>>) -> ScanImage {
         let platform = Platform::new("linux", "amd64", None);
         let mut config = ImageConfig::scratch(&platform);
         let mut descriptors = Vec::new();
-        for files in layers {
-            let blob = self.layer(files);
+        for entries in layers {
+            let blob = self.layer(&entries);
             config.rootfs.diff_ids.push(blob.diff_id);
             descriptors.push(blob.descriptor);
         }
@@ -85,22 +95,11 @@ impl Ground {
         }
     }
 
-    fn layer(&self, files: &[File]) -> imgmake_oci::layer::Layer {
+    fn layer(&self, entries: &[(Entry, Vec<u8>)]) -> imgmake_oci::layer::Layer {
         let (temporary, out) = self.store.layer_file().unwrap();
         let mut writer = LayerWriter::new(out, Compression::Gzip { level: 1 }).unwrap();
-        for (path, mode, bytes) in files {
-            let entry = Entry {
-                path: path.as_bytes().to_vec(),
-                kind: EntryKind::File {
-                    size: bytes.len() as u64,
-                },
-                mode: *mode,
-                uid: 0,
-                gid: 0,
-                mtime: Timestamp::default(),
-                xattrs: BTreeMap::new(),
-            };
-            writer.append(&entry, &mut &bytes[..]).unwrap();
+        for (entry, bytes) in entries {
+            writer.append(entry, &mut &bytes[..]).unwrap();
         }
         let (blob, index) = writer.finish().unwrap();
         self.store.adopt_layer(temporary, &blob, &index).unwrap();

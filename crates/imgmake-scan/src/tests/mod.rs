@@ -1,6 +1,7 @@
 //! Gates from outside: real stores, real layers, real databases.
 
 pub mod ground;
+mod links;
 
 use std::fs;
 use std::time::Duration;
