@@ -81,7 +81,7 @@ fn a_layout_behind_a_link_is_scanned_again_when_it_changes() {
     imgmake.refused(path, &["gate"], 3, &["A-1"]);
 }
 
-/// pnpm's store and links to it, a directory of modules that is elsewhere, and Debian's database too.
+/// A directory of modules that is elsewhere: its name is a link.
 #[test]
 fn packages_behind_links_of_the_image_are_found() {
     let (directory, imgmake) = (temporary(), Imgmake::new());
@@ -102,8 +102,39 @@ fn packages_behind_links_of_the_image_are_found() {
     build(&format!("{copy}\"/deps/left-pad/package.json\""));
     imgmake.ok(path, &["gate"]);
     build(&format!(
-        "{copy}\"/deps/left-pad/package.json\"; symlink \"/deps\" to=\"/app/node_modules\""
+        "{copy}\"/deps/left-pad/package.json\"; symlink \"/app/node_modules\" to=\"/deps\""
     ));
     let says = ["A-1", "left-pad 1.3.0"];
     imgmake.refused(path, &["gate"], 3, &says);
+}
+
+/// Two vulnerabilities that a third advisory is about together: each exception reaches the
+/// advisories that carry its id, and no other one.
+#[test]
+fn an_ignored_vulnerability_clears_no_other_one() {
+    let (directory, imgmake) = (temporary(), Imgmake::new());
+    let path = directory.path();
+    write(path, "advisories/1.json", advisory("CVE-2026-1", "0"));
+    write(path, "advisories/2.json", advisory("CVE-2026-2", "0"));
+    let both =
+        advisory("GHSA-1", "0").replacen('{', r#"{"aliases":["CVE-2026-1","CVE-2026-2"],"#, 1);
+    write(path, "advisories/3.json", both);
+    let gate = |ignored: &[&str]| {
+        let rules = ignored
+            .iter()
+            .map(|id| format!("    ignore \"{id}\" reason=\"not reachable\"\n"));
+        project(
+            path,
+            &format!(
+                "    advisories \"advisories\"\n{}",
+                rules.collect::<String>()
+            ),
+        );
+    };
+    gate(&[]);
+    imgmake.refused(path, &["gate"], 3, &["1 finding not accepted"]);
+    gate(&["CVE-2026-1"]);
+    imgmake.refused(path, &["gate"], 3, &["CVE-2026-2 in left-pad"]);
+    gate(&["CVE-2026-1", "CVE-2026-2"]);
+    imgmake.ok(path, &["gate"]);
 }

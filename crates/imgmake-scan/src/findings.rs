@@ -107,6 +107,8 @@ pub struct Finding {
     /// `CVE-…`, `GHSA-…`, or the rule of a secret or hygiene check.
     pub id: String,
     pub aliases: Vec<String>,
+    /// What an advisory of a distribution is about, where that is more than one vulnerability.
+    pub upstream: Vec<String>,
     pub package: String,
     pub version: String,
     pub purl: Option<String>,
@@ -128,6 +130,11 @@ pub struct Finding {
 impl Finding {
     pub fn is_named(&self, id: &str) -> bool {
         self.id.eq_ignore_ascii_case(id) || self.aliases.iter().any(|a| a.eq_ignore_ascii_case(id))
+    }
+
+    /// Whether an advisory is the one that is meant by an id, or is about it among others.
+    pub fn carries(&self, id: &str) -> bool {
+        self.is_named(id) || self.upstream.iter().any(|u| u.eq_ignore_ascii_case(id))
     }
 
     /// Worst first, then by what a reader looks for; never by where it came from

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::cache::Cache;
 use super::error::{Result, ScanError};
-use super::policy::{Rules, Subject};
+use super::policy::{Rules, Subject, Told};
 use super::scanner::Scanned;
 use super::subject::{self, Child};
 use super::{ImageVerdict, Inventory, Judgement, PlatformVerdict, ReportFormat, ScanImage};
@@ -192,8 +192,11 @@ impl Run<'_> {
             name: image.name.clone(),
             digests: vec![child.descriptor.digest.clone(), image.root.digest.clone()],
         };
-        let findings = scanned.findings.into_iter();
-        verdict.findings = findings.map(|f| self.rules.judge(f, &subject)).collect();
+        let told = match self.request.scanner {
+            Scanner::Builtin => Told::ByAdvisories,
+            Scanner::Trivy | Scanner::Grype | Scanner::Command(_) => Told::ByScanners,
+        };
+        verdict.findings = self.rules.judge(scanned.findings, told, &subject);
         self.name_refused(&verdict, &place);
         verdict.passed = self.refusals.len() == before;
         Ok(verdict)

@@ -3,6 +3,7 @@
 
 use super::advisory::canonical_name;
 use super::inventory::{Distribution, Package, PackageKind};
+use super::version::Scheme;
 
 /// `pkg:deb/debian/openssl@3.0.11-1?arch=amd64&distro=debian-12`.
 pub fn of(package: &Package, distribution: Option<&Distribution>) -> String {
@@ -67,6 +68,25 @@ fn encode(part: &str, out: &mut String) {
             write!(out, "%{byte:02X}").expect("writing to a string succeeds");
         }
     }
+}
+
+/// How versions of a package are ordered, by the type of its URL.
+pub fn scheme(purl: &str) -> Scheme {
+    let kind = purl.strip_prefix("pkg:").unwrap_or_default();
+    Scheme::of_ecosystem(match kind.split('/').next().unwrap_or_default() {
+        "deb" => "Debian",
+        "apk" => "Alpine",
+        "rpm" => "AlmaLinux",
+        "golang" => "Go",
+        "cargo" => "crates.io",
+        "npm" => "npm",
+        "pypi" => "PyPI",
+        "gem" => "RubyGems",
+        "composer" => "Packagist",
+        "maven" => "Maven",
+        "nuget" => "NuGet",
+        other => other,
+    })
 }
 
 /// Whether `purl` is covered by `pattern`: same type and name, and the same

@@ -19,7 +19,7 @@ use super::{Answer, Hit, Record, canonical_name};
 use crate::error::{Result, ScanError};
 use crate::version::Scheme;
 
-const MAGIC: &[u8; 16] = b"imgmake osv 0002";
+const MAGIC: &[u8; 16] = b"imgmake osv 0003";
 const TRAILER: u64 = 8 + 32;
 /// No chunk or directory of a real database comes near; a damaged length must
 /// not become an allocation.
@@ -198,6 +198,7 @@ fn judge(record: Record, version: &str, listed: &[u32], scheme: Scheme, answer: 
         answer.hits.push(Hit {
             id: record.id,
             aliases: record.aliases,
+            upstream: record.upstream,
             severity: record.severity,
             score: record.score,
             title: record.title,
@@ -330,6 +331,7 @@ impl PackageBuilder {
         self.chunk.records.push(Record {
             id: statement.id,
             aliases: statement.aliases,
+            upstream: statement.upstream,
             ecosystem: statement.ecosystem,
             severity: statement.rating.severity,
             score: statement.rating.score,

@@ -32,6 +32,8 @@ pub use sources::signature;
 pub struct Record {
     pub id: String,
     pub aliases: Vec<String>,
+    /// What it is about, if that is more than one vulnerability.
+    pub upstream: Vec<String>,
     /// As written, with the release: `Debian:12`.
     pub ecosystem: String,
     pub severity: Severity,
@@ -47,6 +49,7 @@ pub struct Record {
 pub struct Hit {
     pub id: String,
     pub aliases: Vec<String>,
+    pub upstream: Vec<String>,
     pub severity: Severity,
     pub score: Option<f64>,
     pub title: String,

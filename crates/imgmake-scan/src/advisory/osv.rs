@@ -76,6 +76,7 @@ pub struct Statement {
     pub name: String,
     pub id: String,
     pub aliases: Vec<String>,
+    pub upstream: Vec<String>,
     pub rating: Rating,
     pub title: String,
     pub versions: Vec<String>,
@@ -97,7 +98,7 @@ impl Document {
         if self.withdrawn.is_some() {
             return Vec::new();
         }
-        let aliases = self.all_aliases();
+        let (aliases, upstream) = (self.all_aliases(), self.other_upstream());
         let title = self.title();
         let general = rate(self.severity.as_deref(), [self.database_specific.as_ref()]);
         let affected = self.affected.unwrap_or_default();
@@ -109,6 +110,7 @@ impl Document {
                 name: package.name,
                 id: self.id.clone(),
                 aliases: aliases.clone(),
+                upstream: upstream.clone(),
                 rating,
                 title: title.clone(),
                 versions: affected.versions.unwrap_or_default(),
@@ -128,6 +130,16 @@ impl Document {
         aliases.sort();
         aliases.dedup();
         aliases
+    }
+
+    /// What `upstream` names besides aliases.
+    fn other_upstream(&self) -> Vec<String> {
+        let upstream = self.upstream.iter().flatten();
+        let others = upstream.filter(|u| !self.id.ends_with(&format!("-{u}")));
+        let mut others: Vec<String> = others.cloned().collect();
+        others.sort();
+        others.dedup();
+        others
     }
 
     fn title(&self) -> String {

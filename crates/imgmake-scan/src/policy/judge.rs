@@ -1,11 +1,13 @@
 //! One finding, one judgement.
 
+use std::collections::BTreeMap;
+
 use jiff::tz::TimeZone;
 
 use super::judgement::{Judged, Judgement, Subject};
 use super::rule::Rule;
 use super::settings::{FixableOnly, Gate, Policy};
-use super::{ignore_file, vex};
+use super::{aliases, ignore_file, vex};
 use crate::error::Result;
 use crate::{Finding, FindingKind, Severity};
 
@@ -14,6 +16,15 @@ pub struct Rules<'a> {
     policy: &'a Policy,
     rules: Vec<Rule>,
     statements: Vec<vex::Statement>,
+}
+
+/// Where findings come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// Each is one advisory; several may be about one vulnerability.
+    ByAdvisories,
+    /// Another program has put them together, and calls them as it likes.
+    ByScanners,
 }
 
 impl<'a> Rules<'a> {
@@ -35,9 +46,35 @@ impl<'a> Rules<'a> {
         })
     }
 
-    pub fn judge(&self, finding: Finding, subject: &Subject) -> Judged {
-        let judgement = self.judgement(&finding, subject);
-        Judged { finding, judgement }
+    /// Exceptions reach exactly the advisories that carry their ids; what is left of those about
+    /// one vulnerability is one finding, which is judged as a whole. In the order of reports.
+    pub fn judge(&self, findings: Vec<Finding>, told: Told, subject: &Subject) -> Vec<Judged> {
+        let merge = match told {
+            Told::ByAdvisories => aliases::merge,
+            Told::ByScanners => std::convert::identity,
+        };
+        let mut standing = Vec::new();
+        let mut ignored: BTreeMap<String, Vec<Finding>> = BTreeMap::new();
+        for finding in findings {
+            match self.exception(&finding, subject) {
+                Some(reason) => ignored.entry(reason).or_default().push(finding),
+                None => standing.push(finding),
+            }
+        }
+        let standing = merge(standing).into_iter().map(|finding| {
+            let judgement = self.judgement(&finding);
+            Judged { finding, judgement }
+        });
+        let ignored = ignored.into_iter().flat_map(|(reason, findings)| {
+            let merged = merge(findings).into_iter();
+            merged.map(move |finding| Judged {
+                finding,
+                judgement: Judgement::Ignored(reason.clone()),
+            })
+        });
+        let mut judged: Vec<Judged> = standing.chain(ignored).collect();
+        judged.sort_by(|a, b| a.finding.order(&b.finding));
+        judged
     }
 
     /// Whether a rule would ignore it that holds no longer.
@@ -46,14 +83,15 @@ impl<'a> Rules<'a> {
         !expired.is_empty()
     }
 
-    fn judgement(&self, finding: &Finding, subject: &Subject) -> Judgement {
-        let (holding, expired) = self.applying(finding);
-        if let Some(rule) = holding.first() {
-            return Judgement::Ignored(rule.because());
-        }
-        if let Some(reason) = vex::cleared(&self.statements, finding, subject) {
-            return Judgement::Ignored(reason.to_string());
-        }
+    /// Why a finding does not count, if it does not.
+    fn exception(&self, finding: &Finding, subject: &Subject) -> Option<String> {
+        let (holding, _) = self.applying(finding);
+        let rule = holding.first().map(|rule| rule.because());
+        rule.or_else(|| vex::cleared(&self.statements, finding, subject).map(String::from))
+    }
+
+    fn judgement(&self, finding: &Finding) -> Judgement {
+        let (_, expired) = self.applying(finding);
         match (self.on_its_own(finding), expired.first()) {
             (Judgement::Refused(why), Some(rule)) => Judgement::Refused(format!(
                 "{why}; its ignore rule expired: it held until {} ({})",

@@ -1,6 +1,7 @@
 //! What is acceptable: threshold, ignore rules with reasons and expiry,
 //! `.trivyignore`, OpenVEX. Judges [`Finding`]s; knows no scanner.
 
+mod aliases;
 mod glob;
 mod ignore_file;
 mod judge;
@@ -11,7 +12,7 @@ mod settings;
 mod tests;
 mod vex;
 
-pub use judge::Rules;
+pub use judge::{Rules, Told};
 pub use judgement::{Judged, Judgement, Subject};
 pub use settings::{FixableOnly, Gate, IgnoreRule, Policy, TextFile, calendar_day};
 

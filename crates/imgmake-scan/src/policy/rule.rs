@@ -37,7 +37,7 @@ impl Rule {
     pub fn applies(&self, finding: &Finding) -> bool {
         let path = finding.path.as_deref().unwrap_or_default();
         let purl = finding.purl.as_deref().unwrap_or_default();
-        finding.is_named(&self.id)
+        finding.carries(&self.id)
             && self.kind.is_none_or(|k| k == finding.kind)
             && (self.paths.is_empty() || self.paths.iter().any(|p| glob::matches(p, path)))
             && (self.purls.is_empty() || self.purls.iter().any(|p| purl::covers(p, purl)))

@@ -16,6 +16,7 @@ fn finding(id: &str, severity: Severity) -> Finding {
         kind: FindingKind::Vulnerability,
         id: id.into(),
         aliases: vec!["GHSA-1".into()],
+        upstream: Vec::new(),
         package: "openssl".into(),
         version: "3.0.1".into(),
         purl: Some("pkg:deb/debian/openssl@3.0.1?arch=amd64".into()),
@@ -37,10 +38,9 @@ fn subject() -> Subject {
 }
 
 fn judge(policy: &Policy, finding: Finding) -> Judgement {
-    Rules::new(policy)
-        .unwrap()
-        .judge(finding, &subject())
-        .judgement
+    let rules = Rules::new(policy).unwrap();
+    let mut judged = rules.judge(vec![finding], Told::ByAdvisories, &subject());
+    judged.remove(0).judgement
 }
 
 fn file(name: &str, text: impl Into<String>) -> TextFile {

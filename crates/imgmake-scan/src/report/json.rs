@@ -45,6 +45,7 @@ fn finding((image, platform, judged): (&ImageVerdict, &PlatformVerdict, &Judged)
         "kind": f.kind,
         "id": f.id,
         "aliases": f.aliases,
+        "upstream": f.upstream,
         "package": f.package,
         "version": f.version,
         "purl": f.purl,

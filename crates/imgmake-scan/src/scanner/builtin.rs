@@ -8,7 +8,6 @@ use crate::advisory::{Database, Hit};
 use crate::error::Result;
 use crate::inventory::{self, Inventory, Located, OddityRule, PackageKind};
 use crate::subject::Child;
-use crate::version::Scheme;
 use crate::{Finding, FindingKind, Severity, purl};
 use imgmake_oci::image::Reference;
 
@@ -51,11 +50,9 @@ fn vulnerabilities(
             }
             hits.extend(answer.hits);
         }
-        let merged = merge_aliases(hits, Scheme::of_ecosystem(ecosystem));
         let purl = purl::of(package, inventory.distribution.as_ref());
         scanned.findings.extend(
-            merged
-                .into_iter()
+            hits.into_iter()
                 .map(|hit| finding(hit, located, &purl, ecosystem)),
         );
     }
@@ -116,75 +113,12 @@ fn asked_for(located: &Located) -> Vec<(&str, &str)> {
     }
 }
 
-/// Advisories that name each other become one hit: under the CVE number if there
-/// is one, with the worst severity and the last fix.
-fn merge_aliases(hits: Vec<Hit>, scheme: Scheme) -> Vec<Hit> {
-    let mut merged: Vec<Hit> = Vec::new();
-    for mut hit in hits {
-        let (same, others) = merged.into_iter().partition(|m| share_a_name(m, &hit));
-        merged = others;
-        for other in same {
-            hit = unite(hit, other, scheme);
-        }
-        merged.push(hit);
-    }
-    merged.into_iter().map(named_by_cve).collect()
-}
-
-fn names(hit: &Hit) -> impl Iterator<Item = &String> {
-    std::iter::once(&hit.id).chain(&hit.aliases)
-}
-
-fn share_a_name(a: &Hit, b: &Hit) -> bool {
-    names(a).any(|name| names(b).any(|other| other == name))
-}
-
-fn unite(a: Hit, b: Hit, scheme: Scheme) -> Hit {
-    let (worse, other) = if b.severity > a.severity {
-        (b, a)
-    } else {
-        (a, b)
-    };
-    let later =
-        |a: &String, b: &String| scheme.compare(a, b).is_some_and(std::cmp::Ordering::is_gt);
-    let fixed = match (worse.fixed, other.fixed) {
-        (Some(a), Some(b)) => Some(if later(&b, &a) { b } else { a }),
-        (a, b) => a.or(b),
-    };
-    let mut aliases = [worse.aliases, other.aliases, vec![other.id]].concat();
-    aliases.retain(|a| *a != worse.id);
-    aliases.sort();
-    aliases.dedup();
-    Hit {
-        title: if worse.title.is_empty() {
-            other.title
-        } else {
-            worse.title
-        },
-        score: worse.score.or(other.score),
-        fixed,
-        aliases,
-        id: worse.id,
-        severity: worse.severity,
-    }
-}
-
-fn named_by_cve(mut hit: Hit) -> Hit {
-    if hit.id.starts_with("CVE-") {
-        return hit;
-    }
-    if let Some(at) = hit.aliases.iter().position(|a| a.starts_with("CVE-")) {
-        std::mem::swap(&mut hit.id, &mut hit.aliases[at]);
-        hit.aliases.sort();
-    }
-    hit
-}
-
 fn finding(hit: Hit, located: &Located, purl: &str, ecosystem: &str) -> Finding {
     Finding {
         kind: FindingKind::Vulnerability,
         id: hit.id,
         aliases: hit.aliases,
+        upstream: hit.upstream,
         package: located.package.name.clone(),
         version: located.package.version.clone(),
         purl: Some(purl.to_string()),
@@ -203,6 +137,7 @@ fn about_image(kind: FindingKind, id: &str, severity: Severity, title: &str) -> 
         kind,
         id: id.to_string(),
         aliases: Vec::new(),
+        upstream: Vec::new(),
         package: String::new(),
         version: String::new(),
         purl: None,

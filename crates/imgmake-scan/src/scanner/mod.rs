@@ -48,6 +48,7 @@ fn reported_by(source: &str, id: &str) -> Finding {
         kind: FindingKind::Vulnerability,
         id: id.to_string(),
         aliases: Vec::new(),
+        upstream: Vec::new(),
         package: String::new(),
         version: String::new(),
         purl: None,

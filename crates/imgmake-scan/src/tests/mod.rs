@@ -291,6 +291,58 @@ fn advisories_that_name_each_other_are_one_finding() {
     );
 }
 
+fn ignoring(id: &str) -> IgnoreRule {
+    IgnoreRule {
+        id: id.into(),
+        until: None,
+        reason: Some("not reachable".into()),
+        origin: "imgmake.kdl:3".into(),
+    }
+}
+
+#[test]
+fn an_ignore_reaches_exactly_the_advisories_that_carry_its_id() {
+    let advisory = |id: &str, more: Value| {
+        let mut document = json!({"id": id, "database_specific": {"severity": "CRITICAL"}, "affected": [{
+            "package": {"ecosystem": "Debian:12", "name": "openssl"}, "ranges": [{"type": "ECOSYSTEM", "events": [{"introduced": "0"}]}]}]});
+        document
+            .as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        document
+    };
+    let ground = Ground::new()
+        .advisory(advisory("CVE-2026-1", json!({})))
+        .advisory(advisory("CVE-2026-2", json!({})))
+        .advisory(advisory(
+            "GHSA-1",
+            json!({"aliases": ["CVE-2026-1", "CVE-2026-2"]}),
+        ))
+        .advisory(advisory(
+            "DSA-1-1",
+            json!({"upstream": ["CVE-2026-1", "CVE-2026-3"]}),
+        ));
+    let mut request = ground.request(&[ground.debian("app", "3.0.0-1")]);
+    let mut refused = |ids: &[&str]| {
+        request.policy.ignores = ids.iter().map(|id| ignoring(id)).collect();
+        let verdict = ground.run(&request);
+        let all = verdict.images[0].platforms[0].findings.iter();
+        let refused = all.filter(|j| matches!(j.judgement, Judgement::Refused(_)));
+        let ids: Vec<String> = refused.map(|j| j.finding.id.clone()).collect();
+        assert_eq!(verdict.passed, ids.is_empty());
+        ids
+    };
+    // Those that name each other are one for the reader.
+    assert_eq!(refused(&[]), ["CVE-2026-1", "DSA-1-1"]);
+    assert_eq!(refused(&["CVE-2026-1"]), ["CVE-2026-2"]);
+    assert_eq!(
+        refused(&["GHSA-1"]),
+        ["CVE-2026-1", "CVE-2026-2", "DSA-1-1"]
+    );
+    assert_eq!(refused(&["CVE-2026-3"]), ["CVE-2026-1"]);
+    assert_eq!(refused(&["CVE-2026-1", "CVE-2026-2"]), [""; 0]);
+}
+
 #[test]
 fn reports_are_written_and_equal_for_equal_verdicts() {
     let ground = Ground::new().advisory(OPENSSL);
