@@ -10,6 +10,8 @@ use super::error::{DockerfileError, Kind, Mistake};
 #[derive(Debug)]
 pub struct LogicalLine {
     pub text: String,
+    /// Blanks behind the text: an ONBUILD stores them.
+    pub trailing: String,
     pub first_line: usize,
     pub last_line: usize,
     pub comments: Vec<String>,
@@ -158,17 +160,19 @@ impl Reader<'_> {
 
     fn logical_line(&mut self, text: String, first_line: usize) {
         let comments = std::mem::take(&mut self.comments);
-        let text = text.trim().to_owned();
+        let line = text.trim_start();
+        let (text, trailing) = line.split_at(line.trim_end().len());
         if text.is_empty() {
             return;
         }
         let escape = self.reading.directives.escape;
-        let heredocs = match can_hold_heredocs(&text, escape) {
-            true => self.heredocs(&text, first_line),
+        let heredocs = match can_hold_heredocs(text, escape) {
+            true => self.heredocs(text, first_line),
             false => Vec::new(),
         };
         self.reading.lines.push(LogicalLine {
-            text,
+            text: text.to_owned(),
+            trailing: trailing.to_owned(),
             first_line,
             last_line: self.next,
             comments,

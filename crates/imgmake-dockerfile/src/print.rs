@@ -138,8 +138,22 @@ fn flag(name: &str, value: &str, escape: Escape) -> String {
 fn onbuild_text(onbuild: &Onbuild, escape: Escape) -> String {
     let trigger = onbuild.trigger.as_str();
     let (line, bodies) = trigger.split_once('\n').unwrap_or((trigger, ""));
-    let text = finished(format!("ONBUILD {line}"), escape) + bodies;
+    let text = trigger_line(format!("ONBUILD {line}"), escape) + bodies;
     text.strip_suffix('\n').map_or(text.clone(), str::to_owned)
+}
+
+/// The line with its blanks at the end, which belong to the trigger.
+fn trigger_line(line: String, escape: Escape) -> String {
+    let written = line.trim_end_matches([' ', '\t']);
+    let escape_character = escape.character();
+    match written.strip_suffix(escape_character) {
+        // It would continue the line. No blank between: only the end of a file leaves one like this.
+        Some(before) if !before.ends_with(escape_character) => match written == line {
+            true => finished(line, escape),
+            false => format!("{line}{escape_character}\n"),
+        },
+        _ => line + "\n",
+    }
 }
 
 fn from_text(from: &From, escape: Escape) -> String {

@@ -117,11 +117,6 @@ const SHOWN: &[(&str, &str, &str)] = &[
         "USER root\nWORKDIR /w",
     ),
     ("destination-above-the-root", "COPY a /../b", "COPY a /a..b"),
-    (
-        "blanks-after-a-trigger",
-        "ONBUILD COPY a b ",
-        "ONBUILD COPY a b",
-    ),
     ("workdir-with-dots", "WORKDIR /a/../b", "WORKDIR /a/b"),
     ("copy-link", "COPY --link a a", "COPY --link=false a a"),
     ("copy-parents", "COPY --parents a a", "COPY a a"),

@@ -47,7 +47,13 @@ struct Request<'a> {
 }
 
 pub fn parse(line: &LogicalLine, escape: Escape) -> Result<Instruction> {
-    instruction(&line.text, &line.heredocs, escape)
+    let mut instruction = instruction(&line.text, &line.heredocs, escape)?;
+    if let Instruction::Onbuild(onbuild) = &mut instruction {
+        let end_of_line = onbuild.trigger.find('\n');
+        let end_of_line = end_of_line.unwrap_or(onbuild.trigger.len());
+        onbuild.trigger.insert_str(end_of_line, &line.trailing);
+    }
+    Ok(instruction)
 }
 
 fn instruction(text: &str, heredocs: &[Heredoc], escape: Escape) -> Result<Instruction> {

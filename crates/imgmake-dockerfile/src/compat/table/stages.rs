@@ -74,23 +74,6 @@ pub const ROWS: &[Difference] = &[
         shown: Shown::Sometimes(nothing_but_from),
     },
     Difference {
-        name: "blanks-after-a-trigger",
-        here: "blanks at the end of ONBUILD go away",
-        elsewhere: &[says(Buildah, "they stay"), says(BuildKit, "they stay")],
-        shown: Shown::Always(|sight| {
-            let lines = sight.text.lines().enumerate();
-            let odd = lines.filter(|(_, line)| {
-                let name = line.trim_start().get(..7).unwrap_or_default();
-                name.eq_ignore_ascii_case("onbuild") && line.ends_with([' ', '\t'])
-            });
-            odd.map(|(number, _)| Place {
-                line: number + 1,
-                words: "ONBUILD".into(),
-            })
-            .collect()
-        }),
-    },
-    Difference {
         name: "named-contexts",
         here: "named contexts are asked for by the target",
         elsewhere: &[says(Kaniko, "has none"), says(Docker, "has none")],

@@ -31,3 +31,21 @@ fn some_instructions_cannot_be_deferred() {
     assert!(parse_trigger("FROM x").is_err());
     assert!(parse_trigger("RUN x\nRUN y").is_err());
 }
+
+#[test]
+fn blanks_at_its_end_stay() {
+    for (text, expected) in [
+        ("ONBUILD  RUN x \t", "RUN x \t"),
+        ("ONBUILD RUN x \\\n \t\n# nothing\n", "RUN x "),
+        ("ONBUILD RUN a\\ \\\n", "RUN a\\ "),
+        ("ONBUILD RUN x\\\\ ", "RUN x\\\\ "),
+        ("ONBUILD RUN <<E \nx \nE\n", "RUN <<E \nx \nE"),
+    ] {
+        let Instruction::Onbuild(onbuild) = one(text) else {
+            panic!("ONBUILD");
+        };
+        assert_eq!(onbuild.trigger, expected);
+        let printed = Instruction::Onbuild(onbuild.clone()).to_text(Escape::Backslash);
+        assert_eq!(one(&printed), Instruction::Onbuild(onbuild), "{text}");
+    }
+}
