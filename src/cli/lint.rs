@@ -2,6 +2,7 @@
 //! builders would do differently.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
@@ -11,9 +12,11 @@ use super::output::{print, print_json};
 use super::project;
 use crate::exit::{self, Exit};
 use crate::targets::{Project, plain};
-use imgmake_core::manifest::{BuildTarget, RecipeNode, TargetKind};
+use imgmake_build::{AlsoStages, BuildError, NamedContext, refusals};
+use imgmake_core::manifest::{BuildTarget, ContextNode, RecipeNode, Spanned, TargetKind};
 use imgmake_dockerfile::compat::{Asked, Builder, Finding, compare};
 use imgmake_dockerfile::{Dockerfile, DockerfileError, lint as checks};
+use imgmake_oci::image::Descriptor;
 
 /// One thing to tell, in both forms.
 struct Told {
@@ -41,6 +44,9 @@ pub fn lint(global: &Global, args: &LintArgs, environment: &Environment) -> Resu
         files[place].uses.insert(Use {
             stage: stage.as_ref().map(|stage| stage.value.as_str()),
             args: arguments(build),
+            also: texts(&build.also_stages),
+            platforms: texts(&build.platforms),
+            contexts: contexts(&project, build),
         });
     }
     let mut told = Vec::new();
@@ -75,6 +81,22 @@ fn arguments(build: &BuildTarget) -> BTreeMap<String, String> {
     args.map(|(n, v)| (n.clone(), v.value.clone())).collect()
 }
 
+fn texts(written: &[Spanned<String>]) -> Vec<&str> {
+    written.iter().map(|text| text.value.as_str()).collect()
+}
+
+/// Their directories; images have none.
+fn contexts<'a>(project: &Project, build: &'a BuildTarget) -> BTreeMap<&'a str, Option<PathBuf>> {
+    let named = build.contexts.iter().map(|(name, context)| {
+        let directory = match context {
+            ContextNode::Path(path) => Some(project.directory.join(&path.value)),
+            ContextNode::Image(_) | ContextNode::Target(_) => None,
+        };
+        (name.value.as_str(), directory)
+    });
+    named.collect()
+}
+
 fn as_text(told: &[Told], files: usize, compat: bool) -> String {
     if !told.is_empty() {
         return told.iter().map(|told| told.text.as_str()).collect();
@@ -97,6 +119,56 @@ struct Linted<'a> {
 struct Use<'a> {
     stage: Option<&'a str>,
     args: BTreeMap<String, String>,
+    also: Vec<&'a str>,
+    platforms: Vec<&'a str>,
+    contexts: BTreeMap<&'a str, Option<PathBuf>>,
+}
+
+impl Use<'_> {
+    /// Which of the file's stages are built; none where what is asked for is not there.
+    fn stages(&self, file: &Dockerfile) -> BTreeSet<usize> {
+        let globals = file.global_values(&self.args);
+        let Ok(target) = file.target(self.stage) else {
+            return BTreeSet::new();
+        };
+        let mut asked = vec![target];
+        match self.also.contains(&"*") {
+            true => asked.extend(0..target),
+            false => asked.extend(
+                self.also
+                    .iter()
+                    .filter_map(|name| file.target(Some(name)).ok()),
+            ),
+        }
+        let needed = asked.into_iter();
+        needed
+            .flat_map(|stage| file.needed_by(stage, &globals))
+            .collect()
+    }
+
+    fn asked(&self) -> imgmake_build::Asked {
+        let image = || NamedContext::Target(Descriptor::of("", &[]));
+        let contexts = self.contexts.iter().map(|(name, directory)| {
+            let context = directory.clone().map_or_else(image, NamedContext::Path);
+            ((*name).to_owned(), context)
+        });
+        imgmake_build::Asked {
+            stage: self.stage.map(str::to_owned),
+            also: match self.also.as_slice() {
+                [] => AlsoStages::None,
+                stages if stages.contains(&"*") => AlsoStages::Earlier,
+                stages => AlsoStages::Named(stages.iter().map(|s| (*s).to_owned()).collect()),
+            },
+            args: self.args.clone(),
+            contexts: contexts.collect(),
+            // What is none is a mistake of the manifest.
+            platforms: self
+                .platforms
+                .iter()
+                .filter_map(|p| p.parse().ok())
+                .collect(),
+        }
+    }
 }
 
 impl<'a> Linted<'a> {
@@ -114,8 +186,7 @@ impl<'a> Linted<'a> {
             Err(errors) => return Ok(errors.0.iter().map(|e| mistake(self.path, e)).collect()),
             Ok(file) => file,
         };
-        let mistakes = file.stages.iter().flat_map(|stage| &stage.mistakes);
-        let mut told: Vec<Told> = mistakes.map(|e| mistake(self.path, e)).collect();
+        let mut told = self.refused(&file);
         let mut found = Vec::new();
         for used in &self.uses {
             found.extend(match builders {
@@ -123,12 +194,41 @@ impl<'a> Linted<'a> {
                 Some(builders) => self.compared(&file, used, builders),
             });
         }
-        let mut seen = HashSet::new();
-        found.retain(|told: &Told| seen.insert(told.text.clone()));
         // One target's are in this order already.
         found.sort_by_key(|told| told.line);
         told.extend(found);
+        let mut seen = HashSet::new();
+        told.retain(|told: &Told| seen.insert(told.text.clone()));
         Ok(told)
+    }
+
+    /// What a build refuses. Mistakes of stages that nothing needs fail none.
+    fn refused(&self, file: &Dockerfile) -> Vec<Told> {
+        let asked = self.uses.iter().map(Use::asked);
+        let errors: Vec<BuildError> = asked
+            .flat_map(|asked| refusals(self.path, &self.bytes, &asked))
+            .collect();
+        let told = errors.iter().filter_map(|error| refusal(self.path, error));
+        let mut told: Vec<Told> = told.collect();
+        // Those of a stage that the build reads for something else, its time, are refused, too.
+        let named = |mistake: &DockerfileError| {
+            errors.iter().any(|refused| match refused {
+                BuildError::Dockerfile { errors, .. } => errors.0.contains(mistake),
+                _ => false,
+            })
+        };
+        let built = self.uses.iter().flat_map(|used| used.stages(file));
+        let built: BTreeSet<usize> = built.collect();
+        for (number, stage) in file.stages.iter().enumerate() {
+            for error in &stage.mistakes {
+                told.push(match built.contains(&number) || named(error) {
+                    true => mistake(self.path, error),
+                    false => unneeded(self.path, error),
+                });
+            }
+        }
+        told.sort_by_key(|told| told.line);
+        told
     }
 
     fn checked(&self, file: &Dockerfile, used: &Use<'_>) -> Result<Vec<Told>, Exit> {
@@ -195,6 +295,35 @@ fn difference(path: &str, finding: &Finding, builders: &[Builder]) -> Told {
             "file": path, "line": line, "difference": row.name, "words": words,
             "here": row.here, "elsewhere": others, "depends-on-files": depends,
         }),
+    }
+}
+
+/// `Dockerfile:2: error: what is wrong`; nothing for the mistakes of a stage, which have columns and are told already.
+fn refusal(file: &str, error: &BuildError) -> Option<Told> {
+    let (place, fact) = match error {
+        BuildError::Dockerfile { .. } => return None,
+        BuildError::At { place, source } => (Some(place), format!("{source:#}")),
+        other => (None, format!("{other:#}")),
+    };
+    let line = place.and_then(|place| place.line);
+    let place = place.map_or(file.to_owned(), ToString::to_string);
+    Some(Told {
+        line: line.unwrap_or_default(),
+        text: format!("{place}: error: {fact}\n"),
+        json: json!({"file": file, "line": line, "column": null, "error": fact, "help": null}),
+    })
+}
+
+/// `Dockerfile:2:14: what is wrong (what to do); no target needs this stage`.
+fn unneeded(file: &str, error: &DockerfileError) -> Told {
+    let column = error.column.map_or(String::new(), |c| format!(":{c}"));
+    let advice = error.advice().map_or(String::new(), |a| format!(" ({a})"));
+    let (line, fact) = (error.line, &error.mistake);
+    let message = format!("{fact}{advice}; no target needs this stage");
+    Told {
+        line,
+        text: format!("{file}:{line}{column}: {message}\n"),
+        json: json!({"file": file, "line": line, "column": error.column, "message": message}),
     }
 }
 

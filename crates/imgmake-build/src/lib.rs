@@ -23,6 +23,7 @@ mod fingerprint;
 mod ignored_paths;
 mod inputs;
 mod layer_sources;
+mod refusals;
 mod request;
 pub mod rootfs;
 mod run;
@@ -37,6 +38,7 @@ pub use error::{BuildError, Place};
 pub use execute::{Built, Engine, build, cache, pull_blobs, sources_of};
 pub use ignored_paths::IgnoredPaths;
 pub use inputs::inputs;
+pub use refusals::{Asked, refusals};
 pub use request::{
     AddedLayers, AlsoStages, BuildDefinition, BuildRequest, Command, DefaultNetwork, Insecure,
     LayerCount, NamedContext, Resolver, SecretSource, Step,

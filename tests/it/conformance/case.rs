@@ -12,6 +12,7 @@
 //! alone why no other builder is asked
 //! isolation NAME why the image is another one there
 //! not-in NAME why it says nothing there
+//! beyond-lint why the text of the Dockerfile alone does not tell of the mistake
 //! ```
 //!
 //! `differs` names rows of the table of other builders (`imgmake lint --compat`); one that shows
@@ -59,6 +60,8 @@ pub struct Request {
     pub isolation_modes: BTreeMap<String, String>,
     /// The same, of isolation modes in which the case says nothing.
     pub not_in: BTreeMap<String, String>,
+    /// Why `lint` cannot know of its mistake.
+    pub beyond_lint: Option<String>,
 }
 
 pub fn cases(name: &str) -> PathBuf {
@@ -186,6 +189,7 @@ impl Request {
                 "alone" => request.alone = Some(rest.into()),
                 "isolation" => request.isolation_modes.extend([pair(' ')]),
                 "not-in" => request.not_in.extend([pair(' ')]),
+                "beyond-lint" => request.beyond_lint = Some(rest.into()),
                 other => panic!("a request knows no `{other}`"),
             }
         }

@@ -16,6 +16,7 @@ mod agreements;
 mod case;
 mod grammar;
 mod isolation_modes;
+mod lint;
 mod peer;
 mod rules;
 mod sample;

@@ -37,25 +37,35 @@ impl ParsedDefinition {
     /// # Errors
     /// A Dockerfile that is not there or has mistakes; each is named with its line.
     pub fn read(request: &BuildRequest) -> Result<ParsedDefinition> {
-        let mut loaded = ParsedDefinition {
-            text: None,
-            parsed: None,
-            epoch: Epoch::default(),
-        };
         if let BuildDefinition::Dockerfile { path, .. } = &request.definition {
             let name = display_path(path);
             let bytes = request
                 .checkout
                 .read(path)
                 .with_context(|| format!("cannot read the Dockerfile `{name}`"))?;
-            let parsed = Dockerfile::parse(&bytes).map_err(|errors| BuildError::Dockerfile {
-                file: name.clone(),
-                errors,
-            })?;
-            loaded.parsed = Some(parsed);
-            loaded.text = Some((name, bytes));
+            return ParsedDefinition::of(&name, bytes);
         }
-        Ok(loaded)
+        Ok(ParsedDefinition {
+            text: None,
+            parsed: None,
+            epoch: Epoch::default(),
+        })
+    }
+
+    /// A Dockerfile's text, with its name for messages.
+    ///
+    /// # Errors
+    /// Its mistakes.
+    pub fn of(name: &str, bytes: Vec<u8>) -> Result<ParsedDefinition> {
+        let parsed = Dockerfile::parse(&bytes).map_err(|errors| BuildError::Dockerfile {
+            file: name.to_string(),
+            errors,
+        })?;
+        Ok(ParsedDefinition {
+            text: Some((name.to_string(), bytes)),
+            parsed: Some(parsed),
+            epoch: Epoch::default(),
+        })
     }
 
     pub fn parsed(&self) -> Option<&Dockerfile> {

@@ -115,8 +115,7 @@ fn of_platform(
     target: usize,
 ) -> Result<Epoch> {
     let mut globals = Globals::of((file, parsed), request, platform, target)?;
-    let declared = globals.values.remove(NAME);
-    let Some(written) = request.args.get(NAME).cloned().or(declared) else {
+    let Some(written) = written(request, &mut globals) else {
         return of_number(request);
     };
     if written.is_empty() || seconds(&written).is_some() {
@@ -127,7 +126,12 @@ fn of_platform(
     }
     let found = match request.epoch {
         Some(epoch) => Some(epoch),
-        None => of_source(&written, (file, parsed), request, cx, &mut globals)?,
+        None => match of_source(&written, (file, parsed), request, &mut globals)? {
+            Some((remote, line)) => remote
+                .time(cx, request)
+                .map_err(|error| at_line(file, line, error))?,
+            None => None,
+        },
     };
     Ok(Epoch {
         seconds: found,
@@ -137,6 +141,35 @@ fn of_platform(
         },
         taken: globals.taken,
     })
+}
+
+/// Refuses what names nothing that has a time, without asking it.
+///
+/// # Errors
+/// As [`resolve`], but for what only servers know.
+pub fn check(
+    request: &BuildRequest,
+    (file, parsed): (&str, &Dockerfile),
+    platform: &Platform,
+) -> Result<()> {
+    let BuildDefinition::Dockerfile { stage, .. } = &request.definition else {
+        return Ok(());
+    };
+    let Ok(target) = parsed.target(stage.as_deref()) else {
+        return Ok(());
+    };
+    let mut globals = Globals::of((file, parsed), request, platform, target)?;
+    match written(request, &mut globals) {
+        Some(name) if !name.is_empty() && seconds(&name).is_none() => {
+            of_source(&name, (file, parsed), request, &mut globals).map(drop)
+        }
+        _ => Ok(()),
+    }
+}
+
+fn written(request: &BuildRequest, globals: &mut Globals) -> Option<String> {
+    let declared = globals.values.remove(NAME);
+    request.args.get(NAME).cloned().or(declared)
 }
 
 /// Where there is nothing that a name could mean.
@@ -163,9 +196,8 @@ fn of_source(
     name: &str,
     (file, parsed): (&str, &Dockerfile),
     request: &BuildRequest,
-    cx: &TargetContext,
     globals: &mut Globals,
-) -> Result<Option<i64>> {
+) -> Result<Option<(Remote, usize)>> {
     let is_context = |known: &String| known.eq_ignore_ascii_case(name);
     if name == "context" || request.contexts.keys().any(is_context) {
         return Ok(None);
@@ -189,7 +221,7 @@ fn of_source(
             None => error,
         });
     };
-    of_stage(stage, file, parsed, request, cx, globals)
+    of_stage(stage, file, parsed, request, globals).map(Some)
 }
 
 /// Of a stage that is `FROM scratch`, ARGs and one ADD of a URL or a repository.
@@ -198,9 +230,8 @@ fn of_stage(
     file: &str,
     parsed: &Dockerfile,
     request: &BuildRequest,
-    cx: &TargetContext,
     globals: &mut Globals,
-) -> Result<Option<i64>> {
+) -> Result<(Remote, usize)> {
     if !stage.mistakes.is_empty() {
         return Err(BuildError::Dockerfile {
             file: file.to_string(),
@@ -252,31 +283,50 @@ fn of_stage(
     let Some((Instruction::Add(add), line)) = added else {
         return Err(refused(stage.line(), "it must have exactly one ADD"));
     };
-    let time = of_add(&add, request, cx).map_err(|error| at_line(file, line, error))?;
-    time.ok_or_else(|| refused(line, "its ADD must be of one URL or one repository"))
+    let remote = Remote::of(&add).map_err(|error| at_line(file, line, error))?;
+    let remote =
+        remote.ok_or_else(|| refused(line, "its ADD must be of one URL or one repository"))?;
+    Ok((remote, line))
 }
 
-/// `None` when it is no remote source; else its time, if it has one.
-fn of_add(add: &Add, request: &BuildRequest, cx: &TargetContext) -> Result<Option<Option<i64>>> {
-    let sources: Vec<&str> = add.files.paths().collect();
-    let [source] = sources[..] else {
-        return Ok(None);
-    };
-    if add.files.sources.len() != 1 {
-        return Ok(None);
+/// What has a time.
+enum Remote {
+    Repository(GitSource),
+    Url(Download),
+}
+
+impl Remote {
+    /// `None` when it is no remote source.
+    fn of(add: &Add) -> Result<Option<Remote>> {
+        let sources: Vec<&str> = add.files.paths().collect();
+        let [source] = sources[..] else {
+            return Ok(None);
+        };
+        if add.files.sources.len() != 1 {
+            return Ok(None);
+        }
+        if download::is_git(source) {
+            return Ok(Some(Remote::Repository(GitSource::parse(source, add)?)));
+        }
+        if !download::is_url(source) {
+            return Ok(None);
+        }
+        Ok(Some(Remote::Url(Download::new(source, add)?)))
     }
-    if download::is_git(source) {
-        let source = GitSource::parse(source, add)?;
-        return Ok(Some(Some(git::time(&source, cx, request)?)));
+
+    /// Its time, if it has one.
+    fn time(&self, cx: &TargetContext, request: &BuildRequest) -> Result<Option<i64>> {
+        match self {
+            Remote::Repository(source) => git::time(source, cx, request).map(Some),
+            Remote::Url(source) => {
+                let fetched = download::fetch(source, cx, request)?;
+                match fetched.mtime.seconds {
+                    0 => time_of_archive(&fetched, cx),
+                    modified => Ok(Some(modified)),
+                }
+            }
+        }
     }
-    if !download::is_url(source) {
-        return Ok(None);
-    }
-    let fetched = download::fetch(&Download::new(source, add)?, cx, request)?;
-    Ok(Some(match fetched.mtime.seconds {
-        0 => time_of_archive(&fetched, cx)?,
-        modified => Some(modified),
-    }))
 }
 
 /// As a pin has it.

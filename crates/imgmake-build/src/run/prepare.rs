@@ -385,6 +385,30 @@ impl Prepared {
     }
 }
 
+/// Refuses mounts that lie nowhere.
+///
+/// # Errors
+/// An option that is none; a target that is the root.
+pub fn check_targets(run: &Run, config: &Configuring) -> Result<()> {
+    for spec in &run.mounts {
+        let mount = spec.mount()?;
+        let (Mount::Bind { target, .. }
+        | Mount::Cache { target, .. }
+        | Mount::Tmpfs { target, .. }) = &mount
+        else {
+            let (Mount::Secret { target, .. } | Mount::Ssh { target, .. }) = &mount else {
+                continue;
+            };
+            if let Some(target) = target {
+                target_path(config, target)?;
+            }
+            continue;
+        };
+        target_path(config, target)?;
+    }
+    Ok(())
+}
+
 /// Relative targets, and the missing one, begin at the working directory.
 fn target_path(config: &Configuring, target: &str) -> Result<String> {
     let path = config.absolute(target);

@@ -16,7 +16,7 @@ pub enum Semantics {
 impl Semantics {
     pub const fn version(self) -> u64 {
         match self {
-            Semantics::Targets => 5,
+            Semantics::Targets => 6,
             Semantics::Steps => 5,
             Semantics::DecodedManifest => 6,
         }

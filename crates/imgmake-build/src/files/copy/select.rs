@@ -126,6 +126,19 @@ pub fn select(tree: &dyn Tree, source: &str) -> Result<Vec<Vec<u8>>> {
     Ok(found)
 }
 
+/// Refuses a source that no tree can be asked for.
+///
+/// # Errors
+/// Brackets that are not closed.
+pub fn check(source: &str) -> Result<()> {
+    let pattern = show(&relative(source));
+    let wildcards = pattern.split('/').filter(|part| Wildcard::is_one(part));
+    for part in wildcards {
+        Wildcard::new(part).with_context(|| format!("source `{source}`"))?;
+    }
+    Ok(())
+}
+
 /// `\*` is a star in a source without wildcards.
 fn unescaped(source: &str) -> String {
     let mut out = String::new();
