@@ -47,6 +47,7 @@
 //! | `platforms` | other platforms: RUN by an emulator, the rest without |
 //! | `tidy` | which crate may know which, no cycles of files, where effects are |
 //! | `sandbox` | RUN in every kind of isolation |
+//! | `services` | packages with services and users are installed alike in every isolation (`tests/run --long`) |
 //! | `secrets` | no password is in anything that is printed, written, built or started |
 //! | `repositories` | what is cloned is what git clones; hostile trees and servers lead nowhere |
 //! | `seeds` | pipelines of CI platforms work when only the plugin's image is exchanged |
@@ -107,6 +108,7 @@ mod same_as_buildah;
 mod sandbox;
 mod secrets;
 mod seeds;
+mod services;
 mod shell_on_fail;
 mod stale;
 mod stores;

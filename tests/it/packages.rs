@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use crate::ground::docker::docker;
 use crate::ground::images::bases;
 use crate::ground::imgmake::{Imgmake, User};
-use crate::ground::tree::{Tree, assert_same, unpack};
+use crate::ground::tree::{Tree, assert_same, unpack, without_owner};
 use crate::ground::{deb, temporary, write};
 
 fn project(directory: &Path) {
@@ -116,14 +116,4 @@ fn with_a_single_id_all_is_the_same_but_the_owners() {
     let tree = built.tree();
     assert!(tree["usr/bin/hello-setuid"].contains(" 6755 0:0 "));
     assert_same(&without_owners(tree), &without_owners(reference().tree()));
-}
-
-/// `file 12 … 755 5:8 ` → `file 12 … 755 `.
-fn without_owner(node: &str) -> String {
-    let is_owner = |word: &&str| {
-        let numbers = word.split_once(':');
-        numbers.is_some_and(|(u, g)| u.parse::<u32>().is_ok() && g.parse::<u32>().is_ok())
-    };
-    let words: Vec<&str> = node.split(' ').filter(|w| !is_owner(w)).collect();
-    words.join(" ")
 }

@@ -1,22 +1,13 @@
 //! Toolchains inside of images: compilers and package managers, installed and used by RUN,
 //! with packages from their registries. Minutes each: `tests/run --long` runs them.
-//!
-//! The machine's own sources, trust and settings of apt, pip and npm go into the context,
-//! so that whoever reaches those registries outside of RUN reaches them inside.
 
-use std::fs;
 use std::path::Path;
 
 use crate::ground::images::bases;
 use crate::ground::imgmake::{Imgmake, User};
+use crate::ground::machine::{self, CLEAN, INSTALL};
 use crate::ground::tree::{Tree, assert_same, unpack};
 use crate::ground::{peers, temporary, write};
-
-/// What apt leaves behind differs between two runs: it is no part of a toolchain.
-const INSTALL: &str =
-    "apt-get -q update && apt-get -q install -y --no-install-recommends -o APT::Sandbox::User=root";
-const CLEAN: &str =
-    "rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/cache/ldconfig/aux-cache /var/log/*";
 
 struct Toolchain {
     packages: &'static str,
@@ -95,17 +86,7 @@ const RUST: Toolchain = Toolchain {
 };
 
 fn project(directory: &Path, toolchain: &Toolchain) {
-    let machine = directory.join("machine");
-    for part in ["sources.list", "sources.list.d", "apt.conf.d"] {
-        copy(
-            &Path::new("/etc/apt").join(part),
-            &machine.join("apt").join(part),
-        );
-    }
-    copy(
-        Path::new("/etc/ssl/certs/ca-certificates.crt"),
-        &machine.join("trust.pem"),
-    );
+    machine::settings(&directory.join("machine"));
     for (name, text) in toolchain.sources {
         write(directory, &format!("work/{name}"), text);
     }
@@ -137,23 +118,6 @@ fn project(directory: &Path, toolchain: &Toolchain) {
             "registry base \"{host}\" {{ insecure #true }}\nbuild app {{ context \".\"; tar \"out.tar\" format=oci }}\n"
         ),
     );
-}
-
-/// Follows links: a sources list may be one.
-fn copy(from: &Path, to: &Path) {
-    if !from.exists() {
-        return;
-    }
-    if from.is_dir() {
-        fs::create_dir_all(to).unwrap();
-        for entry in fs::read_dir(from).unwrap() {
-            let entry = entry.unwrap();
-            copy(&entry.path(), &to.join(entry.file_name()));
-        }
-    } else {
-        fs::create_dir_all(to.parent().unwrap()).unwrap();
-        fs::copy(from, to).unwrap();
-    }
 }
 
 /// The tree that `user` builds in `isolation`.

@@ -12,6 +12,7 @@ pub mod expected;
 pub mod fat;
 pub mod images;
 pub mod imgmake;
+pub mod machine;
 pub mod peers;
 pub mod pipeline;
 pub mod podman;

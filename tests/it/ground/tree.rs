@@ -115,6 +115,16 @@ fn describe(path: &Path) -> String {
     )
 }
 
+/// `file 12 … 755 5:8 ` → `file 12 … 755 `.
+pub fn without_owner(node: &str) -> String {
+    let is_owner = |word: &&str| {
+        let numbers = word.split_once(':');
+        numbers.is_some_and(|(u, g)| u.parse::<u32>().is_ok() && g.parse::<u32>().is_ok())
+    };
+    let words: Vec<&str> = node.split(' ').filter(|w| !is_owner(w)).collect();
+    words.join(" ")
+}
+
 /// Fails, naming what is different, unless the trees are equal.
 pub fn assert_same(ours: &Tree, theirs: &Tree) {
     let mut different = Vec::new();
