@@ -1,6 +1,5 @@
 //! The command line as it is written.
 
-use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -144,8 +143,10 @@ pub struct RunArgs {
     #[arg(long, visible_alias = "no-cache")]
     pub force: bool,
     /// Resolve the tags of base images and the URLs of ADD again
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["locked", "offline"])]
     pub pull: bool,
+    #[command(flatten)]
+    pub outside: OutsideArgs,
     /// Use steps from a registry: `HOST/REPOSITORY`
     ///
     /// Options follow after commas, and the syntax of buildx works, too:
@@ -161,9 +162,6 @@ pub struct RunArgs {
     /// Ignore entries that are older: `12h`, `14d`
     #[arg(long, value_name = "TIME", help_heading = REGISTRY_CACHE)]
     pub cache_ttl: Option<String>,
-    /// Fail when a lock file would change
-    #[arg(long, hide = true)]
-    pub locked: bool,
     /// Exit with 9 if another run works in the project, instead of waiting
     #[arg(long)]
     pub no_wait: bool,
@@ -185,6 +183,7 @@ impl RunArgs {
     pub fn planned(&self) -> PlanArgs {
         PlanArgs {
             targets: self.targets.clone(),
+            outside: self.outside,
             network: self.network,
             arguments: self.arguments.clone(),
         }
@@ -198,10 +197,23 @@ pub struct PlanArgs {
     #[arg(value_name = "TARGET")]
     pub targets: Vec<String>,
     #[command(flatten)]
+    pub outside: OutsideArgs,
+    #[command(flatten)]
     pub network: NetworkArgs,
     /// As for `run`
     #[arg(last = true, value_name = "ARGUMENT")]
     pub arguments: Vec<String>,
+}
+
+/// How much is asked of the world outside.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub struct OutsideArgs {
+    /// Fail where something is not in the lock file, instead of resolving it
+    #[arg(long)]
+    pub locked: bool,
+    /// Open no connection, and name what is missing
+    #[arg(long)]
+    pub offline: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, Args)]
@@ -255,10 +267,18 @@ pub enum Command {
         /// The target
         target: String,
         #[command(flatten)]
+        outside: OutsideArgs,
+        #[command(flatten)]
         network: NetworkArgs,
     },
     /// Exit with 5 if something is stale; run nothing
     Check(PlanArgs),
+    /// Resolve base tags, URLs and git references again, and write the lock file
+    Update {
+        /// What is in the lock file, such as `alpine` or `alpine:3.22`, or a pattern; all by default
+        #[arg(value_name = "NAME")]
+        names: Vec<String>,
+    },
     /// List the targets, with kinds and descriptions
     List {
         /// The form of the list
@@ -445,46 +465,6 @@ pub struct LoginArgs {
     pub insecure: bool,
 }
 
-/// Options that take the next word as their value.
-const TAKE_A_VALUE: [&str; 15] = [
-    "-C",
-    "--directory",
-    "-f",
-    "--file",
-    "--var",
-    "--set",
-    "--store",
-    "--progress",
-    "--color",
-    "--cache-from",
-    "--cache-to",
-    "--cache-ttl",
-    "-j",
-    "--jobs",
-    "--network",
-];
-
-/// Moves the command before the options, so that `imgmake -C dir plan` is
-/// `imgmake plan -C dir`. A first word that is not a command is a target.
-pub fn command_first(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
-    let mut arguments: Vec<OsString> = arguments.into_iter().collect();
-    let mut at = 1;
-    while let Some(word) = arguments.get(at) {
-        match word.to_str() {
-            Some("--") => break,
-            Some(option) if TAKE_A_VALUE.contains(&option) => at += 2,
-            Some(option) if option.len() > 1 && option.starts_with('-') => at += 1,
-            Some(word) if Command::has_subcommand(word) => {
-                let command = arguments.remove(at);
-                arguments.insert(1, command);
-                break;
-            }
-            _ => break,
-        }
-    }
-    arguments
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ListFormat {
     /// For people
@@ -503,65 +483,4 @@ pub enum GraphFormat {
     Json,
     /// A picture
     Svg,
-}
-
-#[cfg(test)]
-mod tests {
-    use clap::CommandFactory;
-
-    use super::*;
-
-    fn arranged(words: &[&str]) -> Vec<String> {
-        let words = std::iter::once("imgmake")
-            .chain(words.iter().copied())
-            .map(OsString::from);
-        let arranged = command_first(words).into_iter().skip(1);
-        arranged.map(|word| word.into_string().unwrap()).collect()
-    }
-
-    #[test]
-    fn a_command_may_stand_behind_options_and_a_target_may_have_its_name() {
-        for (words, meant) in [
-            (&["-C", "plan", "list"][..], &["list", "-C", "plan"][..]),
-            (
-                &["--progress=json", "run", "list"],
-                &["run", "--progress=json", "list"],
-            ),
-            (
-                &["--network", "none", "plan"],
-                &["plan", "--network", "none"],
-            ),
-            (&["-j", "4", "app", "plan"], &["-j", "4", "app", "plan"]),
-            (&["-k", "run", "a"], &["run", "-k", "a"]),
-            (&["--", "plan"], &["--", "plan"]),
-            (&["-j4", "-v", "plan"], &["plan", "-j4", "-v"]),
-        ] {
-            assert_eq!(arranged(words), meant);
-        }
-    }
-
-    #[test]
-    fn the_networks_are_those_of_the_manifest() {
-        let names = NetworkMode::value_variants().iter().map(|mode| {
-            let value = mode.to_possible_value().unwrap();
-            assert_eq!(value.get_name(), mode.name());
-            mode.name()
-        });
-        assert!(names.eq(imgmake_core::manifest::NETWORKS));
-    }
-
-    #[test]
-    fn every_option_with_a_value_is_known_to_take_one() {
-        for option in Cli::command()
-            .get_arguments()
-            .filter(|a| a.get_action().takes_values())
-        {
-            let short = option.get_short().map(|short| format!("-{short}"));
-            let long = option.get_long().map(|long| format!("--{long}"));
-            for name in short.into_iter().chain(long) {
-                let takes = TAKE_A_VALUE.contains(&name.as_str());
-                assert!(takes, "{name}");
-            }
-        }
-    }
 }

@@ -71,6 +71,9 @@ fn options(global: &Global, args: &CiArgs, project: &Project) -> Result<Options,
             arguments.extend([option.to_string(), value.clone()]);
         }
     }
+    if project.lock.is_some() {
+        arguments.push("--locked".to_string());
+    }
     Ok(Options {
         cache: args.cache.clone(),
         image: args.image.clone(),

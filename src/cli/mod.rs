@@ -26,6 +26,7 @@ mod man;
 mod manifest_cache;
 mod manifest_files;
 mod output;
+mod outside;
 mod plan;
 mod plugin;
 mod project;
@@ -37,7 +38,9 @@ mod step;
 mod tips;
 mod tools;
 mod trust;
+mod update;
 mod watch;
+mod word_order;
 
 use std::process::ExitCode;
 
@@ -62,7 +65,7 @@ pub fn main() -> ExitCode {
     if let Some(arguments) = kaniko::called(&argv) {
         return ended(kaniko::kaniko(arguments, &environment));
     }
-    let code = match Cli::try_parse_from(args::command_first(std::env::args_os())) {
+    let code = match Cli::try_parse_from(word_order::command_first(std::env::args_os())) {
         Ok(cli) => return ended(dispatch(cli, &environment)),
         Err(error) => {
             let error = tips::improved(error);
@@ -104,7 +107,12 @@ fn dispatch(cli: Cli, environment: &Environment) -> Result<u8, Exit> {
         }
         Some(Command::Run(run)) => run::run(&global, &run, environment),
         Some(Command::Plan { args, force }) => plan::plan(&global, &args, force, environment),
-        Some(Command::Why { target, network }) => plan::why(&global, &target, network, environment),
+        Some(Command::Why {
+            target,
+            outside,
+            network,
+        }) => plan::why(&global, target, outside, network, environment),
+        Some(Command::Update { names }) => update::update(&global, &names, environment),
         Some(Command::Check(args)) => plan::check(&global, &args, environment),
         Some(Command::List { format }) => list::list(&global, format, environment),
         Some(Command::Graph { format }) => graph::graph(&global, format, environment),

@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use super::args::{Global, NetworkArgs, PlanArgs};
+use super::args::{Global, NetworkArgs, OutsideArgs, PlanArgs};
 use super::environment::Environment;
 use super::output::print;
+use super::outside::{self, pin_use};
 use super::project::{self, Loaded};
 use super::run::{arguments_of, today};
 use super::tools::tools;
 use super::trust::Keys;
 use crate::exit::{Exit, STALE};
-use crate::targets::{RunOptions, TargetRunner, Verdicts};
+use crate::targets::{PinUse, RunOptions, TargetRunner, Verdicts};
 use imgmake_core::execute::{self, Action, Decision};
 use imgmake_core::state::State;
 use imgmake_event::{Cancel, Events};
@@ -22,6 +23,7 @@ fn decide<T>(
     environment: &Environment,
     then: impl FnOnce(&[Action], &[Decision]) -> T,
 ) -> Result<T, Exit> {
+    outside::apply(args.outside);
     let Loaded { project, trust } =
         project::load_with(global, environment, Keys::Read, args.network)?;
     let plan = project::select(&project, &args.targets)?;
@@ -30,7 +32,7 @@ fn decide<T>(
     if let Some(ignored) = state.ignored() {
         trust.tell_ignored(ignored);
     }
-    let tools = tools(
+    let mut tools = tools(
         &project,
         trust.of_store(),
         environment,
@@ -38,6 +40,7 @@ fn decide<T>(
         Events::discard(),
         Cancel::default(),
     )?;
+    tools.pin_use = pin_use(&project, args.outside, PinUse::Read)?;
     let runner = TargetRunner {
         arguments,
         project: &project,
@@ -117,12 +120,14 @@ fn counted(targets: usize) -> String {
 
 pub fn why(
     global: &Global,
-    target: &str,
+    target: String,
+    outside: OutsideArgs,
     network: NetworkArgs,
     environment: &Environment,
 ) -> Result<u8, Exit> {
     let args = PlanArgs {
-        targets: vec![target.to_string()],
+        targets: vec![target.clone()],
+        outside,
         network,
         arguments: Vec::new(),
     };

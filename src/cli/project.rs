@@ -6,6 +6,7 @@ use std::fs;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::args::{Global, NetworkArgs};
 use super::environment::Environment;
@@ -16,7 +17,7 @@ use super::manifest_files::{Disk, LARGEST_MANIFEST};
 use super::trust::{Keys, Trust, refuse_tracked};
 use crate::exit::{Exit, USAGE};
 use crate::no_links::refuse_links;
-use crate::targets::{Dockerfiles, Project, plain};
+use crate::targets::{Dockerfiles, LockFileProblem, LockedPins, Project, plain};
 use imgmake_core::graph::Graph;
 use imgmake_core::manifest::{self, Diagnostic, Facts, Files, Manifest, Sources};
 use imgmake_core::plan::Plan;
@@ -104,16 +105,48 @@ pub fn load_with(
         let warnings = sources.render(graph.warnings(), color, environment.width);
         super::output::tell(warnings.trim_end());
     }
+    let lock = lock_file(&directory, graph.manifest(), &sources, color, environment)?;
     let project = Project {
         directory,
         file,
         sources,
         graph,
+        lock,
         whole: None,
         color,
         width: environment.width,
     };
     Ok(Loaded { project, trust })
+}
+
+/// The lock file, if the manifest names one.
+fn lock_file(
+    directory: &Path,
+    manifest: &Manifest,
+    sources: &Sources,
+    color: bool,
+    environment: &Environment,
+) -> Result<Option<Arc<LockedPins>>, Exit> {
+    let Some(written) = &manifest.settings.lock else {
+        return Ok(None);
+    };
+    let name = &written.value;
+    let width = environment.width;
+    match LockedPins::read(directory, name) {
+        Ok(lock) => Ok(Some(Arc::new(lock))),
+        Err(LockFileProblem::Wrong(found, text)) => Err(Exit::rendered(
+            USAGE,
+            manifest::render(&found, name, &text, color, width),
+        )),
+        Err(LockFileProblem::Unreadable(error)) => {
+            let message = format!("cannot read the lock file `{name}`");
+            let found = Diagnostic::at(written.span, message, plain(&error));
+            Err(Exit::rendered(
+                USAGE,
+                sources.render(&[found], color, width),
+            ))
+        }
+    }
 }
 
 /// A project without a file: the manifest of a CI step.
@@ -134,6 +167,7 @@ pub fn in_memory(
         file: String::new(),
         sources: Sources::default(),
         graph,
+        lock: None,
         whole: None,
         color: false,
         width: environment.width,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::args::{Global, RunArgs};
 use super::environment::Environment;
 use super::output::tell;
+use super::outside::{self, pin_use};
 use super::project::{self, Loaded};
 use super::shared_cache;
 use super::shell::UserTerminal;
@@ -14,7 +15,7 @@ use super::tools::tools;
 use super::trust::Keys;
 use crate::exit::{self, Exit};
 use crate::report::{Reporter, Style};
-use crate::targets::{Project, RunOptions, TargetRunner, Tools, Verdicts};
+use crate::targets::{PinUse, Project, RunOptions, TargetRunner, Tools, Verdicts};
 use imgmake_build::worker::Terminals;
 use imgmake_core::error::CoreError;
 use imgmake_core::execute::{self, CacheUse, OnFailure};
@@ -49,9 +50,7 @@ pub fn once(
     stopped: &Stopped,
     listener: Option<Listener>,
 ) -> Result<u8, Exit> {
-    if args.locked {
-        return Err(Exit::usage("`--locked`: lock files are not supported yet"));
-    }
+    outside::apply(args.outside);
     let Loaded { project, trust } = loaded;
     let terminal = match args.shell_on_fail {
         true => Some(UserTerminal::of(environment)?),
@@ -60,7 +59,8 @@ pub fn once(
     let plan = project::select(project, &args.targets)?;
     arguments_of(project, &plan, &args.arguments)?;
     let caches = shared_cache::of_arguments(args)?;
-    let lock = take_lock(project, args, cancel, stopped)?;
+    let pin_use = pin_use(project, args.outside, PinUse::Follow)?;
+    let lock = take_lock(project, args.no_wait, cancel, stopped)?;
     let state = Arc::new(State::open(&project.directory, &trust.key, &lock)?);
     if let Some(ignored) = state.ignored() {
         trust.tell_ignored(ignored);
@@ -80,6 +80,7 @@ pub fn once(
         cancel.clone(),
     )?;
     tools.add_caches(caches);
+    tools.pin_use = pin_use;
     tools.terminals = terminal.map(|t| Arc::new(t) as Arc<dyn Terminals>);
     let summary = bring_up_to_date(project, &plan, &tools, &state, environment, args);
     reporter.finish();
@@ -169,6 +170,7 @@ pub fn bring_up_to_date(
             no_cache: args.force,
             pull: args.pull,
             jobs,
+            ..RunOptions::default()
         },
         today: today(),
     };
@@ -210,9 +212,9 @@ pub fn today() -> String {
     jiff::Timestamp::now().strftime("%Y-%m-%d").to_string()
 }
 
-fn take_lock(
+pub fn take_lock(
     project: &Project,
-    args: &RunArgs,
+    no_wait: bool,
     cancel: &Cancel,
     stopped: &Stopped,
 ) -> Result<Lock, Exit> {
@@ -222,7 +224,7 @@ fn take_lock(
         ))
     };
     let give_up = || cancel.is_cancelled();
-    let wait = if args.no_wait {
+    let wait = if no_wait {
         Wait::No
     } else {
         Wait::Yes {

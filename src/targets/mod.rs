@@ -16,6 +16,7 @@
 //! joined      one index over images of several platforms
 //! images      manifests, children and blobs of images, here and in registries
 //! archives, files, outputs
+//! pins        what names outside stand for: lock file or state
 //! project     the graph and the place of the manifest
 //! dockerfiles what Dockerfiles read of the files that targets make
 //! ```
@@ -33,6 +34,7 @@ mod joined;
 mod load;
 mod lock_holders;
 mod outputs;
+mod pins;
 mod project;
 mod publish;
 mod push;
@@ -54,6 +56,9 @@ use imgmake_core::state::Output;
 
 pub use dockerfiles::Dockerfiles;
 pub use failure::plain;
+pub use pins::{
+    LockFileProblem, LockedPins, PinUse, Selected, is_called, label as pin_label, shortened,
+};
 pub use project::{Project, kind_name};
 pub use runner::{RunOptions, TargetRunner};
 pub use secrets::{file_of_secret, password, secret_value};
@@ -122,6 +127,17 @@ impl TargetRunner<'_> {
             TargetKind::Build(build) => Box::new(Task::new(self, id, &**build)),
             TargetKind::Scan(scan) => Box::new(Task::new(self, id, scan)),
             TargetKind::Push(push) => Box::new(Task::new(self, id, push)),
+        }
+    }
+
+    /// Resolves what a build names outside of the project, and nothing else.
+    ///
+    /// # Errors
+    /// Something is wrong in its definition, or does not answer.
+    pub fn resolve(&self, id: TargetId, upstream: &Upstream<'_>) -> Result<(), Failure> {
+        match &self.target(id).kind {
+            TargetKind::Build(target) => build::resolve(&Task::new(self, id, &**target), upstream),
+            TargetKind::Run(_) | TargetKind::Scan(_) | TargetKind::Push(_) => Ok(()),
         }
     }
 

@@ -3,8 +3,10 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::failure::plain;
+use super::pins::LockedPins;
 use imgmake_core::execute::{Action, Failure, FailureKind, When};
 use imgmake_core::graph::{Graph, TargetId};
 use imgmake_core::manifest::{Diagnostic, Sources, Span, Spanned, TargetKind};
@@ -19,6 +21,8 @@ pub struct Project {
     /// The texts behind the spans.
     pub sources: Sources,
     pub graph: Graph,
+    /// What `lock` names.
+    pub lock: Option<Arc<LockedPins>>,
     /// What a CI step's context is a part of, where it is not itself the whole.
     pub whole: Option<PathBuf>,
     pub color: bool,

@@ -30,6 +30,8 @@ pub struct RunOptions {
     pub no_cache: bool,
     /// Base tags are looked up again.
     pub pull: bool,
+    /// Nothing is built: images of other targets may be unknown.
+    pub only_resolves: bool,
     pub jobs: usize,
 }
 

@@ -8,15 +8,17 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
 
+use super::pins::{LockedPins, PinUse, ProjectPins};
 use super::project::Project;
 use super::registries;
 use super::watchdog::Watchdog;
 use imgmake_build::cache::{Cache, CacheSettings};
 use imgmake_build::worker::{CacheScope, Terminals, Worker};
-use imgmake_build::{BasePolicy, Engine, Pins, Warmed};
+use imgmake_build::{BasePolicy, Engine, Warmed};
 use imgmake_core::manifest::CacheMounts;
 use imgmake_core::state::State;
 use imgmake_event::{Cancel, Events};
+use imgmake_guard::offline;
 use imgmake_oci::store::{Store, Trust};
 use imgmake_registry::{Client, ClientOptions};
 use imgmake_sandbox::IsolationMode;
@@ -38,6 +40,8 @@ pub struct Tools {
     pub events: Events,
     pub cancel: Cancel,
     pub immutable_tags: ImmutableTags,
+    lock: Option<Arc<LockedPins>>,
+    pub pin_use: PinUse,
     /// Base images that were fetched beforehand.
     pub warmed: Option<Warmed>,
     /// `--shell-on-fail`.
@@ -105,6 +109,8 @@ impl Tools {
             events: options.events,
             cancel: options.cancel,
             immutable_tags: ImmutableTags::default(),
+            lock: project.lock.clone(),
+            pin_use: PinUse::default(),
             warmed: None,
             terminals: None,
             store: OnceLock::new(),
@@ -161,7 +167,12 @@ impl Tools {
             worker: self.worker()?,
             events: self.events.clone(),
             cancel: self.cancel.clone(),
-            pins: Arc::new(StatePins(Arc::clone(state))),
+            pins: Arc::new(ProjectPins {
+                state: Arc::clone(state),
+                lock: self.lock.clone(),
+                pin_use: self.pin_use.clone(),
+                events: self.events.clone(),
+            }),
             stats: Arc::clone(&state.stats),
             cache: self.cache()?,
             warmed: self.warmed.clone(),
@@ -180,7 +191,7 @@ impl Tools {
 
     /// Step results in registries; `None` when there are no such caches.
     fn cache(&self) -> anyhow::Result<Option<Arc<Cache>>> {
-        if self.cache_settings.is_empty() {
+        if self.cache_settings.is_empty() || offline::is_forbidden() {
             return Ok(None);
         }
         if let Some(cache) = self.cache.get() {
@@ -228,16 +239,4 @@ fn canonical(directory: &Path) -> anyhow::Result<String> {
             .escape_ascii()
             .to_string(),
     })
-}
-
-struct StatePins(Arc<State>);
-
-impl Pins for StatePins {
-    fn get(&self, name: &str) -> Option<String> {
-        self.0.pin(name)
-    }
-
-    fn set(&self, name: &str, value: &str) {
-        self.0.set_pin(name, value);
-    }
 }

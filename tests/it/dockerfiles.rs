@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use imgmake_build::worker::Worker;
 use imgmake_build::{
-    BuildDefinition, BuildRequest, Built, Engine, IgnoredPaths, LayerCount, Pins, SecretSource,
-    build,
+    BuildDefinition, BuildRequest, Built, Engine, IgnoredPaths, LayerCount, PinError, PinName,
+    Pins, SecretSource, build,
 };
 use imgmake_event::{Cancel, Event, Events};
 use imgmake_oci::image::{ImageConfig, ImageManifest, from_json};
@@ -17,10 +17,12 @@ use imgmake_registry::{Client, ClientOptions};
 
 struct NoPins;
 impl Pins for NoPins {
-    fn get(&self, _: &str) -> Option<String> {
-        None
+    fn get(&self, _: &PinName) -> Result<Option<String>, PinError> {
+        Ok(None)
     }
-    fn set(&self, _: &str, _: &str) {}
+    fn set(&self, _: &PinName, _: &str) -> Result<(), PinError> {
+        Ok(())
+    }
 }
 
 struct Project {

@@ -22,10 +22,12 @@
 //! | `inputs` | which files a `run` target depends on |
 //! | `interrupted` | kills and signals lose nothing and leave nothing |
 //! | `links_out` | a link in a checkout that leads out of it is not read, and its text in no message |
+//! | `lock_file` | names outside stay what they were in every clone until `update` moves them |
 //! | `locks` | one run works in a project; what a killed one left is stopped first; daemons keep nobody waiting |
 //! | `login` | what `login` and `logout` leave in Docker's file, and whom they ask before |
 //! | `models` | random projects, edited, killed and run twice at once, end as a build from nothing does |
 //! | `networks` | what RUN reaches by `network` of the manifest and by `--network` |
+//! | `offline` | `--offline` opens no connection and names what is missing |
 //! | `joined` | images of several machines become one, each of them judged by the gate |
 //! | `judged` | the specification's own types read what is written, and lose nothing of it |
 //! | `kaniko` | kaniko's arguments: contexts, destinations, files, refusals |
@@ -92,10 +94,12 @@ mod judged;
 mod kaniko;
 mod limits;
 mod links_out;
+mod lock_file;
 mod locks;
 mod login;
 mod models;
 mod networks;
+mod offline;
 mod own_image;
 mod packages;
 mod permission;

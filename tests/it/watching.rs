@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::ground::project::Project;
 use crate::ground::terminal::at_a_terminal;
 
-struct Watching {
+pub struct Watching {
     child: Child,
     said: Arc<Mutex<Vec<String>>>,
 }
@@ -17,7 +17,7 @@ struct Watching {
 const QUIET: Duration = Duration::from_millis(1500);
 
 impl Watching {
-    fn of(p: &Project, arguments: &[&str]) -> Watching {
+    pub fn of(p: &Project, arguments: &[&str]) -> Watching {
         let mut command = p.imgmake.command(p.path());
         command.arg("watch").args(arguments).arg("--progress=json");
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -52,14 +52,14 @@ impl Watching {
 
     /// So many runs have ended, and no other has begun.
     #[track_caller]
-    fn settles(&self, runs: usize) {
+    pub fn settles(&self, runs: usize) {
         self.wait_for("for changes; Ctrl-C ends it", runs);
         std::thread::sleep(QUIET);
         let said = self.said.lock().unwrap().join("\n");
         assert_eq!(self.count("\"planned\""), runs, "{said}");
     }
 
-    fn ends(mut self) {
+    pub fn ends(mut self) {
         crate::ground::run("kill", &["-INT", &self.child.id().to_string()]);
         assert_eq!(self.child.wait().unwrap().code(), Some(130));
     }

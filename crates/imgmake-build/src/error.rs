@@ -489,6 +489,8 @@ handed_on!(
     imgmake_oci::image::PlatformError,
     imgmake_oci::image::ReferenceError,
     imgmake_git::GitError,
+    crate::pins::PinError,
+    imgmake_guard::offline::Offline,
     imgmake_registry::RegistryError,
     imgmake_sandbox::Exceeded,
     imgmake_sandbox::NoIsolation,

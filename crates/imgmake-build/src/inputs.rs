@@ -44,8 +44,32 @@ pub fn inputs(request: &BuildRequest, engine: &Engine) -> Result<Inputs> {
     Ok(gathering.finish())
 }
 
+/// Resolves the bases, URLs and git references that this build names, and reads no file of its contexts.
+///
+/// # Errors
+/// As [`inputs`]; what does not answer.
+pub fn resolve(request: &BuildRequest, engine: &Engine) -> Result<()> {
+    let cx = engine.for_target(&request.target);
+    let (definition, request) = &ParsedDefinition::prepare(request, &cx)?;
+    let bases = engine.bases(&cx, request.pull);
+    let mut gathering = Gathering::new(request, &cx);
+    gathering.contexts_read = ContextsRead::None;
+    for platform in request.platforms() {
+        let graph = compile(definition, request, &bases, &platform)?;
+        gathering.graph(&graph, definition)?;
+    }
+    Ok(())
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum ContextsRead {
+    All,
+    None,
+}
+
 /// Gathers everything once.
 struct Gathering<'a> {
+    contexts_read: ContextsRead,
     request: &'a BuildRequest,
     cx: &'a TargetContext,
     hashes: FileHashes,
@@ -57,6 +81,7 @@ struct Gathering<'a> {
 impl<'a> Gathering<'a> {
     fn new(request: &'a BuildRequest, cx: &'a TargetContext) -> Self {
         Gathering {
+            contexts_read: ContextsRead::All,
             request,
             cx,
             hashes: FileHashes::new(cx, &cx.cancel),
@@ -226,7 +251,7 @@ impl<'a> Gathering<'a> {
                 // What stages hold follows from their own inputs.
                 Origin::Stage(_) => continue,
             };
-            if tree_source.paths.is_empty() {
+            if tree_source.paths.is_empty() || self.contexts_read == ContextsRead::None {
                 continue;
             }
             let tree = self.context(directory.as_deref(), definition)?;
@@ -238,6 +263,9 @@ impl<'a> Gathering<'a> {
     }
 
     fn run(&mut self, run: &Run, step: &StageStep, definition: &ParsedDefinition) -> Result<()> {
+        if self.contexts_read == ContextsRead::None {
+            return Ok(());
+        }
         for spec in &run.mounts {
             let (from, source) = match spec.mount()? {
                 Mount::Bind { from, source, .. } => (from, source),
@@ -266,6 +294,9 @@ impl<'a> Gathering<'a> {
     }
 
     fn whole(&mut self, directory: &Path, definition: &ParsedDefinition) -> Result<()> {
+        if self.contexts_read == ContextsRead::None {
+            return Ok(());
+        }
         let tree = self.context(Some(directory), definition)?;
         let nodes = tree.walk(b"")?;
         self.nodes(&tree, nodes, Some(directory))

@@ -23,6 +23,7 @@ mod fingerprint;
 mod ignored_paths;
 mod inputs;
 mod layer_sources;
+mod pins;
 mod refusals;
 mod request;
 pub mod rootfs;
@@ -37,11 +38,12 @@ pub use base::warmed::Warmed;
 pub use error::{BuildError, Place};
 pub use execute::{Built, Engine, build, cache, pull_blobs, sources_of};
 pub use ignored_paths::IgnoredPaths;
-pub use inputs::inputs;
+pub use inputs::{inputs, resolve};
+pub use pins::{PinError, PinName, Pins};
 pub use refusals::{Asked, refusals};
 pub use request::{
     AddedLayers, AlsoStages, BuildDefinition, BuildRequest, Command, DefaultNetwork, Insecure,
     LayerCount, NamedContext, Resolver, SecretSource, Step,
 };
 pub use run::worker;
-pub use target::{Pins, TargetContext};
+pub use target::TargetContext;

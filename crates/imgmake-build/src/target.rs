@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use crate::pins::Pins;
 use imgmake_core::files::StatCache;
 use imgmake_event::{Cancel, Event, Events};
 use imgmake_oci::store::Store;
@@ -43,10 +44,4 @@ impl TargetContext {
             message,
         });
     }
-}
-
-/// FROM tags and ADD URLs resolved once and remembered in the project's state; moves only with `--pull`.
-pub trait Pins: Send + Sync {
-    fn get(&self, name: &str) -> Option<String>;
-    fn set(&self, name: &str, value: &str);
 }

@@ -13,7 +13,7 @@ use url::Url;
 use super::address::{Place, same_server};
 use super::error::During as _;
 use super::{Client, GitError, Login, LoginRefused, Remote, Result, Verification};
-use imgmake_guard::bounded;
+use imgmake_guard::{bounded, offline};
 use imgmake_registry::connection::{self, proxy};
 
 const GREETING: &str = "/info/refs";
@@ -235,6 +235,12 @@ fn content_type(answer: &Response<Body>) -> &str {
 }
 
 fn agent(client: &Client, url: &Url, verification: Verification) -> Result<Agent> {
+    let host = url.host_str().unwrap_or_default();
+    offline::check(host).map_err(|error| GitError::Unreachable {
+        repository: host.to_string(),
+        source: error.into(),
+        is_transient: false,
+    })?;
     let proxy = proxy::proxy_for(url, &client.environment)
         .map(|address| {
             let http = !address.starts_with("socks");

@@ -15,6 +15,7 @@ use super::error::{Cause as _, During as _};
 use super::line::{Lines, plain, put};
 use super::{Client, GitError, Result};
 use imgmake_event::{CancelFd, Cancelled};
+use imgmake_guard::offline;
 use imgmake_guard::program::{Kind, Program, Started, group_of};
 use imgmake_registry::connection;
 
@@ -31,7 +32,10 @@ impl Stream {
     pub(super) fn open(client: &Client, address: &Address) -> Result<Stream> {
         match &address.place {
             Place::Daemon { host, port, path } => daemon(client, address, host, *port, path),
-            Place::Ssh { host, port, path } => ssh(client, host, *port, path),
+            Place::Ssh { host, port, path } => {
+                forbidden(address)?;
+                ssh(client, host, *port, path)
+            }
             Place::Http(_) => unreachable!("HTTP has a link of its own"),
         }
     }
@@ -67,6 +71,7 @@ fn daemon(client: &Client, address: &Address, host: &str, port: u16, path: &str)
             is_transient: false,
         },
     };
+    forbidden(address)?;
     let places = (host, port).to_socket_addrs().map_err(unreachable)?;
     let places: Vec<_> = places.collect();
     let socket = connection::tcp(&places, CONNECT.min(client.patience), &client.cancel)
@@ -86,6 +91,16 @@ fn daemon(client: &Client, address: &Address, host: &str, port: u16, path: &str)
     };
     stream.send(&greeting)?;
     Ok(stream)
+}
+
+/// # Errors
+/// `--offline` is given.
+fn forbidden(address: &Address) -> Result<()> {
+    offline::check(address.host()).map_err(|error| GitError::Unreachable {
+        repository: address.to_string(),
+        source: error.into(),
+        is_transient: false,
+    })
 }
 
 /// A running `ssh`, ended with the conversation.

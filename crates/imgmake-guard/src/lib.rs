@@ -7,5 +7,6 @@ pub mod confined;
 pub mod excerpt;
 pub mod mac;
 pub mod modes;
+pub mod offline;
 pub mod printable;
 pub mod program;

@@ -13,6 +13,7 @@ use std::time::Duration;
 use super::challenge::Unanswered;
 use super::connection::{NameNotFound, TlsFailure};
 use imgmake_event::Cancelled;
+use imgmake_guard::offline::Offline;
 use imgmake_oci::image::Digest;
 
 type Source = Box<dyn StdError + Send + Sync>;
@@ -42,6 +43,8 @@ pub enum Failure {
     Configuration,
     /// The local store failed.
     Store,
+    /// No connection may be made.
+    Offline,
     Cancelled,
 }
 
@@ -76,6 +79,8 @@ pub enum Fault {
     Configuration(String),
     /// The local store, as it says it.
     Store(Source),
+    /// `--offline`.
+    Offline(Offline),
     Cancelled(Cancelled),
 }
 
@@ -157,6 +162,12 @@ impl From<ConnectionFault> for RegistryError {
     }
 }
 
+impl From<Offline> for RegistryError {
+    fn from(offline: Offline) -> RegistryError {
+        Fault::Offline(offline).into()
+    }
+}
+
 impl From<Cancelled> for RegistryError {
     fn from(cancelled: Cancelled) -> RegistryError {
         Fault::Cancelled(cancelled).into()
@@ -222,6 +233,7 @@ impl RegistryError {
             }
             Fault::Configuration(_) => Failure::Configuration,
             Fault::Store(_) => Failure::Store,
+            Fault::Offline(_) => Failure::Offline,
             Fault::Cancelled(_) => Failure::Cancelled,
         }
     }
@@ -365,6 +377,7 @@ impl fmt::Display for Fault {
                 }
                 Ok(())
             }
+            Fault::Offline(offline) => write!(f, "{offline}"),
             Fault::Cancelled(cancelled) => write!(f, "{cancelled}"),
         }
     }

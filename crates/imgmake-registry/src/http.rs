@@ -13,6 +13,7 @@ use super::RegistryError;
 use super::connection::{NameNotFound, TlsFailure};
 use super::error::{ConnectionFault, Fault};
 use imgmake_event::Cancelled;
+use imgmake_guard::offline;
 
 /// Error bodies and leftovers are read this far; beyond, the connection is worth less.
 const SMALL: u64 = 64 << 10;
@@ -169,6 +170,7 @@ pub(super) fn exchange(
     call: &Call,
     authorization: Option<&str>,
 ) -> Result<Answer, RegistryError> {
+    offline::check(call.url.host_str().unwrap_or_default())?;
     let mut request = http::Request::builder()
         .method(call.method.clone())
         .uri(call.url.as_str())

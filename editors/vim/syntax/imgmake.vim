@@ -15,7 +15,7 @@ syntax keyword imgmakeAttribute concurrency context contexts copy create-repo de
 syntax keyword imgmakeAttribute desc dir disk dns dns-search dockerfile entrypoint env env-file
 syntax keyword imgmakeAttribute epoch exclude expose fail-on file format from healthcheck if ignore
 syntax keyword imgmakeAttribute ignore-file ignore-paths images index inherits inputs insecure jobs label
-syntax keyword imgmakeAttribute labels layer layout limits load matches matrix max-db-age memory
+syntax keyword imgmakeAttribute labels layer layout limits load lock matches matrix max-db-age memory
 syntax keyword imgmakeAttribute mirrors mirrors-only mkdir name needs network no-cache on-busy
 syntax keyword imgmakeAttribute one-of outputs platforms processes publish report repository
 syntax keyword imgmakeAttribute require-signature retry scanner secrets skip-tls-verify squash ssh

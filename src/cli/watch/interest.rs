@@ -4,8 +4,8 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use imgmake_core::manifest::Glob;
 use imgmake_core::manifest::glob::Progress;
+use imgmake_core::manifest::{Glob, Spanned, StepNode};
 use imgmake_dockerfile::ignore::Ignore;
 use imgmake_dockerfile::{Extent, Read};
 
@@ -125,4 +125,17 @@ impl Taken {
             }
         }
     }
+}
+
+/// What the steps of a manifest copy.
+pub fn copied(steps: &[Spanned<StepNode>]) -> Vec<Read> {
+    let of = |step: &Spanned<StepNode>| match &step.value {
+        StepNode::Copy { sources, .. } => sources
+            .iter()
+            .map(|source| Read::of_context(&source.value))
+            .collect(),
+        StepNode::Layer(steps) => copied(steps),
+        _ => Vec::new(),
+    };
+    steps.iter().flat_map(of).collect()
 }

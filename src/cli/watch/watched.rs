@@ -4,22 +4,22 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::super::args::{Global, RunArgs};
 use super::super::project;
-use super::interest::{Interest, Taken, Tree, Wanted};
+use super::interest::{Interest, Taken, Tree, Wanted, copied};
 use super::linked::Linked;
 use crate::exit::Exit;
 use crate::file_notices::Places;
-use crate::targets::{Dockerfiles, Project, file_of_secret};
+use crate::targets::{Dockerfiles, LockedPins, Project, file_of_secret};
 use imgmake_core::graph::Graph;
 use imgmake_core::manifest::glob::{Progress, clean, excluded, is_pattern};
 use imgmake_core::manifest::{
     BuildTarget, ContextNode, Glob, Manifest, PushFrom, RecipeNode, RunTarget, ScanFrom,
-    ScanTarget, Spanned, StepNode, TargetKind,
+    ScanTarget, TargetKind,
 };
-use imgmake_dockerfile::Read;
 
 /// Entries that are looked at for links and directories: a tree that has more is watched all the
 /// same, and only what its links lead to is not.
@@ -44,6 +44,8 @@ pub struct Watched {
     linked: RefCell<Linked>,
     /// What is known to be a directory: of one that is gone, nobody can tell any more.
     directories: RefCell<HashSet<PathBuf>>,
+    /// What a run writes into it starts none.
+    lock: Option<Arc<LockedPins>>,
     pub targets: Vec<String>,
     pub debounce: Duration,
     pub longest: Duration,
@@ -118,6 +120,7 @@ impl Watched {
             places: RefCell::new(places),
             linked: RefCell::default(),
             directories: RefCell::default(),
+            lock: project.lock.clone(),
             targets,
             debounce: settings.debounce,
             longest: settings.max,
@@ -155,6 +158,7 @@ impl Watched {
             linked: RefCell::default(),
             directories: RefCell::default(),
             root,
+            lock: None,
             targets: Vec::new(),
             debounce: Duration::from_millis(200),
             longest: Duration::from_secs(5),
@@ -252,7 +256,8 @@ impl Watched {
     }
 
     pub fn counts(&self, path: &Path) -> bool {
-        if self.is_left_out(path) {
+        let own = |lock: &Arc<LockedPins>| lock.path() == path && lock.is_on_disk();
+        if self.is_left_out(path) || self.lock.as_ref().is_some_and(own) {
             return false;
         }
         if self.is_way(path) {
@@ -435,7 +440,8 @@ impl Gathering<'_> {
             .read_files
             .iter()
             .map(|path| self.root.join(clean(path)));
-        for path in own.into_iter().chain(read).collect::<Vec<_>>() {
+        let lock = project.lock.iter().map(|lock| lock.path().to_path_buf());
+        for path in own.into_iter().chain(read).chain(lock).collect::<Vec<_>>() {
             self.file_of_manifest(&path);
         }
         for pattern in &manifest.read_patterns {
@@ -568,19 +574,6 @@ impl Gathering<'_> {
             }
         }
     }
-}
-
-/// What the steps of a manifest copy.
-fn copied(steps: &[Spanned<StepNode>]) -> Vec<Read> {
-    let of = |step: &Spanned<StepNode>| match &step.value {
-        StepNode::Copy { sources, .. } => sources
-            .iter()
-            .map(|source| Read::of_context(&source.value))
-            .collect(),
-        StepNode::Layer(steps) => copied(steps),
-        _ => Vec::new(),
-    };
-    steps.iter().flat_map(of).collect()
 }
 
 /// As the notices name it: the directory that is watched, and the name in it.

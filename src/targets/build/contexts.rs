@@ -93,11 +93,15 @@ pub(super) fn named(
     let image_of = |name: &str| {
         let graph = &task.runner.project.graph;
         let id = graph.find(name).expect("the graph checks names");
-        images::of_target(task.runner, upstream, id)
+        if task.runner.options.only_resolves && upstream.made(name).is_none() {
+            // No image, and nothing that names another.
+            return NamedContext::Path(task.runner.project.directory.clone());
+        }
+        NamedContext::Target(images::of_target(task.runner, upstream, id))
     };
     for (name, context) in &task.target.contexts {
         let context = match context {
-            ContextNode::Target(other) => NamedContext::Target(image_of(&other.value)),
+            ContextNode::Target(other) => image_of(&other.value),
             ContextNode::Image(image) => NamedContext::Image(
                 image
                     .value
@@ -130,7 +134,7 @@ pub(super) fn named(
     } = &task.target.recipe
     {
         let image = image_of(&from.value);
-        contexts.insert(from.value.clone(), NamedContext::Target(image));
+        contexts.insert(from.value.clone(), image);
     }
     Ok(contexts)
 }

@@ -84,6 +84,15 @@ impl Runnable for BuildTask<'_> {
     }
 }
 
+/// Resolves what the build names outside of the project.
+///
+/// # Errors
+/// Something is wrong in its definition, or does not answer.
+pub fn resolve(task: &BuildTask<'_>, upstream: &Upstream<'_>) -> Result<(), Failure> {
+    let request = request::request(task, upstream)?;
+    build::resolve(&request, &task.runner.engine()?).map_err(failure)
+}
+
 fn lost_a_cached_layer(engine: &Engine, name: &str) -> bool {
     let cache = engine.cache.as_ref();
     cache.is_some_and(|cache| cache.take_needs_rebuild(name))

@@ -8,7 +8,8 @@ use std::time::Duration;
 use anyhow::Result;
 use imgmake_build::worker::Worker;
 use imgmake_build::{
-    AddedLayers, BuildDefinition, BuildRequest, Engine, NamedContext, Pins, SecretSource, build,
+    AddedLayers, BuildDefinition, BuildRequest, Engine, NamedContext, PinError, PinName, Pins,
+    SecretSource, build,
 };
 use imgmake_event::{Cancel, Event, Events};
 use imgmake_oci::image::Descriptor;
@@ -25,10 +26,12 @@ use crate::ground::{images, temporary};
 
 struct NoPins;
 impl Pins for NoPins {
-    fn get(&self, _: &str) -> Option<String> {
-        None
+    fn get(&self, _: &PinName) -> Result<Option<String>, PinError> {
+        Ok(None)
     }
-    fn set(&self, _: &str, _: &str) {}
+    fn set(&self, _: &PinName, _: &str) -> Result<(), PinError> {
+        Ok(())
+    }
 }
 
 pub struct Workshop {

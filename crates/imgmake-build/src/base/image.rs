@@ -9,6 +9,7 @@ use super::warmed::Warmed;
 use crate::define::base::{BaseImage, BaseImages};
 use crate::error::{BuildError, Context, Result};
 use crate::layer_sources;
+use crate::pins::PinName;
 use crate::target::TargetContext;
 use imgmake_oci::image::{
     Descriptor, Digest, ImageConfig, ManifestOrIndex, Platform, Reference, from_json,
@@ -45,13 +46,14 @@ impl<'a> Bases<'a> {
 
     fn resolve(&self, reference: &Reference, platform: &Platform) -> Result<BaseImage> {
         let name = reference.to_string();
+        let pin = PinName::Image(name.clone());
         let pinned = match (&reference.digest, self.move_pins) {
             (Some(digest), _) => Some(digest.clone()),
             (None, true) => None,
             (None, false) => self
                 .cx
                 .pins
-                .get(&name)
+                .get(&pin)?
                 .and_then(|text| text.parse::<Digest>().ok()),
         };
         let wanted = match &pinned {
@@ -67,7 +69,7 @@ impl<'a> Bases<'a> {
                 .resolve(&wanted, platform, &self.cx.store, &self.cx.operation())?;
         self.policy.check_signature(self.cx, reference, &resolved)?;
         if reference.digest.is_none() {
-            self.cx.pins.set(&name, resolved.named.digest.as_str());
+            self.cx.pins.set(&pin, resolved.named.digest.as_str())?;
         }
         self.take_warmed(&name, &resolved.manifest.digest);
         self.read(reference, resolved.named.digest, &resolved.manifest)

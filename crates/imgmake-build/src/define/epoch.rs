@@ -14,6 +14,7 @@ use crate::files::copy::archive::{is_archive, reader};
 use crate::files::copy::contents::StoredFile;
 use crate::files::download::{self, Download, Fetched};
 use crate::files::git::{self, GitSource};
+use crate::pins::PinName;
 use crate::request::{BuildDefinition, BuildRequest};
 use crate::target::TargetContext;
 use imgmake_dockerfile::{Add, Dockerfile, DockerfileErrors, Instruction, Stage};
@@ -334,15 +335,15 @@ const NO_TIME: &str = "none";
 
 /// The time of the newest file in what was fetched: looked for once for each content.
 fn time_of_archive(fetched: &Fetched, cx: &TargetContext) -> Result<Option<i64>> {
-    let name = format!("time of archive {}", blake3::Hash::from(fetched.hash));
-    match cx.pins.get(&name).as_deref() {
+    let name = PinName::TimeOfArchive(blake3::Hash::from(fetched.hash).to_string());
+    match cx.pins.get(&name)?.as_deref() {
         Some(NO_TIME) => return Ok(None),
         Some(text) if seconds(text).is_some() => return Ok(seconds(text)),
         _ => {}
     }
     let found = newest(fetched, cx)?;
     let text = found.map_or(NO_TIME.to_string(), |seconds| seconds.to_string());
-    cx.pins.set(&name, &text);
+    cx.pins.set(&name, &text)?;
     Ok(found)
 }
 

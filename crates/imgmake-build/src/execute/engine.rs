@@ -11,8 +11,9 @@ use super::cache::Cache;
 use crate::base::image::Bases;
 use crate::base::policy::BasePolicy;
 use crate::base::warmed::Warmed;
+use crate::pins::Pins;
 use crate::run::worker::{CacheScope, Worker};
-use crate::target::{Pins, TargetContext};
+use crate::target::TargetContext;
 
 /// Everything that a build works with.
 #[derive(Clone)]

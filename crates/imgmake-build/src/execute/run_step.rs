@@ -15,9 +15,10 @@ use crate::files::tree::{Tree, relative, show};
 use crate::run::mounted::Mounted;
 use crate::run::output::{self, RunningStep};
 use crate::run::prepare::{Prepared, prepare};
-use crate::run::worker::TreeSource;
+use crate::run::worker::{Network, TreeSource};
 use imgmake_dockerfile::Run;
 use imgmake_event::StepOutcome;
+use imgmake_guard::offline;
 use imgmake_oci::layer::Layer;
 
 /// Runs commands of the stages of one platform.
@@ -68,6 +69,12 @@ impl RunSteps<'_> {
             .cached(&key.hex(), StepKind::Run, state.role, || {
                 if let Some(error) = absent {
                     return Err(error);
+                }
+                if offline::is_forbidden() && request.network != Network::None {
+                    return Err(BuildError::forbidden(
+                        "a RUN that may use the network",
+                        "`--offline` is given, and its result is not here; `RUN --network=none`, or `network none` of the target, says that it needs none",
+                    ));
                 }
                 let mut needed: Vec<&Layer> = state.layers.iter().collect();
                 for stage in &readable {

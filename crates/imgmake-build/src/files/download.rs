@@ -8,10 +8,12 @@ use std::time::Duration;
 use crate::error::{BuildError, Context, Result};
 use crate::files::hash::hash_reader;
 use crate::files::tree::show;
+use crate::pins::PinName;
 use crate::request::BuildRequest;
 use crate::target::TargetContext;
 use imgmake_dockerfile as dockerfile;
 use imgmake_event::{Direction, Event};
+use imgmake_guard::offline;
 use imgmake_oci::image::{Descriptor, Digest};
 use imgmake_oci::layer::Timestamp;
 use imgmake_registry::connection::url_problem;
@@ -137,9 +139,10 @@ impl Pin {
 /// # Errors
 /// The server's; content that is not what the checksum or the pin says.
 pub fn fetch(download: &Download, cx: &TargetContext, request: &BuildRequest) -> Result<Fetched> {
+    let name = PinName::url(&download.url);
     let pinned = match request.pull {
         true => None,
-        false => cx.pins.get(&download.url).and_then(|t| Pin::parse(&t)),
+        false => cx.pins.get(&name)?.and_then(|t| Pin::parse(&t)),
     };
     let wanted = download
         .checksum
@@ -153,7 +156,7 @@ pub fn fetch(download: &Download, cx: &TargetContext, request: &BuildRequest) ->
         _ => {
             let pin = get(download, wanted, cx, request)
                 .with_context(|| format!("cannot download `{}`", download.url))?;
-            cx.pins.set(&download.url, &pin.text());
+            cx.pins.set(&name, &pin.text())?;
             pin
         }
     };
@@ -177,6 +180,12 @@ fn get(
     cx: &TargetContext,
     request: &BuildRequest,
 ) -> Result<Pin> {
+    let host = url::Url::parse(&download.url).ok();
+    offline::check(
+        host.as_ref()
+            .and_then(|url| url.host_str())
+            .unwrap_or_default(),
+    )?;
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .timeout_connect(Some(Duration::from_secs(30)))
         .timeout_recv_response(Some(Duration::from_secs(120)))

@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 use crate::error::{BuildError, Result};
+use crate::pins::PinName;
 use crate::request::{BuildRequest, SecretSource};
 use crate::target::TargetContext;
 use imgmake_core::manifest::suggest;
@@ -99,16 +100,19 @@ pub fn resolve(source: &GitSource, cx: &TargetContext, request: &BuildRequest) -
     if is_commit(wanted) {
         return checked(source, wanted.to_ascii_lowercase());
     }
-    let name = format!("git {}#{wanted}", source.remote.address);
+    let name = PinName::Git {
+        address: source.remote.address.to_string(),
+        reference: wanted.to_string(),
+    };
     if !request.pull
-        && let Some(commit) = cx.pins.get(&name).filter(|c| is_commit(c))
+        && let Some(commit) = cx.pins.get(&name)?.filter(|c| is_commit(c))
     {
         return checked(source, commit);
     }
     let remote = with_login(source, request)?;
     let client = client(cx, request);
     let commit = client.resolve(&remote, wanted).map_err(explained)?;
-    cx.pins.set(&name, &commit);
+    cx.pins.set(&name, &commit)?;
     checked(source, commit)
 }
 
@@ -118,15 +122,15 @@ pub fn resolve(source: &GitSource, cx: &TargetContext, request: &BuildRequest) -
 /// As [`resolve`] and [`checkout`].
 pub fn time(source: &GitSource, cx: &TargetContext, request: &BuildRequest) -> Result<i64> {
     let commit = resolve(source, cx, request)?;
-    let name = format!("time of git commit {commit}");
-    if let Some(seconds) = cx.pins.get(&name).and_then(|text| text.parse().ok()) {
+    let name = PinName::TimeOfCommit(commit.clone());
+    if let Some(seconds) = cx.pins.get(&name)?.and_then(|text| text.parse().ok()) {
         return Ok(seconds);
     }
     let remote = with_login(source, request)?;
     let scratch = Checkout::empty(cx)?;
     let time = client(cx, request).time(&remote, &commit, &scratch.directory);
     let time = time.map_err(explained)?;
-    cx.pins.set(&name, &time.to_string());
+    cx.pins.set(&name, &time.to_string())?;
     Ok(time)
 }
 

@@ -34,14 +34,15 @@ struct Project {
 #[derive(Default)]
 struct MemoryPins(Mutex<BTreeMap<String, String>>);
 impl Pins for MemoryPins {
-    fn get(&self, name: &str) -> Option<String> {
-        self.0.lock().unwrap().get(name).cloned()
+    fn get(&self, name: &PinName) -> Result<Option<String>, PinError> {
+        Ok(self.0.lock().unwrap().get(&name.text()).cloned())
     }
-    fn set(&self, name: &str, value: &str) {
+    fn set(&self, name: &PinName, value: &str) -> Result<(), PinError> {
         self.0
             .lock()
             .unwrap()
-            .insert(name.to_string(), value.to_string());
+            .insert(name.text(), value.to_string());
+        Ok(())
     }
 }
 

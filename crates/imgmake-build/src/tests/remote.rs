@@ -144,11 +144,11 @@ fn platforms_have_one_time_or_none() {
     assert_eq!(notes.len(), 1, "{notes:?}");
     assert!(notes[0].contains("SOURCE_DATE_EPOCH `times` has no time"));
     let modified = |architecture: &str, seconds: &str| {
-        let name = format!("{url}/{architecture}");
-        let pin = p.engine.pins.get(&name).unwrap();
+        let name = PinName::Url(format!("{url}/{architecture}"));
+        let pin = p.engine.pins.get(&name).unwrap().unwrap();
         let words: Vec<&str> = pin.split(' ').collect();
         let changed = format!("{} {seconds} {}", words[0], words[2]);
-        p.engine.pins.set(&name, &changed);
+        p.engine.pins.set(&name, &changed).unwrap();
     };
     modified("arm64", "77");
     let error = build(&request, &p.engine).unwrap_err().to_string();
@@ -196,9 +196,9 @@ fn the_newest_file_of_an_archive_is_the_time_of_a_url_that_has_none() {
     }
     // Looked for once: by the content, whatever its address is.
     let digest = blake3::hash(&packed);
-    let pin = format!("time of archive {digest}");
-    assert_eq!(p.engine.pins.get(&pin).as_deref(), Some("5000"));
-    p.engine.pins.set(&pin, "5001");
+    let pin = PinName::TimeOfArchive(digest.to_string());
+    assert_eq!(p.engine.pins.get(&pin).unwrap().as_deref(), Some("5000"));
+    p.engine.pins.set(&pin, "5001").unwrap();
     let image = p.build(&of(packed.clone()));
     assert_eq!(image.config.config.labels["at"], "[5001]");
     // A time that the request has goes before, and nothing is fetched for it.

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use super::failure::Failure;
 use crate::fingerprint::Inputs;
-use crate::state::Output;
+use crate::state::{Output, State};
 
 /// One target to bring up to date.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,6 +80,17 @@ impl<'a> Upstream<'a> {
             places: actions.iter().enumerate().map(place).collect(),
             made: actions.iter().map(|_| OnceLock::new()).collect(),
         }
+    }
+
+    /// What was made before, by the records.
+    pub fn recorded(actions: &'a [Action], state: &State) -> Upstream<'a> {
+        let upstream = Upstream::new(actions);
+        for (at, action) in actions.iter().enumerate() {
+            if let Some((digest, outputs)) = state.recorded(&action.target) {
+                upstream.keep(at, Artifacts { digest, outputs });
+            }
+        }
+        upstream
     }
 
     /// By target name, among all that is done.

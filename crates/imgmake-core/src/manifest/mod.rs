@@ -24,6 +24,7 @@ mod include;
 mod index;
 mod interpolate;
 mod limits;
+mod lock_file;
 mod matrix;
 mod policy;
 mod rebase;
@@ -53,6 +54,7 @@ pub use image_pattern::ImagePattern;
 /// What a tag may be: the front ends name the setting that a wrong one comes from.
 pub use imgmake_oci::image::{TAG_RULE, is_tag};
 pub use include::Files;
+pub use lock_file::{LockFile, LockedUrl};
 pub use render::render;
 pub use sources::Sources;
 pub use syntax::decode;

@@ -8,7 +8,6 @@ use super::duplicates::Names;
 use super::duration;
 use super::env_file::EnvFile;
 use super::fields::Fields;
-use super::fields::not_yet;
 use super::tree::{Node, Value};
 use super::types::*;
 
@@ -60,9 +59,9 @@ pub(super) fn settings(node: &Node, cx: &DecodeContext) -> Settings {
         .map(|node| super::policy::bases(node, cx));
     // Decoded by `env_files`.
     let _ = fields.children("env-file");
-    if let Some(node) = fields.child("lock") {
-        not_yet(node, cx);
-    }
+    let lock = fields.text("lock");
+    lock.iter()
+        .for_each(|path| super::check::check_path(path, cx));
     fields.finish();
     Settings {
         jobs: jobs.and_then(|jobs| usize::try_from(jobs).ok()),
@@ -72,6 +71,7 @@ pub(super) fn settings(node: &Node, cx: &DecodeContext) -> Settings {
         cache: cache.unwrap_or_default(),
         cache_mounts: cache_mounts.unwrap_or_default(),
         bases,
+        lock,
     }
 }
 

@@ -59,6 +59,8 @@ pub struct Settings {
     pub cache: CacheNode,
     pub cache_mounts: CacheMounts,
     pub bases: Option<BasesNode>,
+    /// The lock file.
+    pub lock: Option<Spanned<String>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -1,0 +1,35 @@
+//! `--offline`: this process opens no connection. One switch for all of it, asked where connections
+//! are made, so that no part can forget to hand it on.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+static FORBIDDEN: AtomicBool = AtomicBool::new(false);
+
+/// From now on nothing connects.
+pub fn forbid() {
+    FORBIDDEN.store(true, Ordering::Relaxed);
+}
+
+pub fn is_forbidden() -> bool {
+    FORBIDDEN.load(Ordering::Relaxed)
+}
+
+/// Asked before a connection to a host, and before a program that would make one.
+///
+/// # Errors
+/// `--offline` is given.
+pub fn check(host: &str) -> Result<(), Offline> {
+    match is_forbidden() {
+        false => Ok(()),
+        true => Err(Offline {
+            host: host.to_string(),
+        }),
+    }
+}
+
+/// What would have been asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`--offline` is given, and this is not here: `{host}` would have to be asked")]
+pub struct Offline {
+    pub host: String,
+}

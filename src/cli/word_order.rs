@@ -1,0 +1,110 @@
+//! The order of words on the command line: a command may stand behind options, and a target may have
+//! the name of a command.
+
+use std::ffi::OsString;
+
+use clap::Subcommand;
+
+use super::args::Command;
+
+/// Options that take the next word as their value.
+const TAKE_A_VALUE: [&str; 15] = [
+    "-C",
+    "--directory",
+    "-f",
+    "--file",
+    "--var",
+    "--set",
+    "--store",
+    "--progress",
+    "--color",
+    "--cache-from",
+    "--cache-to",
+    "--cache-ttl",
+    "-j",
+    "--jobs",
+    "--network",
+];
+
+/// Moves the command before the options, so that `imgmake -C dir plan` is
+/// `imgmake plan -C dir`. A first word that is not a command is a target.
+pub fn command_first(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = arguments.into_iter().collect();
+    let mut at = 1;
+    while let Some(word) = arguments.get(at) {
+        match word.to_str() {
+            Some("--") => break,
+            Some(option) if TAKE_A_VALUE.contains(&option) => at += 2,
+            Some(option) if option.len() > 1 && option.starts_with('-') => at += 1,
+            Some(word) if Command::has_subcommand(word) => {
+                let command = arguments.remove(at);
+                arguments.insert(1, command);
+                break;
+            }
+            _ => break,
+        }
+    }
+    arguments
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory, ValueEnum};
+
+    use super::super::args::{Cli, NetworkMode};
+    use super::*;
+
+    fn arranged(words: &[&str]) -> Vec<String> {
+        let words = std::iter::once("imgmake")
+            .chain(words.iter().copied())
+            .map(OsString::from);
+        let arranged = command_first(words).into_iter().skip(1);
+        arranged.map(|word| word.into_string().unwrap()).collect()
+    }
+
+    #[test]
+    fn a_command_may_stand_behind_options_and_a_target_may_have_its_name() {
+        for (words, meant) in [
+            (&["-C", "plan", "list"][..], &["list", "-C", "plan"][..]),
+            (
+                &["--progress=json", "run", "list"],
+                &["run", "--progress=json", "list"],
+            ),
+            (
+                &["--network", "none", "plan"],
+                &["plan", "--network", "none"],
+            ),
+            (&["-j", "4", "app", "plan"], &["-j", "4", "app", "plan"]),
+            (&["-k", "run", "a"], &["run", "-k", "a"]),
+            (&["--", "plan"], &["--", "plan"]),
+            (&["-j4", "-v", "plan"], &["plan", "-j4", "-v"]),
+        ] {
+            assert_eq!(arranged(words), meant);
+        }
+    }
+
+    #[test]
+    fn the_networks_are_those_of_the_manifest() {
+        let names = NetworkMode::value_variants().iter().map(|mode| {
+            let value = mode.to_possible_value().unwrap();
+            assert_eq!(value.get_name(), mode.name());
+            mode.name()
+        });
+        assert!(names.eq(imgmake_core::manifest::NETWORKS));
+    }
+
+    #[test]
+    fn every_option_with_a_value_is_known_to_take_one() {
+        for option in Cli::command()
+            .get_arguments()
+            .filter(|a| a.get_action().takes_values())
+        {
+            let short = option.get_short().map(|short| format!("-{short}"));
+            let long = option.get_long().map(|long| format!("--{long}"));
+            for name in short.into_iter().chain(long) {
+                let takes = TAKE_A_VALUE.contains(&name.as_str());
+                assert!(takes, "{name}");
+            }
+        }
+    }
+}
