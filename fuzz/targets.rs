@@ -23,7 +23,7 @@ use imgmake_scan as scan;
 pub type Target = fn(&[u8]);
 
 /// By name; each has a file of that name in `fuzz_targets/`.
-pub const TARGETS: [(&str, Target); 27] = [
+pub const TARGETS: [(&str, Target); 28] = [
     ("dockerfile", dockerfile),
     ("words", words_of_dockerfiles),
     ("ignore", ignore),
@@ -39,6 +39,7 @@ pub const TARGETS: [(&str, Target); 27] = [
     ("pax", pax),
     ("rpm_sqlite", rpm_sqlite),
     ("rpm_ndb", rpm_ndb),
+    ("rpm_berkeley", rpm_berkeley),
     ("program", program),
     ("jar", jar),
     ("package_lists", package_lists),
@@ -363,6 +364,10 @@ pub fn rpm_sqlite(bytes: &[u8]) {
 
 pub fn rpm_ndb(bytes: &[u8]) {
     let _ = scan::packages_in("usr/lib/sysimage/rpm/Packages.db", bytes);
+}
+
+pub fn rpm_berkeley(bytes: &[u8]) {
+    let _ = scan::packages_in("var/lib/rpm/Packages", bytes);
 }
 
 /// An executable: what Go and `cargo auditable` leave in it.

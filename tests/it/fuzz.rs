@@ -228,6 +228,17 @@ fn made(script: &str) -> Vec<u8> {
     output.stdout
 }
 
+fn unpacked(path: &str) -> Vec<u8> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    let output = std::process::Command::new("gzip")
+        .arg("-dc")
+        .arg(path)
+        .output()
+        .unwrap();
+    assert!(output.status.success());
+    output.stdout
+}
+
 fn documents() -> Vec<Vec<u8>> {
     let digest = format!("sha256:{}", "ab".repeat(32));
     let manifest = r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"D","size":7},"layers":[{"mediaType":"application/vnd.oci.image.layer.v1.tar+gzip","digest":"D","size":3,"annotations":null}],"annotations":{"a":"b"}}"#;
@@ -388,6 +399,7 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
              CREATE TABLE Name (k TEXT);' && cat db",
         )],
         "rpm_ndb" => vec![ndb()],
+        "rpm_berkeley" => vec![unpacked("crates/imgmake-scan/tests/data/rpm-packages.bdb.gz")],
         "program" => vec![program(b"path\ta\ndep\tb\tv1.0.0\th1:x=\n=>\tc\tv1.1.0\n"), program(b"")],
         "jar" | "advisory_zip" => vec![zipped()],
         "package_lists" => texts(&[

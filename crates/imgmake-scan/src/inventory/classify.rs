@@ -41,6 +41,8 @@ pub enum Reading {
     DpkgStatus,
     ApkInstalled,
     RpmSqlite,
+    /// The write-ahead log of a database beside it.
+    RpmSqliteLog,
     RpmNdb,
     RpmBerkeley,
     CargoLock,
@@ -92,6 +94,7 @@ fn by_place(path: &str) -> Option<Reading> {
     if let Some(file) = RPM.iter().find_map(in_directory) {
         return match file {
             "rpmdb.sqlite" => Some(Reading::RpmSqlite),
+            "rpmdb.sqlite-wal" => Some(Reading::RpmSqliteLog),
             "Packages.db" => Some(Reading::RpmNdb),
             "Packages" => Some(Reading::RpmBerkeley),
             _ => None,

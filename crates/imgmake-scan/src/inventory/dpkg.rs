@@ -1,47 +1,82 @@
 //! dpkg's status database, `deb-control(5)` paragraphs; also distroless's
 //! `status.d`, one paragraph per file.
 
+use std::borrow::Cow;
+
 use super::package::{Package, PackageKind};
 
-pub fn read(text: &str) -> Vec<Package> {
-    paragraphs(text).filter_map(|p| package(&p)).collect()
-}
-
-/// Fields of one paragraph, continuation lines left out.
-type Paragraph<'a> = Vec<(&'a str, &'a str)>;
-
-fn paragraphs(text: &str) -> impl Iterator<Item = Paragraph<'_>> {
-    let mut lines = text.lines().peekable();
-    std::iter::from_fn(move || {
-        lines.peek()?;
-        let fields = lines.by_ref().take_while(|l| !l.trim().is_empty());
-        let fields = fields.filter(|l| !l.starts_with([' ', '\t']));
-        Some(
-            fields
-                .filter_map(|l| l.split_once(':'))
-                .map(|(k, v)| (k, v.trim()))
-                .collect(),
-        )
-    })
-}
-
-fn package(paragraph: &Paragraph) -> Option<Package> {
-    let get = |key: &str| {
-        let mut fields = paragraph.iter();
-        fields
-            .find(|(k, _)| k.eq_ignore_ascii_case(key))
-            .map(|(_, v)| *v)
-    };
-    if !get("Status").is_none_or(is_present) {
-        return None;
+/// # Errors
+/// What is no such database: an empty inventory would pass.
+pub fn read(bytes: &[u8]) -> Result<Vec<Package>, String> {
+    let text = as_text(bytes)?;
+    let mut packages = Vec::new();
+    let mut paragraph = Paragraph::default();
+    for (number, line) in (1..).zip(text.lines()) {
+        if line.trim().is_empty() {
+            packages.extend(std::mem::take(&mut paragraph).package()?);
+            continue;
+        }
+        if paragraph.fields.is_empty() {
+            paragraph.line = number;
+        }
+        if line.starts_with([' ', '\t']) && !paragraph.fields.is_empty() {
+            continue;
+        }
+        match line.split_once(':') {
+            Some((name, value)) if is_field(name) => paragraph.fields.push((name, value.trim())),
+            _ => return Err(format!("line {number} is not a field `Name: value`")),
+        }
     }
-    let (name, version) = (get("Package")?, get("Version")?);
-    let source = get("Source").map_or((name, version), |s| source(s, version));
-    Some(Package {
-        source: Some((source.0.to_string(), source.1.to_string())),
-        architecture: get("Architecture").map(String::from),
-        ..Package::new(PackageKind::Dpkg, name, version)
-    })
+    packages.extend(paragraph.package()?);
+    Ok(packages)
+}
+
+/// A package database as text. Old ones have names of people in other encodings; none has NUL.
+pub fn as_text(bytes: &[u8]) -> Result<Cow<'_, str>, String> {
+    if bytes.starts_with(b"\x1f\x8b") {
+        return Err("it is compressed".into());
+    }
+    if bytes.contains(&0) || bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
+        return Err("it is not text in UTF-8".into());
+    }
+    Ok(String::from_utf8_lossy(bytes))
+}
+
+fn is_field(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|b| b.is_ascii_graphic())
+}
+
+/// Its fields, continuation lines left out, and its first line.
+#[derive(Default)]
+struct Paragraph<'a> {
+    fields: Vec<(&'a str, &'a str)>,
+    line: usize,
+}
+
+impl<'a> Paragraph<'a> {
+    fn get(&self, key: &str) -> Option<&'a str> {
+        let mut fields = self.fields.iter();
+        let field = fields.find(|(k, _)| k.eq_ignore_ascii_case(key));
+        field.map(|(_, v)| *v).filter(|v| !v.is_empty())
+    }
+
+    fn package(self) -> Result<Option<Package>, String> {
+        if self.fields.is_empty() || !self.get("Status").is_none_or(is_present) {
+            return Ok(None);
+        }
+        let of = |key: &str| {
+            let missing = || format!("the paragraph on line {} has no `{key}`", self.line);
+            self.get(key).ok_or_else(missing)
+        };
+        let (name, version) = (of("Package")?, of("Version")?);
+        let source = self.get("Source");
+        let source = source.map_or((name, version), |s| source_of(s, version));
+        Ok(Some(Package {
+            source: Some((source.0.to_string(), source.1.to_string())),
+            architecture: self.get("Architecture").map(String::from),
+            ..Package::new(PackageKind::Dpkg, name, version)
+        }))
+    }
 }
 
 /// Of `want flag status`, the status says what is on disk.
@@ -53,7 +88,7 @@ fn is_present(status: &str) -> bool {
 }
 
 /// `name` or `name (version)`.
-fn source<'a>(field: &'a str, version: &'a str) -> (&'a str, &'a str) {
+fn source_of<'a>(field: &'a str, version: &'a str) -> (&'a str, &'a str) {
     match field.split_once('(') {
         Some((name, rest)) => (name.trim(), rest.trim_end_matches(')').trim()),
         None => (field, version),

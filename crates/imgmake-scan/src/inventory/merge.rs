@@ -128,8 +128,9 @@ impl Merged {
     ) {
         let path = String::from_utf8_lossy(path).into_owned();
         if let Some(why) = &fact.gap {
-            let gap = format!("package database `/{path}`: {why}");
-            inventory.gaps.push(gap);
+            inventory
+                .gaps
+                .push(format!("{}: {why}", database_at(&path)));
         }
         if let Some(warning) = &fact.warning {
             inventory.warnings.push(format!("`/{path}`: {warning}"));
@@ -158,6 +159,11 @@ impl Merged {
     fn layer(&self, file: FileId) -> Digest {
         self.layers[file.layer as usize].clone()
     }
+}
+
+/// As gaps name it.
+pub fn database_at(path: &str) -> String {
+    format!("package database `/{path}`")
 }
 
 fn oddity(mode: u32) -> Option<OddityRule> {

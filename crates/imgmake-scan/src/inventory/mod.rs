@@ -3,6 +3,7 @@
 //! read once; knows no advisory and no policy.
 
 mod apk;
+mod berkeley;
 mod classify;
 mod contents;
 mod distribution;
@@ -11,6 +12,7 @@ mod dpkg;
 mod file_id;
 mod golang;
 mod java;
+mod logged;
 mod merge;
 mod names;
 mod npm;
@@ -23,6 +25,7 @@ mod ruby;
 mod rust;
 mod secrets;
 mod sqlite;
+mod sqlite_log;
 #[cfg(test)]
 mod tests;
 mod walk;
@@ -64,5 +67,9 @@ pub fn take(layers: &[Descriptor], store: &Store, cancel: &Cancel) -> Result<Inv
         .into_par_iter()
         .map(|(layer, names)| walk::read_named(&layers[layer as usize], &names, store, cancel))
         .collect();
-    Ok(merged.tell(&names, named?.into_iter().flatten().collect()))
+    let mut inventory = merged.tell(&names, named?.into_iter().flatten().collect());
+    for pair in logged::pairs(&names) {
+        logged::read(&pair, &mut inventory, layers, store, cancel)?;
+    }
+    Ok(inventory)
 }

@@ -1,9 +1,10 @@
-//! rpm's databases: package headers (rpm's `format.md`, "Header") kept in SQLite
-//! or in ndb. What cannot be read is an error, never an empty inventory.
+//! rpm's databases: package headers (rpm's `format.md`, "Header") kept in SQLite,
+//! in ndb or in Berkeley DB. What cannot be read is an error, never an empty inventory.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
+use super::berkeley;
 use super::package::{Package, PackageKind};
 use super::sqlite::{Database, Value};
 use imgmake_event::Cancel;
@@ -22,9 +23,14 @@ const STRING: u32 = 6;
 /// Bytes of one header.
 const LARGEST_HEADER: u64 = 256 << 20;
 
-pub fn read_sqlite(file: &File, cancel: &Cancel) -> Result<Vec<Package>, String> {
+/// With its write-ahead log, if there is one.
+pub fn read_sqlite(
+    file: &File,
+    log: Option<&File>,
+    cancel: &Cancel,
+) -> Result<Vec<Package>, String> {
     let mut found = Vec::new();
-    Database::open(file, cancel)?.rows("Packages", |row| {
+    Database::open(file, log, cancel)?.rows("Packages", |row| {
         // hnum, an alias of the row id and so stored as NULL, then the header.
         let header = row.iter().find_map(|value| match value {
             Value::Blob(blob) => Some(blob),
@@ -32,6 +38,19 @@ pub fn read_sqlite(file: &File, cancel: &Cancel) -> Result<Vec<Package>, String>
         });
         let header = header.ok_or("a row of `Packages` without a header")?;
         found.extend(package(header)?);
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+/// Berkeley DB, as rpm wrote it before version 4.16: header numbers, and headers.
+pub fn read_berkeley(file: &File, cancel: &Cancel) -> Result<Vec<Package>, String> {
+    let mut found = Vec::new();
+    berkeley::each(file, cancel, |number, header| {
+        // Under 0 is the largest number.
+        if number.iter().any(|byte| *byte != 0) {
+            found.extend(package(header)?);
+        }
         Ok(())
     })?;
     Ok(found)
@@ -60,7 +79,7 @@ pub fn read_ndb(file: &File, cancel: &Cancel) -> Result<Vec<Package>, String> {
     };
     let header = at(0, 32)?;
     if &header[..4] != b"RpmP" {
-        return Err("neither Berkeley DB nor ndb".into());
+        return Err("not an ndb database".into());
     }
     let slot_pages = u64::from(word(&header, 3));
     // An empty database has a page of slots, too.
@@ -263,11 +282,53 @@ mod tests {
                 eprintln!("sqlite3 is not here: nothing was read");
                 return;
             }
-            let found = read_sqlite(&File::open(&path).unwrap(), &Cancel::default()).unwrap();
+            let found = read_sqlite(&File::open(&path).unwrap(), None, &Cancel::default()).unwrap();
             let names: Vec<String> = found.into_iter().map(|p| p.name).collect();
             let expected: Vec<String> = (0..400).map(|i| format!("p{i}")).collect();
             assert_eq!(names, expected, "pages of {page_size}");
         }
+    }
+
+    /// Made by Berkeley DB 5.3 of headers that rpm wrote; rpm itself reads the same of them.
+    const SAMPLES: [&[u8]; 2] = [
+        include_bytes!("../../tests/data/rpm-packages.bdb.gz"),
+        include_bytes!("../../tests/data/rpm-packages-big-endian.bdb.gz"),
+    ];
+
+    fn unpacked(sample: &[u8]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(sample), &mut bytes).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn a_berkeley_db_is_read_in_either_byte_order() {
+        for sample in SAMPLES.map(unpacked) {
+            let mut found = read_berkeley(&file(&sample), &Cancel::default()).unwrap();
+            found.sort();
+            let found: Vec<String> = found
+                .into_iter()
+                .map(|p| format!("{} {}", p.name, p.version))
+                .collect();
+            // The last one's header fills pages of its own.
+            assert_eq!(
+                found,
+                [
+                    "pkg1 1:1.1-2",
+                    "pkg2 2:1.2-2",
+                    "pkg29 2:1.29-2",
+                    "pkg3 1.3-2"
+                ]
+            );
+            let half = &sample[..sample.len() / 2];
+            let cut = read_berkeley(&file(half), &Cancel::default()).unwrap_err();
+            assert_eq!(cut, "Berkeley DB file cut short");
+            let cancel = Cancel::default();
+            cancel.cancel();
+            let error = read_berkeley(&file(&sample), &cancel).unwrap_err();
+            assert_eq!(error, "cancelled");
+        }
+        assert!(read_berkeley(&file(b"random"), &Cancel::default()).is_err());
     }
 
     #[test]
@@ -361,7 +422,7 @@ mod tests {
 
     #[test]
     fn pages_that_name_each_other_or_themselves_are_an_error() {
-        let read = |pages: &[Vec<u8>]| read_sqlite(&file(&sqlite(pages)), &Cancel::default());
+        let read = |pages: &[Vec<u8>]| read_sqlite(&file(&sqlite(pages)), None, &Cancel::default());
         // The schema leads to the table: an empty leaf is an empty table.
         let mut leaf = vec![0; 512];
         leaf[0] = 13;
@@ -450,13 +511,24 @@ mod tests {
 
     proptest! {
         #[test]
+        fn a_damaged_berkeley_db_is_read_or_refused(changes in proptest::collection::vec((any::<u16>(), any::<u8>()), 1..20), which in 0usize..2) {
+            let mut bytes = unpacked(SAMPLES[which]);
+            for (at, byte) in changes {
+                let length = bytes.len();
+                bytes[usize::from(at) % length] = byte;
+            }
+            let _ = read_berkeley(&file(&bytes), &Cancel::default());
+        }
+
+        #[test]
         fn damaged_databases_are_errors(mut bytes in proptest::collection::vec(any::<u8>(), 100..2048), kind in 0u8..3) {
             match kind {
                 0 => { bytes[..16].copy_from_slice(b"SQLite format 3\0"); bytes[16] = 2; bytes[17] = 0; }
                 1 => { bytes[..4].copy_from_slice(b"RpmP"); bytes[12..16].copy_from_slice(&[1, 0, 0, 0]); }
                 _ => {}
             }
-            let _ = read_sqlite(&file(&bytes), &Cancel::default());
+            let _ = read_sqlite(&file(&bytes), None, &Cancel::default());
+            let _ = read_sqlite(&file(&bytes), Some(&file(&bytes)), &Cancel::default());
             let _ = read_ndb(&file(&bytes), &Cancel::default());
             let _ = package(&bytes);
         }

@@ -1,10 +1,12 @@
 //! Just enough of SQLite's file format (sqlite.org/fileformat2.html) to read one
-//! table of a database that nobody writes to: its blobs, in order of row ids.
+//! table of a database that nobody writes to: its blobs, in order of row ids. Pages that
+//! its write-ahead log has are read from there.
 
 use std::cell::Cell;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
+use super::sqlite_log::WriteAheadLog;
 use imgmake_event::Cancel;
 
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
@@ -29,6 +31,7 @@ pub enum Value {
 
 pub struct Database<'a> {
     file: &'a File,
+    log: Option<WriteAheadLog<'a>>,
     page_size: u64,
     /// Page size less the bytes reserved at each page's end.
     usable: u64,
@@ -40,10 +43,21 @@ pub struct Database<'a> {
 }
 
 impl<'a> Database<'a> {
-    pub fn open(file: &'a File, cancel: &'a Cancel) -> Result<Database<'a>> {
+    pub fn open(file: &'a File, log: Option<&'a File>, cancel: &'a Cancel) -> Result<Database<'a>> {
+        let log = log
+            .map(|log| WriteAheadLog::read(log, cancel))
+            .transpose()?;
+        let log = log.flatten();
         let mut header = [0; 100];
-        file.read_exact_at(&mut header, 0)
-            .map_err(|_| "no SQLite database: too short")?;
+        // Before the first checkpoint, the log has everything.
+        if log
+            .as_ref()
+            .and_then(|log| log.page(1, &mut header))
+            .is_none()
+        {
+            file.read_exact_at(&mut header, 0)
+                .map_err(|_| "no SQLite database: too short")?;
+        }
         if &header[..16] != MAGIC {
             return Err("no SQLite database".into());
         }
@@ -52,14 +66,19 @@ impl<'a> Database<'a> {
             size if size >= 512 && size.is_power_of_two() => u64::from(size),
             size => return Err(format!("SQLite database with pages of {size} bytes")),
         };
+        if log.as_ref().is_some_and(|log| log.page_size != page_size) {
+            return Err("SQLite database whose write-ahead log has pages of another size".into());
+        }
         let length = file.metadata().map_err(|e| e.to_string())?.len();
+        let pages = log.as_ref().map_or(length / page_size, |log| log.pages);
         Ok(Database {
             file,
             page_size,
             usable: page_size - u64::from(header[20]),
-            pages: length / page_size,
+            pages,
             // The schema, the table, and what cells hold of both.
-            left: Cell::new(length.saturating_mul(4)),
+            left: Cell::new(pages.saturating_mul(page_size).saturating_mul(4)),
+            log,
             cancel,
         })
     }
@@ -129,9 +148,13 @@ impl<'a> Database<'a> {
             return Err(format!("SQLite database without its page {number}"));
         }
         let mut bytes = vec![0; self.page_size as usize];
-        self.file
-            .read_exact_at(&mut bytes, (number - 1) * self.page_size)
-            .map_err(|e| e.to_string())?;
+        let log = self.log.as_ref();
+        let read = log.and_then(|log| log.page(number, &mut bytes));
+        read.unwrap_or_else(|| {
+            let at = (number - 1) * self.page_size;
+            self.file.read_exact_at(&mut bytes, at)
+        })
+        .map_err(|e| e.to_string())?;
         Ok(bytes)
     }
 

@@ -13,10 +13,11 @@ fn named(packages: &[Package]) -> Vec<String> {
 #[test]
 fn dpkg_tells_source_packages_and_leaves_out_what_was_removed() {
     let found = dpkg::read(
-        "Package: libssl3\nStatus: install ok installed\nArchitecture: amd64\nSource: openssl (3.0.11-1)\nVersion: 3.0.11-1+b1\nDescription: x\n more: lines\n\n\
+        b"Package: libssl3\nStatus: install ok installed\nArchitecture: amd64\nSource: openssl (3.0.11-1)\nVersion: 3.0.11-1+b1\nDescription: x\n more: lines\n\n\
          Package: old\nStatus: deinstall ok config-files\nVersion: 1\n\n\
          Package: tar\nStatus: install ok half-configured\nVersion: 1.34\n\n",
-    );
+    )
+    .unwrap();
     assert_eq!(named(&found), ["libssl3@3.0.11-1+b1", "tar@1.34"]);
     assert_eq!(found[0].source, Some(("openssl".into(), "3.0.11-1".into())));
     assert_eq!(found[1].source, Some(("tar".into(), "1.34".into())));
@@ -24,18 +25,147 @@ fn dpkg_tells_source_packages_and_leaves_out_what_was_removed() {
 
 #[test]
 fn a_distroless_status_file_has_no_status_field() {
-    let found = dpkg::read("Package: base-files\nVersion: 12.4\nArchitecture: amd64\n");
+    let found = dpkg::read(b"Package: base-files\nVersion: 12.4\nArchitecture: amd64\n").unwrap();
     assert_eq!(named(&found), ["base-files@12.4"]);
 }
 
 #[test]
 fn apk_tells_the_origin() {
     let found = apk::read(
-        "C:Q1\nP:libcrypto3\nV:3.3.1-r0\nA:x86_64\nL:Apache-2.0\no:openssl\nF:lib\n\nP:musl\nV:1.2.5-r0\n\n",
-    );
+        b"C:Q1\nP:libcrypto3\nV:3.3.1-r0\nA:x86_64\nL:Apache-2.0\no:openssl\nF:lib\n\nP:musl\nV:1.2.5-r0\n\n",
+    )
+    .unwrap();
     assert_eq!(named(&found), ["libcrypto3@3.3.1-r0", "musl@1.2.5-r0"]);
     assert_eq!(found[0].source.as_ref().unwrap().0, "openssl");
     assert_eq!(found[1].source.as_ref().unwrap().0, "musl");
+}
+
+#[test]
+fn what_is_no_database_of_dpkg_or_apk_is_an_error() {
+    let dpkg = "Package: a\nStatus: install ok installed\nVersion: 1\n";
+    let apk = "P:a\nV:1\n\n";
+    let wide = |text: &str| -> Vec<u8> { text.encode_utf16().flat_map(u16::to_le_bytes).collect() };
+    let packed = |text: &str| {
+        let mut writer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        std::io::Write::write_all(&mut writer, text.as_bytes()).unwrap();
+        writer.finish().unwrap()
+    };
+    let text = |text: &str| text.as_bytes().to_vec();
+    for (bytes, why) in [
+        (wide(dpkg), "not text in UTF-8"),
+        (packed(dpkg), "compressed"),
+        (vec![0x9c, 0x13, 0xff, 0x0a, 0x80], "line 1"),
+        (
+            text("Package: a\nStatus: install ok installed\n"),
+            "line 1 has no `Version`",
+        ),
+        (text("Package: a\nVersion: \n"), "has no `Version`"),
+        (
+            text(&format!("{dpkg}\nVersion: 1\n")),
+            "line 5 has no `Package`",
+        ),
+        (text(&format!("{dpkg}words\n")), "line 4"),
+        (text(" Package: a\nVersion: 1\n"), "line 1"),
+    ] {
+        let error = dpkg::read(&bytes).unwrap_err();
+        assert!(error.contains(why), "{error}");
+    }
+    for (bytes, why) in [
+        (wide(apk), "not text in UTF-8"),
+        (packed(apk), "compressed"),
+        (vec![0x9c, 0x13, 0xff, 0x0a, 0x80], "line 1"),
+        (text("P:a\n\nP:b\nV:1\n"), "line 1 has no `V:`"),
+        (text(&format!("{apk}V:1\n")), "line 4 has no `P:`"),
+        (text("P:a\nV:1\nwords\n"), "line 3"),
+    ] {
+        let error = apk::read(&bytes).unwrap_err();
+        assert!(error.contains(why), "{error}");
+    }
+    // Old databases have names of people in Latin-1; empty ones have no package.
+    assert_eq!(
+        dpkg::read(b"Package: a\nMaintainer: J\xe9\nVersion: 1\n")
+            .unwrap()
+            .len(),
+        1
+    );
+    assert_eq!(
+        (dpkg::read(b"\n"), apk::read(b"")),
+        (Ok(vec![]), Ok(vec![]))
+    );
+}
+
+/// Made by SQLite: one row in the file, another one in the log alone.
+#[test]
+fn rows_in_the_write_ahead_log_of_rpm_are_read() {
+    use crate::tests::ground::{Ground, OPENSSL, file};
+    let mut packed = &include_bytes!("../../tests/data/rpm-packages.bdb.gz")[..];
+    let mut sample = Vec::new();
+    std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(&mut packed), &mut sample)
+        .unwrap();
+    let mut source = tempfile::tempfile().unwrap();
+    std::io::Write::write_all(&mut source, &sample).unwrap();
+    let mut rows = Vec::new();
+    berkeley::each(&source, &Cancel::default(), |number, header| {
+        if number != [0; 4] {
+            rows.push(format!(
+                "INSERT INTO Packages (blob) VALUES (x'{}');",
+                hex::encode(header)
+            ));
+        }
+        Ok(())
+    })
+    .unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    let script = format!(
+        "PRAGMA page_size=1024; PRAGMA journal_mode=WAL; CREATE TABLE 'Packages' (hnum INTEGER PRIMARY KEY, blob BLOB NOT NULL);\n\
+         {}\nPRAGMA wal_checkpoint(TRUNCATE); PRAGMA wal_autocheckpoint=0;\n{}\n{}\n\
+         .shell cp rpmdb.sqlite kept; cp rpmdb.sqlite-wal kept-wal\n",
+        rows[0], rows[1], rows[2]
+    );
+    std::fs::write(at("script"), script).unwrap();
+    let status = std::process::Command::new("sqlite3")
+        .arg("rpmdb.sqlite")
+        .current_dir(directory.path())
+        .stdin(std::fs::File::open(at("script")).unwrap())
+        .stdout(std::process::Stdio::null())
+        .status();
+    assert!(
+        status.is_ok_and(|s| s.success()),
+        "the test needs `sqlite3`"
+    );
+    let of = |name: &str| std::fs::read(at(name)).unwrap();
+    let count = |log: Vec<u8>| {
+        let ground = Ground::new().advisory(OPENSSL);
+        let home = "var/lib/rpm/rpmdb.sqlite";
+        let image = ground.image(
+            "app",
+            &[
+                &[
+                    file("etc/os-release", "ID=rocky\nVERSION_ID=9\n"),
+                    (home.into(), 0o644, of("kept")),
+                ],
+                &[(format!("{home}-wal"), 0o644, log)],
+            ],
+        );
+        let verdict = ground.scan(&[image]);
+        let inventory = verdict.inventories.into_values().next().unwrap();
+        (inventory.packages.len(), inventory.gaps.join(""))
+    };
+    let log = of("kept-wal");
+    assert_eq!(count(log.clone()), (3, String::new()));
+    // Without its last commit, without any, of another time, and empty.
+    assert_eq!(count(log[..log.len() - 1].to_vec()).0, 2);
+    assert_eq!(count(log[..40].to_vec()), (1, String::new()));
+    let mut stale = log.clone();
+    stale[32 + 8..32 + 16].fill(0);
+    assert_eq!(count(stale), (1, String::new()));
+    assert_eq!(count(Vec::new()), (1, String::new()));
+    let (_, gap) = count(b"no log, but long enough for one".to_vec());
+    assert!(
+        gap.contains("rpmdb.sqlite`: its write-ahead log has no header"),
+        "{gap}"
+    );
 }
 
 #[test]
@@ -306,8 +436,8 @@ fn files_are_known_by_their_place() {
 proptest! {
     #[test]
     fn no_reader_panics_on_any_text(text in "(.|\\n){0,300}", bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
-        dpkg::read(&text);
-        apk::read(&text);
+        let _ = (dpkg::read(text.as_bytes()), apk::read(text.as_bytes()));
+        let _ = (dpkg::read(&bytes), apk::read(&bytes));
         python::read(&text);
         ruby::read_specification(&text);
         ruby::read_lock(&text);

@@ -142,6 +142,23 @@ pub fn packages_in(path: &str, content: &[u8]) -> Result<usize> {
     Ok(facts.map(|fact| fact.packages.len()).sum())
 }
 
+/// One file of a layer, unless it is too large.
+pub fn copy_of(
+    file: FileId,
+    layer: &Descriptor,
+    store: &Store,
+    cancel: &Cancel,
+) -> Result<Option<File>> {
+    let mut found = None;
+    each_entry(layer, store, cancel, |number, entry, content| {
+        if number == file.entry && entry.size() <= LARGEST_SPOOLED {
+            found = Some(spool(content)?);
+        }
+        Ok(())
+    })?;
+    Ok(found)
+}
+
 fn each_entry(
     layer: &Descriptor,
     store: &Store,
@@ -327,17 +344,22 @@ fn read_as(reading: Reading, size: u64, content: &mut dyn Read, cancel: &Cancel)
         ..Fact::default()
     };
     match reading {
-        Reading::RpmSqlite | Reading::RpmNdb | Reading::Jar if size > LARGEST_SPOOLED => {
+        Reading::RpmSqlite | Reading::RpmNdb | Reading::RpmBerkeley | Reading::Jar
+            if size > LARGEST_SPOOLED =>
+        {
             fact.settle(
                 reading,
                 Err(format!("larger than {} GiB", LARGEST_SPOOLED >> 30)),
             );
         }
-        Reading::RpmSqlite => fact.settle(reading, rpm::read_sqlite(&spool(content)?, cancel)),
+        Reading::RpmSqlite => {
+            fact.settle(reading, rpm::read_sqlite(&spool(content)?, None, cancel));
+        }
+        // Read together with its database.
+        Reading::RpmSqliteLog => {}
         Reading::RpmNdb => fact.settle(reading, rpm::read_ndb(&spool(content)?, cancel)),
         Reading::RpmBerkeley => {
-            let why = "Berkeley DB is not read; `rpmdb --rebuilddb` of rpm 4.16 or later makes SQLite of it";
-            fact.settle(reading, Err(why.to_string()));
+            fact.settle(reading, rpm::read_berkeley(&spool(content)?, cancel));
         }
         Reading::Jar => {
             let (packages, unread) = java::read(&spool(content)?, cancel);
@@ -367,8 +389,8 @@ fn read_text(reading: Reading, bytes: &[u8]) -> Result<Vec<Package>, String> {
     let text = || String::from_utf8_lossy(bytes);
     let json = |e: serde_json::Error| e.to_string();
     match reading {
-        Reading::DpkgStatus => Ok(dpkg::read(&text())),
-        Reading::ApkInstalled => Ok(apk::read(&text())),
+        Reading::DpkgStatus => dpkg::read(bytes),
+        Reading::ApkInstalled => apk::read(bytes),
         Reading::CargoLock => rust::read_lock(&text()).map_err(|e| e.message().to_string()),
         Reading::NpmPackage => npm::read_installed(bytes).map_err(json),
         Reading::NpmLock => npm_lock::read_npm(bytes).map_err(json),
@@ -381,6 +403,7 @@ fn read_text(reading: Reading, bytes: &[u8]) -> Result<Vec<Package>, String> {
         Reading::DotnetDeps => dotnet::read(bytes).map_err(json),
         Reading::OsRelease
         | Reading::RpmSqlite
+        | Reading::RpmSqliteLog
         | Reading::RpmNdb
         | Reading::RpmBerkeley
         | Reading::Jar => {
