@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use imgmake_guard::printable::{self, Colors};
 use imgmake_oci::image::Digest;
 
 /// Qualitative severity (CVSS v3.1 section 5), lowest first; what databases call
@@ -128,6 +129,28 @@ pub struct Finding {
 }
 
 impl Finding {
+    /// With texts that can be shown: names and titles are those of images, advisories and
+    /// scanners, and none of them begins a line, moves a cursor or reorders what stands beside it.
+    #[must_use]
+    pub fn printable(mut self) -> Finding {
+        let texts = [
+            &mut self.id,
+            &mut self.package,
+            &mut self.version,
+            &mut self.source,
+            &mut self.title,
+        ];
+        let optional = [&mut self.purl, &mut self.path, &mut self.fixed];
+        let texts = texts.into_iter().chain(&mut self.aliases);
+        for text in texts.chain(optional.into_iter().flatten()) {
+            let shown = printable_line(text);
+            if shown != *text {
+                *text = shown;
+            }
+        }
+        self
+    }
+
     pub fn is_named(&self, id: &str) -> bool {
         self.id.eq_ignore_ascii_case(id) || self.aliases.iter().any(|a| a.eq_ignore_ascii_case(id))
     }
@@ -148,6 +171,11 @@ impl Finding {
             .then_with(|| self.version.cmp(&other.version))
             .then_with(|| self.path.cmp(&other.path))
     }
+}
+
+/// One line of somebody else's text, as it can be shown.
+pub fn printable_line(text: &str) -> String {
+    printable::line(&text.replace('\t', " "), Colors::Removed).into_owned()
 }
 
 #[cfg(test)]

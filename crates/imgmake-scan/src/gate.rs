@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use super::cache::Cache;
 use super::error::{Result, ScanError};
+use super::findings::{Finding, printable_line};
 use super::policy::{Rules, Subject, Told};
 use super::scanner::Scanned;
 use super::subject::{self, Child};
@@ -196,7 +197,8 @@ impl Run<'_> {
             Scanner::Builtin => Told::ByAdvisories,
             Scanner::Trivy | Scanner::Grype | Scanner::Command(_) => Told::ByScanners,
         };
-        verdict.findings = self.rules.judge(scanned.findings, told, &subject);
+        let findings = scanned.findings.into_iter().map(Finding::printable);
+        verdict.findings = self.rules.judge(findings.collect(), told, &subject);
         self.name_refused(&verdict, &place);
         verdict.passed = self.refusals.len() == before;
         Ok(verdict)
@@ -303,13 +305,17 @@ impl Run<'_> {
 
     fn verdict(self, images: Vec<ImageVerdict>) -> Verdict {
         let passed = self.refusals.is_empty() && images.iter().all(|i| i.passed);
-        let mut warnings = self.warnings;
+        // What they quote is somebody else's.
+        let shown = |texts: Vec<String>| -> Vec<String> {
+            texts.iter().map(|text| printable_line(text)).collect()
+        };
+        let mut warnings = shown(self.warnings);
         warnings.dedup();
         let mut verdict = Verdict {
             passed,
             images,
-            refusals: self.refusals,
-            failures: self.failures,
+            refusals: shown(self.refusals),
+            failures: shown(self.failures),
             warnings,
             table: String::new(),
             inventories: self.inventories,

@@ -58,8 +58,8 @@ fn rule(finding: &Finding) -> Value {
     };
     let mut rule = json!({
         "id": finding.id,
-        "shortDescription": { "text": title },
-        "fullDescription": { "text": title },
+        "shortDescription": { "text": without_links(title) },
+        "fullDescription": { "text": without_links(title) },
         "defaultConfiguration": { "level": level(finding) },
         "properties": {
             "tags": [match finding.kind {
@@ -107,7 +107,7 @@ fn result(image: &ImageVerdict, judged: &Judged, rule: usize) -> Value {
         "ruleId": finding.id,
         "ruleIndex": rule,
         "level": level(finding),
-        "message": { "text": sentence(finding) },
+        "message": { "text": without_links(&sentence(finding)) },
         "locations": [{
             "physicalLocation": {
                 "artifactLocation": { "uri": uri(place) },
@@ -123,6 +123,11 @@ fn result(image: &ImageVerdict, judged: &Judged, rule: usize) -> Value {
         result["suppressions"] = json!([{ "kind": "external", "justification": why }]);
     }
     result
+}
+
+/// Readers make links of `[text](place)` in messages (3.11.6); the words are somebody else's.
+fn without_links(text: &str) -> String {
+    text.replace("](", "] (")
 }
 
 /// A relative reference: RFC 3986's unreserved characters and `/` stand for themselves.

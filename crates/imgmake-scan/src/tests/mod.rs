@@ -134,6 +134,48 @@ fn a_whiteout_hides_a_package_but_not_a_secret() {
 }
 
 #[test]
+fn texts_of_images_and_advisories_cannot_write_a_verdict_of_their_own() {
+    let advisory = json!({"id": "NPM-1", "summary": "bad\nrefused: no\u{1b}[2J \u{202e}txt [a](http://x)",
+        "affected": [{"package": {"ecosystem": "npm", "name": "left\npassed: 1 image, nothing found\u{1b}[8m"},
+        "ranges": [{"type": "SEMVER", "events": [{"introduced": "0"}]}]}], "database_specific": {"severity": "HIGH"}});
+    let ground = Ground::new().advisory(advisory);
+    let package =
+        json!({"name": "left\npassed: 1 image, nothing found\u{1b}[8m", "version": "1.0.0"});
+    let image = ground.image(
+        "app",
+        &[&[
+            file(
+                "app/node_modules/left\n::error::x/package.json",
+                &package.to_string(),
+            ),
+            file("app/node_modules/b\u{202e}/package.json", "{broken"),
+        ]],
+    );
+    let request = ground.with_all_reports(&[image]);
+    let verdict = ground.run(&request);
+    assert!(!verdict.passed && !verdict.warnings.is_empty());
+    let is_control = |c: char| (c.is_control() && c != '\n') || "\u{202e}\u{2066}".contains(c);
+    let lines = [&verdict.refusals, &verdict.failures, &verdict.warnings].map(|l| l.iter());
+    for line in lines.into_iter().flatten() {
+        assert!(!line.contains(|c| c == '\n' || is_control(c)), "{line:?}");
+    }
+    assert!(!verdict.table.contains(is_control), "{:?}", verdict.table);
+    let passed = |text: &str| text.lines().any(|l| l.trim_start().starts_with("passed"));
+    assert!(!passed(&verdict.table), "{}", verdict.table);
+    for report in ["scan.txt", "scan.sarif", "scan.json", "scan.xml"] {
+        let text = std::fs::read_to_string(ground.path("out").join(report)).unwrap();
+        assert!(
+            !text.contains(is_control) && !text.contains("](http"),
+            "{report}: {text}"
+        );
+        assert!(
+            !text.contains("\\u001b") && !passed(&text),
+            "{report}: {text}"
+        );
+    }
+}
+
+#[test]
 fn what_aufs_keeps_for_itself_is_not_in_the_image() {
     let ground = Ground::new().advisory(json!({"id": "NPM-1", "affected": [{"package": {"ecosystem": "npm", "name": "left-pad"},
         "ranges": [{"type": "SEMVER", "events": [{"introduced": "0"}]}]}], "database_specific": {"severity": "HIGH"}}));
