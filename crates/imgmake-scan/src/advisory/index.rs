@@ -212,10 +212,11 @@ fn judge(record: Record, version: &str, listed: &[u32], scheme: Scheme, answer: 
 /// Positions of the version in the table: the same text, and for PyPI, whose
 /// packages spell one version in several ways, an equal version.
 fn listed(table: &[String], version: &str, scheme: Scheme) -> Vec<u32> {
+    // Where one version is written in several ways: `v1.0.0`, `1.0` and `1.0.0`.
+    let has_spellings = matches!(scheme, Scheme::Pep440 | Scheme::Packagist | Scheme::NuGet);
     let same = |text: &String| {
         text == version
-            || (scheme == Scheme::Pep440
-                && scheme.compare(text, version) == Some(std::cmp::Ordering::Equal))
+            || (has_spellings && scheme.compare(text, version) == Some(std::cmp::Ordering::Equal))
     };
     (0u32..)
         .zip(table)

@@ -112,6 +112,25 @@ fn listed_versions_are_affected_and_withdrawn_advisories_say_nothing() {
 }
 
 #[test]
+fn a_listed_version_is_found_however_it_is_written() {
+    let listed = |ecosystem: &str, version: &str| {
+        json!({"id": format!("L-{ecosystem}"), "affected": [{
+        "package": {"ecosystem": ecosystem, "name": "a/b"}, "versions": [version]}]})
+    };
+    let (_keep, db) = database(&[listed("Packagist", "v1.0.0"), listed("NuGet", "1.0-RC")]);
+    for (ecosystem, version, found) in [
+        ("Packagist", "1.0.0", 1),
+        ("Packagist", "1.0", 1),
+        ("Packagist", "1.0.1", 0),
+        ("NuGet", "1.0.0-rc", 1),
+        ("NuGet", "1.0.0", 0),
+    ] {
+        let hits = db.ask(ecosystem, "a/b", version).unwrap().hits;
+        assert_eq!(hits.len(), found, "{ecosystem} {version}");
+    }
+}
+
+#[test]
 fn an_advisory_speaks_only_about_its_release() {
     let debian = |release: &str| {
         json!({"id": format!("D-{release}"), "affected": [{

@@ -1,159 +1,138 @@
-//! Alpine's order, token by token as apk-tools 2 reads versions:
-//! `1.2.3a_rc1_p2-r3`. A part that does not fit ends the reading.
+//! Alpine's order, token by token as apk-tools 3 reads versions:
+//! `1.2.3a_rc1_p2~0123abc-r3`. A part that does not fit ends the reading.
 
 use std::cmp::Ordering;
+
+use super::digits::{compare_digits, split_while};
 
 /// In the order that decides which of two versions with equal beginnings is
 /// longer; a later kind means an earlier end, so the smaller version.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Token {
-    Invalid,
-    DigitOrZero,
-    Digit,
+enum Kind {
+    FirstNumber,
+    Number,
     Letter,
     Suffix,
     SuffixNumber,
+    CommitHash,
     Revision,
     End,
+    Invalid,
 }
 
+/// From the earliest; the release itself stands after the fourth.
+const SUFFIXES: [&str; 9] = ["alpha", "beta", "pre", "rc", "cvs", "svn", "git", "hg", "p"];
+const RELEASE: usize = 4;
+
 pub fn compare(a: &str, b: &str) -> Ordering {
-    let (mut a, mut b) = (Reader::new(a), Reader::new(b));
-    loop {
-        let (value_a, value_b) = (a.value(), b.value());
-        if value_a != value_b {
-            return value_a.cmp(&value_b);
+    let (mut a, mut b) = (Reader::new(a.trim()), Reader::new(b.trim()));
+    while a.kind == b.kind && a.kind < Kind::End {
+        let order = a.compare(&b);
+        if order.is_ne() {
+            return order;
         }
-        let over = matches!(a.next, Token::End | Token::Invalid);
-        if a.next != b.next || over {
-            break;
-        }
+        a.advance();
+        b.advance();
     }
-    if a.next == b.next {
+    if a.kind == b.kind {
         return Ordering::Equal;
     }
-    // A pre-release suffix makes the longer version the smaller one.
-    if a.next == Token::Suffix && a.value() < 0 {
+    // A suffix before the release makes the longer version the smaller one.
+    if a.is_before_release() {
         return Ordering::Less;
     }
-    if b.next == Token::Suffix && b.value() < 0 {
+    if b.is_before_release() {
         return Ordering::Greater;
     }
-    b.next.cmp(&a.next)
+    b.kind.cmp(&a.kind)
 }
 
 struct Reader<'a> {
-    rest: &'a [u8],
-    next: Token,
+    kind: Kind,
+    /// The token's own text.
+    value: &'a str,
+    rest: &'a str,
 }
 
 impl<'a> Reader<'a> {
     fn new(version: &'a str) -> Reader<'a> {
-        Reader {
-            rest: version.trim().as_bytes(),
-            next: Token::Digit,
-        }
-    }
-
-    /// The value of the token that comes next; then looks at the one after it.
-    fn value(&mut self) -> i128 {
-        if self.rest.is_empty() {
-            self.next = Token::End;
-            return 0;
-        }
-        let value = match self.next {
-            Token::DigitOrZero if self.rest[0] == b'0' => return self.leading_zeros(),
-            Token::DigitOrZero | Token::Digit | Token::SuffixNumber | Token::Revision => {
-                self.number()
-            }
-            Token::Letter => self.take(1)[0].into(),
-            Token::Suffix => match self.suffix() {
-                Some(value) => value,
-                None => return self.give_up(),
-            },
-            Token::Invalid | Token::End => return self.give_up(),
+        let mut reader = Reader {
+            kind: Kind::FirstNumber,
+            value: "",
+            rest: version,
         };
-        self.advance();
-        value
+        reader.number(Kind::FirstNumber);
+        reader
     }
 
-    /// `1.01` is less than `1.1`: zeros count as a negative value of their own.
-    fn leading_zeros(&mut self) -> i128 {
-        let zeros = self.rest.iter().take_while(|b| **b == b'0').count();
-        self.take(zeros);
-        self.next = Token::Digit;
-        if !self.rest.first().is_some_and(u8::is_ascii_digit) {
-            self.advance();
+    /// Of two tokens of one kind.
+    fn compare(&self, other: &Reader) -> Ordering {
+        let (a, b) = (self.value, other.value);
+        match self.kind {
+            // `1.05` is before `1.1`: with a zero in front, numbers are compared as fractions.
+            Kind::Number if a.starts_with('0') || b.starts_with('0') => a.cmp(b),
+            Kind::FirstNumber | Kind::Number | Kind::SuffixNumber | Kind::Revision => {
+                compare_digits(a, b)
+            }
+            Kind::Suffix => suffix(a).cmp(&suffix(b)),
+            Kind::Letter | Kind::CommitHash | Kind::End | Kind::Invalid => a.cmp(b),
         }
-        -i128::try_from(zeros).unwrap_or(i128::MAX)
     }
 
-    fn number(&mut self) -> i128 {
-        let digits = self.rest.iter().take_while(|b| b.is_ascii_digit()).count();
-        self.take(digits).iter().fold(0i128, |n, d| {
-            n.saturating_mul(10).saturating_add(i128::from(d - b'0'))
-        })
-    }
-
-    fn suffix(&mut self) -> Option<i128> {
-        // `pre` stands before `p`: the longer name must be tried first.
-        const SUFFIXES: [(&str, i128); 9] = [
-            ("alpha", -4),
-            ("beta", -3),
-            ("pre", -2),
-            ("rc", -1),
-            ("cvs", 0),
-            ("svn", 1),
-            ("git", 2),
-            ("hg", 3),
-            ("p", 4),
-        ];
-        let (name, value) = SUFFIXES
-            .iter()
-            .find(|(name, _)| self.rest.starts_with(name.as_bytes()))?;
-        self.take(name.len());
-        Some(*value)
+    fn is_before_release(&self) -> bool {
+        self.kind == Kind::Suffix && suffix(self.value).is_some_and(|at| at < RELEASE)
     }
 
     fn advance(&mut self) {
-        let was = self.next;
-        let number = matches!(was, Token::Digit | Token::DigitOrZero);
-        let next = match self.rest {
-            [] => Token::End,
-            [c, ..] if number && c.is_ascii_lowercase() => Token::Letter,
-            [c, ..] if was == Token::Letter && c.is_ascii_digit() => Token::Digit,
-            [c, ..] if was == Token::Suffix && c.is_ascii_digit() => Token::SuffixNumber,
-            [b'.', ..] => self.skip(1, Token::DigitOrZero),
-            [b'_', ..] => self.skip(1, Token::Suffix),
-            [b'-', b'r', ..] => self.skip(2, Token::Revision),
-            _ => Token::Invalid,
+        let was = self.kind;
+        let rest = self.rest;
+        let Some(first) = rest.bytes().next() else {
+            self.kind = Kind::End;
+            return;
         };
-        let backwards_is_fine = matches!(
-            (next, was),
-            (Token::DigitOrZero, Token::Digit)
-                | (Token::Suffix, Token::SuffixNumber)
-                | (Token::Digit, Token::Letter)
-        );
-        self.next = if next < was && !backwards_is_fine {
-            Token::Invalid
-        } else {
-            next
-        };
+        match first {
+            b'a'..=b'z' if was <= Kind::Number => self.take(Kind::Letter, rest.split_at(1)),
+            b'.' if was <= Kind::Number => {
+                self.rest = &rest[1..];
+                self.number(Kind::Number);
+            }
+            b'0'..=b'9' if was <= Kind::Number => self.number(Kind::Number),
+            b'0'..=b'9' if was == Kind::Suffix => self.number(Kind::SuffixNumber),
+            b'_' if was <= Kind::SuffixNumber => {
+                let word = split_while(&rest[1..], |c| c.is_ascii_lowercase());
+                self.take(Kind::Suffix, word);
+                if suffix(word.0).is_none() {
+                    self.kind = Kind::Invalid;
+                }
+            }
+            b'~' if was < Kind::CommitHash => {
+                let hash = split_while(&rest[1..], |c| matches!(c, '0'..='9' | 'a'..='f'));
+                self.take(Kind::CommitHash, hash);
+                if hash.0.is_empty() {
+                    self.kind = Kind::Invalid;
+                }
+            }
+            b'-' if was < Kind::Revision && rest.starts_with("-r") => {
+                self.rest = &rest[2..];
+                self.number(Kind::Revision);
+            }
+            _ => self.kind = Kind::Invalid,
+        }
     }
 
-    fn skip(&mut self, count: usize, next: Token) -> Token {
-        self.take(count);
-        next
+    fn number(&mut self, kind: Kind) {
+        let digits = split_while(self.rest, |c| c.is_ascii_digit());
+        self.take(kind, digits);
+        if digits.0.is_empty() {
+            self.kind = Kind::Invalid;
+        }
     }
 
-    fn take(&mut self, count: usize) -> &'a [u8] {
-        let (taken, rest) = self.rest.split_at(count);
-        self.rest = rest;
-        taken
+    fn take(&mut self, kind: Kind, (value, rest): (&'a str, &'a str)) {
+        (self.kind, self.value, self.rest) = (kind, value, rest);
     }
+}
 
-    fn give_up(&mut self) -> i128 {
-        self.next = Token::Invalid;
-        -1
-    }
+fn suffix(word: &str) -> Option<usize> {
+    SUFFIXES.iter().position(|suffix| *suffix == word)
 }

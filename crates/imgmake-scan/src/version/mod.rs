@@ -7,7 +7,10 @@ mod digits;
 mod dpkg;
 mod maven;
 mod packagist;
+#[cfg(test)]
+mod peers;
 mod pep440;
+mod pep440_legacy;
 mod rpm;
 mod rubygems;
 mod semver;
@@ -26,12 +29,14 @@ pub enum Scheme {
     Apk,
     /// `rpmvercmp` with epoch and release.
     Rpm,
-    /// SemVer 2.0, lenient about missing and additional numbers: npm, crates.io, Go, NuGet, …
+    /// SemVer 2.0, lenient about missing and additional numbers: npm, crates.io, Go, …
     Semver,
+    /// As SemVer, whatever the letters' case.
+    NuGet,
     Pep440,
     Maven,
     RubyGems,
-    /// PHP's `version_compare`.
+    /// Composer's, by PHP's `version_compare`.
     Packagist,
 }
 
@@ -53,6 +58,7 @@ impl Scheme {
             "Maven" => Scheme::Maven,
             "RubyGems" => Scheme::RubyGems,
             "Packagist" => Scheme::Packagist,
+            "NuGet" => Scheme::NuGet,
             _ => Scheme::Semver,
         }
     }
@@ -64,10 +70,11 @@ impl Scheme {
             Scheme::Apk => Some(apk::compare(a, b)),
             Scheme::Rpm => Some(rpm::compare(a, b)),
             Scheme::Semver => semver::compare(a, b),
+            Scheme::NuGet => semver::compare_without_case(a, b),
             Scheme::Pep440 => pep440::compare(a, b),
             Scheme::Maven => Some(maven::compare(a, b)),
             Scheme::RubyGems => rubygems::compare(a, b),
-            Scheme::Packagist => Some(packagist::compare(a, b)),
+            Scheme::Packagist => packagist::compare(a, b),
         }
     }
 }

@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use super::digits::compare_digits;
+use super::pep440_legacy;
 
 /// PEP 440, appendix B, without the named groups nobody reads.
 static SHAPE: LazyLock<Regex> = LazyLock::new(|| {
@@ -21,8 +22,14 @@ static SHAPE: LazyLock<Regex> = LazyLock::new(|| {
     .expect("the pattern is well formed")
 });
 
+/// Versions from before PEP 440 have an order among themselves. Between one of them and a
+/// version of today nobody knows: `2004d` may be before or after `1.0`.
 pub fn compare(a: &str, b: &str) -> Option<Ordering> {
-    Some(Version::parse(a)?.order(&Version::parse(b)?))
+    match (Version::parse(a), Version::parse(b)) {
+        (Some(a), Some(b)) => Some(a.order(&b)),
+        (None, None) => Some(pep440_legacy::compare(a, b)),
+        _ => None,
+    }
 }
 
 struct Version {

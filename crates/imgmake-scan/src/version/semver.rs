@@ -11,6 +11,11 @@ pub fn compare(a: &str, b: &str) -> Option<Ordering> {
     Some(numbers.then_with(|| compare_pre(a.pre, b.pre)))
 }
 
+/// NuGet's order, which looks at no letter's case.
+pub fn compare_without_case(a: &str, b: &str) -> Option<Ordering> {
+    compare(&a.to_ascii_lowercase(), &b.to_ascii_lowercase())
+}
+
 struct Version<'a> {
     numbers: Vec<&'a str>,
     pre: Option<&'a str>,

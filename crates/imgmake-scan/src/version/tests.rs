@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::Scheme;
 
-const ALL: [Scheme; 8] = [
+const ALL: [Scheme; 9] = [
     Scheme::Dpkg,
     Scheme::Apk,
     Scheme::Rpm,
@@ -13,6 +13,7 @@ const ALL: [Scheme; 8] = [
     Scheme::Maven,
     Scheme::RubyGems,
     Scheme::Packagist,
+    Scheme::NuGet,
 ];
 
 /// Every version is before each that follows it.
@@ -111,6 +112,18 @@ fn apk_orders_as_apk_tools_does() {
         ("1.1.1k-r0", '<', "1.1.1l-r0"),
         ("4.10-r1", '>', "4.6-r1"),
         ("0.4-r1", '<', "0.4.1-r1"),
+        // As apk-tools 3.0.6 answers.
+        ("1.0_p", '>', "1.0"),
+        ("1.0_p", '<', "1.0_p1"),
+        ("1.0~0123abc", '>', "1.0"),
+        ("1.0~0123abc", '<', "1.0~0123abd"),
+        ("1.0~0123abc-r1", '>', "1.0~0123abc-r0"),
+        ("1.0", '<', "1.00"),
+        ("1.00", '<', "1.01"),
+        ("1.05", '<', "1.1"),
+        ("1.0a", '>', "1.0_p"),
+        ("1.0_rc", '<', "1.0~abc"),
+        ("007", '=', "7"),
     ] {
         let expected = match order {
             '<' => Ordering::Less,
@@ -295,8 +308,76 @@ fn php_orders_as_version_compare_does() {
     );
     equal(
         Scheme::Packagist,
-        &[("v1.0.0", "1.0"), ("1.0a1", "1.0-alpha1")],
+        &[
+            ("v1.0.0", "1.0"),
+            ("1.0a1", "1.0-alpha1"),
+            ("1.0-p1", "1.0.0.0-patch1"),
+            ("1.0+build", "1.0-stable"),
+        ],
     );
+    ascends(
+        Scheme::Packagist,
+        &[
+            "2.4.0-RC1",
+            "2.4.0",
+            "2.4.0-p1",
+            "2.4.0-p2",
+            "2.4.1",
+            "2024.01.05",
+        ],
+    );
+    for none in ["dev-main", "1.x-dev", "1.0-foo", "1.2.3.4.5", ""] {
+        assert_eq!(Scheme::Packagist.compare(none, "1.0"), None, "{none}");
+    }
+}
+
+/// From the tables of NuGet's documentation and of the tests of `NuGet.Versioning`.
+#[test]
+fn nuget_orders_as_its_versions_do() {
+    equal(
+        Scheme::NuGet,
+        &[
+            ("1.0", "1.0.0"),
+            ("1.0.0", "1.0.0.0"),
+            ("1.01.1", "1.1.1"),
+            ("1.0.0-BETA.X.y.5.77.0+AA", "1.0.0-beta.x.y.5.77.0+bb"),
+            ("1.2.3-RC", "1.2.3-rc"),
+        ],
+    );
+    ascends(
+        Scheme::NuGet,
+        &[
+            "0.0.0",
+            "1.0.0-0",
+            "1.0.0-1",
+            "1.0.0-alpha",
+            "1.0.0-alpha.1",
+            "1.0.0-ALPHA.beta",
+            "1.0.0-beta",
+            "1.0.0-Beta.2",
+            "1.0.0-beta.11",
+            "1.0.0-beta.x.y.5.79.0",
+            "1.0.0-rc.1",
+            "1.0.0",
+            "1.0.0.1",
+            "1.0.1",
+            "1.10.0",
+        ],
+    );
+}
+
+#[test]
+fn old_python_versions_have_an_order_among_themselves_alone() {
+    ascends(Scheme::Pep440, &["2004d", "2004e"]);
+    for (a, order, b) in [
+        ("1.0-custom", Ordering::Less, "1.0-customb"),
+        ("1.0-foo", Ordering::Less, "1.1-foo"),
+        ("r1", Ordering::Less, "r2"),
+        ("1.0.0-x", Ordering::Equal, "1.0-x"),
+    ] {
+        assert_eq!(Scheme::Pep440.compare(a, b), Some(order), "{a} {b}");
+    }
+    assert_eq!(Scheme::Pep440.compare("1.0-foo", "1.0"), None);
 }
 
 #[test]
