@@ -133,9 +133,9 @@ pub struct RunArgs {
     /// How many targets and steps run at the same time
     #[arg(short, long, value_name = "N")]
     pub jobs: Option<std::num::NonZeroUsize>,
-    /// After a failure, continue with everything that does not depend on it
-    #[arg(short, long)]
-    pub keep_going: bool,
+    /// After a failure, continue with everything that does not depend on it; with N, until N targets have failed
+    #[arg(short, long, value_name = "N", num_args = 0..=1, require_equals = true, default_missing_value = "0")]
+    pub keep_going: Option<usize>,
     /// Print what would be done, and do nothing
     #[arg(short = 'n', long)]
     pub dry_run: bool,
@@ -261,18 +261,30 @@ pub enum Command {
         /// Print what a run with `--force` would do
         #[arg(long, visible_alias = "no-cache")]
         force: bool,
+        /// The form of the answer
+        #[arg(long, default_value = "text")]
+        format: ListFormat,
     },
     /// Print every input that makes a target stale
     Why {
         /// The target
         target: String,
+        /// The form of the answer
+        #[arg(long, default_value = "text")]
+        format: ListFormat,
         #[command(flatten)]
         outside: OutsideArgs,
         #[command(flatten)]
         network: NetworkArgs,
     },
     /// Exit with 5 if something is stale; run nothing
-    Check(PlanArgs),
+    Check {
+        #[command(flatten)]
+        args: PlanArgs,
+        /// The form of the answer
+        #[arg(long, default_value = "text")]
+        format: ListFormat,
+    },
     /// Resolve base tags, URLs and git references again, and write the lock file
     Update {
         /// What is in the lock file, such as `alpine` or `alpine:3.22`, or a pattern; all by default

@@ -17,6 +17,7 @@ mod help;
 mod import;
 mod init;
 mod inspect;
+mod jobs;
 mod kaniko;
 mod kinds;
 mod lint;
@@ -28,6 +29,7 @@ mod manifest_files;
 mod output;
 mod outside;
 mod plan;
+mod plan_json;
 mod plugin;
 mod project;
 mod run;
@@ -46,7 +48,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use args::{Cli, Command};
+use args::{Cli, Command, ListFormat, PlanArgs};
 use environment::Environment;
 
 use crate::exit::{self, Exit};
@@ -100,20 +102,43 @@ fn dispatch(cli: Cli, environment: &Environment) -> Result<u8, Exit> {
     } = cli;
     output::allow_colors(environment.color(global.color));
     match command {
-        None if run.dry_run => plan::plan(&global, &run.planned(), run.force, environment),
+        None if run.dry_run => plan::plan(
+            &global,
+            &run.planned(),
+            run.force,
+            ListFormat::Text,
+            environment,
+        ),
         None => run::run(&global, &run, environment),
-        Some(Command::Run(run)) if run.dry_run => {
-            plan::plan(&global, &run.planned(), run.force, environment)
-        }
+        Some(Command::Run(run)) if run.dry_run => plan::plan(
+            &global,
+            &run.planned(),
+            run.force,
+            ListFormat::Text,
+            environment,
+        ),
         Some(Command::Run(run)) => run::run(&global, &run, environment),
-        Some(Command::Plan { args, force }) => plan::plan(&global, &args, force, environment),
+        Some(Command::Plan {
+            args,
+            force,
+            format,
+        }) => plan::plan(&global, &args, force, format, environment),
         Some(Command::Why {
             target,
+            format,
             outside,
             network,
-        }) => plan::why(&global, target, outside, network, environment),
+        }) => {
+            let args = PlanArgs {
+                targets: vec![target],
+                outside,
+                network,
+                arguments: Vec::new(),
+            };
+            plan::why(&global, &args, format, environment)
+        }
         Some(Command::Update { names }) => update::update(&global, &names, environment),
-        Some(Command::Check(args)) => plan::check(&global, &args, environment),
+        Some(Command::Check { args, format }) => plan::check(&global, &args, format, environment),
         Some(Command::List { format }) => list::list(&global, format, environment),
         Some(Command::Graph { format }) => graph::graph(&global, format, environment),
         Some(Command::Ci(args)) => ci::ci(&global, &args, environment),

@@ -2,16 +2,17 @@
 
 use std::sync::Arc;
 
-use super::args::{Global, NetworkArgs, OutsideArgs, PlanArgs};
+use super::args::{Global, ListFormat, PlanArgs};
 use super::environment::Environment;
-use super::output::print;
+use super::output::{print, print_json};
 use super::outside::{self, pin_use};
+use super::plan_json;
 use super::project::{self, Loaded};
 use super::run::{arguments_of, today};
 use super::tools::tools;
 use super::trust::Keys;
 use crate::exit::{Exit, STALE};
-use crate::targets::{PinUse, RunOptions, TargetRunner, Verdicts};
+use crate::targets::{PinUse, Project, RunOptions, TargetRunner, Verdicts};
 use imgmake_core::execute::{self, Action, Decision};
 use imgmake_core::state::State;
 use imgmake_event::{Cancel, Events};
@@ -21,7 +22,7 @@ fn decide<T>(
     global: &Global,
     args: &PlanArgs,
     environment: &Environment,
-    then: impl FnOnce(&[Action], &[Decision]) -> T,
+    then: impl FnOnce(&Project, &[Action], &[Decision]) -> T,
 ) -> Result<T, Exit> {
     outside::apply(args.outside);
     let Loaded { project, trust } =
@@ -57,7 +58,7 @@ fn decide<T>(
     };
     let actions = project.actions(&plan);
     let decisions = execute::preview(&actions, &runner, &state);
-    Ok(then(&actions, &decisions))
+    Ok(then(&project, &actions, &decisions))
 }
 
 /// `is_forced`: what a run with `--force` would do.
@@ -65,9 +66,13 @@ pub fn plan(
     global: &Global,
     args: &PlanArgs,
     is_forced: bool,
+    format: ListFormat,
     environment: &Environment,
 ) -> Result<u8, Exit> {
-    let text = decide(global, args, environment, |actions, decisions| {
+    let text = decide(global, args, environment, |project, actions, decisions| {
+        if format == ListFormat::Json {
+            return plan_json::text(project, actions, decisions, is_forced);
+        }
         let stale: Vec<&Decision> = decisions
             .iter()
             .filter(|decision| is_forced || !decision.reasons.is_empty())
@@ -106,8 +111,16 @@ pub fn plan(
         }
         text
     })?;
-    print(&text)?;
+    show(&text, format)?;
     Ok(0)
+}
+
+fn show(text: &str, format: ListFormat) -> Result<(), Exit> {
+    match format {
+        ListFormat::Text => print(text)?,
+        ListFormat::Json => print_json(text)?,
+    }
+    Ok(())
 }
 
 fn counted(targets: usize) -> String {
@@ -120,18 +133,15 @@ fn counted(targets: usize) -> String {
 
 pub fn why(
     global: &Global,
-    target: String,
-    outside: OutsideArgs,
-    network: NetworkArgs,
+    args: &PlanArgs,
+    format: ListFormat,
     environment: &Environment,
 ) -> Result<u8, Exit> {
-    let args = PlanArgs {
-        targets: vec![target.clone()],
-        outside,
-        network,
-        arguments: Vec::new(),
-    };
-    let text = decide(global, &args, environment, |actions, decisions| {
+    let target = &args.targets[0];
+    let text = decide(global, args, environment, |project, actions, decisions| {
+        if format == ListFormat::Json {
+            return plan_json::text(project, actions, decisions, false);
+        }
         let mut text = String::new();
         for decision in decisions.iter().filter(|d| !d.reasons.is_empty()) {
             let name = &actions[decision.action].target;
@@ -149,12 +159,24 @@ pub fn why(
         }
         text
     })?;
-    print(&text)?;
+    show(&text, format)?;
     Ok(0)
 }
 
-pub fn check(global: &Global, args: &PlanArgs, environment: &Environment) -> Result<u8, Exit> {
-    let (listed, is_stale) = decide(global, args, environment, |actions, decisions| {
+pub fn check(
+    global: &Global,
+    args: &PlanArgs,
+    format: ListFormat,
+    environment: &Environment,
+) -> Result<u8, Exit> {
+    let (listed, is_stale) = decide(global, args, environment, |project, actions, decisions| {
+        let is_stale = decisions.iter().any(Decision::is_stale);
+        if format == ListFormat::Json {
+            return (
+                plan_json::text(project, actions, decisions, false),
+                is_stale,
+            );
+        }
         let shown = decisions
             .iter()
             .filter(|decision| !decision.reasons.is_empty());
@@ -166,8 +188,8 @@ pub fn check(global: &Global, args: &PlanArgs, environment: &Environment) -> Res
                 )
             })
             .collect::<String>();
-        (listed, decisions.iter().any(Decision::is_stale))
+        (listed, is_stale)
     })?;
-    print(&listed)?;
+    show(&listed, format)?;
     Ok(if is_stale { STALE } else { 0 })
 }

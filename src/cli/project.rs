@@ -312,7 +312,7 @@ fn missing(display_path: &str, error: &std::io::Error) -> Exit {
 
 fn too_large(display_path: &str) -> Exit {
     Exit::usage(format!(
-        "the manifest `{display_path}` is larger than 1 MB, the limit"
+        "the manifest `{display_path}` is larger than 8 MB, the limit"
     ))
     .with_help("write variables and groups instead of a target for each case")
 }

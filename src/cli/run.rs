@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::args::{Global, RunArgs};
 use super::environment::Environment;
+use super::jobs::jobs;
 use super::output::tell;
 use super::outside::{self, pin_use};
 use super::project::{self, Loaded};
@@ -176,10 +177,11 @@ pub fn bring_up_to_date(
     };
     let options = execute::Options {
         jobs,
-        on_failure: if args.keep_going {
-            OnFailure::KeepGoing
-        } else {
-            OnFailure::Stop
+        pools: project.pools(),
+        on_failure: match args.keep_going {
+            None => OnFailure::Stop,
+            Some(0) => OnFailure::KeepGoing,
+            Some(most) => OnFailure::StopAfter(most),
         },
         cache: if args.force {
             CacheUse::Ignore
@@ -192,20 +194,6 @@ pub fn bring_up_to_date(
     let summary = execute::execute(&project.actions(plan), &runner, state, &options);
     state.save_stats();
     summary
-}
-
-/// `-j`, else the manifest's `jobs`, else more than there are processors: steps
-/// wait for disks, networks and other programs as often as they compute.
-fn jobs(args: &RunArgs, project: &Project) -> usize {
-    if args.shell_on_fail {
-        return 1;
-    }
-    let processors = || std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
-    let settings = &project.graph.manifest().settings;
-    args.jobs
-        .map(std::num::NonZero::get)
-        .or(settings.jobs)
-        .unwrap_or_else(|| (2 * processors()).max(4))
 }
 
 pub fn today() -> String {

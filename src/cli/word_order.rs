@@ -29,7 +29,7 @@ const TAKE_A_VALUE: [&str; 15] = [
 /// Moves the command before the options, so that `imgmake -C dir plan` is
 /// `imgmake plan -C dir`. A first word that is not a command is a target.
 pub fn command_first(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
-    let mut arguments: Vec<OsString> = arguments.into_iter().collect();
+    let mut arguments = with_numbers(arguments);
     let mut at = 1;
     while let Some(word) = arguments.get(at) {
         match word.to_str() {
@@ -45,6 +45,34 @@ pub fn command_first(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsStr
         }
     }
     arguments
+}
+
+/// `-k 3` and `-k3` are `-k=3`: what is no number after it is a target.
+fn with_numbers(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let mut joined: Vec<OsString> = Vec::new();
+    let mut arguments = arguments.into_iter().peekable();
+    while let Some(word) = arguments.next() {
+        if word == "--" {
+            joined.push(word);
+            joined.extend(arguments);
+            return joined;
+        }
+        let text = word.to_str().unwrap_or_default();
+        if let Some(number) = text.strip_prefix("-k").filter(|rest| is_number(rest)) {
+            joined.push(format!("-k={number}").into());
+            continue;
+        }
+        let next = arguments.peek().and_then(|next| next.to_str());
+        match next.filter(|next| matches!(text, "-k" | "--keep-going") && is_number(next)) {
+            Some(number) => {
+                joined.push(format!("{text}={number}").into());
+                arguments.next();
+            }
+            None => joined.push(word),
+        }
+    }
+    joined
 }
 
 #[cfg(test)]
@@ -77,6 +105,12 @@ mod tests {
             (&["-j", "4", "app", "plan"], &["-j", "4", "app", "plan"]),
             (&["-k", "run", "a"], &["run", "-k", "a"]),
             (&["--", "plan"], &["--", "plan"]),
+            (&["-k", "3", "run", "a"], &["run", "-k=3", "a"]),
+            (&["-k3", "a"], &["-k=3", "a"]),
+            (
+                &["--keep-going", "2", "--", "-k", "1"],
+                &["--keep-going=2", "--", "-k", "1"],
+            ),
             (&["-j4", "-v", "plan"], &["plan", "-j4", "-v"]),
         ] {
             assert_eq!(arranged(words), meant);
@@ -97,7 +131,7 @@ mod tests {
     fn every_option_with_a_value_is_known_to_take_one() {
         for option in Cli::command()
             .get_arguments()
-            .filter(|a| a.get_action().takes_values())
+            .filter(|a| a.get_action().takes_values() && !a.is_require_equals_set())
         {
             let short = option.get_short().map(|short| format!("-{short}"));
             let long = option.get_long().map(|long| format!("--{long}"));

@@ -13,6 +13,9 @@ use imgmake_event::{Event, MessageForm, Product, TargetOutcome};
 /// Lines of a failed target's output that are shown again at the end.
 const LAST_LINES: usize = 30;
 
+/// More results than these are counted, and named with `-v`.
+const MOST_RESULTS: usize = 50;
+
 #[derive(Default)]
 pub(super) struct Summary {
     outcomes: Vec<(String, TargetOutcome)>,
@@ -116,7 +119,10 @@ impl Summary {
     }
 
     /// Where the results are, a line each.
-    pub(super) fn results(&self, _options: Options) -> String {
+    pub(super) fn results(&self, options: Options) -> String {
+        if self.products.len() > MOST_RESULTS && !options.verbose {
+            return self.counted_results();
+        }
         let mut text = String::new();
         let width = self
             .products
@@ -142,6 +148,27 @@ impl Summary {
             writeln!(text, "{target:width$}  {kind:6}  {what}").expect("a string takes all");
         }
         text
+    }
+
+    /// Nobody reads a thousand lines: how many of each kind there are.
+    fn counted_results(&self) -> String {
+        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+        for (_, product) in &self.products {
+            let kind = match product {
+                Product::Image { .. } => "images",
+                Product::Tar { .. } => "tars",
+                Product::Layout { .. } => "layouts",
+                Product::Pushed { .. } => "tags pushed",
+                Product::Report { .. } => "reports",
+                Product::File { .. } => "files",
+            };
+            *counts.entry(kind).or_default() += 1;
+        }
+        let counted: Vec<String> = counts
+            .into_iter()
+            .map(|(kind, count)| format!("{count} {kind}"))
+            .collect();
+        format!("{}; `-v` names each\n", counted.join(", "))
     }
 
     /// Each failed target's last output and cause.

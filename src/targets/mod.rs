@@ -16,12 +16,14 @@
 //! joined      one index over images of several platforms
 //! images      manifests, children and blobs of images, here and in registries
 //! archives, files, outputs
+//! attempts    how long one may take, how often it is tried
 //! pins        what names outside stand for: lock file or state
 //! project     the graph and the place of the manifest
 //! dockerfiles what Dockerfiles read of the files that targets make
 //! ```
 
 mod archives;
+mod attempts;
 mod build;
 mod cleared;
 mod command;
@@ -108,14 +110,16 @@ impl Runner for TargetRunner<'_> {
         upstream: &Upstream<'_>,
     ) -> Result<Artifacts, Failure> {
         let id = self.plan.order[action];
-        let task = self.task(id);
-        if matches!(self.target(id).kind, TargetKind::Run(_)) {
-            // The user's own command: it is not run twice.
-            return task.run(inputs, upstream);
-        }
-        retry_after_damage::retry(self, id, || {
-            let made = task.run(inputs, upstream);
-            made.map_err(|failure| self.with_help(failure))
+        attempts::run(self, id, |runner| {
+            let task = runner.task(id);
+            if matches!(runner.target(id).kind, TargetKind::Run(_)) {
+                // The user's own command: it is not run twice for what is ours.
+                return task.run(inputs, upstream);
+            }
+            retry_after_damage::retry(runner, id, || {
+                let made = task.run(inputs, upstream);
+                made.map_err(|failure| runner.with_help(failure))
+            })
         })
     }
 }

@@ -64,9 +64,23 @@ impl Project {
                 kind: kind_name(&self.graph, *id),
                 needs,
                 when: self.when(*id),
+                pool: self.pool(*id),
             }
         };
         plan.order.iter().map(action).collect()
+    }
+
+    /// How many targets of each pool work at the same time.
+    pub fn pools(&self) -> Vec<usize> {
+        let pools = &self.graph.manifest().settings.pools;
+        pools.values().copied().collect()
+    }
+
+    /// Its place among [`Project::pools`].
+    fn pool(&self, id: TargetId) -> Option<usize> {
+        let name = &self.graph.target(id).pool.as_ref()?.value;
+        let mut names = self.graph.manifest().settings.pools.keys();
+        names.position(|known| known == name)
     }
 
     fn when(&self, id: TargetId) -> When {

@@ -51,6 +51,21 @@ pub struct TargetRunner<'a> {
 }
 
 impl TargetRunner<'_> {
+    /// The same with other tools.
+    pub(super) fn with_tools<'t>(&'t self, tools: &'t Tools) -> TargetRunner<'t> {
+        TargetRunner {
+            project: self.project,
+            plan: self.plan,
+            variables: self.variables,
+            tools,
+            state: Arc::clone(&self.state),
+            options: self.options,
+            arguments: self.arguments.clone(),
+            verdicts: self.verdicts.clone(),
+            today: self.today.clone(),
+        }
+    }
+
     pub(super) fn name(&self, id: TargetId) -> &str {
         self.project.graph.name(id)
     }

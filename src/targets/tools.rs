@@ -210,6 +210,36 @@ impl Tools {
         Ok(self.cache.get_or_init(|| Some(Arc::new(cache))).clone())
     }
 
+    /// The same for one part of the work, which may end before the whole: its connections are its own.
+    ///
+    /// # Errors
+    /// A cache cannot be had.
+    pub fn within(&self, cancel: &Cancel) -> anyhow::Result<Tools> {
+        let mut client_options = self.client_options.clone();
+        client_options.work.cancel = cancel.clone();
+        Ok(Tools {
+            store_path: self.store_path.clone(),
+            store_trust: self.store_trust.clone(),
+            client_options,
+            isolation: self.isolation,
+            events: self.events.clone(),
+            cancel: cancel.clone(),
+            immutable_tags: self.immutable_tags,
+            lock: self.lock.clone(),
+            pin_use: self.pin_use.clone(),
+            warmed: self.warmed.clone(),
+            terminals: self.terminals.clone(),
+            store: OnceLock::new(),
+            client: OnceLock::new(),
+            worker: OnceLock::from(self.worker()?),
+            cache_settings: self.cache_settings.clone(),
+            cache_scope: self.cache_scope.clone(),
+            bases: Arc::clone(&self.bases),
+            cache: OnceLock::from(self.cache()?),
+            watchdog: OnceLock::new(),
+        })
+    }
+
     /// Started with the first command on the host, or the first scanner that is a program.
     pub fn watchdog(&self, project: &Path) -> &Watchdog {
         self.watchdog.get_or_init(|| Watchdog::start(project))

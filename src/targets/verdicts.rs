@@ -1,14 +1,14 @@
 //! What the gates of this run let pass.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use imgmake_core::graph::TargetId;
 use imgmake_scan::Passed;
 
 /// By scan target; nothing for those that were up to date.
-#[derive(Default)]
-pub struct Verdicts(Mutex<BTreeMap<TargetId, Vec<Passed>>>);
+#[derive(Clone, Default)]
+pub struct Verdicts(Arc<Mutex<BTreeMap<TargetId, Vec<Passed>>>>);
 
 impl Verdicts {
     pub(super) fn record(&self, gate: TargetId, passed: Vec<Passed>) {

@@ -50,6 +50,7 @@
 //! | `tidy` | which crate may know which, no cycles of files, where effects are |
 //! | `sandbox` | RUN in every kind of isolation |
 //! | `services` | packages with services and users are installed alike in every isolation (`tests/run --long`) |
+//! | `scheduling` | when targets work, for how long, how often, how many at once; plans for programs |
 //! | `secrets` | no password is in anything that is printed, written, built or started |
 //! | `repositories` | what is cloned is what git clones; hostile trees and servers lead nowhere |
 //! | `seeds` | pipelines of CI platforms work when only the plugin's image is exchanged |
@@ -110,6 +111,7 @@ mod release;
 mod repositories;
 mod same_as_buildah;
 mod sandbox;
+mod scheduling;
 mod secrets;
 mod seeds;
 mod services;

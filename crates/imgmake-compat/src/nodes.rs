@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use imgmake_core::manifest::{
-    AuthNode, Destination, LoadInto, LoadNode, Publish, PushFrom, PushTarget, RegistryNode,
-    Spanned, Target, TargetKind, WithoutDaemon,
+    Attempts, AuthNode, Destination, LoadInto, LoadNode, Publish, PushFrom, PushTarget,
+    RegistryNode, Spanned, Target, TargetKind, WithoutDaemon,
 };
 
 /// A value without a place.
@@ -33,6 +33,8 @@ pub(crate) fn target(name: &str, kind: TargetKind) -> Target {
         description: None,
         needs: Vec::new(),
         kind,
+        attempts: Attempts::default(),
+        pool: None,
         used_variables: Vec::new(),
     }
 }

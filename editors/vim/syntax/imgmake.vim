@@ -17,7 +17,7 @@ syntax keyword imgmakeAttribute epoch exclude expose fail-on file format from he
 syntax keyword imgmakeAttribute ignore-file ignore-paths images index inherits inputs insecure jobs label
 syntax keyword imgmakeAttribute labels layer layout limits load lock matches matrix max-db-age memory
 syntax keyword imgmakeAttribute mirrors mirrors-only mkdir name needs network no-cache on-busy
-syntax keyword imgmakeAttribute one-of outputs platforms processes publish report repository
+syntax keyword imgmakeAttribute one-of outputs pool requires platforms processes publish report repository
 syntax keyword imgmakeAttribute require-signature retry scanner secrets skip-tls-verify squash ssh
 syntax keyword imgmakeAttribute stage steps stopsignal symlink tags tar targets time timeout to
 syntax keyword imgmakeAttribute trust-ca ttl user vex volume watch workdir write-digests

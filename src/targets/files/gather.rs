@@ -147,6 +147,14 @@ impl Gathering<'_> {
 
     /// A file, or everything below a directory.
     fn named(&mut self, name: &str) -> io::Result<()> {
+        // What the target makes of it counts, not what it was before.
+        let is_below = |output: &String| {
+            let rest = name.strip_prefix(output.as_str());
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        if self.left_out.outputs.iter().any(is_below) {
+            return Ok(());
+        }
         let path = self.runner.path(name);
         let stat = rustix::fs::lstat(&path)?;
         if self.takes_out(name) {

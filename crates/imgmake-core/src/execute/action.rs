@@ -15,6 +15,8 @@ pub struct Action {
     /// Places, in the list of actions, of what must be done before.
     pub needs: Vec<usize>,
     pub when: When,
+    /// Among the pools of the options: how many of it work at the same time.
+    pub pool: Option<usize>,
 }
 
 /// When an action is done.

@@ -47,6 +47,7 @@ mod tests {
             kind: "run",
             needs: needs.to_vec(),
             when: When::Stale,
+            pool: None,
         };
         let actions: Vec<Action> = needs.iter().enumerate().map(action).collect();
         assert_eq!(lengths(&actions, |_| None), [1000, 3000, 2000, 1000, 1000]);

@@ -8,6 +8,8 @@ pub enum OnFailure {
     Stop,
     /// Everything that does not depend on it is still tried.
     KeepGoing,
+    /// The same, until so many have failed.
+    StopAfter(usize),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +22,8 @@ pub enum CacheUse {
 #[derive(Clone)]
 pub struct Options {
     pub jobs: usize,
+    /// How many actions of each pool work at the same time; at least one.
+    pub pools: Vec<usize>,
     pub on_failure: OnFailure,
     pub cache: CacheUse,
     pub events: Events,

@@ -28,6 +28,10 @@ struct Queue {
     waiting_for: Vec<usize>,
     ended: Vec<Option<Ended>>,
     running: usize,
+    /// Places left in each pool.
+    places: Vec<usize>,
+    pools: Vec<Option<usize>>,
+    failed: usize,
     /// Threads that wait for something to become ready.
     idle: usize,
     stopping: bool,
@@ -41,7 +45,7 @@ pub fn drain(
     attempt: impl Fn(usize) -> Result<TargetOutcome, Failure> + Sync,
 ) -> Vec<Ended> {
     let dependents = dependents(actions);
-    let queue = Mutex::new(Queue::new(actions, lengths));
+    let queue = Mutex::new(Queue::new(actions, lengths, options));
     let changed = Condvar::new();
     let work = || {
         while let Some(action) = next(&queue, &changed, options) {
@@ -75,8 +79,7 @@ fn next(queue: &Mutex<Queue>, changed: &Condvar, options: &Options) -> Option<us
         if queue.stopping || options.cancel.is_cancelled() {
             return None;
         }
-        if let Some((_, action)) = queue.ready.pop_first() {
-            queue.running += 1;
+        if let Some(action) = queue.start() {
             return Some(action);
         }
         if queue.running == 0 {
@@ -101,7 +104,7 @@ fn dependents(actions: &[Action]) -> Vec<Vec<usize>> {
 }
 
 impl Queue {
-    fn new(actions: &[Action], lengths: Vec<u64>) -> Queue {
+    fn new(actions: &[Action], lengths: Vec<u64>, options: &Options) -> Queue {
         let waiting_for: Vec<usize> = actions.iter().map(|a| a.needs.len()).collect();
         Queue {
             ready: (0..actions.len())
@@ -112,9 +115,26 @@ impl Queue {
             waiting_for,
             ended: actions.iter().map(|_| None).collect(),
             running: 0,
+            places: options.pools.clone(),
+            pools: actions.iter().map(|action| action.pool).collect(),
+            failed: 0,
             idle: 0,
             stopping: false,
         }
+    }
+
+    /// The first that is ready and has a place in its pool.
+    fn start(&mut self) -> Option<usize> {
+        let has_place = |action: usize| self.pools[action].is_none_or(|pool| self.places[pool] > 0);
+        let first = self.ready.iter().find(|(_, action)| has_place(*action));
+        let first = *first?;
+        self.ready.remove(&first);
+        let (_, action) = first;
+        if let Some(pool) = self.pools[action] {
+            self.places[pool] -= 1;
+        }
+        self.running += 1;
+        Some(action)
     }
 
     fn end(
@@ -125,6 +145,9 @@ impl Queue {
         options: &Options,
     ) {
         self.running -= 1;
+        if let Some(pool) = self.pools[action] {
+            self.places[pool] += 1;
+        }
         match result {
             Ok(outcome) => {
                 self.ended[action] = Some(Ended::Done(outcome));
@@ -138,7 +161,12 @@ impl Queue {
             }
             Err(failure) => {
                 self.ended[action] = Some(Ended::Failed(failure));
-                self.stopping |= options.on_failure == OnFailure::Stop;
+                self.failed += 1;
+                self.stopping |= match options.on_failure {
+                    OnFailure::Stop => true,
+                    OnFailure::KeepGoing => false,
+                    OnFailure::StopAfter(most) => self.failed >= most,
+                };
                 self.skip_dependents(action, dependents);
             }
         }

@@ -45,6 +45,7 @@ impl Texts {
             kind: "run",
             needs: needs.clone(),
             when: When::Stale,
+            pool: None,
         };
         self.needs.iter().enumerate().map(action).collect()
     }
@@ -132,6 +133,7 @@ impl Project {
         let options = Options {
             jobs: 3,
             on_failure,
+            pools: Vec::new(),
             cache: CacheUse::Fresh,
             events: Events::to(move |event| sink.lock().unwrap().push(event)),
             cancel: Cancel::default(),
@@ -291,6 +293,7 @@ fn what_depends_on_something_stopped_is_stopped_and_not_skipped() {
     let options = Options {
         jobs: 1,
         on_failure: OnFailure::Stop,
+        pools: Vec::new(),
         cache: CacheUse::Fresh,
         events: Events::discard(),
         cancel: Cancel::default(),
@@ -309,6 +312,7 @@ fn a_cancelled_run_starts_nothing() {
     let options = Options {
         jobs: 1,
         on_failure: OnFailure::KeepGoing,
+        pools: Vec::new(),
         cache: CacheUse::Fresh,
         events: Events::discard(),
         cancel: Cancel::default(),

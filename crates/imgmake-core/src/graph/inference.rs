@@ -124,11 +124,23 @@ impl<'m> Finder<'m> {
         for need in &target.needs {
             self.need(id, target, need);
         }
+        self.pool(target);
         match &target.kind {
             TargetKind::Build(build) => self.build(id, target, build),
             TargetKind::Run(run) => self.run(id, run),
             TargetKind::Scan(scan) => self.scan(id, target, scan),
             TargetKind::Push(push) => self.push(id, target, push),
+        }
+    }
+
+    fn pool(&mut self, target: &Target) {
+        let manifest = self.manifest;
+        let known = manifest.settings.pools.keys().map(String::as_str);
+        if let Some(pool) = &target.pool
+            && !manifest.settings.pools.contains_key(&pool.value)
+        {
+            let about = format!("target `{}`: ", target.name.value);
+            self.unknown(&about, "pool", pool, known);
         }
     }
 

@@ -244,12 +244,16 @@ fn target(node: &Node, name: Spanned<String>, cx: &DecodeContext) -> Option<Targ
         "push" => super::targets::push(&mut fields).map(TargetKind::Push),
         _ => super::targets::run(&mut fields).map(TargetKind::Run),
     };
+    let attempts = super::attempts::attempts(&mut fields);
+    let pool = fields.text("pool");
     fields.finish();
     Some(Target {
         name,
         description,
         needs,
         kind: kind?,
+        attempts,
+        pool,
         used_variables: cx.scope.take_used(),
     })
 }

@@ -26,6 +26,8 @@ pub enum Severity {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Origin {
     Declaration,
+    /// Another imgmake is needed: what this one does not know follows from that.
+    Requirement,
     /// A `${…}` that stands for nothing: no matter where a target is switched off.
     Expression,
 }

@@ -1,5 +1,5 @@
 //! `matrix`: one declaration, several targets; every combination of the axes' values
-//! that no `exclude` names.
+//! that no `exclude` names, and those that an `include` adds.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use super::tree::Node;
 use super::types::Spanned;
 
 /// More targets than this from one declaration are a mistake.
-const MOST_MEMBERS: usize = 256;
+const MOST_MEMBERS: usize = 4096;
 
 /// Axis → value, in the order of the file.
 pub(super) type Member = Vec<(String, String)>;
@@ -25,9 +25,11 @@ struct Axis {
 pub(super) fn members(node: &Node, cx: &DecodeContext) -> Option<Vec<Member>> {
     let mut fields = Fields::new(node, cx);
     let before = cx.errors();
-    let (excludes, axes): (Vec<&Node>, Vec<&Node>) = fields
-        .any_children()
-        .iter()
+    let children = fields.any_children().iter();
+    let (special, axes): (Vec<&Node>, Vec<&Node>) =
+        children.partition(|child| matches!(child.name.value.as_str(), "exclude" | "include"));
+    let (excludes, includes): (Vec<&Node>, Vec<&Node>) = special
+        .into_iter()
         .partition(|child| child.name.value == "exclude");
     let axes = axes_of(&axes, cx);
     if axes.is_empty() {
@@ -37,6 +39,10 @@ pub(super) fn members(node: &Node, cx: &DecodeContext) -> Option<Vec<Member>> {
         .iter()
         .map(|node| exclude(node, &axes, cx))
         .collect();
+    let includes: Vec<Member> = includes
+        .iter()
+        .map(|node| include(node, &axes, cx))
+        .collect();
     fields.finish();
     if cx.errors() > before {
         return None;
@@ -44,7 +50,7 @@ pub(super) fn members(node: &Node, cx: &DecodeContext) -> Option<Vec<Member>> {
     let count = axes
         .iter()
         .try_fold(1usize, |count, axis| count.checked_mul(axis.values.len()));
-    if count.is_none_or(|count| count > MOST_MEMBERS) {
+    if count.is_none_or(|count| count + includes.len() > MOST_MEMBERS) {
         let message = format!("the matrix has more than {MOST_MEMBERS} members");
         cx.error(node.name.span, message, "too many combinations");
         return None;
@@ -54,6 +60,14 @@ pub(super) fn members(node: &Node, cx: &DecodeContext) -> Option<Vec<Member>> {
         let excluded = |exclude: &Member| exclude.iter().all(|pair| member.contains(pair));
         !excludes.iter().any(excluded)
     });
+    for (node, member) in including(node).zip(includes) {
+        if members.contains(&member) {
+            let message = "this member is in the matrix already";
+            cx.error(node.span, message, "included a second time");
+            return None;
+        }
+        members.push(member);
+    }
     if members.is_empty() {
         cx.error(
             node.name.span,
@@ -120,6 +134,42 @@ fn exclude(node: &Node, axes: &[Axis], cx: &DecodeContext) -> Member {
     }
     fields.finish();
     pairs
+}
+
+fn including(matrix: &Node) -> impl Iterator<Item = &Node> {
+    let children = matrix.children.as_deref().unwrap_or_default().iter();
+    children.filter(|child| child.name.value == "include")
+}
+
+/// One more member: a value for each axis, which need not be one that the axis has.
+fn include(node: &Node, axes: &[Axis], cx: &DecodeContext) -> Member {
+    let mut fields = Fields::new(node, cx);
+    let mut given = BTreeMap::new();
+    for (key, value) in fields.any_props() {
+        let Some(value) = cx.text(value) else {
+            continue;
+        };
+        if !axes.iter().any(|axis| axis.name.value == key.value) {
+            let axes = axes.iter().map(|axis| axis.name.value.as_str());
+            let message = format!("the matrix has no axis `{}`", key.value);
+            let mut diagnostic = Diagnostic::at(key.span, message, "not an axis");
+            diagnostic.help = super::suggest::help(&key.value, axes);
+            cx.report(diagnostic);
+        }
+        given.insert(key.value.clone(), value.value);
+    }
+    let mut member = Member::new();
+    for axis in axes {
+        match given.remove(&axis.name.value) {
+            Some(value) => member.push((axis.name.value.clone(), value)),
+            None => fields.missing(&format!(
+                "`{}=`: a member has a value of each axis",
+                axis.name.value
+            )),
+        }
+    }
+    fields.finish();
+    member
 }
 
 /// The first axis turns slowest.

@@ -3,6 +3,7 @@
 //! Pure: other files come through a closure, the environment through [`Facts`].
 //! Knows nothing of graphs, builders or terminals.
 
+mod attempts;
 mod binding;
 mod build;
 mod cache;
@@ -29,6 +30,7 @@ mod matrix;
 mod policy;
 mod rebase;
 mod render;
+mod requirement;
 mod scope;
 mod sets;
 mod settings;
@@ -85,6 +87,10 @@ pub fn load_project(file: &str, text: &str, facts: &Facts, files: &dyn Files) ->
     let (manifest, mut found, sources) = project.finish();
     found.sort_by_key(|one| one.span.start);
     once_each(&mut found);
+    let is_requirement = |one: &Diagnostic| one.origin == diagnostic::Origin::Requirement;
+    if found.iter().any(is_requirement) {
+        found.retain(is_requirement);
+    }
     let failed = found.iter().any(|one| one.severity == Severity::Error);
     let loaded = match failed {
         true => Err(found),

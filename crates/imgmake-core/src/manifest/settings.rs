@@ -44,6 +44,9 @@ pub(super) fn settings(node: &Node, cx: &DecodeContext) -> Settings {
         ),
         Some(_) => {}
     }
+    if let Some(requirement) = fields.prop_text("requires") {
+        super::requirement::check(&requirement, cx);
+    }
     let jobs = fields.integer("jobs", 1..=4096);
     let epoch = fields.integer("epoch", 0..=253_402_300_799);
     let watch = fields.child("watch").map(|node| watch(node, cx));
@@ -59,6 +62,7 @@ pub(super) fn settings(node: &Node, cx: &DecodeContext) -> Settings {
         .map(|node| super::policy::bases(node, cx));
     // Decoded by `env_files`.
     let _ = fields.children("env-file");
+    let pools = super::attempts::pools(fields.children("pool"), cx);
     let lock = fields.text("lock");
     lock.iter()
         .for_each(|path| super::check::check_path(path, cx));
@@ -71,6 +75,7 @@ pub(super) fn settings(node: &Node, cx: &DecodeContext) -> Settings {
         cache: cache.unwrap_or_default(),
         cache_mounts: cache_mounts.unwrap_or_default(),
         bases,
+        pools,
         lock,
     }
 }

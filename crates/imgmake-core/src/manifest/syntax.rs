@@ -12,8 +12,8 @@ use super::tokens::{
     skip_escape,
 };
 
-/// Sources beyond this are refused: the parser takes half a second for it.
-pub const LARGEST: usize = 1 << 20;
+/// Sources beyond this are refused: the parser takes seconds for it, and has a limit of time besides.
+pub const LARGEST: usize = 8 << 20;
 /// Blocks in blocks, and comments in comments.
 pub const DEEPEST: usize = 64;
 

@@ -1,6 +1,9 @@
 //! KDL text → plain nodes with byte spans. The only file that knows the kdl crate.
 //! Templates, matrices and overrides work on these nodes; decoding reads them.
 
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::Duration;
+
 use kdl::{KdlDocument, KdlEntry, KdlNode, KdlValue};
 
 use super::diagnostic::Diagnostic;
@@ -55,8 +58,15 @@ const PARSER_STACK: usize = 128 << 20;
 /// `base` is added to every span: included files are numbered on from the first one.
 pub(super) fn parse(text: &str, base: usize) -> Result<Vec<Node>, Vec<Diagnostic>> {
     syntax::check(text).map_err(|diagnostic| vec![diagnostic.moved(base)])?;
-    let document = on_large_stack(|| KdlDocument::parse_v2(text))
-        .map_err(|error| errors(text, base, &error))?;
+    let Some(document) = on_large_stack(text) else {
+        let message = format!(
+            "this takes longer than {} s to read, the limit",
+            LONGEST.as_secs()
+        );
+        let help = "write variables, templates and matrices instead of what is the same many times";
+        return Err(vec![Diagnostic::plain(message).with_help(help)]);
+    };
+    let document = document.map_err(|error| errors(text, base, &error))?;
     let lower = Lower { text, base };
     Ok(document
         .nodes()
@@ -65,19 +75,27 @@ pub(super) fn parse(text: &str, base: usize) -> Result<Vec<Node>, Vec<Diagnostic
         .collect())
 }
 
-/// The parser recurses; the thread that calls us may have a small stack.
-fn on_large_stack<T: Send>(work: impl FnOnce() -> T + Send) -> T {
-    std::thread::scope(|scope| {
-        let parser = std::thread::Builder::new()
-            .name("kdl".to_string())
-            .stack_size(PARSER_STACK)
-            .spawn_scoped(scope, work)
-            .expect("a thread for the parser can be started");
-        match parser.join() {
-            Ok(result) => result,
+/// A text of 8 MB takes a tenth of it on a slow machine.
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// The parser recurses; the thread that calls us may have a small stack. `None` when it takes too
+/// long: the thread ends with the process.
+fn on_large_stack(text: &str) -> Option<Result<KdlDocument, kdl::KdlError>> {
+    let (sender, parsed) = std::sync::mpsc::channel();
+    let text = text.to_string();
+    let parser = std::thread::Builder::new()
+        .name("kdl".to_string())
+        .stack_size(PARSER_STACK)
+        .spawn(move || drop(sender.send(KdlDocument::parse_v2(&text))))
+        .expect("a thread for the parser can be started");
+    match parsed.recv_timeout(LONGEST) {
+        Ok(document) => Some(document),
+        Err(RecvTimeoutError::Timeout) => None,
+        Err(RecvTimeoutError::Disconnected) => match parser.join() {
             Err(panic) => std::panic::resume_unwind(panic),
-        }
-    })
+            Ok(()) => unreachable!("the parser sends before it ends"),
+        },
+    }
 }
 
 struct Lower<'t> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use super::attempts::Attempts;
 pub use super::policy::{BasesNode, CacheMounts};
 
 /// Bytes `start..end` of the manifest's text.
@@ -59,6 +60,8 @@ pub struct Settings {
     pub cache: CacheNode,
     pub cache_mounts: CacheMounts,
     pub bases: Option<BasesNode>,
+    /// How many targets of each pool work at the same time.
+    pub pools: BTreeMap<String, usize>,
     /// The lock file.
     pub lock: Option<Spanned<String>>,
 }
@@ -162,7 +165,19 @@ impl Default for CacheSteps {
 pub struct Variable {
     pub name: Spanned<String>,
     pub value: String,
+    pub source: VariableSource,
     pub description: Option<String>,
+}
+
+/// Where a variable has its value from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum VariableSource {
+    /// `--var`
+    CommandLine,
+    Environment,
+    EnvFile,
+    /// What the manifest says, or git where it says so.
+    Default,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -249,6 +264,9 @@ pub struct Target {
     pub description: Option<String>,
     pub needs: Vec<Spanned<String>>,
     pub kind: TargetKind,
+    pub attempts: Attempts,
+    /// The pool in which it takes a place.
+    pub pool: Option<Spanned<String>>,
     /// Names of the variables and `env.…` that interpolation used inside this target.
     pub used_variables: Vec<String>,
 }

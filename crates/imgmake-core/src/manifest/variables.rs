@@ -12,7 +12,7 @@ use super::fields::{Fields, strings};
 use super::scope::{Origin, Scope, Slot};
 use super::suggest;
 use super::tree::{Data, Node};
-use super::types::{Spanned, Variable};
+use super::types::{Spanned, Variable, VariableSource};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Type {
@@ -80,11 +80,19 @@ pub(super) fn resolve(
         Ok(value) => value.shown(),
         Err(_) => String::new(),
     };
+    let cx = DecodeContext::new(scope, diagnostics);
+    let source = |one: &Declared| match overridden(one, &cx).map(|(_, origin)| origin) {
+        Some(Origin::CommandLine) => VariableSource::CommandLine,
+        Some(Origin::Environment) => VariableSource::Environment,
+        Some(Origin::EnvFile) => VariableSource::EnvFile,
+        Some(Origin::Default) | None => VariableSource::Default,
+    };
     let variables = declared
         .iter()
         .map(|one| Variable {
             name: one.name.clone(),
             value: shown(one),
+            source: source(one),
             description: one.description.clone(),
         })
         .collect();

@@ -12,7 +12,7 @@ use super::value::Value;
 use crate::nodes::plain;
 use imgmake_core::error::CacheOptionProblem;
 use imgmake_core::manifest::{
-    Absence, BuildTarget, CacheAccess, CacheOption, ContextNode, RecipeNode, SecretFrom,
+    Absence, Attempts, BuildTarget, CacheAccess, CacheOption, ContextNode, RecipeNode, SecretFrom,
     SecretNode, Spanned, Target, TargetKind, cache_option,
 };
 
@@ -95,6 +95,8 @@ pub(super) fn add(name: &str, values: &Values, imported: &mut Imported) -> Resul
         description: text(values, "description")?,
         needs: Vec::new(),
         kind: TargetKind::Build(Box::new(build)),
+        attempts: Attempts::default(),
+        pool: None,
         used_variables: Vec::new(),
     });
     Ok(())
