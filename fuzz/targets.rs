@@ -396,6 +396,11 @@ pub fn package_lists(bytes: &[u8]) {
         "app/composer.lock",
         "app/vendor/composer/installed.json",
         "app/a.deps.json",
+        "app/bun.lock",
+        "app/uv.lock",
+        "app/Pipfile.lock",
+        "app/packages.lock.json",
+        "app/META-INF/maven/g/a/pom.properties",
         "root/.docker/config.json",
     ] {
         let _ = scan::packages_in(path, bytes);

@@ -50,6 +50,12 @@ pub enum Reading {
     NpmLock,
     YarnLock,
     PnpmLock,
+    BunLock,
+    /// `uv.lock`, too.
+    PoetryLock,
+    PipfileLock,
+    NuGetLock,
+    PomProperties,
     PythonMetadata,
     GemSpec,
     GemfileLock,
@@ -79,6 +85,11 @@ impl Reading {
             Reading::NpmLock
                 | Reading::YarnLock
                 | Reading::PnpmLock
+                | Reading::BunLock
+                | Reading::PoetryLock
+                | Reading::PipfileLock
+                | Reading::NuGetLock
+                | Reading::CargoLock
                 | Reading::GemfileLock
                 | Reading::ComposerLock
         )
@@ -117,9 +128,16 @@ fn by_name(path: &str) -> Option<Reading> {
     let (directory, name) = path.rsplit_once('/').unwrap_or(("", path));
     let parent = directory.rsplit('/').next().unwrap_or_default();
     // What a dependency locked for its own development is not installed.
-    let own = !format!("/{directory}/").contains("/node_modules/");
+    let own = !is_inside_a_package(directory);
     match name {
-        "Cargo.lock" => Some(Reading::CargoLock),
+        "Cargo.lock" if own => Some(Reading::CargoLock),
+        "bun.lock" if own => Some(Reading::BunLock),
+        "poetry.lock" | "uv.lock" if own => Some(Reading::PoetryLock),
+        "Pipfile.lock" if own => Some(Reading::PipfileLock),
+        "packages.lock.json" if own => Some(Reading::NuGetLock),
+        "pom.properties" if format!("/{directory}/").contains("/META-INF/maven/") => {
+            Some(Reading::PomProperties)
+        }
         "package.json" if is_installed_module(directory) => Some(Reading::NpmPackage),
         "package-lock.json" | "npm-shrinkwrap.json" if own => Some(Reading::NpmLock),
         "yarn.lock" if own => Some(Reading::YarnLock),
@@ -128,8 +146,8 @@ fn by_name(path: &str) -> Option<Reading> {
         "PKG-INFO" if parent.ends_with(".egg-info") || parent == "EGG-INFO" => {
             Some(Reading::PythonMetadata)
         }
-        "Gemfile.lock" => Some(Reading::GemfileLock),
-        "composer.lock" => Some(Reading::ComposerLock),
+        "Gemfile.lock" if own => Some(Reading::GemfileLock),
+        "composer.lock" if own => Some(Reading::ComposerLock),
         "installed.json" if parent == "composer" => Some(Reading::ComposerInstalled),
         _ if name.ends_with(".egg-info") => Some(Reading::PythonMetadata),
         _ if name.ends_with(".gemspec") && directory.ends_with("specifications") => {
@@ -139,9 +157,31 @@ fn by_name(path: &str) -> Option<Reading> {
             Some(Reading::GemSpec)
         }
         _ if name.ends_with(".deps.json") => Some(Reading::DotnetDeps),
-        _ if java::ENDINGS.iter().any(|e| name.ends_with(e)) => Some(Reading::Jar),
+        _ if java::is_archive(name) => Some(Reading::Jar),
         _ => None,
     }
+}
+
+/// Whether a directory is of a package that a package manager installed: of npm, Python, RubyGems
+/// (`gems/name-1.0`), Composer (`vendor/name/package`), or in the caches of Cargo and Go.
+fn is_inside_a_package(directory: &str) -> bool {
+    let parts: Vec<&str> = directory.split('/').collect();
+    let versioned = |name: &str| {
+        let mut dashes = name.match_indices('-');
+        dashes.any(|(at, _)| name[at + 1..].starts_with(|c: char| c.is_ascii_digit()))
+    };
+    parts.iter().enumerate().any(|(at, part)| {
+        let next = parts.get(at + 1);
+        match *part {
+            "node_modules" => true,
+            "site-packages" | "dist-packages" => next.is_some(),
+            "gems" => next.is_some_and(|name| versioned(name)),
+            "vendor" => parts.len() > at + 2 && next != Some(&"bundle"),
+            "registry" => next == Some(&"src") && parts[..at].contains(&".cargo"),
+            "pkg" => next == Some(&"mod"),
+            _ => false,
+        }
+    })
 }
 
 /// `…/node_modules/name` or `…/node_modules/@scope/name`.

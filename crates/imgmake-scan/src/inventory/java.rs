@@ -1,9 +1,10 @@
-//! Java archives: `META-INF/maven/**/pom.properties`, also of jars inside jars
-//! (Spring Boot, WAR).
+//! Java archives: `META-INF/maven/**/pom.properties`, else the manifest and the file's name; also
+//! of jars inside jars (Spring Boot, WAR, EAR).
 
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 
+use super::java_manifest;
 use super::package::{Package, PackageKind};
 use imgmake_event::Cancel;
 
@@ -12,17 +13,33 @@ const DEEPEST: u32 = 3;
 /// Bytes of all that is unpacked of one file: entries of a zip may share their packed bytes.
 const LARGEST_UNPACKED: u64 = 2 << 30;
 const LARGEST_PROPERTIES: u64 = 64 << 10;
-/// What is read as a jar, by the end of its name.
-pub const ENDINGS: [&str; 3] = [".jar", ".war", ".ear"];
+/// What is read as a jar, by the end of its name in any case: also plug-ins of Jenkins, and
+/// archives of services, of Karaf and of NetBeans.
+const ENDINGS: [&str; 9] = [
+    "jar", "war", "ear", "hpi", "jpi", "par", "sar", "kar", "nbm",
+];
 
-/// Packages that a jar tells of, and what of it was not read, if anything.
-pub fn read(file: &File, cancel: &Cancel) -> (Vec<Package>, Option<String>) {
-    read_at_most(LARGEST_UNPACKED, file, cancel)
+pub fn is_archive(name: &str) -> bool {
+    let ending = name.rsplit_once('.').map_or("", |(_, ending)| ending);
+    ENDINGS.iter().any(|e| ending.eq_ignore_ascii_case(e))
+}
+
+/// Packages that a jar of this path tells of, and what of it was not read, if anything.
+pub fn read(path: &str, file: &File, cancel: &Cancel) -> (Vec<Package>, Option<String>) {
+    read_at_most(LARGEST_UNPACKED, path, file, cancel)
+}
+
+/// A `pom.properties` of an archive that was unpacked.
+pub fn read_properties(bytes: &[u8]) -> Vec<Package> {
+    properties(&String::from_utf8_lossy(bytes))
+        .into_iter()
+        .collect()
 }
 
 /// The same, of which so many bytes are unpacked.
 pub(super) fn read_at_most(
     left: u64,
+    path: &str,
     file: &File,
     cancel: &Cancel,
 ) -> (Vec<Package>, Option<String>) {
@@ -32,10 +49,18 @@ pub(super) fn read_at_most(
         unread: None,
         cancel: cancel.clone(),
     };
-    jar.read(file, 0);
+    jar.read(path, file, 0);
     jar.found.sort();
     jar.found.dedup();
     (jar.found, jar.unread)
+}
+
+/// What an archive tells of itself.
+#[derive(Default)]
+struct Itself {
+    manifest: Option<Vec<u8>>,
+    /// By Maven's own files.
+    is_told: bool,
 }
 
 struct Jar {
@@ -48,11 +73,12 @@ struct Jar {
 }
 
 impl Jar {
-    fn read(&mut self, file: &File, depth: u32) {
+    fn read(&mut self, path: &str, file: &File, depth: u32) {
         let mut archive = match zip::ZipArchive::new(io::BufReader::new(file)) {
             Ok(archive) => archive,
             Err(error) => return self.leave_out(error),
         };
+        let mut itself = Itself::default();
         for at in 0..archive.len() {
             if self.left == 0 {
                 return;
@@ -63,24 +89,39 @@ impl Jar {
             let read = archive.by_index(at).map_err(io::Error::from);
             if let Err(error) = read.and_then(|mut entry| {
                 let name = entry.name().to_string();
-                self.entry(&name, &mut entry, depth)
+                self.entry(&name, &mut entry, depth, &mut itself)
             }) {
                 self.leave_out(error);
             }
         }
+        if !itself.is_told {
+            let manifest = itself.manifest.as_deref();
+            self.found.extend(java_manifest::package(path, manifest));
+        }
     }
 
-    fn entry(&mut self, name: &str, entry: &mut dyn Read, depth: u32) -> io::Result<()> {
-        if name.ends_with("/pom.properties") {
+    fn entry(
+        &mut self,
+        name: &str,
+        entry: &mut dyn Read,
+        depth: u32,
+        itself: &mut Itself,
+    ) -> io::Result<()> {
+        if name.eq_ignore_ascii_case("META-INF/MANIFEST.MF") {
+            let mut text = Vec::new();
+            self.unpack(&mut entry.take(java_manifest::LARGEST), &mut text)?;
+            itself.manifest = Some(text);
+        } else if name.ends_with("/pom.properties") {
             let mut text = Vec::new();
             self.unpack(&mut entry.take(LARGEST_PROPERTIES + 1), &mut text)?;
             if text.len() as u64 > LARGEST_PROPERTIES {
                 let bound = LARGEST_PROPERTIES >> 10;
                 self.leave_out(format!("a `pom.properties` of more than {bound} KiB"));
             }
-            self.found
-                .extend(properties(&String::from_utf8_lossy(&text)));
-        } else if ENDINGS.iter().any(|ending| name.ends_with(ending)) {
+            let told = read_properties(&text);
+            itself.is_told |= !told.is_empty();
+            self.found.extend(told);
+        } else if is_archive(name) {
             if depth == DEEPEST {
                 self.leave_out(format!("archives in each other, more than {DEEPEST} deep"));
                 return Ok(());
@@ -89,7 +130,7 @@ impl Jar {
             self.unpack(entry, &mut nested)?;
             if self.left > 0 {
                 nested.rewind()?;
-                self.read(&nested, depth + 1);
+                self.read(name, &nested, depth + 1);
             }
         }
         Ok(())

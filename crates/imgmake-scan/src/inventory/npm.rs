@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::json;
 use super::package::{Package, PackageKind};
 
 #[derive(Deserialize)]
@@ -14,7 +15,7 @@ struct Document {
 
 /// Files without name or version mark directories for tools; they are no packages.
 pub fn read_installed(bytes: &[u8]) -> Result<Vec<Package>, serde_json::Error> {
-    let document: Document = serde_json::from_slice(bytes)?;
+    let document: Document = json::read(bytes)?;
     let (Some(name), Some(version)) = (document.name, document.version) else {
         return Ok(Vec::new());
     };

@@ -1,10 +1,11 @@
-//! npm's lock files, versions 1 to 3, Yarn's (classic and Berry) and pnpm's.
+//! npm's lock files, versions 1 to 3, Yarn's (classic and Berry), pnpm's and Bun's.
 //! Development dependencies are left out where the format tells.
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::json;
 use super::package::{Package, PackageKind};
 
 #[derive(Deserialize)]
@@ -27,7 +28,7 @@ struct Entry {
 }
 
 pub fn read_npm(bytes: &[u8]) -> Result<Vec<Package>, serde_json::Error> {
-    let lock: Lock = serde_json::from_slice(bytes)?;
+    let lock: Lock = json::read(bytes)?;
     let mut found = Vec::new();
     match (lock.packages, lock.dependencies) {
         (Some(packages), _) => by_path(packages, &mut found),
@@ -60,7 +61,13 @@ fn by_name(
         if entry.dev {
             continue;
         }
-        if let Some(version) = entry.version.as_deref().filter(|v| is_version(v)) {
+        let version = entry.version.as_deref().unwrap_or_default();
+        // `npm:real@1.0.0` installs `real` under another name.
+        let real = version
+            .strip_prefix("npm:")
+            .and_then(|v| v.rsplit_once('@'));
+        let (name, version) = real.unwrap_or((&name, version));
+        if is_version(version) {
             found.push(Package::new(PackageKind::Npm, name, version));
         }
         if let Some(nested) = entry.dependencies {
@@ -118,8 +125,33 @@ pub fn read_pnpm(text: &str) -> Vec<Package> {
         .skip_while(|l| l.trim_end() != "packages:")
         .skip(1);
     let section = after.take_while(|l| l.is_empty() || l.starts_with(' '));
-    let keys = section.filter_map(|l| l.strip_prefix("  ").filter(|l| !l.starts_with(' ')));
-    keys.filter_map(|k| pnpm_key(k.trim_end().strip_suffix(':')?.trim_matches('\'')))
+    let mut found: Vec<Option<Package>> = Vec::new();
+    for line in section.filter_map(|l| l.strip_prefix("  ")) {
+        if let Some(key) = line.trim_end().strip_suffix(':')
+            && !line.starts_with(' ')
+        {
+            found.push(pnpm_key(key.trim_matches('\'')));
+        } else if line.trim_end() == "  dev: true"
+            && let Some(last) = found.last_mut()
+        {
+            *last = None;
+        }
+    }
+    found.into_iter().flatten().collect()
+}
+
+/// `bun.lock`: a line for each package, `"name": ["name@1.2.3", …]`.
+pub fn read_bun(text: &str) -> Vec<Package> {
+    let lines = text
+        .lines()
+        .skip_while(|l| !l.trim_start().starts_with("\"packages\":"));
+    let specs = lines.filter_map(|line| {
+        let (_, list) = line.trim_start().strip_prefix('"')?.split_once("\": [\"")?;
+        list.split('"').next()?.rsplit_once('@')
+    });
+    specs
+        .filter(|(name, version)| !name.is_empty() && is_version(version))
+        .map(|(name, version)| Package::new(PackageKind::Npm, name, version))
         .collect()
 }
 

@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use super::json;
 use super::package::{Package, PackageKind};
 
 #[derive(Deserialize)]
@@ -21,7 +22,7 @@ struct Entry {
 }
 
 pub fn read(bytes: &[u8]) -> Result<Vec<Package>, serde_json::Error> {
-    let (Document::Object { packages } | Document::List(packages)) = serde_json::from_slice(bytes)?;
+    let (Document::Object { packages } | Document::List(packages)) = json::read(bytes)?;
     let packages = packages.into_iter().filter(|p| !p.version.is_empty());
     Ok(packages
         .map(|p| {

@@ -11,7 +11,7 @@ use super::names::Name;
 use super::package::Package;
 use super::secrets::{self, Secret};
 use super::{apk, dotnet, dpkg, golang, java, npm, npm_lock};
-use super::{php, python, rpm, ruby, rust};
+use super::{php, python, python_lock, rpm, ruby, rust};
 use crate::error::{Context, Result};
 use imgmake_event::Cancel;
 use imgmake_oci::image::{Descriptor, Digest};
@@ -115,7 +115,10 @@ pub struct Named {
 fn read_name(name: &Name, size: u64, file: &mut File, cancel: &Cancel) -> Result<Named> {
     let (mut fact, mut found) = (Fact::default(), Vec::new());
     match name.meaning {
-        Meaning::Packages(reading) => fact = read_as(reading, size, file, cancel)?,
+        Meaning::Packages(reading) => {
+            let path = String::from_utf8_lossy(&name.path);
+            fact = read_as(reading, &path, size, file, cancel)?;
+        }
         Meaning::Passwords => {
             let path = String::from_utf8_lossy(&name.path);
             found = secrets::scan_passwords(&path, size, file)?;
@@ -278,7 +281,9 @@ impl Walk<'_> {
             self.facts.meanings.insert(id, meaning);
         }
         let fact = match meaning {
-            Some(Meaning::Packages(reading)) => read_as(reading, size, content, self.cancel)?,
+            Some(Meaning::Packages(reading)) => {
+                read_as(reading, &path, size, content, self.cancel)?
+            }
             Some(Meaning::Passwords) | None => self.read_any(id, &path, size, content)?,
         };
         if fact.says_something() {
@@ -338,7 +343,13 @@ fn program(found: golang::Found) -> Fact {
     }
 }
 
-fn read_as(reading: Reading, size: u64, content: &mut dyn Read, cancel: &Cancel) -> Result<Fact> {
+fn read_as(
+    reading: Reading,
+    path: &str,
+    size: u64,
+    content: &mut dyn Read,
+    cancel: &Cancel,
+) -> Result<Fact> {
     let mut fact = Fact {
         lockfile: reading.is_lockfile(),
         ..Fact::default()
@@ -362,7 +373,7 @@ fn read_as(reading: Reading, size: u64, content: &mut dyn Read, cancel: &Cancel)
             fact.settle(reading, rpm::read_berkeley(&spool(content)?, cancel));
         }
         Reading::Jar => {
-            let (packages, unread) = java::read(&spool(content)?, cancel);
+            let (packages, unread) = java::read(path, &spool(content)?, cancel);
             fact.packages = packages;
             fact.warning = unread.map(|what| format!("not read: {what}"));
         }
@@ -396,6 +407,11 @@ fn read_text(reading: Reading, bytes: &[u8]) -> Result<Vec<Package>, String> {
         Reading::NpmLock => npm_lock::read_npm(bytes).map_err(json),
         Reading::YarnLock => Ok(npm_lock::read_yarn(&text())),
         Reading::PnpmLock => Ok(npm_lock::read_pnpm(&text())),
+        Reading::BunLock => Ok(npm_lock::read_bun(&text())),
+        Reading::PoetryLock => python_lock::read_toml(&text()).map_err(|e| e.message().to_string()),
+        Reading::PipfileLock => python_lock::read_pipfile(bytes).map_err(json),
+        Reading::NuGetLock => dotnet::read_lock(bytes).map_err(json),
+        Reading::PomProperties => Ok(java::read_properties(bytes)),
         Reading::PythonMetadata => Ok(python::read(&text())),
         Reading::GemSpec => Ok(ruby::read_specification(&text())),
         Reading::GemfileLock => Ok(ruby::read_lock(&text())),

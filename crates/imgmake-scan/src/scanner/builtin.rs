@@ -107,7 +107,10 @@ fn asked_for(located: &Located) -> Vec<(&str, &str)> {
         .as_ref()
         .map(|(n, v)| (n.as_str(), v.as_str()));
     match (package.kind, source) {
-        (PackageKind::Rpm, Some(source)) if source != own => vec![own, source],
+        // Of a jar that tells its group by its manifest alone, two are likely.
+        (PackageKind::Rpm | PackageKind::Maven, Some(source)) if source != own => {
+            vec![own, source]
+        }
         (_, Some(source)) => vec![source],
         (_, None) => vec![own],
     }

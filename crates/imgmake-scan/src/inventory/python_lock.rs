@@ -1,0 +1,77 @@
+//! Python's lock files: `poetry.lock`, `uv.lock`, `Pipfile.lock`. Groups for development are
+//! left out where the format tells.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::json;
+use super::package::{Package, PackageKind};
+
+#[derive(Deserialize)]
+struct Lock {
+    #[serde(default)]
+    package: Vec<Entry>,
+}
+
+#[derive(Deserialize)]
+struct Entry {
+    name: String,
+    /// None of a project itself.
+    version: Option<String>,
+    /// Poetry up to version 1.4.
+    category: Option<String>,
+    /// Poetry from version 2.
+    groups: Option<Vec<String>>,
+    source: Option<toml::Table>,
+}
+
+/// `poetry.lock` and `uv.lock`, which are alike.
+pub fn read_toml(text: &str) -> Result<Vec<Package>, toml::de::Error> {
+    let lock: Lock = toml::from_str(text)?;
+    let used = lock.package.into_iter().filter(Entry::is_used);
+    Ok(used
+        .filter_map(|entry| {
+            Some(Package::new(
+                PackageKind::Python,
+                entry.name,
+                entry.version?,
+            ))
+        })
+        .collect())
+}
+
+impl Entry {
+    fn is_used(&self) -> bool {
+        let own = ["editable", "virtual", "directory"];
+        let is_own = |source: &toml::Table| own.iter().any(|key| source.contains_key(*key));
+        let groups = self.groups.as_deref().unwrap_or_default();
+        self.category.as_deref() != Some("dev")
+            && (groups.is_empty() || groups.iter().any(|group| group != "dev"))
+            && !self.source.as_ref().is_some_and(is_own)
+    }
+}
+
+#[derive(Deserialize)]
+struct Pipfile {
+    #[serde(default)]
+    default: BTreeMap<String, Pinned>,
+}
+
+#[derive(Deserialize)]
+struct Pinned {
+    /// None of what comes from a repository or a path.
+    version: Option<String>,
+}
+
+pub fn read_pipfile(bytes: &[u8]) -> Result<Vec<Package>, serde_json::Error> {
+    let lock: Pipfile = json::read(bytes)?;
+    let pinned = lock.default.into_iter();
+    Ok(pinned
+        .filter_map(|(name, pinned)| {
+            let version = pinned.version?;
+            let version = version.trim_start_matches('=').to_string();
+            Some(Package::new(PackageKind::Python, name, version))
+        })
+        .collect())
+}
