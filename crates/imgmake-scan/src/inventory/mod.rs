@@ -23,10 +23,14 @@ mod package;
 mod php;
 mod python;
 mod python_lock;
+mod randomness;
 mod rpm;
 mod ruby;
 mod rust;
+mod secret_rules;
 mod secrets;
+#[cfg(test)]
+mod secrets_corpus;
 mod sqlite;
 mod sqlite_log;
 #[cfg(test)]

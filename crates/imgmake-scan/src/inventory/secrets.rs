@@ -1,16 +1,25 @@
 //! Keys, tokens and password files. Only the rule's name and the place leave
 //! this module; the secret itself never does.
 
+use std::collections::BTreeSet;
 use std::io::{self, Read};
 use std::sync::LazyLock;
 
-use regex::bytes::RegexSet;
+use regex::bytes::{Regex, RegexSet, RegexSetBuilder};
 use serde::{Deserialize, Serialize};
 
+use super::randomness::{is_random, is_random_value};
+use super::secret_rules::{CONTENT, Check, NAMED, Rule};
 use imgmake_oci::image::Digest;
 
-/// Larger files are data, not configuration.
-const LARGEST: u64 = 1 << 20;
+/// Bytes that are looked at together, and how many of them again with the next ones: no secret
+/// is longer.
+const WINDOW: usize = 1 << 20;
+const OVERLAP: usize = 16 << 10;
+/// Bytes of a password file.
+const LARGEST_NAMED: u64 = 16 << 20;
+/// Of one rule in a window, how many places are looked at: a list of examples has an end.
+const MOST_PLACES: usize = 10_000;
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Secret {
@@ -20,83 +29,53 @@ pub struct Secret {
     pub layer: Digest,
 }
 
-/// Rule, and what its secrets look like.
-const CONTENT: [(&str, &str); 14] = [
-    (
-        "private-key",
-        r"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY(?: BLOCK)?-----(?:\s|\\n)+(?:Proc-Type|Version|Comment|[A-Za-z0-9+/=]{24,})",
-    ),
-    ("aws-access-key", r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"),
-    (
-        "aws-secret-key",
-        r#"(?i)aws_?secret_?access_?key["']?\s*[:=]\s*["']?[A-Za-z0-9/+]{40}\b"#,
-    ),
-    ("azure-storage-key", r"AccountKey=[A-Za-z0-9+/]{86}=="),
-    ("docker-token", r"\bdckr_pat_[A-Za-z0-9_-]{20,}"),
-    (
-        "github-token",
-        r"\b(?:gh[pousr]_[A-Za-z0-9]{36}|github_pat_[A-Za-z0-9_]{22,})",
-    ),
-    ("gitlab-token", r"\bglpat-[A-Za-z0-9_-]{20,}"),
-    ("google-api-key", r"\bAIza[0-9A-Za-z_-]{35}"),
-    ("npm-token", r"\bnpm_[A-Za-z0-9]{36}\b"),
-    ("pypi-token", r"\bpypi-AgEIcHlwaS5vcmc[A-Za-z0-9_-]{50,}"),
-    ("slack-token", r"\bxox[abprs]-[0-9]{6,}-[0-9A-Za-z-]{10,}"),
-    ("stripe-key", r"\b[rs]k_live_[0-9a-zA-Z]{24,}"),
-    ("vault-token", r"\bhvs\.[A-Za-z0-9_-]{90,}"),
-    ("age-key", r"\bAGE-SECRET-KEY-1[0-9A-Z]{58}\b"),
-];
-
-/// Rule, how the path ends, and what must stand in it.
-const NAMED: [(&str, &str, &str); 6] = [
-    (
-        "npmrc",
-        ".npmrc",
-        r"(?m)(?:_authToken|_auth|_password)\s*=\s*[^\s$]",
-    ),
-    ("netrc", ".netrc", r"(?m)\bpassword\s+\S"),
-    (
-        "docker-config",
-        ".docker/config.json",
-        r#""(?:auth|identitytoken|password)"\s*:\s*"[^"]"#,
-    ),
-    ("docker-config", ".dockercfg", r#""auth"\s*:\s*"[^"]"#),
-    ("pypirc", ".pypirc", r"(?m)^\s*password\s*[:=]\s*\S"),
-    (
-        "git-credentials",
-        ".git-credentials",
-        r"://[^:/\s]+:[^@/\s]+@",
-    ),
-];
-
 static CONTENT_SET: LazyLock<RegexSet> = LazyLock::new(|| {
-    RegexSet::new(CONTENT.map(|(_, pattern)| pattern)).expect("the patterns are well formed")
+    // Room for the tables that make one pass over a file fast.
+    let mut builder = RegexSetBuilder::new(CONTENT.iter().map(|rule| rule.pattern));
+    builder.size_limit(64 << 20).dfa_size_limit(64 << 20);
+    builder.build().expect("the patterns are well formed")
+});
+static CONTENT_EACH: LazyLock<Vec<Regex>> = LazyLock::new(|| {
+    let patterns = CONTENT.iter().map(|rule| Regex::new(rule.pattern));
+    patterns
+        .map(|pattern| pattern.expect("the patterns are well formed"))
+        .collect()
 });
 static NAMED_SET: LazyLock<RegexSet> = LazyLock::new(|| {
     RegexSet::new(NAMED.map(|(_, _, pattern)| pattern)).expect("the patterns are well formed")
 });
 
-/// The rules that a file breaks. `head` is its beginning, read already.
-pub fn scan(path: &str, size: u64, head: Vec<u8>, rest: &mut dyn Read) -> io::Result<Vec<String>> {
-    if size > LARGEST || head.contains(&0) {
+/// The rules that a file breaks, however long it is. `head` is its beginning, read already.
+pub fn scan(path: &str, head: Vec<u8>, rest: &mut dyn Read) -> io::Result<Vec<String>> {
+    if head.contains(&0) {
         return Ok(Vec::new());
     }
+    let mut found = BTreeSet::new();
     let mut text = head;
-    rest.take(LARGEST).read_to_end(&mut text)?;
-    Ok(rules(path, &text))
+    loop {
+        let room = WINDOW - text.len();
+        let read = rest.take(room as u64).read_to_end(&mut text)?;
+        found.extend(rules(path, &text));
+        if read < room {
+            break;
+        }
+        text.drain(..WINDOW - OVERLAP);
+    }
+    Ok(found.into_iter().collect())
 }
 
 /// The rules for password files that a file breaks under a further name.
 pub fn scan_passwords(path: &str, size: u64, content: &mut dyn Read) -> io::Result<Vec<String>> {
     let mut text = Vec::new();
-    if size <= LARGEST {
-        content.take(LARGEST).read_to_end(&mut text)?;
+    if size <= LARGEST_NAMED {
+        content.take(LARGEST_NAMED).read_to_end(&mut text)?;
     }
     Ok(password_rules(path, &text))
 }
 
-fn rules(path: &str, text: &[u8]) -> Vec<String> {
-    let mut found = in_text(text);
+pub(super) fn rules(path: &str, text: &[u8]) -> Vec<String> {
+    let settings = is_settings(path);
+    let mut found = broken(text, |rule| rule.check != Check::Assigned || settings);
     if is_password_file(path) {
         found.extend(password_rules(path, text));
     }
@@ -120,8 +99,64 @@ pub fn is_password_file(path: &str) -> bool {
 /// The rules that some text breaks wherever it stands, such as a variable of the
 /// image's environment.
 pub fn in_text(text: &[u8]) -> Vec<String> {
+    broken(text, |_| true)
+}
+
+fn broken(text: &[u8], applies: impl Fn(&Rule) -> bool) -> Vec<String> {
     let matches = CONTENT_SET.matches(text);
-    matches.iter().map(|i| CONTENT[i].0.to_string()).collect()
+    let rules = matches.iter().filter(|i| {
+        let rule = &CONTENT[*i];
+        applies(rule) && (rule.check == Check::None || is_broken(rule, &CONTENT_EACH[*i], text))
+    });
+    rules.map(|i| CONTENT[i].name.to_string()).collect()
+}
+
+fn is_broken(rule: &Rule, pattern: &Regex, text: &[u8]) -> bool {
+    let mut places = pattern.captures_iter(text).take(MOST_PLACES);
+    places.any(|place| match rule.check {
+        Check::None => true,
+        Check::Random => is_random(&place[0]),
+        Check::Value | Check::Assigned => is_random_value(&place[1]),
+    })
+}
+
+/// Whether values that have a secret's name are one: in settings they are, in code they are
+/// names, calls and examples.
+fn is_settings(path: &str) -> bool {
+    const ENDINGS: [&str; 12] = [
+        "env",
+        "envrc",
+        "yaml",
+        "yml",
+        "json",
+        "properties",
+        "ini",
+        "conf",
+        "cfg",
+        "toml",
+        "tfvars",
+        "tfstate",
+    ];
+    const LOCKS: [&str; 6] = [
+        "package-lock.json",
+        "npm-shrinkwrap.json",
+        "composer.lock",
+        "packages.lock.json",
+        "pnpm-lock.yaml",
+        "Pipfile.lock",
+    ];
+    const OTHERS: [&str; 4] = [
+        "node_modules/",
+        "site-packages/",
+        "dist-packages/",
+        "usr/share/",
+    ];
+    let name = path.rsplit('/').next().unwrap_or(path);
+    let ending = name.rsplit_once('.').map_or("", |(_, ending)| ending);
+    let is_env = name == ".env" || name.starts_with(".env.");
+    (is_env || ENDINGS.contains(&ending))
+        && !LOCKS.contains(&name)
+        && !OTHERS.iter().any(|other| path.contains(other))
 }
 
 fn ends_with(path: &str, end: &str) -> bool {
@@ -135,7 +170,7 @@ mod tests {
 
     #[test]
     fn keys_tokens_and_password_files_are_found() {
-        let token = "a1".repeat(18);
+        let token = "k3Jx9fQ2mZp7Lw4Tn8Rv1Yb6Hc5Dg0SuWqEi";
         for (path, text, rule) in [
             (
                 "root/.ssh/id_rsa",
@@ -153,7 +188,7 @@ mod tests {
             ),
             (
                 "app/.env",
-                "KEY=AKIAABCDEFGHIJKLMNOP\n".into(),
+                "KEY=AKIAQ3EGRTXV5LMBZ7WD\n".into(),
                 "aws-access-key",
             ),
             ("app/x", format!("token: ghp_{token}"), "github-token"),
@@ -193,6 +228,29 @@ mod tests {
             ),
         ] {
             assert!(rules(path, text.as_bytes()).is_empty(), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_secret_is_found_however_far_into_a_file() {
+        let token = "ghp_k3Jx9fQ2mZp7Lw4Tn8Rv1Yb6Hc5Dg0SuWqEi";
+        // Across the borders of what is looked at together, and at the end of a long file.
+        for at in [
+            0,
+            WINDOW - OVERLAP - 20,
+            WINDOW - 20,
+            WINDOW + 7,
+            (5 << 20) - 20,
+        ] {
+            let mut text = b"words of a log\n".repeat(400_000);
+            text[at..at + token.len()].copy_from_slice(token.as_bytes());
+            text[at + token.len()] = b' ';
+            if at > 0 {
+                text[at - 1] = b' ';
+            }
+            let head = text[..4096].to_vec();
+            let found = scan("var/log/app.log", head, &mut &text[4096..]).unwrap();
+            assert_eq!(found, ["github-token"], "{at}");
         }
     }
 }

@@ -303,7 +303,7 @@ impl Walk<'_> {
         let mut head = Vec::new();
         content.take(HEAD).read_to_end(&mut head)?;
         if !head.starts_with(b"\x7fELF") {
-            let found = secrets::scan(path, size, head, content)?;
+            let found = secrets::scan(path, head, content)?;
             self.facts
                 .secrets
                 .extend(found.into_iter().map(|rule| Secret {
