@@ -102,6 +102,29 @@ impl PublicKey {
         })
     }
 
+    /// A point of P-256 without compression, as ring has it.
+    pub(super) fn of_point(point: &[u8]) -> PublicKey {
+        PublicKey {
+            algorithm: &ECDSA_P256_SHA256_ASN1,
+            bytes: point.to_vec(),
+        }
+    }
+
+    /// What a bundle calls the key: the SHA-256 of it, in base64, as cosign has it.
+    pub(super) fn hint(&self) -> String {
+        let digest = ring::digest::digest(&ring::digest::SHA256, &self.p256_info());
+        STANDARD.encode(digest)
+    }
+
+    /// The `SubjectPublicKeyInfo` of a key of P-256.
+    fn p256_info(&self) -> Vec<u8> {
+        const BEFORE: [u8; 26] = [
+            0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06,
+            0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
+        ];
+        [&BEFORE, self.bytes.as_slice()].concat()
+    }
+
     /// Whether the signature is this key's, of exactly these bytes.
     pub fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
         UnparsedPublicKey::new(self.algorithm, &self.bytes)

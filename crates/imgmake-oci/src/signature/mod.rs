@@ -1,12 +1,28 @@
-//! cosign's signatures of images, as bytes: public keys, payloads, and whether a
-//! signature says of an image what it must.
+//! Signatures of images and of statements about them, as bytes: keys, payloads, envelopes, bundles, and whether
+//! one says of an image what it must.
 //!
-//! Knows digests; knows no registry: where signatures are found is its caller's affair.
-//! The format is cosign's `SIGNATURE_SPEC.md`: a payload in "simple signing" JSON,
-//! beside it the signature in base64.
+//! Knows digests; knows no registry: where signatures are found and put is its callers' affair.
+//!
+//! ```text
+//! key, signing_key   public and private keys in PEM; secretbox: what cosign encrypts the latter with
+//! payload            cosign's older form: "simple signing" JSON, beside it the signature in base64
+//! statement          in-toto: what is said of which image
+//! envelope           DSSE: a statement and its signature
+//! bundle             Sigstore's document of an envelope and of what verifies it
+//! ```
 
+pub mod bundle;
+mod envelope;
 mod key;
 mod payload;
+mod secretbox;
+mod signing_key;
+mod statement;
+#[cfg(test)]
+mod tests;
 
+pub use bundle::Unsealed;
 pub use key::{KeyError, PublicKey};
-pub use payload::{MEDIA_TYPE, SIGNATURE_ANNOTATION, Verdict, judge};
+pub use payload::{MEDIA_TYPE, SIGNATURE_ANNOTATION, Verdict, judge, payload_of};
+pub use signing_key::{SigningKey, SigningKeyError};
+pub use statement::{STATEMENT, Statement, Subject, predicate};

@@ -3,9 +3,10 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
+use serde_json::json;
 
 use super::PublicKey;
-use crate::image::Digest;
+use crate::image::{Digest, to_json};
 
 /// Of the layer whose blob is a payload.
 pub const MEDIA_TYPE: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
@@ -30,6 +31,18 @@ struct Critical {
 struct Image {
     #[serde(rename = "docker-manifest-digest")]
     digest: String,
+}
+
+/// What is signed: that an image with this digest is what `name` (a repository) holds.
+pub fn payload_of(name: &str, image: &Digest) -> Vec<u8> {
+    to_json(&json!({
+        "critical": {
+            "identity": {"docker-reference": name},
+            "image": {"docker-manifest-digest": image.as_str()},
+            "type": KIND,
+        },
+        "optional": null,
+    }))
 }
 
 /// What a signature is worth.
