@@ -24,6 +24,7 @@
 //! mirrors     registries.conf and docker's registry-mirrors
 //! blobs       whether one is there
 //! referrers   what refers to an image; manage: tags, deletion, login
+//! signatures  signatures of an image and statements about it: found, and put beside it
 //! ```
 
 mod authorization;
@@ -57,6 +58,7 @@ mod refusal;
 mod repositories;
 mod retry;
 mod session;
+mod signatures;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
@@ -76,3 +78,4 @@ pub use options::{
     Auth, ClientOptions, Fetched, HostSettings, MirrorFallback, OperationContext, PushJob,
     PushPhase, Pushed, Resolved, Secret,
 };
+pub use signatures::{Attachment, MOST_SIGNATURES, Signed, signature_tag};

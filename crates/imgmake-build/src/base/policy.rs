@@ -3,24 +3,16 @@
 //! become a digest and before a byte of a layer is pulled or unpacked.
 
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 use std::sync::Mutex;
 
 use crate::error::{BuildError, Context, Result};
 use crate::target::TargetContext;
 use imgmake_core::manifest::ImagePattern;
-use imgmake_oci::image::{Descriptor, Digest, ManifestOrIndex, Reference};
-use imgmake_oci::signature::{MEDIA_TYPE, PublicKey, SIGNATURE_ANNOTATION, Verdict, judge};
-use imgmake_registry::{RegistryError, Resolved};
-
-/// What cosign's signatures are in a list of referrers.
-const ARTIFACT: &str = "application/vnd.dev.cosign.artifact.sig.v1+json";
-/// Newer signatures, in a form that is not read here.
-const BUNDLE: &str = "application/vnd.dev.sigstore.bundle";
-
-/// A payload is a few lines of JSON.
-const LONGEST_PAYLOAD: u64 = 64 << 10;
-/// More signatures of one image than this are nobody's: each costs a request.
-const MOST: usize = 100;
+use imgmake_oci::image::{Digest, Reference};
+use imgmake_oci::signature::bundle::unseal;
+use imgmake_oci::signature::{PublicKey, Unsealed, Verdict, judge, predicate};
+use imgmake_registry::{MOST_SIGNATURES, RegistryError, Resolved, Signed, signature_tag};
 
 /// The policy of a project. By default every image is allowed.
 #[derive(Debug, Default)]
@@ -130,7 +122,6 @@ struct Seen {
     signatures: usize,
     other_keys: usize,
     damaged: usize,
-    bundles: usize,
     /// Sentences about signatures that a key made of something else.
     odd: Vec<String>,
 }
@@ -146,92 +137,31 @@ struct Search<'a> {
 impl Search<'_> {
     /// The digest that a good signature is about.
     fn everywhere(&mut self) -> Result<Option<Digest>, RegistryError> {
-        for digest in self.digests {
-            if let Some(good) = self.of_tag(digest)? {
-                return Ok(Some(good));
-            }
-        }
-        for digest in self.digests {
-            if let Some(good) = self.of_referrers(digest)? {
-                return Ok(Some(good));
-            }
-        }
-        Ok(None)
+        let (cx, reference, digests) = (self.cx, self.reference, self.digests);
+        cx.registry
+            .signatures(reference, digests, &cx.operation(), |signed| {
+                self.judge(signed)
+            })
     }
 
-    /// cosign's own place: the tag `sha256-<hex>.sig`.
-    fn of_tag(&mut self, digest: &Digest) -> Result<Option<Digest>, RegistryError> {
-        let tag = tag_of(digest);
-        match self.manifest(&self.reference.with_tag(&tag)) {
-            Err(error) if error.is_missing() => Ok(None),
-            Err(error) => Err(error),
-            Ok(layers) => self.of_layers(&layers),
-        }
-    }
-
-    fn of_referrers(&mut self, digest: &Digest) -> Result<Option<Digest>, RegistryError> {
-        let at = self.reference.with_digest(digest);
-        for referrer in self.cx.registry.referrers(&at, None)? {
-            let kind = referrer.artifact_type.as_deref().unwrap_or_default();
-            if kind.starts_with(BUNDLE) {
-                self.seen.bundles += 1;
-            }
-            if kind != ARTIFACT || self.seen.signatures >= MOST {
-                continue;
-            }
-            let layers = self.manifest(&self.reference.with_digest(&referrer.digest))?;
-            if let Some(good) = self.of_layers(&layers)? {
-                return Ok(Some(good));
-            }
-        }
-        Ok(None)
-    }
-
-    /// The layers of a manifest of signatures. One that is none is nobody's signature.
-    fn manifest(&mut self, at: &Reference) -> Result<Vec<Descriptor>, RegistryError> {
-        let fetched = self.cx.registry.manifest(at)?;
-        let parsed = ManifestOrIndex::parse(&fetched.bytes, Some(&fetched.descriptor.media_type));
-        match parsed {
-            Ok(ManifestOrIndex::Manifest(manifest)) => Ok(manifest.layers),
-            _ => {
-                self.seen.damaged += 1;
-                Ok(Vec::new())
-            }
-        }
-    }
-
-    fn of_layers(&mut self, layers: &[Descriptor]) -> Result<Option<Digest>, RegistryError> {
-        for layer in layers {
-            if self.seen.signatures >= MOST {
-                break;
-            }
-            let signature = layer.annotations.get(SIGNATURE_ANNOTATION);
-            let (Some(signature), true) = (signature, layer.media_type == MEDIA_TYPE) else {
-                continue;
-            };
-            self.seen.signatures += 1;
-            match self.judge(layer, signature)? {
-                Verdict::Good(digest) => return Ok(Some(digest)),
-                Verdict::OtherKey => self.seen.other_keys += 1,
-                Verdict::Damaged => self.seen.damaged += 1,
-                Verdict::OtherImage(what) => self.odd("is about", &what),
-                Verdict::OtherKind(what) => self.odd("is of another kind:", &what),
-            }
-        }
-        Ok(None)
-    }
-
-    fn judge(&self, layer: &Descriptor, signature: &str) -> Result<Verdict, RegistryError> {
-        if layer.size > LONGEST_PAYLOAD {
-            return Ok(Verdict::Damaged);
-        }
-        let work = self.cx.operation();
-        let bytes = self
-            .cx
-            .registry
-            .small_blob(self.reference, layer, LONGEST_PAYLOAD, &work)?;
+    fn judge(&mut self, signed: Signed) -> ControlFlow<Digest> {
         let keys: Vec<&PublicKey> = self.policy.keys.iter().map(|t| &t.key).collect();
-        Ok(judge(&bytes, signature, &keys, self.digests))
+        self.seen.signatures += 1;
+        let verdict = match signed {
+            Signed::Payload { payload, signature } => {
+                judge(&payload, &signature, &keys, self.digests)
+            }
+            Signed::Bundle(bundle) => of_bundle(&bundle, &keys, self.digests),
+            Signed::Damaged => Verdict::Damaged,
+        };
+        match verdict {
+            Verdict::Good(digest) => return ControlFlow::Break(digest),
+            Verdict::OtherKey => self.seen.other_keys += 1,
+            Verdict::Damaged => self.seen.damaged += 1,
+            Verdict::OtherImage(what) => self.odd("is about", &what),
+            Verdict::OtherKind(what) => self.odd("is of another kind:", &what),
+        }
+        ControlFlow::Continue(())
     }
 
     fn odd(&mut self, how: &str, what: &str) {
@@ -245,14 +175,13 @@ impl Search<'_> {
             signatures,
             other_keys,
             damaged,
-            bundles,
             odd,
         } = &self.seen;
         let keys: Vec<String> = self.policy.keys.iter().map(named).collect();
         let mut found = vec![match signatures {
             0 => format!(
                 "no signature found with the tag `{}` or among the referrers",
-                tag_of(self.digests[0])
+                signature_tag(self.digests[0])
             ),
             1 => "of the signatures found, 1 in all,".to_string(),
             many => format!("of the signatures found, {many} in all,"),
@@ -263,13 +192,8 @@ impl Search<'_> {
             }
         }
         found.extend(odd.iter().take(3).cloned());
-        if *signatures >= MOST {
-            found.push(format!("and at most {MOST} are tried"));
-        }
-        if *bundles > 0 {
-            found.push(format!(
-                "{bundles} as a sigstore bundle, which is not read: sign with `cosign sign --key … --new-bundle-format=false`"
-            ));
+        if *signatures >= MOST_SIGNATURES {
+            found.push(format!("and at most {MOST_SIGNATURES} are tried"));
         }
         Refused(format!(
             "the base image `{}` ({}) is not signed by {}: {}",
@@ -285,6 +209,17 @@ fn named(trusted: &TrustedKey) -> String {
     format!("`{}` ({})", trusted.file, trusted.place)
 }
 
-fn tag_of(digest: &Digest) -> String {
-    format!("{}-{}.sig", digest.algorithm(), digest.hex())
+/// A bundle counts if its statement says that the image was signed; one about an SBOM says something else.
+fn of_bundle(bundle: &[u8], keys: &[&PublicKey], digests: &[&Digest]) -> Verdict {
+    match unseal(bundle, keys, digests) {
+        Unsealed::Good(statement) if statement.predicate_type == predicate::SIGNATURE => {
+            let about = digests.iter().find(|digest| statement.is_about(digest));
+            Verdict::Good((*about.expect("it is about one of them")).clone())
+        }
+        Unsealed::Good(statement) => Verdict::OtherKind(statement.predicate_type),
+        Unsealed::OtherKey => Verdict::OtherKey,
+        Unsealed::OtherImage => Verdict::OtherImage("another image".to_string()),
+        Unsealed::OtherKind(kind) => Verdict::OtherKind(kind),
+        Unsealed::Damaged => Verdict::Damaged,
+    }
 }

@@ -15,6 +15,11 @@ pub const BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
 /// What the media types of all versions begin with.
 const ANY_VERSION: &str = "application/vnd.dev.sigstore.bundle";
 
+/// Whether a media type or an artifact type is that of a bundle, of any version.
+pub fn is_bundle(media_type: &str) -> bool {
+    media_type.starts_with(ANY_VERSION)
+}
+
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Bundle {
@@ -59,10 +64,7 @@ pub fn unseal(json: &[u8], keys: &[&PublicKey], images: &[&Digest]) -> Unsealed 
     let Ok(bundle) = serde_json::from_slice::<Bundle>(json) else {
         return Unsealed::Damaged;
     };
-    let (Some(envelope), true) = (
-        bundle.dsse_envelope,
-        bundle.media_type.starts_with(ANY_VERSION),
-    ) else {
+    let (Some(envelope), true) = (bundle.dsse_envelope, is_bundle(&bundle.media_type)) else {
         return Unsealed::Damaged;
     };
     match envelope.open(STATEMENT, keys) {
