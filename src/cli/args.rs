@@ -349,6 +349,8 @@ pub enum Command {
         #[command(subcommand)]
         command: DbCommand,
     },
+    /// Check that an image of a registry, or what is said of it, is signed
+    Verify(VerifyArgs),
     /// Check a user and a password, and store them where docker does
     Login(LoginArgs),
     /// Remove a stored login
@@ -456,6 +458,24 @@ pub struct LintArgs {
     /// `json` is for programs
     #[arg(long, default_value = "text")]
     pub format: ListFormat,
+}
+
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// The image, by its name in a registry
+    pub image: String,
+    /// A file with a public key in PEM; any of several may have signed
+    #[arg(short, long, value_name = "FILE", required = true)]
+    pub key: Vec<PathBuf>,
+    /// What must be signed: signature, cyclonedx, spdx, provenance, or the URI of a predicate's type
+    #[arg(short, long, value_name = "TYPE", default_value = "signature")]
+    pub r#type: String,
+    /// How the result is printed; JSON has the documents
+    #[arg(long, value_enum, default_value_t = ListFormat::Text)]
+    pub format: ListFormat,
+    /// Plain HTTP, or TLS without a check of the certificate
+    #[arg(long)]
+    pub insecure: bool,
 }
 
 #[derive(Debug, Args)]

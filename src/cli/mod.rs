@@ -41,6 +41,7 @@ mod tips;
 mod tools;
 mod trust;
 mod update;
+mod verify;
 mod watch;
 mod word_order;
 
@@ -167,6 +168,7 @@ fn dispatch(cli: Cli, environment: &Environment) -> Result<u8, Exit> {
         Some(Command::Doctor) => doctor::doctor(&global, environment),
         Some(Command::Lint(args)) => lint::lint(&global, &args, environment),
         Some(Command::Db { command }) => db::db(&command, &global, environment),
+        Some(Command::Verify(args)) => verify::verify(&args, environment),
         Some(Command::Login(args)) => login::login(&args, environment),
         Some(Command::Logout { registry }) => login::logout(&registry, environment),
         Some(Command::Completions { shell }) => completions::completions(shell),

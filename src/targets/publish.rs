@@ -20,6 +20,13 @@ pub struct Destination {
     pub tags: Vec<String>,
 }
 
+/// What is put beside images in their registry, when they are there and their tags are not yet set.
+pub trait Beside {
+    /// # Errors
+    /// It cannot be put there; no tag is set then.
+    fn put(&self, destination: &Destination) -> Result<(), Failure>;
+}
+
 /// Publishes images for a target under the tags of their destinations.
 ///
 /// # Errors
@@ -30,17 +37,20 @@ pub fn publish(
     images: &[Cleared],
     destinations: &[Destination],
     publish: Publish,
+    beside: Option<&dyn Beside>,
 ) -> Result<Vec<Pushed>, Failure> {
-    let phases: &[PushPhase] = match publish {
-        Publish::Each => &[PushPhase::All],
-        // Tags move only when every registry holds everything.
-        Publish::Together => &[PushPhase::ContentOnly, PushPhase::TagsOnly],
-    };
-    let mut pushed = Vec::new();
-    for phase in phases {
-        pushed = push_to_all(runner, name, images, destinations, *phase)?;
+    let push = |phase| push_to_all(runner, name, images, destinations, phase);
+    match (publish, beside) {
+        (Publish::Each, None) => push(PushPhase::All),
+        // Tags move only when every registry holds everything, and nobody who sees a tag misses its signature.
+        (Publish::Together, _) | (Publish::Each, Some(_)) => {
+            push(PushPhase::ContentOnly)?;
+            for destination in destinations {
+                beside.map_or(Ok(()), |beside| beside.put(destination))?;
+            }
+            push(PushPhase::TagsOnly)
+        }
     }
-    Ok(pushed)
 }
 
 /// Pushes to all destinations at the same time. A registry that fails stops no

@@ -116,6 +116,7 @@ mod secrets;
 mod seeds;
 mod services;
 mod shell_on_fail;
+mod signing;
 mod stale;
 mod stores;
 mod templates;

@@ -71,6 +71,8 @@ pub(crate) fn push_target(from: PushFrom, names: &[String]) -> PushTarget {
         to,
         publish: Publish::Each,
         write_digests: None,
+        sign: None,
+        attest: Vec::new(),
     }
 }
 

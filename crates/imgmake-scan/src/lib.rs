@@ -16,6 +16,7 @@ mod policy;
 mod purl;
 mod report;
 mod request;
+mod sbom;
 mod scanner;
 mod subject;
 #[cfg(test)]
@@ -37,6 +38,7 @@ pub use policy::{
     FixableOnly, Gate, IgnoreRule, Judged, Judgement, Policy, TextFile, calendar_day,
 };
 pub use request::{ReportFormat, ReportFormatError, ScanImage, ScanRequest, Scanner};
+pub use sbom::{Sbom, SbomFormat, sboms};
 pub use verdict::{ImageVerdict, PlatformVerdict, Verdict};
 
 /// What an advisory database holds.

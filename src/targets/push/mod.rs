@@ -1,6 +1,8 @@
 //! `push` targets: what goes where, and the record of it.
 
+mod attachments;
 mod destinations;
+mod signer;
 
 use std::collections::BTreeMap;
 
@@ -10,6 +12,7 @@ use super::images::{self, Image};
 use super::task::{PushTask, Runnable};
 use super::{archives, outputs, publish};
 use crate::output_file::write_whole;
+use attachments::Attachments;
 use destinations::destinations;
 use imgmake_core::execute::{Artifacts, Failure, FailureKind, Upstream};
 use imgmake_core::fingerprint::{self, Inputs, LengthPrefixedHasher};
@@ -44,7 +47,16 @@ impl Runnable for PushTask<'_> {
         }
         let destinations = destinations(self)?;
         let publish = self.target.publish;
-        let pushed = publish::publish(self.runner, self.name, &images, &destinations, publish)?;
+        let attachments = Attachments::prepare(self, &images)?;
+        let beside = attachments.as_ref().map(|all| all as &dyn publish::Beside);
+        let pushed = publish::publish(
+            self.runner,
+            self.name,
+            &images,
+            &destinations,
+            publish,
+            beside,
+        )?;
         // The registry has reported each tag when it was set.
         let mut outputs: Vec<Output> = pushed
             .iter()

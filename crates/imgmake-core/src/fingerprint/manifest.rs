@@ -1,8 +1,8 @@
 //! The keys of the manifest's types: their values, never their place in the file.
 
 use crate::manifest::{
-    CommandNode, FailOn, IgnoreNode, LoadInto, LoadNode, Publish, ScannerNode, Spanned, TarFormat,
-    TarOutput,
+    Attestation, CommandNode, FailOn, IgnoreNode, LoadInto, LoadNode, Publish, ScannerNode,
+    SignKey, Spanned, TarFormat, TarOutput,
 };
 
 use super::hasher::LengthPrefixedHasher;
@@ -83,6 +83,24 @@ impl Fingerprint for IgnoreNode {
     fn fingerprint(&self, hasher: &mut LengthPrefixedHasher) {
         let Self { id, until, reason } = self;
         hasher.add(id).add(until).add(reason);
+    }
+}
+
+impl Fingerprint for SignKey {
+    fn fingerprint(&self, hasher: &mut LengthPrefixedHasher) {
+        match self {
+            Self::File(path) => hasher.text("file").add(path),
+            Self::Secret(name) => hasher.text("secret").add(name),
+        };
+    }
+}
+
+impl Fingerprint for Attestation {
+    fn fingerprint(&self, hasher: &mut LengthPrefixedHasher) {
+        hasher.text(match self {
+            Self::CycloneDx => "cyclonedx",
+            Self::Spdx => "spdx",
+        });
     }
 }
 

@@ -5,7 +5,7 @@ use super::hasher::LengthPrefixedHasher;
 use super::inputs::Inputs;
 use super::value::Fingerprint;
 use crate::manifest::{
-    ArchiveImage, BuildTarget, IndexNode, PushFrom, PushTarget, RunTarget, ScanTarget,
+    ArchiveImage, BuildTarget, IndexNode, PushFrom, PushTarget, RunTarget, ScanTarget, SignNode,
 };
 
 /// The settings of a `run` target that affect its result.
@@ -119,8 +119,17 @@ pub fn push_settings(inputs: &mut Inputs, push: &PushTarget) {
         to: _,
         publish,
         write_digests,
+        sign,
+        attest,
     } = push;
     inputs.add("setting", "publish", publish);
+    // Not the key itself, which is a secret.
+    if let Some(SignNode { key, password: _ }) = sign {
+        inputs.add("setting", "sign", key);
+    }
+    if !attest.is_empty() {
+        inputs.add("setting", "attest", attest);
+    }
     if let Some(path) = write_digests {
         inputs.add("setting", "write-digests", path);
     }

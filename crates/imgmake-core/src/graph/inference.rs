@@ -109,6 +109,18 @@ impl<'m> Finder<'m> {
         }
     }
 
+    /// The secrets of a push's signatures.
+    fn signer(&mut self, target: &Target, sign: &SignNode) {
+        let about = format!("target `{}`: ", target.name.value);
+        let SignNode { key, password } = sign;
+        if let SignKey::Secret(name) = key {
+            self.secret(&about, name);
+        }
+        if let Some(name) = password {
+            self.secret(&about, name);
+        }
+    }
+
     fn secret(&mut self, about: &str, name: &Spanned<String>) {
         let manifest = self.manifest;
         let known = manifest
@@ -129,7 +141,10 @@ impl<'m> Finder<'m> {
             TargetKind::Build(build) => self.build(id, target, build),
             TargetKind::Run(run) => self.run(id, run),
             TargetKind::Scan(scan) => self.scan(id, target, scan),
-            TargetKind::Push(push) => self.push(id, target, push),
+            TargetKind::Push(push) => {
+                self.push(id, target, push);
+                push.sign.iter().for_each(|sign| self.signer(target, sign));
+            }
         }
     }
 

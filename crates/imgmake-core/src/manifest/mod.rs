@@ -34,6 +34,7 @@ mod requirement;
 mod scope;
 mod sets;
 mod settings;
+mod signing;
 mod sources;
 mod steps;
 pub mod suggest;

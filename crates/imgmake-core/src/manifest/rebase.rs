@@ -152,6 +152,13 @@ impl Rebase<'_> {
             PushFrom::Image(_) | PushFrom::Stored(_) => {}
         }
         self.paths(&mut push.write_digests);
+        if let Some(SignNode {
+            key: SignKey::File(path),
+            ..
+        }) = &mut push.sign
+        {
+            self.path(path);
+        }
     }
 
     pub fn secret(&self, secret: &mut SecretNode) {

@@ -8,6 +8,7 @@ use super::diagnostic::Diagnostic;
 use super::fields::{Fields, pairs, twice};
 use super::glob::excluded;
 use super::index;
+use super::signing;
 use super::tree::Node;
 use super::types::*;
 use imgmake_oci::image::{TAG_RULE, is_tag};
@@ -241,6 +242,8 @@ pub(super) fn push(fields: &mut Fields) -> Option<PushTarget> {
     if let Some(path) = &write_digests {
         check_path(path, cx);
     }
+    let sign = signing::sign(fields);
+    let attest = signing::attest(fields);
     Some(PushTarget {
         from: from?,
         to,
@@ -249,6 +252,8 @@ pub(super) fn push(fields: &mut Fields) -> Option<PushTarget> {
             _ => Publish::Each,
         },
         write_digests,
+        sign,
+        attest,
     })
 }
 

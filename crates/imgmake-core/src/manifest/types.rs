@@ -562,6 +562,28 @@ pub struct PushTarget {
     pub to: Vec<Destination>,
     pub publish: Publish,
     pub write_digests: Option<Spanned<String>>,
+    pub sign: Option<SignNode>,
+    /// What is attached to each image, each once.
+    pub attest: Vec<Attestation>,
+}
+/// A private key, as cosign has them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SignNode {
+    pub key: SignKey,
+    /// The name of a secret; without it the variable `COSIGN_PASSWORD` is read, if the key is encrypted.
+    pub password: Option<Spanned<String>>,
+}
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum SignKey {
+    File(Spanned<String>),
+    /// By the name of the secret.
+    Secret(Spanned<String>),
+}
+/// A document about an image that is attached to it in the registry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Attestation {
+    CycloneDx,
+    Spdx,
 }
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum PushFrom {

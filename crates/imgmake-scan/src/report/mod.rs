@@ -18,7 +18,7 @@ use std::path::Path;
 use jiff::Timestamp;
 
 use super::error::{Context, Result};
-use super::{ReportFormat, ScanRequest, Scanner, Verdict};
+use super::{ReportFormat, SbomFormat, ScanRequest, Scanner, Verdict};
 use document::Header;
 use imgmake_event::{Event, Events, Product};
 
@@ -54,6 +54,24 @@ pub fn write(request: &ScanRequest, verdict: &Verdict, events: &Events) -> Resul
     Ok(())
 }
 
+/// A document about what an image holds, of a verdict that judged nothing.
+pub fn sbom(
+    format: SbomFormat,
+    name: &str,
+    created: String,
+    verdict: &Verdict,
+) -> serde_json::Value {
+    let header = Header {
+        target: name,
+        scanner: "builtin",
+        created,
+    };
+    match format {
+        SbomFormat::CycloneDx => cyclonedx::document(&header, verdict),
+        SbomFormat::Spdx => spdx::document(&header, verdict),
+    }
+}
+
 fn render(format: ReportFormat, header: &Header, verdict: &Verdict) -> String {
     match format {
         ReportFormat::Table => table(verdict, FILE_WIDTH),
@@ -84,7 +102,8 @@ fn put(path: &Path, bytes: &[u8]) -> Result<()> {
 }
 
 /// RFC 3339 in whole seconds, UTC.
-fn timestamp(now: Timestamp) -> String {
+/// RFC 3339, whole seconds.
+pub fn timestamp(now: Timestamp) -> String {
     let seconds = Timestamp::from_second(now.as_second());
     seconds.expect("it was a time before").to_string()
 }

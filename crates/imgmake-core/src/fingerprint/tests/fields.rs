@@ -256,6 +256,8 @@ fn of_push_targets() {
         to: Vec::new(),
         publish: Publish::Each,
         write_digests: None,
+        sign: None,
+        attest: Vec::new(),
     };
     let destination = Destination {
         registries: texts(&["hub"]),
@@ -289,6 +291,8 @@ fn of_push_targets() {
         from: PushFrom::Tar { path: text("a.tar"), pick: Some(ArchiveImage::Named("app".into())) },
         publish: Publish::Together,
         write_digests: Some(text("out/digests.json")),
+        sign: Some(SignNode { key: SignKey::File(text("cosign.key")), password: None }),
+        attest: vec![Attestation::Spdx],
     } ignoring { to: vec![destination] });
 }
 

@@ -1,0 +1,315 @@
+//! What is put beside images in their registry before their tags are set: signatures, bills of materials.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+use anyhow::{Context as _, anyhow};
+use serde_json::json;
+
+use super::super::cleared::Cleared;
+use super::super::failure::failure;
+use super::super::images;
+use super::super::publish::{Beside, Destination};
+use super::super::runner::TargetRunner;
+use super::super::task::PushTask;
+use super::signer::signer;
+use imgmake_core::execute::Failure;
+use imgmake_core::manifest::Attestation;
+use imgmake_event::Event;
+use imgmake_oci::image::{Descriptor, Digest, ImageManifest, Reference, media_type, to_json};
+use imgmake_oci::signature::{
+    self, MEDIA_TYPE, SIGNATURE_ANNOTATION, STATEMENT, SigningKey, Statement, Unsealed, Verdict,
+    bundle, predicate,
+};
+use imgmake_registry::{Attachment, Client, RegistryError, Signed};
+use imgmake_scan::SbomFormat;
+
+/// The config of an artifact that has none.
+const EMPTY: &[u8] = b"{}";
+
+/// What BuildKit says the predicate's type with, too.
+const PREDICATE_TYPE: &str = "in-toto.io/predicate-type";
+
+pub(super) struct Attachments<'a> {
+    runner: &'a TargetRunner<'a>,
+    name: &'a str,
+    key: Option<SigningKey>,
+    /// Per image that is pushed.
+    statements: Vec<Vec<About>>,
+}
+
+/// A statement about one manifest.
+struct About {
+    image: Descriptor,
+    statement: Statement,
+}
+
+impl<'a> Attachments<'a> {
+    /// `None` if the push asks for nothing. Keys are read and documents are made here, before anything is pushed.
+    ///
+    /// # Errors
+    /// The key cannot be used; an image cannot be read.
+    pub fn prepare(
+        task: &PushTask<'a>,
+        images: &[Cleared],
+    ) -> Result<Option<Attachments<'a>>, Failure> {
+        let target = task.target;
+        if target.sign.is_none() && target.attest.is_empty() {
+            return Ok(None);
+        }
+        let key = target.sign.as_ref().map(|sign| signer(task, sign));
+        let key = key.transpose()?;
+        let mut statements = Vec::new();
+        for image in images {
+            statements.push(about(task, image, key.is_some())?);
+        }
+        Ok(Some(Attachments {
+            runner: task.runner,
+            name: task.name,
+            key,
+            statements,
+        }))
+    }
+}
+
+/// Everything that is said of one image.
+fn about(task: &PushTask<'_>, image: &Cleared, signed: bool) -> Result<Vec<About>, Failure> {
+    let root = image.root();
+    let mut about = Vec::new();
+    if signed {
+        about.push(About {
+            image: root.clone(),
+            statement: Statement::of(&root.digest, "", predicate::SIGNATURE, json!({})),
+        });
+    }
+    let formats = task.target.attest.iter().map(|kind| match kind {
+        Attestation::CycloneDx => SbomFormat::CycloneDx,
+        Attestation::Spdx => SbomFormat::Spdx,
+    });
+    let formats: Vec<SbomFormat> = formats.collect();
+    if formats.is_empty() {
+        return Ok(about);
+    }
+    let runner = task.runner;
+    fetch_layers(runner, task.name, image).map_err(failure)?;
+    let store = runner.store()?;
+    let sboms = imgmake_scan::sboms(task.name, root, &formats, store, &runner.tools.cancel);
+    for sbom in sboms.map_err(failure)? {
+        let kind = match sbom.format {
+            SbomFormat::CycloneDx => predicate::CYCLONEDX,
+            SbomFormat::Spdx => predicate::SPDX,
+        };
+        about.push(About {
+            statement: Statement::of(&sbom.image.digest, "", kind, sbom.document),
+            image: sbom.image,
+        });
+    }
+    Ok(about)
+}
+
+/// A push needs no layers that a registry holds already; a bill of materials needs all.
+fn fetch_layers(runner: &TargetRunner<'_>, name: &str, image: &Cleared) -> anyhow::Result<()> {
+    let (store, client) = (runner.tools.store()?, runner.tools.client()?);
+    let work = runner.tools.operation(name);
+    for blob in images::blobs(store, image.root())? {
+        let mut last = None;
+        for source in image.sources() {
+            if store.holds(&blob) {
+                break;
+            }
+            last = client.pull_blob(source, &blob, store, &work).err();
+        }
+        if !store.holds(&blob) {
+            let missing = || {
+                anyhow!(
+                    "{} is no longer in the store; build again with `--force`",
+                    blob.digest
+                )
+            };
+            return Err(last.map_or_else(missing, anyhow::Error::from));
+        }
+    }
+    Ok(())
+}
+
+impl Beside for Attachments<'_> {
+    fn put(&self, destination: &Destination) -> Result<(), Failure> {
+        let statements = &self.statements[destination.image];
+        let mut put = Vec::new();
+        for about in statements {
+            if self.put_one(&destination.to, about).map_err(failure)? {
+                put.push(about.statement.predicate_type.as_str());
+            }
+        }
+        for kind in put {
+            let message = format!("{}: attached {}", destination.to.name(), word(kind));
+            let target = Some(self.name.to_string());
+            self.runner
+                .tools
+                .events
+                .send(Event::Note { target, message });
+        }
+        Ok(())
+    }
+}
+
+fn word(predicate_type: &str) -> &str {
+    match predicate_type {
+        predicate::SIGNATURE => "a signature",
+        predicate::CYCLONEDX => "a CycloneDX document",
+        predicate::SPDX => "an SPDX document",
+        other => other,
+    }
+}
+
+impl Attachments<'_> {
+    /// Whether it was not there yet.
+    fn put_one(&self, to: &Reference, about: &About) -> anyhow::Result<bool> {
+        let client = self.runner.tools.client()?;
+        let Some(key) = &self.key else {
+            let text = about.statement.to_json();
+            let blob = self.blob(&text, STATEMENT)?;
+            self.attach(to, about, blob, STATEMENT)?;
+            return Ok(true);
+        };
+        let there = self.there(client, to, about, key)?;
+        if !there.bundle {
+            let text = bundle::seal(&about.statement, key);
+            let blob = self.blob(&text, bundle::BUNDLE)?;
+            self.attach(to, about, blob, bundle::BUNDLE)?;
+        }
+        if !there.payload && about.statement.predicate_type == predicate::SIGNATURE {
+            self.attach_payload(client, to, &about.image.digest, key)?;
+        }
+        Ok(!there.bundle)
+    }
+
+    /// What of it lies in the registry already, signed with the same key: signatures differ each time, and a
+    /// second push must not add a second one.
+    fn there(
+        &self,
+        client: &Client,
+        to: &Reference,
+        about: &About,
+        key: &SigningKey,
+    ) -> Result<There, RegistryError> {
+        let public = key.public();
+        let (keys, digest) = ([&public], &about.image.digest);
+        let mut there = There::default();
+        let work = self.runner.tools.operation(self.name);
+        client.signatures(to, &[digest], &work, |signed| -> ControlFlow<()> {
+            match signed {
+                Signed::Payload { payload, signature } => {
+                    let verdict = signature::judge(&payload, &signature, &keys, &[digest]);
+                    there.payload |= matches!(verdict, Verdict::Good(_));
+                }
+                Signed::Bundle(text) => {
+                    let found = bundle::unseal(&text, &keys, &[digest]);
+                    there.bundle |= found == Unsealed::Good(about.statement.clone());
+                }
+                Signed::Damaged => {}
+            }
+            ControlFlow::Continue(())
+        })?;
+        Ok(there)
+    }
+
+    fn attach(
+        &self,
+        to: &Reference,
+        about: &About,
+        blob: Descriptor,
+        artifact_type: &str,
+    ) -> anyhow::Result<()> {
+        let kind = &about.statement.predicate_type;
+        let mut layer = blob;
+        let said = (PREDICATE_TYPE.to_string(), kind.clone());
+        layer.annotations.insert(said.0, said.1);
+        let mut manifest = ImageManifest {
+            config: self.blob(EMPTY, media_type::OCI_EMPTY)?,
+            layers: vec![layer],
+            artifact_type: Some(artifact_type.to_string()),
+            subject: Some(bare(&about.image)),
+            ..artifact()
+        };
+        if artifact_type == bundle::BUNDLE {
+            let content = ("dev.sigstore.bundle.content", "dsse-envelope");
+            let predicate = ("dev.sigstore.bundle.predicateType", kind.as_str());
+            for (name, value) in [content, predicate] {
+                let annotation = (name.to_string(), value.to_string());
+                manifest.annotations.insert(annotation.0, annotation.1);
+            }
+        }
+        let root = self.blob(&to_json(&manifest), media_type::OCI_MANIFEST)?;
+        let (tools, to) = (&self.runner.tools, to.clone());
+        let work = tools.operation(self.name);
+        let attachment = Attachment { to, root };
+        tools.client()?.attach(&attachment, tools.store()?, &work)?;
+        Ok(())
+    }
+
+    /// Adds a signature in cosign's older form to those that are there.
+    fn attach_payload(
+        &self,
+        client: &Client,
+        to: &Reference,
+        image: &Digest,
+        key: &SigningKey,
+    ) -> anyhow::Result<()> {
+        use base64::Engine as _;
+        let payload = signature::payload_of(&to.name(), image);
+        let text = base64::engine::general_purpose::STANDARD.encode(key.sign(&payload));
+        let mut layer = self.blob(&payload, MEDIA_TYPE)?;
+        let annotation = (SIGNATURE_ANNOTATION.to_string(), text);
+        layer.annotations.insert(annotation.0, annotation.1);
+        let mut layers = client.signature_layers(to, image)?;
+        layers.push(layer);
+        let diff_ids: Vec<&str> = layers.iter().map(|layer| layer.digest.as_str()).collect();
+        let config = json!({
+            "architecture": "", "os": "", "config": {},
+            "rootfs": {"type": "layers", "diff_ids": diff_ids},
+        });
+        let config = self.blob(&to_json(&config), media_type::OCI_CONFIG)?;
+        let manifest = ImageManifest {
+            config,
+            layers,
+            ..artifact()
+        };
+        let root = self.blob(&to_json(&manifest), media_type::OCI_MANIFEST)?;
+        let tools = &self.runner.tools;
+        let (to, work) = (to.clone(), tools.operation(self.name));
+        let attachment = Attachment { to, root };
+        client.attach_signatures(&attachment, image, tools.store()?, &work)?;
+        Ok(())
+    }
+
+    fn blob(&self, bytes: &[u8], kind: &str) -> anyhow::Result<Descriptor> {
+        let digest = self.runner.tools.store()?.put_bytes(bytes);
+        let digest = digest.context("cannot keep an attachment in the store")?;
+        Ok(Descriptor::new(kind, digest, bytes.len() as u64))
+    }
+}
+
+/// A manifest without content.
+fn artifact() -> ImageManifest {
+    ImageManifest {
+        schema_version: 2,
+        media_type: media_type::OCI_MANIFEST.to_string(),
+        artifact_type: None,
+        config: Descriptor::new(media_type::OCI_EMPTY, Digest::of(EMPTY), EMPTY.len() as u64),
+        layers: Vec::new(),
+        subject: None,
+        annotations: BTreeMap::new(),
+    }
+}
+
+/// What a subject says: no platform, no annotation.
+fn bare(image: &Descriptor) -> Descriptor {
+    Descriptor::new(image.media_type.clone(), image.digest.clone(), image.size)
+}
+
+#[derive(Default)]
+struct There {
+    payload: bool,
+    bundle: bool,
+}
