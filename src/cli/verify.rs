@@ -164,7 +164,7 @@ fn one<'k>(
             .collect();
         let what = word(kind);
         let found = match seen {
-            0 => "nothing that is signed lies beside it".to_string(),
+            0 => "nothing that is signed is beside it".to_string(),
             seen => format!("of {seen} found beside it, none counts"),
         };
         let message = format!(

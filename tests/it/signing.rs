@@ -212,7 +212,7 @@ fn verify_says_what_a_key_signed_and_refuses_everything_else() {
     imgmake.refused(path, &asked, 2, &["it holds a private key"]);
     let gone = format!("{}/app:2", registry.host);
     let asked = ["verify", &gone, "-k", "cosign.pub"];
-    imgmake.refused(path, &asked, 4, &["app:2"]);
+    imgmake.refused(path, &asked, 4, &["cannot pull the manifest `2`"]);
 }
 
 /// What this program signs, its own policy for bases accepts.
@@ -329,6 +329,6 @@ fn without_a_key_documents_are_attached_unsigned_and_verify_does_not_take_them()
         project.path(),
         &asked,
         3,
-        &["nothing that is signed lies beside it"],
+        &["nothing that is signed is beside it"],
     );
 }

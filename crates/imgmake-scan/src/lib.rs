@@ -37,8 +37,9 @@ pub use inventory::Inventory;
 pub use policy::{
     FixableOnly, Gate, IgnoreRule, Judged, Judgement, Policy, TextFile, calendar_day,
 };
+pub use report::SbomFormat;
 pub use request::{ReportFormat, ReportFormatError, ScanImage, ScanRequest, Scanner};
-pub use sbom::{Sbom, SbomFormat, sboms};
+pub use sbom::{Sbom, sboms};
 pub use verdict::{ImageVerdict, PlatformVerdict, Verdict};
 
 /// What an advisory database holds.

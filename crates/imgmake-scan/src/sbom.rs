@@ -8,15 +8,9 @@ use imgmake_oci::store::Store;
 use serde_json::Value;
 
 use crate::error::{Result, ScanError};
+use crate::report::SbomFormat;
 use crate::subject::{self, Child};
 use crate::{ImageVerdict, PlatformVerdict, Verdict, inventory, report};
-
-/// The formats of a software bill of materials.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SbomFormat {
-    CycloneDx,
-    Spdx,
-}
 
 /// The bill of materials of one manifest.
 #[derive(Clone, Debug)]

@@ -20,7 +20,7 @@ syntax keyword imgmakeAttribute mirrors mirrors-only mkdir name needs network no
 syntax keyword imgmakeAttribute one-of outputs pool requires platforms processes publish report repository
 syntax keyword imgmakeAttribute require-signature retry scanner secrets skip-tls-verify squash ssh
 syntax keyword imgmakeAttribute stage steps stopsignal symlink tags tar targets time timeout to
-syntax keyword imgmakeAttribute trust-ca ttl user vex volume watch workdir write-digests
+syntax keyword imgmakeAttribute sign attest trust-ca ttl user vex volume watch workdir write-digests
 
 " The value of `(target)base`, `(secret)token` and the like.
 syntax match imgmakeType "([a-z]\+)"

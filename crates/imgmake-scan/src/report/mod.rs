@@ -18,7 +18,7 @@ use std::path::Path;
 use jiff::Timestamp;
 
 use super::error::{Context, Result};
-use super::{ReportFormat, SbomFormat, ScanRequest, Scanner, Verdict};
+use super::{ReportFormat, ScanRequest, Scanner, Verdict};
 use document::Header;
 use imgmake_event::{Event, Events, Product};
 
@@ -52,6 +52,13 @@ pub fn write(request: &ScanRequest, verdict: &Verdict, events: &Events) -> Resul
         events.send(Event::Produced { target, what });
     }
     Ok(())
+}
+
+/// The formats of a software bill of materials.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SbomFormat {
+    CycloneDx,
+    Spdx,
 }
 
 /// A document about what an image holds, of a verdict that judged nothing.
