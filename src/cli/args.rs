@@ -162,6 +162,9 @@ pub struct RunArgs {
     /// Ignore entries that are older: `12h`, `14d`
     #[arg(long, value_name = "TIME", help_heading = REGISTRY_CACHE)]
     pub cache_ttl: Option<String>,
+    /// Say at the end how many targets were reused, and the time that this saved
+    #[arg(long)]
+    pub summary: bool,
     /// Exit with 9 if another run works in the project, instead of waiting
     #[arg(long)]
     pub no_wait: bool,

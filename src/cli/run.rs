@@ -15,7 +15,7 @@ use super::signals::{self, Stopped};
 use super::tools::tools;
 use super::trust::Keys;
 use crate::exit::{self, Exit};
-use crate::report::{Reporter, Style};
+use crate::report::{Reporter, Style, duration};
 use crate::targets::{PinUse, Project, RunOptions, TargetRunner, Tools, Verdicts};
 use imgmake_build::worker::Terminals;
 use imgmake_core::error::CoreError;
@@ -24,7 +24,7 @@ use imgmake_core::graph::TargetId;
 use imgmake_core::manifest::TargetKind;
 use imgmake_core::plan::Plan;
 use imgmake_core::state::{Lock, State, Wait};
-use imgmake_event::{Cancel, Event, Events};
+use imgmake_event::{Cancel, Event, Events, TargetOutcome};
 use imgmake_oci::image::Reference;
 
 pub fn run(global: &Global, args: &RunArgs, environment: &Environment) -> Result<u8, Exit> {
@@ -85,12 +85,32 @@ pub fn once(
     tools.terminals = terminal.map(|t| Arc::new(t) as Arc<dyn Terminals>);
     let summary = bring_up_to_date(project, &plan, &tools, &state, environment, args);
     reporter.finish();
+    if args.summary {
+        tell(reused(project, &plan, &summary, &state));
+    }
     if let Some(code) = stopped.exit_code() {
         return Ok(code);
     }
     Ok(summary
         .failure
         .map_or(0, |(_, failure)| exit::code_of(failure.kind)))
+}
+
+/// What was up to date, and how long it took when it was made.
+fn reused(project: &Project, plan: &Plan, summary: &execute::Summary, state: &State) -> String {
+    let ended = plan.order.iter().zip(&summary.outcomes);
+    let fresh = ended.filter(|(_, outcome)| **outcome == TargetOutcome::UpToDate);
+    let fresh: Vec<&str> = fresh.map(|(id, _)| project.graph.name(*id)).collect();
+    let took = fresh.iter().filter_map(|name| state.took(name)).sum();
+    format!(
+        "reused {} of {}; making them took {}",
+        fresh.len(),
+        match plan.order.len() {
+            1 => "1 target".to_string(),
+            n => format!("{n} targets"),
+        },
+        duration(took)
+    )
 }
 
 /// Arguments go to one command: whose they are is never guessed.

@@ -252,3 +252,23 @@ fn a_command_that_changes_its_file_in_place_is_done_when_it_is_not_what_it_made(
     p.build().ran(["a"]);
     assert_eq!(p.read("f"), "made\n");
 }
+
+#[test]
+fn a_summary_says_what_was_reused_and_the_time_that_it_took() {
+    let p = Project::new(
+        "run a { command \"sleep 1.2\"; inputs \"in\" }\nrun b { command \"true\"; inputs \"other\" }\ngroup default a b\n",
+    )
+    .with("in", "1")
+    .with("other", "1");
+    let first = p.imgmake.ok(p.path(), &["--summary"]).stderr;
+    assert!(
+        first.contains("reused 0 of 2 targets; making them took 0 ms"),
+        "{first}"
+    );
+    p.write("other", "2");
+    let second = p.imgmake.ok(p.path(), &["--summary"]).stderr;
+    assert!(
+        second.contains("reused 1 of 2 targets; making them took 1."),
+        "{second}"
+    );
+}
