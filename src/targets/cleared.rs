@@ -69,6 +69,12 @@ pub fn clear(
     upstream: &Upstream<'_>,
 ) -> Result<Vec<Cleared>, Failure> {
     let gates = gates_of(task);
+    let settings = &task.runner.project.graph.manifest().settings;
+    if gates.is_empty() && settings.every_push_needs_gate.is_some() {
+        // The graph refuses it with its place; whatever made this plan is refused here.
+        let text = "every push needs a gate in this project; nothing is published";
+        return Err(Failure::new(FailureKind::Gate, text));
+    }
     if gates.is_empty() {
         return Ok(images.into_iter().map(Cleared::new).collect());
     }

@@ -37,7 +37,8 @@ impl Runnable for CommandTask<'_> {
             | Output::File { .. }
             | Output::Pushed { .. }
             | Output::Passed { .. }
-            | Output::Loaded { .. } => outputs::foreign(),
+            | Output::Loaded { .. }
+            | Output::ValidUntil { .. } => outputs::foreign(),
         })
     }
 

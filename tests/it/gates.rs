@@ -4,6 +4,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use crate::ground::imgmake::Imgmake;
+use crate::ground::registry::Registry;
 use crate::ground::{temporary, write};
 
 const LOCK: &str = r#"{"name":"app","lockfileVersion":3,"packages":{"node_modules/left-pad":{"version":"1.3.0"}}}"#;
@@ -137,4 +138,120 @@ fn an_ignored_vulnerability_clears_no_other_one() {
     imgmake.refused(path, &["gate"], 3, &["CVE-2026-2 in left-pad"]);
     gate(&["CVE-2026-1", "CVE-2026-2"]);
     imgmake.ok(path, &["gate"]);
+}
+
+#[test]
+fn what_nobody_judged_or_rated_is_refused_unless_the_gate_allows_it() {
+    let (directory, imgmake) = (temporary(), Imgmake::new());
+    let path = directory.path();
+    write(
+        path,
+        "advisories/1.json",
+        advisory("A-1", "0").replace("npm", "PyPI"),
+    );
+    let gate = |lines: &str| project(path, &format!("    advisories \"advisories\"\n{lines}"));
+    gate("");
+    let says = "a package of npm not judged: the advisory database has no entries for it";
+    imgmake.refused(path, &["gate"], 3, &[says, "imgmake db update \"npm\""]);
+    gate("    allow-unjudged");
+    let passed = imgmake.ok(path, &["gate"]);
+    assert!(passed.stderr.contains(says), "{}", passed.stderr);
+
+    write(
+        path,
+        "advisories/1.json",
+        advisory("A-1", "0")
+            .replace("CVSS_V3", "own")
+            .replace("CVSS:", "no "),
+    );
+    gate("");
+    let says = ["severity unknown: A-1 in left-pad 1.3.0", "unknown=#false"];
+    imgmake.refused(path, &["gate"], 3, &says);
+    gate("    fail-on severity=high unknown=#false");
+    let passed = imgmake.ok(path, &["gate"]);
+    let said = format!("{}{}", passed.stdout, passed.stderr);
+    assert!(said.contains(says[0]), "{said}");
+
+    write(
+        path,
+        "advisories/1.json",
+        advisory("MAL-2026-1", "0")
+            .replace("CVSS_V3", "own")
+            .replace("CVSS:", "no "),
+    );
+    gate("    fail-on severity=critical fixable=#true unknown=#false");
+    imgmake.refused(path, &["gate"], 3, &["MAL-2026-1", "critical"]);
+}
+
+/// The age of advisories is judged in every run, of a verdict that is up to date too.
+#[test]
+fn a_verdict_does_not_outlive_its_advisories() {
+    let (directory, imgmake) = (temporary(), Imgmake::new());
+    let path = directory.path();
+    let made = |seconds: i64| {
+        let moment = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(seconds);
+        let document = advisory("A-1", "9.0.0");
+        write(
+            path,
+            "advisories/1.json",
+            document.replace("2026-01-01T00:00:00Z", &moment.to_string()),
+        );
+    };
+    project(path, "    advisories \"advisories\"\n    max-db-age \"1h\"");
+    made(-3600 + 20);
+    imgmake.ok(path, &["gate"]);
+    let again = imgmake.ok(path, &["gate"]);
+    assert!(again.stderr.contains("nothing to do"), "{}", again.stderr);
+    std::thread::sleep(std::time::Duration::from_secs(22));
+    let stale = imgmake.run(path, &["check", "gate"]);
+    assert_eq!(stale.code, 5, "{}{}", stale.stdout, stale.stderr);
+    let says = ["the advisory database of npm is too old"];
+    imgmake.refused(path, &["gate"], 3, &says);
+    made(2 * 3600);
+    imgmake.refused(path, &["gate"], 3, &["is in the future"]);
+}
+
+/// Neither another target, nor `--set`, nor an archive, nor another registry's image gets past it.
+#[test]
+fn a_project_can_demand_a_gate_for_every_push() {
+    let (directory, imgmake) = (temporary(), Imgmake::new());
+    let registry = Registry::start();
+    let path = directory.path();
+    write(path, "advisories/1.json", advisory("A-1", "0"));
+    write(path, "package-lock.json", LOCK);
+    let manifest = |more: &str| {
+        let text = format!(
+            "imgmake version=1 {{ every-push needs-gate }}\nregistry hub \"{}\"\nvar GATED #true\n\
+             build app {{ from scratch; copy \"package-lock.json\" to=\"/app/package-lock.json\"; tar \"app.tar\" }}\n\
+             scan gate {{ images app; advisories \"advisories\"; if \"${{GATED}}\" }}\n\
+             push release {{ images app; needs gate; to hub {{ tags \"1\" }} }}\n{more}\n",
+            registry.host
+        );
+        write(path, "imgmake.kdl", text);
+    };
+    manifest("");
+    imgmake.refused(path, &["release"], 3, &["A-1"]);
+    for (set, code) in [("release.needs=app", 2), ("release.needs=#null", 2)] {
+        let ran = imgmake.run(path, &["--set", set, "release"]);
+        assert_eq!(ran.code, code, "{set}: {}{}", ran.stdout, ran.stderr);
+    }
+    let ran = imgmake.run(path, &["--var", "GATED=false", "release"]);
+    assert_eq!(ran.code, 2, "{}{}", ran.stdout, ran.stderr);
+    let says = [
+        "target `x` pushes without a gate",
+        "every push needs a gate in this project",
+    ];
+    for (from, place) in [
+        ("images app", ""),
+        ("from tar=\"app.tar\"", "repository \"x\"; "),
+        ("from image=\"example.com/a:1\"", "repository \"x\"; "),
+    ] {
+        manifest(&format!(
+            "push x {{ {from}; to hub {{ {place}tags \"1\" }} }}"
+        ));
+        for command in [&["x"][..], &["push", "x"], &["plan", "x"]] {
+            imgmake.refused(path, command, 2, &says);
+        }
+    }
+    assert_eq!(registry.tags(), [""; 0]);
 }

@@ -155,6 +155,11 @@ impl Finding {
         self.id.eq_ignore_ascii_case(id) || self.aliases.iter().any(|a| a.eq_ignore_ascii_case(id))
     }
 
+    /// The package itself is the attack: no version of it is a fix.
+    pub fn is_malicious(&self) -> bool {
+        is_malicious(&self.id) || self.aliases.iter().any(|a| is_malicious(a))
+    }
+
     /// Whether an advisory is the one that is meant by an id, or is about it among others.
     pub fn carries(&self, id: &str) -> bool {
         self.is_named(id) || self.upstream.iter().any(|u| u.eq_ignore_ascii_case(id))
@@ -176,6 +181,11 @@ impl Finding {
 /// One line of somebody else's text, as it can be shown.
 pub fn printable_line(text: &str) -> String {
     printable::line(&text.replace('\t', " "), Colors::Removed).into_owned()
+}
+
+/// Ids of the malicious packages repository of the OpenSSF.
+pub fn is_malicious(id: &str) -> bool {
+    id.starts_with("MAL-")
 }
 
 #[cfg(test)]

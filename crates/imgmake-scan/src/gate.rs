@@ -7,12 +7,13 @@ use jiff::Timestamp;
 
 use super::cache::Cache;
 use super::error::{Result, ScanError};
-use super::findings::{Finding, printable_line};
+use super::findings::printable_line;
 use super::policy::{Rules, Subject, Told};
 use super::scanner::Scanned;
 use super::subject::{self, Child};
-use super::{ImageVerdict, Inventory, Judgement, PlatformVerdict, ReportFormat, ScanImage};
-use super::{ScanRequest, Scanner, Verdict, advisory, inventory, report, scanner};
+use super::{Finding, FindingKind, Gate, ImageVerdict, Inventory, Judged, Judgement};
+use super::{PlatformVerdict, ReportFormat, ScanImage, ScanRequest, Scanner, Severity, Verdict};
+use super::{advisory, age, inventory, report, scanner};
 use imgmake_event::{Cancel, Events};
 use imgmake_oci::image::Digest;
 use imgmake_oci::store::Store;
@@ -26,6 +27,8 @@ pub struct GateOutcome {
     pub verdict: Verdict,
     /// What may be published; nothing when the gate refuses.
     pub passed: Vec<Passed>,
+    /// The moment at which the advisories become too old for the policy, if there is one.
+    pub valid_until: Option<Timestamp>,
 }
 
 /// A digest that the gate let pass: of an image, or of one of its platforms.
@@ -67,6 +70,8 @@ pub fn scan(
         refusals: Vec::new(),
         failures: Vec::new(),
         warnings: Vec::new(),
+        unrated: Vec::new(),
+        valid_until: None,
     };
     let mut images = Vec::new();
     match run.prepare() {
@@ -83,11 +88,13 @@ pub fn scan(
         run.refusals
             .push("no image was given: a scan needs at least one".into());
     }
+    let valid_until = run.valid_until;
     let verdict = run.verdict(images);
     report::write(request, &verdict, events)?;
     let passed = verdict.passed_digests().into_iter().cloned();
     Ok(GateOutcome {
         passed: passed.map(|digest| Passed { digest }).collect(),
+        valid_until,
         verdict,
     })
 }
@@ -109,6 +116,9 @@ struct Run<'a> {
     refusals: Vec<String>,
     failures: Vec<String>,
     warnings: Vec<String>,
+    /// Findings of unknown severity, by image.
+    unrated: Vec<String>,
+    valid_until: Option<Timestamp>,
 }
 
 impl Run<'_> {
@@ -199,6 +209,7 @@ impl Run<'_> {
         };
         let findings = scanned.findings.into_iter().map(Finding::printable);
         verdict.findings = self.rules.judge(findings.collect(), told, &subject);
+        self.name_unrated(&verdict, &place);
         self.name_refused(&verdict, &place);
         verdict.passed = self.refusals.len() == before;
         Ok(verdict)
@@ -212,11 +223,21 @@ impl Run<'_> {
         self.warnings
             .extend(scanned.warnings.iter().map(|w| format!("{place}: {w}")));
         let policy = &self.request.policy;
-        let age = policy
-            .max_database_age
-            .and_then(|limit| too_old(scanned.database_date.as_deref(), limit, policy.now));
-        if let Some(why) = age {
-            self.fail(format!("{place}: {why}"));
+        let unjudged = scanned.unjudged.iter().map(|why| format!("{place}: {why}"));
+        match policy.unjudged {
+            Gate::Warn => self.warnings.extend(unjudged),
+            Gate::Refuse => {
+                for why in unjudged {
+                    self.fail(why);
+                }
+            }
+        }
+        if let Some(limit) = policy.max_database_age {
+            let ages = age::judge(scanned, limit, policy.now);
+            self.valid_until = self.valid_until.into_iter().chain(ages.valid_until).min();
+            for why in ages.refusals {
+                self.fail(format!("{place}: {why}"));
+            }
         }
     }
 
@@ -226,12 +247,41 @@ impl Run<'_> {
         self.refusals.push(why);
     }
 
+    /// What nobody rates comes first, whether it is tolerated or not.
+    fn name_unrated(&mut self, verdict: &PlatformVerdict, place: &str) {
+        let is_unrated =
+            |j: &&Judged| is_unrated(&j.finding) && !matches!(j.judgement, Judgement::Ignored(_));
+        let unrated: Vec<&Judged> = verdict.findings.iter().filter(is_unrated).collect();
+        if unrated.is_empty() {
+            return;
+        }
+        let named = unrated.iter().take(NAMED_REFUSALS).map(|j| {
+            let finding = &j.finding;
+            format!("{} in {} {}", finding.id, finding.package, finding.version)
+        });
+        let mut named: Vec<String> = named.map(|text| text.trim_end().to_string()).collect();
+        if let Some(more) = unrated.len().checked_sub(NAMED_REFUSALS).filter(|n| *n > 0) {
+            named.push(format!("{more} more"));
+        }
+        let text = format!("{place}: severity unknown: {}", named.join(", "));
+        let refused = |j: &&Judged| matches!(j.judgement, Judgement::Refused(_));
+        if unrated.iter().any(refused) {
+            let help = "`ignore` or `vex` clears one, `fail-on unknown=#false` tolerates all";
+            self.refusals.push(format!("{text}; {help}"));
+        }
+        self.unrated.push(text);
+    }
+
     fn name_refused(&mut self, verdict: &PlatformVerdict, place: &str) {
         let refused = verdict.findings.iter().filter_map(|j| match &j.judgement {
             Judgement::Refused(why) => Some((&j.finding, why)),
             _ => None,
         });
-        let refused: Vec<_> = refused.collect();
+        // Those of unknown severity are named already.
+        let is_named = |(finding, _): &(&Finding, &String)| {
+            is_unrated(finding) && !self.rules.is_expired(finding)
+        };
+        let refused: Vec<_> = refused.filter(|one| !is_named(one)).collect();
         // One whose rule expired says so wherever it stands in the order.
         let named = refused
             .iter()
@@ -305,6 +355,9 @@ impl Run<'_> {
 
     fn verdict(self, images: Vec<ImageVerdict>) -> Verdict {
         let passed = self.refusals.is_empty() && images.iter().all(|i| i.passed);
+        // The first thing to be read.
+        let mut refusals = self.refusals;
+        refusals.sort_by_key(|text| !self.unrated.iter().any(|unrated| text.starts_with(unrated)));
         // What they quote is somebody else's.
         let shown = |texts: Vec<String>| -> Vec<String> {
             texts.iter().map(|text| printable_line(text)).collect()
@@ -314,7 +367,8 @@ impl Run<'_> {
         let mut verdict = Verdict {
             passed,
             images,
-            refusals: shown(self.refusals),
+            refusals: shown(refusals),
+            unrated: shown(self.unrated),
             failures: shown(self.failures),
             warnings,
             table: String::new(),
@@ -325,22 +379,6 @@ impl Run<'_> {
     }
 }
 
-/// Why a database is too old to be relied on, if it is.
-fn too_old(date: Option<&str>, limit: std::time::Duration, now: Timestamp) -> Option<String> {
-    let limit_days = limit.as_secs_f64() / 86400.0;
-    let Some(date) = date else {
-        return Some(format!(
-            "the age of the advisory database is unknown; at most {limit_days:.1} days are allowed"
-        ));
-    };
-    let Ok(then) = date.parse::<Timestamp>() else {
-        return Some(format!("invalid date of the advisory database: `{date}`"));
-    };
-    let age = now.duration_since(then).as_secs_f64();
-    (age > limit.as_secs_f64()).then(|| {
-        format!(
-            "the advisory database is too old: its newest entry is of {date}, {:.1} days ago; at most {limit_days:.1} are allowed",
-            age / 86400.0
-        )
-    })
+fn is_unrated(finding: &Finding) -> bool {
+    finding.severity == Severity::Unknown && finding.kind == FindingKind::Vulnerability
 }

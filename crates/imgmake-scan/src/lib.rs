@@ -7,6 +7,7 @@
 //! never are: policy, ignores and dates are judged anew in every run.
 
 mod advisory;
+mod age;
 mod cache;
 mod error;
 mod findings;

@@ -80,6 +80,7 @@ fn bare(
         }],
         refusals: Vec::new(),
         failures: Vec::new(),
+        unrated: Vec::new(),
         warnings: Vec::new(),
         table: String::new(),
         inventories,

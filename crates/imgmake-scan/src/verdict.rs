@@ -18,6 +18,8 @@ pub struct Verdict {
     /// Those of the refusals for which no finding stands: a scanner that failed,
     /// an image that could not be read.
     pub failures: Vec<String>,
+    /// Findings whose severity nobody states, named by image.
+    pub unrated: Vec<String>,
     /// What did not decide but should be read.
     pub warnings: Vec<String>,
     /// For people: findings by severity, then a summary line.

@@ -47,9 +47,10 @@ impl Runnable for BuildTask<'_> {
                 path, signature, ..
             } => Ok(outputs::verify_file(self.runner, path, signature)),
             Output::Loaded { daemon, ids } => Ok(load::verify(self.runner, *daemon, ids)),
-            Output::Tree { .. } | Output::Pushed { .. } | Output::Passed { .. } => {
-                Ok(outputs::foreign())
-            }
+            Output::Tree { .. }
+            | Output::Pushed { .. }
+            | Output::Passed { .. }
+            | Output::ValidUntil { .. } => Ok(outputs::foreign()),
         }
     }
 

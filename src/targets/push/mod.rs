@@ -36,7 +36,8 @@ impl Runnable for PushTask<'_> {
             Output::Image { .. }
             | Output::Tree { .. }
             | Output::Passed { .. }
-            | Output::Loaded { .. } => Ok(outputs::foreign()),
+            | Output::Loaded { .. }
+            | Output::ValidUntil { .. } => Ok(outputs::foreign()),
         }
     }
 

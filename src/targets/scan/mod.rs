@@ -24,6 +24,7 @@ impl Runnable for ScanTask<'_> {
     fn verify_output(&self, output: &Output) -> Result<Option<String>, Failure> {
         Ok(match output {
             Output::Passed { .. } => must_ask_again(self.target),
+            Output::ValidUntil { seconds } => too_old(*seconds),
             Output::File {
                 path, signature, ..
             } => outputs::verify_file(self.runner, path, signature),
@@ -40,9 +41,12 @@ impl Runnable for ScanTask<'_> {
         if self.target.scanner != ScannerNode::Builtin {
             self.runner.watchdog();
         }
-        let GateOutcome { verdict, passed } =
-            imgmake_scan::scan(&request, self.runner.store()?, &tools.events, &tools.cancel)
-                .map_err(failure)?;
+        let GateOutcome {
+            verdict,
+            passed,
+            valid_until,
+        } = imgmake_scan::scan(&request, self.runner.store()?, &tools.events, &tools.cancel)
+            .map_err(failure)?;
         for warning in &verdict.warnings {
             self.runner.warn(self.name, warning.clone());
         }
@@ -60,6 +64,9 @@ impl Runnable for ScanTask<'_> {
                 digest: passed.digest().clone(),
             });
         }
+        outputs.extend(valid_until.map(|until| Output::ValidUntil {
+            seconds: until.as_second(),
+        }));
         for path in self.target.reports.values() {
             outputs.push(outputs::written(
                 self.runner,
@@ -90,6 +97,12 @@ fn refusal(verdict: &Verdict) -> Failure {
 fn must_ask_again(scan: &ScanTarget) -> Option<String> {
     let is_external = scan.scanner != ScannerNode::Builtin;
     is_external.then(|| "external scanners are asked in every run".to_string())
+}
+
+/// Advisories grow old while a verdict is up to date.
+fn too_old(until: i64) -> Option<String> {
+    let is_over = jiff::Timestamp::now().as_second() > until;
+    is_over.then(|| "the advisories are older than `max-db-age` by now".to_string())
 }
 
 fn add_inputs(task: &ScanTask<'_>, inputs: &mut Inputs) -> Result<(), Failure> {

@@ -23,6 +23,11 @@ pub(super) fn policy(task: &ScanTask<'_>) -> Result<Policy, Failure> {
     } else {
         Gate::Warn
     };
+    policy.unjudged = if task.target.allow_unjudged {
+        Gate::Warn
+    } else {
+        Gate::Refuse
+    };
     policy.max_database_age = task.target.max_db_age;
     for rule in &task.target.ignores {
         let until = rule

@@ -98,6 +98,7 @@ impl Fingerprint for ScanPolicy<'_> {
             fail_on,
             ignores,
             max_db_age,
+            allow_unjudged,
             reports,
             // By what they hold.
             from: _,
@@ -108,7 +109,7 @@ impl Fingerprint for ScanPolicy<'_> {
             timeout: _,
         }) = self;
         hasher.add(scanner).add(fail_on).add(ignores);
-        hasher.add(max_db_age).add(reports);
+        hasher.add(max_db_age).add(allow_unjudged).add(reports);
     }
 }
 

@@ -527,6 +527,9 @@ impl<'m> Finder<'m> {
             .filter(|(gate, _)| matches!(self.manifest.targets[gate.0].kind, TargetKind::Scan(_)))
             .collect();
         let Some((_, first_need)) = gates.first().copied() else {
+            let demand = self.manifest.settings.every_push_needs_gate;
+            let missing = demand.map(|demand| without_gate(target, demand));
+            self.diagnostics.extend(missing);
             return;
         };
         for (gate, span) in &gates {
@@ -629,6 +632,15 @@ impl Subject {
             span: image.span,
         }
     }
+}
+
+/// By `every-push needs-gate` of the project.
+fn without_gate(target: &Target, demand: Span) -> Diagnostic {
+    let name = &target.name;
+    let message = format!("target `{}` pushes without a gate", name.value);
+    Diagnostic::at(name.span, message, "`needs` names no `scan` target")
+        .with_related(demand, "every push needs a gate in this project")
+        .with_help("write `needs GATE`, the name of a `scan` target for these images")
 }
 
 fn ungated(target: &Target, subject: &Subject, gates: &[&str], need: Span) -> Diagnostic {

@@ -452,6 +452,28 @@ fn a_push_that_needs_a_gate_pushes_only_what_it_scans() {
 }
 
 #[test]
+fn every_push_needs_a_gate_where_the_project_demands_it() {
+    let demanding = "imgmake version=1 { every-push needs-gate }";
+    let project = format!(
+        "{REGISTRY} build a {{ context x }}
+         scan gate {{ images a }}; run lint {{ command \"true\" }}
+         push fine {{ images a; needs gate; to hub {{ tags x }} }}
+         push p {{ images a; to hub {{ tags x }} }}
+         push other {{ images a; needs lint; to hub {{ tags x }} }}
+         push t {{ from tar=\"x.tar\"; to hub {{ repository r; tags x }} }}
+         push retag {{ from image=\"a:1\"; to hub {{ repository r; tags x }} }}"
+    );
+    let found = messages(&format!("{demanding}\n{project}"));
+    let expected = ["p", "other", "t", "retag"];
+    assert_eq!(
+        found,
+        expected.map(|name| format!("target `{name}` pushes without a gate"))
+    );
+    // Without the demand it is a project as any other.
+    graph(&project);
+}
+
+#[test]
 fn a_gate_may_scan_an_archive_and_an_image() {
     let graph = graph(&format!(
         "{REGISTRY} scan gate {{ from tar=\"./x.tar\" }}

@@ -147,11 +147,15 @@ impl<'p> Project<'p> {
         let found = variables::resolve(&variable_nodes, scope, &self.diagnostics);
         self.variables
             .extend(found.iter().map(|one| one.name.value.clone()));
-        // An included file's settings count when it is run by itself; here they are only checked.
+        // An included file's settings count when it is run by itself; here they are only checked,
+        // but for what it demands of pushes: its own are among them.
         let settings = settings_node
             .map(|node| settings::settings(node, &DecodeContext::new(scope, &self.diagnostics)));
         if directory.is_empty() && self.sources.files.len() == 1 {
             self.manifest.settings = settings.unwrap_or_default();
+        } else if let Some(demand) = settings.and_then(|s| s.every_push_needs_gate) {
+            let known = &mut self.manifest.settings.every_push_needs_gate;
+            known.get_or_insert(demand);
         }
         self.manifest.variables.extend(found);
     }

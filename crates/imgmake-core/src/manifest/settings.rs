@@ -60,6 +60,10 @@ pub(super) fn settings(node: &Node, cx: &DecodeContext) -> Settings {
     let bases = fields
         .child("bases")
         .map(|node| super::policy::bases(node, cx));
+    let every_push = fields.text("every-push").and_then(|said| {
+        let choice = cx.choice(&said, &["needs-gate"]);
+        choice.map(|_| said.span)
+    });
     // Decoded by `env_files`.
     let _ = fields.children("env-file");
     let pools = super::attempts::pools(fields.children("pool"), cx);
@@ -77,6 +81,7 @@ pub(super) fn settings(node: &Node, cx: &DecodeContext) -> Settings {
         bases,
         pools,
         lock,
+        every_push_needs_gate: every_push,
     }
 }
 

@@ -115,6 +115,7 @@ pub(super) fn scan(fields: &mut Fields) -> Option<ScanTarget> {
         vex_files: fields.all_texts("vex"),
         advisories: fields.all_texts("advisories"),
         max_db_age: fields.duration("max-db-age"),
+        allow_unjudged: fields.flag("allow-unjudged").unwrap_or(false),
         reports,
         timeout: fields.duration("timeout"),
         from: from?,
@@ -143,7 +144,7 @@ fn scanner(node: &Node, cx: &DecodeContext) -> Option<ScannerNode> {
 
 const SEVERITIES: [&str; 5] = ["negligible", "low", "medium", "high", "critical"];
 
-/// `fail-on severity=high fixable=#true unknown=#true`
+/// `fail-on severity=high fixable=#true unknown=#false`
 fn fail_on(node: &Node, cx: &DecodeContext) -> FailOn {
     let mut fields = Fields::new(node, cx);
     let severity = fields.prop_text("severity").and_then(|mut said| {
@@ -151,7 +152,7 @@ fn fail_on(node: &Node, cx: &DecodeContext) -> FailOn {
         cx.choice(&said, &SEVERITIES)
     });
     let fixable = fields.prop_boolean("fixable").unwrap_or(false);
-    let unknown = fields.prop_boolean("unknown").unwrap_or(false);
+    let unknown = fields.prop_boolean("unknown").unwrap_or(true);
     if node.props.is_empty() && node.args.is_empty() {
         fields.missing("`severity=`");
     }

@@ -64,6 +64,8 @@ pub struct Settings {
     pub pools: BTreeMap<String, usize>,
     /// The lock file.
     pub lock: Option<Spanned<String>>,
+    /// Where `every-push needs-gate` is written.
+    pub every_push_needs_gate: Option<Span>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -512,6 +514,8 @@ pub struct ScanTarget {
     /// Directory of OSV JSON files for the built-in scanner.
     pub advisories: Vec<Spanned<String>>,
     pub max_db_age: Option<Duration>,
+    /// What nobody has judged passes.
+    pub allow_unjudged: bool,
     pub reports: BTreeMap<String, Spanned<String>>,
     pub timeout: Option<Duration>,
 }
@@ -542,11 +546,21 @@ pub enum ScannerNode {
     Grype,
     Command(String),
 }
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FailOn {
     pub severity: Option<String>,
     pub fixable: bool,
+    /// Whether findings that nobody rates refuse.
     pub unknown: bool,
+}
+impl Default for FailOn {
+    fn default() -> Self {
+        FailOn {
+            severity: None,
+            fixable: false,
+            unknown: true,
+        }
+    }
 }
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct IgnoreNode {

@@ -40,6 +40,8 @@ pub enum Output {
         daemon: LoadInto,
         ids: Vec<(String, String)>,
     },
+    /// From this moment on the outcome of a gate holds no longer: seconds since 1970.
+    ValidUntil { seconds: i64 },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -18,7 +18,7 @@ const LARGEST_DOCUMENT: u64 = 64 << 20;
 /// Documents in memory at once.
 const BATCH: usize = 512;
 /// Part of the index's name: another reading of OSV makes another index.
-const READING: &str = "osv reading 2";
+const READING: &str = "osv reading 3";
 
 /// Opens the database that the given directories and files make, importing it
 /// first if `index_dir` holds no index of exactly these files.
@@ -138,7 +138,7 @@ fn import_zip(path: &Path, cancel: &Cancel, builder: &mut Builder) -> Result<()>
 fn gather(documents: Vec<Result<Vec<Document>>>, builder: &mut Builder) -> Result<()> {
     for list in documents {
         for document in list? {
-            builder.saw_document(document.modified.as_deref());
+            builder.saw_document(&document);
             document
                 .statements()
                 .into_iter()

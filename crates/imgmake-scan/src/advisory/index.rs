@@ -13,13 +13,15 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::osv::Statement;
+use super::osv::{Document, Statement};
 use super::range::Inclusion;
+use super::rating::Rating;
 use super::{Answer, Hit, Record, canonical_name};
+use crate::Severity;
 use crate::error::{Result, ScanError};
 use crate::version::Scheme;
 
-const MAGIC: &[u8; 16] = b"imgmake osv 0003";
+const MAGIC: &[u8; 16] = b"imgmake osv 0004";
 const TRAILER: u64 = 8 + 32;
 /// No chunk or directory of a real database comes near; a damaged length must
 /// not become an allocation.
@@ -39,6 +41,8 @@ struct Directory {
     ecosystems: BTreeSet<String>,
     /// Of the newest document, RFC 3339.
     newest: Option<String>,
+    /// The same of each ecosystem, without releases.
+    newest_of: BTreeMap<String, String>,
     advisories: u64,
 }
 
@@ -108,6 +112,12 @@ impl Database {
     /// When the newest advisory was modified, as it says.
     pub fn newest(&self) -> Option<&str> {
         self.directory.newest.as_deref()
+    }
+
+    /// When the newest advisory of an ecosystem, of any release, was modified.
+    pub fn newest_of(&self, ecosystem: &str) -> Option<&str> {
+        let newest = self.directory.newest_of.get(base(ecosystem));
+        newest.map(String::as_str)
     }
 
     /// Whether anything at all is known about an ecosystem's release.
@@ -225,7 +235,8 @@ fn listed(table: &[String], version: &str, scheme: Scheme) -> Vec<u32> {
         .collect()
 }
 
-fn base(ecosystem: &str) -> &str {
+/// An ecosystem without its release: `Debian` of `Debian:12`.
+pub fn base(ecosystem: &str) -> &str {
     ecosystem.split(':').next().unwrap_or_default()
 }
 
@@ -240,6 +251,7 @@ fn concerns(written: &str, asked: &str) -> bool {
     }
     match base(asked) {
         "Ubuntu" => written.strip_suffix(":LTS") == Some(asked),
+        "SUSE" => suse_release(written).is_some_and(|own| Some(own) == suse_release(asked)),
         // `Red Hat:enterprise_linux:9::baseos` for `Red Hat:enterprise_linux:9`.
         "Red Hat" => written
             .strip_prefix(asked)
@@ -248,12 +260,26 @@ fn concerns(written: &str, asked: &str) -> bool {
     }
 }
 
+/// SUSE has an ecosystem for each product; a package may come from any module of a release, and
+/// with long-term support: `15 SP5` of `SUSE:Linux Enterprise Module for Basesystem 15 SP5` and
+/// of `SUSE:Linux Enterprise Server 15 SP5-LTSS`.
+fn suse_release(ecosystem: &str) -> Option<&str> {
+    let is_micro = ecosystem.contains("Micro");
+    let at = ecosystem.find(|c: char| c.is_ascii_digit())?;
+    let release = ecosystem[at..].split('-').next()?.trim();
+    // Its numbers are its own.
+    (!is_micro).then_some(release)
+}
+
 /// Gathers statements, then writes the index in one pass.
 #[derive(Default)]
 pub struct Builder {
     packages: BTreeMap<(String, String), PackageBuilder>,
     ecosystems: BTreeSet<String>,
     newest: Option<String>,
+    newest_of: BTreeMap<String, String>,
+    /// The worst that is said of an id, under any of its names.
+    ratings: HashMap<String, Rating>,
     advisories: u64,
 }
 
@@ -263,13 +289,25 @@ pub struct Builder {
 struct PackageBuilder {
     positions: HashMap<String, u32>,
     chunk: Chunk,
+    /// Records without a severity, and whose severities count for them.
+    unrated: Vec<(usize, Vec<String>)>,
 }
 
 impl Builder {
-    pub fn saw_document(&mut self, modified: Option<&str>) {
+    pub fn saw_document(&mut self, document: &Document) {
         self.advisories += 1;
-        if modified > self.newest.as_deref() {
-            self.newest = modified.map(String::from);
+        let Some(modified) = document.modified.as_deref() else {
+            return;
+        };
+        if Some(modified) > self.newest.as_deref() {
+            self.newest = Some(modified.to_string());
+        }
+        for ecosystem in document.ecosystems() {
+            let newest = self.newest_of.entry(base(ecosystem).to_string());
+            let newest = newest.or_default();
+            if modified > newest.as_str() {
+                *newest = modified.to_string();
+            }
         }
     }
 
@@ -278,6 +316,13 @@ impl Builder {
         let key = (base(&statement.ecosystem).to_string(), name);
         if !self.ecosystems.contains(&statement.ecosystem) {
             self.ecosystems.insert(statement.ecosystem.clone());
+        }
+        let rating = statement.rating;
+        if rating.severity != Severity::Unknown {
+            for name in std::iter::once(&statement.id).chain(&statement.aliases) {
+                let known = self.ratings.entry(name.clone()).or_default();
+                *known = known.worse(rating);
+            }
         }
         self.packages.entry(key).or_default().add(statement);
     }
@@ -292,10 +337,12 @@ impl Builder {
         let mut directory = Directory {
             ecosystems: self.ecosystems,
             newest: self.newest,
+            newest_of: self.newest_of,
             advisories: self.advisories,
             packages: Vec::with_capacity(self.packages.len()),
         };
-        for ((ecosystem, name), package) in self.packages {
+        for ((ecosystem, name), mut package) in self.packages {
+            package.rate(&self.ratings);
             let bytes = postcard::to_stdvec(&package.chunk)?;
             directory.packages.push(Place {
                 ecosystem,
@@ -329,6 +376,10 @@ impl PackageBuilder {
             .collect();
         versions.sort_unstable();
         versions.dedup();
+        if statement.rating.severity == Severity::Unknown {
+            let record = self.chunk.records.len();
+            self.unrated.push((record, statement.stands_for));
+        }
         self.chunk.records.push(Record {
             id: statement.id,
             aliases: statement.aliases,
@@ -340,6 +391,16 @@ impl PackageBuilder {
             versions,
             ranges: statement.ranges,
         });
+    }
+
+    /// An advisory that states no severity has the worst of those that it stands for.
+    fn rate(&mut self, ratings: &HashMap<String, Rating>) {
+        for (record, names) in &self.unrated {
+            let known = names.iter().filter_map(|name| ratings.get(name));
+            let worst = known.fold(Rating::default(), |worst, one| worst.worse(*one));
+            let record = &mut self.chunk.records[*record];
+            (record.severity, record.score) = (worst.severity, worst.score);
+        }
     }
 
     fn position(&mut self, version: String) -> u32 {

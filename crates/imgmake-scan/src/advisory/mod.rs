@@ -21,7 +21,7 @@ use super::Severity;
 use super::error::Result;
 
 pub use import::open;
-pub use index::Database;
+pub use index::{Database, base};
 pub use osv::Document;
 use range::Range;
 pub use rating::score;

@@ -5,7 +5,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::range::{Event, Range, RangeKind};
-use super::rating::{Rating, SeverityEntry, rate};
+use super::rating::{Rating, SeverityEntry, rate, rating_in_front};
+use crate::findings::is_malicious;
 
 /// The parts of an OSV document that decide something. `null` counts as absent.
 #[derive(Debug, Deserialize)]
@@ -19,6 +20,8 @@ pub struct Document {
     aliases: Option<Vec<String>>,
     #[serde(default)]
     upstream: Option<Vec<String>>,
+    #[serde(default)]
+    related: Option<Vec<String>>,
     #[serde(default)]
     summary: Option<String>,
     #[serde(default)]
@@ -77,6 +80,8 @@ pub struct Statement {
     pub id: String,
     pub aliases: Vec<String>,
     pub upstream: Vec<String>,
+    /// Whose severities count where it states none: what it is another name for, or about.
+    pub stands_for: Vec<String>,
     pub rating: Rating,
     pub title: String,
     pub versions: Vec<String>,
@@ -99,11 +104,16 @@ impl Document {
             return Vec::new();
         }
         let (aliases, upstream) = (self.all_aliases(), self.other_upstream());
-        let title = self.title();
-        let general = rate(self.severity.as_deref(), [self.database_specific.as_ref()]);
+        let (title, stands_for) = (self.title(), self.stands_for());
+        let is_malicious = is_malicious(&self.id) || aliases.iter().any(|a| is_malicious(a));
+        let general = rate(self.severity.as_deref(), [self.database_specific.as_ref()])
+            .or(rating_in_front(self.summary.as_deref().unwrap_or_default()));
         let affected = self.affected.unwrap_or_default();
         let statements = affected.into_iter().filter_map(|affected| {
-            let rating = affected.rating().or(general);
+            let rating = match is_malicious {
+                true => Rating::MALICIOUS,
+                false => affected.rating().or(general),
+            };
             let package = affected.package?;
             Some(Statement {
                 ecosystem: package.ecosystem,
@@ -111,6 +121,7 @@ impl Document {
                 id: self.id.clone(),
                 aliases: aliases.clone(),
                 upstream: upstream.clone(),
+                stands_for: stands_for.clone(),
                 rating,
                 title: title.clone(),
                 versions: affected.versions.unwrap_or_default(),
@@ -140,6 +151,22 @@ impl Document {
         others.sort();
         others.dedup();
         others
+    }
+
+    /// Distributions that do not use `upstream` yet say in `related` what they are about.
+    fn stands_for(&self) -> Vec<String> {
+        let own = self.aliases.iter().chain(&self.upstream).flatten();
+        let mut names: Vec<String> = own.cloned().collect();
+        if names.is_empty() {
+            names = self.related.clone().unwrap_or_default();
+        }
+        names
+    }
+
+    /// Which ecosystems it is about, with their releases.
+    pub fn ecosystems(&self) -> impl Iterator<Item = &str> {
+        let affected = self.affected.iter().flatten();
+        affected.filter_map(|a| Some(a.package.as_ref()?.ecosystem.as_str()))
     }
 
     fn title(&self) -> String {

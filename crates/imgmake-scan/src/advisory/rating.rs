@@ -15,6 +15,20 @@ pub struct Rating {
 }
 
 impl Rating {
+    /// Of a package that does harm by itself.
+    pub const MALICIOUS: Rating = Rating {
+        severity: Severity::Critical,
+        score: None,
+    };
+
+    pub fn worse(self, other: Rating) -> Rating {
+        let key = |r: &Rating| (r.severity, r.score.unwrap_or_default());
+        match key(&other) > key(&self) {
+            true => other,
+            false => self,
+        }
+    }
+
     pub fn or(self, other: Rating) -> Rating {
         if self.severity == Severity::Unknown {
             other
@@ -40,9 +54,9 @@ pub fn rate<'a>(
     }
     // Ubuntu writes its priority as a severity of its own type.
     let texts = entries.iter().map(|e| e.score.as_str());
+    let specific: Vec<&Value> = specific.into_iter().flatten().collect();
     let words = specific
-        .into_iter()
-        .flatten()
+        .iter()
         .flat_map(|v| ["severity", "urgency"].map(|k| v.get(k).and_then(Value::as_str)))
         .flatten();
     let severity = texts
@@ -50,6 +64,33 @@ pub fn rate<'a>(
         .map(Severity::of_word)
         .find(|s| *s != Severity::Unknown)
         .unwrap_or_default();
+    let in_words = Rating {
+        severity,
+        score: None,
+    };
+    let by_parts = specific.iter().map(|value| rating_of_parts(value));
+    in_words.or(by_parts.fold(Rating::default(), Rating::worse))
+}
+
+/// The worst of what a notice of Ubuntu fixes: `cves_map.cves[].severity`.
+fn rating_of_parts(specific: &Value) -> Rating {
+    let cves = specific.get("cves_map").and_then(|map| map.get("cves"));
+    let cves = cves.and_then(Value::as_array).into_iter().flatten();
+    let ratings = cves.map(|cve| {
+        let severity = cve.get("severity").cloned().unwrap_or_default();
+        let entries: Vec<SeverityEntry> = serde_json::from_value(severity).unwrap_or_default();
+        rate(Some(&entries), [])
+    });
+    ratings.fold(Rating::default(), Rating::worse)
+}
+
+/// `Important: kernel security update`, as AlmaLinux, Rocky Linux and their like write.
+pub fn rating_in_front(summary: &str) -> Rating {
+    let word = summary.split_once(':').map_or("", |(word, _)| word.trim());
+    let severity = match word.to_ascii_lowercase().as_str() {
+        "critical" | "important" | "moderate" | "low" => Severity::of_word(word),
+        _ => Severity::Unknown,
+    };
     Rating {
         severity,
         score: None,

@@ -487,27 +487,67 @@ fn many_names_of_one(zip: &[u8], count: u16) -> Vec<u8> {
 
 #[test]
 fn distributions_have_the_ecosystem_of_their_release() {
-    for (text, ecosystem) in [
-        ("ID=debian\nVERSION_ID=\"12\"\n", Some("Debian:12")),
-        ("ID=debian\nVERSION_CODENAME=trixie\n", Some("Debian:13")),
-        ("ID=ubuntu\nVERSION_ID=\"22.04\"\n", Some("Ubuntu:22.04")),
-        ("ID=alpine\nVERSION_ID=3.20.3\n", Some("Alpine:v3.20")),
+    for (text, ecosystems) in [
+        ("ID=debian\nVERSION_ID=\"12\"\n", &["Debian:12"][..]),
+        ("ID=debian\nVERSION_CODENAME=trixie\n", &["Debian:13"]),
+        (
+            "ID=ubuntu\nVERSION_ID=\"22.04\"\nID_LIKE=debian\nVERSION_CODENAME=jammy\n",
+            &["Ubuntu:22.04"],
+        ),
+        ("ID=alpine\nVERSION_ID=3.20.3\n", &["Alpine:v3.20"]),
         (
             "ID=alpine\nVERSION_ID=3.22_alpha20250108\n",
-            Some("Alpine:edge"),
+            &["Alpine:edge"],
         ),
-        ("ID=\"rocky\"\nVERSION_ID=\"9.4\"\n", Some("Rocky Linux:9")),
         (
-            "ID=\"almalinux\"\nVERSION_ID=\"8.10\"\n",
-            Some("AlmaLinux:8"),
+            "ID=\"rocky\"\nVERSION_ID=\"9.4\"\nID_LIKE=\"rhel centos fedora\"\n",
+            &["Rocky Linux:9", "Red Hat:enterprise_linux:9"],
         ),
-        ("ID=wolfi\n", Some("Wolfi")),
-        ("ID=nixos\n", None),
+        ("ID=\"almalinux\"\nVERSION_ID=\"8.10\"\n", &["AlmaLinux:8"]),
+        ("ID=wolfi\n", &["Wolfi"]),
+        ("ID=minimos\n", &["MinimOS"]),
+        ("ID=alpaquita\nVERSION_ID=23\n", &["Alpaquita:23"]),
+        (
+            "ID=\"openEuler\"\nVERSION=\"24.03 (LTS-SP1)\"\nVERSION_ID=\"24.03\"\n",
+            &["openEuler:24.03-LTS-SP1"],
+        ),
+        (
+            "ID=\"sles\"\nVERSION_ID=\"15.5\"\nID_LIKE=\"suse\"\n",
+            &["SUSE:Linux Enterprise Server 15 SP5"],
+        ),
+        (
+            "ID=\"sles\"\nVERSION_ID=\"16.0\"\n",
+            &["SUSE:Linux Enterprise Server 16.0"],
+        ),
+        // Made from others: by the release that they name, not by their own numbers.
+        (
+            "ID=raspbian\nID_LIKE=debian\nVERSION_ID=\"12\"\nVERSION_CODENAME=bookworm\n",
+            &["Debian:12"],
+        ),
+        (
+            "ID=linuxmint\nID_LIKE=\"ubuntu debian\"\nVERSION_ID=\"21.3\"\nUBUNTU_CODENAME=jammy\n",
+            &["Ubuntu:22.04"],
+        ),
+        (
+            "ID=linuxmint\nID_LIKE=debian\nVERSION_ID=6\nDEBIAN_CODENAME=bookworm\n",
+            &["Debian:12"],
+        ),
+        (
+            "ID=centos\nID_LIKE=\"rhel fedora\"\nVERSION_ID=\"7\"\n",
+            &["Red Hat:enterprise_linux:7"],
+        ),
+        (
+            "ID=amzn\nID_LIKE=\"centos rhel fedora\"\nVERSION_ID=\"2\"\n",
+            &[],
+        ),
+        (
+            "ID=devuan\nID_LIKE=debian\nVERSION_ID=\"12\"\nVERSION_CODENAME=daedalus\n",
+            &[],
+        ),
+        ("ID=nixos\n", &[]),
     ] {
-        assert_eq!(
-            Distribution::parse(text).unwrap().ecosystem().as_deref(),
-            ecosystem
-        );
+        let distribution = Distribution::parse(text).unwrap();
+        assert_eq!(distribution.ecosystems(), ecosystems, "{text}");
     }
     assert_eq!(Distribution::parse("# nothing\n"), None);
 }

@@ -129,7 +129,7 @@ impl<'a> Rules<'a> {
         }
         // Only vulnerabilities wait for somebody else's fix.
         let waits = finding.kind == FindingKind::Vulnerability && finding.fixed.is_none();
-        if policy.fixable == FixableOnly::Yes && waits {
+        if policy.fixable == FixableOnly::Yes && waits && !finding.is_malicious() {
             return Judgement::Tolerated("no fixed version exists".into());
         }
         Judgement::Refused(if severity == Severity::Unknown {

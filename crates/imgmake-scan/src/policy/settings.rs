@@ -15,6 +15,8 @@ pub struct Policy {
     pub fixable: FixableOnly,
     /// Vulnerabilities whose severity nobody states.
     pub unknown: Gate,
+    /// What nobody has judged: packages without advisories, versions that nobody can order.
+    pub unjudged: Gate,
     pub secrets: Gate,
     pub ignores: Vec<IgnoreRule>,
     /// `.trivyignore` texts, plain or YAML (by content).
@@ -27,12 +29,13 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// What a gate without `fail-on` does: refuses at high.
+    /// What a gate without `fail-on` does: refuses at high, and what nobody rated or judged.
     pub fn new(now: Timestamp) -> Policy {
         Policy {
             threshold: Severity::High,
             fixable: FixableOnly::No,
-            unknown: Gate::Warn,
+            unknown: Gate::Refuse,
+            unjudged: Gate::Refuse,
             secrets: Gate::Warn,
             ignores: Vec::new(),
             ignore_files: Vec::new(),

@@ -61,7 +61,7 @@ fn a_finding_at_the_threshold_refuses_and_one_below_does_not() {
         (Severity::High, true),
         (Severity::Medium, false),
         (Severity::None, false),
-        (Severity::Unknown, false),
+        (Severity::Unknown, true),
     ] {
         assert_eq!(
             is_refused(&judge(&policy(), finding("CVE-1", severity))),
@@ -72,13 +72,13 @@ fn a_finding_at_the_threshold_refuses_and_one_below_does_not() {
 }
 
 #[test]
-fn unknown_severity_refuses_only_if_asked() {
-    let strict = Policy {
-        unknown: Gate::Refuse,
+fn unknown_severity_is_tolerated_only_if_asked() {
+    let lax = Policy {
+        unknown: Gate::Warn,
         ..policy()
     };
-    assert!(is_refused(&judge(
-        &strict,
+    assert!(!is_refused(&judge(
+        &lax,
         finding("CVE-1", Severity::Unknown)
     )));
 }
@@ -98,6 +98,9 @@ fn what_has_no_fix_passes_a_fixable_gate() {
         ..finding("CVE-1", Severity::High)
     };
     assert!(is_refused(&judge(&fixable, fixed)));
+    // Nobody fixes an attack.
+    let malicious = finding("MAL-2026-1", Severity::Critical);
+    assert!(is_refused(&judge(&fixable, malicious)));
 }
 
 #[test]

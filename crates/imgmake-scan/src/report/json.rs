@@ -13,6 +13,7 @@ pub fn document(header: &Header, verdict: &Verdict) -> Value {
         "created": header.created,
         "passed": verdict.passed,
         "refusals": verdict.refusals,
+        "unrated": verdict.unrated,
         "warnings": verdict.warnings,
         "images": verdict.images.iter().map(image).collect::<Vec<_>>(),
         "findings": each(verdict).map(finding).collect::<Vec<_>>(),

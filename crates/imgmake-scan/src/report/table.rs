@@ -12,6 +12,9 @@ const NARROWEST: usize = 8;
 
 pub fn table(verdict: &Verdict, width: usize) -> String {
     let mut text = String::new();
+    for unrated in &verdict.unrated {
+        writeln!(text, "{unrated}").expect("writing to a string succeeds");
+    }
     for image in &verdict.images {
         for platform in &image.platforms {
             heading(&image.name, platform, &mut text);

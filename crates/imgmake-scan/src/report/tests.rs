@@ -3,7 +3,7 @@ use std::fs;
 use serde_json::{Value, json};
 
 use crate::tests::ground::{Ground, OPENSSL, file};
-use crate::{IgnoreRule, ReportFormat, ScanRequest, Verdict};
+use crate::{Gate, IgnoreRule, ReportFormat, ScanRequest, Verdict};
 
 /// A Debian image with a refused and an ignored vulnerability, a secret, odd
 /// files and packages of several languages; and a second platform of it.
@@ -27,6 +27,7 @@ fn everything() -> (Ground, ScanRequest) {
     let plain = ground.image("shop/app:1", &[&[file("a", "b")]]);
     let index = ground.index("shop/app:1", &[&image, &plain]);
     let mut request = ground.with_all_reports(&[index]);
+    request.policy.unknown = Gate::Warn;
     request.policy.ignores.push(IgnoreRule {
         id: "CVE-2026-9".into(),
         until: None,
@@ -59,6 +60,8 @@ fn the_table_names_what_refuses_first_and_keeps_to_its_width() {
         "{}",
         verdict.table
     );
+    let unrated = "image `shop/app:1` (linux/amd64): severity unknown: U-1 in Flask 2.0";
+    assert_eq!(lines[0], unrated);
     let rows: Vec<&&str> = lines.iter().filter(|l| l.starts_with("  ")).collect();
     assert!(
         rows[0].contains("SEVERITY")

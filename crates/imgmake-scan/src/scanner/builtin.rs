@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::Scanned;
-use crate::advisory::{Database, Hit};
+use crate::advisory::{self, Database, Hit};
 use crate::error::Result;
 use crate::inventory::{self, Inventory, Located, OddityRule, PackageKind};
 use crate::subject::Child;
@@ -28,6 +28,16 @@ pub fn scan(inventory: &Inventory, child: &Child, database: &Database) -> Result
     Ok(scanned)
 }
 
+impl Scanned {
+    fn note_date(&mut self, ecosystem: &str, database: &Database) {
+        let base = advisory::base(ecosystem);
+        if !self.ecosystem_dates.contains_key(base) {
+            let newest = database.newest_of(base).map(String::from);
+            self.ecosystem_dates.insert(base.to_string(), newest);
+        }
+    }
+}
+
 fn vulnerabilities(
     inventory: &Inventory,
     database: &Database,
@@ -36,11 +46,18 @@ fn vulnerabilities(
     let release = distribution_ecosystem(inventory, database, scanned);
     // Packages whose versions nobody can order, with the advisories that wait.
     let mut unjudged: BTreeMap<String, usize> = BTreeMap::new();
+    let mut uncovered: BTreeMap<&str, usize> = BTreeMap::new();
     for located in &inventory.packages {
         let package = &located.package;
-        let Some(ecosystem) = package.kind.ecosystem().or(release.as_deref()) else {
+        let own = package.kind.ecosystem();
+        if let Some(own) = own.filter(|own| !database.covers(own)) {
+            *uncovered.entry(own).or_default() += 1;
+            continue;
+        }
+        let Some(ecosystem) = own.or(release.as_deref()) else {
             continue;
         };
+        scanned.note_date(ecosystem, database);
         let mut hits = Vec::new();
         for (name, version) in asked_for(located) {
             let answer = database.ask(ecosystem, name, version)?;
@@ -56,14 +73,35 @@ fn vulnerabilities(
                 .map(|hit| finding(hit, located, &purl, ecosystem)),
         );
     }
+    let uncovered = uncovered.into_iter();
+    scanned.unjudged.extend(
+        uncovered.map(|(ecosystem, count)| without_advisories(count, ecosystem, ecosystem)),
+    );
     scanned
-        .warnings
+        .unjudged
         .extend(unjudged.into_iter().map(|(package, count)| {
-        format!(
-            "{package}, which is not a version of that ecosystem: {count} advisories are not judged"
-        )
-    }));
+            let advisories = match count {
+                1 => "an advisory is".to_string(),
+                many => format!("{many} advisories are"),
+            };
+            format!("{package}, which is not a version of that ecosystem: {advisories} not judged")
+        }));
     Ok(())
+}
+
+/// `ecosystem` is what `imgmake db update` would be asked for.
+fn without_advisories(count: usize, of: &str, ecosystem: &str) -> String {
+    let (packages, ecosystem) = (packages(count), advisory::base(ecosystem));
+    format!(
+        "{packages} of {of} not judged: the advisory database has no entries for it; get them with `imgmake db update \"{ecosystem}\"`, or add them to `advisories`"
+    )
+}
+
+fn packages(count: usize) -> String {
+    match count {
+        1 => "a package".to_string(),
+        many => format!("{many} packages"),
+    }
 }
 
 /// The ecosystem of the distribution's own packages; what stands in its way is said.
@@ -81,20 +119,25 @@ fn distribution_ecosystem(
         return None;
     }
     let Some(distribution) = &inventory.distribution else {
-        scanned.gaps.push(format!(
-            "{count} packages of an unknown distribution: /etc/os-release not found"
+        scanned.unjudged.push(format!(
+            "{} of an unknown distribution not judged: /etc/os-release not found",
+            packages(count)
         ));
         return None;
     };
-    let ecosystem = distribution.ecosystem();
-    let covered = ecosystem.as_deref().is_some_and(|e| database.covers(e));
-    if !covered {
-        scanned.warnings.push(format!(
-            "the advisory database has no entries for {}: its {count} packages are not judged",
-            ecosystem.as_deref().unwrap_or(&distribution.name)
-        ));
+    let ecosystems = distribution.ecosystems();
+    if let Some(covered) = ecosystems.iter().find(|e| database.covers(e)) {
+        return Some(covered.clone());
     }
-    ecosystem
+    scanned.unjudged.push(match ecosystems.first() {
+        Some(ecosystem) => without_advisories(count, ecosystem, ecosystem),
+        None => format!(
+            "{} of {} not judged: no advisories for this distribution are known",
+            packages(count),
+            distribution.name
+        ),
+    });
+    None
 }
 
 /// Names and versions under which advisories may speak of a package: the source

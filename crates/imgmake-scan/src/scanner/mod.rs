@@ -13,6 +13,8 @@ mod sarif_rules;
 mod tests;
 mod trivy;
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Finding, FindingKind, Severity};
@@ -26,11 +28,15 @@ pub struct Scanned {
     pub findings: Vec<Finding>,
     /// What the scanner should have looked into but could not: a refusal.
     pub gaps: Vec<String>,
+    /// What is in the image and nothing is known about: a refusal, unless it is allowed.
+    pub unjudged: Vec<String>,
     pub warnings: Vec<String>,
     /// The scanner's own exit code spoke against the image.
     pub gate: Option<String>,
     /// How old its knowledge is, RFC 3339.
     pub database_date: Option<String>,
+    /// The same of each ecosystem that was asked, where it is known apart.
+    pub ecosystem_dates: BTreeMap<String, Option<String>>,
 }
 
 impl Scanned {

@@ -219,7 +219,7 @@ fn verdicts_are_judged_anew_from_cached_findings() {
 
 #[test]
 fn a_new_advisory_is_noticed_in_an_image_scanned_before() {
-    let ground = Ground::new().advisory(json!({"id": "X", "affected": []}));
+    let ground = Ground::new().advisory(OPENSSL.replace("openssl", "tar"));
     let image = ground.debian("app", "3.0.0-1");
     assert!(ground.scan(std::slice::from_ref(&image)).passed);
     let ground = ground.advisory(OPENSSL);
@@ -281,7 +281,7 @@ fn distribution_packages_without_a_distribution_are_refused() {
 }
 
 #[test]
-fn a_distribution_that_the_database_does_not_cover_is_warned_of() {
+fn what_the_database_does_not_cover_is_refused_unless_it_is_allowed() {
     let ground = Ground::new().advisory(OPENSSL);
     let image = ground.image(
         "app",
@@ -290,12 +290,190 @@ fn a_distribution_that_the_database_does_not_cover_is_warned_of() {
             file("etc/os-release", "ID=alpine\nVERSION_ID=3.20.1\n"),
         ]],
     );
-    let verdict = ground.scan(&[image]);
-    assert!(
-        verdict.passed && verdict.warnings[0].contains("Alpine:v3.20"),
-        "{:?}",
-        verdict.warnings
+    let module = r#"{"name":"left-pad","version":"1.0.0"}"#;
+    let modules = ground.image(
+        "modules",
+        &[&[file("node_modules/left-pad/package.json", module)]],
     );
+    let debian = |release: &str| {
+        let release = format!("ID=debian\nVERSION_ID={release}\n");
+        let status = "Package: tar\nStatus: install ok installed\nVersion: 1.34\n\n";
+        let files = [
+            file("etc/os-release", &release),
+            file("var/lib/dpkg/status", status),
+        ];
+        ground.image("debian", &[&files])
+    };
+    let unknown = ground.image(
+        "unknown",
+        &[&[
+            file("lib/apk/db/installed", "P:musl\nV:1.2.5-r0\n\n"),
+            file("etc/os-release", "ID=own\nPRETTY_NAME=\"Our own\"\n"),
+        ]],
+    );
+    for (image, says) in [
+        (
+            image,
+            "a package of Alpine:v3.20 not judged: the advisory database has no entries for it; get them with `imgmake db update \"Alpine\"`",
+        ),
+        (modules, "a package of npm not judged"),
+        (debian("13"), "a package of Debian:13 not judged"),
+        (
+            unknown,
+            "a package of Our own not judged: no advisories for this distribution are known",
+        ),
+    ] {
+        let mut request = ground.request(&[image]);
+        let verdict = ground.run(&request);
+        assert!(
+            !verdict.passed && verdict.refusals[0].contains(says) && verdict.table.contains(says),
+            "{:?}",
+            verdict.refusals
+        );
+        request.policy.unjudged = Gate::Warn;
+        let verdict = ground.run(&request);
+        assert!(
+            verdict.passed && verdict.warnings[0].contains(says),
+            "{:?}",
+            verdict.warnings
+        );
+    }
+    assert!(ground.scan(&[debian("12")]).passed);
+}
+
+#[test]
+fn a_version_that_nobody_can_order_is_not_judged() {
+    let ground = Ground::new().advisory(json!({"id": "NPM-1", "database_specific": {"severity": "LOW"}, "affected": [{"package": {"ecosystem": "npm", "name": "left-pad"},
+        "ranges": [{"type": "SEMVER", "events": [{"introduced": "1.0.0"}]}]}]}));
+    let module = r#"{"name":"left-pad","version":"(devel)"}"#;
+    let image = ground.image(
+        "app",
+        &[&[file("node_modules/left-pad/package.json", module)]],
+    );
+    let verdict = ground.scan(&[image]);
+    let says = "npm package left-pad has version `(devel)`, which is not a version of that ecosystem: an advisory is not judged";
+    assert!(
+        !verdict.passed && verdict.refusals[0].contains(says),
+        "{:?}",
+        verdict.refusals
+    );
+}
+
+/// Words, aliases and what a notice is about say how bad it is; what nobody says is named first.
+#[test]
+fn severities_are_found_where_distributions_state_them() {
+    let about = |id: &str, more: Value| {
+        let mut document = json!({"id": id, "affected": [{
+            "package": {"ecosystem": "Debian:12", "name": "openssl"}, "ranges": [{"type": "ECOSYSTEM", "events": [{"introduced": "0"}]}]}]});
+        document
+            .as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        document
+    };
+    // Of another ecosystem, and rated there.
+    let rated = |id: &str, severity: &str| {
+        json!({"id": format!("GHSA-{id}"), "aliases": [id], "database_specific": {"severity": severity},
+            "affected": [{"package": {"ecosystem": "npm", "name": "x"}, "versions": ["1"]}]})
+    };
+    let cves = json!({"cves_map": {"cves": [
+        {"id": "CVE-1", "severity": [{"type": "Ubuntu", "score": "low"}]},
+        {"id": "CVE-2", "severity": [{"type": "CVSS_V3", "score": "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H"}]}]}});
+    for (more, severity) in [
+        (
+            json!({"summary": "Important: openssl security update"}),
+            Severity::High,
+        ),
+        (
+            json!({"summary": "Moderate: openssl security update"}),
+            Severity::Medium,
+        ),
+        (json!({"summary": "Note: nothing"}), Severity::Unknown),
+        (
+            json!({"upstream": ["CVE-2026-7", "CVE-2026-8"]}),
+            Severity::Critical,
+        ),
+        (json!({"aliases": ["CVE-2026-7"]}), Severity::Low),
+        (json!({"related": ["CVE-2026-8"]}), Severity::Critical),
+        // What it is about is stated; what is merely related does not count then.
+        (
+            json!({"upstream": ["CVE-2026-7"], "related": ["CVE-2026-8"]}),
+            Severity::Low,
+        ),
+        (json!({"upstream": ["CVE-2026-9"]}), Severity::Unknown),
+        (json!({"database_specific": cves}), Severity::Critical),
+        (
+            json!({"aliases": ["MAL-2026-1"], "database_specific": {"severity": "LOW"}}),
+            Severity::Critical,
+        ),
+    ] {
+        let ground = Ground::new()
+            .advisory(about("A-1", more.clone()))
+            .advisory(rated("CVE-2026-7", "LOW"))
+            .advisory(rated("CVE-2026-8", "CRITICAL"));
+        let verdict = ground.scan(&[ground.debian("app", "3.0.0-1")]);
+        let findings = &verdict.images[0].platforms[0].findings;
+        let found = findings
+            .iter()
+            .find(|j| j.finding.kind == FindingKind::Vulnerability);
+        assert_eq!(found.unwrap().finding.severity, severity, "{more}");
+    }
+}
+
+#[test]
+fn what_nobody_rates_is_refused_and_named_first() {
+    let ground = Ground::new().advisory(OPENSSL).advisory(
+        OPENSSL
+            .replace("CVE-2026-1", "A-1")
+            .replace("CVSS_V3", "own")
+            .replace("CVSS:3.1", "no"),
+    );
+    let mut request = ground.request(&[ground.debian("app", "3.0.0-1")]);
+    let unrated = "image `app` (linux/amd64): severity unknown: A-1 in libssl3 3.0.0-1";
+    let verdict = ground.run(&request);
+    assert!(
+        verdict.refusals[0].starts_with(unrated),
+        "{:?}",
+        verdict.refusals
+    );
+    assert_eq!(verdict.table.lines().next(), Some(unrated));
+    assert_eq!(verdict.refusals.len(), 2);
+    request.policy.ignores = vec![ignoring("CVE-2026-1")];
+    assert!(!ground.run(&request).passed);
+    request.policy.unknown = Gate::Warn;
+    let verdict = ground.run(&request);
+    assert!(verdict.passed, "{:?}", verdict.refusals);
+    assert_eq!(verdict.table.lines().next(), Some(unrated));
+    request.policy.ignores = vec![ignoring("CVE-2026-1"), ignoring("A-1")];
+    request.policy.unknown = Gate::Refuse;
+    assert!(ground.run(&request).passed);
+}
+
+/// SUSE speaks of a package by the module that it comes in.
+#[test]
+fn all_modules_of_a_release_speak_about_its_packages() {
+    for (ecosystem, found) in [
+        ("SUSE:Linux Enterprise Module for Basesystem 15 SP5", true),
+        ("SUSE:Linux Enterprise Server 15 SP5-LTSS", true),
+        ("SUSE:Linux Enterprise Server 15 SP4", false),
+        ("SUSE:Linux Enterprise Micro 5.5", false),
+    ] {
+        let ground = Ground::new()
+            .advisory(OPENSSL.replace("Debian:12", ecosystem))
+            .advisory(
+                OPENSSL
+                    .replace("Debian:12", "SUSE:Linux Enterprise Server 15 SP5")
+                    .replace("openssl", "tar"),
+            );
+        let database = advisory::open(
+            &[ground.path("advisories")],
+            &ground.path("index"),
+            &Cancel::default(),
+        );
+        let asked = "SUSE:Linux Enterprise Server 15 SP5";
+        let answer = database.unwrap().ask(asked, "openssl", "1.1-1").unwrap();
+        assert_eq!(answer.hits.len() == 1, found, "{ecosystem}");
+    }
 }
 
 #[test]

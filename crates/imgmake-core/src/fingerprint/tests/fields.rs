@@ -76,7 +76,7 @@ fn of_values() {
         FailOn {
             severity: Some("high".into()),
             fixable: true,
-            unknown: true,
+            unknown: false,
         }
     );
     let ignore = IgnoreNode {
@@ -223,6 +223,7 @@ fn of_scan_targets() {
         vex_files: Vec::new(),
         advisories: Vec::new(),
         max_db_age: None,
+        allow_unjudged: false,
         reports: BTreeMap::new(),
         timeout: None,
     };
@@ -236,6 +237,7 @@ fn of_scan_targets() {
         fail_on: FailOn { fixable: true, ..FailOn::default() },
         ignores: vec![ignore],
         max_db_age: Some(Duration::from_secs(1)),
+        allow_unjudged: true,
         reports: map("out/scan.json"),
     } ignoring {
         from: ScanFrom::Tar { path: text("a.tar"), pick: None },
