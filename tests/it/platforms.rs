@@ -175,7 +175,50 @@ fn without_run_no_emulator_is_needed_and_the_index_keeps_the_order() {
         "FROM scratch\nARG TARGETPLATFORM\nCOPY program /program\nLABEL for=$TARGETPLATFORM\n";
     project(directory.path(), dockerfile, &platforms);
     Imgmake::new().ok(directory.path(), &[]);
-    let archive = format!("oci-archive:{}", directory.path().join("out.tar").display());
+    assert_eq!(entries(directory.path()), asked);
+}
+
+#[test]
+fn a_base_of_one_platform_gives_each_entry_its_own_and_a_warning_for_each_that_differs() {
+    let directory = temporary();
+    let path = directory.path();
+    write(path, "Dockerfile", "FROM base\nLABEL a=b\n");
+    let manifest = r#"
+build base { from "scratch"; file "/a" "a"; platforms "linux/amd64" }
+build app {
+    context "."
+    contexts { base (target)base }
+    platforms "linux/amd64" "linux/arm64" "linux/arm/v7"
+    tar "out.tar" format=oci
+}
+build steps { from (target)base; file "/b" "b"; platforms "linux/amd64" "linux/arm64" }
+"#;
+    write(path, "imgmake.kdl", manifest);
+    let ran = Imgmake::new().ok(path, &[]);
+    assert_eq!(
+        entries(path),
+        ["linux/amd64", "linux/arm64", "linux/arm/v7"]
+    );
+    let warned = |target: &str, platform: &str| {
+        let end = format!("is for linux/amd64, but this build is for {platform}");
+        let lines = ran.stderr.lines();
+        let own = lines.filter(|line| line.starts_with(target) && line.contains("warning"));
+        own.filter(|line| line.ends_with(&end)).count()
+    };
+    for (target, platform, times) in [
+        ("app", "linux/arm64", 1),
+        ("app", "linux/arm/v7", 1),
+        ("app", "linux/amd64", 0),
+        ("steps", "linux/arm64", 1),
+    ] {
+        let counted = warned(target, platform);
+        assert_eq!(counted, times, "{target} {platform}: {}", ran.stderr);
+    }
+}
+
+/// The platforms of the archive's index, in its order.
+fn entries(directory: &Path) -> Vec<String> {
+    let archive = format!("oci-archive:{}", directory.join("out.tar").display());
     let index: serde_json::Value =
         serde_json::from_str(&run("skopeo", &["inspect", "--raw", &archive])).unwrap();
     let children = index["manifests"].as_array().unwrap().iter().map(|child| {
@@ -193,6 +236,5 @@ fn without_run_no_emulator_is_needed_and_the_index_keeps_the_order() {
         );
         text.trim_end_matches('/').to_string()
     });
-    let children: Vec<String> = children.map(|p| p.replace("arm64/v8", "arm64")).collect();
-    assert_eq!(children, asked);
+    children.map(|p| p.replace("arm64/v8", "arm64")).collect()
 }

@@ -4,7 +4,7 @@
 use crate::define::state::ImageState;
 use crate::error::{Context, Result};
 use crate::request::BuildRequest;
-use imgmake_oci::image::{Descriptor, ImageIndex, ImageManifest, RootFs, to_json};
+use imgmake_oci::image::{Descriptor, ImageIndex, ImageManifest, Platform, RootFs, to_json};
 use imgmake_oci::store::Store;
 
 /// Manifest annotations may be written for one kind of document: `index:name`, `manifest:name`.
@@ -36,7 +36,12 @@ fn annotations(
 ///
 /// # Errors
 /// The store cannot be written.
-pub fn manifest(image: &ImageState, request: &BuildRequest, store: &Store) -> Result<Descriptor> {
+pub fn manifest(
+    image: &ImageState,
+    request: &BuildRequest,
+    wanted: &Platform,
+    store: &Store,
+) -> Result<Descriptor> {
     let mut config = image.config.image.clone();
     config.created = Some(image.config.created.clone());
     config.config.labels.extend(request.labels.clone());
@@ -55,9 +60,20 @@ pub fn manifest(image: &ImageState, request: &BuildRequest, store: &Store) -> Re
         .put_bytes(&bytes)
         .context("cannot write the image's manifest")?;
     Ok(Descriptor {
-        platform: Some(config.platform()),
+        platform: Some(entry_platform(wanted, &config.platform())),
         ..Descriptor::of(request.format.manifest(), &bytes)
     })
+}
+
+/// What an index says of an image: the platform that was asked for, as BuildKit has it, also where the
+/// base is of another. Windows' version comes from the base.
+fn entry_platform(wanted: &Platform, made: &Platform) -> Platform {
+    let mut platform = wanted.clone();
+    if wanted.os == "windows" && made.os == wanted.os {
+        platform.os_version.clone_from(&made.os_version);
+        platform.os_features.clone_from(&made.os_features);
+    }
+    platform
 }
 
 /// One manifest stays itself; several get an index.

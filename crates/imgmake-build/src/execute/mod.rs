@@ -103,9 +103,7 @@ fn attempt(request: &BuildRequest, engine: &Engine, cx: &TargetContext) -> Resul
     if let Some(note) = definition.epoch.note() {
         cx.note(note);
     }
-    if let Some(first) = graphs.first() {
-        warnings::of_lint(request, cx, definition, first)?;
-    }
+    warnings::of_lint(request, cx, definition, &graphs)?;
     let steps = StepRunner::new(request, definition, layers_of(engine, cx));
     let executions: Vec<_> = graphs
         .iter()
@@ -114,7 +112,7 @@ fn attempt(request: &BuildRequest, engine: &Engine, cx: &TargetContext) -> Resul
     run_together(&executions, request.jobs, &steps)?;
     let mut manifests = Vec::new();
     let mut sources = Sources::new();
-    for execution in executions {
+    for (execution, platform) in executions.into_iter().zip(request.platforms()) {
         let image = execution.into_image()?;
         if let Some(cache) = &engine.cache {
             cache.confirm(cx, &image.layers);
@@ -124,7 +122,7 @@ fn attempt(request: &BuildRequest, engine: &Engine, cx: &TargetContext) -> Resul
                 sources.insert(layer.descriptor.digest.to_string(), source.clone());
             }
         }
-        manifests.push(assemble::manifest(&image, request, &cx.store)?);
+        manifests.push(assemble::manifest(&image, request, &platform, &cx.store)?);
     }
     let root = assemble::root(manifests, request, &cx.store)?;
     layer_sources::remember(&cx.store, &root.digest, &sources)?;

@@ -11,7 +11,8 @@ use imgmake_dockerfile::lint::{CheckOptions, Facts, PlatformMismatch, Warning, i
 use imgmake_dockerfile::{PLATFORM_ARGS, PROXY_ARGS};
 use imgmake_guard::printable;
 
-/// The build checks, with file and line.
+/// The build checks, with file and line: those of the first platform, and bases of other platforms
+/// for each.
 ///
 /// # Errors
 /// There are some, and the file has `check=error=true`.
@@ -19,16 +20,22 @@ pub fn of_lint(
     request: &BuildRequest,
     cx: &TargetContext,
     definition: &ParsedDefinition,
-    graph: &StageGraph,
+    graphs: &[StageGraph],
 ) -> Result<()> {
+    let mismatches = mismatches(graphs);
     let Some(parsed) = definition.parsed() else {
+        for mismatch in &mismatches {
+            cx.warn(mismatch.to_string());
+        }
+        return Ok(());
+    };
+    let Some(graph) = graphs.first() else {
         return Ok(());
     };
     let context = definition.context(request, None).ok();
     let mut environments = BTreeMap::new();
     let mut triggers = BTreeMap::new();
-    let mut mismatches = Vec::new();
-    for (stage, (image, wanted)) in &graph.bases {
+    for (stage, (image, _)) in &graph.bases {
         let pairs = image.config.config.env.iter();
         let environment: BTreeMap<String, String> = pairs
             .filter_map(|p| p.split_once('='))
@@ -36,15 +43,6 @@ pub fn of_lint(
             .collect();
         environments.insert(*stage, environment);
         triggers.insert(*stage, image.config.config.on_build.clone());
-        let actual = image.config.platform();
-        if !actual.serves(wanted) {
-            mismatches.push(PlatformMismatch {
-                stage: *stage,
-                image: image.name.clone(),
-                expected: wanted.to_string(),
-                actual: actual.to_string(),
-            });
-        }
     }
     let check = request
         .args
@@ -77,6 +75,28 @@ pub fn of_lint(
         });
     }
     Ok(())
+}
+
+/// Bases that are there for another platform only; of each stage and wanted platform one.
+fn mismatches(graphs: &[StageGraph]) -> Vec<PlatformMismatch> {
+    let mut found: Vec<PlatformMismatch> = Vec::new();
+    let bases = graphs.iter().flat_map(|graph| &graph.bases);
+    for (stage, (image, wanted)) in bases {
+        let actual = image.config.platform();
+        if actual.serves(wanted) {
+            continue;
+        }
+        let mismatch = PlatformMismatch {
+            stage: *stage,
+            image: image.name.clone(),
+            expected: wanted.to_string(),
+            actual: actual.to_string(),
+        };
+        if !found.contains(&mismatch) {
+            found.push(mismatch);
+        }
+    }
+    found
 }
 
 /// `2 build checks failed: StageNameCasing (line 2), …`: the checks by their first lines.

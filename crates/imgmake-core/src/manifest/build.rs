@@ -6,12 +6,11 @@ use super::check::check_path;
 use super::context::DecodeContext;
 use super::diagnostic::{Diagnostic, Severity};
 use super::fields::{Fields, twice};
+use super::image_name::{check_image, check_platforms};
 use super::limits;
 use super::steps::{self, STEPS};
-use super::suggest;
 use super::tree::Node;
 use super::types::*;
-use imgmake_oci::image::{Reference, ReferenceError, TAG_RULE};
 
 /// The values of `network`.
 pub const NETWORKS: [&str; 4] = ["default", "none", "host", "isolated"];
@@ -46,7 +45,7 @@ pub(super) fn build(fields: &mut Fields) -> Option<BuildTarget> {
     let secrets = fields.all_texts("secrets");
     let ssh = ssh(fields);
     let tags = fields.all_texts("tags");
-    tags.iter().for_each(|tag| check_tag(tag, fields.cx));
+    tags.iter().for_each(|tag| check_image(tag, fields.cx));
     let tar = tar(fields, &platforms);
     let layout = fields.text("layout");
     if let Some(layout) = &layout {
@@ -240,6 +239,9 @@ fn based_on(value: &super::tree::Value, cx: &DecodeContext) -> Option<(Spanned<S
         );
         return None;
     }
+    if kind == BaseKind::Image && text.value != "scratch" {
+        check_image(&text, cx);
+    }
     Some((text, kind))
 }
 
@@ -289,54 +291,12 @@ fn named_context(value: &super::tree::Value, cx: &DecodeContext) -> Option<Conte
     }
     Some(match kind {
         "target" => ContextNode::Target(text),
-        "image" => ContextNode::Image(text),
+        "image" => {
+            check_image(&text, cx);
+            ContextNode::Image(text)
+        }
         _ => ContextNode::Path(text),
     })
-}
-
-fn check_platforms(platforms: &[Spanned<String>], cx: &DecodeContext) {
-    for (at, platform) in platforms.iter().enumerate() {
-        let parts: Vec<&str> = platform.value.split('/').collect();
-        let word = |part: &&str| {
-            !part.is_empty()
-                && part
-                    .bytes()
-                    .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'))
-        };
-        if !(2..=3).contains(&parts.len()) || !parts.iter().all(word) {
-            let message = format!("invalid platform `{}`", platform.value);
-            let help = match suggest::nearest(
-                &platform.value,
-                ["linux/amd64", "linux/arm64", "linux/arm/v7"],
-            ) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => "write `os/architecture`, such as \"linux/amd64\" or \"linux/arm/v7\""
-                    .to_string(),
-            };
-            cx.error_help(platform.span, message, "not a platform", help);
-        } else if let Some(first) = platforms[..at]
-            .iter()
-            .find(|one| one.value == platform.value)
-        {
-            twice(cx, first.span, platform);
-        }
-    }
-}
-
-/// `tags` of a build are complete names of the image.
-fn check_tag(tag: &Spanned<String>, cx: &DecodeContext) {
-    match tag.value.parse::<Reference>() {
-        Ok(_) => {}
-        Err(ReferenceError::Tag { tag: wrong, .. }) => cx.error_help(
-            tag.span,
-            format!("invalid tag `{wrong}`"),
-            "of this image",
-            TAG_RULE,
-        ),
-        Err(ReferenceError::Name { text, reason }) => {
-            cx.error(tag.span, format!("invalid image name `{text}`"), reason);
-        }
-    }
 }
 
 /// `ssh default` or `ssh default deploy="~/.ssh/agent.sock"`

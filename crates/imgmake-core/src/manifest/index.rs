@@ -3,6 +3,7 @@
 use super::check::check_glob;
 use super::context::DecodeContext;
 use super::fields::{Fields, twice};
+use super::image_name::check_image;
 use super::tree::Node;
 use super::types::{IndexNode, Spanned};
 
@@ -32,5 +33,6 @@ fn image(node: &Node, cx: &DecodeContext) -> Option<Spanned<String>> {
         fields.missing("`image=\"name\"`");
     }
     fields.finish();
+    image.iter().for_each(|name| check_image(name, cx));
     image
 }

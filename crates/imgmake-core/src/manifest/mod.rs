@@ -20,6 +20,7 @@ mod fields;
 pub mod glob;
 #[cfg(test)]
 mod golden;
+mod image_name;
 mod image_pattern;
 mod include;
 mod index;

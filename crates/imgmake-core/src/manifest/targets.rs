@@ -7,11 +7,11 @@ use super::context::DecodeContext;
 use super::diagnostic::Diagnostic;
 use super::fields::{Fields, pairs, twice};
 use super::glob::excluded;
+use super::image_name::{check_image, check_repository, check_tag};
 use super::index;
 use super::signing;
 use super::tree::Node;
 use super::types::*;
-use imgmake_oci::image::{TAG_RULE, is_tag};
 
 /// Where a scan or push takes its images from: exactly one of the four.
 enum From {
@@ -69,7 +69,9 @@ fn archive_or_image(node: &Node, cx: &DecodeContext) -> Option<From> {
         if let (Some((span, _)), false) = (index, said("tar")) {
             cx.error(span, "`index=` chooses from a tar", "write `tar=` too");
         }
-        return image.filter(|_| !said("tar")).map(From::Image);
+        let image = image.filter(|_| !said("tar"))?;
+        check_image(&image, cx);
+        return Some(From::Image(image));
     };
     check_path(&tar, cx);
     let pick = match (image, index) {
@@ -285,7 +287,7 @@ fn destination(node: &Node, cx: &DecodeContext, named: bool) -> Option<Destinati
         );
     }
     fields.finish();
-    tags.iter().for_each(|tag| check_registry_tag(tag, cx));
+    tags.iter().for_each(|tag| check_tag(tag, cx));
     repository
         .iter()
         .for_each(|name| check_repository(name, cx));
@@ -294,34 +296,6 @@ fn destination(node: &Node, cx: &DecodeContext, named: bool) -> Option<Destinati
         repository,
         tags,
     })
-}
-
-fn check_registry_tag(tag: &Spanned<String>, cx: &DecodeContext) {
-    if !is_tag(&tag.value) {
-        cx.error_help(
-            tag.span,
-            format!("invalid tag `{}`", tag.value),
-            "a tag is expected here",
-            TAG_RULE,
-        );
-    }
-}
-
-fn check_repository(name: &Spanned<String>, cx: &DecodeContext) {
-    let part = |part: &str| {
-        !part.is_empty()
-            && part
-                .bytes()
-                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b))
-    };
-    if !name.value.split('/').all(part) {
-        cx.error_help(
-            name.span,
-            format!("invalid repository `{}`", name.value),
-            "a repository is expected here",
-            "it has lower-case letters, digits, `.`, `_`, `-` and `/`; the tag goes to `tags`, the host to `registry`",
-        );
-    }
 }
 
 pub(super) fn run(fields: &mut Fields) -> Option<RunTarget> {

@@ -30,3 +30,18 @@ pub struct PlatformMismatch {
     pub expected: String,
     pub actual: String,
 }
+
+impl std::fmt::Display for PlatformMismatch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let PlatformMismatch {
+            image,
+            expected,
+            actual,
+            ..
+        } = self;
+        write!(
+            f,
+            "`{image}` is for {actual}, but this build is for {expected}"
+        )
+    }
+}

@@ -1,6 +1,6 @@
 //! Checks of FROM lines: names, platforms, global arguments.
 
-use super::facts::{Facts, PlatformMismatch};
+use super::facts::Facts;
 use super::report::{Report, description, suggestion};
 use super::rule::Rule;
 use crate::ast::*;
@@ -26,13 +26,7 @@ pub fn check(file: &Dockerfile, facts: &Facts<'_>, report: &mut Report) {
     }
     for mismatch in facts.base_platforms {
         if let Some(stage) = file.stages.get(mismatch.stage) {
-            let PlatformMismatch {
-                image,
-                expected,
-                actual,
-                ..
-            } = mismatch;
-            let message = format!("`{image}` is for {actual}, but this build is for {expected}");
+            let message = mismatch.to_string();
             report.at(&stage.from, Rule::InvalidBaseImagePlatform, message);
         }
     }

@@ -45,6 +45,23 @@ impl Platform {
         Platform::new("linux", std::env::consts::ARCH, None)
     }
 
+    /// Whether there are such machines, as far as Go knows: of which images are made elsewhere.
+    pub fn is_known(&self) -> bool {
+        let variant = self.variant.as_deref().unwrap_or("");
+        let is_version = |text: &str| {
+            let mut parts = text.split('.');
+            text.is_empty()
+                || parts.all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()))
+        };
+        let is_variant = match self.architecture.as_str() {
+            "amd64" | "arm" | "arm64" => is_version(variant.strip_prefix('v').unwrap_or(variant)),
+            _ => true,
+        };
+        SYSTEMS.contains(&self.os.as_str())
+            && ARCHITECTURES.contains(&self.architecture.as_str())
+            && is_variant
+    }
+
     /// Whether an image made for `self` serves a request for `wanted`: same
     /// system and architecture, and the same variant once defaults are filled
     /// in (`arm64` is `arm64/v8`, `arm` is `arm/v7`).
@@ -54,6 +71,60 @@ impl Platform {
         have.os == want.os && have.architecture == want.architecture && have.variant == want.variant
     }
 }
+
+/// `go tool dist list`, and the systems that only containerd's list has.
+const SYSTEMS: [&str; 19] = [
+    "aix",
+    "android",
+    "darwin",
+    "dragonfly",
+    "freebsd",
+    "hurd",
+    "illumos",
+    "ios",
+    "js",
+    "linux",
+    "nacl",
+    "netbsd",
+    "openbsd",
+    "plan9",
+    "solaris",
+    "wasi",
+    "wasip1",
+    "windows",
+    "zos",
+];
+
+const ARCHITECTURES: [&str; 28] = [
+    "386",
+    "amd64",
+    "amd64p32",
+    "arm",
+    "arm64",
+    "arm64be",
+    "armbe",
+    "loong64",
+    "mips",
+    "mips64",
+    "mips64le",
+    "mips64p32",
+    "mips64p32le",
+    "mipsle",
+    "ppc",
+    "ppc64",
+    "ppc64le",
+    "riscv",
+    "riscv64",
+    "s390",
+    "s390x",
+    "sparc",
+    "sparc64",
+    "wasm",
+    "wasm32",
+    "wasm64",
+    "sw_64",
+    "unknown",
+];
 
 /// containerd's `normalizeArch`: aliases become Go's names, default variants go.
 fn normalize(architecture: &str, variant: &str) -> (String, Option<String>) {
@@ -144,6 +215,22 @@ mod tests {
         child.variant = Some("v8".into());
         assert!(child.serves(&"linux/arm64".parse().unwrap()));
         assert!(!child.serves(&"linux/amd64".parse().unwrap()));
+    }
+
+    #[test]
+    fn what_no_machine_has_is_not_known() {
+        for (text, known) in [
+            ("linux/amd64/v3", true),
+            ("linux/arm64/v8.1", true),
+            ("windows/amd64", true),
+            ("linux/loong64", true),
+            ("linux/armm64", false),
+            ("linus/amd64", false),
+            ("linux/arm/x7", false),
+        ] {
+            let platform: Platform = text.parse().unwrap();
+            assert_eq!(platform.is_known(), known, "{text}");
+        }
     }
 
     #[test]
