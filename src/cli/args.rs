@@ -327,13 +327,12 @@ pub enum Command {
     /// Show what the store holds
     Cache,
     /// Remove from the store what has not been used for a long time
-    Gc {
-        /// Keep what was used within this time: `12h`, `7d`, `4w`
-        #[arg(long, value_name = "TIME", default_value = "14d")]
-        keep: String,
-        /// Then remove the least recently used until the store has this size: `500MB`, `20GB`
-        #[arg(long, value_name = "SIZE")]
-        max_size: Option<String>,
+    Gc(GcArgs),
+    /// Remove names of images from the store
+    Rmi {
+        /// A name, a digest or its beginning (all of its names), or a pattern such as `'team/*'`
+        #[arg(value_name = "IMAGE", required = true)]
+        images: Vec<String>,
     },
     /// Write a manifest for the Dockerfiles here
     Init,
@@ -394,6 +393,22 @@ pub enum Command {
         #[arg(value_name = "COMMAND")]
         command: Vec<String>,
     },
+}
+
+#[derive(Debug, Args)]
+pub struct GcArgs {
+    /// Keep what was used within this time: `12h`, `7d`, `4w`
+    #[arg(long, value_name = "TIME", default_value = "14d")]
+    pub keep: String,
+    /// Then remove the least recently used until the store has this size: `500MB`, `20GB`
+    #[arg(long, value_name = "SIZE")]
+    pub max_size: Option<String>,
+    /// Remove everything that no running build uses
+    #[arg(long, conflicts_with_all = ["keep", "max_size"])]
+    pub all: bool,
+    /// Look only at names and cache mounts of the project here, and at what its images alone need
+    #[arg(long, conflicts_with = "max_size")]
+    pub project: bool,
 }
 
 #[derive(Debug, Args)]

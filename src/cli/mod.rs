@@ -11,6 +11,7 @@ mod completions;
 mod db;
 mod doctor;
 mod environment;
+mod gc;
 mod git_facts;
 mod graph;
 mod help;
@@ -32,6 +33,7 @@ mod plan;
 mod plan_json;
 mod plugin;
 mod project;
+mod rmi;
 mod run;
 mod shared_cache;
 mod shell;
@@ -155,9 +157,8 @@ fn dispatch(cli: Cli, environment: &Environment) -> Result<u8, Exit> {
             let chosen = named.or(numbered).unwrap_or(inspect::Chosen::Only);
             inspect::inspect(&global, &image, chosen, format, environment)
         }
-        Some(Command::Gc { keep, max_size }) => {
-            cache::gc(&global, &keep, max_size.as_deref(), environment)
-        }
+        Some(Command::Gc(args)) => gc::gc(&global, &args, environment),
+        Some(Command::Rmi { images }) => rmi::rmi(&global, &images, environment),
         Some(Command::Cache) => cache::usage(&global, environment),
         Some(Command::Init) => init::init(&global),
         Some(Command::Import {

@@ -64,7 +64,7 @@ pub use pins::{
 pub use project::{Project, kind_name};
 pub use runner::{RunOptions, TargetRunner};
 pub use secrets::{file_of_secret, password, secret_value};
-pub use tools::{ImmutableTags, ToolOptions, Tools};
+pub use tools::{ImmutableTags, ToolOptions, Tools, project_name};
 pub use verdicts::Verdicts;
 
 use task::{Runnable, Task};

@@ -101,7 +101,7 @@ impl Tools {
             isolation: options.isolation,
             cache_scope: match manifest.settings.cache_mounts {
                 CacheMounts::User => CacheScope::User,
-                CacheMounts::Project => CacheScope::Project(canonical(&project.directory)?),
+                CacheMounts::Project => CacheScope::Project(project_name(&project.directory)?),
             },
             bases: Arc::new(options.bases),
             cache_settings: options.caches,
@@ -255,8 +255,11 @@ impl Tools {
     }
 }
 
-/// A project is known by where it is, whatever links led there.
-fn canonical(directory: &Path) -> anyhow::Result<String> {
+/// What the store knows a project by: the directory of its manifest, without links.
+///
+/// # Errors
+/// There is no such directory.
+pub fn project_name(directory: &Path) -> anyhow::Result<String> {
     let real = directory
         .canonicalize()
         .with_context(|| format!("cannot find the directory `{}`", directory.display()))?;

@@ -109,6 +109,7 @@ mod programs;
 mod registry_cache;
 mod release;
 mod repositories;
+mod room;
 mod same_as_buildah;
 mod sandbox;
 mod scheduling;

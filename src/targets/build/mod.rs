@@ -22,6 +22,7 @@ mod verify;
 
 use super::failure::failure;
 use super::task::{BuildTask, Runnable};
+use super::tools::project_name;
 use super::{images, load, outputs};
 use imgmake_build::{self as build, Built, Engine};
 use imgmake_core::execute::{Artifacts, Failure, Upstream};
@@ -69,8 +70,11 @@ impl Runnable for BuildTask<'_> {
                 Err(error) => return Err(failure(error)),
             }
         };
+        let project = project_name(&self.runner.project.directory).ok();
         for tag in &self.target.tags {
-            let tagged = engine.store.tag(&tag.value, &built.root);
+            let tagged = engine
+                .store
+                .tag(&tag.value, &built.root, project.as_deref());
             tagged.map_err(failure)?;
         }
         let mut outputs = vec![self.image_output(&built, &engine)?];

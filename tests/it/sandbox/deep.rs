@@ -98,6 +98,7 @@ fn a_cache_that_was_dug_deep_is_measured_and_collected() {
         .collect(Keep {
             younger_than: std::time::Duration::ZERO,
             at_most: None,
+            project: None,
         })
         .unwrap();
     ground.worker.delete(&garbage.trees).unwrap();

@@ -168,7 +168,7 @@ impl Trees {
             return Ok(false);
         }
         if self.read_implied(target).is_some() && target.join("fs").is_dir() {
-            return Ok(true);
+            return Ok(Store::mark_used(target));
         }
         let temporary = self.store.temporary_dir()?;
         match std::fs::rename(target, temporary.join("damaged")) {

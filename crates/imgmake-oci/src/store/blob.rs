@@ -14,16 +14,13 @@ use crate::image::{Descriptor, Digest};
 use imgmake_guard::modes::{self, PRIVATE};
 
 /// A blob's time is moved forward at most this often: it says "in use" to gc.
-const TOUCH_AFTER: Duration = Duration::from_secs(3600);
+pub(super) const TOUCH_AFTER: Duration = Duration::from_secs(3600);
 
 impl Store {
     /// Whether a blob is there.
     pub fn has(&self, digest: &Digest) -> bool {
         let path = self.blob_path(digest);
-        fs::metadata(&path).is_ok_and(|meta| {
-            touch(&path, &meta);
-            meta.is_file()
-        })
+        fs::metadata(&path).is_ok_and(|meta| meta.is_file() && touch(&path, &meta))
     }
 
     /// Whether a blob is there in its full length.
@@ -124,17 +121,19 @@ impl Store {
     }
 }
 
-/// Moves a file's time forward so that gc sees it as used.
-pub(super) fn touch(path: &Path, meta: &fs::Metadata) {
+/// Moves a file's time forward so that gc sees it as used; `false` when gc was first.
+pub(super) fn touch(path: &Path, meta: &fs::Metadata) -> bool {
     let old = meta
         .modified()
         .ok()
         .and_then(|t| t.elapsed().ok())
         .is_some_and(|age| age > TOUCH_AFTER);
-    if old {
-        // A read-only store still serves; only its gc forgets.
-        drop(filetime::set_file_mtime(path, SystemTime::now().into()));
+    if !old {
+        return true;
     }
+    // A read-only store still serves; only its gc forgets.
+    let touched = filetime::set_file_mtime(path, SystemTime::now().into());
+    !touched.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
 /// Bytes on their way into the store. Dropped without [`BlobWriter::commit`], they are gone.

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::Store;
-use super::gc::{entries, measure};
+use super::usage::{entries, measure};
 
 const ABOUT: &str = "about";
 /// Ids and paths are short; a longer description is not one of ours.

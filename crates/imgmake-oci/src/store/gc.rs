@@ -1,76 +1,90 @@
-//! What the store holds, and what of it may go.
+//! What of the store may go.
 //!
-//! Age is the time since a file was last used: reading a blob or a step record
-//! moves its time forward. A step record whose blob is gone is no record, so
-//! blobs can be removed one by one; what named images need stays.
+//! Age is the time since something was last used: reading a blob, a step record or a name
+//! moves its time forward. A step record whose blob is gone is no record, so blobs can be
+//! removed one by one. A name keeps its image for as long as the name is used.
+//!
+//! While other runs use the store, only what none of them can have seen is removed: whoever
+//! relies on a file has moved its time forward, or found it moved less than [`TOUCH_AFTER`] before.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use crate::error::{Context, OciError, Result};
+use crate::error::{Context, Result};
 
 use super::Store;
+use super::blob::TOUCH_AFTER;
+use super::temporary;
+use super::usage::{Item, entries, measure};
 use crate::image::{Descriptor, Digest, ManifestOrIndex};
-use imgmake_guard::confined::{Descent, names, open_directory};
 
-/// Bytes and files per folder.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Usage {
-    pub folders: Vec<(&'static str, u64, u64)>,
-}
-
-impl Usage {
-    /// Bytes in all folders.
-    pub fn bytes(&self) -> u64 {
-        self.folders.iter().map(|(_, bytes, _)| bytes).sum()
-    }
-}
+/// How long other runs may have been at work, when none of them says since when.
+const LONGEST_RUN: Duration = Duration::from_secs(24 * 3600);
 
 /// What survives a collection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Keep {
+pub struct Keep<'a> {
     /// Used within this time.
     pub younger_than: Duration,
     /// Oldest first, things go until the store is this small, in bytes.
     pub at_most: Option<u64>,
+    /// Only names and cache mounts of this project are looked at, and what its images alone need.
+    pub project: Option<&'a str>,
 }
 
-/// What a collection removed, and what only the helper process can remove.
+/// What a collection removed, what only the helper process can remove, and what stays.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Garbage {
     pub files: u64,
     pub bytes: u64,
+    /// Names of images.
+    pub names: Vec<String>,
     pub trees: Vec<PathBuf>,
+    pub kept: Kept,
 }
 
-pub(super) struct Item {
-    pub(super) path: PathBuf,
-    bytes: u64,
+/// What stays, in bytes, by what holds it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// Other runs use the store.
+    pub running: u64,
+    /// Names of images hold it.
+    pub named: u64,
+    /// Used within the time to keep.
+    pub recent: u64,
+    /// The names, each with its project.
+    pub names: Vec<(String, Option<String>)>,
+}
+
+enum What {
+    File,
+    Tree,
+    Name(usize),
+}
+
+struct Candidate {
+    item: Item,
+    what: What,
+    is_named: bool,
+}
+
+/// A name with everything that its image needs.
+struct Holder {
+    name: String,
+    project: Option<String>,
     used: SystemTime,
-    tree: bool,
+    path: PathBuf,
+    blobs: BTreeSet<String>,
 }
 
 impl Store {
-    /// Sizes per folder. Trees that belong to user namespaces count as far as they can be read.
-    pub fn usage(&self) -> Usage {
-        let folders = [
-            "blobs", "indexes", "layers", "steps", "images", "trees", "cache", "db", "tmp",
-        ];
-        let count = |folder: &'static str| {
-            let (bytes, files) = measure(&self.root().join(folder));
-            (folder, bytes, files)
-        };
-        Usage {
-            folders: folders.into_iter().map(count).collect(),
-        }
-    }
-
-    /// Removes what nothing has used for long. Needs the store for itself.
+    /// Removes what nothing has used for long, and nothing that another run may use.
     ///
     /// # Errors
-    /// Another run uses the store.
+    /// Something cannot be removed.
     pub fn collect(&self, keep: Keep) -> Result<Garbage> {
         let lock = self
             .inner
@@ -78,90 +92,228 @@ impl Store {
             .as_ref()
             .expect("only the process that opened a store collects");
         lock.unlock().with_context(|| self.cannot_write())?;
-        if lock.try_lock().is_err() {
+        let alone = lock.try_lock().is_ok();
+        if !alone {
             lock.lock_shared().with_context(|| self.cannot_write())?;
-            let obstacle = format!("another run uses the store `{}`", self.root().display());
-            return Err(OciError::conflict(
-                obstacle,
-                "collect again when it is done",
-            ));
         }
-        let collected = self.collect_alone(keep);
-        lock.unlock().with_context(|| self.cannot_write())?;
-        lock.lock_shared().with_context(|| self.cannot_write())?;
+        let collected = self.collect_beside(keep, (!alone).then(|| self.seen_by_others()));
+        if alone {
+            lock.unlock().with_context(|| self.cannot_write())?;
+            lock.lock_shared().with_context(|| self.cannot_write())?;
+        }
         collected
     }
 
-    fn collect_alone(&self, keep: Keep) -> Result<Garbage> {
+    /// What was used since then may be in use by another run.
+    fn seen_by_others(&self) -> SystemTime {
         let now = SystemTime::now();
-        let mut items = self.items();
-        items.sort_by_key(|item| item.used);
+        let own = self.inner.process.get().map(|process| process.path());
+        let begun = temporary::begun(&self.root().join("tmp"), own);
+        let begun = begun.unwrap_or(now - LONGEST_RUN);
+        begun
+            .checked_sub(TOUCH_AFTER)
+            .unwrap_or(SystemTime::UNIX_EPOCH)
+    }
+
+    fn collect_beside(&self, keep: Keep, others: Option<SystemTime>) -> Result<Garbage> {
+        let now = SystemTime::now();
+        let holders = self.holders();
+        let mut candidates = self.candidates(&holders, keep.project);
+        // A name goes before what it holds.
+        candidates.sort_by_key(|one| (one.item.used, !matches!(one.what, What::Name(_))));
         let mut total = self.usage().bytes();
         let mut garbage = Garbage::default();
-        for item in items {
+        for Candidate {
+            item,
+            what,
+            is_named,
+        } in candidates
+        {
             let old = now.duration_since(item.used).unwrap_or_default() >= keep.younger_than;
             let too_much = keep.at_most.is_some_and(|most| total > most);
-            if !old && !too_much {
+            let in_use = match what {
+                What::Tree => others.is_some(),
+                _ => others.is_some_and(|since| item.used >= since),
+            };
+            let goes = (old || too_much) && !in_use;
+            if !goes || !self.remove(&item, &what, others.is_some())? {
+                let kept = &mut garbage.kept;
+                let sum = match what {
+                    _ if old || too_much => &mut kept.running,
+                    _ if is_named => &mut kept.named,
+                    _ => &mut kept.recent,
+                };
+                *sum += item.bytes;
+                if let What::Name(at) = what {
+                    let holder = &holders[at];
+                    let named = (holder.name.clone(), holder.project.clone());
+                    kept.names.push(named);
+                }
                 continue;
             }
             total = total.saturating_sub(item.bytes);
             garbage.bytes += item.bytes;
-            if item.tree {
-                garbage.trees.push(item.path);
-            } else {
-                fs::remove_file(&item.path)
-                    .with_context(|| format!("cannot remove `{}`", item.path.display()))?;
-                garbage.files += 1;
+            match what {
+                What::Tree => garbage.trees.push(item.path),
+                What::File => garbage.files += 1,
+                What::Name(at) => garbage.names.push(holders[at].name.clone()),
             }
         }
+        garbage.kept.names.sort();
+        garbage.names.sort();
         Ok(garbage)
     }
 
-    /// Everything that may go.
-    fn items(&self) -> Vec<Item> {
-        let named = self.named_blobs();
-        let mut items = Vec::new();
-        for folder in ["blobs/sha256", "blobs/sha512", "steps", "indexes", "layers"] {
-            let in_use = |path: &Path| {
-                folder.starts_with("blobs")
-                    && path
-                        .file_name()
-                        .is_some_and(|n| named.contains(&*n.to_string_lossy()))
-            };
-            items.extend(
-                entries(&self.root().join(folder))
-                    .into_iter()
-                    .filter(|item| !in_use(&item.path)),
-            );
+    /// Removes a file; trees are the helper's. Beside other runs it is taken aside first: one that was
+    /// used meanwhile goes back, and who looks for it in between finds that it is not there.
+    fn remove(&self, item: &Item, what: &What, beside: bool) -> Result<bool> {
+        let path = &item.path;
+        let failed = || format!("cannot remove `{}`", path.display());
+        if matches!(what, What::Tree) {
+            return Ok(true);
         }
-        for folder in ["trees", "cache"] {
-            for map in entries(&self.root().join(folder)) {
-                items.extend(entries(&map.path).into_iter().map(|item| {
-                    let bytes = measure(&item.path).0;
-                    Item {
-                        tree: true,
-                        bytes,
-                        ..item
-                    }
+        let gone = |removed: io::Result<()>| match removed {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            other => other.with_context(failed),
+        };
+        if !beside {
+            return gone(fs::remove_file(path)).map(|()| true);
+        }
+        let aside = self.process_dir()?.path().join("aside");
+        let modified = |path: &Path| fs::metadata(path).and_then(|meta| meta.modified());
+        gone(fs::rename(path, &aside))?;
+        let used_meanwhile = modified(&aside).is_ok_and(|now| now > item.used);
+        match used_meanwhile && !path.exists() {
+            true => gone(fs::rename(&aside, path)).map(|()| false),
+            false => gone(fs::remove_file(&aside)).map(|()| true),
+        }
+    }
+
+    /// Everything that may go, each with the last use of it or of a name that holds it.
+    fn candidates(&self, holders: &[Holder], project: Option<&str>) -> Vec<Candidate> {
+        let is_looked_at = |of: Option<&str>| project.is_none() || of == project;
+        let mut held: BTreeMap<&str, SystemTime> = BTreeMap::new();
+        let mut foreign: BTreeSet<&str> = BTreeSet::new();
+        let mut found = Vec::new();
+        for (at, holder) in holders.iter().enumerate() {
+            for blob in &holder.blobs {
+                let used = held.entry(blob).or_insert(holder.used);
+                *used = holder.used.max(*used);
+            }
+            if !is_looked_at(holder.project.as_deref()) {
+                foreign.extend(holder.blobs.iter().map(String::as_str));
+                continue;
+            }
+            let item = Item {
+                path: holder.path.clone(),
+                bytes: 0,
+                used: holder.used,
+            };
+            found.push(Candidate {
+                item,
+                what: What::Name(at),
+                is_named: true,
+            });
+        }
+        for folder in ["blobs/sha256", "blobs/sha512"] {
+            for mut item in entries(&self.root().join(folder)) {
+                let name = item.path.file_name().unwrap_or_default().to_string_lossy();
+                let by_name = held.get(&*name).copied();
+                let is_own = by_name.is_some() && !foreign.contains(&*name);
+                if project.is_some() && !is_own {
+                    continue;
+                }
+                item.used = by_name.map_or(item.used, |used| used.max(item.used));
+                found.push(Candidate {
+                    item,
+                    what: What::File,
+                    is_named: by_name.is_some(),
+                });
+            }
+        }
+        found.extend(self.files_of_nobody(project));
+        found.extend(self.trees(project));
+        found
+    }
+
+    /// Records and logs, which belong to no project.
+    fn files_of_nobody(&self, project: Option<&str>) -> Vec<Candidate> {
+        let folders: &[&str] = match project {
+            Some(_) => &[],
+            None => &["steps", "indexes", "layers", "logs"],
+        };
+        let folders = folders.iter().map(|folder| self.root().join(folder));
+        let items = folders.flat_map(|folder| entries(&folder));
+        let files = items.filter(|item| item.path.is_file());
+        files
+            .map(|item| Candidate {
+                item,
+                what: What::File,
+                is_named: false,
+            })
+            .collect()
+    }
+
+    /// Unpacked layers and cache mounts.
+    fn trees(&self, project: Option<&str>) -> Vec<Candidate> {
+        let mut items = Vec::new();
+        if project.is_none() {
+            for map in entries(&self.root().join("trees")) {
+                items.extend(entries(&map.path).into_iter().map(|item| Item {
+                    bytes: measure(&item.path).0,
+                    ..item
                 }));
             }
         }
+        let mounts = self.cache_mounts().into_iter();
+        let mounts =
+            mounts.filter(|mount| project.is_none() || mount.project.as_deref() == project);
+        items.extend(mounts.filter_map(|mount| {
+            let modified = |path: &Path| fs::metadata(path).and_then(|meta| meta.modified()).ok();
+            let made = modified(&mount.path)?;
+            // Every use of a cache takes its lock.
+            let locked = modified(&mount.path.join("lock")).unwrap_or(made);
+            Some(Item {
+                bytes: mount.bytes,
+                used: made.max(locked),
+                path: mount.path,
+            })
+        }));
         items
+            .into_iter()
+            .map(|item| Candidate {
+                item,
+                what: What::Tree,
+                is_named: false,
+            })
+            .collect()
     }
 
-    /// Hex digests of every blob that a named image needs.
-    fn named_blobs(&self) -> BTreeSet<String> {
+    /// Every name, and the hex digests of every blob that its image needs.
+    fn holders(&self) -> Vec<Holder> {
+        let names = self.all_images(self.is_shared()).into_iter();
+        names
+            .filter_map(|named| {
+                let path = self.name_path(&named.name);
+                let used = fs::metadata(&path).and_then(|meta| meta.modified()).ok()?;
+                Some(Holder {
+                    blobs: self.blobs_of(named.manifest),
+                    name: named.name,
+                    project: named.project,
+                    used,
+                    path,
+                })
+            })
+            .collect()
+    }
+
+    fn blobs_of(&self, root: Descriptor) -> BTreeSet<String> {
         let mut blobs = BTreeSet::new();
-        let mut waiting: Vec<Descriptor> = self
-            .all_images(self.is_shared())
-            .into_iter()
-            .map(|(_, manifest)| manifest)
-            .collect();
+        let mut waiting = vec![root];
         while let Some(descriptor) = waiting.pop() {
-            if !blobs.insert(descriptor.digest.hex().to_string()) {
-                continue;
+            if blobs.insert(descriptor.digest.hex().to_string()) {
+                waiting.extend(self.children(&descriptor));
             }
-            waiting.extend(self.children(&descriptor));
         }
         blobs
     }
@@ -184,72 +336,4 @@ impl Store {
             None => Vec::new(),
         }
     }
-}
-
-pub(super) fn entries(directory: &Path) -> Vec<Item> {
-    let Ok(entries) = fs::read_dir(directory) else {
-        return Vec::new();
-    };
-    entries
-        .filter_map(|entry| {
-            let entry = entry.ok()?;
-            let meta = entry.metadata().ok()?;
-            let used = meta.modified().ok()?;
-            Some(Item {
-                path: entry.path(),
-                bytes: meta.len(),
-                used,
-                tree: false,
-            })
-        })
-        .collect()
-}
-
-/// Bytes and files below a path, however deep, links not followed, unreadable folders
-/// left out.
-pub(super) fn measure(path: &Path) -> (u64, u64) {
-    match (fs::symlink_metadata(path), open_directory(path)) {
-        (Ok(meta), Ok(root)) if meta.is_dir() => measure_below(Descent::new(root)),
-        (Ok(meta), _) if !meta.is_dir() => (meta.len(), 1),
-        _ => (0, 0),
-    }
-}
-
-fn measure_below(mut walk: Descent) -> (u64, u64) {
-    let (mut bytes, mut files) = (0, 0);
-    // Per level: the directories in it that were not looked into yet.
-    let mut left = vec![count(&walk, &mut bytes, &mut files)];
-    while let Some(directories) = left.last_mut() {
-        match directories.pop() {
-            Some(name) if walk.enter(&name).is_ok() => {
-                left.push(count(&walk, &mut bytes, &mut files));
-            }
-            Some(_) => {}
-            None => {
-                left.pop();
-                if walk.leave().is_err() {
-                    break;
-                }
-            }
-        }
-    }
-    (bytes, files)
-}
-
-/// Counts what is in the directory that the walk is in; gives the directories.
-fn count(walk: &Descent, bytes: &mut u64, files: &mut u64) -> Vec<Vec<u8>> {
-    let mut directories = Vec::new();
-    for name in names(walk.here()).unwrap_or_default() {
-        let flags = rustix::fs::AtFlags::SYMLINK_NOFOLLOW;
-        let Ok(stat) = rustix::fs::statat(walk.here(), &*name, flags) else {
-            continue;
-        };
-        if rustix::fs::FileType::from_raw_mode(stat.st_mode) == rustix::fs::FileType::Directory {
-            directories.push(name);
-        } else {
-            *bytes += u64::try_from(stat.st_size).unwrap_or(0);
-            *files += 1;
-        }
-    }
-    directories
 }

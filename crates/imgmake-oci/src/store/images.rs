@@ -1,18 +1,22 @@
 //! Names given to images: `repo:tag` → the manifest's descriptor. For push-only
-//! from the store and for people; gc keeps whatever has a name.
+//! from the store and for people. A name ages like everything else, and keeps its image until then.
 
 use std::fs;
+use std::path::PathBuf;
 
-use crate::error::Result;
+use crate::error::{Context, Result};
 
 use super::Store;
 use super::trust::{Names, Trust};
 use crate::image::{Descriptor, Reference};
 
 #[derive(serde::Serialize, serde::Deserialize)]
-struct Named {
-    name: String,
-    manifest: Descriptor,
+pub(super) struct Named {
+    pub(super) name: String,
+    pub(super) manifest: Descriptor,
+    /// The directory of the project that gave it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) project: Option<String>,
 }
 
 const FOLDER: &str = "images";
@@ -20,10 +24,11 @@ const FOLDER: &str = "images";
 impl Store {
     /// # Errors
     /// The file system is full or read-only.
-    pub fn tag(&self, name: &str, manifest: &Descriptor) -> Result<()> {
+    pub fn tag(&self, name: &str, manifest: &Descriptor, project: Option<&str>) -> Result<()> {
         let named = Named {
             name: name.to_string(),
             manifest: manifest.clone(),
+            project: project.map(str::to_string),
         };
         self.put_record(FOLDER, &file_of(name), &crate::image::to_json(&named))
     }
@@ -31,7 +36,23 @@ impl Store {
     /// The image of that name, when its manifest is still there.
     pub fn tagged(&self, name: &str) -> Option<Descriptor> {
         let manifest = self.named(&file_of(name), self.believes_names())?.manifest;
-        self.holds(&manifest).then_some(manifest)
+        (Store::mark_used(&self.name_path(name)) && self.holds(&manifest)).then_some(manifest)
+    }
+
+    /// Takes a name away; its image stays for as long as something else uses it.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub fn untag(&self, name: &str) -> Result<()> {
+        let path = self.name_path(name);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            removed => removed.with_context(|| format!("cannot remove `{}`", path.display())),
+        }
+    }
+
+    pub(super) fn name_path(&self, name: &str) -> PathBuf {
+        self.record_path(FOLDER, &file_of(name))
     }
 
     /// Whether this name was given by somebody who has the store's key; elsewhere nothing
@@ -42,22 +63,22 @@ impl Store {
 
     /// Every name with its image, sorted by name.
     pub fn images(&self) -> Vec<(String, Descriptor)> {
-        self.all_images(self.believes_names())
+        let images = self.all_images(self.believes_names()).into_iter();
+        images.map(|named| (named.name, named.manifest)).collect()
     }
 
     /// The same; of anybody, or with a MAC alone.
-    pub(super) fn all_images(&self, of_anybody: bool) -> Vec<(String, Descriptor)> {
+    pub(super) fn all_images(&self, of_anybody: bool) -> Vec<Named> {
         let Ok(entries) = fs::read_dir(self.root().join(FOLDER)) else {
             return Vec::new();
         };
-        let mut images: Vec<(String, Descriptor)> = entries
+        let mut images: Vec<Named> = entries
             .filter_map(|entry| {
                 let file = entry.ok()?.file_name().into_string().ok()?;
-                let named = self.named(&file, of_anybody)?;
-                Some((named.name, named.manifest))
+                self.named(&file, of_anybody)
             })
             .collect();
-        images.sort_by(|a, b| a.0.cmp(&b.0));
+        images.sort_by(|a, b| a.name.cmp(&b.name));
         images
     }
 

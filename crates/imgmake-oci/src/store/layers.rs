@@ -54,6 +54,7 @@ impl Store {
         let name = layer_record(diff_id, compression.media_type());
         let bytes = self.record("layers", &name)?;
         let layer: Layer = postcard::from_bytes(&bytes).ok()?;
+        Store::mark_used(&self.record_path("layers", &name));
         self.holds(&layer.descriptor).then_some(layer)
     }
 
@@ -68,6 +69,7 @@ impl Store {
         let kept = self
             .record("indexes", layer.diff_id.hex())
             .and_then(|bytes| Index::decode(&bytes).ok());
+        Store::mark_used(&self.record_path("indexes", layer.diff_id.hex()));
         let index = match kept {
             Some(index) => index,
             None => {
@@ -92,6 +94,7 @@ impl Store {
 
     pub fn has_index(&self, diff_id: &Digest) -> bool {
         self.has_record("indexes", diff_id.hex())
+            && Store::mark_used(&self.record_path("indexes", diff_id.hex()))
     }
 
     fn indexes(&self) -> std::sync::MutexGuard<'_, std::collections::HashMap<Digest, Arc<Index>>> {

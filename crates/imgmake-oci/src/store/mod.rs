@@ -15,7 +15,7 @@
 //! db/                           advisory indexes
 //! logs/                         what steps printed
 //! tmp/<process>/                everything unfinished; swept once its process is gone
-//! lock                          runs hold it shared, gc exclusively
+//! lock                          runs hold it shared; gc that has it alone need not look out for others
 //! ```
 //!
 //! Nothing is fsync'ed: a file under its final name was complete when renamed, so
@@ -25,6 +25,7 @@
 mod blob;
 mod cache_mounts;
 mod checks;
+mod find;
 mod gc;
 mod images;
 mod layers;
@@ -35,6 +36,7 @@ mod temporary;
 #[cfg(test)]
 mod tests;
 mod trust;
+mod usage;
 mod verify;
 
 use std::collections::HashMap;
@@ -48,8 +50,9 @@ use crate::error::{Context, Result};
 pub use blob::BlobWriter;
 pub use cache_mounts::{CacheMount, describe_cache_mount};
 pub use checks::Damaged;
-pub use gc::{Garbage, Keep, Usage};
+pub use gc::{Garbage, Keep, Kept};
 pub use trust::{FoundAgain, Guard, Names, Shared, Trust};
+pub use usage::Usage;
 pub use verify::BlobReader;
 
 use crate::image::Digest;
@@ -126,6 +129,9 @@ impl Store {
         lock.lock_shared().with_context(told)?;
         let store = Store::with_lock(root, Some(lock), trust)?;
         store.sweep();
+        // Says since when this process may rely on what it finds. A full disk is no obstacle: gc then
+        // thinks of the longest run.
+        drop(store.process_dir());
         Ok(store)
     }
 
@@ -276,6 +282,12 @@ impl Store {
             // Best effort: what stays is tried again by every later run.
             drop(remove_tree(&left));
         }
+    }
+
+    /// Moves the time of a file or directory of the store forward, so that gc sees it as used; `false`
+    /// when it is gone.
+    pub fn mark_used(path: &Path) -> bool {
+        std::fs::metadata(path).is_ok_and(|meta| blob::touch(path, &meta))
     }
 
     /// Directories of processes that are gone.

@@ -11,8 +11,7 @@ impl Store {
     pub fn step(&self, key: &str) -> Option<Vec<u8>> {
         let record = self.record("steps", name_of(key))?;
         let path = self.record_path("steps", key);
-        touch(&path, &fs::metadata(&path).ok()?);
-        Some(record)
+        touch(&path, &fs::metadata(&path).ok()?).then_some(record)
     }
 
     /// A record that says no more than where content may be had, which its digest proves:

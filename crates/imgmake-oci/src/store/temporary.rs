@@ -109,6 +109,16 @@ pub(super) fn leftovers(tmp: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
+/// Since when the processes work that are at it now, but for the one whose directory is `own`.
+pub(super) fn begun(tmp: &Path, own: Option<&Path>) -> Option<SystemTime> {
+    let entries = fs::read_dir(tmp).ok()?;
+    let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    let others = paths.filter(|path| Some(path.as_path()) != own && !is_left_over(path));
+    // The lock file is written once, before its directory has its name.
+    let begun = others.filter_map(|path| fs::metadata(path.join("lock")).ok()?.modified().ok());
+    begun.min()
+}
+
 fn is_left_over(path: &Path) -> bool {
     let being_made = path
         .file_name()

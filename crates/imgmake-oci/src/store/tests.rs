@@ -1,6 +1,6 @@
 use std::fs;
 use std::io::Write;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use super::*;
 use crate::error::OciError;
@@ -97,7 +97,7 @@ fn a_name_finds_its_image_until_the_manifest_is_gone() {
     let (_keep, store) = store();
     let digest = store.put_bytes(b"{}").unwrap();
     let manifest = Descriptor::new(ManifestFormat::Oci.manifest(), digest.clone(), 2);
-    store.tag("acme/app:1", &manifest).unwrap();
+    store.tag("acme/app:1", &manifest, None).unwrap();
     assert_eq!(store.tagged("acme/app:1"), Some(manifest));
     assert_eq!(store.tagged("acme/app:2"), None);
     fs::remove_file(store.blob_path(&digest)).unwrap();
@@ -119,37 +119,125 @@ fn a_collection_keeps_what_named_images_need_and_removes_the_rest() {
     let bytes = crate::image::to_json(&manifest);
     let root = Descriptor::of(format.manifest(), &bytes);
     store.put_bytes(&bytes).unwrap();
-    store.tag("app:1", &root).unwrap();
+    store.tag("app:1", &root, Some("/p")).unwrap();
     store.put_step("00ff", b"record").unwrap();
 
-    let garbage = store
-        .collect(Keep {
-            younger_than: Duration::ZERO,
-            at_most: None,
-        })
-        .unwrap();
+    let other = store.put_bytes(b"{}").unwrap();
+    let named = Descriptor::new(format.manifest(), other.clone(), 2);
+    store.tag("other:1", &named, Some("/q")).unwrap();
+    let all = [&layer, &config, &root.digest, &orphan, &other];
+    for digest in all {
+        aged(&store.blob_path(digest), 30);
+    }
+    aged(&store.record_path("steps", "00ff"), 30);
+    aged(&store.name_path("other:1"), 20);
 
-    assert_eq!(garbage.files, 2);
+    let garbage = store.collect(keep(14)).unwrap();
+
+    assert_eq!(
+        (garbage.files, &*garbage.names),
+        (3, &["other:1".to_string()][..])
+    );
     assert!(store.has(&layer) && store.has(&config) && store.has(&root.digest));
-    assert!(!store.has(&orphan) && store.step("00ff").is_none());
+    assert!(!store.has(&orphan) && !store.has(&other) && store.step("00ff").is_none());
+    let held = [("app:1".to_string(), Some("/p".to_string()))];
+    assert_eq!(garbage.kept.names, held);
+    assert!(garbage.kept.named >= root.size + 11, "{garbage:?}");
+
+    // A size goes before names.
+    let smaller = Keep {
+        at_most: Some(0),
+        ..keep(14)
+    };
+    let garbage = store.collect(smaller).unwrap();
+    assert_eq!(garbage.names, ["app:1"]);
+    assert!(!store.has(&layer) && store.tagged("app:1").is_none());
+}
+
+fn keep(days: u64) -> Keep<'static> {
+    Keep {
+        younger_than: Duration::from_secs(days * 86_400),
+        at_most: None,
+        project: None,
+    }
+}
+
+/// Last used so many days ago.
+fn aged(path: &Path, days: u64) {
+    let then = SystemTime::now() - Duration::from_secs(days * 86_400);
+    filetime::set_file_mtime(path, then.into()).unwrap();
 }
 
 #[test]
-fn a_collection_waits_for_nobody_and_takes_nothing_from_a_run_in_progress() {
+fn of_a_project_only_its_names_and_what_they_alone_need_go() {
     let (_keep, store) = store();
-    let orphan = store.put_bytes(b"orphan").unwrap();
-    let running = Store::open(store.root()).unwrap();
-    let refused = store
-        .collect(Keep {
-            younger_than: Duration::ZERO,
-            at_most: None,
-        })
-        .unwrap_err();
-    assert!(
-        refused.to_string().contains("another run uses the store"),
-        "{refused}"
+    let format = ManifestFormat::Oci;
+    let image = |text: &[u8]| {
+        let digest = store.put_bytes(text).unwrap();
+        aged(&store.blob_path(&digest), 30);
+        Descriptor::new(format.manifest(), digest, text.len() as u64)
+    };
+    let (own, both, orphan) = (image(b"{1}"), image(b"{2}"), image(b"{3}"));
+    for (name, image, project) in [
+        ("own:1", &own, "/p"),
+        ("own:2", &both, "/p"),
+        ("foreign:1", &both, "/q"),
+    ] {
+        store.tag(name, image, Some(project)).unwrap();
+        aged(&store.name_path(name), 30);
+    }
+    let of_project = Keep {
+        project: Some("/p"),
+        ..keep(14)
+    };
+    let garbage = store.collect(of_project).unwrap();
+    assert_eq!(garbage.names, ["own:1", "own:2"]);
+    assert!(!store.has(&own.digest) && store.has(&both.digest) && store.has(&orphan.digest));
+    assert!(store.tagged("foreign:1").is_some());
+}
+
+#[test]
+fn beside_another_run_only_what_it_cannot_have_seen_is_removed() {
+    let (_keep, store) = store();
+    let (old, recent) = (
+        store.put_bytes(b"old").unwrap(),
+        store.put_bytes(b"recent").unwrap(),
     );
-    assert!(running.has(&orphan));
+    let running = Store::open(store.root()).unwrap();
+    aged(&store.blob_path(&old), 30);
+    let garbage = store.collect(keep(0)).unwrap();
+    assert_eq!((garbage.files, garbage.kept.running), (1, 6));
+    assert!(running.has(&recent) && !running.has(&old));
+    // What the run looks at is moved forward, and stays.
+    aged(&store.blob_path(&recent), 30);
+    assert!(running.has(&recent));
+    assert_eq!(store.collect(keep(0)).unwrap().files, 0);
+    assert!(running.has(&recent));
+    drop(running);
+    assert_eq!(store.collect(keep(0)).unwrap().files, 1);
+}
+
+#[test]
+fn images_are_found_by_name_digest_and_pattern() {
+    let (_keep, store) = store();
+    let digest = store.put_bytes(b"{}").unwrap();
+    let image = Descriptor::new(ManifestFormat::Oci.manifest(), digest.clone(), 2);
+    for name in ["app:1", "app:latest", "registry.example.com/team/app:1"] {
+        store.tag(name, &image, None).unwrap();
+    }
+    let found = |text: &str| -> Vec<String> {
+        let found = store.matching(text).into_iter();
+        found.map(|(name, _)| name).collect()
+    };
+    assert_eq!(found("docker.io/library/app:1"), ["app:1"]);
+    assert_eq!(found("app"), ["app:latest"]);
+    assert_eq!(found("app:*"), ["app:1", "app:latest"]);
+    assert_eq!(found("*/team/*"), ["registry.example.com/team/app:1"]);
+    assert_eq!(found(&digest.hex()[..12]).len(), 3);
+    assert_eq!(found("other"), [""; 0]);
+    assert_eq!(store.beginning_with(&digest.to_string(), 2), [digest]);
+    store.untag("app:1").unwrap();
+    assert_eq!(found("app:1"), [""; 0]);
 }
 
 #[test]
@@ -195,7 +283,7 @@ fn records_of_a_shared_store_count_under_their_own_key_and_name_alone() {
         .unwrap();
     let manifest = Descriptor::of("m", b"manifest");
     store.put_bytes(b"manifest").unwrap();
-    store.tag("app:1", &manifest).unwrap();
+    store.tag("app:1", &manifest, None).unwrap();
     assert_eq!(open(&theirs).step("aa").as_deref(), Some(&b"record"[..]));
     assert!(open(&theirs).has_index(&layer.diff_id));
     assert_eq!(open(&theirs).tagged("app:1"), Some(manifest.clone()));
@@ -260,7 +348,7 @@ fn names_of_neighbors_are_found_where_that_is_asked_for_and_told_apart() {
     let neighbor = open(&theirs);
     let manifest = Descriptor::of("m", b"manifest");
     neighbor.put_bytes(b"manifest").unwrap();
-    neighbor.tag("app:1", &manifest).unwrap();
+    neighbor.tag("app:1", &manifest, None).unwrap();
     neighbor.put_step("aa", b"where").unwrap();
 
     let store = open(&ours);
@@ -478,7 +566,7 @@ fn every_kind_of_record_is_named_and_gone_when_a_bit_of_it_is_another() {
     store.adopt_layer(file, &layer, &index).unwrap();
     let manifest = Descriptor::of("m", b"manifest");
     store.put_bytes(b"manifest").unwrap();
-    store.tag("app:1", &manifest).unwrap();
+    store.tag("app:1", &manifest, None).unwrap();
     store.put_step("aa", b"record").unwrap();
     type Kind<'a> = (&'a str, &'a dyn Fn(&Store) -> bool);
     let kinds: [Kind<'_>; 4] = [

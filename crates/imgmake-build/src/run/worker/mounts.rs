@@ -374,13 +374,16 @@ fn target(mount: &RunMount) -> &str {
 
 fn open_lock(cache: &Path) -> Result<File> {
     modes::make_dirs(cache, PRIVATE).context("cannot make a cache")?;
-    File::options()
+    let lock = File::options()
         .create(true)
         .truncate(false)
         .write(true)
         .mode(0o600)
         .open(cache.join("lock"))
-        .context("cannot lock a cache")
+        .context("cannot lock a cache")?;
+    // For gc, which removes what has not been used for long.
+    drop(lock.set_modified(std::time::SystemTime::now()));
+    Ok(lock)
 }
 
 /// With a single id everything belongs to it, whatever number it goes by.

@@ -1,0 +1,34 @@
+//! `rmi` takes names of images out of the store.
+
+use super::args::Global;
+use super::environment::Environment;
+use super::output::print;
+use super::trust::open_store;
+use crate::exit::{self, Exit};
+use crate::targets::images::short_name;
+use imgmake_oci::image::Descriptor;
+
+pub fn rmi(global: &Global, images: &[String], environment: &Environment) -> Result<u8, Exit> {
+    let store = open_store(global, environment)?;
+    let mut chosen: Vec<(String, Descriptor)> = Vec::new();
+    // All are looked for before one is removed.
+    for image in images {
+        let found = store.matching(image);
+        if found.is_empty() {
+            let message = format!("image `{image}` not found in the store");
+            return Err(Exit::error(exit::FAILED, message)
+                .with_help("`imgmake cache` lists the names of its images"));
+        }
+        chosen.extend(found);
+    }
+    chosen.sort_by(|a, b| a.0.cmp(&b.0));
+    chosen.dedup();
+    let mut text = String::new();
+    for (name, image) in &chosen {
+        store.untag(name)?;
+        text.push_str(&format!("removed {name} ({})\n", short_name(image)));
+    }
+    text.push_str("`imgmake gc` frees what no name and no recent build needs\n");
+    print(&text)?;
+    Ok(0)
+}
