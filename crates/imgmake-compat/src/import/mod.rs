@@ -4,4 +4,5 @@
 //! and variables come in as values.
 
 pub mod bake;
+pub mod docker;
 pub mod kdl;

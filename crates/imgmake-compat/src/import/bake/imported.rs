@@ -23,6 +23,8 @@ pub struct Imported {
     pub repositories: Vec<Repository>,
     /// Dockerfiles that the bake file holds; they are to be written before the build.
     pub inline: Vec<Inline>,
+    /// Files of variables that the manifest reads.
+    pub env_files: Vec<String>,
     /// What was accepted and changes nothing, for people.
     pub notes: Vec<String>,
 }

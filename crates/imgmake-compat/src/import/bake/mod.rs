@@ -5,7 +5,8 @@
 //! and the nearest name.
 //!
 //! ```text
-//! syntax     text → blocks of expressions, with lines (json: one of the two texts)
+//! syntax     text → blocks of expressions, with lines (json: one of the texts)
+//! compose    services of a Compose file → the same blocks; yaml; interpolation: its variables
 //! expression what a text says; evaluate: what it comes to, in a context
 //! value      what it can come to; number: as exact as HCL's
 //! values     variables, what the environment makes of them; expressions → values
@@ -21,6 +22,7 @@
 //! ```
 
 mod budget;
+mod compose;
 mod context;
 mod defined;
 mod display;
@@ -31,6 +33,7 @@ mod fields;
 mod functions;
 mod given;
 mod imported;
+mod interpolation;
 mod json;
 mod number;
 mod outputs;
@@ -42,6 +45,7 @@ mod target;
 mod types;
 mod value;
 mod values;
+mod yaml;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -183,14 +187,13 @@ fn blocks(request: &Request) -> Result<Vec<syntax::Block>, Problem> {
     }
     for file in request.files {
         let name = file.name.to_ascii_lowercase();
-        if name.ends_with(".yml") || name.ends_with(".yaml") {
-            let message = format!("`{}`: a Compose file is not a bake file", file.name);
-            return Err(Problem::at(None, message)
-                .with_help("write its services as targets of a `docker-bake.hcl`"));
-        }
-        let blocks = match name.ends_with(".json") {
-            true => syntax::json(file.text),
-            false => syntax::hcl(file.text),
+        let ends = |end: &str| name.ends_with(end);
+        let blocks = if ends(".yml") || ends(".yaml") {
+            compose::blocks(file.text)
+        } else if ends(".json") {
+            syntax::json(file.text)
+        } else {
+            syntax::hcl(file.text)
         };
         let mut blocks = blocks.map_err(|problem| Problem {
             line: problem.line.map(|line| line + before),

@@ -262,6 +262,9 @@ impl Writer<'_> {
 
     fn settings(&mut self, imported: &Imported, marked: &[Imported]) {
         self.line(0, "imgmake version=1 {");
+        for file in &imported.env_files {
+            self.line(1, &format!("env-file {}", quoted(file)));
+        }
         let mut caches: BTreeMap<&str, (bool, bool, usize)> = BTreeMap::new();
         for (at, cache) in imported.caches.iter().enumerate() {
             let cache_use = caches

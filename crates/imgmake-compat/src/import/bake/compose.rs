@@ -1,0 +1,433 @@
+//! A Compose file as bake reads it: each service with a `build` is a target, and all of them are
+//! the group `default` (compose-spec, "Compose Build Specification"; buildx, `bake/compose.go`).
+//!
+//! Keys of `build` that are unknown are mistakes; what a service says of how it runs is not looked at.
+
+use std::collections::BTreeMap;
+
+use super::expression::{Expression, Part};
+use super::interpolation;
+use super::json::{Json, Kind, Name};
+use super::number::Number;
+use super::problem::{Problem, unknown};
+use super::syntax::{Attribute, Block};
+use super::value::Value;
+use super::yaml;
+
+/// Keys of `build`, and what bake calls them.
+const KEYS: [(&str, &str); 22] = [
+    ("additional_contexts", "contexts"),
+    ("args", "args"),
+    ("attest", "attest"),
+    ("cache_from", "cache-from"),
+    ("cache_to", "cache-to"),
+    ("context", "context"),
+    ("dockerfile", "dockerfile"),
+    ("dockerfile_inline", "dockerfile-inline"),
+    ("entitlements", "entitlements"),
+    ("extra_hosts", "extra-hosts"),
+    ("labels", "labels"),
+    ("network", "network"),
+    ("no_cache", "no-cache"),
+    ("platforms", "platforms"),
+    ("privileged", "entitlements"),
+    ("pull", "pull"),
+    ("secrets", "secret"),
+    ("shm_size", "shm-size"),
+    ("ssh", "ssh"),
+    ("tags", "tags"),
+    ("target", "target"),
+    ("ulimits", "ulimits"),
+];
+
+/// Keys of `x-bake`, which have bake's own names.
+const BAKE_KEYS: [&str; 12] = [
+    "args",
+    "cache-from",
+    "cache-to",
+    "contexts",
+    "no-cache",
+    "no-cache-filter",
+    "output",
+    "platforms",
+    "pull",
+    "secret",
+    "ssh",
+    "tags",
+];
+
+const TOP: [&str; 9] = [
+    "configs", "include", "models", "name", "networks", "secrets", "services", "version", "volumes",
+];
+
+type Pairs<'a> = &'a [(Name, Json)];
+
+/// # Errors
+/// Not YAML; no services; a `build` that bake would refuse, or that is not understood.
+pub(super) fn blocks(text: &str) -> Result<Vec<Block>, Problem> {
+    let document = yaml::parse(text)?;
+    let top = object(&document, "a Compose file")?;
+    for (name, value) in top {
+        let key = name.text.as_str();
+        if key == "include" && !matches!(value.kind, Kind::Null) {
+            let message = "`include` is not supported: the other file is not read";
+            return Err(Problem::at(Some(name.line), message).with_help(
+                "import the files one by one, or name them: `imgmake import FILE --merge FILE`",
+            ));
+        }
+        if !TOP.contains(&key) && !key.starts_with("x-") {
+            return Err(unknown(Some(name.line), key, &TOP));
+        }
+    }
+    let secrets = find(top, "secrets");
+    let services = find(top, "services").ok_or_else(|| {
+        Problem::at(None, "a Compose file has `services`")
+            .with_help("a bake file ends with `.hcl` or `.json`")
+    })?;
+    let mut reader = Reader {
+        secrets,
+        variables: BTreeMap::new(),
+    };
+    let mut blocks = Vec::new();
+    for (name, service) in object(services, "`services`")? {
+        blocks.extend(reader.service(name, service)?);
+    }
+    if blocks.is_empty() {
+        return Err(Problem::at(Some(services.line), "no service has a `build`"));
+    }
+    let names = blocks
+        .iter()
+        .map(|block| Expression::Value(Value::from(block.name.as_str())));
+    let targets = attribute("targets", None, Expression::Array(names.collect()));
+    blocks.push(block("group", "default", None, vec![targets]));
+    blocks.extend(reader.variables.into_iter().map(|(name, default)| {
+        let default =
+            default.map(|text| attribute("default", None, Expression::Value(Value::from(&*text))));
+        block("variable", &name, None, default.into_iter().collect())
+    }));
+    Ok(blocks)
+}
+
+struct Reader<'a> {
+    /// At the top of the file.
+    secrets: Option<&'a Json>,
+    /// Variables that texts name, with the first default.
+    variables: BTreeMap<String, Option<String>>,
+}
+
+impl Reader<'_> {
+    fn service(&mut self, name: &Name, service: &Json) -> Result<Option<Block>, Problem> {
+        let said = object(service, &format!("the service `{}`", name.text))?;
+        if let Some(extends) = find(said, "extends") {
+            let message = format!("service `{}`: `extends` is not supported", name.text);
+            return Err(Problem::at(Some(extends.line), message)
+                .with_help("repeat it with an anchor: `&base` there, `<<: *base` here"));
+        }
+        let Some(build) = find(said, "build").filter(|build| !matches!(build.kind, Kind::Null))
+        else {
+            return Ok(None);
+        };
+        let mut attributes = match &build.kind {
+            Kind::Object(pairs) => self.build(&name.text, pairs)?,
+            _ => vec![attribute("context", Some(build.line), self.value(build)?)],
+        };
+        let has_tags = attributes.iter().any(|one| one.key == "tags");
+        if let (false, Some(image)) = (has_tags, find(said, "image")) {
+            let tags = Expression::Array(vec![self.value(image)?]);
+            attributes.push(attribute("tags", Some(image.line), tags));
+        }
+        // A name of a target has no dots; buildx writes them so, too.
+        let target = name.text.replace('.', "_");
+        Ok(Some(block("target", &target, Some(name.line), attributes)))
+    }
+
+    fn build(&mut self, service: &str, pairs: Pairs) -> Result<Vec<Attribute>, Problem> {
+        let mut attributes: Vec<Attribute> = Vec::new();
+        let mut bake: Option<Pairs> = None;
+        for (name, value) in pairs {
+            let key = name.text.as_str();
+            if matches!(value.kind, Kind::Null) {
+                continue;
+            }
+            if key == "x-bake" {
+                bake = Some(object(value, "`x-bake`")?);
+                continue;
+            }
+            if key.starts_with("x-") {
+                continue;
+            }
+            if ["isolation", "provenance", "sbom"].contains(&key) {
+                attributes.extend(self.without_effect(name, value)?);
+                continue;
+            }
+            let Some((_, own)) = KEYS.iter().find(|(theirs, _)| *theirs == key) else {
+                let names = KEYS.map(|(theirs, _)| theirs);
+                return Err(unknown(Some(name.line), key, &names));
+            };
+            let read = match key {
+                "args" | "labels" => self.map(key, value)?,
+                "additional_contexts" => self.contexts(value)?,
+                "extra_hosts" => self.hosts(value)?,
+                "secrets" => self.secrets(service, value)?,
+                "ssh" => self.ssh(value)?,
+                "privileged" => Expression::Array(vec![text("security.insecure")]),
+                "ulimits" => Expression::Array(vec![text("ulimits")]),
+                _ => self.value(value)?,
+            };
+            attributes.push(attribute(own, Some(name.line), read));
+        }
+        for (name, value) in bake.unwrap_or_default() {
+            let key = name.text.as_str();
+            if !BAKE_KEYS.contains(&key) {
+                return Err(unknown(Some(name.line), key, &BAKE_KEYS));
+            }
+            let read = match (key, &value.kind) {
+                ("args" | "contexts", _) => self.map(key, value)?,
+                // One text is a list of one.
+                ("no-cache" | "pull", _) | (_, Kind::List(_)) => self.value(value)?,
+                _ => Expression::Array(vec![self.value(value)?]),
+            };
+            let read = attribute(key, Some(name.line), read);
+            // Lists add to those of `build`, as bake has it; other keys take their place.
+            match (attributes.iter_mut().find(|one| one.key == key), read.value) {
+                (
+                    Some(Attribute {
+                        value: Expression::Array(list),
+                        ..
+                    }),
+                    Expression::Array(more),
+                ) if key != "tags" && key != "platforms" => list.extend(more),
+                (Some(known), value) => known.value = value,
+                (None, value) => attributes.push(attribute(key, Some(name.line), value)),
+            }
+        }
+        Ok(attributes)
+    }
+
+    /// `provenance` and `sbom` are attestations, which bake's `attest` says that none are made of;
+    /// `isolation` is a Windows container's.
+    fn without_effect(&mut self, name: &Name, value: &Json) -> Result<Option<Attribute>, Problem> {
+        if name.text == "isolation" {
+            let message = "`isolation` is for Windows containers";
+            return Err(Problem::at(Some(name.line), message).with_help("take it out"));
+        }
+        let is_off = matches!(value.kind, Kind::Bool(false));
+        let attest = Expression::Array(vec![text(&format!("type={}", name.text))]);
+        Ok((!is_off).then(|| attribute("attest", Some(name.line), attest)))
+    }
+
+    /// `{ NAME: value }` or `["NAME=value"]`.
+    fn map(&mut self, what: &str, value: &Json) -> Result<Expression, Problem> {
+        let mut pairs = Vec::new();
+        match &value.kind {
+            Kind::Object(said) => {
+                for (name, value) in said {
+                    if matches!(value.kind, Kind::Null) {
+                        return Err(no_value(what, &name.text, name.line));
+                    }
+                    pairs.push((self.text(&name.text, name.line)?, self.value(value)?));
+                }
+            }
+            Kind::List(list) => {
+                for one in list {
+                    let said = plain(one, what)?;
+                    let Some((name, value)) = said.split_once('=') else {
+                        return Err(no_value(what, said, one.line));
+                    };
+                    pairs.push((self.text(name, one.line)?, self.text(value, one.line)?));
+                }
+            }
+            _ => {
+                let message = format!("`{what}` is a map, or a list of `NAME=value`");
+                return Err(Problem::at(Some(value.line), message));
+            }
+        }
+        Ok(Expression::Object(pairs))
+    }
+
+    /// `service:NAME` is a target's image.
+    fn contexts(&mut self, value: &Json) -> Result<Expression, Problem> {
+        let Expression::Object(mut pairs) = self.map("additional_contexts", value)? else {
+            unreachable!("a map is an object")
+        };
+        for (_, place) in &mut pairs {
+            if let Expression::Value(Value::String(written)) = place
+                && let Some(service) = written.strip_prefix("service:")
+            {
+                *place = text(&format!("target:{}", service.replace('.', "_")));
+            }
+        }
+        Ok(Expression::Object(pairs))
+    }
+
+    /// `["name:address"]`, `["name=address"]` or a map.
+    fn hosts(&mut self, value: &Json) -> Result<Expression, Problem> {
+        let Kind::List(list) = &value.kind else {
+            return self.map("extra_hosts", value);
+        };
+        let mut pairs = Vec::new();
+        for one in list {
+            let said = plain(one, "extra_hosts")?;
+            let Some((name, address)) = said.split_once('=').or_else(|| said.split_once(':'))
+            else {
+                let message = format!("`extra_hosts`: invalid host and address `{said}`");
+                return Err(Problem::at(Some(one.line), message).with_help("write `name=address`"));
+            };
+            pairs.push((self.text(name, one.line)?, self.text(address, one.line)?));
+        }
+        Ok(Expression::Object(pairs))
+    }
+
+    /// Ids, whose sources are at the top of the file.
+    fn secrets(&mut self, service: &str, value: &Json) -> Result<Expression, Problem> {
+        let Kind::List(list) = &value.kind else {
+            return Err(Problem::at(
+                Some(value.line),
+                "`secrets` of a build is a list",
+            ));
+        };
+        let mut all = Vec::new();
+        for one in list {
+            let (source, id) = match &one.kind {
+                Kind::Object(pairs) => {
+                    let source = find(pairs, "source").ok_or_else(|| {
+                        Problem::at(Some(one.line), "a secret of a build has a `source`")
+                    })?;
+                    let source = plain(source, "source")?;
+                    let id = find(pairs, "target").map(|id| plain(id, "target"));
+                    (source, id.transpose()?.unwrap_or(source))
+                }
+                _ => {
+                    let name = plain(one, "secrets")?;
+                    (name, name)
+                }
+            };
+            let id = id.rsplit('/').next().unwrap_or(id);
+            let declared = self
+                .secrets
+                .map(|all| object(all, "`secrets`"))
+                .transpose()?;
+            let declared = declared.and_then(|all| find(all, source)).ok_or_else(|| {
+                let message = format!("service `{service}`: the secret `{source}` is not declared");
+                Problem::at(Some(one.line), message).with_help(format!(
+                    "declare it: `secrets: {{ {source}: {{ file: PATH }} }}`"
+                ))
+            })?;
+            let declared = object(declared, &format!("the secret `{source}`"))?;
+            let of = |key: &str| find(declared, key);
+            let (key, from) = match (of("file"), of("environment")) {
+                (Some(file), None) => ("src", file),
+                (None, Some(name)) => ("env", name),
+                _ => {
+                    let message = format!("the secret `{source}` is in no file and in no variable");
+                    return Err(Problem::at(Some(one.line), message)
+                        .with_help("write `file: PATH` or `environment: NAME`"));
+                }
+            };
+            let parts = vec![
+                Part::Text(format!("id={id},{key}=")),
+                Part::Expression(self.value(from)?),
+            ];
+            all.push(Expression::Template(parts));
+        }
+        Ok(Expression::Array(all))
+    }
+
+    /// A list, or a map of ids to sockets.
+    fn ssh(&mut self, value: &Json) -> Result<Expression, Problem> {
+        let Kind::Object(pairs) = &value.kind else {
+            return self.value(value);
+        };
+        let mut all = Vec::new();
+        for (name, socket) in pairs {
+            let mut parts = vec![Part::Text(name.text.clone())];
+            if !matches!(socket.kind, Kind::Null) {
+                parts.push(Part::Text("=".to_string()));
+                parts.push(Part::Expression(self.value(socket)?));
+            }
+            all.push(Expression::Template(parts));
+        }
+        Ok(Expression::Array(all))
+    }
+
+    fn value(&mut self, value: &Json) -> Result<Expression, Problem> {
+        Ok(match &value.kind {
+            Kind::Null => Expression::Value(Value::Null),
+            Kind::Bool(flag) => Expression::Value(Value::Bool(*flag)),
+            Kind::Number(written) => match Number::parse(written) {
+                // 1.20 is a version to whoever wrote it.
+                Some(number) if !written.contains('.') => Expression::Value(Value::Number(number)),
+                _ => text(written),
+            },
+            Kind::Text(written) => self.text(written, value.line)?,
+            Kind::List(list) => {
+                let all = list.iter().map(|one| self.value(one));
+                Expression::Array(all.collect::<Result<_, _>>()?)
+            }
+            Kind::Object(pairs) => {
+                let mut all = Vec::new();
+                for (name, value) in pairs {
+                    all.push((text(&name.text), self.value(value)?));
+                }
+                Expression::Object(all)
+            }
+        })
+    }
+
+    fn text(&mut self, written: &str, line: usize) -> Result<Expression, Problem> {
+        interpolation::read(written, &mut self.variables)
+            .map_err(|why| Problem::at(Some(line), why))
+    }
+}
+
+fn no_value(what: &str, name: &str, line: usize) -> Problem {
+    let message = format!("`{what}`: `{name}` has no value, and is whatever the environment says");
+    Problem::at(Some(line), message).with_help(format!("say so: `{name}: ${{{name}}}`"))
+}
+
+fn text(written: &str) -> Expression {
+    Expression::Value(Value::from(written))
+}
+
+fn plain<'a>(value: &'a Json, what: &str) -> Result<&'a str, Problem> {
+    match &value.kind {
+        Kind::Text(text) | Kind::Number(text) => Ok(text),
+        _ => Err(Problem::at(
+            Some(value.line),
+            format!("`{what}`: a text is expected"),
+        )),
+    }
+}
+
+fn object<'a>(value: &'a Json, what: &str) -> Result<Pairs<'a>, Problem> {
+    match &value.kind {
+        Kind::Object(pairs) => Ok(pairs),
+        Kind::Null => Ok(&[]),
+        _ => Err(Problem::at(Some(value.line), format!("{what} is a map"))),
+    }
+}
+
+fn find<'a>(pairs: Pairs<'a>, key: &str) -> Option<&'a Json> {
+    pairs
+        .iter()
+        .find(|(name, _)| name.text == key)
+        .map(|(_, value)| value)
+}
+
+fn attribute(key: &str, line: Option<usize>, value: Expression) -> Attribute {
+    Attribute {
+        key: key.to_string(),
+        line,
+        value,
+    }
+}
+
+fn block(kind: &str, name: &str, line: Option<usize>, attributes: Vec<Attribute>) -> Block {
+    Block {
+        kind: kind.to_string(),
+        name: name.to_string(),
+        line,
+        attributes,
+        blocks: Vec::new(),
+    }
+}

@@ -1,0 +1,82 @@
+use super::super::json::{Json, Kind, Name};
+use super::parse;
+
+fn shown(value: &Json) -> String {
+    match &value.kind {
+        Kind::Null => "null".into(),
+        Kind::Bool(flag) => flag.to_string(),
+        Kind::Number(text) => text.clone(),
+        Kind::Text(text) => format!("{text:?}"),
+        Kind::List(list) => {
+            let all: Vec<String> = list.iter().map(shown).collect();
+            format!("[{}]", all.join(","))
+        }
+        Kind::Object(pairs) => {
+            let one = |(name, value): &(Name, Json)| format!("{}:{}", name.text, shown(value));
+            let all: Vec<String> = pairs.iter().map(one).collect();
+            format!("{{{}}}", all.join(","))
+        }
+    }
+}
+
+#[test]
+fn anchors_merges_and_scalars_are_what_they_stand_for() {
+    for (text, is) in [
+        ("", "null"),
+        ("a: 1\nb: [x, 'y', \"z\"]", r#"{a:1,b:["x","y","z"]}"#),
+        (
+            "a: &x {k: 1, l: 2}\nb: {<<: *x, l: 3}",
+            "{a:{k:1,l:2},b:{l:3,k:1}}",
+        ),
+        ("a: |\n  one\n  two\nb: 1", r#"{a:"one\ntwo\n",b:1}"#),
+        (
+            "a: >-\n  one\n  two\n\n  three\n",
+            r#"{a:"one two\nthree"}"#,
+        ),
+        (
+            "a: one\n  two # no\nb:\n- 1\n-  k: v\n   l: w\n- - x\n",
+            r#"{a:"one two",b:[1,{k:"v",l:"w"},["x"]]}"#,
+        ),
+        (
+            "---\n# c\na: \"x\\ty # \\u0041\" # c\nb: 'it''s'\n'c d': [1, {e: f,\n  g}, h]\n...\n",
+            r#"{a:"x\ty # A",b:"it's",c d:[1,{e:"f",g:null},"h"]}"#,
+        ),
+        (
+            "u: http://h:80/x#y\nv: !!str 1\nw:\nx: {}\n",
+            r#"{u:"http://h:80/x#y",v:"1",w:null,x:{}}"#,
+        ),
+        (
+            "a: true\nb: yes\nc: ~\nd: 1.20\ne: 0x1\nf: '1'",
+            r#"{a:true,b:"yes",c:null,d:1.20,e:"0x1",f:"1"}"#,
+        ),
+    ] {
+        assert_eq!(shown(&parse(text).unwrap()), is, "{text}");
+    }
+}
+
+#[test]
+fn what_is_no_small_tree_is_refused_with_its_line() {
+    let deep = "[".repeat(100_000);
+    let mut laughs = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
+    for n in 1..9 {
+        let aliases = vec![format!("*a{}", n - 1); 10].join(", ");
+        laughs.push_str(&format!("a{n}: &a{n} [{aliases}]\n"));
+    }
+    for (text, says) in [
+        ("a: 1\na: 2", "duplicate key `a`"),
+        ("a: [1", "`,` or `]` is expected"),
+        ("a: &x [*x]", "the anchor `x` is not known"),
+        ("a: 1\n---\nb: 2", "a second document"),
+        (&deep, "more than 64 deep"),
+        ("a: 1\n  b: 2", "a key is in it"),
+        ("a:\n  b: 1\n c: 2", "indented otherwise"),
+        ("a:\n\tb: 1", "not by tabs"),
+        ("? a\n: b", "invalid YAML"),
+        ("a: \"x", "is not closed"),
+        (&laughs, "more than 100000 values"),
+    ] {
+        let problem = parse(text).err().unwrap();
+        assert!(problem.message.contains(says), "{:?}", problem.message);
+        assert!(problem.line.is_some());
+    }
+}
