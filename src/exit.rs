@@ -86,6 +86,7 @@ impl From<anyhow::Error> for Exit {
 pub fn code_of(kind: FailureKind) -> u8 {
     match kind {
         FailureKind::Failed | FailureKind::Cancelled => FAILED,
+        FailureKind::Usage => USAGE,
         FailureKind::Gate => GATE,
         FailureKind::Registry => REGISTRY,
         FailureKind::Timeout => TIMEOUT,

@@ -13,6 +13,7 @@ use imgmake_scan::ScanError;
 /// What an error is to the exit code, and its text for people.
 pub fn failure(error: impl Into<anyhow::Error>) -> Failure {
     let error = error.into();
+    let is_storage_full = causes(&error).any(is_storage_full);
     let kind = causes(&error).find_map(|cause| {
         if cause.is::<Cancelled>() || cause.downcast_ref().is_some_and(Cancelled::ended) {
             return Some(FailureKind::Cancelled);
@@ -24,14 +25,15 @@ pub fn failure(error: impl Into<anyhow::Error>) -> Failure {
             return Some(FailureKind::Gate);
         }
         let registry = cause.downcast_ref::<RegistryError>()?;
-        Some(if registry.is_cancelled() {
-            FailureKind::Cancelled
-        } else {
-            FailureKind::Registry
+        Some(match registry.is_cancelled() {
+            true => FailureKind::Cancelled,
+            // A pull that finds no room is no fault of the registry's.
+            false if is_storage_full => FailureKind::Failed,
+            false => FailureKind::Registry,
         })
     });
     Failure {
-        is_storage_full: causes(&error).any(is_storage_full),
+        is_storage_full,
         ..Failure::new(kind.unwrap_or(FailureKind::Failed), format!("{error:#}"))
     }
 }

@@ -12,7 +12,7 @@ use imgmake_core::execute::{Artifacts, Failure, FailureKind, Upstream};
 use imgmake_core::fingerprint::{self, Inputs, LengthPrefixedHasher};
 use imgmake_core::manifest::{ScanFrom, ScanTarget, ScannerNode, Spanned};
 use imgmake_core::state::{FileKind, Output};
-use imgmake_guard::printable;
+use imgmake_guard::{printable, program};
 use imgmake_scan::{GateOutcome, ScanError, Verdict, advisory_home};
 use policy::read;
 
@@ -40,6 +40,22 @@ impl Runnable for ScanTask<'_> {
         let request = request::request(self, upstream)?;
         if self.target.scanner != ScannerNode::Builtin {
             self.runner.watchdog();
+        }
+        let program = match self.target.scanner {
+            ScannerNode::Trivy => Some("trivy"),
+            ScannerNode::Grype => Some("grype"),
+            ScannerNode::Builtin | ScannerNode::Command(_) => None,
+        };
+        if let Some(name) = program
+            && program::find(name, &request.environment).is_none()
+        {
+            // Before anything is scanned.
+            return Err(Failure::new(
+                FailureKind::Usage,
+                format!(
+                    "`{name}` not found: it is not in PATH: install it, or use `scanner builtin`"
+                ),
+            ));
         }
         let GateOutcome {
             verdict,

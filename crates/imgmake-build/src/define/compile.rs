@@ -13,7 +13,8 @@ use crate::error::{BuildError, Context, Place, Result};
 use crate::files::source::Origin;
 use crate::request::{AlsoStages, BuildDefinition, BuildRequest, NamedContext, Step};
 use imgmake_dockerfile::{
-    Dockerfile, DockerfileErrors, Escape, Instruction, Located, StageReference, parse_trigger,
+    Dockerfile, DockerfileErrors, Escape, Instruction, Located, StageReference, nearest,
+    parse_trigger,
 };
 use imgmake_oci::image::{Platform, Reference};
 
@@ -113,6 +114,10 @@ impl Compiler<'_> {
     fn steps(&mut self, base: &str, steps: &[Step]) -> Result<()> {
         self.program.file = "steps".into();
         let (start, platform) = self.start(base, &self.platform.clone())?;
+        if let Start::Image(base) = &start {
+            let wanted = (base.clone(), platform.clone());
+            self.program.bases.insert(0, wanted);
+        }
         let steps = steps
             .iter()
             .map(|step| StageStep {
@@ -279,7 +284,24 @@ impl Compiler<'_> {
             let platform = self.program.stages[base].platform.clone();
             return Ok((Start::Stage(base), platform));
         }
-        self.start(&image, &platform)
+        self.start_or_near(parsed, &image, &platform)
+    }
+
+    /// As [`start`](Self::start): an image that cannot be had may be a stage whose name is misspelt.
+    fn start_or_near(
+        &mut self,
+        parsed: &Dockerfile,
+        image: &str,
+        platform: &Platform,
+    ) -> Result<(Start, Platform)> {
+        let started = self.start(image, platform);
+        let names = parsed.stages.iter().filter_map(|stage| stage.name());
+        match nearest(image, names) {
+            Some(near) => started.with_context(|| {
+                format!("no stage is called `{image}` (did you mean `{near}`?), so it is an image")
+            }),
+            None => started,
+        }
     }
 
     /// What an image name begins with: nothing, a named context, an image.
@@ -405,7 +427,8 @@ impl Compiler<'_> {
         if let Some(origin) = self.external.get(name) {
             return Ok(origin.clone());
         }
-        let origin = match self.start(name, &self.platform.clone())? {
+        let platform = self.platform.clone();
+        let origin = match self.start_or_near(parsed, name, &platform)? {
             (Start::Directory(directory), _) => Origin::Directory(directory),
             (start, platform) => {
                 self.program.stages.push(Stage {

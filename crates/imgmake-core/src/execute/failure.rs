@@ -19,7 +19,9 @@ pub struct Failure {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailureKind {
     Failed,
-    /// A scan gate refused.
+    /// The manifest names what is not there: it has to be changed, or the machine.
+    Usage,
+    /// A scan gate refused, or could not be asked.
     Gate,
     /// A registry or its credentials.
     Registry,

@@ -17,6 +17,7 @@ mod env_file;
 mod evaluate;
 mod facts;
 mod fields;
+mod foreign;
 pub mod glob;
 #[cfg(test)]
 mod golden;

@@ -6,6 +6,7 @@
 
 use super::Span;
 use super::diagnostic::Diagnostic;
+use super::foreign;
 use super::suggest;
 use super::tokens::{
     is_bare, is_newline, is_number, is_space, is_unicode_escape, looks_like_number, quoted_length,
@@ -522,6 +523,10 @@ impl<'t> Scan<'t> {
         let rest = self.rest();
         let word = &rest[..rest.find(|c| !is_bare(c)).unwrap_or(rest.len())];
         self.at += word.len();
+        if let Some((kind, text)) = foreign::quoted(word) {
+            let message = format!("{kind} are letters in KDL");
+            return refuse(from, self.at, &message, &format!("write \"{text}\""));
+        }
         if matches!(word, "true" | "false" | "null" | "inf" | "-inf" | "nan") {
             return refuse(
                 from,

@@ -8,7 +8,7 @@ use kdl::{KdlDocument, KdlEntry, KdlNode, KdlValue};
 
 use super::diagnostic::Diagnostic;
 
-use super::{Span, Spanned, syntax};
+use super::{Span, Spanned, foreign, syntax};
 
 #[derive(Clone, Debug)]
 pub(super) struct Node {
@@ -57,6 +57,9 @@ const PARSER_STACK: usize = 128 << 20;
 
 /// `base` is added to every span: included files are numbered on from the first one.
 pub(super) fn parse(text: &str, base: usize) -> Result<Vec<Node>, Vec<Diagnostic>> {
+    if let Some(diagnostic) = foreign::yaml(text) {
+        return Err(vec![diagnostic.moved(base)]);
+    }
     syntax::check(text).map_err(|diagnostic| vec![diagnostic.moved(base)])?;
     let Some(document) = on_large_stack(text) else {
         let message = format!(
