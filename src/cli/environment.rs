@@ -6,7 +6,7 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use super::args::{Global, Progress, When};
-use crate::report::{Options, Style};
+use crate::report::{Folding, Options, Style};
 use imgmake_guard::mac::VARIABLE;
 
 /// Facts about the surroundings of this process.
@@ -15,6 +15,7 @@ pub struct Environment {
     pub variables: BTreeMap<String, String>,
     pub width: usize,
     stderr_is_terminal: bool,
+    stdout_is_terminal: bool,
     /// Not among the variables: nothing that we start is to have it.
     state_key: Option<String>,
 }
@@ -36,6 +37,7 @@ impl Environment {
             width: columns.unwrap_or(measured as usize).clamp(40, 400),
             variables,
             stderr_is_terminal: std::io::stderr().is_terminal(),
+            stdout_is_terminal: std::io::stdout().is_terminal(),
             state_key: key.filter(|key| !key.trim().is_empty()),
         }
     }
@@ -77,9 +79,24 @@ impl Environment {
             style,
             color: self.color(global.color),
             width: self.width,
-            annotations: self.get("GITHUB_ACTIONS") == Some("true") && style != Style::Json,
+            annotations: self.is_github() && style != Style::Json,
+            folding: self.folding(),
+            short_digests: self.stdout_is_terminal,
             verbose: global.verbose,
             timestamps: global.timestamps,
+        }
+    }
+
+    /// A job of GitHub Actions.
+    pub fn is_github(&self) -> bool {
+        self.get("GITHUB_ACTIONS") == Some("true")
+    }
+
+    fn folding(&self) -> Folding {
+        match self.get("GITLAB_CI") {
+            _ if self.is_github() => Folding::Github,
+            Some("true") => Folding::Gitlab,
+            _ => Folding::None,
         }
     }
 

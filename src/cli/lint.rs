@@ -8,9 +8,10 @@ use serde_json::{Value, json};
 
 use super::args::{Global, LintArgs, ListFormat};
 use super::environment::Environment;
-use super::output::{print, print_json};
+use super::output::{print, print_exactly, print_json};
 use super::project;
 use crate::exit::{self, Exit};
+use crate::report::{Level, annotation};
 use crate::targets::{Project, plain};
 use imgmake_build::{AlsoStages, BuildError, NamedContext, refusals};
 use imgmake_core::manifest::{BuildTarget, ContextNode, RecipeNode, Spanned, TargetKind};
@@ -54,7 +55,15 @@ pub fn lint(global: &Global, args: &LintArgs, environment: &Environment) -> Resu
         told.extend(file.look(args.compat.as_deref())?);
     }
     match args.format {
-        ListFormat::Text => print(&as_text(&told, files.len(), args.compat.is_some()))?,
+        ListFormat::Text => {
+            print(&as_text(&told, files.len(), args.compat.is_some()))?;
+            if environment.is_github() && args.compat.is_none() {
+                for told in &told {
+                    let text = annotation(Level::Warning, "imgmake lint", told.text.trim_end());
+                    print_exactly(&format!("{text}\n"))?;
+                }
+            }
+        }
         ListFormat::Json => {
             let all: Vec<&Value> = told.iter().map(|told| &told.json).collect();
             let text = serde_json::to_string_pretty(&all).expect("strings are JSON");

@@ -17,7 +17,7 @@ use super::tools::tools;
 use super::trust::{Trust, refuse_tracked};
 use crate::exit::{Exit, FAILED};
 use crate::no_links::refuse_links;
-use crate::report::{Options, Reporter, Style};
+use crate::report::{Folding, Options, Reporter, Style};
 use crate::step::preparations::{self, Surroundings};
 use crate::step::results::{ResultCollector, Results};
 use crate::targets::ImmutableTags;
@@ -212,6 +212,8 @@ fn report_options(log: &Log, environment: &Environment) -> Options {
         color: false,
         width: environment.width,
         annotations: false,
+        folding: Folding::None,
+        short_digests: false,
         verbose: log.verbosity == Verbosity::Verbose,
         timestamps: log.timestamps,
     }

@@ -46,13 +46,28 @@ pub(super) fn stopped(steps: &[String]) -> String {
     }
 }
 
+/// `2026-01-31T23:59:59.123Z`
+pub(super) fn now() -> String {
+    let now = jiff::Timestamp::now();
+    now.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
+}
+
+/// The first 12 digits, as people compare them.
+pub(super) fn short_digest(digest: &str) -> String {
+    let (algorithm, hex) = digest.split_once(':').unwrap_or(("", digest));
+    let short: String = hex.chars().take(12).collect();
+    match algorithm.is_empty() {
+        true => short,
+        false => format!("{algorithm}:{short}"),
+    }
+}
+
 /// Lines with the time before each, where that is wished: `2026-01-31T23:59:59.123Z `.
 pub(super) fn stamped(lines: &[u8], options: Options) -> Cow<'_, [u8]> {
     if !options.timestamps || lines.is_empty() {
         return lines.into();
     }
-    let now = jiff::Timestamp::now();
-    let stamp = now.strftime("%Y-%m-%dT%H:%M:%S.%3fZ ").to_string();
+    let stamp = now() + " ";
     let mut stamped = Vec::with_capacity(lines.len() + stamp.len());
     for line in lines.split_inclusive(|b| *b == b'\n') {
         stamped.extend_from_slice(stamp.as_bytes());

@@ -1,11 +1,12 @@
 //! One JSON object a line, for programs. `event` names the kind; the other
-//! fields are those of [`Event`], times in seconds, output lines as text.
+//! fields are those of [`Event`], `time` is when it was reported, durations are in seconds, output lines text.
 
 use std::io::Write;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::human;
 use super::view::{Sink, View};
 use imgmake_event::{Direction, Event, Product, StepOutcome, Stream, TargetOutcome};
 use imgmake_guard::printable;
@@ -23,8 +24,13 @@ impl Json {
 impl View for Json {
     fn event(&mut self, event: &Event) {
         // A reader that is gone is no error.
-        let value = value(event).to_string();
-        drop(writeln!(self.sink, "{}", printable::json(&value)));
+        let mut value = value(event);
+        value["time"] = json!(human::now());
+        drop(writeln!(
+            self.sink,
+            "{}",
+            printable::json(&value.to_string())
+        ));
     }
 
     fn close(&mut self) {

@@ -1,7 +1,8 @@
 //! The view on a terminal: a line for each target that runs, with its step, its
-//! time and the bytes that it moves; what is done scrolls up.
+//! time and the bytes that it moves, and below it the last lines that its commands
+//! wrote; what is done scrolls up.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -21,11 +22,17 @@ pub(super) struct Live {
     targets: BTreeMap<String, Running>,
 }
 
+/// Lines of output below a target that runs alone; several share them.
+const TAIL: usize = 6;
+
 struct Running {
     bar: ProgressBar,
+    /// Below the bar; hidden while there is nothing to show.
+    tail: ProgressBar,
+    /// The last lines that a command wrote, as they are shown.
+    lines: VecDeque<String>,
     begun: Instant,
     steps: BTreeMap<u32, String>,
-    last: String,
     /// Steps that were stopped.
     stopped: Vec<String>,
     /// Per transfer: direction, bytes, of how many.
@@ -73,11 +80,21 @@ impl Live {
         } else {
             bar.set_draw_target(ProgressDrawTarget::hidden());
         }
+        let tail = ProgressBar::new_spinner();
+        let tail = match self.targets.len() < LINES {
+            true => self.screen.insert_after(&bar, tail),
+            false => tail,
+        };
+        if self.targets.len() >= LINES {
+            tail.set_draw_target(ProgressDrawTarget::hidden());
+        }
+        tail.set_style(ProgressStyle::with_template("{msg}").expect("the template is well-formed"));
         let running = Running {
             bar,
+            tail,
+            lines: VecDeque::new(),
             begun: Instant::now(),
             steps: BTreeMap::new(),
-            last: String::new(),
             stopped: Vec::new(),
             transfers: BTreeMap::new(),
         };
@@ -87,8 +104,10 @@ impl Live {
     fn finish(&mut self, target: &str, outcome: &TargetOutcome, took: Duration) {
         let mut stopped = Vec::new();
         if let Some(running) = self.targets.remove(target) {
-            running.bar.finish_and_clear();
-            self.screen.remove(&running.bar);
+            for bar in [&running.tail, &running.bar] {
+                bar.finish_and_clear();
+                self.screen.remove(bar);
+            }
             stopped = running.stopped;
         }
         let took = human::duration(took);
@@ -130,6 +149,16 @@ impl Live {
 }
 
 impl Running {
+    /// One more line of a command, of which `most` are shown.
+    fn wrote(&mut self, line: String, most: usize) {
+        self.lines.push_back(line);
+        while self.lines.len() > most {
+            self.lines.pop_front();
+        }
+        let lines: Vec<&str> = self.lines.iter().map(String::as_str).collect();
+        self.tail.set_message(lines.join("\n"));
+    }
+
     fn message(&self) -> String {
         let mut parts = vec![human::duration(Duration::from_secs(
             self.begun.elapsed().as_secs(),
@@ -140,9 +169,6 @@ impl Running {
         parts.extend(self.steps.values().next_back().cloned());
         if self.steps.len() > 1 {
             parts.push(format!("+{} more", self.steps.len() - 1));
-        }
-        if !self.last.is_empty() {
-            parts.push(self.last.clone());
         }
         parts.join("  ")
     }
@@ -183,7 +209,6 @@ impl View for Live {
                 let text = human::line(text.as_bytes(), 100);
                 let said = human::line(human::stage(stage).as_bytes(), 40) + &text;
                 self.update(target, |running| {
-                    running.last.clear();
                     running.steps.insert(*id, said);
                 });
             }
@@ -208,12 +233,33 @@ impl View for Live {
                     StepOutcome::Cached => "cached".to_string(),
                     StepOutcome::Failed { .. } => "failed".to_string(),
                 };
-                self.print(&format!("  {target} │ {said} ({how})"));
-                self.update(target, |running| running.last.clear());
+                // The command is shortened, and never what became of it.
+                let head = format!("  {target} │ ");
+                let taken = head.chars().count() + how.chars().count() + 3;
+                let width = self.options.width.max(20).saturating_sub(taken).max(10);
+                let said = console::truncate_str(&said, width, "…");
+                self.print(&format!("{head}{said} ({how})"));
+                self.update(target, |running| {
+                    if running.steps.is_empty() {
+                        running.lines.clear();
+                        running.tail.set_message("");
+                    }
+                });
             }
             Event::Output { target, line, .. } => {
-                let line = human::line(line, 120);
-                self.update(target, |running| running.last = line);
+                if self.options.verbose {
+                    let text = String::from_utf8_lossy(line);
+                    for line in printable::lines_of(&text, Colors::when(self.options.color)) {
+                        self.print(&format!("  {target} │ {line}"));
+                    }
+                    return;
+                }
+                let width = self.options.width.saturating_sub(5).max(20);
+                let line = format!("    {}", human::line(line, width));
+                let most = (TAIL / self.targets.len().max(1)).max(1);
+                if let Some(running) = self.targets.get_mut(target) {
+                    running.wrote(line, most);
+                }
             }
             Event::Progress {
                 target,
@@ -242,6 +288,7 @@ impl View for Live {
 
     fn close(&mut self) {
         for (_, running) in std::mem::take(&mut self.targets) {
+            running.tail.finish_and_clear();
             running.bar.finish_and_clear();
         }
         drop(self.screen.clear());

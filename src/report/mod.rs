@@ -3,9 +3,12 @@
 //! Knows events alone. Progress goes to standard error, results to standard
 //! output; with JSON lines, everything goes to standard output.
 
+mod annotation;
+mod fold;
 mod human;
 mod json;
 mod live;
+mod markdown;
 mod options;
 mod plain;
 mod summary;
@@ -17,8 +20,9 @@ use std::io::Write;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
+pub use annotation::{Level, annotation};
 pub use human::{bytes, duration};
-pub use options::{Options, Style};
+pub use options::{Folding, Options, Style};
 pub use view::Sink;
 
 use imgmake_event::{Event, Events};
@@ -104,8 +108,9 @@ impl Reporter {
         } = &mut *inner;
         match options.style {
             Style::Json => {
-                let json = summary.json(took).to_string();
-                drop(writeln!(results, "{}", printable::json(&json)));
+                let mut json = summary.json(took);
+                json["time"] = human::now().into();
+                drop(writeln!(results, "{}", printable::json(&json.to_string())));
             }
             Style::Quiet => tell(&summary.failures(*options), *options),
             Style::Live | Style::Plain => {
@@ -120,6 +125,17 @@ impl Reporter {
     }
 }
 
+impl Reporter {
+    /// The run as a page of Markdown: targets, times, digests and sizes.
+    pub fn markdown(&self) -> String {
+        let inner = self
+            .inner
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        markdown::page(&inner.summary, inner.begun.elapsed())
+    }
+}
+
 fn tell(text: &str, options: Options) {
     let text = printable::message(text, Colors::when(options.color));
     let text = human::stamped(text.as_bytes(), options);
@@ -127,35 +143,25 @@ fn tell(text: &str, options: Options) {
 }
 
 impl Inner {
-    /// <https://docs.github.com/actions>: workflow commands.
+    /// Warnings and failures where GitHub shows them: at their lines.
     fn annotate(&mut self, event: &Event) {
         use imgmake_event::TargetOutcome::Failed;
-        let (kind, title, message) = match event {
+        let (level, title, message) = match event {
             Event::Warning { target, message } => {
-                ("warning", target.clone().unwrap_or_default(), message)
+                (Level::Warning, target.clone().unwrap_or_default(), message)
             }
             Event::TargetFinished {
                 target,
                 outcome: Failed { message, .. },
                 ..
-            } => ("error", target.clone(), message),
+            } => (Level::Error, target.clone(), message),
             _ => return,
         };
-        // Colors would be shown as they are written; other controls are not for a log at all.
-        let message = printable::message(message, Colors::Removed);
-        let escaped = |text: &str| {
-            text.replace('%', "%25")
-                .replace('\r', "%0D")
-                .replace('\n', "%0A")
-        };
-        let title = if title.is_empty() {
-            String::new()
-        } else {
-            let title = escaped(&printable::line(&title, Colors::Removed));
-            format!(" title={}", title.replace(':', "%3A").replace(',', "%2C"))
-        };
-        let escaped = escaped(&message);
-        drop(writeln!(self.results, "::{kind}{title}::{escaped}"));
+        drop(writeln!(
+            self.results,
+            "{}",
+            annotation(level, &title, message)
+        ));
     }
 }
 

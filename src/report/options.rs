@@ -13,6 +13,16 @@ pub enum Style {
     Quiet,
 }
 
+/// Parts of a log that a CI system can fold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Folding {
+    None,
+    /// `::group::`
+    Github,
+    /// `section_start:`
+    Gitlab,
+}
+
 /// Facts about where the reports go.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
@@ -22,6 +32,10 @@ pub struct Options {
     pub width: usize,
     /// GitHub's workflow commands beside the messages.
     pub annotations: bool,
+    /// How the log folds what belongs to a target.
+    pub folding: Folding,
+    /// Results are read by people: digests have 12 digits.
+    pub short_digests: bool,
     /// Also what a run without trouble need not say: cached steps, fresh targets.
     pub verbose: bool,
     /// Lines of progress begin with the time, in UTC.

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::time::Duration;
 
-use super::human;
 use super::options::Options;
 use super::view::{Sink, View};
+use super::{fold, human};
 use imgmake_event::{Direction, Event, Product, StepOutcome, TargetOutcome};
 use imgmake_guard::printable::{self, Colors};
 
@@ -97,10 +97,12 @@ impl Plain {
         let took = human::duration(took);
         let Step { stage, text, .. } = &step;
         let said = match (outcome, step.announced) {
-            (StepOutcome::Done, true) => format!("{stage}done in {took}"),
+            (StepOutcome::Done, true) => format!("{stage}{} done in {took}", verb(text)),
             (StepOutcome::Done, false) => format!("{stage}{text} ({took})"),
             (StepOutcome::Cached, _) => format!("{stage}{text} (cached)"),
-            (StepOutcome::Failed { .. }, true) => format!("{stage}failed after {took}"),
+            (StepOutcome::Failed { .. }, true) => {
+                format!("{stage}{} failed after {took}", verb(text))
+            }
             (StepOutcome::Failed { .. }, false) => format!("{stage}{text} (failed)"),
             // The target's own line names what was stopped.
             (StepOutcome::Cancelled, _) => {
@@ -137,14 +139,38 @@ impl Plain {
             return;
         };
         let (_, lines) = self.running.remove(place);
-        drop(self.sink.write_all(&lines));
+        match place {
+            0 => self.fold_end(target),
+            // It ends while another has its turn.
+            _ => {
+                let first = self.running[0].0.clone();
+                self.fold_end(&first);
+                self.fold_start(target);
+                drop(self.sink.write_all(&lines));
+                self.fold_end(target);
+                self.fold_start(&first);
+            }
+        }
         if place == 0
-            && let Some((_, waiting)) = self.running.first_mut()
+            && let Some((next, waiting)) = self.running.first_mut()
         {
-            let waiting = std::mem::take(waiting);
+            let (next, waiting) = (next.clone(), std::mem::take(waiting));
+            self.fold_start(&next);
             drop(self.sink.write_all(&waiting));
         }
         drop(self.sink.flush());
+    }
+
+    fn fold_start(&mut self, target: &str) {
+        let target = printable::line(target, Colors::Removed);
+        let text = fold::opened(self.options.folding, &target);
+        drop(self.sink.write_all(text.as_bytes()));
+    }
+
+    fn fold_end(&mut self, target: &str) {
+        let target = printable::line(target, Colors::Removed);
+        let text = fold::closed(self.options.folding, &target);
+        drop(self.sink.write_all(text.as_bytes()));
     }
 
     fn warn(&mut self, target: Option<&str>, message: &str) {
@@ -172,7 +198,9 @@ impl Plain {
             TargetOutcome::UpToDate if self.options.verbose => self.say(target, "up to date"),
             TargetOutcome::UpToDate => {}
             // The cause stands at the end of the run, where it is not scrolled away.
-            TargetOutcome::Failed { .. } => self.say(target, &format!("failed after {took}")),
+            TargetOutcome::Failed { .. } => {
+                self.say(target, &format!("target failed after {took}"))
+            }
             TargetOutcome::Skipped { dependency } => {
                 self.say(target, &format!("skipped: `{dependency}` failed"))
             }
@@ -185,6 +213,11 @@ impl Plain {
     }
 }
 
+/// The instruction of a step, for a line that ends it.
+fn verb(text: &str) -> &str {
+    text.split(' ').next().unwrap_or(text)
+}
+
 impl View for Plain {
     fn event(&mut self, event: &Event) {
         if self.quiet && !matches!(event, Event::Warning { .. }) {
@@ -193,6 +226,9 @@ impl View for Plain {
         match event {
             Event::Planned { .. } => {}
             Event::TargetStarted { target, reasons } => {
+                if self.running.is_empty() {
+                    self.fold_start(target);
+                }
                 self.running.push((target.clone(), Vec::new()));
                 let why = match reasons.as_slice() {
                     [] => String::new(),

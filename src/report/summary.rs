@@ -19,6 +19,8 @@ const MOST_RESULTS: usize = 50;
 #[derive(Default)]
 pub(super) struct Summary {
     outcomes: Vec<(String, TargetOutcome)>,
+    /// As long as each took.
+    times: Vec<Duration>,
     products: Vec<(String, Product)>,
     last_lines: BTreeMap<String, VecDeque<Vec<u8>>>,
     warnings: usize,
@@ -28,8 +30,11 @@ impl Summary {
     pub(super) fn event(&mut self, event: &Event) {
         match event {
             Event::TargetFinished {
-                target, outcome, ..
+                target,
+                outcome,
+                took,
             } => {
+                self.times.push(*took);
                 if !matches!(outcome, TargetOutcome::Failed { .. }) {
                     self.last_lines.remove(target);
                 }
@@ -61,8 +66,29 @@ impl Summary {
             .count()
     }
 
+    /// All targets with what became of them, in the order in which they ended.
+    pub(super) fn targets(&self) -> impl Iterator<Item = (&str, &TargetOutcome, Duration)> {
+        let outcomes = self.outcomes.iter().zip(&self.times);
+        outcomes.map(|((name, outcome), took)| (name.as_str(), outcome, *took))
+    }
+
+    /// What a target made.
+    pub(super) fn made_by<'s>(&'s self, target: &'s str) -> impl Iterator<Item = &'s Product> {
+        let own = self.products.iter().filter(move |(name, _)| name == target);
+        own.map(|(_, what)| what)
+    }
+
+    /// The line about all targets, without colors.
+    pub(super) fn counts(&self, took: Duration) -> String {
+        self.verdict_in(false, took).trim_end().to_string()
+    }
+
     /// One line about all targets.
     pub(super) fn verdict(&self, options: Options, took: Duration) -> String {
+        self.verdict_in(options.color, took)
+    }
+
+    fn verdict_in(&self, colored: bool, took: Duration) -> String {
         let fresh = self.count(|o| *o == TargetOutcome::UpToDate);
         if self.outcomes.is_empty() {
             return String::new();
@@ -106,7 +132,7 @@ impl Summary {
         for (count, word, color) in others.into_iter().filter(|(count, ..)| *count > 0) {
             let text = format!("{count} {word}");
             parts.push(match color {
-                Some(code) if options.color => format!("\x1b[{code}m{text}\x1b[0m"),
+                Some(code) if colored => format!("\x1b[{code}m{text}\x1b[0m"),
                 _ => text,
             });
         }
@@ -123,6 +149,10 @@ impl Summary {
         if self.products.len() > MOST_RESULTS && !options.verbose {
             return self.counted_results();
         }
+        let shown = |digest: &str| match options.short_digests {
+            true => human::short_digest(digest),
+            false => digest.to_string(),
+        };
         let mut text = String::new();
         let width = self
             .products
@@ -132,15 +162,16 @@ impl Summary {
             .unwrap_or(0);
         for (target, product) in &self.products {
             let (kind, what) = match product {
-                Product::Image { digest, size } => {
-                    ("image", format!("{digest} ({})", human::bytes(*size)))
-                }
+                Product::Image { digest, size } => (
+                    "image",
+                    format!("{} ({})", shown(digest), human::bytes(*size)),
+                ),
                 Product::Tar { path, bytes } => {
                     ("tar", format!("{path} ({})", human::bytes(*bytes)))
                 }
                 Product::Layout { path } => ("layout", path.clone()),
                 Product::Pushed { reference, digest } => {
-                    ("pushed", format!("{reference}@{digest}"))
+                    ("pushed", format!("{reference}@{}", shown(digest)))
                 }
                 Product::Report { path } => ("report", path.clone()),
                 Product::File { path } => ("file", path.clone()),

@@ -32,6 +32,8 @@ fn reporter(style: Style) -> (Reporter, Page, Page) {
         color: false,
         width: 80,
         annotations: false,
+        folding: Folding::None,
+        short_digests: false,
         verbose: false,
         timestamps: false,
     };
@@ -176,10 +178,10 @@ a │ [tool] RUN make
 a │ [tool] cc x.c
 a │ [stage-1] RUN apt-get install x
 a │ [stage-1] Reading package lists...
-a │ [tool] done in 12 ms
+a │ [tool] RUN done in 12 ms
 a │ [tool] COPY a b (cached)
-a │ [stage-1] failed after 12 ms
-a │ failed after 12 ms
+a │ [stage-1] RUN failed after 12 ms
+a │ target failed after 12 ms
 ";
     assert_eq!(progress.text(), expected);
 }
@@ -256,6 +258,8 @@ fn a_failed_targets_output_and_cause_come_last() {
         color: false,
         width: 80,
         annotations: false,
+        folding: Folding::None,
+        short_digests: false,
         verbose: false,
         timestamps: false,
     };
@@ -275,6 +279,8 @@ fn a_run_in_which_nothing_had_changed_says_so() {
         color: false,
         width: 80,
         annotations: false,
+        folding: Folding::None,
+        short_digests: false,
         verbose: false,
         timestamps: false,
     };
@@ -293,6 +299,8 @@ fn lines_begin_with_the_time_where_that_is_wished_and_results_do_not() {
         color: false,
         width: 80,
         annotations: false,
+        folding: Folding::None,
+        short_digests: false,
         verbose: false,
         timestamps: true,
     };
@@ -490,6 +498,8 @@ fn plain_options() -> Options {
         color: false,
         width: 80,
         annotations: false,
+        folding: Folding::None,
+        short_digests: false,
         verbose: false,
         timestamps: false,
     }

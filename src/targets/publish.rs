@@ -7,10 +7,11 @@ use super::runner::TargetRunner;
 use super::tools::ImmutableTags;
 use imgmake_core::execute::{Failure, FailureKind};
 use imgmake_core::manifest::Publish;
+use imgmake_event::{Event, Events, Product};
 use imgmake_guard::printable;
 use imgmake_oci::image::Reference;
 use imgmake_oci::store::Store;
-use imgmake_registry::{Client, PushJob, PushPhase, Pushed, RegistryError};
+use imgmake_registry::{Client, OperationContext, PushJob, PushPhase, Pushed, RegistryError};
 
 /// Where one image goes.
 pub struct Destination {
@@ -77,7 +78,7 @@ fn push_to_all(
                     phase,
                 };
                 scope.spawn(
-                    move || match client.push(&job, store, &runner.tools.operation(name)) {
+                    move || match client.push(&job, store, &unannounced(runner, name)) {
                         Err(error) if is_acceptable(runner, &error) => {
                             push_each_tag(runner, name, &job, store, client)
                         }
@@ -99,10 +100,41 @@ fn push_to_all(
             Err(error) => errors.push(error),
         }
     }
+    if phase != PushPhase::ContentOnly {
+        for one in &pushed {
+            let what = Product::Pushed {
+                reference: one.reference.to_string(),
+                digest: one.digest.to_string(),
+            };
+            runner.produced(name, what);
+        }
+    }
     if errors.is_empty() {
         return Ok(pushed);
     }
     Err(failed(&errors, &pushed, destinations.len(), phase))
+}
+
+/// Pushes of several registries end in any order, and are announced in the manifest's.
+fn unannounced(runner: &TargetRunner<'_>, name: &str) -> OperationContext {
+    let work = runner.tools.operation(name);
+    let events = work.events.clone();
+    let is_push = |event: &Event| {
+        let produced = match event {
+            Event::Produced { what, .. } => what,
+            _ => return false,
+        };
+        matches!(produced, Product::Pushed { .. })
+    };
+    let filtered = move |event: Event| {
+        if !is_push(&event) {
+            events.send(event);
+        }
+    };
+    OperationContext {
+        events: Events::to(filtered),
+        ..work
+    }
 }
 
 /// Whether a tag that cannot be moved is as good as pushed.
@@ -126,7 +158,7 @@ fn push_each_tag(
             phase: PushPhase::TagsOnly,
             ..job.clone()
         };
-        match client.push(&one, store, &runner.tools.operation(name)) {
+        match client.push(&one, store, &unannounced(runner, name)) {
             Ok(done) => pushed.extend(done),
             Err(error) if is_acceptable(runner, &error) => {
                 let repository = job.to.name();

@@ -20,7 +20,9 @@ pub(super) fn destinations(task: &PushTask<'_>) -> Result<Vec<Destination>, Fail
             vec![String::new()]
         }
     };
-    let mut found: BTreeMap<(String, usize), Destination> = BTreeMap::new();
+    // In the manifest's order, each registry and image once.
+    let mut found: Vec<Destination> = Vec::new();
+    let mut places: BTreeMap<(String, usize), usize> = BTreeMap::new();
     for destination in &task.target.to {
         for registry in &destination.registries {
             let node = graph
@@ -57,13 +59,15 @@ pub(super) fn destinations(task: &PushTask<'_>) -> Result<Vec<Destination>, Fail
                     task.problem(registry, error.to_string(), "invalid destination")
                 })?;
                 let tags = destination.tags.iter().map(|tag| tag.value.clone());
-                let place = found
-                    .entry((to.name(), image))
-                    .or_insert_with(|| Destination {
+                let at = *places.entry((to.name(), image)).or_insert(found.len());
+                if at == found.len() {
+                    found.push(Destination {
                         image,
                         to,
                         tags: Vec::new(),
                     });
+                }
+                let place = &mut found[at];
                 place.tags.extend(
                     tags.filter(|tag| !place.tags.contains(tag))
                         .collect::<Vec<_>>(),
@@ -71,5 +75,5 @@ pub(super) fn destinations(task: &PushTask<'_>) -> Result<Vec<Destination>, Fail
             }
         }
     }
-    Ok(found.into_values().collect())
+    Ok(found)
 }

@@ -89,7 +89,9 @@ fn digest(images: &[Cleared]) -> [u8; 32] {
 }
 
 fn add_inputs(task: &PushTask<'_>, inputs: &mut Inputs) -> Result<(), Failure> {
-    for destination in destinations(task)? {
+    let mut destinations = destinations(task)?;
+    destinations.sort_by_key(|one| (one.to.name(), one.image));
+    for destination in destinations {
         inputs.list("destination", destination.to.name(), &destination.tags);
     }
     fingerprint::push_settings(inputs, task.target);

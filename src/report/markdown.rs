@@ -1,0 +1,89 @@
+//! A run as Markdown, for the summary of a job.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use super::summary::Summary;
+use super::{human, json};
+use imgmake_event::{Product, TargetOutcome};
+
+/// A table of all targets that were not up to date, and of what they made.
+pub(super) fn page(summary: &Summary, took: Duration) -> String {
+    let mut text = format!("### imgmake: {}\n\n", summary.counts(took));
+    let shown: Vec<_> = summary
+        .targets()
+        .filter(|(_, outcome, _)| **outcome != TargetOutcome::UpToDate)
+        .collect();
+    if !shown.is_empty() {
+        text.push_str("| target | outcome | time | made |\n|---|---|---|---|\n");
+    }
+    for (target, outcome, took) in shown {
+        let made: Vec<String> = summary.made_by(target).map(product).collect();
+        writeln!(
+            text,
+            "| {} | {} | {} | {} |",
+            cell(target),
+            json::outcome_name(outcome),
+            human::duration(took),
+            made.join("<br>")
+        )
+        .expect("a string takes all");
+    }
+    for (target, outcome, _) in summary.targets() {
+        if let TargetOutcome::Failed { message, .. } = outcome {
+            // Longer than any fence in it.
+            let fence = "`".repeat(3 + longest_fence(message));
+            write!(
+                text,
+                "\n**{}**\n\n{fence}text\n{}\n{fence}\n",
+                cell(target),
+                message.trim_end()
+            )
+            .expect("a string takes all");
+        }
+    }
+    text
+}
+
+fn product(what: &Product) -> String {
+    match what {
+        Product::Image { digest, size } => {
+            format!(
+                "image `{}`, {}",
+                human::short_digest(digest),
+                human::bytes(*size)
+            )
+        }
+        Product::Tar { path, bytes } => format!("{}, {}", cell(path), human::bytes(*bytes)),
+        Product::Pushed { reference, digest } => {
+            format!("{}, `{}`", cell(reference), human::short_digest(digest))
+        }
+        Product::Layout { path } | Product::Report { path } | Product::File { path } => cell(path),
+    }
+}
+
+/// Words of others stay words.
+fn cell(text: &str) -> String {
+    let mut out = String::new();
+    for c in text.chars() {
+        match c {
+            '|' | '`' | '*' | '_' | '[' | ']' | '<' | '>' | '\\' | '#' | '!' => {
+                out.push('\\');
+                out.push(c);
+            }
+            c if c.is_control() => out.push(' '),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+fn longest_fence(text: &str) -> usize {
+    let mut longest = 0;
+    let mut run = 0;
+    for c in text.chars() {
+        run = if c == '`' { run + 1 } else { 0 };
+        longest = longest.max(run);
+    }
+    longest
+}

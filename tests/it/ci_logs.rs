@@ -1,0 +1,146 @@
+//! What CI systems and terminals see of a run.
+
+use serde_json::Value;
+
+use crate::ground::imgmake::Imgmake;
+use crate::ground::registry::Registry;
+use crate::ground::terminal::at_a_terminal;
+use crate::ground::{temporary, write};
+
+const MANIFEST: &str = r#"
+build a { from "scratch"; file "/a" "a"; tags "team/a:1" }
+build b { context "."; contexts { base (target)a } }
+run fails { needs a; command "echo output; exit 3" }
+"#;
+
+fn project() -> tempfile::TempDir {
+    let directory = temporary();
+    write(directory.path(), "imgmake.kdl", MANIFEST);
+    write(
+        directory.path(),
+        "Dockerfile",
+        "FROM base AS One\nCOPY x /x\n",
+    );
+    write(directory.path(), "x", "x");
+    directory
+}
+
+#[test]
+fn github_gets_places_groups_and_a_summary() {
+    let directory = project();
+    let path = directory.path();
+    let summary = path.join("summary.md");
+    let imgmake = Imgmake::new()
+        .with("GITHUB_ACTIONS", "true")
+        .with("GITHUB_STEP_SUMMARY", summary.to_str().unwrap());
+    let ran = imgmake.run(path, &["-k", "-j1", "a", "b", "fails"]);
+    assert_eq!(ran.code, 1);
+    assert!(ran.stderr.contains("::group::a\n"), "{}", ran.stderr);
+    let opened = ran.stderr.matches("::group::").count();
+    assert_eq!(
+        opened,
+        ran.stderr.matches("::endgroup::").count(),
+        "{}",
+        ran.stderr
+    );
+    let stage = "::warning file=Dockerfile,line=1,title=b::Dockerfile:1: StageNameCasing";
+    assert!(ran.stdout.contains(stage), "{}", ran.stdout);
+    let page = std::fs::read_to_string(&summary).unwrap();
+    for line in [
+        "| a | done |",
+        "| fails | failed |",
+        "image `sha256:",
+        "3 targets: 2 done, 1 failed",
+    ] {
+        assert!(page.contains(line), "{line}: {page}");
+    }
+    write(path, "imgmake.kdl", "build a { contxt \".\" }\n");
+    let wrong = imgmake.run(path, &[]);
+    let place = "::error file=imgmake.kdl,line=1,col=";
+    assert!(wrong.stdout.contains(place), "{}", wrong.stdout);
+}
+
+#[test]
+fn gitlab_gets_sections() {
+    let directory = project();
+    let imgmake = Imgmake::new().with("GITLAB_CI", "true");
+    let ran = imgmake.ok(directory.path(), &["a", "b"]);
+    let (opened, closed) = ("section_start:", "section_end:");
+    assert_eq!(ran.stderr.matches(opened).count(), 2, "{}", ran.stderr);
+    assert_eq!(ran.stderr.matches(closed).count(), 2, "{}", ran.stderr);
+}
+
+#[test]
+fn every_json_event_has_a_time() {
+    let directory = project();
+    let ran = Imgmake::new().ok(directory.path(), &["--progress", "json", "a"]);
+    let lines: Vec<&str> = ran.stdout.lines().collect();
+    assert!(lines.len() > 3, "{ran:?}");
+    for line in lines {
+        let event: Value = serde_json::from_str(line).unwrap();
+        let time = event["time"].as_str().unwrap();
+        assert!(time.starts_with("20") && time.ends_with('Z'), "{line}");
+    }
+}
+
+#[test]
+fn pushes_are_listed_in_the_manifests_order() {
+    let directory = temporary();
+    let (one, other) = (Registry::start(), Registry::start());
+    let manifest = format!(
+        "registry one \"{}\"\nregistry other \"{}\"\n\
+         build a {{ from \"scratch\"; file \"/a\" \"a\" }}\n\
+         push p {{ images a; to other {{ tags \"z\" \"b\" }}; to one {{ tags \"y\" \"c\" }} }}\n",
+        one.host, other.host
+    );
+    write(directory.path(), "imgmake.kdl", manifest);
+    let ran = Imgmake::new().ok(directory.path(), &["p"]);
+    let lines = ran.stdout.lines().filter(|line| line.contains("pushed"));
+    let tags: Vec<String> = lines
+        .map(|line| {
+            line.split(":")
+                .nth(2)
+                .unwrap_or_default()
+                .split('@')
+                .next()
+                .unwrap()
+                .to_string()
+        })
+        .collect();
+    assert_eq!(tags, ["z", "b", "y", "c"], "{}", ran.stdout);
+}
+
+#[test]
+fn without_a_manifest_what_could_become_one_is_named() {
+    let directory = temporary();
+    let imgmake = Imgmake::new();
+    let says = ["`imgmake init` writes an example"];
+    imgmake.refused(directory.path(), &[], 2, &says);
+    write(directory.path(), "api/Dockerfile", "FROM scratch\n");
+    write(directory.path(), "Dockerfile", "FROM scratch\n");
+    write(directory.path(), "compose.yaml", "services: {}\n");
+    let says = [
+        "`imgmake init` writes one for `Dockerfile` and 1 more",
+        "`imgmake import` writes one for `compose.yaml`",
+        "`imgmake build -t NAME .` needs none",
+    ];
+    imgmake.refused(directory.path(), &["plan"], 2, &says);
+}
+
+#[test]
+fn a_terminal_shows_the_last_lines_of_what_runs_and_short_digests() {
+    let directory = temporary();
+    let manifest = "build a { from \"scratch\"; file \"/a\" \"a\" }\n\
+        run slow { command \"for i in 1 2 3; do echo line-$i; sleep 0.4; done\" }\n";
+    write(directory.path(), "imgmake.kdl", manifest);
+    let imgmake = Imgmake::new().with("TERM", "xterm");
+    let command = imgmake.command(directory.path());
+    let shown = at_a_terminal(&command, &["a", "slow"], "", "");
+    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    for line in ["line-1", "line-3"] {
+        assert!(shown.contains(line), "{line}: {shown:?}");
+    }
+    let digest = shown.split("sha256:").nth(1).unwrap();
+    let digits = digest.bytes().take_while(u8::is_ascii_hexdigit).count();
+    assert_eq!(digits, 12, "{shown:?}");
+}
