@@ -5,15 +5,16 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use imgmake_dockerfile::compat::Builder;
 
+pub use super::build_args::BuildArgs;
+pub use super::run_args::{NetworkArgs, OutsideArgs, PlanArgs, RunArgs};
+
 const AFTER_HELP: &str = "\
 `imgmake [TARGET…]` is short for `imgmake run [TARGET…]`. Without targets: the group `default`, or every build.
 `imgmake build`, `push`, `scan` and `load` run the targets of that kind.
 `imgmake help COMMAND` explains a command; so does the book, https://github.com/imgmake/imgmake/tree/main/book/src.";
 
-/// Headings of `--help`.
+/// A heading of `--help`.
 const EVERYWHERE: &str = "Options of every command";
-const REGISTRY_CACHE: &str = "Registry cache";
-const ISOLATION: &str = "RUN";
 
 /// make for container images: build, scan, push and run what has changed
 #[derive(Debug, Parser)]
@@ -40,7 +41,7 @@ pub struct Global {
     /// Work in this directory
     #[arg(short = 'C', long = "directory", value_name = "DIR", global = true)]
     pub directory: Option<PathBuf>,
-    /// The manifest; `-` is standard input
+    /// The manifest, or a Compose file; `-` is standard input
     #[arg(
         short,
         long,
@@ -125,136 +126,12 @@ pub enum When {
     Never,
 }
 
-#[derive(Clone, Debug, Default, Args)]
-pub struct RunArgs {
-    /// Targets, groups, patterns such as `'web-*'`, or a kind: build, push, scan, load
-    #[arg(value_name = "TARGET")]
-    pub targets: Vec<String>,
-    /// How many targets and steps run at the same time
-    #[arg(short, long, value_name = "N")]
-    pub jobs: Option<std::num::NonZeroUsize>,
-    /// After a failure, continue with everything that does not depend on it; with N, until N targets have failed
-    #[arg(short, long, value_name = "N", num_args = 0..=1, require_equals = true, default_missing_value = "0")]
-    pub keep_going: Option<usize>,
-    /// Print what would be done, and do nothing
-    #[arg(short = 'n', long)]
-    pub dry_run: bool,
-    /// Do everything again, and use no cache
-    #[arg(long, visible_alias = "no-cache")]
-    pub force: bool,
-    /// Resolve the tags of base images and the URLs of ADD again
-    #[arg(long, conflicts_with_all = ["locked", "offline"])]
-    pub pull: bool,
-    #[command(flatten)]
-    pub outside: OutsideArgs,
-    /// Use steps from a registry: `HOST/REPOSITORY`
-    ///
-    /// Options follow after commas, and the syntax of buildx works, too:
-    /// `type=registry,ref=HOST/REPOSITORY`.
-    #[arg(long, value_name = "REF", help_heading = REGISTRY_CACHE)]
-    pub cache_from: Vec<String>,
-    /// Share the steps that are built here in a registry: `HOST/REPOSITORY[,mode=min]`
-    ///
-    /// `mode=max`, the default, shares the steps of every stage that is built, `mode=min` only those of
-    /// the stages whose layers are in the image.
-    #[arg(long, value_name = "REF", help_heading = REGISTRY_CACHE)]
-    pub cache_to: Vec<String>,
-    /// Ignore entries that are older: `12h`, `14d`
-    #[arg(long, value_name = "TIME", help_heading = REGISTRY_CACHE)]
-    pub cache_ttl: Option<String>,
-    /// Say at the end how many targets were reused, and the time that this saved
-    #[arg(long)]
-    pub summary: bool,
-    /// Exit with 9 if another run works in the project, instead of waiting
-    #[arg(long)]
-    pub no_wait: bool,
-    /// Open a shell where a RUN failed
-    ///
-    /// In its root as the command left it, with its user, environment, directory and mounts. What is changed
-    /// there is discarded. Needs a terminal, runs one step at a time, and shows plain progress.
-    #[arg(long, help_heading = ISOLATION)]
-    pub shell_on_fail: bool,
-    #[command(flatten)]
-    pub network: NetworkArgs,
-    /// Arguments for the command of the `run` target that is named
-    #[arg(last = true, value_name = "ARGUMENT")]
-    pub arguments: Vec<String>,
-}
-
-impl RunArgs {
-    /// For `--dry-run`.
-    pub fn planned(&self) -> PlanArgs {
-        PlanArgs {
-            targets: self.targets.clone(),
-            outside: self.outside,
-            network: self.network,
-            arguments: self.arguments.clone(),
-        }
-    }
-}
-
-/// What a run has in common with the commands that say what it would do.
-#[derive(Clone, Debug, Default, Args)]
-pub struct PlanArgs {
-    /// Targets, groups, patterns such as `'web-*'`, or a kind: build, push, scan, load
-    #[arg(value_name = "TARGET")]
-    pub targets: Vec<String>,
-    #[command(flatten)]
-    pub outside: OutsideArgs,
-    #[command(flatten)]
-    pub network: NetworkArgs,
-    /// As for `run`
-    #[arg(last = true, value_name = "ARGUMENT")]
-    pub arguments: Vec<String>,
-}
-
-/// How much is asked of the world outside.
-#[derive(Clone, Copy, Debug, Default, Args)]
-pub struct OutsideArgs {
-    /// Fail where something is not in the lock file, instead of resolving it
-    #[arg(long)]
-    pub locked: bool,
-    /// Open no connection, and name what is missing
-    #[arg(long)]
-    pub offline: bool,
-}
-
-#[derive(Clone, Copy, Debug, Default, Args)]
-pub struct NetworkArgs {
-    /// The network of RUN in every build target, instead of the manifest's `network`
-    #[arg(long = "network", value_name = "MODE", help_heading = ISOLATION)]
-    pub mode: Option<NetworkMode>,
-}
-
-/// The values of a build target's `network`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum NetworkMode {
-    /// The network of the machine
-    Default,
-    /// No network, unless a RUN asks for one
-    None,
-    /// The network of the machine
-    Host,
-    /// Other machines, and nothing of this one
-    Isolated,
-}
-
-impl NetworkMode {
-    /// As the manifest writes it.
-    pub fn name(self) -> &'static str {
-        match self {
-            NetworkMode::Default => "default",
-            NetworkMode::None => "none",
-            NetworkMode::Host => "host",
-            NetworkMode::Isolated => "isolated",
-        }
-    }
-}
-
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Bring targets up to date
     Run(RunArgs),
+    /// Build the build targets, or, with docker's flags, a directory without a manifest
+    Build(Box<BuildArgs>),
     /// Run, and again whenever an input changes
     Watch(RunArgs),
     /// Print what would run and why, and change nothing
@@ -312,7 +189,7 @@ pub enum Command {
     Lint(LintArgs),
     /// Show config, layers and files of an image
     Inspect {
-        /// An archive, a directory in the OCI layout, or the name or digest of an image in the store
+        /// An archive, a directory in the OCI layout, a target, a name, a digest or its beginning, or a name with its registry
         image: String,
         /// Of an archive that holds several: a name, a tag, a digest or a platform
         #[arg(long = "image", value_name = "NAME", conflicts_with = "index")]
@@ -324,6 +201,8 @@ pub enum Command {
         #[arg(long, default_value = "text")]
         format: ListFormat,
     },
+    /// Show what is different between two images
+    Diff(DiffArgs),
     /// Show what the store holds
     Cache,
     /// Remove from the store what has not been used for a long time
@@ -336,13 +215,13 @@ pub enum Command {
     },
     /// Write a manifest for the Dockerfiles here
     Init,
-    /// Convert a bake file to a manifest
+    /// Convert a bake file or a Compose file to a manifest
     Import {
-        /// The file; `docker-bake.hcl` or `docker-bake.json` by default
+        /// The file; by default those that bake reads: `compose.yaml`, `docker-bake.hcl`, …
         bake_file: Option<String>,
         /// Its groups and targets; all by default
         targets: Vec<String>,
-        /// Further bake files: what they say adds to the first, or takes its place
+        /// Further files: what they say adds to the first, or takes its place
         #[arg(long, value_name = "FILE")]
         merge: Vec<String>,
     },
@@ -393,6 +272,40 @@ pub enum Command {
         #[arg(value_name = "COMMAND")]
         command: Vec<String>,
     },
+}
+
+#[derive(Debug, Args)]
+pub struct DiffArgs {
+    /// An image, as `inspect` takes it
+    #[arg(value_name = "IMAGE")]
+    pub from: String,
+    /// The other one
+    #[arg(value_name = "OTHER")]
+    pub to: String,
+    /// List all files
+    #[arg(long)]
+    pub files: bool,
+    /// List files that differ in their times alone, too
+    #[arg(long)]
+    pub times: bool,
+    /// Exit with 1 if the images differ
+    #[arg(long)]
+    pub exit_code: bool,
+    /// The form of the answer
+    #[arg(long, default_value = "text")]
+    pub format: ListFormat,
+    /// As `--format json`
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl DiffArgs {
+    pub fn format(&self) -> ListFormat {
+        match self.json {
+            true => ListFormat::Json,
+            false => self.format,
+        }
+    }
 }
 
 #[derive(Debug, Args)]

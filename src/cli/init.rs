@@ -3,12 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use super::args::Global;
+use super::importable::dockerfiles;
 use super::output::print;
 use crate::exit::Exit;
 use crate::output_file::write_whole;
-
-/// Deeper folders hold dependencies rather than the project's own images.
-const DEEPEST: usize = 3;
 
 pub fn init(global: &Global) -> Result<u8, Exit> {
     let directory = global
@@ -22,9 +20,7 @@ pub fn init(global: &Global) -> Result<u8, Exit> {
                 .with_help("`imgmake list` shows its targets"),
         );
     }
-    let mut found = Vec::new();
-    dockerfiles(&directory, Path::new(""), 0, &mut found);
-    found.sort();
+    let found = dockerfiles(&directory);
     let text = manifest_for(&found, &directory);
     write_whole(&manifest, text.as_bytes())?;
     let what = match found.len() {
@@ -34,32 +30,6 @@ pub fn init(global: &Global) -> Result<u8, Exit> {
     };
     print(&format!("wrote {} with {what}\n", manifest.display()))?;
     Ok(0)
-}
-
-fn dockerfiles(root: &Path, relative: &Path, depth: usize, found: &mut Vec<PathBuf>) {
-    let Ok(entries) = std::fs::read_dir(root.join(relative)) else {
-        return;
-    };
-    for entry in entries.filter_map(Result::ok) {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let path = relative.join(&name);
-        let is_directory = entry.file_type().is_ok_and(|kind| kind.is_dir());
-        if is_directory
-            && depth < DEEPEST
-            && !name.starts_with('.')
-            && !["node_modules", "vendor", "target"].contains(&name.as_str())
-        {
-            dockerfiles(root, &path, depth + 1, found);
-        }
-        let lower = name.to_ascii_lowercase();
-        let is_one = lower == "dockerfile"
-            || lower == "containerfile"
-            || lower.ends_with(".dockerfile")
-            || lower.starts_with("dockerfile.");
-        if !is_directory && is_one && !lower.ends_with(".dockerignore") {
-            found.push(path);
-        }
-    }
 }
 
 fn manifest_for(found: &[PathBuf], directory: &Path) -> String {

@@ -1,31 +1,19 @@
-//! `inspect`: config, layers and files of an archive, a layout, or an image of
-//! the store.
-
-use std::path::Path;
+//! `inspect`: config, layers and files of an image, wherever it is.
 
 use serde_json::json;
 
 use super::args::{Global, ListFormat};
 use super::environment::Environment;
+use super::image_source::{Chosen, Finder, Found};
 use super::output::{print, print_json};
-use super::trust::open_store;
-use crate::exit::{self, Exit};
+use crate::exit::Exit;
 use crate::report::bytes;
 use crate::targets::images;
-use imgmake_oci::archive;
 use imgmake_oci::image::{Descriptor, ImageConfig, ImageManifest, from_json, is_image};
 use imgmake_oci::layer::{Entry, EntryKind, Layer};
 use imgmake_oci::store::Store;
 
 const LARGEST: u64 = 4 << 20;
-
-/// Which image of an archive.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Chosen<'a> {
-    Only,
-    Named(&'a str),
-    Numbered(usize),
-}
 
 pub fn inspect(
     global: &Global,
@@ -34,68 +22,18 @@ pub fn inspect(
     format: ListFormat,
     environment: &Environment,
 ) -> Result<u8, Exit> {
-    let store = open_store(global, environment)?;
-    let path = global
-        .directory
-        .as_deref()
-        .unwrap_or(Path::new("."))
-        .join(image);
-    let (root, names) = if path.exists() {
-        let imported = match chosen {
-            Chosen::Only => archive::read(&store, &path, None),
-            Chosen::Named(name) => archive::read(&store, &path, Some(name)),
-            Chosen::Numbered(number) => archive::read_numbered(&store, &path, number),
-        };
-        let imported = imported.map_err(|error| {
-            let ambiguous = error.is_ambiguous();
-            let exit = Exit::from(error);
-            match ambiguous {
-                true => exit.with_help("choose one with `--image NAME` or `--index N`"),
-                false => exit,
-            }
-        })?;
-        (imported.root, imported.tags)
-    } else if chosen != Chosen::Only {
-        return Err(Exit::error(
-            exit::FAILED,
-            format!("archive or layout `{image}` not found"),
-        )
-        .with_help("`--image` and `--index` choose from one"));
-    } else if let Some(root) = store.tagged(image) {
-        (root, vec![image.to_string()])
-    } else {
-        return Err(Exit::error(
-            exit::FAILED,
-            format!("archive, layout or stored image `{image}` not found"),
-        )
-        .with_help(stored_names(&store)));
-    };
-    let text = match format {
-        ListFormat::Text => text(&store, &root, &names)?,
-        ListFormat::Json => format!(
-            "{}\n",
-            serde_json::to_string_pretty(&value(&store, &root, &names)?).expect("strings are JSON")
-        ),
-    };
+    let finder = Finder::new(global, environment)?;
+    let Found { root, names } = finder.find(image, chosen)?;
+    let store = &finder.store;
     match format {
-        ListFormat::Json => print_json(&text)?,
-        ListFormat::Text => print(&text)?,
+        ListFormat::Json => {
+            let value = value(store, &root, &names)?;
+            let text = serde_json::to_string_pretty(&value).expect("strings are JSON");
+            print_json(&format!("{text}\n"))?;
+        }
+        ListFormat::Text => print(&text(store, &root, &names)?)?,
     }
     Ok(0)
-}
-
-fn stored_names(store: &Store) -> String {
-    let names: Vec<String> = store
-        .images()
-        .into_iter()
-        .map(|(name, _)| name)
-        .take(8)
-        .collect();
-    if names.is_empty() {
-        "the store holds no image with a name yet".to_string()
-    } else {
-        format!("the store holds {}", names.join(", "))
-    }
 }
 
 fn config(store: &Store, manifest: &ImageManifest) -> anyhow::Result<ImageConfig> {
@@ -115,7 +53,10 @@ fn text(store: &Store, root: &Descriptor, names: &[String]) -> anyhow::Result<St
             continue;
         }
         let config = config(store, manifest)?;
-        text.push_str(&format!("platform  {}\n", config.platform()));
+        // The index's word, where there is one: a base may be of another platform.
+        let platform = descriptor.platform.clone();
+        let platform = platform.unwrap_or_else(|| config.platform());
+        text.push_str(&format!("platform  {platform}\n"));
         if descriptor.digest != root.digest {
             text.push_str(&format!("manifest  {}\n", descriptor.digest));
         }

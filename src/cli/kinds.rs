@@ -102,7 +102,11 @@ pub fn select(graph: &Graph, names: &[String]) -> Result<Plan, Exit> {
     plan::select(graph, names).map_err(|error| {
         let exit = Exit::usage(error.to_string());
         let is_directory = |name: &String| name == "." || name.starts_with("./") || name.starts_with('/');
+        let is_number = |name: &String| name.bytes().all(|b| b.is_ascii_digit());
         match (names.iter().any(is_directory), error.help()) {
+            _ if names.iter().any(is_number) => exit.with_help(
+                "a number belongs to its option: `-j N`, `-k=N`",
+            ),
             (true, _) => exit.with_help(
                 "a directory is the `context` of a `build` target; `imgmake build` builds all of them",
             ),

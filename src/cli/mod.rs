@@ -5,17 +5,23 @@ mod args;
 mod base_policy;
 #[cfg(test)]
 mod book;
+mod build;
+mod build_args;
 mod cache;
 mod ci;
 mod completions;
 mod db;
+mod diff;
 mod doctor;
 mod environment;
 mod gc;
 mod git_facts;
 mod graph;
 mod help;
+mod image_source;
 mod import;
+mod importable;
+mod imported;
 mod init;
 mod inspect;
 mod jobs;
@@ -35,6 +41,7 @@ mod plugin;
 mod project;
 mod rmi;
 mod run;
+mod run_args;
 mod shared_cache;
 mod shell;
 mod signals;
@@ -51,10 +58,12 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use args::{Cli, Command, ListFormat, PlanArgs};
+use args::{Cli, Command, PlanArgs};
 use environment::Environment;
+use image_source::Chosen;
 
 use crate::exit::{self, Exit};
+use crate::report::{Level, annotation};
 use crate::targets::watchdog;
 
 /// Everything that the program does.
@@ -65,13 +74,13 @@ pub fn main() -> ExitCode {
         .map(|word| word.to_string_lossy().into_owned())
         .collect();
     if let Some(entry) = plugin::called(&argv) {
-        return ended(plugin::plugin(entry, &environment));
+        return ended(plugin::plugin(entry, &environment), &environment);
     }
     if let Some(arguments) = kaniko::called(&argv) {
-        return ended(kaniko::kaniko(arguments, &environment));
+        return ended(kaniko::kaniko(arguments, &environment), &environment);
     }
     let code = match Cli::try_parse_from(word_order::command_first(std::env::args_os())) {
-        Ok(cli) => return ended(dispatch(cli, &environment)),
+        Ok(cli) => return ended(dispatch(cli, &environment), &environment),
         Err(error) => {
             let error = tips::improved(error);
             // Help and version come this way too, with 0.
@@ -88,13 +97,35 @@ pub fn main() -> ExitCode {
 }
 
 /// Shows the error, if there is one left to show.
-fn ended(result: Result<u8, Exit>) -> ExitCode {
+fn ended(result: Result<u8, Exit>, environment: &Environment) -> ExitCode {
     ExitCode::from(result.unwrap_or_else(|exit| {
         if !exit.text.is_empty() {
             output::tell(exit.text.trim_end());
+            if environment.is_github() {
+                annotate(&exit.text);
+            }
         }
         exit.code
     }))
+}
+
+/// Each error of a text that people have read, where GitHub shows it.
+fn annotate(text: &str) {
+    let mut errors: Vec<String> = Vec::new();
+    for line in text.lines() {
+        match errors.last_mut() {
+            Some(last) if !line.starts_with("error: ") => {
+                last.push('\n');
+                last.push_str(line);
+            }
+            _ => errors.push(line.to_string()),
+        }
+    }
+    for error in errors.iter().filter(|error| error.starts_with("error: ")) {
+        let text = annotation(Level::Error, "imgmake", error);
+        // A closed reader is no error.
+        drop(output::print_exactly(&format!("{text}\n")));
+    }
 }
 
 fn dispatch(cli: Cli, environment: &Environment) -> Result<u8, Exit> {
@@ -105,22 +136,10 @@ fn dispatch(cli: Cli, environment: &Environment) -> Result<u8, Exit> {
     } = cli;
     output::allow_colors(environment.color(global.color));
     match command {
-        None if run.dry_run => plan::plan(
-            &global,
-            &run.planned(),
-            run.force,
-            ListFormat::Text,
-            environment,
-        ),
-        None => run::run(&global, &run, environment),
-        Some(Command::Run(run)) if run.dry_run => plan::plan(
-            &global,
-            &run.planned(),
-            run.force,
-            ListFormat::Text,
-            environment,
-        ),
-        Some(Command::Run(run)) => run::run(&global, &run, environment),
+        None => plan::or_run(&global, &run, environment),
+        Some(Command::Run(run)) => plan::or_run(&global, &run, environment),
+        Some(Command::Build(args)) => build::build(&global, &args, environment),
+        Some(Command::Diff(args)) => diff::diff(&global, &args, environment),
         Some(Command::Plan {
             args,
             force,
@@ -152,9 +171,9 @@ fn dispatch(cli: Cli, environment: &Environment) -> Result<u8, Exit> {
             index,
             format,
         }) => {
-            let named = of_archive.as_deref().map(inspect::Chosen::Named);
-            let numbered = index.map(inspect::Chosen::Numbered);
-            let chosen = named.or(numbered).unwrap_or(inspect::Chosen::Only);
+            let named = of_archive.as_deref().map(Chosen::Named);
+            let numbered = index.map(Chosen::Numbered);
+            let chosen = named.or(numbered).unwrap_or(Chosen::Only);
             inspect::inspect(&global, &image, chosen, format, environment)
         }
         Some(Command::Gc(args)) => gc::gc(&global, &args, environment),

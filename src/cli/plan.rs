@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use super::args::{Global, ListFormat, PlanArgs};
+use super::args::{Global, ListFormat, PlanArgs, RunArgs};
 use super::environment::Environment;
 use super::output::{print, print_json};
 use super::outside::{self, pin_use};
 use super::plan_json;
 use super::project::{self, Loaded};
-use super::run::{arguments_of, today};
+use super::run::{arguments_of, run, today};
 use super::tools::tools;
 use super::trust::Keys;
 use crate::exit::{Exit, STALE};
@@ -25,7 +25,7 @@ fn decide<T>(
     then: impl FnOnce(&Project, &[Action], &[Decision]) -> T,
 ) -> Result<T, Exit> {
     outside::apply(args.outside);
-    let Loaded { project, trust } =
+    let Loaded { project, trust, .. } =
         project::load_with(global, environment, Keys::Read, args.network)?;
     let plan = project::select(&project, &args.targets)?;
     let arguments = arguments_of(&project, &plan, &args.arguments)?;
@@ -59,6 +59,17 @@ fn decide<T>(
     let actions = project.actions(&plan);
     let decisions = execute::preview(&actions, &runner, &state);
     Ok(then(&project, &actions, &decisions))
+}
+
+/// A run, or with `--dry-run` what it would do.
+pub fn or_run(global: &Global, args: &RunArgs, environment: &Environment) -> Result<u8, Exit> {
+    match args.dry_run {
+        true => {
+            let format = ListFormat::Text;
+            plan(global, &args.planned(), args.force, format, environment)
+        }
+        false => run(global, args, environment),
+    }
 }
 
 /// `is_forced`: what a run with `--force` would do.

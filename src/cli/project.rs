@@ -11,6 +11,8 @@ use std::sync::Arc;
 use super::args::{Global, NetworkArgs};
 use super::environment::Environment;
 use super::git_facts::git_facts;
+use super::importable::{dockerfiles, files_of_bake};
+use super::imported::{is_compose, manifest_of_compose};
 use super::kinds;
 use super::manifest_cache::Source;
 use super::manifest_files::{Disk, LARGEST_MANIFEST};
@@ -26,6 +28,19 @@ use imgmake_core::plan::Plan;
 pub struct Loaded {
     pub project: Project,
     pub trust: Trust,
+    /// Where its state is, if not beside the manifest.
+    pub memory: Option<PathBuf>,
+}
+
+impl Loaded {
+    /// The same with its state in another directory.
+    #[must_use]
+    pub fn remembering(self, memory: PathBuf) -> Loaded {
+        Loaded {
+            memory: Some(memory),
+            ..self
+        }
+    }
 }
 
 /// Reads the manifest that the options name.
@@ -47,8 +62,64 @@ pub fn load_with(
     keys: Keys,
     network: NetworkArgs,
 ) -> Result<Loaded, Exit> {
-    let vars = variables(&global.vars)?;
     let (directory, file, text) = read(global)?;
+    let text = match is_compose(&file) {
+        true => manifest_of_compose(&file, &text, &directory)?,
+        false => text,
+    };
+    let manifest = Text {
+        directory,
+        file,
+        text,
+        is_cached: true,
+    };
+    decoded(global, environment, keys, network, manifest)
+}
+
+/// A manifest that is in no file: its paths start at the working directory.
+///
+/// # Errors
+/// As for [`load`].
+pub fn of_text(
+    global: &Global,
+    environment: &Environment,
+    directory: &Path,
+    name: &str,
+    text: &str,
+    network: NetworkArgs,
+) -> Result<Loaded, Exit> {
+    let manifest = Text {
+        directory: absolute(directory)?,
+        file: name.to_string(),
+        text: text.to_string(),
+        is_cached: false,
+    };
+    decoded(global, environment, Keys::Make, network, manifest)
+}
+
+/// A manifest's text, its name, and where its paths start.
+struct Text {
+    directory: PathBuf,
+    file: String,
+    text: String,
+    /// Whether it is kept beside the manifest, decoded.
+    is_cached: bool,
+}
+
+fn decoded(
+    global: &Global,
+    environment: &Environment,
+    keys: Keys,
+    network: NetworkArgs,
+    manifest: Text,
+) -> Result<Loaded, Exit> {
+    let Text {
+        directory,
+        file,
+        text,
+        is_cached,
+    } = manifest;
+    let vars = variables(&global.vars)?;
     refuse_tracked(&directory)?;
     if let Some(store) = global.store.clone().or_else(|| environment.usual_store()) {
         refuse_links(&store, &directory)?;
@@ -75,7 +146,7 @@ pub fn load_with(
     let disk = Disk {
         directory: &directory,
     };
-    let (mut manifest, sources) = match source.cached() {
+    let (mut manifest, sources) = match source.cached().filter(|_| is_cached) {
         Some(manifest) => {
             let sources = Sources::of(&file, &text, &manifest, &|path| disk.read(path));
             (manifest, sources)
@@ -85,9 +156,9 @@ pub fn load_with(
             let render = |found: &[Diagnostic]| sources.render(found, color, environment.width);
             let (manifest, warnings) =
                 loaded.map_err(|errors| Exit::rendered(USAGE, render(&errors)))?;
-            if warnings.is_empty() {
+            if warnings.is_empty() && is_cached {
                 source.cache(&manifest);
-            } else {
+            } else if !warnings.is_empty() {
                 super::output::tell(render(&warnings).trim_end());
             }
             (manifest, sources)
@@ -116,7 +187,11 @@ pub fn load_with(
         color,
         width: environment.width,
     };
-    Ok(Loaded { project, trust })
+    Ok(Loaded {
+        project,
+        trust,
+        memory: None,
+    })
 }
 
 /// The lock file, if the manifest names one.
@@ -220,7 +295,7 @@ pub fn manifest_path(global: &Global) -> PathBuf {
 }
 
 /// Without `-f`.
-const MANIFEST: &str = "imgmake.kdl";
+pub const MANIFEST: &str = "imgmake.kdl";
 
 /// The manifest's directory, its name and its text.
 fn read(global: &Global) -> Result<(PathBuf, String, String), Exit> {
@@ -303,11 +378,46 @@ fn missing(display_path: &str, error: &std::io::Error) -> Exit {
         plain(error)
     ));
     match error.kind() {
-        std::io::ErrorKind::NotFound => exit.with_help(
-            "`imgmake init` writes one; `-C DIR` works elsewhere, `-f FILE` names another",
-        ),
+        std::io::ErrorKind::NotFound => exit.with_help(offer(display_path)),
         _ => exit,
     }
+}
+
+/// What would be found where no manifest is.
+fn offer(display_path: &str) -> String {
+    let path = Path::new(display_path);
+    let directory = path.parent().filter(|p| !p.as_os_str().is_empty());
+    let directory = directory.unwrap_or(Path::new("."));
+    let elsewhere = "`-C DIR` works elsewhere, `-f FILE` names another";
+    if path.file_name() != Some(MANIFEST.as_ref()) {
+        return elsewhere.to_string();
+    }
+    let mut offers = Vec::new();
+    let dockerfiles = dockerfiles(directory);
+    if let Some(first) = dockerfiles.first() {
+        let more = match dockerfiles.len() {
+            1 => String::new(),
+            n => format!(" and {} more", n - 1),
+        };
+        offers.push(format!(
+            "`imgmake init` writes one for `{}`{more}",
+            first.display()
+        ));
+    }
+    for file in files_of_bake(directory).iter().take(1) {
+        offers.push(format!("`imgmake import` writes one for `{file}`"));
+    }
+    if dockerfiles
+        .iter()
+        .any(|file| file.as_path() == Path::new("Dockerfile"))
+    {
+        offers.push("`imgmake build -t NAME .` needs none".to_string());
+    }
+    if offers.is_empty() {
+        offers.push("`imgmake init` writes an example".to_string());
+    }
+    offers.push(elsewhere.to_string());
+    offers.join("; ")
 }
 
 fn too_large(display_path: &str) -> Exit {

@@ -1,6 +1,8 @@
 //! `imgmake run`: brings targets up to date.
 
 use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::args::{Global, RunArgs};
@@ -27,6 +29,18 @@ use imgmake_core::state::{Lock, State, Wait};
 use imgmake_event::{Cancel, Event, Events, TargetOutcome};
 use imgmake_oci::image::Reference;
 
+/// One run of a manifest that is in no file.
+pub fn in_memory(
+    loaded: &Loaded,
+    global: &Global,
+    args: &RunArgs,
+    environment: &Environment,
+) -> Result<u8, Exit> {
+    let cancel = Cancel::default();
+    let stopped = signals::listen(&cancel);
+    once(loaded, global, args, environment, &cancel, &stopped, None)
+}
+
 pub fn run(global: &Global, args: &RunArgs, environment: &Environment) -> Result<u8, Exit> {
     if args.shell_on_fail {
         // Before the project is loaded, which makes the user's key.
@@ -52,7 +66,12 @@ pub fn once(
     listener: Option<Listener>,
 ) -> Result<u8, Exit> {
     outside::apply(args.outside);
-    let Loaded { project, trust } = loaded;
+    let Loaded {
+        project,
+        trust,
+        memory,
+    } = loaded;
+    let memory = memory.as_ref().unwrap_or(&project.directory);
     let terminal = match args.shell_on_fail {
         true => Some(UserTerminal::of(environment)?),
         false => None,
@@ -61,8 +80,8 @@ pub fn once(
     arguments_of(project, &plan, &args.arguments)?;
     let caches = shared_cache::of_arguments(args)?;
     let pin_use = pin_use(project, args.outside, PinUse::Follow)?;
-    let lock = take_lock(project, args.no_wait, cancel, stopped)?;
-    let state = Arc::new(State::open(&project.directory, &trust.key, &lock)?);
+    let lock = take_lock(memory, args.no_wait, cancel, stopped)?;
+    let state = Arc::new(State::open(memory, &trust.key, &lock)?);
     if let Some(ignored) = state.ignored() {
         trust.tell_ignored(ignored);
     }
@@ -88,6 +107,11 @@ pub fn once(
     if args.summary {
         tell(reused(project, &plan, &summary, &state));
     }
+    if environment.is_github()
+        && let Some(path) = environment.get("GITHUB_STEP_SUMMARY")
+    {
+        append(Path::new(path), &reporter.markdown());
+    }
     if let Some(code) = stopped.exit_code() {
         return Ok(code);
     }
@@ -111,6 +135,20 @@ fn reused(project: &Project, plan: &Plan, summary: &execute::Summary, state: &St
         },
         duration(took)
     )
+}
+
+/// The job's summary is for people, and no reason to fail.
+fn append(path: &Path, text: &str) {
+    let appended = std::fs::File::options()
+        .append(true)
+        .create(true)
+        .open(path);
+    if let Err(error) = appended.and_then(|mut file| file.write_all(text.as_bytes())) {
+        tell(format!(
+            "warning: cannot write the summary `{}`: {error}",
+            path.display()
+        ));
+    }
 }
 
 /// Arguments go to one command: whose they are is never guessed.
@@ -221,7 +259,7 @@ pub fn today() -> String {
 }
 
 pub fn take_lock(
-    project: &Project,
+    memory: &Path,
     no_wait: bool,
     cancel: &Cancel,
     stopped: &Stopped,
@@ -240,7 +278,7 @@ pub fn take_lock(
             give_up: &give_up,
         }
     };
-    Lock::take(&project.directory, &wait).map_err(|error| match error {
+    Lock::take(memory, &wait).map_err(|error| match error {
         CoreError::Locked { .. } => {
             Exit::error(exit::LOCKED, error).with_help("without `--no-wait` imgmake waits for it")
         }

@@ -29,14 +29,14 @@ use imgmake_event::{Cancel, Event, Events};
 /// There is no lock file to write; a name that nothing has; something that does not answer.
 pub fn update(global: &Global, names: &[String], environment: &Environment) -> Result<u8, Exit> {
     let loaded = project::load_with(global, environment, Keys::Make, NetworkArgs::default())?;
-    let Loaded { project, trust } = &loaded;
+    let Loaded { project, trust, .. } = &loaded;
     let Some(lock) = &project.lock else {
         return Err(no_lock("the manifest has no `lock`"));
     };
     refuse_links(lock.path(), &project.directory)?;
     let cancel = Cancel::default();
     let stopped = signals::listen(&cancel);
-    let held = take_lock(project, false, &cancel, &stopped)?;
+    let held = take_lock(&project.directory, false, &cancel, &stopped)?;
     let state = Arc::new(State::open(&project.directory, &trust.key, &held)?);
     if let Some(ignored) = state.ignored() {
         trust.tell_ignored(ignored);

@@ -79,7 +79,8 @@ fn with_numbers(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> 
 mod tests {
     use clap::{CommandFactory, ValueEnum};
 
-    use super::super::args::{Cli, NetworkMode};
+    use super::super::args::Cli;
+    use super::super::run_args::NetworkMode;
     use super::*;
 
     fn arranged(words: &[&str]) -> Vec<String> {

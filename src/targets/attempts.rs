@@ -47,7 +47,7 @@ pub fn run<T>(
 fn may_pass(kind: FailureKind) -> bool {
     match kind {
         FailureKind::Failed | FailureKind::Registry | FailureKind::Timeout => true,
-        FailureKind::Gate | FailureKind::Cancelled => false,
+        FailureKind::Usage | FailureKind::Gate | FailureKind::Cancelled => false,
     }
 }
 

@@ -16,7 +16,7 @@ use imgmake_oci::image::{
     DEEPEST, Descriptor, ImageTree, ManifestOrIndex, Reference, ReferenceError, TreeError,
 };
 use imgmake_oci::store::Store;
-use imgmake_registry::{Client, Fetched};
+use imgmake_registry::{Client, Fetched, OperationContext};
 
 /// An image, and where blobs that the store lacks can be had.
 pub struct Image {
@@ -70,7 +70,19 @@ pub fn fetch_missing(
     name: &str,
     root: &Descriptor,
 ) -> anyhow::Result<()> {
-    let store = runner.store()?;
+    pull_missing(runner.store()?, &runner.engine()?, name, root)
+}
+
+/// The same without a run.
+///
+/// # Errors
+/// A layer has no known source, or cannot be pulled.
+pub fn pull_missing(
+    store: &Store,
+    engine: &build::Engine,
+    name: &str,
+    root: &Descriptor,
+) -> anyhow::Result<()> {
     let missing: Vec<Descriptor> = blobs(store, root)?
         .into_iter()
         .filter(|blob| !store.holds(blob))
@@ -78,8 +90,7 @@ pub fn fetch_missing(
     if missing.is_empty() {
         return Ok(());
     }
-    let engine = runner.engine()?;
-    let sources = build::sources_of(&engine, &root.digest);
+    let sources = build::sources_of(engine, &root.digest);
     let mut by_source: BTreeMap<&Reference, Vec<Descriptor>> = BTreeMap::new();
     for blob in missing {
         let source = sources.get(blob.digest.as_str());
@@ -92,7 +103,7 @@ pub fn fetch_missing(
         by_source.entry(source).or_default().push(blob);
     }
     for (source, blobs) in by_source {
-        build::pull_blobs(&engine, name, source, &blobs)?;
+        build::pull_blobs(engine, name, source, &blobs)?;
     }
     Ok(())
 }
@@ -142,16 +153,30 @@ pub fn fetch_remote(
     reference: &Spanned<String>,
 ) -> Result<Descriptor, Failure> {
     let from = parse(runner, reference)?;
-    let root = fetch_manifests(runner, &from)?;
-    let store = runner.store()?;
+    let work = runner.tools.operation(name);
+    pull_whole(runner.client()?, runner.store()?, &from, &work)
+}
+
+/// Everything that a name of a registry stands for, into the store.
+///
+/// # Errors
+/// It cannot be had.
+pub fn pull_whole(
+    client: &Client,
+    store: &Store,
+    from: &Reference,
+    work: &OperationContext,
+) -> Result<Descriptor, Failure> {
+    let fetched = client.manifest(from).map_err(failure)?;
+    fetch_children(client, store, from, &fetched, 0)?;
+    let root = fetched.descriptor;
     let missing: Vec<Descriptor> = blobs(store, &root)
         .map_err(failure)?
         .into_iter()
         .filter(|blob| !store.holds(blob))
         .collect();
-    runner
-        .client()?
-        .pull_blobs(&from, &missing, store, &runner.tools.operation(name))
+    client
+        .pull_blobs(from, &missing, store, work)
         .map_err(failure)?;
     Ok(root)
 }

@@ -14,6 +14,7 @@
 //! runner      what targets are run with
 //! tools       store, connections, helper process: opened when first needed
 //! joined      one index over images of several platforms
+//! compare     two images, by config and files
 //! images      manifests, children and blobs of images, here and in registries
 //! archives, files, outputs
 //! attempts    how long one may take, how often it is tried
@@ -28,6 +29,7 @@ mod build;
 mod cleared;
 mod command;
 mod command_output;
+pub mod compare;
 mod dockerfiles;
 mod failure;
 mod files;

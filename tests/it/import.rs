@@ -123,7 +123,7 @@ fn nothing_is_written_over_and_nothing_half() {
         empty.path(),
         &compose,
         2,
-        &["a Compose file is not a bake file"],
+        &["compose.yaml:1", "no service has a `build`"],
     );
 }
 
@@ -160,4 +160,119 @@ fn override_files_count_and_what_no_manifest_can_say_is_left_out() {
         2,
         &["docker-bake.override.hcl:2", "a context is a repository"],
     );
+}
+
+const COMPOSE: &str = r#"
+name: shop
+x-build: &build
+  args:
+    VERSION: ${VERSION:-1.0}
+  labels: [team=one]
+services:
+  web.front:
+    image: ${HOST:-registry.example.com}/team/web:${TAG:-dev}
+    ports: ["80:8080"]
+    build:
+      <<: *build
+      context: .
+      dockerfile: web.Dockerfile
+      target: release
+      platforms: [linux/amd64, linux/arm64]
+      additional_contexts:
+        base: service:base
+      secrets: [npm]
+      x-bake:
+        tags: ["${HOST:-registry.example.com}/team/web:${TAG:-dev}", "web:latest"]
+  base:
+    build: .
+  db:
+    image: postgres:18
+secrets:
+  npm:
+    environment: NPM_TOKEN
+"#;
+
+fn compose() -> tempfile::TempDir {
+    let directory = temporary();
+    for (path, content) in [
+        ("compose.yaml", COMPOSE),
+        ("Dockerfile", "FROM scratch\nCOPY app.txt /\n"),
+        (
+            "web.Dockerfile",
+            "FROM base AS release\nARG VERSION\nLABEL version=$VERSION\nFROM scratch\n",
+        ),
+        ("app.txt", "the application\n"),
+        (".env", "TAG=from-env\n"),
+    ] {
+        write(directory.path(), path, content);
+    }
+    directory
+}
+
+#[test]
+fn services_of_a_compose_file_are_targets() {
+    let project = compose();
+    let path = project.path();
+    let imgmake = Imgmake::new();
+    // Without a manifest of its own.
+    let listed = imgmake.ok(path, &["-f", "compose.yaml", "list"]).stdout;
+    assert!(
+        listed.contains("web_front") && listed.contains("base"),
+        "{listed}"
+    );
+    assert!(!listed.contains("db"), "{listed}");
+    imgmake.ok(path, &["-f", "compose.yaml"]);
+    let seen = |name: &str| imgmake.run(path, &["inspect", name]);
+    let web = seen("registry.example.com/team/web:from-env");
+    assert!(web.stdout.contains("label     version=1.0"), "{web:?}");
+    assert!(web.stdout.contains("label     team=one"), "{web:?}");
+    assert!(web.stdout.contains("platform  linux/arm64"), "{web:?}");
+    assert!(!path.join("imgmake.kdl").exists());
+    imgmake.ok(path, &["import"]);
+    let text = std::fs::read_to_string(path.join("imgmake.kdl")).unwrap();
+    for line in [
+        "env-file \".env\"",
+        "var TAG \"dev\"",
+        "secret npm env=\"NPM_TOKEN\"",
+        "base (target)base",
+        "tags \"${HOST}/team/web:${TAG}\" \"web:latest\"",
+        "stage \"release\"",
+        "group default web_front base",
+    ] {
+        assert!(text.contains(line), "{line}: {text}");
+    }
+    Imgmake::new().with("TAG", "2.0").ok(path, &["build"]);
+}
+
+#[test]
+fn what_a_compose_file_says_and_no_target_can_is_refused_with_its_line() {
+    let directory = temporary();
+    for (text, says) in [
+        (
+            "services:\n  a:\n    build: {contex: .}\n",
+            "compose.yaml:3: unknown key `contex`",
+        ),
+        (
+            "services:\n  a:\n    extends: b\n    build: .\n",
+            "`extends` is not supported",
+        ),
+        (
+            "include: [other.yaml]\nservices: {}\n",
+            "`include` is not supported",
+        ),
+        (
+            "services:\n  a:\n    build:\n      args: [A]\n",
+            "`A` has no value",
+        ),
+        (
+            "services:\n  a:\n    build:\n      secrets: [s]\n",
+            "the secret `s` is not declared",
+        ),
+        ("services: [", "invalid YAML"),
+        ("servces: {}\n", "unknown key `servces`"),
+    ] {
+        write(directory.path(), "compose.yaml", text);
+        Imgmake::new().refused(directory.path(), &["import"], 2, &[says]);
+        Imgmake::new().refused(directory.path(), &["-f", "compose.yaml"], 2, &[says]);
+    }
 }

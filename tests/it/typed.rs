@@ -120,18 +120,17 @@ fn flags_of_docker_and_of_other_commands_are_explained() {
     project(directory.path());
     let imgmake = Imgmake::new();
     for (arguments, says) in [
-        (
-            &["build", "-t", "shop", "."][..],
-            "docker's `-t` is `tags \"NAME\"`",
-        ),
+        (&["-t", "shop", "."][..], "docker's `-t` is `tags \"NAME\"`"),
         (
             &["build", "--build-arg", "A=1"],
             "--set 'TARGET.args.NAME=VALUE'",
         ),
+        (&["build", "-t", "a"], "`-t` needs the directory to build"),
+        (&["build", "-t", "a", ".", "b"], "one directory is built"),
         (&["--push"], "`imgmake push` runs it"),
         (&["plan", "-j", "4"], "`imgmake run` has `-j`"),
         (
-            &["build", "."],
+            &["run", "."],
             "a directory is the `context` of a `build` target",
         ),
         (
@@ -175,4 +174,24 @@ fn a_dry_run_with_force_names_everything_that_force_does_again() {
     }
     let forced = imgmake.ok(directory.path(), &["--force", "app"]);
     assert!(forced.stderr.contains("1 done"), "{}", forced.stderr);
+}
+
+#[test]
+fn a_misspelt_stage_is_named_where_it_is_taken_for_an_image() {
+    let directory = temporary();
+    let path = directory.path();
+    // Nothing listens at port 1, and nothing else is asked.
+    let manifest = "imgmake version=1 { retry attempts=1 }\n\
+        registry hub \"docker.io\" { mirrors \"127.0.0.1:1\"; mirrors-only #true }\n\
+        build app { context \".\" }\n";
+    write(path, "imgmake.kdl", manifest);
+    write(path, "x", "x");
+    let says = ["Dockerfile:", "did you mean `builder`?"];
+    for dockerfile in [
+        "FROM scratch AS builder\nCOPY x /x\nFROM scratch\nCOPY --from=bulider /x /y\n",
+        "FROM scratch AS builder\nCOPY x /x\nFROM bulider\nCOPY x /y\n",
+    ] {
+        write(path, "Dockerfile", dockerfile);
+        Imgmake::new().refused(path, &[], 4, &says);
+    }
 }

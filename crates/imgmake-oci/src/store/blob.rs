@@ -17,6 +17,12 @@ use imgmake_guard::modes::{self, PRIVATE};
 pub(super) const TOUCH_AFTER: Duration = Duration::from_secs(3600);
 
 impl Store {
+    /// Moves the time of a file or directory of the store forward, so that gc sees it as used; `false`
+    /// when it is gone.
+    pub fn mark_used(path: &Path) -> bool {
+        fs::metadata(path).is_ok_and(|meta| touch(path, &meta))
+    }
+
     /// Whether a blob is there.
     pub fn has(&self, digest: &Digest) -> bool {
         let path = self.blob_path(digest);

@@ -284,12 +284,6 @@ impl Store {
         }
     }
 
-    /// Moves the time of a file or directory of the store forward, so that gc sees it as used; `false`
-    /// when it is gone.
-    pub fn mark_used(path: &Path) -> bool {
-        std::fs::metadata(path).is_ok_and(|meta| blob::touch(path, &meta))
-    }
-
     /// Directories of processes that are gone.
     pub fn leftovers(&self) -> Vec<PathBuf> {
         temporary::leftovers(&self.root().join("tmp"))

@@ -1,0 +1,154 @@
+//! `build`: the build targets of the manifest, or, with docker's flags and a directory, one
+//! image without a manifest.
+
+use std::path::Path;
+
+use super::args::{BuildArgs, Global, RunArgs};
+use super::environment::Environment;
+use super::output::{print, tell};
+use super::project::{self, MANIFEST};
+use super::trust::open_store;
+use super::{plan, run};
+use crate::exit::Exit;
+use crate::output_file::write_whole;
+use imgmake_compat::import::docker::{self, DockerBuild};
+use imgmake_compat::import::kdl::Written;
+
+/// What messages call a manifest that is in no file.
+const UNWRITTEN: &str = "imgmake build";
+
+pub fn build(global: &Global, args: &BuildArgs, environment: &Environment) -> Result<u8, Exit> {
+    let Some(directory) = directory(global, args)? else {
+        let mut run = args.run.clone();
+        run.targets.insert(0, "build".to_string());
+        return plan::or_run(global, &run, environment);
+    };
+    let written = docker::manifest(&docker_build(global, args, directory, environment));
+    let written = written.map_err(|mistake| {
+        let exit = Exit::usage(mistake.to_string());
+        match mistake.help {
+            Some(help) => exit.with_help(help),
+            None => exit,
+        }
+    })?;
+    for note in &written.notes {
+        tell(format!("note: {note}"));
+    }
+    let run = RunArgs {
+        targets: vec!["*".to_string()],
+        ..args.run.clone()
+    };
+    if args.write {
+        return write(global, &written, &run, environment);
+    }
+    let base = global.directory.as_deref().unwrap_or(Path::new("."));
+    // What is remembered of it ends with it; steps are kept in the store.
+    let store = open_store(global, environment)?;
+    let memory = store.temporary_dir()?;
+    let loaded = project::of_text(
+        global,
+        environment,
+        base,
+        UNWRITTEN,
+        &written.text,
+        run.network,
+    )?;
+    run::in_memory(&loaded.remembering(memory), global, &run, environment)
+}
+
+/// Writes the manifest, and does what it says.
+fn write(
+    global: &Global,
+    written: &Written,
+    run: &RunArgs,
+    environment: &Environment,
+) -> Result<u8, Exit> {
+    let base = global.directory.as_deref().unwrap_or(Path::new("."));
+    let path = base.join(MANIFEST);
+    if path.exists() {
+        let message = format!("`{}` exists already", path.display());
+        return Err(Exit::usage(message).with_help("without `--write`, only the image is built"));
+    }
+    write_whole(&path, written.text.as_bytes())?;
+    print(&format!("wrote {}\n", path.display()))?;
+    let global = Global {
+        file: MANIFEST.into(),
+        ..global.clone()
+    };
+    plan::or_run(&global, run, environment)
+}
+
+/// The directory to build, when docker's way of writing is meant: one of its flags is there, or a path
+/// in place of targets.
+fn directory<'a>(global: &Global, args: &'a BuildArgs) -> Result<Option<&'a str>, Exit> {
+    let is_path = |word: &String| {
+        let word = word.as_str();
+        [".", ".."].contains(&word)
+            || word.ends_with('/')
+            || ["./", "../", "/"]
+                .iter()
+                .any(|start| word.starts_with(start))
+    };
+    let flag = args.flag();
+    let targets = &args.run.targets;
+    if flag.is_none() && !targets.iter().any(is_path) {
+        return Ok(None);
+    }
+    match &targets[..] {
+        [directory] => Ok(Some(directory)),
+        [] => {
+            let flag = flag.unwrap_or_default();
+            let help = match flag {
+                "--build-arg" => {
+                    "or, once for a target of the manifest, `--set 'TARGET.args.NAME=VALUE'`"
+                }
+                "--platform" => {
+                    "or, once for the targets of the manifest, `--set '*.platforms=linux/arm64'`"
+                }
+                "--push" => "`imgmake push` runs the `push` targets of the manifest",
+                "--load" => "`imgmake load` runs the targets of the manifest that have `load`",
+                _ => "`imgmake build` without docker's flags builds the targets of the manifest",
+            };
+            let file = match global.file.to_str() {
+                Some(MANIFEST) | None => "",
+                Some(_) => " -f FILE",
+            };
+            let message = format!("`{flag}` needs the directory to build");
+            Err(Exit::usage(message)
+                .with_help(format!("write `imgmake build {flag} …{file} DIR`; {help}")))
+        }
+        [_, second, ..] => Err(Exit::usage(format!("`{second}`: one directory is built"))
+            .with_help("targets of a manifest are built without docker's flags")),
+    }
+}
+
+fn docker_build(
+    global: &Global,
+    args: &BuildArgs,
+    directory: &str,
+    environment: &Environment,
+) -> DockerBuild {
+    let named = global.file.to_string_lossy().into_owned();
+    // A name alone is whatever the environment says, and nothing where it says nothing.
+    let given = |arg: &String| match arg.contains('=') {
+        true => Some(arg.clone()),
+        false => environment.get(arg).map(|value| format!("{arg}={value}")),
+    };
+    DockerBuild {
+        context: directory.to_string(),
+        dockerfile: Some(named).filter(|file| file != MANIFEST),
+        tags: args.tags.clone(),
+        args: args.build_args.iter().filter_map(given).collect(),
+        target: args.target.clone(),
+        platforms: args.platforms.clone(),
+        labels: args.labels.clone(),
+        annotations: args.annotations.clone(),
+        secrets: args.secrets.clone(),
+        ssh: args.ssh.clone(),
+        add_hosts: args.add_hosts.clone(),
+        contexts: args.build_contexts.clone(),
+        outputs: args.outputs.clone(),
+        push: args.push,
+        load: args.load,
+    }
+}

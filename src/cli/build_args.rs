@@ -1,0 +1,80 @@
+//! Options of `build`: those of a run, and docker's.
+
+use clap::Args;
+
+use super::run_args::RunArgs;
+
+/// A heading of `--help`.
+const DOCKER: &str = "docker's flags";
+
+#[derive(Clone, Debug, Args)]
+pub struct BuildArgs {
+    /// Name the image, as docker does: `imgmake build -t NAME DIR`
+    #[arg(short = 't', long = "tag", value_name = "NAME", help_heading = DOCKER)]
+    pub tags: Vec<String>,
+    /// A build argument; a name alone is the environment's
+    #[arg(long = "build-arg", value_name = "NAME=VALUE", help_heading = DOCKER)]
+    pub build_args: Vec<String>,
+    /// The stage whose image is wanted
+    #[arg(long, value_name = "STAGE", help_heading = DOCKER)]
+    pub target: Option<String>,
+    /// `linux/arm64`; several with commas
+    #[arg(long = "platform", value_name = "PLATFORM", help_heading = DOCKER)]
+    pub platforms: Vec<String>,
+    /// A label of the image
+    #[arg(long = "label", value_name = "KEY=VALUE", help_heading = DOCKER)]
+    pub labels: Vec<String>,
+    /// An annotation of the manifest
+    #[arg(long = "annotation", value_name = "KEY=VALUE", help_heading = DOCKER, hide_short_help = true)]
+    pub annotations: Vec<String>,
+    /// A secret for RUN: `id=npm,env=NPM_TOKEN` or `id=npm,src=FILE`
+    #[arg(long = "secret", value_name = "SECRET", help_heading = DOCKER)]
+    pub secrets: Vec<String>,
+    /// An ssh agent for RUN: `default` or `ID=SOCKET`
+    #[arg(long, value_name = "AGENT", help_heading = DOCKER, hide_short_help = true)]
+    pub ssh: Vec<String>,
+    /// An entry of `/etc/hosts` during RUN
+    #[arg(long = "add-host", value_name = "HOST:IP", help_heading = DOCKER, hide_short_help = true)]
+    pub add_hosts: Vec<String>,
+    /// A further context: `NAME=DIR` or `NAME=docker-image://IMAGE`
+    #[arg(long = "build-context", value_name = "NAME=PLACE", help_heading = DOCKER, hide_short_help = true)]
+    pub build_contexts: Vec<String>,
+    /// An archive or a registry: `type=oci,dest=FILE`, `type=docker,dest=FILE`, `type=registry`
+    #[arg(short = 'o', long = "output", value_name = "OUTPUT", help_heading = DOCKER, hide_short_help = true)]
+    pub outputs: Vec<String>,
+    /// Push the image under its names
+    #[arg(long, help_heading = DOCKER)]
+    pub push: bool,
+    /// Load the image into Docker
+    #[arg(long, help_heading = DOCKER)]
+    pub load: bool,
+    /// Write `imgmake.kdl`, the manifest that says the same
+    #[arg(long, help_heading = DOCKER)]
+    pub write: bool,
+    #[command(flatten)]
+    pub run: RunArgs,
+}
+
+impl BuildArgs {
+    /// One of docker's flags that is given.
+    pub fn flag(&self) -> Option<&'static str> {
+        [
+            ("-t", !self.tags.is_empty()),
+            ("--build-arg", !self.build_args.is_empty()),
+            ("--target", self.target.is_some()),
+            ("--platform", !self.platforms.is_empty()),
+            ("--label", !self.labels.is_empty()),
+            ("--annotation", !self.annotations.is_empty()),
+            ("--secret", !self.secrets.is_empty()),
+            ("--ssh", !self.ssh.is_empty()),
+            ("--add-host", !self.add_hosts.is_empty()),
+            ("--build-context", !self.build_contexts.is_empty()),
+            ("--output", !self.outputs.is_empty()),
+            ("--push", self.push),
+            ("--load", self.load),
+            ("--write", self.write),
+        ]
+        .into_iter()
+        .find_map(|(flag, given)| given.then_some(flag))
+    }
+}

@@ -1,0 +1,202 @@
+//! `diff`: what is different between two images.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::args::{DiffArgs, Global, ListFormat};
+use super::environment::Environment;
+use super::image_source::{Chosen, Finder, Found};
+use super::output::{print, print_json};
+use crate::exit::{self, Exit};
+use crate::targets::compare::{Change, Comparison, Contents, FileChange, Kind, compare};
+use crate::targets::images;
+use imgmake_oci::image::{ImageConfig, ImageManifest, from_json, is_image};
+
+/// Files that are shown without `--files`.
+const SHOWN_FILES: usize = 40;
+/// Bytes of a config.
+const LARGEST: u64 = 4 << 20;
+
+/// What is compared of one platform; `None` where only one image has it.
+type Compared = (String, Result<Comparison, &'static str>);
+
+pub fn diff(global: &Global, args: &DiffArgs, environment: &Environment) -> Result<u8, Exit> {
+    let finder = Finder::new(global, environment)?;
+    let from = finder.find(&args.from, Chosen::Only)?;
+    let to = finder.find(&args.to, Chosen::Only)?;
+    let compared = platforms(&finder, &from, &to)?;
+    let same = from.root.digest == to.root.digest;
+    match args.format() {
+        ListFormat::Json => print_json(&document(&from, &to, &compared))?,
+        ListFormat::Text => print(&text(args, (&from, &to), &compared))?,
+    }
+    Ok(match args.exit_code && !same {
+        true => exit::FAILED,
+        false => 0,
+    })
+}
+
+/// Two images of one platform are compared whatever these are; of several platforms each with its own.
+fn platforms(finder: &Finder, from: &Found, to: &Found) -> Result<Vec<Compared>, Exit> {
+    let (one, other) = (manifests(finder, from)?, manifests(finder, to)?);
+    let read = |manifest: &ImageManifest| -> Result<Contents, Exit> {
+        Ok(Contents::read(&finder.store, manifest)?)
+    };
+    if let ([(platform, from)], [(_, to)]) = (&one[..], &other[..]) {
+        let compared = compare(&read(from)?, &read(to)?);
+        return Ok(vec![(platform.clone(), Ok(compared))]);
+    }
+    let (one, other): (BTreeMap<_, _>, BTreeMap<_, _>) =
+        (one.into_iter().collect(), other.into_iter().collect());
+    let mut compared = Vec::new();
+    for (platform, from) in &one {
+        let result = match other.get(platform) {
+            Some(to) => Ok(compare(&read(from)?, &read(to)?)),
+            None => Err("only in the first image"),
+        };
+        compared.push((platform.clone(), result));
+    }
+    for platform in other.keys().filter(|platform| !one.contains_key(*platform)) {
+        compared.push((platform.clone(), Err("only in the second image")));
+    }
+    Ok(compared)
+}
+
+/// The images of an index, or the one image, by platform.
+fn manifests(finder: &Finder, found: &Found) -> Result<Vec<(String, ImageManifest)>, Exit> {
+    let tree = images::tree(&finder.store, &found.root)?;
+    let mut all = Vec::new();
+    for (descriptor, manifest) in tree.manifests() {
+        if !is_image(descriptor, manifest) {
+            continue;
+        }
+        let platform = match &descriptor.platform {
+            Some(platform) => platform.to_string(),
+            None => {
+                let bytes = finder.store.read_blob(&manifest.config.digest, LARGEST)?;
+                let config: ImageConfig = from_json(&bytes).map_err(anyhow::Error::from)?;
+                config.platform().to_string()
+            }
+        };
+        all.push((platform, manifest.clone()));
+    }
+    Ok(all)
+}
+
+fn document(from: &Found, to: &Found, compared: &[Compared]) -> String {
+    let one = |(platform, result): &Compared| match result {
+        Ok(comparison) => {
+            let mut value = serde_json::to_value(comparison).expect("a comparison is JSON");
+            value["platform"] = json!(platform);
+            value
+        }
+        Err(only) => json!({"platform": platform, "only": only}),
+    };
+    let platforms: Vec<Value> = compared.iter().map(one).collect();
+    let value = json!({
+        "from": from.root.digest,
+        "to": to.root.digest,
+        "same": from.root.digest == to.root.digest,
+        "platforms": platforms,
+    });
+    let text = serde_json::to_string_pretty(&value).expect("strings are JSON");
+    format!("{text}\n")
+}
+
+fn text(args: &DiffArgs, (from, to): (&Found, &Found), compared: &[Compared]) -> String {
+    if from.root.digest == to.root.digest {
+        return format!("the same image: {}\n", from.root.digest);
+    }
+    let mut text = format!("from  {}\nto    {}\n", from.root.digest, to.root.digest);
+    let several = compared.len() > 1;
+    for (platform, result) in compared {
+        if several {
+            text.push_str(&format!("\nplatform {platform}\n"));
+        }
+        match result {
+            Ok(comparison) => text.push_str(&described(args, comparison)),
+            Err(only) => text.push_str(&format!("{only}\n")),
+        }
+    }
+    text
+}
+
+fn described(args: &DiffArgs, comparison: &Comparison) -> String {
+    let mut text = String::new();
+    for change in &comparison.config {
+        text.push_str(&format!("config  {}\n", value(change)));
+    }
+    let layers = &comparison.layers;
+    text.push_str(&format!(
+        "layers  {} at the bottom are the same",
+        layers.common
+    ));
+    text.push_str(&format!(
+        "; then {} and {}\n",
+        layers.from.len(),
+        layers.to.len()
+    ));
+    let files = comparison.files.iter();
+    let (times, files): (Vec<_>, Vec<_>) =
+        files.partition(|file| file.is_time_alone() && !args.times);
+    let most = match args.files {
+        true => files.len(),
+        false => SHOWN_FILES,
+    };
+    for file in files.iter().take(most) {
+        text.push_str(&line(file));
+    }
+    if files.len() > most {
+        let more = files.len() - most;
+        text.push_str(&format!("and {more} more files: `--files` lists all\n"));
+    }
+    if !times.is_empty() {
+        let count = times.len();
+        text.push_str(&format!(
+            "{count} files differ in their times alone: `--times` lists them\n"
+        ));
+    }
+    if comparison.is_empty() {
+        text.push_str(
+            "config and layers are the same: manifests differ in annotations or media types\n",
+        );
+    } else if comparison.config.is_empty() && comparison.files.is_empty() {
+        text.push_str("config and files are the same: layers are cut or compressed differently\n");
+    }
+    text
+}
+
+/// `~ /etc/a  mode 0644 -> 0755, size 3 -> 5  (layer 1 -> 2)`
+fn line(file: &FileChange) -> String {
+    let sign = match file.kind {
+        Kind::Added => '+',
+        Kind::Removed => '-',
+        Kind::Changed => '~',
+    };
+    let changes: Vec<String> = file.changes.iter().map(value).collect();
+    let layer = match (file.from_layer, file.to_layer) {
+        (Some(from), Some(to)) if from != to => format!("layer {from} -> {to}"),
+        (_, Some(layer)) | (Some(layer), None) => format!("layer {layer}"),
+        (None, None) => String::new(),
+    };
+    let changes = match changes.is_empty() {
+        true => String::new(),
+        false => format!("  {}", changes.join(", ")),
+    };
+    format!("{sign} {}{changes}  ({layer})\n", file.path)
+}
+
+fn value(change: &Change) -> String {
+    let shown = |value: &Option<String>| match value.as_deref() {
+        None => "(none)".to_string(),
+        Some("") => "\"\"".to_string(),
+        Some(text) => text.to_string(),
+    };
+    format!(
+        "{} {} -> {}",
+        change.name,
+        shown(&change.from),
+        shown(&change.to)
+    )
+}

@@ -1,0 +1,133 @@
+//! Options of a run, and of the commands that say what it would do.
+
+use clap::{Args, ValueEnum};
+
+/// Headings of `--help`.
+const REGISTRY_CACHE: &str = "Registry cache";
+const ISOLATION: &str = "RUN";
+
+#[derive(Clone, Debug, Default, Args)]
+pub struct RunArgs {
+    /// Targets, groups, patterns such as `'web-*'`, or a kind: build, push, scan, load
+    #[arg(value_name = "TARGET")]
+    pub targets: Vec<String>,
+    /// How many targets and steps run at the same time
+    #[arg(short, long, value_name = "N")]
+    pub jobs: Option<std::num::NonZeroUsize>,
+    /// After a failure, continue with everything that does not depend on it; with N, until N targets have failed
+    #[arg(short, long, value_name = "N", num_args = 0..=1, require_equals = true, default_missing_value = "0")]
+    pub keep_going: Option<usize>,
+    /// Print what would be done, and do nothing
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
+    /// Do everything again, and use no cache
+    #[arg(long, visible_alias = "no-cache")]
+    pub force: bool,
+    /// Resolve the tags of base images and the URLs of ADD again
+    #[arg(long, conflicts_with_all = ["locked", "offline"])]
+    pub pull: bool,
+    #[command(flatten)]
+    pub outside: OutsideArgs,
+    /// Use steps from a registry: `HOST/REPOSITORY`
+    ///
+    /// Options follow after commas, and the syntax of buildx works, too:
+    /// `type=registry,ref=HOST/REPOSITORY`.
+    #[arg(long, value_name = "REF", help_heading = REGISTRY_CACHE)]
+    pub cache_from: Vec<String>,
+    /// Share the steps that are built here in a registry: `HOST/REPOSITORY[,mode=min]`
+    ///
+    /// `mode=max`, the default, shares the steps of every stage that is built, `mode=min` only those of
+    /// the stages whose layers are in the image.
+    #[arg(long, value_name = "REF", help_heading = REGISTRY_CACHE)]
+    pub cache_to: Vec<String>,
+    /// Ignore entries that are older: `12h`, `14d`
+    #[arg(long, value_name = "TIME", help_heading = REGISTRY_CACHE)]
+    pub cache_ttl: Option<String>,
+    /// Say at the end how many targets were reused, and the time that this saved
+    #[arg(long)]
+    pub summary: bool,
+    /// Exit with 9 if another run works in the project, instead of waiting
+    #[arg(long)]
+    pub no_wait: bool,
+    /// Open a shell where a RUN failed
+    ///
+    /// In its root as the command left it, with its user, environment, directory and mounts. What is changed
+    /// there is discarded. Needs a terminal, runs one step at a time, and shows plain progress.
+    #[arg(long, help_heading = ISOLATION)]
+    pub shell_on_fail: bool,
+    #[command(flatten)]
+    pub network: NetworkArgs,
+    /// Arguments for the command of the `run` target that is named
+    #[arg(last = true, value_name = "ARGUMENT")]
+    pub arguments: Vec<String>,
+}
+
+impl RunArgs {
+    /// For `--dry-run`.
+    pub fn planned(&self) -> PlanArgs {
+        PlanArgs {
+            targets: self.targets.clone(),
+            outside: self.outside,
+            network: self.network,
+            arguments: self.arguments.clone(),
+        }
+    }
+}
+
+/// What a run has in common with the commands that say what it would do.
+#[derive(Clone, Debug, Default, Args)]
+pub struct PlanArgs {
+    /// Targets, groups, patterns such as `'web-*'`, or a kind: build, push, scan, load
+    #[arg(value_name = "TARGET")]
+    pub targets: Vec<String>,
+    #[command(flatten)]
+    pub outside: OutsideArgs,
+    #[command(flatten)]
+    pub network: NetworkArgs,
+    /// As for `run`
+    #[arg(last = true, value_name = "ARGUMENT")]
+    pub arguments: Vec<String>,
+}
+
+/// How much is asked of the world outside.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub struct OutsideArgs {
+    /// Fail where something is not in the lock file, instead of resolving it
+    #[arg(long)]
+    pub locked: bool,
+    /// Open no connection, and name what is missing
+    #[arg(long)]
+    pub offline: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub struct NetworkArgs {
+    /// The network of RUN in every build target, instead of the manifest's `network`
+    #[arg(long = "network", value_name = "MODE", help_heading = ISOLATION)]
+    pub mode: Option<NetworkMode>,
+}
+
+/// The values of a build target's `network`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum NetworkMode {
+    /// The network of the machine
+    Default,
+    /// No network, unless a RUN asks for one
+    None,
+    /// The network of the machine
+    Host,
+    /// Other machines, and nothing of this one
+    Isolated,
+}
+
+impl NetworkMode {
+    /// As the manifest writes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            NetworkMode::Default => "default",
+            NetworkMode::None => "none",
+            NetworkMode::Host => "host",
+            NetworkMode::Isolated => "isolated",
+        }
+    }
+}
