@@ -65,7 +65,13 @@ impl Image {
         let annotations = match is_index(&root.media_type) {
             true => {
                 let index = json::<ImageIndex>(store, root);
-                "[index]\n".to_string() + &annotated("index", &index.annotations)
+                let described = index.manifests.iter().map(|manifest| {
+                    let platform = manifest.platform.as_ref();
+                    let document = format!("description of {}", platform.unwrap());
+                    annotated(&document, &manifest.annotations)
+                });
+                let described: String = described.collect();
+                "[index]\n".to_string() + &annotated("index", &index.annotations) + &described
             }
             false => String::new(),
         };

@@ -1,34 +1,46 @@
 //! Puts an image together: configuration, manifest, and the index over several platforms. Small JSON into
 //! the store; layers are only named.
 
+use std::collections::BTreeMap;
+
 use crate::define::state::ImageState;
 use crate::error::{Context, Result};
 use crate::request::BuildRequest;
-use imgmake_oci::image::{Descriptor, ImageIndex, ImageManifest, Platform, RootFs, to_json};
+use imgmake_oci::image::{
+    AnnotationLevel, AnnotationPlace, Descriptor, ImageIndex, ImageManifest, Platform, RootFs,
+    to_json,
+};
 use imgmake_oci::store::Store;
 
-/// Manifest annotations may be written for one kind of document: `index:name`, `manifest:name`.
-enum Document {
-    Manifest,
+/// What an annotation is written into.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Document<'a> {
+    /// The image of this platform; annotations without a level are its, too.
+    Manifest(&'a Platform),
+    /// What the index says of the image of this platform.
+    Descriptor(&'a Platform),
     Index,
 }
 
-fn annotations(
-    request: &BuildRequest,
-    document: &Document,
-) -> std::collections::BTreeMap<String, String> {
-    let own = |key: &str| match (key.split_once(':'), document) {
-        (Some(("index", rest)), Document::Index) => Some(rest.to_string()),
-        (Some(("index", _)), Document::Manifest) => None,
-        (Some(("manifest", rest)), Document::Manifest) => Some(rest.to_string()),
-        (Some(("manifest", _)), Document::Index) => None,
-        (_, Document::Manifest) => Some(key.to_string()),
-        (_, Document::Index) => None,
+fn annotations(request: &BuildRequest, document: Document<'_>) -> BTreeMap<String, String> {
+    let own = |key: &str| {
+        let place = AnnotationPlace::of(key);
+        let of_platform = |platform: &Platform| {
+            let wanted = place.platform.as_ref();
+            wanted.is_none_or(|wanted| platform.serves(wanted))
+        };
+        let is_own = match (place.level, document) {
+            (AnnotationLevel::Manifest, Document::Manifest(platform))
+            | (AnnotationLevel::Descriptor, Document::Descriptor(platform)) => {
+                of_platform(platform)
+            }
+            (AnnotationLevel::Index, Document::Index) => true,
+            _ => false,
+        };
+        is_own.then(|| place.name.to_string())
     };
-    request
-        .annotations
-        .iter()
-        .filter_map(|(key, value)| Some((own(key)?, value.clone())))
+    let all = request.annotations.iter();
+    all.filter_map(|(key, value)| Some((own(key)?, value.clone())))
         .collect()
 }
 
@@ -54,7 +66,7 @@ pub fn manifest(
     store.put_bytes(&config_bytes)?;
     let layers = image.layers.iter().map(|l| l.descriptor.clone()).collect();
     let mut manifest = ImageManifest::new(request.format, config_descriptor, layers);
-    manifest.annotations = annotations(request, &Document::Manifest);
+    manifest.annotations = annotations(request, Document::Manifest(&image.platform));
     let bytes = to_json(&manifest);
     store
         .put_bytes(&bytes)
@@ -93,8 +105,18 @@ pub fn root(
             ..only.clone()
         });
     }
-    let mut index = ImageIndex::new(request.format, manifests);
-    index.annotations = annotations(request, &Document::Index);
+    let described = manifests.into_iter().map(|manifest| {
+        let platform = manifest.platform.as_ref();
+        let more = platform.map(|platform| annotations(request, Document::Descriptor(platform)));
+        let mut annotations = manifest.annotations.clone();
+        annotations.extend(more.unwrap_or_default());
+        Descriptor {
+            annotations,
+            ..manifest
+        }
+    });
+    let mut index = ImageIndex::new(request.format, described.collect());
+    index.annotations = annotations(request, Document::Index);
     let bytes = to_json(&index);
     store
         .put_bytes(&bytes)

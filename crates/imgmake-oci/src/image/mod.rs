@@ -17,6 +17,7 @@
 //!   registry's error response with a code that the specification does not list;
 //! - it brings 17 crates, most of them for macros, and no feature leaves them out.
 
+mod annotation;
 mod config;
 mod descriptor;
 mod digest;
@@ -27,6 +28,7 @@ mod reference;
 mod tests;
 mod tree;
 
+pub use annotation::{AnnotationLevel, AnnotationPlace};
 pub use config::{ContainerConfig, Healthcheck, History, ImageConfig, RootFs};
 pub use descriptor::{Descriptor, media_type};
 pub use digest::{Digest, DigestError};
