@@ -137,6 +137,12 @@ fn files(kind: &TargetKind) -> (Vec<String>, Vec<String>) {
         TargetKind::Build(build) => {
             files.extend(build.tar.iter().map(|tar| tar.path.value.as_str()));
             files.extend(build.layout.iter().map(|layout| layout.value.as_str()));
+            files.extend(
+                build
+                    .exports
+                    .iter()
+                    .map(|export| export.path.value.as_str()),
+            );
         }
         TargetKind::Scan(scan) => {
             files.extend(scan.reports.values().map(|path| path.value.as_str()));

@@ -175,7 +175,8 @@ fn describe(step: &Step) -> String {
             text.push_str(&format!("build  {} in {}\n", path.value, context.value));
         }
         let tar = build.tar.iter().map(|tar| &tar.path);
-        for path in tar.chain(&build.layout) {
+        let exports = build.exports.iter().map(|export| &export.path);
+        for path in tar.chain(&build.layout).chain(exports) {
             text.push_str(&format!("write  {}\n", path.value));
         }
     }

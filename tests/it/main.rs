@@ -15,6 +15,7 @@
 //! | `fan_out` | what several images, tags and registries share is sent once; a failed one is retried alone |
 //! | `doctor` | which isolation is used, why, and how to get a better one |
 //! | `examples` | each example works as it says |
+//! | `exports` | the files of an image in a directory or an archive are outputs like others |
 //! | `exhausted` | small inputs that claim to be huge fill no disk, and long work ends when it is told to |
 //! | `same_as_buildah` | Dockerfiles give the peers' trees and configs; peers take what we write |
 //! | `release` | build, scan, push to many; push-only; credentials |
@@ -83,6 +84,7 @@ mod doctor;
 mod examples;
 mod exhausted;
 mod exit_codes;
+mod exports;
 mod fan_out;
 mod fuzz;
 mod gates;

@@ -36,7 +36,7 @@ mod tests;
 pub use base::policy::{BasePolicy, Refused, TrustedKey};
 pub use base::warmed::Warmed;
 pub use error::{BuildError, Place};
-pub use execute::{Built, Engine, build, cache, pull_blobs, sources_of};
+pub use execute::{Built, Engine, FilesForm, build, cache, pull_blobs, sources_of, write_files};
 pub use ignored_paths::IgnoredPaths;
 pub use inputs::{inputs, resolve};
 pub use pins::{PinError, PinName, Pins};

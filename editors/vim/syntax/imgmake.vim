@@ -13,7 +13,7 @@ syntax keyword imgmakeAttribute add-hosts advisories allow allow-unjudged also-s
 syntax keyword imgmakeAttribute ca cache cache-mounts client-cert cmd command compression
 syntax keyword imgmakeAttribute concurrency context contexts copy create-repo debounce default-from
 syntax keyword imgmakeAttribute desc dir disk dns dns-search dockerfile entrypoint env env-file
-syntax keyword imgmakeAttribute epoch every-push exclude expose fail-on file format from healthcheck if ignore
+syntax keyword imgmakeAttribute epoch every-push exclude export expose fail-on file format from healthcheck if ignore
 syntax keyword imgmakeAttribute ignore-file ignore-paths images index inherits inputs insecure jobs label
 syntax keyword imgmakeAttribute labels layer layout limits load lock matches matrix max-db-age memory
 syntax keyword imgmakeAttribute mirrors mirrors-only mkdir name needs network no-cache on-busy

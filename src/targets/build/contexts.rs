@@ -65,6 +65,8 @@ pub(super) fn excluded(task: &BuildTask<'_>, context: &Path) -> Vec<PathBuf> {
                         .iter()
                         .map(|layout| task.runner.path(&layout.value)),
                 );
+                let exports = build.exports.iter();
+                excluded.extend(exports.map(|export| task.runner.path(&export.path.value)));
             }
             TargetKind::Scan(scan) => excluded.extend(
                 scan.reports

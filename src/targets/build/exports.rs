@@ -1,15 +1,19 @@
-//! What is made of an image: archives, layouts, images in daemons.
+//! What is made of an image: archives, layouts, its files, images in daemons.
+
+use anyhow::Context;
 
 use super::super::task::BuildTask;
 use super::super::{images, load, outputs};
-use imgmake_core::manifest::TarFormat;
+use imgmake_build::{FilesForm, write_files};
+use imgmake_core::manifest::{ExportForm, TarFormat};
 use imgmake_core::state::{FileKind, Output};
 use imgmake_oci::archive;
-use imgmake_oci::image::Descriptor;
+use imgmake_oci::image::{Descriptor, Platform};
 
 /// Writes what the target declares, and loads the image where it is wanted.
 pub(super) fn write(task: &BuildTask<'_>, root: &Descriptor) -> anyhow::Result<Vec<Output>> {
     let mut exported = Vec::new();
+    export_files(task, root, &mut exported)?;
     if task.target.tar.is_none() && task.target.layout.is_none() && task.target.load.is_empty() {
         return Ok(exported);
     }
@@ -49,4 +53,34 @@ pub(super) fn write(task: &BuildTask<'_>, root: &Descriptor) -> anyhow::Result<V
         exported.extend(load::load(task, node, root)?);
     }
     Ok(exported)
+}
+
+/// The image's files, without the image: for each of several platforms in a directory of its own.
+fn export_files(
+    task: &BuildTask<'_>,
+    root: &Descriptor,
+    exported: &mut Vec<Output>,
+) -> anyhow::Result<()> {
+    if task.target.exports.is_empty() {
+        return Ok(());
+    }
+    let engine = task.runner.engine()?;
+    let written = task.target.platforms.iter();
+    let platforms: Result<Vec<Platform>, _> = written.map(|text| text.value.parse()).collect();
+    let mut platforms = platforms?;
+    if platforms.is_empty() {
+        platforms.push(Platform::host());
+    }
+    for export in &task.target.exports {
+        let path = &export.path.value;
+        let form = match export.form {
+            ExportForm::Directory => FilesForm::Directory,
+            ExportForm::Tar => FilesForm::Tar,
+        };
+        let to = task.runner.path(path);
+        write_files(&engine, task.name, root, &platforms, form, &to)
+            .with_context(|| format!("cannot export to `{path}`"))?;
+        exported.push(outputs::written(task.runner, FileKind::Export, path)?);
+    }
+    Ok(())
 }

@@ -140,6 +140,7 @@ impl BuildTask<'_> {
                     Product::Tar { path, bytes }
                 }
                 FileKind::Layout => Product::Layout { path },
+                FileKind::Export => Product::File { path },
                 FileKind::Report | FileKind::Digests => continue,
             };
             self.runner.produced(self.name, product);

@@ -1,4 +1,4 @@
-//! An archive as files of a directory: what a build takes for its context.
+//! An archive as files of a directory: what a build takes for its context, and an image's files outside of it.
 //!
 //! Entries are made as those of layers are, by descriptors from the directory on:
 //! nothing is made, changed or removed outside of it. Unlike a layer's, owners are
@@ -19,6 +19,34 @@ use imgmake_oci::layer::{Entry, EntryKind, LayerReader, decompress};
 /// The archive is damaged or empty, leads out of the directory, or holds what no
 /// context can have; the run is cancelled.
 pub fn unpack_archive(archive: impl Read + Send, to: &Path, cancel: &Cancel) -> Result<()> {
+    let is_empty = unpack(
+        archive,
+        to,
+        ("a context", "leave it out of the archive"),
+        cancel,
+    )?;
+    match is_empty {
+        true => Err(BuildError::invalid("archive", "it is empty")),
+        false => Ok(()),
+    }
+}
+
+/// Unpacks an image's files among those of a directory that is there. An image may hold none.
+///
+/// # Errors
+/// As [`unpack_archive`].
+pub fn unpack_files(files: impl Read + Send, to: &Path, cancel: &Cancel) -> Result<()> {
+    let help = "leave it out of the image, or export `format=tar`";
+    unpack(files, to, ("an exported directory", help), cancel).map(drop)
+}
+
+/// Whether nothing was in it.
+fn unpack(
+    archive: impl Read + Send,
+    to: &Path,
+    (place, help): (&str, &str),
+    cancel: &Cancel,
+) -> Result<bool> {
     let plain = decompress(cancel.reader(archive)).context("cannot read the archive")?;
     let mut reader = LayerReader::new(plain).stopped_by(cancel);
     let mut tree =
@@ -34,21 +62,16 @@ pub fn unpack_archive(archive: impl Read + Send, to: &Path, cancel: &Cancel) -> 
         if let EntryKind::CharDevice { .. } | EntryKind::BlockDevice { .. } | EntryKind::Fifo =
             entry.kind
         {
-            return Err(BuildError::unsupported(
-                "a device or a pipe in a context",
-                "leave it out of the archive",
-            )
-            .during(action(&entry)));
+            let what = format!("a device or a pipe in {place}");
+            return Err(BuildError::unsupported(what, help).during(action(&entry)));
         }
         // Contexts have none, and an ordinary user could not set them all.
         entry.xattrs.clear();
         tree.add(&entry, &mut reader)
             .with_context(|| action(&entry))?;
     }
-    if is_empty {
-        return Err(BuildError::invalid("archive", "it is empty"));
-    }
-    tree.finish()
+    tree.finish()?;
+    Ok(is_empty)
 }
 
 fn action(entry: &Entry) -> String {

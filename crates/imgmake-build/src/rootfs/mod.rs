@@ -28,7 +28,7 @@ mod tests;
 mod times;
 mod tree;
 
-pub use archive::unpack_archive;
+pub use archive::{unpack_archive, unpack_files};
 pub use data::copy_file;
 pub use diff::{Changes, DiffOptions, Owners, write_layer};
 pub use fork_lock::fork_exclusive;

@@ -11,7 +11,8 @@ use crate::error::malformed;
 use crate::nodes::{all_plain, plain};
 use crate::step::Step;
 use imgmake_core::manifest::{
-    BuildTarget, CacheAccess, CacheNode, ContextNode, RecipeNode, TarFormat, TarOutput, suggest,
+    BuildTarget, CacheAccess, CacheNode, ContextNode, ExportForm, ExportNode, RecipeNode,
+    TarFormat, TarOutput, suggest,
 };
 
 /// What the options come to beside the build itself.
@@ -355,16 +356,35 @@ impl Options<'_> {
             ("docker", Some(file)) => self.more.tar = Some(archive(file, TarFormat::Docker)),
             ("oci", Some(file)) => self.more.tar = Some(archive(file, TarFormat::Oci)),
             ("docker", None) => self.more.load = true,
+            ("local", Some(path)) => self.export(path, ExportForm::Directory)?,
+            ("tar", Some(path)) => self.export(path, ExportForm::Tar)?,
             ("image" | "registry", _) => {
                 self.no_effect("output", "the step pushes unless PLUGIN_DRY_RUN is set");
             }
             _ => {
                 return Err(self.refused(
                     "such an `--output` is not supported",
-                    "write `type=docker,dest=FILE` or `type=oci,dest=FILE`, with PLUGIN_BUILDX_OPTIONS_SEMICOLON if it has a comma",
+                    "write `type=docker,dest=FILE`, `type=oci,dest=FILE`, `type=local,dest=DIRECTORY` or `type=tar,dest=FILE`, with PLUGIN_BUILDX_OPTIONS_SEMICOLON if it has a comma",
                 ));
             }
         }
+        Ok(())
+    }
+
+    /// The files of the image; the directory of the sources is no place for them.
+    fn export(&mut self, path: String, form: ExportForm) -> Result<(), Refusal> {
+        let is_nowhere = |part: &str| ["", ".", ".."].contains(&part);
+        if form == ExportForm::Directory
+            && !path.starts_with('/')
+            && path.split('/').all(is_nowhere)
+        {
+            return Err(self.refused(
+                &format!("`--output` writes files to `{path}`, among the sources"),
+                "give them a directory of their own: `type=local,dest=out`",
+            ));
+        }
+        let path = plain(path);
+        self.build.exports.push(ExportNode { path, form });
         Ok(())
     }
 }

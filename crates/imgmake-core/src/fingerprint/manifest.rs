@@ -1,8 +1,8 @@
 //! The keys of the manifest's types: their values, never their place in the file.
 
 use crate::manifest::{
-    Attestation, CommandNode, FailOn, IgnoreNode, LoadInto, LoadNode, Publish, ScannerNode,
-    SignKey, Spanned, TarFormat, TarOutput,
+    Attestation, CommandNode, ExportForm, ExportNode, FailOn, IgnoreNode, LoadInto, LoadNode,
+    Publish, ScannerNode, SignKey, Spanned, TarFormat, TarOutput,
 };
 
 use super::hasher::LengthPrefixedHasher;
@@ -21,6 +21,22 @@ impl Fingerprint for CommandNode {
             Self::Shell(text) => hasher.text("sh").add(text),
             Self::Argv(words) => hasher.text("argv").add(words),
         };
+    }
+}
+
+impl Fingerprint for ExportNode {
+    fn fingerprint(&self, hasher: &mut LengthPrefixedHasher) {
+        let Self { path, form } = self;
+        hasher.add(path).add(form);
+    }
+}
+
+impl Fingerprint for ExportForm {
+    fn fingerprint(&self, hasher: &mut LengthPrefixedHasher) {
+        hasher.text(match self {
+            Self::Directory => "directory",
+            Self::Tar => "tar",
+        });
     }
 }
 

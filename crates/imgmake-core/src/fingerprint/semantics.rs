@@ -18,7 +18,7 @@ impl Semantics {
         match self {
             Semantics::Targets => 6,
             Semantics::Steps => 5,
-            Semantics::DecodedManifest => 8,
+            Semantics::DecodedManifest => 9,
         }
     }
 }

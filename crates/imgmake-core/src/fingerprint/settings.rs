@@ -35,6 +35,7 @@ pub fn build_settings(inputs: &mut Inputs, build: &BuildTarget) {
         tags,
         tar,
         layout,
+        exports,
         load,
         network,
         allow,
@@ -66,6 +67,9 @@ pub fn build_settings(inputs: &mut Inputs, build: &BuildTarget) {
     inputs.add("setting", "tags", tags);
     if let Some(tar) = tar {
         inputs.add("setting", "tar", tar);
+    }
+    if !exports.is_empty() {
+        inputs.add("setting", "export", exports);
     }
     if !load.is_empty() {
         inputs.add("setting", "load", load);

@@ -162,7 +162,11 @@ pub(super) fn outputs(kind: &TargetKind) -> Vec<&Spanned<String>> {
         TargetKind::Run(run) => run.outputs.iter().collect(),
         TargetKind::Build(build) => {
             let tar = build.tar.as_ref().map(|tar| &tar.path);
-            tar.into_iter().chain(&build.layout).collect()
+            let exports = build.exports.iter().map(|export| &export.path);
+            tar.into_iter()
+                .chain(&build.layout)
+                .chain(exports)
+                .collect()
         }
         TargetKind::Scan(scan) => scan.reports.values().collect(),
         TargetKind::Push(push) => push.write_digests.iter().collect(),

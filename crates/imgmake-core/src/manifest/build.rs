@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::check::check_path;
+use super::check::{check_annotations, check_path};
 use super::context::DecodeContext;
 use super::diagnostic::{Diagnostic, Severity};
 use super::fields::{Fields, twice};
@@ -42,6 +42,7 @@ pub(super) fn build(fields: &mut Fields) -> Option<BuildTarget> {
     let annotations = unique(fields.map("annotations"));
     let platforms = fields.texts("platforms");
     check_platforms(&platforms, fields.cx);
+    check_annotations(&annotations, &platforms, fields.cx);
     let secrets = fields.all_texts("secrets");
     let ssh = ssh(fields);
     let tags = fields.all_texts("tags");
@@ -51,6 +52,7 @@ pub(super) fn build(fields: &mut Fields) -> Option<BuildTarget> {
     if let Some(layout) = &layout {
         check_path(layout, fields.cx);
     }
+    let exports = exports(fields);
     let load = load(fields, &platforms);
     let format = fields.text("format");
     let format = format.and_then(|text| fields.cx.choice(&text, &["oci", "docker"]));
@@ -87,6 +89,7 @@ pub(super) fn build(fields: &mut Fields) -> Option<BuildTarget> {
         tags,
         tar,
         layout,
+        exports,
         load,
         format: match format {
             Some("docker") => ImageFormat::Docker,
@@ -359,6 +362,55 @@ fn tar(fields: &mut Fields, platforms: &[Spanned<String>]) -> Option<TarOutput> 
             _ => TarFormat::Docker,
         },
     })
+}
+
+/// `export "out/bin"`, `export "files.tar" format=tar`
+fn exports(fields: &mut Fields) -> Vec<ExportNode> {
+    let cx = fields.cx;
+    let nodes: Vec<&Node> = fields.children("export").collect();
+    let mut exports: Vec<ExportNode> = Vec::new();
+    for node in nodes {
+        let mut inner = Fields::new(node, cx);
+        let path = inner.required("a path");
+        let said = inner.prop_text("format");
+        inner.finish();
+        let form = match &said {
+            Some(said) => match cx.choice(said, &["dir", "tar"]) {
+                Some("tar") => ExportForm::Tar,
+                Some(_) => ExportForm::Directory,
+                None => continue,
+            },
+            None => ExportForm::Directory,
+        };
+        let Some(path) = path.and_then(|path| cx.word(path, "the path")) else {
+            continue;
+        };
+        check_path(&path, cx);
+        if form == ExportForm::Directory && leads_nowhere(&path.value) {
+            cx.error_help(
+                path.span,
+                "an export needs a directory of its own: this one holds the sources",
+                "a directory below is expected",
+                "write `export \"out\"`",
+            );
+        }
+        if let Some(other) = exports.iter().find(|other| other.path.value == path.value) {
+            let message = format!("duplicate export `{}`", path.value);
+            cx.report(
+                Diagnostic::at(path.span, message, "the same path again")
+                    .with_related(other.path.span, "first here"),
+            );
+            continue;
+        }
+        exports.push(ExportNode { path, form });
+    }
+    exports
+}
+
+/// `.`, `./`, `..`, `../..`
+fn leads_nowhere(path: &str) -> bool {
+    let mut parts = path.split('/');
+    !path.starts_with('/') && parts.all(|part| ["", ".", ".."].contains(&part))
 }
 
 /// `load docker`, `load docker podman`

@@ -3,6 +3,9 @@
 use super::context::DecodeContext;
 use super::glob::{Glob, excluded};
 use super::types::Spanned;
+use std::collections::BTreeMap;
+
+use imgmake_oci::image::{AnnotationPlace, Platform};
 
 /// A path that a file system could hold.
 pub(super) fn check_path(path: &Spanned<String>, cx: &DecodeContext) {
@@ -16,6 +19,36 @@ pub(super) fn check_glob(pattern: &Spanned<String>, cx: &DecodeContext) {
     if let Err(error) = Glob::new(text) {
         let message = format!("invalid pattern `{}`: {error}", pattern.value);
         cx.error(pattern.span, message, "a pattern is expected here");
+    }
+}
+
+/// `manifest[linux/arm64]:key` is for an image that the target makes.
+pub(super) fn check_annotations(
+    annotations: &BTreeMap<String, Spanned<String>>,
+    platforms: &[Spanned<String>],
+    cx: &DecodeContext,
+) {
+    let made: Vec<Platform> = platforms
+        .iter()
+        .filter_map(|platform| platform.value.parse().ok())
+        .collect();
+    for (key, value) in annotations {
+        if AnnotationPlace::is_mistaken(key) {
+            cx.error_help(
+                value.span,
+                format!("invalid annotation `{key}`"),
+                "its name begins with no level of an image",
+                "write `manifest[PLATFORM]:key`, `manifest-descriptor[PLATFORM]:key` or `index:key`",
+            );
+        }
+        let wanted = AnnotationPlace::of(key).platform;
+        if let Some(wanted) = wanted
+            && !made.is_empty()
+            && !made.iter().any(|platform| platform.serves(&wanted))
+        {
+            let message = format!("annotation `{key}`: the target has no platform `{wanted}`");
+            cx.error(value.span, message, "no image gets it");
+        }
     }
 }
 

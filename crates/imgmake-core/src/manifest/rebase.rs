@@ -115,6 +115,7 @@ impl Rebase<'_> {
         }
         self.paths(build.tar.as_mut().map(|tar| &mut tar.path));
         self.paths(&mut build.layout);
+        self.paths(build.exports.iter_mut().map(|export| &mut export.path));
         self.paths(&mut build.trust_ca);
     }
 

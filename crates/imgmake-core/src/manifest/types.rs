@@ -302,6 +302,8 @@ pub struct BuildTarget {
     pub tags: Vec<Spanned<String>>,
     pub tar: Option<TarOutput>,
     pub layout: Option<Spanned<String>>,
+    /// Where the image's files go, without the image.
+    pub exports: Vec<ExportNode>,
     /// Daemons whose own stores get the image.
     pub load: Vec<LoadNode>,
     pub format: ImageFormat,
@@ -347,6 +349,7 @@ impl BuildTarget {
             tags: Vec::new(),
             tar: None,
             layout: None,
+            exports: Vec::new(),
             load: Vec::new(),
             format: ImageFormat::default(),
             compression: None,
@@ -423,6 +426,19 @@ pub enum ContextNode {
 pub struct TarOutput {
     pub path: Spanned<String>,
     pub format: TarFormat,
+}
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ExportNode {
+    pub path: Spanned<String>,
+    pub form: ExportForm,
+}
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ExportForm {
+    /// Files of a directory, owned by whoever builds.
+    #[default]
+    Directory,
+    /// A tar archive, with the image's owners.
+    Tar,
 }
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TarFormat {

@@ -50,4 +50,5 @@ pub enum FileKind {
     Layout,
     Report,
     Digests,
+    Export,
 }

@@ -144,16 +144,20 @@ impl<'a> Tree<'a> {
         Ok(())
     }
 
-    /// Modes of directories, from below; the last entry of a name counts.
+    /// Modes and times of directories, from below; the last entry of a name counts.
     fn finish_modes(&mut self) -> Result<()> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let beneath = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
         let directories = std::mem::take(&mut self.directories).into_iter();
-        let modes: std::collections::BTreeMap<Vec<u8>, u32> =
-            directories.map(|(path, _, mode)| (path, mode)).collect();
-        for (path, mode) in modes.iter().rev() {
+        let modes: std::collections::BTreeMap<_, _> = directories
+            .map(|(path, time, mode)| (path, (time, mode)))
+            .collect();
+        for (path, (time, mode)) in modes.iter().rev() {
             match rustix::fs::openat2(&self.root, &**path, flags, Mode::empty(), beneath) {
-                Ok(fd) => chmod(&fd, *mode)?,
+                Ok(fd) => {
+                    chmod(&fd, *mode)?;
+                    rustix::fs::futimens(&fd, &times(*time))?;
+                }
                 // A later entry has replaced it.
                 Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
                 Err(error) => return Err(error.into()),

@@ -153,3 +153,13 @@ pub(super) fn is_empty(value: &Value) -> bool {
         _ => false,
     }
 }
+
+/// The name in a manifest: `index:key`, `manifest[linux/arm64]:key`.
+pub(super) fn annotation(level: &str, key: &str) -> Option<String> {
+    let of_platform = level.strip_suffix(']').and_then(|l| l.split_once('['));
+    match (of_platform.map_or(level, |(base, _)| base), of_platform) {
+        ("manifest", None) => Some(key.to_string()),
+        ("index", None) | ("manifest" | "manifest-descriptor", _) => Some(format!("{level}:{key}")),
+        _ => None,
+    }
+}

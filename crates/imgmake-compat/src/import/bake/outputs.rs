@@ -1,11 +1,12 @@
-//! `output`, `push` and `load` of a target: archives, layouts, daemons, registries.
+//! `output`, `push` and `load` of a target: archives, layouts, files, daemons, registries.
 
-use super::fields::{fields, flag, named};
+use super::fields::{annotation, fields, flag, named};
 use super::given::Values;
 use super::problem::Problem;
 use crate::nodes::plain;
 use imgmake_core::manifest::{
-    BuildTarget, ImageFormat, LoadInto, LoadNode, TarFormat, TarOutput, WithoutDaemon,
+    BuildTarget, ExportForm, ExportNode, ImageFormat, LoadInto, LoadNode, TarFormat, TarOutput,
+    WithoutDaemon,
 };
 
 /// What becomes of the image beside what the build target says.
@@ -28,7 +29,7 @@ const TYPES: [&str; 7] = [
     "registry",
     "tar",
 ];
-const HELP: &str = "write `type=docker,dest=FILE`, `type=oci,dest=FILE`, `type=docker`, `type=registry` or `type=image,push=true`";
+const HELP: &str = "write `type=local,dest=DIR`, `type=tar,dest=FILE`, `type=docker,dest=FILE`, `type=oci,dest=FILE`, `type=docker`, `type=registry` or `type=image,push=true`";
 
 pub(super) fn outputs(
     name: &str,
@@ -119,12 +120,10 @@ impl Output<'_> {
         self.check(notes)?;
         let kind = self.kind()?;
         match (kind, self.field("dest")) {
-            ("local" | "tar", dest) => {
-                let dest = dest.unwrap_or_default();
-                let message = format!("writes files to {dest:?} and no image (`type={kind}`)");
-                return Err(self.refused(&message));
+            ("tar", None | Some("-")) | (_, Some("-")) => {
+                return Err(self.refused("goes to the standard output (`dest=-`)"));
             }
-            (_, Some("-")) => return Err(self.refused("goes to the standard output (`dest=-`)")),
+            ("local" | "tar", dest) => return self.export(kind, dest, build),
             ("registry", None) => outputs.pushed = true,
             ("image", None) => outputs.pushed |= self.yes("push")? == Some(true),
             ("cacheonly", None) => {}
@@ -144,6 +143,43 @@ impl Output<'_> {
         let names = names.filter(|name| !name.is_empty()).map(String::from);
         outputs.names.extend(names);
         self.tune(kind, build)
+    }
+
+    /// The files of the image.
+    fn export(
+        &self,
+        kind: &str,
+        dest: Option<&str>,
+        build: &mut BuildTarget,
+    ) -> Result<(), Problem> {
+        let Some(path) = dest else {
+            return Err(self.refused("of `type=local` has no `dest`"));
+        };
+        let form = match kind {
+            "tar" => ExportForm::Tar,
+            _ => ExportForm::Directory,
+        };
+        let is_nowhere = |part: &str| ["", ".", ".."].contains(&part);
+        if form == ExportForm::Directory
+            && !path.starts_with('/')
+            && path.split('/').all(is_nowhere)
+        {
+            let why = format!("writes files to {path:?}, among the sources");
+            return Err(self
+                .refused(&why)
+                .with_help("give them a directory of their own: `type=local,dest=out`"));
+        }
+        if self.yes("platform-split")? == Some(false) && build.platforms.len() > 1 {
+            let why =
+                "has `platform-split=false`: each of several platforms has a directory of its own";
+            return Err(self.refused(why));
+        }
+        if build.exports.iter().any(|other| other.path.value == path) {
+            return Err(self.refused(&format!("goes to `{path}`, where another one goes")));
+        }
+        let path = plain(path);
+        build.exports.push(ExportNode { path, form });
+        Ok(())
     }
 
     fn archive(&self, kind: &str, path: &str, build: &mut BuildTarget) -> Result<(), Problem> {
@@ -204,14 +240,15 @@ impl Output<'_> {
             else {
                 continue;
             };
-            let key = match level {
-                "annotation" | "annotation-manifest" => key.to_string(),
-                "annotation-index" => format!("index:{key}"),
-                other => {
-                    return Err(
-                        self.refused(&format!("has `{other}.{key}`, a level that is not written"))
-                    );
-                }
+            // `annotation`, `annotation-index`, `annotation-manifest[linux/arm64]`
+            let own = level.trim_start_matches("annotation");
+            let own = match own.strip_prefix('-') {
+                Some(own) => own.to_string(),
+                None => format!("manifest{own}"),
+            };
+            let Some(key) = annotation(&own, key) else {
+                let message = format!("has `{level}.{key}`, a level that is not written");
+                return Err(self.refused(&message));
             };
             build.annotations.insert(key, plain(value));
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::display::{as_text, display};
-use super::fields::{fields, flag, is_empty, named, pairs, text, texts};
+use super::fields::{annotation, fields, flag, is_empty, named, pairs, text, texts};
 use super::given::{Given, Values};
 use super::imported::{Imported, Inline, Place, Repository};
 use super::outputs::outputs;
@@ -68,6 +68,7 @@ pub(super) fn add(name: &str, values: &Values, imported: &mut Imported) -> Resul
     secrets(values, &mut build, imported)?;
     caches(name, values, imported)?;
     let outputs = outputs(name, values, &mut build, &mut imported.notes)?;
+    exports_apart(name, values, &build, imported)?;
     let mut tags = texts(values, "tags")?;
     tags.extend(outputs.names);
     let mut seen = std::collections::BTreeSet::new();
@@ -147,6 +148,42 @@ fn platforms(values: &Values) -> Result<Vec<Spanned<String>>, Problem> {
             .with_help("write `${BAKE_LOCAL_PLATFORM}`"));
     }
     Ok(all.into_iter().map(plain).collect())
+}
+
+/// Files of two targets in one place: each would change what the other has made.
+fn exports_apart(
+    name: &str,
+    values: &Values,
+    build: &BuildTarget,
+    imported: &Imported,
+) -> Result<(), Problem> {
+    let parts = |path: &str| -> Vec<String> {
+        let parts = path.split('/');
+        let parts = parts.filter(|part| !["", "."].contains(part));
+        parts.map(str::to_string).collect()
+    };
+    for export in &build.exports {
+        let own = parts(&export.path.value);
+        for other in &imported.targets {
+            let TargetKind::Build(of_other) = &other.kind else {
+                continue;
+            };
+            let taken = of_other.exports.iter().find(|taken| {
+                let taken = parts(&taken.path.value);
+                own.starts_with(&taken) || taken.starts_with(&own)
+            });
+            if let Some(taken) = taken {
+                let line = values.get("output").and_then(|given| given.line);
+                let message = format!(
+                    "target `{name}`: its files go to `{}`, and those of `{}` to `{}`",
+                    export.path.value, other.name.value, taken.path.value
+                );
+                return Err(Problem::at(line, message)
+                    .with_help("give each target a directory of its own: `type=local,dest=…`"));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// `extra-hosts = { name = "address" }`
@@ -465,14 +502,12 @@ fn annotations(values: &Values) -> Result<BTreeMap<String, Spanned<String>>, Pro
             continue;
         };
         for level in levels.split(',') {
-            let key = match level {
-                "manifest" => key.to_string(),
-                "index" => format!("index:{key}"),
-                _ => {
-                    let message = format!("annotations of the level `{level}` are not supported");
-                    return Err(Problem::at(line, format!("{message}: {text:?}"))
-                        .with_help("write `manifest:key=value` or `index:key=value`"));
-                }
+            let Some(key) = annotation(level, key) else {
+                let message = format!("annotations of the level `{level}` are not supported");
+                return Err(Problem::at(line, format!("{message}: {text:?}")).with_help(
+                    "write `manifest:key=value`, `manifest[linux/arm64]:key=value`, `manifest-descriptor:key=value` \
+                     or `index:key=value`",
+                ));
             };
             map.insert(key, plain(value));
         }

@@ -10,8 +10,8 @@ use std::fmt::Write as _;
 
 use super::bake::{Imported, Variable};
 use imgmake_core::manifest::{
-    BuildTarget, CacheAccess, CacheDepth, ContextNode, ImageFormat, LoadInto, OnCacheError,
-    RecipeNode, SecretFrom, Spanned, TarFormat, Target, TargetKind,
+    BuildTarget, CacheAccess, CacheDepth, ContextNode, ExportForm, ImageFormat, LoadInto,
+    OnCacheError, RecipeNode, SecretFrom, Spanned, TarFormat, Target, TargetKind,
 };
 use words::{beside, escaped, quoted, word};
 
@@ -503,6 +503,20 @@ impl Writer<'_> {
             self.line(1, &format!("tar {value}{format}"));
         }
         self.one(name, "layout", build, twins, |build| build.layout.as_ref());
+        for (at, export) in build.exports.iter().enumerate() {
+            let path = |twin: &&BuildTarget| {
+                let same = twin.exports.get(at);
+                same.map_or(String::new(), |export| export.path.value.clone())
+            };
+            let twins: Vec<String> = twins.iter().map(path).collect();
+            let twins: Vec<&str> = twins.iter().map(String::as_str).collect();
+            let value = self.say(&place, &export.path.value, &twins);
+            let format = match export.form {
+                ExportForm::Tar => " format=tar",
+                ExportForm::Directory => "",
+            };
+            self.line(1, &format!("export {value}{format}"));
+        }
         for load in &build.load {
             let into = if load.into == LoadInto::Podman {
                 "podman"

@@ -64,6 +64,19 @@ fn of_values() {
             format: TarFormat::Docker
         }
     );
+    assert_all_differ(&[ExportForm::Directory, ExportForm::Tar]);
+    let export = ExportNode {
+        path: text("out"),
+        form: ExportForm::Directory,
+    };
+    each_field!(
+        fingerprint_of,
+        export,
+        ExportNode {
+            path: text("other"),
+            form: ExportForm::Tar
+        }
+    );
     let load = LoadNode {
         into: LoadInto::Docker,
         without: WithoutDaemon::Fail,
@@ -312,6 +325,10 @@ fn of_build_targets() {
         into: LoadInto::Docker,
         without: WithoutDaemon::Fail,
     };
+    let export = ExportNode {
+        path: text("out"),
+        form: ExportForm::Directory,
+    };
     let recipe = |path: &str| RecipeNode::Dockerfile {
         path: text(path),
         stage: None,
@@ -321,6 +338,7 @@ fn of_build_targets() {
         tags: texts(&["app:1"]),
         tar: Some(tar),
         layout: Some(text("out")),
+        exports: vec![export],
         load: vec![load],
         network: Some(text("none")),
         allow: texts(&["security.insecure"]),

@@ -308,8 +308,8 @@ fn what_bake_overlooks_is_a_mistake_with_its_line_and_the_nearest_name() {
             &["b.hcl:2", "push-by-digest"],
         ),
         (
-            "target \"default\" {\n  output = [\"out\"]\n}",
-            &["b.hcl:2", "\"out\"", "type=local"],
+            "target \"default\" {\n  output = [\".\"]\n}",
+            &["b.hcl:2", "\".\"", "among the sources"],
         ),
         (
             "target \"default\" {\n  tags = target.other.tags\n}",
@@ -324,8 +324,12 @@ fn what_bake_overlooks_is_a_mistake_with_its_line_and_the_nearest_name() {
             &["https://…@h/a.tar", "earlier step"],
         ),
         (
-            "target \"default\" { output = [\"type=local,dest=x\"] }",
-            &["type=local", "type=oci"],
+            "target \"default\" { output = [\"type=local\"] }",
+            &["type=local", "no `dest`"],
+        ),
+        (
+            "target \"default\" { output = [\"type=tar\"] }",
+            &["standard output", "type=tar,dest=FILE"],
         ),
         (
             "target \"default\" { output = [\"type=registry\"] }",

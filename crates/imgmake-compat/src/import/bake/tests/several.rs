@@ -1,6 +1,7 @@
 //! Groups, matrices and several files: duplicates, and what shares a name.
 
 use super::*;
+use imgmake_core::manifest::ExportForm;
 
 fn all(text: &str, wanted: &[&str]) -> Vec<String> {
     let imported = attempt("b.hcl", text, wanted, &[], &[]).unwrap_or_else(|m| panic!("{m}"));
@@ -140,4 +141,66 @@ target "cloned" { context = "https://github.com/a/b.git" }
         ..request
     });
     assert!(refused.is_err());
+}
+
+#[test]
+fn files_of_an_image_are_exports() {
+    let target = "target \"default\" { output = [\"out/bin\", \"type=tar,dest=f.tar\", { type = \"local\", dest = \"./x\" }] }";
+    let imported = attempt("b.hcl", target, &["default"], &[], &[]).unwrap();
+    let TargetKind::Build(build) = &imported.targets[0].kind else {
+        panic!("no build");
+    };
+    let exports = build.exports.iter();
+    let exports: Vec<(&str, ExportForm)> = exports
+        .map(|export| (export.path.value.as_str(), export.form))
+        .collect();
+    let (directory, tar) = (ExportForm::Directory, ExportForm::Tar);
+    let expected = [("out/bin", directory), ("f.tar", tar), ("./x", directory)];
+    assert_eq!(exports, expected);
+    // `bake --push` publishes no files.
+    assert!(imported.published.is_empty());
+}
+
+#[test]
+fn files_of_two_targets_go_to_two_places() {
+    let two = |one: &str, other: &str| {
+        format!(
+            "group \"default\" {{ targets = [\"a\", \"b\"] }}\ntarget \"a\" {{ output = [\"{one}\"] }}\n\
+             target \"b\" {{ output = [\"{other}\"] }}"
+        )
+    };
+    for (one, other) in [("bin", "./bin"), ("bin", "bin/b"), ("bin/a", "bin/")] {
+        assert!(
+            refused(&two(one, other)).contains("those of `a`"),
+            "{one} {other}"
+        );
+    }
+    assert_eq!(all(&two("bin/a", "bin/b"), &["default"]), ["a", "b"]);
+}
+
+#[test]
+fn annotations_have_levels_and_platforms() {
+    let target = "target \"default\" {\n platforms = [\"linux/arm64\"]\n annotations = [\"a=1\", \"index,manifest:b=2\", \
+        \"manifest[linux/arm64]:c=3\", \"manifest-descriptor:d=4\"]\n \
+        output = [\"type=image,annotation-index.e=5,annotation-manifest[linux/arm64].f=6,annotation[linux/arm64].g=7\"]\n}";
+    let imported = attempt("b.hcl", target, &["default"], &[], &[]).unwrap();
+    let TargetKind::Build(build) = &imported.targets[0].kind else {
+        panic!("no build");
+    };
+    let keys: Vec<&str> = build.annotations.keys().map(String::as_str).collect();
+    let expected = [
+        "a",
+        "b",
+        "index:b",
+        "index:e",
+        "manifest-descriptor:d",
+        "manifest[linux/arm64]:c",
+        "manifest[linux/arm64]:f",
+        "manifest[linux/arm64]:g",
+    ];
+    assert_eq!(keys, expected);
+    for level in ["index[linux/arm64]", "index-descriptor", "manifst"] {
+        let text = format!("target \"default\" {{ annotations = [\"{level}:a=b\"] }}");
+        assert!(refused(&text).contains("are not supported"), "{level}");
+    }
 }
