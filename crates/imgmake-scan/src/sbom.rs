@@ -26,7 +26,7 @@ pub struct Sbom {
 ///
 /// # Errors
 /// Layers that are missing or damaged; package databases that cannot be read, since a document without them
-/// would say that nothing is there; cancellation.
+/// would say that nothing is there; cancellation. Of another file that cannot be read the documents say so.
 pub fn sboms(
     name: &str,
     root: &Descriptor,

@@ -44,5 +44,7 @@ pub struct Inventory {
     /// Package databases that are there but could not be read: whoever relies on
     /// the inventory must refuse.
     pub gaps: Vec<String>,
-    pub warnings: Vec<String>,
+    /// Other files that tell of packages and could not be read, or not all of them: what is in
+    /// them is not judged.
+    pub unread: Vec<String>,
 }

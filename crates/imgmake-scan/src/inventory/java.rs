@@ -1,8 +1,10 @@
 //! Java archives: `META-INF/maven/**/pom.properties`, else the manifest and the file's name; also
 //! of jars inside jars (Spring Boot, WAR, EAR).
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
+use std::rc::Rc;
 
 use super::java_manifest;
 use super::package::{Package, PackageKind};
@@ -13,6 +15,9 @@ const DEEPEST: u32 = 3;
 /// Bytes of all that is unpacked of one file: entries of a zip may share their packed bytes.
 const LARGEST_UNPACKED: u64 = 2 << 30;
 const LARGEST_PROPERTIES: u64 = 64 << 10;
+/// Bytes that are read to find an archive's directory and all of it, since all of it is kept: the
+/// largest runtimes have a fifth.
+const LARGEST_DIRECTORY: u64 = 32 << 20;
 /// What is read as a jar, by the end of its name in any case: also plug-ins of Jenkins, and
 /// archives of services, of Karaf and of NetBeans.
 const ENDINGS: [&str; 9] = [
@@ -74,10 +79,20 @@ struct Jar {
 
 impl Jar {
     fn read(&mut self, path: &str, file: &File, depth: u32) {
-        let mut archive = match zip::ZipArchive::new(io::BufReader::new(file)) {
+        let left = Rc::new(Cell::new(LARGEST_DIRECTORY));
+        let counted = Counted {
+            file: io::BufReader::new(file),
+            left: Rc::clone(&left),
+        };
+        let mut archive = match zip::ZipArchive::new(counted) {
             Ok(archive) => archive,
+            Err(_) if left.get() == 0 => {
+                let bound = LARGEST_DIRECTORY >> 20;
+                return self.leave_out(format!("an archive's directory of more than {bound} MiB"));
+            }
             Err(error) => return self.leave_out(error),
         };
+        left.set(u64::MAX);
         let mut itself = Itself::default();
         for at in 0..archive.len() {
             if self.left == 0 {
@@ -147,6 +162,30 @@ impl Jar {
 
     fn leave_out(&mut self, what: impl ToString) {
         self.unread.get_or_insert_with(|| what.to_string());
+    }
+}
+
+/// A file of which so many bytes are read.
+struct Counted<'a> {
+    file: io::BufReader<&'a File>,
+    left: Rc<Cell<u64>>,
+}
+
+impl Read for Counted<'_> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read(bytes)?;
+        let left = self.left.get().saturating_sub(read as u64);
+        self.left.set(left);
+        match left {
+            0 => Err(io::Error::from(io::ErrorKind::FileTooLarge)),
+            _ => Ok(read),
+        }
+    }
+}
+
+impl Seek for Counted<'_> {
+    fn seek(&mut self, to: io::SeekFrom) -> io::Result<u64> {
+        self.file.seek(to)
     }
 }
 

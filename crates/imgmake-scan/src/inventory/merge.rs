@@ -132,8 +132,8 @@ impl Merged {
                 .gaps
                 .push(format!("{}: {why}", database_at(&path)));
         }
-        if let Some(warning) = &fact.warning {
-            inventory.warnings.push(format!("`/{path}`: {warning}"));
+        if let Some(why) = &fact.unread {
+            inventory.unread.push(format!("`/{path}`: {why}"));
         }
         let list = match fact.lockfile {
             true => locked,

@@ -427,9 +427,10 @@ mod tests {
         let mut leaf = vec![0; 512];
         leaf[0] = 13;
         assert_eq!(read(&[leaf.clone()]).unwrap(), []);
-        assert_eq!(read(&[interior(&[3, 3, 3]), leaf.clone()]).unwrap(), []);
+        assert_eq!(read(&[interior(&[3]), leaf.clone()]).unwrap(), []);
         let many = |page: u32| interior(&vec![page; 60]);
         let hostile: Vec<(&str, Vec<Vec<u8>>)> = vec![
+            ("one page, often", vec![interior(&[3, 3]), leaf.clone()]),
             ("itself", vec![interior(&[2])]),
             ("itself, often", vec![many(2)]),
             ("each other", vec![many(3), many(2)]),

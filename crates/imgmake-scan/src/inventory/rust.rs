@@ -55,11 +55,19 @@ struct AuditableEntry {
 /// Bytes of JSON; what is larger was not written by `cargo auditable`.
 const LONGEST_LIST: u64 = 16 << 20;
 
-/// Crates that a program was linked from; build dependencies are not in it.
-pub fn read_program(file: &File) -> Option<Vec<Package>> {
+/// Crates that a program was linked from; build dependencies are not in it. None if it has no list.
+///
+/// # Errors
+/// The list cannot be read.
+pub fn read_program(file: &File) -> Option<Result<Vec<Package>, String>> {
     let section = section(file, b".dep-v0")?;
+    let list = section.and_then(|section| read_list(&section));
+    Some(list.ok_or_else(|| "the list of `cargo auditable` in it is damaged".to_string()))
+}
+
+fn read_list(section: &[u8]) -> Option<Vec<Package>> {
     let mut json = Vec::new();
-    let inflated = flate2::read::ZlibDecoder::new(&section[..]);
+    let inflated = flate2::read::ZlibDecoder::new(section);
     inflated.take(LONGEST_LIST).read_to_end(&mut json).ok()?;
     let list: Auditable = serde_json::from_slice(&json).ok()?;
     let linked = list
@@ -74,8 +82,9 @@ pub fn read_program(file: &File) -> Option<Vec<Package>> {
     })))
 }
 
-/// The bytes of a section of a little-endian ELF file of 64 or 32 bits.
-fn section(file: &File, wanted: &[u8]) -> Option<Vec<u8>> {
+/// The bytes of a section of a little-endian ELF file of 64 or 32 bits, if there is one, and if
+/// they can be read.
+fn section(file: &File, wanted: &[u8]) -> Option<Option<Vec<u8>>> {
     let mut header = [0u8; 64];
     let length = file.read_at(&mut header, 0).ok()?;
     if length < 52 || &header[..4] != b"\x7fELF" || header[5] != 1 {
@@ -103,7 +112,7 @@ fn section(file: &File, wanted: &[u8]) -> Option<Vec<u8>> {
         let name = u32::from_le_bytes(entry.get(..4)?.try_into().ok()?) as usize;
         let name = names.get(name..)?.split(|b| *b == 0).next()?;
         let (offset, size) = bounds(&entry)?;
-        (name == wanted).then(|| part(file, offset, size))?
+        (name == wanted).then(|| part(file, offset, size))
     })
 }
 

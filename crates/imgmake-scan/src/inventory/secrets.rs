@@ -16,8 +16,6 @@ use imgmake_oci::image::Digest;
 /// is longer.
 const WINDOW: usize = 1 << 20;
 const OVERLAP: usize = 16 << 10;
-/// Bytes of a password file.
-const LARGEST_NAMED: u64 = 16 << 20;
 /// Of one rule in a window, how many places are looked at: a list of examples has an end.
 const MOST_PLACES: usize = 10_000;
 
@@ -52,29 +50,37 @@ static NAMED_SET: LazyLock<RegexSet> = LazyLock::new(|| {
 /// The rules that a file breaks, however long it is. `head` is its beginning, read already.
 pub fn scan(path: &str, head: Vec<u8>, rest: &mut dyn Read) -> io::Result<Vec<String>> {
     if head.contains(&0) {
-        return Ok(Vec::new());
+        // A program that reads its own file of passwords does not ask whether it is a text.
+        return match is_password_file(path) {
+            true => scan_passwords(path, &mut head.chain(rest)),
+            false => Ok(Vec::new()),
+        };
     }
+    scan_windows(head, rest, |text| rules(path, text))
+}
+
+/// The rules for password files that a file breaks, however long it is.
+pub fn scan_passwords(path: &str, content: &mut dyn Read) -> io::Result<Vec<String>> {
+    scan_windows(Vec::new(), content, |text| password_rules(path, text))
+}
+
+fn scan_windows(
+    head: Vec<u8>,
+    rest: &mut dyn Read,
+    rules: impl Fn(&[u8]) -> Vec<String>,
+) -> io::Result<Vec<String>> {
     let mut found = BTreeSet::new();
     let mut text = head;
     loop {
         let room = WINDOW - text.len();
         let read = rest.take(room as u64).read_to_end(&mut text)?;
-        found.extend(rules(path, &text));
+        found.extend(rules(&text));
         if read < room {
             break;
         }
         text.drain(..WINDOW - OVERLAP);
     }
     Ok(found.into_iter().collect())
-}
-
-/// The rules for password files that a file breaks under a further name.
-pub fn scan_passwords(path: &str, size: u64, content: &mut dyn Read) -> io::Result<Vec<String>> {
-    let mut text = Vec::new();
-    if size <= LARGEST_NAMED {
-        content.take(LARGEST_NAMED).read_to_end(&mut text)?;
-    }
-    Ok(password_rules(path, &text))
 }
 
 pub(super) fn rules(path: &str, text: &[u8]) -> Vec<String> {

@@ -2,7 +2,8 @@
 //! table of a database that nobody writes to: its blobs, in order of row ids. Pages that
 //! its write-ahead log has are read from there.
 
-use std::cell::Cell;
+use std::cell::RefCell;
+use std::collections::HashSet;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
@@ -36,9 +37,9 @@ pub struct Database<'a> {
     /// Page size less the bytes reserved at each page's end.
     usable: u64,
     pages: u64,
-    /// Bytes that may still be read. In a sound file each page has one place, so that a walk reads
-    /// the file once; in a hostile one a few pages that name each other could take for ever.
-    left: Cell<u64>,
+    /// Pages that were read. In a sound file each has one place, so that a walk reads the file
+    /// once; in a hostile one a few pages that name each other could take for ever.
+    seen: RefCell<HashSet<u64>>,
     cancel: &'a Cancel,
 }
 
@@ -76,8 +77,7 @@ impl<'a> Database<'a> {
             page_size,
             usable: page_size - u64::from(header[20]),
             pages,
-            // The schema, the table, and what cells hold of both.
-            left: Cell::new(pages.saturating_mul(page_size).saturating_mul(4)),
+            seen: RefCell::default(),
             log,
             cancel,
         })
@@ -120,11 +120,13 @@ impl<'a> Database<'a> {
         let kind = byte(&bytes, start)?;
         let cells = half(&bytes, start + 3)?;
         let pointers = start + if kind == INTERIOR_TABLE { 12 } else { 8 };
+        // Cells of a hostile page may lie on each other: together they have no more than the page.
+        let mut left = self.page_size;
         for cell in 0..usize::from(cells) {
             let at = usize::from(half(&bytes, pointers + 2 * cell)?);
             match kind {
                 INTERIOR_TABLE => self.walk(word(&bytes, at)?.into(), depth + 1, visit)?,
-                LEAF_TABLE => visit(record(&self.payload(&bytes, at)?)?)?,
+                LEAF_TABLE => visit(record(&self.payload(&bytes, at, &mut left)?)?)?,
                 other => return Err(format!("SQLite database with a page of kind {other}")),
             }
         }
@@ -134,18 +136,15 @@ impl<'a> Database<'a> {
         Ok(())
     }
 
-    fn spend(&self, bytes: u64) -> Result<()> {
-        let left = self.left.get().checked_sub(bytes);
-        self.left
-            .set(left.ok_or("SQLite database that uses its pages more than once")?);
-        Ok(())
-    }
-
     fn page(&self, number: u64) -> Result<Vec<u8>> {
         self.cancel.check().map_err(|e| e.to_string())?;
-        self.spend(self.page_size)?;
         if number == 0 || number > self.pages {
             return Err(format!("SQLite database without its page {number}"));
+        }
+        if !self.seen.borrow_mut().insert(number) {
+            return Err(format!(
+                "SQLite database that uses its page {number} more than once"
+            ));
         }
         let mut bytes = vec![0; self.page_size as usize];
         let log = self.log.as_ref();
@@ -159,14 +158,15 @@ impl<'a> Database<'a> {
     }
 
     /// The whole record of a leaf cell, gathered from its overflow pages.
-    fn payload(&self, page: &[u8], at: usize) -> Result<Vec<u8>> {
+    fn payload(&self, page: &[u8], at: usize, left: &mut u64) -> Result<Vec<u8>> {
         let (length, at) = varint(page, at)?;
         let (_row_id, at) = varint(page, at)?;
         if length > LARGEST_RECORD {
             return Err("SQLite database with a record of unlikely size".into());
         }
-        self.spend(length)?;
         let local = self.local(length) as usize;
+        let rest = left.checked_sub(local as u64);
+        *left = rest.ok_or("SQLite database whose rows lie on each other")?;
         let mut payload = part(page, at, local)?.to_vec();
         if local as u64 == length {
             return Ok(payload);
@@ -267,4 +267,100 @@ fn word(bytes: &[u8], at: usize) -> Result<u32> {
     Ok(u32::from_be_bytes(
         part(bytes, at, 4)?.try_into().expect("four bytes"),
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::super::sqlite_log::Checksum;
+    use super::*;
+
+    const PAGE: usize = 512;
+
+    fn file(bytes: &[u8]) -> File {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(bytes).unwrap();
+        file
+    }
+
+    /// Twenty pages, each of which names the next one a hundred times.
+    fn doubling() -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for number in 1..=20_u32 {
+            let mut page = vec![0; PAGE];
+            let start = if number == 1 { 100 } else { 0 };
+            page[..16].copy_from_slice(MAGIC);
+            page[16..18].copy_from_slice(&512_u16.to_be_bytes());
+            page[start] = INTERIOR_TABLE;
+            page[start + 3..start + 5].copy_from_slice(&100_u16.to_be_bytes());
+            page[start + 8..start + 12].copy_from_slice(&(number + 1).to_be_bytes());
+            for cell in 0..100 {
+                let at = start + 12 + 2 * cell;
+                page[at..at + 2].copy_from_slice(&500_u16.to_be_bytes());
+            }
+            page[500..504].copy_from_slice(&(number + 1).to_be_bytes());
+            if number == 20 {
+                page[..8].fill(0);
+                page[0] = LEAF_TABLE;
+            }
+            bytes.extend(page);
+        }
+        bytes
+    }
+
+    /// A log of one commit, after which the database has so many pages.
+    fn log(page: &[u8], pages: u32) -> Vec<u8> {
+        let words = |words: &[u32]| -> Vec<u8> {
+            words.iter().flat_map(|word| word.to_be_bytes()).collect()
+        };
+        let mut bytes = words(&[0x377f_0683, 3_007_000, PAGE as u32, 0, 1, 2]);
+        let mut sum = Checksum::new(true);
+        sum.add(&bytes);
+        bytes.extend(words(&sum.words()));
+        let frame = words(&[1, pages]);
+        sum.add(&frame);
+        sum.add(page);
+        bytes.extend(frame);
+        bytes.extend(words(&[1, 2]));
+        bytes.extend(words(&sum.words()));
+        bytes.extend(page);
+        bytes
+    }
+
+    #[test]
+    fn pages_that_name_each_other_are_read_once_whatever_the_log_says() {
+        let never = Cancel::default();
+        let bytes = doubling();
+        let database = file(&bytes);
+        let log = file(&log(&bytes[..PAGE], u32::MAX));
+        for log in [None, Some(&log)] {
+            let database = Database::open(&database, log, &never).unwrap();
+            assert_eq!(
+                database.pages,
+                if log.is_some() { u32::MAX.into() } else { 20 }
+            );
+            let error = database.rows("Packages", |_| Ok(())).unwrap_err();
+            assert!(error.contains("page 20 more than once"), "{error}");
+        }
+    }
+
+    #[test]
+    fn rows_that_lie_on_each_other_are_no_table() {
+        let never = Cancel::default();
+        let mut page = vec![0; PAGE];
+        page[..16].copy_from_slice(MAGIC);
+        page[16..18].copy_from_slice(&512_u16.to_be_bytes());
+        page[100] = LEAF_TABLE;
+        page[103..105].copy_from_slice(&50_u16.to_be_bytes());
+        for cell in 0..50 {
+            page[108 + 2 * cell..110 + 2 * cell].copy_from_slice(&300_u16.to_be_bytes());
+        }
+        // A row of 100 bytes: a header of one type, and a blob.
+        page[300..306].copy_from_slice(&[100, 1, 3, 0x81, 0x4e, 0]);
+        let page = file(&page);
+        let database = Database::open(&page, None, &never).unwrap();
+        let error = database.rows("Packages", |_| Ok(())).unwrap_err();
+        assert!(error.contains("lie on each other"), "{error}");
+    }
 }

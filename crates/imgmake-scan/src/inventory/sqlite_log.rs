@@ -105,20 +105,20 @@ impl<'a> WriteAheadLog<'a> {
 }
 
 /// Fibonacci sums over pairs of words.
-struct Checksum {
+pub(super) struct Checksum {
     big_endian: bool,
     sums: [u32; 2],
 }
 
 impl Checksum {
-    fn new(big_endian: bool) -> Checksum {
+    pub(super) fn new(big_endian: bool) -> Checksum {
         Checksum {
             big_endian,
             sums: [0; 2],
         }
     }
 
-    fn add(&mut self, bytes: &[u8]) {
+    pub(super) fn add(&mut self, bytes: &[u8]) {
         for pair in bytes.as_chunks::<8>().0 {
             let [first, second] =
                 [word(pair, 0), word(pair, 4)].map(|word| match self.big_endian {
@@ -131,7 +131,7 @@ impl Checksum {
         }
     }
 
-    fn words(&self) -> [u32; 2] {
+    pub(super) fn words(&self) -> [u32; 2] {
         self.sums
     }
 }

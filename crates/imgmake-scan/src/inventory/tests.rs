@@ -441,6 +441,15 @@ fn what_is_not_read_of_a_jar_is_told_and_hides_nothing_of_the_rest() {
 }
 
 #[test]
+fn the_directory_of_a_jar_has_an_end() {
+    let names: Vec<String> = (0..600).map(|n| format!("{n:060000}")).collect();
+    let files: Vec<(&str, &[u8])> = names.iter().map(|name| (&name[..], &b""[..])).collect();
+    assert_eq!(jar(&zipped(&files[..10])).1, "");
+    let (_, unread) = jar(&zipped(&files));
+    assert!(unread.contains("directory of more than 32 MiB"), "{unread}");
+}
+
+#[test]
 fn what_a_jar_unpacks_to_has_an_end() {
     // 40 GiB: thousands of entries that are the same packed bytes.
     let zeros = vec![0; 8 << 20];

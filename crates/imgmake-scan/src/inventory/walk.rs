@@ -42,7 +42,8 @@ pub struct Fact {
     pub distribution: Option<Distribution>,
     /// A package database that could not be read, and why.
     pub gap: Option<String>,
-    pub warning: Option<String>,
+    /// Why what is in another file that tells of packages is not known, or not all of it.
+    pub unread: Option<String>,
 }
 
 impl Fact {
@@ -50,7 +51,7 @@ impl Fact {
         !self.packages.is_empty()
             || self.distribution.is_some()
             || self.gap.is_some()
-            || self.warning.is_some()
+            || self.unread.is_some()
     }
 }
 
@@ -93,14 +94,36 @@ pub fn read_named(
         let Some(names) = by_entry.get(&number) else {
             return Ok(());
         };
-        let mut file = spool(content)?;
-        for name in names {
-            file.rewind()?;
-            read.push(read_name(name, entry.size(), &mut file, cancel)?);
-        }
+        read.extend(read_names(names, entry.size(), content, cancel)?);
         Ok(())
     })?;
     Ok(read)
+}
+
+/// Reads a file as each of its names says. A copy of it is made where one of them needs it: what is
+/// too large for all of them is not copied. As passwords it is read once at most.
+fn read_names(
+    names: &[&Name],
+    size: u64,
+    content: &mut dyn Read,
+    cancel: &Cancel,
+) -> Result<Vec<Named>> {
+    let is_copied = names.iter().any(|name| match name.meaning {
+        Meaning::Packages(reading) => too_large(reading, size).is_none(),
+        Meaning::Passwords => false,
+    });
+    let mut copy = match is_copied {
+        true => Some(spool(content)?),
+        false => None,
+    };
+    let read = names.iter().map(|name| match &mut copy {
+        Some(copy) => {
+            copy.rewind()?;
+            read_name(name, size, copy, cancel)
+        }
+        None => read_name(name, size, content, cancel),
+    });
+    read.collect()
 }
 
 /// What a file tells by a further name.
@@ -112,7 +135,7 @@ pub struct Named {
     pub secrets: Vec<String>,
 }
 
-fn read_name(name: &Name, size: u64, file: &mut File, cancel: &Cancel) -> Result<Named> {
+fn read_name(name: &Name, size: u64, file: &mut dyn Read, cancel: &Cancel) -> Result<Named> {
     let (mut fact, mut found) = (Fact::default(), Vec::new());
     match name.meaning {
         Meaning::Packages(reading) => {
@@ -121,7 +144,7 @@ fn read_name(name: &Name, size: u64, file: &mut File, cancel: &Cancel) -> Result
         }
         Meaning::Passwords => {
             let path = String::from_utf8_lossy(&name.path);
-            found = secrets::scan_passwords(&path, size, file)?;
+            found = secrets::scan_passwords(&path, file)?;
         }
     }
     Ok(Named {
@@ -320,15 +343,18 @@ impl Walk<'_> {
             self.auditable.insert(id.entry);
         } else if rust {
             let bound = LARGEST_SPOOLED >> 30;
-            fact.warning = Some(format!("not read: larger than {bound} GiB"));
+            fact.unread = Some(format!("larger than {bound} GiB"));
         }
         Ok(fact)
     }
 
     fn take_auditable(&mut self, number: u32, content: &mut dyn Read) -> Result<()> {
-        if let Some(packages) = rust::read_program(&spool(content)?) {
+        if let Some(read) = rust::read_program(&spool(content)?) {
             let fact = self.facts.facts.entry(self.id(number)).or_default();
-            fact.packages.extend(packages);
+            match read {
+                Ok(packages) => fact.packages.extend(packages),
+                Err(why) => fact.unread = Some(why),
+            }
         }
         Ok(())
     }
@@ -337,7 +363,7 @@ impl Walk<'_> {
 fn program(found: golang::Found) -> Fact {
     let old = "built by Go before 1.18: the modules in it are not known";
     Fact {
-        warning: (found.old && found.packages.is_empty()).then(|| old.to_string()),
+        unread: (found.old && found.packages.is_empty()).then(|| old.to_string()),
         packages: found.packages,
         ..Fact::default()
     }
@@ -354,15 +380,11 @@ fn read_as(
         lockfile: reading.is_lockfile(),
         ..Fact::default()
     };
+    if let Some(why) = too_large(reading, size) {
+        fact.settle(reading, Err(why));
+        return Ok(fact);
+    }
     match reading {
-        Reading::RpmSqlite | Reading::RpmNdb | Reading::RpmBerkeley | Reading::Jar
-            if size > LARGEST_SPOOLED =>
-        {
-            fact.settle(
-                reading,
-                Err(format!("larger than {} GiB", LARGEST_SPOOLED >> 30)),
-            );
-        }
         Reading::RpmSqlite => {
             fact.settle(reading, rpm::read_sqlite(&spool(content)?, None, cancel));
         }
@@ -375,13 +397,7 @@ fn read_as(
         Reading::Jar => {
             let (packages, unread) = java::read(path, &spool(content)?, cancel);
             fact.packages = packages;
-            fact.warning = unread.map(|what| format!("not read: {what}"));
-        }
-        _ if size > LARGEST_TEXT => {
-            fact.settle(
-                reading,
-                Err(format!("larger than {} MiB", LARGEST_TEXT >> 20)),
-            );
+            fact.unread = unread;
         }
         _ => {
             let mut bytes = Vec::with_capacity(size as usize);
@@ -394,6 +410,18 @@ fn read_as(
         }
     }
     Ok(fact)
+}
+
+/// Why a file of this size is not read, if so: it is known before its bytes are looked at.
+fn too_large(reading: Reading, size: u64) -> Option<String> {
+    match reading {
+        // Read together with its database.
+        Reading::RpmSqliteLog => None,
+        Reading::RpmSqlite | Reading::RpmNdb | Reading::RpmBerkeley | Reading::Jar => {
+            (size > LARGEST_SPOOLED).then(|| format!("larger than {} GiB", LARGEST_SPOOLED >> 30))
+        }
+        _ => (size > LARGEST_TEXT).then(|| format!("larger than {} MiB", LARGEST_TEXT >> 20)),
+    }
 }
 
 fn read_text(reading: Reading, bytes: &[u8]) -> Result<Vec<Package>, String> {
@@ -433,7 +461,7 @@ impl Fact {
         match read {
             Ok(packages) => self.packages = packages,
             Err(why) if reading.is_database() => self.gap = Some(why),
-            Err(why) => self.warning = Some(format!("not read: {why}")),
+            Err(why) => self.unread = Some(why),
         }
     }
 }
@@ -447,4 +475,32 @@ fn spool(content: &mut dyn Read) -> io::Result<File> {
     io::copy(content, &mut file)?;
     file.rewind()?;
     Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Untouched;
+
+    impl Read for Untouched {
+        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            Err(io::Error::other("read"))
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_too_large_for_all_of_its_names_is_not_copied() {
+        let name = |path: &str, reading| Name {
+            file: FileId { layer: 0, entry: 0 },
+            path: path.into(),
+            meaning: Meaning::Packages(reading),
+        };
+        let status = name("var/lib/dpkg/status", Reading::DpkgStatus);
+        let jar = name("app/x.jar", Reading::Jar);
+        let never = Cancel::default();
+        let read = read_names(&[&status, &jar], 64 << 30, &mut Untouched, &never).unwrap();
+        assert_eq!(read[0].fact.gap.as_deref(), Some("larger than 64 MiB"));
+        assert_eq!(read[1].fact.unread.as_deref(), Some("larger than 4 GiB"));
+    }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::document::{Header, each, uuid, word};
+use super::document::{Header, each, unread, uuid, word};
 use crate::inventory::{Inventory, Located, PackageKind};
 use crate::{FindingKind, ImageVerdict, Judged, PlatformVerdict, Severity, Verdict, purl};
 
@@ -16,18 +16,21 @@ pub fn document(header: &Header, verdict: &Verdict) -> Value {
         .collect();
     let digests: Vec<&str> = images.iter().map(|(_, p)| p.digest.as_str()).collect();
     let (subject, components) = match &images[..] {
-        [(image, platform)] => (container(image, platform), contents(verdict, platform)),
+        [(image, platform)] => (
+            container(image, platform, verdict),
+            contents(verdict, platform),
+        ),
         several => {
             let subject = json!({ "type": "application", "bom-ref": format!("target:{}", header.target), "name": header.target });
             let nested = several.iter().map(|(image, platform)| {
-                let mut component = container(image, platform);
+                let mut component = container(image, platform, verdict);
                 component["components"] = Value::Array(contents(verdict, platform));
                 component
             });
             (subject, nested.collect())
         }
     };
-    json!({
+    let mut document = json!({
         "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
         "bomFormat": "CycloneDX",
         "specVersion": "1.6",
@@ -40,17 +43,30 @@ pub fn document(header: &Header, verdict: &Verdict) -> Value {
         },
         "components": components,
         "vulnerabilities": vulnerabilities(verdict),
-    })
+    });
+    let incomplete = images.iter().map(|(_, platform)| &platform.digest);
+    let incomplete: Vec<&str> = incomplete
+        .filter(|digest| !unread(verdict, digest).is_empty())
+        .map(|digest| digest.as_str())
+        .collect();
+    if !incomplete.is_empty() {
+        document["compositions"] = json!([{ "aggregate": "incomplete", "assemblies": incomplete }]);
+    }
+    document
 }
 
-fn container(image: &ImageVerdict, platform: &PlatformVerdict) -> Value {
+fn container(image: &ImageVerdict, platform: &PlatformVerdict, verdict: &Verdict) -> Value {
+    let named = |name: &str, value: &str| json!({ "name": name, "value": value });
+    let mut properties = vec![named("imgmake:platform", &platform.platform.to_string())];
+    let unread = unread(verdict, &platform.digest);
+    properties.extend(unread.iter().map(|what| named("imgmake:not-read", what)));
     json!({
         "type": "container",
         "bom-ref": platform.digest.as_str(),
         "name": image.name,
         "version": platform.digest.as_str(),
         "hashes": [{ "alg": "SHA-256", "content": platform.digest.hex() }],
-        "properties": [{ "name": "imgmake:platform", "value": platform.platform.to_string() }],
+        "properties": properties,
     })
 }
 

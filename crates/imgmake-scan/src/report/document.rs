@@ -3,6 +3,7 @@
 use crate::findings::Finding;
 use crate::policy::{Judged, Judgement};
 use crate::verdict::{ImageVerdict, PlatformVerdict, Verdict};
+use imgmake_oci::image::Digest;
 
 /// What every document says of itself.
 pub(super) struct Header<'a> {
@@ -61,4 +62,10 @@ pub(super) fn uuid(of: &str) -> String {
         &hex[20..],
     ]
     .join("-")
+}
+
+/// Files of an image that tell of packages and were not read: a document without them is not whole.
+pub(super) fn unread<'v>(verdict: &'v Verdict, image: &Digest) -> &'v [String] {
+    let inventory = verdict.inventories.get(image);
+    inventory.map_or(&[], |inventory| &inventory.unread)
 }

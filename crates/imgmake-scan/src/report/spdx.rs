@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::document::{Header, uuid};
+use super::document::{Header, unread, uuid};
 use crate::inventory::{Inventory, Located};
 use crate::{ImageVerdict, PlatformVerdict, Verdict, purl};
 
@@ -14,7 +14,7 @@ pub fn document(header: &Header, verdict: &Verdict) -> Value {
         for platform in &image.platforms {
             digests.push(platform.digest.as_str());
             let id = format!("SPDXRef-Image-{}", packages.len());
-            packages.push(container(&id, image, platform));
+            packages.push(container(&id, image, platform, verdict));
             relationships.push(relation("SPDXRef-DOCUMENT", "DESCRIBES", &id));
             if let Some(inventory) = verdict.inventories.get(&platform.digest) {
                 contents(&id, inventory, &mut packages, &mut relationships);
@@ -36,12 +36,20 @@ pub fn document(header: &Header, verdict: &Verdict) -> Value {
     })
 }
 
-fn container(id: &str, image: &ImageVerdict, platform: &PlatformVerdict) -> Value {
+fn container(
+    id: &str,
+    image: &ImageVerdict,
+    platform: &PlatformVerdict,
+    verdict: &Verdict,
+) -> Value {
     let mut package = package(id, &image.name, platform.digest.as_str());
     package["primaryPackagePurpose"] = json!("CONTAINER");
     package["checksums"] =
         json!([{ "algorithm": "SHA256", "checksumValue": platform.digest.hex() }]);
-    package["comment"] = json!(platform.platform.to_string());
+    let platform_line = std::iter::once(platform.platform.to_string());
+    let unread = unread(verdict, &platform.digest).iter();
+    let lines = platform_line.chain(unread.map(|what| format!("not read: {what}")));
+    package["comment"] = json!(lines.collect::<Vec<_>>().join("\n"));
     package
 }
 

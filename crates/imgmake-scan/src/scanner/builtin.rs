@@ -16,11 +16,14 @@ const SOURCE: &str = "builtin";
 pub fn scan(inventory: &Inventory, child: &Child, database: &Database) -> Result<Scanned> {
     let mut scanned = Scanned {
         gaps: inventory.gaps.clone(),
-        warnings: inventory.warnings.clone(),
         database_date: database.newest().map(String::from),
         ..Scanned::default()
     };
     vulnerabilities(inventory, database, &mut scanned)?;
+    let unread = inventory.unread.iter();
+    scanned
+        .unjudged
+        .extend(unread.map(|what| format!("packages in {what}: not judged")));
     scanned.findings.extend(secrets(inventory));
     scanned.findings.extend(hygiene(inventory, child));
     scanned.findings.sort_by(Finding::order);

@@ -1,0 +1,102 @@
+//! Files that tell of packages and cannot be read: nothing that they hide passes.
+
+use super::ground::{File, Ground, OPENSSL, file};
+use crate::report::SbomFormat;
+use crate::sbom::sboms;
+use crate::{Gate, Inventory, ScanImage};
+use imgmake_event::Cancel;
+use imgmake_oci::layer::{Entry, EntryKind};
+
+fn inventory(ground: &Ground, image: ScanImage) -> Inventory {
+    let verdict = ground.scan(&[image]);
+    verdict.inventories.into_values().next().unwrap()
+}
+
+fn old_go_program() -> File {
+    let mut bytes = b"\x7fELF".to_vec();
+    bytes.resize(64, 0);
+    bytes.extend_from_slice(b"\xff Go buildinf:\x08\x00");
+    bytes.resize(128, 0);
+    ("usr/bin/tool".to_string(), 0o755, bytes)
+}
+
+#[test]
+fn what_cannot_be_read_is_not_judged() {
+    for (file, says) in [
+        (
+            file("app/x.jar", "no archive"),
+            "packages in `/app/x.jar`: ",
+        ),
+        (
+            file("app/Cargo.lock", "[[package"),
+            "packages in `/app/Cargo.lock`: ",
+        ),
+        (
+            file("app/package-lock.json", "{"),
+            "packages in `/app/package-lock.json`: ",
+        ),
+        (
+            old_go_program(),
+            "packages in `/usr/bin/tool`: built by Go before 1.18",
+        ),
+    ] {
+        let ground = Ground::new().advisory(OPENSSL);
+        let image = ground.image("app", &[&[file]]);
+        let mut request = ground.request(std::slice::from_ref(&image));
+        let verdict = ground.run(&request);
+        let refusal = &verdict.refusals.join("\n");
+        assert!(!verdict.passed && refusal.contains(says), "{refusal}");
+        assert!(refusal.ends_with("not judged"), "{refusal}");
+        request.policy.unjudged = Gate::Warn;
+        let verdict = ground.run(&request);
+        assert!(
+            verdict.passed && verdict.warnings[0].contains(says),
+            "{:?}",
+            verdict.warnings
+        );
+        let formats = [SbomFormat::CycloneDx, SbomFormat::Spdx];
+        let never = Cancel::default();
+        let found = sboms("app", &image.root, &formats, &ground.store, &never).unwrap();
+        let documents = [&found[0].document, &found[1].document];
+        let place = says.split('`').nth(1).unwrap();
+        for document in documents {
+            assert!(document.to_string().contains(place), "{document}");
+        }
+        let composition = &documents[0]["compositions"][0];
+        assert_eq!(composition["aggregate"], "incomplete");
+    }
+}
+
+#[test]
+fn password_files_are_read_whatever_their_size_and_bytes() {
+    let ground = Ground::new().advisory(OPENSSL);
+    let mut long = vec![0; 17 << 20];
+    long.extend_from_slice(b"\nmachine a password b\n");
+    let link = |path: &str, target: &str| {
+        let kind = EntryKind::Symlink {
+            target: target.as_bytes().to_vec(),
+        };
+        Entry {
+            kind,
+            ..Entry::file(path, 0o777, 0)
+        }
+    };
+    let token = b"\0\n//registry.example/:_authToken=abcdef\n".to_vec();
+    let image = ground.image_of(
+        "app",
+        vec![vec![
+            (
+                Entry::file("store/long", 0o600, long.len() as u64),
+                long.clone(),
+            ),
+            (link("root/.netrc", "/store/long"), Vec::new()),
+            (
+                Entry::file("root/.npmrc", 0o600, token.len() as u64),
+                token.clone(),
+            ),
+        ]],
+    );
+    let found = inventory(&ground, image).secrets;
+    let found: Vec<_> = found.iter().map(|s| s.path.as_str()).collect();
+    assert_eq!(found, ["root/.netrc", "root/.npmrc"]);
+}
