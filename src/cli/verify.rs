@@ -14,7 +14,7 @@ use imgmake_guard::{bounded, printable};
 use imgmake_oci::image::{DEEPEST, Descriptor, Digest, ImageTree, Reference, TreeError};
 use imgmake_oci::signature::{PublicKey, Statement, Unsealed, Verdict, bundle, judge, predicate};
 use imgmake_registry::{
-    Client, ClientOptions, HostSettings, OperationContext, RegistryError, Signed,
+    Client, ClientOptions, HostSettings, OperationContext, RegistryError, Signed, Wanted,
 };
 
 /// A key file holds a few lines.
@@ -49,6 +49,10 @@ pub fn verify(args: &VerifyArgs, environment: &Environment) -> Result<u8, Exit> 
         // What is inside differs by platform.
         false => platforms(&client, &reference, &named)?,
     };
+    if images.is_empty() {
+        let message = format!("`{reference}` ({}) holds no image", named.digest);
+        return Err(Exit::error(exit::GATE, message));
+    }
     let mut verified = Vec::new();
     for image in images {
         verified.push(one(&client, &reference, image, kind, &keys)?);
@@ -149,7 +153,11 @@ fn one<'k>(
 ) -> Result<Verified<'k>, Exit> {
     let mut seen = 0;
     let work = OperationContext::background();
-    let found = client.signatures(reference, &[&image], &work, |signed| {
+    let wanted = match kind == predicate::SIGNATURE {
+        true => Wanted::Signatures,
+        false => Wanted::Documents,
+    };
+    let found = client.signatures(reference, &[&image], wanted, &work, |signed| {
         seen += 1;
         let good = keys.iter().find_map(|key| {
             let statement = by_key(&signed, key, &image, kind)?;

@@ -47,10 +47,18 @@ pub fn publish(
         (Publish::Together, _) | (Publish::Each, Some(_)) => {
             push(PushPhase::ContentOnly)?;
             for destination in destinations {
-                beside.map_or(Ok(()), |beside| beside.put(destination))?;
+                let put = beside.map_or(Ok(()), |beside| beside.put(destination));
+                put.map_err(no_tag_moved)?;
             }
             push(PushPhase::TagsOnly)
         }
+    }
+}
+
+fn no_tag_moved(failure: Failure) -> Failure {
+    Failure {
+        message: format!("{}\nno tag was moved", failure.message),
+        ..failure
     }
 }
 
@@ -190,9 +198,7 @@ fn failed(
         text.push_str(&format!("\nalready published: {}", printable::list(&done)));
     }
     if phase == PushPhase::ContentOnly {
-        text.push_str(
-            "\nno tag was moved: `publish together` waits until every registry holds everything",
-        );
+        text.push_str("\nno tag was moved: tags are set when every registry holds everything");
     }
     Failure::new(FailureKind::Registry, text)
 }

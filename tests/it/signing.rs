@@ -5,7 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
-use crate::ground::cosign::{Signer, tag};
+use crate::ground::cosign::{Signer, put_manifest, tag};
 use crate::ground::imgmake::Imgmake;
 use crate::ground::registry::Registry;
 use crate::ground::{run, temporary, write};
@@ -285,6 +285,65 @@ fn a_key_that_cannot_sign_is_found_before_anything_is_pushed() {
     assert!(registry.digest("app", "1").is_some());
 }
 
+/// What is beside the sources gets into an image by `COPY . .`; the key that signs it must not.
+#[test]
+fn a_private_key_in_the_context_stays_out_of_the_image() {
+    let (registry, signer) = (Registry::start(), Signer::new("P-256"));
+    let project = project(&registry, &signer, "sign key=\"cosign.key\"");
+    let path = project.path();
+    write(path, "Dockerfile", "FROM scratch\nCOPY . /all/\n");
+    let imgmake = Imgmake::new();
+    imgmake.ok(path, &["release"]);
+    let layer = registry.manifest("app", "1")["manifests"][0]["digest"].clone();
+    let layer = registry.json(layer.as_str().unwrap())["layers"][0]["digest"].clone();
+    let unpacked = temporary();
+    let file = unpacked.path().join("layer.tgz");
+    std::fs::write(&file, blob(&registry, layer.as_str().unwrap())).unwrap();
+    let names = run("tar", &["-tzf", file.to_str().unwrap()]);
+    assert!(names.contains("all/cosign.pub"), "{names}");
+    assert!(!names.contains("cosign.key"), "{names}");
+}
+
+/// An entry in the list of referrers whose manifest is gone says nothing about the next one.
+#[test]
+fn a_referrer_that_is_gone_hides_no_other_one() {
+    let (registry, signer) = (Registry::start(), Signer::new("P-256"));
+    let attested = "sign key=\"cosign.key\"; attest \"cyclonedx\" \"spdx\"";
+    let project = project(&registry, &signer, attested);
+    let imgmake = Imgmake::new();
+    imgmake.ok(project.path(), &["release"]);
+    let index = registry.manifest("app", "1");
+    for child in index["manifests"].as_array().unwrap() {
+        let image = child["digest"].as_str().unwrap().replace(':', "-");
+        let first = registry.manifest("app", &image)["manifests"][0]["digest"].clone();
+        let hex = first.as_str().unwrap().trim_start_matches("sha256:");
+        let mut files = registry.blob_files().into_iter();
+        let file = files.find(|file| file.to_string_lossy().contains(hex));
+        std::fs::remove_file(file.unwrap()).unwrap();
+    }
+    let name = format!("{}/app:1", registry.host);
+    let asked = |kind| ["verify", name.as_str(), "-k", "cosign.pub", "-t", kind];
+    imgmake.ok(project.path(), &asked("spdx"));
+    imgmake.refused(project.path(), &asked("cyclonedx"), 3, &["none counts"]);
+}
+
+/// An index without images has nothing that could be verified.
+#[test]
+fn an_index_without_an_image_is_not_verified() {
+    let (registry, signer) = (Registry::start(), Signer::new("P-256"));
+    let empty = serde_json::json!({
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.index.v1+json",
+        "manifests": [],
+    });
+    put_manifest(&registry, "app", "none", &empty);
+    let place = temporary();
+    std::fs::copy(signer.public(), place.path().join("cosign.pub")).unwrap();
+    let name = format!("{}/app:none", registry.host);
+    let asked = ["verify", &name, "-k", "cosign.pub", "-t", "spdx"];
+    Imgmake::new().refused(place.path(), &asked, 3, &["holds no image"]);
+}
+
 /// Keys of CI systems are variables.
 #[test]
 fn a_key_may_be_a_secret_and_its_password_another() {
@@ -331,4 +390,7 @@ fn without_a_key_documents_are_attached_unsigned_and_verify_does_not_take_them()
         3,
         &["nothing that is signed is beside it"],
     );
+    let again = imgmake.ok(project.path(), &["--force", "release"]);
+    let said = format!("{}{}", again.stdout, again.stderr);
+    assert!(!said.contains("attached"), "{said}");
 }

@@ -243,6 +243,11 @@ impl RegistryError {
         self.failure() == Failure::Missing
     }
 
+    /// One thing is gone or is not what it must be; others in the same registry may well be in order.
+    pub(super) fn is_of_this_alone(&self) -> bool {
+        matches!(self.failure(), Failure::Missing | Failure::Invalid)
+    }
+
     /// The credential is missing, refused or lacks the right.
     pub fn is_unauthorized(&self) -> bool {
         matches!(self.failure(), Failure::Unauthorized | Failure::Denied)

@@ -11,13 +11,30 @@ use imgmake_oci::store::Store;
 /// What cosign's older signatures are in a list of referrers.
 const ARTIFACT: &str = "application/vnd.dev.cosign.artifact.sig.v1+json";
 
+/// Our own manifests of one layer.
+const LONGEST_MANIFEST: u64 = 1 << 20;
 /// A payload is a few lines of JSON.
 const LONGEST_PAYLOAD: u64 = 64 << 10;
-/// A bundle may hold a whole SBOM.
-const LONGEST_BUNDLE: u64 = 64 << 20;
-
-/// How many are looked at for one image.
+/// How many are looked at for one image, and in how many manifests.
 pub const MOST_SIGNATURES: usize = 100;
+
+/// What is looked for: strangers may have put large bundles there, which are read before they are judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// That somebody signed the image: a few kilobytes.
+    Signatures,
+    /// Whole documents, too.
+    Documents,
+}
+
+impl Wanted {
+    fn longest_bundle(self) -> u64 {
+        match self {
+            Wanted::Signatures => 256 << 10,
+            Wanted::Documents => 64 << 20,
+        }
+    }
+}
 
 /// Something that lies where signatures do. Nobody has judged it.
 #[derive(Clone, Debug)]
@@ -50,15 +67,18 @@ impl Client {
         &self,
         reference: &Reference,
         digests: &[&Digest],
+        wanted: Wanted,
         work: &OperationContext,
         judge: impl FnMut(Signed) -> ControlFlow<B>,
     ) -> Result<Option<B>, RegistryError> {
         let mut search = Search {
             client: self,
             reference,
+            wanted,
             work,
             judge,
             seen: 0,
+            asked: 0,
         };
         for digest in digests {
             if let ControlFlow::Break(found) = search.of_tag(digest)? {
@@ -73,46 +93,68 @@ impl Client {
         Ok(None)
     }
 
-    /// Puts a manifest beside the image that is its subject.
-    ///
-    /// # Errors
-    /// It has no subject; or as for a push.
-    pub fn attach(
-        &self,
-        attachment: &Attachment,
-        store: &Store,
-        work: &OperationContext,
-    ) -> Result<(), RegistryError> {
-        self.push_beside(attachment, Vec::new(), store, work)
-    }
-
-    /// Puts a manifest of signatures in cosign's older form under the image's own tag for them.
+    /// Puts a manifest beside the image that is its subject; whether it was not there yet.
     ///
     /// # Errors
     /// As for a push.
-    pub fn attach_signatures(
+    pub fn attach(
         &self,
         attachment: &Attachment,
         image: &Digest,
         store: &Store,
         work: &OperationContext,
-    ) -> Result<(), RegistryError> {
-        self.push_beside(attachment, vec![signature_tag(image)], store, work)
+    ) -> Result<bool, RegistryError> {
+        let Attachment { to, root } = attachment;
+        let is_listed = || {
+            let listed = self.referrers(&to.with_digest(image), None)?;
+            Ok::<bool, RegistryError>(listed.iter().any(|one| one.digest == root.digest))
+        };
+        if is_listed()? {
+            return Ok(false);
+        }
+        self.push_beside(attachment, Vec::new(), store, work)?;
+        // A run that ended between the manifest and its entry left one that is there and in no list.
+        if !is_listed()? {
+            let bytes = store.read_blob(&root.digest, LONGEST_MANIFEST);
+            let bytes = bytes.map_err(RegistryError::store)?;
+            self.enter_referrer(to, root, &bytes, image)?;
+        }
+        Ok(true)
     }
 
-    /// The manifest of signatures under the image's own tag for them, if there is one.
+    /// Adds signatures in cosign's older form to those under the image's own tag for them. `make` gets the layers
+    /// that are there and gives the new manifest, in the store.
     ///
     /// # Errors
-    /// The registry cannot be asked.
-    pub fn signature_layers(
+    /// Something else has that tag; what `make` says; or as for a push.
+    pub fn add_signatures<E: From<RegistryError>>(
         &self,
-        image: &Reference,
-        digest: &Digest,
-    ) -> Result<Vec<Descriptor>, RegistryError> {
-        match layers(self, &image.with_tag(&signature_tag(digest))) {
-            Err(error) if error.is_missing() => Ok(Vec::new()),
-            other => Ok(other?.unwrap_or_default()),
-        }
+        to: &Reference,
+        image: &Digest,
+        store: &Store,
+        work: &OperationContext,
+        make: impl FnOnce(Vec<Descriptor>) -> Result<Descriptor, E>,
+    ) -> Result<(), E> {
+        // Read, change, write: one at a time, at least within this process.
+        let turn = self.inner.locations.turn(to, image);
+        let _turn = turn
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let tag = signature_tag(image);
+        let there = match layers(self, &to.with_tag(&tag)) {
+            Err(error) if error.is_missing() => Vec::new(),
+            found => found?.ok_or_else(|| {
+                let message = format!("{}:{tag} is no manifest of signatures", to.name());
+                RegistryError::invalid(message)
+            })?,
+        };
+        let root = make(there)?;
+        let attachment = Attachment {
+            to: to.clone(),
+            root,
+        };
+        self.push_beside(&attachment, vec![tag], store, work)?;
+        Ok(())
     }
 
     fn push_beside(
@@ -141,17 +183,20 @@ pub fn signature_tag(image: &Digest) -> String {
 struct Search<'a, J> {
     client: &'a Client,
     reference: &'a Reference,
+    wanted: Wanted,
     work: &'a OperationContext,
     judge: J,
     seen: usize,
+    /// Manifests.
+    asked: usize,
 }
 
 impl<B, J: FnMut(Signed) -> ControlFlow<B>> Search<'_, J> {
     fn of_tag(&mut self, digest: &Digest) -> Result<ControlFlow<B>, RegistryError> {
         let at = self.reference.with_tag(&signature_tag(digest));
-        match self.of_manifest(&at) {
+        match layers(self.client, &at) {
             Err(error) if error.is_missing() => Ok(ControlFlow::Continue(())),
-            other => other,
+            found => self.of_layers(found?),
         }
     }
 
@@ -162,7 +207,16 @@ impl<B, J: FnMut(Signed) -> ControlFlow<B>> Search<'_, J> {
             if kind != ARTIFACT && !bundle::is_bundle(kind) {
                 continue;
             }
-            let one = self.of_manifest(&self.reference.with_digest(&referrer.digest))?;
+            self.asked += 1;
+            if self.asked > MOST_SIGNATURES {
+                break;
+            }
+            // One that is listed and gone, or is another now, says nothing about the others.
+            let found = match layers(self.client, &self.reference.with_digest(&referrer.digest)) {
+                Err(error) if error.is_of_this_alone() => None,
+                found => found?,
+            };
+            let one = self.of_layers(found)?;
             if one.is_break() {
                 return Ok(one);
             }
@@ -170,11 +224,12 @@ impl<B, J: FnMut(Signed) -> ControlFlow<B>> Search<'_, J> {
         Ok(ControlFlow::Continue(()))
     }
 
-    fn of_manifest(&mut self, at: &Reference) -> Result<ControlFlow<B>, RegistryError> {
-        if self.seen >= MOST_SIGNATURES {
-            return Ok(ControlFlow::Continue(()));
-        }
-        let Some(layers) = layers(self.client, at)? else {
+    /// `None`: what should be a manifest is none.
+    fn of_layers(
+        &mut self,
+        layers: Option<Vec<Descriptor>>,
+    ) -> Result<ControlFlow<B>, RegistryError> {
+        let Some(layers) = layers else {
             self.seen += 1;
             return Ok((self.judge)(Signed::Damaged));
         };
@@ -200,7 +255,10 @@ impl<B, J: FnMut(Signed) -> ControlFlow<B>> Search<'_, J> {
             let (client, at) = (self.client, self.reference);
             match layer.size > limit {
                 true => Ok(None),
-                false => client.small_blob(at, layer, limit, self.work).map(Some),
+                false => match client.small_blob(at, layer, limit, self.work) {
+                    Err(error) if error.is_of_this_alone() => Ok(None),
+                    read => read.map(Some),
+                },
             }
         };
         let signature = layer.annotations.get(SIGNATURE_ANNOTATION);
@@ -214,7 +272,7 @@ impl<B, J: FnMut(Signed) -> ControlFlow<B>> Search<'_, J> {
                 }))
             }
             (kind, _) if bundle::is_bundle(kind) => {
-                Some(blob(LONGEST_BUNDLE)?.map_or(Signed::Damaged, Signed::Bundle))
+                Some(blob(self.wanted.longest_bundle())?.map_or(Signed::Damaged, Signed::Bundle))
             }
             _ => None,
         })

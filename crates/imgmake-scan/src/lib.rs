@@ -31,6 +31,8 @@ use imgmake_event::{Cancel, Events};
 use imgmake_oci::store::Store;
 
 pub use advisory::advisory_home;
+/// The version of what is found in images: what was made of findings or packages before means something else.
+pub use cache::SEMANTICS as FINDINGS_VERSION;
 pub use error::{ProgramFailure, Result, ScanError};
 pub use findings::{Finding, FindingKind, Severity, SeverityError};
 pub use gate::{GateOutcome, Passed};

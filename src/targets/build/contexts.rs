@@ -8,7 +8,7 @@ use super::super::images;
 use super::super::task::BuildTask;
 use imgmake_build::NamedContext;
 use imgmake_core::execute::{Failure, Upstream};
-use imgmake_core::manifest::{BaseKind, ContextNode, RecipeNode, TargetKind};
+use imgmake_core::manifest::{BaseKind, ContextNode, RecipeNode, SignKey, TargetKind};
 use imgmake_core::state::DIRECTORY;
 use imgmake_guard::checkout::Checkout;
 use imgmake_oci::image::ReferenceError;
@@ -73,11 +73,16 @@ pub(super) fn excluded(task: &BuildTask<'_>, context: &Path) -> Vec<PathBuf> {
                     .values()
                     .map(|path| task.runner.path(&path.value)),
             ),
-            TargetKind::Push(push) => excluded.extend(
-                push.write_digests
-                    .iter()
-                    .map(|path| task.runner.path(&path.value)),
-            ),
+            TargetKind::Push(push) => {
+                let written = push.write_digests.iter();
+                // A private key beside the sources must not get into an image by `COPY . .`.
+                let key = push.sign.as_ref().and_then(|sign| match &sign.key {
+                    SignKey::File(path) => Some(path),
+                    SignKey::Secret(_) => None,
+                });
+                let paths = written.chain(key);
+                excluded.extend(paths.map(|path| task.runner.path(&path.value)));
+            }
             TargetKind::Run(_) => {}
         }
     }

@@ -21,7 +21,7 @@ use imgmake_oci::signature::{
     self, MEDIA_TYPE, SIGNATURE_ANNOTATION, STATEMENT, SigningKey, Statement, Unsealed, Verdict,
     bundle, predicate,
 };
-use imgmake_registry::{Attachment, Client, RegistryError, Signed};
+use imgmake_registry::{Attachment, Client, RegistryError, Signed, Wanted};
 use imgmake_scan::SbomFormat;
 
 /// The config of an artifact that has none.
@@ -169,8 +169,7 @@ impl Attachments<'_> {
         let Some(key) = &self.key else {
             let text = about.statement.to_json();
             let blob = self.blob(&text, STATEMENT)?;
-            self.attach(to, about, blob, STATEMENT)?;
-            return Ok(true);
+            return self.attach(to, about, blob, STATEMENT);
         };
         let there = self.there(client, to, about, key)?;
         if !there.bundle {
@@ -197,20 +196,26 @@ impl Attachments<'_> {
         let (keys, digest) = ([&public], &about.image.digest);
         let mut there = There::default();
         let work = self.runner.tools.operation(self.name);
-        client.signatures(to, &[digest], &work, |signed| -> ControlFlow<()> {
-            match signed {
-                Signed::Payload { payload, signature } => {
-                    let verdict = signature::judge(&payload, &signature, &keys, &[digest]);
-                    there.payload |= matches!(verdict, Verdict::Good(_));
+        client.signatures(
+            to,
+            &[digest],
+            Wanted::Documents,
+            &work,
+            |signed| -> ControlFlow<()> {
+                match signed {
+                    Signed::Payload { payload, signature } => {
+                        let verdict = signature::judge(&payload, &signature, &keys, &[digest]);
+                        there.payload |= matches!(verdict, Verdict::Good(_));
+                    }
+                    Signed::Bundle(text) => {
+                        let found = bundle::unseal(&text, &keys, &[digest]);
+                        there.bundle |= found == Unsealed::Good(about.statement.clone());
+                    }
+                    Signed::Damaged => {}
                 }
-                Signed::Bundle(text) => {
-                    let found = bundle::unseal(&text, &keys, &[digest]);
-                    there.bundle |= found == Unsealed::Good(about.statement.clone());
-                }
-                Signed::Damaged => {}
-            }
-            ControlFlow::Continue(())
-        })?;
+                ControlFlow::Continue(())
+            },
+        )?;
         Ok(there)
     }
 
@@ -220,7 +225,7 @@ impl Attachments<'_> {
         about: &About,
         blob: Descriptor,
         artifact_type: &str,
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<bool> {
         let kind = &about.statement.predicate_type;
         let mut layer = blob;
         let said = (PREDICATE_TYPE.to_string(), kind.clone());
@@ -244,8 +249,10 @@ impl Attachments<'_> {
         let (tools, to) = (&self.runner.tools, to.clone());
         let work = tools.operation(self.name);
         let attachment = Attachment { to, root };
-        tools.client()?.attach(&attachment, tools.store()?, &work)?;
-        Ok(())
+        let image = &about.image.digest;
+        Ok(tools
+            .client()?
+            .attach(&attachment, image, tools.store()?, &work)?)
     }
 
     /// Adds a signature in cosign's older form to those that are there.
@@ -262,25 +269,23 @@ impl Attachments<'_> {
         let mut layer = self.blob(&payload, MEDIA_TYPE)?;
         let annotation = (SIGNATURE_ANNOTATION.to_string(), text);
         layer.annotations.insert(annotation.0, annotation.1);
-        let mut layers = client.signature_layers(to, image)?;
-        layers.push(layer);
-        let diff_ids: Vec<&str> = layers.iter().map(|layer| layer.digest.as_str()).collect();
-        let config = json!({
-            "architecture": "", "os": "", "config": {},
-            "rootfs": {"type": "layers", "diff_ids": diff_ids},
-        });
-        let config = self.blob(&to_json(&config), media_type::OCI_CONFIG)?;
-        let manifest = ImageManifest {
-            config,
-            layers,
-            ..artifact()
-        };
-        let root = self.blob(&to_json(&manifest), media_type::OCI_MANIFEST)?;
         let tools = &self.runner.tools;
-        let (to, work) = (to.clone(), tools.operation(self.name));
-        let attachment = Attachment { to, root };
-        client.attach_signatures(&attachment, image, tools.store()?, &work)?;
-        Ok(())
+        let work = tools.operation(self.name);
+        client.add_signatures(to, image, tools.store()?, &work, |mut layers| {
+            layers.push(layer);
+            let diff_ids: Vec<&str> = layers.iter().map(|layer| layer.digest.as_str()).collect();
+            let config = json!({
+                "architecture": "", "os": "", "config": {},
+                "rootfs": {"type": "layers", "diff_ids": diff_ids},
+            });
+            let config = self.blob(&to_json(&config), media_type::OCI_CONFIG)?;
+            let manifest = ImageManifest {
+                config,
+                layers,
+                ..artifact()
+            };
+            self.blob(&to_json(&manifest), media_type::OCI_MANIFEST)
+        })
     }
 
     fn blob(&self, bytes: &[u8], kind: &str) -> anyhow::Result<Descriptor> {

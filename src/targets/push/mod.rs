@@ -95,6 +95,13 @@ fn add_inputs(task: &PushTask<'_>, inputs: &mut Inputs) -> Result<(), Failure> {
         inputs.list("destination", destination.to.name(), &destination.tags);
     }
     fingerprint::push_settings(inputs, task.target);
+    if !task.target.attest.is_empty() {
+        inputs.value(
+            "setting",
+            "findings",
+            imgmake_scan::FINDINGS_VERSION.as_bytes(),
+        );
+    }
     match &task.target.from {
         PushFrom::Images(_) => {}
         PushFrom::Tar { path, pick: _ } => archives::add(task.runner, path, inputs)?,

@@ -198,7 +198,7 @@ fn put_blob(registry: &Registry, repository: &str, bytes: &[u8]) -> String {
     digest
 }
 
-fn put_manifest(registry: &Registry, repository: &str, tag: &str, manifest: &Value) -> String {
+pub fn put_manifest(registry: &Registry, repository: &str, tag: &str, manifest: &Value) -> String {
     let bytes = manifest.to_string();
     let url = format!("http://{}/v2/{repository}/manifests/{tag}", registry.host);
     let kind = format!("Content-Type: {}", manifest["mediaType"].as_str().unwrap());

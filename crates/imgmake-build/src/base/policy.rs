@@ -12,7 +12,7 @@ use imgmake_core::manifest::ImagePattern;
 use imgmake_oci::image::{Digest, Reference};
 use imgmake_oci::signature::bundle::unseal;
 use imgmake_oci::signature::{PublicKey, Unsealed, Verdict, judge, predicate};
-use imgmake_registry::{MOST_SIGNATURES, RegistryError, Resolved, Signed, signature_tag};
+use imgmake_registry::{MOST_SIGNATURES, RegistryError, Resolved, Signed, Wanted, signature_tag};
 
 /// The policy of a project. By default every image is allowed.
 #[derive(Debug, Default)]
@@ -138,10 +138,13 @@ impl Search<'_> {
     /// The digest that a good signature is about.
     fn everywhere(&mut self) -> Result<Option<Digest>, RegistryError> {
         let (cx, reference, digests) = (self.cx, self.reference, self.digests);
-        cx.registry
-            .signatures(reference, digests, &cx.operation(), |signed| {
-                self.judge(signed)
-            })
+        cx.registry.signatures(
+            reference,
+            digests,
+            Wanted::Signatures,
+            &cx.operation(),
+            |signed| self.judge(signed),
+        )
     }
 
     fn judge(&mut self, signed: Signed) -> ControlFlow<Digest> {

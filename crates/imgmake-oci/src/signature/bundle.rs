@@ -20,14 +20,22 @@ pub fn is_bundle(media_type: &str) -> bool {
     media_type.starts_with(ANY_VERSION)
 }
 
-#[derive(Serialize, Deserialize)]
+/// What is written.
+#[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Bundle {
     media_type: String,
-    #[serde(default)]
     verification_material: Value,
+    dsse_envelope: Envelope,
+}
+
+/// What is read: nothing else is kept, for anybody may have written it.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ReadBundle {
+    media_type: String,
     /// Absent where a bare signature stands instead.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     dsse_envelope: Option<Envelope>,
 }
 
@@ -40,7 +48,7 @@ pub fn seal(statement: &Statement, key: &SigningKey) -> Vec<u8> {
             "timestampVerificationData": {},
             "tlogEntries": [],
         }),
-        dsse_envelope: Some(Envelope::seal(STATEMENT, &statement.to_json(), key)),
+        dsse_envelope: Envelope::seal(STATEMENT, &statement.to_json(), key),
     })
 }
 
@@ -61,7 +69,7 @@ pub enum Unsealed {
 
 /// Judges one bundle. What is read of its statement is read after its signature was found good.
 pub fn unseal(json: &[u8], keys: &[&PublicKey], images: &[&Digest]) -> Unsealed {
-    let Ok(bundle) = serde_json::from_slice::<Bundle>(json) else {
+    let Ok(bundle) = serde_json::from_slice::<ReadBundle>(json) else {
         return Unsealed::Damaged;
     };
     let (Some(envelope), true) = (bundle.dsse_envelope, is_bundle(&bundle.media_type)) else {
