@@ -120,10 +120,14 @@ impl Database {
         newest.map(String::as_str)
     }
 
-    /// Whether anything at all is known about an ecosystem's release.
+    /// Whether anything at all is known about an ecosystem's release: what is said of all
+    /// releases is no knowledge of this one.
     pub fn covers(&self, ecosystem: &str) -> bool {
         let mut covered = self.directory.ecosystems.iter();
-        covered.any(|name| concerns(name, ecosystem))
+        covered.any(|name| {
+            let is_of_release = name == ecosystem || name != base(ecosystem);
+            is_of_release && concerns(name, ecosystem)
+        })
     }
 
     /// What is known against one version of a package.
@@ -251,7 +255,14 @@ fn concerns(written: &str, asked: &str) -> bool {
     }
     match base(asked) {
         "Ubuntu" => written.strip_suffix(":LTS") == Some(asked),
-        "SUSE" => suse_release(written).is_some_and(|own| Some(own) == suse_release(asked)),
+        "SUSE" => match (suse_release(written), suse_release(asked)) {
+            // Modules of 12 go with each of its service packs.
+            (Some("12"), Some(asked)) if written.contains(" Module ") => {
+                asked.split(' ').next() == Some("12")
+            }
+            (Some(own), Some(asked)) => own == asked,
+            _ => false,
+        },
         // `Red Hat:enterprise_linux:9::baseos` for `Red Hat:enterprise_linux:9`.
         "Red Hat" => written
             .strip_prefix(asked)
@@ -262,13 +273,21 @@ fn concerns(written: &str, asked: &str) -> bool {
 
 /// SUSE has an ecosystem for each product; a package may come from any module of a release, and
 /// with long-term support: `15 SP5` of `SUSE:Linux Enterprise Module for Basesystem 15 SP5` and
-/// of `SUSE:Linux Enterprise Server 15 SP5-LTSS`.
+/// of `SUSE:Linux Enterprise Server 15 SP5-LTSS`. It stands at the end, since names of modules have
+/// numbers too: `SUSE:Linux Enterprise Module for Python 3 15 SP5`.
 fn suse_release(ecosystem: &str) -> Option<&str> {
-    let is_micro = ecosystem.contains("Micro");
-    let at = ecosystem.find(|c: char| c.is_ascii_digit())?;
-    let release = ecosystem[at..].split('-').next()?.trim();
+    let numbered = |word: &str| word.starts_with(|c: char| c.is_ascii_digit());
     // Its numbers are its own.
-    (!is_micro).then_some(release)
+    if ecosystem.contains("Micro") {
+        return None;
+    }
+    let name = ecosystem.split('-').next()?.trim();
+    let (before, last) = name.rsplit_once(' ')?;
+    if last.strip_prefix("SP").is_some_and(numbered) {
+        let major = before.rsplit(' ').next().filter(|word| numbered(word))?;
+        return Some(&name[before.len() - major.len()..]);
+    }
+    numbered(last).then_some(last)
 }
 
 /// Gathers statements, then writes the index in one pass.

@@ -178,6 +178,12 @@ impl ResultNode {
         let failed = self.kind.as_deref().is_none_or(|kind| kind == "fail");
         let level = self.level.as_deref().filter(|_| failed);
         let level = level.or_else(|| rule?.default_configuration.level.as_deref());
+        let severity = match score {
+            // Of what nobody has rated, scanners write 0.
+            Some(score) if score <= 0.0 && level != Some("none") => Severity::Unknown,
+            Some(score) => Severity::of_score(score),
+            None => of_level(level),
+        };
         let text = match self.message.text.as_str() {
             "" => rule.map_or("", Rule::text),
             text => text,
@@ -194,8 +200,8 @@ impl ResultNode {
                     .uri
                     .clone()
             }),
-            severity: score.map_or_else(|| of_level(level), Severity::of_score),
-            score,
+            severity,
+            score: score.filter(|_| severity != Severity::Unknown),
             title: first_line(text),
             ..reported_by(&tool.driver.name, id.unwrap_or("unnamed"))
         }

@@ -408,6 +408,20 @@ fn rules_of_sarif_are_found_in_extensions_by_index_and_by_id() {
     );
 }
 
+/// Trivy writes 0 for what nobody has rated.
+#[test]
+fn a_score_of_0_in_sarif_is_unknown_unless_the_level_is_none() {
+    let report = r#"{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"Trivy","rules":[{"id":"A","properties":{"security-severity":"0.0"}}]}},
+        "results":[{"ruleId":"A","level":"note","message":{"text":"a"}},{"ruleId":"B","level":"none","properties":{"security-severity":"0.0"},"message":{"text":"b"}}]}]}"#;
+    let verdict = command("cat {project}/output").file("output", report).run();
+    assert!(!verdict.passed);
+    let all = verdict.images[0].platforms[0].findings.iter();
+    let found: Vec<_> = all
+        .map(|j| (j.finding.id.as_str(), j.finding.severity))
+        .collect();
+    assert_eq!(found, [("B", Severity::None), ("A", Severity::Unknown)]);
+}
+
 #[test]
 fn misconfigurations_secrets_and_licenses_of_trivy_count_and_what_it_left_out_is_shown() {
     let report = r#"{"SchemaVersion":2,"Results":[{"Target":"/etc/app.yaml","Misconfigurations":[

@@ -340,6 +340,11 @@ fn what_the_database_does_not_cover_is_refused_unless_it_is_allowed() {
         );
     }
     assert!(ground.scan(&[debian("12")]).passed);
+    // What is said of all releases is no knowledge of one.
+    let ground = Ground::new().advisory(OPENSSL.replace("Debian:12", "Debian"));
+    let verdict = ground.scan(&[ground.debian("app", "9")]);
+    let says = "a package of Debian:12 not judged";
+    assert!(verdict.refusals[0].contains(says), "{:?}", verdict.refusals);
 }
 
 #[test]
@@ -458,6 +463,9 @@ fn all_modules_of_a_release_speak_about_its_packages() {
         ("SUSE:Linux Enterprise Server 15 SP5-LTSS", true),
         ("SUSE:Linux Enterprise Server 15 SP4", false),
         ("SUSE:Linux Enterprise Micro 5.5", false),
+        ("SUSE:Linux Enterprise Module for Python 3 15 SP5", true),
+        ("SUSE:Linux Enterprise Module for Python 3 15 SP4", false),
+        ("SUSE:Linux Enterprise Module for Containers 12", false),
     ] {
         let ground = Ground::new()
             .advisory(OPENSSL.replace("Debian:12", ecosystem))
@@ -471,9 +479,18 @@ fn all_modules_of_a_release_speak_about_its_packages() {
             &ground.path("index"),
             &Cancel::default(),
         );
+        let database = database.unwrap();
+        let hits = |asked: &str| database.ask(asked, "openssl", "1.1-1").unwrap().hits.len();
         let asked = "SUSE:Linux Enterprise Server 15 SP5";
-        let answer = database.unwrap().ask(asked, "openssl", "1.1-1").unwrap();
-        assert_eq!(answer.hits.len() == 1, found, "{ecosystem}");
+        assert_eq!(hits(asked) == 1, found, "{ecosystem}");
+        let of_all_packs = ecosystem.ends_with("Containers 12");
+        for asked in [
+            "SUSE:Linux Enterprise Server 12 SP5",
+            "SUSE:Linux Enterprise Server 12",
+        ] {
+            assert_eq!(hits(asked) == 1, of_all_packs, "{ecosystem}");
+            assert!(!of_all_packs || database.covers(asked));
+        }
     }
 }
 

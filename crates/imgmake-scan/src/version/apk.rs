@@ -1,5 +1,5 @@
 //! Alpine's order, token by token as apk-tools 3 reads versions:
-//! `1.2.3a_rc1_p2~0123abc-r3`. A part that does not fit ends the reading.
+//! `1.2.3a_rc1_p2~0123abc-r3`. A text with a part that does not fit is no version.
 
 use std::cmp::Ordering;
 
@@ -24,8 +24,13 @@ enum Kind {
 const SUFFIXES: [&str; 9] = ["alpha", "beta", "pre", "rc", "cvs", "svn", "git", "hg", "p"];
 const RELEASE: usize = 4;
 
-pub fn compare(a: &str, b: &str) -> Ordering {
-    let (mut a, mut b) = (Reader::new(a.trim()), Reader::new(b.trim()));
+/// None if one of them is no version.
+pub fn compare(a: &str, b: &str) -> Option<Ordering> {
+    let (a, b) = (Reader::new(a.trim()), Reader::new(b.trim()));
+    (a.clone().is_valid() && b.clone().is_valid()).then(|| order(a, b))
+}
+
+fn order(mut a: Reader, mut b: Reader) -> Ordering {
     while a.kind == b.kind && a.kind < Kind::End {
         let order = a.compare(&b);
         if order.is_ne() {
@@ -47,6 +52,7 @@ pub fn compare(a: &str, b: &str) -> Ordering {
     b.kind.cmp(&a.kind)
 }
 
+#[derive(Clone)]
 struct Reader<'a> {
     kind: Kind,
     /// The token's own text.
@@ -63,6 +69,14 @@ impl<'a> Reader<'a> {
         };
         reader.number(Kind::FirstNumber);
         reader
+    }
+
+    /// Whether all of it can be read.
+    fn is_valid(mut self) -> bool {
+        while self.kind < Kind::End {
+            self.advance();
+        }
+        self.kind == Kind::End
     }
 
     /// Of two tokens of one kind.

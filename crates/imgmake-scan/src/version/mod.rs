@@ -67,7 +67,7 @@ impl Scheme {
     pub fn compare(self, a: &str, b: &str) -> Option<Ordering> {
         match self {
             Scheme::Dpkg => Some(dpkg::compare(a, b)),
-            Scheme::Apk => Some(apk::compare(a, b)),
+            Scheme::Apk => apk::compare(a, b),
             Scheme::Rpm => Some(rpm::compare(a, b)),
             Scheme::Semver => semver::compare(a, b),
             Scheme::NuGet => semver::compare_without_case(a, b),

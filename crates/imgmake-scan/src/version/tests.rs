@@ -132,6 +132,12 @@ fn apk_orders_as_apk_tools_does() {
         };
         assert_eq!(Scheme::Apk.compare(a, b), Some(expected), "{a} {b}");
     }
+    for invalid in ["", "latest", "1.x", "1.0-1", "1.0_beat1", "1.0~", "1.0-r1a"] {
+        for other in ["1.0", "9", invalid] {
+            assert_eq!(Scheme::Apk.compare(invalid, other), None, "{invalid}");
+            assert_eq!(Scheme::Apk.compare(other, invalid), None, "{invalid}");
+        }
+    }
 }
 
 #[test]
