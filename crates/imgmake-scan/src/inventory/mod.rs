@@ -74,8 +74,9 @@ pub fn take(layers: &[Descriptor], store: &Store, cancel: &Cancel) -> Result<Inv
         .into_par_iter()
         .map(|(layer, names)| walk::read_named(&layers[layer as usize], &names, store, cancel))
         .collect();
+    let pairs = logged::pairs(&names, &merged.view);
     let mut inventory = merged.tell(&names, named?.into_iter().flatten().collect());
-    for pair in logged::pairs(&names) {
+    for pair in pairs {
         logged::read(&pair, &mut inventory, layers, store, cancel)?;
     }
     Ok(inventory)

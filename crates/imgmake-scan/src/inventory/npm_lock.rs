@@ -140,19 +140,21 @@ pub fn read_pnpm(text: &str) -> Vec<Package> {
     found.into_iter().flatten().collect()
 }
 
-/// `bun.lock`: a line for each package, `"name": ["name@1.2.3", …]`.
-pub fn read_bun(text: &str) -> Vec<Package> {
-    let lines = text
-        .lines()
-        .skip_while(|l| !l.trim_start().starts_with("\"packages\":"));
-    let specs = lines.filter_map(|line| {
-        let (_, list) = line.trim_start().strip_prefix('"')?.split_once("\": [\"")?;
-        list.split('"').next()?.rsplit_once('@')
-    });
-    specs
+#[derive(Deserialize)]
+struct BunLock {
+    #[serde(default)]
+    packages: BTreeMap<String, Vec<serde_json::Value>>,
+}
+
+/// `bun.lock`: JSON with trailing commas; packages are `"name": ["name@1.2.3", …]`.
+pub fn read_bun(bytes: &[u8]) -> Result<Vec<Package>, serde_json::Error> {
+    let lock: BunLock = json::read(&json::without_trailing_commas(bytes))?;
+    let specs = lock.packages.values().filter_map(|list| list.first());
+    let specs = specs.filter_map(|spec| spec.as_str()?.rsplit_once('@'));
+    Ok(specs
         .filter(|(name, version)| !name.is_empty() && is_version(version))
         .map(|(name, version)| Package::new(PackageKind::Npm, name, version))
-        .collect()
+        .collect())
 }
 
 fn pnpm_key(key: &str) -> Option<Package> {

@@ -166,6 +166,29 @@ fn rows_in_the_write_ahead_log_of_rpm_are_read() {
         gap.contains("rpmdb.sqlite`: its write-ahead log has no header"),
         "{gap}"
     );
+    // A link to the database is resolved before its log is looked for.
+    let behind_link = |log_at: &str| {
+        use imgmake_oci::layer::Entry;
+        let ground = Ground::new().advisory(OPENSSL);
+        let whole =
+            |path: &str, bytes: Vec<u8>| (Entry::file(path, 0o644, bytes.len() as u64), bytes);
+        let link = Entry::symlink("var/lib/rpm/rpmdb.sqlite", "/data/rows");
+        let image = ground.image_of(
+            "app",
+            vec![vec![
+                whole("etc/os-release", b"ID=rocky\nVERSION_ID=9\n".to_vec()),
+                whole("data/rows", of("kept")),
+                (link, Vec::new()),
+                whole(log_at, log.clone()),
+            ]],
+        );
+        let verdict = ground.scan(&[image]);
+        let inventory = verdict.inventories.into_values().next().unwrap();
+        (inventory.packages.len(), inventory.gaps.join(""))
+    };
+    assert_eq!(behind_link("data/rows-wal"), (3, String::new()));
+    let (_, gap) = behind_link("var/lib/rpm/rpmdb.sqlite-wal");
+    assert!(gap.contains("beside a link to it"), "{gap}");
 }
 
 #[test]
@@ -206,8 +229,18 @@ fn aliases_development_marks_and_repeated_keys_are_read_as_their_tools_do() {
     let package = b"\xef\xbb\xbf{\"name\":\"a\",\"version\":\"1.0.0\",\"version\":\"1.0.1\"}";
     assert_eq!(named(&npm::read_installed(package).unwrap()), ["a@1.0.1"]);
     let bun = "{\n  \"lockfileVersion\": 1,\n  \"workspaces\": {\n    \"\": { \"name\": \"app\" },\n  },\n  \"packages\": {\n    \"@s/b\": [\"@s/b@2.0.0\", \"\", {}, \"sha512-x\"],\n\n    \"a/c\": [\"c@1.0.0\", \"\", { \"dependencies\": { \"x\": \"^1\" } }, \"sha512-y\"],\n    \"w\": [\"w@workspace:w\"],\n  }\n}\n";
-    assert_eq!(named(&npm_lock::read_bun(bun)), ["@s/b@2.0.0", "c@1.0.0"]);
-    assert!(npm_lock::read_bun("{\"packages\": {\"a\": [\"").is_empty());
+    let read = |text: &str| npm_lock::read_bun(text.as_bytes()).map(|found| named(&found));
+    assert_eq!(read(bun).unwrap(), ["@s/b@2.0.0", "c@1.0.0"]);
+    // However it was formatted since.
+    let one_line = bun.replace(['\n', ' '], "");
+    assert_eq!(read(&one_line).unwrap(), ["@s/b@2.0.0", "c@1.0.0"]);
+    let spread = bun
+        .replace("[\"", "[ // a, ]\n /* } */ \"")
+        .replace("\": ", "\" :");
+    assert_eq!(read(&spread).unwrap(), ["@s/b@2.0.0", "c@1.0.0"]);
+    let text = r#"{"packages":{"a":["a@1.0.0",",]\"//x,}"]},}"#;
+    assert_eq!(read(text).unwrap(), ["a@1.0.0"]);
+    assert!(read("{\"packages\": {\"a\": [\"").is_err());
 }
 
 /// As poetry 1 and 2, uv and pipenv write them, cut short.
@@ -618,7 +651,7 @@ proptest! {
         ruby::read_lock(&text);
         npm_lock::read_yarn(&text);
         npm_lock::read_pnpm(&text);
-        npm_lock::read_bun(&text);
+        let _ = npm_lock::read_bun(text.as_bytes());
         let _ = python_lock::read_toml(&text);
         let _ = python_lock::read_pipfile(&bytes);
         let _ = dotnet::read_lock(&bytes);

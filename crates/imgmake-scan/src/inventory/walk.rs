@@ -109,8 +109,8 @@ fn read_names(
     cancel: &Cancel,
 ) -> Result<Vec<Named>> {
     let is_copied = names.iter().any(|name| match name.meaning {
+        Meaning::Packages(Reading::RpmSqliteLog) | Meaning::Passwords => false,
         Meaning::Packages(reading) => too_large(reading, size).is_none(),
-        Meaning::Passwords => false,
     });
     let mut copy = match is_copied {
         true => Some(spool(content)?),
@@ -435,7 +435,7 @@ fn read_text(reading: Reading, bytes: &[u8]) -> Result<Vec<Package>, String> {
         Reading::NpmLock => npm_lock::read_npm(bytes).map_err(json),
         Reading::YarnLock => Ok(npm_lock::read_yarn(&text())),
         Reading::PnpmLock => Ok(npm_lock::read_pnpm(&text())),
-        Reading::BunLock => Ok(npm_lock::read_bun(&text())),
+        Reading::BunLock => npm_lock::read_bun(bytes).map_err(json),
         Reading::PoetryLock => python_lock::read_toml(&text()).map_err(|e| e.message().to_string()),
         Reading::PipfileLock => python_lock::read_pipfile(bytes).map_err(json),
         Reading::NuGetLock => dotnet::read_lock(bytes).map_err(json),
