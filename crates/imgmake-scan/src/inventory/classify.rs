@@ -162,8 +162,27 @@ fn by_name(path: &str) -> Option<Reading> {
     }
 }
 
+/// Whether a path is that of a lock file inside of an installed package: it is not read.
+pub fn is_left_out(path: &str) -> bool {
+    let Some((directory, name)) = path.rsplit_once('/') else {
+        return false;
+    };
+    is_inside_a_package(directory) && by_name(name).is_some_and(Reading::is_lockfile)
+}
+
+/// The lists of what Composer installed of which one makes a lock file that of an installed package
+/// (`vendor/name/package`): people have directories of that name too.
+pub fn composer_lists(path: &str) -> impl Iterator<Item = String> {
+    let parts: Vec<&str> = path.split('/').collect();
+    let vendors = (0..parts.len()).filter(|at| parts[*at] == "vendor" && parts.len() > at + 3);
+    let lists: Vec<String> = vendors
+        .map(|at| format!("{}/composer/installed.json", parts[..=at].join("/")))
+        .collect();
+    lists.into_iter()
+}
+
 /// Whether a directory is of a package that a package manager installed: of npm, Python, RubyGems
-/// (`gems/name-1.0`), Composer (`vendor/name/package`), or in the caches of Cargo and Go.
+/// (`gems/name-1.0`), or in the caches of Cargo and Go (`pkg/mod/example.com/name@v1.0.0`).
 fn is_inside_a_package(directory: &str) -> bool {
     let parts: Vec<&str> = directory.split('/').collect();
     let versioned = |name: &str| {
@@ -176,9 +195,11 @@ fn is_inside_a_package(directory: &str) -> bool {
             "node_modules" => true,
             "site-packages" | "dist-packages" => next.is_some(),
             "gems" => next.is_some_and(|name| versioned(name)),
-            "vendor" => parts.len() > at + 2 && next != Some(&"bundle"),
-            "registry" => next == Some(&"src") && parts[..at].contains(&".cargo"),
-            "pkg" => next == Some(&"mod"),
+            "registry" => {
+                let home = at.checked_sub(1).map(|before| parts[before]);
+                next == Some(&"src") && matches!(home, Some(".cargo" | "cargo"))
+            }
+            "pkg" => next == Some(&"mod") && parts[at + 2..].iter().any(|part| part.contains("@v")),
             _ => false,
         }
     })

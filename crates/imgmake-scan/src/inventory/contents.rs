@@ -47,4 +47,6 @@ pub struct Inventory {
     /// Other files that tell of packages and could not be read, or not all of them: what is in
     /// them is not judged.
     pub unread: Vec<String>,
+    /// Paths of lock files inside of installed packages, which serve the development of those.
+    pub left_out: Vec<String>,
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::classify::{Meaning, OS_RELEASE, Reading};
+use super::classify::{self, Meaning, OS_RELEASE, Reading};
 use super::contents::{Inventory, Located, Oddity, OddityRule};
 use super::file_id::FileId;
 use super::names::{Name, Names};
@@ -77,6 +77,11 @@ impl Merged {
         inventory.distribution = self.distribution();
         let mut locked = Vec::new();
         for name in &names.found {
+            if self.is_of_composers_package(name) {
+                let path = String::from_utf8_lossy(&name.path).into_owned();
+                inventory.left_out.push(path);
+                continue;
+            }
             if let Some(fact) = self.facts.get(&(name.file, Some(name.meaning))) {
                 self.tell_fact(&name.path, name.file, fact, &mut inventory, &mut locked);
             }
@@ -95,7 +100,21 @@ impl Merged {
         add_locked(&mut inventory.packages, locked);
         inventory.packages.sort();
         inventory.packages.dedup();
+        inventory.left_out.sort();
+        inventory.left_out.dedup();
         inventory
+    }
+
+    fn is_of_composers_package(&self, name: &Name) -> bool {
+        let Meaning::Packages(reading) = name.meaning else {
+            return false;
+        };
+        let is_there = |list: String| {
+            let list = self.view.resolve(list.as_bytes(), FollowLast::Yes).ok();
+            list.is_some_and(|list| self.view.get(&list).is_some())
+        };
+        let path = String::from_utf8_lossy(&name.path);
+        reading.is_lockfile() && classify::composer_lists(&path).any(is_there)
     }
 
     /// What files tell whatever they are called.
@@ -104,6 +123,10 @@ impl Merged {
             let Some(file) = FileId::of(entry) else {
                 continue;
             };
+            let path = String::from_utf8_lossy(&entry.entry.path);
+            if classify::is_left_out(&path) {
+                inventory.left_out.push(path.into_owned());
+            }
             if let Some(rule) = oddity(entry.entry.mode) {
                 inventory.oddities.push(Oddity {
                     rule,

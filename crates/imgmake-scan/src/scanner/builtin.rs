@@ -20,6 +20,15 @@ pub fn scan(inventory: &Inventory, child: &Child, database: &Database) -> Result
         ..Scanned::default()
     };
     vulnerabilities(inventory, database, &mut scanned)?;
+    if let Some(first) = inventory.left_out.first() {
+        let count = match inventory.left_out.len() {
+            1 => format!("the lock file `/{first}`"),
+            many => format!("{many} lock files, `/{first}` among them,"),
+        };
+        scanned.warnings.push(format!(
+            "{count} inside of installed packages not read: for the development of those packages"
+        ));
+    }
     let unread = inventory.unread.iter();
     scanned
         .unjudged

@@ -100,3 +100,26 @@ fn password_files_are_read_whatever_their_size_and_bytes() {
     let found: Vec<_> = found.iter().map(|s| s.path.as_str()).collect();
     assert_eq!(found, ["root/.netrc", "root/.npmrc"]);
 }
+
+/// Whether a directory that is called `vendor` is Composer's, Composer's list says.
+#[test]
+fn lock_files_of_installed_packages_alone_are_left_out_and_it_is_said() {
+    let lock = r#"{"packages":[{"name":"a/b","version":"1.0.0"}]}"#;
+    let at = "srv/vendor/shop/app/composer.lock";
+    let list = "srv/vendor/composer/installed.json";
+    let inside = "app/node_modules/x/yarn.lock";
+    for (files, packages, left_out) in [
+        (vec![file(at, lock)], 1, vec![]),
+        (vec![file(at, lock), file(list, "[]")], 0, vec![at]),
+        (vec![file(inside, ""), file(at, lock)], 1, vec![inside]),
+    ] {
+        let ground = Ground::new().advisory(OPENSSL);
+        let image = ground.image("app", &[&files]);
+        let verdict = ground.scan(&[image]);
+        let warnings = verdict.warnings.join("\n");
+        let inventory = verdict.inventories.into_values().next().unwrap();
+        assert_eq!(inventory.packages.len(), packages, "{files:?}");
+        assert_eq!(inventory.left_out, left_out);
+        assert!(left_out.iter().all(|path| warnings.contains(path)));
+    }
+}

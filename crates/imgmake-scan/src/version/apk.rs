@@ -27,7 +27,7 @@ const RELEASE: usize = 4;
 /// None if one of them is no version.
 pub fn compare(a: &str, b: &str) -> Option<Ordering> {
     let (a, b) = (Reader::new(a.trim()), Reader::new(b.trim()));
-    (a.clone().is_valid() && b.clone().is_valid()).then(|| order(a, b))
+    (a.is_valid() && b.is_valid()).then(|| order(a, b))
 }
 
 fn order(mut a: Reader, mut b: Reader) -> Ordering {
@@ -72,11 +72,12 @@ impl<'a> Reader<'a> {
     }
 
     /// Whether all of it can be read.
-    fn is_valid(mut self) -> bool {
-        while self.kind < Kind::End {
-            self.advance();
+    fn is_valid(&self) -> bool {
+        let mut reader = self.clone();
+        while reader.kind < Kind::End {
+            reader.advance();
         }
-        self.kind == Kind::End
+        reader.kind == Kind::End
     }
 
     /// Of two tokens of one kind.
