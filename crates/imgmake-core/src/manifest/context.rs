@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::binding::Refusal;
 use super::diagnostic::{Diagnostic, Origin, Severity};
-use super::scope::Scope;
+use super::scope::{MOST_TARGETS, Scope};
 use super::tree::{Data, Value};
 use super::{Span, Spanned, duration, suggest};
 use crate::error::ExpressionProblem;
@@ -109,6 +109,24 @@ impl<'s, 'f> DecodeContext<'s, 'f> {
         let mut diagnostic = Diagnostic::at(span, message, "here").with_help(help);
         diagnostic.severity = Severity::Warning;
         self.report(diagnostic);
+    }
+
+    /// Whether a project may have so many targets more. That it may not is told once.
+    pub fn count_targets(&self, more: usize, span: Span) -> bool {
+        let (before, now) = self.scope.count_targets(more);
+        if before <= MOST_TARGETS && now > MOST_TARGETS {
+            let diagnostic = Diagnostic::at(
+                span,
+                format!("the project has more than {MOST_TARGETS} targets"),
+                "one too many",
+            );
+            let help = "members of matrices count, with those that are excluded";
+            // Not about the target, which is as good as those before it.
+            self.diagnostics
+                .borrow_mut()
+                .push(diagnostic.with_help(help));
+        }
+        now <= MOST_TARGETS
     }
 
     pub fn errors(&self) -> usize {

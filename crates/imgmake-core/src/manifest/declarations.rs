@@ -140,17 +140,25 @@ fn targets(
                 "the target's name follows its kind: `build NAME { … }`",
             );
         }
+        if !cx.count_targets(1, name.span) {
+            return;
+        }
         names.book("target", &name, cx);
         return add(node, name, cx, sets, manifest);
     };
     let members = matrix::members(matrix, &about).unwrap_or_default();
+    // What each member copies is not as long as the matrix.
+    let mut one = node.clone();
+    if let Some(children) = &mut one.children {
+        children.retain(|child| child.name.value != "matrix");
+    }
     let mut group = Vec::new();
     for member in &members {
         cx.scope.set_locals(matrix::bindings(member));
         if let Some(member) = member_name(name_node, &name, member, &about) {
             names.book("target", &member, cx);
             group.push(member.clone());
-            add(node, member, cx, sets, manifest);
+            add(&one, member, cx, sets, manifest);
         }
     }
     cx.scope.set_locals(BTreeMap::new());

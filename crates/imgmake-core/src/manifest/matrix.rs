@@ -1,7 +1,7 @@
 //! `matrix`: one declaration, several targets; every combination of the axes' values
 //! that no `exclude` names, and those that an `include` adds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::context::DecodeContext;
 use super::diagnostic::Diagnostic;
@@ -10,8 +10,10 @@ use super::fields::{Fields, strings};
 use super::tree::Node;
 use super::types::Spanned;
 
-/// More targets than this from one declaration are a mistake.
+/// More targets than this from one declaration are a mistake; so are more values and exceptions.
 const MOST_MEMBERS: usize = 4096;
+/// Each member has a value of each axis.
+const MOST_AXES: usize = 64;
 
 /// Axis → value, in the order of the file.
 pub(super) type Member = Vec<(String, String)>;
@@ -31,10 +33,26 @@ pub(super) fn members(node: &Node, cx: &DecodeContext) -> Option<Vec<Member>> {
     let (excludes, includes): (Vec<&Node>, Vec<&Node>) = special
         .into_iter()
         .partition(|child| child.name.value == "exclude");
+    // Before anything is compared with anything else: a file may hold a million of each.
+    if let Some(fault) = too_many(&axes, &excludes, &includes) {
+        let message = format!("the matrix has more than {fault}");
+        cx.error(node.name.span, message, "too large");
+        return None;
+    }
     let axes = axes_of(&axes, cx);
     if axes.is_empty() {
         fields.missing("at least one axis, such as `py \"3.12\" \"3.13\"`");
     }
+    let count = axes
+        .iter()
+        .try_fold(1usize, |count, axis| count.checked_mul(axis.values.len()))
+        .and_then(|count| count.checked_add(includes.len()))
+        .filter(|count| *count <= MOST_MEMBERS);
+    let Some(count) = count else {
+        let message = format!("the matrix has more than {MOST_MEMBERS} members");
+        cx.error(node.name.span, message, "too many combinations");
+        return None;
+    };
     let excludes: Vec<Member> = excludes
         .iter()
         .map(|node| exclude(node, &axes, cx))
@@ -47,12 +65,7 @@ pub(super) fn members(node: &Node, cx: &DecodeContext) -> Option<Vec<Member>> {
     if cx.errors() > before {
         return None;
     }
-    let count = axes
-        .iter()
-        .try_fold(1usize, |count, axis| count.checked_mul(axis.values.len()));
-    if count.is_none_or(|count| count + includes.len() > MOST_MEMBERS) {
-        let message = format!("the matrix has more than {MOST_MEMBERS} members");
-        cx.error(node.name.span, message, "too many combinations");
+    if !cx.count_targets(count, node.name.span) {
         return None;
     }
     let mut members = product(&axes);
@@ -79,13 +92,33 @@ pub(super) fn members(node: &Node, cx: &DecodeContext) -> Option<Vec<Member>> {
     Some(members)
 }
 
+/// What there is too much of.
+fn too_many(axes: &[&Node], excludes: &[&Node], includes: &[&Node]) -> Option<String> {
+    if axes.len() > MOST_AXES {
+        return Some(format!("{MOST_AXES} axes"));
+    }
+    let is_long = |axis: &&&Node| axis.args.len() > MOST_MEMBERS;
+    if let Some(axis) = axes.iter().find(is_long) {
+        return Some(format!(
+            "{MOST_MEMBERS} values of the axis `{}`",
+            axis.name.value
+        ));
+    }
+    [("exclude", excludes), ("include", includes)]
+        .into_iter()
+        .find(|(_, nodes)| nodes.len() > MOST_MEMBERS)
+        .map(|(name, _)| format!("{MOST_MEMBERS} `{name}`"))
+}
+
 fn axes_of(nodes: &[&Node], cx: &DecodeContext) -> Vec<Axis> {
     let mut axes: Vec<Axis> = Vec::new();
     for node in nodes {
         let values = strings(node, cx);
-        for (at, value) in values.iter().enumerate() {
-            if let Some(first) = values[..at].iter().find(|one| one.value == value.value) {
-                super::fields::twice(cx, first.span, value);
+        let mut first = HashMap::new();
+        for value in &values {
+            match first.get(value.value.as_str()) {
+                Some(first) => super::fields::twice(cx, *first, value),
+                None => drop(first.insert(value.value.as_str(), value.span)),
             }
         }
         if cx.scope.is_declared(&node.name.value) {

@@ -3,6 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use super::binding::{Binding, Refusal};
 use super::facts::Facts;
@@ -33,7 +34,12 @@ pub(super) struct Scope<'f> {
     looked_at: RefCell<BTreeSet<String>>,
     /// Bytes of all values so far.
     length: Cell<usize>,
+    /// Targets of all files so far.
+    targets: Rc<Cell<usize>>,
 }
+
+/// Targets of a project: small matrices must not fill the memory.
+pub const MOST_TARGETS: usize = 100_000;
 
 /// Bytes of all values of a manifest: a small one must not fill the memory.
 const MOST_BYTES: usize = 64 << 20;
@@ -52,6 +58,7 @@ impl<'f> Scope<'f> {
             used: RefCell::default(),
             looked_at: RefCell::default(),
             length: Cell::new(0),
+            targets: Rc::default(),
         }
     }
 
@@ -60,6 +67,7 @@ impl<'f> Scope<'f> {
         Scope {
             env_file: self.env_file.clone(),
             variables: self.variables.clone(),
+            targets: Rc::clone(&self.targets),
             ..Scope::new(self.facts)
         }
     }
@@ -73,6 +81,13 @@ impl<'f> Scope<'f> {
             .with_help("one value is repeated in many places: keep it in a file")),
             false => Ok(()),
         }
+    }
+
+    /// Counts targets of a declaration; gives how many there were before, and how many there are now.
+    pub fn count_targets(&self, more: usize) -> (usize, usize) {
+        let before = self.targets.get();
+        self.targets.set(before.saturating_add(more));
+        (before, self.targets.get())
     }
 
     pub fn declare(&mut self, name: &str, slot: Slot) {

@@ -97,6 +97,45 @@ build s { matrix { v s }; name "s" }
 }
 
 #[test]
+fn a_matrix_has_limits_that_are_looked_at_before_anything_is_compared() {
+    let numbers = |count: usize| (0..count).map(|n| format!(" v{n}")).collect::<String>();
+    let rows =
+        |count: usize, row: &dyn Fn(usize) -> String| (0..count).map(row).collect::<String>();
+    let text = |matrix: &str| format!("build w {{ matrix {{ {matrix} }} }}");
+    let values = text(&format!("a{}", numbers(50_000)));
+    let axes = text(&rows(20_000, &|n| format!("a{n} x;")));
+    let excludes = text(&format!(
+        "a x y;{}",
+        rows(20_000, &|_| "exclude a=x;".into())
+    ));
+    let includes = text(&format!(
+        "a x;{}",
+        rows(4096, &|n| format!("include a={n:?};"))
+    ));
+    let product = text(&format!("a{0};b{0};c{0};d{0};e{0};f{0}", numbers(4096)));
+    let twice = text("a x y x");
+    let many = rows(25, &|n| {
+        format!("build w{n} {{ matrix {{ a{} }} }}\n", numbers(4096))
+    });
+    for (text, message) in [
+        (values, "more than 4096 values of the axis `a`"),
+        (axes, "more than 64 axes"),
+        (excludes, "more than 4096 `exclude`"),
+        (includes, "more than 4096 members"),
+        (product, "more than 4096 members"),
+        (twice, "duplicate `x`"),
+        (many, "the project has more than 100000 targets"),
+    ] {
+        let found = load_text(&text).unwrap_err();
+        let found: Vec<&str> = found.iter().map(|one| one.message.as_str()).collect();
+        assert!(
+            matches!(&found[..], [one] if one.contains(message)),
+            "{message}: {found:?}"
+        );
+    }
+}
+
+#[test]
 fn an_if_switches_a_target_off_without_asking_for_its_variables() {
     let text = r#"
 var RELEASE #false
