@@ -1,6 +1,7 @@
 //! How many targets and steps run at the same time.
 
 use std::num::NonZero;
+use std::path::Path;
 
 use super::args::RunArgs;
 use crate::targets::Project;
@@ -28,17 +29,33 @@ fn by_default(processors: usize, memory: Option<u64>) -> usize {
     wanted.min(fits.unwrap_or(wanted)).max(1)
 }
 
-/// What may still be used, in bytes: of the machine, and of the control group that this process is in.
+/// What may still be used, in bytes: of the machine, and of the control group that this process is in
+/// and those above it. Files that the kernel keeps in memory and gives up for programs are free.
 fn memory() -> Option<u64> {
     let read = |path: &str| std::fs::read_to_string(path).ok();
     let machine = read("/proc/meminfo").and_then(|text| available(&text));
-    let group = read("/sys/fs/cgroup/memory.max").zip(read("/sys/fs/cgroup/memory.current"));
-    let group = group.and_then(|(most, now)| {
-        let most: u64 = most.trim().parse().ok()?;
-        let now: u64 = now.trim().parse().ok()?;
-        Some(most.saturating_sub(now))
-    });
+    let group = imgmake_sandbox::own_unified_group()
+        .and_then(|(group, mount)| left_of_groups(&group, &mount));
     machine.into_iter().chain(group).min()
+}
+
+/// The least that is left of a group and those above it, up to the mount; of those with a limit.
+fn left_of_groups(group: &Path, mount: &Path) -> Option<u64> {
+    let groups = group.ancestors().take_while(|one| one.starts_with(mount));
+    groups.filter_map(left_of_group).min()
+}
+
+/// `None` without a limit (`max`), or where memory is not counted.
+fn left_of_group(group: &Path) -> Option<u64> {
+    let read = |name: &str| std::fs::read_to_string(group.join(name)).ok();
+    let most: u64 = read("memory.max")?.trim().parse().ok()?;
+    let now: u64 = read("memory.current")?.trim().parse().ok()?;
+    let stat = read("memory.stat").unwrap_or_default();
+    let files = stat
+        .lines()
+        .find_map(|line| line.strip_prefix("inactive_file "));
+    let files: u64 = files.and_then(|n| n.trim().parse().ok()).unwrap_or(0);
+    Some(most.saturating_sub(now.saturating_sub(files)))
 }
 
 /// `MemAvailable` of `/proc/meminfo`, which counts in KiB.
@@ -71,5 +88,34 @@ mod tests {
         }
         let text = "MemTotal:  16 kB\nMemAvailable:    2048 kB\n";
         assert_eq!(available(text), Some(2 << 20));
+    }
+
+    #[test]
+    fn the_tightest_group_counts_and_cached_files_are_free() {
+        let mount = tempfile::tempdir().unwrap();
+        let group = |path: &str, files: &[(&str, &str)]| {
+            let path = mount.path().join(path);
+            std::fs::create_dir_all(&path).unwrap();
+            for (name, text) in files {
+                std::fs::write(path.join(name), text).unwrap();
+            }
+            path
+        };
+        let left = |path: &Path| left_of_groups(path, mount.path());
+        let gib = |n: u64| (n << 30).to_string() + "\n";
+        let unlimited = group("a", &[("memory.max", "max\n"), ("memory.current", "5\n")]);
+        assert_eq!(left(&unlimited), None);
+        let stat = format!("anon 7\ninactive_file {}active_file 9\n", gib(3));
+        let files = [
+            ("memory.max", &*gib(8)),
+            ("memory.current", &gib(7)),
+            ("memory.stat", &stat),
+        ];
+        let warm = group("a/warm", &files);
+        assert_eq!(left(&warm), Some(4 << 30));
+        let files = [("memory.max", &*gib(64)), ("memory.current", &gib(1))];
+        assert_eq!(left(&group("a/warm/own", &files)), Some(4 << 30));
+        let full = [("memory.max", &*gib(1)), ("memory.current", &gib(2))];
+        assert_eq!(left(&group("a/warm/full", &full)), Some(0));
     }
 }

@@ -370,6 +370,13 @@ pub(super) fn parents(controller: Controller) -> Vec<Parent> {
     above.filter(has).map(parent).collect()
 }
 
+/// The directory of this process's group of version 2, and where its hierarchy is mounted.
+pub fn own_unified_group() -> Option<(PathBuf, PathBuf)> {
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
+    let groups = std::fs::read_to_string("/proc/self/cgroup").ok()?;
+    own_group(&mounts, &groups, Version::V2, "")
+}
+
 /// The directory of this process's group, and where its hierarchy is mounted.
 pub(super) fn own_group(
     mounts: &str,

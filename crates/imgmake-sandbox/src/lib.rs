@@ -45,7 +45,7 @@ mod usage;
 mod user;
 
 pub use bind::bind_held;
-pub use cgroup::{Controller, has_controller, remove_left_groups};
+pub use cgroup::{Controller, has_controller, own_unified_group, remove_left_groups};
 pub use child::run_plan;
 pub use chrooted::{become_subreaper, kill_rooted_in, kill_strays};
 pub use device_group::device_controller;

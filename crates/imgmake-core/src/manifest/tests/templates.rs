@@ -114,9 +114,6 @@ fn a_matrix_has_limits_that_are_looked_at_before_anything_is_compared() {
     ));
     let product = text(&format!("a{0};b{0};c{0};d{0};e{0};f{0}", numbers(4096)));
     let twice = text("a x y x");
-    let many = rows(25, &|n| {
-        format!("build w{n} {{ matrix {{ a{} }} }}\n", numbers(4096))
-    });
     for (text, message) in [
         (values, "more than 4096 values of the axis `a`"),
         (axes, "more than 64 axes"),
@@ -124,7 +121,6 @@ fn a_matrix_has_limits_that_are_looked_at_before_anything_is_compared() {
         (includes, "more than 4096 members"),
         (product, "more than 4096 members"),
         (twice, "duplicate `x`"),
-        (many, "the project has more than 100000 targets"),
     ] {
         let found = load_text(&text).unwrap_err();
         let found: Vec<&str> = found.iter().map(|one| one.message.as_str()).collect();
@@ -133,6 +129,22 @@ fn a_matrix_has_limits_that_are_looked_at_before_anything_is_compared() {
             "{message}: {found:?}"
         );
     }
+}
+
+#[test]
+fn the_targets_of_all_files_of_a_project_count_and_one_too_many_is_told_once() {
+    let (facts, found) = (Facts::default(), std::cell::RefCell::default());
+    let main = super::super::scope::Scope::new(&facts);
+    let included = main.inherited();
+    let count = |scope, more| {
+        let cx = super::super::context::DecodeContext::new(scope, &found);
+        cx.count_targets(more, Span::default())
+    };
+    assert!(count(&main, 60_000) && count(&included, 40_000));
+    assert!(!count(&main, 1) && !count(&included, usize::MAX));
+    let found = found.into_inner();
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].message, "the project has more than 100000 targets");
 }
 
 #[test]
