@@ -187,6 +187,15 @@ impl Seek for Counted<'_> {
     fn seek(&mut self, to: io::SeekFrom) -> io::Result<u64> {
         self.file.seek(to)
     }
+
+    // What is buffered stays, where the file's own seek would drop it.
+    fn stream_position(&mut self) -> io::Result<u64> {
+        self.file.stream_position()
+    }
+
+    fn seek_relative(&mut self, offset: i64) -> io::Result<()> {
+        self.file.seek_relative(offset)
+    }
 }
 
 fn properties(text: &str) -> Option<Package> {
