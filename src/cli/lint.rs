@@ -323,6 +323,9 @@ fn refusal(file: &str, error: &BuildError) -> Option<Told> {
     })
 }
 
+/// The `check` of what [`unneeded`] tells.
+const UNNEEDED: &str = "mistake-in-unneeded-stage";
+
 /// `Dockerfile:2:14: what is wrong (what to do); no target needs this stage`.
 fn unneeded(file: &str, error: &DockerfileError) -> Told {
     let column = error.column.map_or(String::new(), |c| format!(":{c}"));
@@ -332,7 +335,7 @@ fn unneeded(file: &str, error: &DockerfileError) -> Told {
     Told {
         line,
         text: format!("{file}:{line}{column}: {message}\n"),
-        json: json!({"file": file, "line": line, "column": error.column, "message": message}),
+        json: json!({"file": file, "line": line, "check": UNNEEDED, "message": message}),
     }
 }
 

@@ -133,4 +133,15 @@ fn every_stage_and_argument_of_a_dockerfile_that_targets_use_is_linted_and_told_
     );
     let plain = p.imgmake.run(p.path(), &["lint"]).stdout;
     assert_eq!(plain, "1 Dockerfile without a finding\n");
+    // A mistake in a stage that no target needs has the members of every other finding.
+    p.write(
+        "Dockerfile",
+        "FROM scratch AS a\nFROM scratch AS b\nFROM scratch AS c\nFROM scratch AS d\nSTOPSIGNAL SIGFOO\n",
+    );
+    let found = p
+        .imgmake
+        .run(p.path(), &["lint", "--format", "json"])
+        .stdout;
+    assert!(found.contains("mistake-in-unneeded-stage"), "{found}");
+    assert!(!found.contains("column"), "{found}");
 }
