@@ -15,6 +15,7 @@ use crate::error::Result;
 use crate::execute::Engine;
 use crate::files::context::ContextTree;
 use crate::files::copy::select::existing;
+use crate::files::download::Fetched;
 use crate::files::hash::FileHashes;
 use crate::files::plan::selected;
 use crate::files::source::{CopyMode, FileWork, Operation, Origin, Source};
@@ -26,6 +27,7 @@ use crate::request::{
 use crate::target::TargetContext;
 use imgmake_core::fingerprint::{Bytes, Fingerprint, Inputs, LengthPrefixedHasher, fingerprint_of};
 use imgmake_dockerfile::{Mount, Run};
+use imgmake_oci::layer::Timestamp;
 
 /// The files, bases and settings that this build depends on.
 ///
@@ -234,7 +236,7 @@ impl<'a> Gathering<'a> {
                 Source::Tree(tree) => tree,
                 Source::Download(download) => {
                     let fetched = download::fetch(download, self.cx, self.request)?;
-                    self.add("url", download.url.clone(), fetched.hash);
+                    self.add("url", download.url.clone(), fetched_file(&fetched));
                     continue;
                 }
                 Source::Git(source) => {
@@ -369,6 +371,20 @@ impl<'a> Gathering<'a> {
         }
         inputs
     }
+}
+
+/// A download as the build sees it: the layer has the server's time.
+fn fetched_file(fetched: &Fetched) -> [u8; 32] {
+    let Fetched {
+        path: _,
+        size: _,
+        hash,
+        mtime,
+    } = fetched;
+    let Timestamp { seconds, nanos } = mtime;
+    let mut key = LengthPrefixedHasher::new();
+    key.add(hash).add(seconds).add(nanos);
+    key.finish()
 }
 
 /// A file as the build sees it: owners and times of a context never count.

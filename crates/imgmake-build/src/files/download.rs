@@ -30,7 +30,7 @@ pub struct Download {
 
 impl Download {
     /// # Errors
-    /// A checksum that is no digest, or that stands with several sources.
+    /// A checksum that is no sha256, or that stands with several sources.
     pub fn new(url: &str, add: &dockerfile::Add) -> Result<Download> {
         let checksum = match &add.checksum {
             Some(_) if add.files.sources.len() > 1 => {
@@ -39,7 +39,16 @@ impl Download {
                     "it needs exactly one source",
                 ));
             }
-            Some(text) => Some(text.parse::<Digest>().context("--checksum")?),
+            Some(text) => {
+                let digest = text.parse::<Digest>().context("--checksum")?;
+                if digest.algorithm() != "sha256" {
+                    return Err(BuildError::Unsupported {
+                        what: format!("--checksum with {}", digest.algorithm()),
+                        help: "name the sha256 of the file".into(),
+                    });
+                }
+                Some(digest)
+            }
             None => None,
         };
         let parsed = url::Url::parse(url)
@@ -113,6 +122,7 @@ pub struct Fetched {
 }
 
 /// What a pin says: `sha256:… SECONDS SIZE`.
+#[derive(Clone)]
 struct Pin {
     digest: Digest,
     mtime: i64,
@@ -148,25 +158,38 @@ pub fn fetch(download: &Download, cx: &TargetContext, request: &BuildRequest) ->
         .checksum
         .as_ref()
         .or(pinned.as_ref().map(|p| &p.digest));
-    let pin = match pinned.as_ref() {
-        Some(pin) if cx.store.has(&pin.digest) && wanted == Some(&pin.digest) => Pin {
-            digest: pin.digest.clone(),
-            ..*pin
-        },
-        _ => {
-            let pin = get(download, wanted, cx, request)
-                .with_context(|| format!("cannot download `{}`", download.url))?;
-            cx.pins.set(&name, &pin.text())?;
-            pin
-        }
+    let is_held = |pin: &Pin| wanted == Some(&pin.digest) && cx.store.has(&pin.digest);
+    let pin = if let Some(pin) = pinned.as_ref().filter(|pin| is_held(pin)) {
+        pin.clone()
+    } else {
+        let got = get(download, wanted, cx, request)
+            .with_context(|| format!("cannot download `{}`", download.url))?;
+        // The same content has the time that it was pinned with, whatever this server says of it now.
+        let pin = pinned.filter(|pin| pin.digest == got.digest).unwrap_or(got);
+        cx.pins.set(&name, &pin.text())?;
+        pin
     };
     let path = cx.store.blob_path(&pin.digest);
+    let hash = cx.store.with_blob(&pin.digest, |blob| -> Result<_> {
+        Ok(hash_reader(cx.cancel.reader(blob))?)
+    })?;
+    // After its content was found to be what the digest says.
+    let size = path.metadata()?.len();
+    if size != pin.size {
+        let fact = format!(
+            "the pin of `{}` says `size={}`, and {} has {size} bytes",
+            download.url, pin.size, pin.digest
+        );
+        let advice = "the line of the lock file is wrong: `imgmake update` writes it again";
+        return Err(BuildError::Advised {
+            fact,
+            advice: advice.into(),
+        });
+    }
     Ok(Fetched {
-        hash: cx.store.with_blob(&pin.digest, |blob| -> Result<_> {
-            Ok(hash_reader(cx.cancel.reader(blob))?)
-        })?,
+        hash,
         path,
-        size: pin.size,
+        size,
         mtime: Timestamp {
             seconds: pin.mtime,
             nanos: 0,

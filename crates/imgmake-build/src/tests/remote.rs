@@ -127,6 +127,46 @@ fn timeless(body: Vec<u8>) -> String {
 }
 
 #[test]
+fn a_pinned_time_stays_whatever_the_server_says_of_it() {
+    use sha2::Digest as _;
+    let p = Project::new();
+    let url = timeless(b"text".to_vec());
+    let name = PinName::Url(url.clone());
+    let digest = format!("sha256:{}", hex::encode(sha2::Sha256::digest(b"text")));
+    let pin = |rest: &str| {
+        let pins = &p.engine.pins;
+        pins.set(&name, &format!("{digest} {rest}")).unwrap();
+    };
+    pin("77 4");
+    let dockerfile = format!("FROM scratch\nADD {url} /\n");
+    let key = || {
+        inputs(&p.request(&dockerfile), &p.engine)
+            .unwrap()
+            .key()
+            .to_string()
+    };
+    // The store has none of it: it is downloaded, and the server has no time.
+    let first = key();
+    let built = p.build(&dockerfile).built.root.digest;
+    let pinned = p.engine.pins.get(&name).unwrap().unwrap();
+    assert_eq!(pinned, format!("{digest} 77 4"));
+    pin("78 4");
+    assert_ne!(key(), first, "the layer has the time");
+    assert_ne!(p.build(&dockerfile).built.root.digest, built);
+
+    pin("77 5");
+    let error = p.error(&dockerfile);
+    for said in ["`size=5`", "has 4 bytes", "lock file"] {
+        assert!(error.contains(said), "{error}");
+    }
+    let other = format!(
+        "FROM scratch\nADD --checksum=sha512:{} {url} /\n",
+        "0".repeat(128)
+    );
+    assert!(p.error(&other).contains("sha512 is not supported"));
+}
+
+#[test]
 fn platforms_have_one_time_or_none() {
     let p = Project::new();
     let url = timeless(b"text".to_vec());

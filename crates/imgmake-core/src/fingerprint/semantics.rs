@@ -16,7 +16,7 @@ pub enum Semantics {
 impl Semantics {
     pub const fn version(self) -> u64 {
         match self {
-            Semantics::Targets => 6,
+            Semantics::Targets => 7,
             Semantics::Steps => 5,
             Semantics::DecodedManifest => 9,
         }

@@ -167,7 +167,8 @@ impl BlobWriter {
                 let what = format!("the size of {}", expected.digest);
                 return Err(OciError::mismatch(what, self.size, expected.size));
             }
-            if expected.digest.algorithm() == "sha256" && digest != expected.digest {
+            // What has another algorithm could not be told from anything else: it is no match.
+            if digest != expected.digest {
                 let (what, expected) = ("the digest of the content", &expected.digest);
                 return Err(OciError::mismatch(what, &digest, expected));
             }
