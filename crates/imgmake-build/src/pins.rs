@@ -57,6 +57,15 @@ pub enum PinError {
         "`{name}` is not in the lock file `{file}`, and `--locked` resolves nothing; `imgmake update` adds it"
     )]
     NotLocked { name: String, file: String },
+    /// `--locked`, and a definition that says something else.
+    #[error(
+        "`{name}` is not what the lock file `{file}` says ({difference}), and `--locked` changes nothing; `imgmake update` writes what it is now"
+    )]
+    Outdated {
+        name: String,
+        file: String,
+        difference: String,
+    },
     #[error("cannot write the lock file `{file}`")]
     Unwritable {
         file: String,

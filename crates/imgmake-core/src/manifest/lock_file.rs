@@ -10,10 +10,10 @@
 //!
 //! Sorted, one line each: the same content is the same text. Reads no disk.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use imgmake_oci::image::Digest;
+use imgmake_oci::image::{Digest, Reference};
 
 use super::Span;
 use super::diagnostic::Diagnostic;
@@ -111,6 +111,7 @@ impl LockFile {
             "image" => {
                 let mut line = Line::of(node, &["digest"])?;
                 let digest = line.digest()?;
+                line.image_in_full()?;
                 self.images.insert(line.name, digest).is_none()
             }
             "url" => {
@@ -120,6 +121,7 @@ impl LockFile {
                     size: line.number("size")?,
                     modified: line.number("modified")?,
                 };
+                line.url_without_login()?;
                 self.urls.insert(line.name, pin).is_none()
             }
             "git" => {
@@ -155,14 +157,15 @@ fn version(head: &Node) -> Result<(), Diagnostic> {
         let label = "`lock version=1` is expected here";
         return Err(Diagnostic::at(head.name.span, message, label).with_help(help));
     }
+    if let Some(argument) = head.args.first() {
+        let message = "`lock` in a lock file has no argument";
+        return Err(Diagnostic::at(argument.span, message, "not expected here").with_help(help));
+    }
     let line = Line {
         span: head.name.span,
         name: String::new(),
-        values: head
-            .props
-            .iter()
-            .map(|(key, value)| (key.value.as_str(), value))
-            .collect(),
+        name_span: head.name.span,
+        values: values(head, &["version"])?,
     };
     match line.number::<i128>("version")? {
         VERSION => Ok(()),
@@ -175,10 +178,35 @@ fn version(head: &Node) -> Result<(), Diagnostic> {
     }
 }
 
+/// The properties, each of them known and there once; nothing else below it.
+fn values<'n>(node: &'n Node, keys: &[&str]) -> Result<BTreeMap<&'n str, &'n Value>, Diagnostic> {
+    let kind = &node.name.value;
+    if let Some(children) = &node.children {
+        let span = children.first().map_or(node.span, |child| child.span);
+        let message = format!("`{kind}` in a lock file has no block");
+        return Err(Diagnostic::at(span, message, "not expected here"));
+    }
+    let mut values = BTreeMap::new();
+    for (key, value) in &node.props {
+        let word = key.value.as_str();
+        let message = match keys.contains(&word) {
+            false => format!("unknown property `{word}=` of `{kind}`"),
+            true if values.contains_key(word) => format!("duplicate `{word}=`"),
+            true => {
+                values.insert(word, value);
+                continue;
+            }
+        };
+        return Err(Diagnostic::at(key.span, message, "not expected here"));
+    }
+    Ok(values)
+}
+
 /// One entry: a name, and values by their keys.
 struct Line<'n> {
     span: Span,
     name: String,
+    name_span: Span,
     values: BTreeMap<&'n str, &'n Value>,
 }
 
@@ -187,6 +215,7 @@ impl<'n> Line<'n> {
         let [
             Value {
                 data: Data::Text(name),
+                span: name_span,
                 ..
             },
         ] = node.args.as_slice()
@@ -198,28 +227,66 @@ impl<'n> Line<'n> {
                 "a string is expected here",
             ));
         };
-        if let Some(child) = node.children.as_deref().unwrap_or_default().first() {
-            let message = "an entry of a lock file has no block";
-            return Err(Diagnostic::at(child.span, message, "not known here"));
-        }
-        let mut values = BTreeMap::new();
-        let mut seen = BTreeSet::new();
-        for (key, value) in &node.props {
-            let word = key.value.as_str();
-            if !keys.contains(&word) || !seen.insert(word) {
-                let message = match keys.contains(&word) {
-                    true => format!("duplicate `{word}=`"),
-                    false => format!("unknown property `{word}=` of `{}`", node.name.value),
-                };
-                return Err(Diagnostic::at(key.span, message, "not expected here"));
-            }
-            values.insert(word, value);
-        }
         Ok(Line {
             span: node.span,
             name: name.clone(),
-            values,
+            name_span: *name_span,
+            values: values(node, keys)?,
         })
+    }
+
+    /// What else would never be looked up.
+    fn image_in_full(&self) -> Result<(), Diagnostic> {
+        let name = &self.name;
+        let refused = |message: String, help: String| {
+            let label = "a host, a repository and a tag are expected here";
+            Err(Diagnostic::at(self.name_span, message, label).with_help(help))
+        };
+        let Ok(reference) = name.parse::<Reference>() else {
+            let help = "such as `docker.io/library/alpine:3.22`";
+            return refused(format!("invalid image `{name}`"), help.into());
+        };
+        if reference.digest.is_some() {
+            let help = "remove the line: what has a digest is not resolved";
+            return refused(
+                format!("image `{name}` has a digest in its name"),
+                help.into(),
+            );
+        }
+        let full = reference.to_string();
+        if reference.tag.is_none() {
+            return refused(
+                format!("image `{name}` has no tag"),
+                format!("write `{full}:latest`"),
+            );
+        }
+        match full == *name {
+            true => Ok(()),
+            false => refused(
+                format!("image `{name}` is not in full"),
+                format!("write `{full}`"),
+            ),
+        }
+    }
+
+    fn url_without_login(&self) -> Result<(), Diagnostic> {
+        let name = &self.name;
+        let rest = name.strip_prefix("https://");
+        let Some(rest) = rest.or_else(|| name.strip_prefix("http://")) else {
+            let message = format!("invalid URL `{name}`");
+            let label = "`https://` or `http://` is expected here";
+            return Err(Diagnostic::at(self.name_span, message, label));
+        };
+        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        match authority.contains('@') {
+            false => Ok(()),
+            true => Err(Diagnostic::at(
+                self.name_span,
+                "a URL has a login in the lock file",
+                "the login is not expected here",
+            )
+            .with_help("write the URL without it, and change the password")),
+        }
     }
 
     fn value(&self, key: &str) -> Result<&'n Value, Diagnostic> {
@@ -351,8 +418,44 @@ mod tests {
                 "unknown property `size=`",
             ),
             (
-                format!("lock version=1\nimage \"a\" digest=\"{d}\"\nimage \"a\" digest=\"{d}\""),
+                format!(
+                    "lock version=1\nimage \"e.com/a:1\" digest=\"{d}\"\nimage \"e.com/a:1\" digest=\"{d}\""
+                ),
                 "duplicate image",
+            ),
+            (
+                format!("lock version=1\nimage \"alpine:3.22\" digest=\"{d}\""),
+                "`alpine:3.22` is not in full",
+            ),
+            (
+                format!("lock version=1\nimage \"e.com/a\" digest=\"{d}\""),
+                "has no tag",
+            ),
+            (
+                format!("lock version=1\nimage \"e.com/a:1@{d}\" digest=\"{d}\""),
+                "has a digest in its name",
+            ),
+            (
+                format!("lock version=1\nimage \"E com\" digest=\"{d}\""),
+                "invalid image `E com`",
+            ),
+            ("lock 2 version=1".into(), "has no argument"),
+            (
+                "lock version=1 other=2".into(),
+                "unknown property `other=` of `lock`",
+            ),
+            ("lock version=1 version=1".into(), "version"),
+            ("lock version=1 { image \"a\"; }".into(), "has no block"),
+            ("lock version=1 {}".into(), "has no block"),
+            (
+                format!("lock version=1\nurl \"a\" digest=\"{d}\" size=1 modified=0"),
+                "invalid URL `a`",
+            ),
+            (
+                format!(
+                    "lock version=1\nurl \"https://u:p@e.com/a@b\" digest=\"{d}\" size=1 modified=0"
+                ),
+                "has a login",
             ),
             (
                 "lock version=1\ngit \"a\" ref=\"b\" commit=\"abc\"".into(),
