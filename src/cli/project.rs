@@ -21,7 +21,7 @@ use crate::exit::{Exit, USAGE};
 use crate::no_links::refuse_links;
 use crate::targets::{Dockerfiles, LockFileProblem, LockedPins, Project, plain};
 use imgmake_core::graph::Graph;
-use imgmake_core::manifest::{self, Diagnostic, Facts, Files, Manifest, Sources};
+use imgmake_core::manifest::{self, Diagnostic, Facts, Files, Manifest, Sources, Spanned};
 use imgmake_core::plan::Plan;
 
 /// A project and what of its surroundings is believed.
@@ -205,21 +205,54 @@ fn lock_file(
     let Some(written) = &manifest.settings.lock else {
         return Ok(None);
     };
-    let name = &written.value;
-    let width = environment.width;
-    match LockedPins::read(directory, name) {
+    match LockedPins::read(directory, &written.value) {
         Ok(lock) => Ok(Some(Arc::new(lock))),
-        Err(LockFileProblem::Wrong(found, text)) => Err(Exit::rendered(
-            USAGE,
-            manifest::render(&found, name, &text, color, width),
+        Err(problem) => Err(wrong_lock_file(
+            problem,
+            written,
+            sources,
+            color,
+            environment.width,
         )),
-        Err(LockFileProblem::Unreadable(error)) => {
+    }
+}
+
+/// The lock file as it is by now, once this run has the project's lock.
+///
+/// # Errors
+/// It cannot be read, or is none.
+pub fn read_lock_file_again(project: &Project) -> Result<(), Exit> {
+    let written = &project.graph.manifest().settings.lock;
+    match (&project.lock, written) {
+        (Some(lock), Some(written)) => lock.read_again().map_err(|problem| {
+            let Project {
+                sources,
+                color,
+                width,
+                ..
+            } = project;
+            wrong_lock_file(problem, written, sources, *color, *width)
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn wrong_lock_file(
+    problem: LockFileProblem,
+    written: &Spanned<String>,
+    sources: &Sources,
+    color: bool,
+    width: usize,
+) -> Exit {
+    let name = &written.value;
+    match problem {
+        LockFileProblem::Wrong(found, text) => {
+            Exit::rendered(USAGE, manifest::render(&found, name, &text, color, width))
+        }
+        LockFileProblem::Unreadable(error) => {
             let message = format!("cannot read the lock file `{name}`");
             let found = Diagnostic::at(written.span, message, plain(&error));
-            Err(Exit::rendered(
-                USAGE,
-                sources.render(&[found], color, width),
-            ))
+            Exit::rendered(USAGE, sources.render(&[found], color, width))
         }
     }
 }

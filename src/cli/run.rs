@@ -17,6 +17,7 @@ use super::signals::{self, Stopped};
 use super::tools::tools;
 use super::trust::Keys;
 use crate::exit::{self, Exit};
+use crate::no_links::refuse_links;
 use crate::report::{Reporter, Style, duration};
 use crate::targets::{PinUse, Project, RunOptions, TargetRunner, Tools, Verdicts};
 use imgmake_build::worker::Terminals;
@@ -79,8 +80,12 @@ pub fn once(
     let plan = project::select(project, &args.targets)?;
     arguments_of(project, &plan, &args.arguments)?;
     let caches = shared_cache::of_arguments(args)?;
-    let pin_use = pin_use(project, args.outside, PinUse::Follow)?;
     let lock = take_lock(memory, args.no_wait, cancel, stopped)?;
+    project::read_lock_file_again(project)?;
+    let pin_use = pin_use(project, args.outside, PinUse::Follow)?;
+    if let (Some(lock), PinUse::Follow) = (&project.lock, &pin_use) {
+        refuse_links(lock.path(), &project.directory)?;
+    }
     let state = Arc::new(State::open(memory, &trust.key, &lock)?);
     if let Some(ignored) = state.ignored() {
         trust.tell_ignored(ignored);

@@ -1,5 +1,6 @@
 //! `update`: what base tags, URLs and git references stand for now, in the lock file.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::args::{Global, NetworkArgs};
@@ -14,12 +15,12 @@ use super::trust::Keys;
 use crate::exit::{self, Exit};
 use crate::no_links::refuse_links;
 use crate::targets::{
-    LockedPins, PinUse, Project, RunOptions, Selected, TargetRunner, Verdicts, is_called,
-    pin_label, shortened,
+    LockedPins, PinUse, Project, RunOptions, Selected, TargetRunner, Verdicts, difference,
+    is_called, pin_label, shortened,
 };
 use imgmake_build::PinName;
 use imgmake_core::execute::Upstream;
-use imgmake_core::graph::TargetId;
+use imgmake_core::graph::{EdgeKind, TargetId};
 use imgmake_core::manifest::{LockFile, TargetKind};
 use imgmake_core::plan::Plan;
 use imgmake_core::state::State;
@@ -37,6 +38,7 @@ pub fn update(global: &Global, names: &[String], environment: &Environment) -> R
     let cancel = Cancel::default();
     let stopped = signals::listen(&cancel);
     let held = take_lock(&project.directory, false, &cancel, &stopped)?;
+    project::read_lock_file_again(project)?;
     let state = Arc::new(State::open(&project.directory, &trust.key, &held)?);
     if let Some(ignored) = state.ignored() {
         trust.tell_ignored(ignored);
@@ -94,13 +96,34 @@ pub fn update(global: &Global, names: &[String], environment: &Environment) -> R
         }
     }
     unknown(lock, names, failed.is_some())?;
-    if names.is_empty() && failed.is_none() {
-        lock.drop_unseen();
+    let unknown = unknown_contexts(project, &plan, &upstream);
+    match unknown.is_empty() {
+        true if names.is_empty() && failed.is_none() => lock.drop_unseen(),
+        true => {}
+        false => tell(format!(
+            "warning: not built yet: {}; names that builds on top of them use may be missing, and no line is removed",
+            imgmake_guard::printable::list(&unknown)
+        )),
     }
     lock.write()?;
     let (before, now) = lock.before_and_now();
     print(&told(project, lock, &before, &now))?;
     Ok(failed.unwrap_or(0))
+}
+
+/// The targets that builds start from or copy from, and whose images are not known: what follows from
+/// their environment or their triggers is not known either.
+fn unknown_contexts(project: &Project, plan: &Plan, upstream: &Upstream<'_>) -> Vec<String> {
+    let used = plan
+        .order
+        .iter()
+        .flat_map(|id| project.graph.dependencies(*id));
+    let used = used.filter(|(_, kind)| *kind == EdgeKind::Context);
+    let names: BTreeSet<&str> = used.map(|(id, _)| project.graph.name(*id)).collect();
+    let unknown = names
+        .into_iter()
+        .filter(|name| upstream.made(name).is_none());
+    unknown.map(str::to_string).collect()
 }
 
 /// A name that meant nothing is an error, unless a target failed that could have had it.
@@ -129,11 +152,9 @@ fn told(project: &Project, lock: &LockedPins, before: &LockFile, now: &LockFile)
         let label = pin_label(name);
         match old {
             None => text.push_str(&format!("added    {label}  {}\n", shortened(value))),
-            Some((_, old)) if old != value => text.push_str(&format!(
-                "moved    {label}  {} → {}\n",
-                shortened(old),
-                shortened(value)
-            )),
+            Some((_, old)) if old != value => {
+                text.push_str(&format!("moved    {label}  {}\n", difference(old, value)))
+            }
             Some(_) => {}
         }
     }
@@ -157,7 +178,7 @@ fn pins(file: &LockFile) -> Vec<(PinName, String)> {
     let images = file.images.iter();
     let images = images.map(|(name, digest)| (PinName::Image(name.clone()), digest.to_string()));
     let urls = file.urls.iter();
-    let urls = urls.map(|(url, pin)| (PinName::Url(url.clone()), pin.digest.to_string()));
+    let urls = urls.map(|(url, pin)| (PinName::Url(url.clone()), pin.to_string()));
     let git = file.git.iter().map(|((address, reference), commit)| {
         let (address, reference) = (address.clone(), reference.clone());
         (PinName::Git { address, reference }, commit.clone())

@@ -61,7 +61,8 @@ use imgmake_core::state::Output;
 pub use dockerfiles::Dockerfiles;
 pub use failure::plain;
 pub use pins::{
-    LockFileProblem, LockedPins, PinUse, Selected, is_called, label as pin_label, shortened,
+    LockFileProblem, LockedPins, PinUse, Selected, difference, is_called, label as pin_label,
+    shortened,
 };
 pub use project::{Project, kind_name};
 pub use runner::{RunOptions, TargetRunner};

@@ -73,12 +73,16 @@ pub struct LockedPins {
     path: PathBuf,
     /// As the manifest has it.
     name: String,
-    is_there: bool,
-    read: LockFile,
+    /// What links in it must not lead out of.
+    checkout: Checkout,
     inner: Mutex<Inner>,
 }
 
 struct Inner {
+    is_there: bool,
+    /// As it was read.
+    read: LockFile,
+    /// As it is now.
     file: LockFile,
     /// What was asked for since it was read.
     seen: BTreeSet<PinName>,
@@ -98,24 +102,23 @@ impl LockedPins {
     /// It cannot be read, or is none.
     pub fn read(project: &Path, name: &str) -> Result<LockedPins, LockFileProblem> {
         let path = project.join(name);
-        let (read, is_there) = match Checkout::new([project]).read_to_string(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => (LockFile::default(), false),
-            Err(error) => return Err(LockFileProblem::Unreadable(error)),
-            Ok(text) => match LockFile::parse(&text) {
-                Ok(file) => (file, true),
-                Err(found) => return Err(LockFileProblem::Wrong(found, text)),
-            },
-        };
+        let checkout = Checkout::new([project]);
+        let inner = Inner::read(&checkout, &path)?;
         Ok(LockedPins {
             path,
             name: name.to_string(),
-            is_there,
-            inner: Mutex::new(Inner {
-                file: read.clone(),
-                seen: BTreeSet::new(),
-            }),
-            read,
+            checkout,
+            inner: Mutex::new(inner),
         })
+    }
+
+    /// As it is by now: another run may have written it before this one had the project's lock.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn read_again(&self) -> Result<(), LockFileProblem> {
+        *self.inner() = Inner::read(&self.checkout, &self.path)?;
+        Ok(())
     }
 
     pub fn path(&self) -> &Path {
@@ -127,12 +130,13 @@ impl LockedPins {
     }
 
     pub fn is_there(&self) -> bool {
-        self.is_there
+        self.inner().is_there
     }
 
     /// As it was read, and as it is now.
     pub fn before_and_now(&self) -> (LockFile, LockFile) {
-        (self.read.clone(), self.inner().file.clone())
+        let inner = self.inner();
+        (inner.read.clone(), inner.file.clone())
     }
 
     /// What was asked for since it was read.
@@ -142,14 +146,14 @@ impl LockedPins {
 
     /// Whether the file on disk says what is known here: it was written by this run.
     pub fn is_on_disk(&self) -> bool {
-        let text = std::fs::read_to_string(&self.path);
+        let text = self.checkout.read_to_string(&self.path);
         text.is_ok_and(|text| text == self.inner().file.text())
     }
 
     /// Drops what nothing asked for.
     pub fn drop_unseen(&self) {
         let mut inner = self.inner();
-        let Inner { file, seen } = &mut *inner;
+        let Inner { file, seen, .. } = &mut *inner;
         file.images
             .retain(|name, _| seen.contains(&PinName::Image(name.clone())));
         file.urls
@@ -161,9 +165,15 @@ impl LockedPins {
     }
 
     /// # Errors
-    /// It cannot be written.
+    /// It cannot be written; somebody else has written it since it was read.
     pub fn write(&self) -> anyhow::Result<()> {
         let inner = self.inner();
+        let by_now = Inner::read(&self.checkout, &self.path);
+        anyhow::ensure!(
+            by_now.is_ok_and(|by_now| by_now.file == inner.read),
+            "the lock file `{}` was changed meanwhile, and is left as it is; run `imgmake update` again",
+            self.name
+        );
         let text = inner.file.text();
         let written = write_whole(&self.path, text.as_bytes());
         written.with_context(|| format!("cannot write the lock file `{}`", self.name))
@@ -175,17 +185,49 @@ impl LockedPins {
 }
 
 impl Inner {
+    fn read(checkout: &Checkout, path: &Path) -> Result<Inner, LockFileProblem> {
+        let (read, is_there) = match checkout.read_to_string(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => (LockFile::default(), false),
+            Err(error) => return Err(LockFileProblem::Unreadable(error)),
+            Ok(text) => match LockFile::parse(&text) {
+                Ok(file) => (file, true),
+                Err(found) => return Err(LockFileProblem::Wrong(found, text)),
+            },
+        };
+        Ok(Inner {
+            is_there,
+            file: read.clone(),
+            read,
+            seen: BTreeSet::new(),
+        })
+    }
+
+    /// What is on disk by now, and what this run has used besides.
+    fn merge(&mut self, on_disk: LockFile) {
+        let LockFile { images, urls, git } = std::mem::replace(&mut self.file, on_disk);
+        let seen = &self.seen;
+        for (name, digest) in images {
+            if seen.contains(&PinName::Image(name.clone())) {
+                self.file.images.entry(name).or_insert(digest);
+            }
+        }
+        for (url, pin) in urls {
+            if seen.contains(&PinName::Url(url.clone())) {
+                self.file.urls.entry(url).or_insert(pin);
+            }
+        }
+        for ((address, reference), commit) in git {
+            let at = (address.clone(), reference.clone());
+            if seen.contains(&PinName::Git { address, reference }) {
+                self.file.git.entry(at).or_insert(commit);
+            }
+        }
+    }
+
     fn get(&self, name: &PinName) -> Option<String> {
         match name {
             PinName::Image(name) => self.file.images.get(name).map(ToString::to_string),
-            PinName::Url(url) => self.file.urls.get(url).map(|pin| {
-                let LockedUrl {
-                    digest,
-                    size,
-                    modified,
-                } = pin;
-                format!("{digest} {modified} {size}")
-            }),
+            PinName::Url(url) => self.file.urls.get(url).map(ToString::to_string),
             PinName::Git { address, reference } => {
                 let at = (address.clone(), reference.clone());
                 self.file.git.get(&at).cloned()
@@ -241,6 +283,22 @@ impl ProjectPins {
             PinName::TimeOfCommit(_) | PinName::TimeOfArchive(_) => None,
         }
     }
+
+    /// What signs a URL is in its query, and whoever reads the repository reads the lock file.
+    fn warn_of_query(&self, name: &PinName, lock: &LockedPins) {
+        let PinName::Url(url) = name else { return };
+        let Some((url, _)) = url.split_once('?') else {
+            return;
+        };
+        let message = format!(
+            "lock file: `{url}` has a query, which is written into `{}`: it may hold a token; commit it only if it holds none",
+            lock.name
+        );
+        self.events.send(Event::Warning {
+            target: None,
+            message,
+        });
+    }
 }
 
 impl Pins for ProjectPins {
@@ -274,19 +332,49 @@ impl Pins for ProjectPins {
         if before.as_deref() == Some(value) {
             return Ok(());
         }
-        inner.put(name, value);
+        if self.pin_use == PinUse::Locked {
+            let (name, file) = (label(name), lock.name.clone());
+            return Err(match before {
+                None => PinError::NotLocked { name, file },
+                Some(before) => PinError::Outdated {
+                    name,
+                    file,
+                    difference: difference(&before, value),
+                },
+            });
+        }
+        if before.is_none() && self.pin_use != PinUse::Read {
+            self.warn_of_query(name, lock);
+        }
         if self.pin_use != PinUse::Follow {
+            inner.put(name, value);
             return Ok(());
+        }
+        let unwritable = |why: String| PinError::Unwritable {
+            file: lock.name.clone(),
+            source: io::Error::other(why),
+        };
+        // Somebody may have written it since: what this run does not change stays theirs.
+        match Inner::read(&lock.checkout, &lock.path) {
+            Ok(by_now) if by_now.is_there => inner.merge(by_now.file),
+            Ok(_) => {}
+            Err(LockFileProblem::Unreadable(error)) => return Err(unwritable(error.to_string())),
+            Err(LockFileProblem::Wrong(..)) => {
+                return Err(unwritable("what is there by now is no lock file".into()));
+            }
+        }
+        match inner.get(name) {
+            Some(by_now) if by_now == value => return Ok(()),
+            // Pinned by somebody else between the look and now.
+            Some(by_now) if before.as_ref() != Some(&by_now) => return Ok(()),
+            _ => inner.put(name, value),
         }
         // Each at once: a run that is killed has pinned what it has used.
         let written = write_whole(&lock.path, inner.file.text().as_bytes());
-        written.map_err(|error| PinError::Unwritable {
-            file: lock.name.clone(),
-            source: io::Error::other(format!("{error:#}")),
-        })?;
+        written.map_err(|error| unwritable(format!("{error:#}")))?;
         if let Some(before) = before {
-            let (before, now) = (shortened(&before), shortened(value));
-            let message = format!("lock file: `{}` moved: {before} → {now}", label(name));
+            let difference = difference(&before, value);
+            let message = format!("lock file: `{}` moved: {difference}", label(name));
             self.events.send(Event::Note {
                 target: None,
                 message,
@@ -294,6 +382,29 @@ impl Pins for ProjectPins {
         }
         Ok(())
     }
+}
+
+/// What is not the same in two values of a pin: `sha256:0123… → sha256:4567…, modified 1 → 2`.
+pub fn difference(before: &str, now: &str) -> String {
+    let mut parts = Vec::new();
+    let (one, other) = (shortened(before), shortened(now));
+    if before.split(' ').next() != now.split(' ').next() {
+        parts.push(format!("{one} → {other}"));
+    }
+    if let (Some(before), Some(now)) = (locked_url(before), locked_url(now)) {
+        let LockedUrl {
+            digest: _,
+            size,
+            modified,
+        } = before;
+        if size != now.size {
+            parts.push(format!("size {size} → {}", now.size));
+        }
+        if modified != now.modified {
+            parts.push(format!("modified {modified} → {}", now.modified));
+        }
+    }
+    parts.join(", ")
 }
 
 /// As people call it.
@@ -324,6 +435,55 @@ pub fn shortened(value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use imgmake_guard::mac::MacKey;
+
+    #[test]
+    fn what_others_have_written_meanwhile_stays() {
+        let made = tempfile::tempdir().unwrap();
+        let digest = |digit: &str| format!("sha256:{}", digit.repeat(64));
+        let image = |name: &str| PinName::Image(format!("docker.io/library/{name}:1"));
+        let pins = |pin_use: PinUse| ProjectPins {
+            state: Arc::new(State::read(made.path(), &MacKey::random().unwrap())),
+            lock: LockedPins::read(made.path(), "l").ok().map(Arc::new),
+            pin_use,
+            events: Events::to(|_| {}),
+        };
+        let (ours, theirs) = (pins(PinUse::Follow), pins(PinUse::Follow));
+        theirs.set(&image("a"), &digest("a")).unwrap();
+        theirs.set(&image("b"), &digest("b")).unwrap();
+        // A name that is on disk by now wins.
+        assert_eq!(ours.get(&image("a")).unwrap(), None);
+        ours.set(&image("a"), &digest("1")).unwrap();
+        ours.set(&image("c"), &digest("c")).unwrap();
+        let now = pins(PinUse::Locked);
+        for (name, digit) in [("a", "a"), ("b", "b"), ("c", "c")] {
+            let found = now.get(&image(name)).unwrap();
+            assert_eq!(found, Some(digest(digit)), "{name}");
+            assert!(now.set(&image(name), &digest(digit)).is_ok());
+        }
+        // Whoever knows what is there moves it; with `--locked` nobody does.
+        ours.set(&image("b"), &digest("2")).unwrap();
+        let error = now.set(&image("b"), &digest("3")).unwrap_err().to_string();
+        assert!(
+            error.contains("sha256:bbbbbbbbbbbb → sha256:3333"),
+            "{error}"
+        );
+        assert!(now.set(&image("d"), &digest("3")).is_err());
+        let (_, file) = pins(PinUse::Read).lock.unwrap().before_and_now();
+        assert_eq!(
+            file.images["docker.io/library/b:1"].to_string(),
+            digest("2")
+        );
+        std::fs::write(made.path().join("l"), "<<<<<<<").unwrap();
+        assert!(ours.set(&image("e"), &digest("e")).is_err());
+    }
+
+    #[test]
+    fn every_part_of_a_value_that_differs_is_told() {
+        let digest = format!("sha256:{}", "a".repeat(64));
+        let (before, now) = (format!("{digest} 1 5"), format!("{digest} 2 6"));
+        assert_eq!(difference(&before, &now), "size 5 → 6, modified 1 → 2");
+    }
 
     #[test]
     fn an_image_is_called_as_people_write_it() {

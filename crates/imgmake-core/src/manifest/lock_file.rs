@@ -45,6 +45,18 @@ pub struct LockedUrl {
     pub modified: i64,
 }
 
+/// As pins have it: `DIGEST SECONDS BYTES`.
+impl std::fmt::Display for LockedUrl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let LockedUrl {
+            digest,
+            size,
+            modified,
+        } = self;
+        write!(f, "{digest} {modified} {size}")
+    }
+}
+
 impl LockFile {
     /// # Errors
     /// Each line that is none of a lock file, or one of a newer version.
