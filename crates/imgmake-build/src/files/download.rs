@@ -14,6 +14,7 @@ use crate::target::TargetContext;
 use imgmake_dockerfile as dockerfile;
 use imgmake_event::{Direction, Event};
 use imgmake_guard::offline;
+use imgmake_oci::OciError;
 use imgmake_oci::image::{Descriptor, Digest};
 use imgmake_oci::layer::Timestamp;
 use imgmake_registry::connection::url_problem;
@@ -30,7 +31,7 @@ pub struct Download {
 
 impl Download {
     /// # Errors
-    /// A checksum that is no sha256, or that stands with several sources.
+    /// A checksum that is no digest, or that stands with several sources.
     pub fn new(url: &str, add: &dockerfile::Add) -> Result<Download> {
         let checksum = match &add.checksum {
             Some(_) if add.files.sources.len() > 1 => {
@@ -39,16 +40,7 @@ impl Download {
                     "it needs exactly one source",
                 ));
             }
-            Some(text) => {
-                let digest = text.parse::<Digest>().context("--checksum")?;
-                if digest.algorithm() != "sha256" {
-                    return Err(BuildError::Unsupported {
-                        what: format!("--checksum with {}", digest.algorithm()),
-                        help: "name the sha256 of the file".into(),
-                    });
-                }
-                Some(digest)
-            }
+            Some(text) => Some(text.parse::<Digest>().context("--checksum")?),
             None => None,
         };
         let parsed = url::Url::parse(url)
@@ -154,16 +146,40 @@ pub fn fetch(download: &Download, cx: &TargetContext, request: &BuildRequest) ->
         true => None,
         false => cx.pins.get(&name)?.and_then(|t| Pin::parse(&t)),
     };
-    let wanted = download
-        .checksum
-        .as_ref()
-        .or(pinned.as_ref().map(|p| &p.digest));
-    let is_held = |pin: &Pin| wanted == Some(&pin.digest) && cx.store.has(&pin.digest);
-    let pin = if let Some(pin) = pinned.as_ref().filter(|pin| is_held(pin)) {
+    // The store knows files by their sha256 alone.
+    let (wanted, other) = match &download.checksum {
+        Some(checksum) if checksum.algorithm() == "sha256" => (Some(checksum), None),
+        Some(checksum) => (None, Some(checksum)),
+        None => (pinned.as_ref().map(|p| &p.digest), None),
+    };
+    let is_held = |pin: &Pin| -> Result<bool> {
+        let held = cx.store.has(&pin.digest);
+        Ok(match other {
+            Some(checksum) => held && sha512_of(&pin.digest, cx)? == *checksum,
+            None => held && wanted == Some(&pin.digest),
+        })
+    };
+    let held = match &pinned {
+        Some(pin) => is_held(pin)?,
+        None => false,
+    };
+    let pin = if let Some(pin) = pinned.as_ref().filter(|_| held) {
         pin.clone()
     } else {
         let got = get(download, wanted, cx, request)
             .with_context(|| format!("cannot download `{}`", download.url))?;
+        if let Some(checksum) = other {
+            let found = sha512_of(&got.digest, cx)?;
+            if found != *checksum {
+                let error = OciError::Mismatch {
+                    what: "the digest of the content".to_string(),
+                    found: found.to_string(),
+                    expected: checksum.to_string(),
+                };
+                let error = Err::<(), _>(error).context("it does not match --checksum");
+                error.with_context(|| format!("cannot download `{}`", download.url))?;
+            }
+        }
         // The same content has the time that it was pinned with, whatever this server says of it now.
         let pin = pinned.filter(|pin| pin.digest == got.digest).unwrap_or(got);
         cx.pins.set(&name, &pin.text())?;
@@ -195,6 +211,25 @@ pub fn fetch(download: &Download, cx: &TargetContext, request: &BuildRequest) ->
             nanos: 0,
         },
     })
+}
+
+/// The sha512 of a file of the store.
+fn sha512_of(file: &Digest, cx: &TargetContext) -> Result<Digest> {
+    use sha2::Digest as _;
+    let hash = cx.store.with_blob(file, |blob| -> Result<_> {
+        let mut hasher = sha2::Sha512::new();
+        let mut reader = cx.cancel.reader(blob);
+        let mut block = vec![0; 256 << 10];
+        loop {
+            let read = std::io::Read::read(&mut reader, &mut block)?;
+            if read == 0 {
+                return Ok(hasher.finalize());
+            }
+            hasher.update(&block[..read]);
+        }
+    })?;
+    let text = format!("sha512:{}", hex::encode(hash));
+    Ok(text.parse().expect("it is a digest"))
 }
 
 fn get(
