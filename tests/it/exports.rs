@@ -140,3 +140,28 @@ fn bakes_local_output_is_an_export() {
     imgmake.ok(directory.path(), &["default"]);
     assert!(directory.path().join("out/bin/bin/tool").exists());
 }
+
+/// A link of the checkout leads nowhere, nor does one that an image brings along.
+#[test]
+fn an_export_goes_through_no_link_and_holds_no_other_output() {
+    let directory = temporary();
+    project(directory.path(), "export \"out/files\"");
+    write(directory.path(), "victim/file", "precious");
+    symlink("victim", directory.path().join("out")).unwrap();
+    let imgmake = Imgmake::new();
+    imgmake.refused(directory.path(), &["app"], 1, &["is a symbolic link"]);
+    assert_eq!(
+        fs::read_dir(directory.path().join("victim"))
+            .unwrap()
+            .count(),
+        1
+    );
+    fs::remove_file(directory.path().join("out")).unwrap();
+
+    project(
+        &directory.path().join("second"),
+        "export \"out\"; tar \"out/dir/image.tar\"",
+    );
+    let said = ["the output `out/dir/image.tar` is inside the export `out`"];
+    imgmake.refused(&directory.path().join("second"), &["app"], 1, &said);
+}

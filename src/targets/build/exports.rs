@@ -1,9 +1,10 @@
 //! What is made of an image: archives, layouts, its files, images in daemons.
 
-use anyhow::Context;
+use anyhow::{Context, anyhow, bail};
 
 use super::super::task::BuildTask;
 use super::super::{images, load, outputs};
+use crate::no_links::refuse_links;
 use imgmake_build::{FilesForm, write_files};
 use imgmake_core::manifest::{ExportForm, TarFormat};
 use imgmake_core::state::{FileKind, Output};
@@ -55,6 +56,26 @@ pub(super) fn write(task: &BuildTask<'_>, root: &Descriptor) -> anyhow::Result<V
     Ok(exported)
 }
 
+/// What an image holds decides where a path inside of an exported directory leads.
+fn refuse_nested(task: &BuildTask<'_>) -> anyhow::Result<()> {
+    let target = task.target;
+    let tar = target.tar.iter().map(|tar| &tar.path.value);
+    let layout = target.layout.iter().map(|layout| &layout.value);
+    let exports = target.exports.iter().map(|export| &export.path.value);
+    for path in tar.chain(layout).chain(exports) {
+        for export in &target.exports {
+            let directory = &export.path.value;
+            let (inner, outer) = (task.runner.path(path), task.runner.path(directory));
+            if inner != outer && inner.starts_with(&outer) {
+                bail!(
+                    "the output `{path}` is inside the export `{directory}`; give it a directory of its own"
+                );
+            }
+        }
+    }
+    Ok(())
+}
+
 /// The image's files, without the image: for each of several platforms in a directory of its own.
 fn export_files(
     task: &BuildTask<'_>,
@@ -64,6 +85,7 @@ fn export_files(
     if task.target.exports.is_empty() {
         return Ok(());
     }
+    refuse_nested(task)?;
     let engine = task.runner.engine()?;
     let written = task.target.platforms.iter();
     let platforms: Result<Vec<Platform>, _> = written.map(|text| text.value.parse()).collect();
@@ -78,6 +100,14 @@ fn export_files(
             ExportForm::Tar => FilesForm::Tar,
         };
         let to = task.runner.path(path);
+        // Neither a link of the checkout nor one that an image brought along leads out of the directory.
+        let project = &task.runner.project.directory;
+        let directories = platforms
+            .iter()
+            .map(|one| one.to_string().replace('/', "_"));
+        for place in std::iter::once(to.clone()).chain(directories.map(|name| to.join(name))) {
+            refuse_links(&place, project).map_err(|exit| anyhow!("{}", exit.text))?;
+        }
         write_files(&engine, task.name, root, &platforms, form, &to)
             .with_context(|| format!("cannot export to `{path}`"))?;
         exported.push(outputs::written(task.runner, FileKind::Export, path)?);

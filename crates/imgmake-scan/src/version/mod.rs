@@ -8,6 +8,7 @@ mod dpkg;
 mod maven;
 mod packagist;
 #[cfg(test)]
+#[cfg(feature = "peers")]
 mod peers;
 mod pep440;
 mod pep440_legacy;

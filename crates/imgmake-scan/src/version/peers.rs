@@ -1,7 +1,7 @@
 //! 20,000 pairs of versions against the programs that define their orders. Each of these tests
 //! names what it needs, and is started by hand:
 //!
-//! `cargo test -p imgmake-scan --lib version::peers -- --ignored`
+//! `cargo test -p imgmake-scan --features peers --lib version::peers`
 
 use std::cmp::Ordering;
 use std::io::Write;
@@ -87,7 +87,6 @@ fn agree(scheme: Scheme, pairs: &[(String, String)], program: &mut Command) {
 /// `apk_version_compare`: a `main` of ten lines, linked with `src/version.c`, `src/blob.c` and
 /// `src/ctype.c` of apk-tools 3.
 #[test]
-#[ignore = "needs a program made of apk-tools"]
 fn apk_agrees_with_apk_tools() {
     let program = std::env::var("APK_VERSIONS").expect("APK_VERSIONS names the program");
     let pairs = pairs(&[
@@ -119,7 +118,6 @@ fn apk_agrees_with_apk_tools() {
 
 /// Needs `composer` of Debian, whose library it asks.
 #[test]
-#[ignore = "needs PHP and Composer's library"]
 fn packagist_agrees_with_composer() {
     let script = r#"require "/usr/share/php/Composer/Semver/autoload.php";
         $parser = new Composer\Semver\VersionParser;
@@ -152,7 +150,6 @@ fn packagist_agrees_with_composer() {
 
 /// `PYTHON` names one in which `packaging` is older than 22.
 #[test]
-#[ignore = "needs Python with an old packaging"]
 fn old_python_versions_agree_with_packaging() {
     let script = "import sys, warnings\nwarnings.simplefilter('ignore')\n\
         from packaging.version import parse, LegacyVersion\n\

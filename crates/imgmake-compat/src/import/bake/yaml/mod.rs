@@ -48,6 +48,13 @@ struct Reader<'t> {
     depth: usize,
 }
 
+/// What a value belongs to: only the list of a key may stand in its column.
+#[derive(Clone, Copy)]
+enum Within {
+    Map,
+    List,
+}
+
 /// What stands before a value.
 #[derive(Default)]
 struct Properties {
@@ -178,7 +185,7 @@ impl<'t> Reader<'t> {
         } else if self.is_key() {
             self.map(column)?
         } else {
-            let value = self.inline(parent)?;
+            let value = self.inline(parent, Within::List)?;
             self.depth -= 1;
             return Ok(value);
         };
@@ -198,7 +205,7 @@ impl<'t> Reader<'t> {
             list.push(
                 match self.is_line_over() || self.is_entry() || self.is_key() {
                     true => self.block(Some(column))?,
-                    false => self.value(column)?,
+                    false => self.inline(Some(column), Within::List)?,
                 },
             );
         }
@@ -268,11 +275,11 @@ impl<'t> Reader<'t> {
         }
     }
 
-    /// What follows a key or a dash.
+    /// What follows a key.
     fn value(&mut self, column: usize) -> Result<Json, Problem> {
         self.spaces();
         if !self.is_line_over() {
-            return self.inline(Some(column));
+            return self.inline(Some(column), Within::Map);
         }
         self.blank()?;
         // The entries of a map's list may stand below its key.
@@ -286,20 +293,24 @@ impl<'t> Reader<'t> {
     }
 
     /// A value that begins on this line and belongs to something at `parent`.
-    fn inline(&mut self, parent: Option<usize>) -> Result<Json, Problem> {
+    fn inline(&mut self, parent: Option<usize>, within: Within) -> Result<Json, Problem> {
         let line = self.line();
         self.count(1)?;
         let properties = self.properties()?;
         if let Some(name) = self.word('*') {
-            let Some(value) = self.anchors.get(&name).map(copy) else {
+            let Some(size) = self.anchors.get(&name).map(size) else {
                 return Err(self.wrong(&format!("the anchor `{name}` is not known here")));
             };
-            self.count(size(&value))?;
+            self.count(size)?;
+            let value = copy(&self.anchors[&name]);
             self.end_of_line()?;
             return Ok(value);
         }
         let value = if self.is_line_over() {
-            self.value(parent.unwrap_or(0))?
+            match (within, parent) {
+                (Within::Map, Some(column)) => self.value(column)?,
+                (Within::Map | Within::List, _) => self.block(parent)?,
+            }
         } else {
             let kind = match self.rest().chars().next() {
                 Some('|' | '>') => self.literal(parent)?,
@@ -478,6 +489,8 @@ fn size(value: &Json) -> usize {
                 .map(|(_, value)| 1 + size(value))
                 .sum::<usize>()
         }
-        _ => 1,
+        // A long text counts as the many short ones that it could be.
+        Kind::Text(text) | Kind::Number(text) => 1 + text.len() / 256,
+        Kind::Null | Kind::Bool(_) => 1,
     }
 }

@@ -54,6 +54,15 @@ fn anchors_merges_and_scalars_are_what_they_stand_for() {
     }
 }
 
+/// Only the list of a key may stand in the key's own column, so that dashes below each other are one list.
+#[test]
+fn an_entry_of_properties_alone_is_empty() {
+    assert_eq!(shown(&parse("- &a\n- b\n").unwrap()), "[null,\"b\"]");
+    let many = "- !!str\n".repeat(3_000);
+    assert!(parse(&many).is_ok());
+    assert_eq!(shown(&parse("k: &a\n- b\n").unwrap()), "{k:[\"b\"]}");
+}
+
 #[test]
 fn what_is_no_small_tree_is_refused_with_its_line() {
     let deep = "[".repeat(100_000);
@@ -62,6 +71,11 @@ fn what_is_no_small_tree_is_refused_with_its_line() {
         let aliases = vec![format!("*a{}", n - 1); 10].join(", ");
         laughs.push_str(&format!("a{n}: &a{n} [{aliases}]\n"));
     }
+    let long = format!(
+        "a: &a {}\nb: [{}]",
+        "x".repeat(1 << 20),
+        vec!["*a"; 100].join(",")
+    );
     for (text, says) in [
         ("a: 1\na: 2", "duplicate key `a`"),
         ("a: [1", "`,` or `]` is expected"),
@@ -74,6 +88,7 @@ fn what_is_no_small_tree_is_refused_with_its_line() {
         ("? a\n: b", "invalid YAML"),
         ("a: \"x", "is not closed"),
         (&laughs, "more than 100000 values"),
+        (&long, "more than 100000 values"),
     ] {
         let problem = parse(text).err().unwrap();
         assert!(problem.message.contains(says), "{:?}", problem.message);
