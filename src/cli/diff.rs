@@ -11,6 +11,7 @@ use super::output::{print, print_json};
 use crate::exit::{self, Exit};
 use crate::targets::compare::{Change, Comparison, Contents, FileChange, Kind, compare};
 use crate::targets::images;
+use imgmake_guard::printable::{self, Colors};
 use imgmake_oci::image::{ImageConfig, ImageManifest, from_json, is_image};
 
 /// Files that are shown without `--files`.
@@ -159,7 +160,7 @@ fn described(args: &DiffArgs, comparison: &Comparison) -> String {
     }
     if comparison.is_empty() {
         text.push_str(
-            "config and layers are the same: manifests differ in annotations or media types\n",
+            "config and layers say the same: they differ in form, or manifests in annotations or media types\n",
         );
     } else if comparison.config.is_empty() && comparison.files.is_empty() {
         text.push_str("config and files are the same: layers are cut or compressed differently\n");
@@ -191,11 +192,12 @@ fn value(change: &Change) -> String {
     let shown = |value: &Option<String>| match value.as_deref() {
         None => "(none)".to_string(),
         Some("") => "\"\"".to_string(),
-        Some(text) => text.to_string(),
+        // Whoever made the image wrote it: a line break would make a line of its own.
+        Some(text) => printable::line(text, Colors::Removed).into_owned(),
     };
     format!(
         "{} {} -> {}",
-        change.name,
+        printable::line(&change.name, Colors::Removed),
         shown(&change.from),
         shown(&change.to)
     )

@@ -48,18 +48,15 @@ pub fn gc(global: &Global, args: &GcArgs, environment: &Environment) -> Result<u
         at_most,
         project: project.as_deref(),
     })?;
-    let caches = store.root().join("cache");
-    let mounts = garbage.trees.iter().filter(|t| t.starts_with(&caches));
-    let mounts = mounts.count();
-    let leftovers = store.leftovers();
-    if garbage.trees.len() + leftovers.len() > 0 {
-        let paths: Vec<_> = garbage.trees.iter().cloned().chain(leftovers).collect();
+    let paths = garbage.aside.iter().cloned().chain(store.leftovers());
+    let paths: Vec<_> = paths.collect();
+    if !paths.is_empty() {
         Worker::new(store, isolation(environment)?).delete(&paths)?;
     }
     let within = (!args.all).then_some(keep.as_str());
     print(&format!(
         "{}{}",
-        removed(&garbage, mounts),
+        removed(&garbage),
         kept(&garbage.kept, within)
     ))?;
     Ok(0)
@@ -79,12 +76,13 @@ fn project(global: &Global) -> Result<String, Exit> {
     Ok(project_name(directory.unwrap_or(Path::new(".")))?)
 }
 
-fn removed(garbage: &Garbage, mounts: usize) -> String {
-    let trees = garbage.trees.len() - mounts;
+fn removed(garbage: &Garbage) -> String {
     let mut text = format!(
-        "removed {}: {} files, {trees} unpacked layers and {mounts} cache mounts\n",
+        "removed {}: {} files, {} unpacked layers and {} cache mounts\n",
         bytes(garbage.bytes),
-        garbage.files
+        garbage.files,
+        garbage.unpacked_layers,
+        garbage.cache_mounts
     );
     if !garbage.names.is_empty() {
         let names = garbage.names.iter().map(|name| (name.clone(), None));
@@ -108,7 +106,12 @@ fn kept(kept: &Kept, within: Option<&str>) -> String {
         kept.running,
         "other runs use the store; `imgmake gc` again when they are done".to_string(),
     );
-    say(kept.named, format!("images named {}", list(&kept.names)));
+    let named = match kept.names.is_empty() {
+        // Their names have just gone, and they were used since.
+        true => "images that had a name".to_string(),
+        false => format!("images named {}", list(&kept.names)),
+    };
+    say(kept.named, named);
     if let Some(within) = within {
         say(kept.recent, format!("used within {within}"));
     }

@@ -9,6 +9,7 @@ use super::output::{print, print_json};
 use crate::exit::Exit;
 use crate::report::bytes;
 use crate::targets::images;
+use imgmake_guard::printable::{self, Colors};
 use imgmake_oci::image::{Descriptor, ImageConfig, ImageManifest, from_json, is_image};
 use imgmake_oci::layer::{Entry, EntryKind, Layer};
 use imgmake_oci::store::Store;
@@ -63,6 +64,8 @@ fn text(store: &Store, root: &Descriptor, names: &[String]) -> anyhow::Result<St
         let run = &config.config;
         let mut say = |name: &str, value: String| {
             if !value.is_empty() {
+                // Whoever made the image wrote it: a line break would make a line of its own.
+                let value = printable::line(&value, Colors::Removed);
                 text.push_str(&format!("{name:9} {value}\n"));
             }
         };
@@ -137,9 +140,10 @@ fn layers(
             .map(|entry| entry.created_by.clone())
             .unwrap_or_default();
         text.push_str(&format!(
-            "\nlayer     {} ({})  {by}\n",
+            "\nlayer     {} ({})  {}\n",
             layer.digest,
-            bytes(layer.size)
+            bytes(layer.size),
+            printable::line(&by, Colors::Removed)
         ));
         if !store.holds(layer) {
             text.push_str("  not in the store: no step has read it\n");

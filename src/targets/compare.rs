@@ -19,7 +19,8 @@ const LARGEST: u64 = 4 << 20;
 
 /// What an image holds, read for a comparison.
 pub struct Contents {
-    config: ImageConfig,
+    /// As it was written: fields that no type of ours has are compared, too.
+    config: Value,
     layers: Vec<String>,
     indexes: Vec<Arc<Index>>,
     view: View,
@@ -49,7 +50,7 @@ impl Contents {
                 .map(|layer| layer.digest.to_string())
                 .collect(),
             indexes,
-            config,
+            config: from_json(&bytes)?,
         })
     }
 
@@ -132,24 +133,28 @@ impl LayerChange {
 pub fn compare(from: &Contents, to: &Contents) -> Comparison {
     let pairs = from.layers.iter().zip(&to.layers);
     let common = pairs.take_while(|(one, other)| one == other).count();
+    let layers = LayerChange {
+        common,
+        from: from.layers[common..].to_vec(),
+        to: to.layers[common..].to_vec(),
+    };
     Comparison {
-        config: configs(&from.config, &to.config),
+        config: configs(&from.config, &to.config, layers.is_empty()),
         files: files(from, to),
-        layers: LayerChange {
-            common,
-            from: from.layers[common..].to_vec(),
-            to: to.layers[common..].to_vec(),
-        },
+        layers,
     }
 }
 
-/// Value by value; layers and their history are compared as layers.
-fn configs(from: &ImageConfig, to: &ImageConfig) -> Vec<Change> {
-    let values = |config: &ImageConfig| {
-        let value = serde_json::to_value(config).expect("a config is JSON");
+/// The names of the variables, in the order in which they are set.
+const ORDER: &str = "order of config.Env";
+
+/// Value by value. Layers are compared as layers, and so is their history, unless they are the same.
+fn configs(from: &Value, to: &Value, with_history: bool) -> Vec<Change> {
+    let values = |config: &Value| {
         let mut flat = BTreeMap::new();
-        flatten("", &value, &mut flat);
-        flat.retain(|name, _| !name.starts_with("rootfs") && !name.starts_with("history"));
+        flatten("", config, &mut flat);
+        let is_history = |name: &str| name == "history" || name.starts_with("history.");
+        flat.retain(|name, _| !name.starts_with("rootfs") && (with_history || !is_history(name)));
         flat
     };
     let (from, to) = (values(from), values(to));
@@ -160,7 +165,15 @@ fn configs(from: &ImageConfig, to: &ImageConfig) -> Vec<Change> {
         to: to.get(name).cloned(),
     };
     let all = names.into_iter().map(change);
-    all.filter(|change| change.from != change.to).collect()
+    let mut changes: Vec<Change> = all.filter(|change| change.from != change.to).collect();
+    // Another variable is another order.
+    if changes
+        .iter()
+        .any(|change| change.name.starts_with("config.Env."))
+    {
+        changes.retain(|change| change.name != ORDER);
+    }
+    changes
 }
 
 fn flatten(name: &str, value: &Value, flat: &mut BTreeMap<String, String>) {
@@ -174,11 +187,18 @@ fn flatten(name: &str, value: &Value, flat: &mut BTreeMap<String, String>) {
                 flatten(&within(key), value, flat);
             }
         }
-        // Variables have names, and their order says nothing.
         Value::Array(pairs) if name == "config.Env" => {
+            let mut order = Vec::new();
             for pair in pairs.iter().filter_map(Value::as_str) {
                 let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
                 flat.insert(within(key), value.to_string());
+                order.push(key);
+            }
+            flat.insert(ORDER.to_string(), order.join(" "));
+        }
+        Value::Array(entries) if name == "history" => {
+            for (at, entry) in entries.iter().enumerate() {
+                flatten(&within(&(at + 1).to_string()), entry, flat);
             }
         }
         Value::String(text) => {
@@ -314,6 +334,7 @@ fn hex(bytes: &[u8]) -> String {
 mod tests {
     use super::*;
     use imgmake_oci::layer::Timestamp;
+    use serde_json::json;
 
     fn file(text: &str, mode: u32, time: i64) -> IndexEntry {
         let entry = Entry::file("etc/a", mode, text.len() as u64);
@@ -328,14 +349,29 @@ mod tests {
             .iter()
             .map(|entries| Arc::new(Index::new(entries.to_vec())))
             .collect();
-        let mut config = ImageConfig::default();
-        config.config.env = vec![env.to_string(), "PATH=/bin".to_string()];
+        let history =
+            json!([{"created_by": "RUN a"}, {"created_by": "RUN b", "empty_layer": true}]);
         Contents {
-            config,
+            config: json!({"config": {"Env": [env, "PATH=/bin"]}, "history": history}),
             layers: (0..layers.len()).map(|at| format!("sha256:{at}")).collect(),
             view: View::new(&indexes),
             indexes,
         }
+    }
+
+    /// Equal layers may have another history, variables another order, and a config may hold what no type here has.
+    #[test]
+    fn what_is_in_the_config_alone_is_named() {
+        let layer = file("one", 0o644, 1);
+        let image = || contents(&[std::slice::from_ref(&layer)], "A=1");
+        let (from, mut to) = (image(), image());
+        to.config["config"]["Env"] = json!(["PATH=/bin", "A=1"]);
+        to.config["config"]["Memory"] = json!(5);
+        to.config["history"][1]["comment"] = json!("other");
+        let compared = compare(&from, &to);
+        let names: Vec<&str> = compared.config.iter().map(|change| &*change.name).collect();
+        assert_eq!(names, ["config.Memory", "history.2.comment", ORDER]);
+        assert!(!compared.is_empty());
     }
 
     #[test]

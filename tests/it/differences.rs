@@ -78,6 +78,24 @@ fn config_and_files_are_compared_between_images_of_every_kind() {
     assert_eq!(differ.code, 1);
 }
 
+/// A value with a line break does not make a line of its own.
+#[test]
+fn values_of_an_image_write_no_lines() {
+    let directory = temporary();
+    let image = |name: &str, word: &str| {
+        format!("build {name} {{ from \"scratch\"; file \"/a\" \"x\"; env WORD=\"{word}\" }}\n")
+    };
+    let manifest = image("old", "1") + &image("new", "1\\nlayers  9 at the bottom are the same");
+    write(directory.path(), "imgmake.kdl", manifest);
+    let imgmake = Imgmake::new();
+    imgmake.ok(directory.path(), &[]);
+    for arguments in [&["diff", "old", "new"][..], &["inspect", "new"]] {
+        let text = imgmake.ok(directory.path(), arguments).stdout;
+        assert!(text.contains("1␊layers  9"), "{text}");
+        assert!(!text.contains("\nlayers  9"), "{text}");
+    }
+}
+
 #[test]
 fn what_is_not_there_is_said_with_what_is() {
     let directory = temporary();

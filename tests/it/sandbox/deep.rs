@@ -101,7 +101,7 @@ fn a_cache_that_was_dug_deep_is_measured_and_collected() {
             project: None,
         })
         .unwrap();
-    ground.worker.delete(&garbage.trees).unwrap();
+    ground.worker.delete(&garbage.aside).unwrap();
     let caches = ground.store.root().join("cache");
     for map in fs::read_dir(caches).unwrap() {
         assert_eq!(fs::read_dir(map.unwrap().path()).unwrap().count(), 0);

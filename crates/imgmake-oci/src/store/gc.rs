@@ -35,14 +35,18 @@ pub struct Keep<'a> {
     pub project: Option<&'a str>,
 }
 
-/// What a collection removed, what only the helper process can remove, and what stays.
+/// What a collection removed, and what stays.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Garbage {
     pub files: u64,
+    pub unpacked_layers: u64,
+    pub cache_mounts: u64,
     pub bytes: u64,
     /// Names of images.
     pub names: Vec<String>,
-    pub trees: Vec<PathBuf>,
+    /// Where unpacked layers and cache mounts lie now: no run finds them there, and only the helper process can
+    /// delete what a user namespace owns. A later run does, if nobody else does.
+    pub aside: Vec<PathBuf>,
     pub kept: Kept,
 }
 
@@ -59,16 +63,34 @@ pub struct Kept {
     pub names: Vec<(String, Option<String>)>,
 }
 
+#[derive(Clone, Copy)]
 enum What {
     File,
-    Tree,
+    UnpackedLayer,
+    CacheMount,
     Name(usize),
+}
+
+impl What {
+    fn is_tree(self) -> bool {
+        matches!(self, What::UnpackedLayer | What::CacheMount)
+    }
 }
 
 struct Candidate {
     item: Item,
     what: What,
     is_named: bool,
+}
+
+impl Candidate {
+    /// Whether another run may use it: one that has used nothing before `others`.
+    fn is_in_use(&self, others: Option<SystemTime>) -> bool {
+        match self.what.is_tree() {
+            true => others.is_some(),
+            false => others.is_some_and(|since| self.item.used >= since),
+        }
+    }
 }
 
 /// A name with everything that its image needs.
@@ -121,22 +143,30 @@ impl Store {
         let mut candidates = self.candidates(&holders, keep.project);
         // A name goes before what it holds.
         candidates.sort_by_key(|one| (one.item.used, !matches!(one.what, What::Name(_))));
-        let mut total = self.usage().bytes();
+        // What cannot go does not count, or all the rest would go for it in vain.
+        let in_use = candidates.iter().filter(|one| one.is_in_use(others));
+        let in_use: u64 = in_use.map(|one| one.item.bytes).sum();
+        let mut total = self.usage().bytes().saturating_sub(in_use);
         let mut garbage = Garbage::default();
-        for Candidate {
-            item,
-            what,
-            is_named,
-        } in candidates
-        {
+        for candidate in candidates {
+            let in_use = candidate.is_in_use(others);
+            let Candidate {
+                item,
+                what,
+                is_named,
+            } = candidate;
             let old = now.duration_since(item.used).unwrap_or_default() >= keep.younger_than;
             let too_much = keep.at_most.is_some_and(|most| total > most);
-            let in_use = match what {
-                What::Tree => others.is_some(),
-                _ => others.is_some_and(|since| item.used >= since),
-            };
             let goes = (old || too_much) && !in_use;
-            if !goes || !self.remove(&item, &what, others.is_some())? {
+            let is_gone = match what.is_tree() {
+                _ if !goes => false,
+                true => {
+                    garbage.aside.push(self.put_aside(&item.path)?);
+                    true
+                }
+                false => self.remove(&item, others.is_some())?,
+            };
+            if !is_gone {
                 let kept = &mut garbage.kept;
                 let sum = match what {
                     _ if old || too_much => &mut kept.running,
@@ -154,7 +184,8 @@ impl Store {
             total = total.saturating_sub(item.bytes);
             garbage.bytes += item.bytes;
             match what {
-                What::Tree => garbage.trees.push(item.path),
+                What::UnpackedLayer => garbage.unpacked_layers += 1,
+                What::CacheMount => garbage.cache_mounts += 1,
                 What::File => garbage.files += 1,
                 What::Name(at) => garbage.names.push(holders[at].name.clone()),
             }
@@ -164,14 +195,20 @@ impl Store {
         Ok(garbage)
     }
 
-    /// Removes a file; trees are the helper's. Beside other runs it is taken aside first: one that was
-    /// used meanwhile goes back, and who looks for it in between finds that it is not there.
-    fn remove(&self, item: &Item, what: &What, beside: bool) -> Result<bool> {
+    /// Takes a tree to where no run looks for it, at once and while no other run uses the store: deleting it
+    /// takes long, and a run that begins meanwhile must not find a part of it.
+    fn put_aside(&self, tree: &Path) -> Result<PathBuf> {
+        let aside = self.temporary_dir()?;
+        fs::rename(tree, aside.join("tree"))
+            .with_context(|| format!("cannot remove `{}`", tree.display()))?;
+        Ok(aside)
+    }
+
+    /// Removes a file. Beside other runs it is taken aside first: one that was used meanwhile goes back, and
+    /// who looks for it in between finds that it is not there.
+    fn remove(&self, item: &Item, beside: bool) -> Result<bool> {
         let path = &item.path;
         let failed = || format!("cannot remove `{}`", path.display());
-        if matches!(what, What::Tree) {
-            return Ok(true);
-        }
         let gone = |removed: io::Result<()>| match removed {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             other => other.with_context(failed),
@@ -216,7 +253,9 @@ impl Store {
             });
         }
         for folder in ["blobs/sha256", "blobs/sha512"] {
-            for mut item in entries(&self.root().join(folder)) {
+            let items = entries(&self.root().join(folder)).into_iter();
+            // In a shared store anybody can make a directory there.
+            for mut item in items.filter(|item| !item.path.is_dir()) {
                 let name = item.path.file_name().unwrap_or_default().to_string_lossy();
                 let by_name = held.get(&*name).copied();
                 let is_own = by_name.is_some() && !foreign.contains(&*name);
@@ -259,9 +298,9 @@ impl Store {
         let mut items = Vec::new();
         if project.is_none() {
             for map in entries(&self.root().join("trees")) {
-                items.extend(entries(&map.path).into_iter().map(|item| Item {
-                    bytes: measure(&item.path).0,
-                    ..item
+                items.extend(entries(&map.path).into_iter().map(|item| {
+                    let bytes = measure(&item.path).0;
+                    (Item { bytes, ..item }, What::UnpackedLayer)
                 }));
             }
         }
@@ -273,17 +312,18 @@ impl Store {
             let made = modified(&mount.path)?;
             // Every use of a cache takes its lock.
             let locked = modified(&mount.path.join("lock")).unwrap_or(made);
-            Some(Item {
+            let item = Item {
                 bytes: mount.bytes,
                 used: made.max(locked),
                 path: mount.path,
-            })
+            };
+            Some((item, What::CacheMount))
         }));
         items
             .into_iter()
-            .map(|item| Candidate {
+            .map(|(item, what)| Candidate {
                 item,
-                what: What::Tree,
+                what,
                 is_named: false,
             })
             .collect()

@@ -217,6 +217,47 @@ fn beside_another_run_only_what_it_cannot_have_seen_is_removed() {
     assert_eq!(store.collect(keep(0)).unwrap().files, 1);
 }
 
+/// A run that begins while an unpacked layer is deleted must not find a part of it.
+#[test]
+fn unpacked_layers_and_cache_mounts_are_out_of_the_way_when_a_collection_ends() {
+    let (_keep, store) = store();
+    let tree = store.tree_path("root", &Digest::of(b"layer"));
+    let mount = store.cache_mount_path("root", None, "npm");
+    for directory in [tree.join("fs"), mount.join("data")] {
+        fs::create_dir_all(&directory).unwrap();
+        fs::write(directory.join("file"), "text").unwrap();
+    }
+    let running = Store::open(store.root()).unwrap();
+    assert!(store.collect(keep(0)).unwrap().aside.is_empty());
+    drop(running);
+    let garbage = store.collect(keep(0)).unwrap();
+    assert_eq!((garbage.unpacked_layers, garbage.cache_mounts), (1, 1));
+    assert!(!tree.exists() && !mount.exists());
+    for aside in &garbage.aside {
+        assert!(aside.join("tree").is_dir() && aside.starts_with(store.root().join("tmp")));
+    }
+    drop(store);
+    assert!(!garbage.aside[0].exists(), "it ends with the process");
+}
+
+/// What another run uses cannot go, and nothing else goes in its place.
+#[test]
+fn a_size_is_asked_of_what_can_go() {
+    let (_keep, store) = store();
+    let tree = store.tree_path("root", &Digest::of(b"layer"));
+    fs::create_dir_all(&tree).unwrap();
+    fs::write(tree.join("file"), vec![0; 5000]).unwrap();
+    let old = store.put_bytes(b"old").unwrap();
+    aged(&store.blob_path(&old), 3);
+    let _running = Store::open(store.root()).unwrap();
+    let smaller = Keep {
+        at_most: Some(4000),
+        ..keep(14)
+    };
+    assert_eq!(store.collect(smaller).unwrap().files, 0);
+    assert!(store.has(&old));
+}
+
 #[test]
 fn images_are_found_by_name_digest_and_pattern() {
     let (_keep, store) = store();
