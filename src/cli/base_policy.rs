@@ -2,14 +2,11 @@
 
 use std::sync::Mutex;
 
+use super::public_key;
 use crate::exit::{Exit, USAGE};
-use crate::targets::{Project, plain};
+use crate::targets::Project;
 use imgmake_build::{BasePolicy, TrustedKey};
 use imgmake_core::manifest::{Diagnostic, ImagePattern, Spanned};
-use imgmake_oci::signature::PublicKey;
-
-/// A key file holds a few lines.
-const LARGEST_KEY: u64 = 64 << 10;
 
 /// # Errors
 /// A key that cannot be read or is invalid, with its place in the manifest.
@@ -36,19 +33,12 @@ pub fn read(project: &Project) -> anyhow::Result<BasePolicy> {
 fn key(project: &Project, file: &Spanned<String>) -> anyhow::Result<TrustedKey> {
     let refused = |label: String| {
         let message = format!("cannot use the key `{}` of `require-signature`", file.value);
-        let diagnostic = Diagnostic::at(file.span, message, label)
-            .with_help("a public key in PEM is expected, as `cosign.pub` is");
+        let diagnostic = Diagnostic::at(file.span, message, label).with_help(public_key::EXPECTED);
         anyhow::Error::new(Exit::rendered(USAGE, project.problem(diagnostic)))
     };
-    let path = project.directory.join(&file.value);
-    let size = std::fs::metadata(&path).map_err(|error| refused(plain(&error)))?;
-    if !size.is_file() || size.len() > LARGEST_KEY {
-        return Err(refused("this is not a file with a key".to_string()));
-    }
-    let pem = std::fs::read(&path).map_err(|error| refused(plain(&error)))?;
-    let key = PublicKey::from_pem(&pem).map_err(|error| refused(error.to_string()))?;
+    let key = public_key::read(&project.directory.join(&file.value));
     Ok(TrustedKey {
-        key,
+        key: key.map_err(refused)?,
         file: file.value.clone(),
         place: place(project, file.span.start),
     })

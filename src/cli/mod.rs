@@ -39,6 +39,7 @@ mod plan;
 mod plan_json;
 mod plugin;
 mod project;
+mod public_key;
 mod rmi;
 mod run;
 mod run_args;
@@ -188,7 +189,7 @@ fn dispatch(cli: Cli, environment: &Environment) -> Result<u8, Exit> {
         Some(Command::Doctor) => doctor::doctor(&global, environment),
         Some(Command::Lint(args)) => lint::lint(&global, &args, environment),
         Some(Command::Db { command }) => db::db(&command, &global, environment),
-        Some(Command::Verify(args)) => verify::verify(&args, environment),
+        Some(Command::Verify(args)) => verify::verify(&global, &args, environment),
         Some(Command::Login(args)) => login::login(&args, environment),
         Some(Command::Logout { registry }) => login::logout(&registry, environment),
         Some(Command::Completions { shell }) => completions::completions(shell),

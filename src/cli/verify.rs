@@ -5,20 +5,17 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::args::{ListFormat, VerifyArgs};
+use super::args::{Global, ListFormat, VerifyArgs};
 use super::environment::Environment;
 use super::output::{print, print_json};
+use super::public_key;
 use crate::exit::{self, Exit};
-use crate::targets::plain;
-use imgmake_guard::{bounded, printable};
+use imgmake_guard::printable;
 use imgmake_oci::image::{DEEPEST, Descriptor, Digest, ImageTree, Reference, TreeError};
 use imgmake_oci::signature::{PublicKey, Statement, Unsealed, Verdict, bundle, judge, predicate};
 use imgmake_registry::{
     Client, ClientOptions, HostSettings, OperationContext, RegistryError, Signed, Wanted,
 };
-
-/// A key file holds a few lines.
-const LARGEST_KEY: u64 = 64 << 10;
 
 /// A key, and the file that it is in.
 struct Key {
@@ -34,11 +31,11 @@ struct Verified<'k> {
     statement: Option<Statement>,
 }
 
-pub fn verify(args: &VerifyArgs, environment: &Environment) -> Result<u8, Exit> {
+pub fn verify(global: &Global, args: &VerifyArgs, environment: &Environment) -> Result<u8, Exit> {
     let keys: Vec<Key> = args
         .key
         .iter()
-        .map(|file| key(file))
+        .map(|file| key(global, file))
         .collect::<Result<_, _>>()?;
     let reference: Reference = args.image.parse().map_err(Exit::usage)?;
     let kind = predicate_of(&args.r#type);
@@ -79,14 +76,11 @@ fn predicate_of(named: &str) -> &str {
     }
 }
 
-fn key(file: &Path) -> Result<Key, Exit> {
-    let name = file.display();
-    let opened = std::fs::File::open(file).and_then(|file| bounded::take(file, LARGEST_KEY));
-    let pem = opened
-        .map_err(|error| Exit::usage(format!("cannot read the key `{name}`: {}", plain(&error))))?;
-    let public = PublicKey::from_pem(&pem).map_err(|error| {
-        Exit::usage(format!("cannot use the key `{name}`: {error}"))
-            .with_help("a public key in PEM is expected, as `cosign.pub` is")
+fn key(global: &Global, file: &Path) -> Result<Key, Exit> {
+    let base = global.directory.as_deref().unwrap_or(Path::new("."));
+    let public = public_key::read(&base.join(file)).map_err(|error| {
+        Exit::usage(format!("cannot use the key `{}`: {error}", file.display()))
+            .with_help(public_key::EXPECTED)
     })?;
     Ok(Key {
         file: file.to_path_buf(),

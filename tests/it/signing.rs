@@ -173,6 +173,16 @@ fn verify_says_what_a_key_signed_and_refuses_everything_else() {
     let (path, image) = (signed.path(), format!("{}/app:1", registry.host));
     let digest = registry.digest("app", "1").unwrap();
 
+    // A key is looked for where the program is told to work.
+    let there = [
+        "-C",
+        path.to_str().unwrap(),
+        "verify",
+        &image,
+        "-k",
+        "cosign.pub",
+    ];
+    imgmake.ok(std::path::Path::new("/"), &there);
     let ran = imgmake.ok(path, &["verify", &image, "--key", "cosign.pub"]);
     let expected = format!("{image} is {digest}\nsignature: signed with `cosign.pub`\n");
     assert_eq!(ran.stdout, expected);
