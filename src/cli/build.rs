@@ -31,7 +31,16 @@ pub fn build(global: &Global, args: &BuildArgs, environment: &Environment) -> Re
             None => exit,
         }
     })?;
-    for note in &written.notes {
+    let missing = args.build_args.iter().filter(|arg| {
+        let is_alone = !arg.contains('=');
+        is_alone && args.write && environment.get(arg).is_none()
+    });
+    let missing = missing.map(|name| {
+        format!(
+            "`--build-arg {name}`: the environment has no `{name}`, and the manifest leaves it out"
+        )
+    });
+    for note in written.notes.iter().cloned().chain(missing) {
         tell(format!("note: {note}"));
     }
     let run = RunArgs {
@@ -129,10 +138,12 @@ fn docker_build(
     environment: &Environment,
 ) -> DockerBuild {
     let named = global.file.to_string_lossy().into_owned();
-    // A name alone is whatever the environment says, and nothing where it says nothing.
-    let given = |arg: &String| match arg.contains('=') {
-        true => Some(arg.clone()),
-        false => environment.get(arg).map(|value| format!("{arg}={value}")),
+    // A name alone is whatever the environment says, and nothing where it says nothing. What is in the
+    // environment is in no file.
+    let given = |arg: &String| match (arg.contains('='), environment.get(arg)) {
+        (true, _) => Some(arg.clone()),
+        (false, Some(_)) if args.write => Some(arg.clone()),
+        (false, value) => value.map(|value| format!("{arg}={value}")),
     };
     DockerBuild {
         context: directory.to_string(),

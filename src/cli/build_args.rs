@@ -12,7 +12,7 @@ pub struct BuildArgs {
     /// Name the image, as docker does: `imgmake build -t NAME DIR`
     #[arg(short = 't', long = "tag", value_name = "NAME", help_heading = DOCKER)]
     pub tags: Vec<String>,
-    /// A build argument; a name alone is the environment's
+    /// A build argument; a name alone is the environment's, and with `--write` a variable of the manifest
     #[arg(long = "build-arg", value_name = "NAME=VALUE", help_heading = DOCKER)]
     pub build_args: Vec<String>,
     /// The stage whose image is wanted
@@ -33,13 +33,13 @@ pub struct BuildArgs {
     /// An ssh agent for RUN: `default` or `ID=SOCKET`
     #[arg(long, value_name = "AGENT", help_heading = DOCKER, hide_short_help = true)]
     pub ssh: Vec<String>,
-    /// An entry of `/etc/hosts` during RUN
+    /// An entry of `/etc/hosts` during RUN: `HOST:IP` or `HOST=IP`
     #[arg(long = "add-host", value_name = "HOST:IP", help_heading = DOCKER, hide_short_help = true)]
     pub add_hosts: Vec<String>,
     /// A further context: `NAME=DIR` or `NAME=docker-image://IMAGE`
     #[arg(long = "build-context", value_name = "NAME=PLACE", help_heading = DOCKER, hide_short_help = true)]
     pub build_contexts: Vec<String>,
-    /// An archive or a registry: `type=oci,dest=FILE`, `type=docker,dest=FILE`, `type=registry`
+    /// Files, an archive or a push: `DIR`, `type=tar,dest=FILE`, `type=oci,dest=FILE`, `type=docker[,dest=FILE]`, `type=registry`
     #[arg(short = 'o', long = "output", value_name = "OUTPUT", help_heading = DOCKER, hide_short_help = true)]
     pub outputs: Vec<String>,
     /// Push the image under its names

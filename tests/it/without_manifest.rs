@@ -72,9 +72,22 @@ fn the_manifest_that_is_written_says_the_same() {
         "{written:?}"
     );
     assert_eq!(digest(&written.stdout), digest(&alone.stdout));
+    // What the environment holds may be a secret: only its name is written.
+    let manifest = std::fs::read_to_string(directory.path().join("imgmake.kdl")).unwrap();
+    assert!(
+        manifest.contains("var VERSION env=\"VERSION\""),
+        "{manifest}"
+    );
+    assert!(!manifest.contains("1.2"), "{manifest}");
     let again = imgmake.ok(directory.path(), &[]);
     assert!(again.stderr.contains("nothing to do"), "{}", again.stderr);
     imgmake.refused(directory.path(), &flags, 2, &["exists already"]);
+    std::fs::remove_file(directory.path().join("imgmake.kdl")).unwrap();
+    let without = Imgmake::new().ok(directory.path(), &flags);
+    let note = "the environment has no `VERSION`";
+    assert!(without.stderr.contains(note), "{}", without.stderr);
+    let manifest = std::fs::read_to_string(directory.path().join("imgmake.kdl")).unwrap();
+    assert!(!manifest.contains("VERSION"), "{manifest}");
 }
 
 #[test]
@@ -88,6 +101,16 @@ fn a_push_goes_where_the_name_says() {
     assert!(registry.tags().is_empty());
     imgmake.ok(directory.path(), &["build", "-t", &name, "--push", "."]);
     assert_eq!(registry.tags(), ["team/app:1"]);
+    for (tag, output) in [("2", "type=registry"), ("3", "type=image,push=true")] {
+        let name = format!("{}/team/app:{tag}", registry.host);
+        imgmake.ok(directory.path(), &["build", "-t", &name, "-o", output, "."]);
+        assert!(
+            registry.tags().contains(&format!("team/app:{tag}")),
+            "{output}"
+        );
+        let says = format!("`-o {output}` needs a name");
+        imgmake.refused(directory.path(), &["build", "-o", output, "."], 2, &[&says]);
+    }
     let without = ["build", "--push", "."];
     imgmake.refused(directory.path(), &without, 2, &["`--push` needs a name"]);
     let says = ["invalid image name", "repository names are lower-case"];

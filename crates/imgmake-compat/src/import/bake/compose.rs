@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use hcl_edit::expr::BinaryOperator;
+
 use super::expression::{Expression, Part};
 use super::interpolation;
 use super::json::{Json, Kind, Name};
@@ -170,11 +172,19 @@ impl Reader<'_> {
                 "extra_hosts" => self.hosts(value)?,
                 "secrets" => self.secrets(service, value)?,
                 "ssh" => self.ssh(value)?,
-                "privileged" => Expression::Array(vec![text("security.insecure")]),
+                "privileged" => self.privileged(value)?,
+                "ulimits" if matches!(&value.kind, Kind::Object(none) if none.is_empty()) => {
+                    continue;
+                }
                 "ulimits" => Expression::Array(vec![text("ulimits")]),
                 _ => self.value(value)?,
             };
-            attributes.push(attribute(own, Some(name.line), read));
+            // `entitlements` and `privileged` are one list.
+            let known = attributes.iter_mut().find(|one| one.key == *own);
+            match (known.map(|one| &mut one.value), read) {
+                (Some(Expression::Array(list)), Expression::Array(more)) => list.extend(more),
+                (_, read) => attributes.push(attribute(own, Some(name.line), read)),
+            }
         }
         for (name, value) in bake.unwrap_or_default() {
             let key = name.text.as_str();
@@ -214,6 +224,30 @@ impl Reader<'_> {
         let is_off = matches!(value.kind, Kind::Bool(false));
         let attest = Expression::Array(vec![text(&format!("type={}", name.text))]);
         Ok((!is_off).then(|| attribute("attest", Some(name.line), attest)))
+    }
+
+    /// An entitlement, where it is true.
+    fn privileged(&mut self, value: &Json) -> Result<Expression, Problem> {
+        let given = || Expression::Array(vec![text("security.insecure")]);
+        let none = || Expression::Array(Vec::new());
+        match &value.kind {
+            Kind::Bool(true) => Ok(given()),
+            Kind::Bool(false) => Ok(none()),
+            Kind::Text(written) if written.contains('$') => {
+                let said = self.text(written, value.line)?;
+                let is_true = Box::new([said, text("true")]);
+                let is_true = Expression::Binary(BinaryOperator::Eq, is_true);
+                Ok(Expression::Conditional(Box::new([
+                    is_true,
+                    given(),
+                    none(),
+                ])))
+            }
+            _ => Err(Problem::at(
+                Some(value.line),
+                "`privileged` is `true` or `false`",
+            )),
+        }
     }
 
     /// `{ NAME: value }` or `["NAME=value"]`.

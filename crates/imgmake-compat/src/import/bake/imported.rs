@@ -11,6 +11,8 @@ pub struct Imported {
     pub secrets: Vec<SecretNode>,
     /// Complete names under which each target is to be published.
     pub published: Vec<(String, Vec<String>)>,
+    /// Targets that ask for the push themselves.
+    pub pushed: Vec<String>,
     /// Where the names of each target stand.
     pub tag_lines: BTreeMap<String, Place>,
     /// Targets that say `pull`.

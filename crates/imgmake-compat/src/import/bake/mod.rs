@@ -51,6 +51,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use budget::Budget;
 pub use imported::{Imported, Inline, Place, Repository};
+pub(super) use outputs::{Asked, asked};
 pub use problem::Mistake;
 use problem::Problem;
 
@@ -117,6 +118,23 @@ pub struct Variable {
     /// What takes the value's place to see where it goes. No function leaves it as it
     /// is, except by not touching it.
     pub mark: String,
+    pub form: Form,
+}
+
+/// What a manifest has for a variable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// `var NAME "value"`
+    Default,
+    /// `var NAME env="NAME"`: without a value, the run ends.
+    Given,
+    /// `${default(OTHER, 'value')}`, where the other one is a variable.
+    DefaultOf(String),
+}
+
+/// The mark of the variable with this number.
+pub(super) fn mark(number: usize) -> String {
+    format!("\u{e000}Aa._-/:+{number}\u{e001}")
 }
 
 /// Everything that a file holds to be built: groups, and targets that are no mere
@@ -152,7 +170,8 @@ pub fn variables(request: &Request) -> Result<Vec<Variable>, Mistake> {
             name,
             value,
             description,
-            mark: format!("\u{e000}Aa._-/:+{at}\u{e001}"),
+            mark: mark(at),
+            form: Form::Default,
         })
         .collect())
 }

@@ -1,8 +1,9 @@
 //! `output`, `push` and `load` of a target: archives, layouts, files, daemons, registries.
 
 use super::fields::{annotation, fields, flag, named};
-use super::given::Values;
+use super::given::{Given, Values};
 use super::problem::Problem;
+use super::value::Value;
 use crate::nodes::plain;
 use imgmake_core::manifest::{
     BuildTarget, ExportForm, ExportNode, ImageFormat, LoadInto, LoadNode, TarFormat, TarOutput,
@@ -66,6 +67,35 @@ pub(super) fn outputs(
     Ok(outputs)
 }
 
+/// What one `output` asks for, in docker's way of writing.
+pub(in crate::import) struct Asked {
+    pub pushes: bool,
+    pub is_named: bool,
+}
+
+/// Nothing where it is no output; [`outputs`] says why.
+pub(in crate::import) fn asked(output: &str) -> Option<Asked> {
+    let given = Given {
+        value: Value::Array(vec![Value::from(output)]),
+        line: None,
+    };
+    let fields = fields(&given, "output").ok()?.pop()?;
+    let output = Output {
+        name: "",
+        line: None,
+        fields,
+    };
+    let push = output.yes("push").ok()?;
+    Some(Asked {
+        pushes: match output.kind().ok()? {
+            "registry" => push != Some(false),
+            "image" => push == Some(true),
+            _ => false,
+        },
+        is_named: output.field("name").is_some(),
+    })
+}
+
 fn load(build: &mut BuildTarget) {
     build.load = vec![LoadNode {
         into: LoadInto::Docker,
@@ -124,7 +154,7 @@ impl Output<'_> {
                 return Err(self.refused("goes to the standard output (`dest=-`)"));
             }
             ("local" | "tar", dest) => return self.export(kind, dest, build),
-            ("registry", None) => outputs.pushed = true,
+            ("registry", None) => outputs.pushed |= self.yes("push")? != Some(false),
             ("image", None) => outputs.pushed |= self.yes("push")? == Some(true),
             ("cacheonly", None) => {}
             ("docker", None) => load(build),

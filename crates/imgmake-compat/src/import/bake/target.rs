@@ -88,6 +88,9 @@ pub(super) fn add(name: &str, values: &Values, imported: &mut Imported) -> Resul
     if flag(values, "pull")? {
         imported.pulled.push(name.to_string());
     }
+    if outputs.pushed {
+        imported.pushed.push(name.to_string());
+    }
     if outputs.publishable {
         imported.published.push((name.to_string(), tags));
     }

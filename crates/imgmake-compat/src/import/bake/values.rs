@@ -63,9 +63,8 @@ pub(super) fn plain_text(variable: &Block) -> Option<(String, String, Option<Str
         _ => None,
     };
     let legal = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    let named = variable
-        .name
-        .starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    // No name of a manifest begins with `_`.
+    let named = variable.name.starts_with(|c: char| c.is_ascii_alphabetic());
     if !named || !variable.name.chars().all(legal) {
         return None;
     }

@@ -8,7 +8,7 @@ mod words;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::bake::{Imported, Variable};
+use super::bake::{Form, Imported, Variable};
 use imgmake_core::manifest::{
     BuildTarget, CacheAccess, CacheDepth, ContextNode, ExportForm, ImageFormat, LoadInto,
     OnCacheError, RecipeNode, SecretFrom, Spanned, TarFormat, Target, TargetKind,
@@ -144,8 +144,13 @@ impl Writer<'_> {
         if let Some(twin) = self.same(text, twins) {
             let mut text = escaped(twin);
             for variable in self.variables {
-                let name = format!("${{{}}}", variable.name);
-                text = text.replace(&escaped(&variable.mark), &name);
+                let said = match &variable.form {
+                    Form::Default | Form::Given => format!("${{{}}}", variable.name),
+                    Form::DefaultOf(name) => {
+                        format!("${{default({name}, '{}')}}", variable.value)
+                    }
+                };
+                text = text.replace(&escaped(&variable.mark), &said);
             }
             if place.starts_with("`tags`") && (own.is_empty() || own.ends_with(':')) {
                 text = self.with_latest(place, text);
@@ -315,7 +320,12 @@ impl Writer<'_> {
             self.text.push('\n');
         }
         for variable in self.variables {
-            let mut line = format!("var {} {}", word(&variable.name), quoted(&variable.value));
+            let name = word(&variable.name);
+            let mut line = match &variable.form {
+                Form::Default => format!("var {name} {}", quoted(&variable.value)),
+                Form::Given => format!("var {name} env={}", quoted(&variable.name)),
+                Form::DefaultOf(_) => continue,
+            };
             if let Some(description) = &variable.description {
                 let _ = write!(line, " desc={}", quoted(description));
             }

@@ -1,3 +1,4 @@
+mod compose;
 mod expressions;
 mod hostile;
 mod several;

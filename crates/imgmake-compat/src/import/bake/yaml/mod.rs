@@ -27,6 +27,7 @@ pub(super) fn parse(text: &str) -> Result<Json, Problem> {
     let mut reader = Reader {
         text,
         at: 0,
+        ends: text.match_indices('\n').map(|(at, _)| at).collect(),
         anchors: BTreeMap::new(),
         values: 0,
         depth: 0,
@@ -43,6 +44,8 @@ pub(super) fn parse(text: &str) -> Result<Json, Problem> {
 struct Reader<'t> {
     text: &'t str,
     at: usize,
+    /// Where each line ends; counted for each value, they would be counted again and again.
+    ends: Vec<usize>,
     anchors: BTreeMap<String, Json>,
     values: usize,
     depth: usize,
@@ -68,12 +71,16 @@ impl<'t> Reader<'t> {
     }
 
     fn line(&self) -> usize {
-        1 + self.text[..self.at].matches('\n').count()
+        1 + self.ends_before()
     }
 
     fn column(&self) -> usize {
-        let start = self.text[..self.at].rfind('\n').map_or(0, |at| at + 1);
-        self.at - start
+        let last = self.ends_before().checked_sub(1);
+        self.at - last.map_or(0, |last| self.ends[last] + 1)
+    }
+
+    fn ends_before(&self) -> usize {
+        self.ends.partition_point(|end| *end < self.at)
     }
 
     fn wrong(&self, what: &str) -> Problem {
@@ -325,6 +332,9 @@ impl<'t> Reader<'t> {
                     Kind::Text(text)
                 }
                 _ => {
+                    if matches!(within, Within::Map) && self.is_entry() {
+                        return Err(self.wrong("a list begins on the line below its key"));
+                    }
                     let text = self.plain(parent)?;
                     match properties.is_text {
                         true => Kind::Text(text),

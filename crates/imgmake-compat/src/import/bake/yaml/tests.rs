@@ -83,6 +83,13 @@ fn what_is_no_small_tree_is_refused_with_its_line() {
         ("a: 1\n---\nb: 2", "a second document"),
         (&deep, "more than 64 deep"),
         ("a: 1\n  b: 2", "a key is in it"),
+        ("a: b: c", "a key is in this text"),
+        ("a: b: # c", "a key is in this text"),
+        ("a: &x b: c", "a key is in this text"),
+        ("a: !!str b: c", "a key is in this text"),
+        ("- &x a: b", "a key is in this text"),
+        ("a: - b", "a list begins on the line below"),
+        ("a: @b", "stands in quotes"),
         ("a:\n  b: 1\n c: 2", "indented otherwise"),
         ("a:\n\tb: 1", "not by tabs"),
         ("? a\n: b", "invalid YAML"),
@@ -93,5 +100,27 @@ fn what_is_no_small_tree_is_refused_with_its_line() {
         let problem = parse(text).err().unwrap();
         assert!(problem.message.contains(says), "{:?}", problem.message);
         assert!(problem.line.is_some());
+    }
+}
+
+#[test]
+fn lines_are_not_counted_from_the_start_for_each_value() {
+    let lines = 40_000;
+    let long = format!("services:\n{}", "  - x\n".repeat(lines));
+    let flow = format!("a: [{}]", "x,\n".repeat(lines));
+    for text in [&long, &flow] {
+        let started = std::time::Instant::now();
+        let value = parse(text).unwrap();
+        // Quadratic, it is more than ten times that.
+        assert!(started.elapsed().as_secs() < 3);
+        let Kind::Object(pairs) = &value.kind else {
+            unreachable!()
+        };
+        let Kind::List(list) = &pairs[0].1.kind else {
+            unreachable!()
+        };
+        assert_eq!(list.len(), lines);
+        let first = list[0].line;
+        assert_eq!(list[lines - 1].line, first + lines - 1);
     }
 }

@@ -8,12 +8,20 @@ impl Reader<'_> {
     /// Words on this line, and on those below that are indented further.
     pub(super) fn plain(&mut self, parent: Option<usize>) -> Result<String, Problem> {
         let mut text = String::new();
+        let first = self.rest().chars().next();
+        if let Some(sign) = first.filter(|c| "@`%,]}".contains(*c)) {
+            let why = format!("a text that begins with `{sign}` stands in quotes");
+            return Err(self.wrong(&why));
+        }
         loop {
             let line = self.rest().lines().next().unwrap_or_default();
             let end = line.find(" #").unwrap_or(line.len());
             let words = line[..end].trim_end();
-            if !text.is_empty() && key_end(words).is_some() {
-                return Err(self.wrong("a text goes on here, and a key is in it"));
+            if key_end(words).is_some() {
+                return Err(self.wrong(match text.is_empty() {
+                    true => "a key is in this text: quote it, or give the key a line of its own",
+                    false => "a text goes on here, and a key is in it",
+                }));
             }
             text.push_str(words);
             self.at += words.len();
