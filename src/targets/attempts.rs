@@ -20,6 +20,29 @@ pub fn run<T>(
     id: TargetId,
     act: impl Fn(&TargetRunner<'_>) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
+    repeated(runner, id, may_pass, act)
+}
+
+/// What is looked up before the work: another attempt helps where the other end was at fault, and
+/// a missing file is missing at once.
+///
+/// # Errors
+/// The last attempt's.
+pub fn look_up<T>(
+    runner: &TargetRunner<'_>,
+    id: TargetId,
+    act: impl Fn(&TargetRunner<'_>) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let is_outside = |kind| matches!(kind, FailureKind::Registry | FailureKind::Timeout);
+    repeated(runner, id, is_outside, act)
+}
+
+fn repeated<T>(
+    runner: &TargetRunner<'_>,
+    id: TargetId,
+    may_pass: impl Fn(FailureKind) -> bool,
+    act: impl Fn(&TargetRunner<'_>) -> Result<T, Failure>,
+) -> Result<T, Failure> {
     let retries = runner.target(id).attempts.retries;
     let (mut pause, longest) = runner.project.graph.manifest().settings.retry.backoff;
     for attempt in 1..=retries {

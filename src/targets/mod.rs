@@ -75,7 +75,16 @@ use task::{Runnable, Task};
 impl Runner for TargetRunner<'_> {
     fn inputs(&self, action: usize, upstream: &Upstream<'_>) -> Result<Inputs, Failure> {
         let id = self.plan.order[action];
-        retry_after_damage::retry(self, id, || self.inputs_of(id, upstream))
+        let inputs = |runner: &TargetRunner<'_>| {
+            retry_after_damage::retry(runner, id, || runner.inputs_of(id, upstream))
+        };
+        match self.target(id).kind {
+            // Its limits are the command's.
+            TargetKind::Run(_) => inputs(self),
+            TargetKind::Build(_) | TargetKind::Scan(_) | TargetKind::Push(_) => {
+                attempts::look_up(self, id, inputs)
+            }
+        }
     }
 
     fn reads_files(&self, action: usize) -> bool {

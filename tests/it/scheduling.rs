@@ -17,9 +17,15 @@ fn every_kind_has_a_limit_of_time_and_is_stopped_at_it() {
          build slow {{ from \"{base}\"; run \"sleep 60\"; timeout \"1s\" }}\n\
          build image {{ from \"scratch\"; file \"/a\" \"b\" }}\n\
          push release {{ images image; timeout \"1s\"; to own {{ tags \"1\" }} }}\n\
+         build based {{ from \"{host}/team/base:1\"; timeout \"1s\" }}\n\
+         build loaded {{ context \".\"; timeout \"1s\" }}\n\
          run command {{ command \"sleep 60\"; timeout \"1s\" }}\n"
-    ));
-    for target in ["slow", "release", "command"] {
+    ))
+    .with(
+        "Dockerfile",
+        &format!("FROM scratch\nADD http://{host}/file /\n"),
+    );
+    for target in ["slow", "release", "based", "loaded", "command"] {
         let begun = Instant::now();
         let refused = p
             .imgmake
@@ -57,8 +63,15 @@ fn a_failure_is_tried_again_as_often_as_the_target_says() {
         "imgmake version=1 {{ retry backoff=\"10ms..20ms\" attempts=1 }}\n\
          registry own \"127.0.0.1:{port}/team\" {{ insecure #true }}\n\
          build image {{ from \"scratch\"; file \"/a\" \"b\" }}\n\
-         push release {{ images image; retry 2; to own {{ tags \"1\" }} }}\n"
+         push release {{ images image; retry 2; to own {{ tags \"1\" }} }}\n\
+         build based {{ from \"127.0.0.1:{port}/team/base:1\"; retry 2 }}\n\
+         build missing {{ context \"nowhere\"; retry 2 }}\n"
     ));
+    // What is looked up before the work as well, but not what is wrong here.
+    q.run(&["based"]).exited(4).warned("attempt 2 of 3 failed");
+    assert!(!q.run(&["missing"]).ran.stderr.contains("attempt"));
+    let before = asked.swap(0, std::sync::atomic::Ordering::SeqCst);
+    assert!(before >= 3);
     q.run(&["release"])
         .exited(4)
         .warned("attempt 2 of 3 failed");

@@ -17,7 +17,10 @@ use imgmake_guard::offline;
 use imgmake_oci::OciError;
 use imgmake_oci::image::{Descriptor, Digest};
 use imgmake_oci::layer::Timestamp;
-use imgmake_registry::connection::url_problem;
+use imgmake_registry::connection::{self, url_problem};
+
+/// Of a server that sends nothing, neither an answer nor more of a file.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// One http(s) source.
 #[derive(Clone, Debug)]
@@ -244,13 +247,19 @@ fn get(
             .and_then(|url| url.host_str())
             .unwrap_or_default(),
     )?;
-    let agent: ureq::Agent = ureq::Agent::config_builder()
+    let config = ureq::Agent::config_builder()
         .timeout_connect(Some(Duration::from_secs(30)))
-        .timeout_recv_response(Some(Duration::from_secs(120)))
+        .timeout_per_read(Some(PATIENCE))
+        .timeout_per_write(Some(PATIENCE))
         .user_agent("imgmake")
-        .build()
-        .into();
-    let mut response = agent.get(&download.url).call()?;
+        .build();
+    let agent = connection::agent(config, &cx.cancel);
+    // What a cancelled connection says is not what happened.
+    let called = agent.get(&download.url).call();
+    let mut response = called.or_else(|error| {
+        cx.cancel.check()?;
+        Err(BuildError::from(error))
+    })?;
     let mtime = response
         .headers()
         .get("last-modified")
@@ -263,7 +272,10 @@ fn get(
     let mut done = 0u64;
     loop {
         cx.cancel.check()?;
-        let read = body.read(&mut block)?;
+        let read = body.read(&mut block).or_else(|error| {
+            cx.cancel.check()?;
+            Err(BuildError::from(error))
+        })?;
         if read == 0 {
             break;
         }
