@@ -20,7 +20,7 @@ pub fn run<T>(
     id: TargetId,
     act: impl Fn(&TargetRunner<'_>) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
-    repeated(runner, id, may_pass, act)
+    repeated(runner, id, |failure| may_pass(failure.kind), act)
 }
 
 /// What is looked up before the work: another attempt helps where the other end was at fault, and
@@ -33,21 +33,23 @@ pub fn look_up<T>(
     id: TargetId,
     act: impl Fn(&TargetRunner<'_>) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
-    let is_outside = |kind| matches!(kind, FailureKind::Registry | FailureKind::Timeout);
+    let is_outside = |failure: &Failure| {
+        failure.is_transient || matches!(failure.kind, FailureKind::Registry | FailureKind::Timeout)
+    };
     repeated(runner, id, is_outside, act)
 }
 
 fn repeated<T>(
     runner: &TargetRunner<'_>,
     id: TargetId,
-    may_pass: impl Fn(FailureKind) -> bool,
+    is_worth_it: impl Fn(&Failure) -> bool,
     act: impl Fn(&TargetRunner<'_>) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
     let retries = runner.target(id).attempts.retries;
     let (mut pause, longest) = runner.project.graph.manifest().settings.retry.backoff;
     for attempt in 1..=retries {
         match limited(runner, id, &act) {
-            Err(failure) if may_pass(failure.kind) => {
+            Err(failure) if is_worth_it(&failure) => {
                 let why = failure.message.trim().lines().next().unwrap_or_default();
                 let message = format!(
                     "attempt {attempt} of {} failed ({why}); the next one begins in {}",

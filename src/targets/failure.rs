@@ -34,8 +34,19 @@ pub fn failure(error: impl Into<anyhow::Error>) -> Failure {
     });
     Failure {
         is_storage_full,
+        is_transient: causes(&error).any(is_transient),
         ..Failure::new(kind.unwrap_or(FailureKind::Failed), format!("{error:#}"))
     }
+}
+
+/// Whether another server than a registry was at fault, or the way to it.
+fn is_transient(cause: &(dyn Error + 'static)) -> bool {
+    let of_git =
+        |error: &GitError| error.is_transient() || matches!(error.root(), GitError::Timeout { .. });
+    cause.downcast_ref().is_some_and(of_git)
+        || cause
+            .downcast_ref()
+            .is_some_and(imgmake_registry::is_transient)
 }
 
 /// An error and what it follows from, each as the crate has it that it comes from.

@@ -152,7 +152,9 @@ impl TargetRunner<'_> {
     /// Something is wrong in its definition, or does not answer.
     pub fn resolve(&self, id: TargetId, upstream: &Upstream<'_>) -> Result<(), Failure> {
         match &self.target(id).kind {
-            TargetKind::Build(target) => build::resolve(&Task::new(self, id, &**target), upstream),
+            TargetKind::Build(target) => attempts::look_up(self, id, |runner| {
+                build::resolve(&Task::new(runner, id, &**target), upstream)
+            }),
             TargetKind::Run(_) | TargetKind::Scan(_) | TargetKind::Push(_) => Ok(()),
         }
     }

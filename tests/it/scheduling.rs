@@ -1,5 +1,6 @@
 //! When targets work, for how long, how often, and how many of them at once.
 
+use std::io::{Read as _, Write as _};
 use std::time::{Duration, Instant};
 
 use crate::ground::addresses::serve;
@@ -65,8 +66,17 @@ fn a_failure_is_tried_again_as_often_as_the_target_says() {
          build image {{ from \"scratch\"; file \"/a\" \"b\" }}\n\
          push release {{ images image; retry 2; to own {{ tags \"1\" }} }}\n\
          build based {{ from \"127.0.0.1:{port}/team/base:1\"; retry 2 }}\n\
-         build missing {{ context \"nowhere\"; retry 2 }}\n"
-    ));
+         build missing {{ context \"nowhere\"; retry 2 }}\n\
+         build loaded {{ context \".\"; retry 2 }}\n"
+    ))
+    .with(
+        "Dockerfile",
+        &format!("FROM scratch\nADD http://{}/file /\n", busy()),
+    );
+    q.run(&["loaded"])
+        .exited(1)
+        .warned("attempt 2 of 3 failed")
+        .warned("http status: 503");
     // What is looked up before the work as well, but not what is wrong here.
     q.run(&["based"]).exited(4).warned("attempt 2 of 3 failed");
     assert!(!q.run(&["missing"]).ran.stderr.contains("attempt"));
@@ -76,6 +86,20 @@ fn a_failure_is_tried_again_as_often_as_the_target_says() {
         .exited(4)
         .warned("attempt 2 of 3 failed");
     assert!(asked.load(std::sync::atomic::Ordering::SeqCst) >= 3);
+}
+
+/// The address of a server that always has too much to do.
+fn busy() -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let host = listener.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            drop(stream.read(&mut [0; 4096]));
+            let answer = "HTTP/1.1 503 Busy\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+            drop(stream.write_all(answer.as_bytes()));
+        }
+    });
+    host
 }
 
 #[test]

@@ -181,7 +181,7 @@ impl GitError {
     }
 
     /// A broken connection or a busy server: another attempt may succeed.
-    pub(crate) fn is_transient(&self) -> bool {
+    pub fn is_transient(&self) -> bool {
         match self.root() {
             GitError::Disconnected { .. } => true,
             GitError::Unreachable { is_transient, .. } => *is_transient,

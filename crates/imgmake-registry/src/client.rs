@@ -3,11 +3,15 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, OnceLock};
 
+use super::certificates::{self, Files, Present};
 use super::endpoint::{Declared, Endpoint, settings_for};
 use super::mirrors::{Configuration, EndpointChain, MirrorEndpoint};
+use super::retry::Policy;
 use super::session::{CONNECTIONS, Session};
 use super::{ClientOptions, HostSettings, RegistryError};
+use imgmake_event::{Cancel, Cancelled};
 use imgmake_oci::image::{Digest, Reference};
+use ureq::tls::TlsConfig;
 
 /// Whose turn it is with one blob.
 type InFlight = Arc<Mutex<()>>;
@@ -178,6 +182,33 @@ impl Client {
             .get_or_init(read)
             .as_ref()
             .map_err(|message| RegistryError::configuration(message.clone()))
+    }
+
+    /// Whom a server that is no registry is trusted by: the system's certificates, or those of the environment.
+    ///
+    /// # Errors
+    /// A variable of the environment names no certificates.
+    pub fn system_trust(&self) -> Result<TlsConfig, RegistryError> {
+        let environment = &self.inner.options.environment;
+        certificates::tls(&Files::default(), Present::Nothing, environment)
+    }
+
+    /// Waits before another attempt at what is no registry's, with a registry's pauses. Whether there is one after
+    /// `used` of them; `retry_after` is what the server asks for.
+    ///
+    /// # Errors
+    /// The run is cancelled.
+    pub fn wait_for_attempt(
+        &self,
+        used: u32,
+        retry_after: Option<&str>,
+        cancel: &Cancel,
+    ) -> Result<bool, Cancelled> {
+        let policy = Policy {
+            attempts: self.inner.options.attempts,
+            backoff: self.inner.options.backoff,
+        };
+        policy.wait(used, retry_after, cancel)
     }
 
     pub(super) fn connections(&self, reference: &Reference) -> usize {

@@ -11,7 +11,7 @@ use url::Url;
 
 use super::RegistryError;
 use super::connection::{NameNotFound, TlsFailure};
-use super::error::{ConnectionFault, Fault};
+use super::error::{ConnectionFault, Fault, is_transient_status};
 use imgmake_event::Cancelled;
 use imgmake_guard::offline;
 
@@ -218,6 +218,19 @@ pub(super) fn broken(error: ureq::Error) -> RegistryError {
         E::BadUri(address) => RegistryError::invalid(format!("invalid address: {address}")),
         E::Protocol(error) => ConnectionFault::NotHttp(error.to_string()).into(),
         other => ConnectionFault::Other(other.to_string()).into(),
+    }
+}
+
+/// Whether another attempt may succeed, at a server that is no registry.
+pub fn is_transient(error: &ureq::Error) -> bool {
+    use ureq::Error as E;
+    match error {
+        E::StatusCode(status) => is_transient_status(*status),
+        E::Io(error) => !error
+            .get_ref()
+            .is_some_and(|inner| inner.is::<TlsFailure>() || inner.is::<Cancelled>()),
+        E::Timeout(_) | E::HostNotFound | E::ConnectionFailed | E::Protocol(_) => true,
+        _ => false,
     }
 }
 

@@ -72,6 +72,7 @@ pub use cache_push::{CachePush, CacheTag};
 pub use challenge::understands_challenge;
 pub use client::Client;
 pub use error::{ConnectionFault, Failure, Fault, Refusal, RegistryError};
+pub use http::is_transient;
 pub use login::{Forgotten, forget, remember};
 pub use manage::{Checked, LoggedIn};
 pub use options::{

@@ -8,7 +8,7 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
 use super::{Failure, RegistryError};
-use imgmake_event::Cancel;
+use imgmake_event::{Cancel, Cancelled};
 
 /// A server may ask for a pause; beyond this we rather fail and say so.
 pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(600);
@@ -19,6 +19,30 @@ pub(super) struct Policy {
     pub attempts: u32,
     /// The first and the longest pause.
     pub backoff: (Duration, Duration),
+}
+
+impl Policy {
+    /// Waits before another attempt at something that `used` of them did not bring. Whether there is
+    /// one: not after enough of them, and not where the server wants to be left alone for too long.
+    pub(super) fn wait(
+        self,
+        used: u32,
+        asked: Option<&str>,
+        cancel: &Cancel,
+    ) -> Result<bool, Cancelled> {
+        if used >= self.attempts.max(1) {
+            return Ok(false);
+        }
+        let asked = asked.and_then(|value| retry_after(value, SystemTime::now()));
+        let own = || Attempts { policy: self, used }.pause(random_fraction());
+        let pause = asked.unwrap_or_else(own);
+        if pause > LONGEST_WAIT {
+            return Ok(false);
+        }
+        cancel.wait(pause);
+        cancel.check()?;
+        Ok(true)
+    }
 }
 
 /// The attempts of one operation.

@@ -169,7 +169,7 @@ pub fn fetch(download: &Download, cx: &TargetContext, request: &BuildRequest) ->
     let pin = if let Some(pin) = pinned.as_ref().filter(|_| held) {
         pin.clone()
     } else {
-        let got = get(download, wanted, cx, request)
+        let got = get_patiently(download, wanted, cx, request)
             .with_context(|| format!("cannot download `{}`", download.url))?;
         if let Some(checksum) = other {
             let found = sha512_of(&got.digest, cx)?;
@@ -235,19 +235,49 @@ fn sha512_of(file: &Digest, cx: &TargetContext) -> Result<Digest> {
     Ok(text.parse().expect("it is a digest"))
 }
 
-fn get(
+/// Tries as often as a registry is tried.
+fn get_patiently(
     download: &Download,
     wanted: Option<&Digest>,
     cx: &TargetContext,
     request: &BuildRequest,
 ) -> Result<Pin> {
-    let host = url::Url::parse(&download.url).ok();
-    offline::check(
-        host.as_ref()
-            .and_then(|url| url.host_str())
-            .unwrap_or_default(),
-    )?;
+    for used in 1.. {
+        let mut asked = None;
+        let error = match get(download, wanted, cx, request, &mut asked) {
+            Ok(got) => return Ok(got),
+            Err(error) => error,
+        };
+        let is_transient = error.find().is_some_and(imgmake_registry::is_transient);
+        if is_transient
+            && cx
+                .registry
+                .wait_for_attempt(used, asked.as_deref(), &cx.cancel)?
+        {
+            continue;
+        }
+        return Err(match used {
+            1 => error,
+            _ => error.during(format!("tried {used} times")),
+        });
+    }
+    unreachable!("attempts end")
+}
+
+/// `retry_after` becomes what a server that refuses asks for.
+fn get(
+    download: &Download,
+    wanted: Option<&Digest>,
+    cx: &TargetContext,
+    request: &BuildRequest,
+    retry_after: &mut Option<String>,
+) -> Result<Pin> {
+    let url = url::Url::parse(&download.url).ok();
+    let host = url.as_ref().and_then(|url| url.host_str());
+    offline::check(host.unwrap_or_default())?;
     let config = ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .tls_config(cx.registry.system_trust()?)
         .timeout_connect(Some(Duration::from_secs(30)))
         .timeout_per_read(Some(PATIENCE))
         .timeout_per_write(Some(PATIENCE))
@@ -255,11 +285,16 @@ fn get(
         .build();
     let agent = connection::agent(config, &cx.cancel);
     // What a cancelled connection says is not what happened.
-    let called = agent.get(&download.url).call();
-    let mut response = called.or_else(|error| {
-        cx.cancel.check()?;
-        Err(BuildError::from(error))
-    })?;
+    let failed = |error: ureq::Error| match cx.cancel.check() {
+        Ok(()) => BuildError::from(error),
+        Err(cancelled) => cancelled.into(),
+    };
+    let mut response = agent.get(&download.url).call().map_err(failed)?;
+    if !response.status().is_success() {
+        let header = response.headers().get("retry-after");
+        *retry_after = header.and_then(|value| Some(value.to_str().ok()?.to_string()));
+        return Err(ureq::Error::StatusCode(response.status().as_u16()).into());
+    }
     let mtime = response
         .headers()
         .get("last-modified")
@@ -272,10 +307,10 @@ fn get(
     let mut done = 0u64;
     loop {
         cx.cancel.check()?;
-        let read = body.read(&mut block).or_else(|error| {
-            cx.cancel.check()?;
-            Err(BuildError::from(error))
-        })?;
+        // Not an error of the store's, which no other attempt mends.
+        let read = body
+            .read(&mut block)
+            .map_err(|error| failed(error.into()))?;
         if read == 0 {
             break;
         }

@@ -107,6 +107,52 @@ fn urls_are_added_once_and_checked() {
     assert!(p.error(&wrong).contains("Dockerfile:2"));
 }
 
+#[test]
+fn a_download_is_tried_as_often_as_a_registry() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let host = listener.local_addr().unwrap().to_string();
+    let asked = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let counted = asked.clone();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            use std::io::{Read, Write};
+            let mut stream = stream.unwrap();
+            let mut head = [0; 4096];
+            let read = stream.read(&mut head).unwrap();
+            let busy = "HTTP/1.1 503 Busy\r\nRetry-After: 0\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+            let answer = match counted.fetch_add(1, std::sync::atomic::Ordering::SeqCst) {
+                _ if head[..read].starts_with(b"GET /gone") => {
+                    "HTTP/1.1 404 Gone\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+                }
+                _ if head[..read].starts_with(b"GET /busy") => busy,
+                0 => busy,
+                // The connection breaks in the middle.
+                1 => "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 4\r\n\r\nto",
+                _ => "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 4\r\n\r\ntool",
+            };
+            let _ = stream.write_all(answer.as_bytes());
+        }
+    });
+    let count = || asked.swap(0, std::sync::atomic::Ordering::SeqCst);
+    let mut p = Project::new();
+    p.engine.registry = imgmake_registry::Client::new(imgmake_registry::ClientOptions {
+        attempts: 3,
+        backoff: Default::default(),
+        ..Default::default()
+    })
+    .unwrap();
+    let image = p.build(&format!("FROM scratch\nADD http://{host}/tool /\n"));
+    assert_eq!(image.files(), ["600 0:0 tool 4"]);
+    assert_eq!(count(), 3);
+    let refused = p.error(&format!("FROM scratch\nADD http://{host}/gone /\n"));
+    assert!(refused.ends_with("http status: 404"), "{refused}");
+    assert_eq!(count(), 1);
+    let refused = p.error(&format!("FROM scratch\nADD http://{host}/busy /\n"));
+    assert_eq!(count(), 3);
+    let text = "tried 3 times: http status: 503";
+    assert!(refused.ends_with(text), "{refused}");
+}
+
 /// A server that says nothing of when a file was changed.
 fn timeless(body: Vec<u8>) -> String {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

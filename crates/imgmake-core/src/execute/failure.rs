@@ -14,6 +14,8 @@ pub struct Failure {
     pub form: MessageForm,
     /// The disk was full, or the user's quota used up.
     pub is_storage_full: bool,
+    /// Another server than a registry was at fault, or the way to it: it may be well again at the next attempt.
+    pub is_transient: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +38,7 @@ impl Failure {
             message: message.into(),
             form: MessageForm::Sentence,
             is_storage_full: false,
+            is_transient: false,
         }
     }
 
