@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::exit::Exit;
-use imgmake_compat::import::bake::{self, Imported, Mistake, Request, Unsayable, Variable};
+use imgmake_compat::import::bake::{self, Form, Imported, Mistake, Request, Unsayable, Variable};
 use imgmake_compat::import::kdl;
 
 /// Another time: what is different then depends on the time.
@@ -102,6 +102,12 @@ impl Source<'_> {
         };
         let mut kept = bake::variables(&request)?;
         kept.retain(|variable| marked(std::slice::from_ref(variable)).is_some());
+        // The default of a place needs its variable.
+        let names: Vec<String> = kept.iter().map(|variable| variable.name.clone()).collect();
+        kept.retain(|variable| match &variable.form {
+            Form::DefaultOf(name) => names.contains(name),
+            Form::Default | Form::Given => true,
+        });
         let all = marked(&kept);
         let single = kept
             .iter()

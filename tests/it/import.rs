@@ -232,16 +232,26 @@ fn services_of_a_compose_file_are_targets() {
     let text = std::fs::read_to_string(path.join("imgmake.kdl")).unwrap();
     for line in [
         "env-file \".env\"",
-        "var TAG \"dev\"",
+        "var TAG \"\"",
         "secret npm env=\"NPM_TOKEN\"",
         "base (target)base",
-        "tags \"${HOST}/team/web:${TAG}\" \"web:latest\"",
+        "registry registry \"${default(HOST, 'registry.example.com')}\"",
+        "VERSION \"${default(VERSION, '1.0')}\"",
+        "tags \"${default(HOST, 'registry.example.com')}/team/web:${default(TAG, 'dev')}\" \"web:latest\"",
         "stage \"release\"",
         "group default web_front base",
     ] {
         assert!(text.contains(line), "{line}: {text}");
     }
-    Imgmake::new().with("TAG", "2.0").ok(path, &["build"]);
+    let other = Imgmake::new()
+        .with("TAG", "2.0")
+        .with("HOST", "other.example.com");
+    other.ok(path, &["build"]);
+    other.ok(path, &["inspect", "other.example.com/team/web:2.0"]);
+    // As Compose has it, what is empty takes the default.
+    let empty = Imgmake::new().with("TAG", "");
+    empty.ok(path, &["build"]);
+    empty.ok(path, &["inspect", "registry.example.com/team/web:dev"]);
 }
 
 #[test]
@@ -268,7 +278,15 @@ fn what_a_compose_file_says_and_no_target_can_is_refused_with_its_line() {
             "services:\n  a:\n    build:\n      secrets: [s]\n",
             "the secret `s` is not declared",
         ),
+        (
+            "services:\n  a:\n    build:\n      tags: ['a:${A-1}', 'b:${A:-2}']\n",
+            "compose.yaml:4: the variable `A` has a default where it is not set",
+        ),
         ("services: [", "invalid YAML"),
+        (
+            "services: a: b\n",
+            "compose.yaml:1: invalid YAML: a key is in this text",
+        ),
         ("servces: {}\n", "unknown key `servces`"),
     ] {
         write(directory.path(), "compose.yaml", text);

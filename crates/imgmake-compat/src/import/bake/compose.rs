@@ -3,12 +3,10 @@
 //!
 //! Keys of `build` that are unknown are mistakes; what a service says of how it runs is not looked at.
 
-use std::collections::BTreeMap;
-
 use hcl_edit::expr::BinaryOperator;
 
 use super::expression::{Expression, Part};
-use super::interpolation;
+use super::interpolation::{self, Variables};
 use super::json::{Json, Kind, Name};
 use super::number::Number;
 use super::problem::{Problem, unknown};
@@ -88,10 +86,16 @@ pub(super) fn blocks(text: &str) -> Result<Vec<Block>, Problem> {
     })?;
     let mut reader = Reader {
         secrets,
-        variables: BTreeMap::new(),
+        variables: Variables::default(),
     };
+    let services_said = object(services, "`services`")?;
+    // What a place may say of a variable depends on the others, which are read first.
+    for (name, service) in services_said {
+        reader.service(name, service)?;
+    }
+    reader.variables.complete();
     let mut blocks = Vec::new();
-    for (name, service) in object(services, "`services`")? {
+    for (name, service) in services_said {
         blocks.extend(reader.service(name, service)?);
     }
     if blocks.is_empty() {
@@ -102,19 +106,15 @@ pub(super) fn blocks(text: &str) -> Result<Vec<Block>, Problem> {
         .map(|block| Expression::Value(Value::from(block.name.as_str())));
     let targets = attribute("targets", None, Expression::Array(names.collect()));
     blocks.push(block("group", "default", None, vec![targets]));
-    blocks.extend(reader.variables.into_iter().map(|(name, default)| {
-        let default =
-            default.map(|text| attribute("default", None, Expression::Value(Value::from(&*text))));
-        block("variable", &name, None, default.into_iter().collect())
-    }));
+    blocks.extend(reader.variables.blocks());
     Ok(blocks)
 }
 
 struct Reader<'a> {
     /// At the top of the file.
     secrets: Option<&'a Json>,
-    /// Variables that texts name, with the first default.
-    variables: BTreeMap<String, Option<String>>,
+    /// Variables that texts name.
+    variables: Variables,
 }
 
 impl Reader<'_> {

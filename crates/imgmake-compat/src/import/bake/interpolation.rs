@@ -1,32 +1,174 @@
 //! Variables in the texts of a Compose file: `$NAME`, `${NAME}`, `${NAME:-default}`, `${NAME:?message}`,
 //! `${NAME:+instead}`; `$$` is a dollar (compose-spec, "Interpolation").
+//!
+//! A default is that of its place alone: the variable itself is empty until it is given. A variable
+//! that is empty is as good as one that is not there, so that `${NAME-default}`, which tells them apart,
+//! is only read where no other place says otherwise.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hcl_edit::expr::BinaryOperator;
 
 use super::expression::{Expression, Part};
+use super::syntax::{Attribute, Block};
 use super::value::Value;
 
 /// Defaults within defaults; more are a mistake.
 const DEEPEST: usize = 16;
 
-/// A text; what it names becomes a variable, with the first default that is given.
+/// The kind of a block that is a variable with the default of a place.
+pub(super) const PLACE: &str = "place";
+
+/// What the texts of a file name. They are read twice: what one place may say depends on the others.
+#[derive(Default)]
+pub(super) struct Variables {
+    uses: BTreeMap<String, Uses>,
+    /// Whether all texts have been read before.
+    is_complete: bool,
+}
+
+#[derive(Default)]
+struct Uses {
+    /// Places without a default, or with one that is no plain text.
+    others: bool,
+    /// `${NAME-default}`
+    unset: BTreeSet<String>,
+    /// `${NAME:-default}`
+    empty: BTreeSet<String>,
+}
+
+impl Variables {
+    pub(super) fn complete(&mut self) {
+        self.is_complete = true;
+    }
+
+    fn uses(&mut self, name: &str) -> &mut Uses {
+        self.uses.entry(name.to_string()).or_default()
+    }
+
+    /// # Errors
+    /// Another place has a default for a variable that is not set.
+    fn plain(&mut self, name: &str) -> Result<Expression, String> {
+        self.uses(name).others = true;
+        self.agreed(name)?;
+        Ok(Expression::Variable(name.to_string()))
+    }
+
+    /// `${NAME:-default}`
+    fn or_default(&mut self, name: &str, default: Expression) -> Result<Expression, String> {
+        let own = Expression::Variable(name.to_string());
+        let Expression::Value(Value::String(text)) = &default else {
+            self.plain(name)?;
+            return Ok(if_given(name, own, default));
+        };
+        self.uses(name).empty.insert(text.clone());
+        self.agreed(name)?;
+        Ok(match text.as_str() {
+            "" => own,
+            text if is_sayable(text) => Expression::Variable(place(name, text)),
+            _ => if_given(name, own, default),
+        })
+    }
+
+    /// `${NAME-default}`
+    fn or_unset(&mut self, name: &str, default: Expression) -> Result<Expression, String> {
+        let Expression::Value(Value::String(text)) = default else {
+            return Err(told_apart(name));
+        };
+        self.uses(name).unset.insert(text);
+        self.agreed(name)?;
+        Ok(Expression::Variable(name.to_string()))
+    }
+
+    fn agreed(&self, name: &str) -> Result<(), String> {
+        let Some(uses) = self.uses.get(name).filter(|_| self.is_complete) else {
+            return Ok(());
+        };
+        let Some(default) = uses.unset.first() else {
+            return Ok(());
+        };
+        let is_alone = uses.unset.len() == 1 && !uses.others;
+        match is_alone && uses.empty.iter().all(|other| other == default) {
+            true => Ok(()),
+            false => Err(told_apart(name)),
+        }
+    }
+
+    /// Blocks as bake has them.
+    pub(super) fn blocks(self) -> Vec<Block> {
+        let mut blocks = Vec::new();
+        for (name, uses) in self.uses {
+            let default = uses.unset.into_iter().next().unwrap_or_default();
+            let default = Expression::Value(Value::from(default.as_str()));
+            blocks.push(block("variable", &name, default));
+            let sayable = uses.empty.iter().filter(|text| is_sayable(text));
+            for text in sayable {
+                let own = Expression::Variable(name.clone());
+                let default = Expression::Value(Value::from(text.as_str()));
+                let value = if_given(&name, own, default);
+                blocks.push(block(PLACE, &place(&name, text), value));
+            }
+        }
+        blocks
+    }
+}
+
+fn block(kind: &str, name: &str, default: Expression) -> Block {
+    Block {
+        kind: kind.to_string(),
+        name: name.to_string(),
+        line: None,
+        attributes: vec![Attribute {
+            key: "default".to_string(),
+            line: None,
+            value: default,
+        }],
+        blocks: Vec::new(),
+    }
+}
+
+/// The variable and the text of a place's default.
+pub(super) fn default_of(place: &Block) -> Option<(&str, &str)> {
+    let default = place.attributes.first().filter(|_| place.kind == PLACE)?;
+    match &default.value {
+        Expression::Conditional(parts) => match &parts[..] {
+            [
+                _,
+                Expression::Variable(name),
+                Expression::Value(Value::String(text)),
+            ] => Some((name, text)),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// No variable of an environment or of a bake file has this name.
+fn place(name: &str, default: &str) -> String {
+    format!("${{{name}:-{default}}}")
+}
+
+/// Whether a manifest can say it between the quotes of `${default(NAME, '…')}`.
+fn is_sayable(text: &str) -> bool {
+    let plain = |c: char| (c.is_ascii_graphic() || c == ' ') && !"'\"\\$".contains(c);
+    !text.is_empty() && text.chars().all(plain)
+}
+
+fn told_apart(name: &str) -> String {
+    format!(
+        "the variable `{name}` has a default where it is not set, and other places do not say the same: write `${{{name}:-default}}`"
+    )
+}
+
+/// A text; what it names becomes a variable.
 ///
 /// # Errors
 /// Not what Compose would take, in words.
-pub(super) fn read(
-    text: &str,
-    variables: &mut BTreeMap<String, Option<String>>,
-) -> Result<Expression, String> {
+pub(super) fn read(text: &str, variables: &mut Variables) -> Result<Expression, String> {
     read_at(text, variables, 0)
 }
 
-fn read_at(
-    text: &str,
-    variables: &mut BTreeMap<String, Option<String>>,
-    depth: usize,
-) -> Result<Expression, String> {
+fn read_at(text: &str, variables: &mut Variables, depth: usize) -> Result<Expression, String> {
     if depth > DEEPEST {
         return Err("defaults are nested more than 16 deep".to_string());
     }
@@ -54,7 +196,7 @@ fn read_at(
                 if end == 0 {
                     return Err(wrong());
                 }
-                (variable(&rest[..end], None, variables), &rest[end..])
+                (variables.plain(&rest[..end])?, &rest[end..])
             }
         };
         if !literal.is_empty() {
@@ -76,7 +218,7 @@ fn read_at(
 /// `NAME`, and what follows it.
 fn braced(
     inner: &str,
-    variables: &mut BTreeMap<String, Option<String>>,
+    variables: &mut Variables,
     depth: usize,
 ) -> Result<Option<Expression>, String> {
     let end = name_end(inner);
@@ -84,48 +226,38 @@ fn braced(
     if name.is_empty() {
         return Ok(None);
     }
-    let rest = rest.strip_prefix(':').unwrap_or(rest);
+    let after = rest.strip_prefix(':');
+    let is_empty_too = after.is_some();
+    let rest = after.unwrap_or(rest);
     let Some(kind) = rest.chars().next() else {
-        return Ok((inner == name).then(|| variable(name, None, variables)));
+        return match inner == name {
+            true => variables.plain(name).map(Some),
+            false => Ok(None),
+        };
     };
     let value = &rest[kind.len_utf8()..];
+    let mut word = || read_at(value, variables, depth + 1);
     Ok(Some(match kind {
-        '?' => variable(name, None, variables),
-        '-' => match read_at(value, variables, depth + 1)? {
-            Expression::Value(Value::String(default)) => variable(name, Some(default), variables),
-            default => if_given(name, variable(name, None, variables), default),
-        },
+        '?' => variables.plain(name)?,
+        '-' => {
+            let default = word()?;
+            match is_empty_too {
+                true => variables.or_default(name, default)?,
+                false => variables.or_unset(name, default)?,
+            }
+        }
+        '+' if !is_empty_too => {
+            return Err(format!(
+                "`${{{name}+…}}` tells a variable that is empty from one that is not set: write `${{{name}:+…}}`"
+            ));
+        }
         '+' => {
-            let instead = read_at(value, variables, depth + 1)?;
-            variable(name, None, variables);
+            let instead = word()?;
+            variables.plain(name)?;
             if_given(name, instead, Expression::Value(Value::from("")))
         }
         _ => return Ok(None),
     }))
-}
-
-fn variable(
-    name: &str,
-    default: Option<String>,
-    variables: &mut BTreeMap<String, Option<String>>,
-) -> Expression {
-    let own = Expression::Variable(name.to_string());
-    let known = variables.entry(name.to_string()).or_insert(None);
-    match (default, known.as_ref()) {
-        (None, _) => own,
-        (Some(default), None) => {
-            *known = Some(default);
-            own
-        }
-        (Some(default), Some(known)) if default == *known => own,
-        // Two texts with two defaults: the second stands where the variable is as it was.
-        (Some(default), Some(known)) => {
-            let known = Expression::Value(Value::from(known.as_str()));
-            let default = Expression::Value(Value::from(default.as_str()));
-            let is_default = Expression::Binary(BinaryOperator::Eq, Box::new([own.clone(), known]));
-            Expression::Conditional(Box::new([is_default, default, own]))
-        }
-    }
 }
 
 fn if_given(name: &str, then: Expression, otherwise: Expression) -> Expression {

@@ -153,8 +153,12 @@ pub fn everything(request: &Request) -> Result<Vec<String>, Mistake> {
 /// It is not a bake file.
 pub fn variable_names(request: &Request) -> Result<Vec<String>, Mistake> {
     let blocks = blocks(request).map_err(|problem| mistake(request, problem))?;
-    let names = blocks.into_iter().filter(|block| block.kind == "variable");
+    let names = blocks.into_iter().filter(is_variable);
     Ok(names.map(|block| block.name).collect())
+}
+
+fn is_variable(block: &syntax::Block) -> bool {
+    ["variable", interpolation::PLACE].contains(&block.kind.as_str())
 }
 
 /// The variables of a file that can be marked.
@@ -163,15 +167,27 @@ pub fn variable_names(request: &Request) -> Result<Vec<String>, Mistake> {
 /// It is not a bake file.
 pub fn variables(request: &Request) -> Result<Vec<Variable>, Mistake> {
     let blocks = blocks(request).map_err(|problem| mistake(request, problem))?;
-    let texts = blocks.iter().filter(|block| block.kind == "variable");
-    let marked = texts.filter_map(values::plain_text).enumerate();
+    let said = |block: &syntax::Block| match interpolation::default_of(block) {
+        Some((of, value)) => Some((
+            block.name.clone(),
+            value.to_string(),
+            None,
+            Form::DefaultOf(of.to_string()),
+        )),
+        None => {
+            let (name, value, description) = values::plain_text(block)?;
+            Some((name, value, description, Form::Default))
+        }
+    };
+    let texts = blocks.iter().filter(|block| is_variable(block));
+    let marked = texts.filter_map(said).enumerate();
     Ok(marked
-        .map(|(at, (name, value, description))| Variable {
+        .map(|(at, (name, value, description, form))| Variable {
             name,
             value,
             description,
             mark: mark(at),
-            form: Form::Default,
+            form,
         })
         .collect())
 }
@@ -225,9 +241,11 @@ fn blocks(request: &Request) -> Result<Vec<syntax::Block>, Problem> {
         };
         // A variable or function of a later file takes the place of the earlier.
         let (variables, functions) = (names("variable"), names("function"));
+        let places = names(interpolation::PLACE);
         all.retain(|block| match block.kind.as_str() {
             "variable" => !variables.contains(&block.name),
             "function" => !functions.contains(&block.name),
+            interpolation::PLACE => !places.contains(&block.name),
             _ => true,
         });
         all.extend(blocks);

@@ -8,6 +8,7 @@ use super::defined;
 use super::expression::Expression;
 use super::failed::{Exhausted, Failed};
 use super::functions;
+use super::interpolation;
 use super::problem::{Problem, unknown};
 use super::syntax::{Attribute, Block};
 use super::types::Type;
@@ -23,7 +24,11 @@ pub(super) fn context(
     environment: &BTreeMap<String, String>,
     budget: &Budget,
 ) -> Result<Context, Problem> {
-    let variables = || blocks.iter().filter(|block| block.kind == "variable");
+    let variables = || {
+        let kinds = ["variable", interpolation::PLACE];
+        let of_kind = move |block: &&Block| kinds.contains(&block.kind.as_str());
+        blocks.iter().filter(of_kind)
+    };
     let names = variables().map(|block| block.name.clone()).collect();
     let mut context = Context::new(defined::defined(blocks)?, names, budget);
     context.define("BAKE_CMD_CONTEXT", "cwd://".into());

@@ -32,3 +32,50 @@ fn only_a_true_privilege_is_an_entitlement() {
     let wrong = service("      privileged: [a]\n", &[]).unwrap_err();
     assert!(wrong.to_string().contains("compose.yaml:4: `privileged`"));
 }
+
+fn args_of(list: &str, pairs: &[(&str, &str)]) -> Result<Vec<String>, String> {
+    let imported = service(&format!("      args: {list}\n"), pairs);
+    let imported = imported.map_err(|mistake| mistake.to_string())?;
+    let args = build(&imported, "a").args.clone();
+    Ok(args.into_values().map(|text| text.value).collect())
+}
+
+/// What Compose makes of them, by its specification.
+#[test]
+fn a_default_is_that_of_its_place() {
+    let given = [("A", "1"), ("V", "1"), ("W", "x")];
+    for (list, without, with) in [
+        ("['a=${A}', 'b=${A:-x}']", ["", "x"], ["1", "1"]),
+        ("['a=${A:-x}', 'b=$A']", ["x", ""], ["1", "1"]),
+        ("['a=${V:-1}', 'b=${V:-2}']", ["1", "2"], ["1", "1"]),
+        ("['a=${A:+y}', 'b=${A:-x}']", ["", "x"], ["y", "1"]),
+        ("['a=${W:-x}', 'b=${W:-y}']", ["x", "y"], ["x", "x"]),
+        (
+            r"['a=${A:-it\s}', 'b=-${A:-}-']",
+            [r"it\s", "--"],
+            ["1", "-1-"],
+        ),
+        ("['a=${A:-${V:-2}}', 'b=${V:-3}']", ["2", "3"], ["1", "1"]),
+        ("['a=${A-x}', 'b=${A:-x}']", ["x", "x"], ["1", "1"]),
+        ("['a=$${A}', 'b=${A:-$$}']", ["${A}", "$"], ["${A}", "1"]),
+    ] {
+        assert_eq!(args_of(list, &[]).unwrap(), without, "{list}");
+        assert_eq!(args_of(list, &given).unwrap(), with, "{list}");
+    }
+    let empty = [("A", "")];
+    let list = "['a=${A:-x}', 'b=${A-x}']";
+    assert_eq!(args_of(list, &empty).unwrap(), ["x", ""]);
+    for list in [
+        "['a=${A-x}', 'b=${A}']",
+        "['a=${A}', 'b=${A-x}']",
+        "['a=${A-x}', 'b=${A-y}']",
+        "['a=${A-x}', 'b=${A:-y}']",
+        "['a=${A-x}', 'b=${A:+y}']",
+        "['a=${A-${B}}']",
+        "['a=${A+y}']",
+    ] {
+        let why = args_of(list, &[]).unwrap_err();
+        assert!(why.starts_with("compose.yaml:4: "), "{list}: {why}");
+        assert!(why.contains("write `${A:"), "{list}: {why}");
+    }
+}
