@@ -33,7 +33,12 @@ pub fn build(global: &Global, args: &BuildArgs, environment: &Environment) -> Re
     })?;
     let missing = args.build_args.iter().filter(|arg| {
         let is_alone = !arg.contains('=');
-        is_alone && args.write && environment.get(arg).is_none()
+        let is_given = || {
+            let others = args.build_args.iter();
+            let mut names = others.filter_map(|other| Some(other.split_once('=')?.0));
+            names.any(|name| name == *arg) || environment.get(arg).is_some()
+        };
+        is_alone && args.write && !is_given()
     });
     let missing = missing.map(|name| {
         format!(

@@ -1,6 +1,6 @@
 //! What a run came to: gathered from its events, shown at its end.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -22,6 +22,7 @@ pub(super) struct Summary {
     /// As long as each took.
     times: Vec<Duration>,
     products: Vec<(String, Product)>,
+    known_products: HashSet<(String, Product)>,
     last_lines: BTreeMap<String, VecDeque<Vec<u8>>>,
     warnings: usize,
 }
@@ -40,7 +41,13 @@ impl Summary {
                 }
                 self.outcomes.push((target.clone(), outcome.clone()));
             }
-            Event::Produced { target, what } => self.products.push((target.clone(), what.clone())),
+            Event::Produced { target, what } => {
+                let product = (target.clone(), what.clone());
+                // Another attempt makes the same again.
+                if self.known_products.insert(product.clone()) {
+                    self.products.push(product);
+                }
+            }
             // A failed step's message brings its own output.
             Event::Output {
                 target,

@@ -1,6 +1,7 @@
 //! Pushes [`Cleared`] images to registries. Nothing else may write the tags of a push target.
 
 use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::cleared::Cleared;
 use super::runner::TargetRunner;
@@ -73,10 +74,13 @@ fn push_to_all(
 ) -> Result<Vec<Pushed>, Failure> {
     let store = runner.store()?;
     let client = runner.client()?;
+    // The tags of each destination that are set, whatever became of the rest.
+    let announced: Vec<Announced> = destinations.iter().map(|_| Announced::default()).collect();
     let results: Vec<Result<Vec<Pushed>, RegistryError>> = std::thread::scope(|scope| {
         let threads: Vec<_> = destinations
             .iter()
-            .map(|destination| {
+            .zip(&announced)
+            .map(|(destination, announced)| {
                 let image = &images[destination.image];
                 let job = PushJob {
                     to: destination.to.clone(),
@@ -85,14 +89,14 @@ fn push_to_all(
                     sources: image.sources().to_vec(),
                     phase,
                 };
-                scope.spawn(
-                    move || match client.push(&job, store, &unannounced(runner, name)) {
+                scope.spawn(move || {
+                    match client.push(&job, store, &collecting(runner, name, announced)) {
                         Err(error) if is_acceptable(runner, &error) => {
-                            push_each_tag(runner, name, &job, store, client)
+                            push_each_tag(runner, name, &job, store, client, announced)
                         }
                         result => result,
-                    },
-                )
+                    }
+                })
             })
             .collect();
         threads
@@ -102,45 +106,60 @@ fn push_to_all(
     });
     let mut pushed = Vec::new();
     let mut errors = Vec::new();
-    for result in results {
+    let mut public = BTreeSet::new();
+    for (result, announced) in results.into_iter().zip(announced) {
+        let products = std::mem::take(&mut *locked(&announced));
         match result {
-            Ok(done) => pushed.extend(done),
-            Err(error) => errors.push(error),
+            Ok(done) => {
+                public.extend(done.iter().map(|one| one.reference.name()));
+                pushed.extend(done);
+            }
+            Err(error) => {
+                public.extend(products.iter().filter_map(reference));
+                errors.push(error);
+            }
         }
-    }
-    if phase != PushPhase::ContentOnly {
-        for one in &pushed {
-            let what = Product::Pushed {
-                reference: one.reference.to_string(),
-                digest: one.digest.to_string(),
-            };
+        for what in products {
             runner.produced(name, what);
         }
     }
     if errors.is_empty() {
         return Ok(pushed);
     }
-    Err(failed(&errors, &pushed, destinations.len(), phase))
+    Err(failed(&errors, &public, destinations.len(), phase))
+}
+
+/// The tags that one destination has set, in the order in which it set them.
+type Announced = Arc<Mutex<Vec<Product>>>;
+
+fn locked(announced: &Announced) -> MutexGuard<'_, Vec<Product>> {
+    announced.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn reference(product: &Product) -> Option<String> {
+    match product {
+        Product::Pushed { reference, .. } => Some(reference.clone()),
+        _ => None,
+    }
 }
 
 /// Pushes of several registries end in any order, and are announced in the manifest's.
-fn unannounced(runner: &TargetRunner<'_>, name: &str) -> OperationContext {
+fn collecting(runner: &TargetRunner<'_>, name: &str, announced: &Announced) -> OperationContext {
     let work = runner.tools.operation(name);
     let events = work.events.clone();
-    let is_push = |event: &Event| {
-        let produced = match event {
-            Event::Produced { what, .. } => what,
-            _ => return false,
-        };
-        matches!(produced, Product::Pushed { .. })
-    };
-    let filtered = move |event: Event| {
-        if !is_push(&event) {
-            events.send(event);
+    let announced = Arc::clone(announced);
+    let collected = move |event: Event| match event {
+        Event::Produced { what, .. } if reference(&what).is_some() => {
+            let mut announced = locked(&announced);
+            // Tags that are tried one by one after all of them failed.
+            if !announced.contains(&what) {
+                announced.push(what);
+            }
         }
+        event => events.send(event),
     };
     OperationContext {
-        events: Events::to(filtered),
+        events: Events::to(collected),
         ..work
     }
 }
@@ -158,6 +177,7 @@ fn push_each_tag(
     job: &PushJob,
     store: &Store,
     client: &Client,
+    announced: &Announced,
 ) -> Result<Vec<Pushed>, RegistryError> {
     let mut pushed = Vec::new();
     for tag in &job.tags {
@@ -166,7 +186,7 @@ fn push_each_tag(
             phase: PushPhase::TagsOnly,
             ..job.clone()
         };
-        match client.push(&one, store, &unannounced(runner, name)) {
+        match client.push(&one, store, &collecting(runner, name, announced)) {
             Ok(done) => pushed.extend(done),
             Err(error) if is_acceptable(runner, &error) => {
                 let repository = job.to.name();
@@ -181,7 +201,7 @@ fn push_each_tag(
 
 fn failed(
     errors: &[RegistryError],
-    pushed: &[Pushed],
+    public: &BTreeSet<String>,
     destinations: usize,
     phase: PushPhase,
 ) -> Failure {
@@ -193,9 +213,8 @@ fn failed(
         (failed, all) => format!("{failed} of {all} pushes failed\n"),
     };
     text.push_str(&printable::sentences(errors, "\n"));
-    let done: BTreeSet<String> = pushed.iter().map(|one| one.reference.name()).collect();
-    if !done.is_empty() && phase != PushPhase::ContentOnly {
-        text.push_str(&format!("\nalready published: {}", printable::list(&done)));
+    if !public.is_empty() && phase != PushPhase::ContentOnly {
+        text.push_str(&format!("\nalready published: {}", printable::list(public)));
     }
     if phase == PushPhase::ContentOnly {
         text.push_str("\nno tag was moved: tags are set when every registry holds everything");

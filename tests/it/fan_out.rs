@@ -153,6 +153,42 @@ fn a_registry_that_failed_is_retried_alone() {
 }
 
 #[test]
+fn tags_that_are_set_are_reported_though_others_are_not() {
+    let up = Registry::start();
+    let directory = temporary();
+    write(
+        directory.path(),
+        "imgmake.kdl",
+        format!(
+            "imgmake version=1 {{ retry backoff=\"1ms..2ms\" attempts=1 }}\n{}\
+             build one {{ from \"scratch\"; file \"/a\" \"b\" }}\n\
+             push release {{ images one; retry 1; to up {{ tags \"1\" \"2\" \"3\" }} }}\n",
+            registry("up", &up.host)
+        ),
+    );
+    // The registry cannot store where this tag points.
+    let link = up.link("one", "2");
+    let tag = link.ancestors().nth(2).unwrap();
+    std::fs::create_dir_all(tag.parent().unwrap()).unwrap();
+    std::fs::write(tag, "").unwrap();
+    let text = format!("already published: {}/one:1", up.host);
+    let ran = Imgmake::new().refused(directory.path(), &["release", "--progress", "json"], 4, &[]);
+    assert!(ran.stdout.contains(&text), "{}", ran.stdout);
+    let events: Vec<serde_json::Value> = ran
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let finished = events.iter().find(|event| event["event"] == "finished");
+    let products = finished.unwrap()["products"].as_array().unwrap();
+    let references: Vec<&str> = products
+        .iter()
+        .filter_map(|product| product["reference"].as_str())
+        .collect();
+    assert_eq!(references, [format!("{}/one:1", up.host)], "{products:#?}");
+}
+
+#[test]
 fn an_included_target_has_its_directory_in_its_repository() {
     let own = Registry::start();
     let directory = temporary();

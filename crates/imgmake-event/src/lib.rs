@@ -121,7 +121,7 @@ pub enum Direction {
     Push,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Product {
     Image { digest: String, size: u64 },
     Tar { path: String, bytes: u64 },
