@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::edge::{Edge, EdgeKind, Strength, TargetId};
+use super::gates::Coverage;
 use super::paths::{Producers, matching};
 use super::reading::{Reading, Reads};
 use crate::manifest::glob::{clean, excluded, is_pattern};
@@ -511,150 +512,31 @@ impl<'m> Finder<'m> {
         }
     }
 
-    /// Who needs a gate pushes nothing past it: every image must be covered by a gate that is needed.
+    /// A push waits for each gate that it needs, and publishes only what they judge.
     fn gates(&mut self, id: TargetId, target: &Target) {
         let TargetKind::Push(push) = &target.kind else {
             return;
         };
+        let is_gate =
+            |gate: &TargetId| matches!(self.manifest.targets[gate.0].kind, TargetKind::Scan(_));
         let gates: Vec<(TargetId, Span)> = target
             .needs
             .iter()
             .flat_map(|need| {
-                self.named(&need.value)
-                    .into_iter()
-                    .map(|gate| (gate, need.span))
+                let gates = self.named(&need.value).into_iter().filter(is_gate);
+                gates.map(|gate| (gate, need.span))
             })
-            .filter(|(gate, _)| matches!(self.manifest.targets[gate.0].kind, TargetKind::Scan(_)))
             .collect();
-        let Some((_, first_need)) = gates.first().copied() else {
-            let demand = self.manifest.settings.every_push_needs_gate;
-            let missing = demand.map(|demand| without_gate(target, demand));
-            self.diagnostics.extend(missing);
-            return;
-        };
         for (gate, span) in &gates {
             self.edge(id, *gate, EdgeKind::Gate, *span);
         }
-        for subject in self.subjects(id, push) {
-            if !gates.iter().any(|(gate, _)| self.covers(*gate, &subject)) {
-                let names: Vec<&str> = gates.iter().map(|(gate, _)| self.name(*gate)).collect();
-                let diagnostic = ungated(target, &subject, &names, first_need);
-                self.diagnostics.push(diagnostic);
-            }
-        }
-    }
-
-    fn name(&self, id: TargetId) -> &'m str {
-        &self.manifest.targets[id.0].name.value
-    }
-
-    fn subjects(&self, id: TargetId, push: &PushTarget) -> Vec<Subject> {
-        match &push.from {
-            PushFrom::Images(patterns) => self.builds(id, patterns),
-            PushFrom::Tar { path, pick } => vec![Subject {
-                shown: match pick {
-                    None => format!("the archive `{}`", path.value),
-                    Some(ArchiveImage::Named(name)) => {
-                        format!("`{name}` of the archive `{}`", path.value)
-                    }
-                    Some(ArchiveImage::Numbered(number)) => {
-                        format!("image {number} of the archive `{}`", path.value)
-                    }
-                },
-                what: SubjectKind::Tar(clean(&path.value), pick.clone()),
-                span: path.span,
-            }],
-            PushFrom::Image(image) | PushFrom::Stored(image) => vec![Subject::image(image)],
-            PushFrom::Index(index) => {
-                let mut subjects = self.builds(id, &index.images);
-                subjects.extend(index.from.iter().map(Subject::image));
-                subjects
-            }
-        }
-    }
-
-    fn builds(&self, id: TargetId, patterns: &[Spanned<String>]) -> Vec<Subject> {
-        let span = patterns
-            .first()
-            .map(|pattern| pattern.span)
-            .unwrap_or_default();
-        let images = self.found.images[id.0].iter();
-        images
-            .map(|image| {
-                let name = self.name(*image);
-                let own = patterns.iter().find(|pattern| pattern.value == name);
-                Subject {
-                    shown: format!("`{name}`"),
-                    what: SubjectKind::Build(*image),
-                    span: own.map_or(span, |own| own.span),
-                }
-            })
-            .collect()
-    }
-
-    fn covers(&self, gate: TargetId, subject: &Subject) -> bool {
-        let TargetKind::Scan(scan) = &self.manifest.targets[gate.0].kind else {
-            return false;
+        let coverage = Coverage {
+            manifest: self.manifest,
+            images: &self.found.images,
         };
-        match (&scan.from, &subject.what) {
-            (ScanFrom::Images(_) | ScanFrom::Index(_), SubjectKind::Build(id)) => {
-                self.found.images[gate.0].contains(id)
-            }
-            (ScanFrom::Tar { path, pick }, SubjectKind::Tar(pushed, of_it)) => {
-                clean(&path.value) == *pushed && pick == of_it
-            }
-            (ScanFrom::Image(image), SubjectKind::Image(pushed)) => image.value == *pushed,
-            (ScanFrom::Index(index), SubjectKind::Image(pushed)) => {
-                index.from.iter().any(|image| image.value == *pushed)
-            }
-            _ => false,
-        }
+        let missing = coverage.missing(id, target, push, &gates);
+        self.diagnostics.extend(missing);
     }
-}
-
-/// What a push publishes and a gate may have judged.
-struct Subject {
-    shown: String,
-    what: SubjectKind,
-    span: Span,
-}
-enum SubjectKind {
-    Build(TargetId),
-    Tar(String, Option<ArchiveImage>),
-    Image(String),
-}
-
-impl Subject {
-    fn image(image: &Spanned<String>) -> Subject {
-        Subject {
-            shown: format!("the image `{}`", image.value),
-            what: SubjectKind::Image(image.value.clone()),
-            span: image.span,
-        }
-    }
-}
-
-/// By `every-push needs-gate` of the project.
-fn without_gate(target: &Target, demand: Span) -> Diagnostic {
-    let name = &target.name;
-    let message = format!("target `{}` pushes without a gate", name.value);
-    Diagnostic::at(name.span, message, "`needs` names no `scan` target")
-        .with_related(demand, "every push needs a gate in this project")
-        .with_help("write `needs GATE`, the name of a `scan` target for these images")
-}
-
-fn ungated(target: &Target, subject: &Subject, gates: &[&str], need: Span) -> Diagnostic {
-    let message = format!(
-        "target `{}`: {} is pushed, but no gate that it needs scans it",
-        target.name.value, subject.shown
-    );
-    let names: Vec<String> = gates.iter().map(|gate| format!("`{gate}`")).collect();
-    Diagnostic::at(subject.span, message, "not scanned")
-        .with_related(need, "the gate is needed here")
-        .with_help(format!(
-            "add it to {}, or push it from a target of its own",
-            names.join(" or ")
-        ))
 }
 
 fn is_build(target: &Target) -> bool {

@@ -3,6 +3,7 @@
 
 mod cycle;
 mod edge;
+mod gates;
 mod inference;
 mod paths;
 mod reach;

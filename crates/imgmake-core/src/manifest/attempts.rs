@@ -1,23 +1,11 @@
 //! How long and how often the work of a target is tried, and pools in which targets take places.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
-use super::Spanned;
 use super::context::DecodeContext;
 use super::fields::Fields;
 use super::tree::Node;
-
-/// How long and how often the work of a target is tried; in no key, since it decides no result.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Attempts {
-    /// Of builds and pushes; commands and scans have limits of their own.
-    pub timeout: Option<Spanned<Duration>>,
-    /// How often a failure is followed by another attempt.
-    pub retries: u32,
-}
+use super::types::{Attempts, Spanned};
 
 /// `timeout "20m"; retry 2`
 pub(super) fn attempts(fields: &mut Fields) -> Attempts {

@@ -1,34 +1,12 @@
 //! What the `imgmake` node says about trust: which base images are allowed, and who
 //! shares cache mounts. No Dockerfile can say it, since Dockerfiles are what it is about.
 
-use serde::{Deserialize, Serialize};
-
 use super::context::DecodeContext;
 use super::diagnostic::Diagnostic;
 use super::fields::Fields;
 use super::image_pattern::ImagePattern;
 use super::tree::Node;
-use super::{Span, Spanned};
-
-/// Who sees what a RUN wrote into a cache mount.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum CacheMounts {
-    /// Builds of the same project directory.
-    #[default]
-    Project,
-    /// Every build of this user.
-    User,
-}
-
-/// `bases { allow "registry.example.com/*"; require-signature key="base.pub" }`
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BasesNode {
-    pub span: Span,
-    /// Patterns of whole names, each of which is an [`ImagePattern`]; none allows every name.
-    pub allow: Vec<Spanned<String>>,
-    /// Files with public keys, one of which must have signed a base; none asks for no signature.
-    pub keys: Vec<Spanned<String>>,
-}
+use super::types::{BasesNode, CacheMounts};
 
 pub(super) fn bases(node: &Node, cx: &DecodeContext) -> BasesNode {
     let mut fields = Fields::new(node, cx);

@@ -1,0 +1,77 @@
+//! `push` targets: images, destinations, signatures.
+
+use serde::{Deserialize, Serialize};
+
+use super::archive::ArchiveImage;
+use super::span::Spanned;
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PushTarget {
+    pub from: PushFrom,
+    pub to: Vec<Destination>,
+    pub publish: Publish,
+    pub write_digests: Option<Spanned<String>>,
+    pub sign: Option<SignNode>,
+    /// What is attached to each image, each once.
+    pub attest: Vec<Attestation>,
+}
+
+/// A private key, as cosign has them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SignNode {
+    pub key: SignKey,
+    /// The name of a secret; without it the variable `COSIGN_PASSWORD` is read, if the key is encrypted.
+    pub password: Option<Spanned<String>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum SignKey {
+    File(Spanned<String>),
+    /// By the name of the secret.
+    Secret(Spanned<String>),
+}
+
+/// A document about an image that is attached to it in the registry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Attestation {
+    CycloneDx,
+    Spdx,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum PushFrom {
+    Images(Vec<Spanned<String>>),
+    Tar {
+        path: Spanned<String>,
+        pick: Option<ArchiveImage>,
+    },
+    Image(Spanned<String>),
+    /// Published as one image of several platforms.
+    Index(IndexNode),
+    /// An image of the store, by its name; only CI steps say this.
+    Stored(Spanned<String>),
+}
+
+/// Images of one platform each, mostly, that belong together.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct IndexNode {
+    /// Globs over target names.
+    pub images: Vec<Spanned<String>>,
+    /// Images of registries.
+    pub from: Vec<Spanned<String>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Destination {
+    pub registries: Vec<Spanned<String>>,
+    /** Default: the build target's name. */
+    pub repository: Option<Spanned<String>>,
+    pub tags: Vec<Spanned<String>>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Publish {
+    #[default]
+    Each,
+    Together,
+}
