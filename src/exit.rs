@@ -78,7 +78,18 @@ impl From<anyhow::Error> for Exit {
     fn from(error: anyhow::Error) -> Exit {
         match error.downcast::<Exit>() {
             Ok(exit) => exit,
-            Err(error) => Exit::error(FAILED, format!("{error:#}")),
+            Err(error) => {
+                let is_newer = error.chain().any(|cause| {
+                    cause.downcast_ref().is_some_and(OciError::is_newer)
+                        || matches!(cause.downcast_ref(), Some(CoreError::NewerState { .. }))
+                });
+                let code = if is_newer { USAGE } else { FAILED };
+                let exit = Exit::error(code, format!("{error:#}"));
+                match error.downcast_ref().and_then(CoreError::help) {
+                    Some(help) => exit.with_help(help),
+                    None => exit,
+                }
+            }
         }
     }
 }

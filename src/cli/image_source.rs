@@ -115,7 +115,7 @@ impl<'a> Finder<'a> {
         let TargetKind::Build(build) = &project.graph.target(id).kind else {
             return Ok(None);
         };
-        let state = State::read(&project.directory, &loaded.trust.key);
+        let state = State::read(&project.directory, &loaded.trust.key)?;
         let outputs = state.recorded(name).map(|(_, outputs)| outputs);
         let root = outputs
             .into_iter()
@@ -153,7 +153,7 @@ impl<'a> Finder<'a> {
         if blobs.iter().all(|blob| self.store.holds(blob)) {
             return Ok(());
         }
-        let state = State::read(&loaded.project.directory, &loaded.trust.key);
+        let state = State::read(&loaded.project.directory, &loaded.trust.key)?;
         let tools = self.tools(loaded)?;
         let engine = tools.engine(&Arc::new(state))?;
         Ok(images::pull_missing(&self.store, &engine, name, root)?)

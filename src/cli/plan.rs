@@ -29,7 +29,7 @@ fn decide<T>(
         project::load_with(global, environment, Keys::Read, args.network)?;
     let plan = project::select(&project, &args.targets)?;
     let arguments = arguments_of(&project, &plan, &args.arguments)?;
-    let state = Arc::new(State::read(&project.directory, &trust.key));
+    let state = Arc::new(State::read(&project.directory, &trust.key)?);
     if let Some(ignored) = state.ignored() {
         trust.tell_ignored(ignored);
     }

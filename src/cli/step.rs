@@ -14,7 +14,7 @@ use super::project;
 use super::run::bring_up_to_date;
 use super::signals::{self, Stopped};
 use super::tools::tools;
-use super::trust::{Trust, refuse_tracked};
+use super::trust::{self, Trust, refuse_tracked};
 use crate::exit::{Exit, FAILED};
 use crate::no_links::refuse_links;
 use crate::report::{Folding, Options, Reporter, Style};
@@ -80,7 +80,11 @@ impl Place {
     /// # Errors
     /// It cannot be opened.
     pub fn open_store(&self) -> Result<Store, Exit> {
-        Ok(Store::open_with(&self.store, self.trust.of_store())?)
+        let store = Store::open_with(&self.store, self.trust.of_store())?;
+        if store.take_rebuilt().is_some() {
+            tell(trust::rebuilt(&self.store));
+        }
+        Ok(store)
     }
 }
 

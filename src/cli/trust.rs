@@ -147,7 +147,10 @@ impl Trust {
                 mac::VARIABLE
             ),
             (None, Ignored::Foreign) => format!(
-                "note: the state in `{DIRECTORY}` is of another user, machine, directory or version: it is ignored"
+                "note: the state in `{DIRECTORY}` is of another user, machine or directory: it is ignored"
+            ),
+            (None, Ignored::Older) => format!(
+                "note: the state in `{DIRECTORY}` is of an older version: everything is looked at again"
             ),
             (None, Ignored::DamagedEnd) => {
                 format!("note: the end of the state in `{DIRECTORY}/log` is damaged: it is ignored")
@@ -171,7 +174,19 @@ pub fn open_store(global: &Global, environment: &Environment) -> Result<Store, E
     }
     let path = environment.store(global)?;
     refuse_links(&path, &directory)?;
-    Ok(Store::open_with(&path, trust)?)
+    let store = Store::open_with(&path, trust)?;
+    if store.take_rebuilt().is_some() {
+        tell(rebuilt(&path));
+    }
+    Ok(store)
+}
+
+/// What is said once of a store of an older version.
+pub fn rebuilt(store: &Path) -> String {
+    format!(
+        "note: the store `{}` is of an older version: its steps are made again",
+        store.display()
+    )
 }
 
 /// State that came with a checkout is refused, not only ignored: whoever put it there meant

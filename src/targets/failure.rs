@@ -7,6 +7,7 @@ use imgmake_core::execute::{Failure, FailureKind};
 use imgmake_core::files::is_storage_full;
 use imgmake_event::Cancelled;
 use imgmake_git::GitError;
+use imgmake_oci::OciError;
 use imgmake_registry::RegistryError;
 use imgmake_scan::ScanError;
 
@@ -23,6 +24,9 @@ pub fn failure(error: impl Into<anyhow::Error>) -> Failure {
         }
         if cause.downcast_ref::<Refused>().is_some() {
             return Some(FailureKind::Gate);
+        }
+        if cause.downcast_ref().is_some_and(OciError::is_newer) {
+            return Some(FailureKind::Usage);
         }
         let registry = cause.downcast_ref::<RegistryError>()?;
         Some(match registry.is_cancelled() {

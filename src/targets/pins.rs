@@ -443,7 +443,7 @@ mod tests {
         let digest = |digit: &str| format!("sha256:{}", digit.repeat(64));
         let image = |name: &str| PinName::Image(format!("docker.io/library/{name}:1"));
         let pins = |pin_use: PinUse| ProjectPins {
-            state: Arc::new(State::read(made.path(), &MacKey::random().unwrap())),
+            state: Arc::new(State::read(made.path(), &MacKey::random().unwrap()).unwrap()),
             lock: LockedPins::read(made.path(), "l").ok().map(Arc::new),
             pin_use,
             events: Events::to(|_| {}),

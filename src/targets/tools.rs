@@ -17,7 +17,7 @@ use imgmake_build::worker::{CacheScope, Terminals, Worker};
 use imgmake_build::{BasePolicy, Engine, Warmed};
 use imgmake_core::manifest::CacheMounts;
 use imgmake_core::state::State;
-use imgmake_event::{Cancel, Events};
+use imgmake_event::{Cancel, Event, Events};
 use imgmake_guard::offline;
 use imgmake_oci::store::{Store, Trust};
 use imgmake_registry::{Client, ClientOptions};
@@ -130,6 +130,15 @@ impl Tools {
         }
         let opened = Store::open_with(&self.store_path, self.store_trust.clone())?;
         let opened = opened.stopped_by(&self.cancel);
+        if opened.take_rebuilt().is_some() {
+            self.events.send(Event::Note {
+                target: None,
+                message: format!(
+                    "the store `{}` is of an older version: its steps are made again",
+                    self.store_path.display()
+                ),
+            });
+        }
         Ok(self.store.get_or_init(|| opened))
     }
 

@@ -12,7 +12,7 @@ use crate::ground::imgmake::{Imgmake, Ran};
 use crate::ground::pipeline::{Platform, SEQUENCE};
 use crate::ground::{run, temporary, write};
 
-const OTHERS: &str = "is of another user, machine, directory or version";
+const OTHERS: &str = "is of another user, machine or directory";
 const TEXT: &str = "a secret of the pipeline, 40 letters long";
 
 fn said(ran: &Ran) -> String {

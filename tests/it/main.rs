@@ -130,5 +130,6 @@ mod tidy;
 mod toolchains;
 mod trust_ca;
 mod typed;
+mod upgrades;
 mod watching;
 mod without_manifest;

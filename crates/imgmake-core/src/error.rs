@@ -40,6 +40,15 @@ pub enum CoreError {
     Lock { path: PathBuf, source: io::Error },
     #[error("cannot write the project's state in `{}`", project.display())]
     StateDirectory { project: PathBuf, source: io::Error },
+    #[error(
+        "the state in `{}` has format {found}, written by a newer imgmake; this one reads format {known}",
+        project.join(".imgmake").display()
+    )]
+    NewerState {
+        project: PathBuf,
+        found: u32,
+        known: u32,
+    },
     #[error("cannot write the project's state in `.imgmake/log`")]
     StateLog(#[source] io::Error),
 }
@@ -52,6 +61,9 @@ impl CoreError {
             CoreError::NothingToBuild => Some("name targets, or declare `group default …`"),
             CoreError::NotFound { help, .. } => Some(help.as_deref().unwrap_or(LIST)),
             CoreError::NoMatch { .. } => Some(LIST),
+            CoreError::NewerState { .. } => Some(
+                "use that imgmake, or remove the directory: everything is then looked at again",
+            ),
             CoreError::Disabled { .. } => Some("set the variable that its `if` reads"),
             _ => None,
         }

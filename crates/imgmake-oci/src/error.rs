@@ -61,6 +61,13 @@ pub enum OciError {
         why: String,
         help: String,
     },
+    /// Somebody wrote it who knew a later format.
+    Newer {
+        what: String,
+        found: u32,
+        known: u32,
+        help: String,
+    },
     Cancelled(Cancelled),
     Io(io::Error),
     /// An error of another module or crate, as it came: [`Damaged`](crate::store::Damaged) is one.
@@ -168,6 +175,11 @@ impl OciError {
         self.causes().any(|cause| ambiguous(&cause))
     }
 
+    /// Whether a newer imgmake wrote what was to be read.
+    pub fn is_newer(&self) -> bool {
+        matches!(self.root(), OciError::Newer { .. })
+    }
+
     /// The error of another crate that this one stands for, else itself.
     fn as_cause(&self) -> &(dyn StdError + 'static) {
         match self {
@@ -197,6 +209,17 @@ impl OciError {
                 found,
                 expected,
             } => return write!(f, "{what} is {found}, expected {expected}"),
+            OciError::Newer {
+                what,
+                found,
+                known,
+                help,
+            } => {
+                return write!(
+                    f,
+                    "{what} has format {found}, written by a newer imgmake; this one reads format {known}; {help}"
+                );
+            }
             OciError::Cancelled(error) => return write!(f, "{error}"),
             OciError::Io(error) => return write!(f, "{error}"),
             OciError::Other(error) => return write!(f, "{error}"),

@@ -150,7 +150,7 @@ impl Project {
     }
 
     fn reasons(&self, texts: &Texts) -> Vec<String> {
-        let state = State::read(self.directory.path(), &key());
+        let state = State::read(self.directory.path(), &key()).unwrap();
         let decisions = preview(&texts.actions(), texts, &state);
         let text = |d: Decision| {
             let reasons: Vec<String> = d.reasons.iter().map(ToString::to_string).collect();

@@ -11,6 +11,9 @@
 //! that stops earlier says what was true earlier. An old log of the same key can be put in
 //! the place of a newer one; for that somebody must have it, such as from a cache.
 //!
+//! The first line says the format. Its length, the salt and the MAC are those of every format, so that
+//! one of ours that is older or newer is told from a stranger's.
+//!
 //! A record is whole or it ends the log: what a kill or a full disk left behind is cut
 //! off by the next writer.
 
@@ -21,10 +24,13 @@ use super::directory::Directory;
 use imgmake_guard::mac::{MacKey, same};
 
 const NAME: &str = "log";
-const MAGIC: &[u8; 16] = b"imgmake state 3\n";
+/// Raised when a record is written differently, or a file beside the log is.
+pub(super) const FORMAT: u32 = 3;
+const BEGIN: &str = "imgmake state ";
+const MAGIC: usize = 16;
 const SALT: usize = 16;
 const MAC: usize = 16;
-const START: usize = MAGIC.len() + SALT + MAC;
+const START: usize = MAGIC + SALT + MAC;
 const HEAD: usize = 4 + MAC;
 
 type Link = [u8; MAC];
@@ -32,8 +38,13 @@ type Link = [u8; MAC];
 /// What was found in a log.
 pub enum Found {
     Absent,
-    /// It has no MAC of this key: of another user, machine, project or version.
+    /// It has no MAC of this key: of another user, machine or project.
     Foreign,
+    /// Of this key, and an older format.
+    Older,
+    Newer {
+        format: u32,
+    },
     Ours {
         end: End,
         /// Something that is no record follows.
@@ -62,8 +73,13 @@ pub fn read(directory: &Directory, key: &MacKey, mut take: impl FnMut(&[u8]) -> 
     }
     let (fields, mac) = start.split_at(START - MAC);
     let link = first(key, fields);
-    if !fields.starts_with(MAGIC) || !same(&link, mac) {
+    if !same(&link, mac) {
         return Found::Foreign;
+    }
+    match format(&fields[..MAGIC]) {
+        Some(FORMAT) => {}
+        Some(format) if format > FORMAT => return Found::Newer { format },
+        _ => return Found::Older,
     }
     let mut bytes = Vec::new();
     let read_whole = file.read_to_end(&mut bytes).is_ok();
@@ -93,6 +109,19 @@ fn record<'a>(key: &MacKey, before: &Link, bytes: &'a [u8]) -> Option<(&'a [u8],
     let (payload, rest) = rest.split_at_checked(length as usize)?;
     let link = next(key, before, payload);
     same(&link, mac).then_some((payload, link, rest))
+}
+
+/// As many digits as there is room for, filled up with ends of lines.
+fn magic(format: u32) -> [u8; MAGIC] {
+    let mut line = [b'\n'; MAGIC];
+    let text = format!("{BEGIN}{format}");
+    line[..text.len()].copy_from_slice(text.as_bytes());
+    line
+}
+
+fn format(line: &[u8]) -> Option<u32> {
+    let text = std::str::from_utf8(line).ok()?;
+    text.strip_prefix(BEGIN)?.trim_end().parse().ok()
 }
 
 fn first(key: &MacKey, fields: &[u8]) -> Link {
@@ -134,7 +163,7 @@ impl Log {
     ) -> io::Result<Log> {
         let unfinished = directory.begin(NAME)?;
         let salt = MacKey::random()?.mac(&[]);
-        let fields = [MAGIC, &salt[..SALT]].concat();
+        let fields = [&magic(FORMAT)[..], &salt[..SALT]].concat();
         let link = first(key, &fields);
         let mut log = Log {
             file: unfinished.file.try_clone()?,

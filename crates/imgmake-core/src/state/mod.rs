@@ -127,6 +127,8 @@ pub struct State {
 pub enum Ignored {
     /// A file without a MAC of the key: all of it.
     Foreign,
+    /// Ours, of an older format: all of it.
+    Older,
     /// What follows the sound records of the log.
     DamagedEnd,
 }
@@ -146,18 +148,21 @@ const STATS: &str = "stat";
 
 impl State {
     /// Reads what is there and writes nothing, for `plan`, `why` and `check`.
-    pub fn read(project: &Path, key: &MacKey) -> State {
-        match Directory::open(project) {
-            Ok(Some(directory)) => State::load(directory, project, key).0,
+    ///
+    /// # Errors
+    /// A newer imgmake wrote it.
+    pub fn read(project: &Path, key: &MacKey) -> Result<State> {
+        Ok(match Directory::open(project) {
+            Ok(Some(directory)) => State::load(directory, project, key)?.0,
             Ok(None) => State::empty(key, None),
             Err(_) => State::empty(key, Some(Ignored::Foreign)),
-        }
+        })
     }
 
     /// Reads and goes on recording. The caller shows that it holds the lock.
     ///
     /// # Errors
-    /// The directory cannot be written.
+    /// The directory cannot be written; a newer imgmake wrote what is there.
     pub fn open(project: &Path, key: &MacKey, lock: &Lock) -> Result<State> {
         debug_assert!(lock.is_of(&project.join(DIRECTORY)));
         let unwritable = |source| CoreError::StateDirectory {
@@ -165,9 +170,9 @@ impl State {
             source,
         };
         let directory = Directory::open_or_make(project).map_err(unwritable)?;
-        let (mut state, end) = State::load(directory, project, key);
+        let (mut state, end) = State::load(directory, project, key)?;
         let directory = state.directory.as_ref().expect("it was just given");
-        if state.ignored == Some(Ignored::Foreign) {
+        if matches!(state.ignored, Some(Ignored::Foreign | Ignored::Older)) {
             // Nothing else replaces them where there is nothing to remember.
             directory.remove_foreign(&[STATS, MANIFEST], &state.key);
         }
@@ -194,7 +199,7 @@ impl State {
     }
 
     /// The log and the stat cache, read side by side; where the log goes on, if it is ours.
-    fn load(directory: Directory, project: &Path, key: &MacKey) -> (State, Option<End>) {
+    fn load(directory: Directory, project: &Path, key: &MacKey) -> Result<(State, Option<End>)> {
         let key = project_key(project, key);
         let ((inner, found), (stats, foreign_stats)) = std::thread::scope(|scope| {
             let stats = scope.spawn(|| load_stats(&directory, &key));
@@ -204,12 +209,26 @@ impl State {
         });
         let (end, ignored) = match found {
             Found::Foreign => (None, Some(Ignored::Foreign)),
+            Found::Older => (None, Some(Ignored::Older)),
+            Found::Newer { format } => {
+                return Err(CoreError::NewerState {
+                    project: project.to_path_buf(),
+                    found: format,
+                    known: log::FORMAT,
+                });
+            }
             Found::Absent => (None, None),
             Found::Ours { end, damaged } => (Some(end), damaged.then_some(Ignored::DamagedEnd)),
         };
-        let ignored = match foreign_stats {
+        let is_older = ignored == Some(Ignored::Older);
+        let ignored = match foreign_stats && !is_older {
             true => Some(Ignored::Foreign),
             false => ignored,
+        };
+        // A log of another format says that its neighbors are of that one, too.
+        let stats = match is_older {
+            true => StatCache::new(),
+            false => stats,
         };
         let state = State {
             directory: Some(directory),
@@ -218,7 +237,7 @@ impl State {
             ignored,
             stats: Arc::new(stats),
         };
-        (state, end)
+        Ok((state, end))
     }
 
     /// What was not used of what is there.

@@ -14,7 +14,7 @@ fn open(project: &Path, lock: &Lock) -> State {
 }
 
 fn read(project: &Path) -> State {
-    State::read(project, &key())
+    State::read(project, &key()).unwrap()
 }
 
 fn inputs(value: &str) -> Inputs {
@@ -127,6 +127,128 @@ fn a_second_run_is_told_who_holds_the_project() {
     assert!(refused.to_string().contains(&pid), "{refused}");
     drop(lock);
     Lock::take(directory.path(), &Wait::No).unwrap();
+}
+
+/// A sound log of this key whose first line is another.
+fn log_of_format(project: &Path, line: &[u8; 16]) -> Vec<u8> {
+    let key = project_key(project, &key());
+    let fields = [&line[..], &[7; 16]].concat();
+    let mac = key.mac(&[b"start", &fields]);
+    [
+        &fields[..],
+        &mac[..16],
+        b"records that nobody here can read",
+    ]
+    .concat()
+}
+
+#[test]
+fn a_log_of_an_older_format_is_made_anew_and_a_newer_one_is_refused_and_kept() {
+    let (directory, lock) = filed_under(&key());
+    let path = directory.path().join(".imgmake/log");
+    fs::write(&path, log_of_format(directory.path(), b"imgmake state 2\n")).unwrap();
+    assert_eq!(read(directory.path()).ignored(), Some(Ignored::Older));
+    let state = open(directory.path(), &lock);
+    assert_eq!(state.ignored(), Some(Ignored::Older));
+    // Nor is what lies beside it read.
+    assert!(
+        state
+            .stats
+            .known(&signature(&directory.path().join("f")))
+            .is_none()
+    );
+    state.finished("app", outcome("1")).unwrap();
+    assert_eq!(read(directory.path()).ignored(), None);
+
+    for newer in [b"imgmake state 4\n", b"imgmake state 17"] {
+        let newer = log_of_format(directory.path(), newer);
+        fs::write(&path, &newer).unwrap();
+        for refused in [
+            State::read(directory.path(), &key()).err(),
+            State::open(directory.path(), &key(), &lock).err(),
+        ] {
+            assert!(
+                matches!(refused, Some(CoreError::NewerState { known: 3, .. })),
+                "{refused:?}"
+            );
+        }
+        assert_eq!(fs::read(&path).unwrap(), newer);
+    }
+    // Anybody can write such a line, and nobody is stopped by it.
+    fs::write(&path, [&b"imgmake state 9\n"[..], &[0; 32]].concat()).unwrap();
+    assert_eq!(read(directory.path()).ignored(), Some(Ignored::Foreign));
+}
+
+/// What a record looks like is what the format promises.
+#[test]
+fn records_of_this_format_look_as_they_did() {
+    let digest = imgmake_oci::image::Digest::of(b"x");
+    let reference: imgmake_oci::image::Reference = "r/x:1".parse().unwrap();
+    let file = |what| Output::File {
+        what,
+        path: "p".into(),
+        signature: [1; 32],
+    };
+    let outputs = vec![
+        Output::Image {
+            media_type: "m".into(),
+            digest: digest.clone(),
+            size: 1,
+            blobs: vec![(digest.clone(), 2)],
+            sources: vec![reference.clone()],
+            tags: vec!["t".into()],
+        },
+        file(FileKind::Tar),
+        file(FileKind::Layout),
+        file(FileKind::Report),
+        file(FileKind::Digests),
+        file(FileKind::Export),
+        Output::Tree {
+            path: "p".into(),
+            hash: [2; 32],
+        },
+        Output::Pushed {
+            reference,
+            digest: digest.clone(),
+        },
+        Output::Passed { digest },
+        Output::Loaded {
+            daemon: crate::manifest::LoadInto::Docker,
+            ids: vec![("n".into(), "i".into())],
+        },
+        Output::ValidUntil { seconds: 3 },
+    ];
+    let outcome = Outcome::new(&inputs("1"), [7; 32], outputs);
+    let attempt = |status| Record::Attempt {
+        target: "a",
+        status,
+    };
+    let records = [
+        attempt(AttemptStatus::Finished),
+        attempt(AttemptStatus::Interrupted),
+        attempt(AttemptStatus::Failed),
+        attempt(AttemptStatus::InputsChanged),
+        attempt(AttemptStatus::InputsTouched),
+        outcome.record("a"),
+        Record::Pin {
+            name: "n",
+            value: "v",
+        },
+        Record::Took {
+            target: "a",
+            millis: 300,
+        },
+    ];
+    let bytes: Vec<u8> = records
+        .iter()
+        .flat_map(|r| postcard::to_stdvec(r).unwrap())
+        .collect();
+    let found = hex::encode(&blake3::hash(&bytes).as_bytes()[..8]);
+    assert_eq!(
+        (log::FORMAT, found.as_str()),
+        (3, "3ba07d44945c3d1a"),
+        "other records are another `FORMAT`"
+    );
 }
 
 /// A project's `.imgmake` for the cache alone.

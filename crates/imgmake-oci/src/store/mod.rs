@@ -15,6 +15,7 @@
 //! db/                           advisory indexes
 //! logs/                         what steps printed
 //! tmp/<process>/                everything unfinished; swept once its process is gone
+//! format                        which format the records have
 //! lock                          runs hold it shared; gc that has it alone need not look out for others
 //! ```
 //!
@@ -26,6 +27,7 @@ mod blob;
 mod cache_mounts;
 mod checks;
 mod find;
+mod format;
 mod gc;
 mod images;
 mod layers;
@@ -50,6 +52,7 @@ use crate::error::{Context, Result};
 pub use blob::BlobWriter;
 pub use cache_mounts::{CacheMount, describe_cache_mount};
 pub use checks::Damaged;
+pub use format::Rebuilt;
 pub use gc::{Garbage, Keep, Kept};
 pub use trust::{FoundAgain, Guard, Names, Shared, Trust};
 pub use usage::Usage;
@@ -86,6 +89,8 @@ struct Inner {
     /// The user's own store, when this one is shared and there is such a store.
     own: Option<Store>,
     checks: checks::Checks,
+    /// Until somebody has asked.
+    rebuilt: Mutex<Option<Rebuilt>>,
 }
 
 impl Store {
@@ -93,7 +98,8 @@ impl Store {
     /// the shared lock (waiting while a garbage collection runs).
     ///
     /// # Errors
-    /// The directory belongs to another user or cannot be kept from others, or cannot be made.
+    /// The directory belongs to another user or cannot be kept from others, or cannot be made; a newer
+    /// imgmake wrote it.
     pub fn open(root: &Path) -> Result<Store> {
         Store::open_with(root, Trust::Private)
     }
@@ -127,7 +133,9 @@ impl Store {
             .open(root.join("lock"))
             .with_context(told)?;
         lock.lock_shared().with_context(told)?;
+        let rebuilt = format::prepare(root, &lock)?;
         let store = Store::with_lock(root, Some(lock), trust)?;
+        *store.rebuilt_cell() = rebuilt;
         store.sweep();
         // Says since when this process may rely on what it finds. A full disk is no obstacle: gc then
         // thinks of the longest run.
@@ -177,6 +185,7 @@ impl Store {
             trust,
             own: None,
             checks: checks::Checks::default(),
+            rebuilt: Mutex::new(None),
         };
         if let Trust::Shared(shared) = &inner.trust {
             let path = root.as_os_str().as_encoded_bytes();
@@ -198,6 +207,15 @@ impl Store {
             inner: Arc::new(inner),
             cancel: Cancel::default(),
         })
+    }
+
+    /// Whether its records were of an older format as it was opened. Answered once.
+    pub fn take_rebuilt(&self) -> Option<Rebuilt> {
+        self.rebuilt_cell().take()
+    }
+
+    fn rebuilt_cell(&self) -> std::sync::MutexGuard<'_, Option<Rebuilt>> {
+        self.inner.rebuilt.lock().expect("no thread panics in here")
     }
 
     /// Whether others may have written what lies here.
