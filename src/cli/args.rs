@@ -139,11 +139,16 @@ pub enum Command {
         #[command(flatten)]
         args: PlanArgs,
         /// Print what a run with `--force` would do
-        #[arg(long, visible_alias = "no-cache")]
+        #[arg(long, visible_alias = "no-cache", conflicts_with = "since")]
         force: bool,
+        /// Print instead what is touched by changes since a git revision, such as `origin/main`; needs no state
+        ///
+        /// Changes since the last common commit count, as far as git tracks the files: committed or not.
+        #[arg(long, value_name = "REF", allow_hyphen_values = true)]
+        since: Option<String>,
         /// The form of the answer
         #[arg(long, default_value = "text")]
-        format: ListFormat,
+        format: PlanFormat,
     },
     /// Print every input that makes a target stale
     Why {
@@ -434,6 +439,16 @@ pub enum ListFormat {
     Text,
     /// For programs
     Json,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum PlanFormat {
+    /// For people
+    Text,
+    /// For programs
+    Json,
+    /// For `strategy.matrix` of a GitHub workflow: a job for each target
+    GithubMatrix,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -1,5 +1,6 @@
 //! The files of a manifest's directory, as its decoder may see them.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
 
@@ -33,7 +34,12 @@ impl Files for Disk<'_> {
 }
 
 /// Manifests lie in the project's own folders, not deep in its dependencies.
-const DEEPEST_INCLUDE: usize = 8;
+pub(super) const DEEPEST_INCLUDE: usize = 8;
+
+/// Directories that hold no manifest.
+pub(super) fn is_passed_over(name: &OsStr) -> bool {
+    matches!(name.to_str(), Some(".git" | ".imgmake" | "node_modules"))
+}
 
 fn matching(
     directory: &Path,
@@ -53,9 +59,7 @@ fn matching(
             format!("{relative}/{name}")
         };
         if entry.file_type()?.is_dir() {
-            if depth < DEEPEST_INCLUDE
-                && !matches!(name.as_str(), ".git" | ".imgmake" | "node_modules")
-            {
+            if depth < DEEPEST_INCLUDE && !is_passed_over(name.as_ref()) {
                 matching(&entry.path(), &path, pattern, depth + 1, found)?;
             }
         } else if pattern.matches(&path) {

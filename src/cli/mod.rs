@@ -37,6 +37,7 @@ mod output;
 mod outside;
 mod plan;
 mod plan_json;
+mod plan_rows;
 mod plugin;
 mod project;
 mod public_key;
@@ -46,6 +47,7 @@ mod run_args;
 mod shared_cache;
 mod shell;
 mod signals;
+mod since;
 mod step;
 mod tips;
 mod tools;
@@ -144,8 +146,12 @@ fn dispatch(cli: Cli, environment: &Environment) -> Result<u8, Exit> {
         Some(Command::Plan {
             args,
             force,
+            since,
             format,
-        }) => plan::plan(&global, &args, force, format, environment),
+        }) => match since {
+            Some(since) => since::plan(&global, &args, &since, format, environment),
+            None => plan::plan(&global, &args, force, format, environment),
+        },
         Some(Command::Why {
             target,
             format,

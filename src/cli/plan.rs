@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use super::args::{Global, ListFormat, PlanArgs, RunArgs};
+use super::args::{Global, ListFormat, PlanArgs, PlanFormat, RunArgs};
 use super::environment::Environment;
 use super::output::{print, print_json};
 use super::outside::{self, pin_use};
 use super::plan_json;
+use super::plan_rows::{self, Row};
 use super::project::{self, Loaded};
 use super::run::{arguments_of, run, today};
 use super::tools::tools;
@@ -14,6 +15,7 @@ use super::trust::Keys;
 use crate::exit::{Exit, STALE};
 use crate::targets::{PinUse, Project, RunOptions, TargetRunner, Verdicts};
 use imgmake_core::execute::{self, Action, Decision};
+use imgmake_core::plan::Plan;
 use imgmake_core::state::State;
 use imgmake_event::{Cancel, Events};
 
@@ -22,7 +24,7 @@ fn decide<T>(
     global: &Global,
     args: &PlanArgs,
     environment: &Environment,
-    then: impl FnOnce(&Project, &[Action], &[Decision]) -> T,
+    then: impl FnOnce(&Project, &Plan, &[Action], &[Decision]) -> T,
 ) -> Result<T, Exit> {
     outside::apply(args.outside);
     let Loaded { project, trust, .. } =
@@ -58,14 +60,14 @@ fn decide<T>(
     };
     let actions = project.actions(&plan);
     let decisions = execute::preview(&actions, &runner, &state);
-    Ok(then(&project, &actions, &decisions))
+    Ok(then(&project, &plan, &actions, &decisions))
 }
 
 /// A run, or with `--dry-run` what it would do.
 pub fn or_run(global: &Global, args: &RunArgs, environment: &Environment) -> Result<u8, Exit> {
     match args.dry_run {
         true => {
-            let format = ListFormat::Text;
+            let format = PlanFormat::Text;
             plan(global, &args.planned(), args.force, format, environment)
         }
         false => run(global, args, environment),
@@ -77,52 +79,55 @@ pub fn plan(
     global: &Global,
     args: &PlanArgs,
     is_forced: bool,
-    format: ListFormat,
+    format: PlanFormat,
     environment: &Environment,
 ) -> Result<u8, Exit> {
-    let text = decide(global, args, environment, |project, actions, decisions| {
-        if format == ListFormat::Json {
-            return plan_json::text(project, actions, decisions, is_forced);
-        }
-        let stale: Vec<&Decision> = decisions
-            .iter()
-            .filter(|decision| is_forced || !decision.reasons.is_empty())
-            .collect();
-        let width = stale
-            .iter()
-            .map(|d| actions[d.action].target.chars().count())
-            .max()
-            .unwrap_or(0);
-        let mut text = String::new();
-        for decision in &stale {
-            let action = &actions[decision.action];
-            let reasons = decision.reasons.iter().take(3);
-            let mut reasons: Vec<String> = reasons.map(ToString::to_string).collect();
-            if reasons.is_empty() {
-                reasons.push("up to date, but `--force` is given".to_string());
+    let text = decide(
+        global,
+        args,
+        environment,
+        |project, plan, actions, decisions| {
+            let stale = decisions
+                .iter()
+                .filter(|decision| is_forced || !decision.reasons.is_empty());
+            match format {
+                PlanFormat::Json => plan_json::text(project, actions, decisions, is_forced),
+                PlanFormat::GithubMatrix => {
+                    let requested = |action: &&Action| {
+                        let mut names = plan.requested.iter().map(|id| project.graph.name(*id));
+                        names.any(|name| name == action.target)
+                    };
+                    let stale = stale.map(|decision| &actions[decision.action]);
+                    let wanted = stale.filter(requested);
+                    plan_rows::matrix(wanted.map(|action| (action.target.as_str(), action.kind)))
+                }
+                PlanFormat::Text => {
+                    let rows: Vec<Row<'_>> = stale
+                        .map(|decision| {
+                            let mut reasons: Vec<String> =
+                                decision.reasons.iter().map(ToString::to_string).collect();
+                            if reasons.is_empty() {
+                                reasons.push("up to date, but `--force` is given".to_string());
+                            }
+                            Row {
+                                kind: actions[decision.action].kind,
+                                target: &actions[decision.action].target,
+                                reasons,
+                            }
+                        })
+                        .collect();
+                    match rows.is_empty() {
+                        true => format!("nothing to do: {} up to date\n", counted(actions.len())),
+                        false => plan_rows::text(&rows),
+                    }
+                }
             }
-            let more = decision.reasons.len().saturating_sub(3);
-            let more = if more > 0 {
-                format!(" and {more} more")
-            } else {
-                String::new()
-            };
-            text.push_str(&format!(
-                "{:5}  {:width$}  {}{more}\n",
-                action.kind,
-                action.target,
-                reasons.join(", ")
-            ));
-        }
-        if stale.is_empty() {
-            text.push_str(&format!(
-                "nothing to do: {} up to date\n",
-                counted(actions.len())
-            ));
-        }
-        text
-    })?;
-    show(&text, format)?;
+        },
+    )?;
+    match format {
+        PlanFormat::Text => print(&text)?,
+        PlanFormat::Json | PlanFormat::GithubMatrix => print_json(&text)?,
+    }
     Ok(0)
 }
 
@@ -149,27 +154,32 @@ pub fn why(
     environment: &Environment,
 ) -> Result<u8, Exit> {
     let target = &args.targets[0];
-    let text = decide(global, args, environment, |project, actions, decisions| {
-        if format == ListFormat::Json {
-            return plan_json::text(project, actions, decisions, false);
-        }
-        let mut text = String::new();
-        for decision in decisions.iter().filter(|d| !d.reasons.is_empty()) {
-            let name = &actions[decision.action].target;
-            if !decision.is_stale() {
-                text.push_str(&format!("{name} is run every time: it has no inputs\n"));
-                continue;
+    let text = decide(
+        global,
+        args,
+        environment,
+        |project, _, actions, decisions| {
+            if format == ListFormat::Json {
+                return plan_json::text(project, actions, decisions, false);
             }
-            text.push_str(&format!("{name} is stale:\n"));
-            for reason in &decision.reasons {
-                text.push_str(&format!("  {reason}\n"));
+            let mut text = String::new();
+            for decision in decisions.iter().filter(|d| !d.reasons.is_empty()) {
+                let name = &actions[decision.action].target;
+                if !decision.is_stale() {
+                    text.push_str(&format!("{name} is run every time: it has no inputs\n"));
+                    continue;
+                }
+                text.push_str(&format!("{name} is stale:\n"));
+                for reason in &decision.reasons {
+                    text.push_str(&format!("  {reason}\n"));
+                }
             }
-        }
-        if text.is_empty() {
-            text = format!("{target} is up to date\n");
-        }
-        text
-    })?;
+            if text.is_empty() {
+                text = format!("{target} is up to date\n");
+            }
+            text
+        },
+    )?;
     show(&text, format)?;
     Ok(0)
 }
@@ -180,27 +190,32 @@ pub fn check(
     format: ListFormat,
     environment: &Environment,
 ) -> Result<u8, Exit> {
-    let (listed, is_stale) = decide(global, args, environment, |project, actions, decisions| {
-        let is_stale = decisions.iter().any(Decision::is_stale);
-        if format == ListFormat::Json {
-            return (
-                plan_json::text(project, actions, decisions, false),
-                is_stale,
-            );
-        }
-        let shown = decisions
-            .iter()
-            .filter(|decision| !decision.reasons.is_empty());
-        let listed = shown
-            .map(|decision| {
-                format!(
-                    "{}: {}\n",
-                    actions[decision.action].target, decision.reasons[0]
-                )
-            })
-            .collect::<String>();
-        (listed, is_stale)
-    })?;
+    let (listed, is_stale) = decide(
+        global,
+        args,
+        environment,
+        |project, _, actions, decisions| {
+            let is_stale = decisions.iter().any(Decision::is_stale);
+            if format == ListFormat::Json {
+                return (
+                    plan_json::text(project, actions, decisions, false),
+                    is_stale,
+                );
+            }
+            let shown = decisions
+                .iter()
+                .filter(|decision| !decision.reasons.is_empty());
+            let listed = shown
+                .map(|decision| {
+                    format!(
+                        "{}: {}\n",
+                        actions[decision.action].target, decision.reasons[0]
+                    )
+                })
+                .collect::<String>();
+            (listed, is_stale)
+        },
+    )?;
     show(&listed, format)?;
     Ok(if is_stale { STALE } else { 0 })
 }

@@ -119,24 +119,13 @@ fn decoded(
         text,
         is_cached,
     } = manifest;
-    let vars = variables(&global.vars)?;
+    let facts = facts(global, environment, &directory, &text)?;
     refuse_tracked(&directory)?;
     if let Some(store) = global.store.clone().or_else(|| environment.usual_store()) {
         refuse_links(&store, &directory)?;
     }
     let trust = Trust::of_project(&directory, global, environment, keys)?;
     let color = environment.color(global.color);
-    let git = if text.contains("git") {
-        git_facts(&directory, environment)
-    } else {
-        BTreeMap::new()
-    };
-    let facts = Facts {
-        vars,
-        environment: environment.variables.clone(),
-        git,
-        sets: global.sets.clone(),
-    };
     let source = Source {
         directory: &directory,
         text: &text,
@@ -191,6 +180,27 @@ fn decoded(
         project,
         trust,
         memory: None,
+    })
+}
+
+/// What a manifest's values come from, beside its own text.
+///
+/// # Errors
+/// A `--var` is not NAME=VALUE.
+pub fn facts(
+    global: &Global,
+    environment: &Environment,
+    directory: &Path,
+    text: &str,
+) -> Result<Facts, Exit> {
+    Ok(Facts {
+        vars: variables(&global.vars)?,
+        environment: environment.variables.clone(),
+        git: match text.contains("git") {
+            true => git_facts(directory, environment),
+            false => BTreeMap::new(),
+        },
+        sets: global.sets.clone(),
     })
 }
 

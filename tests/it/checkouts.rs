@@ -4,13 +4,12 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use imgmake_guard::mac::{HEAD, MacKey};
 
 use crate::ground::imgmake::{Imgmake, Ran};
 use crate::ground::pipeline::{Platform, SEQUENCE};
-use crate::ground::{run, temporary, write};
+use crate::ground::{git, run, temporary, write};
 
 const OTHERS: &str = "is of another user, machine or directory";
 const TEXT: &str = "a secret of the pipeline, 40 letters long";
@@ -259,17 +258,6 @@ fn links_and_special_files_are_not_followed() {
     let store = state.join("store").display().to_string();
     let through = Imgmake::new().with("IMGMAKE_STORE", &store);
     through.refused(project.path(), &["test"], 2, &["symbolic link"]);
-}
-
-fn git(directory: &Path, arguments: &[&str]) {
-    let done = Command::new("git")
-        .args(["-c", "user.name=a", "-c", "user.email=a@b"])
-        .args(["-c", "init.defaultBranch=main"])
-        .args(arguments)
-        .current_dir(directory)
-        .output()
-        .unwrap();
-    crate::ground::succeeded(&format!("git {}", arguments.join(" ")), &done);
 }
 
 #[test]

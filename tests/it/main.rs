@@ -50,6 +50,7 @@
 //! | `platforms` | other platforms: RUN by an emulator, the rest without |
 //! | `tidy` | which crate may know which, no cycles of files, where effects are |
 //! | `sandbox` | RUN in every kind of isolation |
+//! | `since` | `plan --since` names what a range of commits touches, also in a fresh clone |
 //! | `services` | packages with services and users are installed alike in every isolation (`tests/run --long`) |
 //! | `scheduling` | when targets work, for how long, how often, how many at once; plans for programs |
 //! | `secrets` | no password is in anything that is printed, written, built or started |
@@ -123,6 +124,7 @@ mod seeds;
 mod services;
 mod shell_on_fail;
 mod signing;
+mod since;
 mod stale;
 mod stores;
 mod templates;

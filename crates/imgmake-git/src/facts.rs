@@ -2,16 +2,16 @@
 //! `git symbolic-ref` and `git describe --tags --exact-match` print them.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use gix_hash::{Kind, ObjectId};
+use gix_hash::ObjectId;
 use gix_object::TagRefIter;
 use gix_odb::store::prefix::disambiguate::Candidate;
-use gix_ref::{Target, file};
+use gix_ref::Target;
 
-use super::config::{Setting, settings};
+use super::Result;
+use super::local::{LocalRepository, unreadable, value};
 use super::repository::find;
-use super::{GitError, Result};
 
 /// git shows no fewer digits by default.
 const FEWEST_DIGITS: usize = 7;
@@ -26,7 +26,7 @@ pub fn facts(
     environment: &BTreeMap<String, String>,
 ) -> Result<BTreeMap<String, String>> {
     let mut facts = BTreeMap::new();
-    let Some(checkout) = Checkout::around(directory, environment)? else {
+    let Some(checkout) = LocalRepository::around(directory, environment)? else {
         return Ok(facts);
     };
     let mut set = |name: &str, value: String| drop(facts.insert(name.to_string(), value));
@@ -51,71 +51,7 @@ pub fn facts(
     Ok(facts)
 }
 
-struct Checkout {
-    kind: Kind,
-    settings: Vec<Setting>,
-    references: file::Store,
-    objects: gix_odb::Handle,
-}
-
-impl Checkout {
-    fn around(
-        directory: &Path,
-        environment: &BTreeMap<String, String>,
-    ) -> Result<Option<Checkout>> {
-        let own = match environment.get("GIT_DIR").filter(|path| !path.is_empty()) {
-            Some(path) => directory.join(path),
-            None => match gix_discover::upwards(directory) {
-                Ok((found, _)) => found.into_repository_and_work_tree_directories().0,
-                Err(_) => return Ok(None),
-            },
-        };
-        // What linked work trees share lies with the first one.
-        let common = match std::fs::read_to_string(own.join("commondir")) {
-            Ok(text) => own.join(text.trim_end_matches('\n')),
-            Err(_) => own.clone(),
-        };
-        let text = imgmake_guard::bounded::read(common.join("config")).unwrap_or_default();
-        let settings = settings(&String::from_utf8_lossy(&text));
-        let kind = match value(&settings, "extensions", "objectformat") {
-            None | Some("sha1") => Kind::Sha1,
-            Some("sha256") => Kind::Sha256,
-            Some(other) => return Err(unsupported("object format", other)),
-        };
-        if let Some(other) = value(&settings, "extensions", "refstorage").filter(|s| *s != "files")
-        {
-            return Err(unsupported("reference storage", other));
-        }
-        Ok(Some(Checkout {
-            kind,
-            settings,
-            references: references(own, common.clone(), kind),
-            objects: gix_odb::at(common.join("objects"), kind).map_err(unreadable)?,
-        }))
-    }
-
-    fn followed(&self, target: Target) -> Result<Option<ObjectId>> {
-        let mut target = target;
-        for _ in 0..5 {
-            match target {
-                Target::Object(id) => return Ok(Some(id)),
-                Target::Symbolic(name) => {
-                    match self
-                        .references
-                        .try_find(name.as_ref())
-                        .map_err(unreadable)?
-                    {
-                        Some(found) => target = found.target,
-                        None => return Ok(None),
-                    }
-                }
-            }
-        }
-        Err(GitError::damaged(
-            "symbolic reference: it leads to another 5 times",
-        ))
-    }
-
+impl LocalRepository {
     /// The digits that git shows: more of them in larger repositories, and so many
     /// that no other object begins with them.
     fn short(&self, id: ObjectId) -> Result<String> {
@@ -180,27 +116,4 @@ impl Checkout {
         }
         Ok(None)
     }
-}
-
-fn references(own: PathBuf, common: PathBuf, kind: Kind) -> file::Store {
-    match own == common {
-        true => file::Store::at(own, kind),
-        false => file::Store::for_linked_worktree(own, common, kind),
-    }
-}
-
-fn value<'a>(settings: &'a [Setting], section: &str, name: &str) -> Option<&'a str> {
-    let fits = |s: &&Setting| s.section == section && s.subsection.is_empty() && s.name == name;
-    settings.iter().rev().find(fits).map(|s| s.value.as_str())
-}
-
-fn unsupported(what: &'static str, value: &str) -> GitError {
-    GitError::Unsupported {
-        what,
-        value: value.into(),
-    }
-}
-
-fn unreadable(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> GitError {
-    GitError::store("cannot read the repository")(error)
 }

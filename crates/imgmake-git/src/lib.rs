@@ -21,8 +21,12 @@
 //!   http        over HTTP, with redirects and a login
 //!   stream      over ssh, and git's own port
 //! address     where a repository is; login: who we are there, credentials: of this machine
-//! facts       commit, branch and tag of a directory of this machine
-//! tracked     whether its index names something
+//! local       a repository of this machine
+//!   facts       commit, branch and tag of a directory
+//!   history     commits by their names, and how they descend from each other
+//!   since       which files changed since a commit
+//!   tracked     whether the index names something
+//!   index_file  the index, entry by entry
 //! error       what fails, as facts
 //! ```
 
@@ -36,12 +40,16 @@ mod credentials;
 mod error;
 mod facts;
 mod fetch;
+mod history;
 mod http;
 mod index;
+mod index_file;
 mod line;
+mod local;
 mod login;
 mod repository;
 mod session;
+mod since;
 mod stream;
 mod submodule;
 #[cfg(test)]
@@ -59,6 +67,7 @@ pub use facts::facts;
 pub use fetch::{GitDirectory, Submodules};
 pub use login::Login;
 pub use session::understands_answer;
+pub use since::Since;
 pub use tracked::{Tracked, tracks};
 
 use imgmake_event::Cancel;

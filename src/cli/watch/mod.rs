@@ -3,11 +3,13 @@
 //!
 //! ```text
 //! watched     what of a project counts, and for whom; where it lies
+//!   gathering   what each target reads
 //!   interest    the files of one target
 //!   linked      directories elsewhere, by the links that lead there
 //! keys        what is typed meanwhile
 //! ```
 
+mod gathering;
 mod interest;
 mod keys;
 mod linked;
@@ -29,7 +31,7 @@ use crate::exit::{self, Exit};
 use crate::file_notices::{Change, Watcher};
 use imgmake_core::manifest::OnBusy;
 use imgmake_event::{Cancel, Event};
-use watched::Watched;
+pub(super) use watched::Watched;
 
 pub fn watch(global: &Global, args: &RunArgs, environment: &Environment) -> Result<u8, Exit> {
     let ended = Cancel::default();

@@ -9,17 +9,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::super::args::{Global, RunArgs};
 use super::super::project;
-use super::interest::{Interest, Taken, Tree, Wanted, copied};
+use super::gathering::Gathering;
+use super::interest::{Interest, Taken, Tree, Wanted};
 use super::linked::Linked;
 use crate::exit::Exit;
 use crate::file_notices::Places;
-use crate::targets::{Dockerfiles, LockedPins, Project, file_of_secret};
-use imgmake_core::graph::Graph;
-use imgmake_core::manifest::glob::{Progress, clean, excluded, is_pattern};
-use imgmake_core::manifest::{
-    BuildTarget, ContextNode, Glob, Manifest, PushFrom, RecipeNode, RunTarget, ScanFrom,
-    ScanTarget, TargetKind,
-};
+use crate::targets::{Dockerfiles, LockedPins, Project};
+use imgmake_core::manifest::glob::{Progress, clean};
+use imgmake_core::manifest::{Glob, PushFrom, TargetKind};
 
 /// Entries that are looked at for links and directories: a tree that has more is watched all the
 /// same, and only what its links lead to is not.
@@ -63,7 +60,17 @@ impl Watched {
             true => declared.collect(),
             false => args.targets.clone(),
         };
-        let plan = project::select(project, &targets)?;
+        Watched::of_targets(project, &targets, variables)
+    }
+
+    /// The same for targets, groups and patterns.
+    pub fn of_targets(
+        project: &Project,
+        targets: &[String],
+        variables: &BTreeMap<String, String>,
+    ) -> Result<Watched, Exit> {
+        let settings = &project.graph.manifest().settings.watch;
+        let plan = project::select(project, targets)?;
         let ignored = settings.ignore.iter().map(|pattern| {
             Glob::new(pattern)
                 .map_err(|error| Exit::usage(format!("watch ignore `{pattern}`: {error}")))
@@ -121,7 +128,7 @@ impl Watched {
             linked: RefCell::default(),
             directories: RefCell::default(),
             lock: project.lock.clone(),
-            targets,
+            targets: targets.to_vec(),
             debounce: settings.debounce,
             longest: settings.max,
         };
@@ -320,6 +327,12 @@ impl Watched {
             .collect()
     }
 
+    /// Who reads a file, which may be gone.
+    pub fn readers_of_file(&self, path: &Path) -> Vec<String> {
+        let interests = self.interests.iter().filter(|one| self.reads(one, path));
+        interests.map(|one| one.target.clone()).collect()
+    }
+
     /// Under what it may count: the link to a file that lies elsewhere, a link to a directory
     /// above it, or itself.
     fn names(&self, path: &Path) -> Vec<PathBuf> {
@@ -418,169 +431,4 @@ fn is_passed_over(path: &Path) -> bool {
         || path
             .components()
             .any(|part| part == Component::Normal(".git".as_ref()))
-}
-
-struct Gathering<'a> {
-    root: &'a Path,
-    graph: &'a Graph,
-    dockerfiles: Dockerfiles<'a>,
-    variables: &'a BTreeMap<String, String>,
-    manifest: Interest,
-    left_out: BTreeMap<String, Vec<Glob>>,
-    outputs: Vec<PathBuf>,
-    places: Places,
-}
-
-impl Gathering<'_> {
-    fn manifest(&mut self, project: &Project) {
-        let manifest: &Manifest = self.graph.manifest();
-        let file = Path::new(&project.file).file_name();
-        let own = file.map(|name| self.root.join(name));
-        let read = manifest
-            .read_files
-            .iter()
-            .map(|path| self.root.join(clean(path)));
-        let lock = project.lock.iter().map(|lock| lock.path().to_path_buf());
-        for path in own.into_iter().chain(read).chain(lock).collect::<Vec<_>>() {
-            self.file_of_manifest(&path);
-        }
-        for pattern in &manifest.read_patterns {
-            let mut interest = std::mem::take(&mut self.manifest);
-            self.pattern(pattern, &mut interest);
-            self.manifest = interest;
-        }
-    }
-
-    fn file_of_manifest(&mut self, path: &Path) {
-        let mut interest = std::mem::take(&mut self.manifest);
-        self.absolute(path, &mut interest);
-        self.manifest = interest;
-    }
-
-    /// A file by its name, and by the one that it really has.
-    fn absolute(&mut self, path: &Path, interest: &mut Interest) {
-        self.places.names(path);
-        interest.files.insert(real_parent(path));
-        if let Ok(real) = path.canonicalize() {
-            self.places.names(&real);
-            interest.files.insert(real);
-        }
-    }
-
-    fn file(&mut self, path: &str, interest: &mut Interest) {
-        self.absolute(&self.root.join(clean(path)), interest);
-    }
-
-    fn tree(&mut self, path: &str, taken: Taken, interest: &mut Interest) {
-        let path = self.root.join(clean(path));
-        // It may be exchanged for another.
-        self.absolute(&path, interest);
-        if let Ok(root) = path.canonicalize()
-            && root.is_dir()
-        {
-            self.places.trees.insert(root.clone());
-            interest.trees.push(Tree { root, taken });
-        }
-    }
-
-    fn tree_or_file(&mut self, path: &str, interest: &mut Interest) {
-        match self.root.join(clean(path)).is_dir() {
-            true => self.tree(path, Taken::All, interest),
-            false => self.file(path, interest),
-        }
-    }
-
-    fn pattern(&mut self, pattern: &str, interest: &mut Interest) {
-        if !is_pattern(pattern) {
-            return self.tree_or_file(pattern, interest);
-        }
-        let Ok(glob) = Glob::new(pattern) else {
-            return;
-        };
-        for root in glob.roots() {
-            let taken = Taken::Matching {
-                prefix: root.clone(),
-                glob: glob.clone(),
-            };
-            self.tree(&root, taken, interest);
-        }
-    }
-
-    fn run(&mut self, run: &RunTarget, interest: &mut Interest) {
-        let mut left_out = Vec::new();
-        for input in &run.inputs {
-            match excluded(&input.value) {
-                Some(pattern) => left_out.extend(Glob::new(pattern)),
-                None => self.pattern(&input.value, interest),
-            }
-        }
-        self.left_out.insert(interest.target.clone(), left_out);
-    }
-
-    fn scan(&mut self, scan: &ScanTarget, interest: &mut Interest) {
-        if let ScanFrom::Tar { path, .. } = &scan.from {
-            self.tree_or_file(&path.value, interest);
-        }
-        for path in scan.ignore_files.iter().chain(&scan.vex_files) {
-            self.file(&path.value, interest);
-        }
-        for path in &scan.advisories {
-            self.tree_or_file(&path.value, interest);
-        }
-    }
-
-    fn build(&mut self, build: &BuildTarget, interest: &mut Interest) {
-        if let RecipeNode::Dockerfile { path, .. } = &build.recipe {
-            // What it copies, and so what needs what, is read again with the manifest.
-            let file = self.root.join(clean(&path.value));
-            self.file_of_manifest(&file);
-            self.absolute(&file, interest);
-        }
-        let named = build
-            .contexts
-            .iter()
-            .filter_map(|(name, context)| match context {
-                ContextNode::Path(path) => Some((Some(name.value.as_str()), path.value.as_str())),
-                ContextNode::Target(_) | ContextNode::Image(_) => None,
-            });
-        let own = build
-            .context
-            .as_ref()
-            .map_or(".", |context| context.value.as_str());
-        for (name, path) in named.chain([(None, own)]).collect::<Vec<_>>() {
-            let reads = match &build.recipe {
-                RecipeNode::Dockerfile { .. } => self.dockerfiles.reads(build, name),
-                RecipeNode::Steps { steps, .. } if name.is_none() => Some(copied(steps)),
-                RecipeNode::Steps { .. } => None,
-            };
-            for candidate in self.dockerfiles.ignore_files(build, name) {
-                self.file_of_manifest(&candidate);
-                self.absolute(&candidate, interest);
-            }
-            let ignore = self.dockerfiles.ignore_of(build, name);
-            // Nothing of a context that nobody copies from.
-            if reads.as_ref().is_some_and(Vec::is_empty) {
-                continue;
-            }
-            self.tree(path, Taken::Copied { reads, ignore }, interest);
-        }
-        for path in &build.trust_ca {
-            self.file(&path.value, interest);
-        }
-        for name in &build.secrets {
-            let secrets = &self.graph.manifest().secrets;
-            if let Some(path) = file_of_secret(secrets, name, self.root, self.variables) {
-                self.absolute(&path, interest);
-            }
-        }
-    }
-}
-
-/// As the notices name it: the directory that is watched, and the name in it.
-fn real_parent(path: &Path) -> PathBuf {
-    let parent = path.parent().and_then(|parent| parent.canonicalize().ok());
-    match (parent, path.file_name()) {
-        (Some(parent), Some(name)) => parent.join(name),
-        _ => path.to_path_buf(),
-    }
 }

@@ -66,6 +66,18 @@ pub fn succeeded(what: &str, output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
+/// git in a directory, as a user of its own.
+pub fn git(directory: &Path, arguments: &[&str]) -> String {
+    let done = Command::new("git")
+        .args(["-c", "user.name=a", "-c", "user.email=a@b"])
+        .args(["-c", "init.defaultBranch=main"])
+        .args(arguments)
+        .current_dir(directory)
+        .output()
+        .unwrap();
+    succeeded(&format!("git {}", arguments.join(" ")), &done)
+}
+
 /// Writes a file below `directory`, making its parents.
 pub fn write(directory: &Path, path: &str, content: impl AsRef<[u8]>) {
     let path = directory.join(path);
