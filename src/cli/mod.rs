@@ -9,6 +9,7 @@ mod build;
 mod build_args;
 mod cache;
 mod ci;
+mod claims;
 mod completions;
 mod db;
 mod diff;

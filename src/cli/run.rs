@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::args::{Global, RunArgs};
+use super::claims;
 use super::environment::Environment;
 use super::jobs::jobs;
 use super::output::tell;
@@ -21,12 +22,11 @@ use crate::no_links::refuse_links;
 use crate::report::{Reporter, Style, duration};
 use crate::targets::{PinUse, Project, RunOptions, TargetRunner, Tools, Verdicts};
 use imgmake_build::worker::Terminals;
-use imgmake_core::error::CoreError;
 use imgmake_core::execute::{self, CacheUse, OnFailure};
 use imgmake_core::graph::TargetId;
 use imgmake_core::manifest::TargetKind;
 use imgmake_core::plan::Plan;
-use imgmake_core::state::{Lock, State, Wait};
+use imgmake_core::state::State;
 use imgmake_event::{Cancel, Event, Events, TargetOutcome};
 use imgmake_oci::image::Reference;
 
@@ -80,7 +80,7 @@ pub fn once(
     let plan = project::select(project, &args.targets)?;
     arguments_of(project, &plan, &args.arguments)?;
     let caches = shared_cache::of_arguments(args)?;
-    let lock = take_lock(memory, args.no_wait, cancel, stopped)?;
+    let lock = claims::take(project, &plan, memory, args.no_wait, cancel, stopped)?;
     project::read_lock_file_again(project)?;
     let pin_use = pin_use(project, args.outside, PinUse::Follow)?;
     if let (Some(lock), PinUse::Follow) = (&project.lock, &pin_use) {
@@ -106,6 +106,7 @@ pub fn once(
     )?;
     tools.add_caches(caches);
     tools.pin_use = pin_use;
+    tools.run_file = lock.identity();
     tools.terminals = terminal.map(|t| Arc::new(t) as Arc<dyn Terminals>);
     let summary = bring_up_to_date(project, &plan, &tools, &state, environment, args);
     reporter.finish();
@@ -261,36 +262,4 @@ pub fn bring_up_to_date(
 
 pub fn today() -> String {
     jiff::Timestamp::now().strftime("%Y-%m-%d").to_string()
-}
-
-pub fn take_lock(
-    memory: &Path,
-    no_wait: bool,
-    cancel: &Cancel,
-    stopped: &Stopped,
-) -> Result<Lock, Exit> {
-    let on_wait = |holder: &str| {
-        tell(format!(
-            "waiting: another run works in this project ({holder})"
-        ))
-    };
-    let give_up = || cancel.is_cancelled();
-    let wait = if no_wait {
-        Wait::No
-    } else {
-        Wait::Yes {
-            on_wait: &on_wait,
-            give_up: &give_up,
-        }
-    };
-    Lock::take(memory, &wait).map_err(|error| match error {
-        CoreError::Locked { .. } => {
-            Exit::error(exit::LOCKED, error).with_help("without `--no-wait` imgmake waits for it")
-        }
-        CoreError::LockedByOurs { .. } => Exit::error(exit::LOCKED, error).with_help(
-            "it would wait for itself: name what the command needs with `needs`; `plan`, `why`, `check` and `list` work everywhere",
-        ),
-        CoreError::Cancelled => Exit::silent(stopped.exit_code().unwrap_or(exit::FAILED)),
-        error => error.into(),
-    })
 }

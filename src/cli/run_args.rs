@@ -46,7 +46,7 @@ pub struct RunArgs {
     /// Say at the end how many targets were reused, and the time that this saved
     #[arg(long)]
     pub summary: bool,
-    /// Exit with 9 if another run works in the project, instead of waiting
+    /// Exit with 9 if another run works on the same targets, instead of waiting
     #[arg(long)]
     pub no_wait: bool,
     /// Open a shell where a RUN failed

@@ -167,6 +167,7 @@ pub fn run_in(
         events,
         cancel.clone(),
     )?;
+    tools.run_file = lock.identity();
     tools.immutable_tags = match step.options.immutable_tags {
         step::ImmutableTags::Refuse => ImmutableTags::Refuse,
         step::ImmutableTags::Accept => ImmutableTags::Accept,

@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::args::{Global, NetworkArgs};
+use super::claims;
 use super::environment::Environment;
 use super::output::{print, tell};
 use super::outside::no_lock;
 use super::project::{self, Loaded};
-use super::run::{take_lock, today};
+use super::run::today;
 use super::signals;
 use super::tools::tools;
 use super::trust::Keys;
@@ -37,7 +38,7 @@ pub fn update(global: &Global, names: &[String], environment: &Environment) -> R
     refuse_links(lock.path(), &project.directory)?;
     let cancel = Cancel::default();
     let stopped = signals::listen(&cancel);
-    let held = take_lock(&project.directory, false, &cancel, &stopped)?;
+    let held = claims::take_all(&project.directory, &cancel, &stopped)?;
     project::read_lock_file_again(project)?;
     let state = Arc::new(State::open(&project.directory, &trust.key, &held)?);
     if let Some(ignored) = state.ignored() {

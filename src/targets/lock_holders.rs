@@ -1,4 +1,4 @@
-//! Processes that have inherited the project's lock from a run that was killed.
+//! Processes that have inherited the lock of a run that was killed.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -14,7 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Device and inode.
 type File = (u64, u64);
 
-/// Kills all of them but this one, and returns when they are gone. `lock` is the project's: this
+/// Kills all of them but this one, and returns when they are gone. `lock` is the run's: this
 /// process may have inherited locks of others, such as that of a shell that it was started from.
 pub fn stop(lock: File) {
     let own = Path::new("/proc/self");
@@ -53,8 +53,8 @@ fn descriptors(process: &Path) -> impl Iterator<Item = String> + use<> {
     names.filter_map(|name| name.into_string().ok())
 }
 
-/// The file behind a descriptor, if it is by this one that it is locked: a run that waits for
-/// the lock has opened the file as well.
+/// The file behind a descriptor, if it is by this one that it is locked: a run that looks who works
+/// has opened the file as well.
 fn held(process: &Path, descriptor: &str) -> Option<File> {
     let file = fs::metadata(process.join("fd").join(descriptor)).ok()?;
     if !file.is_file() {

@@ -350,29 +350,16 @@ impl Pins for ProjectPins {
             inner.put(name, value);
             return Ok(());
         }
-        let unwritable = |why: String| PinError::Unwritable {
-            file: lock.name.clone(),
-            source: io::Error::other(why),
-        };
-        // Somebody may have written it since: what this run does not change stays theirs.
-        match Inner::read(&lock.checkout, &lock.path) {
-            Ok(by_now) if by_now.is_there => inner.merge(by_now.file),
-            Ok(_) => {}
-            Err(LockFileProblem::Unreadable(error)) => return Err(unwritable(error.to_string())),
-            Err(LockFileProblem::Wrong(..)) => {
-                return Err(unwritable("what is there by now is no lock file".into()));
-            }
-        }
-        match inner.get(name) {
-            Some(by_now) if by_now == value => return Ok(()),
-            // Pinned by somebody else between the look and now.
-            Some(by_now) if before.as_ref() != Some(&by_now) => return Ok(()),
-            _ => inner.put(name, value),
-        }
-        // Each at once: a run that is killed has pinned what it has used.
-        let written = write_whole(&lock.path, inner.file.text().as_bytes());
-        written.map_err(|error| unwritable(format!("{error:#}")))?;
-        if let Some(before) = before {
+        // Other runs of the project pin as well.
+        let pin = || pin(lock, &mut inner, name, before.as_deref(), value);
+        let pinned = self
+            .state
+            .in_turn(pin)
+            .map_err(|source| PinError::Unwritable {
+                file: lock.name.clone(),
+                source,
+            })??;
+        if let (Pinned::Here, Some(before)) = (pinned, before) {
             let difference = difference(&before, value);
             let message = format!("lock file: `{}` moved: {difference}", label(name));
             self.events.send(Event::Note {
@@ -382,6 +369,45 @@ impl Pins for ProjectPins {
         }
         Ok(())
     }
+}
+
+enum Pinned {
+    Here,
+    /// By somebody else between the look and now.
+    Already,
+}
+
+/// Writes a pin into the lock file. Somebody may have written it since it was read: what this run does
+/// not change stays theirs.
+fn pin(
+    lock: &LockedPins,
+    inner: &mut Inner,
+    name: &PinName,
+    before: Option<&str>,
+    value: &str,
+) -> Result<Pinned, PinError> {
+    let unwritable = |why: String| PinError::Unwritable {
+        file: lock.name.clone(),
+        source: io::Error::other(why),
+    };
+    match Inner::read(&lock.checkout, &lock.path) {
+        Ok(by_now) if by_now.is_there => inner.merge(by_now.file),
+        Ok(_) => {}
+        Err(LockFileProblem::Unreadable(error)) => return Err(unwritable(error.to_string())),
+        Err(LockFileProblem::Wrong(..)) => {
+            return Err(unwritable("what is there by now is no lock file".into()));
+        }
+    }
+    match inner.get(name) {
+        Some(by_now) if by_now == value || before != Some(by_now.as_str()) => {
+            return Ok(Pinned::Already);
+        }
+        _ => inner.put(name, value),
+    }
+    // Each at once: a run that is killed has pinned what it has used.
+    let written = write_whole(&lock.path, inner.file.text().as_bytes());
+    written.map_err(|error| unwritable(format!("{error:#}")))?;
+    Ok(Pinned::Here)
 }
 
 /// What is not the same in two values of a pin: `sha256:0123… → sha256:4567…, modified 1 → 2`.

@@ -76,7 +76,7 @@ impl TargetRunner<'_> {
 
     /// Stops what this run started, should it be killed.
     pub(super) fn watchdog(&self) -> &Watchdog {
-        self.tools.watchdog(&self.project.directory)
+        self.tools.watchdog()
     }
 
     pub(super) fn path(&self, written: &str) -> PathBuf {

@@ -46,6 +46,8 @@ pub struct Tools {
     pub warmed: Option<Warmed>,
     /// `--shell-on-fail`.
     pub terminals: Option<Arc<dyn Terminals>>,
+    /// Device and inode of the file that everything this run starts has inherited locked.
+    pub run_file: Option<(u64, u64)>,
     store: OnceLock<Store>,
     client: OnceLock<Client>,
     worker: OnceLock<Arc<Worker>>,
@@ -113,6 +115,7 @@ impl Tools {
             pin_use: PinUse::default(),
             warmed: None,
             terminals: None,
+            run_file: None,
             store: OnceLock::new(),
             client: OnceLock::new(),
             worker: OnceLock::new(),
@@ -238,6 +241,7 @@ impl Tools {
             pin_use: self.pin_use.clone(),
             warmed: self.warmed.clone(),
             terminals: self.terminals.clone(),
+            run_file: self.run_file,
             store: OnceLock::new(),
             client: OnceLock::new(),
             worker: OnceLock::from(self.worker()?),
@@ -250,8 +254,8 @@ impl Tools {
     }
 
     /// Started with the first command on the host, or the first scanner that is a program.
-    pub fn watchdog(&self, project: &Path) -> &Watchdog {
-        self.watchdog.get_or_init(|| Watchdog::start(project))
+    pub fn watchdog(&self) -> &Watchdog {
+        self.watchdog.get_or_init(|| Watchdog::start(self.run_file))
     }
 
     /// What a registry is asked for on behalf of a target.

@@ -3,18 +3,16 @@
 //! Commands on the host run in process groups of their own, which a killed run
 //! could no longer stop. A helper process hears of each group over a pipe; when
 //! the pipe closes without a word, the run was killed: the helper stops the groups that it
-//! left, and every process that has inherited the project's lock, which it holds until they are gone.
+//! left, and every process that has inherited the run's lock, which it holds until they are gone.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, Write};
 use std::os::unix::process::CommandExt;
-use std::path::Path;
 use std::process::{ChildStdin, Stdio};
 use std::sync::Mutex;
 
 use super::lock_holders;
 
-use imgmake_core::state::Lock;
 use rustix::process::{Pid, Signal, kill_process_group};
 
 /// No target can have this name.
@@ -34,8 +32,9 @@ pub struct Guard<'a> {
 impl Watchdog {
     /// Without a helper (no `/proc`, no room for processes) commands still run;
     /// only a killed run may then leave them.
-    pub fn start(project: &Path) -> Watchdog {
-        let lock = Lock::identity(project);
+    ///
+    /// `lock`: device and inode of the file that the run holds locked.
+    pub fn start(lock: Option<(u64, u64)>) -> Watchdog {
         let started = imgmake_guard::program::ourselves("/proc/self/exe".as_ref())
             .arg(ARGUMENT)
             .args(
@@ -100,7 +99,7 @@ pub fn entry() {
     }
 }
 
-/// `lock`: device and inode of the project's.
+/// `lock`: device and inode of the run's.
 fn watch(orders: impl BufRead, lock: Option<(u64, u64)>) {
     let mut groups: BTreeSet<i32> = BTreeSet::new();
     for line in orders.lines().map_while(Result::ok) {

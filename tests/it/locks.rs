@@ -1,5 +1,6 @@
-//! One run per project: what a killed one leaves is stopped before the next one works, and nobody
-//! waits for himself or for what was left behind on purpose.
+//! Runs that have something in common work one after the other: what a killed one leaves is stopped before
+//! the next one works, and nobody waits for himself, for what was left behind on purpose, or for runs of
+//! other targets.
 
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
@@ -153,4 +154,118 @@ fn a_killed_run_in_a_command_of_another_project_takes_nobody_along() {
     rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
     assert!(outer.wait().unwrap().success());
     assert!(p.file("alive").exists());
+}
+
+/// `a` and `b` work until there is `go`.
+const APART: &str = r#"
+imgmake version=1 { pool few=1 }
+var V "1"
+run a { command "touch a.began; until test -e go; do sleep 0.01; done; cp in a.made"; inputs "in"; outputs "a.made" }
+run b { command "touch b.began; cp in b.made"; inputs "in"; outputs "b.made" }
+run c { command "cp a.made c.made"; inputs "a.made"; outputs "c.made" }
+run p { command "touch p.began; until test -e go; do sleep 0.01; done"; pool few; inputs "in" }
+run q { command "true"; pool few; inputs "in" }
+run v { command "true"; inputs "in"; env V="${V}" }
+"#;
+
+#[test]
+fn a_run_does_not_wait_for_one_of_other_targets() {
+    let p = Project::new(APART).with("in", "1");
+    let mut a = spawned(&p, &["a"]);
+    wait_for(&p, "a.began");
+    p.run(&["b"]).succeeded();
+    assert_eq!(p.read("b.made"), "1");
+    // Reading commands see both.
+    p.imgmake.ok(p.path(), &["check", "b"]);
+    p.write("go", "");
+    assert!(a.wait().unwrap().success());
+    p.imgmake.ok(p.path(), &["check", "a", "b"]);
+    p.run(&["a", "b"]).ran([]).reused(["a", "b"]);
+}
+
+#[test]
+fn a_run_that_has_something_in_common_says_what_and_waits() {
+    let p = Project::new(APART).with("in", "1");
+    let mut a = spawned(&p, &["a", "p"]);
+    wait_for(&p, "a.began");
+    wait_for(&p, "p.began");
+    for (arguments, told) in [
+        (
+            &["c", "--no-wait"][..],
+            "another run works on `a` (process ",
+        ),
+        (
+            &["q", "--no-wait"],
+            "another run works in the pool `few` (process ",
+        ),
+        (
+            &["b", "--no-wait", "--var", "V=2"],
+            "another run works in this project with another manifest or other values (process ",
+        ),
+        (
+            &["*", "--no-wait"],
+            "another run works in this project (process ",
+        ),
+    ] {
+        let ran = p.imgmake.run(p.path(), arguments);
+        assert_eq!(ran.code, 9, "{ran:?}");
+        assert!(ran.stderr.contains(told), "{ran:?}");
+    }
+    p.imgmake.ok(p.path(), &["v", "--no-wait"]);
+    let mut c = spawned(&p, &["c"]);
+    std::thread::sleep(Duration::from_millis(200));
+    assert!(c.try_wait().unwrap().is_none());
+    p.write("go", "");
+    assert!(a.wait().unwrap().success());
+    assert!(c.wait().unwrap().success());
+    assert_eq!(p.read("c.made"), "1");
+}
+
+#[test]
+fn a_killed_run_takes_along_what_it_started_and_no_other_run() {
+    let p = Project::new(
+        r#"
+run a { command "setsid sh -c 'sleep 0.5; echo old > a.made' & touch a.began; sleep 30"; inputs "in"; outputs "a.made" }
+run b { command "touch b.began; until test -e go; do sleep 0.01; done; cp in b.made"; inputs "in"; outputs "b.made" }
+run c { command "true" }
+"#,
+    )
+    .with("in", "1");
+    let (mut a, mut b) = (spawned(&p, &["a"]), spawned(&p, &["b"]));
+    wait_for(&p, "a.began");
+    wait_for(&p, "b.began");
+    a.kill().unwrap();
+    a.wait().unwrap();
+    // Whoever works on the same waits until all of it is gone.
+    std::fs::remove_file(p.file("a.began")).unwrap();
+    let mut again = spawned(&p, &["a"]);
+    wait_for(&p, "a.began");
+    assert!(!p.file("a.made").exists());
+    again.kill().unwrap();
+    again.wait().unwrap();
+    p.write("go", "");
+    assert!(b.wait().unwrap().success());
+    std::thread::sleep(Duration::from_millis(600));
+    assert!(!p.file("a.made").exists());
+    p.imgmake.ok(p.path(), &["check", "b"]);
+}
+
+#[test]
+fn many_runs_at_once_leave_a_state_that_is_whole() {
+    let one = |n: usize| {
+        format!(
+            "run t{n} {{ command \"cp in m{n}; sleep 0.0{n}\"; inputs \"in\"; outputs \"m{n}\" }}\n"
+        )
+    };
+    let p = Project::new(&(0..8).map(one).collect::<String>()).with("in", "0");
+    for round in 0..3 {
+        p.write("in", &format!("{round}"));
+        let names: Vec<String> = (0..8).map(|n| format!("t{n}")).collect();
+        let runs: Vec<Child> = names.iter().map(|name| spawned(&p, &[name])).collect();
+        for mut run in runs {
+            assert!(run.wait().unwrap().success());
+        }
+        let checked = p.imgmake.ok(p.path(), &["check", "t*"]);
+        assert!(!checked.stderr.contains("damaged"), "{checked:?}");
+    }
 }

@@ -29,8 +29,8 @@ pub enum CoreError {
         pattern: String,
         problem: GlobProblem,
     },
-    #[error("another run works in this project ({holder})")]
-    Locked { holder: String },
+    #[error("another run works {overlap} ({holder})")]
+    Locked { overlap: Overlap, holder: String },
     /// It would wait for itself.
     #[error("this is a command of the run that works in this project ({holder})")]
     LockedByOurs { holder: String },
@@ -66,6 +66,41 @@ impl CoreError {
             ),
             CoreError::Disabled { .. } => Some("set the variable that its `if` reads"),
             _ => None,
+        }
+    }
+}
+
+/// What two runs have in common.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Overlap {
+    /// One of them works on all of it.
+    Project,
+    /// Not the same manifest or the same values: what they have in common cannot be told.
+    Manifest,
+    Target(String),
+    Pool(String),
+    /// A name that both give to an image.
+    Tag(String),
+    /// Both push there.
+    Registry(String),
+    /// It reads files of others, in no order.
+    Unordered(String),
+}
+
+impl std::fmt::Display for Overlap {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Overlap::Project => f.write_str("in this project"),
+            Overlap::Manifest => {
+                f.write_str("in this project with another manifest or other values")
+            }
+            Overlap::Target(name) => write!(f, "on `{name}`"),
+            Overlap::Pool(name) => write!(f, "in the pool `{name}`"),
+            Overlap::Tag(tag) => write!(f, "on an image with the tag `{tag}`"),
+            Overlap::Registry(name) => write!(f, "on a push to `{name}`"),
+            Overlap::Unordered(name) => {
+                write!(f, "in this project, and `{name}` may read what it makes")
+            }
         }
     }
 }

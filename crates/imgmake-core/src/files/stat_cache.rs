@@ -45,7 +45,7 @@ impl StatCache {
         StatCache::of(Vec::new())
     }
 
-    /// What [`StatCache::records`] gave; `None` when it cannot be that.
+    /// What [`StatCache::records_with`] gave; `None` when it cannot be that.
     pub fn from_records(records: Vec<u8>) -> Option<StatCache> {
         let is_whole = records.len().is_multiple_of(RECORD);
         is_whole.then(|| StatCache::of(records))
@@ -118,12 +118,14 @@ impl StatCache {
         &self.records[at * RECORD..(at + 1) * RECORD]
     }
 
-    /// What was known and what was learnt, to be saved; `None` when nothing was learnt.
-    pub fn records(&self) -> Option<Vec<u8>> {
+    /// Whether there is more to be saved than was known.
+    pub fn has_learnt(&self) -> bool {
+        !self.learnt().is_empty()
+    }
+
+    /// What was known and what was learnt, to be saved, and what others have saved meanwhile.
+    pub fn records_with(&self, others: &StatCache) -> Vec<u8> {
         let learnt = self.learnt();
-        if learnt.is_empty() {
-            return None;
-        }
         let mut records: Vec<&[u8]> = learnt.values().map(<[u8; RECORD]>::as_slice).collect();
         let old = (0..self.records.len() / RECORD)
             .filter(|at| !learnt.contains_key(&place_of(self.record(*at))));
@@ -132,8 +134,13 @@ impl StatCache {
         if unused.len() <= records.len() + SPARE {
             records.extend(unused.iter().map(|at| self.record(*at)));
         }
+        let is_new = |record: &&[u8]| {
+            let place = place_of(record);
+            !learnt.contains_key(&place) && self.position(place).is_none()
+        };
+        records.extend(others.records.chunks_exact(RECORD).filter(is_new));
         records.sort_by_key(|record| place_of(record));
-        Some(records.concat())
+        records.concat()
     }
 
     fn was_used(&self, at: usize) -> bool {

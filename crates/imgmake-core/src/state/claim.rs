@@ -4,7 +4,7 @@
 //! pid  namespace of pids  "\0"  "all" | identity of the graph (hex)  "\0"  (name  "\0")…
 //! ```
 
-use std::fmt;
+use crate::error::Overlap;
 
 /// What of a project a run works at. Runs whose claims overlap wait for each other.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,45 +12,7 @@ pub enum Claim {
     /// All of it.
     Project,
     /// These targets of a graph that has this identity.
-    Targets {
-        graph: [u8; 32],
-        names: Vec<String>,
-    },
-}
-
-/// What two runs have in common.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Overlap {
-    /// One of them works on all of it.
-    Project,
-    /// Not the same manifest or the same values: what they have in common cannot be told.
-    Manifest,
-    Target(String),
-    Pool(String),
-    /// A name that both give to an image.
-    Tag(String),
-    /// Both push there.
-    Registry(String),
-    /// It reads files of others, in no order.
-    Unordered(String),
-}
-
-impl fmt::Display for Overlap {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Overlap::Project => f.write_str("in this project"),
-            Overlap::Manifest => {
-                f.write_str("in this project with another manifest or other values")
-            }
-            Overlap::Target(name) => write!(f, "on `{name}`"),
-            Overlap::Pool(name) => write!(f, "in the pool `{name}`"),
-            Overlap::Tag(tag) => write!(f, "on an image with the tag `{tag}`"),
-            Overlap::Registry(name) => write!(f, "on a push to `{name}`"),
-            Overlap::Unordered(name) => {
-                write!(f, "in this project, and `{name}` may read what it makes")
-            }
-        }
-    }
+    Targets { graph: [u8; 32], names: Vec<String> },
 }
 
 /// Says what the targets of two runs of one graph have in common.
@@ -165,7 +127,10 @@ mod tests {
         assert_eq!(one.overlap(&other, none), None);
         assert_eq!(one.overlap(&Claim::Project, none), Some(Overlap::Project));
         assert_eq!(Claim::Project.overlap(&one, none), Some(Overlap::Project));
-        assert_eq!(one.overlap(&claim(2, &["b"]), none), Some(Overlap::Manifest));
+        assert_eq!(
+            one.overlap(&claim(2, &["b"]), none),
+            Some(Overlap::Manifest)
+        );
         let same: &Compare<'_> = &|names| Some(Overlap::Target(names[0].to_string()));
         assert_eq!(one.overlap(&other, same), Some(Overlap::Target("b".into())));
     }

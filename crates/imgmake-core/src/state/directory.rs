@@ -68,9 +68,9 @@ impl Directory {
         self.open_file(name, OFlags::RDONLY)
     }
 
-    /// For the writer who goes on in a file that it has read.
+    /// For the writer who goes on in a file that it has read, and reads what others write there.
     pub(super) fn write(&self, name: &str) -> io::Result<File> {
-        let file = self.open_file(name, OFlags::WRONLY)?;
+        let file = self.open_file(name, OFlags::RDWR)?;
         // Another name of it could be anybody's.
         match file.metadata()?.nlink() {
             1 => Ok(file),
@@ -88,6 +88,37 @@ impl Directory {
         }
     }
 
+    /// Of all files with this beginning, in no order.
+    pub(super) fn names(&self, beginning: &str) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in rustix::fs::Dir::read_from(&self.descriptor)? {
+            // Our own are text.
+            if let Ok(name) = entry?.file_name().to_str()
+                && name.starts_with(beginning)
+            {
+                names.push(name.to_string());
+            }
+        }
+        Ok(names)
+    }
+
+    pub(super) fn remove(&self, name: &str) -> io::Result<()> {
+        Ok(unlinkat(&self.descriptor, name, AtFlags::empty())?)
+    }
+
+    /// A file that was not there before, under this name and a number.
+    pub(super) fn make_new(&self, stem: &str) -> io::Result<(String, File)> {
+        let mut number: u64 = 0;
+        loop {
+            let name = format!("{stem}-{number}");
+            match self.open_file(&name, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL) {
+                // Of another container's process of this number.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
+                made => return Ok((name, made?)),
+            }
+        }
+    }
+
     pub(super) fn read_or_make(&self, name: &str) -> io::Result<File> {
         self.open_file(name, OFlags::RDWR | OFlags::CREATE)
     }
@@ -96,7 +127,7 @@ impl Directory {
     pub(super) fn begin(&self, name: &str) -> io::Result<Unfinished<'_>> {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let flags =
-            OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         loop {
             let count = COUNT.fetch_add(1, Ordering::Relaxed);
             let temporary = format!(".{name}-{}-{count}", std::process::id());
@@ -124,6 +155,11 @@ impl Directory {
         }
         unfinished.finish()?;
         Ok(())
+    }
+
+    /// Which file has this name now.
+    pub(super) fn inode(&self, name: &str) -> Option<u64> {
+        Some(self.read(name).ok()?.metadata().ok()?.ino())
     }
 
     /// What was sealed under this name, and read no further than a sound head promises.

@@ -1,134 +1,227 @@
-//! One run per project at a time. The lock goes with its holders: whatever the run starts inherits
-//! the descriptor, so that the kernel releases it when the last of these processes has died, however
-//! they die. A run that ends by itself lets go of it for all: what it leaves behind is on its own.
+//! Which runs work in a project, and on what. Each has a file that it holds locked; runs whose claims
+//! overlap wait for each other. The lock goes with its holders: whatever the run starts inherits the
+//! descriptor, so that the kernel releases it when the last of these processes has died, however they
+//! die. A run that ends by itself lets go of it for all: what it leaves behind is on its own.
 
-use std::fs::{File, TryLockError};
-use std::io::{Read, Seek, Write};
+use std::fs::File;
+use std::io::{self, Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::ancestors;
+use super::claim::{Claim, Compare, Holder};
 use super::directory::{DIRECTORY, Directory};
-use crate::error::{CoreError, Result};
+use super::turn::Turns;
+use crate::error::{CoreError, Overlap, Result};
 
-/// In the project's directory for state.
-const NAME: &str = "lock";
+/// What the files of runs begin with, in the project's directory for state.
+const PREFIX: &str = "run-";
+/// Names of 100,000 targets are shorter.
+const LONGEST: u64 = 64 << 20;
 
 /// Held until dropped.
-#[derive(Debug)]
 pub struct Lock {
     file: File,
-    directory: PathBuf,
+    name: String,
+    path: PathBuf,
+    directory: Directory,
 }
 
-/// What to do while another run holds it.
+/// What to do while another run works on the same.
 pub enum Wait<'a> {
     No,
     Yes {
-        /// Called once, with the holder.
-        on_wait: &'a dyn Fn(&str),
+        /// Called for each run that is waited for.
+        on_wait: &'a dyn Fn(&Overlap, &str),
         /// Asked between tries.
         give_up: &'a dyn Fn() -> bool,
     },
 }
 
+/// A run that works already.
+struct Other {
+    name: String,
+    holder: Option<Holder>,
+    claim: Claim,
+}
+
 impl Lock {
-    /// Makes `.imgmake/` where there is none.
+    /// The whole project. Makes `.imgmake/` where there is none.
     ///
     /// # Errors
-    /// Another run holds it and waiting was not asked for; the directory cannot be written.
+    /// As for [`Lock::claim`].
     pub fn take(project: &Path, wait: &Wait<'_>) -> Result<Lock> {
-        let directory = project.join(DIRECTORY);
+        Lock::claim(project, &Claim::Project, &|_| Some(Overlap::Project), wait)
+    }
+
+    /// What a run works at; `compare` says what it has in common with another one of the same graph.
+    ///
+    /// # Errors
+    /// Another run works on the same and waiting was not asked for; this is a command of a run of the
+    /// project; the directory cannot be written.
+    pub fn claim(
+        project: &Path,
+        claim: &Claim,
+        compare: &Compare<'_>,
+        wait: &Wait<'_>,
+    ) -> Result<Lock> {
+        let path = project.join(DIRECTORY);
         let io = |source| CoreError::Lock {
-            path: directory.clone(),
+            path: path.clone(),
             source,
         };
-        let opened = Directory::open_or_make(project);
-        let mut file = opened.and_then(|d| d.read_or_make(NAME)).map_err(io)?;
-        let mut announced = false;
+        let directory = Directory::open_or_make(project).map_err(io)?;
+        let turns = Turns::of(&directory).map_err(io)?;
+        let give_up = || matches!(wait, Wait::Yes { give_up, .. } if give_up());
+        let mut announced = None;
         loop {
-            match file.try_lock() {
-                Ok(()) => break,
-                Err(TryLockError::Error(error)) => return Err(io(error)),
-                Err(TryLockError::WouldBlock) => {}
-            }
-            if pid(&mut file).is_some_and(ancestors::has) {
+            let turn = turns.take_until(&give_up).map_err(io)?;
+            let Some(turn) = turn else {
+                return Err(CoreError::Cancelled);
+            };
+            let others = others(&directory, None).map_err(io)?;
+            if let Some(ours) = others.iter().find(|other| other.is_ancestor()) {
                 return Err(CoreError::LockedByOurs {
-                    holder: holder(&mut file),
+                    holder: ours.holder(),
                 });
             }
-            let Wait::Yes { on_wait, give_up } = wait else {
-                return Err(CoreError::Locked {
-                    holder: holder(&mut file),
+            let mut overlaps = others.iter().filter_map(|other| {
+                let overlap = claim.overlap(&other.claim, compare)?;
+                Some((other, overlap))
+            });
+            let Some((other, overlap)) = overlaps.next() else {
+                let (name, file) = write(&directory, claim).map_err(io)?;
+                return Ok(Lock {
+                    file,
+                    name,
+                    path,
+                    directory,
                 });
             };
-            if !announced {
-                on_wait(&holder(&mut file));
-                announced = true;
+            drop(turn);
+            match wait {
+                Wait::No => {
+                    let holder = other.holder();
+                    return Err(CoreError::Locked { overlap, holder });
+                }
+                Wait::Yes { on_wait, .. } => {
+                    if announced.as_ref() != Some(&other.name) {
+                        on_wait(&overlap, &other.holder());
+                        announced = Some(other.name.clone());
+                    }
+                }
             }
             if give_up() {
                 return Err(CoreError::Cancelled);
             }
             std::thread::sleep(Duration::from_millis(50));
         }
-        let own = format!("{} {}\n", std::process::id(), pid_namespace());
-        let mut write = || {
-            // Another name of the file could be anybody's: it is locked, and not written.
-            if file.metadata()?.nlink() != 1 {
-                return Ok(());
-            }
-            file.set_len(0)?;
-            file.rewind()?;
-            file.write_all(own.as_bytes())
-        };
-        write().map_err(io)?;
-        rustix::io::fcntl_setfd(&file, rustix::io::FdFlags::empty())
-            .map_err(|error| io(error.into()))?;
-        Ok(Lock { file, directory })
     }
 
-    pub fn is_of(&self, directory: &Path) -> bool {
-        self.directory == directory
+    pub(super) fn is_of(&self, directory: &Path) -> bool {
+        self.path == directory
     }
 
-    /// Device and inode of a project's lock, by which those who inherited it are found.
-    pub fn identity(project: &Path) -> Option<(u64, u64)> {
-        let file = std::fs::symlink_metadata(project.join(DIRECTORY).join(NAME)).ok()?;
+    /// Whether no other run works in the project. Of use in a turn only.
+    pub(super) fn is_alone(&self) -> bool {
+        others(&self.directory, Some(&self.name)).is_ok_and(|others| others.is_empty())
+    }
+
+    /// Device and inode of this run's file, by which those who inherited it are found.
+    pub fn identity(&self) -> Option<(u64, u64)> {
+        let file = self.file.metadata().ok()?;
         Some((file.dev(), file.ino()))
     }
 }
 
 impl Drop for Lock {
     fn drop(&mut self) {
+        // What stays is removed by the next run.
+        drop(self.directory.remove(&self.name));
         // Closing it lets go of it too, unless somebody inherited it.
         drop(self.file.unlock());
     }
 }
 
-/// The process that took the lock. Numbers of another container's processes mean nothing here.
-fn pid(file: &mut File) -> Option<u32> {
-    let mut text = Vec::new();
-    drop(file.rewind());
-    drop(file.take(64).read_to_end(&mut text));
-    let text = String::from_utf8_lossy(&text);
-    let (pid, namespace) = text.trim().split_once(' ')?;
-    (namespace == pid_namespace().to_string())
-        .then(|| pid.parse().ok())
-        .flatten()
+impl std::fmt::Debug for Lock {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Lock").field(&self.name).finish()
+    }
+}
+
+/// A new file, locked, that processes inherit.
+fn write(directory: &Directory, claim: &Claim) -> io::Result<(String, File)> {
+    let own = Holder {
+        pid: std::process::id(),
+        namespace: pid_namespace(),
+    };
+    let (name, mut file) = directory.make_new(&format!("{PREFIX}{}", own.pid))?;
+    let mut fill = || {
+        file.lock()?;
+        file.write_all(&claim.encode(&own))?;
+        rustix::io::fcntl_setfd(&file, rustix::io::FdFlags::empty())?;
+        Ok(())
+    };
+    match fill() {
+        Ok(()) => Ok((name, file)),
+        Err(error) => {
+            drop(directory.remove(&name));
+            Err(error)
+        }
+    }
+}
+
+/// The runs that work, without the one of this name. What dead ones left is removed.
+fn others(directory: &Directory, own: Option<&str>) -> io::Result<Vec<Other>> {
+    let mut found = Vec::new();
+    for name in directory.names(PREFIX)? {
+        if Some(name.as_str()) == own {
+            continue;
+        }
+        // What cannot be opened, or is no file, is nobody's.
+        let Ok(file) = directory.read(&name) else {
+            continue;
+        };
+        if file.try_lock_shared().is_ok() {
+            drop(directory.remove(&name));
+            continue;
+        }
+        let mut bytes = Vec::new();
+        drop((&file).take(LONGEST).read_to_end(&mut bytes));
+        let (holder, claim) = Claim::decode(&bytes);
+        found.push(Other {
+            name,
+            holder,
+            claim,
+        });
+    }
+    Ok(found)
+}
+
+impl Other {
+    /// The process that claimed it, where its number means something here.
+    fn pid(&self) -> Option<u32> {
+        let holder = self.holder?;
+        (holder.namespace == pid_namespace()).then_some(holder.pid)
+    }
+
+    fn is_ancestor(&self) -> bool {
+        self.pid().is_some_and(ancestors::has)
+    }
+
+    fn holder(&self) -> String {
+        match self.pid() {
+            Some(pid) if Path::new("/proc/self").exists() && !ancestors::is_there(pid) => {
+                format!("what the killed process {pid} started")
+            }
+            Some(pid) => format!("process {pid}"),
+            None => "an unknown process".to_string(),
+        }
+    }
 }
 
 /// The inode of this process's namespace of process numbers; 0 without `/proc`.
 fn pid_namespace() -> u64 {
     std::fs::metadata("/proc/self/ns/pid").map_or(0, |namespace| namespace.ino())
-}
-
-fn holder(file: &mut File) -> String {
-    match pid(file) {
-        Some(pid) if Path::new("/proc/self").exists() && !ancestors::is_there(pid) => {
-            format!("what the killed process {pid} started")
-        }
-        Some(pid) => format!("process {pid}"),
-        None => "an unknown process".to_string(),
-    }
 }

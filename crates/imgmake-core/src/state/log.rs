@@ -14,6 +14,9 @@
 //! The first line says the format. Its length, the salt and the MAC are those of every format, so that
 //! one of ours that is older or newer is told from a stranger's.
 //!
+//! Several runs write into one log, each in its turn, and each goes on after what the others have
+//! written. Whoever is alone may replace it.
+//!
 //! A record is whole or it ends the log: what a kill or a full disk left behind is cut
 //! off by the next writer.
 
@@ -21,6 +24,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 
 use super::directory::Directory;
+use super::turn::Turns;
 use imgmake_guard::mac::{MacKey, same};
 
 const NAME: &str = "log";
@@ -138,13 +142,19 @@ fn shortened(mac: &[u8; 32]) -> Link {
 
 /// The writing end.
 pub struct Log {
+    chain: Chain,
+    turns: Turns,
+}
+
+/// Records behind each other, as far as this writer has seen them.
+pub struct Chain {
     file: File,
     key: MacKey,
     end: End,
 }
 
 impl Log {
-    /// Goes on after what was sound; what follows it is cut off.
+    /// Goes on after what was sound; what follows it is cut off. In a turn.
     pub fn append_at(directory: &Directory, key: &MacKey, end: End) -> io::Result<Log> {
         let mut file = directory.write(NAME)?;
         if file.metadata()?.len() != end.length {
@@ -152,28 +162,65 @@ impl Log {
         }
         file.seek(SeekFrom::Start(end.length))?;
         let key = key.clone();
-        Ok(Log { file, key, end })
+        Ok(Log {
+            chain: Chain { file, key, end },
+            turns: Turns::of(directory)?,
+        })
     }
 
-    /// A new log under the same name, filled by `fill` before it gets that name.
+    /// A new log under the same name, filled by `fill` before it gets that name. In a turn.
     pub fn rewrite(
         directory: &Directory,
         key: &MacKey,
-        fill: impl FnOnce(&mut Log) -> io::Result<()>,
+        fill: impl FnOnce(&mut Chain) -> io::Result<()>,
     ) -> io::Result<Log> {
         let unfinished = directory.begin(NAME)?;
         let salt = MacKey::random()?.mac(&[]);
         let fields = [&magic(FORMAT)[..], &salt[..SALT]].concat();
         let link = first(key, &fields);
-        let mut log = Log {
+        let mut chain = Chain {
             file: unfinished.file.try_clone()?,
             key: key.clone(),
             end: End { length: 0, link },
         };
-        log.write(&[&fields[..], &link].concat())?;
-        fill(&mut log)?;
+        chain.write(&[&fields[..], &link].concat())?;
+        fill(&mut chain)?;
         unfinished.finish()?;
-        Ok(log)
+        Ok(Log {
+            chain,
+            turns: Turns::of(directory)?,
+        })
+    }
+
+    /// One record, behind what other runs have written meanwhile.
+    pub fn append(&mut self, payload: &[u8]) -> io::Result<()> {
+        let _turn = self.turns.take()?;
+        self.chain.catch_up()?;
+        self.chain.append(payload)
+    }
+}
+
+impl Chain {
+    /// Goes on after the records of others. What is no record was left by one that was killed.
+    fn catch_up(&mut self) -> io::Result<()> {
+        let length = self.file.metadata()?.len();
+        if length == self.end.length {
+            return Ok(());
+        }
+        let mut bytes = Vec::new();
+        self.file.seek(SeekFrom::Start(self.end.length))?;
+        self.file.read_to_end(&mut bytes)?;
+        let mut rest = bytes.as_slice();
+        while let Some((_, link, next)) = record(&self.key, &self.end.link, rest) {
+            self.end.link = link;
+            self.end.length += (rest.len() - next.len()) as u64;
+            rest = next;
+        }
+        if !rest.is_empty() {
+            self.file.set_len(self.end.length)?;
+        }
+        self.file.seek(SeekFrom::Start(self.end.length))?;
+        Ok(())
     }
 
     /// One record, in one write.

@@ -7,18 +7,21 @@
 //! log      append-only records: attempts, outcomes, pins (see `log`)
 //! stat     (device, inode, size, times) → content hash (see `files::StatCache`)
 //! manifest.cache   the decoded manifest, as its owner encoded it
-//! lock     held by the run that may write here
+//! run-…    held by each run that works, with what it works at (see `lock`)
+//! lock     held by whoever writes here, for so long
 //! ```
 //!
 //! Knows keys, explanations and what targets make ([`Output`]). Knows no graph, store or terminal.
 
 mod ancestors;
+mod claim;
 mod directory;
 mod lock;
 mod log;
 mod output;
 #[cfg(test)]
 mod tests;
+mod turn;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -32,12 +35,14 @@ use crate::files::StatCache;
 use crate::fingerprint::{CacheKey, Explanation, Inputs};
 use imgmake_guard::mac::MacKey;
 
+pub use claim::{Claim, Compare};
 pub use directory::{DIRECTORY, Sealed};
 pub use lock::{Lock, Wait};
 pub use output::{FileKind, Output};
 
 use directory::Directory;
 use log::{End, Found, Log};
+use turn::Turns;
 
 /// The result of the last finished attempt at a target.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,6 +125,8 @@ pub struct State {
     inner: Mutex<Inner>,
     ignored: Option<Ignored>,
     pub stats: Arc<StatCache>,
+    /// The file that `stats` were read from.
+    stats_inode: Option<u64>,
 }
 
 /// What of the state was not used.
@@ -170,6 +177,8 @@ impl State {
             source,
         };
         let directory = Directory::open_or_make(project).map_err(unwritable)?;
+        let turns = Turns::of(&directory).map_err(unwritable)?;
+        let turn = turns.take().map_err(unwritable)?;
         let (mut state, end) = State::load(directory, project, key)?;
         let directory = state.directory.as_ref().expect("it was just given");
         if matches!(state.ignored, Some(Ignored::Foreign | Ignored::Older)) {
@@ -178,13 +187,15 @@ impl State {
         }
         let inner = state.inner.get_mut().expect("nobody else has it yet");
         let goes_on = |end: End| Log::append_at(directory, &state.key, end);
-        let kept = end.filter(|end| end.length <= inner.worth_keeping());
+        // Nobody else's log is replaced while he writes there.
+        let kept = end.filter(|end| end.length <= inner.worth_keeping() || !lock.is_alone());
         // One that cannot be written, such as for a second name that it has, is replaced.
         let log = match kept.and_then(|end| goes_on(end).ok()) {
             Some(log) => Ok(log),
             None => inner.compact(directory, &state.key),
         };
         inner.log = Some(log.map_err(unwritable)?);
+        drop(turn);
         Ok(state)
     }
 
@@ -195,12 +206,15 @@ impl State {
             inner: Mutex::new(Inner::default()),
             ignored,
             stats: Arc::default(),
+            stats_inode: None,
         }
     }
 
     /// The log and the stat cache, read side by side; where the log goes on, if it is ours.
     fn load(directory: Directory, project: &Path, key: &MacKey) -> Result<(State, Option<End>)> {
         let key = project_key(project, key);
+        // Asked for before it is read: of one that is replaced meanwhile the other's entries are added.
+        let stats_inode = directory.inode(STATS);
         let ((inner, found), (stats, foreign_stats)) = std::thread::scope(|scope| {
             let stats = scope.spawn(|| load_stats(&directory, &key));
             let inner = Inner::load(&directory, &key);
@@ -236,6 +250,7 @@ impl State {
             inner: Mutex::new(inner),
             ignored,
             stats: Arc::new(stats),
+            stats_inode,
         };
         Ok((state, end))
     }
@@ -345,8 +360,26 @@ impl State {
     pub fn save_stats(&self) {
         // Only speed is lost when this fails.
         if let Some(directory) = &self.directory {
-            drop(save_stats(&self.stats, directory, &self.key));
+            drop(save_stats(
+                &self.stats,
+                directory,
+                &self.key,
+                self.stats_inode,
+            ));
         }
+    }
+
+    /// Does something that two runs of a project must not do at once, and that is short.
+    ///
+    /// # Errors
+    /// Nobody can be kept out.
+    pub fn in_turn<T>(&self, work: impl FnOnce() -> T) -> std::io::Result<T> {
+        let Some(directory) = &self.directory else {
+            return Ok(work());
+        };
+        let turns = Turns::of(directory)?;
+        let _turn = turns.take()?;
+        Ok(work())
     }
 
     fn inner(&self) -> std::sync::MutexGuard<'_, Inner> {
@@ -382,11 +415,23 @@ fn load_stats(directory: &Directory, key: &MacKey) -> (StatCache, bool) {
     (saved.unwrap_or_default(), is_foreign)
 }
 
-fn save_stats(stats: &StatCache, directory: &Directory, key: &MacKey) -> std::io::Result<()> {
-    match stats.records() {
-        Some(records) => directory.seal(STATS, key, &records),
-        None => Ok(()),
+/// `read_from` is the file that they were read from: what another run has put in its place counts, too.
+fn save_stats(
+    stats: &StatCache,
+    directory: &Directory,
+    key: &MacKey,
+    read_from: Option<u64>,
+) -> std::io::Result<()> {
+    if !stats.has_learnt() {
+        return Ok(());
     }
+    let turns = Turns::of(directory)?;
+    let _turn = turns.take()?;
+    let others = match directory.inode(STATS) == read_from {
+        true => StatCache::new(),
+        false => load_stats(directory, key).0,
+    };
+    directory.seal(STATS, key, &stats.records_with(&others))
 }
 
 /// A file of one project is none of another's.
