@@ -93,8 +93,7 @@ impl Runner for TargetRunner<'_> {
             TargetKind::Build(_) => true,
             TargetKind::Scan(scan) => {
                 matches!(scan.from, ScanFrom::Tar { .. })
-                    || !scan.ignore_files.is_empty()
-                    || !scan.vex_files.is_empty()
+                    || scan.files().next().is_some()
                     || !scan.advisories.is_empty()
             }
             TargetKind::Push(push) => matches!(push.from, PushFrom::Tar { .. }),

@@ -111,6 +111,7 @@ mod own_image;
 mod packages;
 mod permission;
 mod platforms;
+mod policies;
 mod programs;
 mod registry_cache;
 mod release;

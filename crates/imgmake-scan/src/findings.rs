@@ -101,6 +101,18 @@ pub enum FindingKind {
     Hygiene,
 }
 
+impl fmt::Display for FindingKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            FindingKind::Vulnerability => "vulnerability",
+            FindingKind::Secret => "secret",
+            FindingKind::Misconfiguration => "misconfiguration",
+            FindingKind::License => "license",
+            FindingKind::Hygiene => "hygiene",
+        })
+    }
+}
+
 /// One thing that is known against an image.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Finding {
@@ -126,6 +138,8 @@ pub struct Finding {
     pub source: String,
     /// One line for people.
     pub title: String,
+    /// When an advisory was published, RFC 3339.
+    pub published: Option<String>,
 }
 
 impl Finding {
@@ -140,7 +154,12 @@ impl Finding {
             &mut self.source,
             &mut self.title,
         ];
-        let optional = [&mut self.purl, &mut self.path, &mut self.fixed];
+        let optional = [
+            &mut self.purl,
+            &mut self.path,
+            &mut self.fixed,
+            &mut self.published,
+        ];
         let texts = texts.into_iter().chain(&mut self.aliases);
         for text in texts.chain(optional.into_iter().flatten()) {
             let shown = printable_line(text);

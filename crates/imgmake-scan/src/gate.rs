@@ -1,21 +1,24 @@
 //! The way of one scan: images → manifests → findings → judgements → verdict →
 //! reports. Whatever goes wrong on the way to findings is a refusal.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use jiff::Timestamp;
 
+use super::basis::{Basis, BasisKind};
 use super::cache::Cache;
-use super::error::{Result, ScanError};
+use super::error::{Context, Result, ScanError};
 use super::findings::printable_line;
-use super::policy::{Rules, Subject, Told};
+use super::policy::{Baseline, Lists, Rules, Subject, Told};
 use super::scanner::Scanned;
 use super::subject::{self, Child};
 use super::{Finding, FindingKind, Gate, ImageVerdict, Inventory, Judged, Judgement};
 use super::{PlatformVerdict, ReportFormat, ScanImage, ScanRequest, Scanner, Severity, Verdict};
 use super::{advisory, age, inventory, report, scanner};
 use imgmake_event::{Cancel, Events};
-use imgmake_oci::image::Digest;
+use imgmake_guard::printable;
+use imgmake_oci::image::{Digest, Platform};
 use imgmake_oci::store::Store;
 
 /// Findings named one by one in the refusals; the table has them all.
@@ -58,13 +61,18 @@ pub fn scan(
     events: &Events,
     cancel: &Cancel,
 ) -> Result<GateOutcome> {
-    let rules = Rules::new(&request.policy)?;
+    let (lists, unreadable) = match Lists::read(&request.policy) {
+        Ok(lists) => (lists, None),
+        Err(error) => (Lists::default(), Some(error)),
+    };
+    let rules = Rules::new(&request.policy, lists)?;
     let mut run = Run {
         request,
         store,
         cancel,
         cache: Cache::of(store)?,
         database: None,
+        bases: rules.bases().iter().cloned().collect(),
         rules,
         inventories: BTreeMap::new(),
         refusals: Vec::new(),
@@ -74,7 +82,7 @@ pub fn scan(
         valid_until: None,
     };
     let mut images = Vec::new();
-    match run.prepare() {
+    match unreadable.map_or_else(|| run.prepare(), Err) {
         Ok(()) => {
             for image in &request.images {
                 images.push(run.image(image)?);
@@ -112,6 +120,7 @@ struct Run<'a> {
     /// Of the built-in scanner.
     database: Option<advisory::Database>,
     rules: Rules<'a>,
+    bases: BTreeSet<Basis>,
     inventories: BTreeMap<Digest, Inventory>,
     refusals: Vec<String>,
     failures: Vec<String>,
@@ -136,9 +145,24 @@ impl Run<'_> {
         }
         let paths = if named.is_empty() { &kept } else { named };
         let index = index_home(self.store)?;
-        let database = advisory::open(paths, &index, self.cancel);
-        self.database = Some(database?);
+        let database = advisory::open(paths, &index, self.cancel)?;
+        self.bases.insert(Basis {
+            kind: BasisKind::Advisories,
+            name: match named.as_slice() {
+                [] => "kept by `imgmake db`".to_string(),
+                named => printable::list(named.iter().map(|path| self.name_of(path))),
+            },
+            digest: Some(format!("blake3:{}", database.digest())),
+            date: database.newest().map(String::from),
+        });
+        self.database = Some(database);
         Ok(())
+    }
+
+    /// As the manifest says it.
+    fn name_of(&self, path: &Path) -> String {
+        let name = path.strip_prefix(&self.request.directory).unwrap_or(path);
+        name.display().to_string()
     }
 
     fn refuse_all(&mut self, error: ScanError, images: &mut Vec<ImageVerdict>) -> Result<()> {
@@ -208,11 +232,53 @@ impl Run<'_> {
             Scanner::Trivy | Scanner::Grype | Scanner::Command(_) => Told::ByScanners,
         };
         let findings = scanned.findings.into_iter().map(Finding::printable);
-        verdict.findings = self.rules.judge(findings.collect(), told, &subject);
+        let baseline = match self.baseline(&child.platform) {
+            Ok(baseline) => baseline,
+            Err(error) if error.is_cancelled() => return Err(error),
+            Err(error) => {
+                self.fail(format!("{place}: {error:#}"));
+                None
+            }
+        };
+        verdict.findings = self
+            .rules
+            .judge(findings.collect(), told, &subject, baseline.as_ref());
+        let due = verdict.findings.iter().filter_map(|j| self.rules.due(j));
+        self.valid_until = self.valid_until.into_iter().chain(due).min();
         self.name_unrated(&verdict, &place);
         self.name_refused(&verdict, &place);
         verdict.passed = self.refusals.len() == before;
         Ok(verdict)
+    }
+
+    /// What the image has with which this one is compared, on the same platform.
+    fn baseline(&mut self, platform: &Platform) -> Result<Option<Baseline>> {
+        let Some(image) = self.request.baseline.clone() else {
+            return Ok(None);
+        };
+        let context = || format!("cannot compare with `{}`", image.name);
+        let children = subject::children(&image.root, self.store).with_context(context)?;
+        self.bases.insert(Basis {
+            kind: BasisKind::Baseline,
+            name: image.name.clone(),
+            digest: Some(image.root.digest.to_string()),
+            date: None,
+        });
+        let Some(child) = children.into_iter().find(|c| c.platform == *platform) else {
+            self.warnings.push(format!(
+                "`{}` has no image for {platform}: all that is found counts as new",
+                image.name
+            ));
+            return Ok(None);
+        };
+        let scanned = self.findings(&child).with_context(context)?;
+        let findings: Vec<Finding> = scanned
+            .findings
+            .into_iter()
+            .map(Finding::printable)
+            .collect();
+        let name = format!("{}@{}", image.name, image.root.digest.short());
+        Ok(Some(Baseline::new(name, &findings)))
     }
 
     /// What speaks against a pass before any finding is looked at.
@@ -309,11 +375,19 @@ impl Run<'_> {
     fn findings(&mut self, child: &Child) -> Result<Scanned> {
         match &self.request.scanner {
             Scanner::Builtin => self.builtin(child),
-            _ => {
+            scanner => {
                 if self.wants_inventory() {
                     self.inventory(child)?;
                 }
-                scanner::external(self.request, child, self.store, &self.cache, self.cancel)
+                let scanned =
+                    scanner::external(self.request, child, self.store, &self.cache, self.cancel)?;
+                self.bases.insert(Basis {
+                    kind: BasisKind::Advisories,
+                    name: scanner.word().to_string(),
+                    digest: None,
+                    date: scanned.database_date.clone(),
+                });
+                Ok(scanned)
             }
         }
     }
@@ -365,6 +439,7 @@ impl Run<'_> {
         let mut warnings = shown(self.warnings);
         warnings.dedup();
         let mut verdict = Verdict {
+            at: self.request.policy.now,
             passed,
             images,
             refusals: shown(refusals),
@@ -372,6 +447,7 @@ impl Run<'_> {
             failures: shown(self.failures),
             warnings,
             table: String::new(),
+            bases: self.bases.into_iter().collect(),
             inventories: self.inventories,
         };
         verdict.table = report::table(&verdict, self.request.width);

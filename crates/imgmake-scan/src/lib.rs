@@ -8,6 +8,7 @@
 
 mod advisory;
 mod age;
+mod basis;
 mod cache;
 mod error;
 mod findings;
@@ -31,6 +32,7 @@ use imgmake_event::{Cancel, Events};
 use imgmake_oci::store::Store;
 
 pub use advisory::advisory_home;
+pub use basis::{Basis, BasisKind};
 /// The version of what is found in images: what was made of findings or packages before means something else.
 pub use cache::SEMANTICS as FINDINGS_VERSION;
 pub use error::{ProgramFailure, Result, ScanError};
@@ -38,7 +40,8 @@ pub use findings::{Finding, FindingKind, Severity, SeverityError};
 pub use gate::{GateOutcome, Passed};
 pub use inventory::Inventory;
 pub use policy::{
-    FixableOnly, Gate, IgnoreRule, Judged, Judgement, Policy, TextFile, calendar_day,
+    FailRule, FixableOnly, Gate, IgnoreRule, Judged, Judgement, ListFile, Policy, TextFile,
+    calendar_day,
 };
 pub use report::SbomFormat;
 pub use request::{ReportFormat, ReportFormatError, ScanImage, ScanRequest, Scanner};

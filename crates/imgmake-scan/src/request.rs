@@ -19,6 +19,8 @@ pub struct ScanRequest {
     pub images: Vec<ScanImage>,
     pub scanner: Scanner,
     pub policy: Policy,
+    /// `only-new`: what it has as well is tolerated. Its blobs are in the store, too.
+    pub baseline: Option<ScanImage>,
     /// OSV databases for the built-in scanner: directories, `*.zip` or `*.json`.
     /// None named: what `imgmake db update` keeps under the store's `db/osv`.
     pub advisories: Vec<PathBuf>,
@@ -49,6 +51,18 @@ pub enum Scanner {
     Grype,
     /// A command line for `sh -ec`, with `{archive}`, `{layout}` and `{report}` to fill in.
     Command(String),
+}
+
+impl Scanner {
+    /// As a manifest calls it.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Scanner::Builtin => "builtin",
+            Scanner::Trivy => "trivy",
+            Scanner::Grype => "grype",
+            Scanner::Command(_) => "command",
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

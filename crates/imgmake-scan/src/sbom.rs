@@ -66,6 +66,7 @@ fn bare(
     inventories: BTreeMap<imgmake_oci::image::Digest, inventory::Inventory>,
 ) -> Verdict {
     Verdict {
+        at: jiff::Timestamp::default(),
         passed: true,
         images: vec![ImageVerdict {
             name: name.to_string(),
@@ -83,6 +84,7 @@ fn bare(
         unrated: Vec::new(),
         warnings: Vec::new(),
         table: String::new(),
+        bases: Vec::new(),
         inventories,
     }
 }

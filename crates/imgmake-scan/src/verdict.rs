@@ -2,14 +2,19 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
+
 use imgmake_oci::image::{Digest, Platform};
 
+use crate::basis::Basis;
 use crate::inventory::Inventory;
 use crate::policy::Judged;
 
 /// What the gate decided.
 #[derive(Clone, Debug)]
 pub struct Verdict {
+    /// When it was judged.
+    pub at: Timestamp,
     /// Every image passed and nothing else spoke against it.
     pub passed: bool,
     pub images: Vec<ImageVerdict>,
@@ -24,6 +29,8 @@ pub struct Verdict {
     pub warnings: Vec<String>,
     /// For people: findings by severity, then a summary line.
     pub table: String,
+    /// What it was judged by: databases, lists, the image with which it was compared.
+    pub bases: Vec<Basis>,
     /// What the images hold, by manifest digest, as far as somebody asked for it.
     pub inventories: BTreeMap<Digest, Inventory>,
 }

@@ -12,11 +12,11 @@ syntax keyword imgmakeKind imgmake var secret registry template run build scan p
 syntax keyword imgmakeAttribute add-hosts advisories allow allow-unjudged also-stages annotations args auth bases
 syntax keyword imgmakeAttribute ca cache cache-mounts client-cert cmd command compression
 syntax keyword imgmakeAttribute concurrency context contexts copy create-repo debounce default-from
-syntax keyword imgmakeAttribute desc dir disk dns dns-search dockerfile entrypoint env env-file
+syntax keyword imgmakeAttribute desc dir disk dns dns-search dockerfile entrypoint env env-file epss
 syntax keyword imgmakeAttribute epoch every-push exclude export expose fail-on file format from healthcheck if ignore
-syntax keyword imgmakeAttribute ignore-file ignore-paths images index inherits inputs insecure jobs label
+syntax keyword imgmakeAttribute ignore-file ignore-paths images index inherits inputs insecure jobs kev label
 syntax keyword imgmakeAttribute labels layer layout limits load lock matches matrix max-db-age memory
-syntax keyword imgmakeAttribute mirrors mirrors-only mkdir name needs network no-cache on-busy
+syntax keyword imgmakeAttribute mirrors mirrors-only mkdir name needs network no-cache on-busy only-new
 syntax keyword imgmakeAttribute one-of outputs pool requires platforms processes publish report repository
 syntax keyword imgmakeAttribute require-signature retry scanner secrets skip-tls-verify squash ssh
 syntax keyword imgmakeAttribute stage steps stopsignal symlink tags tar targets time timeout to
@@ -24,8 +24,8 @@ syntax keyword imgmakeAttribute sign attest trust-ca ttl user vex volume watch w
 
 " The value of `(target)base`, `(secret)token` and the like.
 syntax match imgmakeType "([a-z]\+)"
-syntax match imgmakeProperty "\v<%(access|access-key|access-token|attempts|backoff|certificate|client-id|client-secret|cyclonedx|desc|endpoint|env|external-id|federated-token|file|fixable|format|git|image|interval|json|junit|key|key-file|level|lifecycle-policy|managed-identity|max|mode|on-error|optional|owner|password|pick|profile|reason|ref|region|repository-policy|retries|role|sarif|scan-on-push|scope|secret-key|session-name|session-token|severity|spdx|start-interval|start-period|sts-endpoint|table|tar|tenant|timeout|to|token|type|unknown|until|user|version|web-identity-token)\ze\="
-syntax match imgmakeValue "\v%(\s|\=)@1<=%(anonymous|aws-ecr|azure|basic|bearer|bool|branch|builtin|command|copy|critical|default|docker|docker-config|each|fail|gcp|grype|gzip|high|host|image|isolated|list|low|max|medium|min|needs-gate|negligible|none|number|oci|off|podman|project|queue|read|read-write|restart|run|security\.insecure|sha|short-sha|string|tag|target|together|trivy|user|warn|write|zstd)\ze%(\s|;|}|$)"
+syntax match imgmakeProperty "\v<%(access|access-key|access-token|attempts|backoff|certificate|client-id|client-secret|cyclonedx|desc|endpoint|env|external-id|federated-token|file|fixable|format|git|image|interval|json|junit|key|key-file|kind|level|lifecycle-policy|managed-identity|max|mode|older|on-error|optional|owner|package|password|path|pick|profile|reason|ref|region|repository-policy|retries|role|sarif|scan-on-push|scope|secret-key|session-name|session-token|severity|spdx|start-interval|start-period|sts-endpoint|table|tar|tenant|timeout|to|token|type|unknown|until|user|version|web-identity-token)\ze\="
+syntax match imgmakeValue "\v%(\s|\=)@1<=%(anonymous|aws-ecr|azure|basic|bearer|bool|branch|builtin|command|copy|critical|default|docker|docker-config|each|fail|gcp|grype|gzip|high|host|hygiene|image|isolated|license|list|low|max|medium|min|misconfiguration|needs-gate|negligible|none|number|oci|off|podman|project|queue|read|read-write|restart|run|security\.insecure|sha|short-sha|string|tag|target|together|trivy|user|vulnerability|warn|write|zstd)\ze%(\s|;|}|$)"
 syntax match imgmakeConstant "#\(true\|false\|null\)\>"
 syntax match imgmakeNumber "\v%(\s|\=)@1<=[-+]?\d[0-9_]*%(\.\d+)?>"
 

@@ -113,7 +113,7 @@ impl Gathering<'_> {
         if let ScanFrom::Tar { path, .. } = &scan.from {
             self.tree_or_file(&path.value, interest);
         }
-        for path in scan.ignore_files.iter().chain(&scan.vex_files) {
+        for path in scan.files() {
             self.file(&path.value, interest);
         }
         for path in &scan.advisories {

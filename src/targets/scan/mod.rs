@@ -14,7 +14,7 @@ use imgmake_core::manifest::{ScanFrom, ScanTarget, ScannerNode, Spanned};
 use imgmake_core::state::{FileKind, Output};
 use imgmake_guard::{printable, program};
 use imgmake_scan::{GateOutcome, ScanError, Verdict, advisory_home};
-use policy::read;
+use policy::{read, read_list};
 
 impl Runnable for ScanTask<'_> {
     fn inputs(&self, _: &Upstream<'_>, inputs: &mut Inputs) -> Result<(), Failure> {
@@ -35,9 +35,9 @@ impl Runnable for ScanTask<'_> {
         })
     }
 
-    fn run(&self, _: &Inputs, upstream: &Upstream<'_>) -> Result<Artifacts, Failure> {
+    fn run(&self, inputs: &Inputs, upstream: &Upstream<'_>) -> Result<Artifacts, Failure> {
         let tools = self.runner.tools;
-        let request = request::request(self, upstream)?;
+        let request = request::request(self, inputs, upstream)?;
         if self.target.scanner != ScannerNode::Builtin {
             self.runner.watchdog();
         }
@@ -115,10 +115,12 @@ fn must_ask_again(scan: &ScanTarget) -> Option<String> {
     is_external.then(|| "external scanners are asked in every run".to_string())
 }
 
-/// Advisories grow old while a verdict is up to date.
+/// Advisories grow old, and findings are tolerated for a time, while a verdict is up to date.
 fn too_old(until: i64) -> Option<String> {
     let is_over = jiff::Timestamp::now().as_second() > until;
-    is_over.then(|| "the advisories are older than `max-db-age` by now".to_string())
+    is_over.then(|| {
+        "the advisories are older than `max-db-age` by now, or a finding than `older`".to_string()
+    })
 }
 
 fn add_inputs(task: &ScanTask<'_>, inputs: &mut Inputs) -> Result<(), Failure> {
@@ -133,6 +135,13 @@ fn add_inputs(task: &ScanTask<'_>, inputs: &mut Inputs) -> Result<(), Failure> {
     {
         let text = read(task, file)?;
         inputs.value("file", &file.value, text.text.as_bytes());
+    }
+    for file in task.target.epss.iter().chain(&task.target.kev) {
+        let list = read_list(task, file)?;
+        inputs.hashed("file", &file.value, *blake3::hash(&list.bytes).as_bytes());
+    }
+    if let Some(base) = &task.target.only_new {
+        add_image(task, base, inputs)?;
     }
     for directory in &task.target.advisories {
         let path = task.runner.path(&directory.value);

@@ -1,28 +1,22 @@
 //! What the gate of a target lets pass.
 
 use super::super::task::ScanTask;
-use imgmake_core::execute::Failure;
-use imgmake_core::manifest::Spanned;
+use imgmake_core::execute::{Failure, FailureKind};
+use imgmake_core::manifest::{FailOn, KindNode, Spanned};
+use imgmake_guard::bounded;
 use imgmake_guard::checkout::Checkout;
-use imgmake_scan::{FixableOnly, Gate, IgnoreRule, Policy, SeverityError, TextFile};
+use imgmake_scan::{
+    FailRule, FindingKind, FixableOnly, Gate, IgnoreRule, ListFile, Policy, SeverityError, TextFile,
+};
 
 pub(super) fn policy(task: &ScanTask<'_>) -> Result<Policy, Failure> {
     let mut policy = Policy::new(jiff::Timestamp::now());
-    if let Some(severity) = &task.target.fail_on.severity {
-        policy.threshold = severity
-            .parse()
-            .map_err(|error: SeverityError| Failure::failed(error.to_string()))?;
-    }
-    policy.fixable = if task.target.fail_on.fixable {
-        FixableOnly::Yes
-    } else {
-        FixableOnly::No
-    };
-    policy.unknown = if task.target.fail_on.unknown {
-        Gate::Refuse
-    } else {
-        Gate::Warn
-    };
+    policy.fail_on = task
+        .target
+        .fail_on
+        .iter()
+        .map(rule)
+        .collect::<Result<_, _>>()?;
     policy.unjudged = if task.target.allow_unjudged {
         Gate::Warn
     } else {
@@ -36,7 +30,10 @@ pub(super) fn policy(task: &ScanTask<'_>) -> Result<Policy, Failure> {
             .map(|until| date(task, until))
             .transpose()?;
         policy.ignores.push(IgnoreRule {
-            id: rule.id.value.clone(),
+            id: rule.id.as_ref().map(|id| id.value.clone()),
+            kind: rule.kind.map(kind),
+            package: rule.package.clone(),
+            path: rule.path.clone(),
             until,
             reason: rule.reason.clone(),
             origin: task.runner.project.file.clone(),
@@ -54,7 +51,59 @@ pub(super) fn policy(task: &ScanTask<'_>) -> Result<Policy, Failure> {
         .iter()
         .map(|file| read(task, file))
         .collect::<Result<_, _>>()?;
+    policy.epss = list(task, task.target.epss.as_ref())?;
+    policy.kev = list(task, task.target.kev.as_ref())?;
     Ok(policy)
+}
+
+fn rule(said: &FailOn) -> Result<FailRule, Failure> {
+    let severity = said.severity.as_deref().map(str::parse).transpose();
+    Ok(FailRule {
+        kind: said.kind.map(kind),
+        severity: severity.map_err(|error: SeverityError| Failure::failed(error.to_string()))?,
+        fixable: match said.fixable {
+            true => FixableOnly::Yes,
+            false => FixableOnly::No,
+        },
+        unknown: match said.unknown {
+            true => Gate::Refuse,
+            false => Gate::Warn,
+        },
+        older: said.older,
+        epss: said.epss.map(|millionths| f64::from(millionths) / 1e6),
+        kev: said.kev,
+    })
+}
+
+fn kind(said: KindNode) -> FindingKind {
+    match said {
+        KindNode::Vulnerability => FindingKind::Vulnerability,
+        KindNode::Secret => FindingKind::Secret,
+        KindNode::Misconfiguration => FindingKind::Misconfiguration,
+        KindNode::License => FindingKind::License,
+        KindNode::Hygiene => FindingKind::Hygiene,
+    }
+}
+
+/// Bytes of a list that somebody publishes.
+const LARGEST_LIST: u64 = 64 << 20;
+
+fn list(task: &ScanTask<'_>, file: Option<&Spanned<String>>) -> Result<Option<ListFile>, Failure> {
+    file.map(|file| read_list(task, file)).transpose()
+}
+
+/// A list that cannot be read refuses: without it, nobody knows what is exploited.
+pub(super) fn read_list(task: &ScanTask<'_>, file: &Spanned<String>) -> Result<ListFile, Failure> {
+    let path = task.runner.path(&file.value);
+    let read = std::fs::File::open(path).and_then(|open| bounded::take(open, LARGEST_LIST));
+    let bytes = read.map_err(|error| Failure {
+        kind: FailureKind::Gate,
+        ..task.runner.project.unreadable(file, &error)
+    })?;
+    Ok(ListFile {
+        name: file.value.clone(),
+        bytes,
+    })
 }
 
 fn date(task: &ScanTask<'_>, text: &Spanned<String>) -> Result<jiff::civil::Date, Failure> {

@@ -10,11 +10,13 @@ use super::super::images;
 use super::super::task::ScanTask;
 use super::policy::policy;
 use imgmake_core::execute::{Failure, Upstream};
+use imgmake_core::fingerprint::Inputs;
 use imgmake_core::manifest::{ScanFrom, ScannerNode, SecretFrom, Spanned};
 use imgmake_scan::{ReportFormat, ReportFormatError, ScanImage, ScanRequest, Scanner};
 
 pub(super) fn request(
     task: &ScanTask<'_>,
+    inputs: &Inputs,
     upstream: &Upstream<'_>,
 ) -> Result<ScanRequest, Failure> {
     let reports = task.target.reports.iter().map(|(format, path)| {
@@ -33,6 +35,7 @@ pub(super) fn request(
             ScannerNode::Command(command) => Scanner::Command(command.clone()),
         },
         policy: policy(task)?,
+        baseline: baseline(task, inputs)?,
         advisories: task
             .target
             .advisories
@@ -107,6 +110,24 @@ fn built(task: &ScanTask<'_>, upstream: &Upstream<'_>) -> Result<Vec<ScanImage>,
         })
     });
     images.collect()
+}
+
+/// The image with which those are compared, at the digest that is in the key.
+fn baseline(task: &ScanTask<'_>, inputs: &Inputs) -> Result<Option<ScanImage>, Failure> {
+    let Some(base) = &task.target.only_new else {
+        return Ok(None);
+    };
+    let image = remote(task, base)?;
+    let key = *blake3::hash(image.root.digest.as_str().as_bytes()).as_bytes();
+    let mut entries = inputs.entries().iter();
+    match entries.any(|input| input.name == base.value && input.hash == key) {
+        true => Ok(Some(image)),
+        false => {
+            let message = format!("`{}` names another image than before", base.value);
+            let label = "changed during the run: run it again";
+            Err(task.runner.project.failure(base.span, message, label))
+        }
+    }
 }
 
 fn remote(task: &ScanTask<'_>, reference: &Spanned<String>) -> Result<ScanImage, Failure> {

@@ -1,8 +1,8 @@
 //! The keys of the manifest's types: their values, never their place in the file.
 
 use crate::manifest::{
-    Attestation, CommandNode, ExportForm, ExportNode, FailOn, IgnoreNode, LoadInto, LoadNode,
-    Publish, ScannerNode, SignKey, Spanned, TarFormat, TarOutput,
+    Attestation, CommandNode, ExportForm, ExportNode, FailOn, IgnoreNode, KindNode, LoadInto,
+    LoadNode, Publish, ScannerNode, SignKey, Spanned, TarFormat, TarOutput,
 };
 
 use super::hasher::LengthPrefixedHasher;
@@ -84,21 +84,46 @@ impl Fingerprint for ScannerNode {
     }
 }
 
+impl Fingerprint for KindNode {
+    fn fingerprint(&self, hasher: &mut LengthPrefixedHasher) {
+        hasher.text(match self {
+            Self::Vulnerability => "vulnerability",
+            Self::Secret => "secret",
+            Self::Misconfiguration => "misconfiguration",
+            Self::License => "license",
+            Self::Hygiene => "hygiene",
+        });
+    }
+}
+
 impl Fingerprint for FailOn {
     fn fingerprint(&self, hasher: &mut LengthPrefixedHasher) {
         let Self {
+            kind,
             severity,
             fixable,
             unknown,
+            older,
+            epss,
+            kev,
         } = self;
-        hasher.add(severity).add(fixable).add(unknown);
+        hasher.add(kind).add(severity).add(fixable).add(unknown);
+        hasher.add(older).add(epss).add(kev);
     }
 }
 
 impl Fingerprint for IgnoreNode {
     fn fingerprint(&self, hasher: &mut LengthPrefixedHasher) {
-        let Self { id, until, reason } = self;
-        hasher.add(id).add(until).add(reason);
+        let Self {
+            id,
+            kind,
+            package,
+            path,
+            until,
+            reason,
+        } = self;
+        hasher.add(id).add(kind).add(package).add(path);
+        hasher.add(until).add(reason);
     }
 }
 

@@ -18,7 +18,7 @@ impl Semantics {
         match self {
             Semantics::Targets => 7,
             Semantics::Steps => 5,
-            Semantics::DecodedManifest => 9,
+            Semantics::DecodedManifest => 10,
         }
     }
 }

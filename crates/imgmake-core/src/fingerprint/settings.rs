@@ -101,6 +101,7 @@ impl Fingerprint for ScanPolicy<'_> {
             scanner,
             fail_on,
             ignores,
+            only_new,
             max_db_age,
             allow_unjudged,
             reports,
@@ -109,10 +110,12 @@ impl Fingerprint for ScanPolicy<'_> {
             ignore_files: _,
             vex_files: _,
             advisories: _,
+            epss: _,
+            kev: _,
             // Affects only whether it finishes, not the result.
             timeout: _,
         }) = self;
-        hasher.add(scanner).add(fail_on).add(ignores);
+        hasher.add(scanner).add(fail_on).add(ignores).add(only_new);
         hasher.add(max_db_age).add(allow_unjudged).add(reports);
     }
 }

@@ -354,7 +354,7 @@ impl<'m> Finder<'m> {
             ScanFrom::Index(index) => self.images(id, target, &index.images),
             ScanFrom::Image(_) => {}
         }
-        for file in scan.ignore_files.iter().chain(&scan.vex_files) {
+        for file in scan.files() {
             self.output(id, file);
         }
         for directory in &scan.advisories {

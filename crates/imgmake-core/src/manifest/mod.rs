@@ -18,6 +18,7 @@ mod evaluate;
 mod facts;
 mod fields;
 mod foreign;
+mod gate;
 pub mod glob;
 #[cfg(test)]
 mod golden;

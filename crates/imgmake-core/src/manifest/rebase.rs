@@ -137,6 +137,8 @@ impl Rebase<'_> {
         }
         self.paths(&mut scan.ignore_files);
         self.paths(&mut scan.vex_files);
+        let lists = scan.epss.iter_mut().chain(&mut scan.kev);
+        lists.for_each(|path| self.path(path));
         for advisories in &mut scan.advisories {
             if !advisories.value.contains("://") {
                 self.path(advisories);

@@ -1,11 +1,10 @@
 //! `scan`, `push` and `run` targets.
 
-use std::collections::BTreeMap;
-
 use super::check::{check_glob, check_label, check_path};
 use super::context::DecodeContext;
 use super::diagnostic::Diagnostic;
 use super::fields::{Fields, pairs, twice};
+use super::gate;
 use super::glob::excluded;
 use super::image_name::{check_image, check_repository, check_tag};
 use super::index;
@@ -97,22 +96,15 @@ pub(super) fn scan(fields: &mut Fields) -> Option<ScanTarget> {
         From::Index(index) => ScanFrom::Index(index),
     });
     let scanner = fields.child("scanner").and_then(|node| scanner(node, cx));
-    let fail_on = fields.child("fail-on").map(|node| fail_on(node, cx));
-    let nodes = fields.children("ignore");
-    let ignores: Vec<IgnoreNode> = nodes.filter_map(|node| ignore(node, cx)).collect();
-    for (at, rule) in ignores.iter().enumerate() {
-        if let Some(first) = ignores[..at]
-            .iter()
-            .find(|other| other.id.value == rule.id.value)
-        {
-            twice(cx, first.id.span, &rule.id);
-        }
-    }
-    let reports = reports(fields);
+    let policy = gate::policy(fields);
+    let reports = gate::reports(fields);
     Some(ScanTarget {
         scanner: scanner.unwrap_or_default(),
-        fail_on: fail_on.unwrap_or_default(),
-        ignores,
+        fail_on: policy.fail_on,
+        ignores: policy.ignores,
+        only_new: policy.only_new,
+        epss: policy.epss,
+        kev: policy.kev,
         ignore_files: fields.all_texts("ignore-file"),
         vex_files: fields.all_texts("vex"),
         advisories: fields.all_texts("advisories"),
@@ -142,80 +134,6 @@ fn scanner(node: &Node, cx: &DecodeContext) -> Option<ScannerNode> {
     };
     fields.finish();
     scanner
-}
-
-const SEVERITIES: [&str; 5] = ["negligible", "low", "medium", "high", "critical"];
-
-/// `fail-on severity=high fixable=#true unknown=#false`
-fn fail_on(node: &Node, cx: &DecodeContext) -> FailOn {
-    let mut fields = Fields::new(node, cx);
-    let severity = fields.prop_text("severity").and_then(|mut said| {
-        said.value = said.value.to_lowercase();
-        cx.choice(&said, &SEVERITIES)
-    });
-    let fixable = fields.prop_boolean("fixable").unwrap_or(false);
-    let unknown = fields.prop_boolean("unknown").unwrap_or(true);
-    if node.props.is_empty() && node.args.is_empty() {
-        fields.missing("`severity=`");
-    }
-    fields.finish();
-    FailOn {
-        severity: severity.map(str::to_string),
-        fixable,
-        unknown,
-    }
-}
-
-/// `ignore "CVE-2025-1234" until="2026-12-31" reason="…"`
-fn ignore(node: &Node, cx: &DecodeContext) -> Option<IgnoreNode> {
-    let mut fields = Fields::new(node, cx);
-    let id = fields
-        .required("an id")
-        .and_then(|value| cx.word(value, "the id"));
-    let until = fields.prop_text("until");
-    let reason = fields.prop_text("reason").map(|text| text.value);
-    fields.finish();
-    if let Some(until) = &until
-        && !is_day(&until.value)
-    {
-        let message = format!("invalid date `{}`", until.value);
-        cx.error_help(
-            until.span,
-            message,
-            "a date is expected here",
-            "write it as \"2026-12-31\"",
-        );
-    }
-    Some(IgnoreNode {
-        id: id?,
-        until,
-        reason,
-    })
-}
-
-fn reports(fields: &mut Fields) -> BTreeMap<String, Spanned<String>> {
-    let cx = fields.cx;
-    let mut reports: BTreeMap<String, Spanned<String>> = BTreeMap::new();
-    for node in fields.children("report") {
-        let mut inner = Fields::new(node, cx);
-        for kind in ["table", "json", "sarif", "cyclonedx", "spdx", "junit"] {
-            let Some(path) = inner.prop_text(kind) else {
-                continue;
-            };
-            check_path(&path, cx);
-            if let Some(first) = reports.get(kind) {
-                let diagnostic =
-                    Diagnostic::at(path.span, format!("duplicate `{kind}=`"), "the second one");
-                cx.report(diagnostic.with_related(first.span, "the first one"));
-            }
-            reports.insert(kind.to_string(), path);
-        }
-        if node.props.is_empty() {
-            inner.missing("a format and a path, such as `sarif=\"out/scan.sarif\"`");
-        }
-        inner.finish();
-    }
-    reports
 }
 
 pub(super) fn push(fields: &mut Fields) -> Option<PushTarget> {
@@ -357,10 +275,4 @@ fn check_output(output: &Spanned<String>, cx: &DecodeContext) {
         let message = "the whole directory of the manifest cannot be an output";
         cx.error(output.span, message, "name a file or directory in it");
     }
-}
-
-/// `2026-12-31`, and nothing else.
-fn is_day(text: &str) -> bool {
-    let day = text.parse::<jiff::civil::Date>();
-    day.is_ok_and(|day| day.to_string() == text)
 }

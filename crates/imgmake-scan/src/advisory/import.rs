@@ -18,7 +18,7 @@ const LARGEST_DOCUMENT: u64 = 64 << 20;
 /// Documents in memory at once.
 const BATCH: usize = 512;
 /// Part of the index's name: another reading of OSV makes another index.
-const READING: &str = "osv reading 3";
+const READING: &str = "osv reading 4";
 
 /// Opens the database that the given directories and files make, importing it
 /// first if `index_dir` holds no index of exactly these files.

@@ -21,7 +21,7 @@ use crate::Severity;
 use crate::error::{Result, ScanError};
 use crate::version::Scheme;
 
-const MAGIC: &[u8; 16] = b"imgmake osv 0004";
+const MAGIC: &[u8; 16] = b"imgmake osv 0005";
 const TRAILER: u64 = 8 + 32;
 /// No chunk or directory of a real database comes near; a damaged length must
 /// not become an allocation.
@@ -216,6 +216,7 @@ fn judge(record: Record, version: &str, listed: &[u32], scheme: Scheme, answer: 
             severity: record.severity,
             score: record.score,
             title: record.title,
+            published: record.published,
             fixed,
         });
     } else if unknown {
@@ -407,6 +408,7 @@ impl PackageBuilder {
             severity: statement.rating.severity,
             score: statement.rating.score,
             title: statement.title,
+            published: statement.published,
             versions,
             ranges: statement.ranges,
         });

@@ -39,6 +39,8 @@ pub struct Record {
     pub severity: Severity,
     pub score: Option<f64>,
     pub title: String,
+    /// RFC 3339, as it says.
+    pub published: Option<String>,
     /// Positions in the package's table of version texts, ascending.
     pub versions: Vec<u32>,
     pub ranges: Vec<Range>,
@@ -53,6 +55,7 @@ pub struct Hit {
     pub severity: Severity,
     pub score: Option<f64>,
     pub title: String,
+    pub published: Option<String>,
     /// The first fixed version after the one asked for.
     pub fixed: Option<String>,
 }

@@ -15,6 +15,8 @@ pub struct Document {
     #[serde(default)]
     pub modified: Option<String>,
     #[serde(default)]
+    published: Option<String>,
+    #[serde(default)]
     withdrawn: Option<String>,
     #[serde(default)]
     aliases: Option<Vec<String>>,
@@ -84,6 +86,7 @@ pub struct Statement {
     pub stands_for: Vec<String>,
     pub rating: Rating,
     pub title: String,
+    pub published: Option<String>,
     pub versions: Vec<String>,
     pub ranges: Vec<Range>,
 }
@@ -124,6 +127,7 @@ impl Document {
                 stands_for: stands_for.clone(),
                 rating,
                 title: title.clone(),
+                published: self.published.clone(),
                 versions: affected.versions.unwrap_or_default(),
                 ranges: ranges(affected.ranges.unwrap_or_default()),
             })

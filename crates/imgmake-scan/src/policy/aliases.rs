@@ -93,11 +93,19 @@ fn unite(a: Finding, b: Finding) -> Finding {
             worse.title
         },
         score: worse.score.or(other.score),
+        published: earlier(worse.published, other.published),
         fixed,
         aliases: once_each(aliases),
         upstream: once_each([worse.upstream, other.upstream].concat()),
         ..worse
     }
+}
+
+/// Since when something is known; whose date is unknown may have been known for long.
+fn earlier(a: Option<String>, b: Option<String>) -> Option<String> {
+    let time = |text: &String| text.parse::<jiff::Timestamp>().ok();
+    let (a, b) = (a?, b?);
+    Some(if time(&b)? < time(&a)? { b } else { a })
 }
 
 fn once_each(mut names: Vec<String>) -> Vec<String> {

@@ -177,7 +177,7 @@ impl Yaml {
         };
         self.list = None;
         match key.trim() {
-            "id" => rule.id = unquoted(value),
+            "id" => rule.id = Some(unquoted(value)),
             "statement" => rule.reason = Some(unquoted(value)),
             "expired_at" => rule.until = Some(last_day(value, origin)?),
             "paths" => self.list = Some(List::Paths),
@@ -215,7 +215,11 @@ impl Yaml {
     }
 
     fn finish(self) -> Result<Vec<Rule>> {
-        if let Some(rule) = self.rules.iter().find(|r| r.id.is_empty()) {
+        if let Some(rule) = self
+            .rules
+            .iter()
+            .find(|r| r.id.as_deref().is_none_or(str::is_empty))
+        {
             return Err(ScanError::invalid_at(
                 &rule.origin,
                 "item",

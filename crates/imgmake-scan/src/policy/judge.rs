@@ -2,20 +2,25 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
+use super::baseline::Baseline;
 use super::judgement::{Judged, Judgement, Subject};
+use super::lists::Lists;
 use super::rule::Rule;
-use super::settings::{FixableOnly, Gate, Policy};
-use super::{aliases, ignore_file, vex};
+use super::settings::Policy;
+use super::{aliases, ignore_file, threshold, vex};
+use crate::Finding;
+use crate::basis::Basis;
 use crate::error::Result;
-use crate::{Finding, FindingKind, Severity};
 
 /// A policy with its files read, ready to judge.
 pub struct Rules<'a> {
     policy: &'a Policy,
     rules: Vec<Rule>,
     statements: Vec<vex::Statement>,
+    lists: Lists,
 }
 
 /// Where findings come from.
@@ -30,7 +35,7 @@ pub enum Told {
 impl<'a> Rules<'a> {
     /// # Errors
     /// Ignore files and VEX documents that are not what they should be, with the place.
-    pub fn new(policy: &'a Policy) -> Result<Rules<'a>> {
+    pub fn new(policy: &'a Policy, lists: Lists) -> Result<Rules<'a>> {
         let mut rules: Vec<Rule> = policy.ignores.iter().map(Rule::from).collect();
         for file in &policy.ignore_files {
             rules.extend(ignore_file::read(file)?);
@@ -43,38 +48,63 @@ impl<'a> Rules<'a> {
             policy,
             rules,
             statements,
+            lists,
         })
     }
 
     /// Exceptions reach exactly the advisories that carry their ids; what is left of those about
     /// one vulnerability is one finding, which is judged as a whole. In the order of reports.
-    pub fn judge(&self, findings: Vec<Finding>, told: Told, subject: &Subject) -> Vec<Judged> {
+    pub fn judge(
+        &self,
+        findings: Vec<Finding>,
+        told: Told,
+        subject: &Subject,
+        baseline: Option<&Baseline>,
+    ) -> Vec<Judged> {
         let merge = match told {
             Told::ByAdvisories => aliases::merge,
             Told::ByScanners => std::convert::identity,
         };
         let mut standing = Vec::new();
-        let mut ignored: BTreeMap<String, Vec<Finding>> = BTreeMap::new();
+        let mut excepted: BTreeMap<Judgement, Vec<Finding>> = BTreeMap::new();
         for finding in findings {
-            match self.exception(&finding, subject) {
-                Some(reason) => ignored.entry(reason).or_default().push(finding),
+            let exception = self.exception(&finding, subject);
+            match exception.or_else(|| self.not_new(&finding, baseline?)) {
+                Some(exception) => excepted.entry(exception).or_default().push(finding),
                 None => standing.push(finding),
             }
         }
         let standing = merge(standing).into_iter().map(|finding| {
             let judgement = self.judgement(&finding);
-            Judged { finding, judgement }
+            self.judged(finding, judgement)
         });
-        let ignored = ignored.into_iter().flat_map(|(reason, findings)| {
+        let excepted = excepted.into_iter().flat_map(|(judgement, findings)| {
             let merged = merge(findings).into_iter();
-            merged.map(move |finding| Judged {
-                finding,
-                judgement: Judgement::Ignored(reason.clone()),
-            })
+            merged.map(move |finding| self.judged(finding, judgement.clone()))
         });
-        let mut judged: Vec<Judged> = standing.chain(ignored).collect();
+        let mut judged: Vec<Judged> = standing.chain(excepted).collect();
         judged.sort_by(|a, b| a.finding.order(&b.finding));
         judged
+    }
+
+    fn judged(&self, finding: Finding, judgement: Judgement) -> Judged {
+        Judged {
+            epss: self.lists.probability(&finding),
+            is_exploited: self.lists.is_exploited(&finding),
+            finding,
+            judgement,
+        }
+    }
+
+    /// From when on one that is tolerated for its age refuses.
+    pub fn due(&self, judged: &Judged) -> Option<Timestamp> {
+        let is_tolerated = matches!(judged.judgement, Judgement::Tolerated(_));
+        is_tolerated.then(|| threshold::due(&judged.finding, self.policy))?
+    }
+
+    /// Which files the lists are from.
+    pub fn bases(&self) -> &[Basis] {
+        &self.lists.bases
     }
 
     /// Whether a rule would ignore it that holds no longer.
@@ -84,15 +114,33 @@ impl<'a> Rules<'a> {
     }
 
     /// Why a finding does not count, if it does not.
-    fn exception(&self, finding: &Finding, subject: &Subject) -> Option<String> {
+    fn exception(&self, finding: &Finding, subject: &Subject) -> Option<Judgement> {
         let (holding, _) = self.applying(finding);
         let rule = holding.first().map(|rule| rule.because());
-        rule.or_else(|| vex::cleared(&self.statements, finding, subject).map(String::from))
+        let vex = || vex::cleared(&self.statements, finding, subject).map(String::from);
+        rule.or_else(vex).map(Judgement::Ignored)
+    }
+
+    /// What would refuse, and is in the other image as well; neither what is malicious or
+    /// exploited, nor what was ignored until a day that is over.
+    fn not_new(&self, finding: &Finding, baseline: &Baseline) -> Option<Judgement> {
+        let is_tolerable = !finding.is_malicious()
+            && !self.lists.is_exploited(finding)
+            && !self.is_expired(finding);
+        let refuses = || {
+            matches!(
+                threshold::judge(finding, self.policy, &self.lists),
+                Judgement::Refused(_)
+            )
+        };
+        let is_old = is_tolerable && baseline.has(finding) && refuses();
+        is_old.then(|| Judgement::Tolerated(format!("not new: {} has it, too", baseline.name)))
     }
 
     fn judgement(&self, finding: &Finding) -> Judgement {
         let (_, expired) = self.applying(finding);
-        match (self.on_its_own(finding), expired.first()) {
+        let own = threshold::judge(finding, self.policy, &self.lists);
+        match (own, expired.first()) {
             (Judgement::Refused(why), Some(rule)) => Judgement::Refused(format!(
                 "{why}; its ignore rule expired: it held until {} ({})",
                 rule.until.expect("only rules with a date expire"),
@@ -105,37 +153,11 @@ impl<'a> Rules<'a> {
     /// The rules for a finding: those that hold, and those that expired.
     fn applying(&self, finding: &Finding) -> (Vec<&Rule>, Vec<&Rule>) {
         let today = self.policy.now.to_zoned(TimeZone::UTC).date();
-        let rules = self.rules.iter().filter(|rule| rule.applies(finding));
+        let is_exploited = self.lists.is_exploited(finding);
+        let rules = self
+            .rules
+            .iter()
+            .filter(|rule| rule.applies(finding, is_exploited));
         rules.partition(|rule| rule.until.is_none_or(|until| today <= until))
-    }
-
-    /// What threshold and gates say, without any exception.
-    fn on_its_own(&self, finding: &Finding) -> Judgement {
-        let policy = self.policy;
-        match finding.kind {
-            FindingKind::Hygiene => return Judgement::Tolerated("a hint".into()),
-            FindingKind::Secret if policy.secrets == Gate::Warn => {
-                return Judgement::Tolerated("secrets only warn here".into());
-            }
-            FindingKind::Secret => return Judgement::Refused("a secret in the image".into()),
-            FindingKind::Vulnerability | FindingKind::Misconfiguration | FindingKind::License => {}
-        }
-        let severity = finding.severity;
-        if severity == Severity::Unknown && policy.unknown == Gate::Warn {
-            return Judgement::Tolerated("of unknown severity".into());
-        }
-        if severity != Severity::Unknown && severity < policy.threshold {
-            return Judgement::Tolerated(format!("{severity} is below {}", policy.threshold));
-        }
-        // Only vulnerabilities wait for somebody else's fix.
-        let waits = finding.kind == FindingKind::Vulnerability && finding.fixed.is_none();
-        if policy.fixable == FixableOnly::Yes && waits && !finding.is_malicious() {
-            return Judgement::Tolerated("no fixed version exists".into());
-        }
-        Judgement::Refused(if severity == Severity::Unknown {
-            "unknown severity is not accepted here".into()
-        } else {
-            format!("{severity} reaches the threshold {}", policy.threshold)
-        })
     }
 }

@@ -11,9 +11,13 @@ use crate::findings::Finding;
 pub struct Judged {
     pub finding: Finding,
     pub judgement: Judgement,
+    /// The probability of an exploit, where the list has it.
+    pub epss: Option<f64>,
+    /// It is in the catalog of known exploited vulnerabilities.
+    pub is_exploited: bool,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub enum Judgement {
     /// Speaks against the image, with the reason.
     Refused(String),

@@ -2,19 +2,26 @@
 //! `.trivyignore`, OpenVEX. Judges [`Finding`]s; knows no scanner.
 
 mod aliases;
+mod baseline;
 mod glob;
 mod ignore_file;
 mod judge;
 mod judgement;
+mod lists;
 mod rule;
 mod settings;
 #[cfg(test)]
 mod tests;
+mod threshold;
 mod vex;
 
+pub use baseline::Baseline;
 pub use judge::{Rules, Told};
 pub use judgement::{Judged, Judgement, Subject};
-pub use settings::{FixableOnly, Gate, IgnoreRule, Policy, TextFile, calendar_day};
+pub use lists::Lists;
+pub use settings::{
+    FailRule, FixableOnly, Gate, IgnoreRule, ListFile, Policy, TextFile, calendar_day,
+};
 
 /// Whether a file can be read as ignore rules or as a VEX document.
 pub fn understands(file: &TextFile) -> bool {

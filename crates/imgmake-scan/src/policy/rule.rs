@@ -10,7 +10,8 @@ use crate::purl;
 /// An ignore rule from anywhere.
 #[derive(Clone, Debug)]
 pub struct Rule {
-    pub id: String,
+    /// Without one: every id that is neither malicious nor known to be exploited.
+    pub id: Option<String>,
     /// The last day on which it holds.
     pub until: Option<Date>,
     pub reason: Option<String>,
@@ -19,28 +20,47 @@ pub struct Rule {
     /// Where any of these matches; everywhere without any.
     pub paths: Vec<String>,
     pub purls: Vec<String>,
+    /// A name of packages, with `*`, or a package URL.
+    pub package: Option<String>,
 }
 
 impl Rule {
     pub fn new(id: &str, origin: String) -> Rule {
         Rule {
-            id: id.to_string(),
+            id: Some(id.to_string()),
             until: None,
             reason: None,
             origin,
             kind: None,
             paths: Vec::new(),
             purls: Vec::new(),
+            package: None,
         }
     }
 
-    pub fn applies(&self, finding: &Finding) -> bool {
+    /// `is_exploited`: the finding is in the list of exploited vulnerabilities.
+    pub fn applies(&self, finding: &Finding, is_exploited: bool) -> bool {
         let path = finding.path.as_deref().unwrap_or_default();
         let purl = finding.purl.as_deref().unwrap_or_default();
-        finding.carries(&self.id)
+        let is_meant = match &self.id {
+            Some(id) => finding.carries(id),
+            None => !finding.is_malicious() && !is_exploited,
+        };
+        is_meant
+            && self.is_of_package(finding)
             && self.kind.is_none_or(|k| k == finding.kind)
             && (self.paths.is_empty() || self.paths.iter().any(|p| glob::matches(p, path)))
             && (self.purls.is_empty() || self.purls.iter().any(|p| purl::covers(p, purl)))
+    }
+
+    fn is_of_package(&self, finding: &Finding) -> bool {
+        let purl = finding.purl.as_deref().unwrap_or_default();
+        self.package
+            .as_deref()
+            .is_none_or(|package| match package.starts_with("pkg:") {
+                true => purl::covers(package, purl),
+                false => glob::matches(package, &finding.package),
+            })
     }
 
     pub fn because(&self) -> String {
@@ -53,10 +73,23 @@ impl Rule {
 
 impl From<&IgnoreRule> for Rule {
     fn from(rule: &IgnoreRule) -> Rule {
+        let IgnoreRule {
+            id,
+            kind,
+            package,
+            path,
+            until,
+            reason,
+            origin,
+        } = rule.clone();
         Rule {
-            until: rule.until,
-            reason: rule.reason.clone(),
-            ..Rule::new(&rule.id, rule.origin.clone())
+            id,
+            kind,
+            until,
+            reason,
+            package,
+            paths: path.into_iter().collect(),
+            ..Rule::new("", origin)
         }
     }
 }

@@ -27,6 +27,7 @@ fn finding(id: &str, severity: Severity) -> Finding {
         score: None,
         source: "test".into(),
         title: String::new(),
+        published: None,
     }
 }
 
@@ -38,8 +39,8 @@ fn subject() -> Subject {
 }
 
 fn judge(policy: &Policy, finding: Finding) -> Judgement {
-    let rules = Rules::new(policy).unwrap();
-    let mut judged = rules.judge(vec![finding], Told::ByAdvisories, &subject());
+    let rules = Rules::new(policy, Lists::read(policy).unwrap()).unwrap();
+    let mut judged = rules.judge(vec![finding], Told::ByAdvisories, &subject(), None);
     judged.remove(0).judgement
 }
 
@@ -74,7 +75,10 @@ fn a_finding_at_the_threshold_refuses_and_one_below_does_not() {
 #[test]
 fn unknown_severity_is_tolerated_only_if_asked() {
     let lax = Policy {
-        unknown: Gate::Warn,
+        fail_on: vec![FailRule {
+            unknown: Gate::Warn,
+            ..FailRule::default()
+        }],
         ..policy()
     };
     assert!(!is_refused(&judge(
@@ -86,7 +90,10 @@ fn unknown_severity_is_tolerated_only_if_asked() {
 #[test]
 fn what_has_no_fix_passes_a_fixable_gate() {
     let fixable = Policy {
-        fixable: FixableOnly::Yes,
+        fail_on: vec![FailRule {
+            fixable: FixableOnly::Yes,
+            ..FailRule::default()
+        }],
         ..policy()
     };
     assert!(!is_refused(&judge(
@@ -112,7 +119,10 @@ fn secrets_warn_unless_asked_to_refuse() {
     assert!(!is_refused(&judge(&policy(), secret.clone())));
     assert!(is_refused(&judge(
         &Policy {
-            secrets: Gate::Refuse,
+            fail_on: vec![FailRule {
+                kind: Some(FindingKind::Secret),
+                ..FailRule::default()
+            }],
             ..policy()
         },
         secret
@@ -122,10 +132,11 @@ fn secrets_warn_unless_asked_to_refuse() {
 #[test]
 fn an_ignore_rule_holds_through_its_last_day_and_then_says_so() {
     let rule = |until| IgnoreRule {
-        id: "ghsa-1".into(),
+        id: Some("ghsa-1".into()),
         until: Some(until),
         reason: Some("not reachable, SEC-88".into()),
         origin: "imgmake.kdl:7".into(),
+        ..IgnoreRule::default()
     };
     let with = |until| Policy {
         ignores: vec![rule(until)],
@@ -212,7 +223,10 @@ fn what_is_not_understood_in_an_ignore_file_is_an_error_with_its_line() {
             ignore_files: vec![file("x", text)],
             ..policy()
         };
-        let error = Rules::new(&policy).err().expect(text).to_string();
+        let error = Rules::new(&policy, Lists::default())
+            .err()
+            .expect(text)
+            .to_string();
         assert!(error.starts_with(place), "{error}");
     }
 }
@@ -276,7 +290,7 @@ fn a_file_that_is_no_vex_document_is_an_error() {
         ..policy()
     };
     assert!(
-        Rules::new(&policy)
+        Rules::new(&policy, Lists::default())
             .err()
             .unwrap()
             .to_string()
@@ -288,8 +302,294 @@ proptest! {
     #[test]
     fn no_text_makes_the_readers_panic(text in "(vulnerabilities:\n)?([ -]{0,4}(id|paths|x)?:? ?.{0,12}\n){0,8}") {
         let policy = Policy { ignore_files: vec![file("x", text.clone())], vex: vec![], ..policy() };
-        let _ = Rules::new(&policy);
+        let _ = Rules::new(&policy, Lists::default());
         let policy = Policy { vex: vec![file("x", text)], ..policy };
-        let _ = Rules::new(&policy);
+        let _ = Rules::new(&policy, Lists::default());
     }
+}
+
+fn ignoring(rule: IgnoreRule) -> Policy {
+    Policy {
+        ignores: vec![rule],
+        ..policy()
+    }
+}
+
+fn is_ignored(judgement: &Judgement) -> bool {
+    matches!(judgement, Judgement::Ignored(_))
+}
+
+#[test]
+fn a_rule_about_one_kind_leaves_the_others_as_they_are() {
+    let of_kind = |kind| Finding {
+        kind,
+        ..finding("X", Severity::Medium)
+    };
+    let strict = |rule: FailRule| Policy {
+        fail_on: vec![rule],
+        ..policy()
+    };
+    let licenses = strict(FailRule {
+        kind: Some(FindingKind::License),
+        severity: Some(Severity::Medium),
+        ..FailRule::default()
+    });
+    assert!(is_refused(&judge(&licenses, of_kind(FindingKind::License))));
+    assert!(!is_refused(&judge(
+        &licenses,
+        of_kind(FindingKind::Hygiene)
+    )));
+    assert!(is_refused(&judge(
+        &licenses,
+        finding("CVE-1", Severity::High)
+    )));
+    assert!(!is_refused(&judge(
+        &licenses,
+        finding("CVE-1", Severity::Medium)
+    )));
+    let hygiene = strict(FailRule {
+        kind: Some(FindingKind::Hygiene),
+        ..FailRule::default()
+    });
+    assert!(is_refused(&judge(&hygiene, of_kind(FindingKind::Hygiene))));
+    let exploited = Policy {
+        kev: Some(list(r#"{"vulnerabilities":[{"cveID":"CVE-9"}]}"#)),
+        ..strict(FailRule {
+            kev: true,
+            ..FailRule::default()
+        })
+    };
+    assert!(!is_refused(&judge(
+        &exploited,
+        finding("CVE-1", Severity::Critical)
+    )));
+    assert!(is_refused(&judge(
+        &exploited,
+        finding("CVE-9", Severity::Low)
+    )));
+    // Neither the list of exploits nor anything else lets an attack pass.
+    assert!(is_refused(&judge(
+        &exploited,
+        finding("MAL-1", Severity::Critical)
+    )));
+    let misconfigured = Finding {
+        kind: FindingKind::Misconfiguration,
+        ..finding("X", Severity::High)
+    };
+    assert!(is_refused(&judge(&exploited, misconfigured)));
+}
+
+fn list(text: &str) -> ListFile {
+    ListFile {
+        name: "list".into(),
+        bytes: text.into(),
+    }
+}
+
+#[test]
+fn what_is_known_for_a_short_time_waits_and_what_has_no_date_does_not() {
+    let patient = Policy {
+        fail_on: vec![FailRule {
+            older: Some(std::time::Duration::from_secs(14 * 86400)),
+            ..FailRule::default()
+        }],
+        ..policy()
+    };
+    let published = |date: &str| Finding {
+        published: Some(date.into()),
+        ..finding("CVE-1", Severity::High)
+    };
+    assert!(is_refused(&judge(
+        &patient,
+        published("2026-06-01T12:00:00Z")
+    )));
+    let young = published("2026-06-02T00:00:00Z");
+    let judgement = judge(&patient, young.clone());
+    assert!(!is_refused(&judgement), "{judgement:?}");
+    assert!(is_refused(&judge(
+        &patient,
+        finding("CVE-1", Severity::High)
+    )));
+    assert!(is_refused(&judge(&patient, published("soon"))));
+    let rules = Rules::new(&patient, Lists::default()).unwrap();
+    let judged = rules.judge(vec![young], Told::ByAdvisories, &subject(), None);
+    assert_eq!(rules.due(&judged[0]), "2026-06-16T00:00:00Z".parse().ok());
+}
+
+#[test]
+fn probabilities_of_exploits_decide_and_unknown_ones_do_not_pass() {
+    let rows = "#model_version:v2025.03.14,score_date:2026-06-14T12:55:00+0000\ncve,epss,percentile\nCVE-1,0.9,0.99\nCVE-2,0.01,0.5\n";
+    let with = |unknown| Policy {
+        epss: Some(list(rows)),
+        fail_on: vec![FailRule {
+            epss: Some(0.1),
+            unknown,
+            ..FailRule::default()
+        }],
+        ..policy()
+    };
+    for (id, strict, lax) in [
+        ("CVE-1", true, true),
+        ("CVE-2", false, false),
+        ("CVE-3", true, false),
+    ] {
+        let one = finding(id, Severity::Low);
+        assert_eq!(
+            is_refused(&judge(&with(Gate::Refuse), one.clone())),
+            strict,
+            "{id}"
+        );
+        assert_eq!(is_refused(&judge(&with(Gate::Warn), one)), lax, "{id}");
+    }
+    let lists = Lists::read(&with(Gate::Refuse)).unwrap();
+    assert_eq!(lists.bases[0].days(policy().now), Some(0));
+}
+
+#[test]
+fn lists_that_cannot_be_read_are_errors() {
+    for text in [
+        "",
+        "cve,epss\nCVE-1,0.1\n",
+        "cve,epss,percentile\n",
+        "cve,epss,percentile\nCVE-1,high,1\n",
+        "cve,epss,percentile\nCVE-1,NaN,1\n",
+        "cve,epss,percentile\n<html>\n",
+        "\u{1f}\u{8b}",
+    ] {
+        let policy = Policy {
+            epss: Some(list(text)),
+            ..policy()
+        };
+        assert!(Lists::read(&policy).is_err(), "{text:?}");
+    }
+    for text in [
+        "",
+        "{}",
+        r#"{"vulnerabilities":[]}"#,
+        r#"{"count":2,"vulnerabilities":[{"cveID":"CVE-1"}]}"#,
+        r#"{"vulnerabilities":[{"id":"CVE-1"}]}"#,
+    ] {
+        let policy = Policy {
+            kev: Some(list(text)),
+            ..policy()
+        };
+        let error = Lists::read(&policy).expect_err(text).to_string();
+        assert!(error.contains("KEV catalog `list`"), "{error}");
+    }
+}
+
+#[test]
+fn a_list_in_gzip_is_unpacked() {
+    use std::io::Write;
+    let mut writer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    writer
+        .write_all(b"cve,epss,percentile\nCVE-1,0.5,0.9\n")
+        .unwrap();
+    let policy = Policy {
+        epss: Some(ListFile {
+            name: "epss.csv.gz".into(),
+            bytes: writer.finish().unwrap(),
+        }),
+        ..policy()
+    };
+    let lists = Lists::read(&policy).unwrap();
+    assert_eq!(
+        lists.probability(&finding("CVE-1", Severity::Low)),
+        Some(0.5)
+    );
+}
+
+#[test]
+fn ignores_by_package_and_path_reach_what_they_name_and_no_attack() {
+    let high = || finding("CVE-1", Severity::High);
+    let rule = |package: Option<&str>, path: Option<&str>| IgnoreRule {
+        package: package.map(String::from),
+        path: path.map(String::from),
+        reason: Some("not used".into()),
+        ..IgnoreRule::default()
+    };
+    for (package, path, reached) in [
+        (Some("openssl"), None, true),
+        (Some("open*"), None, true),
+        (Some("pkg:deb/debian/openssl"), None, true),
+        (Some("pkg:deb/debian/other"), None, false),
+        (Some("ssl"), None, false),
+        (None, Some("var/lib/**"), true),
+        (None, Some("/opt/**"), false),
+        (Some("openssl"), Some("/opt/**"), false),
+    ] {
+        let judgement = judge(&ignoring(rule(package, path)), high());
+        assert_eq!(is_ignored(&judgement), reached, "{package:?} {path:?}");
+    }
+    let wide = ignoring(rule(Some("*"), None));
+    assert!(is_refused(&judge(
+        &wide,
+        finding("MAL-1", Severity::Critical)
+    )));
+    let exploited = Policy {
+        kev: Some(list(r#"{"vulnerabilities":[{"cveID":"CVE-1"}]}"#)),
+        ..wide
+    };
+    assert!(is_refused(&judge(&exploited, high())));
+    let by_id = Policy {
+        ignores: vec![IgnoreRule {
+            id: Some("CVE-1".into()),
+            ..rule(Some("openssl"), None)
+        }],
+        ..exploited
+    };
+    assert!(is_ignored(&judge(&by_id, high())));
+}
+
+#[test]
+fn only_what_is_new_refuses_except_for_exploited_and_malicious_ones() {
+    let known = [
+        finding("CVE-1", Severity::High),
+        finding("MAL-1", Severity::Critical),
+    ];
+    let baseline = Baseline::new("app@sha256:1".into(), &known);
+    let judge = |policy: &Policy, finding: Finding| {
+        let rules = Rules::new(policy, Lists::read(policy).unwrap()).unwrap();
+        let told = Told::ByAdvisories;
+        let mut judged = rules.judge(vec![finding], told, &subject(), Some(&baseline));
+        judged.remove(0).judgement
+    };
+    let old = judge(&policy(), known[0].clone());
+    assert_eq!(
+        old,
+        Judgement::Tolerated("not new: app@sha256:1 has it, too".into())
+    );
+    assert!(is_refused(&judge(
+        &policy(),
+        finding("CVE-2", Severity::High)
+    )));
+    assert!(is_refused(&judge(&policy(), known[1].clone())));
+    // Upgraded without a fix, or moved, it is the same; both at once, it is another.
+    let upgraded = Finding {
+        version: "3.0.2".into(),
+        purl: Some("pkg:deb/debian/openssl@3.0.2?arch=amd64".into()),
+        ..finding("CVE-1", Severity::High)
+    };
+    let moved = Finding {
+        path: Some("opt/status".into()),
+        ..finding("CVE-1", Severity::High)
+    };
+    assert!(!is_refused(&judge(&policy(), upgraded.clone())));
+    assert!(!is_refused(&judge(&policy(), moved.clone())));
+    let both = Finding {
+        path: moved.path,
+        ..upgraded
+    };
+    assert!(is_refused(&judge(&policy(), both)));
+    let exploited = Policy {
+        kev: Some(list(r#"{"vulnerabilities":[{"cveID":"CVE-1"}]}"#)),
+        ..policy()
+    };
+    assert!(is_refused(&judge(&exploited, known[0].clone())));
+    let expired = ignoring(IgnoreRule {
+        id: Some("CVE-1".into()),
+        until: Some(date(2026, 1, 1)),
+        ..IgnoreRule::default()
+    });
+    assert!(is_refused(&judge(&expired, known[0].clone())));
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::document::{Header, each, unread, uuid, word};
+use super::document::{Header, each, sentences, unread, uuid, word};
 use crate::inventory::{Inventory, Located, PackageKind};
 use crate::{FindingKind, ImageVerdict, Judged, PlatformVerdict, Severity, Verdict, purl};
 
@@ -44,6 +44,11 @@ pub fn document(header: &Header, verdict: &Verdict) -> Value {
         "components": components,
         "vulnerabilities": vulnerabilities(verdict),
     });
+    let bases = sentences(verdict).into_iter();
+    let bases = bases.map(|value| json!({ "name": "imgmake:basis", "value": value }));
+    if !verdict.bases.is_empty() {
+        document["metadata"]["properties"] = bases.collect();
+    }
     let incomplete = images.iter().map(|(_, platform)| &platform.digest);
     let incomplete: Vec<&str> = incomplete
         .filter(|digest| !unread(verdict, digest).is_empty())

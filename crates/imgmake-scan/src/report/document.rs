@@ -30,6 +30,12 @@ pub(super) fn word(judgement: &Judgement) -> (&'static str, &str) {
     }
 }
 
+/// By what it was judged, a line each.
+pub(super) fn sentences(verdict: &Verdict) -> Vec<String> {
+    let bases = verdict.bases.iter();
+    bases.map(|basis| basis.sentence(verdict.at)).collect()
+}
+
 /// One line about a finding.
 pub(super) fn sentence(finding: &Finding) -> String {
     let mut text = finding.id.clone();

@@ -15,6 +15,13 @@ pub fn document(header: &Header, verdict: &Verdict) -> Value {
         "refusals": verdict.refusals,
         "unrated": verdict.unrated,
         "warnings": verdict.warnings,
+        "bases": verdict.bases.iter().map(|basis| json!({
+            "kind": basis.kind.word(),
+            "name": basis.name,
+            "digest": basis.digest,
+            "date": basis.date,
+            "days": basis.days(verdict.at),
+        })).collect::<Vec<_>>(),
         "images": verdict.images.iter().map(image).collect::<Vec<_>>(),
         "findings": each(verdict).map(finding).collect::<Vec<_>>(),
     })
@@ -57,6 +64,9 @@ fn finding((image, platform, judged): (&ImageVerdict, &PlatformVerdict, &Judged)
         "score": f.score,
         "source": f.source,
         "title": f.title,
+        "published": f.published,
+        "epss": judged.epss,
+        "exploited": judged.is_exploited,
         "result": result,
         "reason": reason,
     })

@@ -2,15 +2,16 @@
 
 use std::fmt::Write;
 
-use super::document::{Header, sentence};
+use super::document::{Header, sentence, sentences};
 use crate::{ImageVerdict, Judged, Judgement, PlatformVerdict, Verdict};
 
 pub fn document(header: &Header, verdict: &Verdict) -> String {
     let mut suites = String::new();
     let (mut tests, mut failures) = (0, 0);
+    let bases = sentences(verdict);
     for image in &verdict.images {
         for platform in &image.platforms {
-            let counted = suite(header, image, platform, &mut suites);
+            let counted = suite(header, image, platform, &bases, &mut suites);
             tests += counted.0;
             failures += counted.1;
         }
@@ -58,6 +59,7 @@ fn suite(
     header: &Header,
     image: &ImageVerdict,
     platform: &PlatformVerdict,
+    bases: &[String],
     text: &mut String,
 ) -> (usize, usize) {
     let count = |wanted: fn(&Judgement) -> bool| {
@@ -80,6 +82,7 @@ fn suite(
             local(&header.created)
         ),
     );
+    properties(bases, text);
     if platform.findings.is_empty() {
         line(
             text,
@@ -92,6 +95,23 @@ fn suite(
     }
     line(text, 1, "</testsuite>");
     (tests, failures)
+}
+
+/// By what it was judged.
+fn properties(bases: &[String], text: &mut String) {
+    if bases.is_empty() {
+        return;
+    }
+    line(text, 2, "<properties>");
+    for basis in bases {
+        let value = escape(basis);
+        line(
+            text,
+            3,
+            &format!(r#"<property name="basis" value="{value}"/>"#),
+        );
+    }
+    line(text, 2, "</properties>");
 }
 
 fn case(class: &str, judged: &Judged, text: &mut String) {

@@ -18,7 +18,7 @@ use std::path::Path;
 use jiff::Timestamp;
 
 use super::error::{Context, Result};
-use super::{ReportFormat, ScanRequest, Scanner, Verdict};
+use super::{ReportFormat, ScanRequest, Verdict};
 use document::Header;
 use imgmake_event::{Event, Events, Product};
 
@@ -30,12 +30,7 @@ const FILE_WIDTH: usize = 120;
 pub fn write(request: &ScanRequest, verdict: &Verdict, events: &Events) -> Result<()> {
     let header = Header {
         target: &request.target,
-        scanner: match request.scanner {
-            Scanner::Builtin => "builtin",
-            Scanner::Trivy => "trivy",
-            Scanner::Grype => "grype",
-            Scanner::Command(_) => "command",
-        },
+        scanner: request.scanner.word(),
         created: timestamp(request.policy.now),
     };
     for (format, path) in &request.reports {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::document::{each, sentence};
+use super::document::{each, sentence, sentences};
 use crate::{Finding, FindingKind, ImageVerdict, Judged, Judgement, Severity, Verdict};
 
 pub fn document(verdict: &Verdict) -> Value {
@@ -37,6 +37,7 @@ pub fn document(verdict: &Verdict) -> Value {
                 })).collect::<Vec<_>>(),
             }],
             "results": results.collect::<Vec<_>>(),
+            "properties": { "bases": sentences(verdict) },
         }],
     })
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::document::{Header, unread, uuid};
+use super::document::{Header, sentences, unread, uuid};
 use crate::inventory::{Inventory, Located};
 use crate::{ImageVerdict, PlatformVerdict, Verdict, purl};
 
@@ -21,7 +21,7 @@ pub fn document(header: &Header, verdict: &Verdict) -> Value {
             }
         }
     }
-    json!({
+    let mut document = json!({
         "spdxVersion": "SPDX-2.3",
         "dataLicense": "CC0-1.0",
         "SPDXID": "SPDXRef-DOCUMENT",
@@ -33,7 +33,11 @@ pub fn document(header: &Header, verdict: &Verdict) -> Value {
         },
         "packages": packages,
         "relationships": relationships,
-    })
+    });
+    if !verdict.bases.is_empty() {
+        document["comment"] = json!(sentences(verdict).join("\n"));
+    }
+    document
 }
 
 fn container(

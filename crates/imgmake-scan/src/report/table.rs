@@ -24,6 +24,9 @@ pub fn table(verdict: &Verdict, width: usize) -> String {
     for refusal in &verdict.failures {
         writeln!(text, "refused: {refusal}").expect("writing to a string succeeds");
     }
+    for basis in &verdict.bases {
+        writeln!(text, "{}", basis.short(verdict.at)).expect("writing to a string succeeds");
+    }
     text.push_str(&summary(verdict));
     text.push('\n');
     text

@@ -27,12 +27,16 @@ fn everything() -> (Ground, ScanRequest) {
     let plain = ground.image("shop/app:1", &[&[file("a", "b")]]);
     let index = ground.index("shop/app:1", &[&image, &plain]);
     let mut request = ground.with_all_reports(&[index]);
-    request.policy.unknown = Gate::Warn;
+    request.policy.fail_on = vec![crate::FailRule {
+        unknown: Gate::Warn,
+        ..crate::FailRule::default()
+    }];
     request.policy.ignores.push(IgnoreRule {
-        id: "CVE-2026-9".into(),
+        id: Some("CVE-2026-9".into()),
         until: None,
         reason: Some("not <reachable>".into()),
         origin: "imgmake.kdl:9".into(),
+        ..crate::IgnoreRule::default()
     });
     (ground, request)
 }

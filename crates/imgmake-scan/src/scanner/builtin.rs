@@ -187,6 +187,7 @@ fn finding(hit: Hit, located: &Located, purl: &str, ecosystem: &str) -> Finding 
         score: hit.score,
         source: format!("{SOURCE}: {ecosystem}"),
         title: hit.title,
+        published: hit.published,
     }
 }
 
@@ -206,6 +207,7 @@ fn about_image(kind: FindingKind, id: &str, severity: Severity, title: &str) -> 
         score: None,
         source: SOURCE.to_string(),
         title: title.to_string(),
+        published: None,
     }
 }
 

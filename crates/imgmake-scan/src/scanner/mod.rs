@@ -65,6 +65,7 @@ fn reported_by(source: &str, id: &str) -> Finding {
         score: None,
         source: source.to_string(),
         title: String::new(),
+        published: None,
     }
 }
 

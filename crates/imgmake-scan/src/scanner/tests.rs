@@ -444,7 +444,10 @@ fn misconfigurations_secrets_and_licenses_of_trivy_count_and_what_it_left_out_is
         warnings.contains("Trivy left 1 finding out by rules of its own: CVE-2026-9 in b"),
         "{warnings}"
     );
-    stage.request.policy.secrets = crate::Gate::Refuse;
+    stage.request.policy.fail_on = vec![crate::FailRule {
+        kind: Some(crate::FindingKind::Secret),
+        ..crate::FailRule::default()
+    }];
     assert_eq!(refused(&stage).0, "aws-access-key-id DS002 AGPL-3.0");
     let text = "misconfigurations:\n  - id: AVD-DS-0002\nlicenses:\n  - id: AGPL-3.0\n";
     stage.request.policy.ignore_files = vec![crate::TextFile {

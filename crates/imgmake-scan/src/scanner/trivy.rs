@@ -101,6 +101,8 @@ struct Vulnerability {
     #[serde(default)]
     description: Option<String>,
     #[serde(default)]
+    published_date: Option<String>,
+    #[serde(default)]
     layer: Layer,
 }
 
@@ -310,6 +312,7 @@ impl Vulnerability {
             severity: Severity::of_word(&self.severity),
             score: by.and_then(|c| c.v3.or(c.v4).or(c.v2)),
             title: first_line(&text),
+            published: self.published_date,
             ..reported_by("trivy", &self.id)
         }
     }

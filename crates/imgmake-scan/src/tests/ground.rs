@@ -135,6 +135,7 @@ impl Ground {
             images: images.to_vec(),
             scanner: Scanner::Builtin,
             policy: Policy::new("2026-06-15T12:00:00Z".parse().unwrap()),
+            baseline: None,
             advisories: vec![self.path("advisories")],
             reports: BTreeMap::new(),
             timeout: None,

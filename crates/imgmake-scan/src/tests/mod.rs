@@ -130,7 +130,10 @@ fn a_whiteout_hides_a_package_but_not_a_secret() {
         .collect();
     assert_eq!(secrets[0].finding.path.as_deref(), Some("root/id"));
     let mut request = ground.request(&[image]);
-    request.policy.secrets = Gate::Refuse;
+    request.policy.fail_on = vec![crate::FailRule {
+        kind: Some(crate::FindingKind::Secret),
+        ..crate::FailRule::default()
+    }];
     assert!(!ground.run(&request).passed);
 }
 
@@ -208,10 +211,11 @@ fn verdicts_are_judged_anew_from_cached_findings() {
     ground.forget_layers(&image);
     let mut request = ground.request(&[image]);
     request.policy.ignores = vec![IgnoreRule {
-        id: "CVE-2026-1".into(),
+        id: Some("CVE-2026-1".into()),
         until: None,
         reason: Some("not reachable".into()),
         origin: "imgmake.kdl:3".into(),
+        ..crate::IgnoreRule::default()
     }];
     assert!(ground.run(&request).passed);
     request.policy.ignores.clear();
@@ -446,12 +450,18 @@ fn what_nobody_rates_is_refused_and_named_first() {
     assert_eq!(verdict.refusals.len(), 2);
     request.policy.ignores = vec![ignoring("CVE-2026-1")];
     assert!(!ground.run(&request).passed);
-    request.policy.unknown = Gate::Warn;
+    request.policy.fail_on = vec![crate::FailRule {
+        unknown: Gate::Warn,
+        ..crate::FailRule::default()
+    }];
     let verdict = ground.run(&request);
     assert!(verdict.passed, "{:?}", verdict.refusals);
     assert_eq!(verdict.table.lines().next(), Some(unrated));
     request.policy.ignores = vec![ignoring("CVE-2026-1"), ignoring("A-1")];
-    request.policy.unknown = Gate::Refuse;
+    request.policy.fail_on = vec![crate::FailRule {
+        unknown: Gate::Refuse,
+        ..crate::FailRule::default()
+    }];
     assert!(ground.run(&request).passed);
 }
 
@@ -531,10 +541,11 @@ fn advisories_that_name_each_other_are_one_finding() {
 
 fn ignoring(id: &str) -> IgnoreRule {
     IgnoreRule {
-        id: id.into(),
+        id: Some(id.into()),
         until: None,
         reason: Some("not reachable".into()),
         origin: "imgmake.kdl:3".into(),
+        ..IgnoreRule::default()
     }
 }
 

@@ -87,21 +87,31 @@ fn of_values() {
         fingerprint_of,
         FailOn::default(),
         FailOn {
+            kind: Some(KindNode::Secret),
             severity: Some("high".into()),
             fixable: true,
             unknown: false,
+            older: Some(Duration::from_secs(1)),
+            epss: Some(1),
+            kev: true,
         }
     );
-    let ignore = IgnoreNode {
-        id: text("CVE-1"),
-        until: None,
-        reason: None,
-    };
+    assert_all_differ(&[
+        KindNode::Vulnerability,
+        KindNode::Secret,
+        KindNode::Misconfiguration,
+        KindNode::License,
+        KindNode::Hygiene,
+    ]);
+    let ignore = ignored("CVE-1");
     each_field!(
         fingerprint_of,
         ignore,
         IgnoreNode {
-            id: text("CVE-2"),
+            id: None,
+            kind: Some(KindNode::Secret),
+            package: Some("left-pad".into()),
+            path: Some("app/**".into()),
             until: Some(text("2026-12-31")),
             reason: Some("why".into()),
         }
@@ -230,8 +240,11 @@ fn of_scan_targets() {
     let scan = ScanTarget {
         from: ScanFrom::Images(texts(&["app"])),
         scanner: ScannerNode::Builtin,
-        fail_on: FailOn::default(),
+        fail_on: Vec::new(),
         ignores: Vec::new(),
+        only_new: None,
+        epss: None,
+        kev: None,
         ignore_files: Vec::new(),
         vex_files: Vec::new(),
         advisories: Vec::new(),
@@ -240,14 +253,11 @@ fn of_scan_targets() {
         reports: BTreeMap::new(),
         timeout: None,
     };
-    let ignore = IgnoreNode {
-        id: text("CVE-1"),
-        until: None,
-        reason: None,
-    };
+    let ignore = ignored("CVE-1");
     each_field!(key_by(scan_settings), scan, ScanTarget {
         scanner: ScannerNode::Trivy,
-        fail_on: FailOn { fixable: true, ..FailOn::default() },
+        fail_on: vec![FailOn::default()],
+        only_new: Some(text("host/app:1")),
         ignores: vec![ignore],
         max_db_age: Some(Duration::from_secs(1)),
         allow_unjudged: true,
@@ -257,6 +267,8 @@ fn of_scan_targets() {
         ignore_files: texts(&["a"]),
         vex_files: texts(&["a"]),
         advisories: texts(&["a"]),
+        epss: Some(text("a")),
+        kev: Some(text("a")),
         timeout: Some(Duration::from_secs(1)),
     });
 }
@@ -368,4 +380,15 @@ fn of_build_targets() {
         trust_ca: texts(&["ca.pem"]),
         no_cache: true,
     });
+}
+
+fn ignored(id: &str) -> IgnoreNode {
+    IgnoreNode {
+        id: Some(text(id)),
+        kind: None,
+        package: None,
+        path: None,
+        until: None,
+        reason: None,
+    }
 }

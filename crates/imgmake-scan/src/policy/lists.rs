@@ -1,0 +1,149 @@
+//! Lists of vulnerabilities that are exploited, or probably will be, as they are published:
+//! EPSS of FIRST (CSV with a comment in front, also in gzip), and CISA's catalog (KEV, JSON).
+
+use std::collections::{HashMap, HashSet};
+
+use serde::Deserialize;
+
+use super::settings::{ListFile, Policy};
+use crate::Finding;
+use crate::basis::{Basis, BasisKind};
+use crate::error::{Context, Result, ScanError};
+use imgmake_guard::bounded;
+use imgmake_guard::excerpt::excerpt;
+
+/// Unpacked; the published one has about ten million.
+const LARGEST: u64 = 256 << 20;
+
+/// What is known of exploits.
+#[derive(Debug, Default)]
+pub struct Lists {
+    epss: HashMap<String, f64>,
+    kev: HashSet<String>,
+    /// Which files they are from.
+    pub bases: Vec<Basis>,
+}
+
+impl Lists {
+    /// # Errors
+    /// A file that is not of its form, by name; one without entries, which would let everything pass.
+    pub fn read(policy: &Policy) -> Result<Lists> {
+        let mut lists = Lists::default();
+        if let Some(file) = &policy.epss {
+            let of = || format!("cannot read the EPSS list `{}`", file.name);
+            lists.read_epss(file).with_context(of)?;
+        }
+        if let Some(file) = &policy.kev {
+            let of = || format!("cannot read the KEV catalog `{}`", file.name);
+            lists.read_kev(file).with_context(of)?;
+        }
+        Ok(lists)
+    }
+
+    /// Of any of its names.
+    pub fn is_exploited(&self, finding: &Finding) -> bool {
+        names(finding).any(|name| self.kev.contains(name))
+    }
+
+    /// The highest of any of its names.
+    pub fn probability(&self, finding: &Finding) -> Option<f64> {
+        let known = names(finding).filter_map(|name| self.epss.get(name).copied());
+        known.reduce(f64::max)
+    }
+
+    fn read_epss(&mut self, file: &ListFile) -> Result<()> {
+        let bytes = match file.bytes.starts_with(&[0x1f, 0x8b]) {
+            true => bounded::take(flate2::read::MultiGzDecoder::new(&file.bytes[..]), LARGEST)?,
+            false => bounded::take(&file.bytes[..], LARGEST)?,
+        };
+        let text = String::from_utf8(bytes).map_err(|_| ScanError::invalid("text", "not UTF-8"))?;
+        let mut lines = (1..).zip(text.lines()).peekable();
+        let mut date = None;
+        while let Some((_, comment)) = lines.next_if(|(_, line)| line.starts_with('#')) {
+            let mut fields = comment.trim_start_matches('#').split(',');
+            date = date.or(fields.find_map(|field| field.strip_prefix("score_date:")));
+        }
+        let header = lines.next().map(|(_, line)| line.trim_end());
+        if header != Some("cve,epss,percentile") {
+            return Err(ScanError::invalid(
+                "header",
+                "expected `cve,epss,percentile`",
+            ));
+        }
+        for (number, line) in lines.filter(|(_, line)| !line.is_empty()) {
+            let mut fields = line.split(',');
+            let (cve, score) = (fields.next().unwrap_or_default(), fields.next());
+            let score = score.and_then(|score| score.parse::<f64>().ok());
+            match score.filter(|score| cve.starts_with("CVE-") && (0.0..=1.0).contains(score)) {
+                Some(score) => self.epss.insert(cve.to_string(), score),
+                None => {
+                    let (place, what) = (format!("line {number}"), excerpt(line));
+                    let expected = "expected `CVE-…,PROBABILITY,PERCENTILE`";
+                    return Err(ScanError::invalid_at(
+                        place,
+                        format!("row `{what}`"),
+                        expected,
+                    ));
+                }
+            };
+        }
+        if self.epss.is_empty() {
+            return Err(ScanError::not_found(
+                "entries",
+                "expected a row for each CVE",
+            ));
+        }
+        let date = date.map(String::from);
+        self.bases.push(basis(BasisKind::Epss, file, date));
+        Ok(())
+    }
+
+    fn read_kev(&mut self, file: &ListFile) -> Result<()> {
+        let catalog: Catalog = serde_json::from_slice(&file.bytes)?;
+        let entries = catalog.vulnerabilities;
+        if entries.is_empty() {
+            return Err(ScanError::not_found(
+                "entries",
+                "expected `vulnerabilities`",
+            ));
+        }
+        if let Some(count) = catalog.count.filter(|count| *count != entries.len() as u64) {
+            let why = format!("it has {} entries", entries.len());
+            return Err(ScanError::invalid(format!("`count` {count}"), why));
+        }
+        self.kev = entries.into_iter().map(|entry| entry.cve_id).collect();
+        self.bases
+            .push(basis(BasisKind::Kev, file, catalog.date_released));
+        Ok(())
+    }
+}
+
+#[derive(Deserialize)]
+struct Catalog {
+    #[serde(rename = "dateReleased")]
+    date_released: Option<String>,
+    count: Option<u64>,
+    vulnerabilities: Vec<Entry>,
+}
+
+#[derive(Deserialize)]
+struct Entry {
+    #[serde(rename = "cveID")]
+    cve_id: String,
+}
+
+fn names(finding: &Finding) -> impl Iterator<Item = &str> {
+    let others = finding.aliases.iter().chain(&finding.upstream);
+    std::iter::once(&finding.id)
+        .chain(others)
+        .map(String::as_str)
+}
+
+fn basis(kind: BasisKind, file: &ListFile, date: Option<String>) -> Basis {
+    Basis {
+        kind,
+        name: file.name.clone(),
+        digest: Some(imgmake_oci::image::Digest::of(&file.bytes).to_string()),
+        date,
+    }
+}
