@@ -15,6 +15,7 @@
     reason = "namespaces, fork and seccomp have no safe interface"
 )]
 
+pub mod accounts;
 mod bind;
 mod cgroup;
 mod child;

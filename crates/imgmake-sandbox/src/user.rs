@@ -1,5 +1,6 @@
 //! Who a command runs as: `USER` looked up in the image's own `/etc/passwd` and `/etc/group`.
 
+use super::accounts::{self, User};
 use super::error::{Result, SandboxError};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,56 +44,34 @@ pub(super) fn identify(user: &str, passwd: &str, group: &str) -> Result<Identity
         None => entry.as_ref().map_or(0, |e| e.gid),
     };
     let mut groups = match (&entry, group_name, user.is_empty()) {
-        (Some(entry), None, false) => memberships(&entry.name, group),
+        (Some(entry), None, false) => memberships(entry.name, group),
         _ => Vec::new(),
     };
     groups.push(gid);
     groups.sort_unstable();
     groups.dedup();
     let home = entry.map(|e| e.home).filter(|h| !h.is_empty());
-    let home = home.unwrap_or_else(|| if uid == 0 { "/root" } else { "/" }.to_string());
+    let home = home.unwrap_or(if uid == 0 { "/root" } else { "/" });
     Ok(Identity {
         uid,
         gid,
         groups,
-        home,
+        home: home.to_string(),
     })
 }
 
-struct Entry {
-    name: String,
-    uid: u32,
-    gid: u32,
-    home: String,
-}
-
 /// A number is an id, even where somebody has that name.
-fn find_user(asked: &str, passwd: &str) -> Option<Entry> {
-    let entries = || {
-        passwd.lines().filter_map(|line| {
-            let fields: Vec<&str> = line.split(':').collect();
-            Some(Entry {
-                name: (*fields.first()?).to_string(),
-                uid: fields.get(2)?.parse().ok()?,
-                gid: fields.get(3)?.parse().ok()?,
-                home: (*fields.get(5).unwrap_or(&"")).to_string(),
-            })
-        })
-    };
+fn find_user<'t>(asked: &str, passwd: &'t str) -> Option<User<'t>> {
+    let mut users = accounts::users(passwd);
     match asked.parse::<u32>() {
-        Ok(id) => entries().find(|e| e.uid == id),
-        Err(_) => entries().find(|e| e.name == asked),
+        Ok(id) => users.find(|user| user.uid == id),
+        Err(_) => users.find(|user| user.name == asked),
     }
 }
 
 fn group_id(asked: &str, group: &str) -> Result<u32> {
-    let by_name = || {
-        group.lines().find_map(|line| {
-            let fields: Vec<&str> = line.split(':').collect();
-            (fields[0] == asked).then(|| fields.get(2)?.parse().ok())?
-        })
-    };
-    match asked.parse().ok().or_else(by_name) {
+    let by_name = || accounts::groups(group).find(|group| group.name == asked);
+    match asked.parse().ok().or_else(|| Some(by_name()?.gid)) {
         Some(gid) => Ok(gid),
         None if asked == ROOT => Ok(0),
         None => Err(SandboxError::NotInImage {
@@ -104,15 +83,8 @@ fn group_id(asked: &str, group: &str) -> Result<u32> {
 }
 
 fn memberships(name: &str, group: &str) -> Vec<u32> {
-    group
-        .lines()
-        .filter_map(|line| {
-            let fields: Vec<&str> = line.split(':').collect();
-            let member = fields.get(3)?.split(',').any(|m| m == name);
-            let gid = fields.get(2)?.parse().ok()?;
-            member.then_some(gid)
-        })
-        .collect()
+    let groups = accounts::groups(group).filter(|group| group.has_member(name));
+    groups.map(|group| group.gid).collect()
 }
 
 #[cfg(test)]

@@ -3,12 +3,12 @@
 
 use std::collections::BTreeSet;
 
+use crate::define::chmod;
 use crate::define::config::{Configuring, DEFAULT_PATH, created};
 use crate::define::graph::{Action, Stage, StageGraph, StageStep, Start};
 use crate::define::state::ImageState;
 use crate::define::steps::{Meaning, meaning};
 use crate::error::{BuildError, Context, Result};
-use crate::files::copy::mode::Chmod;
 use crate::files::copy::owner::UnknownNames;
 use crate::files::download::{self, Download};
 use crate::files::git::GitSource;
@@ -19,6 +19,7 @@ use crate::files::source::{
 use crate::request::BuildRequest;
 use imgmake_dockerfile::{self as dockerfile, ArgDeclaration, Instruction, Run};
 use imgmake_oci::image::ImageConfig;
+use imgmake_oci::layer::Chmod;
 
 /// What is left to do once the configuration is up to date.
 pub enum Todo {
@@ -278,7 +279,7 @@ fn added(state: &ImageState, add: &dockerfile::Add) -> Result<FileWork> {
 
 fn parsed_chmod(text: Option<&str>) -> Result<Option<Chmod>> {
     text.filter(|t| !t.is_empty())
-        .map(Chmod::parse)
+        .map(chmod::parse)
         .transpose()
         .context("--chmod")
 }

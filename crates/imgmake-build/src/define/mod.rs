@@ -1,6 +1,7 @@
 //! What a build is made of, before anything runs: the parsed definition, its stages, and what each step means.
 pub mod arguments;
 pub mod base;
+mod chmod;
 pub mod compile;
 pub mod config;
 pub mod definition;

@@ -1,7 +1,7 @@
 //! Steps of a manifest, which need no Dockerfile: the same operations and settings, without variables.
 
+use super::chmod;
 use crate::error::{BuildError, Result};
-use crate::files::copy::mode::Chmod;
 use crate::files::patterns::Patterns;
 use crate::files::source::{CopyMode, FileStep, Inline, Operation, Origin, Source, TreeSource};
 use crate::request::{Command, Step};
@@ -73,7 +73,7 @@ pub fn meaning(step: &Step, absolute: &impl Fn(&str) -> String) -> Result<Meanin
 }
 
 fn file_step(step: &Step, absolute: &impl Fn(&str) -> String) -> Result<Option<FileStep>> {
-    let parsed = |mode: &Option<String>| mode.as_deref().map(Chmod::parse).transpose();
+    let parsed = |mode: &Option<String>| mode.as_deref().map(chmod::parse).transpose();
     let (operation, chmod, owner) = match step {
         Step::Copy {
             sources,

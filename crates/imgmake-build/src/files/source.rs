@@ -3,12 +3,12 @@
 
 use std::path::PathBuf;
 
-use super::copy::mode::Chmod;
 use super::copy::owner::UnknownNames;
 use super::download::Download;
 use super::git::GitSource;
 use super::patterns::Patterns;
 use imgmake_dockerfile as dockerfile;
+use imgmake_oci::layer::Chmod;
 
 /// Where the files of an operation come from.
 #[derive(Clone, Debug)]

@@ -5,6 +5,7 @@ use super::diagnostic::Diagnostic;
 use super::fields::{Fields, pairs, strings};
 use super::tree::Node;
 use super::types::*;
+use imgmake_oci::layer::Chmod;
 
 /// Everything that may follow `from`.
 pub(super) const STEPS: [&str; 16] = [
@@ -239,17 +240,7 @@ fn absolute(value: &super::tree::Value, cx: &DecodeContext) -> Option<Spanned<St
 /// Octal (`0644`) or symbolic (`u=rwx,go=rx`), as `COPY --chmod` takes it.
 fn mode(fields: &mut Fields) -> Option<String> {
     let mode = fields.prop_text("mode")?;
-    let octal = mode.value.len() <= 5
-        && mode.value.bytes().all(|b| (b'0'..=b'7').contains(&b))
-        && u32::from_str_radix(&mode.value, 8).is_ok_and(|mode| mode <= 0o7777);
-    let symbolic = mode.value.split(',').all(|part| {
-        let operator = part.find(['+', '-', '=']);
-        operator.is_some_and(|at| {
-            part[..at].bytes().all(|b| b"ugoa".contains(&b))
-                && part[at + 1..].bytes().all(|b| b"rwxXstugo+-=".contains(&b))
-        })
-    });
-    if octal || symbolic {
+    if Chmod::parse(&mode.value).is_ok() {
         return Some(mode.value);
     }
     fields.cx.error_help(

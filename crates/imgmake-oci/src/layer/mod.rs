@@ -16,6 +16,7 @@
 //! ```
 
 mod bounds;
+mod chmod;
 mod compress;
 mod content;
 mod decompress;
@@ -37,6 +38,7 @@ pub(crate) use bounds::Claimed;
 pub use bounds::{
     FREE_PLAIN, MOST_ENTRIES, MOST_FILE, MOST_HOLES, MOST_LAYER, MOST_NAMES, MOST_RATIO,
 };
+pub use chmod::Chmod;
 pub use compress::Compression;
 pub use content::{Content, is_zero, write_content};
 pub use decompress::{Packing, decompress, looks_like_tar};

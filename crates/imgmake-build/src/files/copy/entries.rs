@@ -2,9 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::mode::Chmod;
 use crate::files::patterns::Patterns;
-use imgmake_oci::layer::{Entry, Timestamp};
+use imgmake_oci::layer::{Chmod, Entry, Timestamp};
 
 /// Flags of the instruction, all resolved.
 #[derive(Clone, Debug, Default)]

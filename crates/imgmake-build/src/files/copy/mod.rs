@@ -7,7 +7,6 @@
 pub mod archive;
 pub mod contents;
 pub mod entries;
-pub mod mode;
 pub mod owner;
 pub mod planner;
 pub mod select;

@@ -1,6 +1,7 @@
 //! `--chown` and `USER`: names looked up in the image's own `/etc/passwd` and `/etc/group`.
 
 use crate::error::{BuildError, Result};
+use imgmake_sandbox::accounts::{groups, users};
 
 /// The two files as the image has them; empty when it has none.
 #[derive(Clone, Debug, Default)]
@@ -72,10 +73,10 @@ pub fn resolve(text: &str, accounts: &Accounts) -> Result<Owner> {
         Some(uid) => (uid, uid),
         None if user.is_empty() => (0, 0),
         None => {
-            let fields = named(&accounts.passwd, user);
-            let ids = fields.and_then(|fields| Some((field(&fields, 2)?, field(&fields, 3)?)));
-            match ids {
-                Some(ids) => ids,
+            let passwd = String::from_utf8_lossy(&accounts.passwd);
+            let found = users(&passwd).find(|found| found.name == user);
+            match found {
+                Some(found) => (found.uid.into(), found.gid.into()),
                 None => {
                     unknown.push(not_found("user", user, "/etc/passwd", 0)?);
                     (0, 0)
@@ -87,9 +88,10 @@ pub fn resolve(text: &str, accounts: &Accounts) -> Result<Owner> {
         None => primary,
         Some((_, Some(gid))) => gid,
         Some((group, None)) => {
-            let fields = named(&accounts.group, group);
-            match fields.and_then(|fields| field(&fields, 2)) {
-                Some(gid) => gid,
+            let lines = String::from_utf8_lossy(&accounts.group);
+            let found = groups(&lines).find(|found| found.name == group);
+            match found {
+                Some(found) => found.gid.into(),
                 None => {
                     unknown.push(not_found("group", group, "/etc/group", primary)?);
                     primary
@@ -115,17 +117,6 @@ fn number(text: &str) -> Option<u64> {
         "root" => Some(0),
         text => text.parse::<u32>().ok().map(u64::from),
     }
-}
-
-fn named(file: &[u8], name: &str) -> Option<Vec<String>> {
-    let text = String::from_utf8_lossy(file);
-    text.lines()
-        .map(|line| line.split(':').map(str::to_string).collect::<Vec<_>>())
-        .find(|fields| fields[0] == name)
-}
-
-fn field(fields: &[String], at: usize) -> Option<u64> {
-    number(fields.get(at)?.trim())
 }
 
 fn not_found(

@@ -6,12 +6,11 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::entries::{Content, FreshFile, Plan, Planned, Rules};
-use super::mode::Chmod;
 use super::select::{self, inner};
 use crate::error::{BuildError, Result};
 use crate::files::patterns::{Patterns, ancestors_and_self};
 use crate::files::tree::{Node, Tree, base_name, join, parent, relative, resolve, root, show};
-use imgmake_oci::layer::{Entry, EntryKind, Timestamp, View, is_reserved};
+use imgmake_oci::layer::{Chmod, Entry, EntryKind, Timestamp, View, is_reserved};
 
 pub struct Planner<'a> {
     below: &'a View,

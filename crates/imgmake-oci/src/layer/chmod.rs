@@ -1,6 +1,5 @@
-//! `--chmod`: octal, or symbolic as in chmod(1) without a umask.
-
-use crate::error::{BuildError, Result};
+//! A change of modes as it is written in `--chmod` or a manifest: octal, or symbolic as in
+//! chmod(1) without a umask.
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Chmod {
@@ -45,24 +44,20 @@ const OTHERS: u32 = 0o007;
 
 impl Chmod {
     /// # Errors
-    /// Says what a mode looks like.
-    pub fn parse(text: &str) -> Result<Chmod> {
-        let invalid = |why: &str| BuildError::invalid(format!("mode `{text}`"), why);
+    /// Why it is none: a half sentence that begins with "expected".
+    pub fn parse(text: &str) -> Result<Chmod, &'static str> {
         if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
             return match u32::from_str_radix(text, 8) {
                 Ok(mode) if mode <= 0o7777 => Ok(Chmod::Octal(mode)),
-                _ => Err(invalid("expected octal digits between 0 and 7777")),
+                _ => Err("expected octal digits between 0 and 7777"),
             };
         }
         let changes: Option<Vec<Vec<Change>>> = text.split(',').map(clause).collect();
-        match changes {
-            Some(list) => Ok(Chmod::Symbolic(list.concat())),
-            None => Err(invalid(
-                "expected octal like `0755` or symbolic like `u=rwX,go=rX`",
-            )),
-        }
+        let changes = changes.ok_or("expected octal like `0755` or symbolic like `u=rwX,go=rX`")?;
+        Ok(Chmod::Symbolic(changes.concat()))
     }
 
+    /// The mode of an entry that had `mode`.
     pub fn apply(&self, mode: u32, is_directory: bool) -> u32 {
         match self {
             Chmod::Octal(octal) => *octal,
