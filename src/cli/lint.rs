@@ -246,9 +246,12 @@ impl<'a> Linted<'a> {
         let options = options.transpose().map_err(|error| {
             Exit::error(exit::FAILED, format!("BUILDKIT_DOCKERFILE_CHECK: {error}"))
         })?;
+        let contexts = used.contexts.keys().map(|name| (*name).to_string());
+        let contexts: BTreeSet<String> = contexts.collect();
         let facts = checks::Facts {
             build_args: Some(&used.args),
             check: options.as_ref(),
+            contexts: Some(&contexts),
             ..checks::Facts::default()
         };
         let told = |warning: checks::Warning| {

@@ -1,5 +1,7 @@
 //! Options of a run, and of the commands that say what it would do.
 
+use std::num::NonZeroUsize;
+
 use clap::{Args, ValueEnum};
 
 /// Headings of `--help`.
@@ -12,8 +14,8 @@ pub struct RunArgs {
     #[arg(value_name = "TARGET")]
     pub targets: Vec<String>,
     /// How many targets and steps run at the same time
-    #[arg(short, long, value_name = "N")]
-    pub jobs: Option<std::num::NonZeroUsize>,
+    #[arg(short, long, value_name = "N", value_parser = jobs)]
+    pub jobs: Option<NonZeroUsize>,
     /// After a failure, continue with everything that does not depend on it; with N, until N targets have failed
     #[arg(short, long, value_name = "N", num_args = 0..=1, require_equals = true, default_missing_value = "0")]
     pub keep_going: Option<usize>,
@@ -105,6 +107,12 @@ pub struct NetworkArgs {
     /// The network of RUN in every build target, instead of the manifest's `network`
     #[arg(long = "network", value_name = "MODE", help_heading = ISOLATION)]
     pub mode: Option<NetworkMode>,
+}
+
+/// A number that something can be done with.
+fn jobs(text: &str) -> Result<NonZeroUsize, String> {
+    text.parse()
+        .map_err(|_| "write a number from 1 on; without `-j` imgmake chooses one".to_string())
 }
 
 /// The values of a build target's `network`.

@@ -30,11 +30,12 @@ pub fn read(
 /// It cannot be read.
 pub fn add(
     runner: &TargetRunner<'_>,
+    target: &str,
     path: &Spanned<String>,
     inputs: &mut Inputs,
 ) -> Result<(), Failure> {
     let full = runner.path(&path.value);
-    let unreadable = |error| runner.project.unreadable(path, &error);
+    let unreadable = |error| runner.project.unreadable(target, path, &error);
     let metadata = std::fs::metadata(&full).map_err(unreadable)?;
     if metadata.is_dir() {
         let signature = runner.tree_signature(&full).map_err(unreadable)?;

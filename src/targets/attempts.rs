@@ -111,11 +111,8 @@ fn limited<T>(
 }
 
 fn timed_out(runner: &TargetRunner<'_>, id: TargetId, limit: &Spanned<Duration>) -> Failure {
-    let message = format!(
-        "target `{}` took longer than {}",
-        runner.name(id),
-        duration(limit.value)
-    );
+    let message = format!("it took longer than {}", duration(limit.value));
     let diagnostic = Diagnostic::at(limit.span, message, "the limit");
-    runner.project.failed_at(FailureKind::Timeout, diagnostic)
+    let kind = FailureKind::Timeout;
+    runner.project.failed_at(runner.name(id), kind, diagnostic)
 }

@@ -69,7 +69,7 @@ fn add_inputs(task: &CommandTask<'_>, inputs: &mut Inputs) -> Result<(), Failure
         let pattern = &task.target.inputs[at];
         let label = plain(&error);
         let message = format!("cannot read the input `{}`", pattern.value);
-        task.runner.project.failure(pattern.span, message, label)
+        task.failure(pattern.span, message, label)
     })
 }
 
@@ -132,7 +132,7 @@ fn start(task: &CommandTask<'_>) -> Result<Child, Failure> {
             .as_ref()
             .filter(|_| !directory.is_dir())
             .map_or(task.target.command.span, |dir| dir.span);
-        task.runner.project.failure(span, message, label)
+        task.failure(span, message, label)
     })
 }
 
@@ -260,7 +260,7 @@ fn artifacts(task: &CommandTask<'_>, seen: &Inputs) -> Result<Artifacts, Failure
                     output.value
                 );
                 let label = plain(&error);
-                task.runner.project.failure(output.span, message, label)
+                task.failure(output.span, message, label)
             })?;
         digest.bytes(output.value.as_bytes()).bytes(&hash);
         let path = output.value.clone();

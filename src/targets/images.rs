@@ -117,20 +117,25 @@ pub fn stored(runner: &TargetRunner<'_>, name: &Spanned<String>) -> Result<Descr
     found.ok_or_else(|| Failure::failed(format!("the store holds no image `{}`", name.value)))
 }
 
-pub fn parse(runner: &TargetRunner<'_>, reference: &Spanned<String>) -> Result<Reference, Failure> {
+pub fn parse(
+    runner: &TargetRunner<'_>,
+    target: &str,
+    reference: &Spanned<String>,
+) -> Result<Reference, Failure> {
     reference.value.parse().map_err(|error: ReferenceError| {
         runner
             .project
-            .failure(reference.span, error.to_string(), "this name")
+            .failure(target, reference.span, error.to_string(), "this name")
     })
 }
 
 /// What a remote name stands for now.
 pub fn remote_digest(
     runner: &TargetRunner<'_>,
+    target: &str,
     reference: &Spanned<String>,
 ) -> Result<String, Failure> {
-    let parsed = parse(runner, reference)?;
+    let parsed = parse(runner, target, reference)?;
     if let Some(digest) = &parsed.digest {
         return Ok(digest.to_string());
     }
@@ -141,7 +146,8 @@ pub fn remote_digest(
             let message = format!("image `{}` not found", reference.value);
             let label = "its registry does not have it";
             let diagnostic = Diagnostic::at(reference.span, message, label);
-            Err(runner.project.failed_at(FailureKind::Registry, diagnostic))
+            let kind = FailureKind::Registry;
+            Err(runner.project.failed_at(target, kind, diagnostic))
         }
     }
 }
@@ -152,7 +158,7 @@ pub fn fetch_remote(
     name: &str,
     reference: &Spanned<String>,
 ) -> Result<Descriptor, Failure> {
-    let from = parse(runner, reference)?;
+    let from = parse(runner, name, reference)?;
     let work = runner.tools.operation(name);
     pull_whole(runner.client()?, runner.store()?, &from, &work)
 }
@@ -187,7 +193,7 @@ pub fn fetch_platforms(
     name: &str,
     reference: &Spanned<String>,
 ) -> Result<Image, Failure> {
-    let from = parse(runner, reference)?;
+    let from = parse(runner, name, reference)?;
     let root = fetch_manifests(runner, &from)?;
     let store = runner.store()?;
     let tree = tree(store, &root).map_err(failure)?;

@@ -91,12 +91,18 @@ impl Project {
     }
 
     /// A target that failed for a place in the manifest, which is shown where there is a manifest.
-    pub fn failed_at(&self, kind: FailureKind, diagnostic: Diagnostic) -> Failure {
-        let failure = Failure::new(kind, self.problem(diagnostic));
-        match self.file.is_empty() {
-            true => failure,
-            false => failure.rendered(),
+    pub fn failed_at(
+        &self,
+        target: &str,
+        kind: FailureKind,
+        mut diagnostic: Diagnostic,
+    ) -> Failure {
+        if self.file.is_empty() {
+            return Failure::new(kind, self.problem(diagnostic));
         }
+        // A rendered message is shown as it is.
+        diagnostic.message = format!("target `{target}`: {}", diagnostic.message);
+        Failure::new(kind, self.problem(diagnostic)).rendered()
     }
 
     /// A problem at a place in the manifest, rendered; without a manifest, the message alone.
@@ -114,18 +120,24 @@ impl Project {
     /// A target that failed for a place in the manifest.
     pub fn failure(
         &self,
+        target: &str,
         place: Span,
         message: impl Into<String>,
         label: impl Into<String>,
     ) -> Failure {
         let diagnostic = Diagnostic::at(place, message, label);
-        self.failed_at(FailureKind::Failed, diagnostic)
+        self.failed_at(target, FailureKind::Failed, diagnostic)
     }
 
     /// A file of the manifest that cannot be read.
-    pub fn unreadable(&self, path: &Spanned<String>, error: &std::io::Error) -> Failure {
+    pub fn unreadable(
+        &self,
+        target: &str,
+        path: &Spanned<String>,
+        error: &std::io::Error,
+    ) -> Failure {
         let message = format!("cannot read `{}`", path.value);
-        self.failure(path.span, message, plain(error))
+        self.failure(target, path.span, message, plain(error))
     }
 
     /// `imgmake.kdl:3`

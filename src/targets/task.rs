@@ -4,7 +4,7 @@ use super::runner::TargetRunner;
 use imgmake_core::execute::{Artifacts, Failure, Upstream};
 use imgmake_core::fingerprint::Inputs;
 use imgmake_core::graph::TargetId;
-use imgmake_core::manifest::{BuildTarget, PushTarget, RunTarget, ScanTarget, Spanned};
+use imgmake_core::manifest::{BuildTarget, PushTarget, RunTarget, ScanTarget, Span, Spanned};
 use imgmake_core::state::Output;
 
 /// A target of one kind, with what it is run with.
@@ -32,7 +32,23 @@ impl<'a, T> Task<'a, T> {
         message: impl Into<String>,
         label: impl Into<String>,
     ) -> Failure {
-        self.runner.project.failure(value.span, message, label)
+        self.failure(value.span, message, label)
+    }
+
+    /// A failure at a place in the manifest.
+    pub fn failure(
+        &self,
+        place: Span,
+        message: impl Into<String>,
+        label: impl Into<String>,
+    ) -> Failure {
+        let project = self.runner.project;
+        project.failure(self.name, place, message, label)
+    }
+
+    /// A file of the manifest that cannot be read.
+    pub fn unreadable(&self, path: &Spanned<String>, error: &std::io::Error) -> Failure {
+        self.runner.project.unreadable(self.name, path, error)
     }
 }
 

@@ -35,6 +35,43 @@ fn a_missing_dockerfile_that_has_a_sibling_is_told_of_it() {
 }
 
 #[test]
+fn a_dockerfile_in_a_usual_directory_is_named() {
+    let directory = project(APP);
+    write(directory.path(), "docker/Dockerfile", "FROM scratch\n");
+    let says = ["target `app`:", "`docker/Dockerfile` exists"];
+    Imgmake::new().refused(directory.path(), &[], 1, &says);
+}
+
+#[test]
+fn a_source_above_the_context_names_the_way_to_have_it() {
+    let directory = project(APP);
+    write(
+        directory.path(),
+        "Dockerfile",
+        "FROM scratch\nCOPY ../x /\n",
+    );
+    let says = ["Dockerfile:2", "a larger `context`"];
+    Imgmake::new().refused(directory.path(), &[], 1, &says);
+}
+
+#[test]
+fn a_url_is_shown_without_its_query() {
+    let directory = project(APP);
+    let text = "FROM scratch\nADD http://127.0.0.1:1/x?token=SECRET /\n";
+    write(directory.path(), "Dockerfile", text);
+    let imgmake = Imgmake::new();
+    let said = imgmake.refused(directory.path(), &[], 1, &["http://127.0.0.1:1/x?…"]);
+    assert!(!said.stderr.contains("SECRET"), "{said:?}");
+}
+
+#[test]
+fn no_job_is_no_number_of_jobs() {
+    let directory = project(APP);
+    let says = ["write a number from 1 on"];
+    Imgmake::new().refused(directory.path(), &["-j", "0"], 2, &says);
+}
+
+#[test]
 fn an_unreadable_dockerfile_says_that_it_may_not_be_read() {
     let directory = project(APP);
     write(directory.path(), "Dockerfile", "FROM scratch\n");

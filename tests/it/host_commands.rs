@@ -33,6 +33,24 @@ fn everything_is_made_in_order_and_then_nothing() {
 }
 
 #[test]
+fn what_fails_names_its_target() {
+    let p = Project::new(
+        r#"
+        run start { command "no-such-program" "x" }
+        run here { command "true"; dir "nowhere" }
+        run made { command "true"; outputs "out/x" }
+        run seen { command "true"; inputs "missing" }
+        run late { command "sleep 60"; timeout "100ms" }
+        "#,
+    );
+    for target in ["start", "here", "made", "seen", "late"] {
+        let code = if target == "late" { 124 } else { 1 };
+        let says = format!("error: target `{target}`: ");
+        p.imgmake.refused(p.path(), &[target], code, &[&says]);
+    }
+}
+
+#[test]
 fn a_command_without_inputs_is_run_every_time() {
     let p = Project::new(
         r#"

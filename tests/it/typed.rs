@@ -186,12 +186,18 @@ fn a_misspelt_stage_is_named_where_it_is_taken_for_an_image() {
         build app { context \".\" }\n";
     write(path, "imgmake.kdl", manifest);
     write(path, "x", "x");
-    let says = ["Dockerfile:", "did you mean `builder`?"];
+    let says = [
+        "Dockerfile:",
+        "MisspelledStage: no stage is called `bulider`",
+        "did you mean `builder`?",
+    ];
     for dockerfile in [
         "FROM scratch AS builder\nCOPY x /x\nFROM scratch\nCOPY --from=bulider /x /y\n",
         "FROM scratch AS builder\nCOPY x /x\nFROM bulider\nCOPY x /y\n",
     ] {
         write(path, "Dockerfile", dockerfile);
         Imgmake::new().refused(path, &[], 4, &says);
+        let linted = Imgmake::new().ok(path, &["lint"]).stdout;
+        assert!(linted.contains("MisspelledStage"), "{linted}");
     }
 }

@@ -12,7 +12,7 @@ use crate::define::graph::{StageGraph, StageStep, Start};
 use crate::define::state::ImageState;
 use crate::define::steps::describe;
 use crate::error::Result;
-use crate::execute::Engine;
+use crate::execute::{Engine, of_misspelled_stages};
 use crate::files::context::ContextTree;
 use crate::files::copy::select::existing;
 use crate::files::download::Fetched;
@@ -29,6 +29,16 @@ use imgmake_core::fingerprint::{Bytes, Fingerprint, Inputs, LengthPrefixedHasher
 use imgmake_dockerfile::{Mount, Run};
 use imgmake_oci::layer::Timestamp;
 
+/// How a URL is called among the inputs, which `why` shows: queries can be secret, and tell URLs apart.
+fn name_of_url(url: &str) -> String {
+    let shown = download::redacted(url);
+    if shown == url {
+        return url.to_string();
+    }
+    let hash = blake3::hash(url.as_bytes()).to_hex();
+    format!("{shown} (blake3 {})", &hash[..12])
+}
+
 /// The files, bases and settings that this build depends on.
 ///
 /// # Errors
@@ -39,6 +49,7 @@ pub fn inputs(request: &BuildRequest, engine: &Engine) -> Result<Inputs> {
     let bases = engine.bases(&cx, request.pull);
     let mut gathering = Gathering::new(request, &cx);
     gathering.definition(definition);
+    of_misspelled_stages(request, &cx, definition)?;
     for platform in request.platforms() {
         let graph = compile(definition, request, &bases, &platform)?;
         gathering.graph(&graph, definition)?;
@@ -236,7 +247,7 @@ impl<'a> Gathering<'a> {
                 Source::Tree(tree) => tree,
                 Source::Download(download) => {
                     let fetched = download::fetch(download, self.cx, self.request)?;
-                    self.add("url", download.url.clone(), fetched_file(&fetched));
+                    self.add("url", name_of_url(&download.url), fetched_file(&fetched));
                     continue;
                 }
                 Source::Git(source) => {

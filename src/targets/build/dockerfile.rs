@@ -1,6 +1,6 @@
 //! The Dockerfile that a target names.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::super::failure::plain;
 use super::super::task::BuildTask;
@@ -17,10 +17,7 @@ pub(super) fn check_readable(task: &BuildTask<'_>, path: &Spanned<String>) -> Re
         Ok(_) => return Ok(()),
         Err(error) => error,
     };
-    let message = format!(
-        "target `{}`: cannot read the Dockerfile `{}`",
-        task.name, path.value
-    );
+    let message = format!("cannot read the Dockerfile `{}`", path.value);
     let span = if path.span == Span::default() {
         task.runner.target(task.id).name.span
     } else {
@@ -28,28 +25,39 @@ pub(super) fn check_readable(task: &BuildTask<'_>, path: &Spanned<String>) -> Re
     };
     let mut diagnostic = Diagnostic::at(span, message, plain(&error));
     if error.kind() == std::io::ErrorKind::NotFound
-        && let Some(sibling) = sibling(&full)
+        && let Some(name) = beside(&full)
     {
-        let shown = Path::new(&path.value).with_file_name(sibling);
+        let shown = Path::new(&path.value).with_file_name(name);
         diagnostic = diagnostic.with_help(format!(
             "`{}` exists; name it with `dockerfile`",
             shown.display()
         ));
     }
     let kind = FailureKind::Failed;
-    Err(task.runner.project.failed_at(kind, diagnostic))
+    Err(task.runner.project.failed_at(task.name, kind, diagnostic))
 }
 
-/// Another file in the same directory that looks like what was meant.
-fn sibling(path: &Path) -> Option<String> {
-    let mut names: Vec<String> = std::fs::read_dir(path.parent()?)
-        .ok()?
-        .filter_map(|e| e.ok()?.file_name().into_string().ok())
-        .collect();
-    names.sort();
-    let lower = |name: &str| name.to_ascii_lowercase();
-    names.into_iter().find(|name| {
-        lower(name).contains("dockerfile") && !lower(name).ends_with(".dockerignore")
-            || lower(name) == "containerfile"
+/// More names than this are not looked at.
+const MOST_NAMES: usize = 10_000;
+
+/// Another file in the same directory, or in one of the usual directories there, that looks like what was meant.
+fn beside(path: &Path) -> Option<PathBuf> {
+    let directory = path.parent()?;
+    let places = ["", "docker", "build", ".docker"];
+    places.iter().find_map(|place| {
+        let mut names: Vec<String> = std::fs::read_dir(directory.join(place))
+            .ok()?
+            .take(MOST_NAMES)
+            .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+            .filter(|name| is_dockerfile(name))
+            .collect();
+        names.sort();
+        let mut names = names.into_iter().map(|name| Path::new(place).join(name));
+        names.find(|name| directory.join(name).is_file())
     })
+}
+
+fn is_dockerfile(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    name.contains("dockerfile") && !name.ends_with(".dockerignore") || name == "containerfile"
 }

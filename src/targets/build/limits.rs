@@ -26,7 +26,7 @@ pub(super) fn exceeded(task: &BuildTask<'_>, error: &anyhow::Error) -> Option<Fa
         _ => FailureKind::Failed,
     };
     let diagnostic = Diagnostic::at(span?, format!("{error:#}"), "the limit");
-    Some(task.runner.project.failed_at(kind, diagnostic))
+    Some(task.runner.project.failed_at(task.name, kind, diagnostic))
 }
 
 pub(super) fn limits(node: &LimitsNode) -> Limits {

@@ -104,14 +104,14 @@ fn add_inputs(task: &PushTask<'_>, inputs: &mut Inputs) -> Result<(), Failure> {
     }
     match &task.target.from {
         PushFrom::Images(_) => {}
-        PushFrom::Tar { path, pick: _ } => archives::add(task.runner, path, inputs)?,
+        PushFrom::Tar { path, pick: _ } => archives::add(task.runner, task.name, path, inputs)?,
         PushFrom::Image(reference) => {
-            let digest = images::remote_digest(task.runner, reference)?;
+            let digest = images::remote_digest(task.runner, task.name, reference)?;
             inputs.value("image", &reference.value, digest.as_bytes());
         }
         PushFrom::Index(index) => {
             for reference in &index.from {
-                let digest = images::remote_digest(task.runner, reference)?;
+                let digest = images::remote_digest(task.runner, task.name, reference)?;
                 inputs.value("image", &reference.value, digest.as_bytes());
             }
         }
@@ -147,7 +147,7 @@ fn images(task: &PushTask<'_>, upstream: &Upstream<'_>) -> Result<Vec<Image>, Fa
             }])
         }
         PushFrom::Image(reference) => {
-            let from = images::parse(runner, reference)?;
+            let from = images::parse(runner, task.name, reference)?;
             let root = images::fetch_manifests(runner, &from)?;
             Ok(vec![Image {
                 root,

@@ -161,7 +161,7 @@ fn add_inputs(task: &ScanTask<'_>, inputs: &mut Inputs) -> Result<(), Failure> {
     match &task.target.from {
         ScanFrom::Images(_) => {}
         ScanFrom::Tar { path, pick } => {
-            archives::add(task.runner, path, inputs)?;
+            archives::add(task.runner, task.name, path, inputs)?;
             if let Some(image) = pick {
                 fingerprint::archive_image(inputs, image);
             }
@@ -184,7 +184,7 @@ fn unreadable(task: &ScanTask<'_>, path: &Spanned<String>, error: ScanError) -> 
     match error.root() {
         ScanError::Cancelled(_) => failure(error),
         ScanError::Io(error) if !task.runner.path(&path.value).exists() => {
-            task.runner.project.unreadable(path, error)
+            task.unreadable(path, error)
         }
         // What of it.
         _ => task.problem(
@@ -200,7 +200,7 @@ fn add_image(
     reference: &Spanned<String>,
     inputs: &mut Inputs,
 ) -> Result<(), Failure> {
-    let digest = images::remote_digest(task.runner, reference)?;
+    let digest = images::remote_digest(task.runner, task.name, reference)?;
     inputs.value("image", &reference.value, digest.as_bytes());
     Ok(())
 }

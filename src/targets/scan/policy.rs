@@ -98,7 +98,7 @@ pub(super) fn read_list(task: &ScanTask<'_>, file: &Spanned<String>) -> Result<L
     let read = std::fs::File::open(path).and_then(|open| bounded::take(open, LARGEST_LIST));
     let bytes = read.map_err(|error| Failure {
         kind: FailureKind::Gate,
-        ..task.runner.project.unreadable(file, &error)
+        ..task.unreadable(file, &error)
     })?;
     Ok(ListFile {
         name: file.value.clone(),
@@ -116,7 +116,7 @@ fn date(task: &ScanTask<'_>, text: &Spanned<String>) -> Result<jiff::civil::Date
 pub(super) fn read(task: &ScanTask<'_>, file: &Spanned<String>) -> Result<TextFile, Failure> {
     let project = Checkout::new([task.runner.project.directory.as_path()]);
     let text = project.read_to_string(&task.runner.path(&file.value));
-    let text = text.map_err(|error| task.runner.project.unreadable(file, &error))?;
+    let text = text.map_err(|error| task.unreadable(file, &error))?;
     Ok(TextFile {
         name: file.value.clone(),
         text,

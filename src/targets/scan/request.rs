@@ -125,7 +125,7 @@ fn baseline(task: &ScanTask<'_>, inputs: &Inputs) -> Result<Option<ScanImage>, F
         false => {
             let message = format!("`{}` names another image than before", base.value);
             let label = "changed during the run: run it again";
-            Err(task.runner.project.failure(base.span, message, label))
+            Err(task.failure(base.span, message, label))
         }
     }
 }

@@ -10,6 +10,7 @@ use super::epoch::Epoch;
 use super::graph::{Action, Stage, StageGraph, StageStep, Start, at_line};
 use super::steps::describe;
 use crate::error::{BuildError, Context, Place, Result};
+use crate::files::download::with_redacted_urls;
 use crate::files::source::Origin;
 use crate::request::{AlsoStages, BuildDefinition, BuildRequest, NamedContext, Step};
 use imgmake_dockerfile::{
@@ -400,6 +401,10 @@ impl Compiler<'_> {
                 .map_err(|e| at_line(&self.program.file, instruction.first_line, e))?;
             origins.insert(name, origin);
         }
+        let text = match &instruction.value {
+            Instruction::Add(_) => with_redacted_urls(&text),
+            _ => text,
+        };
         Ok(StageStep {
             line: instruction.first_line,
             text,

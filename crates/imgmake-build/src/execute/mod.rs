@@ -15,6 +15,8 @@ mod stages;
 mod step_runner;
 mod warnings;
 
+pub(crate) use warnings::of_misspelled_stages;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::define::compile::compile;

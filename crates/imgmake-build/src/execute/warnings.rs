@@ -7,7 +7,9 @@ use crate::define::graph::StageGraph;
 use crate::error::{BuildError, Result};
 use crate::request::{BuildDefinition, BuildRequest};
 use crate::target::TargetContext;
-use imgmake_dockerfile::lint::{CheckOptions, Facts, PlatformMismatch, Warning, is_fatal, lint};
+use imgmake_dockerfile::lint::{
+    CheckOptions, Facts, PlatformMismatch, Rule, Warning, is_fatal, lint,
+};
 use imgmake_dockerfile::{PLATFORM_ARGS, PROXY_ARGS};
 use imgmake_guard::printable;
 
@@ -44,22 +46,23 @@ pub fn of_lint(
         environments.insert(*stage, environment);
         triggers.insert(*stage, image.config.config.on_build.clone());
     }
-    let check = request
-        .args
-        .get("BUILDKIT_DOCKERFILE_CHECK")
-        .map(|text| CheckOptions::parse(text))
-        .transpose()
-        .map_err(|why| BuildError::invalid("BUILDKIT_DOCKERFILE_CHECK", why.to_string()))?;
+    let check = check_options(request)?;
+    let contexts: BTreeSet<String> = request.contexts.keys().cloned().collect();
     let facts = Facts {
         build_args: Some(&request.args),
         check: check.as_ref(),
+        contexts: Some(&contexts),
         base_environments: Some(&environments),
         base_triggers: Some(&triggers),
         base_platforms: &mismatches,
         ignore: context.as_ref().map(|c| c.ignore_rules().rules()),
     };
     let warnings = lint(parsed, &facts);
-    for warning in &warnings {
+    // Misspelled stages were reported before a registry was asked for them.
+    let others = warnings
+        .iter()
+        .filter(|one| one.rule != Rule::MisspelledStage);
+    for warning in others {
         let place = format!("{}:{}", graph.file, warning.line);
         let name = warning.rule.name();
         cx.warn(format!("{place}: {name}: {}", warning.message));
@@ -73,6 +76,44 @@ pub fn of_lint(
             file: graph.file.clone(),
             report: refusal(&warnings, who),
         });
+    }
+    Ok(())
+}
+
+fn check_options(request: &BuildRequest) -> Result<Option<CheckOptions>> {
+    let written = request.args.get("BUILDKIT_DOCKERFILE_CHECK");
+    let parsed = written.map(|text| CheckOptions::parse(text)).transpose();
+    parsed.map_err(|why| BuildError::invalid("BUILDKIT_DOCKERFILE_CHECK", why.to_string()))
+}
+
+/// Names that nearly are those of stages: a registry is about to be asked for them, perhaps for long.
+///
+/// # Errors
+/// `BUILDKIT_DOCKERFILE_CHECK` is wrong.
+pub fn of_misspelled_stages(
+    request: &BuildRequest,
+    cx: &TargetContext,
+    definition: &ParsedDefinition,
+) -> Result<()> {
+    let Some((file, parsed)) = definition.dockerfile() else {
+        return Ok(());
+    };
+    let check = check_options(request)?;
+    let contexts: BTreeSet<String> = request.contexts.keys().cloned().collect();
+    let facts = Facts {
+        build_args: Some(&request.args),
+        check: check.as_ref(),
+        contexts: Some(&contexts),
+        ..Facts::default()
+    };
+    for warning in lint(parsed, &facts) {
+        if warning.rule == Rule::MisspelledStage {
+            let name = warning.rule.name();
+            cx.warn(format!(
+                "{file}:{}: {name}: {}",
+                warning.line, warning.message
+            ));
+        }
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! ADD's remote sources: a URL is downloaded once, checked, kept in the store, and remembered by its
 //! content until `--pull`.
 
+use std::borrow::Cow;
 use std::io::Read;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -47,9 +48,8 @@ impl Download {
             None => None,
         };
         let parsed = url::Url::parse(url)
-            .map_err(|why| BuildError::invalid(format!("URL `{url}`"), url_problem(why)))?;
-        let name = file_name(parsed.path())
-            .map_err(|why| BuildError::invalid(format!("URL `{url}`"), why))?;
+            .map_err(|why| BuildError::invalid(called(url), url_problem(why)))?;
+        let name = file_name(parsed.path()).map_err(|why| BuildError::invalid(called(url), why))?;
         Ok(Download {
             url: url.to_string(),
             name,
@@ -57,6 +57,10 @@ impl Download {
             unpack: add.unpack == Some(true),
         })
     }
+}
+
+fn called(url: &str) -> String {
+    format!("URL `{}`", redacted(url))
 }
 
 /// `a%2Bb` is `a+b`; the last part of `dir/` is `dir`; a URL without a path has no name to give.
@@ -93,6 +97,38 @@ fn percent_decoded(text: &[u8]) -> Vec<u8> {
 
 pub fn is_url(source: &str) -> bool {
     source.starts_with("http://") || source.starts_with("https://")
+}
+
+/// A URL without what can be secret in it: the login and the query. Other texts stay as they are.
+pub fn redacted(url: &str) -> Cow<'_, str> {
+    let Some((scheme, rest)) = url.split_once("://").filter(|_| is_url(url)) else {
+        return Cow::Borrowed(url);
+    };
+    let host_ends = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let login_ends = rest[..host_ends].rfind('@').map_or(0, |at| at + 1);
+    let query = rest[host_ends..].find('?').map(|at| host_ends + at);
+    if login_ends == 0 && query.is_none() {
+        return Cow::Borrowed(url);
+    }
+    let login = if login_ends == 0 { "" } else { "…@" };
+    let place = &rest[login_ends..query.unwrap_or(rest.len())];
+    let query = if query.is_some() { "?…" } else { "" };
+    Cow::Owned(format!("{scheme}://{login}{place}{query}"))
+}
+
+/// The text of an instruction with its URLs [`redacted`].
+pub fn with_redacted_urls(text: &str) -> String {
+    let is_end = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | ',' | ']');
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("http") {
+        let end = rest[at..].find(is_end).map_or(rest.len(), |end| at + end);
+        shown.push_str(&rest[..at]);
+        shown.push_str(&redacted(&rest[at..end]));
+        rest = &rest[end..];
+    }
+    shown.push_str(rest);
+    shown
 }
 
 /// `git@host:path`, `git://`, `ssh://`, and http(s) URLs whose path ends in `.git`.
@@ -145,6 +181,7 @@ impl Pin {
 /// The server's; content that is not what the checksum or the pin says.
 pub fn fetch(download: &Download, cx: &TargetContext, request: &BuildRequest) -> Result<Fetched> {
     let name = PinName::url(&download.url);
+    let shown = redacted(&download.url);
     let pinned = match request.pull {
         true => None,
         false => cx.pins.get(&name)?.and_then(|t| Pin::parse(&t)),
@@ -170,7 +207,7 @@ pub fn fetch(download: &Download, cx: &TargetContext, request: &BuildRequest) ->
         pin.clone()
     } else {
         let got = get_patiently(download, wanted, cx, request)
-            .with_context(|| format!("cannot download `{}`", download.url))?;
+            .with_context(|| format!("cannot download `{shown}`"))?;
         if let Some(checksum) = other {
             let found = sha512_of(&got.digest, cx)?;
             if found != *checksum {
@@ -180,7 +217,7 @@ pub fn fetch(download: &Download, cx: &TargetContext, request: &BuildRequest) ->
                     expected: checksum.to_string(),
                 };
                 let error = Err::<(), _>(error).context("it does not match --checksum");
-                error.with_context(|| format!("cannot download `{}`", download.url))?;
+                error.with_context(|| format!("cannot download `{shown}`"))?;
             }
         }
         // The same content has the time that it was pinned with, whatever this server says of it now.
@@ -196,8 +233,8 @@ pub fn fetch(download: &Download, cx: &TargetContext, request: &BuildRequest) ->
     let size = path.metadata()?.len();
     if size != pin.size {
         let fact = format!(
-            "the pin of `{}` says `size={}`, and {} has {size} bytes",
-            download.url, pin.size, pin.digest
+            "the pin of `{shown}` says `size={}`, and {} has {size} bytes",
+            pin.size, pin.digest
         );
         let advice = "the line of the lock file is wrong: `imgmake update` writes it again";
         return Err(BuildError::Advised {
@@ -360,6 +397,22 @@ mod tests {
         ] {
             assert_eq!(is_git(source), git, "{source}");
         }
+    }
+
+    #[test]
+    fn what_can_be_secret_in_a_url_is_not_shown() {
+        for (url, shown) in [
+            ("https://h/x?token=s", "https://h/x?…"),
+            ("https://u:s@h:1/x", "https://…@h:1/x"),
+            ("http://u:s@h?s=/@", "http://…@h?…"),
+            ("https://h/x@1", "https://h/x@1"),
+            ("dir/x?y", "dir/x?y"),
+        ] {
+            assert_eq!(redacted(url), shown, "{url}");
+        }
+        let text = r#"ADD --chown=1 ["https://u:s@h/x?t=s", "http://h/y", "/a b"]"#;
+        let shown = r#"ADD --chown=1 ["https://…@h/x?…", "http://h/y", "/a b"]"#;
+        assert_eq!(with_redacted_urls(text), shown);
     }
 
     #[test]

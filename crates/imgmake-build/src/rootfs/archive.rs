@@ -19,12 +19,8 @@ use imgmake_oci::layer::{Entry, EntryKind, LayerReader, decompress};
 /// The archive is damaged or empty, leads out of the directory, or holds what no
 /// context can have; the run is cancelled.
 pub fn unpack_archive(archive: impl Read + Send, to: &Path, cancel: &Cancel) -> Result<()> {
-    let is_empty = unpack(
-        archive,
-        to,
-        ("a context", "leave it out of the archive"),
-        cancel,
-    )?;
+    let help = "leave it out of the archive";
+    let is_empty = unpack(archive, to, ("a context", help), 0o7777, cancel)?;
     match is_empty {
         true => Err(BuildError::invalid("archive", "it is empty")),
         false => Ok(()),
@@ -33,11 +29,13 @@ pub fn unpack_archive(archive: impl Read + Send, to: &Path, cancel: &Cancel) -> 
 
 /// Unpacks an image's files among those of a directory that is there. An image may hold none.
 ///
+/// They belong to whoever builds, in whose name nobody else shall run them: without setuid and setgid bits.
+///
 /// # Errors
 /// As [`unpack_archive`].
 pub fn unpack_files(files: impl Read + Send, to: &Path, cancel: &Cancel) -> Result<()> {
     let help = "leave it out of the image, or export `format=tar`";
-    unpack(files, to, ("an exported directory", help), cancel).map(drop)
+    unpack(files, to, ("an exported directory", help), 0o1777, cancel).map(drop)
 }
 
 /// Whether nothing was in it.
@@ -45,6 +43,7 @@ fn unpack(
     archive: impl Read + Send,
     to: &Path,
     (place, help): (&str, &str),
+    mode_bits: u32,
     cancel: &Cancel,
 ) -> Result<bool> {
     let plain = decompress(cancel.reader(archive)).context("cannot read the archive")?;
@@ -67,6 +66,7 @@ fn unpack(
         }
         // Contexts have none, and an ordinary user could not set them all.
         entry.xattrs.clear();
+        entry.mode &= mode_bits;
         tree.add(&entry, &mut reader)
             .with_context(|| action(&entry))?;
     }
@@ -186,6 +186,19 @@ mod tests {
         assert_eq!(fs::metadata(at("h")).unwrap().nlink(), 2);
         assert!(mode("") & 0o700 == 0o700);
         fs::set_permissions(at("d"), Permissions::from_mode(0o755)).unwrap();
+    }
+
+    #[test]
+    fn exported_files_run_in_no_other_name() {
+        let ground = Ground::new();
+        let lines = [
+            Line("tmp/", DIR, "", 0o3777),
+            Line("tmp/su", FILE, "", 0o6755),
+        ];
+        let context = ground.context();
+        unpack_files(&archive(&lines)[..], &context, &Cancel::default()).unwrap();
+        let mode = |path: &str| fs::metadata(context.join(path)).unwrap().mode() & 0o7777;
+        assert_eq!((mode("tmp"), mode("tmp/su")), (0o1777, 0o755));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What only the caller of lint can know.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::checks::CheckOptions;
 use crate::ignore::Ignore;
@@ -18,6 +18,8 @@ pub struct Facts<'a> {
     pub base_triggers: Option<&'a BTreeMap<usize, Vec<String>>>,
     /// Bases that came for another platform than was asked for.
     pub base_platforms: &'a [PlatformMismatch],
+    /// Names of contexts, which go before images.
+    pub contexts: Option<&'a BTreeSet<String>>,
     /// The ignore file of the main context.
     pub ignore: Option<&'a Ignore>,
 }

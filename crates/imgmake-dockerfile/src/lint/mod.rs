@@ -5,6 +5,7 @@
 
 mod facts;
 mod from;
+mod misspelled;
 mod report;
 mod rule;
 mod stage;
@@ -33,6 +34,7 @@ pub fn lint(file: &Dockerfile, facts: &Facts<'_>) -> Vec<Warning> {
     from::check(file, facts, &mut report);
     casing(file, &mut report);
     stage::check(file, facts, &mut report);
+    misspelled::check(file, facts, &mut report);
     report.warnings.into_iter().collect()
 }
 

@@ -49,10 +49,11 @@ pub enum Rule {
     // Ours.
     UnknownOwner,
     InvalidOnbuild,
+    MisspelledStage,
 }
 
 impl Rule {
-    pub const ALL: [Rule; 24] = [
+    pub const ALL: [Rule; 25] = [
         Rule::StageNameCasing,
         Rule::FromAsCasing,
         Rule::NoEmptyContinuation,
@@ -77,6 +78,7 @@ impl Rule {
         Rule::ExposeInvalidFormat,
         Rule::UnknownOwner,
         Rule::InvalidOnbuild,
+        Rule::MisspelledStage,
     ];
 
     pub fn name(self) -> String {

@@ -56,6 +56,41 @@ fn owners_of_an_empty_image_have_no_names() {
 }
 
 #[test]
+fn names_that_nearly_are_a_stages_are_reported() {
+    let misspelled = Rule::MisspelledStage;
+    let behind = |line: &str| warnings(&format!("FROM a AS builder\nFROM scratch\n{line}\n"));
+    for line in [
+        "COPY --from=bulder x /",
+        "COPY --from=builde x /",
+        "RUN --mount=from=biulder,target=/x y",
+    ] {
+        assert_eq!(behind(line), [(3, misspelled)], "{line}");
+    }
+    for line in [
+        "COPY --from=builder x /",
+        "COPY --from=golang x /",
+        "COPY --from=bulder:1 x /",
+        "COPY --from=team/builder x /",
+    ] {
+        assert_eq!(behind(line), [], "{line}");
+    }
+    assert_eq!(
+        warnings("FROM a AS builder\nFROM buidler\n"),
+        [(2, misspelled)]
+    );
+    assert_eq!(warnings("FROM debian AS debian-1\nFROM debian\n"), []);
+    let contexts = ["bulder".to_string()].into();
+    let facts = Facts {
+        contexts: Some(&contexts),
+        ..Facts::default()
+    };
+    let text = "FROM a AS builder\nFROM scratch\nCOPY --from=bulder x /\n";
+    assert_eq!(warnings_with(text, &facts), []);
+    let skipped = format!("# check=skip=MisspelledStage\n{text}");
+    assert_eq!(warnings(&skipped), []);
+}
+
+#[test]
 fn triggers_that_cannot_be_read_are_told() {
     let text = "ONBUILD FOO x\nONBUILD COPY --nope a b\nONBUILD RUN x";
     let rule = Rule::InvalidOnbuild;

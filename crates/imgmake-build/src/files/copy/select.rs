@@ -171,8 +171,27 @@ pub fn existing(tree: &dyn Tree, path: &[u8], source: &str) -> Result<Node> {
 }
 
 fn missing(tree: &dyn Tree, path: &[u8], source: &str) -> BuildError {
-    let hint = tree.hint(path).unwrap_or_default();
+    let mut hint = tree.hint(path).unwrap_or_default();
+    if leads_out(source) {
+        hint.push_str(
+            "; nothing outside of a context is copied: give the target a larger `context`, or the other directory as one of its `contexts`, for `COPY --from=NAME`",
+        );
+    }
     BuildError::not_found(format!("`{source}`"), hint)
+}
+
+/// Whether a source leads above the directory that it begins in: `../x`, which is read as `x`.
+fn leads_out(source: &str) -> bool {
+    let mut depth = 0usize;
+    source.split('/').any(|part| {
+        match part {
+            "" | "." => {}
+            ".." if depth == 0 => return true,
+            ".." => depth -= 1,
+            _ => depth += 1,
+        }
+        false
+    })
 }
 
 /// Chosen nodes, with the directories that lead to them.
