@@ -12,5 +12,6 @@ pub mod graph_drawing;
 pub mod no_links;
 pub mod output_file;
 pub mod report;
+pub mod run_logs;
 pub mod step;
 pub mod targets;

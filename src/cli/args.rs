@@ -6,6 +6,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use imgmake_dockerfile::compat::Builder;
 
 pub use super::build_args::BuildArgs;
+pub use super::logs::LogsArgs;
+pub use super::reproduce::ReproduceArgs;
 pub use super::run_args::{NetworkArgs, OutsideArgs, PlanArgs, RunArgs};
 
 const AFTER_HELP: &str = "\
@@ -193,21 +195,13 @@ pub enum Command {
     /// Check the Dockerfiles of the targets, or compare other builders
     Lint(LintArgs),
     /// Show config, layers and files of an image
-    Inspect {
-        /// An archive, a directory in the OCI layout, a target, a name, a digest or its beginning, or a name with its registry
-        image: String,
-        /// Of an archive that holds several: a name, a tag, a digest or a platform
-        #[arg(long = "image", value_name = "NAME", conflicts_with = "index")]
-        of_archive: Option<String>,
-        /// Of an archive that holds several: its number, from 1
-        #[arg(long, value_name = "N")]
-        index: Option<usize>,
-        /// The form of the answer
-        #[arg(long, default_value = "text")]
-        format: ListFormat,
-    },
+    Inspect(InspectArgs),
     /// Show what is different between two images
     Diff(DiffArgs),
+    /// Build a target twice from nothing and show what differs
+    Reproduce(ReproduceArgs),
+    /// Show what a target and its steps printed in the last runs
+    Logs(LogsArgs),
     /// Show what the store holds
     Cache,
     /// Remove from the store what has not been used for a long time
@@ -302,6 +296,40 @@ pub struct DiffArgs {
     /// As `--format json`
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct InspectArgs {
+    /// An archive, a directory in the OCI layout, a target, a name, a digest or its beginning, or a name with its registry
+    #[arg(value_name = "IMAGE")]
+    pub image: String,
+    /// Of an archive that holds several: a name, a tag, a digest or a platform
+    #[arg(long = "image", value_name = "NAME", conflicts_with = "index")]
+    pub of_archive: Option<String>,
+    /// Of an archive that holds several: its number, from 1
+    #[arg(long, value_name = "N")]
+    pub index: Option<usize>,
+    /// List all files of the image
+    #[arg(long)]
+    pub files: bool,
+    /// List each layer with its digest and what is in it
+    #[arg(long)]
+    pub layers: bool,
+    /// The form of the answer
+    #[arg(long, default_value = "text")]
+    pub format: ListFormat,
+    /// As `--format json`
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl InspectArgs {
+    pub fn format(&self) -> ListFormat {
+        match self.json {
+            true => ListFormat::Json,
+            false => self.format,
+        }
+    }
 }
 
 impl DiffArgs {

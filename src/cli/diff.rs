@@ -13,6 +13,7 @@ use crate::targets::compare::{Change, Comparison, Contents, FileChange, Kind, co
 use crate::targets::images;
 use imgmake_guard::printable::{self, Colors};
 use imgmake_oci::image::{ImageConfig, ImageManifest, from_json, is_image};
+use imgmake_oci::store::Store;
 
 /// Files that are shown without `--files`.
 const SHOWN_FILES: usize = 40;
@@ -26,11 +27,19 @@ pub fn diff(global: &Global, args: &DiffArgs, environment: &Environment) -> Resu
     let finder = Finder::new(global, environment)?;
     let from = finder.find(&args.from, Chosen::Only)?;
     let to = finder.find(&args.to, Chosen::Only)?;
-    let compared = platforms(&finder, &from, &to)?;
+    of_images(&finder.store, args, &from, &to)
+}
+
+/// Two images of a store.
+///
+/// # Errors
+/// One of them cannot be read.
+pub fn of_images(store: &Store, args: &DiffArgs, from: &Found, to: &Found) -> Result<u8, Exit> {
+    let compared = platforms(store, from, to)?;
     let same = from.root.digest == to.root.digest;
     match args.format() {
-        ListFormat::Json => print_json(&document(&from, &to, &compared))?,
-        ListFormat::Text => print(&text(args, (&from, &to), &compared))?,
+        ListFormat::Json => print_json(&document(from, to, &compared))?,
+        ListFormat::Text => print(&text(args, (from, to), &compared))?,
     }
     Ok(match args.exit_code && !same {
         true => exit::FAILED,
@@ -39,10 +48,10 @@ pub fn diff(global: &Global, args: &DiffArgs, environment: &Environment) -> Resu
 }
 
 /// Two images of one platform are compared whatever these are; of several platforms each with its own.
-fn platforms(finder: &Finder, from: &Found, to: &Found) -> Result<Vec<Compared>, Exit> {
-    let (one, other) = (manifests(finder, from)?, manifests(finder, to)?);
+fn platforms(store: &Store, from: &Found, to: &Found) -> Result<Vec<Compared>, Exit> {
+    let (one, other) = (manifests(store, from)?, manifests(store, to)?);
     let read = |manifest: &ImageManifest| -> Result<Contents, Exit> {
-        Ok(Contents::read(&finder.store, manifest)?)
+        Ok(Contents::read(store, manifest)?)
     };
     if let ([(platform, from)], [(_, to)]) = (&one[..], &other[..]) {
         let compared = compare(&read(from)?, &read(to)?);
@@ -65,8 +74,8 @@ fn platforms(finder: &Finder, from: &Found, to: &Found) -> Result<Vec<Compared>,
 }
 
 /// The images of an index, or the one image, by platform.
-fn manifests(finder: &Finder, found: &Found) -> Result<Vec<(String, ImageManifest)>, Exit> {
-    let tree = images::tree(&finder.store, &found.root)?;
+fn manifests(store: &Store, found: &Found) -> Result<Vec<(String, ImageManifest)>, Exit> {
+    let tree = images::tree(store, &found.root)?;
     let mut all = Vec::new();
     for (descriptor, manifest) in tree.manifests() {
         if !is_image(descriptor, manifest) {
@@ -75,7 +84,7 @@ fn manifests(finder: &Finder, found: &Found) -> Result<Vec<(String, ImageManifes
         let platform = match &descriptor.platform {
             Some(platform) => platform.to_string(),
             None => {
-                let bytes = finder.store.read_blob(&manifest.config.digest, LARGEST)?;
+                let bytes = store.read_blob(&manifest.config.digest, LARGEST)?;
                 let config: ImageConfig = from_json(&bytes).map_err(anyhow::Error::from)?;
                 config.platform().to_string()
             }

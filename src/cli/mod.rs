@@ -31,6 +31,7 @@ mod kinds;
 mod lint;
 mod list;
 mod login;
+mod logs;
 mod man;
 mod manifest_cache;
 mod manifest_files;
@@ -42,6 +43,7 @@ mod plan_rows;
 mod plugin;
 mod project;
 mod public_key;
+mod reproduce;
 mod rmi;
 mod run;
 mod run_args;
@@ -64,7 +66,6 @@ use clap::Parser;
 
 use args::{Cli, Command, PlanArgs};
 use environment::Environment;
-use image_source::Chosen;
 
 use crate::exit::{self, Exit};
 use crate::report::{Level, annotation};
@@ -173,17 +174,9 @@ fn dispatch(cli: Cli, environment: &Environment) -> Result<u8, Exit> {
         Some(Command::Graph { format }) => graph::graph(&global, format, environment),
         Some(Command::Ci(args)) => ci::ci(&global, &args, environment),
         Some(Command::Watch(run)) => watch::watch(&global, &run, environment),
-        Some(Command::Inspect {
-            image,
-            of_archive,
-            index,
-            format,
-        }) => {
-            let named = of_archive.as_deref().map(Chosen::Named);
-            let numbered = index.map(Chosen::Numbered);
-            let chosen = named.or(numbered).unwrap_or(Chosen::Only);
-            inspect::inspect(&global, &image, chosen, format, environment)
-        }
+        Some(Command::Inspect(args)) => inspect::inspect(&global, &args, environment),
+        Some(Command::Reproduce(args)) => reproduce::reproduce(&global, &args, environment),
+        Some(Command::Logs(args)) => logs::logs(&global, &args, environment),
         Some(Command::Gc(args)) => gc::gc(&global, &args, environment),
         Some(Command::Rmi { images }) => rmi::rmi(&global, &images, environment),
         Some(Command::Cache) => cache::usage(&global, environment),

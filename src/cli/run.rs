@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::args::{Global, RunArgs};
@@ -20,7 +20,8 @@ use super::trust::Keys;
 use crate::exit::{self, Exit};
 use crate::no_links::refuse_links;
 use crate::report::{Reporter, Style, duration};
-use crate::targets::{PinUse, Project, RunOptions, TargetRunner, Tools, Verdicts};
+use crate::run_logs;
+use crate::targets::{PinUse, Project, RunOptions, TargetRunner, Tools, Verdicts, project_name};
 use imgmake_build::worker::Terminals;
 use imgmake_core::execute::{self, CacheUse, OnFailure};
 use imgmake_core::graph::TargetId;
@@ -29,6 +30,7 @@ use imgmake_core::plan::Plan;
 use imgmake_core::state::State;
 use imgmake_event::{Cancel, Event, Events, TargetOutcome};
 use imgmake_oci::image::Reference;
+use imgmake_oci::store::{self, Store};
 
 /// One run of a manifest that is in no file.
 pub fn in_memory(
@@ -96,12 +98,14 @@ pub fn once(
         report.style = Style::Plain;
     }
     let reporter = Reporter::to_terminal(report);
+    let store = environment.store(global)?;
+    let logs = Arc::new(logs(project, store.clone(), trust.of_store())?);
     let mut tools = tools(
         project,
         trust.of_store(),
         environment,
-        environment.store(global)?,
-        heard_by(listener, reporter.events()),
+        store,
+        heard_by(listener, logged(&logs, reporter.events())),
         cancel.clone(),
     )?;
     tools.add_caches(caches);
@@ -109,6 +113,7 @@ pub fn once(
     tools.run_file = lock.identity();
     tools.terminals = terminal.map(|t| Arc::new(t) as Arc<dyn Terminals>);
     let summary = bring_up_to_date(project, &plan, &tools, &state, environment, args);
+    logs.finish();
     reporter.finish();
     if args.summary {
         tell(reused(project, &plan, &summary, &state));
@@ -210,6 +215,24 @@ fn heard_by(listener: Option<Listener>, events: Events) -> Events {
             events.send(event);
         }),
     }
+}
+
+/// For `imgmake logs`. A store that cannot be opened is a matter of the targets that need it.
+fn logs(project: &Project, path: PathBuf, trust: store::Trust) -> Result<run_logs::Writer, Exit> {
+    let root = move || {
+        let store = Store::open_with(&path, trust.clone()).ok()?;
+        Some(store.root().to_path_buf())
+    };
+    let name = project_name(&project.directory)?;
+    Ok(run_logs::Writer::new(name, root))
+}
+
+fn logged(logs: &Arc<run_logs::Writer>, events: Events) -> Events {
+    let logs = Arc::clone(logs);
+    Events::to(move |event| {
+        logs.event(&event);
+        events.send(event);
+    })
 }
 
 /// Executes a plan with everything in place.

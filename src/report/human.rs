@@ -47,7 +47,7 @@ pub(super) fn stopped(steps: &[String]) -> String {
 }
 
 /// `2026-01-31T23:59:59.123Z`
-pub(super) fn now() -> String {
+pub fn now() -> String {
     let now = jiff::Timestamp::now();
     now.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
 }

@@ -38,7 +38,8 @@ impl View for Json {
     }
 }
 
-fn value(event: &Event) -> Value {
+/// One event, without the time of its report.
+pub fn value(event: &Event) -> Value {
     match event {
         Event::Planned { targets } => {
             let targets: Vec<Value> = targets

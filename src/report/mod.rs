@@ -21,7 +21,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 pub use annotation::{Level, annotation};
-pub use human::{bytes, duration};
+pub use human::{bytes, duration, now};
+pub use json::value as event_json;
 pub use options::{Folding, Options, Style};
 pub use view::Sink;
 

@@ -78,6 +78,89 @@ fn config_and_files_are_compared_between_images_of_every_kind() {
     assert_eq!(differ.code, 1);
 }
 
+#[test]
+fn inspect_shows_a_screenful_and_more_when_asked() {
+    let directory = temporary();
+    let variables: String = (0..40).map(|n| format!("env V{n}=\"x\"; ")).collect();
+    let files: String = (0..30)
+        .map(|n| format!("file \"/f{n:02}\" \"{}\"; ", "x".repeat(n + 1)))
+        .collect();
+    let manifest = format!("build app {{ from \"scratch\"; layer {{ {files} }}; {variables} }}\n");
+    write(directory.path(), "imgmake.kdl", manifest);
+    let imgmake = Imgmake::new();
+    imgmake.ok(directory.path(), &[]);
+    let seen = |more: &[&str]| {
+        let arguments = [&["inspect", "app"][..], more].concat();
+        imgmake.ok(directory.path(), &arguments).stdout
+    };
+    let first = seen(&[]);
+    assert!(first.lines().count() <= 24, "{first}");
+    assert!(
+        first.contains("more variables: `--json` has all"),
+        "{first}"
+    );
+    assert!(first.contains("/f29  (layer 1)"), "{first}");
+    assert!(!first.contains("/f00  (layer"), "{first}");
+    assert!(seen(&["--files"]).contains("  /f00\n"));
+    let layers = seen(&["--layers"]);
+    assert!(layers.contains("  /f00\n") && layers.contains("\nlayer     sha256:"));
+    let json: Value = serde_json::from_str(&seen(&["--json", "--files"])).unwrap();
+    let files = json["images"][0]["files"].as_array().unwrap();
+    assert!(
+        files
+            .iter()
+            .any(|file| file["path"] == "/f00" && file["layer"] == 1)
+    );
+    assert_eq!(json["images"][0]["layers"][0]["entries"], files.len());
+}
+
+const TWICE: &str = r#"
+run stamp { command "date +%s%N > stamp; pwd > where"; outputs "stamp" "where" }
+build steady { context "app" }
+build leaks { from "scratch"; copy "stamp" to="/stamp"; copy "where" to="/where"; copy "app/x" to="/x" }
+registry hub "127.0.0.1:1"
+push publishes { images steady; to hub { tags "1" } }
+build after { from "scratch"; file "/a" "x"; needs publishes }
+"#;
+
+#[test]
+fn a_target_is_built_twice_and_what_leaks_into_it_is_shown() {
+    let directory = temporary();
+    let path = directory.path();
+    write(path, "imgmake.kdl", TWICE);
+    write(path, "app/Dockerfile", "FROM scratch\nCOPY x /x\n");
+    write(path, "app/x", "x");
+    std::os::unix::fs::symlink("app/x", path.join("link")).unwrap();
+    let imgmake = Imgmake::new();
+    let same = imgmake.ok(path, &["reproduce", "steady"]);
+    assert!(
+        same.stdout.starts_with("the same image: sha256:"),
+        "{same:?}"
+    );
+    let other = imgmake.ok(path, &["reproduce", "steady", "--user", "4711:4711"]);
+    assert!(
+        other.stdout.starts_with("the same image: sha256:"),
+        "{other:?}"
+    );
+    let differs = imgmake.run(path, &["reproduce", "leaks"]);
+    assert_eq!(differs.code, 1, "{differs:?}");
+    for says in ["~ /stamp  ", "~ /where  "] {
+        assert!(differs.stdout.contains(says), "{differs:?}");
+    }
+    assert!(!differs.stdout.contains("/x"), "{differs:?}");
+    // Nothing of it is left in the project.
+    assert!(!path.join("stamp").exists() && !path.join(".imgmake/state").exists());
+    let json = imgmake.run(path, &["reproduce", "leaks", "--json"]).stdout;
+    let json: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["same"], false);
+    for (target, says) in [("after", "needs `publishes`"), ("stamp", "makes no image")] {
+        imgmake.refused(path, &["reproduce", target], 2, &[says]);
+    }
+    std::fs::remove_file(path.join("app/x")).unwrap();
+    let says = ["the first build failed"];
+    imgmake.refused(path, &["reproduce", "steady"], 1, &says);
+}
+
 /// A value with a line break does not make a line of its own.
 #[test]
 fn values_of_an_image_write_no_lines() {

@@ -51,6 +51,46 @@ fn what_fails_names_its_target() {
 }
 
 #[test]
+fn logs_show_what_was_printed_in_the_last_runs() {
+    let p = Project::new(
+        r#"run test { command "cat said; exit $(cat code)" }
+        group default test"#,
+    )
+    .with("said", "first \u{1b}[2Jrun\n")
+    .with("code", "0")
+    .built();
+    let logs = |more: &[&str]| {
+        let arguments = [&["logs", "test"][..], more].concat();
+        p.imgmake.ok(p.path(), &arguments).stdout
+    };
+    let text = logs(&[]);
+    assert!(text.starts_with("test: done in "), "{text}");
+    assert!(text.contains("  first ␛[2Jrun\n"), "{text}");
+    p.write("said", "second run\n");
+    p.write("code", "3");
+    p.build().failed(["test"]);
+    let text = logs(&[]);
+    for says in [
+        "test: failed in ",
+        "  second run\n",
+        "ended with exit code 3",
+    ] {
+        assert!(text.contains(says), "{text}");
+    }
+    assert!(logs(&["--run", "2"]).contains("  first "));
+    let json: serde_json::Value = serde_json::from_str(&logs(&["--format", "json"])).unwrap();
+    assert_eq!(json["events"][0]["event"], "target-started");
+    let says = ["run 3 of the target `test` not found: 2 are kept"];
+    p.imgmake
+        .refused(p.path(), &["logs", "test", "--run", "3"], 1, &says);
+    let says = ["no run of the target `tset` is kept"];
+    p.imgmake.refused(p.path(), &["logs", "tset"], 1, &says);
+    p.imgmake.ok(p.path(), &["gc", "--all"]);
+    let says = ["no run of the target `test` is kept"];
+    p.imgmake.refused(p.path(), &["logs", "test"], 1, &says);
+}
+
+#[test]
 fn a_command_without_inputs_is_run_every_time() {
     let p = Project::new(
         r#"

@@ -197,7 +197,7 @@ fn a_misspelt_stage_is_named_where_it_is_taken_for_an_image() {
     ] {
         write(path, "Dockerfile", dockerfile);
         Imgmake::new().refused(path, &[], 4, &says);
-        let linted = Imgmake::new().ok(path, &["lint"]).stdout;
+        let linted = Imgmake::new().run(path, &["lint"]).stdout;
         assert!(linted.contains("MisspelledStage"), "{linted}");
     }
 }
