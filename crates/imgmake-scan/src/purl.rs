@@ -29,13 +29,23 @@ fn names(package: &Package, distribution: Option<&Distribution>) -> (Option<Stri
         None => (None, name.to_string()),
     };
     match package.kind {
-        PackageKind::Dpkg | PackageKind::Apk | PackageKind::Rpm => {
-            (distribution.map(|d| d.id.clone()), name.to_string())
-        }
+        PackageKind::Dpkg
+        | PackageKind::Apk
+        | PackageKind::Rpm
+        | PackageKind::Opkg
+        | PackageKind::Pacman => (distribution.map(|d| d.id.clone()), name.to_string()),
         PackageKind::Maven => split(':'),
-        PackageKind::Npm | PackageKind::Go | PackageKind::Composer => split('/'),
+        PackageKind::Npm
+        | PackageKind::Go
+        | PackageKind::Composer
+        | PackageKind::Portage
+        | PackageKind::WordPress => split('/'),
         PackageKind::Python => (None, canonical_name("PyPI", name)),
-        PackageKind::Cargo | PackageKind::Gem | PackageKind::NuGet => (None, name.to_string()),
+        PackageKind::Cargo
+        | PackageKind::Gem
+        | PackageKind::NuGet
+        | PackageKind::Bitnami
+        | PackageKind::Conda => (None, name.to_string()),
     }
 }
 

@@ -17,7 +17,7 @@ pub fn meaning(path: &str) -> Option<Meaning> {
 
 /// Files and directories that are known by where they are, not by how they are called: a link
 /// may stand anywhere on the way to them.
-pub const PLACES: [&str; 10] = [
+pub const PLACES: [&str; 16] = [
     OS_RELEASE[0],
     OS_RELEASE[1],
     "var/lib/dpkg",
@@ -28,6 +28,12 @@ pub const PLACES: [&str; 10] = [
     RPM[0],
     RPM[1],
     RPM[2],
+    "var/lib/opkg",
+    "usr/lib/opkg",
+    "var/lib/pacman/local",
+    "var/lib/rpmmanifest",
+    "var/lib/chisel",
+    "var/db/pkg",
 ];
 
 /// The first that there is counts.
@@ -63,6 +69,18 @@ pub enum Reading {
     ComposerInstalled,
     Jar,
     DotnetDeps,
+    Pacman,
+    Portage,
+    Opkg,
+    Conda,
+    RpmManifest,
+    Chisel,
+    Bitnami,
+    WordPress,
+    WordPressPlugin,
+    PlugNPlay,
+    PlugNPlayData,
+    Egg,
 }
 
 impl Reading {
@@ -75,6 +93,10 @@ impl Reading {
                 | Reading::RpmSqlite
                 | Reading::RpmNdb
                 | Reading::RpmBerkeley
+                | Reading::Pacman
+                | Reading::Portage
+                | Reading::Opkg
+                | Reading::RpmManifest
         )
     }
 
@@ -117,11 +139,29 @@ fn by_place(path: &str) -> Option<Reading> {
         "lib/apk/db/installed" | "usr/lib/apk/db/installed" | "var/lib/apk/db/installed" => {
             Some(Reading::ApkInstalled)
         }
-        _ => {
-            let status = path.strip_prefix("var/lib/dpkg/status.d/")?;
-            (!status.ends_with(".md5sums")).then_some(Reading::DpkgStatus)
+        "var/lib/opkg/status" | "usr/lib/opkg/status" | "opt/lib/opkg/status" => {
+            Some(Reading::Opkg)
         }
+        "var/lib/rpmmanifest/container-manifest-2" => Some(Reading::RpmManifest),
+        "var/lib/chisel/manifest.wall" => Some(Reading::Chisel),
+        _ => beneath_a_place(path),
     }
+}
+
+/// One of the files that a database of many files consists of.
+fn beneath_a_place(path: &str) -> Option<Reading> {
+    if let Some(status) = path.strip_prefix("var/lib/dpkg/status.d/") {
+        return (!status.ends_with(".md5sums")).then_some(Reading::DpkgStatus);
+    }
+    if let Some(package) = path.strip_prefix("var/lib/pacman/local/") {
+        let (_, file) = package.split_once('/')?;
+        return (file == "desc").then_some(Reading::Pacman);
+    }
+    if let Some(package) = path.strip_prefix("var/db/pkg/") {
+        let mut parts = package.split('/').skip(2);
+        return (parts.next() == Some("PF") && parts.next().is_none()).then_some(Reading::Portage);
+    }
+    None
 }
 
 fn by_name(path: &str) -> Option<Reading> {
@@ -157,9 +197,22 @@ fn by_name(path: &str) -> Option<Reading> {
             Some(Reading::GemSpec)
         }
         _ if name.ends_with(".deps.json") => Some(Reading::DotnetDeps),
+        ".pnp.cjs" | ".pnp.js" => Some(Reading::PlugNPlay),
+        ".pnp.data.json" => Some(Reading::PlugNPlayData),
+        "version.php" if parent == "wp-includes" => Some(Reading::WordPress),
+        _ if name.ends_with(".php") && is_plugin(directory) => Some(Reading::WordPressPlugin),
+        _ if name.ends_with(".json") && parent == "conda-meta" => Some(Reading::Conda),
+        _ if name.starts_with(".spdx-") && name.ends_with(".spdx") => Some(Reading::Bitnami),
+        _ if name.ends_with(".egg") => Some(Reading::Egg),
         _ if java::is_archive(name) => Some(Reading::Jar),
         _ => None,
     }
+}
+
+/// `…/wp-content/plugins/name`
+fn is_plugin(directory: &str) -> bool {
+    let above = directory.rsplit_once('/').map_or("", |(above, _)| above);
+    above == "wp-content/plugins" || above.ends_with("/wp-content/plugins")
 }
 
 /// Whether a path is that of a lock file inside of an installed package: it is not read.

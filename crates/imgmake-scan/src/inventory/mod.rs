@@ -9,6 +9,7 @@ mod contents;
 mod distribution;
 mod dotnet;
 mod dpkg;
+mod egg;
 mod file_id;
 mod golang;
 mod java;
@@ -21,6 +22,8 @@ mod npm;
 mod npm_lock;
 mod package;
 mod php;
+mod plug_n_play;
+mod pnpm_lock;
 mod python;
 mod python_lock;
 mod randomness;
@@ -33,9 +36,13 @@ mod secrets;
 mod secrets_corpus;
 mod sqlite;
 mod sqlite_log;
+mod systems;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_of_systems;
 mod walk;
+mod yarn_lock;
 
 use rayon::prelude::*;
 

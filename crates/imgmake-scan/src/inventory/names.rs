@@ -55,7 +55,7 @@ pub fn of(view: &View, cancel: &Cancel) -> Result<Names, Cancelled> {
     }
     for place in PLACES {
         if let Some(target) = search.target(place.as_bytes()) {
-            search.lead(place.as_bytes(), &target, 1)?;
+            search.lead(place.as_bytes(), &target, DEPTH)?;
         }
     }
     for link in links {

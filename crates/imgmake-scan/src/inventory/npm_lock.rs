@@ -1,4 +1,4 @@
-//! npm's lock files, versions 1 to 3, Yarn's (classic and Berry), pnpm's and Bun's.
+//! npm's lock files, versions 1 to 3, and Bun's.
 //! Development dependencies are left out where the format tells.
 
 use std::collections::BTreeMap;
@@ -78,66 +78,8 @@ fn by_name(
 }
 
 /// Not a URL, a file or a tarball.
-fn is_version(text: &str) -> bool {
+pub fn is_version(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_digit())
-}
-
-/// Entries start at the margin with their patterns, `"name@range", name@range:`;
-/// then comes `  version "1.2.3"` (classic) or `  version: 1.2.3` (Berry).
-pub fn read_yarn(text: &str) -> Vec<Package> {
-    let mut found = Vec::new();
-    let mut name = None;
-    for line in text.lines() {
-        if !line.starts_with([' ', '#']) && line.ends_with(':') {
-            name = pattern_name(line);
-        } else if let Some(version) = line.strip_prefix("  version") {
-            let version = version.trim_start_matches(':').trim().trim_matches('"');
-            if let Some(name) = name.take().filter(|_| is_version(version)) {
-                found.push(Package::new(PackageKind::Npm, name, version));
-            }
-        }
-    }
-    found.retain(|p| !p.version.ends_with("-use.local"));
-    found
-}
-
-fn pattern_name(line: &str) -> Option<String> {
-    let first = line
-        .trim_end_matches(':')
-        .split(',')
-        .next()?
-        .trim()
-        .trim_matches('"');
-    // `alias@npm:real@^1` installs `real`.
-    let first = match first.split_once("@npm:") {
-        Some((_, real)) if real.trim_start_matches('@').contains('@') => real,
-        _ => first,
-    };
-    let at = first.char_indices().skip(1).find(|(_, c)| *c == '@')?.0;
-    Some(first[..at].to_string())
-}
-
-/// Keys under `packages:` are `name@1.2.3(peers)`, with a leading `/` before
-/// version 9 and `/name/1.2.3_peers` before version 6.
-pub fn read_pnpm(text: &str) -> Vec<Package> {
-    let after = text
-        .lines()
-        .skip_while(|l| l.trim_end() != "packages:")
-        .skip(1);
-    let section = after.take_while(|l| l.is_empty() || l.starts_with(' '));
-    let mut found: Vec<Option<Package>> = Vec::new();
-    for line in section.filter_map(|l| l.strip_prefix("  ")) {
-        if let Some(key) = line.trim_end().strip_suffix(':')
-            && !line.starts_with(' ')
-        {
-            found.push(pnpm_key(key.trim_matches('\'')));
-        } else if line.trim_end() == "  dev: true"
-            && let Some(last) = found.last_mut()
-        {
-            *last = None;
-        }
-    }
-    found.into_iter().flatten().collect()
 }
 
 #[derive(Deserialize)]
@@ -155,18 +97,4 @@ pub fn read_bun(bytes: &[u8]) -> Result<Vec<Package>, serde_json::Error> {
         .filter(|(name, version)| !name.is_empty() && is_version(version))
         .map(|(name, version)| Package::new(PackageKind::Npm, name, version))
         .collect())
-}
-
-fn pnpm_key(key: &str) -> Option<Package> {
-    let key = key.strip_prefix('/').unwrap_or(key);
-    let key = key.split('(').next()?;
-    // Before version 6, peers follow the version after `_`.
-    let plain =
-        |text: &str| is_version(text) && !text.split('_').next().is_some_and(|v| v.contains('@'));
-    let old = key.rsplit_once('/').filter(|(_, version)| plain(version));
-    let (name, version) = match old {
-        Some((name, version)) => (name, version.split('_').next()?),
-        None => key.rsplit_once('@')?,
-    };
-    is_version(version).then(|| Package::new(PackageKind::Npm, name, version))
 }

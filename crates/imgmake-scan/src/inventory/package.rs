@@ -40,6 +40,12 @@ pub enum PackageKind {
     Composer,
     Maven,
     NuGet,
+    Bitnami,
+    Conda,
+    Opkg,
+    Pacman,
+    Portage,
+    WordPress,
 }
 
 impl PackageKind {
@@ -57,6 +63,12 @@ impl PackageKind {
             PackageKind::Composer => "composer",
             PackageKind::Maven => "maven",
             PackageKind::NuGet => "nuget",
+            PackageKind::Bitnami => "bitnami",
+            PackageKind::Conda => "conda",
+            PackageKind::Opkg => "opkg",
+            PackageKind::Pacman => "alpm",
+            PackageKind::Portage => "ebuild",
+            PackageKind::WordPress => "wordpress",
         }
     }
 
@@ -72,6 +84,24 @@ impl PackageKind {
             PackageKind::Composer => Some("Packagist"),
             PackageKind::Maven => Some("Maven"),
             PackageKind::NuGet => Some("NuGet"),
+            PackageKind::Bitnami => Some("Bitnami"),
+            PackageKind::Conda => Some("conda"),
+            PackageKind::Opkg => Some("opkg"),
+            PackageKind::Pacman => Some("pacman"),
+            PackageKind::Portage => Some("Portage"),
+            PackageKind::WordPress => Some("WordPress"),
         }
+    }
+
+    /// Whether OSV has advisories for it, or for the distributions that use it.
+    pub fn is_published(self) -> bool {
+        !matches!(
+            self,
+            PackageKind::Conda
+                | PackageKind::Opkg
+                | PackageKind::Pacman
+                | PackageKind::Portage
+                | PackageKind::WordPress
+        )
     }
 }

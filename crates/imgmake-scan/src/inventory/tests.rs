@@ -206,15 +206,21 @@ fn npm_locks_of_all_versions_tell_the_same_packages() {
 fn yarn_and_pnpm_locks_are_read() {
     let classic = "# yarn lockfile v1\n\n\"@s/b@^2\", \"@s/b@^2.1\":\n  version \"2.1.0\"\n  resolved \"x\"\n\na@^1:\n  version \"1.0.0\"\n";
     assert_eq!(
-        named(&npm_lock::read_yarn(classic)),
+        named(&yarn_lock::read(classic).unwrap()),
         ["@s/b@2.1.0", "a@1.0.0"]
     );
     let berry = "__metadata:\n  version: 6\n\n\"a@npm:^1\":\n  version: 1.0.0\n  resolution: \"a@npm:1.0.0\"\n\n\"app@workspace:.\":\n  version: 0.0.0-use.local\n";
-    assert_eq!(named(&npm_lock::read_yarn(berry)), ["a@1.0.0"]);
+    assert_eq!(named(&yarn_lock::read(berry).unwrap()), ["a@1.0.0"]);
     let nine = "lockfileVersion: '9.0'\n\npackages:\n\n  '@s/b@2.0.0':\n    resolution: {}\n\n  a@1.0.0(peer@2.0.0):\n    resolution: {}\n\nsnapshots:\n\n  x@1.0.0: {}\n";
-    assert_eq!(named(&npm_lock::read_pnpm(nine)), ["@s/b@2.0.0", "a@1.0.0"]);
-    let five = "packages:\n\n  /@s/b/2.0.0_x@1:\n    dev: false\n  /a/1.0.0:\n    dev: false\n";
-    assert_eq!(named(&npm_lock::read_pnpm(five)), ["@s/b@2.0.0", "a@1.0.0"]);
+    assert_eq!(
+        named(&pnpm_lock::read(nine).unwrap()),
+        ["@s/b@2.0.0", "a@1.0.0"]
+    );
+    let five = "lockfileVersion: 5.4\n\npackages:\n\n  /@s/b/2.0.0_x@1:\n    dev: false\n  /a/1.0.0:\n    dev: false\n";
+    assert_eq!(
+        named(&pnpm_lock::read(five).unwrap()),
+        ["@s/b@2.0.0", "a@1.0.0"]
+    );
 }
 
 #[test]
@@ -225,7 +231,7 @@ fn aliases_development_marks_and_repeated_keys_are_read_as_their_tools_do() {
         ["@s/real@1.2.0"]
     );
     let six = "lockfileVersion: '6.0'\n\npackages:\n\n  /a@1.0.0:\n    resolution: {integrity: x}\n    dev: true\n\n  /b@2.0.0:\n    resolution: {integrity: y}\n    dev: false\n";
-    assert_eq!(named(&npm_lock::read_pnpm(six)), ["b@2.0.0"]);
+    assert_eq!(named(&pnpm_lock::read(six).unwrap()), ["b@2.0.0"]);
     let package = b"\xef\xbb\xbf{\"name\":\"a\",\"version\":\"1.0.0\",\"version\":\"1.0.1\"}";
     assert_eq!(named(&npm::read_installed(package).unwrap()), ["a@1.0.1"]);
     let bun = "{\n  \"lockfileVersion\": 1,\n  \"workspaces\": {\n    \"\": { \"name\": \"app\" },\n  },\n  \"packages\": {\n    \"@s/b\": [\"@s/b@2.0.0\", \"\", {}, \"sha512-x\"],\n\n    \"a/c\": [\"c@1.0.0\", \"\", { \"dependencies\": { \"x\": \"^1\" } }, \"sha512-y\"],\n    \"w\": [\"w@workspace:w\"],\n  }\n}\n";
@@ -658,8 +664,8 @@ proptest! {
         python::read(&text);
         ruby::read_specification(&text);
         ruby::read_lock(&text);
-        npm_lock::read_yarn(&text);
-        npm_lock::read_pnpm(&text);
+        let _ = yarn_lock::read(&text);
+        let _ = pnpm_lock::read(&text);
         let _ = npm_lock::read_bun(text.as_bytes());
         let _ = python_lock::read_toml(&text);
         let _ = python_lock::read_pipfile(&bytes);

@@ -10,7 +10,9 @@ use super::file_id::FileId;
 use super::names::Name;
 use super::package::Package;
 use super::secrets::{self, Secret};
-use super::{apk, dotnet, dpkg, golang, java, npm, npm_lock};
+use super::{
+    apk, dotnet, dpkg, egg, golang, java, npm, npm_lock, plug_n_play, pnpm_lock, systems, yarn_lock,
+};
 use super::{php, python, python_lock, rpm, ruby, rust};
 use crate::error::{Context, Result};
 use imgmake_event::Cancel;
@@ -399,13 +401,18 @@ fn read_as(
             fact.packages = packages;
             fact.unread = unread;
         }
+        Reading::Egg => fact.settle(reading, egg::read(&spool(content)?)),
         _ => {
             let mut bytes = Vec::with_capacity(size as usize);
             content.read_to_end(&mut bytes)?;
             if reading == Reading::OsRelease {
                 fact.distribution = Distribution::parse(&String::from_utf8_lossy(&bytes));
             } else {
-                fact.settle(reading, read_text(reading, &bytes));
+                fact.settle(reading, read_text(reading, path, &bytes));
+                if reading == Reading::Chisel && fact.unread.is_none() {
+                    fact.unread =
+                        Some("it does not name source packages, of which advisories speak".into());
+                }
             }
         }
     }
@@ -417,14 +424,18 @@ fn too_large(reading: Reading, size: u64) -> Option<String> {
     match reading {
         // Read together with its database.
         Reading::RpmSqliteLog => None,
-        Reading::RpmSqlite | Reading::RpmNdb | Reading::RpmBerkeley | Reading::Jar => {
+        Reading::RpmSqlite
+        | Reading::RpmNdb
+        | Reading::RpmBerkeley
+        | Reading::Jar
+        | Reading::Egg => {
             (size > LARGEST_SPOOLED).then(|| format!("larger than {} GiB", LARGEST_SPOOLED >> 30))
         }
         _ => (size > LARGEST_TEXT).then(|| format!("larger than {} MiB", LARGEST_TEXT >> 20)),
     }
 }
 
-fn read_text(reading: Reading, bytes: &[u8]) -> Result<Vec<Package>, String> {
+fn read_text(reading: Reading, path: &str, bytes: &[u8]) -> Result<Vec<Package>, String> {
     let text = || String::from_utf8_lossy(bytes);
     let json = |e: serde_json::Error| e.to_string();
     match reading {
@@ -433,8 +444,19 @@ fn read_text(reading: Reading, bytes: &[u8]) -> Result<Vec<Package>, String> {
         Reading::CargoLock => rust::read_lock(&text()).map_err(|e| e.message().to_string()),
         Reading::NpmPackage => npm::read_installed(bytes).map_err(json),
         Reading::NpmLock => npm_lock::read_npm(bytes).map_err(json),
-        Reading::YarnLock => Ok(npm_lock::read_yarn(&text())),
-        Reading::PnpmLock => Ok(npm_lock::read_pnpm(&text())),
+        Reading::YarnLock => yarn_lock::read(&text()),
+        Reading::PnpmLock => pnpm_lock::read(&text()),
+        Reading::Pacman => systems::read_pacman(bytes),
+        Reading::Portage => systems::read_portage(path, bytes),
+        Reading::Opkg => systems::read_opkg(bytes),
+        Reading::Conda => systems::read_conda(bytes),
+        Reading::RpmManifest => systems::read_rpm_manifest(bytes),
+        Reading::Chisel => systems::read_chisel(bytes),
+        Reading::Bitnami => systems::read_bitnami(bytes),
+        Reading::WordPress => systems::read_wordpress(bytes),
+        Reading::WordPressPlugin => systems::read_wordpress_plugin(path, bytes),
+        Reading::PlugNPlay => plug_n_play::read_program(bytes),
+        Reading::PlugNPlayData => plug_n_play::read_data(bytes),
         Reading::BunLock => npm_lock::read_bun(bytes).map_err(json),
         Reading::PoetryLock => python_lock::read_toml(&text()).map_err(|e| e.message().to_string()),
         Reading::PipfileLock => python_lock::read_pipfile(bytes).map_err(json),
@@ -450,7 +472,8 @@ fn read_text(reading: Reading, bytes: &[u8]) -> Result<Vec<Package>, String> {
         | Reading::RpmSqliteLog
         | Reading::RpmNdb
         | Reading::RpmBerkeley
-        | Reading::Jar => {
+        | Reading::Jar
+        | Reading::Egg => {
             unreachable!("the caller reads these itself")
         }
     }

@@ -59,10 +59,15 @@ fn vulnerabilities(
     // Packages whose versions nobody can order, with the advisories that wait.
     let mut unjudged: BTreeMap<String, usize> = BTreeMap::new();
     let mut uncovered: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut unpublished: BTreeMap<&str, usize> = BTreeMap::new();
     for located in &inventory.packages {
         let package = &located.package;
         let own = package.kind.ecosystem();
         if let Some(own) = own.filter(|own| !database.covers(own)) {
+            let uncovered = match package.kind.is_published() {
+                true => &mut uncovered,
+                false => &mut unpublished,
+            };
             *uncovered.entry(own).or_default() += 1;
             continue;
         }
@@ -85,6 +90,12 @@ fn vulnerabilities(
                 .map(|hit| finding(hit, located, &purl, ecosystem)),
         );
     }
+    scanned
+        .unjudged
+        .extend(unpublished.into_iter().map(|(of, count)| {
+            let packages = packages(count);
+            format!("{packages} of {of} not judged: no advisories for them are known")
+        }));
     let uncovered = uncovered.into_iter();
     scanned.unjudged.extend(
         uncovered.map(|(ecosystem, count)| without_advisories(count, ecosystem, ecosystem)),
@@ -107,6 +118,29 @@ fn without_advisories(count: usize, of: &str, ecosystem: &str) -> String {
     format!(
         "{packages} of {of} not judged: the advisory database has no entries for it; get them with `imgmake db update \"{ecosystem}\"`, or add them to `advisories`"
     )
+}
+
+/// What `imgmake db update` would be asked for: without releases.
+pub fn ecosystems(inventory: &Inventory) -> Vec<String> {
+    let of_distribution = inventory.distribution.iter().flat_map(|d| {
+        let ecosystems = d.ecosystems();
+        ecosystems.first().map(|e| advisory::base(e).to_string())
+    });
+    let packages = || {
+        inventory
+            .packages
+            .iter()
+            .map(|l| l.package.kind.ecosystem())
+    };
+    let has_own = packages().any(|own| own.is_none());
+    let published = inventory
+        .packages
+        .iter()
+        .filter(|l| l.package.kind.is_published());
+    let own = published
+        .filter_map(|l| l.package.kind.ecosystem())
+        .map(String::from);
+    own.chain(of_distribution.filter(|_| has_own)).collect()
 }
 
 fn packages(count: usize) -> String {
