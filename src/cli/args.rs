@@ -394,11 +394,25 @@ pub enum CiSystem {
 
 #[derive(Debug, Subcommand)]
 pub enum DbCommand {
-    /// Fetch advisories; without a source, those that were fetched before
+    /// Fetch advisories; without a source, for what is in the images that the manifest scans
+    ///
+    /// Without a source, the ecosystems are those of the images that the `scan` targets of the manifest name, as they
+    /// were built last, and those that were fetched before.
     Update {
         /// An ecosystem as OSV names it (`Debian`, `npm`, …), an archive or a URL
         #[arg(value_name = "SOURCE")]
         from: Vec<String>,
+    },
+    /// Store advisories of this machine: directories, `.zip`, `.json`, `.jsonl`, the last two also with `.gz`
+    Import {
+        #[arg(value_name = "PATH", required = true)]
+        from: Vec<PathBuf>,
+    },
+    /// Push the stored advisories to a registry, for scans with `db "REFERENCE"`
+    Push {
+        /// As `registry.example.com/acme/advisories:latest`
+        #[arg(value_name = "REFERENCE")]
+        to: String,
     },
     /// Show which advisories are stored
     Status,

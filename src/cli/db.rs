@@ -1,5 +1,6 @@
 //! `db`: the advisories that the built-in scanner knows.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -9,12 +10,18 @@ use anyhow::{Context, Result, bail};
 
 use super::args::{DbCommand, Global};
 use super::environment::Environment;
+use super::image_source::{Chosen, Finder};
 use super::output::print;
+use super::project::{self, manifest_path};
 use super::signals;
 use super::trust::open_store;
-use crate::exit::Exit;
+use crate::exit::{self, Exit};
+use crate::targets::advisories;
+use imgmake_core::manifest::{ScanFrom, ScannerNode, TargetKind};
 use imgmake_event::Cancel;
+use imgmake_oci::image::Reference;
 use imgmake_oci::store::Store;
+use imgmake_registry::{OperationContext, RegistryError};
 use imgmake_scan as scan;
 
 /// Where OSV publishes one archive for each ecosystem.
@@ -27,10 +34,12 @@ pub fn db(command: &DbCommand, global: &Global, environment: &Environment) -> Re
     let cancel = Cancel::default();
     let stopped = signals::listen(&cancel);
     let done = match command {
-        DbCommand::Update { from } => update(from, &store, environment, &cancel),
+        DbCommand::Update { from } => update(from, &store, global, environment, &cancel),
+        DbCommand::Import { from } => import(from, &store, global, &cancel).map_err(Exit::from),
+        DbCommand::Push { to } => push(to, &store, global, environment, &cancel),
         DbCommand::Status => Ok(()),
     };
-    let text = done.and_then(|()| status(&store, &cancel));
+    let text = done.and_then(|()| Ok(status(&store, &cancel)?));
     if let Some(code) = stopped.exit_code() {
         return Ok(code);
     }
@@ -40,7 +49,7 @@ pub fn db(command: &DbCommand, global: &Global, environment: &Environment) -> Re
 
 fn status(store: &Store, cancel: &Cancel) -> Result<String> {
     let home = scan::advisory_home(store)?;
-    let kept = names(&home)?;
+    let kept = advisories::file_names(&home)?;
     if kept.is_empty() {
         return Ok(
             "no advisories are kept; `imgmake db update Debian npm …` gets them\n".to_string(),
@@ -49,33 +58,16 @@ fn status(store: &Store, cancel: &Cancel) -> Result<String> {
     let status = scan::import_advisories(&[home], store, cancel)?;
     let newest = status.newest.map(|at| format!(", the newest of {at}"));
     Ok(format!(
-        "{} advisories{}\nfrom {}\n",
+        "{} advisories{}\ndigest blake3:{}\nfrom {}\n",
         status.advisories,
         newest.unwrap_or_default(),
+        status.digest,
         kept.join(", ")
     ))
 }
 
-fn names(home: &Path) -> Result<Vec<String>> {
-    let entries = match fs::read_dir(home) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.with_context(|| format!("cannot read `{}`", home.display()))?,
-    };
-    let mut names = entries
-        .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
-        .filter(|name| !name.as_ref().is_ok_and(|name| name.starts_with('.')))
-        .collect::<io::Result<Vec<String>>>()?;
-    names.sort();
-    Ok(names)
-}
-
-/// Fetches each source again; without any, those that are kept already.
-fn update(
-    from: &[String],
-    store: &Store,
-    environment: &Environment,
-    cancel: &Cancel,
-) -> Result<()> {
+/// Where advisories are kept, made if it is not there.
+fn home(store: &Store) -> Result<PathBuf> {
     if !store.keeps_database() {
         bail!(
             "advisories cannot be kept: the store is in a checkout, where others can change them, and the user has no other store\n  help: set HOME, or a store outside with `--store` or IMGMAKE_STORE"
@@ -83,23 +75,161 @@ fn update(
     }
     let home = scan::advisory_home(store)?;
     fs::create_dir_all(&home).with_context(|| format!("cannot make `{}`", home.display()))?;
+    Ok(home)
+}
+
+/// Fetches each source again; without any, for what is in the images that are scanned, and those
+/// that are kept already.
+fn update(
+    from: &[String],
+    store: &Store,
+    global: &Global,
+    environment: &Environment,
+    cancel: &Cancel,
+) -> Result<(), Exit> {
+    let home = home(store)?;
     let again: Vec<String> = match from {
-        [] => names(&home)?
-            .iter()
-            .filter_map(|name| name.strip_suffix(".zip").map(String::from))
-            .collect(),
+        [] => {
+            let kept = advisories::file_names(&home)?;
+            let kept = kept.iter().filter_map(|name| name.strip_suffix(".zip"));
+            let mut names: BTreeSet<String> = kept.map(String::from).collect();
+            names.extend(scanned(store, global, environment, cancel)?);
+            names.into_iter().collect()
+        }
         from => from.to_vec(),
     };
     if again.is_empty() {
-        bail!(
-            "no source of advisories is known\n  help: name ecosystems as OSV does (`Debian`, `Alpine`, `npm`, `PyPI`, `Go`, …), archives or URLs"
-        );
+        return Err(Exit::error(exit::FAILED, "no source of advisories is known").with_help(
+            "name ecosystems as OSV does (`Debian`, `Alpine`, `npm`, `PyPI`, `Go`, …), archives or URLs",
+        ));
     }
     for source in &again {
-        cancel.check()?;
+        cancel.check().map_err(anyhow::Error::from)?;
         fetch(source, &home, environment, cancel)
             .with_context(|| format!("cannot update `{source}`"))?;
     }
+    Ok(())
+}
+
+/// The ecosystems of the images that the built-in scanner looks into in this project, without
+/// advisories of its own.
+fn scanned(
+    store: &Store,
+    global: &Global,
+    environment: &Environment,
+    cancel: &Cancel,
+) -> Result<BTreeSet<String>, Exit> {
+    let mut ecosystems = BTreeSet::new();
+    if !manifest_path(global).is_file() {
+        return Ok(ecosystems);
+    }
+    let loaded = project::load(global, environment)?;
+    let graph = &loaded.project.graph;
+    let finder = Finder::new(global, environment)?;
+    for id in graph.ids() {
+        let TargetKind::Scan(scan) = &graph.target(id).kind else {
+            continue;
+        };
+        let is_kept = scan.advisories.is_empty() && scan.db.is_none();
+        if scan.scanner != ScannerNode::Builtin || !is_kept {
+            continue;
+        }
+        let mut images: Vec<String> = Vec::new();
+        images.extend(
+            graph
+                .images(id)
+                .into_iter()
+                .map(|id| graph.name(id).to_string()),
+        );
+        match &scan.from {
+            ScanFrom::Images(_) => {}
+            ScanFrom::Tar { path, .. } => images.push(path.value.clone()),
+            ScanFrom::Image(name) => images.push(name.value.clone()),
+            ScanFrom::Index(index) => images.extend(index.from.iter().map(|n| n.value.clone())),
+        }
+        for image in images {
+            let found = finder.find(&image, Chosen::Only)?;
+            let of_image = imgmake_scan::ecosystems(&found.root, store, cancel);
+            ecosystems.extend(of_image.map_err(anyhow::Error::from)?);
+        }
+    }
+    Ok(ecosystems)
+}
+
+/// Advisories of this machine, checked before they replace those of the same name.
+fn import(from: &[PathBuf], store: &Store, global: &Global, cancel: &Cancel) -> Result<()> {
+    let home = home(store)?;
+    let base = global.directory.as_deref().unwrap_or(Path::new("."));
+    for path in from {
+        let path = base.join(path);
+        import_one(&path, &home, cancel)
+            .with_context(|| format!("cannot import `{}`", path.display()))?;
+    }
+    Ok(())
+}
+
+fn import_one(path: &Path, home: &Path, cancel: &Cancel) -> Result<()> {
+    let path = fs::canonicalize(path)?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let is_directory = path.is_dir();
+    let name = match is_directory {
+        true => format!("{}.jsonl", name.trim_start_matches('.')),
+        false => name.trim_start_matches('.').to_string(),
+    };
+    if !scan::is_advisory_file(&name) {
+        bail!(
+            "it is no file of advisories\n  help: a directory, `.zip`, `.json`, `.jsonl`, `.json.gz` or `.jsonl.gz` of OSV documents is expected"
+        );
+    }
+    // Its ending tells how it is read.
+    let mut file = tempfile::Builder::new()
+        .prefix(".new-")
+        .suffix(&format!("-{name}"))
+        .tempfile_in(home)?;
+    match is_directory {
+        true => {
+            let mut out = io::BufWriter::new(file.as_file_mut());
+            scan::gather_advisories(&path, &mut out, cancel)?;
+            io::Write::flush(&mut out)?;
+        }
+        false => copy(&mut fs::File::open(&path)?, file.as_file_mut(), cancel)?,
+    }
+    scan::count_advisories(file.path(), cancel)?;
+    file.persist(home.join(&name))?;
+    Ok(())
+}
+
+/// Publishes what is kept.
+fn push(
+    to: &str,
+    store: &Store,
+    global: &Global,
+    environment: &Environment,
+    cancel: &Cancel,
+) -> Result<(), Exit> {
+    let to: Reference = to
+        .parse()
+        .map_err(|error| Exit::usage(format!("{error}")))?;
+    if to.digest.is_some() {
+        let message = format!("`{to}` has a digest: a tag is expected");
+        return Err(Exit::usage(message));
+    }
+    let work = OperationContext {
+        cancel: cancel.clone(),
+        ..OperationContext::background()
+    };
+    let finder = Finder::new(global, environment)?;
+    let digest = finder.with_client(|client| {
+        let pushed = advisories::push(client, store, &to, &work);
+        pushed.map_err(|error| {
+            let code = match error.chain().any(|cause| cause.is::<RegistryError>()) {
+                true => exit::REGISTRY,
+                false => exit::FAILED,
+            };
+            Exit::error(code, format!("{error:#}"))
+        })
+    })?;
+    print(&format!("pushed {to}@{digest}\n"))?;
     Ok(())
 }
 
@@ -138,9 +268,7 @@ fn copy(from: &mut dyn Read, to: &mut fs::File, cancel: &Cancel) -> Result<()> {
 
 /// OSV documents come as one JSON file or as a zip of them.
 fn check(path: &Path, name: &str) -> Result<()> {
-    if Path::new(name).extension().is_some_and(|e| e == "json") {
-        let file = io::BufReader::new(fs::File::open(path)?);
-        serde_json::from_reader::<_, serde::de::IgnoredAny>(file).context("it is not JSON")?;
+    if Path::new(name).extension().is_none_or(|e| e != "zip") {
         return Ok(());
     }
     let archive = zip::ZipArchive::new(fs::File::open(path)?).context("it is not a zip archive")?;
@@ -154,7 +282,8 @@ fn local(path: &str) -> Result<Box<dyn Read>> {
     let path = PathBuf::from(path);
     if path.is_dir() {
         bail!(
-            "it is a directory\n  help: a scan reads it in place with `advisories \"{}\"`",
+            "it is a directory\n  help: `imgmake db import {}` stores it; a scan reads it in place with `advisories \"{}\"`",
+            path.display(),
             path.display()
         );
     }

@@ -222,35 +222,33 @@ impl<'a> Finder<'a> {
             target: reference.to_string(),
             ..OperationContext::background()
         };
-        let loaded = match manifest_path(self.global).is_file() {
-            true => Some(project::load_with(
-                self.global,
-                self.environment,
-                Keys::Read,
-                super::args::NetworkArgs::default(),
-            )?),
-            false => None,
-        };
-        let pulled = match &loaded {
-            Some(loaded) => {
-                let tools = self.tools(loaded)?;
-                images::pull_whole(tools.client()?, &self.store, reference, &work)
-            }
-            None => {
-                let client = Client::new(ClientOptions {
-                    environment: self.environment.variables.clone(),
-                    ..ClientOptions::default()
-                });
-                let client = client.map_err(|error| Exit::error(exit::REGISTRY, error))?;
-                images::pull_whole(&client, &self.store, reference, &work)
-            }
-        };
-        let root =
-            pulled.map_err(|failure| Exit::error(exit::code_of(failure.kind), failure.message))?;
+        let pulled = self.with_client(|client| {
+            let pulled = images::pull_whole(client, &self.store, reference, &work);
+            pulled.map_err(|failure| Exit::error(exit::code_of(failure.kind), failure.message))
+        });
         Ok(Found {
-            root,
+            root: pulled?,
             names: vec![reference.familiar()],
         })
+    }
+
+    /// With the registries of the manifest, where there is one.
+    pub fn with_client<T>(&self, act: impl FnOnce(&Client) -> Result<T, Exit>) -> Result<T, Exit> {
+        if !manifest_path(self.global).is_file() {
+            let client = Client::new(ClientOptions {
+                environment: self.environment.variables.clone(),
+                ..ClientOptions::default()
+            });
+            return act(&client.map_err(|error| Exit::error(exit::REGISTRY, error))?);
+        }
+        let loaded = project::load_with(
+            self.global,
+            self.environment,
+            Keys::Read,
+            super::args::NetworkArgs::default(),
+        )?;
+        let tools = self.tools(&loaded)?;
+        act(tools.client()?)
     }
 
     fn not_found(&self, image: &str) -> Exit {

@@ -23,6 +23,7 @@
 //! dockerfiles what Dockerfiles read of the files that targets make
 //! ```
 
+pub mod advisories;
 mod archives;
 mod attempts;
 mod build;

@@ -77,6 +77,7 @@ mod command_line;
 mod conformance;
 mod containers;
 mod daemons;
+mod databases;
 mod dependencies;
 mod deterministic;
 mod differences;

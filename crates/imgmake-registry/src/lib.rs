@@ -27,6 +27,7 @@
 //! signatures  signatures of an image and statements about it: found, and put beside it
 //! ```
 
+mod artifact;
 mod authorization;
 mod blobs;
 mod cache_push;

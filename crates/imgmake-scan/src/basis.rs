@@ -45,11 +45,7 @@ impl Basis {
                 BasisKind::Epss | BasisKind::Kev | BasisKind::Baseline => " of ",
             };
             text += date;
-            match self.days(at) {
-                Some(1) => text += " (1 day old)",
-                Some(days) => text += &format!(" ({days} days old)"),
-                None => {}
-            }
+            text += &self.age(at);
         }
         if let Some(digest) = &self.digest {
             text += ", ";
@@ -64,9 +60,7 @@ impl Basis {
         if let Some(date) = &self.date {
             let day: String = date.chars().take(10).collect();
             text += &format!(", {day}");
-            if let Some(days) = self.days(at) {
-                text += &format!(" ({days}d old)");
-            }
+            text += &self.age(at);
         }
         if let Some(digest) = &self.digest {
             let (algorithm, hex) = digest.split_once(':').unwrap_or(("", digest));
@@ -74,6 +68,14 @@ impl Basis {
             text += &format!(", {algorithm}:{start}");
         }
         text
+    }
+
+    fn age(&self, at: Timestamp) -> String {
+        match self.days(at) {
+            Some(1) => " (1 day old)".to_string(),
+            Some(days) => format!(" ({days} days old)"),
+            None => String::new(),
+        }
     }
 
     /// How old it was then, in whole days.

@@ -148,9 +148,10 @@ impl Run<'_> {
         let database = advisory::open(paths, &index, self.cancel)?;
         self.bases.insert(Basis {
             kind: BasisKind::Advisories,
-            name: match named.as_slice() {
-                [] => "kept by `imgmake db`".to_string(),
-                named => printable::list(named.iter().map(|path| self.name_of(path))),
+            name: match (&self.request.advisories_name, named.as_slice()) {
+                (Some(name), _) => name.clone(),
+                (None, []) => "kept by `imgmake db`".to_string(),
+                (None, named) => printable::list(named.iter().map(|path| self.name_of(path))),
             },
             digest: Some(format!("blake3:{}", database.digest())),
             date: database.newest().map(String::from),

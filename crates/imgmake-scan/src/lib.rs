@@ -31,7 +31,7 @@ use std::path::{Path, PathBuf};
 use imgmake_event::{Cancel, Events};
 use imgmake_oci::store::Store;
 
-pub use advisory::advisory_home;
+pub use advisory::{advisory_home, is_advisory_file};
 pub use basis::{Basis, BasisKind};
 /// The version of what is found in images: what was made of findings or packages before means something else.
 pub use cache::SEMANTICS as FINDINGS_VERSION;
@@ -73,6 +73,43 @@ pub fn import_advisories(
         advisories: database.advisories(),
         newest: database.newest().map(String::from),
     })
+}
+
+/// How many advisories a file or directory has, all of which were read.
+///
+/// # Errors
+/// As for [`import_advisories`].
+pub fn count_advisories(path: &Path, cancel: &Cancel) -> Result<u64> {
+    advisory::count(path, cancel)
+}
+
+/// Writes the advisories of a directory as one file, a document in each line.
+///
+/// # Errors
+/// As for [`import_advisories`]; it cannot be written.
+pub fn gather_advisories(
+    directory: &Path,
+    to: &mut dyn std::io::Write,
+    cancel: &Cancel,
+) -> Result<()> {
+    advisory::gather(directory, to, cancel)
+}
+
+/// The ecosystems, without releases, for whose packages an image needs advisories.
+///
+/// # Errors
+/// Blobs that are not in the store or damaged; cancellation.
+pub fn ecosystems(
+    root: &imgmake_oci::image::Descriptor,
+    store: &Store,
+    cancel: &Cancel,
+) -> Result<std::collections::BTreeSet<String>> {
+    let mut found = std::collections::BTreeSet::new();
+    for child in subject::children(root, store)? {
+        let inventory = inventory::take(&child.manifest.layers, store, cancel)?;
+        found.extend(scanner::builtin::ecosystems(&inventory));
+    }
+    Ok(found)
 }
 
 /// Whether a database of advisories is as it was: of exactly the files that a scan reads of it,

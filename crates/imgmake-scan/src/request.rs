@@ -24,6 +24,8 @@ pub struct ScanRequest {
     /// OSV databases for the built-in scanner: directories, `*.zip` or `*.json`.
     /// None named: what `imgmake db update` keeps under the store's `db/osv`.
     pub advisories: Vec<PathBuf>,
+    /// What reports call them: an artifact of a registry, with its digest. By default their paths.
+    pub advisories_name: Option<String>,
     /// Where each report goes; written to a temporary name, then renamed.
     pub reports: BTreeMap<ReportFormat, PathBuf>,
     /// For one run of an external scanner; it and its children are killed afterwards.

@@ -11,7 +11,7 @@ syntax iskeyword @,48-57,_,-,.
 syntax keyword imgmakeKind imgmake var secret registry template run build scan push group include
 syntax keyword imgmakeAttribute add-hosts advisories allow allow-unjudged also-stages annotations args auth bases
 syntax keyword imgmakeAttribute ca cache cache-mounts client-cert cmd command compression
-syntax keyword imgmakeAttribute concurrency context contexts copy create-repo debounce default-from
+syntax keyword imgmakeAttribute concurrency context contexts copy create-repo db debounce default-from
 syntax keyword imgmakeAttribute desc dir disk dns dns-search dockerfile entrypoint env env-file epss
 syntax keyword imgmakeAttribute epoch every-push exclude export expose fail-on file format from healthcheck if ignore
 syntax keyword imgmakeAttribute ignore-file ignore-paths images index inherits inputs insecure jobs kev label

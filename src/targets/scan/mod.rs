@@ -148,7 +148,12 @@ fn add_inputs(task: &ScanTask<'_>, inputs: &mut Inputs) -> Result<(), Failure> {
         let signature = sign(task, &path).map_err(|error| unreadable(task, directory, error))?;
         inputs.hashed("advisories", &directory.value, signature);
     }
-    if task.target.advisories.is_empty() && task.target.scanner == ScannerNode::Builtin {
+    if let Some(database) = &task.target.db {
+        let digest = images::remote_digest(task.runner, task.name, database)?;
+        inputs.value("advisories", &database.value, digest.as_bytes());
+    }
+    let is_kept = task.target.advisories.is_empty() && task.target.db.is_none();
+    if is_kept && task.target.scanner == ScannerNode::Builtin {
         // What `imgmake db update` keeps.
         let kept = advisory_home(task.runner.store()?).map_err(failure)?;
         let signature = match kept.exists() {

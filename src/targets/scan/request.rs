@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use super::super::advisories;
 use super::super::archives;
 use super::super::failure::failure;
 use super::super::images;
@@ -25,6 +26,7 @@ pub(super) fn request(
         })?;
         Ok((format, task.runner.path(&path.value)))
     });
+    let (advisories, advisories_name) = database(task, inputs)?;
     Ok(ScanRequest {
         target: task.name.to_string(),
         images: images(task, upstream)?,
@@ -36,18 +38,51 @@ pub(super) fn request(
         },
         policy: policy(task)?,
         baseline: baseline(task, inputs)?,
-        advisories: task
-            .target
-            .advisories
-            .iter()
-            .map(|path| task.runner.path(&path.value))
-            .collect(),
+        advisories,
+        advisories_name,
         reports: reports.collect::<Result<BTreeMap<ReportFormat, PathBuf>, Failure>>()?,
         timeout: task.target.timeout,
         environment: environment(task),
         directory: task.runner.project.directory.clone(),
         width: task.runner.project.width,
     })
+}
+
+/// Where the advisories are, and what reports call them if not so.
+fn database(
+    task: &ScanTask<'_>,
+    inputs: &Inputs,
+) -> Result<(Vec<PathBuf>, Option<String>), Failure> {
+    let Some(named) = &task.target.db else {
+        let paths = task.target.advisories.iter();
+        let paths = paths.map(|path| task.runner.path(&path.value));
+        return Ok((paths.collect(), None));
+    };
+    let runner = task.runner;
+    let from = images::parse(runner, task.name, named)?;
+    let work = runner.tools.operation(task.name);
+    let pulled = advisories::pull(runner.client()?, runner.store()?, &from, &work);
+    let pulled = pulled.map_err(failure)?;
+    unchanged(task, inputs, named, pulled.digest.as_str())?;
+    let name = format!("{}@{}", from.name(), pulled.digest);
+    Ok((vec![pulled.directory], Some(name)))
+}
+
+/// Whether a name of a registry means what it meant for the key.
+fn unchanged(
+    task: &ScanTask<'_>,
+    inputs: &Inputs,
+    name: &Spanned<String>,
+    digest: &str,
+) -> Result<(), Failure> {
+    let key = *blake3::hash(digest.as_bytes()).as_bytes();
+    let mut entries = inputs.entries().iter();
+    if entries.any(|input| input.name == name.value && input.hash == key) {
+        return Ok(());
+    }
+    let message = format!("`{}` names another digest than before", name.value);
+    let label = "changed during the run: run it again";
+    Err(task.failure(name.span, message, label))
 }
 
 /// What scanners see of ours: no password, for they look into files of others and
@@ -118,16 +153,8 @@ fn baseline(task: &ScanTask<'_>, inputs: &Inputs) -> Result<Option<ScanImage>, F
         return Ok(None);
     };
     let image = remote(task, base)?;
-    let key = *blake3::hash(image.root.digest.as_str().as_bytes()).as_bytes();
-    let mut entries = inputs.entries().iter();
-    match entries.any(|input| input.name == base.value && input.hash == key) {
-        true => Ok(Some(image)),
-        false => {
-            let message = format!("`{}` names another image than before", base.value);
-            let label = "changed during the run: run it again";
-            Err(task.failure(base.span, message, label))
-        }
-    }
+    unchanged(task, inputs, base, image.root.digest.as_str())?;
+    Ok(Some(image))
 }
 
 fn remote(task: &ScanTask<'_>, reference: &Spanned<String>) -> Result<ScanImage, Failure> {

@@ -246,7 +246,7 @@ fn steady(line: &str) -> String {
     let mut words: Vec<String> = Vec::new();
     for word in line.split(' ') {
         let unit = word.trim_end_matches([')', ':', ',', ';']);
-        if let ("ms" | "s", Some(last)) = (unit, words.last_mut()) {
+        if let ("ms" | "s" | "days", Some(last)) = (unit, words.last_mut()) {
             let number = last.trim_start_matches('(');
             if !number.is_empty() && number.chars().all(|c| c.is_ascii_digit() || c == '.') {
                 *last = last.replace(number, "N");

@@ -110,6 +110,7 @@ impl Fingerprint for ScanPolicy<'_> {
             ignore_files: _,
             vex_files: _,
             advisories: _,
+            db: _,
             epss: _,
             kev: _,
             // Affects only whether it finishes, not the result.

@@ -192,6 +192,21 @@ fn ignore(node: &Node, cx: &DecodeContext) -> IgnoreNode {
     }
 }
 
+/// `db "registry.example.com/acme/advisories:latest"`
+pub(super) fn database(fields: &mut Fields) -> Option<Spanned<String>> {
+    let cx = fields.cx;
+    let advisories = fields.child("advisories");
+    let node = fields.child("db");
+    if let (Some(first), Some(second)) = (advisories, node) {
+        let message = "`advisories` and `db` exclude each other";
+        let diagnostic = Diagnostic::at(second.name.span, message, "and here");
+        cx.report(diagnostic.with_related(first.name.span, "advisories come from here"));
+    }
+    let database = fields.text("db")?;
+    check_image(&database, cx);
+    Some(database)
+}
+
 /// `only-new base="registry.example.com/acme/app:latest"`
 fn only_new(fields: &mut Fields) -> Option<Spanned<String>> {
     let cx = fields.cx;

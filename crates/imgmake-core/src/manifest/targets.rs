@@ -108,6 +108,7 @@ pub(super) fn scan(fields: &mut Fields) -> Option<ScanTarget> {
         ignore_files: fields.all_texts("ignore-file"),
         vex_files: fields.all_texts("vex"),
         advisories: fields.all_texts("advisories"),
+        db: gate::database(fields),
         max_db_age: fields.duration("max-db-age"),
         allow_unjudged: fields.flag("allow-unjudged").unwrap_or(false),
         reports,

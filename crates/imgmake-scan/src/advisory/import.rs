@@ -1,22 +1,16 @@
 //! Reads OSV documents of directories and zips and keeps their index: made once,
 //! used until a file comes, goes or changes.
 
-use std::fs::{self, File};
-use std::io::Read;
+use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use rayon::prelude::*;
-
+use super::documents;
 use super::index::{Builder, Database};
-use super::osv::Document;
-use super::sources::{self, Kind, Source};
+use super::sources::{self, Source};
 use crate::error::{Context, Result, ScanError};
 use imgmake_event::Cancel;
 
-/// Bytes; the largest published documents have about two million.
-const LARGEST_DOCUMENT: u64 = 64 << 20;
-/// Documents in memory at once.
-const BATCH: usize = 512;
 /// Part of the index's name: another reading of OSV makes another index.
 const READING: &str = "osv reading 4";
 
@@ -30,7 +24,7 @@ pub fn open(paths: &[PathBuf], index_dir: &Path, cancel: &Cancel) -> Result<Data
     if sources.is_empty() {
         return Err(ScanError::not_found(
             format!("advisories in {}", named(paths)),
-            "expected OSV documents, `*.json` or `*.zip`",
+            "expected OSV documents, `*.json`, `*.jsonl`, each also in gzip, or `*.zip`",
         ));
     }
     let index = index_dir.join(index_name(paths, &sources)?);
@@ -83,84 +77,40 @@ fn drop_older(index: &Path) {
 
 fn import(sources: &[Source], cancel: &Cancel) -> Result<Builder> {
     let mut builder = Builder::default();
-    let json: Vec<&Path> = paths_of(sources, Kind::Json);
-    for batch in json.chunks(BATCH) {
-        cancel.check()?;
-        let documents: Vec<Result<Vec<Document>>> = batch
-            .par_iter()
-            .map(|path| {
-                let context = || format!("cannot read advisory `{}`", path.display());
-                let file = File::open(path).with_context(context)?;
-                let bytes = read_limited(file).with_context(context)?;
-                parse(&bytes, &path.display().to_string())
-            })
-            .collect();
-        gather(documents, &mut builder)?;
-    }
-    for path in paths_of(sources, Kind::Zip) {
-        import_zip(path, cancel, &mut builder)
-            .with_context(|| format!("cannot read advisories `{}`", path.display()))?;
-    }
+    documents::read(sources, cancel, &mut |document| {
+        builder.saw_document(&document);
+        document
+            .statements()
+            .into_iter()
+            .for_each(|statement| builder.add(statement));
+    })?;
     Ok(builder)
 }
 
-fn paths_of(sources: &[Source], kind: Kind) -> Vec<&Path> {
-    let of_kind = sources.iter().filter(|s| s.kind == kind);
-    of_kind.map(|s| s.path.as_path()).collect()
+/// How many advisories a database has, all of which were read.
+///
+/// # Errors
+/// As for [`open`].
+pub fn count(path: &Path, cancel: &Cancel) -> Result<u64> {
+    let sources = sources::find(&[path.to_path_buf()], cancel)?;
+    let mut count = 0;
+    documents::read(&sources, cancel, &mut |_| count += 1)?;
+    match count {
+        0 => Err(ScanError::not_found(
+            format!("advisories in `{}`", path.display()),
+            "expected OSV documents",
+        )),
+        count => Ok(count),
+    }
 }
 
-fn import_zip(path: &Path, cancel: &Cancel, builder: &mut Builder) -> Result<()> {
-    let mut archive = zip::ZipArchive::new(std::io::BufReader::new(File::open(path)?))?;
-    let mut batch = Vec::with_capacity(BATCH);
-    let count = archive.len();
-    // Bytes of the batch: packed, they are almost nothing.
-    let mut held = 0;
-    for i in 0..count {
-        let entry = archive.by_index(i)?;
-        let name = entry.name().to_string();
-        if name.ends_with(".json") {
-            let bytes = read_limited(entry).with_context(|| name.clone())?;
-            held += bytes.len() as u64;
-            batch.push((bytes, name));
-        }
-        if batch.len() == BATCH || held > LARGEST_DOCUMENT || i + 1 == count {
-            held = 0;
-            cancel.check()?;
-            let documents = batch
-                .par_drain(..)
-                .map(|(bytes, name)| parse(&bytes, &name));
-            gather(documents.collect(), builder)?;
-        }
+/// Writes the documents of a directory as one file with a document in each line.
+///
+/// # Errors
+/// As for [`open`]; it cannot be written.
+pub fn gather(directory: &Path, to: &mut dyn Write, cancel: &Cancel) -> Result<()> {
+    for source in sources::find(&[directory.to_path_buf()], cancel)? {
+        documents::copy(&source, to, cancel)?;
     }
     Ok(())
-}
-
-fn gather(documents: Vec<Result<Vec<Document>>>, builder: &mut Builder) -> Result<()> {
-    for list in documents {
-        for document in list? {
-            builder.saw_document(&document);
-            document
-                .statements()
-                .into_iter()
-                .for_each(|s| builder.add(s));
-        }
-    }
-    Ok(())
-}
-
-fn parse(bytes: &[u8], name: &str) -> Result<Vec<Document>> {
-    Document::parse(bytes)
-        .map_err(|error| ScanError::invalid_at(name, "OSV document", error.to_string()))
-}
-
-fn read_limited(from: impl Read) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    from.take(LARGEST_DOCUMENT + 1).read_to_end(&mut bytes)?;
-    match bytes.len() as u64 {
-        0..=LARGEST_DOCUMENT => Ok(bytes),
-        _ => {
-            let limit = format!("{} MiB", LARGEST_DOCUMENT >> 20);
-            Err(ScanError::limit("the document", limit))
-        }
-    }
 }

@@ -304,11 +304,13 @@ pub struct Builder {
 }
 
 /// Distributions list the same hundreds of versions in every advisory about a
-/// package; each text is kept once.
+/// package; each text is kept once. Records are packed until they are written.
 #[derive(Default)]
 struct PackageBuilder {
-    positions: HashMap<String, u32>,
-    chunk: Chunk,
+    positions: HashMap<Box<str>, u32>,
+    /// One after the other, as postcard writes them.
+    records: Vec<u8>,
+    count: usize,
     /// Records without a severity, and whose severities count for them.
     unrated: Vec<(usize, Vec<String>)>,
 }
@@ -361,9 +363,8 @@ impl Builder {
             advisories: self.advisories,
             packages: Vec::with_capacity(self.packages.len()),
         };
-        for ((ecosystem, name), mut package) in self.packages {
-            package.rate(&self.ratings);
-            let bytes = postcard::to_stdvec(&package.chunk)?;
+        for ((ecosystem, name), package) in self.packages {
+            let bytes = postcard::to_stdvec(&package.chunk(&self.ratings)?)?;
             directory.packages.push(Place {
                 ecosystem,
                 name,
@@ -397,10 +398,10 @@ impl PackageBuilder {
         versions.sort_unstable();
         versions.dedup();
         if statement.rating.severity == Severity::Unknown {
-            let record = self.chunk.records.len();
-            self.unrated.push((record, statement.stands_for));
+            self.unrated.push((self.count, statement.stands_for));
         }
-        self.chunk.records.push(Record {
+        self.count += 1;
+        let record = Record {
             id: statement.id,
             aliases: statement.aliases,
             upstream: statement.upstream,
@@ -411,27 +412,44 @@ impl PackageBuilder {
             published: statement.published,
             versions,
             ranges: statement.ranges,
-        });
+        };
+        let records = std::mem::take(&mut self.records);
+        self.records =
+            postcard::to_extend(&record, records).expect("memory takes what it is given");
     }
 
-    /// An advisory that states no severity has the worst of those that it stands for.
-    fn rate(&mut self, ratings: &HashMap<String, Rating>) {
+    /// What is written of the package. An advisory that states no severity has the worst of those
+    /// that it stands for.
+    fn chunk(self, ratings: &HashMap<String, Rating>) -> Result<Chunk> {
+        let mut chunk = Chunk {
+            versions: vec![String::new(); self.positions.len()],
+            records: Vec::with_capacity(self.count),
+        };
+        for (text, position) in self.positions {
+            chunk.versions[position as usize] = text.into_string();
+        }
+        let mut rest = self.records.as_slice();
+        for _ in 0..self.count {
+            let (record, after) = postcard::take_from_bytes(rest)?;
+            chunk.records.push(record);
+            rest = after;
+        }
         for (record, names) in &self.unrated {
             let known = names.iter().filter_map(|name| ratings.get(name));
             let worst = known.fold(Rating::default(), |worst, one| worst.worse(*one));
-            let record = &mut self.chunk.records[*record];
+            let record = &mut chunk.records[*record];
             (record.severity, record.score) = (worst.severity, worst.score);
         }
+        Ok(chunk)
     }
 
     fn position(&mut self, version: String) -> u32 {
-        if let Some(position) = self.positions.get(&version) {
+        if let Some(position) = self.positions.get(version.as_str()) {
             return *position;
         }
         let position =
-            u32::try_from(self.chunk.versions.len()).expect("no package has four billion versions");
-        self.chunk.versions.push(version.clone());
-        self.positions.insert(version, position);
+            u32::try_from(self.positions.len()).expect("no package has four billion versions");
+        self.positions.insert(version.into_boxed_str(), position);
         position
     }
 }

@@ -2,6 +2,7 @@
 //! question "is this version of this package affected?". Knows version orders;
 //! knows no image.
 
+mod documents;
 mod import;
 mod index;
 mod osv;
@@ -20,12 +21,12 @@ use imgmake_oci::store::Store;
 use super::Severity;
 use super::error::Result;
 
-pub use import::open;
+pub use import::{count, gather, open};
 pub use index::{Database, base};
 pub use osv::Document;
 use range::Range;
 pub use rating::score;
-pub use sources::signature;
+pub use sources::{is_advisory_file, signature};
 
 /// One advisory as it concerns one package of one ecosystem.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

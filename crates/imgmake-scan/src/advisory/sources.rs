@@ -27,6 +27,10 @@ pub struct Source {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Kind {
     Json,
+    JsonGzip,
+    /// A document in each line.
+    Lines,
+    LinesGzip,
     Zip,
 }
 
@@ -61,7 +65,7 @@ pub fn find(paths: &[PathBuf], cancel: &Cancel) -> Result<Vec<Source>> {
                 }),
                 None => {
                     let what = format!("advisories `{}`", path.display());
-                    let expected = "expected a directory, a `.json` or a `.zip`";
+                    let expected = "expected a directory, `.json`, `.jsonl`, `.json.gz`, `.jsonl.gz` or `.zip`";
                     return Err(ScanError::invalid(what, expected));
                 }
             }
@@ -126,12 +130,22 @@ fn identity(metadata: &Metadata) -> (u64, u64) {
     (metadata.dev(), metadata.ino())
 }
 
+/// Whether a name is that of a file of advisories: no path, and not hidden.
+pub fn is_advisory_file(name: &str) -> bool {
+    !name.starts_with('.') && !name.contains(['/', '\0']) && kind(Path::new(name)).is_some()
+}
+
 fn kind(path: &Path) -> Option<Kind> {
-    match path.extension()?.to_str()? {
-        "json" => Some(Kind::Json),
-        "zip" => Some(Kind::Zip),
-        _ => None,
-    }
+    let name = path.file_name()?.to_str()?;
+    let kinds = [
+        (".json", Kind::Json),
+        (".json.gz", Kind::JsonGzip),
+        (".jsonl", Kind::Lines),
+        (".jsonl.gz", Kind::LinesGzip),
+        (".zip", Kind::Zip),
+    ];
+    let known = kinds.iter().find(|(ending, _)| name.ends_with(ending));
+    known.map(|(_, kind)| *kind)
 }
 
 /// Change times tell of every edit, even one that keeps the modification time.

@@ -136,6 +136,7 @@ impl Ground {
             scanner: Scanner::Builtin,
             policy: Policy::new("2026-06-15T12:00:00Z".parse().unwrap()),
             baseline: None,
+            advisories_name: None,
             advisories: vec![self.path("advisories")],
             reports: BTreeMap::new(),
             timeout: None,

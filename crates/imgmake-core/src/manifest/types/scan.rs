@@ -25,6 +25,8 @@ pub struct ScanTarget {
     pub vex_files: Vec<Spanned<String>>,
     /// Directory of OSV JSON files for the built-in scanner.
     pub advisories: Vec<Spanned<String>>,
+    /// The artifact of a registry that is the database, instead.
+    pub db: Option<Spanned<String>>,
     pub max_db_age: Option<Duration>,
     /// What nobody has judged passes.
     pub allow_unjudged: bool,

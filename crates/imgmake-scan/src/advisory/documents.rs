@@ -1,0 +1,168 @@
+//! The documents of a database, one after the other: of JSON files, lines of JSON, and zips.
+//! A few megabytes are in memory at once, however long the database is.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::Path;
+
+use flate2::read::MultiGzDecoder;
+use rayon::prelude::*;
+
+use super::osv::Document;
+use super::sources::{Kind, Source};
+use crate::error::{Context, Result, ScanError};
+use imgmake_event::Cancel;
+
+/// Bytes; the largest published documents have about two million.
+const LARGEST_DOCUMENT: u64 = 64 << 20;
+/// Bytes of documents that are parsed at once: parsed, they are several times as long.
+const BATCH: usize = 4 << 20;
+
+/// What to do with each document.
+pub type Each<'a> = &'a mut dyn FnMut(Document);
+
+/// # Errors
+/// A file that cannot be read, a document that is not OSV, by name; cancellation.
+pub fn read(sources: &[Source], cancel: &Cancel, each: Each<'_>) -> Result<()> {
+    let mut batch = Batch {
+        texts: Vec::new(),
+        held: 0,
+        each,
+        cancel,
+    };
+    for source in sources {
+        let name = source.path.display().to_string();
+        texts(source, &mut |text, inner| {
+            batch.add(text, inner.map_or_else(|| name.clone(), String::from))
+        })
+        .with_context(|| format!("cannot read advisories `{name}`"))?;
+    }
+    batch.parse()
+}
+
+/// The documents of one file as lines.
+///
+/// # Errors
+/// As for [`read`].
+pub fn copy(source: &Source, to: &mut dyn Write, cancel: &Cancel) -> Result<()> {
+    let name = source.path.display().to_string();
+    texts(source, &mut |text, inner| {
+        cancel.check()?;
+        let value: serde_json::Value = serde_json::from_slice(without_mark(&text))
+            .map_err(|error| not_osv(inner.unwrap_or(&name), &error))?;
+        let values = match value {
+            serde_json::Value::Array(values) => values,
+            value => vec![value],
+        };
+        for value in values {
+            serde_json::to_writer(&mut *to, &value)?;
+            to.write_all(b"\n")?;
+        }
+        Ok(())
+    })
+    .with_context(|| format!("cannot read advisories `{name}`"))
+}
+
+/// Texts that wait for being parsed together.
+struct Batch<'a> {
+    texts: Vec<(Vec<u8>, String)>,
+    held: usize,
+    each: Each<'a>,
+    cancel: &'a Cancel,
+}
+
+impl Batch<'_> {
+    fn add(&mut self, text: Vec<u8>, name: String) -> Result<()> {
+        self.held += text.len();
+        self.texts.push((text, name));
+        match self.held < BATCH {
+            true => Ok(()),
+            false => self.parse(),
+        }
+    }
+
+    fn parse(&mut self) -> Result<()> {
+        self.cancel.check()?;
+        self.held = 0;
+        let parsed: Vec<Result<Vec<Document>>> = std::mem::take(&mut self.texts)
+            .into_par_iter()
+            .map(|(text, name)| Document::parse(&text).map_err(|error| not_osv(&name, &error)))
+            .collect();
+        for documents in parsed {
+            documents?.into_iter().for_each(&mut *self.each);
+        }
+        Ok(())
+    }
+}
+
+fn not_osv(name: &str, error: &serde_json::Error) -> ScanError {
+    ScanError::invalid_at(name, "OSV document", error.to_string())
+}
+
+fn without_mark(text: &[u8]) -> &[u8] {
+    text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text)
+}
+
+/// Each text of a file, with its name if it has one of its own.
+type EachText<'a> = &'a mut dyn FnMut(Vec<u8>, Option<&str>) -> Result<()>;
+
+fn texts(source: &Source, each: EachText<'_>) -> Result<()> {
+    let path = &source.path;
+    let file = File::open(path)?;
+    match source.kind {
+        Kind::Json => each(limited(file)?, None),
+        Kind::JsonGzip => each(limited(MultiGzDecoder::new(BufReader::new(file)))?, None),
+        Kind::Lines => lines(&mut BufReader::new(file), path, each),
+        Kind::LinesGzip => {
+            let unpacked = MultiGzDecoder::new(BufReader::new(file));
+            lines(&mut BufReader::new(unpacked), path, each)
+        }
+        Kind::Zip => entries(file, each),
+    }
+}
+
+fn entries(file: File, each: EachText<'_>) -> Result<()> {
+    let mut archive = zip::ZipArchive::new(BufReader::new(file))?;
+    for at in 0..archive.len() {
+        let entry = archive.by_index(at)?;
+        let name = entry.name().to_string();
+        if name.ends_with(".json") {
+            let text = limited(entry).with_context(|| name.clone())?;
+            each(text, Some(&name))?;
+        }
+    }
+    Ok(())
+}
+
+fn lines(from: &mut impl BufRead, path: &Path, each: EachText<'_>) -> Result<()> {
+    for number in 1_u64.. {
+        let mut line = Vec::new();
+        from.take(LARGEST_DOCUMENT + 1)
+            .read_until(b'\n', &mut line)?;
+        if line.is_empty() {
+            break;
+        }
+        check_length(line.len())?;
+        if !line.trim_ascii().is_empty() {
+            each(line, Some(&format!("{}:{number}", path.display())))?;
+        }
+    }
+    Ok(())
+}
+
+fn limited(from: impl Read) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    from.take(LARGEST_DOCUMENT + 1).read_to_end(&mut bytes)?;
+    check_length(bytes.len())?;
+    Ok(bytes)
+}
+
+fn check_length(length: usize) -> Result<()> {
+    match length as u64 {
+        0..=LARGEST_DOCUMENT => Ok(()),
+        _ => {
+            let limit = format!("{} MiB", LARGEST_DOCUMENT >> 20);
+            Err(ScanError::limit("the document", limit))
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! Databases of advisories: imported, shared by a registry, and large.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::ground::imgmake::Imgmake;
+use crate::ground::registry::Registry;
+use crate::ground::{temporary, write};
+
+fn advisory(id: &str, package: &str) -> String {
+    format!(
+        r#"{{"id":"{id}","modified":"2026-01-01T00:00:00Z","database_specific":{{"severity":"HIGH"}},"affected":[{{"package":{{"ecosystem":"npm","name":"{package}"}},"ranges":[{{"type":"SEMVER","events":[{{"introduced":"0"}}]}}]}}]}}"#
+    )
+}
+
+fn project(path: &Path, head: &str, gate: &str) {
+    let lock = r#"{"name":"app","lockfileVersion":3,"packages":{"node_modules/left-pad":{"version":"1.3.0"}}}"#;
+    write(path, "package-lock.json", lock);
+    let manifest = format!(
+        "{head}\nbuild app {{ from scratch; copy \"package-lock.json\" to=\"/app/package-lock.json\" }}\nscan gate {{ images app; report json=\"scan.json\"; {gate} }}\n"
+    );
+    write(path, "imgmake.kdl", manifest);
+}
+
+fn gzip(text: &str) -> Vec<u8> {
+    let mut writer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    writer.write_all(text.as_bytes()).unwrap();
+    writer.finish().unwrap()
+}
+
+#[test]
+fn advisories_are_imported_in_each_form_and_damaged_ones_replace_nothing() {
+    let directory = temporary();
+    let path = directory.path();
+    project(path, "", "");
+    let bad = advisory("A-1", "left-pad");
+    write(path, "osv/npm/A-1.json", &bad);
+    write(
+        path,
+        "list.json",
+        format!("[{bad},{}]", advisory("B-1", "other")),
+    );
+    write(
+        path,
+        "lines.jsonl",
+        format!("{bad}\n\n{}\n", advisory("B-1", "other")),
+    );
+    write(path, "one.json.gz", gzip(&bad));
+    write(path, "lines.jsonl.gz", gzip(&format!("{bad}\n")));
+    for name in [
+        "osv",
+        "list.json",
+        "lines.jsonl",
+        "one.json.gz",
+        "lines.jsonl.gz",
+    ] {
+        let imgmake = Imgmake::new();
+        let said = imgmake.ok(path, &["db", "import", name]);
+        assert!(
+            said.stdout.contains("digest blake3:"),
+            "{name}: {}",
+            said.stdout
+        );
+        imgmake.refused(path, &["gate"], 3, &["A-1 in left-pad"]);
+    }
+    let imgmake = Imgmake::new();
+    imgmake.ok(path, &["db", "import", "lines.jsonl"]);
+    for damaged in [&b"{\"id\":1}\n"[..], b"", b"\x1f\x8b", &gzip("x")[..]] {
+        std::fs::write(path.join("lines.jsonl"), damaged).unwrap();
+        imgmake.refused(
+            path,
+            &["db", "import", "lines.jsonl"],
+            1,
+            &["cannot import"],
+        );
+    }
+    write(path, "advisories.txt", "x");
+    imgmake.refused(
+        path,
+        &["db", "import", "advisories.txt"],
+        1,
+        &["no file of advisories"],
+    );
+    imgmake.refused(path, &["gate"], 3, &["A-1 in left-pad"]);
+}
+
+/// A machine of CI that knows the registry and nothing else.
+#[test]
+fn a_database_is_shared_by_way_of_a_registry() {
+    let directory = temporary();
+    let (path, registry) = (directory.path(), Registry::start());
+    let name = format!("{}/osv:today", registry.host);
+    write(path, "a.jsonl", advisory("A-1", "other"));
+    let keeper = Imgmake::new();
+    let nothing = ["no advisories are kept"];
+    project(
+        path,
+        &format!("registry hub \"{}\"", registry.host),
+        &format!("db \"{name}\""),
+    );
+    keeper.refused(path, &["db", "push", &name], 1, &nothing);
+    keeper.ok(path, &["db", "import", "a.jsonl"]);
+    let pushed = keeper.ok(path, &["db", "push", &name]);
+    let first = registry.digest("osv", "today").unwrap();
+    assert!(pushed.stdout.contains(&first), "{}", pushed.stdout);
+
+    let machine = Imgmake::new();
+    machine.ok(path, &["gate"]);
+    let report = std::fs::read_to_string(path.join("scan.json")).unwrap();
+    assert!(report.contains(&first), "{report}");
+    let again = machine.ok(path, &["gate"]);
+    assert!(again.stderr.contains("nothing to do"), "{}", again.stderr);
+
+    write(path, "a.jsonl", advisory("A-2", "left-pad"));
+    keeper.ok(path, &["db", "import", "a.jsonl"]);
+    keeper.ok(path, &["db", "push", &name]);
+    machine.refused(path, &["gate"], 3, &["A-2 in left-pad"]);
+
+    // An image is no database.
+    let head = format!(
+        "registry hub \"{0}\"\npush image {{ images app; to hub {{ tags \"1\" }} }}",
+        registry.host
+    );
+    project(path, &head, &format!("db \"{}/app:1\"", registry.host));
+    machine.ok(path, &["image"]);
+    machine.refused(path, &["gate"], 1, &["is no database of advisories"]);
+    project(path, "", "advisories \"a.jsonl\"; db \"host/a\"");
+    machine.refused(
+        path,
+        &["gate"],
+        2,
+        &["`advisories` and `db` exclude each other"],
+    );
+}
+
+#[test]
+fn an_update_without_sources_asks_for_what_is_in_the_images() {
+    let (directory, imgmake) = (temporary(), Imgmake::new());
+    let path = directory.path();
+    project(path, "", "");
+    imgmake.refused(
+        path,
+        &["db", "update"],
+        1,
+        &["target `app` has no image yet"],
+    );
+    imgmake.ok(path, &["app"]);
+    // Nobody listens there: no request leaves this machine.
+    let proxy = format!("http://127.0.0.1:{}", crate::ground::registry::free_port());
+    let imgmake = imgmake.with("https_proxy", &proxy);
+    imgmake.refused(path, &["db", "update"], 1, &["cannot update `npm`"]);
+}
+
+/// 60,000 advisories about 3,000 packages, each listing a hundred versions, as Debian's do.
+#[test]
+fn a_large_database_takes_little_memory() {
+    let (directory, imgmake) = (temporary(), Imgmake::new());
+    let path = directory.path();
+    let file = std::fs::File::create(path.join("large.jsonl")).unwrap();
+    let mut out = std::io::BufWriter::new(file);
+    for number in 0..60_000 {
+        let package = number % 3000;
+        let versions: Vec<String> = (0..100)
+            .map(|minor| format!("\"7.{minor}-{package}+deb12u1\""))
+            .collect();
+        writeln!(
+            out,
+            r#"{{"id":"DEBIAN-CVE-2026-{number}","modified":"2026-01-01T00:00:00Z","published":"2025-12-01T00:00:00Z","details":"{}","upstream":["CVE-2026-{number}"],"severity":[{{"type":"CVSS_V3","score":"CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:N/A:N"}}],"affected":[{{"package":{{"ecosystem":"Debian:12","name":"package-{package}"}},"versions":[{}],"ranges":[{{"type":"ECOSYSTEM","events":[{{"introduced":"0"}},{{"fixed":"9.{}-1"}}]}}]}}]}}"#,
+            "What it is about, at some length. ".repeat(15),
+            versions.join(","),
+            number % 90
+        )
+        .unwrap();
+    }
+    out.flush().unwrap();
+    drop(out);
+    let mut command: Command = imgmake.command(path);
+    let command = command.args(["db", "import", "large.jsonl"]);
+    let mut child = command
+        .stdout(Stdio::null())
+        .stderr(Stdio::inherit())
+        .spawn()
+        .unwrap();
+    let status = format!("/proc/{}/status", child.id());
+    let mut peak = 0;
+    let ended = loop {
+        let text = std::fs::read_to_string(&status).unwrap_or_default();
+        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok());
+        peak = peak.max(kib.unwrap_or(0));
+        if let Some(ended) = child.try_wait().unwrap() {
+            break ended;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    };
+    assert!(ended.success());
+    println!("peak: {} MiB", peak >> 10);
+    assert!(peak > 0 && peak < 256 << 10, "{} MiB", peak >> 10);
+}
