@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM: the first one stops the run, the second ends the process.
+//! Ctrl-C, SIGTERM and SIGHUP: the first one stops the run, the second ends the process.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
@@ -13,7 +13,7 @@ use imgmake_event::Cancel;
 pub struct Stopped(Arc<AtomicI32>);
 
 impl Stopped {
-    /// The exit code that says so: 130 for Ctrl-C, 143 for SIGTERM.
+    /// The exit code that says so: 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP.
     pub fn exit_code(&self) -> Option<u8> {
         match self.0.load(Ordering::SeqCst) {
             0 => None,

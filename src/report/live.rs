@@ -52,7 +52,7 @@ impl Live {
     fn print(&self, text: &str) {
         let width = self.options.width.max(20);
         for line in printable::lines_of(text, Colors::when(self.options.color)) {
-            // A tab is wider than it is counted. The terminal that cannot be written to has nobody before it.
+            // A tab is wider than it is counted. A terminal that is gone takes no text, and the run goes on.
             let line = line.replace('\t', " ");
             drop(
                 self.screen

@@ -270,21 +270,21 @@ fn locked_url(value: &str) -> Option<LockedUrl> {
 /// The pins of one run.
 pub struct ProjectPins {
     pub state: Arc<State>,
-    pub lock: Option<Arc<LockedPins>>,
+    pub lock_file: Option<Arc<LockedPins>>,
     pub pin_use: PinUse,
     pub events: Events,
 }
 
 impl ProjectPins {
     /// The lock file, for what is reviewed; what follows from content alone is nobody's decision.
-    fn lock_of(&self, name: &PinName) -> Option<&LockedPins> {
+    fn lock_file_of(&self, name: &PinName) -> Option<&LockedPins> {
         match name {
-            PinName::Image(_) | PinName::Url(_) | PinName::Git { .. } => self.lock.as_deref(),
+            PinName::Image(_) | PinName::Url(_) | PinName::Git { .. } => self.lock_file.as_deref(),
             PinName::TimeOfCommit(_) | PinName::TimeOfArchive(_) => None,
         }
     }
 
-    /// What signs a URL is in its query, and whoever reads the repository reads the lock file.
+    /// The signature of a URL is in its query, and the lock file is committed.
     fn warn_of_query(&self, name: &PinName, lock: &LockedPins) {
         let PinName::Url(url) = name else { return };
         let Some((url, _)) = url.split_once('?') else {
@@ -303,7 +303,7 @@ impl ProjectPins {
 
 impl Pins for ProjectPins {
     fn get(&self, name: &PinName) -> Result<Option<String>, PinError> {
-        let Some(lock) = self.lock_of(name) else {
+        let Some(lock) = self.lock_file_of(name) else {
             return Ok(self.state.pin(&name.text()));
         };
         let mut inner = lock.inner();
@@ -322,7 +322,7 @@ impl Pins for ProjectPins {
     }
 
     fn set(&self, name: &PinName, value: &str) -> Result<(), PinError> {
-        let Some(lock) = self.lock_of(name) else {
+        let Some(lock) = self.lock_file_of(name) else {
             self.state.set_pin(&name.text(), value);
             return Ok(());
         };
@@ -470,7 +470,7 @@ mod tests {
         let image = |name: &str| PinName::Image(format!("docker.io/library/{name}:1"));
         let pins = |pin_use: PinUse| ProjectPins {
             state: Arc::new(State::read(made.path(), &MacKey::random().unwrap()).unwrap()),
-            lock: LockedPins::read(made.path(), "l").ok().map(Arc::new),
+            lock_file: LockedPins::read(made.path(), "l").ok().map(Arc::new),
             pin_use,
             events: Events::to(|_| {}),
         };
@@ -495,7 +495,7 @@ mod tests {
             "{error}"
         );
         assert!(now.set(&image("d"), &digest("3")).is_err());
-        let (_, file) = pins(PinUse::Read).lock.unwrap().before_and_now();
+        let (_, file) = pins(PinUse::Read).lock_file.unwrap().before_and_now();
         assert_eq!(
             file.images["docker.io/library/b:1"].to_string(),
             digest("2")

@@ -1,4 +1,5 @@
-//! Pushes [`Cleared`] images to registries. Nothing else may write the tags of a push target.
+//! Pushes [`Cleared`] images to registries. Nothing else may write the tags of a push target:
+//! `push` calls it, and `tests/it/tidy` holds that nobody else does.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,7 +24,7 @@ pub struct Destination {
 }
 
 /// What is put beside images in their registry, when they are there and their tags are not yet set.
-pub trait Beside {
+pub trait PutAttachments {
     /// # Errors
     /// It cannot be put there; no tag is set then.
     fn put(&self, destination: &Destination) -> Result<(), Failure>;
@@ -38,17 +39,17 @@ pub fn publish(
     name: &str,
     images: &[Cleared],
     destinations: &[Destination],
-    publish: Publish,
-    beside: Option<&dyn Beside>,
+    tags: Publish,
+    attachments: Option<&dyn PutAttachments>,
 ) -> Result<Vec<Pushed>, Failure> {
     let push = |phase| push_to_all(runner, name, images, destinations, phase);
-    match (publish, beside) {
+    match (tags, attachments) {
         (Publish::Each, None) => push(PushPhase::All),
         // Tags move only when every registry holds everything, and nobody who sees a tag misses its signature.
         (Publish::Together, _) | (Publish::Each, Some(_)) => {
             push(PushPhase::ContentOnly)?;
             for destination in destinations {
-                let put = beside.map_or(Ok(()), |beside| beside.put(destination));
+                let put = attachments.map_or(Ok(()), |attachments| attachments.put(destination));
                 put.map_err(no_tag_moved)?;
             }
             push(PushPhase::TagsOnly)

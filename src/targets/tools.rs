@@ -181,7 +181,7 @@ impl Tools {
             cancel: self.cancel.clone(),
             pins: Arc::new(ProjectPins {
                 state: Arc::clone(state),
-                lock: self.lock.clone(),
+                lock_file: self.lock.clone(),
                 pin_use: self.pin_use.clone(),
                 events: self.events.clone(),
             }),

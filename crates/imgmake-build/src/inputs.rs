@@ -17,7 +17,7 @@ use crate::files::context::ContextTree;
 use crate::files::copy::select::existing;
 use crate::files::download::Fetched;
 use crate::files::hash::FileHashes;
-use crate::files::plan::selected;
+use crate::files::layer_plan::selected;
 use crate::files::source::{CopyMode, FileWork, Operation, Origin, Source};
 use crate::files::tree::{Node, Tree, relative};
 use crate::files::{download, git};
@@ -268,7 +268,10 @@ impl<'a> Gathering<'a> {
                 continue;
             }
             let tree = self.context(directory.as_deref(), definition)?;
-            let parents = tree_source.mode == CopyMode::Parents;
+            let parents = match tree_source.mode {
+                CopyMode::Parents => true,
+                CopyMode::Plain | CopyMode::Unpack => false,
+            };
             let nodes = selected(&*tree, &tree_source.paths, &step.exclude, parents)?;
             self.nodes(&tree, nodes, directory.as_deref())?;
         }

@@ -1,5 +1,5 @@
-//! Requested targets → actions in dependency order. Knows the graph; decides what and
-//! in which order, never whether something is stale.
+//! Requested targets → actions in dependency order. Knows the graph; decides what, and the order
+//! of the list, never whether something is stale. Which ready action starts first: `execute::queue`.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};

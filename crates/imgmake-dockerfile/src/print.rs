@@ -167,36 +167,47 @@ fn from_text(from: &From, escape: Escape) -> String {
 }
 
 fn copy_text(copy: &Copy, escape: Escape) -> String {
+    let Copy {
+        files,
+        from,
+        chown,
+        chmod,
+        link,
+        parents,
+        exclude,
+    } = copy;
     let mut flags = Vec::new();
-    let texts = [
-        ("from", &copy.from),
-        ("chown", &copy.chown),
-        ("chmod", &copy.chmod),
-    ];
+    let texts = [("from", from), ("chown", chown), ("chmod", chmod)];
     for (name, value) in texts {
         flags.extend(value.iter().map(|v| flag(name, v, escape)));
     }
-    flags.extend(copy.link.then(|| "--link".to_owned()));
-    flags.extend(copy.parents.then(|| "--parents".to_owned()));
-    flags.extend(copy.exclude.iter().map(|e| flag("exclude", e, escape)));
-    with_arguments("COPY", &flags, &files_text(&copy.files))
+    flags.extend(link.then(|| "--link".to_owned()));
+    flags.extend(parents.then(|| "--parents".to_owned()));
+    flags.extend(exclude.iter().map(|e| flag("exclude", e, escape)));
+    with_arguments("COPY", &flags, &files_text(files))
 }
 
 fn add_text(add: &Add, escape: Escape) -> String {
+    let Add {
+        files,
+        chown,
+        chmod,
+        checksum,
+        link,
+        keep_git_dir,
+        unpack,
+        exclude,
+    } = add;
     let mut flags = Vec::new();
-    let texts = [
-        ("chown", &add.chown),
-        ("chmod", &add.chmod),
-        ("checksum", &add.checksum),
-    ];
+    let texts = [("chown", chown), ("chmod", chmod), ("checksum", checksum)];
     for (name, value) in texts {
         flags.extend(value.iter().map(|v| flag(name, v, escape)));
     }
-    flags.extend(add.link.then(|| "--link".to_owned()));
-    flags.extend(add.keep_git_dir.map(|v| format!("--keep-git-dir={v}")));
-    flags.extend(add.unpack.map(|v| format!("--unpack={v}")));
-    flags.extend(add.exclude.iter().map(|e| flag("exclude", e, escape)));
-    with_arguments("ADD", &flags, &files_text(&add.files))
+    flags.extend(link.then(|| "--link".to_owned()));
+    flags.extend(keep_git_dir.map(|v| format!("--keep-git-dir={v}")));
+    flags.extend(unpack.map(|v| format!("--unpack={v}")));
+    flags.extend(exclude.iter().map(|e| flag("exclude", e, escape)));
+    with_arguments("ADD", &flags, &files_text(files))
 }
 
 fn files_text(files: &Files) -> String {

@@ -37,7 +37,7 @@ impl Session {
             let unanswered = Unanswered::of(answer.headers("WWW-Authenticate"));
             return match authorization {
                 None if unanswered == Some(Unanswered::NoChallenge) => {
-                    self.unasked(request, answer)
+                    self.send_password_unasked(request, answer)
                 }
                 _ => Ok((answer, from)),
             };
@@ -65,7 +65,7 @@ impl Session {
 
     /// Sends the request again with a password, where there is one: some registries refuse without
     /// saying what they want. One that is let in by it is known to want Basic.
-    fn unasked(
+    fn send_password_unasked(
         &self,
         request: &Request,
         refusal: Answer,

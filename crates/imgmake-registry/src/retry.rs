@@ -1,5 +1,5 @@
 //! How often to try again, and how long to wait before the next attempt (`Retry-After`, backoff).
-//! Whether to retry is decided elsewhere: in `error` for answers, in `session` for requests, in
+//! After which failures is decided elsewhere: in `error` for answers, in `session` for requests, in
 //! `upload` for broken streams.
 
 use std::time::{Duration, Instant, SystemTime};

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::super::cleared::Cleared;
 use super::super::failure::failure;
 use super::super::images;
-use super::super::publish::{Beside, Destination};
+use super::super::publish::{Destination, PutAttachments};
 use super::super::runner::TargetRunner;
 use super::super::task::PushTask;
 use super::signer::signer;
@@ -132,7 +132,7 @@ fn fetch_layers(runner: &TargetRunner<'_>, name: &str, image: &Cleared) -> anyho
     Ok(())
 }
 
-impl Beside for Attachments<'_> {
+impl PutAttachments for Attachments<'_> {
     fn put(&self, destination: &Destination) -> Result<(), Failure> {
         let statements = &self.statements[destination.image];
         let mut put = Vec::new();

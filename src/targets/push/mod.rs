@@ -47,16 +47,16 @@ impl Runnable for PushTask<'_> {
             images = vec![join(self, index, &images)?];
         }
         let destinations = destinations(self)?;
-        let publish = self.target.publish;
         let attachments = Attachments::prepare(self, &images)?;
-        let beside = attachments.as_ref().map(|all| all as &dyn publish::Beside);
+        let attachments = attachments.as_ref();
+        let attachments = attachments.map(|all| all as &dyn publish::PutAttachments);
         let pushed = publish::publish(
             self.runner,
             self.name,
             &images,
             &destinations,
-            publish,
-            beside,
+            self.target.publish,
+            attachments,
         )?;
         // The registry has reported each tag when it was set.
         let mut outputs: Vec<Output> = pushed

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::epoch::{self, Epoch};
 use crate::error::{BuildError, Context, Result};
 use crate::files::context::{ContextTree, IgnoreFiles};
-use crate::files::plan::fixed_time;
+use crate::files::layer_plan::fixed_time;
 use crate::request::{BuildDefinition, BuildRequest};
 use crate::target::TargetContext;
 use imgmake_dockerfile::Dockerfile;

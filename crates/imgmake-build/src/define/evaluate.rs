@@ -185,17 +185,27 @@ fn args(
 }
 
 fn copied(state: &ImageState, copy: &dockerfile::Copy, step: &StageStep) -> Result<FileWork> {
-    let chmod = parsed_chmod(copy.chmod.as_deref())?;
-    let exclude = Patterns::new(&copy.exclude).context("--exclude")?;
-    let owner = copy.chown.clone().filter(|o| !o.is_empty());
-    let from = match &copy.from {
+    let dockerfile::Copy {
+        files,
+        from,
+        chown,
+        chmod,
+        link,
+        parents,
+        exclude,
+    } = copy;
+    let flags = flags_text(chown.as_deref(), chmod.as_deref());
+    let chmod = parsed_chmod(chmod.as_deref())?;
+    let exclude = Patterns::new(exclude).context("--exclude")?;
+    let owner = chown.clone().filter(|o| !o.is_empty());
+    let from = match from {
         Some(name) => step
             .origins
             .get(name)
             .ok_or_else(|| BuildError::internal("every --from was resolved before"))?,
         None => &Origin::Context,
     };
-    let flags = |operation| FileStep {
+    let file_step = |operation| FileStep {
         operation,
         owner: owner.clone(),
         chmod: chmod.clone(),
@@ -203,29 +213,41 @@ fn copied(state: &ImageState, copy: &dockerfile::Copy, step: &StageStep) -> Resu
     };
     let operations = of_copy(copy, from, |to| state.config.absolute(to));
     let mut history = String::from("COPY");
-    if copy.parents {
+    if *parents {
         history += " --parents";
     }
-    history += &flags_text(copy.chown.as_deref(), copy.chmod.as_deref());
+    history += &flags;
     Ok(FileWork {
-        steps: operations.into_iter().map(flags).collect(),
+        steps: operations.into_iter().map(file_step).collect(),
         // BuildKit links only when no mode is to be set.
-        link: copy.link && chmod.is_none(),
+        link: *link && chmod.is_none(),
         unknown_names: UnknownNames::Root,
         is_one_instruction: true,
-        history: history + &sources_text(&copy.files),
+        history: history + &sources_text(files),
     })
 }
 
 fn added(state: &ImageState, add: &dockerfile::Add) -> Result<FileWork> {
-    let chmod = parsed_chmod(add.chmod.as_deref())?;
-    let exclude = Patterns::new(&add.exclude).context("--exclude")?;
-    let owner = add.chown.clone().filter(|o| !o.is_empty());
-    let to = state.config.absolute(&add.files.destination);
+    let dockerfile::Add {
+        files,
+        chown,
+        chmod,
+        checksum,
+        link,
+        // What belongs to a git source takes it from the instruction.
+        keep_git_dir: _,
+        unpack,
+        exclude,
+    } = add;
+    let flags = flags_text(chown.as_deref(), chmod.as_deref());
+    let chmod = parsed_chmod(chmod.as_deref())?;
+    let exclude = Patterns::new(exclude).context("--exclude")?;
+    let owner = chown.clone().filter(|o| !o.is_empty());
+    let to = state.config.absolute(&files.destination);
     // In the order in which they are written: an archive may make the directory that the next one goes into.
     let mut sources = Vec::new();
     let mut remote = 0;
-    for source in add.files.paths() {
+    for source in files.paths() {
         if download::is_git(source) {
             remote += 1;
             sources.push(Source::Git(GitSource::parse(source, add)?));
@@ -238,14 +260,14 @@ fn added(state: &ImageState, add: &dockerfile::Add) -> Result<FileWork> {
             sources.push(Source::Tree(TreeSource {
                 from: Origin::Context,
                 paths: vec![source.to_string()],
-                mode: match add.unpack {
+                mode: match unpack {
                     Some(false) => CopyMode::Plain,
                     _ => CopyMode::Unpack,
                 },
             }));
         }
     }
-    if add.checksum.is_some() && (remote != 1 || sources.len() != 1) {
+    if checksum.is_some() && (remote != 1 || sources.len() != 1) {
         let why = "it needs exactly one http(s) or git source";
         return Err(BuildError::invalid("--checksum", why));
     }
@@ -254,7 +276,7 @@ fn added(state: &ImageState, add: &dockerfile::Add) -> Result<FileWork> {
         to: to.clone(),
     };
     let mut operations: Vec<Operation> = sources.into_iter().map(copy).collect();
-    operations.extend(inline(&add.files, &to));
+    operations.extend(inline(files, &to));
     let steps = operations
         .into_iter()
         .map(|operation| FileStep {
@@ -266,14 +288,10 @@ fn added(state: &ImageState, add: &dockerfile::Add) -> Result<FileWork> {
         .collect();
     Ok(FileWork {
         steps,
-        link: add.link && chmod.is_none(),
+        link: *link && chmod.is_none(),
         unknown_names: UnknownNames::Root,
         is_one_instruction: true,
-        history: format!(
-            "ADD{}{}",
-            flags_text(add.chown.as_deref(), add.chmod.as_deref()),
-            sources_text(&add.files)
-        ),
+        history: format!("ADD{flags}{}", sources_text(files)),
     })
 }
 

@@ -57,7 +57,7 @@ pub struct ImageState {
     pub layers: Vec<Layer>,
     pub class: OwnershipClass,
     /// Some layer comes from a RUN of this build, with the times at which that ran.
-    pub ran: bool,
+    pub has_run_layer: bool,
     pub platform: Platform,
     /// Whether what the stage makes is part of the image.
     pub role: StageRole,
@@ -72,7 +72,7 @@ impl ImageState {
             args: Vec::new(),
             layers,
             class: OwnershipClass::Full,
-            ran: false,
+            has_run_layer: false,
             platform,
             role: StageRole::default(),
             view: None,

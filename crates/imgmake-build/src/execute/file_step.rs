@@ -20,7 +20,7 @@ use crate::files::copy::write::{FromLayers, write_layer};
 use crate::files::copy::{Content, Plan};
 use crate::files::download;
 use crate::files::git::{self, Checkout};
-use crate::files::plan::{self, Resolved, ResolvedStep};
+use crate::files::layer_plan::{self, Resolved, ResolvedStep};
 use crate::files::source::{CopyMode, FileStep, FileWork, Operation, Origin, Source, TreeSource};
 use crate::files::tree::{LayerTree, Tree, show};
 use crate::step_key::{self, Times};
@@ -47,8 +47,9 @@ impl FileSteps<'_> {
             false => self.steps.layers.view(state)?,
         };
         let mut sources = self.sources(work)?;
-        let mut plan = plan::plan(
-            (&steps, work.is_one_instruction),
+        let mut plan = layer_plan::plan(
+            &steps,
+            work.is_one_instruction,
             &*sources.tree,
             &mut *sources.contents,
             &below,
@@ -67,11 +68,11 @@ impl FileSteps<'_> {
         let hashes = self.steps.file_hashes();
         hashes.of_plan(&mut plan, sources.context.as_deref())?;
         state.class = state.class.max(sources.class);
-        let times = match sources.ran && self.steps.definition.epoch.seconds.is_none() {
+        let times = match sources.has_run_layer && self.steps.definition.epoch.seconds.is_none() {
             true => Times::ExceptOfCopies,
             false => Times::All,
         };
-        state.ran |= sources.ran;
+        state.has_run_layer |= sources.has_run_layer;
         let key = step_key::of_plan(
             &plan,
             times,
@@ -225,7 +226,7 @@ impl FileSteps<'_> {
                     tree: Arc::new(self.steps.layers.tree(&mut from, name)?),
                     contents: Box::new(NoContents),
                     class: from.class,
-                    ran: from.ran,
+                    has_run_layer: from.has_run_layer,
                     layers: Some(from.layers),
                     context: None,
                 });
@@ -238,7 +239,7 @@ impl FileSteps<'_> {
                     tree: Arc::new(LayerTree::new(View::default(), &[], String::new())),
                     contents: Box::new(NoContents),
                     class: OwnershipClass::Full,
-                    ran: false,
+                    has_run_layer: false,
                     layers: None,
                     context: None,
                 });
@@ -250,7 +251,7 @@ impl FileSteps<'_> {
             context: Some(tree.clone()),
             tree,
             class: OwnershipClass::Full,
-            ran: false,
+            has_run_layer: false,
             layers: None,
         })
     }
@@ -281,7 +282,7 @@ struct Sources {
     contents: Box<dyn Contents>,
     class: OwnershipClass,
     /// As in [`ImageState`].
-    ran: bool,
+    has_run_layer: bool,
     /// Of the stage that is copied from.
     layers: Option<Vec<Layer>>,
     /// The directory that is copied from.

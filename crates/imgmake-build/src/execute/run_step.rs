@@ -56,7 +56,7 @@ impl RunSteps<'_> {
                 &mut mounted,
             )?
         };
-        (state.class, state.ran) = (class, true);
+        (state.class, state.has_run_layer) = (class, true);
         let Prepared {
             mut request,
             mut key,

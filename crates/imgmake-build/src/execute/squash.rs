@@ -129,7 +129,7 @@ impl Convert<'_> {
         layers: &[Layer],
         rewrite: impl FnOnce() -> Result<Rewrite>,
     ) -> Result<Option<Layer>> {
-        let kind = match image.ran {
+        let kind = match image.has_run_layer {
             true => StepKind::Run,
             false => StepKind::Files,
         };

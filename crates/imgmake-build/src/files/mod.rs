@@ -4,7 +4,7 @@ pub mod copy;
 pub mod download;
 pub mod git;
 pub mod hash;
+pub mod layer_plan;
 pub mod patterns;
-pub mod plan;
 pub mod source;
 pub mod tree;

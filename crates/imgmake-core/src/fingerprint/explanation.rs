@@ -55,7 +55,7 @@ impl Explanation {
         &self.entries
     }
 
-    /// What is different in `now`, files first named by the walk, then what is gone.
+    /// What is different in `now`, in the order of its inputs; what is gone comes last.
     pub fn changes(&self, now: &Explanation) -> Vec<Change> {
         let before = by_name(self);
         let after = by_name(now);

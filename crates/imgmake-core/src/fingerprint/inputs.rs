@@ -65,7 +65,7 @@ impl Inputs {
         });
     }
 
-    /// A file, with how it and what it leads to were when they were read.
+    /// A file, with the metadata that it had when it was read, and that of what its link leads to.
     pub fn file(
         &mut self,
         name: impl Into<String>,

@@ -46,14 +46,14 @@ impl Compression {
 
     fn check(self) -> Result<()> {
         match self {
-            Compression::Gzip { level: 13.. } => Err(level_of("gzip", self, "0 to 12")),
-            Compression::Zstd { level: ..-7 | 23.. } => Err(level_of("zstd", self, "-7 to 22")),
+            Compression::Gzip { level: 13.. } => Err(bad_level("gzip", self, "0 to 12")),
+            Compression::Zstd { level: ..-7 | 23.. } => Err(bad_level("zstd", self, "-7 to 22")),
             _ => Ok(()),
         }
     }
 }
 
-fn level_of(name: &str, compression: Compression, levels: &str) -> OciError {
+fn bad_level(name: &str, compression: Compression, levels: &str) -> OciError {
     let level = match compression {
         Compression::None => 0,
         Compression::Gzip { level } => i32::from(level),
@@ -245,9 +245,9 @@ fn gzip_member(level: u8, bytes: &[u8], output: &mut Vec<u8>) -> Result<()> {
         let compressor = match made.entry(level) {
             Entry::Occupied(made) => made.into_mut(),
             Entry::Vacant(place) => {
-                let level_of = libdeflater::CompressionLvl::new(i32::from(level))
-                    .map_err(|_| level_of("gzip", Compression::Gzip { level }, "0 to 12"))?;
-                place.insert(libdeflater::Compressor::new(level_of))
+                let level = libdeflater::CompressionLvl::new(i32::from(level))
+                    .map_err(|_| bad_level("gzip", Compression::Gzip { level }, "0 to 12"))?;
+                place.insert(libdeflater::Compressor::new(level))
             }
         };
         let start = output.len();

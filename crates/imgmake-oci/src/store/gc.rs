@@ -84,11 +84,11 @@ struct Candidate {
 }
 
 impl Candidate {
-    /// Whether another run may use it: one that has used nothing before `others`.
-    fn is_in_use(&self, others: Option<SystemTime>) -> bool {
+    /// Whether another run may use it, if there is one: what was used since then.
+    fn is_in_use(&self, in_use_since: Option<SystemTime>) -> bool {
         match self.what.is_tree() {
-            true => others.is_some(),
-            false => others.is_some_and(|since| self.item.used >= since),
+            true => in_use_since.is_some(),
+            false => in_use_since.is_some_and(|since| self.item.used >= since),
         }
     }
 }
@@ -118,7 +118,7 @@ impl Store {
         if !alone {
             lock.lock_shared().with_context(|| self.cannot_write())?;
         }
-        let collected = self.collect_beside(keep, (!alone).then(|| self.seen_by_others()));
+        let collected = self.collect_unused(keep, (!alone).then(|| self.in_use_since()));
         if alone {
             lock.unlock().with_context(|| self.cannot_write())?;
             lock.lock_shared().with_context(|| self.cannot_write())?;
@@ -126,8 +126,8 @@ impl Store {
         collected
     }
 
-    /// What was used since then may be in use by another run.
-    fn seen_by_others(&self) -> SystemTime {
+    /// When the oldest of the other runs may have used something first.
+    fn in_use_since(&self) -> SystemTime {
         let now = SystemTime::now();
         let own = self.inner.process.get().map(|process| process.path());
         let begun = temporary::begun(&self.root().join("tmp"), own);
@@ -137,19 +137,19 @@ impl Store {
             .unwrap_or(SystemTime::UNIX_EPOCH)
     }
 
-    fn collect_beside(&self, keep: Keep, others: Option<SystemTime>) -> Result<Garbage> {
+    fn collect_unused(&self, keep: Keep, in_use_since: Option<SystemTime>) -> Result<Garbage> {
         let now = SystemTime::now();
         let holders = self.holders();
         let mut candidates = self.candidates(&holders, keep.project);
         // A name goes before what it holds.
         candidates.sort_by_key(|one| (one.item.used, !matches!(one.what, What::Name(_))));
         // What cannot go does not count, or all the rest would go for it in vain.
-        let in_use = candidates.iter().filter(|one| one.is_in_use(others));
+        let in_use = candidates.iter().filter(|one| one.is_in_use(in_use_since));
         let in_use: u64 = in_use.map(|one| one.item.bytes).sum();
         let mut total = self.usage().bytes().saturating_sub(in_use);
         let mut garbage = Garbage::default();
         for candidate in candidates {
-            let in_use = candidate.is_in_use(others);
+            let in_use = candidate.is_in_use(in_use_since);
             let Candidate {
                 item,
                 what,
@@ -164,7 +164,7 @@ impl Store {
                     garbage.aside.push(self.put_aside(&item.path)?);
                     true
                 }
-                false => self.remove(&item, others.is_some())?,
+                false => self.remove(&item, in_use_since.is_some())?,
             };
             if !is_gone {
                 let kept = &mut garbage.kept;

@@ -1,4 +1,5 @@
-//! `--chown` and `USER`: names looked up in the image's own `/etc/passwd` and `/etc/group`.
+//! `--chown`: names looked up in the image's own `/etc/passwd` and `/etc/group`. The user of a RUN is
+//! found in the sandbox (`imgmake_sandbox`, `user`).
 
 use crate::error::{BuildError, Result};
 use imgmake_sandbox::accounts::{groups, users};

@@ -43,12 +43,14 @@ pub fn fixed_time(epoch: Option<i64>) -> Timestamp {
     }
 }
 
-/// Plans a whole layer: every step in order, onto what is below. `are_one`: their sources share a destination.
+/// Plans a whole layer: every step in order, onto what is below. The sources of steps of
+/// one instruction share a destination.
 ///
 /// # Errors
 /// A source that is missing, or files and directories in each other's place.
 pub fn plan(
-    (steps, are_one): (&[ResolvedStep], bool),
+    steps: &[ResolvedStep],
+    is_one_instruction: bool,
     tree: &dyn Tree,
     contents: &mut dyn Contents,
     below: &View,
@@ -56,7 +58,7 @@ pub fn plan(
     cancel: &Cancel,
 ) -> Result<Plan> {
     let mut planner = Planner::new(below, Rules::default());
-    let counts = match are_one && steps.len() > 1 {
+    let counts = match is_one_instruction && steps.len() > 1 {
         true => steps
             .iter()
             .map(|step| count(step, tree))
@@ -73,10 +75,11 @@ pub fn plan(
             clamp: epoch,
         });
         cancel.check()?;
-        let others = all - own;
+        let other_sources = all - own;
         apply(
             &mut planner,
-            (&step.operation, others),
+            &step.operation,
+            other_sources,
             tree,
             contents,
             cancel,
@@ -112,7 +115,8 @@ fn refuse_several(planner: &Planner<'_>, to: &str) -> Result<()> {
 
 fn apply(
     planner: &mut Planner<'_>,
-    (operation, others): (&Operation<Resolved>, usize),
+    operation: &Operation<Resolved>,
+    other_sources: usize,
     tree: &dyn Tree,
     contents: &mut dyn Contents,
     cancel: &Cancel,
@@ -124,10 +128,10 @@ fn apply(
     };
     match source {
         Resolved::Tree { paths, mode } => match mode {
-            CopyMode::Plain => copy(planner, (paths, others), to, tree, None),
+            CopyMode::Plain => copy(planner, paths, other_sources, to, tree, None),
             CopyMode::Unpack => {
                 let contents = Some((contents, cancel));
-                copy(planner, (paths, others), to, tree, contents)
+                copy(planner, paths, other_sources, to, tree, contents)
             }
             CopyMode::Parents => {
                 for path in paths {
@@ -143,7 +147,7 @@ fn apply(
             if *unpack && planner.unpack(content.clone(), &mut NoContents, to, cancel)? {
                 return Ok(());
             }
-            if others > 0 {
+            if other_sources > 0 {
                 refuse_several(planner, to)?;
             }
             let fresh = FreshFile {
@@ -171,7 +175,8 @@ fn apply(
 /// COPY and ADD: `contents` is there when archives are to be unpacked. Wildcards may match nothing.
 fn copy(
     planner: &mut Planner<'_>,
-    (sources, others): (&[String], usize),
+    sources: &[String],
+    other_sources: usize,
     to: &str,
     tree: &dyn Tree,
     mut contents: Option<(&mut dyn Contents, &Cancel)>,
@@ -196,7 +201,7 @@ fn copy(
         {
             continue;
         }
-        if files > 0 && selected.len() + others > 1 {
+        if files > 0 && selected.len() + other_sources > 1 {
             refuse_several(planner, to)?;
         }
         planner.copy_selected(tree, path, &node, to)?;
