@@ -11,6 +11,7 @@ pub mod file_notices;
 pub mod graph_drawing;
 pub mod no_links;
 pub mod output_file;
+pub mod page;
 pub mod report;
 pub mod run_logs;
 pub mod step;

@@ -159,6 +159,9 @@ pub enum Command {
         /// The form of the answer
         #[arg(long, default_value = "text")]
         format: ListFormat,
+        /// Hash every file again, whatever its times say
+        #[arg(long)]
+        rehash: bool,
         #[command(flatten)]
         outside: OutsideArgs,
         #[command(flatten)]
@@ -186,7 +189,7 @@ pub enum Command {
     },
     /// Show how targets depend on each other
     Graph {
-        /// `svg` is a picture and needs no other program
+        /// `svg` is a picture and needs no other program; `html` is a page with the state of each target, and the reasons
         #[arg(long, default_value = "dot")]
         format: GraphFormat,
     },
@@ -503,4 +506,6 @@ pub enum GraphFormat {
     Json,
     /// A picture
     Svg,
+    /// A page: the picture, the state of each target, and why it is stale
+    Html,
 }

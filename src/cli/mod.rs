@@ -52,6 +52,7 @@ mod shell;
 mod signals;
 mod since;
 mod step;
+mod timing;
 mod tips;
 mod tools;
 mod trust;
@@ -157,11 +158,13 @@ fn dispatch(cli: Cli, environment: &Environment) -> Result<u8, Exit> {
         Some(Command::Why {
             target,
             format,
+            rehash,
             outside,
             network,
         }) => {
             let args = PlanArgs {
                 targets: vec![target],
+                rehash,
                 outside,
                 network,
                 arguments: Vec::new(),

@@ -20,7 +20,7 @@ use imgmake_core::state::State;
 use imgmake_event::{Cancel, Events};
 
 /// Decides about the requested targets and what they need, and hands it on.
-fn decide<T>(
+pub(super) fn decide<T>(
     global: &Global,
     args: &PlanArgs,
     environment: &Environment,
@@ -31,7 +31,11 @@ fn decide<T>(
         project::load_with(global, environment, Keys::Read, args.network)?;
     let plan = project::select(&project, &args.targets)?;
     let arguments = arguments_of(&project, &plan, &args.arguments)?;
-    let state = Arc::new(State::read(&project.directory, &trust.key)?);
+    let mut state = State::read(&project.directory, &trust.key)?;
+    if args.rehash {
+        state.forget_hashes();
+    }
+    let state = Arc::new(state);
     if let Some(ignored) = state.ignored() {
         trust.tell_ignored(ignored);
     }

@@ -15,6 +15,7 @@ use super::project::{self, Loaded};
 use super::shared_cache;
 use super::shell::UserTerminal;
 use super::signals::{self, Stopped};
+use super::timing::Timing;
 use super::tools::tools;
 use super::trust::Keys;
 use crate::exit::{self, Exit};
@@ -82,13 +83,18 @@ pub fn once(
     let plan = project::select(project, &args.targets)?;
     arguments_of(project, &plan, &args.arguments)?;
     let caches = shared_cache::of_arguments(args)?;
+    let timing = Timing::of(&args.timing)?;
     let lock = claims::take(project, &plan, memory, args.no_wait, cancel, stopped)?;
     project::read_lock_file_again(project)?;
     let pin_use = pin_use(project, args.outside, PinUse::Follow)?;
     if let (Some(lock), PinUse::Follow) = (&project.lock, &pin_use) {
         refuse_links(lock.path(), &project.directory)?;
     }
-    let state = Arc::new(State::open(memory, &trust.key, &lock)?);
+    let mut state = State::open(memory, &trust.key, &lock)?;
+    if args.rehash {
+        state.forget_hashes();
+    }
+    let state = Arc::new(state);
     if let Some(ignored) = state.ignored() {
         trust.tell_ignored(ignored);
     }
@@ -105,7 +111,7 @@ pub fn once(
         trust.of_store(),
         environment,
         store,
-        heard_by(listener, logged(&logs, reporter.events())),
+        timing.on_the_way_to(heard_by(listener, logged(&logs, reporter.events()))),
         cancel.clone(),
     )?;
     tools.add_caches(caches);
@@ -115,6 +121,7 @@ pub fn once(
     let summary = bring_up_to_date(project, &plan, &tools, &state, environment, args);
     logs.finish();
     reporter.finish();
+    let written = timing.write();
     if args.summary {
         tell(reused(project, &plan, &summary, &state));
     }
@@ -123,12 +130,15 @@ pub fn once(
     {
         append(Path::new(path), &reporter.markdown());
     }
-    if let Some(code) = stopped.exit_code() {
-        return Ok(code);
+    let failed = summary.failure.map(|(_, why)| exit::code_of(why.kind));
+    match (stopped.exit_code().or(failed), written) {
+        (None, written) => written.map(|()| 0),
+        (Some(code), Ok(())) => Ok(code),
+        (Some(code), Err(error)) => {
+            tell(error.text);
+            Ok(code)
+        }
     }
-    Ok(summary
-        .failure
-        .map_or(0, |(_, failure)| exit::code_of(failure.kind)))
 }
 
 /// What was up to date, and how long it took when it was made.

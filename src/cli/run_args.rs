@@ -1,6 +1,7 @@
 //! Options of a run, and of the commands that say what it would do.
 
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
@@ -48,6 +49,17 @@ pub struct RunArgs {
     /// Say at the end how many targets were reused, and the time that this saved
     #[arg(long)]
     pub summary: bool,
+    /// Write the run as a timeline: FILE.html is a page, FILE.json a trace for Perfetto or Chrome
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with = "dry_run",
+        hide_short_help = true
+    )]
+    pub timing: Vec<PathBuf>,
+    /// Hash every file again, whatever its times say
+    #[arg(long, hide_short_help = true)]
+    pub rehash: bool,
     /// Exit with 9 if another run works on the same targets, instead of waiting
     #[arg(long)]
     pub no_wait: bool,
@@ -69,6 +81,7 @@ impl RunArgs {
     pub fn planned(&self) -> PlanArgs {
         PlanArgs {
             targets: self.targets.clone(),
+            rehash: self.rehash,
             outside: self.outside,
             network: self.network,
             arguments: self.arguments.clone(),
@@ -82,6 +95,9 @@ pub struct PlanArgs {
     /// Targets, groups, patterns such as `'web-*'`, or a kind: build, push, scan, load
     #[arg(value_name = "TARGET")]
     pub targets: Vec<String>,
+    /// Hash every file again, whatever its times say
+    #[arg(long)]
+    pub rehash: bool,
     #[command(flatten)]
     pub outside: OutsideArgs,
     #[command(flatten)]

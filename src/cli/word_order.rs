@@ -8,7 +8,7 @@ use clap::Subcommand;
 use super::args::Command;
 
 /// Options that take the next word as their value.
-const TAKE_A_VALUE: [&str; 15] = [
+const TAKE_A_VALUE: [&str; 17] = [
     "-C",
     "--directory",
     "-f",
@@ -24,6 +24,8 @@ const TAKE_A_VALUE: [&str; 15] = [
     "-j",
     "--jobs",
     "--network",
+    "--timing",
+    "--since",
 ];
 
 /// Moves the command before the options, so that `imgmake -C dir plan` is

@@ -1,6 +1,8 @@
-//! How targets depend on each other, for drawing: Graphviz, Mermaid, JSON, SVG.
+//! How targets depend on each other, for drawing: Graphviz, Mermaid, JSON, SVG, a page.
 
 mod edge;
+mod html;
+mod state;
 mod svg;
 
 use serde_json::json;
@@ -9,6 +11,8 @@ use crate::targets::kind_name;
 use edge::{edges, why};
 use imgmake_core::graph::Graph;
 
+pub use html::html;
+pub use state::{State, StateKind};
 pub use svg::svg;
 
 pub fn dot(graph: &Graph) -> String {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::edge::why;
+use super::state::State;
 use crate::targets::kind_name;
 use imgmake_core::graph::Graph;
 
@@ -18,6 +19,7 @@ const CHARACTER: usize = 9;
 const STYLE: &str = "text { font: 14px ui-monospace, monospace; fill: #1b1f24 } \
 .kind, .why { font-size: 11px; fill: #57606a } .why { paint-order: stroke; stroke: #fff; stroke-width: 4 } rect { fill: #f6f8fa; stroke: #8c959f } \
 .build rect { fill: #ddf4ff } .scan rect { fill: #fff8c5 } .push rect { fill: #dafbe1 } \
+.stale rect { stroke: #e36209; stroke-width: 2.5 } .always rect { stroke: #2f81f7; stroke-width: 2.5 } .fresh rect { stroke: #2da44e; stroke-width: 1.5 } \
 path { fill: none; stroke: #8c959f; stroke-width: 1.5 } marker path { fill: #8c959f; stroke: none } \
 @media (prefers-color-scheme: dark) { text { fill: #e6edf3 } .kind, .why { fill: #9198a1 } .why { stroke: #0d1117 } \
 rect { fill: #161b22 } .build rect { fill: #0c2d6b } .scan rect { fill: #4b2900 } .push rect { fill: #033a16 } }";
@@ -37,7 +39,8 @@ struct Layout {
     edges: Vec<(Vec<usize>, &'static str)>,
 }
 
-pub fn svg(graph: &Graph) -> String {
+/// `states` are by the targets' names, where they are known.
+pub fn svg(graph: &Graph, states: &BTreeMap<String, State>) -> String {
     let layout = Layout::of(graph);
     let names: Vec<&str> = graph.ids().map(|id| graph.name(id)).collect();
     let kinds: Vec<&str> = graph.ids().map(|id| kind_name(graph, id)).collect();
@@ -95,9 +98,22 @@ pub fn svg(graph: &Graph) -> String {
         let Cell::Target(at) = place else { continue };
         let (x, y) = (left(layout.column[cell]), top(cell));
         let (name, kind) = (escaped(names[*at]), kinds[*at]);
+        let state = states.get(names[*at]);
+        let class = state.map_or(String::new(), |state| format!(" {}", state.kind.class()));
+        let title = state.map_or(String::new(), |state| {
+            let reasons = state
+                .reasons
+                .first()
+                .map_or(String::new(), |first| format!(": {first}"));
+            format!(
+                "<title>{}{}</title>",
+                state.kind.word(),
+                crate::page::escaped(&reasons)
+            )
+        });
         let _ = writeln!(
             text,
-            "<g class=\"{kind}\"><rect x=\"{x}\" y=\"{y}\" width=\"{}\" height=\"{HEIGHT}\" rx=\"6\"/>\
+            "<g class=\"{kind}{class}\">{title}<rect x=\"{x}\" y=\"{y}\" width=\"{}\" height=\"{HEIGHT}\" rx=\"6\"/>\
              <text x=\"{}\" y=\"{}\">{name}</text><text class=\"kind\" x=\"{}\" y=\"{}\">{kind}</text></g>",
             widths[layout.column[cell]],
             x + 12,

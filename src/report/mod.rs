@@ -14,6 +14,7 @@ mod plain;
 mod summary;
 #[cfg(test)]
 mod tests;
+pub mod timeline;
 mod view;
 
 use std::io::Write;

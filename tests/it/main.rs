@@ -43,6 +43,7 @@
 //! | `hostile_registry` | what registries and scanned images say is shown, and not sent |
 //! | `hostile_text` | no words of others speak to the terminal or to the CI system |
 //! | `host_commands` | `run` targets: incremental, explained, cut off early, safe when killed |
+//! | `pages` | a run and the graph as pages, in the browser that shows them; `--rehash` |
 //! | `packages` | `apt-get install` gives the same image in every kind of isolation |
 //! | `programs` | what a checkout holds is no setting of the programs that are started |
 //! | `stale` | what makes a build stale, setting by setting |
@@ -110,6 +111,7 @@ mod networks;
 mod offline;
 mod own_image;
 mod packages;
+mod pages;
 mod permission;
 mod platforms;
 mod policies;

@@ -357,6 +357,11 @@ impl State {
     }
 
     /// Writes the stat cache, if it learnt anything.
+    /// Every file is read and hashed again by whoever asks for its hash, whatever `lstat` says of it.
+    pub fn forget_hashes(&mut self) {
+        self.stats = Arc::default();
+    }
+
     pub fn save_stats(&self) {
         // Only speed is lost when this fails.
         if let Some(directory) = &self.directory {
