@@ -20,17 +20,20 @@ use super::tools::tools;
 use super::trust::Keys;
 use crate::exit::{self, Exit};
 use crate::no_links::refuse_links;
+use crate::output_file::write_whole;
 use crate::report::{Reporter, Style, duration};
 use crate::run_logs;
-use crate::targets::{PinUse, Project, RunOptions, TargetRunner, Tools, Verdicts, project_name};
+use crate::targets::{
+    PinUse, Project, RunOptions, TargetRunner, Tools, Verdicts, images, project_name,
+};
 use imgmake_build::worker::Terminals;
 use imgmake_core::execute::{self, CacheUse, OnFailure};
 use imgmake_core::graph::TargetId;
 use imgmake_core::manifest::TargetKind;
 use imgmake_core::plan::Plan;
-use imgmake_core::state::State;
+use imgmake_core::state::{Output, State};
 use imgmake_event::{Cancel, Event, Events, TargetOutcome};
-use imgmake_oci::image::Reference;
+use imgmake_oci::image::{Descriptor, Reference};
 use imgmake_oci::store::{self, Store};
 
 /// One run of a manifest that is in no file.
@@ -118,17 +121,22 @@ pub fn once(
     tools.pin_use = pin_use;
     tools.run_file = lock.identity();
     tools.terminals = terminal.map(|t| Arc::new(t) as Arc<dyn Terminals>);
+    let step_summary = environment.get("GITHUB_STEP_SUMMARY");
+    let step_summary = step_summary.filter(|_| environment.is_github());
+    let before = match step_summary {
+        Some(_) => sizes(project, &plan, &tools, &state),
+        None => BTreeMap::new(),
+    };
     let summary = bring_up_to_date(project, &plan, &tools, &state, environment, args);
     logs.finish();
     reporter.finish();
     let written = timing.write();
+    let written = written.and(reports(global, project, args, &reporter));
     if args.summary {
         tell(reused(project, &plan, &summary, &state));
     }
-    if environment.is_github()
-        && let Some(path) = environment.get("GITHUB_STEP_SUMMARY")
-    {
-        append(Path::new(path), &reporter.markdown());
+    if let Some(path) = step_summary {
+        append(Path::new(path), &reporter.markdown(&before));
     }
     let failed = summary.failure.map(|(_, why)| exit::code_of(why.kind));
     match (stopped.exit_code().or(failed), written) {
@@ -156,6 +164,55 @@ fn reused(project: &Project, plan: &Plan, summary: &execute::Summary, state: &St
         },
         duration(took)
     )
+}
+
+/// The images that the targets had before this run.
+fn sizes(project: &Project, plan: &Plan, tools: &Tools, state: &State) -> BTreeMap<String, u64> {
+    let mut sizes = BTreeMap::new();
+    for id in &plan.order {
+        let name = project.graph.name(*id);
+        let outputs = state.recorded(name).map(|(_, outputs)| outputs);
+        let root = outputs
+            .into_iter()
+            .flatten()
+            .find_map(|output| match output {
+                Output::Image {
+                    media_type,
+                    digest,
+                    size,
+                    ..
+                } => Some(Descriptor::new(media_type, digest, size)),
+                _ => None,
+            });
+        // What the store has lost is no reason to fail.
+        let blobs = root.and_then(|root| images::blobs(tools.store().ok()?, &root).ok());
+        if let Some(blobs) = blobs {
+            sizes.insert(name.to_string(), blobs.iter().map(|blob| blob.size).sum());
+        }
+    }
+    sizes
+}
+
+/// `--junit` and `--code-quality`.
+fn reports(
+    global: &Global,
+    project: &Project,
+    args: &RunArgs,
+    reporter: &Reporter,
+) -> Result<(), Exit> {
+    let write = |path: &Path, text: &str| -> Result<(), Exit> {
+        let directory = global.directory.as_deref().unwrap_or(Path::new("."));
+        let path = directory.join(path);
+        refuse_links(&path, &project.directory)?;
+        Ok(write_whole(&path, text.as_bytes())?)
+    };
+    if let Some(path) = &args.junit {
+        write(path, &reporter.junit())?;
+    }
+    if let Some(path) = &args.code_quality {
+        write(path, &reporter.code_quality(&project.file))?;
+    }
+    Ok(())
 }
 
 /// The job's summary is for people, and no reason to fail.

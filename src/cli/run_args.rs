@@ -8,6 +8,7 @@ use clap::{Args, ValueEnum};
 /// Headings of `--help`.
 const REGISTRY_CACHE: &str = "Registry cache";
 const ISOLATION: &str = "RUN";
+const REPORTS: &str = "Reports";
 
 #[derive(Clone, Debug, Default, Args)]
 pub struct RunArgs {
@@ -60,6 +61,12 @@ pub struct RunArgs {
     /// Hash every file again, whatever its times say
     #[arg(long, hide_short_help = true)]
     pub rehash: bool,
+    /// Write the run as JUnit XML: each target is a case
+    #[arg(long, value_name = "FILE", help_heading = REPORTS, hide_short_help = true)]
+    pub junit: Option<PathBuf>,
+    /// Write warnings and failures as GitLab's code quality report
+    #[arg(long, value_name = "FILE", help_heading = REPORTS, hide_short_help = true)]
+    pub code_quality: Option<PathBuf>,
     /// Exit with 9 if another run works on the same targets, instead of waiting
     #[arg(long)]
     pub no_wait: bool,

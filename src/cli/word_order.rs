@@ -8,7 +8,7 @@ use clap::Subcommand;
 use super::args::Command;
 
 /// Options that take the next word as their value.
-const TAKE_A_VALUE: [&str; 17] = [
+const TAKE_A_VALUE: [&str; 19] = [
     "-C",
     "--directory",
     "-f",
@@ -26,6 +26,8 @@ const TAKE_A_VALUE: [&str; 17] = [
     "--network",
     "--timing",
     "--since",
+    "--junit",
+    "--code-quality",
 ];
 
 /// Moves the command before the options, so that `imgmake -C dir plan` is

@@ -44,7 +44,7 @@ fn property(text: &str) -> String {
 }
 
 /// What a message is about: `--> imgmake.kdl:3:5` below it, or `Dockerfile:4: ` in front.
-fn place(message: &str) -> Option<(&str, usize, Option<usize>)> {
+pub(super) fn place(message: &str) -> Option<(&str, usize, Option<usize>)> {
     let shown = message
         .lines()
         .find_map(|line| line.trim().strip_prefix("--> "));

@@ -1,5 +1,7 @@
 //! A run as Markdown, for the summary of a job.
 
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -8,7 +10,7 @@ use super::{human, json};
 use imgmake_event::{Product, TargetOutcome};
 
 /// A table of all targets that were not up to date, and of what they made.
-pub(super) fn page(summary: &Summary, took: Duration) -> String {
+pub(super) fn page(summary: &Summary, took: Duration, before: &BTreeMap<String, u64>) -> String {
     let mut text = format!("### imgmake: {}\n\n", summary.counts(took));
     let shown: Vec<_> = summary
         .targets()
@@ -18,7 +20,9 @@ pub(super) fn page(summary: &Summary, took: Duration) -> String {
         text.push_str("| target | outcome | time | made |\n|---|---|---|---|\n");
     }
     for (target, outcome, took) in shown {
-        let made: Vec<String> = summary.made_by(target).map(product).collect();
+        let before = before.get(target).copied();
+        let made = summary.made_by(target).map(|what| product(what, before));
+        let made: Vec<String> = made.collect();
         writeln!(
             text,
             "| {} | {} | {} | {} |",
@@ -45,13 +49,16 @@ pub(super) fn page(summary: &Summary, took: Duration) -> String {
     text
 }
 
-fn product(what: &Product) -> String {
+fn product(what: &Product, before: Option<u64>) -> String {
     match what {
         Product::Image { digest, size } => {
             format!(
-                "image `{}`, {}",
+                "image `{}`, {}{}",
                 human::short_digest(digest),
-                human::bytes(*size)
+                human::bytes(*size),
+                before
+                    .map(|before| change(before, *size))
+                    .unwrap_or_default()
             )
         }
         Product::Tar { path, bytes } => format!("{}, {}", cell(path), human::bytes(*bytes)),
@@ -59,6 +66,15 @@ fn product(what: &Product) -> String {
             format!("{}, `{}`", cell(reference), human::short_digest(digest))
         }
         Product::Layout { path } | Product::Report { path } | Product::File { path } => cell(path),
+    }
+}
+
+/// ` (+1.2 MB)`
+fn change(before: u64, now: u64) -> String {
+    match now.cmp(&before) {
+        Ordering::Equal => " (same size)".to_string(),
+        Ordering::Greater => format!(" (+{})", human::bytes(now - before)),
+        Ordering::Less => format!(" (−{})", human::bytes(before - now)),
     }
 }
 

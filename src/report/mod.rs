@@ -4,9 +4,11 @@
 //! output; with JSON lines, everything goes to standard output.
 
 mod annotation;
+mod code_quality;
 mod fold;
 mod human;
 mod json;
+mod junit;
 mod live;
 mod markdown;
 mod options;
@@ -17,8 +19,9 @@ mod tests;
 pub mod timeline;
 mod view;
 
+use std::collections::BTreeMap;
 use std::io::Write;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
 pub use annotation::{Level, annotation};
@@ -128,13 +131,27 @@ impl Reporter {
 }
 
 impl Reporter {
-    /// The run as a page of Markdown: targets, times, digests and sizes.
-    pub fn markdown(&self) -> String {
-        let inner = self
-            .inner
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        markdown::page(&inner.summary, inner.begun.elapsed())
+    /// The run as a page of Markdown: targets, times, digests and sizes, with their change since the
+    /// images that the targets had `before`.
+    pub fn markdown(&self, before: &BTreeMap<String, u64>) -> String {
+        let inner = self.inner();
+        markdown::page(&inner.summary, inner.begun.elapsed(), before)
+    }
+
+    /// The run as JUnit XML.
+    pub fn junit(&self) -> String {
+        let inner = self.inner();
+        junit::document(&inner.summary, inner.begun.elapsed())
+    }
+
+    /// Warnings and failures as GitLab's code quality report.
+    pub fn code_quality(&self, manifest: &str) -> String {
+        code_quality::document(&self.inner().summary, manifest)
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        let inner = self.inner.lock();
+        inner.unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 

@@ -16,6 +16,9 @@ const LAST_LINES: usize = 30;
 /// More results than these are counted, and named with `-v`.
 const MOST_RESULTS: usize = 50;
 
+/// Warnings that are kept for reports.
+const MOST_WARNINGS: usize = 1000;
+
 #[derive(Default)]
 pub(super) struct Summary {
     outcomes: Vec<(String, TargetOutcome)>,
@@ -25,6 +28,8 @@ pub(super) struct Summary {
     known_products: HashSet<(String, Product)>,
     last_lines: BTreeMap<String, VecDeque<Vec<u8>>>,
     warnings: usize,
+    /// The first of them, with their targets.
+    warned: Vec<(Option<String>, String)>,
 }
 
 impl Summary {
@@ -61,7 +66,12 @@ impl Summary {
                 }
                 lines.push_back(line.iter().copied().take(2000).collect());
             }
-            Event::Warning { .. } => self.warnings += 1,
+            Event::Warning { target, message } => {
+                self.warnings += 1;
+                if self.warned.len() < MOST_WARNINGS {
+                    self.warned.push((target.clone(), message.clone()));
+                }
+            }
             _ => {}
         }
     }
@@ -77,6 +87,12 @@ impl Summary {
     pub(super) fn targets(&self) -> impl Iterator<Item = (&str, &TargetOutcome, Duration)> {
         let outcomes = self.outcomes.iter().zip(&self.times);
         outcomes.map(|((name, outcome), took)| (name.as_str(), outcome, *took))
+    }
+
+    /// Warnings with their targets.
+    pub(super) fn warned(&self) -> impl Iterator<Item = (Option<&str>, &str)> {
+        let all = self.warned.iter();
+        all.map(|(target, message)| (target.as_deref(), message.as_str()))
     }
 
     /// What a target made.

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::ground::imgmake::Imgmake;
 use crate::ground::registry::Registry;
 use crate::ground::terminal::at_a_terminal;
-use crate::ground::{temporary, write};
+use crate::ground::{run, temporary, write};
 
 const MANIFEST: &str = r#"
 build a { from "scratch"; file "/a" "a"; tags "team/a:1" }
@@ -54,10 +54,60 @@ fn github_gets_places_groups_and_a_summary() {
     ] {
         assert!(page.contains(line), "{line}: {page}");
     }
+    // A larger image: the change since the one of the last run is said.
+    write(path, "Dockerfile", "FROM base\nCOPY x imgmake.kdl /more/\n");
+    std::fs::write(&summary, "").unwrap();
+    imgmake.ok(path, &["b"]);
+    let page = std::fs::read_to_string(&summary).unwrap();
+    assert!(page.contains(" (+"), "{page}");
     write(path, "imgmake.kdl", "build a { contxt \".\" }\n");
     let wrong = imgmake.run(path, &[]);
     let place = "::error file=imgmake.kdl,line=1,col=";
     assert!(wrong.stdout.contains(place), "{}", wrong.stdout);
+}
+
+#[test]
+fn a_run_is_junit_and_code_quality() {
+    let directory = project();
+    let path = directory.path();
+    let arguments = [
+        "-k",
+        "-j1",
+        "--junit",
+        "out/junit.xml",
+        "--code-quality=out/quality.json",
+    ];
+    let arguments = [&arguments[..], &["a", "b", "fails"]].concat();
+    let ran = Imgmake::new().run(path, &arguments);
+    assert_eq!(ran.code, 1, "{}", ran.stderr);
+    let junit = std::fs::read_to_string(path.join("out/junit.xml")).unwrap();
+    for says in [
+        "<testsuite name=\"imgmake\" tests=\"3\" failures=\"1\"",
+        "classname=\"imgmake\" name=\"a\" time=",
+        "name=\"fails\"",
+        "<failure message=\"",
+    ] {
+        assert!(junit.contains(says), "{says}: {junit}");
+    }
+    // Any reader of XML takes it.
+    let well_formed = "import sys, xml.dom.minidom; xml.dom.minidom.parse(sys.argv[1])";
+    let file = path.join("out/junit.xml");
+    run("python3", &["-c", well_formed, file.to_str().unwrap()]);
+    let quality = std::fs::read(path.join("out/quality.json")).unwrap();
+    let quality: serde_json::Value = serde_json::from_slice(&quality).unwrap();
+    let issues = quality.as_array().unwrap();
+    let of = |name: &str| {
+        let check = format!("imgmake/{name}");
+        let found = issues
+            .iter()
+            .find(|issue| issue["check_name"] == check.as_str());
+        found.unwrap_or_else(|| panic!("{name}: {quality}"))
+    };
+    assert_eq!(of("b")["severity"], "minor");
+    assert_eq!(of("b")["location"]["path"], "Dockerfile");
+    assert_eq!(of("fails")["severity"], "major");
+    let hash = |issue: &serde_json::Value| issue["fingerprint"].as_str().unwrap().len();
+    assert!(issues.iter().all(|issue| hash(issue) == 32));
 }
 
 #[test]
