@@ -115,7 +115,7 @@ impl Platform {
             }
         }
         for one in &ran {
-            for secret in [PASSWORD, ecr::SECRET_KEY, ecr::TOKEN] {
+            for secret in [PASSWORD, ecr::SECRET_KEY, ecr::TOKEN, "never-shown"] {
                 assert!(!one.output.contains(secret), "a secret is shown: {one:?}");
             }
             assert!(!one.output.contains("panicked"), "{one:?}");
@@ -144,6 +144,21 @@ impl Platform {
         text
     }
 
+    /// What Harness's documentation lists of the environment of a step, as a build that somebody started by hand has it.
+    fn of_harness(&self) -> BTreeMap<String, String> {
+        let recorded = include_str!("../../data/environments/harness.env").lines();
+        let variable = |line: &str| {
+            let (name, value) = line.split_once('=').unwrap();
+            let value = value.replace("\\n", "\n");
+            let value = match value.as_str() {
+                "/harness" => text(&self.workspace.path().to_str().unwrap().into()),
+                _ => value,
+            };
+            (name.to_string(), value)
+        };
+        recorded.map(variable).collect()
+    }
+
     fn step(&self, pipeline: &Value, step: &Value) -> Option<Ran> {
         let spec = &step["spec"];
         let home = super::temporary();
@@ -170,7 +185,8 @@ impl Platform {
                 let program = home.path().join(plugin);
                 std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_imgmake"), &program).unwrap();
                 let mut command = Command::new(program);
-                command.env_clear().envs(variables).envs(&self.extra);
+                command.env_clear().envs(self.of_harness());
+                command.envs(variables).envs(&self.extra);
                 command
             }
         };
