@@ -50,8 +50,12 @@ impl Exit {
         Exit::error(USAGE, message)
     }
 
+    /// An empty help is none.
     pub fn with_help(mut self, help: impl std::fmt::Display) -> Exit {
-        self.text = format!("{}\n  help: {help}", self.text);
+        let help = help.to_string();
+        if !help.is_empty() {
+            self.text = format!("{}\n  help: {help}", self.text);
+        }
         self
     }
 }

@@ -260,8 +260,10 @@ fn a_secret_without_its_source_fails_the_step_that_needs_it() {
 }
 
 #[test]
-fn a_variable_that_is_not_set_is_an_empty_secret_of_a_step() {
+fn a_variable_that_is_not_set_is_an_empty_secret_of_a_step_unless_it_is_required() {
     let project = project_with_a_secret();
+    let required = std::fs::read_to_string(project.path().join("Dockerfile")).unwrap();
+    let optional = required.replace(",required=true", "");
     let note = "secret `tok` is empty: the variable `TOKEN` is not set";
     let plugin = ["plugin", "--as", "drone-docker"];
     let kaniko = [
@@ -286,8 +288,19 @@ fn a_variable_that_is_not_set_is_an_empty_secret_of_a_step() {
             .fold(Imgmake::new(), |imgmake, (name, value)| {
                 imgmake.with(name, value)
             });
+        // Nothing is run where the layer is known: first.
+        write(project.path(), "Dockerfile", &required);
+        let says = [
+            "Dockerfile:4",
+            "secret `tok` is required: the variable `TOKEN` is not set",
+        ];
+        imgmake.refused(project.path(), arguments, 1, &says);
+        write(project.path(), "Dockerfile", &optional);
         let ran = imgmake.ok(project.path(), arguments);
         let said = format!("{}{}", ran.stdout, ran.stderr);
         assert!(said.contains(note), "{said}");
+        write(project.path(), "Dockerfile", &required);
+        // A variable that is set may be empty.
+        imgmake.with("TOKEN", "").ok(project.path(), arguments);
     }
 }

@@ -150,6 +150,11 @@ pub enum NamedContext {
 #[derive(Clone, Debug)]
 pub enum SecretSource {
     Value(Vec<u8>),
+    /// Declared by a variable that is not set, where that is an empty secret: a step that requires it fails.
+    Empty {
+        /// "the variable `TOKEN` is not set".
+        why: String,
+    },
     /// Declared, and not to be had: a step that needs it fails.
     Absent {
         /// "the variable `TOKEN` is not set".

@@ -47,7 +47,7 @@ fn absent(task: &BuildTask<'_>, node: &SecretNode) -> Option<SecretSource> {
         (Absence::Empty, SecretFrom::Env(_)) => {
             let note = format!("secret `{}` is empty: {why}", node.name.value);
             task.runner.note(task.name, note);
-            Some(SecretSource::Value(Vec::new()))
+            Some(SecretSource::Empty { why })
         }
         (Absence::Fails, _) => Some(SecretSource::Absent {
             why: format!("{why}; `optional=#true` lets it be missing"),

@@ -7,9 +7,9 @@ use std::fmt::Write as _;
 use imgmake_dockerfile::Dockerfile;
 use imgmake_dockerfile::compat::{Asked, Builder, Difference, Shown, Version, compare};
 
-use super::case::Case;
+use super::case::{Case, cases};
 use super::difference;
-use super::peer::{self, Buildah, Peer};
+use super::peer::{self, Buildah, Peer, read};
 use super::workshop::Workshop;
 use crate::ground::expected::assert_part;
 
@@ -91,6 +91,39 @@ fn buildah_gives_the_same_image_unless_a_row_says_how_it_differs() {
         }
     }
     assert!(failures.is_empty(), "{failures}");
+}
+
+/// The cases are built without `--layers`, in which buildah makes the directories.
+#[test]
+fn buildah_with_layers_makes_no_directory_for_a_workdir_alone() {
+    let workshop = Workshop::new();
+    let case = cases("conformance").join("a-workdir-in-which-nothing-happens-is-made");
+    let case = Case::read(&case);
+    let ours = workshop.build(&case).unwrap();
+    let buildah = Buildah::new();
+    let place = workshop.place(&case);
+    let directories = |more: &[String]| {
+        let archive = place.join("buildah.tar");
+        buildah.build_to(&place, more, &archive).unwrap();
+        directories(&read(&workshop, &case, &archive).unwrap().essence())
+    };
+    let without = directories(&[]);
+    assert_eq!(without, self::directories(&ours.essence()));
+    let with = directories(&["--layers=true".into()]);
+    let missing: Vec<&String> = without.iter().filter(|dir| !with.contains(dir)).collect();
+    let expected = [
+        "dir 0755 0:0 /below",
+        "dir 0755 0:0 /last",
+        "dir 0755 1000:1000 /opt/a",
+        "dir 0755 1000:1000 /opt/a/b",
+        "dir 0755 0:0 /opt/between",
+    ];
+    assert_eq!(missing, expected, "with layers: {with:?}");
+}
+
+fn directories(essence: &str) -> Vec<String> {
+    let lines = essence.lines().filter(|line| line.starts_with("dir "));
+    lines.map(String::from).collect()
 }
 
 /// Nothing is built: what a row shows in a case's Dockerfile is what the case says of it.

@@ -174,6 +174,7 @@ fn secret(request: &BuildRequest, name: &str) -> Result<Option<String>> {
     let bytes = match request.secrets.get(name) {
         None => return Ok(None),
         Some(SecretSource::Value(bytes)) => bytes.clone(),
+        Some(SecretSource::Empty { .. }) => Vec::new(),
         Some(SecretSource::Absent { why }) => {
             return Err(BuildError::not_found(format!("secret `{name}`"), why));
         }

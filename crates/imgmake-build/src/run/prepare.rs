@@ -63,11 +63,11 @@ pub fn prepare(
     let mut prepared = Prepared {
         key: step_key::of("run"),
         absent: None,
-        history: history(state, &text),
+        history: history(state, request, &text),
         request: RunRequest {
             layers: Vec::new(),
             argv,
-            env: environment(state),
+            env: environment(state, request),
             workdir: match config.image.config.working_dir.as_str() {
                 "" => "/".into(),
                 dir => dir.into(),
@@ -100,7 +100,10 @@ pub fn prepare(
         prepared.mount(&spec.mount()?, config, request, mounted)?;
     }
     // After the key: proxies never count.
-    prepared.request.env.extend(proxies(request));
+    let given = proxies(request);
+    let is_given = |name: &String| given.iter().any(|(other, _)| other == name);
+    prepared.request.env.retain(|(name, _)| !is_given(name));
+    prepared.request.env.extend(given);
     if !request.authorities.is_empty() {
         // Neither do certificates: whom a command trusts says nothing about the image.
         let variables = authority_variables(&prepared.request.env);
@@ -148,8 +151,9 @@ fn command(run: &Run, config: &Configuring) -> (Vec<String>, Vec<ScriptFile>, St
     }
 }
 
-/// ENV and the ARGs in scope; an ARG overrides an earlier ENV of the same name.
-fn environment(state: &ImageState) -> Vec<(String, String)> {
+/// ENV and the ARGs in scope; an ARG overrides an earlier ENV of the same name. Proxies that the request gives are
+/// not among them.
+fn environment(state: &ImageState, request: &BuildRequest) -> Vec<(String, String)> {
     let config = &state.config.image.config;
     let mut list: Vec<(String, String)> = config
         .env
@@ -161,7 +165,7 @@ fn environment(state: &ImageState) -> Vec<(String, String)> {
         .collect();
     for (name, value) in &state.args {
         let Some(value) = value else { continue };
-        if PROXY_ARGS.contains(&name.as_str()) {
+        if given_proxy(request, name).is_some() {
             continue;
         }
         match list.iter_mut().find(|(known, _)| known == name) {
@@ -176,23 +180,31 @@ fn environment(state: &ImageState) -> Vec<(String, String)> {
 fn proxies(request: &BuildRequest) -> Vec<(String, String)> {
     let mut list = Vec::new();
     for name in PROXY_ARGS {
-        let other = match name.bytes().all(|b| b.is_ascii_uppercase() || b == b'_') {
-            true => name.to_ascii_lowercase(),
-            false => name.to_ascii_uppercase(),
-        };
-        if let Some(value) = request.args.get(name).or_else(|| request.args.get(&other)) {
+        if let Some(value) = given_proxy(request, name) {
             list.push((name.to_string(), value.clone()));
         }
     }
     list
 }
 
+/// What the request gives for a proxy argument, in this spelling or in the other one.
+fn given_proxy<'a>(request: &'a BuildRequest, name: &str) -> Option<&'a String> {
+    if !PROXY_ARGS.contains(&name) {
+        return None;
+    }
+    let other = match name.bytes().all(|b| b.is_ascii_uppercase() || b == b'_') {
+        true => name.to_ascii_lowercase(),
+        false => name.to_ascii_uppercase(),
+    };
+    request.args.get(name).or_else(|| request.args.get(&other))
+}
+
 /// `|2 A=1 B=2 /bin/sh -c …`: the ARGs in force stand before the command.
-fn history(state: &ImageState, command: &str) -> String {
+fn history(state: &ImageState, request: &BuildRequest, command: &str) -> String {
     let args: Vec<String> = state
         .args
         .iter()
-        .filter(|(name, _)| !PROXY_ARGS.contains(&name.as_str()))
+        .filter(|(name, _)| given_proxy(request, name).is_none())
         .map(|(name, _)| format!("{name}={}", state.variable(name).unwrap_or_default()))
         .collect();
     match args.is_empty() {
@@ -306,6 +318,13 @@ impl Prepared {
         };
         let found = match build.secrets.get(id) {
             Some(SecretSource::Value(bytes)) => Some(bytes.clone()),
+            Some(SecretSource::Empty { why }) => {
+                if *required {
+                    let error = || BuildError::required(format!("secret `{id}`"), why);
+                    self.absent.get_or_insert_with(error);
+                }
+                Some(Vec::new())
+            }
             Some(SecretSource::Absent { why }) => {
                 let error = || BuildError::not_found(format!("secret `{id}`"), why);
                 self.absent.get_or_insert_with(error);

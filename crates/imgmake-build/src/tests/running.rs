@@ -85,6 +85,17 @@ fn a_secret_that_cannot_be_had_is_an_error_of_the_step_that_runs() {
     assert_eq!(had.key.hex(), lacking.key.hex());
     let error = lacking.absent.unwrap().to_string();
     assert!(error.contains("secret `s` not found"), "{error}");
+    for (name, is_error) in [("t", false), ("s", true)] {
+        let why = "the variable `V` is not set".to_string();
+        let value = SecretSource::Value(b"1".to_vec());
+        request.secrets.insert("s".into(), value);
+        request
+            .secrets
+            .insert(name.into(), SecretSource::Empty { why });
+        let empty = prepared(command, &request).unwrap();
+        assert_eq!(had.key.hex(), empty.key.hex());
+        assert_eq!(empty.absent.is_some(), is_error, "{name}");
+    }
 }
 
 #[test]

@@ -87,6 +87,11 @@ const SHOWN: &[(&str, &str, &str)] = &[
         "ADD a b/c",
     ),
     (
+        "mount-relative-target",
+        "RUN --mount=target=c a",
+        "RUN --mount=type=secret,id=s,target=c --mount=target=/c a",
+    ),
+    (
         "mount-flag-values",
         "RUN --mount=target=/c,ro=true a",
         "RUN --mount=target=/c,ro a",
@@ -115,6 +120,27 @@ const SHOWN: &[(&str, &str, &str)] = &[
         "owner-of-workdir",
         "USER 5\nWORKDIR /w",
         "USER root\nWORKDIR /w",
+    ),
+    ("workdir-alone", "WORKDIR /w\nENV A=b", "WORKDIR /w\nRUN a"),
+    (
+        "workdir-alone",
+        "WORKDIR /w\nWORKDIR /x\nRUN a",
+        "WORKDIR /w\nWORKDIR x\nRUN a",
+    ),
+    (
+        "workdir-alone",
+        "USER 5\nWORKDIR /w\nUSER 6\nCOPY a a",
+        "USER 5\nWORKDIR /w\nCOPY a a",
+    ),
+    (
+        "workdir-alone",
+        "WORKDIR /w\nONBUILD RUN a",
+        "ONBUILD WORKDIR /w\nRUN a",
+    ),
+    (
+        "workdir-alone",
+        "WORKDIR /w\nFROM base\nRUN a",
+        "WORKDIR /w\nRUN a\nFROM base",
     ),
     ("destination-above-the-root", "COPY a /../b", "COPY a /a..b"),
     ("workdir-with-dots", "WORKDIR /a/../b", "WORKDIR /a/b"),

@@ -1,5 +1,7 @@
 //! What an image's config says: volumes, ports, users, commands.
 
+use std::path::Path;
+
 use super::super::builder::Builder::*;
 use super::super::difference::{Difference, Shown, says, until};
 use super::super::sight::{Place, Sight};
@@ -111,6 +113,15 @@ pub const ROWS: &[Difference] = &[
         }),
     },
     Difference {
+        name: "workdir-alone",
+        here: "WORKDIR makes its directory, for the user of that moment",
+        elsewhere: &[says(
+            Buildah,
+            "with `--layers`, as Podman builds, the next RUN, COPY or ADD makes it for its own user; where none follows, it is missing",
+        )],
+        shown: Shown::Sometimes(workdir_alone),
+    },
+    Difference {
         name: "owner-of-workdir",
         here: "a directory that WORKDIR makes belongs to the user of that moment",
         elsewhere: &[says(Docker, "belongs to root")],
@@ -189,6 +200,39 @@ fn written_ports(sight: &Sight<'_>, counts: fn(&str) -> bool) -> Vec<Place> {
         Instruction::Expose(words) => words.iter().find(|word| counts(word)).cloned(),
         _ => None,
     })
+}
+
+/// A WORKDIR whose directory, or a directory in it, is no longer the current one when the next files are written, or
+/// when another user does that.
+fn workdir_alone(sight: &Sight<'_>) -> Vec<Place> {
+    let mut places = Vec::new();
+    for (at, step) in sight.steps.iter().enumerate() {
+        let Instruction::Workdir(path) = &step.meant else {
+            continue;
+        };
+        let mut later = sight.steps[at + 1..]
+            .iter()
+            .take_while(|other| other.stage == step.stage)
+            .filter(|other| !other.is_trigger);
+        let leaves = |to: &str| match to.starts_with('/') {
+            true => !Path::new(to).starts_with(path),
+            false => to.split('/').any(|part| part == ".."),
+        };
+        let is_made = later.find_map(|other| match &other.meant {
+            Instruction::Run(_) | Instruction::Copy(_) | Instruction::Add(_) => {
+                Some(other.before.user == step.before.user)
+            }
+            Instruction::Workdir(to) if leaves(to) => Some(false),
+            _ => None,
+        });
+        if !step.is_trigger && is_made != Some(true) {
+            places.push(Place {
+                line: step.line,
+                words: format!("WORKDIR {path}"),
+            });
+        }
+    }
+    places
 }
 
 fn expose_other_protocol(sight: &Sight<'_>) -> Vec<Place> {

@@ -320,6 +320,12 @@ pub const ROWS: &[Difference] = &[
         shown: Shown::Never,
     },
     Difference {
+        name: "attributes-of-a-context",
+        here: "attributes and capabilities of files of a context are no part of the image",
+        elsewhere: &[says(Buildah, "they are copied")],
+        shown: Shown::Never,
+    },
+    Difference {
         name: "attributes-through-chown",
         here: "`COPY --from` with `--chown` keeps attributes and capabilities",
         elsewhere: &[

@@ -65,6 +65,18 @@ pub const ROWS: &[Difference] = &[
         shown: Shown::Always(mount_without_target),
     },
     Difference {
+        name: "mount-relative-target",
+        here: "a mount's target may be relative to the working directory",
+        elsewhere: &[until(Buildah, "1.43", "refuses it")],
+        shown: Shown::Always(|sight| {
+            sight.mounts(|_, mount| {
+                let refused = ["bind", "cache", "tmpfs"].contains(&kind(mount));
+                let target = target(mount).filter(|target| refused && !target.starts_with('/'))?;
+                Some(format!("target={target}"))
+            })
+        }),
+    },
+    Difference {
         name: "mount-flag-values",
         here: "flags of a mount may have a value (`ro=true`), and `required` needs none",
         elsewhere: &[says(Buildah, "refuses some")],
