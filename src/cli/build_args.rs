@@ -36,7 +36,7 @@ pub struct BuildArgs {
     /// An entry of `/etc/hosts` during RUN: `HOST:IP` or `HOST=IP`
     #[arg(long = "add-host", value_name = "HOST:IP", help_heading = DOCKER, hide_short_help = true)]
     pub add_hosts: Vec<String>,
-    /// A further context: `NAME=DIR` or `NAME=docker-image://IMAGE`
+    /// A further context: `NAME=DIR`, `NAME=docker-image://IMAGE` or `NAME=oci-layout://DIR:TAG`
     #[arg(long = "build-context", value_name = "NAME=PLACE", help_heading = DOCKER, hide_short_help = true)]
     pub build_contexts: Vec<String>,
     /// Files, an archive or a push: `DIR`, `type=tar,dest=FILE`, `type=oci,dest=FILE`, `type=docker[,dest=FILE]`, `type=registry`

@@ -1,4 +1,4 @@
-//! Bake files and Compose files as manifests: what `import` writes, and what `-f compose.yaml` reads.
+//! Bake files and Compose files as manifests: what `import` writes, and what `-f compose.yaml` and `-f docker-bake.hcl` read.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -18,11 +18,17 @@ pub fn is_compose(name: &str) -> bool {
     name.ends_with(".yaml") || name.ends_with(".yml")
 }
 
-/// The manifest that a Compose file is, for one run.
+/// A Compose file or a bake file, by its name.
+pub fn is_imported(name: &str) -> bool {
+    let lower = name.to_ascii_lowercase();
+    is_compose(name) || lower.ends_with(".hcl") || lower.ends_with(".json")
+}
+
+/// The manifest that a Compose file or a bake file is, for one run.
 ///
 /// # Errors
 /// It has a mistake, or says what no manifest can; a Dockerfile in it would have to be a file.
-pub fn manifest_of_compose(name: &str, text: &str, directory: &Path) -> Result<String, Exit> {
+pub fn manifest_of_import(name: &str, text: &str, directory: &Path) -> Result<String, Exit> {
     let files = [bake::File { name, text }];
     let now = jiff::Timestamp::now().to_string();
     let source = Source {

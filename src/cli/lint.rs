@@ -99,7 +99,7 @@ fn contexts<'a>(project: &Project, build: &'a BuildTarget) -> BTreeMap<&'a str, 
     let named = build.contexts.iter().map(|(name, context)| {
         let directory = match context {
             ContextNode::Path(path) => Some(project.directory.join(&path.value)),
-            ContextNode::Image(_) | ContextNode::Target(_) => None,
+            ContextNode::Image(_) | ContextNode::Target(_) | ContextNode::Layout { .. } => None,
         };
         (name.value.as_str(), directory)
     });

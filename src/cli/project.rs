@@ -12,7 +12,7 @@ use super::args::{Global, NetworkArgs};
 use super::environment::Environment;
 use super::git_facts::git_facts;
 use super::importable::{dockerfiles, files_of_bake};
-use super::imported::{is_compose, manifest_of_compose};
+use super::imported::{is_imported, manifest_of_import};
 use super::kinds;
 use super::manifest_cache::Source;
 use super::manifest_files::{Disk, LARGEST_MANIFEST};
@@ -63,8 +63,8 @@ pub fn load_with(
     network: NetworkArgs,
 ) -> Result<Loaded, Exit> {
     let (directory, file, text) = read(global)?;
-    let text = match is_compose(&file) {
-        true => manifest_of_compose(&file, &text, &directory)?,
+    let text = match is_imported(&file) {
+        true => manifest_of_import(&file, &text, &directory)?,
         false => text,
     };
     let manifest = Text {

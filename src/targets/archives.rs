@@ -1,12 +1,16 @@
 //! Archives and layouts that targets read, as inputs of their keys.
 
+use std::path::Path;
+
 use super::failure::failure;
 use super::runner::TargetRunner;
 use imgmake_core::execute::Failure;
 use imgmake_core::files::Signature;
 use imgmake_core::fingerprint::Inputs;
 use imgmake_core::manifest::{ArchiveImage, Spanned};
+use imgmake_oci::OciError;
 use imgmake_oci::archive::{self, Imported};
+use imgmake_oci::store::Store;
 
 /// The image of an archive, or the one that is meant.
 ///
@@ -17,13 +21,21 @@ pub fn read(
     path: &str,
     image: Option<&ArchiveImage>,
 ) -> Result<Imported, Failure> {
-    let (store, path) = (runner.store()?, runner.path(path));
-    let imported = match image {
-        None => archive::read(store, &path, None),
-        Some(ArchiveImage::Named(name)) => archive::read(store, &path, Some(name)),
-        Some(ArchiveImage::Numbered(number)) => archive::read_numbered(store, &path, *number),
-    };
-    imported.map_err(failure)
+    pick(runner.store()?, &runner.path(path), image).map_err(failure)
+}
+
+/// # Errors
+/// As [`archive::read`].
+pub fn pick(
+    store: &Store,
+    path: &Path,
+    image: Option<&ArchiveImage>,
+) -> Result<Imported, OciError> {
+    match image {
+        None => archive::read(store, path, None),
+        Some(ArchiveImage::Named(name)) => archive::read(store, path, Some(name)),
+        Some(ArchiveImage::Numbered(number)) => archive::read_numbered(store, path, *number),
+    }
 }
 
 /// # Errors

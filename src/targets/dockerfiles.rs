@@ -121,7 +121,7 @@ impl Dockerfiles<'_> {
         let named = contexts.find(|(name, _)| is_same_image(&name.value, image));
         let target = match named {
             None | Some((_, ContextNode::Path(_))) => return false,
-            Some((_, ContextNode::Image(_))) => return true,
+            Some((_, ContextNode::Image(_) | ContextNode::Layout { .. })) => return true,
             Some((_, ContextNode::Target(target))) => &target.value,
         };
         let Some(RecipeNode::Dockerfile { path, stage }) = self.recipes.get(target) else {
@@ -145,7 +145,7 @@ impl Dockerfiles<'_> {
         let (_, context) = contexts.find(|(known, _)| known.value == name)?;
         match context {
             ContextNode::Path(path) => Some(self.directory.join(&path.value)),
-            ContextNode::Target(_) | ContextNode::Image(_) => None,
+            ContextNode::Target(_) | ContextNode::Image(_) | ContextNode::Layout { .. } => None,
         }
     }
 }

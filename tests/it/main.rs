@@ -101,6 +101,7 @@ mod interrupted;
 mod joined;
 mod judged;
 mod kaniko;
+mod layouts;
 mod limits;
 mod links_out;
 mod lock_file;

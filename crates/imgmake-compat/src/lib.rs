@@ -9,6 +9,7 @@
 //! error         why a step is refused
 //! credentials   logins of registries as secrets
 //! nodes         nodes of a manifest that is in no file
+//! oci_layout    `oci-layout://…` as a context
 //! ```
 
 mod credentials;
@@ -16,6 +17,7 @@ mod error;
 mod hidden;
 pub mod import;
 pub mod nodes;
+mod oci_layout;
 pub mod plugin;
 mod result_files;
 pub mod step;

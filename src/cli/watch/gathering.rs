@@ -128,12 +128,17 @@ impl Gathering<'_> {
             self.file_of_manifest(&file);
             self.absolute(&file, interest);
         }
+        for (_, context) in &build.contexts {
+            if let ContextNode::Layout { path, .. } = context {
+                self.tree_or_file(&path.value, interest);
+            }
+        }
         let named = build
             .contexts
             .iter()
             .filter_map(|(name, context)| match context {
                 ContextNode::Path(path) => Some((Some(name.value.as_str()), path.value.as_str())),
-                ContextNode::Target(_) | ContextNode::Image(_) => None,
+                ContextNode::Target(_) | ContextNode::Image(_) | ContextNode::Layout { .. } => None,
             });
         let own = build
             .context

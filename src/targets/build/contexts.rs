@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::super::failure::plain;
+use super::super::archives;
+use super::super::failure::{failure, plain};
 use super::super::images;
 use super::super::task::BuildTask;
 use imgmake_build::NamedContext;
-use imgmake_core::execute::{Failure, Upstream};
-use imgmake_core::manifest::{BaseKind, ContextNode, RecipeNode, SignKey, TargetKind};
+use imgmake_core::execute::{Failure, FailureKind, Upstream};
+use imgmake_core::manifest::{
+    ArchiveImage, BaseKind, ContextNode, RecipeNode, SignKey, Spanned, TargetKind,
+};
 use imgmake_core::state::DIRECTORY;
 use imgmake_guard::checkout::Checkout;
 use imgmake_oci::image::ReferenceError;
@@ -91,6 +94,45 @@ pub(super) fn excluded(task: &BuildTask<'_>, context: &Path) -> Vec<PathBuf> {
     excluded
 }
 
+/// The image of a layout or an archive, which is in the store from then on.
+fn layout(
+    task: &BuildTask<'_>,
+    name: &Spanned<String>,
+    path: &Spanned<String>,
+    pick: Option<&ArchiveImage>,
+) -> Result<NamedContext, Failure> {
+    let runner = task.runner;
+    let full = runner.path(&path.value);
+    if runner.options.only_resolves && !full.exists() {
+        // Another target makes it, and nothing in it names another image.
+        return Ok(NamedContext::Path(runner.project.directory.clone()));
+    }
+    if full.is_dir() {
+        let project = Checkout::new([runner.project.directory.as_path()]);
+        project.directory(&full).map_err(|error| {
+            let message = format!("cannot read the context `{}`", name.value);
+            task.problem(path, message, plain(&error))
+        })?;
+    }
+    let (store, latest) = (runner.store()?, ArchiveImage::Named("latest".into()));
+    let imported = match archives::pick(store, &full, pick) {
+        // As Docker has it: of several images, the one with that tag.
+        Err(error) if pick.is_none() && error.is_ambiguous() => {
+            archives::pick(store, &full, Some(&latest)).map_err(|_| error)
+        }
+        other => other,
+    };
+    let imported = imported.map_err(|error| {
+        let failed = failure(error);
+        if failed.kind != FailureKind::Failed || failed.is_storage_full {
+            return failed;
+        }
+        let message = format!("context `{}`: {}", name.value, failed.message);
+        task.problem(path, message, "this layout")
+    })?;
+    Ok(NamedContext::Target(imported.root))
+}
+
 /// Directories and images with names of their own.
 pub(super) fn named(
     task: &BuildTask<'_>,
@@ -131,6 +173,7 @@ pub(super) fn named(
                 }
                 NamedContext::Path(full)
             }
+            ContextNode::Layout { path, pick } => layout(task, name, path, pick.as_ref())?,
         };
         contexts.insert(name.value.clone(), context);
     }

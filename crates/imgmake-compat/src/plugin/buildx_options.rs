@@ -9,6 +9,7 @@ use super::tags::{check_tag, written_tag};
 use super::{Refusal, cache, value};
 use crate::error::malformed;
 use crate::nodes::{all_plain, plain};
+use crate::oci_layout;
 use crate::step::Step;
 use imgmake_core::manifest::{
     BuildTarget, CacheAccess, CacheNode, ContextNode, ExportForm, ExportNode, RecipeNode,
@@ -319,12 +320,12 @@ impl Options<'_> {
         let (name, place) = self.pair("build-context", text)?;
         let context = match place.split_once("://") {
             Some(("docker-image", image)) => ContextNode::Image(plain(image)),
-            Some((scheme, _)) => {
-                return Err(self.refused(
+            Some((scheme, _)) => oci_layout::context(&place).ok_or_else(|| {
+                self.refused(
                     &format!("`--build-context={name}={scheme}://…` is not supported"),
-                    "name a directory, or an image as `docker-image://NAME`",
-                ));
-            }
+                    "name a directory, or an image as `docker-image://NAME` or `oci-layout://DIR`",
+                )
+            })?,
             None => ContextNode::Path(plain(&place)),
         };
         let name = plain(name);

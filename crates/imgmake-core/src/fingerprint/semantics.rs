@@ -16,9 +16,9 @@ pub enum Semantics {
 impl Semantics {
     pub const fn version(self) -> u64 {
         match self {
-            Semantics::Targets => 7,
+            Semantics::Targets => 8,
             Semantics::Steps => 5,
-            Semantics::DecodedManifest => 10,
+            Semantics::DecodedManifest => 11,
         }
     }
 }

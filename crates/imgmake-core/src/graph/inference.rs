@@ -229,6 +229,7 @@ impl<'m> Finder<'m> {
             match context {
                 ContextNode::Target(name) => self.base(id, target, name),
                 ContextNode::Path(path) => self.context(id, build, Some(&name.value), path),
+                ContextNode::Layout { path, .. } => self.archive(id, path),
                 ContextNode::Image(_) => {}
             }
         }

@@ -8,6 +8,7 @@ use super::diagnostic::{Diagnostic, Severity};
 use super::fields::{Fields, twice};
 use super::image_name::{check_image, check_platforms};
 use super::limits;
+use super::named_contexts;
 use super::steps::{self, STEPS};
 use super::tree::Node;
 use super::types::*;
@@ -36,7 +37,7 @@ pub(super) fn build(fields: &mut Fields) -> Option<BuildTarget> {
         check_context(context, fields.cx);
     }
     let recipe = recipe(fields, context.as_ref());
-    let contexts = contexts(fields);
+    let contexts = named_contexts::contexts(fields);
     let args = unique(fields.map("args"));
     let labels = unique(fields.map("labels"));
     let annotations = unique(fields.map("annotations"));
@@ -246,60 +247,6 @@ fn based_on(value: &super::tree::Value, cx: &DecodeContext) -> Option<(Spanned<S
         check_image(&text, cx);
     }
     Some((text, kind))
-}
-
-/// `contexts { base (target)base; alpine (image)"alpine:3.22"; proto (path)"../proto" }`
-fn contexts(fields: &mut Fields) -> Vec<(Spanned<String>, ContextNode)> {
-    let cx = fields.cx;
-    let Some(node) = fields.child("contexts") else {
-        return Vec::new();
-    };
-    let mut inner = Fields::new(node, cx);
-    let mut contexts: Vec<(Spanned<String>, ContextNode)> = Vec::new();
-    for child in inner.any_children() {
-        let mut entry = Fields::new(child, cx);
-        let value = entry.required("`(target)NAME`, `(image)\"…\"` or `(path)\"…\"`");
-        entry.finish();
-        if let Some((first, _)) = contexts
-            .iter()
-            .find(|(name, _)| name.value == child.name.value)
-        {
-            twice(cx, first.span, &child.name);
-            continue;
-        }
-        if let Some(context) = value.and_then(|value| named_context(value, cx)) {
-            contexts.push((child.name.clone(), context));
-        }
-    }
-    inner.finish();
-    contexts
-}
-
-fn named_context(value: &super::tree::Value, cx: &DecodeContext) -> Option<ContextNode> {
-    let kinds = ["target", "image", "path"];
-    let Some(ty) = &value.ty else {
-        cx.error_help(
-            value.span,
-            "a named context needs a type",
-            "a type annotation is missing",
-            "write `(target)NAME`, `(image)\"alpine:3.22\"` or `(path)\"../dir\"`",
-        );
-        return None;
-    };
-    let kind = cx.choice(ty, &kinds)?;
-    let text = cx.annotated_text(value)?;
-    if text.value.trim().is_empty() {
-        cx.error(text.span, format!("the {kind} is empty"), "nothing is here");
-        return None;
-    }
-    Some(match kind {
-        "target" => ContextNode::Target(text),
-        "image" => {
-            check_image(&text, cx);
-            ContextNode::Image(text)
-        }
-        _ => ContextNode::Path(text),
-    })
 }
 
 /// `ssh default` or `ssh default deploy="~/.ssh/agent.sock"`

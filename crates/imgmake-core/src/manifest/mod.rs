@@ -3,6 +3,7 @@
 //! Pure: other files come through a closure, the environment through [`Facts`].
 //! Knows nothing of graphs, builders or terminals.
 
+mod archive_image;
 mod attempts;
 mod binding;
 mod build;
@@ -30,6 +31,7 @@ mod interpolate;
 mod limits;
 mod lock_file;
 mod matrix;
+mod named_contexts;
 mod policy;
 mod rebase;
 mod render;

@@ -106,7 +106,7 @@ impl Rebase<'_> {
         for (_, context) in &mut build.contexts {
             match context {
                 ContextNode::Target(name) => self.name(name),
-                ContextNode::Path(path) => self.path(path),
+                ContextNode::Path(path) | ContextNode::Layout { path, .. } => self.path(path),
                 ContextNode::Image(_) => {}
             }
         }

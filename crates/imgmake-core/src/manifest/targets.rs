@@ -1,5 +1,6 @@
 //! `scan`, `push` and `run` targets.
 
+use super::archive_image;
 use super::check::{check_glob, check_label, check_path};
 use super::context::DecodeContext;
 use super::diagnostic::Diagnostic;
@@ -56,10 +57,7 @@ fn archive_or_image(node: &Node, cx: &DecodeContext) -> Option<From> {
     let said = |name: &str| node.props.iter().any(|(key, _)| key.value == name);
     let tar = fields.prop_text("tar");
     let image = fields.prop_text("image");
-    let index = fields.prop("index").and_then(|value| {
-        let number = cx.integer(value, 1..=1_000_000)?;
-        Some((value.span, number as usize))
-    });
+    let index = archive_image::index(&mut fields);
     if !said("tar") && !said("image") {
         fields.missing("either `tar=\"path\"` or `image=\"name\"`");
     }
@@ -73,17 +71,7 @@ fn archive_or_image(node: &Node, cx: &DecodeContext) -> Option<From> {
         return Some(From::Image(image));
     };
     check_path(&tar, cx);
-    let pick = match (image, index) {
-        (Some(image), Some((span, _))) => {
-            let message = "`image=` and `index=` exclude each other";
-            let diagnostic = Diagnostic::at(span, message, "and here");
-            cx.report(diagnostic.with_related(image.span, "the image is named here"));
-            None
-        }
-        (Some(image), None) => Some(ArchiveImage::Named(image.value)),
-        (None, Some((_, number))) => Some(ArchiveImage::Numbered(number)),
-        (None, None) => None,
-    };
+    let pick = archive_image::pick(image, index, cx);
     Some(From::Tar(tar, pick))
 }
 

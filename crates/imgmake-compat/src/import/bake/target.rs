@@ -10,6 +10,7 @@ use super::outputs::outputs;
 use super::problem::Problem;
 use super::value::Value;
 use crate::nodes::plain;
+use crate::oci_layout;
 use imgmake_core::error::CacheOptionProblem;
 use imgmake_core::manifest::{
     Absence, Attempts, BuildTarget, CacheAccess, CacheOption, ContextNode, RecipeNode, SecretFrom,
@@ -367,6 +368,8 @@ fn contexts(values: &Values) -> Result<Vec<(Spanned<String>, ContextNode)>, Prob
             ContextNode::Target(plain(target))
         } else if let Some(image) = place.strip_prefix("docker-image://") {
             ContextNode::Image(plain(image))
+        } else if let Some(layout) = oci_layout::context(&place) {
+            layout
         } else if is_remote(place.strip_prefix("cwd://").unwrap_or(&place))
             && !is_repository(&place)
         {
@@ -374,8 +377,9 @@ fn contexts(values: &Values) -> Result<Vec<(Spanned<String>, ContextNode)>, Prob
                 "the context `{name}` at {:?} is not supported",
                 without_login(&place)
             );
-            return Err(Problem::at(line, message)
-                .with_help("write a directory, `target:NAME` or `docker-image://NAME`"));
+            return Err(Problem::at(line, message).with_help(
+                "write a directory, `target:NAME`, `docker-image://NAME` or `oci-layout://DIR`",
+            ));
         } else {
             ContextNode::Path(plain(place.strip_prefix("cwd://").unwrap_or(&place)))
         };

@@ -10,8 +10,8 @@ use std::fmt::Write as _;
 
 use super::bake::{Form, Imported, Variable};
 use imgmake_core::manifest::{
-    BuildTarget, CacheAccess, CacheDepth, ContextNode, ExportForm, ImageFormat, LoadInto,
-    OnCacheError, RecipeNode, SecretFrom, Spanned, TarFormat, Target, TargetKind,
+    ArchiveImage, BuildTarget, CacheAccess, CacheDepth, ContextNode, ExportForm, ImageFormat,
+    LoadInto, OnCacheError, RecipeNode, SecretFrom, Spanned, TarFormat, Target, TargetKind,
 };
 use words::{beside, escaped, quoted, word};
 
@@ -467,9 +467,10 @@ impl Writer<'_> {
             return;
         }
         let value = |node: &ContextNode| match node {
-            ContextNode::Target(text) | ContextNode::Image(text) | ContextNode::Path(text) => {
-                text.value.clone()
-            }
+            ContextNode::Target(text)
+            | ContextNode::Image(text)
+            | ContextNode::Path(text)
+            | ContextNode::Layout { path: text, .. } => text.value.clone(),
         };
         self.line(1, "contexts {");
         for (key, node) in &build.contexts {
@@ -477,6 +478,20 @@ impl Writer<'_> {
                 let found = twin.contexts.iter().find(|(one, _)| one.value == key.value);
                 found.map(|(_, node)| value(node)).unwrap_or_default()
             };
+            let picked = |twin: &&BuildTarget| {
+                let found = twin.contexts.iter().find(|(one, _)| one.value == key.value);
+                match found {
+                    Some((
+                        _,
+                        ContextNode::Layout {
+                            pick: Some(ArchiveImage::Named(image)),
+                            ..
+                        },
+                    )) => image.clone(),
+                    _ => String::new(),
+                }
+            };
+            let build_twins = twins;
             let twins: Vec<String> = twins.iter().map(same).collect();
             let twins: Vec<&str> = twins.iter().map(String::as_str).collect();
             let place = format!("`contexts.{}` of `{name}`", key.value);
@@ -487,6 +502,21 @@ impl Writer<'_> {
                 }
                 ContextNode::Path(path) => {
                     format!("(path){}", self.say(&place, &path.value, &twins))
+                }
+                ContextNode::Layout { path, pick } => {
+                    let path = self.say(&place, &path.value, &twins);
+                    let picks: Vec<String> = build_twins.iter().map(picked).collect();
+                    let picks: Vec<&str> = picks.iter().map(String::as_str).collect();
+                    match pick {
+                        None => format!("(layout){path}"),
+                        Some(ArchiveImage::Numbered(number)) => {
+                            format!("(layout){path} index={number}")
+                        }
+                        Some(ArchiveImage::Named(image)) => {
+                            let image = self.say(&place, image, &picks);
+                            format!("(layout){path} image={image}")
+                        }
+                    }
                 }
             };
             self.line(2, &format!("{} {value}", word(&key.value)));

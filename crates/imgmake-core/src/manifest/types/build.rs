@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::archive::ArchiveImage;
 use super::command::CommandNode;
 use super::span::Spanned;
 
@@ -149,6 +150,11 @@ pub enum ContextNode {
     Target(Spanned<String>),
     Image(Spanned<String>),
     Path(Spanned<String>),
+    /// An OCI layout or an archive, and which of its images is meant where it holds several.
+    Layout {
+        path: Spanned<String>,
+        pick: Option<ArchiveImage>,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
