@@ -30,6 +30,11 @@ fn project() -> Project {
 
 /// The document as Chromium has it once the page is loaded.
 fn dom(page: &Path) -> String {
+    dom_of(&format!("file://{}", page.display()))
+}
+
+/// The same of an address, which may have a fragment.
+pub fn dom_of(address: &str) -> String {
     let profile = temporary();
     let answer = Command::new("chromium")
         .args([
@@ -41,7 +46,7 @@ fn dom(page: &Path) -> String {
         .arg("--disable-dev-shm-usage")
         .arg(format!("--user-data-dir={}", profile.path().display()))
         .args(["--virtual-time-budget=2000", "--dump-dom"])
-        .arg(format!("file://{}", page.display()))
+        .arg(address)
         .env("HOME", profile.path())
         .output()
         .expect("`chromium` is there: tests/run installs it");

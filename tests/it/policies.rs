@@ -5,6 +5,7 @@ use std::path::Path;
 use crate::ground::imgmake::Imgmake;
 use crate::ground::registry::Registry;
 use crate::ground::{temporary, write};
+use crate::pages::dom_of;
 
 const KEY: &str = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAABG5vbmUA\n-----END OPENSSH PRIVATE KEY-----\n";
 
@@ -217,4 +218,26 @@ fn what_the_published_image_has_is_not_new() {
     let other = advisory("CVE-2026-3", "2026-01-01T00:00:00Z").replace("left-pad", "right-pad");
     write(path, "advisories/3.json", other);
     imgmake.refused(path, &["gate"], 3, &["CVE-2026-3 in right-pad"]);
+}
+
+/// The page works in a browser: what it shows is counted by its own script, and a link brings a filter.
+#[test]
+fn the_page_of_a_scan_filters_in_a_browser() {
+    let (directory, imgmake) = (temporary(), Imgmake::new());
+    let path = directory.path();
+    write(
+        path,
+        "advisories/1.json",
+        advisory("CVE-2026-1", "2026-01-01T00:00:00Z"),
+    );
+    project(path, "    report html=\"scan.html\"");
+    imgmake.refused(path, &["gate"], 3, &["CVE-2026-1"]);
+    let page = path.join("scan.html");
+    let shown = |filter: &str| dom_of(&format!("file://{}#{filter}", page.display()));
+    // A vulnerability, a secret and two hints.
+    let all = shown("");
+    assert!(all.contains(">4 of 4 shown<"), "{all}");
+    let one = shown("left-pad%20cve");
+    assert!(one.contains(">1 of 4 shown<"), "{one}");
+    assert_eq!(one.matches("<tr hidden").count(), 3, "{one}");
 }

@@ -211,6 +211,7 @@ impl Run<'_> {
             digest: child.descriptor.digest.clone(),
             platform: child.platform.clone(),
             passed: true,
+            layers: digests(child),
             findings: Vec::new(),
         };
         let before = self.refusals.len();
@@ -454,6 +455,12 @@ impl Run<'_> {
         verdict.table = report::table(&verdict, self.request.width);
         verdict
     }
+}
+
+/// Of an image's layers, bottom first.
+fn digests(child: &Child) -> Vec<Digest> {
+    let layers = child.manifest.layers.iter();
+    layers.map(|layer| layer.digest.clone()).collect()
 }
 
 fn is_unrated(finding: &Finding) -> bool {

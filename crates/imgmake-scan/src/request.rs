@@ -75,10 +75,11 @@ pub enum ReportFormat {
     CycloneDx,
     Spdx,
     JUnit,
+    Html,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("invalid report format `{0}`: expected table, json, sarif, cyclonedx, spdx or junit")]
+#[error("invalid report format `{0}`: expected table, json, sarif, cyclonedx, spdx, junit or html")]
 pub struct ReportFormatError(String);
 
 impl FromStr for ReportFormat {
@@ -92,6 +93,7 @@ impl FromStr for ReportFormat {
             "cyclonedx" => ReportFormat::CycloneDx,
             "spdx" => ReportFormat::Spdx,
             "junit" => ReportFormat::JUnit,
+            "html" => ReportFormat::Html,
             other => return Err(ReportFormatError(other.to_string())),
         })
     }

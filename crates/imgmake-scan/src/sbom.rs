@@ -76,6 +76,7 @@ fn bare(
                 digest: child.descriptor.digest.clone(),
                 platform: child.platform.clone(),
                 passed: true,
+                layers: Vec::new(),
                 findings: Vec::new(),
             }],
         }],

@@ -51,6 +51,8 @@ pub struct PlatformVerdict {
     pub digest: Digest,
     pub platform: Platform,
     pub passed: bool,
+    /// Its layers, bottom first.
+    pub layers: Vec<Digest>,
     pub findings: Vec<Judged>,
 }
 

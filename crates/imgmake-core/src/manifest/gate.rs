@@ -227,7 +227,15 @@ pub(super) fn reports(fields: &mut Fields) -> BTreeMap<String, Spanned<String>> 
     let mut reports: BTreeMap<String, Spanned<String>> = BTreeMap::new();
     for node in fields.children("report") {
         let mut inner = Fields::new(node, cx);
-        for kind in ["table", "json", "sarif", "cyclonedx", "spdx", "junit"] {
+        for kind in [
+            "table",
+            "json",
+            "sarif",
+            "cyclonedx",
+            "spdx",
+            "junit",
+            "html",
+        ] {
             let Some(path) = inner.prop_text(kind) else {
                 continue;
             };

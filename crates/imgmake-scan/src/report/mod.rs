@@ -3,6 +3,7 @@
 
 mod cyclonedx;
 mod document;
+mod html;
 mod json;
 mod junit;
 mod sarif;
@@ -82,6 +83,7 @@ fn render(format: ReportFormat, header: &Header, verdict: &Verdict) -> String {
         ReportFormat::CycloneDx => pretty(&cyclonedx::document(header, verdict)),
         ReportFormat::Spdx => pretty(&spdx::document(header, verdict)),
         ReportFormat::JUnit => junit::document(header, verdict),
+        ReportFormat::Html => html::document(header, verdict),
     }
 }
 

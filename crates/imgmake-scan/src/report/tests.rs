@@ -204,3 +204,40 @@ fn junit_counts_what_it_lists_and_escapes_what_xml_forbids() {
         "{text}"
     );
 }
+
+#[test]
+fn the_page_is_one_file_and_escapes_what_is_somebody_elses() {
+    let ground = Ground::new().advisory(json!({"id": "NPM-1", "modified": "2026-06-01T00:00:00Z",
+        "summary": "<script>alert(1)</script> \" onload='x' &amp;", "database_specific": {"severity": "HIGH"},
+        "affected": [{"package": {"ecosystem": "npm", "name": "a"},
+            "ranges": [{"type": "SEMVER", "events": [{"introduced": "0"}, {"fixed": "1.2.0"}]}]}]}))
+        .advisory(json!({"id": "NPM-2", "modified": "2026-06-01T00:00:00Z", "database_specific": {"severity": "CRITICAL"},
+        "affected": [{"package": {"ecosystem": "npm", "name": "a"},
+            "ranges": [{"type": "SEMVER", "events": [{"introduced": "0"}, {"fixed": "1.10.0"}]}]}]}));
+    let package = |name: &str| {
+        let text = format!(r#"{{"name":"{name}","version":"1.0.0"}}"#);
+        file(&format!("app/node_modules/{name}/package.json"), &text)
+    };
+    let image = ground.image("</title><b>", &[&[file("a", "b")], &[package("a")]]);
+    let request = ground.with_all_reports(&[image]);
+    let verdict = ground.run(&request);
+    let page = read(&request, ReportFormat::Html);
+    let script = page.find("<script>").unwrap();
+    assert_eq!(page.matches("<script>").count(), 1, "{page}");
+    assert_eq!(page.matches("</title>").count(), 1, "{page}");
+    assert!(
+        !page.contains("<b>") && page.contains("&lt;/title&gt;&lt;b&gt;"),
+        "{page}"
+    );
+    let shown = "&lt;script&gt;alert(1)&lt;/script&gt; &quot; onload=&#39;x&#39; &amp;amp;";
+    assert!(page[..script].contains(shown), "{page}");
+    for outside in ["src=", "href=", "url(", "@import", "http:", "https:"] {
+        assert!(!page.contains(outside), "{outside}");
+    }
+    // What to upgrade: one row, to the version that fixes both.
+    let row = "<tr><td>a</td><td>1.0.0</td><td>1.10.0</td><td>critical</td><td>2</td><td>NPM-2 NPM-1</td></tr>";
+    assert!(page.contains(row), "{page}");
+    let layer = verdict.images[0].platforms[0].layers[1].short();
+    let counted = format!("<tr><td>2: {layer}</td><td>1</td><td>1</td><td></td>");
+    assert!(page.contains(&counted), "{page}");
+}

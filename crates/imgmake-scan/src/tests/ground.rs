@@ -155,6 +155,7 @@ impl Ground {
             (ReportFormat::CycloneDx, "bom.cdx.json"),
             (ReportFormat::Spdx, "bom.spdx.json"),
             (ReportFormat::JUnit, "scan.xml"),
+            (ReportFormat::Html, "scan.html"),
         ] {
             request.reports.insert(format, self.path("out").join(name));
         }
