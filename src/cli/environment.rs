@@ -4,9 +4,11 @@
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::args::{Global, Progress, When};
 use crate::report::{Folding, Options, Style};
+use crate::targets::jobserver::Parent;
 use imgmake_guard::mac::VARIABLE;
 
 /// Facts about the surroundings of this process.
@@ -18,6 +20,17 @@ pub struct Environment {
     stdout_is_terminal: bool,
     /// Not among the variables: nothing that we start is to have it.
     state_key: Option<String>,
+    make: Make,
+}
+
+/// Whether make started this process.
+#[derive(Clone, Debug)]
+pub enum Make {
+    Not,
+    /// With its jobserver.
+    Jobserver(Arc<Parent>),
+    /// The recipe has no `+`.
+    Unavailable,
 }
 
 impl Environment {
@@ -31,6 +44,12 @@ impl Environment {
         // Any bytes are a key.
         let hex = |bytes: std::ffi::OsString| hex::encode(bytes.as_encoded_bytes());
         let key = std::env::var_os(VARIABLE).map(|key| key.into_string().unwrap_or_else(hex));
+        let makeflags = variables.get("MAKEFLAGS").map(|flags| Parent::of(flags));
+        let make = match makeflags.flatten() {
+            None => Make::Not,
+            Some(Ok(parent)) => Make::Jobserver(Arc::new(parent)),
+            Some(Err(_)) => Make::Unavailable,
+        };
         let columns = variables.get("COLUMNS").and_then(|c| c.parse().ok());
         let (_, measured) = console::Term::stderr().size_checked().unwrap_or((24, 80));
         Environment {
@@ -39,7 +58,12 @@ impl Environment {
             stderr_is_terminal: std::io::stderr().is_terminal(),
             stdout_is_terminal: std::io::stdout().is_terminal(),
             state_key: key.filter(|key| !key.trim().is_empty()),
+            make,
         }
+    }
+
+    pub fn make(&self) -> &Make {
+        &self.make
     }
 
     /// The value of a variable that is set and not empty.

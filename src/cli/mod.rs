@@ -54,6 +54,7 @@ mod since;
 mod step;
 mod timing;
 mod tips;
+mod tokens;
 mod tools;
 mod trust;
 mod update;

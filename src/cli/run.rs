@@ -16,6 +16,7 @@ use super::shared_cache;
 use super::shell::UserTerminal;
 use super::signals::{self, Stopped};
 use super::timing::Timing;
+use super::tokens;
 use super::tools::tools;
 use super::trust::Keys;
 use crate::exit::{self, Exit};
@@ -102,8 +103,9 @@ pub fn once(
         trust.tell_ignored(ignored);
     }
     let mut report = environment.report_options(global);
-    if terminal.is_some() {
-        // Nothing else may draw on the terminal that a shell has.
+    let lends_terminal = listener.is_none() && report.style != Style::Json;
+    if terminal.is_some() || (report.style == Style::Live && has_interactive(project, &plan)) {
+        // Nothing else may draw on the terminal that a shell or a command has.
         report.style = Style::Plain;
     }
     let reporter = Reporter::to_terminal(report);
@@ -119,7 +121,9 @@ pub fn once(
     )?;
     tools.add_caches(caches);
     tools.pin_use = pin_use;
+    tools.lends_terminal = lends_terminal;
     tools.run_file = lock.identity();
+    tools.jobserver = tokens::of(project, &plan, args, environment)?;
     tools.terminals = terminal.map(|t| Arc::new(t) as Arc<dyn Terminals>);
     let step_summary = environment.get("GITHUB_STEP_SUMMARY");
     let step_summary = step_summary.filter(|_| environment.is_github());
@@ -147,6 +151,11 @@ pub fn once(
             Ok(code)
         }
     }
+}
+
+fn has_interactive(project: &Project, plan: &Plan) -> bool {
+    let mut kinds = plan.order.iter().map(|id| &project.graph.target(*id).kind);
+    kinds.any(|kind| matches!(kind, TargetKind::Run(run) if run.interactive))
 }
 
 /// What was up to date, and how long it took when it was made.
@@ -324,7 +333,11 @@ pub fn bring_up_to_date(
         options: RunOptions {
             no_cache: args.force,
             pull: args.pull,
-            jobs,
+            // Make counts what works at once.
+            jobs: match &tools.jobserver {
+                Some(jobserver) if jobserver.is_client() => 1,
+                _ => jobs,
+            },
             ..RunOptions::default()
         },
         today: today(),

@@ -10,6 +10,9 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, wa
 
 use super::command_output::{self, Pipe};
 use super::failure::plain;
+use super::foreground::{self, Foreground};
+use super::git_ignore::GitIgnore;
+use super::jobserver::Jobserver;
 use super::task::{CommandTask, Runnable};
 use super::{files, outputs};
 use imgmake_core::execute::{Artifacts, Failure, FailureKind, Upstream};
@@ -65,7 +68,11 @@ fn add_inputs(task: &CommandTask<'_>, inputs: &mut Inputs) -> Result<(), Failure
         .inputs
         .iter()
         .map(|pattern| pattern.value.as_str());
-    files::add(task.runner, patterns, &outputs, inputs).map_err(|(at, error)| {
+    let git = task
+        .target
+        .git_ignore
+        .then(|| GitIgnore::of(&task.runner.project.directory));
+    files::add(task.runner, patterns, &outputs, git.as_ref(), inputs).map_err(|(at, error)| {
         let pattern = &task.target.inputs[at];
         let label = plain(&error);
         let message = format!("cannot read the input `{}`", pattern.value);
@@ -80,6 +87,8 @@ fn run(task: &CommandTask<'_>, seen: &Inputs) -> Result<Artifacts, Failure> {
                 .map_err(|e| Failure::failed(format!("cannot make `{}`: {e}", parent.display())))?;
         }
     }
+    let jobserver = task.runner.tools.jobserver.as_deref();
+    let _command = jobserver.map(Jobserver::command);
     let mut child = start(task)?;
     let status = attend(task, &mut child)?;
     if may_be_stopped(status) && task.runner.tools.cancel.explains_an_end() {
@@ -110,14 +119,20 @@ fn start(task: &CommandTask<'_>) -> Result<Child, Failure> {
     command
         .args(arguments)
         .current_dir(&directory)
-        .env_remove(imgmake_guard::mac::VARIABLE)
-        .envs(&task.target.env);
+        .env_remove(imgmake_guard::mac::VARIABLE);
+    let jobserver = task.runner.tools.jobserver.as_deref();
+    if let Some(makeflags) = jobserver.and_then(Jobserver::makeflags) {
+        command.env("MAKEFLAGS", makeflags);
+    }
+    command.envs(&task.target.env);
+    if !has_terminal(task) {
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+    }
     // A group of its own, so that stopping it stops its children too.
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .process_group(0);
+    command.process_group(0);
     command.spawn().map_err(|error| {
         let (message, label) = match directory.is_dir() {
             true => (format!("cannot start `{program}`"), plain(&error)),
@@ -136,6 +151,11 @@ fn start(task: &CommandTask<'_>) -> Result<Child, Failure> {
     })
 }
 
+/// An interactive command has what imgmake has, unless something else reads or shows there.
+fn has_terminal(task: &CommandTask<'_>) -> bool {
+    task.target.interactive && task.runner.tools.lends_terminal
+}
+
 /// What ends a wait for a command.
 enum Wake {
     Ended,
@@ -144,10 +164,14 @@ enum Wake {
 
 /// Passes the output on until the command ends, is stopped, or takes too long.
 fn attend(task: &CommandTask<'_>, child: &mut Child) -> Result<ExitStatus, Failure> {
-    let stdout = child.stdout.take().expect("it was piped");
-    let stderr = child.stderr.take().expect("it was piped");
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let group = Pid::from_child(child);
     let _guard = task.runner.watchdog().guard(group);
+    let foreground = match has_terminal(task) {
+        true => Foreground::lend(group),
+        false => None,
+    };
+    let has_foreground = foreground.is_some();
     let (waker, wakes) = mpsc::channel();
     let cancelled = waker.clone();
     let cancel = &task.runner.tools.cancel;
@@ -164,10 +188,17 @@ fn attend(task: &CommandTask<'_>, child: &mut Child) -> Result<ExitStatus, Failu
         });
     };
     let stopped = std::thread::scope(|scope| {
-        scope.spawn(|| pass_on(&stdout, Stream::Stdout));
-        scope.spawn(|| pass_on(&stderr, Stream::Stderr));
+        if let Some(stdout) = &stdout {
+            scope.spawn(|| pass_on(stdout, Stream::Stdout));
+        }
+        if let Some(stderr) = &stderr {
+            scope.spawn(|| pass_on(stderr, Stream::Stderr));
+        }
         scope.spawn(move || {
-            wait_for_end(group);
+            match has_foreground {
+                true => wait_for_end_of_foreground(group),
+                false => wait_for_end(group),
+            }
             drop(waker.send(Wake::Ended));
         });
         let stopped = stop_when_asked(task, group, &wakes);
@@ -177,6 +208,7 @@ fn attend(task: &CommandTask<'_>, child: &mut Child) -> Result<ExitStatus, Failu
         drop(end);
         stopped
     });
+    drop(foreground);
     let status = child
         .wait()
         .map_err(|error| Failure::failed(error.to_string()))?;
@@ -228,6 +260,21 @@ fn timed_out(task: &CommandTask<'_>) -> Failure {
 fn wait_for_end(child: Pid) {
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
     while let Err(Errno::INTR) = waitid(WaitId::Pid(child), options) {}
+}
+
+/// The same; Ctrl-Z stops nothing, since no shell is there that could go on with it.
+fn wait_for_end_of_foreground(child: Pid) {
+    let options = WaitIdOptions::EXITED | WaitIdOptions::STOPPED | WaitIdOptions::NOWAIT;
+    loop {
+        match waitid(WaitId::Pid(child), options) {
+            Err(Errno::INTR) => {}
+            Ok(Some(status)) if status.stopped() => {
+                foreground::resume(child);
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            Ok(_) | Err(_) => return,
+        }
+    }
 }
 
 fn kill(group: Pid, signal: Signal) {

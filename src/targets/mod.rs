@@ -34,7 +34,10 @@ pub mod compare;
 mod dockerfiles;
 mod failure;
 mod files;
+mod foreground;
+pub mod git_ignore;
 pub mod images;
+pub mod jobserver;
 mod joined;
 mod load;
 mod lock_holders;
@@ -122,6 +125,7 @@ impl Runner for TargetRunner<'_> {
         upstream: &Upstream<'_>,
     ) -> Result<Artifacts, Failure> {
         let id = self.plan.order[action];
+        let _token = self.token()?;
         attempts::run(self, id, |runner| {
             let task = runner.task(id);
             if matches!(runner.target(id).kind, TargetKind::Run(_)) {

@@ -65,6 +65,7 @@ impl Project {
                 needs,
                 when: self.when(*id),
                 pool: self.pool(*id),
+                alone: matches!(&self.graph.target(*id).kind, TargetKind::Run(run) if run.interactive),
             }
         };
         plan.order.iter().map(action).collect()

@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::failure::failure;
+use super::jobserver;
 use super::project::Project;
 use super::tools::Tools;
 use super::verdicts::Verdicts;
-use super::watchdog::Watchdog;
+use super::watchdog::{self, Watchdog};
 use imgmake_build::Engine;
 use imgmake_core::execute::Failure;
 use imgmake_core::files::{self, Signature};
@@ -50,6 +51,12 @@ pub struct TargetRunner<'a> {
     pub today: String,
 }
 
+/// A token, and the word that it is given back should this run be killed: taken back first.
+pub(super) struct HeldToken<'a> {
+    _told: Option<watchdog::HeldToken<'a>>,
+    _token: jobserver::Token<'a>,
+}
+
 impl TargetRunner<'_> {
     /// The same with other tools.
     pub(super) fn with_tools<'t>(&'t self, tools: &'t Tools) -> TargetRunner<'t> {
@@ -77,6 +84,21 @@ impl TargetRunner<'_> {
     /// Stops what this run started, should it be killed.
     pub(super) fn watchdog(&self) -> &Watchdog {
         self.tools.watchdog()
+    }
+
+    /// What a target holds while it works, where somebody counts.
+    pub(super) fn token(&self) -> Result<Option<HeldToken<'_>>, Failure> {
+        let Some(jobserver) = &self.tools.jobserver else {
+            return Ok(None);
+        };
+        let token = jobserver.take(&self.tools.cancel).map_err(failure)?;
+        let told = token
+            .of_parent()
+            .map(|byte| self.watchdog().hold_token(byte));
+        Ok(Some(HeldToken {
+            _told: told,
+            _token: token,
+        }))
     }
 
     pub(super) fn path(&self, written: &str) -> PathBuf {

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
 
+use super::jobserver::Jobserver;
 use super::pins::{LockedPins, PinUse, ProjectPins};
 use super::project::Project;
 use super::registries;
@@ -46,8 +47,12 @@ pub struct Tools {
     pub warmed: Option<Warmed>,
     /// `--shell-on-fail`.
     pub terminals: Option<Arc<dyn Terminals>>,
+    /// Whether an interactive command may have what imgmake itself reads and writes.
+    pub lends_terminal: bool,
     /// Device and inode of the file that everything this run starts has inherited locked.
     pub run_file: Option<(u64, u64)>,
+    /// What each target takes a token of while it works.
+    pub jobserver: Option<Arc<Jobserver>>,
     store: OnceLock<Store>,
     client: OnceLock<Client>,
     worker: OnceLock<Arc<Worker>>,
@@ -115,7 +120,9 @@ impl Tools {
             pin_use: PinUse::default(),
             warmed: None,
             terminals: None,
+            lends_terminal: false,
             run_file: None,
+            jobserver: None,
             store: OnceLock::new(),
             client: OnceLock::new(),
             worker: OnceLock::new(),
@@ -241,7 +248,9 @@ impl Tools {
             pin_use: self.pin_use.clone(),
             warmed: self.warmed.clone(),
             terminals: self.terminals.clone(),
+            lends_terminal: self.lends_terminal,
             run_file: self.run_file,
+            jobserver: self.jobserver.clone(),
             store: OnceLock::new(),
             client: OnceLock::new(),
             worker: OnceLock::from(self.worker()?),
@@ -255,7 +264,9 @@ impl Tools {
 
     /// Started with the first command on the host, or the first scanner that is a program.
     pub fn watchdog(&self) -> &Watchdog {
-        self.watchdog.get_or_init(|| Watchdog::start(self.run_file))
+        let tokens = self.jobserver.as_deref().and_then(Jobserver::parent_path);
+        self.watchdog
+            .get_or_init(|| Watchdog::start(self.run_file, tokens))
     }
 
     /// What a registry is asked for on behalf of a target.

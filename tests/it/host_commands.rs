@@ -435,9 +435,8 @@ fn a_second_run_waits_and_without_waiting_exits_nine_naming_the_first() {
     let p = Project::new(&SLOW.replace("87", "2"));
     let mut first = started(&p, &[]);
     let pid = first.id().to_string();
-    p.imgmake
-        .refused(p.path(), &["--no-wait", "quick"], 9, &[&pid]);
-    let second = p.imgmake.ok(p.path(), &["quick"]);
+    p.imgmake.refused(p.path(), &["--no-wait", "a"], 9, &[&pid]);
+    let second = p.imgmake.ok(p.path(), &["a"]);
     assert!(second.stderr.contains(&pid), "{second:?}");
     assert_eq!(first.wait().unwrap().code(), Some(0));
 }

@@ -212,3 +212,43 @@ fn a_file_that_cannot_be_read_is_named_and_not_only_its_pattern() {
         imgmake.refused(project.path(), &[target], 1, &[&said]);
     }
 }
+
+#[test]
+fn what_git_ignores_is_no_input_where_the_target_says_so() {
+    let p = Project::new(
+        "run t { command \"true\"; inputs \"src/**\" \"named.log\"; gitignore #true }\nrun all { command \"true\"; inputs \"src/**\" }\ngroup default t all\n",
+    )
+    .with(".git/HEAD", "ref: refs/heads/main\n")
+    .with(".gitignore", "*.log\ntarget/\n")
+    .with("src/.gitignore", "!kept.log\n")
+    .with("src/a.c", "1")
+    .with("src/a.log", "1")
+    .with("src/kept.log", "1")
+    .with("src/target/b.c", "1")
+    .with("named.log", "1")
+    .built();
+    for (path, ran, reused) in [
+        ("src/a.log", &["all"][..], &["t"][..]),
+        ("src/target/b.c", &["all"], &["t"]),
+        ("src/a.c", &["all", "t"], &[]),
+        ("src/kept.log", &["all", "t"], &[]),
+        ("named.log", &["t"], &["all"]),
+        (".gitignore", &["t"], &["all"]),
+    ] {
+        match path {
+            ".gitignore" => p.write(path, "*.log\n"),
+            _ => p.write(path, "2"),
+        }
+        let built = p.build();
+        match ran {
+            [one] => built.ran([*one]),
+            [one, other] => built.ran([*one, *other]),
+            _ => unreachable!("a list of one or two"),
+        };
+        match reused {
+            [] => built.reused([]),
+            [one] => built.reused([*one]),
+            _ => unreachable!("a list of one or none"),
+        };
+    }
+}

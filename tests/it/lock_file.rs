@@ -357,3 +357,29 @@ fn what_is_no_lock_file_is_refused_with_its_line() {
         "lock version=1\n"
     );
 }
+
+#[test]
+fn a_run_that_pins_changes_no_input_of_its_own_unless_the_file_is_copied_by_name() {
+    let registry = Registry::start();
+    publish(&registry, "team/base:1", "one");
+    let host = &registry.host;
+    let p = Project::new(&format!(
+        "{LOCK}build app {{ context \".\"; tags \"app:1\"; export \"out\" }}\ngroup default app\n"
+    ))
+    .with(
+        "Dockerfile",
+        &format!("FROM {host}/team/base:1\nCOPY . /all\n"),
+    );
+    p.build().ran(["app"]);
+    assert!(p.read("imgmake.lock").contains("team/base:1"));
+    p.imgmake.ok(p.path(), &["check"]);
+    p.build().reused(["app"]);
+    assert!(p.file("out/all/Dockerfile").exists());
+    assert!(!p.file("out/all/imgmake.lock").exists());
+    p.write(
+        "Dockerfile",
+        &format!("FROM {host}/team/base:1\nCOPY imgmake.lock /\n"),
+    );
+    p.build().succeeded();
+    assert_eq!(p.read("out/imgmake.lock"), p.read("imgmake.lock"));
+}

@@ -273,3 +273,20 @@ fn q_ends_it() {
     let text = String::from_utf8_lossy(&shown.stdout);
     assert_eq!(shown.status.code(), Some(0), "{text}");
 }
+
+#[test]
+fn what_git_ignores_starts_nothing_where_a_target_leaves_it_out() {
+    let p = Project::new(
+        "imgmake version=1 { watch { debounce \"50ms\" } }\nrun a { command \"echo noise > noise.log; cat in\"; inputs \"**\"; gitignore #true }\n",
+    )
+    .with("in", "1")
+    .with(".gitignore", "*.log\n");
+    let watching = Watching::of(&p, &["a"]);
+    watching.settles(1);
+    p.write("other.log", "1");
+    std::thread::sleep(QUIET);
+    watching.settles(1);
+    p.write(".gitignore", "noise.log\n");
+    watching.settles(2);
+    watching.ends();
+}

@@ -64,7 +64,10 @@ pub use plan::{Mount, MountKind, Network, Plan, PlanFile, Root, Stub};
 pub use privileges::{SyscallFilter, capability_names, syscall_filter};
 pub use probe::{NoIsolation, Probe, Refusal, first_working, probe};
 pub use start::{Running, start};
-pub use system::{close_other_descriptors, die_with_parent, hide_memory, own_working_directory};
+pub use system::{
+    close_other_descriptors, die_with_parent, hide_memory, may_hand_the_terminal_over,
+    own_working_directory,
+};
 
 /// The name under which a process is re-executed to carry out a plan.
 pub const ARGV0: &str = "imgmake-sandbox";

@@ -144,6 +144,13 @@ pub fn hide_memory() -> io::Result<()> {
         .map_err(io::Error::from)
 }
 
+/// A process in the background that gives the terminal to another one, or takes it back, is not stopped for it.
+pub fn may_hand_the_terminal_over() {
+    // SAFETY: no handler runs; what this process starts inherits no more than that its writes in the
+    // background are not stopped either.
+    unsafe { libc::signal(libc::SIGTTOU, libc::SIG_IGN) };
+}
+
 /// Descriptors that whoever started imgmake left open must not reach a RUN:
 /// everything from `first` on is closed on exec.
 pub fn close_other_descriptors(first: u32) {

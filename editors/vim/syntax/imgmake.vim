@@ -13,8 +13,8 @@ syntax keyword imgmakeAttribute add-hosts advisories allow allow-unjudged also-s
 syntax keyword imgmakeAttribute ca cache cache-mounts client-cert cmd command compression
 syntax keyword imgmakeAttribute concurrency context contexts copy create-repo db debounce default-from
 syntax keyword imgmakeAttribute desc dir disk dns dns-search dockerfile entrypoint env env-file epss
-syntax keyword imgmakeAttribute epoch every-push exclude export expose fail-on file format from healthcheck if ignore
-syntax keyword imgmakeAttribute ignore-file ignore-paths images index inherits inputs insecure jobs kev label
+syntax keyword imgmakeAttribute epoch every-push exclude export expose fail-on file format from gitignore healthcheck if ignore
+syntax keyword imgmakeAttribute ignore-file ignore-paths images index inherits inputs insecure interactive jobs kev label
 syntax keyword imgmakeAttribute labels layer layout limits load lock matches matrix max-db-age memory
 syntax keyword imgmakeAttribute mirrors mirrors-only mkdir name needs network no-cache on-busy only-new
 syntax keyword imgmakeAttribute one-of outputs pool requires platforms processes publish report repository
@@ -24,7 +24,7 @@ syntax keyword imgmakeAttribute sign attest trust-ca ttl user vex volume watch w
 
 " The value of `(target)base`, `(secret)token` and the like.
 syntax match imgmakeType "([a-z]\+)"
-syntax match imgmakeProperty "\v<%(access|access-key|access-token|attempts|backoff|certificate|client-id|client-secret|cyclonedx|desc|endpoint|env|external-id|federated-token|file|fixable|format|git|html|image|interval|json|junit|key|key-file|kind|level|lifecycle-policy|managed-identity|max|mode|older|on-error|optional|owner|package|password|path|pick|profile|reason|ref|region|repository-policy|retries|role|sarif|scan-on-push|scope|secret-key|session-name|session-token|severity|spdx|start-interval|start-period|sts-endpoint|table|tar|tenant|timeout|to|token|type|unknown|until|user|version|web-identity-token)\ze\="
+syntax match imgmakeProperty "\v<%(access|access-key|access-token|attempts|backoff|certificate|client-id|client-secret|cyclonedx|desc|endpoint|env|equals|external-id|federated-token|file|fixable|format|git|html|image|interval|json|junit|key|key-file|kind|level|lifecycle-policy|managed-identity|matches|max|mode|not-equals|older|on-error|optional|owner|package|password|path|pick|profile|reason|ref|region|repository-policy|retries|role|sarif|scan-on-push|scope|secret-key|session-name|session-token|severity|spdx|start-interval|start-period|sts-endpoint|table|tar|tenant|timeout|to|token|type|unknown|until|user|version|web-identity-token)\ze\="
 syntax match imgmakeValue "\v%(\s|\=)@1<=%(anonymous|aws-ecr|azure|basic|bearer|bool|branch|builtin|command|copy|critical|default|docker|docker-config|each|fail|gcp|grype|gzip|high|host|hygiene|image|isolated|license|list|low|max|medium|min|misconfiguration|needs-gate|negligible|none|number|oci|off|podman|project|queue|read|read-write|restart|run|security\.insecure|sha|short-sha|string|tag|target|together|trivy|user|vulnerability|warn|write|zstd)\ze%(\s|;|}|$)"
 syntax match imgmakeConstant "#\(true\|false\|null\)\>"
 syntax match imgmakeNumber "\v%(\s|\=)@1<=[-+]?\d[0-9_]*%(\.\d+)?>"

@@ -1,6 +1,6 @@
 //! What each target reads, gathered from the manifest and its Dockerfiles.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::interest::{Interest, Taken, Tree, copied};
@@ -19,6 +19,8 @@ pub(super) struct Gathering<'a> {
     pub variables: &'a BTreeMap<String, String>,
     pub manifest: Interest,
     pub left_out: BTreeMap<String, Vec<Glob>>,
+    /// Targets whose inputs are without what git ignores.
+    pub git_ignore: BTreeSet<String>,
     pub outputs: Vec<PathBuf>,
     pub places: Places,
 }
@@ -107,6 +109,26 @@ impl Gathering<'_> {
             }
         }
         self.left_out.insert(interest.target.clone(), left_out);
+        if run.git_ignore {
+            self.git_ignore.insert(interest.target.clone());
+            let wanted = run.inputs.iter().map(|input| input.value.as_str());
+            for pattern in wanted.filter(|pattern| excluded(pattern).is_none()) {
+                self.git_ignore_files(pattern, interest);
+            }
+        }
+    }
+
+    /// In the directories that are above all that a pattern selects; others are among what it selects.
+    fn git_ignore_files(&mut self, pattern: &str, interest: &mut Interest) {
+        let Ok(glob) = Glob::new(pattern) else {
+            return;
+        };
+        for root in glob.roots() {
+            for directory in Path::new(&root).ancestors() {
+                let file = directory.join(".gitignore");
+                self.file(&file.to_string_lossy(), interest);
+            }
+        }
     }
 
     pub fn scan(&mut self, scan: &ScanTarget, interest: &mut Interest) {

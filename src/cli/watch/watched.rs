@@ -14,6 +14,7 @@ use super::interest::{Interest, Taken, Tree, Wanted};
 use super::linked::Linked;
 use crate::exit::Exit;
 use crate::file_notices::Places;
+use crate::targets::git_ignore::GitIgnore;
 use crate::targets::{Dockerfiles, LockedPins, Project};
 use imgmake_core::manifest::glob::{Progress, clean};
 use imgmake_core::manifest::{Glob, PushFrom, TargetKind};
@@ -34,6 +35,8 @@ pub struct Watched {
     outputs: Vec<PathBuf>,
     /// Per target: what its own inputs leave out.
     left_out: BTreeMap<String, Vec<Glob>>,
+    /// Targets whose inputs are without what git ignores.
+    git_ignore: BTreeSet<String>,
     ignored: Vec<Glob>,
     places: RefCell<Places>,
     /// The trees that are named, without those that links lead to.
@@ -82,6 +85,7 @@ impl Watched {
             variables,
             manifest: Interest::default(),
             left_out: BTreeMap::new(),
+            git_ignore: BTreeSet::new(),
             outputs: vec![project.directory.join(imgmake_core::state::DIRECTORY)],
             places: Places::default(),
         };
@@ -112,6 +116,7 @@ impl Watched {
         let Gathering {
             manifest,
             left_out,
+            git_ignore,
             outputs,
             places,
             ..
@@ -122,6 +127,7 @@ impl Watched {
             interests,
             outputs,
             left_out,
+            git_ignore,
             ignored: ignored.collect::<Result<_, _>>()?,
             trees: places.trees.clone(),
             places: RefCell::new(places),
@@ -159,6 +165,7 @@ impl Watched {
             interests: Vec::new(),
             outputs: vec![root.join(imgmake_core::state::DIRECTORY)],
             left_out: BTreeMap::new(),
+            git_ignore: BTreeSet::new(),
             ignored: Vec::new(),
             trees: places.trees.clone(),
             places: RefCell::new(places),
@@ -358,6 +365,12 @@ impl Watched {
 
     /// Whether a target leaves it out of its own inputs.
     fn takes_out(&self, interest: &Interest, path: &Path) -> bool {
+        // Read each time: the files may be what has changed.
+        if self.git_ignore.contains(&interest.target)
+            && GitIgnore::of(&self.root).ignores(&self.shown(path), || path.is_dir())
+        {
+            return true;
+        }
         let own = self.left_out.get(&interest.target);
         own.is_some_and(|globs| {
             let name = self.shown(path);

@@ -43,7 +43,7 @@ pub(super) fn main(task: &BuildTask<'_>) -> Result<PathBuf, Failure> {
     }
 }
 
-/// Outputs of this manifest, and the state: in no context unless copied by name.
+/// Outputs of this manifest, its lock file, and the state: in no context unless copied by name.
 /// The store and the project's state may lie in the context where the working directory is
 /// another: they change with every run, and are nobody's sources.
 pub(super) fn excluded(task: &BuildTask<'_>, context: &Path) -> Vec<PathBuf> {
@@ -53,7 +53,11 @@ pub(super) fn excluded(task: &BuildTask<'_>, context: &Path) -> Vec<PathBuf> {
         context.join(DIRECTORY),
         std::path::absolute(store).unwrap_or_else(|_| store.to_path_buf()),
     ];
-    for target in &task.runner.project.graph.manifest().targets {
+    let manifest = task.runner.project.graph.manifest();
+    // A run that pins a name writes it, and would change an input of its own.
+    let lock = manifest.settings.lock.iter();
+    excluded.extend(lock.map(|path| task.runner.path(&path.value)));
+    for target in &manifest.targets {
         match &target.kind {
             TargetKind::Build(build) => {
                 excluded.extend(

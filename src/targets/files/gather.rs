@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use rustix::fs::{OFlags, Stat};
 
+use super::super::git_ignore::GitIgnore;
 use super::super::runner::TargetRunner;
 use super::found::Found;
 use super::hash::{is_directory, open_directory};
@@ -20,7 +21,8 @@ use imgmake_core::manifest::glob::{Progress, clean, excluded, is_pattern};
 
 /// Adds every file that the patterns name, in the order of their paths. A plain
 /// name is a file or a whole directory, and must exist. What is below
-/// `outputs` is left out: making a target must not make it stale.
+/// `outputs` is left out: making a target must not make it stale; and of what no plain name names,
+/// what git ignores.
 ///
 /// # Errors
 /// The place of the pattern, and why its files cannot be read.
@@ -28,6 +30,7 @@ pub fn add<'p>(
     runner: &TargetRunner<'_>,
     patterns: impl Iterator<Item = &'p str>,
     outputs: &[&str],
+    git: Option<&GitIgnore>,
     inputs: &mut Inputs,
 ) -> Result<(), (usize, io::Error)> {
     let outputs: Vec<String> = outputs.iter().map(|output| clean(output)).collect();
@@ -45,6 +48,7 @@ pub fn add<'p>(
     let left_out = LeftOut {
         outputs: &outputs,
         excluded: &taken_out,
+        git,
     };
     let mut gathering = Gathering {
         runner,
@@ -123,7 +127,8 @@ impl Gathering<'_> {
                 self.named(&root).or_else(nothing_there)?;
                 continue;
             }
-            if self.takes_out(&root) {
+            let is_ignored = |git: &GitIgnore| git.ignores(&root, || true);
+            if self.takes_out(&root) || self.left_out.git.is_some_and(is_ignored) {
                 continue;
             }
             let children = match has_all_children(pattern, &root) {

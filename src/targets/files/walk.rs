@@ -6,6 +6,7 @@ use std::io;
 use rustix::fs::Stat;
 
 use super::super::failure::plain;
+use super::super::git_ignore::GitIgnore;
 use super::super::runner::TargetRunner;
 use super::found::Found;
 use super::hash::{self, is_directory};
@@ -26,6 +27,7 @@ pub enum Children<'g> {
 pub struct LeftOut<'a> {
     pub outputs: &'a [String],
     pub excluded: &'a [Glob],
+    pub git: Option<&'a GitIgnore>,
 }
 
 impl LeftOut<'_> {
@@ -76,7 +78,9 @@ impl InputFiles<'_> {
             || self
                 .real
                 .is_some_and(|real| self.left_out.has(&joined(real, &entry.path)));
-        (!is_left_out).then_some(path)
+        let is_directory = || entry.is_directory().unwrap_or(false);
+        let is_ignored = |git: &GitIgnore| git.ignores_itself(&text(&path), is_directory);
+        (!is_left_out && !self.left_out.git.is_some_and(is_ignored)).then_some(path)
     }
 }
 

@@ -17,6 +17,8 @@ pub struct Action {
     pub when: When,
     /// Among the pools of the options: how many of it work at the same time.
     pub pool: Option<usize>,
+    /// Nothing else works while it does.
+    pub alone: bool,
 }
 
 /// When an action is done.

@@ -48,6 +48,7 @@ mod tests {
             needs: needs.to_vec(),
             when: When::Stale,
             pool: None,
+            alone: false,
         };
         let actions: Vec<Action> = needs.iter().enumerate().map(action).collect();
         assert_eq!(lengths(&actions, |_| None), [1000, 3000, 2000, 1000, 1000]);

@@ -31,6 +31,9 @@ struct Queue {
     /// Places left in each pool.
     places: Vec<usize>,
     pools: Vec<Option<usize>>,
+    /// Of each action, whether nothing else may work while it does; and whether one of these works.
+    alone: Vec<bool>,
+    is_taken: bool,
     failed: usize,
     /// Threads that wait for something to become ready.
     idle: usize,
@@ -117,15 +120,24 @@ impl Queue {
             running: 0,
             places: options.pools.clone(),
             pools: actions.iter().map(|action| action.pool).collect(),
+            alone: actions.iter().map(|action| action.alone).collect(),
+            is_taken: false,
             failed: 0,
             idle: 0,
             stopping: false,
         }
     }
 
-    /// The first that is ready and has a place in its pool.
+    /// The first that is ready and has a place in its pool. One that wants to be alone waits until
+    /// nothing works.
     fn start(&mut self) -> Option<usize> {
-        let has_place = |action: usize| self.pools[action].is_none_or(|pool| self.places[pool] > 0);
+        if self.is_taken {
+            return None;
+        }
+        let has_place = |action: usize| {
+            self.pools[action].is_none_or(|pool| self.places[pool] > 0)
+                && (!self.alone[action] || self.running == 0)
+        };
         let first = self.ready.iter().find(|(_, action)| has_place(*action));
         let first = *first?;
         self.ready.remove(&first);
@@ -134,6 +146,7 @@ impl Queue {
             self.places[pool] -= 1;
         }
         self.running += 1;
+        self.is_taken = self.alone[action];
         Some(action)
     }
 
@@ -145,6 +158,7 @@ impl Queue {
         options: &Options,
     ) {
         self.running -= 1;
+        self.is_taken = false;
         if let Some(pool) = self.pools[action] {
             self.places[pool] += 1;
         }

@@ -46,6 +46,7 @@ impl Texts {
             needs: needs.clone(),
             when: When::Stale,
             pool: None,
+            alone: false,
         };
         self.needs.iter().enumerate().map(action).collect()
     }

@@ -18,7 +18,7 @@ impl Semantics {
         match self {
             Semantics::Targets => 8,
             Semantics::Steps => 5,
-            Semantics::DecodedManifest => 11,
+            Semantics::DecodedManifest => 12,
         }
     }
 }

@@ -16,9 +16,14 @@ pub fn run_settings(inputs: &mut Inputs, run: &RunTarget) {
         env,
         // By their files.
         inputs: _,
+        git_ignore: _,
         outputs,
+        // Their values are among those of `env`.
+        env_files: _,
         // Affects only whether it finishes, not the result.
         timeout: _,
+        // What it is lent.
+        interactive: _,
     } = run;
     inputs.add("setting", "command", command);
     let dir = dir.as_ref().map_or(".", |dir| dir.value.as_str());

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
+use super::condition;
 use super::context::{self, DecodeContext};
 use super::diagnostic::{Diagnostic, Origin};
 use super::duplicates::Names;
@@ -213,7 +214,7 @@ fn add(
     let inner = cx
         .reporting_to(&own)
         .about(format!("target `{}`: ", name.value));
-    let enabled = enabled(&overridden, &inner);
+    let enabled = condition::all_hold(&mut Fields::new(&overridden, &inner));
     let target = target(&overridden, name.clone(), &inner);
     let mut found = own.into_inner();
     if !enabled {
@@ -223,17 +224,6 @@ fn add(
         manifest.targets.extend(target);
     }
     cx.diagnostics.borrow_mut().extend(found);
-}
-
-fn enabled(node: &Node, cx: &DecodeContext) -> bool {
-    let mut fields = Fields::new(node, cx);
-    let Some(condition) = fields.child("if") else {
-        return true;
-    };
-    let mut inner = Fields::new(condition, cx);
-    let value = inner.required("a boolean, such as `\"${RELEASE}\"`");
-    inner.finish();
-    value.and_then(|value| cx.boolean(value)).unwrap_or(true)
 }
 
 /// What every kind of target has, then the kind's own.

@@ -2,13 +2,25 @@
 
 use std::collections::BTreeMap;
 
-use super::Spanned;
 use super::context::DecodeContext;
+use super::fields::Fields;
+use super::types::EnvFile;
 use crate::error::EnvFileProblem;
 
-pub(super) struct EnvFile {
-    pub path: Spanned<String>,
-    pub optional: bool,
+/// `env-file ".env" optional=#true`, any number of them.
+pub(super) fn declared(fields: &mut Fields) -> Vec<EnvFile> {
+    let cx = fields.cx;
+    let nodes = fields.children("env-file");
+    nodes
+        .filter_map(|node| {
+            let mut fields = Fields::new(node, cx);
+            let path = fields.required("a path");
+            let optional = fields.prop_boolean("optional").unwrap_or(false);
+            fields.finish();
+            let path = cx.word(path?, "the path")?;
+            Some(EnvFile { path, optional })
+        })
+        .collect()
 }
 
 pub(super) fn read(

@@ -2,7 +2,7 @@
 //! variables (and the main one's), then moved to where it lies and named after it.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::context::DecodeContext;
 use super::declarations;
@@ -17,7 +17,7 @@ use super::sets::Sets;
 use super::sources::Sources;
 use super::templates::Templates;
 use super::tree::{self, Node};
-use super::{Manifest, Spanned, env_file, settings, suggest, variables};
+use super::{Manifest, RunTarget, Spanned, TargetKind, env_file, settings, suggest, variables};
 
 /// How a project sees the disk; paths are relative to the main manifest's directory.
 pub trait Files {
@@ -178,14 +178,19 @@ impl<'p> Project<'p> {
             .map(|target| &target.name.value);
         let groups = found.manifest.groups.iter().map(|group| &group.name.value);
         let disabled = found.manifest.disabled.iter().map(|name| &name.value);
-        let own: Vec<String> = targets.chain(groups).chain(disabled).cloned().collect();
+        let own: HashSet<String> = targets.chain(groups).chain(disabled).cloned().collect();
         let rebase = Rebase {
             directory,
             own: &own,
         };
+        let mut read = BTreeMap::new();
         for target in &mut found.manifest.targets {
             rebase.target(target, rebase::head(nodes, target));
+            if let TargetKind::Run(run) = &mut target.kind {
+                add_env_files(run, &mut read, self.files, &cx);
+            }
         }
+        self.manifest.read_files.extend(read.into_keys());
         found
             .manifest
             .groups
@@ -315,6 +320,32 @@ impl<'p> Project<'p> {
             self.report(diagnostic);
         }
     }
+}
+
+/// Gives a command what its env-files say, a later one before an earlier, its own `env` before all.
+fn add_env_files(
+    run: &mut RunTarget,
+    read: &mut BTreeMap<String, BTreeMap<String, String>>,
+    files: &dyn Files,
+    cx: &DecodeContext,
+) {
+    let mut values = BTreeMap::new();
+    for file in &run.env_files {
+        let known = read
+            .entry(file.path.value.clone())
+            .or_insert_with(|| env_file::read(file, &|path| files.read(path), cx));
+        let length = known
+            .iter()
+            .map(|(name, value)| name.len() + value.len())
+            .sum();
+        if cx.scope.count(length).is_err() {
+            let message = "the values are longer than 64 MiB together, the limit";
+            return cx.error(file.path.span, message, "with those of this file");
+        }
+        values.extend(known.clone());
+    }
+    values.append(&mut run.env);
+    run.env = values;
 }
 
 fn named<'n>(nodes: &'n [Node], name: &'static str) -> impl Iterator<Item = &'n Node> {

@@ -9,6 +9,7 @@ mod binding;
 mod build;
 mod cache;
 mod check;
+mod condition;
 mod context;
 mod declarations;
 mod diagnostic;

@@ -1,7 +1,7 @@
 //! An included file's targets as the including one sees them: paths lead through the
 //! file's directory, names carry it in front (`services/api:app`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use super::glob::{Glob, clean, excluded, is_pattern};
 use super::tree::Node;
@@ -11,7 +11,7 @@ pub(super) struct Rebase<'r> {
     /// The included file's directory, relative to the main manifest's.
     pub directory: &'r str,
     /// Names that the file declares itself: those are meant first.
-    pub own: &'r [String],
+    pub own: &'r HashSet<String>,
 }
 
 /// `services/api` and `app` → `services/api:app`.
@@ -124,6 +124,8 @@ impl Rebase<'_> {
             Some(dir) => self.path(dir),
             None => run.dir = self.here(span),
         }
+        let env_files = run.env_files.iter_mut();
+        env_files.for_each(|file| self.path(&mut file.path));
         run.inputs.iter_mut().for_each(|input| self.pattern(input));
         self.paths(&mut run.outputs);
     }

@@ -6,25 +6,14 @@ use super::context::DecodeContext;
 use super::diagnostic::Diagnostic;
 use super::duplicates::Names;
 use super::duration;
-use super::env_file::EnvFile;
+use super::env_file;
 use super::fields::Fields;
 use super::tree::{Node, Value};
 use super::types::*;
 
 /// Read before everything else: variables may come from them.
 pub(super) fn env_files(node: &Node, cx: &DecodeContext) -> Vec<EnvFile> {
-    let mut fields = Fields::new(node, cx);
-    let mut files = Vec::new();
-    for node in fields.children("env-file") {
-        let mut fields = Fields::new(node, cx);
-        let path = fields.required("a path");
-        let optional = fields.prop_boolean("optional").unwrap_or(false);
-        fields.finish();
-        if let Some(path) = path.and_then(|value| cx.word(value, "the path")) {
-            files.push(EnvFile { path, optional });
-        }
-    }
-    files
+    env_file::declared(&mut Fields::new(node, cx))
 }
 
 pub(super) fn settings(node: &Node, cx: &DecodeContext) -> Settings {

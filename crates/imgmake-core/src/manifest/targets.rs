@@ -237,6 +237,10 @@ pub(super) fn run(fields: &mut Fields) -> Option<RunTarget> {
     let outputs = fields.all_texts("outputs");
     outputs.iter().for_each(|output| check_output(output, cx));
     let timeout = fields.duration("timeout");
+    let env_files = super::env_file::declared(fields);
+    env_files.iter().for_each(|file| check_path(&file.path, cx));
+    let interactive = fields.flag("interactive").unwrap_or(false);
+    let git_ignore = fields.flag("gitignore").unwrap_or(false);
     Some(RunTarget {
         command: command?,
         dir,
@@ -244,9 +248,12 @@ pub(super) fn run(fields: &mut Fields) -> Option<RunTarget> {
             .into_iter()
             .map(|(key, value)| (key.value, value.value))
             .collect(),
+        env_files,
         inputs,
+        git_ignore,
         outputs,
         timeout,
+        interactive,
     })
 }
 

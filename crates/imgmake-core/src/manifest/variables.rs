@@ -11,7 +11,7 @@ use super::diagnostic::Diagnostic;
 use super::fields::{Fields, strings};
 use super::scope::{Origin, Scope, Slot};
 use super::suggest;
-use super::tree::{Data, Node};
+use super::tree::{Data, Node, Value};
 use super::types::{Spanned, Variable, VariableSource};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -207,8 +207,16 @@ fn pattern(node: &Node, cx: &DecodeContext) -> Option<(regex::Regex, String)> {
     let mut fields = Fields::new(node, cx);
     let value = fields.required("a regular expression");
     fields.finish();
+    regular_expression(value?, cx)
+}
+
+/// A regular expression, and how it is written.
+pub(super) fn regular_expression(
+    value: &Value,
+    cx: &DecodeContext,
+) -> Option<(regex::Regex, String)> {
     // As written: `$` and `{` belong to the expression.
-    let text = cx.plain(value?)?;
+    let text = cx.plain(value)?;
     match regex::RegexBuilder::new(&text.value)
         .size_limit(1 << 20)
         .build()

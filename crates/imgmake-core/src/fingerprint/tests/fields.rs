@@ -220,9 +220,12 @@ fn of_run_targets() {
         command: at(CommandNode::Shell("make".into())),
         dir: None,
         env: BTreeMap::new(),
+        env_files: Vec::new(),
         inputs: Vec::new(),
+        git_ignore: false,
         outputs: Vec::new(),
         timeout: None,
+        interactive: false,
     };
     each_field!(key_by(run_settings), run, RunTarget {
         command: at(CommandNode::Shell("make all".into())),
@@ -230,8 +233,11 @@ fn of_run_targets() {
         env: BTreeMap::from([("A".to_string(), "1".to_string())]),
         outputs: texts(&["out"]),
     } ignoring {
+        env_files: vec![EnvFile { path: text(".env"), optional: false }],
         inputs: texts(&["src/**"]),
+        git_ignore: true,
         timeout: Some(Duration::from_secs(1)),
+        interactive: true,
     });
 }
 

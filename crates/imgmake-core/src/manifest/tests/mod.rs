@@ -1,5 +1,6 @@
 //! The manifest page as a specification.
 
+mod commands;
 mod hostile;
 mod included;
 mod templates;

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 pub use archive::ArchiveImage;
 pub use build::*;
-pub use command::{CommandNode, RunTarget};
+pub use command::{CommandNode, EnvFile, RunTarget};
 pub use push::*;
 pub use scan::*;
 pub use settings::*;

@@ -1,0 +1,225 @@
+//! What a repository's `.gitignore` files leave out (gitignore, "Pattern Format"). What is ignored on one
+//! machine alone, by `.git/info/exclude` and the user's settings, does not count: keys are everybody's.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use imgmake_core::manifest::Glob;
+use imgmake_core::manifest::glob::clean;
+use imgmake_guard::checkout::Checkout;
+
+const FILE: &str = ".gitignore";
+
+/// The `.gitignore` files of a project, and of its repository above it, each read once.
+pub struct GitIgnore {
+    /// Above it no file counts.
+    top: PathBuf,
+    checkout: Checkout,
+    /// The project as seen from there.
+    project: String,
+    files: Mutex<HashMap<String, Arc<Vec<Rule>>>>,
+}
+
+struct Rule {
+    glob: Glob,
+    takes_back: bool,
+    of_directories: bool,
+}
+
+impl GitIgnore {
+    pub fn of(project: &Path) -> GitIgnore {
+        let mut above = project.ancestors();
+        let top = above.find(|path| path.join(".git").exists());
+        let top = top.unwrap_or(project);
+        let inside = project.strip_prefix(top).unwrap_or(Path::new(""));
+        GitIgnore {
+            top: top.to_path_buf(),
+            checkout: Checkout::new([top]),
+            project: inside.to_string_lossy().into_owned(),
+            files: Mutex::default(),
+        }
+    }
+
+    /// Whether a path of the project is ignored, or a directory that it is in.
+    pub fn ignores(&self, path: &str, is_directory: impl FnOnce() -> bool) -> bool {
+        let Some(path) = self.seen_from_top(path) else {
+            return false;
+        };
+        let mut above = path.match_indices('/').map(|(at, _)| &path[..at]);
+        above.any(|above| self.names(above, || true)) || self.names(&path, is_directory)
+    }
+
+    /// The same of the path alone, for who has been asking about the directories above it.
+    pub fn ignores_itself(&self, path: &str, is_directory: impl FnOnce() -> bool) -> bool {
+        let path = self.seen_from_top(path);
+        path.is_some_and(|path| self.names(&path, is_directory))
+    }
+
+    /// `None` where no file of the repository has a word in it.
+    fn seen_from_top(&self, path: &str) -> Option<String> {
+        if path.starts_with('/') {
+            return None;
+        }
+        let path = clean(&format!("{}/{path}", self.project));
+        let path = path.trim_start_matches('/').to_string();
+        (!path.is_empty() && path != ".." && !path.starts_with("../")).then_some(path)
+    }
+
+    /// The last rule of the nearest file that has one decides.
+    fn names(&self, path: &str, is_directory: impl FnOnce() -> bool) -> bool {
+        let mut is_directory = Some(is_directory);
+        let mut known = None;
+        let mut is_one =
+            || *known.get_or_insert_with(|| is_directory.take().is_some_and(|ask| ask()));
+        let mut end = path.len();
+        loop {
+            let slash = path[..end].rfind('/');
+            let (directory, inside) = match slash {
+                Some(slash) => (&path[..slash], &path[slash + 1..]),
+                None => ("", path),
+            };
+            for rule in self.rules(directory).iter().rev() {
+                if rule.glob.matches(inside) && (!rule.of_directories || is_one()) {
+                    return !rule.takes_back;
+                }
+            }
+            match slash {
+                Some(slash) => end = slash,
+                None => return false,
+            }
+        }
+    }
+
+    fn rules(&self, directory: &str) -> Arc<Vec<Rule>> {
+        let mut files = self.files.lock().expect("no thread panics with the rules");
+        if let Some(rules) = files.get(directory) {
+            return Arc::clone(rules);
+        }
+        // One that leads out of the repository, or cannot be read, says nothing, as for git.
+        let text = self
+            .checkout
+            .read_to_string(&self.top.join(directory).join(FILE));
+        let rules = Arc::new(parse(&text.unwrap_or_default()));
+        files.insert(directory.to_string(), Arc::clone(&rules));
+        rules
+    }
+}
+
+fn parse(text: &str) -> Vec<Rule> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    text.lines().filter_map(rule).collect()
+}
+
+fn rule(line: &str) -> Option<Rule> {
+    let line = without_blanks_at_the_end(line.strip_suffix('\r').unwrap_or(line));
+    if line.is_empty() || line.starts_with('#') {
+        return None;
+    }
+    let (takes_back, pattern) = match line.strip_prefix('!') {
+        Some(pattern) => (true, pattern),
+        None => (false, line),
+    };
+    let (of_directories, pattern) = match pattern.strip_suffix('/') {
+        Some(pattern) => (true, pattern),
+        None => (false, pattern),
+    };
+    // With a slash it is meant from this directory on, without one at any depth.
+    let anchored = pattern.contains('/');
+    let pattern = pattern.strip_prefix('/').unwrap_or(pattern);
+    if pattern.is_empty() {
+        return None;
+    }
+    // Braces are letters to git.
+    let pattern = pattern.replace('{', "\\{").replace('}', "\\}");
+    let pattern = match anchored {
+        true => pattern,
+        false => format!("**/{pattern}"),
+    };
+    Some(Rule {
+        // What git could not read either matches nothing.
+        glob: Glob::new(&pattern).ok()?,
+        takes_back,
+        of_directories,
+    })
+}
+
+/// A blank counts where a backslash stands before it.
+fn without_blanks_at_the_end(line: &str) -> &str {
+    let trimmed = line.trim_end_matches([' ', '\t']);
+    match trimmed.ends_with('\\') && trimmed.len() < line.len() {
+        true => &line[..=trimmed.len()],
+        false => trimmed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn repository(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::create_dir(directory.path().join(".git")).unwrap();
+        for (path, text) in files {
+            let path = directory.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+        directory
+    }
+
+    #[test]
+    fn rules_are_gits() {
+        let text = "# comment\n*.log\n!keep.log\n/top\ntarget/\ndocs/*.html\na/**/z\nx{1}\nblank\\ \n\\#hash\n\\!bang\n[ab]c\n";
+        let repository = repository(&[(".gitignore", text), ("sub/.gitignore", "!in.log\nown\n")]);
+        let ignore = GitIgnore::of(repository.path());
+        for (path, is_directory, expected) in [
+            ("a.log", false, true),
+            ("deep/er/a.log", false, true),
+            ("keep.log", false, false),
+            ("sub/in.log", false, false),
+            ("sub/other.log", false, true),
+            ("top", false, true),
+            ("sub/top", false, false),
+            ("target", true, true),
+            ("target", false, false),
+            ("sub/target", true, true),
+            ("target/x/y", false, true),
+            ("docs/a.html", false, true),
+            ("docs/b/a.html", false, false),
+            ("sub/docs/a.html", false, false),
+            ("a/z", false, true),
+            ("a/b/c/z", false, true),
+            ("x{1}", false, true),
+            ("x1", false, false),
+            ("blank ", false, true),
+            ("#hash", false, true),
+            ("!bang", false, true),
+            ("ac", false, true),
+            ("sub/own", false, true),
+            ("own", false, false),
+            ("../a.log", false, false),
+            ("/a.log", false, false),
+        ] {
+            assert_eq!(ignore.ignores(path, || is_directory), expected, "{path}");
+        }
+        assert!(!ignore.ignores_itself("target/x/y", || false));
+    }
+
+    #[test]
+    fn files_of_the_repository_above_a_project_count_and_none_above_that() {
+        let outer = repository(&[
+            (".gitignore", "*.o\n/api/gen\n"),
+            ("api/.gitignore", "*.tmp\n"),
+        ]);
+        let ignore = GitIgnore::of(&outer.path().join("api"));
+        assert!(ignore.ignores("x.o", || false));
+        assert!(ignore.ignores("gen/x", || false));
+        assert!(ignore.ignores("x.tmp", || false));
+        assert!(!ignore.ignores("api/gen", || false));
+        std::fs::create_dir(outer.path().join("api/.git")).unwrap();
+        let ignore = GitIgnore::of(&outer.path().join("api"));
+        assert!(!ignore.ignores("x.o", || false));
+        assert!(ignore.ignores("x.tmp", || false));
+    }
+}
