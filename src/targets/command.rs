@@ -19,7 +19,7 @@ use imgmake_core::execute::{Artifacts, Failure, FailureKind, Upstream};
 use imgmake_core::fingerprint::{self, Inputs, LengthPrefixedHasher};
 use imgmake_core::manifest::CommandNode;
 use imgmake_core::state::Output;
-use imgmake_event::{Event, Product, Stream};
+use imgmake_event::{Cancelled, Event, Product, Stream};
 use imgmake_guard::program::may_be_stopped;
 
 /// How long a stopped command may take to end by itself.
@@ -73,6 +73,9 @@ fn add_inputs(task: &CommandTask<'_>, inputs: &mut Inputs) -> Result<(), Failure
         .git_ignore
         .then(|| GitIgnore::of(&task.runner.project.directory));
     files::add(task.runner, patterns, &outputs, git.as_ref(), inputs).map_err(|(at, error)| {
+        if Cancelled::ended(&error) {
+            return Failure::new(FailureKind::Cancelled, "stopped");
+        }
         let pattern = &task.target.inputs[at];
         let label = plain(&error);
         let message = format!("cannot read the input `{}`", pattern.value);

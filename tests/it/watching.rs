@@ -290,3 +290,48 @@ fn what_git_ignores_starts_nothing_where_a_target_leaves_it_out() {
     watching.settles(2);
     watching.ends();
 }
+
+/// In a user namespace of its own, where the limit is another one.
+#[test]
+fn the_limits_of_inotify_are_explained() {
+    let mut p = Project::new("run a { command \"true\"; inputs \"in/**\" }\ngroup default a");
+    for at in 0..30 {
+        p = p.with(&format!("in/d{at}/f"), "1");
+    }
+    let program = p.imgmake.command(p.path());
+    for (file, value, says) in [
+        (
+            "max_inotify_watches",
+            "10",
+            [
+                "limit of inotify watches (10) is reached at",
+                "fs.inotify.max_user_watches",
+            ],
+        ),
+        (
+            "max_inotify_instances",
+            "0",
+            [
+                "limit of inotify instances (0) is reached",
+                "fs.inotify.max_user_instances",
+            ],
+        ),
+    ] {
+        let script = format!("echo {value} > /proc/sys/user/{file} && exec \"$0\" watch");
+        let mut limited = std::process::Command::new("unshare");
+        limited.args(["--user", "--map-root-user", "sh", "-c", &script]);
+        limited.arg(program.get_program()).current_dir(p.path());
+        for (name, value) in program.get_envs() {
+            match value {
+                Some(value) => limited.env(name, value),
+                None => limited.env_remove(name),
+            };
+        }
+        let output = limited.stdin(Stdio::null()).output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{stderr}");
+        for text in says {
+            assert!(stderr.contains(text), "{text}: {stderr}");
+        }
+    }
+}

@@ -7,11 +7,13 @@
 //!   interest    the files of one target
 //!   linked      directories elsewhere, by the links that lead there
 //! keys        what is typed meanwhile
+//! limits      why the kernel watches no more directories
 //! ```
 
 mod gathering;
 mod interest;
 mod keys;
+mod limits;
 mod linked;
 mod watched;
 
@@ -27,10 +29,11 @@ use super::project::{self, Loaded};
 use super::run::{Listener, once};
 use super::signals;
 use super::trust::Keys;
-use crate::exit::{self, Exit};
+use crate::exit::Exit;
 use crate::file_notices::{Change, Watcher};
 use imgmake_core::manifest::OnBusy;
 use imgmake_event::{Cancel, Event};
+use limits::unwatchable;
 pub(super) use watched::Watched;
 
 pub fn watch(global: &Global, args: &RunArgs, environment: &Environment) -> Result<u8, Exit> {
@@ -100,12 +103,6 @@ pub fn watch(global: &Global, args: &RunArgs, environment: &Environment) -> Resu
         tell(format!("\n{}", news.describe(watched)));
         reads_again = project.is_none() || news.is_of_manifest;
     }
-}
-
-fn unwatchable(error: &notify::Error) -> Exit {
-    Exit::error(exit::FAILED, format!("cannot watch for changes: {error}")).with_help(
-        "each directory takes one inotify watch: raise the sysctl fs.inotify.max_user_watches, or fs.inotify.max_user_instances where other programs have taken all instances",
-    )
 }
 
 /// What has changed since the last run began.

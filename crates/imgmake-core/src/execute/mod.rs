@@ -254,6 +254,8 @@ impl<R: Runner> Run<'_, R> {
                 self.state.finished(target, outcome)?;
                 self.clock.read(action, read, after.key());
             }
+            // Nobody looked at them: it was interrupted, as the state says.
+            Err(failure) if failure.kind == FailureKind::Cancelled => return Err(failure),
             moved => {
                 self.state.attempt(target, AttemptStatus::InputsChanged)?;
                 self.warn_of_changed_inputs(target, inputs, moved);

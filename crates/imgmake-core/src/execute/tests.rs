@@ -67,6 +67,9 @@ impl Runner for Texts {
         let mut inputs = Inputs::new();
         *self.reads.lock().unwrap().entry(action).or_default() += 1;
         let text = self.inputs.lock().unwrap()[action].clone();
+        if text == "stopped" {
+            return Err(Failure::new(FailureKind::Cancelled, "stopped"));
+        }
         inputs.value("file", format!("f{action}"), text.as_bytes());
         for need in &self.needs[action] {
             let made = upstream.at(*need).expect("needs are made before");
@@ -218,6 +221,19 @@ fn what_failed_is_tried_again_although_its_inputs_are_the_same() {
     texts.set(0, "one");
     texts.took();
     assert_eq!(project.ok(&texts), [0]);
+}
+
+#[test]
+fn a_run_that_is_stopped_while_inputs_are_compared_again_was_interrupted() {
+    let (project, texts) = (Project::new(), Texts::new(&[&[]]));
+    texts.moves.lock().unwrap().insert(0, "stopped".into());
+    let summary = project.run(&texts, OnFailure::Stop);
+    assert_eq!(summary.outcomes, [TargetOutcome::Cancelled]);
+    let events = project.events.lock().unwrap();
+    let warned = events.iter().any(|e| matches!(e, Event::Warning { .. }));
+    assert!(!warned, "{events:?}");
+    texts.set(0, "one");
+    assert_eq!(project.reasons(&texts), ["the last run was interrupted"]);
 }
 
 #[test]
