@@ -297,6 +297,9 @@ fn heard_by(listener: Option<Listener>, events: Events) -> Events {
 fn logs(project: &Project, path: PathBuf, trust: store::Trust) -> Result<run_logs::Writer, Exit> {
     let root = move || {
         let store = Store::open_with(&path, trust.clone()).ok()?;
+        if store.take_rebuilt().is_some() {
+            tell(super::trust::rebuilt(&path));
+        }
         Some(store.root().to_path_buf())
     };
     let name = project_name(&project.directory)?;
