@@ -145,6 +145,28 @@ fn lists_that_cannot_be_read_refuse() {
     }
 }
 
+/// What a file is for is in the key, not its name alone.
+#[test]
+fn two_files_that_change_their_roles_are_a_new_question() {
+    let (directory, imgmake) = (temporary(), Imgmake::new());
+    let path = directory.path();
+    write(
+        path,
+        "advisories/1.json",
+        advisory("CVE-2026-1", "2026-01-01T00:00:00Z"),
+    );
+    write(path, "a", "CVE-2026-1\n");
+    write(
+        path,
+        "b",
+        r#"{"@context":"https://openvex.dev/ns/v0.2.0","statements":[]}"#,
+    );
+    project(path, "    ignore-file \"a\"\n    vex \"b\"");
+    imgmake.ok(path, &["gate"]);
+    project(path, "    ignore-file \"b\"\n    vex \"a\"");
+    imgmake.refused(path, &["gate"], 1, &["invalid OpenVEX document"]);
+}
+
 #[test]
 fn findings_are_ignored_by_package_and_path() {
     let (directory, imgmake) = (temporary(), Imgmake::new());
@@ -212,6 +234,15 @@ fn what_the_published_image_has_is_not_new() {
     );
     imgmake.refused(path, &["gate"], 3, &["MAL-2026-2"]);
     std::fs::remove_file(path.join("advisories/2.json")).unwrap();
+    // Another key in the same place.
+    let manifest = std::fs::read_to_string(path.join("imgmake.kdl")).unwrap();
+    let strict = manifest.replace("    only-new", "    fail-on kind=secret\n    only-new");
+    write(path, "imgmake.kdl", strict);
+    imgmake.ok(path, &["gate"]);
+    write(path, "id", KEY.replace("ABG5", "ABG6"));
+    imgmake.refused(path, &["gate"], 3, &["private-key"]);
+    write(path, "id", KEY);
+    write(path, "imgmake.kdl", manifest);
     // A package that the old image does not have.
     let lock = r#"{"name":"app","lockfileVersion":3,"packages":{"node_modules/left-pad":{"version":"1.3.0"},"node_modules/right-pad":{"version":"1.0.0"}}}"#;
     write(path, "package-lock.json", lock);

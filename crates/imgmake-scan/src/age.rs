@@ -3,12 +3,10 @@
 
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use crate::scanner::Scanned;
-
-/// By which clocks may differ.
-const SKEW: SignedDuration = SignedDuration::from_hours(1);
+use crate::skew::SKEW;
 
 /// Until when what a scan knows is young enough, and why it is not.
 #[derive(Debug, Default, PartialEq, Eq)]

@@ -140,6 +140,9 @@ pub struct Finding {
     pub title: String,
     /// When an advisory was published, RFC 3339.
     pub published: Option<String>,
+    /// Of the texts of a secret, if known: by them it is found again in another image. Shown
+    /// nowhere, since a short password could be guessed from it.
+    pub sums: Vec<[u8; 32]>,
 }
 
 impl Finding {

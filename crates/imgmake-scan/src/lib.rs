@@ -20,6 +20,7 @@ mod report;
 mod request;
 mod sbom;
 mod scanner;
+mod skew;
 mod subject;
 #[cfg(test)]
 mod tests;

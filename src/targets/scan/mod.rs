@@ -127,18 +127,18 @@ fn add_inputs(task: &ScanTask<'_>, inputs: &mut Inputs) -> Result<(), Failure> {
     fingerprint::scan_settings(inputs, task.target);
     // Ignores expire: a verdict holds for the day on which it was given.
     inputs.value("date", "today", task.runner.today.as_bytes());
-    for file in task
-        .target
-        .ignore_files
-        .iter()
-        .chain(&task.target.vex_files)
-    {
+    // Each by what it is for: two files may change places.
+    let ignore_files = task.target.ignore_files.iter().map(|f| ("ignore-file", f));
+    let vex_files = task.target.vex_files.iter().map(|f| ("vex", f));
+    for (kind, file) in ignore_files.chain(vex_files) {
         let text = read(task, file)?;
-        inputs.value("file", &file.value, text.text.as_bytes());
+        inputs.value(kind, &file.value, text.text.as_bytes());
     }
-    for file in task.target.epss.iter().chain(&task.target.kev) {
+    let epss = task.target.epss.iter().map(|f| ("epss", f));
+    let kev = task.target.kev.iter().map(|f| ("kev", f));
+    for (kind, file) in epss.chain(kev) {
         let list = read_list(task, file)?;
-        inputs.hashed("file", &file.value, *blake3::hash(&list.bytes).as_bytes());
+        inputs.hashed(kind, &file.value, *blake3::hash(&list.bytes).as_bytes());
     }
     if let Some(base) = &task.target.only_new {
         add_image(task, base, inputs)?;

@@ -16,7 +16,7 @@ pub enum Semantics {
 impl Semantics {
     pub const fn version(self) -> u64 {
         match self {
-            Semantics::Targets => 8,
+            Semantics::Targets => 9,
             Semantics::Steps => 5,
             Semantics::DecodedManifest => 12,
         }

@@ -98,10 +98,11 @@ impl Walk<'_> {
             let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
             let file_type = entry.file_type().with_context(context)?;
             let kind = kind(&path);
-            // What nobody reads may be missing; what is read may not.
-            if hidden && (kind.is_none() || file_type.is_dir()) {
+            // What is being written has such a name, and so have the states of a volume.
+            if hidden {
                 continue;
             }
+            // What is read may not be missing.
             let enters = match file_type.is_symlink() {
                 false => file_type.is_dir().then(|| entry.metadata()),
                 true => match fs::metadata(&path) {
@@ -222,6 +223,8 @@ mod tests {
         symlink("..", at("d/up")).unwrap();
         symlink("a.json", at("d/b.json")).unwrap();
         symlink("nowhere", at("d/.hidden")).unwrap();
+        // An import that goes on, or was killed.
+        fs::write(at("d/.new-1-lines.jsonl"), "{\"id\":").unwrap();
         assert_eq!(names(&at("d")), ["a.json", "b.json"]);
         assert!(signature(&at("d"), &Cancel::default()).is_ok());
         symlink("nowhere", at("d/npm")).unwrap();

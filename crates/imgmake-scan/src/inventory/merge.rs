@@ -7,7 +7,7 @@ use super::contents::{Inventory, Located, Oddity, OddityRule};
 use super::file_id::FileId;
 use super::names::{Name, Names};
 use super::package::PackageKind;
-use super::secrets::Secret;
+use super::secrets::{Broken, Secret};
 use super::walk::{Fact, LayerFacts, Named};
 use imgmake_oci::image::Digest;
 use imgmake_oci::layer::{FollowLast, Index, View};
@@ -68,7 +68,7 @@ impl Merged {
             let why = "too many names beneath symbolic links: what they lead to was not looked at";
             inventory.gaps.push(why.to_string());
         }
-        let mut broken: BTreeMap<FileId, Vec<String>> = BTreeMap::new();
+        let mut broken: BTreeMap<FileId, Vec<Broken>> = BTreeMap::new();
         for one in named {
             broken.entry(one.file).or_default().extend(one.secrets);
             let fact = self.facts.entry((one.file, Some(one.meaning)));
@@ -86,11 +86,12 @@ impl Merged {
                 self.tell_fact(&name.path, name.file, fact, &mut inventory, &mut locked);
             }
             if name.meaning == Meaning::Passwords {
-                let rules = broken.get(&name.file).into_iter().flatten();
-                inventory.secrets.extend(rules.map(|rule| Secret {
-                    rule: rule.clone(),
+                let broken = broken.get(&name.file).into_iter().flatten();
+                inventory.secrets.extend(broken.map(|broken| Secret {
+                    rule: broken.rule.clone(),
                     path: String::from_utf8_lossy(&name.path).into_owned(),
                     layer: self.layer(name.file),
+                    sums: broken.sums.clone(),
                 }));
             }
         }

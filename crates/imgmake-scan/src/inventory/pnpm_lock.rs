@@ -4,34 +4,81 @@
 use super::npm_lock::is_version;
 use super::package::{Package, PackageKind};
 
-/// Keys under `packages:` are `name@1.2.3(peers)`, with a leading `/` before
-/// version 9 and `/name/1.2.3_peers` before version 6. A long key is `? …`, with `:` on the next line.
+/// pnpm 11 and later write two documents, that of their own tools and then that of the project.
 ///
 /// # Errors
 /// Lines that pnpm does not write.
 pub fn read(text: &str) -> Result<Vec<Package>, String> {
-    let lines = || (1..).zip(text.lines().map(str::trim_end));
-    if !lines().any(|(_, line)| line.starts_with("lockfileVersion:")) {
-        return Err("no `lockfileVersion:` is in it".into());
+    let mut documents: Vec<Vec<Line<'_>>> = vec![Vec::new()];
+    for (number, line) in (1..).zip(text.lines().map(str::trim_end)) {
+        match line {
+            "---" => documents.push(Vec::new()),
+            _ if line.starts_with("---") || line.starts_with("...") => return Err(odd(number)),
+            _ => documents
+                .last_mut()
+                .expect("there is one")
+                .push((number, line)),
+        }
+    }
+    // Before the first mark there may be nothing.
+    if documents.len() > 1 && documents[0].iter().all(|(_, line)| is_blank(line)) {
+        documents.remove(0);
+    }
+    let mut found = Vec::new();
+    for document in &documents {
+        found.extend(read_document(document)?);
+    }
+    found.sort();
+    found.dedup();
+    Ok(found)
+}
+
+/// With its number in the file.
+type Line<'a> = (usize, &'a str);
+
+fn odd(number: usize) -> String {
+    format!("line {number} is not one that pnpm writes")
+}
+
+fn is_blank(line: &str) -> bool {
+    line.is_empty() || line.trim_start().starts_with('#')
+}
+
+/// Keys under `packages:` are `name@1.2.3(peers)`, with a leading `/` before
+/// version 9 and `/name/1.2.3_peers` before version 6. A long key is `? …`, with `:` on the next line.
+fn read_document(lines: &[Line<'_>]) -> Result<Vec<Package>, String> {
+    if !lines
+        .iter()
+        .any(|(_, line)| line.starts_with("lockfileVersion:"))
+    {
+        return Err(match lines.first() {
+            None | Some((1, _)) => "no `lockfileVersion:` is in it".into(),
+            Some((first, _)) => format!("no `lockfileVersion:` is in the document on line {first}"),
+        });
     }
     let is_section = |line: &str| {
         let name = line.split(':').next().unwrap_or_default();
         name.trim_matches(['"', '\'']) == "packages"
     };
-    let Some((start, head)) = lines().find(|(_, line)| is_section(line)) else {
+    let mut sections = (0..lines.len()).filter(|at| is_section(lines[*at].1));
+    let Some(at) = sections.next() else {
         return Ok(Vec::new());
     };
+    if let Some(again) = sections.next() {
+        return Err(odd(lines[again].0));
+    }
+    let (start, head) = lines[at];
     match head {
         "packages:" => {}
         "packages: {}" => return Ok(Vec::new()),
-        _ => return Err(format!("line {start} is not one that pnpm writes")),
+        _ => return Err(odd(start)),
     }
     let mut found: Vec<Option<Package>> = Vec::new();
-    for (number, line) in lines().skip(start) {
-        if line.is_empty() || line.trim_start().starts_with('#') {
+    for (number, line) in &lines[at + 1..] {
+        if is_blank(line) {
             continue;
         }
-        let odd = || format!("line {number} is not one that pnpm writes");
+        let odd = || odd(*number);
         if line.starts_with(|c: char| c.is_ascii_alphabetic()) {
             break;
         }

@@ -1,7 +1,7 @@
-//! Keys, tokens and password files. Only the rule's name and the place leave
+//! Keys, tokens and password files. Only the rule's name, the place and a sum of the text leave
 //! this module; the secret itself never does.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 use std::sync::LazyLock;
 
@@ -18,6 +18,10 @@ const WINDOW: usize = 1 << 20;
 const OVERLAP: usize = 16 << 10;
 /// Of one rule in a window, how many places are looked at: a list of examples has an end.
 const MOST_PLACES: usize = 10_000;
+/// Of one rule in a file, how many texts are kept apart.
+const MOST_SUMS: usize = 1000;
+/// Bytes of a key that begin with what its pattern finds.
+const LONGEST_KEY: usize = 8 << 10;
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Secret {
@@ -25,7 +29,23 @@ pub struct Secret {
     pub path: String,
     /// The layer that holds it; a later one may have deleted it.
     pub layer: Digest,
+    pub sums: Vec<Sum>,
 }
+
+/// blake3 of what breaks a rule.
+pub type Sum = [u8; 32];
+
+/// A rule that a text breaks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Broken {
+    pub rule: String,
+    /// Of each text that breaks it, ascending: whether a secret is that of another image. Empty
+    /// where there are too many to tell.
+    pub sums: Vec<Sum>,
+}
+
+/// What was found so far: by rule, the sums, one more than [`MOST_SUMS`] at most.
+type Found = BTreeMap<&'static str, BTreeSet<Sum>>;
 
 static CONTENT_SET: LazyLock<RegexSet> = LazyLock::new(|| {
     // Room for the tables that make one pass over a file fast.
@@ -48,7 +68,7 @@ static NAMED_SET: LazyLock<RegexSet> = LazyLock::new(|| {
 });
 
 /// The rules that a file breaks, however long it is. `head` is its beginning, read already.
-pub fn scan(path: &str, head: Vec<u8>, rest: &mut dyn Read) -> io::Result<Vec<String>> {
+pub fn scan(path: &str, head: Vec<u8>, rest: &mut dyn Read) -> io::Result<Vec<Broken>> {
     if head.contains(&0) {
         // A program that reads its own file of passwords does not ask whether it is a text.
         return match is_password_file(path) {
@@ -56,49 +76,79 @@ pub fn scan(path: &str, head: Vec<u8>, rest: &mut dyn Read) -> io::Result<Vec<St
             false => Ok(Vec::new()),
         };
     }
-    scan_windows(head, rest, |text| rules(path, text))
+    scan_windows(head, rest, |text, found| look(path, text, found))
 }
 
 /// The rules for password files that a file breaks, however long it is.
-pub fn scan_passwords(path: &str, content: &mut dyn Read) -> io::Result<Vec<String>> {
-    scan_windows(Vec::new(), content, |text| password_rules(path, text))
+pub fn scan_passwords(path: &str, content: &mut dyn Read) -> io::Result<Vec<Broken>> {
+    scan_windows(Vec::new(), content, |text, found| {
+        look_for_passwords(path, text, found);
+    })
 }
 
 fn scan_windows(
     head: Vec<u8>,
     rest: &mut dyn Read,
-    rules: impl Fn(&[u8]) -> Vec<String>,
-) -> io::Result<Vec<String>> {
-    let mut found = BTreeSet::new();
+    look: impl Fn(&[u8], &mut Found),
+) -> io::Result<Vec<Broken>> {
+    let mut found = Found::new();
     let mut text = head;
     loop {
         let room = WINDOW - text.len();
         let read = rest.take(room as u64).read_to_end(&mut text)?;
-        found.extend(rules(&text));
+        look(&text, &mut found);
         if read < room {
             break;
         }
         text.drain(..WINDOW - OVERLAP);
     }
-    Ok(found.into_iter().collect())
+    Ok(settled(found))
 }
 
+fn settled(found: Found) -> Vec<Broken> {
+    let broken = found.into_iter().map(|(rule, sums)| Broken {
+        rule: rule.to_string(),
+        sums: match sums.len() > MOST_SUMS {
+            true => Vec::new(),
+            false => sums.into_iter().collect(),
+        },
+    });
+    broken.collect()
+}
+
+#[cfg(test)]
 pub(super) fn rules(path: &str, text: &[u8]) -> Vec<String> {
-    let settings = is_settings(path);
-    let mut found = broken(text, |rule| rule.check != Check::Assigned || settings);
-    if is_password_file(path) {
-        found.extend(password_rules(path, text));
-    }
-    found.sort();
-    found.dedup();
-    found
+    let mut found = Found::new();
+    look(path, text, &mut found);
+    found.into_keys().map(String::from).collect()
 }
 
-fn password_rules(path: &str, text: &[u8]) -> Vec<String> {
+fn look(path: &str, text: &[u8], found: &mut Found) {
+    let settings = is_settings(path);
+    look_for_content(
+        text,
+        |rule| rule.check != Check::Assigned || settings,
+        found,
+    );
+    if is_password_file(path) {
+        look_for_passwords(path, text, found);
+    }
+}
+
+fn look_for_passwords(path: &str, text: &[u8], found: &mut Found) {
     let matches = NAMED_SET.matches(text);
     let named = NAMED.iter().enumerate();
     let named = named.filter(|(i, (_, end, _))| matches.matched(*i) && ends_with(path, end));
-    named.map(|(_, (rule, ..))| (*rule).to_string()).collect()
+    for (_, (rule, ..)) in named {
+        // Where a password ends, the pattern does not say.
+        add(found.entry(rule).or_default(), text);
+    }
+}
+
+fn add(sums: &mut BTreeSet<Sum>, secret: &[u8]) {
+    if sums.len() <= MOST_SUMS {
+        sums.insert(*blake3::hash(secret).as_bytes());
+    }
 }
 
 /// Whether programs keep passwords in files of that name.
@@ -108,26 +158,45 @@ pub fn is_password_file(path: &str) -> bool {
 
 /// The rules that some text breaks wherever it stands, such as a variable of the
 /// image's environment.
-pub fn in_text(text: &[u8]) -> Vec<String> {
-    broken(text, |_| true)
+pub fn in_text(text: &[u8]) -> Vec<Broken> {
+    let mut found = Found::new();
+    look_for_content(text, |_| true, &mut found);
+    settled(found)
 }
 
-fn broken(text: &[u8], applies: impl Fn(&Rule) -> bool) -> Vec<String> {
-    let matches = CONTENT_SET.matches(text);
-    let rules = matches.iter().filter(|i| {
-        let rule = &CONTENT[*i];
-        applies(rule) && (rule.check == Check::None || is_broken(rule, &CONTENT_EACH[*i], text))
-    });
-    rules.map(|i| CONTENT[i].name.to_string()).collect()
+fn look_for_content(text: &[u8], applies: impl Fn(&Rule) -> bool, found: &mut Found) {
+    for at in CONTENT_SET.matches(text) {
+        let rule = &CONTENT[at];
+        let is_full = |sums: &BTreeSet<Sum>| sums.len() > MOST_SUMS;
+        if !applies(rule) || found.get(rule.name).is_some_and(is_full) {
+            continue;
+        }
+        let places = CONTENT_EACH[at].captures_iter(text).take(MOST_PLACES);
+        for place in places {
+            let secret = match rule.check {
+                Check::None => {
+                    let start = place.get(0).expect("the whole is a group").start();
+                    key(&text[start..])
+                }
+                Check::Random if is_random(&place[0]) => &place[0],
+                Check::Value | Check::Assigned if is_random_value(&place[1]) => &place[1],
+                Check::Random | Check::Value | Check::Assigned => continue,
+            };
+            let sums = found.entry(rule.name).or_default();
+            add(sums, secret);
+            if is_full(sums) {
+                break;
+            }
+        }
+    }
 }
 
-fn is_broken(rule: &Rule, pattern: &Regex, text: &[u8]) -> bool {
-    let mut places = pattern.captures_iter(text).take(MOST_PLACES);
-    places.any(|place| match rule.check {
-        Check::None => true,
-        Check::Random => is_random(&place[0]),
-        Check::Value | Check::Assigned => is_random_value(&place[1]),
-    })
+/// A key whose beginning was found, up to its end.
+fn key(text: &[u8]) -> &[u8] {
+    const END: &[u8] = b"-----END";
+    let text = &text[..text.len().min(LONGEST_KEY)];
+    let end = text.windows(END.len()).position(|window| window == END);
+    &text[..end.unwrap_or(text.len())]
 }
 
 /// Whether values that have a secret's name are one: in settings they are, in code they are
@@ -260,7 +329,45 @@ mod tests {
             }
             let head = text[..4096].to_vec();
             let found = scan("var/log/app.log", head, &mut &text[4096..]).unwrap();
-            assert_eq!(found, ["github-token"], "{at}");
+            assert_eq!(found.len(), 1, "{at}");
+            assert_eq!(found[0].rule, "github-token", "{at}");
+            let sum = *blake3::hash(token.as_bytes()).as_bytes();
+            assert_eq!(found[0].sums, [sum], "{at}");
         }
+    }
+
+    #[test]
+    fn a_sum_is_of_the_secret_and_not_of_its_head() {
+        // The first line of each ed25519 key is the same.
+        let key = |last: &str| {
+            let first = "b3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQAAAAAAAAABAAAAMwAAAAtzc2gtZW";
+            format!(
+                "-----BEGIN OPENSSH PRIVATE KEY-----\n{first}\n{last}\n-----END OPENSSH PRIVATE KEY-----\n"
+            )
+        };
+        let sums = |path: &str, text: String| {
+            let found = scan(path, Vec::new(), &mut text.as_bytes()).unwrap();
+            assert_eq!(found.len(), 1, "{path}");
+            assert!(!found[0].sums.is_empty(), "{path}");
+            found[0].sums.clone()
+        };
+        assert_ne!(
+            sums("root/id", key("QyNTUxOQ")),
+            sums("root/id", key("QyNTUxOR"))
+        );
+        assert_eq!(
+            sums("root/id", key("Qy")),
+            sums("root/id", format!("# of the demo\n{}\n# more\n", key("Qy")))
+        );
+        let netrc = |password: &str| format!("machine a login b password {password}");
+        assert_ne!(
+            sums("root/.netrc", netrc("c1")),
+            sums("root/.netrc", netrc("c2"))
+        );
+        let many: String = (0..MOST_SUMS + 2)
+            .map(|number| format!("a{number} -----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQ{number}-----END\n"))
+            .collect();
+        let found = scan("x", Vec::new(), &mut many.as_bytes()).unwrap();
+        assert!(found[0].sums.is_empty());
     }
 }

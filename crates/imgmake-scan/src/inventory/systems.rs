@@ -206,17 +206,21 @@ pub fn read_bitnami(bytes: &[u8]) -> Result<Vec<Package>, String> {
             let Some((name, version)) = plain.split_once('@') else {
                 return Err(format!("`pkg:bitnami/{plain}` has no version"));
             };
-            // `1.2.3-4` is the fourth package of 1.2.3.
-            let version = version
-                .rsplit_once('-')
-                .map_or(version, |(version, _)| version);
+            // `1.2.3-4` is the fourth package of 1.2.3, and `1.2.3-rc` none of it.
+            let is_number = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
+            let revision = version.rsplit_once('-');
+            let revision = revision.filter(|(_, last)| !last.is_empty() && is_number(last));
+            let version = revision.map_or(version, |(version, _)| version);
             found.push(Package {
                 license: package.license_concluded.clone(),
                 ..Package::new(PackageKind::Bitnami, name, version)
             });
         }
     }
-    Ok(found)
+    match found.is_empty() {
+        true => Err("it names no package with `pkg:bitnami/`".into()),
+        false => Ok(found),
+    }
 }
 
 /// `wp-includes/version.php`: `$wp_version = '6.4.2';`

@@ -55,7 +55,26 @@ fn locks_of_pnpm_that_something_else_wrote_are_refused() {
         named(pnpm_lock::read(&format!("{head}importers:\n\n  .: {{}}\n"))),
         [""; 0]
     );
+    // pnpm 11: its own tools first, then the project.
+    let two = format!(
+        "---\n{head}importers:\n\n  .:\n    configDependencies: {{}}\n\npackages:\n\n  pnpm@11.0.0:\n    resolution: {{}}\n\n\
+         snapshots:\n\n  pnpm@11.0.0: {{}}\n\n---\n{head}packages:\n\n  lodash@4.17.20:\n    resolution: {{}}\n"
+    );
+    assert_eq!(
+        named(pnpm_lock::read(&two)),
+        ["lodash@4.17.20", "pnpm@11.0.0"]
+    );
     for (text, why) in [
+        (
+            format!("{two}---\npackages:\n\n  a@1.0.0:\n"),
+            "no `lockfileVersion:` is in the document on line 26",
+        ),
+        (format!("{two}--- # more\n{head}"), "line 25"),
+        (format!("{two}...\n{head}"), "line 25"),
+        (
+            format!("{head}packages: {{}}\n\npackages:\n\n  a@1.0.0:\n"),
+            "line 5",
+        ),
         ("packages:\n\n  a@1.0.0:\n".to_string(), "lockfileVersion"),
         (format!("{head}\"packages\":\n  a@1.0.0:\n"), "line 3"),
         (format!("{head}packages: {{a@1.0.0: {{}}}}\n"), "line 3"),
@@ -144,6 +163,22 @@ fn bitnami_and_wordpress_are_read() {
                          {"referenceCategory":"PACKAGE-MANAGER","referenceType":"purl","referenceLocator":"pkg:bitnami/redis@7.2.4-1?arch=amd64"}]}]}"#;
     assert_eq!(named(systems::read_bitnami(spdx)), ["redis@7.2.4"]);
     assert!(systems::read_bitnami(br#"{"name":"redis"}"#).is_err());
+    let of = |locator: &str| {
+        let text = format!(
+            r#"{{"spdxVersion":"SPDX-2.3","packages":[{{"externalRefs":[{{"referenceLocator":"{locator}"}}]}}]}}"#
+        );
+        systems::read_bitnami(text.as_bytes())
+    };
+    for (version, read) in [
+        ("1.0.0-beta", "1.0.0-beta"),
+        ("1.0.0-beta-3", "1.0.0-beta"),
+        ("1.0.0", "1.0.0"),
+        ("1.0.0-", "1.0.0-"),
+    ] {
+        let found = named(of(&format!("pkg:bitnami/a@{version}")));
+        assert_eq!(found, [format!("a@{read}")]);
+    }
+    assert!(of("pkg:generic/redis@7.2.4").is_err());
 
     let core = b"<?php\n/**\n * The WordPress version string.\n */\n$wp_version = '6.4.2';\n";
     assert_eq!(named(systems::read_wordpress(core)), ["wordpress@6.4.2"]);

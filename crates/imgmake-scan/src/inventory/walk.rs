@@ -9,7 +9,7 @@ use super::distribution::Distribution;
 use super::file_id::FileId;
 use super::names::Name;
 use super::package::Package;
-use super::secrets::{self, Secret};
+use super::secrets::{self, Broken, Secret};
 use super::{
     apk, dotnet, dpkg, egg, golang, java, npm, npm_lock, plug_n_play, pnpm_lock, systems, yarn_lock,
 };
@@ -134,7 +134,7 @@ pub struct Named {
     pub meaning: Meaning,
     pub fact: Fact,
     /// Rules that it breaks.
-    pub secrets: Vec<String>,
+    pub secrets: Vec<Broken>,
 }
 
 fn read_name(name: &Name, size: u64, file: &mut dyn Read, cancel: &Cancel) -> Result<Named> {
@@ -331,10 +331,11 @@ impl Walk<'_> {
             let found = secrets::scan(path, head, content)?;
             self.facts
                 .secrets
-                .extend(found.into_iter().map(|rule| Secret {
-                    rule,
+                .extend(found.into_iter().map(|broken| Secret {
+                    rule: broken.rule,
                     path: path.to_string(),
                     layer: self.facts.layer.clone(),
+                    sums: broken.sums,
                 }));
             return Ok(Fact::default());
         }

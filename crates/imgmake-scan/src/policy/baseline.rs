@@ -11,6 +11,8 @@ pub struct Baseline {
     /// As the report names it, with its digest.
     pub name: String,
     known: HashSet<Key>,
+    /// With the sum of each text.
+    secrets: HashSet<(Key, [u8; 32])>,
 }
 
 /// One finding, by whatever it is found again in another image.
@@ -31,16 +33,33 @@ enum Trait {
 
 impl Baseline {
     pub fn new(name: String, findings: &[Finding]) -> Baseline {
+        let (secrets, others): (Vec<&Finding>, Vec<&Finding>) =
+            findings.iter().partition(|f| f.kind == FindingKind::Secret);
         Baseline {
             name,
-            known: findings.iter().flat_map(keys).collect(),
+            known: others.into_iter().flat_map(keys).collect(),
+            secrets: secrets.into_iter().flat_map(secret_keys).collect(),
         }
     }
 
-    /// Each advisory by its own id: what is an alias of it may be worse.
+    /// Each advisory by its own id: what is an alias of it may be worse. A secret by its text,
+    /// since another one in the same place is another secret; where nobody knows it, it is new.
+    /// [`Finding::sums`] has more than one where a rule finds several.
     pub fn has(&self, finding: &Finding) -> bool {
-        keys(finding).any(|key| self.known.contains(&key))
+        match finding.kind {
+            FindingKind::Secret => {
+                let mut keys = secret_keys(finding).peekable();
+                keys.peek().is_some() && keys.all(|key| self.secrets.contains(&key))
+            }
+            _ => keys(finding).any(|key| self.known.contains(&key)),
+        }
     }
+}
+
+/// A secret has no version: one key, by its place.
+fn secret_keys(finding: &Finding) -> impl Iterator<Item = (Key, [u8; 32])> {
+    let sums = finding.sums.iter();
+    sums.flat_map(|sum| keys(finding).map(|key| (key, *sum)))
 }
 
 fn keys(finding: &Finding) -> impl Iterator<Item = Key> {

@@ -71,11 +71,12 @@ impl Lists {
             ));
         }
         for (number, line) in lines.filter(|(_, line)| !line.is_empty()) {
-            let mut fields = line.split(',');
-            let (cve, score) = (fields.next().unwrap_or_default(), fields.next());
-            let score = score.and_then(|score| score.parse::<f64>().ok());
-            match score.filter(|score| cve.starts_with("CVE-") && (0.0..=1.0).contains(score)) {
-                Some(score) => self.epss.insert(cve.to_string(), score),
+            match epss_row(line) {
+                Some((cve, score)) => {
+                    // Of two, the higher one counts.
+                    let known = self.epss.entry(cve.to_string()).or_insert(score);
+                    *known = known.max(score);
+                }
                 None => {
                     let (place, what) = (format!("line {number}"), excerpt(line));
                     let expected = "expected `CVE-…,PROBABILITY,PERCENTILE`";
@@ -85,7 +86,7 @@ impl Lists {
                         expected,
                     ));
                 }
-            };
+            }
         }
         if self.epss.is_empty() {
             return Err(ScanError::not_found(
@@ -111,6 +112,10 @@ impl Lists {
             let why = format!("it has {} entries", entries.len());
             return Err(ScanError::invalid(format!("`count` {count}"), why));
         }
+        if let Some(wrong) = entries.iter().find(|entry| !is_cve(&entry.cve_id)) {
+            let what = format!("`cveID` `{}`", excerpt(&wrong.cve_id));
+            return Err(ScanError::invalid(what, "expected `CVE-…`"));
+        }
         self.kev = entries.into_iter().map(|entry| entry.cve_id).collect();
         self.bases
             .push(basis(BasisKind::Kev, file, catalog.date_released));
@@ -130,6 +135,28 @@ struct Catalog {
 struct Entry {
     #[serde(rename = "cveID")]
     cve_id: String,
+}
+
+/// `CVE-…,PROBABILITY,PERCENTILE`: of a line that was cut off, a number would be another.
+fn epss_row(line: &str) -> Option<(&str, f64)> {
+    let fields: Vec<&str> = line.trim_end().split(',').collect();
+    let [cve, score, percentile] = fields[..] else {
+        return None;
+    };
+    let number = |text: &str| {
+        let number = text.parse::<f64>().ok()?;
+        let is_whole = text.ends_with(|c: char| c.is_ascii_digit());
+        (is_whole && (0.0..=1.0).contains(&number)).then_some(number)
+    };
+    number(percentile)?;
+    Some((cve, number(score).filter(|_| is_cve(cve))?))
+}
+
+/// `CVE-`, and numbers.
+fn is_cve(id: &str) -> bool {
+    let numbers = id.strip_prefix("CVE-");
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    numbers.is_some_and(|numbers| numbers.split('-').all(is_number))
 }
 
 fn names(finding: &Finding) -> impl Iterator<Item = &str> {

@@ -49,8 +49,13 @@ impl Rule {
         is_meant
             && self.is_of_package(finding)
             && self.kind.is_none_or(|k| k == finding.kind)
-            && (self.paths.is_empty() || self.paths.iter().any(|p| glob::matches(p, path)))
+            && (self.paths.is_empty() || self.is_at(path))
             && (self.purls.is_empty() || self.purls.iter().any(|p| purl::covers(p, purl)))
+    }
+
+    /// What has no path is nowhere, whatever a pattern matches.
+    fn is_at(&self, path: &str) -> bool {
+        !path.is_empty() && self.paths.iter().any(|p| glob::matches(p, path))
     }
 
     fn is_of_package(&self, finding: &Finding) -> bool {
@@ -59,7 +64,8 @@ impl Rule {
             .as_deref()
             .is_none_or(|package| match package.starts_with("pkg:") {
                 true => purl::covers(package, purl),
-                false => glob::matches(package, &finding.package),
+                // What is of no package is of none, whatever a pattern matches.
+                false => !finding.package.is_empty() && glob::matches(package, &finding.package),
             })
     }
 

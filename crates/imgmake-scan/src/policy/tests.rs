@@ -28,6 +28,7 @@ fn finding(id: &str, severity: Severity) -> Finding {
         source: "test".into(),
         title: String::new(),
         published: None,
+        sums: Vec::new(),
     }
 }
 
@@ -410,7 +411,13 @@ fn what_is_known_for_a_short_time_waits_and_what_has_no_date_does_not() {
         &patient,
         finding("CVE-1", Severity::High)
     )));
-    assert!(is_refused(&judge(&patient, published("soon"))));
+    for date in ["soon", "2099-01-01T00:00:00Z"] {
+        assert!(is_refused(&judge(&patient, published(date))), "{date}");
+    }
+    assert!(!is_refused(&judge(
+        &patient,
+        published("2026-06-15T12:30:00Z")
+    )));
     let rules = Rules::new(&patient, Lists::default()).unwrap();
     let judged = rules.judge(vec![young], Told::ByAdvisories, &subject(), None);
     assert_eq!(rules.due(&judged[0]), "2026-06-16T00:00:00Z".parse().ok());
@@ -418,7 +425,7 @@ fn what_is_known_for_a_short_time_waits_and_what_has_no_date_does_not() {
 
 #[test]
 fn probabilities_of_exploits_decide_and_unknown_ones_do_not_pass() {
-    let rows = "#model_version:v2025.03.14,score_date:2026-06-14T12:55:00+0000\ncve,epss,percentile\nCVE-1,0.9,0.99\nCVE-2,0.01,0.5\n";
+    let rows = "#model_version:v2025.03.14,score_date:2026-06-14T12:55:00+0000\ncve,epss,percentile\nCVE-1,0.9,0.99\nCVE-1,0.01,0.5\nCVE-2,0.01,0.5\n";
     let with = |unknown| Policy {
         epss: Some(list(rows)),
         fail_on: vec![FailRule {
@@ -454,6 +461,10 @@ fn lists_that_cannot_be_read_are_errors() {
         "cve,epss,percentile\nCVE-1,high,1\n",
         "cve,epss,percentile\nCVE-1,NaN,1\n",
         "cve,epss,percentile\n<html>\n",
+        "cve,epss,percentile\nCVE-1,0.9,0.99\nCVE-2,0.",
+        "cve,epss,percentile\nCVE-1,0.9,0.99\nCVE-2,0.9,",
+        "cve,epss,percentile\nCVE-1,0.,0.99\n",
+        "cve,epss,percentile\nCVE-1 ,0.9,0.99\n",
         "\u{1f}\u{8b}",
     ] {
         let policy = Policy {
@@ -468,6 +479,8 @@ fn lists_that_cannot_be_read_are_errors() {
         r#"{"vulnerabilities":[]}"#,
         r#"{"count":2,"vulnerabilities":[{"cveID":"CVE-1"}]}"#,
         r#"{"vulnerabilities":[{"id":"CVE-1"}]}"#,
+        r#"{"vulnerabilities":[{"cveID":"CVE-1"},{"cveID":" CVE-2"}]}"#,
+        r#"{"vulnerabilities":[{"cveID":"2026-1"}]}"#,
     ] {
         let policy = Policy {
             kev: Some(list(text)),
@@ -520,6 +533,22 @@ fn ignores_by_package_and_path_reach_what_they_name_and_no_attack() {
     ] {
         let judgement = judge(&ignoring(rule(package, path)), high());
         assert_eq!(is_ignored(&judgement), reached, "{package:?} {path:?}");
+    }
+    // A variable of the environment has a secret in it: no package, no path.
+    let bare = || Finding {
+        kind: FindingKind::Secret,
+        package: String::new(),
+        version: String::new(),
+        purl: None,
+        path: None,
+        ..high()
+    };
+    for wide in [
+        rule(Some("*"), None),
+        rule(None, Some("**")),
+        rule(Some("pkg:*"), None),
+    ] {
+        assert!(!is_ignored(&judge(&ignoring(wide), bare())));
     }
     let wide = ignoring(rule(Some("*"), None));
     assert!(is_refused(&judge(
@@ -592,4 +621,39 @@ fn only_what_is_new_refuses_except_for_exploited_and_malicious_ones() {
         ..IgnoreRule::default()
     });
     assert!(is_refused(&judge(&expired, known[0].clone())));
+}
+
+#[test]
+fn a_secret_is_not_new_by_its_text_and_not_by_its_place() {
+    let secret = |sums: &[u8]| Finding {
+        kind: FindingKind::Secret,
+        package: String::new(),
+        version: String::new(),
+        purl: None,
+        path: Some("root/id".into()),
+        sums: sums.iter().map(|sum| [*sum; 32]).collect(),
+        ..finding("private-key", Severity::High)
+    };
+    let strict = Policy {
+        fail_on: vec![FailRule {
+            kind: Some(FindingKind::Secret),
+            ..FailRule::default()
+        }],
+        ..policy()
+    };
+    let known = [secret(&[1, 2]), secret(&[])];
+    let baseline = Baseline::new("app@sha256:1".into(), &known);
+    let rules = Rules::new(&strict, Lists::default()).unwrap();
+    for (sums, refused) in [
+        (&[1, 2][..], false),
+        (&[2], false),
+        (&[1, 3], true),
+        (&[3], true),
+        // Of other scanners, which do not tell it.
+        (&[], true),
+    ] {
+        let told = Told::ByAdvisories;
+        let judged = rules.judge(vec![secret(sums)], told, &subject(), Some(&baseline));
+        assert_eq!(is_refused(&judged[0].judgement), refused, "{sums:?}");
+    }
 }

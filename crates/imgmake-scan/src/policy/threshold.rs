@@ -5,6 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::judgement::Judgement;
 use super::lists::Lists;
 use super::settings::{FailRule, FixableOnly, Gate, Policy};
+use crate::skew::SKEW;
 use crate::{Finding, FindingKind, Severity};
 
 /// What `fail-on` says of a finding, without any exception.
@@ -36,7 +37,7 @@ pub fn due(finding: &Finding, policy: &Policy) -> Option<Timestamp> {
         .fail_on
         .iter()
         .filter(|rule| is_about(rule, finding.kind));
-    let dates = rules.filter_map(|rule| age_reached(rule, finding));
+    let dates = rules.filter_map(|rule| age_reached(rule, finding, policy.now));
     dates.filter(|date| *date > policy.now).min()
 }
 
@@ -86,7 +87,7 @@ fn apply(rule: &FailRule, finding: &Finding, now: Timestamp, lists: &Lists) -> J
         if rule.fixable == FixableOnly::Yes && finding.fixed.is_none() {
             return tolerated("no fixed version exists".into());
         }
-        if let Some(date) = age_reached(rule, finding).filter(|date| *date > now) {
+        if let Some(date) = age_reached(rule, finding, now).filter(|date| *date > now) {
             let day = date.strftime("%Y-%m-%d");
             return tolerated(format!("known for a short time: it counts from {day}"));
         }
@@ -131,9 +132,13 @@ fn reason(
     }
 }
 
-/// From when on an advisory is as old as the rule wants; whose date is unknown is old.
-fn age_reached(rule: &FailRule, finding: &Finding) -> Option<Timestamp> {
+/// From when on an advisory is as old as the rule wants; whose date is unknown, or in the
+/// future, is old.
+fn age_reached(rule: &FailRule, finding: &Finding, now: Timestamp) -> Option<Timestamp> {
     let published: Timestamp = finding.published.as_deref()?.parse().ok()?;
+    if published > now + SKEW {
+        return None;
+    }
     let age = SignedDuration::try_from(rule.older?).ok()?;
     published.checked_add(age).ok()
 }

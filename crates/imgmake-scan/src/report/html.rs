@@ -163,13 +163,16 @@ struct Upgrade<'a> {
 
 /// Packages with a fixed version: what refuses and is exploited first, then by severity.
 fn upgrades(verdict: &Verdict, page: &mut Page) {
-    let mut packages: BTreeMap<(&str, &str), Upgrade<'_>> = BTreeMap::new();
+    let mut packages: BTreeMap<(&str, &str, &str), Upgrade<'_>> = BTreeMap::new();
     for (_, _, judged) in each(verdict) {
         let finding = &judged.finding;
         let (Some(fixed), false) = (&finding.fixed, is_ignored(judged)) else {
             continue;
         };
-        let package = (finding.package.as_str(), finding.version.as_str());
+        // Packages of two ecosystems may have one name; platforms are qualifiers.
+        let purl = finding.purl.as_deref().unwrap_or_default();
+        let purl = purl.split(['?', '#']).next().unwrap_or_default();
+        let package = (finding.package.as_str(), finding.version.as_str(), purl);
         let upgrade = packages.entry(package).or_insert(Upgrade {
             worst: Severity::Unknown,
             is_exploited: false,
@@ -194,7 +197,7 @@ fn upgrades(verdict: &Verdict, page: &mut Page) {
     page.element("h2", "Upgrade first");
     let headings = ["package", "version", "to", "worst", "fixes", "ids"];
     page.table("upgrades", &headings);
-    for ((package, version), upgrade) in packages {
+    for ((package, version, _), upgrade) in packages {
         let worst = match upgrade.is_exploited {
             true => format!("{}, exploited", upgrade.worst),
             false => upgrade.worst.to_string(),

@@ -213,12 +213,24 @@ fn the_page_is_one_file_and_escapes_what_is_somebody_elses() {
             "ranges": [{"type": "SEMVER", "events": [{"introduced": "0"}, {"fixed": "1.2.0"}]}]}]}))
         .advisory(json!({"id": "NPM-2", "modified": "2026-06-01T00:00:00Z", "database_specific": {"severity": "CRITICAL"},
         "affected": [{"package": {"ecosystem": "npm", "name": "a"},
-            "ranges": [{"type": "SEMVER", "events": [{"introduced": "0"}, {"fixed": "1.10.0"}]}]}]}));
+            "ranges": [{"type": "SEMVER", "events": [{"introduced": "0"}, {"fixed": "1.10.0"}]}]}]}))
+        .advisory(json!({"id": "PY-1", "modified": "2026-06-01T00:00:00Z", "database_specific": {"severity": "LOW"},
+        "affected": [{"package": {"ecosystem": "PyPI", "name": "a"},
+            "ranges": [{"type": "ECOSYSTEM", "events": [{"introduced": "0"}, {"fixed": "3"}]}]}]}));
     let package = |name: &str| {
         let text = format!(r#"{{"name":"{name}","version":"1.0.0"}}"#);
         file(&format!("app/node_modules/{name}/package.json"), &text)
     };
-    let image = ground.image("</title><b>", &[&[file("a", "b")], &[package("a")]]);
+    let image = ground.image(
+        "</title><b>",
+        &[
+            &[file("a", "b")],
+            &[
+                package("a"),
+                file("py/a-1.0.0.dist-info/METADATA", "Name: a\nVersion: 1.0.0\n"),
+            ],
+        ],
+    );
     let request = ground.with_all_reports(&[image]);
     let verdict = ground.run(&request);
     let page = read(&request, ReportFormat::Html);
@@ -237,7 +249,10 @@ fn the_page_is_one_file_and_escapes_what_is_somebody_elses() {
     // What to upgrade: one row, to the version that fixes both.
     let row = "<tr><td>a</td><td>1.0.0</td><td>1.10.0</td><td>critical</td><td>2</td><td>NPM-2 NPM-1</td></tr>";
     assert!(page.contains(row), "{page}");
+    // The package of that name and version in another ecosystem is another one.
+    let row = "<tr><td>a</td><td>1.0.0</td><td>3</td><td>low</td><td>1</td><td>PY-1</td></tr>";
+    assert!(page.contains(row), "{page}");
     let layer = verdict.images[0].platforms[0].layers[1].short();
-    let counted = format!("<tr><td>2: {layer}</td><td>1</td><td>1</td><td></td>");
+    let counted = format!("<tr><td>2: {layer}</td><td>1</td><td>1</td><td></td><td>1</td>");
     assert!(page.contains(&counted), "{page}");
 }

@@ -222,6 +222,7 @@ fn finding(hit: Hit, located: &Located, purl: &str, ecosystem: &str) -> Finding 
         source: format!("{SOURCE}: {ecosystem}"),
         title: hit.title,
         published: hit.published,
+        sums: Vec::new(),
     }
 }
 
@@ -242,6 +243,7 @@ fn about_image(kind: FindingKind, id: &str, severity: Severity, title: &str) -> 
         source: SOURCE.to_string(),
         title: title.to_string(),
         published: None,
+        sums: Vec::new(),
     }
 }
 
@@ -249,6 +251,7 @@ fn secrets(inventory: &Inventory) -> impl Iterator<Item = Finding> {
     inventory.secrets.iter().map(|secret| Finding {
         path: Some(secret.path.clone()),
         layer: Some(secret.layer.clone()),
+        sums: secret.sums.clone(),
         ..about_image(
             FindingKind::Secret,
             &secret.rule,
@@ -294,17 +297,16 @@ fn hygiene(inventory: &Inventory, child: &Child) -> Vec<Finding> {
         );
     }
     for variable in &config.config.env {
-        for rule in inventory::secrets_in(variable.as_bytes()) {
+        for broken in inventory::secrets_in(variable.as_bytes()) {
             let name = variable.split('=').next().unwrap_or_default();
             let title = format!(
                 "a secret in the environment variable {name}: anyone who can pull the image can read it"
             );
-            found.push(about_image(
-                FindingKind::Secret,
-                &rule,
-                Severity::High,
-                &title,
-            ));
+            let kind = FindingKind::Secret;
+            found.push(Finding {
+                sums: broken.sums,
+                ..about_image(kind, &broken.rule, Severity::High, &title)
+            });
         }
     }
     found.extend(inventory.oddities.iter().map(|oddity| {

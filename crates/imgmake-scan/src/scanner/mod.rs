@@ -66,6 +66,7 @@ fn reported_by(source: &str, id: &str) -> Finding {
         source: source.to_string(),
         title: String::new(),
         published: None,
+        sums: Vec::new(),
     }
 }
 
