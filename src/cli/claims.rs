@@ -142,14 +142,25 @@ fn pushes(graph: &Graph, mine: &[TargetId], theirs: &[TargetId]) -> Option<Strin
             .flatten()
             .collect()
     };
-    let theirs = of(theirs);
-    let is_common = |one: &String| {
-        let other = |other: &String| one.starts_with(other) || other.starts_with(one);
-        theirs.iter().any(other)
-    };
-    of(mine).into_iter().find(is_common)
+    first_common_place(of(mine), of(theirs))
 }
 
+/// One that ends with a slash is all that begins so.
+fn first_common_place(mine: Vec<String>, theirs: Vec<String>) -> Option<String> {
+    let theirs: BTreeSet<String> = theirs.into_iter().collect();
+    let is_common = |one: &String| {
+        let below = || theirs.range(one.clone()..).next();
+        let mut above = one.match_indices('/').map(|(at, _)| &one[..=at]);
+        let is_named = match one.ends_with('/') {
+            true => below().is_some_and(|other| other.starts_with(one.as_str())),
+            false => theirs.contains(one),
+        };
+        is_named || above.any(|above| theirs.contains(above))
+    };
+    mine.into_iter().find(is_common)
+}
+
+/// Repositories, and with a slash at the end whole registries.
 fn places(graph: &Graph, id: TargetId, push: &PushTarget) -> Vec<String> {
     let address = |name: &str| {
         let mut known = graph.manifest().registries.iter();
@@ -174,4 +185,29 @@ fn places(graph: &Graph, id: TargetId, push: &PushTarget) -> Vec<String> {
         }
     }
     places
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pushes_meet_in_a_repository_and_in_a_whole_registry() {
+        for (mine, theirs, expected) in [
+            ("r/app", "r/app", true),
+            ("r/app", "r/app-2", false),
+            ("r/app", "r/app/sub", false),
+            ("r/app", "r/", true),
+            ("r/app", "r2/", false),
+            ("r/org/app", "r/org/", true),
+            ("r/org/", "r/", true),
+            ("r/org/", "r/organization/app", false),
+        ] {
+            for (mine, theirs) in [(mine, theirs), (theirs, mine)] {
+                let others = ["a/other", theirs, "z/other"].map(str::to_string);
+                let found = first_common_place(vec![mine.to_string()], others.to_vec());
+                assert_eq!(found.is_some(), expected, "{mine} {theirs}");
+            }
+        }
+    }
 }

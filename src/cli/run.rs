@@ -35,7 +35,7 @@ use imgmake_core::plan::Plan;
 use imgmake_core::state::{Output, State};
 use imgmake_event::{Cancel, Event, Events, TargetOutcome};
 use imgmake_oci::image::{Descriptor, Reference};
-use imgmake_oci::store::{self, Store};
+use imgmake_oci::store;
 
 /// One run of a manifest that is in no file.
 pub fn in_memory(
@@ -110,7 +110,7 @@ pub fn once(
     }
     let reporter = Reporter::to_terminal(report);
     let store = environment.store(global)?;
-    let logs = Arc::new(logs(project, store.clone(), trust.of_store())?);
+    let logs = Arc::new(logs(project, store.clone(), trust.of_store(), cancel)?);
     let mut tools = tools(
         project,
         trust.of_store(),
@@ -294,12 +294,15 @@ fn heard_by(listener: Option<Listener>, events: Events) -> Events {
 }
 
 /// For `imgmake logs`. A store that cannot be opened is a matter of the targets that need it.
-fn logs(project: &Project, path: PathBuf, trust: store::Trust) -> Result<run_logs::Writer, Exit> {
+fn logs(
+    project: &Project,
+    path: PathBuf,
+    trust: store::Trust,
+    cancel: &Cancel,
+) -> Result<run_logs::Writer, Exit> {
+    let cancel = cancel.clone();
     let root = move || {
-        let store = Store::open_with(&path, trust.clone()).ok()?;
-        if store.take_rebuilt().is_some() {
-            tell(super::trust::rebuilt(&path));
-        }
+        let store = super::trust::open_told(&path, trust.clone(), &cancel).ok()?;
         Some(store.root().to_path_buf())
     };
     let name = project_name(&project.directory)?;

@@ -80,11 +80,8 @@ impl Place {
     /// # Errors
     /// It cannot be opened.
     pub fn open_store(&self) -> Result<Store, Exit> {
-        let store = Store::open_with(&self.store, self.trust.of_store())?;
-        if store.take_rebuilt().is_some() {
-            tell(trust::rebuilt(&self.store));
-        }
-        Ok(store)
+        let cancel = Cancel::default();
+        trust::open_told(&self.store, self.trust.of_store(), &cancel)
     }
 }
 

@@ -10,6 +10,7 @@ use super::output::tell;
 use crate::exit::Exit;
 use crate::no_links::refuse_links;
 use imgmake_core::state::{DIRECTORY, Ignored};
+use imgmake_event::Cancel;
 use imgmake_git::{Tracked, tracks};
 use imgmake_guard::mac::{self, MacKey};
 use imgmake_oci::store::{self, FoundAgain, Names, Shared, Store};
@@ -174,9 +175,24 @@ pub fn open_store(global: &Global, environment: &Environment) -> Result<Store, E
     }
     let path = environment.store(global)?;
     refuse_links(&path, &directory)?;
-    let store = Store::open_with(&path, trust)?;
+    open_told(&path, trust, &Cancel::default())
+}
+
+/// Opens a store for who has no events: what is waited for and what was made anew is said at once.
+pub fn open_told(path: &Path, trust: store::Trust, cancel: &Cancel) -> Result<Store, Exit> {
+    let on_wait = |busy| {
+        tell(format!(
+            "waiting for the store `{}`: {busy}",
+            path.display()
+        ));
+    };
+    let waiting = store::Waiting {
+        on_wait: &on_wait,
+        cancel,
+    };
+    let store = Store::open_waiting(path, trust, &waiting)?;
     if store.take_rebuilt().is_some() {
-        tell(rebuilt(&path));
+        tell(rebuilt(path));
     }
     Ok(store)
 }

@@ -1,5 +1,6 @@
 //! `run` targets: commands on the host.
 
+use std::io::{PipeReader, PipeWriter};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
@@ -92,8 +93,13 @@ fn run(task: &CommandTask<'_>, seen: &Inputs) -> Result<Artifacts, Failure> {
     }
     let jobserver = task.runner.tools.jobserver.as_deref();
     let _command = jobserver.map(Jobserver::command);
+    // What can fail comes before the command, which nobody would stop then.
+    let ends = std::io::pipe().map_err(|error| {
+        let label = plain(&error);
+        task.failure(task.target.command.span, "cannot start its command", label)
+    })?;
     let mut child = start(task)?;
-    let status = attend(task, &mut child)?;
+    let status = attend(task, &mut child, ends)?;
     if may_be_stopped(status) && task.runner.tools.cancel.explains_an_end() {
         return Err(Failure::new(FailureKind::Cancelled, "stopped"));
     }
@@ -166,7 +172,11 @@ enum Wake {
 }
 
 /// Passes the output on until the command ends, is stopped, or takes too long.
-fn attend(task: &CommandTask<'_>, child: &mut Child) -> Result<ExitStatus, Failure> {
+fn attend(
+    task: &CommandTask<'_>,
+    child: &mut Child,
+    (ended, end): (PipeReader, PipeWriter),
+) -> Result<ExitStatus, Failure> {
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let group = Pid::from_child(child);
     let _guard = task.runner.watchdog().guard(group);
@@ -179,7 +189,6 @@ fn attend(task: &CommandTask<'_>, child: &mut Child) -> Result<ExitStatus, Failu
     let cancelled = waker.clone();
     let cancel = &task.runner.tools.cancel;
     let _registered = cancel.on_cancel(move || drop(cancelled.send(Wake::Cancelled)));
-    let (ended, end) = std::io::pipe().map_err(|error| Failure::failed(error.to_string()))?;
     let pass_on = |pipe: &dyn Pipe, stream| {
         command_output::lines(pipe, &ended, |line| {
             task.runner.tools.events.send(Event::Output {

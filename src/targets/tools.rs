@@ -20,7 +20,7 @@ use imgmake_core::manifest::CacheMounts;
 use imgmake_core::state::State;
 use imgmake_event::{Cancel, Event, Events};
 use imgmake_guard::offline;
-use imgmake_oci::store::{Store, Trust};
+use imgmake_oci::store::{Store, Trust, Waiting};
 use imgmake_registry::{Client, ClientOptions};
 use imgmake_sandbox::IsolationMode;
 
@@ -138,7 +138,20 @@ impl Tools {
         if let Some(store) = self.store.get() {
             return Ok(store);
         }
-        let opened = Store::open_with(&self.store_path, self.store_trust.clone())?;
+        let on_wait = |busy| {
+            self.events.send(Event::Note {
+                target: None,
+                message: format!(
+                    "waiting for the store `{}`: {busy}",
+                    self.store_path.display()
+                ),
+            });
+        };
+        let waiting = Waiting {
+            on_wait: &on_wait,
+            cancel: &self.cancel,
+        };
+        let opened = Store::open_waiting(&self.store_path, self.store_trust.clone(), &waiting)?;
         let opened = opened.stopped_by(&self.cancel);
         if opened.take_rebuilt().is_some() {
             self.events.send(Event::Note {

@@ -544,3 +544,45 @@ fn wait_until(done: impl Fn() -> bool) {
     }
     panic!("it did not happen within twenty seconds");
 }
+
+#[test]
+fn no_command_runs_on_when_what_it_takes_to_attend_to_it_cannot_be_had() {
+    let p = Project::new("run a { command \"echo $$ > pid; sleep 30\"; timeout \"500ms\" }\n");
+    let is_alive = || {
+        std::fs::read_to_string(p.file("pid")).is_ok_and(|pid| {
+            let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim()));
+            stat.is_ok_and(|stat| !stat.contains(") Z "))
+        })
+    };
+    let mut failed = 0;
+    for descriptors in 8..40 {
+        drop(std::fs::remove_file(p.file("pid")));
+        let imgmake = p.imgmake.command(p.path());
+        let mut limited = std::process::Command::new("sh");
+        limited
+            .args(["-c", "ulimit -n $0; exec \"$@\""])
+            .arg(descriptors.to_string())
+            .arg(imgmake.get_program())
+            .args(["run", "a"])
+            .current_dir(p.path());
+        for (name, value) in imgmake.get_envs() {
+            match value {
+                Some(value) => limited.env(name, value),
+                None => limited.env_remove(name),
+            };
+        }
+        let ran = limited.output().unwrap();
+        let said = String::from_utf8_lossy(&ran.stderr).into_owned();
+        let is_timeout = said.contains("took longer");
+        if !is_timeout {
+            failed += 1;
+            // One that was started may not have come to its first line.
+            std::thread::sleep(Duration::from_millis(150));
+        }
+        assert!(!is_alive(), "{descriptors}: {said}");
+        if is_timeout {
+            break;
+        }
+    }
+    assert!(failed > 0);
+}

@@ -46,7 +46,8 @@ pub enum CoreError {
     )]
     NewerState {
         project: PathBuf,
-        found: u32,
+        /// As it is written there.
+        found: String,
         known: u32,
     },
     #[error("cannot write the project's state in `.imgmake/log`")]

@@ -64,7 +64,8 @@ pub enum OciError {
     /// Somebody wrote it who knew a later format.
     Newer {
         what: String,
-        found: u32,
+        /// As it is written there.
+        found: String,
         known: u32,
         help: String,
     },

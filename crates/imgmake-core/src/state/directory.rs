@@ -7,10 +7,14 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, openat, renameat, unlinkat};
 
 use imgmake_guard::mac::MacKey;
+
+/// Nothing here takes this long to write.
+const ABANDONED: Duration = Duration::from_secs(3600);
 
 pub(super) struct Directory {
     descriptor: OwnedFd,
@@ -53,7 +57,8 @@ impl Directory {
     /// A regular file, and no link.
     fn open_file(&self, name: &str, flags: OFlags) -> io::Result<File> {
         let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let mode = Mode::RUSR | Mode::WUSR | Mode::RGRP | Mode::ROTH;
+        // Who may open a file may lock it.
+        let mode = Mode::RUSR | Mode::WUSR;
         let file: File = match openat(&self.descriptor, name, flags, mode) {
             Err(rustix::io::Errno::LOOP) => return Err(wrong(name)),
             opened => opened?.into(),
@@ -106,6 +111,31 @@ impl Directory {
         Ok(unlinkat(&self.descriptor, name, AtFlags::empty())?)
     }
 
+    /// As [`Directory::remove`], which is no error where nothing is.
+    pub(super) fn remove_if_there(&self, name: &str) -> io::Result<()> {
+        match self.remove(name) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            removed => removed,
+        }
+    }
+
+    /// What killed processes began: all of the files that are written in turns, in a turn; of one that is
+    /// not, what nobody can be writing any more.
+    pub(super) fn remove_unfinished(&self, in_turns: &[&str], other: &str) {
+        let begun = |name: &str| self.names(&format!(".{name}-")).unwrap_or_default();
+        // What cannot be removed is tried again by the next run.
+        for name in in_turns.iter().flat_map(|name| begun(name)) {
+            drop(self.remove(&name));
+        }
+        let is_old = |name: &String| {
+            let written = self.read(name).and_then(|file| file.metadata()?.modified());
+            written.is_ok_and(|time| time.elapsed().is_ok_and(|age| age > ABANDONED))
+        };
+        for name in begun(other).iter().filter(|name| is_old(name)) {
+            drop(self.remove(name));
+        }
+    }
+
     /// A file that was not there before, under this name and a number.
     pub(super) fn make_new(&self, stem: &str) -> io::Result<(String, File)> {
         let mut number: u64 = 0;
@@ -120,7 +150,14 @@ impl Directory {
     }
 
     pub(super) fn read_or_make(&self, name: &str) -> io::Result<File> {
-        self.open_file(name, OFlags::RDWR | OFlags::CREATE)
+        let file = self.open_file(name, OFlags::RDWR | OFlags::CREATE)?;
+        let found = file.metadata()?;
+        // Earlier versions let everybody open it. Another name of it could be anybody's.
+        if found.nlink() == 1 && found.mode() & 0o077 != 0 {
+            // Of another user: it stays his.
+            let _ = rustix::fs::fchmod(&file, Mode::RUSR | Mode::WUSR);
+        }
+        Ok(file)
     }
 
     /// A new file that gets this name, whatever has it now, once it is complete.

@@ -76,9 +76,18 @@ impl Lock {
         let give_up = || matches!(wait, Wait::Yes { give_up, .. } if give_up());
         let mut announced = None;
         loop {
-            let turn = turns.take_until(&give_up).map_err(io)?;
-            let Some(turn) = turn else {
-                return Err(CoreError::Cancelled);
+            let turn = match wait {
+                Wait::No => turns.take_soon(),
+                Wait::Yes { .. } => turns.take_until(&give_up),
+            };
+            let Some(turn) = turn.map_err(io)? else {
+                return Err(match wait {
+                    Wait::No => CoreError::Locked {
+                        overlap: Overlap::Project,
+                        holder: "an unknown process".to_string(),
+                    },
+                    Wait::Yes { .. } => CoreError::Cancelled,
+                });
             };
             let others = others(&directory, None).map_err(io)?;
             if let Some(ours) = others.iter().find(|other| other.is_ancestor()) {

@@ -27,7 +27,7 @@ use super::directory::Directory;
 use super::turn::Turns;
 use imgmake_guard::mac::{MacKey, same};
 
-const NAME: &str = "log";
+pub(super) const NAME: &str = "log";
 /// Raised when a record is written differently, or a file beside the log is.
 pub(super) const FORMAT: u32 = 3;
 const BEGIN: &str = "imgmake state ";
@@ -46,8 +46,9 @@ pub enum Found {
     Foreign,
     /// Of this key, and an older format.
     Older,
+    /// Of this key, and a newer format: also one whose number cannot be read.
     Newer {
-        format: u32,
+        format: String,
     },
     Ours {
         end: End,
@@ -81,9 +82,13 @@ pub fn read(directory: &Directory, key: &MacKey, mut take: impl FnMut(&[u8]) -> 
         return Found::Foreign;
     }
     match format(&fields[..MAGIC]) {
-        Some(FORMAT) => {}
-        Some(format) if format > FORMAT => return Found::Newer { format },
-        _ => return Found::Older,
+        Ok(FORMAT) => {}
+        Ok(format) if format < FORMAT => return Found::Older,
+        Ok(format) => {
+            let format = format.to_string();
+            return Found::Newer { format };
+        }
+        Err(format) => return Found::Newer { format },
     }
     let mut bytes = Vec::new();
     let read_whole = file.read_to_end(&mut bytes).is_ok();
@@ -123,9 +128,12 @@ fn magic(format: u32) -> [u8; MAGIC] {
     line
 }
 
-fn format(line: &[u8]) -> Option<u32> {
-    let text = std::str::from_utf8(line).ok()?;
-    text.strip_prefix(BEGIN)?.trim_end().parse().ok()
+/// Its number; as an error what stands there instead of one that is known.
+fn format(line: &[u8]) -> Result<u32, String> {
+    let text = String::from_utf8_lossy(line);
+    let number = text.strip_prefix(BEGIN).unwrap_or(&text).trim_end();
+    let other = || number.escape_debug().to_string();
+    number.parse().map_err(|_| other())
 }
 
 fn first(key: &MacKey, fields: &[u8]) -> Link {

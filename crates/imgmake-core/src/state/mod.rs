@@ -185,6 +185,11 @@ impl State {
             // Nothing else replaces them where there is nothing to remember.
             directory.remove_foreign(&[STATS, MANIFEST], &state.key);
         }
+        if state.ignored == Some(Ignored::Older) {
+            // Beside the new log it would count as one of the new format.
+            directory.remove_if_there(STATS).map_err(unwritable)?;
+        }
+        directory.remove_unfinished(&[log::NAME, STATS], MANIFEST);
         let inner = state.inner.get_mut().expect("nobody else has it yet");
         let goes_on = |end: End| Log::append_at(directory, &state.key, end);
         // Nobody else's log is replaced while he writes there.

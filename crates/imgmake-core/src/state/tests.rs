@@ -159,9 +159,21 @@ fn a_log_of_an_older_format_is_made_anew_and_a_newer_one_is_refused_and_kept() {
             .is_none()
     );
     state.finished("app", outcome("1")).unwrap();
-    assert_eq!(read(directory.path()).ignored(), None);
+    let again = read(directory.path());
+    assert_eq!(again.ignored(), None);
+    // Nor later, when the log no longer says what it was.
+    assert!(
+        again
+            .stats
+            .known(&signature(&directory.path().join("f")))
+            .is_none()
+    );
 
-    for newer in [b"imgmake state 4\n", b"imgmake state 17"] {
+    for newer in [
+        b"imgmake state 4\n",
+        b"imgmake state 17",
+        b"imgmake state 2b",
+    ] {
         let newer = log_of_format(directory.path(), newer);
         fs::write(&path, &newer).unwrap();
         for refused in [

@@ -10,6 +10,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use super::temporary::ProcessDir;
+use super::waiting::{Busy, Waiting};
 use crate::error::{Context, OciError, Result};
 use imgmake_guard::modes;
 
@@ -30,13 +31,13 @@ pub struct Rebuilt;
 ///
 /// # Errors
 /// The store has a newer format; the file system is full or read-only.
-pub(super) fn prepare(root: &Path, lock: &File) -> Result<Option<Rebuilt>> {
+pub(super) fn prepare(root: &Path, lock: &File, waiting: &Waiting<'_>) -> Result<Option<Rebuilt>> {
     if is_current(root)? {
         return Ok(None);
     }
-    // Of two that make one store at once, the other one's format came before its records.
-    if !holds_records(root) {
-        write(root)?;
+    // Of two that make one store at once, the other one's format came before its records. One of an
+    // older format may work there already, though it has recorded nothing yet.
+    if read(root)? == Found::Absent && !holds_records(root) && write_first(root)? {
         return Ok(None);
     }
     if is_current(root)? {
@@ -44,7 +45,7 @@ pub(super) fn prepare(root: &Path, lock: &File) -> Result<Option<Rebuilt>> {
     }
     // Older programs read and write as they know it, and hold the lock as long as they do.
     lock.unlock().context("cannot let go of the store's lock")?;
-    lock.lock().context("cannot lock the store")?;
+    let is_alone = waiting.lock(lock, Busy::OlderInUse, &|| is_current(root))?;
     let rebuilt = match is_current(root)? {
         true => None,
         false => {
@@ -53,33 +54,54 @@ pub(super) fn prepare(root: &Path, lock: &File) -> Result<Option<Rebuilt>> {
             Some(Rebuilt)
         }
     };
-    lock.unlock().context("cannot let go of the store's lock")?;
-    lock.lock_shared().context("cannot lock the store")?;
+    if is_alone {
+        lock.unlock().context("cannot let go of the store's lock")?;
+    }
+    waiting.lock_shared(lock)?;
+    // A newer one may have been next.
+    is_current(root)?;
     Ok(rebuilt)
+}
+
+/// What the file of the format says.
+#[derive(Debug, PartialEq, Eq)]
+enum Found {
+    /// Also a store from before formats were written down.
+    Absent,
+    /// Nothing that any imgmake wrote.
+    Foreign,
+    Number(u32),
+    /// Written as no imgmake up to this one did.
+    Other(String),
 }
 
 /// # Errors
 /// It is a newer one.
 fn is_current(root: &Path) -> Result<bool> {
     match read(root)? {
-        Some(newer) if newer > FORMAT => Err(OciError::Newer {
-            what: format!("the store `{}`", root.display()),
-            found: newer,
-            known: FORMAT,
-            help: "use that imgmake, or another store with `--store` or IMGMAKE_STORE".to_string(),
-        }),
-        found => Ok(found == Some(FORMAT)),
+        Found::Absent | Found::Foreign => Ok(false),
+        Found::Number(number) if number <= FORMAT => Ok(number == FORMAT),
+        Found::Number(number) => Err(newer(root, number.to_string())),
+        Found::Other(text) => Err(newer(root, text)),
     }
 }
 
-/// `None` for a store from before formats were written down, and for a file that says none.
-fn read(root: &Path) -> Result<Option<u32>> {
+fn newer(root: &Path, found: String) -> OciError {
+    OciError::Newer {
+        what: format!("the store `{}`", root.display()),
+        found,
+        known: FORMAT,
+        help: "use that imgmake, or another store with `--store` or IMGMAKE_STORE".to_string(),
+    }
+}
+
+fn read(root: &Path) -> Result<Found> {
     let opened = File::options()
         .read(true)
         .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
         .open(root.join(FILE));
     let file = match opened {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Found::Absent),
         opened => opened.context("cannot read the store's format")?,
     };
     let mut text = Vec::new();
@@ -87,22 +109,47 @@ fn read(root: &Path) -> Result<Option<u32>> {
         .read_to_end(&mut text)
         .context("cannot read the store's format")?;
     let text = String::from_utf8_lossy(&text);
-    let number = text.strip_prefix(BEGIN).map(str::trim_end);
-    Ok(number.and_then(|number| number.parse().ok()))
+    Ok(match text.strip_prefix(BEGIN).map(str::trim_end) {
+        None => Found::Foreign,
+        Some(number) => match number.parse() {
+            Ok(number) => Found::Number(number),
+            Err(_) => Found::Other(number.escape_debug().to_string()),
+        },
+    })
 }
 
 fn write(root: &Path) -> Result<()> {
-    let told = || format!("cannot write to the store at `{}`", root.display());
+    let told = || told(root);
+    written(root)?
+        .persist(root.join(FILE))
+        .map_err(|error| error.error)
+        .with_context(told)?;
+    Ok(())
+}
+
+/// `false` where somebody else was first.
+fn write_first(root: &Path) -> Result<bool> {
+    match written(root)?.persist_noclobber(root.join(FILE)) {
+        Ok(_) => Ok(true),
+        Err(error) if error.error.kind() == std::io::ErrorKind::AlreadyExists => Ok(false),
+        Err(error) => Err(error.error).with_context(|| told(root)),
+    }
+}
+
+fn told(root: &Path) -> String {
+    format!("cannot write to the store at `{}`", root.display())
+}
+
+/// Complete, and still without its name.
+fn written(root: &Path) -> Result<tempfile::NamedTempFile> {
+    let told = || told(root);
     let mut file = tempfile::Builder::new()
         .prefix(".format-")
         .tempfile_in(root)
         .with_context(told)?;
     std::io::Write::write_all(&mut file, format!("{BEGIN}{FORMAT}\n").as_bytes())
         .with_context(told)?;
-    file.persist(root.join(FILE))
-        .map_err(|error| error.error)
-        .with_context(told)?;
-    Ok(())
+    Ok(file)
 }
 
 fn holds_records(root: &Path) -> bool {
@@ -129,10 +176,14 @@ fn set_aside(root: &Path) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Store;
+    use std::sync::Mutex;
+    use std::time::Duration;
+
+    use super::super::{Store, Trust};
     use super::*;
     use crate::image::{Descriptor, Digest};
     use crate::layer::{Index, Layer};
+    use imgmake_event::Cancel;
 
     fn with_a_step(format: Option<&str>) -> (tempfile::TempDir, Digest) {
         let directory = tempfile::tempdir().unwrap();
@@ -183,6 +234,89 @@ mod tests {
             "{told}"
         );
         assert!(directory.path().join("steps/ab").exists());
+    }
+
+    #[test]
+    fn a_format_that_cannot_be_read_is_a_newer_one() {
+        for text in ["99999999999", "2b", "-1"] {
+            let (directory, _) = with_a_step(Some(&format!("{BEGIN}{text}\n")));
+            let error = Store::open(directory.path()).unwrap_err();
+            assert!(error.is_newer(), "{error:#}");
+            let told = format!("{error:#}");
+            assert!(
+                told.contains(&format!("has format {text}, written")),
+                "{told}"
+            );
+            assert!(directory.path().join("steps/ab").exists());
+        }
+    }
+
+    /// An older imgmake that has recorded nothing yet.
+    fn older_run() -> (tempfile::TempDir, File) {
+        let (directory, _) = with_a_step(Some("imgmake store 0\n"));
+        fs::remove_file(directory.path().join("steps/ab")).unwrap();
+        let lock = File::open(directory.path().join("lock")).unwrap();
+        lock.lock_shared().unwrap();
+        assert!(!holds_records(directory.path()));
+        (directory, lock)
+    }
+
+    fn format_of(root: &Path) -> String {
+        fs::read_to_string(root.join(FILE)).unwrap()
+    }
+
+    #[test]
+    fn a_store_in_which_an_older_imgmake_works_is_waited_for_though_it_holds_nothing() {
+        let (directory, lock) = older_run();
+        let told = Mutex::new(Vec::new());
+        std::thread::scope(|scope| {
+            let opened = scope.spawn(|| {
+                let waiting = Waiting {
+                    on_wait: &|busy| told.lock().unwrap().push(busy),
+                    cancel: &Cancel::default(),
+                };
+                Store::open_waiting(directory.path(), Trust::Private, &waiting).unwrap()
+            });
+            while told.lock().unwrap().is_empty() && !opened.is_finished() {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            std::thread::sleep(Duration::from_millis(100));
+            assert!(!opened.is_finished());
+            assert_eq!(format_of(directory.path()), "imgmake store 0\n");
+            fs::write(directory.path().join("steps/old"), "as it knows it").unwrap();
+            drop(lock);
+            let store = opened.join().unwrap();
+            assert_eq!(store.take_rebuilt(), Some(Rebuilt));
+            assert_eq!(store.step("old"), None);
+        });
+        assert_eq!(*told.lock().unwrap(), [Busy::OlderInUse]);
+    }
+
+    #[test]
+    fn a_wait_for_a_store_ends_with_a_cancellation() {
+        let (directory, _lock) = older_run();
+        let collecting = tempfile::tempdir().unwrap();
+        drop(Store::open(collecting.path()).unwrap());
+        let alone = File::open(collecting.path().join("lock")).unwrap();
+        alone.lock().unwrap();
+        for (root, why) in [
+            (directory.path(), Busy::OlderInUse),
+            (collecting.path(), Busy::TakenAlone),
+        ] {
+            let cancel = Cancel::default();
+            let told = Mutex::new(Vec::new());
+            let waiting = Waiting {
+                on_wait: &|busy| {
+                    told.lock().unwrap().push(busy);
+                    cancel.cancel();
+                },
+                cancel: &cancel,
+            };
+            let error = Store::open_waiting(root, Trust::Private, &waiting).unwrap_err();
+            assert!(matches!(error.root(), OciError::Cancelled(_)), "{error:#}");
+            assert_eq!(*told.lock().unwrap(), [why]);
+        }
+        assert_eq!(format_of(directory.path()), "imgmake store 0\n");
     }
 
     /// What a record looks like is what the format promises.

@@ -40,6 +40,7 @@ mod tests;
 mod trust;
 mod usage;
 mod verify;
+mod waiting;
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -57,6 +58,7 @@ pub use gc::{Garbage, Keep, Kept};
 pub use trust::{FoundAgain, Guard, Names, Shared, Trust};
 pub use usage::Usage;
 pub use verify::BlobReader;
+pub use waiting::{Busy, Waiting};
 
 use crate::image::Digest;
 use crate::layer::Index;
@@ -109,6 +111,18 @@ impl Store {
     /// # Errors
     /// As for [`Store::open`]; it holds symbolic links.
     pub fn open_with(root: &Path, trust: Trust) -> Result<Store> {
+        let waiting = Waiting {
+            on_wait: &|_| (),
+            cancel: &Cancel::default(),
+        };
+        Store::open_waiting(root, trust, &waiting)
+    }
+
+    /// The same, and says what is waited for.
+    ///
+    /// # Errors
+    /// As for [`Store::open_with`]; somebody cancelled.
+    pub fn open_waiting(root: &Path, trust: Trust, waiting: &Waiting<'_>) -> Result<Store> {
         let told = || {
             format!(
                 "cannot open the store `{}`; `--store` or IMGMAKE_STORE names another directory",
@@ -132,8 +146,8 @@ impl Store {
             .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed())
             .open(root.join("lock"))
             .with_context(told)?;
-        lock.lock_shared().with_context(told)?;
-        let rebuilt = format::prepare(root, &lock)?;
+        waiting.lock_shared(&lock).with_context(told)?;
+        let rebuilt = format::prepare(root, &lock, waiting)?;
         let store = Store::with_lock(root, Some(lock), trust)?;
         *store.rebuilt_cell() = rebuilt;
         store.sweep();
