@@ -4,14 +4,15 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, bail};
 
 use super::args::{DbCommand, Global};
 use super::environment::Environment;
 use super::image_source::{Chosen, Finder};
-use super::output::print;
+use super::origins;
+use super::output::{print, tell};
 use super::project::{self, manifest_path};
 use super::signals;
 use super::trust::open_store;
@@ -75,11 +76,12 @@ fn home(store: &Store) -> Result<PathBuf> {
     }
     let home = scan::advisory_home(store)?;
     fs::create_dir_all(&home).with_context(|| format!("cannot make `{}`", home.display()))?;
+    origins::remove_unfinished(&home, SystemTime::now());
     Ok(home)
 }
 
 /// Fetches each source again; without any, for what is in the images that are scanned, and those
-/// that are kept already.
+/// that were fetched before. What was imported stays; one that fails does not keep the others back.
 fn update(
     from: &[String],
     store: &Store,
@@ -88,27 +90,51 @@ fn update(
     cancel: &Cancel,
 ) -> Result<(), Exit> {
     let home = home(store)?;
+    let mut imported = Vec::new();
     let again: Vec<String> = match from {
         [] => {
-            let kept = advisories::file_names(&home)?;
-            let kept = kept.iter().filter_map(|name| name.strip_suffix(".zip"));
-            let mut names: BTreeSet<String> = kept.map(String::from).collect();
-            names.extend(scanned(store, global, environment, cancel)?);
+            let mut names = BTreeSet::new();
+            for name in advisories::file_names(&home)? {
+                match origins::of(&home, &name)? {
+                    Some(source) => drop(names.insert(source)),
+                    None => imported.push(name),
+                }
+            }
+            let scanned = scanned(store, global, environment, cancel)?.into_iter();
+            names.extend(scanned.filter(|name| !imported.contains(&format!("{name}.zip"))));
             names.into_iter().collect()
         }
         from => from.to_vec(),
     };
-    if again.is_empty() {
+    for name in &imported {
+        tell(format!(
+            "`{name}` was not fetched from OSV or a URL: it stays as it is"
+        ));
+    }
+    if again.is_empty() && imported.is_empty() {
         return Err(Exit::error(exit::FAILED, "no source of advisories is known").with_help(
             "name ecosystems as OSV does (`Debian`, `Alpine`, `npm`, `PyPI`, `Go`, …), archives or URLs",
         ));
     }
+    let mut failed = Vec::new();
     for source in &again {
         cancel.check().map_err(anyhow::Error::from)?;
-        fetch(source, &home, environment, cancel)
-            .with_context(|| format!("cannot update `{source}`"))?;
+        let fetched = fetch(source, &home, environment, cancel)
+            .with_context(|| format!("cannot update `{source}`"));
+        match fetched {
+            Err(error) if cancel.is_cancelled() => return Err(error.into()),
+            Err(error) => failed.push(error),
+            Ok(()) => {}
+        }
     }
-    Ok(())
+    match failed.len() {
+        0 => Ok(()),
+        1 => Err(failed.remove(0).into()),
+        _ => {
+            let texts: Vec<String> = failed.iter().map(|error| format!("{error:#}")).collect();
+            Err(Exit::error(exit::FAILED, texts.join("\n")))
+        }
+    }
 }
 
 /// The ecosystems of the images that the built-in scanner looks into in this project, without
@@ -195,6 +221,7 @@ fn import_one(path: &Path, home: &Path, cancel: &Cancel) -> Result<()> {
         false => copy(&mut fs::File::open(&path)?, file.as_file_mut(), cancel)?,
     }
     scan::count_advisories(file.path(), cancel)?;
+    origins::forget(home, &name)?;
     file.persist(home.join(&name))?;
     Ok(())
 }
@@ -234,9 +261,10 @@ fn push(
 }
 
 fn fetch(source: &str, home: &Path, environment: &Environment, cancel: &Cancel) -> Result<()> {
+    let is_local = !source.contains("://") && Path::new(source).exists();
     let (mut content, name) = match source {
         url if url.contains("://") => (get(url, environment)?, file_name(url)),
-        path if Path::new(path).exists() => (local(path)?, file_name(path)),
+        path if is_local => (local(path)?, file_name(path)),
         ecosystem => {
             let escaped = ecosystem.replace(' ', "%20");
             (
@@ -249,7 +277,12 @@ fn fetch(source: &str, home: &Path, environment: &Environment, cancel: &Cancel) 
     copy(&mut content, file.as_file_mut(), cancel)?;
     // Read before it gets its name: a broken archive must not replace a good one.
     check(file.path(), &name)?;
+    // In this order: what is killed in between is not fetched again, but nothing imported is lost.
+    origins::forget(home, &name)?;
     file.persist(home.join(&name))?;
+    if !is_local {
+        origins::keep(home, &name, source)?;
+    }
     Ok(())
 }
 

@@ -35,6 +35,7 @@ mod logs;
 mod man;
 mod manifest_cache;
 mod manifest_files;
+mod origins;
 mod output;
 mod outside;
 mod plan;

@@ -1,10 +1,13 @@
 //! Advisories as an artifact of a registry: machines that share one need no network to the outside.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 
+use super::pulled;
 use imgmake_oci::image::{
     Descriptor, Digest, ImageManifest, Reference, from_json, media_type, to_json,
 };
@@ -69,16 +72,17 @@ pub fn push(
     Ok(root.digest)
 }
 
-/// A database of a registry, on this machine.
+/// A database of a registry, on this machine: its files stay while this is held.
 pub struct Pulled {
     pub directory: PathBuf,
     pub digest: Digest,
+    _lock: File,
 }
 
 /// Fetches a database whose files are not here yet.
 ///
 /// # Errors
-/// The registry does not have it, or it is something else.
+/// The registry does not have it, or it is something else; [`TooLarge`].
 pub fn pull(
     client: &Client,
     store: &Store,
@@ -92,20 +96,44 @@ pub fn pull(
     if manifest.artifact_type.as_deref() != Some(ARTIFACT) {
         bail!("{from} is no database of advisories: `imgmake db push` writes one");
     }
+    check_size(from, &manifest.layers)?;
     let parent = store.database()?.join("pulled");
-    let name = name_of(from, &digest);
-    let directory = parent.join(&name);
-    if directory.is_dir() {
-        return Ok(Pulled { directory, digest });
-    }
-    client.pull_blobs(from, &manifest.layers, store, work)?;
     std::fs::create_dir_all(&parent)
         .with_context(|| format!("cannot make `{}`", parent.display()))?;
-    let made = tempfile::Builder::new()
-        .prefix(".new-")
-        .tempdir_in(&parent)?;
-    for layer in &manifest.layers {
-        work.cancel.check()?;
+    pulled::remove_unused(&parent, SystemTime::now());
+    // By its content alone: names and tags lead to it.
+    let directory = parent.join(digest.hex());
+    let files = files(from, &manifest.layers)?;
+    let told = || format!("cannot keep advisories in `{}`", directory.display());
+    let held = pulled::hold(&directory, &files).with_context(told)?;
+    let lock = match held {
+        Some(lock) => lock,
+        None => {
+            client.pull_blobs(from, &manifest.layers, store, work)?;
+            let made = tempfile::Builder::new()
+                .prefix(".new-")
+                .tempdir_in(&parent)?;
+            for layer in &manifest.layers {
+                work.cancel.check()?;
+                let title = layer.annotations.get(TITLE).map_or("", String::as_str);
+                let mut file = File::create_new(made.path().join(title)).with_context(told)?;
+                store.copy_blob(layer, &mut file)?;
+                file.sync_all().with_context(told)?;
+            }
+            pulled::put(made, &directory, &files).with_context(told)?
+        }
+    };
+    Ok(Pulled {
+        directory,
+        digest,
+        _lock: lock,
+    })
+}
+
+/// The names of its files, with their sizes.
+fn files(from: &Reference, layers: &[Descriptor]) -> Result<BTreeMap<String, u64>> {
+    let mut files = BTreeMap::new();
+    for layer in layers {
         let title = layer.annotations.get(TITLE).map_or("", String::as_str);
         if !is_advisory_file(title) {
             bail!(
@@ -113,38 +141,38 @@ pub fn pull(
                 title.escape_debug()
             );
         }
-        let mut file = File::create_new(made.path().join(title))
-            .with_context(|| format!("{from}: duplicate `{title}`"))?;
-        store.copy_blob(layer, &mut file)?;
-    }
-    // Another run may have made it meanwhile.
-    let renamed = std::fs::rename(made.path(), &directory);
-    match renamed {
-        Err(_) if directory.is_dir() => {}
-        renamed => {
-            renamed.with_context(|| format!("cannot make `{}`", directory.display()))?;
-            let _ = made.keep();
+        if files.insert(title.to_string(), layer.size).is_some() {
+            bail!("{from}: duplicate `{title}`");
         }
     }
-    drop_older(&parent, &name);
-    Ok(Pulled { directory, digest })
+    Ok(files)
 }
 
-/// `<name>-<digest>`: one database under each name is kept.
-fn name_of(from: &Reference, digest: &Digest) -> String {
-    let name = blake3::hash(from.name().as_bytes()).to_hex();
-    format!("{}-{}", &name[..16], digest.hex())
+/// Bytes of the files of one database, and how many they may be.
+const LARGEST: u64 = 16 << 30;
+const MOST_FILES: usize = 10_000;
+
+/// A database of a registry that nobody should fetch.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{from}: the database of advisories has {files} files and {bytes} bytes; at most {MOST_FILES} files and {LARGEST} bytes are fetched"
+)]
+pub struct TooLarge {
+    from: String,
+    files: usize,
+    bytes: u64,
 }
 
-fn drop_older(parent: &Path, name: &str) {
-    let start = &name[..=16];
-    for entry in std::fs::read_dir(parent).into_iter().flatten().flatten() {
-        let other = entry.file_name();
-        let other = other.to_string_lossy();
-        if other.starts_with(start) && other != name {
-            // A run that reads it has its index already, or says that it is gone.
-            let _ = std::fs::remove_dir_all(entry.path());
-        }
+fn check_size(from: &Reference, layers: &[Descriptor]) -> Result<(), TooLarge> {
+    let sizes = layers.iter().map(|layer| layer.size);
+    let bytes = sizes.fold(0, u64::saturating_add);
+    match layers.len() <= MOST_FILES && bytes <= LARGEST {
+        true => Ok(()),
+        false => Err(TooLarge {
+            from: from.to_string(),
+            files: layers.len(),
+            bytes,
+        }),
     }
 }
 
@@ -166,4 +194,24 @@ pub fn file_names(home: &Path) -> Result<Vec<String>> {
     }
     names.sort();
     Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_that_is_too_large_is_not_fetched() {
+        let from: Reference = "registry.example.com/osv:1".parse().unwrap();
+        let layer = |size| Descriptor::new(FILE, Digest::of(b"x"), size);
+        assert!(check_size(&from, &[layer(LARGEST)]).is_ok());
+        for layers in [
+            vec![layer(LARGEST), layer(1)],
+            vec![layer(u64::MAX), layer(u64::MAX)],
+            vec![layer(0); MOST_FILES + 1],
+        ] {
+            let error = check_size(&from, &layers).unwrap_err().to_string();
+            assert!(error.contains("osv:1: the database"), "{error}");
+        }
+    }
 }

@@ -45,6 +45,7 @@ mod outputs;
 mod pins;
 mod project;
 mod publish;
+mod pulled;
 mod push;
 mod registries;
 mod retry_after_damage;

@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 
 use crate::ground::imgmake::Imgmake;
 use crate::ground::registry::Registry;
+use crate::ground::web::{Transport, Web};
 use crate::ground::{temporary, write};
 
 fn advisory(id: &str, package: &str) -> String {
@@ -116,6 +117,18 @@ fn a_database_is_shared_by_way_of_a_registry() {
     keeper.ok(path, &["db", "import", "a.jsonl"]);
     keeper.ok(path, &["db", "push", &name]);
     machine.refused(path, &["gate"], 3, &["A-2 in left-pad"]);
+    // A damaged copy is fetched again; a copy under another tag is the same one.
+    let report = std::fs::read_to_string(path.join("scan.json")).unwrap();
+    let second = registry.digest("osv", "today").unwrap();
+    assert!(report.contains(&second), "{report}");
+    keeper.ok(path, &["db", "push", &name.replace("today", "again")]);
+    assert_eq!(registry.digest("osv", "again"), Some(second));
+    project(
+        path,
+        &format!("registry hub \"{}\"", registry.host),
+        &format!("db \"{}\"", name.replace("today", "again")),
+    );
+    machine.refused(path, &["gate"], 3, &["A-2 in left-pad"]);
 
     // An image is no database.
     let head = format!(
@@ -150,6 +163,62 @@ fn an_update_without_sources_asks_for_what_is_in_the_images() {
     let proxy = format!("http://127.0.0.1:{}", crate::ground::registry::free_port());
     let imgmake = imgmake.with("https_proxy", &proxy);
     imgmake.refused(path, &["db", "update"], 1, &["cannot update `npm`"]);
+}
+
+fn archive(documents: &[String]) -> Vec<u8> {
+    let mut writer = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    for (number, document) in documents.iter().enumerate() {
+        let options = zip::write::SimpleFileOptions::default();
+        writer
+            .start_file(format!("{number}.json"), options)
+            .unwrap();
+        writer.write_all(document.as_bytes()).unwrap();
+    }
+    writer.finish().unwrap().into_inner()
+}
+
+#[test]
+fn an_update_fetches_what_was_fetched_and_leaves_what_was_imported() {
+    let (directory, imgmake) = (temporary(), Imgmake::new());
+    let path = directory.path();
+    let web = Web::start(Transport::Plain, "");
+    let one = advisory("A-1", "other");
+    for name in ["one", "two"] {
+        std::fs::write(
+            web.root().join(format!("{name}.zip")),
+            archive(&[one.clone()]),
+        )
+        .unwrap();
+    }
+    write(path, "company.zip", archive(&[advisory("B-1", "left-pad")]));
+    imgmake.ok(path, &["db", "import", "company.zip"]);
+    let url = |name: &str| format!("http://{}/{name}.zip", web.host);
+    imgmake.ok(path, &["db", "update", &url("one"), &url("two")]);
+    // The first of them is gone: the other one is fetched nevertheless.
+    std::fs::remove_file(web.root().join("one.zip")).unwrap();
+    let more = archive(&[one, advisory("A-2", "other")]);
+    std::fs::write(web.root().join("two.zip"), more).unwrap();
+    let failed = format!("cannot update `{}`", url("one"));
+    let kept = "`company.zip` was not fetched";
+    imgmake.refused(path, &["db", "update"], 1, &[&failed, kept]);
+    let status = imgmake.ok(path, &["db", "status"]);
+    assert!(status.stdout.contains("4 advisories"), "{}", status.stdout);
+
+    // What was imported under the name of an ecosystem is not overwritten.
+    let imgmake = Imgmake::new();
+    let proxy = format!("http://127.0.0.1:{}", crate::ground::registry::free_port());
+    let imgmake = imgmake.with("https_proxy", &proxy);
+    project(path, "", "");
+    imgmake.ok(path, &["app"]);
+    write(path, "npm.zip", archive(&[advisory("A-1", "left-pad")]));
+    imgmake.ok(path, &["db", "import", "npm.zip"]);
+    let left = imgmake.ok(path, &["db", "update"]);
+    assert!(
+        left.stderr.contains("`npm.zip` was not fetched"),
+        "{}",
+        left.stderr
+    );
+    imgmake.refused(path, &["db", "update", "npm"], 1, &["cannot update `npm`"]);
 }
 
 /// 60,000 advisories about 3,000 packages, each listing a hundred versions, as Debian's do.

@@ -14,7 +14,7 @@ use super::error::{Context, Result};
 use imgmake_oci::store::Store;
 
 /// Changes with everything that makes findings: readers, orders, structures.
-pub const SEMANTICS: &str = "findings 13";
+pub const SEMANTICS: &str = "findings 14";
 
 pub struct Cache {
     directory: PathBuf,

@@ -122,11 +122,15 @@ pub struct Finding {
     pub aliases: Vec<String>,
     /// What an advisory of a distribution is about, where that is more than one vulnerability.
     pub upstream: Vec<String>,
+    /// What it may be about as well: lists of exploits ask for it, exceptions do not.
+    pub related: Vec<String>,
     pub package: String,
     pub version: String,
     pub purl: Option<String>,
     /// Of the file that told of the package, without a leading `/`.
     pub path: Option<String>,
+    /// Of further files that tell of it, and further names of that one.
+    pub other_paths: Vec<String>,
     /// The digest of the layer blob that the file came with.
     pub layer: Option<Digest>,
     /// The first version without it.
@@ -164,6 +168,7 @@ impl Finding {
             &mut self.published,
         ];
         let texts = texts.into_iter().chain(&mut self.aliases);
+        let texts = texts.chain(&mut self.other_paths);
         for text in texts.chain(optional.into_iter().flatten()) {
             let shown = printable_line(text);
             if shown != *text {

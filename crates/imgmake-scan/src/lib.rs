@@ -14,6 +14,7 @@ mod error;
 mod findings;
 mod gate;
 mod inventory;
+mod percent;
 mod policy;
 mod purl;
 mod report;

@@ -3,6 +3,7 @@
 
 use super::advisory::canonical_name;
 use super::inventory::{Distribution, Package, PackageKind};
+use super::percent::decode;
 use super::version::Scheme;
 
 /// `pkg:deb/debian/openssl@3.0.11-1?arch=amd64&distro=debian-12`.
@@ -143,25 +144,6 @@ impl Parts {
                 .collect(),
         }
     }
-}
-
-fn decode(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [first, after @ ..] = rest {
-        let code = after.get(..2).filter(|_| *first == b'%');
-        match code.and_then(|c| hex::decode(c).ok()) {
-            Some(byte) => {
-                bytes.extend(byte);
-                rest = &after[2..];
-            }
-            None => {
-                bytes.push(*first);
-                rest = after;
-            }
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 #[cfg(test)]

@@ -37,7 +37,7 @@ impl Runnable for ScanTask<'_> {
 
     fn run(&self, inputs: &Inputs, upstream: &Upstream<'_>) -> Result<Artifacts, Failure> {
         let tools = self.runner.tools;
-        let request = request::request(self, inputs, upstream)?;
+        let (request, _held) = request::request(self, inputs, upstream)?;
         if self.target.scanner != ScannerNode::Builtin {
             self.runner.watchdog();
         }

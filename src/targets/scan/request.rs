@@ -4,30 +4,31 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use super::super::advisories;
+use super::super::advisories::{self, Pulled, TooLarge};
 use super::super::archives;
 use super::super::failure::failure;
 use super::super::images;
 use super::super::task::ScanTask;
 use super::policy::policy;
-use imgmake_core::execute::{Failure, Upstream};
+use imgmake_core::execute::{Failure, FailureKind, Upstream};
 use imgmake_core::fingerprint::Inputs;
 use imgmake_core::manifest::{ScanFrom, ScannerNode, SecretFrom, Spanned};
 use imgmake_scan::{ReportFormat, ReportFormatError, ScanImage, ScanRequest, Scanner};
 
+/// With what must be held until it is answered.
 pub(super) fn request(
     task: &ScanTask<'_>,
     inputs: &Inputs,
     upstream: &Upstream<'_>,
-) -> Result<ScanRequest, Failure> {
+) -> Result<(ScanRequest, Option<Pulled>), Failure> {
     let reports = task.target.reports.iter().map(|(format, path)| {
         let format: ReportFormat = format.parse().map_err(|error: ReportFormatError| {
             task.problem(path, error.to_string(), "this report")
         })?;
         Ok((format, task.runner.path(&path.value)))
     });
-    let (advisories, advisories_name) = database(task, inputs)?;
-    Ok(ScanRequest {
+    let advisories = database(task, inputs)?;
+    let request = ScanRequest {
         target: task.name.to_string(),
         images: images(task, upstream)?,
         scanner: match &task.target.scanner {
@@ -38,34 +39,51 @@ pub(super) fn request(
         },
         policy: policy(task)?,
         baseline: baseline(task, inputs)?,
-        advisories,
-        advisories_name,
+        advisories: advisories.paths,
+        advisories_name: advisories.name,
         reports: reports.collect::<Result<BTreeMap<ReportFormat, PathBuf>, Failure>>()?,
         timeout: task.target.timeout,
         environment: environment(task),
         directory: task.runner.project.directory.clone(),
         width: task.runner.project.width,
-    })
+    };
+    Ok((request, advisories.pulled))
+}
+
+/// The advisories of a scan.
+struct Advisories {
+    paths: Vec<PathBuf>,
+    /// What reports call them, if not so.
+    name: Option<String>,
+    pulled: Option<Pulled>,
 }
 
 /// Where the advisories are, and what reports call them if not so.
-fn database(
-    task: &ScanTask<'_>,
-    inputs: &Inputs,
-) -> Result<(Vec<PathBuf>, Option<String>), Failure> {
+fn database(task: &ScanTask<'_>, inputs: &Inputs) -> Result<Advisories, Failure> {
     let Some(named) = &task.target.db else {
         let paths = task.target.advisories.iter();
         let paths = paths.map(|path| task.runner.path(&path.value));
-        return Ok((paths.collect(), None));
+        return Ok(Advisories {
+            paths: paths.collect(),
+            name: None,
+            pulled: None,
+        });
     };
     let runner = task.runner;
     let from = images::parse(runner, task.name, named)?;
     let work = runner.tools.operation(task.name);
     let pulled = advisories::pull(runner.client()?, runner.store()?, &from, &work);
-    let pulled = pulled.map_err(failure)?;
+    let pulled = pulled.map_err(|error| match error.is::<TooLarge>() {
+        true => Failure::new(FailureKind::Gate, error.to_string()),
+        false => failure(error),
+    })?;
     unchanged(task, inputs, named, pulled.digest.as_str())?;
     let name = format!("{}@{}", from.name(), pulled.digest);
-    Ok((vec![pulled.directory], Some(name)))
+    Ok(Advisories {
+        paths: vec![pulled.directory.clone()],
+        name: Some(name),
+        pulled: Some(pulled),
+    })
 }
 
 /// Whether a name of a registry means what it meant for the key.

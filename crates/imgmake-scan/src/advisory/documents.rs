@@ -18,21 +18,78 @@ const LARGEST_DOCUMENT: u64 = 64 << 20;
 /// Bytes of documents that are parsed at once: parsed, they are several times as long.
 const BATCH: usize = 4 << 20;
 
+/// How much a database may have. OSV's own of all ecosystems has a tenth.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Bytes, unpacked.
+    pub bytes: u64,
+    /// Documents, and packages that they name.
+    pub records: u64,
+}
+
+impl Limits {
+    pub const DATABASE: Limits = Limits {
+        bytes: 32 << 30,
+        records: 20_000_000,
+    };
+}
+
+/// What is left of the limits.
+struct Budget<'a> {
+    limits: Limits,
+    bytes: u64,
+    records: u64,
+    cancel: &'a Cancel,
+}
+
+impl Budget<'_> {
+    fn of(limits: Limits, cancel: &Cancel) -> Budget<'_> {
+        let Limits { bytes, records } = limits;
+        Budget {
+            limits,
+            bytes,
+            records,
+            cancel,
+        }
+    }
+
+    fn take_bytes(&mut self, count: usize) -> Result<()> {
+        self.cancel.check()?;
+        let left = self.bytes.checked_sub(count as u64);
+        self.bytes = left.ok_or_else(|| {
+            let limit = format!("{} bytes of documents", self.limits.bytes);
+            ScanError::limit("the database of advisories", limit)
+        })?;
+        Ok(())
+    }
+
+    fn take_records(&mut self, count: usize) -> Result<()> {
+        let left = self.records.checked_sub(count as u64);
+        self.records = left.ok_or_else(|| {
+            let limit = format!("{} documents and packages", self.limits.records);
+            ScanError::limit("the database of advisories", limit)
+        })?;
+        Ok(())
+    }
+}
+
 /// What to do with each document.
 pub type Each<'a> = &'a mut dyn FnMut(Document);
 
 /// # Errors
-/// A file that cannot be read, a document that is not OSV, by name; cancellation.
-pub fn read(sources: &[Source], cancel: &Cancel, each: Each<'_>) -> Result<()> {
+/// A file that cannot be read, a document that is not OSV, by name; more than the limits;
+/// cancellation.
+pub fn read(sources: &[Source], limits: Limits, cancel: &Cancel, each: Each<'_>) -> Result<()> {
     let mut batch = Batch {
         texts: Vec::new(),
         held: 0,
         each,
-        cancel,
+        budget: Budget::of(limits, cancel),
     };
+    let mut bytes = Budget::of(limits, cancel);
     for source in sources {
         let name = source.path.display().to_string();
-        texts(source, &mut |text, inner| {
+        texts(source, &mut bytes, &mut |text, inner| {
             batch.add(text, inner.map_or_else(|| name.clone(), String::from))
         })
         .with_context(|| format!("cannot read advisories `{name}`"))?;
@@ -46,8 +103,8 @@ pub fn read(sources: &[Source], cancel: &Cancel, each: Each<'_>) -> Result<()> {
 /// As for [`read`].
 pub fn copy(source: &Source, to: &mut dyn Write, cancel: &Cancel) -> Result<()> {
     let name = source.path.display().to_string();
-    texts(source, &mut |text, inner| {
-        cancel.check()?;
+    let mut budget = Budget::of(Limits::DATABASE, cancel);
+    texts(source, &mut budget, &mut |text, inner| {
         let value: serde_json::Value = serde_json::from_slice(without_mark(&text))
             .map_err(|error| not_osv(inner.unwrap_or(&name), &error))?;
         let values = match value {
@@ -68,7 +125,8 @@ struct Batch<'a> {
     texts: Vec<(Vec<u8>, String)>,
     held: usize,
     each: Each<'a>,
-    cancel: &'a Cancel,
+    /// Of records.
+    budget: Budget<'a>,
 }
 
 impl Batch<'_> {
@@ -82,14 +140,17 @@ impl Batch<'_> {
     }
 
     fn parse(&mut self) -> Result<()> {
-        self.cancel.check()?;
+        self.budget.cancel.check()?;
         self.held = 0;
         let parsed: Vec<Result<Vec<Document>>> = std::mem::take(&mut self.texts)
             .into_par_iter()
             .map(|(text, name)| Document::parse(&text).map_err(|error| not_osv(&name, &error)))
             .collect();
         for documents in parsed {
-            documents?.into_iter().for_each(&mut *self.each);
+            for document in documents? {
+                self.budget.take_records(1 + document.packages())?;
+                (self.each)(document);
+            }
         }
         Ok(())
     }
@@ -106,35 +167,44 @@ fn without_mark(text: &[u8]) -> &[u8] {
 /// Each text of a file, with its name if it has one of its own.
 type EachText<'a> = &'a mut dyn FnMut(Vec<u8>, Option<&str>) -> Result<()>;
 
-fn texts(source: &Source, each: EachText<'_>) -> Result<()> {
+fn texts(source: &Source, budget: &mut Budget<'_>, each: EachText<'_>) -> Result<()> {
     let path = &source.path;
     let file = File::open(path)?;
     match source.kind {
-        Kind::Json => each(limited(file)?, None),
-        Kind::JsonGzip => each(limited(MultiGzDecoder::new(BufReader::new(file)))?, None),
-        Kind::Lines => lines(&mut BufReader::new(file), path, each),
+        Kind::Json => each(limited(file, budget)?, None),
+        Kind::JsonGzip => {
+            let unpacked = MultiGzDecoder::new(BufReader::new(file));
+            each(limited(unpacked, budget)?, None)
+        }
+        Kind::Lines => lines(&mut BufReader::new(file), path, budget, each),
         Kind::LinesGzip => {
             let unpacked = MultiGzDecoder::new(BufReader::new(file));
-            lines(&mut BufReader::new(unpacked), path, each)
+            lines(&mut BufReader::new(unpacked), path, budget, each)
         }
-        Kind::Zip => entries(file, each),
+        Kind::Zip => entries(file, budget, each),
     }
 }
 
-fn entries(file: File, each: EachText<'_>) -> Result<()> {
+fn entries(file: File, budget: &mut Budget<'_>, each: EachText<'_>) -> Result<()> {
     let mut archive = zip::ZipArchive::new(BufReader::new(file))?;
     for at in 0..archive.len() {
+        budget.cancel.check()?;
         let entry = archive.by_index(at)?;
         let name = entry.name().to_string();
         if name.ends_with(".json") {
-            let text = limited(entry).with_context(|| name.clone())?;
+            let text = limited(entry, budget).with_context(|| name.clone())?;
             each(text, Some(&name))?;
         }
     }
     Ok(())
 }
 
-fn lines(from: &mut impl BufRead, path: &Path, each: EachText<'_>) -> Result<()> {
+fn lines(
+    from: &mut impl BufRead,
+    path: &Path,
+    budget: &mut Budget<'_>,
+    each: EachText<'_>,
+) -> Result<()> {
     for number in 1_u64.. {
         let mut line = Vec::new();
         from.take(LARGEST_DOCUMENT + 1)
@@ -143,6 +213,8 @@ fn lines(from: &mut impl BufRead, path: &Path, each: EachText<'_>) -> Result<()>
             break;
         }
         check_length(line.len())?;
+        // Blank ones count: packed, a thousand of them take a byte.
+        budget.take_bytes(line.len())?;
         if !line.trim_ascii().is_empty() {
             each(line, Some(&format!("{}:{number}", path.display())))?;
         }
@@ -150,10 +222,11 @@ fn lines(from: &mut impl BufRead, path: &Path, each: EachText<'_>) -> Result<()>
     Ok(())
 }
 
-fn limited(from: impl Read) -> Result<Vec<u8>> {
+fn limited(from: impl Read, budget: &mut Budget<'_>) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     from.take(LARGEST_DOCUMENT + 1).read_to_end(&mut bytes)?;
     check_length(bytes.len())?;
+    budget.take_bytes(bytes.len())?;
     Ok(bytes)
 }
 

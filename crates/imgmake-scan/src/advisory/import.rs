@@ -4,15 +4,16 @@
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
-use super::documents;
+use super::documents::{self, Limits};
 use super::index::{Builder, Database};
 use super::sources::{self, Source};
 use crate::error::{Context, Result, ScanError};
 use imgmake_event::Cancel;
 
 /// Part of the index's name: another reading of OSV makes another index.
-const READING: &str = "osv reading 4";
+const READING: &str = "osv reading 5";
 
 /// Opens the database that the given directories and files make, importing it
 /// first if `index_dir` holds no index of exactly these files.
@@ -29,12 +30,14 @@ pub fn open(paths: &[PathBuf], index_dir: &Path, cancel: &Cancel) -> Result<Data
     }
     let index = index_dir.join(index_name(paths, &sources)?);
     if let Ok(database) = Database::open(&index) {
+        mark_used(&index);
         return Ok(database);
     }
     fs::create_dir_all(index_dir)
         .with_context(|| format!("cannot create `{}`", index_dir.display()))?;
     import(&sources, cancel)?.write(&index)?;
     drop_older(&index);
+    drop_unused(index_dir, &index, SystemTime::now());
     Database::open(&index)
 }
 
@@ -75,9 +78,31 @@ fn drop_older(index: &Path) {
     }
 }
 
+/// How long an index stays that nobody asks: of a directory that is gone, or of an earlier state
+/// of a database that is kept by its digest.
+const UNUSED: Duration = Duration::from_secs(7 * 86400);
+
+fn mark_used(index: &Path) {
+    // In a store that cannot be written, nothing is dropped either.
+    let _ = fs::File::open(index).and_then(|file| file.set_modified(SystemTime::now()));
+}
+
+/// Indexes of any paths that were not asked for long. A run that still reads one keeps its open
+/// file, and what is dropped is made again.
+fn drop_unused(directory: &Path, own: &Path, now: SystemTime) {
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        let path = entry.path();
+        let used = entry.metadata().and_then(|metadata| metadata.modified());
+        let is_unused = used.is_ok_and(|used| used + UNUSED < now);
+        if is_unused && path != own && path.extension().is_some_and(|e| e == "osv") {
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
 fn import(sources: &[Source], cancel: &Cancel) -> Result<Builder> {
     let mut builder = Builder::default();
-    documents::read(sources, cancel, &mut |document| {
+    documents::read(sources, Limits::DATABASE, cancel, &mut |document| {
         builder.saw_document(&document);
         document
             .statements()
@@ -94,7 +119,7 @@ fn import(sources: &[Source], cancel: &Cancel) -> Result<Builder> {
 pub fn count(path: &Path, cancel: &Cancel) -> Result<u64> {
     let sources = sources::find(&[path.to_path_buf()], cancel)?;
     let mut count = 0;
-    documents::read(&sources, cancel, &mut |_| count += 1)?;
+    documents::read(&sources, Limits::DATABASE, cancel, &mut |_| count += 1)?;
     match count {
         0 => Err(ScanError::not_found(
             format!("advisories in `{}`", path.display()),

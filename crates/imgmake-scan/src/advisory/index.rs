@@ -21,7 +21,7 @@ use crate::Severity;
 use crate::error::{Result, ScanError};
 use crate::version::Scheme;
 
-const MAGIC: &[u8; 16] = b"imgmake osv 0005";
+const MAGIC: &[u8; 16] = b"imgmake osv 0006";
 const TRAILER: u64 = 8 + 32;
 /// No chunk or directory of a real database comes near; a damaged length must
 /// not become an allocation.
@@ -213,6 +213,7 @@ fn judge(record: Record, version: &str, listed: &[u32], scheme: Scheme, answer: 
             id: record.id,
             aliases: record.aliases,
             upstream: record.upstream,
+            related: record.related,
             severity: record.severity,
             score: record.score,
             title: record.title,
@@ -405,6 +406,7 @@ impl PackageBuilder {
             id: statement.id,
             aliases: statement.aliases,
             upstream: statement.upstream,
+            related: statement.related,
             ecosystem: statement.ecosystem,
             severity: statement.rating.severity,
             score: statement.rating.score,

@@ -35,6 +35,8 @@ pub struct Record {
     pub aliases: Vec<String>,
     /// What it is about, if that is more than one vulnerability.
     pub upstream: Vec<String>,
+    /// What distributions that do not use `upstream` say that they are about.
+    pub related: Vec<String>,
     /// As written, with the release: `Debian:12`.
     pub ecosystem: String,
     pub severity: Severity,
@@ -53,6 +55,7 @@ pub struct Hit {
     pub id: String,
     pub aliases: Vec<String>,
     pub upstream: Vec<String>,
+    pub related: Vec<String>,
     pub severity: Severity,
     pub score: Option<f64>,
     pub title: String,

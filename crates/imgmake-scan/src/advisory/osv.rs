@@ -82,6 +82,8 @@ pub struct Statement {
     pub id: String,
     pub aliases: Vec<String>,
     pub upstream: Vec<String>,
+    /// What it may be about as well, for lists of exploits alone.
+    pub related: Vec<String>,
     /// Whose severities count where it states none: what it is another name for, or about.
     pub stands_for: Vec<String>,
     pub rating: Rating,
@@ -108,6 +110,7 @@ impl Document {
         }
         let (aliases, upstream) = (self.all_aliases(), self.other_upstream());
         let (title, stands_for) = (self.title(), self.stands_for());
+        let related = self.related_alone();
         let is_malicious = is_malicious(&self.id) || aliases.iter().any(|a| is_malicious(a));
         let general = rate(self.severity.as_deref(), [self.database_specific.as_ref()])
             .or(rating_in_front(self.summary.as_deref().unwrap_or_default()));
@@ -124,6 +127,7 @@ impl Document {
                 id: self.id.clone(),
                 aliases: aliases.clone(),
                 upstream: upstream.clone(),
+                related: related.clone(),
                 stands_for: stands_for.clone(),
                 rating,
                 title: title.clone(),
@@ -160,11 +164,28 @@ impl Document {
     /// Distributions that do not use `upstream` yet say in `related` what they are about.
     fn stands_for(&self) -> Vec<String> {
         let own = self.aliases.iter().chain(&self.upstream).flatten();
-        let mut names: Vec<String> = own.cloned().collect();
-        if names.is_empty() {
-            names = self.related.clone().unwrap_or_default();
+        let names: Vec<String> = own.cloned().collect();
+        match names.is_empty() {
+            true => self.related_alone(),
+            false => names,
         }
+    }
+
+    /// `related`, where nothing else says what it is about.
+    fn related_alone(&self) -> Vec<String> {
+        let mut own = self.aliases.iter().chain(&self.upstream).flatten();
+        let mut names = match own.next() {
+            Some(_) => Vec::new(),
+            None => self.related.clone().unwrap_or_default(),
+        };
+        names.sort();
+        names.dedup();
         names
+    }
+
+    /// How many packages it names.
+    pub fn packages(&self) -> usize {
+        self.affected.iter().flatten().count()
     }
 
     /// Which ecosystems it is about, with their releases.

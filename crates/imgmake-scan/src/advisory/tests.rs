@@ -3,6 +3,7 @@ use std::fs;
 use proptest::prelude::*;
 use serde_json::json;
 
+use super::documents::{self, Limits};
 use super::osv::Document;
 use super::range::{Event, Inclusion, RangeKind};
 use super::*;
@@ -29,6 +30,90 @@ fn with_events(kind: &str, events: serde_json::Value) -> serde_json::Value {
     json!({"id": "TEST-1", "modified": "2025-01-01T00:00:00Z", "affected": [{
         "package": {"ecosystem": "npm", "name": "left"},
         "ranges": [{"type": kind, "events": events}]}]})
+}
+
+#[test]
+fn what_a_distribution_calls_related_is_kept_where_nothing_else_says_what_it_is_about() {
+    let document = |id: &str, upstream: &[&str]| {
+        json!({"id": id, "related": ["CVE-2026-2", "CVE-2026-1"], "upstream": upstream, "affected": [{
+            "package": {"ecosystem": "AlmaLinux:9", "name": id},
+            "ranges": [{"type": "ECOSYSTEM", "events": [{"introduced": "0"}]}]}]})
+    };
+    let (_keep, db) = database(&[document("ALSA-1", &[]), document("ALSA-2", &["CVE-2026-3"])]);
+    let related = |name: &str| {
+        let answer = db.ask("AlmaLinux:9", name, "1").unwrap();
+        answer.hits[0].related.clone()
+    };
+    assert_eq!(related("ALSA-1"), ["CVE-2026-1", "CVE-2026-2"]);
+    assert_eq!(related("ALSA-2"), [""; 0]);
+}
+
+#[test]
+fn a_database_has_an_end() {
+    let keep = tempfile::tempdir().unwrap();
+    let document = with_events("SEMVER", json!([{"introduced": "0"}])).to_string();
+    let write = |name: &str, text: &str| fs::write(keep.path().join(name), text).unwrap();
+    let read = |bytes: u64, records: u64| {
+        let sources = super::sources::find(&[keep.path().to_path_buf()], &Cancel::default());
+        let (mut count, limits) = (0, Limits { bytes, records });
+        let read = documents::read(&sources.unwrap(), limits, &Cancel::default(), &mut |_| {
+            count += 1;
+        });
+        read.map(|()| count).map_err(|error| format!("{error:#}"))
+    };
+    write("a.json", &document);
+    write("b.jsonl", &format!("{document}\n{document}\n"));
+    let bytes = 3 * document.len() as u64 + 2;
+    // Each document names a package.
+    assert_eq!(read(bytes, 6), Ok(3));
+    assert!(
+        read(bytes - 1, 6)
+            .unwrap_err()
+            .contains("bytes of documents")
+    );
+    assert!(
+        read(bytes, 5)
+            .unwrap_err()
+            .contains("documents and packages")
+    );
+    // Blank lines are no documents, and take time.
+    write("c.jsonl", &"\n".repeat(1000));
+    assert!(read(bytes, 6).is_err());
+    assert_eq!(read(bytes + 1000, 6), Ok(3));
+    let cancel = Cancel::default();
+    cancel.cancel();
+    let source = super::sources::find(&[keep.path().join("c.jsonl")], &Cancel::default());
+    let read = documents::read(&source.unwrap(), Limits::DATABASE, &cancel, &mut |_| {});
+    assert!(read.unwrap_err().is_cancelled());
+}
+
+#[test]
+fn an_index_that_nobody_asks_goes_after_a_time() {
+    let keep = tempfile::tempdir().unwrap();
+    let at = |name: &str| keep.path().join(name);
+    let index = at("index");
+    let count = || fs::read_dir(&index).unwrap().count();
+    let long_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(8 * 86400);
+    let age = || {
+        for entry in fs::read_dir(&index).unwrap() {
+            let file = fs::File::open(entry.unwrap().path()).unwrap();
+            file.set_modified(long_ago).unwrap();
+        }
+    };
+    let ask = |name: &str| open(&[at(name)], &index, &Cancel::default()).unwrap();
+    for name in ["a", "b", "c"] {
+        fs::create_dir(at(name)).unwrap();
+        let document = with_events("SEMVER", json!([{"introduced": "0"}]));
+        fs::write(at(name).join("1.json"), document.to_string()).unwrap();
+    }
+    ask("a");
+    ask("b");
+    assert_eq!(count(), 2);
+    age();
+    // Asked again, it is not old.
+    ask("b");
+    ask("c");
+    assert_eq!(count(), 2);
 }
 
 #[test]

@@ -209,10 +209,18 @@ fn by_name(path: &str) -> Option<Reading> {
     }
 }
 
-/// `…/wp-content/plugins/name`
+/// `…/wp-content/plugins/name`, or without a name for plugins of one file; what is in `mu-plugins`
+/// is always active.
 fn is_plugin(directory: &str) -> bool {
     let above = directory.rsplit_once('/').map_or("", |(above, _)| above);
-    above == "wp-content/plugins" || above.ends_with("/wp-content/plugins")
+    holds_plugins(directory) || holds_plugins(above)
+}
+
+/// `…/wp-content/plugins`, `…/wp-content/mu-plugins`
+pub fn holds_plugins(directory: &str) -> bool {
+    let mut parts = directory.rsplit('/');
+    let is_named = matches!(parts.next(), Some("plugins" | "mu-plugins"));
+    is_named && parts.next() == Some("wp-content")
 }
 
 /// Whether a path is that of a lock file inside of an installed package: it is not read.

@@ -17,6 +17,8 @@ pub struct Located {
     pub path: String,
     /// The digest of the layer blob that holds this file.
     pub layer: Digest,
+    /// Of links that lead to that file, and of lock files that name the package elsewhere.
+    pub other_paths: Vec<String>,
 }
 
 /// A file that deserves a look, in the final tree.

@@ -4,7 +4,7 @@
 use super::classify::{Meaning, Reading};
 use super::contents::{Inventory, Located};
 use super::file_id::FileId;
-use super::merge::database_at;
+use super::merge::{database_at, shown};
 use super::names::Names;
 use super::{rpm, walk};
 use crate::error::Result;
@@ -16,6 +16,8 @@ use imgmake_oci::store::Store;
 pub struct Pair {
     /// Of the database, by the name that tells what it is.
     path: Vec<u8>,
+    /// The further ones.
+    others: Vec<Vec<u8>>,
     database: FileId,
     log: Log,
 }
@@ -45,6 +47,7 @@ pub fn pairs(names: &Names, view: &View) -> Vec<Pair> {
         };
         Some(Pair {
             path: name.path.clone(),
+            others: name.others.clone(),
             database: name.file,
             log,
         })
@@ -82,6 +85,7 @@ pub fn read(
                 package,
                 path: path.clone(),
                 layer: layer.clone(),
+                other_paths: shown(&pair.others),
             });
             inventory.packages.extend(packages);
             inventory.packages.sort();

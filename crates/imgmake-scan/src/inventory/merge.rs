@@ -83,7 +83,8 @@ impl Merged {
                 continue;
             }
             if let Some(fact) = self.facts.get(&(name.file, Some(name.meaning))) {
-                self.tell_fact(&name.path, name.file, fact, &mut inventory, &mut locked);
+                let paths = (name.path.as_slice(), name.others.as_slice());
+                self.tell_fact(paths, name.file, fact, &mut inventory, &mut locked);
             }
             if name.meaning == Meaning::Passwords {
                 let broken = broken.get(&name.file).into_iter().flatten();
@@ -137,20 +138,32 @@ impl Merged {
             }
             let whatever = [None, Some(Meaning::Passwords)];
             for fact in whatever.iter().filter_map(|m| self.facts.get(&(file, *m))) {
-                self.tell_fact(&entry.entry.path, file, fact, inventory, locked);
+                let paths = (entry.entry.path.as_slice(), &[][..]);
+                self.tell_fact(paths, file, fact, inventory, locked);
             }
         }
     }
 
     fn tell_fact(
         &self,
-        path: &[u8],
+        (path, others): (&[u8], &[Vec<u8>]),
         file: FileId,
         fact: &Fact,
         inventory: &mut Inventory,
         locked: &mut Vec<Located>,
     ) {
+        let is_there = |beside: &str| {
+            let directory = path.rsplit(|b| *b == b'/').next().map_or(0, <[u8]>::len);
+            let beside = [&path[..path.len() - directory], beside.as_bytes()].concat();
+            let beside = self.view.resolve(&beside, FollowLast::Yes).ok();
+            beside.is_some_and(|beside| self.view.get(&beside).is_some())
+        };
+        let beside = fact.beside.filter(|beside| !is_there(beside));
         let path = String::from_utf8_lossy(path).into_owned();
+        if let Some(beside) = beside {
+            let why = format!("`{beside}`, in which its table is, is not beside it");
+            inventory.unread.push(format!("`/{path}`: {why}"));
+        }
         if let Some(why) = &fact.gap {
             inventory
                 .gaps
@@ -168,6 +181,7 @@ impl Merged {
             package: package.clone(),
             path: path.clone(),
             layer: layer.clone(),
+            other_paths: shown(others),
         }));
     }
 
@@ -200,7 +214,8 @@ fn oddity(mode: u32) -> Option<OddityRule> {
     }
 }
 
-/// What a lock file names and what is installed too would be told twice.
+/// What a lock file names and what is installed too would be told twice. Unless it is installed
+/// where that file says, the package is told of with both places.
 fn add_locked(packages: &mut Vec<Located>, locked: Vec<Located>) {
     let key = |l: &Located| -> (PackageKind, String, String) {
         (
@@ -209,6 +224,42 @@ fn add_locked(packages: &mut Vec<Located>, locked: Vec<Located>) {
             l.package.version.clone(),
         )
     };
-    let installed: BTreeSet<_> = packages.iter().map(key).collect();
-    packages.extend(locked.into_iter().filter(|l| !installed.contains(&key(l))));
+    let mut installed: BTreeMap<_, Vec<usize>> = BTreeMap::new();
+    for (at, located) in packages.iter().enumerate() {
+        installed.entry(key(located)).or_default().push(at);
+    }
+    for lock in locked {
+        let Some(places) = installed.get(&key(&lock)) else {
+            packages.push(lock);
+            continue;
+        };
+        if places
+            .iter()
+            .any(|at| is_installed_by(&lock.path, &packages[*at].path))
+        {
+            continue;
+        }
+        for at in places {
+            packages[*at].other_paths.push(lock.path.clone());
+            packages[*at].other_paths.extend(lock.other_paths.clone());
+        }
+    }
+    for located in packages {
+        located.other_paths.sort();
+        located.other_paths.dedup();
+    }
+}
+
+/// Whether a file stands where the installation by a lock file puts it: `app/node_modules/…` by
+/// `app/package-lock.json`.
+fn is_installed_by(lock: &str, installed: &str) -> bool {
+    let directory = lock.rfind('/').map_or(0, |at| at + 1);
+    let inside = installed.strip_prefix(&lock[..directory]);
+    inside.is_some_and(|rest| rest.starts_with("node_modules/") || rest.starts_with("vendor/"))
+}
+
+/// As texts.
+pub fn shown(paths: &[Vec<u8>]) -> Vec<String> {
+    let texts = paths.iter().map(|path| String::from_utf8_lossy(path));
+    texts.map(|text| text.into_owned()).collect()
 }

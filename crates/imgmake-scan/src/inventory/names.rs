@@ -14,6 +14,8 @@ use imgmake_oci::layer::{EntryKind, FollowLast, IndexEntry, View, join};
 pub struct Name {
     pub file: FileId,
     pub path: Vec<u8>,
+    /// The same by way of other links, longer ones.
+    pub others: Vec<Vec<u8>>,
     pub meaning: Meaning,
 }
 
@@ -22,6 +24,8 @@ pub struct Name {
 const DEPTH: usize = 3;
 /// Names beneath links; images that people make have a thousandth of it.
 const MOST: usize = 2_000_000;
+/// Further names of files that are known by links alone.
+const MOST_OTHERS: usize = 20_000;
 
 /// What the names of a tree say.
 #[derive(Debug, Default)]
@@ -42,6 +46,7 @@ pub fn of(view: &View, cancel: &Cancel) -> Result<Names, Cancelled> {
         known: BTreeSet::new(),
         linked: BTreeMap::new(),
         left: MOST,
+        others_left: MOST_OTHERS,
     };
     let mut found = Vec::new();
     let mut links = Vec::new();
@@ -61,30 +66,34 @@ pub fn of(view: &View, cancel: &Cancel) -> Result<Names, Cancelled> {
     for link in links {
         search.follow(link, link, DEPTH)?;
     }
-    found.extend(
-        search
-            .linked
-            .into_iter()
-            .map(|((file, meaning), path)| Name {
-                file,
-                path,
-                meaning,
-            }),
-    );
+    let are_too_many = search.left == 0 || search.others_left == 0;
+    found.extend(search.linked.into_iter().map(|((file, meaning), names)| {
+        let mut names = names.into_iter().map(|(_, name)| name);
+        Name {
+            file,
+            path: names.next().expect("it was found by a name"),
+            others: names.collect(),
+            meaning,
+        }
+    }));
     Ok(Names {
         found,
-        are_too_many: search.left == 0,
+        are_too_many,
     })
 }
+
+/// A name after its length: the order puts the shortest first.
+type ByLength = (usize, Vec<u8>);
 
 struct Search<'a> {
     view: &'a View,
     cancel: &'a Cancel,
     /// What files are by names at which they stand.
     known: BTreeSet<(FileId, Meaning)>,
-    /// The shortest name for what files are otherwise.
-    linked: BTreeMap<(FileId, Meaning), Vec<u8>>,
+    /// The names for what files are otherwise, with their lengths, shortest first.
+    linked: BTreeMap<(FileId, Meaning), BTreeSet<ByLength>>,
     left: usize,
+    others_left: usize,
 }
 
 impl Search<'_> {
@@ -96,6 +105,7 @@ impl Search<'_> {
         Some(Name {
             file,
             path: path.clone(),
+            others: Vec::new(),
             meaning,
         })
     }
@@ -156,11 +166,12 @@ impl Search<'_> {
         if let Some(meaning) = meaning(&String::from_utf8_lossy(name))
             && !self.known.contains(&(file, meaning))
         {
-            let order = |name: &[u8]| (name.len(), name.to_vec());
-            let known = self.linked.entry((file, meaning));
-            let known = known.or_insert_with(|| name.to_vec());
-            if order(name) < order(known) {
-                *known = name.to_vec();
+            let names = self.linked.entry((file, meaning)).or_default();
+            let is_another = names.insert((name.len(), name.to_vec())) && names.len() > 1;
+            if is_another && self.others_left == 0 {
+                names.pop_last();
+            } else if is_another {
+                self.others_left -= 1;
             }
         }
     }

@@ -3,6 +3,7 @@
 
 use serde::Deserialize;
 
+use super::classify::holds_plugins;
 use super::dpkg::{self, as_text};
 use super::json;
 use super::package::{Package, PackageKind};
@@ -243,7 +244,7 @@ pub fn read_wordpress(bytes: &[u8]) -> Result<Vec<Package>, String> {
     )])
 }
 
-/// A file of `wp-content/plugins/NAME/`: the one with `Plugin Name:` and `Version:` in its first
+/// A file of `wp-content/plugins/NAME/`, or `wp-content/plugins/NAME.php`: the one with `Plugin Name:` and `Version:` in its first
 /// comment describes the plugin, the others do not.
 pub fn read_wordpress_plugin(path: &str, bytes: &[u8]) -> Result<Vec<Package>, String> {
     let text = String::from_utf8_lossy(&bytes[..bytes.len().min(8 << 10)]);
@@ -257,7 +258,12 @@ pub fn read_wordpress_plugin(path: &str, bytes: &[u8]) -> Result<Vec<Package>, S
     if field("Plugin Name").is_none() {
         return Ok(Vec::new());
     }
-    let name = path.rsplit('/').nth(1).unwrap_or_default();
+    let (directory, file) = path.rsplit_once('/').unwrap_or(("", path));
+    // A plugin of one file has no directory.
+    let name = match holds_plugins(directory) {
+        true => file.strip_suffix(".php").unwrap_or(file),
+        false => directory.rsplit('/').next().unwrap_or_default(),
+    };
     let version = field("Version").filter(|version| !version.is_empty());
     let version = version.ok_or("the plugin has no `Version:`")?;
     Ok(vec![Package::new(

@@ -189,6 +189,13 @@ fn bitnami_and_wordpress_are_read() {
         named(systems::read_wordpress_plugin(path, plugin)),
         ["plugins/akismet@5.3"]
     );
+    for alone in [
+        "wp-content/plugins/hello.php",
+        "www/wp-content/mu-plugins/hello.php",
+    ] {
+        let found = systems::read_wordpress_plugin(alone, plugin);
+        assert_eq!(named(found), ["plugins/hello@5.3"]);
+    }
     assert!(systems::read_wordpress_plugin(path, b"<?php\n// Plugin Name: A\n").is_err());
     assert_eq!(
         named(systems::read_wordpress_plugin(path, b"<?php\n")),
@@ -200,17 +207,31 @@ fn bitnami_and_wordpress_are_read() {
 fn plug_n_play_stands_for_an_installation() {
     let data = r#"{"__info":["generated"],"packageRegistryData":[[null,[[null,{"packageLocation":"./"}]]],["@s/a",[["npm:1.2.3",{}],["virtual:abc#npm:1.2.3",{}]]],["alias",[["npm:real@2.0.0",{}]]],["app",[["workspace:.",{}]]]]}"#;
     let expected = ["@s/a@1.2.3", "real@2.0.0"];
-    assert_eq!(named(plug_n_play::read_data(data.as_bytes())), expected);
+    let here = |table: Result<plug_n_play::Table, String>| match table {
+        Ok(plug_n_play::Table::Here(told)) => Ok(told.packages),
+        other => panic!("{other:?}"),
+    };
+    let told = plug_n_play::read_data(data.as_bytes()).unwrap();
+    assert_eq!(told.unread, None);
+    assert_eq!(named(Ok(told.packages)), expected);
     let program = format!(
         "#!/usr/bin/env node\nconst RAW_RUNTIME_STATE =\n'{}';\n",
         data.replace("[[", "[\\\n[")
     );
     assert_eq!(
-        named(plug_n_play::read_program(program.as_bytes())),
+        named(here(plug_n_play::read_program(program.as_bytes()))),
         expected
     );
     let old = format!("return hydrateRuntimeState({data}, {{basePath: __dirname}});");
-    assert_eq!(named(plug_n_play::read_program(old.as_bytes())), expected);
+    assert_eq!(
+        named(here(plug_n_play::read_program(old.as_bytes()))),
+        expected
+    );
+    let split = b"function $$SETUP_STATE(hydrateRuntimeState, basePath) {\n  return hydrateRuntimeState(require(dataLocation), {});\n}";
+    assert_eq!(
+        plug_n_play::read_program(split),
+        Ok(plug_n_play::Table::Beside(".pnp.data.json"))
+    );
     for damaged in [
         "module.exports = {}",
         &program[..program.len() / 2],
@@ -222,6 +243,51 @@ fn plug_n_play_stands_for_an_installation() {
         );
     }
     assert!(plug_n_play::read_data(b"{}").is_err());
+}
+
+#[test]
+fn references_of_plug_n_play_are_of_a_registry_of_the_project_or_not_judged() {
+    let told = |reference: &str| {
+        let data = format!(r#"{{"packageRegistryData":[["a",[["{reference}",{{}}]]]]}}"#);
+        let told = plug_n_play::read_data(data.as_bytes()).unwrap();
+        (named(Ok(told.packages)).join(" "), told.unread.is_some())
+    };
+    for (reference, package, is_unread) in [
+        (
+            "patch:lodash@npm%3A4.17.20#~/.yarn/patches/lodash.patch",
+            "lodash@4.17.20",
+            false,
+        ),
+        (
+            "virtual:abc#patch:@s/a@npm%3A%5E1.0.0#./a.patch::version=1.2.3&hash=1f",
+            "@s/a@1.2.3",
+            false,
+        ),
+        (
+            "patch:a@patch%3Aa@npm%253A1.0.0%23a.patch#b.patch",
+            "a@1.0.0",
+            false,
+        ),
+        (
+            "npm:1.0.0::__archiveUrl=https%3A%2F%2Fexample.com%2Fa.tgz",
+            "a@1.0.0",
+            false,
+        ),
+        ("workspace:packages/a", "", false),
+        ("link:./a::locator=app", "", false),
+        ("portal:../a", "", false),
+        ("https://example.com/a.git#commit=1f", "", true),
+        ("file:./a.tgz", "", true),
+        (
+            "patch:a@https%3A%2F%2Fexample.com%2Fa.tgz#a.patch",
+            "",
+            true,
+        ),
+        ("patch:a", "", true),
+    ] {
+        let expected = (package.to_string(), is_unread);
+        assert_eq!(told(reference), expected, "{reference}");
+    }
 }
 
 #[test]
@@ -276,6 +342,19 @@ fn files_are_known_by_their_places() {
             Some(Reading::WordPressPlugin),
         ),
         ("srv/wp-content/plugins/a/inc/a.php", None),
+        (
+            "srv/wp-content/plugins/hello.php",
+            Some(Reading::WordPressPlugin),
+        ),
+        (
+            "wp-content/mu-plugins/cache.php",
+            Some(Reading::WordPressPlugin),
+        ),
+        (
+            "wp-content/mu-plugins/a/a.php",
+            Some(Reading::WordPressPlugin),
+        ),
+        ("wp-content/themes/a/a.php", None),
         ("app/.pnp.cjs", Some(Reading::PlugNPlay)),
         ("app/.pnp.data.json", Some(Reading::PlugNPlayData)),
         ("usr/lib/python3/Paste-3.5-py3.11.egg", Some(Reading::Egg)),

@@ -9,6 +9,7 @@ use super::distribution::Distribution;
 use super::file_id::FileId;
 use super::names::Name;
 use super::package::Package;
+use super::plug_n_play::Table;
 use super::secrets::{self, Broken, Secret};
 use super::{
     apk, dotnet, dpkg, egg, golang, java, npm, npm_lock, plug_n_play, pnpm_lock, systems, yarn_lock,
@@ -46,6 +47,8 @@ pub struct Fact {
     pub gap: Option<String>,
     /// Why what is in another file that tells of packages is not known, or not all of it.
     pub unread: Option<String>,
+    /// The file beside it in which that is which it should tell.
+    pub beside: Option<&'static str>,
 }
 
 impl Fact {
@@ -54,6 +57,7 @@ impl Fact {
             || self.distribution.is_some()
             || self.gap.is_some()
             || self.unread.is_some()
+            || self.beside.is_some()
     }
 }
 
@@ -408,6 +412,18 @@ fn read_as(
             content.read_to_end(&mut bytes)?;
             if reading == Reading::OsRelease {
                 fact.distribution = Distribution::parse(&String::from_utf8_lossy(&bytes));
+            } else if matches!(reading, Reading::PlugNPlay | Reading::PlugNPlayData) {
+                let read = match reading {
+                    Reading::PlugNPlay => plug_n_play::read_program(&bytes),
+                    _ => plug_n_play::read_data(&bytes).map(Table::Here),
+                };
+                match read {
+                    Ok(Table::Here(told)) => {
+                        (fact.packages, fact.unread) = (told.packages, told.unread);
+                    }
+                    Ok(Table::Beside(name)) => fact.beside = Some(name),
+                    Err(why) => fact.unread = Some(why),
+                }
             } else {
                 fact.settle(reading, read_text(reading, path, &bytes));
                 if reading == Reading::Chisel && fact.unread.is_none() {
@@ -456,8 +472,6 @@ fn read_text(reading: Reading, path: &str, bytes: &[u8]) -> Result<Vec<Package>,
         Reading::Bitnami => systems::read_bitnami(bytes),
         Reading::WordPress => systems::read_wordpress(bytes),
         Reading::WordPressPlugin => systems::read_wordpress_plugin(path, bytes),
-        Reading::PlugNPlay => plug_n_play::read_program(bytes),
-        Reading::PlugNPlayData => plug_n_play::read_data(bytes),
         Reading::BunLock => npm_lock::read_bun(bytes).map_err(json),
         Reading::PoetryLock => python_lock::read_toml(&text()).map_err(|e| e.message().to_string()),
         Reading::PipfileLock => python_lock::read_pipfile(bytes).map_err(json),
@@ -474,6 +488,8 @@ fn read_text(reading: Reading, path: &str, bytes: &[u8]) -> Result<Vec<Package>,
         | Reading::RpmNdb
         | Reading::RpmBerkeley
         | Reading::Jar
+        | Reading::PlugNPlay
+        | Reading::PlugNPlayData
         | Reading::Egg => {
             unreachable!("the caller reads these itself")
         }
@@ -518,6 +534,7 @@ mod tests {
         let name = |path: &str, reading| Name {
             file: FileId { layer: 0, entry: 0 },
             path: path.into(),
+            others: Vec::new(),
             meaning: Meaning::Packages(reading),
         };
         let status = name("var/lib/dpkg/status", Reading::DpkgStatus);

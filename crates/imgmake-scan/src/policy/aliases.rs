@@ -97,6 +97,8 @@ fn unite(a: Finding, b: Finding) -> Finding {
         fixed,
         aliases: once_each(aliases),
         upstream: once_each([worse.upstream, other.upstream].concat()),
+        related: once_each([worse.related, other.related].concat()),
+        other_paths: once_each([worse.other_paths, other.other_paths].concat()),
         ..worse
     }
 }

@@ -40,14 +40,14 @@ impl Lists {
         Ok(lists)
     }
 
-    /// Of any of its names.
+    /// Any vulnerability that it names.
     pub fn is_exploited(&self, finding: &Finding) -> bool {
-        names(finding).any(|name| self.kev.contains(name))
+        names(finding).any(|name| self.kev.contains(&name))
     }
 
-    /// The highest of any of its names.
+    /// The highest of any vulnerability that it names.
     pub fn probability(&self, finding: &Finding) -> Option<f64> {
-        let known = names(finding).filter_map(|name| self.epss.get(name).copied());
+        let known = names(finding).filter_map(|name| self.epss.get(&name).copied());
         known.reduce(f64::max)
     }
 
@@ -74,7 +74,7 @@ impl Lists {
             match epss_row(line) {
                 Some((cve, score)) => {
                     // Of two, the higher one counts.
-                    let known = self.epss.entry(cve.to_string()).or_insert(score);
+                    let known = self.epss.entry(cve.to_ascii_uppercase()).or_insert(score);
                     *known = known.max(score);
                 }
                 None => {
@@ -116,7 +116,10 @@ impl Lists {
             let what = format!("`cveID` `{}`", excerpt(&wrong.cve_id));
             return Err(ScanError::invalid(what, "expected `CVE-…`"));
         }
-        self.kev = entries.into_iter().map(|entry| entry.cve_id).collect();
+        self.kev = entries
+            .into_iter()
+            .map(|entry| entry.cve_id.to_ascii_uppercase())
+            .collect();
         self.bases
             .push(basis(BasisKind::Kev, file, catalog.date_released));
         Ok(())
@@ -154,16 +157,31 @@ fn epss_row(line: &str) -> Option<(&str, f64)> {
 
 /// `CVE-`, and numbers.
 fn is_cve(id: &str) -> bool {
-    let numbers = id.strip_prefix("CVE-");
-    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    numbers.is_some_and(|numbers| numbers.split('-').all(is_number))
+    cves(id).next().is_some_and(|cve| cve.len() == id.len())
 }
 
-fn names(finding: &Finding) -> impl Iterator<Item = &str> {
+/// The CVE numbers in an id, in one case: scanners call their results `CVE-2026-1-openssl`, and
+/// distributions theirs `DEBIAN-CVE-2026-1`.
+fn cves(id: &str) -> impl Iterator<Item = String> {
+    let id = id.to_ascii_uppercase();
+    let digits = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count();
+    let starts: Vec<usize> = id.match_indices("CVE-").map(|(at, _)| at + 4).collect();
+    starts.into_iter().filter_map(move |start| {
+        let rest = &id[start..];
+        let year = digits(rest);
+        let number = rest[year..].strip_prefix('-').map_or(0, digits);
+        let end = match number {
+            0 => year,
+            number => year + 1 + number,
+        };
+        (year > 0).then(|| format!("CVE-{}", &rest[..end]))
+    })
+}
+
+fn names(finding: &Finding) -> impl Iterator<Item = String> {
     let others = finding.aliases.iter().chain(&finding.upstream);
-    std::iter::once(&finding.id)
-        .chain(others)
-        .map(String::as_str)
+    let ids = std::iter::once(&finding.id).chain(others);
+    ids.chain(&finding.related).flat_map(|id| cves(id))
 }
 
 fn basis(kind: BasisKind, file: &ListFile, date: Option<String>) -> Basis {

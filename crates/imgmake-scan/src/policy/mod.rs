@@ -12,6 +12,8 @@ mod rule;
 mod settings;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_of_lists;
 mod threshold;
 mod vex;
 

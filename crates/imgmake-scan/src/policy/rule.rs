@@ -40,7 +40,6 @@ impl Rule {
 
     /// `is_exploited`: the finding is in the list of exploited vulnerabilities.
     pub fn applies(&self, finding: &Finding, is_exploited: bool) -> bool {
-        let path = finding.path.as_deref().unwrap_or_default();
         let purl = finding.purl.as_deref().unwrap_or_default();
         let is_meant = match &self.id {
             Some(id) => finding.carries(id),
@@ -49,13 +48,16 @@ impl Rule {
         is_meant
             && self.is_of_package(finding)
             && self.kind.is_none_or(|k| k == finding.kind)
-            && (self.paths.is_empty() || self.is_at(path))
+            && (self.paths.is_empty() || self.is_at(finding))
             && (self.purls.is_empty() || self.purls.iter().any(|p| purl::covers(p, purl)))
     }
 
-    /// What has no path is nowhere, whatever a pattern matches.
-    fn is_at(&self, path: &str) -> bool {
-        !path.is_empty() && self.paths.iter().any(|p| glob::matches(p, path))
+    /// Every path is meant: a package in two places is in each of them. What has no path is
+    /// nowhere, whatever a pattern matches.
+    fn is_at(&self, finding: &Finding) -> bool {
+        let is_meant =
+            |path: &String| !path.is_empty() && self.paths.iter().any(|p| glob::matches(p, path));
+        finding.path.as_ref().is_some_and(is_meant) && finding.other_paths.iter().all(is_meant)
     }
 
     fn is_of_package(&self, finding: &Finding) -> bool {

@@ -7,20 +7,22 @@ use super::*;
 use crate::{Finding, FindingKind, Severity};
 use imgmake_oci::image::Digest;
 
-fn policy() -> Policy {
+pub(super) fn policy() -> Policy {
     Policy::new("2026-06-15T12:00:00Z".parse().unwrap())
 }
 
-fn finding(id: &str, severity: Severity) -> Finding {
+pub(super) fn finding(id: &str, severity: Severity) -> Finding {
     Finding {
         kind: FindingKind::Vulnerability,
         id: id.into(),
         aliases: vec!["GHSA-1".into()],
         upstream: Vec::new(),
+        related: Vec::new(),
         package: "openssl".into(),
         version: "3.0.1".into(),
         purl: Some("pkg:deb/debian/openssl@3.0.1?arch=amd64".into()),
         path: Some("var/lib/dpkg/status".into()),
+        other_paths: Vec::new(),
         layer: None,
         fixed: None,
         severity,
@@ -39,7 +41,7 @@ fn subject() -> Subject {
     }
 }
 
-fn judge(policy: &Policy, finding: Finding) -> Judgement {
+pub(super) fn judge(policy: &Policy, finding: Finding) -> Judgement {
     let rules = Rules::new(policy, Lists::read(policy).unwrap()).unwrap();
     let mut judged = rules.judge(vec![finding], Told::ByAdvisories, &subject(), None);
     judged.remove(0).judgement
@@ -52,7 +54,7 @@ fn file(name: &str, text: impl Into<String>) -> TextFile {
     }
 }
 
-fn is_refused(judgement: &Judgement) -> bool {
+pub(super) fn is_refused(judgement: &Judgement) -> bool {
     matches!(judgement, Judgement::Refused(_))
 }
 
@@ -309,7 +311,7 @@ proptest! {
     }
 }
 
-fn ignoring(rule: IgnoreRule) -> Policy {
+pub(super) fn ignoring(rule: IgnoreRule) -> Policy {
     Policy {
         ignores: vec![rule],
         ..policy()
@@ -380,7 +382,7 @@ fn a_rule_about_one_kind_leaves_the_others_as_they_are() {
     assert!(is_refused(&judge(&exploited, misconfigured)));
 }
 
-fn list(text: &str) -> ListFile {
+pub(super) fn list(text: &str) -> ListFile {
     ListFile {
         name: "list".into(),
         bytes: text.into(),
@@ -424,92 +426,19 @@ fn what_is_known_for_a_short_time_waits_and_what_has_no_date_does_not() {
 }
 
 #[test]
-fn probabilities_of_exploits_decide_and_unknown_ones_do_not_pass() {
-    let rows = "#model_version:v2025.03.14,score_date:2026-06-14T12:55:00+0000\ncve,epss,percentile\nCVE-1,0.9,0.99\nCVE-1,0.01,0.5\nCVE-2,0.01,0.5\n";
-    let with = |unknown| Policy {
-        epss: Some(list(rows)),
-        fail_on: vec![FailRule {
-            epss: Some(0.1),
-            unknown,
-            ..FailRule::default()
-        }],
-        ..policy()
+fn a_rule_about_paths_holds_if_all_of_them_are_meant() {
+    let at = |others: &[&str]| Finding {
+        path: Some("tests/node_modules/a/package.json".into()),
+        other_paths: others.iter().map(|path| path.to_string()).collect(),
+        ..finding("CVE-1", Severity::High)
     };
-    for (id, strict, lax) in [
-        ("CVE-1", true, true),
-        ("CVE-2", false, false),
-        ("CVE-3", true, false),
-    ] {
-        let one = finding(id, Severity::Low);
-        assert_eq!(
-            is_refused(&judge(&with(Gate::Refuse), one.clone())),
-            strict,
-            "{id}"
-        );
-        assert_eq!(is_refused(&judge(&with(Gate::Warn), one)), lax, "{id}");
-    }
-    let lists = Lists::read(&with(Gate::Refuse)).unwrap();
-    assert_eq!(lists.bases[0].days(policy().now), Some(0));
-}
-
-#[test]
-fn lists_that_cannot_be_read_are_errors() {
-    for text in [
-        "",
-        "cve,epss\nCVE-1,0.1\n",
-        "cve,epss,percentile\n",
-        "cve,epss,percentile\nCVE-1,high,1\n",
-        "cve,epss,percentile\nCVE-1,NaN,1\n",
-        "cve,epss,percentile\n<html>\n",
-        "cve,epss,percentile\nCVE-1,0.9,0.99\nCVE-2,0.",
-        "cve,epss,percentile\nCVE-1,0.9,0.99\nCVE-2,0.9,",
-        "cve,epss,percentile\nCVE-1,0.,0.99\n",
-        "cve,epss,percentile\nCVE-1 ,0.9,0.99\n",
-        "\u{1f}\u{8b}",
-    ] {
-        let policy = Policy {
-            epss: Some(list(text)),
-            ..policy()
-        };
-        assert!(Lists::read(&policy).is_err(), "{text:?}");
-    }
-    for text in [
-        "",
-        "{}",
-        r#"{"vulnerabilities":[]}"#,
-        r#"{"count":2,"vulnerabilities":[{"cveID":"CVE-1"}]}"#,
-        r#"{"vulnerabilities":[{"id":"CVE-1"}]}"#,
-        r#"{"vulnerabilities":[{"cveID":"CVE-1"},{"cveID":" CVE-2"}]}"#,
-        r#"{"vulnerabilities":[{"cveID":"2026-1"}]}"#,
-    ] {
-        let policy = Policy {
-            kev: Some(list(text)),
-            ..policy()
-        };
-        let error = Lists::read(&policy).expect_err(text).to_string();
-        assert!(error.contains("KEV catalog `list`"), "{error}");
-    }
-}
-
-#[test]
-fn a_list_in_gzip_is_unpacked() {
-    use std::io::Write;
-    let mut writer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    writer
-        .write_all(b"cve,epss,percentile\nCVE-1,0.5,0.9\n")
-        .unwrap();
-    let policy = Policy {
-        epss: Some(ListFile {
-            name: "epss.csv.gz".into(),
-            bytes: writer.finish().unwrap(),
-        }),
-        ..policy()
-    };
-    let lists = Lists::read(&policy).unwrap();
-    assert_eq!(
-        lists.probability(&finding("CVE-1", Severity::Low)),
-        Some(0.5)
-    );
+    let rule = ignoring(IgnoreRule {
+        path: Some("tests/**".into()),
+        ..IgnoreRule::default()
+    });
+    assert!(is_ignored(&judge(&rule, at(&[]))));
+    assert!(is_ignored(&judge(&rule, at(&["tests/package-lock.json"]))));
+    assert!(is_refused(&judge(&rule, at(&["app/package-lock.json"]))));
 }
 
 #[test]

@@ -58,6 +58,7 @@ fn finding((image, platform, judged): (&ImageVerdict, &PlatformVerdict, &Judged)
         "version": f.version,
         "purl": f.purl,
         "path": f.path,
+        "other_paths": f.other_paths,
         "layer": f.layer,
         "fixed_version": f.fixed,
         "severity": f.severity.word(),

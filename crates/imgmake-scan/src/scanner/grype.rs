@@ -130,9 +130,8 @@ impl Match {
             .flatten()
             .map(|r| r.id);
         let locations = self.artifact.locations.into_iter().flatten();
-        let path = locations
-            .map(|l| l.path.trim_start_matches('/').to_string())
-            .next();
+        let mut paths = locations.map(|l| l.path.trim_start_matches('/').to_string());
+        let path = paths.next();
         let scores = v.cvss.iter().flatten().filter_map(|c| c.metrics.base_score);
         let mut aliases: Vec<String> = related.filter(|id| *id != v.id).collect();
         aliases.sort();
@@ -143,6 +142,7 @@ impl Match {
             version: self.artifact.version,
             purl: Some(self.artifact.purl).filter(|p| !p.is_empty()),
             path,
+            other_paths: paths.collect(),
             fixed: v
                 .fix
                 .versions

@@ -188,18 +188,16 @@ impl ResultNode {
             "" => rule.map_or("", Rule::text),
             text => text,
         };
+        let mut paths = self.locations.iter().flatten().filter_map(|l| {
+            let place = l.physical_location.as_ref()?.artifact_location.as_ref()?;
+            place.uri.clone()
+        });
         Finding {
             package: labeled(text, "Package:").unwrap_or_default(),
             version: labeled(text, "Installed Version:").unwrap_or_default(),
             fixed: labeled(text, "Fixed Version:"),
-            path: self.locations.iter().flatten().find_map(|l| {
-                l.physical_location
-                    .as_ref()?
-                    .artifact_location
-                    .as_ref()?
-                    .uri
-                    .clone()
-            }),
+            path: paths.next(),
+            other_paths: paths.collect(),
             severity,
             score: score.filter(|_| severity != Severity::Unknown),
             title: first_line(text),

@@ -21,11 +21,11 @@ const TRIVY_REPORT: &str = r#"{"SchemaVersion":2,"ArtifactName":"image.tar","Art
 const GRYPE_REPORT: &str = r#"{"matches":[{"vulnerability":{"id":"GHSA-1","dataSource":"x","namespace":"github:language:javascript","severity":"Critical",
 "description":"bad","cvss":[{"version":"3.1","vector":"x","metrics":{"baseScore":9.8}}],"fix":{"versions":["4.17.21"],"state":"fixed"}},
 "relatedVulnerabilities":[{"id":"CVE-2026-4"}],"matchDetails":[],
-"artifact":{"name":"lodash","version":"4.17.20","type":"npm","locations":[{"path":"/app/node_modules/lodash/package.json","layerID":"sha256:00"}],"purl":"pkg:npm/lodash@4.17.20"}}],
+"artifact":{"name":"lodash","version":"4.17.20","type":"npm","locations":[{"path":"/app/node_modules/lodash/package.json","layerID":"sha256:00"},{"path":"/srv/package-lock.json"}],"purl":"pkg:npm/lodash@4.17.20"}}],
 "source":{"type":"image"},"descriptor":{"name":"grype","version":"0.90.0","db":{"status":{"schemaVersion":"v6.0.2","built":"2026-06-14T00:00:00Z","valid":true}}}}"#;
 
 const SARIF_REPORT: &str = r#"{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"checker","rules":[{"id":"CVE-2026-5","properties":{"security-severity":"9.1"}}]}},
-"results":[{"ruleId":"CVE-2026-5","ruleIndex":0,"level":"error","message":{"text":"Package: curl\nInstalled Version: 8.0\nFixed Version: 8.1"},"locations":[{"physicalLocation":{"artifactLocation":{"uri":"usr/bin/curl"}}}]},
+"results":[{"ruleId":"CVE-2026-5","ruleIndex":0,"level":"error","message":{"text":"Package: curl\nInstalled Version: 8.0\nFixed Version: 8.1"},"locations":[{"physicalLocation":{"artifactLocation":{"uri":"usr/bin/curl"}}},{"physicalLocation":{"artifactLocation":{"uri":"opt/curl"}}}]},
 {"ruleId":"X-1","level":"note","message":{"text":"a hint"}},{"ruleId":"X-2","kind":"pass","message":{"text":"fine"}}]}]}"#;
 
 struct Stage {
@@ -127,6 +127,7 @@ fn grype_and_its_database_date_are_read() {
         finding.path.as_deref(),
         Some("app/node_modules/lodash/package.json")
     );
+    assert_eq!(finding.other_paths, ["srv/package-lock.json"]);
     assert_eq!(verdict.refusals.len(), 1, "{:?}", verdict.refusals);
     stage.request.policy.max_database_age = Some(Duration::from_secs(86400));
     stage.refused_because("too old");
@@ -283,6 +284,8 @@ fn sarif_tells_packages_severities_and_places() {
         ),
         ("curl", Some("8.1"), Severity::Critical)
     );
+    assert_eq!(first.path.as_deref(), Some("usr/bin/curl"));
+    assert_eq!(first.other_paths, ["opt/curl"]);
     assert_eq!(findings[1].finding.severity, Severity::Low);
 }
 

@@ -76,6 +76,78 @@ fn the_last_layer_wins_and_whiteouts_hide_only_what_is_below() {
     assert_eq!(packages(layers), expected);
 }
 
+/// The place of each package and the further ones.
+fn places(layers: Vec<Files>) -> Vec<(String, Vec<String>)> {
+    let ground = Ground::new().advisory(OPENSSL);
+    let image = ground.image_of("app", layers);
+    let bytes = ground.store.read_blob(&image.root.digest, 1 << 20).unwrap();
+    let manifest: ImageManifest = from_json(&bytes).unwrap();
+    let layers = &manifest.layers;
+    let inventory = inventory::take(layers, &ground.store, &Cancel::default()).unwrap();
+    let packages = inventory.packages.into_iter();
+    packages.map(|l| (l.path, l.other_paths)).collect()
+}
+
+#[test]
+fn a_package_has_every_place_in_which_it_is_used() {
+    // By way of two links: the shorter one first.
+    let layers = vec![vec![
+        file("store/1/package.json", &module("a", "1.0")),
+        link("tests/node_modules/a", "/store/1"),
+        link("srv/app/node_modules/a", "/store/1"),
+    ]];
+    let (short, long) = (
+        "tests/node_modules/a/package.json",
+        "srv/app/node_modules/a/package.json",
+    );
+    assert_eq!(
+        places(layers),
+        [(short.to_string(), vec![long.to_string()])]
+    );
+    // Locked elsewhere than it is installed.
+    let text = r#"{"lockfileVersion":3,"packages":{"node_modules/a":{"version":"1.0"}}}"#;
+    let installed = file(short, &module("a", "1.0"));
+    for (lock, others) in [
+        ("app/package-lock.json", vec!["app/package-lock.json"]),
+        ("package-lock.json", vec!["package-lock.json"]),
+        ("tests/package-lock.json", vec![]),
+    ] {
+        let found = places(vec![vec![installed.clone(), file(lock, text)]]);
+        let others: Vec<String> = others.into_iter().map(String::from).collect();
+        assert_eq!(found, [(short.to_string(), others)], "{lock}");
+    }
+    // Installed where the lock file says, and elsewhere: each by itself.
+    let own = "app/node_modules/a/package.json";
+    let found = places(vec![vec![
+        installed,
+        file(own, &module("a", "1.0")),
+        file("app/package-lock.json", text),
+    ]]);
+    let expected = [own, short].map(|path| (path.to_string(), Vec::new()));
+    assert_eq!(found, expected);
+}
+
+/// Yarn without inlining: the program asks for its table.
+#[test]
+fn a_table_of_plug_n_play_may_be_beside_its_program() {
+    let program = file(
+        ".pnp.cjs",
+        "return hydrateRuntimeState(require(dataLocation), {});",
+    );
+    let table = file(
+        ".pnp.data.json",
+        r#"{"packageRegistryData":[["a",[["npm:1.0.0",{}]]]]}"#,
+    );
+    for (files, packages, unread) in [(vec![program.clone()], 0, 1), (vec![program, table], 1, 0)] {
+        let ground = Ground::new().advisory(OPENSSL);
+        let image = ground.image_of("app", vec![files]);
+        let verdict = ground.scan(&[image]);
+        let inventory = verdict.inventories.into_values().next().unwrap();
+        assert_eq!(inventory.packages.len(), packages);
+        assert_eq!(inventory.unread.len(), unread, "{:?}", inventory.unread);
+    }
+}
+
 #[test]
 fn a_hard_link_is_what_each_of_its_names_says() {
     // As pnpm installs: one store, and hard links to its files.

@@ -1,0 +1,158 @@
+//! Directories with what was pulled, named by digest: each is written aside and renamed, held by a
+//! shared lock while somebody reads it, and removed when nobody has asked for it for a time.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use tempfile::TempDir;
+
+/// How long a directory stays that nobody asks for.
+const UNUSED: Duration = Duration::from_secs(3 * 86400);
+/// How long a run may write one.
+const UNFINISHED: Duration = Duration::from_secs(86400);
+
+/// The lock of a directory that has exactly these files. None if there is none, or one that is
+/// damaged.
+pub fn hold(directory: &Path, files: &BTreeMap<String, u64>) -> io::Result<Option<File>> {
+    let open = match File::open(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        open => open?,
+    };
+    open.lock_shared()?;
+    // Whoever removes it has renamed it before.
+    if !is_still(&open, directory) || !has_exactly(directory, files)? {
+        return Ok(None);
+    }
+    open.set_modified(SystemTime::now())?;
+    Ok(Some(open))
+}
+
+/// Gives what was made its name, and holds it. What another run made meanwhile is as good; what is
+/// damaged goes.
+pub fn put(made: TempDir, directory: &Path, files: &BTreeMap<String, u64>) -> io::Result<File> {
+    if let Some(lock) = hold(directory, files)? {
+        return Ok(lock);
+    }
+    if directory.exists() {
+        remove(directory);
+    }
+    match fs::rename(made.path(), directory) {
+        Ok(()) => drop(made.keep()),
+        Err(_) if directory.is_dir() => {}
+        Err(error) => return Err(error),
+    }
+    let lost = || io::Error::other("another run changed it meanwhile: run it again");
+    hold(directory, files)?.ok_or_else(lost)
+}
+
+/// Removes what nobody has asked for, and what killed runs left.
+pub fn remove_unused(parent: &Path, now: SystemTime) {
+    for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
+        let is_unfinished = entry.file_name().as_encoded_bytes().starts_with(b".");
+        let limit = if is_unfinished { UNFINISHED } else { UNUSED };
+        let changed = entry.metadata().and_then(|metadata| metadata.modified());
+        if !changed.is_ok_and(|changed| changed + limit < now) {
+            continue;
+        }
+        let path = entry.path();
+        let Ok(open) = File::open(&path) else {
+            continue;
+        };
+        // A run that reads it holds it.
+        if open.try_lock().is_ok() {
+            remove(&path);
+        }
+    }
+}
+
+/// Renamed first: nobody finds a part of it under its name, however this ends.
+fn remove(path: &Path) {
+    let Some(parent) = path.parent() else { return };
+    let aside = tempfile::Builder::new().prefix(".old-").tempdir_in(parent);
+    // Losing the race against another run that removes it is fine.
+    if let Ok(aside) = aside {
+        let _ = fs::rename(path, aside.path());
+    }
+}
+
+fn is_still(open: &File, path: &Path) -> bool {
+    let identity = |metadata: &fs::Metadata| (metadata.dev(), metadata.ino());
+    let (open, now) = (open.metadata(), fs::metadata(path));
+    matches!((open, now), (Ok(open), Ok(now)) if identity(&open) == identity(&now))
+}
+
+fn has_exactly(directory: &Path, files: &BTreeMap<String, u64>) -> io::Result<bool> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        let metadata = entry.metadata()?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if !metadata.is_file() {
+            return Ok(false);
+        }
+        found.insert(name, metadata.len());
+    }
+    Ok(found == *files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn made(parent: &Path, text: &str) -> TempDir {
+        let made = tempfile::Builder::new()
+            .prefix(".new-")
+            .tempdir_in(parent)
+            .unwrap();
+        fs::write(made.path().join("a.jsonl"), text).unwrap();
+        made
+    }
+
+    fn names(parent: &Path) -> Vec<String> {
+        let entries = fs::read_dir(parent).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned());
+        names.collect()
+    }
+
+    #[test]
+    fn a_directory_is_whole_or_made_again() {
+        let keep = tempfile::tempdir().unwrap();
+        let parent = keep.path();
+        let files = BTreeMap::from([("a.jsonl".to_string(), 2)]);
+        let at = parent.join("1f");
+        assert!(hold(&at, &files).unwrap().is_none());
+        // As a run leaves it that is killed while it removes or copies.
+        fs::create_dir(&at).unwrap();
+        assert!(hold(&at, &files).unwrap().is_none());
+        fs::write(at.join("a.jsonl"), "{").unwrap();
+        assert!(hold(&at, &files).unwrap().is_none());
+        drop(put(made(parent, "{}"), &at, &files).unwrap());
+        assert!(hold(&at, &files).unwrap().is_some());
+        assert_eq!(names(parent), ["1f"]);
+        fs::write(at.join("b.jsonl"), "{}").unwrap();
+        assert!(hold(&at, &files).unwrap().is_none());
+    }
+
+    #[test]
+    fn what_is_read_stays_and_what_is_old_goes() {
+        let keep = tempfile::tempdir().unwrap();
+        let parent = keep.path();
+        let files = BTreeMap::from([("a.jsonl".to_string(), 2)]);
+        let (read, old) = (parent.join("1"), parent.join("2"));
+        let lock = put(made(parent, "{}"), &read, &files).unwrap();
+        drop(put(made(parent, "{}"), &old, &files).unwrap());
+        fs::create_dir(parent.join(".new-killed")).unwrap();
+        remove_unused(parent, SystemTime::now());
+        assert_eq!(names(parent).len(), 3);
+        remove_unused(parent, SystemTime::now() + UNUSED + UNFINISHED);
+        assert_eq!(names(parent), ["1"]);
+        assert_eq!(fs::read_to_string(read.join("a.jsonl")).unwrap(), "{}");
+        drop(lock);
+        remove_unused(parent, SystemTime::now() + UNUSED + UNFINISHED);
+        assert_eq!(names(parent), [""; 0]);
+    }
+}
