@@ -30,14 +30,12 @@ pub fn graph(global: &Global, format: GraphFormat, environment: &Environment) ->
 
 /// With what a run would do, as `plan` says it.
 fn page_of(global: &Global, environment: &Environment) -> Result<u8, Exit> {
-    let all = PlanArgs {
-        targets: vec!["*".to_string()],
-        ..PlanArgs::default()
-    };
-    let text = plan::decide(
+    let text = plan::decide_about(
         global,
-        &all,
+        &PlanArgs::default(),
         environment,
+        // Not by a pattern: `*` does not go into the names of includes.
+        |project| Ok(imgmake_core::plan::all(&project.graph)),
         |project, _, actions, decisions| {
             let state = |decision: &Decision| {
                 let state = State {

@@ -26,10 +26,22 @@ pub(super) fn decide<T>(
     environment: &Environment,
     then: impl FnOnce(&Project, &Plan, &[Action], &[Decision]) -> T,
 ) -> Result<T, Exit> {
+    let select = |project: &Project| project::select(project, &args.targets);
+    decide_about(global, args, environment, select, then)
+}
+
+/// The same of the targets that `select` chooses, whatever `args` names.
+pub(super) fn decide_about<T>(
+    global: &Global,
+    args: &PlanArgs,
+    environment: &Environment,
+    select: impl FnOnce(&Project) -> Result<Plan, Exit>,
+    then: impl FnOnce(&Project, &Plan, &[Action], &[Decision]) -> T,
+) -> Result<T, Exit> {
     outside::apply(args.outside);
     let Loaded { project, trust, .. } =
         project::load_with(global, environment, Keys::Read, args.network)?;
-    let plan = project::select(&project, &args.targets)?;
+    let plan = select(&project)?;
     let arguments = arguments_of(&project, &plan, &args.arguments)?;
     let mut state = State::read(&project.directory, &trust.key)?;
     if args.rehash {

@@ -211,6 +211,31 @@ fn the_graph_is_a_page_with_states_and_reasons() {
 }
 
 #[test]
+fn the_page_has_the_targets_of_includes_too() {
+    let inner = "run unit { command \"true\" }\nrun lint { command \"true\"; inputs \"x\" }";
+    let manifest = "include \"services/*/imgmake.kdl\"\nrun own { command \"true\" }";
+    let project = Project::new(manifest)
+        .with("services/api/imgmake.kdl", inner)
+        .with("services/api/x", "1");
+    let imgmake = &project.imgmake;
+    let page = imgmake
+        .ok(project.path(), &["graph", "--format", "html"])
+        .stdout;
+    for (name, state) in [
+        ("own", "always"),
+        ("services/api:unit", "always"),
+        ("services/api:lint", "stale"),
+    ] {
+        let row = format!("<tr><td><b>{name}</b>");
+        let row = all(&page, &row, "</tr>");
+        assert!(row.len() == 1 && row[0].contains(state), "{name}: {page}");
+    }
+    // One without targets is drawn as it is.
+    let none = Project::new("var A \"1\"");
+    imgmake.ok(none.path(), &["graph", "--format", "html"]);
+}
+
+#[test]
 fn rehash_reads_files_whose_times_say_that_they_are_unchanged() {
     let project =
         Project::new("run a { command \"true\"; inputs \"a-file-to-hash\" }\ngroup default a")

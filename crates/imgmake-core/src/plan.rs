@@ -43,6 +43,15 @@ pub fn select(graph: &Graph, requested: &[String]) -> Result<Plan> {
     })
 }
 
+/// All targets.
+pub fn all(graph: &Graph) -> Plan {
+    let all: BTreeSet<TargetId> = graph.ids().collect();
+    Plan {
+        order: ordered(graph, &all),
+        requested: all.into_iter().collect(),
+    }
+}
+
 fn by_default(graph: &Graph) -> BTreeSet<TargetId> {
     match graph.group("default") {
         Some(_) => expanded(graph, "default"),
