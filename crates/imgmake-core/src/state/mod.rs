@@ -361,12 +361,14 @@ impl State {
         inner.pins.insert(name.to_string(), value.to_string());
     }
 
-    /// Writes the stat cache, if it learnt anything.
     /// Every file is read and hashed again by whoever asks for its hash, whatever `lstat` says of it.
+    /// What was saved of files that nobody asks for stays.
     pub fn forget_hashes(&mut self) {
         self.stats = Arc::default();
+        self.stats_inode = None;
     }
 
+    /// Writes the stat cache, if it learnt anything.
     pub fn save_stats(&self) {
         // Only speed is lost when this fails.
         if let Some(directory) = &self.directory {

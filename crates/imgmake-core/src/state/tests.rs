@@ -409,6 +409,35 @@ fn hashes_that_two_runs_have_learnt_are_all_kept() {
     }
 }
 
+#[test]
+fn hashing_again_what_one_target_reads_keeps_the_hashes_of_the_others() {
+    let (directory, lock) = project();
+    let path = directory.path();
+    for name in ["one", "other"] {
+        fs::write(path.join(name), name).unwrap();
+    }
+    std::thread::sleep(std::time::Duration::from_millis(60));
+    let state = open(path, &lock);
+    hash_file(&state.stats, &path.join("one"));
+    hash_file(&state.stats, &path.join("other"));
+    state.save_stats();
+    drop(state);
+
+    let mut again = open(path, &lock);
+    again.forget_hashes();
+    let one = signature(&path.join("one"));
+    assert!(again.stats.known(&one).is_none(), "it is read again");
+    hash_file(&again.stats, &path.join("one"));
+    again.save_stats();
+    let saved = read(path);
+    for name in ["one", "other"] {
+        assert!(
+            saved.stats.known(&signature(&path.join(name))).is_some(),
+            "{name}"
+        );
+    }
+}
+
 /// A project's `.imgmake` for the cache alone.
 fn stats_of(directory: &Path) -> (StatCache, bool) {
     let state = Directory::open_or_make(directory).unwrap();
