@@ -1,5 +1,6 @@
 //! The timeline as a page.
 
+use std::collections::HashSet;
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -184,8 +185,9 @@ fn rows(body: &mut String, timeline: &Timeline, path: &[Link]) {
         axis(body, timeline.total);
     }
     let shown: usize = ran.iter().map(|at| timeline.targets[*at].parts.len()).sum();
+    let critical: HashSet<usize> = path.iter().map(|link| link.target).collect();
     for at in ran {
-        let is_critical = path.iter().any(|link| link.target == at);
+        let is_critical = critical.contains(&at);
         row(
             body,
             timeline,

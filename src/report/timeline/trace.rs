@@ -1,6 +1,7 @@
 //! Chrome's trace format ("Trace Event Format"): a process for the run, a thread for each target and for
 //! each of its parts that overlap. `chrome://tracing` and Perfetto open it.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -13,6 +14,7 @@ const MOST_ROWS: usize = 1000;
 
 pub(super) fn trace(timeline: &Timeline) -> String {
     let critical = critical::path(timeline);
+    let critical: HashSet<usize> = critical.iter().map(|link| link.target).collect();
     let mut events =
         vec![json!({"ph": "M", "pid": 1, "name": "process_name", "args": {"name": "imgmake"}})];
     for (place, target) in timeline.targets.iter().enumerate() {
@@ -28,7 +30,7 @@ pub(super) fn trace(timeline: &Timeline) -> String {
         event["args"] = json!({
             "outcome": target.outcome.word(),
             "reasons": target.reasons,
-            "critical": critical.iter().any(|link| link.target == place),
+            "critical": critical.contains(&place),
         });
         events.push(event);
         let mut rows = Rows::default();
