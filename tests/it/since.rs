@@ -330,15 +330,159 @@ fn what_is_not_committed_counts_as_far_as_git_tracks_it() {
     // Same size, same second: only the content tells.
     write(path, "api/src/main.c", "9");
     assert_eq!(names(path, "HEAD"), ["api"]);
-    // git converts lines: what it would store is compared.
-    git(path, &["reset", "-q", "--hard"]);
-    write(path, "api/src/main.c", "one\ntwo\n");
-    commit(path);
-    write(path, "api/src/main.c", "one\r\ntwo\r\n");
-    assert!(names(path, "HEAD").is_empty());
     fs::remove_file(path.join("api/src/main.c")).unwrap();
     std::os::unix::fs::symlink("/etc/hostname", path.join("api/src/main.c")).unwrap();
     assert_eq!(names(path, "HEAD"), ["api"], "a link now");
+}
+
+/// git itself is asked, too.
+#[test]
+fn lines_that_git_would_store_as_they_were_are_unchanged() {
+    let top = repository();
+    let path = top.path();
+    let file = "api/src/main.c";
+    write(path, file, "one\ntwo\n");
+    commit(path);
+    let changes = |what: &str, content: &str| {
+        write(path, file, content);
+        let found = names(path, "HEAD");
+        let by_git = git(path, &["diff", "--name-only", "HEAD", "--", file]);
+        assert_eq!(found.is_empty(), by_git.is_empty(), "{what}: {by_git}");
+        !found.is_empty()
+    };
+    let dos = "one\r\ntwo\r\n";
+    let set = |value: &str| drop(git(path, &["config", "core.autocrlf", value]));
+    set("false");
+    assert!(changes("nothing is converted", dos));
+    set("input");
+    assert!(!changes("lines are converted", dos));
+    assert!(!changes("some lines are", "one\r\ntwo\n"));
+    assert!(changes("what is not text is kept", "one\r\ntwo\r\n\0"));
+    write(path, ".gitattributes", "*.c -text\n");
+    assert!(changes("it is said not to be text", dos));
+    write(path, "api/.gitattributes", "*.c text=auto\n");
+    set("false");
+    assert!(!changes("the nearest file counts", dos));
+    write(path, ".git/info/attributes", "*.c -crlf -text\n");
+    assert!(changes("what is not committed counts more", dos));
+    write(path, ".git/info/attributes", "main.c eol=crlf -crlf\n");
+    fs::remove_file(path.join("api/.gitattributes")).unwrap();
+    fs::remove_file(path.join(".gitattributes")).unwrap();
+    assert!(changes("older attributes count", dos));
+    write(path, ".git/info/attributes", "main.c eol=crlf\n");
+    assert!(!changes("what has line ends is text", dos));
+    fs::remove_file(path.join(".git/info/attributes")).unwrap();
+
+    // Of the user.
+    git(path, &["config", "--unset", "core.autocrlf"]);
+    write(path, file, dos);
+    let home = temporary();
+    write(home.path(), ".gitconfig", "[core]\n\tautocrlf = true\n");
+    let is_touched = |name: &str, value: &Path| {
+        let imgmake = Imgmake::new();
+        let mut command = imgmake.command(path);
+        let command = command.env(name, value).current_dir(path);
+        let answer = command.args(["plan", "--since", "HEAD"]).output().unwrap();
+        let text = crate::ground::succeeded("imgmake", &answer);
+        !text.starts_with("no target is touched")
+    };
+    assert!(!is_touched("HOME", home.path()));
+    let file = home.path().join(".gitconfig");
+    assert!(!is_touched("GIT_CONFIG_GLOBAL", &file));
+    assert!(is_touched("GIT_CONFIG_GLOBAL", Path::new("/dev/null")));
+}
+
+#[test]
+fn manifests_behind_links_are_compared_with_what_they_were() {
+    let top = repository();
+    let path = top.path();
+    let link = |target: &str, name: &str| {
+        drop(fs::remove_file(path.join(name)));
+        std::os::unix::fs::symlink(target, path.join(name)).unwrap();
+    };
+    let settings = "its settings changed in the manifest".to_string();
+    let head =
+        format!("imgmake version=1 {{ env-file \".env\" }}\ninclude \"more.kdl\"\n{MANIFEST}");
+    let more = "build m { from \"scratch\"; copy \"tool\" to=\"/\" }\n";
+    write(path, "conf/main.kdl", &head);
+    write(path, "conf/deep/more.kdl", more);
+    write(path, "env/dev", "LEVEL=1\n");
+    write(path, "env/other", "LEVEL=7\n");
+    link("conf/main.kdl", "imgmake.kdl");
+    link("conf/deep", "links");
+    link("links/../deep/./more.kdl", "more.kdl");
+    // Nobody tracks this one.
+    link("env/dev", ".env");
+    write(path, ".gitignore", ".imgmake\n.env\n");
+    commit(path);
+    assert!(names(path, "HEAD").is_empty());
+    let says = |name: &str| {
+        let mut all = touched(path, "HEAD", &["*"]);
+        all.remove("test");
+        all.remove("release");
+        assert_eq!(all.len(), 1, "{all:?}");
+        all.remove(name).unwrap()
+    };
+    let reset = || drop(git(path, &["reset", "-q", "--hard"]));
+    write(
+        path,
+        "conf/main.kdl",
+        head.replace("\"tool\" to=\"/\"", "\"tool\" to=\"/t\""),
+    );
+    assert_eq!(says("tool"), [settings.clone()]);
+    reset();
+    write(path, "conf/deep/more.kdl", more.replace("\"/\"", "\"/m\""));
+    assert_eq!(says("m"), [settings.clone()]);
+    reset();
+    write(path, "env/dev", "LEVEL=2\n");
+    assert_eq!(says("api"), [settings.clone()]);
+    reset();
+    // A link leads elsewhere.
+    write(
+        path,
+        "conf/second.kdl",
+        head.replace("\"tool\" to=\"/\"", "\"tool\" to=\"/u\""),
+    );
+    link("conf/second.kdl", "imgmake.kdl");
+    assert_eq!(says("tool"), [settings.clone()]);
+    reset();
+    // It was outside, as far as the commit knows.
+    let outside = temporary();
+    write(outside.path(), "env", "LEVEL=1\n");
+    link(outside.path().join("env").to_str().unwrap(), ".env");
+    git(path, &["add", "-f", ".env"]);
+    git(path, &["commit", "-q", "-m", "outside"]);
+    link("env/dev", ".env");
+    let all = touched(path, "HEAD", &["tool"]);
+    assert_eq!(
+        all["tool"],
+        ["the manifest changed, and its old form cannot be read"]
+    );
+}
+
+#[test]
+fn directories_outside_of_a_sparse_checkout_are_compared() {
+    let top = repository();
+    let path = top.path();
+    write(path, "tool/deep/t", "1");
+    write(path, "tool/deep/u", "1");
+    commit(path);
+    write(path, "tool/deep/t", "2");
+    commit(path);
+    write(path, "base/etc", "2");
+    commit(path);
+    git(
+        path,
+        &["sparse-checkout", "set", "--cone", "--sparse-index", "api"],
+    );
+    let entries = git(path, &["ls-files", "--sparse"]);
+    assert!(entries.lines().any(|line| line == "tool/"), "{entries}");
+    assert!(names(path, "HEAD").is_empty());
+    assert_eq!(names(path, "HEAD~1"), ["base", "web"]);
+    let since = touched(path, "HEAD~2", &["tool"]);
+    assert_eq!(since["tool"], ["file tool/deep/t"]);
+    let since = touched(path, "HEAD~3", &["tool"]);
+    assert_eq!(since["tool"], ["file tool/deep/t", "file tool/deep/u"]);
 }
 
 #[test]
@@ -358,6 +502,9 @@ fn a_revision_is_never_an_option() {
         ("--since=HEAD~5", "there is no such parent"),
         ("--since=HEAD~99999999999999999999", "expected `~N` or `^N`"),
         ("--since=HEAD^{tree}", "expected `~N` or `^N`"),
+        ("--since=HEAD~0é", "expected `~N` or `^N`"),
+        ("--since=HEAD^0é", "expected `~N` or `^N`"),
+        ("--since=HEAD~0x~2", "expected `~N` or `^N`"),
         ("--since=HEAD@{1}", "revision not found"),
         (
             "--since=0000000000000000000000000000000000000000",

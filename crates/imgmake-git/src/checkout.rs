@@ -7,8 +7,6 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use gix_attributes::glob::pattern::Case;
-use gix_attributes::search::{MetadataCollection, Outcome};
 use gix_hash::ObjectId;
 use gix_object::TreeRefIter;
 use gix_object::bstr::ByteSlice;
@@ -16,7 +14,8 @@ use gix_object::tree::{EntryKind, EntryRef};
 use gix_validate::path::component;
 use rustix::fs::{Mode, OFlags};
 
-use super::convert::{ATTRIBUTES, Conversion};
+use super::attributes::Attributes;
+use super::convert::Conversion;
 use super::error::{Cause as _, During as _};
 use super::index::Entry;
 use super::repository::{Repository, find};
@@ -193,7 +192,10 @@ impl Walk<'_> {
             self.written.modules = Some(found.data.to_vec());
         }
         let mut file = create(directory, name)?;
-        let conversion = self.attributes.conversion(path)?;
+        let conversion = match self.attributes.outcome(path) {
+            Some(outcome) => Conversion::of(outcome)?,
+            None => Conversion::default(),
+        };
         let written = file.write_all(&conversion.apply(found.data, id));
         let written = written.and_then(|()| file.set_permissions(Permissions::from_mode(mode)));
         written.during("cannot write the file")
@@ -242,60 +244,5 @@ fn taken(error: rustix::io::Errno) -> GitError {
     match error {
         rustix::io::Errno::EXIST => GitError::DuplicateName,
         other => other.while_doing("cannot make it".into()),
-    }
-}
-
-/// What `.gitattributes` say, from the root down to where the walk is.
-struct Attributes {
-    built_in: gix_attributes::Search,
-    files: gix_attributes::Search,
-    names: MetadataCollection,
-    outcome: Outcome,
-}
-
-impl Attributes {
-    fn new() -> Result<Attributes> {
-        let mut names = MetadataCollection::default();
-        let none: [PathBuf; 0] = [];
-        let built_in = gix_attributes::Search::new_globals(none, &mut Vec::new(), &mut names)
-            .during("cannot read the built-in attributes")?;
-        Ok(Attributes {
-            built_in,
-            files: gix_attributes::Search::default(),
-            names,
-            outcome: Outcome::default(),
-        })
-    }
-
-    fn enter(&mut self, text: &[u8], directory: &[u8]) -> Result<()> {
-        // Patterns hold from the directory of their file on; only the root names macros.
-        let root = Path::new("/");
-        let source = root
-            .join(super::index::path(directory))
-            .join(".gitattributes");
-        let is_root = directory.is_empty();
-        self.files
-            .add_patterns_buffer(text, source, Some(root), &mut self.names, is_root)
-            .map_err(GitError::store("cannot read .gitattributes"))
-    }
-
-    fn leave(&mut self) {
-        self.files.pop_pattern_list();
-    }
-
-    fn conversion(&mut self, path: &[u8]) -> Result<Conversion> {
-        if self.files.num_pattern_lists() == 0 {
-            return Ok(Conversion::default());
-        }
-        let outcome = &mut self.outcome;
-        outcome.initialize_with_selection(&self.names, ATTRIBUTES);
-        for search in [&self.files, &self.built_in] {
-            let path = path.as_bstr();
-            search.pattern_matching_relative_path(path, Case::Sensitive, Some(false), outcome);
-            if outcome.is_done() {
-                break;
-            }
-        }
-        Conversion::of(outcome)
     }
 }

@@ -1,4 +1,4 @@
-//! What git changes in a file on its way into the work tree: line ends, `$Id$`,
+//! What git changes in a file on its way into the work tree, and back: line ends, `$Id$`,
 //! encodings (gitattributes, "Effects"). No programs are run: what `filter=` names,
 //! as for Git LFS, stays as it is in the repository.
 
@@ -52,21 +52,15 @@ impl Conversion {
     /// An encoding that is not known here.
     pub(super) fn of(outcome: &Outcome) -> Result<Conversion> {
         let mut conversion = Conversion::default();
-        let (mut text, mut older) = (Text::Unspecified, Text::Unspecified);
-        let mut eol = String::new();
         for found in outcome.iter_selected() {
             let state = found.assignment.state;
             match found.assignment.name.as_str() {
-                "text" => text = is_text(state),
-                "crlf" => older = is_text(state),
-                "eol" => eol = value(state),
                 "ident" => conversion.ident = state == StateRef::Set,
-                _ => conversion.encoding = encoding(&value(state))?,
+                "working-tree-encoding" => conversion.encoding = encoding(&value(state))?,
+                _ => {}
             }
         }
-        if text == Text::Unspecified {
-            text = older;
-        }
+        let (text, eol) = lines_of(outcome);
         conversion.lines = match (text, eol.as_str()) {
             (Text::Auto, "crlf") => Lines::CrlfOfText,
             (Text::Yes | Text::Unspecified, "crlf") => Lines::Crlf,
@@ -95,6 +89,58 @@ impl Conversion {
         let encoded = self.encoding.and_then(|encoding| encoding.encode(&content));
         encoded.map_or(content, Cow::Owned)
     }
+}
+
+/// What is said of a file's lines: whether they are text, and `eol`.
+fn lines_of(outcome: &Outcome) -> (Text, String) {
+    let (mut text, mut older) = (Text::Unspecified, Text::Unspecified);
+    let mut eol = String::new();
+    for found in outcome.iter_selected() {
+        let state = found.assignment.state;
+        match found.assignment.name.as_str() {
+            "text" => text = is_text(state),
+            "crlf" => older = is_text(state),
+            "eol" => eol = value(state),
+            _ => {}
+        }
+    }
+    if text == Text::Unspecified {
+        text = older;
+    }
+    (text, eol)
+}
+
+/// What git stores of a file whose lines may end with CR LF, as `git add` does; `None` where that is
+/// what the file holds. `is_automatic` where `core.autocrlf` is `true` or `input`.
+///
+/// Of one that is guessed to be text, lines are kept if they were stored with CR LF: whoever compares
+/// with what was stored sees that they are others.
+pub(super) fn stored(
+    content: &[u8],
+    outcome: Option<&Outcome>,
+    is_automatic: bool,
+) -> Option<Vec<u8>> {
+    let (text, eol) = outcome.map_or((Text::Unspecified, String::new()), lines_of);
+    let is_guessed = match (text, eol.as_str()) {
+        (Text::No, _) => return None,
+        (Text::Yes, _) | (Text::Unspecified, "lf" | "crlf") => false,
+        (Text::Auto, _) => true,
+        (Text::Unspecified, _) if is_automatic => true,
+        (Text::Unspecified, _) => return None,
+    };
+    let statistics = Statistics::of(content);
+    let is_kept = statistics.crlf == 0 || (is_guessed && statistics.is_binary());
+    (!is_kept).then(|| without_crlf(content))
+}
+
+/// The text with LF where CR LF was.
+fn without_crlf(text: &[u8]) -> Vec<u8> {
+    let next = text.iter().skip(1).chain([&0]);
+    let kept = text
+        .iter()
+        .zip(next)
+        .filter(|(byte, next)| **byte != b'\r' || **next != b'\n');
+    kept.map(|(byte, _)| *byte).collect()
 }
 
 fn is_text(state: StateRef<'_>) -> Text {
@@ -226,9 +272,12 @@ impl Statistics {
         counted
     }
 
+    fn is_binary(&self) -> bool {
+        self.lone_cr > 0 || self.zeros > 0 || self.printable >> 7 < self.other
+    }
+
     fn is_plain_text(&self) -> bool {
-        let is_binary = self.zeros > 0 || self.printable >> 7 < self.other;
-        self.lone_lf > 0 && self.lone_cr == 0 && self.crlf == 0 && !is_binary
+        self.lone_lf > 0 && self.crlf == 0 && !self.is_binary()
     }
 }
 

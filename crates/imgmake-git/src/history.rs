@@ -27,24 +27,16 @@ impl LocalRepository {
         let at = revision.find(['~', '^']).unwrap_or(revision.len());
         let (name, mut steps) = revision.split_at(at);
         let mut commit = self.commit_of(self.object_named(name)?)?;
-        while let Some(kind) = steps.chars().next() {
-            let digits = steps[1..].bytes().take_while(u8::is_ascii_digit).count();
-            let (number, rest) = steps[1..].split_at(digits);
-            let number = match number {
-                "" => Some(1),
-                number => number.parse().ok(),
-            };
-            // Not `^{…}`.
-            let number = number.filter(|n| *n <= MOST_GENERATIONS && !rest.starts_with('{'));
-            let wrong = |reason| GitError::invalid("revision", revision, reason);
-            let (Some(number), '~' | '^') = (number, kind) else {
+        let wrong = |reason| GitError::invalid("revision", revision, reason);
+        while !steps.is_empty() {
+            let Some((is_parent, number, rest)) = step(steps) else {
                 return Err(wrong("expected `~N` or `^N` after the name"));
             };
             let none = || wrong("there is no such parent, or it was not fetched");
-            let (times, parent) = match kind {
-                '~' => (number, 0),
-                _ if number == 0 => (0, 0),
-                _ => (1, number - 1),
+            let (times, parent) = match (is_parent, number) {
+                (false, number) => (number, 0),
+                (true, 0) => (0, 0),
+                (true, number) => (1, number - 1),
             };
             for _ in 0..times {
                 let parents = self.parents(commit)?.parents;
@@ -213,6 +205,21 @@ impl LocalRepository {
         let tree = CommitRefIter::from_bytes(data, self.kind).tree_id();
         tree.map_err(|_| GitError::damaged(format!("commit {commit}")))
     }
+}
+
+/// The first of `~N` and `^N`: whether it is `^`, the number, and what follows.
+fn step(steps: &str) -> Option<(bool, usize, &str)> {
+    let is_parent = steps.starts_with('^');
+    let after = steps.strip_prefix(['~', '^'])?;
+    let digits = after.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, rest) = after.split_at(digits);
+    let number = match number {
+        "" => 1,
+        number => number.parse().ok()?,
+    };
+    // Not `^{…}`.
+    let is_step = number <= MOST_GENERATIONS && !rest.starts_with('{');
+    is_step.then_some((is_parent, number, rest))
 }
 
 struct Descent {

@@ -15,6 +15,8 @@
 //!   fetch       its objects, and how much beside them
 //!   submodule   what .gitmodules adds to either
 //!   checkout    a tree as files, converted as attributes say; index
+//!     attributes  what `.gitattributes` say of a file
+//!     convert     what git changes in a file
 //!   repository  a `.git`: packs, objects, references
 //! session     references asked for, packs received: protocol versions 0 and 2
 //!   line        the protocol's lines and side bands
@@ -25,12 +27,15 @@
 //!   facts       commit, branch and tag of a directory
 //!   history     commits by their names, and how they descend from each other
 //!   since       which files changed since a commit
+//!     tree_files  the files of a tree, by their paths
+//!     line_ends   how lines end once git stores a file
 //!   tracked     whether the index names something
 //!   index_file  the index, entry by entry
 //! error       what fails, as facts
 //! ```
 
 mod address;
+mod attributes;
 mod checkout;
 mod clone;
 mod commit;
@@ -45,6 +50,7 @@ mod http;
 mod index;
 mod index_file;
 mod line;
+mod line_ends;
 mod local;
 mod login;
 mod repository;
@@ -55,6 +61,7 @@ mod submodule;
 #[cfg(test)]
 mod tests;
 mod tracked;
+mod tree_files;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -67,7 +74,7 @@ pub use facts::facts;
 pub use fetch::{GitDirectory, Submodules};
 pub use login::Login;
 pub use session::understands_answer;
-pub use since::Since;
+pub use since::{Held, Since};
 pub use tracked::{Tracked, tracks};
 
 use imgmake_event::Cancel;

@@ -2,28 +2,25 @@
 //! staged or neither. Files that git does not track do not count.
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, Metadata};
 use std::io::{self, Read};
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
 use gix_hash::{Hasher, ObjectId, hasher};
-use gix_object::TreeRefIter;
 use gix_object::tree::EntryKind;
 
 use super::error::During as _;
 use super::index_file::{Entry, IndexFile, is_split};
+use super::line_ends::LineEnds;
 use super::local::{LocalRepository, unreadable, value};
 use super::repository::find;
+use super::tree_files::{Budget, Content, Files, TreeFiles};
 use super::{GitError, Result};
 use imgmake_event::Cancel;
 use imgmake_guard::checkout::Checkout;
-
-/// Levels of directories, and files: a repository that has more was made to have them.
-const DEEPEST: usize = 512;
-const MOST_FILES: usize = 5_000_000;
 
 /// The files of a commit, beside those that are here.
 pub struct Since {
@@ -32,14 +29,17 @@ pub struct Since {
     top: PathBuf,
     commit: ObjectId,
     is_common: bool,
-    files: BTreeMap<Vec<u8>, Content>,
+    files: Files,
+    line_ends: LineEnds,
     cancel: Cancel,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Content {
-    mode: u32,
-    id: ObjectId,
+/// What a commit has at a path.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Held {
+    Link(PathBuf),
+    /// A file, a directory or a submodule.
+    Other,
 }
 
 impl Since {
@@ -70,17 +70,18 @@ impl Since {
             false => repository.common_ancestor(named, head, cancel)?,
         };
         let commit = common.unwrap_or(named);
-        let mut since = Since {
+        let mut files = Files::new();
+        let tree = repository.tree_of(commit)?;
+        TreeFiles::new(&repository, Budget::WHOLE, cancel).add(tree, b"", &mut files)?;
+        Ok(Some(Since {
+            line_ends: LineEnds::of(&repository, &top, environment),
             top,
             commit,
             is_common: common.is_some(),
-            files: BTreeMap::new(),
+            files,
             cancel: cancel.clone(),
             repository,
-        };
-        let tree = since.repository.tree_of(commit)?;
-        since.tree(tree, &mut Vec::new(), 0)?;
-        Ok(Some(since))
+        }))
     }
 
     /// All digits of its id.
@@ -97,42 +98,6 @@ impl Since {
     /// What paths start at.
     pub fn top(&self) -> &Path {
         &self.top
-    }
-
-    fn tree(&mut self, id: ObjectId, path: &mut Vec<u8>, depth: usize) -> Result<()> {
-        let limit = |what: &str, limit, unit| GitError::Limit {
-            what: what.into(),
-            limit,
-            unit,
-        };
-        if depth > DEEPEST {
-            return Err(limit("directories within each other", DEEPEST, "levels"));
-        }
-        if self.cancel.is_cancelled() {
-            return Err(GitError::Cancelled);
-        }
-        let mut data = Vec::new();
-        find(&self.repository.objects, id, &mut data)?;
-        for entry in TreeRefIter::from_bytes(&data, self.repository.kind) {
-            let entry = entry.map_err(|_| GitError::damaged(format!("tree {id}")))?;
-            let length = path.len();
-            path.extend_from_slice(entry.filename);
-            let content = Content {
-                mode: u32::from(entry.mode.value()),
-                id: entry.oid.to_owned(),
-            };
-            if entry.mode.is_tree() {
-                path.push(b'/');
-                self.tree(content.id, path, depth + 1)?;
-            } else {
-                self.files.insert(path.clone(), content);
-            }
-            if self.files.len() > MOST_FILES {
-                return Err(limit("files of a commit", MOST_FILES, "files"));
-            }
-            path.truncate(length);
-        }
-        Ok(())
     }
 
     /// Files of the commit below a directory, with their paths from there.
@@ -152,14 +117,41 @@ impl Since {
         let found = self.files.get(path.as_os_str().as_bytes());
         let is_file = |content: &&Content| content.mode & 0o170_000 == 0o100_000;
         let content = found.filter(is_file).ok_or(io::ErrorKind::NotFound)?;
+        self.object(content.id, limit)
+    }
+
+    /// What the commit has at a path, whose directories are none of its links.
+    ///
+    /// # Errors
+    /// A link cannot be read.
+    pub fn held(&self, path: &Path) -> io::Result<Option<Held>> {
+        let path = path.as_os_str().as_bytes();
+        if let Some(content) = self.files.get(path) {
+            return Ok(Some(match content.mode {
+                0o120_000 => {
+                    let target = self.object(content.id, LONGEST_LINK)?;
+                    Held::Link(OsString::from_vec(target).into())
+                }
+                _ => Held::Other,
+            }));
+        }
+        let below = [path, b"/"].concat();
+        let mut next = self.files.range(below.clone()..);
+        let is_directory = next
+            .next()
+            .is_some_and(|(path, _)| path.starts_with(&below));
+        Ok(is_directory.then_some(Held::Other))
+    }
+
+    fn object(&self, id: ObjectId, limit: usize) -> io::Result<Vec<u8>> {
         let mut data = Vec::new();
         let objects = &self.repository.objects;
-        let size = gix_object::FindHeader::try_header(objects, &content.id);
+        let size = gix_object::FindHeader::try_header(objects, &id);
         let size = size.map_err(io::Error::other)?;
         if size.is_some_and(|header| header.size > limit as u64) {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
-        find(objects, content.id, &mut data).map_err(io::Error::other)?;
+        find(objects, id, &mut data).map_err(io::Error::other)?;
         Ok(data)
     }
 
@@ -171,6 +163,7 @@ impl Since {
         let own = &self.repository.own;
         let mut changed = Vec::new();
         let mut rest = self.files.clone();
+        let mut sparse = TreeFiles::new(&self.repository, Budget::WHOLE, &self.cancel);
         let written = fs::metadata(own.join("index")).ok();
         match IndexFile::open(own) {
             Ok(_) if is_split(own) => {
@@ -184,10 +177,16 @@ impl Since {
                     if self.cancel.is_cancelled() {
                         return Err(GitError::Cancelled);
                     }
-                    // A directory outside of a sparse checkout stands for all below it.
+                    // A directory outside of a sparse checkout stands for all below it, as its tree says.
                     if entry.path.ends_with(b"/") {
-                        let below = entry.path.to_vec();
-                        rest.retain(|path, _| !path.starts_with(&below));
+                        let mut staged = Files::new();
+                        let tree = ObjectId::from_bytes_or_panic(entry.id);
+                        sparse.add(tree, entry.path, &mut staged)?;
+                        for (path, now) in staged {
+                            if rest.remove(&path) != Some(now) {
+                                changed.push(path_of(&path));
+                            }
+                        }
                         continue;
                     }
                     let before = rest.remove(entry.path);
@@ -251,8 +250,8 @@ impl Since {
         }
     }
 
-    /// The content of a file, hashed as git does. Where lines end otherwise than in the repository, or
-    /// the mode is not kept, what was known stands.
+    /// The content of a file, hashed as git does, with the lines that git would store. Where the mode is
+    /// not kept, what was known stands.
     fn on_disk(&self, path: &[u8], known: Option<Content>) -> Result<Option<Content>> {
         let full = self.top.join(path_of(path));
         let Ok(found) = full.symlink_metadata() else {
@@ -286,10 +285,9 @@ impl Since {
             let mut text = Vec::new();
             let read = file.by_ref().take(LARGEST_TEXT).read_to_end(&mut text);
             read.with_during(|| format!("cannot read `{}`", full.display()))?;
-            text = unix_lines(&text);
-            let converted = self.blob(text.len() as u64, &mut text.as_slice())?;
-            if let Some(known) = known.filter(|known| known.id == converted) {
-                return Ok(Some(Content { mode, id: known.id }));
+            if let Some(stored) = self.line_ends.stored(path, &text)? {
+                let id = self.blob(stored.len() as u64, &mut stored.as_slice())?;
+                return Ok(Some(Content { mode, id }));
             }
         }
         Ok(Some(Content { mode, id }))
@@ -312,15 +310,8 @@ impl Since {
     }
 }
 
-/// The text with `\n` where `\r\n` was.
-fn unix_lines(text: &[u8]) -> Vec<u8> {
-    let next = text.iter().skip(1).chain([&0]);
-    let kept = text
-        .iter()
-        .zip(next)
-        .filter(|(byte, next)| **byte != b'\r' || **next != b'\n');
-    kept.map(|(byte, _)| *byte).collect()
-}
+/// Of what a link holds.
+const LONGEST_LINK: usize = 4096;
 
 /// Lines are converted in files up to this size.
 const LARGEST_TEXT: u64 = 16 << 20;

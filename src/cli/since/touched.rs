@@ -1,6 +1,6 @@
 //! Which targets are touched, and why.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::super::watch::Watched;
 use crate::targets::Project;
 use imgmake_core::graph::TargetId;
-use imgmake_core::manifest::{Manifest, PushTarget, RegistryNode, Target, TargetKind};
+use imgmake_core::manifest::{Manifest, PushTarget, Target, TargetKind};
 use imgmake_core::plan::Plan;
 use imgmake_git::Since;
 
@@ -74,6 +74,7 @@ impl Touched {
     ) -> Touched {
         let graph = &project.graph;
         let files = Files::of(project, watched, since, changed);
+        let (now, past) = (Named::of(graph.manifest()), past.map(Named::of));
         let mut touched = Touched {
             reasons: BTreeMap::new(),
         };
@@ -81,8 +82,8 @@ impl Touched {
             let target = graph.target(*id);
             let mut reasons = Vec::new();
             if files.is_of_manifest {
-                reasons.extend(match past {
-                    Some(past) => change_of(target, graph.manifest(), past),
+                reasons.extend(match &past {
+                    Some(past) => change_of(target, &now, past),
                     None => Some(Reason::Manifest),
                 });
             }
@@ -164,15 +165,40 @@ impl Files {
     }
 }
 
+/// A manifest, searched once for each target.
+struct Named<'m> {
+    manifest: &'m Manifest,
+    targets: HashMap<&'m str, &'m Target>,
+    /// Where each is.
+    registries: HashMap<&'m str, &'m str>,
+}
+
+impl<'m> Named<'m> {
+    fn of(manifest: &'m Manifest) -> Named<'m> {
+        let targets = manifest.targets.iter();
+        let registries = manifest.registries.iter();
+        Named {
+            manifest,
+            targets: targets
+                .map(|target| (target.name.value.as_str(), target))
+                .collect(),
+            registries: registries
+                .map(|one| (one.name.value.as_str(), one.prefix.value.as_str()))
+                .collect(),
+        }
+    }
+}
+
 /// What the manifest says otherwise of a target.
-fn change_of(target: &Target, now: &Manifest, past: &Manifest) -> Option<Reason> {
-    let mut others = past.targets.iter();
-    let Some(other) = others.find(|other| other.name.value == target.name.value) else {
+fn change_of(target: &Target, now: &Named<'_>, past: &Named<'_>) -> Option<Reason> {
+    let Some(other) = past.targets.get(target.name.value.as_str()) else {
         return Some(Reason::Added);
     };
     let mut differs = placeless(target) != placeless(other);
     match &target.kind {
-        TargetKind::Build(_) => differs |= now.settings.epoch != past.settings.epoch,
+        TargetKind::Build(_) => {
+            differs |= now.manifest.settings.epoch != past.manifest.settings.epoch;
+        }
         TargetKind::Push(push) => differs |= destinations(push, now) != destinations(push, past),
         TargetKind::Run(_) | TargetKind::Scan(_) => {}
     }
@@ -180,14 +206,10 @@ fn change_of(target: &Target, now: &Manifest, past: &Manifest) -> Option<Reason>
 }
 
 /// Where the registries of a push are.
-fn destinations<'m>(push: &PushTarget, manifest: &'m Manifest) -> BTreeSet<&'m str> {
-    let named = |registry: &&RegistryNode| {
-        let mut names = push.to.iter().flat_map(|to| &to.registries);
-        names.any(|name| name.value == registry.name.value)
-    };
-    let registries = manifest.registries.iter().filter(named);
-    registries
-        .map(|registry| registry.prefix.value.as_str())
+fn destinations<'m>(push: &PushTarget, manifest: &Named<'m>) -> BTreeSet<&'m str> {
+    let names = push.to.iter().flat_map(|to| &to.registries);
+    names
+        .filter_map(|name| manifest.registries.get(name.value.as_str()).copied())
         .collect()
 }
 
