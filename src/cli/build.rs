@@ -15,7 +15,7 @@ use imgmake_compat::import::docker::{self, DockerBuild};
 use imgmake_compat::import::kdl::Written;
 
 /// What messages call a manifest that is in no file.
-const UNWRITTEN: &str = "imgmake build";
+pub(super) const UNWRITTEN: &str = "imgmake build";
 
 pub fn build(global: &Global, args: &BuildArgs, environment: &Environment) -> Result<u8, Exit> {
     let Some(directory) = directory(global, args)? else {

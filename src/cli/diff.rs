@@ -122,6 +122,7 @@ fn text(args: &DiffArgs, (from, to): (&Found, &Found), compared: &[Compared]) ->
     let several = compared.len() > 1;
     for (platform, result) in compared {
         if several {
+            let platform = printable::line(platform, Colors::Removed);
             text.push_str(&format!("\nplatform {platform}\n"));
         }
         match result {

@@ -11,6 +11,9 @@ use crate::report::{Folding, Options, Style};
 use crate::targets::jobserver::Parent;
 use imgmake_guard::mac::VARIABLE;
 
+/// Names the directory of logs, and asks for them in CI.
+pub const LOGS: &str = "IMGMAKE_LOGS";
+
 /// Facts about the surroundings of this process.
 #[derive(Clone, Debug)]
 pub struct Environment {
@@ -140,6 +143,26 @@ impl Environment {
         }
         let home = self.get("HOME")?;
         Some(PathBuf::from(home).join(".cache/imgmake"))
+    }
+
+    /// Where logs of runs are: `IMGMAKE_LOGS`, else `$XDG_STATE_HOME/imgmake`, else `~/.local/state/imgmake`.
+    /// Never in the store, which CI systems keep and share between jobs.
+    pub fn logs(&self) -> Option<PathBuf> {
+        if let Some(named) = self.get(LOGS) {
+            let named = PathBuf::from(named);
+            return Some(std::path::absolute(&named).unwrap_or(named));
+        }
+        let state = self.get("XDG_STATE_HOME").map(PathBuf::from);
+        // A relative one does not count, says the specification.
+        let state = state.filter(|state| state.is_absolute());
+        let of_home = || Some(PathBuf::from(self.get("HOME")?).join(".local/state"));
+        Some(state.or_else(of_home)?.join("imgmake"))
+    }
+
+    /// The same where logs are written: not in CI, unless `IMGMAKE_LOGS` asks for them.
+    pub fn kept_logs(&self) -> Option<PathBuf> {
+        let is_wanted = self.get(LOGS).is_some() || self.get("CI").is_none();
+        self.logs().filter(|_| is_wanted)
     }
 
     /// The text in IMGMAKE_STATE_KEY.

@@ -11,6 +11,7 @@ use super::tools::isolation;
 use super::trust::open_store;
 use crate::exit::Exit;
 use crate::report::bytes;
+use crate::run_logs;
 use crate::targets::project_name;
 use imgmake_build::worker::Worker;
 use imgmake_guard::printable;
@@ -43,11 +44,17 @@ pub fn gc(global: &Global, args: &GcArgs, environment: &Environment) -> Result<u
         false => None,
     };
     let store = open_store(global, environment)?;
-    let garbage = store.collect(Keep {
+    let mut garbage = store.collect(Keep {
         younger_than,
         at_most,
         project: project.as_deref(),
     })?;
+    // Logs are outside of the store, and are not counted by project.
+    if let (false, Some(logs)) = (args.project, environment.logs()) {
+        let removed = run_logs::remove(&logs, younger_than);
+        garbage.files += removed.files;
+        garbage.bytes += removed.bytes;
+    }
     let paths = garbage.aside.iter().cloned().chain(store.leftovers());
     let paths: Vec<_> = paths.collect();
     if !paths.is_empty() {

@@ -58,6 +58,12 @@ impl<'a> Image<'a> {
     fn read(store: &Store, manifest: &'a ImageManifest) -> anyhow::Result<Image<'a>> {
         let bytes = store.read_blob(&manifest.config.digest, LARGEST)?;
         let config: ImageConfig = from_json(&bytes)?;
+        anyhow::ensure!(
+            config.rootfs.diff_ids.len() == manifest.layers.len(),
+            "the image's config has {} layers, and its manifest {}",
+            config.rootfs.diff_ids.len(),
+            manifest.layers.len()
+        );
         let layers = manifest.layers.iter().zip(&config.rootfs.diff_ids);
         let index = |(layer, diff_id): (&Descriptor, _)| match store.holds(layer) {
             true => Ok(Some(
@@ -114,6 +120,13 @@ fn size_of(entry: &Entry) -> u64 {
     }
 }
 
+fn is_file(entry: &Entry) -> bool {
+    matches!(
+        entry.kind,
+        EntryKind::File { .. } | EntryKind::HardLink { .. }
+    )
+}
+
 fn text(
     store: &Store,
     args: &InspectArgs,
@@ -123,6 +136,7 @@ fn text(
     let mut text = format!("digest    {}\n", root.digest);
     if !names.is_empty() {
         let shown = printable::listed(&names[..names.len().min(SHOWN_VALUES)], ", ");
+        let shown = printable::line(&shown, Colors::Removed);
         let more = names.len().saturating_sub(SHOWN_VALUES);
         let more = if more > 0 {
             format!(" and {more} more")
@@ -140,15 +154,21 @@ fn text(
         // The index's word, where there is one: a base may be of another platform.
         let platform = descriptor.platform.clone();
         let platform = platform.unwrap_or_else(|| image.config.platform());
+        let platform = platform.to_string();
+        let platform = printable::line(&platform, Colors::Removed);
         writeln!(text, "platform  {platform}")?;
         if descriptor.digest != root.digest {
             writeln!(text, "manifest  {}", descriptor.digest)?;
         }
         config(&image.config, &mut text);
-        match (args.layers, args.files) {
-            (true, _) => each_layer(&image, &mut text)?,
-            (false, true) => all_files(&image, &mut text)?,
-            (false, false) => overview(&image, &mut text)?,
+        if args.layers {
+            each_layer(&image, &mut text)?;
+        }
+        if args.files {
+            all_files(&image, &mut text)?;
+        }
+        if !args.layers && !args.files {
+            overview(&image, &mut text)?;
         }
     }
     Ok(text)
@@ -241,7 +261,7 @@ fn overview(image: &Image, text: &mut String) -> anyhow::Result<()> {
         )?;
     }
     let mut files = image.files();
-    files.retain(|(_, entry)| size_of(&entry.entry) > 0);
+    files.retain(|(_, entry)| is_file(&entry.entry));
     files.sort_by(|(_, a), (_, b)| {
         let sizes = size_of(&b.entry).cmp(&size_of(&a.entry));
         sizes.then_with(|| a.entry.path.cmp(&b.entry.path))
@@ -255,6 +275,7 @@ fn overview(image: &Image, text: &mut String) -> anyhow::Result<()> {
             bytes(unpacked)
         )?;
     }
+    without_missing(image, text)?;
     for (layer, entry) in files.iter().take(SHOWN_FILES) {
         let (size, path) = (
             bytes(size_of(&entry.entry)),
@@ -292,16 +313,26 @@ fn each_layer(image: &Image, text: &mut String) -> anyhow::Result<()> {
 
 /// The files of the image, whichever layers they come from.
 fn all_files(image: &Image, text: &mut String) -> anyhow::Result<()> {
-    let missing = image.indexes.iter().filter(|index| index.is_none()).count();
-    if missing > 0 {
-        writeln!(
-            text,
-            "without those of {missing} layers that are not in the store"
-        )?;
-    }
+    without_missing(image, text)?;
     text.push('\n');
     for (_, entry) in image.files() {
         text.push_str(&line(&entry.entry));
+    }
+    Ok(())
+}
+
+/// What cannot be known of the files of an image.
+fn without_missing(image: &Image, text: &mut String) -> anyhow::Result<()> {
+    match image.indexes.iter().filter(|index| index.is_none()).count() {
+        0 => {}
+        1 => writeln!(
+            text,
+            "without the files of 1 layer that is not in the store"
+        )?,
+        n => writeln!(
+            text,
+            "without the files of {n} layers that are not in the store"
+        )?,
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! `logs`: what targets and their steps printed in the last runs.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::Path;
 use std::time::Duration;
@@ -8,13 +9,13 @@ use clap::Args;
 use serde_json::json;
 
 use super::args::{Global, ListFormat};
+use super::build::UNWRITTEN;
 use super::environment::Environment;
 use super::output::{print, print_json};
-use super::project::manifest_path;
-use super::trust::open_store;
+use super::project::{STDIN, manifest_path};
 use crate::exit::{self, Exit};
 use crate::report::duration;
-use crate::run_logs::{KEPT_RUNS, Run, RunOfTarget, Step, last_runs};
+use crate::run_logs::{KEPT_RUNS, Run, RunOfTarget, Step, last_runs, name_of};
 use crate::targets::project_name;
 use imgmake_guard::printable::{Colors, line, lines_of};
 
@@ -32,21 +33,42 @@ pub struct LogsArgs {
     /// The form of the answer
     #[arg(long, default_value = "text")]
     pub format: ListFormat,
+    /// As `--format json`
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl LogsArgs {
+    fn format(&self) -> ListFormat {
+        match self.json {
+            true => ListFormat::Json,
+            false => self.format,
+        }
+    }
 }
 
 pub fn logs(global: &Global, args: &LogsArgs, environment: &Environment) -> Result<u8, Exit> {
-    let project = project(global)?;
-    let store = open_store(global, environment)?;
-    let runs = last_runs(store.root(), &project, &args.target).map_err(anyhow::Error::from)?;
+    let Some(directory) = environment.logs() else {
+        let message = "cannot find the directory of logs: HOME is not set";
+        return Err(Exit::usage(message).with_help("give it in IMGMAKE_LOGS"));
+    };
+    let mut runs = Vec::new();
+    for project in projects(global)? {
+        runs = last_runs(&directory, &project, &args.target);
+        if !runs.is_empty() {
+            break;
+        }
+    }
     let Some(log) = args.run.checked_sub(1).and_then(|at| runs.get(at)) else {
-        return Err(none(args, runs.len()));
+        let keeps = environment.kept_logs().is_some();
+        return Err(none(args, runs.len(), (&directory, keeps)));
     };
     let run = log.read().map_err(anyhow::Error::from)?;
     let steps = match &args.step {
         None => numbered(&run).collect(),
         Some(step) => chosen(&run, step)?,
     };
-    if let ListFormat::Json = args.format {
+    if let ListFormat::Json = args.format() {
         let ids: Vec<u64> = steps.iter().map(|(_, step)| step.id).collect();
         print_json(&document(&run, args.step.as_ref().map(|_| &ids[..])))?;
         return Ok(0);
@@ -55,10 +77,13 @@ pub fn logs(global: &Global, args: &LogsArgs, environment: &Environment) -> Resu
     if args.step.is_none() {
         head(&run, &mut text);
     }
+    let cached = steps.iter().map(|(_, step)| *step);
+    let cached = cached.filter(|step| step.outcome.as_deref() == Some("cached"));
+    let earlier = Earlier::of(cached, &runs[args.run..]);
     for (number, step) in steps {
         shown(number, step, &mut text);
         if step.outcome.as_deref() == Some("cached") {
-            earlier(&runs[args.run..], step, &mut text);
+            earlier.show(step, &mut text);
         }
     }
     if args.step.is_none() {
@@ -72,17 +97,26 @@ pub fn logs(global: &Global, args: &LogsArgs, environment: &Environment) -> Resu
     Ok(0)
 }
 
-/// The directory of the manifest; without one, that which `imgmake build` worked in.
-fn project(global: &Global) -> Result<String, Exit> {
-    let manifest = manifest_path(global);
-    let directory = match manifest.is_file() {
-        true => manifest.parent().filter(|p| !p.as_os_str().is_empty()),
-        false => global.directory.as_deref(),
+/// The manifest's, then that of `imgmake build` in the directory, which has none.
+fn projects(global: &Global) -> Result<Vec<String>, Exit> {
+    let named = |directory: &Path, manifest: &str| -> Result<String, Exit> {
+        Ok(name_of(&project_name(directory)?, manifest))
     };
-    Ok(project_name(directory.unwrap_or(Path::new(".")))?)
+    let here = global.directory.as_deref().unwrap_or(Path::new("."));
+    let mut projects = Vec::new();
+    let manifest = manifest_path(global);
+    if manifest.is_file() {
+        let parent = manifest.parent().filter(|p| !p.as_os_str().is_empty());
+        let file = manifest.to_string_lossy();
+        projects.push(named(parent.unwrap_or(Path::new(".")), &file)?);
+    } else if global.file == Path::new("-") {
+        projects.push(named(here, STDIN)?);
+    }
+    projects.push(named(here, UNWRITTEN)?);
+    Ok(projects)
 }
 
-fn none(args: &LogsArgs, runs: usize) -> Exit {
+fn none(args: &LogsArgs, runs: usize, (directory, keeps): (&Path, bool)) -> Exit {
     let target = &args.target;
     let message = match runs {
         0 => format!("no run of the target `{target}` is kept"),
@@ -91,9 +125,14 @@ fn none(args: &LogsArgs, runs: usize) -> Exit {
             args.run
         ),
     };
-    Exit::error(exit::FAILED, message).with_help(format!(
-        "logs are in the user's store: the last {KEPT_RUNS} runs of each target that did something there, until `imgmake gc` removes them"
-    ))
+    Exit::error(exit::FAILED, message).with_help(match keeps {
+        true => format!(
+            "logs are in `{}`: the last {KEPT_RUNS} runs of each target that did something, until `imgmake gc` removes them",
+            directory.display()
+        ),
+        false => "the variable CI is set: then logs are kept only where IMGMAKE_LOGS names a directory for them"
+            .to_string(),
+    })
 }
 
 /// The steps in the order in which they began, from 1.
@@ -153,21 +192,45 @@ fn shown(number: usize, step: &Step, text: &mut String) {
     lines(&step.output, text);
 }
 
-/// Of a step that was not run because it was in the cache: what it printed when it was.
-fn earlier(runs: &[RunOfTarget], step: &Step, text: &mut String) {
-    for run in runs.iter().filter_map(|log| log.read().ok()) {
-        let same = |other: &&Step| {
-            other.stage == step.stage
-                && other.text == step.text
-                && other.outcome.as_deref() != Some("cached")
-        };
-        if let Some(found) = run.steps.iter().find(same) {
-            writeln!(text, "  (as printed in the run of {})", run.begun)
-                .expect("a string takes all");
-            lines(&found.output, text);
-            return;
+/// Of steps that were not run because they were in the cache: what they printed when they were.
+struct Earlier {
+    /// When the run began, and the output, by stage and instruction.
+    printed: BTreeMap<(String, String), (String, Vec<String>)>,
+}
+
+impl Earlier {
+    /// Reads each log once, and none when there is nothing to look for.
+    fn of<'a>(cached: impl Iterator<Item = &'a Step>, runs: &[RunOfTarget]) -> Earlier {
+        let mut wanted: BTreeSet<(String, String)> = cached.map(identity).collect();
+        let mut printed = BTreeMap::new();
+        for log in runs {
+            if wanted.is_empty() {
+                break;
+            }
+            let Ok(run) = log.read() else {
+                continue;
+            };
+            // One that failed, or was not finished, is not what the cache holds.
+            let done = |step: &Step| step.outcome.as_deref() == Some("done");
+            for step in run.steps.into_iter().filter(done) {
+                if let Some(step_of) = wanted.take(&identity(&step)) {
+                    printed.insert(step_of, (run.begun.clone(), step.output));
+                }
+            }
+        }
+        Earlier { printed }
+    }
+
+    fn show(&self, step: &Step, text: &mut String) {
+        if let Some((begun, output)) = self.printed.get(&identity(step)) {
+            writeln!(text, "  (as printed in the run of {begun})").expect("a string takes all");
+            lines(output, text);
         }
     }
+}
+
+fn identity(step: &Step) -> (String, String) {
+    (step.stage.clone(), step.text.clone())
 }
 
 /// Others wrote them: escape sequences and control characters are removed or shown.

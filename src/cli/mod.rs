@@ -44,6 +44,7 @@ mod plan_rows;
 mod plugin;
 mod project;
 mod public_key;
+mod report_file;
 mod reproduce;
 mod rmi;
 mod run;

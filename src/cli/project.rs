@@ -24,6 +24,9 @@ use imgmake_core::graph::Graph;
 use imgmake_core::manifest::{self, Diagnostic, Facts, Files, Manifest, Sources, Spanned};
 use imgmake_core::plan::Plan;
 
+/// What messages call a manifest from standard input.
+pub const STDIN: &str = "<stdin>";
+
 /// A project and what of its surroundings is believed.
 pub struct Loaded {
     pub project: Project,
@@ -123,6 +126,9 @@ fn decoded(
     refuse_tracked(&directory)?;
     if let Some(store) = global.store.clone().or_else(|| environment.usual_store()) {
         refuse_links(&store, &directory)?;
+    }
+    if let Some(logs) = environment.kept_logs() {
+        refuse_links(&logs, &directory)?;
     }
     let trust = Trust::of_project(&directory, global, environment, keys)?;
     let color = environment.color(global.color);
@@ -357,11 +363,7 @@ fn read(global: &Global) -> Result<(PathBuf, String, String), Exit> {
                 "cannot read the manifest from standard input: {error}"
             ))
         })?;
-        return Ok((
-            absolute(&base)?,
-            "<stdin>".to_string(),
-            text_of(bytes, "<stdin>")?,
-        ));
+        return Ok((absolute(&base)?, STDIN.to_string(), text_of(bytes, STDIN)?));
     }
     refuse_dockerfile(&global.file)?;
     let path = manifest_path(global);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use super::args::{Global, RunArgs};
@@ -12,6 +12,7 @@ use super::jobs::jobs;
 use super::output::tell;
 use super::outside::{self, pin_use};
 use super::project::{self, Loaded};
+use super::report_file;
 use super::shared_cache;
 use super::shell::UserTerminal;
 use super::signals::{self, Stopped};
@@ -21,7 +22,6 @@ use super::tools::tools;
 use super::trust::Keys;
 use crate::exit::{self, Exit};
 use crate::no_links::refuse_links;
-use crate::output_file::write_whole;
 use crate::report::{Reporter, Style, duration};
 use crate::run_logs;
 use crate::targets::{
@@ -35,7 +35,6 @@ use imgmake_core::plan::Plan;
 use imgmake_core::state::{Output, State};
 use imgmake_event::{Cancel, Event, Events, TargetOutcome};
 use imgmake_oci::image::{Descriptor, Reference};
-use imgmake_oci::store;
 
 /// One run of a manifest that is in no file.
 pub fn in_memory(
@@ -110,7 +109,7 @@ pub fn once(
     }
     let reporter = Reporter::to_terminal(report);
     let store = environment.store(global)?;
-    let logs = Arc::new(logs(project, store.clone(), trust.of_store(), cancel)?);
+    let logs = Arc::new(logs(project, environment)?);
     let mut tools = tools(
         project,
         trust.of_store(),
@@ -134,7 +133,7 @@ pub fn once(
     let summary = bring_up_to_date(project, &plan, &tools, &state, environment, args);
     logs.finish();
     reporter.finish();
-    let written = timing.write();
+    let written = timing.write(global, &project.directory);
     let written = written.and(reports(global, project, args, &reporter));
     if args.summary {
         tell(reused(project, &plan, &summary, &state));
@@ -209,12 +208,8 @@ fn reports(
     args: &RunArgs,
     reporter: &Reporter,
 ) -> Result<(), Exit> {
-    let write = |path: &Path, text: &str| -> Result<(), Exit> {
-        let directory = global.directory.as_deref().unwrap_or(Path::new("."));
-        let path = directory.join(path);
-        refuse_links(&path, &project.directory)?;
-        Ok(write_whole(&path, text.as_bytes())?)
-    };
+    let write =
+        |path: &Path, text: &str| report_file::write(global, &project.directory, path, text);
     if let Some(path) = &args.junit {
         write(path, &reporter.junit())?;
     }
@@ -293,20 +288,10 @@ fn heard_by(listener: Option<Listener>, events: Events) -> Events {
     }
 }
 
-/// For `imgmake logs`. A store that cannot be opened is a matter of the targets that need it.
-fn logs(
-    project: &Project,
-    path: PathBuf,
-    trust: store::Trust,
-    cancel: &Cancel,
-) -> Result<run_logs::Writer, Exit> {
-    let cancel = cancel.clone();
-    let root = move || {
-        let store = super::trust::open_told(&path, trust.clone(), &cancel).ok()?;
-        Some(store.root().to_path_buf())
-    };
-    let name = project_name(&project.directory)?;
-    Ok(run_logs::Writer::new(name, root))
+/// For `imgmake logs`.
+fn logs(project: &Project, environment: &Environment) -> Result<run_logs::Writer, Exit> {
+    let name = run_logs::name_of(&project_name(&project.directory)?, &project.file);
+    Ok(run_logs::Writer::new(name, environment.kept_logs()))
 }
 
 fn logged(logs: &Arc<run_logs::Writer>, events: Events) -> Events {

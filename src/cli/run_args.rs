@@ -62,10 +62,22 @@ pub struct RunArgs {
     #[arg(long, hide_short_help = true)]
     pub rehash: bool,
     /// Write the run as JUnit XML: each target is a case
-    #[arg(long, value_name = "FILE", help_heading = REPORTS, hide_short_help = true)]
+    #[arg(
+        long,
+        value_name = "FILE",
+        help_heading = REPORTS,
+        conflicts_with = "dry_run",
+        hide_short_help = true
+    )]
     pub junit: Option<PathBuf>,
     /// Write warnings and failures as GitLab's code quality report
-    #[arg(long, value_name = "FILE", help_heading = REPORTS, hide_short_help = true)]
+    #[arg(
+        long,
+        value_name = "FILE",
+        help_heading = REPORTS,
+        conflicts_with = "dry_run",
+        hide_short_help = true
+    )]
     pub code_quality: Option<PathBuf>,
     /// Exit with 9 if another run works on the same targets, instead of waiting
     #[arg(long)]

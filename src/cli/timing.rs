@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::exit::{self, Exit};
-use crate::output_file::write_whole;
+use super::args::Global;
+use super::report_file;
+use crate::exit::Exit;
 use crate::report::timeline::{Form, Recorder};
 use imgmake_event::Events;
 
@@ -44,19 +45,14 @@ impl Timing {
     ///
     /// # Errors
     /// A file cannot be written.
-    pub fn write(&self) -> Result<(), Exit> {
+    pub fn write(&self, global: &Global, project: &Path) -> Result<(), Exit> {
         let Some(recorder) = &self.recorder else {
             return Ok(());
         };
         let timeline = recorder.finish();
         for (path, form) in &self.files {
-            write(path, &timeline.written(*form))?;
+            report_file::write(global, project, path, &timeline.written(*form))?;
         }
         Ok(())
     }
-}
-
-fn write(path: &Path, text: &str) -> Result<(), Exit> {
-    let written = write_whole(path, text.as_bytes());
-    written.map_err(|error| Exit::error(exit::FAILED, format!("{error:#}")))
 }

@@ -26,6 +26,7 @@ pub fn tools(
         bases: base_policy::read(project)?,
         caches: shared_cache::settings(&project.graph.manifest().settings.cache)?,
         variables: environment.variables.clone(),
+        logs: environment.kept_logs(),
         events,
         cancel,
     };

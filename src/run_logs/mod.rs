@@ -1,16 +1,16 @@
-//! Logs of runs: what each target and each of its steps printed, kept in the user's store for `imgmake logs`.
+//! Logs of runs: what each target and each of its steps printed, kept for the user alone, for `imgmake logs`.
 //!
 //! One file for each target of a run, with its events as JSON lines. Knows events and files, no terminal and no manifest.
 
 mod read;
+mod removal;
 mod write;
 
-use std::path::PathBuf;
+use std::path::Path;
 
 pub use read::{Run, RunOfTarget, Step, last_runs};
+pub use removal::{Removed, remove};
 pub use write::Writer;
-
-use imgmake_guard::modes::{self, PRIVATE};
 
 /// Runs that are kept of each target.
 pub const KEPT_RUNS: usize = 10;
@@ -21,20 +21,17 @@ const LAST_LINES: usize = 1 << 20;
 /// Bytes of one line.
 const LONGEST_LINE: usize = 64 << 10;
 
+/// What logs know a project by: its directory, and the name of its manifest, wherever it was named from.
+pub fn name_of(directory: &str, manifest: &str) -> String {
+    let name = Path::new(manifest).file_name();
+    let name = name.map_or(manifest.into(), |name| name.to_string_lossy());
+    format!("{directory}\0{name}")
+}
+
 /// What the names of all logs of a target begin with.
 fn prefix(project: &str, target: &str) -> String {
     let hash = |text: &str| blake3::hash(text.as_bytes()).to_hex()[..16].to_string();
     format!("run-{}-{}-", hash(project), hash(target))
-}
-
-/// The directory of logs in a store.
-///
-/// # Errors
-/// It is not there and cannot be made.
-fn directory(store: &std::path::Path) -> std::io::Result<PathBuf> {
-    let directory = store.join("logs");
-    modes::make_dirs(&directory, PRIVATE)?;
-    Ok(directory)
 }
 
 #[cfg(test)]
@@ -87,9 +84,12 @@ mod tests {
         }
     }
 
+    fn kept(store: &std::path::Path, project: &str, target: &str) -> Vec<RunOfTarget> {
+        last_runs(&store.join("logs"), project, target)
+    }
+
     fn write(store: &std::path::Path, events: &[Event]) {
-        let store = store.to_path_buf();
-        let writer = Writer::new("/p".into(), move || Some(store.clone()));
+        let writer = Writer::new("/p".into(), Some(store.join("logs")));
         for event in events {
             writer.event(event);
         }
@@ -110,14 +110,14 @@ mod tests {
             finished("app", TargetOutcome::Done),
         ];
         write(store.path(), &events);
-        let runs = last_runs(store.path(), "/p", "app").unwrap();
+        let runs = kept(store.path(), "/p", "app");
         let run = runs[0].read().unwrap();
         assert_eq!(run.outcome.as_deref(), Some("done"));
         assert_eq!(run.steps[0].output, ["one\x1b[2J", "two"]);
         assert_eq!(run.steps[0].outcome.as_deref(), Some("done"));
         assert_eq!(run.output, ["of the target"]);
-        assert!(last_runs(store.path(), "/p", "other").unwrap().is_empty());
-        assert!(last_runs(store.path(), "/q", "app").unwrap().is_empty());
+        assert!(kept(store.path(), "/p", "other").is_empty());
+        assert!(kept(store.path(), "/q", "app").is_empty());
     }
 
     #[test]
@@ -134,10 +134,8 @@ mod tests {
                 finished("b", failed),
             ],
         );
-        assert!(last_runs(store.path(), "/p", "a").unwrap().is_empty());
-        let run = last_runs(store.path(), "/p", "b").unwrap()[0]
-            .read()
-            .unwrap();
+        assert!(kept(store.path(), "/p", "a").is_empty());
+        let run = kept(store.path(), "/p", "b")[0].read().unwrap();
         assert_eq!(run.message.as_deref(), Some("cannot read"));
     }
 
@@ -151,9 +149,7 @@ mod tests {
         }
         events.push(finished("app", TargetOutcome::Done));
         write(store.path(), &events);
-        let run = last_runs(store.path(), "/p", "app").unwrap()[0]
-            .read()
-            .unwrap();
+        let run = kept(store.path(), "/p", "app")[0].read().unwrap();
         assert!(run.output[0].starts_with("0 "));
         assert!(run.output.last().unwrap().starts_with("11999 "));
         assert!(
@@ -164,6 +160,74 @@ mod tests {
         let size = std::fs::read_dir(store.path().join("logs")).unwrap();
         let size: u64 = size.map(|one| one.unwrap().metadata().unwrap().len()).sum();
         assert!(size < LONGEST_LOG + 2 * LAST_LINES as u64, "{size}");
+    }
+
+    /// Whoever asks for one step sees that something is missing in it.
+    #[test]
+    fn what_is_left_out_is_counted_for_each_step() {
+        let store = tempfile::tempdir().unwrap();
+        let mut events = vec![started("app"), step("app", "RUN make")];
+        let line = "x".repeat(1000);
+        for number in 0..12_000 {
+            events.push(output("app", Some(1), &format!("{number} {line}")));
+        }
+        events.push(step_ended("app", StepOutcome::Done));
+        events.push(finished("app", TargetOutcome::Done));
+        write(store.path(), &events);
+        let run = kept(store.path(), "/p", "app")[0].read().unwrap();
+        assert!(run.output.is_empty(), "{:?}", run.output);
+        let lines = &run.steps[0].output;
+        let marks: Vec<usize> = (0..lines.len())
+            .filter(|at| lines[*at].contains("lines left out"))
+            .collect();
+        let [mark] = marks[..] else {
+            panic!("{marks:?}");
+        };
+        let shown = lines.len() - 1;
+        assert_eq!(
+            lines[mark],
+            format!("… {} lines left out …", 12_000 - shown)
+        );
+        let number = |at: usize| {
+            lines[at]
+                .split(' ')
+                .next()
+                .unwrap()
+                .parse::<usize>()
+                .unwrap()
+        };
+        assert_eq!(number(mark - 1) + 12_000 - shown + 1, number(mark + 1));
+    }
+
+    #[test]
+    fn manifests_of_one_directory_have_logs_of_their_own() {
+        assert_ne!(
+            prefix(&name_of("/p", "imgmake.kdl"), "app"),
+            prefix(&name_of("/p", "other.kdl"), "app")
+        );
+    }
+
+    #[test]
+    fn logs_are_removed_by_age_and_nothing_else_is() {
+        let store = tempfile::tempdir().unwrap();
+        write(
+            store.path(),
+            &[started("app"), finished("app", TargetOutcome::Done)],
+        );
+        let logs = store.path().join("logs");
+        for name in ["run-make.log", "notes.txt", "imgmake-step-app-3-abc.log"] {
+            std::fs::write(logs.join(name), "x").unwrap();
+        }
+        assert_eq!(remove(&logs, Duration::from_secs(3600)).files, 0);
+        assert_eq!(remove(&logs, Duration::ZERO).files, 2);
+        let left = std::fs::read_dir(&logs).unwrap();
+        let mut left: Vec<_> = left.map(|one| one.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!(left, ["notes.txt", "run-make.log"]);
+        assert_eq!(
+            remove(&logs.join("none"), Duration::ZERO),
+            Removed::default()
+        );
     }
 
     #[test]
@@ -177,7 +241,7 @@ mod tests {
             );
             std::thread::sleep(Duration::from_millis(2));
         }
-        let runs = last_runs(store.path(), "/p", "app").unwrap();
+        let runs = kept(store.path(), "/p", "app");
         assert_eq!(runs.len(), KEPT_RUNS);
         let newest = runs[0].read().unwrap();
         assert_eq!(newest.output, [(KEPT_RUNS + 2).to_string()]);
@@ -186,9 +250,10 @@ mod tests {
     #[test]
     fn what_is_no_log_of_ours_is_not_read() {
         let store = tempfile::tempdir().unwrap();
-        let logs = directory(store.path()).unwrap();
+        let logs = store.path().join("logs");
+        std::fs::create_dir(&logs).unwrap();
         let name = format!("{}0000000000001.log", prefix("/p", "app"));
         std::os::unix::fs::symlink("/etc/passwd", logs.join(name)).unwrap();
-        assert!(last_runs(store.path(), "/p", "app").unwrap().is_empty());
+        assert!(kept(store.path(), "/p", "app").is_empty());
     }
 }

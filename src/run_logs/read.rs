@@ -1,4 +1,4 @@
-//! Logs that were written before. In a shared store others can put files beside them: only the user's own are read.
+//! Logs that were written before. In a directory that others can write, only the user's own are read.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Read};
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::{LAST_LINES, LONGEST_LOG, directory, prefix};
+use super::{LAST_LINES, LONGEST_LOG, prefix};
 
 /// Bytes that are read of one log.
 const MOST: u64 = LONGEST_LOG + 8 * LAST_LINES as u64;
@@ -48,15 +48,11 @@ pub struct Step {
     pub seconds: f64,
 }
 
-/// The kept runs of a target, the last one first.
-///
-/// # Errors
-/// The directory of logs is not there and cannot be made.
-pub fn last_runs(store: &Path, project: &str, target: &str) -> io::Result<Vec<RunOfTarget>> {
-    let directory = directory(store)?;
-    let mut logs = of_project(&directory, project);
+/// The runs of a target that are kept in a directory, the last one first.
+pub fn last_runs(directory: &Path, project: &str, target: &str) -> Vec<RunOfTarget> {
+    let mut logs = of_project(directory, project);
     let paths = logs.remove(&prefix(project, target)).unwrap_or_default();
-    Ok(paths.into_iter().map(|path| RunOfTarget { path }).collect())
+    paths.into_iter().map(|path| RunOfTarget { path }).collect()
 }
 
 /// By what the names begin with, that is by target: the newest first.

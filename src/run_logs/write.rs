@@ -4,21 +4,21 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use serde_json::{Value, json};
 
 use super::read::of_project;
-use super::{KEPT_RUNS, LAST_LINES, LONGEST_LINE, LONGEST_LOG, directory, prefix};
+use super::{KEPT_RUNS, LAST_LINES, LONGEST_LINE, LONGEST_LOG, prefix};
 use crate::report;
 use imgmake_event::{Event, TargetOutcome};
+use imgmake_guard::modes::{self, PRIVATE};
 use imgmake_guard::printable;
 
 pub struct Writer {
     project: String,
-    /// The root of the store, opened when the first target starts.
-    store: Box<dyn Fn() -> Option<PathBuf> + Send + Sync>,
-    directory: OnceLock<Option<PathBuf>>,
+    /// None where no logs are kept.
+    directory: Option<PathBuf>,
     logs: Mutex<BTreeMap<String, Log>>,
 }
 
@@ -26,20 +26,23 @@ struct Log {
     file: BufWriter<File>,
     size: u64,
     /// Where the log is full.
-    last: VecDeque<String>,
+    last: VecDeque<Late>,
     last_size: usize,
-    left_out: u64,
+    /// Lines, by step.
+    left_out: BTreeMap<Option<u64>, u64>,
+}
+
+/// A line of output that came when the log was full.
+struct Late {
+    step: Option<u64>,
+    line: String,
 }
 
 impl Writer {
-    pub fn new(
-        project: String,
-        store: impl Fn() -> Option<PathBuf> + Send + Sync + 'static,
-    ) -> Writer {
+    pub fn new(project: String, directory: Option<PathBuf>) -> Writer {
         Writer {
             project,
-            store: Box::new(store),
-            directory: OnceLock::new(),
+            directory,
             logs: Mutex::default(),
         }
     }
@@ -80,8 +83,8 @@ impl Writer {
     }
 
     fn open(&self, target: &str) -> Option<Log> {
-        let opened = || directory(&(self.store)()?).ok();
-        let directory = self.directory.get_or_init(opened).as_ref()?;
+        let directory = self.directory.as_ref()?;
+        modes::make_dirs(directory, PRIVATE).ok()?;
         let now = jiff::Timestamp::now().as_millisecond();
         let name = format!("{}{now:013}.log", prefix(&self.project, target));
         let file = fs::OpenOptions::new()
@@ -95,7 +98,7 @@ impl Writer {
             size: 0,
             last: VecDeque::new(),
             last_size: 0,
-            left_out: 0,
+            left_out: BTreeMap::new(),
         };
         log.write(&json!({"log": 1, "target": target, "begun": report::now()}));
         Some(log)
@@ -107,7 +110,7 @@ impl Writer {
         for (_, mut log) in std::mem::take(&mut *logs) {
             log.close();
         }
-        let Some(Some(directory)) = self.directory.get() else {
+        let Some(directory) = &self.directory else {
             return;
         };
         for paths in of_project(directory, &self.project).into_values() {
@@ -138,7 +141,10 @@ impl Log {
             *line = printable::cut(line, LONGEST_LINE).into_owned();
         }
         if is_output && self.size > LONGEST_LOG {
-            return self.later(line_of(&value));
+            return self.later(Late {
+                step: value["step"].as_u64(),
+                line: line_of(&value),
+            });
         }
         if matches!(event, Event::TargetFinished { .. }) {
             self.close();
@@ -150,27 +156,28 @@ impl Log {
         }
     }
 
-    fn later(&mut self, line: String) {
-        self.last_size += line.len();
-        self.last.push_back(line);
+    fn later(&mut self, late: Late) {
+        self.last_size += late.line.len();
+        self.last.push_back(late);
         while self.last_size > LAST_LINES {
             let Some(first) = self.last.pop_front() else {
                 break;
             };
-            self.last_size -= first.len();
-            self.left_out += 1;
+            self.last_size -= first.line.len();
+            *self.left_out.entry(first.step).or_default() += 1;
         }
     }
 
     fn close(&mut self) {
-        if self.left_out > 0 {
-            let line = format!("… {} lines left out …", self.left_out);
-            self.write(&json!({"event": "output", "step": null, "line": line}));
+        // Before the last lines of any step.
+        for (step, lines) in std::mem::take(&mut self.left_out) {
+            let line = format!("… {lines} lines left out …");
+            self.write(&json!({"event": "output", "step": step, "line": line}));
         }
-        for line in std::mem::take(&mut self.last) {
-            drop(self.file.write_all(line.as_bytes()));
+        for late in std::mem::take(&mut self.last) {
+            drop(self.file.write_all(late.line.as_bytes()));
         }
-        (self.last_size, self.left_out) = (0, 0);
+        self.last_size = 0;
         drop(self.file.flush());
     }
 

@@ -37,6 +37,7 @@ pub struct Tools {
     store_path: PathBuf,
     store_trust: Trust,
     client_options: ClientOptions,
+    logs: Option<PathBuf>,
     isolation: Option<IsolationMode>,
     pub events: Events,
     pub cancel: Cancel,
@@ -73,6 +74,8 @@ pub struct ToolOptions {
     pub bases: BasePolicy,
     /// The environment's variables.
     pub variables: BTreeMap<String, String>,
+    /// Where the output of a RUN that failed is kept.
+    pub logs: Option<PathBuf>,
     pub events: Events,
     pub cancel: Cancel,
 }
@@ -105,6 +108,7 @@ impl Tools {
             store_path: options.store_path,
             store_trust: options.store_trust,
             client_options,
+            logs: options.logs,
             isolation: options.isolation,
             cache_scope: match manifest.settings.cache_mounts {
                 CacheMounts::User => CacheScope::User,
@@ -193,6 +197,7 @@ impl Tools {
 
     pub fn engine(&self, state: &Arc<State>) -> anyhow::Result<Engine> {
         Ok(Engine {
+            logs: self.logs.clone(),
             store: self.store()?.clone(),
             registry: self.client()?.clone(),
             git: imgmake_git::Client::new(self.client_options.environment.clone(), &self.cancel),
@@ -250,6 +255,7 @@ impl Tools {
         let mut client_options = self.client_options.clone();
         client_options.work.cancel = cancel.clone();
         Ok(Tools {
+            logs: self.logs.clone(),
             store_path: self.store_path.clone(),
             store_trust: self.store_trust.clone(),
             client_options,

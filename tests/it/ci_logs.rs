@@ -1,5 +1,7 @@
 //! What CI systems and terminals see of a run.
 
+use std::path::Path;
+
 use serde_json::Value;
 
 use crate::ground::imgmake::Imgmake;
@@ -59,7 +61,15 @@ fn github_gets_places_groups_and_a_summary() {
     std::fs::write(&summary, "").unwrap();
     imgmake.ok(path, &["b"]);
     let page = std::fs::read_to_string(&summary).unwrap();
-    assert!(page.contains(" (+"), "{page}");
+    let row = page.lines().find(|line| line.starts_with("| b | done |"));
+    let grown = row.and_then(|row| row.split(" (+").nth(1)?.split(')').next());
+    let (number, unit) = grown
+        .and_then(|size| size.split_once(' '))
+        .unwrap_or_else(|| panic!("{page}"));
+    assert!(
+        number.parse::<f64>().unwrap() > 100.0 && unit == "B",
+        "{page}"
+    );
     write(path, "imgmake.kdl", "build a { contxt \".\" }\n");
     let wrong = imgmake.run(path, &[]);
     let place = "::error file=imgmake.kdl,line=1,col=";
@@ -108,6 +118,87 @@ fn a_run_is_junit_and_code_quality() {
     assert_eq!(of("fails")["severity"], "major");
     let hash = |issue: &serde_json::Value| issue["fingerprint"].as_str().unwrap().len();
     assert!(issues.iter().all(|issue| hash(issue) == 32));
+}
+
+#[test]
+fn files_about_a_run_are_where_it_works_and_behind_no_link() {
+    let directory = temporary();
+    let (x, y) = (directory.path().join("x"), directory.path().join("y"));
+    write(&x, "imgmake.kdl", MANIFEST);
+    std::fs::create_dir(&y).unwrap();
+    std::os::unix::fs::symlink(&y, x.join("link")).unwrap();
+    let imgmake = Imgmake::new();
+    imgmake.ok(
+        &y,
+        &[
+            "-C",
+            "../x",
+            "a",
+            "--timing",
+            "out/t.json",
+            "--junit",
+            "out/j.xml",
+        ],
+    );
+    assert!(x.join("out/t.json").exists() && x.join("out/j.xml").exists());
+    for option in ["--timing", "--junit", "--code-quality"] {
+        let says = ["is a symbolic link"];
+        imgmake.refused(&y, &["-C", "../x", "a", option, "link/t.json"], 2, &says);
+        let says = ["cannot be used with"];
+        imgmake.refused(&x, &["-n", "a", option, "out/n.json"], 2, &says);
+    }
+    assert_eq!(std::fs::read_dir(&y).unwrap().count(), 0);
+}
+
+/// What a platform masks in its own log would be in a file that its caches share.
+#[test]
+fn logs_are_outside_of_the_store_and_not_kept_in_ci() {
+    let directory = temporary();
+    let path = directory.path();
+    let secret = "run s { command \"seq 30; echo hunter2; exit 1\" }\n";
+    write(path, "imgmake.kdl", secret);
+    write(
+        path,
+        "other.kdl",
+        "run s { command \"echo of another manifest\" }\n",
+    );
+    let holds = |place: &Path| {
+        let place = place.to_str().unwrap();
+        let found = std::process::Command::new("grep")
+            .args(["-rqa", "\"hunter2\"", place])
+            .status();
+        found.unwrap().code() == Some(0)
+    };
+    let imgmake = Imgmake::new();
+    imgmake.refused(path, &["s"], 1, &[]);
+    imgmake.ok(path, &["-f", "other.kdl", "s"]);
+    assert!(holds(&imgmake.home().join(".local/state/imgmake")));
+    assert!(!holds(&imgmake.store()) && !imgmake.store().join("logs").exists());
+    let log = imgmake.ok(path, &["logs", "s", "--json"]).stdout;
+    assert!(
+        log.contains("hunter2") && !log.contains("of another"),
+        "{log}"
+    );
+    let log = imgmake.ok(path, &["-f", "other.kdl", "logs", "s"]).stdout;
+    assert!(
+        log.contains("of another") && !log.contains("hunter2"),
+        "{log}"
+    );
+
+    let imgmake = Imgmake::new().with("CI", "true");
+    imgmake.refused(path, &["s"], 1, &[]);
+    assert!(!imgmake.home().join(".local").exists());
+    let says = [
+        "no run of the target `s` is kept",
+        "where IMGMAKE_LOGS names a directory",
+    ];
+    imgmake.refused(path, &["logs", "s"], 1, &says);
+    let logs = temporary();
+    let imgmake = imgmake.with("IMGMAKE_LOGS", logs.path().to_str().unwrap());
+    imgmake.refused(path, &["s"], 1, &[]);
+    assert!(holds(logs.path()));
+    imgmake.ok(path, &["gc", "--all"]);
+    assert!(!holds(logs.path()));
 }
 
 #[test]

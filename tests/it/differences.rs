@@ -1,5 +1,7 @@
 //! Two images compared, wherever they are.
 
+use std::path::Path;
+
 use serde_json::Value;
 
 use crate::ground::imgmake::Imgmake;
@@ -149,16 +151,74 @@ fn a_target_is_built_twice_and_what_leaks_into_it_is_shown() {
     }
     assert!(!differs.stdout.contains("/x"), "{differs:?}");
     // Nothing of it is left in the project.
-    assert!(!path.join("stamp").exists() && !path.join(".imgmake/state").exists());
+    assert!(!path.join("stamp").exists() && !path.join(".imgmake/log").exists());
     let json = imgmake.run(path, &["reproduce", "leaks", "--json"]).stdout;
     let json: Value = serde_json::from_str(&json).unwrap();
     assert_eq!(json["same"], false);
     for (target, says) in [("after", "needs `publishes`"), ("stamp", "makes no image")] {
         imgmake.refused(path, &["reproduce", target], 2, &[says]);
     }
+    // An ordinary run leaves what is looked for above.
+    imgmake.ok(path, &["steady"]);
+    assert!(path.join(".imgmake/log").exists());
     std::fs::remove_file(path.join("app/x")).unwrap();
     let says = ["the first build failed"];
     imgmake.refused(path, &["reproduce", "steady"], 1, &says);
+}
+
+/// The config of the only image in a layout, changed, with the digests that follow from it.
+fn forge(layout: &Path, change: impl FnOnce(&mut Value)) {
+    let read =
+        |path: &Path| -> Value { serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap() };
+    let blob = |digest: &Value| {
+        let hex = digest.as_str().unwrap().strip_prefix("sha256:").unwrap();
+        layout.join("blobs/sha256").join(hex)
+    };
+    let store = |descriptor: &mut Value, value: &Value| {
+        let text = value.to_string();
+        let new = layout.join("new");
+        std::fs::write(&new, &text).unwrap();
+        let sum = run("sha256sum", &[new.to_str().unwrap()]);
+        let digest = Value::from(format!("sha256:{}", sum.split(' ').next().unwrap()));
+        std::fs::rename(&new, blob(&digest)).unwrap();
+        (descriptor["digest"], descriptor["size"]) = (digest, text.len().into());
+    };
+    let mut index = read(&layout.join("index.json"));
+    let mut manifest = read(&blob(&index["manifests"][0]["digest"]));
+    let mut config = read(&blob(&manifest["config"]["digest"]));
+    change(&mut config);
+    store(&mut manifest["config"], &config);
+    store(&mut index["manifests"][0], &manifest);
+    let descriptor = index["manifests"][0].as_object_mut().unwrap();
+    descriptor.remove("platform");
+    std::fs::write(layout.join("index.json"), index.to_string()).unwrap();
+}
+
+#[test]
+fn an_image_hides_no_layer_and_writes_no_line_of_its_platform() {
+    let directory = temporary();
+    let path = directory.path();
+    let manifest = "build a { from \"scratch\"; file \"/empty\" \"\"; file \"/full\" \"x\"; layout \"out\" }\n";
+    write(path, "imgmake.kdl", manifest);
+    let imgmake = Imgmake::new();
+    imgmake.ok(path, &[]);
+    let text = imgmake.ok(path, &["inspect", "out"]).stdout;
+    assert!(text.contains("\nfiles     2, 1 B; the largest:"), "{text}");
+    let text = imgmake
+        .ok(path, &["inspect", "out", "--layers", "--files"])
+        .stdout;
+    assert_eq!(text.matches("  /full\n").count(), 2, "{text}");
+    forge(&path.join("out"), |config| {
+        config["variant"] = "v\nlayers  9".into()
+    });
+    let text = imgmake.ok(path, &["inspect", "out"]).stdout;
+    assert!(text.contains("␊layers  9"), "{text}");
+    forge(&path.join("out"), |config| {
+        config["variant"] = "v".into();
+        config["rootfs"]["diff_ids"] = serde_json::json!([]);
+    });
+    let says = ["the number of layers in the config is 0, expected"];
+    imgmake.refused(path, &["inspect", "out"], 1, &says);
 }
 
 /// A value with a line break does not make a line of its own.

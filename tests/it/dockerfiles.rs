@@ -79,6 +79,7 @@ impl Project {
         .unwrap();
         Project {
             engine: Engine {
+                logs: Some(dir.path().join("logs")),
                 store,
                 registry,
                 worker: Arc::new(worker),

@@ -45,5 +45,6 @@ pub use request::{
     AddedLayers, AlsoStages, BuildDefinition, BuildRequest, Command, DefaultNetwork, Insecure,
     LayerCount, NamedContext, Resolver, SecretSource, Step,
 };
+pub use run::output::STEP_LOGS;
 pub use run::worker;
 pub use target::TargetContext;

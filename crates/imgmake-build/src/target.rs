@@ -1,6 +1,7 @@
 //! What every part of one target's build works with, and the target's name, which is in each of its events.
 //! Knows no helper process, no cache and no policy: see [`crate::Engine`] for those.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::pins::Pins;
@@ -13,6 +14,8 @@ use imgmake_registry::{Client, OperationContext};
 pub struct TargetContext {
     pub target: String,
     pub store: Store,
+    /// Where the whole output of a RUN that failed is kept.
+    pub logs: Option<PathBuf>,
     pub registry: Client,
     pub git: imgmake_git::Client,
     pub pins: Arc<dyn Pins>,

@@ -114,6 +114,7 @@ impl Workshop {
             }
         });
         let engine = Engine {
+            logs: Some(self.store.root().join("logs")),
             store: self.store.clone(),
             registry: self.registry.clone(),
             worker: self.worker.clone(),

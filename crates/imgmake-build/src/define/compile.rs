@@ -10,7 +10,7 @@ use super::epoch::Epoch;
 use super::graph::{Action, Stage, StageGraph, StageStep, Start, at_line};
 use super::steps::describe;
 use crate::error::{BuildError, Context, Place, Result};
-use crate::files::download::with_redacted_urls;
+use crate::files::download::with_redacted_sources;
 use crate::files::source::Origin;
 use crate::request::{AlsoStages, BuildDefinition, BuildRequest, NamedContext, Step};
 use imgmake_dockerfile::{
@@ -402,7 +402,9 @@ impl Compiler<'_> {
             origins.insert(name, origin);
         }
         let text = match &instruction.value {
-            Instruction::Add(_) => with_redacted_urls(&text),
+            Instruction::Add(add) => {
+                with_redacted_sources(&text, add.files.paths(), &add.files.destination)
+            }
             _ => text,
         };
         Ok(StageStep {

@@ -1,5 +1,6 @@
 //! What builds work with: the store, registries, the helper process, caches.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use imgmake_core::files::StatCache;
@@ -19,6 +20,8 @@ use crate::target::TargetContext;
 #[derive(Clone)]
 pub struct Engine {
     pub store: Store,
+    /// Where the whole output of a RUN that failed is kept.
+    pub logs: Option<PathBuf>,
     pub registry: Client,
     pub git: imgmake_git::Client,
     pub worker: Arc<Worker>,
@@ -43,6 +46,7 @@ impl Engine {
         TargetContext {
             target: target.to_string(),
             store: self.store.clone(),
+            logs: self.logs.clone(),
             registry: self.registry.clone(),
             git: self.git.clone(),
             pins: self.pins.clone(),

@@ -116,19 +116,38 @@ pub fn redacted(url: &str) -> Cow<'_, str> {
     Cow::Owned(format!("{scheme}://{login}{place}{query}"))
 }
 
-/// The text of an instruction with its URLs [`redacted`].
-pub fn with_redacted_urls(text: &str) -> String {
-    let is_end = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | ',' | ']');
-    let mut shown = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find("http") {
-        let end = rest[at..].find(is_end).map_or(rest.len(), |end| at + end);
-        shown.push_str(&rest[..at]);
-        shown.push_str(&redacted(&rest[at..end]));
-        rest = &rest[end..];
+/// The text of an ADD with its sources, as they were parsed, [`redacted`]: where a URL ends in the text is a
+/// matter of quotes and escapes.
+pub fn with_redacted_sources<'a>(
+    text: &str,
+    sources: impl Iterator<Item = &'a str>,
+    destination: &str,
+) -> String {
+    let sources: Vec<(&str, Cow<'_, str>)> = sources.map(|one| (one, redacted(one))).collect();
+    let mut secret: Vec<&(&str, Cow<'_, str>)> =
+        sources.iter().filter(|(one, shown)| one != shown).collect();
+    // One may be the beginning of another.
+    secret.sort_by_key(|(one, _)| std::cmp::Reverse(one.len()));
+    let mut said = text.to_string();
+    for (one, shown) in secret {
+        if !text.contains(one) {
+            let sources = sources.iter().map(|(_, shown)| shown.as_ref());
+            return rewritten(text, sources, destination);
+        }
+        said = said.replace(one, shown);
     }
-    shown.push_str(rest);
-    shown
+    said
+}
+
+/// Without flags and quotes.
+fn rewritten<'a>(
+    text: &str,
+    sources: impl Iterator<Item = &'a str>,
+    destination: &'a str,
+) -> String {
+    let trigger = text.starts_with("ONBUILD").then_some("ONBUILD");
+    let words = trigger.into_iter().chain(["ADD"]).chain(sources);
+    words.chain([destination]).collect::<Vec<_>>().join(" ")
 }
 
 /// `git@host:path`, `git://`, `ssh://`, and http(s) URLs whose path ends in `.git`.
@@ -410,9 +429,31 @@ mod tests {
         ] {
             assert_eq!(redacted(url), shown, "{url}");
         }
-        let text = r#"ADD --chown=1 ["https://u:s@h/x?t=s", "http://h/y", "/a b"]"#;
-        let shown = r#"ADD --chown=1 ["https://…@h/x?…", "http://h/y", "/a b"]"#;
-        assert_eq!(with_redacted_urls(text), shown);
+        for (text, sources, shown) in [
+            (
+                r#"ADD --chown=1 ["https://u:s@h/x?t=s", "http://h/y", "/a b"]"#,
+                &["https://u:s@h/x?t=s", "http://h/y"][..],
+                r#"ADD --chown=1 ["https://…@h/x?…", "http://h/y", "/a b"]"#,
+            ),
+            (
+                "ADD https://h/x?a=1,b&sig=s https://u:p,w@h/x https://h/x?a=1 /a b",
+                &[
+                    "https://h/x?a=1,b&sig=s",
+                    "https://u:p,w@h/x",
+                    "https://h/x?a=1",
+                ],
+                "ADD https://h/x?… https://…@h/x https://h/x?… /a b",
+            ),
+            // Written otherwise than it is meant.
+            (
+                r#"ONBUILD ADD ["https:\/\/u:s@h/x", "http://h/y?s", "/a b"]"#,
+                &["https://u:s@h/x", "http://h/y?s"],
+                "ONBUILD ADD https://…@h/x http://h/y?… /a b",
+            ),
+        ] {
+            let sources = sources.iter().copied();
+            assert_eq!(with_redacted_sources(text, sources, "/a b"), shown);
+        }
     }
 
     #[test]

@@ -45,12 +45,14 @@ impl GitSource {
             submodules: true,
             checksum: add.checksum.clone(),
         };
+        // Without the login and the options, which can be secret.
+        let address = git.remote.address.to_string();
         for (key, value) in url::form_urlencoded::parse(query.as_bytes()) {
             let truth = || match value.as_ref() {
                 "" | "1" | "true" => Ok(true),
                 "0" | "false" => Ok(false),
                 other => Err(BuildError::invalid(
-                    format!("option `{key}={other}` of `{source}`"),
+                    format!("option `{key}={other}` of `{address}`"),
                     "expected true or false",
                 )),
             };
@@ -63,14 +65,14 @@ impl GitSource {
                     let keep = truth()?;
                     if add.keep_git_dir.is_some_and(|flag| flag != keep) {
                         return Err(BuildError::invalid(
-                            format!("--keep-git-dir for `{source}`"),
+                            format!("--keep-git-dir for `{address}`"),
                             "the address has another value",
                         ));
                     }
                     git.keep_git_directory = keep;
                 }
                 other => {
-                    let what = format!("option `{other}` of `{source}`");
+                    let what = format!("option `{other}` of `{address}`");
                     return Err(BuildError::unknown(what, ""));
                 }
             }

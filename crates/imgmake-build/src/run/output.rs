@@ -1,9 +1,9 @@
-//! A RUN's output: every line is an event; the whole is kept in a file for as long as the step may fail.
+//! A RUN's output: every line is an event; where logs are kept, the whole is in a file for as long as the step may fail.
 
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{BufWriter, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::worker::{RunRequest, Worker};
 use crate::error::{BuildError, Context, Result};
@@ -14,6 +14,8 @@ use imgmake_guard::modes::{self, PRIVATE};
 use imgmake_oci::layer::Layer;
 
 const SHOWN_LINES: usize = 20;
+/// What the names of such files begin with.
+pub const STEP_LOGS: &str = "imgmake-step-";
 
 /// A RUN about to run.
 pub struct RunningStep<'a> {
@@ -33,7 +35,7 @@ pub fn run(
     stop: &Cancel,
     step: &RunningStep<'_>,
 ) -> Result<Layer> {
-    let mut log = Log::create(cx.store.root().join("logs"), &cx.target, step.line)?;
+    let mut log = Log::create(cx.logs.as_deref(), &cx.target, step.line)?;
     let outcome = worker.run(step.request, stop, &mut |stream, line| {
         log.line(line);
         cx.events.send(Event::Output {
@@ -62,42 +64,45 @@ pub fn run(
 }
 
 struct Log {
-    path: PathBuf,
-    file: BufWriter<File>,
+    /// None where no logs are kept.
+    file: Option<(PathBuf, BufWriter<File>)>,
     last: VecDeque<Vec<u8>>,
     lines: usize,
 }
 
 impl Log {
-    fn create(directory: PathBuf, target: &str, line: usize) -> Result<Log> {
-        let at = || format!("cannot write a log in `{}`", directory.display());
-        modes::make_dirs(&directory, PRIVATE).with_context(at)?;
-        let name: String = target
-            .chars()
-            .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
-            .collect();
-        let (file, path) = tempfile::Builder::new()
-            .prefix(&format!("{name}-{line}-"))
-            .suffix(".log")
-            .tempfile_in(&directory)
-            .with_context(at)?
-            .keep()
-            .map_err(|error| error.error)
-            .with_context(at)?;
+    fn create(directory: Option<&Path>, target: &str, line: usize) -> Result<Log> {
+        let file = directory.map(|directory| Log::file(directory, target, line));
         Ok(Log {
-            path,
-            file: BufWriter::new(file),
+            file: file.transpose()?,
             last: VecDeque::new(),
             lines: 0,
         })
     }
 
+    fn file(directory: &Path, target: &str, line: usize) -> Result<(PathBuf, BufWriter<File>)> {
+        let at = || format!("cannot write a log in `{}`", directory.display());
+        modes::make_dirs(directory, PRIVATE).with_context(at)?;
+        let name: String = target
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
+            .collect();
+        let (file, path) = tempfile::Builder::new()
+            .prefix(&format!("{STEP_LOGS}{name}-{line}-"))
+            .suffix(".log")
+            .tempfile_in(directory)
+            .with_context(at)?
+            .keep()
+            .map_err(|error| error.error)
+            .with_context(at)?;
+        Ok((path, BufWriter::new(file)))
+    }
+
     /// A full disk must not hide what the command says: the log is then shorter than the output.
     fn line(&mut self, line: &[u8]) {
-        let _ = self
-            .file
-            .write_all(line)
-            .and_then(|()| self.file.write_all(b"\n"));
+        if let Some((_, file)) = &mut self.file {
+            let _ = file.write_all(line).and_then(|()| file.write_all(b"\n"));
+        }
         self.lines += 1;
         if self.last.len() == SHOWN_LINES {
             self.last.pop_front();
@@ -106,11 +111,12 @@ impl Log {
     }
 
     fn discard(self) {
-        let _ = std::fs::remove_file(&self.path);
+        if let Some((path, _)) = self.file {
+            let _ = std::fs::remove_file(path);
+        }
     }
 
-    fn failure(mut self, text: &str, exit: i32) -> String {
-        let _ = self.file.flush();
+    fn failure(self, text: &str, exit: i32) -> String {
         let ended = match exit {
             127 => "exit code 127 (command not found)".to_string(),
             126 => "exit code 126 (not executable)".to_string(),
@@ -121,11 +127,15 @@ impl Log {
         for line in &self.last {
             message += &format!("\n  | {}", String::from_utf8_lossy(line));
         }
-        match self.lines > SHOWN_LINES {
-            true => message += &format!("\nthe whole output: {}", self.path.display()),
-            false => {
-                let _ = std::fs::remove_file(&self.path);
+        match self.file {
+            Some((path, mut file)) if self.lines > SHOWN_LINES => {
+                let _ = file.flush();
+                message += &format!("\nthe whole output: {}", path.display());
             }
+            Some((path, _)) => {
+                let _ = std::fs::remove_file(path);
+            }
+            None => {}
         }
         message
     }

@@ -72,6 +72,7 @@ impl Project {
         let events: Arc<Mutex<Vec<imgmake_event::Event>>> = Arc::default();
         let seen = events.clone();
         let engine = Engine {
+            logs: None,
             registry: Client::new(imgmake_registry::ClientOptions {
                 hosts: Vec::new(),
                 docker_config: None,

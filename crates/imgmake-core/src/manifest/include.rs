@@ -190,7 +190,8 @@ impl<'p> Project<'p> {
                 add_env_files(run, &mut read, self.files, &cx);
             }
         }
-        self.manifest.read_files.extend(read.into_keys());
+        let read_files = read.into_keys().map(|(path, _)| path);
+        self.manifest.read_files.extend(read_files);
         found
             .manifest
             .groups
@@ -322,17 +323,18 @@ impl<'p> Project<'p> {
     }
 }
 
-/// Gives a command what its env-files say, a later one before an earlier, its own `env` before all.
+/// Gives a command what its env-files say, a later one before an earlier, its own `env` before all. A missing file
+/// is an error of who does not say that it may be missing, whoever else says so.
 fn add_env_files(
     run: &mut RunTarget,
-    read: &mut BTreeMap<String, BTreeMap<String, String>>,
+    read: &mut BTreeMap<(String, bool), BTreeMap<String, String>>,
     files: &dyn Files,
     cx: &DecodeContext,
 ) {
     let mut values = BTreeMap::new();
     for file in &run.env_files {
         let known = read
-            .entry(file.path.value.clone())
+            .entry((file.path.value.clone(), file.optional))
             .or_insert_with(|| env_file::read(file, &|path| files.read(path), cx));
         let length = known
             .iter()

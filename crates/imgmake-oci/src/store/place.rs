@@ -322,7 +322,7 @@ fn has_no_other_members(groups: &str, users: &str, group: u32, user: u32) -> boo
     })
 }
 
-pub(super) const DIRECTORIES: [&str; 10] = [
+pub(super) const DIRECTORIES: [&str; 9] = [
     "blobs/sha256",
     "indexes",
     "layers",
@@ -331,7 +331,6 @@ pub(super) const DIRECTORIES: [&str; 10] = [
     "trees",
     "cache",
     "db",
-    "logs",
     "tmp",
 ];
 

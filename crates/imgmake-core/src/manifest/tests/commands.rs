@@ -114,6 +114,23 @@ fn a_command_has_the_values_of_its_env_files_and_its_own_env_before_them() {
 }
 
 #[test]
+fn an_env_file_that_is_missing_is_an_error_of_who_needs_it() {
+    for text in [
+        r#"run a { command "true"; env-file "none.env" optional=#true }
+        run b { command "true"; env-file "none.env" }"#,
+        r#"run a { command "true"; env-file "none.env" }
+        run b { command "true"; env-file "none.env" optional=#true }"#,
+    ] {
+        let found = load("imgmake.kdl", text, &Facts::default(), &|_: &str| {
+            Err(std::io::ErrorKind::NotFound.into())
+        });
+        let found = found.unwrap_err();
+        let said = "cannot read env-file `none.env`";
+        assert!(found.len() == 1 && found[0].message == said, "{found:?}");
+    }
+}
+
+#[test]
 fn env_files_of_many_targets_do_not_fill_the_memory() {
     let text = "run t { matrix { n \"1\" \"2\" \"3\"; m \"1\" \"2\" \"3\" }; command \"true\"; env-file \".env\" }";
     let value = format!("A={}", "x".repeat(8 << 20));
