@@ -10,6 +10,8 @@ pub const USAGE: u8 = 2;
 pub const GATE: u8 = 3;
 pub const REGISTRY: u8 = 4;
 pub const STALE: u8 = 5;
+/// Two builds of one target made different images.
+pub const DIFFER: u8 = 6;
 pub const LOCKED: u8 = 9;
 pub const TIMEOUT: u8 = 124;
 

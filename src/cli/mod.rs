@@ -43,6 +43,7 @@ mod plan_json;
 mod plan_rows;
 mod plugin;
 mod project;
+mod project_copy;
 mod public_key;
 mod report_file;
 mod reproduce;

@@ -3,34 +3,39 @@
 //! Each build has a copy of the project, a store and a number of jobs of its own, and perhaps another user: what
 //! leaks of them into an image is a difference.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown, symlink};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
 
-use anyhow::{Context, anyhow};
-use clap::Args;
+use anyhow::Context;
+use clap::builder::PossibleValue;
+use clap::{Args, ValueEnum};
+use rustix::process::{Pid, Signal, kill_process};
 
-use super::args::{DiffArgs, Global, ListFormat};
+use super::args::{DiffArgs, Global, ListFormat, Progress};
 use super::diff;
 use super::environment::Environment;
 use super::image_source::Found;
 use super::output::tell;
 use super::project::{self, manifest_path};
+use super::project_copy::{self, Original, straight};
 use super::signals::{self, Stopped};
 use crate::exit::{self, Exit};
 use crate::targets::Project;
-use imgmake_core::manifest::TargetKind;
+use crate::targets::git_ignore::GitIgnore;
+use imgmake_core::manifest::{SecretFrom, TargetKind};
+use imgmake_core::plan::Plan;
 use imgmake_event::Cancel;
 use imgmake_guard::modes::{self, PRIVATE};
+use imgmake_guard::printable::{self, Colors};
 use imgmake_guard::program;
 use imgmake_oci::archive;
 use imgmake_oci::store::Store;
-
-/// Directories nested deeper than this are refused.
-const DEEPEST: usize = 200;
 
 #[derive(Clone, Debug, Args)]
 pub struct ReproduceArgs {
@@ -40,6 +45,9 @@ pub struct ReproduceArgs {
     /// Copy this directory, which holds the manifest's, instead of the manifest's own
     #[arg(long, value_name = "DIR")]
     pub root: Option<PathBuf>,
+    /// Copy what git ignores, too
+    #[arg(long)]
+    pub ignored: bool,
     /// The user of the second build, for root alone
     #[arg(long, value_name = "UID[:GID]", value_parser = user)]
     pub user: Option<User>,
@@ -74,6 +82,7 @@ fn user(text: &str) -> Result<User, String> {
 /// One of the two builds.
 struct Attempt {
     name: &'static str,
+    is_first: bool,
     /// Holds everything of it.
     directory: PathBuf,
     jobs: usize,
@@ -99,10 +108,17 @@ pub fn reproduce(
     args: &ReproduceArgs,
     environment: &Environment,
 ) -> Result<u8, Exit> {
+    if global.progress == Progress::Json {
+        return Err(Exit::usage(
+            "`reproduce` takes no `--progress json`: two builds have no one run of events",
+        )
+        .with_help("`--json` prints the answer as JSON"));
+    }
     let cancel = Cancel::default();
     let stopped = signals::listen(&cancel);
     let loaded = project::load(global, environment)?;
-    refuse(&loaded.project, &args.target)?;
+    let plan = project::select(&loaded.project, std::slice::from_ref(&args.target))?;
+    let target = refuse(&loaded.project, &plan, &args.target)?;
     if args.user.is_some() && !rustix::process::geteuid().is_root() {
         return Err(
             Exit::usage("`--user` needs root").with_help("without it both builds are yours")
@@ -110,17 +126,24 @@ pub fn reproduce(
     }
     let (root, within) = copied(global, args, &loaded.project)?;
     let directory = tempfile::tempdir().map_err(anyhow::Error::from)?;
-    let made = builds(args, directory.path())?;
+    let copies = directory.path().canonicalize();
+    let copies = copies.map_err(anyhow::Error::from)?;
+    let original = original(args, &loaded.project, &plan, (&root, &within), &copies)?;
+    let made = builds(args, &copies)?;
     let mut result = Ok(());
     for attempt in &made {
-        result = build(attempt, global, args, (&root, &within), (&cancel, &stopped));
+        let signals = (&cancel, &stopped);
+        result = build(attempt, global, (target, &within), &original, signals);
         if result.is_err() {
             break;
         }
     }
-    let compared = result.and_then(|()| compare(args, directory.path(), &made));
+    let compared = result.and_then(|()| compare(args, &copies, &made));
     for attempt in &made {
         clean(attempt);
+    }
+    if !rustix::process::geteuid().is_root() {
+        project_copy::unlock(&copies);
     }
     if let Err(error) = directory.close() {
         tell(format!("warning: cannot remove the copies: {error}"));
@@ -133,12 +156,14 @@ fn builds(args: &ReproduceArgs, directory: &Path) -> Result<[Attempt; 2], Exit> 
     let made = [
         Attempt {
             name: "first",
+            is_first: true,
             directory: directory.join("1"),
             jobs: 1,
             user: None,
         },
         Attempt {
             name: "second",
+            is_first: false,
             directory: directory.join("in/another/directory"),
             jobs: 2 * processors,
             user: args.user,
@@ -162,15 +187,14 @@ fn builds(args: &ReproduceArgs, directory: &Path) -> Result<[Attempt; 2], Exit> 
     Ok(made)
 }
 
-/// What cannot be done twice without a trace.
-fn refuse(project: &Project, target: &str) -> Result<(), Exit> {
-    let plan = project::select(project, &[target.to_string()])?;
+/// Refuses what cannot be done twice without a trace; returns the name of the one build.
+fn refuse<'p>(project: &'p Project, plan: &Plan, target: &str) -> Result<&'p str, Exit> {
     let kind = |id| &project.graph.target(id).kind;
-    let asked = match &plan.requested[..] {
-        [one] => kind(*one),
+    let one = match &plan.requested[..] {
+        [one] => *one,
         _ => return Err(Exit::usage(format!("`{target}` is not one build target"))),
     };
-    if !matches!(asked, TargetKind::Build(_)) {
+    if !matches!(kind(one), TargetKind::Build(_)) {
         let message = format!("target `{target}` makes no image");
         return Err(Exit::usage(message).with_help("name a `build` target"));
     }
@@ -187,7 +211,7 @@ fn refuse(project: &Project, target: &str) -> Result<(), Exit> {
             "`{target}` needs `{name}`, and that {what}"
         )));
     }
-    Ok(())
+    Ok(project.graph.name(one))
 }
 
 /// The directory that is copied, and the manifest's in it.
@@ -224,29 +248,161 @@ fn copied(
     }
 }
 
+/// What is copied for each of the builds.
+fn original(
+    args: &ReproduceArgs,
+    project: &Project,
+    plan: &Plan,
+    (root, within): (&Path, &Path),
+    copies: &Path,
+) -> Result<Original, Exit> {
+    let own = root.join(within);
+    let mut made = BTreeSet::new();
+    for id in &plan.order {
+        for output in project.graph.outputs(*id) {
+            let path = straight(&own.join(output));
+            let name = project.graph.name(*id);
+            if Path::new(output).is_absolute() || !path.starts_with(root) {
+                let message = format!(
+                    "`{}` needs `{name}`, and that writes `{output}`, which is no path inside of `{}`: both builds would write there",
+                    args.target,
+                    root.display()
+                );
+                return Err(Exit::usage(message).with_help(
+                    "write a path relative to the manifest's directory; `--root` names a larger directory",
+                ));
+            }
+            if !own.starts_with(&path) {
+                made.insert(path);
+            }
+        }
+        if let TargetKind::Run(run) = &project.graph.target(*id).kind
+            && let Some(dir) = &run.dir
+            && (Path::new(&dir.value).is_absolute()
+                || !straight(&own.join(&dir.value)).starts_with(root))
+        {
+            let message = format!(
+                "`{}` needs `{}`, whose command works in `{}`, which is no path inside of `{}`",
+                args.target,
+                project.graph.name(*id),
+                dir.value,
+                root.display()
+            );
+            return Err(
+                Exit::usage(message).with_help("write a path relative to the manifest's directory")
+            );
+        }
+    }
+    let manifest = project.graph.manifest();
+    let secrets = manifest
+        .secrets
+        .iter()
+        .filter_map(|secret| match &secret.source {
+            SecretFrom::File(path) => Some(path),
+            SecretFrom::Env(_) => None,
+        });
+    let of_commands = plan.order.iter().flat_map(|id| {
+        let files = match &project.graph.target(*id).kind {
+            TargetKind::Run(run) => &run.env_files[..],
+            _ => &[],
+        };
+        files.iter().map(|file| &file.path.value)
+    });
+    let read = manifest.read_files.iter().chain(secrets).chain(of_commands);
+    let mut read: BTreeSet<PathBuf> = read.map(|path| straight(&own.join(path))).collect();
+    read.extend(project.lock.iter().map(|lock| straight(lock.path())));
+    read.insert(own.join(Path::new(&project.file).file_name().unwrap_or_default()));
+    let is_checkout = root.ancestors().any(|above| above.join(".git").exists());
+    Ok(Original {
+        root: root.to_path_buf(),
+        copies: copies.to_path_buf(),
+        made,
+        ignore: (is_checkout && !args.ignored).then(|| GitIgnore::of(root)),
+        read,
+    })
+}
+
+/// A few of the paths that are in no copy.
+fn tell_left_out(left_out: &[PathBuf]) {
+    const SHOWN: usize = 5;
+    if left_out.is_empty() {
+        return;
+    }
+    let mut names: Vec<String> = left_out
+        .iter()
+        .take(SHOWN)
+        .map(|path| {
+            format!(
+                "`{}`",
+                printable::line(&path.to_string_lossy(), Colors::Removed)
+            )
+        })
+        .collect();
+    if left_out.len() > SHOWN {
+        names.push(format!("{} more", left_out.len() - SHOWN));
+    }
+    tell(format!(
+        "note: not copied, because targets make it or git ignores it: {}",
+        names.join(", ")
+    ));
+}
+
 /// Copies the project and builds it with nothing known.
 fn build(
     attempt: &Attempt,
     global: &Global,
-    args: &ReproduceArgs,
-    (root, within): (&Path, &Path),
+    (target, within): (&str, &Path),
+    original: &Original,
     (cancel, stopped): (&Cancel, &Stopped),
 ) -> Result<(), Exit> {
     let name = attempt.name;
-    tell(format!(
-        "the {name} build: in `{}`, with {} at once{}",
-        attempt.project().display(),
-        attempt.jobs,
-        attempt
-            .user
-            .map(|user| format!(", as user {}", user.user))
-            .unwrap_or_default()
-    ));
-    copy(root, &attempt.project(), &attempt.directory, cancel, 0)
-        .with_context(|| format!("cannot copy `{}`", root.display()))?;
-    if let Some(user) = attempt.user {
-        give(&attempt.directory, user).context("cannot give the copy to the other user")?;
+    let is_quiet = global.quiet || global.progress == Progress::Quiet;
+    if !is_quiet {
+        tell(format!(
+            "the {name} build: in `{}`, with {} at once{}",
+            attempt.project().display(),
+            attempt.jobs,
+            attempt
+                .user
+                .map(|user| format!(", as user {}", user.user))
+                .unwrap_or_default()
+        ));
     }
+    let copied = original.copy(&attempt.project(), cancel);
+    if let Some(code) = stopped.exit_code() {
+        return Err(Exit::silent(code));
+    }
+    let left_out = copied.with_context(|| format!("cannot copy `{}`", original.root.display()))?;
+    if attempt.is_first && !is_quiet {
+        tell_left_out(&left_out);
+    }
+    if let Some(user) = attempt.user {
+        project_copy::give(&attempt.directory, user.user, user.group)
+            .context("cannot give the copy to the other user")?;
+    }
+    let mut child = command(attempt, global, target, within)
+        .spawn()
+        .with_context(|| format!("cannot start the {name} build"))?;
+    let status = attend(&mut child, stopped).context("cannot wait for the build")?;
+    if let Some(code) = stopped.exit_code() {
+        return Err(Exit::silent(code));
+    }
+    if status.success() {
+        return Ok(());
+    }
+    let code = status.code().and_then(|code| u8::try_from(code).ok());
+    let exit = Exit::error(
+        code.unwrap_or(exit::FAILED),
+        format!("the {name} build failed: see above"),
+    );
+    let is_ignored = original.ignore.is_some() && !left_out.is_empty();
+    Err(match is_ignored {
+        true => exit.with_help("if it needs what git ignores: `--ignored` copies that, too"),
+        false => exit,
+    })
+}
+
+fn command(attempt: &Attempt, global: &Global, target: &str, within: &Path) -> Command {
     let manifest = manifest_path(global);
     let mut command = program::ourselves("/proc/self/exe".as_ref());
     command
@@ -257,6 +413,8 @@ fn build(
         .arg(manifest.file_name().unwrap_or(manifest.as_os_str()))
         .arg("--store")
         .arg(attempt.store())
+        .arg("--attempt")
+        .arg(attempt.layout())
         .args(["-j", &attempt.jobs.to_string()]);
     for variable in &global.vars {
         command.args(["--var", variable]);
@@ -264,63 +422,46 @@ fn build(
     for set in &global.sets {
         command.args(["--set", set]);
     }
-    let layout = format!("{}.layout={}", args.target, attempt.layout().display());
-    command.args(["--set", &layout, &args.target]);
+    let given = |value: Option<PossibleValue>| value.map(|value| value.get_name().to_string());
+    for (option, value) in [
+        ("--progress", given(global.progress.to_possible_value())),
+        ("--color", given(global.color.to_possible_value())),
+    ] {
+        command.arg(option).args(value);
+    }
+    for (option, is_given) in [
+        ("--quiet", global.quiet),
+        ("--verbose", global.verbose),
+        ("--timestamps", global.timestamps),
+    ] {
+        command.args(is_given.then_some(option));
+    }
+    command.arg(target);
+    // The job has one summary, and it is not about builds that nobody asked for.
+    command.env_remove("GITHUB_STEP_SUMMARY");
     command.stdin(Stdio::null()).stdout(Stdio::null());
+    // A signal of the terminal comes once: by way of us.
+    command.process_group(0);
     if let Some(user) = attempt.user {
         command.uid(user.user).gid(user.group);
     }
-    // A signal reaches the build, too, which is in our group.
-    let status = command
-        .status()
-        .with_context(|| format!("cannot start the {name} build"))?;
-    if let Some(code) = stopped.exit_code() {
-        return Err(Exit::silent(code));
-    }
-    if status.success() {
-        return Ok(());
-    }
-    let code = status.code().and_then(|code| u8::try_from(code).ok());
-    Err(Exit::error(
-        code.unwrap_or(exit::FAILED),
-        format!("the {name} build failed: see above"),
-    ))
+    command
 }
 
-/// Files, directories and links with their modes; the state of runs is left out, and what is no file.
-fn copy(from: &Path, to: &Path, own: &Path, cancel: &Cancel, depth: usize) -> anyhow::Result<()> {
-    cancel.check()?;
-    if depth > DEEPEST {
-        return Err(anyhow!("directories are nested more than {DEEPEST} deep"));
-    }
-    modes::make_dirs(to, PRIVATE)?;
-    for entry in fs::read_dir(from)? {
-        let entry = entry?;
-        let (path, target) = (entry.path(), to.join(entry.file_name()));
-        let is_left_out = entry.file_name() == ".imgmake" || own.starts_with(&path);
-        let kind = entry.file_type()?;
-        if is_left_out {
-        } else if kind.is_symlink() {
-            symlink(fs::read_link(&path)?, &target)?;
-        } else if kind.is_dir() {
-            copy(&path, &target, own, cancel, depth + 1)?;
-        } else if kind.is_file() {
-            fs::copy(&path, &target).with_context(|| path.display().to_string())?;
+/// Waits for a build, and stops it when we are to stop.
+fn attend(child: &mut Child, stopped: &Stopped) -> io::Result<ExitStatus> {
+    let mut is_told = false;
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(status);
         }
-    }
-    fs::set_permissions(to, fs::metadata(from)?.permissions())?;
-    Ok(())
-}
-
-/// Everything below, without following links.
-fn give(path: &Path, user: User) -> io::Result<()> {
-    lchown(path, Some(user.user), Some(user.group))?;
-    if fs::symlink_metadata(path)?.is_dir() {
-        for entry in fs::read_dir(path)? {
-            give(&entry?.path(), user)?;
+        if !is_told && stopped.exit_code().is_some() {
+            is_told = true;
+            // One that has just ended needs nothing.
+            let _ = kill_process(Pid::from_child(child), Signal::TERM);
         }
+        std::thread::sleep(Duration::from_millis(20));
     }
-    Ok(())
 }
 
 fn compare(args: &ReproduceArgs, directory: &Path, made: &[Attempt; 2]) -> Result<u8, Exit> {
@@ -342,7 +483,10 @@ fn compare(args: &ReproduceArgs, directory: &Path, made: &[Attempt; 2]) -> Resul
         format: args.format,
         json: args.json,
     };
-    diff::of_images(&store, &args, &first, &second)
+    Ok(match diff::of_images(&store, &args, &first, &second)? {
+        0 => 0,
+        _ => exit::DIFFER,
+    })
 }
 
 /// Unpacked layers may belong to ids that only a user namespace can remove.
@@ -357,10 +501,7 @@ fn clean(attempt: &Attempt) {
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null());
-    if let Ok(meta) = fs::symlink_metadata(attempt.store())
-        && let Some(user) = attempt.user
-        && meta.uid() == user.user
-    {
+    if let Some(user) = attempt.user {
         command.uid(user.user).gid(user.group);
     }
     // What stays is said when the directory is removed.

@@ -53,6 +53,9 @@ pub fn run(global: &Global, args: &RunArgs, environment: &Environment) -> Result
         // Before the project is loaded, which makes the user's key.
         UserTerminal::of(environment)?;
     }
+    if args.attempt.is_some() {
+        signals::end_with_parent();
+    }
     let loaded = project::load_with(global, environment, Keys::Make, args.network)?;
     let cancel = Cancel::default();
     let stopped = signals::listen(&cancel);
@@ -118,6 +121,10 @@ pub fn once(
         timing.on_the_way_to(heard_by(listener, logged(&logs, reporter.events()))),
         cancel.clone(),
     )?;
+    if let Some(layout) = &args.attempt {
+        tools.share_no_steps();
+        tools.layout_of = plan.requested.first().map(|id| (*id, layout.clone()));
+    }
     tools.add_caches(caches);
     tools.pin_use = pin_use;
     tools.lends_terminal = lends_terminal;

@@ -88,6 +88,10 @@ pub struct RunArgs {
     /// there is discarded. Needs a terminal, runs one step at a time, and shows plain progress.
     #[arg(long, help_heading = ISOLATION)]
     pub shell_on_fail: bool,
+    /// For the builds of `reproduce`, which start it: write the image of the one target there as a layout, share no
+    /// steps with a registry whatever the manifest says, and end with the process that started this one
+    #[arg(long, value_name = "DIR", hide = true)]
+    pub attempt: Option<PathBuf>,
     #[command(flatten)]
     pub network: NetworkArgs,
     /// Arguments for the command of the `run` target that is named

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 
+use rustix::process::{Signal, set_parent_process_death_signal};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -20,6 +21,12 @@ impl Stopped {
             signal => u8::try_from(128 + signal).ok(),
         }
     }
+}
+
+/// Stops this run when the process that started it is gone, however it ended.
+pub fn end_with_parent() {
+    // Where the kernel refuses, its parent still passes signals on.
+    let _ = set_parent_process_death_signal(Some(Signal::TERM));
 }
 
 /// Cancels when a signal comes.

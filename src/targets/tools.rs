@@ -16,6 +16,7 @@ use super::watchdog::Watchdog;
 use imgmake_build::cache::{Cache, CacheSettings};
 use imgmake_build::worker::{CacheScope, Terminals, Worker};
 use imgmake_build::{BasePolicy, Engine, Warmed};
+use imgmake_core::graph::TargetId;
 use imgmake_core::manifest::CacheMounts;
 use imgmake_core::state::State;
 use imgmake_event::{Cancel, Event, Events};
@@ -54,6 +55,8 @@ pub struct Tools {
     pub run_file: Option<(u64, u64)>,
     /// What each target takes a token of while it works.
     pub jobserver: Option<Arc<Jobserver>>,
+    /// A layout besides what the manifest wants of a build.
+    pub layout_of: Option<(TargetId, PathBuf)>,
     store: OnceLock<Store>,
     client: OnceLock<Client>,
     worker: OnceLock<Arc<Worker>>,
@@ -127,6 +130,7 @@ impl Tools {
             lends_terminal: false,
             run_file: None,
             jobserver: None,
+            layout_of: None,
             store: OnceLock::new(),
             client: OnceLock::new(),
             worker: OnceLock::new(),
@@ -226,6 +230,11 @@ impl Tools {
         settings.ttl = more.ttl.or(settings.ttl);
     }
 
+    /// Without the caches of the manifest; before anything is built.
+    pub fn share_no_steps(&mut self) {
+        self.cache_settings = CacheSettings::default();
+    }
+
     /// Step results in registries; `None` when there are no such caches.
     fn cache(&self) -> anyhow::Result<Option<Arc<Cache>>> {
         if self.cache_settings.is_empty() || offline::is_forbidden() {
@@ -270,6 +279,7 @@ impl Tools {
             lends_terminal: self.lends_terminal,
             run_file: self.run_file,
             jobserver: self.jobserver.clone(),
+            layout_of: self.layout_of.clone(),
             store: OnceLock::new(),
             client: OnceLock::new(),
             worker: OnceLock::from(self.worker()?),

@@ -83,6 +83,17 @@ fn five_is_stale() {
 }
 
 #[test]
+fn six_is_a_target_whose_builds_differ() {
+    let stamped = "run now { command \"date +%s%N >now\"; outputs \"now\" }\n\
+                   build app { from \"scratch\"; copy \"now\" to=\"/now\" }\n\
+                   run bad { command \"exit 3\"; outputs \"bad\" }\n\
+                   build never { from \"scratch\"; copy \"bad\" to=\"/bad\" }\n";
+    ends(stamped, &["reproduce", "app"], 6);
+    ends(stamped, &["reproduce", "never"], 1);
+    ends(IMAGE, &["reproduce", "app"], 0);
+}
+
+#[test]
 fn nine_is_another_run_and_124_a_time_limit() {
     ends("run t { command \"sleep 9\"; timeout \"1s\" }", &["t"], 124);
     let directory = temporary();
@@ -126,6 +137,6 @@ fn the_book_has_exactly_these() {
         .collect();
     assert_eq!(
         codes,
-        ["0", "1", "2", "3", "4", "5", "9", "124", "130, 143"]
+        ["0", "1", "2", "3", "4", "5", "6", "9", "124", "130, 143"]
     );
 }

@@ -56,6 +56,7 @@
 //! | `scheduling` | when targets work, for how long, how often, how many at once; plans for programs |
 //! | `secrets` | no password is in anything that is printed, written, built or started |
 //! | `repositories` | what is cloned is what git clones; hostile trees and servers lead nowhere |
+//! | `reproduced` | `reproduce` builds from nothing, and leaves nothing in the project, a registry or the machine |
 //! | `seeds` | pipelines of CI platforms work when only the plugin's image is exchanged |
 //! | `templates` | each pipeline of `examples/ci` does what it shows |
 //! | `toolchains` | compilers and package managers work inside of images (`tests/run --long`) |
@@ -122,6 +123,7 @@ mod programs;
 mod registry_cache;
 mod release;
 mod repositories;
+mod reproduced;
 mod room;
 mod same_as_buildah;
 mod sandbox;

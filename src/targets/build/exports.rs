@@ -15,6 +15,12 @@ use imgmake_oci::image::{Descriptor, Platform};
 pub(super) fn write(task: &BuildTask<'_>, root: &Descriptor) -> anyhow::Result<Vec<Output>> {
     let mut exported = Vec::new();
     export_files(task, root, &mut exported)?;
+    if let Some((id, layout)) = &task.runner.tools.layout_of
+        && *id == task.id
+    {
+        images::fetch_missing(task.runner, task.name, root)?;
+        archive::write_layout(task.runner.store()?, root, &[], layout)?;
+    }
     if task.target.tar.is_none() && task.target.layout.is_none() && task.target.load.is_empty() {
         return Ok(exported);
     }
