@@ -198,7 +198,7 @@ fn groups_of_one_build_and_included_targets_have_images() {
         "imgmake.kdl",
         "include \"services/*/imgmake.kdl\"\n\
          build app { from \"scratch\"; file \"/a\" \"x\"; layout \"image\" }\n\
-         group one { app }\n",
+         group one app\n",
     );
     write(
         path,
