@@ -8,7 +8,7 @@ use clap::Subcommand;
 use super::args::Command;
 
 /// Options that take the next word as their value.
-const TAKE_A_VALUE: [&str; 19] = [
+const TAKE_A_VALUE: [&str; 20] = [
     "-C",
     "--directory",
     "-f",
@@ -28,6 +28,7 @@ const TAKE_A_VALUE: [&str; 19] = [
     "--since",
     "--junit",
     "--code-quality",
+    "--attempt",
 ];
 
 /// Moves the command before the options, so that `imgmake -C dir plan` is
