@@ -408,6 +408,7 @@ pub enum DbCommand {
     },
     /// Store advisories of this machine: directories, `.zip`, `.json`, `.jsonl`, the last two also with `.gz`
     Import {
+        /// A directory, an archive or a file; several become one database each
         #[arg(value_name = "PATH", required = true)]
         from: Vec<PathBuf>,
     },

@@ -61,8 +61,10 @@ impl GitIgnore {
         if path.starts_with('/') {
             return None;
         }
-        let path = clean(&format!("{}/{path}", self.project));
-        let path = path.trim_start_matches('/').to_string();
+        let path = match self.project.as_str() {
+            "" => clean(path),
+            project => clean(&format!("{project}/{path}")),
+        };
         (!path.is_empty() && path != ".." && !path.starts_with("../")).then_some(path)
     }
 

@@ -186,7 +186,7 @@ fn an_update_fetches_what_was_fetched_and_leaves_what_was_imported() {
     for name in ["one", "two"] {
         std::fs::write(
             web.root().join(format!("{name}.zip")),
-            archive(&[one.clone()]),
+            archive(std::slice::from_ref(&one)),
         )
         .unwrap();
     }

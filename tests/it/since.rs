@@ -400,7 +400,7 @@ fn manifests_behind_links_are_compared_with_what_they_were() {
         drop(fs::remove_file(path.join(name)));
         std::os::unix::fs::symlink(target, path.join(name)).unwrap();
     };
-    let settings = "its settings changed in the manifest".to_string();
+    let settings = "its settings changed in the manifest";
     let head =
         format!("imgmake version=1 {{ env-file \".env\" }}\ninclude \"more.kdl\"\n{MANIFEST}");
     let more = "build m { from \"scratch\"; copy \"tool\" to=\"/\" }\n";
@@ -429,13 +429,13 @@ fn manifests_behind_links_are_compared_with_what_they_were() {
         "conf/main.kdl",
         head.replace("\"tool\" to=\"/\"", "\"tool\" to=\"/t\""),
     );
-    assert_eq!(says("tool"), [settings.clone()]);
+    assert_eq!(says("tool"), [settings]);
     reset();
     write(path, "conf/deep/more.kdl", more.replace("\"/\"", "\"/m\""));
-    assert_eq!(says("m"), [settings.clone()]);
+    assert_eq!(says("m"), [settings]);
     reset();
     write(path, "env/dev", "LEVEL=2\n");
-    assert_eq!(says("api"), [settings.clone()]);
+    assert_eq!(says("api"), [settings]);
     reset();
     // A link leads elsewhere.
     write(
@@ -444,7 +444,7 @@ fn manifests_behind_links_are_compared_with_what_they_were() {
         head.replace("\"tool\" to=\"/\"", "\"tool\" to=\"/u\""),
     );
     link("conf/second.kdl", "imgmake.kdl");
-    assert_eq!(says("tool"), [settings.clone()]);
+    assert_eq!(says("tool"), [settings]);
     reset();
     // It was outside, as far as the commit knows.
     let outside = temporary();
