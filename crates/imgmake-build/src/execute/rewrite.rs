@@ -58,8 +58,30 @@ impl Rewrite {
                 _ => rewrite.plain(&found.entry),
             }
         }
-        for ((layer, path), names) in names {
+        // Files of the base whose first name is gone may have another one there.
+        let nameless: BTreeSet<_> = names
+            .keys()
+            .filter(|(layer, path)| *layer < base && !kept(path))
+            .cloned()
+            .collect();
+        let mut other_names = BTreeMap::new();
+        if !nameless.is_empty() {
+            for found in above.walk(b"").filter(|e| kept(&e.entry.path)) {
+                if matches!(found.entry.kind, EntryKind::File { .. }) {
+                    let file = origin(layers, &found.entry.path)?;
+                    if nameless.contains(&file) {
+                        other_names.entry(file).or_insert(&found.entry.path);
+                    }
+                }
+            }
+        }
+        for (file, names) in names {
             // Another name of a file that the base still shows.
+            if let Some(shown) = other_names.get(&file) {
+                rewrite.link(shown, &names);
+                continue;
+            }
+            let (layer, path) = file;
             match layer < base && kept(&path) {
                 true => rewrite.link(&path, &names),
                 false => rewrite.file(layer, path, names),
