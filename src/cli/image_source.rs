@@ -12,7 +12,7 @@ use super::trust::{Keys, open_store};
 use crate::exit::{self, Exit};
 use crate::targets::images;
 use imgmake_core::manifest::TargetKind;
-use imgmake_core::state::{Output, State};
+use imgmake_core::state::State;
 use imgmake_event::{Cancel, Events};
 use imgmake_oci::archive;
 use imgmake_oci::image::media_type::{OCI_INDEX, OCI_MANIFEST};
@@ -116,19 +116,7 @@ impl<'a> Finder<'a> {
             return Ok(None);
         };
         let state = State::read(&project.directory, &loaded.trust.key)?;
-        let outputs = state.recorded(name).map(|(_, outputs)| outputs);
-        let root = outputs
-            .into_iter()
-            .flatten()
-            .find_map(|output| match output {
-                Output::Image {
-                    media_type,
-                    digest,
-                    size,
-                    ..
-                } => Some(Descriptor::new(media_type, digest, size)),
-                _ => None,
-            });
+        let root = images::of_state(&state, name);
         let Some(root) = root.filter(|root| self.store.holds(root)) else {
             let message = format!("target `{name}` has no image yet");
             return Err(

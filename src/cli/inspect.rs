@@ -17,8 +17,6 @@ use imgmake_oci::image::{Descriptor, ImageConfig, ImageManifest, from_json, is_i
 use imgmake_oci::layer::{Entry, EntryKind, Index, IndexEntry, Layer, View};
 use imgmake_oci::store::Store;
 
-/// Bytes of a config.
-const LARGEST: u64 = 4 << 20;
 /// Variables, labels and names that are shown at first.
 const SHOWN_VALUES: usize = 6;
 const SHOWN_LAYERS: usize = 12;
@@ -56,14 +54,7 @@ struct Image<'a> {
 
 impl<'a> Image<'a> {
     fn read(store: &Store, manifest: &'a ImageManifest) -> anyhow::Result<Image<'a>> {
-        let bytes = store.read_blob(&manifest.config.digest, LARGEST)?;
-        let config: ImageConfig = from_json(&bytes)?;
-        anyhow::ensure!(
-            config.rootfs.diff_ids.len() == manifest.layers.len(),
-            "the image's config has {} layers, and its manifest {}",
-            config.rootfs.diff_ids.len(),
-            manifest.layers.len()
-        );
+        let (config, _) = images::config(store, manifest)?;
         let layers = manifest.layers.iter().zip(&config.rootfs.diff_ids);
         let index = |(layer, diff_id): (&Descriptor, _)| match store.holds(layer) {
             true => Ok(Some(
@@ -387,7 +378,8 @@ fn document(
             value
         };
         let layers: Vec<Value> = image.layers().into_iter().map(layer).collect();
-        let config: Value = from_json(&store.read_blob(&manifest.config.digest, LARGEST)?)?;
+        let (_, bytes) = images::config(store, manifest)?;
+        let config: Value = from_json(&bytes)?;
         let mut value = json!({"digest": descriptor.digest, "manifest": manifest, "config": config, "layers": layers});
         if args.files {
             let files = image.files();

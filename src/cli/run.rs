@@ -32,9 +32,9 @@ use imgmake_core::execute::{self, CacheUse, OnFailure};
 use imgmake_core::graph::TargetId;
 use imgmake_core::manifest::TargetKind;
 use imgmake_core::plan::Plan;
-use imgmake_core::state::{Output, State};
+use imgmake_core::state::State;
 use imgmake_event::{Cancel, Event, Events, TargetOutcome};
-use imgmake_oci::image::{Descriptor, Reference};
+use imgmake_oci::image::Reference;
 
 /// One run of a manifest that is in no file.
 pub fn in_memory(
@@ -186,19 +186,7 @@ fn sizes(project: &Project, plan: &Plan, tools: &Tools, state: &State) -> BTreeM
     let mut sizes = BTreeMap::new();
     for id in &plan.order {
         let name = project.graph.name(*id);
-        let outputs = state.recorded(name).map(|(_, outputs)| outputs);
-        let root = outputs
-            .into_iter()
-            .flatten()
-            .find_map(|output| match output {
-                Output::Image {
-                    media_type,
-                    digest,
-                    size,
-                    ..
-                } => Some(Descriptor::new(media_type, digest, size)),
-                _ => None,
-            });
+        let root = images::of_state(state, name);
         // What the store has lost is no reason to fail.
         let blobs = root.and_then(|root| images::blobs(tools.store().ok()?, &root).ok());
         if let Some(blobs) = blobs {

@@ -9,13 +9,11 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::images;
 use imgmake_oci::OciError;
-use imgmake_oci::image::{ImageConfig, ImageManifest, from_json};
+use imgmake_oci::image::{ImageManifest, from_json};
 use imgmake_oci::layer::{Entry, EntryKind, Index, IndexEntry, Layer, View, Whiteout};
 use imgmake_oci::store::Store;
-
-/// Bytes of a config.
-const LARGEST: u64 = 4 << 20;
 
 /// What an image holds, read for a comparison.
 pub struct Contents {
@@ -30,14 +28,7 @@ impl Contents {
     /// # Errors
     /// A layer or the config is not in the store, or is damaged.
     pub fn read(store: &Store, manifest: &ImageManifest) -> anyhow::Result<Contents> {
-        let bytes = store.read_blob(&manifest.config.digest, LARGEST)?;
-        let config: ImageConfig = from_json(&bytes)?;
-        anyhow::ensure!(
-            config.rootfs.diff_ids.len() == manifest.layers.len(),
-            "the image's config has {} layers, and its manifest {}",
-            config.rootfs.diff_ids.len(),
-            manifest.layers.len()
-        );
+        let (config, bytes) = images::config(store, manifest)?;
         let layers = manifest.layers.iter().zip(&config.rootfs.diff_ids);
         let indexes = layers
             .map(|(layer, diff_id)| store.index(&Layer::new(diff_id.clone(), layer.clone())))

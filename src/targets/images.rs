@@ -11,9 +11,10 @@ use imgmake_build as build;
 use imgmake_core::execute::{Failure, FailureKind, Upstream};
 use imgmake_core::graph::TargetId;
 use imgmake_core::manifest::{Diagnostic, Spanned};
-use imgmake_core::state::Output;
+use imgmake_core::state::{Output, State};
 use imgmake_oci::image::{
-    DEEPEST, Descriptor, ImageTree, ManifestOrIndex, Reference, ReferenceError, TreeError,
+    DEEPEST, Descriptor, ImageConfig, ImageManifest, ImageTree, ManifestOrIndex, Reference,
+    ReferenceError, TreeError, from_json,
 };
 use imgmake_oci::store::Store;
 use imgmake_registry::{Client, Fetched, OperationContext};
@@ -51,17 +52,25 @@ pub fn of_target(runner: &TargetRunner<'_>, upstream: &Upstream<'_>, id: TargetI
     let made = upstream
         .made(runner.name(id))
         .expect("an image is made before what uses it");
-    let found = made.outputs.iter().find_map(|output| match output {
+    of_outputs(&made.outputs).expect("a build's outcome holds its image")
+}
+
+/// The image among the outputs of a target.
+pub fn of_outputs(outputs: &[Output]) -> Option<Descriptor> {
+    outputs.iter().find_map(|output| match output {
         Output::Image {
             media_type,
             digest,
             size,
             ..
-        } => Some((media_type, digest, *size)),
+        } => Some(Descriptor::new(media_type.clone(), digest.clone(), *size)),
         _ => None,
-    });
-    let (media_type, digest, size) = found.expect("a build's outcome holds its image");
-    Descriptor::new(media_type.clone(), digest.clone(), size)
+    })
+}
+
+/// The image of a target as the state has it: what its last outcome made.
+pub fn of_state(state: &State, target: &str) -> Option<Descriptor> {
+    of_outputs(&state.recorded(target)?.1)
 }
 
 /// Base layers that no step needed are pulled now that somebody wants the bytes.
@@ -108,7 +117,7 @@ pub fn pull_missing(
     Ok(())
 }
 
-/// Bytes of a manifest or index.
+/// Bytes of a manifest, an index or a config.
 const LARGEST_DOCUMENT: u64 = 4 << 20;
 
 /// An image of the store, by its name.
@@ -261,6 +270,21 @@ pub fn tree(store: &Store, root: &Descriptor) -> anyhow::Result<ImageTree> {
         TreeError::Invalid { error, .. } => error.into(),
         TreeError::TooDeep { .. } => anyhow!("indexes are nested more than {DEEPEST} deep"),
     })
+}
+
+/// The config of an image, also as it was written: fields that no type of ours has are there, too.
+///
+/// # Errors
+/// It is not in the store, is none, or is about another number of layers.
+pub fn config(store: &Store, manifest: &ImageManifest) -> anyhow::Result<(ImageConfig, Vec<u8>)> {
+    let bytes = store.read_blob(&manifest.config.digest, LARGEST_DOCUMENT)?;
+    let config: ImageConfig = from_json(&bytes)?;
+    let (described, layers) = (config.rootfs.diff_ids.len(), manifest.layers.len());
+    anyhow::ensure!(
+        described == layers,
+        "the image's config has {described} layers, and its manifest {layers}"
+    );
+    Ok((config, bytes))
 }
 
 /// Everything that an image is made of: manifests, configs and layers, foreign ones left out.

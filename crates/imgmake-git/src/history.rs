@@ -3,11 +3,11 @@
 use std::collections::{BinaryHeap, HashMap, HashSet};
 
 use gix_hash::ObjectId;
-use gix_object::{CommitRefIter, TagRefIter};
+use gix_object::CommitRefIter;
 use gix_ref::PartialNameRef;
 
 use super::local::{LocalRepository, unreadable};
-use super::repository::find;
+use super::repository::{find, peeled};
 use super::{GitError, Result};
 use imgmake_event::Cancel;
 
@@ -104,22 +104,7 @@ impl LocalRepository {
     }
 
     fn commit_of(&self, id: ObjectId) -> Result<ObjectId> {
-        let (mut id, mut buffer) = (id, Vec::new());
-        for _ in 0..16 {
-            let object = find(&self.objects, id, &mut buffer)?;
-            match object.kind {
-                gix_object::Kind::Commit => return Ok(id),
-                gix_object::Kind::Tag => {
-                    let target = TagRefIter::from_bytes(object.data, self.kind).target_id();
-                    id = target.map_err(|_| GitError::damaged(format!("tag {id}")))?;
-                }
-                _ => break,
-            }
-        }
-        Err(GitError::UnexpectedObject {
-            id,
-            expected: "a commit",
-        })
+        peeled(&self.objects, self.kind, id)
     }
 
     /// The newest commit that both descend from; of a shallow clone, as far as its history goes.

@@ -104,24 +104,7 @@ impl Repository {
 
     /// The commit that an object stands for.
     pub(super) fn commit(&self, id: ObjectId) -> Result<ObjectId> {
-        let objects = self.objects()?;
-        let (mut id, mut buffer) = (id, Vec::new());
-        // Tags of tags can be nested without end.
-        for _ in 0..16 {
-            let object = find(&objects, id, &mut buffer)?;
-            match object.kind {
-                gix_object::Kind::Commit => return Ok(id),
-                gix_object::Kind::Tag => {
-                    let target = TagRefIter::from_bytes(object.data, self.kind).target_id();
-                    id = target.map_err(|_| GitError::damaged(format!("tag {id}")))?;
-                }
-                _ => break,
-            }
-        }
-        Err(GitError::UnexpectedObject {
-            id,
-            expected: "a commit",
-        })
+        peeled(&self.objects()?, self.kind, id)
     }
 
     pub(super) fn tree_of(&self, commit: ObjectId) -> Result<ObjectId> {
@@ -297,6 +280,30 @@ fn modes(directory: &Path, is_of_objects: bool, cancel: &Cancel) -> io::Result<(
         }
     }
     Ok(())
+}
+
+pub(super) fn peeled(
+    objects: &gix_odb::Handle,
+    kind: gix_hash::Kind,
+    mut id: ObjectId,
+) -> Result<ObjectId> {
+    let mut buffer = Vec::new();
+    // Tags of tags can be nested without end.
+    for _ in 0..16 {
+        let object = find(objects, id, &mut buffer)?;
+        match object.kind {
+            gix_object::Kind::Commit => return Ok(id),
+            gix_object::Kind::Tag => {
+                let target = TagRefIter::from_bytes(object.data, kind).target_id();
+                id = target.map_err(|_| GitError::damaged(format!("tag {id}")))?;
+            }
+            _ => break,
+        }
+    }
+    Err(GitError::UnexpectedObject {
+        id,
+        expected: "a commit",
+    })
 }
 
 pub(super) fn find<'a>(
