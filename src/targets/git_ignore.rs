@@ -2,6 +2,7 @@
 //! machine alone, by `.git/info/exclude` and the user's settings, does not count: keys are everybody's.
 
 use std::collections::HashMap;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -31,7 +32,17 @@ impl GitIgnore {
     pub fn of(project: &Path) -> GitIgnore {
         let mut above = project.ancestors();
         let top = above.find(|path| path.join(".git").exists());
-        let top = top.unwrap_or(project);
+        // What another user put above, as into a directory for everybody, is not asked.
+        let top = top.filter(|top| is_believed(top, project));
+        let whole = GitIgnore::below(top.unwrap_or(project), project);
+        // Nobody means a project to have no inputs: that its directory is ignored from above says nothing.
+        match !whole.project.is_empty() && whole.ignores("", || true) {
+            true => GitIgnore::below(project, project),
+            false => whole,
+        }
+    }
+
+    fn below(top: &Path, project: &Path) -> GitIgnore {
         let inside = project.strip_prefix(top).unwrap_or(Path::new(""));
         GitIgnore {
             top: top.to_path_buf(),
@@ -106,6 +117,18 @@ impl GitIgnore {
         files.insert(directory.to_string(), Arc::clone(&rules));
         rules
     }
+}
+
+/// Of the user's own, root's, or whose the project is.
+fn is_believed(top: &Path, project: &Path) -> bool {
+    let owner = |path: &Path| std::fs::metadata(path).ok().map(|meta| meta.uid());
+    let believed = [
+        Some(0),
+        Some(rustix::process::geteuid().as_raw()),
+        owner(project),
+    ];
+    let git = owner(&top.join(".git"));
+    git.is_some() && believed.contains(&git)
 }
 
 fn parse(text: &str) -> Vec<Rule> {
@@ -206,6 +229,27 @@ mod tests {
             assert_eq!(ignore.ignores(path, || is_directory), expected, "{path}");
         }
         assert!(!ignore.ignores_itself("target/x/y", || false));
+    }
+
+    #[test]
+    fn an_ignored_project_has_inputs_of_its_own() {
+        let outer = repository(&[
+            (".gitignore", "/vendor/\n"),
+            ("vendor/.gitignore", "*.tmp\n"),
+        ]);
+        let ignore = GitIgnore::of(&outer.path().join("vendor"));
+        for (path, expected) in [("main.c", false), ("a.tmp", true)] {
+            assert_eq!(ignore.ignores(path, || false), expected, "{path}");
+        }
+    }
+
+    #[test]
+    #[ignore = "only root gives a file to another user"]
+    fn a_repository_of_another_user_above_a_project_is_not_asked() {
+        let outer = repository(&[(".gitignore", "*\n"), ("mine/main.c", "")]);
+        std::os::unix::fs::chown(outer.path().join(".git"), Some(4711), None).unwrap();
+        let ignore = GitIgnore::of(&outer.path().join("mine"));
+        assert!(!ignore.ignores("main.c", || false));
     }
 
     #[test]
