@@ -8,10 +8,10 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, bail};
 
+use super::advisory_origins;
 use super::args::{DbCommand, Global};
 use super::environment::Environment;
 use super::image_source::{Chosen, Finder};
-use super::origins;
 use super::output::{print, tell};
 use super::project::{self, manifest_path};
 use super::signals;
@@ -76,7 +76,7 @@ fn home(store: &Store) -> Result<PathBuf> {
     }
     let home = scan::advisory_home(store)?;
     fs::create_dir_all(&home).with_context(|| format!("cannot make `{}`", home.display()))?;
-    origins::remove_unfinished(&home, SystemTime::now());
+    advisory_origins::remove_unfinished(&home, SystemTime::now());
     Ok(home)
 }
 
@@ -95,7 +95,7 @@ fn update(
         [] => {
             let mut names = BTreeSet::new();
             for name in advisories::file_names(&home)? {
-                match origins::of(&home, &name)? {
+                match advisory_origins::of(&home, &name)? {
                     Some(source) => drop(names.insert(source)),
                     None => imported.push(name),
                 }
@@ -221,7 +221,7 @@ fn import_one(path: &Path, home: &Path, cancel: &Cancel) -> Result<()> {
         false => copy(&mut fs::File::open(&path)?, file.as_file_mut(), cancel)?,
     }
     scan::count_advisories(file.path(), cancel)?;
-    origins::forget(home, &name)?;
+    advisory_origins::forget(home, &name)?;
     file.persist(home.join(&name))?;
     Ok(())
 }
@@ -278,10 +278,10 @@ fn fetch(source: &str, home: &Path, environment: &Environment, cancel: &Cancel) 
     // Read before it gets its name: a broken archive must not replace a good one.
     check(file.path(), &name)?;
     // In this order: what is killed in between is not fetched again, but nothing imported is lost.
-    origins::forget(home, &name)?;
+    advisory_origins::forget(home, &name)?;
     file.persist(home.join(&name))?;
     if !is_local {
-        origins::keep(home, &name, source)?;
+        advisory_origins::keep(home, &name, source)?;
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! The command line: reads arguments and surroundings, wires the parts together,
 //! shows errors once, and ends with the right code.
 
+mod advisory_origins;
 mod args;
 mod base_policy;
 #[cfg(test)]
@@ -35,7 +36,6 @@ mod logs;
 mod man;
 mod manifest_cache;
 mod manifest_files;
-mod origins;
 mod output;
 mod outside;
 mod plan;
@@ -63,6 +63,7 @@ mod trust;
 mod update;
 mod verify;
 mod watch;
+mod why;
 mod word_order;
 
 use std::process::ExitCode;
@@ -173,7 +174,7 @@ fn dispatch(cli: Cli, environment: &Environment) -> Result<u8, Exit> {
                 network,
                 arguments: Vec::new(),
             };
-            plan::why(&global, &args, format, environment)
+            why::why(&global, &args, format, environment)
         }
         Some(Command::Update { names }) => update::update(&global, &names, environment),
         Some(Command::Check { args, format }) => plan::check(&global, &args, format, environment),

@@ -1,4 +1,4 @@
-//! `plan`, `why`, `check`: what a run would do, touching nothing.
+//! `plan`, `check`: what a run would do, touching nothing.
 
 use std::sync::Arc;
 
@@ -147,7 +147,7 @@ pub fn plan(
     Ok(0)
 }
 
-fn show(text: &str, format: ListFormat) -> Result<(), Exit> {
+pub(super) fn show(text: &str, format: ListFormat) -> Result<(), Exit> {
     match format {
         ListFormat::Text => print(text)?,
         ListFormat::Json => print_json(text)?,
@@ -161,43 +161,6 @@ fn counted(targets: usize) -> String {
     } else {
         format!("{targets} targets are")
     }
-}
-
-pub fn why(
-    global: &Global,
-    args: &PlanArgs,
-    format: ListFormat,
-    environment: &Environment,
-) -> Result<u8, Exit> {
-    let target = &args.targets[0];
-    let text = decide(
-        global,
-        args,
-        environment,
-        |project, _, actions, decisions| {
-            if format == ListFormat::Json {
-                return plan_json::text(project, actions, decisions, false);
-            }
-            let mut text = String::new();
-            for decision in decisions.iter().filter(|d| !d.reasons.is_empty()) {
-                let name = &actions[decision.action].target;
-                if !decision.is_stale() {
-                    text.push_str(&format!("{name} is run every time: it has no inputs\n"));
-                    continue;
-                }
-                text.push_str(&format!("{name} is stale:\n"));
-                for reason in &decision.reasons {
-                    text.push_str(&format!("  {reason}\n"));
-                }
-            }
-            if text.is_empty() {
-                text = format!("{target} is up to date\n");
-            }
-            text
-        },
-    )?;
-    show(&text, format)?;
-    Ok(0)
 }
 
 pub fn check(

@@ -170,8 +170,3 @@ fn own_reasons<R: Runner>(
         .and_then(|inputs| stale(runner, state, at, &action.target, &inputs));
     told.unwrap_or_else(|failure| vec![Reason::Unreadable(failure.message)])
 }
-
-/// The decision about the last of `actions`, for `why`.
-pub fn explain<R: Runner>(actions: &[Action], runner: &R, state: &State) -> Option<Decision> {
-    preview(actions, runner, state).pop()
-}

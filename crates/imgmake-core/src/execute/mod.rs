@@ -24,7 +24,7 @@ use imgmake_event::{Event, Events, PlannedTarget, TargetOutcome};
 use overtaken::Clock;
 
 pub use action::{Action, Artifacts, Runner, Upstream, When};
-pub use decide::{Decision, Reason, explain, preview};
+pub use decide::{Decision, Reason, preview};
 pub use failure::{Failure, FailureKind};
 pub use options::{CacheUse, OnFailure, Options};
 

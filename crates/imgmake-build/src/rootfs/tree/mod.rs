@@ -2,9 +2,9 @@
 //! component from the root with descriptors: whatever a layer holds, nothing is made,
 //! changed or removed outside.
 
-mod apply_whiteouts;
 mod links;
 mod walk;
+mod whiteouts;
 
 use std::collections::{BTreeSet, HashSet};
 use std::os::fd::OwnedFd;

@@ -44,7 +44,7 @@ mod syntax;
 mod target;
 mod types;
 mod value;
-mod values;
+mod variables;
 mod yaml;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -175,7 +175,7 @@ pub fn variables(request: &Request) -> Result<Vec<Variable>, Mistake> {
             Form::DefaultOf(of.to_string()),
         )),
         None => {
-            let (name, value, description) = values::plain_text(block)?;
+            let (name, value, description) = variables::plain_text(block)?;
             Some((name, value, description, Form::Default))
         }
     };

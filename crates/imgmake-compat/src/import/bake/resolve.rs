@@ -12,7 +12,7 @@ use super::overrides::Override;
 use super::problem::{Problem, unknown};
 use super::syntax::{Attribute, Block};
 use super::value::Value;
-use super::values::{self, evaluated};
+use super::variables::{self, evaluated};
 use imgmake_core::manifest::suggest;
 
 /// More targets than this from one declaration are a mistake.
@@ -41,7 +41,7 @@ impl File {
         environment: &BTreeMap<String, String>,
         budget: &Budget,
     ) -> Result<File, Problem> {
-        let context = values::context(blocks, environment, budget)?;
+        let context = variables::context(blocks, environment, budget)?;
         let mut file = File {
             targets: Vec::new(),
             groups: BTreeMap::new(),
