@@ -6,6 +6,7 @@ use super::output::print;
 use super::trust::open_store;
 use crate::exit::Exit;
 use crate::report::bytes;
+use crate::targets::advisories::{self, Kept};
 use crate::targets::images::short_name;
 use imgmake_oci::image::Descriptor;
 use imgmake_oci::store::CacheMount;
@@ -23,6 +24,7 @@ pub fn usage(global: &Global, environment: &Environment) -> Result<u8, Exit> {
     text.push_str(&format!("  {:8}  {:>8}\n", "all", bytes(usage.bytes())));
     text.push_str(&names(&store.images()));
     text.push_str(&mounts(&store.cache_mounts()));
+    text.push_str(&databases(&advisories::kept(&store)?));
     print(&text)?;
     Ok(0)
 }
@@ -35,6 +37,18 @@ fn names(images: &[(String, Descriptor)]) -> String {
     }
     for (name, image) in images {
         text.push_str(&format!("  {}  {name}\n", short_name(image)));
+    }
+    text
+}
+
+/// Databases of advisories, each with its size.
+fn databases(kept: &[Kept]) -> String {
+    let mut text = String::new();
+    if !kept.is_empty() {
+        text.push_str("databases of advisories\n");
+    }
+    for one in kept {
+        text.push_str(&format!("  {:>8}  {}\n", bytes(one.bytes), one.name));
     }
     text
 }

@@ -91,6 +91,11 @@ fn removed(garbage: &Garbage) -> String {
         garbage.unpacked_layers,
         garbage.cache_mounts
     );
+    match garbage.databases {
+        0 => {}
+        1 => text.push_str("removed a database of advisories\n"),
+        many => text.push_str(&format!("removed {many} databases of advisories\n")),
+    }
     if !garbage.names.is_empty() {
         let names = garbage.names.iter().map(|name| (name.clone(), None));
         text.push_str(&format!(

@@ -8,6 +8,7 @@ use std::time::SystemTime;
 use anyhow::{Context as _, Result, anyhow, bail};
 
 use super::pulled;
+use imgmake_guard::printable::{self, Colors};
 use imgmake_oci::image::{
     Descriptor, Digest, ImageManifest, Reference, from_json, media_type, to_json,
 };
@@ -123,11 +124,45 @@ pub fn pull(
             pulled::put(made, &directory, &files).with_context(told)?
         }
     };
+    pulled::name(&directory, &from.to_string()).with_context(told)?;
     Ok(Pulled {
         directory,
         digest,
         _lock: lock,
     })
+}
+
+/// A database on this machine, as `imgmake cache` names it.
+pub struct Kept {
+    pub name: String,
+    pub bytes: u64,
+}
+
+/// That of `imgmake db`, and those of registries.
+///
+/// # Errors
+/// As for [`file_names`].
+pub fn kept(store: &Store) -> Result<Vec<Kept>> {
+    let mut found = Vec::new();
+    let home = advisory_home(store)?;
+    let names = file_names(&home)?;
+    if !names.is_empty() {
+        found.push(Kept {
+            name: format!("`imgmake db`: {}", printable::list(&names)),
+            bytes: pulled::size(&home),
+        });
+    }
+    let pulled = pulled::list(&store.database()?.join("pulled")).into_iter();
+    found.extend(pulled.map(|one| {
+        let name = one.name.unwrap_or_else(|| "of a registry".to_string());
+        let digest: String = one.digest.chars().take(12).collect();
+        let name = format!("{name}, sha256:{digest}");
+        Kept {
+            name: printable::line(&name, Colors::Removed).into_owned(),
+            bytes: one.bytes,
+        }
+    }));
+    Ok(found)
 }
 
 /// The names of its files, with their sizes.

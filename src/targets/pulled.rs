@@ -3,17 +3,77 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use imgmake_guard::bounded;
 use tempfile::TempDir;
 
 /// How long a directory stays that nobody asks for.
 const UNUSED: Duration = Duration::from_secs(3 * 86400);
 /// How long a run may write one.
 const UNFINISHED: Duration = Duration::from_secs(86400);
+
+/// The name by which it was asked for last: no file of it has such a name.
+const NAMED: &str = ".name";
+/// Bytes of a name.
+const LONGEST: u64 = 4096;
+
+/// Remembers by which name a directory was asked for.
+pub fn name(directory: &Path, name: &str) -> io::Result<()> {
+    if named(directory).as_deref() == Some(name) {
+        return Ok(());
+    }
+    let parent = directory.parent().unwrap_or(directory);
+    let mut file = tempfile::Builder::new()
+        .prefix(".new-")
+        .tempfile_in(parent)?;
+    file.write_all(name.as_bytes())?;
+    file.persist(directory.join(NAMED))?;
+    Ok(())
+}
+
+fn named(directory: &Path) -> Option<String> {
+    let file = File::open(directory.join(NAMED)).ok()?;
+    let bytes = bounded::take(file, LONGEST).ok()?;
+    String::from_utf8(bytes).ok()
+}
+
+/// A directory with what was pulled.
+pub struct Pulled {
+    /// In hex.
+    pub digest: String,
+    /// By which it was asked for last.
+    pub name: Option<String>,
+    pub bytes: u64,
+}
+
+/// All of them, in order.
+pub fn list(parent: &Path) -> Vec<Pulled> {
+    let entries = fs::read_dir(parent).into_iter().flatten().flatten();
+    let directories = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+    let mut found: Vec<Pulled> = directories
+        .map(|entry| Pulled {
+            digest: entry.file_name().to_string_lossy().into_owned(),
+            name: named(&entry.path()),
+            bytes: size(&entry.path()),
+        })
+        .filter(|pulled| !pulled.digest.starts_with('.'))
+        .collect();
+    found.sort_by(|a, b| (&a.name, &a.digest).cmp(&(&b.name, &b.digest)));
+    found
+}
+
+/// Of its files.
+pub fn size(directory: &Path) -> u64 {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let files = entries
+        .filter_map(|entry| entry.metadata().ok())
+        .filter(fs::Metadata::is_file);
+    files.map(|metadata| metadata.len()).sum()
+}
 
 /// The lock of a directory that has exactly these files. None if there is none, or one that is
 /// damaged.
@@ -91,6 +151,9 @@ fn has_exactly(directory: &Path, files: &BTreeMap<String, u64>) -> io::Result<bo
         let entry = entry?;
         let metadata = entry.metadata()?;
         let name = entry.file_name().to_string_lossy().into_owned();
+        if name == NAMED {
+            continue;
+        }
         if !metadata.is_file() {
             return Ok(false);
         }
@@ -133,6 +196,12 @@ mod tests {
         drop(put(made(parent, "{}"), &at, &files).unwrap());
         assert!(hold(&at, &files).unwrap().is_some());
         assert_eq!(names(parent), ["1f"]);
+        name(&at, "host/osv:1").unwrap();
+        name(&at, "host/osv:2").unwrap();
+        assert!(hold(&at, &files).unwrap().is_some());
+        let listed = list(parent);
+        assert_eq!((listed.len(), listed[0].bytes), (1, 12));
+        assert_eq!(listed[0].name.as_deref(), Some("host/osv:2"));
         fs::write(at.join("b.jsonl"), "{}").unwrap();
         assert!(hold(&at, &files).unwrap().is_none());
     }

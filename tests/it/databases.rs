@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use crate::ground::imgmake::Imgmake;
 use crate::ground::registry::Registry;
 use crate::ground::web::{Transport, Web};
-use crate::ground::{temporary, write};
+use crate::ground::{run, temporary, write};
 
 fn advisory(id: &str, package: &str) -> String {
     format!(
@@ -145,6 +145,71 @@ fn a_database_is_shared_by_way_of_a_registry() {
         2,
         &["`advisories` and `db` exclude each other"],
     );
+}
+
+fn aged(imgmake: &Imgmake, days: u32) {
+    let db = imgmake.store().join("db");
+    let script = format!(
+        "find {} -mindepth 1 -not -path '*/osv/*' -exec touch -d '{days} days ago' {{}} +",
+        db.display()
+    );
+    run("sh", &["-c", &script]);
+}
+
+#[test]
+fn databases_that_no_project_uses_age() {
+    let directory = temporary();
+    let (path, registry) = (directory.path(), Registry::start());
+    let name = format!("{}/osv:today", registry.host);
+    write(path, "a.jsonl", advisory("A-1", "other"));
+    let of_registry = format!("db \"{name}\"");
+    let head = format!("registry hub \"{}\"", registry.host);
+    let imgmake = Imgmake::new();
+    imgmake.ok(path, &["db", "import", "a.jsonl"]);
+    imgmake.ok(path, &["db", "push", &name]);
+    project(path, &head, &of_registry);
+    imgmake.ok(path, &["gate"]);
+    let cache = imgmake.ok(path, &["cache"]).stdout;
+    let digest = registry.digest("osv", "today").unwrap();
+    let pulled = format!("{name}, {}", &digest[..19]);
+    for told in ["databases of advisories", "`imgmake db`: a.jsonl", &pulled] {
+        assert!(cache.contains(told), "{told}: {cache}");
+    }
+
+    // What a scan asked for stays, also one that is up to date.
+    project(path, "", "");
+    imgmake.ok(path, &["gate"]);
+    aged(&imgmake, 20);
+    let again = imgmake.ok(path, &["gate"]).stderr;
+    assert!(again.contains("nothing to do"), "{again}");
+    let gc = imgmake.ok(path, &["gc"]).stdout;
+    assert!(gc.contains("removed a database of advisories\n"), "{gc}");
+    let cache = imgmake.ok(path, &["cache"]).stdout;
+    assert!(
+        !cache.contains(&name) && cache.contains("a.jsonl"),
+        "{cache}"
+    );
+    let entries = |folder: &str| {
+        let entries = std::fs::read_dir(imgmake.store().join("db").join(folder));
+        entries.map_or(0, Iterator::count)
+    };
+    assert_eq!(
+        (entries("pulled"), entries("findings"), entries("index")),
+        (0, 0, 0)
+    );
+    imgmake.ok(path, &["gate", "--force"]);
+    assert!(entries("findings") > 0 && entries("index") > 0);
+
+    let gc = imgmake.ok(path, &["gc", "--max-size", "1"]).stdout;
+    assert!(gc.contains("removed a database of advisories\n"), "{gc}");
+    imgmake.refused(path, &["gate"], 3, &["imgmake db update"]);
+    imgmake.ok(path, &["db", "import", "a.jsonl"]);
+    project(path, &head, &of_registry);
+    imgmake.ok(path, &["gate"]);
+    let gc = imgmake.ok(path, &["gc", "--all"]).stdout;
+    assert!(gc.contains("removed 2 databases of advisories\n"), "{gc}");
+    // It is fetched again.
+    imgmake.ok(path, &["gate", "--force"]);
 }
 
 #[test]

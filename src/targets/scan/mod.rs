@@ -13,6 +13,7 @@ use imgmake_core::fingerprint::{self, Inputs, LengthPrefixedHasher};
 use imgmake_core::manifest::{ScanFrom, ScanTarget, ScannerNode, Spanned};
 use imgmake_core::state::{FileKind, Output};
 use imgmake_guard::{printable, program};
+use imgmake_oci::store::Store;
 use imgmake_scan::{GateOutcome, ScanError, Verdict, advisory_home};
 use policy::{read, read_list};
 
@@ -156,6 +157,8 @@ fn add_inputs(task: &ScanTask<'_>, inputs: &mut Inputs) -> Result<(), Failure> {
     if is_kept && task.target.scanner == ScannerNode::Builtin {
         // What `imgmake db update` keeps.
         let kept = advisory_home(task.runner.store()?).map_err(failure)?;
+        // Also of a scan that is up to date.
+        Store::mark_used(&kept);
         let signature = match kept.exists() {
             true => sign(task, &kept).map_err(failure)?,
             // The scan says what is missing.

@@ -17,6 +17,7 @@ use crate::error::{Context, Result};
 
 use super::Store;
 use super::blob::TOUCH_AFTER;
+use super::databases;
 use super::temporary;
 use super::usage::{Item, entries, measure};
 use crate::image::{Descriptor, Digest, ManifestOrIndex};
@@ -41,6 +42,8 @@ pub struct Garbage {
     pub files: u64,
     pub unpacked_layers: u64,
     pub cache_mounts: u64,
+    /// Of advisories: those of `imgmake db` count as one.
+    pub databases: u64,
     pub bytes: u64,
     /// Names of images.
     pub names: Vec<String>,
@@ -68,6 +71,7 @@ enum What {
     File,
     UnpackedLayer,
     CacheMount,
+    Database,
     Name(usize),
 }
 
@@ -164,6 +168,7 @@ impl Store {
                     garbage.aside.push(self.put_aside(&item.path)?);
                     true
                 }
+                false if matches!(what, What::Database) => self.remove_database(&item)?,
                 false => self.remove(&item, in_use_since.is_some())?,
             };
             if !is_gone {
@@ -186,6 +191,7 @@ impl Store {
             match what {
                 What::UnpackedLayer => garbage.unpacked_layers += 1,
                 What::CacheMount => garbage.cache_mounts += 1,
+                What::Database => garbage.databases += 1,
                 What::File => garbage.files += 1,
                 What::Name(at) => garbage.names.push(holders[at].name.clone()),
             }
@@ -271,6 +277,7 @@ impl Store {
             }
         }
         found.extend(self.files_of_nobody(project));
+        found.extend(self.of_scans(project));
         found.extend(self.trees(project));
         found
     }
@@ -291,6 +298,31 @@ impl Store {
                 is_named: false,
             })
             .collect()
+    }
+
+    /// Findings, indexes and databases of advisories. A shared store has none: they are in the user's own.
+    fn of_scans(&self, project: Option<&str>) -> Vec<Candidate> {
+        if project.is_some() || self.is_shared() {
+            return Vec::new();
+        }
+        let items = databases::items(&self.root().join("db")).into_iter();
+        items
+            .map(|(item, is_database)| Candidate {
+                item,
+                what: match is_database {
+                    true => What::Database,
+                    false => What::File,
+                },
+                is_named: false,
+            })
+            .collect()
+    }
+
+    /// A scan that reads a database holds its lock.
+    fn remove_database(&self, item: &Item) -> Result<bool> {
+        let path = item.path.display();
+        databases::remove(item, &self.temporary_dir()?)
+            .with_context(|| format!("cannot remove `{path}`"))
     }
 
     /// Unpacked layers and cache mounts.

@@ -26,6 +26,7 @@
 mod blob;
 mod cache_mounts;
 mod checks;
+mod databases;
 mod find;
 mod format;
 mod gc;
