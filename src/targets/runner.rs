@@ -73,6 +73,13 @@ impl TargetRunner<'_> {
         }
     }
 
+    /// The same, with names outside of the project as they were looked up before.
+    pub(super) fn without_pulling(&self) -> TargetRunner<'_> {
+        let mut runner = self.with_tools(self.tools);
+        runner.options.pull = false;
+        runner
+    }
+
     pub(super) fn name(&self, id: TargetId) -> &str {
         self.project.graph.name(id)
     }

@@ -120,6 +120,7 @@ mod permission;
 mod platforms;
 mod policies;
 mod programs;
+mod provenance;
 mod registry_cache;
 mod release;
 mod repositories;

@@ -1,10 +1,11 @@
 //! What a build depends on, found without building: the definition, bases, arguments, and the files that
-//! COPY, ADD and bind mounts of the reached stages select.
+//! COPY, ADD and bind mounts of the reached stages select. For keys as hashes, for provenances as facts.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::define::base::BaseImage;
 use crate::define::compile::compile;
 use crate::define::definition::ParsedDefinition;
 use crate::define::evaluate::{self, Todo};
@@ -21,12 +22,14 @@ use crate::files::layer_plan::selected;
 use crate::files::source::{CopyMode, FileWork, Operation, Origin, Source};
 use crate::files::tree::{Node, Tree, relative};
 use crate::files::{download, git};
+use crate::materials::{Material, Materials};
 use crate::request::{
     AddedLayers, AlsoStages, BuildDefinition, BuildRequest, LayerCount, NamedContext,
 };
 use crate::target::TargetContext;
 use imgmake_core::fingerprint::{Bytes, Fingerprint, Inputs, LengthPrefixedHasher, fingerprint_of};
 use imgmake_dockerfile::{Mount, Run};
+use imgmake_oci::image::{Digest, Platform};
 use imgmake_oci::layer::Timestamp;
 
 /// How a URL is called among the inputs, which `why` shows: queries can be secret, and tell URLs apart.
@@ -55,6 +58,38 @@ pub fn inputs(request: &BuildRequest, engine: &Engine) -> Result<Inputs> {
         gathering.graph(&graph, definition)?;
     }
     Ok(gathering.finish())
+}
+
+/// The same as facts, per platform.
+///
+/// # Errors
+/// As [`inputs`].
+pub fn materials(request: &BuildRequest, engine: &Engine) -> Result<Vec<Materials>> {
+    let cx = engine.for_target(&request.target);
+    let (definition, request) = &ParsedDefinition::prepare(request, &cx)?;
+    let bases = engine.bases(&cx, request.pull);
+    let mut gathering = Gathering::new(request, &cx);
+    let mut found = Vec::new();
+    for platform in request.platforms() {
+        gathering.taken_args.clear();
+        gathering.materials.clear();
+        let graph = compile(definition, request, &bases, &platform)?;
+        gathering.graph(&graph, definition)?;
+        let taken = |(name, _): &(&String, &String)| gathering.taken_args.contains(*name);
+        let args = request.args.iter().filter(taken);
+        found.push(Materials {
+            platform,
+            args: args.map(|(n, v)| (n.clone(), v.clone())).collect(),
+            epoch: definition.epoch.seconds,
+            materials: std::mem::take(&mut gathering.materials),
+        });
+    }
+    // Of all platforms: what one reads is not looked at again.
+    let shared = gathering.of_the_project(definition);
+    for one in &mut found {
+        one.materials.extend(shared.iter().cloned());
+    }
+    Ok(found)
 }
 
 /// Resolves the bases, URLs and git references that this build names, and reads no file of its contexts.
@@ -87,8 +122,10 @@ struct Gathering<'a> {
     cx: &'a TargetContext,
     hashes: FileHashes,
     found: BTreeMap<(&'static str, String), [u8; 32]>,
+    /// From outside of the project.
+    materials: BTreeSet<Material>,
     taken_args: BTreeSet<String>,
-    contexts: BTreeMap<std::path::PathBuf, Arc<ContextTree>>,
+    contexts: BTreeMap<PathBuf, Arc<ContextTree>>,
 }
 
 impl<'a> Gathering<'a> {
@@ -99,6 +136,7 @@ impl<'a> Gathering<'a> {
             cx,
             hashes: FileHashes::new(cx, &cx.cancel),
             found: BTreeMap::new(),
+            materials: BTreeSet::new(),
             taken_args: BTreeSet::new(),
             contexts: BTreeMap::new(),
         }
@@ -211,6 +249,8 @@ impl<'a> Gathering<'a> {
                 Start::Image(image) => {
                     let hash = *blake3::hash(image.named.as_str().as_bytes()).as_bytes();
                     self.add("base", image.name.clone(), hash);
+                    let material = self.base(image, &stage.platform);
+                    self.materials.insert(material);
                 }
                 Start::Directory(directory) => self.whole(directory, definition)?,
                 Start::Scratch | Start::Stage(_) => {}
@@ -248,12 +288,21 @@ impl<'a> Gathering<'a> {
                 Source::Download(download) => {
                     let fetched = download::fetch(download, self.cx, self.request)?;
                     self.add("url", name_of_url(&download.url), fetched_file(&fetched));
+                    self.materials.insert(Material::Url {
+                        address: download::redacted(&download.url).into_owned(),
+                        digest: fetched.digest,
+                    });
                     continue;
                 }
                 Source::Git(source) => {
                     let commit = git::resolve(source, self.cx, self.request)?;
                     let name = format!("{}#{}", source.remote.address, source.subdirectory);
                     self.add("git", name, *blake3::hash(commit.as_bytes()).as_bytes());
+                    self.materials.insert(Material::Git {
+                        address: source.remote.address.to_string(),
+                        subdirectory: source.subdirectory.clone(),
+                        commit,
+                    });
                     continue;
                 }
                 Source::Inline(_) => continue,
@@ -369,6 +418,57 @@ impl<'a> Gathering<'a> {
         relative_to(&real(&self.request.context), &real(path))
     }
 
+    fn base(&self, image: &BaseImage, platform: &Platform) -> Material {
+        let (name, digest) = (image.name.clone(), image.named.clone());
+        let is_built = matches!(self.request.contexts.get(&name),
+            Some(NamedContext::Target(root)) if root.digest == digest);
+        match is_built {
+            true => Material::Built { name, digest },
+            false => Material::Base {
+                name,
+                digest,
+                platform: platform.to_string(),
+            },
+        }
+    }
+
+    /// The Dockerfile, and the directories with what was read of them.
+    fn of_the_project(&self, definition: &ParsedDefinition) -> BTreeSet<Material> {
+        let mut found = BTreeSet::new();
+        if let (Some((_, bytes)), BuildDefinition::Dockerfile { path, .. }) =
+            (&definition.text, &self.request.definition)
+        {
+            found.insert(Material::Dockerfile {
+                path: self.named(path),
+                digest: Digest::of(bytes),
+            });
+        }
+        let named = |path: &PathBuf| (path != &self.request.context).then(|| self.named(path));
+        let named: Vec<String> = self.contexts.keys().filter_map(named).collect();
+        // The longest first: a directory may lie in another one.
+        let owner = |file: &str| {
+            let holds = |directory: &&String| {
+                let below = file.strip_prefix(directory.as_str());
+                below.is_some_and(|below| below.starts_with('/'))
+            };
+            let longest = named.iter().filter(holds).max_by_key(|name| name.len());
+            longest.cloned().unwrap_or_default()
+        };
+        let mut directories: BTreeMap<String, LengthPrefixedHasher> = BTreeMap::new();
+        for ((kind, name), hash) in &self.found {
+            if *kind == "file" {
+                let hasher = directories.entry(owner(name)).or_default();
+                hasher.text(name).bytes(hash);
+            }
+        }
+        let directories = directories.into_iter();
+        found.extend(directories.map(|(path, hasher)| Material::Directory {
+            path,
+            hash: hasher.finish(),
+        }));
+        found
+    }
+
     fn add(&mut self, kind: &'static str, name: String, hash: [u8; 32]) {
         self.found.insert((kind, name), hash);
     }
@@ -392,6 +492,8 @@ fn fetched_file(fetched: &Fetched) -> [u8; 32] {
     let Fetched {
         path: _,
         size: _,
+        // Of the same content as the hash.
+        digest: _,
         hash,
         mtime,
     } = fetched;

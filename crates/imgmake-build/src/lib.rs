@@ -4,7 +4,7 @@
 //! request ─define→ stages and steps ─execute→ layers ─assemble→ image
 //!                              ├─ files    COPY, ADD: where files come from, the plan, the layer
 //!                              └─ run      RUN, in a helper process
-//!          └─ inputs: the same walk, reading only
+//!          └─ inputs: the same walk, reading only: for keys, and for provenances (materials)
 //! ```
 //!
 //! The folders in the order in which they may use each other: `files`, `define`, `base`, `rootfs`, `run`, `execute`.
@@ -22,6 +22,7 @@ mod files;
 mod ignored_paths;
 mod inputs;
 mod layer_sources;
+mod materials;
 mod pins;
 mod refusals;
 mod request;
@@ -38,7 +39,8 @@ pub use base::warmed::Warmed;
 pub use error::{BuildError, Place};
 pub use execute::{Built, Engine, FilesForm, build, cache, pull_blobs, sources_of, write_files};
 pub use ignored_paths::IgnoredPaths;
-pub use inputs::{inputs, resolve};
+pub use inputs::{inputs, materials, resolve};
+pub use materials::{Material, Materials};
 pub use pins::{PinError, PinName, Pins};
 pub use refusals::{Asked, refusals};
 pub use request::{

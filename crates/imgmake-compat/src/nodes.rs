@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use imgmake_core::manifest::{
-    Attempts, AuthNode, Destination, LoadInto, LoadNode, Publish, PushFrom, PushTarget,
+    Attempts, AttestNode, AuthNode, Destination, LoadInto, LoadNode, Publish, PushFrom, PushTarget,
     RegistryNode, Spanned, Target, TargetKind, WithoutDaemon,
 };
 
@@ -72,7 +72,7 @@ pub(crate) fn push_target(from: PushFrom, names: &[String]) -> PushTarget {
         publish: Publish::Each,
         write_digests: None,
         sign: None,
-        attest: Vec::new(),
+        attest: AttestNode::default(),
     }
 }
 

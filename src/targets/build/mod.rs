@@ -5,6 +5,7 @@
 //! request      the target's values as `imgmake-build` wants them
 //! contexts, dockerfile, steps, secrets, certificates, compression, limits
 //! exports      archives, layouts, daemons
+//! provenance   what the image is made of, as an attestation says it
 //! verify       whether the image is still in the store
 //! ```
 
@@ -15,6 +16,7 @@ mod dockerfile;
 mod exports;
 mod inputs;
 mod limits;
+mod provenance;
 mod request;
 mod secrets;
 mod steps;
@@ -29,6 +31,8 @@ use imgmake_core::execute::{Artifacts, Failure, Upstream};
 use imgmake_core::fingerprint::{Inputs, LengthPrefixedHasher};
 use imgmake_core::state::{FileKind, Output};
 use imgmake_event::Product;
+
+pub use provenance::provenances;
 
 impl Runnable for BuildTask<'_> {
     fn inputs(&self, upstream: &Upstream<'_>, inputs: &mut Inputs) -> Result<(), Failure> {

@@ -1,28 +1,27 @@
-//! What is put beside images in their registry before their tags are set: signatures, bills of materials.
+//! What is put beside images in their registry before their tags are set: signatures, bills of materials,
+//! provenances.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
 use serde_json::json;
 
 use super::super::cleared::Cleared;
 use super::super::failure::failure;
-use super::super::images;
 use super::super::publish::{Destination, PutAttachments};
 use super::super::runner::TargetRunner;
 use super::super::task::PushTask;
 use super::signer::signer;
-use imgmake_core::execute::Failure;
-use imgmake_core::manifest::Attestation;
+use super::statements::{About, statements};
+use imgmake_core::execute::{Failure, Upstream};
 use imgmake_event::Event;
 use imgmake_oci::image::{Descriptor, Digest, ImageManifest, Reference, media_type, to_json};
 use imgmake_oci::signature::{
-    self, MEDIA_TYPE, SIGNATURE_ANNOTATION, STATEMENT, SigningKey, Statement, Unsealed, Verdict,
-    bundle, predicate,
+    self, MEDIA_TYPE, SIGNATURE_ANNOTATION, STATEMENT, SigningKey, Unsealed, Verdict, bundle,
+    predicate,
 };
 use imgmake_registry::{Attachment, Client, RegistryError, Signed, Wanted};
-use imgmake_scan::SbomFormat;
 
 /// The config of an artifact that has none.
 const EMPTY: &[u8] = b"{}";
@@ -38,31 +37,23 @@ pub(super) struct Attachments<'a> {
     statements: Vec<Vec<About>>,
 }
 
-/// A statement about one manifest.
-struct About {
-    image: Descriptor,
-    statement: Statement,
-}
-
 impl<'a> Attachments<'a> {
     /// `None` if the push asks for nothing. Keys are read and documents are made here, before anything is pushed.
     ///
     /// # Errors
-    /// The key cannot be used; an image cannot be read.
+    /// The key cannot be used; a document cannot be made.
     pub fn prepare(
         task: &PushTask<'a>,
         images: &[Cleared],
+        upstream: &Upstream<'_>,
     ) -> Result<Option<Attachments<'a>>, Failure> {
         let target = task.target;
-        if target.sign.is_none() && target.attest.is_empty() {
+        if target.sign.is_none() && target.attest.documents.is_empty() {
             return Ok(None);
         }
         let key = target.sign.as_ref().map(|sign| signer(task, sign));
         let key = key.transpose()?;
-        let mut statements = Vec::new();
-        for image in images {
-            statements.push(about(task, image, key.is_some())?);
-        }
+        let statements = statements(task, images, key.is_some(), upstream)?;
         Ok(Some(Attachments {
             runner: task.runner,
             name: task.name,
@@ -70,66 +61,6 @@ impl<'a> Attachments<'a> {
             statements,
         }))
     }
-}
-
-/// Everything that is said of one image.
-fn about(task: &PushTask<'_>, image: &Cleared, signed: bool) -> Result<Vec<About>, Failure> {
-    let root = image.root();
-    let mut about = Vec::new();
-    if signed {
-        about.push(About {
-            image: root.clone(),
-            statement: Statement::of(&root.digest, "", predicate::SIGNATURE, json!({})),
-        });
-    }
-    let formats = task.target.attest.iter().map(|kind| match kind {
-        Attestation::CycloneDx => SbomFormat::CycloneDx,
-        Attestation::Spdx => SbomFormat::Spdx,
-    });
-    let formats: Vec<SbomFormat> = formats.collect();
-    if formats.is_empty() {
-        return Ok(about);
-    }
-    let runner = task.runner;
-    fetch_layers(runner, task.name, image).map_err(failure)?;
-    let store = runner.store()?;
-    let sboms = imgmake_scan::sboms(task.name, root, &formats, store, &runner.tools.cancel);
-    for sbom in sboms.map_err(failure)? {
-        let kind = match sbom.format {
-            SbomFormat::CycloneDx => predicate::CYCLONEDX,
-            SbomFormat::Spdx => predicate::SPDX,
-        };
-        about.push(About {
-            statement: Statement::of(&sbom.image.digest, "", kind, sbom.document),
-            image: sbom.image,
-        });
-    }
-    Ok(about)
-}
-
-/// A push needs no layers that a registry holds already; a bill of materials needs all.
-fn fetch_layers(runner: &TargetRunner<'_>, name: &str, image: &Cleared) -> anyhow::Result<()> {
-    let (store, client) = (runner.tools.store()?, runner.tools.client()?);
-    let work = runner.tools.operation(name);
-    for blob in images::blobs(store, image.root())? {
-        let mut last = None;
-        for source in image.sources() {
-            if store.holds(&blob) {
-                break;
-            }
-            last = client.pull_blob(source, &blob, store, &work).err();
-        }
-        if !store.holds(&blob) {
-            let missing = || {
-                anyhow!(
-                    "{} is no longer in the store; build again with `--force`",
-                    blob.digest
-                )
-            };
-            return Err(last.map_or_else(missing, anyhow::Error::from));
-        }
-    }
-    Ok(())
 }
 
 impl PutAttachments for Attachments<'_> {
@@ -158,6 +89,7 @@ fn word(predicate_type: &str) -> &str {
         predicate::SIGNATURE => "a signature",
         predicate::CYCLONEDX => "a CycloneDX document",
         predicate::SPDX => "an SPDX document",
+        predicate::PROVENANCE => "its provenance",
         other => other,
     }
 }

@@ -3,6 +3,7 @@
 mod attachments;
 mod destinations;
 mod signer;
+mod statements;
 
 use std::collections::BTreeMap;
 
@@ -47,7 +48,7 @@ impl Runnable for PushTask<'_> {
             images = vec![join(self, index, &images)?];
         }
         let destinations = destinations(self)?;
-        let attachments = Attachments::prepare(self, &images)?;
+        let attachments = Attachments::prepare(self, &images, upstream)?;
         let attachments = attachments.as_ref();
         let attachments = attachments.map(|all| all as &dyn publish::PutAttachments);
         let pushed = publish::publish(
@@ -95,7 +96,8 @@ fn add_inputs(task: &PushTask<'_>, inputs: &mut Inputs) -> Result<(), Failure> {
         inputs.list("destination", destination.to.name(), &destination.tags);
     }
     fingerprint::push_settings(inputs, task.target);
-    if !task.target.attest.is_empty() {
+    let documents = &task.target.attest.documents;
+    if documents.iter().any(|document| document.is_inventory()) {
         inputs.value(
             "setting",
             "findings",

@@ -167,6 +167,7 @@ pub fn is_git(source: &str) -> bool {
 pub struct Fetched {
     pub path: PathBuf,
     pub size: u64,
+    pub digest: Digest,
     pub hash: [u8; 32],
     pub mtime: Timestamp,
 }
@@ -265,6 +266,7 @@ pub fn fetch(download: &Download, cx: &TargetContext, request: &BuildRequest) ->
         hash,
         path,
         size,
+        digest: pin.digest.clone(),
         mtime: Timestamp {
             seconds: pin.mtime,
             nanos: 0,

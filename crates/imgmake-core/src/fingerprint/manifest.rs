@@ -138,10 +138,7 @@ impl Fingerprint for SignKey {
 
 impl Fingerprint for Attestation {
     fn fingerprint(&self, hasher: &mut LengthPrefixedHasher) {
-        hasher.text(match self {
-            Self::CycloneDx => "cyclonedx",
-            Self::Spdx => "spdx",
-        });
+        hasher.text(self.word());
     }
 }
 

@@ -5,7 +5,8 @@ use super::hasher::LengthPrefixedHasher;
 use super::inputs::Inputs;
 use super::value::Fingerprint;
 use crate::manifest::{
-    ArchiveImage, BuildTarget, IndexNode, PushFrom, PushTarget, RunTarget, ScanTarget, SignNode,
+    ArchiveImage, AttestNode, BuildTarget, IndexNode, PushFrom, PushTarget, RunTarget, ScanTarget,
+    SignNode,
 };
 
 /// The settings of a `run` target that affect its result.
@@ -141,8 +142,12 @@ pub fn push_settings(inputs: &mut Inputs, push: &PushTarget) {
     if let Some(SignNode { key, password: _ }) = sign {
         inputs.add("setting", "sign", key);
     }
-    if !attest.is_empty() {
-        inputs.add("setting", "attest", attest);
+    let AttestNode { documents, builder } = attest;
+    if !documents.is_empty() {
+        inputs.add("setting", "attest", documents);
+    }
+    if let Some(builder) = builder {
+        inputs.add("setting", "builder", builder);
     }
     if let Some(path) = write_digests {
         inputs.add("setting", "write-digests", path);

@@ -1,8 +1,9 @@
 //! How a push signs what it publishes, and what it says of it: `sign key="cosign.key"`, `attest "cyclonedx"`.
 
 use super::check::check_path;
+use super::context::DecodeContext;
 use super::fields::Fields;
-use super::types::{Attestation, SignKey, SignNode};
+use super::types::{AttestNode, Attestation, PushFrom, SignKey, SignNode, Spanned};
 
 /// `sign key="cosign.key" password=(secret)NAME`; a key may be a secret as well: `key=(secret)NAME`.
 pub(super) fn sign(fields: &mut Fields) -> Option<SignNode> {
@@ -42,24 +43,89 @@ pub(super) fn sign(fields: &mut Fields) -> Option<SignNode> {
     })
 }
 
-/// `attest "cyclonedx" "spdx"`
-pub(super) fn attest(fields: &mut Fields) -> Vec<Attestation> {
+/// `attest "cyclonedx" "spdx" "provenance" builder="https://ci.example.com/runner"`
+pub(super) fn attest(fields: &mut Fields, from: Option<&PushFrom>) -> AttestNode {
     let cx = fields.cx;
-    let mut found: Vec<Attestation> = Vec::new();
-    for kind in fields.texts("attest") {
-        let one = match cx.choice(&kind, &["cyclonedx", "spdx"]) {
-            Some("cyclonedx") => Attestation::CycloneDx,
-            Some(_) => Attestation::Spdx,
-            None => continue,
+    let Some(node) = fields.child("attest") else {
+        return AttestNode::default();
+    };
+    let mut fields = Fields::new(node, cx);
+    let mut documents: Vec<Attestation> = Vec::new();
+    let named = cx.list(fields.rest());
+    if node.args.is_empty() {
+        fields.missing("at least one of \"cyclonedx\", \"spdx\" and \"provenance\"");
+    }
+    for kind in named {
+        let Some(one) = document(&kind, cx) else {
+            continue;
         };
-        match found.contains(&one) {
-            true => cx.error(
+        if documents.contains(&one) {
+            let message = format!("duplicate attestation `{}`", kind.value);
+            cx.error(kind.span, message, "it is attached once");
+            continue;
+        }
+        if one == Attestation::Provenance && from.is_some_and(|from| !is_built(from)) {
+            cx.error_help(
                 kind.span,
-                format!("duplicate attestation `{}`", kind.value),
-                "it is attached once",
-            ),
-            false => found.push(one),
+                "provenance says how an image was built, and this push publishes one that was built elsewhere",
+                "only images of `build` targets have one",
+                "take `\"provenance\"` out, or push the image with `images NAME`",
+            );
+        }
+        documents.push(one);
+    }
+    let builder = fields.prop_text("builder");
+    fields.finish();
+    if let Some(builder) = &builder {
+        check_builder(builder, cx);
+        if !documents.contains(&Attestation::Provenance) {
+            cx.error_help(
+                builder.span,
+                "`builder=` is said in provenances, and none is attached",
+                "there is no `\"provenance\"` beside it",
+                "write `attest \"provenance\" builder=\"…\"`",
+            );
         }
     }
-    found
+    AttestNode { documents, builder }
+}
+
+fn document(kind: &Spanned<String>, cx: &DecodeContext) -> Option<Attestation> {
+    const ALL: [Attestation; 3] = [
+        Attestation::CycloneDx,
+        Attestation::Spdx,
+        Attestation::Provenance,
+    ];
+    let word = cx.choice(kind, &ALL.map(Attestation::word))?;
+    ALL.into_iter().find(|one| one.word() == word)
+}
+
+/// Whether every image of a push was built here.
+fn is_built(from: &PushFrom) -> bool {
+    match from {
+        PushFrom::Images(_) => true,
+        PushFrom::Index(index) => index.from.is_empty(),
+        PushFrom::Tar { .. } | PushFrom::Image(_) | PushFrom::Stored(_) => false,
+    }
+}
+
+/// SLSA has a URI here (type `TypeURI`): a scheme, and nothing that a URI has not.
+fn check_builder(builder: &Spanned<String>, cx: &DecodeContext) {
+    let is_scheme = |text: &str| {
+        text.starts_with(|c: char| c.is_ascii_alphabetic())
+            && text
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'))
+    };
+    let parts = builder.value.split_once(':');
+    let is_uri = parts.is_some_and(|(scheme, rest)| is_scheme(scheme) && !rest.is_empty())
+        && builder.value.bytes().all(|b| b.is_ascii_graphic());
+    if !is_uri {
+        cx.error_help(
+            builder.span,
+            format!("invalid builder `{}`", builder.value),
+            "a URI is expected here",
+            "write the address of the CI system or of a page about it: `builder=\"https://ci.example.com/runners/1\"`",
+        );
+    }
 }

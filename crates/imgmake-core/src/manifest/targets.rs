@@ -153,7 +153,7 @@ pub(super) fn push(fields: &mut Fields) -> Option<PushTarget> {
         check_path(path, cx);
     }
     let sign = signing::sign(fields);
-    let attest = signing::attest(fields);
+    let attest = signing::attest(fields, from.as_ref());
     Some(PushTarget {
         from: from?,
         to,

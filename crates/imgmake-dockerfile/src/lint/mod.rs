@@ -15,6 +15,7 @@ mod tests;
 pub use crate::checks::{CheckOptions, Rules};
 pub use facts::{Facts, PlatformMismatch};
 pub use rule::{Rule, Warning};
+pub use stage::looks_secret;
 
 use report::Report;
 

@@ -260,7 +260,7 @@ impl Walk<'_> {
     }
 
     fn secret(&mut self, place: &Located<Instruction>, name: &str) {
-        if SECRET.is_match(name) && !HARMLESS.is_match(name) {
+        if looks_secret(name) {
             let instruction = place.value.name();
             let message = format!(
                 "{instruction} `{name}` looks like a secret and would stay in the image: use RUN --mount=type=secret"
@@ -354,6 +354,11 @@ impl Walk<'_> {
 }
 
 /// Whole words within a name, as BuildKit's check has them.
+/// Whether a variable of this name mostly holds a secret.
+pub fn looks_secret(name: &str) -> bool {
+    SECRET.is_match(name) && !HARMLESS.is_match(name)
+}
+
 static SECRET: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(
         "(?i)(?:_|^)(?:apikey|auth|credentials?|key|password|pword|passwd|secret|token)(?:_|$)",

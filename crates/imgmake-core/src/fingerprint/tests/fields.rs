@@ -292,7 +292,7 @@ fn of_push_targets() {
         publish: Publish::Each,
         write_digests: None,
         sign: None,
-        attest: Vec::new(),
+        attest: AttestNode::default(),
     };
     let destination = Destination {
         registries: texts(&["hub"]),
@@ -327,8 +327,29 @@ fn of_push_targets() {
         publish: Publish::Together,
         write_digests: Some(text("out/digests.json")),
         sign: Some(SignNode { key: SignKey::File(text("cosign.key")), password: None }),
-        attest: vec![Attestation::Spdx],
+        attest: AttestNode { documents: vec![Attestation::Spdx], builder: None },
     } ignoring { to: vec![destination] });
+}
+
+#[test]
+fn of_attestations() {
+    let push = |attest: AttestNode| PushTarget {
+        from: PushFrom::Images(texts(&["a"])),
+        to: Vec::new(),
+        publish: Publish::Each,
+        write_digests: None,
+        sign: None,
+        attest,
+    };
+    let key = |attest: &AttestNode| key_by(push_settings)(&push(attest.clone()));
+    each_field!(
+        key,
+        AttestNode::default(),
+        AttestNode {
+            documents: vec![Attestation::Provenance],
+            builder: Some(text("https://ci.example.com")),
+        }
+    );
 }
 
 #[test]

@@ -12,8 +12,7 @@ pub struct PushTarget {
     pub publish: Publish,
     pub write_digests: Option<Spanned<String>>,
     pub sign: Option<SignNode>,
-    /// What is attached to each image, each once.
-    pub attest: Vec<Attestation>,
+    pub attest: AttestNode,
 }
 
 /// A private key, as cosign has them.
@@ -31,11 +30,41 @@ pub enum SignKey {
     Secret(Spanned<String>),
 }
 
+/// What is said of each image beside its signature.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct AttestNode {
+    /// Each once.
+    pub documents: Vec<Attestation>,
+    /// The URI of whoever builds here, in provenances; without it imgmake's own.
+    pub builder: Option<Spanned<String>>,
+}
+
 /// A document about an image that is attached to it in the registry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Attestation {
     CycloneDx,
     Spdx,
+    /// SLSA provenance, version 1.
+    Provenance,
+}
+
+impl Attestation {
+    /// Whether it is made of what is found in the image.
+    pub fn is_inventory(self) -> bool {
+        match self {
+            Attestation::CycloneDx | Attestation::Spdx => true,
+            Attestation::Provenance => false,
+        }
+    }
+
+    /// As a manifest calls it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Attestation::CycloneDx => "cyclonedx",
+            Attestation::Spdx => "spdx",
+            Attestation::Provenance => "provenance",
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -1,0 +1,203 @@
+//! What a push says of each image that it publishes: made before anything is pushed.
+
+use std::collections::BTreeMap;
+
+use anyhow::anyhow;
+use serde_json::{Value, json};
+
+use super::super::build;
+use super::super::cleared::Cleared;
+use super::super::failure::failure;
+use super::super::images;
+use super::super::runner::TargetRunner;
+use super::super::task::{PushTask, Task};
+use imgmake_core::execute::{Failure, Upstream};
+use imgmake_core::graph::TargetId;
+use imgmake_core::manifest::{Attestation, PushFrom, TargetKind};
+use imgmake_oci::image::{Descriptor, Digest};
+use imgmake_oci::signature::{Statement, predicate};
+use imgmake_scan::SbomFormat;
+
+/// A statement about one manifest.
+pub(super) struct About {
+    pub image: Descriptor,
+    pub statement: Statement,
+}
+
+impl About {
+    fn new(image: &Descriptor, predicate_type: &str, predicate: Value) -> About {
+        About {
+            image: image.clone(),
+            statement: Statement::of(&image.digest, "", predicate_type, predicate),
+        }
+    }
+}
+
+/// For each image everything that is said of it. Signed ones get a signature of the whole, too.
+///
+/// # Errors
+/// An image cannot be read; what it was built of is no longer as it was.
+pub(super) fn statements(
+    task: &PushTask<'_>,
+    images: &[Cleared],
+    signed: bool,
+    upstream: &Upstream<'_>,
+) -> Result<Vec<Vec<About>>, Failure> {
+    let wants = |kind| task.target.attest.documents.contains(&kind);
+    let mut provenances = match wants(Attestation::Provenance) {
+        true => provenances(task, images.len(), upstream)?,
+        false => Vec::new(),
+    };
+    let mut all = Vec::new();
+    for (at, image) in images.iter().enumerate() {
+        let root = image.root();
+        let mut about = Vec::new();
+        if signed {
+            about.push(About::new(root, predicate::SIGNATURE, json!({})));
+        }
+        let formats = [
+            (Attestation::CycloneDx, SbomFormat::CycloneDx),
+            (Attestation::Spdx, SbomFormat::Spdx),
+        ];
+        let formats = formats.into_iter().filter(|(kind, _)| wants(*kind));
+        let formats: Vec<SbomFormat> = formats.map(|(_, format)| format).collect();
+        if !formats.is_empty() {
+            about.extend(sboms(task, image, &formats)?);
+        }
+        if let Some(known) = provenances.get_mut(at) {
+            about.extend(of_children(task, image, predicate::PROVENANCE, known)?);
+        }
+        all.push(about);
+    }
+    Ok(all)
+}
+
+fn sboms(
+    task: &PushTask<'_>,
+    image: &Cleared,
+    formats: &[SbomFormat],
+) -> Result<Vec<About>, Failure> {
+    let runner = task.runner;
+    fetch_layers(runner, task.name, image).map_err(failure)?;
+    let store = runner.store()?;
+    let cancel = &runner.tools.cancel;
+    let sboms = imgmake_scan::sboms(task.name, image.root(), formats, store, cancel);
+    let about = sboms.map_err(failure)?.into_iter().map(|sbom| {
+        let kind = match sbom.format {
+            SbomFormat::CycloneDx => predicate::CYCLONEDX,
+            SbomFormat::Spdx => predicate::SPDX,
+        };
+        About::new(&sbom.image, kind, sbom.document)
+    });
+    Ok(about.collect())
+}
+
+/// What is known of each platform's manifest, which must be known of all of them.
+fn of_children(
+    task: &PushTask<'_>,
+    image: &Cleared,
+    kind: &str,
+    known: &mut BTreeMap<Digest, Value>,
+) -> Result<Vec<About>, Failure> {
+    let tree = images::tree(task.runner.store()?, image.root()).map_err(failure)?;
+    let mut about = Vec::new();
+    for (child, _) in tree.images() {
+        // One that an index names twice is spoken of once.
+        if about
+            .iter()
+            .any(|one: &About| one.image.digest == child.digest)
+        {
+            continue;
+        }
+        let Some(predicate) = known.get(&child.digest) else {
+            let text = format!("nothing is known of how {} came to be", child.digest);
+            return Err(Failure::failed(text));
+        };
+        about.push(About::new(child, kind, predicate.clone()));
+    }
+    Ok(about)
+}
+
+/// By manifest, for each image that is pushed; one that is put together of several has all of theirs.
+fn provenances(
+    task: &PushTask<'_>,
+    images: usize,
+    upstream: &Upstream<'_>,
+) -> Result<Vec<BTreeMap<Digest, Value>>, Failure> {
+    let built = task.runner.project.graph.images(task.id).into_iter();
+    let each = built.map(|id| provenance(task, id, upstream));
+    let each: Vec<BTreeMap<Digest, Value>> = each.collect::<Result<_, _>>()?;
+    match task.target.from {
+        PushFrom::Index(_) => Ok(vec![each.into_iter().flatten().collect()]),
+        _ if each.len() == images => Ok(each),
+        _ => Err(Failure::failed("provenance is known of built images only")),
+    }
+}
+
+fn provenance(
+    task: &PushTask<'_>,
+    id: TargetId,
+    upstream: &Upstream<'_>,
+) -> Result<BTreeMap<Digest, Value>, Failure> {
+    // What was pulled in this run is what was built; it is not asked for again.
+    let runner = &task.runner.without_pulling();
+    let name = runner.name(id);
+    let TargetKind::Build(target) = &runner.target(id).kind else {
+        return Err(Failure::failed(format!("`{name}` builds no image")));
+    };
+    let key = runner.inputs_of(id, upstream)?.key();
+    let build = Task::new(runner, id, &**target);
+    let builder = task.target.attest.builder.as_ref();
+    let builder = builder.map(|builder| builder.value.as_str());
+    let found = build::provenances(&build, upstream, builder)?;
+    let is_as_built = runner.state.recorded_key(name).map(|(key, _)| key) == Some(key);
+    if !is_as_built {
+        let text = format!(
+            "what `{name}` is built of changed since it was built, so its provenance is not known; run it again"
+        );
+        return Err(Failure::failed(text));
+    }
+    let store = runner.store()?;
+    let root = images::of_target(runner, upstream, id);
+    let tree = images::tree(store, &root).map_err(failure)?;
+    let mut by_manifest = BTreeMap::new();
+    for (child, manifest) in tree.images() {
+        let platform = match &child.platform {
+            Some(platform) => platform.clone(),
+            None => images::config(store, manifest)
+                .map_err(failure)?
+                .0
+                .platform(),
+        };
+        let predicate = found.of(&platform).ok_or_else(|| {
+            Failure::failed(format!("`{name}` has an image of {platform} unasked"))
+        })?;
+        by_manifest.insert(child.digest.clone(), predicate.clone());
+    }
+    Ok(by_manifest)
+}
+
+/// A push needs no layers that a registry holds already; a bill of materials needs all.
+fn fetch_layers(runner: &TargetRunner<'_>, name: &str, image: &Cleared) -> anyhow::Result<()> {
+    let (store, client) = (runner.tools.store()?, runner.tools.client()?);
+    let work = runner.tools.operation(name);
+    for blob in images::blobs(store, image.root())? {
+        let mut last = None;
+        for source in image.sources() {
+            if store.holds(&blob) {
+                break;
+            }
+            last = client.pull_blob(source, &blob, store, &work).err();
+        }
+        if !store.holds(&blob) {
+            let missing = || {
+                anyhow!(
+                    "{} is no longer in the store; build again with `--force`",
+                    blob.digest
+                )
+            };
+            return Err(last.map_or_else(missing, anyhow::Error::from));
+        }
+    }
+    Ok(())
+}
