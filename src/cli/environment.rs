@@ -21,6 +21,7 @@ pub struct Environment {
     pub width: usize,
     stderr_is_terminal: bool,
     stdout_is_terminal: bool,
+    pub stdin_is_terminal: bool,
     /// Not among the variables: nothing that we start is to have it.
     state_key: Option<String>,
     make: Make,
@@ -60,6 +61,7 @@ impl Environment {
             variables,
             stderr_is_terminal: std::io::stderr().is_terminal(),
             stdout_is_terminal: std::io::stdout().is_terminal(),
+            stdin_is_terminal: std::io::stdin().is_terminal(),
             state_key: key.filter(|key| !key.trim().is_empty()),
             make,
         }

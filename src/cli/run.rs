@@ -128,6 +128,7 @@ pub fn once(
     tools.add_caches(caches);
     tools.pin_use = pin_use;
     tools.lends_terminal = lends_terminal;
+    tools.input_is_terminal = environment.stdin_is_terminal;
     tools.run_file = lock.identity();
     tools.jobserver = tokens::of(project, &plan, args, environment)?;
     tools.terminals = terminal.map(|t| Arc::new(t) as Arc<dyn Terminals>);

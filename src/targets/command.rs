@@ -113,6 +113,13 @@ fn run(task: &CommandTask<'_>, seen: &Inputs) -> Result<Artifacts, Failure> {
 }
 
 fn start(task: &CommandTask<'_>) -> Result<Child, Failure> {
+    if has_terminal(task) && task.runner.tools.input_is_terminal && foreground::is_background() {
+        return Err(task.failure(
+            task.target.command.span,
+            "its command needs the terminal, and imgmake works in its background",
+            "run imgmake in the foreground, or with another standard input, as `< /dev/null`",
+        ));
+    }
     let directory = task.target.dir.as_ref().map_or_else(
         || task.runner.project.directory.clone(),
         |dir| task.runner.path(&dir.value),
@@ -168,6 +175,8 @@ fn has_terminal(task: &CommandTask<'_>) -> bool {
 /// What ends a wait for a command.
 enum Wake {
     Ended,
+    /// By the terminal, which it does not have.
+    Stopped,
     Cancelled,
 }
 
@@ -209,7 +218,7 @@ fn attend(
         scope.spawn(move || {
             match has_foreground {
                 true => wait_for_end_of_foreground(group),
-                false => wait_for_end(group),
+                false => wait_for_end(group, || drop(waker.send(Wake::Stopped))),
             }
             drop(waker.send(Wake::Ended));
         });
@@ -239,6 +248,7 @@ fn stop_when_asked(task: &CommandTask<'_>, group: Pid, wakes: &Receiver<Wake>) -
         let reason = match woken {
             Ok(Wake::Ended) | Err(RecvTimeoutError::Disconnected) => return stopped,
             Ok(Wake::Cancelled) => Failure::new(FailureKind::Cancelled, "stopped"),
+            Ok(Wake::Stopped) => uses_terminal(task),
             Err(RecvTimeoutError::Timeout) if stopped.is_some() => {
                 kill(group, Signal::KILL);
                 until = None;
@@ -249,6 +259,8 @@ fn stop_when_asked(task: &CommandTask<'_>, group: Pid, wakes: &Receiver<Wake>) -
         if stopped.is_none() {
             stopped = Some(reason);
             kill(group, Signal::TERM);
+            // One that is stopped learns of it when it goes on.
+            kill(group, Signal::CONT);
             until = from_now(GRACE);
         }
     }
@@ -268,13 +280,40 @@ fn timed_out(task: &CommandTask<'_>) -> Failure {
     Failure::new(FailureKind::Timeout, text)
 }
 
-/// Waits for the end of a child and leaves it to be waited for again.
-fn wait_for_end(child: Pid) {
-    let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
-    while let Err(Errno::INTR) = waitid(WaitId::Pid(child), options) {}
+fn uses_terminal(task: &CommandTask<'_>) -> Failure {
+    let help = match (task.target.interactive, has_terminal(task)) {
+        (false, _) => "`interactive #true` lends it the terminal",
+        (true, false) => "with `watch` and `--progress=json`, no command has the terminal",
+        (true, true) => "run imgmake in the foreground of its terminal",
+    };
+    let message = "its command was stopped: it uses the terminal, which it does not have";
+    task.failure(task.target.command.span, message, help)
 }
 
-/// The same; Ctrl-Z stops nothing, since no shell is there that could go on with it.
+/// Waits for the end of a child and leaves it to be waited for again. `on_stop` is called when it
+/// was stopped because it read from the terminal or changed its settings. Whoever stops it in
+/// another way can wake it.
+fn wait_for_end(child: Pid, on_stop: impl Fn()) {
+    let options = WaitIdOptions::EXITED | WaitIdOptions::STOPPED | WaitIdOptions::NOWAIT;
+    loop {
+        match waitid(WaitId::Pid(child), options) {
+            Err(Errno::INTR) => {}
+            Ok(Some(status)) if status.stopped() => {
+                let by_terminal = [Signal::TTIN, Signal::TTOU].map(|signal| Some(signal.as_raw()));
+                if by_terminal.contains(&status.stopping_signal()) {
+                    on_stop();
+                }
+                // So that the same stop is not seen again.
+                let seen = WaitIdOptions::STOPPED | WaitIdOptions::NOHANG;
+                let _ = waitid(WaitId::Pid(child), seen);
+            }
+            Ok(_) | Err(_) => return,
+        }
+    }
+}
+
+/// Waits for the end of a child that has the terminal, in the same way; Ctrl-Z stops nothing, since no
+/// shell is there that could go on with it.
 fn wait_for_end_of_foreground(child: Pid) {
     let options = WaitIdOptions::EXITED | WaitIdOptions::STOPPED | WaitIdOptions::NOWAIT;
     loop {

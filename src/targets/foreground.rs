@@ -2,10 +2,13 @@
 
 use std::fs::File;
 
+use rustix::io::Errno;
 use rustix::process::{Pid, Signal, getpgrp, kill_process_group};
 use rustix::termios::{tcgetpgrp, tcsetpgrp};
 
 use imgmake_sandbox::may_hand_the_terminal_over;
+
+const TERMINAL: &str = "/dev/tty";
 
 /// Taken back when dropped.
 pub struct Foreground {
@@ -16,11 +19,7 @@ pub struct Foreground {
 impl Foreground {
     /// `None` where there is no terminal, or this process works in its background.
     pub fn lend(group: Pid) -> Option<Foreground> {
-        let terminal = File::options()
-            .read(true)
-            .write(true)
-            .open("/dev/tty")
-            .ok()?;
+        let terminal = File::options().read(true).write(true).open(TERMINAL).ok()?;
         let before = tcgetpgrp(&terminal).ok()?;
         if before != getpgrp() {
             return None;
@@ -31,6 +30,20 @@ impl Foreground {
         // It may have been stopped because it read before it had the terminal.
         resume(group);
         Some(lent)
+    }
+}
+
+/// Whether this process works in the background of its terminal: what reads there is stopped.
+pub fn is_background() -> bool {
+    let Ok(terminal) = File::open(TERMINAL) else {
+        // Nobody is stopped where none is in charge.
+        return false;
+    };
+    match tcgetpgrp(&terminal) {
+        Ok(group) => group != getpgrp(),
+        // That group has no number in this namespace of process numbers, so nothing can be lent.
+        Err(Errno::OPNOTSUPP) => true,
+        Err(_) => false,
     }
 }
 

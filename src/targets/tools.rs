@@ -51,6 +51,8 @@ pub struct Tools {
     pub terminals: Option<Arc<dyn Terminals>>,
     /// Whether an interactive command may have what imgmake itself reads and writes.
     pub lends_terminal: bool,
+    /// The standard input is a terminal.
+    pub input_is_terminal: bool,
     /// Device and inode of the file that everything this run starts has inherited locked.
     pub run_file: Option<(u64, u64)>,
     /// What each target takes a token of while it works.
@@ -128,6 +130,7 @@ impl Tools {
             warmed: None,
             terminals: None,
             lends_terminal: false,
+            input_is_terminal: false,
             run_file: None,
             jobserver: None,
             layout_of: None,
@@ -277,6 +280,7 @@ impl Tools {
             warmed: self.warmed.clone(),
             terminals: self.terminals.clone(),
             lends_terminal: self.lends_terminal,
+            input_is_terminal: self.input_is_terminal,
             run_file: self.run_file,
             jobserver: self.jobserver.clone(),
             layout_of: self.layout_of.clone(),

@@ -1,7 +1,7 @@
 //! Commands that are lent the terminal, and commands with values of env-files.
 
 use std::io::Write;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use crate::ground::project::Project;
 use crate::ground::terminal::at_a_terminal;
@@ -33,6 +33,67 @@ fn what_is_typed_goes_to_the_command() {
     let (code, shown) = typed(&p, "stops", "", "-");
     assert_eq!(code, Some(0), "{shown}");
     assert!(shown.contains("went=on="), "{shown}");
+}
+
+/// The command of a shell that has a terminal, with `$@` for imgmake and its target.
+fn in_a_shell(p: &Project, script: &str, target: &str) -> String {
+    let imgmake = p.imgmake.command(p.path());
+    let mut shell = Command::new("sh");
+    shell.args(["-mc", script, "sh"]).arg(imgmake.get_program());
+    shell.current_dir(p.path());
+    for (name, value) in imgmake.get_envs() {
+        shell.env(name, value.unwrap_or_default());
+    }
+    let output = at_a_terminal(&shell, &[target], "", "-");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn a_command_that_uses_a_terminal_which_it_does_not_have_fails_at_once() {
+    let p = Project::new(
+        r#"
+run ask { command "read name; touch asked"; interactive #true; timeout "60s" }
+run direct { command "read name < /dev/tty; touch asked"; interactive #true; timeout "60s" }
+run plain { command "read name < /dev/tty; touch asked"; timeout "60s" }
+run sets { command "stty -echo < /dev/tty; touch asked"; timeout "60s" }
+run waits { command "(sleep 0.5; kill -CONT $$) & kill -STOP $$; touch went-on"; timeout "60s" }
+"#,
+    );
+    for (script, target, says) in [
+        (
+            "\"$@\" & wait $!",
+            "ask",
+            "run imgmake in the foreground, or",
+        ),
+        (
+            "\"$@\" < /dev/null & wait $!",
+            "direct",
+            "run imgmake in the foreground of its terminal",
+        ),
+        (
+            "\"$@\"",
+            "plain",
+            "`interactive #true` lends it the terminal",
+        ),
+        (
+            "\"$@\"",
+            "sets",
+            "`interactive #true` lends it the terminal",
+        ),
+    ] {
+        let begun = std::time::Instant::now();
+        let shown = in_a_shell(&p, &format!("{script}; echo code=$?"), target);
+        assert!(shown.contains(says), "{target}: {shown}");
+        assert!(shown.contains("code=1"), "{target}: {shown}");
+        assert!(begun.elapsed().as_secs() < 55, "{target}: {shown}");
+        assert!(!p.file("asked").exists(), "{target}");
+    }
+    // Who stopped it can wake it.
+    let shown = in_a_shell(&p, "\"$@\"; echo code=$?", "waits");
+    assert!(
+        shown.contains("code=0") && p.file("went-on").exists(),
+        "{shown}"
+    );
 }
 
 #[test]
