@@ -168,6 +168,7 @@ impl Jobserver {
 
     fn try_take(&self) -> io::Result<Option<Token<'_>>> {
         let mut work = self.work();
+        self.restore(&work);
         if self.own.take()?.is_some() {
             work.held += 1;
             return Ok(Some(Token {
@@ -188,18 +189,22 @@ impl Jobserver {
 
     /// While a command runs, tokens may be its own.
     pub fn command(&self) -> Command<'_> {
-        self.work().commands += 1;
+        let mut work = self.work();
+        self.restore(&work);
+        work.commands += 1;
         Command(self)
     }
 
-    /// Tokens of commands that were killed come back once no command is left that could hold one.
+    /// While no command is left that could hold one, all are here but those of targets. Those of commands
+    /// that were killed come back; those that come twice, since an imgmake among them was killed and its
+    /// watchdog gives back what it held, do not count.
     fn restore(&self, work: &Work) {
         let Source::Served { count, .. } = &self.source else {
             return;
         };
         if work.commands == 0 {
             while self.own.take().is_ok_and(|taken| taken.is_some()) {}
-            self.own.give(&vec![TOKEN; count - work.held]);
+            self.own.give(&vec![TOKEN; count.saturating_sub(work.held)]);
         }
     }
 
@@ -291,6 +296,20 @@ mod tests {
         assert_eq!(left(&jobserver), 3);
         drop(own);
         assert_eq!(left(&jobserver), 4);
+    }
+
+    #[test]
+    fn what_comes_back_twice_counts_once() {
+        let jobserver = Jobserver::serve(3, "").unwrap();
+        let command = jobserver.command();
+        jobserver.own.take().unwrap().unwrap();
+        drop(command);
+        // The watchdog of an imgmake that was killed is slower than the end of its command.
+        jobserver.own.give(&[TOKEN]);
+        assert_eq!(left(&jobserver), 3);
+        jobserver.own.give(&[TOKEN]);
+        let _command = jobserver.command();
+        assert_eq!(left(&jobserver), 3);
     }
 
     #[test]
