@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::io::{BufRead, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{ChildStdin, Stdio};
+use std::process::{Child, ChildStdin, Stdio};
 use std::sync::Mutex;
 
 use super::{jobserver, lock_holders};
@@ -22,6 +22,7 @@ const ARGUMENT: &str = "__watchdog";
 /// The run's end of the pipe.
 pub struct Watchdog {
     pipe: Mutex<Option<ChildStdin>>,
+    helper: Option<Child>,
 }
 
 /// One group that is watched until this is dropped.
@@ -51,9 +52,11 @@ impl Watchdog {
             // Ctrl-C is for the run, not for who cleans up after it.
             .process_group(0)
             .spawn();
-        let pipe = started.ok().and_then(|mut child| child.stdin.take());
+        let mut helper = started.ok();
+        let pipe = helper.as_mut().and_then(|helper| helper.stdin.take());
         Watchdog {
             pipe: Mutex::new(pipe),
+            helper,
         }
     }
 
@@ -83,12 +86,17 @@ impl Watchdog {
     }
 }
 
-/// The run has ended by itself: what its commands left behind was meant to stay.
+/// The run has ended by itself: what its commands left behind was meant to stay. The helper does not.
 impl Drop for Watchdog {
     fn drop(&mut self) {
         let pipe = self.pipe.get_mut();
         if let Some(pipe) = pipe.ok().and_then(Option::as_mut) {
             drop(pipe.write_all(GOODBYE));
+        }
+        self.pipe = Mutex::default();
+        if let Some(helper) = &mut self.helper {
+            // One that cannot be waited for is somebody else's.
+            drop(helper.wait());
         }
     }
 }
