@@ -76,6 +76,21 @@ fn imgmake_in_a_command_of_its_own_project_is_refused_at_once() {
 }
 
 #[test]
+fn it_is_refused_where_its_own_run_has_no_number_too() {
+    let own = env!("CARGO_BIN_EXE_imgmake");
+    let p = Project::new(&format!(
+        "run a {{ command \"unshare -pf --mount-proc {own} b\"; timeout \"20s\" }}\nrun b {{ command \"true\" }}\n"
+    ));
+    let built = p.run(&["a"]);
+    built.exited(1);
+    let said = format!("{:?}", built.events);
+    assert!(
+        said.contains("a command of the run that works in this project"),
+        "{said}"
+    );
+}
+
+#[test]
 fn a_daemon_that_a_command_leaves_behind_keeps_nobody_waiting() {
     let p = Project::new(
         r#"

@@ -1,6 +1,10 @@
 //! The processes that this one descends from.
 
+use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+
+use rustix::fs::OFlags;
 
 /// Deeper than any tree of shells.
 const MOST: usize = 256;
@@ -24,6 +28,24 @@ pub fn is_there(pid: u32) -> bool {
     Path::new(&format!("/proc/{pid}")).exists()
 }
 
+/// Whether this process was started with a descriptor of a file, by its device and inode. What it has
+/// opened itself ends with an exec.
+pub fn is_inherited(file: (u64, u64)) -> bool {
+    let descriptors = fs::read_dir("/proc/self/fd").into_iter().flatten();
+    descriptors.flatten().any(|descriptor| {
+        let found = fs::metadata(descriptor.path());
+        found.is_ok_and(|found| (found.dev(), found.ino()) == file)
+            && stays_open(&descriptor.file_name().to_string_lossy())
+    })
+}
+
+fn stays_open(descriptor: &str) -> bool {
+    let facts = fs::read_to_string(format!("/proc/self/fdinfo/{descriptor}")).unwrap_or_default();
+    let flags = facts.lines().find_map(|line| line.strip_prefix("flags:"));
+    let flags = flags.and_then(|flags| u32::from_str_radix(flags.trim(), 8).ok());
+    flags.is_some_and(|flags| flags & OFlags::CLOEXEC.bits() == 0)
+}
+
 /// The fourth word, behind a name that may hold anything.
 fn parent(pid: u32) -> Option<u32> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
@@ -34,6 +56,17 @@ fn parent(pid: u32) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_that_stays_open_is_inherited_and_another_descriptor_of_it_is_not() {
+        let file = tempfile::tempfile().unwrap();
+        let found = file.metadata().unwrap();
+        let identity = (found.dev(), found.ino());
+        assert!(!is_inherited(identity));
+        rustix::io::fcntl_setfd(&file, rustix::io::FdFlags::empty()).unwrap();
+        assert!(is_inherited(identity));
+        assert!(!is_inherited((identity.0, 1)));
+    }
 
     #[test]
     fn a_parent_and_its_parents_are_and_others_are_not() {

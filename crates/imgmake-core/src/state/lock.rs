@@ -42,6 +42,8 @@ pub enum Wait<'a> {
 /// A run that works already.
 struct Other {
     name: String,
+    /// Device and inode of its file.
+    identity: Option<(u64, u64)>,
     holder: Option<Holder>,
     claim: Claim,
 }
@@ -201,6 +203,7 @@ fn others(directory: &Directory, own: Option<&str>) -> io::Result<Vec<Other>> {
         let (holder, claim) = Claim::decode(&bytes);
         found.push(Other {
             name,
+            identity: file.metadata().ok().map(|file| (file.dev(), file.ino())),
             holder,
             claim,
         });
@@ -215,8 +218,12 @@ impl Other {
         (holder.namespace == pid_namespace()).then_some(holder.pid)
     }
 
+    /// Where numbers mean nothing, who was started by a run still has its file open.
     fn is_ancestor(&self) -> bool {
-        self.pid().is_some_and(ancestors::has)
+        match self.pid() {
+            Some(pid) => ancestors::has(pid),
+            None => self.identity.is_some_and(ancestors::is_inherited),
+        }
     }
 
     fn holder(&self) -> String {
