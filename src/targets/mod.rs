@@ -57,7 +57,7 @@ mod tools;
 mod verdicts;
 pub mod watchdog;
 
-use imgmake_core::execute::{Artifacts, Failure, Runner, Upstream};
+use imgmake_core::execute::{Admission, Artifacts, Failure, Runner, Upstream};
 use imgmake_core::fingerprint::{self, Inputs};
 use imgmake_core::graph::{EdgeKind, TargetId};
 use imgmake_core::manifest::{PushFrom, ScanFrom, ScannerNode, Target, TargetKind};
@@ -119,6 +119,10 @@ impl Runner for TargetRunner<'_> {
         self.task(self.plan.order[action]).verify_outputs(outputs)
     }
 
+    fn admit(&self, _: usize) -> Result<Box<dyn Admission + '_>, Failure> {
+        Ok(Box::new(self.token()?))
+    }
+
     fn run(
         &self,
         action: usize,
@@ -126,7 +130,6 @@ impl Runner for TargetRunner<'_> {
         upstream: &Upstream<'_>,
     ) -> Result<Artifacts, Failure> {
         let id = self.plan.order[action];
-        let _token = self.token()?;
         attempts::run(self, id, |runner| {
             let task = runner.task(id);
             if matches!(runner.target(id).kind, TargetKind::Run(_)) {

@@ -58,6 +58,15 @@ pub trait Runner: Sync {
     /// It cannot be told.
     fn verify_outputs(&self, action: usize, outputs: &[Output]) -> Result<Option<String>, Failure>;
 
+    /// Waits until the work may begin, where somebody else counts what works. What it gives is held
+    /// until the work has ended.
+    ///
+    /// # Errors
+    /// Somebody cancelled.
+    fn admit(&self, _action: usize) -> Result<Box<dyn Admission + '_>, Failure> {
+        Ok(Box::new(()))
+    }
+
     /// Does the work; outputs are in place when it returns. The inputs are those that it was
     /// found stale by.
     ///
@@ -70,6 +79,11 @@ pub trait Runner: Sync {
         upstream: &Upstream<'_>,
     ) -> Result<Artifacts, Failure>;
 }
+
+/// What a runner holds while an action works: anything that is given back when it is dropped.
+pub trait Admission {}
+
+impl<T> Admission for T {}
 
 /// What the actions before an action have made.
 pub struct Upstream<'a> {

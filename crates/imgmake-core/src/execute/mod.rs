@@ -23,7 +23,7 @@ use imgmake_event::{Event, Events, PlannedTarget, TargetOutcome};
 
 use overtaken::Clock;
 
-pub use action::{Action, Artifacts, Runner, Upstream, When};
+pub use action::{Action, Admission, Artifacts, Runner, Upstream, When};
 pub use decide::{Decision, Reason, preview};
 pub use failure::{Failure, FailureKind};
 pub use options::{CacheUse, OnFailure, Options};
@@ -171,7 +171,8 @@ impl<R: Runner> Run<'_, R> {
     /// One action, from the question whether it is stale to its record.
     fn attempt(&self, action: usize) -> Result<TargetOutcome, Failure> {
         let began = Instant::now();
-        let result = self.bring_up_to_date(action);
+        let mut waited = Duration::ZERO;
+        let result = self.bring_up_to_date(action, &mut waited);
         let outcome = match &result {
             Ok(outcome) => outcome.clone(),
             Err(failure) if failure.kind == FailureKind::Cancelled => TargetOutcome::Cancelled,
@@ -180,12 +181,17 @@ impl<R: Runner> Run<'_, R> {
         self.options.events.send(Event::TargetFinished {
             target: self.actions[action].target.clone(),
             outcome,
-            took: began.elapsed(),
+            took: began.elapsed().saturating_sub(waited),
         });
         result
     }
 
-    fn bring_up_to_date(&self, action: usize) -> Result<TargetOutcome, Failure> {
+    /// `waited`: how much of the time it waited for its admission.
+    fn bring_up_to_date(
+        &self,
+        action: usize,
+        waited: &mut Duration,
+    ) -> Result<TargetOutcome, Failure> {
         self.check_cancelled()?;
         let began = Instant::now();
         let Action { target, when, .. } = &self.actions[action];
@@ -204,6 +210,10 @@ impl<R: Runner> Run<'_, R> {
             self.clock.read(action, began, inputs.key());
             return Ok(TargetOutcome::UpToDate);
         }
+        let asked = Instant::now();
+        let admission = self.runner.admit(action);
+        *waited = asked.elapsed();
+        let _admission = admission?;
         self.options.events.send(Event::TargetStarted {
             target: target.clone(),
             reasons: reasons.iter().map(ToString::to_string).collect(),

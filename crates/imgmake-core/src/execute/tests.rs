@@ -24,6 +24,8 @@ struct Texts {
     moves: Mutex<BTreeMap<usize, String>>,
     /// Whose work changes which other's input to what.
     meddles: Mutex<BTreeMap<usize, (usize, String)>>,
+    /// How long each one waits for its admission.
+    waits: std::time::Duration,
     /// Who writes no files.
     writes_nothing: Vec<usize>,
     /// How often each one's inputs were read.
@@ -89,6 +91,11 @@ impl Runner for Texts {
     fn verify_outputs(&self, action: usize, _: &[Output]) -> Result<Option<String>, Failure> {
         let damaged = self.damaged.lock().unwrap().contains(&action);
         Ok(damaged.then(|| "output is gone".into()))
+    }
+
+    fn admit(&self, _: usize) -> Result<Box<dyn Admission + '_>, Failure> {
+        std::thread::sleep(self.waits);
+        Ok(Box::new(()))
     }
 
     fn run(&self, action: usize, _: &Inputs, _: &Upstream<'_>) -> Result<Artifacts, Failure> {
@@ -320,6 +327,25 @@ fn what_depends_on_something_stopped_is_stopped_and_not_skipped() {
     drop(project);
     assert_eq!(summary.outcomes, vec![TargetOutcome::Cancelled; 2]);
     assert!(summary.failure.is_none());
+}
+
+#[test]
+fn the_wait_for_an_admission_is_no_work() {
+    let (project, mut texts) = (Project::new(), Texts::new(&[&[]]));
+    texts.waits = std::time::Duration::from_millis(600);
+    project.run(&texts, OnFailure::KeepGoing);
+    let took = project
+        .events
+        .lock()
+        .unwrap()
+        .iter()
+        .find_map(|event| match event {
+            Event::TargetFinished { took, .. } => Some(*took),
+            _ => None,
+        });
+    assert!(took.unwrap() < texts.waits, "{took:?}");
+    let state = State::open(project.directory.path(), &key(), &project.lock).unwrap();
+    assert!(state.took("t0").unwrap() < texts.waits);
 }
 
 #[test]
