@@ -31,16 +31,17 @@ impl Dockerfile {
 
     /// The stage itself, its base, what `COPY --from` and mounts name, and so on down.
     pub fn needed_by(&self, stage: usize, globals: &BTreeMap<String, String>) -> BTreeSet<usize> {
+        let stages = self.stage_names();
         let mut needed = BTreeSet::new();
         let mut ahead = vec![stage];
         while let Some(stage) = ahead.pop() {
             if !needed.insert(stage) {
                 continue;
             }
-            ahead.extend(self.base_stage(&self.base_of(stage, globals), stage));
+            ahead.extend(stages.base(&self.base_of(stage, globals), stage));
             let names = self.stages[stage].origins();
             ahead.extend(
-                names.filter_map(|name| match self.stage_reference(&name, stage) {
+                names.filter_map(|name| match stages.reference(&name, stage) {
                     StageReference::Stage(number) => Some(number),
                     StageReference::NotYet(_) | StageReference::Other => None,
                 }),

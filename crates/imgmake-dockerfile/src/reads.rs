@@ -1,9 +1,10 @@
 //! Which files a stage reads, as far as the text alone tells: the sources of COPY, ADD and mounts.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashMap};
 
 use super::ignore::Ignore;
 use super::instructions::is_url;
+use super::stages::StageNames;
 use super::wildcard::{self, Wildcard};
 use super::{Dockerfile, Instruction, Located, Mount, Stage, StageReference};
 
@@ -31,39 +32,63 @@ impl Dockerfile {
     /// What the stage and those that it is made of read.
     pub fn reads(&self, stage: usize, args: &BTreeMap<String, String>) -> Vec<Read> {
         let globals = self.global_values(args);
+        let stages = self.stage_names();
         let needed = self.needed_by(stage, &globals);
-        let mut reads = Vec::new();
+        let mut beginning: BTreeMap<Option<usize>, Vec<usize>> = BTreeMap::new();
         for number in &needed {
-            let mut walk = Walk {
-                file: self,
-                number: *number,
-                // What ONBUILD says happens in the stage that begins with this one.
-                is_base: *number != stage,
-                args,
-                globals: &globals,
-                variables: BTreeMap::new(),
-                reads: &mut reads,
-            };
-            walk.inherit(&mut BTreeSet::new(), *number);
-            for instruction in &self.stages[*number].instructions {
-                walk.instruction(instruction);
+            let base = stages.base(&self.base_of(*number, &globals), *number);
+            beginning.entry(base).or_default().push(*number);
+        }
+        let mut walk = Walk {
+            file: self,
+            stages: &stages,
+            number: stage,
+            is_base: false,
+            args,
+            globals: &globals,
+            variables: Variables::default(),
+            reads: Vec::new(),
+        };
+        let mut reads: BTreeMap<usize, Vec<Read>> = BTreeMap::new();
+        let mut begun = |base: Option<usize>| {
+            let stages = beginning.remove(&base).unwrap_or_default();
+            stages.into_iter().map(Visit::Enter)
+        };
+        // Each is walked once, with what its base has left.
+        let mut ahead: Vec<Visit> = begun(None).collect();
+        while let Some(visit) = ahead.pop() {
+            match visit {
+                Visit::Enter(number) => {
+                    ahead.push(Visit::Leave(walk.variables.mark()));
+                    walk.number = number;
+                    // What ONBUILD says happens in the stage that begins with this one.
+                    walk.is_base = number != stage;
+                    for instruction in &self.stages[number].instructions {
+                        walk.instruction(instruction);
+                    }
+                    walk.variables.arguments.clear();
+                    reads.insert(number, std::mem::take(&mut walk.reads));
+                    ahead.extend(begun(Some(number)));
+                }
+                Visit::Leave(mark) => walk.variables.undo(mark),
             }
         }
-        reads.extend(self.bases(stage, args).into_iter().map(|image| Read {
+        let bases = self.bases(stage, args).into_iter().map(|image| Read {
             from: Some(image),
             path: Some(String::new()),
-        }));
-        reads
+        });
+        reads.into_values().flatten().chain(bases).collect()
     }
 
     /// What the stage and those that it is made of begin with that is no stage: their triggers, which only whoever
     /// has them knows, read too.
     pub fn bases(&self, stage: usize, args: &BTreeMap<String, String>) -> Vec<String> {
         let globals = self.global_values(args);
+        let stages = self.stage_names();
         let needed = self.needed_by(stage, &globals).into_iter();
         let images = needed.map(|number| (number, self.base_of(number, &globals)));
         images
-            .filter(|(number, image)| self.base_stage(image, *number).is_none())
+            .filter(|(number, image)| stages.base(image, *number).is_none())
             .map(|(_, image)| image)
             .collect()
     }
@@ -77,41 +102,74 @@ impl Stage {
     }
 }
 
+/// A step of the walk over stages.
+enum Visit {
+    Enter(usize),
+    /// Back to where ENV was there.
+    Leave(usize),
+}
+
+/// Those that the file itself gives a value.
+#[derive(Default)]
+struct Variables {
+    /// ENV, also of the stages that this one begins with; `None` holds what is not known here.
+    environment: HashMap<String, Option<String>>,
+    /// What they were before, change by change.
+    before: Vec<(String, Option<Option<String>>)>,
+    /// ARG of this stage.
+    arguments: HashMap<String, String>,
+}
+
+impl Variables {
+    /// ENV goes before ARG.
+    fn value(&self, name: &str) -> Option<String> {
+        match self.environment.get(name) {
+            Some(value) => value.clone(),
+            None => self.arguments.get(name).cloned(),
+        }
+    }
+
+    fn set(&mut self, name: String, value: Option<String>) {
+        let before = self.environment.insert(name.clone(), value);
+        self.before.push((name, before));
+    }
+
+    fn mark(&self) -> usize {
+        self.before.len()
+    }
+
+    fn undo(&mut self, mark: usize) {
+        while self.before.len() > mark
+            && let Some((name, before)) = self.before.pop()
+        {
+            match before {
+                Some(value) => self.environment.insert(name, value),
+                None => self.environment.remove(&name),
+            };
+        }
+    }
+}
+
 struct Walk<'a> {
     file: &'a Dockerfile,
+    stages: &'a StageNames<'a>,
     number: usize,
     is_base: bool,
     args: &'a BTreeMap<String, String>,
     globals: &'a BTreeMap<String, String>,
-    /// Those that the file itself gives a value.
-    variables: BTreeMap<String, String>,
-    reads: &'a mut Vec<Read>,
+    variables: Variables,
+    /// Of the stage that is walked.
+    reads: Vec<Read>,
 }
 
 impl Walk<'_> {
-    /// The ENV of the stages that this one begins with.
-    fn inherit(&mut self, seen: &mut BTreeSet<usize>, stage: usize) {
-        let image = self.file.base_of(stage, self.globals);
-        let Some(base) = self.file.base_stage(&image, stage) else {
-            return;
-        };
-        if !seen.insert(base) {
-            return;
-        }
-        self.inherit(seen, base);
-        for instruction in &self.file.stages[base].instructions {
-            self.assign(instruction);
-        }
-    }
-
     fn assign(&mut self, located: &Located<Instruction>) {
         let escape = self.file.directives.escape;
         match &located.value {
             Instruction::Arg(declarations) => {
                 for declaration in declarations {
-                    let variables = self.variables.clone();
                     let default = || {
-                        let lookup = |name: &str| variables.get(name).cloned();
+                        let lookup = |name: &str| self.variables.value(name);
                         let expanded = declaration.expand_default(&lookup, escape);
                         expanded.ok().flatten().map(|word| word.text)
                     };
@@ -120,25 +178,22 @@ impl Walk<'_> {
                     let value = value.or_else(default);
                     let value = value.or_else(|| self.globals.get(name).cloned());
                     if let Some(value) = value {
-                        self.variables.insert(name.clone(), value);
+                        self.variables.arguments.insert(name.clone(), value);
                     }
                 }
             }
             Instruction::Env(_) => {
-                let variables = self.variables.clone();
-                let lookup = |name: &str| variables.get(name).cloned();
+                let lookup = |name: &str| self.variables.value(name);
                 let Ok(expanded) = located.expand(&lookup, escape) else {
                     return;
                 };
                 let Instruction::Env(pairs) = expanded.instruction else {
                     return;
                 };
+                let is_known = expanded.unset.is_empty();
                 for pair in pairs {
-                    match expanded.unset.is_empty() {
-                        true => self.variables.insert(pair.key, pair.value),
-                        // It holds what is not known here.
-                        false => self.variables.remove(&pair.key),
-                    };
+                    let value = is_known.then_some(pair.value);
+                    self.variables.set(pair.key, value);
                 }
             }
             _ => {}
@@ -157,8 +212,7 @@ impl Walk<'_> {
     }
 
     fn sources(&mut self, located: &Located<Instruction>) {
-        let variables = self.variables.clone();
-        let lookup = |name: &str| variables.get(name).cloned();
+        let lookup = |name: &str| self.variables.value(name);
         let expanded = located.expand(&lookup, self.file.directives.escape);
         let (instruction, is_known) = match expanded {
             Ok(expanded) => (expanded.instruction, expanded.unset.is_empty()),
@@ -197,7 +251,7 @@ impl Walk<'_> {
 
     fn read(&mut self, from: Option<&str>, path: Option<&str>) {
         if let Some(name) = from
-            && self.file.stage_reference(name, self.number) != StageReference::Other
+            && self.stages.reference(name, self.number) != StageReference::Other
         {
             return;
         }
@@ -322,6 +376,28 @@ mod tests {
         assert_eq!(reads(text, &[("DIR", "p")])[0], "p/report");
         let known = "FROM a AS base\nENV SUB=x\nFROM base\nCOPY $SUB/y /\n";
         assert_eq!(reads(known, &[]), ["x/y", "a:"]);
+    }
+
+    #[test]
+    fn an_argument_is_its_stages_own_and_env_goes_before_it() {
+        let text = "FROM a AS base\nARG A=a\nENV E=e KEPT=$A\nFROM base AS left\nENV E=left\nCOPY $E /\n\
+            FROM base\nARG E=arg\nCOPY $A/x $E $KEPT /\nCOPY --from=left /f /f\n";
+        assert_eq!(reads(text, &[]), ["left", "?", "?", "?", "a:"]);
+        let text = text.replace("$A/x ", "");
+        assert_eq!(reads(&text, &[]), ["left", "e", "a", "a:"]);
+    }
+
+    #[test]
+    fn thousands_of_stages_are_each_walked_once() {
+        const COUNT: usize = 20_000;
+        let mut text = "FROM a AS s0\n".to_owned();
+        for at in 1..COUNT {
+            let before = at - 1;
+            text += &format!("FROM s{before} AS s{at}\nENV V{at}=v{at}\nCOPY $V{at} /\n");
+        }
+        let found = reads(&text, &[]);
+        assert_eq!(found.len(), COUNT);
+        assert_eq!(found[COUNT - 2..], ["v19999", "a:"]);
     }
 
     #[test]
