@@ -33,6 +33,8 @@ pub(super) struct Templates<'n> {
     by_name: BTreeMap<&'n str, &'n Node>,
     used: RefCell<BTreeSet<String>>,
     copied: Cell<usize>,
+    /// What was not followed to its end may well use more.
+    gave_up: Cell<bool>,
     /// By template and kind of target: one that many inherit is put together once.
     resolved: RefCell<BTreeMap<(String, String), Attributes>>,
 }
@@ -53,6 +55,7 @@ impl<'n> Templates<'n> {
             by_name,
             used: RefCell::default(),
             copied: Cell::new(0),
+            gave_up: Cell::new(false),
             resolved: RefCell::default(),
         }
     }
@@ -118,6 +121,7 @@ impl<'n> Templates<'n> {
         if path.len() == DEEPEST || self.copied.get() > MOST_COPIED {
             let message = "templates inherit too much: too deep, or too many attributes in all";
             cx.error(name.span, message, "here");
+            self.gave_up.set(true);
             return None;
         }
         let place = (name.value.clone(), kind.to_string());
@@ -156,6 +160,9 @@ impl<'n> Templates<'n> {
 
     /// A template that nobody inherits is a slip of the pen somewhere else.
     pub fn finish(&self, cx: &DecodeContext) {
+        if self.gave_up.get() {
+            return;
+        }
         let used = self.used.borrow();
         for (name, node) in &self.by_name {
             if !used.contains(*name) {

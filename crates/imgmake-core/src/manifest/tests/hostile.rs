@@ -150,6 +150,9 @@ fn values_in_values_and_templates_in_templates_get_an_answer_at_once() {
         text += &format!("build a {{ context \".\"; inherits t{deep} }}\n");
         let found = answer(text.as_bytes());
         assert_eq!(found.is_empty(), is_fine, "{deep}: {found:?}");
+        // What was not followed to its end is not called unused.
+        let is_it = |found: &Diagnostic| found.message.contains("inherit too much");
+        assert!(found.iter().all(is_it), "{deep}: {found:?}");
     }
     // Unoptimized, beside other tests.
     assert!(begun.elapsed().as_secs() < 20, "{:?}", begun.elapsed());
