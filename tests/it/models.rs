@@ -177,8 +177,18 @@ impl Model {
         self.targets.push(name.to_string());
     }
 
-    /// A build that copies an output, and a command that needs it and writes into its context.
+    /// A build that copies an output, and a command that needs it and writes into its context. Mostly
+    /// what it copies is made by a command that needs another build, in whose context all of it is:
+    /// then edges that nobody wrote lead from each of them to all others.
     fn image(&mut self, random: &mut Random, at: usize, copied: &str) {
+        let report = format!("o/report{at}");
+        let copied = match random.chance(70) {
+            true => {
+                self.report(random, at, copied, &report);
+                &report
+            }
+            false => copied,
+        };
         let recipe = match random.below(2) {
             0 => format!("from scratch; copy \"{copied}\" to=\"/f\""),
             _ => {
@@ -204,6 +214,26 @@ impl Model {
             Some(&smoke),
             &needs,
         );
+    }
+
+    fn report(&mut self, random: &mut Random, at: usize, input: &str, output: &str) {
+        let (base, file) = (format!("b{at}"), format!("d/b{at}"));
+        self.files
+            .insert(file.clone().into(), "FROM scratch\nCOPY s/0 /f\n".into());
+        writeln!(
+            self.manifest,
+            "build {base} {{ context \".\"; dockerfile \"{file}\"; tar \"a/{base}.tar\" }}"
+        )
+        .unwrap();
+        self.targets.push(base.clone());
+        let inputs = [input.to_string(), format!("a/{base}.tar")];
+        let pause = ["", "sleep 0.1; "][random.below(2)];
+        let command = format!(
+            "x=$(cat {} | cksum); {pause}echo $x > {output}",
+            inputs.join(" ")
+        );
+        let needs = format!("; needs {base}");
+        self.run(&format!("r{at}"), &command, &inputs, Some(output), &needs);
     }
 
     fn lay_out(&self, directory: &Path) {
