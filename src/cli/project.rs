@@ -179,6 +179,7 @@ fn decoded(
         graph,
         lock,
         whole: None,
+        git_index: Arc::default(),
         color,
         width: environment.width,
     };
@@ -293,6 +294,7 @@ pub fn in_memory(
         graph,
         lock: None,
         whole: None,
+        git_index: Arc::default(),
         color: false,
         width: environment.width,
     })

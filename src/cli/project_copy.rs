@@ -9,7 +9,7 @@ use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, anyhow};
 
-use crate::targets::git_ignore::GitIgnore;
+use crate::targets::git_ignore::{GitIgnore, Ignored};
 use imgmake_event::Cancel;
 use imgmake_guard::modes::{self, PRIVATE};
 
@@ -111,7 +111,8 @@ impl Walk<'_> {
             if entry.file_name() == ".imgmake" || path == self.original.copies {
                 continue;
             }
-            let ignored = is_ignored || self.ignores(&path, kind.is_dir());
+            let judged = self.judge(&path, kind.is_dir(), is_ignored);
+            let ignored = judged == Ignored::Yes;
             let goes_on = kind.is_dir() && self.is_read_below(&path);
             if self.original.made.contains(&path)
                 || (ignored && !goes_on && !self.original.read.contains(&path))
@@ -127,7 +128,7 @@ impl Walk<'_> {
             if kind.is_symlink() {
                 symlink(self.original.leads(&path).with_context(failed)?, &target)?;
             } else if kind.is_dir() {
-                self.directory(&path, &target, ignored, depth + 1)?;
+                self.directory(&path, &target, judged != Ignored::No, depth + 1)?;
             } else if kind.is_file() {
                 self.cancel.check()?;
                 fs::copy(&path, &target).with_context(failed)?;
@@ -139,12 +140,17 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn ignores(&self, path: &Path, is_directory: bool) -> bool {
+    fn judge(&self, path: &Path, is_directory: bool, is_ignored: bool) -> Ignored {
         let Some(ignore) = &self.original.ignore else {
-            return false;
+            return Ignored::No;
         };
         let inside = path.strip_prefix(&self.original.root).unwrap_or(path);
-        ignore.ignores_itself(&inside.to_string_lossy(), || is_directory)
+        let inside = inside.to_string_lossy();
+        match is_ignored {
+            true if ignore.tracks(&inside) => Ignored::ButTracked,
+            true => Ignored::Yes,
+            false => ignore.judge_itself(&inside, || is_directory),
+        }
     }
 
     fn is_read_below(&self, directory: &Path) -> bool {
@@ -295,7 +301,7 @@ mod tests {
             file.set_times(FileTimes::new().set_modified(old)).unwrap();
         }
         let original = Original {
-            ignore: Some(GitIgnore::of(&root)),
+            ignore: Some(GitIgnore::of(&root, &Default::default())),
             ..original(&root)
         };
         let to = directory.path().join("copy");

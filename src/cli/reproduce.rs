@@ -317,7 +317,7 @@ fn original(
         root: root.to_path_buf(),
         copies: copies.to_path_buf(),
         made,
-        ignore: (is_checkout && !args.ignored).then(|| GitIgnore::of(root)),
+        ignore: (is_checkout && !args.ignored).then(|| GitIgnore::of(root, &project.git_index)),
         read,
     })
 }

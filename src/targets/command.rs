@@ -69,11 +69,20 @@ fn add_inputs(task: &CommandTask<'_>, inputs: &mut Inputs) -> Result<(), Failure
         .inputs
         .iter()
         .map(|pattern| pattern.value.as_str());
-    let git = task
-        .target
-        .git_ignore
-        .then(|| GitIgnore::of(&task.runner.project.directory));
-    files::add(task.runner, patterns, &outputs, git.as_ref(), inputs).map_err(|(at, error)| {
+    let git = task.target.git_ignore.then(|| {
+        GitIgnore::of(
+            &task.runner.project.directory,
+            &task.runner.project.git_index,
+        )
+    });
+    let added = files::add(task.runner, patterns, &outputs, git.as_ref(), inputs);
+    if let Some(problem) = git.as_ref().and_then(GitIgnore::problem) {
+        let place = task.target.inputs.first();
+        let place = place.map_or(task.target.command.span, |input| input.span);
+        let message = "cannot tell which inputs git tracks: its index cannot be read";
+        return Err(task.failure(place, message, problem));
+    }
+    added.map_err(|(at, error)| {
         if Cancelled::ended(&error) {
             return Failure::new(FailureKind::Cancelled, "stopped");
         }

@@ -1,11 +1,13 @@
 //! What a repository's `.gitignore` files leave out (gitignore, "Pattern Format"). What is ignored on one
-//! machine alone, by `.git/info/exclude` and the user's settings, does not count: keys are everybody's.
+//! machine alone, by `.git/info/exclude` and the user's settings, does not count: keys are everybody's. What
+//! git tracks is never ignored, whatever the files say.
 
 use std::collections::HashMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
+use super::git_index::{GitIndex, TrackedPaths};
 use imgmake_core::manifest::Glob;
 use imgmake_core::manifest::glob::clean;
 use imgmake_guard::checkout::Checkout;
@@ -19,7 +21,26 @@ pub struct GitIgnore {
     checkout: Checkout,
     /// The project as seen from there.
     project: String,
+    repository: Option<Repository>,
     files: Mutex<HashMap<String, Arc<Vec<Rule>>>>,
+}
+
+/// The work tree that a project is in, if anybody's files there are believed.
+struct Repository {
+    top: PathBuf,
+    /// The project as seen from there.
+    project: String,
+    index: Arc<GitIndex>,
+    tracked: OnceLock<Arc<TrackedPaths>>,
+}
+
+/// What becomes of a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ignored {
+    No,
+    /// It matches, and git tracks it, or something in it: of what is in it, what is tracked alone counts.
+    ButTracked,
+    Yes,
 }
 
 struct Rule {
@@ -29,54 +50,80 @@ struct Rule {
 }
 
 impl GitIgnore {
-    pub fn of(project: &Path) -> GitIgnore {
+    pub fn of(project: &Path, index: &Arc<GitIndex>) -> GitIgnore {
         let mut above = project.ancestors();
         let top = above.find(|path| path.join(".git").exists());
         // What another user put above, as into a directory for everybody, is not asked.
         let top = top.filter(|top| is_believed(top, project));
+        let repository = top.map(|top| Repository {
+            top: top.to_path_buf(),
+            project: inside(top, project),
+            index: Arc::clone(index),
+            tracked: OnceLock::new(),
+        });
         let whole = GitIgnore::below(top.unwrap_or(project), project);
         // Nobody means a project to have no inputs: that its directory is ignored from above says nothing.
-        match !whole.project.is_empty() && whole.ignores("", || true) {
+        let ignore = match !whole.project.is_empty() && whole.matches("", || true) {
             true => GitIgnore::below(project, project),
             false => whole,
+        };
+        GitIgnore {
+            repository,
+            ..ignore
         }
     }
 
     fn below(top: &Path, project: &Path) -> GitIgnore {
-        let inside = project.strip_prefix(top).unwrap_or(Path::new(""));
         GitIgnore {
             top: top.to_path_buf(),
             checkout: Checkout::new([top]),
-            project: inside.to_string_lossy().into_owned(),
+            project: inside(top, project),
+            repository: None,
             files: Mutex::default(),
         }
     }
 
-    /// Whether a path of the project is ignored, or a directory that it is in.
-    pub fn ignores(&self, path: &str, is_directory: impl FnOnce() -> bool) -> bool {
-        let Some(path) = self.seen_from_top(path) else {
+    /// What becomes of a path of the project, by itself and the directories that it is in.
+    pub fn judge(&self, path: &str, is_directory: impl FnOnce() -> bool) -> Ignored {
+        self.unless_tracked(path, self.matches(path, is_directory))
+    }
+
+    /// The same of the path alone, for who has been asking about the directories above it.
+    pub fn judge_itself(&self, path: &str, is_directory: impl FnOnce() -> bool) -> Ignored {
+        let seen = seen_from(&self.project, path);
+        let matches = seen.is_some_and(|path| self.names(&path, is_directory));
+        self.unless_tracked(path, matches)
+    }
+
+    fn unless_tracked(&self, path: &str, matches: bool) -> Ignored {
+        match matches {
+            false => Ignored::No,
+            true if self.tracks(path) => Ignored::ButTracked,
+            true => Ignored::Yes,
+        }
+    }
+
+    /// Whether git tracks a path of the project, or something in it.
+    pub fn tracks(&self, path: &str) -> bool {
+        let Some(repository) = &self.repository else {
+            return false;
+        };
+        let path = seen_from(&repository.project, path);
+        path.is_some_and(|path| repository.tracked().has(&path))
+    }
+
+    /// Why nobody knows what git tracks, if that was asked.
+    pub fn problem(&self) -> Option<&str> {
+        let tracked = self.repository.as_ref()?.tracked.get()?;
+        tracked.problem.as_deref()
+    }
+
+    fn matches(&self, path: &str, is_directory: impl FnOnce() -> bool) -> bool {
+        let Some(path) = seen_from(&self.project, path) else {
             return false;
         };
         let mut above = path.match_indices('/').map(|(at, _)| &path[..at]);
         above.any(|above| self.names(above, || true)) || self.names(&path, is_directory)
-    }
-
-    /// The same of the path alone, for who has been asking about the directories above it.
-    pub fn ignores_itself(&self, path: &str, is_directory: impl FnOnce() -> bool) -> bool {
-        let path = self.seen_from_top(path);
-        path.is_some_and(|path| self.names(&path, is_directory))
-    }
-
-    /// `None` where no file of the repository has a word in it.
-    fn seen_from_top(&self, path: &str) -> Option<String> {
-        if path.starts_with('/') {
-            return None;
-        }
-        let path = match self.project.as_str() {
-            "" => clean(path),
-            project => clean(&format!("{project}/{path}")),
-        };
-        (!path.is_empty() && path != ".." && !path.starts_with("../")).then_some(path)
     }
 
     /// The last rule of the nearest file that has one decides.
@@ -117,6 +164,29 @@ impl GitIgnore {
         files.insert(directory.to_string(), Arc::clone(&rules));
         rules
     }
+}
+
+impl Repository {
+    fn tracked(&self) -> &TrackedPaths {
+        self.tracked.get_or_init(|| self.index.of(&self.top))
+    }
+}
+
+fn inside(top: &Path, project: &Path) -> String {
+    let inside = project.strip_prefix(top).unwrap_or(Path::new(""));
+    inside.to_string_lossy().into_owned()
+}
+
+/// A path of the project as seen from above it; `None` where it is not below there.
+fn seen_from(project: &str, path: &str) -> Option<String> {
+    if path.starts_with('/') {
+        return None;
+    }
+    let path = match project {
+        "" => clean(path),
+        project => clean(&format!("{project}/{path}")),
+    };
+    (!path.is_empty() && path != ".." && !path.starts_with("../")).then_some(path)
 }
 
 /// Of the user's own, root's, or whose the project is.
@@ -193,11 +263,19 @@ mod tests {
         directory
     }
 
+    fn of(project: &Path) -> GitIgnore {
+        GitIgnore::of(project, &Arc::default())
+    }
+
+    fn ignores(ignore: &GitIgnore, path: &str, is_directory: impl FnOnce() -> bool) -> bool {
+        ignore.judge(path, is_directory) == Ignored::Yes
+    }
+
     #[test]
     fn rules_are_gits() {
         let text = "# comment\n*.log\n!keep.log\n/top\ntarget/\ndocs/*.html\na/**/z\nx{1}\nblank\\ \n\\#hash\n\\!bang\n[ab]c\n";
         let repository = repository(&[(".gitignore", text), ("sub/.gitignore", "!in.log\nown\n")]);
-        let ignore = GitIgnore::of(repository.path());
+        let ignore = of(repository.path());
         for (path, is_directory, expected) in [
             ("a.log", false, true),
             ("deep/er/a.log", false, true),
@@ -226,9 +304,9 @@ mod tests {
             ("../a.log", false, false),
             ("/a.log", false, false),
         ] {
-            assert_eq!(ignore.ignores(path, || is_directory), expected, "{path}");
+            assert_eq!(ignores(&ignore, path, || is_directory), expected, "{path}");
         }
-        assert!(!ignore.ignores_itself("target/x/y", || false));
+        assert_eq!(ignore.judge_itself("target/x/y", || false), Ignored::No);
     }
 
     #[test]
@@ -237,9 +315,9 @@ mod tests {
             (".gitignore", "/vendor/\n"),
             ("vendor/.gitignore", "*.tmp\n"),
         ]);
-        let ignore = GitIgnore::of(&outer.path().join("vendor"));
+        let ignore = of(&outer.path().join("vendor"));
         for (path, expected) in [("main.c", false), ("a.tmp", true)] {
-            assert_eq!(ignore.ignores(path, || false), expected, "{path}");
+            assert_eq!(ignores(&ignore, path, || false), expected, "{path}");
         }
     }
 
@@ -248,8 +326,8 @@ mod tests {
     fn a_repository_of_another_user_above_a_project_is_not_asked() {
         let outer = repository(&[(".gitignore", "*\n"), ("mine/main.c", "")]);
         std::os::unix::fs::chown(outer.path().join(".git"), Some(4711), None).unwrap();
-        let ignore = GitIgnore::of(&outer.path().join("mine"));
-        assert!(!ignore.ignores("main.c", || false));
+        let ignore = of(&outer.path().join("mine"));
+        assert!(!ignores(&ignore, "main.c", || false));
     }
 
     #[test]
@@ -258,14 +336,14 @@ mod tests {
             (".gitignore", "*.o\n/api/gen\n"),
             ("api/.gitignore", "*.tmp\n"),
         ]);
-        let ignore = GitIgnore::of(&outer.path().join("api"));
-        assert!(ignore.ignores("x.o", || false));
-        assert!(ignore.ignores("gen/x", || false));
-        assert!(ignore.ignores("x.tmp", || false));
-        assert!(!ignore.ignores("api/gen", || false));
+        let ignore = of(&outer.path().join("api"));
+        assert!(ignores(&ignore, "x.o", || false));
+        assert!(ignores(&ignore, "gen/x", || false));
+        assert!(ignores(&ignore, "x.tmp", || false));
+        assert!(!ignores(&ignore, "api/gen", || false));
         std::fs::create_dir(outer.path().join("api/.git")).unwrap();
-        let ignore = GitIgnore::of(&outer.path().join("api"));
-        assert!(!ignore.ignores("x.o", || false));
-        assert!(ignore.ignores("x.tmp", || false));
+        let ignore = of(&outer.path().join("api"));
+        assert!(!ignores(&ignore, "x.o", || false));
+        assert!(ignores(&ignore, "x.tmp", || false));
     }
 }

@@ -36,6 +36,7 @@ mod failure;
 mod files;
 mod foreground;
 pub mod git_ignore;
+mod git_index;
 pub mod images;
 pub mod jobserver;
 mod joined;
@@ -65,6 +66,7 @@ use imgmake_core::state::Output;
 
 pub use dockerfiles::Dockerfiles;
 pub use failure::plain;
+pub use git_index::GitIndex;
 pub use pins::{
     LockFileProblem, LockedPins, PinUse, Selected, difference, is_called, label as pin_label,
     shortened,

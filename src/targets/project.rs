@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::failure::plain;
+use super::git_index::GitIndex;
 use super::pins::LockedPins;
 use imgmake_core::execute::{Action, Failure, FailureKind, When};
 use imgmake_core::graph::{Graph, TargetId};
@@ -25,6 +26,8 @@ pub struct Project {
     pub lock: Option<Arc<LockedPins>>,
     /// What a CI step's context is a part of, where it is not itself the whole.
     pub whole: Option<PathBuf>,
+    /// Which files git tracks.
+    pub git_index: Arc<GitIndex>,
     pub color: bool,
     pub width: usize,
 }

@@ -214,6 +214,55 @@ fn a_file_that_cannot_be_read_is_named_and_not_only_its_pattern() {
 }
 
 #[test]
+fn what_git_tracks_is_an_input_whatever_is_ignored() {
+    let p = Project::new(
+        "run t { command \"true\"; inputs \"src/**\" \"gen/*.c\"; gitignore #true }\ngroup default t\n",
+    )
+    .with(".gitignore", "*.log\ntarget/\n/gen/\n.imgmake\n")
+    .with("src/forced.log", "1")
+    .with("src/other.log", "1")
+    .with("src/target/deep/forced.c", "1")
+    .with("src/target/deep/other.c", "1")
+    .with("src/target/other/other.c", "1")
+    .with("gen/forced.c", "1")
+    .with("gen/other.c", "1");
+    let git = |arguments: &[&str]| {
+        let at = p.path().to_string_lossy();
+        crate::ground::run("git", &[&["-C", &at], arguments].concat());
+    };
+    git(&["init", "--quiet"]);
+    for path in ["src/forced.log", "src/target/deep/forced.c", "gen/forced.c"] {
+        git(&["add", "--force", path]);
+    }
+    p.build().ran(["t"]);
+    for (path, counts) in [
+        ("src/forced.log", true),
+        ("src/other.log", false),
+        ("src/target/deep/forced.c", true),
+        ("src/target/deep/other.c", false),
+        ("src/target/other/other.c", false),
+        ("gen/forced.c", true),
+        ("gen/other.c", false),
+    ] {
+        p.write(path, "2");
+        match counts {
+            true => p.build().ran(["t"]),
+            false => p.build().reused(["t"]),
+        };
+    }
+    git(&["add", "--force", "gen/other.c"]);
+    p.build().ran(["t"]);
+    git(&["update-index", "--split-index"]);
+    let help = "`git update-index --no-split-index`";
+    p.imgmake.refused(
+        p.path(),
+        &["t"],
+        1,
+        &["cannot tell which inputs git tracks", help],
+    );
+}
+
+#[test]
 fn what_git_ignores_is_no_input_where_the_target_says_so() {
     let p = Project::new(
         "run t { command \"true\"; inputs \"src/**\" \"named.log\"; gitignore #true }\nrun all { command \"true\"; inputs \"src/**\" }\ngroup default t all\n",

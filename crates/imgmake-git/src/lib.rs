@@ -29,7 +29,7 @@
 //!   since       which files changed since a commit
 //!     tree_files  the files of a tree, by their paths
 //!     line_ends   how lines end once git stores a file
-//!   tracked     whether the index names something
+//!   tracked     what the index names
 //!   index_file  the index, entry by entry
 //! error       what fails, as facts
 //! ```
@@ -75,7 +75,7 @@ pub use fetch::{GitDirectory, Submodules};
 pub use login::Login;
 pub use session::understands_answer;
 pub use since::{Held, Since};
-pub use tracked::{Tracked, tracks};
+pub use tracked::{Tracked, index_of, tracked_paths, tracks};
 
 use imgmake_event::Cancel;
 

@@ -1,4 +1,4 @@
-//! Whether git tracks something, by a checkout's index read up to where that would stand.
+//! Whether git tracks something, by a checkout's index; read up to where that would stand, or whole.
 
 use std::fs;
 use std::io::{self, Read};
@@ -31,6 +31,46 @@ pub fn tracks(directory: &Path, name: &str) -> Tracked {
         Ok(Tracked::No) if is_split(&own) => Tracked::Unknown("it is split".into()),
         Ok(tracked) => tracked,
     }
+}
+
+/// Of all paths in one index, in bytes.
+const MOST: usize = 256 << 20;
+
+/// The index of a work tree, where it has a `.git`.
+pub fn index_of(top: &Path) -> Option<PathBuf> {
+    git_directory(top).map(|own| own.join("index"))
+}
+
+/// Every path that git tracks in a work tree, from its top and in order; a directory outside of a sparse
+/// checkout, of which the index holds nothing else, ends with `/`. Odd bytes of a name are one character.
+///
+/// # Errors
+/// The index cannot be read, or is longer than any.
+pub fn tracked_paths(top: &Path) -> io::Result<Vec<String>> {
+    let Some(own) = git_directory(top) else {
+        return Ok(Vec::new());
+    };
+    let mut index = match IndexFile::open(&own) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        opened => opened?,
+    };
+    if is_split(&own) {
+        let help = "it is split; `git update-index --no-split-index` makes it whole";
+        return Err(io::Error::other(help));
+    }
+    let (mut paths, mut length) = (Vec::new(), 0);
+    while let Some(entry) = index.next()? {
+        length += entry.path.len();
+        if length > MOST {
+            return Err(io::Error::other(format!(
+                "its paths are longer than {MOST} bytes"
+            )));
+        }
+        paths.push(String::from_utf8_lossy(entry.path).into_owned());
+    }
+    paths.sort_unstable();
+    paths.dedup();
+    Ok(paths)
 }
 
 /// `.git` of a work tree: a directory, or a file that names one.

@@ -14,8 +14,8 @@ use super::interest::{Interest, Taken, Tree, Wanted};
 use super::linked::Linked;
 use crate::exit::Exit;
 use crate::file_notices::Places;
-use crate::targets::git_ignore::GitIgnore;
-use crate::targets::{Dockerfiles, LockedPins, Project};
+use crate::targets::git_ignore::{GitIgnore, Ignored};
+use crate::targets::{Dockerfiles, GitIndex, LockedPins, Project};
 use imgmake_core::manifest::glob::{Progress, clean};
 use imgmake_core::manifest::{Glob, PushFrom, TargetKind};
 
@@ -37,6 +37,7 @@ pub struct Watched {
     left_out: BTreeMap<String, Vec<Glob>>,
     /// Targets whose inputs are without what git ignores.
     git_ignore: BTreeSet<String>,
+    git_index: Arc<GitIndex>,
     ignored: Vec<Glob>,
     places: RefCell<Places>,
     /// The trees that are named, without those that links lead to.
@@ -128,6 +129,7 @@ impl Watched {
             outputs,
             left_out,
             git_ignore,
+            git_index: Arc::clone(&project.git_index),
             ignored: ignored.collect::<Result<_, _>>()?,
             trees: places.trees.clone(),
             places: RefCell::new(places),
@@ -166,6 +168,7 @@ impl Watched {
             outputs: vec![root.join(imgmake_core::state::DIRECTORY)],
             left_out: BTreeMap::new(),
             git_ignore: BTreeSet::new(),
+            git_index: Arc::default(),
             ignored: Vec::new(),
             trees: places.trees.clone(),
             places: RefCell::new(places),
@@ -367,7 +370,8 @@ impl Watched {
     fn takes_out(&self, interest: &Interest, path: &Path) -> bool {
         // Read each time: the files may be what has changed.
         if self.git_ignore.contains(&interest.target)
-            && GitIgnore::of(&self.root).ignores(&self.shown(path), || path.is_dir())
+            && GitIgnore::of(&self.root, &self.git_index).judge(&self.shown(path), || path.is_dir())
+                == Ignored::Yes
         {
             return true;
         }

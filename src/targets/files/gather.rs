@@ -9,11 +9,11 @@ use std::path::PathBuf;
 
 use rustix::fs::{OFlags, Stat};
 
-use super::super::git_ignore::GitIgnore;
+use super::super::git_ignore::{GitIgnore, Ignored};
 use super::super::runner::TargetRunner;
 use super::found::Found;
 use super::hash::{is_directory, open_directory};
-use super::walk::{Children, InputFiles, LeftOut, found};
+use super::walk::{Children, InputFiles, LeftOut, Wanted, found};
 use imgmake_core::files::{FileAt, walk_opened};
 use imgmake_core::fingerprint::Inputs;
 use imgmake_core::manifest::Glob;
@@ -127,17 +127,21 @@ impl Gathering<'_> {
                 self.named(&root).or_else(nothing_there)?;
                 continue;
             }
-            let is_ignored = |git: &GitIgnore| git.ignores(&root, || true);
-            if self.takes_out(&root) || self.left_out.git.is_some_and(is_ignored) {
+            let judge = |git: &GitIgnore| git.judge(&root, || true);
+            let ignored = self.left_out.git.map_or(Ignored::No, judge);
+            if self.takes_out(&root) || ignored == Ignored::Yes {
                 continue;
             }
-            let children = match has_all_children(pattern, &root) {
-                true => Children::All,
-                false => Children::Matching(&glob),
+            let wanted = Wanted {
+                children: match has_all_children(pattern, &root) {
+                    true => Children::All,
+                    false => Children::Matching(&glob),
+                },
+                tracked: ignored == Ignored::ButTracked,
             };
             // The pattern's own words: links in them are followed.
             match open_directory(&self.runner.path(&root), OFlags::empty()) {
-                Ok(directory) => self.beneath(directory, root.as_bytes(), None, children)?,
+                Ok(directory) => self.beneath(directory, root.as_bytes(), None, wanted)?,
                 Err(error) => nothing_there(error)?,
             }
         }
@@ -167,7 +171,7 @@ impl Gathering<'_> {
         }
         if is_directory(&stat) {
             let directory = open_directory(&path, OFlags::NOFOLLOW)?;
-            return self.beneath(directory, name.as_bytes(), None, Children::All);
+            return self.beneath(directory, name.as_bytes(), None, Children::All.whole());
         }
         let file = FileAt::path(&path);
         let found = found(self.runner, name.as_bytes().to_vec(), file, &stat)?;
@@ -183,8 +187,9 @@ impl Gathering<'_> {
         directory: File,
         root: &[u8],
         real: Option<&[u8]>,
-        children: Children<'_>,
+        wanted: Wanted<'_>,
     ) -> io::Result<()> {
+        let children = wanted.children;
         let inputs = InputFiles {
             runner: self.runner,
             left_out: self.left_out,
@@ -192,7 +197,7 @@ impl Gathering<'_> {
             real,
         };
         let cancel = &self.runner.tools.cancel;
-        let found = walk_opened(directory, children, &inputs, cancel)?;
+        let found = walk_opened(directory, wanted, &inputs, cancel)?;
         let mut links: Vec<Vec<u8>> = found
             .iter()
             .filter(|found| found.leads_on)
@@ -247,7 +252,7 @@ impl Gathering<'_> {
         {
             return Ok(());
         }
-        self.beneath(directory, link, real, children)
+        self.beneath(directory, link, real, children.whole())
     }
 
     fn path(&self, path: &[u8]) -> PathBuf {

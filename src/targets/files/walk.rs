@@ -6,7 +6,7 @@ use std::io;
 use rustix::fs::Stat;
 
 use super::super::failure::plain;
-use super::super::git_ignore::GitIgnore;
+use super::super::git_ignore::{GitIgnore, Ignored};
 use super::super::runner::TargetRunner;
 use super::found::Found;
 use super::hash::{self, is_directory};
@@ -20,6 +20,24 @@ use imgmake_event::Cancelled;
 pub enum Children<'g> {
     All,
     Matching(&'g Glob),
+}
+
+impl<'g> Children<'g> {
+    /// Of a directory that git does not ignore.
+    pub fn whole(self) -> Wanted<'g> {
+        Wanted {
+            children: self,
+            tracked: false,
+        }
+    }
+}
+
+/// What is wanted of one directory.
+#[derive(Clone, Copy)]
+pub struct Wanted<'g> {
+    pub children: Children<'g>,
+    /// Git ignores the directory, and tracks something in it.
+    pub tracked: bool,
 }
 
 /// What never counts: outputs of this target and of those after it, the project's state, git's own
@@ -71,16 +89,28 @@ pub struct InputFiles<'a> {
 }
 
 impl InputFiles<'_> {
-    /// The entry's path; `None` for what never counts.
-    fn path_of(&self, entry: &Entry<'_>) -> Option<Vec<u8>> {
+    /// The entry's path, and whether of what is in it only what git tracks counts; `None` for what
+    /// never counts.
+    fn path_of(&self, entry: &Entry<'_>, tracked: bool) -> Option<(Vec<u8>, bool)> {
         let path = joined(self.root, &entry.path);
         let is_left_out = self.left_out.has(&path)
             || self
                 .real
                 .is_some_and(|real| self.left_out.has(&joined(real, &entry.path)));
         let is_directory = || entry.is_directory().unwrap_or(false);
-        let is_ignored = |git: &GitIgnore| git.ignores_itself(&text(&path), is_directory);
-        (!is_left_out && !self.left_out.git.is_some_and(is_ignored)).then_some(path)
+        if is_left_out {
+            return None;
+        }
+        let judge = |git: &GitIgnore| match tracked {
+            true if git.tracks(&text(&path)) => Ignored::ButTracked,
+            true => Ignored::Yes,
+            false => git.judge_itself(&text(&path), is_directory),
+        };
+        match self.left_out.git.map_or(Ignored::No, judge) {
+            Ignored::No => Some((path, false)),
+            Ignored::ButTracked => Some((path, true)),
+            Ignored::Yes => None,
+        }
     }
 }
 
@@ -126,17 +156,18 @@ pub fn joined(root: &[u8], path: &[u8]) -> Vec<u8> {
 
 impl<'a> Visitor for InputFiles<'a> {
     type Found = Found;
-    type State = Children<'a>;
+    type State = Wanted<'a>;
     type Error = io::Error;
 
     fn visit(
         &self,
         entry: &Entry<'_>,
-        children: &Children<'a>,
-    ) -> io::Result<Visited<Found, Children<'a>>> {
-        let Some(path) = self.path_of(entry) else {
+        wanted: &Wanted<'a>,
+    ) -> io::Result<Visited<Found, Wanted<'a>>> {
+        let Some((path, tracked)) = self.path_of(entry, wanted.tracked) else {
             return Ok(Visited::skipped());
         };
+        let children = wanted.children;
         if let Children::Matching(glob) = children
             && let name = text(&path)
             && !glob.matches(&name)
@@ -147,7 +178,7 @@ impl<'a> Visitor for InputFiles<'a> {
             if entry.is_directory()? {
                 return Ok(Visited {
                     found: None,
-                    enter: Some(*children),
+                    enter: Some(Wanted { children, tracked }),
                 });
             }
             return Ok(Visited {
@@ -160,7 +191,10 @@ impl<'a> Visitor for InputFiles<'a> {
         if is_directory(&stat) {
             return Ok(Visited {
                 found: None,
-                enter: Some(Children::All),
+                enter: Some(Wanted {
+                    children: Children::All,
+                    tracked,
+                }),
             });
         }
         Ok(Visited {
