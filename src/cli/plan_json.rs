@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 use crate::targets::Project;
 use imgmake_core::execute::{Action, Decision, Reason};
 use imgmake_core::fingerprint::How;
-use imgmake_core::manifest::VariableSource;
+use imgmake_core::graph::TargetId;
+use imgmake_core::manifest::{Spanned, TargetKind, VariableSource};
 
 /// The whole answer, with a newline at its end. `is_forced`: of a run with `--force`.
 pub fn text(
@@ -21,7 +22,13 @@ pub fn text(
     let variables = project.graph.manifest().variables.iter();
     // Values are not shown: one of an env-file may be a secret.
     let variables: Vec<Value> = variables
-        .map(|one| json!({"name": one.name.value, "source": source(one.source)}))
+        .map(|one| {
+            json!({
+                "name": one.name.value,
+                "source": source(one.source),
+                "place": project.place(one.name.span.start),
+            })
+        })
         .collect();
     let answer = json!({"version": 1, "targets": targets, "variables": variables});
     let text = serde_json::to_string_pretty(&answer).expect("strings are JSON");
@@ -44,16 +51,38 @@ fn target(project: &Project, actions: &[Action], decision: &Decision, is_forced:
     if is_forced {
         reasons = vec![reason(&Reason::Forced)];
     }
-    let place = project.graph.find(&action.target);
-    let place = place.and_then(|id| project.place(project.graph.target(id).name.span.start));
-    json!({
+    let mut value = json!({
         "name": action.target,
         "kind": action.kind,
-        "place": place,
+        "place": null,
         "needs": needs.collect::<Vec<_>>(),
         "state": state,
         "reasons": reasons,
-    })
+    });
+    if let Some(id) = project.graph.find(&action.target) {
+        add_resolved(project, id, &mut value);
+    }
+    value
+}
+
+/// What the manifest says of a target.
+pub fn add_resolved(project: &Project, id: TargetId, value: &mut Value) {
+    let target = project.graph.target(id);
+    let texts = |list: &[Spanned<String>]| -> Vec<String> {
+        list.iter().map(|one| one.value.clone()).collect()
+    };
+    value["place"] = json!(project.place(target.name.span.start));
+    value["description"] = json!(target.description);
+    value["outputs"] = json!(project.graph.outputs(id));
+    value["variables"] = json!(target.used_variables);
+    match &target.kind {
+        TargetKind::Run(run) => value["inputs"] = json!(texts(&run.inputs)),
+        TargetKind::Build(build) => {
+            value["tags"] = json!(texts(&build.tags));
+            value["platforms"] = json!(texts(&build.platforms));
+        }
+        TargetKind::Scan(_) | TargetKind::Push(_) => {}
+    }
 }
 
 fn reason(reason: &Reason) -> Value {

@@ -248,6 +248,18 @@ fn plans_for_programs_have_states_reasons_and_sources() {
         .map(|v| v["source"].as_str().unwrap())
         .collect();
     assert_eq!(sources, ["command-line", "manifest"]);
+    assert_eq!(now["variables"][0]["place"], "imgmake.kdl:1");
+    let resolved = |value: &serde_json::Value| {
+        ["inputs", "outputs", "variables"].map(|list| value[list].to_string())
+    };
+    let lists = ["[\"in\"]", "[\"out\"]", "[\"V\",\"W\"]"];
+    assert_eq!(resolved(&now["targets"][0]), lists);
+    let listed = json(&["list", "--format", "json"], 0);
+    assert_eq!(resolved(&listed[0]), lists);
+    assert_eq!(listed[1]["needs"].to_string(), "[\"a\"]");
+    assert_eq!(listed[3]["kind"], "group");
+    assert_eq!(listed[3]["members"].to_string(), "[\"a\",\"b\",\"c\"]");
+    assert!(listed[3]["description"].is_null(), "{listed}");
     assert_eq!(
         json(&["why", "c", "--format", "json"], 0)["targets"][0]["state"],
         "always"
@@ -256,6 +268,7 @@ fn plans_for_programs_have_states_reasons_and_sources() {
         std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/book/src/json.md")).unwrap();
     let mut names: Vec<String> = Vec::new();
     keys(&now, &mut names);
+    keys(&listed, &mut names);
     for name in names {
         assert!(
             page.contains(&format!("`{name}`")),

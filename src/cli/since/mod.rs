@@ -15,6 +15,7 @@ use super::args::{Global, PlanArgs, PlanFormat};
 use super::environment::Environment;
 use super::output::{print, print_json, tell};
 use super::outside;
+use super::plan_json;
 use super::plan_rows::{self, Row};
 use super::project::{self, Loaded};
 use super::signals;
@@ -139,14 +140,15 @@ fn json_text(
             [Reason::Always] => "always",
             _ => "touched",
         };
-        json!({
+        let mut value = json!({
             "name": graph.name(*id),
             "kind": kind_name(graph, *id),
-            "place": project.place(graph.target(*id).name.span.start),
             "needs": needs,
             "state": state,
             "reasons": reasons.iter().map(Reason::json).collect::<Vec<_>>(),
-        })
+        });
+        plan_json::add_resolved(project, *id, &mut value);
+        value
     });
     let answer = json!({
         "version": 1,
