@@ -125,7 +125,11 @@ fn judge(sample: &Sample, workshop: &Workshop, buildah: &Buildah) -> Verdict {
             Some(text) if text.starts_with("the same lines") => return Verdict::Foretold,
             Some(text) => text,
         },
-        (Err(error), Ok(_)) => format!("refused here alone: {error:#}\n"),
+        (Err(error), Ok(_)) => match format!("{error:#}") {
+            // The row `file-onto-directory`.
+            text if text.ends_with("the destination is a directory") => return Verdict::Foretold,
+            text => format!("refused here alone: {text}\n"),
+        },
         (Ok(_), Err(error)) => format!("refused by buildah alone: {error}\n"),
     };
     match rows.is_empty() {

@@ -3,6 +3,7 @@
 use super::super::builder::Builder::*;
 use super::super::difference::{Difference, Shown, says, until};
 use super::super::sight::{Place, Sight, Step};
+use crate::StageReference;
 use crate::ast::{Add, Copy, Files, Instruction};
 
 pub const ROWS: &[Difference] = &[
@@ -401,6 +402,27 @@ pub const ROWS: &[Difference] = &[
         ],
         shown: Shown::Never,
     },
+    Difference {
+        name: "unknown-owner",
+        here: "a name of `--chown` that the image does not know is root, with a warning",
+        elsewhere: &[says(Buildah, "refuses it")],
+        shown: Shown::Sometimes(owners_by_name),
+    },
+    Difference {
+        name: "file-onto-directory",
+        here: "a file does not take a directory's place",
+        elsewhere: &[says(Buildah, "removes the directory with what it holds")],
+        shown: Shown::Never,
+    },
+    Difference {
+        name: "hosts-of-a-stage",
+        here: "what a RUN finds in `/etc/hosts`, `/etc/hostname` and `/etc/resolv.conf` is not part of its stage",
+        elsewhere: &[says(
+            Buildah,
+            "the stage has them afterwards, as empty files",
+        )],
+        shown: Shown::Sometimes(copies_of_etc),
+    },
 ];
 
 fn copy_of<'s>(step: &Step<'s>) -> Option<&'s Copy> {
@@ -519,5 +541,46 @@ fn wildcards(sight: &Sight<'_>) -> Vec<Place> {
     sight.copies(|_, files| {
         let pattern = |path: &&str| crate::wildcard::is_pattern(path) && !path.contains("://");
         files.paths().find(pattern).map(str::to_owned)
+    })
+}
+
+fn owners_by_name(sight: &Sight<'_>) -> Vec<Place> {
+    sight.each(|step| {
+        let owner = match &step.meant {
+            Instruction::Copy(copy) => copy.chown.as_deref(),
+            Instruction::Add(add) => add.chown.as_deref(),
+            _ => None,
+        }?;
+        let is_name = |part: &str| !part.is_empty() && !part.bytes().all(|b| b.is_ascii_digit());
+        let named = owner.split(':').any(is_name);
+        named.then(|| format!("--chown={owner}"))
+    })
+}
+
+/// COPY takes `/etc`, or what may have it, from a stage in which something ran.
+fn copies_of_etc(sight: &Sight<'_>) -> Vec<Place> {
+    let runs = |stage: usize| {
+        let lineage = std::iter::successors(Some(stage), |stage| sight.base(*stage));
+        let lineage: Vec<usize> = lineage.collect();
+        sight.steps.iter().any(|step| {
+            lineage.contains(&step.stage) && matches!(step.written, Instruction::Run(_))
+        })
+    };
+    sight.each(|step| {
+        let Instruction::Copy(copy) = &step.meant else {
+            return None;
+        };
+        let StageReference::Stage(from) = sight
+            .file
+            .stage_reference(copy.from.as_deref()?, step.stage)
+        else {
+            return None;
+        };
+        let takes_etc = |path: &&str| {
+            let first = path.split('/').find(|part| !matches!(*part, "" | "."));
+            first.is_none_or(|first| first == "etc" || crate::wildcard::is_pattern(first))
+        };
+        let taken = copy.files.paths().find(takes_etc)?;
+        runs(from).then(|| taken.to_owned())
     })
 }

@@ -1,0 +1,1 @@
+mkdir -p d; echo 1 > d/etc
