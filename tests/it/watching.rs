@@ -291,6 +291,59 @@ fn what_git_ignores_starts_nothing_where_a_target_leaves_it_out() {
     watching.ends();
 }
 
+#[test]
+fn thousands_of_files_are_read_and_one_of_them_is_noticed() {
+    let mut p = Project::new(
+        "imgmake version=1 { watch { debounce \"20ms\" } }\nrun a { command \"cat in/d7/f77 > seen\"; inputs \"in/**\" }\n",
+    );
+    for at in 0..5000 {
+        p = p.with(&format!("in/d{}/f{at}", at % 50), "1");
+    }
+    p.write("in/d7/f77", "first");
+    let watching = Watching::of(&p, &["a"]);
+    watching.settles(1);
+    for (runs, text) in [(2, "second"), (3, "third")] {
+        p.write("in/d7/new", text);
+        std::fs::rename(p.path().join("in/d7/new"), p.path().join("in/d7/f77")).unwrap();
+        watching.settles(runs);
+        assert_eq!(p.read("seen"), text);
+    }
+    // Another directory in its place, as a checkout leaves it.
+    std::fs::rename(p.path().join("in"), p.path().join("was")).unwrap();
+    p.write("in/d7/f77", "fourth");
+    watching.settles(4);
+    p.write("in/d7/f77", "fifth");
+    watching.settles(5);
+    assert_eq!(p.read("seen"), "fifth");
+    watching.ends();
+}
+
+/// Stopped for what it lost, it would begin again for ever. The command stops imgmake while it makes more noise than the kernel keeps for it.
+#[test]
+fn a_run_that_makes_the_kernel_lose_count_comes_to_its_end() {
+    let limit = std::fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").unwrap();
+    let noise = format!(
+        "echo ran >> ran; kill -STOP $PPID; i=0; while [ $i -lt {} ]; do : > in/a.log; : > in/b.log; i=$((i+1)); done; kill -CONT $PPID; sleep 1; cat in/x.c > out",
+        limit.trim().parse::<u32>().unwrap() / 2 + 100
+    );
+    let p = Project::new(&format!(
+        "imgmake version=1 {{ watch {{ debounce \"20ms\" }} }}\nrun a {{ command \"{noise}\"; inputs \"in/*.c\"; outputs \"out\" }}\n",
+    ))
+    .with("in/x.c", "1");
+    let watching = Watching::of(&p, &["a"]);
+    watching.wait_for("something changed", 1);
+    watching.wait_for("for changes; Ctrl-C ends it", 1);
+    std::thread::sleep(QUIET);
+    assert_eq!(
+        (p.read("ran"), p.read("out")),
+        ("ran\n".to_string(), "1".to_string())
+    );
+    p.write("in/x.c", "2");
+    watching.wait_for("for changes; Ctrl-C ends it", 2);
+    assert_eq!(p.read("out"), "2");
+    watching.ends();
+}
+
 /// In a user namespace of its own, where the limit is another one.
 #[test]
 fn the_limits_of_inotify_are_explained() {

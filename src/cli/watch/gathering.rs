@@ -1,6 +1,6 @@
 //! What each target reads, gathered from the manifest and its Dockerfiles.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
 use super::interest::{Interest, Taken, Tree, copied};
@@ -21,7 +21,7 @@ pub(super) struct Gathering<'a> {
     pub left_out: BTreeMap<String, Vec<Glob>>,
     /// Targets whose inputs are without what git ignores.
     pub git_ignore: BTreeSet<String>,
-    pub outputs: Vec<PathBuf>,
+    pub outputs: HashSet<PathBuf>,
     pub places: Places,
 }
 

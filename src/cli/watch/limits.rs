@@ -2,20 +2,16 @@
 
 use std::fs;
 
-use notify::{Error, ErrorKind};
 use rustix::io::Errno;
 
 use crate::exit::{self, Exit};
+use crate::file_notices::Unwatchable;
 
 /// What the error means for whoever reads it, and what to do.
-pub(super) fn unwatchable(error: &Error) -> Exit {
-    let errno = match &error.kind {
-        ErrorKind::Io(error) => error.raw_os_error(),
-        _ => None,
-    };
-    let is = |wanted: Errno| errno == Some(wanted.raw_os_error());
-    if matches!(error.kind, ErrorKind::MaxFilesWatch) || is(Errno::NOSPC) {
-        let at = match error.paths.first() {
+pub(super) fn unwatchable(failed: &Unwatchable) -> Exit {
+    let is = |wanted: Errno| failed.error.raw_os_error() == Some(wanted.raw_os_error());
+    if is(Errno::NOSPC) {
+        let at = match &failed.directory {
             Some(path) => format!(" at `{}`", path.display()),
             None => String::new(),
         };
@@ -36,7 +32,7 @@ pub(super) fn unwatchable(error: &Error) -> Exit {
             "editors and other watchers take one each: end some, or as root `sysctl fs.inotify.max_user_instances=512` raises the limit",
         );
     }
-    Exit::error(exit::FAILED, format!("cannot watch for changes: {error}"))
+    Exit::error(exit::FAILED, format!("cannot watch for changes: {failed}"))
 }
 
 /// The smaller of the two that hold for this user, as ` (8192)`.

@@ -40,6 +40,7 @@ pub fn watch(global: &Global, args: &RunArgs, environment: &Environment) -> Resu
     let ended = Cancel::default();
     let stopped = signals::listen(&ended);
     let mut watcher = Watcher::new().map_err(|error| unwatchable(&error))?;
+    let _woken = ended.on_cancel(watcher.waker());
     if !args.shell_on_fail {
         keys::listen(watcher.asker(), ended.clone());
     }
@@ -58,6 +59,7 @@ pub fn watch(global: &Global, args: &RunArgs, environment: &Environment) -> Resu
         let since = SystemTime::now();
         if reads_again {
             project = session.load(is_first)?;
+            watcher.look_again();
         }
         is_first = false;
         let only_manifest;
@@ -69,11 +71,11 @@ pub fn watch(global: &Global, args: &RunArgs, environment: &Environment) -> Resu
             }
         };
         watcher.pace(watched.debounce, watched.longest);
-        let observe = |watcher: &mut Watcher| {
-            let observed = watcher.observe(&watched.places());
+        let observe = |watcher: &Watcher| {
+            let observed = watcher.observe(&watched.places(), watched);
             observed.map_err(|error| unwatchable(&error))
         };
-        observe(&mut watcher)?;
+        observe(&watcher)?;
         // Between the reading and the watching nobody looked. A clock that is wrong is asked twice.
         if reads_again && repeats < 2 && watched.has_moved_since(since) {
             repeats += 1;
@@ -85,7 +87,7 @@ pub fn watch(global: &Global, args: &RunArgs, environment: &Environment) -> Resu
             news = session.run_until_change(loaded, watched, &watcher)?;
             // The run may have made directories, and links that lead elsewhere.
             watched.look_again();
-            observe(&mut watcher)?;
+            observe(&watcher)?;
         }
         if news.is_empty() && !ended.is_cancelled() {
             tell(format!(
@@ -94,7 +96,7 @@ pub fn watch(global: &Global, args: &RunArgs, environment: &Environment) -> Resu
             ));
         }
         while news.is_empty() && !ended.is_cancelled() {
-            let change = watcher.wait(Duration::from_millis(200), &|path| watched.counts(path));
+            let change = watcher.wait(Duration::from_millis(200), watched);
             news.add(change, watched);
         }
         if ended.is_cancelled() {
@@ -229,18 +231,21 @@ impl Session<'_> {
                 if self.ended.is_cancelled() {
                     cancel.cancel();
                 }
-                let counts = |path: &std::path::Path| watched.counts(path);
-                let change = watcher.wait(Duration::from_millis(50), &counts);
+                let change = watcher.wait(Duration::from_millis(50), watched);
                 let mut now = News::default();
+                // Stopped whenever the kernel loses count, a run that makes it do so would never end.
+                let is_known = change != Change::Unknown;
                 now.add(change, watched);
                 if now.is_empty() {
                     continue;
                 }
                 let running = running.lock().expect("no thread panics with the list");
-                let is_read = now.otherwise.is_some() || !now.targets.is_disjoint(&running);
+                let is_asked = is_known && now.otherwise.is_some();
+                let is_read = is_asked || !now.targets.is_disjoint(&running);
+                let is_of_manifest = is_known && now.is_of_manifest;
                 drop(running);
                 match on_busy {
-                    OnBusy::Restart if now.is_of_manifest || is_read => cancel.cancel(),
+                    OnBusy::Restart if is_of_manifest || is_read => cancel.cancel(),
                     OnBusy::Restart | OnBusy::Queue => {}
                     OnBusy::Ignore if now.is_of_manifest => {}
                     OnBusy::Ignore => continue,

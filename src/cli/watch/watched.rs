@@ -13,7 +13,7 @@ use super::gathering::Gathering;
 use super::interest::{Interest, Taken, Tree, Wanted};
 use super::linked::Linked;
 use crate::exit::Exit;
-use crate::file_notices::Places;
+use crate::file_notices::{Places, Wanted as Watching};
 use crate::targets::git_ignore::{GitIgnore, Ignored};
 use crate::targets::{Dockerfiles, GitIndex, LockedPins, Project};
 use imgmake_core::manifest::glob::{Progress, clean};
@@ -32,7 +32,7 @@ pub struct Watched {
     manifest: Interest,
     interests: Vec<Interest>,
     /// Of every target that is run: they change with each run.
-    outputs: Vec<PathBuf>,
+    outputs: HashSet<PathBuf>,
     /// Per target: what its own inputs leave out.
     left_out: BTreeMap<String, Vec<Glob>>,
     /// Targets whose inputs are without what git ignores.
@@ -87,7 +87,7 @@ impl Watched {
             manifest: Interest::default(),
             left_out: BTreeMap::new(),
             git_ignore: BTreeSet::new(),
-            outputs: vec![project.directory.join(imgmake_core::state::DIRECTORY)],
+            outputs: HashSet::from([project.directory.join(imgmake_core::state::DIRECTORY)]),
             places: Places::default(),
         };
         gathering.manifest(project);
@@ -165,7 +165,7 @@ impl Watched {
                 ..Interest::default()
             },
             interests: Vec::new(),
-            outputs: vec![root.join(imgmake_core::state::DIRECTORY)],
+            outputs: HashSet::from([root.join(imgmake_core::state::DIRECTORY)]),
             left_out: BTreeMap::new(),
             git_ignore: BTreeSet::new(),
             git_index: Arc::default(),
@@ -270,29 +270,6 @@ impl Watched {
             .unwrap_or(path)
             .display()
             .to_string()
-    }
-
-    pub fn counts(&self, path: &Path) -> bool {
-        let own = |lock: &Arc<LockedPins>| lock.path() == path && lock.is_on_disk();
-        if self.is_left_out(path) || self.lock.as_ref().is_some_and(own) {
-            return false;
-        }
-        if self.is_way(path) {
-            return true;
-        }
-        if path.is_dir() {
-            self.directories.borrow_mut().insert(path.to_path_buf());
-            return self.holds_what_counts(path);
-        }
-        if self.counts_as_file(path) {
-            return true;
-        }
-        let was_directory = !path.exists() && self.directories.borrow().contains(path);
-        was_directory
-            && self
-                .interests
-                .iter()
-                .any(|one| self.may_have_held(one, path))
     }
 
     /// A link to a directory that is followed, or was.
@@ -423,11 +400,40 @@ impl Watched {
     }
 
     fn is_left_out(&self, path: &Path) -> bool {
-        if self.outputs.iter().any(|output| path.starts_with(output)) || is_passed_over(path) {
+        if path.ancestors().any(|above| self.outputs.contains(above)) || is_passed_over(path) {
             return true;
         }
         let name = self.shown(path);
         self.ignored.iter().any(|glob| glob.matches(&name))
+    }
+}
+
+impl Watching for Watched {
+    fn counts(&self, path: &Path) -> bool {
+        let own = |lock: &Arc<LockedPins>| lock.path() == path && lock.is_on_disk();
+        if self.is_left_out(path) || self.lock.as_ref().is_some_and(own) {
+            return false;
+        }
+        if self.is_way(path) {
+            return true;
+        }
+        if path.is_dir() {
+            self.directories.borrow_mut().insert(path.to_path_buf());
+            return self.holds_what_counts(path);
+        }
+        if self.counts_as_file(path) {
+            return true;
+        }
+        let was_directory = !path.exists() && self.directories.borrow().contains(path);
+        was_directory
+            && self
+                .interests
+                .iter()
+                .any(|one| self.may_have_held(one, path))
+    }
+
+    fn enters(&self, directory: &Path) -> bool {
+        !self.outputs.contains(directory) && directory.file_name() != Some(".git".as_ref())
     }
 }
 
