@@ -248,6 +248,25 @@ mod tests {
     }
 
     #[test]
+    fn a_run_that_did_nothing_does_not_look_at_logs() {
+        let store = tempfile::tempdir().unwrap();
+        let logs = store.path().join("logs");
+        std::fs::create_dir(&logs).unwrap();
+        let log = |at: usize| logs.join(format!("{}{at:013}.log", prefix("/p", "app")));
+        for at in 0..=KEPT_RUNS {
+            std::fs::write(log(at), "").unwrap();
+        }
+        let up_to_date = finished("app", TargetOutcome::UpToDate);
+        write(store.path(), &[up_to_date]);
+        assert!(log(0).exists());
+        write(
+            store.path(),
+            &[started("app"), finished("app", TargetOutcome::Done)],
+        );
+        assert!(!log(0).exists());
+    }
+
+    #[test]
     fn what_is_no_log_of_ours_is_not_read() {
         let store = tempfile::tempdir().unwrap();
         let logs = store.path().join("logs");

@@ -64,14 +64,13 @@ pub(super) fn of_project(directory: &Path, project: &str) -> BTreeMap<String, Ve
     let Ok(entries) = std::fs::read_dir(directory) else {
         return found;
     };
+    let user = rustix::process::geteuid().as_raw();
     for entry in entries.flatten() {
         let Ok(name) = entry.file_name().into_string() else {
             continue;
         };
         let is_own = name.starts_with(own) && name.ends_with(".log") && name.len() > whole.len();
-        let is_ours = |meta: std::fs::Metadata| {
-            meta.is_file() && meta.uid() == rustix::process::geteuid().as_raw()
-        };
+        let is_ours = |meta: std::fs::Metadata| meta.is_file() && meta.uid() == user;
         if is_own && name.is_ascii() && entry.metadata().is_ok_and(is_ours) {
             let target = name[..whole.len()].to_string();
             found.entry(target).or_default().push(entry.path());

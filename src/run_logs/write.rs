@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use serde_json::{Value, json};
@@ -20,6 +21,8 @@ pub struct Writer {
     /// None where no logs are kept.
     directory: Option<PathBuf>,
     logs: Mutex<BTreeMap<String, Log>>,
+    /// Whether this run made any, so that there may be too many now.
+    has_made: AtomicBool,
 }
 
 struct Log {
@@ -44,6 +47,7 @@ impl Writer {
             project,
             directory,
             logs: Mutex::default(),
+            has_made: AtomicBool::new(false),
         }
     }
 
@@ -93,6 +97,7 @@ impl Writer {
             .mode_private()
             .open(directory.join(name))
             .ok()?;
+        self.has_made.store(true, Ordering::Relaxed);
         let mut log = Log {
             file: BufWriter::new(file),
             size: 0,
@@ -104,7 +109,8 @@ impl Writer {
         Some(log)
     }
 
-    /// The run is over: what was not finished is written, and logs of older runs are removed.
+    /// The run is over: what was not finished is written, and logs of older runs are removed. A run that
+    /// did nothing does not look at a directory in which each target has its logs.
     pub fn finish(&self) {
         let mut logs = self.logs.lock().unwrap_or_else(PoisonError::into_inner);
         for (_, mut log) in std::mem::take(&mut *logs) {
@@ -113,6 +119,9 @@ impl Writer {
         let Some(directory) = &self.directory else {
             return;
         };
+        if !self.has_made.load(Ordering::Relaxed) {
+            return;
+        }
         for paths in of_project(directory, &self.project).into_values() {
             for path in paths.iter().skip(KEPT_RUNS) {
                 drop(fs::remove_file(path));

@@ -63,6 +63,7 @@ pub fn add<'p>(
     // Sorted: readdir order differs between machines; keys must not.
     found.sort_unstable_by(|a, b| (&a.path, &a.hash).cmp(&(&b.path, &b.hash)));
     found.dedup_by(|a, b| (&a.path, &a.hash) == (&b.path, &b.hash));
+    inputs.reserve(found.len());
     for found in found {
         let seen = [Some(found.seen), found.behind];
         if let Some((name, hash)) = found.named() {

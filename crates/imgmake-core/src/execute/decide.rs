@@ -3,7 +3,7 @@
 
 use super::action::{Action, Artifacts, Runner, Upstream, When};
 use super::failure::Failure;
-use crate::fingerprint::{Change, Inputs};
+use crate::fingerprint::{CacheKey, Change, Inputs};
 use crate::state::{AttemptStatus, State};
 use std::fmt;
 
@@ -60,19 +60,20 @@ pub fn summarize(changes: &[Change]) -> String {
     }
 }
 
-/// Every reason to make the target now; none when it is fresh.
+/// Every reason to make the target now, by its inputs and their key; none when it is fresh.
 pub(super) fn stale<R: Runner>(
     runner: &R,
     state: &State,
     action: usize,
     target: &str,
     inputs: &Inputs,
+    now: CacheKey,
 ) -> Result<Vec<Reason>, Failure> {
     let Some((key, status)) = state.recorded_key(target) else {
         return Ok(vec![not_built(state, target)]);
     };
     let mut reasons: Vec<Reason> = of_status(status).into_iter().collect();
-    if key != inputs.key() {
+    if key != now {
         let before = state.record(target).outcome;
         let before = before.expect("it has a key").explanation();
         let changes = before.changes(&inputs.explanation());
@@ -165,8 +166,9 @@ fn own_reasons<R: Runner>(
     if action.needs.iter().any(|need| upstream.at(*need).is_none()) {
         return Vec::new();
     }
-    let told = runner
-        .inputs(at, upstream)
-        .and_then(|inputs| stale(runner, state, at, &action.target, &inputs));
+    let told = runner.inputs(at, upstream).and_then(|inputs| {
+        let key = inputs.key();
+        stale(runner, state, at, &action.target, &inputs, key)
+    });
     told.unwrap_or_else(|failure| vec![Reason::Unreadable(failure.message)])
 }

@@ -196,18 +196,19 @@ impl<R: Runner> Run<'_, R> {
         let began = Instant::now();
         let Action { target, when, .. } = &self.actions[action];
         let inputs = self.runner.inputs(action, &self.upstream)?;
+        let key = inputs.key();
         let reasons = match (self.options.cache, when) {
             (CacheUse::Ignore, _) => vec![Reason::Forced],
             (CacheUse::Fresh, When::Always) => vec![Reason::Always],
             (CacheUse::Fresh, When::Stale) => {
-                decide::stale(self.runner, self.state, action, target, &inputs)?
+                decide::stale(self.runner, self.state, action, target, &inputs, key)?
             }
         };
         let before = self.state.recorded(target);
         if reasons.is_empty() {
             let (digest, outputs) = before.expect("what is not stale was made before");
             self.upstream.keep(action, Artifacts { digest, outputs });
-            self.clock.read(action, began, inputs.key());
+            self.clock.read(action, began, key);
             return Ok(TargetOutcome::UpToDate);
         }
         let asked = Instant::now();

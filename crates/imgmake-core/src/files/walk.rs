@@ -4,6 +4,7 @@
 
 use std::cmp::Ordering;
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rayon::prelude::*;
@@ -203,8 +204,9 @@ impl<V: Visitor> Walk<'_, V> {
             }
         };
         let directory = opened.as_ref().map_or(self.root, AsFd::as_fd);
-        let mut buffer = Vec::with_capacity(BUFFER);
-        let mut names = RawDir::new(directory, buffer.spare_capacity_mut());
+        // On the stack: given back to the allocator for each directory, it costs more than the listing.
+        let mut buffer = [MaybeUninit::uninit(); BUFFER];
+        let mut names = RawDir::new(directory, &mut buffer);
         let mut entries = Vec::new();
         while let Some(entry) = names.next() {
             let entry = entry?;

@@ -18,6 +18,14 @@ impl LengthPrefixedHasher {
         LengthPrefixedHasher::default()
     }
 
+    /// For about so many bytes.
+    pub fn with_capacity(bytes: usize) -> LengthPrefixedHasher {
+        LengthPrefixedHasher {
+            gathered: Vec::with_capacity(bytes.min(2 * GATHERED)),
+            hasher: None,
+        }
+    }
+
     /// For a key of its own kind, made anew when the version of `semantics` is raised.
     pub fn of(semantics: Semantics, kind: &str) -> LengthPrefixedHasher {
         let mut hasher = LengthPrefixedHasher::new();

@@ -65,6 +65,12 @@ impl Inputs {
         });
     }
 
+    /// Makes room for files that are about to come.
+    pub fn reserve(&mut self, files: usize) {
+        self.entries.reserve(files);
+        self.seen.reserve(files);
+    }
+
     /// A file, with the metadata that it had when it was read, and that of what its link leads to.
     pub fn file(
         &mut self,
@@ -100,7 +106,8 @@ impl Inputs {
     }
 
     pub fn key(&self) -> CacheKey {
-        let mut hasher = LengthPrefixedHasher::new();
+        // Three lengths, a kind, a path, a hash.
+        let mut hasher = LengthPrefixedHasher::with_capacity(self.entries.len() * 100);
         for Input { kind, name, hash } in &self.entries {
             hasher.text(kind).text(name).bytes(hash);
         }
