@@ -12,6 +12,8 @@ use imgmake_oci::OciError;
 use imgmake_oci::archive::{self, Imported};
 use imgmake_oci::store::Store;
 
+const CHOOSE: &str = "\nchoose one with `image=\"NAME\"` or `index=N` beside `tar`, in a plugin's step with PLUGIN_SOURCE_IMAGE";
+
 /// The image of an archive, or the one that is meant.
 ///
 /// # Errors
@@ -21,7 +23,15 @@ pub fn read(
     path: &str,
     image: Option<&ArchiveImage>,
 ) -> Result<Imported, Failure> {
-    pick(runner.store()?, &runner.path(path), image).map_err(failure)
+    let read = pick(runner.store()?, &runner.path(path), image);
+    read.map_err(|error| {
+        let is_to_choose = image.is_none() && error.is_ambiguous();
+        let mut failed = failure(error);
+        if is_to_choose {
+            failed.message.push_str(CHOOSE);
+        }
+        failed
+    })
 }
 
 /// # Errors

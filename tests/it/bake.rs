@@ -87,6 +87,13 @@ fn mistakes_in_it_or_in_its_options_stop_the_step_before_anything_happens() {
     );
     let says = ["typo.hcl:11", "`inherit`", "did you mean `inherits`?"];
     imgmake("typo.hcl").refused(workspace.path(), &PLUGIN, 1, &says);
+    write(
+        workspace.path(),
+        "slash.hcl",
+        "target \"default\" {\n  tags = [\"reg.io/app:feature/x\"]\n}\n",
+    );
+    let says = ["invalid tag `feature/x` (slash.hcl:2)"];
+    imgmake("slash.hcl").refused(workspace.path(), &PLUGIN, 1, &says);
     for (options, says) in [
         ("--print", "`--print` is not supported"),
         ("-f other.hcl", "cannot read `other.hcl`"),

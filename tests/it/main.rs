@@ -56,6 +56,7 @@
 //! | `scheduling` | when targets work, for how long, how often, how many at once; plans for programs |
 //! | `secrets` | no password is in anything that is printed, written, built or started |
 //! | `repositories` | what is cloned is what git clones; hostile trees and servers lead nowhere |
+//! | `public_pipelines` | arguments and settings of pipelines that people published work, or are refused with what to write |
 //! | `reproduced` | `reproduce` builds from nothing, and leaves nothing in the project, a registry or the machine |
 //! | `seeds` | pipelines of CI platforms work when only the plugin's image is exchanged |
 //! | `templates` | each pipeline of `examples/ci` does what it shows |
@@ -121,6 +122,7 @@ mod platforms;
 mod policies;
 mod programs;
 mod provenance;
+mod public_pipelines;
 mod registry_cache;
 mod release;
 mod repositories;

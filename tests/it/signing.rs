@@ -379,6 +379,34 @@ fn a_key_may_be_a_secret_and_its_password_another() {
     );
 }
 
+/// The key is a text or a file; what is built only is not signed.
+#[test]
+fn a_plugins_step_signs_what_it_pushes() {
+    let (registry, signer) = (Registry::start(), Signer::new("P-256"));
+    let workspace = temporary();
+    let path = workspace.path();
+    write(path, "Dockerfile", "FROM scratch\nCOPY Dockerfile /\n");
+    std::fs::copy(signer.public(), path.join("cosign.pub")).unwrap();
+    let text = std::fs::read_to_string(signer.private()).unwrap();
+    let file = signer.private().display().to_string();
+    for (tag, key) in [("text", &text), ("file", &file)] {
+        let image = format!("{}/{tag}", registry.host);
+        let step = || {
+            Imgmake::new()
+                .with("PLUGIN_REPO", &image)
+                .with("PLUGIN_TAGS", "1")
+                .with("PLUGIN_COSIGN_PRIVATE_KEY", key)
+        };
+        let plugin = ["plugin", "--as", "drone-docker"];
+        step().with("PLUGIN_DRY_RUN", "true").ok(path, &plugin);
+        let ran = step().ok(path, &plugin);
+        let log = format!("{}{}", ran.stdout, ran.stderr);
+        assert!(!log.contains("PRIVATE KEY"), "{log}");
+        let name = format!("{image}:1");
+        Imgmake::new().ok(path, &["verify", &name, "-k", "cosign.pub"]);
+    }
+}
+
 #[test]
 fn without_a_key_documents_are_attached_unsigned_and_verify_does_not_take_them() {
     let (registry, signer) = (Registry::start(), Signer::new("P-256"));

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::hidden::Hidden;
 use crate::nodes::plain;
 use imgmake_core::manifest::{
-    Absence, AuthNode, PasswordFrom, RegistryNode, SecretFrom, SecretNode,
+    Absence, AuthNode, PasswordFrom, RegistryNode, SecretFrom, SecretNode, Spanned,
 };
 
 /// Begins the names of secrets that are the value of a variable.
@@ -23,6 +23,19 @@ const OPTIONS: [&str; 6] = [
 /// A credential that is the whole value of a variable.
 pub(crate) fn of_variable(name: &str) -> PasswordFrom {
     PasswordFrom::Secret(plain(format!("{OF_VARIABLE}{name}")))
+}
+
+/// The secret of a variable that is a credential, among the secrets of a manifest.
+pub(crate) fn declared(variable: &str, secrets: &mut Vec<SecretNode>) -> Spanned<String> {
+    let name = plain(format!("{OF_VARIABLE}{variable}"));
+    if secrets.iter().all(|secret| secret.name != name) {
+        secrets.push(SecretNode {
+            name: name.clone(),
+            source: SecretFrom::Env(variable.to_string()),
+            absence: Absence::Fails,
+        });
+    }
+    name
 }
 
 /// The secrets that registry nodes name, and what their variables hold beside the environment.

@@ -60,8 +60,7 @@ pub fn within(request: &Request, root: &Path) -> Result<PathBuf, Exit> {
                 format!("--context-sub-path={sub_path}: directory not found in the context {name}")
             }
         };
-        return Err(Exit::error(FAILED, message)
-            .with_help("give an existing directory; write an archive as `tar://FILE`"));
+        return Err(Exit::error(FAILED, message).with_help(no_directory(&name)));
     }
     let is_inside = || {
         Some(
@@ -79,6 +78,20 @@ pub fn within(request: &Request, root: &Path) -> Result<PathBuf, Exit> {
         .with_help("a link is followed only inside the context"));
     }
     Ok(whole)
+}
+
+/// What to give instead of a context that is not there.
+fn no_directory(name: &str) -> &'static str {
+    match name {
+        // Nobody wrote it.
+        kaniko::DEFAULT_CONTEXT => {
+            "it is kaniko's default; give the directory of the sources, such as `--context=.`"
+        }
+        "pwd" | "$PWD" | "$(pwd)" | "`pwd`" => {
+            "single quotes keep the shell from filling it in; write `--context=.`"
+        }
+        _ => "give an existing directory; write an archive as `tar://FILE`",
+    }
 }
 
 pub fn fetch_failed(request: &Request, error: &anyhow::Error) -> Exit {

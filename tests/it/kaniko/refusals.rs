@@ -36,6 +36,10 @@ fn refusals_name_the_flag_and_what_would_be_right() {
         ),
         (&["-c", "context", "-d", "Reg.io/App"], &["--destination"]),
         (
+            &["-c", "context", "-d", "reg.io/app:feature/x"],
+            &["invalid tag `feature/x`", "--destination=reg.io/app"],
+        ),
+        (
             &["--no-push", "-c", "context", "--custom-platform=plan9"],
             &["--custom-platform"],
         ),

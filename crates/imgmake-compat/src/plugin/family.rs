@@ -10,6 +10,16 @@ pub enum Family {
     Buildah,
 }
 
+impl Family {
+    pub fn word(self) -> &'static str {
+        match self {
+            Family::Kaniko => "kaniko",
+            Family::Buildx => "buildx",
+            Family::Buildah => "buildah",
+        }
+    }
+}
+
 /// The registry that a plugin was made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Cloud {

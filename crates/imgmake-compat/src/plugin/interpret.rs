@@ -78,6 +78,15 @@ fn interpret_with(
     entry: EntryPoint,
     workspace: &Workspace,
 ) -> Result<Outcome, Refusal> {
+    let mut outcome = outcome(reader, entry, workspace)?;
+    if let Outcome::Run(step) = &mut outcome {
+        super::signing::sign(reader, step)?;
+        step.notes.extend(reader.unknown());
+    }
+    Ok(outcome)
+}
+
+fn outcome(reader: &Reader, entry: EntryPoint, workspace: &Workspace) -> Result<Outcome, Refusal> {
     let mode = Mode::read(entry, reader)?;
     if let Some(file) = reader.some("PLUGIN_BAKE_FILE") {
         let push = mode.push;

@@ -17,6 +17,7 @@ mod reader;
 mod registries;
 mod repositories;
 mod results;
+mod signing;
 mod tags;
 mod value;
 pub mod variables;

@@ -8,13 +8,19 @@ use super::family::EntryPoint;
 use super::variables::{Effect, Kind, VARIABLES, Variable};
 use super::{Refusal, value};
 use crate::error::Fact;
+use imgmake_core::manifest::suggest;
 
 pub(super) struct Reader<'a> {
     entry: EntryPoint,
     environment: &'a BTreeMap<String, String>,
     /// First names of the rows that were asked for; a test compares them with the table.
     asked: RefCell<BTreeSet<&'static str>>,
+    /// Names in no row of this plugin that were looked up all the same.
+    undeclared: RefCell<BTreeSet<String>>,
 }
+
+/// Read before the others: what the file says is in the environment.
+const READ_EARLIER: &str = "PLUGIN_ENV_FILE";
 
 impl<'a> Reader<'a> {
     /// # Errors
@@ -27,6 +33,7 @@ impl<'a> Reader<'a> {
             entry,
             environment,
             asked: RefCell::default(),
+            undeclared: RefCell::default(),
         };
         for row in reader.rows() {
             if let Some((name, text)) = value::lookup(environment, row.names) {
@@ -56,6 +63,11 @@ impl<'a> Reader<'a> {
     fn row(&self, name: &str) -> Option<&'static Variable> {
         let first = self.rows().find(|row| row.names[0] == name);
         first.or_else(|| self.rows().find(|row| row.names.contains(&name)))
+    }
+
+    /// Whether this plugin reads a variable of this name.
+    pub(super) fn is_read(&self, name: &str) -> bool {
+        self.row(name).is_some()
     }
 
     fn find(&self, name: &str) -> Option<(&'static Variable, Option<&str>)> {
@@ -126,6 +138,8 @@ impl<'a> Reader<'a> {
 
     /// The name of that variable.
     pub(super) fn first_name<'n>(&self, names: &[&'n str]) -> Option<&'n str> {
+        let looked_up = names.iter().map(|name| name.to_string());
+        self.undeclared.borrow_mut().extend(looked_up);
         let is_set = |name: &&&str| {
             let text = self.environment.get(**name);
             text.is_some_and(|text| !text.is_empty())
@@ -162,6 +176,38 @@ impl<'a> Reader<'a> {
                 .then(|| name.to_string())
         });
         set.collect()
+    }
+
+    /// One line for each setting of the step that this plugin knows nothing of. Called last: what was
+    /// looked up until then was known.
+    pub(super) fn unknown(&self) -> Vec<String> {
+        let undeclared = self.undeclared.borrow();
+        let set = self.environment.iter().filter(|(name, text)| {
+            name.starts_with("PLUGIN_")
+                && !["", "false"].contains(&text.as_str())
+                && !undeclared.contains(*name)
+                && *name != READ_EARLIER
+                && !self.rows().any(|row| row.names.contains(&name.as_str()))
+        });
+        let note = |(name, _): (&String, &String)| {
+            let others = VARIABLES
+                .iter()
+                .filter(|row| row.names.contains(&name.as_str()));
+            let mut families: Vec<&str> = others
+                .flat_map(|row| row.readers.iter().map(|(family, _)| family.word()))
+                .collect();
+            families.sort_unstable();
+            families.dedup();
+            if !families.is_empty() {
+                let families = families.join(" and ");
+                return format!("{name} has no effect: only other plugins ({families}) read it");
+            }
+            let own = self.rows().flat_map(|row| row.names.iter().copied());
+            let help = suggest::nearest(name, own.filter(|own| own.starts_with("PLUGIN_")));
+            let help = help.map_or_else(String::new, |near| format!("; did you mean {near}?"));
+            format!("{name} has no effect: unknown variable{help}")
+        };
+        set.map(note).collect()
     }
 
     #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Who the step is to which registry, as registry nodes of the manifest.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use base64::Engine as _;
 
@@ -33,21 +33,24 @@ pub(super) fn registries(
         hosts
             .extend(Some(registry_host(&reader.text("PLUGIN_REGISTRY"))).filter(|h| !h.is_empty()));
     }
-    let ours = registry_host(&reader.text("PLUGIN_REGISTRY"));
+    let meant = Meant::read(reader, &hosts);
+    let mut elsewhere = BTreeSet::new();
     for host in hosts {
-        // A credential goes to the registry it was given for, and to no other destination.
-        let meant = ours.is_empty()
-            || host == ours
-            || ours.starts_with(&format!("{host}/"))
-            || destinations.len() == 1;
-        let auth = if meant {
+        let auth = if meant.for_host(&host) {
             auth.clone()
         } else {
+            elsewhere.insert(host.clone());
             AuthNode::DockerConfig
         };
         if !matches!(auth, AuthNode::DockerConfig) || !nodes.contains_key(&host) {
             nodes.insert(host.clone(), registry(&host, auth));
         }
+    }
+    if entry.cloud == Cloud::Docker && !matches!(auth, AuthNode::DockerConfig) {
+        let bare = elsewhere
+            .iter()
+            .filter(|host| matches!(nodes[*host].auth, AuthNode::DockerConfig));
+        notes.extend(bare.map(|host| meant.note(host)));
     }
     if entry.cloud == Cloud::Acr {
         for name in ["PLUGIN_LIFECYCLE_POLICY", "PLUGIN_REPOSITORY_POLICY"] {
@@ -60,7 +63,7 @@ pub(super) fn registries(
     }
     let any_certificate = reader.flag("PLUGIN_CACHE_TLS_INSECURE");
     for host in caches.iter().map(|cache| parts(cache).0) {
-        let auth = match ours.is_empty() || host == ours || ours.starts_with(&format!("{host}/")) {
+        let auth = match meant.for_host(&host) {
             true => auth.clone(),
             false => AuthNode::DockerConfig,
         };
@@ -72,6 +75,53 @@ pub(super) fn registries(
     let written: Vec<String> = destinations.iter().chain(caches).cloned().collect();
     set_transport(entry, reader, &written, &mut nodes)?;
     Ok(nodes.into_values().collect())
+}
+
+/// Which registry the step's credential is for.
+struct Meant {
+    /// As the step says it, or Docker's own, which is the plugins' default.
+    registry: String,
+    /// A step that names no registry, and pushes to one alone, means that one.
+    only: Option<String>,
+    /// How names of images get the registry before them.
+    help: String,
+}
+
+impl Meant {
+    fn read(reader: &Reader, hosts: &[String]) -> Meant {
+        let unnamed = reader.variable("PLUGIN_REGISTRY").is_none();
+        // Several tags of one repository are one place.
+        let one = hosts.first();
+        let one = one.filter(|one| unnamed && hosts.iter().all(|host| host == *one));
+        let registry = registry_host(&reader.text("PLUGIN_REGISTRY"));
+        let named = format!("write `PLUGIN_REPO={registry}/…`");
+        let listed = reader.first_set(&["PLUGIN_DESTINATIONS"]).is_some();
+        let help = match reader.is_read("PLUGIN_EXPAND_REPO") {
+            _ if listed => String::new(),
+            true => format!("; set PLUGIN_EXPAND_REPO=true or {named} to push there"),
+            false => format!("; {named} to push there"),
+        };
+        Meant {
+            registry,
+            only: one.cloned(),
+            help,
+        }
+    }
+
+    /// A credential goes to the registry it was given for, and to no other.
+    fn for_host(&self, host: &str) -> bool {
+        self.registry.is_empty()
+            || host == self.registry
+            || self.registry.starts_with(&format!("{host}/"))
+            || self.only.as_deref() == Some(host)
+    }
+
+    fn note(&self, host: &str) -> String {
+        let Meant { registry, help, .. } = self;
+        format!(
+            "the step's user and password are for `{registry}` (PLUGIN_REGISTRY), and `{host}` gets none{help}"
+        )
+    }
 }
 
 /// `PLUGIN_CONFIG` is the text of a docker config: a login for each host.

@@ -92,9 +92,10 @@ pub(super) fn registry_host(url: &str) -> String {
         .or_else(|| rest.strip_suffix("/v2"))
         .unwrap_or(rest);
     match rest {
-        "index.docker.io" | "registry-1.docker.io" | "registry.hub.docker.com" => {
-            "docker.io".to_string()
-        }
+        "index.docker.io"
+        | "registry-1.docker.io"
+        | "registry.hub.docker.com"
+        | "hub.docker.com" => "docker.io".to_string(),
         other => other.to_string(),
     }
 }

@@ -67,12 +67,19 @@ fn version_tags(tag: &str) -> Vec<String> {
 }
 
 /// `expand_tag`: `1.2.3` or `v1.2.3` becomes `1`, `1.2` and `1.2.3`, and `1.2` the same of
-/// `1.2.0`; a prerelease stays alone. What is no version (`latest`, a commit, a build's
-/// number) passes through. Versions have no underscores: they are dashes here.
+/// `1.2.0`, `v1` of `1.0.0`; a prerelease stays alone. What is no version (`latest`, a commit, a
+/// build's number, `3.12-slim`) passes through. Versions have no underscores: they are dashes here.
 pub fn expand_tag(tag: &str) -> Vec<String> {
     let dashed = tag.replace('_', "-");
     let written = dashed.strip_prefix('v').unwrap_or(&dashed);
-    let version = lenient_version(written).filter(|_| written.contains('.'));
+    // A number alone may be a build's, and only a whole version has something after it.
+    let (numbers, after) = written.split_at(written.find(['-', '+']).unwrap_or(written.len()));
+    let is_one = match numbers.matches('.').count() {
+        0 => after.is_empty() && written != dashed,
+        1 => after.is_empty(),
+        _ => true,
+    };
+    let version = lenient_version(written).filter(|_| is_one);
     let Some(version) = version else {
         return vec![tag.to_string()];
     };
@@ -106,10 +113,19 @@ fn lenient_version(text: &str) -> Option<semver::Version> {
     semver::Version::parse(&format!("{numbers}{missing}{rest}")).ok()
 }
 
-/// The tag at the end of a name: a colon before the last slash is a port's.
+/// The tag at the end of a name: what follows a colon that is no port's. A branch's name may have a
+/// slash in it, which makes no tag, and is one for messages.
 pub(crate) fn written_tag(name: &str) -> Option<&str> {
-    let at = name.rfind(':').filter(|at| !name[*at..].contains('/'))?;
-    Some(&name[at + 1..])
+    let is_host = |first: &str| {
+        let port = first.rsplit_once(':').map_or("", |(_, port)| port);
+        let is_port = !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
+        is_port || first == "localhost" || first.contains('.') || first.starts_with('[')
+    };
+    let after_host = match name.split_once('/') {
+        Some((first, rest)) if is_host(first) => rest,
+        _ => name,
+    };
+    Some(after_host.split_once(':')?.1)
 }
 
 /// # Errors
@@ -156,6 +172,21 @@ mod tests {
     }
 
     #[test]
+    fn a_tag_is_told_from_a_port() {
+        for (name, tag) in [
+            ("app:1", Some("1")),
+            ("reg.io:5000/app", None),
+            ("reg:5000/a/b:1", Some("1")),
+            ("[::1]:5000/x:1", Some("1")),
+            ("reg.io/app:feature/x", Some("feature/x")),
+            ("app:feature/x", Some("feature/x")),
+            ("localhost/app", None),
+        ] {
+            assert_eq!(written_tag(name), tag, "{name}");
+        }
+    }
+
+    #[test]
     fn expanding_takes_versions_and_leaves_everything_else() {
         for (tag, expanded) in [
             ("v1.2.3", &["1", "1.2", "1.2.3"][..]),
@@ -168,6 +199,11 @@ mod tests {
             ("1234567", &["1234567"]),
             ("feature_x", &["feature_x"]),
             ("1.2.3.4", &["1.2.3.4"]),
+            ("v1", &["1", "1.0", "1.0.0"]),
+            ("v1-rc1", &["v1-rc1"]),
+            ("7", &["7"]),
+            ("3.12-slim", &["3.12-slim"]),
+            ("v1.2_beta", &["v1.2_beta"]),
         ] {
             assert_eq!(expand_tag(tag), expanded, "{tag}");
         }

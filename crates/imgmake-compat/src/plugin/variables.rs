@@ -114,6 +114,9 @@ pub const VARIABLES: &[Variable] = variables! {
     "PLUGIN_CONFIG" | "DOCKER_PLUGIN_CONFIG": Text, "", [Buildx Buildah], Used;
     "PLUGIN_CONTEXT": Text, ".", [Kaniko Buildx Buildah], Used;
     "PLUGIN_CONTEXT_SUB_PATH": Text, "", [Kaniko], Used;
+    "PLUGIN_COSIGN_PARAMS": Text, "", [Buildx], Used;
+    "PLUGIN_COSIGN_PASSWORD": Text, "", [Buildx], Used;
+    "PLUGIN_COSIGN_PRIVATE_KEY": Text, "", [Buildx], Used;
     "PLUGIN_CREATE_REPOSITORY": Bool, "", [Kaniko(Ecr Acr)], Used;
     "PLUGIN_CUSTOM_DNS": List(','), "", [Buildx], Used;
     "PLUGIN_CUSTOM_DNS_SEARCH": List(','), "", [Buildx], Used;

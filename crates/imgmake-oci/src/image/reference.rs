@@ -134,6 +134,23 @@ impl FromStr for Reference {
             }
             _ => (DOCKER_HUB, name),
         };
+        // `app:feature/x`: a branch's name where a tag is expected.
+        let port = registry.rsplit_once(':').map(|(_, port)| port);
+        let slashed = match path.split_once(':') {
+            Some((_, tag)) => Some(tag.to_string()),
+            None => port
+                .filter(|port| {
+                    !registry.contains('.') && port.contains(|c: char| !c.is_ascii_digit())
+                })
+                .filter(|_| !registry.ends_with(']'))
+                .map(|port| format!("{port}/{path}")),
+        };
+        if let Some(tag) = slashed.filter(|_| tag.is_none()) {
+            return Err(ReferenceError::Tag {
+                text: shortened(),
+                tag: tag.chars().take(150).collect(),
+            });
+        }
         if !is_host(registry) {
             return Err(refused("the registry is not `host` or `host:port`"));
         }
@@ -279,6 +296,18 @@ mod tests {
             (parsed.tag.as_deref(), parsed.target()),
             (Some("1"), digest.as_str())
         );
+    }
+
+    #[test]
+    fn a_tag_with_a_slash_is_called_a_tag() {
+        for text in ["h.io/e:feature/x", "h:5000/a/b:feature/x", "app:feature/x"] {
+            let error = text.parse::<Reference>().unwrap_err().to_string();
+            assert!(error.starts_with("invalid tag `feature/x` in "), "{error}");
+        }
+        for text in ["h.io:port/e", "[::1/e"] {
+            let error = text.parse::<Reference>().unwrap_err().to_string();
+            assert!(error.contains("the registry is not"), "{error}");
+        }
     }
 
     #[test]

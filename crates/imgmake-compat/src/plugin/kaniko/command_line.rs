@@ -293,11 +293,21 @@ fn unknown(name: &str) -> Refusal {
             .map(|flag| flag.name)
             .find(|flag| *flag == dashed)
     });
+    let near = near.or_else(|| within(name));
     let help = match near {
         Some(near) => format!("did you mean `--{near}`?"),
         None => "`imgmake kaniko --help` lists all flags".to_string(),
     };
     Refusal::new(error::unknown("flag", format!("`--{name}`")), help)
+}
+
+/// The longest flag whose words are all in the name, one after the other: `--insecure-skip-tls-verify`
+/// holds `--skip-tls-verify`.
+fn within(name: &str) -> Option<&'static str> {
+    let words = format!("-{name}-");
+    let names = FLAGS.iter().map(|flag| flag.name);
+    let held = names.filter(|flag| flag.contains('-') && words.contains(&format!("-{flag}-")));
+    held.max_by_key(|flag| flag.len())
 }
 
 fn unknown_letter(letter: char) -> Refusal {
@@ -325,6 +335,19 @@ mod tests {
     fn parse(arguments: &[&str]) -> Result<CommandLine, Refusal> {
         let arguments: Vec<String> = arguments.iter().map(|a| a.to_string()).collect();
         CommandLine::parse(&arguments)
+    }
+
+    #[test]
+    fn a_flag_that_is_part_of_a_longer_word_is_what_was_meant() {
+        for (written, meant) in [
+            ("--insecure-skip-tls-verify", "`--skip-tls-verify`"),
+            ("--kaniko-no-push", "`--no-push`"),
+            ("--cache_repo=a", "`--cache-repo`"),
+            ("--banana-target", "--help"),
+        ] {
+            let refusal = parse(&[written]).err().expect(written);
+            assert!(refusal.help.contains(meant), "{written}: {}", refusal.help);
+        }
     }
 
     #[test]

@@ -26,6 +26,9 @@ mod secrets;
 pub use context::{Context, GitContext};
 pub use request::{Invocation, Request, interpret};
 
+/// Where kaniko looks if nobody says where.
+pub const DEFAULT_CONTEXT: &str = "/workspace/";
+
 /// Whether a program called so is kaniko: `/kaniko/executor`.
 pub fn is_called(program: &str) -> bool {
     program.rsplit('/').next() == Some("executor")

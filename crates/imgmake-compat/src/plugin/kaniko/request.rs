@@ -285,7 +285,8 @@ fn check_destination(name: &str) -> Result<(), Refusal> {
             help,
         ))
     };
-    let (_, repository, tag) = parts(name);
+    let tag = written_tag(name);
+    let (_, repository, _) = parts(tag.map_or(name, |tag| &name[..name.len() - tag.len() - 1]));
     if name.contains("://") {
         return refused("has a scheme", "leave it out: `registry/repository:tag`");
     }
@@ -301,8 +302,8 @@ fn check_destination(name: &str) -> Result<(), Refusal> {
     if repository.chars().any(char::is_uppercase) {
         return refused("has capital letters", "repositories are in lower case");
     }
-    if written_tag(name).is_some() {
-        check_tag(&format!("--destination={}", redacted(name)), &tag)?;
+    if let Some(tag) = tag {
+        check_tag(&format!("--destination={}", redacted(name)), tag)?;
     }
     let legal = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     let parts_are_legal = repository

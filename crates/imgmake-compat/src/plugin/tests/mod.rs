@@ -4,6 +4,7 @@ mod builds;
 mod caches;
 mod destinations;
 mod registries;
+mod signing;
 mod variables;
 
 use super::family::{Cloud, Family};

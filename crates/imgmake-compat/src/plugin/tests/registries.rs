@@ -62,6 +62,42 @@ fn the_same_name_means_the_base_registry_for_kaniko_and_the_push_registry_for_bu
 }
 
 #[test]
+fn a_credential_is_for_the_registry_that_it_was_given_for() {
+    const USER: [(&str, &str); 2] = [("PLUGIN_USERNAME", "ann"), ("PLUGIN_PASSWORD", "pw")];
+    let basic = Some(("ann".to_string(), "pw".to_string()));
+    let of = |entry: &str, more: &[(&str, &str)], host: &str| {
+        let pairs = [&USER[..], more].concat();
+        let step = step(entry, &pairs);
+        let said = step.notes.iter().any(|note| note.contains("gets none"));
+        (login(&step, host, &pairs), said)
+    };
+    let several = ("PLUGIN_TAGS", "1,2,3");
+    let elsewhere = ("PLUGIN_REPO", "own.example/app");
+    for entry in ["drone-docker", "kaniko-docker", "buildah-docker"] {
+        // A step that names none means the one that it pushes to, under however many tags.
+        for tags in [("PLUGIN_TAGS", "1"), several] {
+            let login = of(entry, &[elsewhere, tags], "own.example");
+            assert_eq!(login, (basic.clone(), false), "{entry} {tags:?}");
+        }
+        // One that names another one keeps it from this one, which need not be its owner's.
+        for registry in ["push.example", "https://index.docker.io/v1/"] {
+            let named = [("PLUGIN_REGISTRY", registry), elsewhere, several];
+            assert_eq!(of(entry, &named, "own.example"), (None, true), "{entry}");
+        }
+        let hub = [
+            ("PLUGIN_REGISTRY", "push.example"),
+            ("PLUGIN_REPO", "team/app"),
+        ];
+        assert_eq!(of(entry, &hub, "docker.io"), (None, true), "{entry}");
+        for own in ["own.example", "https://own.example/v2/", "own.example/team"] {
+            let named = [("PLUGIN_REGISTRY", own), elsewhere, several];
+            let login = of(entry, &named, "own.example");
+            assert_eq!(login, (basic.clone(), false), "{entry} {own}");
+        }
+    }
+}
+
+#[test]
 fn a_docker_config_in_a_variable_is_a_login_for_each_host() {
     let with = |config: &str| {
         let pairs = [("PLUGIN_REPO", "reg.io/app"), ("PLUGIN_CONFIG", config)];

@@ -74,6 +74,43 @@ fn what_tunes_a_daemon_is_accepted_with_one_line() {
 }
 
 #[test]
+fn a_setting_that_the_plugin_does_not_know_gets_one_line() {
+    let notes = |entry: &str, pairs: &[(&str, &str)]| {
+        let pairs = [&[("PLUGIN_REPO", "a"), ("OTHER", "x")], pairs].concat();
+        step(entry, &pairs).notes
+    };
+    for (entry, setting, says) in [
+        (
+            "drone-docker",
+            ("PLUGIN_PLATFORMS", "linux/amd64"),
+            "PLUGIN_PLATFORMS has no effect: unknown variable; did you mean PLUGIN_PLATFORM?",
+        ),
+        (
+            "kaniko-docker",
+            ("PLUGIN_BANANA", "hunter2"),
+            "PLUGIN_BANANA has no effect: unknown variable",
+        ),
+        (
+            "kaniko-docker",
+            ("PLUGIN_BUILDX_LOAD", "true"),
+            "PLUGIN_BUILDX_LOAD has no effect: only other plugins (buildx) read it",
+        ),
+    ] {
+        assert_eq!(notes(entry, &[setting]), [says], "{setting:?}");
+    }
+    for silent in [
+        ("PLUGIN_BANANA", ""),
+        ("PLUGIN_BANANA", "false"),
+        ("PLUGIN_ENV_FILE", "step.env"),
+        // Read where no row has it.
+        ("PLUGIN_DESTINATIONS", "a.example/b"),
+    ] {
+        let notes = notes("drone-docker", &[silent]);
+        assert!(notes.is_empty(), "{silent:?}: {notes:?}");
+    }
+}
+
+#[test]
 fn no_message_and_no_debug_print_holds_a_secret() {
     let pairs = [
         ("PLUGIN_REPO", "a/b"),
