@@ -265,6 +265,9 @@ fn a_variable_that_is_not_set_is_an_empty_secret_of_a_step_unless_it_is_required
     let required = std::fs::read_to_string(project.path().join("Dockerfile")).unwrap();
     let optional = required.replace(",required=true", "");
     let note = "secret `tok` is empty: the variable `TOKEN` is not set";
+    let bake = "target \"needs\" {\n  secret = [\"id=tok,env=TOKEN\"]\n}\n";
+    write(project.path(), "docker-bake.hcl", bake);
+    Imgmake::new().ok(project.path(), &["import", "-f", "imported.kdl"]);
     let plugin = ["plugin", "--as", "drone-docker"];
     let kaniko = [
         "kaniko",
@@ -282,6 +285,8 @@ fn a_variable_that_is_not_set_is_an_empty_secret_of_a_step_unless_it_is_required
             ][..],
         ),
         (&kaniko[..], &[]),
+        (&["-f", "docker-bake.hcl", "needs", "--no-cache"][..], &[]),
+        (&["-f", "imported.kdl", "needs", "--no-cache"][..], &[]),
     ] {
         let imgmake = variables
             .iter()

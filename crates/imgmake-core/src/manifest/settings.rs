@@ -130,7 +130,7 @@ fn retry(node: &Node, cx: &DecodeContext) -> Retry {
     settings
 }
 
-/// `secret npm env="NPM_TOKEN"` or `secret netrc file="~/.netrc" optional=#true`
+/// `secret npm env="NPM_TOKEN"` or `secret netrc file="~/.netrc" optional=#true`; `secret token env="TOKEN" unset="empty"`
 pub(super) fn secret(node: &Node, cx: &DecodeContext, names: &mut Names) -> Option<SecretNode> {
     let mut fields = Fields::new(node, cx);
     let name = fields
@@ -138,9 +138,15 @@ pub(super) fn secret(node: &Node, cx: &DecodeContext, names: &mut Names) -> Opti
         .and_then(|value| cx.name(value, super::context::SECRET));
     let env = fields.prop_text("env");
     let file = fields.prop_text("file");
-    let absence = match fields.prop_boolean("optional") {
-        Some(true) => Absence::Undeclared,
-        _ => Absence::Fails,
+    let optional = fields.prop_boolean("optional") == Some(true);
+    let unset = fields.prop_text("unset");
+    if let Some(unset) = &unset {
+        unset_is_empty(unset, optional, env.is_some(), cx);
+    }
+    let absence = match (optional, unset) {
+        (true, _) => Absence::Undeclared,
+        (false, Some(_)) => Absence::Empty,
+        (false, None) => Absence::Fails,
     };
     let source = match (env, file) {
         (Some(env), None) => Some(SecretFrom::Env(env.value)),
@@ -169,6 +175,24 @@ pub(super) fn secret(node: &Node, cx: &DecodeContext, names: &mut Names) -> Opti
         source: source?,
         absence,
     })
+}
+
+/// `unset="empty"`: of a variable alone, and instead of `optional`.
+fn unset_is_empty(unset: &Spanned<String>, optional: bool, of_variable: bool, cx: &DecodeContext) {
+    if unset.value != "empty" {
+        let message = format!("invalid `unset` `{}`", unset.value);
+        let help =
+            "write `unset=\"empty\"`; `optional=#true` is as if the secret were not declared";
+        cx.error_help(unset.span, message, "`empty` is expected here", help);
+    } else if optional {
+        let message = "`optional` and `unset` exclude each other";
+        let help = "with `optional` there is no secret, with `unset=\"empty\"` an empty one";
+        cx.error_help(unset.span, message, "leave one of them out", help);
+    } else if !of_variable {
+        let message = "`unset` is for secrets from variables";
+        let help = "`optional=#true` lets a file be missing";
+        cx.error_help(unset.span, message, "this secret has no `env=`", help);
+    }
 }
 
 pub(super) fn registry(node: &Node, cx: &DecodeContext, names: &mut Names) -> Option<RegistryNode> {

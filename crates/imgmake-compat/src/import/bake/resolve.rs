@@ -1,6 +1,6 @@
 //! From blocks to the values of each target: matrix, `inherits`, groups, `--set`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use super::budget::{Budget, EACH};
@@ -303,7 +303,10 @@ impl File {
     /// Groups that hold each other, or what is not there.
     pub(super) fn groups(&self, wanted: &[String]) -> Result<Vec<(String, Vec<String>)>, Problem> {
         let wanted = self.named(wanted)?.into_iter();
+        // Named twice, as a group and as the target of its name, it is one.
+        let mut seen = BTreeSet::new();
         let wanted = wanted.filter(|name| self.groups.contains_key(name));
+        let wanted = wanted.filter(|name| seen.insert(name.clone()));
         let members = |name: String| {
             let mut members = Vec::new();
             self.expand(&name, &mut Vec::new(), &mut members)?;

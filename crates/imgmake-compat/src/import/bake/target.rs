@@ -263,6 +263,7 @@ fn cache_texts(given: &Given, key: &str) -> Result<Vec<String>, Problem> {
 
 fn context(values: &Values) -> Result<String, Problem> {
     let context = text(values, "context")?.unwrap_or_else(|| ".".into());
+    let context = on_github(context);
     let context = context.strip_prefix("cwd://").unwrap_or(&context);
     if is_remote(context) && !is_repository(context) {
         let line = values.get("context").and_then(|given| given.line);
@@ -288,6 +289,17 @@ fn without_login(address: &str) -> String {
         Some(format!("{scheme}://…@{host}"))
     });
     login.unwrap_or_else(|| address.to_string())
+}
+
+/// `github.com/owner/name` is a repository there, as Docker has it.
+fn on_github(context: String) -> String {
+    let Some(rest) = context.strip_prefix("github.com/") else {
+        return context;
+    };
+    let (name, fragment) = rest.split_at(rest.find('#').unwrap_or(rest.len()));
+    let name = name.trim_end_matches('/');
+    let name = name.strip_suffix(".git").unwrap_or(name);
+    format!("https://github.com/{name}.git{fragment}")
 }
 
 /// What Docker takes for a repository in Git.
@@ -360,7 +372,7 @@ fn contexts(values: &Values) -> Result<Vec<(Spanned<String>, ContextNode)>, Prob
     let line = values.get("contexts").and_then(|given| given.line);
     let mut contexts = Vec::new();
     for (name, place) in pairs(values, "contexts")? {
-        let place = place.value;
+        let place = on_github(place.value);
         if place.is_empty() {
             continue;
         }

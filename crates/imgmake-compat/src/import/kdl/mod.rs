@@ -2,7 +2,10 @@
 //! variables stay variables where a text holds their value and nothing else depends
 //! on it; everything else is written as its value.
 
+mod dockerfiles;
+mod names;
 mod pushes;
+mod times;
 mod words;
 
 use std::collections::BTreeMap;
@@ -10,8 +13,9 @@ use std::fmt::Write as _;
 
 use super::bake::{Form, Imported, Variable};
 use imgmake_core::manifest::{
-    ArchiveImage, BuildTarget, CacheAccess, CacheDepth, ContextNode, ExportForm, ImageFormat,
-    LoadInto, OnCacheError, RecipeNode, SecretFrom, Spanned, TarFormat, Target, TargetKind,
+    Absence, ArchiveImage, BuildTarget, CacheAccess, CacheDepth, ContextNode, ExportForm,
+    ImageFormat, LoadInto, OnCacheError, RecipeNode, SecretFrom, Spanned, TarFormat, Target,
+    TargetKind,
 };
 use words::{beside, escaped, quoted, word};
 
@@ -42,6 +46,7 @@ pub fn manifest(
         variables,
         notes: imported.notes.clone(),
         names: BTreeMap::new(),
+        groups: BTreeMap::new(),
         has_later: later.is_some(),
         times: Vec::new(),
     };
@@ -56,6 +61,9 @@ pub fn manifest(
     let after_variables = writer.text.len();
     for secret in &imported.secrets {
         let source = match &secret.source {
+            SecretFrom::Env(name) if secret.absence == Absence::Empty => {
+                format!("env={} unset=\"empty\"", quoted(name))
+            }
             SecretFrom::Env(name) => format!("env={}", quoted(name)),
             SecretFrom::File(path) => format!("file={}", quoted(path)),
         };
@@ -71,6 +79,7 @@ pub fn manifest(
     }
     writer.text.push_str(&pushes);
     writer.groups(imported);
+    writer.dockerfiles(imported, marked);
     let times = writer.times.iter().map(|(value, name)| {
         format!(
             "var {name} {} desc=\"the time, where the bake file asks for it\"\n",
@@ -81,10 +90,8 @@ pub fn manifest(
     writer.text.insert_str(after_variables, &times);
     let mut said = std::collections::BTreeSet::new();
     writer.notes.retain(|note| said.insert(note.clone()));
-    let files = imported.inline.iter();
-    let files = files.map(|inline| (beside(&inline.path), inline.text.clone()));
     Written {
-        files: files.collect(),
+        files: Writer::files(imported),
         notes: writer.notes,
         text: writer.text,
     }
@@ -94,8 +101,10 @@ struct Writer<'a> {
     text: String,
     variables: &'a [Variable],
     notes: Vec<String>,
-    /// Names in the file → names here, which begin with a letter or digit.
+    /// Names of targets in the file → names here, which begin with a letter or digit.
     names: BTreeMap<String, String>,
+    /// The same of groups. A file may have both under one name, a manifest may not.
+    groups: BTreeMap<String, String>,
     /// Whether the last of all twins is that of another time.
     has_later: bool,
     /// Values that depend on the time, and the variables that hold them.
@@ -110,27 +119,6 @@ impl Writer<'_> {
         writeln!(self.text, "{indent}{text}").expect("a String takes every text");
     }
 
-    fn names(&mut self, imported: &Imported) {
-        let groups = imported.groups.iter().map(|(name, _)| name);
-        let targets = imported.targets.iter().map(|target| &target.name.value);
-        for name in targets.chain(groups) {
-            let mut legal = name.trim_start_matches(['_', '-']).to_string();
-            if legal.is_empty() {
-                legal = "target".into();
-            }
-            while self.names.values().any(|taken| *taken == legal) && !self.names.contains_key(name)
-            {
-                legal.push_str("-2");
-            }
-            self.names.entry(name.clone()).or_insert(legal);
-        }
-    }
-
-    /// The name here, in quotes where it has to have them.
-    fn name(&self, name: &str) -> String {
-        word(self.names.get(name).map_or(name, String::as_str))
-    }
-
     /// A text in quotes, with variables where one of its twins has their marks and says
     /// the same.
     fn say(&mut self, place: &str, text: &str, twins: &[&str]) -> String {
@@ -139,29 +127,17 @@ impl Writer<'_> {
             && !later.is_empty()
             && *later != text
         {
-            return self.time(place, text, later);
+            return self.time(place, text, later, &twins[..twins.len() - 1]);
         }
         if let Some(twin) = self.same(text, twins) {
-            let mut text = escaped(twin);
-            for variable in self.variables {
-                let said = match &variable.form {
-                    Form::Default | Form::Given => format!("${{{}}}", variable.name),
-                    Form::DefaultOf(name) => {
-                        format!("${{default({name}, '{}')}}", variable.value)
-                    }
-                };
-                text = text.replace(&escaped(&variable.mark), &said);
-            }
+            let mut text = self.unmarked(twin);
             if place.starts_with("`tags`") && (own.is_empty() || own.ends_with(':')) {
                 text = self.with_latest(place, text);
             }
             return format!("\"{text}\"");
         }
         if twins.iter().any(|twin| *twin != text) {
-            self.notes.push(format!(
-                "{place}: {} is an expression of variables, and written as its value",
-                quoted(text)
-            ));
+            self.constant(place, text);
         }
         quoted(text)
     }
@@ -180,41 +156,24 @@ impl Writer<'_> {
         text
     }
 
-    /// A text whose middle depends on the time, which a variable holds.
-    fn time(&mut self, place: &str, text: &str, later: &str) -> String {
-        let same = |(one, other): &(char, char)| one == other;
-        let common = text.chars().zip(later.chars()).take_while(same);
-        let common: usize = common.map(|(c, _)| c.len_utf8()).sum();
-        // Digits in common are part of the time all the same.
-        let digit = |c: char| c.is_ascii_digit();
-        let start = text[..common].trim_end_matches(digit).len();
-        let ends = text[start..]
-            .chars()
-            .rev()
-            .zip(later[start..].chars().rev());
-        let ends = ends.take_while(|pair| same(pair) && !digit(pair.0));
-        let end: usize = ends.map(|(c, _)| c.len_utf8()).sum();
-        let value = &text[start..text.len() - end];
-        let known = self.times.iter().find(|(known, _)| known == value);
-        let name = known.map(|(_, name)| name.clone()).unwrap_or_else(|| {
-            let numbered = (1..).map(|number| match number {
-                1 => "BUILD_TIME".to_string(),
-                number => format!("BUILD_TIME_{number}"),
-            });
-            let is_free = |name: &String| {
-                self.times.iter().all(|(_, taken)| taken != name)
-                    && self.variables.iter().all(|variable| variable.name != *name)
+    /// A text of a manifest, with variables in the place of their marks.
+    fn unmarked(&self, marked: &str) -> String {
+        let mut text = escaped(marked);
+        for variable in self.variables {
+            let said = match &variable.form {
+                Form::Default | Form::Given => format!("${{{}}}", variable.name),
+                Form::DefaultOf(name) => format!("${{default({name}, '{}')}}", variable.value),
             };
-            let mut free = numbered.filter(is_free);
-            let name = free.next().expect("numbers do not end");
-            self.times.push((value.to_string(), name.clone()));
-            name
-        });
+            text = text.replace(&escaped(&variable.mark), &said);
+        }
+        text
+    }
+
+    fn constant(&mut self, place: &str, text: &str) {
         self.notes.push(format!(
-            "{place}: depends on the time; the variable `{name}` holds that of the import, and `--var {name}=…` or the environment gives another"
+            "{place}: {} is an expression of variables, and written as its value",
+            quoted(text)
         ));
-        let (before, after) = (&text[..start], &text[text.len() - end..]);
-        format!("\"{}${{{name}}}{}\"", escaped(before), escaped(after))
     }
 
     /// The twin that has marks where the text has their values.
@@ -578,17 +537,6 @@ impl Writer<'_> {
                 level.unwrap_or_default()
             );
             self.line(1, &line);
-        }
-    }
-
-    fn groups(&mut self, imported: &Imported) {
-        if !imported.groups.is_empty() {
-            self.text.push('\n');
-        }
-        for (name, members) in &imported.groups {
-            let members: Vec<String> = members.iter().map(|member| self.name(member)).collect();
-            let line = format!("group {} {}", self.name(name), members.join(" "));
-            self.line(0, &line);
         }
     }
 }

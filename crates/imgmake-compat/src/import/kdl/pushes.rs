@@ -22,7 +22,10 @@ impl Writer<'_> {
                 found.map(|(_, names)| names.clone()).unwrap_or_default()
             };
             let twins: Vec<Vec<String>> = marked.iter().map(same).collect();
-            let push = format!("push-{}", self.names.get(target).unwrap_or(target));
+            let push = self.free(&format!(
+                "push-{}",
+                self.names.get(target).unwrap_or(target)
+            ));
             let _ = writeln!(
                 text,
                 "\npush {} {{\n    images {}",
@@ -81,8 +84,7 @@ impl Writer<'_> {
         for (at, host) in registries.iter().enumerate() {
             self.line(0, &format!("registry {} {host}", registry_name(at)));
         }
-        let taken = self.names.values().any(|name| name == "release");
-        if !pushes.is_empty() && !taken {
+        if !pushes.is_empty() && !self.is_taken("release") {
             let all: Vec<String> = pushes.iter().map(|name| word(name)).collect();
             let _ = writeln!(text, "\ngroup release {}", all.join(" "));
         }

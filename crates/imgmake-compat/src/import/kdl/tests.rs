@@ -40,6 +40,93 @@ proptest::proptest! {
 }
 
 #[test]
+fn a_group_and_a_target_of_one_name_have_two() {
+    let of = |groups: &str| {
+        let text = format!(
+            "{groups}target \"app\" {{\n  tags = [\"reg.io/app:1\"]\n}}\ntarget \"b\" {{}}\ntarget \"push-app\" {{}}\n"
+        );
+        let files = [File {
+            name: "b.hcl",
+            text: &text,
+        }];
+        let nothing = BTreeMap::new();
+        let request = |wanted| Request {
+            files: &files,
+            environment: &nothing,
+            wanted,
+            overrides: &[],
+            now: "",
+            unsayable: bake::Unsayable::LeftOut,
+        };
+        let wanted = bake::everything(&request(&[])).unwrap();
+        let imported = bake::read(&request(&wanted)).unwrap();
+        let written = manifest(&imported, &[], None, &[], "b.hcl");
+        let nothing = |_: &str| Err(std::io::ErrorKind::NotFound.into());
+        let loaded = load("imgmake.kdl", &written.text, &Facts::default(), &nothing);
+        loaded.unwrap_or_else(|errors| panic!("{errors:?}\n{}", written.text));
+        let lines = written.text.lines();
+        let groups = lines.filter(|line| line.starts_with("group ") && !line.contains("release"));
+        (groups.map(String::from).collect::<Vec<_>>(), written.notes)
+    };
+    assert_eq!(
+        of("group \"app\" { targets = [\"app\"] }\n"),
+        (vec![], vec![])
+    );
+    let (groups, notes) = of("group \"app\" { targets = [\"app\", \"b\"] }\n");
+    assert_eq!(groups, ["group app-all app b"]);
+    assert_eq!(
+        notes,
+        ["`app` is a group and a target: here the target is `app`, and the group is `app-all`"]
+    );
+}
+
+#[test]
+fn variables_inside_of_a_dockerfile_are_said() {
+    let notes = |dockerfile: &str| {
+        let text = format!(
+            "variable \"BASE\" {{ default = \"alpine\" }}\nvariable \"TAG\" {{ default = \"3\" }}\n\
+             target \"a\" {{\n  dockerfile-inline = {dockerfile}\n  args = {{ T = TAG }}\n}}\n"
+        );
+        written(&text).notes
+    };
+    for (dockerfile, says) in [
+        ("\"FROM scratch\"", None),
+        (
+            "\"FROM ${BASE}:${TAG}\"",
+            Some("`a.Dockerfile` holds the values of BASE, TAG, and stays"),
+        ),
+        (
+            "\"FROM ${upper(BASE)}\"",
+            Some("`a.Dockerfile` holds what expressions make of variables, and stays"),
+        ),
+        (
+            "\"FROM scratch\\nLABEL at=${timestamp()}\"",
+            Some("`a.Dockerfile` depends on the time"),
+        ),
+    ] {
+        let notes = notes(dockerfile);
+        assert_eq!(notes.len(), usize::from(says.is_some()), "{notes:?}");
+        let said = says.is_none_or(|says| notes[0].starts_with(says));
+        assert!(said, "{dockerfile}: {notes:?}");
+    }
+}
+
+#[test]
+fn a_secret_from_a_variable_may_be_empty_as_in_the_file() {
+    let written = written("target \"a\" {\n  secret = [\"id=t,env=TOKEN\", \"id=f,src=file\"]\n}");
+    for line in [
+        "secret t env=\"TOKEN\" unset=\"empty\"\n",
+        "secret f file=\"file\"\n",
+    ] {
+        assert!(written.text.contains(line), "{}", written.text);
+    }
+    let nothing = |_: &str| Err(std::io::ErrorKind::NotFound.into());
+    let (manifest, _) = load("imgmake.kdl", &written.text, &Facts::default(), &nothing).unwrap();
+    let absences: Vec<Absence> = manifest.secrets.iter().map(|s| s.absence).collect();
+    assert_eq!(absences, [Absence::Empty, Absence::Fails]);
+}
+
+#[test]
 fn marks_become_variables_only_where_nothing_else_was_made_of_them() {
     let text = r#"
 variable "REPO" { default = "reg.io/team" }
@@ -136,13 +223,15 @@ fn written(text: &str) -> Written {
 #[test]
 fn what_depends_on_the_time_is_a_variable_and_noted() {
     let written = written(
-        "target \"a\" {\n  labels = { created = timestamp(), one = \"1\" }\n  tags = [\"reg.io/a:${formatdate(\"YYYYMMDD\", timestamp())}\"]\n}",
+        "variable \"REG\" { default = \"reg.io\" }\ntarget \"a\" {\n  labels = { created = timestamp(), one = \"1\" }\n  \
+         tags = [\"reg.io/a:${formatdate(\"YYYYMMDD\", timestamp())}\", \"${REG}/b:x-${formatdate(\"YYYYMMDD\", timestamp())}\", \
+         \"${upper(REG)}/c:${formatdate(\"YYYYMMDD\", timestamp())}\"]\n}",
     );
     for line in [
         "var BUILD_TIME_2 \"2026-01-02T03:04:05\"",
         "created \"${BUILD_TIME_2}Z\"",
         "var BUILD_TIME \"20260102\"",
-        "tags \"reg.io/a:${BUILD_TIME}\"",
+        "tags \"reg.io/a:${BUILD_TIME}\" \"${REG}/b:x-${BUILD_TIME}\" \"REG.IO/c:${BUILD_TIME}\"",
         "to registry { repository \"a\"; tags \"${BUILD_TIME}\" }",
         "one \"1\"",
     ] {
@@ -158,6 +247,7 @@ fn what_depends_on_the_time_is_a_variable_and_noted() {
         "{:?}",
         written.notes
     );
+    assert!(noted("\"REG.IO/c:20260102\" is an expression of variables"));
     assert!(
         noted("`tags` of `a`: depends on the time"),
         "{:?}",

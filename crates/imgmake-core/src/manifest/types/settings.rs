@@ -162,7 +162,7 @@ pub enum Absence {
     Fails,
     /// As if it were not declared: `optional=#true`.
     Undeclared,
-    /// For a variable that is not set, an empty secret, as with Docker's `--secret id=x,env=NAME`.
+    /// For a variable that is not set, an empty secret, as with Docker's `--secret id=x,env=NAME`: `unset="empty"`.
     Empty,
 }
 

@@ -101,7 +101,7 @@ group "default" { targets = ["fine", "gone", "after", "cloned"] }
 target "fine" { attest = ["type=sbom"] }
 target "gone" { no-cache-filter = ["a"] }
 target "after" { contexts = { x = "target:gone" } }
-target "cloned" { context = "https://github.com/a/b.git" }
+target "cloned" { context = "https://ann:hunter2@h.example/b.tgz" }
 "#;
     let file = [File {
         name: "b.hcl",
@@ -132,7 +132,7 @@ target "cloned" { context = "https://github.com/a/b.git" }
     for says in [
         "target `gone` is left out: b.hcl:4: ",
         "target `after` is left out: its context `gone`",
-        "target `cloned` is left out: b.hcl:6: a context is a repository",
+        "target `cloned` is left out: b.hcl:6: the context \"https://…@h.example/b.tgz\" is neither",
     ] {
         assert_eq!(count(says), 1, "{says}: {:?}", imported.notes);
     }
@@ -141,6 +141,38 @@ target "cloned" { context = "https://github.com/a/b.git" }
         ..request
     });
     assert!(refused.is_err());
+}
+
+#[test]
+fn what_docker_takes_for_a_repository_is_one() {
+    for (context, address) in [
+        (
+            "https://h.io/a/b.git#v1:sub",
+            Some("https://h.io/a/b.git#v1:sub"),
+        ),
+        ("git@h.io:a/b.git", Some("git@h.io:a/b.git")),
+        ("github.com/a/b", Some("https://github.com/a/b.git")),
+        (
+            "github.com/a/b/#main:sub",
+            Some("https://github.com/a/b.git#main:sub"),
+        ),
+        ("github.com/a/b.git", Some("https://github.com/a/b.git")),
+        ("./github.com/a/b", None),
+    ] {
+        for key in ["context", "contexts"] {
+            let value = match key {
+                "context" => format!("{context:?}"),
+                _ => format!("{{ src = {context:?} }}"),
+            };
+            let text = format!("target \"default\" {{\n  {key} = {value}\n}}\n");
+            let imported = attempt("b.hcl", &text, &["default"], &[], &[]).unwrap();
+            let found = imported
+                .repositories
+                .first()
+                .map(|one| one.address.as_str());
+            assert_eq!(found, address, "{text}");
+        }
+    }
 }
 
 #[test]
