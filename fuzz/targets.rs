@@ -17,13 +17,14 @@ use imgmake_oci::image::{
     from_json, to_json,
 };
 use imgmake_oci::layer::{Content, Index, LayerReader, View, decompress, write_content};
+use imgmake_oci::signature::{PublicKey, SigningKey, Statement, Unsealed, Verdict, bundle, judge};
 use imgmake_oci::store::Store;
 use imgmake_scan as scan;
 
 pub type Target = fn(&[u8]);
 
 /// By name; each has a file of that name in `fuzz_targets/`.
-pub const TARGETS: [(&str, Target); 28] = [
+pub const TARGETS: [(&str, Target); 33] = [
     ("dockerfile", dockerfile),
     ("words", words_of_dockerfiles),
     ("ignore", ignore),
@@ -40,13 +41,18 @@ pub const TARGETS: [(&str, Target); 28] = [
     ("rpm_sqlite", rpm_sqlite),
     ("rpm_ndb", rpm_ndb),
     ("rpm_berkeley", rpm_berkeley),
+    ("rpm_sqlite_log", rpm_sqlite_log),
     ("program", program),
     ("jar", jar),
     ("package_lists", package_lists),
+    ("systems", systems),
     ("advisory", advisory),
     ("advisory_zip", advisory_zip),
     ("versions", versions),
     ("policy", policy),
+    ("lists", lists),
+    ("report", report),
+    ("signed", signed),
     ("git_answer", git_answer),
     ("bake", bake),
     ("plugin", plugin),
@@ -370,6 +376,16 @@ pub fn rpm_berkeley(bytes: &[u8]) {
     let _ = scan::packages_in("var/lib/rpm/Packages", bytes);
 }
 
+/// A database of pages of 512 bytes, and what stands in a log behind it: both follow a length.
+pub fn rpm_sqlite_log(bytes: &[u8]) {
+    let Some((length, rest)) = bytes.split_first_chunk::<2>() else {
+        return;
+    };
+    let at = usize::from(u16::from_le_bytes(*length)).min(rest.len());
+    let (database, log) = rest.split_at(at);
+    let _ = scan::packages_in_logged(database, log);
+}
+
 /// An executable: what Go and `cargo auditable` leave in it.
 pub fn program(bytes: &[u8]) {
     let _ = scan::packages_in("usr/bin/program", bytes);
@@ -398,10 +414,31 @@ pub fn package_lists(bytes: &[u8]) {
         "app/a.deps.json",
         "app/bun.lock",
         "app/uv.lock",
+        "app/poetry.lock",
         "app/Pipfile.lock",
         "app/packages.lock.json",
         "app/META-INF/maven/g/a/pom.properties",
         "root/.docker/config.json",
+    ] {
+        let _ = scan::packages_in(path, bytes);
+    }
+}
+
+/// What systems without advisories, runtimes and vendors write, each reader with every input.
+pub fn systems(bytes: &[u8]) {
+    for path in [
+        "var/lib/opkg/status",
+        "var/lib/pacman/local/a-1-1/desc",
+        "var/db/pkg/sys-libs/a-1/PF",
+        "opt/conda/conda-meta/a-1-0.json",
+        "var/lib/rpmmanifest/container-manifest-2",
+        "var/lib/chisel/manifest.wall",
+        "opt/bitnami/a/.spdx-a.spdx",
+        "srv/wp-includes/version.php",
+        "srv/wp-content/plugins/a/a.php",
+        "srv/.pnp.cjs",
+        "srv/.pnp.data.json",
+        "usr/lib/python3/site-packages/a-1.0-py3.egg",
     ] {
         let _ = scan::packages_in(path, bytes);
     }
@@ -458,6 +495,40 @@ pub fn policy(bytes: &[u8]) {
         name: "file".to_string(),
         text: String::from_utf8_lossy(bytes).into_owned(),
     });
+}
+
+/// EPSS, plain and in gzip, and KEV.
+pub fn lists(bytes: &[u8]) {
+    let _ = scan::understands_list(&scan::ListFile {
+        name: "file".to_string(),
+        bytes: bytes.to_vec(),
+    });
+}
+
+/// SARIF, Trivy's JSON and Grype's.
+pub fn report(bytes: &[u8]) {
+    let _ = scan::findings_in(bytes);
+}
+
+/// What is beside an image that is signed, and keys: nothing that a key did not sign counts.
+pub fn signed(bytes: &[u8]) {
+    let image = Digest::of(b"an image");
+    if let Ok(key) = PublicKey::from_pem(bytes) {
+        assert!(!key.verifies(b"message", bytes));
+    }
+    let _ = SigningKey::from_pem(bytes, Some(b"password"));
+    let _ = Statement::parse(bytes).is_some_and(|statement| statement.is_about(&image));
+    let pem = include_bytes!("../crates/imgmake-oci/tests/data/keys/cosign.pub");
+    let key = PublicKey::from_pem(pem).expect("a key of ours");
+    assert!(!matches!(
+        bundle::unseal(bytes, &[&key], &[&image]),
+        Unsealed::Good(_)
+    ));
+    let text = String::from_utf8_lossy(bytes);
+    assert!(!matches!(
+        judge(bytes, &text, &[&key], &[&image]),
+        Verdict::Good(_)
+    ));
 }
 
 /// Everything that a git server may say, up to the end of a pack.

@@ -297,6 +297,18 @@ fn ndb() -> Vec<u8> {
     file
 }
 
+/// A database with one row more in its log, behind the length of the database.
+fn logged() -> Vec<u8> {
+    let both = made(
+        "sqlite3 db 'PRAGMA page_size=512; CREATE TABLE Packages (hnum INTEGER PRIMARY KEY, blob BLOB); \
+         INSERT INTO Packages (blob) VALUES (zeroblob(300));' && sqlite3 db 'PRAGMA journal_mode=WAL; \
+         INSERT INTO Packages (blob) VALUES (zeroblob(900));' '.shell cat db db-wal > both' > said && cat both",
+    );
+    let log = both.windows(3).position(|bytes| bytes == b"\x37\x7f\x06");
+    let length = log.expect("a log begins so") as u16;
+    [&length.to_le_bytes()[..], &both].concat()
+}
+
 /// An executable with the build information of a Go program, or with a section table.
 fn program(list: &[u8]) -> Vec<u8> {
     let mut file = vec![0; 64];
@@ -398,6 +410,44 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
              INSERT INTO Packages (blob) VALUES (zeroblob(300)), (zeroblob(900)), (zeroblob(20)); \
              CREATE TABLE Name (k TEXT);' && cat db",
         )],
+        "rpm_sqlite_log" => vec![logged()],
+        "systems" => [
+            vec![zipped()],
+            texts(&[
+                "Package: a\nVersion: 1-2\nArchitecture: x\nStatus: install user installed\n\n",
+                "%NAME%\na\n\n%VERSION%\n1.0-1\n\n%ARCH%\nx86_64\n",
+                "a-1.0-r2\n",
+                r#"{"name":"a","version":"1.0","build_number":0}"#,
+                "a\t1.0-2.cm2\t1\t2\tvendor\t(none)\t9\tx86_64\t0\ta-1.0-2.src.rpm\n",
+                r#"{"packages":[{"name":"a","versionInfo":"1.0-1","externalRefs":[{"referenceCategory":"PACKAGE-MANAGER","referenceType":"purl","referenceLocator":"pkg:bitnami/a@1.0-1"}]}]}"#,
+                "<?php\n$wp_version = '6.4.1';\n",
+                "<?php\n/*\n * Plugin Name: A\n * Version: 1.0\n */\n",
+                "const RAW_RUNTIME_STATE =\n'{\\\n  \"packageRegistryData\": [[\"a\", [[\"npm:1.0.0\", {}]]]]\\\n}';\n",
+                r#"{"packageRegistryData":[[null,[[null,{}]]],["a",[["npm:1.0.0",{"packageLocation":"./x/"}],["patch:b@npm%3A1.0#~/x",{}]]]]}"#,
+            ]),
+            vec![made(
+                "printf '%s\\n' '{\"jsonwall\":\"1.0\",\"schema\":\"1.0\",\"count\":2}' \
+                 '{\"kind\":\"package\",\"name\":\"a\",\"version\":\"1.0\",\"arch\":\"amd64\"}' | zstd -c",
+            )],
+        ]
+        .concat(),
+        "lists" => texts(&[
+            "#model_version:v2025.03.14,score_date:2026-01-01T00:00:00+0000\ncve,epss,percentile\nCVE-2026-1,0.5,0.9\nCVE-2026-2,1e-5,0.1\n",
+            r#"{"catalogVersion":"2026.01.01","dateReleased":"2026-01-01T00:00:00Z","count":1,"vulnerabilities":[{"cveID":"CVE-2026-1"}]}"#,
+        ]),
+        "report" => texts(&[
+            r#"{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"x","rules":[{"id":"CVE-2026-1","properties":{"security-severity":"9.8"}}]},"extensions":[]},"invocations":[{"executionSuccessful":true}],"results":[{"ruleId":"CVE-2026-1","ruleIndex":0,"rule":{"index":0,"toolComponent":{"index":0}},"level":"error","message":{"text":"a"},"locations":[{"physicalLocation":{"artifactLocation":{"uri":"a"}}}],"baselineState":"new"}]}]}"#,
+            r#"{"SchemaVersion":2,"Results":[{"Target":"a","Type":"debian","Vulnerabilities":[{"VulnerabilityID":"CVE-2026-1","PkgName":"a","InstalledVersion":"1","FixedVersion":"2","Severity":"HIGH","PkgIdentifier":{"PURL":"pkg:deb/debian/a@1"}}],"Secrets":[{"RuleID":"x","Severity":"HIGH","Title":"t"}],"Misconfigurations":[],"Licenses":[]}]}"#,
+            r#"{"matches":[{"vulnerability":{"id":"CVE-2026-1","severity":"High","fix":{"versions":["2"],"state":"fixed"}},"artifact":{"name":"a","version":"1","type":"deb","purl":"pkg:deb/debian/a@1","locations":[{"path":"/a"}]}}],"ignoredMatches":[]}"#,
+        ]),
+        "signed" => [
+            files("crates/imgmake-oci/tests/data/keys", ""),
+            texts(&[
+                r#"{"_type":"https://in-toto.io/Statement/v1","subject":[{"name":"a","digest":{"sha256":"00"}}],"predicateType":"x","predicate":{}}"#,
+                r#"{"mediaType":"application/vnd.dev.sigstore.bundle.v0.3+json","verificationMaterial":{"publicKey":{"hint":"x"},"tlogEntries":[]},"dsseEnvelope":{"payload":"e30=","payloadType":"application/vnd.in-toto+json","signatures":[{"sig":"MEUCIQ==","keyid":""}]}}"#,
+            ]),
+        ]
+        .concat(),
         "rpm_ndb" => vec![ndb()],
         "rpm_berkeley" => vec![unpacked("crates/imgmake-scan/tests/data/rpm-packages.bdb.gz")],
         "program" => vec![program(b"path\ta\ndep\tb\tv1.0.0\th1:x=\n=>\tc\tv1.1.0\n"), program(b"")],

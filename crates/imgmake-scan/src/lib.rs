@@ -131,6 +131,11 @@ pub fn packages_in(path: &str, content: &[u8]) -> Result<usize> {
     inventory::packages_in(path, content)
 }
 
+/// How many packages rpm's SQLite database tells of with its write-ahead log, if both are whole.
+pub fn packages_in_logged(database: &[u8], log: &[u8]) -> Option<usize> {
+    inventory::packages_in_logged(database, log).ok()
+}
+
 /// What a document of advisories says, as ecosystem, name and id of each statement.
 ///
 /// # Errors
@@ -156,6 +161,19 @@ pub fn severity_of(vector: &str) -> Option<Severity> {
 /// Whether a file of ignore rules, or a VEX document, can be read as such.
 pub fn understands_policy(file: &TextFile) -> bool {
     policy::understands(file)
+}
+
+/// Whether a file can be read as a list of EPSS or as the KEV catalog.
+pub fn understands_list(file: &ListFile) -> bool {
+    policy::understands_list(file)
+}
+
+/// How many findings a scanner's report has: SARIF, or the JSON of Trivy or Grype.
+///
+/// # Errors
+/// It is none of them.
+pub fn findings_in(report: &[u8]) -> Result<usize> {
+    scanner::command::count(report)
 }
 
 /// Scans every image of the request, judges, and writes the reports.

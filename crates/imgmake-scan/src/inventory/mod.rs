@@ -64,6 +64,14 @@ pub fn packages_in(path: &str, content: &[u8]) -> Result<usize> {
     walk::packages_in(path, content)
 }
 
+/// How many packages rpm's database and its write-ahead log tell of.
+///
+/// # Errors
+/// One of them is damaged.
+pub fn packages_in_logged(database: &[u8], log: &[u8]) -> Result<usize, String> {
+    rpm::count_with_log(database, log)
+}
+
 /// Takes the inventory of an image from its layers, bottom first.
 ///
 /// # Errors

@@ -2,6 +2,7 @@
 //! in ndb or in Berkeley DB. What cannot be read is an error, never an empty inventory.
 
 use std::fs::File;
+use std::io::Write;
 use std::os::unix::fs::FileExt;
 
 use super::berkeley;
@@ -41,6 +42,17 @@ pub fn read_sqlite(
         Ok(())
     })?;
     Ok(found)
+}
+
+/// How many packages a database and its log tell of.
+pub fn count_with_log(database: &[u8], log: &[u8]) -> Result<usize, String> {
+    let file = |bytes: &[u8]| -> Result<File, String> {
+        let mut file = tempfile::tempfile().map_err(|error| error.to_string())?;
+        file.write_all(bytes).map_err(|error| error.to_string())?;
+        Ok(file)
+    };
+    let packages = read_sqlite(&file(database)?, Some(&file(log)?), &Cancel::default())?;
+    Ok(packages.len())
 }
 
 /// Berkeley DB, as rpm wrote it before version 4.16: header numbers, and headers.

@@ -28,12 +28,18 @@ impl Lists {
     /// # Errors
     /// A file that is not of its form, by name; one without entries, which would let everything pass.
     pub fn read(policy: &Policy) -> Result<Lists> {
+        Lists::of(policy.epss.as_ref(), policy.kev.as_ref())
+    }
+
+    /// # Errors
+    /// As for [`Lists::read`].
+    pub fn of(epss: Option<&ListFile>, kev: Option<&ListFile>) -> Result<Lists> {
         let mut lists = Lists::default();
-        if let Some(file) = &policy.epss {
+        if let Some(file) = epss {
             let of = || format!("cannot read the EPSS list `{}`", file.name);
             lists.read_epss(file).with_context(of)?;
         }
-        if let Some(file) = &policy.kev {
+        if let Some(file) = kev {
             let of = || format!("cannot read the KEV catalog `{}`", file.name);
             lists.read_kev(file).with_context(of)?;
         }

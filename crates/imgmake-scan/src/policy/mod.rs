@@ -30,3 +30,9 @@ pub fn understands(file: &TextFile) -> bool {
     let rules = ignore_file::read(file).is_ok();
     vex::read(file).is_ok() || rules
 }
+
+/// Whether a file can be read as a list of EPSS or as the KEV catalog.
+pub fn understands_list(file: &ListFile) -> bool {
+    let kev = Lists::of(None, Some(file)).is_ok();
+    Lists::of(Some(file), None).is_ok() || kev
+}

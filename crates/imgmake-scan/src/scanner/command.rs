@@ -3,7 +3,7 @@
 //! stdout. Its exit code alone is a gate too.
 
 use std::fs::File;
-use std::io::Seek;
+use std::io::{Seek, Write};
 use std::path::Path;
 
 use serde_json::Value;
@@ -172,6 +172,23 @@ fn report_file(path: &Path) -> Result<Option<File>> {
 
 fn unreadable(why: String) -> ScanError {
     ScanError::program(NAME, invalid_report(why))
+}
+
+/// How many findings a report has, whatever its format.
+///
+/// # Errors
+/// It is no report.
+pub fn count(report: &[u8]) -> Result<usize> {
+    let mut file = tempfile::tempfile()?;
+    file.write_all(report)?;
+    file.rewind()?;
+    let form = Form::of(&file)?;
+    file.rewind()?;
+    match form {
+        Form::Json => Ok(read(file)?.findings.len()),
+        Form::Words => Err(unreadable("words".to_string())),
+        Form::Unreadable(why) => Err(unreadable(why)),
+    }
 }
 
 /// The three formats are told apart by what only one of them has.

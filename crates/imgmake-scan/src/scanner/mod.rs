@@ -1,7 +1,7 @@
 //! Scanners: each turns one image into findings. None of them judges.
 
 pub mod builtin;
-mod command;
+pub mod command;
 mod external;
 mod grype;
 mod handover;
